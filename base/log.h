@@ -1,0 +1,23 @@
+/* Structured logging to stderr: JSON lines, or short text when stderr is a terminal.
+ * Keys: time level msg component queue session. Never event data. A message that repeats (same
+ * component and format) more than 10 times in 10 s is held back and counted: "... (repeated 312 times)". */
+#ifndef SLUICE_BASE_LOG_H
+#define SLUICE_BASE_LOG_H
+
+#include <stdbool.h>
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+
+/* Sets what is written from now on; `json` < 0 chooses by isatty(2). The default is LOG_INFO, chosen. */
+void log_setup(enum log_level least, int json);
+/* "debug", "info", "warn", "error" -> level; false when it is none of them. */
+bool log_level_parse(const char *name, enum log_level *out);
+
+/* One line. `component`: "core", "net", "store", "http", "link", "config", ... Thread-safe. */
+void log_write(enum log_level level, const char *component, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The same with the queue and session it is about; either may be NULL. */
+void log_about(enum log_level level, const char *component, const char *queue, const char *session,
+               const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+#endif

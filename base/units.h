@@ -1,0 +1,23 @@
+/* Durations ("30s", "250ms", "2m", "12h", "0s"; plain numbers are refused as ambiguous except 0),
+ * sizes (65536, "64MiB", "10kB"; decimal k/M/G and binary Ki/Mi/Gi) and names, as the design fixes them. */
+#ifndef SLUICE_BASE_UNITS_H
+#define SLUICE_BASE_UNITS_H
+
+#include "base/span.h"
+
+/* Parses a whole duration to milliseconds, at most 10 years; fractions ("1.5s") allowed.
+ * False on anything else, leaving *ms alone. Units: ns us ms s m h d. */
+bool duration_parse(struct span text, int64_t *ms);
+/* The shortest exact form: 1500 -> "1500ms", 30000 -> "30s", 7200000 -> "2h". `out` >= 24 bytes. */
+void duration_format(int64_t ms, char *out);
+/* Parses a whole size to bytes; false on overflow or anything else. */
+bool size_parse(struct span text, uint64_t *bytes);
+
+/* A name of a queue, topic or subscription: [A-Za-z0-9][A-Za-z0-9._-]{0,127}. */
+#define NAME_MAX_SIZE 128
+bool name_valid(struct span name);
+
+/* True when the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlongs, <= U+10FFFF). */
+bool utf8_valid(struct span bytes);
+
+#endif

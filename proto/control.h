@@ -1,0 +1,154 @@
+/* Control requests and replies (ROUTER/DEALER) as plain structs, packed and unpacked through protobuf-c in control.c
+ * only. Everything decoded lives in the caller's arena, which caps hostile amplification. Spans in structs to be
+ * packed are borrowed for the call. */
+#ifndef SLUICE_PROTO_CONTROL_H
+#define SLUICE_PROTO_CONTROL_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/units.h"
+#include "proto/reason.h"
+#include "proto/token.h"
+
+#define PROTOCOL_VERSION 1u
+
+enum durability { DURABILITY_MEMORY, DURABILITY_DISK };
+enum overflow { OVERFLOW_WAIT, OVERFLOW_REJECT, OVERFLOW_DROP_OLDEST };
+enum event_state { STATE_READY, STATE_IN_FLIGHT, STATE_DELAYED, STATE_DEAD };
+
+enum queue_setting {
+#define SETTING(index, name, type, field, fallback, min, max, help) QUEUE_SETTING_##name = (index),
+#include "proto/queue_settings.def"
+#undef SETTING
+    QUEUE_SETTING_COUNT
+};
+
+struct queue_settings {
+    uint32_t present; /* bit QUEUE_SETTING_x: the field was given */
+    uint64_t capacity;
+    uint64_t capacity_bytes;
+    uint32_t durability; /* enum durability */
+    uint32_t overflow;   /* enum overflow */
+    uint64_t lease_ms;
+    bool require_consumer;
+};
+
+enum queue_setting_type {
+    QUEUE_SETTING_NUMBER, QUEUE_SETTING_SIZE, QUEUE_SETTING_DURATION, QUEUE_SETTING_BOOL,
+    QUEUE_SETTING_CHOICE_DURABILITY, QUEUE_SETTING_CHOICE_OVERFLOW,
+};
+
+/* A row of queue_settings.def. */
+struct queue_setting_info {
+    const char *name;
+    enum queue_setting_type type;
+    uint64_t fallback, min, max;
+    const char *help;
+    const char *const *choices; /* NULL-terminated names of a CHOICE, by value */
+};
+const struct queue_setting_info *queue_setting_info(enum queue_setting s);
+/* The row of that name; NULL when there is none. */
+const struct queue_setting_info *queue_setting_find(struct span name, enum queue_setting *which);
+uint64_t queue_settings_get(const struct queue_settings *s, enum queue_setting which);
+void queue_settings_put(struct queue_settings *s, enum queue_setting which, uint64_t value); /* sets `present` too */
+struct queue_settings queue_settings_defaults(void); /* all present */
+/* Parses text as YAML and flags give it ("64MiB", "30s", "wait", "true", "1000"); NULL-safe error. Range-checked. */
+struct error;
+bool queue_settings_parse(struct queue_settings *s, struct span name, struct span value, struct error *e);
+/* Range check of what is present; false names the setting and its range. */
+bool queue_settings_check(const struct queue_settings *s, struct error *e);
+
+struct ledger {
+    uint64_t accepted, acked, dead_lettered, expired, purged, dropped, remaining;
+};
+
+struct queue_info {
+    const char *queue;
+    struct queue_settings settings; /* effective, all present */
+    bool created, managed, paused, closed;
+    uint64_t ready, in_flight, delayed, dead, bytes, oldest_age_ms, waiting_publishers;
+    const char *consumer; /* "" when none */
+    uint32_t standbys;
+    uint64_t in_rate_milli, out_rate_milli, next_sequence, refused, redelivered;
+    struct ledger ledger;
+};
+
+struct broker_info {
+    const char *version;
+    uint64_t uptime_ms, incarnation, sessions, queues, memory_used, memory_budget;
+    struct ledger ledger;
+    uint64_t frames_in, frames_out, resent, rejected, sessions_ended;
+};
+
+struct outcome { uint64_t first, count; uint32_t reason; uint64_t sequence; uint32_t flags; };
+struct outcomes { const char *destination; uint64_t decided; const struct outcome *runs; size_t run_count; };
+struct peeked { uint64_t sequence; enum event_state state; uint32_t attempt; struct span event; };
+
+enum call {
+    CALL_NONE, CALL_ATTACH, CALL_PING, CALL_DECLARE, CALL_DESCRIBE, CALL_LIST, CALL_DELETE, CALL_PEEK, CALL_PURGE,
+    CALL_PAUSE, CALL_RESUME, CALL_CLOSE, CALL_OPEN, CALL_BROKER,
+};
+
+struct request {
+    struct token id;
+    enum call call;
+    const char *queue; /* of every call that names one; "" otherwise. Not yet checked by name_valid */
+    union {
+        struct {
+            uint32_t version, least_version;
+            uint64_t features;
+            const char *name;
+            struct token token; /* zero: a new session */
+            uint64_t received;
+            struct token producer;
+            const char *inbox;
+        } attach;
+        struct { struct queue_settings settings; bool only_create; } declare;
+        struct { const char *prefix, *after; uint32_t limit; } list;
+        struct { bool force; } delete_;
+        struct { enum event_state state; uint64_t from; uint32_t max, max_bytes; } peek;
+    } u;
+};
+
+enum result {
+    RESULT_NONE, RESULT_ATTACHED, RESULT_PONG, RESULT_QUEUE, RESULT_LIST, RESULT_PEEKED, RESULT_PURGED, RESULT_BROKER,
+};
+
+struct reply {
+    struct token id;
+    enum reason reason; /* REASON_ok: done */
+    const char *detail; /* "" when done */
+    enum result result;
+    union {
+        struct {
+            uint32_t version;
+            uint64_t features;
+            struct token token;
+            uint32_t epoch;
+            bool resumed, producer_known;
+            uint64_t received;
+            const struct outcomes *outcomes;
+            size_t outcome_count;
+            uint64_t window_events, window_bytes;
+            uint32_t heartbeat_ms, session_timeout_ms;
+            uint64_t rights, incarnation;
+            uint32_t max_event;
+        } attached;
+        struct { const char *version; uint64_t uptime_ms; } pong;
+        struct queue_info queue;
+        struct { const struct queue_info *queues; size_t count; const char *next; } list;
+        struct { const struct peeked *events; size_t count; uint64_t next; } peeked;
+        struct { uint64_t purged; } purged;
+        struct broker_info broker;
+    } u;
+};
+
+/* Appends the packed message. */
+void request_pack(const struct request *r, struct buf *out);
+void reply_pack(const struct reply *r, struct buf *out);
+/* False when the bytes are no such message, hold invalid UTF-8 or an embedded NUL, or the arena's cap is passed.
+ * A call or result this version does not know unpacks as CALL_NONE / RESULT_NONE. Strings are never NULL. */
+bool request_unpack(struct span bytes, struct arena *arena, struct request *out);
+bool reply_unpack(struct span bytes, struct arena *arena, struct reply *out);
+
+#endif

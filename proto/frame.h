@@ -1,0 +1,143 @@
+/* The data path's frames (proto/sluice.proto, message Frame): scan and write without unpacking.
+ *
+ * Reading: frame_open gives the header and a reader of bodies; frame_next gives one body after the other; what
+ * repeats inside a body is read by its own iterator. All spans point into the frame's bytes. Every function
+ * answers malformed input with FRAME_BAD and touches nothing else; unknown fields and bodies are skipped.
+ * Writing: bodies are appended to a buffer; the link (link.h) puts the header in front. */
+#ifndef SLUICE_PROTO_FRAME_H
+#define SLUICE_PROTO_FRAME_H
+
+#include "proto/token.h"
+#include "proto/wire.h"
+
+/* Bytes of an encoded header; always this size, so that it can be written in place. */
+#define FRAME_HEADER_SIZE 51
+
+/* Most bytes a frame may have; both ends refuse more. */
+#define FRAME_MAX_SIZE (8u << 20)
+
+enum frame_status { FRAME_BAD = -1, FRAME_END = 0, FRAME_OK = 1 };
+
+struct frame_header {
+    struct token token;
+    uint32_t epoch;
+    uint64_t sequence;
+    uint64_t received;
+    uint32_t stamp;
+    uint32_t echo;
+};
+
+enum body_kind {
+    BODY_HELLO = 1, BODY_PUBLISH, BODY_SKIP, BODY_SEEN, BODY_ACK, BODY_CREDIT, BODY_CONSUME, BODY_LEAVE, BODY_BYE,
+    BODY_CONFIRM, BODY_REFUSE, BODY_DELIVER, BODY_SETTLED, BODY_IDLE, BODY_TURN, BODY_WINDOW, BODY_RECEIPT_ACK,
+    BODY_RECEIPT_SETTLED,
+};
+
+enum settle_kind { SETTLE_ACK, SETTLE_NACK, SETTLE_EXTEND, SETTLE_RELEASE };
+enum settle_result { RESULT_ACKED, RESULT_NACKED, RESULT_EXTENDED, RESULT_RELEASED, RESULT_EXPIRED, RESULT_UNKNOWN };
+enum turn_state { TURN_NONE, TURN_ACTIVE, TURN_STANDBY, TURN_REVOKED };
+
+#define RUN_DURABLE 1u
+#define RUN_DUPLICATE 2u
+
+/* What a body says apart from what repeats in it. Names are spans into the frame, not terminated and not yet
+ * checked: destination/queue go through name_valid before use. */
+struct body {
+    enum body_kind kind;
+    struct span name;    /* destination or queue */
+    union {
+        struct { struct span request_id, ingress; } hello;
+        struct { uint64_t first; uint32_t wait_ms; struct wire_reader entries; } publish;
+        struct { uint64_t first, count; } skip;
+        struct { uint64_t through; } seen;
+        struct { uint32_t consumer_epoch; struct wire_reader settles; } ack;
+        struct { uint64_t generation, limit; } credit;
+        struct { struct wire_reader runs; } confirm;
+        struct { uint64_t first, count, depth, capacity; uint32_t reason, retry_after_ms; } refuse;
+        struct { uint32_t consumer_epoch, lease_ms; struct wire_reader batches; } deliver;
+        struct { uint32_t consumer_epoch; struct wire_reader runs; } settled;
+        struct { uint64_t generation; } idle;
+        struct { enum turn_state state; uint32_t consumer_epoch, reason; bool contended; } turn;
+        struct { uint64_t events, bytes; } window;
+        struct { uint64_t request, ms; enum settle_kind kind; struct span receipt; } receipt_ack;
+        struct { uint64_t request; enum settle_result result; } receipt_settled;
+    } u;
+};
+
+/* One entry of a Publish. */
+struct entry {
+    struct span event;
+    uint32_t wait_ms;  /* resolved: its own, or the Publish's */
+    bool continued;
+    struct span key;
+    int64_t expires_ms;
+    int64_t not_before_ms;
+    struct span dedup;
+};
+
+struct run { uint64_t first, count, sequence; uint32_t partition, flags; };
+struct settle { enum settle_kind kind; uint64_t first, count, ms; };
+struct settled_run { uint64_t first, count; enum settle_result result; };
+struct batch { uint64_t first_delivery, first_sequence; uint32_t attempt; struct span receipt; struct wire_reader events; };
+
+/* ---- reading */
+
+/* FRAME_OK and the header and a reader over the bodies, or FRAME_BAD. A frame without bodies is a heartbeat:
+ * wire_done(bodies) is then true at once. */
+enum frame_status frame_open(struct span frame, struct frame_header *header, struct wire_reader *bodies);
+/* The next body: FRAME_OK, FRAME_END or FRAME_BAD. */
+enum frame_status frame_next(struct wire_reader *bodies, struct body *out);
+/* Iterators over what repeats: FRAME_OK, FRAME_END or FRAME_BAD. A count of 0 in a run or settle is FRAME_BAD,
+ * and so is first + count beyond 2^53. */
+enum frame_status publish_next(struct body *publish, struct entry *out);
+enum frame_status ack_next(struct body *ack, struct settle *out);
+enum frame_status confirm_next(struct body *confirm, struct run *out);
+enum frame_status settled_next(struct body *settled, struct settled_run *out);
+enum frame_status deliver_next(struct body *deliver, struct batch *out);
+enum frame_status batch_next(struct batch *batch, struct span *event);
+
+/* ---- writing: each appends one whole body, unless it says begin */
+
+void frame_header_write(uint8_t out[FRAME_HEADER_SIZE], const struct frame_header *header);
+
+void frame_add_hello(struct buf *b, struct span request_id, struct span ingress);
+void frame_add_skip(struct buf *b, struct span destination, uint64_t first, uint64_t count);
+void frame_add_seen(struct buf *b, struct span destination, uint64_t through);
+void frame_add_credit(struct buf *b, struct span queue, uint64_t generation, uint64_t limit);
+void frame_add_consume(struct buf *b, struct span queue);
+void frame_add_leave(struct buf *b, struct span queue);
+void frame_add_bye(struct buf *b);
+void frame_add_refuse(struct buf *b, struct span destination, uint64_t first, uint64_t count, uint32_t reason,
+                      uint64_t depth, uint64_t capacity, uint32_t retry_after_ms);
+void frame_add_idle(struct buf *b, struct span queue, uint64_t generation);
+void frame_add_turn(struct buf *b, struct span queue, enum turn_state state, uint32_t consumer_epoch, bool contended,
+                    uint32_t reason);
+void frame_add_window(struct buf *b, uint64_t events, uint64_t bytes);
+void frame_add_receipt_ack(struct buf *b, uint64_t request, enum settle_kind kind, struct span receipt, uint64_t ms);
+void frame_add_receipt_settled(struct buf *b, uint64_t request, enum settle_result result);
+
+/* A body that is built in steps: begin, any number of elements, end. Nothing else may be appended to the buffer
+ * in between. */
+struct open_body { size_t body, inner; };
+struct open_body frame_begin_publish(struct buf *b, struct span destination, uint64_t first, uint32_t wait_ms);
+void frame_add_entry(struct buf *b, const struct entry *entry, uint32_t publish_wait_ms);
+struct open_body frame_begin_ack(struct buf *b, struct span queue, uint32_t consumer_epoch);
+void frame_add_settle(struct buf *b, const struct settle *settle);
+struct open_body frame_begin_confirm(struct buf *b, struct span destination);
+void frame_add_run(struct buf *b, const struct run *run);
+struct open_body frame_begin_settled(struct buf *b, struct span queue, uint32_t consumer_epoch);
+void frame_add_settled_run(struct buf *b, const struct settled_run *run);
+struct open_body frame_begin_deliver(struct buf *b, struct span queue, uint32_t consumer_epoch, uint32_t lease_ms);
+/* A batch inside a Deliver: begin, events by frame_add_event or already encoded fields by buf_add, wire_end(mark). */
+size_t frame_begin_batch(struct buf *b, uint64_t first_delivery, uint64_t first_sequence, uint32_t attempt,
+                         struct span receipt);
+/* Batch.events = 5, so one event on the wire is 0x2a, its size as a varint, its bytes. The store keeps events in
+ * this very form, so that a run of them goes onto a lane by one copy. */
+#define BATCH_EVENT_TAG 0x2a
+void frame_add_event(struct buf *b, struct span event);
+void frame_end(struct buf *b, struct open_body open);
+
+/* "RECEIPT.INDEX" -> its two parts; false when it has no such form. */
+bool receipt_split(struct span text, struct span *receipt, uint64_t *index);
+
+#endif
