@@ -1,0 +1,114 @@
+/* The broker's core: sessions, links, producers, queues and consumers as one pure state machine.
+ *
+ * It knows no socket, file, clock or thread. Its owner calls a core_* input with the time; the core changes its state
+ * and appends effects; the owner carries them out in order, then clears them. Everything that arrives in one loop turn
+ * is put in first; core_flush then seals what was produced into as few frames as possible. The same code runs under
+ * the real loop, the unit tests, the fuzzers and the simulator.
+ *
+ * Randomness is an input too: core_config.seed seeds a generator (session tokens, receipt key); the owner draws the
+ * seed from the system, the simulator from its own seed. */
+#ifndef SLUICE_BROKER_CORE_H
+#define SLUICE_BROKER_CORE_H
+
+#include "base/log.h"
+#include "base/mono.h"
+#include "broker/store/store.h"
+#include "proto/control.h"
+#include "proto/link.h"
+
+struct core;
+
+struct core_config {
+    uint8_t seed[32];
+    uint64_t incarnation;       /* of the broker; raised at every start */
+    uint64_t memory_budget;     /* bytes of queued and waiting events for the whole broker */
+    uint32_t max_queues;
+    bool auto_declare;          /* a publish, consume or declare of an unknown name declares it */
+    int64_t heartbeat_ms;       /* 3,000 */
+    int64_t session_timeout_ms; /* 10,000 */
+    uint32_t max_event;         /* bytes; 1 MiB */
+    uint32_t max_sessions;
+    uint64_t window_events;     /* what a session may have undecided: entries … */
+    uint64_t window_bytes;      /* … and event bytes */
+    uint32_t deliver_frame;     /* Deliver frames are sealed at about this many bytes */
+    int64_t producer_memory_ms; /* how long an ended session's outcomes are kept: 600,000 */
+    const char *version;
+};
+
+/* The defaults of the design; the owner then overrides. seed and incarnation are left zero. */
+void core_config_defaults(struct core_config *c);
+
+/* Where a control request came from, opaque to the core: what the ROUTER needs to answer. */
+struct route {
+    uint8_t id[32];
+    uint8_t size;
+};
+
+/* Who sent something, as the transport vouches: "ip:10.0.0.7", "uid:1000", "key:…", "inproc". Compared, never parsed,
+ * except that the address after "ip:" is where a tcp inbox is dialled. */
+#define PEER_MAX_SIZE 64
+
+enum effect_kind {
+    EFFECT_SEND,       /* push `frame` on lane `lane`; the effect's share of the frame passes to the owner */
+    EFFECT_LANE_OPEN,  /* connect lane `lane` to `endpoint`; the lane numbers are never reused */
+    EFFECT_LANE_CLOSE, /* close lane `lane` and forget what it holds */
+    EFFECT_REPLY,      /* send `bytes` (a packed Reply) to `route` */
+    EFFECT_LOG,        /* a line for people: level, queue, session, text */
+};
+
+struct effect {
+    enum effect_kind kind;
+    uint32_t lane;
+    struct frame *frame;
+    char *endpoint;       /* owned by the effect */
+    struct route route;
+    struct buf bytes;     /* owned by the effect */
+    enum log_level level;
+    char *queue, *session, *text; /* owned; queue and session may be NULL */
+};
+
+/* `store` is borrowed and must outlive the core. */
+struct core *core_new(const struct core_config *config, struct store *store, struct now now);
+/* Frees everything, pending effects included. */
+void core_free(struct core *core);
+
+/* ---- inputs */
+
+/* A message of the ingress. Malformed, stale and foreign frames change nothing but counters (and may end the session
+ * of the peer that really sent them). */
+void core_frame(struct core *core, struct span frame, const char *peer, struct now now);
+/* A message of the control socket. The reply may come at once or later as EFFECT_REPLY. Garbage is answered with
+ * REASON_invalid. `ingress` is what Hello tells the client. */
+void core_control(struct core *core, struct span request, const struct route *route, const char *peer, struct now now);
+/* The lane cannot be used (its endpoint was refused by the transport). */
+void core_lane_failed(struct core *core, uint32_t lane, const char *why, struct now now);
+/* Time passed: runs every timer that is due. */
+void core_tick(struct core *core, struct now now);
+/* Seals what was produced into frames, as far as links have room. Call once a loop turn, after all inputs. */
+void core_flush(struct core *core, struct now now);
+/* When core_tick wants to be called next. */
+mono_t core_due(const struct core *core);
+
+/* ---- effects */
+
+/* The effects since the last clear, in order. */
+struct effect *core_effects(struct core *core, size_t *count);
+/* Drops them (a SEND whose frame was taken must have had its frame set to NULL). */
+void core_effects_clear(struct core *core);
+
+/* ---- configuration and shutdown */
+
+/* Where clients push: told in every Hello. "tcp://*:7401", "ipc:///run/…", "inproc://…". */
+void core_set_ingress(struct core *core, const char *endpoint);
+/* Declares a queue from the configuration: managed, and its settings win. False with the reason when they cannot hold. */
+bool core_configure_queue(struct core *core, const char *name, const struct queue_settings *settings, struct error *e,
+                          struct now now);
+/* Orderly stop: refuses new work with `draining`, tells sessions Bye. */
+void core_stop(struct core *core, struct now now);
+/* The whole broker's figures; strings are static. */
+void core_info(const struct core *core, struct broker_info *out, struct now now);
+/* Every invariant that can be checked from inside: rings, counts, ledgers, budgets. Aborts with a line saying which
+ * does not hold. For tests. */
+void core_validate(const struct core *core);
+
+#endif

@@ -1,0 +1,29 @@
+/* The ZeroMQ side of a client: DEALER, inbox PULL and ingress PUSH around a struct client. One thread owns it. What the
+ * library's own thread and the sidecar's loop both stand on. */
+#ifndef SLUICE_BINDING_H
+#define SLUICE_BINDING_H
+
+#include "base/error.h"
+#include "clients/c/client.h"
+
+struct binding;
+
+/* `config->inbox` is what to bind: tcp://HOST:PORT (0: any; tcp://*:0 when NULL and the broker is tcp), ipc://PATH or
+ * inproc://NAME (made up when NULL and the broker is ipc or inproc). The effect members of `handler` are ignored: the
+ * binding has its own. `zmq_context` is borrowed. NULL with a sentence when the inbox cannot be bound. */
+struct binding *binding_open(void *zmq_context, const char *broker, const struct client_config *config,
+                             const struct client_handler *handler, void *ctx, struct error *e);
+/* Closes the sockets without a goodbye (client_bye and binding_run first for an orderly end). */
+void binding_close(struct binding *b);
+struct client *binding_client(struct binding *b);
+/* File descriptors to poll for reading, edge-triggered as ZMQ_FD is: after any wake-up, and after any command, call
+ * binding_run until it returns false before sleeping again. */
+void binding_fds(const struct binding *b, int *control_fd, int *inbox_fd);
+/* Takes what arrived (at most a bounded share), ticks, flushes. True when there is more to do at once. */
+bool binding_run(struct binding *b, struct now now);
+/* When to call binding_run at the latest. */
+mono_t binding_due(const struct binding *b);
+/* The inbox as bound. */
+const char *binding_inbox(const struct binding *b);
+
+#endif

@@ -1,0 +1,130 @@
+/* libsluice: publish to and consume from Sluice queues in C, without a sidecar.
+ *
+ *   struct sluice *s = sluice_connect("tcp://127.0.0.1:7400", NULL, NULL);
+ *   uint64_t sequence;
+ *   if (sluice_publish_wait(s, "orders", &event, 1000, &sequence) != 0) ...
+ *
+ * One connection is one session; a thread of the library runs it. Every function may be called from any thread; callbacks
+ * run on the library's thread, must not block, and may call any function but the blocking ones and sluice_close.
+ *
+ * Errors are the numbers of proto/reasons.def (SLUICE_OK = 0); sluice_strerror gives a sentence. */
+#ifndef SLUICE_H
+#define SLUICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SLUICE_API __attribute__((visibility("default")))
+
+/* The errors a program decides on; others exist, see sluice_strerror. */
+enum sluice_error {
+    SLUICE_OK = 0,
+    SLUICE_FULL = 1,          /* no room within the wait: nothing was accepted; retry later */
+    SLUICE_BUDGET = 2,        /* the same, of the whole broker */
+    SLUICE_CLOSED = 4,        /* the queue is closed to publishers */
+    SLUICE_NO_CONSUMER = 5,
+    SLUICE_UNKNOWN_QUEUE = 8,
+    SLUICE_TOO_LARGE = 10,
+    SLUICE_UNKNOWN = 11,      /* may or may not have been accepted: retry with the same id */
+    SLUICE_UNAVAILABLE = 12,  /* the broker is away; nothing was accepted */
+    SLUICE_INVALID = 14,      /* an argument is wrong */
+    SLUICE_BUSY = 34,         /* too much is waiting in this client; retry after an outcome */
+};
+
+struct sluice;      /* a connection */
+struct sluice_sub;  /* a subscription */
+
+/* A CloudEvent. Strings are borrowed for the call. Zero and NULL take the default said here. */
+struct sluice_event {
+    const char *id;          /* NULL: a random UUID */
+    const char *source;      /* NULL: the connection's name, as "/NAME" */
+    const char *type;        /* NULL: "sluice.event" */
+    const char *subject;     /* NULL: none */
+    const char *content_type;/* NULL: none; "application/json", … */
+    const void *data;
+    size_t size;
+    const char *const *attributes; /* extension attributes: name, value, name, value, NULL; NULL: none */
+};
+
+struct sluice_options {
+    const char *name;         /* for people and as source; NULL: the program's name and pid */
+    const char *inbox;        /* endpoint to bind; NULL: any free port, or a path beside an ipc broker's */
+    int64_t connect_wait_ms;  /* how long sluice_connect waits for the broker; 0: 5,000; < 0: does not wait */
+    size_t buffer_bytes;      /* most bytes of undecided publishes; 0: 16 MiB */
+    int64_t linger_ms;        /* publishes wait this long for company; 0: none */
+};
+
+/* Connects and attaches. NULL on failure, with a sentence in error (NULL, or at least 256 bytes).
+ * options NULL: all defaults. Free with sluice_close. */
+SLUICE_API struct sluice *sluice_connect(const char *broker, const struct sluice_options *options, char *error);
+
+/* Waits up to wait_ms for undecided publishes, says goodbye, frees. Publishes still undecided then get SLUICE_UNKNOWN.
+ * Returns SLUICE_OK, or SLUICE_UNKNOWN when there were such. NULL is allowed. */
+SLUICE_API int sluice_close(struct sluice *s, int64_t wait_ms);
+
+/* What became of a publish: `error` SLUICE_OK with the queue's sequence, or why not. Called exactly once. */
+typedef void sluice_confirm_fn(void *context, int error, uint64_t sequence);
+
+/* Publishes without waiting: copies the event and returns. Returns SLUICE_OK (confirm will be called; may be NULL), or
+ * SLUICE_BUSY, SLUICE_TOO_LARGE, SLUICE_INVALID (it will not). wait_ms: how long it may wait for room in the queue. */
+SLUICE_API int sluice_publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
+                              sluice_confirm_fn *confirm, void *context);
+
+/* The blocking form: returns the outcome. While this client's own buffer is full it waits too. sequence may be NULL. */
+SLUICE_API int sluice_publish_wait(struct sluice *s, const char *queue, const struct sluice_event *event,
+                                   uint32_t wait_ms, uint64_t *sequence);
+
+/* A batch of encoded CloudEvents (protobuf, io.cloudevents.v1.CloudEvent), for those who have them already.
+ * confirm is called once per event, with contexts[i], or with NULL when contexts is NULL. */
+struct sluice_bytes { const void *data; size_t size; };
+SLUICE_API int sluice_publish_encoded(struct sluice *s, const char *queue, const struct sluice_bytes *events,
+                                      uint32_t count, uint32_t wait_ms, sluice_confirm_fn *confirm, void **contexts);
+
+/* A delivered event; everything it points to lives during the callback only. */
+struct sluice_delivery {
+    const char *queue;
+    uint64_t sequence;
+    uint32_t attempt;        /* 1 the first time; >= 2: you may have seen it */
+    uint64_t token;          /* for sluice_ack and sluice_nack, valid until the lease ends */
+    uint32_t consumer_epoch; /* a fencing token: grows with every change of the active consumer */
+    uint32_t lease_ms;
+    const char *id, *source, *type, *subject, *content_type; /* subject, content_type: NULL when absent */
+    const void *data;
+    size_t size;
+    struct sluice_bytes encoded; /* the whole CloudEvent */
+};
+
+/* Called for each event. Return true to ack it at once, false to settle it later with sluice_ack or sluice_nack. */
+typedef bool sluice_event_fn(void *context, const struct sluice_delivery *delivery);
+
+/* Subscribes: the library keeps up to `credit` events unsettled (0: 256). The queue has one active consumer; others
+ * stand by. Returns NULL when an argument is wrong. */
+SLUICE_API struct sluice_sub *sluice_subscribe(struct sluice *s, const char *queue, uint32_t credit,
+                                               sluice_event_fn *on_event, void *context);
+/* Ends it; unsettled events go back to the queue. No callback runs after it returns (from a callback: after that one). */
+SLUICE_API void sluice_unsubscribe(struct sluice_sub *sub);
+/* Settles by delivery.token. Late ones (the lease is over) do nothing: the event comes again. */
+SLUICE_API void sluice_ack(struct sluice_sub *sub, uint64_t token);
+SLUICE_API void sluice_nack(struct sluice_sub *sub, uint64_t token, uint32_t delay_ms);
+
+struct sluice_stats {
+    uint64_t confirmed, refused, unknown, delivered, undecided, attaches, resent;
+    bool attached;
+};
+SLUICE_API void sluice_stats(struct sluice *s, struct sluice_stats *out);
+
+/* A sentence for an error number. Never NULL. */
+SLUICE_API const char *sluice_strerror(int error);
+/* The library's version, "0.1.0". */
+SLUICE_API const char *sluice_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,51 @@
+/* CloudEvents in their protobuf form, which is what travels and is stored: building, checking and taking apart.
+ * The rules are CloudEvents 1.0.2's (spec.md, protobuf-format.md). Pure. */
+#ifndef SLUICE_PROTO_EVENT_H
+#define SLUICE_PROTO_EVENT_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
+
+enum attribute_type { ATTRIBUTE_STRING, ATTRIBUTE_BOOLEAN, ATTRIBUTE_INTEGER, ATTRIBUTE_BYTES, ATTRIBUTE_URI,
+                      ATTRIBUTE_URI_REF, ATTRIBUTE_TIMESTAMP };
+
+/* One optional or extension attribute. `text` is its canonical string form (booleans "true"/"false", integers in
+ * decimal, bytes in base64, timestamps in RFC 3339, exactly as published where they came as text). */
+struct attribute {
+    struct span name;
+    enum attribute_type type;
+    struct span text;
+};
+
+enum data_kind { DATA_NONE, DATA_BINARY, DATA_TEXT, DATA_PROTO };
+
+/* A CloudEvent as spans: into the encoded bytes or the caller's memory. */
+struct event {
+    struct span id, source, type; /* required; specversion is always 1.0 */
+    struct attribute *attributes; /* datacontenttype, dataschema, subject, time and extensions, in order */
+    size_t attribute_count;
+    enum data_kind data_kind;
+    struct span data;             /* DATA_PROTO: the encoded google.protobuf.Any */
+};
+
+/* Appends the event's protobuf bytes. The event must be valid (event_check). */
+void event_encode(const struct event *e, struct buf *out);
+/* Takes an encoded event apart (spans into `bytes`, attributes in the arena) and checks it as event_check does. False
+ * with a sentence when it is malformed or not a valid CloudEvent: "attribute 'source' is missing". */
+bool event_decode(struct span bytes, struct arena *arena, struct event *out, struct error *why);
+/* CloudEvents' rules: id, source and type non-empty; attribute names of [a-z0-9]+ (1 to 20 is a SHOULD; up to 64 taken),
+ * no "data" or repeated names; values well-formed UTF-8 without control characters; integers in int32; timestamps RFC 3339; URIs
+ * absolute where the type says so. */
+bool event_check(const struct event *e, struct error *why);
+/* The attribute's text; an empty span with NULL data when absent. Knows id, source, type and specversion too. */
+struct span event_attribute(const struct event *e, const char *name);
+
+/* RFC 3339 date-time <-> seconds and nanoseconds. */
+bool timestamp_parse(struct span text, int64_t *seconds, int32_t *nanos);
+void timestamp_format(int64_t seconds, int32_t nanos, char out[40]);
+
+/* A random version-4 UUID in its text form from 16 random bytes. */
+void uuid_format(const uint8_t random[16], char out[37]);
+
+#endif
