@@ -1,0 +1,124 @@
+/* The HTTP API's meaning, pure: a request struct in, a command or a finished response out; later the command's outcome
+ * in, a response out. Knows no socket, no libmicrohttpd, no clock, no client: sidecar/http moves bytes, sidecar/link
+ * talks to the broker, and both meet here. docs/http-api.md and openapi.json describe it; tests hold them together.
+ *
+ * Order of a request's life:
+ *   api_begin    headers only, before the body is read: method, address, Host, Origin, token, limits -> maybe a response
+ *   api_parse    with the body: everything else -> a command, or a response (errors; what needs no broker)
+ *   (the command runs: sidecar/link)
+ *   api_render_* its outcome -> a response
+ * Everything is allocated in the request's arena. */
+#ifndef SLUICE_SIDECAR_API_H
+#define SLUICE_SIDECAR_API_H
+
+#include "base/arena.h"
+#include "base/mono.h"
+#include "base/settings.h"
+#include "proto/control.h"
+#include "proto/event.h"
+#include "proto/frame.h"
+
+enum api_listener { API_APPLICATION, API_OPERATIONS, API_PROBE };
+
+struct api_header { struct span name, value; };
+
+struct api_request {
+    enum api_listener listener;
+    struct span method;   /* "POST" */
+    struct span path;     /* as sent, before percent-decoding, without the query */
+    struct span query;    /* without "?"; empty when none */
+    const struct api_header *headers; /* names in any case */
+    size_t header_count;
+    struct span body;
+};
+
+/* What the API must know of its surroundings; owned by the sidecar, constant while a request lives. */
+struct api_config {
+    const char *app_name;        /* source of wrapped events: "/NAME"; also used in problem instances */
+    bool operate;                /* operating calls on the application listener too */
+    const char *token;           /* of the listeners beyond loopback; NULL: none is asked */
+    bool token_needed[3];        /* by listener */
+    const struct setting_list *origins; /* allowed beside the listeners' own */
+    const struct setting_list *hosts;   /* allowed beside loopback */
+    int64_t publish_wait_ms, publish_wait_max_ms; /* 1,000 and 60,000 */
+    int64_t take_wait_max_ms;    /* 60,000 */
+    uint32_t take_max;           /* 1,000 */
+    uint64_t take_bytes;         /* 4 MiB */
+    uint64_t event_max, batch_max_bytes; /* 1 MiB, 4 MiB */
+    uint32_t batch_max_events;   /* 1,000 */
+    bool draining;
+};
+
+struct api_response {
+    int status;
+    const char *content_type;    /* NULL: no body */
+    struct span body;
+    struct api_header headers[8];/* besides Content-Type and Content-Length */
+    size_t header_count;
+};
+
+enum api_command_kind { API_PUBLISH, API_TAKE, API_ACKS, API_CALL, API_DRAIN, API_METRICS, API_HEALTH, API_LIVE, API_READY,
+                        API_STARTUP };
+
+/* One event of a publish: its encoded form for the broker, and its id for the answer. */
+struct api_event { struct span encoded; struct span id; bool id_generated; };
+
+struct api_settle { enum settle_kind kind; struct span receipt; uint64_t ms; };
+
+/* How taken and peeked events are written. */
+enum api_format { API_JSON, API_PROTOBUF };
+
+struct api_command {
+    enum api_command_kind kind;
+    const char *route;           /* "/v1/queues/{q}/events": for metrics */
+    const char *queue;
+    union {
+        struct { struct api_event *events; size_t count; bool batch; uint32_t wait_ms; } publish;
+        struct { uint32_t max; int64_t wait_ms; enum api_format format; } take;
+        struct { struct api_settle *settles; size_t count; } acks;
+        struct { struct request request; bool ledger_only; } call; /* request.id unset */
+    } u;
+};
+
+enum api_answer { API_CONTINUE, API_COMMAND, API_RESPONSE };
+
+/* Judges the headers. API_RESPONSE: answer that and discard the body; *close: and close the connection.
+ * API_CONTINUE: read the body, of at most *body_limit bytes (beyond it: api_problem(REASON_too_large)).
+ * Refuses, as libmicrohttpd does not: Content-Length with Transfer-Encoding, differing Content-Lengths, more than one Host. */
+enum api_answer api_begin(const struct api_config *c, const struct api_request *r, struct arena *a, uint64_t *body_limit,
+                          struct api_response *out, bool *close);
+
+/* `random`: 16 bytes for a generated id; each further id of a batch is derived from it. */
+enum api_answer api_parse(const struct api_config *c, const struct api_request *r, const uint8_t random[16],
+                          struct now now, struct arena *a, struct api_command *command, struct api_response *out);
+
+/* ---- outcomes -> responses */
+
+struct api_outcome { enum reason reason; uint64_t sequence; uint64_t depth, capacity; uint32_t retry_after_ms; };
+/* outcomes[i] belongs to command->u.publish.events[i]. */
+void api_render_publish(const struct api_command *c, const struct api_outcome *outcomes, struct arena *a,
+                        struct api_response *out);
+
+struct api_taken { uint64_t sequence; uint32_t attempt; struct span receipt; uint64_t receipt_index; struct span event; };
+/* `standby`: this sidecar waits behind another consumer (header Sluice-Consumer: standby; else active). */
+void api_render_take(const struct api_command *c, const struct api_taken *events, size_t count, bool standby,
+                     uint32_t consumer_epoch, struct arena *a, struct api_response *out);
+
+/* results[i] belongs to command->u.acks.settles[i]. */
+void api_render_acks(const struct api_command *c, const enum settle_result *results, struct arena *a,
+                     struct api_response *out);
+
+/* Of API_CALL: declare, describe, list, delete, peek, purge, ledger, pause, resume, close, open. */
+void api_render_reply(const struct api_command *c, const struct reply *reply, struct arena *a, struct api_response *out);
+
+/* application/problem+json {"type","title","status","detail","reason","retryable",...} for a reason; detail may be NULL
+ * (the title says it). Adds Retry-After where the reason is retryable (from retry_after_ms, at least 1 s). */
+void api_problem(enum reason reason, const char *detail, uint32_t retry_after_ms, struct arena *a,
+                 struct api_response *out);
+void api_json(int status, const char *json, struct arena *a, struct api_response *out);
+void api_text(int status, const char *content_type, struct span body, struct arena *a, struct api_response *out);
+
+/* The OpenAPI 3.1 document, built into the binary from sidecar/api/openapi.json. */
+struct span api_openapi(void);
+
+#endif
