@@ -50,7 +50,9 @@ struct link {
     uint64_t ring_bytes;
     uint64_t next_sequence; /* of the next frame to seal */
     uint64_t acknowledged;  /* the other side has everything up to here */
-    uint64_t resend_from;   /* link_resend's position; frames >= it wait to be sent again */
+    uint64_t resend_from;   /* link_resend's position; frames >= it wait to be sent (again). 0: none wait */
+    uint32_t resend_left;   /* frames link_resend may still give before the other side shows progress */
+    int64_t resend_wait_ms; /* grows while there is no progress */
 
     uint64_t received;      /* we have everything up to here */
     uint64_t received_told; /* the value of `received` we last sent */
@@ -103,7 +105,8 @@ unsigned link_tick(struct link *l, mono_t now);
 /* When link_tick wants to be called next. */
 mono_t link_due(const struct link *l);
 /* The next frame to send again (a holder's share, header refreshed, copied when somebody still holds the old bytes),
- * NULL when there is none. */
+ * NULL when there is none. A peer that shows no progress is sent a bounded number of frames only, so that one who
+ * never reads cannot make the transport's buffers grow. */
 struct frame *link_resend(struct link *l, mono_t now);
 /* May deliveries be handed to the application? (Receiving does not prove being heard.) */
 bool link_proven(const struct link *l, mono_t now);
