@@ -239,6 +239,8 @@ static mono_t resend_due(const struct link *l)
 
 static mono_t doubt_due(const struct link *l)
 {
+    if (l->limits.silence_ms == 0)
+        return MONO_NEVER;
     mono_t silent = mono_add_ms(l->last_heard, l->limits.silence_ms);
     if (l->ring_count == 0)
         return silent;
@@ -286,11 +288,7 @@ mono_t link_due(const struct link *l)
         return MONO_NEVER;
     if (l->resend_from && l->resend_left)
         return (mono_t){ 0 };
-    mono_t due = heartbeat_due(l);
-    due = mono_min(due, resend_due(l));
-    /* Past doubt the broker's end would be due for ever; a client has attached again by then. */
-    mono_t doubt = doubt_due(l);
-    return mono_before(l->last_sent, doubt) ? mono_min(due, doubt) : due;
+    return mono_min(mono_min(heartbeat_due(l), resend_due(l)), doubt_due(l));
 }
 
 /* The frame's bytes for writing: a copy takes its place while a transport still reads the old ones. */

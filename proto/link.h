@@ -35,7 +35,7 @@ struct link_limits {
     uint32_t frames;        /* most unacknowledged frames */
     uint64_t bytes;         /* most unacknowledged bytes */
     int64_t heartbeat_ms;   /* send one after this long without sending */
-    int64_t silence_ms;     /* nothing received for this long is doubt */
+    int64_t silence_ms;     /* nothing received for this long is doubt; 0: this end never doubts (the broker) */
     int64_t proof_ms;       /* hand over deliveries only this long after something sent was provably heard */
 };
 
