@@ -1,0 +1,373 @@
+/* The core's state and what its files offer each other. Private to broker/core (and its tests).
+ *
+ *   core.c      the public calls, timers, flush, effects
+ *   attach.c    attach, Hello, resume, the end of a session
+ *   session.c   frames in, bodies out, links
+ *   producer.c  producers, their destinations, outcomes
+ *   publish.c   admission and waiters
+ *   queue.c     what a queue holds, its books
+ *   deliver.c   consumers, turns, credit, Deliver
+ *   settle.c    acks, leases, receipts' settlements
+ *   receipt.c   the text of a receipt
+ *   operate.c   control calls on queues
+ *
+ * Ownership: the core owns sessions, producers and queues; a session its consumers; a destination its waiting runs; a
+ * consumer its leases. Everything else is a borrowed pointer that the owner clears when it goes. */
+#ifndef SLUICE_BROKER_CORE_STATE_H
+#define SLUICE_BROKER_CORE_STATE_H
+
+#include "base/timers.h"
+#include "broker/core/core.h"
+
+#include <uthash.h>
+#include <utlist.h>
+
+/* ------------------------------------------------------------------ queues */
+
+enum item_state { ITEM_GONE, ITEM_READY, ITEM_IN_FLIGHT, ITEM_DELAYED };
+
+/* One event as its queue sees it; the bytes are the store's. 24 bytes. */
+struct item {
+    store_locator at;
+    uint32_t size;      /* of the event */
+    uint32_t lease;     /* in flight: the slot of its lease */
+    uint32_t accepted;  /* tenths of a second since the core started */
+    uint16_t attempt;   /* deliveries so far, saturating */
+    uint8_t state;      /* enum item_state */
+    uint8_t failures;   /* nacks and expired leases, saturating */
+};
+
+/* An item that stayed while thousands behind it left: moved out of the ring, so that the ring's length follows what is
+ * held and not how far apart it is. */
+struct straggler {
+    uint64_t sequence;
+    struct item item;
+    UT_hash_handle hh;
+};
+
+/* A nacked event waiting for its delay. */
+struct delayed {
+    struct timer timer;
+    struct queue *queue;
+    uint64_t sequence;
+};
+
+/* A smoothed rate per second over about ten seconds. */
+struct rate {
+    double value;
+    mono_t at;
+};
+
+/* A settlement by receipt that is remembered, so that its repetition can be answered alike. */
+struct settlement {
+    uint64_t sequence, delivery;
+    uint32_t consumer_epoch;
+};
+#define SETTLEMENTS_REMEMBERED 256u
+
+struct queue {
+    char name[NAME_MAX_SIZE + 1];
+    uint32_t id; /* never reused within an incarnation */
+    struct queue_settings settings;
+    bool managed, paused, closed;
+
+    uint64_t next_sequence;
+    struct item *ring; /* items [base, next_sequence), by sequence & (capacity - 1) */
+    uint32_t ring_capacity;
+    uint64_t base;
+    uint64_t next_ready; /* the first never delivered; >= base */
+    struct straggler *stragglers;
+    uint64_t *returned; /* min-heap of sequences to deliver again; may hold stale ones */
+    uint32_t returned_count, returned_capacity;
+
+    uint64_t ready, in_flight, delayed; /* events in each state */
+    uint64_t bytes;                     /* of all of them */
+    struct ledger ledger;               /* remaining is derived */
+    uint64_t refused, redelivered;
+    struct rate in_rate, out_rate;
+
+    struct waiting *waiters; /* utlist DL, in order of arrival */
+    uint64_t waiting;        /* entries in it */
+    struct consumer *consumers; /* utlist DL (queue_prev/next), the active one first when there is one */
+    struct consumer *active;
+    uint32_t consumer_count;
+    uint32_t consumer_epoch;
+    struct settlement *settlements; /* ring, allocated with the first */
+    uint32_t settlement_next;
+
+    bool runnable;               /* in core->runnable */
+    struct queue *runnable_next;
+    UT_hash_handle hh;
+};
+
+/* ------------------------------------------------------------------ consumers */
+
+/* Neighbouring events delivered together under one lease and one receipt. */
+struct lease {
+    uint64_t first_delivery, first_sequence;
+    uint32_t count, outstanding;
+    uint32_t consumer_epoch;
+    uint32_t slot;
+    struct consumer *consumer;
+    struct timer timer;
+};
+
+/* A session's consumption of a queue. */
+struct consumer {
+    struct session *session;
+    struct queue *queue;
+    uint64_t next_delivery; /* number of the next delivery, from 1 */
+    uint64_t generation, limit; /* credit */
+    uint64_t idle_told;         /* the generation Idle was sent for */
+    uint64_t outstanding;       /* deliveries not settled */
+    struct lease **leases;      /* by first_delivery; finished ones are NULL until compacted */
+    uint32_t lease_count, lease_capacity;
+    bool contended_told;
+    struct consumer *queue_prev, *queue_next, *session_prev, *session_next;
+};
+
+/* ------------------------------------------------------------------ producers */
+
+/* Entries of one Publish that wait for room: their bytes as they came, and how far they got. */
+struct waiting {
+    struct destination *destination;
+    struct queue *queue;
+    struct session *session;
+    uint64_t first;     /* the producer's sequence of the first entry in `bytes` */
+    uint32_t count;     /* entries in `bytes` */
+    uint32_t next;      /* index of the first not decided */
+    uint32_t undecided;
+    struct wire_reader rest; /* from entry `next` on */
+    uint64_t size;      /* event bytes of the undecided ones */
+    struct timer deadline; /* one for all: a Publish with several waits makes several of these */
+    uint8_t *decided;   /* by index: refused out of turn */
+    struct waiting *prev, *next_waiting;             /* in the queue, by arrival */
+    struct waiting *destination_prev, *destination_next; /* in the destination, by sequence */
+    size_t byte_count;
+    uint8_t bytes[];    /* a Publish body's entries, encoded */
+};
+
+/* One producer's numbering towards one name. */
+struct destination {
+    char name[NAME_MAX_SIZE + 1];
+    struct producer *producer;
+    uint64_t next;      /* the next sequence never seen */
+    uint64_t seen;      /* the client knows every outcome up to here */
+    struct outcome *outcomes; /* decided and not yet seen, ascending by first */
+    uint32_t outcome_count, outcome_capacity;
+    struct outcome untold;    /* the newest run, not yet in a frame; count 0: none */
+    uint64_t untold_depth, untold_capacity;
+    uint32_t untold_retry_ms;
+    bool listed;              /* in the session's list of destinations with something untold */
+    struct destination *listed_next;
+    uint64_t refused_tail;    /* the newest refused sequence: a continued entry behind it is refused too */
+    enum reason refused_reason;
+    struct waiting *waiters;  /* utlist DL */
+    uint64_t waiting_events, waiting_bytes;
+    UT_hash_handle hh;
+};
+
+struct producer {
+    struct token id;
+    struct session *session; /* who holds it now; NULL: nobody */
+    struct destination *destinations;
+    struct timer expiry;
+    UT_hash_handle hh;
+};
+
+/* ------------------------------------------------------------------ sessions */
+
+struct pending_attach {
+    bool active;
+    bool fresh; /* a new session, which ends when this fails */
+    struct token request;
+    struct route route;
+    mono_t deadline;
+};
+
+struct session {
+    struct token token;
+    char name[65];
+    char peer[PEER_MAX_SIZE];
+    char *endpoint; /* of its inbox */
+    uint32_t lane;  /* 0: none */
+    struct link link;
+    struct buf out; /* bodies not yet sealed */
+    struct pending_attach pending;
+    struct producer *producer;
+    struct consumer *consumers; /* utlist DL (session_prev/next) */
+    struct destination *untold; /* destinations with an untold outcome */
+    uint64_t sent_events, sent_bytes;       /* published under this session */
+    uint64_t decided_events, decided_bytes;
+    uint64_t told_events, told_bytes;       /* window totals told last */
+    struct timer timer;
+    bool dirty, stalled, ending; /* dirty: in core->dirty. stalled: the link had no room for deliveries */
+    struct session *dirty_next;
+    UT_hash_handle hh;
+};
+
+/* ------------------------------------------------------------------ the core */
+
+/* The answer to a mutation, kept for its repetition. */
+struct answered {
+    struct token id;
+    struct buf reply;
+    struct answered *prev, *next;
+    UT_hash_handle hh;
+};
+#define ANSWERS_REMEMBERED 4096u
+
+struct core {
+    struct core_config config;
+    struct store *store;
+    mono_t started;
+    uint64_t random_counter;
+    uint8_t receipt_key[16];
+    char *ingress;
+    bool stopping;
+    struct now now; /* of the input being handled */
+
+    struct timers timers;       /* of sessions */
+    struct timers lease_timers;
+    struct timers delay_timers;
+    struct timers wait_timers;
+    struct timers producer_timers;
+
+    struct session *sessions;
+    struct producer *producers;
+    struct queue *queues;   /* by name */
+    struct queue **by_name; /* sorted, for lists */
+    uint32_t queue_count, by_name_capacity;
+    uint32_t next_queue_id;
+    struct queue *runnable, *runnable_last;
+    struct session *dirty;
+    struct lease **leases; /* by slot */
+    uint32_t lease_count, lease_capacity;
+    uint32_t *free_leases;
+    uint32_t free_lease_count;
+    uint64_t waiting_bytes;     /* of all waiters */
+    bool starved;               /* somebody waits for the broker's budget */
+    struct answered *answers, *answer_list;
+    uint32_t answer_count;
+    struct ledger closed_ledger; /* of deleted queues */
+    uint32_t next_lane;
+    uint64_t frames_in, frames_out, resent, rejected, sessions_ended;
+
+    struct effect *effects;
+    size_t effect_count, effect_capacity;
+};
+
+/* core.c */
+struct effect *core_effect(struct core *c, enum effect_kind kind);
+void core_note(struct core *c, enum log_level level, const struct queue *q, const struct session *s, const char *format,
+               ...) __attribute__((format(printf, 5, 6)));
+void core_reply(struct core *c, const struct route *route, const struct reply *reply);
+struct token core_random_token(struct core *c);
+uint32_t core_tenths(const struct core *c); /* since the start: what item.accepted holds */
+bool core_over_budget(const struct core *c, uint64_t more);
+/* Bytes were freed: whoever waits for the broker's budget may try again. */
+void core_freed(struct core *c);
+void core_run_queue(struct core *c, struct queue *q); /* admit and deliver at the next flush */
+
+/* attach.c */
+void attach_request(struct core *c, const struct request *r, const struct route *route, const char *peer);
+void attach_echo(struct core *c, struct session *s, struct span request_id);
+/* `clean`: an orderly goodbye, which counts as no crash of what was in flight. */
+void session_end(struct core *c, struct session *s, const char *why, bool clean);
+struct session *session_find(struct core *c, struct token token);
+
+/* session.c */
+void session_frame(struct core *c, struct span frame, const char *peer);
+void session_touch(struct core *c, struct session *s); /* has output: flush it */
+void session_flush(struct core *c, struct session *s); /* seals what is in `out` */
+void session_send(struct core *c, struct session *s, struct frame *f);
+void session_due(struct core *c, struct session *s);   /* sets the timer to what comes first */
+void session_tick(struct core *c, struct session *s);
+
+/* producer.c */
+struct producer *producer_attach(struct core *c, struct token id, struct session *s, bool *known);
+void producer_release(struct core *c, struct producer *p); /* its session ended; remembered for a while */
+void producer_free(struct core *c, struct producer *p);
+struct destination *destination_of(struct producer *p, struct span name);
+/* Records the outcome of `count` entries from `first` and has it told. */
+void destination_decide(struct core *c, struct destination *d, const struct outcome *o, const struct queue *q,
+                        uint64_t events, uint64_t bytes);
+bool destination_decided(const struct destination *d, uint64_t sequence);
+void destination_seen(struct destination *d, uint64_t through);
+void session_tell_outcomes(struct core *c, struct session *s); /* writes what is untold into `out` */
+
+/* publish.c */
+bool publish_body(struct core *c, struct session *s, struct body *b); /* false: a violation */
+bool publish_skip(struct core *c, struct session *s, const struct body *b);
+void publish_admit(struct core *c, struct queue *q); /* waiters, as far as there is room */
+void publish_refuse_all(struct core *c, struct queue *q, enum reason why);
+void publish_expire(struct core *c, struct waiting *w);
+void publish_drop_session(struct core *c, struct session *s); /* its waiters stay undecided and go */
+void waiting_free(struct core *c, struct waiting *w);
+
+/* queue.c */
+struct queue *queue_find(struct core *c, struct span name);
+struct queue *queue_create(struct core *c, struct span name, const struct queue_settings *settings);
+void queue_free(struct core *c, struct queue *q);
+struct item *queue_item(struct queue *q, uint64_t sequence); /* NULL when it is gone */
+/* May an event of that size be accepted now? REASON_ok, REASON_full, REASON_budget. */
+enum reason queue_room(const struct core *c, const struct queue *q, uint64_t size);
+/* Accepts `count` events (their sequences set here) at the tail. */
+void queue_accept(struct core *c, struct queue *q, struct store_event *events, size_t count);
+/* Takes an item out for good. */
+void queue_settle(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum store_cause cause);
+/* In flight or delayed back to ready. */
+void queue_return(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
+void queue_delay(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms);
+void queue_delay_over(struct core *c, struct delayed *d);
+/* The next to deliver; NULL when nothing is ready. */
+struct item *queue_next(struct queue *q, uint64_t *sequence);
+/* Marks it taken by a lease. */
+void queue_taken(struct queue *q, uint64_t sequence, struct item *item, uint32_t lease);
+bool queue_drop_oldest(struct core *c, struct queue *q);
+uint64_t queue_purge(struct core *c, struct queue *q, bool everything);
+uint32_t queue_oldest_ms(const struct core *c, struct queue *q);
+uint64_t queue_remaining(const struct queue *q);
+/* Calls `visit` for the items from `from` on, in order, until it returns false. */
+void queue_each(struct queue *q, uint64_t from, bool (*visit)(void *, uint64_t, struct item *), void *ctx);
+uint32_t queue_retry_ms(const struct core *c, const struct queue *q); /* a guess when there is room again; 0: none */
+void queue_validate(struct queue *q);
+void rate_add(struct rate *r, uint64_t events, mono_t now);
+double rate_read(const struct rate *r, mono_t now);
+
+/* deliver.c */
+void deliver_consume(struct core *c, struct session *s, struct span queue);
+void deliver_leave(struct core *c, struct consumer *k, bool clean);
+void deliver_credit(struct core *c, struct consumer *k, uint64_t generation, uint64_t limit);
+void deliver_run(struct core *c, struct queue *q); /* as far as credit and the link have room */
+void deliver_gone(struct core *c, struct queue *q, enum reason why); /* the queue is deleted */
+struct consumer *consumer_find(struct session *s, struct span queue);
+
+/* settle.c */
+bool settle_body(struct core *c, struct session *s, struct body *b); /* false: a violation */
+void settle_receipt(struct core *c, struct session *s, const struct body *b);
+void settle_lease_expired(struct core *c, struct lease *l);
+struct lease *lease_new(struct core *c, struct consumer *k, uint64_t sequence, uint64_t delivery);
+void lease_close(struct core *c, struct lease *l); /* nothing of it is outstanding any more */
+/* Gives back what the consumer had in flight. */
+void settle_void(struct core *c, struct consumer *k, bool clean);
+
+/* receipt.c */
+#define RECEIPT_MAX_SIZE 160
+struct receipt {
+    uint32_t queue_id;
+    uint64_t incarnation;
+    uint32_t consumer_epoch;
+    uint64_t first_delivery, first_sequence;
+    uint32_t count;
+};
+size_t receipt_write(const uint8_t key[16], const struct receipt *r, char out[RECEIPT_MAX_SIZE]);
+bool receipt_read(const uint8_t key[16], struct span text, struct receipt *r);
+
+/* operate.c */
+void operate_request(struct core *c, const struct request *r, const struct route *route);
+enum reason operate_declare(struct core *c, struct span name, const struct queue_settings *given, bool only_create,
+                            bool by_config, struct queue **out, bool *created, struct error *why);
+void queue_delete(struct core *c, struct queue *q, enum reason why);
+
+#endif

@@ -1,0 +1,280 @@
+/* Events in process memory. Each queue fills blocks in order; an event lies in its block in the form a lane wants
+ * (BATCH_EVENT_TAG, size, bytes), so neighbours leave by one copy. A block is freed with its last event.
+ *
+ * A locator is the block's index and the event's offset in it, so that no pointer leaks through the seam. Blocks grow
+ * with the queue, from 1 KiB to 64 KiB: ten thousand quiet queues cost ten thousand small blocks, a busy one allocates
+ * once per few hundred events. An event beyond a block's size gets a block of its own. */
+#include "broker/store/store.h"
+
+#include "base/xalloc.h"
+#include "proto/frame.h"
+#include "proto/wire.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <uthash.h>
+
+#define LEAST_BLOCK 1024u
+#define MOST_BLOCK (64u * 1024u)
+#define EVENT_HEADER_MAX 11u /* tag and size varint */
+#define SPARE_BLOCKS 64u
+#define NO_BLOCK UINT32_MAX
+
+struct block {
+    uint32_t size;  /* bytes of data */
+    uint32_t fill;  /* bytes used */
+    uint32_t live;  /* events not yet settled */
+    uint32_t queue; /* whose it is */
+    uint8_t data[];
+};
+
+struct shelf { /* a queue's place to put the next event */
+    uint32_t queue;
+    uint32_t open; /* block being filled, or NO_BLOCK */
+    uint32_t next_size;
+    UT_hash_handle hh;
+};
+
+struct memory_store {
+    struct store base;
+    struct block **blocks; /* by index; NULL when the index is free */
+    uint32_t block_count, block_capacity;
+    uint32_t *free_indices;
+    uint32_t free_count, free_capacity;
+    struct block *spare[SPARE_BLOCKS]; /* of MOST_BLOCK */
+    uint32_t spare_count;
+    struct shelf *shelves;
+    struct shelf *last; /* the shelf of the last append: runs of one queue are the rule */
+    uint64_t bytes;
+};
+
+static struct memory_store *self(struct store *s)
+{
+    return (struct memory_store *)(void *)s;
+}
+
+static uint32_t take_index(struct memory_store *m)
+{
+    if (m->free_count)
+        return m->free_indices[--m->free_count];
+    if (m->block_count == m->block_capacity) {
+        m->block_capacity = m->block_capacity ? m->block_capacity * 2 : 64;
+        m->blocks = xrealloc(m->blocks, m->block_capacity * sizeof *m->blocks);
+    }
+    return m->block_count++;
+}
+
+static void give_index(struct memory_store *m, uint32_t index)
+{
+    if (m->free_count == m->free_capacity) {
+        m->free_capacity = m->free_capacity ? m->free_capacity * 2 : 64;
+        m->free_indices = xrealloc(m->free_indices, m->free_capacity * sizeof *m->free_indices);
+    }
+    m->blocks[index] = NULL;
+    m->free_indices[m->free_count++] = index;
+}
+
+static uint32_t new_block(struct memory_store *m, uint32_t queue, uint32_t size)
+{
+    struct block *b;
+    if (size == MOST_BLOCK && m->spare_count)
+        b = m->spare[--m->spare_count];
+    else
+        b = xmalloc(sizeof *b + size);
+    *b = (struct block){ .size = size, .queue = queue };
+    uint32_t index = take_index(m);
+    m->blocks[index] = b;
+    m->bytes += sizeof *b + size;
+    return index;
+}
+
+static void free_block(struct memory_store *m, uint32_t index)
+{
+    struct block *b = m->blocks[index];
+    m->bytes -= sizeof *b + b->size;
+    give_index(m, index);
+    if (b->size == MOST_BLOCK && m->spare_count < SPARE_BLOCKS)
+        m->spare[m->spare_count++] = b;
+    else
+        free(b);
+}
+
+static struct shelf *shelf_of(struct memory_store *m, uint32_t queue)
+{
+    if (m->last && m->last->queue == queue)
+        return m->last;
+    struct shelf *s = NULL;
+    HASH_FIND(hh, m->shelves, &queue, sizeof queue, s);
+    if (!s) {
+        s = xcalloc(1, sizeof *s);
+        s->queue = queue;
+        s->open = NO_BLOCK;
+        s->next_size = LEAST_BLOCK;
+        HASH_ADD(hh, m->shelves, queue, sizeof s->queue, s);
+    }
+    m->last = s;
+    return s;
+}
+
+/* Stops filling the shelf's block; it goes when its last event does. */
+static void shut_block(struct memory_store *m, struct shelf *s)
+{
+    if (s->open != NO_BLOCK && m->blocks[s->open]->live == 0)
+        free_block(m, s->open);
+    s->open = NO_BLOCK;
+}
+
+/* A block with room for `need` bytes. */
+static uint32_t block_for(struct memory_store *m, struct shelf *s, uint32_t need)
+{
+    if (s->open != NO_BLOCK && m->blocks[s->open]->size - m->blocks[s->open]->fill >= need)
+        return s->open;
+    if (need > MOST_BLOCK / 4)
+        return new_block(m, s->queue, need); /* its own: it would waste the rest of a shared one */
+    shut_block(m, s);
+    while (s->next_size < need)
+        s->next_size *= 2;
+    s->open = new_block(m, s->queue, s->next_size);
+    if (s->next_size < MOST_BLOCK)
+        s->next_size *= 2;
+    return s->open;
+}
+
+static store_locator locator_of(uint32_t block, uint32_t offset)
+{
+    return ((uint64_t)block + 1) << 32 | offset;
+}
+
+static void put_event(struct memory_store *m, struct store_event *e)
+{
+    uint32_t need = (uint32_t)e->event.size + EVENT_HEADER_MAX;
+    uint32_t index = block_for(m, shelf_of(m, e->queue), need);
+    struct block *b = m->blocks[index];
+    uint8_t *start = b->data + b->fill;
+    *start = BATCH_EVENT_TAG;
+    uint8_t *at = wire_put_varint(start + 1, e->event.size);
+    if (e->event.size)
+        memcpy(at, e->event.data, e->event.size);
+    e->locator = locator_of(index, b->fill);
+    b->fill += (uint32_t)(at - start) + (uint32_t)e->event.size;
+    b->live++;
+}
+
+static enum store_status append(struct store *store, struct store_event *events, size_t count, uint64_t owner_epoch,
+                                uint64_t *ticket)
+{
+    (void)owner_epoch;
+    struct memory_store *m = self(store);
+    for (size_t i = 0; i < count; i++)
+        put_event(m, &events[i]);
+    *ticket = 0;
+    return STORE_OK;
+}
+
+static struct block *block_at(const struct memory_store *m, store_locator at, uint32_t queue)
+{
+    uint32_t index = (uint32_t)(at >> 32) - 1;
+    assert(index < m->block_count && m->blocks[index] && m->blocks[index]->queue == queue);
+    (void)queue;
+    return m->blocks[index];
+}
+
+static enum store_status read_event(struct store *store, uint32_t queue, uint64_t sequence, store_locator at,
+                                    struct span *out)
+{
+    (void)sequence;
+    struct block *b = block_at(self(store), at, queue);
+    const uint8_t *start = b->data + (uint32_t)at;
+    struct wire_reader r = { .at = start + 1, .end = b->data + b->fill };
+    uint64_t size = 0;
+    bool whole = wire_varint(&r, &size);
+    assert(whole && size <= (uint64_t)(r.end - r.at));
+    (void)whole;
+    *out = span_of(start, (size_t)(r.at - start) + (size_t)size);
+    return STORE_OK;
+}
+
+static void settle(struct store *store, uint32_t queue, uint64_t sequence, store_locator at, enum store_cause cause)
+{
+    (void)sequence;
+    (void)cause;
+    struct memory_store *m = self(store);
+    struct block *b = block_at(m, at, queue);
+    assert(b->live > 0);
+    if (--b->live > 0)
+        return;
+    uint32_t index = (uint32_t)(at >> 32) - 1;
+    struct shelf *s = shelf_of(m, queue);
+    if (s->open != index) {
+        free_block(m, index);
+        return;
+    }
+    b->fill = 0; /* the queue ran empty: fill the same block again, unless it is a big one */
+    if (b->size > LEAST_BLOCK * 4) {
+        s->next_size = b->size / 2; /* a queue that stays quiet comes back to small blocks */
+        s->open = NO_BLOCK;
+        free_block(m, index);
+    }
+}
+
+static void forget(struct store *store, uint32_t queue)
+{
+    struct memory_store *m = self(store);
+    struct shelf *s = NULL;
+    HASH_FIND(hh, m->shelves, &queue, sizeof queue, s);
+    if (!s)
+        return;
+    shut_block(m, s);
+    if (m->last == s)
+        m->last = NULL;
+    HASH_DEL(m->shelves, s);
+    free(s);
+}
+
+static size_t poll_nothing(struct store *store, struct store_completion *out, size_t max)
+{
+    (void)store;
+    (void)out;
+    (void)max;
+    return 0;
+}
+
+static uint64_t memory(const struct store *store)
+{
+    return ((const struct memory_store *)(const void *)store)->bytes;
+}
+
+static void close_store(struct store *store)
+{
+    struct memory_store *m = self(store);
+    struct shelf *s, *next;
+    HASH_ITER(hh, m->shelves, s, next)
+    {
+        HASH_DEL(m->shelves, s);
+        free(s);
+    }
+    for (uint32_t i = 0; i < m->block_count; i++)
+        free(m->blocks[i]);
+    for (uint32_t i = 0; i < m->spare_count; i++)
+        free(m->spare[i]);
+    free(m->blocks);
+    free(m->free_indices);
+    free(m);
+}
+
+struct store *store_memory_open(void)
+{
+    static const struct store_ops ops = {
+        .name = "memory",
+        .append = append,
+        .read = read_event,
+        .settle = settle,
+        .forget = forget,
+        .poll = poll_nothing,
+        .memory = memory,
+        .close = close_store,
+    };
+    struct memory_store *m = xcalloc(1, sizeof *m);
+    m->base.ops = &ops;
+    return &m->base;
+}
