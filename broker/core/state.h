@@ -7,7 +7,8 @@
  *   publish.c   admission and waiters
  *   queue.c     what a queue holds, its books
  *   deliver.c   consumers, turns, credit, Deliver
- *   settle.c    acks, leases, receipts' settlements
+ *   settle.c    acks, by number and by receipt; the end of leases
+ *   lease.c     the bookkeeping of leases
  *   receipt.c   the text of a receipt
  *   operate.c   control calls on queues
  *
@@ -102,12 +103,17 @@ struct queue {
 
 /* ------------------------------------------------------------------ consumers */
 
-/* Neighbouring events delivered together under one lease and one receipt. */
+/* Neighbouring events delivered together under one lease and one receipt. An event whose lease is extended gets one of
+ * its own, a child, which keeps its parent: the parent is how its delivery number is found. */
 struct lease {
     uint64_t first_delivery, first_sequence;
-    uint32_t count, outstanding;
+    uint32_t count;
+    uint32_t outstanding; /* deliveries under this lease itself */
+    uint32_t children;
     uint32_t consumer_epoch;
-    uint32_t slot;
+    uint32_t slot;        /* in core->leases */
+    uint32_t listed;      /* in consumer->leases; a child is not */
+    struct lease *parent;
     struct consumer *consumer;
     struct timer timer;
 };
@@ -120,8 +126,8 @@ struct consumer {
     uint64_t generation, limit; /* credit */
     uint64_t idle_told;         /* the generation Idle was sent for */
     uint64_t outstanding;       /* deliveries not settled */
-    struct lease **leases;      /* by first_delivery; finished ones are NULL until compacted */
-    uint32_t lease_count, lease_capacity;
+    struct lease **leases;      /* by first_delivery; closed ones are NULL until compacted */
+    uint32_t lease_count, lease_capacity, lease_holes;
     bool contended_told;
     struct consumer *queue_prev, *queue_next, *session_prev, *session_next;
 };
@@ -132,7 +138,6 @@ struct consumer {
 struct waiting {
     struct destination *destination;
     struct queue *queue;
-    struct session *session;
     uint64_t first;     /* the producer's sequence of the first entry in `bytes` */
     uint32_t count;     /* entries in `bytes` */
     uint32_t next;      /* index of the first not decided */
@@ -140,7 +145,9 @@ struct waiting {
     struct wire_reader rest; /* from entry `next` on */
     uint64_t size;      /* event bytes of the undecided ones */
     struct timer deadline; /* one for all: a Publish with several waits makes several of these */
-    uint8_t *decided;   /* by index: refused out of turn */
+    uint32_t wait_ms;   /* as published */
+    enum reason blocked; /* what it waits for: full or budget */
+    uint8_t *decided;   /* by index: refused out of turn; NULL while none was */
     struct waiting *prev, *next_waiting;             /* in the queue, by arrival */
     struct waiting *destination_prev, *destination_next; /* in the destination, by sequence */
     size_t byte_count;
@@ -264,7 +271,7 @@ void core_note(struct core *c, enum log_level level, const struct queue *q, cons
 void core_reply(struct core *c, const struct route *route, const struct reply *reply);
 struct token core_random_token(struct core *c);
 uint32_t core_tenths(const struct core *c); /* since the start: what item.accepted holds */
-bool core_over_budget(const struct core *c, uint64_t more);
+uint64_t core_budget_left(const struct core *c);
 /* Bytes were freed: whoever waits for the broker's budget may try again. */
 void core_freed(struct core *c);
 void core_run_queue(struct core *c, struct queue *q); /* admit and deliver at the next flush */
@@ -310,8 +317,14 @@ struct queue *queue_find(struct core *c, struct span name);
 struct queue *queue_create(struct core *c, struct span name, const struct queue_settings *settings);
 void queue_free(struct core *c, struct queue *q);
 struct item *queue_item(struct queue *q, uint64_t sequence); /* NULL when it is gone */
-/* May an event of that size be accepted now? REASON_ok, REASON_full, REASON_budget. */
-enum reason queue_room(const struct core *c, const struct queue *q, uint64_t size);
+/* How much more may be accepted now. */
+struct room {
+    uint64_t events, bytes; /* of the queue */
+    uint64_t budget;        /* bytes of the broker */
+};
+struct room queue_room(const struct core *c, const struct queue *q);
+/* Takes the room of one event: REASON_ok, or REASON_full or REASON_budget and nothing is taken. */
+enum reason room_take(struct room *r, uint64_t size);
 /* Accepts `count` events (their sequences set here) at the tail. */
 void queue_accept(struct core *c, struct queue *q, struct store_event *events, size_t count);
 /* Takes an item out for good. */
@@ -347,10 +360,17 @@ struct consumer *consumer_find(struct session *s, struct span queue);
 bool settle_body(struct core *c, struct session *s, struct body *b); /* false: a violation */
 void settle_receipt(struct core *c, struct session *s, const struct body *b);
 void settle_lease_expired(struct core *c, struct lease *l);
-struct lease *lease_new(struct core *c, struct consumer *k, uint64_t sequence, uint64_t delivery);
-void lease_close(struct core *c, struct lease *l); /* nothing of it is outstanding any more */
 /* Gives back what the consumer had in flight. */
 void settle_void(struct core *c, struct consumer *k, bool clean);
+
+/* lease.c */
+struct lease *lease_new(struct core *c, struct consumer *k, uint64_t sequence, uint64_t delivery);
+struct lease *lease_find(struct consumer *k, uint64_t delivery);
+/* The lease an item is in flight under; NULL when it is not in flight. */
+struct lease *lease_of(struct core *c, const struct queue *q, const struct item *item);
+/* One delivery under it is over; frees the lease with the last. */
+void lease_delivery_ended(struct core *c, struct lease *l);
+void lease_extend(struct core *c, struct lease *l, uint64_t sequence, struct item *item, uint64_t ms);
 
 /* receipt.c */
 #define RECEIPT_MAX_SIZE 160

@@ -1,0 +1,236 @@
+/* Who consumes, and what they get. A queue has one active consumer; others stand by in order of arrival and take over
+ * when it leaves. What is delivered is bounded by the consumer's credit and by its link; nothing is sent ahead of it. */
+#include "broker/core/state.h"
+
+#include "base/xalloc.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct consumer *consumer_find(struct session *s, struct span queue)
+{
+    struct consumer *k;
+    DL_FOREACH2(s->consumers, k, session_next)
+    {
+        if (span_equal(span_str(k->queue->name), queue))
+            return k;
+    }
+    return NULL;
+}
+
+static void tell_turn(struct core *c, struct consumer *k, enum turn_state state, enum reason why)
+{
+    struct session *s = k->session;
+    bool contended = k->queue->consumer_count > 1;
+    frame_add_turn(&s->out, span_str(k->queue->name), state, state == TURN_ACTIVE ? k->queue->consumer_epoch : 0,
+                   contended, why);
+    k->contended_told = contended;
+    session_touch(c, s);
+}
+
+/* The active consumer is told when somebody begins or ceases to stand by: an idle one then makes way. */
+static void tell_contention(struct core *c, struct queue *q)
+{
+    if (q->active && q->active->contended_told != (q->consumer_count > 1))
+        tell_turn(c, q->active, TURN_ACTIVE, REASON_ok);
+}
+
+static void activate(struct core *c, struct queue *q)
+{
+    struct consumer *k = q->consumers;
+    q->active = k;
+    if (!k)
+        return;
+    q->consumer_epoch++;
+    tell_turn(c, k, TURN_ACTIVE, REASON_ok);
+    core_run_queue(c, q);
+}
+
+static void refuse_consume(struct core *c, struct session *s, struct span queue, enum reason why)
+{
+    frame_add_turn(&s->out, queue, TURN_NONE, 0, false, why);
+    session_touch(c, s);
+}
+
+void deliver_consume(struct core *c, struct session *s, struct span name)
+{
+    struct queue *q = queue_find(c, name);
+    if (!q && c->config.auto_declare && !c->stopping)
+        operate_declare(c, name, NULL, false, false, &q, NULL, NULL);
+    if (!q) {
+        refuse_consume(c, s, name, REASON_unknown_queue);
+        return;
+    }
+    if (consumer_find(s, name))
+        return; /* consuming twice is one consumption */
+    struct consumer *k = xcalloc(1, sizeof *k);
+    k->session = s;
+    k->queue = q;
+    k->next_delivery = 1;
+    DL_APPEND2(q->consumers, k, queue_prev, queue_next);
+    DL_APPEND2(s->consumers, k, session_prev, session_next);
+    q->consumer_count++;
+    if (!q->active) {
+        activate(c, q);
+    } else {
+        tell_turn(c, k, TURN_STANDBY, REASON_ok);
+        tell_contention(c, q);
+    }
+}
+
+static void remove_consumer(struct consumer *k)
+{
+    struct queue *q = k->queue;
+    DL_DELETE2(q->consumers, k, queue_prev, queue_next);
+    DL_DELETE2(k->session->consumers, k, session_prev, session_next);
+    q->consumer_count--;
+    if (q->active == k)
+        q->active = NULL;
+    free(k->leases);
+    free(k);
+}
+
+void deliver_leave(struct core *c, struct consumer *k, bool clean)
+{
+    struct queue *q = k->queue;
+    settle_void(c, k, clean);
+    remove_consumer(k);
+    if (!q->active)
+        activate(c, q);
+    tell_contention(c, q);
+}
+
+void deliver_gone(struct core *c, struct queue *q, enum reason why)
+{
+    while (q->consumers) {
+        struct consumer *k = q->consumers;
+        q->active = NULL;
+        refuse_consume(c, k->session, span_str(q->name), why);
+        settle_void(c, k, true);
+        remove_consumer(k);
+    }
+}
+
+void deliver_credit(struct core *c, struct consumer *k, uint64_t generation, uint64_t limit)
+{
+    if (generation <= k->generation)
+        return; /* an older word */
+    k->generation = generation;
+    k->limit = limit;
+    if (k->queue->active == k)
+        core_run_queue(c, k->queue);
+}
+
+/* ------------------------------------------------------------------ Deliver */
+
+/* A run of neighbouring events on its way into a Deliver: its bytes when they lie side by side in the store. */
+struct copying {
+    const uint8_t *start;
+    size_t size;
+};
+
+static void copy_out(struct buf *out, struct copying *run)
+{
+    if (run->size)
+        buf_add(out, run->start, run->size);
+    run->size = 0;
+}
+
+static void add_event(struct core *c, struct queue *q, uint64_t sequence, struct item *item, struct buf *out,
+                      struct copying *run)
+{
+    struct span event;
+    enum store_status status = c->store->ops->read(c->store, q->id, sequence, item->at, &event);
+    assert(status == STORE_OK);
+    (void)status;
+    if (run->size && run->start + run->size == event.data) {
+        run->size += event.size;
+        return;
+    }
+    copy_out(out, run);
+    *run = (struct copying){ event.data, event.size };
+}
+
+/* How many neighbours of `first` can go as one batch: ready, never separated, with the same attempt, within credit and
+ * about `bytes`. */
+static uint32_t batch_size(struct queue *q, uint64_t first, uint64_t credit, size_t bytes)
+{
+    struct item *item = queue_item(q, first);
+    uint16_t attempt = item->attempt;
+    if (first != q->next_ready)
+        return 1; /* what comes again goes alone: its neighbours have their own history */
+    uint32_t count = 0;
+    size_t size = 0;
+    while (item && item->state == ITEM_READY && item->attempt == attempt && count < credit && size < bytes) {
+        size += item->size;
+        count++;
+        item = queue_item(q, first + count);
+    }
+    return count;
+}
+
+/* One batch under one lease and one receipt. */
+static void deliver_batch(struct core *c, struct consumer *k, uint64_t first, uint32_t count)
+{
+    struct queue *q = k->queue;
+    struct buf *out = &k->session->out;
+    struct lease *l = lease_new(c, k, first, k->next_delivery);
+    struct receipt receipt = { q->id, c->config.incarnation, q->consumer_epoch, k->next_delivery, first, count };
+    char text[RECEIPT_MAX_SIZE];
+    size_t text_size = receipt_write(c->receipt_key, &receipt, text);
+    uint32_t attempt = queue_item(q, first)->attempt + 1u;
+    size_t mark = frame_begin_batch(out, k->next_delivery, first, attempt, span_of(text, text_size));
+    struct copying run = { 0 };
+    for (uint32_t i = 0; i < count; i++) {
+        struct item *item = queue_item(q, first + i);
+        add_event(c, q, first + i, item, out, &run);
+        queue_taken(q, first + i, item, l->slot);
+    }
+    copy_out(out, &run);
+    wire_end(out, mark);
+    l->count = l->outstanding = count;
+    k->outstanding += count;
+    k->next_delivery += count;
+}
+
+/* Fills one Deliver body; false when there was nothing to put in. */
+static bool deliver_some(struct core *c, struct consumer *k)
+{
+    struct queue *q = k->queue;
+    struct buf *out = &k->session->out;
+    uint64_t sequence;
+    if (k->next_delivery > k->limit || !queue_next(q, &sequence))
+        return false;
+    struct open_body open = frame_begin_deliver(out, span_str(q->name), q->consumer_epoch,
+                                                (uint32_t)q->settings.lease_ms);
+    size_t most = c->config.deliver_frame;
+    while (k->next_delivery <= k->limit && out->size < most && queue_next(q, &sequence)) {
+        uint32_t count = batch_size(q, sequence, k->limit - k->next_delivery + 1, most - out->size);
+        deliver_batch(c, k, sequence, count);
+    }
+    frame_end(out, open);
+    session_touch(c, k->session);
+    return true;
+}
+
+void deliver_run(struct core *c, struct queue *q)
+{
+    struct consumer *k = q->active;
+    if (!k)
+        return;
+    while (!q->paused) {
+        if (!link_room(&k->session->link)) {
+            k->session->stalled = true;
+            return;
+        }
+        if (!deliver_some(c, k))
+            break;
+        if (k->session->out.size >= c->config.deliver_frame)
+            session_flush(c, k->session);
+    }
+    if (k->next_delivery <= k->limit && k->idle_told != k->generation) {
+        k->idle_told = k->generation;
+        frame_add_idle(&k->session->out, span_str(q->name), k->generation);
+        session_touch(c, k->session);
+    }
+}

@@ -1,0 +1,202 @@
+/* Producers: who published what under which number, and what became of it, until the client knows.
+ *
+ * A producer's entries are numbered per destination, densely, for as long as the producer lives; sessions come and go
+ * under it. Each decision is one outcome. Outcomes are kept as runs until the client says it has seen them, so that a
+ * client that lost its session can be told exactly what was decided (docs/protocol.md, B.2). */
+#include "broker/core/state.h"
+
+#include "base/xalloc.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct producer *producer_attach(struct core *c, struct token id, struct session *s, bool *known)
+{
+    struct producer *p = NULL;
+    HASH_FIND(hh, c->producers, &id, sizeof id, p);
+    *known = p != NULL;
+    if (!p) {
+        p = xcalloc(1, sizeof *p);
+        p->id = id;
+        HASH_ADD(hh, c->producers, id, sizeof p->id, p);
+    }
+    if (p->session && p->session != s)
+        session_end(c, p->session, "its producer attached anew", true);
+    timers_clear(&c->producer_timers, &p->expiry);
+    p->session = s;
+    s->producer = p;
+    return p;
+}
+
+void producer_release(struct core *c, struct producer *p)
+{
+    p->session = NULL;
+    for (struct destination *d = p->destinations; d; d = d->hh.next) {
+        d->untold.count = 0; /* the next attach tells outcomes anew */
+        d->listed = false;
+    }
+    timers_set(&c->producer_timers, &p->expiry, mono_add_ms(c->now.mono, c->config.producer_memory_ms));
+}
+
+void producer_free(struct core *c, struct producer *p)
+{
+    struct destination *d, *next;
+    HASH_ITER(hh, p->destinations, d, next)
+    {
+        assert(!d->waiters);
+        HASH_DEL(p->destinations, d);
+        free(d->outcomes);
+        free(d);
+    }
+    timers_clear(&c->producer_timers, &p->expiry);
+    HASH_DEL(c->producers, p);
+    free(p);
+}
+
+struct destination *destination_of(struct producer *p, struct span name)
+{
+    struct destination *d = NULL;
+    HASH_FIND(hh, p->destinations, name.data, (unsigned)name.size, d);
+    if (d)
+        return d;
+    d = xcalloc(1, sizeof *d);
+    memcpy(d->name, name.data, name.size);
+    d->producer = p;
+    d->next = 1;
+    HASH_ADD_KEYPTR(hh, p->destinations, d->name, (unsigned)name.size, d);
+    return d;
+}
+
+/* ------------------------------------------------------------------ outcomes */
+
+/* Does `b` continue the run `a`? */
+static bool continues(const struct outcome *a, const struct outcome *b)
+{
+    return a->count && a->first + a->count == b->first && a->reason == b->reason && a->flags == b->flags &&
+           (a->reason != REASON_ok || a->sequence + a->count == b->sequence);
+}
+
+/* Index of the first run that ends behind `sequence`. */
+static uint32_t run_behind(const struct destination *d, uint64_t sequence)
+{
+    uint32_t low = 0, high = d->outcome_count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (d->outcomes[middle].first + d->outcomes[middle].count <= sequence)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+bool destination_decided(const struct destination *d, uint64_t sequence)
+{
+    if (sequence <= d->seen)
+        return true;
+    uint32_t i = run_behind(d, sequence);
+    return i < d->outcome_count && d->outcomes[i].first <= sequence;
+}
+
+static void keep_outcome(struct destination *d, const struct outcome *o)
+{
+    uint32_t i = run_behind(d, o->first);
+    assert(i == d->outcome_count || d->outcomes[i].first >= o->first + o->count);
+    if (i > 0 && continues(&d->outcomes[i - 1], o)) {
+        d->outcomes[i - 1].count += o->count;
+        return;
+    }
+    if (d->outcome_count == d->outcome_capacity) {
+        d->outcome_capacity = d->outcome_capacity ? d->outcome_capacity * 2 : 4;
+        d->outcomes = xrealloc(d->outcomes, d->outcome_capacity * sizeof *d->outcomes);
+    }
+    memmove(d->outcomes + i + 1, d->outcomes + i, (d->outcome_count - i) * sizeof *d->outcomes);
+    d->outcomes[i] = *o;
+    d->outcome_count++;
+}
+
+void destination_seen(struct destination *d, uint64_t through)
+{
+    if (through <= d->seen)
+        return;
+    uint32_t gone = run_behind(d, through + 1);
+    memmove(d->outcomes, d->outcomes + gone, (d->outcome_count - gone) * sizeof *d->outcomes);
+    d->outcome_count -= gone;
+    if (d->outcome_count && d->outcomes[0].first <= through) {
+        struct outcome *o = &d->outcomes[0];
+        uint64_t cut = through + 1 - o->first;
+        o->first += cut;
+        o->count -= cut;
+        if (o->reason == REASON_ok)
+            o->sequence += cut;
+    }
+    d->seen = through;
+}
+
+/* ------------------------------------------------------------------ telling */
+
+static void write_untold(struct session *s, struct destination *d)
+{
+    const struct outcome *o = &d->untold;
+    if (o->count == 0)
+        return;
+    if (o->reason == REASON_ok) {
+        struct open_body open = frame_begin_confirm(&s->out, span_str(d->name));
+        frame_add_run(&s->out, &(struct run){ .first = o->first, .count = o->count, .sequence = o->sequence,
+                                              .flags = o->flags });
+        frame_end(&s->out, open);
+    } else {
+        frame_add_refuse(&s->out, span_str(d->name), o->first, o->count, o->reason, d->untold_depth,
+                         d->untold_capacity, d->untold_retry_ms);
+    }
+    d->untold.count = 0;
+}
+
+void session_tell_outcomes(struct core *c, struct session *s)
+{
+    (void)c;
+    struct destination *d = s->untold;
+    s->untold = NULL;
+    for (; d; d = d->listed_next) {
+        d->listed = false;
+        write_untold(s, d);
+    }
+}
+
+static void tell(struct core *c, struct session *s, struct destination *d, const struct outcome *o,
+                 const struct queue *q)
+{
+    if (continues(&d->untold, o)) {
+        d->untold.count += o->count;
+    } else {
+        write_untold(s, d);
+        d->untold = *o;
+    }
+    if (o->reason != REASON_ok && q) {
+        d->untold_depth = queue_remaining(q);
+        d->untold_capacity = q->settings.capacity;
+        d->untold_retry_ms = queue_retry_ms(c, q);
+    }
+    if (!d->listed) {
+        d->listed = true;
+        d->listed_next = s->untold;
+        s->untold = d;
+    }
+    session_touch(c, s);
+}
+
+void destination_decide(struct core *c, struct destination *d, const struct outcome *o, const struct queue *q,
+                        uint64_t events, uint64_t bytes)
+{
+    keep_outcome(d, o);
+    if (o->reason != REASON_ok) {
+        d->refused_tail = o->first + o->count - 1;
+        d->refused_reason = (enum reason)o->reason;
+    }
+    struct session *s = d->producer->session;
+    if (!s)
+        return;
+    s->decided_events += events;
+    s->decided_bytes += bytes;
+    tell(c, s, d, o, q);
+}

@@ -1,0 +1,221 @@
+/* How deliveries end: by the consumer's word (ack, nack, extend, release), by a receipt that anybody brings, by the end of
+ * the lease or of the consumer. Only the delivery that is current settles; a late word changes nothing. */
+#include "broker/core/state.h"
+
+#include "base/xalloc.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* A lease may be extended to at most this. */
+#define LEASE_MAX_MS UINT64_C(43200000)
+/* One Settle may name this many deliveries: more than any window holds. */
+#define SETTLE_COUNT_MAX 1000000u
+
+static void failed(struct item *item)
+{
+    if (item->failures < UINT8_MAX)
+        item->failures++;
+}
+
+/* Applies one word to one current delivery. The item is in flight under `l`, which may be freed here. */
+static void apply(struct core *c, struct lease *l, uint64_t sequence, struct item *item, enum settle_kind kind,
+                  uint64_t ms)
+{
+    struct queue *q = l->consumer->queue;
+    switch (kind) {
+    case SETTLE_ACK:
+        queue_settle(c, q, sequence, item, CAUSE_ACKED);
+        rate_add(&q->out_rate, 1, c->now.mono);
+        break;
+    case SETTLE_NACK:
+        failed(item);
+        if (ms)
+            queue_delay(c, q, sequence, item, ms < LEASE_MAX_MS ? ms : LEASE_MAX_MS);
+        else
+            queue_return(c, q, sequence, item);
+        break;
+    case SETTLE_RELEASE: /* nobody saw it: it does not count as delivered */
+        item->attempt--;
+        queue_return(c, q, sequence, item);
+        break;
+    case SETTLE_EXTEND:
+        lease_extend(c, l, sequence, item, ms < LEASE_MAX_MS ? ms : LEASE_MAX_MS);
+        return;
+    }
+    lease_delivery_ended(c, l);
+}
+
+static enum settle_result result_of(enum settle_kind kind)
+{
+    static const enum settle_result results[] = {
+        [SETTLE_ACK] = SETTLED_ACKED,
+        [SETTLE_NACK] = SETTLED_NACKED,
+        [SETTLE_EXTEND] = SETTLED_EXTENDED,
+        [SETTLE_RELEASE] = SETTLED_RELEASED,
+    };
+    return results[kind];
+}
+
+/* ------------------------------------------------------------------ by delivery number, of the own consumption */
+
+static enum settle_result settle_delivery(struct core *c, struct consumer *k, uint64_t delivery,
+                                          const struct settle *word, uint64_t *acked)
+{
+    struct lease *made = lease_find(k, delivery);
+    if (!made)
+        return SETTLED_EXPIRED;
+    uint64_t sequence = made->first_sequence + (delivery - made->first_delivery);
+    struct item *item = queue_item(k->queue, sequence);
+    struct lease *l = item ? lease_of(c, k->queue, item) : NULL;
+    if (!l || (l != made && l->parent != made))
+        return SETTLED_EXPIRED;
+    if (word->kind != SETTLE_ACK) {
+        apply(c, l, sequence, item, word->kind, word->ms);
+    } else { /* the hot path: its rate is counted once for all */
+        queue_settle(c, k->queue, sequence, item, CAUSE_ACKED);
+        lease_delivery_ended(c, l);
+        ++*acked;
+    }
+    return result_of(word->kind);
+}
+
+/* Applies one Settle and writes its results as runs. */
+static void settle_run(struct core *c, struct consumer *k, const struct settle *word, struct buf *out)
+{
+    struct settled_run run = { .first = word->first };
+    uint64_t acked = 0;
+    for (uint64_t i = 0; i < word->count; i++) {
+        enum settle_result result = settle_delivery(c, k, word->first + i, word, &acked);
+        if (run.count && result != run.result) {
+            frame_add_settled_run(out, &run);
+            run = (struct settled_run){ .first = word->first + i };
+        }
+        run.result = result;
+        run.count++;
+    }
+    frame_add_settled_run(out, &run);
+    if (acked)
+        rate_add(&k->queue->out_rate, acked, c->now.mono);
+}
+
+bool settle_body(struct core *c, struct session *s, struct body *b)
+{
+    struct consumer *k = consumer_find(s, b->name);
+    uint32_t epoch = b->u.ack.consumer_epoch;
+    bool current = k && k->queue->active == k && k->queue->consumer_epoch == epoch;
+    struct open_body open = frame_begin_settled(&s->out, b->name, epoch);
+    enum frame_status status;
+    struct settle word;
+    while ((status = ack_next(b, &word)) == FRAME_OK) {
+        if (word.count > SETTLE_COUNT_MAX || (current && word.first + word.count > k->next_delivery)) {
+            status = FRAME_BAD; /* settles what was never delivered */
+            break;
+        }
+        if (current)
+            settle_run(c, k, &word, &s->out);
+        else
+            frame_add_settled_run(&s->out, &(struct settled_run){ word.first, word.count, SETTLED_EXPIRED });
+    }
+    frame_end(&s->out, open);
+    session_touch(c, s);
+    return status == FRAME_END;
+}
+
+/* ------------------------------------------------------------------ by receipt */
+
+static struct queue *queue_by_id(struct core *c, uint32_t id)
+{
+    for (uint32_t i = 0; i < c->queue_count; i++) {
+        if (c->by_name[i]->id == id)
+            return c->by_name[i];
+    }
+    return NULL;
+}
+
+static void remember(struct queue *q, const struct settlement *done)
+{
+    if (!q->settlements)
+        q->settlements = xcalloc(SETTLEMENTS_REMEMBERED, sizeof *q->settlements);
+    q->settlements[q->settlement_next++ % SETTLEMENTS_REMEMBERED] = *done;
+}
+
+static bool remembered(const struct queue *q, const struct settlement *done)
+{
+    for (uint32_t i = 0; q->settlements && i < SETTLEMENTS_REMEMBERED; i++) {
+        const struct settlement *s = &q->settlements[i];
+        if (s->sequence == done->sequence && s->delivery == done->delivery && s->consumer_epoch == done->consumer_epoch)
+            return true;
+    }
+    return false;
+}
+
+static enum settle_result settle_by_receipt(struct core *c, const struct receipt *r, uint64_t index,
+                                            enum settle_kind kind, uint64_t ms)
+{
+    if (r->incarnation != c->config.incarnation)
+        return SETTLED_EXPIRED;
+    struct queue *q = queue_by_id(c, r->queue_id);
+    if (!q)
+        return SETTLED_EXPIRED; /* the queue was deleted */
+    struct settlement done = { r->first_sequence + index, r->first_delivery + index, r->consumer_epoch };
+    struct item *item = queue_item(q, done.sequence);
+    struct lease *l = item ? lease_of(c, q, item) : NULL;
+    if (!l || l->consumer_epoch != r->consumer_epoch ||
+        l->first_delivery + (done.sequence - l->first_sequence) != done.delivery)
+        return kind == SETTLE_ACK && remembered(q, &done) ? SETTLED_ACKED : SETTLED_EXPIRED;
+    apply(c, l, done.sequence, item, kind, ms);
+    if (kind == SETTLE_ACK)
+        remember(q, &done);
+    return result_of(kind);
+}
+
+void settle_receipt(struct core *c, struct session *s, const struct body *b)
+{
+    struct span text;
+    uint64_t index;
+    struct receipt r;
+    enum settle_result result = SETTLED_UNKNOWN;
+    if (receipt_split(b->u.receipt_ack.receipt, &text, &index) && receipt_read(c->receipt_key, text, &r) &&
+        index < r.count)
+        result = settle_by_receipt(c, &r, index, b->u.receipt_ack.kind, b->u.receipt_ack.ms);
+    frame_add_receipt_settled(&s->out, b->u.receipt_ack.request, result);
+    session_touch(c, s);
+}
+
+/* ------------------------------------------------------------------ by the end of something */
+
+/* Gives back every delivery under one lease; *gone: the lease went with the last. */
+static void give_back(struct core *c, struct lease *l, bool failure)
+{
+    struct queue *q = l->consumer->queue;
+    uint64_t first = l->first_sequence;
+    uint32_t count = l->count, slot = l->slot;
+    for (uint32_t i = 0; i < count && c->leases[slot] == l && l->outstanding; i++) {
+        struct item *item = queue_item(q, first + i);
+        if (!item || item->state != ITEM_IN_FLIGHT || item->lease != slot)
+            continue;
+        if (failure)
+            failed(item);
+        queue_return(c, q, first + i, item);
+        bool last = l->outstanding == 1;
+        lease_delivery_ended(c, l);
+        if (last)
+            return;
+    }
+}
+
+void settle_lease_expired(struct core *c, struct lease *l)
+{
+    give_back(c, l, true);
+}
+
+void settle_void(struct core *c, struct consumer *k, bool clean)
+{
+    (void)clean; /* an unclean end counts towards max_crashes, which comes with dead letters */
+    for (uint32_t slot = 0; k->outstanding && slot < c->lease_count; slot++) {
+        if (c->leases[slot] && c->leases[slot]->consumer == k)
+            give_back(c, c->leases[slot], false);
+    }
+    assert(k->outstanding == 0 && k->lease_count == k->lease_holes);
+}
