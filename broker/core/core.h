@@ -10,6 +10,7 @@
 #ifndef SLUICE_BROKER_CORE_H
 #define SLUICE_BROKER_CORE_H
 
+#include "base/error.h"
 #include "base/log.h"
 #include "base/mono.h"
 #include "broker/store/store.h"

@@ -219,7 +219,7 @@ void deliver_run(struct core *c, struct queue *q)
     if (!k)
         return;
     while (!q->paused) {
-        if (!link_room(&k->session->link)) {
+        if (!k->session->link.open || !link_room(&k->session->link)) {
             k->session->stalled = true;
             return;
         }

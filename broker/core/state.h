@@ -201,6 +201,7 @@ struct session {
     struct link link;
     struct buf out; /* bodies not yet sealed */
     struct pending_attach pending;
+    struct token pending_producer; /* who it says it is, until the echo proves it can be reached */
     struct producer *producer;
     struct consumer *consumers; /* utlist DL (session_prev/next) */
     struct destination *untold; /* destinations with an untold outcome */
@@ -290,6 +291,8 @@ void session_flush(struct core *c, struct session *s); /* seals what is in `out`
 void session_send(struct core *c, struct session *s, struct frame *f);
 void session_due(struct core *c, struct session *s);   /* sets the timer to what comes first */
 void session_tick(struct core *c, struct session *s);
+/* Deliveries wait for an open link with room: starts them again once there is one. */
+void session_unstall(struct core *c, struct session *s);
 
 /* producer.c */
 struct producer *producer_attach(struct core *c, struct token id, struct session *s, bool *known);

@@ -1,0 +1,373 @@
+/* The public calls of the core: inputs set the time, reach the part they concern, and leave effects; a flush gives every
+ * queue and session that changed its turn. */
+#include "broker/core/state.h"
+
+#include "base/xalloc.h"
+
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void core_config_defaults(struct core_config *config)
+{
+    *config = (struct core_config){
+        .memory_budget = UINT64_C(1) << 30,
+        .max_queues = 20000,
+        .heartbeat_ms = 3000,
+        .session_timeout_ms = 10000,
+        .max_event = 1u << 20,
+        .max_sessions = 10000,
+        .window_events = 16384,
+        .window_bytes = 8u << 20,
+        .deliver_frame = 64u << 10,
+        .producer_memory_ms = 600000,
+        .version = "0.1.0",
+    };
+}
+
+struct token core_random_token(struct core *c)
+{
+    uint8_t seed[32], bytes[16];
+    memcpy(seed, c->config.seed, sizeof seed);
+    for (unsigned i = 0; i < 8; i++)
+        seed[i] ^= (uint8_t)(c->random_counter >> 8 * i);
+    c->random_counter++;
+    randombytes_buf_deterministic(bytes, sizeof bytes, seed);
+    return (struct token){ wire_load64(bytes), wire_load64(bytes + 8) };
+}
+
+struct core *core_new(const struct core_config *config, struct store *store, struct now now)
+{
+    struct core *c = xcalloc(1, sizeof *c);
+    c->config = *config;
+    c->store = store;
+    c->started = now.mono;
+    c->now = now;
+    c->ingress = xstrdup("");
+    struct token key = core_random_token(c);
+    wire_store64(c->receipt_key, key.high);
+    wire_store64(c->receipt_key + 8, key.low);
+    return c;
+}
+
+/* ------------------------------------------------------------------ effects */
+
+struct effect *core_effect(struct core *c, enum effect_kind kind)
+{
+    if (c->effect_count == c->effect_capacity) {
+        c->effect_capacity = c->effect_capacity ? c->effect_capacity * 2 : 64;
+        c->effects = xrealloc(c->effects, c->effect_capacity * sizeof *c->effects);
+    }
+    struct effect *e = &c->effects[c->effect_count++];
+    *e = (struct effect){ .kind = kind };
+    return e;
+}
+
+struct effect *core_effects(struct core *c, size_t *count)
+{
+    *count = c->effect_count;
+    return c->effects;
+}
+
+void core_effects_clear(struct core *c)
+{
+    for (size_t i = 0; i < c->effect_count; i++) {
+        struct effect *e = &c->effects[i];
+        frame_drop(e->frame);
+        buf_free(&e->bytes);
+        free(e->endpoint);
+        free(e->queue);
+        free(e->session);
+        free(e->text);
+    }
+    c->effect_count = 0;
+}
+
+void core_note(struct core *c, enum log_level level, const struct queue *q, const struct session *s,
+               const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    struct effect *e = core_effect(c, EFFECT_LOG);
+    e->level = level;
+    e->queue = q ? xstrdup(q->name) : NULL;
+    e->session = s ? xstrdup(s->name) : NULL;
+    e->text = xstrdup(text);
+}
+
+void core_reply(struct core *c, const struct route *route, const struct reply *reply)
+{
+    struct effect *e = core_effect(c, EFFECT_REPLY);
+    e->route = *route;
+    reply_pack(reply, &e->bytes);
+}
+
+/* ------------------------------------------------------------------ shared small things */
+
+uint32_t core_tenths(const struct core *c)
+{
+    return (uint32_t)(mono_since_ms(c->now.mono, c->started) / 100);
+}
+
+uint64_t core_budget_left(const struct core *c)
+{
+    uint64_t used = c->store->ops->memory(c->store) + c->waiting_bytes;
+    return used < c->config.memory_budget ? c->config.memory_budget - used : 0;
+}
+
+void core_run_queue(struct core *c, struct queue *q)
+{
+    if (q->runnable)
+        return;
+    q->runnable = true;
+    q->runnable_next = NULL;
+    if (c->runnable)
+        c->runnable_last->runnable_next = q;
+    else
+        c->runnable = q;
+    c->runnable_last = q;
+}
+
+void core_freed(struct core *c)
+{
+    if (!c->starved)
+        return;
+    c->starved = false; /* set again by whoever still lacks room */
+    for (uint32_t i = 0; i < c->queue_count; i++) {
+        if (c->by_name[i]->waiters)
+            core_run_queue(c, c->by_name[i]);
+    }
+}
+
+/* ------------------------------------------------------------------ inputs */
+
+void core_frame(struct core *c, struct span frame, const char *peer, struct now now)
+{
+    c->now = now;
+    session_frame(c, frame, peer);
+}
+
+void core_control(struct core *c, struct span bytes, const struct route *route, const char *peer, struct now now)
+{
+    c->now = now;
+    struct arena arena;
+    struct request r;
+    arena_init(&arena, 64u << 10);
+    if (!request_unpack(bytes, &arena, &r) || r.call == CALL_NONE) {
+        struct reply reply = { .reason = REASON_invalid, .detail = "this is not a request this broker understands" };
+        c->rejected++;
+        core_reply(c, route, &reply);
+    } else if (r.call == CALL_ATTACH) {
+        attach_request(c, &r, route, peer);
+    } else {
+        operate_request(c, &r, route);
+    }
+    arena_free(&arena);
+}
+
+void core_lane_failed(struct core *c, uint32_t lane, const char *why, struct now now)
+{
+    c->now = now;
+    for (struct session *s = c->sessions; s; s = s->hh.next) {
+        if (s->lane != lane)
+            continue;
+        core_note(c, LOG_WARN, NULL, s, "cannot dial %s: %s", s->endpoint, why);
+        if (s->pending.active)
+            s->pending.deadline = now.mono; /* answered at the next tick */
+        session_due(c, s);
+        return;
+    }
+}
+
+/* The struct a timer is embedded in. */
+#define OWNER(timer, type, member) ((type *)(void *)((char *)(timer)-offsetof(type, member)))
+
+void core_tick(struct core *c, struct now now)
+{
+    c->now = now;
+    struct timer *t;
+    while ((t = timers_pop(&c->wait_timers, now.mono)) != NULL)
+        publish_expire(c, OWNER(t, struct waiting, deadline));
+    while ((t = timers_pop(&c->lease_timers, now.mono)) != NULL)
+        settle_lease_expired(c, OWNER(t, struct lease, timer));
+    while ((t = timers_pop(&c->delay_timers, now.mono)) != NULL)
+        queue_delay_over(c, OWNER(t, struct delayed, timer));
+    while ((t = timers_pop(&c->producer_timers, now.mono)) != NULL)
+        producer_free(c, OWNER(t, struct producer, expiry));
+    while ((t = timers_pop(&c->timers, now.mono)) != NULL)
+        session_tick(c, OWNER(t, struct session, timer));
+}
+
+static void run_queues(struct core *c)
+{
+    while (c->runnable) {
+        struct queue *q = c->runnable;
+        c->runnable = q->runnable_next;
+        q->runnable = false;
+        publish_admit(c, q);
+        deliver_run(c, q);
+    }
+}
+
+void core_flush(struct core *c, struct now now)
+{
+    c->now = now;
+    run_queues(c);
+    while (c->dirty) {
+        struct session *s = c->dirty;
+        c->dirty = s->dirty_next;
+        s->dirty = false;
+        session_flush(c, s);
+    }
+}
+
+mono_t core_due(const struct core *c)
+{
+    mono_t due = timers_next(&c->timers);
+    due = mono_min(due, timers_next(&c->wait_timers));
+    due = mono_min(due, timers_next(&c->lease_timers));
+    due = mono_min(due, timers_next(&c->delay_timers));
+    return mono_min(due, timers_next(&c->producer_timers));
+}
+
+/* ------------------------------------------------------------------ configuration, looking, the end */
+
+void core_set_ingress(struct core *c, const char *endpoint)
+{
+    free(c->ingress);
+    c->ingress = xstrdup(endpoint);
+}
+
+bool core_configure_queue(struct core *c, const char *name, const struct queue_settings *settings, struct error *e,
+                          struct now now)
+{
+    c->now = now;
+    struct queue *q;
+    if (!name_valid(span_str(name)))
+        return error_set(e, "'%s' is no valid queue name: letters, digits, '.', '_', '-', at most 128", name);
+    return operate_declare(c, span_str(name), settings, false, true, &q, NULL, e) == REASON_ok;
+}
+
+void core_stop(struct core *c, struct now now)
+{
+    c->now = now;
+    c->stopping = true;
+    for (uint32_t i = 0; i < c->queue_count; i++)
+        publish_refuse_all(c, c->by_name[i], REASON_draining);
+    for (struct session *s = c->sessions; s; s = s->hh.next) {
+        frame_add_bye(&s->out);
+        session_touch(c, s);
+    }
+}
+
+static void add_ledger(struct ledger *sum, const struct ledger *l)
+{
+    sum->accepted += l->accepted;
+    sum->acked += l->acked;
+    sum->dead_lettered += l->dead_lettered;
+    sum->expired += l->expired;
+    sum->purged += l->purged;
+    sum->dropped += l->dropped;
+}
+
+void core_info(const struct core *c, struct broker_info *out, struct now now)
+{
+    *out = (struct broker_info){
+        .version = c->config.version,
+        .uptime_ms = (uint64_t)mono_since_ms(now.mono, c->started),
+        .incarnation = c->config.incarnation,
+        .sessions = HASH_COUNT(c->sessions),
+        .queues = c->queue_count,
+        .memory_used = c->store->ops->memory(c->store) + c->waiting_bytes,
+        .memory_budget = c->config.memory_budget,
+        .ledger = c->closed_ledger,
+        .frames_in = c->frames_in,
+        .frames_out = c->frames_out,
+        .resent = c->resent,
+        .rejected = c->rejected,
+        .sessions_ended = c->sessions_ended,
+    };
+    for (uint32_t i = 0; i < c->queue_count; i++) {
+        add_ledger(&out->ledger, &c->by_name[i]->ledger);
+        out->ledger.remaining += queue_remaining(c->by_name[i]);
+    }
+}
+
+static void free_answers(struct core *c)
+{
+    struct answered *a, *next;
+    HASH_ITER(hh, c->answers, a, next)
+    {
+        HASH_DEL(c->answers, a);
+        buf_free(&a->reply);
+        free(a);
+    }
+}
+
+void core_free(struct core *c)
+{
+    while (c->sessions)
+        session_end(c, c->sessions, NULL, true);
+    while (c->queue_count)
+        queue_delete(c, c->by_name[0], REASON_deleted);
+    while (c->producers)
+        producer_free(c, c->producers);
+    core_effects_clear(c);
+    free_answers(c);
+    timers_free(&c->timers);
+    timers_free(&c->lease_timers);
+    timers_free(&c->delay_timers);
+    timers_free(&c->wait_timers);
+    timers_free(&c->producer_timers);
+    free(c->effects);
+    free(c->by_name);
+    free(c->leases);
+    free(c->free_leases);
+    free(c->ingress);
+    free(c);
+}
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "core: does not hold: %s\n", what);
+    abort();
+}
+
+static void validate_waiters(const struct queue *q)
+{
+    uint64_t waiting = 0;
+    const struct waiting *w;
+    DL_FOREACH2(q->waiters, w, next_waiting)
+        waiting += w->undecided;
+    if (waiting != q->waiting)
+        fail("a queue counts its waiters");
+}
+
+static void validate_consumers(const struct queue *q)
+{
+    uint64_t outstanding = 0;
+    const struct consumer *k;
+    DL_FOREACH2(q->consumers, k, queue_next)
+    {
+        outstanding += k->outstanding;
+        if (k != q->active && k->outstanding)
+            fail("only the active consumer has deliveries");
+    }
+    if (outstanding != q->in_flight)
+        fail("what is in flight is a consumer's");
+}
+
+void core_validate(const struct core *c)
+{
+    if (!timers_validate(&c->timers) || !timers_validate(&c->lease_timers) || !timers_validate(&c->wait_timers))
+        fail("timers are a heap");
+    for (uint32_t i = 0; i < c->queue_count; i++) {
+        queue_validate(c->by_name[i]);
+        validate_waiters(c->by_name[i]);
+        validate_consumers(c->by_name[i]);
+    }
+}

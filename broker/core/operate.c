@@ -1,0 +1,368 @@
+/* Control calls on queues: declare, describe, list, delete, peek, purge, pause, resume, close, open; and on the broker.
+ * A mutation's answer is remembered under its request id, so that a lost reply does not purge twice. */
+#include "broker/core/state.h"
+
+#include "base/xalloc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LIST_DEFAULT 100u
+#define LIST_MOST 1000u
+#define PEEK_MOST 1000u
+#define PEEK_BYTES_MOST (4u << 20)
+
+/* ------------------------------------------------------------------ declare and delete */
+
+static enum reason check_change(const struct queue *q, const struct queue_settings *given, bool by_config,
+                                struct error *why)
+{
+    bool changes = false;
+    for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++) {
+        enum queue_setting which = (enum queue_setting)i;
+        if (given->present & (1u << i))
+            changes |= queue_settings_get(given, which) != queue_settings_get(&q->settings, which);
+    }
+    if (changes && q->managed && !by_config) {
+        error_set(why, "queue '%s' is managed by the broker's configuration file; change it there", q->name);
+        return REASON_managed;
+    }
+    if ((given->present & (1u << QUEUE_SETTING_durability)) && given->durability != q->settings.durability) {
+        error_set(why, "the durability of queue '%s' cannot change; delete it and declare it anew", q->name);
+        return REASON_conflict;
+    }
+    return REASON_ok;
+}
+
+static void apply_settings(struct queue_settings *to, const struct queue_settings *given)
+{
+    for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++) {
+        if (given->present & (1u << i))
+            queue_settings_put(to, (enum queue_setting)i, queue_settings_get(given, (enum queue_setting)i));
+    }
+}
+
+enum reason operate_declare(struct core *c, struct span name, const struct queue_settings *given, bool only_create,
+                            bool by_config, struct queue **out, bool *created, struct error *why)
+{
+    struct queue_settings none = { 0 };
+    struct queue *q = queue_find(c, name);
+    given = given ? given : &none;
+    if (created)
+        *created = !q;
+    *out = q;
+    if (!queue_settings_check(given, why))
+        return REASON_invalid;
+    if (q) {
+        if (only_create)
+            return REASON_exists;
+        enum reason change = check_change(q, given, by_config, why);
+        if (change != REASON_ok)
+            return change;
+        apply_settings(&q->settings, given);
+    } else {
+        if (c->queue_count >= c->config.max_queues) {
+            error_set(why, "the broker's max_queues (%u) is reached; delete queues or raise it", c->config.max_queues);
+            return REASON_too_many_queues;
+        }
+        struct queue_settings settings = queue_settings_defaults();
+        apply_settings(&settings, given);
+        *out = q = queue_create(c, name, &settings);
+    }
+    q->managed |= by_config;
+    core_run_queue(c, q); /* a larger capacity may let waiters in */
+    return REASON_ok;
+}
+
+void queue_delete(struct core *c, struct queue *q, enum reason why)
+{
+    publish_refuse_all(c, q, why);
+    deliver_gone(c, q, why);
+    queue_purge(c, q, true);
+    struct ledger *sum = &c->closed_ledger;
+    sum->accepted += q->ledger.accepted;
+    sum->acked += q->ledger.acked;
+    sum->dead_lettered += q->ledger.dead_lettered;
+    sum->expired += q->ledger.expired;
+    sum->purged += q->ledger.purged;
+    sum->dropped += q->ledger.dropped;
+    if (q->runnable) {
+        q->runnable = false;
+        LL_DELETE2(c->runnable, q, runnable_next);
+        c->runnable_last = c->runnable;
+        while (c->runnable_last && c->runnable_last->runnable_next)
+            c->runnable_last = c->runnable_last->runnable_next;
+    }
+    queue_free(c, q);
+}
+
+/* ------------------------------------------------------------------ describe and list */
+
+static void describe(const struct core *c, struct queue *q, struct queue_info *out)
+{
+    *out = (struct queue_info){
+        .queue = q->name,
+        .settings = q->settings,
+        .managed = q->managed,
+        .paused = q->paused,
+        .closed = q->closed,
+        .ready = q->ready,
+        .in_flight = q->in_flight,
+        .delayed = q->delayed,
+        .bytes = q->bytes,
+        .oldest_age_ms = queue_oldest_ms(c, q),
+        .waiting_publishers = q->waiting,
+        .consumer = q->active ? q->active->session->name : "",
+        .standbys = q->consumer_count ? q->consumer_count - (q->active ? 1 : 0) : 0,
+        .in_rate_milli = (uint64_t)(rate_read(&q->in_rate, c->now.mono) * 1000),
+        .out_rate_milli = (uint64_t)(rate_read(&q->out_rate, c->now.mono) * 1000),
+        .next_sequence = q->next_sequence,
+        .ledger = q->ledger,
+        .refused = q->refused,
+        .redelivered = q->redelivered,
+    };
+    out->ledger.remaining = queue_remaining(q);
+}
+
+static void list(struct core *c, const struct request *r, struct reply *reply, struct arena *arena)
+{
+    uint32_t limit = r->u.list.limit ? r->u.list.limit : LIST_DEFAULT;
+    limit = limit < LIST_MOST ? limit : LIST_MOST;
+    const char *prefix = r->u.list.prefix, *after = r->u.list.after;
+    struct queue_info *queues = arena_alloc(arena, limit * sizeof *queues);
+    size_t count = 0;
+    reply->result = RESULT_LIST;
+    reply->u.list.next = "";
+    for (uint32_t i = 0; i < c->queue_count; i++) {
+        struct queue *q = c->by_name[i];
+        if (strcmp(q->name, after) <= 0 || strncmp(q->name, prefix, strlen(prefix)) != 0)
+            continue;
+        if (count == limit) {
+            reply->u.list.next = queues[count - 1].queue;
+            break;
+        }
+        describe(c, q, &queues[count++]);
+    }
+    reply->u.list.queues = queues;
+    reply->u.list.count = count;
+}
+
+/* ------------------------------------------------------------------ peek */
+
+struct peeking {
+    struct core *core;
+    struct queue *queue;
+    const struct request *request;
+    struct peeked *events;
+    size_t count, max, bytes, max_bytes;
+    uint64_t next;
+};
+
+static enum event_state state_of(const struct item *item)
+{
+    return item->state == ITEM_READY ? STATE_READY : item->state == ITEM_IN_FLIGHT ? STATE_IN_FLIGHT : STATE_DELAYED;
+}
+
+/* The event's bytes without the lane's tag and size. */
+static struct span bare(struct span lane_form)
+{
+    struct wire_reader r = { lane_form.data + 1, lane_form.data + lane_form.size };
+    uint64_t size = 0;
+    wire_varint(&r, &size);
+    return span_of(r.at, (size_t)size);
+}
+
+static bool peek_item(void *ctx, uint64_t sequence, struct item *item)
+{
+    struct peeking *p = ctx;
+    if (state_of(item) != p->request->u.peek.state)
+        return true;
+    if (p->count == p->max || (p->count && p->bytes + item->size > p->max_bytes)) {
+        p->next = sequence;
+        return false;
+    }
+    struct span event;
+    struct store *store = p->core->store;
+    if (store->ops->read(store, p->queue->id, sequence, item->at, &event) != STORE_OK)
+        return false;
+    p->events[p->count++] = (struct peeked){ sequence, state_of(item), item->attempt, bare(event) };
+    p->bytes += item->size;
+    return true;
+}
+
+static uint32_t least(uint32_t wanted, uint32_t fallback, uint32_t most)
+{
+    uint32_t value = wanted ? wanted : fallback;
+    return value < most ? value : most;
+}
+
+static void peek(struct core *c, struct queue *q, const struct request *r, struct reply *reply, struct arena *arena)
+{
+    struct peeking p = { .core = c, .queue = q, .request = r };
+    p.max = least(r->u.peek.max, 10, PEEK_MOST);
+    p.max_bytes = least(r->u.peek.max_bytes, PEEK_BYTES_MOST, PEEK_BYTES_MOST);
+    p.events = arena_alloc(arena, p.max * sizeof *p.events);
+    queue_each(q, r->u.peek.from, peek_item, &p);
+    reply->result = RESULT_PEEKED;
+    reply->u.peeked.events = p.events;
+    reply->u.peeked.count = p.count;
+    reply->u.peeked.next = p.next;
+}
+
+/* ------------------------------------------------------------------ dispatch */
+
+static void answer_queue(struct core *c, struct queue *q, struct reply *reply)
+{
+    reply->result = RESULT_QUEUE;
+    describe(c, q, &reply->u.queue);
+}
+
+static void refuse(struct reply *reply, enum reason why, const char *detail)
+{
+    reply->reason = why;
+    reply->detail = detail;
+    reply->result = RESULT_NONE;
+}
+
+static void declare(struct core *c, const struct request *r, struct reply *reply, struct error *why)
+{
+    struct queue *q;
+    bool created;
+    enum reason done = operate_declare(c, span_str(r->queue), &r->u.declare.settings, r->u.declare.only_create, false,
+                                       &q, &created, why);
+    if (done != REASON_ok) {
+        refuse(reply, done, why->text);
+        return;
+    }
+    answer_queue(c, q, reply);
+    reply->u.queue.created = created;
+}
+
+static void delete_queue(struct core *c, struct queue *q, const struct request *r, struct reply *reply)
+{
+    if (q->managed)
+        refuse(reply, REASON_managed, "the queue is managed by the broker's configuration file; remove it there first");
+    else if (queue_remaining(q) && !r->u.delete_.force)
+        refuse(reply, REASON_not_empty, "");
+    else
+        queue_delete(c, q, REASON_deleted);
+}
+
+static void set_closed(struct core *c, struct queue *q, bool closed)
+{
+    q->closed = closed;
+    if (closed)
+        publish_refuse_all(c, q, REASON_closed);
+}
+
+/* A call on an existing queue. */
+static void call_queue(struct core *c, struct queue *q, const struct request *r, struct reply *reply,
+                       struct arena *arena)
+{
+    switch (r->call) {
+    case CALL_DELETE:
+        delete_queue(c, q, r, reply);
+        return;
+    case CALL_PEEK:
+        peek(c, q, r, reply, arena);
+        return;
+    case CALL_PURGE:
+        reply->result = RESULT_PURGED;
+        reply->u.purged.purged = queue_purge(c, q, false);
+        return;
+    case CALL_PAUSE:
+    case CALL_RESUME:
+        q->paused = r->call == CALL_PAUSE;
+        break;
+    case CALL_CLOSE:
+    case CALL_OPEN:
+        set_closed(c, q, r->call == CALL_CLOSE);
+        break;
+    default:
+        break;
+    }
+    core_run_queue(c, q);
+    answer_queue(c, q, reply);
+}
+
+static void call(struct core *c, const struct request *r, struct reply *reply, struct arena *arena, struct error *why)
+{
+    switch (r->call) {
+    case CALL_PING:
+        reply->result = RESULT_PONG;
+        reply->u.pong.version = c->config.version;
+        reply->u.pong.uptime_ms = (uint64_t)mono_since_ms(c->now.mono, c->started);
+        return;
+    case CALL_BROKER:
+        reply->result = RESULT_BROKER;
+        core_info(c, &reply->u.broker, c->now);
+        return;
+    case CALL_LIST:
+        list(c, r, reply, arena);
+        return;
+    default:
+        break;
+    }
+    struct queue *q = queue_find(c, span_str(r->queue));
+    if (!name_valid(span_str(r->queue)))
+        refuse(reply, REASON_invalid, "a queue's name is letters, digits, '.', '_', '-', at most 128 of them");
+    else if (r->call == CALL_DECLARE)
+        declare(c, r, reply, why);
+    else if (!q)
+        refuse(reply, REASON_unknown_queue, "");
+    else
+        call_queue(c, q, r, reply, arena);
+}
+
+/* ------------------------------------------------------------------ answers remembered */
+
+static bool mutates(enum call call)
+{
+    return call == CALL_DECLARE || call == CALL_DELETE || call == CALL_PURGE || call == CALL_PAUSE ||
+           call == CALL_RESUME || call == CALL_CLOSE || call == CALL_OPEN;
+}
+
+static bool answer_again(struct core *c, const struct request *r, const struct route *route)
+{
+    struct answered *a = NULL;
+    HASH_FIND(hh, c->answers, &r->id, sizeof r->id, a);
+    if (!a || token_is_zero(r->id))
+        return false;
+    struct effect *e = core_effect(c, EFFECT_REPLY);
+    e->route = *route;
+    buf_add(&e->bytes, a->reply.data, a->reply.size);
+    return true;
+}
+
+static void remember(struct core *c, const struct request *r, const struct effect *reply)
+{
+    struct answered *a = xcalloc(1, sizeof *a);
+    a->id = r->id;
+    buf_add(&a->reply, reply->bytes.data, reply->bytes.size);
+    HASH_ADD(hh, c->answers, id, sizeof a->id, a);
+    DL_APPEND(c->answer_list, a);
+    if (++c->answer_count <= ANSWERS_REMEMBERED)
+        return;
+    struct answered *oldest = c->answer_list;
+    DL_DELETE(c->answer_list, oldest);
+    HASH_DEL(c->answers, oldest);
+    buf_free(&oldest->reply);
+    free(oldest);
+    c->answer_count--;
+}
+
+void operate_request(struct core *c, const struct request *r, const struct route *route)
+{
+    bool mutation = mutates(r->call);
+    if (mutation && answer_again(c, r, route))
+        return;
+    struct arena arena;
+    struct error why = { "" };
+    arena_init(&arena, 1u << 20);
+    struct reply reply = { .id = r->id, .detail = "" };
+    call(c, r, &reply, &arena, &why);
+    core_reply(c, route, &reply);
+    arena_free(&arena);
+    if (mutation && !token_is_zero(r->id))
+        remember(c, r, &c->effects[c->effect_count - 1]);
+}
