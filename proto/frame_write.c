@@ -1,0 +1,226 @@
+/* Writing frames: bodies are appended to a buffer that the link seals. What repeats is written in steps, with the length
+ * patched at the end. */
+#include "proto/frame.h"
+
+#define FRAME_BODIES 8u
+
+void frame_header_write(uint8_t out[FRAME_HEADER_SIZE], const struct frame_header *h)
+{
+    out[0] = 1 << 3 | WIRE_FIXED64;
+    wire_store64(out + 1, h->token.high);
+    out[9] = 2 << 3 | WIRE_FIXED64;
+    wire_store64(out + 10, h->token.low);
+    out[18] = 3 << 3 | WIRE_FIXED32;
+    wire_store32(out + 19, h->epoch);
+    out[23] = 4 << 3 | WIRE_FIXED64;
+    wire_store64(out + 24, h->sequence);
+    out[32] = 5 << 3 | WIRE_FIXED64;
+    wire_store64(out + 33, h->received);
+    out[41] = 6 << 3 | WIRE_FIXED32;
+    wire_store32(out + 42, h->stamp);
+    out[46] = 7 << 3 | WIRE_FIXED32;
+    wire_store32(out + 47, h->echo);
+}
+
+/* Body and the member of its oneof. */
+static struct open_body begin(struct buf *b, enum body_kind kind)
+{
+    struct open_body open;
+    open.body = wire_begin(b, FRAME_BODIES);
+    open.inner = wire_begin(b, (uint32_t)kind);
+    return open;
+}
+
+void frame_end(struct buf *b, struct open_body open)
+{
+    wire_end(b, open.inner);
+    wire_end(b, open.body);
+}
+
+void frame_add_hello(struct buf *b, struct span request_id, struct span ingress)
+{
+    struct open_body open = begin(b, BODY_HELLO);
+    wire_add_span(b, 1, request_id);
+    wire_add_span(b, 2, ingress);
+    frame_end(b, open);
+}
+
+/* A body of a name and numbers from field 2 on. */
+static void add_named(struct buf *b, enum body_kind kind, struct span name, const uint64_t *numbers, uint32_t count)
+{
+    struct open_body open = begin(b, kind);
+    wire_add_span(b, 1, name);
+    for (uint32_t i = 0; i < count; i++)
+        wire_add_number(b, i + 2, numbers[i]);
+    frame_end(b, open);
+}
+
+void frame_add_skip(struct buf *b, struct span destination, uint64_t first, uint64_t count)
+{
+    add_named(b, BODY_SKIP, destination, (uint64_t[]){ first, count }, 2);
+}
+
+void frame_add_seen(struct buf *b, struct span destination, uint64_t through)
+{
+    add_named(b, BODY_SEEN, destination, &through, 1);
+}
+
+void frame_add_credit(struct buf *b, struct span queue, uint64_t generation, uint64_t limit)
+{
+    add_named(b, BODY_CREDIT, queue, (uint64_t[]){ generation, limit }, 2);
+}
+
+void frame_add_consume(struct buf *b, struct span queue)
+{
+    add_named(b, BODY_CONSUME, queue, NULL, 0);
+}
+
+void frame_add_leave(struct buf *b, struct span queue)
+{
+    add_named(b, BODY_LEAVE, queue, NULL, 0);
+}
+
+void frame_add_bye(struct buf *b)
+{
+    frame_end(b, begin(b, BODY_BYE));
+}
+
+void frame_add_refuse(struct buf *b, struct span destination, uint64_t first, uint64_t count, uint32_t reason,
+                      uint64_t depth, uint64_t capacity, uint32_t retry_after_ms)
+{
+    add_named(b, BODY_REFUSE, destination, (uint64_t[]){ first, count, reason, depth, capacity, retry_after_ms }, 6);
+}
+
+void frame_add_idle(struct buf *b, struct span queue, uint64_t generation)
+{
+    add_named(b, BODY_IDLE, queue, &generation, 1);
+}
+
+void frame_add_turn(struct buf *b, struct span queue, enum turn_state state, uint32_t consumer_epoch, bool contended,
+                    uint32_t reason)
+{
+    add_named(b, BODY_TURN, queue, (uint64_t[]){ state, consumer_epoch, contended, reason }, 4);
+}
+
+void frame_add_window(struct buf *b, uint64_t events, uint64_t bytes)
+{
+    struct open_body open = begin(b, BODY_WINDOW);
+    wire_add_number(b, 1, events);
+    wire_add_number(b, 2, bytes);
+    frame_end(b, open);
+}
+
+void frame_add_receipt_ack(struct buf *b, uint64_t request, enum settle_kind kind, struct span receipt, uint64_t ms)
+{
+    struct open_body open = begin(b, BODY_RECEIPT_ACK);
+    wire_add_number(b, 1, request);
+    wire_add_number(b, 2, kind);
+    wire_add_span(b, 3, receipt);
+    wire_add_number(b, 4, ms);
+    frame_end(b, open);
+}
+
+void frame_add_receipt_settled(struct buf *b, uint64_t request, enum settle_result result)
+{
+    struct open_body open = begin(b, BODY_RECEIPT_SETTLED);
+    wire_add_number(b, 1, request);
+    wire_add_number(b, 2, result);
+    frame_end(b, open);
+}
+
+/* ------------------------------------------------------------------ in steps */
+
+struct open_body frame_begin_publish(struct buf *b, struct span destination, uint64_t first, uint32_t wait_ms)
+{
+    struct open_body open = begin(b, BODY_PUBLISH);
+    wire_add_span(b, 1, destination);
+    wire_add_number(b, 2, first);
+    wire_add_number(b, 3, wait_ms);
+    return open;
+}
+
+void frame_add_entry(struct buf *b, const struct entry *e, uint32_t publish_wait_ms)
+{
+    size_t mark = wire_begin(b, 4);
+    wire_add_bytes(b, 1, e->event);
+    if (e->wait_ms != publish_wait_ms)
+        wire_add_number(b, 2, (uint64_t)e->wait_ms + 1);
+    wire_add_number(b, 3, e->continued);
+    wire_add_span(b, 4, e->key);
+    wire_add_fixed64(b, 5, (uint64_t)e->expires_ms);
+    wire_add_fixed64(b, 6, (uint64_t)e->not_before_ms);
+    wire_add_span(b, 7, e->dedup);
+    wire_end(b, mark);
+}
+
+struct open_body frame_begin_ack(struct buf *b, struct span queue, uint32_t consumer_epoch)
+{
+    struct open_body open = begin(b, BODY_ACK);
+    wire_add_span(b, 1, queue);
+    wire_add_number(b, 2, consumer_epoch);
+    return open;
+}
+
+/* An element of numbers only. */
+static void add_numbers(struct buf *b, uint32_t tag, const uint64_t *numbers, uint32_t count)
+{
+    size_t mark = wire_begin(b, tag);
+    for (uint32_t i = 0; i < count; i++)
+        wire_add_number(b, i + 1, numbers[i]);
+    wire_end(b, mark);
+}
+
+void frame_add_settle(struct buf *b, const struct settle *s)
+{
+    add_numbers(b, 3, (uint64_t[]){ s->kind, s->first, s->count, s->ms }, 4);
+}
+
+struct open_body frame_begin_confirm(struct buf *b, struct span destination)
+{
+    struct open_body open = begin(b, BODY_CONFIRM);
+    wire_add_span(b, 1, destination);
+    return open;
+}
+
+void frame_add_run(struct buf *b, const struct run *r)
+{
+    add_numbers(b, 2, (uint64_t[]){ r->first, r->count, r->sequence, r->partition, r->flags }, 5);
+}
+
+struct open_body frame_begin_settled(struct buf *b, struct span queue, uint32_t consumer_epoch)
+{
+    struct open_body open = begin(b, BODY_SETTLED);
+    wire_add_span(b, 1, queue);
+    wire_add_number(b, 2, consumer_epoch);
+    return open;
+}
+
+void frame_add_settled_run(struct buf *b, const struct settled_run *r)
+{
+    add_numbers(b, 3, (uint64_t[]){ r->first, r->count, r->result }, 3);
+}
+
+struct open_body frame_begin_deliver(struct buf *b, struct span queue, uint32_t consumer_epoch, uint32_t lease_ms)
+{
+    struct open_body open = begin(b, BODY_DELIVER);
+    wire_add_span(b, 1, queue);
+    wire_add_number(b, 2, consumer_epoch);
+    wire_add_number(b, 3, lease_ms);
+    return open;
+}
+
+size_t frame_begin_batch(struct buf *b, uint64_t first_delivery, uint64_t first_sequence, uint32_t attempt,
+                         struct span receipt)
+{
+    size_t mark = wire_begin(b, 4);
+    wire_add_number(b, 1, first_delivery);
+    wire_add_number(b, 2, first_sequence);
+    wire_add_number(b, 3, attempt);
+    wire_add_span(b, 4, receipt);
+    return mark;
+}
+
+void frame_add_event(struct buf *b, struct span event)
+{
+    wire_add_bytes(b, 5, event);
+}
