@@ -70,6 +70,8 @@ bool settings_read_text(const struct settings *s, void *options, const char *nam
 bool settings_read_environment(const struct settings *s, void *options, char *const *environment, struct error *e);
 /* Sets one key from text, as a flag does. */
 bool settings_set(const struct settings *s, void *options, const char *key, const char *value, struct error *e);
+/* The name among `names` that `wrong` most likely meant; NULL when none is near. */
+const char *settings_closest(const char *const *names, size_t count, const char *wrong);
 /* Frees every owned string and list. */
 void settings_free(const struct settings *s, void *options);
 

@@ -1,0 +1,184 @@
+/* A program's start: flags made from the table, --help, --version, --check-config. */
+#include "base/settings_priv.h"
+
+#include "base/log.h"
+#include "base/units.h"
+#include "base/xalloc.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { FLAG_HELP = 1000, FLAG_VERSION, FLAG_CONFIG, FLAG_CHECK, FLAG_ROWS };
+
+struct start {
+    const struct settings *settings;
+    void *options;
+    const char *program, *summary;
+};
+
+static _Noreturn void quit(const struct start *s, const char *what)
+{
+    fprintf(stderr, "%s: %s\n", s->program, what);
+    exit(2);
+}
+
+static void flag_name(const char *key, char out[64])
+{
+    snprintf(out, 64, "%s", key);
+    for (char *c = out; *c; c++)
+        *c = *c == '.' || *c == '_' ? '-' : *c;
+}
+
+static void default_text(const struct setting *row, char out[64])
+{
+    out[0] = '\0';
+    if (row->type == SETTING_STRING && row->text)
+        snprintf(out, 64, " [%s]", row->text);
+    else if (row->type == SETTING_DURATION) {
+        char text[24];
+        duration_format(row->number, text);
+        snprintf(out, 64, " [%s]", text);
+    } else if ((row->type == SETTING_NUMBER || row->type == SETTING_SIZE) && row->number)
+        snprintf(out, 64, " [%lld]", (long long)row->number);
+}
+
+static void print_help(const struct start *s)
+{
+    printf("usage: %s [--config FILE] [options]\n\n%s\n\noptions:\n", s->program, s->summary);
+    for (size_t i = 0; i < s->settings->count; i++) {
+        const struct setting *row = &s->settings->rows[i];
+        char name[64], left[120], fallback[64];
+        flag_name(row->key, name);
+        snprintf(left, sizeof left, "--%s%s%s", name, row->type == SETTING_BOOL ? "" : " ",
+                 row->type == SETTING_BOOL ? "" : row->meta ? row->meta : "VALUE");
+        default_text(row, fallback);
+        printf("  %-32s %s%s\n", left, row->help, fallback);
+    }
+    printf("  %-32s %s\n  %-32s %s\n  %-32s %s\n  %-32s %s\n", "--config FILE", "read settings from a YAML file",
+           "--check-config", "check the settings and exit", "--version", "print the version and exit", "--help",
+           "print this and exit");
+    printf("\nEvery option is a key of the YAML file (a dash is a dot or an underscore there) and an environment\n"
+           "variable (SLUICE_...). Flags win over the environment, which wins over the file.\n");
+}
+
+static struct option *make_flags(const struct settings *s)
+{
+    struct option *flags = xcalloc(s->count + 5, sizeof *flags);
+    for (size_t i = 0; i < s->count; i++) {
+        char name[64];
+        flag_name(s->rows[i].key, name);
+        flags[i] = (struct option){ xstrdup(name), s->rows[i].type == SETTING_BOOL ? optional_argument
+                                                                                    : required_argument,
+                                    NULL, FLAG_ROWS + (int)i };
+    }
+    flags[s->count] = (struct option){ xstrdup("help"), no_argument, NULL, FLAG_HELP };
+    flags[s->count + 1] = (struct option){ xstrdup("version"), no_argument, NULL, FLAG_VERSION };
+    flags[s->count + 2] = (struct option){ xstrdup("config"), required_argument, NULL, FLAG_CONFIG };
+    flags[s->count + 3] = (struct option){ xstrdup("check-config"), no_argument, NULL, FLAG_CHECK };
+    return flags;
+}
+
+static void free_flags(struct option *flags)
+{
+    for (struct option *f = flags; f->name; f++)
+        free((char *)(uintptr_t)f->name);
+    free(flags);
+}
+
+/* First pass: what decides before any value is set. */
+static const char *scan_flags(const struct start *s, int argc, char **argv, struct option *flags, bool *check)
+{
+    const char *config = getenv("SLUICE_CONFIG");
+    int flag;
+    optind = 1;
+    while ((flag = getopt_long(argc, argv, "h", flags, NULL)) != -1) {
+        if (flag == FLAG_HELP || flag == 'h') {
+            print_help(s);
+            exit(0);
+        } else if (flag == FLAG_VERSION) {
+            printf("%s %s\n", s->program, SLUICE_VERSION);
+            exit(0);
+        } else if (flag == FLAG_CONFIG) {
+            config = optarg;
+        } else if (flag == FLAG_CHECK) {
+            *check = true;
+        } else if (flag == '?') {
+            fprintf(stderr, "%s: try --help\n", s->program);
+            exit(2);
+        }
+    }
+    if (optind < argc) {
+        char what[300];
+        snprintf(what, sizeof what, "unexpected argument '%.200s'; try --help", argv[optind]);
+        quit(s, what);
+    }
+    return config;
+}
+
+static void apply_flags(const struct start *s, int argc, char **argv, struct option *flags)
+{
+    bool cleared[256] = { false };
+    int flag;
+    optind = 1;
+    while ((flag = getopt_long(argc, argv, "h", flags, NULL)) != -1) {
+        struct error e;
+        if (flag < FLAG_ROWS)
+            continue;
+        size_t index = (size_t)(flag - FLAG_ROWS);
+        const struct setting *row = &s->settings->rows[index];
+        if (row->type == SETTING_STRINGS && index < 256 && !cleared[index]) {
+            settings_list_clear(row, s->options);
+            cleared[index] = true;
+        }
+        if (!settings_apply(row, s->options, optarg ? optarg : "true", &e))
+            quit(s, e.text);
+    }
+}
+
+static void warn_unknown(const struct settings *s)
+{
+    for (char **at = environ; at && *at; at++) {
+        if (strncmp(*at, "SLUICE_", 7) != 0)
+            continue;
+        char key[80];
+        snprintf(key, sizeof key, "%.*s", (int)strcspn(*at, "="), *at);
+        if (strstr(key, "_PORT") || strstr(key, "_SERVICE_") || strcmp(key, "SLUICE_CONFIG") == 0 ||
+            strcmp(key, "SLUICE_URL") == 0 || strcmp(key, "SLUICE_OPS_URL") == 0)
+            continue;
+        bool known = false;
+        for (size_t i = 0; i < s->count && !known; i++) {
+            char name[80];
+            snprintf(name, sizeof name, "%s", s->rows[i].key);
+            size_t k = 0;
+            while (name[k] && key[7 + k] && (key[7 + k] | 0x20) == (name[k] == '.' || name[k] == '-' ? '_' | 0x20 : name[k] | 0x20))
+                k++;
+            known = !name[k] && !key[7 + k];
+        }
+        if (!known)
+            log_write(LOG_WARN, "config", "the environment variable %s is not known and was ignored", key);
+    }
+}
+
+void settings_main(const struct settings *settings, void *options, const char *program, const char *summary, int argc,
+                   char **argv)
+{
+    struct start s = { settings, options, program, summary };
+    struct option *flags = make_flags(settings);
+    struct error e;
+    bool check = false;
+    settings_defaults(settings, options);
+    const char *config = scan_flags(&s, argc, argv, flags, &check);
+    if (config && !settings_read_file(settings, options, config, &e))
+        quit(&s, e.text);
+    if (!settings_read_environment(settings, options, environ, &e))
+        quit(&s, e.text);
+    apply_flags(&s, argc, argv, flags);
+    free_flags(flags);
+    warn_unknown(settings);
+    if (check) {
+        printf("%s: the settings are fine\n", program);
+        exit(0);
+    }
+}

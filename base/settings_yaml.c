@@ -1,0 +1,233 @@
+/* YAML into settings: mappings nest into dotted keys, scalars are values, sequences are lists. Anything cleverer
+ * (anchors, aliases, tags, several documents) is refused with its line: a configuration should read as it is written. */
+#include "base/settings_priv.h"
+
+#include "base/buf.h"
+#include "base/xalloc.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <yaml.h>
+
+#define DEPTH_MAX 8u
+#define PATH_MAX_SIZE 512u
+#define FILE_MAX (1u << 20)
+
+struct reading {
+    const struct settings *settings;
+    void *options;
+    const char *name;
+    struct error *error;
+    yaml_parser_t parser;
+    char path[PATH_MAX_SIZE];     /* dotted, of the mapping being read */
+    char *seen[256];              /* full keys read so far: a second one is a mistake */
+    size_t seen_count;
+};
+
+static bool fail_at(struct reading *r, size_t line, const char *what)
+{
+    return error_set(r->error, "%s:%zu: %s", r->name, line + 1, what);
+}
+
+static bool next_event(struct reading *r, yaml_event_t *event)
+{
+    if (yaml_parser_parse(&r->parser, event))
+        return true;
+    char what[300];
+    snprintf(what, sizeof what, "%s%s%s", r->parser.problem ? r->parser.problem : "not readable as YAML",
+             r->parser.context ? " " : "", r->parser.context ? r->parser.context : "");
+    return fail_at(r, r->parser.problem_mark.line, what);
+}
+
+static const struct setting_section *section_of(const struct reading *r, const char *key)
+{
+    for (size_t i = 0; i < r->settings->section_count; i++) {
+        const struct setting_section *s = &r->settings->sections[i];
+        size_t size = strlen(s->key);
+        if (strncmp(key, s->key, size) == 0 && (key[size] == '.' || key[size] == '\0'))
+            return s;
+    }
+    return NULL;
+}
+
+/* Does any known key lie below this one? */
+static bool is_group(const struct reading *r, const char *key)
+{
+    size_t size = strlen(key);
+    for (size_t i = 0; i < r->settings->count; i++) {
+        if (strncmp(r->settings->rows[i].key, key, size) == 0 && r->settings->rows[i].key[size] == '.')
+            return true;
+    }
+    return section_of(r, key) != NULL;
+}
+
+static bool read_scalar(struct reading *r, const char *value, size_t line)
+{
+    struct error inner = { "" };
+    const struct setting_section *section = section_of(r, r->path);
+    bool fine;
+    if (section) {
+        const char *below = r->path + strlen(section->key);
+        fine = section->scalar(section->context, *below ? below + 1 : "", value, (int)line + 1, &inner);
+    } else {
+        fine = settings_set(r->settings, r->options, r->path, value, &inner);
+    }
+    return fine || fail_at(r, line, inner.text);
+}
+
+static bool read_sequence(struct reading *r, size_t line)
+{
+    const struct setting *row = settings_find(r->settings, r->path);
+    if (!row || row->type != SETTING_STRINGS)
+        return fail_at(r, line, "a list is not expected here");
+    settings_list_clear(row, r->options);
+    for (;;) {
+        yaml_event_t event;
+        if (!next_event(r, &event))
+            return false;
+        yaml_event_type_t type = event.type;
+        if (type == YAML_SCALAR_EVENT)
+            settings_list_add(row, r->options, (const char *)event.data.scalar.value);
+        size_t at = event.start_mark.line;
+        yaml_event_delete(&event);
+        if (type == YAML_SEQUENCE_END_EVENT)
+            return true;
+        if (type != YAML_SCALAR_EVENT)
+            return fail_at(r, at, "a list holds plain values only");
+    }
+}
+
+static bool read_mapping(struct reading *r, unsigned depth);
+
+static bool read_value(struct reading *r, unsigned depth)
+{
+    yaml_event_t event;
+    if (!next_event(r, &event))
+        return false;
+    size_t line = event.start_mark.line;
+    bool fine;
+    switch (event.type) {
+    case YAML_SCALAR_EVENT:
+        fine = !event.data.scalar.anchor ? read_scalar(r, (const char *)event.data.scalar.value, line)
+                                         : fail_at(r, line, "anchors are not supported");
+        break;
+    case YAML_SEQUENCE_START_EVENT:
+        fine = read_sequence(r, line);
+        break;
+    case YAML_MAPPING_START_EVENT: {
+        struct error inner;
+        if (is_group(r, r->path))
+            fine = read_mapping(r, depth + 1);
+        else if (settings_find(r->settings, r->path))
+            fine = fail_at(r, line, "a plain value is expected here, not a mapping");
+        else
+            fine = settings_refuse_key(r->settings, r->path, &inner) || fail_at(r, line, inner.text);
+        break;
+    }
+    default:
+        fine = fail_at(r, line, "aliases are not supported");
+    }
+    yaml_event_delete(&event);
+    return fine;
+}
+
+/* Adds the key to the path and remembers that it was read. False when it was read before. */
+static bool enter_key(struct reading *r, const char *key, size_t line)
+{
+    size_t size = strlen(r->path);
+    int written = snprintf(r->path + size, sizeof r->path - size, "%s%s", size ? "." : "", key);
+    if (written < 0 || (size_t)written >= sizeof r->path - size)
+        return fail_at(r, line, "this key is too long");
+    char what[600];
+    for (size_t i = 0; i < r->seen_count; i++) {
+        if (strcmp(r->seen[i], r->path) == 0) {
+            snprintf(what, sizeof what, "'%s' is given twice", r->path);
+            return fail_at(r, line, what);
+        }
+    }
+    if (r->seen_count < sizeof r->seen / sizeof *r->seen)
+        r->seen[r->seen_count++] = xstrdup(r->path);
+    return true;
+}
+
+static bool read_mapping(struct reading *r, unsigned depth)
+{
+    if (depth > DEPTH_MAX)
+        return fail_at(r, r->parser.mark.line, "mappings nest too deep");
+    size_t outer = strlen(r->path);
+    for (;;) {
+        yaml_event_t event;
+        if (!next_event(r, &event))
+            return false;
+        if (event.type == YAML_MAPPING_END_EVENT) {
+            yaml_event_delete(&event);
+            return true;
+        }
+        size_t line = event.start_mark.line;
+        bool fine = event.type == YAML_SCALAR_EVENT
+                        ? enter_key(r, (const char *)event.data.scalar.value, line)
+                        : fail_at(r, line, "a key must be plain text");
+        yaml_event_delete(&event);
+        if (!fine || !read_value(r, depth))
+            return false;
+        r->path[outer] = '\0';
+    }
+}
+
+static bool read_document(struct reading *r)
+{
+    for (;;) {
+        yaml_event_t event;
+        if (!next_event(r, &event))
+            return false;
+        yaml_event_type_t type = event.type;
+        size_t line = event.start_mark.line;
+        bool empty = type == YAML_SCALAR_EVENT && event.data.scalar.length == 0;
+        yaml_event_delete(&event);
+        if (type == YAML_STREAM_END_EVENT)
+            return true;
+        if (type == YAML_MAPPING_START_EVENT) {
+            if (!read_mapping(r, 1))
+                return false;
+        } else if (type == YAML_SCALAR_EVENT || type == YAML_SEQUENCE_START_EVENT) {
+            if (!empty)
+                return fail_at(r, line, "'key: value' lines are expected");
+        } else if (type == YAML_ALIAS_EVENT) {
+            return fail_at(r, line, "aliases are not supported");
+        }
+    }
+}
+
+bool settings_read_text(const struct settings *s, void *options, const char *name, struct span text, struct error *e)
+{
+    struct reading r = { .settings = s, .options = options, .name = name, .error = e };
+    if (text.size > FILE_MAX)
+        return error_set(e, "%s: larger than 1 MiB", name);
+    if (!yaml_parser_initialize(&r.parser))
+        return error_set(e, "%s: out of memory", name);
+    yaml_parser_set_input_string(&r.parser, text.data ? text.data : (const unsigned char *)"", text.size);
+    bool fine = read_document(&r);
+    yaml_parser_delete(&r.parser);
+    for (size_t i = 0; i < r.seen_count; i++)
+        free(r.seen[i]);
+    return fine;
+}
+
+bool settings_read_file(const struct settings *s, void *options, const char *path, struct error *e)
+{
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return error_set(e, "cannot read %s: %s", path, strerror(errno));
+    struct buf b = { 0 };
+    size_t got;
+    do {
+        got = fread(buf_reserve(&b, 4096), 1, 4096, f);
+        b.size += got;
+    } while (got > 0 && b.size <= FILE_MAX);
+    bool fine = !ferror(f) || error_set(e, "cannot read %s: %s", path, strerror(errno));
+    fclose(f);
+    fine = fine && settings_read_text(s, options, path, buf_span(&b), e);
+    buf_free(&b);
+    return fine;
+}
