@@ -1,0 +1,290 @@
+/* Control messages through protobuf-c's generated code, the only place that uses it for them: requests here, replies in
+ * control_reply.c. Unpacking allocates from the caller's capped arena, so that a small hostile message cannot grow. */
+#include "proto/control_priv.h"
+
+#include <stdlib.h>
+
+static void *arena_take(void *arena, size_t size)
+{
+    return arena_alloc(arena, size);
+}
+
+static void arena_leave(void *arena, void *p)
+{
+    (void)arena; /* all of it goes at once */
+    (void)p;
+}
+
+ProtobufCAllocator control_allocator(struct arena *arena)
+{
+    return (ProtobufCAllocator){ arena_take, arena_leave, arena };
+}
+
+void control_token_write(struct token t, uint8_t out[16])
+{
+    wire_store64(out, t.high);
+    wire_store64(out + 8, t.low);
+}
+
+bool control_token_read(const ProtobufCBinaryData *bytes, struct token *out)
+{
+    *out = (struct token){ 0 };
+    if (bytes->len == 0)
+        return true;
+    if (bytes->len != 16)
+        return false;
+    *out = (struct token){ wire_load64(bytes->data), wire_load64(bytes->data + 8) };
+    return true;
+}
+
+bool control_text(const char *text)
+{
+    return utf8_valid(span_str(text));
+}
+
+char *control_borrow(const char *text)
+{
+    return text ? (char *)(uintptr_t)text : (char *)(uintptr_t)"";
+}
+
+void control_pack(const ProtobufCMessage *m, struct buf *out)
+{
+    size_t size = protobuf_c_message_get_packed_size(m);
+    protobuf_c_message_pack(m, buf_reserve(out, size));
+    out->size += size;
+}
+
+void control_settings_write(const struct queue_settings *s, Sluice__V1__QueueSettings *out)
+{
+    sluice__v1__queue_settings__init(out);
+    out->present = s->present;
+    out->capacity = s->capacity;
+    out->capacity_bytes = s->capacity_bytes;
+    out->durability = s->durability;
+    out->overflow = s->overflow;
+    out->lease_ms = s->lease_ms;
+    out->require_consumer = s->require_consumer;
+}
+
+void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_settings *out)
+{
+    *out = (struct queue_settings){ 0 };
+    if (!m)
+        return;
+    *out = (struct queue_settings){
+        .present = m->present & ((1u << QUEUE_SETTING_COUNT) - 1),
+        .capacity = m->capacity,
+        .capacity_bytes = m->capacity_bytes,
+        .durability = m->durability,
+        .overflow = m->overflow,
+        .lease_ms = m->lease_ms,
+        .require_consumer = m->require_consumer != 0,
+    };
+}
+
+/* ------------------------------------------------------------------ packing */
+
+static void pack_attach(const struct request *r, Sluice__V1__Request *m, struct buf *out)
+{
+    Sluice__V1__Attach a = SLUICE__V1__ATTACH__INIT;
+    uint8_t producer[16];
+    control_token_write(r->u.attach.producer, producer);
+    a.version = r->u.attach.version;
+    a.least_version = r->u.attach.least_version;
+    a.features = r->u.attach.features;
+    a.name = control_borrow(r->u.attach.name);
+    a.token_high = r->u.attach.token.high;
+    a.token_low = r->u.attach.token.low;
+    a.received = r->u.attach.received;
+    a.producer = (ProtobufCBinaryData){ sizeof producer, producer };
+    a.inbox = control_borrow(r->u.attach.inbox);
+    m->call_case = SLUICE__V1__REQUEST__CALL_ATTACH;
+    m->attach = &a;
+    control_pack(&m->base, out);
+}
+
+static void pack_declare(const struct request *r, Sluice__V1__Request *m, struct buf *out)
+{
+    Sluice__V1__Declare d = SLUICE__V1__DECLARE__INIT;
+    Sluice__V1__QueueSettings settings;
+    control_settings_write(&r->u.declare.settings, &settings);
+    d.queue = control_borrow(r->queue);
+    d.settings = &settings;
+    d.only_create = r->u.declare.only_create;
+    m->call_case = SLUICE__V1__REQUEST__CALL_DECLARE;
+    m->declare = &d;
+    control_pack(&m->base, out);
+}
+
+static void pack_list(const struct request *r, Sluice__V1__Request *m, struct buf *out)
+{
+    Sluice__V1__List l = SLUICE__V1__LIST__INIT;
+    l.prefix = control_borrow(r->u.list.prefix);
+    l.after = control_borrow(r->u.list.after);
+    l.limit = r->u.list.limit;
+    m->call_case = SLUICE__V1__REQUEST__CALL_LIST;
+    m->list = &l;
+    control_pack(&m->base, out);
+}
+
+static void pack_delete(const struct request *r, Sluice__V1__Request *m, struct buf *out)
+{
+    Sluice__V1__Delete d = SLUICE__V1__DELETE__INIT;
+    d.queue = control_borrow(r->queue);
+    d.force = r->u.delete_.force;
+    m->call_case = SLUICE__V1__REQUEST__CALL_DELETE_QUEUE;
+    m->delete_queue = &d;
+    control_pack(&m->base, out);
+}
+
+static void pack_peek(const struct request *r, Sluice__V1__Request *m, struct buf *out)
+{
+    Sluice__V1__Peek p = SLUICE__V1__PEEK__INIT;
+    p.queue = control_borrow(r->queue);
+    p.state = r->u.peek.state;
+    p.from = r->u.peek.from;
+    p.max = r->u.peek.max;
+    p.max_bytes = r->u.peek.max_bytes;
+    m->call_case = SLUICE__V1__REQUEST__CALL_PEEK;
+    m->peek = &p;
+    control_pack(&m->base, out);
+}
+
+/* The calls that carry a queue's name and nothing else. */
+static const struct {
+    enum call call;
+    Sluice__V1__Request__CallCase member;
+} named_calls[] = {
+    { CALL_DESCRIBE, SLUICE__V1__REQUEST__CALL_DESCRIBE }, { CALL_PURGE, SLUICE__V1__REQUEST__CALL_PURGE },
+    { CALL_PAUSE, SLUICE__V1__REQUEST__CALL_PAUSE },       { CALL_RESUME, SLUICE__V1__REQUEST__CALL_RESUME },
+    { CALL_CLOSE, SLUICE__V1__REQUEST__CALL_CLOSE },       { CALL_OPEN, SLUICE__V1__REQUEST__CALL_OPEN },
+};
+#define NAMED_CALLS (sizeof named_calls / sizeof *named_calls)
+
+static void pack_named(const struct request *r, Sluice__V1__Request *m, struct buf *out)
+{
+    Sluice__V1__Named n = SLUICE__V1__NAMED__INIT;
+    n.queue = control_borrow(r->queue);
+    for (size_t i = 0; i < NAMED_CALLS; i++) {
+        if (named_calls[i].call == r->call)
+            m->call_case = named_calls[i].member;
+    }
+    m->describe = &n; /* the members of the oneof share their place */
+    control_pack(&m->base, out);
+}
+
+void request_pack(const struct request *r, struct buf *out)
+{
+    Sluice__V1__Request m = SLUICE__V1__REQUEST__INIT;
+    Sluice__V1__Ping ping = SLUICE__V1__PING__INIT;
+    Sluice__V1__BrokerCall broker = SLUICE__V1__BROKER_CALL__INIT;
+    uint8_t id[16];
+    control_token_write(r->id, id);
+    m.id = (ProtobufCBinaryData){ sizeof id, id };
+    switch (r->call) {
+    case CALL_ATTACH:
+        pack_attach(r, &m, out);
+        return;
+    case CALL_DECLARE:
+        pack_declare(r, &m, out);
+        return;
+    case CALL_LIST:
+        pack_list(r, &m, out);
+        return;
+    case CALL_DELETE:
+        pack_delete(r, &m, out);
+        return;
+    case CALL_PEEK:
+        pack_peek(r, &m, out);
+        return;
+    case CALL_PING:
+        m.call_case = SLUICE__V1__REQUEST__CALL_PING;
+        m.ping = &ping;
+        break;
+    case CALL_BROKER:
+        m.call_case = SLUICE__V1__REQUEST__CALL_BROKER;
+        m.broker = &broker;
+        break;
+    case CALL_NONE:
+        break;
+    default:
+        pack_named(r, &m, out);
+        return;
+    }
+    control_pack(&m.base, out);
+}
+
+/* ------------------------------------------------------------------ unpacking */
+
+static bool read_attach(const Sluice__V1__Attach *a, struct request *out)
+{
+    out->call = CALL_ATTACH;
+    out->u.attach.version = a->version;
+    out->u.attach.least_version = a->least_version;
+    out->u.attach.features = a->features;
+    out->u.attach.name = a->name;
+    out->u.attach.token = (struct token){ a->token_high, a->token_low };
+    out->u.attach.received = a->received;
+    out->u.attach.inbox = a->inbox;
+    return control_text(a->name) && control_text(a->inbox) && control_token_read(&a->producer, &out->u.attach.producer);
+}
+
+static bool read_named(const Sluice__V1__Request *m, struct request *out)
+{
+    for (size_t i = 0; i < NAMED_CALLS; i++) {
+        if (named_calls[i].member != m->call_case)
+            continue;
+        out->call = named_calls[i].call;
+        out->queue = m->describe->queue;
+    }
+    return control_text(out->queue);
+}
+
+static bool read_call(const Sluice__V1__Request *m, struct request *out)
+{
+    switch (m->call_case) {
+    case SLUICE__V1__REQUEST__CALL_ATTACH:
+        return read_attach(m->attach, out);
+    case SLUICE__V1__REQUEST__CALL_PING:
+        out->call = CALL_PING;
+        return true;
+    case SLUICE__V1__REQUEST__CALL_BROKER:
+        out->call = CALL_BROKER;
+        return true;
+    case SLUICE__V1__REQUEST__CALL_DECLARE:
+        out->call = CALL_DECLARE;
+        out->queue = m->declare->queue;
+        out->u.declare.only_create = m->declare->only_create != 0;
+        control_settings_read(m->declare->settings, &out->u.declare.settings);
+        return control_text(out->queue);
+    case SLUICE__V1__REQUEST__CALL_LIST:
+        out->call = CALL_LIST;
+        out->u.list.prefix = m->list->prefix;
+        out->u.list.after = m->list->after;
+        out->u.list.limit = m->list->limit;
+        return control_text(m->list->prefix) && control_text(m->list->after);
+    case SLUICE__V1__REQUEST__CALL_DELETE_QUEUE:
+        out->call = CALL_DELETE;
+        out->queue = m->delete_queue->queue;
+        out->u.delete_.force = m->delete_queue->force != 0;
+        return control_text(out->queue);
+    case SLUICE__V1__REQUEST__CALL_PEEK:
+        out->call = CALL_PEEK;
+        out->queue = m->peek->queue;
+        out->u.peek.state = m->peek->state <= STATE_DEAD ? (enum event_state)m->peek->state : STATE_READY;
+        out->u.peek.from = m->peek->from;
+        out->u.peek.max = m->peek->max;
+        out->u.peek.max_bytes = m->peek->max_bytes;
+        return control_text(out->queue) && m->peek->state <= STATE_DEAD;
+    default:
+        return read_named(m, out);
+    }
+}
+
+bool request_unpack(struct span bytes, struct arena *arena, struct request *out)
+{
+    ProtobufCAllocator allocator = control_allocator(arena);
+    *out = (struct request){ .queue = "" };
+    Sluice__V1__Request *m = sluice__v1__request__unpack(&allocator, bytes.size, bytes.data);
+    return m && control_token_read(&m->id, &out->id) && read_call(m, out);
+}

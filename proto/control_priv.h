@@ -1,0 +1,21 @@
+/* What the two halves of the control codec share. Private to proto/control*.c. */
+#ifndef SLUICE_PROTO_CONTROL_PRIV_H
+#define SLUICE_PROTO_CONTROL_PRIV_H
+
+#include "proto/control.h"
+#include "proto/wire.h"
+
+#include "sluice.pb-c.h"
+
+ProtobufCAllocator control_allocator(struct arena *arena);
+void control_token_write(struct token t, uint8_t out[16]);
+/* Empty bytes are the zero token; any size but 16 and 0 is refused. */
+bool control_token_read(const ProtobufCBinaryData *bytes, struct token *out);
+bool control_text(const char *text); /* well-formed UTF-8? */
+/* For a generated struct that is only read: protobuf-c's members are not const. NULL becomes "". */
+char *control_borrow(const char *text);
+void control_pack(const ProtobufCMessage *m, struct buf *out);
+void control_settings_write(const struct queue_settings *s, Sluice__V1__QueueSettings *out);
+void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_settings *out);
+
+#endif

@@ -1,0 +1,409 @@
+/* Replies of the control socket, packed and unpacked. */
+#include "proto/control_priv.h"
+
+#include "base/xalloc.h"
+
+#include <stdlib.h>
+
+/* ------------------------------------------------------------------ packing */
+
+static void write_ledger(const struct ledger *l, Sluice__V1__Ledger *out)
+{
+    sluice__v1__ledger__init(out);
+    out->accepted = l->accepted;
+    out->acked = l->acked;
+    out->dead_lettered = l->dead_lettered;
+    out->expired = l->expired;
+    out->purged = l->purged;
+    out->dropped = l->dropped;
+    out->remaining = l->remaining;
+}
+
+struct packed_queue {
+    Sluice__V1__QueueInfo info;
+    Sluice__V1__QueueSettings settings;
+    Sluice__V1__Ledger ledger;
+};
+
+static void write_queue(const struct queue_info *q, struct packed_queue *p)
+{
+    Sluice__V1__QueueInfo *m = &p->info;
+    sluice__v1__queue_info__init(m);
+    control_settings_write(&q->settings, &p->settings);
+    write_ledger(&q->ledger, &p->ledger);
+    m->queue = control_borrow(q->queue);
+    m->settings = &p->settings;
+    m->ledger = &p->ledger;
+    m->created = q->created;
+    m->managed = q->managed;
+    m->paused = q->paused;
+    m->closed = q->closed;
+    m->ready = q->ready;
+    m->in_flight = q->in_flight;
+    m->delayed = q->delayed;
+    m->dead = q->dead;
+    m->bytes = q->bytes;
+    m->oldest_age_ms = q->oldest_age_ms;
+    m->waiting_publishers = q->waiting_publishers;
+    m->consumer = control_borrow(q->consumer);
+    m->standbys = q->standbys;
+    m->in_rate_milli = q->in_rate_milli;
+    m->out_rate_milli = q->out_rate_milli;
+    m->next_sequence = q->next_sequence;
+    m->refused = q->refused;
+    m->redelivered = q->redelivered;
+}
+
+static void pack_list(const struct reply *r, Sluice__V1__Reply *m, struct buf *out)
+{
+    Sluice__V1__QueueList l = SLUICE__V1__QUEUE_LIST__INIT;
+    size_t count = r->u.list.count;
+    struct packed_queue *queues = xcalloc(count, sizeof *queues);
+    l.queues = xcalloc(count, sizeof *l.queues);
+    for (size_t i = 0; i < count; i++) {
+        write_queue(&r->u.list.queues[i], &queues[i]);
+        l.queues[i] = &queues[i].info;
+    }
+    l.n_queues = count;
+    l.next = control_borrow(r->u.list.next);
+    m->result_case = SLUICE__V1__REPLY__RESULT_LIST;
+    m->list = &l;
+    control_pack(&m->base, out);
+    free(l.queues);
+    free(queues);
+}
+
+static void pack_peeked(const struct reply *r, Sluice__V1__Reply *m, struct buf *out)
+{
+    Sluice__V1__Peeked p = SLUICE__V1__PEEKED__INIT;
+    size_t count = r->u.peeked.count;
+    Sluice__V1__PeekedEvent *events = xcalloc(count, sizeof *events);
+    p.events = xcalloc(count, sizeof *p.events);
+    for (size_t i = 0; i < count; i++) {
+        const struct peeked *e = &r->u.peeked.events[i];
+        sluice__v1__peeked_event__init(&events[i]);
+        events[i].sequence = e->sequence;
+        events[i].state = e->state;
+        events[i].attempt = e->attempt;
+        events[i].event = (ProtobufCBinaryData){ e->event.size, (uint8_t *)(uintptr_t)e->event.data };
+        p.events[i] = &events[i];
+    }
+    p.n_events = count;
+    p.next = r->u.peeked.next;
+    m->result_case = SLUICE__V1__REPLY__RESULT_PEEKED;
+    m->peeked = &p;
+    control_pack(&m->base, out);
+    free(p.events);
+    free(events);
+}
+
+struct packed_outcomes {
+    Sluice__V1__Outcomes outcomes;
+    Sluice__V1__Outcome *runs;
+};
+
+static void write_outcomes(const struct outcomes *o, struct packed_outcomes *p)
+{
+    sluice__v1__outcomes__init(&p->outcomes);
+    p->outcomes.destination = control_borrow(o->destination);
+    p->outcomes.decided = o->decided;
+    p->outcomes.n_runs = o->run_count;
+    p->outcomes.runs = xcalloc(o->run_count, sizeof *p->outcomes.runs);
+    p->runs = xcalloc(o->run_count, sizeof *p->runs);
+    for (size_t i = 0; i < o->run_count; i++) {
+        const struct outcome *run = &o->runs[i];
+        Sluice__V1__Outcome *to = &p->runs[i];
+        sluice__v1__outcome__init(to);
+        to->first = run->first;
+        to->count = run->count;
+        to->reason = run->reason;
+        to->sequence = run->sequence;
+        to->flags = run->flags;
+        p->outcomes.runs[i] = to;
+    }
+}
+
+static void pack_attached(const struct reply *r, Sluice__V1__Reply *m, struct buf *out)
+{
+    Sluice__V1__Attached a = SLUICE__V1__ATTACHED__INIT;
+    size_t count = r->u.attached.outcome_count;
+    struct packed_outcomes *outcomes = xcalloc(count, sizeof *outcomes);
+    a.outcomes = xcalloc(count, sizeof *a.outcomes);
+    for (size_t i = 0; i < count; i++) {
+        write_outcomes(&r->u.attached.outcomes[i], &outcomes[i]);
+        a.outcomes[i] = &outcomes[i].outcomes;
+    }
+    a.n_outcomes = count;
+    a.version = r->u.attached.version;
+    a.features = r->u.attached.features;
+    a.token_high = r->u.attached.token.high;
+    a.token_low = r->u.attached.token.low;
+    a.epoch = r->u.attached.epoch;
+    a.resumed = r->u.attached.resumed;
+    a.received = r->u.attached.received;
+    a.producer_known = r->u.attached.producer_known;
+    a.window_events = r->u.attached.window_events;
+    a.window_bytes = r->u.attached.window_bytes;
+    a.heartbeat_ms = r->u.attached.heartbeat_ms;
+    a.session_timeout_ms = r->u.attached.session_timeout_ms;
+    a.rights = r->u.attached.rights;
+    a.incarnation = r->u.attached.incarnation;
+    a.max_event = r->u.attached.max_event;
+    m->result_case = SLUICE__V1__REPLY__RESULT_ATTACHED;
+    m->attached = &a;
+    control_pack(&m->base, out);
+    for (size_t i = 0; i < count; i++) {
+        free(outcomes[i].outcomes.runs);
+        free(outcomes[i].runs);
+    }
+    free(a.outcomes);
+    free(outcomes);
+}
+
+static void pack_broker(const struct reply *r, Sluice__V1__Reply *m, struct buf *out)
+{
+    Sluice__V1__BrokerInfo b = SLUICE__V1__BROKER_INFO__INIT;
+    Sluice__V1__Ledger ledger;
+    const struct broker_info *i = &r->u.broker;
+    write_ledger(&i->ledger, &ledger);
+    b.version = control_borrow(i->version);
+    b.uptime_ms = i->uptime_ms;
+    b.incarnation = i->incarnation;
+    b.sessions = i->sessions;
+    b.queues = i->queues;
+    b.memory_used = i->memory_used;
+    b.memory_budget = i->memory_budget;
+    b.ledger = &ledger;
+    b.frames_in = i->frames_in;
+    b.frames_out = i->frames_out;
+    b.resent = i->resent;
+    b.rejected = i->rejected;
+    b.sessions_ended = i->sessions_ended;
+    m->result_case = SLUICE__V1__REPLY__RESULT_BROKER;
+    m->broker = &b;
+    control_pack(&m->base, out);
+}
+
+static void pack_small(const struct reply *r, Sluice__V1__Reply *m, struct buf *out)
+{
+    Sluice__V1__Pong pong = SLUICE__V1__PONG__INIT;
+    Sluice__V1__Purged purged = SLUICE__V1__PURGED__INIT;
+    struct packed_queue queue;
+    if (r->result == RESULT_PONG) {
+        pong.version = control_borrow(r->u.pong.version);
+        pong.uptime_ms = r->u.pong.uptime_ms;
+        m->result_case = SLUICE__V1__REPLY__RESULT_PONG;
+        m->pong = &pong;
+    } else if (r->result == RESULT_PURGED) {
+        purged.purged = r->u.purged.purged;
+        m->result_case = SLUICE__V1__REPLY__RESULT_PURGED;
+        m->purged = &purged;
+    } else if (r->result == RESULT_QUEUE) {
+        write_queue(&r->u.queue, &queue);
+        m->result_case = SLUICE__V1__REPLY__RESULT_QUEUE;
+        m->queue = &queue.info;
+    }
+    control_pack(&m->base, out);
+}
+
+void reply_pack(const struct reply *r, struct buf *out)
+{
+    Sluice__V1__Reply m = SLUICE__V1__REPLY__INIT;
+    uint8_t id[16];
+    control_token_write(r->id, id);
+    m.id = (ProtobufCBinaryData){ sizeof id, id };
+    m.reason = r->reason;
+    m.detail = control_borrow(r->detail);
+    switch (r->result) {
+    case RESULT_ATTACHED:
+        pack_attached(r, &m, out);
+        break;
+    case RESULT_LIST:
+        pack_list(r, &m, out);
+        break;
+    case RESULT_PEEKED:
+        pack_peeked(r, &m, out);
+        break;
+    case RESULT_BROKER:
+        pack_broker(r, &m, out);
+        break;
+    default:
+        pack_small(r, &m, out);
+    }
+}
+
+/* ------------------------------------------------------------------ unpacking */
+
+static void read_ledger(const Sluice__V1__Ledger *m, struct ledger *out)
+{
+    *out = (struct ledger){ 0 };
+    if (m)
+        *out = (struct ledger){ m->accepted, m->acked,   m->dead_lettered, m->expired,
+                                m->purged,   m->dropped, m->remaining };
+}
+
+static bool read_queue(const Sluice__V1__QueueInfo *m, struct queue_info *out)
+{
+    *out = (struct queue_info){
+        .queue = m->queue,
+        .created = m->created != 0,
+        .managed = m->managed != 0,
+        .paused = m->paused != 0,
+        .closed = m->closed != 0,
+        .ready = m->ready,
+        .in_flight = m->in_flight,
+        .delayed = m->delayed,
+        .dead = m->dead,
+        .bytes = m->bytes,
+        .oldest_age_ms = m->oldest_age_ms,
+        .waiting_publishers = m->waiting_publishers,
+        .consumer = m->consumer,
+        .standbys = m->standbys,
+        .in_rate_milli = m->in_rate_milli,
+        .out_rate_milli = m->out_rate_milli,
+        .next_sequence = m->next_sequence,
+        .refused = m->refused,
+        .redelivered = m->redelivered,
+    };
+    control_settings_read(m->settings, &out->settings);
+    read_ledger(m->ledger, &out->ledger);
+    return control_text(m->queue) && control_text(m->consumer);
+}
+
+static bool read_list(const Sluice__V1__QueueList *m, struct arena *arena, struct reply *out)
+{
+    struct queue_info *queues = arena_alloc(arena, m->n_queues * sizeof *queues);
+    if (!queues)
+        return false;
+    for (size_t i = 0; i < m->n_queues; i++) {
+        if (!read_queue(m->queues[i], &queues[i]))
+            return false;
+    }
+    out->result = RESULT_LIST;
+    out->u.list.queues = queues;
+    out->u.list.count = m->n_queues;
+    out->u.list.next = m->next;
+    return control_text(m->next);
+}
+
+static bool read_peeked(const Sluice__V1__Peeked *m, struct arena *arena, struct reply *out)
+{
+    struct peeked *events = arena_alloc(arena, m->n_events * sizeof *events);
+    if (!events)
+        return false;
+    for (size_t i = 0; i < m->n_events; i++) {
+        const Sluice__V1__PeekedEvent *e = m->events[i];
+        if (e->state > STATE_DEAD)
+            return false;
+        events[i] = (struct peeked){ e->sequence, (enum event_state)e->state, e->attempt,
+                                     span_of(e->event.data, e->event.len) };
+    }
+    out->result = RESULT_PEEKED;
+    out->u.peeked.events = events;
+    out->u.peeked.count = m->n_events;
+    out->u.peeked.next = m->next;
+    return true;
+}
+
+static bool read_outcomes(const Sluice__V1__Outcomes *m, struct arena *arena, struct outcomes *out)
+{
+    struct outcome *runs = arena_alloc(arena, m->n_runs * sizeof *runs);
+    if (!runs || !control_text(m->destination))
+        return false;
+    for (size_t i = 0; i < m->n_runs; i++) {
+        const Sluice__V1__Outcome *r = m->runs[i];
+        runs[i] = (struct outcome){ r->first, r->count, r->reason, r->sequence, r->flags };
+    }
+    *out = (struct outcomes){ m->destination, m->decided, runs, m->n_runs };
+    return true;
+}
+
+static bool read_attached(const Sluice__V1__Attached *m, struct arena *arena, struct reply *out)
+{
+    struct outcomes *outcomes = arena_alloc(arena, m->n_outcomes * sizeof *outcomes);
+    if (!outcomes)
+        return false;
+    for (size_t i = 0; i < m->n_outcomes; i++) {
+        if (!read_outcomes(m->outcomes[i], arena, &outcomes[i]))
+            return false;
+    }
+    out->result = RESULT_ATTACHED;
+    out->u.attached.version = m->version;
+    out->u.attached.features = m->features;
+    out->u.attached.token = (struct token){ m->token_high, m->token_low };
+    out->u.attached.epoch = m->epoch;
+    out->u.attached.resumed = m->resumed != 0;
+    out->u.attached.producer_known = m->producer_known != 0;
+    out->u.attached.received = m->received;
+    out->u.attached.outcomes = outcomes;
+    out->u.attached.outcome_count = m->n_outcomes;
+    out->u.attached.window_events = m->window_events;
+    out->u.attached.window_bytes = m->window_bytes;
+    out->u.attached.heartbeat_ms = m->heartbeat_ms;
+    out->u.attached.session_timeout_ms = m->session_timeout_ms;
+    out->u.attached.rights = m->rights;
+    out->u.attached.incarnation = m->incarnation;
+    out->u.attached.max_event = m->max_event;
+    return true;
+}
+
+static bool read_broker(const Sluice__V1__BrokerInfo *m, struct reply *out)
+{
+    out->result = RESULT_BROKER;
+    out->u.broker = (struct broker_info){
+        .version = m->version,
+        .uptime_ms = m->uptime_ms,
+        .incarnation = m->incarnation,
+        .sessions = m->sessions,
+        .queues = m->queues,
+        .memory_used = m->memory_used,
+        .memory_budget = m->memory_budget,
+        .frames_in = m->frames_in,
+        .frames_out = m->frames_out,
+        .resent = m->resent,
+        .rejected = m->rejected,
+        .sessions_ended = m->sessions_ended,
+    };
+    read_ledger(m->ledger, &out->u.broker.ledger);
+    return control_text(m->version);
+}
+
+static bool read_result(const Sluice__V1__Reply *m, struct arena *arena, struct reply *out)
+{
+    switch (m->result_case) {
+    case SLUICE__V1__REPLY__RESULT_ATTACHED:
+        return read_attached(m->attached, arena, out);
+    case SLUICE__V1__REPLY__RESULT_PONG:
+        out->result = RESULT_PONG;
+        out->u.pong.version = m->pong->version;
+        out->u.pong.uptime_ms = m->pong->uptime_ms;
+        return control_text(m->pong->version);
+    case SLUICE__V1__REPLY__RESULT_QUEUE:
+        out->result = RESULT_QUEUE;
+        return read_queue(m->queue, &out->u.queue);
+    case SLUICE__V1__REPLY__RESULT_LIST:
+        return read_list(m->list, arena, out);
+    case SLUICE__V1__REPLY__RESULT_PEEKED:
+        return read_peeked(m->peeked, arena, out);
+    case SLUICE__V1__REPLY__RESULT_PURGED:
+        out->result = RESULT_PURGED;
+        out->u.purged.purged = m->purged->purged;
+        return true;
+    case SLUICE__V1__REPLY__RESULT_BROKER:
+        return read_broker(m->broker, out);
+    default:
+        return true;
+    }
+}
+
+bool reply_unpack(struct span bytes, struct arena *arena, struct reply *out)
+{
+    ProtobufCAllocator allocator = control_allocator(arena);
+    *out = (struct reply){ .detail = "" };
+    Sluice__V1__Reply *m = sluice__v1__reply__unpack(&allocator, bytes.size, bytes.data);
+    if (!m || !control_token_read(&m->id, &out->id) || !control_text(m->detail))
+        return false;
+    out->reason = (enum reason)m->reason;
+    out->detail = m->detail;
+    return read_result(m, arena, out);
+}
