@@ -1,0 +1,241 @@
+/* CloudEvents in protobuf: the rules of a valid event, and its encoding. Reading is event_decode.c.
+ *
+ * Attribute values come back exactly as published: a timestamp whose text would be written differently after a round trip
+ * through google.protobuf.Timestamp (another offset, other fraction digits) is stored as the string it was. */
+#include "proto/event.h"
+
+#include "base/units.h"
+#include "proto/wire.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ATTRIBUTE_NAME_MAX 64u
+
+static bool name_is(struct span name, const char *text)
+{
+    return span_equal(name, span_str(text));
+}
+
+struct span event_attribute(const struct event *e, const char *name)
+{
+    if (strcmp(name, "id") == 0)
+        return e->id;
+    if (strcmp(name, "source") == 0)
+        return e->source;
+    if (strcmp(name, "type") == 0)
+        return e->type;
+    if (strcmp(name, "specversion") == 0)
+        return span_str("1.0");
+    for (size_t i = 0; i < e->attribute_count; i++) {
+        if (name_is(e->attributes[i].name, name))
+            return e->attributes[i].text;
+    }
+    return (struct span){ 0 };
+}
+
+/* ------------------------------------------------------------------ validity */
+
+/* No C0 or C1 control characters and no noncharacters' lead: what the CloudEvents type system calls a String. */
+static bool is_string(struct span s)
+{
+    for (size_t i = 0; i < s.size; i++) {
+        uint8_t c = s.data[i];
+        if (c < 0x20 || c == 0x7f || (c == 0xc2 && i + 1 < s.size && s.data[i + 1] < 0xa0))
+            return false;
+    }
+    return utf8_valid(s);
+}
+
+/* An absolute URI begins with a scheme. */
+static bool is_absolute_uri(struct span s)
+{
+    for (size_t i = 0; i < s.size; i++) {
+        uint8_t c = s.data[i];
+        bool alpha = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+        if (c == ':')
+            return i > 0;
+        if (!alpha && (i == 0 || !((c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.')))
+            return false;
+    }
+    return false;
+}
+
+static bool is_integer(struct span s)
+{
+    char text[13];
+    if (s.size == 0 || s.size > 11)
+        return false;
+    memcpy(text, s.data, s.size);
+    text[s.size] = '\0';
+    size_t start = text[0] == '-';
+    if (strspn(text + start, "0123456789") != s.size - start || s.size == start)
+        return false;
+    long long value = strtoll(text, NULL, 10);
+    return value >= INT32_MIN && value <= INT32_MAX;
+}
+
+static bool check_required(struct span value, const char *name, struct error *why)
+{
+    if (value.size == 0)
+        return error_set(why, "attribute '%s' is missing or empty", name);
+    if (!is_string(value))
+        return error_set(why, "attribute '%s' holds control characters or is not UTF-8", name);
+    return true;
+}
+
+static bool is_reserved(struct span name)
+{
+    return name_is(name, "data") || name_is(name, "id") || name_is(name, "source") || name_is(name, "type") ||
+           name_is(name, "specversion") || name_is(name, "data_base64");
+}
+
+static bool check_name(struct span name, struct error *why)
+{
+    bool fine = name.size > 0 && name.size <= ATTRIBUTE_NAME_MAX && !is_reserved(name);
+    for (size_t i = 0; fine && i < name.size; i++)
+        fine = (name.data[i] >= 'a' && name.data[i] <= 'z') || (name.data[i] >= '0' && name.data[i] <= '9');
+    return fine || error_set(why, "'%.*s' is no valid attribute name: lower-case letters and digits only",
+                             (int)(name.size < 80 ? name.size : 80), (const char *)name.data);
+}
+
+static bool check_value(const struct attribute *a, struct error *why)
+{
+    int64_t seconds;
+    int32_t nanos;
+    const char *wanted = NULL;
+    bool time = name_is(a->name, "time") || a->type == ATTRIBUTE_TIMESTAMP;
+    if (!is_string(a->text))
+        wanted = "UTF-8 text without control characters";
+    else if (a->text.size == 0 && a->type != ATTRIBUTE_STRING && a->type != ATTRIBUTE_BYTES)
+        wanted = "a value";
+    else if (a->text.size == 0 && (time || name_is(a->name, "subject") || name_is(a->name, "dataschema") ||
+                                   name_is(a->name, "datacontenttype")))
+        wanted = "a value";
+    else if (time && !timestamp_parse(a->text, &seconds, &nanos))
+        wanted = "an RFC 3339 timestamp like 2024-05-01T12:00:00Z";
+    else if (a->type == ATTRIBUTE_INTEGER && !is_integer(a->text))
+        wanted = "an integer of 32 bits";
+    else if (a->type == ATTRIBUTE_BOOLEAN && !name_is(a->text, "true") && !name_is(a->text, "false"))
+        wanted = "true or false";
+    else if ((a->type == ATTRIBUTE_URI || name_is(a->name, "dataschema")) && !is_absolute_uri(a->text))
+        wanted = "an absolute URI";
+    return !wanted || error_set(why, "attribute '%.*s' must be %s", (int)a->name.size, (const char *)a->name.data,
+                                wanted);
+}
+
+bool event_check(const struct event *e, struct error *why)
+{
+    if (!check_required(e->id, "id", why) || !check_required(e->source, "source", why) ||
+        !check_required(e->type, "type", why))
+        return false;
+    for (size_t i = 0; i < e->attribute_count; i++) {
+        if (!check_name(e->attributes[i].name, why) || !check_value(&e->attributes[i], why))
+            return false;
+        for (size_t j = 0; j < i; j++) {
+            if (span_equal(e->attributes[i].name, e->attributes[j].name))
+                return error_set(why, "attribute '%.*s' is given twice", (int)e->attributes[i].name.size,
+                                 (const char *)e->attributes[i].name.data);
+        }
+    }
+    if (e->data_kind == DATA_TEXT && !utf8_valid(e->data))
+        return error_set(why, "the data is not UTF-8");
+    return true;
+}
+
+/* ------------------------------------------------------------------ encoding */
+
+static void add_timestamp(struct buf *b, struct span text)
+{
+    int64_t seconds = 0;
+    int32_t nanos = 0;
+    char again[40] = "";
+    bool fine = timestamp_parse(text, &seconds, &nanos);
+    if (fine)
+        timestamp_format(seconds, nanos, again);
+    if (!fine || !span_equal(text, span_str(again))) {
+        wire_add_bytes(b, 3, text); /* as the string it is */
+        return;
+    }
+    size_t mark = wire_begin(b, 7);
+    wire_add_number(b, 1, (uint64_t)seconds);
+    wire_add_number(b, 2, (uint64_t)(int64_t)nanos);
+    wire_end(b, mark);
+}
+
+static void add_base64(struct buf *b, struct span text)
+{
+    struct buf bytes = { 0 };
+    size_t size = 0;
+    uint8_t *to = buf_reserve(&bytes, text.size + 1);
+    if (sodium_base642bin(to, text.size + 1, (const char *)text.data, text.size, NULL, &size, NULL,
+                          sodium_base64_VARIANT_ORIGINAL) == 0)
+        wire_add_bytes(b, 4, span_of(to, size));
+    else
+        wire_add_bytes(b, 3, text);
+    buf_free(&bytes);
+}
+
+/* A member of a oneof is written even when it is zero: its presence says which it is. */
+static void add_present(struct buf *b, uint32_t tag, uint64_t value)
+{
+    uint8_t *at = buf_reserve(b, 20);
+    uint8_t *end = wire_put_varint(wire_put_varint(at, (uint64_t)tag << 3 | WIRE_VARINT), value);
+    b->size += (size_t)(end - at);
+}
+
+static void add_value(struct buf *b, const struct attribute *a)
+{
+    char text[16] = "";
+    switch (a->type) {
+    case ATTRIBUTE_BOOLEAN:
+        add_present(b, 1, name_is(a->text, "true"));
+        return;
+    case ATTRIBUTE_INTEGER:
+        memcpy(text, a->text.data, a->text.size < 15 ? a->text.size : 15);
+        add_present(b, 2, (uint64_t)(int64_t)strtol(text, NULL, 10));
+        return;
+    case ATTRIBUTE_BYTES:
+        add_base64(b, a->text);
+        return;
+    case ATTRIBUTE_URI:
+        wire_add_bytes(b, 5, a->text);
+        return;
+    case ATTRIBUTE_URI_REF:
+        wire_add_bytes(b, 6, a->text);
+        return;
+    case ATTRIBUTE_TIMESTAMP:
+        add_timestamp(b, a->text);
+        return;
+    case ATTRIBUTE_STRING:
+        break;
+    }
+    wire_add_bytes(b, 3, a->text);
+}
+
+void event_encode(const struct event *e, struct buf *out)
+{
+    wire_add_span(out, 1, e->id);
+    wire_add_span(out, 2, e->source);
+    wire_add_bytes(out, 3, span_str("1.0"));
+    wire_add_span(out, 4, e->type);
+    for (size_t i = 0; i < e->attribute_count; i++) {
+        size_t entry = wire_begin(out, 5);
+        wire_add_bytes(out, 1, e->attributes[i].name);
+        size_t value = wire_begin(out, 2);
+        add_value(out, &e->attributes[i]);
+        wire_end(out, value);
+        wire_end(out, entry);
+    }
+    static const uint32_t members[] = { [DATA_BINARY] = 6, [DATA_TEXT] = 7, [DATA_PROTO] = 8 };
+    if (e->data_kind != DATA_NONE)
+        wire_add_bytes(out, members[e->data_kind], e->data);
+}
+
+void uuid_format(const uint8_t r[16], char out[37])
+{
+    snprintf(out, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", r[0], r[1], r[2], r[3],
+             r[4], r[5], (unsigned)(r[6] & 0x0f) | 0x40u, r[7], (unsigned)(r[8] & 0x3f) | 0x80u, r[9], r[10], r[11],
+             r[12], r[13], r[14], r[15]);
+}
