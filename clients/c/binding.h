@@ -8,7 +8,7 @@
 
 struct binding;
 
-/* `config->inbox` is what to bind: tcp://HOST:PORT (0: any; tcp://*:0 when NULL and the broker is tcp), ipc://PATH or
+/* `config->inbox` is what to bind: tcp://HOST:PORT (0: any; tcp://[*]:0 when NULL and the broker is tcp), ipc://PATH or
  * inproc://NAME (made up when NULL and the broker is ipc or inproc). The effect members of `handler` are ignored: the
  * binding has its own. `zmq_context` is borrowed. NULL with a sentence when the inbox cannot be bound. */
 struct binding *binding_open(void *zmq_context, const char *broker, const struct client_config *config,

@@ -18,7 +18,7 @@ struct client;
 struct client_config {
     const char *name;         /* for people: "orders-7f9c" */
     uint8_t seed[32];         /* randomness: producer id, request ids, jitter */
-    const char *inbox;        /* told to the broker: tcp://*:PORT, ipc://PATH, inproc://NAME */
+    const char *inbox;        /* told to the broker: tcp://[*]:PORT, ipc://PATH, inproc://NAME */
     uint64_t buffer_bytes;    /* publishes kept here while the broker is away or the window is full; 16 MiB */
     uint32_t frame_bytes;     /* Publish frames are sealed at about this size; 64 KiB */
     int64_t linger_ms;        /* 0: everything goes out at client_flush; else publishes wait this long for company */
@@ -51,7 +51,7 @@ struct client_handler {
     /* -- effects */
     void (*control_open)(void *ctx);                      /* connect (again) the DEALER; drop what it held */
     void (*control_send)(void *ctx, struct span message); /* to the control DEALER; may be lost */
-    void (*ingress_open)(void *ctx, const char *endpoint);/* a new PUSH to the ingress; close the older one. tcp://*:PORT
+    void (*ingress_open)(void *ctx, const char *endpoint);/* a new PUSH to the ingress; close the older one. tcp://[*]:PORT
                                                              means the host of the control endpoint */
     void (*ingress_send)(void *ctx, struct frame *frame); /* a share of the frame passes to the callee; may be lost */
     /* -- the session */

@@ -1,0 +1,313 @@
+/* Consuming: whose turn it is, how much is wanted, what comes, and how it is settled. Everything here is state that is
+ * written at the next flush, so that a new session only has to be told the state again. */
+#include "clients/c/client_priv.h"
+
+#include "base/xalloc.h"
+
+#include <stdlib.h>
+
+#define RECEIPT_ANSWER_MS 5000
+
+static struct consumption *find(struct client *c, struct span name)
+{
+    struct consumption *k = NULL;
+    HASH_FIND(hh, c->consumptions, name.data, (unsigned)name.size, k);
+    return k;
+}
+
+static struct consumption *of(struct client *c, struct span name)
+{
+    struct consumption *k = find(c, name);
+    if (k || name.size > NAME_MAX_SIZE)
+        return k;
+    k = xcalloc(1, sizeof *k);
+    memcpy(k->name, name.data, name.size);
+    HASH_ADD_KEYPTR(hh, c->consumptions, k->name, (unsigned)name.size, k);
+    return k;
+}
+
+static void reset(struct consumption *k)
+{
+    k->told = k->leave = false;
+    k->state = TURN_NONE;
+    k->least_epoch = k->epoch ? k->epoch + 1 : k->least_epoch;
+    k->epoch = 0;
+    k->received = 0;
+    k->generation_told = 0;
+    k->settle_count = 0;
+}
+
+void client_consume(struct client *c, struct span queue)
+{
+    struct consumption *k = of(c, queue);
+    if (k && !k->wanted) {
+        k->wanted = true;
+        k->limit = 0;
+        k->generation = 0;
+    }
+}
+
+void client_leave(struct client *c, struct span queue)
+{
+    struct consumption *k = find(c, queue);
+    if (!k || !k->wanted)
+        return;
+    bool told = k->told;
+    bool leave = k->leave;
+    reset(k);
+    k->wanted = false;
+    k->leave = told || leave;
+}
+
+uint64_t client_credit(struct client *c, struct span queue, uint64_t wanted)
+{
+    struct consumption *k = find(c, queue);
+    if (!k || !k->wanted)
+        return 0;
+    if (k->limit != k->received + wanted || k->generation == 0) {
+        k->limit = k->received + wanted;
+        k->generation++;
+    }
+    return k->generation;
+}
+
+/* ------------------------------------------------------------------ settling */
+
+static void add_settle(struct consumption *k, const struct settle *s)
+{
+    if (k->settle_count) {
+        struct settle *last = &k->settles[k->settle_count - 1];
+        if (last->kind == s->kind && last->ms == s->ms && last->first + last->count == s->first) {
+            last->count += s->count;
+            return;
+        }
+    }
+    if (k->settle_count == k->settle_capacity) {
+        k->settle_capacity = k->settle_capacity ? k->settle_capacity * 2 : 16;
+        k->settles = xrealloc(k->settles, k->settle_capacity * sizeof *k->settles);
+    }
+    k->settles[k->settle_count++] = *s;
+}
+
+void client_settle(struct client *c, struct span queue, uint32_t consumer_epoch, const struct settle *s)
+{
+    struct consumption *k = find(c, queue);
+    if (k && k->wanted && k->epoch == consumer_epoch && consumer_epoch != 0)
+        add_settle(k, s);
+    else if (k)
+        c->handler->settled(c->ctx, k->name, consumer_epoch, s->first, s->count, SETTLED_EXPIRED);
+}
+
+uint64_t client_settle_receipt(struct client *c, enum settle_kind kind, struct span receipt, uint64_t ms,
+                               struct now now)
+{
+    struct receipt_settle *r = xcalloc(1, sizeof *r);
+    r->request = ++c->next_request;
+    r->kind = kind;
+    r->ms = ms;
+    r->receipt = xmalloc(receipt.size + 1);
+    memcpy(r->receipt, receipt.data, receipt.size);
+    r->receipt[receipt.size] = '\0';
+    r->deadline = mono_add_ms(now.mono, RECEIPT_ANSWER_MS);
+    HASH_ADD(hh, c->receipts, request, sizeof r->request, r);
+    return r->request;
+}
+
+static void receipt_done(struct client *c, struct receipt_settle *r, enum settle_result result)
+{
+    uint64_t request = r->request;
+    HASH_DEL(c->receipts, r);
+    free(r->receipt);
+    free(r);
+    c->handler->receipt_settled(c->ctx, request, result);
+}
+
+/* ------------------------------------------------------------------ from the broker */
+
+bool consume_turn(struct client *c, const struct body *b)
+{
+    struct consumption *k = find(c, b->name);
+    if (!k || !k->wanted)
+        return true; /* of a consumption that is over */
+    uint32_t epoch = b->u.turn.consumer_epoch;
+    if (b->u.turn.state == TURN_ACTIVE) {
+        if (epoch < k->least_epoch)
+            return true;
+        k->epoch = epoch;
+    } else {
+        k->epoch = 0;
+    }
+    k->state = b->u.turn.state;
+    if (k->state == TURN_NONE) {
+        reset(k);
+        k->wanted = false;
+    }
+    c->handler->turn(c->ctx, k->name, b->u.turn.state, epoch, b->u.turn.contended, (enum reason)b->u.turn.reason);
+    return true;
+}
+
+/* One event; what is above the limit by now goes back unseen. */
+static void hand_over(struct client *c, struct consumption *k, struct client_delivery *d)
+{
+    if (!k->wanted || k->epoch != d->consumer_epoch)
+        return; /* left meanwhile: the broker takes everything back by itself */
+    if (d->delivery > k->limit) {
+        add_settle(k, &(struct settle){ SETTLE_RELEASE, d->delivery, 1, 0 });
+        return;
+    }
+    c->stats.delivered++;
+    c->handler->delivery(c->ctx, d);
+}
+
+bool consume_deliver(struct client *c, struct body *b)
+{
+    struct consumption *k = find(c, b->name);
+    if (!k || !k->wanted || k->epoch == 0 || k->epoch != b->u.deliver.consumer_epoch)
+        return true;
+    struct batch batch;
+    enum frame_status status;
+    while ((status = deliver_next(b, &batch)) == FRAME_OK) {
+        struct client_delivery d = {
+            .queue = k->name,
+            .consumer_epoch = b->u.deliver.consumer_epoch,
+            .lease_ms = b->u.deliver.lease_ms,
+            .attempt = batch.attempt,
+            .receipt = batch.receipt,
+        };
+        if (k->wanted && batch.first_delivery != k->received + 1)
+            return false;
+        for (uint64_t i = 0; (status = batch_next(&batch, &d.event)) == FRAME_OK; i++) {
+            d.delivery = batch.first_delivery + i;
+            d.sequence = batch.first_sequence + i;
+            d.receipt_index = i;
+            if (k->wanted)
+                k->received = d.delivery;
+            hand_over(c, k, &d);
+        }
+        if (status == FRAME_BAD)
+            return false;
+    }
+    return status == FRAME_END;
+}
+
+bool consume_settled(struct client *c, struct body *b)
+{
+    struct consumption *k = find(c, b->name);
+    struct settled_run run;
+    enum frame_status status;
+    while ((status = settled_next(b, &run)) == FRAME_OK) {
+        if (k)
+            c->handler->settled(c->ctx, k->name, b->u.settled.consumer_epoch, run.first, run.count, run.result);
+    }
+    return status == FRAME_END;
+}
+
+void consume_idle(struct client *c, const struct body *b)
+{
+    struct consumption *k = find(c, b->name);
+    if (k && k->wanted)
+        c->handler->idle(c->ctx, k->name, b->u.idle.generation);
+}
+
+void consume_receipt_settled(struct client *c, const struct body *b)
+{
+    struct receipt_settle *r = NULL;
+    uint64_t request = b->u.receipt_settled.request;
+    HASH_FIND(hh, c->receipts, &request, sizeof request, r);
+    if (r)
+        receipt_done(c, r, b->u.receipt_settled.result);
+}
+
+/* ------------------------------------------------------------------ writing */
+
+static void write_settles(struct client *c, struct consumption *k)
+{
+    if (k->settle_count == 0)
+        return;
+    struct open_body open = frame_begin_ack(&c->out, span_str(k->name), k->epoch);
+    for (uint32_t i = 0; i < k->settle_count; i++)
+        frame_add_settle(&c->out, &k->settles[i]);
+    frame_end(&c->out, open);
+    k->settle_count = 0;
+}
+
+static void write_one(struct client *c, struct consumption *k)
+{
+    if (k->leave)
+        frame_add_leave(&c->out, span_str(k->name));
+    k->leave = false;
+    if (!k->wanted)
+        return;
+    if (!k->told)
+        frame_add_consume(&c->out, span_str(k->name));
+    k->told = true;
+    write_settles(c, k);
+    if (k->generation_told != k->generation)
+        frame_add_credit(&c->out, span_str(k->name), k->generation, k->limit);
+    k->generation_told = k->generation;
+}
+
+void consume_write(struct client *c)
+{
+    for (struct consumption *k = c->consumptions; k; k = k->hh.next)
+        write_one(c, k);
+    for (struct receipt_settle *r = c->receipts; r; r = r->hh.next) {
+        if (!r->sent)
+            frame_add_receipt_ack(&c->out, r->request, r->kind, span_str(r->receipt), r->ms);
+        r->sent = true;
+    }
+}
+
+/* ------------------------------------------------------------------ time and sessions */
+
+void consume_tick(struct client *c)
+{
+    struct receipt_settle *r, *next;
+    HASH_ITER(hh, c->receipts, r, next)
+    {
+        if (r->deadline.ns > c->now.mono.ns)
+            break; /* all wait equally long: the rest is younger */
+        receipt_done(c, r, SETTLED_UNKNOWN);
+    }
+}
+
+mono_t consume_due(const struct client *c)
+{
+    return c->receipts ? c->receipts->deadline : MONO_NEVER;
+}
+
+void consume_new_session(struct client *c)
+{
+    for (struct receipt_settle *r = c->receipts; r; r = r->hh.next)
+        r->sent = false;
+    for (struct consumption *k = c->consumptions; k; k = k->hh.next) {
+        uint64_t wanted = k->limit > k->received ? k->limit - k->received : 0;
+        bool active = k->state == TURN_ACTIVE;
+        uint32_t epoch = k->epoch;
+        reset(k);
+        if (!k->wanted)
+            continue;
+        k->limit = wanted;
+        k->generation++;
+        if (active)
+            c->handler->turn(c->ctx, k->name, TURN_REVOKED, epoch, false, REASON_unknown_session);
+    }
+}
+
+void consume_free(struct client *c)
+{
+    struct consumption *k, *next_k;
+    HASH_ITER(hh, c->consumptions, k, next_k)
+    {
+        HASH_DEL(c->consumptions, k);
+        free(k->settles);
+        free(k);
+    }
+    struct receipt_settle *r, *next_r;
+    HASH_ITER(hh, c->receipts, r, next_r)
+    {
+        HASH_DEL(c->receipts, r);
+        free(r->receipt);
+        free(r);
+    }
+}

@@ -1,0 +1,179 @@
+/* What the files of the client share. Private to clients/c (and its tests).
+ *
+ *   client.c          new and free, frames in, tick, flush
+ *   client_attach.c   attach, resume, back-off
+ *   client_publish.c  destinations, numbering, window, deadlines, outcomes
+ *   client_consume.c  turns, credit, deliveries, settlements
+ *   client_call.c     control calls */
+#ifndef SLUICE_CLIENT_PRIV_H
+#define SLUICE_CLIENT_PRIV_H
+
+#include "clients/c/client.h"
+
+#include <uthash.h>
+#include <utlist.h>
+
+enum client_state { CLIENT_WAITING, CLIENT_ATTACHING, CLIENT_ATTACHED };
+
+/* The bytes of one client_publish call, shared by its entries. */
+struct block {
+    uint32_t holders;
+    uint8_t data[];
+};
+
+enum record_state {
+    RECORD_UNSENT,
+    RECORD_SENT,
+    RECORD_SKIP,     /* its publisher's time is up: a Skip is to be sent */
+    RECORD_SKIPPED,  /* the Skip was sent */
+    RECORD_REPORTED, /* told "unknown"; the broker's decision no longer interests anybody */
+    RECORD_DECIDED,
+};
+
+/* One entry from its publish to its outcome. */
+struct record {
+    void *cookie;       /* NULL: nobody wants to know */
+    struct block *block;
+    const uint8_t *data;
+    uint32_t size;
+    uint32_t index;     /* in its publish */
+    mono_t deadline;    /* of the wait */
+    mono_t act;         /* when something must be done about it */
+    uint8_t state;      /* enum record_state */
+    bool continued, once; /* once: wait_ms was 0 */
+};
+
+/* A FIFO of records in a ring. */
+struct records {
+    struct record *ring;
+    uint32_t capacity, head, count; /* capacity is a power of two */
+};
+
+/* A destination as the publisher sees it. */
+struct outlet {
+    char name[NAME_MAX_SIZE + 1];
+    struct records sent;   /* numbered: the first is number `base` */
+    uint64_t base;         /* every number below is decided */
+    struct records unsent;
+    uint64_t resend;       /* 0, or the number to send again from (after a lost session) */
+    uint64_t seen_told;    /* the outcome the broker knows we have seen */
+    bool skips;            /* some records want a Skip */
+    mono_t act;            /* a lower bound of the records' act */
+    UT_hash_handle hh;
+};
+
+struct consumption {
+    char name[NAME_MAX_SIZE + 1];
+    bool wanted;           /* the program consumes */
+    bool told;             /* the broker was told so in this session */
+    bool leave;            /* a Leave is to be sent */
+    enum turn_state state;
+    uint32_t epoch;        /* of the current turn; 0: none */
+    uint32_t least_epoch;  /* turns below it belong to an earlier consumption */
+    uint64_t received;     /* the newest delivery number */
+    uint64_t generation, generation_told, limit;
+    struct settle *settles; /* to be sent */
+    uint32_t settle_count, settle_capacity;
+    UT_hash_handle hh;
+};
+
+struct receipt_settle {
+    uint64_t request, ms;
+    enum settle_kind kind;
+    char *receipt;
+    bool sent;
+    mono_t deadline;
+    UT_hash_handle hh;
+};
+
+struct call_out {
+    struct token id;
+    struct buf packed;
+    void *cookie;
+    mono_t deadline, resend;
+    struct call_out *prev, *next;
+};
+
+struct client {
+    struct client_config config;
+    char *name, *inbox;
+    const struct client_handler *handler;
+    void *ctx;
+    struct now now;
+    uint64_t random_counter;
+
+    enum client_state state;
+    struct token session;      /* zero: none to resume */
+    struct token producer;
+    struct token attach_id;
+    uint32_t attach_epoch;     /* of the Hello; 0 before it came */
+    struct token attach_token;
+    mono_t attach_due;         /* next attempt, or the end of this one */
+    uint32_t attempts;
+    bool control_opened;
+    char trouble[256];
+    enum { BYE_NOT_ASKED, BYE_ASKED, BYE_SENT } bye;
+
+    struct link link;
+    struct link_limits limits;
+    struct buf out;
+    int64_t session_timeout_ms;
+    uint32_t max_event;
+    uint64_t incarnation;
+
+    struct outlet *outlets;
+    uint64_t window_events, window_bytes; /* totals allowed */
+    uint64_t sent_events, sent_bytes;     /* totals sent in this session */
+    uint64_t undecided_events, undecided_bytes;
+    uint64_t unsent_events, unsent_bytes;
+    mono_t linger_due;
+    mono_t seen_due;
+
+    struct consumption *consumptions;
+    struct receipt_settle *receipts;
+    uint64_t next_request;
+    struct call_out *calls;
+    struct client_stats stats;
+};
+
+/* client.c */
+struct token client_random(struct client *c);
+void client_seal(struct client *c); /* what is in `out` becomes a frame */
+
+/* client_attach.c */
+void attach_start(struct client *c);
+/* The link is in doubt: attach again, resuming the session or (keep_session false) beginning a new one. */
+void attach_doubt(struct client *c, const char *why, bool keep_session);
+void attach_tick(struct client *c);
+/* True when the frame was a Hello. */
+bool attach_hello(struct client *c, const struct frame_header *h, struct wire_reader bodies);
+void attach_reply(struct client *c, const struct reply *reply);
+
+/* client_publish.c */
+bool publish_confirm(struct client *c, struct body *b); /* false: malformed */
+bool publish_refuse(struct client *c, const struct body *b);
+void publish_write(struct client *c);
+void publish_tick(struct client *c);
+mono_t publish_due(const struct client *c);
+void publish_new_session(struct client *c, bool known, const struct outcomes *outcomes, size_t count);
+void publish_free(struct client *c);
+
+/* client_consume.c */
+bool consume_turn(struct client *c, const struct body *b);
+bool consume_deliver(struct client *c, struct body *b);
+bool consume_settled(struct client *c, struct body *b);
+void consume_idle(struct client *c, const struct body *b);
+void consume_receipt_settled(struct client *c, const struct body *b);
+void consume_write(struct client *c);
+void consume_tick(struct client *c);
+mono_t consume_due(const struct client *c);
+void consume_new_session(struct client *c);
+void consume_free(struct client *c);
+
+/* client_call.c */
+bool call_reply(struct client *c, const struct reply *reply); /* false: no call's */
+void call_tick(struct client *c);
+mono_t call_due(const struct client *c);
+void call_free(struct client *c);
+
+#endif
