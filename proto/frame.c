@@ -171,13 +171,14 @@ static enum frame_status read_credit(struct wire_reader r, struct body *b)
 
 static enum frame_status read_turn(struct wire_reader r, struct body *b)
 {
-    uint64_t n[5] = { 0 };
-    if (read_numbers(r, &b->name, n, 5) != FRAME_OK || n[1] > TURN_REVOKED)
+    uint64_t n[6] = { 0 };
+    if (read_numbers(r, &b->name, n, 6) != FRAME_OK || n[1] > TURN_REVOKED)
         return FRAME_BAD;
     b->u.turn.state = (enum turn_state)n[1];
     b->u.turn.consumer_epoch = small(n[2]);
     b->u.turn.contended = n[3] != 0;
     b->u.turn.reason = small(n[4]);
+    b->u.turn.consumption = small(n[5]);
     return FRAME_OK;
 }
 
@@ -209,6 +210,21 @@ static enum frame_status read_receipt_settled(struct wire_reader r, struct body 
     return FRAME_OK;
 }
 
+static enum frame_status read_deliver(struct wire_reader r, struct body *b)
+{
+    struct wire_reader scalars = r;
+    if (read_list(r, &b->name, &b->u.deliver.consumer_epoch, &b->u.deliver.lease_ms, 4, &b->u.deliver.batches) != FRAME_OK)
+        return FRAME_BAD;
+    while (scalars.at < b->u.deliver.batches.at) {
+        struct wire_field f;
+        if (!wire_next(&scalars, &f))
+            return FRAME_BAD;
+        if (is(&f, 5, WIRE_VARINT))
+            b->u.deliver.consumption = small(f.number);
+    }
+    return FRAME_OK;
+}
+
 static enum frame_status read_body(enum body_kind kind, struct wire_reader r, struct body *b)
 {
     uint64_t n[3] = { 0 };
@@ -229,6 +245,9 @@ static enum frame_status read_body(enum body_kind kind, struct wire_reader r, st
     case BODY_CREDIT:
         return read_credit(r, b);
     case BODY_CONSUME:
+        status = read_numbers(r, &b->name, n, 2);
+        b->u.consume.number = small(n[1]);
+        return status;
     case BODY_LEAVE:
     case BODY_BYE:
         return read_numbers(r, &b->name, n, 0);
@@ -237,8 +256,7 @@ static enum frame_status read_body(enum body_kind kind, struct wire_reader r, st
     case BODY_REFUSE:
         return read_refuse(r, b);
     case BODY_DELIVER:
-        return read_list(r, &b->name, &b->u.deliver.consumer_epoch, &b->u.deliver.lease_ms, 4,
-                         &b->u.deliver.batches);
+        return read_deliver(r, b);
     case BODY_SETTLED:
         return read_list(r, &b->name, &b->u.settled.consumer_epoch, NULL, 3, &b->u.settled.runs);
     case BODY_IDLE:

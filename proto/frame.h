@@ -52,12 +52,13 @@ struct body {
         struct { uint64_t through; } seen;
         struct { uint32_t consumer_epoch; struct wire_reader settles; } ack;
         struct { uint64_t generation, limit; } credit;
+        struct { uint32_t number; } consume;
         struct { struct wire_reader runs; } confirm;
         struct { uint64_t first, count, depth, capacity; uint32_t reason, retry_after_ms; } refuse;
-        struct { uint32_t consumer_epoch, lease_ms; struct wire_reader batches; } deliver;
+        struct { uint32_t consumer_epoch, lease_ms, consumption; struct wire_reader batches; } deliver;
         struct { uint32_t consumer_epoch; struct wire_reader runs; } settled;
         struct { uint64_t generation; } idle;
-        struct { enum turn_state state; uint32_t consumer_epoch, reason; bool contended; } turn;
+        struct { enum turn_state state; uint32_t consumer_epoch, reason, consumption; bool contended; } turn;
         struct { uint64_t events, bytes; } window;
         struct { uint64_t request, ms; enum settle_kind kind; struct span receipt; } receipt_ack;
         struct { uint64_t request; enum settle_result result; } receipt_settled;
@@ -104,14 +105,14 @@ void frame_add_hello(struct buf *b, struct span request_id, struct span ingress)
 void frame_add_skip(struct buf *b, struct span destination, uint64_t first, uint64_t count);
 void frame_add_seen(struct buf *b, struct span destination, uint64_t through);
 void frame_add_credit(struct buf *b, struct span queue, uint64_t generation, uint64_t limit);
-void frame_add_consume(struct buf *b, struct span queue);
+void frame_add_consume(struct buf *b, struct span queue, uint32_t number);
 void frame_add_leave(struct buf *b, struct span queue);
 void frame_add_bye(struct buf *b);
 void frame_add_refuse(struct buf *b, struct span destination, uint64_t first, uint64_t count, uint32_t reason,
                       uint64_t depth, uint64_t capacity, uint32_t retry_after_ms);
 void frame_add_idle(struct buf *b, struct span queue, uint64_t generation);
 void frame_add_turn(struct buf *b, struct span queue, enum turn_state state, uint32_t consumer_epoch, bool contended,
-                    uint32_t reason);
+                    uint32_t reason, uint32_t consumption);
 void frame_add_window(struct buf *b, uint64_t events, uint64_t bytes);
 void frame_add_receipt_ack(struct buf *b, uint64_t request, enum settle_kind kind, struct span receipt, uint64_t ms);
 void frame_add_receipt_settled(struct buf *b, uint64_t request, enum settle_result result);
@@ -127,7 +128,8 @@ struct open_body frame_begin_confirm(struct buf *b, struct span destination);
 void frame_add_run(struct buf *b, const struct run *run);
 struct open_body frame_begin_settled(struct buf *b, struct span queue, uint32_t consumer_epoch);
 void frame_add_settled_run(struct buf *b, const struct settled_run *run);
-struct open_body frame_begin_deliver(struct buf *b, struct span queue, uint32_t consumer_epoch, uint32_t lease_ms);
+struct open_body frame_begin_deliver(struct buf *b, struct span queue, uint32_t consumer_epoch, uint32_t lease_ms,
+                                     uint32_t consumption);
 /* A batch inside a Deliver: begin, events by frame_add_event or already encoded fields by buf_add, wire_end(mark). */
 size_t frame_begin_batch(struct buf *b, uint64_t first_delivery, uint64_t first_sequence, uint32_t attempt,
                          struct span receipt);

@@ -70,9 +70,9 @@ void frame_add_credit(struct buf *b, struct span queue, uint64_t generation, uin
     add_named(b, BODY_CREDIT, queue, (uint64_t[]){ generation, limit }, 2);
 }
 
-void frame_add_consume(struct buf *b, struct span queue)
+void frame_add_consume(struct buf *b, struct span queue, uint32_t number)
 {
-    add_named(b, BODY_CONSUME, queue, NULL, 0);
+    add_named(b, BODY_CONSUME, queue, (uint64_t[]){ number }, 1);
 }
 
 void frame_add_leave(struct buf *b, struct span queue)
@@ -97,9 +97,9 @@ void frame_add_idle(struct buf *b, struct span queue, uint64_t generation)
 }
 
 void frame_add_turn(struct buf *b, struct span queue, enum turn_state state, uint32_t consumer_epoch, bool contended,
-                    uint32_t reason)
+                    uint32_t reason, uint32_t consumption)
 {
-    add_named(b, BODY_TURN, queue, (uint64_t[]){ state, consumer_epoch, contended, reason }, 4);
+    add_named(b, BODY_TURN, queue, (uint64_t[]){ state, consumer_epoch, contended, reason, consumption }, 5);
 }
 
 void frame_add_window(struct buf *b, uint64_t events, uint64_t bytes)
@@ -200,12 +200,14 @@ void frame_add_settled_run(struct buf *b, const struct settled_run *r)
     add_numbers(b, 3, (uint64_t[]){ r->first, r->count, r->result }, 3);
 }
 
-struct open_body frame_begin_deliver(struct buf *b, struct span queue, uint32_t consumer_epoch, uint32_t lease_ms)
+struct open_body frame_begin_deliver(struct buf *b, struct span queue, uint32_t consumer_epoch, uint32_t lease_ms,
+                                     uint32_t consumption)
 {
     struct open_body open = begin(b, BODY_DELIVER);
     wire_add_span(b, 1, queue);
     wire_add_number(b, 2, consumer_epoch);
     wire_add_number(b, 3, lease_ms);
+    wire_add_number(b, 5, consumption);
     return open;
 }
 

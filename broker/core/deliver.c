@@ -2,6 +2,7 @@
  * when it leaves. What is delivered is bounded by the consumer's credit and by its link; nothing is sent ahead of it. */
 #include "broker/core/state.h"
 
+#include "base/mutation.h"
 #include "base/xalloc.h"
 
 #include <assert.h>
@@ -23,7 +24,7 @@ static void tell_turn(struct core *c, struct consumer *k, enum turn_state state,
     struct session *s = k->session;
     bool contended = k->queue->consumer_count > 1;
     frame_add_turn(&s->out, span_str(k->queue->name), state, state == TURN_ACTIVE ? k->queue->consumer_epoch : 0,
-                   contended, why);
+                   contended, why, k->number);
     k->contended_told = contended;
     session_touch(c, s);
 }
@@ -46,19 +47,19 @@ static void activate(struct core *c, struct queue *q)
     core_run_queue(c, q);
 }
 
-static void refuse_consume(struct core *c, struct session *s, struct span queue, enum reason why)
+static void refuse_consume(struct core *c, struct session *s, struct span queue, uint32_t number, enum reason why)
 {
-    frame_add_turn(&s->out, queue, TURN_NONE, 0, false, why);
+    frame_add_turn(&s->out, queue, TURN_NONE, 0, false, why, number);
     session_touch(c, s);
 }
 
-void deliver_consume(struct core *c, struct session *s, struct span name)
+void deliver_consume(struct core *c, struct session *s, struct span name, uint32_t number)
 {
     struct queue *q = queue_find(c, name);
     if (!q && c->config.auto_declare && !c->stopping)
         operate_declare(c, name, NULL, false, false, &q, NULL, NULL);
     if (!q) {
-        refuse_consume(c, s, name, REASON_unknown_queue);
+        refuse_consume(c, s, name, number, REASON_unknown_queue);
         return;
     }
     if (consumer_find(s, name))
@@ -66,6 +67,7 @@ void deliver_consume(struct core *c, struct session *s, struct span name)
     struct consumer *k = xcalloc(1, sizeof *k);
     k->session = s;
     k->queue = q;
+    k->number = number;
     k->next_delivery = 1;
     DL_APPEND2(q->consumers, k, queue_prev, queue_next);
     DL_APPEND2(s->consumers, k, session_prev, session_next);
@@ -105,7 +107,7 @@ void deliver_gone(struct core *c, struct queue *q, enum reason why)
     while (q->consumers) {
         struct consumer *k = q->consumers;
         q->active = NULL;
-        refuse_consume(c, k->session, span_str(q->name), why);
+        refuse_consume(c, k->session, span_str(q->name), k->number, why);
         settle_void(c, k, true);
         remove_consumer(k);
     }
@@ -116,7 +118,8 @@ void deliver_credit(struct core *c, struct consumer *k, uint64_t generation, uin
     if (generation <= k->generation)
         return; /* an older word */
     k->generation = generation;
-    k->limit = limit;
+    k->most_granted = limit > k->most_granted ? limit : k->most_granted;
+    k->limit = MUTATED(ignore_credit) ? limit + 3 : limit;
     if (k->queue->active == k)
         core_run_queue(c, k->queue);
 }
@@ -202,7 +205,7 @@ static bool deliver_some(struct core *c, struct consumer *k)
     if (k->next_delivery > k->limit || !queue_next(q, &sequence))
         return false;
     struct open_body open = frame_begin_deliver(out, span_str(q->name), q->consumer_epoch,
-                                                (uint32_t)q->settings.lease_ms);
+                                                (uint32_t)q->settings.lease_ms, k->number);
     size_t most = c->config.deliver_frame;
     while (k->next_delivery <= k->limit && out->size < most && queue_next(q, &sequence)) {
         uint32_t count = batch_size(q, sequence, k->limit - k->next_delivery + 1, most - out->size);

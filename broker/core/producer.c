@@ -189,7 +189,7 @@ void destination_decide(struct core *c, struct destination *d, const struct outc
                         uint64_t events, uint64_t bytes)
 {
     keep_outcome(d, o);
-    if (o->reason != REASON_ok) {
+    if (o->reason != REASON_ok && o->first + o->count > d->refused_tail) {
         d->refused_tail = o->first + o->count - 1;
         d->refused_reason = (enum reason)o->reason;
     }

@@ -3,6 +3,7 @@
  * what one Publish left waiting, and admission scans on from where it stopped. */
 #include "broker/core/state.h"
 
+#include "base/mutation.h"
 #include "base/xalloc.h"
 
 #include <assert.h>
@@ -121,7 +122,7 @@ static void refuse_continuations(struct core *c, struct waiting *w, uint32_t ind
     for (; w; w = w->destination_next, index = 0) {
         for (; index < w->count; index++) {
             struct entry e = entry_at(w, index);
-            if (!e.continued)
+            if (!e.continued || MUTATED(break_prefix))
                 return;
             if (!is_decided(w, index))
                 refuse_index(c, w, index, e.event.size, why);
@@ -232,7 +233,7 @@ void publish_admit(struct core *c, struct queue *q)
 static enum reason hopeless(const struct core *c, const struct destination *d, const struct queue *q,
                             const struct entry *e, uint64_t sequence)
 {
-    if (e->continued && d->refused_tail != 0 && d->refused_tail + 1 == sequence)
+    if (!MUTATED(break_prefix) && e->continued && d->refused_tail != 0 && d->refused_tail + 1 == sequence)
         return d->refused_reason;
     if (c->stopping)
         return REASON_draining;
@@ -378,7 +379,7 @@ static enum reason judge(struct arrival *a, uint64_t sequence, const struct entr
     enum reason why = hopeless(a->core, a->destination, a->queue, e, sequence);
     if (why != REASON_ok)
         return why;
-    if (!a->queue->waiters && a->group.count == 0) {
+    if ((!a->queue->waiters && a->group.count == 0) || MUTATED(overtake_waiters)) {
         why = take_room(a, e->event.size);
         if (why == REASON_ok) {
             accept_entry(&a->admission, sequence, e->event);

@@ -173,7 +173,7 @@ static bool apply(struct core *c, struct session *s, struct body *b, bool *bye)
     case BODY_CONSUME:
         if (!name_valid(b->name))
             return false;
-        deliver_consume(c, s, b->name);
+        deliver_consume(c, s, b->name, b->u.consume.number);
         return true;
     case BODY_LEAVE:
         consumer_left(c, s, b->name);

@@ -122,8 +122,10 @@ struct lease {
 struct consumer {
     struct session *session;
     struct queue *queue;
+    uint32_t number;        /* the client's, of this consumption */
     uint64_t next_delivery; /* number of the next delivery, from 1 */
     uint64_t generation, limit; /* credit */
+    uint64_t most_granted;      /* the highest limit ever: nothing is delivered beyond it */
     uint64_t idle_told;         /* the generation Idle was sent for */
     uint64_t outstanding;       /* deliveries not settled */
     struct lease **leases;      /* by first_delivery; closed ones are NULL until compacted */
@@ -352,7 +354,7 @@ void rate_add(struct rate *r, uint64_t events, mono_t now);
 double rate_read(const struct rate *r, mono_t now);
 
 /* deliver.c */
-void deliver_consume(struct core *c, struct session *s, struct span queue);
+void deliver_consume(struct core *c, struct session *s, struct span queue, uint32_t number);
 void deliver_leave(struct core *c, struct consumer *k, bool clean);
 void deliver_credit(struct core *c, struct consumer *k, uint64_t generation, uint64_t limit);
 void deliver_run(struct core *c, struct queue *q); /* as far as credit and the link have room */

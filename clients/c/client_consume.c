@@ -30,7 +30,6 @@ static void reset(struct consumption *k)
 {
     k->told = k->leave = false;
     k->state = TURN_NONE;
-    k->least_epoch = k->epoch ? k->epoch + 1 : k->least_epoch;
     k->epoch = 0;
     k->received = 0;
     k->generation_told = 0;
@@ -42,8 +41,8 @@ void client_consume(struct client *c, struct span queue)
     struct consumption *k = of(c, queue);
     if (k && !k->wanted) {
         k->wanted = true;
+        k->number++;
         k->limit = 0;
-        k->generation = 0;
     }
 }
 
@@ -64,7 +63,7 @@ uint64_t client_credit(struct client *c, struct span queue, uint64_t wanted)
     struct consumption *k = find(c, queue);
     if (!k || !k->wanted)
         return 0;
-    if (k->limit != k->received + wanted || k->generation == 0) {
+    if (k->limit != k->received + wanted) {
         k->limit = k->received + wanted;
         k->generation++;
     }
@@ -127,16 +126,10 @@ static void receipt_done(struct client *c, struct receipt_settle *r, enum settle
 bool consume_turn(struct client *c, const struct body *b)
 {
     struct consumption *k = find(c, b->name);
-    if (!k || !k->wanted)
+    if (!k || !k->wanted || b->u.turn.consumption != k->number)
         return true; /* of a consumption that is over */
     uint32_t epoch = b->u.turn.consumer_epoch;
-    if (b->u.turn.state == TURN_ACTIVE) {
-        if (epoch < k->least_epoch)
-            return true;
-        k->epoch = epoch;
-    } else {
-        k->epoch = 0;
-    }
+    k->epoch = b->u.turn.state == TURN_ACTIVE ? epoch : 0;
     k->state = b->u.turn.state;
     if (k->state == TURN_NONE) {
         reset(k);
@@ -162,7 +155,7 @@ static void hand_over(struct client *c, struct consumption *k, struct client_del
 bool consume_deliver(struct client *c, struct body *b)
 {
     struct consumption *k = find(c, b->name);
-    if (!k || !k->wanted || k->epoch == 0 || k->epoch != b->u.deliver.consumer_epoch)
+    if (!k || !k->wanted || k->number != b->u.deliver.consumption || k->epoch != b->u.deliver.consumer_epoch)
         return true;
     struct batch batch;
     enum frame_status status;
@@ -239,7 +232,7 @@ static void write_one(struct client *c, struct consumption *k)
     if (!k->wanted)
         return;
     if (!k->told)
-        frame_add_consume(&c->out, span_str(k->name));
+        frame_add_consume(&c->out, span_str(k->name), k->number);
     k->told = true;
     write_settles(c, k);
     if (k->generation_told != k->generation)

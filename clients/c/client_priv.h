@@ -69,7 +69,7 @@ struct consumption {
     bool leave;            /* a Leave is to be sent */
     enum turn_state state;
     uint32_t epoch;        /* of the current turn; 0: none */
-    uint32_t least_epoch;  /* turns below it belong to an earlier consumption */
+    uint32_t number;       /* of this consumption: what carries another belongs to an earlier one */
     uint64_t received;     /* the newest delivery number */
     uint64_t generation, generation_told, limit;
     struct settle *settles; /* to be sent */

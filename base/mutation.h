@@ -1,0 +1,27 @@
+/* Planted faults. The simulator is compiled with SLUICE_MUTATIONS and must catch each of them; everywhere else MUTATED()
+ * is the constant false and nothing of this is in the binary. */
+#ifndef SLUICE_BASE_MUTATION_H
+#define SLUICE_BASE_MUTATION_H
+
+#define MUTATIONS(X)                                                                                                  \
+    X(skip_sequence_check) /* a link takes frames in whatever order they come */                                      \
+    X(ignore_credit)       /* deliver past the consumer's credit */                                                   \
+    X(overtake_waiters)    /* accept an entry while earlier ones wait */                                              \
+    X(exceed_capacity)     /* room for a few more than there is */                                                    \
+    X(break_prefix)        /* accept what continues a refused entry of its batch */
+
+enum mutation {
+    MUTATION_none,
+#define MUTATION_NAME(name) MUTATION_##name,
+    MUTATIONS(MUTATION_NAME)
+#undef MUTATION_NAME
+};
+
+#ifdef SLUICE_MUTATIONS
+extern enum mutation mutation;
+#define MUTATED(name) (mutation == MUTATION_##name)
+#else
+#define MUTATED(name) false
+#endif
+
+#endif
