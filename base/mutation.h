@@ -4,7 +4,8 @@
 #define SLUICE_BASE_MUTATION_H
 
 #define MUTATIONS(X)                                                                                                  \
-    X(skip_sequence_check) /* a link takes frames in whatever order they come */                                      \
+    X(ignore_consumption)  /* take deliveries of an earlier consumption of the queue */                               \
+    X(ignore_proof)        /* hand events over without proof of being heard */                                        \
     X(ignore_credit)       /* deliver past the consumer's credit */                                                   \
     X(overtake_waiters)    /* accept an entry while earlier ones wait */                                              \
     X(exceed_capacity)     /* room for a few more than there is */                                                    \

@@ -2,6 +2,7 @@
  * say, consuming before publishing, into as few frames as possible. */
 #include "clients/c/client_priv.h"
 
+#include "base/mutation.h"
 #include "base/xalloc.h"
 
 #include <sodium.h>
@@ -155,7 +156,7 @@ void client_frame_in(struct client *c, struct span frame, struct now now)
         return; /* sent again once both ends agree on the epoch */
     /* Receiving does not prove being heard: the broker may already have given our deliveries to somebody else. What we
      * do not take now is sent again, and the echo of this heartbeat is the proof. */
-    if (!link_proven(&c->link, now.mono) && token_equal(h.token, c->link.token) && holds_deliveries(bodies)) {
+    if (!MUTATED(ignore_proof) && !link_proven(&c->link, now.mono) && token_equal(h.token, c->link.token) && holds_deliveries(bodies)) {
         heartbeat(c);
         return;
     }
