@@ -1,0 +1,426 @@
+/* A client's sockets. Nothing here decides anything: bytes go to the client and its effects are carried out.
+ *
+ * Every PULL has RCVHWM 0 and is drained (at its high-water mark libzmq can abort the process); the client's windows bound
+ * what is in flight. Nothing waits: what cannot be sent at once is lost, and the session protocol sends it again. */
+#include "clients/c/binding.h"
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#define HANDSHAKE_MS 2000
+/* Messages taken from each socket in one turn. */
+#define RECEIVE_BUDGET 256
+/* From here on libzmq sends out of our own buffer; what is smaller it would copy all the same. */
+#define ZERO_COPY_SIZE 8192u
+/* libzmq lets go of an ipc or inproc name a moment after the close that freed it. */
+#define BIND_TRIES 50
+#define BIND_PAUSE_NS 10000000
+/* A Bye that was said gets this long to leave; an attached broker takes it at once. */
+#define BYE_LINGER_MS 250
+
+struct binding {
+    void *zmq; /* the context, borrowed */
+    char *broker;
+    void *control, *inbox, *ingress;
+    bool connected;     /* the DEALER was connected once */
+    char *inbox_bound;  /* as zmq shows it */
+    char *inbox_path;   /* of an ipc inbox; NULL otherwise */
+    int lock_fd;        /* holds inbox_path for this process; -1: none */
+    struct client *client;
+    struct client_handler own;
+    struct client_handler user;
+    void *ctx;
+};
+
+/* ------------------------------------------------------------------ sockets */
+
+static void set_int(void *socket, int option, int value)
+{
+    zmq_setsockopt(socket, option, &value, sizeof value);
+}
+
+static void *open_socket(struct binding *b, int type)
+{
+    void *s = zmq_socket(b->zmq, type);
+    int64_t most = FRAME_MAX_SIZE;
+    if (!s)
+        return NULL;
+    set_int(s, ZMQ_LINGER, 0);
+    set_int(s, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    set_int(s, ZMQ_RECONNECT_IVL, 50);
+    set_int(s, ZMQ_RECONNECT_IVL_MAX, 1000);
+    set_int(s, ZMQ_TCP_KEEPALIVE, 1);
+    set_int(s, ZMQ_IPV6, strchr(b->broker, '[') != NULL);
+    zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &most, sizeof most);
+    if (type == ZMQ_PULL)
+        set_int(s, ZMQ_RCVHWM, 0);
+    if (type == ZMQ_PUSH)
+        set_int(s, ZMQ_SNDHWM, 0);
+    return s;
+}
+
+static bool starts_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* ------------------------------------------------------------------ the inbox */
+
+static bool is_loopback(const char *broker)
+{
+    return starts_with(broker, "tcp://127.") || starts_with(broker, "tcp://localhost:");
+}
+
+/* Where to bind when nobody said: a free port, open to the network only if the broker is not on this machine; else a
+ * name nobody else has (a second bind of an ipc path would steal it silently). */
+static char *made_up_inbox(const char *broker)
+{
+    char *name = xmalloc(strlen(broker) + 64);
+    uint8_t random[8];
+    char hex[2 * sizeof random + 1];
+    randombytes_buf(random, sizeof random);
+    sodium_bin2hex(hex, sizeof hex, random, sizeof random);
+    if (starts_with(broker, "ipc://"))
+        sprintf(name, "%s.%s", broker, hex);
+    else if (starts_with(broker, "inproc://"))
+        sprintf(name, "inproc://sluice-inbox-%s", hex);
+    else
+        strcpy(name, is_loopback(broker) ? "tcp://127.0.0.1:0" : "tcp://*:0");
+    return name;
+}
+
+/* Keeps other processes from the same ipc path. */
+static bool lock_path(struct binding *b, struct error *e)
+{
+    char *name = xmalloc(strlen(b->inbox_path) + 6);
+    sprintf(name, "%s.lock", b->inbox_path);
+    b->lock_fd = open(name, O_CREAT | O_RDWR | O_CLOEXEC, 0660);
+    bool locked = b->lock_fd >= 0 && flock(b->lock_fd, LOCK_EX | LOCK_NB) == 0;
+    if (!locked && b->lock_fd >= 0 && errno == EWOULDBLOCK)
+        error_set(e, "the inbox %s is in use by another client; choose another path", b->inbox_path);
+    else if (!locked)
+        error_set(e, "cannot lock the inbox %s: %s", name, strerror(errno));
+    if (!locked && b->lock_fd >= 0) {
+        close(b->lock_fd); /* the path is somebody else's: not ours to remove */
+        b->lock_fd = -1;
+    }
+    free(name);
+    return locked;
+}
+
+static bool bind_with_patience(void *socket, const char *endpoint)
+{
+    bool named = !starts_with(endpoint, "tcp://");
+    for (int i = 0; zmq_bind(socket, endpoint) != 0; i++) {
+        if (!named || errno != EADDRINUSE || i == BIND_TRIES)
+            return false;
+        nanosleep(&(struct timespec){ .tv_nsec = BIND_PAUSE_NS }, NULL);
+    }
+    return true;
+}
+
+static bool bind_inbox(struct binding *b, const char *endpoint, struct error *e)
+{
+    char bound[512];
+    size_t size = sizeof bound;
+    if (starts_with(endpoint, "ipc://")) {
+        b->inbox_path = xstrdup(endpoint + strlen("ipc://"));
+        if (b->inbox_path[0] != '/')
+            return error_set(e, "the inbox %s must be an absolute path: ipc:///DIR/NAME", endpoint);
+        if (!lock_path(b, e))
+            return false;
+    }
+    if (!(b->inbox = open_socket(b, ZMQ_PULL)))
+        return error_set(e, "cannot open a socket: %s", zmq_strerror(errno));
+    if (!bind_with_patience(b->inbox, endpoint))
+        return error_set(e, "cannot bind the inbox %s: %s", endpoint, zmq_strerror(errno));
+    if (b->inbox_path && chmod(b->inbox_path, 0660) != 0)
+        return error_set(e, "cannot give the broker's group access to %s: %s", b->inbox_path, strerror(errno));
+    zmq_getsockopt(b->inbox, ZMQ_LAST_ENDPOINT, bound, &size);
+    b->inbox_bound = xstrdup(bound);
+    return true;
+}
+
+/* What the broker is told: a tcp inbox is dialled at the address it sees us at, so only the port counts. */
+static char *told_inbox(const char *bound)
+{
+    if (!starts_with(bound, "tcp://"))
+        return xstrdup(bound);
+    char *told = xmalloc(strlen(bound) + 16);
+    sprintf(told, "tcp://*%s", strrchr(bound, ':'));
+    return told;
+}
+
+/* ------------------------------------------------------------------ effects */
+
+/* The same socket throughout, so that its descriptor stays the owner's to poll. Disconnecting drops what waits in it. */
+static void control_open(void *ctx)
+{
+    struct binding *b = ctx;
+    if (b->connected)
+        zmq_disconnect(b->control, b->broker);
+    b->connected = zmq_connect(b->control, b->broker) == 0;
+}
+
+static void control_send(void *ctx, struct span message)
+{
+    struct binding *b = ctx;
+    zmq_send(b->control, message.data, message.size, ZMQ_DONTWAIT); /* lost: repeated under the same id */
+}
+
+/* tcp://[*]:PORT: the host is the control endpoint's. */
+static char *ingress_endpoint(const char *broker, const char *endpoint)
+{
+    if (!starts_with(endpoint, "tcp://*:") || !starts_with(broker, "tcp://"))
+        return xstrdup(endpoint);
+    int host = (int)(strrchr(broker, ':') - broker);
+    char *full = xmalloc(strlen(broker) + strlen(endpoint));
+    sprintf(full, "%.*s%s", host, broker, strrchr(endpoint, ':'));
+    return full;
+}
+
+static void ingress_open(void *ctx, const char *endpoint)
+{
+    struct binding *b = ctx;
+    char *full = ingress_endpoint(b->broker, endpoint);
+    if (b->ingress)
+        zmq_close(b->ingress);
+    b->ingress = open_socket(b, ZMQ_PUSH);
+    if (b->ingress && zmq_connect(b->ingress, full) != 0) {
+        zmq_close(b->ingress); /* the attach times out and says so */
+        b->ingress = NULL;
+    }
+    free(full);
+}
+
+/* Runs in libzmq's I/O thread: the frame's count is atomic. */
+static void let_go(void *data, void *frame)
+{
+    (void)data;
+    frame_drop(frame);
+}
+
+static void ingress_send(void *ctx, struct frame *f)
+{
+    struct binding *b = ctx;
+    zmq_msg_t m;
+    if (!b->ingress) {
+        frame_drop(f);
+        return;
+    }
+    if (f->size >= ZERO_COPY_SIZE) {
+        zmq_msg_init_data(&m, f->data, f->size, let_go, f);
+    } else {
+        zmq_msg_init_size(&m, f->size);
+        memcpy(zmq_msg_data(&m), f->data, f->size);
+        frame_drop(f);
+    }
+    if (zmq_msg_send(&m, b->ingress, ZMQ_DONTWAIT) < 0)
+        zmq_msg_close(&m);
+}
+
+/* ------------------------------------------------------------------ events, handed through */
+
+static void attached(void *ctx, bool resumed)
+{
+    struct binding *b = ctx;
+    b->user.attached(b->ctx, resumed);
+}
+
+static void away(void *ctx, const char *why)
+{
+    struct binding *b = ctx;
+    b->user.away(b->ctx, why);
+}
+
+static void outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, const struct client_outcome *o)
+{
+    struct binding *b = ctx;
+    b->user.outcome(b->ctx, cookie, index, count, o);
+}
+
+static void turn(void *ctx, const char *queue, enum turn_state state, uint32_t consumer_epoch, bool contended,
+                 enum reason reason)
+{
+    struct binding *b = ctx;
+    b->user.turn(b->ctx, queue, state, consumer_epoch, contended, reason);
+}
+
+static void delivery(void *ctx, const struct client_delivery *d)
+{
+    struct binding *b = ctx;
+    b->user.delivery(b->ctx, d);
+}
+
+static void idle(void *ctx, const char *queue, uint64_t generation)
+{
+    struct binding *b = ctx;
+    b->user.idle(b->ctx, queue, generation);
+}
+
+static void settled(void *ctx, const char *queue, uint32_t consumer_epoch, uint64_t first, uint64_t count,
+                    enum settle_result result)
+{
+    struct binding *b = ctx;
+    b->user.settled(b->ctx, queue, consumer_epoch, first, count, result);
+}
+
+static void receipt_settled(void *ctx, uint64_t request, enum settle_result result)
+{
+    struct binding *b = ctx;
+    b->user.receipt_settled(b->ctx, request, result);
+}
+
+static void replied(void *ctx, void *cookie, const struct reply *reply)
+{
+    struct binding *b = ctx;
+    b->user.replied(b->ctx, cookie, reply);
+}
+
+static const struct client_handler effects = {
+    .control_open = control_open, .control_send = control_send, .ingress_open = ingress_open,
+    .ingress_send = ingress_send, .attached = attached, .away = away, .outcome = outcome, .turn = turn,
+    .delivery = delivery, .idle = idle, .settled = settled, .receipt_settled = receipt_settled, .replied = replied,
+};
+
+/* ------------------------------------------------------------------ open and close */
+
+static bool open_control(struct binding *b, struct error *e)
+{
+    if (!(b->control = open_socket(b, ZMQ_DEALER)))
+        return error_set(e, "cannot open a socket: %s", zmq_strerror(errno));
+    if (zmq_connect(b->control, b->broker) != 0)
+        return error_set(e, "'%s' is no address of a broker (%s); it looks like tcp://HOST:PORT or ipc:///PATH", b->broker,
+                         zmq_strerror(errno));
+    b->connected = true;
+    return true;
+}
+
+struct binding *binding_open(void *zmq_context, const char *broker, const struct client_config *config,
+                             const struct client_handler *handler, void *ctx, struct error *e)
+{
+    struct binding *b = xcalloc(1, sizeof *b);
+    b->zmq = zmq_context;
+    b->broker = xstrdup(broker);
+    b->own = effects;
+    b->user = *handler;
+    b->ctx = ctx;
+    b->lock_fd = -1;
+    char *inbox = config->inbox ? xstrdup(config->inbox) : made_up_inbox(broker);
+    if (!open_control(b, e) || !bind_inbox(b, inbox, e)) {
+        free(inbox);
+        binding_close(b);
+        return NULL;
+    }
+    free(inbox);
+    struct client_config told = *config;
+    char *told_as = told_inbox(b->inbox_bound);
+    told.inbox = told_as;
+    b->client = client_new(&told, &b->own, b, clock_now());
+    free(told_as);
+    return b;
+}
+
+static void remove_path(struct binding *b)
+{
+    if (b->lock_fd < 0)
+        return;
+    char *name = xmalloc(strlen(b->inbox_path) + 6);
+    sprintf(name, "%s.lock", b->inbox_path);
+    unlink(b->inbox_path);
+    unlink(name);
+    close(b->lock_fd);
+    free(name);
+}
+
+void binding_close(struct binding *b)
+{
+    if (!b)
+        return;
+    if (b->ingress && b->client && client_is_attached(b->client))
+        set_int(b->ingress, ZMQ_LINGER, BYE_LINGER_MS);
+    if (b->client)
+        client_free(b->client);
+    void *sockets[] = { b->control, b->inbox, b->ingress };
+    for (size_t i = 0; i < 3; i++) {
+        if (sockets[i])
+            zmq_close(sockets[i]);
+    }
+    remove_path(b);
+    free(b->inbox_path);
+    free(b->inbox_bound);
+    free(b->broker);
+    free(b);
+}
+
+/* ------------------------------------------------------------------ the loop's part */
+
+struct client *binding_client(struct binding *b)
+{
+    return b->client;
+}
+
+void binding_fds(const struct binding *b, int *control_fd, int *inbox_fd)
+{
+    size_t size = sizeof *control_fd;
+    zmq_getsockopt(b->control, ZMQ_FD, control_fd, &size);
+    size = sizeof *inbox_fd;
+    zmq_getsockopt(b->inbox, ZMQ_FD, inbox_fd, &size);
+}
+
+typedef void input_fn(struct client *c, struct span bytes, struct now now);
+
+static void receive(struct binding *b, void *socket, input_fn *input, struct now now)
+{
+    for (int i = 0; i < RECEIVE_BUDGET; i++) {
+        zmq_msg_t m;
+        zmq_msg_init(&m);
+        if (zmq_msg_recv(&m, socket, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close(&m);
+            return;
+        }
+        input(b->client, span_of(zmq_msg_data(&m), zmq_msg_size(&m)), now);
+        zmq_msg_close(&m);
+    }
+}
+
+static bool is_readable(void *socket)
+{
+    int events = 0;
+    size_t size = sizeof events;
+    return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN);
+}
+
+bool binding_run(struct binding *b, struct now now)
+{
+    /* Control first: the attach reply must be known before the frames of the session it opens. */
+    receive(b, b->control, client_control_in, now);
+    receive(b, b->inbox, client_frame_in, now);
+    client_flush(b->client, now); /* before deadlines are judged: a publish that tries once is really tried */
+    client_tick(b->client, now);
+    client_flush(b->client, now);
+    /* Asked last: sending takes notice of arrivals too, and the descriptor would not say so again. */
+    bool control = is_readable(b->control);
+    return is_readable(b->inbox) || control;
+}
+
+mono_t binding_due(const struct binding *b)
+{
+    return client_due(b->client);
+}
+
+const char *binding_inbox(const struct binding *b)
+{
+    return b->inbox_bound;
+}

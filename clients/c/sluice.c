@@ -1,0 +1,388 @@
+/* The library's connection: its thread, the queue of commands into it, opening and closing. */
+#include "clients/c/sluice_priv.h"
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#define BUFFER_BYTES (16u << 20)
+#define CONNECT_WAIT_MS 5000
+#define FRAME_BYTES (64u << 10)
+#define ERROR_SIZE 256
+
+/* ------------------------------------------------------------------ commands */
+
+struct command *sluice_command(struct sluice *s, enum command_kind kind, bool *wake)
+{
+    struct commands *q = &s->queue;
+    *wake = q->count == 0;
+    if (q->count == q->capacity) {
+        q->capacity = q->capacity ? q->capacity * 2 : 64;
+        q->items = xrealloc(q->items, q->capacity * sizeof *q->items);
+    }
+    struct command *c = &q->items[q->count++];
+    *c = (struct command){ .kind = kind };
+    return c;
+}
+
+void sluice_wake(struct sluice *s)
+{
+    uint64_t one = 1;
+    ssize_t n = write(s->wake_fd, &one, sizeof one);
+    (void)n; /* EAGAIN: it is awake as it can be */
+}
+
+bool sluice_on_thread(const struct sluice *s)
+{
+    return pthread_equal(pthread_self(), s->thread) != 0;
+}
+
+/* Takes the whole queue: callers fill the emptied other one meanwhile. */
+static void take_commands(struct sluice *s)
+{
+    pthread_mutex_lock(&s->lock);
+    struct commands full = s->queue;
+    s->queue = s->taken;
+    s->taken = full;
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; i < s->taken.count; i++) {
+        if (s->taken.items[i].kind == COMMAND_PUBLISH)
+            outbox_command(s, &s->taken.items[i]);
+        else
+            sub_command(s, &s->taken.items[i]);
+    }
+    s->taken.count = 0;
+    buf_clear(&s->taken.bytes);
+}
+
+/* ------------------------------------------------------------------ the thread */
+
+static void show_state(struct sluice *s)
+{
+    struct client_stats c;
+    client_stats(s->client, &c);
+    pthread_mutex_lock(&s->lock);
+    bool attached = client_is_attached(s->client);
+    bool news = attached != s->stats.attached || s->freed_bytes || s->decided;
+    s->buffered -= s->freed_bytes;
+    s->undecided -= s->decided;
+    s->freed_bytes = s->decided = 0;
+    s->stats = (struct sluice_stats){ c.confirmed, c.refused, c.unknown, c.delivered, 0, c.attaches, c.resent, attached };
+    snprintf(s->trouble, sizeof s->trouble, "%s", client_trouble(s->client));
+    if (news && s->waiting)
+        pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* True when there is more to do at once. */
+static bool turn(struct sluice *s, mono_t *due)
+{
+    s->now = clock_now();
+    take_commands(s);
+    bool more = binding_run(s->binding, s->now);
+    *due = sub_care(s);
+    client_flush(s->client, s->now); /* acks and credit of what was just delivered */
+    show_state(s);
+    *due = mono_min(*due, binding_due(s->binding));
+    return more;
+}
+
+static void sleep_until(struct sluice *s, mono_t due)
+{
+    int control_fd, inbox_fd;
+    binding_fds(s->binding, &control_fd, &inbox_fd);
+    struct pollfd fds[] = { { s->wake_fd, POLLIN, 0 }, { control_fd, POLLIN, 0 }, { inbox_fd, POLLIN, 0 } };
+    int64_t wait = mono_wait_ms(due, clock_now().mono);
+    poll(fds, 3, wait > 60000 ? 60000 : (int)wait);
+    uint64_t count;
+    ssize_t n = read(s->wake_fd, &count, sizeof count);
+    (void)n; /* EAGAIN: it was not this one */
+}
+
+static void say_goodbye(struct sluice *s)
+{
+    take_commands(s);
+    client_flush(s->client, s->now);
+    client_bye(s->client, s->now);
+    binding_run(s->binding, s->now);
+}
+
+static void *run(void *arg)
+{
+    struct sluice *s = arg;
+    pthread_mutex_lock(&s->lock);
+    pthread_mutex_unlock(&s->lock);
+    for (bool stop = false; !stop;) {
+        mono_t due;
+        if (!turn(s, &due))
+            sleep_until(s, due);
+        pthread_mutex_lock(&s->lock);
+        stop = s->stop;
+        pthread_mutex_unlock(&s->lock);
+    }
+    s->now = clock_now();
+    say_goodbye(s);
+    show_state(s);
+    outbox_abandon(s);
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ what the client tells */
+
+static void control_open(void *ctx)
+{
+    (void)ctx;
+}
+
+static void control_send(void *ctx, struct span message)
+{
+    (void)ctx;
+    (void)message;
+}
+
+static void ingress_open(void *ctx, const char *endpoint)
+{
+    (void)ctx;
+    (void)endpoint;
+}
+
+static void ingress_send(void *ctx, struct frame *frame)
+{
+    (void)ctx;
+    frame_drop(frame);
+}
+
+static void attached(void *ctx, bool resumed)
+{
+    (void)ctx; /* show_state tells, after the turn; lost turns come as Turn */
+    (void)resumed;
+}
+
+static void away(void *ctx, const char *why)
+{
+    (void)ctx;
+    (void)why;
+}
+
+static void outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, const struct client_outcome *o)
+{
+    outbox_outcome(ctx, cookie, index, count, o);
+}
+
+static void turned(void *ctx, const char *queue, enum turn_state state, uint32_t consumer_epoch, bool contended,
+                   enum reason reason)
+{
+    (void)contended;
+    (void)reason;
+    sub_turn(ctx, queue, state, consumer_epoch);
+}
+
+static void delivery(void *ctx, const struct client_delivery *d)
+{
+    sub_delivery(ctx, d);
+}
+
+static void idle(void *ctx, const char *queue, uint64_t generation)
+{
+    (void)ctx;
+    (void)queue;
+    (void)generation;
+}
+
+static void settled(void *ctx, const char *queue, uint32_t consumer_epoch, uint64_t first, uint64_t count,
+                    enum settle_result result)
+{
+    (void)ctx, (void)queue, (void)consumer_epoch, (void)first, (void)count, (void)result;
+}
+
+static void receipt_settled(void *ctx, uint64_t request, enum settle_result result)
+{
+    (void)ctx, (void)request, (void)result;
+}
+
+static void replied(void *ctx, void *cookie, const struct reply *reply)
+{
+    (void)ctx, (void)cookie, (void)reply;
+}
+
+static const struct client_handler handler = {
+    .control_open = control_open, .control_send = control_send, .ingress_open = ingress_open,
+    .ingress_send = ingress_send, .attached = attached, .away = away, .outcome = outcome, .turn = turned,
+    .delivery = delivery, .idle = idle, .settled = settled, .receipt_settled = receipt_settled, .replied = replied,
+};
+
+/* ------------------------------------------------------------------ connect */
+
+static void set_names(struct sluice *s, const char *name)
+{
+    if (name && *name) {
+        s->name = xstrdup(name);
+    } else {
+        s->name = xmalloc(strlen(program_invocation_short_name) + 16);
+        sprintf(s->name, "%s/%d", program_invocation_short_name, (int)getpid());
+    }
+    s->source = xmalloc(strlen(s->name) + 2);
+    sprintf(s->source, "/%s", s->name);
+}
+
+static void init_locks(struct sluice *s)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&s->lock, NULL);
+}
+
+static void free_connection(struct sluice *s)
+{
+    sub_free(s);
+    binding_close(s->binding);
+    if (s->zmq)
+        zmq_ctx_term(s->zmq);
+    if (s->wake_fd >= 0)
+        close(s->wake_fd);
+    free(s->queue.items);
+    free(s->taken.items);
+    buf_free(&s->queue.bytes);
+    buf_free(&s->taken.bytes);
+    pthread_cond_destroy(&s->changed);
+    pthread_mutex_destroy(&s->lock);
+    free(s->name);
+    free(s->source);
+    free(s);
+}
+
+static bool open_binding(struct sluice *s, const char *broker, const struct sluice_options *options, struct error *e)
+{
+    struct client_config config = {
+        .name = s->name,
+        .inbox = options->inbox,
+        .buffer_bytes = UINT64_MAX / 2, /* the bound is kept here, where callers can wait for room */
+        .frame_bytes = FRAME_BYTES,
+        .linger_ms = options->linger_ms,
+    };
+    if (strncmp(broker, "inproc://", 9) == 0)
+        return error_set(e, "inproc addresses are the broker's own process's; use tcp://HOST:PORT or ipc:///PATH");
+    if (sodium_init() < 0)
+        return error_set(e, "the system's source of randomness does not work");
+    randombytes_buf(config.seed, sizeof config.seed);
+    s->zmq = zmq_ctx_new();
+    s->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (!s->zmq || s->wake_fd < 0)
+        return error_set(e, "cannot open sockets: %s", strerror(errno));
+    s->binding = binding_open(s->zmq, broker, &config, &handler, s, e);
+    if (!s->binding)
+        return false;
+    s->client = binding_client(s->binding);
+    return true;
+}
+
+/* The program's signals are the program's: none is handled on the library's thread. */
+static bool start_thread(struct sluice *s, struct error *e)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_mutex_lock(&s->lock); /* the thread waits until its own name is known */
+    int failed = pthread_create(&s->thread, NULL, run, s);
+    pthread_mutex_unlock(&s->lock);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed ? error_set(e, "cannot start a thread: %s", strerror(failed)) : true;
+}
+
+static struct timespec time_of(int64_t ms)
+{
+    mono_t due = mono_add_ms(clock_now().mono, ms);
+    return (struct timespec){ .tv_sec = due.ns / 1000000000, .tv_nsec = due.ns % 1000000000 };
+}
+
+static bool wait_attached(struct sluice *s, const char *broker, int64_t wait_ms, struct error *e)
+{
+    struct timespec until = time_of(wait_ms);
+    pthread_mutex_lock(&s->lock);
+    s->waiting++;
+    while (!s->stats.attached && pthread_cond_timedwait(&s->changed, &s->lock, &until) == 0)
+        continue;
+    s->waiting--;
+    bool attached_now = s->stats.attached;
+    if (!attached_now)
+        error_set(e, "no broker at %s: %s", broker, s->trouble);
+    pthread_mutex_unlock(&s->lock);
+    return attached_now;
+}
+
+struct sluice *sluice_connect(const char *broker, const struct sluice_options *options, char *error)
+{
+    static const struct sluice_options defaults;
+    struct error e = { "" };
+    if (!options)
+        options = &defaults;
+    struct sluice *s = xcalloc(1, sizeof *s);
+    s->wake_fd = -1;
+    s->buffer_bytes = options->buffer_bytes ? options->buffer_bytes : BUFFER_BYTES;
+    init_locks(s);
+    set_names(s, options->name);
+    if (!broker || !open_binding(s, broker, options, &e) || !start_thread(s, &e)) {
+        free_connection(s);
+        s = NULL;
+    } else if (options->connect_wait_ms >= 0 &&
+               !wait_attached(s, broker, options->connect_wait_ms ? options->connect_wait_ms : CONNECT_WAIT_MS, &e)) {
+        sluice_close(s, 0);
+        s = NULL;
+    }
+    if (!s && error)
+        snprintf(error, ERROR_SIZE, "%.255s", broker ? e.text : "no broker address was given");
+    return s;
+}
+
+/* ------------------------------------------------------------------ close */
+
+int sluice_close(struct sluice *s, int64_t wait_ms)
+{
+    if (!s)
+        return SLUICE_OK;
+    struct timespec until = time_of(wait_ms > 0 ? wait_ms : 0);
+    pthread_mutex_lock(&s->lock);
+    s->waiting++;
+    while (s->undecided && pthread_cond_timedwait(&s->changed, &s->lock, &until) == 0)
+        continue;
+    s->waiting--;
+    s->stop = true;
+    pthread_mutex_unlock(&s->lock);
+    sluice_wake(s);
+    pthread_join(s->thread, NULL);
+    int result = s->undecided ? SLUICE_UNKNOWN : SLUICE_OK;
+    free_connection(s);
+    return result;
+}
+
+/* ------------------------------------------------------------------ looking */
+
+void sluice_stats(struct sluice *s, struct sluice_stats *out)
+{
+    pthread_mutex_lock(&s->lock);
+    *out = s->stats;
+    out->undecided = s->undecided;
+    pthread_mutex_unlock(&s->lock);
+}
+
+const char *sluice_strerror(int error)
+{
+    return error < 0 ? "no such error" : reason_info((unsigned)error)->title;
+}
+
+const char *sluice_version(void)
+{
+    return SLUICE_VERSION;
+}

@@ -1,0 +1,311 @@
+/* The consuming half of the library: subscriptions, what they were given, and the credit that keeps it bounded.
+ *
+ * A token is the delivery's number and the subscription's era, which every turn raises: a token of an earlier turn or
+ * session settles nothing, whatever numbers come now. */
+#include "clients/c/sluice_priv.h"
+
+#include "base/xalloc.h"
+
+#include <stdlib.h>
+
+#define DEFAULT_CREDIT 256u
+#define ERA_SHIFT 40
+/* How often a queue that does not exist is asked for again. */
+#define RETRY_MS 1000
+/* Of what one delivery's strings may take, in proportion to its bytes. */
+#define ARENA_FACTOR 8u
+
+/* ------------------------------------------------------------------ callers */
+
+static struct sluice_sub *find_locked(struct sluice *s, const char *queue)
+{
+    struct sluice_sub *sub;
+    DL_FOREACH(s->subs, sub)
+    {
+        if (!sub->done && strcmp(sub->queue, queue) == 0)
+            return sub;
+    }
+    return NULL;
+}
+
+static void tell_thread(struct sluice *s, struct sluice_sub *sub, enum command_kind kind, uint64_t token, uint32_t ms)
+{
+    bool wake;
+    pthread_mutex_lock(&s->lock);
+    struct command *c = sluice_command(s, kind, &wake);
+    c->sub = sub;
+    c->own = sluice_on_thread(s);
+    c->token = token;
+    c->ms = ms;
+    pthread_mutex_unlock(&s->lock);
+    if (wake)
+        sluice_wake(s);
+}
+
+struct sluice_sub *sluice_subscribe(struct sluice *s, const char *queue, uint32_t credit, sluice_event_fn *on_event,
+                                    void *context)
+{
+    if (!s || !queue || !name_valid(span_str(queue)) || !on_event)
+        return NULL;
+    struct sluice_sub *sub = xcalloc(1, sizeof *sub);
+    strcpy(sub->queue, queue);
+    sub->connection = s;
+    sub->credit = credit ? credit : DEFAULT_CREDIT;
+    sub->on_event = on_event;
+    sub->context = context;
+    sub->retry = MONO_NEVER;
+    pthread_mutex_lock(&s->lock);
+    bool taken = s->stop || find_locked(s, queue);
+    if (!taken)
+        DL_APPEND(s->subs, sub);
+    pthread_mutex_unlock(&s->lock);
+    if (taken) { /* one connection has one turn at a queue */
+        free(sub);
+        return NULL;
+    }
+    tell_thread(s, sub, COMMAND_SUBSCRIBE, 0, 0);
+    return sub;
+}
+
+void sluice_ack(struct sluice_sub *sub, uint64_t token)
+{
+    tell_thread(sub->connection, sub, COMMAND_ACK, token, 0);
+}
+
+void sluice_nack(struct sluice_sub *sub, uint64_t token, uint32_t delay_ms)
+{
+    tell_thread(sub->connection, sub, COMMAND_NACK, token, delay_ms);
+}
+
+static void free_unsettled(struct sluice_sub *sub)
+{
+    struct unsettled *u, *next;
+    HASH_ITER(hh, sub->unsettled, u, next)
+    {
+        HASH_DEL(sub->unsettled, u);
+        free(u);
+    }
+}
+
+static void free_sub(struct sluice_sub *sub)
+{
+    free_unsettled(sub);
+    free(sub);
+}
+
+void sluice_unsubscribe(struct sluice_sub *sub)
+{
+    if (!sub)
+        return;
+    struct sluice *s = sub->connection;
+    tell_thread(s, sub, COMMAND_UNSUBSCRIBE, 0, 0);
+    if (sluice_on_thread(s)) { /* the thread frees it when it comes to the command */
+        sub->ended = true;
+        return;
+    }
+    pthread_mutex_lock(&s->lock);
+    s->waiting++;
+    while (!sub->done)
+        pthread_cond_wait(&s->changed, &s->lock);
+    s->waiting--;
+    DL_DELETE(s->subs, sub);
+    pthread_mutex_unlock(&s->lock);
+    free_sub(sub);
+}
+
+/* ------------------------------------------------------------------ the thread: commands */
+
+static uint64_t token_of(const struct sluice_sub *sub, uint64_t delivery)
+{
+    return sub->era << ERA_SHIFT | (delivery & ((UINT64_C(1) << ERA_SHIFT) - 1));
+}
+
+static void settle(struct sluice *s, struct sluice_sub *sub, const struct command *c)
+{
+    struct unsettled *u;
+    HASH_FIND(hh, sub->unsettled, &c->token, sizeof c->token, u);
+    if (!u || !sub->running)
+        return; /* too late, or twice */
+    struct settle word = {
+        .kind = c->kind == COMMAND_ACK ? SETTLE_ACK : SETTLE_NACK,
+        .first = u->delivery,
+        .count = 1,
+        .ms = c->ms,
+    };
+    HASH_DEL(sub->unsettled, u);
+    free(u);
+    client_settle(s->client, span_str(sub->queue), sub->epoch, &word);
+}
+
+static void ask(struct sluice *s, struct sluice_sub *sub)
+{
+    sub->retry = MONO_NEVER;
+    sub->granted = 0;
+    client_consume(s->client, span_str(sub->queue));
+}
+
+/* The end of a subscription, said under the lock to whoever waits for it. `own`: nobody does, the thread frees it. */
+static void end(struct sluice *s, struct sluice_sub *sub, bool own)
+{
+    /* What was acked must be on its way before the queue is left. */
+    client_flush(s->client, s->now);
+    client_leave(s->client, span_str(sub->queue));
+    sub->running = false;
+    if (s->last_sub == sub)
+        s->last_sub = NULL;
+    pthread_mutex_lock(&s->lock);
+    sub->done = true;
+    if (own)
+        DL_DELETE(s->subs, sub);
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+    if (own)
+        free_sub(sub);
+}
+
+void sub_command(struct sluice *s, const struct command *c)
+{
+    switch (c->kind) {
+    case COMMAND_SUBSCRIBE:
+        c->sub->running = true;
+        ask(s, c->sub);
+        break;
+    case COMMAND_UNSUBSCRIBE:
+        end(s, c->sub, c->own);
+        break;
+    case COMMAND_ACK:
+    case COMMAND_NACK:
+        settle(s, c->sub, c);
+        break;
+    case COMMAND_PUBLISH:
+        break;
+    }
+}
+
+/* ------------------------------------------------------------------ the thread: events */
+
+static struct sluice_sub *running(struct sluice *s, const char *queue)
+{
+    pthread_mutex_lock(&s->lock);
+    struct sluice_sub *sub = find_locked(s, queue);
+    pthread_mutex_unlock(&s->lock);
+    return sub && sub->running ? sub : NULL;
+}
+
+static void settle_now(struct sluice *s, const struct client_delivery *d, enum settle_kind kind)
+{
+    struct settle word = { .kind = kind, .first = d->delivery, .count = 1 };
+    client_settle(s->client, span_str(d->queue), d->consumer_epoch, &word);
+}
+
+static void keep_unsettled(struct sluice *s, struct sluice_sub *sub, const struct client_delivery *d, uint64_t token)
+{
+    struct unsettled *u = xmalloc(sizeof *u);
+    u->token = token;
+    u->delivery = d->delivery;
+    u->deadline = mono_add_ms(s->now.mono, d->lease_ms);
+    HASH_ADD(hh, sub->unsettled, token, sizeof u->token, u);
+}
+
+void sub_delivery(struct sluice *s, const struct client_delivery *d)
+{
+    struct sluice_sub *sub = s->last_sub;
+    if (!sub || strcmp(sub->queue, d->queue) != 0)
+        sub = s->last_sub = running(s, d->queue);
+    if (!sub || !sub->running || sub->ended)
+        return; /* left: the broker takes it back */
+    if (sub->granted)
+        sub->granted--;
+    struct arena arena;
+    arena_init(&arena, d->event.size * ARENA_FACTOR + 65536);
+    struct sluice_delivery delivery = {
+        .queue = sub->queue,
+        .sequence = d->sequence,
+        .attempt = d->attempt,
+        .token = token_of(sub, d->delivery),
+        .consumer_epoch = d->consumer_epoch,
+        .lease_ms = d->lease_ms,
+    };
+    if (!sluice_decode(d->event, &arena, &delivery)) {
+        settle_now(s, d, SETTLE_NACK); /* no CloudEvent: another consumer may make something of it */
+    } else {
+        keep_unsettled(s, sub, d, delivery.token);
+        if (sub->on_event(sub->context, &delivery))
+            settle(s, sub, &(struct command){ .kind = COMMAND_ACK, .token = delivery.token });
+    }
+    arena_free(&arena);
+}
+
+void sub_turn(struct sluice *s, const char *queue, enum turn_state state, uint32_t epoch)
+{
+    struct sluice_sub *sub = running(s, queue);
+    if (!sub)
+        return;
+    if (state == TURN_NONE)
+        sub->retry = mono_add_ms(s->now.mono, RETRY_MS);
+    if (state == TURN_ACTIVE && epoch == sub->epoch)
+        return; /* only somebody else standing by */
+    sub->epoch = state == TURN_ACTIVE ? epoch : 0;
+    sub->era++;
+    sub->granted = 0;
+    sub->again = true;
+    free_unsettled(sub);
+}
+
+/* ------------------------------------------------------------------ the thread: once a turn */
+
+/* A lease that ended makes room: the event comes again under another number. */
+static void expire(struct sluice_sub *sub, mono_t now)
+{
+    struct unsettled *u, *next;
+    HASH_ITER(hh, sub->unsettled, u, next)
+    {
+        if (mono_before(now, u->deadline))
+            break;
+        HASH_DEL(sub->unsettled, u);
+        free(u);
+    }
+}
+
+static void grant(struct sluice *s, struct sluice_sub *sub)
+{
+    uint64_t used = HASH_COUNT(sub->unsettled), want = used < sub->credit ? sub->credit - used : 0;
+    uint64_t step = sub->credit / 4 ? sub->credit / 4 : 1;
+    if (want < sub->granted + step && !(sub->again && want > sub->granted))
+        return; /* too little to be worth a word */
+    sub->again = false;
+    sub->granted = want;
+    client_credit(s->client, span_str(sub->queue), want);
+}
+
+static mono_t care(struct sluice *s, struct sluice_sub *sub)
+{
+    if (sub->retry.ns <= s->now.mono.ns)
+        ask(s, sub);
+    expire(sub, s->now.mono);
+    grant(s, sub);
+    return mono_min(sub->retry, sub->unsettled ? sub->unsettled->deadline : MONO_NEVER);
+}
+
+mono_t sub_care(struct sluice *s)
+{
+    mono_t due = MONO_NEVER;
+    pthread_mutex_lock(&s->lock); /* the list is the callers' too; nothing in here calls them */
+    struct sluice_sub *sub;
+    DL_FOREACH(s->subs, sub)
+    {
+        if (sub->running)
+            due = mono_min(due, care(s, sub));
+    }
+    pthread_mutex_unlock(&s->lock);
+    return due;
+}
+
+void sub_free(struct sluice *s)
+{
+    while (s->subs) {
+        struct sluice_sub *sub = s->subs;
+        DL_DELETE(s->subs, sub);
+        free_sub(sub);
+    }
+}

@@ -1,0 +1,130 @@
+/* What the files of the library share: sluice.c runs the connection, sluice_publish.c and sluice_consume.c are its two
+ * halves, sluice_event.c translates events.
+ *
+ * One thread owns the binding and everything under "the thread's". Callers put commands into a queue under the lock and
+ * wake the thread; it takes the whole queue at once, so that many callers cost one wake-up. */
+#ifndef SLUICE_PRIV_H
+#define SLUICE_PRIV_H
+
+#include "clients/c/binding.h"
+#include "clients/c/include/sluice.h"
+
+#include <pthread.h>
+#include <uthash.h>
+#include <utlist.h>
+
+enum command_kind { COMMAND_PUBLISH, COMMAND_SUBSCRIBE, COMMAND_UNSUBSCRIBE, COMMAND_ACK, COMMAND_NACK };
+
+struct command {
+    enum command_kind kind;
+    uint32_t count;      /* PUBLISH: events, each a size_t and its bytes */
+    uint32_t ms;         /* PUBLISH: the wait; NACK: the delay */
+    size_t at;           /* PUBLISH: in the batch's bytes: the queue's name with its NUL, then the events */
+    uint64_t token;
+    sluice_confirm_fn *confirm;
+    void *context;       /* of a lone event */
+    void **contexts;     /* owned copy; NULL: all get `context` */
+    struct sluice_sub *sub;
+    bool own;            /* UNSUBSCRIBE from the thread itself: nobody waits, it frees the subscription */
+};
+
+struct commands {
+    struct command *items;
+    size_t count, capacity;
+    struct buf bytes;
+};
+
+/* Who waits for the outcomes of one publish. */
+struct pending {
+    struct pending *prev, *next;
+    sluice_confirm_fn *confirm;
+    void *context;
+    void **contexts;
+    uint64_t bytes; /* counted in sluice.buffered until all are known */
+    uint32_t count, left;
+};
+
+/* A delivery that the application settles later. */
+struct unsettled {
+    uint64_t token;
+    uint64_t delivery;
+    mono_t deadline;
+    UT_hash_handle hh;
+};
+
+struct sluice_sub {
+    struct sluice_sub *prev, *next;
+    struct sluice *connection;
+    char queue[NAME_MAX_SIZE + 1];
+    uint32_t credit;
+    sluice_event_fn *on_event;
+    void *context;
+    /* the thread's: */
+    bool running;
+    bool ended;                  /* unsubscribed from a callback: nothing more is called */
+    bool again;                  /* a new turn: credit starts from nothing */
+    uint32_t epoch;
+    uint64_t era;                /* raised by every turn: tokens of earlier ones are void */
+    uint64_t granted;            /* deliveries the broker may still make */
+    struct unsettled *unsettled; /* in the order of their deadlines */
+    mono_t retry;                /* when to ask for the queue again; MONO_NEVER: it is ours, or we stand by */
+    bool done;                   /* under the lock: unsubscribed */
+};
+
+struct sluice {
+    pthread_t thread;
+    void *zmq;
+    struct binding *binding;
+    struct client *client;
+    char *name, *source;
+    int wake_fd;
+    uint64_t buffer_bytes;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* attached, room, quiet, a subscription's end */
+    struct commands queue;
+    struct sluice_sub *subs;
+    uint64_t buffered;      /* bytes of publishes without an outcome */
+    uint64_t undecided;     /* events */
+    uint32_t waiting;       /* who waits for `changed` */
+    bool stop;
+    char trouble[256];
+    struct sluice_stats stats;
+    uint8_t random[1024]; /* for event ids, drawn ahead: one by one they would cost a system call each */
+    size_t random_left;
+
+    /* the thread's: */
+    struct commands taken;
+    struct pending *pending, *spare;
+    struct sluice_sub *last_sub; /* of the newest delivery */
+    uint64_t freed_bytes, decided; /* not yet taken off `buffered` and `undecided` */
+    struct now now;
+};
+
+/* sluice.c */
+/* Adds a command; the lock is held. Its fields are the caller's to fill; wake after unlocking when *wake. */
+struct command *sluice_command(struct sluice *s, enum command_kind kind, bool *wake);
+void sluice_wake(struct sluice *s);
+bool sluice_on_thread(const struct sluice *s);
+
+/* sluice_event.c */
+/* Appends the event's encoded form; the lock is held. False: it is not a valid CloudEvent. */
+bool sluice_encode(struct sluice *s, const struct sluice_event *event, struct buf *out);
+/* Fills what an application sees of a delivery; strings in the arena. False: malformed bytes. */
+bool sluice_decode(struct span encoded, struct arena *arena, struct sluice_delivery *out);
+
+/* sluice_publish.c; on the thread */
+void outbox_command(struct sluice *s, const struct command *c);
+void outbox_outcome(struct sluice *s, struct pending *p, uint32_t index, uint32_t count,
+                     const struct client_outcome *o);
+void outbox_abandon(struct sluice *s); /* what is undecided gets SLUICE_UNKNOWN */
+
+/* sluice_consume.c; on the thread */
+void sub_command(struct sluice *s, const struct command *c);
+void sub_delivery(struct sluice *s, const struct client_delivery *d);
+void sub_turn(struct sluice *s, const char *queue, enum turn_state state, uint32_t epoch);
+/* Once a loop turn: grants credit, asks again for queues that did not exist. Returns when it wants to be called. */
+mono_t sub_care(struct sluice *s);
+void sub_free(struct sluice *s);
+
+#endif

@@ -1,0 +1,270 @@
+/* The publishing half of the library: callers encode into the command queue; the thread hands over to the client and
+ * brings each outcome back to who asked. */
+#include "clients/c/sluice_priv.h"
+
+#include "base/xalloc.h"
+
+#include <stdlib.h>
+
+/* ------------------------------------------------------------------ callers */
+
+static bool valid_queue(const char *queue)
+{
+    return queue && name_valid(span_str(queue));
+}
+
+/* Takes the queue's name into the batch; the events follow. The lock is held. */
+static size_t begin_publish(struct sluice *s, const char *queue)
+{
+    size_t at = s->queue.bytes.size;
+    buf_add(&s->queue.bytes, queue, strlen(queue) + 1);
+    return at;
+}
+
+/* What can be said of a publish before it is queued; the lock is held. */
+static int admit(const struct sluice *s, uint64_t bytes)
+{
+    if (s->stop)
+        return SLUICE_UNAVAILABLE;
+    if (bytes > FRAME_MAX_SIZE / 2 || bytes > s->buffer_bytes)
+        return SLUICE_TOO_LARGE;
+    return s->buffered + bytes > s->buffer_bytes ? SLUICE_BUSY : SLUICE_OK;
+}
+
+static void queue_publish(struct sluice *s, size_t at, uint32_t count, uint64_t bytes, uint32_t wait_ms,
+                          sluice_confirm_fn *confirm, void *context, void **contexts, bool *wake)
+{
+    struct command *c = sluice_command(s, COMMAND_PUBLISH, wake);
+    c->at = at;
+    c->count = count;
+    c->ms = wait_ms;
+    c->confirm = confirm;
+    c->context = context;
+    c->contexts = contexts;
+    s->buffered += bytes;
+    s->undecided += count;
+}
+
+/* One event as a size and its bytes behind the queue's name. Undone on refusal, so that nothing half stays. */
+static int publish_locked(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
+                          sluice_confirm_fn *confirm, void *context, bool *wake)
+{
+    struct buf *b = &s->queue.bytes;
+    size_t at = begin_publish(s, queue), head = b->size, size = 0;
+    buf_add(b, &size, sizeof size);
+    int error = SLUICE_INVALID;
+    if (sluice_encode(s, event, b)) {
+        size = b->size - head - sizeof size;
+        memcpy(b->data + head, &size, sizeof size);
+        error = admit(s, size);
+    }
+    if (error == SLUICE_OK)
+        queue_publish(s, at, 1, size, wait_ms, confirm, context, NULL, wake);
+    else
+        b->size = at;
+    return error;
+}
+
+int sluice_publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
+                   sluice_confirm_fn *confirm, void *context)
+{
+    bool wake = false;
+    if (!valid_queue(queue) || !event)
+        return SLUICE_INVALID;
+    pthread_mutex_lock(&s->lock);
+    int error = publish_locked(s, queue, event, wait_ms, confirm, context, &wake);
+    pthread_mutex_unlock(&s->lock);
+    if (wake)
+        sluice_wake(s);
+    return error;
+}
+
+/* A caller that waits for its one outcome. */
+struct waiting {
+    struct sluice *s;
+    pthread_cond_t done_now;
+    bool done;
+    int error;
+    uint64_t sequence;
+};
+
+static void waited(void *context, int error, uint64_t sequence)
+{
+    struct waiting *w = context;
+    pthread_mutex_lock(&w->s->lock);
+    w->done = true;
+    w->error = error;
+    w->sequence = sequence;
+    pthread_cond_signal(&w->done_now); /* under the lock: the waiter's frame is gone right after */
+    pthread_mutex_unlock(&w->s->lock);
+}
+
+int sluice_publish_wait(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
+                        uint64_t *sequence)
+{
+    bool wake = false;
+    if (!valid_queue(queue) || !event || sluice_on_thread(s))
+        return SLUICE_INVALID;
+    struct waiting w = { .s = s };
+    pthread_cond_init(&w.done_now, NULL);
+    pthread_mutex_lock(&s->lock);
+    s->waiting++;
+    while ((w.error = publish_locked(s, queue, event, wait_ms, waited, &w, &wake)) == SLUICE_BUSY)
+        pthread_cond_wait(&s->changed, &s->lock);
+    s->waiting--;
+    if (wake)
+        sluice_wake(s);
+    while (w.error == SLUICE_OK && !w.done)
+        pthread_cond_wait(&w.done_now, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+    pthread_cond_destroy(&w.done_now);
+    if (sequence && w.error == SLUICE_OK)
+        *sequence = w.sequence;
+    return w.error;
+}
+
+static int check_encoded(const struct sluice_bytes *events, uint32_t count, uint64_t *bytes)
+{
+    *bytes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!events[i].data || events[i].size == 0)
+            return SLUICE_INVALID;
+        if (events[i].size > FRAME_MAX_SIZE / 2)
+            return SLUICE_TOO_LARGE;
+        *bytes += events[i].size;
+    }
+    return SLUICE_OK;
+}
+
+/* The contexts, and behind them a byte for each: its event's outcome was told. */
+static void **copy_contexts(void **contexts, uint32_t count)
+{
+    if (!contexts)
+        return NULL;
+    void **own = xcalloc(count, sizeof *own + 1);
+    memcpy(own, contexts, count * sizeof *own);
+    return own;
+}
+
+int sluice_publish_encoded(struct sluice *s, const char *queue, const struct sluice_bytes *events, uint32_t count,
+                           uint32_t wait_ms, sluice_confirm_fn *confirm, void **contexts)
+{
+    bool wake = false;
+    uint64_t bytes;
+    if (!valid_queue(queue) || !events || count == 0)
+        return SLUICE_INVALID;
+    int error = check_encoded(events, count, &bytes);
+    if (error != SLUICE_OK)
+        return error;
+    pthread_mutex_lock(&s->lock);
+    error = s->stop ? SLUICE_UNAVAILABLE : bytes > s->buffer_bytes ? SLUICE_TOO_LARGE : SLUICE_OK;
+    if (error == SLUICE_OK && s->buffered + bytes > s->buffer_bytes)
+        error = SLUICE_BUSY;
+    if (error == SLUICE_OK) {
+        size_t at = begin_publish(s, queue);
+        for (uint32_t i = 0; i < count; i++) {
+            buf_add(&s->queue.bytes, &events[i].size, sizeof events[i].size);
+            buf_add(&s->queue.bytes, events[i].data, events[i].size);
+        }
+        queue_publish(s, at, count, bytes, wait_ms, confirm, NULL, copy_contexts(contexts, count), &wake);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (wake)
+        sluice_wake(s);
+    return error;
+}
+
+/* ------------------------------------------------------------------ the thread */
+
+static struct pending *pending_new(struct sluice *s, const struct command *c)
+{
+    struct pending *p = s->spare;
+    if (p)
+        s->spare = p->next;
+    else
+        p = xmalloc(sizeof *p);
+    *p = (struct pending){ .confirm = c->confirm, .context = c->context, .contexts = c->contexts, .count = c->count,
+                            .left = c->count };
+    DL_APPEND(s->pending, p);
+    return p;
+}
+
+static void pending_free(struct sluice *s, struct pending *p)
+{
+    DL_DELETE(s->pending, p);
+    free(p->contexts);
+    s->freed_bytes += p->bytes;
+    p->next = s->spare;
+    s->spare = p;
+}
+
+static void confirm_some(struct sluice *s, struct pending *p, uint32_t index, uint32_t count, int error,
+                         uint64_t sequence)
+{
+    uint8_t *told = p->contexts ? (uint8_t *)(p->contexts + p->count) : NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        if (told)
+            told[index + i] = 1;
+        if (p->confirm)
+            p->confirm(told ? p->contexts[index + i] : p->context, error, error ? 0 : sequence + i);
+    }
+    s->decided += count;
+    p->left -= count;
+    if (p->left == 0)
+        pending_free(s, p);
+}
+
+void outbox_outcome(struct sluice *s, struct pending *p, uint32_t index, uint32_t count, const struct client_outcome *o)
+{
+    confirm_some(s, p, index, count, (int)o->reason, o->sequence);
+}
+
+#define SPANS_AT_ONCE 16u
+
+void outbox_command(struct sluice *s, const struct command *c)
+{
+    struct pending *p = pending_new(s, c);
+    struct span few[SPANS_AT_ONCE];
+    struct span *events = c->count <= SPANS_AT_ONCE ? few : xmalloc(c->count * sizeof *events);
+    const char *queue = (const char *)s->taken.bytes.data + c->at;
+    const uint8_t *at = s->taken.bytes.data + c->at + strlen(queue) + 1;
+    for (uint32_t i = 0; i < c->count; i++) {
+        size_t size;
+        memcpy(&size, at, sizeof size);
+        events[i] = span_of(at + sizeof size, size);
+        at += sizeof size + size;
+        p->bytes += size;
+    }
+    enum reason why;
+    if (!client_publish(s->client, span_str(queue), events, c->count, c->ms, p, s->now, &why))
+        confirm_some(s, p, 0, c->count, (int)why, 0);
+    if (events != few)
+        free(events);
+}
+
+/* Without contexts its events cannot be told apart: only their number counts. */
+static void abandon(struct sluice *s, struct pending *p)
+{
+    const uint8_t *told = p->contexts ? (const uint8_t *)(p->contexts + p->count) : NULL;
+    if (!told) {
+        confirm_some(s, p, 0, p->left, SLUICE_UNKNOWN, 0);
+        return;
+    }
+    for (uint32_t i = 0, count = p->count, left = p->left; i < count && left; i++) {
+        if (!told[i]) {
+            left--;
+            confirm_some(s, p, i, 1, SLUICE_UNKNOWN, 0);
+        }
+    }
+}
+
+void outbox_abandon(struct sluice *s)
+{
+    while (s->pending)
+        abandon(s, s->pending);
+    while (s->spare) {
+        struct pending *p = s->spare;
+        s->spare = p->next;
+        free(p);
+    }
+}
