@@ -1,0 +1,116 @@
+/* Opening and closing a client's sockets. */
+#include "clients/c/binding.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include <cmocka.h>
+
+static void no_away(void *ctx, const char *why)
+{
+    (void)ctx, (void)why;
+}
+
+static const struct client_handler handler = { .away = no_away };
+
+static int open_context(void **state)
+{
+    *state = zmq_ctx_new();
+    return 0;
+}
+
+static int close_context(void **state)
+{
+    return zmq_ctx_term(*state);
+}
+
+static struct binding *open_inbox(void **state, const char *broker, const char *inbox, struct error *e)
+{
+    struct client_config config = { .name = "test", .inbox = inbox };
+    return binding_open(*state, broker, &config, &handler, NULL, e);
+}
+
+static void a_made_up_tcp_inbox_gets_a_free_port_on_loopback(void **state)
+{
+    struct error e = { "" };
+    struct binding *b = open_inbox(state, "tcp://127.0.0.1:1", NULL, &e);
+    assert_non_null(b);
+    assert_int_equal(strncmp(binding_inbox(b), "tcp://127.0.0.1:", 16), 0);
+    assert_int_not_equal(atoi(binding_inbox(b) + 16), 0);
+    int control = -1, inbox = -1;
+    binding_fds(b, &control, &inbox);
+    assert_true(control >= 0 && inbox >= 0 && control != inbox);
+    binding_close(b);
+}
+
+static void a_port_in_use_is_an_error_that_names_it(void **state)
+{
+    struct error e = { "" };
+    struct binding *first = open_inbox(state, "tcp://127.0.0.1:1", "tcp://127.0.0.1:0", &e);
+    assert_null(open_inbox(state, "tcp://127.0.0.1:1", binding_inbox(first), &e));
+    assert_non_null(strstr(e.text, binding_inbox(first)));
+    binding_close(first);
+}
+
+static void nonsense_addresses_are_errors(void **state)
+{
+    struct error e = { "" };
+    assert_null(open_inbox(state, "http://nowhere", NULL, &e));
+    assert_non_null(strstr(e.text, "http://nowhere"));
+    assert_null(open_inbox(state, "tcp://127.0.0.1:1", "smoke://signal", &e));
+    assert_non_null(strstr(e.text, "smoke://signal"));
+    assert_null(open_inbox(state, "tcp://127.0.0.1:1", "ipc://relative", &e));
+    assert_non_null(strstr(e.text, "absolute"));
+}
+
+static void an_ipc_inbox_is_the_groups_and_goes_at_close(void **state)
+{
+    char folder[] = "/tmp/sluice-binding-XXXXXX", inbox[128], path[128];
+    struct error e = { "" };
+    struct stat st;
+    assert_non_null(mkdtemp(folder));
+    snprintf(inbox, sizeof inbox, "ipc://%s/inbox", folder);
+    snprintf(path, sizeof path, "%s/inbox", folder);
+    struct binding *b = open_inbox(state, "tcp://127.0.0.1:1", inbox, &e);
+    assert_non_null(b);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0660);
+    assert_null(open_inbox(state, "tcp://127.0.0.1:1", inbox, &e));
+    assert_non_null(strstr(e.text, "in use"));
+    assert_int_equal(stat(path, &st), 0); /* the loser took nothing away */
+    binding_close(b);
+    assert_int_not_equal(stat(path, &st), 0);
+    b = open_inbox(state, "tcp://127.0.0.1:1", inbox, &e); /* at once again */
+    assert_non_null(b);
+    binding_close(b);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static void made_up_inproc_names_differ(void **state)
+{
+    struct error e = { "" };
+    struct binding *a = open_inbox(state, "inproc://broker", NULL, &e);
+    struct binding *b = open_inbox(state, "inproc://broker", NULL, &e);
+    assert_non_null(a);
+    assert_non_null(b);
+    assert_string_not_equal(binding_inbox(a), binding_inbox(b));
+    binding_close(a);
+    binding_close(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_made_up_tcp_inbox_gets_a_free_port_on_loopback, open_context, close_context),
+        cmocka_unit_test_setup_teardown(a_port_in_use_is_an_error_that_names_it, open_context, close_context),
+        cmocka_unit_test_setup_teardown(nonsense_addresses_are_errors, open_context, close_context),
+        cmocka_unit_test_setup_teardown(an_ipc_inbox_is_the_groups_and_goes_at_close, open_context, close_context),
+        cmocka_unit_test_setup_teardown(made_up_inproc_names_differ, open_context, close_context),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,13 @@
+/* A broker for tests of what stands on sockets: the real core with just enough ZeroMQ around it, on a thread. */
+#ifndef SLUICE_TEST_BROKER_H
+#define SLUICE_TEST_BROKER_H
+
+struct test_broker;
+
+/* Starts one on free loopback ports, with queues declared on first use and that capacity. */
+struct test_broker *test_broker_start(unsigned capacity);
+/* The control endpoint. */
+const char *test_broker_endpoint(const struct test_broker *t);
+void test_broker_stop(struct test_broker *t);
+
+#endif
