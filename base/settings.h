@@ -79,6 +79,8 @@ void settings_free(const struct settings *s, void *options);
  * Handles --help (prints and exits 0), --version (likewise) and --check-config (validates, says so, exits 0 or 2).
  * On a mistake prints "PROGRAM: what is wrong and what to do" to stderr and exits 2.
  * `summary` is the paragraph under the usage line. */
+/* The file that --config or SLUICE_CONFIG names; NULL when neither does. */
+const char *settings_config_path(int argc, char **argv);
 void settings_main(const struct settings *s, void *options, const char *program, const char *summary, int argc,
                    char **argv);
 

@@ -161,6 +161,18 @@ static void warn_unknown(const struct settings *s)
     }
 }
 
+const char *settings_config_path(int argc, char **argv)
+{
+    const char *config = getenv("SLUICE_CONFIG");
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "--config=", 9) == 0)
+            config = argv[i] + 9;
+        else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)
+            config = argv[i + 1];
+    }
+    return config;
+}
+
 void settings_main(const struct settings *settings, void *options, const char *program, const char *summary, int argc,
                    char **argv)
 {

@@ -1,0 +1,53 @@
+#include "broker/incarnation.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static uint64_t read_number(int dir)
+{
+    char text[32] = "";
+    int fd = openat(dir, "incarnation", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t size = read(fd, text, sizeof text - 1);
+    close(fd);
+    return size > 0 ? strtoull(text, NULL, 10) : 0;
+}
+
+/* Written aside, synced, renamed, and the directory synced: the old number or the new one, never half of either. */
+static bool write_number(int dir, uint64_t number)
+{
+    char text[32];
+    int size = snprintf(text, sizeof text, "%" PRIu64 "\n", number);
+    int fd = openat(dir, "incarnation.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return false;
+    bool fine = write(fd, text, (size_t)size) == size && fdatasync(fd) == 0;
+    fine = close(fd) == 0 && fine;
+    return fine && renameat(dir, "incarnation.new", dir, "incarnation") == 0 && fsync(dir) == 0;
+}
+
+bool incarnation_raise(const char *path, uint64_t *out, struct error *e)
+{
+    *out = (uint64_t)clock_now().wall.ms;
+    if (!path)
+        return true;
+    if (mkdir(path, 0750) != 0 && errno != EEXIST)
+        return error_set(e, "cannot make the data directory %s: %s", path, strerror(errno));
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return error_set(e, "cannot open the data directory %s: %s", path, strerror(errno));
+    *out = read_number(dir) + 1;
+    bool fine = write_number(dir, *out);
+    int why = errno;
+    close(dir);
+    return fine || error_set(e, "cannot write to the data directory %s: %s", path, strerror(why));
+}

@@ -1,0 +1,23 @@
+/* A broker: core, store and net, and the loop that turns them. Used by sluice-broker and, over inproc, by `sluice dev`. */
+#ifndef SLUICE_BROKER_LOOP_H
+#define SLUICE_BROKER_LOOP_H
+
+#include "base/error.h"
+#include "broker/options.h"
+
+struct broker;
+
+/* Opens everything; NULL with a sentence. `zmq_context` is borrowed; options must outlive the broker. */
+struct broker *broker_open(void *zmq_context, const struct broker_options *options, struct error *e);
+/* Turns until stop_fd becomes readable, which is not read here. */
+void broker_run(struct broker *b, int stop_fd);
+/* Refuses what waits, tells every client Bye and gives that a moment to leave. */
+void broker_stop(struct broker *b);
+/* Declares what the options' queues say (again): after start and on SIGHUP. Logs what could not be. */
+void broker_declare(struct broker *b, const struct broker_options *options);
+/* Logs the ledger, frees everything. */
+void broker_close(struct broker *b);
+const char *broker_endpoint(const struct broker *b);
+const char *broker_ingress(const struct broker *b);
+
+#endif

@@ -1,0 +1,111 @@
+/* sluice-broker: options, signals, wiring. The loop is in loop.c. */
+#include "base/log.h"
+#include "broker/loop.h"
+
+#include <jansson.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+#include <zmq.h>
+
+/* Big frames come and go: below this glibc would map and unmap each, which costs page faults on every delivery. One
+ * arena keeps the idle process small; only the loop allocates much. */
+static void tune_malloc(void)
+{
+    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    mallopt(M_TRIM_THRESHOLD, 8 << 20);
+}
+
+/* Two descriptors a session: the soft limit would end at a few hundred. */
+static void raise_limits(void *context)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    zmq_ctx_set(context, ZMQ_MAX_SOCKETS, 65535);
+}
+
+static void say_ready(const struct broker *b)
+{
+    json_t *line = json_pack("{s:b, s:s, s:s, s:i, s:s}", "ready", 1, "broker", broker_endpoint(b), "ingress",
+                             broker_ingress(b), "pid", (int)getpid(), "version", SLUICE_VERSION);
+    json_dumpf(line, stdout, JSON_COMPACT);
+    json_decref(line);
+    putchar('\n');
+    fflush(stdout);
+}
+
+static void set_up_log(const struct broker_options *o)
+{
+    enum log_level level = LOG_INFO;
+    if (!log_level_parse(o->log_level, &level)) {
+        fprintf(stderr, "sluice-broker: 'log.level' must be debug, info, warn or error, not '%s'\n", o->log_level);
+        exit(2);
+    }
+    log_setup(level, o->log_format[0] == 'j' ? 1 : o->log_format[0] == 't' ? 0 : -1);
+}
+
+/* True when the loop shall end; SIGHUP re-reads the configuration's queues instead. */
+static bool take_signal(int fd, struct broker *b, int argc, char **argv)
+{
+    struct signalfd_siginfo info;
+    if (read(fd, &info, sizeof info) != (ssize_t)sizeof info)
+        return false;
+    if (info.ssi_signo != SIGHUP)
+        return true;
+    struct broker_options again;
+    struct error e = { "no configuration file was given" };
+    const struct settings *settings = broker_settings(&again);
+    const char *config = settings_config_path(argc, argv);
+    settings_defaults(settings, &again);
+    if (config && settings_read_file(settings, &again, config, &e)) {
+        broker_declare(b, &again);
+        log_write(LOG_INFO, "config", "queues were read again; every other setting needs a restart");
+    } else {
+        log_write(LOG_ERROR, "config", "nothing was changed: %s", e.text);
+    }
+    broker_options_free(&again);
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    struct broker_options options;
+    struct error e;
+    tune_malloc();
+    settings_main(broker_settings(&options), &options, "sluice-broker",
+                  "Keeps bounded queues for the services and sidecars that attach to it.", argc, argv);
+    set_up_log(&options);
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    void *context = zmq_ctx_new();
+    raise_limits(context);
+    struct broker *b = broker_open(context, &options, &e);
+    if (!b) {
+        fprintf(stderr, "sluice-broker: %s\n", e.text);
+        return 1;
+    }
+    say_ready(b);
+    do
+        broker_run(b, signal_fd);
+    while (!take_signal(signal_fd, b, argc, argv));
+    broker_stop(b);
+    broker_close(b);
+    zmq_ctx_term(context);
+    close(signal_fd);
+    broker_options_free(&options);
+    return 0;
+}

@@ -1,0 +1,106 @@
+#include "broker/net/lanes.h"
+
+#include "base/xalloc.h"
+
+#include <stdlib.h>
+#include <uthash.h>
+#include <zmq.h>
+
+/* libzmq copies small messages into its batches anyway; from here on it sends from our memory. */
+#define ZERO_COPY_FROM 8192u
+
+struct lane {
+    uint32_t number;
+    void *socket;
+    UT_hash_handle hh;
+};
+
+struct lanes {
+    void *context;
+    struct lane *open;
+};
+
+struct lanes *lanes_new(void *context)
+{
+    struct lanes *l = xcalloc(1, sizeof *l);
+    l->context = context;
+    return l;
+}
+
+static void close_lane(struct lanes *l, struct lane *lane)
+{
+    HASH_DEL(l->open, lane);
+    zmq_close(lane->socket);
+    free(lane);
+}
+
+void lanes_free(struct lanes *l)
+{
+    struct lane *lane, *next;
+    HASH_ITER(hh, l->open, lane, next)
+    close_lane(l, lane);
+    free(l);
+}
+
+static void set(void *socket, int option, int value)
+{
+    zmq_setsockopt(socket, option, &value, sizeof value);
+}
+
+bool lanes_open(struct lanes *l, uint32_t number, const char *endpoint, const char **why)
+{
+    void *socket = zmq_socket(l->context, ZMQ_PUSH);
+    if (!socket) {
+        *why = zmq_strerror(zmq_errno());
+        return false;
+    }
+    set(socket, ZMQ_LINGER, 0);
+    set(socket, ZMQ_SNDHWM, 0); /* the link bounds what is outstanding */
+    set(socket, ZMQ_TCP_KEEPALIVE, 1);
+    set(socket, ZMQ_RECONNECT_IVL, 100);
+    set(socket, ZMQ_RECONNECT_IVL_MAX, 2000);
+    set(socket, ZMQ_IPV6, 1);
+    if (zmq_connect(socket, endpoint) != 0) {
+        *why = zmq_strerror(zmq_errno());
+        zmq_close(socket);
+        return false;
+    }
+    struct lane *lane = xcalloc(1, sizeof *lane);
+    lane->number = number;
+    lane->socket = socket;
+    HASH_ADD_INT(l->open, number, lane);
+    return true;
+}
+
+void lanes_close(struct lanes *l, uint32_t number)
+{
+    struct lane *lane = NULL;
+    HASH_FIND_INT(l->open, &number, lane);
+    if (lane)
+        close_lane(l, lane);
+}
+
+static void release(void *data, void *frame)
+{
+    (void)data;
+    frame_drop(frame); /* in libzmq's I/O thread */
+}
+
+void lanes_send(struct lanes *l, uint32_t number, struct frame *f)
+{
+    struct lane *lane = NULL;
+    HASH_FIND_INT(l->open, &number, lane);
+    if (!lane) {
+        frame_drop(f);
+        return;
+    }
+    if (f->size < ZERO_COPY_FROM) {
+        zmq_send(lane->socket, f->data, f->size, ZMQ_DONTWAIT);
+        frame_drop(f);
+        return;
+    }
+    zmq_msg_t m;
+    zmq_msg_init_data(&m, f->data, f->size, release, f);
+    if (zmq_msg_send(&m, lane->socket, ZMQ_DONTWAIT) < 0)
+        zmq_msg_close(&m); /* releases the frame */
+}

@@ -1,0 +1,110 @@
+#include "broker/options.h"
+
+#include "base/xalloc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define AT(field) offsetof(struct broker_options, field)
+
+static const struct setting rows[] = {
+    { .key = "listen", .type = SETTING_STRING, .offset = AT(listen), .text = "tcp://127.0.0.1:7400",
+      .help = "where clients attach: tcp://HOST:PORT (port 0: any) or ipc:///PATH", .meta = "ENDPOINT" },
+    { .key = "ingress", .type = SETTING_STRING, .offset = AT(ingress),
+      .help = "where clients push events; the next port unless given", .meta = "ENDPOINT" },
+    { .key = "data", .type = SETTING_STRING, .offset = AT(data), .help = "directory for what must survive a restart",
+      .meta = "DIR" },
+    { .key = "insecure", .type = SETTING_BOOL, .offset = AT(insecure),
+      .help = "listen beyond loopback without authentication" },
+    { .key = "auto_declare", .type = SETTING_BOOL, .offset = AT(auto_declare),
+      .help = "declare a queue when it is first used", .reload = false },
+    { .key = "memory_budget", .type = SETTING_SIZE, .offset = AT(memory_budget),
+      .help = "most bytes of events in memory; half of the memory limit unless given", .meta = "SIZE" },
+    { .key = "max_queues", .type = SETTING_NUMBER, .offset = AT(max_queues), .number = 20000, .min = 1, .max = 1000000,
+      .help = "most queues", .meta = "N" },
+    { .key = "max_sessions", .type = SETTING_NUMBER, .offset = AT(max_sessions), .number = 10000, .min = 1,
+      .max = 60000, .help = "most attached clients", .meta = "N" },
+    { .key = "max_event", .type = SETTING_SIZE, .offset = AT(max_event), .number = 1048576, .min = 1024,
+      .max = 4194304, .help = "most bytes of one event", .meta = "SIZE" },
+    { .key = "heartbeat", .type = SETTING_DURATION, .offset = AT(heartbeat), .number = 3000, .min = 100, .max = 60000,
+      .help = "a word at least this often on a quiet link", .meta = "DURATION" },
+    { .key = "session_timeout", .type = SETTING_DURATION, .offset = AT(session_timeout), .number = 10000, .min = 1000,
+      .max = 600000, .help = "a client silent for this long is gone", .meta = "DURATION" },
+    { .key = "log.level", .type = SETTING_STRING, .offset = AT(log_level), .text = "info",
+      .help = "debug, info, warn or error", .meta = "LEVEL" },
+    { .key = "log.format", .type = SETTING_STRING, .offset = AT(log_format), .text = "auto",
+      .help = "json, text, or auto: text on a terminal", .meta = "FORMAT" },
+};
+
+static struct declared_queue *queue_named(struct broker_options *o, struct span name)
+{
+    struct declared_queue **at = &o->queues;
+    for (; *at; at = &(*at)->next) {
+        if (span_equal(span_str((*at)->name), name))
+            return *at;
+    }
+    *at = xcalloc(1, sizeof **at);
+    memcpy((*at)->name, name.data, name.size);
+    return *at;
+}
+
+/* `queues: {NAME: {SETTING: VALUE}}`; a name may hold dots, a setting never does. */
+static bool read_queue(void *context, const char *path, const char *value, int line, struct error *e)
+{
+    struct broker_options *o = context;
+    (void)line;
+    const char *dot = strrchr(path, '.');
+    if (!dot && *path && *value == '\0' && name_valid(span_str(path))) {
+        queue_named(o, span_str(path)); /* `orders:` with nothing: all defaults */
+        return true;
+    }
+    if (!dot)
+        return error_set(e, "a queue's settings are expected: 'NAME: {capacity: 1000}'");
+    struct span name = span_of(path, (size_t)(dot - path));
+    if (!name_valid(name))
+        return error_set(e, "'%.*s' is no valid queue name: letters, digits, '.', '_', '-', at most 128",
+                         (int)name.size, path);
+    return queue_settings_parse(&queue_named(o, name)->settings, span_str(dot + 1), span_str(value), e);
+}
+
+const struct settings *broker_settings(struct broker_options *options)
+{
+    static struct setting_section section = { "queues", read_queue, NULL };
+    static const struct settings settings = { rows, sizeof rows / sizeof *rows, &section, 1 };
+    section.context = options;
+    options->queues = NULL;
+    return &settings;
+}
+
+void broker_options_free(struct broker_options *o)
+{
+    while (o->queues) {
+        struct declared_queue *q = o->queues;
+        o->queues = q->next;
+        free(q);
+    }
+    const struct settings settings = { rows, sizeof rows / sizeof *rows, NULL, 0 };
+    settings_free(&settings, o);
+}
+
+static uint64_t read_number(const char *path)
+{
+    FILE *f = fopen(path, "re");
+    char text[32] = "";
+    if (!f)
+        return 0;
+    if (!fgets(text, sizeof text, f))
+        text[0] = '\0';
+    fclose(f);
+    return strtoull(text, NULL, 10); /* "max" is 0: no limit */
+}
+
+uint64_t broker_memory_budget(void)
+{
+    uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t limit = read_number("/sys/fs/cgroup/memory.max");
+    if (!limit)
+        limit = read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes");
+    return (limit && limit < machine ? limit : machine) / 2;
+}

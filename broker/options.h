@@ -1,0 +1,30 @@
+/* The broker's settings: one table for YAML, flags, environment and help. */
+#ifndef SLUICE_BROKER_OPTIONS_H
+#define SLUICE_BROKER_OPTIONS_H
+
+#include "base/settings.h"
+#include "proto/control.h"
+
+struct declared_queue {
+    char name[NAME_MAX_SIZE + 1];
+    struct queue_settings settings;
+    struct declared_queue *next;
+};
+
+struct broker_options {
+    char *listen, *ingress, *data;
+    bool insecure, auto_declare;
+    uint64_t memory_budget; /* 0: half of what the machine or its cgroup has */
+    uint64_t max_queues, max_sessions, max_event;
+    int64_t heartbeat, session_timeout;
+    char *log_level, *log_format;
+    struct declared_queue *queues;
+};
+
+/* The table. Its `queues:` section fills options->queues; one table serves one options struct. */
+const struct settings *broker_settings(struct broker_options *options);
+void broker_options_free(struct broker_options *options);
+/* Half of the cgroup's memory limit, or of the machine's memory. */
+uint64_t broker_memory_budget(void);
+
+#endif
