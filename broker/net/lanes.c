@@ -3,6 +3,7 @@
 #include "base/xalloc.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <uthash.h>
 #include <zmq.h>
 
@@ -59,7 +60,7 @@ bool lanes_open(struct lanes *l, uint32_t number, const char *endpoint, const ch
     set(socket, ZMQ_TCP_KEEPALIVE, 1);
     set(socket, ZMQ_RECONNECT_IVL, 100);
     set(socket, ZMQ_RECONNECT_IVL_MAX, 2000);
-    set(socket, ZMQ_IPV6, 1);
+    set(socket, ZMQ_IPV6, strchr(endpoint, '[') != NULL);
     if (zmq_connect(socket, endpoint) != 0) {
         *why = zmq_strerror(zmq_errno());
         zmq_close(socket);

@@ -2,6 +2,7 @@
  * process when a peer that uses ZMTP heartbeats dies (libzmq #3937). Memory is bounded by the sessions' windows. */
 #include "broker/net/net.h"
 
+#include "base/ipc_lock.h"
 #include "base/xalloc.h"
 #include "broker/net/endpoints.h"
 #include "broker/net/lanes.h"
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <zmq.h>
 
@@ -21,6 +23,7 @@ struct net {
     void *control, *ingress;
     enum transport control_transport, ingress_transport;
     char control_endpoint[ENDPOINT_SIZE], ingress_endpoint[ENDPOINT_SIZE];
+    struct ipc_lock control_lock, ingress_lock;
     struct lanes *lanes;
 };
 
@@ -29,13 +32,14 @@ static void set(void *socket, int option, int value)
     zmq_setsockopt(socket, option, &value, sizeof value);
 }
 
-static void set_common(void *socket, int64_t max_size)
+static void set_common(void *socket, const char *endpoint, int64_t max_size)
 {
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max_size, sizeof max_size);
     set(socket, ZMQ_LINGER, 0);
     set(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
     set(socket, ZMQ_TCP_KEEPALIVE, 1);
-    set(socket, ZMQ_IPV6, 1);
+    /* Only when asked: with it every IPv4 peer would show as ::ffff:A.B.C.D. */
+    set(socket, ZMQ_IPV6, strchr(endpoint, '[') != NULL);
 }
 
 static bool refuse_bind(const char *endpoint, struct error *e)
@@ -56,15 +60,9 @@ static bool bind_socket(void *socket, const char *endpoint, char bound[ENDPOINT_
     return true;
 }
 
-/* A second bind of a living ipc path would steal it silently: is somebody there? */
-static bool ipc_is_free(const char *endpoint, struct error *e)
+static bool own_path(struct ipc_lock *lock, const char *endpoint, struct error *e)
 {
-    struct stat st;
-    if (endpoint_transport(endpoint) != TRANSPORT_IPC || stat(endpoint + 6, &st) != 0)
-        return true;
-    if (!S_ISSOCK(st.st_mode))
-        return error_set(e, "%s exists and is no socket; choose another path", endpoint + 6);
-    return true;
+    return endpoint_transport(endpoint) != TRANSPORT_IPC || ipc_lock_take(lock, endpoint + 6, e);
 }
 
 static bool open_sockets(struct net *n, void *context, const struct net_options *o, struct error *e)
@@ -74,19 +72,19 @@ static bool open_sockets(struct net *n, void *context, const struct net_options 
     n->ingress = zmq_socket(context, ZMQ_PULL);
     if (!n->control || !n->ingress)
         return error_set(e, "cannot create sockets: %s", zmq_strerror(zmq_errno()));
-    set_common(n->control, CONTROL_MAX_SIZE);
+    set_common(n->control, o->listen, CONTROL_MAX_SIZE);
     set(n->control, ZMQ_ROUTER_MANDATORY, 1);
     set(n->control, ZMQ_SNDHWM, CONTROL_HWM);
-    set_common(n->ingress, FRAME_MAX_SIZE);
+    set_common(n->ingress, o->ingress ? o->ingress : o->listen, FRAME_MAX_SIZE);
     set(n->ingress, ZMQ_RCVHWM, 0);
-    if (!endpoint_check(o->listen, o->insecure, e) || !ipc_is_free(o->listen, e) ||
+    if (!endpoint_check(o->listen, o->insecure, e) || !own_path(&n->control_lock, o->listen, e) ||
         !bind_socket(n->control, o->listen, n->control_endpoint, e))
         return false;
     if (o->ingress)
         snprintf(ingress, sizeof ingress, "%s", o->ingress);
     else
         endpoint_ingress(o->listen, ingress, sizeof ingress);
-    return endpoint_check(ingress, o->insecure, e) && ipc_is_free(ingress, e) &&
+    return endpoint_check(ingress, o->insecure, e) && own_path(&n->ingress_lock, ingress, e) &&
            bind_socket(n->ingress, ingress, n->ingress_endpoint, e);
 }
 
@@ -115,6 +113,8 @@ void net_close(struct net *n)
     if (n->ingress)
         zmq_close(n->ingress);
     lanes_free(n->lanes);
+    ipc_lock_release(&n->control_lock);
+    ipc_lock_release(&n->ingress_lock);
     free(n);
 }
 

@@ -5,17 +5,15 @@
 #include "clients/c/binding.h"
 
 #include "base/clock.h"
+#include "base/ipc_lock.h"
 #include "base/xalloc.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 #include <zmq.h>
 
 #define HANDSHAKE_MS 2000
@@ -35,8 +33,7 @@ struct binding {
     void *control, *inbox, *ingress;
     bool connected;     /* the DEALER was connected once */
     char *inbox_bound;  /* as zmq shows it */
-    char *inbox_path;   /* of an ipc inbox; NULL otherwise */
-    int lock_fd;        /* holds inbox_path for this process; -1: none */
+    struct ipc_lock lock; /* of an ipc inbox */
     struct client *client;
     struct client_handler own;
     struct client_handler user;
@@ -100,25 +97,6 @@ static char *made_up_inbox(const char *broker)
     return name;
 }
 
-/* Keeps other processes from the same ipc path. */
-static bool lock_path(struct binding *b, struct error *e)
-{
-    char *name = xmalloc(strlen(b->inbox_path) + 6);
-    sprintf(name, "%s.lock", b->inbox_path);
-    b->lock_fd = open(name, O_CREAT | O_RDWR | O_CLOEXEC, 0660);
-    bool locked = b->lock_fd >= 0 && flock(b->lock_fd, LOCK_EX | LOCK_NB) == 0;
-    if (!locked && b->lock_fd >= 0 && errno == EWOULDBLOCK)
-        error_set(e, "the inbox %s is in use by another client; choose another path", b->inbox_path);
-    else if (!locked)
-        error_set(e, "cannot lock the inbox %s: %s", name, strerror(errno));
-    if (!locked && b->lock_fd >= 0) {
-        close(b->lock_fd); /* the path is somebody else's: not ours to remove */
-        b->lock_fd = -1;
-    }
-    free(name);
-    return locked;
-}
-
 static bool bind_with_patience(void *socket, const char *endpoint)
 {
     bool named = !starts_with(endpoint, "tcp://");
@@ -135,18 +113,18 @@ static bool bind_inbox(struct binding *b, const char *endpoint, struct error *e)
     char bound[512];
     size_t size = sizeof bound;
     if (starts_with(endpoint, "ipc://")) {
-        b->inbox_path = xstrdup(endpoint + strlen("ipc://"));
-        if (b->inbox_path[0] != '/')
+        const char *path = endpoint + strlen("ipc://");
+        if (path[0] != '/')
             return error_set(e, "the inbox %s must be an absolute path: ipc:///DIR/NAME", endpoint);
-        if (!lock_path(b, e))
+        if (!ipc_lock_take(&b->lock, path, e))
             return false;
     }
     if (!(b->inbox = open_socket(b, ZMQ_PULL)))
         return error_set(e, "cannot open a socket: %s", zmq_strerror(errno));
     if (!bind_with_patience(b->inbox, endpoint))
         return error_set(e, "cannot bind the inbox %s: %s", endpoint, zmq_strerror(errno));
-    if (b->inbox_path && chmod(b->inbox_path, 0660) != 0)
-        return error_set(e, "cannot give the broker's group access to %s: %s", b->inbox_path, strerror(errno));
+    if (b->lock.path && chmod(b->lock.path, 0660) != 0)
+        return error_set(e, "cannot give the broker's group access to %s: %s", b->lock.path, strerror(errno));
     zmq_getsockopt(b->inbox, ZMQ_LAST_ENDPOINT, bound, &size);
     b->inbox_bound = xstrdup(bound);
     return true;
@@ -316,7 +294,6 @@ struct binding *binding_open(void *zmq_context, const char *broker, const struct
     b->own = effects;
     b->user = *handler;
     b->ctx = ctx;
-    b->lock_fd = -1;
     char *inbox = config->inbox ? xstrdup(config->inbox) : made_up_inbox(broker);
     if (!open_control(b, e) || !bind_inbox(b, inbox, e)) {
         free(inbox);
@@ -332,18 +309,6 @@ struct binding *binding_open(void *zmq_context, const char *broker, const struct
     return b;
 }
 
-static void remove_path(struct binding *b)
-{
-    if (b->lock_fd < 0)
-        return;
-    char *name = xmalloc(strlen(b->inbox_path) + 6);
-    sprintf(name, "%s.lock", b->inbox_path);
-    unlink(b->inbox_path);
-    unlink(name);
-    close(b->lock_fd);
-    free(name);
-}
-
 void binding_close(struct binding *b)
 {
     if (!b)
@@ -357,8 +322,7 @@ void binding_close(struct binding *b)
         if (sockets[i])
             zmq_close(sockets[i]);
     }
-    remove_path(b);
-    free(b->inbox_path);
+    ipc_lock_release(&b->lock);
     free(b->inbox_bound);
     free(b->broker);
     free(b);
