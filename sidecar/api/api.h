@@ -7,7 +7,7 @@
  *   api_parse    with the body: everything else -> a command, or a response (errors; what needs no broker)
  *   (the command runs: sidecar/link)
  *   api_render_* its outcome -> a response
- * Everything is allocated in the request's arena. */
+ * Everything but a response's body is allocated in the request's arena. A response is zeroed by whoever makes it. */
 #ifndef SLUICE_SIDECAR_API_H
 #define SLUICE_SIDECAR_API_H
 
@@ -49,18 +49,20 @@ struct api_config {
     bool draining;
 };
 
+/* A finished response. `body` is the response's own; it passes to whoever sends it (buf_free when nobody does). */
 struct api_response {
     int status;
     const char *content_type;    /* NULL: no body */
-    struct span body;
-    struct api_header headers[8];/* besides Content-Type and Content-Length */
+    struct buf body;
+    struct api_header headers[8];/* besides Content-Type and Content-Length; spans in the arena, NUL-terminated */
     size_t header_count;
 };
 
 enum api_command_kind { API_PUBLISH, API_TAKE, API_ACKS, API_CALL, API_DRAIN, API_METRICS, API_HEALTH, API_LIVE, API_READY,
-                        API_STARTUP };
+                        API_STARTUP, API_DESCRIPTION, API_INDEX };
 
-/* One event of a publish: its encoded form for the broker, and its id for the answer. */
+/* One event of a publish: its encoded form for the broker, its id for the answer, and whether the id was made up here
+ * (a retry could then not be told from a new event). */
 struct api_event { struct span encoded; struct span id; bool id_generated; };
 
 struct api_settle { enum settle_kind kind; struct span receipt; uint64_t ms; };
@@ -99,8 +101,10 @@ struct api_outcome { enum reason reason; uint64_t sequence; uint64_t depth, capa
 void api_render_publish(const struct api_command *c, const struct api_outcome *outcomes, struct arena *a,
                         struct api_response *out);
 
-struct api_taken { uint64_t sequence; uint32_t attempt; struct span receipt; uint64_t receipt_index; struct span event; };
-/* `standby`: this sidecar waits behind another consumer (header Sluice-Consumer: standby; else active). */
+/* `receipt` is the event's own, complete. */
+struct api_taken { uint64_t sequence; uint32_t attempt; struct span receipt; struct span event; };
+/* `standby`: this sidecar waits behind another consumer (header Sluice-Consumer: standby; else active, and
+ * Sluice-Consumer-Epoch, the fencing token). */
 void api_render_take(const struct api_command *c, const struct api_taken *events, size_t count, bool standby,
                      uint32_t consumer_epoch, struct arena *a, struct api_response *out);
 
@@ -115,8 +119,8 @@ void api_render_reply(const struct api_command *c, const struct reply *reply, st
  * (the title says it). Adds Retry-After where the reason is retryable (from retry_after_ms, at least 1 s). */
 void api_problem(enum reason reason, const char *detail, uint32_t retry_after_ms, struct arena *a,
                  struct api_response *out);
-void api_json(int status, const char *json, struct arena *a, struct api_response *out);
-void api_text(int status, const char *content_type, struct span body, struct arena *a, struct api_response *out);
+void api_json(int status, const char *json, struct api_response *out);
+void api_text(int status, const char *content_type, struct span body, struct api_response *out);
 
 /* The OpenAPI 3.1 document, built into the binary from sidecar/api/openapi.json. */
 struct span api_openapi(void);

@@ -1,0 +1,184 @@
+/* What is judged before a body is read: is it a request at all, may it come from there, does the address exist. */
+#include "sidecar/api/event_http.h"
+#include "sidecar/api/respond.h"
+#include "sidecar/api/routes.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <strings.h>
+
+#define HEADERS_MAX_SIZE (16u << 10)
+/* Beside the data an event has attributes, and JSON writes bytes as base64. */
+#define ENVELOPE_SIZE (64u << 10)
+#define OTHER_BODY_MAX (1u << 20)
+
+/* ------------------------------------------------------------------ where it comes from */
+
+/* The host part of HOST[:PORT] or [V6][:PORT]. */
+static struct span host_part(struct span host)
+{
+    if (host.size && host.data[0] == '[') {
+        const uint8_t *end = memchr(host.data, ']', host.size);
+        return span_of(host.data + 1, end ? (size_t)(end - host.data) - 1 : 0);
+    }
+    const uint8_t *colon = host.size ? memchr(host.data, ':', host.size) : NULL;
+    return colon ? span_of(host.data, (size_t)(colon - host.data)) : host;
+}
+
+static bool is_ipv4(struct span name)
+{
+    for (size_t i = 0; i < name.size; i++) {
+        if (name.data[i] != '.' && (name.data[i] < '0' || name.data[i] > '9'))
+            return false;
+    }
+    return true;
+}
+
+static bool host_is_loopback(struct span host)
+{
+    struct span name = host_part(host);
+    if (header_name_is(name, "localhost") || header_name_is(name, "::1"))
+        return true;
+    return name.size > 4 && memcmp(name.data, "127.", 4) == 0 && is_ipv4(name);
+}
+
+static bool is_listed(const struct setting_list *list, struct span value)
+{
+    for (size_t i = 0; list && i < list->count; i++) {
+        if (header_name_is(value, list->items[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool host_is_allowed(const struct api_config *c, struct span host)
+{
+    return host_is_loopback(host) || is_listed(c->hosts, host) || is_listed(c->hosts, host_part(host));
+}
+
+/* A page of this very host and port, or one that is listed. */
+static bool origin_is_allowed(const struct api_config *c, struct span origin, struct span host)
+{
+    if (is_listed(c->origins, origin))
+        return true;
+    size_t scheme = origin.size > 8 && memcmp(origin.data, "https://", 8) == 0  ? 8
+                    : origin.size > 7 && memcmp(origin.data, "http://", 7) == 0 ? 7
+                                                                                : 0;
+    return scheme && origin.size - scheme == host.size &&
+           strncasecmp((const char *)origin.data + scheme, (const char *)host.data, host.size) == 0;
+}
+
+static bool token_matches(const char *token, struct span authorization)
+{
+    size_t size = strlen(token);
+    return authorization.size == size + 7 && strncasecmp((const char *)authorization.data, "Bearer ", 7) == 0 &&
+           sodium_memcmp(authorization.data + 7, token, size) == 0;
+}
+
+static bool check_sender(const struct api_config *c, const struct api_request *r, enum reason *why)
+{
+    struct span host = header_find(r, "Host"), origin = header_find(r, "Origin");
+    if (r->listener == API_PROBE)
+        return true;
+    if (host.data && !host_is_allowed(c, host)) {
+        *why = REASON_host;
+        return false;
+    }
+    if (origin.data && !origin_is_allowed(c, origin, host)) {
+        *why = REASON_origin;
+        return false;
+    }
+    if (c->token_needed[r->listener] && (!c->token || !token_matches(c->token, header_find(r, "Authorization")))) {
+        *why = REASON_unauthorized;
+        return false;
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ is it a request */
+
+/* What libmicrohttpd lets through and a proxy in front might read in another way (RFC 9112, 3.2 and 6.3). */
+static const char *find_smuggling(const struct api_request *r)
+{
+    struct span length = { 0 };
+    unsigned hosts = 0;
+    bool coded = false;
+    for (size_t i = 0; i < r->header_count; i++) {
+        struct span name = r->headers[i].name, value = r->headers[i].value;
+        hosts += header_name_is(name, "Host");
+        coded |= header_name_is(name, "Transfer-Encoding");
+        if (!header_name_is(name, "Content-Length"))
+            continue;
+        if (length.data && !span_equal(length, value))
+            return "two different Content-Length headers";
+        length = value;
+    }
+    if (hosts > 1)
+        return "more than one Host header";
+    return coded && length.data ? "Content-Length beside Transfer-Encoding" : NULL;
+}
+
+static size_t headers_size(const struct api_request *r)
+{
+    size_t size = r->path.size + r->query.size;
+    for (size_t i = 0; i < r->header_count; i++)
+        size += r->headers[i].name.size + r->headers[i].value.size + 4;
+    return size;
+}
+
+static uint64_t limit_of(const struct api_config *c, const struct api_request *r, const struct api_route *route)
+{
+    if (route->kind != API_PUBLISH)
+        return OTHER_BODY_MAX;
+    struct span type = header_find(r, "Content-Type");
+    if (type.size >= 28 && strncasecmp((const char *)type.data, "application/cloudevents-batch", 28) == 0)
+        return c->batch_max_bytes;
+    return c->event_max / 3 * 4 + ENVELOPE_SIZE;
+}
+
+static bool declares_more(const struct api_request *r, uint64_t limit)
+{
+    struct span text = header_find(r, "Content-Length");
+    uint64_t length = 0;
+    for (size_t i = 0; i < text.size && text.data[i] >= '0' && text.data[i] <= '9' && length <= limit; i++)
+        length = length * 10 + (uint64_t)(text.data[i] - '0');
+    return length > limit;
+}
+
+static enum api_answer refuse(enum reason why, const char *detail, struct arena *a, struct api_response *out)
+{
+    api_problem(why, detail, 0, a, out);
+    return API_RESPONSE;
+}
+
+enum api_answer api_begin(const struct api_config *c, const struct api_request *r, struct arena *a, uint64_t *body_limit,
+                          struct api_response *out, bool *close)
+{
+    enum reason why = REASON_ok;
+    struct span queue;
+    char allow[64] = "", sentence[96];
+    const char *smuggling = find_smuggling(r);
+    *close = true;
+    if (smuggling)
+        return refuse(REASON_invalid, smuggling, a, out);
+    if (headers_size(r) > HEADERS_MAX_SIZE)
+        return refuse(REASON_headers_too_large, NULL, a, out);
+    if (!check_sender(c, r, &why))
+        return refuse(why, NULL, a, out);
+    const struct api_route *route = routes_find(r->method, r->path, &queue, allow, &why);
+    if (!route) {
+        refuse(why, NULL, a, out);
+        if (*allow)
+            respond_header(out, a, "Allow", allow);
+        return API_RESPONSE;
+    }
+    if (!(route->listeners & 1u << r->listener) && !(c->operate && r->listener == API_APPLICATION))
+        return refuse(r->listener == API_PROBE ? REASON_not_found : REASON_operating, NULL, a, out);
+    *body_limit = limit_of(c, r, route);
+    if (declares_more(r, *body_limit)) {
+        snprintf(sentence, sizeof sentence, "at most %llu bytes here", (unsigned long long)*body_limit);
+        return refuse(REASON_too_large, sentence, a, out);
+    }
+    *close = false;
+    return API_CONTINUE;
+}

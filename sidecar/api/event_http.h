@@ -1,0 +1,19 @@
+/* CloudEvents' HTTP binding (cloudevents/bindings/http-protocol-binding.md 1.0.2): binary mode, and any other body
+ * wrapped into an event. Structured and batch modes are event_json.h's and the protobuf codec's. */
+#ifndef SLUICE_SIDECAR_API_EVENT_HTTP_H
+#define SLUICE_SIDECAR_API_EVENT_HTTP_H
+
+#include "sidecar/api/api.h"
+
+/* The first header of that name (any case); an empty span with NULL data when absent. */
+struct span header_find(const struct api_request *r, const char *name);
+bool header_name_is(struct span name, const char *wanted);
+/* True when the request has a header that begins with "ce-". */
+bool event_http_is_binary(const struct api_request *r);
+/* Reads a binary-mode event and checks it. */
+bool event_http_read(const struct api_request *r, struct arena *a, struct event *out, struct error *why);
+/* Wraps the body: id from Idempotency-Key or `random`, source "/APP", type "sluice.event", the time, the content type. */
+bool event_http_wrap(const struct api_request *r, const char *app, const uint8_t random[16], wall_t now, struct arena *a,
+                     struct event *out, bool *id_generated, struct error *why);
+
+#endif

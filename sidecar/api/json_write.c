@@ -1,0 +1,71 @@
+#include "sidecar/api/json_write.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <sodium.h>
+
+static void add_escaped(struct buf *b, uint8_t c)
+{
+    static const char named[] = { ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r',
+                                  ['"'] = '"',  ['\\'] = '\\' };
+    if (c < sizeof named && named[c])
+        buf_printf(b, "\\%c", named[c]);
+    else
+        buf_printf(b, "\\u%04x", c);
+}
+
+void json_add_string(struct buf *b, struct span text)
+{
+    size_t from = 0;
+    buf_reserve(b, text.size + 2);
+    buf_add_byte(b, '"');
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        buf_add(b, text.data + from, i - from);
+        add_escaped(b, c);
+        from = i + 1;
+    }
+    buf_add(b, text.data + from, text.size - from);
+    buf_add_byte(b, '"');
+}
+
+void json_add_name(struct buf *b, struct span name)
+{
+    uint8_t last = b->size ? b->data[b->size - 1] : '{';
+    if (last != '{' && last != '[')
+        buf_add_byte(b, ',');
+    json_add_string(b, name);
+    buf_add_byte(b, ':');
+}
+
+void json_add_text_member(struct buf *b, const char *name, struct span text)
+{
+    json_add_name(b, span_str(name));
+    json_add_string(b, text);
+}
+
+void json_add_number_member(struct buf *b, const char *name, uint64_t value)
+{
+    json_add_name(b, span_str(name));
+    buf_printf(b, "%" PRIu64, value);
+}
+
+void json_add_base64(struct buf *b, struct span bytes)
+{
+    size_t size = sodium_base64_encoded_len(bytes.size, sodium_base64_VARIANT_ORIGINAL);
+    buf_add_byte(b, '"');
+    char *to = (char *)buf_reserve(b, size);
+    sodium_bin2base64(to, size, bytes.data, bytes.size, sodium_base64_VARIANT_ORIGINAL);
+    b->size += size - 1;
+    buf_add_byte(b, '"');
+}
+
+void json_add_document(struct buf *b, json_t *document)
+{
+    size_t size = json_dumpb(document, NULL, 0, JSON_COMPACT);
+    json_dumpb(document, (char *)buf_reserve(b, size), size, JSON_COMPACT);
+    b->size += size;
+    json_decref(document);
+}

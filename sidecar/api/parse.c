@@ -1,0 +1,66 @@
+/* From a whole request to a command. */
+#include "sidecar/api/parse.h"
+
+#include "base/units.h"
+#include "sidecar/api/query.h"
+#include "sidecar/api/respond.h"
+
+bool parse_no_query(struct parsing *p)
+{
+    struct query_parameter none[] = { { 0 } };
+    struct error e;
+    if (query_parse(p->request->query, none, p->arena, &e))
+        return true;
+    respond_invalid(&e, p->arena, p->out);
+    return false;
+}
+
+/* The {q} of the path, decoded and checked. */
+static bool take_name(struct parsing *p, struct span raw)
+{
+    struct span name;
+    if (!percent_decode(raw, false, p->arena, &name) || !name_valid(name)) {
+        api_problem(REASON_invalid,
+                    "a name is 1 to 128 letters, digits, '.', '_' and '-', and begins with a letter or digit", 0,
+                    p->arena, p->out);
+        return false;
+    }
+    p->command->queue = arena_strndup(p->arena, (const char *)name.data, name.size);
+    return p->command->queue != NULL;
+}
+
+static enum api_answer dispatch(struct parsing *p, const struct api_route *route)
+{
+    switch (route->kind) {
+    case API_PUBLISH:
+        return parse_publish(p);
+    case API_TAKE:
+        return parse_take(p);
+    case API_ACKS:
+        return parse_acks(p);
+    case API_CALL:
+        return parse_call(p, route);
+    default:
+        return parse_no_query(p) ? API_COMMAND : API_RESPONSE;
+    }
+}
+
+enum api_answer api_parse(const struct api_config *c, const struct api_request *r, const uint8_t random[16],
+                          struct now now, struct arena *a, struct api_command *command, struct api_response *out)
+{
+    struct parsing p = { c, r, random, now, a, command, out, false };
+    struct span queue;
+    char allow[64];
+    enum reason why = REASON_ok;
+    const struct api_route *route = routes_find(r->method, r->path, &queue, allow, &why);
+    *command = (struct api_command){ .queue = "" };
+    if (!route) {
+        api_problem(why, NULL, 0, a, out);
+        return API_RESPONSE;
+    }
+    command->kind = route->kind;
+    command->route = route->pattern;
+    if (queue.size && !take_name(&p, queue))
+        return API_RESPONSE;
+    return dispatch(&p, route);
+}

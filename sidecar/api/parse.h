@@ -1,0 +1,26 @@
+/* The parsers of requests with a body or parameters; each fills the command or answers. Private to sidecar/api. */
+#ifndef SLUICE_SIDECAR_API_PARSE_H
+#define SLUICE_SIDECAR_API_PARSE_H
+
+#include "sidecar/api/api.h"
+#include "sidecar/api/routes.h"
+
+struct parsing {
+    const struct api_config *config;
+    const struct api_request *request;
+    const uint8_t *random; /* 16 bytes */
+    struct now now;
+    struct arena *arena;
+    struct api_command *command;
+    struct api_response *out;
+    bool too_large; /* what is refused is so for its size */
+};
+
+enum api_answer parse_publish(struct parsing *p);
+enum api_answer parse_take(struct parsing *p);
+enum api_answer parse_acks(struct parsing *p);
+enum api_answer parse_call(struct parsing *p, const struct api_route *route);
+/* Refuses every query parameter. */
+bool parse_no_query(struct parsing *p);
+
+#endif

@@ -1,0 +1,174 @@
+/* Taking and settling. */
+#include "base/units.h"
+#include "sidecar/api/event_http.h"
+#include "sidecar/api/parse.h"
+#include "sidecar/api/query.h"
+#include "sidecar/api/respond.h"
+
+#include <jansson.h>
+
+#define RECEIPT_MAX 200u
+#define SETTLES_MAX 1000u
+#define LEASE_MAX_MS INT64_C(43200000)
+
+static bool accepts(struct span accept, const char *type)
+{
+    size_t size = strlen(type);
+    for (size_t i = 0; i + size <= accept.size; i++) {
+        if (memcmp(accept.data + i, type, size) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* JSON unless protobuf alone is asked for. False: neither will do. */
+static bool choose_format(const struct api_request *r, enum api_format *out)
+{
+    struct span accept = header_find(r, "Accept");
+    *out = API_JSON;
+    if (accept.size == 0 || accepts(accept, "*/*") || accepts(accept, "application/*") ||
+        accepts(accept, "application/json"))
+        return true;
+    *out = API_PROTOBUF;
+    return accepts(accept, "application/cloudevents-batch+protobuf");
+}
+
+enum api_answer parse_take(struct parsing *p)
+{
+    struct query_parameter known[] = { { .name = "max" }, { .name = "wait" }, { 0 } };
+    struct error why;
+    uint64_t max = 1;
+    int64_t wait = 0;
+    if (!query_parse(p->request->query, known, p->arena, &why) || !query_number(&known[0], &max, &why) ||
+        !query_duration(&known[1], &wait, &why))
+        return respond_invalid(&why, p->arena, p->out);
+    if (max == 0) {
+        error_set(&why, "query parameter 'max' must be at least 1");
+        return respond_invalid(&why, p->arena, p->out);
+    }
+    if (!choose_format(p->request, &p->command->u.take.format)) {
+        api_problem(REASON_not_acceptable, "take answers application/json or application/cloudevents-batch+protobuf", 0,
+                    p->arena, p->out);
+        return API_RESPONSE;
+    }
+    p->command->u.take.max = (uint32_t)(max < p->config->take_max ? max : p->config->take_max);
+    p->command->u.take.wait_ms = wait < p->config->take_wait_max_ms ? wait : p->config->take_wait_max_ms;
+    return API_COMMAND;
+}
+
+/* ------------------------------------------------------------------ acks */
+
+static bool add_settle(struct parsing *p, enum settle_kind kind, const json_t *receipt, uint64_t ms, struct error *why)
+{
+    const char *text = json_string_value(receipt);
+    size_t size = json_string_length(receipt);
+    if (!text || size == 0 || size > RECEIPT_MAX)
+        return error_set(why, "a receipt is a string of 1 to %u characters, as take gave it", RECEIPT_MAX);
+    char *copy = arena_strndup(p->arena, text, size);
+    if (!copy)
+        return error_set(why, "too many receipts at once");
+    p->command->u.acks.settles[p->command->u.acks.count++] = (struct api_settle){ kind, span_of(copy, size), ms };
+    return true;
+}
+
+/* An optional duration of an item: absent is `fallback`. */
+static bool read_duration(const json_t *item, const char *name, int64_t fallback, int64_t *ms, struct error *why)
+{
+    const json_t *value = json_object_get(item, name);
+    *ms = fallback;
+    if (!value && fallback >= 0)
+        return true;
+    if (!json_is_string(value) || !duration_parse(span_of(json_string_value(value), json_string_length(value)), ms) ||
+        *ms > LEASE_MAX_MS)
+        return error_set(why, "'%s' must be a duration like \"30s\", at most 12h", name);
+    return true;
+}
+
+static bool add_ack(struct parsing *p, const json_t *item, struct error *why)
+{
+    return add_settle(p, SETTLE_ACK, item, 0, why);
+}
+
+static bool refuse_keys(const json_t *object, const char *first, const char *second, struct error *why)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)object, key, value)
+    {
+        if (strcmp(key, first) != 0 && strcmp(key, second) != 0)
+            return error_set(why, "unknown key '%.60s'; known here: %s, %s", key, first, second);
+    }
+    return true;
+}
+
+static bool add_with_duration(struct parsing *p, enum settle_kind kind, const char *name, int64_t fallback,
+                              const json_t *item, struct error *why)
+{
+    int64_t ms;
+    if (json_is_string(item) && fallback >= 0)
+        return add_settle(p, kind, item, (uint64_t)fallback, why);
+    if (!json_is_object(item))
+        return error_set(why, "each item is an object {\"receipt\", \"%s\"}", name);
+    return refuse_keys(item, "receipt", name, why) && read_duration(item, name, fallback, &ms, why) &&
+           add_settle(p, kind, json_object_get(item, "receipt"), (uint64_t)ms, why);
+}
+
+static bool add_nack(struct parsing *p, const json_t *item, struct error *why)
+{
+    return add_with_duration(p, SETTLE_NACK, "delay", 0, item, why);
+}
+
+static bool add_extend(struct parsing *p, const json_t *item, struct error *why)
+{
+    return add_with_duration(p, SETTLE_EXTEND, "by", -1, item, why);
+}
+
+typedef bool add_fn(struct parsing *p, const json_t *item, struct error *why);
+
+static bool read_list(struct parsing *p, const char *name, const json_t *list, add_fn *add, struct error *why)
+{
+    if (list && !json_is_array(list))
+        return error_set(why, "'%s' must be a list", name);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        if (!add(p, json_array_get(list, i), why)) {
+            struct error inner = *why;
+            return error_set(why, "%s[%zu]: %.400s", name, i, inner.text);
+        }
+    }
+    return true;
+}
+
+static bool read_acks(struct parsing *p, const json_t *body, struct error *why)
+{
+    const char *key;
+    json_t *value;
+    size_t count = 0;
+    json_object_foreach((json_t *)body, key, value)
+    {
+        if (strcmp(key, "ack") != 0 && strcmp(key, "nack") != 0 && strcmp(key, "extend") != 0)
+            return error_set(why, "unknown key '%.60s'; known here: ack, nack, extend", key);
+        count += json_array_size(value);
+    }
+    if (count > SETTLES_MAX)
+        return error_set(why, "at most %u receipts at once", SETTLES_MAX);
+    p->command->u.acks.settles = arena_alloc(p->arena, (count + 1) * sizeof *p->command->u.acks.settles);
+    if (!p->command->u.acks.settles)
+        return error_set(why, "too many receipts at once");
+    return read_list(p, "ack", json_object_get(body, "ack"), add_ack, why) &&
+           read_list(p, "nack", json_object_get(body, "nack"), add_nack, why) &&
+           read_list(p, "extend", json_object_get(body, "extend"), add_extend, why);
+}
+
+enum api_answer parse_acks(struct parsing *p)
+{
+    struct error why;
+    json_error_t where;
+    if (!parse_no_query(p))
+        return API_RESPONSE;
+    json_t *body = json_loadb((const char *)p->request->body.data, p->request->body.size, JSON_REJECT_DUPLICATES, &where);
+    bool fine = json_is_object(body) ? read_acks(p, body, &why)
+                                     : error_set(&why, "the body must be {\"ack\": [\"RECEIPT\", …]}%s%s",
+                                                 body ? "" : ": ", body ? "" : where.text);
+    json_decref(body);
+    return fine ? API_COMMAND : respond_invalid(&why, p->arena, p->out);
+}

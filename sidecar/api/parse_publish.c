@@ -1,0 +1,238 @@
+/* Publishing: which of the six forms a body has, and its events in their stored form. */
+#include "base/units.h"
+#include "proto/wire.h"
+#include "sidecar/api/event_http.h"
+#include "sidecar/api/event_json.h"
+#include "sidecar/api/parse.h"
+#include "sidecar/api/query.h"
+#include "sidecar/api/respond.h"
+
+#include <stdio.h>
+#include <strings.h>
+
+enum form { FORM_BINARY, FORM_JSON, FORM_PROTOBUF, FORM_BATCH_JSON, FORM_BATCH_PROTOBUF, FORM_OTHER, FORM_UNKNOWN };
+
+static bool type_is(struct span type, const char *wanted)
+{
+    size_t size = 0;
+    while (size < type.size && type.data[size] != ';' && type.data[size] != ' ')
+        size++;
+    return header_name_is(span_of(type.data, size), wanted);
+}
+
+static bool charset_is_utf8(struct span type)
+{
+    for (size_t i = 0; i + 8 <= type.size; i++) {
+        if (strncasecmp((const char *)type.data + i, "charset=", 8) != 0)
+            continue;
+        struct span value = span_of(type.data + i + 8, type.size - i - 8);
+        if (value.size && value.data[0] == '"')
+            value = span_of(value.data + 1, value.size - 1);
+        return value.size >= 5 && strncasecmp((const char *)value.data, "utf-8", 5) == 0;
+    }
+    return true;
+}
+
+/* A CloudEvents content type decides; else any ce- header makes it binary (section 3 of the HTTP binding). */
+static enum form form_of(const struct api_request *r)
+{
+    struct span type = header_find(r, "Content-Type");
+    bool batch = type.size >= 29 && strncasecmp((const char *)type.data, "application/cloudevents-batch", 29) == 0;
+    if (!batch && !(type.size >= 23 && strncasecmp((const char *)type.data, "application/cloudevents", 23) == 0))
+        return event_http_is_binary(r) ? FORM_BINARY : FORM_OTHER;
+    if (type_is(type, "application/cloudevents-batch+json"))
+        return charset_is_utf8(type) ? FORM_BATCH_JSON : FORM_UNKNOWN;
+    if (type_is(type, "application/cloudevents+json"))
+        return charset_is_utf8(type) ? FORM_JSON : FORM_UNKNOWN;
+    if (type_is(type, "application/cloudevents-batch+protobuf"))
+        return FORM_BATCH_PROTOBUF;
+    return type_is(type, "application/cloudevents+protobuf") ? FORM_PROTOBUF : FORM_UNKNOWN;
+}
+
+/* ------------------------------------------------------------------ one event */
+
+static bool keep(struct parsing *p, const struct event *e, struct span encoded, bool generated, struct error *why)
+{
+    struct api_command *c = p->command;
+    p->too_large = encoded.size > p->config->event_max;
+    if (p->too_large)
+        return error_set(why, "the event has %zu bytes, more than the limit of %llu", encoded.size,
+                         (unsigned long long)p->config->event_max);
+    c->u.publish.events[c->u.publish.count++] = (struct api_event){ encoded, e->id, generated };
+    return true;
+}
+
+/* Encodes into the arena, by way of a scratch buffer. */
+static bool encode(struct parsing *p, const struct event *e, bool generated, struct error *why)
+{
+    struct buf b = { 0 };
+    event_encode(e, &b);
+    uint8_t *bytes = arena_alloc(p->arena, b.size);
+    if (bytes)
+        memcpy(bytes, b.data, b.size);
+    struct span encoded = span_of(bytes, b.size);
+    buf_free(&b);
+    return bytes ? keep(p, e, encoded, generated, why) : error_set(why, "the batch is too large");
+}
+
+static bool add_json(struct parsing *p, const struct scan_value *v, struct error *why)
+{
+    struct event e;
+    if (v->kind != SCAN_OBJECT)
+        return error_set(why, "a CloudEvent is a JSON object");
+    return event_json_read(v->raw, p->arena, &e, why) && encode(p, &e, false, why);
+}
+
+/* The bytes are kept as they came: they are valid, and another writer would only order them differently. */
+static bool add_protobuf(struct parsing *p, struct span bytes, struct error *why)
+{
+    struct event e;
+    return event_decode(bytes, p->arena, &e, why) && keep(p, &e, bytes, false, why);
+}
+
+static bool add_binary(struct parsing *p, struct error *why)
+{
+    struct event e;
+    return event_http_read(p->request, p->arena, &e, why) && encode(p, &e, false, why);
+}
+
+static bool add_other(struct parsing *p, struct error *why)
+{
+    struct event e;
+    bool generated;
+    return event_http_wrap(p->request, p->config->app_name, p->random, p->now.wall, p->arena, &e, &generated, why) &&
+           encode(p, &e, generated, why);
+}
+
+/* ------------------------------------------------------------------ batches */
+
+static bool at_index(size_t index, struct error *why)
+{
+    struct error inner = *why;
+    return error_set(why, "events[%zu]: %.400s", index, inner.text);
+}
+
+static bool make_room(struct parsing *p, size_t count, struct error *why)
+{
+    p->too_large = count > p->config->batch_max_events;
+    if (p->too_large)
+        return error_set(why, "a batch may hold at most %u events; send several", p->config->batch_max_events);
+    if (count == 0)
+        return error_set(why, "the batch holds no events");
+    p->command->u.publish.events = arena_alloc(p->arena, count * sizeof *p->command->u.publish.events);
+    return p->command->u.publish.events || error_set(why, "the batch is too large");
+}
+
+static bool add_json_batch(struct parsing *p, const struct scan_value *array, struct error *why)
+{
+    size_t count = 0;
+    struct scan_value v;
+    if (array->kind != SCAN_ARRAY)
+        return error_set(why, "a batch is a JSON array of CloudEvents");
+    for (struct scan s = scan_open(array->raw); scan_element(&s, &v) == SCAN_OK;)
+        count++;
+    if (!make_room(p, count, why))
+        return false;
+    struct scan s = scan_open(array->raw);
+    for (size_t i = 0; scan_element(&s, &v) == SCAN_OK; i++) {
+        if (!add_json(p, &v, why))
+            return at_index(i, why);
+    }
+    return true;
+}
+
+static bool count_protobuf(struct span body, size_t *count)
+{
+    struct wire_reader r = wire_open(body);
+    struct wire_field f;
+    *count = 0;
+    while (!wire_done(&r)) {
+        if (!wire_next(&r, &f))
+            return false;
+        *count += f.tag == 1 && f.type == WIRE_BYTES;
+    }
+    return true;
+}
+
+static bool add_protobuf_batch(struct parsing *p, struct error *why)
+{
+    size_t count, i = 0;
+    struct wire_field f;
+    if (!count_protobuf(p->request->body, &count))
+        return error_set(why, "the body is no protobuf CloudEventBatch");
+    if (!make_room(p, count, why))
+        return false;
+    for (struct wire_reader r = wire_open(p->request->body); !wire_done(&r) && wire_next(&r, &f);) {
+        if (f.tag != 1 || f.type != WIRE_BYTES)
+            continue;
+        if (!add_protobuf(p, f.bytes, why))
+            return at_index(i, why);
+        i++;
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ the whole */
+
+static bool read_json(struct parsing *p, struct scan_value *out, struct error *why)
+{
+    if (!utf8_valid(p->request->body))
+        return error_set(why, "the body is not UTF-8");
+    return scan_text(p->request->body, out) || error_set(why, "the body is no valid JSON");
+}
+
+static bool read_events(struct parsing *p, enum form form, struct error *why)
+{
+    struct scan_value value;
+    if (form == FORM_BATCH_PROTOBUF)
+        return add_protobuf_batch(p, why);
+    if (form == FORM_BATCH_JSON)
+        return read_json(p, &value, why) && add_json_batch(p, &value, why);
+    if (!make_room(p, 1, why))
+        return false;
+    switch (form) {
+    case FORM_JSON:
+        return read_json(p, &value, why) && add_json(p, &value, why);
+    case FORM_PROTOBUF:
+        return add_protobuf(p, p->request->body, why);
+    case FORM_BINARY:
+        return add_binary(p, why);
+    default:
+        return add_other(p, why);
+    }
+}
+
+static bool read_wait(struct parsing *p, struct error *why)
+{
+    struct query_parameter known[] = { { .name = "wait" }, { 0 } };
+    struct span header = header_find(p->request, "Sluice-Wait");
+    int64_t wait = p->config->publish_wait_ms;
+    if (!query_parse(p->request->query, known, p->arena, why) || !query_duration(&known[0], &wait, why))
+        return false;
+    if (!known[0].present && header.data && !duration_parse(header, &wait))
+        return error_set(why, "header 'Sluice-Wait' must be a duration like 250ms, 2s or 1m");
+    if (wait > p->config->publish_wait_max_ms)
+        wait = p->config->publish_wait_max_ms;
+    p->command->u.publish.wait_ms = (uint32_t)wait;
+    return true;
+}
+
+enum api_answer parse_publish(struct parsing *p)
+{
+    struct error why;
+    enum form form = form_of(p->request);
+    if (!read_wait(p, &why))
+        return respond_invalid(&why, p->arena, p->out);
+    if (form == FORM_UNKNOWN) {
+        api_problem(REASON_media_type,
+                    "CloudEvents come as application/cloudevents+json, +protobuf, application/cloudevents-batch+json or "
+                    "-batch+protobuf, in UTF-8",
+                    0, p->arena, p->out);
+        return API_RESPONSE;
+    }
+    p->command->u.publish.batch = form == FORM_BATCH_JSON || form == FORM_BATCH_PROTOBUF;
+    if (read_events(p, form, &why))
+        return API_COMMAND;
+    api_problem(p->too_large ? REASON_too_large : REASON_invalid, why.text, 0, p->arena, p->out);
+    return API_RESPONSE;
+}

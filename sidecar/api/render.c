@@ -1,0 +1,106 @@
+/* Outcomes of publishing and settling. */
+#include "sidecar/api/json_write.h"
+#include "sidecar/api/respond.h"
+
+/* A retry under an id that was made up here would be a new event: it cannot be safe. */
+static bool is_retryable(const struct api_event *e, enum reason reason)
+{
+    return reason_info(reason)->retryable && !(reason == REASON_unknown && e->id_generated);
+}
+
+static void render_refusal(const struct api_command *c, const struct api_event *e, const struct api_outcome *o,
+                           struct arena *a, struct api_response *out)
+{
+    problem_open(o->reason, NULL, is_retryable(e, o->reason), out);
+    json_add_text_member(&out->body, "queue", span_str(c->queue));
+    if (!c->u.publish.batch)
+        json_add_text_member(&out->body, "id", e->id);
+    if (o->capacity) {
+        json_add_number_member(&out->body, "depth", o->depth);
+        json_add_number_member(&out->body, "capacity", o->capacity);
+    }
+    problem_close(o->reason, o->retry_after_ms, a, out);
+}
+
+static void render_one(const struct api_command *c, const struct api_outcome *o, struct api_response *out)
+{
+    respond_begin_json(out, 202);
+    buf_add_byte(&out->body, '{');
+    json_add_text_member(&out->body, "queue", span_str(c->queue));
+    json_add_number_member(&out->body, "sequence", o->sequence);
+    json_add_text_member(&out->body, "id", c->u.publish.events[0].id);
+    buf_add_str(&out->body, "}\n");
+}
+
+static void render_item(struct buf *b, const struct api_event *e, const struct api_outcome *o)
+{
+    const struct reason_info *info = reason_info(o->reason);
+    if (b->data[b->size - 1] != '[')
+        buf_add_byte(b, ',');
+    buf_add_byte(b, '{');
+    json_add_text_member(b, "id", e->id);
+    if (o->reason == REASON_ok) {
+        json_add_number_member(b, "sequence", o->sequence);
+    } else {
+        json_add_number_member(b, "status", (uint64_t)info->status);
+        json_add_text_member(b, "reason", span_str(info->name));
+    }
+    buf_add_byte(b, '}');
+}
+
+static void render_batch(const struct api_command *c, const struct api_outcome *outcomes, size_t refused,
+                         struct arena *a, struct api_response *out)
+{
+    respond_begin_json(out, refused ? 207 : 202);
+    buf_add_str(&out->body, "{\"events\":[");
+    for (size_t i = 0; i < c->u.publish.count; i++)
+        render_item(&out->body, &c->u.publish.events[i], &outcomes[i]);
+    buf_add_str(&out->body, "]}\n");
+    if (refused)
+        respond_number_header(out, a, "Sluice-Refused", refused);
+}
+
+void api_render_publish(const struct api_command *c, const struct api_outcome *outcomes, struct arena *a,
+                        struct api_response *out)
+{
+    size_t refused = 0;
+    bool common = true;
+    for (size_t i = 0; i < c->u.publish.count; i++) {
+        refused += outcomes[i].reason != REASON_ok;
+        common &= outcomes[i].reason == outcomes[0].reason;
+    }
+    if (refused == c->u.publish.count && common)
+        render_refusal(c, &c->u.publish.events[0], &outcomes[0], a, out);
+    else if (c->u.publish.batch)
+        render_batch(c, outcomes, refused, a, out);
+    else
+        render_one(c, &outcomes[0], out);
+}
+
+/* ------------------------------------------------------------------ acks */
+
+static bool is_good(enum settle_kind kind, enum settle_result result)
+{
+    return (kind == SETTLE_ACK && result == SETTLED_ACKED) || (kind == SETTLE_NACK && result == SETTLED_NACKED) ||
+           (kind == SETTLE_EXTEND && result == SETTLED_EXTENDED);
+}
+
+void api_render_acks(const struct api_command *c, const enum settle_result *results, struct arena *a,
+                     struct api_response *out)
+{
+    static const char *const names[] = { "acked", "nacked", "extended", "released", "expired", "unknown" };
+    bool good = true;
+    (void)a;
+    respond_begin_json(out, 200);
+    struct buf *b = &out->body;
+    buf_add_str(b, "{\"results\":[");
+    for (size_t i = 0; i < c->u.acks.count; i++) {
+        buf_add_str(b, i ? ",{" : "{");
+        json_add_text_member(b, "receipt", c->u.acks.settles[i].receipt);
+        json_add_text_member(b, "result", span_str(names[results[i]]));
+        buf_add_byte(b, '}');
+        good &= is_good(c->u.acks.settles[i].kind, results[i]);
+    }
+    buf_add_str(b, "]}\n");
+    out->status = good ? 200 : 207;
+}

@@ -1,0 +1,80 @@
+/* Responses: bodies, headers, problems. Every error of the API is application/problem+json (RFC 9457). */
+#include "sidecar/api/respond.h"
+
+#include "sidecar/api/json_write.h"
+
+#include <stdio.h>
+
+void respond_header(struct api_response *out, struct arena *a, const char *name, const char *value)
+{
+    char *copy = arena_strndup(a, value, strlen(value));
+    if (!copy || out->header_count == sizeof out->headers / sizeof *out->headers)
+        return;
+    out->headers[out->header_count++] = (struct api_header){ span_str(name), span_str(copy) };
+}
+
+void respond_number_header(struct api_response *out, struct arena *a, const char *name, uint64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    respond_header(out, a, name, text);
+}
+
+void api_text(int status, const char *content_type, struct span body, struct api_response *out)
+{
+    *out = (struct api_response){ .status = status, .content_type = content_type };
+    buf_add(&out->body, body.data, body.size);
+}
+
+void api_json(int status, const char *json, struct api_response *out)
+{
+    api_text(status, "application/json", span_str(json), out);
+}
+
+void respond_begin_json(struct api_response *out, int status)
+{
+    *out = (struct api_response){ .status = status, .content_type = "application/json" };
+}
+
+void respond_retry_after(struct api_response *out, struct arena *a, uint32_t ms)
+{
+    respond_number_header(out, a, "Retry-After", ms <= 1000 ? 1 : (ms + 999) / 1000);
+}
+
+void problem_open(enum reason reason, const char *detail, bool retryable, struct api_response *out)
+{
+    const struct reason_info *info = reason_info(reason);
+    *out = (struct api_response){ .status = info->status, .content_type = "application/problem+json" };
+    struct buf *b = &out->body;
+    buf_printf(b, "{\"type\":\"urn:sluice:reason:%s\"", info->name);
+    json_add_text_member(b, "title", span_str(info->title));
+    json_add_number_member(b, "status", (uint64_t)info->status);
+    if (detail && *detail)
+        json_add_text_member(b, "detail", span_str(detail));
+    json_add_text_member(b, "reason", span_str(info->name));
+    json_add_name(b, span_str("retryable"));
+    buf_add_str(b, retryable ? "true" : "false");
+}
+
+void problem_close(enum reason reason, uint32_t retry_after_ms, struct arena *a, struct api_response *out)
+{
+    const struct reason_info *info = reason_info(reason);
+    buf_add_byte(&out->body, '}');
+    if (info->retryable && (info->status == 429 || info->status == 503 || info->status == 507))
+        respond_retry_after(out, a, retry_after_ms);
+    if (info->status == 401)
+        respond_header(out, a, "WWW-Authenticate", "Bearer realm=\"sluice\"");
+}
+
+void api_problem(enum reason reason, const char *detail, uint32_t retry_after_ms, struct arena *a,
+                 struct api_response *out)
+{
+    problem_open(reason, detail, reason_info(reason)->retryable, out);
+    problem_close(reason, retry_after_ms, a, out);
+}
+
+enum api_answer respond_invalid(const struct error *e, struct arena *a, struct api_response *out)
+{
+    api_problem(REASON_invalid, e->text, 0, a, out);
+    return API_RESPONSE;
+}

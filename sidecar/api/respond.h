@@ -1,0 +1,21 @@
+/* What the renderers share. Private to sidecar/api. */
+#ifndef SLUICE_SIDECAR_API_RESPOND_H
+#define SLUICE_SIDECAR_API_RESPOND_H
+
+#include "sidecar/api/api.h"
+
+/* A header; name is static, the value is copied. Silently nothing beyond the response's room for headers. */
+void respond_header(struct api_response *out, struct arena *a, const char *name, const char *value);
+void respond_number_header(struct api_response *out, struct arena *a, const char *name, uint64_t value);
+/* Seconds, rounded up, at least 1. */
+void respond_retry_after(struct api_response *out, struct arena *a, uint32_t ms);
+/* An empty JSON response; the caller appends to its body. */
+void respond_begin_json(struct api_response *out, int status);
+
+/* A problem to which members may be appended: open, json_add_*_member on out->body, close. */
+void problem_open(enum reason reason, const char *detail, bool retryable, struct api_response *out);
+void problem_close(enum reason reason, uint32_t retry_after_ms, struct arena *a, struct api_response *out);
+/* 400 with the sentence; gives API_RESPONSE, so that `return respond_invalid(...)` reads well. */
+enum api_answer respond_invalid(const struct error *e, struct arena *a, struct api_response *out);
+
+#endif

@@ -1,0 +1,73 @@
+#include "sidecar/api/routes.h"
+
+#include <stdio.h>
+
+static const struct api_route routes[] = {
+    { "POST", "/v1/queues/{q}/events", ON_BOTH, API_PUBLISH, CALL_NONE },
+    { "POST", "/v1/queues/{q}/take", ON_BOTH, API_TAKE, CALL_NONE },
+    { "POST", "/v1/queues/{q}/acks", ON_BOTH, API_ACKS, CALL_NONE },
+    { "GET", "/v1/queues/{q}", ON_BOTH, API_CALL, CALL_DESCRIBE },
+    { "PUT", "/v1/queues/{q}", ON_BOTH, API_CALL, CALL_DECLARE },
+    { "DELETE", "/v1/queues/{q}", ON_OPERATIONS, API_CALL, CALL_DELETE },
+    { "GET", "/v1/queues", ON_BOTH, API_CALL, CALL_LIST },
+    { "GET", "/v1/queues/{q}/peek", ON_BOTH, API_CALL, CALL_PEEK },
+    { "GET", "/v1/queues/{q}/ledger", ON_BOTH, API_CALL, CALL_DESCRIBE },
+    { "POST", "/v1/queues/{q}/purge", ON_OPERATIONS, API_CALL, CALL_PURGE },
+    { "POST", "/v1/queues/{q}/pause", ON_OPERATIONS, API_CALL, CALL_PAUSE },
+    { "POST", "/v1/queues/{q}/resume", ON_OPERATIONS, API_CALL, CALL_RESUME },
+    { "POST", "/v1/queues/{q}/close", ON_OPERATIONS, API_CALL, CALL_CLOSE },
+    { "POST", "/v1/queues/{q}/open", ON_OPERATIONS, API_CALL, CALL_OPEN },
+    { "POST", "/v1/drain", ON_OPERATIONS, API_DRAIN, CALL_NONE },
+    { "GET", "/livez", ON_PROBES, API_LIVE, CALL_NONE },
+    { "GET", "/readyz", ON_PROBES, API_READY, CALL_NONE },
+    { "GET", "/startupz", ON_PROBES, API_STARTUP, CALL_NONE },
+    { "GET", "/healthz", ON_PROBES, API_HEALTH, CALL_NONE },
+    { "GET", "/metrics", ON_PROBES, API_METRICS, CALL_NONE },
+    { "GET", "/openapi.json", ON_OPERATIONS, API_DESCRIPTION, CALL_NONE },
+    { "GET", "/", ON_OPERATIONS, API_INDEX, CALL_NONE },
+};
+
+const struct api_route *routes_all(size_t *count)
+{
+    *count = sizeof routes / sizeof *routes;
+    return routes;
+}
+
+/* Compares segment by segment; {q} takes any one segment that is not empty. */
+static bool matches(const char *pattern, struct span path, struct span *queue)
+{
+    const uint8_t *at = path.data, *end = path.data + path.size;
+    *queue = span_str("");
+    while (*pattern) {
+        if (strncmp(pattern, "{q}", 3) != 0) {
+            if (at == end || *at++ != (uint8_t)*pattern++)
+                return false;
+            continue;
+        }
+        const uint8_t *from = at;
+        while (at < end && *at != '/')
+            at++;
+        *queue = span_of(from, (size_t)(at - from));
+        if (queue->size == 0)
+            return false;
+        pattern += 3;
+    }
+    return at == end;
+}
+
+const struct api_route *routes_find(struct span method, struct span path, struct span *queue, char *allow,
+                                    enum reason *why)
+{
+    size_t used = 0;
+    if (span_equal(method, span_str("HEAD")))
+        method = span_str("GET");
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        if (!matches(routes[i].pattern, path, queue))
+            continue;
+        if (span_equal(method, span_str(routes[i].method)))
+            return &routes[i];
+        used += (size_t)snprintf(allow + used, 64 - used, "%s%s", used ? ", " : "", routes[i].method);
+    }
+    *why = used ? REASON_method : REASON_not_found;
+    return NULL;
+}
