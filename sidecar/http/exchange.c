@@ -1,0 +1,250 @@
+/* One request's way through libmicrohttpd: its address (begin), its headers, its body by pieces (access), suspended while
+ * it waits for its answer, resumed with it, and completed.
+ *
+ * A request must never be left unanswered without being suspended, or the connection stalls. */
+#include "sidecar/http/exchange.h"
+
+#include "base/xalloc.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <utlist.h>
+
+/* Decoding an event takes a few times its bytes; beyond this it is an attack. */
+#define ARENA_SIZE (256u << 10)
+#define ARENA_TIMES 8u
+
+enum stage { STAGE_ADDRESS, STAGE_BODY, STAGE_REFUSED, STAGE_ASKED, STAGE_ANSWERED };
+
+struct exchange {
+    struct exchange *prev, *next;
+    struct listener *listener;
+    struct MHD_Connection *connection;
+    struct peer *peer;
+    enum stage stage;
+    bool suspended;
+    bool seen;               /* by the handler's `request` */
+    bool close;              /* after the response */
+    char *uri;               /* path, and query behind '?' */
+    struct api_request request;
+    struct arena arena;
+    struct buf body;
+    uint64_t body_limit;
+    struct api_response response;
+    void *slot;
+};
+
+/* ------------------------------------------------------------------ connections */
+
+struct peer *peer_new(struct http_server *s, struct MHD_Connection *connection)
+{
+    struct peer *p = xcalloc(1, sizeof *p);
+    p->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    p->deadline = mono_add_ms(s->now.mono, s->config.idle_ms + s->config.request_ms);
+    DL_APPEND(s->peers, p);
+    s->peer_count++;
+    return p;
+}
+
+void peer_free(struct http_server *s, struct peer *p)
+{
+    DL_DELETE(s->peers, p);
+    s->peer_count--;
+    free(p);
+}
+
+static struct peer *peer_of(struct MHD_Connection *connection)
+{
+    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+/* ------------------------------------------------------------------ beginning */
+
+void *exchange_begin(void *ctx, const char *uri, struct MHD_Connection *connection)
+{
+    struct listener *l = ctx;
+    struct exchange *x = xcalloc(1, sizeof *x);
+    x->listener = l;
+    x->connection = connection;
+    x->uri = xstrdup(uri);
+    x->peer = peer_of(connection);
+    arena_init(&x->arena, ARENA_SIZE);
+    if (x->peer)
+        x->peer->deadline = mono_add_ms(l->server->now.mono, l->server->config.request_ms);
+    DL_APPEND(l->server->exchanges, x);
+    return x;
+}
+
+struct headers {
+    struct api_header *items;
+    size_t count;
+};
+
+static enum MHD_Result add_header(void *ctx, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct headers *h = ctx;
+    (void)kind;
+    h->items[h->count++] = (struct api_header){ span_str(name), span_str(value ? value : "") };
+    return MHD_YES;
+}
+
+static void fill_request(struct exchange *x, const char *method)
+{
+    int count = MHD_get_connection_values(x->connection, MHD_HEADER_KIND, NULL, NULL);
+    struct headers h = { arena_alloc(&x->arena, (size_t)count * sizeof *h.items + 1), 0 };
+    const char *question = strchr(x->uri, '?');
+    if (h.items)
+        MHD_get_connection_values(x->connection, MHD_HEADER_KIND, add_header, &h);
+    x->request = (struct api_request){
+        .listener = x->listener->which,
+        .method = span_str(arena_strndup(&x->arena, method, strlen(method))),
+        .path = span_of(x->uri, question ? (size_t)(question - x->uri) : strlen(x->uri)),
+        .query = span_str(question ? question + 1 : ""),
+        .headers = h.items,
+        .header_count = h.count,
+    };
+}
+
+static enum MHD_Result send_response(struct exchange *x)
+{
+    struct api_response *r = &x->response;
+    x->stage = STAGE_ANSWERED;
+    struct MHD_Response *m = MHD_create_response_from_buffer(r->body.size, r->body.data, MHD_RESPMEM_MUST_FREE);
+    r->body = (struct buf){ 0 };
+    if (r->content_type)
+        MHD_add_response_header(m, "Content-Type", r->content_type);
+    for (size_t i = 0; i < r->header_count; i++)
+        MHD_add_response_header(m, (const char *)r->headers[i].name.data, (const char *)r->headers[i].value.data);
+    if (x->close)
+        MHD_add_response_header(m, "Connection", "close");
+    enum MHD_Result result = MHD_queue_response(x->connection, (unsigned)r->status, m);
+    MHD_destroy_response(m);
+    return result;
+}
+
+static enum MHD_Result read_headers(struct exchange *x, const char *method)
+{
+    struct http_server *s = x->listener->server;
+    fill_request(x, method);
+    enum api_answer answer = s->handler.begin(s->ctx, &x->request, &x->arena, &x->body_limit, &x->response, &x->close);
+    x->stage = answer == API_CONTINUE ? STAGE_BODY : STAGE_REFUSED;
+    /* Refused before its body was read: the connection cannot be used again, so answer now. */
+    return x->stage == STAGE_REFUSED && x->close ? send_response(x) : MHD_YES;
+}
+
+/* ------------------------------------------------------------------ the body */
+
+static void add_body(struct exchange *x, const char *bytes, size_t size)
+{
+    if (x->stage != STAGE_BODY)
+        return; /* discarded */
+    if (x->body.size + size > x->body_limit) {
+        api_problem(REASON_too_large, "the body is larger than this address takes", 0, &x->arena, &x->response);
+        x->stage = STAGE_REFUSED;
+        buf_free(&x->body);
+        return;
+    }
+    buf_add(&x->body, bytes, size);
+}
+
+static void ask(struct exchange *x)
+{
+    struct http_server *s = x->listener->server;
+    x->request.body = buf_span(&x->body);
+    x->arena.cap += x->body.size * ARENA_TIMES;
+    x->stage = STAGE_ASKED;
+    x->seen = true;
+    if (x->peer)
+        x->peer->deadline = MONO_NEVER; /* it is ours to answer now */
+    s->handler.request(s->ctx, x, &x->request, &x->arena);
+    if (x->stage == STAGE_ASKED) {
+        x->suspended = true;
+        MHD_suspend_connection(x->connection);
+    }
+}
+
+enum MHD_Result exchange_access(void *ctx, struct MHD_Connection *connection, const char *url, const char *method,
+                                const char *version, const char *upload, size_t *upload_size, void **slot)
+{
+    struct exchange *x = *slot;
+    (void)ctx, (void)connection, (void)url, (void)version;
+    if (x->stage == STAGE_ADDRESS)
+        return read_headers(x, method);
+    if (*upload_size) {
+        add_body(x, upload, *upload_size);
+        *upload_size = 0;
+        return MHD_YES;
+    }
+    if (x->stage == STAGE_BODY)
+        ask(x);
+    if (x->stage == STAGE_ASKED)
+        return MHD_YES; /* suspended */
+    return send_response(x);
+}
+
+/* ------------------------------------------------------------------ the answer, and the end */
+
+void http_answer(struct exchange *x, struct api_response *response)
+{
+    x->response = *response;
+    response->body = (struct buf){ 0 };
+    x->stage = STAGE_ANSWERED;
+    if (x->peer)
+        x->peer->deadline = mono_add_ms(x->listener->server->now.mono, x->listener->server->config.request_ms);
+    if (x->suspended)
+        MHD_resume_connection(x->connection);
+    x->suspended = false;
+}
+
+void exchange_completed(void *ctx, struct MHD_Connection *connection, void **slot,
+                        enum MHD_RequestTerminationCode code)
+{
+    struct listener *l = ctx;
+    struct http_server *s = l->server;
+    struct exchange *x = *slot;
+    (void)connection;
+    if (!x)
+        return;
+    if (x->seen)
+        s->handler.done(s->ctx, x, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    if (x->peer)
+        x->peer->deadline = mono_add_ms(s->now.mono, s->config.idle_ms + s->config.request_ms);
+    DL_DELETE(s->exchanges, x);
+    buf_free(&x->body);
+    buf_free(&x->response.body);
+    arena_free(&x->arena);
+    free(x->uri);
+    free(x);
+    *slot = NULL;
+}
+
+void exchange_abandon(struct http_server *s)
+{
+    struct exchange *x;
+    DL_FOREACH(s->exchanges, x)
+    {
+        struct api_response gone;
+        if (x->stage != STAGE_ASKED)
+            continue;
+        api_problem(REASON_draining, NULL, 1000, &x->arena, &gone);
+        http_answer(x, &gone);
+    }
+    http_run(s, s->now);
+}
+
+bool http_is_alive(const struct exchange *x)
+{
+    char byte;
+    int fd = x->peer ? x->peer->fd : -1;
+    return fd < 0 || recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0;
+}
+
+enum api_listener http_listener(const struct exchange *x)
+{
+    return x->listener->which;
+}
+
+void **http_slot(struct exchange *x)
+{
+    return &x->slot;
+}

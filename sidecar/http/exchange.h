@@ -1,0 +1,52 @@
+/* Connections and exchanges; what server.c and exchange.c share. Private to sidecar/http. */
+#ifndef SLUICE_SIDECAR_HTTP_EXCHANGE_H
+#define SLUICE_SIDECAR_HTTP_EXCHANGE_H
+
+#include "sidecar/http/listen.h"
+#include "sidecar/http/server.h"
+
+#include <microhttpd.h>
+
+#define LISTENERS 3u
+
+struct listener {
+    struct http_server *server;
+    enum api_listener which;
+    struct MHD_Daemon *daemon; /* NULL: not used */
+    int fd;
+    bool quiet;
+    char address[LISTEN_ADDRESS_MAX];
+};
+
+/* A connection, for its deadline. */
+struct peer {
+    struct peer *prev, *next;
+    int fd;
+    mono_t deadline;
+};
+
+struct http_server {
+    struct http_config config;
+    struct http_handler handler;
+    void *ctx;
+    struct listener listeners[LISTENERS];
+    struct peer *peers;
+    uint32_t peer_count;
+    struct exchange *exchanges;
+    mono_t next_sweep;
+    struct now now;
+};
+
+struct peer *peer_new(struct http_server *s, struct MHD_Connection *connection);
+void peer_free(struct http_server *s, struct peer *p);
+
+/* libmicrohttpd's callbacks; ctx is the listener. */
+void *exchange_begin(void *ctx, const char *uri, struct MHD_Connection *connection);
+enum MHD_Result exchange_access(void *ctx, struct MHD_Connection *connection, const char *url, const char *method,
+                                const char *version, const char *upload, size_t *upload_size, void **slot);
+void exchange_completed(void *ctx, struct MHD_Connection *connection, void **slot,
+                        enum MHD_RequestTerminationCode code);
+/* Resumes what is suspended, so that the daemons may be stopped. */
+void exchange_abandon(struct http_server *s);
+
+#endif

@@ -1,0 +1,164 @@
+/* Listeners, and the loop's part. A quiesced daemon gives its listening socket back: it must be closed, or new clients
+ * hang in its backlog. */
+#include "sidecar/http/server.h"
+
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "sidecar/http/exchange.h"
+#include "sidecar/http/listen.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Per connection: 16 KiB of headers, and room to say that they were too many. */
+#define CONNECTION_MEMORY (24u << 10)
+#define SWEEP_MS 1000
+
+struct http_server *http_open(const struct http_config *config, const struct http_handler *handler, void *ctx)
+{
+    struct http_server *s = xcalloc(1, sizeof *s);
+    s->config = *config;
+    s->handler = *handler;
+    s->ctx = ctx;
+    for (unsigned i = 0; i < LISTENERS; i++)
+        s->listeners[i] = (struct listener){ .server = s, .which = (enum api_listener)i };
+    return s;
+}
+
+/* The path stays as it was sent: what is %2F in a name must not become a slash. */
+static size_t keep_escapes(void *ctx, struct MHD_Connection *connection, char *text)
+{
+    (void)ctx, (void)connection;
+    return strlen(text);
+}
+
+static void log_mhd(void *ctx, const char *format, va_list args)
+{
+    char text[256];
+    (void)ctx;
+    vsnprintf(text, sizeof text, format, args);
+    text[strcspn(text, "\n")] = '\0';
+    log_write(LOG_DEBUG, "http", "%s", text);
+}
+
+static void connection_changed(void *ctx, struct MHD_Connection *connection, void **context,
+                               enum MHD_ConnectionNotificationCode code)
+{
+    struct listener *l = ctx;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        *context = peer_new(l->server, connection);
+    else if (*context)
+        peer_free(l->server, *context);
+}
+
+bool http_listen(struct http_server *s, enum api_listener which, const char *address, struct error *e)
+{
+    struct listener *l = &s->listeners[which];
+    l->fd = listen_open(address, l->address, e);
+    if (l->fd < 0)
+        return false;
+    l->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, exchange_access, l,
+        MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL, /* first: it then serves the other options, too */
+        MHD_OPTION_LISTEN_SOCKET, l->fd,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->config.max_connections,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(s->config.idle_ms / 1000),
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+        MHD_OPTION_URI_LOG_CALLBACK, exchange_begin, l,
+        MHD_OPTION_NOTIFY_COMPLETED, exchange_completed, l,
+        MHD_OPTION_NOTIFY_CONNECTION, connection_changed, l,
+        MHD_OPTION_END);
+    if (!l->daemon) {
+        close(l->fd);
+        return error_set(e, "libmicrohttpd would not serve %s", address);
+    }
+    return true;
+}
+
+const char *http_address(const struct http_server *s, enum api_listener which)
+{
+    return s->listeners[which].daemon ? s->listeners[which].address : NULL;
+}
+
+void http_stop_listening(struct http_server *s)
+{
+    for (unsigned i = 0; i < LISTENERS; i++) {
+        struct listener *l = &s->listeners[i];
+        if (!l->daemon || l->quiet)
+            continue;
+        MHD_socket fd = MHD_quiesce_daemon(l->daemon);
+        if (fd != MHD_INVALID_SOCKET)
+            close(fd);
+        if (strncmp(l->address, "unix:", 5) == 0)
+            unlink(l->address + 5);
+        l->quiet = true;
+    }
+}
+
+void http_close(struct http_server *s)
+{
+    if (!s)
+        return;
+    http_stop_listening(s);
+    exchange_abandon(s);
+    for (unsigned i = 0; i < LISTENERS; i++) {
+        if (s->listeners[i].daemon)
+            MHD_stop_daemon(s->listeners[i].daemon);
+    }
+    free(s);
+}
+
+/* ------------------------------------------------------------------ the loop's part */
+
+size_t http_fds(const struct http_server *s, int *fds)
+{
+    size_t count = 0;
+    for (unsigned i = 0; i < LISTENERS; i++) {
+        if (s->listeners[i].daemon)
+            fds[count++] = MHD_get_daemon_info(s->listeners[i].daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    }
+    return count;
+}
+
+/* libmicrohttpd's timeouts count silence only: a byte now and then would hold a connection for ever. */
+static void sweep(struct http_server *s)
+{
+    if (mono_before(s->now.mono, s->next_sweep))
+        return;
+    s->next_sweep = mono_add_ms(s->now.mono, SWEEP_MS);
+    for (struct peer *p = s->peers; p; p = p->next) {
+        if (p->deadline.ns <= s->now.mono.ns)
+            shutdown(p->fd, SHUT_RDWR);
+    }
+}
+
+void http_run(struct http_server *s, struct now now)
+{
+    s->now = now;
+    sweep(s);
+    for (unsigned i = 0; i < LISTENERS; i++) {
+        if (s->listeners[i].daemon)
+            MHD_run(s->listeners[i].daemon);
+    }
+}
+
+mono_t http_due(const struct http_server *s, struct now now)
+{
+    mono_t due = s->peers ? s->next_sweep : MONO_NEVER;
+    for (unsigned i = 0; i < LISTENERS; i++) {
+        MHD_UNSIGNED_LONG_LONG ms;
+        if (s->listeners[i].daemon && MHD_get_timeout(s->listeners[i].daemon, &ms) == MHD_YES)
+            due = mono_min(due, mono_add_ms(now.mono, (int64_t)ms));
+    }
+    return due;
+}
+
+uint32_t http_connections(const struct http_server *s)
+{
+    return s->peer_count;
+}

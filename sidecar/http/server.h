@@ -1,0 +1,59 @@
+/* HTTP by libmicrohttpd, driven from the sidecar's loop: listeners, connections, whole requests in, responses out. The
+ * only folder that knows libmicrohttpd. What a request means is sidecar/api's and the handler's.
+ *
+ * An exchange is one request and its response. The handler gets it when its body is complete, and answers it at once or
+ * later (the connection is suspended meanwhile, no thread waits). */
+#ifndef SLUICE_SIDECAR_HTTP_H
+#define SLUICE_SIDECAR_HTTP_H
+
+#include "sidecar/api/api.h"
+
+struct http_server;
+struct exchange;
+
+struct http_handler {
+    /* Judges the headers (api_begin's contract). */
+    enum api_answer (*begin)(void *ctx, const struct api_request *r, struct arena *a, uint64_t *body_limit,
+                             struct api_response *out, bool *close);
+    /* The whole request is here; answer it now or later by http_answer. */
+    void (*request)(void *ctx, struct exchange *x, const struct api_request *r, struct arena *a);
+    /* The exchange is over and about to be freed; `sent`: the response was written whole. Called for every exchange that
+     * `request` saw. */
+    void (*done)(void *ctx, struct exchange *x, bool sent);
+};
+
+struct http_config {
+    uint32_t max_connections; /* of each listener */
+    int64_t request_ms;       /* how long a request may take to arrive */
+    int64_t idle_ms;          /* how long a connection may stay without a request */
+};
+
+struct http_server *http_open(const struct http_config *config, const struct http_handler *handler, void *ctx);
+/* Adds a listener on HOST:PORT (port 0: any; [V6]:PORT) or unix:/PATH. False with a sentence. */
+bool http_listen(struct http_server *s, enum api_listener which, const char *address, struct error *e);
+/* Where that listener really listens, "127.0.0.1:8480"; NULL when there is none. */
+const char *http_address(const struct http_server *s, enum api_listener which);
+/* Ends every connection; exchanges that wait are answered by nobody. */
+void http_close(struct http_server *s);
+/* Closes the listening sockets: no new connections from now on. */
+void http_stop_listening(struct http_server *s);
+
+/* ---- the loop's part: file descriptors to poll (level-triggered); fds has room for 3 */
+size_t http_fds(const struct http_server *s, int *fds);
+/* Does what can be done now. */
+void http_run(struct http_server *s, struct now now);
+/* When to call http_run at the latest. */
+mono_t http_due(const struct http_server *s, struct now now);
+
+/* ---- exchanges */
+/* Answers; takes over the response's body. Exactly once per exchange. The next http_run sends it. */
+void http_answer(struct exchange *x, struct api_response *response);
+/* Is its client still connected? */
+bool http_is_alive(const struct exchange *x);
+enum api_listener http_listener(const struct exchange *x);
+/* The handler's own pointer, NULL at first. */
+void **http_slot(struct exchange *x);
+
+uint32_t http_connections(const struct http_server *s);
+
+#endif

@@ -1,0 +1,61 @@
+#include "base/xalloc.h"
+#include "sidecar/link/uplink_priv.h"
+
+#include <stdlib.h>
+
+#define PRUNE_MS 1000
+
+static void drop(struct uplink *u, struct held *h)
+{
+    HASH_DEL(u->held, h);
+    h->taking->held--;
+    free(h);
+}
+
+void held_add(struct uplink *u, struct taking *t, const char *receipt, size_t size, uint32_t lease_ms)
+{
+    struct held *h = xmalloc(sizeof *h + size + 1);
+    h->taking = t;
+    h->until = mono_add_ms(u->now.mono, lease_ms);
+    memcpy(h->receipt, receipt, size);
+    h->receipt[size] = '\0';
+    HASH_ADD_KEYPTR(hh, u->held, h->receipt, (unsigned)size, h);
+    t->held++;
+}
+
+void held_settled(struct uplink *u, const char *receipt, enum settle_result result, uint64_t ms)
+{
+    struct held *h = NULL;
+    HASH_FIND_STR(u->held, receipt, h);
+    if (!h)
+        return;
+    if (result == SETTLED_EXTENDED)
+        h->until = mono_add_ms(u->now.mono, (int64_t)ms);
+    else
+        drop(u, h);
+}
+
+void held_prune(struct uplink *u)
+{
+    struct held *h, *next;
+    if (mono_before(u->now.mono, u->next_prune))
+        return;
+    u->next_prune = mono_add_ms(u->now.mono, PRUNE_MS);
+    HASH_ITER(hh, u->held, h, next)
+    {
+        if (h->until.ns <= u->now.mono.ns)
+            drop(u, h);
+    }
+}
+
+void held_void(struct uplink *u, struct taking *t)
+{
+    struct held *h, *next;
+    if (t->held == 0)
+        return;
+    HASH_ITER(hh, u->held, h, next)
+    {
+        if (h->taking == t)
+            drop(u, h);
+    }
+}

@@ -1,0 +1,225 @@
+/* The session itself, publishes and control calls. */
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "sidecar/link/uplink_priv.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+/* ------------------------------------------------------------------ publishing */
+
+enum reason uplink_publish(struct uplink *u, const char *queue, const struct api_event *events, size_t count,
+                           uint32_t wait_ms, void *request, struct now now)
+{
+    struct span few[16];
+    struct span *spans = count <= 16 ? few : xmalloc(count * sizeof *spans);
+    struct publishing *p = xcalloc(1, sizeof *p + count * sizeof *p->outcomes);
+    enum reason why = REASON_ok;
+    for (size_t i = 0; i < count; i++)
+        spans[i] = events[i].encoded;
+    p->request = request;
+    p->count = p->left = count;
+    DL_APPEND(u->publishing, p);
+    bool taken = client_publish(u->client, span_str(queue), spans, (uint32_t)count, wait_ms, p, now, &why);
+    if (!taken) {
+        DL_DELETE(u->publishing, p);
+        free(p);
+    }
+    if (spans != few)
+        free(spans);
+    return taken ? REASON_ok : why;
+}
+
+static void on_outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, const struct client_outcome *o)
+{
+    struct uplink *u = ctx;
+    struct publishing *p = cookie;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t sequence = o->reason == REASON_ok ? o->sequence + i : 0;
+        p->outcomes[index + i] = (struct api_outcome){ o->reason, sequence, o->depth, o->capacity, o->retry_after_ms };
+    }
+    p->left -= count;
+    if (p->left)
+        return;
+    if (p->request)
+        u->handler.published(p->request, p->outcomes);
+    DL_DELETE(u->publishing, p);
+    free(p);
+}
+
+/* ------------------------------------------------------------------ calls */
+
+void uplink_call(struct uplink *u, const struct request *call, void *request, int64_t timeout_ms, struct now now)
+{
+    client_call(u->client, call, request, timeout_ms, now);
+}
+
+static void on_replied(void *ctx, void *cookie, const struct reply *reply)
+{
+    struct uplink *u = ctx;
+    u->handler.replied(cookie, reply);
+}
+
+/* ------------------------------------------------------------------ the session */
+
+static void on_attached(void *ctx, bool resumed)
+{
+    struct uplink *u = ctx;
+    log_write(LOG_INFO, "link", "%s to the broker at %s", resumed ? "attached again" : "attached", u->broker);
+}
+
+static void on_away(void *ctx, const char *why)
+{
+    struct uplink *u = ctx;
+    log_write(LOG_WARN, "link", "no broker at %s: %s", u->broker, why);
+}
+
+static void on_turn(void *ctx, const char *queue, enum turn_state state, uint32_t consumer_epoch, bool contended,
+                    enum reason reason)
+{
+    takes_turn(ctx, queue, state, consumer_epoch, contended, reason);
+}
+
+static void on_delivery(void *ctx, const struct client_delivery *d)
+{
+    takes_delivery(ctx, d);
+}
+
+static void on_idle(void *ctx, const char *queue, uint64_t generation)
+{
+    takes_idle(ctx, queue, generation);
+}
+
+/* Only releases are settled by number; nobody waits for their result. */
+static void on_settled(void *ctx, const char *queue, uint32_t consumer_epoch, uint64_t first, uint64_t count,
+                       enum settle_result result)
+{
+    (void)ctx, (void)queue, (void)consumer_epoch, (void)first, (void)count, (void)result;
+}
+
+static void on_receipt_settled(void *ctx, uint64_t request, enum settle_result result)
+{
+    settles_settled(ctx, request, result);
+}
+
+static const struct client_handler events = {
+    .attached = on_attached, .away = on_away, .outcome = on_outcome, .turn = on_turn, .delivery = on_delivery,
+    .idle = on_idle, .settled = on_settled, .receipt_settled = on_receipt_settled, .replied = on_replied,
+};
+
+struct uplink *uplink_open(void *zmq, const struct uplink_config *config, const struct uplink_handler *handler,
+                           struct error *e)
+{
+    struct uplink *u = xcalloc(1, sizeof *u);
+    struct client_config client = { .name = config->name, .inbox = config->inbox,
+                                    .buffer_bytes = config->buffer_bytes, .frame_bytes = 64 << 10 };
+    u->config = *config;
+    u->handler = *handler;
+    u->broker = xstrdup(config->broker);
+    randombytes_buf(client.seed, sizeof client.seed);
+    u->binding = binding_open(zmq, config->broker, &client, &events, u, e);
+    if (!u->binding) {
+        free(u->broker);
+        free(u);
+        return NULL;
+    }
+    u->client = binding_client(u->binding);
+    return u;
+}
+
+void uplink_close(struct uplink *u)
+{
+    if (!u)
+        return;
+    settles_free(u);
+    takes_free(u);
+    binding_close(u->binding);
+    while (u->publishing) {
+        struct publishing *p = u->publishing;
+        DL_DELETE(u->publishing, p);
+        free(p);
+    }
+    free(u->broker);
+    free(u);
+}
+
+void uplink_forget(struct uplink *u, void *request)
+{
+    struct publishing *p;
+    DL_FOREACH(u->publishing, p)
+    {
+        if (p->request == request)
+            p->request = NULL;
+    }
+    takes_forget(u, request);
+    settles_forget(u, request);
+    client_call_forget(u->client, request);
+}
+
+/* ------------------------------------------------------------------ the loop's part */
+
+void uplink_fds(const struct uplink *u, int *control_fd, int *inbox_fd)
+{
+    binding_fds(u->binding, control_fd, inbox_fd);
+}
+
+bool uplink_run(struct uplink *u, struct now now)
+{
+    u->now = now;
+    takes_care(u); /* what requests have asked for meanwhile */
+    bool more = binding_run(u->binding, now);
+    takes_care(u);
+    client_flush(u->client, now);
+    return more;
+}
+
+mono_t uplink_due(const struct uplink *u)
+{
+    return mono_min(binding_due(u->binding), takes_due(u));
+}
+
+void uplink_drain(struct uplink *u, struct now now)
+{
+    u->now = now;
+    u->draining = true;
+    takes_drain(u);
+}
+
+bool uplink_is_drained(const struct uplink *u)
+{
+    return takes_are_drained(u) && client_is_quiet(u->client);
+}
+
+void uplink_bye(struct uplink *u, struct now now)
+{
+    client_bye(u->client, now);
+}
+
+/* ------------------------------------------------------------------ looking */
+
+bool uplink_is_attached(const struct uplink *u)
+{
+    return client_is_attached(u->client);
+}
+
+const char *uplink_trouble(const struct uplink *u)
+{
+    return client_trouble(u->client);
+}
+
+const char *uplink_inbox(const struct uplink *u)
+{
+    return binding_inbox(u->binding);
+}
+
+void uplink_stats(const struct uplink *u, struct uplink_stats *out)
+{
+    *out = (struct uplink_stats){ .taken_events = u->taken_events, .held_events = HASH_COUNT(u->held),
+                                  .queues = HASH_COUNT(u->takings) };
+    client_stats(u->client, &out->client);
+    for (const struct taking *t = u->takings; t; t = t->hh.next) {
+        const struct take *k;
+        DL_FOREACH(t->waiting, k)
+            out->waiting_takes++;
+    }
+}

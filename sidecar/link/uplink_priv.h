@@ -1,0 +1,119 @@
+/* What uplink.c (publishes, calls, the session), takes.c and settles.c share. */
+#ifndef SLUICE_SIDECAR_UPLINK_PRIV_H
+#define SLUICE_SIDECAR_UPLINK_PRIV_H
+
+#include "clients/c/binding.h"
+#include "sidecar/link/uplink.h"
+
+#include <uthash.h>
+#include <utlist.h>
+
+/* A taken event's place in its take's bytes. */
+struct taken_at {
+    uint64_t sequence;
+    uint32_t attempt;
+    size_t receipt, receipt_size, event, event_size;
+};
+
+/* One waiting take. */
+struct take {
+    struct take *prev, *next;
+    void *request;
+    uint32_t max, count;
+    bool once;        /* wait=0: answered as soon as the broker has said what there is */
+    mono_t deadline;
+    struct buf bytes; /* receipts and events, back to back */
+    struct taken_at *events;
+    uint32_t capacity;
+};
+
+/* A queue that is consumed here. */
+struct taking {
+    char queue[NAME_MAX_SIZE + 1];
+    struct take *waiting; /* in the order of their arrival */
+    enum turn_state state;
+    uint32_t epoch;
+    bool consuming, contended;
+    bool idle;            /* the newest credit found nothing more: what comes now comes alone */
+    uint64_t generation;  /* of the newest credit */
+    uint64_t held;        /* events handed out and not settled */
+    mono_t unused_since;  /* MONO_NEVER while in use */
+    UT_hash_handle hh;
+};
+
+/* An event that was handed out: its queue stays ours until it is settled or its lease ends. */
+struct held {
+    struct taking *taking;
+    mono_t until;
+    UT_hash_handle hh;
+    char receipt[];
+};
+
+struct settling {
+    void *request;
+    size_t count, left;
+    enum settle_result results[];
+};
+
+/* One receipt on its way. */
+struct settle_wait {
+    uint64_t number;
+    struct settling *of; /* NULL: nobody waits (a release, or forgotten) */
+    size_t index;
+    enum settle_kind kind;
+    uint64_t ms;
+    UT_hash_handle hh;
+    char receipt[];
+};
+
+struct publishing {
+    struct publishing *prev, *next;
+    void *request; /* NULL: forgotten */
+    size_t count, left;
+    struct api_outcome outcomes[];
+};
+
+struct uplink {
+    struct uplink_config config;
+    struct uplink_handler handler;
+    struct binding *binding;
+    struct client *client;
+    struct now now;
+    struct publishing *publishing;
+    struct taking *takings;
+    struct held *held;
+    struct settle_wait *settles;
+    mono_t next_prune;
+    uint64_t taken_events;
+    bool draining;
+    char *broker;
+};
+
+/* takes.c */
+void takes_turn(struct uplink *u, const char *queue, enum turn_state state, uint32_t epoch, bool contended,
+                enum reason reason);
+void takes_delivery(struct uplink *u, const struct client_delivery *d);
+void takes_idle(struct uplink *u, const char *queue, uint64_t generation);
+/* Once a loop turn, after what arrived: deadlines, credit, queues that nobody uses. */
+void takes_care(struct uplink *u);
+mono_t takes_due(const struct uplink *u);
+void takes_drain(struct uplink *u);
+bool takes_are_drained(const struct uplink *u);
+void takes_forget(struct uplink *u, void *request);
+void takes_free(struct uplink *u);
+
+/* held.c: what was handed out and is not yet settled */
+void held_add(struct uplink *u, struct taking *t, const char *receipt, size_t size, uint32_t lease_ms);
+/* The broker's word on it: gone, or kept until now + ms. */
+void held_settled(struct uplink *u, const char *receipt, enum settle_result result, uint64_t ms);
+/* Forgets what its lease has ended for; at most once a second. */
+void held_prune(struct uplink *u);
+/* Forgets all of a queue's. */
+void held_void(struct uplink *u, struct taking *t);
+
+/* settles.c */
+void settles_settled(struct uplink *u, uint64_t number, enum settle_result result);
+void settles_forget(struct uplink *u, void *request);
+void settles_free(struct uplink *u);
+
+#endif
