@@ -218,7 +218,8 @@ void exchange_completed(void *ctx, struct MHD_Connection *connection, void **slo
     *slot = NULL;
 }
 
-void exchange_abandon(struct http_server *s)
+/* Also because a daemon must not be stopped while something of it is suspended. */
+void http_abandon(struct http_server *s)
 {
     struct exchange *x;
     DL_FOREACH(s->exchanges, x)

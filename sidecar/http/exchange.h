@@ -46,7 +46,4 @@ enum MHD_Result exchange_access(void *ctx, struct MHD_Connection *connection, co
                                 const char *version, const char *upload, size_t *upload_size, void **slot);
 void exchange_completed(void *ctx, struct MHD_Connection *connection, void **slot,
                         enum MHD_RequestTerminationCode code);
-/* Resumes what is suspended, so that the daemons may be stopped. */
-void exchange_abandon(struct http_server *s);
-
 #endif

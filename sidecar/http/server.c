@@ -105,7 +105,7 @@ void http_close(struct http_server *s)
     if (!s)
         return;
     http_stop_listening(s);
-    exchange_abandon(s);
+    http_abandon(s);
     for (unsigned i = 0; i < LISTENERS; i++) {
         if (s->listeners[i].daemon)
             MHD_stop_daemon(s->listeners[i].daemon);

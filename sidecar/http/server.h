@@ -33,8 +33,10 @@ struct http_server *http_open(const struct http_config *config, const struct htt
 bool http_listen(struct http_server *s, enum api_listener which, const char *address, struct error *e);
 /* Where that listener really listens, "127.0.0.1:8480"; NULL when there is none. */
 const char *http_address(const struct http_server *s, enum api_listener which);
-/* Ends every connection; exchanges that wait are answered by nobody. */
+/* Ends every connection. */
 void http_close(struct http_server *s);
+/* Answers every exchange that still waits with `draining`. */
+void http_abandon(struct http_server *s);
 /* Closes the listening sockets: no new connections from now on. */
 void http_stop_listening(struct http_server *s);
 

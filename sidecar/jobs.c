@@ -1,0 +1,240 @@
+/* Requests: what HTTP brings is judged by the API, carried out by the uplink, and answered. */
+#include "sidecar/sidecar_priv.h"
+
+#include "base/log.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#define CALL_TIMEOUT_MS 5000
+
+void job_answer(struct job *j, struct api_response *response)
+{
+    struct sidecar *s = j->sidecar;
+    j->waiting = false;
+    s->answered++;
+    metrics_request(s->metrics, j->command.route, response->status, s->now.mono.ns - j->started.ns);
+    http_answer(j->exchange, response);
+}
+
+static void answer_problem(struct job *j, enum reason reason)
+{
+    struct api_response r;
+    api_problem(reason, NULL, 1000, j->arena, &r);
+    job_answer(j, &r);
+}
+
+/* ------------------------------------------------------------------ from HTTP */
+
+static enum api_answer begin(void *ctx, const struct api_request *r, struct arena *a, uint64_t *body_limit,
+                             struct api_response *out, bool *close)
+{
+    struct sidecar *s = ctx;
+    enum api_answer answer = api_begin(&s->api, r, a, body_limit, out, close);
+    if (answer == API_RESPONSE)
+        metrics_request(s->metrics, NULL, out->status, 0);
+    return answer;
+}
+
+/* A stream of the system's randomness: one draw a request would be a system call each. */
+static void draw(struct sidecar *s, uint8_t out[16])
+{
+    uint8_t nonce[crypto_stream_chacha20_NONCEBYTES] = { 0 };
+    memcpy(nonce, &s->random_counter, sizeof s->random_counter);
+    s->random_counter++;
+    crypto_stream_chacha20(out, 16, nonce, s->random_key);
+}
+
+static void publish(struct job *j)
+{
+    struct sidecar *s = j->sidecar;
+    const struct api_command *c = &j->command;
+    j->waiting = true;
+    enum reason why = uplink_publish(s->uplink, c->queue, c->u.publish.events, c->u.publish.count, c->u.publish.wait_ms,
+                                     j, s->now);
+    if (why == REASON_ok)
+        return;
+    metrics_published(s->metrics, why, c->u.publish.count);
+    answer_problem(j, why);
+}
+
+static void drain(struct job *j)
+{
+    j->waiting = true;
+    j->next_draining = j->sidecar->draining;
+    j->sidecar->draining = j;
+    jobs_drain(j->sidecar);
+}
+
+static void carry_out(struct job *j)
+{
+    struct sidecar *s = j->sidecar;
+    const struct api_command *c = &j->command;
+    switch (c->kind) {
+    case API_PUBLISH:
+        publish(j);
+        return;
+    case API_TAKE:
+        j->waiting = true;
+        uplink_take(s->uplink, c->queue, c->u.take.max, c->u.take.wait_ms, j, s->now);
+        return;
+    case API_ACKS:
+        j->waiting = true;
+        uplink_settle(s->uplink, c->u.acks.settles, c->u.acks.count, j, s->now);
+        return;
+    case API_CALL:
+        j->waiting = true;
+        uplink_call(s->uplink, &c->u.call.request, j, CALL_TIMEOUT_MS, s->now);
+        return;
+    case API_DRAIN:
+        drain(j);
+        return;
+    default:
+        state_answer(j);
+    }
+}
+
+static void on_request(void *ctx, struct exchange *x, const struct api_request *r, struct arena *a)
+{
+    struct sidecar *s = ctx;
+    struct api_response response;
+    uint8_t random[16];
+    struct job *j = arena_alloc(a, sizeof *j);
+    if (!j) {
+        api_problem(REASON_headers_too_large, NULL, 0, a, &response);
+        http_answer(x, &response);
+        return;
+    }
+    *j = (struct job){ .sidecar = s, .exchange = x, .arena = a, .started = s->now.mono };
+    *http_slot(x) = j;
+    draw(s, random);
+    if (api_parse(&s->api, r, random, s->now, a, &j->command, &response) == API_COMMAND)
+        carry_out(j);
+    else
+        job_answer(j, &response);
+}
+
+static void release_taken(struct job *j)
+{
+    const char *at = (const char *)j->receipts.data, *end = at + j->receipts.size;
+    for (; at < end; at += strlen(at) + 1)
+        uplink_release(j->sidecar->uplink, span_str(at), j->sidecar->now);
+}
+
+static void leave_drain(struct sidecar *s, const struct job *j)
+{
+    struct job **at = &s->draining;
+    while (*at && *at != j)
+        at = &(*at)->next_draining;
+    if (*at)
+        *at = j->next_draining;
+}
+
+static void on_done(void *ctx, struct exchange *x, bool sent)
+{
+    struct sidecar *s = ctx;
+    struct job *j = *http_slot(x);
+    if (!j)
+        return;
+    if (j->waiting) {
+        uplink_forget(s->uplink, j);
+        leave_drain(s, j);
+    }
+    if (!sent)
+        release_taken(j);
+    buf_free(&j->receipts);
+    buf_free(&j->text);
+}
+
+const struct http_handler jobs_http = { begin, on_request, on_done };
+
+/* ------------------------------------------------------------------ from the broker */
+
+static void published(void *request, const struct api_outcome *outcomes)
+{
+    struct job *j = request;
+    struct api_response r;
+    for (size_t i = 0; i < j->command.u.publish.count; i++)
+        metrics_published(j->sidecar->metrics, outcomes[i].reason, 1);
+    api_render_publish(&j->command, outcomes, j->arena, &r);
+    job_answer(j, &r);
+}
+
+static void taken(void *request, const struct uplink_taken *t)
+{
+    struct job *j = request;
+    struct api_response r;
+    if (t->reason != REASON_ok) {
+        answer_problem(j, t->reason);
+        return;
+    }
+    for (size_t i = 0; i < t->count; i++) {
+        buf_add(&j->receipts, t->events[i].receipt.data, t->events[i].receipt.size);
+        buf_add_byte(&j->receipts, '\0');
+    }
+    api_render_take(&j->command, t->events, t->count, t->standby, t->consumer_epoch, j->arena, &r);
+    job_answer(j, &r);
+}
+
+static bool alive(void *request)
+{
+    const struct job *j = request;
+    return http_is_alive(j->exchange);
+}
+
+static void settled(void *request, const enum settle_result *results)
+{
+    struct job *j = request;
+    struct api_response r;
+    api_render_acks(&j->command, results, j->arena, &r);
+    job_answer(j, &r);
+}
+
+static void replied(void *request, const struct reply *reply)
+{
+    struct job *j = request;
+    struct api_response r;
+    if (j->command.kind != API_CALL) {
+        state_replied(j, reply);
+        return;
+    }
+    api_render_reply(&j->command, reply, j->arena, &r);
+    job_answer(j, &r);
+}
+
+const struct uplink_handler jobs_uplink = { published, taken, alive, settled, replied };
+
+/* ------------------------------------------------------------------ drain */
+
+void jobs_drain(struct sidecar *s)
+{
+    if (s->api.draining)
+        return;
+    log_write(LOG_INFO, "sidecar", "draining: no more takes; publishing and acks go on");
+    s->api.draining = true;
+    s->drain_end = mono_add_ms(s->now.mono, s->options->drain_limit);
+    uplink_drain(s->uplink, s->now);
+}
+
+static void answer_drain(struct job *j, bool drained)
+{
+    struct uplink_stats stats;
+    struct api_response r;
+    uplink_stats(j->sidecar->uplink, &stats);
+    api_text(200, "application/json", span_str(""), &r);
+    buf_printf(&r.body, "{\"drained\":%s,\"undecided\":%llu,\"held\":%llu}\n", drained ? "true" : "false",
+               (unsigned long long)stats.client.undecided_events, (unsigned long long)stats.held_events);
+    job_answer(j, &r);
+}
+
+void jobs_care(struct sidecar *s)
+{
+    bool drained = uplink_is_drained(s->uplink);
+    if (!s->draining || (!drained && mono_before(s->now.mono, s->drain_end)))
+        return;
+    while (s->draining) {
+        struct job *j = s->draining;
+        s->draining = j->next_draining;
+        answer_drain(j, drained);
+    }
+}

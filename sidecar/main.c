@@ -1,0 +1,114 @@
+/* sluice-sidecar: options, signals, wiring. The loop is in sidecar.c. */
+#include "base/log.h"
+#include "sidecar/sidecar.h"
+
+#include <jansson.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+#include <zmq.h>
+
+/* A sidecar is counted by its megabytes: one arena, and what is freed goes back early. */
+static void tune_malloc(void)
+{
+    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_TRIM_THRESHOLD, 1 << 20);
+}
+
+static void raise_limits(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+static void add_address(json_t *line, const char *key, const char *address)
+{
+    if (address)
+        json_object_set_new(line, key, json_string(address));
+}
+
+static void say_ready(const struct sidecar *s, const struct sidecar_options *o)
+{
+    json_t *line = json_pack("{s:b}", "ready", 1);
+    add_address(line, "http", sidecar_address(s, API_APPLICATION));
+    add_address(line, "ops", sidecar_address(s, API_OPERATIONS));
+    add_address(line, "probe", sidecar_address(s, API_PROBE));
+    add_address(line, "broker", o->broker);
+    json_object_set_new(line, "pid", json_integer(getpid()));
+    json_object_set_new(line, "version", json_string(SLUICE_VERSION));
+    json_dumpf(line, stdout, JSON_COMPACT);
+    json_decref(line);
+    putchar('\n');
+    fflush(stdout);
+}
+
+static void set_up_log(const struct sidecar_options *o)
+{
+    enum log_level level = LOG_INFO;
+    if (!log_level_parse(o->log_level, &level)) {
+        fprintf(stderr, "sluice-sidecar: 'log.level' must be debug, info, warn or error, not '%s'\n", o->log_level);
+        exit(2);
+    }
+    log_setup(level, o->log_format[0] == 'j' ? 1 : o->log_format[0] == 't' ? 0 : -1);
+}
+
+static int open_signals(void)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* True: stop. SIGHUP changes nothing here, and must not kill either. */
+static bool take_signal(int fd)
+{
+    struct signalfd_siginfo info;
+    if (read(fd, &info, sizeof info) != (ssize_t)sizeof info)
+        return false;
+    if (info.ssi_signo == SIGHUP)
+        log_write(LOG_INFO, "config", "every setting of the sidecar needs a restart");
+    return info.ssi_signo != SIGHUP;
+}
+
+int main(int argc, char **argv)
+{
+    struct sidecar_options options;
+    struct error e;
+    char *token = NULL;
+    tune_malloc();
+    settings_main(sidecar_settings(), &options, "sluice-sidecar",
+                  "Publishes, takes and looks into a Sluice broker's queues over HTTP, for the application beside it.",
+                  argc, argv);
+    set_up_log(&options);
+    raise_limits();
+    int signal_fd = open_signals();
+    void *zmq = zmq_ctx_new();
+    struct sidecar *s = sidecar_options_check(&options, &token, &e) ? sidecar_open(zmq, &options, token, &e) : NULL;
+    if (!s) {
+        fprintf(stderr, "sluice-sidecar: %s\n", e.text);
+        return 1;
+    }
+    say_ready(s, &options);
+    do
+        sidecar_run(s, signal_fd);
+    while (!take_signal(signal_fd));
+    sidecar_stop(s, signal_fd);
+    sidecar_close(s);
+    zmq_ctx_term(zmq);
+    close(signal_fd);
+    free(token);
+    settings_free(sidecar_settings(), &options);
+    return 0;
+}

@@ -1,0 +1,204 @@
+#include "sidecar/metrics.h"
+
+#include "base/xalloc.h"
+#include "sidecar/api/routes.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define STATUSES 24u
+
+/* Upper bounds in microseconds; chosen around what a confirm takes, from loopback to a full queue's wait. */
+static const uint32_t bounds_us[] = { 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000,
+                                      1000000, 2500000, 10000000 };
+#define BOUNDS (sizeof bounds_us / sizeof *bounds_us)
+
+struct status_count { int status; uint64_t count; };
+
+struct route_metrics {
+    struct status_count statuses[STATUSES];
+    uint64_t buckets[BOUNDS + 1];
+    uint64_t took_ns;
+};
+
+struct metrics {
+    const struct api_route *routes;
+    size_t count;
+    uint64_t published[64]; /* by reason */
+    struct route_metrics by_route[]; /* one more than routes: those without one */
+};
+
+struct metrics *metrics_new(void)
+{
+    size_t count;
+    const struct api_route *routes = routes_all(&count);
+    struct metrics *m = xcalloc(1, sizeof *m + (count + 1) * sizeof *m->by_route);
+    m->routes = routes;
+    m->count = count;
+    return m;
+}
+
+void metrics_free(struct metrics *m)
+{
+    free(m);
+}
+
+/* Patterns are static strings of the table: compared by address. Routes that share one share its figures. */
+static struct route_metrics *find(struct metrics *m, const char *route)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        if (m->routes[i].pattern == route)
+            return &m->by_route[i];
+    }
+    return &m->by_route[m->count];
+}
+
+void metrics_request(struct metrics *m, const char *route, int status, int64_t took_ns)
+{
+    struct route_metrics *r = find(m, route);
+    for (unsigned i = 0; i < STATUSES; i++) {
+        if (r->statuses[i].status != status && r->statuses[i].status != 0)
+            continue;
+        r->statuses[i].status = status;
+        r->statuses[i].count++;
+        break;
+    }
+    size_t bucket = 0;
+    while (bucket < BOUNDS && took_ns > (int64_t)bounds_us[bucket] * 1000)
+        bucket++;
+    r->buckets[bucket]++;
+    r->took_ns += (uint64_t)took_ns;
+}
+
+void metrics_published(struct metrics *m, enum reason reason, uint64_t events)
+{
+    m->published[(unsigned)reason < 64 ? reason : 0] += events;
+}
+
+/* ------------------------------------------------------------------ text */
+
+static void head(struct buf *b, const char *name, const char *type, const char *help)
+{
+    buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void lone(struct buf *b, const char *name, const char *type, const char *help, double value)
+{
+    head(b, name, type, help);
+    buf_printf(b, "%s %.17g\n", name, value);
+}
+
+static void write_requests(const struct metrics *m, struct buf *b)
+{
+    head(b, "sluice_http_requests_total", "counter", "HTTP requests answered");
+    for (size_t i = 0; i <= m->count; i++) {
+        const struct route_metrics *r = &m->by_route[i];
+        for (unsigned k = 0; k < STATUSES && r->statuses[k].status; k++)
+            buf_printf(b, "sluice_http_requests_total{route=\"%s\",status=\"%d\"} %" PRIu64 "\n",
+                       i < m->count ? m->routes[i].pattern : "none", r->statuses[k].status, r->statuses[k].count);
+    }
+}
+
+static void write_durations(const struct metrics *m, struct buf *b)
+{
+    static const char name[] = "sluice_http_request_duration_seconds";
+    head(b, name, "histogram", "from a whole request to its answer");
+    for (size_t i = 0; i < m->count; i++) {
+        const struct route_metrics *r = &m->by_route[i];
+        uint64_t sum = 0;
+        if (!r->statuses[0].status)
+            continue;
+        for (size_t k = 0; k < BOUNDS; k++) {
+            sum += r->buckets[k];
+            buf_printf(b, "%s_bucket{route=\"%s\",le=\"%g\"} %" PRIu64 "\n", name, m->routes[i].pattern,
+                       bounds_us[k] / 1e6, sum);
+        }
+        sum += r->buckets[BOUNDS];
+        buf_printf(b, "%s_bucket{route=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name, m->routes[i].pattern, sum);
+        buf_printf(b, "%s_sum{route=\"%s\"} %.9g\n", name, m->routes[i].pattern, (double)r->took_ns / 1e9);
+        buf_printf(b, "%s_count{route=\"%s\"} %" PRIu64 "\n", name, m->routes[i].pattern, sum);
+    }
+}
+
+static void write_published(const struct metrics *m, struct buf *b)
+{
+    head(b, "sluice_published_events_total", "counter", "events of publishes, by what became of them");
+    for (unsigned i = 0; i < 64; i++) {
+        if (m->published[i] || i == REASON_ok)
+            buf_printf(b, "sluice_published_events_total{result=\"%s\"} %" PRIu64 "\n",
+                       i == REASON_ok ? "confirmed" : reason_info(i)->name, m->published[i]);
+    }
+}
+
+static double resident_bytes(void)
+{
+    unsigned long total = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f) {
+        if (fscanf(f, "%lu %lu", &total, &resident) != 2)
+            resident = 0;
+        fclose(f);
+    }
+    return (double)resident * (double)sysconf(_SC_PAGESIZE);
+}
+
+static void write_process(struct buf *b)
+{
+    struct rusage use;
+    getrusage(RUSAGE_SELF, &use);
+    lone(b, "process_cpu_seconds_total", "counter", "user and system CPU time",
+         (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+             (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6);
+    lone(b, "process_resident_memory_bytes", "gauge", "resident memory", resident_bytes());
+}
+
+static void write_link(const struct uplink *u, struct buf *b)
+{
+    struct uplink_stats s;
+    uplink_stats(u, &s);
+    lone(b, "sluice_attached", "gauge", "1 while attached to the broker", uplink_is_attached(u));
+    lone(b, "sluice_attaches_total", "counter", "times attached, resumed sessions included", (double)s.client.attaches);
+    lone(b, "sluice_link_frames_sent_total", "counter", "frames to the broker", (double)s.client.frames_out);
+    lone(b, "sluice_link_frames_received_total", "counter", "frames from the broker", (double)s.client.frames_in);
+    lone(b, "sluice_link_frames_resent_total", "counter", "frames sent again", (double)s.client.resent);
+    lone(b, "sluice_link_round_trip_seconds", "gauge", "smoothed", (double)s.client.rtt_ms / 1000);
+    lone(b, "sluice_undecided_events", "gauge", "published and not yet decided", (double)s.client.undecided_events);
+    lone(b, "sluice_undecided_bytes", "gauge", "bytes of these", (double)s.client.undecided_bytes);
+    lone(b, "sluice_taken_events_total", "counter", "events handed to takes", (double)s.taken_events);
+    lone(b, "sluice_waiting_takes", "gauge", "takes that wait for events", (double)s.waiting_takes);
+    lone(b, "sluice_held_events", "gauge", "events taken here and not yet settled", (double)s.held_events);
+    lone(b, "sluice_consumed_queues", "gauge", "queues consumed or stood by for here", (double)s.queues);
+}
+
+void metrics_write(const struct metrics *m, const struct uplink *u, uint32_t connections, struct buf *b)
+{
+    head(b, "sluice_build_info", "gauge", "the version that runs");
+    buf_printf(b, "sluice_build_info{version=\"%s\"} 1\n", SLUICE_VERSION);
+    write_requests(m, b);
+    write_durations(m, b);
+    write_published(m, b);
+    lone(b, "sluice_http_connections", "gauge", "open connections", connections);
+    write_link(u, b);
+    write_process(b);
+}
+
+void metrics_write_broker(const struct broker_info *i, struct buf *b)
+{
+    lone(b, "sluice_broker_uptime_seconds", "gauge", "since the broker's start", (double)i->uptime_ms / 1000);
+    lone(b, "sluice_broker_sessions", "gauge", "attached clients", (double)i->sessions);
+    lone(b, "sluice_broker_queues", "gauge", "queues", (double)i->queues);
+    lone(b, "sluice_broker_memory_used_bytes", "gauge", "what counts against the budget", (double)i->memory_used);
+    lone(b, "sluice_broker_memory_budget_bytes", "gauge", "the budget", (double)i->memory_budget);
+    lone(b, "sluice_broker_frames_received_total", "counter", "frames in", (double)i->frames_in);
+    lone(b, "sluice_broker_frames_sent_total", "counter", "frames out", (double)i->frames_out);
+    lone(b, "sluice_broker_frames_resent_total", "counter", "frames sent again", (double)i->resent);
+    lone(b, "sluice_broker_frames_rejected_total", "counter", "frames dropped: malformed, stale or foreign",
+         (double)i->rejected);
+    lone(b, "sluice_broker_sessions_ended_total", "counter", "sessions ended by timeout or violation",
+         (double)i->sessions_ended);
+    lone(b, "sluice_broker_accepted_events_total", "counter", "events accepted by all queues",
+         (double)i->ledger.accepted);
+}

@@ -1,0 +1,118 @@
+#include "sidecar/options.h"
+
+#include "base/units.h"
+#include "base/xalloc.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define AT(field) offsetof(struct sidecar_options, field)
+#define TOKEN_MAX 512
+
+static const struct setting rows[] = {
+    { .key = "broker", .type = SETTING_STRING, .offset = AT(broker), .text = "tcp://127.0.0.1:7400",
+      .help = "the broker's control endpoint: tcp://HOST:PORT or ipc:///PATH", .meta = "ENDPOINT" },
+    { .key = "inbox", .type = SETTING_STRING, .offset = AT(inbox),
+      .help = "where the broker pushes to: tcp://HOST:PORT or ipc:///PATH; any free port unless given",
+      .meta = "ENDPOINT" },
+    { .key = "http", .type = SETTING_STRING, .offset = AT(http), .text = "127.0.0.1:8480",
+      .help = "application listener: HOST:PORT or unix:/PATH", .meta = "ADDRESS" },
+    { .key = "ops", .type = SETTING_STRING, .offset = AT(ops), .text = "127.0.0.1:9480",
+      .help = "operations listener: all of the application's, and operating calls, metrics, probes", .meta = "ADDRESS" },
+    { .key = "probe", .type = SETTING_STRING, .offset = AT(probe),
+      .help = "probe listener: probes and /metrics only, no token; off unless given", .meta = "ADDRESS" },
+    { .key = "token_file", .type = SETTING_STRING, .offset = AT(token_file),
+      .help = "file with the bearer token that listeners beyond loopback ask for", .meta = "FILE" },
+    { .key = "app.name", .type = SETTING_STRING, .offset = AT(app_name), .text = "sluice",
+      .help = "the application's name: source of events made from plain bodies", .meta = "NAME" },
+    { .key = "app.operate", .type = SETTING_BOOL, .offset = AT(app_operate),
+      .help = "answer operating calls on the application listener, too" },
+    { .key = "operations", .type = SETTING_BOOL, .offset = AT(operations),
+      .help = "export the broker's and its queues' metrics (one sidecar of a broker does)" },
+    { .key = "allow.origins", .type = SETTING_STRINGS, .offset = AT(origins),
+      .help = "web origins that may send requests", .meta = "ORIGIN" },
+    { .key = "allow.hosts", .type = SETTING_STRINGS, .offset = AT(hosts),
+      .help = "Host headers to accept beside loopback", .meta = "HOST" },
+    { .key = "publish.wait", .type = SETTING_DURATION, .offset = AT(publish_wait), .number = 1000, .min = 0,
+      .max = 3600000, .help = "how long a publish waits for room unless it says", .meta = "DURATION" },
+    { .key = "publish.wait_max", .type = SETTING_DURATION, .offset = AT(publish_wait_max), .number = 60000, .min = 0,
+      .max = 3600000, .help = "the longest it may wait", .meta = "DURATION" },
+    { .key = "publish.buffer", .type = SETTING_SIZE, .offset = AT(buffer), .number = 16777216, .min = 65536,
+      .max = INT64_C(17179869184), .help = "most bytes of publishes without an answer", .meta = "SIZE" },
+    { .key = "take.wait_max", .type = SETTING_DURATION, .offset = AT(take_wait_max), .number = 60000, .min = 0,
+      .max = 3600000, .help = "the longest a take may wait", .meta = "DURATION" },
+    { .key = "take.max", .type = SETTING_NUMBER, .offset = AT(take_max), .number = 1000, .min = 1, .max = 100000,
+      .help = "most events of a take", .meta = "N" },
+    { .key = "take.bytes", .type = SETTING_SIZE, .offset = AT(take_bytes), .number = 4194304, .min = 1024,
+      .max = 268435456, .help = "a take ends at about this size", .meta = "SIZE" },
+    { .key = "event_max", .type = SETTING_SIZE, .offset = AT(event_max), .number = 1048576, .min = 1024,
+      .max = 4194304, .help = "most bytes of an event", .meta = "SIZE" },
+    { .key = "batch.max_events", .type = SETTING_NUMBER, .offset = AT(batch_max_events), .number = 1000, .min = 1,
+      .max = 10000, .help = "most events of a batch", .meta = "N" },
+    { .key = "batch.max_bytes", .type = SETTING_SIZE, .offset = AT(batch_max_bytes), .number = 4194304, .min = 1024,
+      .max = 67108864, .help = "most bytes of a batch", .meta = "SIZE" },
+    { .key = "turn_idle", .type = SETTING_DURATION, .offset = AT(turn_idle), .number = 5000, .min = 0, .max = 3600000,
+      .help = "an unused queue is left after this", .meta = "DURATION" },
+    { .key = "drain_limit", .type = SETTING_DURATION, .offset = AT(drain_limit), .number = 20000, .min = 0,
+      .max = 3600000, .help = "the longest a drain may take", .meta = "DURATION" },
+    { .key = "request_timeout", .type = SETTING_DURATION, .offset = AT(request_timeout), .number = 30000, .min = 1000,
+      .max = 3600000, .help = "how long a request may take to arrive, and an answer to leave", .meta = "DURATION" },
+    { .key = "idle_timeout", .type = SETTING_DURATION, .offset = AT(idle_timeout), .number = 60000, .min = 1000,
+      .max = 3600000, .help = "a connection without a request is closed after this", .meta = "DURATION" },
+    { .key = "max_connections", .type = SETTING_NUMBER, .offset = AT(max_connections), .number = 1024, .min = 1,
+      .max = 60000, .help = "most connections of a listener", .meta = "N" },
+    { .key = "metrics.queues", .type = SETTING_NUMBER, .offset = AT(metrics_queues), .number = 100, .min = 0,
+      .max = 100000, .help = "queues with series of their own; the rest sum to 'other'", .meta = "N" },
+    { .key = "metrics.pin", .type = SETTING_STRINGS, .offset = AT(pinned),
+      .help = "names or patterns of queues that always have their own", .meta = "PATTERN" },
+    { .key = "log.level", .type = SETTING_STRING, .offset = AT(log_level), .text = "info",
+      .help = "debug, info, warn or error", .meta = "LEVEL" },
+    { .key = "log.format", .type = SETTING_STRING, .offset = AT(log_format), .text = "auto",
+      .help = "json, text, or auto: text on a terminal", .meta = "FORMAT" },
+};
+
+const struct settings *sidecar_settings(void)
+{
+    static const struct settings settings = { rows, sizeof rows / sizeof *rows, NULL, 0 };
+    return &settings;
+}
+
+bool address_is_local(const char *address)
+{
+    return strncmp(address, "unix:", 5) == 0 || strncmp(address, "127.", 4) == 0 ||
+           strncmp(address, "localhost:", 10) == 0 || strncmp(address, "[::1]:", 6) == 0;
+}
+
+static bool read_token(const char *path, char **token, struct error *e)
+{
+    char text[TOKEN_MAX + 2] = "";
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return error_set(e, "cannot read token_file %s: %s", path, strerror(errno));
+    size_t size = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    text[size] = '\0';
+    text[strcspn(text, "\r\n")] = '\0';
+    if (strlen(text) < 16 || strlen(text) > TOKEN_MAX)
+        return error_set(e, "token_file %s must hold one line of 16 to %d characters", path, TOKEN_MAX);
+    *token = xstrdup(text);
+    return true;
+}
+
+bool sidecar_options_check(const struct sidecar_options *o, char **token, struct error *e)
+{
+    *token = NULL;
+    if (o->token_file && !read_token(o->token_file, token, e))
+        return false;
+    const char *const asked[] = { o->http, o->ops };
+    for (unsigned i = 0; i < 2; i++) {
+        if (!address_is_local(asked[i]) && !*token)
+            return error_set(e,
+                             "%s is beyond loopback, where everybody could publish and consume: set token_file, or "
+                             "listen on 127.0.0.1",
+                             asked[i]);
+    }
+    return name_valid(span_str(o->app_name)) ||
+           error_set(e, "'app.name' must be 1 to 128 letters, digits, '.', '_' or '-', not '%s'", o->app_name);
+}

@@ -1,0 +1,199 @@
+/* One thread, one loop: libmicrohttpd's and ZeroMQ's descriptors nest in one epoll. Requests that arrived in a turn share
+ * frames to the broker; answers of a turn are resumed together. */
+#include "sidecar/sidecar.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "sidecar/sidecar_priv.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define FAREWELL_MS 200
+#define ANSWERS_MS 1000
+
+static void configure_api(struct sidecar *s, const char *token)
+{
+    const struct sidecar_options *o = s->options;
+    s->api = (struct api_config){
+        .app_name = o->app_name,
+        .operate = o->app_operate,
+        .token = token,
+        .token_needed = { !address_is_local(o->http), !address_is_local(o->ops), false },
+        .origins = &o->origins,
+        .hosts = &o->hosts,
+        .publish_wait_ms = o->publish_wait,
+        .publish_wait_max_ms = o->publish_wait_max,
+        .take_wait_max_ms = o->take_wait_max,
+        .take_max = (uint32_t)o->take_max,
+        .take_bytes = o->take_bytes,
+        .event_max = o->event_max,
+        .batch_max_bytes = o->batch_max_bytes,
+        .batch_max_events = (uint32_t)o->batch_max_events,
+    };
+}
+
+static bool listen_all(struct sidecar *s, struct error *e)
+{
+    const char *const addresses[] = { s->options->http, s->options->ops, s->options->probe };
+    for (unsigned i = 0; i < 3; i++) {
+        if (addresses[i] && *addresses[i] && !http_listen(s->http, (enum api_listener)i, addresses[i], e))
+            return false;
+    }
+    return true;
+}
+
+static bool watch(struct sidecar *s, int fd)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
+    return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static bool watch_all(struct sidecar *s, struct error *e)
+{
+    int fds[5];
+    size_t count = http_fds(s->http, fds);
+    uplink_fds(s->uplink, &fds[count], &fds[count + 1]);
+    s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    bool fine = s->epoll_fd >= 0;
+    for (size_t i = 0; i < count + 2; i++)
+        fine = fine && watch(s, fds[i]);
+    return fine || error_set(e, "cannot poll: %s", strerror(errno));
+}
+
+static bool open_parts(struct sidecar *s, void *zmq, struct error *e)
+{
+    const struct sidecar_options *o = s->options;
+    struct http_config http = { (uint32_t)o->max_connections, o->request_timeout, o->idle_timeout };
+    char name[320], host[128] = "";
+    gethostname(host, sizeof host - 1);
+    snprintf(name, sizeof name, "%s@%s/%d", o->app_name, host, (int)getpid());
+    struct uplink_config uplink = { o->broker, o->inbox, name, o->buffer, o->take_bytes, o->turn_idle };
+    s->http = http_open(&http, &jobs_http, s);
+    return listen_all(s, e) && (s->uplink = uplink_open(zmq, &uplink, &jobs_uplink, e)) && watch_all(s, e);
+}
+
+struct sidecar *sidecar_open(void *zmq, const struct sidecar_options *options, const char *token, struct error *e)
+{
+    if (sodium_init() < 0) {
+        error_set(e, "no randomness from the system");
+        return NULL;
+    }
+    struct sidecar *s = xcalloc(1, sizeof *s);
+    s->options = options;
+    s->epoll_fd = -1;
+    s->now = clock_now();
+    s->started = s->now.mono;
+    s->drain_end = MONO_NEVER;
+    randombytes_buf(s->random_key, sizeof s->random_key);
+    configure_api(s, token);
+    s->metrics = metrics_new();
+    s->queue_metrics = queue_metrics_new(options->metrics_queues, &options->pinned);
+    if (!open_parts(s, zmq, e)) {
+        sidecar_close(s);
+        return NULL;
+    }
+    return s;
+}
+
+/* One turn: requests in, the broker's frames in and ours out, answers out; again while there is something to do. */
+static void turn(struct sidecar *s)
+{
+    bool more;
+    do {
+        s->now = clock_now();
+        s->answered = 0;
+        http_run(s->http, s->now);
+        more = uplink_run(s->uplink, s->now);
+        jobs_care(s);
+    } while (more || s->answered);
+}
+
+/* Waits for the next thing to do. True when stop_fd is readable. */
+static bool wait_for_work(struct sidecar *s, int stop_fd, mono_t latest)
+{
+    struct epoll_event events[8];
+    struct now now = clock_now();
+    mono_t due = mono_min(latest, mono_min(uplink_due(s->uplink), http_due(s->http, now)));
+    if (s->draining)
+        due = mono_min(due, s->drain_end);
+    int64_t ms = mono_wait_ms(due, now.mono);
+    int count = epoll_wait(s->epoll_fd, events, 8, ms > 60000 ? 60000 : (int)ms);
+    bool stop = false;
+    for (int i = 0; i < count; i++)
+        stop |= events[i].data.fd == stop_fd;
+    return stop;
+}
+
+void sidecar_run(struct sidecar *s, int stop_fd)
+{
+    watch(s, stop_fd);
+    do
+        turn(s);
+    while (!wait_for_work(s, stop_fd, MONO_NEVER));
+}
+
+/* Until `done`, the time, or stop_fd. True: stopped by stop_fd. */
+static bool run_until(struct sidecar *s, int stop_fd, mono_t end, bool (*done)(const struct sidecar *s))
+{
+    bool stop = false;
+    turn(s);
+    while (!stop && !done(s) && mono_before(clock_now().mono, end)) {
+        stop = wait_for_work(s, stop_fd, end);
+        turn(s);
+    }
+    return stop;
+}
+
+static bool is_drained(const struct sidecar *s)
+{
+    return uplink_is_drained(s->uplink);
+}
+
+static bool is_silent(const struct sidecar *s)
+{
+    return http_connections(s->http) == 0;
+}
+
+static bool never(const struct sidecar *s)
+{
+    (void)s;
+    return false;
+}
+
+void sidecar_stop(struct sidecar *s, int stop_fd)
+{
+    s->now = clock_now();
+    http_stop_listening(s->http);
+    jobs_drain(s);
+    bool hurry = run_until(s, stop_fd, s->drain_end, is_drained);
+    if (!hurry && !is_drained(s))
+        log_write(LOG_WARN, "sidecar", "the drain's limit passed; what was not settled comes again elsewhere");
+    s->now = clock_now();
+    http_abandon(s->http);
+    run_until(s, -1, mono_add_ms(s->now.mono, ANSWERS_MS), is_silent);
+    uplink_bye(s->uplink, s->now);
+    run_until(s, -1, mono_add_ms(clock_now().mono, FAREWELL_MS), never);
+}
+
+void sidecar_close(struct sidecar *s)
+{
+    if (!s)
+        return;
+    http_close(s->http);
+    uplink_close(s->uplink);
+    metrics_free(s->metrics);
+    queue_metrics_free(s->queue_metrics);
+    if (s->epoll_fd >= 0)
+        close(s->epoll_fd);
+    free(s);
+}
+
+const char *sidecar_address(const struct sidecar *s, enum api_listener which)
+{
+    return http_address(s->http, which);
+}

@@ -1,0 +1,54 @@
+/* What sidecar.c (the loop), jobs.c (requests and their answers) and state.c (health, metrics) share. */
+#ifndef SLUICE_SIDECAR_PRIV_H
+#define SLUICE_SIDECAR_PRIV_H
+
+#include "sidecar/http/server.h"
+#include "sidecar/link/uplink.h"
+#include "sidecar/metrics.h"
+#include "sidecar/sidecar.h"
+
+/* A request on its way; lives in the exchange's arena. */
+struct job {
+    struct sidecar *sidecar;
+    struct exchange *exchange;
+    struct arena *arena;
+    struct api_command command;
+    mono_t started;
+    bool waiting;        /* for the broker or for the drain's end */
+    struct buf receipts; /* of a take's events, each with its NUL: they go back when the answer cannot be written */
+    struct job *next_draining;
+    struct buf text;     /* of /metrics, while the broker's part is collected */
+};
+
+struct sidecar {
+    const struct sidecar_options *options;
+    struct api_config api;
+    struct http_server *http;
+    struct uplink *uplink;
+    struct metrics *metrics;
+    struct queue_metrics *queue_metrics;
+    struct job *draining;
+    mono_t drain_end;
+    mono_t started;
+    struct now now;
+    uint64_t answered; /* responses given since the loop last looked */
+    uint64_t random_counter;
+    uint8_t random_key[32];
+    int epoll_fd;
+};
+
+extern const struct http_handler jobs_http;
+extern const struct uplink_handler jobs_uplink;
+/* Answers with that response, which passes to the callee, and counts it. */
+void job_answer(struct job *j, struct api_response *response);
+/* Begins to drain; once. */
+void jobs_drain(struct sidecar *s);
+/* Answers those who wait for the drain's end, when it has come. */
+void jobs_care(struct sidecar *s);
+
+/* state.c */
+void state_answer(struct job *j);
+/* A control reply of a job of state.c's (metrics). */
+void state_replied(struct job *j, const struct reply *reply);
+
+#endif

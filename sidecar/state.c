@@ -1,0 +1,153 @@
+/* What the sidecar says about itself: probes, health, metrics, the index. */
+#include "sidecar/sidecar_priv.h"
+
+#include "sidecar/api/json_write.h"
+
+#include <jansson.h>
+
+#define CALL_TIMEOUT_MS 2000
+#define PAGE 1000u
+
+static void answer_text(struct job *j, int status, const char *text)
+{
+    struct api_response r;
+    api_text(status, "text/plain; charset=utf-8", span_str(text), &r);
+    job_answer(j, &r);
+}
+
+static void answer_ready(struct job *j)
+{
+    struct api_response r;
+    const struct uplink *u = j->sidecar->uplink;
+    if (uplink_is_attached(u)) {
+        answer_text(j, 200, "attached\n");
+        return;
+    }
+    api_problem(REASON_unavailable, uplink_trouble(u), 1000, j->arena, &r);
+    job_answer(j, &r);
+}
+
+static void answer_health(struct job *j)
+{
+    struct sidecar *s = j->sidecar;
+    struct uplink_stats stats;
+    struct api_response r;
+    bool attached = uplink_is_attached(s->uplink);
+    uplink_stats(s->uplink, &stats);
+    json_t *o = json_pack("{s:s, s:s, s:f, s:s, s:b, s:s, s:s, s:I, s:i, s:I, s:I, s:I, s:I, s:I}", "status",
+                          s->api.draining ? "draining" : attached ? "ok" : "away", "version", SLUICE_VERSION,
+                          "uptime_seconds", (double)mono_since_ms(s->now.mono, s->started) / 1000, "broker",
+                          s->options->broker, "attached", attached, "trouble", uplink_trouble(s->uplink), "inbox",
+                          uplink_inbox(s->uplink), "incarnation", (json_int_t)stats.client.incarnation, "connections",
+                          (int)http_connections(s->http), "waiting_takes", (json_int_t)stats.waiting_takes,
+                          "held_events", (json_int_t)stats.held_events, "undecided_events",
+                          (json_int_t)stats.client.undecided_events, "undecided_bytes",
+                          (json_int_t)stats.client.undecided_bytes, "round_trip_ms",
+                          (json_int_t)stats.client.rtt_ms);
+    api_text(200, "application/json", span_str(""), &r);
+    json_add_document(&r.body, o);
+    buf_add_byte(&r.body, '\n');
+    job_answer(j, &r);
+}
+
+static void answer_index(struct job *j)
+{
+    answer_text(j, 200,
+                "Sluice: bounded queues over HTTP. Try, on this listener:\n\n"
+                "  GET  /v1/queues                     every queue\n"
+                "  PUT  /v1/queues/orders              declare one\n"
+                "  POST /v1/queues/orders/events       publish\n"
+                "  POST /v1/queues/orders/take?wait=5s take\n"
+                "  GET  /v1/queues/orders/peek         look without taking\n"
+                "  GET  /v1/queues/orders/ledger       the books\n"
+                "  GET  /metrics                       for Prometheus\n"
+                "  GET  /healthz                       this sidecar\n"
+                "  GET  /openapi.json                  the whole API\n");
+}
+
+/* ------------------------------------------------------------------ metrics */
+
+static void send_metrics(struct job *j)
+{
+    struct api_response r = { .status = 200, .content_type = "text/plain; version=0.0.4; charset=utf-8" };
+    r.body = j->text;
+    j->text = (struct buf){ 0 };
+    job_answer(j, &r);
+}
+
+static void ask_queues(struct job *j, const char *after)
+{
+    struct request list = { .call = CALL_LIST, .queue = "" };
+    list.u.list.prefix = "";
+    list.u.list.after = after;
+    list.u.list.limit = PAGE;
+    uplink_call(j->sidecar->uplink, &list, j, CALL_TIMEOUT_MS, j->sidecar->now);
+}
+
+/* The broker's part comes by calls: its own figures, then its queues, page by page. */
+static void answer_metrics(struct job *j)
+{
+    struct sidecar *s = j->sidecar;
+    metrics_write(s->metrics, s->uplink, http_connections(s->http), &j->text);
+    if (!s->options->operations || !uplink_is_attached(s->uplink)) {
+        send_metrics(j);
+        return;
+    }
+    struct request broker = { .call = CALL_BROKER, .queue = "" };
+    j->waiting = true;
+    uplink_call(s->uplink, &broker, j, CALL_TIMEOUT_MS, s->now);
+}
+
+static void add_queues(struct job *j, const struct reply *reply)
+{
+    struct sidecar *s = j->sidecar;
+    for (size_t i = 0; i < reply->u.list.count; i++)
+        queue_metrics_add(s->queue_metrics, &reply->u.list.queues[i]);
+    if (*reply->u.list.next) {
+        ask_queues(j, arena_strndup(j->arena, reply->u.list.next, strlen(reply->u.list.next)));
+        return;
+    }
+    queue_metrics_write(s->queue_metrics, &j->text);
+    send_metrics(j);
+}
+
+void state_replied(struct job *j, const struct reply *reply)
+{
+    if (reply->reason == REASON_ok && reply->result == RESULT_BROKER) {
+        metrics_write_broker(&reply->u.broker, &j->text);
+        queue_metrics_begin(j->sidecar->queue_metrics);
+        ask_queues(j, "");
+    } else if (reply->reason == REASON_ok && reply->result == RESULT_LIST) {
+        add_queues(j, reply);
+    } else {
+        send_metrics(j); /* the sidecar's own at least */
+    }
+}
+
+void state_answer(struct job *j)
+{
+    struct api_response r;
+    switch (j->command.kind) {
+    case API_READY:
+        answer_ready(j);
+        return;
+    case API_HEALTH:
+        answer_health(j);
+        return;
+    case API_METRICS:
+        answer_metrics(j);
+        return;
+    case API_INDEX:
+        answer_index(j);
+        return;
+    case API_DESCRIPTION:
+        api_text(200, "application/json", api_openapi(), &r);
+        job_answer(j, &r);
+        return;
+    case API_STARTUP:
+        answer_text(j, 200, "started\n");
+        return;
+    default:
+        answer_text(j, 200, "alive\n");
+    }
+}
