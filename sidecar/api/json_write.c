@@ -4,6 +4,9 @@
 #include <jansson.h>
 #include <sodium.h>
 
+/* Six digits: rates and ages are no more exact. */
+#define FORMAT (JSON_COMPACT | JSON_REAL_PRECISION(6))
+
 static void add_escaped(struct buf *b, uint8_t c)
 {
     static const char named[] = { ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r',
@@ -64,8 +67,8 @@ void json_add_base64(struct buf *b, struct span bytes)
 
 void json_add_document(struct buf *b, json_t *document)
 {
-    size_t size = json_dumpb(document, NULL, 0, JSON_COMPACT);
-    json_dumpb(document, (char *)buf_reserve(b, size), size, JSON_COMPACT);
+    size_t size = json_dumpb(document, NULL, 0, FORMAT);
+    json_dumpb(document, (char *)buf_reserve(b, size), size, FORMAT);
     b->size += size;
     json_decref(document);
 }

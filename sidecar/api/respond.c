@@ -59,7 +59,7 @@ void problem_open(enum reason reason, const char *detail, bool retryable, struct
 void problem_close(enum reason reason, uint32_t retry_after_ms, struct arena *a, struct api_response *out)
 {
     const struct reason_info *info = reason_info(reason);
-    buf_add_byte(&out->body, '}');
+    buf_add_str(&out->body, "}\n");
     if (info->retryable && (info->status == 429 || info->status == 503 || info->status == 507))
         respond_retry_after(out, a, retry_after_ms);
     if (info->status == 401)
