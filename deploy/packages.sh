@@ -1,0 +1,30 @@
+# What each script needs from Debian 12, in one place. Sourced: need_packages GROUP...
+# Installs what is missing, saying so; needs root or sudo only then.
+
+packages_of() {
+    case $1 in
+    build) echo "gcc cmake ninja-build pkg-config protobuf-c-compiler libprotobuf-c-dev libprotobuf-dev libzmq3-dev" \
+        "libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libyaml-dev libsodium-dev uthash-dev" ;;
+    quickstart) echo "curl jq ca-certificates" ;;
+    test) echo "libcmocka-dev python3 python3-pytest curl jq ca-certificates procps" ;;
+    test-long) echo "clang libclang-rt-14-dev clang-format shellcheck wrk python3-pip python3-venv nodejs npm" ;;
+    *) echo "packages.sh: no group '$1'" >&2 && return 1 ;;
+    esac
+}
+
+need_packages() {
+    local group package missing=() as_root=()
+    for group in "$@"; do
+        for package in $(packages_of "$group"); do
+            dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+        done
+    done
+    [ ${#missing[@]} -eq 0 ] && return 0
+    echo "installing from Debian: ${missing[*]}" >&2
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || { echo "not root, and no sudo: install these packages first" >&2; return 1; }
+        as_root=(sudo)
+    fi
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive sh -c \
+        'apt-get -qq update && apt-get -qq -y install --no-install-recommends "$@" >/dev/null' sh "${missing[@]}"
+}
