@@ -11,6 +11,7 @@
 /* Beside the data an event has attributes, and JSON writes bytes as base64. */
 #define ENVELOPE_SIZE (64u << 10)
 #define OTHER_BODY_MAX (1u << 20)
+#define DISCARD_MAX (64u << 20)
 
 /* ------------------------------------------------------------------ where it comes from */
 
@@ -136,13 +137,20 @@ static uint64_t limit_of(const struct api_config *c, const struct api_request *r
     return c->event_max / 3 * 4 + ENVELOPE_SIZE;
 }
 
-static bool declares_more(const struct api_request *r, uint64_t limit)
+static uint64_t declared_length(const struct api_request *r)
 {
     struct span text = header_find(r, "Content-Length");
     uint64_t length = 0;
-    for (size_t i = 0; i < text.size && text.data[i] >= '0' && text.data[i] <= '9' && length <= limit; i++)
+    for (size_t i = 0; i < text.size && text.data[i] >= '0' && text.data[i] <= '9' && length < UINT32_MAX; i++)
         length = length * 10 + (uint64_t)(text.data[i] - '0');
-    return length > limit;
+    return length;
+}
+
+/* A client that is still sending when the connection closes sees a broken pipe, not the answer. So a body that is not
+ * enormous is read and thrown away first, unless its sender waits for our word before sending it. */
+static bool answer_at_once(const struct api_request *r, uint64_t length)
+{
+    return length > DISCARD_MAX || header_find(r, "Expect").data;
 }
 
 static enum api_answer refuse(enum reason why, const char *detail, struct arena *a, struct api_response *out)
@@ -175,7 +183,9 @@ enum api_answer api_begin(const struct api_config *c, const struct api_request *
     if (!(route->listeners & 1u << r->listener) && !(c->operate && r->listener == API_APPLICATION))
         return refuse(r->listener == API_PROBE ? REASON_not_found : REASON_operating, NULL, a, out);
     *body_limit = limit_of(c, r, route);
-    if (declares_more(r, *body_limit)) {
+    uint64_t length = declared_length(r);
+    if (length > *body_limit) {
+        *close = answer_at_once(r, length);
         snprintf(sentence, sizeof sentence, "at most %llu bytes here", (unsigned long long)*body_limit);
         return refuse(REASON_too_large, sentence, a, out);
     }

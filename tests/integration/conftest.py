@@ -1,0 +1,144 @@
+"""Real processes on free ports; each test has its own and leaves none. SLUICE_BIN says which build."""
+import http.client
+import json
+import os
+import pathlib
+import signal
+import subprocess
+
+import pytest
+
+BIN = pathlib.Path(os.environ.get("SLUICE_BIN", pathlib.Path(__file__).parents[2] / "build/release/bin"))
+
+
+class Process:
+    """A program that prints a ready line."""
+
+    def __init__(self, directory, name, arguments, environment=None):
+        self.log = directory / f"{name}.log"
+        self.popen = subprocess.Popen(
+            [str(BIN / arguments[0]), *arguments[1:]], stdout=subprocess.PIPE, stderr=self.log.open("w"), text=True,
+            env={**os.environ, **(environment or {})})
+        line = self.popen.stdout.readline()
+        if not line:
+            self.popen.wait()
+            raise RuntimeError(f"{name} did not start: {self.log.read_text()}")
+        self.ready = json.loads(line)
+
+    def stop(self):
+        """Ends it as Kubernetes would; its exit status."""
+        if self.popen.poll() is None:
+            self.popen.send_signal(signal.SIGTERM)
+        return self.popen.wait(timeout=40)
+
+    def kill(self):
+        self.popen.kill()
+        self.popen.wait()
+
+
+class Answer:
+    def __init__(self, response):
+        self.status = response.status
+        self.headers = response.headers
+        self.body = response.read()
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+def call(address, method, path, body=None, headers=None, timeout=30):
+    """One request on its own connection. dicts and lists go as JSON."""
+    if isinstance(body, (dict, list)):
+        body = json.dumps(body)
+    if isinstance(body, str):
+        body = body.encode()
+    connection = http.client.HTTPConnection(address, timeout=timeout)
+    try:
+        connection.request(method, path, body, headers or {})
+        return Answer(connection.getresponse())
+    finally:
+        connection.close()
+
+
+class Sidecar(Process):
+    def http(self, method, path, body=None, headers=None, **more):
+        return call(self.ready["http"], method, path, body, headers, **more)
+
+    def ops(self, method, path, body=None, headers=None, **more):
+        return call(self.ready["ops"], method, path, body, headers, **more)
+
+    def publish(self, queue, data="x", headers=None, query=""):
+        return self.http("POST", f"/v1/queues/{queue}/events{query}", data, headers or {"Content-Type": "text/plain"})
+
+    def take(self, queue, **parameters):
+        query = "&".join(f"{k}={v}" for k, v in parameters.items())
+        return self.http("POST", f"/v1/queues/{queue}/take?{query}")
+
+    def ack(self, queue, *receipts):
+        return self.http("POST", f"/v1/queues/{queue}/acks", {"ack": list(receipts)})
+
+    def declare(self, queue, **settings):
+        answer = self.http("PUT", f"/v1/queues/{queue}", settings)
+        assert answer.status in (200, 201), answer.body
+        return answer
+
+    def wait_attached(self):
+        """Asks until it is; each answer is an event, and the number of questions is bounded."""
+        for _ in range(2000):
+            if self.ops("GET", "/readyz").status == 200:
+                return
+        raise AssertionError("never attached: " + self.log.read_text())
+
+
+class Cluster:
+    """Starts processes and ends them all."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.processes = []
+
+    def broker(self, *flags, listen="tcp://127.0.0.1:0"):
+        name = f"broker{len(self.processes)}"
+        p = Process(self.directory, name, ["sluice-broker", "--listen", listen, "--data", str(self.directory / "data"),
+                                           *flags])
+        self.processes.append(p)
+        return p
+
+    def sidecar(self, broker, *flags, environment=None):
+        name = f"sidecar{len(self.processes)}"
+        endpoint = broker if isinstance(broker, str) else broker.ready["broker"]
+        p = Sidecar(self.directory, name, ["sluice-sidecar", "--broker", endpoint, "--http", "127.0.0.1:0", "--ops",
+                                           "127.0.0.1:0", "--drain-limit", "1s", *flags], environment)
+        self.processes.append(p)
+        if not isinstance(broker, str):
+            p.wait_attached()
+        return p
+
+    def end(self):
+        for p in reversed(self.processes):
+            if p.popen.poll() is None:
+                assert p.stop() == 0, p.log.read_text()
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    c = Cluster(tmp_path)
+    yield c
+    c.end()
+
+
+@pytest.fixture
+def broker(cluster):
+    return cluster.broker()
+
+
+@pytest.fixture
+def sidecar(cluster, broker):
+    return cluster.sidecar(broker)
+
+
+def run(*arguments, input=None, environment=None, timeout=60):
+    """A command of the build; what subprocess.run gives."""
+    return subprocess.run([str(BIN / arguments[0]), *arguments[1:]], input=input, capture_output=True, text=True,
+                          timeout=timeout, env={**os.environ, **(environment or {})})

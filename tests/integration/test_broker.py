@@ -1,0 +1,92 @@
+import os
+import random
+
+import pytest
+import zmq
+
+from conftest import run
+
+
+def test_garbage_on_every_socket_disturbs_nobody(cluster, broker):
+    s = cluster.sidecar(broker)
+    s.declare("q")
+    dice = random.Random(7)
+    context = zmq.Context()
+    push, dealer = context.socket(zmq.PUSH), context.socket(zmq.DEALER)
+    push.connect(broker.ready["ingress"])
+    dealer.connect(broker.ready["broker"])
+    inbox = context.socket(zmq.PUSH)
+    inbox.connect(s.ops("GET", "/healthz").json["inbox"])
+    for i in range(300):
+        junk = dice.randbytes(dice.randrange(0, 200))
+        for socket in (push, dealer, inbox):
+            socket.send(junk)
+        push.send_multipart([junk, junk])
+        dealer.send_multipart([b"", junk])
+    for i in range(50):
+        assert s.publish("q", str(i)).status == 202
+    taken = s.take("q", max=50, wait="10s").json["events"]
+    assert [e["event"]["data"] for e in taken] == [str(i) for i in range(50)]
+    context.destroy(linger=0)
+
+
+def test_a_restarted_broker_is_found_again(cluster, tmp_path):
+    first = cluster.broker("--auto-declare")
+    s = cluster.sidecar(first)
+    endpoint, ingress = first.ready["broker"], first.ready["ingress"]
+    assert s.publish("q").status == 202
+    first.kill()
+    answer = s.publish("q", query="?wait=200ms")
+    assert answer.status in (503, 504)
+    cluster.broker("--auto-declare", "--ingress", ingress, listen=endpoint)
+    assert s.publish("q", query="?wait=30s").status == 202
+
+
+def test_over_ipc_everything_is_the_same(cluster, tmp_path):
+    b = cluster.broker("--auto-declare", listen=f"ipc://{tmp_path}/broker.sock")
+    s = cluster.sidecar(b)
+    assert s.publish("q", "over ipc").status == 202
+    assert s.take("q", wait="5s").json["events"][0]["event"]["data"] == "over ipc"
+    second = run("sluice-broker", "--listen", f"ipc://{tmp_path}/broker.sock")
+    assert second.returncode == 1 and "in use by another process" in second.stderr
+
+
+def test_a_port_in_use_is_said(broker):
+    second = run("sluice-broker", "--listen", broker.ready["broker"])
+    assert second.returncode == 1 and "is in use" in second.stderr
+
+
+def test_listening_beyond_loopback_needs_insecure():
+    refused = run("sluice-broker", "--listen", "tcp://0.0.0.0:0")
+    assert refused.returncode == 1 and "insecure: true" in refused.stderr
+
+
+@pytest.mark.parametrize("text,says", [
+    ("queues:\n  orders: {capcity: 5}\n", "did you mean 'capacity'"), ("lisen: tcp://127.0.0.1:0\n", "did you mean 'listen'"),
+    ("queues: [\n", ""), ("heartbeat: 5\n", "duration"), ("queues:\n  orders: {capacity: 0}\n", "capacity"),
+])
+def test_a_wrong_configuration_is_refused_with_its_line(tmp_path, text, says):
+    file = tmp_path / "broker.yaml"
+    file.write_text(text)
+    result = run("sluice-broker", "--config", str(file), "--check-config")
+    assert result.returncode == 2 and says in result.stderr and "broker.yaml:" in result.stderr
+    assert run("sluice", "config", "check", "broker", str(file)).returncode == 1
+
+
+def test_configured_queues_are_managed(cluster, tmp_path):
+    file = tmp_path / "broker.yaml"
+    file.write_text("queues:\n  orders: {capacity: 5}\n")
+    s = cluster.sidecar(cluster.broker("--config", str(file)))
+    assert s.http("GET", "/v1/queues/orders").json["managed"] == "config"
+    answer = s.http("PUT", "/v1/queues/orders", {"capacity": 6})
+    assert (answer.status, answer.json["reason"]) == (409, "managed")
+
+
+def test_memory_of_idle_processes_is_small(cluster, broker):
+    s = cluster.sidecar(broker)
+    def anonymous_kib(p):
+        with open(f"/proc/{p.popen.pid}/status") as f:
+            return next(int(line.split()[1]) for line in f if line.startswith("RssAnon"))
+    if "asan" in os.environ.get("SLUICE_BIN", ""):
+        pytest.skip("sanitizers need memory of their own")
+    assert anonymous_kib(s) < 6 * 1024 and anonymous_kib(broker) < 10 * 1024

@@ -1,0 +1,128 @@
+import concurrent.futures
+
+
+def receipts(answer):
+    return [e["receipt"] for e in answer.json["events"]]
+
+
+def test_take_ack_and_the_books(sidecar):
+    sidecar.declare("q")
+    for i in range(5):
+        assert sidecar.publish("q", str(i)).status == 202
+    taken = sidecar.take("q", max=3, wait="5s")
+    assert [e["event"]["data"] for e in taken.json["events"]] == ["0", "1", "2"]
+    assert [e["attempt"] for e in taken.json["events"]] == [1, 1, 1]
+    assert taken.headers["Sluice-Consumer"] == "active"
+    answer = sidecar.ack("q", *receipts(taken))
+    assert answer.status == 200 and {r["result"] for r in answer.json["results"]} == {"acked"}
+    ledger = sidecar.http("GET", "/v1/queues/q/ledger").json
+    assert (ledger["accepted"], ledger["acked"], ledger["remaining"]) == (5, 3, 2)
+
+
+def test_an_empty_queue_answers_at_once_and_after_the_wait(sidecar):
+    sidecar.declare("q")
+    assert sidecar.take("q").json == {"events": []}
+    assert sidecar.take("q", wait="100ms").json == {"events": []}
+
+
+def test_a_waiting_take_gets_what_is_published_meanwhile(sidecar):
+    sidecar.declare("q")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waiting = pool.submit(sidecar.take, "q", wait="20s", max=10)
+        assert sidecar.publish("q", "late").status == 202
+        assert waiting.result().json["events"][0]["event"]["data"] == "late"
+
+
+def test_nack_brings_it_again_with_attempt_two_and_a_repeated_ack_is_acked(sidecar):
+    sidecar.declare("q")
+    sidecar.publish("q")
+    first = receipts(sidecar.take("q", wait="5s"))[0]
+    answer = sidecar.http("POST", "/v1/queues/q/acks", {"nack": [{"receipt": first, "delay": "10ms"}]})
+    assert answer.json["results"] == [{"receipt": first, "result": "nacked"}]
+    again = sidecar.take("q", wait="5s")
+    assert again.json["events"][0]["attempt"] == 2
+    second = receipts(again)[0]
+    assert sidecar.ack("q", second).status == 200
+    assert sidecar.ack("q", second).json["results"][0]["result"] == "acked"
+    assert sidecar.ack("q", first, "nonsense").status == 207
+
+
+def test_an_ended_lease_brings_it_again(sidecar):
+    sidecar.declare("q", lease="100ms")
+    sidecar.publish("q")
+    first = receipts(sidecar.take("q", wait="5s"))[0]
+    assert sidecar.take("q", wait="5s").json["events"][0]["attempt"] == 2
+    assert sidecar.ack("q", first).json["results"][0]["result"] == "expired"
+
+
+def test_extend_keeps_the_lease(sidecar):
+    sidecar.declare("q", lease="200ms")
+    sidecar.publish("q")
+    first = receipts(sidecar.take("q", wait="5s"))[0]
+    answer = sidecar.http("POST", "/v1/queues/q/acks", {"extend": [{"receipt": first, "by": "1m"}]})
+    assert answer.json["results"][0]["result"] == "extended"
+    assert sidecar.take("q", wait="500ms").json["events"] == []
+    assert sidecar.ack("q", first).status == 200
+
+
+def test_bad_takes_and_acks_are_400(sidecar):
+    sidecar.declare("q")
+    for query in ("max=0", "max=x", "wait=5", "wiat=1s", "max=1&max=2"):
+        assert sidecar.http("POST", "/v1/queues/q/take?" + query).status == 400
+    for body in ("", "[]", '{"ack":"x"}', '{"akc":[]}', '{"ack":[1]}', '{"extend":[{"receipt":"x"}]}'):
+        assert sidecar.http("POST", "/v1/queues/q/acks", body).status == 400
+    assert sidecar.take("nobody").status == 404
+
+
+def test_a_second_sidecar_stands_by_and_takes_over_after_a_drain(cluster, broker):
+    first, second = cluster.sidecar(broker), cluster.sidecar(broker)
+    first.declare("q")
+    for i in range(3):
+        first.publish("q", str(i))
+    held = receipts(first.take("q", wait="5s"))
+    standby = second.take("q")
+    assert standby.headers["Sluice-Consumer"] == "standby" and standby.json["events"] == []
+    assert first.ack("q", *held).status == 200
+    assert first.ops("POST", "/v1/drain").json["drained"] is True
+    taken = second.take("q", wait="10s", max=5)
+    assert [e["event"]["data"] for e in taken.json["events"]] == ["1", "2"]
+    assert first.take("q").status == 503
+    assert first.publish("q").status == 202
+
+
+def test_a_killed_consumer_s_events_come_again_elsewhere(cluster):
+    broker = cluster.broker("--session-timeout", "2s", "--heartbeat", "500ms")
+    first, second = cluster.sidecar(broker), cluster.sidecar(broker)
+    first.declare("q")
+    first.publish("q", "precious")
+    assert len(receipts(first.take("q", wait="5s"))) == 1
+    first.kill()
+    taken = second.take("q", wait="30s")
+    assert [(e["event"]["data"], e["attempt"]) for e in taken.json["events"]] == [("precious", 2)]
+
+
+def test_pause_holds_delivery_and_resume_lets_it_go(sidecar):
+    sidecar.declare("q")
+    sidecar.ops("POST", "/v1/queues/q/pause")
+    assert sidecar.publish("q").status == 202
+    assert sidecar.take("q").json["events"] == []
+    assert sidecar.ops("POST", "/v1/queues/q/resume").json["paused"] is False
+    assert len(sidecar.take("q", wait="5s").json["events"]) == 1
+
+
+def test_many_publishers_one_consumer_nothing_lost_order_kept(sidecar):
+    sidecar.declare("q", capacity=50)
+    def produce(n):
+        for i in range(100):
+            assert sidecar.publish("q", f"{n}:{i}", query="?wait=30s").status == 202
+    seen = []
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        producers = [pool.submit(produce, n) for n in range(4)]
+        while len(seen) < 400:
+            taken = sidecar.take("q", max=50, wait="10s")
+            seen += [e["event"]["data"] for e in taken.json["events"]]
+            assert sidecar.ack("q", *receipts(taken)).status == 200
+        for p in producers:
+            p.result()
+    for n in range(4):
+        assert [s for s in seen if s.startswith(f"{n}:")] == [f"{n}:{i}" for i in range(100)]
