@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #define LEAST_BLOCK 1024u
-#define MOST_BLOCK (64u << 10)
+#define MOST_BLOCK  (64u << 10)
 
 struct arena_block {
     struct arena_block *next;

@@ -13,9 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define REPEATS_ALLOWED 10u
+#define REPEATS_ALLOWED  10u
 #define REPEAT_WINDOW_MS 10000
-#define REPEAT_SLOTS 64u
+#define REPEAT_SLOTS     64u
 
 /* The process has one stderr, so the one logger is the process's too. */
 static struct {
@@ -110,8 +110,7 @@ static void write_line(enum log_level level, const char *component, const char *
         return;
     } else {
         size = snprintf(line, sizeof line, "%.8s %-5s %s: %s%s%s%s%s\n", time + 11, level_names[level], component, text,
-                        queue ? " queue=" : "", queue ? queue : "", session ? " session=" : "",
-                        session ? session : "");
+                        queue ? " queue=" : "", queue ? queue : "", session ? " session=" : "", session ? session : "");
     }
     size_t length = (size_t)size < sizeof line ? (size_t)size : sizeof line - 1;
     ssize_t written = write(2, line, length);
@@ -141,8 +140,8 @@ void log_write(enum log_level level, const char *component, const char *format, 
     va_end(args);
 }
 
-void log_about(enum log_level level, const char *component, const char *queue, const char *session,
-               const char *format, ...)
+void log_about(enum log_level level, const char *component, const char *queue, const char *session, const char *format,
+               ...)
 {
     va_list args;
     va_start(args, format);

@@ -17,7 +17,7 @@ bool log_level_parse(const char *name, enum log_level *out);
 void log_write(enum log_level level, const char *component, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* The same with the queue and session it is about; either may be NULL. */
-void log_about(enum log_level level, const char *component, const char *queue, const char *session,
-               const char *format, ...) __attribute__((format(printf, 5, 6)));
+void log_about(enum log_level level, const char *component, const char *queue, const char *session, const char *format,
+               ...) __attribute__((format(printf, 5, 6)));
 
 #endif

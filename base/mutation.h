@@ -3,13 +3,13 @@
 #ifndef SLUICE_BASE_MUTATION_H
 #define SLUICE_BASE_MUTATION_H
 
-#define MUTATIONS(X)                                                                                                  \
-    X(ignore_consumption)  /* take deliveries of an earlier consumption of the queue */                               \
-    X(ignore_proof)        /* hand events over without proof of being heard */                                        \
-    X(ignore_credit)       /* deliver past the consumer's credit */                                                   \
-    X(overtake_waiters)    /* accept an entry while earlier ones wait */                                              \
-    X(exceed_capacity)     /* room for a few more than there is */                                                    \
-    X(break_prefix)        /* accept what continues a refused entry of its batch */
+#define MUTATIONS(X)                                                                                                   \
+    X(ignore_consumption) /* take deliveries of an earlier consumption of the queue */                                 \
+    X(ignore_proof)       /* hand events over without proof of being heard */                                          \
+    X(ignore_credit)      /* deliver past the consumer's credit */                                                     \
+    X(overtake_waiters)   /* accept an entry while earlier ones wait */                                                \
+    X(exceed_capacity)    /* room for a few more than there is */                                                      \
+    X(break_prefix)       /* accept what continues a refused entry of its batch */
 
 enum mutation {
     MUTATION_none,
@@ -20,9 +20,9 @@ enum mutation {
 
 #ifdef SLUICE_MUTATIONS
 extern enum mutation mutation;
-#define MUTATED(name) (mutation == MUTATION_##name)
+#    define MUTATED(name) (mutation == MUTATION_##name)
 #else
-#define MUTATED(name) false
+#    define MUTATED(name) false
 #endif
 
 #endif

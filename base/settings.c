@@ -17,19 +17,12 @@ static void *field(const struct setting *row, void *options)
 static void set_number(const struct setting *row, void *options, int64_t value)
 {
     switch (row->type) {
-    case SETTING_BOOL:
-        *(bool *)field(row, options) = value != 0;
-        break;
-    case SETTING_DURATION:
-        *(int64_t *)field(row, options) = value;
-        break;
+    case SETTING_BOOL: *(bool *)field(row, options) = value != 0; break;
+    case SETTING_DURATION: *(int64_t *)field(row, options) = value; break;
     case SETTING_NUMBER:
-    case SETTING_SIZE:
-        *(uint64_t *)field(row, options) = (uint64_t)value;
-        break;
+    case SETTING_SIZE: *(uint64_t *)field(row, options) = (uint64_t)value; break;
     case SETTING_STRING:
-    case SETTING_STRINGS:
-        break;
+    case SETTING_STRINGS: break;
     }
 }
 
@@ -88,10 +81,8 @@ static bool parse_value(const struct setting *row, const char *text, int64_t *ou
 {
     uint64_t bytes;
     switch (row->type) {
-    case SETTING_BOOL:
-        return parse_bool(text, out);
-    case SETTING_DURATION:
-        return duration_parse(span_str(text), out);
+    case SETTING_BOOL: return parse_bool(text, out);
+    case SETTING_DURATION: return duration_parse(span_str(text), out);
     case SETTING_NUMBER:
     case SETTING_SIZE:
         if (!size_parse(span_str(text), &bytes) || bytes > INT64_MAX)
@@ -101,8 +92,7 @@ static bool parse_value(const struct setting *row, const char *text, int64_t *ou
         *out = (int64_t)bytes;
         return true;
     case SETTING_STRING:
-    case SETTING_STRINGS:
-        break;
+    case SETTING_STRINGS: break;
     }
     return true;
 }

@@ -33,15 +33,15 @@ struct setting_list {
 };
 
 struct setting {
-    const char *key;        /* dotted YAML path */
+    const char *key; /* dotted YAML path */
     enum setting_type type;
-    size_t offset;          /* of the field in the options struct */
-    const char *text;       /* default of a STRING; NULL for none */
-    int64_t number;         /* default of the others (bool: 0/1) */
-    int64_t min, max;       /* inclusive; both 0 = unchecked */
-    const char *help;       /* one line, lower case, no full stop */
-    const char *meta;       /* the value's name in --help: "HOST:PORT", "DIR" */
-    bool reload;            /* takes effect on SIGHUP; others need a restart, which the log then says */
+    size_t offset;    /* of the field in the options struct */
+    const char *text; /* default of a STRING; NULL for none */
+    int64_t number;   /* default of the others (bool: 0/1) */
+    int64_t min, max; /* inclusive; both 0 = unchecked */
+    const char *help; /* one line, lower case, no full stop */
+    const char *meta; /* the value's name in --help: "HOST:PORT", "DIR" */
+    bool reload;      /* takes effect on SIGHUP; others need a restart, which the log then says */
 };
 
 /* A YAML mapping below one top-level key whose entries the caller parses itself (`queues:` of the broker).

@@ -52,7 +52,9 @@ static void print_help(const struct start *s)
         char name[64], left[120], fallback[64];
         flag_name(row->key, name);
         snprintf(left, sizeof left, "--%s%s%s", name, row->type == SETTING_BOOL ? "" : " ",
-                 row->type == SETTING_BOOL ? "" : row->meta ? row->meta : "VALUE");
+                 row->type == SETTING_BOOL ? ""
+                 : row->meta               ? row->meta
+                                           : "VALUE");
         default_text(row, fallback);
         printf("  %-32s %s%s\n", left, row->help, fallback);
     }
@@ -69,9 +71,9 @@ static struct option *make_flags(const struct settings *s)
     for (size_t i = 0; i < s->count; i++) {
         char name[64];
         flag_name(s->rows[i].key, name);
-        flags[i] = (struct option){ xstrdup(name), s->rows[i].type == SETTING_BOOL ? optional_argument
-                                                                                    : required_argument,
-                                    NULL, FLAG_ROWS + (int)i };
+        flags[i] =
+            (struct option){ xstrdup(name), s->rows[i].type == SETTING_BOOL ? optional_argument : required_argument,
+                             NULL, FLAG_ROWS + (int)i };
     }
     flags[s->count] = (struct option){ xstrdup("help"), no_argument, NULL, FLAG_HELP };
     flags[s->count + 1] = (struct option){ xstrdup("version"), no_argument, NULL, FLAG_VERSION };
@@ -152,7 +154,8 @@ static void warn_unknown(const struct settings *s)
             char name[80];
             snprintf(name, sizeof name, "%s", s->rows[i].key);
             size_t k = 0;
-            while (name[k] && key[7 + k] && (key[7 + k] | 0x20) == (name[k] == '.' || name[k] == '-' ? '_' | 0x20 : name[k] | 0x20))
+            while (name[k] && key[7 + k] &&
+                   (key[7 + k] | 0x20) == (name[k] == '.' || name[k] == '-' ? '_' | 0x20 : name[k] | 0x20))
                 k++;
             known = !name[k] && !key[7 + k];
         }

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <yaml.h>
 
-#define DEPTH_MAX 8u
+#define DEPTH_MAX     8u
 #define PATH_MAX_SIZE 512u
-#define FILE_MAX (1u << 20)
+#define FILE_MAX      (1u << 20)
 
 struct reading {
     const struct settings *settings;
@@ -20,8 +20,8 @@ struct reading {
     const char *name;
     struct error *error;
     yaml_parser_t parser;
-    char path[PATH_MAX_SIZE];     /* dotted, of the mapping being read */
-    char *seen[256];              /* full keys read so far: a second one is a mistake */
+    char path[PATH_MAX_SIZE]; /* dotted, of the mapping being read */
+    char *seen[256];          /* full keys read so far: a second one is a mistake */
     size_t seen_count;
 };
 
@@ -112,9 +112,7 @@ static bool read_value(struct reading *r, unsigned depth)
         fine = !event.data.scalar.anchor ? read_scalar(r, (const char *)event.data.scalar.value, line)
                                          : fail_at(r, line, "anchors are not supported");
         break;
-    case YAML_SEQUENCE_START_EVENT:
-        fine = read_sequence(r, line);
-        break;
+    case YAML_SEQUENCE_START_EVENT: fine = read_sequence(r, line); break;
     case YAML_MAPPING_START_EVENT: {
         struct error inner;
         if (is_group(r, r->path))
@@ -125,8 +123,7 @@ static bool read_value(struct reading *r, unsigned depth)
             fine = settings_refuse_key(r->settings, r->path, &inner) || fail_at(r, line, inner.text);
         break;
     }
-    default:
-        fine = fail_at(r, line, "aliases are not supported");
+    default: fine = fail_at(r, line, "aliases are not supported");
     }
     yaml_event_delete(&event);
     return fine;
@@ -165,9 +162,8 @@ static bool read_mapping(struct reading *r, unsigned depth)
             return true;
         }
         size_t line = event.start_mark.line;
-        bool fine = event.type == YAML_SCALAR_EVENT
-                        ? enter_key(r, (const char *)event.data.scalar.value, line)
-                        : fail_at(r, line, "a key must be plain text");
+        bool fine = event.type == YAML_SCALAR_EVENT ? enter_key(r, (const char *)event.data.scalar.value, line)
+                                                    : fail_at(r, line, "a key must be plain text");
         yaml_event_delete(&event);
         if (!fine || !read_value(r, depth))
             return false;

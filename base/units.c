@@ -43,9 +43,8 @@ bool duration_parse(struct span text, int64_t *ms)
     static const struct {
         const char *name;
         int64_t ns;
-    } units[] = { { "ns", 1 },          { "us", 1000 },           { "ms", 1000000 },
-                  { "s", 1000000000 },  { "m", 60000000000 },     { "h", 3600000000000 },
-                  { "d", 86400000000000 } };
+    } units[] = { { "ns", 1 },          { "us", 1000 },         { "ms", 1000000 },      { "s", 1000000000 },
+                  { "m", 60000000000 }, { "h", 3600000000000 }, { "d", 86400000000000 } };
     uint64_t whole, billionths;
     if (!scan_number(&text, &whole, &billionths))
         return false;

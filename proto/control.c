@@ -44,7 +44,7 @@ bool control_text(const char *text)
 
 char *control_borrow(const char *text)
 {
-    return text ? (char *)(uintptr_t)text : (char *)(uintptr_t)"";
+    return text ? (char *)(uintptr_t)text : (char *)(uintptr_t) "";
 }
 
 void control_pack(const ProtobufCMessage *m, struct buf *out)
@@ -182,21 +182,11 @@ void request_pack(const struct request *r, struct buf *out)
     control_token_write(r->id, id);
     m.id = (ProtobufCBinaryData){ sizeof id, id };
     switch (r->call) {
-    case CALL_ATTACH:
-        pack_attach(r, &m, out);
-        return;
-    case CALL_DECLARE:
-        pack_declare(r, &m, out);
-        return;
-    case CALL_LIST:
-        pack_list(r, &m, out);
-        return;
-    case CALL_DELETE:
-        pack_delete(r, &m, out);
-        return;
-    case CALL_PEEK:
-        pack_peek(r, &m, out);
-        return;
+    case CALL_ATTACH: pack_attach(r, &m, out); return;
+    case CALL_DECLARE: pack_declare(r, &m, out); return;
+    case CALL_LIST: pack_list(r, &m, out); return;
+    case CALL_DELETE: pack_delete(r, &m, out); return;
+    case CALL_PEEK: pack_peek(r, &m, out); return;
     case CALL_PING:
         m.call_case = SLUICE__V1__REQUEST__CALL_PING;
         m.ping = &ping;
@@ -205,11 +195,8 @@ void request_pack(const struct request *r, struct buf *out)
         m.call_case = SLUICE__V1__REQUEST__CALL_BROKER;
         m.broker = &broker;
         break;
-    case CALL_NONE:
-        break;
-    default:
-        pack_named(r, &m, out);
-        return;
+    case CALL_NONE: break;
+    default: pack_named(r, &m, out); return;
     }
     control_pack(&m.base, out);
 }
@@ -243,14 +230,9 @@ static bool read_named(const Sluice__V1__Request *m, struct request *out)
 static bool read_call(const Sluice__V1__Request *m, struct request *out)
 {
     switch (m->call_case) {
-    case SLUICE__V1__REQUEST__CALL_ATTACH:
-        return read_attach(m->attach, out);
-    case SLUICE__V1__REQUEST__CALL_PING:
-        out->call = CALL_PING;
-        return true;
-    case SLUICE__V1__REQUEST__CALL_BROKER:
-        out->call = CALL_BROKER;
-        return true;
+    case SLUICE__V1__REQUEST__CALL_ATTACH: return read_attach(m->attach, out);
+    case SLUICE__V1__REQUEST__CALL_PING: out->call = CALL_PING; return true;
+    case SLUICE__V1__REQUEST__CALL_BROKER: out->call = CALL_BROKER; return true;
     case SLUICE__V1__REQUEST__CALL_DECLARE:
         out->call = CALL_DECLARE;
         out->queue = m->declare->queue;
@@ -276,8 +258,7 @@ static bool read_call(const Sluice__V1__Request *m, struct request *out)
         out->u.peek.max = m->peek->max;
         out->u.peek.max_bytes = m->peek->max_bytes;
         return control_text(out->queue) && m->peek->state <= STATE_DEAD;
-    default:
-        return read_named(m, out);
+    default: return read_named(m, out);
     }
 }
 

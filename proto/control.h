@@ -34,8 +34,12 @@ struct queue_settings {
 };
 
 enum queue_setting_type {
-    QUEUE_SETTING_NUMBER, QUEUE_SETTING_SIZE, QUEUE_SETTING_DURATION, QUEUE_SETTING_BOOL,
-    QUEUE_SETTING_CHOICE_DURABILITY, QUEUE_SETTING_CHOICE_OVERFLOW,
+    QUEUE_SETTING_NUMBER,
+    QUEUE_SETTING_SIZE,
+    QUEUE_SETTING_DURATION,
+    QUEUE_SETTING_BOOL,
+    QUEUE_SETTING_CHOICE_DURABILITY,
+    QUEUE_SETTING_CHOICE_OVERFLOW,
 };
 
 /* A row of queue_settings.def. */
@@ -51,7 +55,7 @@ const struct queue_setting_info *queue_setting_info(enum queue_setting s);
 const struct queue_setting_info *queue_setting_find(struct span name, enum queue_setting *which);
 uint64_t queue_settings_get(const struct queue_settings *s, enum queue_setting which);
 void queue_settings_put(struct queue_settings *s, enum queue_setting which, uint64_t value); /* sets `present` too */
-struct queue_settings queue_settings_defaults(void); /* all present */
+struct queue_settings queue_settings_defaults(void);                                         /* all present */
 /* Parses text as YAML and flags give it ("64MiB", "30s", "wait", "true", "1000"); NULL-safe error. Range-checked. */
 struct error;
 bool queue_settings_parse(struct queue_settings *s, struct span name, struct span value, struct error *e);
@@ -80,13 +84,40 @@ struct broker_info {
     uint64_t frames_in, frames_out, resent, rejected, sessions_ended;
 };
 
-struct outcome { uint64_t first, count; uint32_t reason; uint64_t sequence; uint32_t flags; };
-struct outcomes { const char *destination; uint64_t decided; const struct outcome *runs; size_t run_count; };
-struct peeked { uint64_t sequence; enum event_state state; uint32_t attempt; struct span event; };
+struct outcome {
+    uint64_t first, count;
+    uint32_t reason;
+    uint64_t sequence;
+    uint32_t flags;
+};
+struct outcomes {
+    const char *destination;
+    uint64_t decided;
+    const struct outcome *runs;
+    size_t run_count;
+};
+struct peeked {
+    uint64_t sequence;
+    enum event_state state;
+    uint32_t attempt;
+    struct span event;
+};
 
 enum call {
-    CALL_NONE, CALL_ATTACH, CALL_PING, CALL_DECLARE, CALL_DESCRIBE, CALL_LIST, CALL_DELETE, CALL_PEEK, CALL_PURGE,
-    CALL_PAUSE, CALL_RESUME, CALL_CLOSE, CALL_OPEN, CALL_BROKER,
+    CALL_NONE,
+    CALL_ATTACH,
+    CALL_PING,
+    CALL_DECLARE,
+    CALL_DESCRIBE,
+    CALL_LIST,
+    CALL_DELETE,
+    CALL_PEEK,
+    CALL_PURGE,
+    CALL_PAUSE,
+    CALL_RESUME,
+    CALL_CLOSE,
+    CALL_OPEN,
+    CALL_BROKER,
 };
 
 struct request {
@@ -103,15 +134,34 @@ struct request {
             struct token producer;
             const char *inbox;
         } attach;
-        struct { struct queue_settings settings; bool only_create; } declare;
-        struct { const char *prefix, *after; uint32_t limit; } list;
-        struct { bool force; } delete_;
-        struct { enum event_state state; uint64_t from; uint32_t max, max_bytes; } peek;
+        struct {
+            struct queue_settings settings;
+            bool only_create;
+        } declare;
+        struct {
+            const char *prefix, *after;
+            uint32_t limit;
+        } list;
+        struct {
+            bool force;
+        } delete_;
+        struct {
+            enum event_state state;
+            uint64_t from;
+            uint32_t max, max_bytes;
+        } peek;
     } u;
 };
 
 enum result {
-    RESULT_NONE, RESULT_ATTACHED, RESULT_PONG, RESULT_QUEUE, RESULT_LIST, RESULT_PEEKED, RESULT_PURGED, RESULT_BROKER,
+    RESULT_NONE,
+    RESULT_ATTACHED,
+    RESULT_PONG,
+    RESULT_QUEUE,
+    RESULT_LIST,
+    RESULT_PEEKED,
+    RESULT_PURGED,
+    RESULT_BROKER,
 };
 
 struct reply {
@@ -134,11 +184,24 @@ struct reply {
             uint64_t rights, incarnation;
             uint32_t max_event;
         } attached;
-        struct { const char *version; uint64_t uptime_ms; } pong;
+        struct {
+            const char *version;
+            uint64_t uptime_ms;
+        } pong;
         struct queue_info queue;
-        struct { const struct queue_info *queues; size_t count; const char *next; } list;
-        struct { const struct peeked *events; size_t count; uint64_t next; } peeked;
-        struct { uint64_t purged; } purged;
+        struct {
+            const struct queue_info *queues;
+            size_t count;
+            const char *next;
+        } list;
+        struct {
+            const struct peeked *events;
+            size_t count;
+            uint64_t next;
+        } peeked;
+        struct {
+            uint64_t purged;
+        } purged;
         struct broker_info broker;
     } u;
 };

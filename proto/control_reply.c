@@ -215,20 +215,11 @@ void reply_pack(const struct reply *r, struct buf *out)
     m.reason = r->reason;
     m.detail = control_borrow(r->detail);
     switch (r->result) {
-    case RESULT_ATTACHED:
-        pack_attached(r, &m, out);
-        break;
-    case RESULT_LIST:
-        pack_list(r, &m, out);
-        break;
-    case RESULT_PEEKED:
-        pack_peeked(r, &m, out);
-        break;
-    case RESULT_BROKER:
-        pack_broker(r, &m, out);
-        break;
-    default:
-        pack_small(r, &m, out);
+    case RESULT_ATTACHED: pack_attached(r, &m, out); break;
+    case RESULT_LIST: pack_list(r, &m, out); break;
+    case RESULT_PEEKED: pack_peeked(r, &m, out); break;
+    case RESULT_BROKER: pack_broker(r, &m, out); break;
+    default: pack_small(r, &m, out);
     }
 }
 
@@ -238,8 +229,8 @@ static void read_ledger(const Sluice__V1__Ledger *m, struct ledger *out)
 {
     *out = (struct ledger){ 0 };
     if (m)
-        *out = (struct ledger){ m->accepted, m->acked,   m->dead_lettered, m->expired,
-                                m->purged,   m->dropped, m->remaining };
+        *out =
+            (struct ledger){ m->accepted, m->acked, m->dead_lettered, m->expired, m->purged, m->dropped, m->remaining };
 }
 
 static bool read_queue(const Sluice__V1__QueueInfo *m, struct queue_info *out)
@@ -371,28 +362,21 @@ static bool read_broker(const Sluice__V1__BrokerInfo *m, struct reply *out)
 static bool read_result(const Sluice__V1__Reply *m, struct arena *arena, struct reply *out)
 {
     switch (m->result_case) {
-    case SLUICE__V1__REPLY__RESULT_ATTACHED:
-        return read_attached(m->attached, arena, out);
+    case SLUICE__V1__REPLY__RESULT_ATTACHED: return read_attached(m->attached, arena, out);
     case SLUICE__V1__REPLY__RESULT_PONG:
         out->result = RESULT_PONG;
         out->u.pong.version = m->pong->version;
         out->u.pong.uptime_ms = m->pong->uptime_ms;
         return control_text(m->pong->version);
-    case SLUICE__V1__REPLY__RESULT_QUEUE:
-        out->result = RESULT_QUEUE;
-        return read_queue(m->queue, &out->u.queue);
-    case SLUICE__V1__REPLY__RESULT_LIST:
-        return read_list(m->list, arena, out);
-    case SLUICE__V1__REPLY__RESULT_PEEKED:
-        return read_peeked(m->peeked, arena, out);
+    case SLUICE__V1__REPLY__RESULT_QUEUE: out->result = RESULT_QUEUE; return read_queue(m->queue, &out->u.queue);
+    case SLUICE__V1__REPLY__RESULT_LIST: return read_list(m->list, arena, out);
+    case SLUICE__V1__REPLY__RESULT_PEEKED: return read_peeked(m->peeked, arena, out);
     case SLUICE__V1__REPLY__RESULT_PURGED:
         out->result = RESULT_PURGED;
         out->u.purged.purged = m->purged->purged;
         return true;
-    case SLUICE__V1__REPLY__RESULT_BROKER:
-        return read_broker(m->broker, out);
-    default:
-        return true;
+    case SLUICE__V1__REPLY__RESULT_BROKER: return read_broker(m->broker, out);
+    default: return true;
     }
 }
 

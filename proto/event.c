@@ -121,8 +121,8 @@ static bool check_value(const struct attribute *a, struct error *why)
         wanted = "true or false";
     else if ((a->type == ATTRIBUTE_URI || name_is(a->name, "dataschema")) && !is_absolute_uri(a->text))
         wanted = "an absolute URI";
-    return !wanted || error_set(why, "attribute '%.*s' must be %s", (int)a->name.size, (const char *)a->name.data,
-                                wanted);
+    return !wanted ||
+           error_set(why, "attribute '%.*s' must be %s", (int)a->name.size, (const char *)a->name.data, wanted);
 }
 
 bool event_check(const struct event *e, struct error *why)
@@ -189,27 +189,16 @@ static void add_value(struct buf *b, const struct attribute *a)
 {
     char text[16] = "";
     switch (a->type) {
-    case ATTRIBUTE_BOOLEAN:
-        add_present(b, 1, name_is(a->text, "true"));
-        return;
+    case ATTRIBUTE_BOOLEAN: add_present(b, 1, name_is(a->text, "true")); return;
     case ATTRIBUTE_INTEGER:
         memcpy(text, a->text.data, a->text.size < 15 ? a->text.size : 15);
         add_present(b, 2, (uint64_t)(int64_t)strtol(text, NULL, 10));
         return;
-    case ATTRIBUTE_BYTES:
-        add_base64(b, a->text);
-        return;
-    case ATTRIBUTE_URI:
-        wire_add_bytes(b, 5, a->text);
-        return;
-    case ATTRIBUTE_URI_REF:
-        wire_add_bytes(b, 6, a->text);
-        return;
-    case ATTRIBUTE_TIMESTAMP:
-        add_timestamp(b, a->text);
-        return;
-    case ATTRIBUTE_STRING:
-        break;
+    case ATTRIBUTE_BYTES: add_base64(b, a->text); return;
+    case ATTRIBUTE_URI: wire_add_bytes(b, 5, a->text); return;
+    case ATTRIBUTE_URI_REF: wire_add_bytes(b, 6, a->text); return;
+    case ATTRIBUTE_TIMESTAMP: add_timestamp(b, a->text); return;
+    case ATTRIBUTE_STRING: break;
     }
     wire_add_bytes(b, 3, a->text);
 }

@@ -7,8 +7,15 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-enum attribute_type { ATTRIBUTE_STRING, ATTRIBUTE_BOOLEAN, ATTRIBUTE_INTEGER, ATTRIBUTE_BYTES, ATTRIBUTE_URI,
-                      ATTRIBUTE_URI_REF, ATTRIBUTE_TIMESTAMP };
+enum attribute_type {
+    ATTRIBUTE_STRING,
+    ATTRIBUTE_BOOLEAN,
+    ATTRIBUTE_INTEGER,
+    ATTRIBUTE_BYTES,
+    ATTRIBUTE_URI,
+    ATTRIBUTE_URI_REF,
+    ATTRIBUTE_TIMESTAMP
+};
 
 /* One optional or extension attribute. `text` is its canonical string form (booleans "true"/"false", integers in
  * decimal, bytes in base64, timestamps in RFC 3339, exactly as published where they came as text). */
@@ -26,7 +33,7 @@ struct event {
     struct attribute *attributes; /* datacontenttype, dataschema, subject, time and extensions, in order */
     size_t attribute_count;
     enum data_kind data_kind;
-    struct span data;             /* DATA_PROTO: the encoded google.protobuf.Any */
+    struct span data; /* DATA_PROTO: the encoded google.protobuf.Any */
 };
 
 /* Appends the event's protobuf bytes. The event must be valid (event_check). */

@@ -124,28 +124,18 @@ static bool read_field(const struct wire_field *f, struct arena *arena, struct e
     if (f->type != WIRE_BYTES)
         return true;
     switch (f->tag) {
-    case 1:
-        out->id = f->bytes;
-        break;
-    case 2:
-        out->source = f->bytes;
-        break;
-    case 3:
-        *version = f->bytes;
-        break;
-    case 4:
-        out->type = f->bytes;
-        break;
-    case 5:
-        return read_attribute(f->bytes, arena, &out->attributes[out->attribute_count++]);
+    case 1: out->id = f->bytes; break;
+    case 2: out->source = f->bytes; break;
+    case 3: *version = f->bytes; break;
+    case 4: out->type = f->bytes; break;
+    case 5: return read_attribute(f->bytes, arena, &out->attributes[out->attribute_count++]);
     case 6:
     case 7:
     case 8:
         out->data = f->bytes;
         out->data_kind = f->tag == 6 ? DATA_BINARY : f->tag == 7 ? DATA_TEXT : DATA_PROTO;
         break;
-    default:
-        break;
+    default: break;
     }
     return true;
 }

@@ -6,8 +6,8 @@
 #define SEQUENCE_MAX (UINT64_C(1) << 53)
 
 /* Walks the fields of `r`; `each` says what to do with one. Answers FRAME_BAD out of the enclosing function. */
-#define FOR_EACH_FIELD(r, f)                                                                                          \
-    for (struct wire_field f; !wire_done(r);)                                                                         \
+#define FOR_EACH_FIELD(r, f)                                                                                           \
+    for (struct wire_field f; !wire_done(r);)                                                                          \
         if (!wire_next(r, &f))                                                                                         \
             return FRAME_BAD;                                                                                          \
         else
@@ -213,7 +213,8 @@ static enum frame_status read_receipt_settled(struct wire_reader r, struct body 
 static enum frame_status read_deliver(struct wire_reader r, struct body *b)
 {
     struct wire_reader scalars = r;
-    if (read_list(r, &b->name, &b->u.deliver.consumer_epoch, &b->u.deliver.lease_ms, 4, &b->u.deliver.batches) != FRAME_OK)
+    if (read_list(r, &b->name, &b->u.deliver.consumer_epoch, &b->u.deliver.lease_ms, 4, &b->u.deliver.batches) !=
+        FRAME_OK)
         return FRAME_BAD;
     while (scalars.at < b->u.deliver.batches.at) {
         struct wire_field f;
@@ -230,50 +231,37 @@ static enum frame_status read_body(enum body_kind kind, struct wire_reader r, st
     uint64_t n[3] = { 0 };
     enum frame_status status = FRAME_OK;
     switch (kind) {
-    case BODY_HELLO:
-        return read_hello(r, b);
-    case BODY_PUBLISH:
-        return read_publish(r, b);
-    case BODY_SKIP:
-        return read_skip(r, b);
+    case BODY_HELLO: return read_hello(r, b);
+    case BODY_PUBLISH: return read_publish(r, b);
+    case BODY_SKIP: return read_skip(r, b);
     case BODY_SEEN:
         status = read_numbers(r, &b->name, n, 2);
         b->u.seen.through = n[1];
         return status;
-    case BODY_ACK:
-        return read_list(r, &b->name, &b->u.ack.consumer_epoch, NULL, 3, &b->u.ack.settles);
-    case BODY_CREDIT:
-        return read_credit(r, b);
+    case BODY_ACK: return read_list(r, &b->name, &b->u.ack.consumer_epoch, NULL, 3, &b->u.ack.settles);
+    case BODY_CREDIT: return read_credit(r, b);
     case BODY_CONSUME:
         status = read_numbers(r, &b->name, n, 2);
         b->u.consume.number = small(n[1]);
         return status;
     case BODY_LEAVE:
-    case BODY_BYE:
-        return read_numbers(r, &b->name, n, 0);
-    case BODY_CONFIRM:
-        return read_list(r, &b->name, NULL, NULL, 2, &b->u.confirm.runs);
-    case BODY_REFUSE:
-        return read_refuse(r, b);
-    case BODY_DELIVER:
-        return read_deliver(r, b);
-    case BODY_SETTLED:
-        return read_list(r, &b->name, &b->u.settled.consumer_epoch, NULL, 3, &b->u.settled.runs);
+    case BODY_BYE: return read_numbers(r, &b->name, n, 0);
+    case BODY_CONFIRM: return read_list(r, &b->name, NULL, NULL, 2, &b->u.confirm.runs);
+    case BODY_REFUSE: return read_refuse(r, b);
+    case BODY_DELIVER: return read_deliver(r, b);
+    case BODY_SETTLED: return read_list(r, &b->name, &b->u.settled.consumer_epoch, NULL, 3, &b->u.settled.runs);
     case BODY_IDLE:
         status = read_numbers(r, &b->name, n, 2);
         b->u.idle.generation = n[1];
         return status;
-    case BODY_TURN:
-        return read_turn(r, b);
+    case BODY_TURN: return read_turn(r, b);
     case BODY_WINDOW:
         status = read_numbers(r, NULL, n, 2);
         b->u.window.events = n[0];
         b->u.window.bytes = n[1];
         return status;
-    case BODY_RECEIPT_ACK:
-        return read_receipt_ack(r, b);
-    case BODY_RECEIPT_SETTLED:
-        return read_receipt_settled(r, b);
+    case BODY_RECEIPT_ACK: return read_receipt_ack(r, b);
+    case BODY_RECEIPT_SETTLED: return read_receipt_settled(r, b);
     }
     return FRAME_BAD;
 }
@@ -317,30 +305,17 @@ static enum frame_status read_entry(struct span bytes, struct entry *e)
     FOR_EACH_FIELD(&r, f)
     {
         switch (f.tag << 3 | f.type) {
-        case 1 << 3 | WIRE_BYTES:
-            e->event = f.bytes;
-            break;
+        case 1 << 3 | WIRE_BYTES: e->event = f.bytes; break;
         case 2 << 3 | WIRE_VARINT:
             if (f.number)
                 e->wait_ms = small(f.number - 1);
             break;
-        case 3 << 3 | WIRE_VARINT:
-            e->continued = f.number != 0;
-            break;
-        case 4 << 3 | WIRE_BYTES:
-            e->key = f.bytes;
-            break;
-        case 5 << 3 | WIRE_FIXED64:
-            e->expires_ms = (int64_t)f.number;
-            break;
-        case 6 << 3 | WIRE_FIXED64:
-            e->not_before_ms = (int64_t)f.number;
-            break;
-        case 7 << 3 | WIRE_BYTES:
-            e->dedup = f.bytes;
-            break;
-        default:
-            break;
+        case 3 << 3 | WIRE_VARINT: e->continued = f.number != 0; break;
+        case 4 << 3 | WIRE_BYTES: e->key = f.bytes; break;
+        case 5 << 3 | WIRE_FIXED64: e->expires_ms = (int64_t)f.number; break;
+        case 6 << 3 | WIRE_FIXED64: e->not_before_ms = (int64_t)f.number; break;
+        case 7 << 3 | WIRE_BYTES: e->dedup = f.bytes; break;
+        default: break;
         }
     }
     return FRAME_OK;

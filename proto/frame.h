@@ -28,47 +28,112 @@ struct frame_header {
 };
 
 enum body_kind {
-    BODY_HELLO = 1, BODY_PUBLISH, BODY_SKIP, BODY_SEEN, BODY_ACK, BODY_CREDIT, BODY_CONSUME, BODY_LEAVE, BODY_BYE,
-    BODY_CONFIRM, BODY_REFUSE, BODY_DELIVER, BODY_SETTLED, BODY_IDLE, BODY_TURN, BODY_WINDOW, BODY_RECEIPT_ACK,
+    BODY_HELLO = 1,
+    BODY_PUBLISH,
+    BODY_SKIP,
+    BODY_SEEN,
+    BODY_ACK,
+    BODY_CREDIT,
+    BODY_CONSUME,
+    BODY_LEAVE,
+    BODY_BYE,
+    BODY_CONFIRM,
+    BODY_REFUSE,
+    BODY_DELIVER,
+    BODY_SETTLED,
+    BODY_IDLE,
+    BODY_TURN,
+    BODY_WINDOW,
+    BODY_RECEIPT_ACK,
     BODY_RECEIPT_SETTLED,
 };
 
 enum settle_kind { SETTLE_ACK, SETTLE_NACK, SETTLE_EXTEND, SETTLE_RELEASE };
-enum settle_result { SETTLED_ACKED, SETTLED_NACKED, SETTLED_EXTENDED, SETTLED_RELEASED, SETTLED_EXPIRED, SETTLED_UNKNOWN };
+enum settle_result {
+    SETTLED_ACKED,
+    SETTLED_NACKED,
+    SETTLED_EXTENDED,
+    SETTLED_RELEASED,
+    SETTLED_EXPIRED,
+    SETTLED_UNKNOWN
+};
 enum turn_state { TURN_NONE, TURN_ACTIVE, TURN_STANDBY, TURN_REVOKED };
 
-#define RUN_DURABLE 1u
+#define RUN_DURABLE   1u
 #define RUN_DUPLICATE 2u
 
 /* What a body says apart from what repeats in it. Names are spans into the frame, not terminated and not yet
  * checked: destination/queue go through name_valid before use. */
 struct body {
     enum body_kind kind;
-    struct span name;    /* destination or queue */
+    struct span name; /* destination or queue */
     union {
-        struct { struct span request_id, ingress; } hello;
-        struct { uint64_t first; uint32_t wait_ms; struct wire_reader entries; } publish;
-        struct { uint64_t first, count; } skip;
-        struct { uint64_t through; } seen;
-        struct { uint32_t consumer_epoch; struct wire_reader settles; } ack;
-        struct { uint64_t generation, limit; } credit;
-        struct { uint32_t number; } consume;
-        struct { struct wire_reader runs; } confirm;
-        struct { uint64_t first, count, depth, capacity; uint32_t reason, retry_after_ms; } refuse;
-        struct { uint32_t consumer_epoch, lease_ms, consumption; struct wire_reader batches; } deliver;
-        struct { uint32_t consumer_epoch; struct wire_reader runs; } settled;
-        struct { uint64_t generation; } idle;
-        struct { enum turn_state state; uint32_t consumer_epoch, reason, consumption; bool contended; } turn;
-        struct { uint64_t events, bytes; } window;
-        struct { uint64_t request, ms; enum settle_kind kind; struct span receipt; } receipt_ack;
-        struct { uint64_t request; enum settle_result result; } receipt_settled;
+        struct {
+            struct span request_id, ingress;
+        } hello;
+        struct {
+            uint64_t first;
+            uint32_t wait_ms;
+            struct wire_reader entries;
+        } publish;
+        struct {
+            uint64_t first, count;
+        } skip;
+        struct {
+            uint64_t through;
+        } seen;
+        struct {
+            uint32_t consumer_epoch;
+            struct wire_reader settles;
+        } ack;
+        struct {
+            uint64_t generation, limit;
+        } credit;
+        struct {
+            uint32_t number;
+        } consume;
+        struct {
+            struct wire_reader runs;
+        } confirm;
+        struct {
+            uint64_t first, count, depth, capacity;
+            uint32_t reason, retry_after_ms;
+        } refuse;
+        struct {
+            uint32_t consumer_epoch, lease_ms, consumption;
+            struct wire_reader batches;
+        } deliver;
+        struct {
+            uint32_t consumer_epoch;
+            struct wire_reader runs;
+        } settled;
+        struct {
+            uint64_t generation;
+        } idle;
+        struct {
+            enum turn_state state;
+            uint32_t consumer_epoch, reason, consumption;
+            bool contended;
+        } turn;
+        struct {
+            uint64_t events, bytes;
+        } window;
+        struct {
+            uint64_t request, ms;
+            enum settle_kind kind;
+            struct span receipt;
+        } receipt_ack;
+        struct {
+            uint64_t request;
+            enum settle_result result;
+        } receipt_settled;
     } u;
 };
 
 /* One entry of a Publish. */
 struct entry {
     struct span event;
-    uint32_t wait_ms;  /* resolved: its own, or the Publish's */
+    uint32_t wait_ms; /* resolved: its own, or the Publish's */
     bool continued;
     struct span key;
     int64_t expires_ms;
@@ -76,10 +141,24 @@ struct entry {
     struct span dedup;
 };
 
-struct run { uint64_t first, count, sequence; uint32_t partition, flags; };
-struct settle { enum settle_kind kind; uint64_t first, count, ms; };
-struct settled_run { uint64_t first, count; enum settle_result result; };
-struct batch { uint64_t first_delivery, first_sequence; uint32_t attempt; struct span receipt; struct wire_reader events; };
+struct run {
+    uint64_t first, count, sequence;
+    uint32_t partition, flags;
+};
+struct settle {
+    enum settle_kind kind;
+    uint64_t first, count, ms;
+};
+struct settled_run {
+    uint64_t first, count;
+    enum settle_result result;
+};
+struct batch {
+    uint64_t first_delivery, first_sequence;
+    uint32_t attempt;
+    struct span receipt;
+    struct wire_reader events;
+};
 
 /* ---- reading */
 
@@ -119,7 +198,9 @@ void frame_add_receipt_settled(struct buf *b, uint64_t request, enum settle_resu
 
 /* A body that is built in steps: begin, any number of elements, end. Nothing else may be appended to the buffer
  * in between. */
-struct open_body { size_t body, inner; };
+struct open_body {
+    size_t body, inner;
+};
 struct open_body frame_begin_publish(struct buf *b, struct span destination, uint64_t first, uint32_t wait_ms);
 void frame_add_entry(struct buf *b, const struct entry *entry, uint32_t publish_wait_ms);
 struct open_body frame_begin_ack(struct buf *b, struct span queue, uint32_t consumer_epoch);

@@ -9,13 +9,13 @@
 #include <stdlib.h>
 
 /* How long received frames may go without a word, and how many of them. */
-#define TELL_AFTER_MS 25
+#define TELL_AFTER_MS     25
 #define TELL_AFTER_FRAMES 8
 /* Resending: the least time without progress, what starts doubt, and how much an unproven peer is sent. */
 #define RESEND_LEAST_MS 200
-#define RESEND_MOST_MS 1000
-#define DOUBT_MS 1000
-#define RESEND_FRAMES 16
+#define RESEND_MOST_MS  1000
+#define DOUBT_MS        1000
+#define RESEND_FRAMES   16
 
 struct frame *frame_new(size_t body_size)
 {

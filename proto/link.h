@@ -20,8 +20,8 @@
  * from there: the count is atomic). The bytes are constant while more than one holds it. */
 struct frame {
     atomic_uint holders;
-    uint32_t size;     /* header included */
-    mono_t sealed;     /* when it was first sent */
+    uint32_t size; /* header included */
+    mono_t sealed; /* when it was first sent */
     uint64_t sequence;
     uint8_t data[];
 };
@@ -32,20 +32,20 @@ struct frame *frame_hold(struct frame *f);
 void frame_drop(struct frame *f); /* NULL does nothing */
 
 struct link_limits {
-    uint32_t frames;        /* most unacknowledged frames */
-    uint64_t bytes;         /* most unacknowledged bytes */
-    int64_t heartbeat_ms;   /* send one after this long without sending */
-    int64_t silence_ms;     /* nothing received for this long is doubt; 0: this end never doubts (the broker) */
-    int64_t proof_ms;       /* hand over deliveries only this long after something sent was provably heard */
+    uint32_t frames;      /* most unacknowledged frames */
+    uint64_t bytes;       /* most unacknowledged bytes */
+    int64_t heartbeat_ms; /* send one after this long without sending */
+    int64_t silence_ms;   /* nothing received for this long is doubt; 0: this end never doubts (the broker) */
+    int64_t proof_ms;     /* hand over deliveries only this long after something sent was provably heard */
 };
 
 struct link {
     struct token token;
     uint32_t epoch;
     struct link_limits limits;
-    bool open;              /* the Hello was echoed in this epoch; nothing is sent before */
+    bool open; /* the Hello was echoed in this epoch; nothing is sent before */
 
-    struct frame **ring;    /* unacknowledged frames, oldest first; capacity a power of two */
+    struct frame **ring; /* unacknowledged frames, oldest first; capacity a power of two */
     uint32_t ring_capacity, ring_head, ring_count;
     uint64_t ring_bytes;
     uint64_t next_sequence; /* of the next frame to seal */
@@ -60,10 +60,10 @@ struct link {
     uint32_t owed_frames;   /* how many are not yet told of */
 
     mono_t last_sent, last_heard, last_progress, last_resend;
-    uint32_t peer_stamp;    /* newest stamp heard, echoed back */
-    mono_t proven;          /* newest time of ours known to have been heard (by its echo) */
-    int64_t rtt_ms;         /* smoothed; 0 before the first sample */
-    uint64_t resent;        /* frames sent again, ever */
+    uint32_t peer_stamp; /* newest stamp heard, echoed back */
+    mono_t proven;       /* newest time of ours known to have been heard (by its echo) */
+    int64_t rtt_ms;      /* smoothed; 0 before the first sample */
+    uint64_t resent;     /* frames sent again, ever */
 };
 
 enum link_verdict {

@@ -10,17 +10,17 @@
 static const char *const durabilities[] = { "memory", "disk", NULL };
 static const char *const overflows[] = { "wait", "reject", "drop_oldest", NULL };
 
-#define CHOICES_NUMBER NULL
-#define CHOICES_SIZE NULL
-#define CHOICES_DURATION NULL
-#define CHOICES_BOOL NULL
+#define CHOICES_NUMBER            NULL
+#define CHOICES_SIZE              NULL
+#define CHOICES_DURATION          NULL
+#define CHOICES_BOOL              NULL
 #define CHOICES_CHOICE_DURABILITY durabilities
-#define CHOICES_CHOICE_OVERFLOW overflows
+#define CHOICES_CHOICE_OVERFLOW   overflows
 
 const struct queue_setting_info *queue_setting_info(enum queue_setting s)
 {
     static const struct queue_setting_info infos[QUEUE_SETTING_COUNT] = {
-#define SETTING(index, name, type, field, fallback, min, max, help)                                                   \
+#define SETTING(index, name, type, field, fallback, min, max, help)                                                    \
     [index] = { #name, QUEUE_SETTING_##type, fallback, min, max, help, CHOICES_##type },
 #include "proto/queue_settings.def"
 #undef SETTING
@@ -43,36 +43,34 @@ const struct queue_setting_info *queue_setting_find(struct span name, enum queue
 uint64_t queue_settings_get(const struct queue_settings *s, enum queue_setting which)
 {
     switch (which) {
-#define SETTING(index, name, type, field, fallback, min, max, help)                                                   \
+#define SETTING(index, name, type, field, fallback, min, max, help)                                                    \
     case QUEUE_SETTING_##name:                                                                                         \
         return (uint64_t)s->field;
 #include "proto/queue_settings.def"
 #undef SETTING
-    case QUEUE_SETTING_COUNT:
-        break;
+    case QUEUE_SETTING_COUNT: break;
     }
     return 0;
 }
 
 /* Each field has the type its row's values fit. */
-#define STORE_NUMBER(to, value) (to) = (value)
-#define STORE_SIZE(to, value) (to) = (value)
-#define STORE_DURATION(to, value) (to) = (value)
-#define STORE_BOOL(to, value) (to) = (value) != 0
+#define STORE_NUMBER(to, value)            (to) = (value)
+#define STORE_SIZE(to, value)              (to) = (value)
+#define STORE_DURATION(to, value)          (to) = (value)
+#define STORE_BOOL(to, value)              (to) = (value) != 0
 #define STORE_CHOICE_DURABILITY(to, value) (to) = (uint32_t)(value)
-#define STORE_CHOICE_OVERFLOW(to, value) (to) = (uint32_t)(value)
+#define STORE_CHOICE_OVERFLOW(to, value)   (to) = (uint32_t)(value)
 
 void queue_settings_put(struct queue_settings *s, enum queue_setting which, uint64_t value)
 {
     switch (which) {
-#define SETTING(index, name, type, field, fallback, min, max, help)                                                   \
+#define SETTING(index, name, type, field, fallback, min, max, help)                                                    \
     case QUEUE_SETTING_##name:                                                                                         \
         STORE_##type(s->field, value);                                                                                 \
         break;
 #include "proto/queue_settings.def"
 #undef SETTING
-    case QUEUE_SETTING_COUNT:
-        return;
+    case QUEUE_SETTING_COUNT: return;
     }
     s->present |= 1u << which;
 }
@@ -119,11 +117,9 @@ static bool parse_value(const struct queue_setting_info *info, struct span value
         *out = span_equal(value, span_str("true"));
         return *out || span_equal(value, span_str("false"));
     case QUEUE_SETTING_NUMBER:
-    case QUEUE_SETTING_SIZE:
-        return size_parse(value, out);
+    case QUEUE_SETTING_SIZE: return size_parse(value, out);
     case QUEUE_SETTING_CHOICE_DURABILITY:
-    case QUEUE_SETTING_CHOICE_OVERFLOW:
-        break;
+    case QUEUE_SETTING_CHOICE_OVERFLOW: break;
     }
     return parse_choice(info, value, out);
 }

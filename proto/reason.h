@@ -11,8 +11,8 @@ enum reason {
 };
 
 struct reason_info {
-    const char *name;  /* "full" */
-    int status;        /* HTTP status */
+    const char *name; /* "full" */
+    int status;       /* HTTP status */
     bool retryable;
     const char *title;
 };

@@ -75,8 +75,7 @@ static inline bool wire_next(struct wire_reader *r, struct wire_field *f)
     f->tag = (uint32_t)(key >> 3);
     f->type = (uint32_t)(key & 7);
     switch (f->type) {
-    case WIRE_VARINT:
-        return wire_varint(r, &f->number);
+    case WIRE_VARINT: return wire_varint(r, &f->number);
     case WIRE_BYTES:
         if (!wire_varint(r, &size) || size > (uint64_t)(r->end - r->at))
             return false;
@@ -95,8 +94,7 @@ static inline bool wire_next(struct wire_reader *r, struct wire_field *f)
         f->number = wire_load32(r->at);
         r->at += 4;
         return true;
-    default:
-        return false;
+    default: return false;
     }
 }
 

@@ -50,8 +50,8 @@ static void publish(struct job *j)
     struct sidecar *s = j->sidecar;
     const struct api_command *c = &j->command;
     j->waiting = true;
-    enum reason why = uplink_publish(s->uplink, c->queue, c->u.publish.events, c->u.publish.count, c->u.publish.wait_ms,
-                                     j, s->now);
+    enum reason why =
+        uplink_publish(s->uplink, c->queue, c->u.publish.events, c->u.publish.count, c->u.publish.wait_ms, j, s->now);
     if (why == REASON_ok)
         return;
     metrics_published(s->metrics, why, c->u.publish.count);
@@ -71,9 +71,7 @@ static void carry_out(struct job *j)
     struct sidecar *s = j->sidecar;
     const struct api_command *c = &j->command;
     switch (c->kind) {
-    case API_PUBLISH:
-        publish(j);
-        return;
+    case API_PUBLISH: publish(j); return;
     case API_TAKE:
         j->waiting = true;
         uplink_take(s->uplink, c->queue, c->u.take.max, c->u.take.wait_ms, j, s->now);
@@ -86,11 +84,8 @@ static void carry_out(struct job *j)
         j->waiting = true;
         uplink_call(s->uplink, &c->u.call.request, j, CALL_TIMEOUT_MS, s->now);
         return;
-    case API_DRAIN:
-        drain(j);
-        return;
-    default:
-        state_answer(j);
+    case API_DRAIN: drain(j); return;
+    default: state_answer(j);
     }
 }
 

@@ -12,11 +12,14 @@
 #define STATUSES 24u
 
 /* Upper bounds in microseconds; chosen around what a confirm takes, from loopback to a full queue's wait. */
-static const uint32_t bounds_us[] = { 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000,
-                                      1000000, 2500000, 10000000 };
+static const uint32_t bounds_us[] = { 100,   250,    500,    1000,   2500,    5000,    10000,   25000,
+                                      50000, 100000, 250000, 500000, 1000000, 2500000, 10000000 };
 #define BOUNDS (sizeof bounds_us / sizeof *bounds_us)
 
-struct status_count { int status; uint64_t count; };
+struct status_count {
+    int status;
+    uint64_t count;
+};
 
 struct route_metrics {
     struct status_count statuses[STATUSES];
@@ -27,7 +30,7 @@ struct route_metrics {
 struct metrics {
     const struct api_route *routes;
     size_t count;
-    uint64_t published[64]; /* by reason */
+    uint64_t published[64];          /* by reason */
     struct route_metrics by_route[]; /* one more than routes: those without one */
 };
 

@@ -12,7 +12,8 @@ struct sidecar_options {
     bool app_operate, operations;
     struct setting_list origins, hosts, pinned;
     int64_t publish_wait, publish_wait_max, take_wait_max, turn_idle, drain_limit, request_timeout, idle_timeout;
-    uint64_t take_max, take_bytes, event_max, batch_max_events, batch_max_bytes, buffer, max_connections, metrics_queues;
+    uint64_t take_max, take_bytes, event_max, batch_max_events, batch_max_bytes, buffer, max_connections,
+        metrics_queues;
     char *log_level, *log_format;
 };
 

@@ -9,29 +9,29 @@
 #include <uthash.h>
 
 /* A queue's figures, once: metric, type, help, where it comes from. */
-#define SERIES(X)                                                                                                     \
-    X(ready, gauge, "events waiting for a consumer", q->ready)                                                        \
-    X(in_flight, gauge, "events delivered and not settled", q->in_flight)                                             \
-    X(delayed, gauge, "events waiting for their time", q->delayed)                                                    \
-    X(bytes, gauge, "bytes of what the queue holds", q->bytes)                                                        \
-    X(capacity, gauge, "most events it holds", q->settings.capacity)                                                  \
-    X(waiting_publishers, gauge, "publishes waiting for room", q->waiting_publishers)                                 \
-    X(consumers, gauge, "the active consumer and those standing by", (*q->consumer ? 1u : 0u) + q->standbys)          \
-    X(oldest_age_milliseconds, gauge, "age of the oldest event", q->oldest_age_ms)                                    \
-    X(accepted_total, counter, "events accepted", q->ledger.accepted)                                                 \
-    X(acked_total, counter, "events acknowledged", q->ledger.acked)                                                   \
-    X(dead_lettered_total, counter, "events dead-lettered", q->ledger.dead_lettered)                                  \
-    X(expired_total, counter, "events expired", q->ledger.expired)                                                    \
-    X(purged_total, counter, "events purged", q->ledger.purged)                                                       \
-    X(dropped_total, counter, "events dropped by overflow", q->ledger.dropped)                                        \
-    X(refused_total, counter, "events refused", q->refused)                                                           \
+#define SERIES(X)                                                                                                      \
+    X(ready, gauge, "events waiting for a consumer", q->ready)                                                         \
+    X(in_flight, gauge, "events delivered and not settled", q->in_flight)                                              \
+    X(delayed, gauge, "events waiting for their time", q->delayed)                                                     \
+    X(bytes, gauge, "bytes of what the queue holds", q->bytes)                                                         \
+    X(capacity, gauge, "most events it holds", q->settings.capacity)                                                   \
+    X(waiting_publishers, gauge, "publishes waiting for room", q->waiting_publishers)                                  \
+    X(consumers, gauge, "the active consumer and those standing by", (*q->consumer ? 1u : 0u) + q->standbys)           \
+    X(oldest_age_milliseconds, gauge, "age of the oldest event", q->oldest_age_ms)                                     \
+    X(accepted_total, counter, "events accepted", q->ledger.accepted)                                                  \
+    X(acked_total, counter, "events acknowledged", q->ledger.acked)                                                    \
+    X(dead_lettered_total, counter, "events dead-lettered", q->ledger.dead_lettered)                                   \
+    X(expired_total, counter, "events expired", q->ledger.expired)                                                     \
+    X(purged_total, counter, "events purged", q->ledger.purged)                                                        \
+    X(dropped_total, counter, "events dropped by overflow", q->ledger.dropped)                                         \
+    X(refused_total, counter, "events refused", q->refused)                                                            \
     X(redelivered_total, counter, "deliveries beyond an event's first", q->redelivered)
 
 enum series {
 #define SERIES_INDEX(name, type, help, value) SERIES_##name,
     SERIES(SERIES_INDEX)
 #undef SERIES_INDEX
-    SERIES_COUNT
+        SERIES_COUNT
 };
 
 struct row {
@@ -60,8 +60,7 @@ struct queue_metrics *queue_metrics_new(uint64_t most, const struct setting_list
 void queue_metrics_free(struct queue_metrics *m)
 {
     struct row *r, *next;
-    HASH_ITER(hh, m->rows, r, next)
-    {
+    HASH_ITER (hh, m->rows, r, next) {
         HASH_DEL(m->rows, r);
         free(r);
     }
@@ -117,7 +116,9 @@ void queue_metrics_add(struct queue_metrics *m, const struct queue_info *q)
 
 void queue_metrics_write(struct queue_metrics *m, struct buf *b)
 {
-    static const struct { const char *name, *type, *help; } series[] = {
+    static const struct {
+        const char *name, *type, *help;
+    } series[] = {
 #define SERIES_ROW(name, type, help, value) { "sluice_queue_" #name, #type, help },
         SERIES(SERIES_ROW)
 #undef SERIES_ROW

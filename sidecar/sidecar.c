@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define FAREWELL_MS 200
-#define ANSWERS_MS 1000
+#define ANSWERS_MS  1000
 
 static void configure_api(struct sidecar *s, const char *token)
 {

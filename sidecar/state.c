@@ -6,7 +6,7 @@
 #include <jansson.h>
 
 #define CALL_TIMEOUT_MS 2000
-#define PAGE 1000u
+#define PAGE            1000u
 
 static void answer_text(struct job *j, int status, const char *text)
 {
@@ -34,16 +34,17 @@ static void answer_health(struct job *j)
     struct api_response r;
     bool attached = uplink_is_attached(s->uplink);
     uplink_stats(s->uplink, &stats);
-    json_t *o = json_pack("{s:s, s:s, s:f, s:s, s:b, s:s, s:s, s:I, s:i, s:I, s:I, s:I, s:I, s:I}", "status",
-                          s->api.draining ? "draining" : attached ? "ok" : "away", "version", SLUICE_VERSION,
-                          "uptime_seconds", (double)mono_since_ms(s->now.mono, s->started) / 1000, "broker",
-                          s->options->broker, "attached", attached, "trouble", uplink_trouble(s->uplink), "inbox",
-                          uplink_inbox(s->uplink), "incarnation", (json_int_t)stats.client.incarnation, "connections",
-                          (int)http_connections(s->http), "waiting_takes", (json_int_t)stats.waiting_takes,
-                          "held_events", (json_int_t)stats.held_events, "undecided_events",
-                          (json_int_t)stats.client.undecided_events, "undecided_bytes",
-                          (json_int_t)stats.client.undecided_bytes, "round_trip_ms",
-                          (json_int_t)stats.client.rtt_ms);
+    json_t *o = json_pack(
+        "{s:s, s:s, s:f, s:s, s:b, s:s, s:s, s:I, s:i, s:I, s:I, s:I, s:I, s:I}", "status",
+        s->api.draining ? "draining"
+        : attached      ? "ok"
+                        : "away",
+        "version", SLUICE_VERSION, "uptime_seconds", (double)mono_since_ms(s->now.mono, s->started) / 1000, "broker",
+        s->options->broker, "attached", attached, "trouble", uplink_trouble(s->uplink), "inbox",
+        uplink_inbox(s->uplink), "incarnation", (json_int_t)stats.client.incarnation, "connections",
+        (int)http_connections(s->http), "waiting_takes", (json_int_t)stats.waiting_takes, "held_events",
+        (json_int_t)stats.held_events, "undecided_events", (json_int_t)stats.client.undecided_events, "undecided_bytes",
+        (json_int_t)stats.client.undecided_bytes, "round_trip_ms", (json_int_t)stats.client.rtt_ms);
     api_text(200, "application/json", span_str(""), &r);
     json_add_document(&r.body, o);
     buf_add_byte(&r.body, '\n');
@@ -128,26 +129,15 @@ void state_answer(struct job *j)
 {
     struct api_response r;
     switch (j->command.kind) {
-    case API_READY:
-        answer_ready(j);
-        return;
-    case API_HEALTH:
-        answer_health(j);
-        return;
-    case API_METRICS:
-        answer_metrics(j);
-        return;
-    case API_INDEX:
-        answer_index(j);
-        return;
+    case API_READY: answer_ready(j); return;
+    case API_HEALTH: answer_health(j); return;
+    case API_METRICS: answer_metrics(j); return;
+    case API_INDEX: answer_index(j); return;
     case API_DESCRIPTION:
         api_text(200, "application/json", api_openapi(), &r);
         job_answer(j, &r);
         return;
-    case API_STARTUP:
-        answer_text(j, 200, "started\n");
-        return;
-    default:
-        answer_text(j, 200, "alive\n");
+    case API_STARTUP: answer_text(j, 200, "started\n"); return;
+    default: answer_text(j, 200, "alive\n");
     }
 }

@@ -84,8 +84,8 @@ void core_effects_clear(struct core *c)
     c->effect_count = 0;
 }
 
-void core_note(struct core *c, enum log_level level, const struct queue *q, const struct session *s,
-               const char *format, ...)
+void core_note(struct core *c, enum log_level level, const struct queue *q, const struct session *s, const char *format,
+               ...)
 {
     char text[512];
     va_list args;
@@ -300,8 +300,7 @@ void core_info(const struct core *c, struct broker_info *out, struct now now)
 static void free_answers(struct core *c)
 {
     struct answered *a, *next;
-    HASH_ITER(hh, c->answers, a, next)
-    {
+    HASH_ITER (hh, c->answers, a, next) {
         HASH_DEL(c->answers, a);
         buf_free(&a->reply);
         free(a);
@@ -342,7 +341,7 @@ static void validate_waiters(const struct queue *q)
     uint64_t waiting = 0;
     const struct waiting *w;
     DL_FOREACH2(q->waiters, w, next_waiting)
-        waiting += w->undecided;
+    waiting += w->undecided;
     if (waiting != q->waiting)
         fail("a queue counts its waiters");
 }

@@ -21,8 +21,8 @@ struct core;
 
 struct core_config {
     uint8_t seed[32];
-    uint64_t incarnation;       /* of the broker; raised at every start */
-    uint64_t memory_budget;     /* bytes of queued and waiting events for the whole broker */
+    uint64_t incarnation;   /* of the broker; raised at every start */
+    uint64_t memory_budget; /* bytes of queued and waiting events for the whole broker */
     uint32_t max_queues;
     bool auto_declare;          /* a publish, consume or declare of an unknown name declares it */
     int64_t heartbeat_ms;       /* 3,000 */
@@ -61,9 +61,9 @@ struct effect {
     enum effect_kind kind;
     uint32_t lane;
     struct frame *frame;
-    char *endpoint;       /* owned by the effect */
+    char *endpoint; /* owned by the effect */
     struct route route;
-    struct buf bytes;     /* owned by the effect */
+    struct buf bytes; /* owned by the effect */
     enum log_level level;
     char *queue, *session, *text; /* owned; queue and session may be NULL */
 };

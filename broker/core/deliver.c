@@ -204,8 +204,8 @@ static bool deliver_some(struct core *c, struct consumer *k)
     uint64_t sequence;
     if (k->next_delivery > k->limit || !queue_next(q, &sequence))
         return false;
-    struct open_body open = frame_begin_deliver(out, span_str(q->name), q->consumer_epoch,
-                                                (uint32_t)q->settings.lease_ms, k->number);
+    struct open_body open =
+        frame_begin_deliver(out, span_str(q->name), q->consumer_epoch, (uint32_t)q->settings.lease_ms, k->number);
     size_t most = c->config.deliver_frame;
     while (k->next_delivery <= k->limit && out->size < most && queue_next(q, &sequence)) {
         uint32_t count = batch_size(q, sequence, k->limit - k->next_delivery + 1, most - out->size);

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LIST_DEFAULT 100u
-#define LIST_MOST 1000u
-#define PEEK_MOST 1000u
+#define LIST_DEFAULT    100u
+#define LIST_MOST       1000u
+#define PEEK_MOST       1000u
 #define PEEK_BYTES_MOST (4u << 20)
 
 /* ------------------------------------------------------------------ declare and delete */
@@ -260,26 +260,17 @@ static void call_queue(struct core *c, struct queue *q, const struct request *r,
                        struct arena *arena)
 {
     switch (r->call) {
-    case CALL_DELETE:
-        delete_queue(c, q, r, reply);
-        return;
-    case CALL_PEEK:
-        peek(c, q, r, reply, arena);
-        return;
+    case CALL_DELETE: delete_queue(c, q, r, reply); return;
+    case CALL_PEEK: peek(c, q, r, reply, arena); return;
     case CALL_PURGE:
         reply->result = RESULT_PURGED;
         reply->u.purged.purged = queue_purge(c, q, false);
         return;
     case CALL_PAUSE:
-    case CALL_RESUME:
-        q->paused = r->call == CALL_PAUSE;
-        break;
+    case CALL_RESUME: q->paused = r->call == CALL_PAUSE; break;
     case CALL_CLOSE:
-    case CALL_OPEN:
-        set_closed(c, q, r->call == CALL_CLOSE);
-        break;
-    default:
-        break;
+    case CALL_OPEN: set_closed(c, q, r->call == CALL_CLOSE); break;
+    default: break;
     }
     core_run_queue(c, q);
     answer_queue(c, q, reply);
@@ -297,11 +288,8 @@ static void call(struct core *c, const struct request *r, struct reply *reply, s
         reply->result = RESULT_BROKER;
         core_info(c, &reply->u.broker, c->now);
         return;
-    case CALL_LIST:
-        list(c, r, reply, arena);
-        return;
-    default:
-        break;
+    case CALL_LIST: list(c, r, reply, arena); return;
+    default: break;
     }
     struct queue *q = queue_find(c, span_str(r->queue));
     if (!name_valid(span_str(r->queue)))

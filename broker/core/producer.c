@@ -41,8 +41,7 @@ void producer_release(struct core *c, struct producer *p)
 void producer_free(struct core *c, struct producer *p)
 {
     struct destination *d, *next;
-    HASH_ITER(hh, p->destinations, d, next)
-    {
+    HASH_ITER (hh, p->destinations, d, next) {
         assert(!d->waiters);
         HASH_DEL(p->destinations, d);
         free(d->outcomes);
@@ -142,12 +141,12 @@ static void write_untold(struct session *s, struct destination *d)
         return;
     if (o->reason == REASON_ok) {
         struct open_body open = frame_begin_confirm(&s->out, span_str(d->name));
-        frame_add_run(&s->out, &(struct run){ .first = o->first, .count = o->count, .sequence = o->sequence,
-                                              .flags = o->flags });
+        frame_add_run(
+            &s->out, &(struct run){ .first = o->first, .count = o->count, .sequence = o->sequence, .flags = o->flags });
         frame_end(&s->out, open);
     } else {
-        frame_add_refuse(&s->out, span_str(d->name), o->first, o->count, o->reason, d->untold_depth,
-                         d->untold_capacity, d->untold_retry_ms);
+        frame_add_refuse(&s->out, span_str(d->name), o->first, o->count, o->reason, d->untold_depth, d->untold_capacity,
+                         d->untold_retry_ms);
     }
     d->untold.count = 0;
 }

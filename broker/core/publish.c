@@ -346,8 +346,7 @@ static bool may_wait(const struct arrival *a, const struct entry *e, enum reason
     *why = REASON_full;
     if (a->queue->settings.overflow != OVERFLOW_WAIT || e->wait_ms == 0)
         return false;
-    if (d->waiting_events >= config->window_events / 2 ||
-        d->waiting_bytes + e->event.size > config->window_bytes / 2)
+    if (d->waiting_events >= config->window_events / 2 || d->waiting_bytes + e->event.size > config->window_bytes / 2)
         return false;
     if (core_budget_left(a->core) < a->group.size + e->event.size) {
         *why = REASON_budget;

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 
 /* The ring may be this much longer than what is held before its head becomes a straggler. */
-#define RING_SLACK 4096u
+#define RING_SLACK   4096u
 #define RATE_SECONDS 10.0
 
 void rate_add(struct rate *r, uint64_t events, mono_t now)
@@ -342,16 +342,11 @@ void queue_taken(struct queue *q, uint64_t sequence, struct item *item, uint32_t
 static uint64_t *book_of(struct ledger *l, enum store_cause cause)
 {
     switch (cause) {
-    case CAUSE_ACKED:
-        return &l->acked;
-    case CAUSE_DEAD:
-        return &l->dead_lettered;
-    case CAUSE_EXPIRED:
-        return &l->expired;
-    case CAUSE_PURGED:
-        return &l->purged;
-    case CAUSE_DROPPED:
-        break;
+    case CAUSE_ACKED: return &l->acked;
+    case CAUSE_DEAD: return &l->dead_lettered;
+    case CAUSE_EXPIRED: return &l->expired;
+    case CAUSE_PURGED: return &l->purged;
+    case CAUSE_DROPPED: break;
     }
     return &l->dropped;
 }
@@ -484,12 +479,12 @@ static bool tally(void *ctx, uint64_t sequence, struct item *item)
 }
 
 /* Aborts with the name of what does not hold, in every build: asserts may be compiled out. */
-#define HOLDS(condition)                                                                                              \
-    do {                                                                                                              \
-        if (!(condition)) {                                                                                           \
-            fprintf(stderr, "queue %s: does not hold: %s\n", q->name, #condition);                                    \
-            abort();                                                                                                  \
-        }                                                                                                             \
+#define HOLDS(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "queue %s: does not hold: %s\n", q->name, #condition);                                     \
+            abort();                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 void queue_validate(struct queue *q)

@@ -5,7 +5,7 @@
 
 #include <sodium.h>
 
-#define TAG_SIZE 16u
+#define TAG_SIZE   16u
 #define FIELDS_MAX 60u
 
 size_t receipt_write(const uint8_t key[16], const struct receipt *r, char out[RECEIPT_MAX_SIZE])
@@ -46,5 +46,6 @@ bool receipt_read(const uint8_t key[16], struct span text, struct receipt *r)
         size <= TAG_SIZE)
         return false;
     crypto_shorthash_siphashx24(tag, bytes, size - TAG_SIZE, key);
-    return sodium_memcmp(tag, bytes + size - TAG_SIZE, TAG_SIZE) == 0 && read_fields(span_of(bytes, size - TAG_SIZE), r);
+    return sodium_memcmp(tag, bytes + size - TAG_SIZE, TAG_SIZE) == 0 &&
+           read_fields(span_of(bytes, size - TAG_SIZE), r);
 }

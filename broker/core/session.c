@@ -94,10 +94,11 @@ void session_due(struct core *c, struct session *s)
 static void attach_timed_out(struct core *c, struct session *s)
 {
     char detail[256];
-    snprintf(detail, sizeof detail,
-             "the broker cannot reach this client's inbox at %s; open that port towards the broker, or use the HTTP API "
-             "of the sidecar in the broker's pod",
-             s->endpoint);
+    snprintf(
+        detail, sizeof detail,
+        "the broker cannot reach this client's inbox at %s; open that port towards the broker, or use the HTTP API "
+        "of the sidecar in the broker's pod",
+        s->endpoint);
     struct reply reply = { .id = s->pending.request, .reason = REASON_inbox_unreachable, .detail = detail };
     core_reply(c, &s->pending.route, &reply);
     s->pending.active = false;
@@ -156,33 +157,20 @@ static void credit(struct core *c, struct session *s, const struct body *b)
 static bool apply(struct core *c, struct session *s, struct body *b, bool *bye)
 {
     switch (b->kind) {
-    case BODY_PUBLISH:
-        return publish_body(c, s, b);
-    case BODY_SKIP:
-        return publish_skip(c, s, b);
-    case BODY_SEEN:
-        return outcomes_seen(s, b);
-    case BODY_ACK:
-        return settle_body(c, s, b);
-    case BODY_RECEIPT_ACK:
-        settle_receipt(c, s, b);
-        return true;
-    case BODY_CREDIT:
-        credit(c, s, b);
-        return true;
+    case BODY_PUBLISH: return publish_body(c, s, b);
+    case BODY_SKIP: return publish_skip(c, s, b);
+    case BODY_SEEN: return outcomes_seen(s, b);
+    case BODY_ACK: return settle_body(c, s, b);
+    case BODY_RECEIPT_ACK: settle_receipt(c, s, b); return true;
+    case BODY_CREDIT: credit(c, s, b); return true;
     case BODY_CONSUME:
         if (!name_valid(b->name))
             return false;
         deliver_consume(c, s, b->name, b->u.consume.number);
         return true;
-    case BODY_LEAVE:
-        consumer_left(c, s, b->name);
-        return true;
-    case BODY_BYE:
-        *bye = true;
-        return true;
-    default:
-        return false; /* a body that only the broker sends */
+    case BODY_LEAVE: consumer_left(c, s, b->name); return true;
+    case BODY_BYE: *bye = true; return true;
+    default: return false; /* a body that only the broker sends */
     }
 }
 
@@ -209,8 +197,8 @@ static void apply_all(struct core *c, struct session *s, struct wire_reader *bod
 static bool is_echo(struct core *c, struct session *s, const struct frame_header *h, struct wire_reader bodies)
 {
     struct body b;
-    if (h->sequence != 0 || !s->pending.active || h->epoch != s->link.epoch ||
-        frame_next(&bodies, &b) != FRAME_OK || b.kind != BODY_HELLO)
+    if (h->sequence != 0 || !s->pending.active || h->epoch != s->link.epoch || frame_next(&bodies, &b) != FRAME_OK ||
+        b.kind != BODY_HELLO)
         return false;
     attach_echo(c, s, b.u.hello.request_id);
     return true;
@@ -223,7 +211,7 @@ void session_unstall(struct core *c, struct session *s)
     s->stalled = false;
     struct consumer *k;
     DL_FOREACH2(s->consumers, k, session_next)
-        core_run_queue(c, k->queue);
+    core_run_queue(c, k->queue);
     session_touch(c, s);
 }
 
@@ -241,12 +229,8 @@ void session_frame(struct core *c, struct span frame, const char *peer)
     if (is_echo(c, s, &h, bodies))
         return;
     switch (link_receive(&s->link, &h, !wire_done(&bodies), c->now.mono)) {
-    case LINK_STALE:
-        c->rejected++;
-        return;
-    case LINK_BROKEN:
-        session_end(c, s, "it acknowledged what was never sent", false);
-        return;
+    case LINK_STALE: c->rejected++; return;
+    case LINK_BROKEN: session_end(c, s, "it acknowledged what was never sent", false); return;
     case LINK_REPEAT:
     case LINK_HEARTBEAT:
         session_unstall(c, s);

@@ -39,9 +39,7 @@ static void apply(struct core *c, struct lease *l, uint64_t sequence, struct ite
         item->attempt--;
         queue_return(c, q, sequence, item);
         break;
-    case SETTLE_EXTEND:
-        lease_extend(c, l, sequence, item, ms < LEASE_MAX_MS ? ms : LEASE_MAX_MS);
-        return;
+    case SETTLE_EXTEND: lease_extend(c, l, sequence, item, ms < LEASE_MAX_MS ? ms : LEASE_MAX_MS); return;
     }
     lease_delivery_ended(c, l);
 }

@@ -30,12 +30,12 @@ enum item_state { ITEM_GONE, ITEM_READY, ITEM_IN_FLIGHT, ITEM_DELAYED };
 /* One event as its queue sees it; the bytes are the store's. 24 bytes. */
 struct item {
     store_locator at;
-    uint32_t size;      /* of the event */
-    uint32_t lease;     /* in flight: the slot of its lease */
-    uint32_t accepted;  /* tenths of a second since the core started */
-    uint16_t attempt;   /* deliveries so far, saturating */
-    uint8_t state;      /* enum item_state */
-    uint8_t failures;   /* nacks and expired leases, saturating */
+    uint32_t size;     /* of the event */
+    uint32_t lease;    /* in flight: the slot of its lease */
+    uint32_t accepted; /* tenths of a second since the core started */
+    uint16_t attempt;  /* deliveries so far, saturating */
+    uint8_t state;     /* enum item_state */
+    uint8_t failures;  /* nacks and expired leases, saturating */
 };
 
 /* An item that stayed while thousands behind it left: moved out of the ring, so that the ring's length follows what is
@@ -87,8 +87,8 @@ struct queue {
     uint64_t refused, redelivered;
     struct rate in_rate, out_rate;
 
-    struct waiting *waiters; /* utlist DL, in order of arrival */
-    uint64_t waiting;        /* entries in it */
+    struct waiting *waiters;    /* utlist DL, in order of arrival */
+    uint64_t waiting;           /* entries in it */
     struct consumer *consumers; /* utlist DL (queue_prev/next), the active one first when there is one */
     struct consumer *active;
     uint32_t consumer_count;
@@ -96,7 +96,7 @@ struct queue {
     struct settlement *settlements; /* ring, allocated with the first */
     uint32_t settlement_next;
 
-    bool runnable;               /* in core->runnable */
+    bool runnable; /* in core->runnable */
     struct queue *runnable_next;
     UT_hash_handle hh;
 };
@@ -111,8 +111,8 @@ struct lease {
     uint32_t outstanding; /* deliveries under this lease itself */
     uint32_t children;
     uint32_t consumer_epoch;
-    uint32_t slot;        /* in core->leases */
-    uint32_t listed;      /* in consumer->leases; a child is not */
+    uint32_t slot;   /* in core->leases */
+    uint32_t listed; /* in consumer->leases; a child is not */
     struct lease *parent;
     struct consumer *consumer;
     struct timer timer;
@@ -122,8 +122,8 @@ struct lease {
 struct consumer {
     struct session *session;
     struct queue *queue;
-    uint32_t number;        /* the client's, of this consumption */
-    uint64_t next_delivery; /* number of the next delivery, from 1 */
+    uint32_t number;            /* the client's, of this consumption */
+    uint64_t next_delivery;     /* number of the next delivery, from 1 */
     uint64_t generation, limit; /* credit */
     uint64_t most_granted;      /* the highest limit ever: nothing is delivered beyond it */
     uint64_t idle_told;         /* the generation Idle was sent for */
@@ -140,38 +140,38 @@ struct consumer {
 struct waiting {
     struct destination *destination;
     struct queue *queue;
-    uint64_t first;     /* the producer's sequence of the first entry in `bytes` */
-    uint32_t count;     /* entries in `bytes` */
-    uint32_t next;      /* index of the first not decided */
+    uint64_t first; /* the producer's sequence of the first entry in `bytes` */
+    uint32_t count; /* entries in `bytes` */
+    uint32_t next;  /* index of the first not decided */
     uint32_t undecided;
-    struct wire_reader rest; /* from entry `next` on */
-    uint64_t size;      /* event bytes of the undecided ones */
-    struct timer deadline; /* one for all: a Publish with several waits makes several of these */
-    uint32_t wait_ms;   /* as published */
-    enum reason blocked; /* what it waits for: full or budget */
-    uint8_t *decided;   /* by index: refused out of turn; NULL while none was */
-    struct waiting *prev, *next_waiting;             /* in the queue, by arrival */
+    struct wire_reader rest;             /* from entry `next` on */
+    uint64_t size;                       /* event bytes of the undecided ones */
+    struct timer deadline;               /* one for all: a Publish with several waits makes several of these */
+    uint32_t wait_ms;                    /* as published */
+    enum reason blocked;                 /* what it waits for: full or budget */
+    uint8_t *decided;                    /* by index: refused out of turn; NULL while none was */
+    struct waiting *prev, *next_waiting; /* in the queue, by arrival */
     struct waiting *destination_prev, *destination_next; /* in the destination, by sequence */
     size_t byte_count;
-    uint8_t bytes[];    /* a Publish body's entries, encoded */
+    uint8_t bytes[]; /* a Publish body's entries, encoded */
 };
 
 /* One producer's numbering towards one name. */
 struct destination {
     char name[NAME_MAX_SIZE + 1];
     struct producer *producer;
-    uint64_t next;      /* the next sequence never seen */
-    uint64_t seen;      /* the client knows every outcome up to here */
+    uint64_t next;            /* the next sequence never seen */
+    uint64_t seen;            /* the client knows every outcome up to here */
     struct outcome *outcomes; /* decided and not yet seen, ascending by first */
     uint32_t outcome_count, outcome_capacity;
-    struct outcome untold;    /* the newest run, not yet in a frame; count 0: none */
+    struct outcome untold; /* the newest run, not yet in a frame; count 0: none */
     uint64_t untold_depth, untold_capacity;
     uint32_t untold_retry_ms;
-    bool listed;              /* in the session's list of destinations with something untold */
+    bool listed; /* in the session's list of destinations with something untold */
     struct destination *listed_next;
-    uint64_t refused_tail;    /* the newest refused sequence: a continued entry behind it is refused too */
+    uint64_t refused_tail; /* the newest refused sequence: a continued entry behind it is refused too */
     enum reason refused_reason;
-    struct waiting *waiters;  /* utlist DL */
+    struct waiting *waiters; /* utlist DL */
     uint64_t waiting_events, waiting_bytes;
     UT_hash_handle hh;
 };
@@ -205,11 +205,11 @@ struct session {
     struct pending_attach pending;
     struct token pending_producer; /* who it says it is, until the echo proves it can be reached */
     struct producer *producer;
-    struct consumer *consumers; /* utlist DL (session_prev/next) */
-    struct destination *untold; /* destinations with an untold outcome */
-    uint64_t sent_events, sent_bytes;       /* published under this session */
+    struct consumer *consumers;       /* utlist DL (session_prev/next) */
+    struct destination *untold;       /* destinations with an untold outcome */
+    uint64_t sent_events, sent_bytes; /* published under this session */
     uint64_t decided_events, decided_bytes;
-    uint64_t told_events, told_bytes;       /* window totals told last */
+    uint64_t told_events, told_bytes; /* window totals told last */
     struct timer timer;
     bool dirty, stalled, ending; /* dirty: in core->dirty. stalled: the link had no room for deliveries */
     struct session *dirty_next;
@@ -237,7 +237,7 @@ struct core {
     bool stopping;
     struct now now; /* of the input being handled */
 
-    struct timers timers;       /* of sessions */
+    struct timers timers; /* of sessions */
     struct timers lease_timers;
     struct timers delay_timers;
     struct timers wait_timers;
@@ -255,8 +255,8 @@ struct core {
     uint32_t lease_count, lease_capacity;
     uint32_t *free_leases;
     uint32_t free_lease_count;
-    uint64_t waiting_bytes;     /* of all waiters */
-    bool starved;               /* somebody waits for the broker's budget */
+    uint64_t waiting_bytes; /* of all waiters */
+    bool starved;           /* somebody waits for the broker's budget */
     struct answered *answers, *answer_list;
     uint32_t answer_count;
     struct ledger closed_ledger; /* of deleted queues */
@@ -291,7 +291,7 @@ void session_frame(struct core *c, struct span frame, const char *peer);
 void session_touch(struct core *c, struct session *s); /* has output: flush it */
 void session_flush(struct core *c, struct session *s); /* seals what is in `out` */
 void session_send(struct core *c, struct session *s, struct frame *f);
-void session_due(struct core *c, struct session *s);   /* sets the timer to what comes first */
+void session_due(struct core *c, struct session *s); /* sets the timer to what comes first */
 void session_tick(struct core *c, struct session *s);
 /* Deliveries wait for an open link with room: starts them again once there is one. */
 void session_unstall(struct core *c, struct session *s);
@@ -357,7 +357,7 @@ double rate_read(const struct rate *r, mono_t now);
 void deliver_consume(struct core *c, struct session *s, struct span queue, uint32_t number);
 void deliver_leave(struct core *c, struct consumer *k, bool clean);
 void deliver_credit(struct core *c, struct consumer *k, uint64_t generation, uint64_t limit);
-void deliver_run(struct core *c, struct queue *q); /* as far as credit and the link have room */
+void deliver_run(struct core *c, struct queue *q);                   /* as far as credit and the link have room */
 void deliver_gone(struct core *c, struct queue *q, enum reason why); /* the queue is deleted */
 struct consumer *consumer_find(struct session *s, struct span queue);
 

@@ -41,18 +41,17 @@ bool endpoint_check(const char *endpoint, bool insecure, struct error *e)
         if (!port_of(endpoint) || strtoul(port_of(endpoint), NULL, 10) > 65535)
             return error_set(e, "'%s' has no port: write tcp://HOST:PORT", endpoint);
         if (endpoint_is_exposed(endpoint) && !insecure)
-            return error_set(e,
-                             "%s is beyond loopback and anybody who reaches it may publish, consume and delete: set "
-                             "'insecure: true' to accept that (and keep strangers out by a NetworkPolicy), or listen on "
-                             "127.0.0.1",
-                             endpoint);
+            return error_set(
+                e,
+                "%s is beyond loopback and anybody who reaches it may publish, consume and delete: set "
+                "'insecure: true' to accept that (and keep strangers out by a NetworkPolicy), or listen on "
+                "127.0.0.1",
+                endpoint);
         return true;
     case TRANSPORT_IPC:
         return endpoint[6] == '/' || error_set(e, "'%s' needs an absolute path: ipc:///run/sluice/broker", endpoint);
-    case TRANSPORT_INPROC:
-        return true;
-    case TRANSPORT_UNKNOWN:
-        break;
+    case TRANSPORT_INPROC: return true;
+    case TRANSPORT_UNKNOWN: break;
     }
     return error_set(e, "'%s' is no endpoint: write tcp://HOST:PORT or ipc:///PATH", endpoint);
 }

@@ -38,8 +38,8 @@ static void close_lane(struct lanes *l, struct lane *lane)
 void lanes_free(struct lanes *l)
 {
     struct lane *lane, *next;
-    HASH_ITER(hh, l->open, lane, next)
-    close_lane(l, lane);
+    HASH_ITER (hh, l->open, lane, next)
+        close_lane(l, lane);
     free(l);
 }
 

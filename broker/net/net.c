@@ -15,9 +15,9 @@
 #include <zmq.h>
 
 #define CONTROL_MAX_SIZE (1 << 20)
-#define CONTROL_HWM 1000
-#define HANDSHAKE_MS 2000
-#define ENDPOINT_SIZE 256
+#define CONTROL_HWM      1000
+#define HANDSHAKE_MS     2000
+#define ENDPOINT_SIZE    256
 
 struct net {
     void *control, *ingress;
@@ -99,8 +99,10 @@ struct net *net_open(void *context, const struct net_options *o, struct error *e
     n->control_transport = endpoint_transport(n->control_endpoint);
     n->ingress_transport = endpoint_transport(n->ingress_endpoint);
     if (endpoint_is_exposed(o->listen))
-        log_write(LOG_WARN, "net", "listening on %s WITHOUT authentication (insecure: true): whoever reaches it may do "
-                  "everything; keep strangers out by a NetworkPolicy", n->control_endpoint);
+        log_write(LOG_WARN, "net",
+                  "listening on %s WITHOUT authentication (insecure: true): whoever reaches it may do "
+                  "everything; keep strangers out by a NetworkPolicy",
+                  n->control_endpoint);
     return n;
 }
 
@@ -224,22 +226,14 @@ void net_perform(struct net *n, struct core *core, struct now now)
         struct effect e = effects[done];
         effects[done++].frame = NULL; /* ours to send */
         switch (e.kind) {
-        case EFFECT_SEND:
-            lanes_send(n->lanes, e.lane, e.frame);
-            break;
+        case EFFECT_SEND: lanes_send(n->lanes, e.lane, e.frame); break;
         case EFFECT_LANE_OPEN:
             open_lane(n, core, &e, now);
             effects = core_effects(core, &count); /* it may have added some */
             break;
-        case EFFECT_LANE_CLOSE:
-            lanes_close(n->lanes, e.lane);
-            break;
-        case EFFECT_REPLY:
-            reply(n, &e);
-            break;
-        case EFFECT_LOG:
-            log_about(e.level, "core", e.queue, e.session, "%s", e.text);
-            break;
+        case EFFECT_LANE_CLOSE: lanes_close(n->lanes, e.lane); break;
+        case EFFECT_REPLY: reply(n, &e); break;
+        case EFFECT_LOG: log_about(e.level, "core", e.queue, e.session, "%s", e.text); break;
         }
     }
     core_effects_clear(core);

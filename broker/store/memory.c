@@ -14,11 +14,11 @@
 #include <stdlib.h>
 #include <uthash.h>
 
-#define LEAST_BLOCK 1024u
-#define MOST_BLOCK (64u * 1024u)
+#define LEAST_BLOCK      1024u
+#define MOST_BLOCK       (64u * 1024u)
 #define EVENT_HEADER_MAX 11u /* tag and size varint */
-#define SPARE_BLOCKS 64u
-#define NO_BLOCK UINT32_MAX
+#define SPARE_BLOCKS     64u
+#define NO_BLOCK         UINT32_MAX
 
 struct block {
     uint32_t size;  /* bytes of data */
@@ -248,8 +248,7 @@ static void close_store(struct store *store)
 {
     struct memory_store *m = self(store);
     struct shelf *s, *next;
-    HASH_ITER(hh, m->shelves, s, next)
-    {
+    HASH_ITER (hh, m->shelves, s, next) {
         HASH_DEL(m->shelves, s);
         free(s);
     }

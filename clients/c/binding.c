@@ -22,7 +22,7 @@
 /* From here on libzmq sends out of our own buffer; what is smaller it would copy all the same. */
 #define ZERO_COPY_SIZE 8192u
 /* libzmq lets go of an ipc or inproc name a moment after the close that freed it. */
-#define BIND_TRIES 50
+#define BIND_TRIES    50
 #define BIND_PAUSE_NS 10000000
 /* A Bye that was said gets this long to leave; an attached broker takes it at once. */
 #define BYE_LINGER_MS 250
@@ -31,8 +31,8 @@ struct binding {
     void *zmq; /* the context, borrowed */
     char *broker;
     void *control, *inbox, *ingress;
-    bool connected;     /* the DEALER was connected once */
-    char *inbox_bound;  /* as zmq shows it */
+    bool connected;       /* the DEALER was connected once */
+    char *inbox_bound;    /* as zmq shows it */
     struct ipc_lock lock; /* of an ipc inbox */
     struct client *client;
     struct client_handler own;
@@ -267,9 +267,19 @@ static void replied(void *ctx, void *cookie, const struct reply *reply)
 }
 
 static const struct client_handler effects = {
-    .control_open = control_open, .control_send = control_send, .ingress_open = ingress_open,
-    .ingress_send = ingress_send, .attached = attached, .away = away, .outcome = outcome, .turn = turn,
-    .delivery = delivery, .idle = idle, .settled = settled, .receipt_settled = receipt_settled, .replied = replied,
+    .control_open = control_open,
+    .control_send = control_send,
+    .ingress_open = ingress_open,
+    .ingress_send = ingress_send,
+    .attached = attached,
+    .away = away,
+    .outcome = outcome,
+    .turn = turn,
+    .delivery = delivery,
+    .idle = idle,
+    .settled = settled,
+    .receipt_settled = receipt_settled,
+    .replied = replied,
 };
 
 /* ------------------------------------------------------------------ open and close */
@@ -279,8 +289,8 @@ static bool open_control(struct binding *b, struct error *e)
     if (!(b->control = open_socket(b, ZMQ_DEALER)))
         return error_set(e, "cannot open a socket: %s", zmq_strerror(errno));
     if (zmq_connect(b->control, b->broker) != 0)
-        return error_set(e, "'%s' is no address of a broker (%s); it looks like tcp://HOST:PORT or ipc:///PATH", b->broker,
-                         zmq_strerror(errno));
+        return error_set(e, "'%s' is no address of a broker (%s); it looks like tcp://HOST:PORT or ipc:///PATH",
+                         b->broker, zmq_strerror(errno));
     b->connected = true;
     return true;
 }

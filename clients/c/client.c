@@ -91,33 +91,21 @@ static void heartbeat(struct client *c)
 static bool apply(struct client *c, struct body *b)
 {
     switch (b->kind) {
-    case BODY_CONFIRM:
-        return publish_confirm(c, b);
-    case BODY_REFUSE:
-        return publish_refuse(c, b);
-    case BODY_DELIVER:
-        return consume_deliver(c, b);
-    case BODY_SETTLED:
-        return consume_settled(c, b);
-    case BODY_TURN:
-        return consume_turn(c, b);
-    case BODY_IDLE:
-        consume_idle(c, b);
-        return true;
-    case BODY_RECEIPT_SETTLED:
-        consume_receipt_settled(c, b);
-        return true;
+    case BODY_CONFIRM: return publish_confirm(c, b);
+    case BODY_REFUSE: return publish_refuse(c, b);
+    case BODY_DELIVER: return consume_deliver(c, b);
+    case BODY_SETTLED: return consume_settled(c, b);
+    case BODY_TURN: return consume_turn(c, b);
+    case BODY_IDLE: consume_idle(c, b); return true;
+    case BODY_RECEIPT_SETTLED: consume_receipt_settled(c, b); return true;
     case BODY_WINDOW:
         if (b->u.window.events > c->window_events)
             c->window_events = b->u.window.events;
         if (b->u.window.bytes > c->window_bytes)
             c->window_bytes = b->u.window.bytes;
         return true;
-    case BODY_BYE:
-        attach_doubt(c, "the broker is stopping", false);
-        return true;
-    default:
-        return false;
+    case BODY_BYE: attach_doubt(c, "the broker is stopping", false); return true;
+    default: return false;
     }
 }
 
@@ -156,7 +144,8 @@ void client_frame_in(struct client *c, struct span frame, struct now now)
         return; /* sent again once both ends agree on the epoch */
     /* Receiving does not prove being heard: the broker may already have given our deliveries to somebody else. What we
      * do not take now is sent again, and the echo of this heartbeat is the proof. */
-    if (!MUTATED(ignore_proof) && !link_proven(&c->link, now.mono) && token_equal(h.token, c->link.token) && holds_deliveries(bodies)) {
+    if (!MUTATED(ignore_proof) && !link_proven(&c->link, now.mono) && token_equal(h.token, c->link.token) &&
+        holds_deliveries(bodies)) {
         heartbeat(c);
         return;
     }
@@ -165,13 +154,10 @@ void client_frame_in(struct client *c, struct span frame, struct now now)
         c->stats.frames_in++;
         apply_all(c, bodies);
         break;
-    case LINK_BROKEN:
-        attach_doubt(c, "the broker acknowledged what was never sent", false);
-        break;
+    case LINK_BROKEN: attach_doubt(c, "the broker acknowledged what was never sent", false); break;
     case LINK_STALE:
     case LINK_REPEAT:
-    case LINK_HEARTBEAT:
-        break;
+    case LINK_HEARTBEAT: break;
     }
 }
 

@@ -16,12 +16,12 @@
 struct client;
 
 struct client_config {
-    const char *name;         /* for people: "orders-7f9c" */
-    uint8_t seed[32];         /* randomness: producer id, request ids, jitter */
-    const char *inbox;        /* told to the broker: tcp://[*]:PORT, ipc://PATH, inproc://NAME */
-    uint64_t buffer_bytes;    /* publishes kept here while the broker is away or the window is full; 16 MiB */
-    uint32_t frame_bytes;     /* Publish frames are sealed at about this size; 64 KiB */
-    int64_t linger_ms;        /* 0: everything goes out at client_flush; else publishes wait this long for company */
+    const char *name;      /* for people: "orders-7f9c" */
+    uint8_t seed[32];      /* randomness: producer id, request ids, jitter */
+    const char *inbox;     /* told to the broker: tcp://[*]:PORT, ipc://PATH, inproc://NAME */
+    uint64_t buffer_bytes; /* publishes kept here while the broker is away or the window is full; 16 MiB */
+    uint32_t frame_bytes;  /* Publish frames are sealed at about this size; 64 KiB */
+    int64_t linger_ms;     /* 0: everything goes out at client_flush; else publishes wait this long for company */
 };
 
 /* Why an entry's outcome came: REASON_ok with a sequence; REASON_unknown: may have been accepted; else refused. */
@@ -37,13 +37,13 @@ struct client_outcome {
 struct client_delivery {
     const char *queue;
     uint32_t consumer_epoch;
-    uint64_t delivery;        /* number; what client_settle takes */
+    uint64_t delivery; /* number; what client_settle takes */
     uint64_t sequence;
     uint32_t attempt;
     uint32_t lease_ms;
-    struct span receipt;      /* of its batch; the event's own is "RECEIPT.INDEX" */
+    struct span receipt; /* of its batch; the event's own is "RECEIPT.INDEX" */
     uint64_t receipt_index;
-    struct span event;        /* io.cloudevents.v1.CloudEvent bytes */
+    struct span event; /* io.cloudevents.v1.CloudEvent bytes */
 };
 
 /* Effects and events. Every member is required. `ctx` is client_new's. */
@@ -51,15 +51,16 @@ struct client_handler {
     /* -- effects */
     void (*control_open)(void *ctx);                      /* connect (again) the DEALER; drop what it held */
     void (*control_send)(void *ctx, struct span message); /* to the control DEALER; may be lost */
-    void (*ingress_open)(void *ctx, const char *endpoint);/* a new PUSH to the ingress; close the older one. tcp://[*]:PORT
+    void (*ingress_open)(void *ctx,
+                         const char *endpoint); /* a new PUSH to the ingress; close the older one. tcp://[*]:PORT
                                                              means the host of the control endpoint */
     void (*ingress_send)(void *ctx, struct frame *frame); /* a share of the frame passes to the callee; may be lost */
     /* -- the session */
     void (*attached)(void *ctx, bool resumed);
-    void (*away)(void *ctx, const char *why);             /* lost, or could not attach; it keeps trying */
+    void (*away)(void *ctx, const char *why); /* lost, or could not attach; it keeps trying */
     /* -- publishing: exactly one outcome per entry, `cookie` and index as given to client_publish */
     void (*outcome)(void *ctx, void *cookie, uint32_t index, uint32_t count, const struct client_outcome *o);
-                                                          /* `count` neighbouring entries; sequences are dense */
+    /* `count` neighbouring entries; sequences are dense */
     /* -- consuming */
     void (*turn)(void *ctx, const char *queue, enum turn_state state, uint32_t consumer_epoch, bool contended,
                  enum reason reason);
@@ -109,7 +110,8 @@ uint64_t client_credit(struct client *c, struct span queue, uint64_t wanted);
 void client_settle(struct client *c, struct span queue, uint32_t consumer_epoch, const struct settle *settle);
 /* Settles by receipt text, anybody's. Answered by `receipt_settled` with the returned request number; while away
  * it waits, and after 5 s answers SETTLED_UNKNOWN. */
-uint64_t client_settle_receipt(struct client *c, enum settle_kind kind, struct span receipt, uint64_t ms, struct now now);
+uint64_t client_settle_receipt(struct client *c, enum settle_kind kind, struct span receipt, uint64_t ms,
+                               struct now now);
 
 /* A control call other than attach; r->id is set inside. Repeated under the same id until answered; after timeout_ms
  * `replied` is called with REASON_unavailable (never sent or not answered). */

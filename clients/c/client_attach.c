@@ -5,9 +5,9 @@
 
 #include <stdio.h>
 
-#define ATTEMPT_MS 2500
+#define ATTEMPT_MS       2500
 #define BACKOFF_LEAST_MS 50
-#define BACKOFF_MOST_MS 5000
+#define BACKOFF_MOST_MS  5000
 
 static void wait_for_next(struct client *c)
 {

@@ -43,8 +43,7 @@ void client_call(struct client *c, const struct request *r, void *cookie, int64_
 void client_call_forget(struct client *c, void *cookie)
 {
     struct call_out *o;
-    DL_FOREACH(c->calls, o)
-    {
+    DL_FOREACH (c->calls, o) {
         if (o->cookie == cookie)
             o->cookie = NULL;
     }
@@ -53,8 +52,7 @@ void client_call_forget(struct client *c, void *cookie)
 bool call_reply(struct client *c, const struct reply *reply)
 {
     struct call_out *o;
-    DL_FOREACH(c->calls, o)
-    {
+    DL_FOREACH (c->calls, o) {
         if (token_equal(o->id, reply->id)) {
             finish(c, o, reply);
             return true;
@@ -66,8 +64,7 @@ bool call_reply(struct client *c, const struct reply *reply)
 void call_tick(struct client *c)
 {
     struct call_out *o, *next;
-    DL_FOREACH_SAFE(c->calls, o, next)
-    {
+    DL_FOREACH_SAFE (c->calls, o, next) {
         if (o->deadline.ns <= c->now.mono.ns) {
             struct reply reply = { .id = o->id, .reason = REASON_unavailable, .detail = "" };
             finish(c, o, &reply);
@@ -81,7 +78,7 @@ mono_t call_due(const struct client *c)
 {
     mono_t due = MONO_NEVER;
     const struct call_out *o;
-    DL_FOREACH(c->calls, o)
+    DL_FOREACH (c->calls, o)
         due = mono_min(due, mono_min(o->deadline, o->resend));
     return due;
 }

@@ -258,8 +258,7 @@ void consume_write(struct client *c)
 void consume_tick(struct client *c)
 {
     struct receipt_settle *r, *next;
-    HASH_ITER(hh, c->receipts, r, next)
-    {
+    HASH_ITER (hh, c->receipts, r, next) {
         if (r->deadline.ns > c->now.mono.ns)
             break; /* all wait equally long: the rest is younger */
         receipt_done(c, r, SETTLED_UNKNOWN);
@@ -292,15 +291,13 @@ void consume_new_session(struct client *c)
 void consume_free(struct client *c)
 {
     struct consumption *k, *next_k;
-    HASH_ITER(hh, c->consumptions, k, next_k)
-    {
+    HASH_ITER (hh, c->consumptions, k, next_k) {
         HASH_DEL(c->consumptions, k);
         free(k->settles);
         free(k);
     }
     struct receipt_settle *r, *next_r;
-    HASH_ITER(hh, c->receipts, r, next_r)
-    {
+    HASH_ITER (hh, c->receipts, r, next_r) {
         HASH_DEL(c->receipts, r);
         free(r->receipt);
         free(r);

@@ -32,14 +32,14 @@ enum record_state {
 
 /* One entry from its publish to its outcome. */
 struct record {
-    void *cookie;       /* NULL: nobody wants to know */
+    void *cookie; /* NULL: nobody wants to know */
     struct block *block;
     const uint8_t *data;
     uint32_t size;
-    uint32_t index;     /* in its publish */
-    mono_t deadline;    /* of the wait */
-    mono_t act;         /* when something must be done about it */
-    uint8_t state;      /* enum record_state */
+    uint32_t index;       /* in its publish */
+    mono_t deadline;      /* of the wait */
+    mono_t act;           /* when something must be done about it */
+    uint8_t state;        /* enum record_state */
     bool continued, once; /* once: wait_ms was 0 */
 };
 
@@ -52,25 +52,25 @@ struct records {
 /* A destination as the publisher sees it. */
 struct outlet {
     char name[NAME_MAX_SIZE + 1];
-    struct records sent;   /* numbered: the first is number `base` */
-    uint64_t base;         /* every number below is decided */
+    struct records sent; /* numbered: the first is number `base` */
+    uint64_t base;       /* every number below is decided */
     struct records unsent;
-    uint64_t resend;       /* 0, or the number to send again from (after a lost session) */
-    uint64_t seen_told;    /* the outcome the broker knows we have seen */
-    bool skips;            /* some records want a Skip */
-    mono_t act;            /* a lower bound of the records' act */
+    uint64_t resend;    /* 0, or the number to send again from (after a lost session) */
+    uint64_t seen_told; /* the outcome the broker knows we have seen */
+    bool skips;         /* some records want a Skip */
+    mono_t act;         /* a lower bound of the records' act */
     UT_hash_handle hh;
 };
 
 struct consumption {
     char name[NAME_MAX_SIZE + 1];
-    bool wanted;           /* the program consumes */
-    bool told;             /* the broker was told so in this session */
-    bool leave;            /* a Leave is to be sent */
+    bool wanted; /* the program consumes */
+    bool told;   /* the broker was told so in this session */
+    bool leave;  /* a Leave is to be sent */
     enum turn_state state;
-    uint32_t epoch;        /* of the current turn; 0: none */
-    uint32_t number;       /* of this consumption: what carries another belongs to an earlier one */
-    uint64_t received;     /* the newest delivery number */
+    uint32_t epoch;    /* of the current turn; 0: none */
+    uint32_t number;   /* of this consumption: what carries another belongs to an earlier one */
+    uint64_t received; /* the newest delivery number */
     uint64_t generation, generation_told, limit;
     struct settle *settles; /* to be sent */
     uint32_t settle_count, settle_capacity;
@@ -103,12 +103,12 @@ struct client {
     uint64_t random_counter;
 
     enum client_state state;
-    struct token session;      /* zero: none to resume */
+    struct token session; /* zero: none to resume */
     struct token producer;
     struct token attach_id;
-    uint32_t attach_epoch;     /* of the Hello; 0 before it came */
+    uint32_t attach_epoch; /* of the Hello; 0 before it came */
     struct token attach_token;
-    mono_t attach_due;         /* next attempt, or the end of this one */
+    mono_t attach_due; /* next attempt, or the end of this one */
     uint32_t attempts;
     bool control_opened;
     char trouble[256];

@@ -11,8 +11,8 @@
 /* After an entry's deadline the broker's own refusal, which knows more, may still be on its way. */
 #define GRACE_MS 50
 /* How long an entry that tries once, and a Skip, wait for their answer. */
-#define ANSWER_MS 1000
-#define SEEN_EVERY 256u
+#define ANSWER_MS     1000
+#define SEEN_EVERY    256u
 #define SEEN_AFTER_MS 1000
 
 /* ------------------------------------------------------------------ records */
@@ -128,7 +128,8 @@ static void forget_decided(struct client *c, struct outlet *o)
 }
 
 /* The broker's decision on `count` numbers from `first`. */
-static void decide(struct client *c, struct outlet *o, uint64_t first, uint64_t count, const struct client_outcome *what)
+static void decide(struct client *c, struct outlet *o, uint64_t first, uint64_t count,
+                   const struct client_outcome *what)
 {
     struct telling t = { 0 };
     struct client_outcome one = *what;
@@ -466,8 +467,7 @@ static void expire_sent(struct client *c, struct telling *t, struct outlet *o)
 void publish_tick(struct client *c)
 {
     struct outlet *o, *next;
-    HASH_ITER(hh, c->outlets, o, next)
-    {
+    HASH_ITER (hh, c->outlets, o, next) {
         if (o->act.ns > c->now.mono.ns)
             continue;
         struct telling t = { 0 };
@@ -544,8 +544,7 @@ void publish_new_session(struct client *c, bool known, const struct outcomes *ou
 void publish_free(struct client *c)
 {
     struct outlet *o, *next;
-    HASH_ITER(hh, c->outlets, o, next)
-    {
+    HASH_ITER (hh, c->outlets, o, next) {
         HASH_DEL(c->outlets, o);
         for (uint32_t i = 0; i < o->sent.count; i++)
             release_block(at(&o->sent, i));

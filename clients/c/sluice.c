@@ -14,10 +14,10 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#define BUFFER_BYTES (16u << 20)
+#define BUFFER_BYTES    (16u << 20)
 #define CONNECT_WAIT_MS 5000
-#define FRAME_BYTES (64u << 10)
-#define ERROR_SIZE 256
+#define FRAME_BYTES     (64u << 10)
+#define ERROR_SIZE      256
 
 /* ------------------------------------------------------------------ commands */
 
@@ -76,7 +76,8 @@ static void show_state(struct sluice *s)
     s->buffered -= s->freed_bytes;
     s->undecided -= s->decided;
     s->freed_bytes = s->decided = 0;
-    s->stats = (struct sluice_stats){ c.confirmed, c.refused, c.unknown, c.delivered, 0, c.attaches, c.resent, attached };
+    s->stats =
+        (struct sluice_stats){ c.confirmed, c.refused, c.unknown, c.delivered, 0, c.attaches, c.resent, attached };
     snprintf(s->trouble, sizeof s->trouble, "%s", client_trouble(s->client));
     if (news && s->waiting)
         pthread_cond_broadcast(&s->changed);
@@ -215,9 +216,19 @@ static void replied(void *ctx, void *cookie, const struct reply *reply)
 }
 
 static const struct client_handler handler = {
-    .control_open = control_open, .control_send = control_send, .ingress_open = ingress_open,
-    .ingress_send = ingress_send, .attached = attached, .away = away, .outcome = outcome, .turn = turned,
-    .delivery = delivery, .idle = idle, .settled = settled, .receipt_settled = receipt_settled, .replied = replied,
+    .control_open = control_open,
+    .control_send = control_send,
+    .ingress_open = ingress_open,
+    .ingress_send = ingress_send,
+    .attached = attached,
+    .away = away,
+    .outcome = outcome,
+    .turn = turned,
+    .delivery = delivery,
+    .idle = idle,
+    .settled = settled,
+    .receipt_settled = receipt_settled,
+    .replied = replied,
 };
 
 /* ------------------------------------------------------------------ connect */

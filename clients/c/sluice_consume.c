@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #define DEFAULT_CREDIT 256u
-#define ERA_SHIFT 40
+#define ERA_SHIFT      40
 /* How often a queue that does not exist is asked for again. */
 #define RETRY_MS 1000
 /* Of what one delivery's strings may take, in proportion to its bytes. */
@@ -20,8 +20,7 @@
 static struct sluice_sub *find_locked(struct sluice *s, const char *queue)
 {
     struct sluice_sub *sub;
-    DL_FOREACH(s->subs, sub)
-    {
+    DL_FOREACH (s->subs, sub) {
         if (!sub->done && strcmp(sub->queue, queue) == 0)
             return sub;
     }
@@ -80,8 +79,7 @@ void sluice_nack(struct sluice_sub *sub, uint64_t token, uint32_t delay_ms)
 static void free_unsettled(struct sluice_sub *sub)
 {
     struct unsettled *u, *next;
-    HASH_ITER(hh, sub->unsettled, u, next)
-    {
+    HASH_ITER (hh, sub->unsettled, u, next) {
         HASH_DEL(sub->unsettled, u);
         free(u);
     }
@@ -170,15 +168,10 @@ void sub_command(struct sluice *s, const struct command *c)
         c->sub->running = true;
         ask(s, c->sub);
         break;
-    case COMMAND_UNSUBSCRIBE:
-        end(s, c->sub, c->own);
-        break;
+    case COMMAND_UNSUBSCRIBE: end(s, c->sub, c->own); break;
     case COMMAND_ACK:
-    case COMMAND_NACK:
-        settle(s, c->sub, c);
-        break;
-    case COMMAND_PUBLISH:
-        break;
+    case COMMAND_NACK: settle(s, c->sub, c); break;
+    case COMMAND_PUBLISH: break;
     }
 }
 
@@ -258,8 +251,7 @@ void sub_turn(struct sluice *s, const char *queue, enum turn_state state, uint32
 static void expire(struct sluice_sub *sub, mono_t now)
 {
     struct unsettled *u, *next;
-    HASH_ITER(hh, sub->unsettled, u, next)
-    {
+    HASH_ITER (hh, sub->unsettled, u, next) {
         if (mono_before(now, u->deadline))
             break;
         HASH_DEL(sub->unsettled, u);
@@ -292,8 +284,7 @@ mono_t sub_care(struct sluice *s)
     mono_t due = MONO_NEVER;
     pthread_mutex_lock(&s->lock); /* the list is the callers' too; nothing in here calls them */
     struct sluice_sub *sub;
-    DL_FOREACH(s->subs, sub)
-    {
+    DL_FOREACH (s->subs, sub) {
         if (sub->running)
             due = mono_min(due, care(s, sub));
     }

@@ -17,15 +17,15 @@ enum command_kind { COMMAND_PUBLISH, COMMAND_SUBSCRIBE, COMMAND_UNSUBSCRIBE, COM
 
 struct command {
     enum command_kind kind;
-    uint32_t count;      /* PUBLISH: events, each a size_t and its bytes */
-    uint32_t ms;         /* PUBLISH: the wait; NACK: the delay */
-    size_t at;           /* PUBLISH: in the batch's bytes: the queue's name with its NUL, then the events */
+    uint32_t count; /* PUBLISH: events, each a size_t and its bytes */
+    uint32_t ms;    /* PUBLISH: the wait; NACK: the delay */
+    size_t at;      /* PUBLISH: in the batch's bytes: the queue's name with its NUL, then the events */
     uint64_t token;
     sluice_confirm_fn *confirm;
-    void *context;       /* of a lone event */
-    void **contexts;     /* owned copy; NULL: all get `context` */
+    void *context;   /* of a lone event */
+    void **contexts; /* owned copy; NULL: all get `context` */
     struct sluice_sub *sub;
-    bool own;            /* UNSUBSCRIBE from the thread itself: nobody waits, it frees the subscription */
+    bool own; /* UNSUBSCRIBE from the thread itself: nobody waits, it frees the subscription */
 };
 
 struct commands {
@@ -61,8 +61,8 @@ struct sluice_sub {
     void *context;
     /* the thread's: */
     bool running;
-    bool ended;                  /* unsubscribed from a callback: nothing more is called */
-    bool again;                  /* a new turn: credit starts from nothing */
+    bool ended; /* unsubscribed from a callback: nothing more is called */
+    bool again; /* a new turn: credit starts from nothing */
     uint32_t epoch;
     uint64_t era;                /* raised by every turn: tokens of earlier ones are void */
     uint64_t granted;            /* deliveries the broker may still make */
@@ -84,9 +84,9 @@ struct sluice {
     pthread_cond_t changed; /* attached, room, quiet, a subscription's end */
     struct commands queue;
     struct sluice_sub *subs;
-    uint64_t buffered;      /* bytes of publishes without an outcome */
-    uint64_t undecided;     /* events */
-    uint32_t waiting;       /* who waits for `changed` */
+    uint64_t buffered;  /* bytes of publishes without an outcome */
+    uint64_t undecided; /* events */
+    uint32_t waiting;   /* who waits for `changed` */
     bool stop;
     char trouble[256];
     struct sluice_stats stats;
@@ -96,7 +96,7 @@ struct sluice {
     /* the thread's: */
     struct commands taken;
     struct pending *pending, *spare;
-    struct sluice_sub *last_sub; /* of the newest delivery */
+    struct sluice_sub *last_sub;   /* of the newest delivery */
     uint64_t freed_bytes, decided; /* not yet taken off `buffered` and `undecided` */
     struct now now;
 };
@@ -116,7 +116,7 @@ bool sluice_decode(struct span encoded, struct arena *arena, struct sluice_deliv
 /* sluice_publish.c; on the thread */
 void outbox_command(struct sluice *s, const struct command *c);
 void outbox_outcome(struct sluice *s, struct pending *p, uint32_t index, uint32_t count,
-                     const struct client_outcome *o);
+                    const struct client_outcome *o);
 void outbox_abandon(struct sluice *s); /* what is undecided gets SLUICE_UNKNOWN */
 
 /* sluice_consume.c; on the thread */

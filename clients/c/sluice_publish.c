@@ -183,8 +183,9 @@ static struct pending *pending_new(struct sluice *s, const struct command *c)
         s->spare = p->next;
     else
         p = xmalloc(sizeof *p);
-    *p = (struct pending){ .confirm = c->confirm, .context = c->context, .contexts = c->contexts, .count = c->count,
-                            .left = c->count };
+    *p = (struct pending){
+        .confirm = c->confirm, .context = c->context, .contexts = c->contexts, .count = c->count, .left = c->count
+    };
     DL_APPEND(s->pending, p);
     return p;
 }

@@ -42,7 +42,10 @@ struct producer {
     int error;
 };
 
-struct sent { struct producer *p; unsigned long event; };
+struct sent {
+    struct producer *p;
+    unsigned long event;
+};
 
 static int64_t now_ns(void)
 {
@@ -191,15 +194,24 @@ static int run(struct bench *b)
 int cli_bench(int argc, char **argv)
 {
     const char *broker = getenv("SLUICE_BROKER");
-    struct bench b = { .broker = broker ? broker : "tcp://127.0.0.1:7400", .queue = "sluice-bench", .events = 100000,
-                       .size = 200, .producers = 4, .window = 256 };
-    static const struct option flags[] = { { "queue", 1, NULL, 'q' },  { "events", 1, NULL, 'e' },
-                                           { "size", 1, NULL, 's' },   { "producers", 1, NULL, 'p' },
-                                           { "window", 1, NULL, 'w' }, { "rate", 1, NULL, 'r' },
-                                           { "json", 0, NULL, 'j' },   { "help", 0, NULL, 'h' }, { 0 } };
+    struct bench b = { .broker = broker ? broker : "tcp://127.0.0.1:7400",
+                       .queue = "sluice-bench",
+                       .events = 100000,
+                       .size = 200,
+                       .producers = 4,
+                       .window = 256 };
+    static const struct option flags[] = {
+        { "queue", 1, NULL, 'q' },     { "events", 1, NULL, 'e' }, { "size", 1, NULL, 's' },
+        { "producers", 1, NULL, 'p' }, { "window", 1, NULL, 'w' }, { "rate", 1, NULL, 'r' },
+        { "json", 0, NULL, 'j' },      { "help", 0, NULL, 'h' },   { 0 }
+    };
     for (int f; (f = getopt_long(argc, argv, "h", flags, NULL)) != -1;) {
-        unsigned long *to = f == 'e' ? &b.events : f == 's' ? &b.size : f == 'p' ? &b.producers
-                            : f == 'w' ? &b.window : f == 'r' ? &b.rate : NULL;
+        unsigned long *to = f == 'e'   ? &b.events
+                            : f == 's' ? &b.size
+                            : f == 'p' ? &b.producers
+                            : f == 'w' ? &b.window
+                            : f == 'r' ? &b.rate
+                                       : NULL;
         if (f == 'h')
             return fputs(usage, stdout), CLI_OK;
         if (f == '?')

@@ -20,12 +20,12 @@ int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* ---- HTTP by libcurl, one connection kept */
 
 struct http_reply {
-    long status;          /* 0: no answer came */
-    json_t *body;         /* NULL when it is no JSON */
+    long status;  /* 0: no answer came */
+    json_t *body; /* NULL when it is no JSON */
     struct buf text;
 };
 /* SLUICE_URL, or http://127.0.0.1:8480; operations: SLUICE_OPS_URL, or http://127.0.0.1:9480. */
-void http_use(const char *url);     /* --url; both */
+void http_use(const char *url); /* --url; both */
 /* A request; path begins with '/'. headers: "Name: value" lines ended by NULL, or NULL. Free with http_reply_free. */
 struct http_reply http_request(const char *method, bool operations, const char *path, const char *const *headers,
                                const void *body, size_t size);

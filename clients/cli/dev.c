@@ -15,13 +15,12 @@
 #include <unistd.h>
 #include <zmq.h>
 
-static const char usage[] =
-    "usage: sluice dev [options]\n\n"
-    "Runs everything in one process; queues are declared when they are first used.\n\n"
-    "  --http HOST:PORT          application listener [127.0.0.1:8480]\n"
-    "  --ops HOST:PORT           operations listener [127.0.0.1:9480]\n"
-    "  --broker tcp://HOST:PORT  let other processes attach to the broker, too\n"
-    "  --data DIR                where the broker keeps what must survive a restart\n";
+static const char usage[] = "usage: sluice dev [options]\n\n"
+                            "Runs everything in one process; queues are declared when they are first used.\n\n"
+                            "  --http HOST:PORT          application listener [127.0.0.1:8480]\n"
+                            "  --ops HOST:PORT           operations listener [127.0.0.1:9480]\n"
+                            "  --broker tcp://HOST:PORT  let other processes attach to the broker, too\n"
+                            "  --data DIR                where the broker keeps what must survive a restart\n";
 
 struct dev {
     struct broker_options broker;
@@ -58,9 +57,9 @@ static bool configure(struct dev *d, const char *http, const char *ops, const ch
 
 static void say_ready(const struct sidecar *s, const char *broker)
 {
-    json_t *line = json_pack("{s:b, s:s, s:s, s:s, s:i, s:s}", "ready", 1, "http",
-                             sidecar_address(s, API_APPLICATION), "ops", sidecar_address(s, API_OPERATIONS), "broker",
-                             broker, "pid", (int)getpid(), "version", SLUICE_VERSION);
+    json_t *line = json_pack("{s:b, s:s, s:s, s:s, s:i, s:s}", "ready", 1, "http", sidecar_address(s, API_APPLICATION),
+                             "ops", sidecar_address(s, API_OPERATIONS), "broker", broker, "pid", (int)getpid(),
+                             "version", SLUICE_VERSION);
     json_dumpf(line, stdout, JSON_COMPACT);
     json_decref(line);
     putchar('\n');
@@ -132,8 +131,8 @@ int cli_dev(int argc, char **argv)
         return cli_usage("dev takes no '%s'; see sluice dev --help", argv[optind]);
     void *zmq = zmq_ctx_new();
     char *token = NULL;
-    bool fine = configure(&d, http, ops, broker, data, &e) && sidecar_options_check(&d.sidecar, &token, &e) &&
-                run(&d, zmq, &e);
+    bool fine =
+        configure(&d, http, ops, broker, data, &e) && sidecar_options_check(&d.sidecar, &token, &e) && run(&d, zmq, &e);
     zmq_ctx_term(zmq);
     broker_options_free(&d.broker);
     settings_free(sidecar_settings(), &d.sidecar);

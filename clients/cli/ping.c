@@ -62,7 +62,8 @@ int cli_ping(int argc, char **argv)
     for (int f; (f = getopt_long(argc, argv, "h", flags, NULL)) != -1;) {
         if (f == 'h')
             return puts("usage: sluice ping [--count N] [BROKER]\n\nBROKER: tcp://HOST:PORT or ipc:///PATH "
-                        "[SLUICE_BROKER, tcp://127.0.0.1:7400]"), CLI_OK;
+                        "[SLUICE_BROKER, tcp://127.0.0.1:7400]"),
+                   CLI_OK;
         if (f == '?')
             return CLI_USAGE;
         count = strtoul(optarg, NULL, 10);

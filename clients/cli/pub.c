@@ -9,12 +9,13 @@
 #include <unistd.h>
 
 #define BATCH_EVENTS 500u
-#define BATCH_BYTES (1u << 20)
-#define RETRY_MS 200
+#define BATCH_BYTES  (1u << 20)
+#define RETRY_MS     200
 
 static const char usage[] =
     "usage: sluice pub QUEUE [options] [DATA...]\n\n"
-    "Publishes each DATA as one event; without any, each line of the standard input. Prints how many were confirmed.\n\n"
+    "Publishes each DATA as one event; without any, each line of the standard input. Prints how many were "
+    "confirmed.\n\n"
     "  --ndjson          each line is a JSON value and becomes the event's data; a CloudEvent is taken as it is\n"
     "  --type TYPE       [sluice.event]\n"
     "  --source SOURCE   [/sluice-cli]\n"
@@ -64,8 +65,7 @@ static bool take_results(struct pub *p, const struct http_reply *r, bool *full)
     size_t confirmed = 0;
     if (r->status == 202 && !events)
         confirmed = json_array_size(p->batch);
-    while (confirmed < json_array_size(events) &&
-           json_object_get(json_array_get(events, confirmed), "sequence"))
+    while (confirmed < json_array_size(events) && json_object_get(json_array_get(events, confirmed), "sequence"))
         confirmed++;
     p->confirmed += confirmed;
     json_t *rest = json_array();
@@ -73,8 +73,9 @@ static bool take_results(struct pub *p, const struct http_reply *r, bool *full)
         json_array_append(rest, json_array_get(p->batch, i));
     json_decref(p->batch);
     p->batch = rest;
-    *full = r->status == 429 ||
-            (r->status == 207 && json_integer_value(json_object_get(json_array_get(events, confirmed), "status")) == 429);
+    *full =
+        r->status == 429 ||
+        (r->status == 207 && json_integer_value(json_object_get(json_array_get(events, confirmed), "status")) == 429);
     return json_array_size(rest) == 0 || *full;
 }
 
@@ -143,10 +144,11 @@ static void add_lines(struct pub *p)
 int cli_pub(int argc, char **argv)
 {
     struct pub p = { .type = "sluice.event", .source = "/sluice-cli", .wait = "5s" };
-    static const struct option flags[] = { { "ndjson", 0, NULL, 'n' }, { "type", 1, NULL, 't' },
-                                           { "source", 1, NULL, 's' }, { "subject", 1, NULL, 'u' },
-                                           { "wait", 1, NULL, 'w' },   { "once", 0, NULL, 'o' },
-                                           { "json", 0, NULL, 'j' },   { "help", 0, NULL, 'h' }, { 0 } };
+    static const struct option flags[] = {
+        { "ndjson", 0, NULL, 'n' },  { "type", 1, NULL, 't' }, { "source", 1, NULL, 's' },
+        { "subject", 1, NULL, 'u' }, { "wait", 1, NULL, 'w' }, { "once", 0, NULL, 'o' },
+        { "json", 0, NULL, 'j' },    { "help", 0, NULL, 'h' }, { 0 }
+    };
     for (int f; (f = getopt_long(argc, argv, "h", flags, NULL)) != -1;) {
         if (f == 'h')
             return fputs(usage, stdout), CLI_OK;

@@ -34,15 +34,15 @@ static bool print_list(const char *prefix, bool as_json)
 {
     char path[512], after[160] = "";
     if (!as_json)
-        printf("%-32s %9s %9s %9s %9s %9s  %s\n", "QUEUE", "READY", "IN_FLIGHT", "CAPACITY", "IN/S", "OUT/S", "CONSUMER");
+        printf("%-32s %9s %9s %9s %9s %9s  %s\n", "QUEUE", "READY", "IN_FLIGHT", "CAPACITY", "IN/S", "OUT/S",
+               "CONSUMER");
     do {
         snprintf(path, sizeof path, "/v1/queues?limit=1000&prefix=%s&after=%s", prefix, after);
         struct http_reply r = http_request("GET", false, path, NULL, NULL, 0);
         const char *name, *next = json_string_value(json_object_get(r.body, "next"));
         json_t *q;
         bool fine = http_fine(&r);
-        json_object_foreach(json_object_get(r.body, "queues"), name, q)
-        {
+        json_object_foreach (json_object_get(r.body, "queues"), name, q) {
             if (as_json) {
                 json_dumpf(q, stdout, JSON_COMPACT);
                 putchar('\n');
@@ -99,7 +99,10 @@ static int declare(const char *path, int count, char **settings)
     return print_reply(&r, false);
 }
 
-struct queue_flags { const char *prefix, *max; bool json, force; };
+struct queue_flags {
+    const char *prefix, *max;
+    bool json, force;
+};
 
 static int run_verb(const char *verb, const char *name, const struct queue_flags *f, int count, char **rest)
 {
@@ -163,8 +166,10 @@ int cli_queue(int argc, char **argv)
 int cli_drain(int argc, char **argv)
 {
     if (argc > 1)
-        return fputs("usage: sluice drain\n\nTells the sidecar to finish what it holds and to take no more; returns when "
-                     "it has.\n", strcmp(argv[1], "--help") == 0 ? stdout : stderr),
+        return fputs(
+                   "usage: sluice drain\n\nTells the sidecar to finish what it holds and to take no more; returns when "
+                   "it has.\n",
+                   strcmp(argv[1], "--help") == 0 ? stdout : stderr),
                strcmp(argv[1], "--help") == 0 ? CLI_OK : CLI_USAGE;
     struct http_reply r = http_request("POST", true, "/v1/drain", NULL, NULL, 0);
     return print_reply(&r, true);

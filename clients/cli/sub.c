@@ -11,7 +11,8 @@
 static const char usage[] =
     "usage: sluice sub QUEUE [options] [-- COMMAND...]\n\n"
     "Prints each event's data on a line, or runs COMMAND with the data on its standard input: exit status 0 acks the\n"
-    "event, any other gives it back. SLUICE_ID, SLUICE_TYPE, SLUICE_SEQUENCE and SLUICE_ATTEMPT are in its environment.\n\n"
+    "event, any other gives it back. SLUICE_ID, SLUICE_TYPE, SLUICE_SEQUENCE and SLUICE_ATTEMPT are in its "
+    "environment.\n\n"
     "  --count N         end after N events\n"
     "  --max N           events a take [100; 1 with a command]\n"
     "  --wait DURATION   how long each take waits [30s]\n"
@@ -110,8 +111,7 @@ static bool handle(struct sub *s, const json_t *events)
     json_t *ack = json_array(), *nack = json_array();
     const json_t *item;
     size_t i;
-    json_array_foreach(events, i, item)
-    {
+    json_array_foreach (events, i, item) {
         json_t *receipt = json_object_get(item, "receipt");
         bool fine = !s->command || run_command(s, item);
         if (!s->command)
@@ -155,9 +155,13 @@ static int run(struct sub *s)
 int cli_sub(int argc, char **argv)
 {
     struct sub s = { .wait = "30s" };
-    static const struct option flags[] = { { "count", 1, NULL, 'c' },      { "max", 1, NULL, 'm' },
-                                           { "wait", 1, NULL, 'w' },       { "json", 0, NULL, 'j' },
-                                           { "exit-empty", 0, NULL, 'e' }, { "help", 0, NULL, 'h' }, { 0 } };
+    static const struct option flags[] = { { "count", 1, NULL, 'c' },
+                                           { "max", 1, NULL, 'm' },
+                                           { "wait", 1, NULL, 'w' },
+                                           { "json", 0, NULL, 'j' },
+                                           { "exit-empty", 0, NULL, 'e' },
+                                           { "help", 0, NULL, 'h' },
+                                           { 0 } };
     for (int f; (f = getopt_long(argc, argv, "h", flags, NULL)) != -1;) {
         if (f == 'h')
             return fputs(usage, stdout), CLI_OK;

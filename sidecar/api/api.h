@@ -20,13 +20,15 @@
 
 enum api_listener { API_APPLICATION, API_OPERATIONS, API_PROBE };
 
-struct api_header { struct span name, value; };
+struct api_header {
+    struct span name, value;
+};
 
 struct api_request {
     enum api_listener listener;
-    struct span method;   /* "POST" */
-    struct span path;     /* as sent, before percent-decoding, without the query */
-    struct span query;    /* without "?"; empty when none */
+    struct span method;               /* "POST" */
+    struct span path;                 /* as sent, before percent-decoding, without the query */
+    struct span query;                /* without "?"; empty when none */
     const struct api_header *headers; /* names in any case */
     size_t header_count;
     struct span body;
@@ -34,51 +36,86 @@ struct api_request {
 
 /* What the API must know of its surroundings; owned by the sidecar, constant while a request lives. */
 struct api_config {
-    const char *app_name;        /* source of wrapped events: "/NAME"; also used in problem instances */
-    bool operate;                /* operating calls on the application listener too */
-    const char *token;           /* of the listeners beyond loopback; NULL: none is asked */
-    bool token_needed[3];        /* by listener */
+    const char *app_name;               /* source of wrapped events: "/NAME"; also used in problem instances */
+    bool operate;                       /* operating calls on the application listener too */
+    const char *token;                  /* of the listeners beyond loopback; NULL: none is asked */
+    bool token_needed[3];               /* by listener */
     const struct setting_list *origins; /* allowed beside the listeners' own */
     const struct setting_list *hosts;   /* allowed beside loopback */
     int64_t publish_wait_ms, publish_wait_max_ms; /* 1,000 and 60,000 */
-    int64_t take_wait_max_ms;    /* 60,000 */
-    uint32_t take_max;           /* 1,000 */
-    uint64_t take_bytes;         /* 4 MiB */
-    uint64_t event_max, batch_max_bytes; /* 1 MiB, 4 MiB */
-    uint32_t batch_max_events;   /* 1,000 */
+    int64_t take_wait_max_ms;                     /* 60,000 */
+    uint32_t take_max;                            /* 1,000 */
+    uint64_t take_bytes;                          /* 4 MiB */
+    uint64_t event_max, batch_max_bytes;          /* 1 MiB, 4 MiB */
+    uint32_t batch_max_events;                    /* 1,000 */
     bool draining;
 };
 
 /* A finished response. `body` is the response's own; it passes to whoever sends it (buf_free when nobody does). */
 struct api_response {
     int status;
-    const char *content_type;    /* NULL: no body */
+    const char *content_type; /* NULL: no body */
     struct buf body;
-    struct api_header headers[8];/* besides Content-Type and Content-Length; spans in the arena, NUL-terminated */
+    struct api_header headers[8]; /* besides Content-Type and Content-Length; spans in the arena, NUL-terminated */
     size_t header_count;
 };
 
-enum api_command_kind { API_PUBLISH, API_TAKE, API_ACKS, API_CALL, API_DRAIN, API_METRICS, API_HEALTH, API_LIVE, API_READY,
-                        API_STARTUP, API_DESCRIPTION, API_INDEX };
+enum api_command_kind {
+    API_PUBLISH,
+    API_TAKE,
+    API_ACKS,
+    API_CALL,
+    API_DRAIN,
+    API_METRICS,
+    API_HEALTH,
+    API_LIVE,
+    API_READY,
+    API_STARTUP,
+    API_DESCRIPTION,
+    API_INDEX
+};
 
 /* One event of a publish: its encoded form for the broker, its id for the answer, and whether the id was made up here
  * (a retry could then not be told from a new event). */
-struct api_event { struct span encoded; struct span id; bool id_generated; };
+struct api_event {
+    struct span encoded;
+    struct span id;
+    bool id_generated;
+};
 
-struct api_settle { enum settle_kind kind; struct span receipt; uint64_t ms; };
+struct api_settle {
+    enum settle_kind kind;
+    struct span receipt;
+    uint64_t ms;
+};
 
 /* How taken and peeked events are written. */
 enum api_format { API_JSON, API_PROTOBUF };
 
 struct api_command {
     enum api_command_kind kind;
-    const char *route;           /* "/v1/queues/{q}/events": for metrics */
+    const char *route; /* "/v1/queues/{q}/events": for metrics */
     const char *queue;
     union {
-        struct { struct api_event *events; size_t count; bool batch; uint32_t wait_ms; } publish;
-        struct { uint32_t max; int64_t wait_ms; enum api_format format; } take;
-        struct { struct api_settle *settles; size_t count; } acks;
-        struct { struct request request; bool ledger_only; } call; /* request.id unset */
+        struct {
+            struct api_event *events;
+            size_t count;
+            bool batch;
+            uint32_t wait_ms;
+        } publish;
+        struct {
+            uint32_t max;
+            int64_t wait_ms;
+            enum api_format format;
+        } take;
+        struct {
+            struct api_settle *settles;
+            size_t count;
+        } acks;
+        struct {
+            struct request request;
+            bool ledger_only;
+        } call; /* request.id unset */
     } u;
 };
 
@@ -87,8 +124,8 @@ enum api_answer { API_CONTINUE, API_COMMAND, API_RESPONSE };
 /* Judges the headers. API_RESPONSE: answer that and discard the body; *close: and close the connection.
  * API_CONTINUE: read the body, of at most *body_limit bytes (beyond it: api_problem(REASON_too_large)).
  * Refuses, as libmicrohttpd does not: Content-Length with Transfer-Encoding, differing Content-Lengths, more than one Host. */
-enum api_answer api_begin(const struct api_config *c, const struct api_request *r, struct arena *a, uint64_t *body_limit,
-                          struct api_response *out, bool *close);
+enum api_answer api_begin(const struct api_config *c, const struct api_request *r, struct arena *a,
+                          uint64_t *body_limit, struct api_response *out, bool *close);
 
 /* `random`: 16 bytes for a generated id; each further id of a batch is derived from it. */
 enum api_answer api_parse(const struct api_config *c, const struct api_request *r, const uint8_t random[16],
@@ -96,13 +133,23 @@ enum api_answer api_parse(const struct api_config *c, const struct api_request *
 
 /* ---- outcomes -> responses */
 
-struct api_outcome { enum reason reason; uint64_t sequence; uint64_t depth, capacity; uint32_t retry_after_ms; };
+struct api_outcome {
+    enum reason reason;
+    uint64_t sequence;
+    uint64_t depth, capacity;
+    uint32_t retry_after_ms;
+};
 /* outcomes[i] belongs to command->u.publish.events[i]. */
 void api_render_publish(const struct api_command *c, const struct api_outcome *outcomes, struct arena *a,
                         struct api_response *out);
 
 /* `receipt` is the event's own, complete. */
-struct api_taken { uint64_t sequence; uint32_t attempt; struct span receipt; struct span event; };
+struct api_taken {
+    uint64_t sequence;
+    uint32_t attempt;
+    struct span receipt;
+    struct span event;
+};
 /* `standby`: this sidecar waits behind another consumer (header Sluice-Consumer: standby; else active, and
  * Sluice-Consumer-Epoch, the fencing token). */
 void api_render_take(const struct api_command *c, const struct api_taken *events, size_t count, bool standby,
@@ -113,7 +160,8 @@ void api_render_acks(const struct api_command *c, const enum settle_result *resu
                      struct api_response *out);
 
 /* Of API_CALL: declare, describe, list, delete, peek, purge, ledger, pause, resume, close, open. */
-void api_render_reply(const struct api_command *c, const struct reply *reply, struct arena *a, struct api_response *out);
+void api_render_reply(const struct api_command *c, const struct reply *reply, struct arena *a,
+                      struct api_response *out);
 
 /* application/problem+json {"type","title","status","detail","reason","retryable",...} for a reason; detail may be NULL
  * (the title says it). Adds Retry-After where the reason is retryable (from retry_after_ms, at least 1 s). */

@@ -9,9 +9,9 @@
 
 #define HEADERS_MAX_SIZE (16u << 10)
 /* Beside the data an event has attributes, and JSON writes bytes as base64. */
-#define ENVELOPE_SIZE (64u << 10)
+#define ENVELOPE_SIZE  (64u << 10)
 #define OTHER_BODY_MAX (1u << 20)
-#define DISCARD_MAX (64u << 20)
+#define DISCARD_MAX    (64u << 20)
 
 /* ------------------------------------------------------------------ where it comes from */
 
@@ -159,8 +159,8 @@ static enum api_answer refuse(enum reason why, const char *detail, struct arena 
     return API_RESPONSE;
 }
 
-enum api_answer api_begin(const struct api_config *c, const struct api_request *r, struct arena *a, uint64_t *body_limit,
-                          struct api_response *out, bool *close)
+enum api_answer api_begin(const struct api_config *c, const struct api_request *r, struct arena *a,
+                          uint64_t *body_limit, struct api_response *out, bool *close)
 {
     enum reason why = REASON_ok;
     struct span queue;

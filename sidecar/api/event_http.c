@@ -150,8 +150,8 @@ static struct span made_up_id(const uint8_t random[16], struct arena *a)
     return span_str(text);
 }
 
-bool event_http_wrap(const struct api_request *r, const char *app, const uint8_t random[16], wall_t now, struct arena *a,
-                     struct event *out, bool *id_generated, struct error *why)
+bool event_http_wrap(const struct api_request *r, const char *app, const uint8_t random[16], wall_t now,
+                     struct arena *a, struct event *out, bool *id_generated, struct error *why)
 {
     struct span key = header_find(r, "Idempotency-Key");
     if (!start_event(r, a, out, why))
@@ -169,7 +169,8 @@ bool event_http_wrap(const struct api_request *r, const char *app, const uint8_t
     timestamp_format(now.ms / 1000, (int32_t)(now.ms % 1000) * 1000000, time);
     out->source = span_str(source);
     out->type = span_str("sluice.event");
-    out->attributes[out->attribute_count++] = (struct attribute){ span_str("time"), ATTRIBUTE_TIMESTAMP, span_str(time) };
+    out->attributes[out->attribute_count++] =
+        (struct attribute){ span_str("time"), ATTRIBUTE_TIMESTAMP, span_str(time) };
     add_content_type(r, out);
     return event_check(out, why);
 }

@@ -13,7 +13,7 @@ bool event_http_is_binary(const struct api_request *r);
 /* Reads a binary-mode event and checks it. */
 bool event_http_read(const struct api_request *r, struct arena *a, struct event *out, struct error *why);
 /* Wraps the body: id from Idempotency-Key or `random`, source "/APP", type "sluice.event", the time, the content type. */
-bool event_http_wrap(const struct api_request *r, const char *app, const uint8_t random[16], wall_t now, struct arena *a,
-                     struct event *out, bool *id_generated, struct error *why);
+bool event_http_wrap(const struct api_request *r, const char *app, const uint8_t random[16], wall_t now,
+                     struct arena *a, struct event *out, bool *id_generated, struct error *why);
 
 #endif

@@ -29,8 +29,7 @@ static void write_data(const struct event *e, struct buf *out)
 {
     struct scan_value value;
     switch (e->data_kind) {
-    case DATA_NONE:
-        return;
+    case DATA_NONE: return;
     case DATA_TEXT:
         json_add_name(out, span_str("data"));
         if (media_type_is_json(event_attribute(e, "datacontenttype")) && scan_text(e->data, &value))

@@ -62,7 +62,8 @@ static bool take_escape(struct scan *s)
     if (c != 'u')
         return strchr("\"\\/bfnrt", c) != NULL && c != 0;
     for (unsigned i = 0; i < 4; i++, s->at++) {
-        if (s->at == s->end || !((*s->at >= '0' && *s->at <= '9') || ((*s->at | 0x20) >= 'a' && (*s->at | 0x20) <= 'f')))
+        if (s->at == s->end ||
+            !((*s->at >= '0' && *s->at <= '9') || ((*s->at | 0x20) >= 'a' && (*s->at | 0x20) <= 'f')))
             return false;
     }
     return true;
@@ -87,21 +88,11 @@ static bool take_value(struct scan *s, struct scan_value *out);
 static bool take_scalar(struct scan *s, struct scan_value *out)
 {
     switch (s->at < s->end ? *s->at : 0) {
-    case '"':
-        out->kind = SCAN_STRING;
-        return take_string(s);
-    case 't':
-        out->kind = SCAN_TRUE;
-        return take_word(s, "true");
-    case 'f':
-        out->kind = SCAN_FALSE;
-        return take_word(s, "false");
-    case 'n':
-        out->kind = SCAN_NULL;
-        return take_word(s, "null");
-    default:
-        out->kind = SCAN_NUMBER;
-        return take_number(s);
+    case '"': out->kind = SCAN_STRING; return take_string(s);
+    case 't': out->kind = SCAN_TRUE; return take_word(s, "true");
+    case 'f': out->kind = SCAN_FALSE; return take_word(s, "false");
+    case 'n': out->kind = SCAN_NULL; return take_word(s, "null");
+    default: out->kind = SCAN_NUMBER; return take_number(s);
     }
 }
 

@@ -13,10 +13,16 @@ enum scan_status { SCAN_BAD = -1, SCAN_END = 0, SCAN_OK = 1 };
 /* Nesting beyond this is refused. */
 #define SCAN_DEPTH_MAX 64u
 
-struct scan { const uint8_t *at, *start, *end; bool first; };
+struct scan {
+    const uint8_t *at, *start, *end;
+    bool first;
+};
 
 /* A value: its kind and its bytes without surrounding white space. */
-struct scan_value { enum scan_kind kind; struct span raw; };
+struct scan_value {
+    enum scan_kind kind;
+    struct span raw;
+};
 
 /* The only value of a whole text; false when it is no valid JSON text. */
 bool scan_text(struct span text, struct scan_value *out);

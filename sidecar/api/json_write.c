@@ -9,8 +9,9 @@
 
 static void add_escaped(struct buf *b, uint8_t c)
 {
-    static const char named[] = { ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r',
-                                  ['"'] = '"',  ['\\'] = '\\' };
+    static const char named[] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r', ['"'] = '"', ['\\'] = '\\'
+    };
     if (c < sizeof named && named[c])
         buf_printf(b, "\\%c", named[c]);
     else

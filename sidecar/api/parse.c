@@ -32,16 +32,11 @@ static bool take_name(struct parsing *p, struct span raw)
 static enum api_answer dispatch(struct parsing *p, const struct api_route *route)
 {
     switch (route->kind) {
-    case API_PUBLISH:
-        return parse_publish(p);
-    case API_TAKE:
-        return parse_take(p);
-    case API_ACKS:
-        return parse_acks(p);
-    case API_CALL:
-        return parse_call(p, route);
-    default:
-        return parse_no_query(p) ? API_COMMAND : API_RESPONSE;
+    case API_PUBLISH: return parse_publish(p);
+    case API_TAKE: return parse_take(p);
+    case API_ACKS: return parse_acks(p);
+    case API_CALL: return parse_call(p, route);
+    default: return parse_no_query(p) ? API_COMMAND : API_RESPONSE;
     }
 }
 

@@ -7,7 +7,7 @@
 
 #include <jansson.h>
 
-#define LIST_MAX 1000u
+#define LIST_MAX   1000u
 #define PEEK_BYTES (1u << 20)
 
 /* ------------------------------------------------------------------ declare */
@@ -60,12 +60,10 @@ static bool read_settings(struct parsing *p, struct queue_settings *s, struct er
     if (body.size == 0)
         return true; /* all defaults, or nothing changes */
     json_t *object = json_loadb((const char *)body.data, body.size, JSON_REJECT_DUPLICATES, &where);
-    bool fine = json_is_object(object) ||
-                error_set(why, "the body must be a JSON object of settings%s%s", object ? "" : ": ",
-                          object ? "" : where.text);
+    bool fine = json_is_object(object) || error_set(why, "the body must be a JSON object of settings%s%s",
+                                                    object ? "" : ": ", object ? "" : where.text);
     if (fine) {
-        json_object_foreach(object, key, value)
-        {
+        json_object_foreach (object, key, value) {
             fine = fine && put_setting(s, key, value, why);
         }
     }
@@ -125,9 +123,8 @@ static bool parse_peek(struct parsing *p, struct request *r, struct error *why)
     struct query_parameter known[] = { { .name = "state" }, { .name = "from" }, { .name = "max" }, { 0 } };
     uint64_t max = 10;
     r->u.peek.max_bytes = PEEK_BYTES;
-    if (!query_parse(p->request->query, known, p->arena, why) ||
-        !parse_state(p, &known[0], &r->u.peek.state, why) || !query_number(&known[1], &r->u.peek.from, why) ||
-        !query_number(&known[2], &max, why))
+    if (!query_parse(p->request->query, known, p->arena, why) || !parse_state(p, &known[0], &r->u.peek.state, why) ||
+        !query_number(&known[1], &r->u.peek.from, why) || !query_number(&known[2], &max, why))
         return false;
     if (max == 0)
         return error_set(why, "query parameter 'max' must be at least 1");
@@ -145,16 +142,11 @@ static bool parse_by_call(struct parsing *p, struct request *r, struct error *wh
 {
     struct query_parameter none[] = { { 0 } };
     switch (r->call) {
-    case CALL_LIST:
-        return parse_list(p, r, why);
-    case CALL_PEEK:
-        return parse_peek(p, r, why);
-    case CALL_DELETE:
-        return parse_delete(p, r, why);
-    case CALL_DECLARE:
-        return query_parse(p->request->query, none, p->arena, why) && parse_declare(p, r, why);
-    default:
-        return query_parse(p->request->query, none, p->arena, why);
+    case CALL_LIST: return parse_list(p, r, why);
+    case CALL_PEEK: return parse_peek(p, r, why);
+    case CALL_DELETE: return parse_delete(p, r, why);
+    case CALL_DECLARE: return query_parse(p->request->query, none, p->arena, why) && parse_declare(p, r, why);
+    default: return query_parse(p->request->query, none, p->arena, why);
     }
 }
 

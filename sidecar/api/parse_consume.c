@@ -7,8 +7,8 @@
 
 #include <jansson.h>
 
-#define RECEIPT_MAX 200u
-#define SETTLES_MAX 1000u
+#define RECEIPT_MAX  200u
+#define SETTLES_MAX  1000u
 #define LEASE_MAX_MS INT64_C(43200000)
 
 static bool accepts(struct span accept, const char *type)
@@ -93,8 +93,7 @@ static bool refuse_keys(const json_t *object, const char *first, const char *sec
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)object, key, value)
-    {
+    json_object_foreach ((json_t *)object, key, value) {
         if (strcmp(key, first) != 0 && strcmp(key, second) != 0)
             return error_set(why, "unknown key '%.60s'; known here: %s, %s", key, first, second);
     }
@@ -143,8 +142,7 @@ static bool read_acks(struct parsing *p, const json_t *body, struct error *why)
     const char *key;
     json_t *value;
     size_t count = 0;
-    json_object_foreach((json_t *)body, key, value)
-    {
+    json_object_foreach ((json_t *)body, key, value) {
         if (strcmp(key, "ack") != 0 && strcmp(key, "nack") != 0 && strcmp(key, "extend") != 0)
             return error_set(why, "unknown key '%.60s'; known here: ack, nack, extend", key);
         count += json_array_size(value);
@@ -165,7 +163,8 @@ enum api_answer parse_acks(struct parsing *p)
     json_error_t where;
     if (!parse_no_query(p))
         return API_RESPONSE;
-    json_t *body = json_loadb((const char *)p->request->body.data, p->request->body.size, JSON_REJECT_DUPLICATES, &where);
+    json_t *body =
+        json_loadb((const char *)p->request->body.data, p->request->body.size, JSON_REJECT_DUPLICATES, &where);
     bool fine = json_is_object(body) ? read_acks(p, body, &why)
                                      : error_set(&why, "the body must be {\"ack\": [\"RECEIPT\", …]}%s%s",
                                                  body ? "" : ": ", body ? "" : where.text);

@@ -191,14 +191,10 @@ static bool read_events(struct parsing *p, enum form form, struct error *why)
     if (!make_room(p, 1, why))
         return false;
     switch (form) {
-    case FORM_JSON:
-        return read_json(p, &value, why) && add_json(p, &value, why);
-    case FORM_PROTOBUF:
-        return add_protobuf(p, p->request->body, why);
-    case FORM_BINARY:
-        return add_binary(p, why);
-    default:
-        return add_other(p, why);
+    case FORM_JSON: return read_json(p, &value, why) && add_json(p, &value, why);
+    case FORM_PROTOBUF: return add_protobuf(p, p->request->body, why);
+    case FORM_BINARY: return add_binary(p, why);
+    default: return add_other(p, why);
     }
 }
 
@@ -224,10 +220,11 @@ enum api_answer parse_publish(struct parsing *p)
     if (!read_wait(p, &why))
         return respond_invalid(&why, p->arena, p->out);
     if (form == FORM_UNKNOWN) {
-        api_problem(REASON_media_type,
-                    "CloudEvents come as application/cloudevents+json, +protobuf, application/cloudevents-batch+json or "
-                    "-batch+protobuf, in UTF-8",
-                    0, p->arena, p->out);
+        api_problem(
+            REASON_media_type,
+            "CloudEvents come as application/cloudevents+json, +protobuf, application/cloudevents-batch+json or "
+            "-batch+protobuf, in UTF-8",
+            0, p->arena, p->out);
         return API_RESPONSE;
     }
     p->command->u.publish.batch = form == FORM_BATCH_JSON || form == FORM_BATCH_PROTOBUF;

@@ -9,7 +9,11 @@
 /* Decodes %XX (and + as a space with `plus`) into the arena. False at a broken escape or a NUL. */
 bool percent_decode(struct span text, bool plus, struct arena *a, struct span *out);
 
-struct query_parameter { const char *name; struct span value; bool present; };
+struct query_parameter {
+    const char *name;
+    struct span value;
+    bool present;
+};
 
 /* Fills the parameters named in `known` (terminated by a NULL name). False with a sentence: an unknown name, a repeated
  * one, a broken escape. */

@@ -17,20 +17,14 @@ static void put_setting(json_t *o, const struct queue_settings *s, enum queue_se
     char text[24];
     switch (info->type) {
     case QUEUE_SETTING_NUMBER:
-    case QUEUE_SETTING_SIZE:
-        put_number(o, info->name, value);
-        return;
+    case QUEUE_SETTING_SIZE: put_number(o, info->name, value); return;
     case QUEUE_SETTING_DURATION:
         duration_format((int64_t)value, text);
         json_object_set_new(o, info->name, json_string(text));
         return;
-    case QUEUE_SETTING_BOOL:
-        json_object_set_new(o, info->name, json_boolean(value != 0));
-        return;
+    case QUEUE_SETTING_BOOL: json_object_set_new(o, info->name, json_boolean(value != 0)); return;
     case QUEUE_SETTING_CHOICE_DURABILITY:
-    case QUEUE_SETTING_CHOICE_OVERFLOW:
-        json_object_set_new(o, info->name, json_string(info->choices[value]));
-        return;
+    case QUEUE_SETTING_CHOICE_OVERFLOW: json_object_set_new(o, info->name, json_string(info->choices[value])); return;
     }
 }
 
@@ -150,19 +144,10 @@ void api_render_reply(const struct api_command *c, const struct reply *r, struct
         return;
     }
     switch (r->result) {
-    case RESULT_QUEUE:
-        render_queue(c, &r->u.queue, out);
-        return;
-    case RESULT_LIST:
-        render_list(r, out);
-        return;
-    case RESULT_PEEKED:
-        render_peeked(r, out);
-        return;
-    case RESULT_PURGED:
-        render_document(200, json_pack("{s:I}", "purged", (json_int_t)r->u.purged.purged), out);
-        return;
-    default:
-        *out = (struct api_response){ .status = 204 };
+    case RESULT_QUEUE: render_queue(c, &r->u.queue, out); return;
+    case RESULT_LIST: render_list(r, out); return;
+    case RESULT_PEEKED: render_peeked(r, out); return;
+    case RESULT_PURGED: render_document(200, json_pack("{s:I}", "purged", (json_int_t)r->u.purged.purged), out); return;
+    default: *out = (struct api_response){ .status = 204 };
     }
 }

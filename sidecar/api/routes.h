@@ -7,16 +7,16 @@
 /* What a route's answer needs. */
 enum route_listeners {
     ON_BOTH = 1 << API_APPLICATION | 1 << API_OPERATIONS,
-    ON_OPERATIONS = 1 << API_OPERATIONS,      /* and on the application's with app.operate */
+    ON_OPERATIONS = 1 << API_OPERATIONS, /* and on the application's with app.operate */
     ON_PROBES = 1 << API_OPERATIONS | 1 << API_PROBE,
 };
 
 struct api_route {
     const char *method;
-    const char *pattern;        /* "/v1/queues/{q}/take" */
+    const char *pattern; /* "/v1/queues/{q}/take" */
     unsigned listeners;
     enum api_command_kind kind;
-    enum call call;             /* of API_CALL */
+    enum call call; /* of API_CALL */
 };
 
 /* All of them; *count rows. */

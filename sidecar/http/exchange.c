@@ -11,7 +11,7 @@
 #include <utlist.h>
 
 /* Decoding an event takes a few times its bytes; beyond this it is an attack. */
-#define ARENA_SIZE (256u << 10)
+#define ARENA_SIZE  (256u << 10)
 #define ARENA_TIMES 8u
 
 enum stage { STAGE_ADDRESS, STAGE_BODY, STAGE_REFUSED, STAGE_ASKED, STAGE_ANSWERED };
@@ -23,9 +23,9 @@ struct exchange {
     struct peer *peer;
     enum stage stage;
     bool suspended;
-    bool seen;               /* by the handler's `request` */
-    bool close;              /* after the response */
-    char *uri;               /* path, and query behind '?' */
+    bool seen;  /* by the handler's `request` */
+    bool close; /* after the response */
+    char *uri;  /* path, and query behind '?' */
     struct api_request request;
     struct arena arena;
     struct buf body;
@@ -196,8 +196,7 @@ void http_answer(struct exchange *x, struct api_response *response)
     x->suspended = false;
 }
 
-void exchange_completed(void *ctx, struct MHD_Connection *connection, void **slot,
-                        enum MHD_RequestTerminationCode code)
+void exchange_completed(void *ctx, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode code)
 {
     struct listener *l = ctx;
     struct http_server *s = l->server;
@@ -222,8 +221,7 @@ void exchange_completed(void *ctx, struct MHD_Connection *connection, void **slo
 void http_abandon(struct http_server *s)
 {
     struct exchange *x;
-    DL_FOREACH(s->exchanges, x)
-    {
+    DL_FOREACH (s->exchanges, x) {
         struct api_response gone;
         if (x->stage != STAGE_ASKED)
             continue;

@@ -15,7 +15,7 @@
 
 /* Per connection: 16 KiB of headers, and room to say that they were too many. */
 #define CONNECTION_MEMORY (24u << 10)
-#define SWEEP_MS 1000
+#define SWEEP_MS          1000
 
 struct http_server *http_open(const struct http_config *config, const struct http_handler *handler, void *ctx)
 {
@@ -63,16 +63,11 @@ bool http_listen(struct http_server *s, enum api_listener which, const char *add
     l->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, exchange_access, l,
         MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL, /* first: it then serves the other options, too */
-        MHD_OPTION_LISTEN_SOCKET, l->fd,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->config.max_connections,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(s->config.idle_ms / 1000),
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-        MHD_OPTION_URI_LOG_CALLBACK, exchange_begin, l,
-        MHD_OPTION_NOTIFY_COMPLETED, exchange_completed, l,
-        MHD_OPTION_NOTIFY_CONNECTION, connection_changed, l,
-        MHD_OPTION_END);
+        MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->config.max_connections,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(s->config.idle_ms / 1000), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+        MHD_OPTION_URI_LOG_CALLBACK, exchange_begin, l, MHD_OPTION_NOTIFY_COMPLETED, exchange_completed, l,
+        MHD_OPTION_NOTIFY_CONNECTION, connection_changed, l, MHD_OPTION_END);
     if (!l->daemon) {
         close(l->fd);
         return error_set(e, "libmicrohttpd would not serve %s", address);

@@ -41,8 +41,7 @@ void held_prune(struct uplink *u)
     if (mono_before(u->now.mono, u->next_prune))
         return;
     u->next_prune = mono_add_ms(u->now.mono, PRUNE_MS);
-    HASH_ITER(hh, u->held, h, next)
-    {
+    HASH_ITER (hh, u->held, h, next) {
         if (h->until.ns <= u->now.mono.ns)
             drop(u, h);
     }
@@ -53,8 +52,7 @@ void held_void(struct uplink *u, struct taking *t)
     struct held *h, *next;
     if (t->held == 0)
         return;
-    HASH_ITER(hh, u->held, h, next)
-    {
+    HASH_ITER (hh, u->held, h, next) {
         if (h->taking == t)
             drop(u, h);
     }

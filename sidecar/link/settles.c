@@ -68,8 +68,7 @@ void settles_forget(struct uplink *u, void *request)
 void settles_free(struct uplink *u)
 {
     struct settle_wait *w, *next;
-    HASH_ITER(hh, u->settles, w, next)
-    {
+    HASH_ITER (hh, u->settles, w, next) {
         HASH_DEL(u->settles, w);
         if (w->of && --w->of->left == 0)
             free(w->of);

@@ -139,8 +139,7 @@ void takes_turn(struct uplink *u, const char *queue, enum turn_state state, uint
         return;
     }
     struct take *k, *next;
-    DL_FOREACH_SAFE(t->waiting, k, next)
-    {
+    DL_FOREACH_SAFE (t->waiting, k, next) {
         if (state == TURN_STANDBY && k->once)
             finish(u, t, k, REASON_ok);
     }
@@ -210,8 +209,7 @@ void takes_idle(struct uplink *u, const char *queue, uint64_t generation)
         return;
     t->idle = true;
     struct take *k, *next;
-    DL_FOREACH_SAFE(t->waiting, k, next)
-    {
+    DL_FOREACH_SAFE (t->waiting, k, next) {
         if (k->once || k->count)
             finish(u, t, k, REASON_ok);
     }
@@ -223,8 +221,7 @@ static void end_overdue(struct uplink *u, struct taking *t)
 {
     struct take *k, *next;
     bool attached = client_is_attached(u->client);
-    DL_FOREACH_SAFE(t->waiting, k, next)
-    {
+    DL_FOREACH_SAFE (t->waiting, k, next) {
         if (t->idle && (k->count || k->once))
             finish(u, t, k, REASON_ok);
         else if (k->deadline.ns <= u->now.mono.ns)
@@ -258,8 +255,7 @@ void takes_care(struct uplink *u)
 {
     struct taking *t, *next;
     held_prune(u);
-    HASH_ITER(hh, u->takings, t, next)
-    {
+    HASH_ITER (hh, u->takings, t, next) {
         tell_credit(u, t); /* a new take's demand ends an older Idle before that could answer the take */
         end_overdue(u, t);
         if (!is_unused(t))
@@ -290,8 +286,8 @@ mono_t takes_due(const struct uplink *u)
 void takes_drain(struct uplink *u)
 {
     struct taking *t, *next;
-    HASH_ITER(hh, u->takings, t, next)
-    fail_all(u, t, REASON_draining);
+    HASH_ITER (hh, u->takings, t, next)
+        fail_all(u, t, REASON_draining);
     takes_care(u);
 }
 
@@ -303,11 +299,9 @@ bool takes_are_drained(const struct uplink *u)
 void takes_forget(struct uplink *u, void *request)
 {
     struct taking *t, *next_t;
-    HASH_ITER(hh, u->takings, t, next_t)
-    {
+    HASH_ITER (hh, u->takings, t, next_t) {
         struct take *k, *next;
-        DL_FOREACH_SAFE(t->waiting, k, next)
-        {
+        DL_FOREACH_SAFE (t->waiting, k, next) {
             if (k->request != request)
                 continue;
             give_back(u, k);
@@ -320,8 +314,7 @@ void takes_forget(struct uplink *u, void *request)
 void takes_free(struct uplink *u)
 {
     struct taking *t, *next;
-    HASH_ITER(hh, u->takings, t, next)
-    {
+    HASH_ITER (hh, u->takings, t, next) {
         held_void(u, t);
         while (t->waiting) {
             struct take *k = t->waiting;

@@ -103,16 +103,24 @@ static void on_receipt_settled(void *ctx, uint64_t request, enum settle_result r
 }
 
 static const struct client_handler events = {
-    .attached = on_attached, .away = on_away, .outcome = on_outcome, .turn = on_turn, .delivery = on_delivery,
-    .idle = on_idle, .settled = on_settled, .receipt_settled = on_receipt_settled, .replied = on_replied,
+    .attached = on_attached,
+    .away = on_away,
+    .outcome = on_outcome,
+    .turn = on_turn,
+    .delivery = on_delivery,
+    .idle = on_idle,
+    .settled = on_settled,
+    .receipt_settled = on_receipt_settled,
+    .replied = on_replied,
 };
 
 struct uplink *uplink_open(void *zmq, const struct uplink_config *config, const struct uplink_handler *handler,
                            struct error *e)
 {
     struct uplink *u = xcalloc(1, sizeof *u);
-    struct client_config client = { .name = config->name, .inbox = config->inbox,
-                                    .buffer_bytes = config->buffer_bytes, .frame_bytes = 64 << 10 };
+    struct client_config client = {
+        .name = config->name, .inbox = config->inbox, .buffer_bytes = config->buffer_bytes, .frame_bytes = 64 << 10
+    };
     u->config = *config;
     u->handler = *handler;
     u->broker = xstrdup(config->broker);
@@ -146,8 +154,7 @@ void uplink_close(struct uplink *u)
 void uplink_forget(struct uplink *u, void *request)
 {
     struct publishing *p;
-    DL_FOREACH(u->publishing, p)
-    {
+    DL_FOREACH (u->publishing, p) {
         if (p->request == request)
             p->request = NULL;
     }
@@ -214,12 +221,13 @@ const char *uplink_inbox(const struct uplink *u)
 
 void uplink_stats(const struct uplink *u, struct uplink_stats *out)
 {
-    *out = (struct uplink_stats){ .taken_events = u->taken_events, .held_events = HASH_COUNT(u->held),
+    *out = (struct uplink_stats){ .taken_events = u->taken_events,
+                                  .held_events = HASH_COUNT(u->held),
                                   .queues = HASH_COUNT(u->takings) };
     client_stats(u->client, &out->client);
     for (const struct taking *t = u->takings; t; t = t->hh.next) {
         const struct take *k;
-        DL_FOREACH(t->waiting, k)
+        DL_FOREACH (t->waiting, k)
             out->waiting_takes++;
     }
 }

@@ -20,7 +20,7 @@ struct take {
     struct take *prev, *next;
     void *request;
     uint32_t max, count;
-    bool once;        /* wait=0: answered as soon as the broker has said what there is */
+    bool once; /* wait=0: answered as soon as the broker has said what there is */
     mono_t deadline;
     struct buf bytes; /* receipts and events, back to back */
     struct taken_at *events;
@@ -34,10 +34,10 @@ struct taking {
     enum turn_state state;
     uint32_t epoch;
     bool consuming, contended;
-    bool idle;            /* the newest credit found nothing more: what comes now comes alone */
-    uint64_t generation;  /* of the newest credit */
-    uint64_t held;        /* events handed out and not settled */
-    mono_t unused_since;  /* MONO_NEVER while in use */
+    bool idle;           /* the newest credit found nothing more: what comes now comes alone */
+    uint64_t generation; /* of the newest credit */
+    uint64_t held;       /* events handed out and not settled */
+    mono_t unused_since; /* MONO_NEVER while in use */
     UT_hash_handle hh;
 };
 

@@ -51,9 +51,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint8_t random[16] = { 1 };
-    const struct api_config config = { .app_name = "fuzz", .operate = true, .publish_wait_ms = 1000,
-        .publish_wait_max_ms = 60000, .take_wait_max_ms = 60000, .take_max = 1000, .take_bytes = 4 << 20,
-        .event_max = 1 << 20, .batch_max_bytes = 4 << 20, .batch_max_events = 1000 };
+    const struct api_config config = { .app_name = "fuzz",
+                                       .operate = true,
+                                       .publish_wait_ms = 1000,
+                                       .publish_wait_max_ms = 60000,
+                                       .take_wait_max_ms = 60000,
+                                       .take_max = 1000,
+                                       .take_bytes = 4 << 20,
+                                       .event_max = 1 << 20,
+                                       .batch_max_bytes = 4 << 20,
+                                       .batch_max_events = 1000 };
     const uint8_t *at = data, *end = data + size;
     struct api_header headers[HEADERS];
     struct api_request r = { .listener = API_OPERATIONS, .headers = headers };

@@ -32,8 +32,7 @@ static void walk(struct body *b)
                 ;
         }
         break;
-    default:
-        break;
+    default: break;
     }
 }
 

@@ -89,8 +89,8 @@ static void delivery(void *ctx, const struct client_delivery *d)
     if (a->held_count == sizeof a->held / sizeof *a->held || (!s->calm && sim_chance(s, 4)))
         return; /* its program forgets about it: the lease will run out */
     struct held *h = &a->held[a->held_count++];
-    *h = (struct held){ f, queue, d->consumer_epoch, d->delivery, "",
-                        s->now + (int64_t)sim_random(s, s->calm ? 5 : 800) * MS };
+    *h = (struct held){ f,           queue, d->consumer_epoch,
+                        d->delivery, "",    s->now + (int64_t)sim_random(s, s->calm ? 5 : 800) * MS };
     snprintf(h->receipt, sizeof h->receipt, "%.*s.%llu", (int)d->receipt.size, (const char *)d->receipt.data,
              (unsigned long long)d->receipt_index);
 }
@@ -200,8 +200,8 @@ static void replied(void *ctx, void *cookie, const struct reply *reply)
 static void operate(struct actor *a)
 {
     struct sim *s = a->sim;
-    static const enum call calls[] = { CALL_PAUSE, CALL_RESUME, CALL_RESUME, CALL_CLOSE, CALL_OPEN, CALL_OPEN,
-                                       CALL_PURGE };
+    static const enum call calls[] = { CALL_PAUSE, CALL_RESUME, CALL_RESUME, CALL_CLOSE,
+                                       CALL_OPEN,  CALL_OPEN,   CALL_PURGE };
     struct request r = { .call = calls[sim_random(s, s->purges ? 7 : 6)] };
     r.queue = sim_queue_name((unsigned)sim_random(s, SIM_QUEUES));
     client_call(a->client, &r, a, 3000, sim_now(s));

@@ -11,7 +11,7 @@ enum mutation mutation = MUTATION_none;
 
 static bool plant(const char *name)
 {
-#define PLANT(mutant)                                                                                                 \
+#define PLANT(mutant)                                                                                                  \
     if (strcmp(name, #mutant) == 0)                                                                                    \
         mutation = MUTATION_##mutant;
     MUTATIONS(PLANT)
@@ -58,12 +58,11 @@ static int run(unsigned long first, unsigned long last, bool trace, bool expect)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = { { "seeds", required_argument, NULL, 's' },
-                                             { "trace", no_argument, NULL, 't' },
-                                             { "mutate", required_argument, NULL, 'm' },
-                                             { "expect-failure", no_argument, NULL, 'x' },
-                                             { "help", no_argument, NULL, 'h' },
-                                             { NULL, 0, NULL, 0 } };
+    static const struct option options[] = {
+        { "seeds", required_argument, NULL, 's' },  { "trace", no_argument, NULL, 't' },
+        { "mutate", required_argument, NULL, 'm' }, { "expect-failure", no_argument, NULL, 'x' },
+        { "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 }
+    };
     unsigned long first = 1, last = 500;
     bool trace = false, expect = false;
     int flag;

@@ -13,21 +13,21 @@
 #include "base/mutation.h"
 
 #define SIM_CLIENTS 4u
-#define SIM_QUEUES 2u
+#define SIM_QUEUES  2u
 
 /* One message on its way. */
 struct parcel {
     int64_t arrives;
-    struct frame *frame;   /* on data pipes */
-    struct buf bytes;      /* on control pipes */
+    struct frame *frame; /* on data pipes */
+    struct buf bytes;    /* on control pipes */
     struct parcel *next;
 };
 
 /* A connection in one direction: first in, first out, until something happens to it. */
 struct pipe {
     struct parcel *head, *tail;
-    bool open;    /* somebody still sends into it */
-    bool deaf;    /* half open: everything sent is lost */
+    bool open; /* somebody still sends into it */
+    bool deaf; /* half open: everything sent is lost */
     int64_t stalled_until;
     int64_t last; /* arrival of the newest parcel: none overtakes it */
     struct pipe *next;
@@ -37,13 +37,13 @@ struct pipe {
 struct fact {
     uint64_t id;
     unsigned queue;
-    uint64_t producer;      /* which client instance */
-    uint64_t order;         /* of its publish, per producer and queue */
+    uint64_t producer; /* which client instance */
+    uint64_t order;    /* of its publish, per producer and queue */
     uint64_t batch;
     uint32_t batch_index;
     unsigned outcomes;
     enum reason reason;
-    uint64_t sequence;      /* confirmed or delivered as; 0: not yet */
+    uint64_t sequence; /* confirmed or delivered as; 0: not yet */
     unsigned handed_over;
     bool acked;
 };
@@ -59,7 +59,7 @@ struct held { /* an event an application is working on */
 
 struct publish { /* a call in flight: the cookie */
     struct actor *actor;
-    size_t first;  /* index of its first fact */
+    size_t first; /* index of its first fact */
     uint32_t count;
 };
 
@@ -74,7 +74,7 @@ struct actor {
     struct sim *sim;
     unsigned index;
     uint64_t instance;
-    struct client *client;   /* NULL while dead */
+    struct client *client; /* NULL while dead */
     int64_t next_action, reborn;
     struct pipe *to_broker, *from_broker; /* all lanes of data, newest first */
     struct pipe control_out, control_in;
@@ -96,7 +96,7 @@ struct lane {
 struct sim {
     uint64_t seed, random;
     int64_t now, calm_at, end_at;
-    bool calm;               /* faults are over: everything must drain */
+    bool calm; /* faults are over: everything must drain */
     bool trace, failed;
     char failure[400];
     struct core *core;
@@ -112,7 +112,7 @@ struct sim {
     uint64_t last_order[64][SIM_QUEUES]; /* by instance: newest first delivery */
     uint32_t last_epoch[SIM_QUEUES];
     uint64_t steps, handed_over;
-    bool purges, lowers;     /* does anybody purge, lower credit */
+    bool purges, lowers; /* does anybody purge, lower credit */
 };
 
 /* world.c */

@@ -238,9 +238,7 @@ static void perform(struct sim *s)
                 send(s, &a->control_in, NULL, buf_span(&e->bytes));
             break;
         }
-        case EFFECT_LOG:
-            sim_trace(s, "core: %s: %s", e->session ? e->session : "-", e->text);
-            break;
+        case EFFECT_LOG: sim_trace(s, "core: %s: %s", e->session ? e->session : "-", e->text); break;
         }
     }
     core_effects_clear(s->core);
@@ -361,16 +359,10 @@ static void some_fault(struct sim *s)
     struct actor *a = &s->actors[sim_random(s, SIM_CLIENTS)];
     switch (sim_random(s, 6)) {
     case 0:
-    case 1:
-        harm(s, a->to_broker);
-        break;
+    case 1: harm(s, a->to_broker); break;
     case 2:
-    case 3:
-        harm(s, a->from_broker);
-        break;
-    case 4:
-        harm(s, sim_chance(s, 50) ? &a->control_in : &a->control_out);
-        break;
+    case 3: harm(s, a->from_broker); break;
+    case 4: harm(s, sim_chance(s, 50) ? &a->control_in : &a->control_out); break;
     default:
         if (a->client && sim_chance(s, 30))
             sim_death(a);

@@ -10,7 +10,10 @@
 enum { PRODUCERS = 4, EACH = 1000 };
 static atomic_int consumed; /* what the example is about to count */
 
-struct producer { struct sluice *s; const char *queue; };
+struct producer {
+    struct sluice *s;
+    const char *queue;
+};
 
 static void *produce(void *arg)
 {

@@ -7,7 +7,10 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-struct tally { unsigned long accepted, refused; int last_error; };
+struct tally {
+    unsigned long accepted, refused;
+    int last_error;
+};
 
 /* Runs on the library's thread. Nothing else touches the tally until sluice_close returned. */
 static void confirmed(void *context, int error, uint64_t sequence)

@@ -24,39 +24,39 @@ extern "C" {
 /* The errors a program decides on; others exist, see sluice_strerror. */
 enum sluice_error {
     SLUICE_OK = 0,
-    SLUICE_FULL = 1,          /* no room within the wait: nothing was accepted; retry later */
-    SLUICE_BUDGET = 2,        /* the same, of the whole broker */
-    SLUICE_CLOSED = 4,        /* the queue is closed to publishers */
+    SLUICE_FULL = 1,   /* no room within the wait: nothing was accepted; retry later */
+    SLUICE_BUDGET = 2, /* the same, of the whole broker */
+    SLUICE_CLOSED = 4, /* the queue is closed to publishers */
     SLUICE_NO_CONSUMER = 5,
     SLUICE_UNKNOWN_QUEUE = 8,
     SLUICE_TOO_LARGE = 10,
-    SLUICE_UNKNOWN = 11,      /* may or may not have been accepted: retry with the same id */
-    SLUICE_UNAVAILABLE = 12,  /* the broker is away; nothing was accepted */
-    SLUICE_INVALID = 14,      /* an argument is wrong */
-    SLUICE_BUSY = 34,         /* too much is waiting in this client; retry after an outcome */
+    SLUICE_UNKNOWN = 11,     /* may or may not have been accepted: retry with the same id */
+    SLUICE_UNAVAILABLE = 12, /* the broker is away; nothing was accepted */
+    SLUICE_INVALID = 14,     /* an argument is wrong */
+    SLUICE_BUSY = 34,        /* too much is waiting in this client; retry after an outcome */
 };
 
-struct sluice;      /* a connection */
-struct sluice_sub;  /* a subscription */
+struct sluice;     /* a connection */
+struct sluice_sub; /* a subscription */
 
 /* A CloudEvent. Strings are borrowed for the call. Zero and NULL take the default said here. */
 struct sluice_event {
-    const char *id;          /* NULL: a random UUID */
-    const char *source;      /* NULL: the connection's name, as "/NAME" */
-    const char *type;        /* NULL: "sluice.event" */
-    const char *subject;     /* NULL: none */
-    const char *content_type;/* NULL: none; "application/json", … */
+    const char *id;           /* NULL: a random UUID */
+    const char *source;       /* NULL: the connection's name, as "/NAME" */
+    const char *type;         /* NULL: "sluice.event" */
+    const char *subject;      /* NULL: none */
+    const char *content_type; /* NULL: none; "application/json", … */
     const void *data;
     size_t size;
     const char *const *attributes; /* extension attributes: name, value, name, value, NULL; NULL: none */
 };
 
 struct sluice_options {
-    const char *name;         /* for people and as source; NULL: the program's name and pid */
-    const char *inbox;        /* endpoint to bind; NULL: any free port, or a path beside an ipc broker's */
-    int64_t connect_wait_ms;  /* how long sluice_connect waits for the broker; 0: 5,000; < 0: does not wait */
-    size_t buffer_bytes;      /* most bytes of undecided publishes; 0: 16 MiB */
-    int64_t linger_ms;        /* publishes wait this long for company; 0: none */
+    const char *name;        /* for people and as source; NULL: the program's name and pid */
+    const char *inbox;       /* endpoint to bind; NULL: any free port, or a path beside an ipc broker's */
+    int64_t connect_wait_ms; /* how long sluice_connect waits for the broker; 0: 5,000; < 0: does not wait */
+    size_t buffer_bytes;     /* most bytes of undecided publishes; 0: 16 MiB */
+    int64_t linger_ms;       /* publishes wait this long for company; 0: none */
 };
 
 /* Connects and attaches. NULL on failure, with a sentence in error (NULL, or at least 256 bytes).
@@ -81,7 +81,10 @@ SLUICE_API int sluice_publish_wait(struct sluice *s, const char *queue, const st
 
 /* A batch of encoded CloudEvents (protobuf, io.cloudevents.v1.CloudEvent), for those who have them already.
  * confirm is called once per event, with contexts[i], or with NULL when contexts is NULL. */
-struct sluice_bytes { const void *data; size_t size; };
+struct sluice_bytes {
+    const void *data;
+    size_t size;
+};
 SLUICE_API int sluice_publish_encoded(struct sluice *s, const char *queue, const struct sluice_bytes *events,
                                       uint32_t count, uint32_t wait_ms, sluice_confirm_fn *confirm, void **contexts);
 

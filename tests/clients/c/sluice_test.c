@@ -26,8 +26,9 @@ struct seen {
 
 static struct seen fresh(void)
 {
-    return (struct seen){ .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER, .in_order = true,
-                          .settle_now = true };
+    return (struct seen){
+        .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER, .in_order = true, .settle_now = true
+    };
 }
 
 static bool wait_for(struct seen *w, unsigned count)
@@ -231,7 +232,9 @@ static void a_batch_confirms_each_event_with_its_own_context(void **state)
     struct sluice *s = connect_to(state);
     struct seen one = fresh(), two = fresh();
     /* id "1", source "/s", spec_version "1.0", type "t" */
-    static const char event[] = "\x0a\x01" "1\x12\x02/s\x1a\x03" "1.0\x22\x01t";
+    static const char event[] = "\x0a\x01"
+                                "1\x12\x02/s\x1a\x03"
+                                "1.0\x22\x01t";
     struct sluice_bytes batch[] = { { event, sizeof event - 1 }, { event, sizeof event - 1 } };
     void *contexts[] = { &one, &two };
     assert_int_equal(sluice_publish_encoded(s, "orders", batch, 2, 1000, confirmed, contexts), SLUICE_OK);
