@@ -123,9 +123,9 @@ static void spans_compare_by_their_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_was_added_survives_growth), cmocka_unit_test(growth_is_geometric),
-        cmocka_unit_test(pieces_of_all_kinds_join),       cmocka_unit_test(adding_nothing_changes_nothing),
-        cmocka_unit_test(reserved_room_is_not_yet_used),  cmocka_unit_test(long_prints_are_whole),
+        cmocka_unit_test(what_was_added_survives_growth),    cmocka_unit_test(growth_is_geometric),
+        cmocka_unit_test(pieces_of_all_kinds_join),          cmocka_unit_test(adding_nothing_changes_nothing),
+        cmocka_unit_test(reserved_room_is_not_yet_used),     cmocka_unit_test(long_prints_are_whole),
         cmocka_unit_test(a_cleared_buffer_keeps_its_memory), cmocka_unit_test(spans_compare_by_their_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,8 @@ static void waits_are_rounded_up_so_that_no_poll_wakes_early(void **state)
     assert_int_equal(mono_wait_ms(at_ms(2), at_ms(1)), 1);
     assert_int_equal(mono_wait_ms((mono_t){ 2 * MONO_MS + 1 }, at_ms(1)), 2);
     for (int64_t ns = 1; ns < 3 * MONO_MS; ns += 99991)
-        assert_false(mono_before(mono_add_ms((mono_t){ 0 }, mono_wait_ms((mono_t){ ns }, (mono_t){ 0 })), (mono_t){ ns }));
+        assert_false(
+            mono_before(mono_add_ms((mono_t){ 0 }, mono_wait_ms((mono_t){ ns }, (mono_t){ 0 })), (mono_t){ ns }));
 }
 
 static void what_is_past_is_not_waited_for(void **state)

@@ -150,8 +150,8 @@ static struct timer *earliest(struct timer *timers)
     struct timer *best = NULL;
     for (unsigned i = 0; i < MANY; i++) {
         struct timer *t = &timers[i];
-        if (timer_is_set(t) && (!best || t->due.ns < best->due.ns ||
-                                (t->due.ns == best->due.ns && t->order < best->order)))
+        if (timer_is_set(t) &&
+            (!best || t->due.ns < best->due.ns || (t->due.ns == best->due.ns && t->order < best->order)))
             best = t;
     }
     return best;

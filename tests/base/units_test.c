@@ -16,11 +16,10 @@ static void durations_are_read_to_milliseconds(void **state)
         const char *text;
         int64_t ms;
     } cases[] = {
-        { "0", 0 },         { "0s", 0 },         { "250ms", 250 },        { "30s", 30000 },
-        { "1.5s", 1500 },   { "2m", 120000 },    { "12h", 43200000 },     { "1d", 86400000 },
-        { "1000us", 1 },    { "1000000ns", 1 },  { "0.001s", 1 },         { "0.5m", 30000 },
-        { "999us", 0 },     { "0.25h", 900000 }, { "0.1s", 100 },         { "0.3s", 300 },
-        { "1.001s", 1001 }, { "007s", 7000 },    { "3660d", 316224000000 },
+        { "0", 0 },       { "0s", 0 },         { "250ms", 250 },   { "30s", 30000 },          { "1.5s", 1500 },
+        { "2m", 120000 }, { "12h", 43200000 }, { "1d", 86400000 }, { "1000us", 1 },           { "1000000ns", 1 },
+        { "0.001s", 1 },  { "0.5m", 30000 },   { "999us", 0 },     { "0.25h", 900000 },       { "0.1s", 100 },
+        { "0.3s", 300 },  { "1.001s", 1001 },  { "007s", 7000 },   { "3660d", 316224000000 },
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         int64_t ms = -1;
@@ -32,9 +31,26 @@ static void durations_are_read_to_milliseconds(void **state)
 static void no_duration_is_refused_and_nothing_stored(void **state)
 {
     (void)state;
-    static const char *const cases[] = { "",      "5",     "s",     "-1s",   "+1s",  " 1s",  "1s ",   "1 s",
-                                         "1.s",   ".5s",   "1,5s",  "1e3s",  "1S",   "1sec", "1m30s", "3661d",
-                                         "99999999999999999999s", "0x1s", "1.5", "infs" };
+    static const char *const cases[] = { "",
+                                         "5",
+                                         "s",
+                                         "-1s",
+                                         "+1s",
+                                         " 1s",
+                                         "1s ",
+                                         "1 s",
+                                         "1.s",
+                                         ".5s",
+                                         "1,5s",
+                                         "1e3s",
+                                         "1S",
+                                         "1sec",
+                                         "1m30s",
+                                         "3661d",
+                                         "99999999999999999999s",
+                                         "0x1s",
+                                         "1.5",
+                                         "infs" };
     for (size_t i = 0; i < COUNT(cases); i++) {
         int64_t ms = 77;
         if (duration_parse(span_str(cases[i]), &ms) || ms != 77)
@@ -61,10 +77,9 @@ static void durations_are_written_in_their_shortest_exact_form(void **state)
     static const struct {
         int64_t ms;
         const char *text;
-    } cases[] = { { 0, "0s" },        { 1, "1ms" },       { 999, "999ms" },    { 1000, "1s" },
-                  { 1500, "1500ms" }, { 30000, "30s" },   { 60000, "1m" },     { 61000, "61s" },
-                  { 90000, "90s" },   { 7200000, "2h" },  { 86400000, "1d" },  { 90000000, "25h" },
-                  { 43200000, "12h" } };
+    } cases[] = { { 0, "0s" },        { 1, "1ms" },        { 999, "999ms" },   { 1000, "1s" },   { 1500, "1500ms" },
+                  { 30000, "30s" },   { 60000, "1m" },     { 61000, "61s" },   { 90000, "90s" }, { 7200000, "2h" },
+                  { 86400000, "1d" }, { 90000000, "25h" }, { 43200000, "12h" } };
     for (size_t i = 0; i < COUNT(cases); i++) {
         char text[24];
         int64_t ms = -1;
@@ -81,10 +96,22 @@ static void sizes_are_read_to_bytes(void **state)
     static const struct {
         const char *text;
         uint64_t bytes;
-    } cases[] = { { "0", 0 },           { "65536", 65536 },      { "1B", 1 },          { "10k", 10000 },
-                  { "10kB", 10000 },    { "1M", 1000000 },       { "2MB", 2000000 },   { "1G", 1000000000 },
-                  { "1GB", 1000000000 }, { "64Ki", 65536 },      { "64KiB", 65536 },   { "1Mi", 1048576 },
-                  { "64MiB", 67108864 }, { "1.5KiB", 1536 },     { "0.5GiB", 536870912 }, { "1GiB", 1073741824 },
+    } cases[] = { { "0", 0 },
+                  { "65536", 65536 },
+                  { "1B", 1 },
+                  { "10k", 10000 },
+                  { "10kB", 10000 },
+                  { "1M", 1000000 },
+                  { "2MB", 2000000 },
+                  { "1G", 1000000000 },
+                  { "1GB", 1000000000 },
+                  { "64Ki", 65536 },
+                  { "64KiB", 65536 },
+                  { "1Mi", 1048576 },
+                  { "64MiB", 67108864 },
+                  { "1.5KiB", 1536 },
+                  { "0.5GiB", 536870912 },
+                  { "1GiB", 1073741824 },
                   { "1TiB", UINT64_C(1) << 40 } };
     for (size_t i = 0; i < COUNT(cases); i++) {
         uint64_t bytes = 1;
@@ -96,10 +123,26 @@ static void sizes_are_read_to_bytes(void **state)
 static void no_size_is_refused_and_nothing_stored(void **state)
 {
     (void)state;
-    static const char *const cases[] = { "",     "B",    "-1",    "+1",   " 1",       "1 ",       "1 kB",
-                                         "1K",   "1KB",  "1mib",  "1kib", "1.k",      ".5k",      "1e3",
-                                         "0x10", "1GBs", "99999999999999999999", "18446744073709551616",
-                                         "20000000TiB", "18014398509481984KiB" };
+    static const char *const cases[] = { "",
+                                         "B",
+                                         "-1",
+                                         "+1",
+                                         " 1",
+                                         "1 ",
+                                         "1 kB",
+                                         "1K",
+                                         "1KB",
+                                         "1mib",
+                                         "1kib",
+                                         "1.k",
+                                         ".5k",
+                                         "1e3",
+                                         "0x10",
+                                         "1GBs",
+                                         "99999999999999999999",
+                                         "18446744073709551616",
+                                         "20000000TiB",
+                                         "18014398509481984KiB" };
     for (size_t i = 0; i < COUNT(cases); i++) {
         uint64_t bytes = 77;
         if (size_parse(span_str(cases[i]), &bytes) || bytes != 77)
@@ -157,10 +200,24 @@ static void every_code_point_is_utf8_but_surrogates(void **state)
 static void overlong_and_stray_bytes_are_no_utf8(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "\x80",         "\xbf",         "\xc0\x80",         "\xc1\xbf",
-                                       "\xe0\x80\x80", "\xe0\x9f\xbf", "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf",
-                                       "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xfe", "a\xc3",
-                                       "\xc3\x28", "\xe2\x28\xa1", "\xe2\x82\x28", "\xf0\x9f\x98\x28", "\xc3\xa9\xa9" };
+    static const char *const bad[] = { "\x80",
+                                       "\xbf",
+                                       "\xc0\x80",
+                                       "\xc1\xbf",
+                                       "\xe0\x80\x80",
+                                       "\xe0\x9f\xbf",
+                                       "\xf0\x80\x80\x80",
+                                       "\xf0\x8f\xbf\xbf",
+                                       "\xf4\x90\x80\x80",
+                                       "\xf5\x80\x80\x80",
+                                       "\xff",
+                                       "\xfe",
+                                       "a\xc3",
+                                       "\xc3\x28",
+                                       "\xe2\x28\xa1",
+                                       "\xe2\x82\x28",
+                                       "\xf0\x9f\x98\x28",
+                                       "\xc3\xa9\xa9" };
     for (size_t i = 0; i < COUNT(bad); i++)
         assert_false(utf8_valid(span_str(bad[i])));
     assert_true(utf8_valid(span_str("")));
