@@ -1,0 +1,3 @@
+wrk.method = "POST"
+wrk.body = string.rep("x", 200)
+wrk.headers["Content-Type"] = "application/octet-stream"
