@@ -1,0 +1,86 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "sidecar/api/json_scan.h"
+
+static void valid_texts_are_taken_whole(void **state)
+{
+    static const char *const good[] = {
+        "0",   "-1.5e+3",  "1e400", "\"a\\u0041\\n\"", "true", " null ", "[]", "[1,[2,{\"a\":3}]]", "{\"a\":1,\"a\":2}",
+        "{ }", "[ 1 , 2 ]"
+    };
+    struct scan_value v;
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_true(scan_text(span_str(good[i]), &v));
+}
+
+static void malformed_texts_are_refused(void **state)
+{
+    static const char *const bad[] = { "",           "01",   "1.",   "+1",        "1e",       "\"a",    "\"\\x\"",
+                                       "\"\\u12\"",  "[1,]", "[,1]", "{\"a\"}",   "{\"a\":}", "{a:1}",  "[1 2]",
+                                       "{\"a\":1,}", "tru",  "[1]]", "{\"a\":1]", "nul",      "\"\n\"", "1 2" };
+    struct scan_value v;
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (scan_text(span_str(bad[i]), &v))
+            fail_msg("%s was taken", bad[i]);
+    }
+}
+
+static void nesting_is_bounded(void **state)
+{
+    char text[2 * SCAN_DEPTH_MAX + 3] = "";
+    struct scan_value v;
+    (void)state;
+    memset(text, '[', SCAN_DEPTH_MAX);
+    memset(text + SCAN_DEPTH_MAX, ']', SCAN_DEPTH_MAX);
+    assert_true(scan_text(span_str(text), &v));
+    memset(text, '[', SCAN_DEPTH_MAX + 1);
+    memset(text + SCAN_DEPTH_MAX + 1, ']', SCAN_DEPTH_MAX + 1);
+    assert_false(scan_text(span_str(text), &v));
+}
+
+static void members_come_with_their_own_bytes(void **state)
+{
+    struct scan_value v;
+    struct span key, name;
+    struct arena a;
+    (void)state;
+    arena_init(&a, 1024);
+    assert_true(scan_text(span_str("{\"a\" : 1.00 , \"\\u0062\":[ 1,2 ]}"), &v));
+    struct scan s = scan_open(v.raw);
+    assert_int_equal(scan_member(&s, &key, &v), SCAN_OK);
+    assert_true(span_equal(v.raw, span_str("1.00")));
+    assert_int_equal(scan_member(&s, &key, &v), SCAN_OK);
+    assert_true(scan_string(key, &a, &name));
+    assert_true(span_equal(name, span_str("b")));
+    assert_true(span_equal(v.raw, span_str("[ 1,2 ]")));
+    assert_int_equal(scan_member(&s, &key, &v), SCAN_END);
+    arena_free(&a);
+}
+
+static void a_lone_surrogate_is_no_text(void **state)
+{
+    struct arena a;
+    struct span out;
+    (void)state;
+    arena_init(&a, 1024);
+    assert_false(scan_string(span_str("\"\\ud800\""), &a, &out));
+    assert_true(scan_string(span_str("\"\\ud83d\\ude00\""), &a, &out));
+    assert_int_equal(out.size, 4);
+    arena_free(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(valid_texts_are_taken_whole), cmocka_unit_test(malformed_texts_are_refused),
+        cmocka_unit_test(nesting_is_bounded),          cmocka_unit_test(members_come_with_their_own_bytes),
+        cmocka_unit_test(a_lone_surrogate_is_no_text),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
