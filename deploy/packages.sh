@@ -7,7 +7,7 @@ packages_of() {
         "libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libyaml-dev libsodium-dev uthash-dev" ;;
     quickstart) echo "curl jq ca-certificates" ;;
     test) echo "libcmocka-dev python3 python3-pytest python3-zmq python3-jsonschema curl jq ca-certificates procps" ;;
-    test-long) echo "clang libclang-rt-14-dev clang-format shellcheck wrk python3-venv" ;;
+    test-long) echo "clang libclang-rt-14-dev clang-format shellcheck wrk python3-venv buildah podman runc debootstrap" ;;
     *) echo "packages.sh: no group '$1'" >&2 && return 1 ;;
     esac
 }
