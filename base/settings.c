@@ -177,10 +177,14 @@ static size_t edit_distance(const char *a, const char *b)
     return row[n];
 }
 
+/* A typo changes a few letters, however long the name. */
+#define NEAR_MOST 6u
+
 const char *settings_closest(const char *const *names, size_t count, const char *wrong)
 {
     const char *best = NULL;
     size_t least = strlen(wrong) / 2 + 1;
+    least = least < NEAR_MOST ? least : NEAR_MOST;
     for (size_t i = 0; i < count; i++) {
         size_t distance = edit_distance(wrong, names[i]);
         if (distance < least) {

@@ -1,0 +1,234 @@
+/* Settings from YAML: values, sections, and mistakes with their line. */
+#include "base/settings.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/base/sample_settings.h"
+
+static struct sample options;
+static struct error error;
+static char scalars[512]; /* what the section was given: "path=value@line;" */
+
+static bool take_scalar(void *context, const char *path, const char *value, int line, struct error *e)
+{
+    size_t size = strlen(scalars);
+    assert_ptr_equal(context, scalars);
+    if (strcmp(value, "refuse me") == 0)
+        return error_set(e, "'%s' is not to be", path);
+    snprintf(scalars + size, sizeof scalars - size, "%s=%s@%d;", path, value, line);
+    return true;
+}
+
+static const struct setting_section section = { "queues", take_scalar, scalars };
+static const struct settings settings = {
+    .rows = sample_rows, .count = sizeof sample_rows / sizeof *sample_rows, .sections = &section, .section_count = 1
+};
+
+static int begin(void **state)
+{
+    (void)state;
+    settings_defaults(&settings, &options);
+    error.text[0] = scalars[0] = '\0';
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    settings_free(&settings, &options);
+    return 0;
+}
+
+static bool read_text(const char *text)
+{
+    return settings_read_text(&settings, &options, "broker.yaml", span_str(text), &error);
+}
+
+/* Reads a text that must be refused, with `text_of_error` in what is said. */
+static void assert_refused(const char *text, const char *text_of_error)
+{
+    if (read_text(text))
+        fail_msg("was taken: %s", text);
+    if (!strstr(error.text, text_of_error))
+        fail_msg("'%s' is not in \"%s\"", text_of_error, error.text);
+}
+
+static void values_of_every_type_are_read(void **state)
+{
+    (void)state;
+    assert_true(read_text("listen: tcp://0.0.0.0:7400 # a comment\n"
+                          "app:\n"
+                          "  name: \"shop\"\n"
+                          "strict: false\n"
+                          "max_queues: 12\n"
+                          "heartbeat: 500ms\n"
+                          "memory_budget: 1GiB\n"
+                          "allow: { hosts: [a.example, 'b.example'] }\n"));
+    assert_string_equal(options.listen, "tcp://0.0.0.0:7400");
+    assert_string_equal(options.app_name, "shop");
+    assert_false(options.strict);
+    assert_int_equal(options.max_queues, 12);
+    assert_int_equal(options.heartbeat, 500);
+    assert_int_equal(options.memory_budget, 1 << 30);
+    assert_int_equal(options.hosts.count, 2);
+    assert_string_equal(options.hosts.items[0], "a.example");
+    assert_string_equal(options.hosts.items[1], "b.example");
+}
+
+static void an_empty_text_changes_nothing(void **state)
+{
+    (void)state;
+    assert_true(read_text(""));
+    assert_true(settings_read_text(&settings, &options, "broker.yaml", (struct span){ 0 }, &error));
+    assert_true(read_text("# only a comment\n"));
+    assert_true(read_text("---\n"));
+    assert_true(read_text("{}\n"));
+    assert_int_equal(options.max_queues, 1000);
+}
+
+static void an_unknown_key_has_its_line_and_the_closest_known_key(void **state)
+{
+    (void)state;
+    assert_false(read_text("strict: true\n\nmax_queus: 5\n"));
+    assert_string_equal(error.text, "broker.yaml:3: unknown key 'max_queus'; did you mean 'max_queues'?");
+    assert_refused("app:\n  nam: x\n", "broker.yaml:2: unknown key 'app.nam'; did you mean 'app.name'?");
+    assert_refused("queus:\n  a: {capacity: 1}\n", "unknown key 'queus'; did you mean 'queues'?");
+    assert_refused("nothing_like_it_at_all: 1\n", "broker.yaml:1: unknown key 'nothing_like_it_at_all'");
+}
+
+static void a_wrong_value_has_its_line(void **state)
+{
+    (void)state;
+    assert_refused("listen: x\nheartbeat: 3\n", "broker.yaml:2: 'heartbeat' must be a duration");
+    assert_refused("max_queues: 0\n", "broker.yaml:1: 'max_queues' must be between 1 and 100000, not 0");
+    assert_refused("strict:\n", "broker.yaml:1: 'strict' must be true or false");
+}
+
+static void a_key_given_twice_is_refused(void **state)
+{
+    (void)state;
+    assert_refused("strict: true\nlisten: x\nstrict: true\n", "broker.yaml:3: 'strict' is given twice");
+    assert_refused("queues:\n  a:\n    lease: 1s\n    lease: 2s\n", "broker.yaml:4: 'queues.a.lease' is given twice");
+    assert_refused("app:\n  name: x\napp:\n  name: y\n", "broker.yaml:3: 'app' is given twice");
+}
+
+static void shapes_that_do_not_fit_are_refused(void **state)
+{
+    (void)state;
+    assert_refused("listen: [a, b]\n", "broker.yaml:1: a list is not expected here");
+    assert_refused("listen:\n  host: a\n", "a plain value is expected here, not a mapping");
+    assert_refused("app: 5\n", "unknown key 'app'");
+    assert_refused("allow:\n  hosts:\n    - [a]\n", "broker.yaml:3: a list holds plain values only");
+    assert_refused("allow:\n  hosts:\n    - {a: b}\n", "a list holds plain values only");
+    assert_refused("just text\n", "broker.yaml:1: 'key: value' lines are expected");
+    assert_refused("- a\n- b\n", "'key: value' lines are expected");
+    assert_refused("? [a]\n: b\n", "a key must be plain text");
+}
+
+static void broken_yaml_has_its_line(void **state)
+{
+    (void)state;
+    assert_refused("strict: true\nlisten: \"x\n", "broker.yaml:");
+    assert_refused("strict: true\n\tlisten: x\n", "broker.yaml:2: ");
+    assert_refused("allow: {hosts: [a\n", "broker.yaml:");
+    assert_refused("listen: \xff\xfe\n", "broker.yaml:");
+}
+
+static void anchors_aliases_tags_and_more_documents_are_refused(void **state)
+{
+    (void)state;
+    assert_refused("listen: &a x\n", "broker.yaml:1: anchors are not supported");
+    assert_refused("listen: x\napp:\n  name: *a\n", "broker.yaml:3: ");
+    assert_refused("allow:\n  hosts: [*a]\n", "broker.yaml:2: ");
+}
+
+static void a_section_gets_its_scalars_with_path_and_line(void **state)
+{
+    (void)state;
+    assert_true(read_text("strict: true\n"
+                          "queues:\n"
+                          "  orders:\n"
+                          "    capacity: 10\n"
+                          "    lease: 30s\n"
+                          "  mail: {overflow: reject}\n"));
+    assert_string_equal(scalars, "orders.capacity=10@4;orders.lease=30s@5;mail.overflow=reject@6;");
+}
+
+static void what_a_section_refuses_gets_its_line(void **state)
+{
+    (void)state;
+    assert_false(read_text("queues:\n  orders:\n    lease: refuse me\n"));
+    assert_string_equal(error.text, "broker.yaml:3: 'orders.lease' is not to be");
+}
+
+static void depth_and_length_of_keys_are_bounded(void **state)
+{
+    (void)state;
+    char text[2000] = "queues:\n", key[700];
+    for (int depth = 1; depth < 12; depth++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%*sk:\n", depth, "");
+    assert_refused(text, "mappings nest too deep");
+    memset(key, 'k', sizeof key - 1);
+    key[sizeof key - 1] = '\0';
+    snprintf(text, sizeof text, "queues:\n  %s: 1\n", key);
+    assert_refused(text, "broker.yaml:2: this key is too long");
+}
+
+static void over_large_texts_are_refused_unread(void **state)
+{
+    (void)state;
+    size_t size = (1 << 20) + 1;
+    char *text = malloc(size);
+    memset(text, '\n', size);
+    assert_false(settings_read_text(&settings, &options, "big.yaml", span_of(text, size), &error));
+    assert_string_equal(error.text, "big.yaml: larger than 1 MiB");
+    assert_true(settings_read_text(&settings, &options, "big.yaml", span_of(text, size - 1), &error));
+    free(text);
+}
+
+static void files_are_read_and_named_in_errors(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/sluice-settings-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    static const char text[] = "max_queues: 7\nlisen: x\n";
+    assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+    close(fd);
+    assert_false(settings_read_file(&settings, &options, path, &error));
+    assert_int_equal(options.max_queues, 7);
+    assert_int_equal(strncmp(error.text, path, strlen(path)), 0);
+    assert_non_null(strstr(error.text, ":2: unknown key 'lisen'"));
+    assert_int_equal(unlink(path), 0);
+    assert_false(settings_read_file(&settings, &options, path, &error));
+    assert_non_null(strstr(error.text, "No such file"));
+    assert_false(settings_read_file(&settings, &options, "/tmp", &error));
+    assert_non_null(strstr(error.text, "cannot read /tmp"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(values_of_every_type_are_read, begin, end),
+        cmocka_unit_test_setup_teardown(an_empty_text_changes_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(an_unknown_key_has_its_line_and_the_closest_known_key, begin, end),
+        cmocka_unit_test_setup_teardown(a_wrong_value_has_its_line, begin, end),
+        cmocka_unit_test_setup_teardown(a_key_given_twice_is_refused, begin, end),
+        cmocka_unit_test_setup_teardown(shapes_that_do_not_fit_are_refused, begin, end),
+        cmocka_unit_test_setup_teardown(broken_yaml_has_its_line, begin, end),
+        cmocka_unit_test_setup_teardown(anchors_aliases_tags_and_more_documents_are_refused, begin, end),
+        cmocka_unit_test_setup_teardown(a_section_gets_its_scalars_with_path_and_line, begin, end),
+        cmocka_unit_test_setup_teardown(what_a_section_refuses_gets_its_line, begin, end),
+        cmocka_unit_test_setup_teardown(depth_and_length_of_keys_are_bounded, begin, end),
+        cmocka_unit_test_setup_teardown(over_large_texts_are_refused_unread, begin, end),
+        cmocka_unit_test_setup_teardown(files_are_read_and_named_in_errors, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
