@@ -148,3 +148,21 @@ void log_about(enum log_level level, const char *component, const char *queue, c
     log_args(level, component, queue, session, format, args);
     va_end(args);
 }
+
+void log_configure(const char *program, const char *level, const char *format)
+{
+    static const char *const formats[] = { "text", "json", "auto" };
+    static const int json[] = { 0, 1, -1 };
+    enum log_level least;
+    size_t i = 0;
+    while (i < 3 && strcmp(formats[i], format) != 0)
+        i++;
+    bool known = log_level_parse(level, &least);
+    if (!known)
+        fprintf(stderr, "%s: 'log.level' must be debug, info, warn or error, not '%s'\n", program, level);
+    else if (i == 3)
+        fprintf(stderr, "%s: 'log.format' must be json, text or auto, not '%s'\n", program, format);
+    if (!known || i == 3)
+        exit(2);
+    log_setup(least, json[i]);
+}

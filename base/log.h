@@ -10,6 +10,9 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 /* Sets what is written from now on; `json` < 0 chooses by isatty(2). The default is LOG_INFO, chosen. */
 void log_setup(enum log_level least, int json);
+/* The same from a program's settings: level by name; format "json", "text" or "auto". A wrong one is said on stderr in
+ * PROGRAM's name and ends it with status 2. */
+void log_configure(const char *program, const char *level, const char *format);
 /* "debug", "info", "warn", "error" -> level; false when it is none of them. */
 bool log_level_parse(const char *name, enum log_level *out);
 

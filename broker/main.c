@@ -42,16 +42,6 @@ static void say_ready(const struct broker *b)
     fflush(stdout);
 }
 
-static void set_up_log(const struct broker_options *o)
-{
-    enum log_level level = LOG_INFO;
-    if (!log_level_parse(o->log_level, &level)) {
-        fprintf(stderr, "sluice-broker: 'log.level' must be debug, info, warn or error, not '%s'\n", o->log_level);
-        exit(2);
-    }
-    log_setup(level, o->log_format[0] == 'j' ? 1 : o->log_format[0] == 't' ? 0 : -1);
-}
-
 /* True when the loop shall end; SIGHUP re-reads the configuration's queues instead. */
 static bool take_signal(int fd, struct broker *b, int argc, char **argv)
 {
@@ -82,7 +72,7 @@ int main(int argc, char **argv)
     tune_malloc();
     settings_main(broker_settings(&options), &options, "sluice-broker",
                   "Keeps bounded queues for the services and sidecars that attach to it.", argc, argv);
-    set_up_log(&options);
+    log_configure("sluice-broker", options.log_level, options.log_format);
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);

@@ -49,16 +49,6 @@ static void say_ready(const struct sidecar *s, const struct sidecar_options *o)
     fflush(stdout);
 }
 
-static void set_up_log(const struct sidecar_options *o)
-{
-    enum log_level level = LOG_INFO;
-    if (!log_level_parse(o->log_level, &level)) {
-        fprintf(stderr, "sluice-sidecar: 'log.level' must be debug, info, warn or error, not '%s'\n", o->log_level);
-        exit(2);
-    }
-    log_setup(level, o->log_format[0] == 'j' ? 1 : o->log_format[0] == 't' ? 0 : -1);
-}
-
 static int open_signals(void)
 {
     sigset_t signals;
@@ -91,7 +81,7 @@ int main(int argc, char **argv)
     settings_main(sidecar_settings(), &options, "sluice-sidecar",
                   "Publishes, takes and looks into a Sluice broker's queues over HTTP, for the application beside it.",
                   argc, argv);
-    set_up_log(&options);
+    log_configure("sluice-sidecar", options.log_level, options.log_format);
     raise_limits();
     int signal_fd = open_signals();
     void *zmq = zmq_ctx_new();
