@@ -33,6 +33,7 @@ static void reset(struct consumption *k)
     k->state = TURN_NONE;
     k->epoch = 0;
     k->received = 0;
+    k->released = 0;
     k->generation_told = 0;
     k->settle_count = 0;
 }
@@ -89,10 +90,20 @@ static void add_settle(struct consumption *k, const struct settle *s)
     k->settles[k->settle_count++] = *s;
 }
 
+/* From here on deliveries go back unseen, until the broker has answered. */
+static void give_back(struct consumption *k, const struct settle *release)
+{
+    uint64_t last = release->first + release->count - 1;
+    k->released = last > k->released ? last : k->released;
+    add_settle(k, release);
+}
+
 void client_settle(struct client *c, struct span queue, uint32_t consumer_epoch, const struct settle *s)
 {
     struct consumption *k = find(c, queue);
-    if (k && k->wanted && k->epoch == consumer_epoch && consumer_epoch != 0)
+    if (k && k->wanted && k->epoch == consumer_epoch && consumer_epoch != 0 && s->kind == SETTLE_RELEASE)
+        give_back(k, s);
+    else if (k && k->wanted && k->epoch == consumer_epoch && consumer_epoch != 0)
         add_settle(k, s);
     else if (k)
         c->handler->settled(c->ctx, k->name, consumer_epoch, s->first, s->count, SETTLED_EXPIRED);
@@ -140,13 +151,14 @@ bool consume_turn(struct client *c, const struct body *b)
     return true;
 }
 
-/* One event; what is above the limit by now goes back unseen. */
+/* One event; what is above the limit by now goes back unseen. So does what follows it, until the broker has taken it back:
+ * the limit may have been raised again meanwhile, and later events must not overtake the one that was given back. */
 static void hand_over(struct client *c, struct consumption *k, struct client_delivery *d)
 {
     if (!k->wanted || k->epoch != d->consumer_epoch)
         return; /* left meanwhile: the broker takes everything back by itself */
-    if (d->delivery > k->limit) {
-        add_settle(k, &(struct settle){ SETTLE_RELEASE, d->delivery, 1, 0 });
+    if (d->delivery > k->limit || k->released) {
+        give_back(k, &(struct settle){ SETTLE_RELEASE, d->delivery, 1, 0 });
         return;
     }
     c->stats.delivered++;
@@ -191,6 +203,9 @@ bool consume_settled(struct client *c, struct body *b)
     struct settled_run run;
     enum frame_status status;
     while ((status = settled_next(b, &run)) == FRAME_OK) {
+        if (k && b->u.settled.consumer_epoch == k->epoch && run.first <= k->released &&
+            k->released < run.first + run.count)
+            k->released = 0;
         if (k)
             c->handler->settled(c->ctx, k->name, b->u.settled.consumer_epoch, run.first, run.count, run.result);
     }

@@ -75,6 +75,7 @@ struct consumption {
     struct settle *settles; /* to be sent */
     uint32_t settle_count, settle_capacity;
     UT_hash_handle hh;
+    uint64_t released; /* newest delivery that went back unseen, until the broker has answered it; 0: none */
 };
 
 struct receipt_settle {
