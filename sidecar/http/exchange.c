@@ -186,6 +186,10 @@ enum MHD_Result exchange_access(void *ctx, struct MHD_Connection *connection, co
 
 void http_answer(struct exchange *x, struct api_response *response)
 {
+    if (x->stage != STAGE_ASKED) { /* abandoned meanwhile: it has an answer */
+        buf_free(&response->body);
+        return;
+    }
     x->response = *response;
     response->body = (struct buf){ 0 };
     x->stage = STAGE_ANSWERED;
