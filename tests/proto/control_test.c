@@ -1,0 +1,366 @@
+/* Control requests and replies: what is packed is what is unpacked. What must be refused is control_bad_test.c's. */
+#include "proto/control.h"
+
+#include "base/error.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static struct arena arena;
+static struct buf packed;
+
+static int begin(void **state)
+{
+    (void)state;
+    arena_init(&arena, 1 << 20);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    arena_free(&arena);
+    buf_free(&packed);
+    return 0;
+}
+
+static const struct token id = { UINT64_C(0x0102030405060708), UINT64_C(0xf1f2f3f4f5f6f7f8) };
+
+static struct request request_round_trip(struct request r)
+{
+    struct request back;
+    r.id = id;
+    request_pack(&r, &packed);
+    assert_true(request_unpack(buf_span(&packed), &arena, &back));
+    assert_true(token_equal(back.id, id));
+    assert_int_equal(back.call, r.call);
+    assert_string_equal(back.queue, r.queue ? r.queue : "");
+    return back;
+}
+
+static struct reply reply_round_trip(struct reply r)
+{
+    struct reply back;
+    r.id = id;
+    reply_pack(&r, &packed);
+    assert_true(reply_unpack(buf_span(&packed), &arena, &back));
+    assert_true(token_equal(back.id, id));
+    assert_int_equal(back.reason, r.reason);
+    assert_string_equal(back.detail, r.detail ? r.detail : "");
+    assert_int_equal(back.result, r.result);
+    return back;
+}
+
+/* ------------------------------------------------------------------ requests */
+
+static void attach_round_trips(void **state)
+{
+    (void)state;
+    struct request r = { .call = CALL_ATTACH };
+    r.u.attach.version = 3;
+    r.u.attach.least_version = 2;
+    r.u.attach.features = UINT64_MAX;
+    r.u.attach.name = "b\xc3\xbcro/1";
+    r.u.attach.token = (struct token){ 5, 6 };
+    r.u.attach.received = UINT64_C(1) << 50;
+    r.u.attach.producer = (struct token){ 7, 8 };
+    r.u.attach.inbox = "tcp://*:7402";
+    struct request back = request_round_trip(r);
+    assert_int_equal(back.u.attach.version, 3);
+    assert_int_equal(back.u.attach.least_version, 2);
+    assert_true(back.u.attach.features == UINT64_MAX);
+    assert_string_equal(back.u.attach.name, r.u.attach.name);
+    assert_true(token_equal(back.u.attach.token, r.u.attach.token));
+    assert_true(back.u.attach.received == r.u.attach.received);
+    assert_true(token_equal(back.u.attach.producer, r.u.attach.producer));
+    assert_string_equal(back.u.attach.inbox, r.u.attach.inbox);
+}
+
+static void texts_that_are_not_given_come_back_empty(void **state)
+{
+    (void)state;
+    struct request back = request_round_trip((struct request){ .call = CALL_ATTACH });
+    assert_string_equal(back.u.attach.name, "");
+    assert_string_equal(back.u.attach.inbox, "");
+    assert_true(token_is_zero(back.u.attach.token) && token_is_zero(back.u.attach.producer));
+    buf_clear(&packed);
+    back = request_round_trip((struct request){ .call = CALL_LIST });
+    assert_string_equal(back.u.list.prefix, "");
+    assert_string_equal(back.u.list.after, "");
+}
+
+static void calls_of_a_name_only_round_trip(void **state)
+{
+    (void)state;
+    static const enum call calls[] = { CALL_DESCRIBE, CALL_PURGE, CALL_PAUSE, CALL_RESUME, CALL_CLOSE, CALL_OPEN };
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        buf_clear(&packed);
+        request_round_trip((struct request){ .call = calls[i], .queue = "orders" });
+    }
+}
+
+static void calls_without_arguments_round_trip(void **state)
+{
+    (void)state;
+    static const enum call calls[] = { CALL_NONE, CALL_PING, CALL_BROKER };
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        buf_clear(&packed);
+        request_round_trip((struct request){ .call = calls[i] });
+    }
+}
+
+static void declare_keeps_which_settings_were_given(void **state)
+{
+    (void)state;
+    struct request r = { .call = CALL_DECLARE, .queue = "orders" };
+    r.u.declare.only_create = true;
+    queue_settings_put(&r.u.declare.settings, QUEUE_SETTING_capacity, 77);
+    queue_settings_put(&r.u.declare.settings, QUEUE_SETTING_require_consumer, 0); /* given, as false */
+    struct request back = request_round_trip(r);
+    assert_true(back.u.declare.only_create);
+    assert_int_equal(back.u.declare.settings.present,
+                     1u << QUEUE_SETTING_capacity | 1u << QUEUE_SETTING_require_consumer);
+    assert_int_equal(back.u.declare.settings.capacity, 77);
+    assert_int_equal(back.u.declare.settings.lease_ms, 0);
+}
+
+static void assert_same_settings(const struct queue_settings *a, const struct queue_settings *b)
+{
+    assert_int_equal(a->present, b->present);
+    for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++)
+        assert_true(queue_settings_get(a, (enum queue_setting)i) == queue_settings_get(b, (enum queue_setting)i));
+}
+
+static void every_setting_round_trips(void **state)
+{
+    (void)state;
+    struct request r = { .call = CALL_DECLARE, .queue = "q" };
+    for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++) {
+        const struct queue_setting_info *info = queue_setting_info((enum queue_setting)i);
+        queue_settings_put(&r.u.declare.settings, (enum queue_setting)i, info->max);
+    }
+    struct request back = request_round_trip(r);
+    assert_same_settings(&back.u.declare.settings, &r.u.declare.settings);
+}
+
+static void list_delete_and_peek_round_trip(void **state)
+{
+    (void)state;
+    struct request r = { .call = CALL_LIST };
+    r.u.list.prefix = "or", r.u.list.after = "orders", r.u.list.limit = 50;
+    struct request back = request_round_trip(r);
+    assert_string_equal(back.u.list.prefix, "or");
+    assert_string_equal(back.u.list.after, "orders");
+    assert_int_equal(back.u.list.limit, 50);
+    buf_clear(&packed);
+    r = (struct request){ .call = CALL_DELETE, .queue = "orders" };
+    r.u.delete_.force = true;
+    assert_true(request_round_trip(r).u.delete_.force);
+    for (unsigned s = STATE_READY; s <= STATE_DEAD; s++) {
+        buf_clear(&packed);
+        r = (struct request){ .call = CALL_PEEK, .queue = "orders" };
+        r.u.peek.state = (enum event_state)s, r.u.peek.from = 1000, r.u.peek.max = 5, r.u.peek.max_bytes = 4096;
+        back = request_round_trip(r);
+        assert_int_equal(back.u.peek.state, s);
+        assert_int_equal(back.u.peek.from, 1000);
+        assert_int_equal(back.u.peek.max, 5);
+        assert_int_equal(back.u.peek.max_bytes, 4096);
+    }
+}
+
+/* ------------------------------------------------------------------ replies */
+
+static void a_refusal_carries_its_reason_and_a_sentence(void **state)
+{
+    (void)state;
+    reply_round_trip((struct reply){ .reason = REASON_unknown_queue, .detail = "no queue 'orders'" });
+    buf_clear(&packed);
+    reply_round_trip((struct reply){ .reason = REASON_ok });
+}
+
+static void small_replies_round_trip(void **state)
+{
+    (void)state;
+    struct reply r = { .result = RESULT_PONG };
+    r.u.pong.version = "0.1.0", r.u.pong.uptime_ms = 12345;
+    struct reply back = reply_round_trip(r);
+    assert_string_equal(back.u.pong.version, "0.1.0");
+    assert_int_equal(back.u.pong.uptime_ms, 12345);
+    buf_clear(&packed);
+    r = (struct reply){ .result = RESULT_PURGED };
+    r.u.purged.purged = UINT64_C(1) << 40;
+    assert_true(reply_round_trip(r).u.purged.purged == UINT64_C(1) << 40);
+}
+
+static const struct ledger ledger = { 100, 50, 10, 9, 8, 7, 16 };
+
+static struct queue_info sample_queue(const char *name)
+{
+    return (struct queue_info){ .queue = name,
+                                .settings = queue_settings_defaults(),
+                                .created = true,
+                                .closed = true,
+                                .ready = 1,
+                                .in_flight = 2,
+                                .delayed = 3,
+                                .dead = 4,
+                                .bytes = 5,
+                                .oldest_age_ms = 6,
+                                .waiting_publishers = 7,
+                                .consumer = "shop/1",
+                                .standbys = 8,
+                                .in_rate_milli = 9,
+                                .out_rate_milli = 10,
+                                .next_sequence = 11,
+                                .refused = 12,
+                                .redelivered = 13,
+                                .ledger = ledger };
+}
+
+static void assert_same_queue(const struct queue_info *a, const struct queue_info *b)
+{
+    assert_string_equal(a->queue, b->queue);
+    assert_string_equal(a->consumer, b->consumer);
+    assert_same_settings(&a->settings, &b->settings);
+    assert_true(a->created == b->created && a->managed == b->managed && a->paused == b->paused &&
+                a->closed == b->closed);
+    assert_true(a->ready == b->ready && a->in_flight == b->in_flight && a->delayed == b->delayed && a->dead == b->dead);
+    assert_true(a->bytes == b->bytes && a->oldest_age_ms == b->oldest_age_ms &&
+                a->waiting_publishers == b->waiting_publishers && a->standbys == b->standbys);
+    assert_true(a->in_rate_milli == b->in_rate_milli && a->out_rate_milli == b->out_rate_milli);
+    assert_true(a->next_sequence == b->next_sequence && a->refused == b->refused && a->redelivered == b->redelivered);
+    assert_memory_equal(&a->ledger, &b->ledger, sizeof a->ledger);
+}
+
+static void a_queues_description_round_trips(void **state)
+{
+    (void)state;
+    struct reply r = { .result = RESULT_QUEUE };
+    r.u.queue = sample_queue("orders");
+    struct reply back = reply_round_trip(r);
+    assert_same_queue(&back.u.queue, &r.u.queue);
+    buf_clear(&packed);
+    r.u.queue.created = r.u.queue.closed = false;
+    r.u.queue.managed = r.u.queue.paused = true;
+    r.u.queue.consumer = "";
+    back = reply_round_trip(r);
+    assert_same_queue(&back.u.queue, &r.u.queue);
+}
+
+static void lists_of_queues_round_trip(void **state)
+{
+    (void)state;
+    struct queue_info queues[] = { sample_queue("a"), sample_queue("b"), sample_queue("c") };
+    queues[1].ready = 99;
+    struct reply r = { .result = RESULT_LIST };
+    r.u.list.queues = queues, r.u.list.count = 3, r.u.list.next = "c";
+    struct reply back = reply_round_trip(r);
+    assert_int_equal(back.u.list.count, 3);
+    assert_string_equal(back.u.list.next, "c");
+    for (size_t i = 0; i < 3; i++)
+        assert_same_queue(&back.u.list.queues[i], &queues[i]);
+    buf_clear(&packed);
+    r.u.list.count = 0, r.u.list.next = "";
+    assert_int_equal(reply_round_trip(r).u.list.count, 0);
+}
+
+static void peeked_events_round_trip(void **state)
+{
+    (void)state;
+    const struct peeked events[] = { { 10, STATE_READY, 0, span_str("one") },
+                                     { 12, STATE_IN_FLIGHT, 3, span_of("\0\xff", 2) },
+                                     { 13, STATE_DEAD, 5, span_str("") } };
+    struct reply r = { .result = RESULT_PEEKED };
+    r.u.peeked.events = events, r.u.peeked.count = 3, r.u.peeked.next = 14;
+    struct reply back = reply_round_trip(r);
+    assert_int_equal(back.u.peeked.count, 3);
+    assert_int_equal(back.u.peeked.next, 14);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(back.u.peeked.events[i].sequence, events[i].sequence);
+        assert_int_equal(back.u.peeked.events[i].state, events[i].state);
+        assert_int_equal(back.u.peeked.events[i].attempt, events[i].attempt);
+        assert_true(span_equal(back.u.peeked.events[i].event, events[i].event));
+    }
+}
+
+static void attached_round_trips_with_its_outcomes(void **state)
+{
+    (void)state;
+    const struct outcome runs[] = { { 1, 5, 0, 100, 2 }, { 6, 1, REASON_full, 0, 0 } };
+    const struct outcomes outcomes[] = { { "orders", 6, runs, 2 }, { "mail", 0, NULL, 0 } };
+    struct reply r = { .result = RESULT_ATTACHED };
+    r.u.attached.version = 1, r.u.attached.features = 2, r.u.attached.token = (struct token){ 3, 4 };
+    r.u.attached.epoch = 5, r.u.attached.resumed = true, r.u.attached.received = 6;
+    r.u.attached.outcomes = outcomes, r.u.attached.outcome_count = 2;
+    r.u.attached.window_events = 7, r.u.attached.window_bytes = 8, r.u.attached.heartbeat_ms = 9;
+    r.u.attached.session_timeout_ms = 10, r.u.attached.rights = 11, r.u.attached.incarnation = 12;
+    r.u.attached.max_event = 13;
+    struct reply back = reply_round_trip(r);
+    assert_int_equal(back.u.attached.version, 1);
+    assert_int_equal(back.u.attached.features, 2);
+    assert_true(token_equal(back.u.attached.token, r.u.attached.token));
+    assert_int_equal(back.u.attached.epoch, 5);
+    assert_true(back.u.attached.resumed && !back.u.attached.producer_known);
+    assert_int_equal(back.u.attached.received, 6);
+    assert_true(back.u.attached.window_events == 7 && back.u.attached.window_bytes == 8);
+    assert_true(back.u.attached.heartbeat_ms == 9 && back.u.attached.session_timeout_ms == 10);
+    assert_true(back.u.attached.rights == 11 && back.u.attached.incarnation == 12 && back.u.attached.max_event == 13);
+    assert_int_equal(back.u.attached.outcome_count, 2);
+    assert_string_equal(back.u.attached.outcomes[0].destination, "orders");
+    assert_int_equal(back.u.attached.outcomes[0].decided, 6);
+    assert_int_equal(back.u.attached.outcomes[0].run_count, 2);
+    assert_int_equal(back.u.attached.outcomes[0].runs[0].sequence, 100);
+    assert_int_equal(back.u.attached.outcomes[0].runs[0].flags, 2);
+    assert_int_equal(back.u.attached.outcomes[0].runs[1].first, 6);
+    assert_int_equal(back.u.attached.outcomes[0].runs[1].reason, REASON_full);
+    assert_string_equal(back.u.attached.outcomes[1].destination, "mail");
+    assert_int_equal(back.u.attached.outcomes[1].run_count, 0);
+}
+
+static void the_brokers_description_round_trips(void **state)
+{
+    (void)state;
+    struct reply r = { .result = RESULT_BROKER };
+    r.u.broker = (struct broker_info){ "0.1.0", 1, 2, 3, 4, 5, 6, ledger, 7, 8, 9, 10, 11 };
+    struct reply back = reply_round_trip(r);
+    assert_string_equal(back.u.broker.version, "0.1.0");
+    back.u.broker.version = r.u.broker.version;
+    assert_memory_equal(&back.u.broker, &r.u.broker, sizeof r.u.broker);
+}
+
+static void packing_appends(void **state)
+{
+    (void)state;
+    struct request back;
+    buf_add_str(&packed, "before");
+    request_pack(&(struct request){ .id = id, .call = CALL_PING }, &packed);
+    assert_memory_equal(packed.data, "before", 6);
+    assert_true(request_unpack(span_of(packed.data + 6, packed.size - 6), &arena, &back));
+    assert_int_equal(back.call, CALL_PING);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
+        T(attach_round_trips),
+        T(texts_that_are_not_given_come_back_empty),
+        T(calls_of_a_name_only_round_trip),
+        T(calls_without_arguments_round_trip),
+        T(declare_keeps_which_settings_were_given),
+        T(every_setting_round_trips),
+        T(list_delete_and_peek_round_trip),
+        T(a_refusal_carries_its_reason_and_a_sentence),
+        T(small_replies_round_trip),
+        T(a_queues_description_round_trips),
+        T(lists_of_queues_round_trip),
+        T(peeked_events_round_trip),
+        T(attached_round_trips_with_its_outcomes),
+        T(the_brokers_description_round_trips),
+        T(packing_appends)
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
