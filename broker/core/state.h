@@ -5,7 +5,8 @@
  *   session.c   frames in, bodies out, links
  *   producer.c  producers, their destinations, outcomes
  *   publish.c   admission and waiters
- *   queue.c     what a queue holds, its books
+ *   queue.c     what a queue holds, its books (queue_view.c tells of them)
+ *   items.c     where its items are
  *   deliver.c   consumers, turns, credit, Deliver
  *   settle.c    acks, by number and by receipt; the end of leases
  *   lease.c     the bookkeeping of leases

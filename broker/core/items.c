@@ -1,0 +1,168 @@
+/* Where a queue keeps its items: a ring by sequence, so that publishing, delivering in order and acknowledging are an
+ * index each, with no allocation and no hashing per event. Two things stand beside the ring:
+ *   returned    sequences to deliver again, oldest first, ahead of what was never delivered;
+ *   stragglers  items that stay while thousands behind them leave, moved out so that the ring stays short. */
+#include "broker/core/items.h"
+
+#include "base/xalloc.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* The ring may be this much longer than what is held before its head becomes a straggler. */
+#define RING_SLACK 4096u
+
+/* ------------------------------------------------------------------ the ring */
+
+static void resize_ring(struct queue *q, uint32_t capacity)
+{
+    struct item *ring = xmalloc(capacity * sizeof *ring);
+    for (uint64_t s = q->base; s < q->next_sequence; s++)
+        ring[s & (capacity - 1)] = *item_at(q, s);
+    free(q->ring);
+    q->ring = ring;
+    q->ring_capacity = capacity;
+}
+
+void items_make_room(struct queue *q, size_t more)
+{
+    uint64_t need = q->next_sequence - q->base + more;
+    uint32_t capacity = q->ring_capacity ? q->ring_capacity : 16;
+    while (capacity < need)
+        capacity *= 2;
+    if (capacity != q->ring_capacity)
+        resize_ring(q, capacity);
+}
+
+static void straggle(struct queue *q, uint64_t sequence)
+{
+    struct straggler *s = xcalloc(1, sizeof *s);
+    s->sequence = sequence;
+    s->item = *item_at(q, sequence);
+    HASH_ADD(hh, q->stragglers, sequence, sizeof s->sequence, s);
+}
+
+void items_advance(struct queue *q)
+{
+    while (q->base < q->next_sequence) {
+        bool gone = item_at(q, q->base)->state == ITEM_GONE;
+        if (!gone) {
+            if (q->base >= q->next_ready || q->next_ready - q->base <= RING_SLACK + 4 * queue_remaining(q))
+                break;
+            straggle(q, q->base);
+        }
+        q->base++;
+    }
+    if (q->next_ready < q->base)
+        q->next_ready = q->base;
+    if (q->ring_capacity > 1024 && (q->next_sequence - q->base) * 8 < q->ring_capacity)
+        resize_ring(q, q->ring_capacity / 2);
+}
+
+struct item *queue_item(struct queue *q, uint64_t sequence)
+{
+    if (sequence >= q->next_sequence)
+        return NULL;
+    if (sequence >= q->base) {
+        struct item *item = item_at(q, sequence);
+        return item->state == ITEM_GONE ? NULL : item;
+    }
+    struct straggler *s = NULL;
+    HASH_FIND(hh, q->stragglers, &sequence, sizeof sequence, s);
+    return s ? &s->item : NULL;
+}
+
+void items_gone(struct queue *q, uint64_t sequence, const struct item *item)
+{
+    if (sequence < q->base) {
+        struct straggler *s = NULL;
+        HASH_FIND(hh, q->stragglers, &sequence, sizeof sequence, s);
+        assert(s && &s->item == item);
+        (void)item;
+        HASH_DEL(q->stragglers, s);
+        free(s);
+    } else if (sequence == q->base || q->next_ready - q->base > RING_SLACK) {
+        items_advance(q);
+    }
+}
+
+void items_free(struct queue *q)
+{
+    assert(!q->stragglers);
+    free(q->ring);
+    free(q->returned);
+}
+
+/* ------------------------------------------------------------------ returned: a min-heap of sequences */
+
+void returned_push(struct queue *q, uint64_t sequence)
+{
+    if (q->returned_count == q->returned_capacity) {
+        q->returned_capacity = q->returned_capacity ? q->returned_capacity * 2 : 16;
+        q->returned = xrealloc(q->returned, q->returned_capacity * sizeof *q->returned);
+    }
+    uint32_t i = q->returned_count++;
+    while (i && q->returned[(i - 1) / 2] > sequence) {
+        q->returned[i] = q->returned[(i - 1) / 2];
+        i = (i - 1) / 2;
+    }
+    q->returned[i] = sequence;
+}
+
+void returned_pop(struct queue *q)
+{
+    uint64_t last = q->returned[--q->returned_count];
+    uint32_t i = 0;
+    for (;;) {
+        uint32_t child = 2 * i + 1;
+        if (child >= q->returned_count)
+            break;
+        if (child + 1 < q->returned_count && q->returned[child + 1] < q->returned[child])
+            child++;
+        if (q->returned[child] >= last)
+            break;
+        q->returned[i] = q->returned[child];
+        i = child;
+    }
+    if (q->returned_count)
+        q->returned[i] = last;
+}
+
+struct item *queue_next(struct queue *q, uint64_t *sequence)
+{
+    while (q->returned_count) {
+        struct item *item = queue_item(q, q->returned[0]);
+        if (item && item->state == ITEM_READY) {
+            *sequence = q->returned[0];
+            return item;
+        }
+        returned_pop(q); /* left meanwhile */
+    }
+    while (q->next_ready < q->next_sequence && item_at(q, q->next_ready)->state == ITEM_GONE)
+        q->next_ready++;
+    if (q->next_ready == q->next_sequence)
+        return NULL;
+    *sequence = q->next_ready;
+    return item_at(q, q->next_ready);
+}
+
+/* ------------------------------------------------------------------ all of them */
+
+static int by_sequence(const struct straggler *a, const struct straggler *b)
+{
+    return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
+}
+
+void queue_each(struct queue *q, uint64_t from, bool (*visit)(void *, uint64_t, struct item *), void *ctx)
+{
+    HASH_SORT(q->stragglers, by_sequence);
+    for (struct straggler *s = q->stragglers, *next; s; s = next) {
+        next = s->hh.next;
+        if (s->sequence >= from && !visit(ctx, s->sequence, &s->item))
+            return;
+    }
+    for (uint64_t s = from > q->base ? from : q->base; s < q->next_sequence; s++) {
+        if (item_at(q, s)->state != ITEM_GONE && !visit(ctx, s, item_at(q, s)))
+            return;
+    }
+}

@@ -1,0 +1,25 @@
+/* Where a queue keeps its items. Private to queue.c, which keeps the books beside it: these functions place and find
+ * items and change no count. */
+#ifndef SLUICE_BROKER_CORE_ITEMS_H
+#define SLUICE_BROKER_CORE_ITEMS_H
+
+#include "broker/core/state.h"
+
+/* The place of a sequence in the ring: base <= sequence < next_sequence, or the next ones after items_make_room. */
+static inline struct item *item_at(const struct queue *q, uint64_t sequence)
+{
+    return &q->ring[sequence & (q->ring_capacity - 1)];
+}
+
+void items_make_room(struct queue *q, size_t more); /* for so many at the tail */
+/* Moves the ring's start past what is gone, and past a head that holds up thousands. */
+void items_advance(struct queue *q);
+/* The item's state became ITEM_GONE: its place goes. `item` is not to be used after it. */
+void items_gone(struct queue *q, uint64_t sequence, const struct item *item);
+void items_free(struct queue *q); /* the ring and what stands beside it; nothing is held any more */
+
+/* Sequences to deliver again: a min-heap that may hold stale ones. */
+void returned_push(struct queue *q, uint64_t sequence);
+void returned_pop(struct queue *q);
+
+#endif

@@ -1,0 +1,78 @@
+/* What is told of a queue: rates, ages, guesses, and whether its books agree with what it holds. */
+#include "broker/core/state.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define RATE_SECONDS 10.0
+
+void rate_add(struct rate *r, uint64_t events, mono_t now)
+{
+    r->value = rate_read(r, now) + (double)events / RATE_SECONDS;
+    r->at = now;
+}
+
+double rate_read(const struct rate *r, mono_t now)
+{
+    double seconds = (double)(now.ns - r->at.ns) / 1e9;
+    return seconds <= 0 ? r->value : r->value * exp(-seconds / RATE_SECONDS);
+}
+
+static bool first_age(void *ctx, uint64_t sequence, struct item *item)
+{
+    (void)sequence;
+    *(uint32_t *)ctx = item->accepted;
+    return false;
+}
+
+uint32_t queue_oldest_ms(const struct core *c, struct queue *q)
+{
+    uint32_t accepted = core_tenths(c);
+    queue_each(q, 0, first_age, &accepted);
+    return (core_tenths(c) - accepted) * 100;
+}
+
+uint32_t queue_retry_ms(const struct core *c, const struct queue *q)
+{
+    double rate = rate_read(&q->out_rate, c->now.mono);
+    if (rate < 0.01)
+        return 0;
+    double ms = 1000.0 * (double)(q->waiting + 1) / rate;
+    return ms > 60000 ? 60000 : ms < 1 ? 1 : (uint32_t)ms;
+}
+
+struct tally {
+    uint64_t ready, in_flight, delayed, bytes;
+};
+
+static bool tally(void *ctx, uint64_t sequence, struct item *item)
+{
+    (void)sequence;
+    struct tally *t = ctx;
+    t->bytes += item->size;
+    t->ready += item->state == ITEM_READY;
+    t->in_flight += item->state == ITEM_IN_FLIGHT;
+    t->delayed += item->state == ITEM_DELAYED;
+    return true;
+}
+
+/* Aborts with the name of what does not hold, in every build: asserts may be compiled out. */
+#define HOLDS(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "queue %s: does not hold: %s\n", q->name, #condition);                                     \
+            abort();                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+void queue_validate(struct queue *q)
+{
+    struct tally t = { 0 };
+    queue_each(q, 0, tally, &t);
+    HOLDS(t.ready == q->ready && t.in_flight == q->in_flight && t.delayed == q->delayed && t.bytes == q->bytes);
+    HOLDS(q->base <= q->next_ready && q->next_ready <= q->next_sequence);
+    HOLDS(q->next_sequence - q->base <= q->ring_capacity || q->next_sequence == q->base);
+    const struct ledger *l = &q->ledger;
+    HOLDS(l->accepted == l->acked + l->dead_lettered + l->expired + l->purged + l->dropped + queue_remaining(q));
+}
