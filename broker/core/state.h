@@ -4,7 +4,8 @@
  *   attach.c    attach, Hello, resume, the end of a session
  *   session.c   frames in, bodies out, links
  *   producer.c  producers, their destinations, outcomes
- *   publish.c   admission and waiters
+ *   publish.c   entries as they arrive (admission.c lets them in)
+ *   waiters.c   entries that wait for room
  *   queue.c     what a queue holds, its books (queue_view.c tells of them)
  *   items.c     where its items are
  *   deliver.c   consumers, turns, credit, Deliver
@@ -312,6 +313,8 @@ void session_tell_outcomes(struct core *c, struct session *s); /* writes what is
 /* publish.c */
 bool publish_body(struct core *c, struct session *s, struct body *b); /* false: a violation */
 bool publish_skip(struct core *c, struct session *s, const struct body *b);
+
+/* waiters.c */
 void publish_admit(struct core *c, struct queue *q); /* waiters, as far as there is room */
 void publish_refuse_all(struct core *c, struct queue *q, enum reason why);
 void publish_expire(struct core *c, struct waiting *w);

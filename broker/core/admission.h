@@ -1,0 +1,45 @@
+/* How entries get in, shared by publish.c (as they arrive) and waiters.c (those that wait). Private to these two. */
+#ifndef SLUICE_BROKER_CORE_ADMISSION_H
+#define SLUICE_BROKER_CORE_ADMISSION_H
+
+#include "broker/core/state.h"
+
+#define APPEND_AT_ONCE 64u
+
+/* Entries accepted and not yet appended: neighbours go to the store together. */
+struct admission {
+    struct core *core;
+    struct destination *destination;
+    struct queue *queue;
+    struct room room;
+    struct store_event events[APPEND_AT_ONCE];
+    size_t count;
+    uint64_t first, bytes; /* of the pending ones */
+};
+
+/* The room for it was taken. Its bytes are borrowed until the flush. */
+void admission_accept(struct admission *a, uint64_t sequence, struct span event);
+/* Appends what was accepted and decides its outcomes. */
+void admission_flush(struct admission *a);
+/* Decides one entry; `events` and `bytes` are what it gives back of the session's window. */
+void admission_refuse(struct core *c, struct destination *d, const struct queue *q, uint64_t sequence, enum reason why,
+                      uint64_t events, uint64_t bytes);
+
+/* Neighbouring entries of one frame that will wait with the same deadline; their bytes are still the frame's. */
+struct group {
+    uint64_t first, size;
+    uint32_t count, wait_ms;
+    enum reason blocked;
+    const uint8_t *start, *end;
+};
+
+/* Copies the group out of the frame and puts it behind those that wait; the group is empty then. */
+void waiting_start(struct core *c, struct destination *d, struct queue *q, struct group *g);
+/* The run that holds this sequence; NULL when none does. */
+struct waiting *waiting_of(struct destination *d, uint64_t sequence);
+/* Its publisher gave up on an entry of a run, and so on what continues it. */
+void waiting_skip(struct core *c, struct waiting *w, uint64_t sequence);
+/* Runs with nothing undecided go. */
+void waiting_free_decided(struct core *c, struct destination *d);
+
+#endif

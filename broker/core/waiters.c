@@ -1,0 +1,229 @@
+/* Entries that wait for room, in order of arrival. A wait keeps the entries' own bytes, one block for what one Publish
+ * left waiting, and admission scans on from where it stopped. */
+#include "broker/core/admission.h"
+
+#include "base/mutation.h"
+#include "base/xalloc.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+static bool is_decided(const struct waiting *w, uint32_t index)
+{
+    return index < w->next || (w->decided && w->decided[index]);
+}
+
+static bool take_entry(struct wire_reader *rest, uint32_t wait_ms, struct entry *e)
+{
+    struct body b = { .kind = BODY_PUBLISH };
+    b.u.publish.entries = *rest;
+    b.u.publish.wait_ms = wait_ms;
+    enum frame_status status = publish_next(&b, e);
+    *rest = b.u.publish.entries;
+    return status == FRAME_OK;
+}
+
+/* The entry of that index, by scanning from the start: only what is refused out of turn needs it. */
+static struct entry entry_at(const struct waiting *w, uint32_t index)
+{
+    struct wire_reader r = wire_open(span_of(w->bytes, w->byte_count));
+    struct entry e = { 0 };
+    for (uint32_t i = 0; i <= index; i++) {
+        bool whole = take_entry(&r, w->wait_ms, &e);
+        assert(whole); /* it was scanned when it arrived */
+        (void)whole;
+    }
+    return e;
+}
+
+struct waiting *waiting_of(struct destination *d, uint64_t sequence)
+{
+    struct waiting *w;
+    DL_FOREACH2(d->waiters, w, destination_next)
+    {
+        if (sequence >= w->first && sequence < w->first + w->count)
+            return w;
+    }
+    return NULL;
+}
+
+void waiting_start(struct core *c, struct destination *d, struct queue *q, struct group *g)
+{
+    if (g->count == 0)
+        return;
+    size_t byte_count = (size_t)(g->end - g->start);
+    struct waiting *w = xcalloc(1, sizeof *w + byte_count);
+    w->destination = d;
+    w->queue = q;
+    w->first = g->first;
+    w->count = w->undecided = g->count;
+    w->size = g->size;
+    w->wait_ms = g->wait_ms;
+    w->blocked = g->blocked;
+    w->byte_count = byte_count;
+    memcpy(w->bytes, g->start, byte_count);
+    w->rest = wire_open(span_of(w->bytes, byte_count));
+    c->waiting_bytes += byte_count;
+    DL_APPEND2(q->waiters, w, prev, next_waiting);
+    DL_APPEND2(d->waiters, w, destination_prev, destination_next);
+    timers_set(&c->wait_timers, &w->deadline, mono_add_ms(c->now.mono, w->wait_ms));
+    g->count = 0;
+}
+
+/* ------------------------------------------------------------------ refused */
+
+static void entry_leaves(struct waiting *w, uint64_t size)
+{
+    w->undecided--;
+    w->size -= size;
+    w->queue->waiting--;
+    w->destination->waiting_events--;
+    w->destination->waiting_bytes -= size;
+}
+
+void waiting_free(struct core *c, struct waiting *w)
+{
+    w->queue->waiting -= w->undecided;
+    w->destination->waiting_events -= w->undecided;
+    w->destination->waiting_bytes -= w->size;
+    c->waiting_bytes -= w->byte_count;
+    timers_clear(&c->wait_timers, &w->deadline);
+    DL_DELETE2(w->queue->waiters, w, prev, next_waiting);
+    DL_DELETE2(w->destination->waiters, w, destination_prev, destination_next);
+    free(w->decided);
+    free(w);
+}
+
+static void refuse_index(struct core *c, struct waiting *w, uint32_t index, uint64_t size, enum reason why)
+{
+    if (!w->decided)
+        w->decided = xcalloc(w->count, 1);
+    w->decided[index] = 1;
+    entry_leaves(w, size);
+    admission_refuse(c, w->destination, w->queue, w->first + index, why, 1, size);
+}
+
+/* A batch is admitted as a prefix: what continues a refused entry is refused with it, here and in the runs behind.
+ * `index` is the first to look at. */
+static void refuse_continuations(struct core *c, struct waiting *w, uint32_t index, enum reason why)
+{
+    for (; w; w = w->destination_next, index = 0) {
+        for (; index < w->count; index++) {
+            struct entry e = entry_at(w, index);
+            if (!e.continued || MUTATED(break_prefix))
+                return;
+            if (!is_decided(w, index))
+                refuse_index(c, w, index, e.event.size, why);
+        }
+        if (!w->destination_next || w->destination_next->first != w->first + w->count)
+            return;
+    }
+}
+
+void waiting_free_decided(struct core *c, struct destination *d)
+{
+    struct waiting *w, *next;
+    DL_FOREACH_SAFE2(d->waiters, w, next, destination_next)
+    {
+        if (w->undecided == 0)
+            waiting_free(c, w);
+    }
+}
+
+/* Refuses every undecided entry of a run. */
+static void refuse_run(struct core *c, struct waiting *w, enum reason why)
+{
+    struct wire_reader rest = w->rest;
+    for (uint32_t i = w->next; i < w->count; i++) {
+        struct entry e;
+        bool whole = take_entry(&rest, w->wait_ms, &e);
+        assert(whole);
+        (void)whole;
+        if (!is_decided(w, i))
+            refuse_index(c, w, i, e.event.size, why);
+    }
+}
+
+void publish_expire(struct core *c, struct waiting *w)
+{
+    struct destination *d = w->destination;
+    struct queue *q = w->queue;
+    refuse_run(c, w, w->blocked);
+    if (w->destination_next && w->destination_next->first == w->first + w->count)
+        refuse_continuations(c, w->destination_next, 0, w->blocked);
+    waiting_free_decided(c, d);
+    core_run_queue(c, q); /* a smaller one behind it may fit */
+}
+
+void publish_refuse_all(struct core *c, struct queue *q, enum reason why)
+{
+    while (q->waiters) {
+        refuse_run(c, q->waiters, why);
+        waiting_free(c, q->waiters);
+    }
+}
+
+void publish_drop_session(struct core *c, struct session *s)
+{
+    if (!s->producer)
+        return;
+    for (struct destination *d = s->producer->destinations; d; d = d->hh.next) {
+        while (d->waiters) {
+            core_run_queue(c, d->waiters->queue); /* whoever waited behind them may be first now */
+            waiting_free(c, d->waiters);
+        }
+    }
+}
+
+void waiting_skip(struct core *c, struct waiting *w, uint64_t sequence)
+{
+    uint32_t index = (uint32_t)(sequence - w->first);
+    if (!is_decided(w, index))
+        refuse_index(c, w, index, entry_at(w, index).event.size, REASON_skipped);
+    if (index + 1 < w->count)
+        refuse_continuations(c, w, index + 1, REASON_skipped);
+    else if (w->destination_next && w->destination_next->first == sequence + 1)
+        refuse_continuations(c, w->destination_next, 0, REASON_skipped);
+}
+
+/* ------------------------------------------------------------------ admitted */
+
+/* Admits from one run as far as there is room. False when it stopped for want of it. */
+static bool admit_run(struct admission *a, struct waiting *w)
+{
+    while (w->next < w->count) {
+        struct wire_reader rest = w->rest;
+        struct entry e;
+        bool whole = take_entry(&rest, w->wait_ms, &e);
+        assert(whole);
+        (void)whole;
+        if (!is_decided(w, w->next)) {
+            enum reason room = room_take(&a->room, e.event.size);
+            if (room != REASON_ok) {
+                w->blocked = room;
+                a->core->starved |= room == REASON_budget;
+                return false;
+            }
+            entry_leaves(w, e.event.size);
+            admission_accept(a, w->first + w->next, e.event);
+        }
+        w->next++;
+        w->rest = rest;
+    }
+    return true;
+}
+
+void publish_admit(struct core *c, struct queue *q)
+{
+    while (q->waiters) {
+        struct waiting *w = q->waiters;
+        struct admission a = { .core = c, .destination = w->destination, .queue = q, .room = queue_room(c, q) };
+        /* The run's own bytes count against the budget until it is gone: they make room for themselves. */
+        a.room.budget += w->byte_count;
+        bool whole = admit_run(&a, w);
+        admission_flush(&a);
+        if (!whole)
+            return;
+        waiting_free(c, w);
+    }
+}
