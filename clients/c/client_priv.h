@@ -2,7 +2,8 @@
  *
  *   client.c          new and free, frames in, tick, flush
  *   client_attach.c   attach, resume, back-off
- *   client_publish.c  destinations, numbering, window, deadlines, outcomes
+ *   client_publish.c  what is published: numbering, window, sending
+ *   client_outcome.c  what became of it: decisions, deadlines (client_records.c keeps both)
  *   client_consume.c  turns, credit, deliveries, settlements
  *   client_call.c     control calls */
 #ifndef SLUICE_CLIENT_PRIV_H
@@ -151,13 +152,15 @@ bool attach_hello(struct client *c, const struct frame_header *h, struct wire_re
 void attach_reply(struct client *c, const struct reply *reply);
 
 /* client_publish.c */
+void publish_write(struct client *c);
+mono_t publish_due(const struct client *c);
+void publish_free(struct client *c);
+
+/* client_outcome.c */
 bool publish_confirm(struct client *c, struct body *b); /* false: malformed */
 bool publish_refuse(struct client *c, const struct body *b);
-void publish_write(struct client *c);
 void publish_tick(struct client *c);
-mono_t publish_due(const struct client *c);
 void publish_new_session(struct client *c, bool known, const struct outcomes *outcomes, size_t count);
-void publish_free(struct client *c);
 
 /* client_consume.c */
 bool consume_turn(struct client *c, const struct body *b);

@@ -1,187 +1,13 @@
 /* Publishing: entries wait unsent until the window lets them go; going, they get their number; numbered, they are kept
- * until their outcome is known. Each entry's publisher is told exactly once. The queue of unsent entries is not numbered,
- * so that what is given up before it was ever sent leaves no hole. */
-#include "clients/c/client_priv.h"
+ * until their outcome is known (client_outcome.c). The queue of unsent entries is not numbered, so that what is given up
+ * before it was ever sent leaves no hole. */
+#include "clients/c/client_records.h"
 
 #include "base/xalloc.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
-/* After an entry's deadline the broker's own refusal, which knows more, may still be on its way. */
-#define GRACE_MS 50
-/* How long an entry that tries once, and a Skip, wait for their answer. */
-#define ANSWER_MS     1000
-#define SEEN_EVERY    256u
-#define SEEN_AFTER_MS 1000
-
-/* ------------------------------------------------------------------ records */
-
-static struct record *at(const struct records *r, uint32_t index)
-{
-    return &r->ring[(r->head + index) & (r->capacity - 1)];
-}
-
-static struct record *push(struct records *r)
-{
-    if (r->count == r->capacity) {
-        uint32_t capacity = r->capacity ? r->capacity * 2 : 16;
-        struct record *ring = xmalloc(capacity * sizeof *ring);
-        for (uint32_t i = 0; i < r->count; i++)
-            ring[i] = *at(r, i);
-        free(r->ring);
-        *r = (struct records){ ring, capacity, 0, r->count };
-    }
-    return at(r, r->count++);
-}
-
-static void pop(struct records *r)
-{
-    r->head = (r->head + 1) & (r->capacity - 1);
-    if (--r->count == 0 && r->capacity > 1024) { /* a burst is over */
-        free(r->ring);
-        *r = (struct records){ 0 };
-    }
-}
-
-static void release_block(struct record *r)
-{
-    if (r->block && --r->block->holders == 0)
-        free(r->block);
-    r->block = NULL;
-}
-
-static struct outlet *outlet_of(struct client *c, struct span name)
-{
-    struct outlet *o = NULL;
-    HASH_FIND(hh, c->outlets, name.data, (unsigned)name.size, o);
-    if (o || name.size > NAME_MAX_SIZE)
-        return o;
-    o = xcalloc(1, sizeof *o);
-    memcpy(o->name, name.data, name.size);
-    o->base = 1;
-    o->act = MONO_NEVER;
-    HASH_ADD_KEYPTR(hh, c->outlets, o->name, (unsigned)name.size, o);
-    return o;
-}
-
-/* ------------------------------------------------------------------ outcomes */
-
-/* Neighbouring entries of one publish with the same outcome, told together. */
-struct telling {
-    void *cookie;
-    uint32_t index, count;
-    struct client_outcome outcome;
-};
-
-static void count_outcome(struct client *c, enum reason why, uint32_t count)
-{
-    if (why == REASON_ok)
-        c->stats.confirmed += count;
-    else if (why == REASON_unknown)
-        c->stats.unknown += count;
-    else
-        c->stats.refused += count;
-}
-
-static void tell_now(struct client *c, struct telling *t)
-{
-    if (t->count == 0)
-        return;
-    count_outcome(c, t->outcome.reason, t->count);
-    uint32_t count = t->count;
-    t->count = 0;
-    if (t->cookie)
-        c->handler->outcome(c->ctx, t->cookie, t->index, count, &t->outcome);
-}
-
-static void tell(struct client *c, struct telling *t, const struct record *r, const struct client_outcome *o)
-{
-    bool joins = t->count && t->cookie == r->cookie && t->index + t->count == r->index &&
-                 t->outcome.reason == o->reason &&
-                 (o->reason != REASON_ok || t->outcome.sequence + t->count == o->sequence);
-    if (joins) {
-        t->count++;
-        return;
-    }
-    tell_now(c, t);
-    *t = (struct telling){ r->cookie, r->index, 1, *o };
-}
-
-/* The publisher learns the outcome; the record no longer counts as undecided. */
-static void conclude(struct client *c, struct telling *t, struct record *r, const struct client_outcome *o)
-{
-    c->undecided_events--;
-    c->undecided_bytes -= r->size;
-    tell(c, t, r, o);
-    r->cookie = NULL;
-}
-
-static void forget_decided(struct client *c, struct outlet *o)
-{
-    while (o->sent.count && at(&o->sent, 0)->state == RECORD_DECIDED) {
-        pop(&o->sent);
-        o->base++;
-    }
-    if (o->base - 1 > o->seen_told && c->seen_due.ns == INT64_MAX)
-        c->seen_due = mono_add_ms(c->now.mono, SEEN_AFTER_MS);
-}
-
-/* The broker's decision on `count` numbers from `first`. */
-static void decide(struct client *c, struct outlet *o, uint64_t first, uint64_t count,
-                   const struct client_outcome *what)
-{
-    struct telling t = { 0 };
-    struct client_outcome one = *what;
-    uint64_t end = first + count, last = o->base + o->sent.count;
-    for (uint64_t n = first > o->base ? first : o->base; n < end && n < last; n++) {
-        struct record *r = at(&o->sent, (uint32_t)(n - o->base));
-        if (r->state == RECORD_DECIDED)
-            continue;
-        one.sequence = what->reason == REASON_ok ? what->sequence + (n - first) : 0;
-        if (r->state != RECORD_REPORTED)
-            conclude(c, &t, r, &one);
-        r->state = RECORD_DECIDED;
-        release_block(r);
-    }
-    forget_decided(c, o);
-    tell_now(c, &t);
-}
-
-static enum reason public_reason(uint32_t reason)
-{
-    return reason == REASON_skipped ? REASON_full : (enum reason)reason;
-}
-
-bool publish_confirm(struct client *c, struct body *b)
-{
-    struct outlet *o = outlet_of(c, b->name);
-    struct run run;
-    enum frame_status status;
-    while ((status = confirm_next(b, &run)) == FRAME_OK) {
-        struct client_outcome what = { .reason = REASON_ok, .sequence = run.sequence, .flags = run.flags };
-        if (o)
-            decide(c, o, run.first, run.count, &what);
-    }
-    return status == FRAME_END;
-}
-
-bool publish_refuse(struct client *c, const struct body *b)
-{
-    struct outlet *o = outlet_of(c, b->name);
-    struct client_outcome what = {
-        .reason = public_reason(b->u.refuse.reason),
-        .depth = b->u.refuse.depth,
-        .capacity = b->u.refuse.capacity,
-        .retry_after_ms = b->u.refuse.retry_after_ms,
-    };
-    if (!o || what.reason == REASON_ok)
-        return false;
-    decide(c, o, b->u.refuse.first, b->u.refuse.count, &what);
-    return true;
-}
-
-/* ------------------------------------------------------------------ publish */
+#define SEEN_EVERY 256u
 
 static struct block *copy_events(const struct span *events, uint32_t count)
 {
@@ -229,7 +55,7 @@ bool client_publish(struct client *c, struct span queue, const struct span *even
     const uint8_t *data = block->data;
     mono_t deadline = mono_add_ms(now.mono, wait_ms);
     for (uint32_t i = 0; i < count; i++) {
-        *push(&o->unsent) = (struct record){
+        *record_push(&o->unsent) = (struct record){
             .cookie = cookie,
             .block = block,
             .data = data,
@@ -255,8 +81,8 @@ bool client_publish(struct client *c, struct span queue, const struct span *even
 static void forget(struct records *r, void *cookie)
 {
     for (uint32_t i = 0; i < r->count; i++) {
-        if (at(r, i)->cookie == cookie)
-            at(r, i)->cookie = NULL;
+        if (record_at(r, i)->cookie == cookie)
+            record_at(r, i)->cookie = NULL;
     }
 }
 
@@ -318,12 +144,12 @@ static void write_skips(struct client *c, struct outlet *o)
         return;
     o->skips = false;
     for (uint32_t i = 0; i < o->sent.count; i++) {
-        struct record *r = at(&o->sent, i);
+        struct record *r = record_at(&o->sent, i);
         if (r->state != RECORD_SKIP)
             continue;
         uint32_t first = i;
-        for (; i < o->sent.count && at(&o->sent, i)->state == RECORD_SKIP && i - first < 1000; i++)
-            at(&o->sent, i)->state = RECORD_SKIPPED;
+        for (; i < o->sent.count && record_at(&o->sent, i)->state == RECORD_SKIP && i - first < 1000; i++)
+            record_at(&o->sent, i)->state = RECORD_SKIPPED;
         frame_add_skip(&c->out, span_str(o->name), o->base + first, i - first);
         i--;
     }
@@ -334,7 +160,7 @@ static void write_skips(struct client *c, struct outlet *o)
 static bool write_again(struct client *c, struct outlet *o)
 {
     while (o->resend && o->resend < o->base + o->sent.count) {
-        struct record *r = at(&o->sent, o->resend < o->base ? 0 : (uint32_t)(o->resend - o->base));
+        struct record *r = record_at(&o->sent, o->resend < o->base ? 0 : (uint32_t)(o->resend - o->base));
         if (o->resend < o->base)
             o->resend = o->base;
         if (r->state == RECORD_DECIDED) {
@@ -353,7 +179,7 @@ static bool write_again(struct client *c, struct outlet *o)
             write_entry(c, r, wait_ms);
             if (++o->resend == o->base + o->sent.count)
                 break;
-            r = at(&o->sent, (uint32_t)(o->resend - o->base));
+            r = record_at(&o->sent, (uint32_t)(o->resend - o->base));
         }
         frame_end(&c->out, open);
     }
@@ -361,32 +187,25 @@ static bool write_again(struct client *c, struct outlet *o)
     return true;
 }
 
-static void drop_dead(struct client *c, struct outlet *o)
-{
-    while (o->unsent.count && at(&o->unsent, 0)->state == RECORD_DECIDED)
-        pop(&o->unsent);
-    (void)c;
-}
-
 /* Moves records from unsent to sent, into one Publish body per frame. */
 static bool write_new(struct client *c, struct outlet *o)
 {
-    for (drop_dead(c, o); o->unsent.count; drop_dead(c, o)) {
-        struct record *r = at(&o->unsent, 0);
+    for (record_drop_decided(&o->unsent); o->unsent.count; record_drop_decided(&o->unsent)) {
+        struct record *r = record_at(&o->unsent, 0);
         if (!window_open(c, r) || !next_frame(c))
             return false;
         uint32_t wait_ms = time_left(c, r);
         write_seen(c, o);
         struct open_body open = frame_begin_publish(&c->out, span_str(o->name), o->base + o->sent.count, wait_ms);
-        while (o->unsent.count && window_open(c, at(&o->unsent, 0)) && c->out.size < c->config.frame_bytes) {
-            struct record *to = push(&o->sent);
-            *to = *at(&o->unsent, 0);
-            pop(&o->unsent);
+        while (o->unsent.count && window_open(c, record_at(&o->unsent, 0)) && c->out.size < c->config.frame_bytes) {
+            struct record *to = record_push(&o->sent);
+            *to = *record_at(&o->unsent, 0);
+            record_pop(&o->unsent);
             c->unsent_events--;
             c->unsent_bytes -= to->size;
             write_entry(c, to, wait_ms);
             o->act = mono_min(o->act, to->act);
-            drop_dead(c, o);
+            record_drop_decided(&o->unsent);
         }
         frame_end(&c->out, open);
     }
@@ -415,69 +234,6 @@ void publish_write(struct client *c)
         c->linger_due = MONO_NEVER;
 }
 
-/* ------------------------------------------------------------------ deadlines */
-
-/* An unsent entry's time is up: nothing was sent, so nothing was accepted. */
-static void expire_unsent(struct client *c, struct telling *t, struct outlet *o)
-{
-    struct client_outcome what = { .reason = c->state == CLIENT_ATTACHED ? REASON_full : REASON_unavailable };
-    bool chained = false;
-    for (uint32_t i = 0; i < o->unsent.count; i++) {
-        struct record *r = at(&o->unsent, i);
-        if (r->state == RECORD_DECIDED) {
-            continue;
-        }
-        if (r->act.ns > c->now.mono.ns && !(chained && r->continued)) {
-            o->act = mono_min(o->act, r->act);
-            chained = false;
-            continue;
-        }
-        chained = true;
-        c->unsent_events--;
-        c->unsent_bytes -= r->size;
-        conclude(c, t, r, &what);
-        r->state = RECORD_DECIDED;
-        release_block(r);
-    }
-    drop_dead(c, o);
-}
-
-static void expire_sent(struct client *c, struct telling *t, struct outlet *o)
-{
-    static const struct client_outcome unknown = { .reason = REASON_unknown };
-    for (uint32_t i = 0; i < o->sent.count; i++) {
-        struct record *r = at(&o->sent, i);
-        if (r->state == RECORD_DECIDED || r->state == RECORD_REPORTED)
-            continue;
-        if (r->act.ns > c->now.mono.ns) {
-            o->act = mono_min(o->act, r->act);
-        } else if (r->state == RECORD_SENT) {
-            r->state = RECORD_SKIP;
-            r->act = mono_add_ms(c->now.mono, ANSWER_MS);
-            o->skips = true;
-            o->act = mono_min(o->act, r->act);
-        } else {
-            conclude(c, t, r, &unknown);
-            r->state = RECORD_REPORTED; /* its number stays until the broker has decided it */
-            release_block(r);
-        }
-    }
-}
-
-void publish_tick(struct client *c)
-{
-    struct outlet *o, *next;
-    HASH_ITER (hh, c->outlets, o, next) {
-        if (o->act.ns > c->now.mono.ns)
-            continue;
-        struct telling t = { 0 };
-        o->act = MONO_NEVER;
-        expire_unsent(c, &t, o);
-        expire_sent(c, &t, o);
-        tell_now(c, &t);
-    }
-}
-
 mono_t publish_due(const struct client *c)
 {
     mono_t due = mono_min(c->seen_due, c->linger_due);
@@ -486,70 +242,15 @@ mono_t publish_due(const struct client *c)
     return due;
 }
 
-/* ------------------------------------------------------------------ a new session */
-
-/* The broker does not know the producer: what was sent cannot be known; the numbering starts anew. */
-static void give_up_sent(struct client *c, struct outlet *o)
-{
-    static const struct client_outcome unknown = { .reason = REASON_unknown };
-    struct telling t = { 0 };
-    for (uint32_t i = 0; i < o->sent.count; i++) {
-        struct record *r = at(&o->sent, i);
-        if (r->state != RECORD_DECIDED && r->state != RECORD_REPORTED)
-            conclude(c, &t, r, &unknown);
-        release_block(r);
-    }
-    free(o->sent.ring);
-    o->sent = (struct records){ 0 };
-    o->base = 1;
-    o->seen_told = 0;
-    o->resend = 0;
-    o->skips = false;
-    tell_now(c, &t);
-}
-
-static void take_outcomes(struct client *c, const struct outcomes *listed)
-{
-    struct outlet *o = outlet_of(c, span_str(listed->destination));
-    if (!o)
-        return;
-    for (size_t i = 0; i < listed->run_count; i++) {
-        const struct outcome *run = &listed->runs[i];
-        struct client_outcome what = {
-            .reason = public_reason(run->reason),
-            .sequence = run->sequence,
-            .flags = run->flags,
-        };
-        decide(c, o, run->first, run->count, &what);
-    }
-    /* Decided, yet not listed: the outcome itself was forgotten. */
-    if (listed->decided >= o->base)
-        decide(c, o, o->base, listed->decided - o->base + 1, &(struct client_outcome){ .reason = REASON_unknown });
-}
-
-void publish_new_session(struct client *c, bool known, const struct outcomes *outcomes, size_t count)
-{
-    for (size_t i = 0; known && i < count; i++)
-        take_outcomes(c, &outcomes[i]);
-    for (struct outlet *o = c->outlets; o; o = o->hh.next) {
-        if (!known) {
-            give_up_sent(c, o);
-            continue;
-        }
-        o->resend = o->sent.count ? o->base : 0;
-        o->skips = false; /* write_again skips what nobody waits for */
-    }
-}
-
 void publish_free(struct client *c)
 {
     struct outlet *o, *next;
     HASH_ITER (hh, c->outlets, o, next) {
         HASH_DEL(c->outlets, o);
         for (uint32_t i = 0; i < o->sent.count; i++)
-            release_block(at(&o->sent, i));
+            record_release(record_at(&o->sent, i));
         for (uint32_t i = 0; i < o->unsent.count; i++)
-            release_block(at(&o->unsent, i));
+            record_release(record_at(&o->unsent, i));
         free(o->sent.ring);
         free(o->unsent.ring);
         free(o);

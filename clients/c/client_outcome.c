@@ -1,0 +1,243 @@
+/* What became of what was published: decisions of the broker, times that ran out, and what a new session knows. Each
+ * entry's publisher is told exactly once. */
+#include "clients/c/client_records.h"
+
+#include <stdlib.h>
+
+#define SEEN_AFTER_MS 1000
+
+/* ------------------------------------------------------------------ telling */
+
+/* Neighbouring entries of one publish with the same outcome, told together. */
+struct telling {
+    void *cookie;
+    uint32_t index, count;
+    struct client_outcome outcome;
+};
+
+static void count_outcome(struct client *c, enum reason why, uint32_t count)
+{
+    if (why == REASON_ok)
+        c->stats.confirmed += count;
+    else if (why == REASON_unknown)
+        c->stats.unknown += count;
+    else
+        c->stats.refused += count;
+}
+
+static void tell_now(struct client *c, struct telling *t)
+{
+    if (t->count == 0)
+        return;
+    count_outcome(c, t->outcome.reason, t->count);
+    uint32_t count = t->count;
+    t->count = 0;
+    if (t->cookie)
+        c->handler->outcome(c->ctx, t->cookie, t->index, count, &t->outcome);
+}
+
+static void tell(struct client *c, struct telling *t, const struct record *r, const struct client_outcome *o)
+{
+    bool joins = t->count && t->cookie == r->cookie && t->index + t->count == r->index &&
+                 t->outcome.reason == o->reason &&
+                 (o->reason != REASON_ok || t->outcome.sequence + t->count == o->sequence);
+    if (joins) {
+        t->count++;
+        return;
+    }
+    tell_now(c, t);
+    *t = (struct telling){ r->cookie, r->index, 1, *o };
+}
+
+/* The publisher learns the outcome; the record no longer counts as undecided. */
+static void conclude(struct client *c, struct telling *t, struct record *r, const struct client_outcome *o)
+{
+    c->undecided_events--;
+    c->undecided_bytes -= r->size;
+    tell(c, t, r, o);
+    r->cookie = NULL;
+}
+
+/* ------------------------------------------------------------------ the broker decides */
+
+static void forget_decided(struct client *c, struct outlet *o)
+{
+    while (o->sent.count && record_at(&o->sent, 0)->state == RECORD_DECIDED) {
+        record_pop(&o->sent);
+        o->base++;
+    }
+    if (o->base - 1 > o->seen_told && c->seen_due.ns == INT64_MAX)
+        c->seen_due = mono_add_ms(c->now.mono, SEEN_AFTER_MS);
+}
+
+/* The broker's decision on `count` numbers from `first`. */
+static void decide(struct client *c, struct outlet *o, uint64_t first, uint64_t count,
+                   const struct client_outcome *what)
+{
+    struct telling t = { 0 };
+    struct client_outcome one = *what;
+    uint64_t end = first + count, last = o->base + o->sent.count;
+    for (uint64_t n = first > o->base ? first : o->base; n < end && n < last; n++) {
+        struct record *r = record_at(&o->sent, (uint32_t)(n - o->base));
+        if (r->state == RECORD_DECIDED)
+            continue;
+        one.sequence = what->reason == REASON_ok ? what->sequence + (n - first) : 0;
+        if (r->state != RECORD_REPORTED)
+            conclude(c, &t, r, &one);
+        r->state = RECORD_DECIDED;
+        record_release(r);
+    }
+    forget_decided(c, o);
+    tell_now(c, &t);
+}
+
+static enum reason public_reason(uint32_t reason)
+{
+    return reason == REASON_skipped ? REASON_full : (enum reason)reason;
+}
+
+bool publish_confirm(struct client *c, struct body *b)
+{
+    struct outlet *o = outlet_of(c, b->name);
+    struct run run;
+    enum frame_status status;
+    while ((status = confirm_next(b, &run)) == FRAME_OK) {
+        struct client_outcome what = { .reason = REASON_ok, .sequence = run.sequence, .flags = run.flags };
+        if (o)
+            decide(c, o, run.first, run.count, &what);
+    }
+    return status == FRAME_END;
+}
+
+bool publish_refuse(struct client *c, const struct body *b)
+{
+    struct outlet *o = outlet_of(c, b->name);
+    struct client_outcome what = {
+        .reason = public_reason(b->u.refuse.reason),
+        .depth = b->u.refuse.depth,
+        .capacity = b->u.refuse.capacity,
+        .retry_after_ms = b->u.refuse.retry_after_ms,
+    };
+    if (!o || what.reason == REASON_ok)
+        return false;
+    decide(c, o, b->u.refuse.first, b->u.refuse.count, &what);
+    return true;
+}
+
+/* ------------------------------------------------------------------ time runs out */
+
+/* An unsent entry's time is up: nothing was sent, so nothing was accepted. */
+static void expire_unsent(struct client *c, struct telling *t, struct outlet *o)
+{
+    struct client_outcome what = { .reason = c->state == CLIENT_ATTACHED ? REASON_full : REASON_unavailable };
+    bool chained = false;
+    for (uint32_t i = 0; i < o->unsent.count; i++) {
+        struct record *r = record_at(&o->unsent, i);
+        if (r->state == RECORD_DECIDED) {
+            continue;
+        }
+        if (r->act.ns > c->now.mono.ns && !(chained && r->continued)) {
+            o->act = mono_min(o->act, r->act);
+            chained = false;
+            continue;
+        }
+        chained = true;
+        c->unsent_events--;
+        c->unsent_bytes -= r->size;
+        conclude(c, t, r, &what);
+        r->state = RECORD_DECIDED;
+        record_release(r);
+    }
+    record_drop_decided(&o->unsent);
+}
+
+static void expire_sent(struct client *c, struct telling *t, struct outlet *o)
+{
+    static const struct client_outcome unknown = { .reason = REASON_unknown };
+    for (uint32_t i = 0; i < o->sent.count; i++) {
+        struct record *r = record_at(&o->sent, i);
+        if (r->state == RECORD_DECIDED || r->state == RECORD_REPORTED)
+            continue;
+        if (r->act.ns > c->now.mono.ns) {
+            o->act = mono_min(o->act, r->act);
+        } else if (r->state == RECORD_SENT) {
+            r->state = RECORD_SKIP;
+            r->act = mono_add_ms(c->now.mono, ANSWER_MS);
+            o->skips = true;
+            o->act = mono_min(o->act, r->act);
+        } else {
+            conclude(c, t, r, &unknown);
+            r->state = RECORD_REPORTED; /* its number stays until the broker has decided it */
+            record_release(r);
+        }
+    }
+}
+
+void publish_tick(struct client *c)
+{
+    struct outlet *o, *next;
+    HASH_ITER (hh, c->outlets, o, next) {
+        if (o->act.ns > c->now.mono.ns)
+            continue;
+        struct telling t = { 0 };
+        o->act = MONO_NEVER;
+        expire_unsent(c, &t, o);
+        expire_sent(c, &t, o);
+        tell_now(c, &t);
+    }
+}
+
+/* ------------------------------------------------------------------ a new session */
+
+/* The broker does not know the producer: what was sent cannot be known; the numbering starts anew. */
+static void give_up_sent(struct client *c, struct outlet *o)
+{
+    static const struct client_outcome unknown = { .reason = REASON_unknown };
+    struct telling t = { 0 };
+    for (uint32_t i = 0; i < o->sent.count; i++) {
+        struct record *r = record_at(&o->sent, i);
+        if (r->state != RECORD_DECIDED && r->state != RECORD_REPORTED)
+            conclude(c, &t, r, &unknown);
+        record_release(r);
+    }
+    free(o->sent.ring);
+    o->sent = (struct records){ 0 };
+    o->base = 1;
+    o->seen_told = 0;
+    o->resend = 0;
+    o->skips = false;
+    tell_now(c, &t);
+}
+
+static void take_outcomes(struct client *c, const struct outcomes *listed)
+{
+    struct outlet *o = outlet_of(c, span_str(listed->destination));
+    if (!o)
+        return;
+    for (size_t i = 0; i < listed->run_count; i++) {
+        const struct outcome *run = &listed->runs[i];
+        struct client_outcome what = {
+            .reason = public_reason(run->reason),
+            .sequence = run->sequence,
+            .flags = run->flags,
+        };
+        decide(c, o, run->first, run->count, &what);
+    }
+    /* Decided, yet not listed: the outcome itself was forgotten. */
+    if (listed->decided >= o->base)
+        decide(c, o, o->base, listed->decided - o->base + 1, &(struct client_outcome){ .reason = REASON_unknown });
+}
+
+void publish_new_session(struct client *c, bool known, const struct outcomes *outcomes, size_t count)
+{
+    for (size_t i = 0; known && i < count; i++)
+        take_outcomes(c, &outcomes[i]);
+    for (struct outlet *o = c->outlets; o; o = o->hh.next) {
+        if (!known) {
+            give_up_sent(c, o);
+            continue;
+        }
+        o->resend = o->sent.count ? o->base : 0;
+        o->skips = false; /* write_again skips what nobody waits for */
+    }
+}

@@ -1,0 +1,55 @@
+/* Rings of records, and the destinations they belong to. */
+#include "clients/c/client_records.h"
+
+#include "base/xalloc.h"
+
+#include <stdlib.h>
+
+struct record *record_push(struct records *r)
+{
+    if (r->count == r->capacity) {
+        uint32_t capacity = r->capacity ? r->capacity * 2 : 16;
+        struct record *ring = xmalloc(capacity * sizeof *ring);
+        for (uint32_t i = 0; i < r->count; i++)
+            ring[i] = *record_at(r, i);
+        free(r->ring);
+        *r = (struct records){ ring, capacity, 0, r->count };
+    }
+    return record_at(r, r->count++);
+}
+
+void record_pop(struct records *r)
+{
+    r->head = (r->head + 1) & (r->capacity - 1);
+    if (--r->count == 0 && r->capacity > 1024) { /* a burst is over */
+        free(r->ring);
+        *r = (struct records){ 0 };
+    }
+}
+
+void record_release(struct record *r)
+{
+    if (r->block && --r->block->holders == 0)
+        free(r->block);
+    r->block = NULL;
+}
+
+void record_drop_decided(struct records *unsent)
+{
+    while (unsent->count && record_at(unsent, 0)->state == RECORD_DECIDED)
+        record_pop(unsent);
+}
+
+struct outlet *outlet_of(struct client *c, struct span name)
+{
+    struct outlet *o = NULL;
+    HASH_FIND(hh, c->outlets, name.data, (unsigned)name.size, o);
+    if (o || name.size > NAME_MAX_SIZE)
+        return o;
+    o = xcalloc(1, sizeof *o);
+    memcpy(o->name, name.data, name.size);
+    o->base = 1;
+    o->act = MONO_NEVER;
+    HASH_ADD_KEYPTR(hh, c->outlets, o->name, (unsigned)name.size, o);
+    return o;
+}
