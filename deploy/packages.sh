@@ -3,8 +3,10 @@
 
 packages_of() {
     case $1 in
-    build) echo "gcc cmake ninja-build pkg-config protobuf-c-compiler libprotobuf-c-dev libprotobuf-dev libzmq3-dev" \
-        "libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libyaml-dev libsodium-dev uthash-dev" ;;
+    # libstdc++: libzmq's archive is C++ (base/archives.cmake). make: gcc optimises a link in parallel through it.
+    build) echo "gcc libstdc++-12-dev make cmake ninja-build pkg-config protobuf-c-compiler libprotobuf-c-dev" \
+        "libprotobuf-dev libzmq3-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libyaml-dev libsodium-dev" \
+        "uthash-dev" ;;
     quickstart) echo "curl jq ca-certificates" ;;
     test) echo "libcmocka-dev python3 python3-pytest python3-zmq python3-jsonschema curl jq ca-certificates procps" ;;
     test-long) echo "clang libclang-rt-14-dev clang-format shellcheck wrk python3-venv buildah podman runc debootstrap" ;;
@@ -25,6 +27,6 @@ need_packages() {
         command -v sudo >/dev/null || { echo "not root, and no sudo: install these packages first" >&2; return 1; }
         as_root=(sudo)
     fi
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive sh -c \
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes sh -c \
         'apt-get -qq update && apt-get -qq -y install --no-install-recommends "$@" >/dev/null' sh "${missing[@]}"
 }

@@ -1,4 +1,3 @@
-import os
 import random
 
 import pytest
@@ -80,13 +79,3 @@ def test_configured_queues_are_managed(cluster, tmp_path):
     assert s.http("GET", "/v1/queues/orders").json["managed"] == "config"
     answer = s.http("PUT", "/v1/queues/orders", {"capacity": 6})
     assert (answer.status, answer.json["reason"]) == (409, "managed")
-
-
-def test_memory_of_idle_processes_is_small(cluster, broker):
-    s = cluster.sidecar(broker)
-    def anonymous_kib(p):
-        with open(f"/proc/{p.popen.pid}/status") as f:
-            return next(int(line.split()[1]) for line in f if line.startswith("RssAnon"))
-    if "asan" in os.environ.get("SLUICE_BIN", ""):
-        pytest.skip("sanitizers need memory of their own")
-    assert anonymous_kib(s) < 6 * 1024 and anonymous_kib(broker) < 10 * 1024

@@ -1,0 +1,89 @@
+# The daemons are counted by their megabytes. As shared objects libzmq and libmicrohttpd bring Kerberos, PGM, NORM, GnuTLS
+# and what those need: 30 libraries and two thirds of a sidecar's resident memory, for code that is never called.
+# So programs named by sluice_link_archives() link the archives of the same packages, and base/left_out.c in place of
+# those libraries' entry points. An archive that comes to need another one fails the probe below, never a running program:
+# then, and where an archive is missing or a sanitizer is on, the shared objects are linked as anywhere else.
+
+option(SLUICE_ARCHIVES "link the daemons with the archives of their libraries, for less memory" ON)
+
+# sluice_find_archives(OUT MISSING name...): the paths of libNAME.a; the names of those that are not there
+function(sluice_find_archives OUT MISSING)
+    set(FOUND)
+    set(ABSENT)
+    foreach(NAME ${ARGN})
+        find_library(SLUICE_ARCHIVE_${NAME} NAMES lib${NAME}.a HINTS ${zmq_LIBRARY_DIRS} ${zmq_LIBDIR})
+        mark_as_advanced(SLUICE_ARCHIVE_${NAME})
+        if(SLUICE_ARCHIVE_${NAME})
+            list(APPEND FOUND ${SLUICE_ARCHIVE_${NAME}})
+        else()
+            list(APPEND ABSENT lib${NAME}.a)
+        endif()
+    endforeach()
+    # The C++ runtime of libzmq lies in the compiler's own folder.
+    execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=libstdc++.a OUTPUT_VARIABLE RUNTIME
+        OUTPUT_STRIP_TRAILING_WHITESPACE)
+    if(IS_ABSOLUTE "${RUNTIME}")
+        list(APPEND FOUND ${RUNTIME})
+    else()
+        list(APPEND ABSENT libstdc++.a)
+    endif()
+    set(${OUT} ${FOUND} PARENT_SCOPE)
+    set(${MISSING} ${ABSENT} PARENT_SCOPE)
+endfunction()
+
+# One call into each archive: with it comes all that the daemons use, and all that that needs.
+set(SLUICE_ARCHIVES_PROBE [[
+#define CALL(name) void name(void); name();
+int main(void)
+{
+    CALL(zmq_ctx_new) CALL(MHD_start_daemon) CALL(protobuf_c_message_unpack) CALL(json_dumps)
+    CALL(yaml_parser_initialize) CALL(sodium_init)
+    return 0;
+}
+]])
+
+# Sets SLUICE_ARCHIVES_WORK and SLUICE_ARCHIVE_LIBS.
+macro(sluice_check_archives)
+    set(SLUICE_ARCHIVES_WORK OFF)
+    if(SLUICE_ARCHIVES AND NOT SLUICE_SANITIZE AND NOT SLUICE_FUZZ)
+        sluice_find_archives(SLUICE_ARCHIVE_LIBS SLUICE_ARCHIVES_MISSING
+            zmq microhttpd protobuf-c jansson yaml sodium bsd)
+        if(SLUICE_ARCHIVES_MISSING)
+            message(STATUS "shared libraries for the daemons, which costs memory: ${SLUICE_ARCHIVES_MISSING} missing")
+        else()
+            try_compile(SLUICE_ARCHIVES_LINK
+                SOURCE_FROM_CONTENT probe.c "${SLUICE_ARCHIVES_PROBE}"
+                SOURCES ${PROJECT_SOURCE_DIR}/base/left_out.c
+                LINK_LIBRARIES ${SLUICE_ARCHIVE_LIBS} -static-libgcc m Threads::Threads)
+            set(SLUICE_ARCHIVES_WORK ${SLUICE_ARCHIVES_LINK})
+            if(NOT SLUICE_ARCHIVES_LINK)
+                message(STATUS "shared libraries for the daemons, which costs memory: these archives need more than "
+                    "base/left_out.c knows (the linker's words are in CMakeFiles/CMakeError.log)")
+            endif()
+        endif()
+    endif()
+endmacro()
+
+# What follows makes PkgConfig::NAME mean the archive in programs that asked for it, the shared object elsewhere.
+function(sluice_offer_archives)
+    foreach(NAME zmq microhttpd protobuf_c jansson yaml sodium)
+        get_target_property(SHARED PkgConfig::${NAME} INTERFACE_LINK_LIBRARIES)
+        set_target_properties(PkgConfig::${NAME} PROPERTIES INTERFACE_LINK_LIBRARIES
+            "$<IF:$<BOOL:$<TARGET_PROPERTY:SLUICE_ARCHIVES>>,sluice_archives,${SHARED}>")
+    endforeach()
+    add_library(sluice_left_out STATIC base/left_out.c)
+    target_link_libraries(sluice_left_out PRIVATE sluice_warnings)
+    add_library(sluice_archives INTERFACE)
+    target_link_libraries(sluice_archives INTERFACE ${SLUICE_ARCHIVE_LIBS} sluice_left_out -static-libgcc m
+        Threads::Threads)
+    target_link_options(sluice_archives INTERFACE -Wl,--gc-sections)
+endfunction()
+
+function(sluice_link_archives TARGET)
+    set_target_properties(${TARGET} PROPERTIES SLUICE_ARCHIVES ${SLUICE_ARCHIVES_WORK})
+endfunction()
+
+sluice_check_archives()
+if(SLUICE_ARCHIVES_WORK)
+    sluice_offer_archives()
+endif()

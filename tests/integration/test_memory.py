@@ -1,0 +1,54 @@
+"""What the processes weigh (resident, as the system counts it). Only sanitizers, which bring memory of their own, are left out."""
+import http.client
+import json
+import os
+import re
+
+import pytest
+
+from conftest import BIN
+
+pytestmark = pytest.mark.skipif(re.search("asan|tsan", str(BIN)) is not None, reason="sanitizers need memory of their own")
+
+MB = 1000  # of the kB in /proc
+
+
+def resident(process, which="VmRSS"):
+    with open(f"/proc/{process.popen.pid}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith(which + ":"))
+
+
+def test_idle_processes_are_small(broker, sidecar):
+    assert resident(sidecar) <= 6 * MB
+    assert resident(broker) <= 10 * MB
+
+
+def test_a_sidecar_under_64_connections_is_small(broker, sidecar):
+    sidecar.declare("q", capacity=100000)
+    connections = [http.client.HTTPConnection(sidecar.ready["http"], timeout=30) for _ in range(64)]
+    for _ in range(50):
+        for connection in connections:
+            connection.request("POST", "/v1/queues/q/events?wait=10s", b"x" * 1024, {"Content-Type": "text/plain"})
+        for connection in connections:
+            answer = connection.getresponse()
+            assert (answer.read() != b"", answer.status) == (True, 202)
+    peak = resident(sidecar, "VmHWM")
+    for connection in connections:
+        connection.close()
+    assert peak <= 12 * MB
+
+
+@pytest.mark.parametrize("size", [16, 200, 1024])
+def test_a_queued_event_costs_its_bytes_and_at_most_64_more(broker, sidecar, size):
+    count, batch = 50000, 500
+    sidecar.declare("q", capacity=count, capacity_bytes="1GiB")
+    body = json.dumps([{"specversion": "1.0", "id": f"{i:04d}", "source": "/memory", "type": "test",
+                        "datacontenttype": "text/plain", "data": "x" * size} for i in range(batch)])
+    before = resident(broker)
+    for _ in range(count // batch):
+        answer = sidecar.http("POST", "/v1/queues/q/events?wait=10s", body,
+                              {"Content-Type": "application/cloudevents-batch+json"})
+        assert answer.status == 202, answer.body
+    state = sidecar.http("GET", "/v1/queues/q").json
+    assert state["ready"] == count
+    assert (resident(broker) - before) * 1024 <= state["bytes"] + 64 * count
