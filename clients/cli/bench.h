@@ -1,0 +1,58 @@
+/* sluice bench, inside: what its processes share. Every producer is a process of its own, as a program that publishes
+ * is; the consumer is the process that was called. They meet in memory that all of them map. */
+#ifndef SLUICE_CLI_BENCH_H
+#define SLUICE_CLI_BENCH_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Every event's data begins with its number: NUMBER % producers is its producer, who publishes them in ascending order. */
+struct bench {
+    const char *broker, *queue;
+    unsigned long events, size, producers, window, rate, linger_ms;
+    unsigned long stride; /* every stride-th event of a producer is timed */
+    bool json;
+};
+
+struct bench_producer {
+    pid_t pid;
+    unsigned long confirmed, refused;
+    unsigned long disordered; /* confirms whose sequence did not grow */
+    int error;                /* the last refusal, or why it could not connect */
+    int64_t ended;            /* when its last confirm came */
+};
+
+/* Times are nanoseconds of CLOCK_MONOTONIC, 0: not (yet). */
+struct bench_shared {
+    atomic_ulong ready; /* producers that are attached, or failed to */
+    int go[2];          /* a pipe: producers read it until the consumer closes its end, and then begin */
+    int64_t start;
+    struct bench_producer *producers;
+    int64_t *intended, *confirmed, *delivered; /* by timed event: bench_slot */
+    unsigned long slots;
+};
+
+/* What the consumer saw. */
+struct bench_result {
+    unsigned long consumed, disordered, repeated;
+    int64_t ended;
+};
+
+int64_t bench_now(void);
+
+/* Where the times of an event are kept; `slots` when it is not timed. */
+static inline unsigned long bench_slot(const struct bench *b, const struct bench_shared *s, unsigned long event)
+{
+    unsigned long nth = event / b->producers;
+    return nth % b->stride ? s->slots : nth / b->stride * b->producers + event % b->producers;
+}
+
+/* The whole life of a producer's process. */
+void bench_produce(const struct bench *b, struct bench_shared *s, unsigned long number);
+/* Consumes until everything confirmed was consumed, or nothing came for ten seconds. Starts the producers when all are
+ * ready. False with a sentence in error (256 bytes) when there is no broker. */
+bool bench_consume(const struct bench *b, struct bench_shared *s, struct bench_result *result, char *error);
+
+#endif

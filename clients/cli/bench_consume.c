@@ -1,0 +1,109 @@
+/* The consumer of sluice bench: takes and acks everything, and checks it. Each producer's events must come in ascending
+ * order, each once. */
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "clients/cli/bench.h"
+
+#include <pthread.h>
+#include <sluice.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CREDIT          8192
+#define GIVE_UP_SECONDS 10
+
+struct consumer {
+    const struct bench *b;
+    struct bench_shared *s;
+    struct bench_result *result;
+    unsigned long *next; /* by producer: its next event */
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    unsigned long seen; /* under the lock, from time to time: what was consumed */
+};
+
+int64_t bench_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void check(struct consumer *c, unsigned long event)
+{
+    unsigned long *next = &c->next[event % c->b->producers];
+    if (event < *next)
+        c->result->repeated++;
+    else if (event > *next)
+        c->result->disordered++;
+    *next = event + c->b->producers;
+}
+
+static bool on_event(void *context, const struct sluice_delivery *d)
+{
+    struct consumer *c = context;
+    unsigned long event;
+    if (d->size != c->b->size)
+        return true; /* was in the queue before */
+    memcpy(&event, d->data, sizeof event);
+    if (event >= c->b->events)
+        return true;
+    check(c, event);
+    unsigned long slot = bench_slot(c->b, c->s, event);
+    if (slot < c->s->slots)
+        c->s->delivered[slot] = bench_now();
+    if (++c->result->consumed % 1024 == 0 || c->result->consumed == c->b->events) {
+        pthread_mutex_lock(&c->lock);
+        c->result->ended = bench_now();
+        c->seen = c->result->consumed;
+        pthread_cond_signal(&c->ended);
+        pthread_mutex_unlock(&c->lock);
+    }
+    return true;
+}
+
+/* Until everything came, or nothing more did for a while. */
+static void wait_for_the_last(struct consumer *c)
+{
+    pthread_mutex_lock(&c->lock);
+    for (unsigned long before = c->seen + 1; c->seen < c->b->events && c->seen != before;) {
+        before = c->seen;
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += GIVE_UP_SECONDS;
+        while (c->seen == before && pthread_cond_timedwait(&c->ended, &c->lock, &until) == 0)
+            continue;
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void start_producers(const struct bench *b, struct bench_shared *s)
+{
+    while (atomic_load(&s->ready) < b->producers && waitpid(-1, NULL, WNOHANG) == 0)
+        nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    s->start = bench_now();
+    close(s->go[1]);
+}
+
+bool bench_consume(const struct bench *b, struct bench_shared *s, struct bench_result *result, char *error)
+{
+    struct consumer c = { .b = b, .s = s, .result = result };
+    pthread_mutex_init(&c.lock, NULL);
+    pthread_cond_init(&c.ended, NULL);
+    c.next = xcalloc(b->producers, sizeof *c.next);
+    for (unsigned long i = 0; i < b->producers; i++)
+        c.next[i] = i;
+    struct sluice *connection = sluice_connect(b->broker, NULL, error);
+    struct sluice_sub *sub = connection ? sluice_subscribe(connection, b->queue, CREDIT, on_event, &c) : NULL;
+    start_producers(b, s);
+    if (sub)
+        wait_for_the_last(&c);
+    sluice_unsubscribe(sub);
+    sluice_close(connection, 1000);
+    free(c.next);
+    return sub != NULL;
+}

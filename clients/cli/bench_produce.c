@@ -1,0 +1,181 @@
+/* A producer of sluice bench. As fast as it goes: each confirm opens the window for one more, published from the
+ * callback, so that no thread waits for another. At a rate: this thread publishes when an event is due, and its latency
+ * counts from then, whether or not it could go. */
+#include "base/xalloc.h"
+#include "clients/cli/bench.h"
+
+#include <pthread.h>
+#include <sluice.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WAIT_MS 60000
+
+struct producer {
+    const struct bench *b;
+    struct bench_shared *s;
+    struct bench_producer *told;
+    struct sluice *connection;
+    char *data;
+    unsigned long next;      /* event to publish; one thread does */
+    unsigned long confirmed; /* event whose outcome comes next: without refusals they come in order */
+    uint64_t sequence;       /* of the newest confirm */
+    pthread_mutex_t lock;    /* over what follows */
+    pthread_cond_t changed;
+    unsigned long outstanding;
+    bool done;
+};
+
+static void finish(struct producer *p, int error)
+{
+    p->told->ended = bench_now();
+    p->told->error = error ? error : p->told->error;
+    pthread_mutex_lock(&p->lock);
+    p->done = true;
+    pthread_cond_broadcast(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void on_confirm(void *context, int error, uint64_t sequence);
+
+/* Times it from `intended`, or from now when that is 0. */
+static void publish_next(struct producer *p, int64_t intended)
+{
+    unsigned long number = p->next, slot = bench_slot(p->b, p->s, number);
+    struct sluice_event event = { .data = p->data, .size = p->b->size };
+    memcpy(p->data, &number, sizeof number);
+    p->next += p->b->producers;
+    if (slot < p->s->slots)
+        p->s->intended[slot] = intended ? intended : bench_now();
+    int error = sluice_publish(p->connection, p->b->queue, &event, WAIT_MS, on_confirm, p);
+    if (error)
+        finish(p, error);
+}
+
+/* ------------------------------------------------------------------ outcomes, on the library's thread */
+
+static void count(struct producer *p, int error, uint64_t sequence)
+{
+    unsigned long slot = bench_slot(p->b, p->s, p->confirmed);
+    p->confirmed += p->b->producers;
+    if (error) {
+        p->told->refused++;
+        p->told->error = error;
+        return;
+    }
+    p->told->confirmed++;
+    p->told->disordered += sequence <= p->sequence;
+    p->sequence = sequence;
+    if (slot < p->s->slots)
+        p->s->confirmed[slot] = bench_now();
+}
+
+static void leave_window(struct producer *p)
+{
+    pthread_mutex_lock(&p->lock);
+    if (p->outstanding-- == p->b->window)
+        pthread_cond_signal(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* The first confirm opens the whole window, each later one its own place. */
+static void fill_window(struct producer *p)
+{
+    for (p->outstanding--; p->outstanding < p->b->window && p->next < p->b->events; p->outstanding++)
+        publish_next(p, 0);
+}
+
+static void on_confirm(void *context, int error, uint64_t sequence)
+{
+    struct producer *p = context;
+    count(p, error, sequence);
+    if (p->confirmed >= p->b->events)
+        finish(p, SLUICE_OK);
+    else if (p->b->rate)
+        leave_window(p);
+    else
+        fill_window(p);
+}
+
+/* ------------------------------------------------------------------ at a rate */
+
+static int64_t wait_until_due(const struct producer *p)
+{
+    int64_t due = p->s->start + (int64_t)((double)p->next * 1e9 / (double)p->b->rate);
+    struct timespec at = { .tv_sec = due / 1000000000, .tv_nsec = due % 1000000000 };
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+    return due;
+}
+
+static bool enter_window(struct producer *p)
+{
+    pthread_mutex_lock(&p->lock);
+    while (p->outstanding >= p->b->window && !p->done)
+        pthread_cond_wait(&p->changed, &p->lock);
+    p->outstanding++;
+    bool done = p->done;
+    pthread_mutex_unlock(&p->lock);
+    return !done;
+}
+
+static void publish_paced(struct producer *p)
+{
+    prctl(PR_SET_TIMERSLACK, 1); /* else the kernel rounds every wait up, by as much as 50 us */
+    while (p->next < p->b->events) {
+        int64_t due = wait_until_due(p);
+        if (!enter_window(p))
+            return;
+        publish_next(p, due);
+    }
+}
+
+/* ------------------------------------------------------------------ its life */
+
+static void wait_to_begin(struct bench_shared *s)
+{
+    char byte;
+    close(s->go[1]);
+    atomic_fetch_add(&s->ready, 1);
+    while (read(s->go[0], &byte, 1) > 0)
+        continue;
+}
+
+static void publish_all(struct producer *p)
+{
+    if (p->next >= p->b->events)
+        return;
+    if (p->b->rate) {
+        publish_paced(p);
+    } else {
+        p->outstanding = 1;
+        publish_next(p, 0);
+    }
+    pthread_mutex_lock(&p->lock);
+    while (!p->done)
+        pthread_cond_wait(&p->changed, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void bench_produce(const struct bench *b, struct bench_shared *s, unsigned long number)
+{
+    struct sluice_options options = {
+        .name = "sluice-bench",
+        .linger_ms = (int64_t)b->linger_ms,
+        .buffer_bytes = 2 * b->window * (b->size + 1024) + (1u << 20),
+    };
+    struct producer p = { .b = b, .s = s, .told = &s->producers[number], .next = number, .confirmed = number };
+    pthread_mutex_init(&p.lock, NULL);
+    pthread_cond_init(&p.changed, NULL);
+    p.data = xcalloc(1, b->size);
+    p.connection = sluice_connect(b->broker, &options, NULL);
+    wait_to_begin(s);
+    if (p.connection)
+        publish_all(&p);
+    else
+        p.told->error = SLUICE_UNAVAILABLE;
+    sluice_close(p.connection, WAIT_MS);
+    free(p.data);
+}
