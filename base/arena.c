@@ -29,6 +29,22 @@ void arena_free(struct arena *a)
     a->used = 0;
 }
 
+void arena_reset(struct arena *a, size_t cap)
+{
+    struct arena_block *kept = a->blocks;
+    if (kept && kept->size <= MOST_BLOCK) {
+        a->blocks = kept->next;
+        arena_free(a);
+        kept->next = NULL;
+        kept->used = 0;
+        a->blocks = kept;
+    } else {
+        arena_free(a);
+    }
+    a->used = 0;
+    a->cap = cap;
+}
+
 static struct arena_block *block_for(struct arena *a, size_t size)
 {
     struct arena_block *b = a->blocks;

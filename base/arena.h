@@ -18,6 +18,8 @@ struct arena {
 void arena_init(struct arena *a, size_t cap);
 /* Frees everything that was handed out; the arena is empty and usable again. */
 void arena_free(struct arena *a);
+/* Takes everything back for the next use, under a new cap, and keeps a block so that the next use allocates nothing. */
+void arena_reset(struct arena *a, size_t cap);
 /* Zeroed memory aligned for any type, or NULL when the cap would be passed. */
 void *arena_alloc(struct arena *a, size_t size);
 /* A NUL-terminated copy, or NULL when the cap would be passed. */

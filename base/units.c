@@ -154,6 +154,14 @@ static bool lead(uint8_t c, size_t *more, uint8_t *low, uint8_t *high)
 bool utf8_valid(struct span bytes)
 {
     for (size_t i = 0; i < bytes.size;) {
+        uint64_t eight;
+        if (bytes.size - i >= sizeof eight) { /* ASCII in strides */
+            memcpy(&eight, bytes.data + i, sizeof eight);
+            if ((eight & UINT64_C(0x8080808080808080)) == 0) {
+                i += sizeof eight;
+                continue;
+            }
+        }
         uint8_t c = bytes.data[i++];
         if (c < 0x80)
             continue;

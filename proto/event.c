@@ -37,9 +37,21 @@ struct span event_attribute(const struct event *e, const char *name)
 
 /* ------------------------------------------------------------------ validity */
 
+/* Are all eight bytes ASCII that prints? Each term sets the high bit of a byte that is not (below 0x20, 0x7f, above). */
+static bool is_printable(const uint8_t *bytes)
+{
+    const uint64_t ones = UINT64_MAX / 255, high = ones * 0x80;
+    uint64_t w;
+    memcpy(&w, bytes, sizeof w);
+    uint64_t control = (w - ones * 0x20) & ~w, last = w ^ ones * 0x7f, del = (last - ones) & ~last;
+    return ((control | del | w) & high) == 0;
+}
+
 /* No C0 or C1 control characters and no noncharacters' lead: what the CloudEvents type system calls a String. */
 static bool is_string(struct span s)
 {
+    while (s.size >= 8 && is_printable(s.data)) /* most text, most of the time */
+        s = span_of(s.data + 8, s.size - 8);
     for (size_t i = 0; i < s.size; i++) {
         uint8_t c = s.data[i];
         if (c < 0x20 || c == 0x7f || (c == 0xc2 && i + 1 < s.size && s.data[i + 1] < 0xa0))
@@ -224,7 +236,13 @@ void event_encode(const struct event *e, struct buf *out)
 
 void uuid_format(const uint8_t r[16], char out[37])
 {
-    snprintf(out, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", r[0], r[1], r[2], r[3],
-             r[4], r[5], (unsigned)(r[6] & 0x0f) | 0x40u, r[7], (unsigned)(r[8] & 0x3f) | 0x80u, r[9], r[10], r[11],
-             r[12], r[13], r[14], r[15]);
+    static const char digits[] = "0123456789abcdef";
+    for (unsigned i = 0; i < 16; i++) {
+        unsigned byte = i == 6 ? (r[i] & 0x0fu) | 0x40u : i == 8 ? (r[i] & 0x3fu) | 0x80u : r[i];
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            *out++ = '-';
+        *out++ = digits[byte >> 4];
+        *out++ = digits[byte & 15];
+    }
+    *out = '\0';
 }

@@ -10,6 +10,8 @@
 /* An event with more attributes than this is refused before anything is allocated for them. */
 #define ATTRIBUTES_MAX 256u
 
+static const char malformed[] = "the bytes are no protobuf CloudEvent";
+
 static struct span keep_text(struct arena *arena, const char *text)
 {
     size_t size = strlen(text);
@@ -106,17 +108,20 @@ static bool read_attribute(struct span bytes, struct arena *arena, struct attrib
     return found;
 }
 
-static bool count_attributes(struct span bytes, size_t *count)
+/* Room for the attributes that `rest` holds beside the one just met. */
+static bool make_room(struct wire_reader rest, struct arena *arena, struct event *out, struct error *why)
 {
-    struct wire_reader r = wire_open(bytes);
-    *count = 0;
-    while (!wire_done(&r)) {
+    size_t count = 1;
+    while (!wire_done(&rest)) {
         struct wire_field f;
-        if (!wire_next(&r, &f))
-            return false;
-        *count += f.tag == 5;
+        if (!wire_next(&rest, &f))
+            return error_set(why, "%s", malformed);
+        count += f.tag == 5;
     }
-    return true;
+    if (count > ATTRIBUTES_MAX)
+        return error_set(why, "an event may have at most %u attributes", ATTRIBUTES_MAX);
+    out->attributes = arena_alloc(arena, count * sizeof *out->attributes);
+    return out->attributes || error_set(why, "the event is too large to take apart");
 }
 
 static bool read_field(const struct wire_field *f, struct arena *arena, struct event *out, struct span *version)
@@ -142,21 +147,17 @@ static bool read_field(const struct wire_field *f, struct arena *arena, struct e
 
 bool event_decode(struct span bytes, struct arena *arena, struct event *out, struct error *why)
 {
-    size_t count;
     *out = (struct event){ 0 };
     struct span version = { 0 };
-    if (!count_attributes(bytes, &count))
-        return error_set(why, "the bytes are no protobuf CloudEvent");
-    if (count > ATTRIBUTES_MAX)
-        return error_set(why, "an event may have at most %u attributes", ATTRIBUTES_MAX);
-    out->attributes = arena_alloc(arena, (count + 1) * sizeof *out->attributes);
-    if (!out->attributes)
-        return error_set(why, "the event is too large to take apart");
     struct wire_reader r = wire_open(bytes);
     while (!wire_done(&r)) {
         struct wire_field f;
-        if (!wire_next(&r, &f) || !read_field(&f, arena, out, &version))
-            return error_set(why, "the bytes are no protobuf CloudEvent");
+        if (!wire_next(&r, &f))
+            return error_set(why, "%s", malformed);
+        if (f.tag == 5 && f.type == WIRE_BYTES && !out->attributes && !make_room(r, arena, out, why))
+            return false;
+        if (!read_field(&f, arena, out, &version))
+            return error_set(why, "%s", malformed);
     }
     if (!span_equal(version, span_str("1.0")))
         return error_set(why, "attribute 'specversion' must be 1.0");

@@ -376,17 +376,27 @@ static bool is_readable(void *socket)
     return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN);
 }
 
-bool binding_run(struct binding *b, struct now now)
+void binding_receive(struct binding *b, struct now now)
 {
     /* Control first: the attach reply must be known before the frames of the session it opens. */
     receive(b, b->control, client_control_in, now);
     receive(b, b->inbox, client_frame_in, now);
+}
+
+bool binding_send(struct binding *b, struct now now)
+{
     client_flush(b->client, now); /* before deadlines are judged: a publish that tries once is really tried */
     client_tick(b->client, now);
     client_flush(b->client, now);
     /* Asked last: sending takes notice of arrivals too, and the descriptor would not say so again. */
     bool control = is_readable(b->control);
     return is_readable(b->inbox) || control;
+}
+
+bool binding_run(struct binding *b, struct now now)
+{
+    binding_receive(b, now);
+    return binding_send(b, now);
 }
 
 mono_t binding_due(const struct binding *b)

@@ -21,6 +21,9 @@ struct client *binding_client(struct binding *b);
 void binding_fds(const struct binding *b, int *control_fd, int *inbox_fd);
 /* Takes what arrived (at most a bounded share), ticks, flushes. True when there is more to do at once. */
 bool binding_run(struct binding *b, struct now now);
+/* Its two halves, for an owner who has something to add to what is flushed: receive, then send. */
+void binding_receive(struct binding *b, struct now now);
+bool binding_send(struct binding *b, struct now now);
 /* When to call binding_run at the latest. */
 mono_t binding_due(const struct binding *b);
 /* The inbox as bound. */

@@ -35,7 +35,7 @@ struct client_outcome {
 
 /* One delivered event, valid during the callback only. */
 struct client_delivery {
-    const char *queue;
+    const char *queue; /* one pointer for one queue, for as long as the client lives */
     uint32_t consumer_epoch;
     uint64_t delivery; /* number; what client_settle takes */
     uint64_t sequence;

@@ -24,7 +24,8 @@
 struct command *sluice_command(struct sluice *s, enum command_kind kind, bool *wake)
 {
     struct commands *q = &s->queue;
-    *wake = q->count == 0;
+    *wake = s->asleep;
+    s->asleep = false;
     if (q->count == q->capacity) {
         q->capacity = q->capacity ? q->capacity * 2 : 64;
         q->items = xrealloc(q->items, q->capacity * sizeof *q->items);
@@ -53,6 +54,7 @@ static void take_commands(struct sluice *s)
     struct commands full = s->queue;
     s->queue = s->taken;
     s->taken = full;
+    s->asleep = false;
     pthread_mutex_unlock(&s->lock);
     for (size_t i = 0; i < s->taken.count; i++) {
         if (s->taken.items[i].kind == COMMAND_PUBLISH)
@@ -66,11 +68,11 @@ static void take_commands(struct sluice *s)
 
 /* ------------------------------------------------------------------ the thread */
 
+/* The thread's news for the callers; the lock is held. */
 static void show_state(struct sluice *s)
 {
     struct client_stats c;
     client_stats(s->client, &c);
-    pthread_mutex_lock(&s->lock);
     bool attached = client_is_attached(s->client);
     bool news = attached != s->stats.attached || s->freed_bytes || s->decided;
     s->buffered -= s->freed_bytes;
@@ -78,35 +80,46 @@ static void show_state(struct sluice *s)
     s->freed_bytes = s->decided = 0;
     s->stats =
         (struct sluice_stats){ c.confirmed, c.refused, c.unknown, c.delivered, 0, c.attaches, c.resent, attached };
-    snprintf(s->trouble, sizeof s->trouble, "%s", client_trouble(s->client));
+    if (!attached)
+        snprintf(s->trouble, sizeof s->trouble, "%s", client_trouble(s->client));
     if (news && s->waiting)
         pthread_cond_broadcast(&s->changed);
-    pthread_mutex_unlock(&s->lock);
 }
 
-/* True when there is more to do at once. */
+/* What callbacks ask for leaves with what they caused: one frame, not two. True when there is more to do at once. */
 static bool turn(struct sluice *s, mono_t *due)
 {
     s->now = clock_now();
     take_commands(s);
-    bool more = binding_run(s->binding, s->now);
+    binding_receive(s->binding, s->now);
+    take_commands(s);
     *due = sub_care(s);
-    client_flush(s->client, s->now); /* acks and credit of what was just delivered */
-    show_state(s);
+    bool more = binding_send(s->binding, s->now);
     *due = mono_min(*due, binding_due(s->binding));
     return more;
 }
 
+/* Ends a turn. Callers that queue a command from now on wake the thread if it may sleep. */
+static bool end_turn(struct sluice *s, bool more, bool *stop)
+{
+    pthread_mutex_lock(&s->lock);
+    show_state(s);
+    *stop = s->stop;
+    s->asleep = !more && !s->stop && s->queue.count == 0;
+    bool asleep = s->asleep;
+    pthread_mutex_unlock(&s->lock);
+    return asleep;
+}
+
 static void sleep_until(struct sluice *s, mono_t due)
 {
-    int control_fd, inbox_fd;
-    binding_fds(s->binding, &control_fd, &inbox_fd);
-    struct pollfd fds[] = { { s->wake_fd, POLLIN, 0 }, { control_fd, POLLIN, 0 }, { inbox_fd, POLLIN, 0 } };
+    struct pollfd fds[] = { { s->wake_fd, POLLIN, 0 }, { s->control_fd, POLLIN, 0 }, { s->inbox_fd, POLLIN, 0 } };
     int64_t wait = mono_wait_ms(due, clock_now().mono);
-    poll(fds, 3, wait > 60000 ? 60000 : (int)wait);
     uint64_t count;
-    ssize_t n = read(s->wake_fd, &count, sizeof count);
-    (void)n; /* EAGAIN: it was not this one */
+    if (poll(fds, 3, wait > 60000 ? 60000 : (int)wait) > 0 && fds[0].revents) {
+        ssize_t n = read(s->wake_fd, &count, sizeof count);
+        (void)n; /* EAGAIN: somebody else's doing */
+    }
 }
 
 static void say_goodbye(struct sluice *s)
@@ -124,15 +137,13 @@ static void *run(void *arg)
     pthread_mutex_unlock(&s->lock);
     for (bool stop = false; !stop;) {
         mono_t due;
-        if (!turn(s, &due))
+        bool more = turn(s, &due);
+        if (end_turn(s, more, &stop))
             sleep_until(s, due);
-        pthread_mutex_lock(&s->lock);
-        stop = s->stop;
-        pthread_mutex_unlock(&s->lock);
     }
     s->now = clock_now();
     say_goodbye(s);
-    show_state(s);
+    end_turn(s, false, &(bool){ false });
     outbox_abandon(s);
     return NULL;
 }
@@ -267,6 +278,7 @@ static void free_connection(struct sluice *s)
     free(s->taken.items);
     buf_free(&s->queue.bytes);
     buf_free(&s->taken.bytes);
+    arena_free(&s->arena);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
     free(s->name);
@@ -296,6 +308,7 @@ static bool open_binding(struct sluice *s, const char *broker, const struct slui
     if (!s->binding)
         return false;
     s->client = binding_client(s->binding);
+    binding_fds(s->binding, &s->control_fd, &s->inbox_fd);
     return true;
 }
 

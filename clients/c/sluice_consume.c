@@ -203,14 +203,15 @@ static void keep_unsettled(struct sluice *s, struct sluice_sub *sub, const struc
 void sub_delivery(struct sluice *s, const struct client_delivery *d)
 {
     struct sluice_sub *sub = s->last_sub;
-    if (!sub || strcmp(sub->queue, d->queue) != 0)
+    if (!sub || s->last_queue != d->queue) {
         sub = s->last_sub = running(s, d->queue);
+        s->last_queue = d->queue;
+    }
     if (!sub || !sub->running || sub->ended)
         return; /* left: the broker takes it back */
     if (sub->granted)
         sub->granted--;
-    struct arena arena;
-    arena_init(&arena, d->event.size * ARENA_FACTOR + 65536);
+    arena_reset(&s->arena, d->event.size * ARENA_FACTOR + 65536);
     struct sluice_delivery delivery = {
         .queue = sub->queue,
         .sequence = d->sequence,
@@ -219,14 +220,12 @@ void sub_delivery(struct sluice *s, const struct client_delivery *d)
         .consumer_epoch = d->consumer_epoch,
         .lease_ms = d->lease_ms,
     };
-    if (!sluice_decode(d->event, &arena, &delivery)) {
+    if (!sluice_decode(d->event, &s->arena, &delivery))
         settle_now(s, d, SETTLE_NACK); /* no CloudEvent: another consumer may make something of it */
-    } else {
-        keep_unsettled(s, sub, d, delivery.token);
-        if (sub->on_event(sub->context, &delivery))
-            settle(s, sub, &(struct command){ .kind = COMMAND_ACK, .token = delivery.token });
-    }
-    arena_free(&arena);
+    else if (sub->on_event(sub->context, &delivery))
+        settle_now(s, d, SETTLE_ACK);
+    else
+        keep_unsettled(s, sub, d, delivery.token); /* a sluice_ack from within the callback comes as a command, later */
 }
 
 void sub_turn(struct sluice *s, const char *queue, enum turn_state state, uint32_t epoch)

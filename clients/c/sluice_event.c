@@ -7,14 +7,26 @@
 
 #define EXTENSIONS_MAX 64u
 
+/* The seed of the next lot comes out of this one, and nothing that was given out is kept. */
+static void draw_random(struct sluice *s)
+{
+    if (!s->seeded)
+        randombytes_buf(s->random, RANDOM_SEED_SIZE);
+    s->seeded = true;
+    uint8_t seed[RANDOM_SEED_SIZE];
+    memcpy(seed, s->random, sizeof seed);
+    randombytes_buf_deterministic(s->random, sizeof s->random, seed);
+    s->random_left = sizeof s->random - sizeof seed;
+}
+
 static void draw_id(struct sluice *s, char out[37])
 {
-    if (s->random_left < 16) {
-        randombytes_buf(s->random, sizeof s->random);
-        s->random_left = sizeof s->random;
-    }
+    if (s->random_left < 16)
+        draw_random(s);
+    uint8_t *at = s->random + RANDOM_SEED_SIZE + s->random_left - 16;
     s->random_left -= 16;
-    uuid_format(s->random + s->random_left, out);
+    uuid_format(at, out);
+    memset(at, 0, 16);
 }
 
 static void add_attribute(struct event *e, const char *name, const char *text)

@@ -34,6 +34,8 @@ struct commands {
     struct buf bytes;
 };
 
+#define RANDOM_SEED_SIZE 32u /* of randombytes_buf_deterministic */
+
 /* Who waits for the outcomes of one publish. */
 struct pending {
     struct pending *prev, *next;
@@ -87,18 +89,23 @@ struct sluice {
     uint64_t buffered;  /* bytes of publishes without an outcome */
     uint64_t undecided; /* events */
     uint32_t waiting;   /* who waits for `changed` */
+    bool asleep;        /* the thread waits for a wake-up */
     bool stop;
     char trouble[256];
     struct sluice_stats stats;
-    uint8_t random[1024]; /* for event ids, drawn ahead: one by one they would cost a system call each */
-    size_t random_left;
+    uint8_t random[RANDOM_SEED_SIZE + 2048]; /* for event ids, drawn ahead; the seed of the next lot first */
+    size_t random_left;                      /* of what is behind the seed */
+    bool seeded;
 
     /* the thread's: */
     struct commands taken;
     struct pending *pending, *spare;
-    struct sluice_sub *last_sub;   /* of the newest delivery */
+    struct sluice_sub *last_sub;   /* of the newest delivery … */
+    const char *last_queue;        /* … by the client's own pointer to the queue's name */
     uint64_t freed_bytes, decided; /* not yet taken off `buffered` and `undecided` */
     struct now now;
+    struct arena arena; /* what one delivery's strings take */
+    int control_fd, inbox_fd;
 };
 
 /* sluice.c */

@@ -117,6 +117,22 @@ static void copies_of_text_are_terminated(void **state)
     arena_free(&a);
 }
 
+static void a_reset_hands_out_the_same_memory_zeroed_under_the_new_cap(void **state)
+{
+    (void)state;
+    struct arena a;
+    arena_init(&a, 4096);
+    char *first = arena_alloc(&a, 100);
+    memset(first, 'x', 100);
+    arena_reset(&a, 64);
+    assert_null(arena_alloc(&a, 100));
+    char *again = arena_alloc(&a, 64);
+    assert_ptr_equal(again, first);
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(again[i], 0);
+    arena_free(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +144,7 @@ int main(void)
         cmocka_unit_test(empty_allocations_count_and_differ),
         cmocka_unit_test(a_cap_of_zero_gives_nothing),
         cmocka_unit_test(copies_of_text_are_terminated),
+        cmocka_unit_test(a_reset_hands_out_the_same_memory_zeroed_under_the_new_cap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
