@@ -1,0 +1,72 @@
+/* One directory of files, as the log uses it: the seam between the log's state machine and the disk.
+ *
+ * While the broker runs, the log only submits operations and later takes back what is done; whoever implements the
+ * seam executes them (files_posix.c: threads; the simulator: whenever its seed says so, torn, lost or failed). Changes
+ * (everything but FILE_READ) are executed in the order of submission, one after the other; reads are executed in
+ * order among themselves and may overtake changes. After a FILE_WRITE or FILE_SYNC failed, every later change fails
+ * with ECANCELED: nothing may be written behind a hole.
+ *
+ * The blocking calls are for start-up, --check and --repair; they may not be mixed with submitted operations that are
+ * not done yet. */
+#ifndef SLUICE_BROKER_FILES_H
+#define SLUICE_BROKER_FILES_H
+
+#include "base/buf.h"
+#include "base/error.h"
+
+#define FILE_NAME_SIZE 40
+
+enum file_kind {
+    FILE_WRITE, /* `data` at `offset`; the file exists */
+    FILE_SYNC,  /* data and size of the file reach the disk */
+    FILE_CREATE, /* makes the file with `size` bytes allocated, which read as zeros; file and directory are synced. ENOSPC
+                     and EDQUOT leave nothing behind and later operations go on */
+    FILE_READ,   /* `size` bytes at `offset` into `data`; shorter at the end of the file */
+    FILE_REMOVE,  /* unlinks, and syncs the directory; a file that is not there is fine */
+    FILE_REPLACE, /* the file's content becomes `data`: written aside, synced, renamed, directory synced. Like
+                     FILE_CREATE, ENOSPC and EDQUOT leave the old content and later operations go on */
+};
+
+/* Owned by the submitter before submit and after done, by the implementation in between. */
+struct file_op {
+    enum file_kind kind;
+    char name[FILE_NAME_SIZE]; /* without a slash */
+    uint64_t offset, size;
+    struct buf data;
+    uint64_t tag; /* the submitter's */
+    int error;    /* an errno; 0: done */
+    struct file_op *next;
+};
+
+struct files {
+    const struct files_ops *ops;
+};
+
+struct files_ops {
+    /* ---- while running; none of these blocks */
+    void (*submit)(struct files *f, struct file_op *op);
+    /* One that is done, in the order in which they were done; NULL: none. */
+    struct file_op *(*done)(struct files *f);
+    /* A descriptor that is readable while something is done; -1: there is none, ask. */
+    int (*fd)(const struct files *f);
+    /* Bytes that may still be allocated in the directory's file system. */
+    uint64_t (*room)(const struct files *f);
+
+    /* ---- blocking; 0 or an errno */
+    /* Calls `visit` with each file's name and size, in any order. */
+    int (*list)(struct files *f, void (*visit)(void *context, const char *name, uint64_t size), void *context);
+    /* Reads up to `size` bytes; *got < size only at the end of the file. */
+    int (*read)(struct files *f, const char *name, uint64_t offset, void *to, size_t size, size_t *got);
+    /* Executes one change at once. */
+    int (*apply)(struct files *f, struct file_op *op);
+
+    /* Waits for what was submitted, frees everything; operations that are done and not taken are freed, too. */
+    void (*close)(struct files *f);
+};
+
+/* The directory `path` (made when it is missing, unless `only_read`), held under a lock file ("lock") so that a second broker is
+ * kept out; NULL with a sentence when it cannot be had. Starts two threads with the first submit. `only_read` takes no lock,
+ * refuses changes with EROFS, and is for --check. */
+struct files *files_posix_open(const char *path, bool only_read, struct error *e);
+
+#endif
