@@ -1,0 +1,272 @@
+/* A directory of a real file system. This file opens, locks and lists it; see files_priv.h for the rest. */
+#include "broker/store/files_priv.h"
+
+#include "base/log.h"
+#include "base/xalloc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define DIRECTORY_MODE 0750
+
+struct posix_files {
+    struct files base;
+    struct directory directory;
+    struct workers workers;
+    int lock; /* -1: only_read */
+};
+
+static struct posix_files *self(const struct files *f)
+{
+    return (struct posix_files *)(uintptr_t)f;
+}
+
+/* ---- opening */
+
+static int sync_parent(int dir)
+{
+    int parent = openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0)
+        return errno;
+    int error = fsync(parent) == 0 ? 0 : errno, closed = file_close(parent);
+    return error ? error : closed;
+}
+
+static int open_directory(const char *path, bool only_read, struct error *e)
+{
+    bool made = !only_read && mkdir(path, DIRECTORY_MODE) == 0;
+    if (!only_read && !made && errno != EEXIST) {
+        error_set(e, "cannot make the data directory %s: %s", path, strerror(errno));
+        return -1;
+    }
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0) {
+        error_set(e, "cannot open the data directory %s: %s", path, strerror(errno));
+        return -1;
+    }
+    int error = made ? sync_parent(dir) : 0;
+    if (error) {
+        error_set(e, "cannot sync the directory that holds %s: %s", path, strerror(error));
+        close(dir);
+        return -1;
+    }
+    return dir;
+}
+
+/* ---- the lock. Its file stays, so that nobody locks one that no name leads to; the kernel drops the lock with the
+ * process. */
+
+static void say_who_has_it(int lock, const char *path, struct error *e)
+{
+    char text[32] = "";
+    ssize_t n = pread(lock, text, sizeof text - 1, 0);
+    long pid = n > 0 ? strtol(text, NULL, 10) : 0;
+    if (pid > 0)
+        error_set(e, "another broker (process %ld) uses the data directory %s: stop it or choose another directory",
+                  pid, path);
+    else
+        error_set(e, "another broker uses the data directory %s: stop it or choose another directory", path);
+}
+
+static bool write_pid(int lock)
+{
+    char text[32];
+    int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    return ftruncate(lock, 0) == 0 && pwrite(lock, text, (size_t)size, 0) == size;
+}
+
+static int take_lock(int dir, const char *path, struct error *e)
+{
+    int lock = openat(dir, FILE_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+    if (lock < 0) {
+        error_set(e, "cannot open %s/" FILE_LOCK ": %s", path, strerror(errno));
+        return -1;
+    }
+    if (flock(lock, LOCK_EX | LOCK_NB) == 0) {
+        if (!write_pid(lock)) /* on a full disk, too, what is there can be taken out */
+            log_write(LOG_WARN, "store", "cannot write the process id into %s/" FILE_LOCK ": %s", path,
+                      strerror(errno));
+        return lock;
+    }
+    if (errno == EWOULDBLOCK)
+        say_who_has_it(lock, path, e);
+    else
+        error_set(e, "cannot lock %s/" FILE_LOCK ": %s", path, strerror(errno));
+    close(lock);
+    return -1;
+}
+
+/* ---- listing */
+
+static int visit_entry(int dir, const char *name, void (*visit)(void *context, const char *name, uint64_t size),
+                       void *context)
+{
+    struct stat st;
+    if (!file_name_is_valid(name))
+        return 0;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? 0 : errno;
+    if (S_ISREG(st.st_mode))
+        visit(context, name, (uint64_t)st.st_size);
+    return 0;
+}
+
+static int each_entry(int dir, DIR *entries, void (*visit)(void *context, const char *name, uint64_t size),
+                      void *context)
+{
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(entries);
+        if (!entry)
+            return errno;
+        int error = visit_entry(dir, entry->d_name, visit, context);
+        if (error)
+            return error;
+    }
+}
+
+/* A descriptor of its own: reading moves the descriptor's position. */
+static DIR *open_entries(int dir)
+{
+    int own = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *entries = own < 0 ? NULL : fdopendir(own);
+    if (own >= 0 && !entries) {
+        int error = errno;
+        close(own);
+        errno = error;
+    }
+    return entries;
+}
+
+static int list(struct files *f, void (*visit)(void *context, const char *name, uint64_t size), void *context)
+{
+    int dir = self(f)->directory.fd;
+    DIR *entries = open_entries(dir);
+    if (!entries)
+        return errno;
+    int error = each_entry(dir, entries, visit, context);
+    closedir(entries);
+    return error;
+}
+
+/* Removes what a crash left half made. */
+static int sweep(int dir)
+{
+    DIR *entries = open_entries(dir);
+    if (!entries)
+        return errno;
+    int error = 0;
+    const struct dirent *entry;
+    while (!error && (errno = 0, entry = readdir(entries)) != NULL) {
+        size_t size = strlen(entry->d_name), aside = sizeof FILE_ASIDE - 1;
+        if (size > aside && strcmp(entry->d_name + size - aside, FILE_ASIDE) == 0 &&
+            unlinkat(dir, entry->d_name, 0) != 0)
+            error = errno;
+    }
+    error = error ? error : errno;
+    closedir(entries);
+    return error;
+}
+
+/* ---- the other slots */
+
+static void submit(struct files *f, struct file_op *op)
+{
+    workers_submit(&self(f)->workers, op);
+}
+
+static struct file_op *done(struct files *f)
+{
+    return workers_done(&self(f)->workers);
+}
+
+static int event_fd(const struct files *f)
+{
+    return self(f)->workers.event;
+}
+
+static uint64_t room(const struct files *f)
+{
+    struct statvfs st;
+    if (fstatvfs(self(f)->directory.fd, &st) != 0)
+        return 0; /* nothing is known to be free */
+    uint64_t bytes;
+    return __builtin_mul_overflow((uint64_t)st.f_bavail, (uint64_t)st.f_frsize, &bytes) ? UINT64_MAX : bytes;
+}
+
+static int read_now(struct files *f, const char *name, uint64_t offset, void *to, size_t size, size_t *got)
+{
+    return file_read(&self(f)->directory, name, offset, to, size, got);
+}
+
+static int apply(struct files *f, struct file_op *op)
+{
+    return op->kind == FILE_READ ? EINVAL : file_execute(&self(f)->directory, op);
+}
+
+static void close_files(struct files *f)
+{
+    struct posix_files *p = self(f);
+    workers_free(&p->workers);
+    int error = handles_close(&p->directory.handles);
+    if (error) /* what was promised was synced before; this is for what was not */
+        log_write(LOG_ERROR, "store", "closing the log's files: %s", strerror(error));
+    if (p->lock >= 0) {
+        if (ftruncate(p->lock, 0) != 0)
+            log_write(LOG_WARN, "store", "cannot empty the lock file: %s", strerror(errno));
+        close(p->lock);
+    }
+    close(p->directory.fd);
+    free(p);
+}
+
+static bool make_ready(struct posix_files *p, const char *path, struct error *e)
+{
+    if (!p->directory.only_read && (p->lock = take_lock(p->directory.fd, path, e)) < 0)
+        return false;
+    int error = p->directory.only_read ? 0 : sweep(p->directory.fd);
+    if (error)
+        return error_set(e, "cannot remove what is left half made in %s: %s", path, strerror(error));
+    error = workers_init(&p->workers, &p->directory);
+    return !error || error_set(e, "cannot make an eventfd: %s", strerror(error));
+}
+
+struct files *files_posix_open(const char *path, bool only_read, struct error *e)
+{
+    static const struct files_ops ops = {
+        .submit = submit,
+        .done = done,
+        .fd = event_fd,
+        .room = room,
+        .list = list,
+        .read = read_now,
+        .apply = apply,
+        .close = close_files,
+    };
+    int dir = open_directory(path, only_read, e);
+    if (dir < 0)
+        return NULL;
+    struct posix_files *p = xcalloc(1, sizeof *p);
+    p->base.ops = &ops;
+    p->lock = -1;
+    p->directory.fd = dir;
+    p->directory.only_read = only_read;
+    atomic_init(&p->directory.broken, false);
+    if (!make_ready(p, path, e)) {
+        if (p->lock >= 0)
+            close(p->lock);
+        close(dir);
+        free(p);
+        return NULL;
+    }
+    handles_init(&p->directory.handles, dir, only_read);
+    return &p->base;
+}

@@ -1,0 +1,87 @@
+/* The parts behind files_posix_open(): open files (files_handles.c), one operation at a time (files_execute.c), and the
+ * two threads (files_threads.c). Functions that can fail return 0 or an errno. */
+#ifndef SLUICE_BROKER_FILES_PRIV_H
+#define SLUICE_BROKER_FILES_PRIV_H
+
+#include "broker/store/files.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+#define FILE_MODE 0640
+/* Where a file's content is made ready before it gets its name; what a crash left of these is swept at the next start. */
+#define FILE_ASIDE ".new"
+#define FILE_LOCK  "lock"
+
+/* ---- open files: the few that are in use stay open, for all threads */
+
+struct handle {
+    int fd;
+    char name[FILE_NAME_SIZE];
+    unsigned users;
+    bool unsynced; /* stays open: only a descriptor that saw the write is sure to hear that it failed */
+    bool dropped;  /* closed by its last user */
+    struct handle *next;
+};
+
+struct handles {
+    pthread_mutex_t mutex;
+    int dir, flags;      /* of the directory; for openat */
+    struct handle *list; /* the one used last comes first */
+    unsigned count;
+};
+
+void handles_init(struct handles *h, int dir, bool only_read);
+int handles_take(struct handles *h, const char *name, struct handle **out);
+/* Every taken one is given back. */
+int handles_give(struct handles *h, struct handle *one);
+void handles_set_unsynced(struct handles *h, struct handle *one, bool unsynced);
+/* The name leads to another file from now on, or to none. */
+int handles_drop(struct handles *h, const char *name);
+/* Closes all, when nothing uses them any more. */
+int handles_close(struct handles *h);
+
+/* ---- one operation at a time */
+
+struct directory {
+    int fd;
+    bool only_read;
+    atomic_bool broken; /* a write or sync failed: no change may follow */
+    struct handles handles;
+};
+
+bool file_name_is_valid(const char *name);
+/* Changes may come from one thread at a time; reads from any. The result is in op->error, too. */
+int file_execute(struct directory *d, struct file_op *op);
+int file_read(struct directory *d, const char *name, uint64_t offset, void *to, size_t size, size_t *got);
+int file_close(int fd);
+
+/* ---- the threads */
+
+struct worker {
+    struct workers *all;
+    const char *name;
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t mutex; /* of what follows */
+    pthread_cond_t more;
+    struct file_op *first, *last;
+    bool stop;
+};
+
+struct workers {
+    struct directory *directory;
+    struct worker changes, reads;
+    pthread_mutex_t mutex; /* of what follows */
+    struct file_op *first, *last;
+    int event; /* readable exactly while `first` is set */
+};
+
+int workers_init(struct workers *w, struct directory *d);
+void workers_submit(struct workers *w, struct file_op *op);
+struct file_op *workers_done(struct workers *w);
+/* Waits for what was submitted and frees it. */
+void workers_free(struct workers *w);
+
+#endif

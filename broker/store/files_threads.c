@@ -1,0 +1,169 @@
+/* One thread for changes, one for reads, each with a queue of its own; what is done comes together in one list. The
+ * threads take operations one by one: the log batches, so that there are few. */
+#include "broker/store/files_priv.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static void push(struct file_op **first, struct file_op **last, struct file_op *op)
+{
+    op->next = NULL;
+    if (*first)
+        (*last)->next = op;
+    else
+        *first = op;
+    *last = op;
+}
+
+static struct file_op *pop(struct file_op **first)
+{
+    struct file_op *op = *first;
+    if (op)
+        *first = op->next;
+    return op;
+}
+
+/* ---- what is done */
+
+/* The event's count is 1 while something is done and 0 otherwise, so neither call can fail. */
+static void raise_event(int event)
+{
+    uint64_t one = 1;
+    ssize_t n = write(event, &one, sizeof one);
+    assert(n == sizeof one);
+    (void)n;
+}
+
+static void clear_event(int event)
+{
+    uint64_t count;
+    ssize_t n = read(event, &count, sizeof count);
+    assert(n == sizeof count);
+    (void)n;
+}
+
+static void finish(struct workers *w, struct file_op *op)
+{
+    pthread_mutex_lock(&w->mutex);
+    if (!w->first)
+        raise_event(w->event);
+    push(&w->first, &w->last, op);
+    pthread_mutex_unlock(&w->mutex);
+}
+
+struct file_op *workers_done(struct workers *w)
+{
+    pthread_mutex_lock(&w->mutex);
+    struct file_op *op = pop(&w->first);
+    if (op && !w->first)
+        clear_event(w->event);
+    pthread_mutex_unlock(&w->mutex);
+    return op;
+}
+
+/* ---- one thread */
+
+/* The next operation; NULL: there will be none. */
+static struct file_op *next(struct worker *w)
+{
+    pthread_mutex_lock(&w->mutex);
+    while (!w->first && !w->stop)
+        pthread_cond_wait(&w->more, &w->mutex);
+    struct file_op *op = pop(&w->first);
+    pthread_mutex_unlock(&w->mutex);
+    return op;
+}
+
+static void *work(void *argument)
+{
+    struct worker *w = argument;
+    struct file_op *op;
+    while ((op = next(w)) != NULL) {
+        file_execute(w->all->directory, op);
+        finish(w->all, op);
+    }
+    return NULL;
+}
+
+/* Signals are for the thread that waits for them. */
+static int start(struct worker *w)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&w->thread, NULL, work, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!error) {
+        w->started = true;
+        pthread_setname_np(w->thread, w->name);
+    }
+    return error;
+}
+
+static void worker_init(struct worker *w, struct workers *all, const char *name)
+{
+    w->all = all;
+    w->name = name;
+    pthread_mutex_init(&w->mutex, NULL);
+    pthread_cond_init(&w->more, NULL);
+}
+
+static void worker_free(struct worker *w)
+{
+    if (w->started) {
+        pthread_mutex_lock(&w->mutex);
+        w->stop = true;
+        pthread_cond_signal(&w->more);
+        pthread_mutex_unlock(&w->mutex);
+        pthread_join(w->thread, NULL);
+    }
+    pthread_cond_destroy(&w->more);
+    pthread_mutex_destroy(&w->mutex);
+}
+
+/* ---- both */
+
+int workers_init(struct workers *w, struct directory *d)
+{
+    w->directory = d;
+    w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (w->event < 0)
+        return errno;
+    pthread_mutex_init(&w->mutex, NULL);
+    worker_init(&w->changes, w, "log-changes");
+    worker_init(&w->reads, w, "log-reads");
+    return 0;
+}
+
+void workers_submit(struct workers *w, struct file_op *op)
+{
+    struct worker *by = op->kind == FILE_READ ? &w->reads : &w->changes;
+    op->error = by->started ? 0 : start(by);
+    if (op->error) {
+        if (by == &w->changes)
+            atomic_store(&w->directory->broken, true); /* later ones would overtake it */
+        finish(w, op);
+        return;
+    }
+    pthread_mutex_lock(&by->mutex);
+    push(&by->first, &by->last, op);
+    pthread_cond_signal(&by->more);
+    pthread_mutex_unlock(&by->mutex);
+}
+
+void workers_free(struct workers *w)
+{
+    worker_free(&w->changes);
+    worker_free(&w->reads);
+    struct file_op *op;
+    while ((op = workers_done(w)) != NULL) {
+        buf_free(&op->data);
+        free(op);
+    }
+    pthread_mutex_destroy(&w->mutex);
+    file_close(w->event);
+}
