@@ -9,7 +9,9 @@ packages_of() {
         "uthash-dev" ;;
     quickstart) echo "curl jq ca-certificates" ;;
     test) echo "libcmocka-dev python3 python3-pytest python3-zmq python3-jsonschema curl jq ca-certificates procps" ;;
-    test-long) echo "clang libclang-rt-14-dev clang-format shellcheck wrk python3-venv buildah podman runc debootstrap" ;;
+    # npm may have come another way, with a nodejs that Debian's package of it conflicts with.
+    test-long) echo "clang libclang-rt-14-dev clang-format shellcheck wrk python3-venv buildah podman runc debootstrap" \
+        "$(command -v npm >/dev/null || echo npm)" ;;
     *) echo "packages.sh: no group '$1'" >&2 && return 1 ;;
     esac
 }
