@@ -1,0 +1,551 @@
+/* The simulated disk: it keeps what it must, loses what it may, and agrees with a real directory. */
+#include "tests/sim/disk_priv.h"
+
+#include "base/xalloc.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+struct bench {
+    struct disk *disk;
+    struct files *files;
+    uint64_t random;
+};
+
+static int set_up(void **state)
+{
+    struct bench *b = xcalloc(1, sizeof *b);
+    b->disk = disk_new();
+    b->files = disk_open(b->disk);
+    b->random = 1;
+    *state = b;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct bench *b = *state;
+    b->files->ops->close(b->files);
+    disk_free(b->disk);
+    free(b);
+    return 0;
+}
+
+static void restart(struct bench *b)
+{
+    b->files->ops->close(b->files);
+    b->files = disk_open(b->disk);
+}
+
+static void crash(struct bench *b)
+{
+    disk_crash(b->disk, &b->random);
+    restart(b);
+}
+
+static struct file_op *new_op(enum file_kind kind, const char *name, uint64_t offset, uint64_t size)
+{
+    struct file_op *op = xcalloc(1, sizeof *op);
+    op->kind = kind;
+    snprintf(op->name, sizeof op->name, "%s", name);
+    op->offset = offset;
+    op->size = size;
+    return op;
+}
+
+static struct file_op *new_change(enum file_kind kind, const char *name, uint64_t offset, uint8_t byte, size_t size)
+{
+    struct file_op *op = new_op(kind, name, offset, 0);
+    if (size)
+        memset(buf_reserve(&op->data, size), byte, size);
+    op->data.size = size;
+    return op;
+}
+
+static void submit(struct bench *b, struct file_op *op, uint64_t tag)
+{
+    op->tag = tag;
+    b->files->ops->submit(b->files, op);
+}
+
+static int finish(struct file_op *op)
+{
+    int error = op->error;
+    buf_free(&op->data);
+    free(op);
+    return error;
+}
+
+static int perform(struct bench *b, struct file_op *op)
+{
+    submit(b, op, 0);
+    disk_settle(b->disk, &b->random);
+    assert_ptr_equal(b->files->ops->done(b->files), op);
+    return finish(op);
+}
+
+static int apply(struct files *f, struct file_op *op)
+{
+    f->ops->apply(f, op);
+    return finish(op);
+}
+
+static void add_name(void *context, const char *name, uint64_t size)
+{
+    buf_printf(context, "%s:%llu ", name, (unsigned long long)size);
+}
+
+static void assert_names(struct bench *b, const char *expected)
+{
+    struct buf names = { 0 };
+    assert_int_equal(b->files->ops->list(b->files, add_name, &names), 0);
+    buf_add_byte(&names, 0);
+    assert_string_equal((char *)names.data, expected);
+    buf_free(&names);
+}
+
+static void assert_content(struct bench *b, const char *name, uint64_t offset, uint8_t byte, size_t size)
+{
+    uint8_t *to = xmalloc(size + 1);
+    size_t got = 0;
+    assert_int_equal(b->files->ops->read(b->files, name, offset, to, size, &got), 0);
+    assert_int_equal(got, size);
+    for (size_t i = 0; i < size; i++)
+        assert_int_equal(to[i], byte);
+    free(to);
+}
+
+/* ---- layers */
+
+static void what_is_synced_survives_every_crash(void **state)
+{
+    struct bench *b = *state;
+    assert_int_equal(perform(b, new_op(FILE_CREATE, "a", 0, 4096)), 0);
+    for (unsigned i = 0; i < 200; i++) {
+        assert_int_equal(perform(b, new_change(FILE_WRITE, "a", 100, (uint8_t)i, 3000)), 0);
+        assert_int_equal(perform(b, new_op(FILE_SYNC, "a", 0, 0)), 0);
+        crash(b);
+        assert_content(b, "a", 100, (uint8_t)i, 3000);
+        assert_content(b, "a", 0, 0, 100);
+    }
+}
+
+static void names_are_durable_when_they_are_done(void **state)
+{
+    struct bench *b = *state;
+    assert_int_equal(perform(b, new_op(FILE_CREATE, "b", 0, 700)), 0);
+    assert_int_equal(perform(b, new_change(FILE_REPLACE, "a", 0, 'x', 10)), 0);
+    assert_int_equal(perform(b, new_op(FILE_CREATE, "c", 0, 5)), 0);
+    crash(b);
+    assert_names(b, "a:10 b:700 c:5 ");
+    assert_content(b, "a", 0, 'x', 10);
+    assert_content(b, "b", 0, 0, 700);
+    assert_int_equal(perform(b, new_change(FILE_REPLACE, "a", 0, 'y', 20)), 0);
+    assert_int_equal(perform(b, new_op(FILE_REMOVE, "b", 0, 0)), 0);
+    assert_int_equal(perform(b, new_op(FILE_REMOVE, "b", 0, 0)), 0);
+    assert_int_equal(perform(b, new_op(FILE_CREATE, "c", 0, 9)), EEXIST);
+    crash(b);
+    assert_names(b, "a:20 c:5 ");
+    assert_content(b, "a", 0, 'y', 20);
+}
+
+static void a_process_that_dies_loses_only_what_it_had_not_written(void **state)
+{
+    struct bench *b = *state;
+    assert_int_equal(perform(b, new_op(FILE_CREATE, "a", 0, 2000)), 0);
+    assert_int_equal(perform(b, new_change(FILE_WRITE, "a", 0, 'x', 2000)), 0);
+    submit(b, new_change(FILE_WRITE, "a", 0, 'y', 2000), 0);
+    disk_kill(b->disk);
+    restart(b);
+    assert_content(b, "a", 0, 'x', 2000);
+    assert_int_equal(perform(b, new_op(FILE_SYNC, "a", 0, 0)), 0); /* the next process can sync it */
+    crash(b);
+    assert_content(b, "a", 0, 'x', 2000);
+}
+
+enum { SECTORS = 8, WRITES = 4 };
+
+/* Write i fills sectors i to i + 4 with i + 1. */
+static void write_overlapping(struct bench *b)
+{
+    assert_int_equal(perform(b, new_op(FILE_CREATE, "a", 0, SECTORS * DISK_SECTOR)), 0);
+    for (unsigned i = 0; i < WRITES; i++)
+        assert_int_equal(perform(b, new_change(FILE_WRITE, "a", i * DISK_SECTOR, (uint8_t)(i + 1), 5 * DISK_SECTOR)),
+                         0);
+}
+
+/* The value of each sector after a crash: a digit each. */
+static void survivors(struct bench *b, char text[SECTORS + 1])
+{
+    for (unsigned s = 0; s < SECTORS; s++) {
+        uint8_t byte = 0;
+        size_t got = 0;
+        assert_int_equal(b->files->ops->read(b->files, "a", s * DISK_SECTOR, &byte, 1, &got), 0);
+        assert_content(b, "a", s * DISK_SECTOR, byte, DISK_SECTOR); /* a sector is never torn */
+        int oldest = (int)s - 4, newest = (int)s;                   /* writes that reached it */
+        if (byte)
+            assert_in_range(byte - 1, oldest < 0 ? 0 : oldest, newest < WRITES ? newest : WRITES - 1);
+        text[s] = (char)('0' + byte);
+    }
+    text[SECTORS] = 0;
+}
+
+static void what_is_not_synced_survives_in_any_combination(void **state)
+{
+    struct bench *b = *state;
+    unsigned none = 0, all = 0, hole = 0, combinations = 0;
+    bool seen[65536] = { false };
+    for (unsigned i = 0; i < 4000; i++) {
+        char text[SECTORS + 1];
+        write_overlapping(b);
+        crash(b);
+        survivors(b, text);
+        none += strcmp(text, "00000000") == 0;
+        all += strcmp(text, "12344444") == 0;
+        hole += text[6] == '0' && text[7] == '4'; /* of the last write, the end but not what comes before it */
+        unsigned key = 0;
+        for (unsigned s = 0; s < SECTORS; s++)
+            key = (key * 5 + (unsigned)(text[s] - '0')) & 65535u;
+        combinations += !seen[key];
+        seen[key] = true;
+        assert_int_equal(perform(b, new_op(FILE_REMOVE, "a", 0, 0)), 0);
+    }
+    assert_true(none > 400 && all > 400);
+    assert_true(hole > 100);
+    assert_true(combinations > 500);
+}
+
+static void a_crash_ends_what_was_on_its_way(void **state)
+{
+    struct bench *b = *state;
+    assert_int_equal(perform(b, new_change(FILE_REPLACE, "a", 0, 'x', 10)), 0);
+    submit(b, new_change(FILE_REPLACE, "a", 0, 'y', 10), 1);
+    assert_true(disk_step(b->disk, &b->random)); /* executed, but nobody was told */
+    submit(b, new_change(FILE_REPLACE, "a", 0, 'z', 10), 2);
+    submit(b, new_op(FILE_READ, "a", 0, 10), 3);
+    assert_int_equal(disk_pending(b->disk), 2);
+    disk_crash(b->disk, &b->random);
+    struct files *old = b->files;
+    b->files = disk_open(b->disk);
+    assert_null(old->ops->done(old));
+    struct file_op *op = new_op(FILE_REMOVE, "a", 0, 0); /* the dying broker still moves */
+    old->ops->submit(old, op);
+    assert_int_equal(disk_pending(b->disk), 0);
+    assert_ptr_equal(old->ops->done(old), op);
+    assert_int_equal(finish(op), ECANCELED);
+    assert_int_equal(apply(old, new_op(FILE_REMOVE, "a", 0, 0)), ECANCELED);
+    old->ops->close(old);
+    assert_content(b, "a", 0, 'y', 10);
+}
+
+static void closing_finishes_what_was_submitted(void **state)
+{
+    struct bench *b = *state;
+    submit(b, new_op(FILE_CREATE, "a", 0, 10), 0);
+    submit(b, new_change(FILE_WRITE, "a", 0, 'x', 10), 0);
+    submit(b, new_op(FILE_READ, "a", 0, 10), 0);
+    restart(b);
+    assert_content(b, "a", 0, 'x', 10);
+}
+
+static void changes_keep_their_order_and_reads_may_overtake(void **state)
+{
+    struct bench *b = *state;
+    unsigned overtook = 0;
+    assert_int_equal(perform(b, new_op(FILE_CREATE, "a", 0, 10)), 0);
+    for (unsigned round = 0; round < 50; round++) {
+        for (unsigned i = 0; i < 10; i++)
+            submit(b, new_op(i < 5 ? FILE_SYNC : FILE_READ, "a", 0, 10), i);
+        disk_settle(b->disk, &b->random);
+        uint64_t change = 0, read = 5;
+        for (unsigned i = 0; i < 10; i++) {
+            struct file_op *op = b->files->ops->done(b->files);
+            overtook += op->kind == FILE_READ && change < 5;
+            assert_int_equal(op->tag, op->kind == FILE_READ ? read++ : change++);
+            assert_int_equal(finish(op), 0);
+        }
+    }
+    assert_true(overtook > 50);
+    assert_false(disk_step(b->disk, &b->random));
+}
+
+/* ---- faults */
+
+static void a_full_disk_refuses_what_is_new(void **state)
+{
+    struct bench *b = *state;
+    disk_set_capacity(b->disk, 1000);
+    assert_int_equal(perform(b, new_op(FILE_CREATE, "a", 0, 600)), 0);
+    assert_int_equal(b->files->ops->room(b->files), 400);
+    assert_int_equal(perform(b, new_op(FILE_CREATE, "b", 0, 401)), ENOSPC);
+    assert_int_equal(perform(b, new_change(FILE_REPLACE, "c", 0, 'x', 300)), 0);
+    assert_int_equal(perform(b, new_change(FILE_REPLACE, "c", 0, 'y', 101)), ENOSPC); /* both are there at once */
+    assert_content(b, "c", 0, 'x', 300);
+    assert_int_equal(perform(b, new_change(FILE_WRITE, "a", 0, 'x', 600)), 0);
+    assert_int_equal(perform(b, new_op(FILE_REMOVE, "c", 0, 0)), 0);
+    assert_int_equal(b->files->ops->room(b->files), 400);
+    disk_set_fault(b->disk, DISK_NO_SPACE, true);
+    assert_int_equal(perform(b, new_op(FILE_CREATE, "b", 0, 1)), ENOSPC);
+    assert_int_equal(perform(b, new_op(FILE_CREATE, "b", 0, 1)), 0);
+    disk_set_capacity(b->disk, 10);
+    assert_int_equal(b->files->ops->room(b->files), 0);
+    assert_int_equal(perform(b, new_change(FILE_WRITE, "a", 0, 'z', 600)), 0); /* into its own room */
+    assert_int_equal(perform(b, new_change(FILE_WRITE, "a", 1, 'z', 600)), ENOSPC);
+    assert_int_equal(perform(b, new_op(FILE_SYNC, "a", 0, 0)), ECANCELED);
+}
+
+static void after_a_failure_nothing_is_changed(void **state)
+{
+    static const enum disk_fault faults[] = { DISK_WRITE_FAILS, DISK_WRITE_SHORT, DISK_SYNC_FAILS };
+    struct bench *b = *state;
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(perform(b, new_change(FILE_REPLACE, "a", 0, 'o', 1000)), 0);
+        disk_set_fault(b->disk, faults[i], true);
+        int first = perform(b, new_change(FILE_WRITE, "a", 0, 'x', 1000));
+        assert_int_equal(first, faults[i] == DISK_SYNC_FAILS ? 0 : EIO);
+        assert_int_equal(perform(b, new_op(FILE_SYNC, "a", 0, 0)), first ? ECANCELED : EIO);
+        assert_false(disk_fault_is_armed(b->disk, faults[i]));
+        assert_int_equal(perform(b, new_op(FILE_CREATE, "b", 0, 1)), ECANCELED);
+        assert_int_equal(perform(b, new_op(FILE_REMOVE, "a", 0, 0)), ECANCELED);
+        assert_int_equal(perform(b, new_op(FILE_READ, "a", 0, 1000)), 0);
+        assert_int_equal(apply(b->files, new_op(FILE_CREATE, "b", 0, 1)), ECANCELED);
+        restart(b); /* another process begins anew */
+        assert_names(b, "a:1000 ");
+    }
+}
+
+static void a_short_write_leaves_its_beginning(void **state)
+{
+    struct bench *b = *state;
+    bool part = false;
+    for (unsigned i = 0; i < 20; i++) {
+        assert_int_equal(perform(b, new_change(FILE_REPLACE, "a", 0, 'o', 1000)), 0);
+        disk_set_fault(b->disk, DISK_WRITE_SHORT, true);
+        assert_int_equal(perform(b, new_change(FILE_WRITE, "a", 0, 'x', 1000)), EIO);
+        uint8_t content[1000];
+        size_t got = 0, written = 0;
+        assert_int_equal(b->files->ops->read(b->files, "a", 0, content, sizeof content, &got), 0);
+        while (written < 1000 && content[written] == 'x')
+            written++;
+        assert_content(b, "a", written, 'o', 1000 - written);
+        part |= written > 0 && written < 1000;
+        restart(b);
+    }
+    assert_true(part);
+}
+
+/* What the kernel could not sync may have reached the disk all the same, or not. */
+static void a_failed_sync_decides_nothing(void **state)
+{
+    struct bench *b = *state;
+    unsigned kept = 0, lost = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        assert_int_equal(perform(b, new_change(FILE_REPLACE, "a", 0, 'o', 100)), 0);
+        assert_int_equal(perform(b, new_change(FILE_WRITE, "a", 0, 'x', 100)), 0);
+        disk_set_fault(b->disk, DISK_SYNC_FAILS, true);
+        assert_int_equal(perform(b, new_op(FILE_SYNC, "a", 0, 0)), EIO);
+        crash(b);
+        struct span content;
+        assert_true(disk_content(b->disk, "a", &content));
+        kept += content.data[0] == 'x';
+        lost += content.data[0] == 'o';
+    }
+    assert_int_equal(kept + lost, 100);
+    assert_true(kept > 10 && lost > 10);
+}
+
+static void reads_can_fail(void **state)
+{
+    struct bench *b = *state;
+    uint8_t to[10];
+    size_t got;
+    assert_int_equal(perform(b, new_change(FILE_REPLACE, "a", 0, 'x', 10)), 0);
+    disk_set_fault(b->disk, DISK_READ_FAILS, true);
+    assert_int_equal(b->files->ops->read(b->files, "a", 0, to, sizeof to, &got), EIO);
+    assert_int_equal(perform(b, new_op(FILE_READ, "a", 0, 10)), 0);
+    assert_int_equal(perform(b, new_op(FILE_READ, "none", 0, 10)), ENOENT);
+    assert_int_equal(perform(b, new_op(FILE_SYNC, "a", 0, 0)), 0);
+}
+
+/* ---- replay */
+
+static struct file_op *random_op(uint64_t *random)
+{
+    char name[2] = { (char)('a' + disk_random(random, 4)), 0 };
+    uint64_t offset = disk_random(random, 3000), size = disk_random(random, 2000);
+    uint8_t byte = (uint8_t)disk_random(random, 256);
+    switch (disk_random(random, 8)) {
+    case 0: return new_op(FILE_CREATE, name, 0, size);
+    case 1: return new_op(FILE_REMOVE, name, 0, 0);
+    case 2: return new_change(FILE_REPLACE, name, 0, byte, size);
+    case 3: return new_op(FILE_SYNC, name, 0, 0);
+    case 4: return new_op(FILE_READ, name, offset, size);
+    default: return new_change(FILE_WRITE, name, offset, byte, size);
+    }
+}
+
+static uint64_t live_a_life(uint64_t seed)
+{
+    uint64_t random = seed;
+    struct disk *d = disk_new();
+    struct files *f = disk_open(d);
+    struct file_op *op;
+    for (unsigned i = 0; i < 400; i++) {
+        f->ops->submit(f, random_op(&random));
+        while (disk_random(&random, 2))
+            disk_step(d, &random);
+        while ((op = f->ops->done(f)) != NULL)
+            finish(op);
+        if (disk_random(&random, 40))
+            continue;
+        disk_crash(d, &random);
+        f->ops->close(f);
+        f = disk_open(d);
+    }
+    f->ops->close(f);
+    uint64_t digest = disk_digest(d);
+    disk_free(d);
+    return digest;
+}
+
+static void a_seed_gives_the_same_disk(void **state)
+{
+    (void)state;
+    uint64_t before = 0;
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        uint64_t digest = live_a_life(seed);
+        assert_true(digest == live_a_life(seed));
+        assert_true(digest != before);
+        before = digest;
+    }
+}
+
+/* ---- damage */
+
+static void count_names(void *context, const char *name, struct span content)
+{
+    buf_printf(context, "%s:%zu ", name, content.size);
+}
+
+static void damage_is_where_it_was_asked_for(void **state)
+{
+    struct bench *b = *state;
+    disk_put(b->disk, "b", span_str("0123456789"));
+    disk_put(b->disk, "a", span_str("old"));
+    disk_put(b->disk, "a", span_str(""));
+    struct buf names = { 0 };
+    disk_each(b->disk, count_names, &names);
+    assert_true(span_equal(buf_span(&names), span_str("a:0 b:10 ")));
+    buf_free(&names);
+    uint64_t before = disk_digest(b->disk);
+    assert_true(disk_damage(b->disk, "b", 3, 2, &b->random));
+    assert_true(disk_digest(b->disk) != before);
+    struct span content;
+    assert_true(disk_content(b->disk, "b", &content));
+    assert_memory_equal(content.data, "012", 3);
+    assert_true(content.data[3] != '3' && content.data[4] != '4');
+    assert_memory_equal(content.data + 5, "56789", 5);
+    assert_true(disk_damage(b->disk, "b", 9, 100, &b->random));
+    assert_false(disk_damage(b->disk, "b", 10, 1, &b->random));
+    assert_false(disk_damage(b->disk, "none", 0, 1, &b->random));
+    assert_true(disk_truncate(b->disk, "b", 3));
+    assert_names(b, "a:0 b:3 ");
+    assert_true(disk_truncate(b->disk, "b", 5));
+    assert_content(b, "b", 3, 0, 2);
+    assert_false(disk_truncate(b->disk, "none", 0));
+    assert_false(disk_content(b->disk, "none", &content));
+}
+
+/* ---- the same as a real one */
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+    (void)st;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
+static struct file_op *copy_of(const struct file_op *op)
+{
+    struct file_op *copy = new_op(op->kind, op->name, op->offset, op->size);
+    buf_add(&copy->data, op->data.data, op->data.size);
+    return copy;
+}
+
+static void compare_reads(struct bench *b, struct files *real, const struct file_op *op)
+{
+    uint8_t here[5001] = { 0 }, there[5001] = { 0 };
+    size_t got = 1, real_got = 2;
+    int error = b->files->ops->read(b->files, op->name, op->offset, here, op->size, &got);
+    assert_int_equal(error, real->ops->read(real, op->name, op->offset, there, op->size, &real_got));
+    assert_int_equal(got, real_got);
+    assert_memory_equal(here, there, sizeof here);
+}
+
+static void a_real_directory_agrees(void **state)
+{
+    struct bench *b = *state;
+    struct error e;
+    char top[] = "/tmp/sluice-disk-XXXXXX";
+    unsigned compared = 0, failures = 0;
+    assert_non_null(mkdtemp(top));
+    struct files *real = files_posix_open(top, false, &e);
+    assert_non_null(real);
+    for (unsigned i = 0; i < 1500; i++) {
+        struct file_op *op = random_op(&b->random);
+        if (op->kind == FILE_READ) {
+            compare_reads(b, real, op);
+            compared++;
+            finish(op);
+            continue;
+        }
+        int here = apply(b->files, copy_of(op)), there = apply(real, op);
+        assert_int_equal(here, there);
+        if (here != ECANCELED)
+            continue;
+        failures++;
+        restart(b);
+        real->ops->close(real);
+        real = files_posix_open(top, false, &e);
+        assert_non_null(real);
+    }
+    for (char name[] = "a"; name[0] <= 'd'; name[0]++) {
+        struct file_op whole = { .offset = 0, .size = 5001 };
+        memcpy(whole.name, name, sizeof name);
+        compare_reads(b, real, &whole);
+    }
+    assert_true(compared > 100 && failures > 5);
+    real->ops->close(real);
+    nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(what_is_synced_survives_every_crash),
+        TEST(names_are_durable_when_they_are_done),
+        TEST(a_process_that_dies_loses_only_what_it_had_not_written),
+        TEST(what_is_not_synced_survives_in_any_combination),
+        TEST(a_crash_ends_what_was_on_its_way),
+        TEST(closing_finishes_what_was_submitted),
+        TEST(changes_keep_their_order_and_reads_may_overtake),
+        TEST(a_full_disk_refuses_what_is_new),
+        TEST(after_a_failure_nothing_is_changed),
+        TEST(a_short_write_leaves_its_beginning),
+        TEST(a_failed_sync_decides_nothing),
+        TEST(reads_can_fail),
+        cmocka_unit_test(a_seed_gives_the_same_disk),
+        TEST(damage_is_where_it_was_asked_for),
+        TEST(a_real_directory_agrees),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
