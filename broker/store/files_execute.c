@@ -132,8 +132,8 @@ static int put_in_place(struct directory *d, const struct file_op *op)
         error = errno;
         return remove_name(d, aside) != 0 ? EIO : error;
     }
-    error = handles_drop(&d->handles, op->name);
-    return error ? error : sync_whole(d->fd);
+    /* Which of the two is there after a crash is not known now: that is no mere lack of space, whatever it is called. */
+    return handles_drop(&d->handles, op->name) != 0 || sync_whole(d->fd) != 0 ? EIO : 0;
 }
 
 static int create(struct directory *d, const struct file_op *op)

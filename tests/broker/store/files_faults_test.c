@@ -1,0 +1,388 @@
+/* Every system call of the log's files fails once, in every way that matters: the test stands between them and the C
+ * library. Whatever fails is told, leaves no half of a file, and stops what must be stopped. */
+#include "broker/store/files.h"
+
+#include "base/xalloc.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* ---- between the files and the C library. Only calls below the directory count, by thread of the test: the blocking
+ * calls are used. */
+
+enum call { PWRITE, PREAD, FDATASYNC, FSYNC, FALLOCATE, RENAME, UNLINK, OPEN, CLOSE, CALLS };
+
+static struct {
+    bool on;
+    enum call call;
+    unsigned after; /* so many succeed first */
+    int error;      /* -1: half of it is done (pwrite, pread) */
+    bool struck;
+    char trace[400];
+} fault;
+
+static bool strikes(enum call call)
+{
+    static const char *const names[CALLS] = { "write",  "read",   "datasync", "sync", "allocate",
+                                              "rename", "unlink", "open",     "close" };
+    size_t used = strlen(fault.trace);
+    snprintf(fault.trace + used, sizeof fault.trace - used, "%s ", names[call]);
+    if (!fault.on || fault.struck || call != fault.call)
+        return false;
+    if (fault.after-- > 0)
+        return false;
+    fault.struck = true;
+    if (fault.error > 0)
+        errno = fault.error;
+    return true;
+}
+
+/* The next definition of a function, after this program's. */
+#define NEXT(name) ((__typeof__(&(name)))(uintptr_t)dlsym(RTLD_NEXT, #name))
+
+ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
+{
+    if (strikes(PWRITE)) {
+        if (fault.error > 0)
+            return -1;
+        size = (size + 1) / 2;
+    }
+    return NEXT(pwrite)(fd, data, size, offset);
+}
+
+ssize_t pread(int fd, void *to, size_t size, off_t offset)
+{
+    if (strikes(PREAD)) {
+        if (fault.error > 0)
+            return -1;
+        size = (size + 1) / 2;
+    }
+    return NEXT(pread)(fd, to, size, offset);
+}
+
+int fdatasync(int fd)
+{
+    return strikes(FDATASYNC) ? -1 : NEXT(fdatasync)(fd);
+}
+
+int fsync(int fd)
+{
+    return strikes(FSYNC) ? -1 : NEXT(fsync)(fd);
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t size)
+{
+    return strikes(FALLOCATE) ? -1 : NEXT(fallocate)(fd, mode, offset, size);
+}
+
+int renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+    return strikes(RENAME) ? -1 : NEXT(renameat)(from_dir, from, to_dir, to);
+}
+
+int unlinkat(int dir, const char *name, int flags)
+{
+    return strikes(UNLINK) ? -1 : NEXT(unlinkat)(dir, name, flags);
+}
+
+int openat(int dir, const char *name, int flags, ...)
+{
+    va_list args;
+    va_start(args, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
+    va_end(args);
+    return strikes(OPEN) ? -1 : NEXT(openat)(dir, name, flags, mode);
+}
+
+/* The descriptor is closed all the same, as Linux does it. */
+int close(int fd)
+{
+    bool fails = strikes(CLOSE);
+    int result = NEXT(close)(fd);
+    if (fails)
+        errno = fault.error;
+    return fails ? -1 : result;
+}
+
+/* ---- the directory */
+
+struct place {
+    char top[64];
+    struct files *files;
+};
+
+static int set_up(void **state)
+{
+    struct place *p = xcalloc(1, sizeof *p);
+    struct error e = { 0 };
+    snprintf(p->top, sizeof p->top, "/tmp/sluice-faults-XXXXXX");
+    assert_non_null(mkdtemp(p->top));
+    p->files = files_posix_open(p->top, false, &e);
+    assert_non_null(p->files);
+    *state = p;
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+    (void)st;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
+static int tear_down(void **state)
+{
+    struct place *p = *state;
+    fault.on = false;
+    p->files->ops->close(p->files);
+    nftw(p->top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    free(p);
+    return 0;
+}
+
+static void restart(struct place *p)
+{
+    struct error e = { 0 };
+    p->files->ops->close(p->files);
+    p->files = files_posix_open(p->top, false, &e);
+    assert_non_null(p->files);
+}
+
+static int change(struct place *p, enum file_kind kind, const char *name, uint8_t byte, size_t size)
+{
+    struct file_op op = { .kind = kind, .size = size };
+    snprintf(op.name, sizeof op.name, "%s", name);
+    if (kind == FILE_WRITE || kind == FILE_REPLACE) {
+        memset(buf_reserve(&op.data, size), byte, size);
+        op.data.size = size;
+    }
+    int error = p->files->ops->apply(p->files, &op);
+    buf_free(&op.data);
+    return error;
+}
+
+static void arm(enum call call, unsigned after, int error)
+{
+    fault.on = true;
+    fault.call = call;
+    fault.after = after;
+    fault.error = error;
+    fault.struck = false;
+}
+
+static bool disarm(void)
+{
+    fault.on = false;
+    return fault.struck;
+}
+
+/* The file holds `size` times `byte`, and nothing else. */
+static bool holds(struct place *p, const char *name, uint8_t byte, size_t size)
+{
+    uint8_t content[200000];
+    size_t got = 0;
+    if (p->files->ops->read(p->files, name, 0, content, sizeof content, &got) != 0 || got != size)
+        return false;
+    for (size_t i = 0; i < size; i++)
+        if (content[i] != byte)
+            return false;
+    return true;
+}
+
+static bool exists(struct place *p, const char *name)
+{
+    char path[128];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s", p->top, name);
+    return stat(path, &st) == 0;
+}
+
+/* ---- each call, for each change */
+
+enum { SIZE = 150000 };
+
+static const int errors[] = { EIO, ENOSPC, EDQUOT };
+
+static void what_interrupts_or_shortens_is_gone_on_with(void **state)
+{
+    struct place *p = *state;
+    static const struct {
+        enum call call;
+        int error;
+    } nuisances[] = { { PWRITE, EINTR }, { PWRITE, -1 },       { PREAD, EINTR },     { PREAD, -1 },
+                      { FSYNC, EINTR },  { FDATASYNC, EINTR }, { FALLOCATE, EINTR }, { CLOSE, EINTR } };
+    for (size_t i = 0; i < sizeof nuisances / sizeof *nuisances; i++) {
+        arm(nuisances[i].call, 0, nuisances[i].error);
+        assert_int_equal(change(p, FILE_CREATE, "a", 0, SIZE), 0);
+        assert_int_equal(change(p, FILE_REPLACE, "b", 'b', SIZE), 0);
+        assert_int_equal(change(p, FILE_WRITE, "a", 'a', SIZE), 0);
+        assert_int_equal(change(p, FILE_SYNC, "a", 0, 0), 0);
+        assert_true(holds(p, "a", 'a', SIZE));
+        assert_true(holds(p, "b", 'b', SIZE));
+        assert_int_equal(change(p, FILE_REMOVE, "a", 0, 0), 0);
+        assert_int_equal(change(p, FILE_REMOVE, "b", 0, 0), 0);
+        assert_true(disarm());
+    }
+}
+
+static void assert_calls(struct place *p, enum file_kind kind, const char *name, const char *expected)
+{
+    fault.trace[0] = 0;
+    assert_int_equal(change(p, kind, name, 'x', 1000), 0);
+    assert_string_equal(fault.trace, expected);
+}
+
+/* A name that leads to what is not synced yet, or a directory that is not, would be an empty file after a crash. */
+static void content_is_synced_before_its_name_and_the_name_before_it_is_told(void **state)
+{
+    struct place *p = *state;
+    assert_calls(p, FILE_CREATE, "a", "open allocate sync close rename sync ");
+    assert_calls(p, FILE_WRITE, "a", "open write ");
+    assert_calls(p, FILE_SYNC, "a", "datasync ");
+    assert_calls(p, FILE_REPLACE, "a", "open write sync close rename close sync "); /* the old one was open */
+    assert_calls(p, FILE_REMOVE, "a", "unlink sync ");
+}
+
+/* Lets the nth of each call fail, until n is more than there are, in a change that makes `name` from nothing (FILE_CREATE)
+ * or from what it was. A lack of space leaves what was there; of a failing disk no more is known than that it is one of the
+ * two, whole. Returns how many failures there were. */
+static unsigned fail_everywhere(struct place *p, enum file_kind kind, const char *name, enum call from, enum call to)
+{
+    unsigned failures = 0, told_as_it_is = 0;
+    for (enum call call = from; call <= to; call++)
+        for (size_t e = 0; e < sizeof errors / sizeof *errors; e++)
+            for (unsigned n = 0;; n++) {
+                assert_int_equal(change(p, FILE_REMOVE, name, 0, 0), 0);
+                if (kind == FILE_REPLACE)
+                    assert_int_equal(change(p, FILE_REPLACE, name, 'o', 100), 0);
+                arm(call, n, errors[e]);
+                int error = change(p, kind, name, 'n', SIZE);
+                bool struck = disarm();
+                assert_true(struck ? error == errors[e] || error == EIO : error == 0);
+                bool old = kind == FILE_CREATE ? !exists(p, name) : holds(p, name, 'o', 100);
+                bool new = holds(p, name, kind == FILE_CREATE ? 0 : 'n', SIZE);
+                assert_true(error == EIO ? old || new : error ? old : new);
+                told_as_it_is += error == errors[e] && error != EIO;
+                assert_false(exists(p, "a.new"));
+                if (!struck)
+                    break;
+                failures++;
+            }
+    assert_true(told_as_it_is >= 8);
+    return failures;
+}
+
+static void making_a_file_fails_whole(void **state)
+{
+    struct place *p = *state;
+    assert_true(fail_everywhere(p, FILE_CREATE, "a", PWRITE, CLOSE) >=
+                15); /* open, allocate, sync, close, rename, sync */
+}
+
+static void replacing_a_file_fails_whole(void **state)
+{
+    struct place *p = *state;
+    assert_true(fail_everywhere(p, FILE_REPLACE, "a", PWRITE, CLOSE) >= 15);
+}
+
+static void without_fallocate_zeros_are_written(void **state)
+{
+    struct place *p = *state;
+    struct stat st;
+    char path[128];
+    snprintf(path, sizeof path, "%s/a", p->top);
+    arm(FALLOCATE, 0, EOPNOTSUPP);
+    assert_int_equal(change(p, FILE_CREATE, "a", 0, SIZE), 0);
+    assert_true(disarm());
+    assert_true(holds(p, "a", 0, SIZE));
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(st.st_blocks * 512 >= SIZE);
+}
+
+static void a_failed_write_or_sync_is_the_end(void **state)
+{
+    struct place *p = *state;
+    static const enum call calls[] = { PWRITE, FDATASYNC, OPEN };
+    for (size_t c = 0; c < sizeof calls / sizeof *calls; c++)
+        for (size_t e = 0; e < sizeof errors / sizeof *errors; e++) {
+            assert_int_equal(change(p, FILE_REPLACE, "a", 'o', SIZE), 0);
+            arm(calls[c], 0, errors[e]);
+            int first = change(p, FILE_WRITE, "a", 'x', SIZE), second = change(p, FILE_SYNC, "a", 0, 0);
+            assert_true(disarm());
+            assert_int_equal(first, calls[c] == FDATASYNC ? 0 : errors[e]);
+            assert_int_equal(second, calls[c] == FDATASYNC ? errors[e] : ECANCELED);
+            assert_int_equal(change(p, FILE_SYNC, "a", 0, 0), ECANCELED); /* a second sync would lie */
+            assert_int_equal(change(p, FILE_CREATE, "b", 0, 10), ECANCELED);
+            restart(p);
+        }
+}
+
+static void removing_tells_what_fails(void **state)
+{
+    struct place *p = *state;
+    static const enum call calls[] = { UNLINK, FSYNC, CLOSE };
+    for (size_t c = 0; c < sizeof calls / sizeof *calls; c++) {
+        assert_int_equal(change(p, FILE_REPLACE, "a", 'o', SIZE), 0);
+        assert_true(holds(p, "a", 'o', SIZE)); /* and is open */
+        arm(calls[c], 0, EIO);
+        assert_int_equal(change(p, FILE_REMOVE, "a", 0, 0), EIO);
+        assert_true(disarm());
+        assert_int_equal(change(p, FILE_REMOVE, "a", 0, 0), 0);
+        assert_false(exists(p, "a"));
+    }
+}
+
+static void a_failed_read_is_told_and_stops_nothing(void **state)
+{
+    struct place *p = *state;
+    uint8_t to[10];
+    size_t got = 0;
+    assert_int_equal(change(p, FILE_REPLACE, "a", 'o', 10), 0);
+    arm(PREAD, 0, EIO);
+    assert_int_equal(p->files->ops->read(p->files, "a", 0, to, sizeof to, &got), EIO);
+    assert_true(disarm());
+    assert_true(holds(p, "a", 'o', 10));
+    assert_int_equal(change(p, FILE_WRITE, "a", 'n', 10), 0);
+}
+
+/* What could not be taken away after a failure takes room until the next start: that is no mere lack of space. */
+static void what_cannot_be_cleared_away_is_a_failing_disk(void **state)
+{
+    struct place *p = *state;
+    char path[128];
+    snprintf(path, sizeof path, "%s/a.new", p->top);
+    assert_int_equal(mkdir(path, 0750), 0); /* cannot be opened for writing, nor unlinked */
+    assert_int_not_equal(change(p, FILE_CREATE, "a", 0, 10), 0);
+    assert_false(exists(p, "a"));
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(change(p, FILE_CREATE, "a", 0, 10), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(what_interrupts_or_shortens_is_gone_on_with),
+        TEST(content_is_synced_before_its_name_and_the_name_before_it_is_told),
+        TEST(making_a_file_fails_whole),
+        TEST(replacing_a_file_fails_whole),
+        TEST(without_fallocate_zeros_are_written),
+        TEST(a_failed_write_or_sync_is_the_end),
+        TEST(removing_tells_what_fails),
+        TEST(a_failed_read_is_told_and_stops_nothing),
+        TEST(what_cannot_be_cleared_away_is_a_failing_disk),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
