@@ -210,20 +210,16 @@ static enum frame_status read_receipt_settled(struct wire_reader r, struct body 
     return FRAME_OK;
 }
 
+/* Who writes fields by their numbers has the consumption behind the batches, so all of it is walked: a step a batch. */
 static enum frame_status read_deliver(struct wire_reader r, struct body *b)
 {
-    struct wire_reader scalars = r;
-    if (read_list(r, &b->name, &b->u.deliver.consumer_epoch, &b->u.deliver.lease_ms, 4, &b->u.deliver.batches) !=
-        FRAME_OK)
-        return FRAME_BAD;
-    while (scalars.at < b->u.deliver.batches.at) {
-        struct wire_field f;
-        if (!wire_next(&scalars, &f))
-            return FRAME_BAD;
+    struct wire_reader all = r;
+    FOR_EACH_FIELD(&all, f)
+    {
         if (is(&f, 5, WIRE_VARINT))
             b->u.deliver.consumption = small(f.number);
     }
-    return FRAME_OK;
+    return read_list(r, &b->name, &b->u.deliver.consumer_epoch, &b->u.deliver.lease_ms, 4, &b->u.deliver.batches);
 }
 
 static enum frame_status read_body(enum body_kind kind, struct wire_reader r, struct body *b)
@@ -266,7 +262,8 @@ static enum frame_status read_body(enum body_kind kind, struct wire_reader r, st
     return FRAME_BAD;
 }
 
-/* The known member of a Body's oneof; FRAME_END when it holds none that this version knows. */
+/* The known member of a Body's oneof; FRAME_END when it holds none that this version knows. The last one counts, and
+ * begins from nothing: the members share their place, and what another left there must not be read as an address. */
 static enum frame_status open_member(struct span bytes, struct body *out)
 {
     struct wire_reader r = wire_open(bytes);
@@ -275,7 +272,7 @@ static enum frame_status open_member(struct span bytes, struct body *out)
     {
         if (f.type != WIRE_BYTES || f.tag > BODY_RECEIPT_SETTLED)
             continue;
-        out->kind = (enum body_kind)f.tag;
+        *out = (struct body){ .kind = (enum body_kind)f.tag };
         status = read_body(out->kind, wire_open(f.bytes), out);
         if (status != FRAME_OK)
             return FRAME_BAD;
@@ -289,7 +286,6 @@ enum frame_status frame_next(struct wire_reader *bodies, struct body *out)
     {
         if (!is(&f, 8, WIRE_BYTES))
             continue;
-        memset(out, 0, sizeof *out);
         enum frame_status status = open_member(f.bytes, out);
         if (status != FRAME_END)
             return status;

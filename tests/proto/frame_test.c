@@ -75,7 +75,7 @@ static void every_body_comes_back_in_order(void **state)
                                    "6 mail 5 64\n"
                                    "7 mail 2\n"
                                    "8 mail\n"
-                                   "9 \n"
+                                   "9\n"
                                    "10 orders\n"
                                    "  run 100 1 70 0 1\n"
                                    "  run 101 40 71 6 2\n"

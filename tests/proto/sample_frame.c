@@ -210,7 +210,8 @@ enum frame_status describe_frame(struct span frame, struct buf *text)
         return status;
     while ((status = frame_next(&bodies, &body)) == FRAME_OK) {
         buf_printf(text, "%d", (int)body.kind);
-        put(text, body.name);
+        if (body.kind != BODY_BYE) /* has no fields */
+            put(text, body.name);
         if (describe_body(&body, text) == FRAME_BAD)
             return FRAME_BAD;
         buf_add_byte(text, '\n');
