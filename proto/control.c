@@ -37,9 +37,27 @@ bool control_token_read(const ProtobufCBinaryData *bytes, struct token *out)
     return true;
 }
 
-bool control_text(const char *text)
+static bool is_text(struct span s)
 {
-    return utf8_valid(span_str(text));
+    return utf8_valid(s) && (s.size == 0 || !memchr(s.data, 0, s.size));
+}
+
+bool control_texts(const ProtobufCMessageDescriptor *type, struct span bytes)
+{
+    struct wire_reader r = wire_open(bytes);
+    while (!wire_done(&r)) {
+        struct wire_field f;
+        if (!wire_next(&r, &f))
+            return false;
+        const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(type, f.tag);
+        if (!field || f.type != WIRE_BYTES)
+            continue;
+        if (field->type == PROTOBUF_C_TYPE_STRING && !is_text(f.bytes))
+            return false;
+        if (field->type == PROTOBUF_C_TYPE_MESSAGE && !control_texts(field->descriptor, f.bytes))
+            return false;
+    }
+    return true;
 }
 
 char *control_borrow(const char *text)
@@ -213,10 +231,10 @@ static bool read_attach(const Sluice__V1__Attach *a, struct request *out)
     out->u.attach.token = (struct token){ a->token_high, a->token_low };
     out->u.attach.received = a->received;
     out->u.attach.inbox = a->inbox;
-    return control_text(a->name) && control_text(a->inbox) && control_token_read(&a->producer, &out->u.attach.producer);
+    return control_token_read(&a->producer, &out->u.attach.producer);
 }
 
-static bool read_named(const Sluice__V1__Request *m, struct request *out)
+static void read_named(const Sluice__V1__Request *m, struct request *out)
 {
     for (size_t i = 0; i < NAMED_CALLS; i++) {
         if (named_calls[i].member != m->call_case)
@@ -224,7 +242,6 @@ static bool read_named(const Sluice__V1__Request *m, struct request *out)
         out->call = named_calls[i].call;
         out->queue = m->describe->queue;
     }
-    return control_text(out->queue);
 }
 
 static bool read_call(const Sluice__V1__Request *m, struct request *out)
@@ -238,18 +255,18 @@ static bool read_call(const Sluice__V1__Request *m, struct request *out)
         out->queue = m->declare->queue;
         out->u.declare.only_create = m->declare->only_create != 0;
         control_settings_read(m->declare->settings, &out->u.declare.settings);
-        return control_text(out->queue);
+        return true;
     case SLUICE__V1__REQUEST__CALL_LIST:
         out->call = CALL_LIST;
         out->u.list.prefix = m->list->prefix;
         out->u.list.after = m->list->after;
         out->u.list.limit = m->list->limit;
-        return control_text(m->list->prefix) && control_text(m->list->after);
+        return true;
     case SLUICE__V1__REQUEST__CALL_DELETE_QUEUE:
         out->call = CALL_DELETE;
         out->queue = m->delete_queue->queue;
         out->u.delete_.force = m->delete_queue->force != 0;
-        return control_text(out->queue);
+        return true;
     case SLUICE__V1__REQUEST__CALL_PEEK:
         out->call = CALL_PEEK;
         out->queue = m->peek->queue;
@@ -257,8 +274,8 @@ static bool read_call(const Sluice__V1__Request *m, struct request *out)
         out->u.peek.from = m->peek->from;
         out->u.peek.max = m->peek->max;
         out->u.peek.max_bytes = m->peek->max_bytes;
-        return control_text(out->queue) && m->peek->state <= STATE_DEAD;
-    default: return read_named(m, out);
+        return m->peek->state <= STATE_DEAD;
+    default: read_named(m, out); return true;
     }
 }
 
@@ -266,6 +283,8 @@ bool request_unpack(struct span bytes, struct arena *arena, struct request *out)
 {
     ProtobufCAllocator allocator = control_allocator(arena);
     *out = (struct request){ .queue = "" };
+    if (!control_texts(&sluice__v1__request__descriptor, bytes))
+        return false;
     Sluice__V1__Request *m = sluice__v1__request__unpack(&allocator, bytes.size, bytes.data);
     return m && control_token_read(&m->id, &out->id) && read_call(m, out);
 }

@@ -11,7 +11,9 @@ ProtobufCAllocator control_allocator(struct arena *arena);
 void control_token_write(struct token t, uint8_t out[16]);
 /* Empty bytes are the zero token; any size but 16 and 0 is refused. */
 bool control_token_read(const ProtobufCBinaryData *bytes, struct token *out);
-bool control_text(const char *text); /* well-formed UTF-8? */
+/* Is every text in the encoded message well-formed UTF-8 without a NUL? Asked of the bytes, before they are unpacked:
+ * protobuf-c checks neither, and its strings end at the first NUL. */
+bool control_texts(const ProtobufCMessageDescriptor *type, struct span bytes);
 /* For a generated struct that is only read: protobuf-c's members are not const. NULL becomes "". */
 char *control_borrow(const char *text);
 void control_pack(const ProtobufCMessage *m, struct buf *out);

@@ -233,7 +233,7 @@ static void read_ledger(const Sluice__V1__Ledger *m, struct ledger *out)
             (struct ledger){ m->accepted, m->acked, m->dead_lettered, m->expired, m->purged, m->dropped, m->remaining };
 }
 
-static bool read_queue(const Sluice__V1__QueueInfo *m, struct queue_info *out)
+static void read_queue(const Sluice__V1__QueueInfo *m, struct queue_info *out)
 {
     *out = (struct queue_info){
         .queue = m->queue,
@@ -258,7 +258,6 @@ static bool read_queue(const Sluice__V1__QueueInfo *m, struct queue_info *out)
     };
     control_settings_read(m->settings, &out->settings);
     read_ledger(m->ledger, &out->ledger);
-    return control_text(m->queue) && control_text(m->consumer);
 }
 
 static bool read_list(const Sluice__V1__QueueList *m, struct arena *arena, struct reply *out)
@@ -266,15 +265,13 @@ static bool read_list(const Sluice__V1__QueueList *m, struct arena *arena, struc
     struct queue_info *queues = arena_alloc(arena, m->n_queues * sizeof *queues);
     if (!queues)
         return false;
-    for (size_t i = 0; i < m->n_queues; i++) {
-        if (!read_queue(m->queues[i], &queues[i]))
-            return false;
-    }
+    for (size_t i = 0; i < m->n_queues; i++)
+        read_queue(m->queues[i], &queues[i]);
     out->result = RESULT_LIST;
     out->u.list.queues = queues;
     out->u.list.count = m->n_queues;
     out->u.list.next = m->next;
-    return control_text(m->next);
+    return true;
 }
 
 static bool read_peeked(const Sluice__V1__Peeked *m, struct arena *arena, struct reply *out)
@@ -299,7 +296,7 @@ static bool read_peeked(const Sluice__V1__Peeked *m, struct arena *arena, struct
 static bool read_outcomes(const Sluice__V1__Outcomes *m, struct arena *arena, struct outcomes *out)
 {
     struct outcome *runs = arena_alloc(arena, m->n_runs * sizeof *runs);
-    if (!runs || !control_text(m->destination))
+    if (!runs)
         return false;
     for (size_t i = 0; i < m->n_runs; i++) {
         const Sluice__V1__Outcome *r = m->runs[i];
@@ -338,7 +335,7 @@ static bool read_attached(const Sluice__V1__Attached *m, struct arena *arena, st
     return true;
 }
 
-static bool read_broker(const Sluice__V1__BrokerInfo *m, struct reply *out)
+static void read_broker(const Sluice__V1__BrokerInfo *m, struct reply *out)
 {
     out->result = RESULT_BROKER;
     out->u.broker = (struct broker_info){
@@ -356,7 +353,6 @@ static bool read_broker(const Sluice__V1__BrokerInfo *m, struct reply *out)
         .sessions_ended = m->sessions_ended,
     };
     read_ledger(m->ledger, &out->u.broker.ledger);
-    return control_text(m->version);
 }
 
 static bool read_result(const Sluice__V1__Reply *m, struct arena *arena, struct reply *out)
@@ -367,15 +363,18 @@ static bool read_result(const Sluice__V1__Reply *m, struct arena *arena, struct 
         out->result = RESULT_PONG;
         out->u.pong.version = m->pong->version;
         out->u.pong.uptime_ms = m->pong->uptime_ms;
-        return control_text(m->pong->version);
-    case SLUICE__V1__REPLY__RESULT_QUEUE: out->result = RESULT_QUEUE; return read_queue(m->queue, &out->u.queue);
+        return true;
+    case SLUICE__V1__REPLY__RESULT_QUEUE:
+        out->result = RESULT_QUEUE;
+        read_queue(m->queue, &out->u.queue);
+        return true;
     case SLUICE__V1__REPLY__RESULT_LIST: return read_list(m->list, arena, out);
     case SLUICE__V1__REPLY__RESULT_PEEKED: return read_peeked(m->peeked, arena, out);
     case SLUICE__V1__REPLY__RESULT_PURGED:
         out->result = RESULT_PURGED;
         out->u.purged.purged = m->purged->purged;
         return true;
-    case SLUICE__V1__REPLY__RESULT_BROKER: return read_broker(m->broker, out);
+    case SLUICE__V1__REPLY__RESULT_BROKER: read_broker(m->broker, out); return true;
     default: return true;
     }
 }
@@ -384,8 +383,10 @@ bool reply_unpack(struct span bytes, struct arena *arena, struct reply *out)
 {
     ProtobufCAllocator allocator = control_allocator(arena);
     *out = (struct reply){ .detail = "" };
+    if (!control_texts(&sluice__v1__reply__descriptor, bytes))
+        return false;
     Sluice__V1__Reply *m = sluice__v1__reply__unpack(&allocator, bytes.size, bytes.data);
-    if (!m || !control_token_read(&m->id, &out->id) || !control_text(m->detail))
+    if (!m || !control_token_read(&m->id, &out->id))
         return false;
     out->reason = (enum reason)m->reason;
     out->detail = m->detail;
