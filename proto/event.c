@@ -1,7 +1,8 @@
 /* CloudEvents in protobuf: the rules of a valid event, and its encoding. Reading is event_decode.c.
  *
  * Attribute values come back exactly as published: a timestamp whose text would be written differently after a round trip
- * through google.protobuf.Timestamp (another offset, other fraction digits) is stored as the string it was. */
+ * through google.protobuf.Timestamp (another offset, other fraction digits), or that it cannot hold, is stored as the
+ * string it was; so are bytes that are not given in canonical base64. */
 #include "proto/event.h"
 
 #include "base/units.h"
@@ -142,6 +143,8 @@ bool event_check(const struct event *e, struct error *why)
     if (!check_required(e->id, "id", why) || !check_required(e->source, "source", why) ||
         !check_required(e->type, "type", why))
         return false;
+    if (e->attribute_count > EVENT_ATTRIBUTES_MAX)
+        return error_set(why, "an event may have at most %u attributes", EVENT_ATTRIBUTES_MAX);
     for (size_t i = 0; i < e->attribute_count; i++) {
         if (!check_name(e->attributes[i].name, why) || !check_value(&e->attributes[i], why))
             return false;
@@ -163,7 +166,7 @@ static void add_timestamp(struct buf *b, struct span text)
     int64_t seconds = 0;
     int32_t nanos = 0;
     char again[40] = "";
-    bool fine = timestamp_parse(text, &seconds, &nanos);
+    bool fine = timestamp_parse(text, &seconds, &nanos) && timestamp_fits_protobuf(seconds, nanos);
     if (fine)
         timestamp_format(seconds, nanos, again);
     if (!fine || !span_equal(text, span_str(again))) {
@@ -176,16 +179,32 @@ static void add_timestamp(struct buf *b, struct span text)
     wire_end(b, mark);
 }
 
+/* Does the text come back from these bytes? sodium_base642bin reads bytes from 0x80 up as if they were digits. */
+static bool is_base64_of(struct span text, struct span bytes)
+{
+    size_t size = sodium_base64_encoded_len(bytes.size, sodium_base64_VARIANT_ORIGINAL);
+    if (size != text.size + 1)
+        return false;
+    struct buf again = { 0 };
+    char *to = (char *)buf_reserve(&again, size);
+    sodium_bin2base64(to, size, bytes.data, bytes.size, sodium_base64_VARIANT_ORIGINAL);
+    bool same = memcmp(to, text.data, text.size) == 0;
+    buf_free(&again);
+    return same;
+}
+
 static void add_base64(struct buf *b, struct span text)
 {
     struct buf bytes = { 0 };
     size_t size = 0;
     uint8_t *to = buf_reserve(&bytes, text.size + 1);
-    if (sodium_base642bin(to, text.size + 1, (const char *)text.data, text.size, NULL, &size, NULL,
-                          sodium_base64_VARIANT_ORIGINAL) == 0)
+    bool exact = text.size == 0 || (sodium_base642bin(to, text.size + 1, (const char *)text.data, text.size, NULL,
+                                                      &size, NULL, sodium_base64_VARIANT_ORIGINAL) == 0 &&
+                                    is_base64_of(text, span_of(to, size)));
+    if (exact)
         wire_add_bytes(b, 4, span_of(to, size));
     else
-        wire_add_bytes(b, 3, text);
+        wire_add_bytes(b, 3, text); /* as the string it is */
     buf_free(&bytes);
 }
 

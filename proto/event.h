@@ -25,6 +25,9 @@ struct attribute {
     struct span text;
 };
 
+/* An event may have so many of them: what is accepted must be readable at the other end. */
+#define EVENT_ATTRIBUTES_MAX 256u
+
 enum data_kind { DATA_NONE, DATA_BINARY, DATA_TEXT, DATA_PROTO };
 
 /* A CloudEvent as spans: into the encoded bytes or the caller's memory. */
@@ -51,6 +54,8 @@ struct span event_attribute(const struct event *e, const char *name);
 /* RFC 3339 date-time <-> seconds and nanoseconds. */
 bool timestamp_parse(struct span text, int64_t *seconds, int32_t *nanos);
 void timestamp_format(int64_t seconds, int32_t nanos, char out[40]);
+/* Within google.protobuf.Timestamp's range: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z. */
+bool timestamp_fits_protobuf(int64_t seconds, int64_t nanos);
 
 /* A random version-4 UUID in its text form from 16 random bytes. */
 void uuid_format(const uint8_t random[16], char out[37]);

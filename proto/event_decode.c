@@ -7,29 +7,45 @@
 #include <sodium.h>
 #include <stdio.h>
 
-/* An event with more attributes than this is refused before anything is allocated for them. */
-#define ATTRIBUTES_MAX 256u
-
 static const char malformed[] = "the bytes are no protobuf CloudEvent";
+static const char too_large[] = "the event is too large to take apart";
 
-static struct span keep_text(struct arena *arena, const char *text)
+struct decoding {
+    struct arena *arena;
+    bool full; /* the arena had no room for a value */
+};
+
+/* Room for a value's text; false when there is none, and the event must not come out shortened. */
+static bool take(struct decoding *d, size_t size, char **text)
+{
+    *text = arena_alloc(d->arena, size);
+    d->full |= !*text;
+    return *text != NULL;
+}
+
+static bool keep_text(struct decoding *d, const char *text, struct span *out)
 {
     size_t size = strlen(text);
-    char *copy = arena_strndup(arena, text, size);
-    return span_of(copy ? copy : "", copy ? size : 0);
+    char *copy;
+    if (!take(d, size + 1, &copy))
+        return false;
+    memcpy(copy, text, size + 1);
+    *out = span_of(copy, size);
+    return true;
 }
 
-static struct span base64_text(struct arena *arena, struct span bytes)
+static bool base64_text(struct decoding *d, struct span bytes, struct span *out)
 {
     size_t size = sodium_base64_encoded_len(bytes.size, sodium_base64_VARIANT_ORIGINAL);
-    char *text = arena_alloc(arena, size);
-    if (!text)
-        return span_str("");
+    char *text;
+    if (!take(d, size, &text))
+        return false;
     sodium_bin2base64(text, size, bytes.data, bytes.size, sodium_base64_VARIANT_ORIGINAL);
-    return span_str(text);
+    *out = span_of(text, size - 1);
+    return true;
 }
 
-static bool read_timestamp(struct span bytes, struct arena *arena, struct span *text)
+static bool read_timestamp(struct decoding *d, struct span bytes, struct span *text)
 {
     struct wire_reader r = wire_open(bytes);
     int64_t seconds = 0;
@@ -43,16 +59,21 @@ static bool read_timestamp(struct span bytes, struct arena *arena, struct span *
         else if (f.tag == 2 && f.type == WIRE_VARINT)
             nanos = (int64_t)f.number;
     }
-    /* 0001-01-01 to 9999-12-31, as google.protobuf.Timestamp says */
-    if (seconds < -62135596800 || seconds > 253402300799 || nanos < 0 || nanos > 999999999)
+    if (!timestamp_fits_protobuf(seconds, nanos))
         return false;
     char out[40];
     timestamp_format(seconds, (int32_t)nanos, out);
-    *text = keep_text(arena, out);
-    return true;
+    return keep_text(d, out, text);
 }
 
-static bool read_value(struct span bytes, struct arena *arena, struct attribute *a)
+static bool integer_text(struct decoding *d, uint64_t number, struct span *out)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%d", (int)(int32_t)number);
+    return keep_text(d, text, out);
+}
+
+static bool read_value(struct decoding *d, struct span bytes, struct attribute *a)
 {
     static const enum attribute_type types[] = { 0,
                                                  ATTRIBUTE_BOOLEAN,
@@ -66,29 +87,26 @@ static bool read_value(struct span bytes, struct arena *arena, struct attribute 
     bool found = false;
     while (!wire_done(&r)) {
         struct wire_field f;
-        char text[16];
         if (!wire_next(&r, &f))
             return false;
         if (f.tag < 1 || f.tag > 7 || f.type != (f.tag <= 2 ? WIRE_VARINT : WIRE_BYTES))
             continue;
-        found = true;
         a->type = types[f.tag];
-        a->text = f.bytes;
-        if (f.tag == 1) {
-            a->text = span_str(f.number ? "true" : "false");
-        } else if (f.tag == 2) {
-            snprintf(text, sizeof text, "%d", (int)(int32_t)f.number);
-            a->text = keep_text(arena, text);
-        } else if (f.tag == 4) {
-            a->text = base64_text(arena, f.bytes);
-        } else if (f.tag == 7 && !read_timestamp(f.bytes, arena, &a->text)) {
-            return false;
+        found = true;
+        switch (f.tag) {
+        case 1: a->text = span_str(f.number ? "true" : "false"); break;
+        case 2: found = integer_text(d, f.number, &a->text); break;
+        case 4: found = base64_text(d, f.bytes, &a->text); break;
+        case 7: found = read_timestamp(d, f.bytes, &a->text); break;
+        default: a->text = f.bytes;
         }
+        if (!found)
+            return false;
     }
     return found;
 }
 
-static bool read_attribute(struct span bytes, struct arena *arena, struct attribute *a)
+static bool read_attribute(struct decoding *d, struct span bytes, struct attribute *a)
 {
     struct wire_reader r = wire_open(bytes);
     bool found = false;
@@ -100,7 +118,7 @@ static bool read_attribute(struct span bytes, struct arena *arena, struct attrib
             continue;
         if (f.tag == 1)
             a->name = f.bytes;
-        else if (f.tag == 2 && !read_value(f.bytes, arena, a))
+        else if (f.tag == 2 && !read_value(d, f.bytes, a))
             return false;
         else
             found |= f.tag == 2;
@@ -118,13 +136,13 @@ static bool make_room(struct wire_reader rest, struct arena *arena, struct event
             return error_set(why, "%s", malformed);
         count += f.tag == 5;
     }
-    if (count > ATTRIBUTES_MAX)
-        return error_set(why, "an event may have at most %u attributes", ATTRIBUTES_MAX);
+    if (count > EVENT_ATTRIBUTES_MAX)
+        return error_set(why, "an event may have at most %u attributes", EVENT_ATTRIBUTES_MAX);
     out->attributes = arena_alloc(arena, count * sizeof *out->attributes);
-    return out->attributes || error_set(why, "the event is too large to take apart");
+    return out->attributes || error_set(why, "%s", too_large);
 }
 
-static bool read_field(const struct wire_field *f, struct arena *arena, struct event *out, struct span *version)
+static bool read_field(struct decoding *d, const struct wire_field *f, struct event *out, struct span *version)
 {
     if (f->type != WIRE_BYTES)
         return true;
@@ -133,7 +151,7 @@ static bool read_field(const struct wire_field *f, struct arena *arena, struct e
     case 2: out->source = f->bytes; break;
     case 3: *version = f->bytes; break;
     case 4: out->type = f->bytes; break;
-    case 5: return read_attribute(f->bytes, arena, &out->attributes[out->attribute_count++]);
+    case 5: return read_attribute(d, f->bytes, &out->attributes[out->attribute_count++]);
     case 6:
     case 7:
     case 8:
@@ -147,6 +165,7 @@ static bool read_field(const struct wire_field *f, struct arena *arena, struct e
 
 bool event_decode(struct span bytes, struct arena *arena, struct event *out, struct error *why)
 {
+    struct decoding d = { .arena = arena };
     *out = (struct event){ 0 };
     struct span version = { 0 };
     struct wire_reader r = wire_open(bytes);
@@ -156,8 +175,8 @@ bool event_decode(struct span bytes, struct arena *arena, struct event *out, str
             return error_set(why, "%s", malformed);
         if (f.tag == 5 && f.type == WIRE_BYTES && !out->attributes && !make_room(r, arena, out, why))
             return false;
-        if (!read_field(&f, arena, out, &version))
-            return error_set(why, "%s", malformed);
+        if (!read_field(&d, &f, out, &version))
+            return error_set(why, "%s", d.full ? too_large : malformed);
     }
     if (!span_equal(version, span_str("1.0")))
         return error_set(why, "attribute 'specversion' must be 1.0");

@@ -101,3 +101,8 @@ void timestamp_format(int64_t seconds, int32_t nanos, char out[40])
     }
     snprintf(out + size, 40 - (size_t)size, "Z");
 }
+
+bool timestamp_fits_protobuf(int64_t seconds, int64_t nanos)
+{
+    return seconds >= -62135596800 && seconds <= 253402300799 && nanos >= 0 && nanos <= 999999999;
+}

@@ -1,0 +1,339 @@
+/* CloudEvents: what is valid, and what comes back after encoding. Reading hostile bytes is event_bad_test.c's. */
+#include "proto/event.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#define S(text) span_str(text)
+
+static struct arena arena;
+static struct buf encoded;
+static struct error why;
+
+static int begin(void **state)
+{
+    (void)state;
+    arena_init(&arena, 1 << 20);
+    why.text[0] = '\0';
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    arena_free(&arena);
+    buf_free(&encoded);
+    return 0;
+}
+
+static struct event minimal(struct attribute *attributes, size_t count)
+{
+    return (struct event){ .id = S("1"),
+                           .source = S("/shop"),
+                           .type = S("order.placed"),
+                           .attributes = attributes,
+                           .attribute_count = count };
+}
+
+static void assert_text(struct span s, const char *text)
+{
+    if (!span_equal(s, S(text)))
+        fail_msg("\"%.*s\" is not \"%s\"", (int)s.size, (const char *)s.data, text);
+}
+
+static struct event round_trip(const struct event *e)
+{
+    struct event back;
+    if (!event_check(e, &why))
+        fail_msg("not valid: %s", why.text);
+    buf_clear(&encoded);
+    event_encode(e, &encoded);
+    if (!event_decode(buf_span(&encoded), &arena, &back, &why))
+        fail_msg("does not come back: %s", why.text);
+    assert_true(span_equal(back.id, e->id) && span_equal(back.source, e->source) && span_equal(back.type, e->type));
+    assert_int_equal(back.attribute_count, e->attribute_count);
+    for (size_t i = 0; i < e->attribute_count; i++) {
+        assert_true(span_equal(back.attributes[i].name, e->attributes[i].name));
+        if (!span_equal(back.attributes[i].text, e->attributes[i].text))
+            fail_msg("'%.*s' came back as '%.*s'", (int)e->attributes[i].text.size,
+                     (const char *)e->attributes[i].text.data, (int)back.attributes[i].text.size,
+                     (const char *)back.attributes[i].text.data);
+    }
+    assert_int_equal(back.data_kind, e->data_kind);
+    assert_true(span_equal(back.data, e->data));
+    return back;
+}
+
+static void a_minimal_event_round_trips(void **state)
+{
+    (void)state;
+    struct event e = minimal(NULL, 0);
+    round_trip(&e);
+}
+
+static void attributes_of_every_type_come_back_as_published(void **state)
+{
+    (void)state;
+    static struct attribute attributes[] = {
+        { { 0 }, ATTRIBUTE_STRING, { 0 } },  { { 0 }, ATTRIBUTE_BOOLEAN, { 0 } },   { { 0 }, ATTRIBUTE_BOOLEAN, { 0 } },
+        { { 0 }, ATTRIBUTE_INTEGER, { 0 } }, { { 0 }, ATTRIBUTE_INTEGER, { 0 } },   { { 0 }, ATTRIBUTE_INTEGER, { 0 } },
+        { { 0 }, ATTRIBUTE_BYTES, { 0 } },   { { 0 }, ATTRIBUTE_BYTES, { 0 } },     { { 0 }, ATTRIBUTE_URI, { 0 } },
+        { { 0 }, ATTRIBUTE_URI_REF, { 0 } }, { { 0 }, ATTRIBUTE_TIMESTAMP, { 0 } }, { { 0 }, ATTRIBUTE_STRING, { 0 } },
+    };
+    static const char *const texts[][2] = {
+        { "text", "gr\xc3\xbc\xc3\x9f dich" },
+        { "yes", "true" },
+        { "no", "false" },
+        { "zero", "0" },
+        { "least", "-2147483648" },
+        { "most", "2147483647" },
+        { "bin", "AP/+" },
+        { "nobin", "" },
+        { "uri", "https://example.com/a?b#c" },
+        { "ref", "../a" },
+        { "when", "2024-05-01T12:00:00.5Z" },
+        { "empty", "" },
+    };
+    size_t count = sizeof attributes / sizeof *attributes;
+    for (size_t i = 0; i < count; i++) {
+        attributes[i].name = S(texts[i][0]);
+        attributes[i].text = S(texts[i][1]);
+    }
+    struct event e = minimal(attributes, count);
+    struct event back = round_trip(&e);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(back.attributes[i].type, attributes[i].type);
+}
+
+/* Whatever RFC 3339 allows: also what google.protobuf.Timestamp cannot hold or would write differently. */
+static void timestamps_come_back_letter_by_letter(void **state)
+{
+    (void)state;
+    static const char *const times[] = {
+        "2024-05-01T12:00:00Z",      "2024-05-01T12:00:00.123456789Z",
+        "2024-05-01T12:00:00.100Z",  "2024-05-01T14:00:00+02:00",
+        "2024-05-01T12:00:00-00:00", "2024-05-01t12:00:00z",
+        "1969-12-31T23:59:59Z",      "2024-05-01T12:00:00.1234567891234Z",
+        "2016-12-31T23:59:60Z",      "0001-01-01T00:00:00Z",
+        "9999-12-31T23:59:59Z",      "9999-12-31T23:59:60Z",
+        "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59",
+        "0000-01-01T00:00:00Z",      "0000-12-31T23:59:59.5Z",
+        "2024-02-29T00:00:00Z",
+    };
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        struct attribute time = { S("time"), ATTRIBUTE_TIMESTAMP, S(times[i]) };
+        struct event e = minimal(&time, 1);
+        round_trip(&e);
+    }
+}
+
+static void bytes_that_are_no_base64_are_kept_as_the_text_they_are(void **state)
+{
+    (void)state;
+    static const char *const texts[] = { "AP/", "AB==", "not base64", "AP/+AP", "_-8=", "AP\xc3\xa9" };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct attribute a = { S("bin"), ATTRIBUTE_BYTES, S(texts[i]) };
+        struct event e = minimal(&a, 1);
+        round_trip(&e);
+    }
+}
+
+static void data_of_every_kind_round_trips(void **state)
+{
+    (void)state;
+    static const enum data_kind kinds[] = { DATA_BINARY, DATA_TEXT, DATA_PROTO };
+    for (size_t i = 0; i < 3; i++) {
+        struct event e = minimal(NULL, 0);
+        e.data_kind = kinds[i];
+        round_trip(&e); /* empty data is not the absence of data */
+        e.data = kinds[i] == DATA_TEXT ? S("{\"a\": 1e400}") : span_of("\0\xff\x80", 3);
+        round_trip(&e);
+    }
+}
+
+static void attributes_are_found_by_name(void **state)
+{
+    (void)state;
+    struct attribute attributes[] = { { S("subject"), ATTRIBUTE_STRING, S("42") },
+                                      { S("ext"), ATTRIBUTE_STRING, S("") } };
+    struct event e = minimal(attributes, 2);
+    assert_text(event_attribute(&e, "id"), "1");
+    assert_text(event_attribute(&e, "source"), "/shop");
+    assert_text(event_attribute(&e, "type"), "order.placed");
+    assert_text(event_attribute(&e, "specversion"), "1.0");
+    assert_text(event_attribute(&e, "subject"), "42");
+    assert_non_null(event_attribute(&e, "ext").data);
+    assert_null(event_attribute(&e, "time").data);
+}
+
+/* ------------------------------------------------------------------ rules */
+
+static void assert_invalid(const struct event *e, const char *what)
+{
+    assert_false(event_check(e, &why));
+    if (!strstr(why.text, what))
+        fail_msg("'%s' is not in \"%s\"", what, why.text);
+    assert_false(event_check(e, NULL));
+}
+
+static void required_attributes_must_have_a_value(void **state)
+{
+    (void)state;
+    struct event e = minimal(NULL, 0);
+    e.id = S("");
+    assert_invalid(&e, "attribute 'id' is missing");
+    e = minimal(NULL, 0), e.source = (struct span){ 0 };
+    assert_invalid(&e, "attribute 'source' is missing");
+    e = minimal(NULL, 0), e.type = S("");
+    assert_invalid(&e, "attribute 'type' is missing");
+}
+
+static void strings_hold_no_control_characters_and_are_utf8(void **state)
+{
+    (void)state;
+    static const char *const bad[] = { "a\nb", "\x1f", "\x7f", "\xc2\x80", "\xc2\x9f", "\xff", "\xed\xa0\x80" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct attribute a = { S("ext"), ATTRIBUTE_STRING, S(bad[i]) };
+        struct event e = minimal(&a, 1);
+        assert_invalid(&e, "attribute 'ext' must be UTF-8 text without control characters");
+        e = minimal(NULL, 0), e.id = S(bad[i]);
+        assert_invalid(&e, "attribute 'id'");
+    }
+    struct event e = minimal(NULL, 0);
+    e.id = span_of("a\0b", 3);
+    assert_invalid(&e, "attribute 'id'");
+    e.id = S("\xc2\xa0 \xf0\x9f\x98\x80");
+    assert_true(event_check(&e, &why));
+}
+
+static void names_are_lower_case_letters_and_digits(void **state)
+{
+    (void)state;
+    static const char *const bad[] = { "",     "Ext", "my-ext", "my_ext", "a b",        "\xc3\xa9",
+                                       "data", "id",  "source", "type",   "specversion" };
+    char longest[66];
+    memset(longest, 'n', sizeof longest);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct attribute a = { S(bad[i]), ATTRIBUTE_STRING, S("x") };
+        struct event e = minimal(&a, 1);
+        assert_invalid(&e, "no valid attribute name");
+    }
+    struct attribute a = { span_of(longest, 64), ATTRIBUTE_STRING, S("x") };
+    struct event e = minimal(&a, 1);
+    assert_true(event_check(&e, &why));
+    a.name.size = 65;
+    assert_invalid(&e, "no valid attribute name");
+    a.name = S("7up");
+    assert_true(event_check(&e, &why));
+}
+
+static void a_name_is_given_once(void **state)
+{
+    (void)state;
+    struct attribute attributes[] = { { S("a"), ATTRIBUTE_STRING, S("1") },
+                                      { S("b"), ATTRIBUTE_STRING, S("2") },
+                                      { S("a"), ATTRIBUTE_STRING, S("3") } };
+    struct event e = minimal(attributes, 3);
+    assert_invalid(&e, "attribute 'a' is given twice");
+}
+
+static void values_must_fit_their_type(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum attribute_type type;
+        const char *text, *wanted;
+    } cases[] = {
+        { "n", ATTRIBUTE_INTEGER, "2147483648", "an integer of 32 bits" },
+        { "n", ATTRIBUTE_INTEGER, "-2147483649", "an integer of 32 bits" },
+        { "n", ATTRIBUTE_INTEGER, "1.0", "an integer of 32 bits" },
+        { "n", ATTRIBUTE_INTEGER, "-", "an integer of 32 bits" },
+        { "n", ATTRIBUTE_INTEGER, "+1", "an integer of 32 bits" },
+        { "n", ATTRIBUTE_INTEGER, "", "a value" },
+        { "b", ATTRIBUTE_BOOLEAN, "True", "true or false" },
+        { "b", ATTRIBUTE_BOOLEAN, "1", "true or false" },
+        { "t", ATTRIBUTE_TIMESTAMP, "yesterday", "an RFC 3339 timestamp" },
+        { "time", ATTRIBUTE_STRING, "2024-13-01T00:00:00Z", "an RFC 3339 timestamp" },
+        { "time", ATTRIBUTE_STRING, "", "a value" },
+        { "u", ATTRIBUTE_URI, "/relative", "an absolute URI" },
+        { "u", ATTRIBUTE_URI, ":no-scheme", "an absolute URI" },
+        { "u", ATTRIBUTE_URI, "1http://x", "an absolute URI" },
+        { "dataschema", ATTRIBUTE_STRING, "schema.json", "an absolute URI" },
+        { "dataschema", ATTRIBUTE_STRING, "", "a value" },
+        { "subject", ATTRIBUTE_STRING, "", "a value" },
+        { "datacontenttype", ATTRIBUTE_STRING, "", "a value" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct attribute a = { S(cases[i].name), cases[i].type, S(cases[i].text) };
+        struct event e = minimal(&a, 1);
+        assert_invalid(&e, cases[i].wanted);
+    }
+}
+
+static void text_data_must_be_utf8_but_binary_data_need_not(void **state)
+{
+    (void)state;
+    struct event e = minimal(NULL, 0);
+    e.data_kind = DATA_TEXT, e.data = S("\xff");
+    assert_invalid(&e, "the data is not UTF-8");
+    e.data_kind = DATA_BINARY;
+    assert_true(event_check(&e, &why));
+    e.data_kind = DATA_TEXT, e.data = span_of("a\0\n", 3); /* data is no String of the type system */
+    assert_true(event_check(&e, &why));
+}
+
+/* What is accepted must be readable at the other end, or it is stuck in its queue. */
+static void an_event_has_as_many_attributes_as_can_be_read_again(void **state)
+{
+    (void)state;
+    static struct attribute attributes[257];
+    static char names[257][8];
+    for (size_t i = 0; i < 257; i++) {
+        snprintf(names[i], sizeof names[i], "a%zu", i);
+        attributes[i] = (struct attribute){ S(names[i]), ATTRIBUTE_STRING, S("x") };
+    }
+    struct event e = minimal(attributes, 256);
+    round_trip(&e);
+    e.attribute_count = 257;
+    assert_invalid(&e, "at most 256 attributes");
+}
+
+static void uuids_are_of_version_4(void **state)
+{
+    (void)state;
+    static const uint8_t zeros[16] = { 0 };
+    uint8_t ones[16];
+    char text[37];
+    memset(ones, 0xff, sizeof ones);
+    uuid_format(zeros, text);
+    assert_string_equal(text, "00000000-0000-4000-8000-000000000000");
+    uuid_format(ones, text);
+    assert_string_equal(text, "ffffffff-ffff-4fff-bfff-ffffffffffff");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
+        T(a_minimal_event_round_trips),
+        T(attributes_of_every_type_come_back_as_published),
+        T(timestamps_come_back_letter_by_letter),
+        T(bytes_that_are_no_base64_are_kept_as_the_text_they_are),
+        T(data_of_every_kind_round_trips),
+        T(attributes_are_found_by_name),
+        T(required_attributes_must_have_a_value),
+        T(strings_hold_no_control_characters_and_are_utf8),
+        T(names_are_lower_case_letters_and_digits),
+        T(a_name_is_given_once),
+        T(values_must_fit_their_type),
+        T(text_data_must_be_utf8_but_binary_data_need_not),
+        T(an_event_has_as_many_attributes_as_can_be_read_again),
+        T(uuids_are_of_version_4)
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
