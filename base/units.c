@@ -105,8 +105,8 @@ bool size_parse(struct span text, uint64_t *bytes)
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         if (!unit_is(text, units[i].name))
             continue;
-        if (whole > UINT64_MAX / units[i].factor / 2)
-            return false;
+        if (whole > UINT64_MAX / units[i].factor / 2 || (units[i].factor == 1 && billionths))
+            return false; /* there is no half byte */
         *bytes = whole * units[i].factor + (uint64_t)((long double)billionths / 1e9L * (long double)units[i].factor);
         return true;
     }

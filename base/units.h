@@ -10,7 +10,7 @@
 bool duration_parse(struct span text, int64_t *ms);
 /* The shortest exact form: 1500 -> "1500ms", 30000 -> "30s", 7200000 -> "2h". `out` >= 24 bytes. */
 void duration_format(int64_t ms, char *out);
-/* Parses a whole size to bytes; false on overflow or anything else. */
+/* Parses a size to bytes; fractions ("1.5MiB") allowed, but not of a byte. False on overflow or anything else. */
 bool size_parse(struct span text, uint64_t *bytes);
 
 /* A name of a queue, topic or subscription: [A-Za-z0-9][A-Za-z0-9._-]{0,127}. */

@@ -104,6 +104,15 @@ static bool parse_choice(const struct queue_setting_info *info, struct span valu
     return false;
 }
 
+static bool all_digits(struct span s)
+{
+    for (size_t i = 0; i < s.size; i++) {
+        if (s.data[i] < '0' || s.data[i] > '9')
+            return false;
+    }
+    return true;
+}
+
 static bool parse_value(const struct queue_setting_info *info, struct span value, uint64_t *out)
 {
     int64_t ms;
@@ -116,7 +125,7 @@ static bool parse_value(const struct queue_setting_info *info, struct span value
     case QUEUE_SETTING_BOOL:
         *out = span_equal(value, span_str("true"));
         return *out || span_equal(value, span_str("false"));
-    case QUEUE_SETTING_NUMBER:
+    case QUEUE_SETTING_NUMBER: return all_digits(value) && size_parse(value, out);
     case QUEUE_SETTING_SIZE: return size_parse(value, out);
     case QUEUE_SETTING_CHOICE_DURABILITY:
     case QUEUE_SETTING_CHOICE_OVERFLOW: break;

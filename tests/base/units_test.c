@@ -136,6 +136,8 @@ static void no_size_is_refused_and_nothing_stored(void **state)
                                          "1kib",
                                          "1.k",
                                          ".5k",
+                                         "1.5",
+                                         "1.5B",
                                          "1e3",
                                          "0x10",
                                          "1GBs",

@@ -1,0 +1,216 @@
+/* A queue's settings: parsing, ranges, and the one table they come from. */
+#include "base/error.h"
+#include "proto/control.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static struct queue_settings settings;
+static struct error error;
+
+static int begin(void **state)
+{
+    (void)state;
+    settings = (struct queue_settings){ 0 };
+    error.text[0] = '\0';
+    return 0;
+}
+
+static bool parse(const char *name, const char *value)
+{
+    return queue_settings_parse(&settings, span_str(name), span_str(value), &error);
+}
+
+static void assert_error_has(const char *what)
+{
+    if (!strstr(error.text, what))
+        fail_msg("'%s' is not in \"%s\"", what, error.text);
+}
+
+static void defaults_are_all_present_and_within_their_ranges(void **state)
+{
+    (void)state;
+    settings = queue_settings_defaults();
+    assert_int_equal(settings.present, (1u << QUEUE_SETTING_COUNT) - 1);
+    assert_true(queue_settings_check(&settings, &error));
+    assert_int_equal(settings.capacity, 10000);
+    assert_int_equal(settings.capacity_bytes, 64 << 20);
+    assert_int_equal(settings.durability, DURABILITY_MEMORY);
+    assert_int_equal(settings.overflow, OVERFLOW_WAIT);
+    assert_int_equal(settings.lease_ms, 30000);
+    assert_false(settings.require_consumer);
+}
+
+static void values_of_every_setting_are_read(void **state)
+{
+    (void)state;
+    assert_true(parse("capacity", "1000"));
+    assert_true(parse("capacity_bytes", "64MiB"));
+    assert_true(parse("durability", "memory"));
+    assert_true(parse("overflow", "drop_oldest"));
+    assert_true(parse("lease", "2m"));
+    assert_true(parse("require_consumer", "true"));
+    assert_int_equal(settings.present, (1u << QUEUE_SETTING_COUNT) - 1);
+    assert_int_equal(settings.capacity, 1000);
+    assert_int_equal(settings.capacity_bytes, 64 << 20);
+    assert_int_equal(settings.overflow, OVERFLOW_DROP_OLDEST);
+    assert_int_equal(settings.lease_ms, 120000);
+    assert_true(settings.require_consumer);
+    assert_true(parse("overflow", "reject"));
+    assert_int_equal(settings.overflow, OVERFLOW_REJECT);
+    assert_true(parse("require_consumer", "false"));
+    assert_false(settings.require_consumer);
+}
+
+static void only_what_was_given_is_present(void **state)
+{
+    (void)state;
+    assert_true(parse("require_consumer", "false"));
+    assert_int_equal(settings.present, 1u << QUEUE_SETTING_require_consumer);
+    assert_false(parse("lease", "never"));
+    assert_int_equal(settings.present, 1u << QUEUE_SETTING_require_consumer);
+    assert_int_equal(settings.lease_ms, 0);
+}
+
+static void the_ends_of_ranges_are_inside(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *least, *most, *below, *above;
+    } cases[] = { { "capacity", "1", "1000000000", "0", "1000000001" },
+                  { "capacity_bytes", "1KiB", "1TiB", "1023", "1099511627777" },
+                  { "lease", "100ms", "12h", "99ms", "43201s" } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_true(parse(cases[i].name, cases[i].least));
+        assert_true(parse(cases[i].name, cases[i].most));
+        assert_false(parse(cases[i].name, cases[i].below));
+        assert_error_has(cases[i].name);
+        assert_false(parse(cases[i].name, cases[i].above));
+        assert_error_has("must be between");
+    }
+    assert_false(parse("lease", "13h"));
+    assert_string_equal(error.text, "'lease' must be between 100ms and 12h");
+}
+
+static void wrong_values_are_named_with_what_was_expected(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *value, *wanted;
+    } cases[] = { { "capacity", "many", "a whole number" },
+                  { "capacity", "-1", "a whole number" },
+                  { "capacity", "1.5", "a whole number" },
+                  { "capacity", "", "a whole number" },
+                  { "capacity_bytes", "big", "a size" },
+                  { "lease", "30", "a duration" },
+                  { "overflow", "explode", "wait, reject or drop_oldest" },
+                  { "overflow", "WAIT", "wait, reject or drop_oldest" },
+                  { "overflow", "", "wait, reject or drop_oldest" },
+                  { "durability", "paper", "memory" },
+                  { "require_consumer", "1", "true or false" } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (parse(cases[i].name, cases[i].value))
+            fail_msg("%s '%s' was taken", cases[i].name, cases[i].value);
+        assert_error_has(cases[i].name);
+        assert_error_has(cases[i].wanted);
+    }
+    assert_int_equal(settings.present, 0);
+}
+
+static void durability_on_disk_says_that_it_is_not_there(void **state)
+{
+    (void)state;
+    assert_false(parse("durability", "disk"));
+    assert_error_has("'disk' is not available");
+    queue_settings_put(&settings, QUEUE_SETTING_durability, DURABILITY_DISK);
+    assert_false(queue_settings_check(&settings, &error));
+}
+
+static void an_unknown_setting_comes_with_the_closest_known_one(void **state)
+{
+    (void)state;
+    assert_false(parse("capcity", "1"));
+    assert_string_equal(error.text, "unknown queue setting 'capcity'; did you mean 'capacity'?");
+    assert_false(parse("leese", "1s"));
+    assert_error_has("did you mean 'lease'?");
+    assert_false(parse("colour", "red"));
+    assert_string_equal(error.text, "unknown queue setting 'colour'");
+    char name[300];
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    assert_false(parse(name, "1"));
+    assert_false(queue_settings_parse(&settings, (struct span){ 0 }, span_str("1"), &error));
+}
+
+static void an_error_may_be_of_no_interest(void **state)
+{
+    (void)state;
+    assert_false(queue_settings_parse(&settings, span_str("leese"), span_str("1s"), NULL));
+    assert_false(queue_settings_parse(&settings, span_str("lease"), span_str("1"), NULL));
+    assert_false(queue_settings_parse(&settings, span_str("lease"), span_str("1ms"), NULL));
+}
+
+static void names_and_values_end_where_their_bytes_end(void **state)
+{
+    (void)state;
+    assert_true(queue_settings_parse(&settings, span_of("leasehold", 5), span_of("30seconds", 3), &error));
+    assert_int_equal(settings.lease_ms, 30000);
+    assert_false(queue_settings_parse(&settings, span_of("lease", 4), span_str("30s"), &error));
+}
+
+static void only_what_is_present_is_checked(void **state)
+{
+    (void)state;
+    settings.capacity = 0;
+    settings.overflow = 99;
+    assert_true(queue_settings_check(&settings, &error));
+    settings.present = 1u << QUEUE_SETTING_overflow;
+    assert_false(queue_settings_check(&settings, &error));
+    assert_error_has("overflow");
+    settings.present = 1u << QUEUE_SETTING_capacity;
+    assert_false(queue_settings_check(&settings, &error));
+    assert_string_equal(error.text, "'capacity' must be between 1 and 1000000000");
+}
+
+static void every_row_is_found_by_its_name_and_stored_and_read_back(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++) {
+        enum queue_setting which = (enum queue_setting)i, found;
+        const struct queue_setting_info *info = queue_setting_info(which);
+        assert_ptr_equal(queue_setting_find(span_str(info->name), &found), info);
+        assert_int_equal(found, i);
+        assert_true(info->min <= info->fallback && info->fallback <= info->max);
+        assert_true(strlen(info->help) > 5);
+        queue_settings_put(&settings, which, info->max);
+        assert_true(queue_settings_get(&settings, which) == info->max);
+        assert_true(settings.present & 1u << i);
+        bool choice = info->type == QUEUE_SETTING_CHOICE_DURABILITY || info->type == QUEUE_SETTING_CHOICE_OVERFLOW;
+        assert_int_equal(info->choices != NULL, choice);
+    }
+    enum queue_setting none;
+    assert_null(queue_setting_find(span_str("Capacity"), &none));
+    assert_null(queue_setting_find(span_str(""), &none));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup(name, begin)
+        T(defaults_are_all_present_and_within_their_ranges),
+        T(values_of_every_setting_are_read),
+        T(only_what_was_given_is_present),
+        T(the_ends_of_ranges_are_inside),
+        T(wrong_values_are_named_with_what_was_expected),
+        T(durability_on_disk_says_that_it_is_not_there),
+        T(an_unknown_setting_comes_with_the_closest_known_one),
+        T(an_error_may_be_of_no_interest),
+        T(names_and_values_end_where_their_bytes_end),
+        T(only_what_is_present_is_checked),
+        T(every_row_is_found_by_its_name_and_stored_and_read_back)
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
