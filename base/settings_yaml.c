@@ -30,10 +30,42 @@ static bool fail_at(struct reading *r, size_t line, const char *what)
     return error_set(r->error, "%s:%zu: %s", r->name, line + 1, what);
 }
 
+/* What makes a value other than it reads: an anchor, a tag, a byte 0 that would end it early. */
+static bool check_node(struct reading *r, const yaml_event_t *event)
+{
+    const yaml_char_t *anchor = NULL, *tag = NULL;
+    bool cut = false;
+    switch (event->type) {
+    case YAML_SCALAR_EVENT:
+        anchor = event->data.scalar.anchor;
+        tag = event->data.scalar.tag;
+        cut = memchr(event->data.scalar.value, 0, event->data.scalar.length) != NULL;
+        break;
+    case YAML_SEQUENCE_START_EVENT:
+        anchor = event->data.sequence_start.anchor;
+        tag = event->data.sequence_start.tag;
+        break;
+    case YAML_MAPPING_START_EVENT:
+        anchor = event->data.mapping_start.anchor;
+        tag = event->data.mapping_start.tag;
+        break;
+    default: return true;
+    }
+    const char *what = anchor ? "anchors are not supported"
+                       : tag  ? "tags like !!str are not supported; write the plain value"
+                       : cut  ? "a value cannot hold a byte 0"
+                              : NULL;
+    return !what || fail_at(r, event->start_mark.line, what);
+}
+
 static bool next_event(struct reading *r, yaml_event_t *event)
 {
-    if (yaml_parser_parse(&r->parser, event))
-        return true;
+    if (yaml_parser_parse(&r->parser, event)) {
+        if (check_node(r, event))
+            return true;
+        yaml_event_delete(event);
+        return false;
+    }
     char what[300];
     snprintf(what, sizeof what, "%s%s%s", r->parser.problem ? r->parser.problem : "not readable as YAML",
              r->parser.context ? " " : "", r->parser.context ? r->parser.context : "");
@@ -108,10 +140,7 @@ static bool read_value(struct reading *r, unsigned depth)
     size_t line = event.start_mark.line;
     bool fine;
     switch (event.type) {
-    case YAML_SCALAR_EVENT:
-        fine = !event.data.scalar.anchor ? read_scalar(r, (const char *)event.data.scalar.value, line)
-                                         : fail_at(r, line, "anchors are not supported");
-        break;
+    case YAML_SCALAR_EVENT: fine = read_scalar(r, (const char *)event.data.scalar.value, line); break;
     case YAML_SEQUENCE_START_EVENT: fine = read_sequence(r, line); break;
     case YAML_MAPPING_START_EVENT: {
         struct error inner;
@@ -173,7 +202,7 @@ static bool read_mapping(struct reading *r, unsigned depth)
 
 static bool read_document(struct reading *r)
 {
-    for (;;) {
+    for (unsigned documents = 0;;) {
         yaml_event_t event;
         if (!next_event(r, &event))
             return false;
@@ -183,6 +212,8 @@ static bool read_document(struct reading *r)
         yaml_event_delete(&event);
         if (type == YAML_STREAM_END_EVENT)
             return true;
+        if (type == YAML_DOCUMENT_START_EVENT && ++documents > 1)
+            return fail_at(r, line, "one document is expected: remove the '---'");
         if (type == YAML_MAPPING_START_EVENT) {
             if (!read_mapping(r, 1))
                 return false;

@@ -141,12 +141,23 @@ static void broken_yaml_has_its_line(void **state)
     assert_refused("listen: \xff\xfe\n", "broker.yaml:");
 }
 
-static void anchors_aliases_tags_and_more_documents_are_refused(void **state)
+static void anchors_and_aliases_are_refused(void **state)
 {
     (void)state;
     assert_refused("listen: &a x\n", "broker.yaml:1: anchors are not supported");
     assert_refused("listen: x\napp:\n  name: *a\n", "broker.yaml:3: ");
     assert_refused("allow:\n  hosts: [*a]\n", "broker.yaml:2: ");
+}
+
+static void tags_nuls_and_more_documents_are_refused(void **state)
+{
+    (void)state;
+    assert_refused("max_queues: !!str 5\n", "broker.yaml:1: ");
+    assert_refused("app: &a\n  name: x\n", "broker.yaml:1: anchors are not supported");
+    assert_refused("allow:\n  hosts: [&a x]\n", "broker.yaml:2: anchors are not supported");
+    assert_refused("strict: true\n---\nmax_queues: 3\n", "broker.yaml:2: ");
+    assert_refused("listen: \"a\\0b\"\n", "broker.yaml:1: ");
+    assert_string_equal(options.listen, "tcp://127.0.0.1:7400");
 }
 
 static void a_section_gets_its_scalars_with_path_and_line(void **state)
@@ -223,7 +234,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_key_given_twice_is_refused, begin, end),
         cmocka_unit_test_setup_teardown(shapes_that_do_not_fit_are_refused, begin, end),
         cmocka_unit_test_setup_teardown(broken_yaml_has_its_line, begin, end),
-        cmocka_unit_test_setup_teardown(anchors_aliases_tags_and_more_documents_are_refused, begin, end),
+        cmocka_unit_test_setup_teardown(anchors_and_aliases_are_refused, begin, end),
+        cmocka_unit_test_setup_teardown(tags_nuls_and_more_documents_are_refused, begin, end),
         cmocka_unit_test_setup_teardown(a_section_gets_its_scalars_with_path_and_line, begin, end),
         cmocka_unit_test_setup_teardown(what_a_section_refuses_gets_its_line, begin, end),
         cmocka_unit_test_setup_teardown(depth_and_length_of_keys_are_bounded, begin, end),
