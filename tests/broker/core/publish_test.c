@@ -1,9 +1,6 @@
 /* Admission: in order, as far as there is room; waiting; refusing; and what a publisher is told. */
 #include "tests/broker/core/driver.h"
 
-#include <stdio.h>
-#include <string.h>
-
 /* ------------------------------------------------------------------ accepting */
 
 static void events_are_accepted_in_order(void **state)
@@ -298,98 +295,6 @@ static void giving_up_refuses_the_rest_of_the_batch(void **state)
     assert_string_equal(heard(p), "confirm orders 5 -> 3");
 }
 
-/* ------------------------------------------------------------------ numbers sent again, or wrong */
-
-static void decided_numbers_sent_again_change_nothing(void **state)
-{
-    struct driver *d = *state;
-    struct peer *p = attached(d, "p");
-    declare(d, "orders", "capacity=2");
-    publish(p, "orders", 0, "one two three");
-    heard(p);
-    operate(d, CALL_PURGE, "orders");
-    publish_from(p, "orders", 1, 0, "one two three four");
-    assert_string_equal(heard(p), "confirm orders 4 -> 3");
-    assert_string_equal(ledger(d, "orders"), "accepted 3 acked 0 purged 2 dropped 0 remaining 1");
-}
-
-static void a_gap_in_the_numbers_is_a_violation(void **state)
-{
-    struct driver *d = *state;
-    struct peer *p = attached(d, "p");
-    declare(d, "orders", "capacity=9");
-    publish_from(p, "orders", 2, 0, "two");
-    assert_false(is_attached(p));
-    assert_int_equal(describe(d, "orders").ready, 0);
-}
-
-static void outcomes_seen_are_forgotten(void **state)
-{
-    struct driver *d = *state;
-    struct peer *p = attached(d, "p");
-    declare(d, "orders", "capacity=9");
-    publish(p, "orders", 0, "one two three");
-    seen(p, "orders", 2);
-    bye(p);
-    heard(p);
-    p->token = (struct token){ 0 };
-    p->sent = p->received = 0;
-    request_attach(p);
-    echo(p);
-    assert_string_equal(heard(p), "hello tcp://*:7700; attached known | orders through 3: 3 -> 3");
-    seen(p, "orders", 4);
-    assert_false(is_attached(p)); /* nobody has seen what was never sent */
-}
-
-/* A new session of the same producer, and what its attach told. */
-static const char *attach_anew(struct peer *p)
-{
-    static char text[400];
-    p->token = (struct token){ 0 };
-    p->sent = p->received = 0;
-    request_attach(p);
-    heard(p);
-    echo(p);
-    snprintf(text, sizeof text, "%s", heard(p));
-    return text;
-}
-
-static void attaching_anew_tells_every_unseen_outcome(void **state)
-{
-    struct driver *d = *state;
-    struct peer *p = attached(d, "p");
-    declare(d, "orders", "capacity=2");
-    p->deaf = true;
-    publish(p, "orders", 0, "one two");
-    publish(p, "orders", 0, "three");
-    publish(p, "orders", 9000, "four five");
-    give_up(p, "orders", 5, 1);
-    publish(p, "nowhere", 0, "six");
-    bye(p);
-    p->deaf = false;
-    assert_string_equal(attach_anew(p), "attached known | orders through 3: 1..2 -> 1, 3 full, 5 skipped"
-                                        " | nowhere through 1: 1 unknown_queue");
-    assert_int_equal(describe(d, "orders").waiting_publishers, 0); /* undecided: the client says it again */
-    operate(d, CALL_PURGE, "orders");
-    publish_from(p, "orders", 4, 9000, "four");
-    publish_from(p, "orders", 6, 9000, "six");
-    assert_string_equal(heard(p), "confirm orders 4 -> 3; confirm orders 6 -> 4");
-}
-
-static void a_producer_is_remembered_for_a_while(void **state)
-{
-    struct driver *d = *state;
-    struct peer *p = attached(d, "p");
-    declare(d, "orders", "capacity=9");
-    publish(p, "orders", 0, "one");
-    bye(p);
-    pass(d, d->config.producer_memory_ms - 1);
-    assert_string_equal(attach_anew(p), "attached known | orders through 1: 1 -> 1");
-    bye(p);
-    pass(d, d->config.producer_memory_ms);
-    assert_string_equal(attach_anew(p), "attached");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -414,11 +319,6 @@ int main(void)
         driven(a_prefix_holds_across_frames_and_reasons),
         driven(a_deadline_refuses_the_rest_of_its_batch),
         driven(giving_up_refuses_the_rest_of_the_batch),
-        driven(decided_numbers_sent_again_change_nothing),
-        driven(a_gap_in_the_numbers_is_a_violation),
-        driven(outcomes_seen_are_forgotten),
-        driven(attaching_anew_tells_every_unseen_outcome),
-        driven(a_producer_is_remembered_for_a_while),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
