@@ -1,7 +1,6 @@
 /* Who consumes, and what is delivered: credit, redelivery, turns, pause. Settling is settle_test.c's. */
 #include "tests/broker/core/driver.h"
 
-
 /* A queue with these events in it, published by a peer that leaves again. */
 static void filled(struct driver *d, const char *queue, const char *settings, const char *words)
 {
