@@ -26,9 +26,14 @@ need_packages() {
     [ ${#missing[@]} -eq 0 ] && return 0
     echo "installing from Debian: ${missing[*]}" >&2
     if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || { echo "not root, and no sudo: install these packages first" >&2; return 1; }
+        command -v sudo >/dev/null || {
+            echo "you are not root and there is no sudo: have root run 'apt-get install ${missing[*]}', then come again" >&2
+            return 1
+        }
         as_root=(sudo)
     fi
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes sh -c \
-        'apt-get -qq update && apt-get -qq -y install --no-install-recommends "$@" >/dev/null' sh "${missing[@]}"
+        'apt-get -qq update && apt-get -qq -y install --no-install-recommends "$@" >/dev/null' sh "${missing[@]}" && return 0
+    echo "Debian's packages could not be installed: see apt's words above (no network? no space? not Debian 12?)" >&2
+    return 1
 }
