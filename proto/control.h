@@ -82,6 +82,7 @@ struct broker_info {
     uint64_t uptime_ms, incarnation, sessions, queues, memory_used, memory_budget;
     struct ledger ledger;
     uint64_t frames_in, frames_out, resent, rejected, sessions_ended;
+    uint64_t rejected_bytes, rebinds, denied;
 };
 
 struct outcome {

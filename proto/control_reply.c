@@ -178,6 +178,9 @@ static void pack_broker(const struct reply *r, Sluice__V1__Reply *m, struct buf 
     b.frames_out = i->frames_out;
     b.resent = i->resent;
     b.rejected = i->rejected;
+    b.rejected_bytes = i->rejected_bytes;
+    b.ingress_rebinds = i->rebinds;
+    b.denied = i->denied;
     b.sessions_ended = i->sessions_ended;
     m->result_case = SLUICE__V1__REPLY__RESULT_BROKER;
     m->broker = &b;
@@ -350,6 +353,9 @@ static void read_broker(const Sluice__V1__BrokerInfo *m, struct reply *out)
         .frames_out = m->frames_out,
         .resent = m->resent,
         .rejected = m->rejected,
+        .rejected_bytes = m->rejected_bytes,
+        .rebinds = m->ingress_rebinds,
+        .denied = m->denied,
         .sessions_ended = m->sessions_ended,
     };
     read_ledger(m->ledger, &out->u.broker.ledger);

@@ -200,6 +200,10 @@ void metrics_write_broker(const struct broker_info *i, struct buf *b)
     lone(b, "sluice_broker_frames_resent_total", "counter", "frames sent again", (double)i->resent);
     lone(b, "sluice_broker_frames_rejected_total", "counter", "frames dropped: malformed, stale or foreign",
          (double)i->rejected);
+    lone(b, "sluice_broker_rejected_bytes_total", "counter", "bytes of dropped frames", (double)i->rejected_bytes);
+    lone(b, "sluice_broker_ingress_rebinds_total", "counter", "times a flood made the ingress bind again",
+         (double)i->rebinds);
+    lone(b, "sluice_broker_denied_total", "counter", "times a peer was denied for sending garbage", (double)i->denied);
     lone(b, "sluice_broker_sessions_ended_total", "counter", "sessions ended by timeout or violation",
          (double)i->sessions_ended);
     lone(b, "sluice_broker_accepted_events_total", "counter", "events accepted by all queues",

@@ -23,20 +23,27 @@ static bool starts_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+static const char *address_of(const char *peer)
+{
+    const char *at = starts_with(peer, "key:") ? strrchr(peer, '@') : NULL;
+    return at ? at + 1 : starts_with(peer, "ip:") ? peer + 3 : NULL;
+}
+
 /* The endpoint to dial, NULL with the reason when that peer may not name such an inbox. A tcp inbox is dialled at the
  * address the control connection shows: a client cannot point the broker at somebody else. */
 static char *inbox_endpoint(const char *inbox, const char *peer, const char **why)
 {
     char *endpoint = NULL;
-    if (starts_with(inbox, "tcp://*:") && starts_with(peer, "ip:")) {
+    const char *address = address_of(peer);
+    if (starts_with(inbox, "tcp://*:") && address) {
         char *end;
         unsigned long port = strtoul(inbox + 8, &end, 10);
         if (end != inbox + 8 && *end == '\0' && port > 0 && port < 65536) {
-            const char *form = strchr(peer + 3, ':') ? "tcp://[%s]:%lu" : "tcp://%s:%lu";
+            const char *form = strchr(address, ':') ? "tcp://[%s]:%lu" : "tcp://%s:%lu";
             endpoint = xmalloc(strlen(peer) + 32);
-            sprintf(endpoint, form, peer + 3, port);
+            sprintf(endpoint, form, address, port);
         }
-    } else if (starts_with(inbox, "ipc:///") && !starts_with(peer, "ip:") && strcmp(peer, "inproc") != 0) {
+    } else if (starts_with(inbox, "ipc:///") && starts_with(peer, "uid:")) {
         endpoint = xstrdup(inbox);
     } else if (starts_with(inbox, "inproc://") && strcmp(peer, "inproc") == 0) {
         endpoint = xstrdup(inbox);
@@ -62,6 +69,7 @@ static void open_lane(struct core *c, struct session *s)
     struct effect *e = core_effect(c, EFFECT_LANE_OPEN);
     e->lane = s->lane;
     e->endpoint = xstrdup(s->endpoint);
+    e->peer = xstrdup(s->peer);
 }
 
 static void say_hello(struct core *c, struct session *s)
@@ -116,9 +124,15 @@ static void attach_new(struct core *c, const struct request *r, const struct rou
                        char *endpoint)
 {
     struct session *s = xcalloc(1, sizeof *s);
+    snprintf(s->peer, sizeof s->peer, "%s", peer);
+    if (!guard_admit_attach(c, s)) {
+        free(s);
+        free(endpoint);
+        answer(c, route, r->id, REASON_busy, "too many attaches from this address wait for their echo; try again");
+        return;
+    }
     s->token = core_random_token(c);
     snprintf(s->name, sizeof s->name, "%s", r->u.attach.name);
-    snprintf(s->peer, sizeof s->peer, "%s", peer);
     set_inbox(s, endpoint);
     link_init(&s->link, s->token, 1, limits_of(c), c->now.mono);
     s->told_events = c->config.window_events;
@@ -221,10 +235,11 @@ void attach_echo(struct core *c, struct session *s, struct span request_id)
 {
     if (request_id.size != 16 || wire_load64(request_id.data) != s->pending.request.high ||
         wire_load64(request_id.data + 8) != s->pending.request.low) {
-        c->rejected++;
+        guard_rejected(c, s->peer, FRAME_HEADER_SIZE, REJECTED_LATE);
         return;
     }
     bool known = true;
+    guard_attached(s);
     if (s->pending.fresh) {
         producer_attach(c, s->pending_producer, s, &known);
         core_note(c, LOG_INFO, NULL, s, "attached from %s, inbox %s", s->peer, s->endpoint);
@@ -239,6 +254,14 @@ void attach_echo(struct core *c, struct session *s, struct span request_id)
 }
 
 /* ------------------------------------------------------------------ the end */
+
+void attach_fail(struct core *c, struct session *s, enum reason reason, const char *detail)
+{
+    answer(c, &s->pending.route, s->pending.request, reason, detail);
+    s->pending.active = false;
+    if (s->pending.fresh)
+        session_end(c, s, "its inbox could not be reached", true);
+}
 
 void session_end(struct core *c, struct session *s, const char *why, bool clean)
 {
@@ -256,6 +279,7 @@ void session_end(struct core *c, struct session *s, const char *why, bool clean)
     if (s->dirty)
         LL_DELETE2(c->dirty, s, dirty_next);
     HASH_DEL(c->sessions, s);
+    guard_ended(c, s);
     link_free(&s->link);
     buf_free(&s->out);
     free(s->endpoint);

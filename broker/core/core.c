@@ -21,6 +21,7 @@ void core_config_defaults(struct core_config *config)
         .window_events = 16384,
         .window_bytes = 8u << 20,
         .deliver_frame = 64u << 10,
+        .flood_bytes = 64u << 20,
         .producer_memory_ms = 600000,
         .version = "0.1.0",
     };
@@ -77,6 +78,7 @@ void core_effects_clear(struct core *c)
         frame_drop(e->frame);
         buf_free(&e->bytes);
         free(e->endpoint);
+        free(e->peer);
         free(e->queue);
         free(e->session);
         free(e->text);
@@ -154,12 +156,14 @@ void core_frame(struct core *c, struct span frame, const char *peer, struct now 
 void core_control(struct core *c, struct span bytes, const struct route *route, const char *peer, struct now now)
 {
     c->now = now;
+    if (!core_admits(c, peer, now))
+        return; /* its connection is older than its denial */
     struct arena arena;
     struct request r;
     arena_init(&arena, 64u << 10);
     if (!request_unpack(bytes, &arena, &r) || r.call == CALL_NONE) {
         struct reply reply = { .reason = REASON_invalid, .detail = "this is not a request this broker understands" };
-        c->rejected++;
+        guard_rejected(c, peer, bytes.size, REJECTED_CONTROL);
         core_reply(c, route, &reply);
     } else if (r.call == CALL_ATTACH) {
         attach_request(c, &r, route, peer);
@@ -169,7 +173,13 @@ void core_control(struct core *c, struct span bytes, const struct route *route, 
     arena_free(&arena);
 }
 
-void core_lane_failed(struct core *c, uint32_t lane, const char *why, struct now now)
+void core_refused(struct core *c, size_t size, const char *peer, struct now now)
+{
+    c->now = now;
+    guard_rejected(c, peer, size, REJECTED_CONTROL);
+}
+
+void core_lane_failed(struct core *c, uint32_t lane, enum reason reason, const char *why, struct now now)
 {
     c->now = now;
     for (struct session *s = c->sessions; s; s = s->hh.next) {
@@ -177,8 +187,7 @@ void core_lane_failed(struct core *c, uint32_t lane, const char *why, struct now
             continue;
         core_note(c, LOG_WARN, NULL, s, "cannot dial %s: %s", s->endpoint, why);
         if (s->pending.active)
-            s->pending.deadline = now.mono; /* answered at the next tick */
-        session_due(c, s);
+            attach_fail(c, s, reason, why);
         return;
     }
 }
@@ -289,6 +298,9 @@ void core_info(const struct core *c, struct broker_info *out, struct now now)
         .frames_out = c->frames_out,
         .resent = c->resent,
         .rejected = c->rejected,
+        .rejected_bytes = c->rejected_bytes,
+        .rebinds = c->rebinds,
+        .denied = c->denied,
         .sessions_ended = c->sessions_ended,
     };
     for (uint32_t i = 0; i < c->queue_count; i++) {
@@ -316,6 +328,7 @@ void core_free(struct core *c)
     while (c->producers)
         producer_free(c, c->producers);
     core_effects_clear(c);
+    guard_free(c);
     free_answers(c);
     timers_free(&c->timers);
     timers_free(&c->lease_timers);

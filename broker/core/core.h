@@ -32,6 +32,7 @@ struct core_config {
     uint64_t window_events;     /* what a session may have undecided: entries … */
     uint64_t window_bytes;      /* … and event bytes */
     uint32_t deliver_frame;     /* Deliver frames are sealed at about this many bytes */
+    uint64_t flood_bytes;       /* refused within 10 s: the ingress is bound again; 64 MiB */
     int64_t producer_memory_ms; /* how long an ended session's outcomes are kept: 600,000 */
     const char *version;
 };
@@ -45,16 +46,18 @@ struct route {
     uint8_t size;
 };
 
-/* Who sent something, as the transport vouches: "ip:10.0.0.7", "uid:1000", "key:…", "inproc". Compared, never parsed,
- * except that the address after "ip:" is where a tcp inbox is dialled. */
-#define PEER_MAX_SIZE 64
+/* Who sent something, as the transport vouches: "ip:10.0.0.7", "uid:1000", "key:Z85KEY@10.0.0.7", "inproc". Compared,
+ * never parsed, except that the address after "ip:", or after a key's '@', is where a tcp inbox is dialled. */
+#define PEER_MAX_SIZE 112
 
 enum effect_kind {
     EFFECT_SEND,       /* push `frame` on lane `lane`; the effect's share of the frame passes to the owner */
-    EFFECT_LANE_OPEN,  /* connect lane `lane` to `endpoint`; the lane numbers are never reused */
+    EFFECT_LANE_OPEN,  /* connect lane `lane` to `endpoint`, where only `peer` may listen ("uid:…" over ipc); the lane
+                          numbers are never reused */
     EFFECT_LANE_CLOSE, /* close lane `lane` and forget what it holds */
-    EFFECT_REPLY,      /* send `bytes` (a packed Reply) to `route` */
-    EFFECT_LOG,        /* a line for people: level, queue, session, text */
+    EFFECT_INGRESS_REBIND, /* close the ingress and bind it again at the same endpoint */
+    EFFECT_REPLY,          /* send `bytes` (a packed Reply) to `route` */
+    EFFECT_LOG,            /* a line for people: level, queue, session, text */
 };
 
 struct effect {
@@ -62,6 +65,7 @@ struct effect {
     uint32_t lane;
     struct frame *frame;
     char *endpoint; /* owned by the effect */
+    char *peer;     /* owned by the effect */
     struct route route;
     struct buf bytes; /* owned by the effect */
     enum log_level level;
@@ -81,12 +85,17 @@ void core_frame(struct core *core, struct span frame, const char *peer, struct n
 /* A message of the control socket. The reply may come at once or later as EFFECT_REPLY. Garbage is answered with
  * REASON_invalid. `ingress` is what Hello tells the client. */
 void core_control(struct core *core, struct span request, const struct route *route, const char *peer, struct now now);
-/* The lane cannot be used (its endpoint was refused by the transport). */
-void core_lane_failed(struct core *core, uint32_t lane, const char *why, struct now now);
+/* A message that the transport could not make anything of: `size` bytes on the control socket. */
+void core_refused(struct core *core, size_t size, const char *peer, struct now now);
+/* The lane cannot be used: its endpoint was refused by the transport (REASON_inbox_unreachable), or somebody else than
+ * its peer listens there (REASON_denied). A pending attach fails at once, saying why. */
+void core_lane_failed(struct core *core, uint32_t lane, enum reason reason, const char *why, struct now now);
 /* Time passed: runs every timer that is due. */
 void core_tick(struct core *core, struct now now);
 /* Seals what was produced into frames, as far as links have room. Call once a loop turn, after all inputs. */
 void core_flush(struct core *core, struct now now);
+/* May that peer connect at all? Asked at each handshake; false for a while after it flooded the broker with garbage. */
+bool core_admits(struct core *core, const char *peer, struct now now);
 /* When core_tick wants to be called next. */
 mono_t core_due(const struct core *core);
 

@@ -99,11 +99,7 @@ static void attach_timed_out(struct core *c, struct session *s)
         "the broker cannot reach this client's inbox at %s; open that port towards the broker, or use the HTTP API "
         "of the sidecar in the broker's pod",
         s->endpoint);
-    struct reply reply = { .id = s->pending.request, .reason = REASON_inbox_unreachable, .detail = detail };
-    core_reply(c, &s->pending.route, &reply);
-    s->pending.active = false;
-    if (s->pending.fresh)
-        session_end(c, s, "its inbox could not be reached", true);
+    attach_fail(c, s, REASON_inbox_unreachable, detail);
 }
 
 void session_tick(struct core *c, struct session *s)
@@ -174,7 +170,8 @@ static bool apply(struct core *c, struct session *s, struct body *b, bool *bye)
     }
 }
 
-static void apply_all(struct core *c, struct session *s, struct wire_reader *bodies)
+/* False: a violation. The session may be gone after it. */
+static bool apply_all(struct core *c, struct session *s, struct wire_reader *bodies)
 {
     bool bye = false;
     struct body b;
@@ -191,6 +188,7 @@ static void apply_all(struct core *c, struct session *s, struct wire_reader *bod
         session_end(c, s, NULL, true);
     else
         session_touch(c, s);
+    return status != FRAME_BAD;
 }
 
 /* The first frame of an attach: the client's echo of Hello, outside the sequence. */
@@ -221,16 +219,23 @@ void session_frame(struct core *c, struct span frame, const char *peer)
     struct wire_reader bodies;
     struct session *s;
     c->frames_in++;
-    if (frame.size > FRAME_MAX_SIZE || frame_open(frame, &h, &bodies) != FRAME_OK ||
-        (s = session_find(c, h.token)) == NULL || strcmp(s->peer, peer) != 0) {
-        c->rejected++;
+    if (frame.size > FRAME_MAX_SIZE || frame_open(frame, &h, &bodies) != FRAME_OK) {
+        guard_rejected(c, peer, frame.size, REJECTED_GARBAGE);
+        return;
+    }
+    s = session_find(c, h.token);
+    if (!s || strcmp(s->peer, peer) != 0) {
+        guard_rejected(c, peer, frame.size, s ? REJECTED_GARBAGE : REJECTED_LATE);
         return;
     }
     if (is_echo(c, s, &h, bodies))
         return;
     switch (link_receive(&s->link, &h, !wire_done(&bodies), c->now.mono)) {
-    case LINK_STALE: c->rejected++; return;
-    case LINK_BROKEN: session_end(c, s, "it acknowledged what was never sent", false); return;
+    case LINK_STALE: guard_rejected(c, peer, frame.size, REJECTED_LATE); return;
+    case LINK_BROKEN:
+        session_end(c, s, "it acknowledged what was never sent", false);
+        guard_rejected(c, peer, frame.size, REJECTED_GARBAGE);
+        return;
     case LINK_REPEAT:
     case LINK_HEARTBEAT:
         session_unstall(c, s);
@@ -239,7 +244,8 @@ void session_frame(struct core *c, struct span frame, const char *peer)
         break;
     case LINK_FRESH:
         session_unstall(c, s);
-        apply_all(c, s, &bodies);
+        if (!apply_all(c, s, &bodies))
+            guard_rejected(c, peer, frame.size, REJECTED_GARBAGE);
         return; /* the session may be gone */
     }
     session_due(c, s);

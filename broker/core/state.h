@@ -2,6 +2,7 @@
  *
  *   core.c      the public calls, timers, flush, effects
  *   attach.c    attach, Hello, resume, the end of a session
+ *   guard.c     what was refused, by whom: denial, and the ingress bound again
  *   session.c   frames in, bodies out, links
  *   producer.c  producers, their destinations, outcomes
  *   publish.c   entries as they arrive (admission.c lets them in)
@@ -196,12 +197,30 @@ struct pending_attach {
     mono_t deadline;
 };
 
+/* Where messages come from, as the transport vouches: kept while it has sessions, or misbehaved of late. */
+struct origin {
+    char name[PEER_MAX_SIZE];
+    uint32_t sessions, pending; /* its sessions; those of them that never echoed a Hello */
+    uint64_t garbage;           /* bytes within the window that began at `since` */
+    mono_t since, denied_until;
+    UT_hash_handle hh;
+};
+
+/* What was refused on the ingress, of all origins. */
+struct flood {
+    uint64_t bytes; /* within the window that began at `since` */
+    mono_t since, rebound;
+    int64_t pause_ms; /* the least time to the next rebinding; 0: none of late */
+};
+
 struct session {
     struct token token;
     char name[65];
     char peer[PEER_MAX_SIZE];
-    char *endpoint; /* of its inbox */
-    uint32_t lane;  /* 0: none */
+    struct origin *origin; /* of `peer` */
+    bool proven;           /* it echoed a Hello: its inbox is its own and can be reached */
+    char *endpoint;        /* of its inbox */
+    uint32_t lane;         /* 0: none */
     struct link link;
     struct buf out; /* bodies not yet sealed */
     struct pending_attach pending;
@@ -246,6 +265,9 @@ struct core {
     struct timers producer_timers;
 
     struct session *sessions;
+    struct origin *origins;
+    mono_t origins_swept;
+    struct flood flood;
     struct producer *producers;
     struct queue *queues;   /* by name */
     struct queue **by_name; /* sorted, for lists */
@@ -263,7 +285,7 @@ struct core {
     uint32_t answer_count;
     struct ledger closed_ledger; /* of deleted queues */
     uint32_t next_lane;
-    uint64_t frames_in, frames_out, resent, rejected, sessions_ended;
+    uint64_t frames_in, frames_out, resent, rejected, rejected_bytes, sessions_ended, rebinds, denied;
 
     struct effect *effects;
     size_t effect_count, effect_capacity;
@@ -283,10 +305,26 @@ void core_run_queue(struct core *c, struct queue *q); /* admit and deliver at th
 
 /* attach.c */
 void attach_request(struct core *c, const struct request *r, const struct route *route, const char *peer);
+/* Answers the pending attach; a session that was never attached ends. */
+void attach_fail(struct core *c, struct session *s, enum reason reason, const char *detail);
 void attach_echo(struct core *c, struct session *s, struct span request_id);
 /* `clean`: an orderly goodbye, which counts as no crash of what was in flight. */
 void session_end(struct core *c, struct session *s, const char *why, bool clean);
 struct session *session_find(struct core *c, struct token token);
+
+/* guard.c */
+enum rejection {
+    REJECTED_GARBAGE, /* no client of this protocol sends it */
+    REJECTED_LATE,    /* an older epoch, or a session that is gone */
+    REJECTED_CONTROL, /* garbage on the control socket, which is bounded by its high-water mark */
+};
+/* Counts what was refused. May end sessions of `peer`. */
+void guard_rejected(struct core *c, const char *peer, size_t size, enum rejection kind);
+/* A new session of s->peer begins; false when too many of that peer's attaches are pending already. */
+bool guard_admit_attach(struct core *c, struct session *s);
+void guard_attached(struct session *s); /* it echoed */
+void guard_ended(struct core *c, struct session *s);
+void guard_free(struct core *c);
 
 /* session.c */
 void session_frame(struct core *c, struct span frame, const char *peer);

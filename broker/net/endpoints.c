@@ -76,6 +76,11 @@ void endpoint_advertise(const char *bound, char *out, size_t size)
         snprintf(out, size, "%s", bound);
 }
 
+enum transport peer_transport(const char *address)
+{
+    return starts_with(address, "localhost:") ? TRANSPORT_IPC : TRANSPORT_TCP;
+}
+
 void peer_name(enum transport transport, const char *peer_address, char *out, size_t size)
 {
     if (transport == TRANSPORT_INPROC) {

@@ -18,6 +18,8 @@ bool endpoint_is_exposed(const char *endpoint);
 void endpoint_ingress(const char *control, char *out, size_t size);
 /* What Hello says of a bound ingress: tcp's host is left open for the client to fill in. */
 void endpoint_advertise(const char *bound, char *out, size_t size);
+/* Which transport an address that ZAP shows is of: "localhost:UID:GID:PID" is ipc's. */
+enum transport peer_transport(const char *address);
 /* "ip:127.0.0.1", "uid:1000", "ipc", "inproc" from the Peer-Address of a message (NULL when there is none). */
 void peer_name(enum transport transport, const char *peer_address, char *out, size_t size);
 

@@ -1,7 +1,9 @@
 #include "broker/net/lanes.h"
 
 #include "base/xalloc.h"
+#include "broker/net/endpoints.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
@@ -9,10 +11,12 @@
 
 /* libzmq copies small messages into its batches anyway; from here on it sends from our memory. */
 #define ZERO_COPY_FROM 8192u
+#define DOMAIN_PREFIX  "sluice.lane."
 
 struct lane {
     uint32_t number;
     void *socket;
+    char *peer;
     UT_hash_handle hh;
 };
 
@@ -32,6 +36,7 @@ static void close_lane(struct lanes *l, struct lane *lane)
 {
     HASH_DEL(l->open, lane);
     zmq_close(lane->socket);
+    free(lane->peer);
     free(lane);
 }
 
@@ -48,7 +53,33 @@ static void set(void *socket, int option, int value)
     zmq_setsockopt(socket, option, &value, sizeof value);
 }
 
-bool lanes_open(struct lanes *l, uint32_t number, const char *endpoint, const char **why)
+static void set_domain(void *socket, uint32_t number)
+{
+    char domain[32];
+    int size = snprintf(domain, sizeof domain, DOMAIN_PREFIX "%u", number);
+    zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, domain, (size_t)size);
+}
+
+uint32_t lanes_of_domain(const char *domain)
+{
+    size_t prefix = sizeof DOMAIN_PREFIX - 1;
+    return strncmp(domain, DOMAIN_PREFIX, prefix) == 0 ? (uint32_t)strtoul(domain + prefix, NULL, 10) : 0;
+}
+
+static struct lane *find(const struct lanes *l, uint32_t number)
+{
+    struct lane *lane = NULL;
+    HASH_FIND_INT(l->open, &number, lane);
+    return lane;
+}
+
+const char *lanes_peer(const struct lanes *l, uint32_t number)
+{
+    const struct lane *lane = find(l, number);
+    return lane ? lane->peer : NULL;
+}
+
+bool lanes_open(struct lanes *l, uint32_t number, const char *endpoint, const char *peer, const char **why)
 {
     void *socket = zmq_socket(l->context, ZMQ_PUSH);
     if (!socket) {
@@ -61,6 +92,8 @@ bool lanes_open(struct lanes *l, uint32_t number, const char *endpoint, const ch
     set(socket, ZMQ_RECONNECT_IVL, 100);
     set(socket, ZMQ_RECONNECT_IVL_MAX, 2000);
     set(socket, ZMQ_IPV6, strchr(endpoint, '[') != NULL);
+    if (endpoint_transport(endpoint) == TRANSPORT_IPC)
+        set_domain(socket, number);
     if (zmq_connect(socket, endpoint) != 0) {
         *why = zmq_strerror(zmq_errno());
         zmq_close(socket);
@@ -69,14 +102,14 @@ bool lanes_open(struct lanes *l, uint32_t number, const char *endpoint, const ch
     struct lane *lane = xcalloc(1, sizeof *lane);
     lane->number = number;
     lane->socket = socket;
+    lane->peer = xstrdup(peer);
     HASH_ADD_INT(l->open, number, lane);
     return true;
 }
 
 void lanes_close(struct lanes *l, uint32_t number)
 {
-    struct lane *lane = NULL;
-    HASH_FIND_INT(l->open, &number, lane);
+    struct lane *lane = find(l, number);
     if (lane)
         close_lane(l, lane);
 }
@@ -89,8 +122,7 @@ static void release(void *data, void *frame)
 
 void lanes_send(struct lanes *l, uint32_t number, struct frame *f)
 {
-    struct lane *lane = NULL;
-    HASH_FIND_INT(l->open, &number, lane);
+    struct lane *lane = find(l, number);
     if (!lane) {
         frame_drop(f);
         return;

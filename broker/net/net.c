@@ -4,27 +4,38 @@
 
 #include "base/ipc_lock.h"
 #include "base/xalloc.h"
+#include "base/zap.h"
 #include "broker/net/endpoints.h"
 #include "broker/net/lanes.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #define CONTROL_MAX_SIZE (1 << 20)
 #define CONTROL_HWM      1000
 #define HANDSHAKE_MS     2000
+#define BACKLOG          1024 /* libzmq's 100 makes a storm of reconnects wait for SYNs sent again */
 #define ENDPOINT_SIZE    256
+#define DOMAIN           "sluice" /* of control and ingress; a lane's is its number */
+/* libzmq lets go of an endpoint a moment after the close that freed it. */
+#define REBIND_TRY_MS 5
+#define REBIND_SAY_MS 5000
 
 struct net {
-    void *control, *ingress;
+    void *context, *control;
+    void *ingress; /* NULL while it is being bound again */
+    void *zap;     /* NULL when all is inproc, which has no handshakes */
     enum transport control_transport, ingress_transport;
     char control_endpoint[ENDPOINT_SIZE], ingress_endpoint[ENDPOINT_SIZE];
     struct ipc_lock control_lock, ingress_lock;
     struct lanes *lanes;
+    mono_t rebind_since, rebind_said;
 };
 
 static void set(void *socket, int option, int value)
@@ -37,7 +48,9 @@ static void set_common(void *socket, const char *endpoint, int64_t max_size)
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max_size, sizeof max_size);
     set(socket, ZMQ_LINGER, 0);
     set(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    set(socket, ZMQ_BACKLOG, BACKLOG);
     set(socket, ZMQ_TCP_KEEPALIVE, 1);
+    zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, DOMAIN, sizeof DOMAIN - 1);
     /* Only when asked: with it every IPv4 peer would show as ::ffff:A.B.C.D. */
     set(socket, ZMQ_IPV6, strchr(endpoint, '[') != NULL);
 }
@@ -65,18 +78,28 @@ static bool own_path(struct ipc_lock *lock, const char *endpoint, struct error *
     return endpoint_transport(endpoint) != TRANSPORT_IPC || ipc_lock_take(lock, endpoint + 6, e);
 }
 
-static bool open_sockets(struct net *n, void *context, const struct net_options *o, struct error *e)
+static void *open_ingress(void *context, const char *endpoint)
+{
+    void *socket = zmq_socket(context, ZMQ_PULL);
+    if (!socket)
+        return NULL;
+    set_common(socket, endpoint, FRAME_MAX_SIZE);
+    set(socket, ZMQ_RCVHWM, 0);
+    return socket;
+}
+
+static bool open_sockets(struct net *n, const struct net_options *o, struct error *e)
 {
     char ingress[ENDPOINT_SIZE];
-    n->control = zmq_socket(context, ZMQ_ROUTER);
-    n->ingress = zmq_socket(context, ZMQ_PULL);
+    if (endpoint_transport(o->listen) != TRANSPORT_INPROC && !(n->zap = zap_open(n->context, e)))
+        return false;
+    n->control = zmq_socket(n->context, ZMQ_ROUTER);
+    n->ingress = open_ingress(n->context, o->ingress ? o->ingress : o->listen);
     if (!n->control || !n->ingress)
         return error_set(e, "cannot create sockets: %s", zmq_strerror(zmq_errno()));
     set_common(n->control, o->listen, CONTROL_MAX_SIZE);
     set(n->control, ZMQ_ROUTER_MANDATORY, 1);
     set(n->control, ZMQ_SNDHWM, CONTROL_HWM);
-    set_common(n->ingress, o->ingress ? o->ingress : o->listen, FRAME_MAX_SIZE);
-    set(n->ingress, ZMQ_RCVHWM, 0);
     if (!endpoint_check(o->listen, o->insecure, e) || !own_path(&n->control_lock, o->listen, e) ||
         !bind_socket(n->control, o->listen, n->control_endpoint, e))
         return false;
@@ -91,8 +114,9 @@ static bool open_sockets(struct net *n, void *context, const struct net_options 
 struct net *net_open(void *context, const struct net_options *o, struct error *e)
 {
     struct net *n = xcalloc(1, sizeof *n);
+    n->context = context;
     n->lanes = lanes_new(context);
-    if (!open_sockets(n, context, o, e)) {
+    if (!open_sockets(n, o, e)) {
         net_close(n);
         return NULL;
     }
@@ -114,6 +138,8 @@ void net_close(struct net *n)
         zmq_close(n->control);
     if (n->ingress)
         zmq_close(n->ingress);
+    if (n->zap)
+        zmq_close(n->zap);
     lanes_free(n->lanes);
     ipc_lock_release(&n->control_lock);
     ipc_lock_release(&n->ingress_lock);
@@ -132,34 +158,92 @@ const char *net_ingress_endpoint(const struct net *n)
 
 bool net_wait(struct net *n, int64_t timeout_ms, int stop_fd)
 {
-    zmq_pollitem_t items[] = {
-        { n->control, 0, ZMQ_POLLIN, 0 },
-        { n->ingress, 0, ZMQ_POLLIN, 0 },
-        { NULL, stop_fd, ZMQ_POLLIN, 0 },
-    };
-    zmq_poll(items, stop_fd >= 0 ? 3 : 2, (long)timeout_ms);
-    return stop_fd >= 0 && (items[2].revents & ZMQ_POLLIN);
+    zmq_pollitem_t items[4];
+    int count = 0;
+    void *const sockets[] = { n->control, n->ingress, n->zap };
+    for (size_t i = 0; i < sizeof sockets / sizeof *sockets; i++) {
+        if (sockets[i])
+            items[count++] = (zmq_pollitem_t){ sockets[i], 0, ZMQ_POLLIN, 0 };
+    }
+    items[count] = (zmq_pollitem_t){ NULL, stop_fd, ZMQ_POLLIN, 0 };
+    if (!n->ingress && (timeout_ms < 0 || timeout_ms > REBIND_TRY_MS))
+        timeout_ms = REBIND_TRY_MS;
+    zmq_poll(items, stop_fd >= 0 ? count + 1 : count, (long)timeout_ms);
+    return stop_fd >= 0 && (items[count].revents & ZMQ_POLLIN);
+}
+
+/* ------------------------------------------------------------------ the ingress, bound again */
+
+/* Drops every connection of the ingress with all that libzmq holds of them; clients connect again by themselves. */
+static void close_ingress(struct net *n, mono_t now)
+{
+    if (!n->ingress)
+        return;
+    zmq_close(n->ingress);
+    n->ingress = NULL;
+    n->rebind_since = n->rebind_said = now;
+}
+
+/* The closed one unlinks its ipc path when it is really gone: bound before that, the new path would vanish. */
+static bool is_free(const struct net *n)
+{
+    return n->ingress_transport != TRANSPORT_IPC || access(n->ingress_endpoint + 6, F_OK) != 0;
+}
+
+static void try_rebind(struct net *n, mono_t now)
+{
+    struct error e = { "it is still there" };
+    char bound[ENDPOINT_SIZE];
+    void *socket = is_free(n) ? open_ingress(n->context, n->ingress_endpoint) : NULL;
+    if (socket && bind_socket(socket, n->ingress_endpoint, bound, &e)) {
+        n->ingress = socket;
+        malloc_trim(0); /* what the flood took goes back to the system */
+        log_write(LOG_INFO, "net", "the ingress %s is bound again after %lld ms", n->ingress_endpoint,
+                  (long long)mono_since_ms(now, n->rebind_since));
+        return;
+    }
+    if (socket)
+        zmq_close(socket);
+    if (mono_since_ms(now, n->rebind_said) >= REBIND_SAY_MS) {
+        n->rebind_said = now;
+        log_write(LOG_ERROR, "net", "cannot bind the ingress %s again, trying on: %s", n->ingress_endpoint, e.text);
+    }
 }
 
 /* ------------------------------------------------------------------ in */
 
-static void name_peer(enum transport transport, zmq_msg_t *m, char peer[PEER_MAX_SIZE])
+/* Who sent it: what the handshake was answered with; valid as long as the message. */
+static const char *peer_of(enum transport transport, zmq_msg_t *m)
 {
-    const char *address = transport == TRANSPORT_INPROC ? NULL : zmq_msg_gets(m, "Peer-Address");
-    peer_name(transport, address, peer, PEER_MAX_SIZE);
+    const char *peer = transport == TRANSPORT_INPROC ? "inproc" : zmq_msg_gets(m, "User-Id");
+    return peer ? peer : "?";
+}
+
+/* A handshake of control, ingress or a lane. A lane's other side must be who attached: nobody can point the broker at
+ * somebody else's inbox. */
+static void judge_handshake(struct net *n, struct core *core, const struct zap_request *r, struct now now)
+{
+    char peer[PEER_MAX_SIZE], why[256];
+    uint32_t lane = lanes_of_domain(r->domain);
+    const char *expected = lane ? lanes_peer(n->lanes, lane) : NULL;
+    peer_name(peer_transport(r->address), r->address, peer, sizeof peer);
+    bool admitted = lane ? expected && strcmp(expected, peer) == 0 : core_admits(core, peer, now);
+    zap_answer(n->zap, r, admitted ? peer : NULL);
+    if (lane && expected && !admitted) {
+        snprintf(why, sizeof why, "the inbox belongs to %s, and the attach came from %s", peer, expected);
+        core_lane_failed(core, lane, REASON_denied, why, now);
+    }
 }
 
 static bool receive_frame(struct net *n, struct core *core, struct now now)
 {
     zmq_msg_t m;
-    char peer[PEER_MAX_SIZE];
     zmq_msg_init(&m);
     if (zmq_msg_recv(&m, n->ingress, ZMQ_DONTWAIT) < 0) {
         zmq_msg_close(&m);
         return false;
     }
-    name_peer(n->ingress_transport, &m, peer);
-    core_frame(core, span_of(zmq_msg_data(&m), zmq_msg_size(&m)), peer, now);
+    core_frame(core, span_of(zmq_msg_data(&m), zmq_msg_size(&m)), peer_of(n->ingress_transport, &m), now);
     zmq_msg_close(&m); /* at once: holding it would pin libzmq's whole receive buffer */
     return true;
 }
@@ -169,7 +253,6 @@ static bool receive_control(struct net *n, struct core *core, struct now now)
 {
     struct route route = { .size = 0 };
     zmq_msg_t m;
-    char peer[PEER_MAX_SIZE];
     for (unsigned part = 0;; part++) {
         zmq_msg_init(&m);
         if (zmq_msg_recv(&m, n->control, ZMQ_DONTWAIT) < 0) {
@@ -181,8 +264,10 @@ static bool receive_control(struct net *n, struct core *core, struct now now)
             route.size = (uint8_t)zmq_msg_size(&m);
             memcpy(route.id, zmq_msg_data(&m), route.size);
         } else if (part == 1 && !more && route.size) {
-            name_peer(n->control_transport, &m, peer);
-            core_control(core, span_of(zmq_msg_data(&m), zmq_msg_size(&m)), &route, peer, now);
+            core_control(core, span_of(zmq_msg_data(&m), zmq_msg_size(&m)), &route, peer_of(n->control_transport, &m),
+                         now);
+        } else if (part > 0) {
+            core_refused(core, zmq_msg_size(&m), peer_of(n->control_transport, &m), now);
         }
         zmq_msg_close(&m);
         if (!more)
@@ -192,12 +277,20 @@ static bool receive_control(struct net *n, struct core *core, struct now now)
 
 bool net_receive(struct net *n, struct core *core, struct now now, size_t budget)
 {
+    struct zap_request handshake;
     size_t left = budget;
+    while (left && n->zap && zap_receive(n->zap, &handshake)) {
+        judge_handshake(n, core, &handshake, now);
+        left--;
+    }
+    left = budget;
     while (left && receive_control(n, core, now))
         left--;
     bool more = left == 0;
     left = budget;
-    while (left && receive_frame(n, core, now))
+    if (!n->ingress)
+        try_rebind(n, now.mono);
+    while (left && n->ingress && receive_frame(n, core, now))
         left--;
     return more || left == 0;
 }
@@ -214,8 +307,8 @@ static void reply(struct net *n, const struct effect *e)
 static void open_lane(struct net *n, struct core *core, const struct effect *e, struct now now)
 {
     const char *why = "";
-    if (!lanes_open(n->lanes, e->lane, e->endpoint, &why))
-        core_lane_failed(core, e->lane, why, now);
+    if (!lanes_open(n->lanes, e->lane, e->endpoint, e->peer, &why))
+        core_lane_failed(core, e->lane, REASON_inbox_unreachable, why, now);
 }
 
 void net_perform(struct net *n, struct core *core, struct now now)
@@ -232,6 +325,7 @@ void net_perform(struct net *n, struct core *core, struct now now)
             effects = core_effects(core, &count); /* it may have added some */
             break;
         case EFFECT_LANE_CLOSE: lanes_close(n->lanes, e.lane); break;
+        case EFFECT_INGRESS_REBIND: close_ingress(n, now.mono); break;
         case EFFECT_REPLY: reply(n, &e); break;
         case EFFECT_LOG: log_about(e.level, "core", e.queue, e.session, "%s", e.text); break;
         }

@@ -232,6 +232,7 @@ static void perform(struct sim *s)
             if (lane)
                 *lane = s->lanes[--s->lane_count];
             break;
+        case EFFECT_INGRESS_REBIND: break; /* peers of inproc are trusted */
         case EFFECT_REPLY: {
             struct actor *a = &s->actors[e->route.id[0]];
             if (a->client && a->instance == e->route.id[1])

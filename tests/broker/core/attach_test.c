@@ -96,7 +96,7 @@ static void a_lane_that_cannot_be_dialled_fails_the_attach_at_once(void **state)
     struct driver *d = *state;
     struct peer *p = peer_new(d, "odd");
     request_attach(p);
-    core_lane_failed(d->core, p->lane, "no such device", d->now);
+    core_lane_failed(d->core, p->lane, REASON_inbox_unreachable, "no such device", d->now);
     turn(d);
     assert_string_equal(heard(p), "hello tcp://*:7700; attach refused inbox_unreachable; lane closed");
     assert_true(logged(d, "cannot dial tcp://10.0.0.1:7001: no such device"));

@@ -110,6 +110,7 @@ static void take_effects(struct driver *d)
                 note(p, "lane closed");
             }
             break;
+        case EFFECT_INGRESS_REBIND: d->rebinds++; break;
         case EFFECT_REPLY: take_reply(d, e); break;
         case EFFECT_LOG: buf_printf(&d->log, "%s: %s\n", e->session ? e->session : "-", e->text); break;
         }

@@ -64,6 +64,7 @@ struct driver {
     struct arena arena; /* the newest reply's */
     struct reply reply;
     unsigned replies;
+    unsigned rebinds; /* times the ingress was bound again */
     uint64_t next_request;
     struct buf log;
 };
