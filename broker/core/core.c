@@ -20,7 +20,7 @@ void core_config_defaults(struct core_config *config)
         .max_sessions = 10000,
         .window_events = 16384,
         .window_bytes = 8u << 20,
-        .deliver_frame = 64u << 10,
+        .deliver_frame = 256u << 10,
         .flood_bytes = 64u << 20,
         .producer_memory_ms = 600000,
         .version = "0.1.0",

@@ -11,8 +11,12 @@
 
 static struct consumption *find(struct client *c, struct span name)
 {
-    struct consumption *k = NULL;
+    struct consumption *k = c->last_consumption;
+    if (k && span_equal(span_str(k->name), name))
+        return k;
     HASH_FIND(hh, c->consumptions, name.data, (unsigned)name.size, k);
+    if (k)
+        c->last_consumption = k;
     return k;
 }
 

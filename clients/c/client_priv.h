@@ -16,7 +16,7 @@
 
 enum client_state { CLIENT_WAITING, CLIENT_ATTACHING, CLIENT_ATTACHED };
 
-/* The bytes of one client_publish call, shared by its entries. */
+/* The bytes of one client_publish call, or of several small ones, shared by their entries. */
 struct block {
     uint32_t holders;
     uint8_t data[];
@@ -124,6 +124,9 @@ struct client {
     uint64_t incarnation;
 
     struct outlet *outlets;
+    struct outlet *last_outlet; /* the one asked for last: most programs publish to few */
+    struct block *open_block;   /* takes the next small publish */
+    uint64_t open_used;
     uint64_t window_events, window_bytes; /* totals allowed */
     uint64_t sent_events, sent_bytes;     /* totals sent in this session */
     uint64_t undecided_events, undecided_bytes;
@@ -132,6 +135,7 @@ struct client {
     mono_t seen_due;
 
     struct consumption *consumptions;
+    struct consumption *last_consumption; /* the one asked for last */
     struct receipt_settle *receipts;
     uint64_t next_request;
     struct call_out *calls;

@@ -3,27 +3,9 @@
  * before it was ever sent leaves no hole. */
 #include "clients/c/client_records.h"
 
-#include "base/xalloc.h"
-
 #include <stdlib.h>
 
 #define SEEN_EVERY 256u
-
-static struct block *copy_events(const struct span *events, uint32_t count)
-{
-    size_t size = 0;
-    for (uint32_t i = 0; i < count; i++)
-        size += events[i].size;
-    struct block *b = xmalloc(sizeof *b + size);
-    b->holders = count;
-    uint8_t *to = b->data;
-    for (uint32_t i = 0; i < count; i++) {
-        if (events[i].size)
-            memcpy(to, events[i].data, events[i].size);
-        to += events[i].size;
-    }
-    return b;
-}
 
 static bool check(const struct client *c, const struct span *events, uint32_t count, uint64_t *bytes, enum reason *why)
 {
@@ -51,10 +33,12 @@ bool client_publish(struct client *c, struct span queue, const struct span *even
     if (!check(c, events, count, &bytes, why))
         return false;
     struct outlet *o = outlet_of(c, queue);
-    struct block *block = copy_events(events, count);
-    const uint8_t *data = block->data;
+    uint8_t *data;
+    struct block *block = block_for(c, count, bytes, &data);
     mono_t deadline = mono_add_ms(now.mono, wait_ms);
     for (uint32_t i = 0; i < count; i++) {
+        if (events[i].size)
+            memcpy(data, events[i].data, events[i].size);
         *record_push(&o->unsent) = (struct record){
             .cookie = cookie,
             .block = block,
@@ -255,4 +239,5 @@ void publish_free(struct client *c)
         free(o->unsent.ring);
         free(o);
     }
+    block_close(c);
 }

@@ -5,6 +5,50 @@
 
 #include <stdlib.h>
 
+/* Small publishes share a block of this size, so that an event does not cost an allocation. */
+#define BLOCK_SIZE (16u << 10)
+
+static struct block *block_new(uint32_t holders, uint64_t bytes)
+{
+    struct block *b = xmalloc(sizeof *b + bytes);
+    b->holders = holders;
+    return b;
+}
+
+static void block_drop(struct block *b)
+{
+    if (--b->holders == 0)
+        free(b);
+}
+
+void block_close(struct client *c)
+{
+    if (c->open_block)
+        block_drop(c->open_block);
+    c->open_block = NULL;
+}
+
+struct block *block_for(struct client *c, uint32_t count, uint64_t bytes, uint8_t **data)
+{
+    if (bytes > BLOCK_SIZE / 4) {
+        struct block *own = block_new(count, bytes);
+        *data = own->data;
+        return own;
+    }
+    if (c->open_block && c->open_block->holders == 1)
+        c->open_used = 0; /* nobody's any more */
+    else if (c->open_block && c->open_used + bytes > BLOCK_SIZE)
+        block_close(c);
+    if (!c->open_block) {
+        c->open_block = block_new(1, BLOCK_SIZE); /* one share is the client's, while it is filled */
+        c->open_used = 0;
+    }
+    *data = c->open_block->data + c->open_used;
+    c->open_used += bytes;
+    c->open_block->holders += count;
+    return c->open_block;
+}
+
 struct record *record_push(struct records *r)
 {
     if (r->count == r->capacity) {
@@ -29,8 +73,8 @@ void record_pop(struct records *r)
 
 void record_release(struct record *r)
 {
-    if (r->block && --r->block->holders == 0)
-        free(r->block);
+    if (r->block)
+        block_drop(r->block);
     r->block = NULL;
 }
 
@@ -42,8 +86,12 @@ void record_drop_decided(struct records *unsent)
 
 struct outlet *outlet_of(struct client *c, struct span name)
 {
-    struct outlet *o = NULL;
+    struct outlet *o = c->last_outlet;
+    if (o && span_equal(span_str(o->name), name))
+        return o;
     HASH_FIND(hh, c->outlets, name.data, (unsigned)name.size, o);
+    if (o)
+        c->last_outlet = o;
     if (o || name.size > NAME_MAX_SIZE)
         return o;
     o = xcalloc(1, sizeof *o);

@@ -15,6 +15,10 @@ static inline struct record *record_at(const struct records *r, uint32_t index)
     return &r->ring[(r->head + index) & (r->capacity - 1)];
 }
 
+/* Where the bytes of `count` entries of one publish go, and the block that keeps them: one share for each. */
+struct block *block_for(struct client *c, uint32_t count, uint64_t bytes, uint8_t **data);
+void block_close(struct client *c); /* the one that is being filled */
+
 struct record *record_push(struct records *r);    /* at the end; the caller fills it in */
 void record_pop(struct records *r);               /* the first */
 void record_release(struct record *r);            /* its bytes, which it shares with the others of its publish */

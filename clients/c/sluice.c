@@ -16,7 +16,7 @@
 
 #define BUFFER_BYTES    (16u << 20)
 #define CONNECT_WAIT_MS 5000
-#define FRAME_BYTES     (64u << 10)
+#define FRAME_BYTES     (256u << 10)
 #define ERROR_SIZE      256
 
 /* ------------------------------------------------------------------ commands */

@@ -84,8 +84,10 @@ bool sluice_decode(struct span encoded, struct arena *arena, struct sluice_deliv
     out->id = text_of(arena, e.id);
     out->source = text_of(arena, e.source);
     out->type = text_of(arena, e.type);
-    out->subject = text_of(arena, event_attribute(&e, "subject"));
-    out->content_type = text_of(arena, event_attribute(&e, "datacontenttype"));
+    if (e.attribute_count) {
+        out->subject = text_of(arena, event_attribute(&e, "subject"));
+        out->content_type = text_of(arena, event_attribute(&e, "datacontenttype"));
+    }
     out->data = e.data.data;
     out->size = e.data.size;
     out->encoded = (struct sluice_bytes){ encoded.data, encoded.size };
