@@ -9,7 +9,9 @@
 #include "broker/net/lanes.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <malloc.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +38,11 @@ struct net {
     struct ipc_lock control_lock, ingress_lock;
     struct lanes *lanes;
     mono_t rebind_since, rebind_said;
+    /* A ZMQ_FD says once that something came, and whoever reads or sends on the socket takes the word away: so a socket
+     * is read until it is empty, and again after it was sent on. In between it is left alone: each look at an idle one
+     * would cost system calls. */
+    int control_fd, ingress_fd, zap_fd;
+    bool control_more, ingress_more, zap_more;
 };
 
 static void set(void *socket, int option, int value)
@@ -111,6 +118,14 @@ static bool open_sockets(struct net *n, const struct net_options *o, struct erro
            bind_socket(n->ingress, ingress, n->ingress_endpoint, e);
 }
 
+static int fd_of(void *socket)
+{
+    int fd = -1;
+    size_t size = sizeof fd;
+    zmq_getsockopt(socket, ZMQ_FD, &fd, &size);
+    return fd;
+}
+
 struct net *net_open(void *context, const struct net_options *o, struct error *e)
 {
     struct net *n = xcalloc(1, sizeof *n);
@@ -122,6 +137,11 @@ struct net *net_open(void *context, const struct net_options *o, struct error *e
     }
     n->control_transport = endpoint_transport(n->control_endpoint);
     n->ingress_transport = endpoint_transport(n->ingress_endpoint);
+    n->control_fd = fd_of(n->control);
+    n->ingress_fd = fd_of(n->ingress);
+    n->zap_fd = n->zap ? fd_of(n->zap) : -1;
+    n->control_more = n->ingress_more = true;
+    n->zap_more = n->zap != NULL;
     if (endpoint_is_exposed(o->listen))
         log_write(LOG_WARN, "net",
                   "listening on %s WITHOUT authentication (insecure: true): whoever reaches it may do "
@@ -158,18 +178,23 @@ const char *net_ingress_endpoint(const struct net *n)
 
 bool net_wait(struct net *n, int64_t timeout_ms, int stop_fd)
 {
-    zmq_pollitem_t items[4];
-    int count = 0;
-    void *const sockets[] = { n->control, n->ingress, n->zap };
-    for (size_t i = 0; i < sizeof sockets / sizeof *sockets; i++) {
-        if (sockets[i])
-            items[count++] = (zmq_pollitem_t){ sockets[i], 0, ZMQ_POLLIN, 0 };
-    }
-    items[count] = (zmq_pollitem_t){ NULL, stop_fd, ZMQ_POLLIN, 0 };
-    if (!n->ingress && (timeout_ms < 0 || timeout_ms > REBIND_TRY_MS))
+    struct pollfd fds[] = {
+        /* a negative descriptor is passed over */
+        { .fd = n->control_fd, .events = POLLIN },
+        { .fd = n->ingress_fd, .events = POLLIN },
+        { .fd = n->zap_fd, .events = POLLIN },
+        { .fd = stop_fd, .events = POLLIN },
+    };
+    if (n->control_more || n->ingress_more || n->zap_more)
+        timeout_ms = 0;
+    else if (!n->ingress && (timeout_ms < 0 || timeout_ms > REBIND_TRY_MS))
         timeout_ms = REBIND_TRY_MS;
-    zmq_poll(items, stop_fd >= 0 ? count + 1 : count, (long)timeout_ms);
-    return stop_fd >= 0 && (items[count].revents & ZMQ_POLLIN);
+    if (poll(fds, 4, timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms) <= 0)
+        return false;
+    n->control_more |= fds[0].revents != 0;
+    n->ingress_more |= fds[1].revents != 0;
+    n->zap_more |= fds[2].revents != 0;
+    return fds[3].revents != 0;
 }
 
 /* ------------------------------------------------------------------ the ingress, bound again */
@@ -181,6 +206,8 @@ static void close_ingress(struct net *n, mono_t now)
         return;
     zmq_close(n->ingress);
     n->ingress = NULL;
+    n->ingress_fd = -1;
+    n->ingress_more = false;
     n->rebind_since = n->rebind_said = now;
 }
 
@@ -197,6 +224,8 @@ static void try_rebind(struct net *n, mono_t now)
     void *socket = is_free(n) ? open_ingress(n->context, n->ingress_endpoint) : NULL;
     if (socket && bind_socket(socket, n->ingress_endpoint, bound, &e)) {
         n->ingress = socket;
+        n->ingress_fd = fd_of(socket);
+        n->ingress_more = true;
         malloc_trim(0); /* what the flood took goes back to the system */
         log_write(LOG_INFO, "net", "the ingress %s is bound again after %lld ms", n->ingress_endpoint,
                   (long long)mono_since_ms(now, n->rebind_since));
@@ -275,30 +304,43 @@ static bool receive_control(struct net *n, struct core *core, struct now now)
     }
 }
 
-bool net_receive(struct net *n, struct core *core, struct now now, size_t budget)
+static bool receive_handshake(struct net *n, struct core *core, struct now now)
 {
     struct zap_request handshake;
-    size_t left = budget;
-    while (left && n->zap && zap_receive(n->zap, &handshake)) {
-        judge_handshake(n, core, &handshake, now);
-        left--;
-    }
-    left = budget;
-    while (left && receive_control(n, core, now))
-        left--;
-    bool more = left == 0;
-    left = budget;
+    if (!zap_receive(n->zap, &handshake))
+        return false;
+    judge_handshake(n, core, &handshake, now);
+    return true;
+}
+
+typedef bool receive_fn(struct net *n, struct core *core, struct now now);
+
+/* False when the socket is empty. */
+static bool drain(struct net *n, struct core *core, struct now now, size_t budget, receive_fn *receive)
+{
+    while (budget && receive(n, core, now))
+        budget--;
+    return budget == 0;
+}
+
+bool net_receive(struct net *n, struct core *core, struct now now, size_t budget)
+{
+    if (n->zap_more)
+        n->zap_more = drain(n, core, now, budget, receive_handshake);
+    if (n->control_more)
+        n->control_more = drain(n, core, now, budget, receive_control);
     if (!n->ingress)
         try_rebind(n, now.mono);
-    while (left && n->ingress && receive_frame(n, core, now))
-        left--;
-    return more || left == 0;
+    if (n->ingress_more)
+        n->ingress_more = drain(n, core, now, budget, receive_frame);
+    return n->control_more || n->ingress_more || n->zap_more;
 }
 
 /* ------------------------------------------------------------------ out */
 
 static void reply(struct net *n, const struct effect *e)
 {
+    n->control_more = true;
     if (zmq_send(n->control, e->route.id, e->route.size, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0)
         return; /* gone, or does not read: it asks again */
     zmq_send(n->control, e->bytes.data, e->bytes.size, ZMQ_DONTWAIT);

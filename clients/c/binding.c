@@ -9,6 +9,7 @@
 #include "base/xalloc.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,12 @@ struct binding {
     void *zmq; /* the context, borrowed */
     char *broker;
     void *control, *inbox, *ingress;
+    /* A ZMQ_FD says once that something came, and whoever reads or sends on the socket takes the word away: so a socket
+     * is read until it is empty, and again after it was sent on. In between it is left alone: each look at an idle one
+     * would cost system calls. */
+    int control_fd, inbox_fd;
+    bool control_more, inbox_more;
+    bool looked;          /* binding_wait has asked both since the last binding_receive */
     bool connected;       /* the DEALER was connected once */
     char *inbox_bound;    /* as zmq shows it */
     struct ipc_lock lock; /* of an ipc inbox */
@@ -65,6 +72,14 @@ static void *open_socket(struct binding *b, int type)
     if (type == ZMQ_PUSH)
         set_int(s, ZMQ_SNDHWM, 0);
     return s;
+}
+
+static int fd_of(void *socket)
+{
+    int fd = -1;
+    size_t size = sizeof fd;
+    zmq_getsockopt(socket, ZMQ_FD, &fd, &size);
+    return fd;
 }
 
 static bool starts_with(const char *text, const char *prefix)
@@ -149,12 +164,14 @@ static void control_open(void *ctx)
     if (b->connected)
         zmq_disconnect(b->control, b->broker);
     b->connected = zmq_connect(b->control, b->broker) == 0;
+    b->control_more = true;
 }
 
 static void control_send(void *ctx, struct span message)
 {
     struct binding *b = ctx;
     zmq_send(b->control, message.data, message.size, ZMQ_DONTWAIT); /* lost: repeated under the same id */
+    b->control_more = true;
 }
 
 /* tcp://[*]:PORT: the host is the control endpoint's. */
@@ -314,6 +331,9 @@ struct binding *binding_open(void *zmq_context, const char *broker, const struct
     struct client_config told = *config;
     char *told_as = told_inbox(b->inbox_bound);
     told.inbox = told_as;
+    b->control_fd = fd_of(b->control);
+    b->inbox_fd = fd_of(b->inbox);
+    b->control_more = b->inbox_more = true;
     b->client = client_new(&told, &b->own, b, clock_now());
     free(told_as);
     return b;
@@ -347,40 +367,53 @@ struct client *binding_client(struct binding *b)
 
 void binding_fds(const struct binding *b, int *control_fd, int *inbox_fd)
 {
-    size_t size = sizeof *control_fd;
-    zmq_getsockopt(b->control, ZMQ_FD, control_fd, &size);
-    size = sizeof *inbox_fd;
-    zmq_getsockopt(b->inbox, ZMQ_FD, inbox_fd, &size);
+    *control_fd = b->control_fd;
+    *inbox_fd = b->inbox_fd;
+}
+
+bool binding_wait(struct binding *b, int other_fd, int timeout_ms)
+{
+    struct pollfd fds[] = {
+        { .fd = b->control_fd, .events = POLLIN },
+        { .fd = b->inbox_fd, .events = POLLIN },
+        { .fd = other_fd, .events = POLLIN }, /* a negative one is passed over */
+    };
+    b->looked = true;
+    if (poll(fds, 3, timeout_ms) <= 0)
+        return false;
+    b->control_more |= fds[0].revents != 0;
+    b->inbox_more |= fds[1].revents != 0;
+    return fds[2].revents != 0;
 }
 
 typedef void input_fn(struct client *c, struct span bytes, struct now now);
 
-static void receive(struct binding *b, void *socket, input_fn *input, struct now now)
+/* False when the socket is empty. */
+static bool receive(struct binding *b, void *socket, input_fn *input, struct now now)
 {
     for (int i = 0; i < RECEIVE_BUDGET; i++) {
         zmq_msg_t m;
         zmq_msg_init(&m);
         if (zmq_msg_recv(&m, socket, ZMQ_DONTWAIT) < 0) {
             zmq_msg_close(&m);
-            return;
+            return false;
         }
         input(b->client, span_of(zmq_msg_data(&m), zmq_msg_size(&m)), now);
         zmq_msg_close(&m);
     }
-}
-
-static bool is_readable(void *socket)
-{
-    int events = 0;
-    size_t size = sizeof events;
-    return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN);
+    return true;
 }
 
 void binding_receive(struct binding *b, struct now now)
 {
+    if (!b->looked)
+        binding_wait(b, -1, 0);
+    b->looked = false;
     /* Control first: the attach reply must be known before the frames of the session it opens. */
-    receive(b, b->control, client_control_in, now);
-    receive(b, b->inbox, client_frame_in, now);
+    if (b->control_more)
+        b->control_more = receive(b, b->control, client_control_in, now);
+    if (b->inbox_more)
+        b->inbox_more = receive(b, b->inbox, client_frame_in, now);
 }
 
 bool binding_send(struct binding *b, struct now now)
@@ -388,9 +421,7 @@ bool binding_send(struct binding *b, struct now now)
     client_flush(b->client, now); /* before deadlines are judged: a publish that tries once is really tried */
     client_tick(b->client, now);
     client_flush(b->client, now);
-    /* Asked last: sending takes notice of arrivals too, and the descriptor would not say so again. */
-    bool control = is_readable(b->control);
-    return is_readable(b->inbox) || control;
+    return b->control_more || b->inbox_more;
 }
 
 bool binding_run(struct binding *b, struct now now)

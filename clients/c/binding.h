@@ -19,6 +19,9 @@ struct client *binding_client(struct binding *b);
 /* File descriptors to poll for reading, edge-triggered as ZMQ_FD is: after any wake-up, and after any command, call
  * binding_run until it returns false before sleeping again. */
 void binding_fds(const struct binding *b, int *control_fd, int *inbox_fd);
+/* For an owner who polls nothing else: sleeps until something came, other_fd (< 0: none) is readable, or timeout_ms passed.
+ * Returns true when other_fd is readable; binding_receive then knows what came without asking again. */
+bool binding_wait(struct binding *b, int other_fd, int timeout_ms);
 /* Takes what arrived (at most a bounded share), ticks, flushes. True when there is more to do at once. */
 bool binding_run(struct binding *b, struct now now);
 /* Its two halves, for an owner who has something to add to what is flushed: receive, then send. */

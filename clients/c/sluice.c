@@ -5,7 +5,6 @@
 #include "base/xalloc.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -113,13 +112,12 @@ static bool end_turn(struct sluice *s, bool more, bool *stop)
 
 static void sleep_until(struct sluice *s, mono_t due)
 {
-    struct pollfd fds[] = { { s->wake_fd, POLLIN, 0 }, { s->control_fd, POLLIN, 0 }, { s->inbox_fd, POLLIN, 0 } };
     int64_t wait = mono_wait_ms(due, clock_now().mono);
     uint64_t count;
-    if (poll(fds, 3, wait > 60000 ? 60000 : (int)wait) > 0 && fds[0].revents) {
-        ssize_t n = read(s->wake_fd, &count, sizeof count);
-        (void)n; /* EAGAIN: somebody else's doing */
-    }
+    if (!binding_wait(s->binding, s->wake_fd, wait > 60000 ? 60000 : (int)wait))
+        return;
+    ssize_t n = read(s->wake_fd, &count, sizeof count);
+    (void)n; /* EAGAIN: somebody else's doing */
 }
 
 static void say_goodbye(struct sluice *s)
@@ -308,7 +306,6 @@ static bool open_binding(struct sluice *s, const char *broker, const struct slui
     if (!s->binding)
         return false;
     s->client = binding_client(s->binding);
-    binding_fds(s->binding, &s->control_fd, &s->inbox_fd);
     return true;
 }
 

@@ -105,7 +105,6 @@ struct sluice {
     uint64_t freed_bytes, decided; /* not yet taken off `buffered` and `undecided` */
     struct now now;
     struct arena arena; /* what one delivery's strings take */
-    int control_fd, inbox_fd;
 };
 
 /* sluice.c */
