@@ -1,108 +1,233 @@
-/* The floor: 4 producers PUSH to one process that relays message by message to a consumer. Raw libzmq, no bookkeeping.
- *   bench_raw_relay tcp|ipc SIZE COUNT   ->  {"seconds":S,"relay_cpu_seconds":C} */
+/* The floor: 4 producers PUSH to one process that relays message by message to a consumer. Raw libzmq, no bookkeeping, and
+ * nothing that would bring a lost message back.
+ *   bench_raw_relay tcp|ipc SIZE COUNT [WINDOW [RATE]]
+ *     ->  {"seconds":S,"relay_cpu_seconds":C,"end_to_end_us":{"p50":…,"p99":…,"p99.9":…}}
+ * WINDOW: the relay answers each message to its producer, who has at most so many unanswered; 0: no answers, blocking sends.
+ * RATE: messages a second of all together, timed from when they were meant to be sent; 0: as fast as it goes. */
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include <zmq.h>
 
-enum { PRODUCERS = 4 };
+enum { PRODUCERS = 4, ENDPOINTS = PRODUCERS + 2, IN = PRODUCERS, OUT };
 
-static void *open_socket(void *zmq, int type)
+/* Mapped by all processes. */
+struct relay {
+    char endpoints[ENDPOINTS][96]; /* of each producer's answers, of the relay, of the consumer */
+    atomic_bool bound[ENDPOINTS];
+    char transport;
+    size_t size;
+    long each, window, rate;
+    int64_t start;
+};
+
+/* What a message begins with. */
+struct head {
+    int64_t intended, producer;
+};
+
+static int64_t now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Without a limit, except where the sender is to be held up. */
+static void *open_socket(void *zmq, int type, bool limited)
 {
     int none = 0;
     void *s = zmq_socket(zmq, type);
-    zmq_setsockopt(s, type == ZMQ_PULL ? ZMQ_RCVHWM : ZMQ_SNDHWM, &none, sizeof none);
+    if (!limited)
+        zmq_setsockopt(s, type == ZMQ_PULL ? ZMQ_RCVHWM : ZMQ_SNDHWM, &none, sizeof none);
     return s;
 }
 
-/* Bounded in flight by blocking sends, as a producer without confirms would be. */
-static int produce(const char *endpoint, size_t size, long count)
+/* A PULL at a place of its own, which the others then find in `r`. */
+static void *bind_inbox(struct relay *r, void *zmq, int which)
 {
-    void *zmq = zmq_ctx_new(), *s = zmq_socket(zmq, ZMQ_PUSH);
-    char *data = calloc(1, size);
-    zmq_connect(s, endpoint);
-    for (long i = 0; i < count; i++)
-        zmq_send(s, data, size, 0);
-    zmq_close(s);
-    zmq_ctx_term(zmq);
-    free(data);
-    return 0;
+    void *s = open_socket(zmq, ZMQ_PULL, false);
+    size_t size = sizeof r->endpoints[which];
+    char path[96];
+    snprintf(path, sizeof path, "ipc:///tmp/sluice-relay-%d-%d", (int)getpid(), which);
+    if (zmq_bind(s, r->transport == 't' ? "tcp://127.0.0.1:*" : path) != 0 ||
+        zmq_getsockopt(s, ZMQ_LAST_ENDPOINT, r->endpoints[which], &size) != 0) {
+        fprintf(stderr, "bench_raw_relay: cannot bind: %s\n", zmq_strerror(zmq_errno()));
+        exit(1);
+    }
+    atomic_store(&r->bound[which], true);
+    return s;
 }
 
-static int relay(const char *in, const char *out, long count, int ready)
+static void *connect_to(struct relay *r, void *zmq, int which, bool limited)
 {
-    void *zmq = zmq_ctx_new(), *pull = open_socket(zmq, ZMQ_PULL), *push = zmq_socket(zmq, ZMQ_PUSH);
-    zmq_bind(pull, in);
-    zmq_connect(push, out);
-    if (write(ready, "r", 1) != 1)
-        return 1;
-    for (long i = 0; i < count; i++) {
+    void *s = open_socket(zmq, ZMQ_PUSH, limited);
+    while (!atomic_load(&r->bound[which]))
+        nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
+    zmq_connect(s, r->endpoints[which]);
+    return s;
+}
+
+static void receive(void *socket, struct head *head)
+{
+    zmq_msg_t m;
+    zmq_msg_init(&m);
+    zmq_msg_recv(&m, socket, 0);
+    if (head)
+        memcpy(head, zmq_msg_data(&m), sizeof *head);
+    zmq_msg_close(&m);
+}
+
+static int64_t due(const struct relay *r, long nth, int producer)
+{
+    if (!r->rate)
+        return now();
+    int64_t at = r->start + (int64_t)((double)(nth * PRODUCERS + producer) * 1e9 / (double)r->rate);
+    struct timespec t = { .tv_sec = at / 1000000000, .tv_nsec = at % 1000000000 };
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+    return at;
+}
+
+static void produce(struct relay *r, int producer)
+{
+    void *zmq = zmq_ctx_new(), *answers = bind_inbox(r, zmq, producer), *s = connect_to(r, zmq, IN, true);
+    char *data = calloc(1, r->size);
+    long left = r->window;
+    prctl(PR_SET_TIMERSLACK, 1);
+    for (long i = 0; i < r->each; i++) {
+        struct head head = { due(r, i, producer), producer };
+        for (; r->window && left == 0; left++)
+            receive(answers, NULL);
+        left--;
+        memcpy(data, &head, sizeof head);
+        zmq_send(s, data, r->size, 0);
+    }
+    for (; r->window && left < r->window; left++)
+        receive(answers, NULL);
+    zmq_close(s);
+    zmq_close(answers);
+    zmq_ctx_term(zmq);
+    free(data);
+}
+
+static void relay(struct relay *r)
+{
+    void *zmq = zmq_ctx_new(), *pull = bind_inbox(r, zmq, IN), *push = connect_to(r, zmq, OUT, true);
+    void *answers[PRODUCERS] = { NULL };
+    for (long i = 0; i < r->each * PRODUCERS; i++) {
         zmq_msg_t m;
+        struct head head;
         zmq_msg_init(&m);
         zmq_msg_recv(&m, pull, 0);
+        memcpy(&head, zmq_msg_data(&m), sizeof head);
         zmq_msg_send(&m, push, 0);
+        if (!r->window)
+            continue;
+        if (!answers[head.producer])
+            answers[head.producer] = connect_to(r, zmq, (int)head.producer, false);
+        zmq_send(answers[head.producer], "a", 1, 0);
+    }
+    for (int i = 0; i < PRODUCERS; i++) {
+        if (answers[i])
+            zmq_close(answers[i]);
     }
     zmq_close(pull);
     zmq_close(push);
     zmq_ctx_term(zmq);
-    return 0;
 }
 
-static double now(void)
+static int compare(const void *a, const void *b)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
 }
 
-/* The consumer is this process; its PULL is bound before the others begin. */
+/* The consumer is the process that was called. Every 16th message is timed when
+ * there are very many: as many clock readings as sluice bench makes. */
+static void consume(const struct relay *r, void *pull, int64_t *us, long stride)
+{
+    struct head head;
+    for (long i = 0; i < r->each * PRODUCERS; i++) {
+        bool timed = i % stride == 0;
+        receive(pull, timed ? &head : NULL);
+        if (timed)
+            us[i / stride] = now() - head.intended;
+    }
+}
+
+static double wait_for_all(const pid_t *children, int *failed)
+{
+    struct rusage use;
+    int status;
+    for (int i = 0; i <= PRODUCERS; i++) {
+        wait4(children[i], &status, 0, &use);
+        *failed |= status;
+    }
+    return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+           (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
+}
+
+static pid_t start(struct relay *r, int which)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (which == PRODUCERS)
+        relay(r);
+    else
+        produce(r, which);
+    exit(0);
+}
+
+static void report(int64_t *times, long count, double seconds, double cpu)
+{
+    qsort(times, (size_t)count, sizeof *times, compare);
+    printf(
+        "{\"seconds\":%.6f,\"relay_cpu_seconds\":%.6f,\"end_to_end_us\":{\"p50\":%.1f,\"p99\":%.1f,\"p99.9\":%.1f}}\n",
+        seconds, cpu, (double)times[(count - 1) / 2] / 1e3, (double)times[(long)((double)(count - 1) * 0.99)] / 1e3,
+        (double)times[(long)((double)(count - 1) * 0.999)] / 1e3);
+}
+
 int main(int argc, char **argv)
 {
-    char in[128], out[128], byte;
-    int ready[2], status, failed = 0;
-    if (argc != 4 || pipe(ready) != 0)
-        return fprintf(stderr, "usage: bench_raw_relay tcp|ipc SIZE COUNT\n"), 2;
-    size_t size = strtoul(argv[2], NULL, 10);
-    long each = strtol(argv[3], NULL, 10) / PRODUCERS, count = each * PRODUCERS;
-    int base = 20000 + (int)(getpid() % 20000);
-    snprintf(in, sizeof in, argv[1][0] == 't' ? "tcp://127.0.0.1:%d" : "ipc:///tmp/sluice-relay-%d.in", base);
-    snprintf(out, sizeof out, argv[1][0] == 't' ? "tcp://127.0.0.1:%d" : "ipc:///tmp/sluice-relay-%d.out", base + 1);
+    int failed = 0;
+    struct relay *r = mmap(NULL, sizeof *r, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (argc < 4 || argc > 6 || r == MAP_FAILED)
+        return fprintf(stderr, "usage: bench_raw_relay tcp|ipc SIZE COUNT [WINDOW [RATE]]\n"), 2;
+    alarm(300); /* whatever is lost here is lost for good: fail, rather than wait for it */
+    r->transport = argv[1][0];
+    r->size = strtoul(argv[2], NULL, 10);
+    r->size = r->size < sizeof(struct head) ? sizeof(struct head) : r->size;
+    r->each = strtol(argv[3], NULL, 10) / PRODUCERS;
+    r->window = argc > 4 ? strtol(argv[4], NULL, 10) : 0;
+    r->rate = argc > 5 ? strtol(argv[5], NULL, 10) : 0;
+    long count = r->each * PRODUCERS, stride = r->rate || count <= 200000 ? 1 : 16,
+         timed = (count + stride - 1) / stride;
+    int64_t *times = calloc((size_t)timed + 1, sizeof *times);
     pid_t children[PRODUCERS + 1];
-    if ((children[PRODUCERS] = fork()) == 0)
-        return relay(in, out, count, ready[1]);
-    void *zmq = zmq_ctx_new(), *pull = open_socket(zmq, ZMQ_PULL);
-    if (zmq_bind(pull, out) != 0 || read(ready[0], &byte, 1) != 1)
-        return fprintf(stderr, "bench_raw_relay: cannot bind\n"), 1;
-    double start = now();
-    for (int i = 0; i < PRODUCERS; i++) {
-        if ((children[i] = fork()) == 0)
-            _exit(produce(in, size, each));
-    }
-    for (long i = 0; i < count; i++) {
-        zmq_msg_t m;
-        zmq_msg_init(&m);
-        zmq_msg_recv(&m, pull, 0);
-        zmq_msg_close(&m);
-    }
-    double seconds = now() - start, cpu = 0;
-    for (int i = 0; i <= PRODUCERS; i++) {
-        struct rusage use;
-        wait4(children[i], &status, 0, &use);
-        failed |= status;
-        if (i == PRODUCERS)
-            cpu = (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
-                  (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
-    }
+    children[PRODUCERS] = start(r, PRODUCERS);
+    r->start = now();
+    for (int i = 0; i < PRODUCERS; i++)
+        children[i] = start(r, i);
+    void *zmq = zmq_ctx_new(), *pull = bind_inbox(r, zmq, OUT);
+    consume(r, pull, times, stride);
+    double seconds = (double)(now() - r->start) / 1e9, cpu = wait_for_all(children, &failed);
     zmq_close(pull);
     zmq_ctx_term(zmq);
-    if (argv[1][0] == 'i') {
-        unlink(in + 6);
-        unlink(out + 6);
-    }
-    printf("{\"seconds\":%.6f,\"relay_cpu_seconds\":%.6f}\n", seconds, cpu);
+    for (int i = 0; r->transport == 'i' && i < ENDPOINTS; i++)
+        unlink(r->endpoints[i] + strlen("ipc://"));
+    report(times, timed, seconds, cpu);
+    free(times);
     return failed ? 1 : 0;
 }

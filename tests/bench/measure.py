@@ -1,0 +1,100 @@
+"""What every work of the bench stands on: processes with a ready line, their CPU and memory, the table of figures."""
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = ROOT / "build/release/bin"
+BENCH = ROOT / "build/release/bench"
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Figures:
+    """Values by (system, work, metric, unit), one a round."""
+
+    def __init__(self):
+        self.values = {}
+
+    def note(self, system, work, metric, unit, value):
+        self.values.setdefault((system, work, metric, unit), []).append(value)
+
+    def times(self, system, work, name, percentiles):
+        for key in ("p50", "p99", "p99.9"):
+            self.note(system, work, f"{name} {key}", "us", percentiles[key])
+
+    def rows(self):
+        return [{"system": s, "work": w, "metric": m, "unit": u, "median": statistics.median(v), "min": min(v),
+                 "max": max(v)} for (s, w, m, u), v in self.values.items()]
+
+
+class Server:
+    """A process with a ready line. Stopped by its own id; its ledger must balance when it logs one."""
+
+    def __init__(self, *command):
+        start = time.monotonic()
+        self.log = tempfile.TemporaryFile("w+")
+        self.popen = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=self.log, text=True)
+        line = self.popen.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{command[0]} did not start: {self.logged()}")
+        self.ready = json.loads(line)
+        self.ready_ms = (time.monotonic() - start) * 1000
+
+    def cpu(self):
+        fields = open(f"/proc/{self.popen.pid}/stat").read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICK
+
+    def memory(self, key):
+        """In MiB: VmRSS, VmHWM, RssAnon."""
+        for line in open(f"/proc/{self.popen.pid}/status"):
+            if line.startswith(key + ":"):
+                return int(line.split()[1]) / 1024
+        return 0.0
+
+    def logged(self):
+        self.log.seek(0)
+        return self.log.read()
+
+    def stop(self):
+        self.popen.terminate()
+        self.popen.wait()
+        self.popen.stdout.close()
+
+    def ledger(self):
+        """After stop, of a broker: what left it, by cause."""
+        line = next(l for l in self.logged().splitlines() if "ledger: " in l)
+        words = line.split("ledger: ")[1].replace("=", " ").replace("+", " ").replace('"', " ").replace("}", " ").split()
+        return {words[i]: int(words[i + 1]) for i in range(0, 14, 2)}
+
+
+class Load:
+    """Runs a program that makes load and prints JSON; keeps the CPU seconds of it and its children, and its peak."""
+
+    def __init__(self, *command):
+        with tempfile.TemporaryFile("w+") as errors:
+            popen = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=errors, text=True)
+            text = popen.stdout.read()
+            popen.stdout.close()
+            _, status, used = os.wait4(popen.pid, 0)
+            popen.returncode = os.waitstatus_to_exitcode(status)
+            errors.seek(0)
+            if popen.returncode != 0:
+                raise RuntimeError(f"{' '.join(popen.args)} failed: {errors.read()}{text}")
+        self.result = json.loads(text)
+        self.cpu = used.ru_utime + used.ru_stime
+        self.peak = used.ru_maxrss / 1024
+
+
+def broker(transport, directory):
+    listen = "tcp://127.0.0.1:0" if transport == "tcp" else f"ipc://{directory}/bench-{time.monotonic_ns()}"
+    return Server(BIN / "sluice-broker", "--listen", listen, "--auto-declare")
+
+
+def check_ledger(ledger, accepted, acked):
+    left = sum(ledger[k] for k in ("acked", "dead_lettered", "expired", "purged", "dropped", "remaining"))
+    if ledger["accepted"] != left or ledger["accepted"] != accepted or ledger["acked"] != acked:
+        raise RuntimeError(f"expected {accepted} accepted and {acked} acked; the ledger says {ledger}")

@@ -1,0 +1,96 @@
+"""HTTP publish by wrk beside a bare libmicrohttpd server, and what a stored event costs."""
+import json
+import pathlib
+import subprocess
+
+from measure import BENCH, BIN, Server, broker, check_ledger
+
+
+def wrk(address, path, connections, seconds):
+    """Requests a second, all requests, p50 and p99 in microseconds."""
+    text = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s",
+                           str(pathlib.Path(__file__).parent / "post.lua"), f"http://{address}{path}"],
+                          capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in text or "Socket errors" in text:
+        raise RuntimeError(text)
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    rate = next(float(w[1]) for w in lines if w[0] == "Requests/sec:")
+    count = next(int(w[0]) for w in lines if w[1:3] == ["requests", "in"])
+    return rate, count, [microseconds(next(w[1] for w in lines if w[0] == p)) for p in ("50%", "99%")]
+
+
+def microseconds(text):
+    digits = text.rstrip("umsinh")
+    return float(digits) * {"us": 1, "ms": 1e3, "s": 1e6}[text[len(digits):]]
+
+
+def note_http(figures, system, work, rate, times):
+    figures.note(system, work, "throughput", "requests/s", rate)
+    figures.note(system, work, "p50", "us", times[0])
+    figures.note(system, work, "p99", "us", times[1])
+
+
+def bare(figures, connections, seconds):
+    server = Server(BENCH / "bench_bare_http")
+    work = f"{connections} connections"
+    try:
+        before = server.cpu()
+        rate, count, times = wrk(server.ready["http"], "/", connections, seconds)
+        used = server.cpu() - before
+    finally:
+        server.stop()
+    note_http(figures, "bare libmicrohttpd", work, rate, times)
+    figures.note("bare libmicrohttpd", work, "server CPU", "s/million", used * 1e6 / count)
+
+
+def sidecar(b):
+    s = Server(BIN / "sluice-sidecar", "--broker", b.ready["broker"], "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0")
+    subprocess.run(["curl", "-sS", "--retry", "20", "--retry-all-errors", "--retry-delay", "1", "-f", "-o", "/dev/null",
+                    f"http://{s.ready['ops']}/readyz"], check=True)
+    return s
+
+
+def publish(figures, directory, transport, connections, seconds):
+    work = f"{connections} connections {transport}"
+    b = broker(transport, directory)
+    s = sidecar(b)
+    try:
+        figures.note("sluice sidecar", "start", "ready after exec", "ms", s.ready_ms)
+        figures.note("sluice sidecar", "idle", "resident", "MiB", s.memory("VmRSS"))
+        figures.note("sluice sidecar", "idle", "private", "MiB", s.memory("RssAnon"))
+        subprocess.run(["curl", "-sS", "-f", "-o", "/dev/null", "-X", "PUT", f"http://{s.ready['http']}/v1/queues/bench",
+                        "-d", '{"capacity":10000000,"capacity_bytes":"4GiB"}'], check=True)
+        before = s.cpu(), b.cpu()
+        rate, count, times = wrk(s.ready["http"], "/v1/queues/bench/events", connections, seconds)
+        note_http(figures, "sluice over HTTP", work, rate, times)
+        figures.note("sluice over HTTP", work, "sidecar CPU", "s/million", (s.cpu() - before[0]) * 1e6 / count)
+        figures.note("sluice over HTTP", work, "broker CPU", "s/million", (b.cpu() - before[1]) * 1e6 / count)
+        figures.note("sluice over HTTP", work, "sidecar peak", "MiB", s.memory("VmHWM"))
+    finally:
+        s.stop()
+        b.stop()
+    ledger = b.ledger()
+    if not count <= ledger["accepted"] <= count + connections: # wrk forgets what is under way when it stops
+        raise RuntimeError(f"wrk counted {count} answers, the ledger {ledger}")
+    check_ledger(ledger, ledger["accepted"], 0)
+
+
+def stored_cost(figures, directory, count, size):
+    """What a queued event costs beyond its bytes."""
+    b = broker("tcp", directory)
+    s = sidecar(b)
+    try:
+        url = f"http://{s.ready['http']}"
+        subprocess.run([str(BIN / "sluice"), "--url", url, "queue", "declare", "cost", f"capacity={count}",
+                        "capacity_bytes=4GiB"], check=True, stdout=subprocess.DEVNULL)
+        before = b.memory("RssAnon")
+        subprocess.run([str(BIN / "sluice"), "--url", url, "pub", "cost"], input=("x" * size + "\n") * count, text=True,
+                       check=True, stdout=subprocess.DEVNULL)
+        info = json.loads(subprocess.run(["curl", "-sS", "-f", url + "/v1/queues/cost"], check=True, capture_output=True,
+                                         text=True).stdout)
+        each = ((b.memory("RssAnon") - before) * 1048576 - info["bytes"]) / count
+        figures.note("sluice broker", "queued events", "memory beyond the event's bytes", "B/event", each)
+    finally:
+        s.stop()
+        b.stop()
+    check_ledger(b.ledger(), count, 0)
