@@ -6,10 +6,16 @@
 #define MUTATIONS(X)                                                                                                   \
     X(ignore_consumption) /* take deliveries of an earlier consumption of the queue */                                 \
     X(ignore_proof)       /* hand events over without proof of being heard */                                          \
+    X(retry_refused)      /* the client sends a refused entry again by itself, behind later ones */                    \
     X(ignore_credit)      /* deliver past the consumer's credit */                                                     \
     X(overtake_waiters)   /* accept an entry while earlier ones wait */                                                \
     X(exceed_capacity)    /* room for a few more than there is */                                                      \
-    X(break_prefix)       /* accept what continues a refused entry of its batch */
+    X(break_prefix)       /* accept what continues a refused entry of its batch */                                     \
+    X(plain_mark)         /* everything below the newest outcome is taken as decided */                                \
+    X(skip_epoch)         /* settle by a receipt of an earlier consumer epoch */                                       \
+    X(ignore_lease)       /* leases never end */                                                                       \
+    X(count_release)      /* what goes back unseen counts as delivered */                                              \
+    X(second_active)      /* a newcomer becomes active beside the active consumer */
 
 enum mutation {
     MUTATION_none,

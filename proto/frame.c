@@ -99,7 +99,7 @@ static enum frame_status read_publish(struct wire_reader r, struct body *b)
 }
 
 /* Name, epoch and the position of the first repeated field `tag`; *extra takes the number of field 3. */
-static enum frame_status read_list(struct wire_reader r, struct span *name, uint32_t *epoch, uint32_t *extra,
+static enum frame_status read_list(struct wire_reader r, struct span *name, uint64_t *epoch, uint32_t *extra,
                                    uint32_t tag, struct wire_reader *list)
 {
     *list = (struct wire_reader){ r.end, r.end };
@@ -115,7 +115,7 @@ static enum frame_status read_list(struct wire_reader r, struct span *name, uint
         if (is(&f, 1, WIRE_BYTES))
             *name = f.bytes;
         else if (is(&f, 2, WIRE_VARINT) && epoch)
-            *epoch = small(f.number);
+            *epoch = f.number;
         else if (is(&f, 3, WIRE_VARINT) && extra)
             *extra = small(f.number);
     }
@@ -175,7 +175,7 @@ static enum frame_status read_turn(struct wire_reader r, struct body *b)
     if (read_numbers(r, &b->name, n, 6) != FRAME_OK || n[1] > TURN_REVOKED)
         return FRAME_BAD;
     b->u.turn.state = (enum turn_state)n[1];
-    b->u.turn.consumer_epoch = small(n[2]);
+    b->u.turn.consumer_epoch = n[2];
     b->u.turn.contended = n[3] != 0;
     b->u.turn.reason = small(n[4]);
     b->u.turn.consumption = small(n[5]);

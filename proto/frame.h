@@ -83,7 +83,7 @@ struct body {
             uint64_t through;
         } seen;
         struct {
-            uint32_t consumer_epoch;
+            uint64_t consumer_epoch;
             struct wire_reader settles;
         } ack;
         struct {
@@ -100,11 +100,12 @@ struct body {
             uint32_t reason, retry_after_ms;
         } refuse;
         struct {
-            uint32_t consumer_epoch, lease_ms, consumption;
+            uint64_t consumer_epoch;
+            uint32_t lease_ms, consumption;
             struct wire_reader batches;
         } deliver;
         struct {
-            uint32_t consumer_epoch;
+            uint64_t consumer_epoch;
             struct wire_reader runs;
         } settled;
         struct {
@@ -112,7 +113,8 @@ struct body {
         } idle;
         struct {
             enum turn_state state;
-            uint32_t consumer_epoch, reason, consumption;
+            uint64_t consumer_epoch;
+            uint32_t reason, consumption;
             bool contended;
         } turn;
         struct {
@@ -190,7 +192,7 @@ void frame_add_bye(struct buf *b);
 void frame_add_refuse(struct buf *b, struct span destination, uint64_t first, uint64_t count, uint32_t reason,
                       uint64_t depth, uint64_t capacity, uint32_t retry_after_ms);
 void frame_add_idle(struct buf *b, struct span queue, uint64_t generation);
-void frame_add_turn(struct buf *b, struct span queue, enum turn_state state, uint32_t consumer_epoch, bool contended,
+void frame_add_turn(struct buf *b, struct span queue, enum turn_state state, uint64_t consumer_epoch, bool contended,
                     uint32_t reason, uint32_t consumption);
 void frame_add_window(struct buf *b, uint64_t events, uint64_t bytes);
 void frame_add_receipt_ack(struct buf *b, uint64_t request, enum settle_kind kind, struct span receipt, uint64_t ms);
@@ -203,13 +205,13 @@ struct open_body {
 };
 struct open_body frame_begin_publish(struct buf *b, struct span destination, uint64_t first, uint32_t wait_ms);
 void frame_add_entry(struct buf *b, const struct entry *entry, uint32_t publish_wait_ms);
-struct open_body frame_begin_ack(struct buf *b, struct span queue, uint32_t consumer_epoch);
+struct open_body frame_begin_ack(struct buf *b, struct span queue, uint64_t consumer_epoch);
 void frame_add_settle(struct buf *b, const struct settle *settle);
 struct open_body frame_begin_confirm(struct buf *b, struct span destination);
 void frame_add_run(struct buf *b, const struct run *run);
-struct open_body frame_begin_settled(struct buf *b, struct span queue, uint32_t consumer_epoch);
+struct open_body frame_begin_settled(struct buf *b, struct span queue, uint64_t consumer_epoch);
 void frame_add_settled_run(struct buf *b, const struct settled_run *run);
-struct open_body frame_begin_deliver(struct buf *b, struct span queue, uint32_t consumer_epoch, uint32_t lease_ms,
+struct open_body frame_begin_deliver(struct buf *b, struct span queue, uint64_t consumer_epoch, uint32_t lease_ms,
                                      uint32_t consumption);
 /* A batch inside a Deliver: begin, events by frame_add_event or already encoded fields by buf_add, wire_end(mark). */
 size_t frame_begin_batch(struct buf *b, uint64_t first_delivery, uint64_t first_sequence, uint32_t attempt,

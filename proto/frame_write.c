@@ -96,7 +96,7 @@ void frame_add_idle(struct buf *b, struct span queue, uint64_t generation)
     add_named(b, BODY_IDLE, queue, &generation, 1);
 }
 
-void frame_add_turn(struct buf *b, struct span queue, enum turn_state state, uint32_t consumer_epoch, bool contended,
+void frame_add_turn(struct buf *b, struct span queue, enum turn_state state, uint64_t consumer_epoch, bool contended,
                     uint32_t reason, uint32_t consumption)
 {
     add_named(b, BODY_TURN, queue, (uint64_t[]){ state, consumer_epoch, contended, reason, consumption }, 5);
@@ -153,7 +153,7 @@ void frame_add_entry(struct buf *b, const struct entry *e, uint32_t publish_wait
     wire_end(b, mark);
 }
 
-struct open_body frame_begin_ack(struct buf *b, struct span queue, uint32_t consumer_epoch)
+struct open_body frame_begin_ack(struct buf *b, struct span queue, uint64_t consumer_epoch)
 {
     struct open_body open = begin(b, BODY_ACK);
     wire_add_span(b, 1, queue);
@@ -187,7 +187,7 @@ void frame_add_run(struct buf *b, const struct run *r)
     add_numbers(b, 2, (uint64_t[]){ r->first, r->count, r->sequence, r->partition, r->flags }, 5);
 }
 
-struct open_body frame_begin_settled(struct buf *b, struct span queue, uint32_t consumer_epoch)
+struct open_body frame_begin_settled(struct buf *b, struct span queue, uint64_t consumer_epoch)
 {
     struct open_body open = begin(b, BODY_SETTLED);
     wire_add_span(b, 1, queue);
@@ -200,7 +200,7 @@ void frame_add_settled_run(struct buf *b, const struct settled_run *r)
     add_numbers(b, 3, (uint64_t[]){ r->first, r->count, r->result }, 3);
 }
 
-struct open_body frame_begin_deliver(struct buf *b, struct span queue, uint32_t consumer_epoch, uint32_t lease_ms,
+struct open_body frame_begin_deliver(struct buf *b, struct span queue, uint64_t consumer_epoch, uint32_t lease_ms,
                                      uint32_t consumption)
 {
     struct open_body open = begin(b, BODY_DELIVER);

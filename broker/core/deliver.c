@@ -38,7 +38,7 @@ static void tell_contention(struct core *c, struct queue *q)
 
 static void activate(struct core *c, struct queue *q)
 {
-    struct consumer *k = q->consumers;
+    struct consumer *k = MUTATED(second_active) && q->consumers ? q->consumers->queue_prev : q->consumers;
     q->active = k;
     if (!k)
         return;
@@ -72,7 +72,7 @@ void deliver_consume(struct core *c, struct session *s, struct span name, uint32
     DL_APPEND2(q->consumers, k, queue_prev, queue_next);
     DL_APPEND2(s->consumers, k, session_prev, session_next);
     q->consumer_count++;
-    if (!q->active) {
+    if (!q->active || MUTATED(second_active)) {
         activate(c, q);
     } else {
         tell_turn(c, k, TURN_STANDBY, REASON_ok);

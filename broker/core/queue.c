@@ -36,6 +36,7 @@ struct queue *queue_create(struct core *c, struct span name, const struct queue_
     struct queue *q = xcalloc(1, sizeof *q);
     memcpy(q->name, name.data, name.size);
     q->id = ++c->next_queue_id;
+    q->consumer_epoch = c->epoch_floor;
     q->settings = *settings;
     q->next_sequence = q->base = q->next_ready = 1;
     HASH_ADD_KEYPTR(hh, c->queues, q->name, (unsigned)name.size, q);
@@ -69,6 +70,8 @@ static void forget_delays(struct core *c, struct queue *q)
 void queue_free(struct core *c, struct queue *q)
 {
     assert(!q->waiters && !q->consumers && queue_remaining(q) == 0);
+    if (q->consumer_epoch > c->epoch_floor) /* a queue of the same name will go on above it */
+        c->epoch_floor = q->consumer_epoch;
     forget_delays(c, q);
     c->store->ops->forget(c->store, q->id);
     uint32_t place = place_by_name(c, q->name);

@@ -26,12 +26,11 @@ size_t receipt_write(const uint8_t key[16], const struct receipt *r, char out[RE
 static bool read_fields(struct span bytes, struct receipt *r)
 {
     struct wire_reader at = wire_open(bytes);
-    uint64_t queue_id, epoch, count;
-    if (!wire_varint(&at, &queue_id) || !wire_varint(&at, &r->incarnation) || !wire_varint(&at, &epoch) ||
+    uint64_t queue_id, count;
+    if (!wire_varint(&at, &queue_id) || !wire_varint(&at, &r->incarnation) || !wire_varint(&at, &r->consumer_epoch) ||
         !wire_varint(&at, &r->first_delivery) || !wire_varint(&at, &r->first_sequence) || !wire_varint(&at, &count))
         return false;
     r->queue_id = (uint32_t)queue_id;
-    r->consumer_epoch = (uint32_t)epoch;
     r->count = (uint32_t)count;
     return wire_done(&at);
 }

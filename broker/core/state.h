@@ -65,7 +65,7 @@ struct rate {
 /* A settlement by receipt that is remembered, so that its repetition can be answered alike. */
 struct settlement {
     uint64_t sequence, delivery;
-    uint32_t consumer_epoch;
+    uint64_t consumer_epoch;
 };
 #define SETTLEMENTS_REMEMBERED 256u
 
@@ -95,7 +95,7 @@ struct queue {
     struct consumer *consumers; /* utlist DL (queue_prev/next), the active one first when there is one */
     struct consumer *active;
     uint32_t consumer_count;
-    uint32_t consumer_epoch;
+    uint64_t consumer_epoch;        /* of the newest activation */
     struct settlement *settlements; /* ring, allocated with the first */
     uint32_t settlement_next;
 
@@ -113,7 +113,7 @@ struct lease {
     uint32_t count;
     uint32_t outstanding; /* deliveries under this lease itself */
     uint32_t children;
-    uint32_t consumer_epoch;
+    uint64_t consumer_epoch;
     uint32_t slot;   /* in core->leases */
     uint32_t listed; /* in consumer->leases; a child is not */
     struct lease *parent;
@@ -273,6 +273,7 @@ struct core {
     struct queue **by_name; /* sorted, for lists */
     uint32_t queue_count, by_name_capacity;
     uint32_t next_queue_id;
+    uint64_t epoch_floor; /* a new queue's consumer epochs begin above it */
     struct queue *runnable, *runnable_last;
     struct session *dirty;
     struct lease **leases; /* by slot */
@@ -424,7 +425,7 @@ void lease_extend(struct core *c, struct lease *l, uint64_t sequence, struct ite
 struct receipt {
     uint32_t queue_id;
     uint64_t incarnation;
-    uint32_t consumer_epoch;
+    uint64_t consumer_epoch;
     uint64_t first_delivery, first_sequence;
     uint32_t count;
 };

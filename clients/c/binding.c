@@ -245,7 +245,7 @@ static void outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, con
     b->user.outcome(b->ctx, cookie, index, count, o);
 }
 
-static void turn(void *ctx, const char *queue, enum turn_state state, uint32_t consumer_epoch, bool contended,
+static void turn(void *ctx, const char *queue, enum turn_state state, uint64_t consumer_epoch, bool contended,
                  enum reason reason)
 {
     struct binding *b = ctx;
@@ -264,7 +264,7 @@ static void idle(void *ctx, const char *queue, uint64_t generation)
     b->user.idle(b->ctx, queue, generation);
 }
 
-static void settled(void *ctx, const char *queue, uint32_t consumer_epoch, uint64_t first, uint64_t count,
+static void settled(void *ctx, const char *queue, uint64_t consumer_epoch, uint64_t first, uint64_t count,
                     enum settle_result result)
 {
     struct binding *b = ctx;

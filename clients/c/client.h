@@ -36,7 +36,7 @@ struct client_outcome {
 /* One delivered event, valid during the callback only. */
 struct client_delivery {
     const char *queue; /* one pointer for one queue, for as long as the client lives */
-    uint32_t consumer_epoch;
+    uint64_t consumer_epoch;
     uint64_t delivery; /* number; what client_settle takes */
     uint64_t sequence;
     uint32_t attempt;
@@ -62,11 +62,11 @@ struct client_handler {
     void (*outcome)(void *ctx, void *cookie, uint32_t index, uint32_t count, const struct client_outcome *o);
     /* `count` neighbouring entries; sequences are dense */
     /* -- consuming */
-    void (*turn)(void *ctx, const char *queue, enum turn_state state, uint32_t consumer_epoch, bool contended,
+    void (*turn)(void *ctx, const char *queue, enum turn_state state, uint64_t consumer_epoch, bool contended,
                  enum reason reason);
     void (*delivery)(void *ctx, const struct client_delivery *d);
     void (*idle)(void *ctx, const char *queue, uint64_t generation);
-    void (*settled)(void *ctx, const char *queue, uint32_t consumer_epoch, uint64_t first, uint64_t count,
+    void (*settled)(void *ctx, const char *queue, uint64_t consumer_epoch, uint64_t first, uint64_t count,
                     enum settle_result result);
     void (*receipt_settled)(void *ctx, uint64_t request, enum settle_result result);
     /* -- control calls */
@@ -107,7 +107,7 @@ void client_leave(struct client *c, struct span queue);
  * raises the generation; what comes above the limit after that is released unseen. Returns the generation. */
 uint64_t client_credit(struct client *c, struct span queue, uint64_t wanted);
 /* Settles deliveries of the current consumption, by number. Answered by `settled`. */
-void client_settle(struct client *c, struct span queue, uint32_t consumer_epoch, const struct settle *settle);
+void client_settle(struct client *c, struct span queue, uint64_t consumer_epoch, const struct settle *settle);
 /* Settles by receipt text, anybody's. Answered by `receipt_settled` with the returned request number; while away
  * it waits, and after 5 s answers SETTLED_UNKNOWN. */
 uint64_t client_settle_receipt(struct client *c, enum settle_kind kind, struct span receipt, uint64_t ms,

@@ -102,7 +102,7 @@ static void give_back(struct consumption *k, const struct settle *release)
     add_settle(k, release);
 }
 
-void client_settle(struct client *c, struct span queue, uint32_t consumer_epoch, const struct settle *s)
+void client_settle(struct client *c, struct span queue, uint64_t consumer_epoch, const struct settle *s)
 {
     struct consumption *k = find(c, queue);
     if (k && k->wanted && k->epoch == consumer_epoch && consumer_epoch != 0 && s->kind == SETTLE_RELEASE)
@@ -144,7 +144,7 @@ bool consume_turn(struct client *c, const struct body *b)
     struct consumption *k = find(c, b->name);
     if (!k || !k->wanted || (b->u.turn.consumption != k->number && !MUTATED(ignore_consumption)))
         return true; /* of a consumption that is over */
-    uint32_t epoch = b->u.turn.consumer_epoch;
+    uint64_t epoch = b->u.turn.consumer_epoch;
     k->epoch = b->u.turn.state == TURN_ACTIVE ? epoch : 0;
     k->state = b->u.turn.state;
     if (k->state == TURN_NONE) {
@@ -296,7 +296,7 @@ void consume_new_session(struct client *c)
     for (struct consumption *k = c->consumptions; k; k = k->hh.next) {
         uint64_t wanted = k->limit > k->received ? k->limit - k->received : 0;
         bool active = k->state == TURN_ACTIVE;
-        uint32_t epoch = k->epoch;
+        uint64_t epoch = k->epoch;
         reset(k);
         if (!k->wanted)
             continue;

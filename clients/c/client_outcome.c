@@ -2,6 +2,8 @@
  * entry's publisher is told exactly once. */
 #include "clients/c/client_records.h"
 
+#include "base/mutation.h"
+
 #include <stdlib.h>
 
 #define SEEN_AFTER_MS 1000
@@ -70,6 +72,22 @@ static void forget_decided(struct client *c, struct outlet *o)
         c->seen_due = mono_add_ms(c->now.mono, SEEN_AFTER_MS);
 }
 
+/* Entries that were not sent yet and continue a refused one are refused with it: the broker would do the same, but a
+ * broker that starts anew in between would not know. */
+static void refuse_continuing(struct client *c, struct telling *t, struct outlet *o, const struct client_outcome *what)
+{
+    record_drop_decided(&o->unsent);
+    while (o->unsent.count && record_at(&o->unsent, 0)->continued) {
+        struct record *r = record_at(&o->unsent, 0);
+        c->unsent_events--;
+        c->unsent_bytes -= r->size;
+        conclude(c, t, r, what);
+        r->state = RECORD_DECIDED;
+        record_release(r);
+        record_drop_decided(&o->unsent);
+    }
+}
+
 /* The broker's decision on `count` numbers from `first`. */
 static void decide(struct client *c, struct outlet *o, uint64_t first, uint64_t count,
                    const struct client_outcome *what)
@@ -81,12 +99,21 @@ static void decide(struct client *c, struct outlet *o, uint64_t first, uint64_t 
         struct record *r = record_at(&o->sent, (uint32_t)(n - o->base));
         if (r->state == RECORD_DECIDED)
             continue;
+        if (MUTATED(retry_refused) && what->reason == REASON_full && r->state == RECORD_SENT) {
+            *record_push(&o->unsent) = *r;
+            c->unsent_events++;
+            c->unsent_bytes += r->size;
+            *r = (struct record){ .state = RECORD_DECIDED };
+            continue;
+        }
         one.sequence = what->reason == REASON_ok ? what->sequence + (n - first) : 0;
         if (r->state != RECORD_REPORTED)
             conclude(c, &t, r, &one);
         r->state = RECORD_DECIDED;
         record_release(r);
     }
+    if (what->reason != REASON_ok && what->reason != REASON_unknown && end == last)
+        refuse_continuing(c, &t, o, what);
     forget_decided(c, o);
     tell_now(c, &t);
 }

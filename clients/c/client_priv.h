@@ -69,7 +69,7 @@ struct consumption {
     bool told;   /* the broker was told so in this session */
     bool leave;  /* a Leave is to be sent */
     enum turn_state state;
-    uint32_t epoch;    /* of the current turn; 0: none */
+    uint64_t epoch;    /* of the current turn; 0: none */
     uint32_t number;   /* of this consumption: what carries another belongs to an earlier one */
     uint64_t received; /* the newest delivery number */
     uint64_t generation, generation_told, limit;

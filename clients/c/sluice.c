@@ -188,7 +188,7 @@ static void outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, con
     outbox_outcome(ctx, cookie, index, count, o);
 }
 
-static void turned(void *ctx, const char *queue, enum turn_state state, uint32_t consumer_epoch, bool contended,
+static void turned(void *ctx, const char *queue, enum turn_state state, uint64_t consumer_epoch, bool contended,
                    enum reason reason)
 {
     (void)contended;
@@ -208,7 +208,7 @@ static void idle(void *ctx, const char *queue, uint64_t generation)
     (void)generation;
 }
 
-static void settled(void *ctx, const char *queue, uint32_t consumer_epoch, uint64_t first, uint64_t count,
+static void settled(void *ctx, const char *queue, uint64_t consumer_epoch, uint64_t first, uint64_t count,
                     enum settle_result result)
 {
     (void)ctx, (void)queue, (void)consumer_epoch, (void)first, (void)count, (void)result;

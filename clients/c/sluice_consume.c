@@ -228,7 +228,7 @@ void sub_delivery(struct sluice *s, const struct client_delivery *d)
         keep_unsettled(s, sub, d, delivery.token); /* a sluice_ack from within the callback comes as a command, later */
 }
 
-void sub_turn(struct sluice *s, const char *queue, enum turn_state state, uint32_t epoch)
+void sub_turn(struct sluice *s, const char *queue, enum turn_state state, uint64_t epoch)
 {
     struct sluice_sub *sub = running(s, queue);
     if (!sub)

@@ -65,7 +65,7 @@ struct sluice_sub {
     bool running;
     bool ended; /* unsubscribed from a callback: nothing more is called */
     bool again; /* a new turn: credit starts from nothing */
-    uint32_t epoch;
+    uint64_t epoch;
     uint64_t era;                /* raised by every turn: tokens of earlier ones are void */
     uint64_t granted;            /* deliveries the broker may still make */
     struct unsettled *unsettled; /* in the order of their deadlines */
@@ -128,7 +128,7 @@ void outbox_abandon(struct sluice *s); /* what is undecided gets SLUICE_UNKNOWN 
 /* sluice_consume.c; on the thread */
 void sub_command(struct sluice *s, const struct command *c);
 void sub_delivery(struct sluice *s, const struct client_delivery *d);
-void sub_turn(struct sluice *s, const char *queue, enum turn_state state, uint32_t epoch);
+void sub_turn(struct sluice *s, const char *queue, enum turn_state state, uint64_t epoch);
 /* Once a loop turn: grants credit, asks again for queues that did not exist. Returns when it wants to be called. */
 mono_t sub_care(struct sluice *s);
 void sub_free(struct sluice *s);

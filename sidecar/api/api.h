@@ -153,7 +153,7 @@ struct api_taken {
 /* `standby`: this sidecar waits behind another consumer (header Sluice-Consumer: standby; else active, and
  * Sluice-Consumer-Epoch, the fencing token). */
 void api_render_take(const struct api_command *c, const struct api_taken *events, size_t count, bool standby,
-                     uint32_t consumer_epoch, struct arena *a, struct api_response *out);
+                     uint64_t consumer_epoch, struct arena *a, struct api_response *out);
 
 /* results[i] belongs to command->u.acks.settles[i]. */
 void api_render_acks(const struct api_command *c, const enum settle_result *results, struct arena *a,

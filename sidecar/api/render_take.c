@@ -48,7 +48,7 @@ static void write_protobuf(const struct api_taken *events, size_t count, struct 
 }
 
 void api_render_take(const struct api_command *c, const struct api_taken *events, size_t count, bool standby,
-                     uint32_t consumer_epoch, struct arena *a, struct api_response *out)
+                     uint64_t consumer_epoch, struct arena *a, struct api_response *out)
 {
     respond_begin_json(out, 200);
     if (c->u.take.format == API_PROTOBUF) {

@@ -116,7 +116,7 @@ void uplink_take(struct uplink *u, const char *queue, uint32_t max, int64_t wait
 
 /* ------------------------------------------------------------------ from the broker */
 
-void takes_turn(struct uplink *u, const char *queue, enum turn_state state, uint32_t epoch, bool contended,
+void takes_turn(struct uplink *u, const char *queue, enum turn_state state, uint64_t epoch, bool contended,
                 enum reason reason)
 {
     struct taking *t = find(u, queue);

@@ -74,7 +74,7 @@ static void on_away(void *ctx, const char *why)
     log_write(LOG_WARN, "link", "no broker at %s: %s", u->broker, why);
 }
 
-static void on_turn(void *ctx, const char *queue, enum turn_state state, uint32_t consumer_epoch, bool contended,
+static void on_turn(void *ctx, const char *queue, enum turn_state state, uint64_t consumer_epoch, bool contended,
                     enum reason reason)
 {
     takes_turn(ctx, queue, state, consumer_epoch, contended, reason);
@@ -91,7 +91,7 @@ static void on_idle(void *ctx, const char *queue, uint64_t generation)
 }
 
 /* Only releases are settled by number; nobody waits for their result. */
-static void on_settled(void *ctx, const char *queue, uint32_t consumer_epoch, uint64_t first, uint64_t count,
+static void on_settled(void *ctx, const char *queue, uint64_t consumer_epoch, uint64_t first, uint64_t count,
                        enum settle_result result)
 {
     (void)ctx, (void)queue, (void)consumer_epoch, (void)first, (void)count, (void)result;

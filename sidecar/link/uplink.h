@@ -22,7 +22,7 @@ struct uplink_taken {
     const struct api_taken *events;
     size_t count;
     bool standby;
-    uint32_t consumer_epoch; /* 0 when not active */
+    uint64_t consumer_epoch; /* 0 when not active */
     enum reason reason;
 };
 

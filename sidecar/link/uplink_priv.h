@@ -32,7 +32,7 @@ struct taking {
     char queue[NAME_MAX_SIZE + 1];
     struct take *waiting; /* in the order of their arrival */
     enum turn_state state;
-    uint32_t epoch;
+    uint64_t epoch;
     bool consuming, contended;
     bool idle;           /* the newest credit found nothing more: what comes now comes alone */
     uint64_t generation; /* of the newest credit */
@@ -90,7 +90,7 @@ struct uplink {
 };
 
 /* takes.c */
-void takes_turn(struct uplink *u, const char *queue, enum turn_state state, uint32_t epoch, bool contended,
+void takes_turn(struct uplink *u, const char *queue, enum turn_state state, uint64_t epoch, bool contended,
                 enum reason reason);
 void takes_delivery(struct uplink *u, const struct client_delivery *d);
 void takes_idle(struct uplink *u, const char *queue, uint64_t generation);

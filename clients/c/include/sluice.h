@@ -94,7 +94,7 @@ struct sluice_delivery {
     uint64_t sequence;
     uint32_t attempt;        /* 1 the first time; >= 2: you may have seen it */
     uint64_t token;          /* for sluice_ack and sluice_nack, valid until the lease ends */
-    uint32_t consumer_epoch; /* a fencing token: grows with every change of the active consumer */
+    uint64_t consumer_epoch; /* a fencing token: grows with every change of the active consumer */
     uint32_t lease_ms;
     const char *id, *source, *type, *subject, *content_type; /* subject, content_type: NULL when absent */
     const void *data;

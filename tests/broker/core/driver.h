@@ -28,7 +28,7 @@ struct known_queue {
     char name[NAME_MAX_SIZE + 1];
     uint64_t next_publish; /* the producer's next sequence */
     uint32_t consumption;  /* the number of its newest Consume */
-    uint32_t consumer_epoch;
+    uint64_t consumer_epoch;
     uint64_t generation;                           /* of its newest credit */
     char receipts[RECEIPTS_MAX][RECEIPT_MAX_SIZE]; /* by delivery number, modulo */
 };

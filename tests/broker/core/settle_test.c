@@ -23,7 +23,7 @@ static void acks_settle_runs(void **state)
 {
     struct driver *d = *state;
     struct peer *k = consuming(d, "", "one two three four");
-    struct open_body open = frame_begin_ack(&k->out, span_str("orders"), 1);
+    struct open_body open = frame_begin_ack(&k->out, span_str("orders"), known(k, "orders")->consumer_epoch);
     frame_add_settle(&k->out, &(struct settle){ .first = 1, .count = 2 });
     frame_add_settle(&k->out, &(struct settle){ .kind = SETTLE_NACK, .first = 3, .count = 1, .ms = 1000 });
     frame_add_settle(&k->out, &(struct settle){ .first = 3, .count = 2 });

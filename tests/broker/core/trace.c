@@ -129,7 +129,8 @@ static void hear_turn(struct peer *p, const struct body *b)
     struct text more = { "" };
     if (b->u.turn.state == TURN_ACTIVE) {
         known(p, queue)->consumer_epoch = b->u.turn.consumer_epoch;
-        snprintf(more.is, sizeof more.is, " e%u%s", b->u.turn.consumer_epoch, b->u.turn.contended ? " contended" : "");
+        snprintf(more.is, sizeof more.is, " e%u%s", (unsigned)(b->u.turn.consumer_epoch & 0xfffff),
+                 b->u.turn.contended ? " contended" : ""); /* without the incarnation, which it begins with */
     } else if (b->u.turn.reason != REASON_ok) {
         snprintf(more.is, sizeof more.is, " %s", reason_info(b->u.turn.reason)->name);
     }
