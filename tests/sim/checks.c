@@ -1,100 +1,32 @@
-/* What must hold, told from outside: by what publishers were told and what consumers were given. */
+/* What must hold inside the broker after each step, and everywhere once faults have been over for a while. */
 #include "tests/sim/sim.h"
 
-#include "base/xalloc.h"
-
-#include <stdlib.h>
-
-struct fact *check_published(struct sim *s, struct actor *a, unsigned queue, uint64_t batch, uint32_t index)
+static void check_credit(struct sim *s, const struct queue *q)
 {
-    struct fact *f = xcalloc(1, sizeof *f);
-    if (s->fact_count == s->fact_capacity) {
-        s->fact_capacity = s->fact_capacity ? s->fact_capacity * 2 : 1024;
-        s->facts = xrealloc(s->facts, s->fact_capacity * sizeof(struct fact *));
+    const struct consumer *k;
+    DL_FOREACH2(q->consumers, k, queue_next)
+    {
+        if (!s->mood.lowers && !s->calm && k->next_delivery > k->limit + 1)
+            sim_fail(s, "%s delivered %llu with credit up to %llu", q->name, (unsigned long long)k->next_delivery - 1,
+                     (unsigned long long)k->limit);
+        if (k->next_delivery > k->most_granted + 1)
+            sim_fail(s, "%s delivered past every credit", q->name);
     }
-    f->id = s->fact_count;
-    f->queue = queue;
-    f->producer = a->instance;
-    f->order = ++a->orders[queue];
-    f->batch = batch;
-    f->batch_index = index;
-    s->facts[s->fact_count++] = f;
-    return f;
 }
 
-static bool refused(const struct fact *f)
+static void check_waiters(struct sim *s, const struct queue *q)
 {
-    return f->outcomes && f->reason != REASON_ok && f->reason != REASON_unknown;
-}
-
-/* An entry of the batch that was refused for certain before this one? */
-static bool prefix_refused(const struct sim *s, const struct fact *f)
-{
-    for (uint32_t back = 1; back <= f->batch_index; back++) {
-        if (refused(s->facts[f->id - back]))
-            return true;
+    const struct waiting *w = q->waiters;
+    if (!w || q->runnable)
+        return;
+    struct room room = queue_room(s->core, q); /* the first waiter has no room, or it would not wait */
+    if (room.events > 0 && room.bytes > 100000 && room.budget > 100000 && w->undecided == w->count - w->next)
+        sim_fail(s, "%s has room and yet somebody waits", q->name);
+    DL_FOREACH2(q->waiters, w, next_waiting)
+    {
+        if (w->destination->waiting_events > s->config.window_events / 2)
+            sim_fail(s, "one destination waits with more than half a window");
     }
-    return false;
-}
-
-/* The queue has the event for certain. */
-static void check_accepted(struct sim *s, struct fact *f, uint64_t sequence)
-{
-    if (refused(f))
-        sim_fail(s, "#%llu was refused (%s) and yet is in the queue", (unsigned long long)f->id,
-                 reason_info(f->reason)->name);
-    if (f->sequence && f->sequence != sequence)
-        sim_fail(s, "#%llu has sequences %llu and %llu: doubled", (unsigned long long)f->id,
-                 (unsigned long long)f->sequence, (unsigned long long)sequence);
-    f->sequence = sequence;
-    if (prefix_refused(s, f))
-        sim_fail(s, "#%llu was accepted behind a refused entry of its batch", (unsigned long long)f->id);
-}
-
-void check_outcome(struct sim *s, struct fact *f, const struct client_outcome *o, uint32_t offset)
-{
-    if (f->outcomes++)
-        sim_fail(s, "#%llu got two outcomes", (unsigned long long)f->id);
-    f->reason = o->reason;
-    if (o->reason == REASON_ok)
-        check_accepted(s, f, o->sequence + offset);
-    else if (o->reason != REASON_unknown && f->sequence)
-        sim_fail(s, "#%llu is in the queue and yet was refused (%s)", (unsigned long long)f->id,
-                 reason_info(o->reason)->name);
-}
-
-struct fact *check_handed_over(struct sim *s, const struct client_delivery *d, unsigned queue)
-{
-    uint64_t id = d->event.size == 8 ? wire_load64(d->event.data) : UINT64_MAX;
-    if (id >= s->fact_count || s->facts[id]->queue != queue) {
-        sim_fail(s, "an event that nobody published to %s", d->queue);
-        return NULL;
-    }
-    struct fact *f = s->facts[id];
-    check_accepted(s, f, d->sequence);
-    if (f->acked)
-        sim_fail(s, "#%llu was delivered after its ack was confirmed", (unsigned long long)id);
-    if (d->consumer_epoch < s->last_epoch[queue])
-        sim_fail(s, "#%llu was handed over under epoch %u after epoch %u", (unsigned long long)id, d->consumer_epoch,
-                 s->last_epoch[queue]);
-    s->last_epoch[queue] = d->consumer_epoch;
-    uint64_t *last = &s->last_order[f->producer % 64][queue];
-    if (d->attempt == 1 && f->handed_over == 0 && f->producer < 64) {
-        if (f->order < *last)
-            sim_fail(s, "#%llu of c%llu came after a later one of %s", (unsigned long long)id,
-                     (unsigned long long)f->producer, d->queue);
-        *last = f->order;
-    }
-    f->handed_over++;
-    s->handed_over++;
-    return f;
-}
-
-void check_settled(struct sim *s, struct fact *f, enum settle_result result)
-{
-    (void)s;
-    if (result == SETTLED_ACKED)
-        f->acked = true;
 }
 
 static void check_queue(struct sim *s, const struct queue *q)
@@ -102,56 +34,64 @@ static void check_queue(struct sim *s, const struct queue *q)
     if (queue_remaining(q) > q->settings.capacity)
         sim_fail(s, "%s holds %llu of %llu", q->name, (unsigned long long)queue_remaining(q),
                  (unsigned long long)q->settings.capacity);
-    const struct consumer *k;
-    DL_FOREACH2(q->consumers, k, queue_next)
-    {
-        if (!s->lowers && !s->calm && k->next_delivery > k->limit + 1)
-            sim_fail(s, "%s delivered %llu with credit up to %llu", q->name, (unsigned long long)k->next_delivery - 1,
-                     (unsigned long long)k->limit);
-        if (k->next_delivery > k->most_granted + 1)
-            sim_fail(s, "%s delivered past every credit", q->name);
-    }
-    const struct waiting *w;
-    if (q->waiters && !q->runnable) { /* the first waiter has no room, or it would not wait */
-        w = q->waiters;
-        struct room room = queue_room(s->core, q);
-        if (room.events > 0 && w->undecided == w->count - w->next && room.bytes > 100000)
-            sim_fail(s, "%s has room and yet somebody waits", q->name);
-    }
+    check_credit(s, q);
+    check_waiters(s, q);
 }
 
 void check_step(struct sim *s)
 {
-    for (uint32_t i = 0; i < s->core->queue_count; i++)
+    uint64_t used = s->core->waiting_bytes; /* events and waiters; the store's last block may overshoot */
+    for (uint32_t i = 0; i < s->core->queue_count; i++) {
         check_queue(s, s->core->by_name[i]);
-    if (s->steps % 16 == 0)
+        used += s->core->by_name[i]->bytes;
+    }
+    if (used > s->config.memory_budget)
+        sim_fail(s, "the broker holds %llu bytes of %llu", (unsigned long long)used,
+                 (unsigned long long)s->config.memory_budget);
+    if (s->steps % 16 == 0 && mutation == MUTATION_none) /* a planted fault must show outside */
         core_validate(s->core);
+}
+
+/* ------------------------------------------------------------------ the end */
+
+static bool is_alive(const struct sim *s, uint64_t instance)
+{
+    for (unsigned i = 0; i < SIM_CLIENTS; i++) {
+        if (s->actors[i].client && s->actors[i].instance == instance)
+            return true;
+    }
+    return false;
+}
+
+static uint64_t check_facts(struct sim *s)
+{
+    uint64_t lost = 0;
+    for (size_t i = 0; i < s->fact_count; i++) {
+        const struct fact *f = s->facts[i];
+        if (f->outcomes == 0 && is_alive(s, f->producer))
+            sim_fail(s, "#%zu never got an outcome", i);
+        bool confirmed = f->outcomes && f->reason == REASON_ok && f->incarnation == s->config.incarnation;
+        lost += confirmed && f->handed_over == 0;
+    }
+    return lost;
 }
 
 void check_end(struct sim *s)
 {
-    uint64_t lost = 0;
-    core_validate(s->core);
-    for (size_t i = 0; i < s->fact_count && !s->failed; i++) {
-        struct fact *f = s->facts[i];
-        bool publisher_lives = false;
-        for (unsigned a = 0; a < SIM_CLIENTS; a++)
-            publisher_lives |= s->actors[a].client && s->actors[a].instance == f->producer;
-        if (publisher_lives && f->outcomes == 0)
-            sim_fail(s, "#%llu never got an outcome", (unsigned long long)f->id);
-        if (f->outcomes && f->reason == REASON_ok && f->handed_over == 0)
-            lost++;
-    }
     struct broker_info info;
     core_info(s->core, &info, sim_now(s));
-    if (lost > info.ledger.purged)
+    const struct ledger *l = &info.ledger;
+    if (mutation == MUTATION_none)
+        core_validate(s->core);
+    uint64_t lost = check_facts(s);
+    if (lost > l->purged || (lost && !s->mood.purges && !s->mood.deletes))
         sim_fail(s, "%llu confirmed events never arrived", (unsigned long long)lost);
-    if (info.ledger.remaining)
-        sim_fail(s, "%llu events never drained", (unsigned long long)info.ledger.remaining);
-    if (info.ledger.accepted != info.ledger.acked + info.ledger.purged + info.ledger.dropped)
+    if (l->remaining)
+        sim_fail(s, "%llu events never drained", (unsigned long long)l->remaining);
+    if (l->accepted != l->acked + l->purged + l->dropped)
         sim_fail(s, "the ledger does not balance");
-    for (unsigned a = 0; a < SIM_CLIENTS; a++) {
-        if (!s->actors[a].client || !client_is_attached(s->actors[a].client))
-            sim_fail(s, "client %u is not attached at the end", a);
+    for (unsigned i = 0; i < SIM_CLIENTS; i++) {
+        if (!s->actors[i].client || !client_is_attached(s->actors[i].client))
+            sim_fail(s, "client %u is not attached at the end", i);
     }
 }

@@ -1,9 +1,15 @@
 /* The simulator: the real core and the real client protocol in one simulated world, driven by one seed.
  *
- *   world.c   time, randomness, the network and its faults, stepping
- *   actors.c  what the clients' programs do
- *   checks.c  what must hold
- *   main.c    seeds, replay, mutations */
+ *   world.c       time, randomness, stepping, the end of faults
+ *   net.c         pipes and what happens to them; the effects of clients and of the broker
+ *   broker.c      the broker's life: its configuration, its start, its crash and its next start
+ *   clients.c     the clients' processes: birth, stand-still, death
+ *   publishing.c  what their programs do: publish,
+ *   consuming.c     consume and settle,
+ *   operating.c     operate on queues
+ *   facts.c       what must hold, told from outside: by what publishers were told and consumers were given
+ *   checks.c      what must hold inside the broker after each step, and at the end
+ *   main.c        seeds, replay, mutations */
 #ifndef SLUICE_SIM_H
 #define SLUICE_SIM_H
 
@@ -12,8 +18,13 @@
 
 #include "base/mutation.h"
 
-#define SIM_CLIENTS 4u
-#define SIM_QUEUES  2u
+#define SIM_CLIENTS  5u
+#define SIM_QUEUES   2u
+#define SIM_RECEIPTS 32u
+#define SIM_STARTS   8u
+#define MS           INT64_C(1000000)
+
+/* ------------------------------------------------------------------ the network */
 
 /* One message on its way. */
 struct parcel {
@@ -26,11 +37,27 @@ struct parcel {
 /* A connection in one direction: first in, first out, until something happens to it. */
 struct pipe {
     struct parcel *head, *tail;
-    bool open; /* somebody still sends into it */
     bool deaf; /* half open: everything sent is lost */
     int64_t stalled_until;
     int64_t last; /* arrival of the newest parcel: none overtakes it */
     struct pipe *next;
+};
+
+struct lane {
+    uint32_t number;
+    unsigned client;
+    struct pipe *pipe; /* NULL: it leads nowhere */
+};
+
+/* ------------------------------------------------------------------ what was seen */
+
+/* One life of a queue: from its declaration in one run of the broker to its deletion or the broker's end. */
+struct life {
+    uint64_t incarnation;
+    uint32_t queue_id;
+    uint64_t newest_epoch;     /* an event was handed over under it */
+    uint64_t acks;             /* confirmed */
+    uint64_t newest_first[64]; /* by producer: its newest event among first deliveries */
 };
 
 /* An event as its publisher and its consumers saw it. */
@@ -39,21 +66,38 @@ struct fact {
     unsigned queue;
     uint64_t producer; /* which client instance */
     uint64_t order;    /* of its publish, per producer and queue */
-    uint64_t batch;
     uint32_t batch_index;
+    bool sent; /* it was on the wire, under this producer id and number */
+    struct token sent_as;
+    uint64_t number;
     unsigned outcomes;
     enum reason reason;
     uint64_t sequence; /* confirmed or delivered as; 0: not yet */
+    uint64_t incarnation;
     unsigned handed_over;
+    struct life *life; /* of the newest delivery handed over: … */
+    uint64_t epoch;
+    uint32_t attempt;
+    uint64_t delivery;
+    bool released; /* … and it went back uncounted */
     bool acked;
 };
 
-struct held { /* an event an application is working on */
+/* A delivery as its receipt tells it. */
+struct receipt_seen {
+    char text[200];
     struct fact *fact;
-    unsigned queue;
-    uint32_t epoch;
+    struct life *life;
+    uint64_t epoch;
     uint64_t delivery;
-    char receipt[200];
+    uint64_t acked_at; /* life->acks when its ack by receipt was confirmed; 0: it was not */
+};
+
+/* ------------------------------------------------------------------ clients */
+
+struct held { /* an event a program is working on */
+    struct receipt_seen seen;
+    unsigned queue;
     int64_t until;
 };
 
@@ -63,11 +107,12 @@ struct publish { /* a call in flight: the cookie */
     uint32_t count;
 };
 
-struct asked { /* an ack whose answer is awaited */
-    uint64_t delivery, request;
+struct asked { /* a settlement whose answer is awaited */
+    struct receipt_seen seen;
+    uint64_t request; /* 0: by number */
     unsigned queue;
-    uint32_t epoch;
-    struct fact *fact;
+    enum settle_kind kind;
+    bool void_already; /* a newer delivery of the event had been handed over before */
 };
 
 struct actor {
@@ -75,11 +120,12 @@ struct actor {
     unsigned index;
     uint64_t instance;
     struct client *client; /* NULL while dead */
-    int64_t next_action, reborn;
-    struct pipe *to_broker, *from_broker; /* all lanes of data, newest first */
+    struct token producer; /* as its newest attach says */
+    int64_t next_action, reborn, frozen_until;
+    int64_t disturbed;                    /* when something last stood between it and the broker */
+    struct pipe *to_broker, *from_broker; /* newest first */
     struct pipe control_out, control_in;
     bool consuming[SIM_QUEUES];
-    uint64_t credit_most[SIM_QUEUES];
     uint64_t orders[SIM_QUEUES];
     struct held held[64];
     size_t held_count;
@@ -87,32 +133,46 @@ struct actor {
     size_t asked_count, asked_capacity;
 };
 
-struct lane {
-    uint32_t number;
-    unsigned actor;
-    struct pipe *pipe;
+/* ------------------------------------------------------------------ the world */
+
+/* What this seed's world does besides ordinary faults. Drawn once, so that the checks know. */
+struct mood {
+    bool purges, deletes, restarts; /* events may vanish for a reason */
+    bool lowers;                    /* programs lower their credit */
+    bool twins;                     /* two clients with one producer id */
+    bool tight;                     /* the broker's budget runs out */
+    bool long_leases;               /* no lease ends while its events are on their way */
 };
 
 struct sim {
     uint64_t seed, random;
-    int64_t now, calm_at, end_at;
+    int64_t now, calm_at, end_at, wall_offset_ms;
     bool calm; /* faults are over: everything must drain */
     bool trace, failed;
     char failure[400];
+    struct mood mood;
+    uint64_t steps, handed_over;
+
+    struct core_config config;
     struct core *core;
     struct store *store;
+    uint8_t receipt_keys[SIM_STARTS + 1][16]; /* by incarnation */
+    uint64_t capacity[SIM_QUEUES], lease_ms[SIM_QUEUES];
+    int64_t restarted; /* when the broker last came up again */
+    bool crashes;      /* in this step */
+
     struct actor actors[SIM_CLIENTS];
-    struct lane lanes[4096];
+    uint64_t instances;
+    struct lane lanes[256];
     size_t lane_count;
+
     struct fact **facts;
     size_t fact_count, fact_capacity;
     struct publish **publishes;
-    size_t publish_count;
-    uint64_t instances, batches, purged;
-    uint64_t last_order[64][SIM_QUEUES]; /* by instance: newest first delivery */
-    uint32_t last_epoch[SIM_QUEUES];
-    uint64_t steps, handed_over;
-    bool purges, lowers; /* does anybody purge, lower credit */
+    size_t publish_count, publish_capacity;
+    struct life *lives[64];
+    size_t life_count;
+    struct receipt_seen receipts[SIM_RECEIPTS]; /* some of those seen: others try them, late and twice */
 };
 
 /* world.c */
@@ -123,25 +183,70 @@ void sim_fail(struct sim *s, const char *format, ...) __attribute__((format(prin
 void sim_trace(const struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool sim_run(uint64_t seed, bool trace, struct sim *out); /* true: everything held. Release with sim_free */
 void sim_free(struct sim *s);
-void sim_birth(struct actor *a);
-void sim_death(struct actor *a);
-/* The clients' effects; ctx is their actor. */
-void world_control_open(void *ctx);
-void world_control_send(void *ctx, struct span message);
-void world_ingress_open(void *ctx, const char *endpoint);
-void world_ingress_send(void *ctx, struct frame *frame);
-
-/* actors.c */
-extern const struct client_handler actor_handler;
-void actor_act(struct actor *a);
-void actor_lost(struct actor *a); /* forget what its program held */
 const char *sim_queue_name(unsigned queue);
+unsigned sim_queue_index(const char *name);
+
+/* net.c */
+int64_t pipe_due(const struct pipe *p);
+struct parcel *pipe_take(struct sim *s, struct pipe *p); /* what has arrived; NULL: nothing. parcel_free it */
+void parcel_free(struct parcel *p);
+void pipe_empty(struct pipe *p);
+void pipes_free(struct pipe **list);
+int64_t pipes_due(const struct pipe *list);
+void net_fault(struct sim *s, struct actor *a); /* something happens to one of its connections */
+void net_heal(struct actor *a);
+bool net_disturbed(const struct sim *s, const struct actor *a);
+void net_death(struct sim *s, struct actor *a); /* its sockets are gone */
+void net_broker_death(struct sim *s);
+void net_perform(struct sim *s); /* the core's effects; when the broker crashes now, some of them */
+/* The clients' effects; ctx is their actor. */
+void net_control_open(void *ctx);
+void net_control_send(void *ctx, struct span message);
+void net_ingress_open(void *ctx, const char *endpoint);
+void net_ingress_send(void *ctx, struct frame *frame);
+
+/* broker.c */
+void broker_draw(struct sim *s); /* its configuration */
+void broker_start(struct sim *s);
+void broker_step(struct sim *s);
+void broker_end(struct sim *s);
+
+/* clients.c */
+void client_birth(struct actor *a);
+void client_death(struct actor *a);
+void client_freeze(struct actor *a);
+void client_step(struct actor *a);
+int64_t client_next(const struct actor *a);
+
+/* publishing.c, consuming.c, operating.c: `*_lost` forget what the program of a dead process held. */
+void publishing_act(struct actor *a);
+void publishing_outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, const struct client_outcome *o);
+void consuming_act(struct actor *a);
+void consuming_settle_due(struct actor *a);
+void consuming_lost(struct actor *a);
+void consuming_turn(void *ctx, const char *queue, enum turn_state state, uint64_t epoch, bool contended,
+                    enum reason reason);
+void consuming_delivery(void *ctx, const struct client_delivery *d);
+void consuming_idle(void *ctx, const char *queue, uint64_t generation);
+void consuming_settled(void *ctx, const char *queue, uint64_t epoch, uint64_t first, uint64_t count,
+                       enum settle_result result);
+void consuming_receipt_settled(void *ctx, uint64_t request, enum settle_result result);
+void operating_act(struct actor *a);
+void operating_set_right(struct actor *a); /* in the calm nothing stays paused, closed or deleted */
+void operating_replied(void *ctx, void *cookie, const struct reply *reply);
+
+/* facts.c */
+struct fact *fact_published(struct sim *s, struct actor *a, unsigned queue, uint32_t batch_index);
+void fact_sent(struct sim *s, struct actor *a, struct span event, uint64_t number);
+void fact_outcome(struct sim *s, struct actor *a, struct fact *f, const struct client_outcome *o, uint32_t offset);
+/* NULL when the delivery is wrong in itself; *seen is what its receipt says. */
+struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct client_delivery *d,
+                              struct receipt_seen *seen);
+void fact_settled(struct sim *s, const struct actor *a, struct asked *w, enum settle_result result);
+bool fact_is_void(const struct receipt_seen *r); /* a newer delivery of its event was handed over */
+void facts_free(struct sim *s);
 
 /* checks.c */
-struct fact *check_published(struct sim *s, struct actor *a, unsigned queue, uint64_t batch, uint32_t index);
-void check_outcome(struct sim *s, struct fact *f, const struct client_outcome *o, uint32_t offset);
-struct fact *check_handed_over(struct sim *s, const struct client_delivery *d, unsigned queue);
-void check_settled(struct sim *s, struct fact *f, enum settle_result result);
 void check_step(struct sim *s);
 void check_end(struct sim *s);
 

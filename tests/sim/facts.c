@@ -1,0 +1,258 @@
+/* What must hold, told from outside: nothing confirmed is lost, nothing invented, doubled or sent again under another
+ * number, order, batches as prefixes, one active consumer, attempts, receipts that settle only what is current. */
+#include "tests/sim/sim.h"
+
+#include "base/xalloc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ID(f) ((unsigned long long)(f)->id)
+/* An answer may be out this long after the last disturbance before "unknown" needs another excuse. */
+#define QUIET_MS 4000
+
+/* ------------------------------------------------------------------ publishing */
+
+struct fact *fact_published(struct sim *s, struct actor *a, unsigned queue, uint32_t batch_index)
+{
+    struct fact *f = xcalloc(1, sizeof *f);
+    if (s->fact_count == s->fact_capacity) {
+        s->fact_capacity = s->fact_capacity ? s->fact_capacity * 2 : 1024;
+        s->facts = xrealloc(s->facts, s->fact_capacity * sizeof(struct fact *));
+    }
+    f->id = s->fact_count;
+    f->queue = queue;
+    f->producer = a->instance;
+    f->order = ++a->orders[queue];
+    f->batch_index = batch_index;
+    s->facts[s->fact_count++] = f;
+    return f;
+}
+
+static struct fact *fact_of(const struct sim *s, struct span event)
+{
+    uint64_t id = event.size >= 8 ? wire_load64(event.data) : UINT64_MAX;
+    return id < s->fact_count ? s->facts[id] : NULL;
+}
+
+void fact_sent(struct sim *s, struct actor *a, struct span event, uint64_t number)
+{
+    struct fact *f = fact_of(s, event);
+    if (!f)
+        sim_fail(s, "c%llu sends an event that nobody published", (unsigned long long)a->instance);
+    else if (f->sent && (f->number != number || !token_equal(f->sent_as, a->producer)))
+        sim_fail(s, "#%llu is sent again under another number", ID(f));
+    else {
+        f->sent = true;
+        f->number = number;
+        f->sent_as = a->producer;
+    }
+}
+
+static bool refused(const struct fact *f)
+{
+    return f->outcomes && f->reason != REASON_ok && f->reason != REASON_unknown;
+}
+
+/* An entry of the batch that was refused for certain before this one? */
+static bool prefix_refused(const struct sim *s, const struct fact *f)
+{
+    for (uint32_t back = 1; back <= f->batch_index; back++) {
+        if (refused(s->facts[f->id - back]))
+            return true;
+    }
+    return false;
+}
+
+/* The queue has the event for certain. */
+static void accepted(struct sim *s, struct fact *f, uint64_t sequence, uint64_t incarnation)
+{
+    if (refused(f))
+        sim_fail(s, "#%llu was refused (%s) and yet is in the queue", ID(f), reason_info(f->reason)->name);
+    if (f->sequence && (f->sequence != sequence || f->incarnation != incarnation))
+        sim_fail(s, "#%llu has sequences %llu and %llu: doubled", ID(f), (unsigned long long)f->sequence,
+                 (unsigned long long)sequence);
+    f->sequence = sequence;
+    f->incarnation = incarnation;
+    if (prefix_refused(s, f))
+        sim_fail(s, "#%llu was accepted behind a refused entry of its batch", ID(f));
+}
+
+static void check_unsure(struct sim *s, const struct actor *a, const struct fact *f)
+{
+    if (!f->sent)
+        sim_fail(s, "#%llu was never sent, and yet its outcome is unknown", ID(f));
+    if (s->now - a->disturbed > QUIET_MS * MS)
+        sim_fail(s, "#%llu: its outcome is unknown, though nothing stood between client and broker", ID(f));
+}
+
+void fact_outcome(struct sim *s, struct actor *a, struct fact *f, const struct client_outcome *o, uint32_t offset)
+{
+    struct client_stats stats;
+    client_stats(a->client, &stats);
+    if (f->outcomes++)
+        sim_fail(s, "#%llu got two outcomes", ID(f));
+    f->reason = o->reason;
+    if (o->reason == REASON_ok)
+        accepted(s, f, o->sequence + offset, stats.incarnation);
+    else if (o->reason == REASON_unknown)
+        check_unsure(s, a, f);
+    else if (f->sequence)
+        sim_fail(s, "#%llu is in the queue and yet was refused (%s)", ID(f), reason_info(o->reason)->name);
+    else if (o->reason == REASON_unavailable && f->sent)
+        sim_fail(s, "#%llu was sent, and yet is said to be certainly not accepted", ID(f));
+}
+
+/* ------------------------------------------------------------------ deliveries */
+
+static struct life *life_of(struct sim *s, uint64_t incarnation, uint32_t queue_id)
+{
+    for (size_t i = 0; i < s->life_count; i++) {
+        if (s->lives[i]->incarnation == incarnation && s->lives[i]->queue_id == queue_id)
+            return s->lives[i];
+    }
+    if (s->life_count == sizeof s->lives / sizeof *s->lives) {
+        sim_fail(s, "the queues have too many lives");
+        return s->lives[0];
+    }
+    struct life *l = s->lives[s->life_count++] = xcalloc(1, sizeof *l);
+    l->incarnation = incarnation;
+    l->queue_id = queue_id;
+    return l;
+}
+
+/* Reads the receipt with the key of the run of the broker that wrote it. */
+static struct life *read_life(struct sim *s, const struct client_delivery *d)
+{
+    struct receipt r;
+    for (uint64_t i = s->config.incarnation; i > 0; i--) {
+        if (receipt_read(s->receipt_keys[i], d->receipt, &r) && r.incarnation == i)
+            return life_of(s, i, r.queue_id);
+    }
+    sim_fail(s, "a receipt that no broker wrote");
+    return NULL;
+}
+
+static void check_order(struct sim *s, const struct fact *f, struct life *life)
+{
+    if (f->producer >= sizeof life->newest_first / sizeof *life->newest_first)
+        return;
+    uint64_t *newest = &life->newest_first[f->producer];
+    if (f->order < *newest)
+        sim_fail(s, "#%llu of c%llu came after a later one", ID(f), (unsigned long long)f->producer);
+    *newest = f->order;
+}
+
+/* Within one consumer's turn and with long leases every delivery reaches the program or goes back uncounted. */
+static void check_attempt(struct sim *s, const struct fact *f, const struct client_delivery *d, const struct life *life)
+{
+    if (!s->mood.long_leases || f->handed_over == 0 || f->life != life || f->epoch != d->consumer_epoch)
+        return;
+    uint32_t expected = f->attempt + (f->released ? 0 : 1);
+    if (d->attempt != expected)
+        sim_fail(s, "#%llu came with attempt %u instead of %u", ID(f), d->attempt, expected);
+}
+
+struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct client_delivery *d,
+                              struct receipt_seen *seen)
+{
+    struct fact *f = fact_of(s, d->event);
+    struct life *life = read_life(s, d);
+    if (!f || f->queue != sim_queue_index(d->queue))
+        sim_fail(s, "an event that nobody published to %s", d->queue);
+    if (s->failed)
+        return NULL;
+    accepted(s, f, d->sequence, life->incarnation);
+    if (f->acked)
+        sim_fail(s, "#%llu was delivered after its ack was confirmed", ID(f));
+    if (d->consumer_epoch < life->newest_epoch)
+        sim_fail(s, "#%llu was handed to c%llu under epoch %llu after epoch %llu", ID(f),
+                 (unsigned long long)a->instance, (unsigned long long)d->consumer_epoch,
+                 (unsigned long long)life->newest_epoch);
+    if (d->attempt == 1 && f->handed_over == 0)
+        check_order(s, f, life);
+    check_attempt(s, f, d, life);
+    life->newest_epoch = d->consumer_epoch;
+    f->life = life;
+    f->epoch = d->consumer_epoch;
+    f->attempt = d->attempt;
+    f->delivery = d->delivery;
+    f->released = false;
+    f->handed_over++;
+    s->handed_over++;
+    *seen = (struct receipt_seen){ .fact = f, .life = life, .epoch = f->epoch, .delivery = f->delivery };
+    snprintf(seen->text, sizeof seen->text, "%.*s.%llu", (int)d->receipt.size, (const char *)d->receipt.data,
+             (unsigned long long)d->receipt_index);
+    return f;
+}
+
+/* ------------------------------------------------------------------ settlements */
+
+static bool is_newest(const struct receipt_seen *r)
+{
+    const struct fact *f = r->fact;
+    return f->life == r->life && f->epoch == r->epoch && f->delivery == r->delivery;
+}
+
+bool fact_is_void(const struct receipt_seen *r)
+{
+    return !is_newest(r);
+}
+
+static bool lives(const struct sim *s, const struct life *life)
+{
+    for (uint32_t i = 0; i < s->core->queue_count; i++) {
+        if (s->core->by_name[i]->id == life->queue_id)
+            return life->incarnation == s->config.incarnation;
+    }
+    return false;
+}
+
+static void check_repetition(struct sim *s, struct asked *w, enum settle_result result)
+{
+    const struct receipt_seen *r = &w->seen;
+    bool remembered = r->acked_at && r->life->acks - r->acked_at < 200;
+    if (remembered && result == SETTLED_EXPIRED && lives(s, r->life))
+        sim_fail(s, "#%llu: a repeated ack was not answered as the first was", ID(r->fact));
+    for (unsigned i = 0; i < SIM_RECEIPTS && result == SETTLED_ACKED && w->request; i++) {
+        if (strcmp(s->receipts[i].text, r->text) == 0)
+            s->receipts[i].acked_at = r->life->acks;
+    }
+}
+
+void fact_settled(struct sim *s, const struct actor *a, struct asked *w, enum settle_result result)
+{
+    struct fact *f = w->seen.fact;
+    static const enum settle_result done_by[] = { SETTLED_ACKED, SETTLED_NACKED, SETTLED_EXTENDED, SETTLED_RELEASED };
+    bool done = result == done_by[w->kind];
+    sim_trace(s, "#%llu (epoch %llu delivery %llu): answer %d", ID(f), (unsigned long long)w->seen.epoch,
+              (unsigned long long)w->seen.delivery, (int)result);
+    if (!done && result != SETTLED_EXPIRED && result != SETTLED_UNKNOWN)
+        sim_fail(s, "#%llu: an answer that does not fit the question", ID(f));
+    bool own = w->seen.life->incarnation == s->config.incarnation; /* else its key went with the broker */
+    if (result == SETTLED_UNKNOWN && own && s->now - a->disturbed > 5000 * MS + QUIET_MS * MS)
+        sim_fail(s, "#%llu: the broker does not know its own receipt", ID(f));
+    if (done && w->void_already)
+        sim_fail(s, "#%llu was settled by what was no longer current", ID(f));
+    if (w->kind == SETTLE_RELEASE && done && is_newest(&w->seen))
+        f->released = true;
+    if (w->kind != SETTLE_ACK)
+        return;
+    if (done) {
+        f->acked = true;
+        w->seen.life->acks++;
+    }
+    check_repetition(s, w, result);
+}
+
+void facts_free(struct sim *s)
+{
+    for (size_t i = 0; i < s->fact_count; i++)
+        free(s->facts[i]);
+    for (size_t i = 0; i < s->publish_count; i++)
+        free(s->publishes[i]);
+    for (size_t i = 0; i < s->life_count; i++)
+        free(s->lives[i]);
+    free(s->facts);
+    free(s->publishes);
+}

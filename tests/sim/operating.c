@@ -1,0 +1,45 @@
+/* Programs that operate on queues under load: pause, close, purge, delete and declare. */
+#include "tests/sim/sim.h"
+
+static void call(struct actor *a, enum call call, unsigned queue)
+{
+    struct sim *s = a->sim;
+    struct request r = { .call = call, .queue = sim_queue_name(queue) };
+    if (call == CALL_DECLARE) {
+        queue_settings_put(&r.u.declare.settings, QUEUE_SETTING_capacity, s->capacity[queue]);
+        queue_settings_put(&r.u.declare.settings, QUEUE_SETTING_lease, s->lease_ms[queue]);
+    }
+    if (call == CALL_DELETE)
+        r.u.delete_.force = true;
+    sim_trace(s, "c%llu operates on %s: call %d", (unsigned long long)a->instance, r.queue, (int)call);
+    client_call(a->client, &r, a, 3000, sim_now(s));
+}
+
+void operating_act(struct actor *a)
+{
+    struct sim *s = a->sim;
+    static const enum call calls[] = { CALL_PAUSE, CALL_RESUME, CALL_RESUME, CALL_CLOSE, CALL_OPEN, CALL_OPEN };
+    unsigned queue = (unsigned)sim_random(s, SIM_QUEUES);
+    if (s->mood.purges && sim_chance(s, 15))
+        call(a, CALL_PURGE, queue);
+    else if (s->mood.deletes && sim_chance(s, 40))
+        call(a, sim_chance(s, 30) ? CALL_DELETE : CALL_DECLARE, queue);
+    else
+        call(a, calls[sim_random(s, 6)], queue);
+}
+
+void operating_set_right(struct actor *a)
+{
+    for (unsigned q = 0; q < SIM_QUEUES; q++) {
+        call(a, CALL_DECLARE, q);
+        call(a, CALL_RESUME, q);
+        call(a, CALL_OPEN, q);
+    }
+}
+
+void operating_replied(void *ctx, void *cookie, const struct reply *reply)
+{
+    struct actor *a = ctx;
+    (void)cookie;
+    sim_trace(a->sim, "c%llu is answered: %s", (unsigned long long)a->instance, reason_info(reply->reason)->name);
+}

@@ -1,0 +1,51 @@
+/* Programs that publish: single events and batches, with and without waiting for room. */
+#include "tests/sim/sim.h"
+
+#include "base/xalloc.h"
+
+#define EVENT_SIZE_MOST 120u
+
+static struct publish *new_publish(struct sim *s)
+{
+    if (s->publish_count == s->publish_capacity) {
+        s->publish_capacity = s->publish_capacity ? s->publish_capacity * 2 : 1024;
+        s->publishes = xrealloc(s->publishes, s->publish_capacity * sizeof(struct publish *));
+    }
+    return s->publishes[s->publish_count++] = xcalloc(1, sizeof(struct publish));
+}
+
+void publishing_act(struct actor *a)
+{
+    struct sim *s = a->sim;
+    unsigned queue = (unsigned)sim_random(s, SIM_QUEUES);
+    uint32_t count = sim_chance(s, 60) ? 1 : 1 + (uint32_t)sim_random(s, 5);
+    static const uint32_t waits[] = { 0, 50, 1000, 5000, 20000 };
+    uint32_t wait_ms = waits[sim_random(s, 5)];
+    struct publish *p = new_publish(s);
+    *p = (struct publish){ a, s->fact_count, count };
+    uint8_t bytes[5][EVENT_SIZE_MOST] = { { 0 } };
+    struct span events[5];
+    for (uint32_t i = 0; i < count; i++) {
+        wire_store64(bytes[i], fact_published(s, a, queue, i)->id);
+        events[i] = span_of(bytes[i], 8 + (s->mood.tight ? sim_random(s, EVENT_SIZE_MOST - 8) : 0));
+    }
+    sim_trace(s, "c%llu publishes %u to %s from #%zu, wait %u ms", (unsigned long long)a->instance, count,
+              sim_queue_name(queue), p->first, wait_ms);
+    enum reason why;
+    if (!client_publish(a->client, span_str(sim_queue_name(queue)), events, count, wait_ms, p, sim_now(s), &why))
+        sim_fail(s, "a small publish was not taken: %s", reason_info(why)->name);
+}
+
+void publishing_outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, const struct client_outcome *o)
+{
+    struct actor *a = ctx;
+    struct publish *p = cookie;
+    sim_trace(a->sim, "c%llu learns #%zu+%u: %s %llu", (unsigned long long)a->instance, p->first + index, count,
+              reason_info(o->reason)->name, (unsigned long long)o->sequence);
+    if (index + count > p->count) {
+        sim_fail(a->sim, "an outcome beyond its publish");
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        fact_outcome(a->sim, a, a->sim->facts[p->first + index + i], o, i);
+}
