@@ -54,7 +54,7 @@ def install(*command, what):
     except (OSError, subprocess.TimeoutExpired) as e:
         pytest.skip(f"{what} cannot be installed here: {e}")
     if done.returncode != 0:
-        pytest.skip(f"{what} cannot be installed here: {done.stderr.strip().splitlines()[-1:]}")
+        pytest.skip(f"{what} cannot be installed here: {' '.join((done.stderr or done.stdout).split())[-200:]}")
 
 
 def run_program(*command):
