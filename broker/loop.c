@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
-#include "broker/incarnation.h"
+#include "broker/data.h"
 #include "broker/net/endpoints.h"
 #include "broker/net/net.h"
 
@@ -13,9 +13,12 @@
 #define TURN_MESSAGES 256u
 /* How long the last frames and the Bye may take to leave. */
 #define FAREWELL_MS 200
+/* How long the disk may take for the last checkpoint. */
+#define REST_MS 10000
 
 struct broker {
     struct store *store;
+    struct data data;
     struct core *core;
     struct net *net;
 };
@@ -43,6 +46,15 @@ void broker_declare(struct broker *b, const struct broker_options *o)
     }
 }
 
+static void free_broker(struct broker *b)
+{
+    core_free(b->core);
+    data_close(&b->data);
+    b->store->ops->close(b->store);
+    net_close(b->net);
+    free(b);
+}
+
 struct broker *broker_open(void *context, const struct broker_options *o, struct error *e)
 {
     struct core_config config;
@@ -54,38 +66,68 @@ struct broker *broker_open(void *context, const struct broker_options *o, struct
     }
     configure(o, &config);
     struct broker *b = xcalloc(1, sizeof *b);
-    b->net = net_open(context, &sockets, e);
-    if (!b->net || !incarnation_raise(o->data, &config.incarnation, e)) {
-        net_close(b->net);
-        free(b);
-        return NULL;
-    }
+    bool fine = data_open(&b->data, o, &config, e);
     b->store = store_memory_open();
     b->core = core_new(&config, b->store, clock_now());
+    fine = fine && data_recover(&b->data, o, b->core, e);
+    b->net = fine ? net_open(context, &sockets, e) : NULL;
+    if (!b->net) {
+        free_broker(b);
+        return NULL;
+    }
     endpoint_advertise(net_ingress_endpoint(b->net), ingress, sizeof ingress);
     core_set_ingress(b->core, ingress);
     broker_declare(b, o);
     return b;
 }
 
-/* One turn: take what arrived, let time pass, seal what was produced, carry it out. Confirms leave in net_perform and
- * nowhere else: whatever must be durable first goes before it. */
+/* One turn: take what arrived and what the disk completed, let time pass, seal what was produced, give the log what is to be
+ * written, carry out the rest. Confirms leave in net_perform and nowhere else; those of queues on disk are among what is
+ * to be carried out only after the log completed their sync (core/durable.c). */
 static bool turn(struct broker *b)
 {
     struct now now = clock_now();
+    struct store *log = b->data.log;
     bool more = net_receive(b->net, b->core, now, TURN_MESSAGES);
+    if (log)
+        core_disk(b->core, now);
     core_tick(b->core, now);
     core_flush(b->core, now);
+    if (log)
+        log->ops->flush(log, now.mono);
     net_perform(b->net, b->core, now);
     return more;
 }
 
-void broker_run(struct broker *b, int stop_fd)
+static mono_t due(const struct broker *b)
+{
+    const struct store *log = b->data.log;
+    return log ? mono_min(core_due(b->core), log->ops->due(log)) : core_due(b->core);
+}
+
+bool broker_run(struct broker *b, int stop_fd)
 {
     bool stop = false;
-    while (!stop) {
+    while (!stop && !core_disk_failed(b->core)) {
         bool more = turn(b);
-        stop = net_wait(b->net, more ? 0 : mono_wait_ms(core_due(b->core), clock_now().mono), stop_fd);
+        stop = net_wait(b->net, more ? 0 : mono_wait_ms(due(b), clock_now().mono), stop_fd, data_fd(&b->data));
+    }
+    if (core_disk_failed(b->core))
+        log_write(
+            LOG_ERROR, "store",
+            "the disk failed, so nothing more is confirmed and the broker ends: %s; what was confirmed is on disk",
+            log_trouble(b->data.log));
+    return !core_disk_failed(b->core);
+}
+
+/* The log's last checkpoint: nothing that was settled comes again. */
+static void rest(struct broker *b)
+{
+    struct store *log = b->data.log;
+    mono_t end = mono_add_ms(clock_now().mono, REST_MS);
+    while (log && !core_disk_failed(b->core) && !log->ops->stop(log) && mono_before(clock_now().mono, end)) {
+        net_wait(b->net, 100, -1, data_fd(&b->data));
+        turn(b);
     }
 }
 
@@ -95,8 +137,9 @@ void broker_stop(struct broker *b)
     mono_t end = mono_add_ms(clock_now().mono, FAREWELL_MS);
     while (mono_before(clock_now().mono, end)) {
         turn(b);
-        net_wait(b->net, mono_wait_ms(end, clock_now().mono), -1);
+        net_wait(b->net, mono_wait_ms(end, clock_now().mono), -1, data_fd(&b->data));
     }
+    rest(b);
 }
 
 static void log_ledger(const struct broker *b)
@@ -115,10 +158,7 @@ static void log_ledger(const struct broker *b)
 void broker_close(struct broker *b)
 {
     log_ledger(b);
-    core_free(b->core);
-    b->store->ops->close(b->store);
-    net_close(b->net);
-    free(b);
+    free_broker(b);
 }
 
 const char *broker_endpoint(const struct broker *b)

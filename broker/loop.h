@@ -9,8 +9,9 @@ struct broker;
 
 /* Opens everything; NULL with a sentence. `zmq_context` is borrowed; options must outlive the broker. */
 struct broker *broker_open(void *zmq_context, const struct broker_options *options, struct error *e);
-/* Turns until stop_fd becomes readable, which is not read here. */
-void broker_run(struct broker *b, int stop_fd);
+/* Turns until stop_fd becomes readable, which is not read here. False: the disk failed, which was logged; the process is to end with
+ * a status that says so, without broker_stop. */
+bool broker_run(struct broker *b, int stop_fd);
 /* Refuses what waits, tells every client Bye and gives that a moment to leave. */
 void broker_stop(struct broker *b);
 /* Declares what the options' queues say (again): after start and on SIGHUP. Logs what could not be. */

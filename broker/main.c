@@ -89,13 +89,15 @@ int main(int argc, char **argv)
         return 1;
     }
     say_ready(b);
+    bool fine;
     do
-        broker_run(b, signal_fd);
-    while (!take_signal(signal_fd, b, argc, argv));
-    broker_stop(b);
+        fine = broker_run(b, signal_fd);
+    while (fine && !take_signal(signal_fd, b, argc, argv));
+    if (fine)
+        broker_stop(b);
     broker_close(b);
     zmq_ctx_term(context);
     close(signal_fd);
     broker_options_free(&options);
-    return 0;
+    return fine ? 0 : 1;
 }

@@ -17,6 +17,10 @@ struct broker_options {
     uint64_t memory_budget; /* 0: half of what the machine or its cgroup has */
     uint64_t max_queues, max_sessions, max_event;
     int64_t heartbeat, session_timeout;
+    char *sync; /* group, interval or none */
+    int64_t sync_interval;
+    uint64_t disk_budget; /* 0: 80 % of what is free at start */
+    uint64_t segment_size;
     char *log_level, *log_format;
     struct declared_queue *queues;
 };

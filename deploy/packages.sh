@@ -6,7 +6,7 @@ packages_of() {
     # libstdc++: libzmq's archive is C++ (base/archives.cmake). make: gcc optimises a link in parallel through it.
     build) echo "gcc libstdc++-12-dev make cmake ninja-build pkg-config protobuf-c-compiler libprotobuf-c-dev" \
         "libprotobuf-dev libzmq3-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libyaml-dev libsodium-dev" \
-        "uthash-dev" ;;
+        "uthash-dev libxxhash-dev" ;;
     quickstart) echo "curl jq ca-certificates" ;;
     test) echo "libcmocka-dev python3 python3-pytest python3-zmq python3-jsonschema python3-venv curl jq ca-certificates procps" ;;
     # npm may have come another way, with a nodejs that Debian's package of it conflicts with.

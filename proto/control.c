@@ -116,6 +116,8 @@ static void pack_attach(const struct request *r, Sluice__V1__Request *m, struct 
     a.received = r->u.attach.received;
     a.producer = (ProtobufCBinaryData){ sizeof producer, producer };
     a.inbox = control_borrow(r->u.attach.inbox);
+    a.n_destinations = r->u.attach.destination_count;
+    a.destinations = (char **)(uintptr_t)r->u.attach.destinations;
     m->call_case = SLUICE__V1__REQUEST__CALL_ATTACH;
     m->attach = &a;
     control_pack(&m->base, out);
@@ -231,7 +233,9 @@ static bool read_attach(const Sluice__V1__Attach *a, struct request *out)
     out->u.attach.token = (struct token){ a->token_high, a->token_low };
     out->u.attach.received = a->received;
     out->u.attach.inbox = a->inbox;
-    return control_token_read(&a->producer, &out->u.attach.producer);
+    out->u.attach.destinations = (const char *const *)a->destinations;
+    out->u.attach.destination_count = a->n_destinations;
+    return a->n_destinations <= ATTACH_DESTINATIONS_MAX && control_token_read(&a->producer, &out->u.attach.producer);
 }
 
 static void read_named(const Sluice__V1__Request *m, struct request *out)

@@ -11,6 +11,7 @@
 #include "proto/token.h"
 
 #define PROTOCOL_VERSION 1u
+#define ATTACH_DESTINATIONS_MAX 1024u
 
 enum durability { DURABILITY_MEMORY, DURABILITY_DISK };
 enum overflow { OVERFLOW_WAIT, OVERFLOW_REJECT, OVERFLOW_DROP_OLDEST };
@@ -134,6 +135,8 @@ struct request {
             uint64_t received;
             struct token producer;
             const char *inbox;
+            const char *const *destinations; /* with entries whose outcome the client does not know */
+            size_t destination_count;        /* at most ATTACH_DESTINATIONS_MAX */
         } attach;
         struct {
             struct queue_settings settings;

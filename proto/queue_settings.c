@@ -135,8 +135,6 @@ static bool parse_value(const struct queue_setting_info *info, struct span value
 
 static bool check_one(const struct queue_setting_info *info, uint64_t value, struct error *e)
 {
-    if (info->type == QUEUE_SETTING_CHOICE_DURABILITY && value == DURABILITY_DISK)
-        return error_set(e, "durability 'disk' is not available in this version; use 'memory'");
     if (value >= info->min && value <= info->max)
         return true;
     if (info->type != QUEUE_SETTING_DURATION)
@@ -155,7 +153,7 @@ bool queue_settings_parse(struct queue_settings *s, struct span name, struct spa
         [QUEUE_SETTING_SIZE] = "a size like 65536 or 64MiB",
         [QUEUE_SETTING_DURATION] = "a duration like 500ms, 30s or 2m",
         [QUEUE_SETTING_BOOL] = "true or false",
-        [QUEUE_SETTING_CHOICE_DURABILITY] = "memory",
+        [QUEUE_SETTING_CHOICE_DURABILITY] = "memory or disk",
         [QUEUE_SETTING_CHOICE_OVERFLOW] = "wait, reject or drop_oldest",
     };
     enum queue_setting which = QUEUE_SETTING_COUNT;

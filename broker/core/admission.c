@@ -5,10 +5,14 @@ void admission_flush(struct admission *a)
 {
     if (a->count == 0)
         return;
-    uint64_t sequence = a->queue->next_sequence;
-    queue_accept(a->core, a->queue, a->events, a->count);
-    struct outcome o = { .first = a->first, .count = a->count, .reason = REASON_ok, .sequence = sequence };
-    destination_decide(a->core, a->destination, &o, a->queue, a->count, a->bytes);
+    struct outcome o = {
+        .first = a->first, .count = a->count, .reason = REASON_ok, .sequence = a->queue->next_sequence
+    };
+    uint8_t origin[ORIGIN_MAX];
+    size_t size = a->queue->durable ? persist_origin(origin, a->destination, a->first) : 0;
+    uint64_t ticket;
+    queue_accept(a->core, a->queue, a->events, a->count, span_of(origin, size), &ticket);
+    durable_outcome(a->core, a->destination, a->queue, ticket, &o, a->count, a->bytes);
     core_run_queue(a->core, a->queue);
     a->count = 0;
     a->bytes = 0;
@@ -16,6 +20,8 @@ void admission_flush(struct admission *a)
 
 void admission_accept(struct admission *a, uint64_t sequence, struct span event)
 {
+    if (a->count && a->first + a->count != sequence)
+        admission_flush(a); /* one between was decided already */
     if (a->count == 0)
         a->first = sequence;
     a->events[a->count++] = (struct store_event){ .event = event };

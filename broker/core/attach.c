@@ -87,15 +87,21 @@ static void say_hello(struct core *c, struct session *s)
     session_send(c, s, f);
 }
 
+static void remember_destinations(struct session *s, const struct request *r)
+{
+    buf_clear(&s->pending.destinations);
+    for (size_t i = 0; i < r->u.attach.destination_count; i++)
+        buf_add(&s->pending.destinations, r->u.attach.destinations[i], strlen(r->u.attach.destinations[i]) + 1);
+}
+
 static void begin(struct core *c, struct session *s, const struct request *r, const struct route *route, bool fresh)
 {
-    s->pending = (struct pending_attach){
-        .active = true,
-        .fresh = fresh,
-        .request = r->id,
-        .route = *route,
-        .deadline = mono_add_ms(c->now.mono, ECHO_WITHIN_MS),
-    };
+    s->pending.active = true;
+    s->pending.fresh = fresh;
+    s->pending.request = r->id;
+    s->pending.route = *route;
+    s->pending.deadline = mono_add_ms(c->now.mono, ECHO_WITHIN_MS);
+    remember_destinations(s, r);
     open_lane(c, s);
     say_hello(c, s);
     session_due(c, s);
@@ -202,6 +208,18 @@ static void list_outcomes(struct producer *p, struct outcomes *out, size_t *coun
     }
 }
 
+/* After a restart the broker can speak for destinations on disk, even of which nothing was ever accepted. */
+static void vouch_for(struct core *c, struct session *s)
+{
+    const struct buf *names = &s->pending.destinations;
+    for (size_t at = 0; at < names->size; at += strlen((const char *)names->data + at) + 1) {
+        struct span name = span_str((const char *)names->data + at);
+        const struct queue *q = name_valid(name) ? queue_find(c, name) : NULL;
+        if (s->producer->recovered && q && q->durable)
+            destination_of(s->producer, name);
+    }
+}
+
 static void answer_attached(struct core *c, struct session *s, bool known)
 {
     struct outcomes *outcomes = NULL;
@@ -228,6 +246,8 @@ static void answer_attached(struct core *c, struct session *s, bool known)
     reply.u.attached.incarnation = c->config.incarnation;
     reply.u.attached.max_event = c->config.max_event;
     core_reply(c, &s->pending.route, &reply);
+    if (!known) /* told once it is on disk: then a restart knows the producer, or that it published nothing */
+        durable_hold_reply(c, persist_producer(c, s->producer->id));
     free(outcomes);
 }
 
@@ -242,6 +262,7 @@ void attach_echo(struct core *c, struct session *s, struct span request_id)
     guard_attached(s);
     if (s->pending.fresh) {
         producer_attach(c, s->pending_producer, s, &known);
+        vouch_for(c, s);
         core_note(c, LOG_INFO, NULL, s, "attached from %s, inbox %s", s->peer, s->endpoint);
     }
     answer_attached(c, s, known);
@@ -282,6 +303,7 @@ void session_end(struct core *c, struct session *s, const char *why, bool clean)
     guard_ended(c, s);
     link_free(&s->link);
     buf_free(&s->out);
+    buf_free(&s->pending.destinations);
     free(s->endpoint);
     free(s);
 }

@@ -54,6 +54,8 @@ struct core *core_new(const struct core_config *config, struct store *store, str
     struct token key = core_random_token(c);
     wire_store64(c->receipt_key, key.high);
     wire_store64(c->receipt_key + 8, key.low);
+    if (!sodium_is_zero(config->receipt_key, sizeof config->receipt_key))
+        memcpy(c->receipt_key, config->receipt_key, sizeof c->receipt_key);
     return c;
 }
 
@@ -115,14 +117,19 @@ void core_reply(struct core *c, const struct route *route, const struct reply *r
 
 /* ------------------------------------------------------------------ shared small things */
 
-uint32_t core_tenths(const struct core *c)
+int32_t core_tenths(const struct core *c)
 {
-    return (uint32_t)(mono_since_ms(c->now.mono, c->started) / 100);
+    return (int32_t)(mono_since_ms(c->now.mono, c->started) / 100);
+}
+
+static uint64_t memory_used(const struct core *c)
+{
+    return c->store->ops->memory(c->store) + (c->disk ? c->disk->ops->memory(c->disk) : 0) + c->waiting_bytes;
 }
 
 uint64_t core_budget_left(const struct core *c)
 {
-    uint64_t used = c->store->ops->memory(c->store) + c->waiting_bytes;
+    uint64_t used = memory_used(c);
     return used < c->config.memory_budget ? c->config.memory_budget - used : 0;
 }
 
@@ -224,6 +231,7 @@ static void run_queues(struct core *c)
         q->runnable = false;
         publish_admit(c, q);
         deliver_run(c, q);
+        backlog_want(c, q);
     }
 }
 
@@ -278,16 +286,6 @@ void core_stop(struct core *c, struct now now)
     }
 }
 
-static void add_ledger(struct ledger *sum, const struct ledger *l)
-{
-    sum->accepted += l->accepted;
-    sum->acked += l->acked;
-    sum->dead_lettered += l->dead_lettered;
-    sum->expired += l->expired;
-    sum->purged += l->purged;
-    sum->dropped += l->dropped;
-}
-
 void core_info(const struct core *c, struct broker_info *out, struct now now)
 {
     *out = (struct broker_info){
@@ -296,7 +294,7 @@ void core_info(const struct core *c, struct broker_info *out, struct now now)
         .incarnation = c->config.incarnation,
         .sessions = HASH_COUNT(c->sessions),
         .queues = c->queue_count,
-        .memory_used = c->store->ops->memory(c->store) + c->waiting_bytes,
+        .memory_used = memory_used(c),
         .memory_budget = c->config.memory_budget,
         .ledger = c->closed_ledger,
         .frames_in = c->frames_in,
@@ -309,7 +307,7 @@ void core_info(const struct core *c, struct broker_info *out, struct now now)
         .sessions_ended = c->sessions_ended,
     };
     for (uint32_t i = 0; i < c->queue_count; i++) {
-        add_ledger(&out->ledger, &c->by_name[i]->ledger);
+        ledger_add(&out->ledger, &c->by_name[i]->ledger);
         out->ledger.remaining += queue_remaining(c->by_name[i]);
     }
 }
@@ -332,6 +330,7 @@ void core_free(struct core *c)
         queue_delete(c, c->by_name[0], REASON_deleted);
     while (c->producers)
         producer_free(c, c->producers);
+    durable_free(c);
     core_effects_clear(c);
     guard_free(c);
     free_answers(c);

@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mono.h"
-#include "broker/store/store.h"
+#include "broker/store/log.h"
 #include "proto/control.h"
 #include "proto/link.h"
 
@@ -34,6 +34,8 @@ struct core_config {
     uint32_t deliver_frame;     /* Deliver frames are sealed at about this many bytes */
     uint64_t flood_bytes;       /* refused within 10 s: the ingress is bound again; 64 MiB */
     int64_t producer_memory_ms; /* how long an ended session's outcomes are kept: 600,000 */
+    bool confirm_synced;        /* a confirm of the disk means synced (sync: group), and the receipt says so */
+    uint8_t receipt_key[16];    /* of receipts; all zero: drawn from the seed */
     const char *version;
 };
 
@@ -76,6 +78,23 @@ struct effect {
 struct core *core_new(const struct core_config *config, struct store *store, struct now now);
 /* Frees everything, pending effects included. */
 void core_free(struct core *core);
+
+/* ---- queues on disk: a log beside the store in memory. Without one a queue's durability is memory.
+ *
+ * The owner opens the log with core_replay's callbacks, which rebuild queues, producers and books in an otherwise unused core, then hands
+ * it to core_open_disk; the log's snapshots are core_snapshot. */
+
+/* Callbacks for log_open, with the core as their context. */
+struct log_replay core_replay(struct core *core);
+/* The core's durable state, appended: what core_replay's `restore` reads. */
+void core_snapshot(void *core, struct buf *out);
+/* From now on queues may be on disk; `disk` is borrowed like `store`. False with a sentence when what was replayed does not
+ * add up. */
+bool core_open_disk(struct core *core, struct store *disk, struct now now, struct error *e);
+/* The disk completed something: takes its completions. */
+void core_disk(struct core *core, struct now now);
+/* The log failed: the owner says so once and ends the process with a status that is not 0. */
+bool core_disk_failed(const struct core *core);
 
 /* ---- inputs */
 

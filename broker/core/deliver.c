@@ -139,13 +139,11 @@ static void copy_out(struct buf *out, struct copying *run)
     run->size = 0;
 }
 
-static void add_event(struct core *c, struct queue *q, uint64_t sequence, struct item *item, struct buf *out,
-                      struct copying *run)
+static void add_event(struct core *c, struct queue *q, const struct item *item, struct buf *out, struct copying *run)
 {
     struct span event;
-    enum store_status status = c->store->ops->read(c->store, q->id, sequence, item->at, &event);
-    assert(status == STORE_OK);
-    (void)status;
+    struct store *store = queue_store(c, q);
+    store->ops->read(store, q->id, item->at, &event);
     if (run->size && run->start + run->size == event.data) {
         run->size += event.size;
         return;
@@ -164,6 +162,8 @@ static uint32_t batch_size(struct queue *q, uint64_t first, uint64_t credit, siz
         return 1; /* what comes again goes alone: its neighbours have their own history */
     uint32_t count = 0;
     size_t size = 0;
+    uint64_t end = queue_deliverable_end(q);
+    credit = credit < end - first ? credit : end - first;
     while (item && item->state == ITEM_READY && item->attempt == attempt && count < credit && size < bytes) {
         size += item->size;
         count++;
@@ -186,7 +186,7 @@ static void deliver_batch(struct core *c, struct consumer *k, uint64_t first, ui
     struct copying run = { 0 };
     for (uint32_t i = 0; i < count; i++) {
         struct item *item = queue_item(q, first + i);
-        add_event(c, q, first + i, item, out, &run);
+        add_event(c, q, item, out, &run);
         queue_taken(q, first + i, item, l->slot);
     }
     copy_out(out, &run);
@@ -221,7 +221,8 @@ void deliver_run(struct core *c, struct queue *q)
     struct consumer *k = q->active;
     if (!k)
         return;
-    while (!q->paused) {
+    while (!q->paused && !c->failed) {
+        durable_move_mark(c, q);
         if (!k->session->link.open || !link_room(&k->session->link)) {
             k->session->stalled = true;
             return;
@@ -231,7 +232,8 @@ void deliver_run(struct core *c, struct queue *q)
         if (k->session->out.size >= c->config.deliver_frame)
             session_flush(c, k->session);
     }
-    if (k->next_delivery <= k->limit && k->idle_told != k->generation) {
+    /* What is being read from the disk, or waits for its mark, is not idle: it comes in a moment. */
+    if (k->next_delivery <= k->limit && k->idle_told != k->generation && !durable_comes(q)) {
         k->idle_told = k->generation;
         frame_add_idle(&k->session->out, span_str(q->name), k->generation);
         session_touch(c, k->session);

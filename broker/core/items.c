@@ -17,7 +17,7 @@
 static void resize_ring(struct queue *q, uint32_t capacity)
 {
     struct item *ring = xmalloc(capacity * sizeof *ring);
-    for (uint64_t s = q->base; s < q->next_sequence; s++)
+    for (uint64_t s = q->base; s < q->loaded; s++)
         ring[s & (capacity - 1)] = *item_at(q, s);
     free(q->ring);
     q->ring = ring;
@@ -26,7 +26,7 @@ static void resize_ring(struct queue *q, uint32_t capacity)
 
 void items_make_room(struct queue *q, size_t more)
 {
-    uint64_t need = q->next_sequence - q->base + more;
+    uint64_t need = q->loaded - q->base + more;
     uint32_t capacity = q->ring_capacity ? q->ring_capacity : 16;
     while (capacity < need)
         capacity *= 2;
@@ -44,7 +44,7 @@ static void straggle(struct queue *q, uint64_t sequence)
 
 void items_advance(struct queue *q)
 {
-    while (q->base < q->next_sequence) {
+    while (q->base < q->loaded) {
         bool gone = item_at(q, q->base)->state == ITEM_GONE;
         if (!gone) {
             if (q->base >= q->next_ready || q->next_ready - q->base <= RING_SLACK + 4 * queue_remaining(q))
@@ -55,13 +55,36 @@ void items_advance(struct queue *q)
     }
     if (q->next_ready < q->base)
         q->next_ready = q->base;
-    if (q->ring_capacity > 1024 && (q->next_sequence - q->base) * 8 < q->ring_capacity)
+    if (q->ring_capacity > 1024 && (q->loaded - q->base) * 8 < q->ring_capacity)
         resize_ring(q, q->ring_capacity / 2);
+}
+
+bool items_may_skip_to(struct queue *q, uint64_t sequence)
+{
+    uint64_t next;
+    return sequence - q->loaded <= RING_SLACK || !queue_oldest_ready(q, &next) || next < q->base;
+}
+
+void items_skip_to(struct queue *q, uint64_t sequence)
+{
+    assert(sequence >= q->loaded);
+    if (sequence - q->loaded <= RING_SLACK) {
+        items_make_room(q, (size_t)(sequence - q->loaded));
+        for (; q->loaded < sequence; q->loaded++)
+            *item_at(q, q->loaded) = (struct item){ .state = ITEM_GONE };
+        return;
+    }
+    for (uint64_t s = q->base; s < q->loaded; s++) {
+        assert(s < q->next_ready || item_at(q, s)->state != ITEM_READY); /* it would lose its turn */
+        if (item_at(q, s)->state != ITEM_GONE)
+            straggle(q, s);
+    }
+    q->base = q->loaded = q->next_ready = sequence;
 }
 
 struct item *queue_item(struct queue *q, uint64_t sequence)
 {
-    if (sequence >= q->next_sequence)
+    if (sequence >= q->loaded)
         return NULL;
     if (sequence >= q->base) {
         struct item *item = item_at(q, sequence);
@@ -128,7 +151,7 @@ void returned_pop(struct queue *q)
         q->returned[i] = last;
 }
 
-struct item *queue_next(struct queue *q, uint64_t *sequence)
+static struct item *next_before(struct queue *q, uint64_t end, uint64_t *sequence)
 {
     while (q->returned_count) {
         struct item *item = queue_item(q, q->returned[0]);
@@ -138,12 +161,22 @@ struct item *queue_next(struct queue *q, uint64_t *sequence)
         }
         returned_pop(q); /* left meanwhile */
     }
-    while (q->next_ready < q->next_sequence && item_at(q, q->next_ready)->state == ITEM_GONE)
+    while (q->next_ready < q->loaded && item_at(q, q->next_ready)->state == ITEM_GONE)
         q->next_ready++;
-    if (q->next_ready == q->next_sequence)
+    if (q->next_ready >= q->loaded || q->next_ready >= end)
         return NULL;
     *sequence = q->next_ready;
     return item_at(q, q->next_ready);
+}
+
+struct item *queue_next(struct queue *q, uint64_t *sequence)
+{
+    return next_before(q, queue_deliverable_end(q), sequence);
+}
+
+struct item *queue_oldest_ready(struct queue *q, uint64_t *sequence)
+{
+    return next_before(q, UINT64_MAX, sequence);
 }
 
 /* ------------------------------------------------------------------ all of them */
@@ -161,7 +194,7 @@ void queue_each(struct queue *q, uint64_t from, bool (*visit)(void *, uint64_t, 
         if (s->sequence >= from && !visit(ctx, s->sequence, &s->item))
             return;
     }
-    for (uint64_t s = from > q->base ? from : q->base; s < q->next_sequence; s++) {
+    for (uint64_t s = from > q->base ? from : q->base; s < q->loaded; s++) {
         if (item_at(q, s)->state != ITEM_GONE && !visit(ctx, s, item_at(q, s)))
             return;
     }

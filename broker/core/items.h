@@ -5,13 +5,16 @@
 
 #include "broker/core/state.h"
 
-/* The place of a sequence in the ring: base <= sequence < next_sequence, or the next ones after items_make_room. */
+/* The place of a sequence in the ring: base <= sequence < loaded, or the next ones after items_make_room. */
 static inline struct item *item_at(const struct queue *q, uint64_t sequence)
 {
     return &q->ring[sequence & (q->ring_capacity - 1)];
 }
 
 void items_make_room(struct queue *q, size_t more); /* for so many at the tail */
+/* Nothing is live in [loaded, sequence): the ring goes on there. A wide gap leaves what is held behind as stragglers. */
+bool items_may_skip_to(struct queue *q, uint64_t sequence); /* not while something before a wide gap awaits its turn */
+void items_skip_to(struct queue *q, uint64_t sequence);
 /* Moves the ring's start past what is gone, and past a head that holds up thousands. */
 void items_advance(struct queue *q);
 /* The item's state became ITEM_GONE: its place goes. `item` is not to be used after it. */

@@ -42,6 +42,14 @@ static void apply_settings(struct queue_settings *to, const struct queue_setting
     }
 }
 
+/* What a queue that is declared gets where nothing was said: on disk where there is one. */
+static struct queue_settings defaults_of(const struct core *c)
+{
+    struct queue_settings s = queue_settings_defaults();
+    s.durability = c->disk ? DURABILITY_DISK : DURABILITY_MEMORY;
+    return s;
+}
+
 enum reason operate_declare(struct core *c, struct span name, const struct queue_settings *given, bool only_create,
                             bool by_config, struct queue **out, bool *created, struct error *why)
 {
@@ -65,11 +73,17 @@ enum reason operate_declare(struct core *c, struct span name, const struct queue
             error_set(why, "the broker's max_queues (%u) is reached; delete queues or raise it", c->config.max_queues);
             return REASON_too_many_queues;
         }
-        struct queue_settings settings = queue_settings_defaults();
+        struct queue_settings settings = defaults_of(c);
         apply_settings(&settings, given);
+        if (settings.durability == DURABILITY_DISK && !c->disk) {
+            error_set(
+                why, "this broker has no data directory, so durability 'disk' cannot be had; start it with --data DIR");
+            return REASON_invalid;
+        }
         *out = q = queue_create(c, name, &settings);
     }
     q->managed |= by_config;
+    persist_queue(c, q);
     core_run_queue(c, q); /* a larger capacity may let waiters in */
     return REASON_ok;
 }
@@ -79,13 +93,8 @@ void queue_delete(struct core *c, struct queue *q, enum reason why)
     publish_refuse_all(c, q, why);
     deliver_gone(c, q, why);
     queue_purge(c, q, true);
-    struct ledger *sum = &c->closed_ledger;
-    sum->accepted += q->ledger.accepted;
-    sum->acked += q->ledger.acked;
-    sum->dead_lettered += q->ledger.dead_lettered;
-    sum->expired += q->ledger.expired;
-    sum->purged += q->ledger.purged;
-    sum->dropped += q->ledger.dropped;
+    ledger_add(&c->closed_ledger, &q->ledger);
+    persist_deleted(c, q);
     if (q->runnable) {
         q->runnable = false;
         LL_DELETE2(c->runnable, q, runnable_next);
@@ -182,9 +191,8 @@ static bool peek_item(void *ctx, uint64_t sequence, struct item *item)
         return false;
     }
     struct span event;
-    struct store *store = p->core->store;
-    if (store->ops->read(store, p->queue->id, sequence, item->at, &event) != STORE_OK)
-        return false;
+    struct store *store = queue_store(p->core, p->queue);
+    store->ops->read(store, p->queue->id, item->at, &event);
     p->events[p->count++] = (struct peeked){ sequence, state_of(item), item->attempt, bare(event) };
     p->bytes += item->size;
     return true;
@@ -272,6 +280,7 @@ static void call_queue(struct core *c, struct queue *q, const struct request *r,
     case CALL_OPEN: set_closed(c, q, r->call == CALL_CLOSE); break;
     default: break;
     }
+    persist_queue(c, q);
     core_run_queue(c, q);
     answer_queue(c, q, reply);
 }
@@ -353,4 +362,6 @@ void operate_request(struct core *c, const struct request *r, const struct route
     arena_free(&arena);
     if (mutation && !token_is_zero(r->id))
         remember(c, r, &c->effects[c->effect_count - 1]);
+    if (mutation && c->disk) /* what was changed survives before it is answered */
+        durable_hold_reply(c, c->disk->ops->settled_ticket(c->disk));
 }

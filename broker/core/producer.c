@@ -11,16 +11,21 @@
 #include <assert.h>
 #include <stdlib.h>
 
+struct producer *producer_add(struct core *c, struct token id)
+{
+    struct producer *p = xcalloc(1, sizeof *p);
+    p->id = id;
+    HASH_ADD(hh, c->producers, id, sizeof p->id, p);
+    return p;
+}
+
 struct producer *producer_attach(struct core *c, struct token id, struct session *s, bool *known)
 {
     struct producer *p = NULL;
     HASH_FIND(hh, c->producers, &id, sizeof id, p);
     *known = p != NULL;
-    if (!p) {
-        p = xcalloc(1, sizeof *p);
-        p->id = id;
-        HASH_ADD(hh, c->producers, id, sizeof p->id, p);
-    }
+    if (!p)
+        p = producer_add(c, id);
     if (p->session && p->session != s)
         session_end(c, p->session, "its producer attached anew", true);
     timers_clear(&c->producer_timers, &p->expiry);
@@ -42,6 +47,7 @@ void producer_release(struct core *c, struct producer *p)
 void producer_free(struct core *c, struct producer *p)
 {
     struct destination *d, *next;
+    durable_forget_destinations(c, p);
     HASH_ITER (hh, p->destinations, d, next) {
         assert(!d->waiters);
         HASH_DEL(p->destinations, d);
@@ -115,6 +121,46 @@ static void keep_outcome(struct destination *d, const struct outcome *o)
     memmove(d->outcomes + i + 1, d->outcomes + i, (d->outcome_count - i) * sizeof *d->outcomes);
     d->outcomes[i] = *o;
     d->outcome_count++;
+}
+
+void destination_restore(struct destination *d, const struct outcome *o)
+{
+    if (o->first < d->next && destination_decided(d, o->first))
+        return;
+    keep_outcome(d, o);
+    if (o->first + o->count > d->next)
+        d->next = o->first + o->count;
+}
+
+static void refuse_hole(struct destination *d, uint64_t first, uint64_t end)
+{
+    if (first < end)
+        keep_outcome(d, &(struct outcome){ .first = first, .count = end - first, .reason = REASON_unavailable });
+}
+
+void destination_close_holes(struct destination *d)
+{
+    uint64_t last = 0, next = d->seen + 1;
+    for (uint32_t i = 0; i < d->outcome_count; i++) {
+        if (d->outcomes[i].reason == REASON_ok)
+            last = d->outcomes[i].first;
+    }
+    for (uint32_t i = 0; i < d->outcome_count && d->outcomes[i].first <= last; i++) {
+        struct outcome o = d->outcomes[i]; /* what is kept may move */
+        if (o.first > next) {
+            refuse_hole(d, next, o.first);
+            i++;
+        }
+        next = o.first + o.count;
+    }
+}
+
+void destination_jump(struct destination *d, uint64_t sequence)
+{
+    if (!d->producer->recovered || sequence <= d->next)
+        return;
+    refuse_hole(d, d->next, sequence);
+    d->next = sequence;
 }
 
 void destination_seen(struct destination *d, uint64_t through)

@@ -30,8 +30,10 @@ static enum reason hopeless(const struct core *c, const struct destination *d, c
 
 /* Counts an entry against the session's window and the numbering. False: a violation. *known: it was decided already
  * (sent again after a lost session). */
-static bool count_entry(struct session *s, struct destination *d, uint64_t sequence, uint64_t size, bool *known)
+static bool count_entry(const struct core *c, struct session *s, struct destination *d, uint64_t sequence,
+                        uint64_t size, bool *known)
 {
+    destination_jump(d, sequence);
     s->sent_events++;
     s->sent_bytes += size;
     if (s->sent_events > s->told_events || s->sent_bytes > s->told_bytes || sequence > d->next)
@@ -41,6 +43,10 @@ static bool count_entry(struct session *s, struct destination *d, uint64_t seque
         d->next++;
     } else if (destination_decided(d, sequence)) {
         *known = true;
+        s->decided_events++;
+        s->decided_bytes += size;
+    } else if (d->pending && durable_is_pending(c, d, sequence)) {
+        *known = true; /* accepted; its confirm comes with the disk's */
         s->decided_events++;
         s->decided_bytes += size;
     } else if (waiting_of(d, sequence)) {
@@ -121,12 +127,13 @@ static enum reason judge(struct arrival *a, uint64_t sequence, const struct entr
             return REASON_ok;
         }
         a->core->starved |= why == REASON_budget;
+        a->core->disk_starved |= why == REASON_disk;
     } else {
         why = REASON_full;
     }
     enum reason no_wait;
     *waits = may_wait(a, e, &no_wait);
-    return *waits || why == REASON_budget ? why : no_wait;
+    return *waits || why == REASON_budget || why == REASON_disk ? why : no_wait;
 }
 
 static void refuse_arrived(struct arrival *a, uint64_t sequence, enum reason why, uint64_t size)
@@ -147,7 +154,7 @@ static bool arrive(struct arrival *a, struct body *b)
         if (status != FRAME_OK)
             return status == FRAME_END;
         bool known, waits;
-        if (!count_entry(a->session, a->destination, sequence, e.event.size, &known))
+        if (!count_entry(a->core, a->session, a->destination, sequence, e.event.size, &known))
             return false;
         if (known)
             continue;
@@ -184,7 +191,7 @@ static void skip_one(struct core *c, struct destination *d, uint64_t sequence)
 {
     if (sequence == d->next)
         d->next++;
-    else if (destination_decided(d, sequence))
+    else if (destination_decided(d, sequence) || (d->pending && durable_is_pending(c, d, sequence)))
         return;
     struct waiting *w = waiting_of(d, sequence);
     if (!w) {
@@ -201,6 +208,7 @@ bool publish_skip(struct core *c, struct session *s, const struct body *b)
         return false;
     struct destination *d = destination_of(s->producer, b->name);
     struct queue *q = queue_find(c, b->name);
+    destination_jump(d, first);
     for (uint64_t i = 0; i < count; i++) {
         if (first + i > d->next)
             return false;

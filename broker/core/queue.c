@@ -38,7 +38,11 @@ struct queue *queue_create(struct core *c, struct span name, const struct queue_
     q->id = ++c->next_queue_id;
     q->consumer_epoch = c->epoch_floor;
     q->settings = *settings;
-    q->next_sequence = q->base = q->next_ready = 1;
+    q->next_sequence = q->base = q->next_ready = q->loaded = 1;
+    if (settings->durability == DURABILITY_DISK) {
+        q->durable = xcalloc(1, sizeof *q->durable);
+        q->durable->end = q->durable->mark = q->durable->mark_written = 1;
+    }
     HASH_ADD_KEYPTR(hh, c->queues, q->name, (unsigned)name.size, q);
     if (c->queue_count == c->by_name_capacity) {
         c->by_name_capacity = c->by_name_capacity ? c->by_name_capacity * 2 : 16;
@@ -73,14 +77,23 @@ void queue_free(struct core *c, struct queue *q)
     if (q->consumer_epoch > c->epoch_floor) /* a queue of the same name will go on above it */
         c->epoch_floor = q->consumer_epoch;
     forget_delays(c, q);
-    c->store->ops->forget(c->store, q->id);
+    durable_forget_queue(c, q);
+    queue_store(c, q)->ops->forget(queue_store(c, q), q->id);
     uint32_t place = place_by_name(c, q->name);
     memmove(c->by_name + place, c->by_name + place + 1, (c->queue_count - place - 1) * sizeof(struct queue *));
     c->queue_count--;
     HASH_DELETE(hh, c->queues, q);
     items_free(q);
+    if (q->durable)
+        ranges_free(&q->durable->backlog);
+    free(q->durable);
     free(q->settlements);
     free(q);
+}
+
+struct store *queue_store(const struct core *c, const struct queue *q)
+{
+    return q->durable ? c->disk : c->store;
 }
 
 uint64_t queue_remaining(const struct queue *q)
@@ -100,43 +113,67 @@ struct room queue_room(const struct core *c, const struct queue *q)
     return (struct room){
         .events = left(q->settings.capacity + (MUTATED(exceed_capacity) ? 3 : 0), queue_remaining(q)),
         .bytes = left(q->settings.capacity_bytes, q->bytes),
-        .budget = core_budget_left(c),
+        .budget = q->durable ? c->disk->ops->room(c->disk) : core_budget_left(c),
+        .short_of = q->durable ? REASON_disk : REASON_budget,
     };
 }
+
+/* At most what a record on disk adds to an event that is alone in its run. */
+#define DISK_OVERHEAD 192u
 
 enum reason room_take(struct room *r, uint64_t size)
 {
     if (r->events == 0 || r->bytes < size)
         return REASON_full;
-    if (r->budget < size)
-        return REASON_budget;
+    uint64_t overhead = r->short_of == REASON_disk ? DISK_OVERHEAD : 0;
+    if (r->budget < size + overhead)
+        return r->short_of;
     r->events--;
     r->bytes -= size;
-    r->budget -= size;
+    r->budget -= size + overhead;
     return REASON_ok;
 }
 
-void queue_accept(struct core *c, struct queue *q, struct store_event *events, size_t count)
+/* The newest events, whose bytes are in memory, become items. */
+static void add_items(struct core *c, struct queue *q, const struct store_event *events, size_t count)
 {
     items_make_room(q, count);
-    uint32_t tenths = core_tenths(c);
     for (size_t i = 0; i < count; i++) {
-        events[i].queue = q->id;
-        events[i].sequence = q->next_sequence + i;
-    }
-    uint64_t ticket = 0;
-    enum store_status status = c->store->ops->append(c->store, events, count, 0, &ticket);
-    assert(status == STORE_OK && ticket == 0); /* queues in memory */
-    (void)status;
-    for (size_t i = 0; i < count; i++) {
-        *item_at(q, q->next_sequence++) = (struct item){
+        *item_at(q, q->loaded++) = (struct item){
             .at = events[i].locator,
             .size = (uint32_t)events[i].event.size,
-            .accepted = tenths,
+            .accepted = core_tenths(c),
             .state = ITEM_READY,
         };
-        q->bytes += events[i].event.size;
     }
+}
+
+void queue_accept(struct core *c, struct queue *q, struct store_event *events, size_t count, struct span note,
+                  uint64_t *ticket)
+{
+    struct store *store = queue_store(c, q);
+    struct store_run run = {
+        .queue = q->id,
+        .first = q->next_sequence,
+        .events = events,
+        .count = count,
+        .accepted_ms = c->now.wall.ms,
+        .note = note,
+        .keep = q->loaded == q->next_sequence && (!q->durable || core_budget_left(c) > 0),
+    };
+    uint64_t bytes = 0;
+    *ticket = 0;
+    enum store_status status = store->ops->append(store, &run, ticket);
+    assert(status == STORE_OK || status == STORE_LATER || status == STORE_FAILED); /* its room was taken */
+    c->failed |= status == STORE_FAILED;
+    for (size_t i = 0; i < count; i++)
+        bytes += events[i].event.size;
+    if (run.keep && events[0].locator)
+        add_items(c, q, events, count);
+    else
+        backlog_add(q, run.first, count, bytes);
+    q->next_sequence += count;
+    q->bytes += bytes;
     q->ready += count;
     q->ledger.accepted += count;
     rate_add(&q->in_rate, count, c->now.mono);
@@ -199,7 +236,7 @@ void queue_taken(struct queue *q, uint64_t sequence, struct item *item, uint32_t
 
 /* ------------------------------------------------------------------ events out */
 
-static uint64_t *book_of(struct ledger *l, enum store_cause cause)
+uint64_t *ledger_of(struct ledger *l, enum store_cause cause)
 {
     switch (cause) {
     case CAUSE_ACKED: return &l->acked;
@@ -211,13 +248,24 @@ static uint64_t *book_of(struct ledger *l, enum store_cause cause)
     return &l->dropped;
 }
 
+void ledger_add(struct ledger *sum, const struct ledger *l)
+{
+    sum->accepted += l->accepted;
+    sum->acked += l->acked;
+    sum->dead_lettered += l->dead_lettered;
+    sum->expired += l->expired;
+    sum->purged += l->purged;
+    sum->dropped += l->dropped;
+}
+
 void queue_settle(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum store_cause cause)
 {
     assert(item->state != ITEM_GONE);
-    c->store->ops->settle(c->store, q->id, sequence, item->at, cause);
+    struct store *store = queue_store(c, q);
+    store->ops->settle(store, q->id, sequence, item->at, item->size, cause);
     --*count_of(q, item->state);
     q->bytes -= item->size;
-    ++*book_of(&q->ledger, cause);
+    ++*ledger_of(&q->ledger, cause);
     item->state = ITEM_GONE;
     items_gone(q, sequence, item);
     if (q->waiters)
@@ -228,7 +276,7 @@ void queue_settle(struct core *c, struct queue *q, uint64_t sequence, struct ite
 bool queue_drop_oldest(struct core *c, struct queue *q)
 {
     uint64_t sequence;
-    struct item *item = queue_next(q, &sequence);
+    struct item *item = queue_oldest_ready(q, &sequence);
     if (!item)
         return false;
     queue_settle(c, q, sequence, item, CAUSE_DROPPED);
@@ -263,5 +311,5 @@ uint64_t queue_purge(struct core *c, struct queue *q, bool everything)
     free(w.sequences);
     q->returned_count = 0; /* nothing is ready any more */
     items_advance(q);
-    return w.count;
+    return w.count + (q->durable ? backlog_purge(c, q) : 0);
 }

@@ -22,15 +22,15 @@ double rate_read(const struct rate *r, mono_t now)
 static bool first_age(void *ctx, uint64_t sequence, struct item *item)
 {
     (void)sequence;
-    *(uint32_t *)ctx = item->accepted;
+    *(int32_t *)ctx = item->accepted;
     return false;
 }
 
 uint32_t queue_oldest_ms(const struct core *c, struct queue *q)
 {
-    uint32_t accepted = core_tenths(c);
+    int32_t accepted = core_tenths(c);
     queue_each(q, 0, first_age, &accepted);
-    return (core_tenths(c) - accepted) * 100;
+    return (uint32_t)(core_tenths(c) - accepted) * 100;
 }
 
 uint32_t queue_retry_ms(const struct core *c, const struct queue *q)
@@ -70,9 +70,18 @@ void queue_validate(struct queue *q)
 {
     struct tally t = { 0 };
     queue_each(q, 0, tally, &t);
+    if (q->durable) {
+        t.ready += q->durable->backlog_events;
+        t.bytes += q->durable->backlog_bytes;
+        HOLDS(ranges_count_in(&q->durable->backlog, 0, UINT64_MAX) == q->durable->backlog_events);
+        HOLDS(ranges_count_in(&q->durable->backlog, q->loaded, q->next_sequence) == q->durable->backlog_events);
+        HOLDS(q->durable->end <= q->next_sequence);
+    } else {
+        HOLDS(q->loaded == q->next_sequence);
+    }
     HOLDS(t.ready == q->ready && t.in_flight == q->in_flight && t.delayed == q->delayed && t.bytes == q->bytes);
-    HOLDS(q->base <= q->next_ready && q->next_ready <= q->next_sequence);
-    HOLDS(q->next_sequence - q->base <= q->ring_capacity || q->next_sequence == q->base);
+    HOLDS(q->base <= q->next_ready && q->next_ready <= q->loaded && q->loaded <= q->next_sequence);
+    HOLDS(q->loaded - q->base <= q->ring_capacity || q->loaded == q->base);
     const struct ledger *l = &q->ledger;
     HOLDS(l->accepted == l->acked + l->dead_lettered + l->expired + l->purged + l->dropped + queue_remaining(q));
 }

@@ -136,8 +136,10 @@ static bool outcomes_seen(struct session *s, const struct body *b)
 {
     struct destination *d = NULL;
     HASH_FIND(hh, s->producer->destinations, b->name.data, (unsigned)b->name.size, d);
+    if (d && s->producer->recovered)
+        destination_jump(d, b->u.seen.through + 1);
     if (!d || b->u.seen.through >= d->next)
-        return false;
+        return s->producer->recovered && !d;
     destination_seen(d, b->u.seen.through);
     return true;
 }

@@ -99,11 +99,21 @@ static void settle_run(struct core *c, struct consumer *k, const struct settle *
         rate_add(&k->queue->out_rate, acked, c->now.mono);
 }
 
+/* At most so many settlements of a queue may be answered and not durable: so many events may come again after a crash. */
+#define UNSETTLED_MOST 1000u
+
+static void hold_answer(struct core *c, struct session *s, const struct queue *q, size_t start)
+{
+    if (q->durable && c->disk->ops->unsettled(c->disk, q->id) > UNSETTLED_MOST)
+        durable_hold_bodies(c, s, start, c->disk->ops->settled_ticket(c->disk));
+}
+
 bool settle_body(struct core *c, struct session *s, struct body *b)
 {
     struct consumer *k = consumer_find(s, b->name);
     uint64_t epoch = b->u.ack.consumer_epoch;
     bool current = k && k->queue->active == k && k->queue->consumer_epoch == epoch;
+    size_t start = s->out.size;
     struct open_body open = frame_begin_settled(&s->out, b->name, epoch);
     enum frame_status status;
     struct settle word;
@@ -118,6 +128,8 @@ bool settle_body(struct core *c, struct session *s, struct body *b)
             frame_add_settled_run(&s->out, &(struct settled_run){ word.first, word.count, SETTLED_EXPIRED });
     }
     frame_end(&s->out, open);
+    if (k)
+        hold_answer(c, s, k->queue, start);
     session_touch(c, s);
     return status == FRAME_END;
 }
@@ -150,15 +162,32 @@ static bool remembered(const struct queue *q, const struct settlement *done)
     return false;
 }
 
+/* An ack with a receipt from before a restart: it settles its event until that is delivered again. */
+static enum settle_result settle_earlier(struct core *c, struct queue *q, const struct settlement *done)
+{
+    if (!q->durable || done->sequence >= q->durable->recovered_end)
+        return SETTLED_EXPIRED;
+    struct item *item = queue_item(q, done->sequence);
+    bool untouched = item && item->state == ITEM_READY && item->attempt == backlog_attempt(q, done->sequence);
+    if (untouched)
+        queue_settle(c, q, done->sequence, item, CAUSE_ACKED);
+    else if (!backlog_settle(c, q, done->sequence, CAUSE_ACKED))
+        return remembered(q, done) ? SETTLED_ACKED : SETTLED_EXPIRED;
+    rate_add(&q->out_rate, 1, c->now.mono);
+    remember(q, done);
+    return SETTLED_ACKED;
+}
+
 static enum settle_result settle_by_receipt(struct core *c, const struct receipt *r, uint64_t index,
                                             enum settle_kind kind, uint64_t ms)
 {
-    if (r->incarnation != c->config.incarnation)
-        return SETTLED_EXPIRED;
     struct queue *q = queue_by_id(c, r->queue_id);
     if (!q)
         return SETTLED_EXPIRED; /* the queue was deleted */
     struct settlement done = { r->first_sequence + index, r->first_delivery + index, r->consumer_epoch };
+    if (r->incarnation != c->config.incarnation)
+        return kind == SETTLE_ACK && r->incarnation < c->config.incarnation ? settle_earlier(c, q, &done)
+                                                                            : SETTLED_EXPIRED;
     struct item *item = queue_item(q, done.sequence);
     struct lease *l = item ? lease_of(c, q, item) : NULL;
     if (!l || (l->consumer_epoch != r->consumer_epoch && !MUTATED(skip_epoch)) ||
@@ -175,11 +204,15 @@ void settle_receipt(struct core *c, struct session *s, const struct body *b)
     struct span text;
     uint64_t index;
     struct receipt r;
+    size_t start = s->out.size;
     enum settle_result result = SETTLED_UNKNOWN;
     if (receipt_split(b->u.receipt_ack.receipt, &text, &index) && receipt_read(c->receipt_key, text, &r) &&
         index < r.count)
         result = settle_by_receipt(c, &r, index, b->u.receipt_ack.kind, b->u.receipt_ack.ms);
     frame_add_receipt_settled(&s->out, b->u.receipt_ack.request, result);
+    const struct queue *q = result == SETTLED_UNKNOWN ? NULL : queue_by_id(c, r.queue_id);
+    if (q)
+        hold_answer(c, s, q, start);
     session_touch(c, s);
 }
 

@@ -22,6 +22,7 @@
 
 #include "base/timers.h"
 #include "broker/core/core.h"
+#include "broker/store/ranges.h"
 
 #include <uthash.h>
 #include <utlist.h>
@@ -33,12 +34,12 @@ enum item_state { ITEM_GONE, ITEM_READY, ITEM_IN_FLIGHT, ITEM_DELAYED };
 /* One event as its queue sees it; the bytes are the store's. 24 bytes. */
 struct item {
     store_locator at;
-    uint32_t size;     /* of the event */
-    uint32_t lease;    /* in flight: the slot of its lease */
-    uint32_t accepted; /* tenths of a second since the core started */
-    uint16_t attempt;  /* deliveries so far, saturating */
-    uint8_t state;     /* enum item_state */
-    uint8_t failures;  /* nacks and expired leases, saturating */
+    uint32_t size;    /* of the event */
+    uint32_t lease;   /* in flight: the slot of its lease */
+    int32_t accepted; /* tenths of a second since the core started; before it: negative */
+    uint16_t attempt; /* deliveries so far, saturating */
+    uint8_t state;    /* enum item_state */
+    uint8_t failures; /* nacks and expired leases, saturating */
 };
 
 /* An item that stayed while thousands behind it left: moved out of the ring, so that the ring's length follows what is
@@ -76,10 +77,12 @@ struct queue {
     bool managed, paused, closed;
 
     uint64_t next_sequence;
-    struct item *ring; /* items [base, next_sequence), by sequence & (capacity - 1) */
+    struct item *ring; /* items [base, loaded), by sequence & (capacity - 1) */
     uint32_t ring_capacity;
     uint64_t base;
-    uint64_t next_ready; /* the first never delivered; >= base */
+    uint64_t next_ready;     /* the first never delivered; >= base */
+    uint64_t loaded;         /* from here to next_sequence what is live is backlog, on disk only; see backlog.c */
+    struct durable *durable; /* of a queue on disk; NULL: in memory */
     struct straggler *stragglers;
     uint64_t *returned; /* min-heap of sequences to deliver again; may hold stale ones */
     uint32_t returned_count, returned_capacity;
@@ -102,6 +105,21 @@ struct queue {
     bool runnable; /* in core->runnable */
     struct queue *runnable_next;
     UT_hash_handle hh;
+};
+
+/* What a queue on disk needs beside the rest. */
+struct durable {
+    uint64_t end;          /* events before it are on disk; see durable.c */
+    uint64_t mark;         /* events before it may be delivered: the mark is on disk … */
+    uint64_t mark_written; /* … or on its way there, under mark_ticket */
+    uint64_t mark_ticket;
+    uint64_t mark_ahead;     /* how far the next mark goes beyond what is delivered */
+    uint64_t recovered_mark; /* events before it may have been delivered before a restart */
+    uint64_t recovered_end;  /* events before it were accepted before the restart */
+    struct ranges backlog;   /* live sequences >= loaded */
+    uint64_t backlog_events, backlog_bytes;
+    uint64_t low; /* load more once fewer than this are loaded and not delivered */
+    bool loading;
 };
 
 /* ------------------------------------------------------------------ consumers */
@@ -174,6 +192,7 @@ struct destination {
     struct destination *listed_next;
     uint64_t refused_tail; /* the newest refused sequence: a continued entry behind it is refused too */
     enum reason refused_reason;
+    uint64_t pending;        /* accepted entries whose confirm waits for the disk */
     struct waiting *waiters; /* utlist DL */
     uint64_t waiting_events, waiting_bytes;
     UT_hash_handle hh;
@@ -181,6 +200,7 @@ struct destination {
 
 struct producer {
     struct token id;
+    bool recovered; /* from before a restart: its numbers may go on beyond what is known, see destination_jump */
     struct session *session; /* who holds it now; NULL: nobody */
     struct destination *destinations;
     struct timer expiry;
@@ -195,6 +215,7 @@ struct pending_attach {
     struct token request;
     struct route route;
     mono_t deadline;
+    struct buf destinations; /* names the client wants to know of, each with its terminator */
 };
 
 /* Where messages come from, as the transport vouches: kept while it has sessions, or misbehaved of late. */
@@ -248,9 +269,28 @@ struct answered {
 };
 #define ANSWERS_REMEMBERED 4096u
 
+/* What waits for a ticket of the log: the outcome of accepted entries, or something to be said. In the order of tickets. */
+struct pending {
+    uint64_t ticket;
+    struct pending *next;
+    enum { PENDING_OUTCOME, PENDING_REPLY, PENDING_BODY } kind;
+    struct token session;            /* OUTCOME: that sent them; BODY: that is told */
+    struct destination *destination; /* OUTCOME; NULL: forgotten meanwhile */
+    struct queue *queue;             /* OUTCOME; NULL: deleted meanwhile */
+    struct outcome outcome;
+    uint64_t events, bytes; /* of the session's window */
+    struct route route;     /* REPLY */
+    struct buf text;        /* REPLY: packed; BODY: encoded */
+};
+
 struct core {
     struct core_config config;
-    struct store *store;
+    struct store *store; /* in memory */
+    struct store *disk;  /* the log; NULL: there is none */
+    struct pending *pending, *last_pending, *spare_pending;
+    uint32_t marks_pending; /* queues whose mark is on its way */
+    bool disk_starved;      /* somebody waits for room on the disk */
+    bool failed;            /* the log failed: nothing is confirmed any more */
     mono_t started;
     uint64_t random_counter;
     uint8_t receipt_key[16];
@@ -298,7 +338,7 @@ void core_note(struct core *c, enum log_level level, const struct queue *q, cons
                ...) __attribute__((format(printf, 5, 6)));
 void core_reply(struct core *c, const struct route *route, const struct reply *reply);
 struct token core_random_token(struct core *c);
-uint32_t core_tenths(const struct core *c); /* since the start: what item.accepted holds */
+int32_t core_tenths(const struct core *c); /* since the start: what item.accepted holds */
 uint64_t core_budget_left(const struct core *c);
 /* Bytes were freed: whoever waits for the broker's budget may try again. */
 void core_freed(struct core *c);
@@ -341,6 +381,13 @@ void session_unstall(struct core *c, struct session *s);
 struct producer *producer_attach(struct core *c, struct token id, struct session *s, bool *known);
 void producer_release(struct core *c, struct producer *p); /* its session ended; remembered for a while */
 void producer_free(struct core *c, struct producer *p);
+struct producer *producer_add(struct core *c, struct token id);
+/* An outcome from before a restart. */
+void destination_restore(struct destination *d, const struct outcome *o);
+/* Acceptances are in order: what lies below one and was not accepted was refused. */
+void destination_close_holes(struct destination *d);
+/* After a restart numbers may be missing that were refused and known to be: `sequence` is the next one. */
+void destination_jump(struct destination *d, uint64_t sequence);
 struct destination *destination_of(struct producer *p, struct span name);
 /* Records the outcome of `count` entries from `first` and has it told. */
 void destination_decide(struct core *c, struct destination *d, const struct outcome *o, const struct queue *q,
@@ -368,13 +415,15 @@ struct item *queue_item(struct queue *q, uint64_t sequence); /* NULL when it is 
 /* How much more may be accepted now. */
 struct room {
     uint64_t events, bytes; /* of the queue */
-    uint64_t budget;        /* bytes of the broker */
+    uint64_t budget;        /* bytes of the broker: memory, or the disk's … */
+    enum reason short_of;   /* … as this says: REASON_budget or REASON_disk */
 };
 struct room queue_room(const struct core *c, const struct queue *q);
 /* Takes the room of one event: REASON_ok, or REASON_full or REASON_budget and nothing is taken. */
 enum reason room_take(struct room *r, uint64_t size);
 /* Accepts `count` events (their sequences set here) at the tail. */
-void queue_accept(struct core *c, struct queue *q, struct store_event *events, size_t count);
+void queue_accept(struct core *c, struct queue *q, struct store_event *events, size_t count, struct span note,
+                  uint64_t *ticket); /* 0: it is accepted for good */
 /* Takes an item out for good. */
 void queue_settle(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum store_cause cause);
 /* In flight or delayed back to ready. */
@@ -393,6 +442,51 @@ uint64_t queue_remaining(const struct queue *q);
 void queue_each(struct queue *q, uint64_t from, bool (*visit)(void *, uint64_t, struct item *), void *ctx);
 uint32_t queue_retry_ms(const struct core *c, const struct queue *q); /* a guess when there is room again; 0: none */
 void queue_validate(struct queue *q);
+uint64_t *ledger_of(struct ledger *l, enum store_cause cause); /* the book of that cause */
+void ledger_add(struct ledger *sum, const struct ledger *l);   /* all but remaining */
+struct store *queue_store(const struct core *c, const struct queue *q);
+/* One that is ready, deliverable or not: what drop_oldest takes. */
+struct item *queue_oldest_ready(struct queue *q, uint64_t *sequence);
+
+/* backlog.c */
+void backlog_add(struct queue *q, uint64_t first, uint64_t count, uint64_t bytes);
+/* Asks the disk for more when little that is loaded is left to deliver. */
+void backlog_want(struct core *c, struct queue *q);
+void backlog_loaded(struct core *c, const struct store_completion *done);
+uint64_t backlog_purge(struct core *c, struct queue *q);
+/* Settles one that is on disk only; false when it is not there. */
+bool backlog_settle(struct core *c, struct queue *q, uint64_t sequence, enum store_cause cause);
+/* The attempts an event starts with when it comes from the disk. */
+uint16_t backlog_attempt(const struct queue *q, uint64_t sequence);
+
+/* durable.c */
+/* What follows from accepting is held until the ticket is durable; 0: at once. */
+void durable_outcome(struct core *c, struct destination *d, struct queue *q, uint64_t ticket, const struct outcome *o,
+                     uint64_t events, uint64_t bytes);
+bool durable_is_pending(const struct core *c, const struct destination *d, uint64_t sequence);
+/* Holds the reply that was put into the effects last. */
+void durable_hold_reply(struct core *c, uint64_t ticket);
+/* Holds the bodies of s->out from `start` on. */
+void durable_hold_bodies(struct core *c, struct session *s, size_t start, uint64_t ticket);
+/* Nothing may point to what goes. */
+void durable_forget_destinations(struct core *c, const struct producer *p);
+void durable_forget_queue(struct core *c, const struct queue *q);
+void durable_free(struct core *c);
+/* Moves the mark ahead of need: events beyond it may not be delivered before it is on disk. */
+void durable_move_mark(struct core *c, struct queue *q);
+/* Is something on disk about to be deliverable? */
+bool durable_comes(const struct queue *q);
+/* The first sequence that may not be delivered yet; UINT64_MAX in memory. */
+uint64_t queue_deliverable_end(const struct queue *q);
+
+/* persist.c: the core's words in the log */
+uint64_t persist_queue(struct core *c,
+                       const struct queue *q); /* its settings and switches; returns the ticket, 0: none */
+uint64_t persist_deleted(struct core *c, const struct queue *q);
+uint64_t persist_producer(struct core *c, struct token id);
+uint64_t persist_mark(struct core *c, const struct queue *q, uint64_t end);
+#define ORIGIN_MAX 64u
+size_t persist_origin(uint8_t out[ORIGIN_MAX], const struct destination *d, uint64_t first);
 void rate_add(struct rate *r, uint64_t events, mono_t now);
 double rate_read(const struct rate *r, mono_t now);
 

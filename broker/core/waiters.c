@@ -202,6 +202,7 @@ static bool admit_run(struct admission *a, struct waiting *w)
             if (room != REASON_ok) {
                 w->blocked = room;
                 a->core->starved |= room == REASON_budget;
+                a->core->disk_starved |= room == REASON_disk;
                 return false;
             }
             entry_leaves(w, e.event.size);

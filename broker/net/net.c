@@ -176,7 +176,7 @@ const char *net_ingress_endpoint(const struct net *n)
     return n->ingress_endpoint;
 }
 
-bool net_wait(struct net *n, int64_t timeout_ms, int stop_fd)
+bool net_wait(struct net *n, int64_t timeout_ms, int stop_fd, int disk_fd)
 {
     struct pollfd fds[] = {
         /* a negative descriptor is passed over */
@@ -184,12 +184,13 @@ bool net_wait(struct net *n, int64_t timeout_ms, int stop_fd)
         { .fd = n->ingress_fd, .events = POLLIN },
         { .fd = n->zap_fd, .events = POLLIN },
         { .fd = stop_fd, .events = POLLIN },
+        { .fd = disk_fd, .events = POLLIN },
     };
     if (n->control_more || n->ingress_more || n->zap_more)
         timeout_ms = 0;
     else if (!n->ingress && (timeout_ms < 0 || timeout_ms > REBIND_TRY_MS))
         timeout_ms = REBIND_TRY_MS;
-    if (poll(fds, 4, timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms) <= 0)
+    if (poll(fds, sizeof fds / sizeof *fds, timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms) <= 0)
         return false;
     n->control_more |= fds[0].revents != 0;
     n->ingress_more |= fds[1].revents != 0;

@@ -22,9 +22,9 @@ void net_close(struct net *n);
 /* The endpoints really bound, with the ports filled in; valid until net_close. */
 const char *net_control_endpoint(const struct net *n);
 const char *net_ingress_endpoint(const struct net *n);
-/* Waits until a socket is readable, stop_fd (< 0: none) is readable or timeout_ms (-1: for ever) passed.
+/* Waits until a socket, stop_fd or disk_fd (< 0: none) is readable or timeout_ms (-1: for ever) passed.
  * Returns true when stop_fd is readable. */
-bool net_wait(struct net *n, int64_t timeout_ms, int stop_fd);
+bool net_wait(struct net *n, int64_t timeout_ms, int stop_fd, int disk_fd);
 /* Puts what arrived into the core: at most `budget` messages of each socket, so that a flood cannot starve the rest.
  * Returns true when more is waiting. */
 bool net_receive(struct net *n, struct core *core, struct now now, size_t budget);

@@ -145,10 +145,10 @@ static store_locator locator_of(uint32_t block, uint32_t offset)
     return ((uint64_t)block + 1) << 32 | offset;
 }
 
-static void put_event(struct memory_store *m, struct store_event *e)
+static void put_event(struct memory_store *m, uint32_t queue, struct store_event *e)
 {
     uint32_t need = (uint32_t)e->event.size + EVENT_HEADER_MAX;
-    uint32_t index = block_for(m, shelf_of(m, e->queue), need);
+    uint32_t index = block_for(m, shelf_of(m, queue), need);
     struct block *b = m->blocks[index];
     uint8_t *start = b->data + b->fill;
     *start = BATCH_EVENT_TAG;
@@ -160,13 +160,19 @@ static void put_event(struct memory_store *m, struct store_event *e)
     b->live++;
 }
 
-static enum store_status append(struct store *store, struct store_event *events, size_t count, uint64_t owner_epoch,
-                                uint64_t *ticket)
+static enum store_status append(struct store *store, struct store_run *run, uint64_t *ticket)
 {
-    (void)owner_epoch;
     struct memory_store *m = self(store);
-    for (size_t i = 0; i < count; i++)
-        put_event(m, &events[i]);
+    for (size_t i = 0; i < run->count; i++)
+        put_event(m, run->queue, &run->events[i]);
+    *ticket = 0;
+    return STORE_OK;
+}
+
+static enum store_status note(struct store *store, struct span bytes, uint64_t *ticket)
+{
+    (void)store;
+    (void)bytes;
     *ticket = 0;
     return STORE_OK;
 }
@@ -179,10 +185,8 @@ static struct block *block_at(const struct memory_store *m, store_locator at, ui
     return m->blocks[index];
 }
 
-static enum store_status read_event(struct store *store, uint32_t queue, uint64_t sequence, store_locator at,
-                                    struct span *out)
+static void read_event(struct store *store, uint32_t queue, store_locator at, struct span *out)
 {
-    (void)sequence;
     struct block *b = block_at(self(store), at, queue);
     const uint8_t *start = b->data + (uint32_t)at;
     struct wire_reader r = { .at = start + 1, .end = b->data + b->fill };
@@ -191,13 +195,10 @@ static enum store_status read_event(struct store *store, uint32_t queue, uint64_
     assert(whole && size <= (uint64_t)(r.end - r.at));
     (void)whole;
     *out = span_of(start, (size_t)(r.at - start) + (size_t)size);
-    return STORE_OK;
 }
 
-static void settle(struct store *store, uint32_t queue, uint64_t sequence, store_locator at, enum store_cause cause)
+static void release(struct store *store, uint32_t queue, store_locator at)
 {
-    (void)sequence;
-    (void)cause;
     struct memory_store *m = self(store);
     struct block *b = block_at(m, at, queue);
     assert(b->live > 0);
@@ -231,12 +232,77 @@ static void forget(struct store *store, uint32_t queue)
     free(s);
 }
 
-static size_t poll_nothing(struct store *store, struct store_completion *out, size_t max)
+static void settle(struct store *store, uint32_t queue, uint64_t sequence, store_locator at, uint32_t size,
+                   enum store_cause cause)
+{
+    (void)sequence;
+    (void)size;
+    (void)cause;
+    release(store, queue, at);
+}
+
+/* Everything is in memory: there is no rest, and nothing to load. */
+static void settle_rest(struct store *store, uint32_t queue, uint64_t from, uint64_t bytes, enum store_cause cause)
+{
+    (void)store;
+    (void)queue;
+    (void)from;
+    (void)bytes;
+    (void)cause;
+}
+
+static void load(struct store *store, uint32_t queue, uint64_t from, uint64_t bytes, uint64_t tag)
+{
+    (void)store;
+    (void)queue;
+    (void)from;
+    (void)bytes;
+    (void)tag;
+    assert(false);
+}
+
+static void flush(struct store *store, mono_t now)
+{
+    (void)store;
+    (void)now;
+}
+
+static mono_t due(const struct store *store)
+{
+    (void)store;
+    return MONO_NEVER;
+}
+
+static bool poll_nothing(struct store *store, struct store_completion *out)
 {
     (void)store;
     (void)out;
-    (void)max;
+    return false;
+}
+
+static uint64_t settled_ticket(struct store *store)
+{
+    (void)store;
     return 0;
+}
+
+static uint32_t unsettled(const struct store *store, uint32_t queue)
+{
+    (void)store;
+    (void)queue;
+    return 0;
+}
+
+static uint64_t room(const struct store *store)
+{
+    (void)store;
+    return UINT64_MAX;
+}
+
+static bool stop(struct store *store)
+{
+    (void)store;
+    return true;
 }
 
 static uint64_t memory(const struct store *store)
@@ -266,11 +332,21 @@ struct store *store_memory_open(void)
     static const struct store_ops ops = {
         .name = "memory",
         .append = append,
+        .note = note,
         .read = read_event,
         .settle = settle,
+        .settle_rest = settle_rest,
+        .release = release,
+        .load = load,
         .forget = forget,
+        .flush = flush,
+        .due = due,
         .poll = poll_nothing,
+        .settled_ticket = settled_ticket,
+        .unsettled = unsettled,
+        .room = room,
         .memory = memory,
+        .stop = stop,
         .close = close_store,
     };
     struct memory_store *m = xcalloc(1, sizeof *m);

@@ -56,6 +56,9 @@ static void request(struct client *c)
     r.u.attach.received = c->link.received;
     r.u.attach.producer = c->producer;
     r.u.attach.inbox = c->inbox;
+    const char *names[ATTACH_DESTINATIONS_MAX];
+    r.u.attach.destinations = names;
+    r.u.attach.destination_count = publish_undecided(c, names, ATTACH_DESTINATIONS_MAX);
     request_pack(&r, &packed);
     if (!c->control_opened || c->attempts > 0)
         c->handler->control_open(c->ctx);
@@ -129,6 +132,7 @@ void attach_reply(struct client *c, const struct reply *r)
         return;
     }
     bool resumed = r->u.attached.resumed;
+    bool restarted = c->incarnation && c->incarnation != r->u.attached.incarnation;
     learn(c, r);
     if (!token_equal(r->u.attached.token, c->attach_token) ||
         (resumed && !link_resume(&c->link, r->u.attached.epoch, r->u.attached.received, c->now.mono))) {
@@ -143,7 +147,8 @@ void attach_reply(struct client *c, const struct reply *r)
     c->link.limits = c->limits;
     if (!resumed) {
         begin_session(c, r);
-        publish_new_session(c, r->u.attached.producer_known, r->u.attached.outcomes, r->u.attached.outcome_count);
+        publish_new_session(c, r->u.attached.producer_known, restarted, r->u.attached.outcomes,
+                            r->u.attached.outcome_count);
         consume_new_session(c);
     }
     link_opened(&c->link, c->now.mono);

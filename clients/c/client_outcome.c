@@ -255,12 +255,32 @@ static void take_outcomes(struct client *c, const struct outcomes *listed)
         decide(c, o, o->base, listed->decided - o->base + 1, &(struct client_outcome){ .reason = REASON_unknown });
 }
 
-void publish_new_session(struct client *c, bool known, const struct outcomes *outcomes, size_t count)
+size_t publish_undecided(const struct client *c, const char **names, size_t most)
+{
+    size_t count = 0;
+    for (const struct outlet *o = c->outlets; o && count < most; o = o->hh.next) {
+        if (o->sent.count)
+            names[count++] = o->name;
+    }
+    return count;
+}
+
+static bool is_listed(const struct outlet *o, const struct outcomes *outcomes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(o->name, outcomes[i].destination) == 0)
+            return true;
+    }
+    return false;
+}
+
+void publish_new_session(struct client *c, bool known, bool restarted, const struct outcomes *outcomes, size_t count)
 {
     for (size_t i = 0; known && i < count; i++)
         take_outcomes(c, &outcomes[i]);
     for (struct outlet *o = c->outlets; o; o = o->hh.next) {
-        if (!known) {
+        /* A broker that restarted speaks only for what was on disk. */
+        if (!known || (restarted && !is_listed(o, outcomes, count))) {
             give_up_sent(c, o);
             continue;
         }

@@ -164,7 +164,9 @@ void publish_free(struct client *c);
 bool publish_confirm(struct client *c, struct body *b); /* false: malformed */
 bool publish_refuse(struct client *c, const struct body *b);
 void publish_tick(struct client *c);
-void publish_new_session(struct client *c, bool known, const struct outcomes *outcomes, size_t count);
+/* Names of destinations with entries whose outcome is not known; the names are the outlets'. */
+size_t publish_undecided(const struct client *c, const char **names, size_t most);
+void publish_new_session(struct client *c, bool known, bool restarted, const struct outcomes *outcomes, size_t count);
 
 /* client_consume.c */
 bool consume_turn(struct client *c, const struct body *b);

@@ -32,7 +32,8 @@ struct dev {
 static void *run_broker(void *arg)
 {
     struct dev *d = arg;
-    broker_run(d->running, d->stop_fd);
+    if (!broker_run(d->running, d->stop_fd))
+        exit(1); /* the disk failed, and that was said: nothing more may be promised */
     broker_stop(d->running);
     return NULL;
 }

@@ -26,7 +26,7 @@ def test_declare_describe_list_delete(sidecar):
 
 @pytest.mark.parametrize("body,says", [
     ({"capacity": 0}, "capacity"), ({"capcity": 1}, "capacity"), ({"lease": 30}, "lease"), ({"lease": "x"}, "lease"),
-    ({"overflow": "maybe"}, "overflow"), ([], "object"), ({"durability": "disk"}, "disk"),
+    ({"overflow": "maybe"}, "overflow"), ([], "object"), ({"durability": "tape"}, "memory or disk"),
 ])
 def test_bad_settings_are_refused_with_the_name(sidecar, body, says):
     answer = sidecar.http("PUT", "/v1/queues/q", body)

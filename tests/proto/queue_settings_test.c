@@ -38,7 +38,7 @@ static void defaults_are_all_present_and_within_their_ranges(void **state)
     assert_true(queue_settings_check(&settings, &error));
     assert_int_equal(settings.capacity, 10000);
     assert_int_equal(settings.capacity_bytes, 64 << 20);
-    assert_int_equal(settings.durability, DURABILITY_MEMORY);
+    assert_int_equal(settings.durability, DURABILITY_DISK);
     assert_int_equal(settings.overflow, OVERFLOW_WAIT);
     assert_int_equal(settings.lease_ms, 30000);
     assert_false(settings.require_consumer);
@@ -49,6 +49,8 @@ static void values_of_every_setting_are_read(void **state)
     (void)state;
     assert_true(parse("capacity", "1000"));
     assert_true(parse("capacity_bytes", "64MiB"));
+    assert_true(parse("durability", "disk"));
+    assert_int_equal(settings.durability, DURABILITY_DISK);
     assert_true(parse("durability", "memory"));
     assert_true(parse("overflow", "drop_oldest"));
     assert_true(parse("lease", "2m"));
@@ -109,7 +111,7 @@ static void wrong_values_are_named_with_what_was_expected(void **state)
                   { "overflow", "explode", "wait, reject or drop_oldest" },
                   { "overflow", "WAIT", "wait, reject or drop_oldest" },
                   { "overflow", "", "wait, reject or drop_oldest" },
-                  { "durability", "paper", "memory" },
+                  { "durability", "paper", "memory or disk" },
                   { "require_consumer", "1", "true or false" } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         if (parse(cases[i].name, cases[i].value))
@@ -118,15 +120,6 @@ static void wrong_values_are_named_with_what_was_expected(void **state)
         assert_error_has(cases[i].wanted);
     }
     assert_int_equal(settings.present, 0);
-}
-
-static void durability_on_disk_says_that_it_is_not_there(void **state)
-{
-    (void)state;
-    assert_false(parse("durability", "disk"));
-    assert_error_has("'disk' is not available");
-    queue_settings_put(&settings, QUEUE_SETTING_durability, DURABILITY_DISK);
-    assert_false(queue_settings_check(&settings, &error));
 }
 
 static void an_unknown_setting_comes_with_the_closest_known_one(void **state)
@@ -205,7 +198,6 @@ int main(void)
         T(only_what_was_given_is_present),
         T(the_ends_of_ranges_are_inside),
         T(wrong_values_are_named_with_what_was_expected),
-        T(durability_on_disk_says_that_it_is_not_there),
         T(an_unknown_setting_comes_with_the_closest_known_one),
         T(an_error_may_be_of_no_interest),
         T(names_and_values_end_where_their_bytes_end),

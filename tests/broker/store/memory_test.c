@@ -31,35 +31,43 @@ static int end(void **state)
     return 0;
 }
 
+/* An event and whose it is. */
+struct kept {
+    uint32_t queue;
+    uint64_t sequence;
+    struct span event;
+    store_locator locator;
+};
+
 static uint64_t memory(void)
 {
     return store->ops->memory(store);
 }
 
 /* Appends one event of `size` bytes, all `fill`. */
-static struct store_event put(uint32_t queue, uint64_t sequence, size_t size, char fill)
+static struct kept put(uint32_t queue, uint64_t sequence, size_t size, char fill)
 {
     uint8_t *bytes = malloc(size + 1);
     uint64_t ticket = 99;
     memset(bytes, fill, size + 1);
-    struct store_event e = { .queue = queue, .sequence = sequence, .event = span_of(bytes, size) };
-    assert_int_equal(store->ops->append(store, &e, 1, 0, &ticket), STORE_OK);
+    struct store_event one = { .event = span_of(bytes, size) };
+    struct store_run run = { .queue = queue, .first = sequence, .events = &one, .count = 1, .keep = true };
+    assert_int_equal(store->ops->append(store, &run, &ticket), STORE_OK);
     assert_int_equal(ticket, 0);
-    assert_true(e.locator != 0);
+    assert_true(one.locator != 0);
     memset(bytes, '#', size + 1); /* the bytes were copied */
     free(bytes);
-    e.event = span_of(NULL, size);
-    return e;
+    return (struct kept){ queue, sequence, span_of(NULL, size), one.locator };
 }
 
-static struct span read_back(const struct store_event *e)
+static struct span read_back(const struct kept *e)
 {
     struct span lane = { 0 };
-    assert_int_equal(store->ops->read(store, e->queue, e->sequence, e->locator, &lane), STORE_OK);
+    store->ops->read(store, e->queue, e->locator, &lane);
     return lane;
 }
 
-static void assert_holds(const struct store_event *e, char fill)
+static void assert_holds(const struct kept *e, char fill)
 {
     struct span lane = read_back(e);
     struct wire_reader r = wire_open(lane);
@@ -72,9 +80,9 @@ static void assert_holds(const struct store_event *e, char fill)
         assert_int_equal(f.bytes.data[i], fill);
 }
 
-static void drop(const struct store_event *e)
+static void drop(const struct kept *e)
 {
-    store->ops->settle(store, e->queue, e->sequence, e->locator, CAUSE_ACKED);
+    store->ops->settle(store, e->queue, e->sequence, e->locator, (uint32_t)e->event.size, CAUSE_ACKED);
 }
 
 static void nothing_held_is_no_memory(void **state)
@@ -82,7 +90,7 @@ static void nothing_held_is_no_memory(void **state)
     (void)state;
     struct store_completion done;
     assert_int_equal(memory(), 0);
-    assert_int_equal(store->ops->poll(store, &done, 1), 0);
+    assert_false(store->ops->poll(store, &done));
     store->ops->forget(store, 1); /* of a queue it never saw */
     assert_int_equal(memory(), 0);
 }
@@ -91,7 +99,7 @@ static void an_event_is_read_back_in_the_lanes_form(void **state)
 {
     (void)state;
     static const size_t sizes[] = { 0, 1, 127, 128, 1000, 16383, 16384, 70000, 1u << 20 };
-    struct store_event events[sizeof sizes / sizeof *sizes];
+    struct kept events[sizeof sizes / sizeof *sizes];
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         events[i] = put(1, i + 1, sizes[i], (char)('a' + i));
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -104,7 +112,7 @@ static void an_event_is_read_back_in_the_lanes_form(void **state)
 static void neighbours_are_contiguous(void **state)
 {
     (void)state;
-    struct store_event events[100];
+    struct kept events[100];
     unsigned apart = 0;
     for (unsigned i = 0; i < 100; i++)
         events[i] = put(1, i + 1, 200, 'x');
@@ -117,21 +125,22 @@ static void neighbours_are_contiguous(void **state)
         drop(&events[i]);
 }
 
-static void an_append_takes_several_queues_at_once(void **state)
+static void a_run_is_taken_whole(void **state)
 {
     (void)state;
     uint64_t ticket = 1;
-    struct store_event events[] = { { .queue = 1, .sequence = 1, .event = span_str("one") },
-                                    { .queue = 2, .sequence = 1, .event = span_str("two") },
-                                    { .queue = 1, .sequence = 2, .event = span_str("three") } };
-    assert_int_equal(store->ops->append(store, events, 3, 0, &ticket), STORE_OK);
+    struct store_event events[] = { { .event = span_str("one") },
+                                    { .event = span_str("two") },
+                                    { .event = span_str("three") } };
+    struct store_run run = { .queue = 1, .first = 1, .events = events, .count = 3, .keep = true };
+    assert_int_equal(store->ops->append(store, &run, &ticket), STORE_OK);
     static const char *const lanes[] = { "\x2a\x03one", "\x2a\x03two", "\x2a\x05three" };
     for (unsigned i = 0; i < 3; i++) {
-        assert_true(span_equal(read_back(&events[i]), span_str(lanes[i])));
-        drop(&events[i]);
+        struct kept e = { 1, i + 1, events[i].event, events[i].locator };
+        assert_true(span_equal(read_back(&e), span_str(lanes[i])));
+        drop(&e);
     }
     store->ops->forget(store, 1);
-    store->ops->forget(store, 2);
     assert_int_equal(memory(), 0);
 }
 
@@ -139,10 +148,10 @@ static void an_append_takes_several_queues_at_once(void **state)
 static void blocks_grow_with_the_queue_up_to_a_bound(void **state)
 {
     (void)state;
-    struct store_event first = put(1, 1, 100, 'x');
+    struct kept first = put(1, 1, 100, 'x');
     uint64_t quiet = memory();
     assert_true(quiet >= 1024 && quiet < 1200);
-    static struct store_event events[5000];
+    static struct kept events[5000];
     uint64_t held = 0, changes = 0, most = 0;
     for (unsigned i = 0; i < 5000; i++) {
         uint64_t before = memory();
@@ -165,7 +174,7 @@ static void blocks_grow_with_the_queue_up_to_a_bound(void **state)
 static void a_block_goes_with_its_last_event(void **state)
 {
     (void)state;
-    static struct store_event events[3000];
+    static struct kept events[3000];
     for (unsigned i = 0; i < 3000; i++)
         events[i] = put(1, i + 1, 200, 'x');
     uint64_t full = memory(), before;
@@ -186,12 +195,12 @@ static void a_block_goes_with_its_last_event(void **state)
 static void a_big_event_has_a_block_of_its_own(void **state)
 {
     (void)state;
-    struct store_event small = put(1, 1, 100, 's');
+    struct kept small = put(1, 1, 100, 's');
     uint64_t before = memory();
-    struct store_event big = put(1, 2, 500000, 'b');
+    struct kept big = put(1, 2, 500000, 'b');
     assert_true(memory() - before >= 500000 && memory() - before < 500000 + 128);
     uint64_t both = memory();
-    struct store_event next = put(1, 3, 100, 'n'); /* goes on in the small one's block */
+    struct kept next = put(1, 3, 100, 'n'); /* goes on in the small one's block */
     assert_int_equal(memory(), both);
     assert_holds(&small, 's');
     assert_holds(&next, 'n');
@@ -206,7 +215,7 @@ static void a_quiet_queue_stays_small(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < 10000; i++) {
-        struct store_event e = put(1, i + 1, 100, 'q');
+        struct kept e = put(1, i + 1, 100, 'q');
         assert_holds(&e, 'q');
         drop(&e);
         assert_true(memory() < 1200);
@@ -216,13 +225,13 @@ static void a_quiet_queue_stays_small(void **state)
 static void a_queue_that_was_busy_gives_its_big_block_back_when_it_is_empty(void **state)
 {
     (void)state;
-    static struct store_event events[2000];
+    static struct kept events[2000];
     for (unsigned i = 0; i < 2000; i++)
         events[i] = put(1, i + 1, 200, 'x');
     for (unsigned i = 0; i < 2000; i++)
         drop(&events[i]);
     assert_int_equal(memory(), 0);
-    struct store_event e = put(1, 2001, 10, 'y');
+    struct kept e = put(1, 2001, 10, 'y');
     assert_true(memory() <= BLOCK_MOST / 2 + 64);
     assert_holds(&e, 'y');
     drop(&e);
@@ -231,9 +240,9 @@ static void a_queue_that_was_busy_gives_its_big_block_back_when_it_is_empty(void
 static void queues_do_not_share_blocks(void **state)
 {
     (void)state;
-    struct store_event kept = put(1, 1, 50, 'k');
+    struct kept kept = put(1, 1, 50, 'k');
     uint64_t one = memory();
-    struct store_event e = put(2, 1, 50, 'e');
+    struct kept e = put(2, 1, 50, 'e');
     assert_true(memory() > one);
     drop(&e);
     store->ops->forget(store, 2);
@@ -248,7 +257,7 @@ static void random_comings_and_goings_leave_nothing(void **state)
 {
     (void)state;
     enum { HELD = 500 };
-    static struct store_event held[HELD];
+    static struct kept held[HELD];
     static char fills[HELD];
     uint64_t random = 42;
     for (unsigned step = 0; step < 50000; step++) {
@@ -282,7 +291,7 @@ int main(void)
         T(nothing_held_is_no_memory),
         T(an_event_is_read_back_in_the_lanes_form),
         T(neighbours_are_contiguous),
-        T(an_append_takes_several_queues_at_once),
+        T(a_run_is_taken_whole),
         T(blocks_grow_with_the_queue_up_to_a_bound),
         T(a_block_goes_with_its_last_event),
         T(a_big_event_has_a_block_of_its_own),

@@ -1,0 +1,146 @@
+/* Backlog: events of a queue on disk whose bytes are not in memory. They are the live sequences from `loaded` on, kept as ranges, so
+ * a hundred million cost what one costs. They come back in order, ahead of need, as items behind those that are there; until
+ * then all that is known of them is that they are ready.
+ *
+ * After a restart everything is backlog. An event enters as an item directly only while there is no backlog before it and its
+ * bytes could be kept. */
+#include "broker/core/items.h"
+
+#include <assert.h>
+
+#define LOAD_BYTES (1u << 20)
+#define LEAST_LOW  16u
+
+void backlog_add(struct queue *q, uint64_t first, uint64_t count, uint64_t bytes)
+{
+    struct durable *d = q->durable;
+    assert(d && first >= q->loaded);
+    ranges_add(&d->backlog, first, first + count);
+    d->backlog_events += count;
+    d->backlog_bytes += bytes;
+}
+
+void backlog_want(struct core *c, struct queue *q)
+{
+    struct durable *d = q->durable;
+    uint64_t first, end;
+    if (!d || d->loading || d->backlog_events == 0 || q->loaded - q->next_ready > d->low || c->failed)
+        return;
+    if (!ranges_next(&d->backlog, 0, &first, &end) || first >= d->end)
+        return; /* not durable yet */
+    d->loading = true;
+    c->disk->ops->load(c->disk, q->id, first, LOAD_BYTES, q->id);
+}
+
+static struct queue *queue_of(struct core *c, uint32_t id)
+{
+    for (uint32_t i = 0; i < c->queue_count; i++) {
+        if (c->by_name[i]->id == id)
+            return c->by_name[i];
+    }
+    return NULL;
+}
+
+/* Tenths since the core started, by the wall clock: before the start they are negative. */
+static int32_t tenths_at(const struct core *c, int64_t wall_ms)
+{
+    int64_t ago = (c->now.wall.ms - wall_ms) / 100;
+    ago = ago < 0 ? 0 : ago > INT32_MAX / 2 ? INT32_MAX / 2 : ago;
+    return core_tenths(c) - (int32_t)ago;
+}
+
+uint16_t backlog_attempt(const struct queue *q, uint64_t sequence)
+{
+    return sequence < q->durable->recovered_mark;
+}
+
+/* One less is backlog. Sizes of single events are known once they are loaded; what was guessed before is put right here, in the
+ * queue's bytes too, so that the parts always add up to the whole. */
+static void take_out(struct queue *q, uint64_t sequence, uint64_t size)
+{
+    struct durable *d = q->durable;
+    ranges_remove(&d->backlog, sequence, sequence + 1);
+    d->backlog_events--;
+    if (size > d->backlog_bytes)
+        q->bytes += size - d->backlog_bytes;
+    d->backlog_bytes -= size < d->backlog_bytes ? size : d->backlog_bytes;
+    if (d->backlog_events == 0) {
+        q->bytes -= d->backlog_bytes;
+        d->backlog_bytes = 0;
+    }
+}
+
+bool backlog_settle(struct core *c, struct queue *q, uint64_t sequence, enum store_cause cause)
+{
+    struct durable *d = q->durable;
+    if (!ranges_has(&d->backlog, sequence))
+        return false;
+    uint64_t size = d->backlog_bytes / d->backlog_events; /* a guess: it was not read */
+    c->disk->ops->settle(c->disk, q->id, sequence, 0, (uint32_t)size, cause);
+    take_out(q, sequence, size);
+    q->bytes -= size < q->bytes ? size : q->bytes;
+    q->ready--;
+    ++*ledger_of(&q->ledger, cause);
+    if (q->waiters)
+        core_run_queue(c, q);
+    return true;
+}
+
+static void add_item(struct core *c, struct queue *q, const struct store_loaded *e)
+{
+    items_skip_to(q, e->sequence);
+    items_make_room(q, 1);
+    *item_at(q, q->loaded++) = (struct item){
+        .at = e->locator,
+        .size = e->size,
+        .accepted = tenths_at(c, e->accepted_ms),
+        .state = ITEM_READY,
+        .attempt = backlog_attempt(q, e->sequence),
+    };
+    take_out(q, e->sequence, e->size);
+}
+
+/* May it become an item now? Else its bytes go, and it is loaded again when its turn is near. */
+static bool takes(struct queue *q, const struct store_loaded *e)
+{
+    struct durable *d = q->durable;
+    return e->sequence >= q->loaded && e->sequence < d->end && ranges_has(&d->backlog, e->sequence) &&
+           items_may_skip_to(q, e->sequence);
+}
+
+void backlog_loaded(struct core *c, const struct store_completion *done)
+{
+    struct queue *q = queue_of(c, done->queue);
+    bool in_turn = true;
+    uint64_t taken = 0;
+    if (q)
+        q->durable->loading = false;
+    for (size_t i = 0; i < done->count; i++) {
+        in_turn = in_turn && q && takes(q, &done->events[i]);
+        if (in_turn)
+            add_item(c, q, &done->events[i]);
+        else
+            c->disk->ops->release(c->disk, done->queue, done->events[i].locator);
+        taken += in_turn;
+    }
+    if (!q)
+        return;
+    q->durable->low = taken / 2 > LEAST_LOW ? taken / 2 : LEAST_LOW;
+    core_run_queue(c, q);
+}
+
+uint64_t backlog_purge(struct core *c, struct queue *q)
+{
+    struct durable *d = q->durable;
+    uint64_t count = d->backlog_events;
+    if (count == 0)
+        return 0;
+    c->disk->ops->settle_rest(c->disk, q->id, q->loaded, d->backlog_bytes, CAUSE_PURGED);
+    q->ready -= count;
+    q->bytes -= d->backlog_bytes;
+    q->ledger.purged += count;
+    ranges_free(&d->backlog);
+    d->backlog_events = d->backlog_bytes = 0;
+    items_skip_to(q, q->next_sequence);
+    return count;
+}

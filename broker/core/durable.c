@@ -1,0 +1,255 @@
+/* What waits for the disk. Everything that was put into the log got a ticket; what depends on it (the outcome of accepted entries, the
+ * answer to a call, the answer to an ack) is kept in the order of tickets and follows when the log says that the ticket is
+ * durable. This is the one place where confirms of queues on disk are released: nothing is confirmed before.
+ *
+ * A queue on disk delivers only what is durable (else a crash would erase a delivered event and give its sequence to another one),
+ * and only up to its mark: a note in the log, ahead of need, that events up to there may have been delivered, so that
+ * after a crash they come with `attempt` 2. */
+#include "broker/core/state.h"
+
+#include "base/xalloc.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define MARK_AHEAD_LEAST 1024u
+#define MARK_AHEAD_MOST  32768u
+
+/* ------------------------------------------------------------------ what is pending */
+
+static struct pending *add_pending(struct core *c, uint64_t ticket)
+{
+    struct pending *p = c->spare_pending;
+    if (p)
+        c->spare_pending = p->next;
+    else
+        p = xmalloc(sizeof *p);
+    *p = (struct pending){ .ticket = ticket };
+    assert(!c->last_pending || c->last_pending->ticket <= ticket);
+    if (c->last_pending)
+        c->last_pending->next = p;
+    else
+        c->pending = p;
+    c->last_pending = p;
+    return p;
+}
+
+void durable_outcome(struct core *c, struct destination *d, struct queue *q, uint64_t ticket, const struct outcome *o,
+                     uint64_t events, uint64_t bytes)
+{
+    if (ticket == 0) {
+        destination_decide(c, d, o, q, events, bytes);
+        return;
+    }
+    struct pending *p = add_pending(c, ticket);
+    p->kind = PENDING_OUTCOME;
+    p->session = d->producer->session ? d->producer->session->token : (struct token){ 0 };
+    p->destination = d;
+    p->queue = q;
+    p->outcome = *o;
+    p->outcome.flags = c->config.confirm_synced ? RUN_DURABLE : 0;
+    p->events = events;
+    p->bytes = bytes;
+    d->pending += o->count;
+}
+
+bool durable_is_pending(const struct core *c, const struct destination *d, uint64_t sequence)
+{
+    for (const struct pending *p = c->pending; p; p = p->next) {
+        if (p->kind == PENDING_OUTCOME && p->destination == d && sequence - p->outcome.first < p->outcome.count)
+            return true;
+    }
+    return false;
+}
+
+void durable_hold_reply(struct core *c, uint64_t ticket)
+{
+    if (ticket == 0)
+        return;
+    struct effect *e = &c->effects[--c->effect_count];
+    assert(e->kind == EFFECT_REPLY);
+    struct pending *p = add_pending(c, ticket);
+    p->kind = PENDING_REPLY;
+    p->route = e->route;
+    p->text = e->bytes; /* passes */
+}
+
+void durable_hold_bodies(struct core *c, struct session *s, size_t start, uint64_t ticket)
+{
+    if (ticket == 0 || s->out.size == start)
+        return;
+    struct pending *p = add_pending(c, ticket);
+    p->kind = PENDING_BODY;
+    p->session = s->token;
+    buf_add(&p->text, s->out.data + start, s->out.size - start);
+    s->out.size = start;
+}
+
+void durable_forget_destinations(struct core *c, const struct producer *producer)
+{
+    for (struct pending *p = c->pending; p; p = p->next) {
+        if (p->kind == PENDING_OUTCOME && p->destination && p->destination->producer == producer)
+            p->destination = NULL;
+    }
+}
+
+void durable_forget_queue(struct core *c, const struct queue *q)
+{
+    for (struct pending *p = c->pending; p; p = p->next) {
+        if (p->kind == PENDING_OUTCOME && p->queue == q)
+            p->queue = NULL;
+    }
+    c->marks_pending -= q->durable && q->durable->mark_ticket;
+}
+
+void durable_free(struct core *c)
+{
+    while (c->pending) {
+        struct pending *p = c->pending;
+        c->pending = p->next;
+        buf_free(&p->text);
+        free(p);
+    }
+    while (c->spare_pending) {
+        struct pending *p = c->spare_pending;
+        c->spare_pending = p->next;
+        free(p);
+    }
+    c->last_pending = NULL;
+}
+
+/* ------------------------------------------------------------------ released */
+
+static void release_outcome(struct core *c, const struct pending *p)
+{
+    struct destination *d = p->destination;
+    if (p->queue) {
+        uint64_t end = p->outcome.sequence + p->outcome.count;
+        if (p->queue->durable->end < end)
+            p->queue->durable->end = end;
+        core_run_queue(c, p->queue);
+    }
+    if (!d)
+        return;
+    d->pending -= p->outcome.count;
+    /* What a later session sent again was given back to its window when it came. */
+    const struct session *s = d->producer->session;
+    bool same = s && token_equal(s->token, p->session);
+    destination_decide(c, d, &p->outcome, p->queue, same ? p->events : 0, same ? p->bytes : 0);
+}
+
+static void release_body(struct core *c, const struct pending *p)
+{
+    struct session *s = session_find(c, p->session);
+    if (!s)
+        return;
+    buf_add(&s->out, p->text.data, p->text.size);
+    session_touch(c, s);
+}
+
+static void release_reply(struct core *c, struct pending *p)
+{
+    struct effect *e = core_effect(c, EFFECT_REPLY);
+    e->route = p->route;
+    e->bytes = p->text; /* passes */
+    p->text = (struct buf){ 0 };
+}
+
+static void release_through(struct core *c, uint64_t ticket)
+{
+    while (c->pending && c->pending->ticket <= ticket) {
+        struct pending *p = c->pending;
+        c->pending = p->next;
+        if (!c->pending)
+            c->last_pending = NULL;
+        switch (p->kind) {
+        case PENDING_OUTCOME: release_outcome(c, p); break;
+        case PENDING_BODY: release_body(c, p); break;
+        case PENDING_REPLY: release_reply(c, p); break;
+        }
+        buf_free(&p->text);
+        p->next = c->spare_pending;
+        c->spare_pending = p;
+    }
+}
+
+/* ------------------------------------------------------------------ the mark */
+
+uint64_t queue_deliverable_end(const struct queue *q)
+{
+    if (!q->durable)
+        return UINT64_MAX;
+    return q->durable->end < q->durable->mark ? q->durable->end : q->durable->mark;
+}
+
+void durable_move_mark(struct core *c, struct queue *q)
+{
+    struct durable *d = q->durable;
+    if (!d || c->failed || d->mark_ticket) /* one at a time */
+        return;
+    if (q->next_ready + d->mark_ahead / 2 < d->mark)
+        return;
+    if (q->next_ready >= d->mark && d->mark > 1) /* it kept deliveries waiting: go farther ahead */
+        d->mark_ahead = d->mark_ahead * 2 < MARK_AHEAD_MOST ? d->mark_ahead * 2 : MARK_AHEAD_MOST;
+    if (d->mark_ahead < MARK_AHEAD_LEAST)
+        d->mark_ahead = MARK_AHEAD_LEAST;
+    d->mark_written = q->next_ready + d->mark_ahead;
+    d->mark_ticket = persist_mark(c, q, d->mark_written);
+    c->marks_pending += d->mark_ticket != 0;
+}
+
+static void marks_durable(struct core *c, uint64_t ticket)
+{
+    for (uint32_t i = 0; i < c->queue_count; i++) {
+        struct queue *q = c->by_name[i];
+        if (!q->durable || !q->durable->mark_ticket || q->durable->mark_ticket > ticket)
+            continue;
+        q->durable->mark = q->durable->mark_written;
+        q->durable->mark_ticket = 0;
+        c->marks_pending--;
+        core_run_queue(c, q);
+    }
+}
+
+bool durable_comes(const struct queue *q)
+{
+    const struct durable *d = q->durable;
+    if (!d || q->next_ready >= d->end)
+        return false;
+    if (q->next_ready < q->loaded)
+        return q->next_ready >= d->mark; /* loaded, and its mark is on its way */
+    return d->backlog_events > 0 && (d->loading || q->loaded < d->end);
+}
+
+/* ------------------------------------------------------------------ completions */
+
+void core_disk(struct core *c, struct now now)
+{
+    struct store_completion done;
+    c->now = now;
+    while (!c->failed && c->disk->ops->poll(c->disk, &done)) {
+        if (done.status == STORE_FAILED) {
+            c->failed = true;
+            return;
+        }
+        if (done.kind == STORE_LOADED) {
+            backlog_loaded(c, &done);
+            continue;
+        }
+        if (c->marks_pending)
+            marks_durable(c, done.ticket);
+        release_through(c, done.ticket);
+    }
+    if (!c->disk_starved || c->disk->ops->room(c->disk) == 0)
+        return;
+    c->disk_starved = false; /* set again by whoever still lacks room */
+    for (uint32_t i = 0; i < c->queue_count; i++) {
+        if (c->by_name[i]->waiters)
+            core_run_queue(c, c->by_name[i]);
+    }
+}
+
+bool core_disk_failed(const struct core *c)
+{
+    return c->failed;
+}

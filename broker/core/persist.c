@@ -1,0 +1,528 @@
+/* The core's words in the log, and the core's state from them: which queues there are, who published what, how far a queue may have
+ * been delivered, and the books. Written in protobuf's wire format (proto/wire.h), so that a field can be added: what a
+ * reader does not know it skips.
+ *
+ *   note      one field: QUEUE, DELETED, PRODUCER or MARK
+ *   origin    of a run of accepted events: the producer, its first sequence, what it has seen
+ *   snapshot  everything the notes and runs so far amount to: QUEUE and PRODUCER fields, and the rest
+ */
+#include "broker/core/items.h"
+
+#include "base/xalloc.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { NOTE_QUEUE = 1, NOTE_DELETED, NOTE_PRODUCER, NOTE_MARK, STATE_NEXT_QUEUE, STATE_CLOSED_LEDGER };
+enum {
+    QUEUE_ID = 1,
+    QUEUE_NAME,
+    QUEUE_SETTING,
+    QUEUE_PAUSED,
+    QUEUE_CLOSED,
+    QUEUE_NEXT_SEQUENCE,
+    QUEUE_MARK,
+    QUEUE_LEDGER,
+};
+enum { LEDGER_ACCEPTED = 1, LEDGER_ACKED, LEDGER_DEAD, LEDGER_EXPIRED, LEDGER_PURGED, LEDGER_DROPPED };
+enum { PRODUCER_HIGH = 1, PRODUCER_LOW, PRODUCER_DESTINATION };
+enum { DESTINATION_NAME = 1, DESTINATION_NEXT, DESTINATION_SEEN, DESTINATION_RUN };
+enum { RUN_FIRST = 1, RUN_COUNT, RUN_SEQUENCE, RUN_REASON, RUN_FLAGS };
+enum { ORIGIN_HIGH = 1, ORIGIN_LOW, ORIGIN_FIRST, ORIGIN_SEEN };
+enum { MARK_QUEUE = 1, MARK_END };
+
+/* ------------------------------------------------------------------ writing */
+
+static void put_ledger(struct buf *b, uint32_t tag, const struct ledger *l)
+{
+    size_t mark = wire_begin(b, tag);
+    wire_add_number(b, LEDGER_ACCEPTED, l->accepted);
+    wire_add_number(b, LEDGER_ACKED, l->acked);
+    wire_add_number(b, LEDGER_DEAD, l->dead_lettered);
+    wire_add_number(b, LEDGER_EXPIRED, l->expired);
+    wire_add_number(b, LEDGER_PURGED, l->purged);
+    wire_add_number(b, LEDGER_DROPPED, l->dropped);
+    wire_end(b, mark);
+}
+
+/* A setting is its index in the table and its value. */
+static void put_settings(struct buf *b, const struct queue_settings *settings)
+{
+    for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++) {
+        size_t mark = wire_begin(b, QUEUE_SETTING);
+        wire_add_number(b, 1, i);
+        wire_add_number(b, 2, queue_settings_get(settings, (enum queue_setting)i));
+        wire_end(b, mark);
+    }
+}
+
+static void put_queue(struct buf *b, const struct queue *q)
+{
+    size_t mark = wire_begin(b, NOTE_QUEUE);
+    wire_add_number(b, QUEUE_ID, q->id);
+    wire_add_span(b, QUEUE_NAME, span_str(q->name));
+    put_settings(b, &q->settings);
+    wire_add_number(b, QUEUE_PAUSED, q->paused);
+    wire_add_number(b, QUEUE_CLOSED, q->closed);
+    wire_end(b, mark);
+}
+
+static uint64_t put_note(struct core *c, struct buf *b)
+{
+    uint64_t ticket = 0;
+    if (c->disk && c->disk->ops->note(c->disk, buf_span(b), &ticket) == STORE_FAILED)
+        c->failed = true;
+    buf_free(b);
+    return ticket;
+}
+
+uint64_t persist_queue(struct core *c, const struct queue *q)
+{
+    struct buf b = { 0 };
+    if (c->disk)
+        put_queue(&b, q);
+    return put_note(c, &b);
+}
+
+uint64_t persist_deleted(struct core *c, const struct queue *q)
+{
+    struct buf b = { 0 };
+    wire_add_number(&b, NOTE_DELETED, q->id);
+    return put_note(c, &b);
+}
+
+static void put_token(struct buf *b, struct token id)
+{
+    wire_add_fixed64(b, PRODUCER_HIGH, id.high);
+    wire_add_fixed64(b, PRODUCER_LOW, id.low);
+}
+
+uint64_t persist_producer(struct core *c, struct token id)
+{
+    struct buf b = { 0 };
+    size_t mark = wire_begin(&b, NOTE_PRODUCER);
+    put_token(&b, id);
+    wire_end(&b, mark);
+    return put_note(c, &b);
+}
+
+uint64_t persist_mark(struct core *c, const struct queue *q, uint64_t end)
+{
+    struct buf b = { 0 };
+    size_t mark = wire_begin(&b, NOTE_MARK);
+    wire_add_number(&b, MARK_QUEUE, q->id);
+    wire_add_number(&b, MARK_END, end);
+    wire_end(&b, mark);
+    return put_note(c, &b);
+}
+
+static uint8_t *put_fixed(uint8_t *at, uint32_t tag, uint64_t value)
+{
+    at = wire_put_varint(at, (uint64_t)tag << 3 | WIRE_FIXED64);
+    wire_store64(at, value);
+    return at + 8;
+}
+
+static uint8_t *put_number(uint8_t *at, uint32_t tag, uint64_t value)
+{
+    return wire_put_varint(wire_put_varint(at, (uint64_t)tag << 3 | WIRE_VARINT), value);
+}
+
+size_t persist_origin(uint8_t out[ORIGIN_MAX], const struct destination *d, uint64_t first)
+{
+    uint8_t *at = put_fixed(out, ORIGIN_HIGH, d->producer->id.high);
+    at = put_fixed(at, ORIGIN_LOW, d->producer->id.low);
+    at = put_number(at, ORIGIN_FIRST, first);
+    at = put_number(at, ORIGIN_SEEN, d->seen);
+    return (size_t)(at - out);
+}
+
+/* ------------------------------------------------------------------ the snapshot */
+
+/* How far the queue may have been delivered. While it runs that is what the newest mark says; in the end it is known. */
+static uint64_t mark_of(const struct core *c, const struct queue *q)
+{
+    const struct durable *d = q->durable;
+    uint64_t mark = c->stopping ? q->next_ready : d->mark_written;
+    return mark > d->recovered_mark ? mark : d->recovered_mark;
+}
+
+static void put_queue_state(struct core *c, struct buf *b, const struct queue *q)
+{
+    size_t mark = wire_begin(b, NOTE_QUEUE);
+    wire_add_number(b, QUEUE_ID, q->id);
+    wire_add_span(b, QUEUE_NAME, span_str(q->name));
+    put_settings(b, &q->settings);
+    wire_add_number(b, QUEUE_PAUSED, q->paused);
+    wire_add_number(b, QUEUE_CLOSED, q->closed);
+    if (q->durable) {
+        wire_add_number(b, QUEUE_NEXT_SEQUENCE, q->next_sequence);
+        wire_add_number(b, QUEUE_MARK, mark_of(c, q));
+        put_ledger(b, QUEUE_LEDGER, &q->ledger);
+    }
+    wire_end(b, mark);
+}
+
+static void put_run(struct buf *b, const struct outcome *o)
+{
+    size_t mark = wire_begin(b, DESTINATION_RUN);
+    wire_add_number(b, RUN_FIRST, o->first);
+    wire_add_number(b, RUN_COUNT, o->count);
+    wire_add_number(b, RUN_SEQUENCE, o->sequence);
+    wire_add_number(b, RUN_REASON, o->reason);
+    wire_add_number(b, RUN_FLAGS, o->flags);
+    wire_end(b, mark);
+}
+
+/* Only what is on disk outlives a restart: outcomes of a queue in memory would promise what is gone. What is accepted and not confirmed
+ * yet is in the log before this snapshot, so it counts as accepted. */
+static void put_destination(struct core *c, struct buf *b, const struct destination *d)
+{
+    const struct queue *q = queue_find(c, span_str(d->name));
+    if (!q || !q->durable)
+        return;
+    size_t mark = wire_begin(b, PRODUCER_DESTINATION);
+    wire_add_span(b, DESTINATION_NAME, span_str(d->name));
+    wire_add_number(b, DESTINATION_NEXT, d->next);
+    wire_add_number(b, DESTINATION_SEEN, d->seen);
+    for (uint32_t i = 0; i < d->outcome_count; i++)
+        put_run(b, &d->outcomes[i]);
+    for (const struct pending *p = d->pending ? c->pending : NULL; p; p = p->next) {
+        if (p->kind == PENDING_OUTCOME && p->destination == d)
+            put_run(b, &p->outcome);
+    }
+    wire_end(b, mark);
+}
+
+void core_snapshot(void *context, struct buf *out)
+{
+    struct core *c = context;
+    wire_add_number(out, STATE_NEXT_QUEUE, c->next_queue_id);
+    put_ledger(out, STATE_CLOSED_LEDGER, &c->closed_ledger);
+    for (uint32_t i = 0; i < c->queue_count; i++)
+        put_queue_state(c, out, c->by_name[i]);
+    for (const struct producer *p = c->producers; p; p = p->hh.next) {
+        size_t mark = wire_begin(out, NOTE_PRODUCER);
+        put_token(out, p->id);
+        for (const struct destination *d = p->destinations; d; d = d->hh.next)
+            put_destination(c, out, d);
+        wire_end(out, mark);
+    }
+}
+
+/* ------------------------------------------------------------------ reading */
+
+static void take_setting(struct queue_settings *settings, struct span bytes)
+{
+    struct wire_reader r = wire_open(bytes);
+    struct wire_field f;
+    uint64_t index = 0, value = 0;
+    while (!wire_done(&r) && wire_next(&r, &f)) {
+        index = f.tag == 1 ? f.number : index;
+        value = f.tag == 2 ? f.number : value;
+    }
+    if (index < QUEUE_SETTING_COUNT)
+        queue_settings_put(settings, (enum queue_setting)index, value);
+}
+
+static void take_ledger(struct ledger *l, struct span bytes)
+{
+    struct wire_reader r = wire_open(bytes);
+    struct wire_field f;
+    while (!wire_done(&r) && wire_next(&r, &f)) {
+        switch (f.tag) {
+        case LEDGER_ACCEPTED: l->accepted = f.number; break;
+        case LEDGER_ACKED: l->acked = f.number; break;
+        case LEDGER_DEAD: l->dead_lettered = f.number; break;
+        case LEDGER_EXPIRED: l->expired = f.number; break;
+        case LEDGER_PURGED: l->purged = f.number; break;
+        case LEDGER_DROPPED: l->dropped = f.number; break;
+        default: break;
+        }
+    }
+}
+
+struct queue_words {
+    uint32_t id;
+    struct span name;
+    struct queue_settings settings;
+    bool paused, closed, has_ledger;
+    uint64_t next_sequence, mark;
+    struct ledger ledger;
+};
+
+static bool read_queue(struct span bytes, struct queue_words *w)
+{
+    struct wire_reader r = wire_open(bytes);
+    struct wire_field f;
+    *w = (struct queue_words){ .settings = queue_settings_defaults() };
+    while (!wire_done(&r)) {
+        if (!wire_next(&r, &f))
+            return false;
+        switch (f.tag) {
+        case QUEUE_ID: w->id = (uint32_t)f.number; break;
+        case QUEUE_NAME: w->name = f.bytes; break;
+        case QUEUE_SETTING: take_setting(&w->settings, f.bytes); break;
+        case QUEUE_PAUSED: w->paused = f.number != 0; break;
+        case QUEUE_CLOSED: w->closed = f.number != 0; break;
+        case QUEUE_NEXT_SEQUENCE: w->next_sequence = f.number; break;
+        case QUEUE_MARK: w->mark = f.number; break;
+        case QUEUE_LEDGER:
+            w->has_ledger = true;
+            take_ledger(&w->ledger, f.bytes);
+            break;
+        default: break;
+        }
+    }
+    return w->id && name_valid(w->name);
+}
+
+static bool take_queue(struct core *c, struct span bytes)
+{
+    struct queue_words w;
+    if (!read_queue(bytes, &w))
+        return false;
+    struct queue *q = queue_find(c, w.name);
+    if (!q) {
+        uint32_t next = c->next_queue_id;
+        c->next_queue_id = w.id - 1;
+        q = queue_create(c, w.name, &w.settings);
+        c->next_queue_id = next > w.id ? next : w.id;
+    }
+    q->settings = w.settings;
+    q->paused = w.paused;
+    q->closed = w.closed;
+    if (q->durable && w.has_ledger) {
+        q->ledger = w.ledger;
+        q->next_sequence = w.next_sequence;
+        q->durable->recovered_mark = w.mark;
+    }
+    return true;
+}
+
+static struct queue *queue_by_id(struct core *c, uint64_t id)
+{
+    for (uint32_t i = 0; i < c->queue_count; i++) {
+        if (c->by_name[i]->id == id)
+            return c->by_name[i];
+    }
+    return NULL;
+}
+
+static struct producer *producer_of(struct core *c, struct token id)
+{
+    struct producer *p = NULL;
+    HASH_FIND(hh, c->producers, &id, sizeof id, p);
+    if (!p)
+        p = producer_add(c, id);
+    p->recovered = true;
+    return p;
+}
+
+static void take_run(struct destination *d, struct span bytes)
+{
+    struct wire_reader r = wire_open(bytes);
+    struct wire_field f;
+    struct outcome o = { 0 };
+    while (!wire_done(&r) && wire_next(&r, &f)) {
+        switch (f.tag) {
+        case RUN_FIRST: o.first = f.number; break;
+        case RUN_COUNT: o.count = f.number; break;
+        case RUN_SEQUENCE: o.sequence = f.number; break;
+        case RUN_REASON: o.reason = (uint32_t)f.number; break;
+        case RUN_FLAGS: o.flags = (uint32_t)f.number; break;
+        default: break;
+        }
+    }
+    if (o.count)
+        destination_restore(d, &o);
+}
+
+static void take_destination(struct producer *p, struct span bytes)
+{
+    struct wire_reader r = wire_open(bytes);
+    struct wire_field f;
+    struct destination *d = NULL;
+    while (!wire_done(&r) && wire_next(&r, &f)) {
+        if (f.tag == DESTINATION_NAME && name_valid(f.bytes))
+            d = destination_of(p, f.bytes);
+        else if (d && f.tag == DESTINATION_NEXT)
+            d->next = f.number;
+        else if (d && f.tag == DESTINATION_SEEN)
+            d->seen = f.number;
+        else if (d && f.tag == DESTINATION_RUN)
+            take_run(d, f.bytes);
+    }
+}
+
+static bool take_producer(struct core *c, struct span bytes)
+{
+    struct wire_reader r = wire_open(bytes);
+    struct wire_field f;
+    struct token id = { 0 };
+    struct producer *p = NULL;
+    while (!wire_done(&r)) {
+        if (!wire_next(&r, &f))
+            return false;
+        if (f.tag == PRODUCER_HIGH)
+            id.high = f.number;
+        else if (f.tag == PRODUCER_LOW)
+            id.low = f.number;
+        else if (f.tag == PRODUCER_DESTINATION)
+            take_destination(p = producer_of(c, id), f.bytes);
+    }
+    if (!p)
+        producer_of(c, id);
+    return true;
+}
+
+static void take_mark(struct core *c, struct span bytes)
+{
+    struct wire_reader r = wire_open(bytes);
+    struct wire_field f;
+    struct queue *q = NULL;
+    while (!wire_done(&r) && wire_next(&r, &f)) {
+        if (f.tag == MARK_QUEUE)
+            q = queue_by_id(c, f.number);
+        else if (q && q->durable && f.tag == MARK_END && f.number > q->durable->recovered_mark)
+            q->durable->recovered_mark = f.number;
+    }
+}
+
+static void take_deleted(struct core *c, uint64_t id)
+{
+    struct queue *q = queue_by_id(c, id);
+    if (!q)
+        return;
+    q->ledger.purged += q->ledger.accepted - (q->ledger.acked + q->ledger.dead_lettered + q->ledger.expired +
+                                              q->ledger.purged + q->ledger.dropped);
+    ledger_add(&c->closed_ledger, &q->ledger);
+    queue_free(c, q);
+}
+
+static bool take_field(struct core *c, const struct wire_field *f)
+{
+    switch (f->tag) {
+    case NOTE_QUEUE: return take_queue(c, f->bytes);
+    case NOTE_PRODUCER: return take_producer(c, f->bytes);
+    case NOTE_DELETED: take_deleted(c, f->number); return true;
+    case NOTE_MARK: take_mark(c, f->bytes); return true;
+    case STATE_NEXT_QUEUE: c->next_queue_id = (uint32_t)f->number; return true;
+    case STATE_CLOSED_LEDGER: take_ledger(&c->closed_ledger, f->bytes); return true;
+    default: return true;
+    }
+}
+
+static bool restore(void *context, struct span state)
+{
+    struct wire_reader r = wire_open(state);
+    struct wire_field f;
+    while (!wire_done(&r)) {
+        if (!wire_next(&r, &f) || !take_field(context, &f))
+            return false;
+    }
+    return true;
+}
+
+static void replay_note(void *context, struct span bytes)
+{
+    restore(context, bytes);
+}
+
+/* ------------------------------------------------------------------ replaying runs and settlements */
+
+static void replay_outcome(struct core *c, const struct queue *q, const struct store_run *run)
+{
+    struct wire_reader r = wire_open(run->note);
+    struct wire_field f;
+    struct token id = { 0 };
+    uint64_t first = 0, seen = 0;
+    while (!wire_done(&r) && wire_next(&r, &f)) {
+        switch (f.tag) {
+        case ORIGIN_HIGH: id.high = f.number; break;
+        case ORIGIN_LOW: id.low = f.number; break;
+        case ORIGIN_FIRST: first = f.number; break;
+        case ORIGIN_SEEN: seen = f.number; break;
+        default: break;
+        }
+    }
+    if (token_is_zero(id) || first == 0)
+        return;
+    struct destination *d = destination_of(producer_of(c, id), span_str(q->name));
+    struct outcome o = { first, run->count, REASON_ok, run->first, c->config.confirm_synced ? RUN_DURABLE : 0 };
+    destination_restore(d, &o);
+    destination_seen(d, seen);
+}
+
+static void replay_run(void *context, const struct store_run *run, uint64_t bytes)
+{
+    struct core *c = context;
+    struct queue *q = queue_by_id(c, run->queue);
+    (void)bytes;
+    if (!q || !q->durable)
+        return;
+    q->next_sequence = run->first + run->count;
+    q->ledger.accepted += run->count;
+    replay_outcome(c, q, run);
+}
+
+static void replay_settled(void *context, uint32_t queue, enum store_cause cause, uint64_t first, uint64_t count)
+{
+    struct queue *q = queue_by_id(context, queue);
+    (void)first;
+    if (q)
+        *ledger_of(&q->ledger, cause) += count;
+}
+
+struct log_replay core_replay(struct core *core)
+{
+    return (struct log_replay){ core, restore, replay_run, replay_settled, replay_note };
+}
+
+/* ------------------------------------------------------------------ taking over */
+
+static void add_live(void *context, uint64_t first, uint64_t end)
+{
+    backlog_add(context, first, end - first, 0);
+}
+
+/* Everything a queue held before is its backlog. */
+static bool take_over(struct core *c, struct queue *q, struct error *e)
+{
+    struct durable *d = q->durable;
+    uint64_t bytes;
+    log_each_live(c->disk, q->id, add_live, q, &bytes);
+    d->backlog_bytes = q->bytes = bytes;
+    q->ready = d->backlog_events;
+    uint64_t first = q->next_sequence, end;
+    ranges_next(&d->backlog, 0, &first, &end);
+    q->base = q->loaded = q->next_ready = d->backlog_events ? first : q->next_sequence;
+    d->end = d->recovered_end = q->next_sequence;
+    d->mark = d->mark_written = d->recovered_mark > 1 ? d->recovered_mark : 1;
+    const struct ledger *l = &q->ledger;
+    uint64_t gone = l->acked + l->dead_lettered + l->expired + l->purged + l->dropped;
+    if (l->accepted == gone + q->ready)
+        return true;
+    return error_set(e,
+                     "the books of queue '%s' do not balance: accepted %llu, left %llu, remaining %llu; run "
+                     "sluice-broker --check on the data directory",
+                     q->name, (unsigned long long)l->accepted, (unsigned long long)gone, (unsigned long long)q->ready);
+}
+
+bool core_open_disk(struct core *c, struct store *disk, struct now now, struct error *e)
+{
+    c->now = now;
+    c->disk = disk;
+    for (uint32_t i = 0; i < c->queue_count; i++) {
+        struct queue *q = c->by_name[i];
+        if (q->durable && !take_over(c, q, e))
+            return false;
+        core_run_queue(c, q);
+    }
+    for (struct producer *p = c->producers; p; p = p->hh.next) {
+        for (struct destination *d = p->destinations; d; d = d->hh.next)
+            destination_close_holes(d);
+        producer_release(c, p);
+    }
+    return true;
+}

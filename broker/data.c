@@ -1,0 +1,88 @@
+#include "broker/data.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "broker/incarnation.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#define KEY_FILE "receipt.key"
+
+/* The key of receipts: drawn once, so that a receipt of before a restart still settles its event. */
+static bool read_key(struct files *files, uint8_t key[16], struct error *e)
+{
+    size_t got = 0;
+    if (files->ops->read(files, KEY_FILE, 0, key, 16, &got) == 0 && got == 16)
+        return true;
+    struct file_op op = { .kind = FILE_REPLACE, .name = KEY_FILE };
+    randombytes_buf(key, 16);
+    buf_add(&op.data, key, 16);
+    int why = files->ops->apply(files, &op);
+    buf_free(&op.data);
+    return why == 0 ? true : error_set(e, "cannot write %s to the data directory: %s", KEY_FILE, strerror(why));
+}
+
+static enum log_sync sync_of(const char *text)
+{
+    return strcmp(text, "none") == 0       ? LOG_SYNC_NONE
+           : strcmp(text, "interval") == 0 ? LOG_SYNC_INTERVAL
+                                           : LOG_SYNC_GROUP;
+}
+
+bool data_open(struct data *d, const struct broker_options *o, struct core_config *config, struct error *e)
+{
+    *d = (struct data){ 0 };
+    if (!o->data)
+        return incarnation_raise(NULL, &config->incarnation, e);
+    if (strcmp(o->sync, "group") != 0 && strcmp(o->sync, "interval") != 0 && strcmp(o->sync, "none") != 0)
+        return error_set(e, "sync must be group, interval or none, not '%s'", o->sync);
+    d->files = files_posix_open(o->data, false, e);
+    config->confirm_synced = sync_of(o->sync) == LOG_SYNC_GROUP;
+    return d->files && incarnation_raise(o->data, &config->incarnation, e) &&
+           read_key(d->files, config->receipt_key, e);
+}
+
+static uint64_t budget_of(const struct data *d, const struct broker_options *o)
+{
+    return o->disk_budget ? o->disk_budget : d->files->ops->room(d->files) / 10 * 8;
+}
+
+bool data_recover(struct data *d, const struct broker_options *o, struct core *core, struct error *e)
+{
+    if (!d->files)
+        return true;
+    struct log_config config;
+    struct log_info info;
+    struct log_replay replay = core_replay(core);
+    log_config_defaults(&config);
+    config.disk_budget = budget_of(d, o);
+    config.segment_size = o->segment_size;
+    config.sync = sync_of(o->sync);
+    config.sync_interval_ms = o->sync_interval;
+    d->log = log_open(&config, d->files, &replay, e);
+    if (!d->log)
+        return false;
+    log_info(d->log, &info);
+    if (info.torn)
+        log_write(LOG_WARN, "store",
+                  "the log's tail was torn off by an unclean stop: what was not confirmed there is cut");
+    if (!core_open_disk(core, d->log, clock_now(), e))
+        return false;
+    log_set_owner(d->log, &(struct log_owner){ core, core_snapshot });
+    return true;
+}
+
+int data_fd(const struct data *d)
+{
+    return d->files ? d->files->ops->fd(d->files) : -1;
+}
+
+void data_close(struct data *d)
+{
+    if (d->log)
+        d->log->ops->close(d->log);
+    if (d->files)
+        d->files->ops->close(d->files);
+    *d = (struct data){ 0 };
+}

@@ -1,0 +1,522 @@
+/* The store's calls over the log. */
+#include "broker/store/log_state.h"
+
+#include "base/xalloc.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ROOM_MARGIN 4096u
+
+void log_config_defaults(struct log_config *c)
+{
+    *c = (struct log_config){
+        .segment_size = 32u << 20,
+        .disk_budget = UINT64_MAX,
+        .sync = LOG_SYNC_GROUP,
+        .sync_interval_ms = 100,
+        .lazy_ms = 5,
+        .cache_bytes = 4u << 20,
+    };
+}
+
+void log_submit(struct log *l, enum file_kind kind, const char *name, uint64_t offset, uint64_t size, struct buf *data,
+                uint64_t tag)
+{
+    struct file_op *op = xcalloc(1, sizeof *op);
+    op->kind = kind;
+    snprintf(op->name, sizeof op->name, "%s", name);
+    op->offset = offset;
+    op->size = size;
+    op->tag = tag;
+    if (data) {
+        op->data = *data;
+        *data = (struct buf){ 0 };
+    }
+    l->files->ops->submit(l->files, op);
+}
+
+void log_fail(struct log *l, const char *what, const char *name, uint64_t offset, const char *why)
+{
+    if (l->failed)
+        return;
+    l->failed = true;
+    snprintf(l->trouble, sizeof l->trouble, "%s %s at offset %llu: %s", what, name, (unsigned long long)offset, why);
+}
+
+/* ------------------------------------------------------------------ queues */
+
+struct log_queue *log_queue_of(struct log *l, uint32_t id, bool make)
+{
+    struct log_queue *q = NULL;
+    HASH_FIND(hh, l->queues, &id, sizeof id, q);
+    if (!q && make) {
+        q = xcalloc(1, sizeof *q);
+        q->id = id;
+        q->placed_end = 1;
+        HASH_ADD(hh, l->queues, id, sizeof q->id, q);
+    }
+    return q;
+}
+
+static void list_fresh(struct log *l, struct log_queue *q)
+{
+    if (!q->listed) {
+        q->listed = true;
+        q->fresh_next = l->fresh;
+        l->fresh = q;
+    }
+    if (l->lazy_since.ns == INT64_MAX)
+        l->lazy_since = l->now;
+}
+
+void log_queue_drop(struct log *l, struct log_queue *q)
+{
+    extent_drop_all(l, q);
+    if (q->listed) {
+        struct log_queue **at = &l->fresh;
+        while (*at != q)
+            at = &(*at)->fresh_next;
+        *at = q->fresh_next;
+    }
+    free(q->extents);
+    free(q->fresh.ranges);
+    ranges_free(&q->settled);
+    HASH_DEL(l->queues, q);
+    free(q);
+}
+
+/* ------------------------------------------------------------------ in */
+
+static enum store_status taken(struct log *l, struct group *g, uint64_t *ticket)
+{
+    g->urgent = true;
+    *ticket = g->number;
+    l->info.full = false;
+    return STORE_LATER;
+}
+
+static uint64_t bytes_of(const struct store_run *run)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < run->count; i++)
+        bytes += run->events[i].event.size;
+    return bytes;
+}
+
+static enum store_status append(struct store *store, struct store_run *run, uint64_t *ticket)
+{
+    struct log *l = log_self(store);
+    uint64_t bytes = bytes_of(run);
+    if (l->failed)
+        return STORE_FAILED;
+    if (group_room(l) < bytes + run->count * 6) {
+        l->info.full = true;
+        return STORE_FULL;
+    }
+    struct log_queue *q = log_queue_of(l, run->queue, true);
+    struct group *g = group_open(l);
+    size_t start = g->records.size;
+    run_write(&g->records, RECORD_EVENTS, run);
+    struct table_entry e = { run->queue, (uint32_t)run->count, run->first, (uint32_t)start,
+                             (uint32_t)(g->records.size - start) };
+    group_add_run(g, &(struct group_run){ .entry = e, .bytes = bytes });
+    q->live += run->count;
+    q->live_bytes += bytes;
+    l->info.event_bytes += bytes;
+    if (run->keep && q->cached_bytes + bytes <= l->config.cache_bytes) {
+        l->cache->ops->append(l->cache, run, ticket);
+        q->cached_bytes += bytes;
+    } else {
+        for (size_t i = 0; i < run->count; i++)
+            run->events[i].locator = 0;
+    }
+    return taken(l, g, ticket);
+}
+
+static enum store_status note(struct store *store, struct span bytes, uint64_t *ticket)
+{
+    struct log *l = log_self(store);
+    if (l->failed)
+        return STORE_FAILED;
+    struct group *g = group_open(l);
+    size_t mark = record_begin(&g->records, RECORD_NOTE);
+    buf_add(&g->records, bytes.data, bytes.size);
+    record_end(&g->records, mark);
+    return taken(l, g, ticket);
+}
+
+static void load(struct store *store, uint32_t queue, uint64_t from, uint64_t bytes, uint64_t tag)
+{
+    load_start(log_self(store), queue, from, bytes, tag, false);
+}
+
+/* ------------------------------------------------------------------ out */
+
+static void read_event(struct store *store, uint32_t queue, store_locator at, struct span *out)
+{
+    struct log *l = log_self(store);
+    assert(at);
+    l->cache->ops->read(l->cache, queue, at, out);
+}
+
+static void uncache(struct log *l, struct log_queue *q, uint32_t queue, store_locator at, uint32_t size)
+{
+    if (!at)
+        return;
+    l->cache->ops->release(l->cache, queue, at);
+    if (q)
+        q->cached_bytes -= size < q->cached_bytes ? size : q->cached_bytes;
+}
+
+static void release(struct store *store, uint32_t queue, store_locator at)
+{
+    struct log *l = log_self(store);
+    struct span lane;
+    l->cache->ops->read(l->cache, queue, at, &lane);
+    uncache(l, log_queue_of(l, queue, false), queue, at, (uint32_t)lane.size);
+}
+
+static void add_fresh(struct log *l, struct log_queue *q, const struct settled_range *r)
+{
+    struct unwritten *u = &q->fresh;
+    struct settled_range *last = u->count ? &u->ranges[u->count - 1] : NULL;
+    list_fresh(l, q);
+    u->events += (uint32_t)(r->end - r->first);
+    q->unsettled += (uint32_t)(r->end - r->first);
+    if (last && last->end == r->first && last->cause == r->cause) {
+        last->end = r->end;
+        last->bytes += r->bytes;
+        return;
+    }
+    if (u->count == u->capacity) {
+        u->capacity = u->capacity ? u->capacity * 2 : 8;
+        u->ranges = xrealloc(u->ranges, u->capacity * sizeof *u->ranges);
+    }
+    u->ranges[u->count++] = *r;
+}
+
+static void settle(struct store *store, uint32_t queue, uint64_t sequence, store_locator at, uint32_t size,
+                   enum store_cause cause)
+{
+    struct log *l = log_self(store);
+    struct log_queue *q = log_queue_of(l, queue, false);
+    assert(q);
+    uncache(l, q, queue, at, size);
+    extent_settle(l, q, sequence, sequence + 1, size);
+    add_fresh(l, q, &(struct settled_range){ sequence, sequence + 1, size, cause });
+}
+
+/* The live stretches from `from` on, each a range of its own, so that replay finds nothing settled twice. */
+static void settle_rest(struct store *store, uint32_t queue, uint64_t from, uint64_t bytes, enum store_cause cause)
+{
+    struct log *l = log_self(store);
+    struct log_queue *q = log_queue_of(l, queue, false);
+    uint64_t end, last = q ? q->placed_end : 0;
+    for (uint64_t first = from; q && first < UINT64_MAX; first = end) {
+        first = ranges_next_gap(&q->settled, first);
+        const struct extent *x = extent_at(q, first);
+        if (!x || first >= last)
+            return;
+        if (x->first > first)
+            first = x->first;
+        uint64_t stop;
+        end = x->end;
+        if (ranges_has(&q->settled, first)) {
+            end = ranges_next_gap(&q->settled, first);
+            continue;
+        }
+        if (ranges_next(&q->settled, first, &stop, &(uint64_t){ 0 }) && stop < end)
+            end = stop;
+        bool is_last = x->end == last && end == x->end;
+        uint64_t share = is_last ? bytes : (end - first) * x->live_bytes / x->live;
+        share = share < bytes ? share : bytes;
+        bytes -= share;
+        extent_settle(l, q, first, end, share);
+        add_fresh(l, q, &(struct settled_range){ first, end, share, cause });
+    }
+}
+
+static void forget(struct store *store, uint32_t queue)
+{
+    struct log *l = log_self(store);
+    struct log_queue *q = log_queue_of(l, queue, false);
+    if (!q)
+        return;
+    group_gather_settled(l);
+    struct group *g = group_open(l);
+    forgotten_write(&g->records, queue);
+    g->urgent = true;
+    log_queue_drop(l, q);
+    l->cache->ops->forget(l->cache, queue);
+}
+
+/* ------------------------------------------------------------------ time, completions */
+
+static void take_done(struct log *l)
+{
+    struct file_op *op;
+    while ((op = l->files->ops->done(l->files)) != NULL) {
+        switch (op->tag) {
+        case TAG_COMMIT: group_done(l, op); break;
+        case TAG_SPARE: segment_spare_done(l, op); break;
+        case TAG_LOAD: load_done(l, op); break;
+        case TAG_CHECKPOINT: checkpoint_done(l, op); break;
+        case TAG_SYNC:
+            if (op->error)
+                log_fail(l, "cannot sync", op->name, 0, strerror(op->error));
+            else
+                l->synced = l->sync_covers;
+            break;
+        default: break; /* TAG_REMOVE: a file that stays is removed at the next start */
+        }
+        buf_free(&op->data);
+        free(op);
+    }
+}
+
+static void flush(struct store *store, mono_t now)
+{
+    struct log *l = log_self(store);
+    l->now = now;
+    take_done(l);
+    group_commit(l);
+    load_advance(l);
+    compact_consider(l);
+}
+
+static mono_t due(const struct store *store)
+{
+    const struct log *l = (const struct log *)(const void *)store;
+    mono_t at = MONO_NEVER;
+    if (l->failed)
+        return at;
+    if (!l->committing && l->lazy_since.ns != INT64_MAX)
+        at = mono_min(at, mono_add_ms(l->lazy_since, l->config.lazy_ms));
+    if (l->no_room)
+        at = mono_min(at, l->spare_again);
+    if (l->config.sync == LOG_SYNC_INTERVAL && l->sync_waits)
+        at = mono_min(at, l->next_sync);
+    return at;
+}
+
+static bool poll_durable(struct log *l, struct store_completion *out)
+{
+    if (!l->failed && l->durable == l->told)
+        return false;
+    if (l->failed && l->told == UINT64_MAX)
+        return false;
+    l->told = l->failed ? UINT64_MAX : l->durable;
+    *out = (struct store_completion){
+        .kind = STORE_DURABLE,
+        .status = l->failed ? STORE_FAILED : STORE_OK,
+        .ticket = l->durable,
+    };
+    return true;
+}
+
+static bool poll(struct store *store, struct store_completion *out)
+{
+    struct log *l = log_self(store);
+    take_done(l);
+    if (l->polled) {
+        load_free(l->polled);
+        l->polled = NULL;
+    }
+    if (poll_durable(l, out))
+        return true;
+    struct load *d = l->ready_loads;
+    if (!d)
+        return false;
+    l->ready_loads = d->next;
+    l->polled = d;
+    *out = (struct store_completion){
+        .kind = STORE_LOADED, .tag = d->tag, .queue = d->queue, .events = d->events, .count = d->count
+    };
+    return true;
+}
+
+static uint64_t settled_ticket(struct store *store)
+{
+    struct log *l = log_self(store);
+    if (l->fresh)
+        group_gather_settled(l);
+    if (l->open) {
+        l->open->urgent = true;
+        return l->open->number;
+    }
+    if (l->last_closed)
+        return l->last_closed->number;
+    return l->durable < l->placed ? l->placed : 0;
+}
+
+static uint32_t unsettled(const struct store *store, uint32_t queue)
+{
+    const struct log *l = (const struct log *)(const void *)store;
+    struct log_queue *q = NULL;
+    HASH_FIND(hh, l->queues, &queue, sizeof queue, q);
+    return q ? q->unsettled : 0;
+}
+
+/* Less than there is, by what the heads of runs cost beside what their events are counted for. */
+static uint64_t room(const struct store *store)
+{
+    const struct log *l = (const struct log *)(const void *)store;
+    uint64_t bytes = l->failed ? 0 : group_room(l);
+    return bytes > ROOM_MARGIN ? bytes - ROOM_MARGIN : 0;
+}
+
+static uint64_t memory(const struct store *store)
+{
+    const struct log *l = (const struct log *)(const void *)store;
+    return l->cache->ops->memory(l->cache);
+}
+
+/* ------------------------------------------------------------------ life */
+
+struct log *log_new(const struct log_config *config, struct files *files)
+{
+    struct log *l = xcalloc(1, sizeof *l);
+    l->config = *config;
+    l->files = files;
+    l->cache = store_memory_open();
+    l->lazy_since = MONO_NEVER;
+    l->next_number = 1;
+    return l;
+}
+
+static void free_groups(struct group *g)
+{
+    while (g) {
+        struct group *next = g->next;
+        group_free(g);
+        g = next;
+    }
+}
+
+static void free_loads(struct load *d)
+{
+    while (d) {
+        struct load *next = d->next;
+        load_free(d);
+        d = next;
+    }
+}
+
+void log_free(struct log *l)
+{
+    while (l->queues)
+        log_queue_drop(l, l->queues);
+    free_groups(l->open);
+    free_groups(l->first_closed);
+    free_groups(l->flying);
+    free_loads(l->loads);
+    free_loads(l->ready_loads);
+    free_loads(l->polled);
+    for (uint32_t i = 0; i < l->segment_count; i++)
+        free(l->segments[i]);
+    free(l->segments);
+    free(l->freeing);
+    l->cache->ops->close(l->cache);
+    free(l);
+}
+
+static void close_log(struct store *store)
+{
+    log_free(log_self(store));
+}
+
+static bool at_rest(const struct log *l)
+{
+    return !l->committing && !l->checkpointing && !l->fresh && !l->open && !l->first_closed;
+}
+
+static bool stop(struct store *store)
+{
+    struct log *l = log_self(store);
+    if (l->failed)
+        return true;
+    if (!l->stopping) {
+        l->stopping = true;
+        l->config.lazy_ms = 0;
+        l->rested = false;
+    }
+    if (!at_rest(l))
+        return false;
+    if (l->rested)
+        return true;
+    checkpoint_start(l);
+    l->rested = true;
+    return false;
+}
+
+static const struct store_ops ops = {
+    .name = "log",
+    .durable = true,
+    .append = append,
+    .note = note,
+    .read = read_event,
+    .settle = settle,
+    .settle_rest = settle_rest,
+    .release = release,
+    .load = load,
+    .forget = forget,
+    .flush = flush,
+    .due = due,
+    .poll = poll,
+    .settled_ticket = settled_ticket,
+    .unsettled = unsettled,
+    .room = room,
+    .memory = memory,
+    .stop = stop,
+    .close = close_log,
+};
+
+struct store *log_open(const struct log_config *config, struct files *files, const struct log_replay *replay,
+                       struct error *e)
+{
+    struct log *l = log_new(config, files);
+    l->base.ops = &ops;
+    if (log_recover(l, replay, e))
+        return &l->base;
+    log_free(l);
+    return NULL;
+}
+
+void log_set_owner(struct store *s, const struct log_owner *owner)
+{
+    log_self(s)->owner = *owner;
+}
+
+void log_each_live(struct store *s, uint32_t queue, void (*visit)(void *context, uint64_t first, uint64_t end),
+                   void *context, uint64_t *bytes)
+{
+    struct log_queue *q = log_queue_of(log_self(s), queue, false);
+    *bytes = q ? q->live_bytes : 0;
+    for (uint32_t i = 0; q && i < q->extent_count; i++) {
+        uint64_t at = q->extents[i].first, end = q->extents[i].end, first, last;
+        while ((at = ranges_next_gap(&q->settled, at)) < end) {
+            uint64_t to = ranges_next(&q->settled, at, &first, &last) && first < end ? first : end;
+            visit(context, at, to);
+            at = to;
+        }
+    }
+}
+
+const char *log_trouble(const struct store *s)
+{
+    return ((const struct log *)(const void *)s)->trouble;
+}
+
+void log_info(const struct store *s, struct log_info *out)
+{
+    const struct log *l = (const struct log *)(const void *)s;
+    *out = l->info;
+    out->segments = l->segment_count;
+    out->disk_bytes = log_disk_bytes(l);
+    out->disk_budget = l->config.disk_budget;
+    out->live_bytes = 0;
+    for (const struct log_queue *q = l->queues; q; q = q->hh.next)
+        out->live_bytes += q->live_bytes;
+}

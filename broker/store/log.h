@@ -1,0 +1,83 @@
+/* The write-ahead log of all durable queues: a store (store.h) over a directory of files (files.h). Pure but for `files`: it
+ * knows no thread, clock or descriptor, so the simulator runs it over a disk of its own.
+ *
+ * Everything put in during one loop turn becomes one group; a group is written and synced while the next one gathers, so what
+ * arrives during a sync shares the next. Completions come after the sync (log_sync), in order.
+ *
+ * Files: "SSSSSSSSSSSSSSSS.log" segments by number, "checkpoint", and the lock of whoever holds the directory. docs/log-format.md. */
+#ifndef SLUICE_BROKER_LOG_H
+#define SLUICE_BROKER_LOG_H
+
+#include "broker/store/files.h"
+#include "broker/store/store.h"
+
+enum log_sync {
+    LOG_SYNC_GROUP,    /* a completion follows the sync of its group */
+    LOG_SYNC_INTERVAL, /* a completion follows the write; a sync every sync_interval_ms */
+    LOG_SYNC_NONE,     /* a completion follows the write; the system syncs when it likes */
+};
+
+struct log_config {
+    uint64_t segment_size; /* bytes; 32 MiB */
+    uint64_t disk_budget;  /* bytes of all files; appends answer STORE_FULL beyond it */
+    enum log_sync sync;
+    int64_t sync_interval_ms;
+    int64_t lazy_ms;      /* settlements alone are written after this long; 5 */
+    uint64_t cache_bytes; /* of one queue's events kept in memory beside the disk before `keep` is ignored; 4 MiB */
+};
+
+/* The defaults; the owner then overrides. */
+void log_config_defaults(struct log_config *c);
+
+/* What recovery tells the core, in the order in which it happened. All borrowed for the call; any may be NULL. */
+struct log_replay {
+    void *context;
+    /* First of all, when there was a checkpoint: the state that `snapshot` wrote. False: this version cannot read it. */
+    bool (*restore)(void *context, struct span state);
+    /* Events were accepted; `bytes` is the sum of their sizes. */
+    void (*run)(void *context, const struct store_run *run, uint64_t bytes);
+    void (*settled)(void *context, uint32_t queue, enum store_cause cause, uint64_t first, uint64_t count);
+    void (*note)(void *context, struct span bytes);
+};
+
+/* What the log asks of the core while it runs. */
+struct log_owner {
+    void *context;
+    /* Appends the core's state, everything that was put into the log so far included. */
+    void (*snapshot)(void *context, struct buf *out);
+};
+
+/* Opens the log in `files` (borrowed; must outlive it): recovers, replays, and is ready. NULL with a sentence that names file and
+ * offset when the directory is damaged, of a newer version, or cannot be read. */
+struct store *log_open(const struct log_config *config, struct files *files, const struct log_replay *replay,
+                       struct error *e);
+void log_set_owner(struct store *s, const struct log_owner *owner);
+
+/* After recovery: calls `visit` with the queue's live sequences in order; *bytes of their events. */
+void log_each_live(struct store *s, uint32_t queue, void (*visit)(void *context, uint64_t first, uint64_t end),
+                   void *context, uint64_t *bytes);
+
+/* What failed, once a completion said STORE_FAILED: a sentence with file and offset. "" before. */
+const char *log_trouble(const struct store *s);
+
+struct log_info {
+    uint64_t segments, disk_bytes, live_bytes, disk_budget;
+    uint64_t groups, group_bytes, event_bytes; /* written since the start */
+    uint64_t syncs, checkpoints, moved_events, freed_segments;
+    bool full; /* events wait for room */
+    bool torn; /* recovery cut a torn tail */
+};
+void log_info(const struct store *s, struct log_info *out);
+
+/* True when every count agrees with what it counts; aborts with a line otherwise. For tests. */
+void log_validate(const struct store *s);
+
+/* ---- offline (log_check.c) */
+
+/* Reads every byte of the directory and reports to `say`, a line each: segments, events by queue, damage with file and offset.
+ * True: whole (a torn tail is whole). Changes nothing. */
+bool log_check(struct files *files, void (*say)(void *context, const char *line), void *context);
+/* Copies every whole record of `from` into the empty directory `to` and reports what was lost, by queue and sequence. */
+bool log_repair(struct files *from, struct files *to, void (*say)(void *context, const char *line), void *context);
+
+#endif

@@ -1,0 +1,123 @@
+/* The log's bytes: segments, groups, records (docs/log-format.md). Pure: bytes to structs and back.
+ *
+ *   segment  = header (64 B), groups, zeros
+ *   group    = header (32 B), records; written and synced as one; its checksum covers the previous group's
+ *   record   = header (16 B) with type, version, size and its own checksum, payload
+ *
+ * Numbers in headers are little-endian, those in payloads varints. To change a record's payload, raise its version and keep reading
+ * the version before; a new record type needs a new minor version of LOG_VERSION, which an older broker refuses by name. */
+#ifndef SLUICE_BROKER_LOG_FORMAT_H
+#define SLUICE_BROKER_LOG_FORMAT_H
+
+#include "broker/store/ranges.h"
+#include "broker/store/store.h"
+#include "proto/wire.h"
+
+#define LOG_VERSION         1u
+#define SEGMENT_HEADER_SIZE 64u
+#define GROUP_HEADER_SIZE   32u
+#define RECORD_HEADER_SIZE  16u
+
+enum record_type {
+    RECORD_EVENTS = 1, /* a run accepted by a queue */
+    RECORD_MOVED,      /* the same events, copied out of a segment that is to be freed */
+    RECORD_SETTLED,    /* events that left */
+    RECORD_NOTE,       /* a word of the core's */
+    RECORD_TABLE,      /* the last record of a sealed segment: where each queue's runs are */
+    RECORD_FORGOTTEN,  /* a queue is gone; payload: its id as a varint */
+};
+
+enum log_status { LOG_BAD = -1, LOG_END = 0, LOG_OK = 1 };
+
+/* ---- segments */
+
+struct segment_header {
+    uint32_t version;
+    uint64_t id;
+    uint64_t chain; /* of the group before the segment's first */
+};
+void segment_header_write(uint8_t out[SEGMENT_HEADER_SIZE], const struct segment_header *h);
+/* LOG_END: all zeros, never written. LOG_BAD: anything else that is no header. A version above LOG_VERSION is LOG_OK: look. */
+enum log_status segment_header_read(struct span bytes, struct segment_header *h);
+
+/* ---- groups */
+
+struct group_header {
+    uint32_t size;    /* of the records */
+    uint64_t number;  /* 1, 2, 3, … for the life of the log */
+    uint64_t durable; /* every group up to this was synced when this one was written */
+    uint64_t chain;   /* checksum over the records, the header, the segment's id and the previous group's chain */
+};
+/* Fills h->chain and writes. */
+void group_header_write(uint8_t out[GROUP_HEADER_SIZE], struct group_header *h, struct span records, uint64_t segment,
+                        uint64_t previous);
+/* The group at the start of `bytes`. LOG_END: zeros where a header would be. LOG_BAD: no group with this chain is here. */
+enum log_status group_read(struct span bytes, uint64_t segment, uint64_t previous, struct group_header *h,
+                           struct span *records);
+/* The first offset at or beyond `from` where a header stands that looks like a group's and whose records are whole,
+ * whatever chain it continues; SIZE_MAX when there is none. Tells damage in the middle from a torn tail. */
+size_t group_search(struct span bytes, size_t from, struct group_header *h);
+
+/* ---- records */
+
+struct record {
+    enum record_type type;
+    uint8_t version;
+    struct span payload;
+};
+/* Appends a record's header; after the payload was appended, record_end fills it in. */
+size_t record_begin(struct buf *b, enum record_type type);
+void record_end(struct buf *b, size_t mark);
+/* The next record of a group, checked. */
+enum log_status record_next(struct span *rest, struct record *out);
+
+/* EVENTS and MOVED. */
+struct run_record {
+    uint32_t queue;
+    uint64_t first, count;
+    int64_t accepted_ms;
+    struct span note;
+    struct wire_reader events; /* in lane form */
+    uint64_t bytes;            /* of the events, without their lane headers; filled by run_read */
+};
+/* Appends a whole record; events[].event are bare. */
+void run_write(struct buf *b, enum record_type type, const struct store_run *run);
+/* The same with events already in lane form. */
+void run_write_raw(struct buf *b, enum record_type type, const struct run_record *run, struct span lane);
+/* Checks everything, down to each event's size. */
+bool run_read(struct span payload, struct run_record *out);
+/* One event after the other: bare bytes, and in lane form. */
+bool run_next(struct run_record *run, struct span *event, struct span *lane);
+
+/* SETTLED: ranges of one queue's events that left, each with its cause and the bytes of its events. */
+struct settled_range {
+    uint64_t first, end; /* [first, end) */
+    uint64_t bytes;
+    enum store_cause cause;
+};
+struct settled_record {
+    uint32_t queue;
+    struct wire_reader ranges;
+    uint64_t left; /* private */
+};
+void settled_write(struct buf *b, uint32_t queue, const struct settled_range *ranges, size_t count);
+bool settled_read(struct span payload, struct settled_record *out);
+enum log_status settled_range_next(struct settled_record *s, struct settled_range *out);
+
+void forgotten_write(struct buf *b, uint32_t queue);
+bool forgotten_read(struct span payload, uint32_t *queue);
+
+/* TABLE: of each queue the runs in this segment, ascending. */
+struct table_entry {
+    uint32_t queue;
+    uint32_t count;
+    uint64_t first;
+    uint32_t offset; /* of the record's header in the segment */
+    uint32_t size;   /* of the record, header included */
+};
+/* Sorts the entries by queue and sequence and appends the record. */
+void table_write(struct buf *b, struct table_entry *entries, size_t count);
+/* Calls `visit` for each entry; false when the payload is malformed. */
+bool table_read(struct span payload, void (*visit)(void *context, const struct table_entry *e), void *context);
+
+#endif

@@ -1,0 +1,301 @@
+/* Groups. What is put into the log gathers in the open group; a commit gives every gathered group its place in a segment, writes
+ * them and syncs; meanwhile the next ones gather. One commit is under way at a time, so groups become durable in order and
+ * a valid group behind a damaged one on disk is damage, never a reordered write.
+ *
+ * Rolling over: a group that does not fit seals the active segment with its table and goes into the next, which was allocated
+ * ahead (a spare). Events are admitted only while they fit without the last spare: that one is for settling, moving and
+ * checkpointing when the disk is full (docs/log-format.md). */
+#include "broker/store/log_state.h"
+
+#include "base/xalloc.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* Gathered and not placed, beyond which events wait, when spares are only late. */
+#define GATHER_MAX (64u << 20)
+
+static uint64_t group_limit(const struct log *l)
+{
+    return l->config.segment_size / 8 < GROUP_BYTES ? l->config.segment_size / 8 : GROUP_BYTES;
+}
+
+/* ------------------------------------------------------------------ gathering */
+
+static void close_open(struct log *l)
+{
+    struct group *g = l->open;
+    l->open = NULL;
+    if (!g)
+        return;
+    if (l->last_closed)
+        l->last_closed->next = g;
+    else
+        l->first_closed = g;
+    l->last_closed = g;
+}
+
+struct group *group_open(struct log *l)
+{
+    if (l->open && l->open->records.size > group_limit(l))
+        close_open(l);
+    if (!l->open) {
+        l->open = xcalloc(1, sizeof *l->open);
+        l->open->number = l->next_number++;
+        buf_reserve(&l->open->records, GROUP_HEADER_SIZE);
+        l->open->records.size = GROUP_HEADER_SIZE;
+    }
+    return l->open;
+}
+
+void group_add_run(struct group *g, const struct group_run *run)
+{
+    if (g->run_count == g->run_capacity) {
+        g->run_capacity = g->run_capacity ? g->run_capacity * 2 : 16;
+        g->runs = xrealloc(g->runs, g->run_capacity * sizeof *g->runs);
+    }
+    g->runs[g->run_count++] = *run;
+}
+
+static void add_settled(struct group *g, uint32_t queue, uint32_t count)
+{
+    if (g->settled_count == g->settled_capacity) {
+        g->settled_capacity = g->settled_capacity ? g->settled_capacity * 2 : 16;
+        g->settled = xrealloc(g->settled, g->settled_capacity * sizeof *g->settled);
+    }
+    g->settled[g->settled_count++] = (struct group_settled){ queue, count };
+}
+
+void group_gather_settled(struct log *l)
+{
+    while (l->fresh) {
+        struct log_queue *q = l->fresh;
+        l->fresh = q->fresh_next;
+        q->listed = false;
+        if (q->fresh.count == 0)
+            continue;
+        struct group *g = group_open(l);
+        settled_write(&g->records, q->id, q->fresh.ranges, q->fresh.count);
+        add_settled(g, q->id, q->fresh.events);
+        q->fresh.count = q->fresh.events = 0;
+    }
+    l->lazy_since = MONO_NEVER;
+}
+
+void group_free(struct group *g)
+{
+    buf_free(&g->records);
+    free(g->runs);
+    free(g->settled);
+    free(g);
+}
+
+/* ------------------------------------------------------------------ room */
+
+uint64_t log_disk_bytes(const struct log *l)
+{
+    uint64_t files = l->segment_count + l->spares + l->spares_coming;
+    return files * l->config.segment_size + l->checkpoint_size;
+}
+
+static uint64_t gathered(const struct log *l)
+{
+    uint64_t bytes = l->open ? l->open->records.size : 0;
+    for (const struct group *g = l->first_closed; g; g = g->next)
+        bytes += g->records.size;
+    return bytes;
+}
+
+uint64_t group_room(const struct log *l)
+{
+    uint64_t waiting = gathered(l);
+    if (!l->no_room)
+        return waiting < GATHER_MAX ? GATHER_MAX - waiting : 0;
+    const struct segment *s = segment_active(l);
+    uint64_t used = s->size + segment_table_size(s) + l->config.segment_size / 8;
+    uint64_t room = used < l->config.segment_size ? l->config.segment_size - used : 0;
+    if (l->spares > 1)
+        room += (l->spares - 1) * (l->config.segment_size / 2);
+    return waiting < room ? room - waiting : 0;
+}
+
+/* ------------------------------------------------------------------ placing */
+
+static void change(struct log *l, enum file_kind kind, const struct segment *s, uint64_t offset, struct buf *data)
+{
+    char name[FILE_NAME_SIZE];
+    segment_name(name, s->id);
+    l->changes++;
+    log_submit(l, kind, name, offset, 0, data, TAG_COMMIT);
+}
+
+static void write_group(struct log *l, struct segment *s, uint64_t number, struct buf *records)
+{
+    struct group_header h = { .number = number, .durable = l->synced };
+    struct span bytes = span_of(records->data + GROUP_HEADER_SIZE, records->size - GROUP_HEADER_SIZE);
+    group_header_write(records->data, &h, bytes, s->id, l->chain);
+    l->chain = h.chain;
+    l->since_checkpoint += records->size;
+    l->info.group_bytes += records->size;
+    l->info.groups++;
+    uint64_t at = s->size;
+    s->size += records->size;
+    change(l, FILE_WRITE, s, at, records);
+}
+
+static void write_segment_header(struct log *l, struct segment *s)
+{
+    struct segment_header h = { .version = LOG_VERSION, .id = s->id, .chain = l->chain };
+    struct buf b = { 0 };
+    segment_header_write(buf_reserve(&b, SEGMENT_HEADER_SIZE), &h);
+    b.size = SEGMENT_HEADER_SIZE;
+    change(l, FILE_WRITE, s, 0, &b);
+}
+
+static void seal(struct log *l, struct segment *s)
+{
+    struct buf b = { 0 };
+    buf_reserve(&b, GROUP_HEADER_SIZE);
+    b.size = GROUP_HEADER_SIZE;
+    segment_build_table(l, s, &b);
+    s->table_at = (uint32_t)s->size + GROUP_HEADER_SIZE;
+    s->table_size = (uint32_t)b.size - GROUP_HEADER_SIZE;
+    s->sealed = true;
+    write_group(l, s, l->placed, &b); /* a table repeats the number before it */
+    change(l, FILE_SYNC, s, 0, NULL);
+}
+
+static bool roll_over(struct log *l)
+{
+    if (l->spares == 0)
+        return false;
+    struct segment *s = segment_active(l);
+    seal(l, s);
+    l->spares--;
+    write_segment_header(l, segment_add(l, s->id + 1));
+    return true;
+}
+
+static bool fits(const struct log *l, const struct group *g)
+{
+    const struct segment *s = segment_active(l);
+    size_t table = segment_table_size(s) + g->run_count * 40;
+    return s->size == SEGMENT_HEADER_SIZE || s->size + g->records.size + table <= l->config.segment_size;
+}
+
+static void take_place(struct log *l, struct group *g)
+{
+    struct segment *s = segment_active(l);
+    for (size_t i = 0; i < g->run_count; i++) {
+        struct table_entry e = g->runs[i].entry;
+        e.offset += (uint32_t)s->size;
+        l->moved_flying |= g->runs[i].moved;
+        if (g->runs[i].moved)
+            extent_move(l, s, &e, g->runs[i].bytes);
+        else
+            extent_add(l, s, &e, g->runs[i].bytes);
+    }
+    write_group(l, s, g->number, &g->records);
+    l->placed = g->number;
+    g->next = NULL;
+    if (l->last_flying)
+        l->last_flying->next = g;
+    else
+        l->flying = g;
+    l->last_flying = g;
+}
+
+/* False when a group waits for a spare. */
+static bool place_all(struct log *l)
+{
+    close_open(l);
+    while (l->first_closed) {
+        struct group *g = l->first_closed;
+        if (!fits(l, g) && !roll_over(l))
+            return false;
+        l->first_closed = g->next;
+        if (!l->first_closed)
+            l->last_closed = NULL;
+        take_place(l, g);
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ committing */
+
+static bool has_reason(const struct log *l)
+{
+    if (l->first_closed || (l->open && l->open->urgent))
+        return true;
+    return l->lazy_since.ns != INT64_MAX && !mono_before(l->now, mono_add_ms(l->lazy_since, l->config.lazy_ms));
+}
+
+static void sync_by_interval(struct log *l)
+{
+    if (l->config.sync != LOG_SYNC_INTERVAL || !l->sync_waits || mono_before(l->now, l->next_sync))
+        return;
+    char name[FILE_NAME_SIZE];
+    segment_name(name, segment_active(l)->id);
+    log_submit(l, FILE_SYNC, name, 0, 0, NULL, TAG_SYNC);
+    l->info.syncs++;
+    l->sync_covers = l->written;
+    l->sync_waits = false;
+    l->next_sync = mono_add_ms(l->now, l->config.sync_interval_ms);
+}
+
+void group_commit(struct log *l)
+{
+    if (l->failed)
+        return;
+    sync_by_interval(l);
+    if (l->committing || !has_reason(l))
+        return;
+    group_gather_settled(l);
+    uint64_t before = l->placed;
+    bool whole = place_all(l);
+    if (l->placed != before) {
+        l->committing = true;
+        l->commit_through = l->placed;
+        l->sync_waits = true;
+        if (l->config.sync == LOG_SYNC_GROUP) {
+            change(l, FILE_SYNC, segment_active(l), 0, NULL);
+            l->info.syncs++;
+        }
+        if (whole)
+            checkpoint_consider(l);
+    }
+    segment_want_spares(l);
+}
+
+static void land_groups(struct log *l)
+{
+    while (l->flying && l->flying->number <= l->durable) {
+        struct group *g = l->flying;
+        l->flying = g->next;
+        for (size_t i = 0; i < g->settled_count; i++) {
+            struct log_queue *q = log_queue_of(l, g->settled[i].queue, false);
+            if (q)
+                q->unsettled -= g->settled[i].count;
+        }
+        group_free(g);
+    }
+    if (!l->flying)
+        l->last_flying = NULL;
+}
+
+void group_done(struct log *l, struct file_op *op)
+{
+    if (op->error) {
+        log_fail(l, op->kind == FILE_SYNC ? "cannot sync" : "cannot write", op->name, op->offset, strerror(op->error));
+        return;
+    }
+    if (--l->changes)
+        return;
+    l->committing = false;
+    l->moved_flying = false;
+    l->written = l->durable = l->commit_through;
+    if (l->config.sync == LOG_SYNC_GROUP)
+        l->synced = l->durable;
+    land_groups(l);
+    compact_durable(l);
+}

@@ -1,0 +1,280 @@
+/* Reading backlog: for the queue's next live events, the runs' places (kept, or read from the sealed segment's table), then one read
+ * that covers as many neighbouring runs as were asked for. Loads are worked off one after the other, each a few
+ * reads: while one is read, the core still delivers what the one before brought. */
+#include "broker/store/log_state.h"
+
+#include "base/xalloc.h"
+#include "proto/frame.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define EVENTS_AT_ONCE 16384u
+/* Runs farther apart than this are read apart: other queues' events lie between them. */
+#define GAP_MAX (64u << 10)
+
+void load_start(struct log *l, uint32_t queue, uint64_t from, uint64_t bytes, uint64_t tag, bool compacting)
+{
+    struct load *d = xcalloc(1, sizeof *d);
+    d->queue = queue;
+    d->from = from;
+    d->bytes = bytes < LOAD_BYTES_MAX ? bytes : LOAD_BYTES_MAX;
+    d->tag = tag;
+    d->compacting = compacting;
+    if (l->last_load)
+        l->last_load->next = d;
+    else
+        l->loads = d;
+    l->last_load = d;
+}
+
+void load_free(struct load *d)
+{
+    free(d->runs);
+    free(d->events);
+    free(d);
+}
+
+static struct load *take_first(struct log *l)
+{
+    struct load *d = l->loads;
+    l->loads = d->next;
+    if (!l->loads)
+        l->last_load = NULL;
+    d->next = NULL;
+    return d;
+}
+
+static void finish(struct log *l)
+{
+    struct load *d = take_first(l), **at = &l->ready_loads;
+    d->state = LOAD_READY;
+    while (*at)
+        at = &(*at)->next;
+    *at = d;
+}
+
+static void read_file(struct log *l, struct segment *s, uint64_t offset, uint64_t size)
+{
+    char name[FILE_NAME_SIZE];
+    segment_name(name, s->id);
+    log_submit(l, FILE_READ, name, offset, size, NULL, TAG_LOAD);
+}
+
+/* ------------------------------------------------------------------ which runs */
+
+static void want_run(struct load *d, const struct table_entry *e)
+{
+    d->runs = xrealloc(d->runs, (d->run_count + 1) * sizeof *d->runs);
+    d->runs[d->run_count++] = *e;
+}
+
+/* The extent's first run that ends behind `sequence`. */
+static uint32_t run_index(const struct extent *x, uint64_t sequence)
+{
+    uint32_t low = 0, high = x->run_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (x->runs[middle].first + x->runs[middle].count <= sequence)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void choose_runs(struct load *d, const struct extent *x, uint64_t from)
+{
+    uint64_t bytes = 0, events = 0, end = 0;
+    for (uint32_t i = run_index(x, from); i < x->run_count; i++) {
+        const struct table_entry *e = &x->runs[i];
+        bool first = d->run_count == 0;
+        if (!first && (bytes + e->size > d->bytes || events + e->count > EVENTS_AT_ONCE || e->offset < end ||
+                       e->offset - end > GAP_MAX))
+            return;
+        want_run(d, e);
+        bytes += e->size;
+        events += e->count;
+        end = (uint64_t)e->offset + e->size;
+    }
+}
+
+static uint64_t first_live(struct log_queue *q, uint64_t from, struct extent **x)
+{
+    for (;;) {
+        *x = extent_at(q, from);
+        if (!*x)
+            return 0;
+        if ((*x)->first > from)
+            from = (*x)->first;
+        uint64_t gap = ranges_next_gap(&q->settled, from);
+        if (gap == from)
+            return from;
+        from = gap;
+    }
+}
+
+/* Begins the first load's next step; finishes it when nothing is live from there on. */
+static void begin(struct log *l, struct load *d)
+{
+    struct log_queue *q = log_queue_of(l, d->queue, false);
+    struct extent *x = NULL;
+    uint64_t from = q ? first_live(q, d->from, &x) : 0;
+    if (!x || from == 0) {
+        finish(l);
+        return;
+    }
+    d->segment = x->segment;
+    d->run_count = 0;
+    if (x->runs)
+        choose_runs(d, x, from);
+    if (d->run_count == 0 && d->tabled == x->segment->id) {
+        char name[FILE_NAME_SIZE];
+        segment_name(name, x->segment->id);
+        log_fail(l, "the table lacks events in", name, x->segment->table_at, "run sluice-broker --check");
+        return;
+    }
+    if (d->run_count == 0) {
+        d->state = LOAD_TABLE;
+        d->tabled = x->segment->id;
+        read_file(l, x->segment, x->segment->table_at, x->segment->table_size);
+        return;
+    }
+    const struct table_entry *last = &d->runs[d->run_count - 1];
+    d->base = d->runs[0].offset;
+    d->state = LOAD_RUNS;
+    read_file(l, x->segment, d->base, last->offset + last->size - d->base);
+}
+
+void load_advance(struct log *l)
+{
+    while (!l->failed && l->loads && l->loads->state == LOAD_WAITS && !l->moved_flying)
+        begin(l, l->loads);
+}
+
+/* ------------------------------------------------------------------ tables */
+
+struct taking {
+    struct log_queue *queue;
+    struct segment *segment;
+};
+
+/* Hands the entry to the queue's extents in this segment that it belongs to. */
+static void take_entry(void *context, const struct table_entry *e)
+{
+    struct taking *t = context;
+    if (e->queue != t->queue->id)
+        return;
+    for (struct extent *x = extent_at(t->queue, e->first); x && x < t->queue->extents + t->queue->extent_count; x++) {
+        if (x->first >= e->first + e->count)
+            return;
+        if (x->segment != t->segment)
+            continue;
+        if (x->run_count == x->run_capacity) {
+            x->run_capacity = x->run_capacity ? x->run_capacity * 2 : 16;
+            x->runs = xrealloc(x->runs, x->run_capacity * sizeof *x->runs);
+        }
+        x->runs[x->run_count++] = *e;
+    }
+}
+
+static bool take_table(struct log *l, struct load *d, struct span bytes)
+{
+    struct log_queue *q = log_queue_of(l, d->queue, false);
+    struct record r;
+    struct taking t = { q, d->segment };
+    if (bytes.size != d->segment->table_size || record_next(&bytes, &r) != LOG_OK || r.type != RECORD_TABLE)
+        return false;
+    if (!q)
+        return true; /* forgotten meanwhile */
+    segment_forget_runs(q, d->segment);
+    return table_read(r.payload, take_entry, &t);
+}
+
+/* ------------------------------------------------------------------ runs */
+
+static void add_loaded(struct log *l, struct load *d, struct log_queue *q, const struct run_record *run,
+                       uint64_t sequence, struct span event)
+{
+    struct store_event one = { .event = event };
+    struct store_run alone = { .queue = d->queue, .first = sequence, .events = &one, .count = 1 };
+    uint64_t ticket;
+    l->cache->ops->append(l->cache, &alone, &ticket);
+    q->cached_bytes += event.size;
+    d->events[d->count++] = (struct store_loaded){
+        .sequence = sequence,
+        .locator = one.locator,
+        .size = (uint32_t)event.size,
+        .accepted_ms = run->accepted_ms,
+    };
+}
+
+static bool take_run(struct log *l, struct load *d, struct log_queue *q, struct span bytes)
+{
+    struct record r;
+    struct run_record run;
+    struct span event, lane;
+    if (record_next(&bytes, &r) != LOG_OK || !run_read(r.payload, &run) || run.queue != d->queue)
+        return false;
+    d->events = xrealloc(d->events, (d->count + run.count) * sizeof *d->events);
+    for (uint64_t sequence = run.first; run_next(&run, &event, &lane); sequence++) {
+        const struct extent *x = extent_at(q, sequence);
+        if (sequence >= d->from && x && x->segment == d->segment && extent_is_live(q, sequence))
+            add_loaded(l, d, q, &run, sequence, event);
+    }
+    return true;
+}
+
+static bool take_runs(struct log *l, struct load *d, struct span bytes)
+{
+    struct log_queue *q = log_queue_of(l, d->queue, false);
+    for (uint32_t i = 0; q && i < d->run_count; i++) {
+        const struct table_entry *e = &d->runs[i];
+        if (e->offset - d->base + e->size > bytes.size ||
+            !take_run(l, d, q, span_of(bytes.data + (e->offset - d->base), e->size)))
+            return false;
+    }
+    return true;
+}
+
+/* The runs' places of sealed segments are kept only while reading goes on there. */
+static void drop_places_behind(struct log *l, struct load *d)
+{
+    struct log_queue *q = log_queue_of(l, d->queue, false);
+    if (q && d->count && d->segment->sealed) {
+        const struct extent *x = extent_at(q, d->events[d->count - 1].sequence + 1);
+        if (!x || x->segment != d->segment)
+            segment_forget_runs(q, d->segment);
+    }
+}
+
+void load_done(struct log *l, struct file_op *op)
+{
+    struct load *d = l->loads;
+    assert(d && (d->state == LOAD_TABLE || d->state == LOAD_RUNS));
+    if (op->error) {
+        log_fail(l, "cannot read", op->name, op->offset, strerror(op->error));
+        return;
+    }
+    struct span bytes = buf_span(&op->data);
+    bool fine = true;
+    if (d->state == LOAD_TABLE) {
+        fine = take_table(l, d, bytes);
+        d->state = LOAD_WAITS;
+    } else if (d->compacting) {
+        compact_loaded(l, d, bytes);
+        load_free(take_first(l));
+    } else {
+        fine = take_runs(l, d, bytes);
+        drop_places_behind(l, d);
+        if (fine && d->count)
+            finish(l);
+        else
+            d->state = LOAD_WAITS; /* everything in these runs was settled meanwhile: look on */
+    }
+    if (!fine)
+        log_fail(l, "damaged record in", op->name, op->offset,
+                 "stop the broker and run sluice-broker --check on the data directory");
+    else
+        load_advance(l);
+}

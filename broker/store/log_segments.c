@@ -1,0 +1,366 @@
+/* Segments, and where each queue's events are. A queue's extents say which sequences lie in which segment; an extent of the active
+ * segment also has its runs' places, which become the segment's table when it is sealed and are read back from there when the
+ * queue's backlog is. So memory holds an extent per queue and segment, not an entry per event. */
+#include "broker/store/log_state.h"
+
+#include "base/xalloc.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TABLE_ENTRY_MAX 40u /* most bytes of one entry in a table: varints of 5, 8, 5, 5, 5 and some */
+#define SPARE_AGAIN_MS  1000
+
+void segment_name(char out[FILE_NAME_SIZE], uint64_t id)
+{
+    snprintf(out, FILE_NAME_SIZE, "%016" PRIx64 ".log", id);
+}
+
+bool segment_id_of(const char *name, uint64_t *id)
+{
+    char *end;
+    if (strlen(name) != 20 || strcmp(name + 16, ".log") != 0)
+        return false;
+    *id = strtoull(name, &end, 16);
+    return end == name + 16 && *id > 0;
+}
+
+struct segment *segment_active(const struct log *l)
+{
+    return l->segment_count ? l->segments[l->segment_count - 1] : NULL;
+}
+
+struct segment *segment_add(struct log *l, uint64_t id)
+{
+    assert(l->segment_count == 0 || segment_active(l)->id < id);
+    if (l->segment_count == l->segment_capacity) {
+        l->segment_capacity = l->segment_capacity ? l->segment_capacity * 2 : 16;
+        l->segments = xrealloc(l->segments, l->segment_capacity * sizeof(struct segment *));
+    }
+    struct segment *s = xcalloc(1, sizeof *s);
+    s->id = id;
+    s->size = SEGMENT_HEADER_SIZE;
+    l->segments[l->segment_count++] = s;
+    return s;
+}
+
+static uint32_t place_of(const struct log *l, uint64_t id)
+{
+    uint32_t low = 0, high = l->segment_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (l->segments[middle]->id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct segment *segment_find(const struct log *l, uint64_t id)
+{
+    uint32_t i = place_of(l, id);
+    return i < l->segment_count && l->segments[i]->id == id ? l->segments[i] : NULL;
+}
+
+void segment_remove(struct log *l, uint64_t id)
+{
+    uint32_t i = place_of(l, id);
+    assert(i < l->segment_count && l->segments[i]->id == id && l->segments[i]->live_events == 0);
+    free(l->segments[i]);
+    memmove(l->segments + i, l->segments + i + 1, (l->segment_count - i - 1) * sizeof(struct segment *));
+    l->segment_count--;
+}
+
+size_t segment_table_size(const struct segment *s)
+{
+    return GROUP_HEADER_SIZE + RECORD_HEADER_SIZE + 10 + (size_t)s->runs * TABLE_ENTRY_MAX;
+}
+
+/* ------------------------------------------------------------------ spares */
+
+void segment_want_spares(struct log *l)
+{
+    uint64_t most = l->config.disk_budget;
+    while (!l->failed && !l->checkpoint_starved && l->spares + l->spares_coming < SPARES) {
+        if (l->no_room && mono_before(l->now, l->spare_again))
+            return;
+        if (log_disk_bytes(l) + l->config.segment_size > most) {
+            l->no_room = true;
+            l->spare_again = mono_add_ms(l->now, SPARE_AGAIN_MS);
+            return;
+        }
+        char name[FILE_NAME_SIZE];
+        uint64_t id = segment_active(l)->id + l->spares + l->spares_coming + 1;
+        segment_name(name, id);
+        l->spares_coming++;
+        log_submit(l, FILE_CREATE, name, 0, l->config.segment_size, NULL, TAG_SPARE);
+    }
+}
+
+void segment_spare_done(struct log *l, struct file_op *op)
+{
+    l->spares_coming--;
+    if (op->error == 0) {
+        l->spares++;
+        l->no_room = false;
+        return;
+    }
+    /* No room, or the file system will not have it: what is there goes on; try again later. */
+    l->no_room = true;
+    l->spare_again = mono_add_ms(l->now, SPARE_AGAIN_MS);
+}
+
+/* ------------------------------------------------------------------ extents */
+
+static void free_runs(struct extent *x)
+{
+    free(x->runs);
+    x->runs = NULL;
+    x->run_count = x->run_capacity = 0;
+}
+
+void segment_forget_runs(struct log_queue *q, const struct segment *s)
+{
+    for (uint32_t i = 0; i < q->extent_count; i++) {
+        if (q->extents[i].segment == s)
+            free_runs(&q->extents[i]);
+    }
+}
+
+/* Index of the first extent that ends behind `sequence`. */
+static uint32_t extent_index(const struct log_queue *q, uint64_t sequence)
+{
+    if (q->extent_count && q->extents[0].end > sequence)
+        return 0; /* settling goes from the front */
+    uint32_t low = 0, high = q->extent_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (q->extents[middle].end <= sequence)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct extent *extent_at(struct log_queue *q, uint64_t sequence)
+{
+    uint32_t i = extent_index(q, sequence);
+    return i < q->extent_count ? &q->extents[i] : NULL;
+}
+
+bool extent_is_live(const struct log_queue *q, uint64_t sequence)
+{
+    uint32_t i = extent_index(q, sequence);
+    return i < q->extent_count && q->extents[i].first <= sequence && !ranges_has(&q->settled, sequence);
+}
+
+static struct extent *insert_extent(struct log_queue *q, uint32_t i, struct extent x)
+{
+    if (q->extent_count == q->extent_capacity) {
+        q->extent_capacity = q->extent_capacity ? q->extent_capacity * 2 : 4;
+        q->extents = xrealloc(q->extents, q->extent_capacity * sizeof *q->extents);
+    }
+    memmove(q->extents + i + 1, q->extents + i, (q->extent_count - i) * sizeof *q->extents);
+    q->extents[i] = x;
+    q->extent_count++;
+    return &q->extents[i];
+}
+
+static void remove_extent(struct log_queue *q, uint32_t i)
+{
+    struct extent *x = &q->extents[i];
+    ranges_remove(&q->settled, x->first, x->end);
+    free_runs(x);
+    memmove(q->extents + i, q->extents + i + 1, (q->extent_count - i - 1) * sizeof *q->extents);
+    q->extent_count--;
+}
+
+static void add_run(struct extent *x, const struct table_entry *e)
+{
+    if (x->run_count == x->run_capacity) {
+        x->run_capacity = x->run_capacity ? x->run_capacity * 2 : 4;
+        x->runs = xrealloc(x->runs, x->run_capacity * sizeof *x->runs);
+    }
+    x->runs[x->run_count++] = *e;
+}
+
+void extent_add(struct log *l, struct segment *s, const struct table_entry *e, uint64_t bytes)
+{
+    struct log_queue *q = log_queue_of(l, e->queue, false);
+    if (!q)
+        return; /* forgotten meanwhile */
+    uint64_t early = ranges_count_in(&q->settled, e->first, e->first + e->count);
+    q->placed_end = e->first + e->count;
+    if (early == e->count) {
+        ranges_remove(&q->settled, e->first, q->placed_end);
+        return;
+    }
+    struct extent *last = q->extent_count ? &q->extents[q->extent_count - 1] : NULL;
+    assert(!last || last->end <= e->first);
+    if (!last || last->segment != s || last->end != e->first)
+        last = insert_extent(q, q->extent_count, (struct extent){ .first = e->first, .end = e->first, .segment = s });
+    add_run(last, e);
+    s->runs++;
+    last->end = e->first + e->count;
+    s->all_events += e->count;
+    bytes = bytes * (e->count - early) / e->count;
+    last->live += e->count - early;
+    last->live_bytes += bytes;
+    s->live_events += e->count - early;
+    s->live_bytes += bytes;
+}
+
+/* Takes bytes off an extent and its segment; they are about when ranges were settled across extents. */
+static uint64_t take_bytes(struct extent *x, uint64_t events, uint64_t bytes)
+{
+    if (x->live == events || bytes > x->live_bytes)
+        bytes = x->live_bytes;
+    x->live -= events;
+    x->live_bytes -= bytes;
+    x->segment->live_events -= events;
+    x->segment->live_bytes -= bytes;
+    return bytes;
+}
+
+uint64_t extent_settle(struct log *l, struct log_queue *q, uint64_t first, uint64_t end, uint64_t bytes)
+{
+    (void)l;
+    uint64_t live = 0, left = bytes;
+    uint32_t i = extent_index(q, first);
+    while (i < q->extent_count && q->extents[i].first < end) {
+        struct extent *x = &q->extents[i];
+        uint64_t from = first > x->first ? first : x->first, to = end < x->end ? end : x->end;
+        uint64_t gone = ranges_add(&q->settled, from, to);
+        uint64_t share = to == end ? left : bytes * gone / (end - first);
+        share = share < left ? share : left;
+        take_bytes(x, gone, share);
+        left -= share;
+        live += gone;
+        if (x->live == 0)
+            remove_extent(q, i);
+        else
+            i++;
+    }
+    if (end > q->placed_end) /* settled before it was placed: purged at once, say */
+        live += ranges_add(&q->settled, first > q->placed_end ? first : q->placed_end, end);
+    q->live -= live;
+    q->live_bytes -= q->live == 0 || bytes > q->live_bytes ? q->live_bytes : bytes;
+    return live;
+}
+
+void extent_drop_all(struct log *l, struct log_queue *q)
+{
+    (void)l;
+    while (q->extent_count) {
+        take_bytes(&q->extents[q->extent_count - 1], q->extents[q->extent_count - 1].live, UINT64_MAX);
+        remove_extent(q, q->extent_count - 1);
+    }
+    q->live = q->live_bytes = 0;
+}
+
+/* ------------------------------------------------------------------ moving */
+
+/* Cuts [first, end) out of the extent at `i`, which holds all of it; what remains on both sides stays. The runs' places are read
+ * again when they are wanted: a cut extent's runs would name more than it holds, which is harmless, so both sides keep a copy. */
+static uint32_t cut_extent(struct log_queue *q, uint32_t i, uint64_t first, uint64_t end, uint64_t bytes)
+{
+    struct extent right = q->extents[i];
+    struct extent *x = &q->extents[i];
+    uint64_t inside = end - first; /* all live: the caller looked */
+    uint64_t left_live = (first - x->first) - ranges_count_in(&q->settled, x->first, first);
+    uint64_t total = x->live;
+    bytes = take_bytes(x, inside, bytes);
+    right.first = end;
+    right.live = total - inside - left_live;
+    right.runs = NULL;
+    right.run_count = right.run_capacity = 0;
+    right.live_bytes = x->live ? x->live_bytes * right.live / x->live : 0;
+    x->live = left_live;
+    x->live_bytes -= right.live_bytes;
+    x->end = first;
+    for (uint32_t r = 0; right.live && r < x->run_count; r++) {
+        if (x->runs[r].first + x->runs[r].count > end)
+            add_run(&right, &x->runs[r]);
+    }
+    uint32_t at = i + 1;
+    if (right.live)
+        insert_extent(q, i + 1, right);
+    else
+        ranges_remove(&q->settled, end, right.end);
+    if (q->extents[i].live == 0) {
+        remove_extent(q, i);
+        at = i;
+    }
+    return at;
+}
+
+static void move_range(struct log *l, struct log_queue *q, struct segment *s, const struct table_entry *e,
+                       uint64_t first, uint64_t end, uint64_t bytes)
+{
+    (void)l;
+    uint32_t at = cut_extent(q, extent_index(q, first), first, end, bytes);
+    struct extent moved = { .first = first, .end = end, .segment = s, .live = end - first, .live_bytes = bytes };
+    add_run(insert_extent(q, at, moved), e);
+    s->runs++;
+    s->all_events += end - first;
+    s->live_events += end - first;
+    s->live_bytes += bytes;
+}
+
+void extent_move(struct log *l, struct segment *s, const struct table_entry *e, uint64_t bytes)
+{
+    struct log_queue *q = log_queue_of(l, e->queue, false);
+    uint64_t next = e->first, end = e->first + e->count;
+    while (q && next < end) {
+        uint32_t i = extent_index(q, next);
+        if (i == q->extent_count || q->extents[i].first >= end)
+            return;
+        struct extent *x = &q->extents[i];
+        uint64_t from = next > x->first ? next : x->first;
+        from = ranges_next_gap(&q->settled, from); /* the first that is live */
+        uint64_t to = end < x->end ? end : x->end, settled, settled_end;
+        if (from < to && ranges_next(&q->settled, from, &settled, &settled_end) && settled < to)
+            to = settled;
+        if (from >= to) {
+            next = to > next ? to : next + 1;
+            continue;
+        }
+        if (x->segment != s)
+            move_range(l, q, s, e, from, to, bytes * (to - from) / e->count);
+        next = to;
+    }
+}
+
+/* ------------------------------------------------------------------ tables */
+
+static size_t count_runs(const struct log *l, const struct segment *s)
+{
+    size_t count = 0;
+    for (const struct log_queue *q = l->queues; q; q = q->hh.next) {
+        for (uint32_t i = 0; i < q->extent_count; i++)
+            count += q->extents[i].segment == s ? q->extents[i].run_count : 0;
+    }
+    return count;
+}
+
+void segment_build_table(struct log *l, struct segment *s, struct buf *records)
+{
+    struct table_entry *entries = xmalloc((count_runs(l, s) + 1) * sizeof *entries);
+    size_t count = 0;
+    for (struct log_queue *q = l->queues; q; q = q->hh.next) {
+        for (uint32_t i = 0; i < q->extent_count; i++) {
+            struct extent *x = &q->extents[i];
+            if (x->segment != s)
+                continue;
+            for (uint32_t r = 0; r < x->run_count; r++)
+                entries[count++] = x->runs[r];
+            free_runs(x);
+        }
+    }
+    table_write(records, entries, count);
+    free(entries);
+}
