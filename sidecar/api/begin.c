@@ -98,16 +98,29 @@ static bool check_sender(const struct api_config *c, const struct api_request *r
 
 /* ------------------------------------------------------------------ is it a request */
 
+static bool is_token(struct span name)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    for (size_t i = 0; i < name.size; i++) {
+        uint8_t c = name.data[i];
+        if (!((c | 0x20) >= 'a' && (c | 0x20) <= 'z') && !(c >= '0' && c <= '9') && !(c && strchr(others, c)))
+            return false;
+    }
+    return name.size > 0;
+}
+
 /* What libmicrohttpd lets through and a proxy in front might read in another way (RFC 9112, 3.2 and 6.3). */
 static const char *find_smuggling(const struct api_request *r)
 {
     struct span length = { 0 };
-    unsigned hosts = 0;
-    bool coded = false;
+    unsigned hosts = 0, codings = 0;
     for (size_t i = 0; i < r->header_count; i++) {
         struct span name = r->headers[i].name, value = r->headers[i].value;
+        if (!is_token(name))
+            return "a header's name holds a space or another character that no name may hold";
         hosts += header_name_is(name, "Host");
-        coded |= header_name_is(name, "Transfer-Encoding");
+        if (header_name_is(name, "Transfer-Encoding") && (codings++ || !header_name_is(value, "chunked")))
+            return "Transfer-Encoding must be chunked, once";
         if (!header_name_is(name, "Content-Length"))
             continue;
         if (length.data && !span_equal(length, value))
@@ -116,7 +129,7 @@ static const char *find_smuggling(const struct api_request *r)
     }
     if (hosts > 1)
         return "more than one Host header";
-    return coded && length.data ? "Content-Length beside Transfer-Encoding" : NULL;
+    return codings && length.data ? "Content-Length beside Transfer-Encoding" : NULL;
 }
 
 static size_t headers_size(const struct api_request *r)
@@ -148,9 +161,9 @@ static uint64_t declared_length(const struct api_request *r)
 
 /* A client that is still sending when the connection closes sees a broken pipe, not the answer. So a body that is not
  * enormous is read and thrown away first, unless its sender waits for our word before sending it. */
-static bool answer_at_once(const struct api_request *r, uint64_t length)
+static bool answer_at_once(const struct api_request *r)
 {
-    return length > DISCARD_MAX || header_find(r, "Expect").data;
+    return declared_length(r) > DISCARD_MAX || header_find(r, "Expect").data;
 }
 
 static enum api_answer refuse(enum reason why, const char *detail, struct arena *a, struct api_response *out)
@@ -159,36 +172,46 @@ static enum api_answer refuse(enum reason why, const char *detail, struct arena 
     return API_RESPONSE;
 }
 
+static enum api_answer refuse_address(enum reason why, struct span path, const char *allow, struct arena *a,
+                                      struct api_response *out)
+{
+    refuse(why, why == REASON_not_found ? routes_later(path) : NULL, a, out);
+    if (why == REASON_method)
+        respond_header(out, a, "Allow", allow);
+    return API_RESPONSE;
+}
+
+static enum api_answer check_length(const struct api_config *c, const struct api_request *r,
+                                    const struct api_route *route, struct arena *a, uint64_t *body_limit,
+                                    struct api_response *out)
+{
+    char sentence[96];
+    *body_limit = limit_of(c, r, route);
+    if (declared_length(r) <= *body_limit)
+        return API_CONTINUE;
+    snprintf(sentence, sizeof sentence, "at most %llu bytes here", (unsigned long long)*body_limit);
+    return refuse(REASON_too_large, sentence, a, out);
+}
+
 enum api_answer api_begin(const struct api_config *c, const struct api_request *r, struct arena *a,
                           uint64_t *body_limit, struct api_response *out, bool *close)
 {
     enum reason why = REASON_ok;
     struct span queue;
-    char allow[64] = "", sentence[96];
+    char allow[ALLOW_SIZE] = "";
     const char *smuggling = find_smuggling(r);
     *close = true;
     if (smuggling)
         return refuse(REASON_invalid, smuggling, a, out);
     if (headers_size(r) > HEADERS_MAX_SIZE)
         return refuse(REASON_headers_too_large, NULL, a, out);
+    *close = answer_at_once(r);
     if (!check_sender(c, r, &why))
         return refuse(why, NULL, a, out);
     const struct api_route *route = routes_find(r->method, r->path, &queue, allow, &why);
-    if (!route) {
-        refuse(why, NULL, a, out);
-        if (*allow)
-            respond_header(out, a, "Allow", allow);
-        return API_RESPONSE;
-    }
+    if (!route)
+        return refuse_address(why, r->path, allow, a, out);
     if (!(route->listeners & 1u << r->listener) && !(c->operate && r->listener == API_APPLICATION))
         return refuse(r->listener == API_PROBE ? REASON_not_found : REASON_operating, NULL, a, out);
-    *body_limit = limit_of(c, r, route);
-    uint64_t length = declared_length(r);
-    if (length > *body_limit) {
-        *close = answer_at_once(r, length);
-        snprintf(sentence, sizeof sentence, "at most %llu bytes here", (unsigned long long)*body_limit);
-        return refuse(REASON_too_large, sentence, a, out);
-    }
-    *close = false;
-    return API_CONTINUE;
+    return check_length(c, r, route, a, body_limit, out);
 }

@@ -45,7 +45,7 @@ enum api_answer api_parse(const struct api_config *c, const struct api_request *
 {
     struct parsing p = { c, r, random, now, a, command, out, false };
     struct span queue;
-    char allow[64];
+    char allow[ALLOW_SIZE];
     enum reason why = REASON_ok;
     const struct api_route *route = routes_find(r->method, r->path, &queue, allow, &why);
     *command = (struct api_command){ .queue = "" };

@@ -213,20 +213,30 @@ static bool read_wait(struct parsing *p, struct error *why)
     return true;
 }
 
+static enum api_answer refuse_type(struct parsing *p, const char *sentence)
+{
+    api_problem(REASON_media_type, sentence, 0, p->arena, p->out);
+    return API_RESPONSE;
+}
+
+/* A consumer could not know that the data is compressed: no attribute says so. */
+static bool is_encoded(const struct api_request *r)
+{
+    struct span coding = header_find(r, "Content-Encoding");
+    return coding.size && !header_name_is(coding, "identity");
+}
+
 enum api_answer parse_publish(struct parsing *p)
 {
     struct error why;
     enum form form = form_of(p->request);
     if (!read_wait(p, &why))
         return respond_invalid(&why, p->arena, p->out);
-    if (form == FORM_UNKNOWN) {
-        api_problem(
-            REASON_media_type,
-            "CloudEvents come as application/cloudevents+json, +protobuf, application/cloudevents-batch+json or "
-            "-batch+protobuf, in UTF-8",
-            0, p->arena, p->out);
-        return API_RESPONSE;
-    }
+    if (is_encoded(p->request))
+        return refuse_type(p, "Content-Encoding is not understood here: send the body as it is");
+    if (form == FORM_UNKNOWN)
+        return refuse_type(p, "CloudEvents come as application/cloudevents+json, +protobuf, "
+                              "application/cloudevents-batch+json or -batch+protobuf, in UTF-8");
     p->command->u.publish.batch = form == FORM_BATCH_JSON || form == FORM_BATCH_PROTOBUF;
     if (read_events(p, form, &why))
         return API_COMMAND;

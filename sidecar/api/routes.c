@@ -66,8 +66,31 @@ const struct api_route *routes_find(struct span method, struct span path, struct
             continue;
         if (span_equal(method, span_str(routes[i].method)))
             return &routes[i];
-        used += (size_t)snprintf(allow + used, 64 - used, "%s%s", used ? ", " : "", routes[i].method);
+        used += (size_t)snprintf(allow + used, ALLOW_SIZE - used, "%s%s", used ? ", " : "",
+                                 strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method);
     }
     *why = used ? REASON_method : REASON_not_found;
+    return NULL;
+}
+
+const char *routes_later(struct span path)
+{
+    static const struct {
+        const char *pattern;
+        const char *sentence;
+    } later[] = {
+        { "/v1/queues/{q}/stream", "this version has no streams: take with ?wait= instead" },
+        { "/v1/queues/{q}/redrive", "this version has no redrive: a failed event stays in its queue" },
+        { "/v1/queues/{q}/events/{q}", "this version does not show one event: peek with ?from=SEQUENCE&max=1" },
+        { "/v1/subscriptions/{q}", "this version has no subscriptions: take with ?wait= instead" },
+        { "/v1/topics/{q}/events", "this version has no topics: publish to /v1/queues/NAME/events" },
+        { "/v1/topics/{q}", "this version has no topics: publish to /v1/queues/NAME/events" },
+        { "/v1/topics/{q}/bindings/{q}", "this version has no topics: publish to /v1/queues/NAME/events" },
+    };
+    struct span ignored;
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
+        if (matches(later[i].pattern, path, &ignored))
+            return later[i].sentence;
+    }
     return NULL;
 }

@@ -19,11 +19,15 @@ struct api_route {
     enum call call; /* of API_CALL */
 };
 
+#define ALLOW_SIZE 64u
+
 /* All of them; *count rows. */
 const struct api_route *routes_all(size_t *count);
 /* The route of method and path (HEAD counts as GET). *queue: the {q} part, still percent-encoded, empty when there is
- * none. NULL with REASON_not_found or REASON_method; then `allow` (64 bytes) lists what the path does answer. */
+ * none. NULL with REASON_not_found or REASON_method; then `allow` (ALLOW_SIZE bytes) lists what the path does answer. */
 const struct api_route *routes_find(struct span method, struct span path, struct span *queue, char *allow,
                                     enum reason *why);
+/* A sentence about an address that the API's design has and this version does not; else NULL. */
+const char *routes_later(struct span path);
 
 #endif
