@@ -29,11 +29,14 @@ static void answer_problem(struct job *j, enum reason reason)
 static enum api_answer begin(void *ctx, const struct api_request *r, struct arena *a, uint64_t *body_limit,
                              struct api_response *out, bool *close)
 {
-    struct sidecar *s = ctx;
-    enum api_answer answer = api_begin(&s->api, r, a, body_limit, out, close);
-    if (answer == API_RESPONSE)
-        metrics_request(s->metrics, NULL, out->status, 0);
-    return answer;
+    const struct sidecar *s = ctx;
+    return api_begin(&s->api, r, a, body_limit, out, close);
+}
+
+static void on_refused(void *ctx, int status)
+{
+    const struct sidecar *s = ctx;
+    metrics_request(s->metrics, NULL, status, 0);
 }
 
 /* A stream of the system's randomness: one draw a request would be a system call each. */
@@ -114,6 +117,7 @@ static void release_taken(struct job *j)
     const char *at = (const char *)j->receipts.data, *end = at + j->receipts.size;
     for (; at < end; at += strlen(at) + 1)
         uplink_release(j->sidecar->uplink, span_str(at), j->sidecar->now);
+    buf_clear(&j->receipts);
 }
 
 static void leave_drain(struct sidecar *s, const struct job *j)
@@ -141,7 +145,19 @@ static void on_done(void *ctx, struct exchange *x, bool sent)
     buf_free(&j->text);
 }
 
-const struct http_handler jobs_http = { begin, on_request, on_done };
+/* What a publish that is not decided will come to nobody knows: 503 would be a lie. */
+static void on_abandon(void *ctx, struct exchange *x)
+{
+    struct sidecar *s = ctx;
+    struct job *j = *http_slot(x);
+    if (j->command.kind == API_PUBLISH && uplink_abandon(s->uplink, j))
+        return;
+    uplink_forget(s->uplink, j);
+    leave_drain(s, j);
+    answer_problem(j, REASON_draining);
+}
+
+const struct http_handler jobs_http = { begin, on_request, on_refused, on_abandon, on_done };
 
 /* ------------------------------------------------------------------ from the broker */
 
@@ -163,11 +179,14 @@ static void taken(void *request, const struct uplink_taken *t)
         answer_problem(j, t->reason);
         return;
     }
+    bool gone = t->count && !http_is_alive(j->exchange); /* a write to it may still succeed, and reach nobody */
     for (size_t i = 0; i < t->count; i++) {
         buf_add(&j->receipts, t->events[i].receipt.data, t->events[i].receipt.size);
         buf_add_byte(&j->receipts, '\0');
     }
-    api_render_take(&j->command, t->events, t->count, t->standby, t->consumer_epoch, j->arena, &r);
+    if (gone)
+        release_taken(j);
+    api_render_take(&j->command, t->events, gone ? 0 : t->count, t->standby, t->consumer_epoch, j->arena, &r);
     job_answer(j, &r);
 }
 

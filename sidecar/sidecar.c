@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define FAREWELL_MS 200
+#define FLUSH_MS    2000 /* a drain that ended long ago leaves waiting publishes this much */
 #define ANSWERS_MS  1000
 
 static void configure_api(struct sidecar *s, const char *token)
@@ -154,6 +155,11 @@ static bool is_drained(const struct sidecar *s)
     return uplink_is_drained(s->uplink);
 }
 
+static bool is_quiet(const struct sidecar *s)
+{
+    return uplink_is_quiet(s->uplink);
+}
+
 static bool is_silent(const struct sidecar *s)
 {
     return http_connections(s->http) == 0;
@@ -165,14 +171,18 @@ static bool never(const struct sidecar *s)
     return false;
 }
 
+/* New connections are taken until what was handed out is settled: the acks must come in. */
 void sidecar_stop(struct sidecar *s, int stop_fd)
 {
     s->now = clock_now();
-    http_stop_listening(s->http);
     jobs_drain(s);
     bool hurry = run_until(s, stop_fd, s->drain_end, is_drained);
     if (!hurry && !is_drained(s))
         log_write(LOG_WARN, "sidecar", "the drain's limit passed; what was not settled comes again elsewhere");
+    http_stop_listening(s->http);
+    mono_t flush_end = mono_add_ms(clock_now().mono, FLUSH_MS);
+    if (!hurry)
+        run_until(s, stop_fd, mono_before(flush_end, s->drain_end) ? s->drain_end : flush_end, is_quiet);
     s->now = clock_now();
     http_abandon(s->http);
     run_until(s, -1, mono_add_ms(s->now.mono, ANSWERS_MS), is_silent);

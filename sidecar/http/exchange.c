@@ -6,8 +6,8 @@
 
 #include "base/xalloc.h"
 
+#include <poll.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <utlist.h>
 
 /* Decoding an event takes a few times its bytes; beyond this it is an attack. */
@@ -108,14 +108,17 @@ static void fill_request(struct exchange *x, const char *method)
 static enum MHD_Result send_response(struct exchange *x)
 {
     struct api_response *r = &x->response;
+    struct http_server *s = x->listener->server;
     x->stage = STAGE_ANSWERED;
+    if (!x->seen)
+        s->handler.refused(s->ctx, r->status);
     struct MHD_Response *m = MHD_create_response_from_buffer(r->body.size, r->body.data, MHD_RESPMEM_MUST_FREE);
     r->body = (struct buf){ 0 };
     if (r->content_type)
         MHD_add_response_header(m, "Content-Type", r->content_type);
     for (size_t i = 0; i < r->header_count; i++)
         MHD_add_response_header(m, (const char *)r->headers[i].name.data, (const char *)r->headers[i].value.data);
-    if (x->close)
+    if (x->close || s->closing)
         MHD_add_response_header(m, "Connection", "close");
     enum MHD_Result result = MHD_queue_response(x->connection, (unsigned)r->status, m);
     MHD_destroy_response(m);
@@ -226,20 +229,29 @@ void http_abandon(struct http_server *s)
 {
     struct exchange *x;
     DL_FOREACH (s->exchanges, x) {
-        struct api_response gone;
-        if (x->stage != STAGE_ASKED)
-            continue;
-        api_problem(REASON_draining, NULL, 1000, &x->arena, &gone);
-        http_answer(x, &gone);
+        if (x->stage == STAGE_ASKED)
+            s->handler.abandon(s->ctx, x);
     }
     http_run(s, s->now);
 }
 
 bool http_is_alive(const struct exchange *x)
 {
-    char byte;
-    int fd = x->peer ? x->peer->fd : -1;
-    return fd < 0 || recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0;
+    struct pollfd p = { .fd = x->peer ? x->peer->fd : -1, .events = POLLRDHUP };
+    return poll(&p, 1, 0) <= 0 || !(p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+void exchanges_drop_gone(struct http_server *s)
+{
+    struct exchange *x;
+    DL_FOREACH (s->exchanges, x) {
+        struct api_response nobody_reads;
+        if (!x->suspended || http_is_alive(x))
+            continue;
+        api_problem(REASON_timeout, NULL, 0, &x->arena, &nobody_reads);
+        x->close = true;
+        http_answer(x, &nobody_reads);
+    }
 }
 
 enum api_listener http_listener(const struct exchange *x)

@@ -34,11 +34,15 @@ struct http_server {
     uint32_t peer_count;
     struct exchange *exchanges;
     mono_t next_sweep;
+    bool closing; /* every response is its connection's last */
     struct now now;
 };
 
 struct peer *peer_new(struct http_server *s, struct MHD_Connection *connection);
 void peer_free(struct http_server *s, struct peer *p);
+
+/* Ends the waiting of exchanges whose client has gone: a suspended connection's end is not seen by libmicrohttpd. */
+void exchanges_drop_gone(struct http_server *s);
 
 /* libmicrohttpd's callbacks; ctx is the listener. */
 void *exchange_begin(void *ctx, const char *uri, struct MHD_Connection *connection);

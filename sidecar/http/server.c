@@ -82,6 +82,7 @@ const char *http_address(const struct http_server *s, enum api_listener which)
 
 void http_stop_listening(struct http_server *s)
 {
+    s->closing = true;
     for (unsigned i = 0; i < LISTENERS; i++) {
         struct listener *l = &s->listeners[i];
         if (!l->daemon || l->quiet)
@@ -126,6 +127,7 @@ static void sweep(struct http_server *s)
     if (mono_before(s->now.mono, s->next_sweep))
         return;
     s->next_sweep = mono_add_ms(s->now.mono, SWEEP_MS);
+    exchanges_drop_gone(s);
     for (struct peer *p = s->peers; p; p = p->next) {
         if (p->deadline.ns <= s->now.mono.ns)
             shutdown(p->fd, SHUT_RDWR);

@@ -17,6 +17,10 @@ struct http_handler {
                              struct api_response *out, bool *close);
     /* The whole request is here; answer it now or later by http_answer. */
     void (*request)(void *ctx, struct exchange *x, const struct api_request *r, struct arena *a);
+    /* An exchange that `request` never saw was answered: refused by `begin`, or its body is too large. */
+    void (*refused)(void *ctx, int status);
+    /* The server ends and this exchange still waits: answer it now, with what is known. */
+    void (*abandon)(void *ctx, struct exchange *x);
     /* The exchange is over and about to be freed; `sent`: the response was written whole. Called for every exchange that
      * `request` saw. */
     void (*done)(void *ctx, struct exchange *x, bool sent);
@@ -35,9 +39,9 @@ bool http_listen(struct http_server *s, enum api_listener which, const char *add
 const char *http_address(const struct http_server *s, enum api_listener which);
 /* Ends every connection. */
 void http_close(struct http_server *s);
-/* Answers every exchange that still waits with `draining`. */
+/* Has every exchange that still waits answered (handler.abandon). */
 void http_abandon(struct http_server *s);
-/* Closes the listening sockets: no new connections from now on. */
+/* Closes the listening sockets: no new connections from now on, and each open one ends with its next response. */
 void http_stop_listening(struct http_server *s);
 
 /* ---- the loop's part: file descriptors to poll (level-triggered); fds has room for 3 */
@@ -50,7 +54,7 @@ mono_t http_due(const struct http_server *s, struct now now);
 /* ---- exchanges */
 /* Answers; takes over the response's body. Exactly once per exchange. The next http_run sends it. */
 void http_answer(struct exchange *x, struct api_response *response);
-/* Is its client still connected? */
+/* Is its client still connected? One that shut down its sending side counts as gone. */
 bool http_is_alive(const struct exchange *x);
 enum api_listener http_listener(const struct exchange *x);
 /* The handler's own pointer, NULL at first. */

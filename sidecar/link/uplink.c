@@ -15,8 +15,10 @@ enum reason uplink_publish(struct uplink *u, const char *queue, const struct api
     struct span *spans = count <= 16 ? few : xmalloc(count * sizeof *spans);
     struct publishing *p = xcalloc(1, sizeof *p + count * sizeof *p->outcomes);
     enum reason why = REASON_ok;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         spans[i] = events[i].encoded;
+        p->outcomes[i].reason = REASON_unknown; /* until it is decided */
+    }
     p->request = request;
     p->count = p->left = count;
     DL_APPEND(u->publishing, p);
@@ -151,6 +153,19 @@ void uplink_close(struct uplink *u)
     free(u);
 }
 
+bool uplink_abandon(struct uplink *u, void *request)
+{
+    struct publishing *p;
+    DL_FOREACH (u->publishing, p) {
+        if (p->request != request)
+            continue;
+        p->request = NULL;
+        u->handler.published(request, p->outcomes);
+        return true;
+    }
+    return false;
+}
+
 void uplink_forget(struct uplink *u, void *request)
 {
     struct publishing *p;
@@ -194,7 +209,12 @@ void uplink_drain(struct uplink *u, struct now now)
 
 bool uplink_is_drained(const struct uplink *u)
 {
-    return takes_are_drained(u) && client_is_quiet(u->client);
+    return takes_are_drained(u);
+}
+
+bool uplink_is_quiet(const struct uplink *u)
+{
+    return client_is_quiet(u->client);
 }
 
 void uplink_bye(struct uplink *u, struct now now)

@@ -48,6 +48,8 @@ void uplink_settle(struct uplink *u, const struct api_settle *settles, size_t co
 /* An event that was taken could not be handed over: it goes back uncounted. */
 void uplink_release(struct uplink *u, struct span receipt, struct now now);
 void uplink_call(struct uplink *u, const struct request *call, void *request, int64_t timeout_ms, struct now now);
+/* Calls `published` now, with REASON_unknown for what is not decided. False: the request is no publish that waits. */
+bool uplink_abandon(struct uplink *u, void *request);
 /* Nothing is called for the request any more. */
 void uplink_forget(struct uplink *u, void *request);
 
@@ -58,8 +60,10 @@ mono_t uplink_due(const struct uplink *u);
 
 /* ---- drain: takes are refused from now on; queues are left as soon as what was handed out is settled */
 void uplink_drain(struct uplink *u, struct now now);
-/* Every queue is left and every publish decided. */
+/* Every queue is left. */
 bool uplink_is_drained(const struct uplink *u);
+/* Every publish is decided. */
+bool uplink_is_quiet(const struct uplink *u);
 /* Gives up what is still held and says goodbye; uplink_run sends it. */
 void uplink_bye(struct uplink *u, struct now now);
 
