@@ -1,6 +1,7 @@
 /* Requests: what HTTP brings is judged by the API, carried out by the uplink, and answered. */
 #include "sidecar/sidecar_priv.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <sodium.h>
@@ -13,7 +14,8 @@ void job_answer(struct job *j, struct api_response *response)
     struct sidecar *s = j->sidecar;
     j->waiting = false;
     s->answered++;
-    metrics_request(s->metrics, j->command.route, response->status, s->now.mono.ns - j->started.ns);
+    /* The turn's own `now` would not see what was done within the turn. */
+    metrics_request(s->metrics, j->command.route, response->status, clock_now().mono.ns - j->started.ns);
     http_answer(j->exchange, response);
 }
 
@@ -143,6 +145,7 @@ static void on_done(void *ctx, struct exchange *x, bool sent)
         release_taken(j);
     buf_free(&j->receipts);
     buf_free(&j->text);
+    queue_collection_free(j->queues);
 }
 
 /* What a publish that is not decided will come to nobody knows: 503 would be a lie. */

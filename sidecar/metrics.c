@@ -49,19 +49,9 @@ void metrics_free(struct metrics *m)
     free(m);
 }
 
-/* Patterns are static strings of the table: compared by address. Routes that share one share its figures. */
-static struct route_metrics *find(struct metrics *m, const char *route)
+void metrics_request(struct metrics *m, const struct api_route *route, int status, int64_t took_ns)
 {
-    for (size_t i = 0; i < m->count; i++) {
-        if (m->routes[i].pattern == route)
-            return &m->by_route[i];
-    }
-    return &m->by_route[m->count];
-}
-
-void metrics_request(struct metrics *m, const char *route, int status, int64_t took_ns)
-{
-    struct route_metrics *r = find(m, route);
+    struct route_metrics *r = &m->by_route[route ? (size_t)(route - m->routes) : m->count];
     for (unsigned i = 0; i < STATUSES; i++) {
         if (r->statuses[i].status != status && r->statuses[i].status != 0)
             continue;
@@ -91,7 +81,7 @@ static void head(struct buf *b, const char *name, const char *type, const char *
 static void lone(struct buf *b, const char *name, const char *type, const char *help, double value)
 {
     head(b, name, type, help);
-    buf_printf(b, "%s %.17g\n", name, value);
+    buf_printf(b, "%s %.15g\n", name, value);
 }
 
 static void write_requests(const struct metrics *m, struct buf *b)
@@ -100,29 +90,35 @@ static void write_requests(const struct metrics *m, struct buf *b)
     for (size_t i = 0; i <= m->count; i++) {
         const struct route_metrics *r = &m->by_route[i];
         for (unsigned k = 0; k < STATUSES && r->statuses[k].status; k++)
-            buf_printf(b, "sluice_http_requests_total{route=\"%s\",status=\"%d\"} %" PRIu64 "\n",
-                       i < m->count ? m->routes[i].pattern : "none", r->statuses[k].status, r->statuses[k].count);
+            buf_printf(b, "sluice_http_requests_total{method=\"%s\",route=\"%s\",status=\"%d\"} %" PRIu64 "\n",
+                       i < m->count ? m->routes[i].method : "any", i < m->count ? m->routes[i].pattern : "none",
+                       r->statuses[k].status, r->statuses[k].count);
     }
+}
+
+static void write_duration(const struct api_route *route, const struct route_metrics *r, struct buf *b)
+{
+    static const char name[] = "sluice_http_request_duration_seconds";
+    uint64_t sum = 0;
+    for (size_t k = 0; k <= BOUNDS; k++) {
+        char bound[16] = "+Inf";
+        if (k < BOUNDS)
+            snprintf(bound, sizeof bound, "%g", bounds_us[k] / 1e6);
+        sum += r->buckets[k];
+        buf_printf(b, "%s_bucket{method=\"%s\",route=\"%s\",le=\"%s\"} %" PRIu64 "\n", name, route->method,
+                   route->pattern, bound, sum);
+    }
+    buf_printf(b, "%s_sum{method=\"%s\",route=\"%s\"} %.9f\n", name, route->method, route->pattern,
+               (double)r->took_ns / 1e9);
+    buf_printf(b, "%s_count{method=\"%s\",route=\"%s\"} %" PRIu64 "\n", name, route->method, route->pattern, sum);
 }
 
 static void write_durations(const struct metrics *m, struct buf *b)
 {
-    static const char name[] = "sluice_http_request_duration_seconds";
-    head(b, name, "histogram", "from a whole request to its answer");
+    head(b, "sluice_http_request_duration_seconds", "histogram", "from a whole request to its answer");
     for (size_t i = 0; i < m->count; i++) {
-        const struct route_metrics *r = &m->by_route[i];
-        uint64_t sum = 0;
-        if (!r->statuses[0].status)
-            continue;
-        for (size_t k = 0; k < BOUNDS; k++) {
-            sum += r->buckets[k];
-            buf_printf(b, "%s_bucket{route=\"%s\",le=\"%g\"} %" PRIu64 "\n", name, m->routes[i].pattern,
-                       bounds_us[k] / 1e6, sum);
-        }
-        sum += r->buckets[BOUNDS];
-        buf_printf(b, "%s_bucket{route=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name, m->routes[i].pattern, sum);
-        buf_printf(b, "%s_sum{route=\"%s\"} %.9g\n", name, m->routes[i].pattern, (double)r->took_ns / 1e9);
-        buf_printf(b, "%s_count{route=\"%s\"} %" PRIu64 "\n", name, m->routes[i].pattern, sum);
+        if (m->by_route[i].statuses[0].status)
+            write_duration(&m->routes[i], &m->by_route[i], b);
     }
 }
 

@@ -12,8 +12,8 @@ struct metrics;
 struct metrics *metrics_new(void);
 void metrics_free(struct metrics *m);
 
-/* A request was answered. `route` is an api_route's pattern, NULL when it never had one. */
-void metrics_request(struct metrics *m, const char *route, int status, int64_t took_ns);
+/* A request was answered. `route` is one of routes_all's, NULL when it never had one. */
+void metrics_request(struct metrics *m, const struct api_route *route, int status, int64_t took_ns);
 /* Events of a publish, by what became of them. */
 void metrics_published(struct metrics *m, enum reason reason, uint64_t events);
 
@@ -23,13 +23,17 @@ void metrics_write(const struct metrics *m, const struct uplink *u, uint32_t con
 /* ---- the broker's, as its control calls tell them */
 void metrics_write_broker(const struct broker_info *b, struct buf *out);
 
-/* Queues: collected page by page, then written. The first `most` names that ever came have their own series for the
- * process's life, and so have names matching a pattern (shell's *, ?, []); the rest sum to queue="other". */
+/* Which queues have series of their own: the first `most` names that ever came, for the process's life, and names that
+ * match a pattern (shell's *, ?, []). The rest are one, queue="other". */
 struct queue_metrics;
 struct queue_metrics *queue_metrics_new(uint64_t most, const struct setting_list *pinned);
 void queue_metrics_free(struct queue_metrics *m);
-void queue_metrics_begin(struct queue_metrics *m);
-void queue_metrics_add(struct queue_metrics *m, const struct queue_info *q);
-void queue_metrics_write(struct queue_metrics *m, struct buf *out);
+
+/* One answer's queues: added page by page, then written. Several may be under way at once. */
+struct queue_collection;
+struct queue_collection *queue_collection_new(struct queue_metrics *m);
+void queue_collection_free(struct queue_collection *c);
+void queue_collection_add(struct queue_collection *c, const struct queue_info *q);
+void queue_collection_write(const struct queue_collection *c, struct buf *out);
 
 #endif

@@ -3,40 +3,45 @@
 #include "sidecar/metrics.h"
 
 #include <fnmatch.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <uthash.h>
 
-/* A queue's figures, once: metric, type, help, where it comes from. */
-#define SERIES(X)                                                                                                      \
-    X(ready, gauge, "events waiting for a consumer", q->ready)                                                         \
-    X(in_flight, gauge, "events delivered and not settled", q->in_flight)                                              \
-    X(delayed, gauge, "events waiting for their time", q->delayed)                                                     \
-    X(bytes, gauge, "bytes of what the queue holds", q->bytes)                                                         \
-    X(capacity, gauge, "most events it holds", q->settings.capacity)                                                   \
-    X(waiting_publishers, gauge, "publishes waiting for room", q->waiting_publishers)                                  \
-    X(consumers, gauge, "the active consumer and those standing by", (*q->consumer ? 1u : 0u) + q->standbys)           \
-    X(oldest_age_milliseconds, gauge, "age of the oldest event", q->oldest_age_ms)                                     \
-    X(accepted_total, counter, "events accepted", q->ledger.accepted)                                                  \
-    X(acked_total, counter, "events acknowledged", q->ledger.acked)                                                    \
-    X(dead_lettered_total, counter, "events dead-lettered", q->ledger.dead_lettered)                                   \
-    X(expired_total, counter, "events expired", q->ledger.expired)                                                     \
-    X(purged_total, counter, "events purged", q->ledger.purged)                                                        \
-    X(dropped_total, counter, "events dropped by overflow", q->ledger.dropped)                                         \
-    X(refused_total, counter, "events refused", q->refused)                                                            \
-    X(redelivered_total, counter, "deliveries beyond an event's first", q->redelivered)
+#define OTHER "other"
 
-enum series {
-#define SERIES_INDEX(name, type, help, value) SERIES_##name,
-    SERIES(SERIES_INDEX)
-#undef SERIES_INDEX
-        SERIES_COUNT
+/* A queue's figures, once: metric, type, how the rest's become one (SUM or MAX), help, where it comes from. */
+#define SERIES(X)                                                                                                      \
+    X(ready, gauge, SUM, "events waiting for a consumer", q->ready)                                                    \
+    X(in_flight, gauge, SUM, "events delivered and not settled", q->in_flight)                                         \
+    X(delayed, gauge, SUM, "events waiting for their time", q->delayed)                                                \
+    X(bytes, gauge, SUM, "bytes of what the queue holds", q->bytes)                                                    \
+    X(capacity, gauge, SUM, "most events it holds", q->settings.capacity)                                              \
+    X(waiting_publishers, gauge, SUM, "publishes waiting for room", q->waiting_publishers)                             \
+    X(consumers, gauge, SUM, "the active consumer and those standing by", (*q->consumer ? 1u : 0u) + q->standbys)      \
+    X(oldest_age_seconds, gauge, MAX, "age of the oldest event", (double)q->oldest_age_ms / 1000)                      \
+    X(accepted_total, counter, SUM, "events accepted", q->ledger.accepted)                                             \
+    X(acked_total, counter, SUM, "events acknowledged", q->ledger.acked)                                               \
+    X(dead_lettered_total, counter, SUM, "events dead-lettered", q->ledger.dead_lettered)                              \
+    X(expired_total, counter, SUM, "events expired", q->ledger.expired)                                                \
+    X(purged_total, counter, SUM, "events purged", q->ledger.purged)                                                   \
+    X(dropped_total, counter, SUM, "events dropped by overflow", q->ledger.dropped)                                    \
+    X(refused_total, counter, SUM, "events refused", q->refused)                                                       \
+    X(redelivered_total, counter, SUM, "deliveries beyond an event's first", q->redelivered)
+
+enum merge { SUM, MAX };
+
+static const struct {
+    const char *name, *type, *help;
+    enum merge merge;
+} series[] = {
+#define SERIES_ROW(name, type, merge, help, value) { "sluice_queue_" #name, #type, help, merge },
+    SERIES(SERIES_ROW)
+#undef SERIES_ROW
 };
 
-struct row {
-    uint64_t values[SERIES_COUNT];
-    bool present; /* in this collection */
+#define SERIES_COUNT (sizeof series / sizeof *series)
+
+struct named {
     UT_hash_handle hh;
     char name[NAME_MAX_SIZE + 1];
 };
@@ -44,8 +49,14 @@ struct row {
 struct queue_metrics {
     uint64_t most, own;
     const struct setting_list *pinned;
-    struct row *rows;
-    struct row other;
+    struct named *named;
+};
+
+struct queue_collection {
+    struct queue_metrics *metrics;
+    struct buf lines[SERIES_COUNT];
+    double other[SERIES_COUNT];
+    bool has_other;
 };
 
 struct queue_metrics *queue_metrics_new(uint64_t most, const struct setting_list *pinned)
@@ -53,27 +64,22 @@ struct queue_metrics *queue_metrics_new(uint64_t most, const struct setting_list
     struct queue_metrics *m = xcalloc(1, sizeof *m);
     m->most = most;
     m->pinned = pinned;
-    strcpy(m->other.name, "other");
     return m;
 }
 
 void queue_metrics_free(struct queue_metrics *m)
 {
-    struct row *r, *next;
-    HASH_ITER (hh, m->rows, r, next) {
-        HASH_DEL(m->rows, r);
-        free(r);
+    struct named *n, *next;
+    if (!m)
+        return;
+    HASH_ITER (hh, m->named, n, next) {
+        HASH_DEL(m->named, n);
+        free(n);
     }
     free(m);
 }
 
-void queue_metrics_begin(struct queue_metrics *m)
-{
-    for (struct row *r = m->rows; r; r = r->hh.next)
-        r->present = false;
-    memset(m->other.values, 0, sizeof m->other.values);
-    m->other.present = false;
-}
+/* ------------------------------------------------------------------ which queues have their own series */
 
 static bool is_pinned(const struct queue_metrics *m, const char *name)
 {
@@ -84,52 +90,78 @@ static bool is_pinned(const struct queue_metrics *m, const char *name)
     return false;
 }
 
-/* Sticky: a queue that once had its own series keeps it, or its counters would jump into `other`. */
-static struct row *row_of(struct queue_metrics *m, const char *name)
+/* Sticky: a queue that once had its own series keeps it, or its counters would jump into `other`. A queue that is
+ * called so cannot have its own. */
+static bool has_own(struct queue_metrics *m, const char *name)
 {
-    struct row *r = NULL;
-    HASH_FIND_STR(m->rows, name, r);
-    if (r)
-        return r;
+    struct named *n = NULL;
+    HASH_FIND_STR(m->named, name, n);
+    if (n)
+        return true;
     bool pinned = is_pinned(m, name);
-    if (!pinned && m->own >= m->most)
-        return &m->other;
-    r = xcalloc(1, sizeof *r);
-    snprintf(r->name, sizeof r->name, "%s", name);
-    HASH_ADD_STR(m->rows, name, r);
+    if (strcmp(name, OTHER) == 0 || (!pinned && m->own >= m->most))
+        return false;
+    n = xcalloc(1, sizeof *n);
+    snprintf(n->name, sizeof n->name, "%s", name);
+    HASH_ADD_STR(m->named, name, n);
     m->own += !pinned;
-    return r;
+    return true;
 }
 
-void queue_metrics_add(struct queue_metrics *m, const struct queue_info *q)
+/* ------------------------------------------------------------------ one collection */
+
+struct queue_collection *queue_collection_new(struct queue_metrics *m)
 {
-    struct row *r = row_of(m, q->queue);
-    const uint64_t values[] = {
-#define SERIES_VALUE(name, type, help, value) value,
+    struct queue_collection *c = xcalloc(1, sizeof *c);
+    c->metrics = m;
+    return c;
+}
+
+void queue_collection_free(struct queue_collection *c)
+{
+    if (!c)
+        return;
+    for (unsigned i = 0; i < SERIES_COUNT; i++)
+        buf_free(&c->lines[i]);
+    free(c);
+}
+
+static void add_line(struct buf *b, unsigned which, const char *queue, double value)
+{
+    buf_printf(b, "%s{queue=\"%s\"} %.15g\n", series[which].name, queue, value);
+}
+
+static void add_to_other(double *to, enum merge merge, double value)
+{
+    if (merge == SUM)
+        *to += value;
+    else if (value > *to)
+        *to = value;
+}
+
+void queue_collection_add(struct queue_collection *c, const struct queue_info *q)
+{
+    const double values[] = {
+#define SERIES_VALUE(name, type, merge, help, value) (double)(value),
         SERIES(SERIES_VALUE)
 #undef SERIES_VALUE
     };
-    for (unsigned i = 0; i < SERIES_COUNT; i++)
-        r->values[i] = r == &m->other ? r->values[i] + values[i] : values[i];
-    r->present = true;
+    bool own = has_own(c->metrics, q->queue);
+    c->has_other |= !own;
+    for (unsigned i = 0; i < SERIES_COUNT; i++) {
+        if (own)
+            add_line(&c->lines[i], i, q->queue, values[i]);
+        else
+            add_to_other(&c->other[i], series[i].merge, values[i]);
+    }
 }
 
-void queue_metrics_write(struct queue_metrics *m, struct buf *b)
+void queue_collection_write(const struct queue_collection *c, struct buf *b)
 {
-    static const struct {
-        const char *name, *type, *help;
-    } series[] = {
-#define SERIES_ROW(name, type, help, value) { "sluice_queue_" #name, #type, help },
-        SERIES(SERIES_ROW)
-#undef SERIES_ROW
-    };
     for (unsigned i = 0; i < SERIES_COUNT; i++) {
         buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n", series[i].name, series[i].help, series[i].name, series[i].type);
-        for (struct row *r = m->rows; r; r = r->hh.next) {
-            if (r->present)
-                buf_printf(b, "%s{queue=\"%s\"} %" PRIu64 "\n", series[i].name, r->name, r->values[i]);
-        }
-        if (m->other.present)
-            buf_printf(b, "%s{queue=\"other\"} %" PRIu64 "\n", series[i].name, m->other.values[i]);
+        buf_add(b, c->lines[i].data, c->lines[i].size);
+        if (c->has_other)
+            add_line(b, i, OTHER, c->other[i]);
     }
 }

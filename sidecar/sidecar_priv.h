@@ -17,7 +17,9 @@ struct job {
     bool waiting;        /* for the broker or for the drain's end */
     struct buf receipts; /* of a take's events, each with its NUL: they go back when the answer cannot be written */
     struct job *next_draining;
-    struct buf text; /* of /metrics, while the broker's part is collected */
+    /* of /metrics, while the broker's part is collected */
+    struct buf text;
+    struct queue_collection *queues;
 };
 
 struct sidecar {

@@ -101,14 +101,13 @@ static void answer_metrics(struct job *j)
 
 static void add_queues(struct job *j, const struct reply *reply)
 {
-    struct sidecar *s = j->sidecar;
     for (size_t i = 0; i < reply->u.list.count; i++)
-        queue_metrics_add(s->queue_metrics, &reply->u.list.queues[i]);
+        queue_collection_add(j->queues, &reply->u.list.queues[i]);
     if (*reply->u.list.next) {
         ask_queues(j, arena_strndup(j->arena, reply->u.list.next, strlen(reply->u.list.next)));
         return;
     }
-    queue_metrics_write(s->queue_metrics, &j->text);
+    queue_collection_write(j->queues, &j->text);
     send_metrics(j);
 }
 
@@ -116,7 +115,7 @@ void state_replied(struct job *j, const struct reply *reply)
 {
     if (reply->reason == REASON_ok && reply->result == RESULT_BROKER) {
         metrics_write_broker(&reply->u.broker, &j->text);
-        queue_metrics_begin(j->sidecar->queue_metrics);
+        j->queues = queue_collection_new(j->sidecar->queue_metrics);
         ask_queues(j, "");
     } else if (reply->reason == REASON_ok && reply->result == RESULT_LIST) {
         add_queues(j, reply);

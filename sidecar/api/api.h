@@ -92,9 +92,10 @@ struct api_settle {
 /* How taken and peeked events are written. */
 enum api_format { API_JSON, API_PROTOBUF };
 
+struct api_route;
 struct api_command {
     enum api_command_kind kind;
-    const char *route; /* "/v1/queues/{q}/events": for metrics */
+    const struct api_route *route; /* routes.h; for metrics */
     const char *queue;
     union {
         struct {

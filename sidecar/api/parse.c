@@ -54,7 +54,7 @@ enum api_answer api_parse(const struct api_config *c, const struct api_request *
         return API_RESPONSE;
     }
     command->kind = route->kind;
-    command->route = route->pattern;
+    command->route = route;
     if (queue.size && !take_name(&p, queue))
         return API_RESPONSE;
     return dispatch(&p, route);

@@ -1,0 +1,94 @@
+"""/metrics as Prometheus would read it."""
+import concurrent.futures
+import re
+
+from conftest import call
+
+SAMPLE = re.compile(r'([a-z_]+)(?:\{(.*)\})? (\S+)$')
+
+
+def scrape(sidecar):
+    """{(name, labels): value}; every family is announced once, before its samples, and no series comes twice."""
+    answer = sidecar.ops("GET", "/metrics")
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    types, samples, family = {}, {}, None
+    for line in answer.body.decode().splitlines():
+        if line.startswith("# HELP "):
+            family = line.split(" ")[2]
+            assert family not in types and len(line.split(" ", 3)[3]) > 0
+        elif line.startswith("# TYPE "):
+            assert line.split(" ")[2] == family
+            types[family] = line.split(" ")[3]
+        else:
+            name, labels, value = SAMPLE.match(line).groups()
+            assert re.sub("_(bucket|sum|count)$", "", name) == family if types[family] == "histogram" else name == family
+            assert (name, labels) not in samples
+            samples[name, labels] = float(value)
+    for name, kind in types.items():
+        assert (kind == "counter") == name.endswith("_total"), name
+        assert not re.search("_(ms|us|milliseconds|kb|mb)$", name)
+    return samples
+
+
+def queues_of(samples):
+    return {labels for name, labels in samples if name == "sluice_queue_ready"}
+
+
+def test_the_text_is_well_formed_and_its_counters_count(cluster, broker):
+    s = cluster.sidecar(broker, "--operations")
+    s.declare("q", capacity=2)
+    assert [s.publish("q", query="?wait=0s").status for _ in range(3)] == [202, 202, 429]
+    taken = s.take("q", wait="5s").json["events"]
+    s.ack("q", taken[0]["receipt"])
+    s.http("GET", "/v1/nothing")
+    samples = scrape(s)
+    route = 'method="POST",route="/v1/queues/{q}/events"'
+    for series, value in {
+        ("sluice_http_requests_total", route + ',status="202"'): 2,
+        ("sluice_http_requests_total", route + ',status="429"'): 1,
+        ("sluice_http_requests_total", 'method="any",route="none",status="404"'): 1,
+        ("sluice_http_request_duration_seconds_count", route): 3,
+        ("sluice_http_request_duration_seconds_bucket", route + ',le="+Inf"'): 3,
+        ("sluice_published_events_total", 'result="confirmed"'): 2,
+        ("sluice_published_events_total", 'result="full"'): 1,
+        ("sluice_taken_events_total", None): 1,
+        ("sluice_held_events", None): 0,
+        ("sluice_attached", None): 1,
+        ("sluice_queue_ready", 'queue="q"'): 1,
+        ("sluice_queue_accepted_total", 'queue="q"'): 2,
+        ("sluice_queue_acked_total", 'queue="q"'): 1,
+        ("sluice_queue_refused_total", 'queue="q"'): 1,
+        ("sluice_queue_consumers", 'queue="q"'): 1,
+        ("sluice_broker_queues", None): 1,
+    }.items():
+        assert samples[series] == value, series
+    assert samples["sluice_http_request_duration_seconds_sum", route] > 0
+
+
+def test_queues_beyond_the_limit_are_one_and_pinned_ones_are_not_counted(cluster, broker):
+    s = cluster.sidecar(broker, "--operations", "--metrics-queues", "2", "--metrics-pin", "p*")
+    for name in ("a", "b", "c", "other", "pinned"):
+        s.declare(name)
+        s.publish(name)
+    samples = scrape(s)
+    assert queues_of(samples) == {'queue="a"', 'queue="b"', 'queue="pinned"', 'queue="other"'}
+    assert samples["sluice_queue_ready", 'queue="other"'] == 2
+    s.ops("DELETE", "/v1/queues/a?force=true")
+    assert queues_of(scrape(s)) == {'queue="b"', 'queue="pinned"', 'queue="other"'}
+
+
+def test_scrapes_at_the_same_time_do_not_mix(cluster, broker):
+    s = cluster.sidecar(broker, "--operations", "--metrics-queues", "0")
+    for i in range(30):
+        s.declare(f"q{i}")
+        s.publish(f"q{i}")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for samples in pool.map(lambda _: scrape(s), range(40)):
+            assert samples["sluice_queue_ready", 'queue="other"'] == 30
+
+
+def test_without_operations_a_sidecar_tells_of_itself_only(cluster, broker):
+    s = cluster.sidecar(broker, "--probe", "127.0.0.1:0")
+    s.declare("q")
+    text = call(s.ready["probe"], "GET", "/metrics").body.decode()
+    assert "sluice_attached 1" in text and "sluice_queue" not in text and "sluice_broker" not in text
