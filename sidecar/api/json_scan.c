@@ -151,13 +151,20 @@ static bool take_value(struct scan *s, struct scan_value *out)
     return fine;
 }
 
-bool scan_text(struct span text, struct scan_value *out)
+bool scan_text_at(struct span text, struct scan_value *out, size_t *stopped)
 {
     struct scan s = { text.data, text.data, text.data + text.size, true };
-    if (!take_value(&s, out))
-        return false;
-    skip_space(&s);
-    return s.at == s.end;
+    bool fine = take_value(&s, out);
+    if (fine)
+        skip_space(&s);
+    *stopped = (size_t)(s.at - s.start);
+    return fine && s.at == s.end;
+}
+
+bool scan_text(struct span text, struct scan_value *out)
+{
+    size_t stopped;
+    return scan_text_at(text, out, &stopped);
 }
 
 struct scan scan_open(struct span raw)

@@ -26,6 +26,8 @@ struct scan_value {
 
 /* The only value of a whole text; false when it is no valid JSON text. */
 bool scan_text(struct span text, struct scan_value *out);
+/* The same; *stopped is the offset of the first byte that could not be understood. */
+bool scan_text_at(struct span text, struct scan_value *out, size_t *stopped);
 /* Walks an object's or array's raw bytes (of a value that scan_text or an iterator gave: already valid). */
 struct scan scan_open(struct span raw);
 /* The next member; `key` is the raw string with its quotes. */

@@ -1,6 +1,6 @@
 /* Taking and settling. */
 #include "base/units.h"
-#include "sidecar/api/event_http.h"
+#include "sidecar/api/accept.h"
 #include "sidecar/api/parse.h"
 #include "sidecar/api/query.h"
 #include "sidecar/api/respond.h"
@@ -11,26 +11,13 @@
 #define SETTLES_MAX  1000u
 #define LEASE_MAX_MS INT64_C(43200000)
 
-static bool accepts(struct span accept, const char *type)
-{
-    size_t size = strlen(type);
-    for (size_t i = 0; i + size <= accept.size; i++) {
-        if (memcmp(accept.data + i, type, size) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* JSON unless protobuf alone is asked for. False: neither will do. */
+/* JSON unless protobuf is wanted more. False: neither will do. */
 static bool choose_format(const struct api_request *r, enum api_format *out)
 {
-    struct span accept = header_find(r, "Accept");
-    *out = API_JSON;
-    if (accept.size == 0 || accepts(accept, "*/*") || accepts(accept, "application/*") ||
-        accepts(accept, "application/json"))
-        return true;
-    *out = API_PROTOBUF;
-    return accepts(accept, "application/cloudevents-batch+protobuf");
+    struct preference json = accept_preference(r, "application/json");
+    struct preference protobuf = accept_preference(r, "application/cloudevents-batch+protobuf");
+    *out = preference_above(protobuf, json) ? API_PROTOBUF : API_JSON;
+    return json.quality || protobuf.quality;
 }
 
 enum api_answer parse_take(struct parsing *p)

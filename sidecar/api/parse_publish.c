@@ -176,9 +176,15 @@ static bool add_protobuf_batch(struct parsing *p, struct error *why)
 
 static bool read_json(struct parsing *p, struct scan_value *out, struct error *why)
 {
+    size_t stopped;
     if (!utf8_valid(p->request->body))
         return error_set(why, "the body is not UTF-8");
-    return scan_text(p->request->body, out) || error_set(why, "the body is no valid JSON");
+    if (scan_text_at(p->request->body, out, &stopped))
+        return true;
+    if (stopped == p->request->body.size)
+        return error_set(why, "the body is no valid JSON: it ends too early, after %zu bytes", stopped);
+    return error_set(why, "the body is no valid JSON, or nested more than %u deep: see byte %zu", SCAN_DEPTH_MAX,
+                     stopped);
 }
 
 static bool read_events(struct parsing *p, enum form form, struct error *why)
