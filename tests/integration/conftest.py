@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 
+import description
 import pytest
 
 BIN = pathlib.Path(os.environ.get("SLUICE_BIN", pathlib.Path(__file__).parents[2] / "build/release/bin"))
@@ -56,9 +57,11 @@ def call(address, method, path, body=None, headers=None, timeout=30):
     connection = http.client.HTTPConnection(address, timeout=timeout)
     try:
         connection.request(method, path, body, headers or {})
-        return Answer(connection.getresponse())
+        answer = Answer(connection.getresponse())
     finally:
         connection.close()
+    description.check(method, path, answer)
+    return answer
 
 
 class Sidecar(Process):
@@ -105,13 +108,13 @@ class Cluster:
         self.processes.append(p)
         return p
 
-    def sidecar(self, broker, *flags, environment=None):
+    def sidecar(self, broker, *flags, environment=None, attached=True):
         name = f"sidecar{len(self.processes)}"
         endpoint = broker if isinstance(broker, str) else broker.ready["broker"]
         p = Sidecar(self.directory, name, ["sluice-sidecar", "--broker", endpoint, "--http", "127.0.0.1:0", "--ops",
                                            "127.0.0.1:0", "--drain-limit", "1s", *flags], environment)
         self.processes.append(p)
-        if not isinstance(broker, str):
+        if attached and not isinstance(broker, str):
             p.wait_attached()
         return p
 

@@ -56,7 +56,7 @@ def q(sidecar):
     return sidecar
 
 
-@pytest.mark.parametrize("head,body,status,says", [
+MALFORMED = [
     ("Content-Length: 5\r\nContent-Length: 6\r\n", "hello", 400, "Content-Length"),
     ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n", 400, "Content-Length"),
     ("Transfer-Encoding: gzip\r\n", "hello", 400, "Transfer-Encoding"),
@@ -73,7 +73,10 @@ def q(sidecar):
     ("ce-id: \udce9\r\nContent-Length: 0\r\n", "", 400, "UTF-8"),
     ("Origin: http://localhost.evil.example\r\nContent-Length: 5\r\n", "hello", 403, "origin"),
     ("Expect: 100-continue\r\nContent-Length: 100000000\r\n", "", 413, "too_large"),
-])
+]
+
+
+@pytest.mark.parametrize("head,body,status,says", MALFORMED, ids=[str(i) for i in range(len(MALFORMED))])
 def test_a_malformed_request_is_refused_and_its_connection_ends(q, head, body, status, says):
     text = f"POST /v1/queues/q/events HTTP/1.1\r\n{HOST}{head}Connection: close\r\n\r\n{body}"
     received = exchange(q.ready["http"], text.encode(errors="surrogateescape"))
@@ -82,7 +85,8 @@ def test_a_malformed_request_is_refused_and_its_connection_ends(q, head, body, s
 
 
 @pytest.mark.parametrize("text", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"\r\n" * 50, b"GET\r\n\r\n",
-                                  b"GET / HTTP/9.9\r\n\r\n", b"\x00" * 30000])
+                                  b"GET / HTTP/9.9\r\n\r\n", b"\x00" * 30000],
+                         ids=["tls", "empty lines", "short", "version", "zeros"])
 def test_what_is_no_http_ends_its_connection_only(q, text):
     with dial(q.ready["http"]) as connection:
         connection.sendall(text)

@@ -1,0 +1,75 @@
+"""Every answer that any test gets is compared with the API's description (sidecar/api/openapi.json): the status must be
+there for that call, the headers it promises must come, and the body must be what its schema says."""
+import functools
+import json
+import pathlib
+import re
+
+import jsonschema
+
+API = json.loads((pathlib.Path(__file__).parents[2] / "sidecar/api/openapi.json").read_text())
+REASONS = API["components"]["schemas"]["Reason"]["x-reasons"]
+seen = set()  # (method, pattern, status)
+
+
+@functools.cache
+def operations():
+    return {(m.upper(), p): o for p, item in API["paths"].items() for m, o in item.items() if m != "parameters"}
+
+
+def resolve(node):
+    while "$ref" in node:
+        node = functools.reduce(dict.__getitem__, node["$ref"].removeprefix("#/").split("/"), API)
+    return node
+
+
+def pattern_of(path):
+    for pattern in API["paths"]:
+        if re.fullmatch(pattern.replace(".", r"\.").replace("{q}", "[^/]+"), path.split("?")[0]):
+            return pattern
+    return None
+
+
+@functools.cache
+def validator(pattern, method, status, kind):
+    schema = resolve(API["paths"][pattern][method]["responses"][status])["content"][kind]["schema"]
+    return jsonschema.Draft202012Validator({**schema, "components": API["components"]})
+
+
+def check_problem(answer):
+    problem = answer.json
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    reason = REASONS[problem["reason"]]
+    assert problem["status"] == answer.status == reason["status"], problem
+    assert problem["title"] == reason["title"] and problem["type"] == "urn:sluice:reason:" + problem["reason"]
+    assert reason["retryable"] or not problem["retryable"], problem
+    assert ("Retry-After" in answer.headers) == (answer.status in (429, 503, 507)), (problem, dict(answer.headers))
+
+
+def check(method, path, answer):
+    """`answer` has status, headers, body and json."""
+    by_library = answer.headers.get("Content-Type") is None and answer.status >= 400  # libmicrohttpd's own
+    if by_library:
+        return
+    if answer.status >= 400 and answer.body:
+        check_problem(answer)
+    pattern = pattern_of(path)
+    operation = operations().get(("GET" if method == "HEAD" else method, pattern))
+    if operation is None:
+        assert answer.status in (401, 403, 404, 405, 431), (method, path, answer.status)
+        return
+    status = str(answer.status)
+    assert status in operation["responses"], (method, path, status, answer.body)
+    response = resolve(operation["responses"][status])
+    seen.add((method, pattern, answer.status))
+    for name, header in response.get("headers", {}).items():
+        assert name in answer.headers or not header.get("required"), (method, path, name)
+        if name in answer.headers and header["schema"].get("type") == "integer":
+            jsonschema.validate(int(answer.headers[name]), header["schema"])
+    if method == "HEAD" or "content" not in response:
+        assert answer.body == b"", (method, path, answer.body)
+        return
+    kind = answer.headers["Content-Type"].split(";")[0]
+    assert kind in response["content"], (method, path, kind)
+    if kind.endswith("json"):
+        validator(pattern, method.lower(), status, kind).validate(answer.json)
