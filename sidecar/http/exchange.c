@@ -53,6 +53,12 @@ void peer_free(struct http_server *s, struct peer *p)
     free(p);
 }
 
+bool peer_is_gone(const struct peer *p)
+{
+    struct pollfd f = { .fd = p->fd, .events = POLLRDHUP };
+    return poll(&f, 1, 0) > 0 && (f.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
 static struct peer *peer_of(struct MHD_Connection *connection)
 {
     return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
@@ -69,8 +75,10 @@ void *exchange_begin(void *ctx, const char *uri, struct MHD_Connection *connecti
     x->uri = xstrdup(uri);
     x->peer = peer_of(connection);
     arena_init(&x->arena, ARENA_SIZE);
-    if (x->peer)
+    if (x->peer) {
+        x->peer->busy = true;
         x->peer->deadline = mono_add_ms(l->server->now.mono, l->server->config.request_ms);
+    }
     DL_APPEND(l->server->exchanges, x);
     return x;
 }
@@ -213,8 +221,10 @@ void exchange_completed(void *ctx, struct MHD_Connection *connection, void **slo
         return;
     if (x->seen)
         s->handler.done(s->ctx, x, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
-    if (x->peer)
+    if (x->peer) {
+        x->peer->busy = false;
         x->peer->deadline = mono_add_ms(s->now.mono, s->config.idle_ms + s->config.request_ms);
+    }
     DL_DELETE(s->exchanges, x);
     buf_free(&x->body);
     buf_free(&x->response.body);
@@ -237,8 +247,7 @@ void http_abandon(struct http_server *s)
 
 bool http_is_alive(const struct exchange *x)
 {
-    struct pollfd p = { .fd = x->peer ? x->peer->fd : -1, .events = POLLRDHUP };
-    return poll(&p, 1, 0) <= 0 || !(p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+    return !x->peer || !peer_is_gone(x->peer);
 }
 
 void exchanges_drop_gone(struct http_server *s)

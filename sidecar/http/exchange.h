@@ -22,6 +22,7 @@ struct listener {
 struct peer {
     struct peer *prev, *next;
     int fd;
+    bool busy; /* with an exchange */
     mono_t deadline;
 };
 
@@ -41,6 +42,8 @@ struct http_server {
 struct peer *peer_new(struct http_server *s, struct MHD_Connection *connection);
 void peer_free(struct http_server *s, struct peer *p);
 
+/* Has its client closed or reset it, or shut down its sending side? */
+bool peer_is_gone(const struct peer *p);
 /* Ends the waiting of exchanges whose client has gone: a suspended connection's end is not seen by libmicrohttpd. */
 void exchanges_drop_gone(struct http_server *s);
 

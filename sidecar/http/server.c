@@ -121,7 +121,8 @@ size_t http_fds(const struct http_server *s, int *fds)
     return count;
 }
 
-/* libmicrohttpd's timeouts count silence only: a byte now and then would hold a connection for ever. */
+/* libmicrohttpd's timeouts count silence only: a byte now and then would hold a connection for ever. And an end that comes
+ * with bytes that make no request it may not see until its timeout. */
 static void sweep(struct http_server *s)
 {
     if (mono_before(s->now.mono, s->next_sweep))
@@ -129,7 +130,7 @@ static void sweep(struct http_server *s)
     s->next_sweep = mono_add_ms(s->now.mono, SWEEP_MS);
     exchanges_drop_gone(s);
     for (struct peer *p = s->peers; p; p = p->next) {
-        if (p->deadline.ns <= s->now.mono.ns)
+        if (p->deadline.ns <= s->now.mono.ns || (!p->busy && peer_is_gone(p)))
             shutdown(p->fd, SHUT_RDWR);
     }
 }

@@ -90,11 +90,13 @@ def test_a_malformed_request_is_refused_and_its_connection_ends(q, head, body, s
 def test_what_is_no_http_ends_its_connection_only(q, text):
     with dial(q.ready["http"]) as connection:
         connection.sendall(text)
-        connection.shutdown(socket.SHUT_WR)
         try:
+            connection.shutdown(socket.SHUT_WR)
             receive_all(connection)
-        except ConnectionResetError:
-            pass
+        except TimeoutError:
+            raise
+        except OSError:
+            pass  # it was reset
     assert q.publish("q").status == 202
 
 
