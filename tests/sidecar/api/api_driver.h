@@ -77,4 +77,37 @@ static inline void assert_says(const struct driver *d, int status, const char *t
         fail_msg("'%s' is not in %s", text, body);
 }
 
+/* A request of at most one header that is answered with that status and text. */
+static inline void driver_refuses(const char *method, const char *target, const char *name, const char *value,
+                                  const char *body, int status, const char *text)
+{
+    struct driver d;
+    driver_begin(&d);
+    d.request.listener = API_OPERATIONS;
+    if (name)
+        driver_header(&d, name, value);
+    assert_int_equal(driver_send(&d, method, target, body), API_RESPONSE);
+    assert_says(&d, status, text);
+    driver_end(&d);
+}
+
+/* The response's header of that name, NULL without one. */
+static inline const char *driver_response_header(const struct driver *d, const char *name)
+{
+    for (size_t i = 0; i < d->response.header_count; i++) {
+        if (span_equal(d->response.headers[i].name, span_str(name)))
+            return (const char *)d->response.headers[i].value.data;
+    }
+    return NULL;
+}
+
+static inline void assert_body(const struct driver *d, const char *text)
+{
+    char body[4096];
+    assert_true(d->response.body.size < sizeof body);
+    memcpy(body, d->response.body.data, d->response.body.size);
+    body[d->response.body.size] = '\0';
+    assert_string_equal(body, text);
+}
+
 #endif

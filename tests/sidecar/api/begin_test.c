@@ -98,12 +98,221 @@ static void each_listener_has_its_addresses(void **state)
     }
 }
 
+static void what_a_proxy_may_read_otherwise_is_refused_and_the_connection_ends(void **state)
+{
+    static const char *const bad[][2] = { { "Content-Length ", "5" },
+                                          { "Transfer-Encoding", "gzip" },
+                                          { "Transfer-Encoding", "chunked, gzip" },
+                                          { "X Y", "1" },
+                                          { "X\x01", "1" },
+                                          { "", "1" } };
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct driver d;
+        driver_begin(&d);
+        driver_header(&d, bad[i][0], bad[i][1]);
+        assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/events", "hello"), API_RESPONSE);
+        assert_says(&d, 400, "\"invalid\"");
+        assert_true(d.close);
+        driver_end(&d);
+    }
+}
+
+static void one_chunked_coding_or_two_equal_lengths_pass(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    driver_header(&d, "Transfer-Encoding", "Chunked");
+    assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/events", "hello"), API_COMMAND);
+    driver_end(&d);
+    driver_begin(&d);
+    driver_header(&d, "Content-Length", "5");
+    driver_header(&d, "content-length", "5");
+    assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/events", "hello"), API_COMMAND);
+    driver_end(&d);
+    driver_begin(&d);
+    driver_header(&d, "Content-Length", "5");
+    driver_header(&d, "Transfer-Encoding", "chunked");
+    assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/events", "hello"), API_RESPONSE);
+    assert_says(&d, 400, "Content-Length beside Transfer-Encoding");
+    driver_end(&d);
+}
+
+static bool ends_after(const char *name, const char *value)
+{
+    struct driver d;
+    driver_begin(&d);
+    driver_header(&d, name, value);
+    assert_int_equal(driver_send(&d, "POST", "/v1/nothing", ""), API_RESPONSE);
+    assert_int_equal(d.response.status, 404);
+    bool close = d.close;
+    driver_end(&d);
+    return close;
+}
+
+static void a_refused_body_is_read_unless_it_is_enormous_or_waits_for_our_word(void **state)
+{
+    (void)state;
+    assert_false(ends_after("Content-Length", "4000000"));
+    assert_true(ends_after("Content-Length", "4000000000"));
+    assert_true(ends_after("Content-Length", "40000000000000000000000"));
+    assert_true(ends_after("Expect", "100-continue"));
+}
+
+static uint64_t limit_of(const char *target, const char *type)
+{
+    struct driver d;
+    driver_begin(&d);
+    driver_header(&d, "Content-Type", type);
+    assert_int_equal(driver_send(&d, "POST", target, "[]") == API_CONTINUE, false);
+    uint64_t limit = d.body_limit;
+    driver_end(&d);
+    return limit;
+}
+
+static void a_body_s_limit_is_its_address_s_and_form_s(void **state)
+{
+    (void)state;
+    assert_int_equal(limit_of("/v1/queues/q/events", "application/cloudevents-batch+json"), 4 << 20);
+    assert_true(limit_of("/v1/queues/q/events", "text/plain") > 1 << 20);
+    assert_true(limit_of("/v1/queues/q/events", "text/plain") < 2 << 20);
+    assert_int_equal(limit_of("/v1/queues/q/acks", "application/json"), 1 << 20);
+}
+
+static void a_declared_length_beyond_the_limit_is_413_before_the_body(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    driver_header(&d, "Content-Length", "1048577");
+    assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/acks", ""), API_RESPONSE);
+    assert_says(&d, 413, "at most 1048576 bytes here");
+    driver_end(&d);
+}
+
+static void headers_have_16_kib_together(void **state)
+{
+    static char value[17000];
+    struct driver d;
+    (void)state;
+    memset(value, 'y', sizeof value - 1);
+    driver_begin(&d);
+    driver_header(&d, "X", value);
+    assert_int_equal(driver_send(&d, "GET", "/v1/queues", ""), API_RESPONSE);
+    assert_int_equal(d.response.status, 431);
+    driver_end(&d);
+    value[16000] = '\0';
+    driver_begin(&d);
+    driver_header(&d, "X", value);
+    assert_int_equal(driver_send(&d, "GET", "/v1/queues", ""), API_COMMAND);
+    driver_end(&d);
+}
+
+static bool listed_passes(const char *name, const char *value, const char *listed)
+{
+    char *item = (char *)(uintptr_t)listed;
+    struct setting_list list = { &item, 1 };
+    struct driver d;
+    driver_begin(&d);
+    d.config.origins = d.config.hosts = &list;
+    if (strcmp(name, "Origin") == 0)
+        driver_header(&d, "Host", "localhost:8480");
+    driver_header(&d, name, value);
+    bool passes = driver_send(&d, "GET", "/v1/queues", "") == API_COMMAND;
+    driver_end(&d);
+    return passes;
+}
+
+static void listed_hosts_and_origins_pass(void **state)
+{
+    (void)state;
+    assert_true(listed_passes("Host", "sluice.internal:8480", "sluice.internal"));
+    assert_true(listed_passes("Host", "SLUICE.internal", "sluice.internal"));
+    assert_false(listed_passes("Host", "sluice.internal:8480", "sluice.internal:9480"));
+    assert_true(listed_passes("Origin", "https://console.example", "https://console.example"));
+    assert_false(listed_passes("Origin", "http://console.example", "https://console.example"));
+    assert_true(listed_passes("Origin", "http://localhost:8480", "unrelated"));
+    assert_false(listed_passes("Origin", "http://localhost:9999", "unrelated"));
+}
+
+static void probes_ask_for_no_token_and_no_host(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    d.request.listener = API_PROBE;
+    driver_header(&d, "Host", "10.1.2.3:9481");
+    driver_header(&d, "Origin", "http://evil.example");
+    assert_int_equal(driver_send(&d, "GET", "/livez", ""), API_COMMAND);
+    driver_end(&d);
+}
+
+static void app_operate_opens_operating_calls(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/purge", ""), API_RESPONSE);
+    assert_says(&d, 403, "\"operating\"");
+    driver_end(&d);
+    driver_begin(&d);
+    d.config.operate = true;
+    assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/purge", ""), API_COMMAND);
+    driver_end(&d);
+}
+
+static void a_wrong_method_learns_the_right_ones(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    assert_int_equal(driver_send(&d, "GET", "/v1/queues/q/events", ""), API_RESPONSE);
+    assert_int_equal(d.response.status, 405);
+    assert_string_equal(driver_response_header(&d, "Allow"), "POST");
+    driver_end(&d);
+}
+
+static void a_wrong_token_is_no_token(void **state)
+{
+    static const char *const bad[] = { "Bearer 0123456789abcdeX",
+                                       "Bearer 0123456789abcdef0",
+                                       "Basic 0123456789abcdef",
+                                       "0123456789abcdef",
+                                       "Bearer",
+                                       "" };
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct driver d;
+        driver_begin(&d);
+        d.config.token_needed[API_APPLICATION] = true;
+        d.config.token = "0123456789abcdef";
+        driver_header(&d, "Authorization", bad[i]);
+        assert_int_equal(driver_send(&d, "GET", "/v1/queues", ""), API_RESPONSE);
+        assert_int_equal(d.response.status, 401);
+        driver_end(&d);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(foreign_hosts_and_origins_are_refused), cmocka_unit_test(loopback_in_every_form_is_a_host),
-        cmocka_unit_test(lengths_that_disagree_are_refused),     cmocka_unit_test(tokens_are_asked_where_needed),
+        cmocka_unit_test(foreign_hosts_and_origins_are_refused),
+        cmocka_unit_test(loopback_in_every_form_is_a_host),
+        cmocka_unit_test(lengths_that_disagree_are_refused),
+        cmocka_unit_test(tokens_are_asked_where_needed),
         cmocka_unit_test(each_listener_has_its_addresses),
+        cmocka_unit_test(what_a_proxy_may_read_otherwise_is_refused_and_the_connection_ends),
+        cmocka_unit_test(one_chunked_coding_or_two_equal_lengths_pass),
+        cmocka_unit_test(a_refused_body_is_read_unless_it_is_enormous_or_waits_for_our_word),
+        cmocka_unit_test(a_body_s_limit_is_its_address_s_and_form_s),
+        cmocka_unit_test(a_declared_length_beyond_the_limit_is_413_before_the_body),
+        cmocka_unit_test(headers_have_16_kib_together),
+        cmocka_unit_test(listed_hosts_and_origins_pass),
+        cmocka_unit_test(probes_ask_for_no_token_and_no_host),
+        cmocka_unit_test(app_operate_opens_operating_calls),
+        cmocka_unit_test(a_wrong_method_learns_the_right_ones),
+        cmocka_unit_test(a_wrong_token_is_no_token),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,12 +75,29 @@ static void a_lone_surrogate_is_no_text(void **state)
     arena_free(&a);
 }
 
+static size_t stops_at(const char *text)
+{
+    struct scan_value v;
+    size_t stopped = 0;
+    assert_false(scan_text_at(span_str(text), &v, &stopped));
+    return stopped;
+}
+
+static void an_error_has_its_place(void **state)
+{
+    (void)state;
+    assert_int_equal(stops_at("{\"a\":1"), 6);
+    assert_int_equal(stops_at("{\"a\" 1}"), 5);
+    assert_int_equal(stops_at("1 2"), 2);
+    assert_int_equal(stops_at(""), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(valid_texts_are_taken_whole), cmocka_unit_test(malformed_texts_are_refused),
         cmocka_unit_test(nesting_is_bounded),          cmocka_unit_test(members_come_with_their_own_bytes),
-        cmocka_unit_test(a_lone_surrogate_is_no_text),
+        cmocka_unit_test(a_lone_surrogate_is_no_text), cmocka_unit_test(an_error_has_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,40 +92,129 @@ static void too_many_events_are_413(void **state)
     driver_end(&d);
 }
 
-static void outcomes_decide_the_status(void **state)
+static void the_content_type_decides_before_ce_headers_do(void **state)
 {
-    static const struct api_outcome mixed[] = { { .sequence = 7 }, { REASON_full, 0, 9, 9, 1500 } };
-    static const struct api_outcome full[] = { { REASON_full, 0, 9, 9, 1500 }, { REASON_full, 0, 9, 9, 1500 } };
     struct driver d;
-    char body[400];
     (void)state;
     driver_begin(&d);
-    snprintf(body, sizeof body, "[%s,%s]", event, event);
-    publishes(&d, "/v1/queues/q/events", "application/cloudevents-batch+json", body);
-    api_render_publish(&d.command, mixed, &d.arena, &d.response);
-    assert_says(&d, 207, "[{\"id\":\"a\",\"sequence\":7},{\"id\":\"a\",\"status\":429,\"reason\":\"full\"}]");
-    buf_free(&d.response.body);
-    api_render_publish(&d.command, full, &d.arena, &d.response);
-    assert_says(&d, 429, "\"depth\":9,\"capacity\":9");
-    assert_true(span_equal(d.response.headers[0].value, span_str("2")));
+    driver_header(&d, "ce-id", "ignored");
+    publishes(&d, "/v1/queues/q/events", "application/cloudevents+json", event);
+    assert_true(span_equal(d.command.u.publish.events[0].id, span_str("a")));
+    assert_false(d.command.u.publish.batch || d.command.u.publish.events[0].id_generated);
     driver_end(&d);
 }
 
-static void unknown_is_not_retryable_under_an_id_that_was_made_up(void **state)
+static void ce_headers_make_it_binary_whatever_else_the_type(void **state)
 {
-    static const struct api_outcome unknown = { .reason = REASON_unknown };
     struct driver d;
     (void)state;
     driver_begin(&d);
-    publishes(&d, "/v1/queues/q/events", NULL, "x");
-    api_render_publish(&d.command, &unknown, &d.arena, &d.response);
-    assert_says(&d, 504, "\"retryable\":false");
-    buf_free(&d.response.body);
-    driver_header(&d, "Idempotency-Key", "k");
-    publishes(&d, "/v1/queues/q/events", NULL, "x");
-    api_render_publish(&d.command, &unknown, &d.arena, &d.response);
-    assert_says(&d, 504, "\"retryable\":true");
+    driver_header(&d, "ce-specversion", "1.0");
+    driver_header(&d, "ce-id", "7");
+    driver_header(&d, "ce-source", "/s");
+    driver_header(&d, "ce-type", "t");
+    publishes(&d, "/v1/queues/q/events", "application/json", "{\"n\": 1.0}");
+    assert_event(&d, "{\"specversion\":\"1.0\",\"id\":\"7\",\"source\":\"/s\",\"type\":\"t\",\"datacontenttype\":"
+                     "\"application/json\",\"data\":{\"n\": 1.0}}");
     driver_end(&d);
+}
+
+static void batches_keep_their_order(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    publishes(&d, "/v1/queues/q/events", "application/cloudevents-batch+json",
+              "[{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/s\",\"type\":\"t\"},"
+              "{\"specversion\":\"1.0\",\"id\":\"2\",\"source\":\"/s\",\"type\":\"t\"}]");
+    assert_true(d.command.u.publish.batch && d.command.u.publish.count == 2);
+    assert_true(span_equal(d.command.u.publish.events[1].id, span_str("2")));
+    driver_end(&d);
+}
+
+static const char encoded[] = "\x0a\x01\x61\x12\x02/s\x1a\x03\x31.0\x22\x01t";
+
+static void protobuf_is_kept_as_it_came(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    publishes(&d, "/v1/queues/q/events", "application/cloudevents+protobuf", encoded);
+    assert_true(span_equal(d.command.u.publish.events[0].encoded, span_str(encoded)));
+    driver_end(&d);
+}
+
+static void protobuf_batches_name_the_index_of_what_is_wrong(void **state)
+{
+    char body[64];
+    (void)state;
+    snprintf(body, sizeof body, "\x0a%c%s\x0a\x03\x0a\x01z", (int)strlen(encoded), encoded);
+    driver_refuses("POST", "/v1/queues/q/events", "Content-Type", "application/cloudevents-batch+protobuf", body, 400,
+                   "events[1]: attribute 'specversion'");
+    driver_refuses("POST", "/v1/queues/q/events", "Content-Type", "application/cloudevents-batch+protobuf", "\x0a\x7f",
+                   400, "no protobuf CloudEventBatch");
+    driver_refuses("POST", "/v1/queues/q/events", "Content-Type", "application/cloudevents-batch+protobuf", "", 400,
+                   "no events");
+}
+
+static void formats_and_codings_that_are_not_understood_are_415(void **state)
+{
+    static const char *const types[] = { "application/cloudevents", "application/cloudevents+avro",
+                                         "application/cloudevents-batch", "application/cloudevents-batch+xml",
+                                         "application/cloudevents+json; charset=iso-8859-1" };
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        driver_refuses("POST", "/v1/queues/q/events", "Content-Type", types[i], event, 415, "\"media_type\"");
+    driver_refuses("POST", "/v1/queues/q/events", "Content-Encoding", "gzip", "x", 415, "Content-Encoding");
+}
+
+static void a_coding_that_changes_nothing_passes(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    driver_header(&d, "Content-Encoding", "identity");
+    publishes(&d, "/v1/queues/q/events", "Application/CloudEvents+JSON;charset=\"utf-8\"", event);
+    driver_end(&d);
+}
+
+static void broken_json_says_where(void **state)
+{
+    static const struct {
+        const char *type, *body, *says;
+    } bad[] = {
+        { "application/cloudevents+json", "", "it ends too early, after 0 bytes" },
+        { "application/cloudevents+json", "{\"id\":\"a\"", "it ends too early, after 9 bytes" },
+        { "application/cloudevents+json", "{\"id\" \"a\"}", "see byte 6" },
+        { "application/cloudevents+json", "[]", "a CloudEvent is a JSON object" },
+        { "application/cloudevents+json", "{\"id\":\"\xff\"}", "not UTF-8" },
+        { "application/cloudevents-batch+json", "{}", "a batch is a JSON array" },
+        { "application/cloudevents-batch+json", "[]", "no events" },
+        { "application/cloudevents-batch+json", "[1]", "events[0]: a CloudEvent is a JSON object" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        driver_refuses("POST", "/v1/queues/q/events", "Content-Type", bad[i].type, bad[i].body, 400, bad[i].says);
+}
+
+static void an_event_above_the_limit_is_413(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    d.config.event_max = 100;
+    driver_header(&d, "Content-Type", "text/plain");
+    assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/events", "a body that with its attributes is too long"),
+                     API_RESPONSE);
+    assert_says(&d, 413, "more than the limit of 100");
+    driver_end(&d);
+}
+
+static void a_bad_wait_is_refused_by_name(void **state)
+{
+    (void)state;
+    driver_refuses("POST", "/v1/queues/q/events?wait=2", NULL, NULL, "x", 400, "'wait'");
+    driver_refuses("POST", "/v1/queues/q/events", "Sluice-Wait", "soon", "x", 400, "'Sluice-Wait'");
 }
 
 int main(void)
@@ -136,8 +225,16 @@ int main(void)
         cmocka_unit_test(the_wait_comes_from_query_header_or_default),
         cmocka_unit_test(an_invalid_event_refuses_the_batch_and_names_its_index),
         cmocka_unit_test(too_many_events_are_413),
-        cmocka_unit_test(outcomes_decide_the_status),
-        cmocka_unit_test(unknown_is_not_retryable_under_an_id_that_was_made_up),
+        cmocka_unit_test(the_content_type_decides_before_ce_headers_do),
+        cmocka_unit_test(ce_headers_make_it_binary_whatever_else_the_type),
+        cmocka_unit_test(batches_keep_their_order),
+        cmocka_unit_test(protobuf_is_kept_as_it_came),
+        cmocka_unit_test(protobuf_batches_name_the_index_of_what_is_wrong),
+        cmocka_unit_test(formats_and_codings_that_are_not_understood_are_415),
+        cmocka_unit_test(a_coding_that_changes_nothing_passes),
+        cmocka_unit_test(broken_json_says_where),
+        cmocka_unit_test(an_event_above_the_limit_is_413),
+        cmocka_unit_test(a_bad_wait_is_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,188 @@
+#include "tests/sidecar/api/api_driver.h"
+
+static void render(struct driver *d, const struct api_command *c, const struct reply *r)
+{
+    driver_begin(d);
+    api_render_reply(c, r, &d->arena, &d->response);
+}
+
+static struct queue_info some_queue(void)
+{
+    struct queue_info q = { .queue = "orders",
+                            .settings = queue_settings_defaults(),
+                            .ready = 3,
+                            .in_flight = 2,
+                            .delayed = 1,
+                            .bytes = 600,
+                            .oldest_age_ms = 1500,
+                            .waiting_publishers = 4,
+                            .consumer = "shop@host/1",
+                            .standbys = 1,
+                            .in_rate_milli = 3000,
+                            .out_rate_milli = 1000,
+                            .next_sequence = 9,
+                            .ledger = { 8, 2, 0, 0, 0, 0, 6 } };
+    q.settings.capacity = 10;
+    return q;
+}
+
+static void a_description_has_its_figures(void **state)
+{
+    static const char *const parts[] = { "\"queue\":\"orders\",\"ready\":3,\"in_flight\":2,\"delayed\":1,\"dead\":0,",
+                                         "\"backlog\":5,",
+                                         "\"capacity\":10,",
+                                         "\"lease\":\"30s\"",
+                                         "\"overflow\":\"wait\"",
+                                         "\"oldest_age_seconds\":1.5",
+                                         "\"waiting_publishers\":4",
+                                         "\"consumer\":\"shop@host/1\",\"standbys\":1",
+                                         "\"rates\":{\"in\":3.0,\"out\":1.0}",
+                                         "\"time_to_full_seconds\":2.0,\"time_to_drain_seconds\":null",
+                                         "\"managed\":null,\"paused\":false,\"closed\":false",
+                                         "\"ledger\":{\"accepted\":8,\"acked\":2,\"dead_lettered\":0,\"expired\":0,"
+                                         "\"purged\":0,\"dropped\":0,\"remaining\":6}" };
+    struct api_command c = { .u.call.request.call = CALL_DESCRIBE };
+    struct reply r = { .result = RESULT_QUEUE, .u.queue = some_queue() };
+    struct driver d;
+    (void)state;
+    render(&d, &c, &r);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        assert_says(&d, 200, parts[i]);
+    driver_end(&d);
+}
+
+static void times_are_known_where_rates_tell_them(void **state)
+{
+    struct api_command c = { .u.call.request.call = CALL_DESCRIBE };
+    struct reply r = { .result = RESULT_QUEUE, .u.queue = some_queue() };
+    struct driver d;
+    (void)state;
+    r.u.queue.out_rate_milli = 5000;
+    render(&d, &c, &r);
+    assert_says(&d, 200, "\"time_to_full_seconds\":null,\"time_to_drain_seconds\":3.0");
+    driver_end(&d);
+    r.u.queue.ready = 7;
+    render(&d, &c, &r);
+    assert_says(&d, 200, "\"time_to_full_seconds\":0.0");
+    driver_end(&d);
+    r.u.queue.ready = r.u.queue.in_flight = r.u.queue.delayed = 0;
+    r.u.queue.consumer = "";
+    r.u.queue.managed = true;
+    render(&d, &c, &r);
+    assert_says(&d, 200, "\"time_to_drain_seconds\":0.0,\"managed\":\"config\"");
+    assert_says(&d, 200, "\"consumer\":null");
+    driver_end(&d);
+}
+
+static void a_created_queue_is_201_and_a_declared_one_200(void **state)
+{
+    struct api_command c = { .u.call.request.call = CALL_DECLARE };
+    struct reply r = { .result = RESULT_QUEUE, .u.queue = some_queue() };
+    struct driver d;
+    (void)state;
+    render(&d, &c, &r);
+    assert_int_equal(d.response.status, 200);
+    driver_end(&d);
+    r.u.queue.created = true;
+    render(&d, &c, &r);
+    assert_int_equal(d.response.status, 201);
+    driver_end(&d);
+}
+
+static void the_ledger_is_the_books_alone(void **state)
+{
+    struct api_command c = { .u.call = { .request.call = CALL_DESCRIBE, .ledger_only = true } };
+    struct reply r = { .result = RESULT_QUEUE, .u.queue = some_queue() };
+    struct driver d;
+    (void)state;
+    render(&d, &c, &r);
+    assert_body(&d, "{\"accepted\":8,\"acked\":2,\"dead_lettered\":0,\"expired\":0,\"purged\":0,\"dropped\":0,"
+                    "\"remaining\":6,\"queue\":\"orders\"}\n");
+    driver_end(&d);
+}
+
+static void a_list_is_by_name_with_its_next(void **state)
+{
+    struct queue_info q = some_queue();
+    struct api_command c = { .u.call.request.call = CALL_LIST };
+    struct reply r = { .result = RESULT_LIST, .u.list = { &q, 1, "orders" } };
+    struct driver d;
+    (void)state;
+    render(&d, &c, &r);
+    assert_says(&d, 200, "{\"queues\":{\"orders\":{\"queue\":\"orders\"");
+    assert_says(&d, 200, "\"next\":\"orders\"}");
+    driver_end(&d);
+    r.u.list.count = 0;
+    r.u.list.next = "";
+    render(&d, &c, &r);
+    assert_body(&d, "{\"queues\":{},\"next\":null}\n");
+    driver_end(&d);
+}
+
+static void peeked_events_have_their_state_and_no_receipt(void **state)
+{
+    const struct peeked p = { 7, STATE_IN_FLIGHT, 2, span_str("\x0a\x01\x61\x12\x02/s\x1a\x03\x31.0\x22\x01t") };
+    struct api_command c = { .u.call.request.call = CALL_PEEK };
+    struct reply r = { .result = RESULT_PEEKED, .u.peeked = { &p, 1, 8 } };
+    struct driver d;
+    (void)state;
+    render(&d, &c, &r);
+    assert_body(&d,
+                "{\"events\":[{\"sequence\":7,\"state\":\"in_flight\",\"attempt\":2,\"event\":{\"specversion\":\"1.0\","
+                "\"id\":\"a\",\"source\":\"/s\",\"type\":\"t\"}}],\"next\":8}\n");
+    driver_end(&d);
+    r.u.peeked.count = 0;
+    r.u.peeked.next = 0;
+    render(&d, &c, &r);
+    assert_body(&d, "{\"events\":[],\"next\":null}\n");
+    driver_end(&d);
+}
+
+static void a_purge_says_how_many(void **state)
+{
+    struct api_command c = { .u.call.request.call = CALL_PURGE };
+    struct reply r = { .result = RESULT_PURGED, .u.purged.purged = 12 };
+    struct driver d;
+    (void)state;
+    render(&d, &c, &r);
+    assert_body(&d, "{\"purged\":12}\n");
+    driver_end(&d);
+}
+
+static void a_deletion_has_nothing_to_say(void **state)
+{
+    struct api_command c = { .u.call.request.call = CALL_DELETE };
+    struct reply r = { .result = RESULT_NONE };
+    struct driver d;
+    (void)state;
+    render(&d, &c, &r);
+    assert_true(d.response.status == 204 && d.response.body.size == 0 && !d.response.content_type);
+    driver_end(&d);
+}
+
+static void a_refusal_is_a_problem_with_the_broker_s_sentence(void **state)
+{
+    struct api_command c = { .u.call.request.call = CALL_DECLARE };
+    struct reply r = { .reason = REASON_conflict, .detail = "'durability' cannot change" };
+    struct driver d;
+    (void)state;
+    render(&d, &c, &r);
+    assert_says(&d, 409, "\"detail\":\"'durability' cannot change\",\"reason\":\"conflict\"");
+    driver_end(&d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_description_has_its_figures),
+        cmocka_unit_test(times_are_known_where_rates_tell_them),
+        cmocka_unit_test(a_created_queue_is_201_and_a_declared_one_200),
+        cmocka_unit_test(the_ledger_is_the_books_alone),
+        cmocka_unit_test(a_list_is_by_name_with_its_next),
+        cmocka_unit_test(peeked_events_have_their_state_and_no_receipt),
+        cmocka_unit_test(a_purge_says_how_many),
+        cmocka_unit_test(a_deletion_has_nothing_to_say),
+        cmocka_unit_test(a_refusal_is_a_problem_with_the_broker_s_sentence),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,139 @@
+#include "tests/sidecar/api/api_driver.h"
+
+static struct api_event events[3] = { { .id = { (const uint8_t *)"a", 1 } },
+                                      { .id = { (const uint8_t *)"b", 1 } },
+                                      { .id = { (const uint8_t *)"c", 1 }, .id_generated = true } };
+
+static void publish(struct driver *d, size_t first, size_t count, bool batch, const struct api_outcome *outcomes)
+{
+    struct api_command c = { .kind = API_PUBLISH, .queue = "q" };
+    c.u.publish.events = events + first;
+    c.u.publish.count = count;
+    c.u.publish.batch = batch;
+    driver_begin(d);
+    api_render_publish(&c, outcomes, &d->arena, &d->response);
+}
+
+static void one_confirmed_event_is_202(void **state)
+{
+    const struct api_outcome o = { .sequence = 7 };
+    struct driver d;
+    (void)state;
+    publish(&d, 0, 1, false, &o);
+    assert_int_equal(d.response.status, 202);
+    assert_body(&d, "{\"queue\":\"q\",\"sequence\":7,\"id\":\"a\"}\n");
+    driver_end(&d);
+}
+
+static void a_batch_of_one_is_still_a_batch(void **state)
+{
+    const struct api_outcome o = { .sequence = 7 };
+    struct driver d;
+    (void)state;
+    publish(&d, 0, 1, true, &o);
+    assert_int_equal(d.response.status, 202);
+    assert_body(&d, "{\"events\":[{\"id\":\"a\",\"sequence\":7}]}\n");
+    assert_null(driver_response_header(&d, "Sluice-Refused"));
+    driver_end(&d);
+}
+
+static void some_refused_are_207_and_counted(void **state)
+{
+    const struct api_outcome o[] = { { .sequence = 7 },
+                                     { REASON_full, 0, 9, 9, 1500 },
+                                     { REASON_full, 0, 9, 9, 1500 } };
+    struct driver d;
+    (void)state;
+    publish(&d, 0, 3, true, o);
+    assert_int_equal(d.response.status, 207);
+    assert_body(&d, "{\"events\":[{\"id\":\"a\",\"sequence\":7},{\"id\":\"b\",\"status\":429,\"reason\":\"full\"},"
+                    "{\"id\":\"c\",\"status\":429,\"reason\":\"full\"}]}\n");
+    assert_string_equal(driver_response_header(&d, "Sluice-Refused"), "2");
+    driver_end(&d);
+}
+
+static void all_refused_alike_are_the_common_error(void **state)
+{
+    const struct api_outcome o[] = { { REASON_full, 0, 9, 10, 1500 }, { REASON_full, 0, 9, 10, 1500 } };
+    struct driver d;
+    (void)state;
+    publish(&d, 0, 2, true, o);
+    assert_says(&d, 429, "\"queue\":\"q\",\"depth\":9,\"capacity\":10}");
+    assert_string_equal(driver_response_header(&d, "Retry-After"), "2");
+    driver_end(&d);
+}
+
+static void all_refused_for_different_reasons_are_207(void **state)
+{
+    const struct api_outcome o[] = { { .reason = REASON_unknown }, { .reason = REASON_full } };
+    struct driver d;
+    (void)state;
+    publish(&d, 0, 2, true, o);
+    assert_int_equal(d.response.status, 207);
+    assert_string_equal(driver_response_header(&d, "Sluice-Refused"), "2");
+    driver_end(&d);
+}
+
+static void unknown_is_retryable_under_the_publisher_s_own_id_only(void **state)
+{
+    const struct api_outcome o = { .reason = REASON_unknown };
+    struct driver d;
+    (void)state;
+    publish(&d, 0, 1, false, &o);
+    assert_says(&d, 504, "\"retryable\":true,\"queue\":\"q\",\"id\":\"a\"}");
+    driver_end(&d);
+    publish(&d, 2, 1, false, &o);
+    assert_says(&d, 504, "\"retryable\":false,\"queue\":\"q\",\"id\":\"c\"}");
+    driver_end(&d);
+}
+
+static void acks(struct driver *d, const enum settle_result results[3])
+{
+    struct api_settle settles[] = { { SETTLE_ACK, span_str("a"), 0 },
+                                    { SETTLE_NACK, span_str("n"), 0 },
+                                    { SETTLE_EXTEND, span_str("e"), 1000 } };
+    struct api_command c = { .kind = API_ACKS };
+    c.u.acks.settles = settles;
+    c.u.acks.count = 3;
+    driver_begin(d);
+    api_render_acks(&c, results, &d->arena, &d->response);
+}
+
+static void settled_as_asked_is_200(void **state)
+{
+    struct driver d;
+    (void)state;
+    acks(&d, (enum settle_result[]){ SETTLED_ACKED, SETTLED_NACKED, SETTLED_EXTENDED });
+    assert_int_equal(d.response.status, 200);
+    assert_body(&d, "{\"results\":[{\"receipt\":\"a\",\"result\":\"acked\"},{\"receipt\":\"n\",\"result\":\"nacked\"},"
+                    "{\"receipt\":\"e\",\"result\":\"extended\"}]}\n");
+    driver_end(&d);
+}
+
+static void anything_else_is_207(void **state)
+{
+    struct driver d;
+    (void)state;
+    acks(&d, (enum settle_result[]){ SETTLED_ACKED, SETTLED_ACKED, SETTLED_EXTENDED });
+    assert_says(&d, 207, "{\"receipt\":\"n\",\"result\":\"acked\"}");
+    driver_end(&d);
+    acks(&d, (enum settle_result[]){ SETTLED_EXPIRED, SETTLED_NACKED, SETTLED_UNKNOWN });
+    assert_says(&d, 207, "\"result\":\"expired\"");
+    assert_says(&d, 207, "\"result\":\"unknown\"");
+    driver_end(&d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_confirmed_event_is_202),
+        cmocka_unit_test(a_batch_of_one_is_still_a_batch),
+        cmocka_unit_test(some_refused_are_207_and_counted),
+        cmocka_unit_test(all_refused_alike_are_the_common_error),
+        cmocka_unit_test(all_refused_for_different_reasons_are_207),
+        cmocka_unit_test(unknown_is_retryable_under_the_publisher_s_own_id_only),
+        cmocka_unit_test(settled_as_asked_is_200),
+        cmocka_unit_test(anything_else_is_207),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,110 @@
+#include "tests/sidecar/api/api_driver.h"
+
+#include "sidecar/api/routes.h"
+
+static const struct api_route *find(const char *method, const char *path, struct span *queue, char *allow,
+                                    enum reason *why)
+{
+    *why = REASON_ok;
+    return routes_find(span_str(method), span_str(path), queue, allow, why);
+}
+
+static void every_row_finds_itself(void **state)
+{
+    size_t count;
+    const struct api_route *all = routes_all(&count);
+    (void)state;
+    for (size_t i = 0; i < count; i++) {
+        struct span queue;
+        char allow[ALLOW_SIZE];
+        enum reason why;
+        assert_ptr_equal(find(all[i].method, all[i].pattern, &queue, allow, &why), &all[i]);
+        assert_int_equal(queue.size, strstr(all[i].pattern, "{q}") ? 3 : 0);
+    }
+}
+
+static void the_queue_s_name_stays_encoded(void **state)
+{
+    struct span queue;
+    char allow[ALLOW_SIZE];
+    enum reason why;
+    (void)state;
+    assert_non_null(find("GET", "/v1/queues/a%2Fb/peek", &queue, allow, &why));
+    assert_true(span_equal(queue, span_str("a%2Fb")));
+}
+
+static void head_is_get(void **state)
+{
+    struct span queue;
+    char allow[ALLOW_SIZE];
+    enum reason why;
+    (void)state;
+    assert_non_null(find("HEAD", "/livez", &queue, allow, &why));
+    assert_null(find("HEAD", "/v1/drain", &queue, allow, &why));
+}
+
+static void another_method_is_told_what_is_allowed(void **state)
+{
+    struct span queue;
+    char allow[ALLOW_SIZE];
+    enum reason why;
+    (void)state;
+    assert_null(find("PATCH", "/v1/queues/q", &queue, allow, &why));
+    assert_int_equal(why, REASON_method);
+    assert_string_equal(allow, "GET, HEAD, PUT, DELETE");
+    assert_null(find("post", "/v1/drain", &queue, allow, &why));
+    assert_string_equal(allow, "POST");
+}
+
+static void other_addresses_are_not_found(void **state)
+{
+    static const char *const paths[] = {
+        "",    "v1/queues",  "/v1/queues/", "/v1/queues//peek",    "/v1/queues/q/", "/v1/queue",
+        "/v1", "/V1/queues", "/livez/",     "/v1/queues/a/b/peek", "/metrics%20"
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        struct span queue;
+        char allow[ALLOW_SIZE] = "";
+        enum reason why;
+        assert_null(find("GET", paths[i], &queue, allow, &why));
+        assert_int_equal(why, REASON_not_found);
+        assert_string_equal(allow, "");
+    }
+}
+
+static void addresses_of_later_versions_have_a_sentence(void **state)
+{
+    (void)state;
+    assert_non_null(strstr(routes_later(span_str("/v1/topics/orders/events")), "topics"));
+    assert_non_null(strstr(routes_later(span_str("/v1/queues/q/events/12")), "peek"));
+    assert_null(routes_later(span_str("/v1/topics")));
+    assert_null(routes_later(span_str("/v2/queues/q/stream")));
+}
+
+static void probes_are_on_no_application_listener(void **state)
+{
+    size_t count;
+    const struct api_route *all = routes_all(&count);
+    (void)state;
+    for (size_t i = 0; i < count; i++) {
+        bool v1 = strncmp(all[i].pattern, "/v1/", 4) == 0;
+        assert_true(all[i].listeners & 1u << API_OPERATIONS);
+        assert_true(v1 || !(all[i].listeners & 1u << API_APPLICATION));
+        assert_true(!v1 || !(all[i].listeners & 1u << API_PROBE));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_row_finds_itself),
+        cmocka_unit_test(the_queue_s_name_stays_encoded),
+        cmocka_unit_test(head_is_get),
+        cmocka_unit_test(another_method_is_told_what_is_allowed),
+        cmocka_unit_test(other_addresses_are_not_found),
+        cmocka_unit_test(addresses_of_later_versions_have_a_sentence),
+        cmocka_unit_test(probes_are_on_no_application_listener),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
