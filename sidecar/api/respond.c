@@ -1,6 +1,7 @@
 /* Responses: bodies, headers, problems. Every error of the API is application/problem+json (RFC 9457). */
 #include "sidecar/api/respond.h"
 
+#include "base/units.h"
 #include "sidecar/api/json_write.h"
 
 #include <stdio.h>
@@ -41,6 +42,21 @@ void respond_retry_after(struct api_response *out, struct arena *a, uint32_t ms)
     respond_number_header(out, a, "Retry-After", ms <= 1000 ? 1 : (ms + 999) / 1000);
 }
 
+/* A sentence may quote the request and cut it within a character; JSON may not hold half of one. */
+static void add_detail(struct buf *b, const char *detail)
+{
+    struct span text = span_str(detail);
+    if (utf8_valid(text)) {
+        json_add_text_member(b, "detail", text);
+        return;
+    }
+    struct buf ascii = { 0 };
+    for (size_t i = 0; i < text.size; i++)
+        buf_add_byte(&ascii, text.data[i] < 0x80 ? text.data[i] : '?');
+    json_add_text_member(b, "detail", buf_span(&ascii));
+    buf_free(&ascii);
+}
+
 void problem_open(enum reason reason, const char *detail, bool retryable, struct api_response *out)
 {
     const struct reason_info *info = reason_info(reason);
@@ -50,7 +66,7 @@ void problem_open(enum reason reason, const char *detail, bool retryable, struct
     json_add_text_member(b, "title", span_str(info->title));
     json_add_number_member(b, "status", (uint64_t)info->status);
     if (detail && *detail)
-        json_add_text_member(b, "detail", span_str(detail));
+        add_detail(b, detail);
     json_add_text_member(b, "reason", span_str(info->name));
     json_add_name(b, span_str("retryable"));
     buf_add_str(b, retryable ? "true" : "false");

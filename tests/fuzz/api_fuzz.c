@@ -1,5 +1,6 @@
 /* The whole of sidecar/api: lines of input become method, target, headers; the rest the body. What parses as a publish
  * must render, and so must its events as JSON that scans again. */
+#include "base/units.h"
 #include "sidecar/api/api.h"
 #include "sidecar/api/event_json.h"
 
@@ -46,6 +47,19 @@ static void render(const struct api_command *c, struct arena *a)
     }
 }
 
+/* A refusal is JSON in UTF-8, whatever of the request it quotes; no header of it has a line break. */
+static void check(const struct api_response *r)
+{
+    struct scan_value value;
+    if (r->status && (!utf8_valid(buf_span(&r->body)) || !scan_text(buf_span(&r->body), &value)))
+        abort();
+    for (size_t i = 0; i < r->header_count; i++) {
+        struct span text = r->headers[i].value;
+        if (memchr(text.data, '\r', text.size) || memchr(text.data, '\n', text.size))
+            abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -79,6 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (api_begin(&config, &r, &arena, &limit, &response, &close) == API_CONTINUE &&
         api_parse(&config, &r, random, (struct now){ 0 }, &arena, &command, &response) == API_COMMAND)
         render(&command, &arena);
+    check(&response);
     buf_free(&response.body);
     arena_free(&arena);
     return 0;
