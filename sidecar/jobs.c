@@ -87,6 +87,7 @@ static void carry_out(struct job *j)
         return;
     case API_CALL:
         j->waiting = true;
+        j->attached = uplink_is_attached(s->uplink);
         uplink_call(s->uplink, &c->u.call.request, j, CALL_TIMEOUT_MS, s->now);
         return;
     case API_DRAIN: drain(j); return;
@@ -215,7 +216,11 @@ static void replied(void *request, const struct reply *reply)
         state_replied(j, reply);
         return;
     }
-    api_render_reply(&j->command, reply, j->arena, &r);
+    bool reached = j->attached || uplink_is_attached(j->sidecar->uplink);
+    if (reply->reason == REASON_unavailable && reached)
+        api_render_silence(&j->command, j->arena, &r);
+    else
+        api_render_reply(&j->command, reply, j->arena, &r);
     job_answer(j, &r);
 }
 

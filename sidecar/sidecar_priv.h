@@ -14,6 +14,7 @@ struct job {
     struct arena *arena;
     struct api_command command;
     mono_t started;
+    bool attached;       /* when its call was made: the broker may have got it */
     bool waiting;        /* for the broker or for the drain's end */
     struct buf receipts; /* of a take's events, each with its NUL: they go back when the answer cannot be written */
     struct job *next_draining;

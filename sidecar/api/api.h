@@ -164,6 +164,9 @@ void api_render_acks(const struct api_command *c, const enum settle_result *resu
 void api_render_reply(const struct api_command *c, const struct reply *reply, struct arena *a,
                       struct api_response *out);
 
+/* The same, when the broker was there and did not answer: of a call that changes something nobody knows whether it did. */
+void api_render_silence(const struct api_command *c, struct arena *a, struct api_response *out);
+
 /* application/problem+json {"type","title","status","detail","reason","retryable",...} for a reason; detail may be NULL
  * (the title says it). Adds Retry-After where the reason is retryable (from retry_after_ms, at least 1 s). */
 void api_problem(enum reason reason, const char *detail, uint32_t retry_after_ms, struct arena *a,

@@ -151,3 +151,14 @@ void api_render_reply(const struct api_command *c, const struct reply *r, struct
     default: *out = (struct api_response){ .status = 204 };
     }
 }
+
+void api_render_silence(const struct api_command *c, struct arena *a, struct api_response *out)
+{
+    enum call call = c->u.call.request.call;
+    if (call == CALL_DESCRIBE || call == CALL_LIST || call == CALL_PEEK)
+        api_problem(REASON_unavailable, "the broker did not answer in time", 1000, a, out);
+    else
+        api_problem(REASON_unknown,
+                    "the broker did not answer in time; the call may have been carried out: look, then repeat it", 0, a,
+                    out);
+}

@@ -1,6 +1,7 @@
 import concurrent.futures
 import pathlib
 import re
+import signal
 import socket
 
 import description
@@ -126,11 +127,27 @@ def refuse_everything(cluster, broker, token_file):
         future.result()
 
 
+def ask_a_silent_broker(cluster):
+    broker = cluster.broker()
+    s = cluster.sidecar(broker)
+    s.declare("q")
+    broker.popen.send_signal(signal.SIGSTOP)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(32) as pool:
+            asked = [(method, pool.submit(s.ops, method, path_of(pattern))) for method, pattern in description.operations()
+                     if pattern.startswith("/v1/queues") and not pattern.endswith(("/events", "/take", "/acks"))]
+        for method, answer in asked:
+            assert answer.result().json["reason"] == ("unavailable" if method == "GET" else "unknown")
+    finally:
+        broker.popen.send_signal(signal.SIGCONT)
+
+
 def test_every_documented_answer_is_given_and_every_answer_is_documented(cluster, broker, tmp_path):
     """conftest's call compares each answer with the description; here each that the description has must be seen."""
     (tmp_path / "token").write_text("0123456789abcdef\n")
     description.seen.clear()
     refuse_everything(cluster, broker, tmp_path / "token")
+    ask_a_silent_broker(cluster)
     s = cluster.sidecar(broker)
     assert s.ops("GET", "/openapi.json").json == description.API
     batch = [{"specversion": "1.0", "id": str(i), "source": "/s", "type": "t"} for i in range(3)]

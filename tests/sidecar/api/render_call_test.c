@@ -171,6 +171,22 @@ static void a_refusal_is_a_problem_with_the_broker_s_sentence(void **state)
     driver_end(&d);
 }
 
+static void silence_is_unknown_of_what_changes_something(void **state)
+{
+    struct api_command c = { .u.call.request.call = CALL_PURGE };
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    api_render_silence(&c, &d.arena, &d.response);
+    assert_says(&d, 504, "\"reason\":\"unknown\"");
+    driver_end(&d);
+    c.u.call.request.call = CALL_LIST;
+    driver_begin(&d);
+    api_render_silence(&c, &d.arena, &d.response);
+    assert_says(&d, 503, "\"reason\":\"unavailable\"");
+    driver_end(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +198,7 @@ int main(void)
         cmocka_unit_test(peeked_events_have_their_state_and_no_receipt),
         cmocka_unit_test(a_purge_says_how_many),
         cmocka_unit_test(a_deletion_has_nothing_to_say),
+        cmocka_unit_test(silence_is_unknown_of_what_changes_something),
         cmocka_unit_test(a_refusal_is_a_problem_with_the_broker_s_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
