@@ -22,7 +22,7 @@ struct asked {
     char receipts[ASKED_MAX][201];
     enum settle_result results[ASKED_MAX];
     bool standby;
-    uint32_t consumer_epoch;
+    uint64_t consumer_epoch;
     enum reason reason;
 };
 
