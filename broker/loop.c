@@ -55,10 +55,24 @@ static void free_broker(struct broker *b)
     free(b);
 }
 
+void broker_read_clients(struct broker *b)
+{
+    struct error e;
+    if (!net_read_clients(b->net, b->core, clock_now(), &e))
+        log_write(LOG_ERROR, "config", "the keys to admit stay as they were: %s", e.text);
+}
+
 struct broker *broker_open(void *context, const struct broker_options *o, struct error *e)
 {
     struct core_config config;
-    struct net_options sockets = { o->listen, o->ingress, o->insecure, (uint32_t)o->max_sessions };
+    struct net_options sockets = {
+        .listen = o->listen,
+        .ingress = o->ingress,
+        .insecure = o->insecure,
+        .max_sessions = (uint32_t)o->max_sessions,
+        .secret_key_file = o->secret_key_file,
+        .clients = o->clients,
+    };
     char ingress[256];
     if (sodium_init() < 0) {
         error_set(e, "no randomness from the system");

@@ -16,6 +16,8 @@ bool broker_run(struct broker *b, int stop_fd);
 void broker_stop(struct broker *b);
 /* Declares what the options' queues say (again): after start and on SIGHUP. Logs what could not be. */
 void broker_declare(struct broker *b, const struct broker_options *options);
+/* Reads the keys of the clients to admit again: on SIGHUP. Logs why it could not. */
+void broker_read_clients(struct broker *b);
 /* Logs the ledger, frees everything. */
 void broker_close(struct broker *b);
 const char *broker_endpoint(const struct broker *b);

@@ -42,7 +42,7 @@ static void say_ready(const struct broker *b)
     fflush(stdout);
 }
 
-/* True when the loop shall end; SIGHUP re-reads the configuration's queues instead. */
+/* True when the loop shall end; SIGHUP re-reads the configuration's queues and the clients' keys instead. */
 static bool take_signal(int fd, struct broker *b, int argc, char **argv)
 {
     struct signalfd_siginfo info;
@@ -55,11 +55,12 @@ static bool take_signal(int fd, struct broker *b, int argc, char **argv)
     const struct settings *settings = broker_settings(&again);
     const char *config = settings_config_path(argc, argv);
     settings_defaults(settings, &again);
+    broker_read_clients(b);
     if (config && settings_read_file(settings, &again, config, &e)) {
         broker_declare(b, &again);
-        log_write(LOG_INFO, "config", "queues were read again; every other setting needs a restart");
+        log_write(LOG_INFO, "config", "queues and keys were read again; every other setting needs a restart");
     } else {
-        log_write(LOG_ERROR, "config", "nothing was changed: %s", e.text);
+        log_write(LOG_ERROR, "config", "the queues stay as they were: %s", e.text);
     }
     broker_options_free(&again);
     return false;

@@ -13,6 +13,7 @@ struct declared_queue {
 
 struct broker_options {
     char *listen, *ingress, *data;
+    char *secret_key_file, *clients; /* CURVE; both or none */
     bool insecure, auto_declare;
     uint64_t memory_budget; /* 0: half of what the machine or its cgroup has */
     uint64_t max_queues, max_sessions, max_event;

@@ -44,6 +44,16 @@ static const struct setting rows[] = {
       .offset = AT(token_file),
       .help = "file with the bearer token that listeners beyond loopback ask for",
       .meta = "FILE" },
+    { .key = "curve.secret_key_file",
+      .type = SETTING_STRING,
+      .offset = AT(secret_key_file),
+      .help = "this sidecar's secret key, for a broker that asks for keys; 'sluice keygen' makes one",
+      .meta = "FILE" },
+    { .key = "curve.broker_key_file",
+      .type = SETTING_STRING,
+      .offset = AT(broker_key_file),
+      .help = "the broker's public key; needed with curve.secret_key_file",
+      .meta = "FILE" },
     { .key = "app.name",
       .type = SETTING_STRING,
       .offset = AT(app_name),
@@ -240,6 +250,8 @@ bool sidecar_options_check(const struct sidecar_options *o, char **token, struct
     *token = NULL;
     if (o->token_file && !read_token(o->token_file, token, e))
         return false;
+    if (!o->secret_key_file != !o->broker_key_file)
+        return error_set(e, "'curve.secret_key_file' and 'curve.broker_key_file' go together: set both or none");
     const char *const asked[] = { o->http, o->ops };
     for (unsigned i = 0; i < 2; i++) {
         if (!address_is_local(asked[i]) && !*token)

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 struct sidecar_options {
-    char *broker, *inbox, *http, *ops, *probe, *token_file;
+    char *broker, *inbox, *http, *ops, *probe, *token_file, *secret_key_file, *broker_key_file;
     char *app_name;
     bool app_operate, operations;
     struct setting_list origins, hosts, pinned;

@@ -73,7 +73,16 @@ static bool open_parts(struct sidecar *s, void *zmq, struct error *e)
     char name[320], host[128] = "";
     gethostname(host, sizeof host - 1);
     snprintf(name, sizeof name, "%s@%s/%d", o->app_name, host, (int)getpid());
-    struct uplink_config uplink = { o->broker, o->inbox, name, o->buffer, o->take_bytes, o->turn_idle };
+    struct uplink_config uplink = {
+        .broker = o->broker,
+        .inbox = o->inbox,
+        .name = name,
+        .buffer_bytes = o->buffer,
+        .take_bytes = o->take_bytes,
+        .secret_key_file = o->secret_key_file,
+        .broker_key_file = o->broker_key_file,
+        .turn_idle_ms = o->turn_idle,
+    };
     s->http = http_open(&http, &jobs_http, s);
     return listen_all(s, e) && (s->uplink = uplink_open(zmq, &uplink, &jobs_uplink, e)) && watch_all(s, e);
 }

@@ -115,6 +115,8 @@ void core_tick(struct core *core, struct now now);
 void core_flush(struct core *core, struct now now);
 /* May that peer connect at all? Asked at each handshake; false for a while after it flooded the broker with garbage. */
 bool core_admits(struct core *core, const char *peer, struct now now);
+/* Ends the sessions of every peer for whom `allowed` says no. */
+void core_revoke(struct core *core, bool (*allowed)(void *ctx, const char *peer), void *ctx, struct now now);
 /* When core_tick wants to be called next. */
 mono_t core_due(const struct core *core);
 

@@ -158,6 +158,16 @@ bool core_admits(struct core *c, const char *peer, struct now now)
     return !o || o->denied_until.ns <= now.mono.ns;
 }
 
+void core_revoke(struct core *c, bool (*allowed)(void *, const char *), void *ctx, struct now now)
+{
+    c->now = now;
+    struct session *s, *next;
+    HASH_ITER (hh, c->sessions, s, next) {
+        if (!allowed(ctx, s->peer))
+            session_end(c, s, "its key is no longer admitted", false);
+    }
+}
+
 /* ------------------------------------------------------------------ the ingress */
 
 static void rebind(struct core *c)

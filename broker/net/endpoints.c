@@ -81,6 +81,26 @@ enum transport peer_transport(const char *address)
     return starts_with(address, "localhost:") ? TRANSPORT_IPC : TRANSPORT_TCP;
 }
 
+/* As IPv4 writes it, also where an IPv6 socket saw it. */
+static const char *plain(const char *address)
+{
+    return starts_with(address, "::ffff:") ? address + 7 : address;
+}
+
+void peer_key_name(const char *key, const char *address, char *out, size_t size)
+{
+    snprintf(out, size, "key:%s@%s", key, plain(address));
+}
+
+bool peer_key(const char *peer, char key[41])
+{
+    if (!starts_with(peer, "key:") || strlen(peer) < 45 || peer[44] != '@')
+        return false;
+    memcpy(key, peer + 4, 40);
+    key[40] = '\0';
+    return true;
+}
+
 void peer_name(enum transport transport, const char *peer_address, char *out, size_t size)
 {
     if (transport == TRANSPORT_INPROC) {
@@ -92,9 +112,6 @@ void peer_name(enum transport transport, const char *peer_address, char *out, si
         else
             snprintf(out, size, "ipc");
     } else {
-        const char *address = peer_address ? peer_address : "?";
-        if (starts_with(address, "::ffff:"))
-            address += 7;
-        snprintf(out, size, "ip:%s", address);
+        snprintf(out, size, "ip:%s", peer_address ? plain(peer_address) : "?");
     }
 }

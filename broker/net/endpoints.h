@@ -22,5 +22,9 @@ void endpoint_advertise(const char *bound, char *out, size_t size);
 enum transport peer_transport(const char *address);
 /* "ip:127.0.0.1", "uid:1000", "ipc", "inproc" from the Peer-Address of a message (NULL when there is none). */
 void peer_name(enum transport transport, const char *peer_address, char *out, size_t size);
+/* "key:KEY@ADDRESS" of a CURVE peer. */
+void peer_key_name(const char *key, const char *address, char *out, size_t size);
+/* The key (40 characters) of such a name; false when it is none. */
+bool peer_key(const char *peer, char key[41]);
 
 #endif

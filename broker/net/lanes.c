@@ -22,13 +22,15 @@ struct lane {
 
 struct lanes {
     void *context;
+    const struct curve_keys *keys;
     struct lane *open;
 };
 
-struct lanes *lanes_new(void *context)
+struct lanes *lanes_new(void *context, const struct curve_keys *keys)
 {
     struct lanes *l = xcalloc(1, sizeof *l);
     l->context = context;
+    l->keys = keys;
     return l;
 }
 
@@ -81,6 +83,7 @@ const char *lanes_peer(const struct lanes *l, uint32_t number)
 
 bool lanes_open(struct lanes *l, uint32_t number, const char *endpoint, const char *peer, const char **why)
 {
+    char key[CURVE_KEY_SIZE];
     void *socket = zmq_socket(l->context, ZMQ_PUSH);
     if (!socket) {
         *why = zmq_strerror(zmq_errno());
@@ -94,6 +97,8 @@ bool lanes_open(struct lanes *l, uint32_t number, const char *endpoint, const ch
     set(socket, ZMQ_IPV6, strchr(endpoint, '[') != NULL);
     if (endpoint_transport(endpoint) == TRANSPORT_IPC)
         set_domain(socket, number);
+    if (peer_key(peer, key))
+        curve_join(socket, l->keys, key);
     if (zmq_connect(socket, endpoint) != 0) {
         *why = zmq_strerror(zmq_errno());
         zmq_close(socket);

@@ -2,11 +2,13 @@
 #ifndef SLUICE_BROKER_NET_LANES_H
 #define SLUICE_BROKER_NET_LANES_H
 
+#include "base/curve.h"
 #include "proto/link.h"
 
 struct lanes;
 
-struct lanes *lanes_new(void *zmq_context);
+/* `keys` (borrowed) are this broker's; used towards peers that have a key themselves. */
+struct lanes *lanes_new(void *zmq_context, const struct curve_keys *keys);
 void lanes_free(struct lanes *l);
 /* Connects a lane to `peer`'s inbox; false with errno's text in *why when the endpoint is refused. Over ipc its handshake is
  * asked for under lanes_domain. */

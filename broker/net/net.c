@@ -2,6 +2,7 @@
  * process when a peer that uses ZMTP heartbeats dies (libzmq #3937). Memory is bounded by the sessions' windows. */
 #include "broker/net/net.h"
 
+#include "base/curve.h"
 #include "base/ipc_lock.h"
 #include "base/xalloc.h"
 #include "base/zap.h"
@@ -12,6 +13,7 @@
 #include <limits.h>
 #include <malloc.h>
 #include <poll.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +38,10 @@ struct net {
     enum transport control_transport, ingress_transport;
     char control_endpoint[ENDPOINT_SIZE], ingress_endpoint[ENDPOINT_SIZE];
     struct ipc_lock control_lock, ingress_lock;
+    bool has_keys; /* CURVE over tcp */
+    struct curve_keys keys;
+    char *clients_path;
+    struct curve_set clients;
     struct lanes *lanes;
     mono_t rebind_since, rebind_said;
     /* A ZMQ_FD says once that something came, and whoever reads or sends on the socket takes the word away: so a socket
@@ -50,8 +56,10 @@ static void set(void *socket, int option, int value)
     zmq_setsockopt(socket, option, &value, sizeof value);
 }
 
-static void set_common(void *socket, const char *endpoint, int64_t max_size)
+static void set_common(struct net *n, void *socket, const char *endpoint, int64_t max_size)
 {
+    if (n->has_keys && endpoint_transport(endpoint) == TRANSPORT_TCP)
+        curve_serve(socket, &n->keys);
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max_size, sizeof max_size);
     set(socket, ZMQ_LINGER, 0);
     set(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
@@ -85,12 +93,12 @@ static bool own_path(struct ipc_lock *lock, const char *endpoint, struct error *
     return endpoint_transport(endpoint) != TRANSPORT_IPC || ipc_lock_take(lock, endpoint + 6, e);
 }
 
-static void *open_ingress(void *context, const char *endpoint)
+static void *open_ingress(struct net *n, const char *endpoint)
 {
-    void *socket = zmq_socket(context, ZMQ_PULL);
+    void *socket = zmq_socket(n->context, ZMQ_PULL);
     if (!socket)
         return NULL;
-    set_common(socket, endpoint, FRAME_MAX_SIZE);
+    set_common(n, socket, endpoint, FRAME_MAX_SIZE);
     set(socket, ZMQ_RCVHWM, 0);
     return socket;
 }
@@ -101,20 +109,20 @@ static bool open_sockets(struct net *n, const struct net_options *o, struct erro
     if (endpoint_transport(o->listen) != TRANSPORT_INPROC && !(n->zap = zap_open(n->context, e)))
         return false;
     n->control = zmq_socket(n->context, ZMQ_ROUTER);
-    n->ingress = open_ingress(n->context, o->ingress ? o->ingress : o->listen);
+    n->ingress = open_ingress(n, o->ingress ? o->ingress : o->listen);
     if (!n->control || !n->ingress)
         return error_set(e, "cannot create sockets: %s", zmq_strerror(zmq_errno()));
-    set_common(n->control, o->listen, CONTROL_MAX_SIZE);
+    set_common(n, n->control, o->listen, CONTROL_MAX_SIZE);
     set(n->control, ZMQ_ROUTER_MANDATORY, 1);
     set(n->control, ZMQ_SNDHWM, CONTROL_HWM);
-    if (!endpoint_check(o->listen, o->insecure, e) || !own_path(&n->control_lock, o->listen, e) ||
+    if (!endpoint_check(o->listen, o->insecure || n->has_keys, e) || !own_path(&n->control_lock, o->listen, e) ||
         !bind_socket(n->control, o->listen, n->control_endpoint, e))
         return false;
     if (o->ingress)
         snprintf(ingress, sizeof ingress, "%s", o->ingress);
     else
         endpoint_ingress(o->listen, ingress, sizeof ingress);
-    return endpoint_check(ingress, o->insecure, e) && own_path(&n->ingress_lock, ingress, e) &&
+    return endpoint_check(ingress, o->insecure || n->has_keys, e) && own_path(&n->ingress_lock, ingress, e) &&
            bind_socket(n->ingress, ingress, n->ingress_endpoint, e);
 }
 
@@ -126,12 +134,26 @@ static int fd_of(void *socket)
     return fd;
 }
 
+static bool read_keys(struct net *n, const struct net_options *o, struct error *e)
+{
+    if (!o->secret_key_file != !o->clients)
+        return error_set(e, "'curve.secret_key_file' and 'curve.clients' go together: set both or none");
+    if (!o->secret_key_file)
+        return true;
+    n->clients_path = xstrdup(o->clients);
+    n->has_keys = curve_read_secret(o->secret_key_file, &n->keys, e) && curve_read_set(o->clients, &n->clients, e);
+    if (n->has_keys && n->clients.count == 0)
+        log_write(LOG_WARN, "net", "%s holds no keys: nobody can attach until there are some (SIGHUP reads them again)",
+                  o->clients);
+    return n->has_keys;
+}
+
 struct net *net_open(void *context, const struct net_options *o, struct error *e)
 {
     struct net *n = xcalloc(1, sizeof *n);
     n->context = context;
-    n->lanes = lanes_new(context);
-    if (!open_sockets(n, o, e)) {
+    n->lanes = lanes_new(context, &n->keys);
+    if (!read_keys(n, o, e) || !open_sockets(n, o, e)) {
         net_close(n);
         return NULL;
     }
@@ -142,7 +164,7 @@ struct net *net_open(void *context, const struct net_options *o, struct error *e
     n->zap_fd = n->zap ? fd_of(n->zap) : -1;
     n->control_more = n->ingress_more = true;
     n->zap_more = n->zap != NULL;
-    if (endpoint_is_exposed(o->listen))
+    if (endpoint_is_exposed(o->listen) && !n->has_keys)
         log_write(LOG_WARN, "net",
                   "listening on %s WITHOUT authentication (insecure: true): whoever reaches it may do "
                   "everything; keep strangers out by a NetworkPolicy",
@@ -161,6 +183,9 @@ void net_close(struct net *n)
     if (n->zap)
         zmq_close(n->zap);
     lanes_free(n->lanes);
+    curve_set_free(&n->clients);
+    free(n->clients_path);
+    sodium_memzero(&n->keys, sizeof n->keys);
     ipc_lock_release(&n->control_lock);
     ipc_lock_release(&n->ingress_lock);
     free(n);
@@ -180,10 +205,8 @@ bool net_wait(struct net *n, int64_t timeout_ms, int stop_fd, int disk_fd)
 {
     struct pollfd fds[] = {
         /* a negative descriptor is passed over */
-        { .fd = n->control_fd, .events = POLLIN },
-        { .fd = n->ingress_fd, .events = POLLIN },
-        { .fd = n->zap_fd, .events = POLLIN },
-        { .fd = stop_fd, .events = POLLIN },
+        { .fd = n->control_fd, .events = POLLIN }, { .fd = n->ingress_fd, .events = POLLIN },
+        { .fd = n->zap_fd, .events = POLLIN },     { .fd = stop_fd, .events = POLLIN },
         { .fd = disk_fd, .events = POLLIN },
     };
     if (n->control_more || n->ingress_more || n->zap_more)
@@ -222,7 +245,7 @@ static void try_rebind(struct net *n, mono_t now)
 {
     struct error e = { "it is still there" };
     char bound[ENDPOINT_SIZE];
-    void *socket = is_free(n) ? open_ingress(n->context, n->ingress_endpoint) : NULL;
+    void *socket = is_free(n) ? open_ingress(n, n->ingress_endpoint) : NULL;
     if (socket && bind_socket(socket, n->ingress_endpoint, bound, &e)) {
         n->ingress = socket;
         n->ingress_fd = fd_of(socket);
@@ -249,6 +272,43 @@ static const char *peer_of(enum transport transport, zmq_msg_t *m)
     return peer ? peer : "?";
 }
 
+/* The name of the other side; false when its key is none of the clients'. */
+static bool name_handshake(const struct net *n, const struct zap_request *r, char peer[PEER_MAX_SIZE])
+{
+    char key[CURVE_KEY_SIZE];
+    if (!r->has_key) {
+        peer_name(peer_transport(r->address), r->address, peer, PEER_MAX_SIZE);
+        return true;
+    }
+    curve_key_text(r->key, key);
+    peer_key_name(key, r->address, peer, PEER_MAX_SIZE);
+    if (curve_set_has(&n->clients, key))
+        return true;
+    log_write(LOG_WARN, "net", "denied: the key %s of %s is not among curve.clients", key, r->address);
+    return false;
+}
+
+/* A connection outlives the removal of its key. */
+static bool is_client(void *ctx, const char *peer)
+{
+    const struct net *n = ctx;
+    char key[CURVE_KEY_SIZE];
+    return !peer_key(peer, key) || curve_set_has(&n->clients, key);
+}
+
+bool net_read_clients(struct net *n, struct core *core, struct now now, struct error *e)
+{
+    struct curve_set clients;
+    if (!n->has_keys)
+        return true;
+    if (!curve_read_set(n->clients_path, &clients, e))
+        return false;
+    curve_set_free(&n->clients);
+    n->clients = clients;
+    core_revoke(core, is_client, n, now);
+    return true;
+}
+
 /* A handshake of control, ingress or a lane. A lane's other side must be who attached: nobody can point the broker at
  * somebody else's inbox. */
 static void judge_handshake(struct net *n, struct core *core, const struct zap_request *r, struct now now)
@@ -256,8 +316,8 @@ static void judge_handshake(struct net *n, struct core *core, const struct zap_r
     char peer[PEER_MAX_SIZE], why[256];
     uint32_t lane = lanes_of_domain(r->domain);
     const char *expected = lane ? lanes_peer(n->lanes, lane) : NULL;
-    peer_name(peer_transport(r->address), r->address, peer, sizeof peer);
-    bool admitted = lane ? expected && strcmp(expected, peer) == 0 : core_admits(core, peer, now);
+    bool known = name_handshake(n, r, peer);
+    bool admitted = lane ? expected && strcmp(expected, peer) == 0 : known && core_admits(core, peer, now);
     zap_answer(n->zap, r, admitted ? peer : NULL);
     if (lane && expected && !admitted) {
         snprintf(why, sizeof why, "the inbox belongs to %s, and the attach came from %s", peer, expected);
@@ -293,7 +353,7 @@ static bool receive_control(struct net *n, struct core *core, struct now now)
         if (part == 0 && zmq_msg_size(&m) <= sizeof route.id) {
             route.size = (uint8_t)zmq_msg_size(&m);
             memcpy(route.id, zmq_msg_data(&m), route.size);
-        } else if (part == 1 && !more && route.size) {
+        } else if (part == 1 && !more && route.size && is_client(n, peer_of(n->control_transport, &m))) {
             core_control(core, span_of(zmq_msg_data(&m), zmq_msg_size(&m)), &route, peer_of(n->control_transport, &m),
                          now);
         } else if (part > 0) {

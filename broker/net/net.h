@@ -13,6 +13,8 @@ struct net_options {
     const char *ingress; /* NULL: tcp's next port (any when 0), ipc's PATH.ingress, inproc's NAME.ingress */
     bool insecure;       /* may listen beyond loopback without CURVE */
     uint32_t max_sessions;
+    /* CURVE for tcp: this broker's secret key, and a file or directory of the public keys to admit; both or none. */
+    const char *secret_key_file, *clients;
 };
 
 /* Binds both sockets. NULL with a sentence: port in use, beyond loopback without `insecure`, bad endpoint, …
@@ -28,6 +30,9 @@ bool net_wait(struct net *n, int64_t timeout_ms, int stop_fd, int disk_fd);
 /* Puts what arrived into the core: at most `budget` messages of each socket, so that a flood cannot starve the rest.
  * Returns true when more is waiting. */
 bool net_receive(struct net *n, struct core *core, struct now now, size_t budget);
+/* Reads the keys to admit again, from where they were; sessions of those that are no longer among them end. False with a sentence, and nothing
+ * is changed. */
+bool net_read_clients(struct net *n, struct core *core, struct now now, struct error *e);
 /* Carries out the core's effects and clears them. */
 void net_perform(struct net *n, struct core *core, struct now now);
 

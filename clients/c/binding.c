@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/ipc_lock.h"
 #include "base/xalloc.h"
+#include "clients/c/admit.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -41,6 +42,10 @@ struct binding {
     bool connected;       /* the DEALER was connected once */
     char *inbox_bound;    /* as zmq shows it */
     struct ipc_lock lock; /* of an ipc inbox */
+    bool has_keys;        /* CURVE */
+    struct curve_keys own_keys;
+    char broker_key[CURVE_KEY_SIZE];
+    struct admit *admit;
     struct client *client;
     struct client_handler own;
     struct client_handler user;
@@ -52,6 +57,17 @@ struct binding {
 static void set_int(void *socket, int option, int value)
 {
     zmq_setsockopt(socket, option, &value, sizeof value);
+}
+
+/* The inbox is the server, for the broker only; towards the broker this side is the client. */
+static void set_keys(struct binding *b, void *socket, int type)
+{
+    if (type == ZMQ_PULL) {
+        curve_serve(socket, &b->own_keys);
+        zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, ADMIT_DOMAIN, sizeof ADMIT_DOMAIN - 1);
+    } else {
+        curve_join(socket, &b->own_keys, b->broker_key);
+    }
 }
 
 static void *open_socket(struct binding *b, int type)
@@ -71,6 +87,8 @@ static void *open_socket(struct binding *b, int type)
         set_int(s, ZMQ_RCVHWM, 0);
     if (type == ZMQ_PUSH)
         set_int(s, ZMQ_SNDHWM, 0);
+    if (b->has_keys)
+        set_keys(b, s, type);
     return s;
 }
 
@@ -312,6 +330,33 @@ static bool open_control(struct binding *b, struct error *e)
     return true;
 }
 
+static bool read_keys(struct binding *b, const struct client_config *config, struct error *e)
+{
+    if (!config->secret_key_file != !config->broker_key_file)
+        return error_set(e, "keys go together: this client's secret key and the broker's public key");
+    if (!config->secret_key_file || !starts_with(b->broker, "tcp://"))
+        return true; /* over ipc the kernel says who is who */
+    b->has_keys = curve_read_secret(config->secret_key_file, &b->own_keys, e) &&
+                  curve_read_public(config->broker_key_file, b->broker_key, e) &&
+                  (b->admit = admit_open(b->zmq, b->broker_key, e));
+    return b->has_keys;
+}
+
+/* libzmq says nothing of a handshake that was refused: all there is to see is that no answer comes. */
+static void explain_silence(const struct binding *b, char *out, size_t size)
+{
+    if (b->has_keys)
+        snprintf(
+            out, size,
+            "; is it up, does it use keys, is the key in broker_key_file (%s) its public one, and is this client's "
+            "(%s) among its curve.clients?",
+            b->broker_key, b->own_keys.public);
+    else
+        snprintf(out, size, "%s",
+                 starts_with(b->broker, "tcp://") ? "; is it up, and if it asks for keys, is a secret key set here?"
+                                                  : "");
+}
+
 struct binding *binding_open(void *zmq_context, const char *broker, const struct client_config *config,
                              const struct client_handler *handler, void *ctx, struct error *e)
 {
@@ -322,7 +367,7 @@ struct binding *binding_open(void *zmq_context, const char *broker, const struct
     b->user = *handler;
     b->ctx = ctx;
     char *inbox = config->inbox ? xstrdup(config->inbox) : made_up_inbox(broker);
-    if (!open_control(b, e) || !bind_inbox(b, inbox, e)) {
+    if (!read_keys(b, config, e) || !open_control(b, e) || !bind_inbox(b, inbox, e)) {
         free(inbox);
         binding_close(b);
         return NULL;
@@ -330,10 +375,13 @@ struct binding *binding_open(void *zmq_context, const char *broker, const struct
     free(inbox);
     struct client_config told = *config;
     char *told_as = told_inbox(b->inbox_bound);
+    char no_answer[320];
+    explain_silence(b, no_answer, sizeof no_answer);
     told.inbox = told_as;
     b->control_fd = fd_of(b->control);
     b->inbox_fd = fd_of(b->inbox);
     b->control_more = b->inbox_more = true;
+    told.no_answer = no_answer;
     b->client = client_new(&told, &b->own, b, clock_now());
     free(told_as);
     return b;
@@ -352,6 +400,7 @@ void binding_close(struct binding *b)
         if (sockets[i])
             zmq_close(sockets[i]);
     }
+    admit_close(b->admit);
     ipc_lock_release(&b->lock);
     free(b->inbox_bound);
     free(b->broker);

@@ -31,6 +31,7 @@ struct client *client_new(const struct client_config *config, const struct clien
         c->config.frame_bytes = 64u << 10;
     c->name = xstrdup(config->name ? config->name : "client");
     c->inbox = xstrdup(config->inbox ? config->inbox : "");
+    c->no_answer = xstrdup(config->no_answer ? config->no_answer : "");
     c->handler = handler;
     c->ctx = ctx;
     c->now = now;
@@ -56,6 +57,7 @@ void client_free(struct client *c)
     buf_free(&c->out);
     free(c->name);
     free(c->inbox);
+    free(c->no_answer);
     free(c);
 }
 

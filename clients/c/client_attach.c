@@ -67,6 +67,13 @@ static void request(struct client *c)
     buf_free(&packed);
 }
 
+static void no_reply(struct client *c)
+{
+    char why[sizeof c->trouble];
+    snprintf(why, sizeof why, "the broker does not answer%s", c->no_answer);
+    lost(c, c->attach_epoch ? "the broker did not finish the attach" : why);
+}
+
 void attach_tick(struct client *c)
 {
     if (c->state == CLIENT_ATTACHED || c->now.mono.ns < c->attach_due.ns)
@@ -74,7 +81,7 @@ void attach_tick(struct client *c)
     if (c->state == CLIENT_WAITING)
         request(c);
     else
-        lost(c, c->attach_epoch ? "the broker did not finish the attach" : "the broker does not answer");
+        no_reply(c);
 }
 
 bool attach_hello(struct client *c, const struct frame_header *h, struct wire_reader bodies)

@@ -98,7 +98,7 @@ struct call_out {
 
 struct client {
     struct client_config config;
-    char *name, *inbox;
+    char *name, *inbox, *no_answer;
     const struct client_handler *handler;
     void *ctx;
     struct now now;
@@ -113,7 +113,7 @@ struct client {
     mono_t attach_due; /* next attempt, or the end of this one */
     uint32_t attempts;
     bool control_opened;
-    char trouble[256];
+    char trouble[512];
     enum { BYE_NOT_ASKED, BYE_ASKED, BYE_SENT } bye;
 
     struct link link;

@@ -289,6 +289,8 @@ static bool open_binding(struct sluice *s, const char *broker, const struct slui
     struct client_config config = {
         .name = s->name,
         .inbox = options->inbox,
+        .secret_key_file = options->secret_key_file,
+        .broker_key_file = options->broker_key_file,
         .buffer_bytes = UINT64_MAX / 2, /* the bound is kept here, where callers can wait for room */
         .frame_bytes = FRAME_BYTES,
         .linger_ms = options->linger_ms,

@@ -11,7 +11,7 @@
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
 typedef int cli_command(int argc, char **argv); /* argv[0] is the command's name */
-cli_command cli_dev, cli_pub, cli_sub, cli_queue, cli_drain, cli_ping, cli_top, cli_config, cli_bench;
+cli_command cli_dev, cli_pub, cli_sub, cli_queue, cli_drain, cli_ping, cli_top, cli_config, cli_bench, cli_keygen;
 
 /* Prints "sluice: ..." to stderr and returns CLI_USAGE. */
 int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -1,4 +1,4 @@
-/* sluice: the command line. All but dev, bench and ping speak HTTP to a sidecar, so it works through a port-forward. */
+/* sluice: the command line. All but dev, bench, keygen and ping speak HTTP to a sidecar, so it works through a port-forward. */
 #include "clients/cli/cli.h"
 
 #include <stdarg.h>
@@ -18,6 +18,7 @@ static const struct {
     { "ping", cli_ping, "make a round trip to a broker" },
     { "top", cli_top, "watch the queues" },
     { "bench", cli_bench, "measure a broker: throughput and latency" },
+    { "keygen", cli_keygen, "make a pair of keys, for brokers and clients that ask for them" },
     { "config", cli_config, "check a configuration file" },
 };
 

@@ -121,7 +121,12 @@ struct uplink *uplink_open(void *zmq, const struct uplink_config *config, const 
 {
     struct uplink *u = xcalloc(1, sizeof *u);
     struct client_config client = {
-        .name = config->name, .inbox = config->inbox, .buffer_bytes = config->buffer_bytes, .frame_bytes = 64 << 10
+        .name = config->name,
+        .inbox = config->inbox,
+        .buffer_bytes = config->buffer_bytes,
+        .frame_bytes = 64 << 10,
+        .secret_key_file = config->secret_key_file,
+        .broker_key_file = config->broker_key_file,
     };
     u->config = *config;
     u->handler = *handler;

@@ -10,11 +10,12 @@ struct uplink;
 
 struct uplink_config {
     const char *broker;
-    const char *inbox;     /* NULL: made up */
-    const char *name;      /* for people */
-    uint64_t buffer_bytes; /* publishes held while the broker is away */
-    uint64_t take_bytes;   /* a take is full at about this size */
-    int64_t turn_idle_ms;  /* the queue is left after so long without a take or an unsettled event */
+    const char *inbox;                             /* NULL: made up */
+    const char *name;                              /* for people */
+    uint64_t buffer_bytes;                         /* publishes held while the broker is away */
+    uint64_t take_bytes;                           /* a take is full at about this size */
+    const char *secret_key_file, *broker_key_file; /* CURVE; NULL: none */
+    int64_t turn_idle_ms; /* the queue is left after so long without a take or an unsettled event */
 };
 
 /* What a take ends with. `reason` not ok: it failed, there are no events. Valid during the call. */

@@ -57,6 +57,9 @@ struct sluice_options {
     int64_t connect_wait_ms; /* how long sluice_connect waits for the broker; 0: 5,000; < 0: does not wait */
     size_t buffer_bytes;     /* most bytes of undecided publishes; 0: 16 MiB */
     int64_t linger_ms;       /* publishes wait this long for company; 0: none */
+    /* CURVE, for a broker that asks for keys (see `sluice keygen`): files with this client's secret key and the
+     * broker's public one. Both or none. */
+    const char *secret_key_file, *broker_key_file;
 };
 
 /* Connects and attaches. NULL on failure, with a sentence in error (NULL, or at least 256 bytes).

@@ -1,0 +1,164 @@
+/* The broker's sockets for real, on free ports: what comes in, what goes out, and the ingress bound again. */
+#include "broker/net/net.h"
+
+#include "base/clock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <zmq.h>
+
+#include <cmocka.h>
+
+#define PATIENCE_MS 10000
+
+struct fixture {
+    void *zmq;
+    struct store *store;
+    struct core *core;
+    struct net *net;
+};
+
+static struct fixture f;
+
+static int open_with(const char *listen)
+{
+    struct core_config config;
+    struct error e = { "" };
+    struct net_options options = { .listen = listen, .max_sessions = 10 };
+    core_config_defaults(&config);
+    config.flood_bytes = 1u << 20;
+    f.zmq = zmq_ctx_new();
+    f.store = store_memory_open();
+    f.core = core_new(&config, f.store, clock_now());
+    f.net = net_open(f.zmq, &options, &e);
+    return f.net ? 0 : -1;
+}
+
+static int open_tcp(void **state)
+{
+    (void)state;
+    return open_with("tcp://127.0.0.1:0");
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    net_close(f.net);
+    core_free(f.core);
+    f.store->ops->close(f.store);
+    return zmq_ctx_term(f.zmq);
+}
+
+static void *connected(void *context, int type, const char *endpoint)
+{
+    int none = 0;
+    void *s = zmq_socket(context, type);
+    zmq_setsockopt(s, ZMQ_LINGER, &none, sizeof none);
+    assert_int_equal(zmq_connect(s, endpoint), 0);
+    return s;
+}
+
+static struct broker_info turn(void)
+{
+    struct broker_info info;
+    net_receive(f.net, f.core, clock_now(), 100);
+    core_tick(f.core, clock_now());
+    core_flush(f.core, clock_now());
+    net_perform(f.net, f.core, clock_now());
+    net_wait(f.net, 10, -1, -1);
+    core_info(f.core, &info, clock_now());
+    return info;
+}
+
+/* Turns until the counter is there; false when it never is. */
+#define turn_until(condition)                                                                                          \
+    do {                                                                                                               \
+        mono_t end = mono_add_ms(clock_now().mono, PATIENCE_MS);                                                       \
+        struct broker_info info;                                                                                       \
+        do {                                                                                                           \
+            info = turn();                                                                                             \
+            assert_true(mono_before(clock_now().mono, end));                                                           \
+        } while (!(condition));                                                                                        \
+    } while (0)
+
+static void a_request_is_answered_on_its_own_route(void **state)
+{
+    (void)state;
+    void *context = zmq_ctx_new(), *dealer = connected(context, ZMQ_DEALER, net_control_endpoint(f.net));
+    struct request r = { .call = CALL_PING, .queue = "", .id = { 1, 2 } };
+    struct buf bytes = { 0 };
+    request_pack(&r, &bytes);
+    zmq_send(dealer, bytes.data, bytes.size, 0);
+    buf_free(&bytes);
+    uint8_t reply[256];
+    int size;
+    mono_t end = mono_add_ms(clock_now().mono, PATIENCE_MS);
+    while ((size = zmq_recv(dealer, reply, sizeof reply, ZMQ_DONTWAIT)) < 0 && mono_before(clock_now().mono, end))
+        turn();
+    struct arena arena;
+    struct reply back;
+    arena_init(&arena, 4096);
+    assert_true(size > 0 && reply_unpack(span_of(reply, (size_t)size), &arena, &back));
+    assert_int_equal(back.result, RESULT_PONG);
+    arena_free(&arena);
+    zmq_close(dealer);
+    zmq_ctx_term(context);
+}
+
+static void the_ingress_is_bound_again_where_it_was(void **state)
+{
+    (void)state;
+    static uint8_t junk[65536];
+    char endpoint[128];
+    void *context = zmq_ctx_new(), *push = connected(context, ZMQ_PUSH, net_ingress_endpoint(f.net));
+    strcpy(endpoint, net_ingress_endpoint(f.net));
+    for (unsigned i = 0; i < 16; i++)
+        zmq_send(push, junk, sizeof junk, 0);
+    turn_until(info.rebinds == 1 && info.denied == 1); /* nobody shares the address: it is denied, too */
+    uint64_t before = turn().rejected;
+    assert_string_equal(net_ingress_endpoint(f.net), endpoint);
+    void *other = zmq_socket(context, ZMQ_PUSH); /* from another address, which nothing is held against */
+    int none = 0;
+    char from[256];
+    snprintf(from, sizeof from, "tcp://127.0.0.2:0;%s", endpoint + strlen("tcp://"));
+    zmq_setsockopt(other, ZMQ_LINGER, &none, sizeof none);
+    assert_int_equal(zmq_connect(other, from), 0);
+    zmq_send(other, "late", 4, 0);
+    turn_until(info.rejected == before + 1);
+    zmq_close(push);
+    zmq_close(other);
+    zmq_ctx_term(context);
+}
+
+static void what_is_no_request_is_counted(void **state)
+{
+    (void)state;
+    void *context = zmq_ctx_new(), *dealer = connected(context, ZMQ_DEALER, net_control_endpoint(f.net));
+    for (unsigned i = 0; i < 3; i++)
+        zmq_send(dealer, "part", 4, i < 2 ? ZMQ_SNDMORE : 0);
+    turn_until(info.rejected == 3);
+    zmq_close(dealer);
+    zmq_ctx_term(context);
+}
+
+static void one_authenticator_a_context(void **state)
+{
+    (void)state;
+    struct error e = { "" };
+    struct net_options options = { .listen = "tcp://127.0.0.1:0" };
+    assert_null(net_open(f.zmq, &options, &e));
+    assert_non_null(strstr(e.text, "authenticator"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_request_is_answered_on_its_own_route, open_tcp, close_all),
+        cmocka_unit_test_setup_teardown(the_ingress_is_bound_again_where_it_was, open_tcp, close_all),
+        cmocka_unit_test_setup_teardown(what_is_no_request_is_counted, open_tcp, close_all),
+        cmocka_unit_test_setup_teardown(one_authenticator_a_context, open_tcp, close_all),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,169 @@
+"""CURVE over tcp: the right key works end to end, every other is denied and says what to check."""
+import signal
+import time
+
+import pytest
+import zmq
+
+from conftest import run
+
+
+def keygen(directory, name):
+    made = run("sluice", "keygen", str(directory / name))
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
+
+
+@pytest.fixture
+def keys(tmp_path):
+    if not zmq.has("curve"):
+        pytest.skip("this libzmq has no CURVE")
+    (tmp_path / "clients").mkdir()
+    for name in ("broker", "clients/shop", "stranger"):
+        keygen(tmp_path, name)
+    return tmp_path
+
+
+def guarded(cluster, keys, *flags, **more):
+    return cluster.broker("--auto-declare", "--curve-secret-key-file", str(keys / "broker.key"), "--curve-clients",
+                          str(keys / "clients"), *flags, **more)
+
+
+def with_keys(keys, mine, broker="broker"):
+    return ["--curve-secret-key-file", str(keys / f"{mine}.key"), "--curve-broker-key-file", str(keys / f"{broker}.pub")]
+
+
+def until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("never happened")
+
+
+def trouble(sidecar):
+    """What it says once it has tried."""
+    until(lambda: "does not answer" in (sidecar.ops("GET", "/healthz").json.get("trouble") or ""))
+    answer = sidecar.publish("q", query="?wait=0s")
+    assert answer.status == 503, answer.body
+    return sidecar.ops("GET", "/healthz").json["trouble"]
+
+
+def test_keygen_writes_a_pair_and_overwrites_nothing(tmp_path):
+    public = keygen(tmp_path, "me")
+    secret = (tmp_path / "me.key").read_text()
+    assert (tmp_path / "me.key").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "me.pub").read_text() == public + "\n" and len(public) == 40
+    assert zmq.curve_public(secret.strip().encode()).decode() == public
+    again = run("sluice", "keygen", str(tmp_path / "me"))
+    assert again.returncode == 1 and "exists already" in again.stderr
+    assert (tmp_path / "me.key").read_text() == secret
+    assert run("sluice", "keygen").returncode == 2
+    assert run("sluice", "keygen", str(tmp_path / "no/where")).returncode == 1
+
+
+def test_the_right_key_works_end_to_end(cluster, keys):
+    b = guarded(cluster, keys)
+    s = cluster.sidecar(b, *with_keys(keys, "clients/shop"))
+    for i in range(100):
+        assert s.publish("q", str(i)).status == 202
+    got = s.take("q", max=100, wait="10s").json["events"]
+    assert [e["event"]["data"] for e in got] == [str(i) for i in range(100)]
+    assert s.ack("q", *[e["receipt"] for e in got]).status == 200
+    public = (keys / "clients/shop.pub").read_text().strip()
+    assert f"attached from key:{public}@127.0.0.1" in b.log.read_text()
+
+
+def test_an_unknown_key_is_denied(cluster, keys):
+    b = guarded(cluster, keys)
+    s = cluster.sidecar(b.ready["broker"], *with_keys(keys, "stranger"))
+    stranger = (keys / "stranger.pub").read_text().strip()
+    assert stranger in trouble(s) and "curve.clients" in trouble(s)
+    assert f"denied: the key {stranger} of 127.0.0.1" in b.log.read_text()
+
+
+def test_no_key_is_denied(cluster, keys):
+    b = guarded(cluster, keys)
+    s = cluster.sidecar(b.ready["broker"])
+    assert "if it asks for keys, is a secret key set here" in trouble(s)
+    context = zmq.Context()  # neither does a bare frame on the ingress reach it
+    push = context.socket(zmq.PUSH)
+    push.connect(b.ready["ingress"])
+    push.send(b"junk")
+    honest = cluster.sidecar(b, "--operations", *with_keys(keys, "clients/shop"))
+    assert honest.publish("q").status == 202
+    assert "sluice_broker_frames_rejected_total 0" in honest.ops("GET", "/metrics").body.decode()
+    context.destroy(linger=0)
+
+
+def test_a_wrong_broker_key_names_what_to_check(cluster, keys):
+    b = guarded(cluster, keys)
+    s = cluster.sidecar(b.ready["broker"], *with_keys(keys, "clients/shop", broker="stranger"))
+    said = trouble(s)
+    assert "broker_key_file" in said and (keys / "stranger.pub").read_text().strip() in said
+
+
+def test_keys_towards_a_broker_without_are_an_error_too(cluster, keys):
+    s = cluster.sidecar(cluster.broker().ready["broker"], *with_keys(keys, "clients/shop"))
+    assert "does it use keys" in trouble(s)
+
+
+def test_the_inbox_admits_the_broker_only(cluster, keys):
+    b = guarded(cluster, keys)
+    s = cluster.sidecar(b, "--inbox", "tcp://127.0.0.1:0", *with_keys(keys, "clients/shop"))
+    inbox = s.ops("GET", "/healthz").json["inbox"]
+    context = zmq.Context()
+    monitored = []
+    for keyed in (False, True):
+        push = context.socket(zmq.PUSH)
+        monitor = push.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH |
+                                          zmq.EVENT_DISCONNECTED)
+        if keyed:
+            push.curve_publickey, push.curve_secretkey = zmq.curve_keypair()
+            push.curve_serverkey = (keys / "clients/shop.pub").read_text().strip().encode()
+        push.connect(inbox)
+        assert monitor.poll(10000)
+        monitored.append(int.from_bytes(monitor.recv_multipart()[0][:2], "little"))
+    assert zmq.EVENT_HANDSHAKE_SUCCEEDED not in monitored
+    context.destroy(linger=0)
+    assert s.publish("q").status == 202
+
+
+def test_sighup_admits_and_removes_keys(cluster, keys):
+    b = guarded(cluster, keys)
+    shop = cluster.sidecar(b, *with_keys(keys, "clients/shop"))
+    late = cluster.sidecar(b.ready["broker"], *with_keys(keys, "stranger"))
+    trouble(late)
+    (keys / "clients/late.pub").write_text((keys / "stranger.pub").read_text())
+    (keys / "clients/shop.pub").unlink()
+    b.popen.send_signal(signal.SIGHUP)
+    until(lambda: late.ops("GET", "/readyz").status == 200)  # its attempts are up to 5 s apart by now
+    assert late.publish("q").status == 202
+    until(lambda: shop.ops("GET", "/readyz").status != 200)
+    assert "its key is no longer admitted" in b.log.read_text()
+    assert shop.publish("q", query="?wait=0s").status in (503, 504)
+
+
+def test_with_keys_a_broker_may_listen_beyond_loopback(cluster, keys):
+    b = guarded(cluster, keys, listen="tcp://0.0.0.0:0")
+    assert "WITHOUT authentication" not in b.log.read_text()
+
+
+@pytest.mark.parametrize("flags,says", [
+    (["--curve-clients", "clients"], "go together"), (["--curve-secret-key-file", "broker.key"], "go together"),
+    (["--curve-secret-key-file", "none.key", "--curve-clients", "clients"], "none.key"),
+    (["--curve-secret-key-file", "clients/bad.txt", "--curve-clients", "clients"], "sluice keygen"),
+    (["--curve-secret-key-file", "broker.key", "--curve-clients", "clients/bad.txt"], "no public key"),
+    (["--curve-secret-key-file", "broker.key", "--curve-clients", "nowhere"], "nowhere"),
+])
+def test_wrong_keys_are_said_at_the_start(keys, flags, says):
+    (keys / "clients/bad.txt").write_text("not a key\n")
+    paths = [f if f.startswith("--") else str(keys / f) for f in flags]
+    broker = run("sluice-broker", "--listen", "tcp://127.0.0.1:0", *paths)
+    assert broker.returncode == 1 and says in broker.stderr
+
+
+def test_a_sidecar_needs_both_keys(keys):
+    s = run("sluice-sidecar", "--curve-secret-key-file", str(keys / "broker.key"))
+    assert s.returncode == 1 and "go together" in s.stderr
