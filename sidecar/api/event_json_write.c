@@ -15,7 +15,7 @@ static void write_attribute(const struct attribute *a, struct buf *out)
 static struct span any_value(struct span any)
 {
     struct wire_reader r = wire_open(any);
-    struct wire_field f;
+    struct wire_field f = { 0 };
     struct span value = { 0 };
     while (!wire_done(&r) && wire_next(&r, &f)) {
         if (f.tag == 2 && f.type == WIRE_BYTES)

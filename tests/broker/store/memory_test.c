@@ -71,7 +71,7 @@ static void assert_holds(const struct kept *e, char fill)
 {
     struct span lane = read_back(e);
     struct wire_reader r = wire_open(lane);
-    struct wire_field f;
+    struct wire_field f = { 0 };
     assert_int_equal(lane.data[0], BATCH_EVENT_TAG);
     assert_true(wire_next(&r, &f));
     assert_true(wire_done(&r));
