@@ -10,7 +10,7 @@
 #include "proto/reason.h"
 #include "proto/token.h"
 
-#define PROTOCOL_VERSION 1u
+#define PROTOCOL_VERSION        1u
 #define ATTACH_DESTINATIONS_MAX 1024u
 
 enum durability { DURABILITY_MEMORY, DURABILITY_DISK };

@@ -5,6 +5,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import time
 
 import description
 import pytest
@@ -87,8 +88,9 @@ class Sidecar(Process):
         return answer
 
     def wait_attached(self):
-        """Asks until it is; each answer is an event, and the number of questions is bounded."""
-        for _ in range(2000):
+        """Asks until it is. An attempt may be up to 5 s away (back-off), on a loaded machine more."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
             if self.ops("GET", "/readyz").status == 200:
                 return
         raise AssertionError("never attached: " + self.log.read_text())
