@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,13 +21,13 @@
 /* The process has one stderr, so the one logger is the process's too. */
 static struct {
     pthread_mutex_t lock;
-    enum log_level least;
+    atomic_int least; /* asked before a text is made */
     int json;
-    struct {
-        const char *format; /* formats are literals: their address names the message */
+    struct repeat {
+        const char *message; /* formats are literals: their address names the message */
         mono_t since;
         unsigned count, held;
-    } repeats[REPEAT_SLOTS];
+    } repeats[REPEAT_SLOTS]; /* filled from the front */
 } logger = { .lock = PTHREAD_MUTEX_INITIALIZER, .least = LOG_INFO, .json = -1 };
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
@@ -50,21 +51,36 @@ bool log_level_parse(const char *name, enum log_level *out)
     return false;
 }
 
-/* Is this one more of too many? *held: how many were held back before this one. */
-static bool repeats(const char *format, mono_t now, unsigned *held)
+/* The message's own slot, or else the one that was opened longest ago: two messages never share one, or each would make
+ * the other's count begin again. */
+static struct repeat *find_repeat(const char *message, mono_t now)
 {
-    size_t slot = ((size_t)format >> 3) % REPEAT_SLOTS;
-    *held = 0;
-    if (logger.repeats[slot].format != format || mono_since_ms(now, logger.repeats[slot].since) >= REPEAT_WINDOW_MS) {
-        if (logger.repeats[slot].format == format)
-            *held = logger.repeats[slot].held;
-        logger.repeats[slot].format = format;
-        logger.repeats[slot].since = now;
-        logger.repeats[slot].count = logger.repeats[slot].held = 0;
+    struct repeat *oldest = &logger.repeats[0];
+    for (struct repeat *r = logger.repeats; r < logger.repeats + REPEAT_SLOTS; r++) {
+        if (r->message == message)
+            return r;
+        if (!r->message) {
+            oldest = r;
+            break;
+        }
+        oldest = r->since.ns < oldest->since.ns ? r : oldest;
     }
-    if (++logger.repeats[slot].count <= REPEATS_ALLOWED)
+    *oldest = (struct repeat){ .message = message, .since = now };
+    return oldest;
+}
+
+/* Is this one more of too many? *held: how many were held back before this one. */
+static bool repeats(const char *message, mono_t now, unsigned *held)
+{
+    struct repeat *r = find_repeat(message, now);
+    *held = 0;
+    if (mono_since_ms(now, r->since) >= REPEAT_WINDOW_MS) {
+        *held = r->held;
+        *r = (struct repeat){ .message = message, .since = now };
+    }
+    if (++r->count <= REPEATS_ALLOWED)
         return false;
-    logger.repeats[slot].held++;
+    r->held++;
     return true;
 }
 
@@ -117,19 +133,30 @@ static void write_line(enum log_level level, const char *component, const char *
     (void)written;
 }
 
+void log_text(enum log_level level, const char *component, const char *queue, const char *session, const char *message,
+              const char *text)
+{
+    char counted[1100];
+    unsigned held;
+    pthread_mutex_lock(&logger.lock);
+    if ((int)level >= logger.least && !repeats(message, clock_now().mono, &held)) {
+        if (held) {
+            snprintf(counted, sizeof counted, "%.1000s (repeated %u times)", text, held);
+            text = counted;
+        }
+        write_line(level, component, queue, session, text);
+    }
+    pthread_mutex_unlock(&logger.lock);
+}
+
 static void log_args(enum log_level level, const char *component, const char *queue, const char *session,
                      const char *format, va_list args)
 {
     char text[1024];
-    unsigned held;
-    pthread_mutex_lock(&logger.lock);
-    if (level >= logger.least && !repeats(format, clock_now().mono, &held)) {
-        int size = vsnprintf(text, sizeof text, format, args);
-        if (held && size > 0 && (size_t)size < sizeof text - 40)
-            snprintf(text + size, sizeof text - (size_t)size, " (repeated %u times)", held);
-        write_line(level, component, queue, session, text);
-    }
-    pthread_mutex_unlock(&logger.lock);
+    if ((int)level < logger.least)
+        return;
+    vsnprintf(text, sizeof text, format, args);
+    log_text(level, component, queue, session, format, text);
 }
 
 void log_write(enum log_level level, const char *component, const char *format, ...)

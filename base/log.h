@@ -22,5 +22,8 @@ void log_write(enum log_level level, const char *component, const char *format, 
 /* The same with the queue and session it is about; either may be NULL. */
 void log_about(enum log_level level, const char *component, const char *queue, const char *session, const char *format,
                ...) __attribute__((format(printf, 5, 6)));
+/* A text that was made elsewhere. `message`, a literal, says which message it is: those are told apart by its address. */
+void log_text(enum log_level level, const char *component, const char *queue, const char *session, const char *message,
+              const char *text);
 
 #endif

@@ -103,6 +103,7 @@ void core_note(struct core *c, enum log_level level, const struct queue *q, cons
     va_end(args);
     struct effect *e = core_effect(c, EFFECT_LOG);
     e->level = level;
+    e->message = format;
     e->queue = q ? xstrdup(q->name) : NULL;
     e->session = s ? xstrdup(s->name) : NULL;
     e->text = xstrdup(text);

@@ -430,7 +430,7 @@ void net_perform(struct net *n, struct core *core, struct now now)
         case EFFECT_LANE_CLOSE: lanes_close(n->lanes, e.lane); break;
         case EFFECT_INGRESS_REBIND: close_ingress(n, now.mono); break;
         case EFFECT_REPLY: reply(n, &e); break;
-        case EFFECT_LOG: log_about(e.level, "core", e.queue, e.session, "%s", e.text); break;
+        case EFFECT_LOG: log_text(e.level, "core", e.queue, e.session, e.message, e.text); break;
         }
     }
     core_effects_clear(core);

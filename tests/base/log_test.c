@@ -203,6 +203,33 @@ static void what_is_repeated_is_held_back_and_counted(void **state)
     free(text);
 }
 
+static void each_message_has_its_own_count(void **state)
+{
+    (void)state;
+    static const char *const messages[] = { "%s came", "%s went" };
+    capture();
+    for (unsigned i = 0; i < 40; i++)
+        log_text(LOG_INFO, "core", NULL, NULL, messages[i % 2], i % 2 ? "it went" : "it came");
+    log_text(LOG_INFO, "core", NULL, NULL, "another", "another");
+    char *text = captured_text();
+    assert_int_equal(lines_of(text), 10 + 10 + 1);
+    free(text);
+}
+
+static void more_messages_than_are_remembered_do_not_lose_the_count_of_the_newest(void **state)
+{
+    (void)state;
+    static char kinds[200]; /* any addresses */
+    capture();
+    for (size_t i = 0; i < sizeof kinds; i++, pass_seconds(1))
+        log_text(LOG_INFO, "core", NULL, NULL, &kinds[i], "one of many");
+    for (unsigned i = 0; i < 20; i++)
+        log_text(LOG_INFO, "core", NULL, NULL, &kinds[sizeof kinds - 1], "the last");
+    char *text = captured_text();
+    assert_int_equal(lines_of(text), sizeof kinds + 9);
+    free(text);
+}
+
 static void what_is_rare_is_never_held_back(void **state)
 {
     (void)state;
@@ -256,6 +283,8 @@ int main(void)
         cmocka_unit_test_setup(lower_levels_are_left_out, start),
         cmocka_unit_test_setup(an_over_long_message_is_cut_to_one_line, start),
         cmocka_unit_test_setup(what_is_repeated_is_held_back_and_counted, start),
+        cmocka_unit_test_setup(each_message_has_its_own_count, start),
+        cmocka_unit_test_setup(more_messages_than_are_remembered_do_not_lose_the_count_of_the_newest, start),
         cmocka_unit_test_setup(what_is_rare_is_never_held_back, start),
         cmocka_unit_test_setup(messages_below_the_level_do_not_count_as_repeats, start),
         cmocka_unit_test_setup(levels_have_names, start),
