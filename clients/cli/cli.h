@@ -7,30 +7,120 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* Exit codes: 0 done, 1 refused or failed, 2 wrong usage. */
-enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+/* Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 ended by a signal before it was done. */
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
 
 typedef int cli_command(int argc, char **argv); /* argv[0] is the command's name */
-cli_command cli_dev, cli_pub, cli_sub, cli_queue, cli_drain, cli_ping, cli_top, cli_config, cli_bench, cli_keygen;
+cli_command cli_dev, cli_pub, cli_sub, cli_queue, cli_drain, cli_ping, cli_top, cli_config, cli_bench, cli_completion,
+    cli_keygen;
 
-/* Prints "sluice: ..." to stderr and returns CLI_USAGE. */
+/* Prints "sluice: ..." to stderr and returns CLI_USAGE, or CLI_FAILED. */
 int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- options (args.c): declared once; parsing and help come from the table */
+
+enum cli_kind {
+    CLI_SWITCH,   /* bool */
+    CLI_TEXT,     /* const char * */
+    CLI_COUNT,    /* unsigned long, above 0 */
+    CLI_DURATION, /* const char *, checked: "250ms", "2s" */
+    CLI_LIST,     /* struct cli_list; may be given several times */
+};
+
+struct cli_list {
+    const char *items[64];
+    size_t count;
+};
+
+struct cli_option {
+    const char *name; /* without dashes */
+    char letter;      /* 0: none */
+    enum cli_kind kind;
+    size_t offset;    /* of the field in the command's options */
+    const char *meta; /* the value's name; NULL for a switch */
+    const char *help;
+};
+
+struct cli_syntax {
+    const char *usage; /* behind "sluice "; further lines are further forms */
+    const char *text;  /* what it does */
+    const struct cli_option *options;
+    size_t option_count;
+    bool http;         /* speaks to a sidecar: --url and --ops-url, too */
+    unsigned least;    /* operands that must be there */
+    const char *notes; /* behind the options; NULL: none */
+};
+
+struct cli_args {
+    bool go; /* false: help was shown, or a mistake was: return `code` */
+    int code;
+    int count; /* operands */
+    char **rest;
+};
+
+struct cli_args cli_parse(const struct cli_syntax *syntax, void *options, int argc, char **argv);
+/* Prints that a word is none of `names`, and which it may have meant; returns CLI_USAGE. `help` is the command to ask. */
+int cli_unknown(const char *what, const char *word, const char *const *names, size_t count, const char *help);
+
+/* ---- signals: from then on SIGINT and SIGTERM only set what cli_stopped tells, and end a wait that may be ended */
+
+void cli_catch_signals(void);
+bool cli_stopped(void);
+int cli_signal_fd(void); /* readable once stopped; -1 when they are not caught. Never read it. */
+/* In a child, before exec: signals as they were. */
+void cli_restore_signals(void);
+/* Waits; false when a signal ended it. */
+bool cli_pause(int64_t ms);
 
 /* ---- HTTP by libcurl, one connection kept */
 
 struct http_reply {
-    long status;  /* 0: no answer came */
-    json_t *body; /* NULL when it is no JSON */
+    long status;   /* 0: no answer came */
+    bool aborted;  /* a signal ended it */
+    bool sent;     /* without an answer: the request may have arrived */
+    bool standby;  /* another session consumes the queue */
+    char type[48]; /* of the content */
     struct buf text;
+    json_t *body; /* see http_json */
 };
-/* SLUICE_URL, or http://127.0.0.1:8480; operations: SLUICE_OPS_URL, or http://127.0.0.1:9480. */
-void http_use(const char *url); /* --url; both */
-/* A request; path begins with '/'. headers: "Name: value" lines ended by NULL, or NULL. Free with http_reply_free. */
-struct http_reply http_request(const char *method, bool operations, const char *path, const char *const *headers,
-                               const void *body, size_t size);
+struct http_call {
+    const char *method;
+    bool operations; /* a call of the operations listener */
+    bool abortable;  /* a signal may end it */
+    const char *path;
+    const char *const *headers; /* "Name: value" lines ended by NULL, or NULL */
+    const void *data;
+    size_t size;
+};
+/* --url and --ops-url; NULL: SLUICE_URL, or http://127.0.0.1:8480, and SLUICE_OPS_URL, or the URL when one was given, or
+ * http://127.0.0.1:9480. */
+void http_use(const char *url, const char *ops_url);
+const char *http_url(bool operations);
+/* Free with http_reply_free. */
+struct http_reply http_do(const struct http_call *call);
 void http_reply_free(struct http_reply *r);
+/* The body as JSON; NULL when it is none. Lives as long as the reply. */
+const json_t *http_json(struct http_reply *r);
 /* True when the status is 2xx; else says why on stderr. */
-bool http_fine(const struct http_reply *r);
+bool http_fine(struct http_reply *r);
+/* Why not, as a sentence. Lives as long as the reply, or until the next call. */
+const char *http_trouble(struct http_reply *r);
+/* The broker or the sidecar is away: the same call may succeed later. */
+bool http_away(const struct http_reply *r);
+/* "/v1/queues/" and the name, percent-encoded, and what `format` says. */
+void http_queue_path(struct buf *out, const char *queue, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Appends "&name=value", the value percent-encoded. */
+void http_add_parameter(struct buf *out, const char *name, const char *value);
+
+/* ---- printing */
+
+/* `key` of an object; 0, "" or false when it is absent. */
+long long json_number_of(const json_t *o, const char *key);
+const char *json_text_of(const json_t *o, const char *key);
+/* "17 KiB" */
+const char *cli_size(long long bytes, char out[16]);
+/* Bytes for a terminal: control characters become dots. */
+void cli_print_plain(struct span text, size_t most);
 
 #endif

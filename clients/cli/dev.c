@@ -5,9 +5,9 @@
 #include "clients/cli/cli.h"
 #include "sidecar/sidecar.h"
 
-#include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -15,12 +15,26 @@
 #include <unistd.h>
 #include <zmq.h>
 
-static const char usage[] = "usage: sluice dev [options]\n\n"
-                            "Runs everything in one process; queues are declared when they are first used.\n\n"
-                            "  --http HOST:PORT          application listener [127.0.0.1:8480]\n"
-                            "  --ops HOST:PORT           operations listener [127.0.0.1:9480]\n"
-                            "  --broker tcp://HOST:PORT  let other processes attach to the broker, too\n"
-                            "  --data DIR                where the broker keeps what must survive a restart\n";
+struct dev_options {
+    const char *http, *ops, *broker, *data;
+};
+
+#define FIELD(name) offsetof(struct dev_options, name)
+static const struct cli_option option_table[] = {
+    { "http", 0, CLI_TEXT, FIELD(http), "host:port", "application listener [127.0.0.1:8480]" },
+    { "ops", 0, CLI_TEXT, FIELD(ops), "host:port", "operations listener [127.0.0.1:9480]" },
+    { "broker", 0, CLI_TEXT, FIELD(broker), "tcp://host:port",
+      "let other processes attach to the broker, too:\ntcp://127.0.0.1:7400, ipc:///PATH" },
+    { "data", 0, CLI_TEXT, FIELD(data), "dir", "where the broker keeps what must survive a restart" },
+};
+static const struct cli_syntax syntax = {
+    .usage = "dev [<options>]",
+    .text =
+        "Runs a broker and a sidecar in one process; queues are declared when they are first used. Prints a JSON line\n"
+        "when it is ready, logs to the standard error, and ends on Ctrl-C. Port 0 takes any free port.",
+    .options = option_table,
+    .option_count = sizeof option_table / sizeof *option_table,
+};
 
 struct dev {
     struct broker_options broker;
@@ -43,15 +57,14 @@ static bool set(const struct settings *s, void *options, const char *key, const 
     return !value || settings_set(s, options, key, value, e);
 }
 
-static bool configure(struct dev *d, const char *http, const char *ops, const char *broker, const char *data,
-                      struct error *e)
+static bool configure(struct dev *d, const struct dev_options *o, struct error *e)
 {
     const struct settings *b = broker_settings(&d->broker), *s = sidecar_settings();
     settings_defaults(b, &d->broker);
     settings_defaults(s, &d->sidecar);
-    return set(b, &d->broker, "listen", broker ? broker : "inproc://sluice", e) &&
-           set(b, &d->broker, "auto_declare", "true", e) && set(b, &d->broker, "data", data, e) &&
-           set(s, &d->sidecar, "http", http, e) && set(s, &d->sidecar, "ops", ops, e) &&
+    return set(b, &d->broker, "listen", o->broker ? o->broker : "inproc://sluice", e) &&
+           set(b, &d->broker, "auto_declare", "true", e) && set(b, &d->broker, "data", o->data, e) &&
+           set(s, &d->sidecar, "http", o->http, e) && set(s, &d->sidecar, "ops", o->ops, e) &&
            set(s, &d->sidecar, "app.operate", "true", e) && set(s, &d->sidecar, "operations", "true", e) &&
            set(s, &d->sidecar, "app.name", "dev", e) && set(s, &d->sidecar, "drain_limit", "2s", e);
 }
@@ -65,6 +78,12 @@ static void say_ready(const struct sidecar *s, const char *broker)
     json_decref(line);
     putchar('\n');
     fflush(stdout);
+    if (isatty(1))
+        fprintf(stderr,
+                "\nPublish and consume, in another terminal:\n\n"
+                "  curl http://%s/v1/queues/orders/events -d hello\n"
+                "  curl -X POST 'http://%s/v1/queues/orders/take'\n\nCtrl-C ends.\n\n",
+                sidecar_address(s, API_APPLICATION), sidecar_address(s, API_APPLICATION));
 }
 
 static int open_signals(void)
@@ -117,23 +136,15 @@ int cli_dev(int argc, char **argv)
 {
     struct dev d = { .stop_fd = -1 };
     struct error e;
-    const char *http = NULL, *ops = NULL, *broker = NULL, *data = NULL;
-    static const struct option flags[] = { { "http", 1, NULL, 'a' },   { "ops", 1, NULL, 'o' },
-                                           { "broker", 1, NULL, 'b' }, { "data", 1, NULL, 'd' },
-                                           { "help", 0, NULL, 'h' },   { 0 } };
-    for (int f; (f = getopt_long(argc, argv, "h", flags, NULL)) != -1;) {
-        if (f == 'h')
-            return fputs(usage, stdout), CLI_OK;
-        if (f == '?')
-            return CLI_USAGE;
-        *(f == 'a' ? &http : f == 'o' ? &ops : f == 'b' ? &broker : &data) = optarg;
-    }
-    if (optind < argc)
-        return cli_usage("dev takes no '%s'; see sluice dev --help", argv[optind]);
+    struct dev_options o = { 0 };
+    struct cli_args a = cli_parse(&syntax, &o, argc, argv);
+    if (!a.go)
+        return a.code;
+    if (a.count)
+        return cli_usage("dev takes no '%s'. See 'sluice help dev'.", a.rest[0]);
     void *zmq = zmq_ctx_new();
     char *token = NULL;
-    bool fine =
-        configure(&d, http, ops, broker, data, &e) && sidecar_options_check(&d.sidecar, &token, &e) && run(&d, zmq, &e);
+    bool fine = configure(&d, &o, &e) && sidecar_options_check(&d.sidecar, &token, &e) && run(&d, zmq, &e);
     zmq_ctx_term(zmq);
     broker_options_free(&d.broker);
     settings_free(sidecar_settings(), &d.sidecar);

@@ -1,24 +1,42 @@
 #include "clients/cli/cli.h"
 
 #include <curl/curl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #define CONNECT_MS 5000L
+#define POLL_MS    1000
 
-static const char *given_url;
+static const char *given_url, *given_ops_url;
 static CURL *easy;
+static CURLM *multi;
 static char trouble[CURL_ERROR_SIZE];
+static struct buf sentence;
+static const char *asked; /* the URL of the last call */
 
-void http_use(const char *url)
+void http_use(const char *url, const char *ops_url)
 {
-    given_url = url;
+    given_url = url ? url : given_url;
+    given_ops_url = ops_url ? ops_url : given_ops_url;
 }
 
-static const char *base_url(bool operations)
+static const char *from_environment(const char *name)
 {
-    const char *url = given_url ? given_url : getenv(operations ? "SLUICE_OPS_URL" : "SLUICE_URL");
-    return url && *url ? url : operations ? "http://127.0.0.1:9480" : "http://127.0.0.1:8480";
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+/* Who names one sidecar must never operate another: without an operations URL its calls go to the named one. */
+const char *http_url(bool operations)
+{
+    const char *url = given_url ? given_url : from_environment("SLUICE_URL");
+    if (!operations)
+        return url ? url : "http://127.0.0.1:8480";
+    if (given_ops_url || (!given_url && from_environment("SLUICE_OPS_URL")))
+        return given_ops_url ? given_ops_url : from_environment("SLUICE_OPS_URL");
+    return url ? url : "http://127.0.0.1:9480";
 }
 
 static size_t receive(char *data, size_t size, size_t count, void *to)
@@ -27,15 +45,31 @@ static size_t receive(char *data, size_t size, size_t count, void *to)
     return size * count;
 }
 
+static bool header_is(const char *line, size_t size, const char *name)
+{
+    return size > strlen(name) && strncasecmp(line, name, strlen(name)) == 0;
+}
+
+static size_t receive_header(char *line, size_t one, size_t size, void *to)
+{
+    struct http_reply *r = to;
+    (void)one;
+    if (header_is(line, size, "sluice-consumer: standby"))
+        r->standby = true;
+    if (header_is(line, size, "content-type: "))
+        snprintf(r->type, sizeof r->type, "%.*s", (int)(size - 14), line + 14);
+    return size;
+}
+
 static void set_target(bool operations, const char *path)
 {
-    const char *url = base_url(operations);
+    const char *url = asked = http_url(operations);
     struct buf whole = { 0 };
     if (strncmp(url, "unix:", 5) == 0) {
         curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, url + 5);
         buf_add_str(&whole, "http://localhost");
     } else {
-        buf_add_str(&whole, strncmp(url, "http", 4) == 0 ? "" : "http://");
+        buf_add_str(&whole, strstr(url, "://") ? "" : "http://");
         buf_add_str(&whole, url);
         while (whole.size && whole.data[whole.size - 1] == '/')
             whole.size--;
@@ -48,8 +82,8 @@ static void set_target(bool operations, const char *path)
 static struct curl_slist *make_headers(const char *const *headers)
 {
     struct curl_slist *list = curl_slist_append(NULL, "Expect:");
-    const char *token = getenv("SLUICE_TOKEN");
-    if (token && *token) {
+    const char *token = from_environment("SLUICE_TOKEN");
+    if (token) {
         struct buf line = { 0 };
         buf_printf(&line, "Authorization: Bearer %s", token);
         buf_add_byte(&line, '\0');
@@ -61,36 +95,61 @@ static struct curl_slist *make_headers(const char *const *headers)
     return list;
 }
 
-struct http_reply http_request(const char *method, bool operations, const char *path, const char *const *headers,
-                               const void *body, size_t size)
+static void set_up(const struct http_call *c, struct http_reply *r, struct curl_slist *headers)
+{
+    curl_easy_reset(easy);
+    set_target(c->operations, c->path);
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, c->method);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, trouble);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, receive);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &r->text);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, receive_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, r);
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "localhost,127.0.0.1,::1");
+    if (strcmp(c->method, "GET") != 0) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, c->data ? c->data : "");
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->size);
+    }
+}
+
+/* Until it is done, or a signal ends it. */
+static CURLcode perform(const struct http_call *c, struct http_reply *r)
+{
+    struct curl_waitfd stop = { .fd = cli_signal_fd(), .events = CURL_WAIT_POLLIN };
+    bool watch = c->abortable && stop.fd >= 0;
+    int running = 1, left;
+    curl_multi_add_handle(multi, easy);
+    while (curl_multi_perform(multi, &running) == CURLM_OK && running && !(watch && cli_stopped()))
+        curl_multi_poll(multi, &stop, watch ? 1 : 0, POLL_MS, NULL);
+    const CURLMsg *done = curl_multi_info_read(multi, &left);
+    CURLcode code = done ? done->data.result : CURLE_ABORTED_BY_CALLBACK;
+    r->aborted = !done;
+    curl_multi_remove_handle(multi, easy);
+    return code;
+}
+
+struct http_reply http_do(const struct http_call *c)
 {
     struct http_reply r = { 0 };
     if (!easy) {
         curl_global_init(CURL_GLOBAL_DEFAULT);
         easy = curl_easy_init();
+        multi = curl_multi_init();
     }
-    curl_easy_reset(easy);
-    set_target(operations, path);
-    struct curl_slist *list = make_headers(headers);
-    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, list);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, trouble);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, receive);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &r.text);
-    curl_easy_setopt(easy, CURLOPT_NOPROXY, "localhost,127.0.0.1,::1");
-    if (strcmp(method, "GET") != 0) {
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body ? body : "");
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)size);
-    }
+    struct curl_slist *headers = make_headers(c->headers);
+    set_up(c, &r, headers);
     trouble[0] = '\0';
-    CURLcode code = curl_easy_perform(easy);
+    CURLcode code = perform(c, &r);
     if (code == CURLE_OK)
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &r.status);
-    else if (!*trouble)
+    r.sent = code != CURLE_COULDNT_CONNECT && code != CURLE_COULDNT_RESOLVE_HOST && code != CURLE_URL_MALFORMAT &&
+             code != CURLE_UNSUPPORTED_PROTOCOL;
+    if (code != CURLE_OK && !*trouble)
         snprintf(trouble, sizeof trouble, "%s", curl_easy_strerror(code));
-    curl_slist_free_all(list);
-    r.body = json_loadb((char *)r.text.data, r.text.size, JSON_DECODE_ANY, NULL);
+    curl_slist_free_all(headers);
     return r;
 }
 
@@ -98,18 +157,76 @@ void http_reply_free(struct http_reply *r)
 {
     json_decref(r->body);
     buf_free(&r->text);
+    *r = (struct http_reply){ 0 };
 }
 
-bool http_fine(const struct http_reply *r)
+const json_t *http_json(struct http_reply *r)
+{
+    if (!r->body && r->text.size)
+        r->body = json_loadb((char *)r->text.data, r->text.size, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    return r->body;
+}
+
+bool http_away(const struct http_reply *r)
+{
+    return !r->aborted && (r->status == 0 || r->status == 503);
+}
+
+const char *http_trouble(struct http_reply *r)
+{
+    const char *detail = json_text_of(http_json(r), "detail"), *title = json_text_of(http_json(r), "title");
+    buf_clear(&sentence);
+    if (r->status == 0)
+        buf_printf(&sentence, "no sidecar answers at %s: %s (SLUICE_URL or --url says where it is)", asked, trouble);
+    else if (strncmp(r->type, "application/problem+json", 24) != 0)
+        buf_printf(&sentence, "%s answers %ld, but not as a sidecar does: does SLUICE_URL or --url name one?", asked,
+                   r->status);
+    else
+        buf_printf(&sentence, "%s (%ld)", *detail ? detail : *title ? title : "refused", r->status);
+    if (strcmp(json_text_of(http_json(r), "reason"), "operating") == 0)
+        buf_add_str(&sentence, "; SLUICE_OPS_URL or --ops-url says where that is");
+    buf_add_byte(&sentence, '\0');
+    return (const char *)sentence.data;
+}
+
+bool http_fine(struct http_reply *r)
 {
     if (r->status >= 200 && r->status < 300)
         return true;
-    if (r->status == 0) {
-        cli_fail("no sidecar answers: %s (SLUICE_URL or --url says where it is)", trouble);
-        return false;
-    }
-    const char *detail = json_string_value(json_object_get(r->body, "detail"));
-    const char *title = json_string_value(json_object_get(r->body, "title"));
-    cli_fail("%s%s%s (%ld)", detail ? detail : title ? title : "refused", "", "", r->status);
+    if (!r->aborted)
+        cli_fail("%s", http_trouble(r));
     return false;
+}
+
+static void add_encoded(struct buf *out, const char *text)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        if ((*p >= '0' && *p <= '9') || ((*p | 32) >= 'a' && (*p | 32) <= 'z') || strchr("-._~", *p)) {
+            buf_add_byte(out, *p);
+        } else {
+            buf_add_byte(out, '%');
+            buf_add_byte(out, (uint8_t)digits[*p >> 4]);
+            buf_add_byte(out, (uint8_t)digits[*p & 15]);
+        }
+    }
+}
+
+void http_add_parameter(struct buf *out, const char *name, const char *value)
+{
+    buf_printf(out, "&%s=", name);
+    add_encoded(out, value);
+}
+
+void http_queue_path(struct buf *out, const char *queue, const char *format, ...)
+{
+    va_list args;
+    char rest[256];
+    buf_clear(out);
+    buf_add_str(out, "/v1/queues/");
+    add_encoded(out, queue);
+    va_start(args, format);
+    vsnprintf(rest, sizeof rest, format, args);
+    va_end(args);
+    buf_add(out, rest, strlen(rest) + 1);
 }

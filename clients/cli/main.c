@@ -1,38 +1,51 @@
-/* sluice: the command line. All but dev, bench, keygen and ping speak HTTP to a sidecar, so it works through a port-forward. */
+/* sluice: the command line. All but dev, bench, keygen and ping speak HTTP to a sidecar, so it works through a
+ * port-forward. */
 #include "clients/cli/cli.h"
 
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
-static const struct {
-    const char *name;
+static const struct command {
+    const char *group, *name;
     cli_command *run;
     const char *help;
 } commands[] = {
-    { "dev", cli_dev, "run a broker and a sidecar in one process" },
-    { "pub", cli_pub, "publish events" },
-    { "sub", cli_sub, "consume events: print them, or run a command for each" },
-    { "queue", cli_queue, "list, show, declare, peek, purge, pause, resume, close, open, delete" },
-    { "drain", cli_drain, "let a sidecar finish what it holds; for preStop hooks" },
-    { "ping", cli_ping, "make a round trip to a broker" },
-    { "top", cli_top, "watch the queues" },
-    { "bench", cli_bench, "measure a broker: throughput and latency" },
-    { "keygen", cli_keygen, "make a pair of keys, for brokers and clients that ask for them" },
-    { "config", cli_config, "check a configuration file" },
+    { "start", "dev", cli_dev, "Run a broker and a sidecar in one process" },
+    { "publish and consume", "pub", cli_pub, "Publish events: arguments, lines, files, CloudEvents" },
+    { NULL, "sub", cli_sub, "Consume events: print them, or run a command for each" },
+    { "look inside and operate", "top", cli_top, "Watch the queues" },
+    { NULL, "queue", cli_queue, "List, show, declare, peek, purge, pause, resume, close, open, delete" },
+    { NULL, "drain", cli_drain, "Let a sidecar finish what it holds; for preStop hooks" },
+    { "check and measure", "ping", cli_ping, "Make round trips to a broker" },
+    { NULL, "bench", cli_bench, "Measure a broker: throughput and latency" },
+    { NULL, "keygen", cli_keygen, "Make a pair of keys, for brokers and clients that ask for them" },
+    { NULL, "config", cli_config, "Check a configuration file" },
+    { NULL, "completion", cli_completion, "Print the completion script of bash or zsh" },
 };
+#define COMMANDS (sizeof commands / sizeof *commands)
 
 static void print_help(FILE *out)
 {
-    fprintf(out, "usage: sluice [--url URL] COMMAND [options]\n\ncommands:\n");
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
-    fprintf(out, "\n'sluice COMMAND --help' says more. SLUICE_URL (default http://127.0.0.1:8480) and SLUICE_OPS_URL\n"
-                 "(default http://127.0.0.1:9480) say where the sidecar is; SLUICE_TOKEN is sent when it is set.\n");
+    fprintf(out, "usage: sluice [--version] [--help] [--url <url>] [--ops-url <url>] <command> [<args>]\n");
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (commands[i].group)
+            fprintf(out, "\n%s\n", commands[i].group);
+        fprintf(out, "   %-11s %s\n", commands[i].name, commands[i].help);
+    }
+    fprintf(out, "\n'sluice help <command>' says more about one.\n\n"
+                 "The sidecar is at SLUICE_URL (http://127.0.0.1:8480), its operations listener at SLUICE_OPS_URL\n"
+                 "(http://127.0.0.1:9480); SLUICE_TOKEN is sent when it is set. Exit status: 0 done, 1 refused or\n"
+                 "failed, 2 wrong usage, 130 interrupted.\n");
 }
 
 static int complain(int code, const char *format, va_list args)
 {
+    fflush(stdout); /* what was printed before comes before */
     fputs("sluice: ", stderr);
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
@@ -57,24 +70,87 @@ int cli_fail(const char *format, ...)
     return CLI_FAILED;
 }
 
+/* ------------------------------------------------------------------ signals */
+
+static int signal_fd = -1;
+static sigset_t signals_before;
+
+void cli_catch_signals(void)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigprocmask(SIG_BLOCK, &signals, &signals_before);
+    signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+int cli_signal_fd(void)
+{
+    return signal_fd;
+}
+
+bool cli_pause(int64_t ms)
+{
+    struct pollfd p = { .fd = signal_fd, .events = POLLIN };
+    return poll(&p, 1, (int)ms) <= 0;
+}
+
+bool cli_stopped(void)
+{
+    return signal_fd >= 0 && !cli_pause(0);
+}
+
+void cli_restore_signals(void)
+{
+    sigprocmask(SIG_SETMASK, &signals_before, NULL);
+    signal(SIGPIPE, SIG_DFL);
+}
+
+/* ------------------------------------------------------------------ which command */
+
+static int run(int argc, char **argv)
+{
+    const char *names[COMMANDS];
+    for (size_t i = 0; i < COMMANDS; i++) {
+        names[i] = commands[i].name;
+        if (strcmp(argv[0], names[i]) == 0)
+            return commands[i].run(argc, argv);
+    }
+    return cli_unknown("command", argv[0], names, COMMANDS, "sluice help");
+}
+
+static int help(int argc, char **argv)
+{
+    if (argc < 2)
+        return print_help(stdout), CLI_OK;
+    char *words[] = { argv[1], "--help", NULL };
+    return run(2, words);
+}
+
+/* Nothing that was printed may be lost silently: a full disk behind ">" is a failure. */
+static int finish(int code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    return code ? code : cli_fail("cannot write to the standard output");
+}
+
 int main(int argc, char **argv)
 {
+    const char *url = NULL, *ops_url = NULL;
     int at = 1;
-    if (argc > 2 && strcmp(argv[1], "--url") == 0) {
-        http_use(argv[2]);
-        at = 3;
-    }
-    if (at >= argc || strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0 || strcmp(argv[at], "help") == 0) {
-        print_help(at >= argc ? stderr : stdout);
-        return at >= argc ? CLI_USAGE : CLI_OK;
-    }
-    if (strcmp(argv[at], "--version") == 0) {
-        printf("sluice %s\n", SLUICE_VERSION);
-        return CLI_OK;
-    }
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        if (strcmp(commands[i].name, argv[at]) == 0)
-            return commands[i].run(argc - at, argv + at);
-    }
-    return cli_usage("'%s' is no command; 'sluice --help' lists them", argv[at]);
+    for (; at + 1 < argc && (strcmp(argv[at], "--url") == 0 || strcmp(argv[at], "--ops-url") == 0); at += 2)
+        *(argv[at][2] == 'u' ? &url : &ops_url) = argv[at + 1];
+    http_use(url, ops_url);
+    if (at >= argc)
+        return print_help(stderr), CLI_USAGE;
+    if (strcmp(argv[at], "--version") == 0)
+        return printf("sluice %s\n", SLUICE_VERSION), finish(CLI_OK);
+    if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0 || strcmp(argv[at], "help") == 0)
+        return finish(help(argc - at, argv + at));
+    if (argv[at][0] == '-')
+        return cli_usage("there is no option '%s' here. See 'sluice help'.", argv[at]);
+    return finish(run(argc - at, argv + at));
 }

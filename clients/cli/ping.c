@@ -1,53 +1,94 @@
-/* sluice ping: control round trips to a broker; and sluice config check. */
+/* sluice ping: control round trips to a broker. */
 #include "base/clock.h"
-#include "broker/options.h"
+#include "base/units.h"
 #include "clients/cli/cli.h"
 #include "proto/control.h"
-#include "sidecar/options.h"
 
-#include <getopt.h>
 #include <sodium.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <zmq.h>
 
-#define ANSWER_MS 5000
+#define BETWEEN_MS 200
+
+struct ping_options {
+    unsigned long count;
+    const char *wait;
+    bool json;
+};
+
+static const struct cli_option option_table[] = {
+    { "count", 'n', CLI_COUNT, offsetof(struct ping_options, count), "n", "round trips [3]" },
+    { "wait", 'w', CLI_DURATION, offsetof(struct ping_options, wait), "duration", "for each answer [5s]" },
+    { "json", 0, CLI_SWITCH, offsetof(struct ping_options, json), NULL, "print a JSON object a round trip" },
+};
+static const struct cli_syntax syntax = {
+    .usage = "ping [<options>] [<broker>]",
+    .text =
+        "Makes control round trips to a broker: tcp://HOST:PORT or ipc:///PATH\n[SLUICE_BROKER, tcp://127.0.0.1:7400].",
+    .options = option_table,
+    .option_count = sizeof option_table / sizeof *option_table,
+};
+
+static bool is_answer(zmq_msg_t *m, const struct request *r, struct arena *arena, struct reply *reply)
+{
+    return reply_unpack(span_of(zmq_msg_data(m), zmq_msg_size(m)), arena, reply) && reply->result == RESULT_PONG &&
+           memcmp(&reply->id, &r->id, sizeof r->id) == 0;
+}
 
 static bool round_trip(void *socket, struct reply *reply, struct arena *arena)
 {
     struct request r = { .call = CALL_PING, .queue = "" };
     struct buf b = { 0 };
     zmq_msg_t m;
+    bool fine = false;
     randombytes_buf(&r.id, sizeof r.id);
     request_pack(&r, &b);
-    zmq_send(socket, b.data, b.size, 0);
+    int sent = zmq_send(socket, b.data, b.size, 0);
     buf_free(&b);
     zmq_msg_init(&m);
-    bool fine = zmq_msg_recv(&m, socket, 0) >= 0 &&
-                reply_unpack(span_of(zmq_msg_data(&m), zmq_msg_size(&m)), arena, reply) && reply->result == RESULT_PONG;
+    while (sent >= 0 && !fine && zmq_msg_recv(&m, socket, 0) >= 0)
+        fine = is_answer(&m, &r, arena, reply); /* else a late answer to an earlier one */
     zmq_msg_close(&m);
     return fine;
 }
 
-static int ping(const char *broker, unsigned long count)
+static int ping_once(void *socket, const char *broker, const struct ping_options *o)
 {
-    int code = CLI_OK, wait = ANSWER_MS, zero = 0;
+    struct arena arena;
+    struct reply reply;
+    int code = CLI_OK;
+    arena_init(&arena, 64 << 10);
+    mono_t start = clock_now().mono;
+    if (!round_trip(socket, &reply, &arena))
+        code = cli_fail("no broker answers at %s within %s", broker, o->wait);
+    else
+        printf(o->json ? "{\"broker\":\"%s\",\"version\":\"%s\",\"uptime_seconds\":%llu,\"ms\":%.3f}\n"
+                       : "%s: version %s, up %llu s, %.3f ms\n",
+               broker, reply.u.pong.version, (unsigned long long)reply.u.pong.uptime_ms / 1000,
+               (double)(clock_now().mono.ns - start.ns) / 1e6);
+    fflush(stdout);
+    arena_free(&arena);
+    return code;
+}
+
+static int ping(const char *broker, const struct ping_options *o)
+{
+    int code = CLI_OK, zero = 0;
+    int64_t wait_ms = 5000;
     void *zmq = zmq_ctx_new(), *socket = zmq_socket(zmq, ZMQ_DEALER);
+    duration_parse(span_str(o->wait), &wait_ms);
+    int wait = wait_ms < 1 ? 1 : (int)wait_ms;
     zmq_setsockopt(socket, ZMQ_RCVTIMEO, &wait, sizeof wait);
+    zmq_setsockopt(socket, ZMQ_SNDTIMEO, &wait, sizeof wait);
     zmq_setsockopt(socket, ZMQ_LINGER, &zero, sizeof zero);
     if (zmq_connect(socket, broker) != 0)
         code = cli_usage("'%s' is no endpoint: write tcp://HOST:PORT or ipc:///PATH", broker);
-    for (unsigned long i = 0; i < count && code == CLI_OK; i++) {
-        struct arena arena;
-        struct reply reply;
-        arena_init(&arena, 64 << 10);
-        mono_t start = clock_now().mono;
-        if (round_trip(socket, &reply, &arena))
-            printf("%s: version %s, up %llu s, %.3f ms\n", broker, reply.u.pong.version,
-                   (unsigned long long)reply.u.pong.uptime_ms / 1000, (double)(clock_now().mono.ns - start.ns) / 1e6);
-        else
-            code = cli_fail("no broker answers at %s", broker);
-        arena_free(&arena);
+    for (unsigned long i = 0; i < o->count && code == CLI_OK; i++) {
+        if (i && !cli_pause(BETWEEN_MS))
+            break;
+        code = ping_once(socket, broker, o);
     }
     zmq_close(socket);
     zmq_ctx_term(zmq);
@@ -56,50 +97,12 @@ static int ping(const char *broker, unsigned long count)
 
 int cli_ping(int argc, char **argv)
 {
-    unsigned long count = 3;
+    struct ping_options o = { .count = 3, .wait = "5s" };
     const char *broker = getenv("SLUICE_BROKER");
-    static const struct option flags[] = { { "count", 1, NULL, 'c' }, { "help", 0, NULL, 'h' }, { 0 } };
-    for (int f; (f = getopt_long(argc, argv, "h", flags, NULL)) != -1;) {
-        if (f == 'h')
-            return puts("usage: sluice ping [--count N] [BROKER]\n\nBROKER: tcp://HOST:PORT or ipc:///PATH "
-                        "[SLUICE_BROKER, tcp://127.0.0.1:7400]"),
-                   CLI_OK;
-        if (f == '?')
-            return CLI_USAGE;
-        count = strtoul(optarg, NULL, 10);
-    }
-    return ping(optind < argc ? argv[optind] : broker ? broker : "tcp://127.0.0.1:7400", count);
-}
-
-static bool check(const char *kind, const char *file, struct error *e)
-{
-    struct broker_options b;
-    struct sidecar_options s;
-    char *token = NULL;
-    bool broker = strcmp(kind, "broker") == 0, fine;
-    const struct settings *settings = broker ? broker_settings(&b) : sidecar_settings();
-    void *options = broker ? (void *)&b : (void *)&s;
-    settings_defaults(settings, options);
-    fine = settings_read_file(settings, options, file, e) && (broker || sidecar_options_check(&s, &token, e));
-    free(token);
-    if (broker)
-        broker_options_free(&b);
-    else
-        settings_free(settings, options);
-    return fine;
-}
-
-int cli_config(int argc, char **argv)
-{
-    struct error e;
-    if (argc != 4 || strcmp(argv[1], "check") != 0 ||
-        (strcmp(argv[2], "broker") != 0 && strcmp(argv[2], "sidecar") != 0)) {
-        bool help = argc > 1 && strcmp(argv[1], "--help") == 0;
-        fputs("usage: sluice config check broker|sidecar FILE\n", help ? stdout : stderr);
-        return help ? CLI_OK : CLI_USAGE;
-    }
-    if (!check(argv[2], argv[3], &e))
-        return cli_fail("%s", e.text);
-    printf("%s is fine\n", argv[3]);
-    return CLI_OK;
+    struct cli_args a = cli_parse(&syntax, &o, argc, argv);
+    if (!a.go)
+        return a.code;
+    if (a.count > 1)
+        return cli_usage("one broker at a time: what is '%s'?", a.rest[1]);
+    return ping(a.count ? a.rest[0] : broker && *broker ? broker : "tcp://127.0.0.1:7400", &o);
 }

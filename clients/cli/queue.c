@@ -1,72 +1,191 @@
-/* sluice queue, drain and top: looking and operating, over HTTP. */
-#include "clients/cli/cli.h"
+/* sluice queue: looking and operating, over HTTP. */
+#include "clients/cli/queue.h"
 
-#include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
-static const char usage[] = "usage: sluice queue list [--prefix TEXT] [--json]\n"
-                            "       sluice queue show NAME [--json]\n"
-                            "       sluice queue declare NAME [SETTING=VALUE...]    capacity=1000 lease=1m ...\n"
-                            "       sluice queue peek NAME [--max N]\n"
-                            "       sluice queue purge|pause|resume|close|open NAME\n"
-                            "       sluice queue delete NAME [--force]\n";
+struct queue_options {
+    const char *prefix, *state;
+    unsigned long max, from;
+    bool json, names, force;
+};
 
-static long long number(const json_t *o, const char *key)
+#define FIELD(name) offsetof(struct queue_options, name)
+#define AS_JSON                                                                                                        \
+    {                                                                                                                  \
+        "json", 0, CLI_SWITCH, FIELD(json), NULL, "print JSON"                                                         \
+    }
+#define COUNT(x) (sizeof(x) / sizeof *(x))
+
+static const struct cli_option json_table[] = { AS_JSON };
+static const struct cli_option list_table[] = {
+    { "prefix", 'p', CLI_TEXT, FIELD(prefix), "text", "only names that begin so" },
+    { "names", 0, CLI_SWITCH, FIELD(names), NULL, "print the names only" },
+    { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print each queue as a JSON object on a line" },
+};
+static const struct cli_option peek_table[] = {
+    { "max", 'm', CLI_COUNT, FIELD(max), "n", "events [10]" },
+    { "from", 0, CLI_COUNT, FIELD(from), "sequence", "begin there" },
+    { "state", 0, CLI_TEXT, FIELD(state), "state", "ready, in_flight, delayed or dead [ready]" },
+    { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print {\"events\":[...],\"next\"}" },
+};
+static const struct cli_option delete_table[] = {
+    { "force", 'f', CLI_SWITCH, FIELD(force), NULL, "with the events that are still in it" },
+    AS_JSON,
+};
+
+struct verb;
+typedef int verb_run(const struct verb *v, const struct queue_options *o, struct cli_args *a);
+static verb_run list, show, ledger, declare, peek, operate, delete;
+
+static const struct verb {
+    const char *name;
+    verb_run *run;
+    struct cli_syntax syntax;
+} verbs[] = {
+#define VERB(verb, function, table, form, least_, text_, notes_)                                                       \
+    {                                                                                                                  \
+        verb, function,                                                                                                \
+        {                                                                                                              \
+            .usage = "queue " verb " [<options>]" form, .text = text_, .options = table, .option_count = COUNT(table), \
+            .http = true, .least = least_, .notes = notes_                                                             \
+        }                                                                                                              \
+    }
+    VERB("list", list, list_table, "", 0, "Lists the queues by name, with their depth, rates and consumer.", NULL),
+    VERB("show", show, json_table, " <queue>", 1,
+         "Shows everything about a queue: settings, depth, rates, consumer, books.", NULL),
+    VERB("ledger", ledger, json_table, " <queue>", 1,
+         "Shows a queue's books: accepted = acked + dead-lettered + expired + purged + dropped + remaining.", NULL),
+    VERB("declare", declare, json_table, " <queue> [<setting>=<value>...]", 1,
+         "Makes a queue, or changes it; settings that are not named keep their value.",
+         "  sluice queue declare orders capacity=5000 capacity_bytes=64MiB lease=1m overflow=reject"),
+    VERB("peek", peek, peek_table, " <queue>", 1, "Shows events without taking them.", NULL),
+    VERB("purge", operate, json_table, " <queue>", 1, "Removes every event that is not being handled.", NULL),
+    VERB("pause", operate, json_table, " <queue>", 1, "Stops delivery; publishing goes on.", NULL),
+    VERB("resume", operate, json_table, " <queue>", 1, "Undoes pause.", NULL),
+    VERB("close", operate, json_table, " <queue>", 1, "Stops publishing, so that the consumer can empty the queue.",
+         NULL),
+    VERB("open", operate, json_table, " <queue>", 1, "Undoes close.", NULL),
+    VERB("delete", delete, delete_table, " <queue>", 1, "Deletes an empty queue, or with --force any.", NULL),
+};
+
+static struct http_reply call(const char *method, bool operations, const char *queue, const char *rest,
+                              const char *data)
 {
-    return (long long)json_integer_value(json_object_get(o, key));
+    struct buf path = { 0 };
+    http_queue_path(&path, queue, "%s", rest);
+    struct http_reply r = http_do(&(struct http_call){ .method = method,
+                                                       .operations = operations,
+                                                       .path = (char *)path.data,
+                                                       .data = data,
+                                                       .size = data ? strlen(data) : 0 });
+    buf_free(&path);
+    return r;
 }
 
-static void print_row(const json_t *q)
-{
-    const char *consumer = json_string_value(json_object_get(q, "consumer"));
-    const json_t *rates = json_object_get(q, "rates");
-    printf("%-32s %9lld %9lld %9lld %9.1f %9.1f  %s%s%s\n", json_string_value(json_object_get(q, "queue")),
-           number(q, "ready"), number(q, "in_flight"), number(q, "capacity"),
-           json_number_value(json_object_get(rates, "in")), json_number_value(json_object_get(rates, "out")),
-           consumer ? consumer : "-", json_is_true(json_object_get(q, "paused")) ? " paused" : "",
-           json_is_true(json_object_get(q, "closed")) ? " closed" : "");
-}
-
-static bool print_list(const char *prefix, bool as_json)
-{
-    char path[512], after[160] = "";
-    if (!as_json)
-        printf("%-32s %9s %9s %9s %9s %9s  %s\n", "QUEUE", "READY", "IN_FLIGHT", "CAPACITY", "IN/S", "OUT/S",
-               "CONSUMER");
-    do {
-        snprintf(path, sizeof path, "/v1/queues?limit=1000&prefix=%s&after=%s", prefix, after);
-        struct http_reply r = http_request("GET", false, path, NULL, NULL, 0);
-        const char *name, *next = json_string_value(json_object_get(r.body, "next"));
-        json_t *q;
-        bool fine = http_fine(&r);
-        json_object_foreach (json_object_get(r.body, "queues"), name, q) {
-            if (as_json) {
-                json_dumpf(q, stdout, JSON_COMPACT);
-                putchar('\n');
-            } else {
-                print_row(q);
-            }
-        }
-        snprintf(after, sizeof after, "%s", next ? next : "");
-        http_reply_free(&r);
-        if (!fine)
-            return false;
-    } while (*after);
-    return true;
-}
-
-static int print_reply(struct http_reply *r, bool as_json)
+/* Prints the answer's own bytes, or by `print`. Takes over the reply. */
+static int finish(struct http_reply *r, bool as_json, void (*print)(const json_t *))
 {
     bool fine = http_fine(r);
-    if (fine && r->body) {
-        json_dumpf(r->body, stdout, as_json ? JSON_COMPACT : JSON_INDENT(2));
-        putchar('\n');
-    }
+    if (fine && as_json)
+        fwrite(r->text.data, 1, r->text.size, stdout);
+    else if (fine)
+        print(http_json(r));
     http_reply_free(r);
     return fine ? CLI_OK : CLI_FAILED;
+}
+
+bool cli_each_queue(const char *prefix, void (*each)(void *context, const json_t *queue), void *context)
+{
+    struct buf path = { 0 };
+    char after[160] = "";
+    bool fine = true;
+    do {
+        buf_clear(&path);
+        buf_printf(&path, "/v1/queues?limit=1000");
+        if (*prefix)
+            http_add_parameter(&path, "prefix", prefix);
+        if (*after)
+            http_add_parameter(&path, "after", after);
+        buf_add_byte(&path, '\0');
+        struct http_reply r =
+            http_do(&(struct http_call){ .method = "GET", .abortable = true, .path = (char *)path.data });
+        const char *name;
+        json_t *q;
+        fine = http_fine(&r);
+        json_object_foreach ((json_t *)json_object_get(http_json(&r), "queues"), name, q)
+            each(context, q);
+        snprintf(after, sizeof after, "%s", json_text_of(http_json(&r), "next"));
+        http_reply_free(&r);
+    } while (fine && *after);
+    buf_free(&path);
+    return fine;
+}
+
+/* ------------------------------------------------------------------ verbs */
+
+static void print_name(void *context, const json_t *q)
+{
+    (void)context;
+    puts(json_text_of(q, "queue"));
+}
+
+static void print_json_line(void *context, const json_t *q)
+{
+    (void)context;
+    json_dumpf(q, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    putchar('\n');
+}
+
+static void print_table_line(void *context, const json_t *q)
+{
+    bool *headed = context;
+    if (!*headed)
+        queue_print_heading(0);
+    *headed = true;
+    queue_print_row(q, 0);
+}
+
+static int list(const struct verb *v, const struct queue_options *o, struct cli_args *a)
+{
+    bool headed = false;
+    (void)v;
+    if (a->count)
+        return cli_usage("list takes no '%s'; --prefix chooses by name", a->rest[0]);
+    bool fine = cli_each_queue(o->prefix, o->json ? print_json_line : o->names ? print_name : print_table_line, &headed);
+    if (fine && !headed && !o->json && !o->names)
+        cli_fail("there is no queue%s%s", *o->prefix ? " that begins with " : "", o->prefix);
+    return fine ? CLI_OK : CLI_FAILED;
+}
+
+static int show(const struct verb *v, const struct queue_options *o, struct cli_args *a)
+{
+    (void)v;
+    struct http_reply r = call("GET", false, a->rest[0], "", NULL);
+    return finish(&r, o->json, queue_print_all);
+}
+
+static int ledger(const struct verb *v, const struct queue_options *o, struct cli_args *a)
+{
+    (void)v;
+    struct http_reply r = call("GET", false, a->rest[0], "/ledger", NULL);
+    return finish(&r, o->json, queue_print_ledger);
+}
+
+static int peek(const struct verb *v, const struct queue_options *o, struct cli_args *a)
+{
+    struct buf rest = { 0 };
+    (void)v;
+    buf_printf(&rest, "/peek?max=%lu", o->max);
+    if (o->from)
+        buf_printf(&rest, "&from=%lu", o->from);
+    if (o->state)
+        http_add_parameter(&rest, "state", o->state);
+    buf_add_byte(&rest, '\0');
+    struct http_reply r = call("GET", false, a->rest[0], (char *)rest.data, NULL);
+    buf_free(&rest);
+    return finish(&r, o->json, queue_print_events);
 }
 
 static json_t *setting_value(const char *text)
@@ -80,116 +199,72 @@ static json_t *setting_value(const char *text)
     return json_string(text);
 }
 
-static int declare(const char *path, int count, char **settings)
+static int declare(const struct verb *v, const struct queue_options *o, struct cli_args *a)
 {
     json_t *body = json_object();
-    for (int i = 0; i < count; i++) {
-        char *equals = strchr(settings[i], '=');
-        if (!equals) {
+    (void)v;
+    for (int i = 1; i < a->count; i++) {
+        char *equals = strchr(a->rest[i], '=');
+        if (!equals || equals == a->rest[i]) {
             json_decref(body);
-            return cli_usage("'%s' is no SETTING=VALUE", settings[i]);
+            return cli_usage("'%s' is no <setting>=<value>. See 'sluice queue declare --help'.", a->rest[i]);
         }
         *equals = '\0';
-        json_object_set_new(body, settings[i], setting_value(equals + 1));
+        json_object_set_new(body, a->rest[i], setting_value(equals + 1));
     }
     char *text = json_dumps(body, JSON_COMPACT);
-    struct http_reply r = http_request("PUT", false, path, NULL, text, strlen(text));
+    struct http_reply r = call("PUT", false, a->rest[0], "", text);
     free(text);
     json_decref(body);
-    return print_reply(&r, false);
+    return finish(&r, o->json, queue_print_all);
 }
 
-struct queue_flags {
-    const char *prefix, *max;
-    bool json, force;
-};
-
-static int run_verb(const char *verb, const char *name, const struct queue_flags *f, int count, char **rest)
+static int operate(const struct verb *v, const struct queue_options *o, struct cli_args *a)
 {
-    char path[512];
-    struct http_reply r;
-    snprintf(path, sizeof path, "/v1/queues/%s", name);
-    if (strcmp(verb, "declare") == 0)
-        return declare(path, count, rest);
-    if (strcmp(verb, "show") == 0) {
-        r = http_request("GET", false, path, NULL, NULL, 0);
-    } else if (strcmp(verb, "peek") == 0) {
-        snprintf(path, sizeof path, "/v1/queues/%s/peek?max=%s", name, f->max);
-        r = http_request("GET", false, path, NULL, NULL, 0);
-    } else if (strcmp(verb, "delete") == 0) {
-        snprintf(path, sizeof path, "/v1/queues/%s%s", name, f->force ? "?force=true" : "");
-        r = http_request("DELETE", true, path, NULL, NULL, 0);
-    } else {
-        snprintf(path, sizeof path, "/v1/queues/%s/%s", name, verb);
-        r = http_request("POST", true, path, NULL, NULL, 0);
-    }
-    return print_reply(&r, f->json);
+    char rest[32];
+    snprintf(rest, sizeof rest, "/%s", v->name);
+    struct http_reply r = call("POST", true, a->rest[0], rest, NULL);
+    return finish(&r, o->json, queue_print_done);
 }
 
-static bool is_verb(const char *verb)
+static int delete (const struct verb *v, const struct queue_options *o, struct cli_args *a)
 {
-    static const char *const verbs[] = { "show",   "declare", "peek", "purge", "pause",
-                                         "resume", "close",   "open", "delete" };
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
-        if (strcmp(verbs[i], verb) == 0)
-            return true;
-    }
-    return false;
+    (void)v;
+    struct http_reply r = call("DELETE", true, a->rest[0], o->force ? "?force=true" : "", NULL);
+    int code = finish(&r, true, NULL);
+    if (code == CLI_OK)
+        printf(o->json ? "{\"deleted\":true}\n" : "deleted %s\n", a->rest[0]);
+    return code;
+}
+
+/* ------------------------------------------------------------------ which verb */
+
+static void print_help(FILE *out)
+{
+    fputs("usage: sluice queue <verb> [<options>] [<queue>]\n\n", out);
+    for (size_t i = 0; i < COUNT(verbs); i++)
+        fprintf(out, "   %-8s %s\n", verbs[i].name, verbs[i].syntax.text);
+    fputs("\n'sluice queue <verb> --help' says more about one.\n", out);
 }
 
 int cli_queue(int argc, char **argv)
 {
-    struct queue_flags f = { .prefix = "", .max = "10" };
-    static const struct option flags[] = { { "prefix", 1, NULL, 'p' }, { "max", 1, NULL, 'm' },
-                                           { "json", 0, NULL, 'j' },   { "force", 0, NULL, 'f' },
-                                           { "help", 0, NULL, 'h' },   { 0 } };
-    for (int c; (c = getopt_long(argc, argv, "h", flags, NULL)) != -1;) {
-        if (c == 'h')
-            return fputs(usage, stdout), CLI_OK;
-        if (c == '?')
-            return CLI_USAGE;
-        f.prefix = c == 'p' ? optarg : f.prefix;
-        f.max = c == 'm' ? optarg : f.max;
-        f.json |= c == 'j';
-        f.force |= c == 'f';
+    const char *names[COUNT(verbs)];
+    struct queue_options o = { .prefix = "", .max = 10 };
+    if (argc < 2)
+        return print_help(stderr), CLI_USAGE;
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+        return print_help(stdout), CLI_OK;
+    for (size_t i = 0; i < COUNT(verbs); i++) {
+        names[i] = verbs[i].name;
+        if (strcmp(argv[1], names[i]) != 0)
+            continue;
+        struct cli_args a = cli_parse(&verbs[i].syntax, &o, argc - 1, argv + 1);
+        if (!a.go)
+            return a.code;
+        if (a.count > 1 && verbs[i].run != declare && verbs[i].run != list)
+            return cli_usage("one queue at a time: what is '%s'?", a.rest[1]);
+        return verbs[i].run(&verbs[i], &o, &a);
     }
-    const char *verb = optind < argc ? argv[optind] : "list";
-    if (strcmp(verb, "list") == 0)
-        return print_list(f.prefix, f.json) ? CLI_OK : CLI_FAILED;
-    if (!is_verb(verb))
-        return cli_usage("'%s' is nothing a queue can do; 'sluice queue --help' lists it", verb);
-    if (optind + 1 >= argc)
-        return cli_usage("which queue? sluice queue %s NAME", verb);
-    return run_verb(verb, argv[optind + 1], &f, argc - optind - 2, argv + optind + 2);
-}
-
-int cli_drain(int argc, char **argv)
-{
-    if (argc > 1)
-        return fputs(
-                   "usage: sluice drain\n\nTells the sidecar to finish what it holds and to take no more; returns when "
-                   "it has.\n",
-                   strcmp(argv[1], "--help") == 0 ? stdout : stderr),
-               strcmp(argv[1], "--help") == 0 ? CLI_OK : CLI_USAGE;
-    struct http_reply r = http_request("POST", true, "/v1/drain", NULL, NULL, 0);
-    return print_reply(&r, true);
-}
-
-int cli_top(int argc, char **argv)
-{
-    bool once = argc > 1 && strcmp(argv[1], "--once") == 0;
-    if (argc > 1 && !once)
-        return fputs("usage: sluice top [--once]\n\nShows every queue, each second again.\n",
-                     strcmp(argv[1], "--help") == 0 ? stdout : stderr),
-               strcmp(argv[1], "--help") == 0 ? CLI_OK : CLI_USAGE;
-    for (;;) {
-        if (!once && isatty(1))
-            fputs("\033[H\033[2J", stdout);
-        if (!print_list("", false))
-            return CLI_FAILED;
-        fflush(stdout);
-        if (once)
-            return CLI_OK;
-        nanosleep(&(struct timespec){ .tv_sec = 1 }, NULL);
-    }
+    return cli_unknown("verb", argv[1], names, COUNT(verbs), "sluice queue --help");
 }

@@ -1,185 +1,321 @@
-/* sluice sub: takes events, prints them or runs a command for each, and acks what was done. */
-#include "clients/cli/cli.h"
+/* sluice sub: takes events, prints them or runs a command for each, and acks what was done. The events' own bytes are
+ * printed: the answer is scanned in place, because a document would change numbers and drop what it cannot hold. */
+#include "clients/cli/sub.h"
 
-#include <getopt.h>
-#include <signal.h>
+#include "base/clock.h"
+#include "base/units.h"
+#include "base/xalloc.h"
+#include "sidecar/api/json_write.h"
+
+#include <sodium.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-static const char usage[] =
-    "usage: sluice sub QUEUE [options] [-- COMMAND...]\n\n"
-    "Prints each event's data on a line, or runs COMMAND with the data on its standard input: exit status 0 acks the\n"
-    "event, any other gives it back. SLUICE_ID, SLUICE_TYPE, SLUICE_SEQUENCE and SLUICE_ATTEMPT are in its "
-    "environment.\n\n"
-    "  --count N         end after N events\n"
-    "  --max N           events a take [100; 1 with a command]\n"
-    "  --wait DURATION   how long each take waits [30s]\n"
-    "  --exit-empty      end when nothing came within --wait\n"
-    "  --json            print whole events, one JSON object a line\n";
+#define RETRY_MS     1000
+#define TAKE_DEFAULT 100
+#define TAKE_MAX     1000
+/* Escaped strings and base64 are decoded here; a take is about 4 MiB. */
+#define ARENA_SIZE  (16u << 20)
 
-struct sub {
-    const char *queue, *wait;
-    unsigned long count, done;
-    unsigned max;
-    bool json, exit_empty;
-    char **command;
+#define FIELD(name) offsetof(struct sub_options, name)
+static const struct cli_option option_table[] = {
+    { "count", 'n', CLI_COUNT, FIELD(count), "n", "end after n events" },
+    { "max", 'm', CLI_COUNT, FIELD(max), "n", "events a take [100; 1 with a command]" },
+    { "wait", 'w', CLI_DURATION, FIELD(wait), "duration", "how long each take waits [30s]" },
+    { "exit-empty", 'e', CLI_SWITCH, FIELD(exit_empty), NULL, "end when nothing came within --wait" },
+    { "retry-delay", 0, CLI_DURATION, FIELD(retry_delay), "duration",
+      "until an event comes again whose command failed [1s]" },
+    { "attributes", 'a', CLI_SWITCH, FIELD(attributes), NULL, "print a line of attributes before each event's data" },
+    { "json", 0, CLI_SWITCH, FIELD(json), NULL,
+      "print whole events, one JSON object a line:\n{\"receipt\",\"sequence\",\"attempt\",\"event\"}" },
+};
+static const struct cli_syntax syntax = {
+    .usage = "sub [<options>] <queue> [-- <command> [<args>]]",
+    .text = "Prints each event's data on a line, or runs <command> with the data on its standard input: exit status 0 "
+            "acks\n"
+            "the event, any other gives it back. SLUICE_QUEUE, SLUICE_ID, SLUICE_SOURCE, SLUICE_TYPE, SLUICE_SUBJECT,\n"
+            "SLUICE_CONTENT_TYPE, SLUICE_SEQUENCE and SLUICE_ATTEMPT are in its environment; the lease is extended\n"
+            "while it runs. Ctrl-C ends; what was not handled goes back to the queue.",
+    .options = option_table,
+    .option_count = sizeof option_table / sizeof *option_table,
+    .http = true,
+    .least = 1,
+    .notes = "  sluice sub orders\n"
+             "  sluice sub orders -- ./handle-order --verbose\n"
+             "  sluice sub orders --exit-empty --wait 1s --json | jq .event.data",
 };
 
-static volatile sig_atomic_t stopped;
+/* ------------------------------------------------------------------ reading what take answered */
 
-static void stop(int signal_number)
+static struct span text_of(const struct scan_value *v, struct arena *a)
 {
-    (void)signal_number;
-    stopped = 1;
+    struct span text = v->raw;
+    return v->kind == SCAN_STRING && !scan_string(v->raw, a, &text) ? v->raw : text;
 }
 
-static void print_event(const struct sub *s, const json_t *item)
+static struct span decode(struct span base64, struct arena *a)
 {
-    const json_t *event = json_object_get(item, "event"), *data = json_object_get(event, "data");
-    if (s->json)
-        json_dumpf(item, stdout, JSON_COMPACT);
-    else if (json_is_string(data))
-        fwrite(json_string_value(data), 1, json_string_length(data), stdout);
-    else if (data)
-        json_dumpf(data, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
-    else if (json_object_get(event, "data_base64"))
-        fputs(json_string_value(json_object_get(event, "data_base64")), stdout);
-    putchar('\n');
+    size_t size = 0, most = base64.size / 4 * 3;
+    uint8_t *out = arena_alloc(a, most + 1);
+    if (!out || sodium_base642bin(out, most, (const char *)base64.data, base64.size, NULL, &size, NULL,
+                                  sodium_base64_VARIANT_ORIGINAL) != 0)
+        return base64;
+    return span_of(out, size);
 }
 
-static void set_variable(const char *name, const json_t *value)
+static void read_event(struct sub_item *item, struct arena *a)
 {
-    char number[24];
-    snprintf(number, sizeof number, "%lld", (long long)json_integer_value(value));
-    setenv(name, json_is_string(value) ? json_string_value(value) : number, 1);
-}
-
-static bool run_command(const struct sub *s, const json_t *item)
-{
-    int pipes[2], status = 1;
-    const json_t *event = json_object_get(item, "event"), *data = json_object_get(event, "data");
-    if (pipe(pipes) != 0)
-        return false;
-    pid_t child = fork();
-    if (child == 0) {
-        dup2(pipes[0], 0);
-        close(pipes[0]);
-        close(pipes[1]);
-        set_variable("SLUICE_ID", json_object_get(event, "id"));
-        set_variable("SLUICE_TYPE", json_object_get(event, "type"));
-        set_variable("SLUICE_SEQUENCE", json_object_get(item, "sequence"));
-        set_variable("SLUICE_ATTEMPT", json_object_get(item, "attempt"));
-        execvp(s->command[0], s->command);
-        fprintf(stderr, "sluice: cannot run %s\n", s->command[0]);
-        _exit(127);
+    struct scan s = scan_open(item->event);
+    struct span key;
+    struct scan_value v;
+    while (scan_member(&s, &key, &v) == SCAN_OK) {
+        struct span *to = span_equal(key, span_str("\"id\""))                ? &item->id
+                          : span_equal(key, span_str("\"source\""))          ? &item->source
+                          : span_equal(key, span_str("\"type\""))            ? &item->type
+                          : span_equal(key, span_str("\"subject\""))         ? &item->subject
+                          : span_equal(key, span_str("\"datacontenttype\"")) ? &item->content_type
+                          : span_equal(key, span_str("\"data\""))            ? &item->data
+                                                                             : NULL;
+        if (to)
+            *to = text_of(&v, a);
+        else if (span_equal(key, span_str("\"data_base64\"")))
+            item->data = decode(text_of(&v, a), a);
     }
-    close(pipes[0]);
-    char *text = json_is_string(data) ? strdup(json_string_value(data)) : json_dumps(data, JSON_ENCODE_ANY);
-    FILE *to = fdopen(pipes[1], "w");
-    if (text && to)
-        fputs(text, to);
-    if (to)
-        fclose(to);
-    free(text);
-    waitpid(child, &status, 0);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-/* What is printed is acked only after it was written out. */
-static bool settle(const struct sub *s, const json_t *ack, const json_t *nack)
+static void read_item(struct span raw, struct arena *a, struct sub_item *item)
 {
-    char path[256];
-    if (fflush(stdout) != 0)
-        return cli_fail("cannot write to the standard output; nothing more is acked"), false;
-    snprintf(path, sizeof path, "/v1/queues/%s/acks", s->queue);
-    json_t *body = json_pack("{s:O, s:O}", "ack", ack, "nack", nack);
-    char *text = json_dumps(body, JSON_COMPACT);
-    struct http_reply r = http_request("POST", false, path, NULL, text, strlen(text));
+    struct scan s = scan_open(raw);
+    struct span key;
+    struct scan_value v;
+    *item = (struct sub_item){ .raw = raw };
+    while (scan_member(&s, &key, &v) == SCAN_OK) {
+        struct span *to = span_equal(key, span_str("\"receipt\""))    ? &item->receipt
+                          : span_equal(key, span_str("\"sequence\"")) ? &item->sequence
+                          : span_equal(key, span_str("\"attempt\""))  ? &item->attempt
+                          : span_equal(key, span_str("\"event\""))    ? &item->event
+                                                                      : NULL;
+        if (to)
+            *to = text_of(&v, a);
+    }
+    read_event(item, a);
+}
+
+/* Returns how many there are; -1 when the answer is none of take's. */
+static int read_items(struct span text, struct arena *a, struct sub_item *items, size_t most)
+{
+    struct scan_value all, list = { .raw = { 0 } }, v;
+    struct span key;
+    size_t count = 0;
+    if (!scan_text(text, &all) || all.kind != SCAN_OBJECT)
+        return -1;
+    struct scan s = scan_open(all.raw);
+    while (scan_member(&s, &key, &v) == SCAN_OK)
+        list = span_equal(key, span_str("\"events\"")) ? v : list;
+    if (!list.raw.data || list.kind != SCAN_ARRAY)
+        return -1;
+    s = scan_open(list.raw);
+    while (count < most && scan_element(&s, &v) == SCAN_OK)
+        read_item(v.raw, a, &items[count++]);
+    return (int)count;
+}
+
+/* ------------------------------------------------------------------ settling */
+
+static bool post_acks(struct sub *s, const struct buf *body, bool *all)
+{
+    struct buf path = { 0 };
+    http_queue_path(&path, s->queue, "/acks");
+    struct http_reply r = http_do(
+        &(struct http_call){ .method = "POST", .path = (char *)path.data, .data = body->data, .size = body->size });
     bool fine = http_fine(&r);
-    if (r.status == 207)
-        cli_fail("some leases had ended before their ack: these events come again");
+    *all = r.status == 200;
     http_reply_free(&r);
-    json_decref(body);
-    free(text);
+    buf_free(&path);
     return fine;
 }
 
-static bool handle(struct sub *s, const json_t *events)
+/* {"ack":[...],"nack":[...]}: the items below `from` were handled, done[i] says how; the others go back at once. */
+static bool settle(struct sub *s, const struct sub_item *items, const bool *done, size_t handled, size_t count)
 {
-    json_t *ack = json_array(), *nack = json_array();
-    const json_t *item;
-    size_t i;
-    json_array_foreach (events, i, item) {
-        json_t *receipt = json_object_get(item, "receipt");
-        bool fine = !s->command || run_command(s, item);
-        if (!s->command)
-            print_event(s, item);
-        if (fine)
-            json_array_append(ack, receipt);
-        else
-            json_array_append_new(nack, json_pack("{s:O, s:s}", "receipt", receipt, "delay", "1s"));
-        s->done += fine;
+    struct buf body = { 0 };
+    bool all;
+    buf_add_str(&body, "{\"ack\":[");
+    for (size_t i = 0; i < handled; i++) {
+        if (!done[i])
+            continue;
+        buf_add_str(&body, body.data[body.size - 1] == '[' ? "" : ",");
+        json_add_string(&body, items[i].receipt);
     }
-    bool settled = settle(s, ack, nack);
-    json_decref(ack);
-    json_decref(nack);
-    return settled;
+    buf_add_str(&body, "],\"nack\":[");
+    for (size_t i = 0; i < count; i++) {
+        if (i < handled && done[i])
+            continue;
+        buf_add_str(&body, body.data[body.size - 1] == '[' ? "{" : ",{");
+        json_add_text_member(&body, "receipt", items[i].receipt);
+        if (i < handled && !cli_stopped())
+            json_add_text_member(&body, "delay", span_str(s->options.retry_delay));
+        buf_add_byte(&body, '}');
+    }
+    buf_add_str(&body, "]}");
+    bool fine = post_acks(s, &body, &all);
+    if (fine && !all)
+        cli_fail("some leases had ended before their ack: these events come again");
+    buf_free(&body);
+    return fine;
+}
+
+/* The leases of what is being handled, and of what waits for its turn here. */
+static void extend(struct sub *s)
+{
+    struct buf body = { 0 };
+    bool all;
+    buf_add_str(&body, "{\"extend\":[");
+    for (size_t i = s->at; i < s->count; i++) {
+        buf_add_str(&body, i > s->at ? ",{" : "{");
+        json_add_text_member(&body, "receipt", s->items[i].receipt);
+        buf_printf(&body, ",\"by\":\"%lldms\"}", (long long)s->lease_ms);
+    }
+    buf_add_str(&body, "]}");
+    post_acks(s, &body, &all);
+    buf_free(&body);
+    s->extended = clock_now().mono;
+}
+
+/* ------------------------------------------------------------------ handling */
+
+static void print_item(const struct sub *s, const struct sub_item *item)
+{
+    struct span out = s->options.json ? item->raw : item->data;
+    if (s->options.attributes && !s->options.json)
+        printf("#%.*s attempt=%.*s id=%.*s source=%.*s type=%.*s\n", (int)item->sequence.size, item->sequence.data,
+               (int)item->attempt.size, item->attempt.data, (int)item->id.size, item->id.data, (int)item->source.size,
+               item->source.data, (int)item->type.size, item->type.data);
+    fwrite(out.data, 1, out.size, stdout);
+    putchar('\n');
+}
+
+/* True to go on. What is printed is acked only after it was written out. */
+static bool handle(struct sub *s, const struct sub_item *items, size_t count)
+{
+    bool *done = xcalloc(count, sizeof *done);
+    size_t handled = 0;
+    s->items = items;
+    s->count = count;
+    s->extended = clock_now().mono;
+    for (; handled < count && !cli_stopped(); handled++) {
+        s->at = handled;
+        if (s->lease_ms && mono_since_ms(clock_now().mono, s->extended) > s->lease_ms / 3)
+            extend(s);
+        if (!s->command)
+            print_item(s, &items[handled]);
+        done[handled] = !s->command || sub_run_command(s, &items[handled], extend);
+        s->done += done[handled];
+    }
+    bool written = fflush(stdout) == 0;
+    if (!written) {
+        cli_fail("cannot write to the standard output; nothing more is acked");
+        handled = 0;
+    }
+    bool settled = settle(s, items, done, handled, count);
+    free(done);
+    return settled && written;
+}
+
+/* ------------------------------------------------------------------ taking */
+
+static struct http_reply take(const struct sub *s, unsigned long max)
+{
+    struct buf path = { 0 };
+    http_queue_path(&path, s->queue, "/take?max=%lu&wait=%s", max, s->options.wait);
+    struct http_reply r =
+        http_do(&(struct http_call){ .method = "POST", .abortable = true, .path = (char *)path.data });
+    buf_free(&path);
+    return r;
+}
+
+/* Once events came, the broker's or sidecar's absence is waited out: a consumer outlives their restarts. */
+static bool wait_out(struct sub *s, struct http_reply *r)
+{
+    if (!s->worked || !http_away(r))
+        return false;
+    if (!s->said_away)
+        cli_fail("%s; trying again until it is back", http_trouble(r));
+    s->said_away = true;
+    return cli_pause(RETRY_MS);
+}
+
+static void note_turn(struct sub *s, const struct http_reply *r)
+{
+    s->worked = true;
+    s->said_away = false;
+    if (r->standby && !s->said_standby)
+        cli_fail("another session consumes '%s'; standing by", s->queue);
+    s->said_standby = r->standby;
+}
+
+static int take_and_handle(struct sub *s, struct sub_item *items, bool *go)
+{
+    struct arena arena;
+    unsigned long left = s->options.count ? s->options.count - s->done : s->options.max;
+    struct http_reply r = take(s, left < s->options.max ? left : s->options.max);
+    int code = CLI_OK;
+    arena_init(&arena, ARENA_SIZE);
+    if (r.status == 200) {
+        int count = read_items(buf_span(&r.text), &arena, items, s->options.max);
+        note_turn(s, &r);
+        if (count < 0)
+            code =
+                cli_fail("%s answers, but not as a sidecar does: does SLUICE_URL or --url name one?", http_url(false));
+        else if (count > 0)
+            code = handle(s, items, (size_t)count) ? CLI_OK : CLI_FAILED;
+        *go = code == CLI_OK && (count || !s->options.exit_empty);
+    } else if (!r.aborted && !wait_out(s, &r)) {
+        code = cli_stopped() || http_fine(&r) ? CLI_OK : CLI_FAILED;
+        *go = false;
+    }
+    arena_free(&arena);
+    http_reply_free(&r);
+    return code;
+}
+
+static void ask_for_the_lease(struct sub *s)
+{
+    struct buf path = { 0 };
+    http_queue_path(&path, s->queue, "%s", "");
+    struct http_reply r = http_do(&(struct http_call){ .method = "GET", .path = (char *)path.data });
+    if (r.status == 200 && !duration_parse(span_str(json_text_of(http_json(&r), "lease")), &s->lease_ms))
+        s->lease_ms = 0;
+    http_reply_free(&r);
+    buf_free(&path);
 }
 
 static int run(struct sub *s)
 {
     int code = CLI_OK;
-    while (!stopped && (s->count == 0 || s->done < s->count)) {
-        char path[320];
-        unsigned long left = s->count ? s->count - s->done : s->max;
-        snprintf(path, sizeof path, "/v1/queues/%s/take?max=%lu&wait=%s", s->queue, left < s->max ? left : s->max,
-                 s->wait);
-        struct http_reply r = http_request("POST", false, path, NULL, NULL, 0);
-        const json_t *events = json_object_get(r.body, "events");
-        bool fine = http_fine(&r), empty = json_array_size(events) == 0;
-        if (fine && !empty)
-            fine = handle(s, events);
-        http_reply_free(&r);
-        if (!fine) {
-            code = CLI_FAILED;
-            break;
-        }
-        if (empty && s->exit_empty)
-            break;
-    }
+    bool go = true;
+    struct sub_item *items = xcalloc(s->options.max, sizeof *items);
+    ask_for_the_lease(s);
+    while (go && !cli_stopped() && (!s->options.count || s->done < s->options.count))
+        code = take_and_handle(s, items, &go);
+    free(items);
+    if (code == CLI_OK && cli_stopped() && s->options.count)
+        return CLI_INTERRUPTED; /* fewer than asked for */
     return code;
 }
 
 int cli_sub(int argc, char **argv)
 {
-    struct sub s = { .wait = "30s" };
-    static const struct option flags[] = { { "count", 1, NULL, 'c' },
-                                           { "max", 1, NULL, 'm' },
-                                           { "wait", 1, NULL, 'w' },
-                                           { "json", 0, NULL, 'j' },
-                                           { "exit-empty", 0, NULL, 'e' },
-                                           { "help", 0, NULL, 'h' },
-                                           { 0 } };
-    for (int f; (f = getopt_long(argc, argv, "h", flags, NULL)) != -1;) {
-        if (f == 'h')
-            return fputs(usage, stdout), CLI_OK;
-        if (f == '?')
-            return CLI_USAGE;
-        s.count = f == 'c' ? strtoul(optarg, NULL, 10) : s.count;
-        s.max = f == 'm' ? (unsigned)strtoul(optarg, NULL, 10) : s.max;
-        s.wait = f == 'w' ? optarg : s.wait;
-        s.json |= f == 'j';
-        s.exit_empty |= f == 'e';
-    }
-    if (optind == argc)
-        return cli_usage("sub needs a queue: sluice sub QUEUE [-- COMMAND...]");
-    s.queue = argv[optind++];
-    s.command = optind < argc ? argv + optind : NULL;
-    s.max = s.max ? s.max : s.command ? 1 : 100;
-    signal(SIGINT, stop);
-    signal(SIGTERM, stop);
-    signal(SIGPIPE, SIG_IGN);
+    struct sub s = { .options = { .wait = "30s", .retry_delay = "1s" } };
+    struct cli_args a = cli_parse(&syntax, &s.options, argc, argv);
+    if (!a.go)
+        return a.code;
+    s.queue = a.rest[0];
+    s.command = a.count > 1 ? a.rest + 1 : NULL;
+    s.options.max = s.options.max ? s.options.max : s.command ? 1 : TAKE_DEFAULT;
+    s.options.max = s.options.max < TAKE_MAX ? s.options.max : TAKE_MAX;
+    cli_catch_signals();
     return run(&s);
 }

@@ -1,0 +1,69 @@
+/* sluice config check: the programs' own reading of their files, without starting them. */
+#include "broker/options.h"
+#include "clients/cli/cli.h"
+#include "sidecar/options.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct config_options {
+    bool json;
+};
+
+static const struct cli_option option_table[] = {
+    { "json", 0, CLI_SWITCH, offsetof(struct config_options, json), NULL, "print {\"fine\",\"error\"} as JSON" },
+};
+static const struct cli_syntax syntax = {
+    .usage = "config check [<options>] (broker | sidecar) <file>",
+    .text = "Checks a configuration file as the broker or the sidecar reads it; a mistake is named with its line, and "
+            "the key\n"
+            "that may have been meant.",
+    .options = option_table,
+    .option_count = 1,
+};
+
+static bool check(bool broker, const char *file, struct error *e)
+{
+    struct broker_options b;
+    struct sidecar_options s;
+    char *token = NULL;
+    const struct settings *settings = broker ? broker_settings(&b) : sidecar_settings();
+    void *options = broker ? (void *)&b : (void *)&s;
+    settings_defaults(settings, options);
+    bool fine = settings_read_file(settings, options, file, e) && (broker || sidecar_options_check(&s, &token, e));
+    free(token);
+    if (broker)
+        broker_options_free(&b);
+    else
+        settings_free(settings, options);
+    return fine;
+}
+
+static void print_json(bool fine, const char *error)
+{
+    json_t *answer = json_pack("{s:b, s:s?}", "fine", fine, "error", fine ? NULL : error);
+    json_dumpf(answer, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(answer);
+}
+
+int cli_config(int argc, char **argv)
+{
+    struct config_options o = { 0 };
+    struct error e = { "" };
+    struct cli_args a = cli_parse(&syntax, &o, argc, argv);
+    if (!a.go)
+        return a.code;
+    bool broker = a.count > 1 && strcmp(a.rest[1], "broker") == 0;
+    if (a.count != 3 || strcmp(a.rest[0], "check") != 0 || !(broker || strcmp(a.rest[1], "sidecar") == 0))
+        return cli_usage("write: sluice config check broker FILE, or sluice config check sidecar FILE");
+    bool fine = check(broker, a.rest[2], &e);
+    if (o.json)
+        print_json(fine, e.text);
+    else if (fine)
+        printf("%s is fine\n", a.rest[2]);
+    else
+        cli_fail("%s", e.text);
+    return fine ? CLI_OK : CLI_FAILED;
+}

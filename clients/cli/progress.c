@@ -1,0 +1,51 @@
+#include "base/clock.h"
+#include "clients/cli/pub.h"
+
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define AFTER_MS 1000 /* what is over sooner needs no bar */
+#define EVERY_MS 100
+#define BAR_MAX  40
+
+static int terminal_width(void)
+{
+    struct winsize w;
+    return ioctl(2, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col : 80;
+}
+
+static void format_bar(char *out, size_t size, double part, int width)
+{
+    int done = (int)(part * width);
+    snprintf(out, size, "[%.*s%.*s] %3.0f%%  ", done, "########################################", width - done,
+             "........................................", part * 100);
+}
+
+void progress_show(struct progress *g, uint64_t events, uint64_t bytes)
+{
+    mono_t now = clock_now().mono;
+    int64_t elapsed = mono_since_ms(now, g->start);
+    char bar[80] = "", left[32] = "", line[256];
+    if (!g->on || elapsed < AFTER_MS || mono_since_ms(now, g->shown) < EVERY_MS)
+        return;
+    g->shown = now;
+    double rate = (double)events * 1000 / (double)elapsed;
+    int width = terminal_width();
+    if (g->total && bytes) {
+        double part = bytes < g->total ? (double)bytes / (double)g->total : 1;
+        int64_t s = (int64_t)((double)elapsed / 1000 * (1 - part) / part);
+        format_bar(bar, sizeof bar, part, width > 100 ? BAR_MAX : width > 70 ? 20 : 5);
+        snprintf(left, sizeof left, "  %lld:%02lld left", (long long)s / 60, (long long)s % 60);
+    }
+    int size = snprintf(line, sizeof line, "%s%llu confirmed  %.0f/s%s", bar, (unsigned long long)events, rate, left);
+    fprintf(stderr, "\r%.*s\033[K", size < width ? size : width - 1, line);
+    fflush(stderr);
+}
+
+void progress_clear(struct progress *g)
+{
+    if (g->on && g->shown.ns)
+        fputs("\r\033[K", stderr);
+    g->shown.ns = 0;
+}

@@ -1,0 +1,112 @@
+/* What the user gives becomes CloudEvents in JSON. It is written by appending, not through a document: a million lines
+ * should cost no more than reading them, and a JSON value's own bytes must arrive as they are. */
+#include "base/units.h"
+#include "clients/cli/pub.h"
+#include "sidecar/api/event_json.h"
+#include "sidecar/api/json_write.h"
+
+#include <sodium.h>
+#include <stdio.h>
+
+static bool add_attribute(struct buf *b, const char *given)
+{
+    const char *equals = strchr(given, '=');
+    struct span name = span_of(given, equals ? (size_t)(equals - given) : 0);
+    for (size_t i = 0; i < name.size; i++) {
+        if (!((given[i] >= 'a' && given[i] <= 'z') || (given[i] >= '0' && given[i] <= '9')))
+            name.size = 0;
+    }
+    if (name.size == 0 || !utf8_valid(span_str(equals + 1)))
+        return cli_usage("'%s' is no attribute: write name=value, the name in lower case letters and digits", given),
+               false;
+    json_add_name(b, name);
+    json_add_string(b, span_str(equals + 1));
+    return true;
+}
+
+bool pub_event_begin(struct pub *p)
+{
+    const struct pub_options *o = &p->options;
+    const char *const texts[] = { o->type, o->source, o->subject, o->id, o->content_type };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (texts[i] && (!*texts[i] || !utf8_valid(span_str(texts[i]))))
+            return cli_usage("an attribute must be UTF-8 and not empty"), false;
+    }
+    uint64_t run;
+    randombytes_buf(&run, sizeof run);
+    buf_add_str(&p->head, "{\"specversion\":\"1.0\",\"id\":");
+    if (o->id) {
+        json_add_string(&p->head, span_str(o->id));
+    } else {
+        buf_printf(&p->head, "\"%016llx-", (unsigned long long)run);
+    }
+    json_add_text_member(&p->tail, "source", span_str(o->source));
+    json_add_text_member(&p->tail, "type", span_str(o->type));
+    if (o->subject)
+        json_add_text_member(&p->tail, "subject", span_str(o->subject));
+    for (size_t i = 0; i < o->attributes.count; i++) {
+        if (!add_attribute(&p->tail, o->attributes.items[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool is_event(struct span object)
+{
+    struct scan s = scan_open(object);
+    struct span key;
+    struct scan_value value;
+    unsigned seen = 0;
+    while (scan_member(&s, &key, &value) == SCAN_OK) {
+        seen |= span_equal(key, span_str("\"specversion\"")) ? 1u : 0;
+        seen |= span_equal(key, span_str("\"id\"")) ? 2u : 0;
+    }
+    return seen == 3;
+}
+
+static void add_content(struct buf *b, const char *type, const char *member)
+{
+    json_add_text_member(b, "datacontenttype", span_str(type));
+    json_add_name(b, span_str(member));
+}
+
+/* The event around one value. json: DATA is a JSON value, in its own bytes. */
+static void wrap(struct pub *p, struct span data, bool json)
+{
+    const char *given = p->options.content_type;
+    struct buf *b = &p->batch;
+    buf_add(b, p->head.data, p->head.size);
+    if (!p->options.id)
+        buf_printf(b, "%llu\"", (unsigned long long)++p->made);
+    buf_add_byte(b, ',');
+    buf_add(b, p->tail.data, p->tail.size);
+    if (json) {
+        add_content(b, given ? given : "application/json", "data");
+        buf_add(b, data.data, data.size);
+    } else if (utf8_valid(data)) {
+        add_content(b, given ? given : "text/plain", "data");
+        json_add_string(b, data);
+    } else {
+        add_content(b, given ? given : "application/octet-stream", "data_base64");
+        json_add_base64(b, data);
+    }
+    buf_add_byte(b, '}');
+}
+
+bool pub_event_add(struct pub *p, struct span data)
+{
+    struct scan_value value;
+    bool json = p->options.ndjson || (p->options.content_type && media_type_is_json(span_str(p->options.content_type)));
+    if (json && (!utf8_valid(data) || !scan_text(data, &value)))
+        return cli_fail("%s %llu is no JSON: '%.*s'", p->unit, (unsigned long long)p->position,
+                        (int)(data.size < 60 ? data.size : 60), (const char *)data.data),
+               false;
+    buf_add_byte(&p->batch, p->count ? ',' : '[');
+    if (p->options.ndjson && value.kind == SCAN_OBJECT && is_event(value.raw))
+        buf_add(&p->batch, value.raw.data, value.raw.size);
+    else
+        wrap(p, json ? value.raw : data, json);
+    p->events[p->count].end = p->batch.size;
+    p->events[p->count++].position = p->position;
+    return true;
+}

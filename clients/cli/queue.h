@@ -1,0 +1,21 @@
+/* Queues as they are printed: for `sluice queue` (queue.c) and `sluice top` (top.c). */
+#ifndef SLUICE_CLI_QUEUE_H
+#define SLUICE_CLI_QUEUE_H
+
+#include "clients/cli/cli.h"
+
+/* Calls `each` with the description of every queue whose name begins so, in order. False when it failed, which was
+ * said. */
+bool cli_each_queue(const char *prefix, void (*each)(void *context, const json_t *queue), void *context);
+
+/* A table. width: of the terminal, lines are cut there; 0: they are not. Rows end with a newline, or on a terminal of
+ * that width with the rest of the line cleared. */
+void queue_print_heading(int width);
+void queue_print_row(const json_t *queue, int width);
+
+void queue_print_all(const json_t *queue); /* a description */
+void queue_print_ledger(const json_t *ledger);
+void queue_print_events(const json_t *peeked);
+void queue_print_done(const json_t *answer); /* of an operating call: a description, or {"purged":N} */
+
+#endif

@@ -1,0 +1,124 @@
+#include "clients/cli/queue.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#define NAME_WIDTH 24
+
+static void end_line(const char *line, int size, int width)
+{
+    if (width && size >= width)
+        printf("%.*s\033[K\n", width - 1, line);
+    else
+        printf("%s%s\n", line, width ? "\033[K" : "");
+}
+
+void queue_print_heading(int width)
+{
+    char line[256];
+    int size = snprintf(line, sizeof line, "%-*s %9s %9s %9s %5s %9s %9s %9s  %s", NAME_WIDTH, "QUEUE", "READY",
+                        "IN FLIGHT", "CAPACITY", "FULL", "IN/S", "OUT/S", "BYTES", "CONSUMER");
+    end_line(line, size, width);
+}
+
+static double rate(const json_t *q, const char *key)
+{
+    return json_number_value(json_object_get(json_object_get(q, "rates"), key));
+}
+
+/* By events or bytes, whichever is nearer to its bound. */
+static double fullness(const json_t *q)
+{
+    double events = (double)(json_number_of(q, "backlog") + json_number_of(q, "delayed")) /
+                    (double)(json_number_of(q, "capacity") > 0 ? json_number_of(q, "capacity") : 1);
+    double bytes = (double)json_number_of(q, "bytes") /
+                   (double)(json_number_of(q, "capacity_bytes") > 0 ? json_number_of(q, "capacity_bytes") : 1);
+    return events > bytes ? events : bytes;
+}
+
+void queue_print_row(const json_t *q, int width)
+{
+    char line[512], bytes[16];
+    const char *consumer = json_text_of(q, "consumer");
+    int size = snprintf(line, sizeof line, "%-*s %9lld %9lld %9lld %4.0f%% %9.1f %9.1f %9s  %s%s%s%s", NAME_WIDTH,
+                        json_text_of(q, "queue"), json_number_of(q, "ready"), json_number_of(q, "in_flight"),
+                        json_number_of(q, "capacity"), floor(100 * fullness(q)), rate(q, "in"), rate(q, "out"),
+                        cli_size(json_number_of(q, "bytes"), bytes), *consumer ? consumer : "-",
+                        json_is_true(json_object_get(q, "paused")) ? " paused" : "",
+                        json_is_true(json_object_get(q, "closed")) ? " closed" : "",
+                        json_number_of(q, "waiting_publishers") ? " publishers wait" : "");
+    end_line(line, size, width);
+}
+
+static void print_value(const json_t *v)
+{
+    if (json_is_string(v))
+        cli_print_plain(span_of(json_string_value(v), json_string_length(v)), 200);
+    else if (json_is_null(v))
+        fputs("-", stdout);
+    else if (json_is_boolean(v))
+        fputs(json_is_true(v) ? "yes" : "no", stdout);
+    else
+        json_dumpf(v, stdout, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(4));
+    putchar('\n');
+}
+
+/* Objects within are shown as "rates.in". */
+void queue_print_all(const json_t *q)
+{
+    const char *key, *inner;
+    json_t *v, *w;
+    char name[80];
+    json_object_foreach ((json_t *)q, key, v) {
+        if (!json_is_object(v)) {
+            printf("%-22s ", key);
+            print_value(v);
+            continue;
+        }
+        json_object_foreach (v, inner, w) {
+            snprintf(name, sizeof name, "%s.%s", key, inner);
+            printf("%-22s ", name);
+            print_value(w);
+        }
+    }
+}
+
+void queue_print_ledger(const json_t *l)
+{
+    static const char *const parts[] = { "acked", "dead_lettered", "expired", "purged", "dropped", "remaining" };
+    printf("  %-14s %12lld\n", "accepted", json_number_of(l, "accepted"));
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        printf("%c %-14s %12lld\n", i ? '+' : '=', parts[i], json_number_of(l, parts[i]));
+}
+
+static void print_event(const json_t *item)
+{
+    const json_t *event = json_object_get(item, "event"), *data = json_object_get(event, "data");
+    printf("#%-8lld %-9s attempt %-3lld %s  ", json_number_of(item, "sequence"), json_text_of(item, "state"),
+           json_number_of(item, "attempt"), json_text_of(event, "type"));
+    if (data)
+        print_value(data);
+    else
+        printf("(%zu bytes)\n", strlen(json_text_of(event, "data_base64")) / 4 * 3);
+}
+
+void queue_print_events(const json_t *peeked)
+{
+    const json_t *item, *next = json_object_get(peeked, "next");
+    size_t i;
+    json_array_foreach (json_object_get(peeked, "events"), i, item)
+        print_event(item);
+    if (json_is_integer(next))
+        printf("more: --from %lld\n", (long long)json_integer_value(next));
+}
+
+void queue_print_done(const json_t *answer)
+{
+    bool headed = json_object_get(answer, "queue") != NULL;
+    if (headed) {
+        queue_print_heading(0);
+        queue_print_row(answer, 0);
+    } else {
+        queue_print_all(answer);
+    }
+}

@@ -1,0 +1,41 @@
+/* The parts of `sluice sub`: events are taken and settled (sub.c), and handled by a command (sub_command.c). */
+#ifndef SLUICE_CLI_SUB_H
+#define SLUICE_CLI_SUB_H
+
+#include "base/mono.h"
+#include "clients/cli/cli.h"
+#include "sidecar/api/json_scan.h"
+
+struct sub_options {
+    const char *wait, *retry_delay;
+    unsigned long count, max;
+    bool json, exit_empty, attributes;
+};
+
+/* One taken event: spans of the response, or of the arena. */
+struct sub_item {
+    struct span raw; /* {"receipt":...,"event":{...}} */
+    struct span receipt, sequence, attempt;
+    struct span event, id, source, type, subject, content_type;
+    struct span data; /* as it was published; base64 decoded */
+};
+
+struct sub {
+    struct sub_options options;
+    const char *queue;
+    char **command;   /* NULL: print */
+    int64_t lease_ms; /* of the queue; 0: not known */
+    uint64_t done;
+    bool worked; /* an answer came before: from then on the broker's absence is waited out */
+    bool said_standby, said_away;
+    /* receipts taken and not settled: extended while a command runs */
+    const struct sub_item *items;
+    size_t count, at;
+    mono_t extended;
+};
+
+/* Runs the command with the event's data as its standard input. True when it ended with status 0. Every third of the
+ * lease it calls `extend`. */
+bool sub_run_command(struct sub *s, const struct sub_item *item, void (*extend)(struct sub *s));
+
+#endif

@@ -1,0 +1,77 @@
+/* A command for each event. Its input is a file in memory, so that a command which does not read it holds nobody up. */
+#include "base/clock.h"
+#include "clients/cli/sub.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void set_variable(const char *name, struct span value)
+{
+    char *text = strndup((const char *)value.data, value.size);
+    if (text && value.size)
+        setenv(name, text, 1);
+    free(text);
+}
+
+static int make_input(struct span data)
+{
+    int fd = memfd_create("event", MFD_CLOEXEC);
+    while (fd >= 0 && data.size) {
+        ssize_t written = write(fd, data.data, data.size);
+        if (written <= 0)
+            return close(fd), -1;
+        data = span_of(data.data + written, data.size - (size_t)written);
+    }
+    if (fd >= 0)
+        lseek(fd, 0, SEEK_SET);
+    return fd;
+}
+
+static void become(const struct sub *s, const struct sub_item *item, int input)
+{
+    dup2(input, 0);
+    set_variable("SLUICE_QUEUE", span_str(s->queue));
+    set_variable("SLUICE_ID", item->id);
+    set_variable("SLUICE_SOURCE", item->source);
+    set_variable("SLUICE_TYPE", item->type);
+    set_variable("SLUICE_SUBJECT", item->subject);
+    set_variable("SLUICE_CONTENT_TYPE", item->content_type);
+    set_variable("SLUICE_SEQUENCE", item->sequence);
+    set_variable("SLUICE_ATTEMPT", item->attempt);
+    cli_restore_signals();
+    execvp(s->command[0], s->command);
+    fprintf(stderr, "sluice: cannot run '%s': %s\n", s->command[0], strerror(errno));
+    _exit(127);
+}
+
+static int wait_for(struct sub *s, pid_t child, void (*extend)(struct sub *s))
+{
+    int status = -1, timeout = s->lease_ms ? (int)(s->lease_ms / 3) : -1;
+    struct pollfd p = { .fd = pidfd_open(child, 0), .events = POLLIN };
+    while (p.fd >= 0 && poll(&p, 1, timeout) == 0)
+        extend(s);
+    if (p.fd >= 0)
+        close(p.fd);
+    return waitpid(child, &status, 0) == child ? status : -1;
+}
+
+bool sub_run_command(struct sub *s, const struct sub_item *item, void (*extend)(struct sub *s))
+{
+    int input = make_input(item->data);
+    fflush(stdout);
+    pid_t child = input < 0 ? -1 : fork();
+    if (child == 0)
+        become(s, item, input);
+    if (input >= 0)
+        close(input);
+    if (child < 0)
+        return cli_fail("cannot run a command: %s", strerror(errno)), false;
+    int status = wait_for(s, child, extend);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}

@@ -1,0 +1,192 @@
+/* sluice top: the queues, again and again. On a terminal it draws over its own screen; elsewhere it prints tables. */
+#include "base/clock.h"
+#include "base/units.h"
+#include "clients/cli/queue.h"
+
+#include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+struct top_options {
+    const char *interval, *prefix;
+    unsigned long count;
+    bool once, json, busy;
+};
+
+#define FIELD(name) offsetof(struct top_options, name)
+static const struct cli_option option_table[] = {
+    { "interval", 'i', CLI_DURATION, FIELD(interval), "duration", "between two looks [1s]" },
+    { "count", 'n', CLI_COUNT, FIELD(count), "n", "end after n looks" },
+    { "once", '1', CLI_SWITCH, FIELD(once), NULL, "look once" },
+    { "prefix", 'p', CLI_TEXT, FIELD(prefix), "text", "only names that begin so" },
+    { "busy", 'b', CLI_SWITCH, FIELD(busy), NULL, "the busiest first" },
+    { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print each look as a JSON array on a line" },
+};
+static const struct cli_syntax syntax = {
+    .usage = "top [<options>]",
+    .text = "Shows the queues, again each second: depth, fullness, rates, bytes, consumer. On a terminal: q ends, b "
+            "sorts by\n"
+            "rate or by name, space looks at once.",
+    .options = option_table,
+    .option_count = sizeof option_table / sizeof *option_table,
+    .http = true,
+};
+
+static struct termios before;
+
+static void leave_screen(void)
+{
+    fputs("\033[?25h\033[?1049l", stdout); /* the cursor, and the screen as it was */
+    fflush(stdout);
+    tcsetattr(0, TCSANOW, &before);
+}
+
+static void enter_screen(void)
+{
+    struct termios raw;
+    if (tcgetattr(0, &before) == 0) {
+        raw = before;
+        raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+        tcsetattr(0, TCSANOW, &raw);
+    }
+    fputs("\033[?1049h\033[?25l", stdout);
+    atexit(leave_screen);
+}
+
+static void collect(void *context, const json_t *q)
+{
+    json_array_append(context, (json_t *)q);
+}
+
+static double traffic(const json_t *q)
+{
+    const json_t *rates = json_object_get(q, "rates");
+    return json_number_value(json_object_get(rates, "in")) + json_number_value(json_object_get(rates, "out")) +
+           1e-6 * (double)json_number_of(q, "backlog");
+}
+
+static int busier(const void *a, const void *b)
+{
+    double x = traffic(*(json_t *const *)a), y = traffic(*(json_t *const *)b);
+    return (x < y) - (x > y);
+}
+
+static void sort_by_traffic(json_t *queues)
+{
+    size_t count = json_array_size(queues);
+    json_t **list = calloc(count + 1, sizeof *list);
+    for (size_t i = 0; list && i < count; i++)
+        list[i] = json_incref(json_array_get(queues, i));
+    if (list)
+        qsort(list, count, sizeof *list, busier);
+    for (size_t i = 0; list && i < count; i++)
+        json_array_set_new(queues, i, list[i]);
+    free(list);
+}
+
+static void print_total(const json_t *queues, int width)
+{
+    long long ready = 0, in_flight = 0, bytes = 0;
+    double in = 0, out = 0;
+    const json_t *q;
+    size_t i;
+    char size[16], text[256], clock[16];
+    time_t now = time(NULL);
+    struct tm tm;
+    json_array_foreach (queues, i, q) {
+        const json_t *rates = json_object_get(q, "rates");
+        ready += json_number_of(q, "ready");
+        in_flight += json_number_of(q, "in_flight");
+        bytes += json_number_of(q, "bytes");
+        in += json_number_value(json_object_get(rates, "in"));
+        out += json_number_value(json_object_get(rates, "out"));
+    }
+    strftime(clock, sizeof clock, "%H:%M:%S", localtime_r(&now, &tm));
+    snprintf(text, sizeof text, "%s  %zu queues  %lld ready  %lld in flight  %s  %.1f/s in  %.1f/s out", clock,
+             json_array_size(queues), ready, in_flight, cli_size(bytes, size), in, out);
+    printf("%.*s%s\n%s\n", width ? width - 1 : 255, text, width ? "\033[K" : "", width ? "\033[K" : "");
+}
+
+/* As many rows as the screen has. */
+static void draw(const struct top_options *o, const json_t *queues, bool screen)
+{
+    struct winsize w = { .ws_row = 0 };
+    bool sized = screen && ioctl(1, TIOCGWINSZ, &w) == 0 && w.ws_row > 5;
+    size_t count = json_array_size(queues), rows = sized && count > w.ws_row - 5u ? w.ws_row - 5u : count;
+    int width = screen ? sized && w.ws_col ? w.ws_col : 80 : 0;
+    if (screen)
+        fputs("\033[H", stdout);
+    print_total(queues, width);
+    queue_print_heading(width);
+    for (size_t i = 0; i < rows; i++)
+        queue_print_row(json_array_get(queues, i), width);
+    if (rows < count)
+        printf("... and %zu more; --prefix chooses%s\n", count - rows, screen ? "\033[K" : "");
+    if (screen)
+        printf("\033[J\n\033[%d;1H%s", sized ? w.ws_row : 24,
+               o->busy ? "q: end  b: by name" : "q: end  b: busiest first");
+    else
+        putchar('\n');
+    fflush(stdout);
+}
+
+static bool look(const struct top_options *o, bool screen)
+{
+    json_t *queues = json_array();
+    bool fine = cli_each_queue(o->prefix, collect, queues);
+    if (fine && o->busy)
+        sort_by_traffic(queues);
+    if (fine && o->json) {
+        json_dumpf(queues, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+        putchar('\n');
+        fflush(stdout);
+    } else if (fine) {
+        draw(o, queues, screen);
+    }
+    json_decref(queues);
+    return fine;
+}
+
+/* Until the next look is due; false to end. */
+static bool wait_for_key(struct top_options *o, int64_t ms, bool screen)
+{
+    struct pollfd p[] = { { .fd = screen && isatty(0) ? 0 : -1, .events = POLLIN },
+                          { .fd = cli_signal_fd(), .events = POLLIN } };
+    char key = 0;
+    if (poll(p, 2, (int)ms) <= 0)
+        return true;
+    if (p[1].revents || (p[0].revents && read(0, &key, 1) != 1))
+        return false;
+    o->busy ^= key == 'b';
+    return key != 'q' && key != 'Q';
+}
+
+int cli_top(int argc, char **argv)
+{
+    struct top_options o = { .interval = "1s", .prefix = "" };
+    struct cli_args a = cli_parse(&syntax, &o, argc, argv);
+    int64_t interval_ms = 1000;
+    if (!a.go)
+        return a.code;
+    if (a.count)
+        return cli_usage("top takes no '%s'; --prefix chooses queues by name", a.rest[0]);
+    duration_parse(span_str(o.interval), &interval_ms);
+    o.count = o.once ? 1 : o.count;
+    bool screen = isatty(1) && !o.json && o.count != 1, fine;
+    if (!(fine = look(&o, false) || !screen)) /* before the screen is taken: an error must stay readable */
+        return CLI_FAILED;
+    cli_catch_signals();
+    if (screen)
+        enter_screen();
+    for (unsigned long looks = 1; fine && (!o.count || looks < o.count); looks++) {
+        if (!wait_for_key(&o, interval_ms < 50 ? 50 : interval_ms, screen) || cli_stopped())
+            break;
+        fine = look(&o, screen) || cli_stopped();
+    }
+    return fine ? CLI_OK : CLI_FAILED;
+}
