@@ -177,8 +177,9 @@ int cli_top(int argc, char **argv)
         return cli_usage("top takes no '%s'; --prefix chooses queues by name", a.rest[0]);
     duration_parse(span_str(o.interval), &interval_ms);
     o.count = o.once ? 1 : o.count;
-    bool screen = isatty(1) && !o.json && o.count != 1, fine;
-    if (!(fine = look(&o, false) || !screen)) /* before the screen is taken: an error must stay readable */
+    bool screen = isatty(1) && !o.json && o.count != 1;
+    bool fine = look(&o, false);
+    if (!fine) /* before the screen is taken: an error must stay readable */
         return CLI_FAILED;
     cli_catch_signals();
     if (screen)
