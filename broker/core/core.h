@@ -71,7 +71,7 @@ struct effect {
     struct route route;
     struct buf bytes; /* owned by the effect */
     enum log_level level;
-    const char *message; /* the text's format, a literal: which message it is, whatever it names */
+    const char *message;          /* the text's format, a literal: which message it is, whatever it names */
     char *queue, *session, *text; /* owned; queue and session may be NULL */
 };
 

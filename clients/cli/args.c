@@ -57,9 +57,19 @@ static void print_help(const struct cli_syntax *s)
         printf("\n%s\n", s->notes);
 }
 
+/* Two neighbours changed places: the likeliest slip in a short word, and too far away for settings_closest. */
+static bool is_swapped(const char *a, const char *b)
+{
+    while (*a && *a == *b)
+        a++, b++;
+    return *a && *b && a[1] && a[0] == b[1] && a[1] == b[0] && strcmp(a + 2, b + 2) == 0;
+}
+
 int cli_unknown(const char *what, const char *word, const char *const *names, size_t count, const char *help)
 {
     const char *near = settings_closest(names, count, word);
+    for (size_t i = 0; i < count; i++)
+        near = is_swapped(word, names[i]) ? names[i] : near;
     cli_usage("there is no %s '%s'. See '%s'.", what, word, help);
     if (near)
         fprintf(stderr, "\nDid you mean '%s'?\n", near);

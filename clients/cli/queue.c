@@ -153,7 +153,11 @@ static int list(const struct verb *v, const struct queue_options *o, struct cli_
     (void)v;
     if (a->count)
         return cli_usage("list takes no '%s'; --prefix chooses by name", a->rest[0]);
-    bool fine = cli_each_queue(o->prefix, o->json ? print_json_line : o->names ? print_name : print_table_line, &headed);
+    bool fine = cli_each_queue(o->prefix,
+                               o->json    ? print_json_line
+                               : o->names ? print_name
+                                          : print_table_line,
+                               &headed);
     if (fine && !headed && !o->json && !o->names)
         cli_fail("there is no queue%s%s", *o->prefix ? " that begins with " : "", o->prefix);
     return fine ? CLI_OK : CLI_FAILED;
