@@ -2,6 +2,7 @@
 #include "clients/cli/pub.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -17,9 +18,10 @@ static int terminal_width(void)
 
 static void format_bar(char *out, size_t size, double part, int width)
 {
-    int done = (int)(part * width);
-    snprintf(out, size, "[%.*s%.*s] %3.0f%%  ", done, "########################################", width - done,
-             "........................................", part * 100);
+    char bar[BAR_MAX + 1];
+    memset(bar, '.', sizeof bar);
+    memset(bar, '#', (size_t)(part * width));
+    snprintf(out, size, "[%.*s] %3d%%  ", width, bar, (int)(part * 100));
 }
 
 void progress_show(struct progress *g, uint64_t events, uint64_t bytes)
