@@ -66,6 +66,20 @@ static bool take_signal(int fd, struct broker *b, int argc, char **argv)
     return false;
 }
 
+/* Serves until a signal ends it. False: the disk failed. */
+static bool serve(struct broker *b, int signal_fd, int argc, char **argv)
+{
+    bool fine;
+    say_ready(b);
+    do
+        fine = broker_run(b, signal_fd);
+    while (fine && !take_signal(signal_fd, b, argc, argv));
+    if (fine)
+        broker_stop(b);
+    broker_close(b);
+    return fine;
+}
+
 int main(int argc, char **argv)
 {
     struct broker_options options;
@@ -85,18 +99,11 @@ int main(int argc, char **argv)
     void *context = zmq_ctx_new();
     raise_limits(context);
     struct broker *b = broker_open(context, &options, &e);
-    if (!b) {
+    bool fine = b != NULL;
+    if (b)
+        fine = serve(b, signal_fd, argc, argv);
+    else
         fprintf(stderr, "sluice-broker: %s\n", e.text);
-        return 1;
-    }
-    say_ready(b);
-    bool fine;
-    do
-        fine = broker_run(b, signal_fd);
-    while (fine && !take_signal(signal_fd, b, argc, argv));
-    if (fine)
-        broker_stop(b);
-    broker_close(b);
     zmq_ctx_term(context);
     close(signal_fd);
     broker_options_free(&options);

@@ -102,12 +102,17 @@ class Cluster:
     def __init__(self, directory):
         self.directory = directory
         self.processes = []
+        self.data = {}
 
-    def broker(self, *flags, listen="tcp://127.0.0.1:0"):
+    def broker(self, *flags, listen="tcp://127.0.0.1:0", data=None):
+        """The next broker on the directory that the one before has left, or on one of its own beside a living one."""
         name = f"broker{len(self.processes)}"
-        p = Process(self.directory, name, ["sluice-broker", "--listen", listen, "--data", str(self.directory / "data"),
+        while data is None or (data in self.data and self.data[data].popen.poll() is None):
+            data = "data" if data is None else data + "+"
+        p = Process(self.directory, name, ["sluice-broker", "--listen", listen, "--data", str(self.directory / data),
                                            *flags])
         self.processes.append(p)
+        self.data[data] = p
         return p
 
     def sidecar(self, broker, *flags, environment=None, attached=True):
