@@ -39,7 +39,7 @@ static void a_description_has_its_figures(void **state)
                                          "\"rates\":{\"in\":3.0,\"out\":1.0}",
                                          "\"time_to_full_seconds\":2.0,\"time_to_drain_seconds\":null",
                                          "\"managed\":null,\"paused\":false,\"closed\":false",
-                                         "\"ledger\":{\"accepted\":8,\"acked\":2,\"dead_lettered\":0,\"expired\":0,"
+                                         "\"ledger\":{\"accepted\":8,\"acked\":2,\"dead_lettered\":0,\"expired\":0",
                                          "\"purged\":0,\"dropped\":0,\"remaining\":6}" };
     struct api_command c = { .u.call.request.call = CALL_DESCRIBE };
     struct reply r = { .result = RESULT_QUEUE, .u.queue = some_queue() };
