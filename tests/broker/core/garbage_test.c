@@ -1,4 +1,597 @@
+/* What a broken or hostile peer sends: it is counted, at most its own session ends, and nobody else notices. In every
+ * test a bystander publishes and consumes before and after. */
+#include "tests/broker/core/driver.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ORDERS "orders"
+
+/* Two events published, one delivered to and not yet acknowledged by the bystander. */
+static struct peer *bystander(struct driver *d)
+{
+    struct peer *p = attached(d, "bystander");
+    assert_string_equal(declare(d, ORDERS, "capacity=3"), "ok");
+    publish(p, ORDERS, 0, "one two");
+    consume(p, ORDERS);
+    credit(p, ORDERS, 1);
+    heard(p);
+    return p;
+}
+
+/* It goes on as if nothing had happened. */
+static void assert_undisturbed(struct peer *p)
+{
+    struct driver *d = p->driver;
+    assert_true(is_attached(p));
+    publish(p, ORDERS, 0, "three");
+    ack(p, ORDERS, 1, 1);
+    credit(p, ORDERS, 3);
+    const char *words = heard(p);
+    if (strcmp(words, "confirm orders 3 -> 3; settled orders 1 acked; deliver orders d2..3 s2..3 a1 two three") != 0)
+        fail_msg("the bystander heard: %s", words);
+    assert_string_equal(ledger(d, ORDERS), "accepted 3 acked 1 purged 0 dropped 0 remaining 2");
+}
+
+/* A frame as `p` would send it, without sending it. */
+static struct frame_header header_of(const struct peer *p, uint64_t sequence)
+{
+    return (struct frame_header){ .token = p->token, .epoch = p->epoch, .sequence = sequence, .received = p->received };
+}
+
+static void send_as(struct driver *d, const struct frame_header *h, struct span bodies, const char *identity)
+{
+    struct buf frame = { 0 };
+    frame_header_write(buf_reserve(&frame, FRAME_HEADER_SIZE), h);
+    frame.size = FRAME_HEADER_SIZE;
+    buf_add(&frame, bodies.data, bodies.size);
+    core_frame(d->core, buf_span(&frame), identity, d->now);
+    buf_free(&frame);
+    turn(d);
+}
+
+/* Takes the bodies that were gathered for the next frame. */
+static struct buf taken(struct peer *p)
+{
+    struct buf bodies = p->out;
+    p->out = (struct buf){ 0 };
+    return bodies;
+}
+
+static uint64_t random_from(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return *state >> 33;
+}
+
+/* ------------------------------------------------------------------ frames of nobody */
+
+static void random_bytes_are_counted_and_change_nothing(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d);
+    uint64_t random = 1, before = broker(d).rejected;
+    uint8_t bytes[300];
+    for (unsigned i = 0; i < 2000; i++) {
+        size_t size = random_from(&random) % sizeof bytes;
+        for (size_t k = 0; k < size; k++)
+            bytes[k] = (uint8_t)random_from(&random);
+        core_frame(d->core, span_of(bytes, size), p->identity, d->now);
+        turn(d);
+    }
+    assert_int_equal(broker(d).rejected, before + 2000);
+    assert_undisturbed(p);
+}
+
+static void frames_larger_than_any_are_refused_unread(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    struct buf bodies = { 0 };
+    uint64_t before = broker(d).rejected;
+    memset(buf_reserve(&bodies, FRAME_MAX_SIZE), 0, FRAME_MAX_SIZE);
+    bodies.size = FRAME_MAX_SIZE;
+    struct frame_header h = header_of(bad, 1);
+    send_as(d, &h, buf_span(&bodies), bad->identity);
+    buf_free(&bodies);
+    assert_int_equal(broker(d).rejected, before + 1);
+    assert_true(is_attached(bad));
+    assert_undisturbed(p);
+}
+
+static void a_token_of_nobody_is_counted(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d);
+    struct frame_header h = header_of(p, p->sent + 1);
+    uint64_t before = broker(d).rejected;
+    h.token.low ^= 1;
+    frame_add_bye(&p->out);
+    struct buf bodies = taken(p);
+    send_as(d, &h, buf_span(&bodies), p->identity);
+    buf_free(&bodies);
+    assert_int_equal(broker(d).rejected, before + 1);
+    assert_undisturbed(p);
+}
+
+/* Who learned a token still cannot speak for it. */
+static void anothers_session_cannot_be_claimed(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *thief = attached(d, "thief");
+    struct frame_header h = header_of(p, p->sent + 1);
+    uint64_t before = broker(d).rejected;
+    frame_add_bye(&p->out);
+    struct buf bodies = taken(p);
+    send_as(d, &h, buf_span(&bodies), thief->identity);
+    buf_free(&bodies);
+    assert_int_equal(broker(d).rejected, before + 1);
+    thief->token = p->token;
+    request_attach(thief);
+    assert_string_equal(heard(thief), "attach refused unknown_session");
+    assert_undisturbed(p);
+}
+
+static void frames_of_another_epoch_are_stale(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d);
+    uint64_t before = broker(d).rejected;
+    frame_add_bye(&p->out);
+    struct buf bodies = taken(p);
+    struct frame_header h = header_of(p, p->sent + 1);
+    h.epoch = p->epoch - 1;
+    send_as(d, &h, buf_span(&bodies), p->identity);
+    h.epoch = p->epoch + 1;
+    send_as(d, &h, buf_span(&bodies), p->identity);
+    buf_free(&bodies);
+    assert_int_equal(broker(d).rejected, before + 2);
+    assert_undisturbed(p);
+}
+
+static void a_frame_after_a_gap_waits_for_the_missing_one(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d);
+    add_publish(p, ORDERS, 3, 0, "three");
+    struct buf bodies = taken(p);
+    struct frame_header h = header_of(p, p->sent + 2);
+    send_as(d, &h, buf_span(&bodies), p->identity);
+    assert_string_equal(heard(p), "");
+    h.sequence = p->sent; /* a repeated one */
+    send_as(d, &h, buf_span(&bodies), p->identity);
+    assert_string_equal(heard(p), "");
+    buf_free(&bodies);
+    known(p, ORDERS)->next_publish = 3;
+    assert_undisturbed(p);
+}
+
+/* ------------------------------------------------------------------ frames that end their own session */
+
+/* Sends what is in `out`, and expects the session to end, for that reason, and nothing else to happen. */
+static void assert_ends_alone(struct peer *p, struct peer *bad, const char *why)
+{
+    struct driver *d = p->driver;
+    uint64_t before = broker(d).sessions_ended;
+    logged(d, "");
+    push(bad);
+    assert_false(is_attached(bad));
+    assert_true(logged(d, why));
+    assert_int_equal(broker(d).sessions_ended, before + 1);
+    assert_undisturbed(p);
+}
+
+#define FORBIDDEN "it sent a malformed or forbidden frame"
+
+static void a_frame_cut_in_its_first_body_is_none(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    uint64_t before = broker(d).rejected;
+    add_publish(bad, ORDERS, 1, 0, "cut");
+    bad->out.size -= 2;
+    push(bad);
+    assert_string_equal(heard(bad), "");
+    assert_int_equal(broker(d).rejected, before + 1);
+    assert_undisturbed(p);
+}
+
+static void a_frame_cut_behind_its_first_body_ends_the_session(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    frame_add_leave(&bad->out, span_str(ORDERS));
+    add_publish(bad, ORDERS, 1, 0, "cut");
+    bad->out.size -= 2;
+    assert_ends_alone(p, bad, FORBIDDEN);
+}
+
+static void random_bodies_end_their_own_sessions_only(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    uint64_t random = 7;
+    unsigned ended = 0;
+    for (unsigned i = 0; i < 500; i++) {
+        uint8_t bytes[60];
+        size_t size = 1 + random_from(&random) % sizeof bytes;
+        for (size_t k = 0; k < size; k++)
+            bytes[k] = (uint8_t)random_from(&random);
+        wire_add_bytes(&bad->out, 8, span_of(bytes, size));
+        push(bad);
+        if (is_attached(bad))
+            continue;
+        ended++;
+        bad->token = (struct token){ 0 };
+        bad->sent = bad->received = 0;
+        attach(bad);
+    }
+    assert_true(ended > 250);
+    assert_undisturbed(p);
+}
+
+/* Every valid body with every bit turned once: it may even be valid, and then it concerns the peer alone. */
+static void bodies_with_a_turned_bit_disturb_nobody(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    declare(d, "own", "");
+    struct buf bodies = { 0 };
+    add_publish(bad, "own", 1, 1000, "a +b");
+    frame_add_skip(&bad->out, span_str("own"), 1, 2);
+    frame_add_consume(&bad->out, span_str("own"), 1);
+    frame_add_credit(&bad->out, span_str("own"), 1, 2);
+    frame_add_receipt_ack(&bad->out, 1, SETTLE_ACK, span_str("xyz.0"), 0);
+    frame_add_leave(&bad->out, span_str("own"));
+    bodies = taken(bad);
+    for (size_t bit = 0; bit < bodies.size * 8; bit++) {
+        bad->token = (struct token){ 0 };
+        bad->sent = bad->received = 0;
+        bad->producer.low++;
+        bad->deaf = false;
+        request_attach(bad);
+        echo(bad);
+        bad->deaf = true; /* whatever will be said to it is of no interest */
+        bodies.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        struct frame_header h = header_of(bad, 1);
+        send_as(d, &h, buf_span(&bodies), bad->identity);
+        bodies.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        struct session *s = session_find(d->core, bad->token);
+        if (s) {
+            h = header_of(bad, 2);
+            frame_add_bye(&bad->out);
+            struct buf goodbye = taken(bad);
+            send_as(d, &h, buf_span(&goodbye), bad->identity);
+            buf_free(&goodbye);
+        }
+        buf_clear(&bad->trace);
+    }
+    buf_free(&bodies);
+    assert_undisturbed(p);
+}
+
+static void bodies_of_the_broker_end_the_session(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    frame_add_window(&bad->out, 1u << 20, 1u << 30);
+    assert_ends_alone(p, bad, FORBIDDEN);
+}
+
+static void a_hello_out_of_its_time_ends_the_session(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    frame_add_hello(&bad->out, span_of(bad->hello_id, sizeof bad->hello_id), span_str(""));
+    assert_ends_alone(p, bad, FORBIDDEN);
+}
+
+static void names_that_are_none_end_the_session(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    frame_add_consume(&bad->out, span_str("no name"), 1);
+    assert_ends_alone(p, bad, FORBIDDEN);
+}
+
+static void a_publish_beyond_the_window_ends_the_session(void **state)
+{
+    struct driver *d = *state;
+    d->config.window_events = 16;
+    driver_restart(d);
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    declare(d, "own", "capacity=1");
+    publish(bad, "own", 60000, "a b c"); /* two wait */
+    assert_string_equal(heard(bad), "confirm own 1 -> 1");
+    add_publish(bad, "own", 4, 60000, "d e f g h i j k l m n o p q");
+    assert_ends_alone(p, bad, FORBIDDEN);
+    assert_int_equal(describe(d, "own").waiting_publishers, 0);
+}
+
+static void more_bytes_than_the_window_end_the_session(void **state)
+{
+    struct driver *d = *state;
+    d->config.window_bytes = 100;
+    driver_restart(d);
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    add_publish(bad, ORDERS, 1, 0, "big:101");
+    assert_ends_alone(p, bad, FORBIDDEN);
+}
+
+static void numbers_that_leave_a_hole_end_the_session(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    add_publish(bad, ORDERS, 2, 0, "second");
+    assert_ends_alone(p, bad, FORBIDDEN);
+}
+
+static void a_number_that_is_waiting_already_ends_the_session(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    declare(d, "own", "capacity=1");
+    publish(bad, "own", 60000, "a b");
+    heard(bad);
+    add_publish(bad, "own", 2, 60000, "b");
+    assert_ends_alone(p, bad, FORBIDDEN);
+}
+
+static void skips_of_what_was_never_sent_end_the_session(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    frame_add_skip(&bad->out, span_str(ORDERS), 2, 1);
+    assert_ends_alone(p, bad, FORBIDDEN);
+}
+
+static void skips_of_more_than_a_window_end_the_session(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    frame_add_skip(&bad->out, span_str(ORDERS), 1, d->config.window_events + 1);
+    assert_ends_alone(p, bad, FORBIDDEN);
+}
+
+static void outcomes_seen_before_there_were_any_end_the_session(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    frame_add_seen(&bad->out, span_str(ORDERS), 1);
+    assert_ends_alone(p, bad, FORBIDDEN);
+}
+
+static void acks_of_what_was_never_delivered_end_the_session(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    declare(d, "own", "");
+    publish(bad, "own", 0, "a b");
+    consume(bad, "own");
+    credit(bad, "own", 1);
+    struct open_body open = frame_begin_ack(&bad->out, span_str("own"), known(bad, "own")->consumer_epoch);
+    frame_add_settle(&bad->out, &(struct settle){ .first = 1, .count = 2 });
+    frame_end(&bad->out, open);
+    assert_ends_alone(p, bad, FORBIDDEN);
+    assert_string_equal(ledger(d, "own"), "accepted 2 acked 0 purged 0 dropped 0 remaining 2");
+}
+
+static void acknowledging_frames_never_sent_ends_the_session(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    bad->received = 1000;
+    publish(bad, ORDERS, 0, "x");
+    assert_false(is_attached(bad));
+    assert_true(logged(d, "it acknowledged what was never sent"));
+    assert_undisturbed(p);
+}
+
+/* ------------------------------------------------------------------ words about others' things */
+
+static void acks_for_anothers_deliveries_are_expired(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    known(bad, ORDERS)->consumer_epoch = 1;
+    ack(bad, ORDERS, 1, 1);
+    assert_string_equal(heard(bad), "settled orders 1 expired");
+    consume(bad, ORDERS); /* standing by gives no right to them either */
+    ack(bad, ORDERS, 1, 1);
+    assert_string_equal(heard(bad), "turn orders standby; settled orders 1 expired");
+    leave(bad, ORDERS);
+    heard(p);
+    assert_undisturbed(p);
+}
+
+static void credit_of_a_stand_by_delivers_nothing(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    credit(bad, ORDERS, 100); /* without consuming: it may have crossed the end of a turn */
+    consume(bad, ORDERS);
+    credit(bad, ORDERS, 100);
+    assert_string_equal(heard(bad), "turn orders standby");
+    leave(bad, ORDERS);
+    heard(p);
+    assert_undisturbed(p);
+}
+
+static void forged_receipts_are_unknown(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    char forged[RECEIPT_MAX_SIZE];
+    const char *real = receipt_of(p, ORDERS, 1);
+    size_t size = strlen(real);
+    for (size_t i = 0; i < size; i++) {
+        snprintf(forged, sizeof forged, "%s", real);
+        forged[i] = forged[i] == 'A' ? 'B' : 'A';
+        settle_by(bad, i, SETTLE_ACK, forged, 0);
+        char expected[64];
+        snprintf(expected, sizeof expected, "receipt %zu unknown", i);
+        assert_string_equal(heard(bad), expected);
+    }
+    static const char *const none[] = { "", ".", "x", "x.0", ".0", "0.0.0.0", "\xff\xff.0" };
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        settle_by(bad, 1, SETTLE_ACK, none[i], 0);
+        assert_string_equal(heard(bad), "receipt 1 unknown");
+    }
+    snprintf(forged, sizeof forged, "%.*s.1", (int)(size - 2), real); /* an event beyond the receipt's */
+    settle_by(bad, 2, SETTLE_ACK, forged, 0);
+    assert_string_equal(heard(bad), "receipt 2 unknown");
+    assert_undisturbed(p);
+}
+
+/* ------------------------------------------------------------------ the control socket */
+
+static void assert_answered_invalid(struct driver *d, struct span bytes)
+{
+    struct route route = { .id = { 255 }, .size = 1 };
+    unsigned before = d->replies;
+    core_control(d->core, bytes, &route, "ip:10.0.0.66", d->now);
+    turn(d);
+    assert_int_equal(d->replies, before + 1);
+    assert_int_equal(d->reply.reason, REASON_invalid);
+}
+
+static void control_garbage_is_answered_and_changes_nothing(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d);
+    uint64_t random = 3, before = broker(d).rejected;
+    unsigned count = 0;
+    assert_answered_invalid(d, span_str(""));
+    assert_answered_invalid(d, span_str("GET / HTTP/1.1\r\n\r\n"));
+    for (unsigned i = 0; i < 1000; i++) {
+        uint8_t bytes[100];
+        size_t size = random_from(&random) % sizeof bytes;
+        for (size_t k = 0; k < size; k++)
+            bytes[k] = (uint8_t)random_from(&random) | 7; /* wire type 7 does not exist */
+        assert_answered_invalid(d, span_of(bytes, size));
+        count++;
+    }
+    assert_int_equal(broker(d).rejected, before + 2 + count);
+    assert_undisturbed(p);
+}
+
+static void requests_cut_anywhere_are_answered_and_delete_nothing(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d);
+    struct request r = { .id = { 1, 2 }, .call = CALL_DELETE, .queue = ORDERS, .u.delete_.force = true };
+    struct buf packed = { 0 };
+    request_pack(&r, &packed);
+    for (size_t size = 0; size < packed.size - 1; size++) {
+        struct route route = { .id = { 255 }, .size = 1 };
+        unsigned before = d->replies;
+        core_control(d->core, span_of(packed.data, size), &route, "ip:10.0.0.66", d->now);
+        turn(d);
+        assert_int_equal(d->replies, before + 1);
+        assert_int_not_equal(d->reply.reason, REASON_ok);
+    }
+    buf_free(&packed);
+    assert_undisturbed(p);
+}
+
+static void what_would_unpack_to_very_much_is_refused(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d);
+    struct buf bytes = { 0 };
+    for (unsigned i = 0; i < 100000; i++)
+        wire_add_bytes(&bytes, 7, span_str("")); /* a Describe each time: protobuf-c makes a struct of each */
+    assert_answered_invalid(d, buf_span(&bytes));
+    buf_free(&bytes);
+    assert_undisturbed(p);
+}
+
+static void inboxes_of_others_are_not_dialled(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = peer_new(d, "bad");
+    static const char *const inboxes[] = {
+        "",         "tcp://10.0.0.1:7001", "tcp://*:0",  "tcp://*:65536",     "tcp://*:7001;x",
+        "tcp://*:", "ipc:///tmp/x",        "inproc://x", "file:///etc/passwd"
+    };
+    for (size_t i = 0; i < sizeof inboxes / sizeof *inboxes; i++) {
+        snprintf(bad->inbox, sizeof bad->inbox, "%s", inboxes[i]);
+        request_attach(bad);
+        assert_string_equal(heard(bad), "attach refused denied");
+    }
+    assert_int_equal(broker(d).sessions, 1);
+    assert_undisturbed(p);
+}
+
+static void an_echo_of_another_attach_opens_nothing(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = peer_new(d, "bad");
+    uint64_t before = broker(d).rejected;
+    request_attach(bad);
+    bad->hello_id[3] ^= 1;
+    echo(bad);
+    assert_string_equal(heard(bad), "hello tcp://*:7700");
+    assert_false(is_attached(bad));
+    assert_int_equal(broker(d).rejected, before + 1);
+    pass(d, 2000);
+    assert_string_equal(heard(bad), "attach refused inbox_unreachable; lane closed");
+    assert_undisturbed(p);
+}
+
+/* A peer that attaches and never reads: what it is owed is bounded, and it goes after the session timeout. */
+static void a_peer_that_never_reads_is_bounded_and_goes(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *deaf = attached(d, "deaf");
+    declare(d, "own", "");
+    consume(deaf, "own");
+    credit(deaf, "own", 1u << 20);
+    deaf->deaf = true;
+    for (unsigned i = 0; i < 100; i++)
+        publish(deaf, "own", 0, "big:100000");
+    uint64_t in_flight = describe(d, "own").in_flight;
+    assert_true(in_flight > 10 && in_flight < 100); /* its link is full: 8 MiB */
+    pass(d, 11000);
+    assert_false(is_attached(deaf));
+    assert_int_equal(describe(d, "own").ready, 100);
+    assert_undisturbed(p);
+}
+
 int main(void)
 {
-    return 0;
+    const struct CMUnitTest tests[] = {
+        driven(random_bytes_are_counted_and_change_nothing),
+        driven(frames_larger_than_any_are_refused_unread),
+        driven(a_token_of_nobody_is_counted),
+        driven(anothers_session_cannot_be_claimed),
+        driven(frames_of_another_epoch_are_stale),
+        driven(a_frame_after_a_gap_waits_for_the_missing_one),
+        driven(a_frame_cut_in_its_first_body_is_none),
+        driven(a_frame_cut_behind_its_first_body_ends_the_session),
+        driven(random_bodies_end_their_own_sessions_only),
+        driven(bodies_with_a_turned_bit_disturb_nobody),
+        driven(bodies_of_the_broker_end_the_session),
+        driven(a_hello_out_of_its_time_ends_the_session),
+        driven(names_that_are_none_end_the_session),
+        driven(a_publish_beyond_the_window_ends_the_session),
+        driven(more_bytes_than_the_window_end_the_session),
+        driven(numbers_that_leave_a_hole_end_the_session),
+        driven(a_number_that_is_waiting_already_ends_the_session),
+        driven(skips_of_what_was_never_sent_end_the_session),
+        driven(skips_of_more_than_a_window_end_the_session),
+        driven(outcomes_seen_before_there_were_any_end_the_session),
+        driven(acks_of_what_was_never_delivered_end_the_session),
+        driven(acknowledging_frames_never_sent_ends_the_session),
+        driven(acks_for_anothers_deliveries_are_expired),
+        driven(credit_of_a_stand_by_delivers_nothing),
+        driven(forged_receipts_are_unknown),
+        driven(control_garbage_is_answered_and_changes_nothing),
+        driven(requests_cut_anywhere_are_answered_and_delete_nothing),
+        driven(what_would_unpack_to_very_much_is_refused),
+        driven(inboxes_of_others_are_not_dialled),
+        driven(an_echo_of_another_attach_opens_nothing),
+        driven(a_peer_that_never_reads_is_bounded_and_goes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
