@@ -32,15 +32,6 @@ void backlog_want(struct core *c, struct queue *q)
     c->disk->ops->load(c->disk, q->id, first, LOAD_BYTES, q->id);
 }
 
-static struct queue *queue_of(struct core *c, uint32_t id)
-{
-    for (uint32_t i = 0; i < c->queue_count; i++) {
-        if (c->by_name[i]->id == id)
-            return c->by_name[i];
-    }
-    return NULL;
-}
-
 /* Tenths since the core started, by the wall clock: before the start they are negative. */
 static int32_t tenths_at(const struct core *c, int64_t wall_ms)
 {
@@ -110,7 +101,7 @@ static bool takes(struct queue *q, const struct store_loaded *e)
 
 void backlog_loaded(struct core *c, const struct store_completion *done)
 {
-    struct queue *q = queue_of(c, done->queue);
+    struct queue *q = queue_by_id(c, done->queue);
     bool in_turn = true;
     uint64_t taken = 0;
     if (q)

@@ -76,6 +76,15 @@ static void unlist(struct lease *l)
         compact(k);
 }
 
+struct lease *lease_last(struct consumer *k)
+{
+    while (k->lease_count && !k->leases[k->lease_count - 1]) {
+        k->lease_count--;
+        k->lease_holes--;
+    }
+    return k->lease_count ? k->leases[k->lease_count - 1] : NULL;
+}
+
 /* The lease that was made for that delivery, as long as anything of it is unsettled; NULL otherwise. */
 struct lease *lease_find(struct consumer *k, uint64_t delivery)
 {

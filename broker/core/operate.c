@@ -142,10 +142,13 @@ static void list(struct core *c, const struct request *r, struct reply *reply, s
     size_t count = 0;
     reply->result = RESULT_LIST;
     reply->u.list.next = "";
-    for (uint32_t i = 0; i < c->queue_count; i++) {
+    uint32_t i = queue_place(c, strcmp(after, prefix) > 0 ? after : prefix);
+    if (i < c->queue_count && strcmp(c->by_name[i]->name, after) == 0)
+        i++;
+    for (; i < c->queue_count; i++) {
         struct queue *q = c->by_name[i];
-        if (strcmp(q->name, after) <= 0 || strncmp(q->name, prefix, strlen(prefix)) != 0)
-            continue;
+        if (strncmp(q->name, prefix, strlen(prefix)) != 0)
+            break;
         if (count == limit) {
             reply->u.list.next = queues[count - 1].queue;
             break;

@@ -300,15 +300,6 @@ static bool take_queue(struct core *c, struct span bytes)
     return true;
 }
 
-static struct queue *queue_by_id(struct core *c, uint64_t id)
-{
-    for (uint32_t i = 0; i < c->queue_count; i++) {
-        if (c->by_name[i]->id == id)
-            return c->by_name[i];
-    }
-    return NULL;
-}
-
 static struct producer *producer_of(struct core *c, struct token id)
 {
     struct producer *p = NULL;

@@ -17,7 +17,16 @@ struct queue *queue_find(struct core *c, struct span name)
     return q;
 }
 
-static uint32_t place_by_name(const struct core *c, const char *name)
+struct queue *queue_by_id(struct core *c, uint64_t id)
+{
+    struct queue *q = NULL;
+    uint32_t key = (uint32_t)id;
+    if (key == id)
+        HASH_FIND(hh_id, c->by_id, &key, sizeof key, q);
+    return q;
+}
+
+uint32_t queue_place(const struct core *c, const char *name)
 {
     uint32_t low = 0, high = c->queue_count;
     while (low < high) {
@@ -44,45 +53,30 @@ struct queue *queue_create(struct core *c, struct span name, const struct queue_
         q->durable->end = q->durable->mark = q->durable->mark_written = 1;
     }
     HASH_ADD_KEYPTR(hh, c->queues, q->name, (unsigned)name.size, q);
+    HASH_ADD(hh_id, c->by_id, id, sizeof q->id, q);
     if (c->queue_count == c->by_name_capacity) {
         c->by_name_capacity = c->by_name_capacity ? c->by_name_capacity * 2 : 16;
         c->by_name = xrealloc(c->by_name, c->by_name_capacity * sizeof(struct queue *));
     }
-    uint32_t place = place_by_name(c, q->name);
+    uint32_t place = queue_place(c, q->name);
     memmove(c->by_name + place + 1, c->by_name + place, (c->queue_count - place) * sizeof(struct queue *));
     c->by_name[place] = q;
     c->queue_count++;
     return q;
 }
 
-static void forget_delays(struct core *c, struct queue *q)
-{
-    size_t count = c->delay_timers.count, found = 0;
-    struct delayed **all = xmalloc((count + 1) * sizeof(struct delayed *));
-    for (size_t i = 0; i < count; i++) {
-        struct delayed *d = (struct delayed *)(void *)c->delay_timers.heap[i];
-        if (d->queue == q)
-            all[found++] = d;
-    }
-    for (size_t i = 0; i < found; i++) {
-        timers_clear(&c->delay_timers, &all[i]->timer);
-        free(all[i]);
-    }
-    free(all);
-}
-
 void queue_free(struct core *c, struct queue *q)
 {
-    assert(!q->waiters && !q->consumers && queue_remaining(q) == 0);
+    assert(!q->waiters && !q->consumers && !q->delays && queue_remaining(q) == 0);
     if (q->consumer_epoch > c->epoch_floor) /* a queue of the same name will go on above it */
         c->epoch_floor = q->consumer_epoch;
-    forget_delays(c, q);
     durable_forget_queue(c, q);
     queue_store(c, q)->ops->forget(queue_store(c, q), q->id);
-    uint32_t place = place_by_name(c, q->name);
+    uint32_t place = queue_place(c, q->name);
     memmove(c->by_name + place, c->by_name + place + 1, (c->queue_count - place - 1) * sizeof(struct queue *));
     c->queue_count--;
     HASH_DELETE(hh, c->queues, q);
+    HASH_DELETE(hh_id, c->by_id, q);
     items_free(q);
     if (q->durable)
         ranges_free(&q->durable->backlog);
@@ -208,15 +202,32 @@ void queue_delay(struct core *c, struct queue *q, uint64_t sequence, struct item
     struct delayed *d = xcalloc(1, sizeof *d);
     d->queue = q;
     d->sequence = sequence;
+    HASH_ADD(hh, q->delays, sequence, sizeof d->sequence, d);
     timers_set(&c->delay_timers, &d->timer, mono_add_ms(c->now.mono, (int64_t)ms));
+}
+
+static void free_delay(struct core *c, struct delayed *d)
+{
+    timers_clear(&c->delay_timers, &d->timer);
+    HASH_DEL(d->queue->delays, d);
+    free(d);
+}
+
+/* The event leaves before its time. */
+static void forget_delay(struct core *c, struct queue *q, uint64_t sequence)
+{
+    struct delayed *d = NULL;
+    HASH_FIND(hh, q->delays, &sequence, sizeof sequence, d);
+    assert(d);
+    free_delay(c, d);
 }
 
 void queue_delay_over(struct core *c, struct delayed *d)
 {
-    struct item *item = queue_item(d->queue, d->sequence);
-    if (item && item->state == ITEM_DELAYED) /* else it was purged meanwhile */
-        queue_return(c, d->queue, d->sequence, item);
-    free(d);
+    struct queue *q = d->queue;
+    uint64_t sequence = d->sequence;
+    free_delay(c, d);
+    queue_return(c, q, sequence, queue_item(q, sequence));
 }
 
 void queue_taken(struct queue *q, uint64_t sequence, struct item *item, uint32_t lease)
@@ -262,6 +273,8 @@ void queue_settle(struct core *c, struct queue *q, uint64_t sequence, struct ite
 {
     assert(item->state != ITEM_GONE);
     struct store *store = queue_store(c, q);
+    if (item->state == ITEM_DELAYED)
+        forget_delay(c, q, sequence);
     store->ops->settle(store, q->id, sequence, item->at, item->size, cause);
     --*count_of(q, item->state);
     q->bytes -= item->size;

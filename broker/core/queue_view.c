@@ -80,6 +80,7 @@ void queue_validate(struct queue *q)
         HOLDS(q->loaded == q->next_sequence);
     }
     HOLDS(t.ready == q->ready && t.in_flight == q->in_flight && t.delayed == q->delayed && t.bytes == q->bytes);
+    HOLDS(HASH_COUNT(q->delays) == q->delayed);
     HOLDS(q->base <= q->next_ready && q->next_ready <= q->loaded && q->loaded <= q->next_sequence);
     HOLDS(q->loaded - q->base <= q->ring_capacity || q->loaded == q->base);
     const struct ledger *l = &q->ledger;

@@ -136,15 +136,6 @@ bool settle_body(struct core *c, struct session *s, struct body *b)
 
 /* ------------------------------------------------------------------ by receipt */
 
-static struct queue *queue_by_id(struct core *c, uint32_t id)
-{
-    for (uint32_t i = 0; i < c->queue_count; i++) {
-        if (c->by_name[i]->id == id)
-            return c->by_name[i];
-    }
-    return NULL;
-}
-
 static void remember(struct queue *q, const struct settlement *done)
 {
     if (!q->settlements)
@@ -218,7 +209,7 @@ void settle_receipt(struct core *c, struct session *s, const struct body *b)
 
 /* ------------------------------------------------------------------ by the end of something */
 
-/* Gives back every delivery under one lease; *gone: the lease went with the last. */
+/* Gives back every delivery under one lease, which goes with the last. */
 static void give_back(struct core *c, struct lease *l, bool failure)
 {
     struct queue *q = l->consumer->queue;
@@ -244,12 +235,27 @@ void settle_lease_expired(struct core *c, struct lease *l)
         give_back(c, l, true);
 }
 
+/* Gives back what is in flight under a listed lease and under its children, which all go. */
+static void void_lease(struct core *c, struct lease *l)
+{
+    struct queue *q = l->consumer->queue;
+    uint64_t sequence = l->first_sequence;
+    for (uint32_t left = l->outstanding + l->children; left; sequence++) {
+        struct item *item = queue_item(q, sequence);
+        struct lease *owner = item ? lease_of(c, q, item) : NULL;
+        if (!owner || (owner != l && owner->parent != l))
+            continue;
+        queue_return(c, q, sequence, item);
+        lease_delivery_ended(c, owner);
+        left--;
+    }
+}
+
 void settle_void(struct core *c, struct consumer *k, bool clean)
 {
     (void)clean; /* an unclean end counts towards max_crashes, which comes with dead letters */
-    for (uint32_t slot = 0; k->outstanding && slot < c->lease_count; slot++) {
-        if (c->leases[slot] && c->leases[slot]->consumer == k)
-            give_back(c, c->leases[slot], false);
-    }
-    assert(k->outstanding == 0 && k->lease_count == k->lease_holes);
+    struct lease *l;
+    while ((l = lease_last(k)) != NULL)
+        void_lease(c, l);
+    assert(k->outstanding == 0);
 }

@@ -50,11 +50,12 @@ struct straggler {
     UT_hash_handle hh;
 };
 
-/* A nacked event waiting for its delay. */
+/* A nacked event waiting for its delay; goes with the event. */
 struct delayed {
     struct timer timer;
     struct queue *queue;
     uint64_t sequence;
+    UT_hash_handle hh; /* in queue->delays */
 };
 
 /* A smoothed rate per second over about ten seconds. */
@@ -84,7 +85,8 @@ struct queue {
     uint64_t loaded;         /* from here to next_sequence what is live is backlog, on disk only; see backlog.c */
     struct durable *durable; /* of a queue on disk; NULL: in memory */
     struct straggler *stragglers;
-    uint64_t *returned; /* min-heap of sequences to deliver again; may hold stale ones */
+    struct delayed *delays; /* by sequence: one for each delayed item */
+    uint64_t *returned;     /* min-heap of sequences to deliver again; may hold stale ones */
     uint32_t returned_count, returned_capacity;
 
     uint64_t ready, in_flight, delayed; /* events in each state */
@@ -104,7 +106,7 @@ struct queue {
 
     bool runnable; /* in core->runnable */
     struct queue *runnable_next;
-    UT_hash_handle hh;
+    UT_hash_handle hh, hh_id;
 };
 
 /* What a queue on disk needs beside the rest. */
@@ -310,6 +312,7 @@ struct core {
     struct flood flood;
     struct producer *producers;
     struct queue *queues;   /* by name */
+    struct queue *by_id;    /* the same, through hh_id */
     struct queue **by_name; /* sorted, for lists */
     uint32_t queue_count, by_name_capacity;
     uint32_t next_queue_id;
@@ -409,6 +412,9 @@ void waiting_free(struct core *c, struct waiting *w);
 
 /* queue.c */
 struct queue *queue_find(struct core *c, struct span name);
+struct queue *queue_by_id(struct core *c, uint64_t id);
+/* Where in by_name the first name at or behind this one is: queue_count when there is none. */
+uint32_t queue_place(const struct core *c, const char *name);
 struct queue *queue_create(struct core *c, struct span name, const struct queue_settings *settings);
 void queue_free(struct core *c, struct queue *q);
 struct item *queue_item(struct queue *q, uint64_t sequence); /* NULL when it is gone */
@@ -508,6 +514,7 @@ void settle_void(struct core *c, struct consumer *k, bool clean);
 /* lease.c */
 struct lease *lease_new(struct core *c, struct consumer *k, uint64_t sequence, uint64_t delivery);
 struct lease *lease_find(struct consumer *k, uint64_t delivery);
+struct lease *lease_last(struct consumer *k); /* its newest that is not settled whole; NULL when there is none */
 /* The lease an item is in flight under; NULL when it is not in flight. */
 struct lease *lease_of(struct core *c, const struct queue *q, const struct item *item);
 /* One delivery under it is over; frees the lease with the last. */

@@ -91,6 +91,17 @@ static void a_delayed_event_takes_room_and_can_be_purged(void **state)
     assert_string_equal(ledger(d, "orders"), "accepted 1 acked 0 purged 1 dropped 0 remaining 0");
 }
 
+/* Else nacks with long delays and purges could pile up what nobody holds any more. */
+static void nothing_of_a_delay_stays_when_its_event_goes(void **state)
+{
+    struct driver *d = *state;
+    struct peer *k = consuming(d, "", "one two three");
+    settle(k, "orders", SETTLE_NACK, 1, 3, 12 * 3600 * 1000);
+    assert_int_equal(d->core->delay_timers.count, 3);
+    operate(d, CALL_PURGE, "orders");
+    assert_int_equal(d->core->delay_timers.count, 0);
+}
+
 static void a_release_does_not_count_as_an_attempt(void **state)
 {
     struct driver *d = *state;
@@ -282,15 +293,35 @@ static void a_straggler_outlives_thousands(void **state)
     assert_string_equal(ledger(d, "orders"), "accepted 11999 acked 11999 purged 0 dropped 0 remaining 0");
 }
 
+static void a_consumer_that_leaves_gives_back_what_was_extended_too(void **state)
+{
+    struct driver *d = *state;
+    struct peer *k = consuming(d, "", "one two three four five"), *next = attached(d, "next");
+    settle(k, "orders", SETTLE_EXTEND, 2, 1, 60000);
+    settle(k, "orders", SETTLE_EXTEND, 4, 1, 60000);
+    ack(k, "orders", 1, 1);
+    ack(k, "orders", 5, 1);
+    leave(k, "orders");
+    assert_int_equal(describe(d, "orders").ready, 3);
+    assert_int_equal(d->core->lease_timers.count, 0);
+    consume(next, "orders");
+    credit(next, "orders", 9);
+    assert_string_equal(heard(next),
+                        "turn orders active e2; deliver orders d1 s2 a2 two; deliver orders d2 s3 a2 three; "
+                        "deliver orders d3 s4 a2 four; idle orders g1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         driven(acks_settle_runs),
+        driven(a_consumer_that_leaves_gives_back_what_was_extended_too),
         driven(a_repeated_ack_by_number_is_expired),
         driven(settling_what_was_never_delivered_is_a_violation),
         driven(a_nack_delivers_again_at_once),
         driven(a_nack_with_a_delay_delivers_again_then),
         driven(a_delayed_event_takes_room_and_can_be_purged),
+        driven(nothing_of_a_delay_stays_when_its_event_goes),
         driven(a_release_does_not_count_as_an_attempt),
         driven(an_extended_lease_lasts_longer_than_its_neighbours),
         driven(an_extended_event_is_settled_by_its_number),
