@@ -37,8 +37,9 @@ struct group {
 void waiting_start(struct core *c, struct destination *d, struct queue *q, struct group *g);
 /* The run that holds this sequence; NULL when none does. */
 struct waiting *waiting_of(struct destination *d, uint64_t sequence);
-/* Its publisher gave up on an entry of a run, and so on what continues it. */
-void waiting_skip(struct core *c, struct waiting *w, uint64_t sequence);
+/* Its publisher gave up on a run's entries from `sequence` on and before `end`, and so on what continues them. The first
+ * sequence that was not looked at. */
+uint64_t waiting_skip(struct core *c, struct waiting *w, uint64_t sequence, uint64_t end);
 /* Runs with nothing undecided go. */
 void waiting_free_decided(struct core *c, struct destination *d);
 

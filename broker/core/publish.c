@@ -166,6 +166,13 @@ static bool arrive(struct arrival *a, struct body *b)
     }
 }
 
+/* A client that never says which outcomes it has seen would have the broker keep them without end. An honest one says so
+ * long before: it has no more than a window undecided. */
+static bool owes_too_many_seen(const struct core *c, const struct destination *d)
+{
+    return d->outcome_count > 4 * c->config.window_events;
+}
+
 bool publish_body(struct core *c, struct session *s, struct body *b)
 {
     if (!name_valid(b->name) || b->u.publish.first == 0)
@@ -173,6 +180,8 @@ bool publish_body(struct core *c, struct session *s, struct body *b)
     if (HASH_COUNT(s->producer->destinations) > DESTINATIONS_MAX)
         return false;
     struct arrival a = { .core = c, .session = s, .destination = destination_of(s->producer, b->name) };
+    if (owes_too_many_seen(c, a.destination))
+        return false;
     a.queue = queue_find(c, b->name);
     if (!a.queue && c->config.auto_declare && !c->stopping)
         operate_declare(c, b->name, NULL, false, false, &a.queue, NULL, NULL);
@@ -187,32 +196,34 @@ bool publish_body(struct core *c, struct session *s, struct body *b)
 
 /* ------------------------------------------------------------------ giving up */
 
-static void skip_one(struct core *c, struct destination *d, uint64_t sequence)
+/* Skips from `sequence` on; the first one that is still to be skipped. */
+static uint64_t skip_some(struct core *c, struct destination *d, uint64_t sequence, uint64_t end)
 {
     if (sequence == d->next)
         d->next++;
     else if (destination_decided(d, sequence) || (d->pending && durable_is_pending(c, d, sequence)))
-        return;
+        return sequence + 1;
     struct waiting *w = waiting_of(d, sequence);
-    if (!w) {
-        admission_refuse(c, d, NULL, sequence, REASON_skipped, 0, 0);
-        return;
-    }
-    waiting_skip(c, w, sequence);
+    if (w)
+        return waiting_skip(c, w, sequence, end);
+    admission_refuse(c, d, NULL, sequence, REASON_skipped, 0, 0);
+    return sequence + 1;
 }
 
 bool publish_skip(struct core *c, struct session *s, const struct body *b)
 {
-    uint64_t first = b->u.skip.first, count = b->u.skip.count;
-    if (!name_valid(b->name) || first == 0 || count == 0 || count > c->config.window_events)
+    uint64_t first = b->u.skip.first, end = first + b->u.skip.count;
+    if (!name_valid(b->name) || first == 0 || first == end || end - first > c->config.window_events)
         return false;
     struct destination *d = destination_of(s->producer, b->name);
     struct queue *q = queue_find(c, b->name);
+    if (owes_too_many_seen(c, d))
+        return false;
     destination_jump(d, first);
-    for (uint64_t i = 0; i < count; i++) {
-        if (first + i > d->next)
+    while (first < end) {
+        if (first > d->next)
             return false;
-        skip_one(c, d, first + i);
+        first = skip_some(c, d, first, end);
     }
     waiting_free_decided(c, d);
     if (q)

@@ -23,17 +23,17 @@ static bool take_entry(struct wire_reader *rest, uint32_t wait_ms, struct entry 
     return status == FRAME_OK;
 }
 
-/* The entry of that index, by scanning from the start: only what is refused out of turn needs it. */
-static struct entry entry_at(const struct waiting *w, uint32_t index)
+/* From the entry of that index on, by scanning from the start: only what is refused out of turn needs it. */
+static struct wire_reader entries_from(const struct waiting *w, uint32_t index)
 {
     struct wire_reader r = wire_open(span_of(w->bytes, w->byte_count));
-    struct entry e = { 0 };
-    for (uint32_t i = 0; i <= index; i++) {
+    struct entry e;
+    for (uint32_t i = 0; i < index; i++) {
         bool whole = take_entry(&r, w->wait_ms, &e);
         assert(whole); /* it was scanned when it arrived */
         (void)whole;
     }
-    return e;
+    return r;
 }
 
 struct waiting *waiting_of(struct destination *d, uint64_t sequence)
@@ -108,9 +108,10 @@ static void refuse_index(struct core *c, struct waiting *w, uint32_t index, uint
 static void refuse_continuations(struct core *c, struct waiting *w, uint32_t index, enum reason why)
 {
     for (; w; w = w->destination_next, index = 0) {
+        struct wire_reader rest = entries_from(w, index);
         for (; index < w->count; index++) {
-            struct entry e = entry_at(w, index);
-            if (!e.continued || MUTATED(break_prefix))
+            struct entry e;
+            if (!take_entry(&rest, w->wait_ms, &e) || !e.continued || MUTATED(break_prefix))
                 return;
             if (!is_decided(w, index))
                 refuse_index(c, w, index, e.event.size, why);
@@ -146,12 +147,14 @@ static void refuse_run(struct core *c, struct waiting *w, enum reason why)
 
 void publish_expire(struct core *c, struct waiting *w)
 {
-    struct destination *d = w->destination;
     struct queue *q = w->queue;
     refuse_run(c, w, w->blocked);
     if (w->destination_next && w->destination_next->first == w->first + w->count)
         refuse_continuations(c, w->destination_next, 0, w->blocked);
-    waiting_free_decided(c, d);
+    for (struct waiting *next; w && w->undecided == 0; w = next) {
+        next = w->destination_next;
+        waiting_free(c, w);
+    }
     core_run_queue(c, q); /* a smaller one behind it may fit */
 }
 
@@ -175,15 +178,23 @@ void publish_drop_session(struct core *c, struct session *s)
     }
 }
 
-void waiting_skip(struct core *c, struct waiting *w, uint64_t sequence)
+uint64_t waiting_skip(struct core *c, struct waiting *w, uint64_t sequence, uint64_t end)
 {
     uint32_t index = (uint32_t)(sequence - w->first);
-    if (!is_decided(w, index))
-        refuse_index(c, w, index, entry_at(w, index).event.size, REASON_skipped);
-    if (index + 1 < w->count)
-        refuse_continuations(c, w, index + 1, REASON_skipped);
-    else if (w->destination_next && w->destination_next->first == sequence + 1)
+    struct wire_reader rest = entries_from(w, index);
+    for (; index < w->count && w->first + index < end; index++) {
+        struct entry e;
+        bool whole = take_entry(&rest, w->wait_ms, &e);
+        assert(whole);
+        (void)whole;
+        if (!is_decided(w, index))
+            refuse_index(c, w, index, e.event.size, REASON_skipped);
+    }
+    if (index < w->count)
+        refuse_continuations(c, w, index, REASON_skipped);
+    else if (w->destination_next && w->destination_next->first == w->first + index)
         refuse_continuations(c, w->destination_next, 0, REASON_skipped);
+    return w->first + index;
 }
 
 /* ------------------------------------------------------------------ admitted */

@@ -88,9 +88,45 @@ static void a_producer_is_remembered_for_a_while(void **state)
     assert_string_equal(attach_anew(p), "attached");
 }
 
+/* The broker keeps each outcome until it was seen: a client that never says so must not make it grow. */
+static void a_client_that_never_says_what_it_saw_is_stopped(void **state)
+{
+    struct driver *d = *state;
+    d->config.window_events = 8;
+    driver_restart(d);
+    struct peer *mute = attached(d, "mute"), *fair = attached(d, "fair");
+    declare(d, "orders", "");
+    unsigned published = 0;
+    for (; is_attached(mute) && published < 100; published++) {
+        publish(mute, "orders", 0, "x");
+        publish(fair, "orders", 0, "y"); /* in between, so that each outcome is a run of its own */
+        seen(fair, "orders", published + 1);
+    }
+    assert_int_equal(published, 4 * 8 + 2);
+    assert_true(is_attached(fair));
+}
+
+static void a_skip_reaches_over_runs_and_what_continues_them(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    declare(d, "orders", "capacity=1");
+    publish(p, "orders", 60000, "one two three");
+    publish(p, "orders", 50000, "four +five");
+    publish(p, "orders", 40000, "+six seven");
+    heard(p);
+    give_up(p, "orders", 2, 3); /* two, three, four: five and six belong to four's batch */
+    assert_string_equal(heard(p), "refuse orders 2..6 skipped 1/1");
+    assert_int_equal(describe(d, "orders").waiting_publishers, 1);
+    operate(d, CALL_PURGE, "orders");
+    assert_string_equal(heard(p), "confirm orders 7 -> 2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        driven(a_client_that_never_says_what_it_saw_is_stopped),
+        driven(a_skip_reaches_over_runs_and_what_continues_them),
         driven(decided_numbers_sent_again_change_nothing),
         driven(a_gap_in_the_numbers_is_a_violation),
         driven(outcomes_seen_are_forgotten),
