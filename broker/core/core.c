@@ -313,16 +313,6 @@ void core_info(const struct core *c, struct broker_info *out, struct now now)
     }
 }
 
-static void free_answers(struct core *c)
-{
-    struct answered *a, *next;
-    HASH_ITER (hh, c->answers, a, next) {
-        HASH_DEL(c->answers, a);
-        buf_free(&a->reply);
-        free(a);
-    }
-}
-
 void core_free(struct core *c)
 {
     while (c->sessions)
@@ -334,7 +324,7 @@ void core_free(struct core *c)
     durable_free(c);
     core_effects_clear(c);
     guard_free(c);
-    free_answers(c);
+    answers_free(c);
     timers_free(&c->timers);
     timers_free(&c->lease_timers);
     timers_free(&c->delay_timers);

@@ -314,7 +314,7 @@ static void call(struct core *c, const struct request *r, struct reply *reply, s
         call_queue(c, q, r, reply, arena);
 }
 
-/* ------------------------------------------------------------------ answers remembered */
+/* ------------------------------------------------------------------ requests */
 
 static bool mutates(enum call call)
 {
@@ -322,40 +322,14 @@ static bool mutates(enum call call)
            call == CALL_RESUME || call == CALL_CLOSE || call == CALL_OPEN;
 }
 
-static bool answer_again(struct core *c, const struct request *r, const struct route *route)
-{
-    struct answered *a = NULL;
-    HASH_FIND(hh, c->answers, &r->id, sizeof r->id, a);
-    if (!a || token_is_zero(r->id))
-        return false;
-    struct effect *e = core_effect(c, EFFECT_REPLY);
-    e->route = *route;
-    buf_add(&e->bytes, a->reply.data, a->reply.size);
-    return true;
-}
-
-static void remember(struct core *c, const struct request *r, const struct effect *reply)
-{
-    struct answered *a = xcalloc(1, sizeof *a);
-    a->id = r->id;
-    buf_add(&a->reply, reply->bytes.data, reply->bytes.size);
-    HASH_ADD(hh, c->answers, id, sizeof a->id, a);
-    DL_APPEND(c->answer_list, a);
-    if (++c->answer_count <= ANSWERS_REMEMBERED)
-        return;
-    struct answered *oldest = c->answer_list;
-    DL_DELETE(c->answer_list, oldest);
-    HASH_DEL(c->answers, oldest);
-    buf_free(&oldest->reply);
-    free(oldest);
-    c->answer_count--;
-}
-
 void operate_request(struct core *c, const struct request *r, const struct route *route)
 {
     bool mutation = mutates(r->call);
-    if (mutation && answer_again(c, r, route))
+    if (mutation && answers_again(c, r, route)) {
+        if (c->disk) /* its first answer may wait still */
+            durable_hold_reply(c, c->disk->ops->settled_ticket(c->disk));
         return;
+    }
     struct arena arena;
     struct error why = { "" };
     arena_init(&arena, 1u << 20);
@@ -364,7 +338,7 @@ void operate_request(struct core *c, const struct request *r, const struct route
     core_reply(c, route, &reply);
     arena_free(&arena);
     if (mutation && !token_is_zero(r->id))
-        remember(c, r, &c->effects[c->effect_count - 1]);
+        answers_remember(c, r, &c->effects[c->effect_count - 1]);
     if (mutation && c->disk) /* what was changed survives before it is answered */
         durable_hold_reply(c, c->disk->ops->settled_ticket(c->disk));
 }

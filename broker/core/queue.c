@@ -81,7 +81,7 @@ void queue_free(struct core *c, struct queue *q)
     if (q->durable)
         ranges_free(&q->durable->backlog);
     free(q->durable);
-    free(q->settlements);
+    free(q->acked);
     free(q);
 }
 

@@ -59,44 +59,90 @@ static enum settle_result result_of(enum settle_kind kind)
 
 /* ------------------------------------------------------------------ by delivery number, of the own consumption */
 
-static enum settle_result settle_delivery(struct core *c, struct consumer *k, uint64_t delivery,
-                                          const struct settle *word, uint64_t *acked)
+/* One Settle on its way: its results as runs, and the acks among them. */
+struct settling {
+    struct buf *out;
+    struct consumer *consumer;
+    const struct settle *word;
+    struct settled_run run;
+    uint64_t acked, first_acked; /* a run that was acked now, and is not remembered yet */
+    uint64_t all_acked;
+    uint64_t late_end; /* deliveries before it, if not current, have the answer `late` */
+    enum settle_result late;
+};
+
+static void flush_acked(struct settling *s)
 {
+    if (s->acked)
+        acked_remember(s->consumer->queue, s->consumer->queue->consumer_epoch, s->first_acked, s->acked);
+    s->all_acked += s->acked;
+    s->acked = 0;
+}
+
+static void add_acked(struct settling *s, uint64_t delivery)
+{
+    if (s->first_acked + s->acked != delivery) {
+        flush_acked(s);
+        s->first_acked = delivery;
+    }
+    s->acked++;
+}
+
+/* Not current: it was settled before, or it is void. */
+static enum settle_result late(struct settling *s, uint64_t delivery)
+{
+    const struct queue *q = s->consumer->queue;
+    if (s->word->kind != SETTLE_ACK)
+        return SETTLED_EXPIRED;
+    if (delivery >= s->late_end) {
+        flush_acked(s);
+        s->late = acked_before(q, q->consumer_epoch, delivery, &s->late_end) ? SETTLED_ACKED : SETTLED_EXPIRED;
+    }
+    return s->late;
+}
+
+static enum settle_result settle_delivery(struct core *c, struct settling *s, uint64_t delivery)
+{
+    struct consumer *k = s->consumer;
     struct lease *made = lease_find(k, delivery);
     if (!made)
-        return SETTLED_EXPIRED;
+        return late(s, delivery);
     uint64_t sequence = made->first_sequence + (delivery - made->first_delivery);
     struct item *item = queue_item(k->queue, sequence);
     struct lease *l = item ? lease_of(c, k->queue, item) : NULL;
     if (!l || (l != made && l->parent != made))
-        return SETTLED_EXPIRED;
-    if (word->kind != SETTLE_ACK) {
-        apply(c, l, sequence, item, word->kind, word->ms);
+        return late(s, delivery);
+    if (s->word->kind != SETTLE_ACK) {
+        apply(c, l, sequence, item, s->word->kind, s->word->ms);
     } else { /* the hot path: its rate is counted once for all */
         queue_settle(c, k->queue, sequence, item, CAUSE_ACKED);
         lease_delivery_ended(c, l);
-        ++*acked;
+        add_acked(s, delivery);
     }
-    return result_of(word->kind);
+    return result_of(s->word->kind);
 }
 
-/* Applies one Settle and writes its results as runs. */
+static void add_result(struct settling *s, uint64_t delivery, enum settle_result result)
+{
+    if (s->run.count && result != s->run.result) {
+        frame_add_settled_run(s->out, &s->run);
+        s->run.count = 0;
+    }
+    if (s->run.count++ == 0)
+        s->run.first = delivery;
+    s->run.result = result;
+}
+
+/* Applies one Settle of the current consumption and writes its results as runs. */
 static void settle_run(struct core *c, struct consumer *k, const struct settle *word, struct buf *out)
 {
-    struct settled_run run = { .first = word->first };
-    uint64_t acked = 0;
-    for (uint64_t i = 0; i < word->count; i++) {
-        enum settle_result result = settle_delivery(c, k, word->first + i, word, &acked);
-        if (run.count && result != run.result) {
-            frame_add_settled_run(out, &run);
-            run = (struct settled_run){ .first = word->first + i };
-        }
-        run.result = result;
-        run.count++;
-    }
-    frame_add_settled_run(out, &run);
-    if (acked)
-        rate_add(&k->queue->out_rate, acked, c->now.mono);
+    struct settling s = { .out = out, .consumer = k, .word = word };
+    for (uint64_t i = 0; i < word->count; i++)
+        add_result(&s, word->first + i, settle_delivery(c, &s, word->first + i));
+    frame_add_settled_run(out, &s.run);
+    flush_acked(&s);
+    if (s.all_acked)
+        rate_add(&k->queue->out_rate, s.all_acked, c->now.mono);
 }
 
 /* At most so many settlements of a queue may be answered and not durable: so many events may come again after a crash. */
@@ -136,25 +182,21 @@ bool settle_body(struct core *c, struct session *s, struct body *b)
 
 /* ------------------------------------------------------------------ by receipt */
 
-static void remember(struct queue *q, const struct settlement *done)
-{
-    if (!q->settlements)
-        q->settlements = xcalloc(SETTLEMENTS_REMEMBERED, sizeof *q->settlements);
-    q->settlements[q->settlement_next++ % SETTLEMENTS_REMEMBERED] = *done;
-}
+/* One delivery as its receipt names it. */
+struct named {
+    uint64_t sequence, delivery, consumer_epoch;
+};
 
-static bool remembered(const struct queue *q, const struct settlement *done)
+/* What is said of a delivery that is not current. */
+static enum settle_result result_of_late(const struct queue *q, const struct named *d, enum settle_kind kind)
 {
-    for (uint32_t i = 0; q->settlements && i < SETTLEMENTS_REMEMBERED; i++) {
-        const struct settlement *s = &q->settlements[i];
-        if (s->sequence == done->sequence && s->delivery == done->delivery && s->consumer_epoch == done->consumer_epoch)
-            return true;
-    }
-    return false;
+    uint64_t end;
+    return kind == SETTLE_ACK && acked_before(q, d->consumer_epoch, d->delivery, &end) ? SETTLED_ACKED
+                                                                                       : SETTLED_EXPIRED;
 }
 
 /* An ack with a receipt from before a restart: it settles its event until that is delivered again. */
-static enum settle_result settle_earlier(struct core *c, struct queue *q, const struct settlement *done)
+static enum settle_result settle_earlier(struct core *c, struct queue *q, const struct named *done)
 {
     if (!q->durable || done->sequence >= q->durable->recovered_end)
         return SETTLED_EXPIRED;
@@ -163,9 +205,9 @@ static enum settle_result settle_earlier(struct core *c, struct queue *q, const 
     if (untouched)
         queue_settle(c, q, done->sequence, item, CAUSE_ACKED);
     else if (!backlog_settle(c, q, done->sequence, CAUSE_ACKED))
-        return remembered(q, done) ? SETTLED_ACKED : SETTLED_EXPIRED;
+        return result_of_late(q, done, SETTLE_ACK);
     rate_add(&q->out_rate, 1, c->now.mono);
-    remember(q, done);
+    acked_remember(q, done->consumer_epoch, done->delivery, 1);
     return SETTLED_ACKED;
 }
 
@@ -175,7 +217,7 @@ static enum settle_result settle_by_receipt(struct core *c, const struct receipt
     struct queue *q = queue_by_id(c, r->queue_id);
     if (!q)
         return SETTLED_EXPIRED; /* the queue was deleted */
-    struct settlement done = { r->first_sequence + index, r->first_delivery + index, r->consumer_epoch };
+    struct named done = { r->first_sequence + index, r->first_delivery + index, r->consumer_epoch };
     if (r->incarnation != c->config.incarnation)
         return kind == SETTLE_ACK && r->incarnation < c->config.incarnation ? settle_earlier(c, q, &done)
                                                                             : SETTLED_EXPIRED;
@@ -183,10 +225,10 @@ static enum settle_result settle_by_receipt(struct core *c, const struct receipt
     struct lease *l = item ? lease_of(c, q, item) : NULL;
     if (!l || (l->consumer_epoch != r->consumer_epoch && !MUTATED(skip_epoch)) ||
         l->first_delivery + (done.sequence - l->first_sequence) != done.delivery)
-        return kind == SETTLE_ACK && remembered(q, &done) ? SETTLED_ACKED : SETTLED_EXPIRED;
+        return result_of_late(q, &done, kind);
     apply(c, l, done.sequence, item, kind, ms);
     if (kind == SETTLE_ACK)
-        remember(q, &done);
+        acked_remember(q, done.consumer_epoch, done.delivery, 1);
     return result_of(kind);
 }
 

@@ -11,9 +11,10 @@
  *   items.c     where its items are
  *   deliver.c   consumers, turns, credit, Deliver
  *   settle.c    acks, by number and by receipt; the end of leases
+ *   acked.c     acks that are remembered
  *   lease.c     the bookkeeping of leases
  *   receipt.c   the text of a receipt
- *   operate.c   control calls on queues
+ *   operate.c   control calls on queues (answers.c remembers what they were answered)
  *
  * Ownership: the core owns sessions, producers and queues; a session its consumers; a destination its waiting runs; a
  * consumer its leases. Everything else is a borrowed pointer that the owner clears when it goes. */
@@ -64,12 +65,12 @@ struct rate {
     mono_t at;
 };
 
-/* A settlement by receipt that is remembered, so that its repetition can be answered alike. */
-struct settlement {
-    uint64_t sequence, delivery;
-    uint64_t consumer_epoch;
+/* Deliveries whose ack is remembered; see acked.c. */
+struct acked {
+    uint64_t consumer_epoch; /* 0: an empty place */
+    uint64_t first, count;   /* delivery numbers */
 };
-#define SETTLEMENTS_REMEMBERED 256u
+#define ACKED_RUNS 256u
 
 struct queue {
     char name[NAME_MAX_SIZE + 1];
@@ -100,9 +101,9 @@ struct queue {
     struct consumer *consumers; /* utlist DL (queue_prev/next), the active one first when there is one */
     struct consumer *active;
     uint32_t consumer_count;
-    uint64_t consumer_epoch;        /* of the newest activation */
-    struct settlement *settlements; /* ring, allocated with the first */
-    uint32_t settlement_next;
+    uint64_t consumer_epoch; /* of the newest activation */
+    struct acked *acked;     /* ring of ACKED_RUNS, allocated with the first */
+    uint32_t acked_next;
 
     bool runnable; /* in core->runnable */
     struct queue *runnable_next;
@@ -265,7 +266,7 @@ struct session {
 /* The answer to a mutation, kept for its repetition. */
 struct answered {
     struct token id;
-    struct buf reply;
+    struct buf request, reply;
     struct answered *prev, *next;
     UT_hash_handle hh;
 };
@@ -511,6 +512,11 @@ void settle_lease_expired(struct core *c, struct lease *l);
 /* Gives back what the consumer had in flight. */
 void settle_void(struct core *c, struct consumer *k, bool clean);
 
+/* acked.c */
+void acked_remember(struct queue *q, uint64_t epoch, uint64_t first, uint64_t count);
+/* Was this delivery acked, as far as is remembered? The answer is the same for all before *end. */
+bool acked_before(const struct queue *q, uint64_t epoch, uint64_t delivery, uint64_t *end);
+
 /* lease.c */
 struct lease *lease_new(struct core *c, struct consumer *k, uint64_t sequence, uint64_t delivery);
 struct lease *lease_find(struct consumer *k, uint64_t delivery);
@@ -538,5 +544,11 @@ void operate_request(struct core *c, const struct request *r, const struct route
 enum reason operate_declare(struct core *c, struct span name, const struct queue_settings *given, bool only_create,
                             bool by_config, struct queue **out, bool *created, struct error *why);
 void queue_delete(struct core *c, struct queue *q, enum reason why);
+
+/* answers.c */
+/* Answers a request that was answered before; false when it was not. */
+bool answers_again(struct core *c, const struct request *r, const struct route *route);
+void answers_remember(struct core *c, const struct request *r, const struct effect *reply);
+void answers_free(struct core *c);
 
 #endif

@@ -489,6 +489,22 @@ static void refusals_of_mutations_are_repeated_too(void **state)
     assert_int_equal(describe(d, "orders").next_sequence, 1);
 }
 
+static void another_call_under_the_same_id_is_refused(void **state)
+{
+    struct driver *d = *state;
+    declare(d, "orders", "");
+    declare(d, "other", "");
+    struct request pause = { .call = CALL_PAUSE, .queue = "orders", .id = { 5, 5 } };
+    assert_int_equal(ask(d, &pause)->reason, REASON_ok);
+    struct request purge = { .call = CALL_PURGE, .queue = "orders", .id = { 5, 5 } };
+    assert_int_equal(ask(d, &purge)->reason, REASON_invalid);
+    assert_non_null(strstr(d->reply.detail, "request id"));
+    struct request elsewhere = { .call = CALL_PAUSE, .queue = "other", .id = { 5, 5 } };
+    assert_int_equal(ask(d, &elsewhere)->reason, REASON_invalid);
+    assert_false(describe(d, "other").paused);
+    assert_int_equal(ask(d, &pause)->reason, REASON_ok); /* the first one's answer stays */
+}
+
 static void looking_is_never_answered_from_memory(void **state)
 {
     struct driver *d = *state;
@@ -587,6 +603,7 @@ int main(void)
         driven(close_refuses_publishers_while_the_receiver_drains),
         driven(a_repeated_request_is_answered_alike_and_done_once),
         driven(refusals_of_mutations_are_repeated_too),
+        driven(another_call_under_the_same_id_is_refused),
         driven(looking_is_never_answered_from_memory),
         driven(the_oldest_of_thousands_of_answers_are_forgotten),
         driven(ping_and_broker_tell_version_and_figures),

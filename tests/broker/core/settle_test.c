@@ -34,14 +34,71 @@ static void acks_settle_runs(void **state)
     assert_string_equal(ledger(d, "orders"), "accepted 4 acked 3 purged 0 dropped 0 remaining 1");
 }
 
-static void a_repeated_ack_by_number_is_expired(void **state)
+static void a_repeated_ack_by_number_is_answered_acked(void **state)
 {
     struct driver *d = *state;
-    struct peer *k = consuming(d, "", "one");
+    struct peer *k = consuming(d, "", "one two three four five");
+    ack(k, "orders", 1, 2);
+    settle(k, "orders", SETTLE_NACK, 3, 1, 60000);
+    ack(k, "orders", 5, 1);
+    heard(k);
+    ack(k, "orders", 1, 5);
+    assert_string_equal(heard(k), "settled orders 1..2 acked; settled orders 3 expired; settled orders 4..5 acked");
+    settle(k, "orders", SETTLE_NACK, 1, 2, 0);
+    assert_string_equal(heard(k), "settled orders 1..2 expired");
+    assert_string_equal(ledger(d, "orders"), "accepted 5 acked 4 purged 0 dropped 0 remaining 1");
+}
+
+static void an_ack_is_remembered_however_it_came(void **state)
+{
+    struct driver *d = *state;
+    struct peer *k = consuming(d, "", "one two");
     ack(k, "orders", 1, 1);
+    settle_by(k, 1, SETTLE_ACK, receipt_of(k, "orders", 1), 0);
+    settle_by(k, 2, SETTLE_ACK, receipt_of(k, "orders", 2), 0);
+    ack(k, "orders", 1, 2);
+    assert_string_equal(heard(k),
+                        "settled orders 1 acked; receipt 1 acked; receipt 2 acked; settled orders 1..2 acked");
+    assert_string_equal(ledger(d, "orders"), "accepted 2 acked 2 purged 0 dropped 0 remaining 0");
+}
+
+/* Two workers of one consumer take turns: their runs are two, and never lost. */
+static void thousands_of_acks_are_remembered_as_runs(void **state)
+{
+    struct driver *d = *state;
+    struct peer *k = consuming(d, "capacity=10", "");
+    char first[RECEIPT_MAX_SIZE] = "";
+    credit(k, "orders", 1u << 20);
+    for (uint64_t i = 1; i < 4000; i += 2) {
+        publish(k, "orders", 0, "x y");
+        if (i == 1)
+            snprintf(first, sizeof first, "%s", receipt_of(k, "orders", 1));
+        settle_by(k, 1, SETTLE_ACK, receipt_of(k, "orders", i + 1), 0);
+        ack(k, "orders", i, 1);
+        heartbeat(k);
+        if (i % 100 == 1)
+            heard(k);
+    }
+    heard(k);
+    settle_by(k, 2, SETTLE_ACK, first, 0);
+    ack(k, "orders", 1, 4000);
+    assert_string_equal(heard(k), "receipt 2 acked; settled orders 1..4000 acked");
+}
+
+/* Every other event stays: each ack is a run of its own, and only the newest are remembered. */
+static void of_scattered_acks_the_oldest_are_forgotten(void **state)
+{
+    struct driver *d = *state;
+    struct peer *k = consuming(d, "lease=12h", "");
+    credit(k, "orders", 1u << 20);
+    for (uint64_t i = 1; i <= 2 * (ACKED_RUNS + 1); i += 2) {
+        publish(k, "orders", 0, "x y");
+        ack(k, "orders", i, 1);
+        heard(k);
+    }
     ack(k, "orders", 1, 1);
-    assert_string_equal(heard(k), "settled orders 1 acked; settled orders 1 expired");
-    assert_string_equal(ledger(d, "orders"), "accepted 1 acked 1 purged 0 dropped 0 remaining 0");
+    ack(k, "orders", 3, 1);
+    assert_string_equal(heard(k), "settled orders 1 expired; settled orders 3 acked");
 }
 
 static void settling_what_was_never_delivered_is_a_violation(void **state)
@@ -316,7 +373,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         driven(acks_settle_runs),
         driven(a_consumer_that_leaves_gives_back_what_was_extended_too),
-        driven(a_repeated_ack_by_number_is_expired),
+        driven(a_repeated_ack_by_number_is_answered_acked),
+        driven(an_ack_is_remembered_however_it_came),
+        driven(thousands_of_acks_are_remembered_as_runs),
+        driven(of_scattered_acks_the_oldest_are_forgotten),
         driven(settling_what_was_never_delivered_is_a_violation),
         driven(a_nack_delivers_again_at_once),
         driven(a_nack_with_a_delay_delivers_again_then),
