@@ -82,6 +82,8 @@ void control_settings_write(const struct queue_settings *s, Sluice__V1__QueueSet
     out->overflow = s->overflow;
     out->lease_ms = s->lease_ms;
     out->require_consumer = s->require_consumer;
+    out->dedup_window_ms = s->dedup_window_ms;
+    out->dedup_entries = s->dedup_entries;
 }
 
 void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_settings *out)
@@ -97,6 +99,8 @@ void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_sett
         .overflow = m->overflow,
         .lease_ms = m->lease_ms,
         .require_consumer = m->require_consumer != 0,
+        .dedup_window_ms = m->dedup_window_ms,
+        .dedup_entries = m->dedup_entries,
     };
 }
 

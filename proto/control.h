@@ -32,6 +32,8 @@ struct queue_settings {
     uint32_t overflow;   /* enum overflow */
     uint64_t lease_ms;
     bool require_consumer;
+    uint64_t dedup_window_ms; /* 0: off */
+    uint64_t dedup_entries;
 };
 
 enum queue_setting_type {
@@ -75,6 +77,7 @@ struct queue_info {
     const char *consumer; /* "" when none */
     uint32_t standbys;
     uint64_t in_rate_milli, out_rate_milli, next_sequence, refused, redelivered;
+    uint64_t duplicates, dedup_evicted;
     struct ledger ledger;
 };
 

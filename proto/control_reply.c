@@ -52,6 +52,8 @@ static void write_queue(const struct queue_info *q, struct packed_queue *p)
     m->next_sequence = q->next_sequence;
     m->refused = q->refused;
     m->redelivered = q->redelivered;
+    m->duplicates = q->duplicates;
+    m->dedup_evicted = q->dedup_evicted;
 }
 
 static void pack_list(const struct reply *r, Sluice__V1__Reply *m, struct buf *out)
@@ -258,6 +260,8 @@ static void read_queue(const Sluice__V1__QueueInfo *m, struct queue_info *out)
         .next_sequence = m->next_sequence,
         .refused = m->refused,
         .redelivered = m->redelivered,
+        .duplicates = m->duplicates,
+        .dedup_evicted = m->dedup_evicted,
     };
     control_settings_read(m->settings, &out->settings);
     read_ledger(m->ledger, &out->ledger);

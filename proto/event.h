@@ -51,6 +51,13 @@ bool event_check(const struct event *e, struct error *why);
 /* The attribute's text; an empty span with NULL data when absent. Knows id, source, type and specversion too. */
 struct span event_attribute(const struct event *e, const char *name);
 
+/* What makes an event the same as another (docs/protocol.md, B.7): BLAKE2b-128 of source, NUL, id. Attribute values hold no
+ * NUL, so no two pairs run together. */
+#define EVENT_HASH_SIZE 16u
+void event_hash(struct span source, struct span id, uint8_t out[EVENT_HASH_SIZE]);
+/* Finds source and id of an encoded event, which is not checked otherwise. False when one is missing. */
+bool event_identity(struct span bytes, struct span *source, struct span *id);
+
 /* RFC 3339 date-time <-> seconds and nanoseconds. */
 bool timestamp_parse(struct span text, int64_t *seconds, int32_t *nanos);
 void timestamp_format(int64_t seconds, int32_t nanos, char out[40]);

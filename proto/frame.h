@@ -7,6 +7,7 @@
 #ifndef SLUICE_PROTO_FRAME_H
 #define SLUICE_PROTO_FRAME_H
 
+#include "proto/event.h"
 #include "proto/token.h"
 #include "proto/wire.h"
 
@@ -140,7 +141,7 @@ struct entry {
     struct span key;
     int64_t expires_ms;
     int64_t not_before_ms;
-    struct span dedup;
+    struct span dedup; /* EVENT_HASH_SIZE bytes (event.h), or none */
 };
 
 struct run {

@@ -26,7 +26,9 @@
     X(purged_total, counter, SUM, "events purged", q->ledger.purged)                                                   \
     X(dropped_total, counter, SUM, "events dropped by overflow", q->ledger.dropped)                                    \
     X(refused_total, counter, SUM, "events refused", q->refused)                                                       \
-    X(redelivered_total, counter, SUM, "deliveries beyond an event's first", q->redelivered)
+    X(redelivered_total, counter, SUM, "deliveries beyond an event's first", q->redelivered)                           \
+    X(duplicates_total, counter, SUM, "publishes answered with an earlier one's sequence", q->duplicates)              \
+    X(dedup_evicted_total, counter, SUM, "ids forgotten before their dedup window was over", q->dedup_evicted)
 
 enum merge { SUM, MAX };
 

@@ -8,24 +8,60 @@ void admission_flush(struct admission *a)
     struct outcome o = {
         .first = a->first, .count = a->count, .reason = REASON_ok, .sequence = a->queue->next_sequence
     };
-    uint8_t origin[ORIGIN_MAX];
-    size_t size = a->queue->durable ? persist_origin(origin, a->destination, a->first) : 0;
+    uint8_t origin[ORIGIN_MAX(APPEND_AT_ONCE)];
+    size_t hashes = a->hashed ? a->count : 0;
+    size_t size = a->queue->durable ? persist_origin(origin, a->destination, a->first, a->hashes, hashes) : 0;
     uint64_t ticket;
     queue_accept(a->core, a->queue, a->events, a->count, span_of(origin, size), &ticket);
     durable_outcome(a->core, a->destination, a->queue, ticket, &o, a->count, a->bytes);
     core_run_queue(a->core, a->queue);
     a->count = 0;
+    a->hashed = false;
     a->bytes = 0;
 }
 
-void admission_accept(struct admission *a, uint64_t sequence, struct span event)
+/* It is confirmed once the first one is durable. The log also keeps its outcome, which no run tells of; where the disk has no room
+ * for that, a restart makes "refused" of an outcome that its publisher has not seen, and it tries again. */
+bool admission_duplicate(struct admission *a, uint64_t sequence, const struct entry *e)
+{
+    struct queue *q = a->queue;
+    uint64_t first = duplicate_of(a->core, q, e->dedup), ticket = 0;
+    if (first == 0)
+        return false;
+    admission_flush(a); /* outcomes in order; and the first one may be among these */
+    struct outcome o = {
+        .first = sequence, .count = 1, .reason = REASON_ok, .sequence = first, .flags = RUN_DUPLICATE
+    };
+    if (q->durable) {
+        o.flags |= a->core->config.confirm_synced ? RUN_DURABLE : 0;
+        ticket = room_take_word(&a->room) ? persist_outcome(a->core, a->destination, q, &o) : durable_newest(a->core);
+    }
+    q->duplicates++;
+    durable_outcome(a->core, a->destination, q, ticket, &o, 1, e->event.size);
+    return true;
+}
+
+static void keep_hash(struct admission *a, struct span hash)
+{
+    uint8_t *to = a->hashes[a->count];
+    if (hash.size != DEDUP_HASH_SIZE) {
+        memset(to, 0, DEDUP_HASH_SIZE);
+        return;
+    }
+    memcpy(to, hash.data, DEDUP_HASH_SIZE);
+    a->hashed = true;
+    duplicate_enter(a->core, a->queue, hash, a->queue->next_sequence + a->count);
+}
+
+void admission_accept(struct admission *a, uint64_t sequence, const struct entry *e)
 {
     if (a->count && a->first + a->count != sequence)
         admission_flush(a); /* one between was decided already */
     if (a->count == 0)
         a->first = sequence;
-    a->events[a->count++] = (struct store_event){ .event = event };
-    a->bytes += event.size;
+    keep_hash(a, e->dedup);
+    a->events[a->count++] = (struct store_event){ .event = e->event };
+    a->bytes += e->event.size;
     if (a->count == APPEND_AT_ONCE)
         admission_flush(a);
 }

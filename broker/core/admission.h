@@ -13,12 +13,17 @@ struct admission {
     struct queue *queue;
     struct room room;
     struct store_event events[APPEND_AT_ONCE];
+    uint8_t hashes[APPEND_AT_ONCE][DEDUP_HASH_SIZE]; /* of zeros: it has none */
     size_t count;
+    bool hashed;           /* one of them has */
     uint64_t first, bytes; /* of the pending ones */
 };
 
+/* Decides an entry that the queue accepted before, within its dedup window: it gets the first one's sequence, and takes no room.
+ * False: it is none. */
+bool admission_duplicate(struct admission *a, uint64_t sequence, const struct entry *e);
 /* The room for it was taken. Its bytes are borrowed until the flush. */
-void admission_accept(struct admission *a, uint64_t sequence, struct span event);
+void admission_accept(struct admission *a, uint64_t sequence, const struct entry *e);
 /* Appends what was accepted and decides its outcomes. */
 void admission_flush(struct admission *a);
 /* Decides one entry; `events` and `bytes` are what it gives back of the session's window. */

@@ -56,6 +56,7 @@ struct core *core_new(const struct core_config *config, struct store *store, str
     wire_store64(c->receipt_key + 8, key.low);
     if (!sodium_is_zero(config->receipt_key, sizeof config->receipt_key))
         memcpy(c->receipt_key, config->receipt_key, sizeof c->receipt_key);
+    crypto_shorthash_siphashx24(c->dedup_key, (const unsigned char *)"dedup", 5, c->receipt_key);
     return c;
 }
 
@@ -125,7 +126,8 @@ int32_t core_tenths(const struct core *c)
 
 static uint64_t memory_used(const struct core *c)
 {
-    return c->store->ops->memory(c->store) + (c->disk ? c->disk->ops->memory(c->disk) : 0) + c->waiting_bytes;
+    return c->store->ops->memory(c->store) + (c->disk ? c->disk->ops->memory(c->disk) : 0) + c->waiting_bytes +
+           c->dedup_bytes;
 }
 
 uint64_t core_budget_left(const struct core *c)
@@ -222,6 +224,7 @@ void core_tick(struct core *c, struct now now)
         producer_free(c, OWNER(t, struct producer, expiry));
     while ((t = timers_pop(&c->timers, now.mono)) != NULL)
         session_tick(c, OWNER(t, struct session, timer));
+    duplicates_sweep(c);
 }
 
 static void run_queues(struct core *c)
@@ -368,8 +371,21 @@ static void validate_consumers(const struct queue *q)
         fail("what is in flight is a consumer's");
 }
 
+static void validate_duplicates(const struct core *c)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < c->queue_count; i++) {
+        bytes += dedup_memory(&c->by_name[i]->dedup);
+        if (!dedup_validate(&c->by_name[i]->dedup))
+            fail("a queue's dedup window is in order");
+    }
+    if (bytes != c->dedup_bytes)
+        fail("the dedup windows' memory is counted");
+}
+
 void core_validate(const struct core *c)
 {
+    validate_duplicates(c);
     if (!timers_validate(&c->timers) || !timers_validate(&c->lease_timers) || !timers_validate(&c->wait_timers))
         fail("timers are a heap");
     for (uint32_t i = 0; i < c->queue_count; i++) {

@@ -47,7 +47,7 @@ void durable_outcome(struct core *c, struct destination *d, struct queue *q, uin
     p->destination = d;
     p->queue = q;
     p->outcome = *o;
-    p->outcome.flags = c->config.confirm_synced ? RUN_DURABLE : 0;
+    p->outcome.flags |= c->config.confirm_synced ? RUN_DURABLE : 0;
     p->events = events;
     p->bytes = bytes;
     d->pending += o->count;
@@ -100,6 +100,11 @@ void durable_forget_queue(struct core *c, const struct queue *q)
             p->queue = NULL;
     }
     c->marks_pending -= q->durable && q->durable->mark_ticket;
+}
+
+uint64_t durable_newest(const struct core *c)
+{
+    return c->last_pending ? c->last_pending->ticket : 0;
 }
 
 void durable_free(struct core *c)

@@ -129,6 +129,8 @@ static void describe(const struct core *c, struct queue *q, struct queue_info *o
         .ledger = q->ledger,
         .refused = q->refused,
         .redelivered = q->redelivered,
+        .duplicates = q->duplicates,
+        .dedup_evicted = q->dedup.evicted,
     };
     out->ledger.remaining = queue_remaining(q);
 }

@@ -2,8 +2,8 @@
  * been delivered, and the books. Written in protobuf's wire format (proto/wire.h), so that a field can be added: what a
  * reader does not know it skips.
  *
- *   note      one field: QUEUE, DELETED, PRODUCER or MARK
- *   origin    of a run of accepted events: the producer, its first sequence, what it has seen
+ *   note      one field: QUEUE, DELETED, PRODUCER, MARK or OUTCOME
+ *   origin    of a run of accepted events: the producer, its first sequence, what it has seen, the events' hashes
  *   snapshot  everything the notes and runs so far amount to: QUEUE and PRODUCER fields, and the rest
  */
 #include "broker/core/items.h"
@@ -13,7 +13,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { NOTE_QUEUE = 1, NOTE_DELETED, NOTE_PRODUCER, NOTE_MARK, STATE_NEXT_QUEUE, STATE_CLOSED_LEDGER };
+enum { NOTE_QUEUE = 1, NOTE_DELETED, NOTE_PRODUCER, NOTE_MARK, STATE_NEXT_QUEUE, STATE_CLOSED_LEDGER, NOTE_OUTCOME };
 enum {
     QUEUE_ID = 1,
     QUEUE_NAME,
@@ -23,13 +23,18 @@ enum {
     QUEUE_NEXT_SEQUENCE,
     QUEUE_MARK,
     QUEUE_LEDGER,
+    QUEUE_DEDUP,
 };
 enum { LEDGER_ACCEPTED = 1, LEDGER_ACKED, LEDGER_DEAD, LEDGER_EXPIRED, LEDGER_PURGED, LEDGER_DROPPED };
 enum { PRODUCER_HIGH = 1, PRODUCER_LOW, PRODUCER_DESTINATION };
 enum { DESTINATION_NAME = 1, DESTINATION_NEXT, DESTINATION_SEEN, DESTINATION_RUN };
 enum { RUN_FIRST = 1, RUN_COUNT, RUN_SEQUENCE, RUN_REASON, RUN_FLAGS };
-enum { ORIGIN_HIGH = 1, ORIGIN_LOW, ORIGIN_FIRST, ORIGIN_SEEN };
+enum { ORIGIN_HIGH = 1, ORIGIN_LOW, ORIGIN_FIRST, ORIGIN_SEEN, ORIGIN_HASHES };
+enum { OUTCOME_HIGH = 1, OUTCOME_LOW, OUTCOME_QUEUE, OUTCOME_SEEN, OUTCOME_RUN };
 enum { MARK_QUEUE = 1, MARK_END };
+
+/* A dedup window's entry in a snapshot: its hash, sequence and wall time of acceptance. */
+#define DEDUP_ENTRY_SIZE (DEDUP_HASH_SIZE + 16u)
 
 /* ------------------------------------------------------------------ writing */
 
@@ -128,12 +133,19 @@ static uint8_t *put_number(uint8_t *at, uint32_t tag, uint64_t value)
     return wire_put_varint(wire_put_varint(at, (uint64_t)tag << 3 | WIRE_VARINT), value);
 }
 
-size_t persist_origin(uint8_t out[ORIGIN_MAX], const struct destination *d, uint64_t first)
+size_t persist_origin(uint8_t *out, const struct destination *d, uint64_t first,
+                      const uint8_t (*hashes)[DEDUP_HASH_SIZE], size_t count)
 {
     uint8_t *at = put_fixed(out, ORIGIN_HIGH, d->producer->id.high);
     at = put_fixed(at, ORIGIN_LOW, d->producer->id.low);
     at = put_number(at, ORIGIN_FIRST, first);
     at = put_number(at, ORIGIN_SEEN, d->seen);
+    if (count) {
+        at = wire_put_varint(at, ORIGIN_HASHES << 3 | WIRE_BYTES);
+        at = wire_put_varint(at, count * DEDUP_HASH_SIZE);
+        memcpy(at, hashes, count * DEDUP_HASH_SIZE);
+        at += count * DEDUP_HASH_SIZE;
+    }
     return (size_t)(at - out);
 }
 
@@ -145,6 +157,20 @@ static uint64_t mark_of(const struct core *c, const struct queue *q)
     const struct durable *d = q->durable;
     uint64_t mark = c->stopping ? q->next_ready : d->mark_written;
     return mark > d->recovered_mark ? mark : d->recovered_mark;
+}
+
+static void put_dedup(const struct core *c, struct buf *b, const struct dedup *d)
+{
+    size_t mark = wire_begin(b, QUEUE_DEDUP);
+    for (uint64_t i = 0, count = dedup_count(d); i < count; i++) {
+        const struct dedup_entry *e = dedup_at(d, i);
+        uint8_t *to = buf_reserve(b, DEDUP_ENTRY_SIZE);
+        memcpy(to, e->hash, DEDUP_HASH_SIZE);
+        wire_store64(to + DEDUP_HASH_SIZE, e->sequence);
+        wire_store64(to + DEDUP_HASH_SIZE + 8, (uint64_t)(c->now.wall.ms - mono_since_ms(c->now.mono, e->at)));
+        b->size += DEDUP_ENTRY_SIZE;
+    }
+    wire_end(b, mark);
 }
 
 static void put_queue_state(struct core *c, struct buf *b, const struct queue *q)
@@ -159,19 +185,33 @@ static void put_queue_state(struct core *c, struct buf *b, const struct queue *q
         wire_add_number(b, QUEUE_NEXT_SEQUENCE, q->next_sequence);
         wire_add_number(b, QUEUE_MARK, mark_of(c, q));
         put_ledger(b, QUEUE_LEDGER, &q->ledger);
+        if (dedup_count(&q->dedup))
+            put_dedup(c, b, &q->dedup);
     }
     wire_end(b, mark);
 }
 
-static void put_run(struct buf *b, const struct outcome *o)
+static void put_run(struct buf *b, uint32_t tag, const struct outcome *o)
 {
-    size_t mark = wire_begin(b, DESTINATION_RUN);
+    size_t mark = wire_begin(b, tag);
     wire_add_number(b, RUN_FIRST, o->first);
     wire_add_number(b, RUN_COUNT, o->count);
     wire_add_number(b, RUN_SEQUENCE, o->sequence);
     wire_add_number(b, RUN_REASON, o->reason);
     wire_add_number(b, RUN_FLAGS, o->flags);
     wire_end(b, mark);
+}
+
+uint64_t persist_outcome(struct core *c, const struct destination *d, const struct queue *q, const struct outcome *o)
+{
+    struct buf b = { 0 };
+    size_t mark = wire_begin(&b, NOTE_OUTCOME);
+    put_token(&b, d->producer->id);
+    wire_add_number(&b, OUTCOME_QUEUE, q->id);
+    wire_add_number(&b, OUTCOME_SEEN, d->seen);
+    put_run(&b, OUTCOME_RUN, o);
+    wire_end(&b, mark);
+    return put_note(c, &b);
 }
 
 /* Only what is on disk outlives a restart: outcomes of a queue in memory would promise what is gone. What is accepted and not confirmed
@@ -186,10 +226,10 @@ static void put_destination(struct core *c, struct buf *b, const struct destinat
     wire_add_number(b, DESTINATION_NEXT, d->next);
     wire_add_number(b, DESTINATION_SEEN, d->seen);
     for (uint32_t i = 0; i < d->outcome_count; i++)
-        put_run(b, &d->outcomes[i]);
+        put_run(b, DESTINATION_RUN, &d->outcomes[i]);
     for (const struct pending *p = d->pending ? c->pending : NULL; p; p = p->next) {
         if (p->kind == PENDING_OUTCOME && p->destination == d)
-            put_run(b, &p->outcome);
+            put_run(b, DESTINATION_RUN, &p->outcome);
     }
     wire_end(b, mark);
 }
@@ -249,6 +289,7 @@ struct queue_words {
     bool paused, closed, has_ledger;
     uint64_t next_sequence, mark;
     struct ledger ledger;
+    struct span dedup;
 };
 
 static bool read_queue(struct span bytes, struct queue_words *w)
@@ -271,10 +312,19 @@ static bool read_queue(struct span bytes, struct queue_words *w)
             w->has_ledger = true;
             take_ledger(&w->ledger, f.bytes);
             break;
+        case QUEUE_DEDUP: w->dedup = f.bytes; break;
         default: break;
         }
     }
     return w->id && name_valid(w->name);
+}
+
+static void take_dedup(struct core *c, struct queue *q, struct span bytes)
+{
+    for (; bytes.size >= DEDUP_ENTRY_SIZE;
+         bytes = span_of(bytes.data + DEDUP_ENTRY_SIZE, bytes.size - DEDUP_ENTRY_SIZE))
+        duplicate_restore(c, q, span_of(bytes.data, DEDUP_HASH_SIZE), wire_load64(bytes.data + DEDUP_HASH_SIZE),
+                          (int64_t)wire_load64(bytes.data + DEDUP_HASH_SIZE + 8));
 }
 
 static bool take_queue(struct core *c, struct span bytes)
@@ -296,6 +346,7 @@ static bool take_queue(struct core *c, struct span bytes)
         q->ledger = w.ledger;
         q->next_sequence = w.next_sequence;
         q->durable->recovered_mark = w.mark;
+        take_dedup(c, q, w.dedup);
     }
     return true;
 }
@@ -380,6 +431,27 @@ static void take_mark(struct core *c, struct span bytes)
     }
 }
 
+static void take_outcome(struct core *c, struct span bytes)
+{
+    struct wire_reader r = wire_open(bytes);
+    struct wire_field f;
+    struct token id = { 0 };
+    struct destination *d = NULL;
+    while (!wire_done(&r) && wire_next(&r, &f)) {
+        const struct queue *q;
+        if (f.tag == OUTCOME_HIGH)
+            id.high = f.number;
+        else if (f.tag == OUTCOME_LOW)
+            id.low = f.number;
+        else if (f.tag == OUTCOME_QUEUE && (q = queue_by_id(c, f.number)))
+            d = destination_of(producer_of(c, id), span_str(q->name));
+        else if (d && f.tag == OUTCOME_SEEN)
+            destination_seen(d, f.number);
+        else if (d && f.tag == OUTCOME_RUN)
+            take_run(d, f.bytes);
+    }
+}
+
 static void take_deleted(struct core *c, uint64_t id)
 {
     struct queue *q = queue_by_id(c, id);
@@ -398,6 +470,7 @@ static bool take_field(struct core *c, const struct wire_field *f)
     case NOTE_PRODUCER: return take_producer(c, f->bytes);
     case NOTE_DELETED: take_deleted(c, f->number); return true;
     case NOTE_MARK: take_mark(c, f->bytes); return true;
+    case NOTE_OUTCOME: take_outcome(c, f->bytes); return true;
     case STATE_NEXT_QUEUE: c->next_queue_id = (uint32_t)f->number; return true;
     case STATE_CLOSED_LEDGER: take_ledger(&c->closed_ledger, f->bytes); return true;
     default: return true;
@@ -422,7 +495,14 @@ static void replay_note(void *context, struct span bytes)
 
 /* ------------------------------------------------------------------ replaying runs and settlements */
 
-static void replay_outcome(struct core *c, const struct queue *q, const struct store_run *run)
+static void replay_hashes(struct core *c, struct queue *q, const struct store_run *run, struct span hashes)
+{
+    for (size_t i = 0; i < run->count && hashes.size >= (i + 1) * DEDUP_HASH_SIZE; i++)
+        duplicate_restore(c, q, span_of(hashes.data + i * DEDUP_HASH_SIZE, DEDUP_HASH_SIZE), run->first + i,
+                          run->accepted_ms);
+}
+
+static void replay_origin(struct core *c, struct queue *q, const struct store_run *run)
 {
     struct wire_reader r = wire_open(run->note);
     struct wire_field f;
@@ -434,6 +514,7 @@ static void replay_outcome(struct core *c, const struct queue *q, const struct s
         case ORIGIN_LOW: id.low = f.number; break;
         case ORIGIN_FIRST: first = f.number; break;
         case ORIGIN_SEEN: seen = f.number; break;
+        case ORIGIN_HASHES: replay_hashes(c, q, run, f.bytes); break;
         default: break;
         }
     }
@@ -454,7 +535,7 @@ static void replay_run(void *context, const struct store_run *run, uint64_t byte
         return;
     q->next_sequence = run->first + run->count;
     q->ledger.accepted += run->count;
-    replay_outcome(c, q, run);
+    replay_origin(c, q, run);
 }
 
 static void replay_settled(void *context, uint32_t queue, enum store_cause cause, uint64_t first, uint64_t count)

@@ -9,16 +9,20 @@
 
 /* ------------------------------------------------------------------ arriving entries */
 
-/* Why an entry can never be accepted as things are; REASON_ok when it can, maybe later. */
-static enum reason hopeless(const struct core *c, const struct destination *d, const struct queue *q,
-                            const struct entry *e, uint64_t sequence)
+/* Why an entry is refused whatever it is. */
+static enum reason refused_unseen(const struct core *c, const struct destination *d, const struct queue *q,
+                                  const struct entry *e, uint64_t sequence)
 {
     if (!MUTATED(break_prefix) && e->continued && d->refused_tail != 0 && d->refused_tail + 1 == sequence)
         return d->refused_reason;
     if (c->stopping)
         return REASON_draining;
-    if (!q)
-        return REASON_unknown_queue;
+    return q ? REASON_ok : REASON_unknown_queue;
+}
+
+/* Why an entry can never be accepted as things are; REASON_ok when it can, maybe later. */
+static enum reason hopeless(const struct core *c, const struct queue *q, const struct entry *e)
+{
     if (q->closed)
         return REASON_closed;
     if (e->event.size > c->config.max_event || e->event.size > q->settings.capacity_bytes)
@@ -117,13 +121,19 @@ static enum reason take_room(struct arrival *a, uint64_t size)
 static enum reason judge(struct arrival *a, uint64_t sequence, const struct entry *e, bool *waits)
 {
     *waits = false;
-    enum reason why = hopeless(a->core, a->destination, a->queue, e, sequence);
+    enum reason why = refused_unseen(a->core, a->destination, a->queue, e, sequence);
+    if (why != REASON_ok)
+        return why;
+    /* Behind waiters of its own publisher even a duplicate waits, or a batch would not be admitted as a prefix. */
+    if (!a->destination->waiters && a->group.count == 0 && admission_duplicate(&a->admission, sequence, e))
+        return REASON_ok;
+    why = hopeless(a->core, a->queue, e);
     if (why != REASON_ok)
         return why;
     if ((!a->queue->waiters && a->group.count == 0) || MUTATED(overtake_waiters)) {
         why = take_room(a, e->event.size);
         if (why == REASON_ok) {
-            admission_accept(&a->admission, sequence, e->event);
+            admission_accept(&a->admission, sequence, e);
             return REASON_ok;
         }
         a->core->starved |= why == REASON_budget;

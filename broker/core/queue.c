@@ -47,6 +47,7 @@ struct queue *queue_create(struct core *c, struct span name, const struct queue_
     q->id = ++c->next_queue_id;
     q->consumer_epoch = c->epoch_floor;
     q->settings = *settings;
+    memcpy(q->dedup.key, c->dedup_key, sizeof q->dedup.key);
     q->next_sequence = q->base = q->next_ready = q->loaded = 1;
     if (settings->durability == DURABILITY_DISK) {
         q->durable = xcalloc(1, sizeof *q->durable);
@@ -78,6 +79,7 @@ void queue_free(struct core *c, struct queue *q)
     HASH_DELETE(hh, c->queues, q);
     HASH_DELETE(hh_id, c->by_id, q);
     items_free(q);
+    duplicates_forget(c, q);
     if (q->durable)
         ranges_free(&q->durable->backlog);
     free(q->durable);
@@ -114,6 +116,14 @@ struct room queue_room(const struct core *c, const struct queue *q)
 
 /* At most what a record on disk adds to an event that is alone in its run. */
 #define DISK_OVERHEAD 192u
+
+bool room_take_word(struct room *r)
+{
+    if (r->short_of != REASON_disk || r->budget < DISK_OVERHEAD)
+        return false;
+    r->budget -= DISK_OVERHEAD;
+    return true;
+}
 
 enum reason room_take(struct room *r, uint64_t size)
 {

@@ -6,6 +6,7 @@
  *   session.c   frames in, bodies out, links
  *   producer.c  producers, their destinations, outcomes
  *   publish.c   entries as they arrive (admission.c lets them in)
+ *   duplicates.c  those that came before (dedup.c remembers them)
  *   waiters.c   entries that wait for room
  *   queue.c     what a queue holds, its books (queue_view.c tells of them)
  *   items.c     where its items are
@@ -23,6 +24,7 @@
 
 #include "base/timers.h"
 #include "broker/core/core.h"
+#include "broker/core/dedup.h"
 #include "broker/store/ranges.h"
 
 #include <uthash.h>
@@ -93,7 +95,8 @@ struct queue {
     uint64_t ready, in_flight, delayed; /* events in each state */
     uint64_t bytes;                     /* of all of them */
     struct ledger ledger;               /* remaining is derived */
-    uint64_t refused, redelivered;
+    uint64_t refused, redelivered, duplicates;
+    struct dedup dedup; /* what was accepted of late */
     struct rate in_rate, out_rate;
 
     struct waiting *waiters;    /* utlist DL, in order of arrival */
@@ -325,7 +328,10 @@ struct core {
     uint32_t *free_leases;
     uint32_t free_lease_count;
     uint64_t waiting_bytes; /* of all waiters */
-    bool starved;           /* somebody waits for the broker's budget */
+    uint8_t dedup_key[16];  /* of every queue's dedup window … */
+    uint64_t dedup_bytes;   /* … and the memory of all of them */
+    mono_t dedup_swept;
+    bool starved; /* somebody waits for the broker's budget */
     struct answered *answers, *answer_list;
     uint32_t answer_count;
     struct ledger closed_ledger; /* of deleted queues */
@@ -404,6 +410,15 @@ void session_tell_outcomes(struct core *c, struct session *s); /* writes what is
 bool publish_body(struct core *c, struct session *s, struct body *b); /* false: a violation */
 bool publish_skip(struct core *c, struct session *s, const struct body *b);
 
+/* duplicates.c. A hash of no bytes is none: neither found nor entered. */
+/* The sequence under which the queue accepted that hash within its window; 0: it did not. */
+uint64_t duplicate_of(const struct core *c, const struct queue *q, struct span hash);
+void duplicate_enter(struct core *c, struct queue *q, struct span hash, uint64_t sequence);
+/* From before a restart; accepted_ms is wall time. */
+void duplicate_restore(struct core *c, struct queue *q, struct span hash, uint64_t sequence, int64_t accepted_ms);
+void duplicates_forget(struct core *c, struct queue *q);
+void duplicates_sweep(struct core *c); /* as time passes */
+
 /* waiters.c */
 void publish_admit(struct core *c, struct queue *q); /* waiters, as far as there is room */
 void publish_refuse_all(struct core *c, struct queue *q, enum reason why);
@@ -426,6 +441,8 @@ struct room {
     enum reason short_of;   /* … as this says: REASON_budget or REASON_disk */
 };
 struct room queue_room(const struct core *c, const struct queue *q);
+/* Takes the room of a word in the log, which an entry may cost that is not accepted; false when there is none. */
+bool room_take_word(struct room *r);
 /* Takes the room of one event: REASON_ok, or REASON_full or REASON_budget and nothing is taken. */
 enum reason room_take(struct room *r, uint64_t size);
 /* Accepts `count` events (their sequences set here) at the tail. */
@@ -478,6 +495,8 @@ void durable_hold_bodies(struct core *c, struct session *s, size_t start, uint64
 /* Nothing may point to what goes. */
 void durable_forget_destinations(struct core *c, const struct producer *p);
 void durable_forget_queue(struct core *c, const struct queue *q);
+/* The ticket that covers all that waits for one; 0: nothing does. */
+uint64_t durable_newest(const struct core *c);
 void durable_free(struct core *c);
 /* Moves the mark ahead of need: events beyond it may not be delivered before it is on disk. */
 void durable_move_mark(struct core *c, struct queue *q);
@@ -492,8 +511,12 @@ uint64_t persist_queue(struct core *c,
 uint64_t persist_deleted(struct core *c, const struct queue *q);
 uint64_t persist_producer(struct core *c, struct token id);
 uint64_t persist_mark(struct core *c, const struct queue *q, uint64_t end);
-#define ORIGIN_MAX 64u
-size_t persist_origin(uint8_t out[ORIGIN_MAX], const struct destination *d, uint64_t first);
+/* The origin of a run; hashes: one for each of its events, of zeros where it has none; count 0: none has. */
+#define ORIGIN_MAX(count) (64u + (count)*DEDUP_HASH_SIZE)
+size_t persist_origin(uint8_t *out, const struct destination *d, uint64_t first,
+                      const uint8_t (*hashes)[DEDUP_HASH_SIZE], size_t count);
+/* An outcome that no run tells of. */
+uint64_t persist_outcome(struct core *c, const struct destination *d, const struct queue *q, const struct outcome *o);
 void rate_add(struct rate *r, uint64_t events, mono_t now);
 double rate_read(const struct rate *r, mono_t now);
 

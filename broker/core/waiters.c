@@ -208,7 +208,11 @@ static bool admit_run(struct admission *a, struct waiting *w)
         bool whole = take_entry(&rest, w->wait_ms, &e);
         assert(whole);
         (void)whole;
-        if (!is_decided(w, w->next)) {
+        if (is_decided(w, w->next)) {
+            /* refused out of turn */
+        } else if (admission_duplicate(a, w->first + w->next, &e)) {
+            entry_leaves(w, e.event.size);
+        } else {
             enum reason room = room_take(&a->room, e.event.size);
             if (room != REASON_ok) {
                 w->blocked = room;
@@ -217,7 +221,7 @@ static bool admit_run(struct admission *a, struct waiting *w)
                 return false;
             }
             entry_leaves(w, e.event.size);
-            admission_accept(a, w->first + w->next, e.event);
+            admission_accept(a, w->first + w->next, &e);
         }
         w->next++;
         w->rest = rest;
@@ -230,8 +234,9 @@ void publish_admit(struct core *c, struct queue *q)
     while (q->waiters) {
         struct waiting *w = q->waiters;
         struct admission a = { .core = c, .destination = w->destination, .queue = q, .room = queue_room(c, q) };
-        /* The run's own bytes count against the budget until it is gone: they make room for themselves. */
-        a.room.budget += w->byte_count;
+        /* The run's own bytes count against the budget until it is gone: they make room for themselves, but not on disk. */
+        if (a.room.short_of == REASON_budget)
+            a.room.budget += w->byte_count;
         bool whole = admit_run(&a, w);
         admission_flush(&a);
         if (!whole)

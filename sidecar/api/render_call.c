@@ -80,6 +80,8 @@ static json_t *queue_json(const struct queue_info *q)
     put_number(o, "next_sequence", q->next_sequence);
     put_number(o, "refused", q->refused);
     put_number(o, "redelivered", q->redelivered);
+    put_number(o, "duplicates", q->duplicates);
+    put_number(o, "dedup_evicted", q->dedup_evicted);
     json_object_set_new(o, "ledger", ledger_json(&q->ledger));
     return o;
 }

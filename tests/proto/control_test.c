@@ -217,6 +217,8 @@ static struct queue_info sample_queue(const char *name)
                                 .next_sequence = 11,
                                 .refused = 12,
                                 .redelivered = 13,
+                                .duplicates = 14,
+                                .dedup_evicted = 15,
                                 .ledger = ledger };
 }
 
@@ -232,6 +234,7 @@ static void assert_same_queue(const struct queue_info *a, const struct queue_inf
                 a->waiting_publishers == b->waiting_publishers && a->standbys == b->standbys);
     assert_true(a->in_rate_milli == b->in_rate_milli && a->out_rate_milli == b->out_rate_milli);
     assert_true(a->next_sequence == b->next_sequence && a->refused == b->refused && a->redelivered == b->redelivered);
+    assert_true(a->duplicates == b->duplicates && a->dedup_evicted == b->dedup_evicted);
     assert_memory_equal(&a->ledger, &b->ledger, sizeof a->ledger);
 }
 

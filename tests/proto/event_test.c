@@ -303,6 +303,41 @@ static void an_event_has_as_many_attributes_as_can_be_read_again(void **state)
     assert_invalid(&e, "at most 256 attributes");
 }
 
+/* Known answers, so that no version's hashes differ from another's: b2sum -l 128 of source, NUL, id. */
+static void a_hash_is_of_source_and_id(void **state)
+{
+    (void)state;
+    static const uint8_t known[EVENT_HASH_SIZE] = { 0x3c, 0x84, 0x6c, 0x85, 0x24, 0x95, 0x0a, 0x13,
+                                                    0xaa, 0x8d, 0x24, 0x15, 0xb8, 0x3c, 0xae, 0xed };
+    static char longest[300];
+    uint8_t hash[EVENT_HASH_SIZE], other[EVENT_HASH_SIZE];
+    event_hash(S("/s"), S("1"), hash);
+    assert_memory_equal(hash, known, sizeof hash);
+    event_hash(S("/s1"), S(""), other);
+    assert_memory_not_equal(hash, other, sizeof hash);
+    event_hash(S("/t"), S("1"), other);
+    assert_memory_not_equal(hash, other, sizeof hash);
+    memset(longest, 'a', sizeof longest - 1);
+    static const uint8_t known_longest[EVENT_HASH_SIZE] = { 0x84, 0x12, 0x95, 0xac, 0x3f, 0x08, 0x24, 0x96,
+                                                            0x1f, 0x23, 0xed, 0x06, 0x3f, 0xf1, 0x99, 0x35 };
+    event_hash(S("/s"), S(longest), hash);
+    assert_memory_equal(hash, known_longest, sizeof hash);
+}
+
+static void source_and_id_are_found_in_encoded_events(void **state)
+{
+    (void)state;
+    struct event e = minimal(NULL, 0);
+    struct buf b = { 0 };
+    struct span source, id;
+    event_encode(&e, &b);
+    assert_true(event_identity(buf_span(&b), &source, &id));
+    assert_true(span_equal(source, e.source) && span_equal(id, e.id));
+    assert_false(event_identity(span_of(b.data, b.size - 1), &source, &id));
+    assert_false(event_identity(S("\x0a\x01x"), &source, &id));
+    buf_free(&b);
+}
+
 static void uuids_are_of_version_4(void **state)
 {
     (void)state;
@@ -333,6 +368,8 @@ int main(void)
         T(values_must_fit_their_type),
         T(text_data_must_be_utf8_but_binary_data_need_not),
         T(an_event_has_as_many_attributes_as_can_be_read_again),
+        T(a_hash_is_of_source_and_id),
+        T(source_and_id_are_found_in_encoded_events),
         T(uuids_are_of_version_4)
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,6 +42,8 @@ static void defaults_are_all_present_and_within_their_ranges(void **state)
     assert_int_equal(settings.overflow, OVERFLOW_WAIT);
     assert_int_equal(settings.lease_ms, 30000);
     assert_false(settings.require_consumer);
+    assert_int_equal(settings.dedup_window_ms, 120000);
+    assert_int_equal(settings.dedup_entries, 100000);
 }
 
 static void values_of_every_setting_are_read(void **state)
@@ -55,6 +57,12 @@ static void values_of_every_setting_are_read(void **state)
     assert_true(parse("overflow", "drop_oldest"));
     assert_true(parse("lease", "2m"));
     assert_true(parse("require_consumer", "true"));
+    assert_true(parse("dedup_window", "0s"));
+    assert_int_equal(settings.dedup_window_ms, 0);
+    assert_true(parse("dedup_window", "1m"));
+    assert_int_equal(settings.dedup_window_ms, 60000);
+    assert_true(parse("dedup_entries", "5"));
+    assert_int_equal(settings.dedup_entries, 5);
     assert_int_equal(settings.present, (1u << QUEUE_SETTING_COUNT) - 1);
     assert_int_equal(settings.capacity, 1000);
     assert_int_equal(settings.capacity_bytes, 64 << 20);

@@ -114,7 +114,8 @@ void push(struct peer *p);
 /* The same without the loop turn, so that several arrive in one. */
 void push_only(struct peer *p);
 void heartbeat(struct peer *p);
-/* Events as words: "one two"; "+three" continues the batch; "big:600" has 600 bytes. Numbers run on by themselves. */
+/* Events as words: "one two"; "+three" continues the batch; "big:600" has 600 bytes; "one@7" has the
+ * hash of id 7. Numbers run on by themselves. */
 void publish(struct peer *p, const char *queue, uint32_t wait_ms, const char *words);
 /* The same from an explicit number on. */
 void publish_from(struct peer *p, const char *queue, uint64_t first, uint32_t wait_ms, const char *words);

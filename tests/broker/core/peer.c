@@ -126,6 +126,20 @@ struct known_queue *known(struct peer *p, const char *queue)
 
 /* ------------------------------------------------------------------ publishing */
 
+/* Behind '@': 16 bytes that stand for the id. */
+static struct span hash_of(const char *word, size_t *size, uint8_t out[EVENT_HASH_SIZE])
+{
+    const char *at = memchr(word, '@', *size);
+    if (!at)
+        return (struct span){ 0 };
+    size_t id = *size - (size_t)(at + 1 - word);
+    assert_true(id > 0 && id <= EVENT_HASH_SIZE);
+    memset(out, 0, EVENT_HASH_SIZE);
+    memcpy(out, at + 1, id);
+    *size = (size_t)(at - word);
+    return span_of(out, EVENT_HASH_SIZE);
+}
+
 /* "text" or "text:SIZE", padded with dots. */
 static struct span event_of(const char *word, size_t size, struct buf *out)
 {
@@ -148,7 +162,10 @@ void add_publish(struct peer *p, const char *queue, uint64_t first, uint32_t wai
     uint64_t next = first;
     for (size_t size; (size = strcspn(words, " ")) > 0; words += size, words += strspn(words, " ")) {
         struct entry e = { .wait_ms = wait_ms, .continued = *words == '+' };
-        e.event = event_of(words + e.continued, size - e.continued, &bytes);
+        uint8_t hash[EVENT_HASH_SIZE];
+        size_t word = size - e.continued;
+        e.dedup = hash_of(words + e.continued, &word, hash);
+        e.event = event_of(words + e.continued, word, &bytes);
         frame_add_entry(&p->out, &e, wait_ms);
         next++;
     }
