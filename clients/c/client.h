@@ -98,6 +98,11 @@ mono_t client_due(const struct client *c);
  * (*why: REASON_busy, REASON_too_large). */
 bool client_publish(struct client *c, struct span queue, const struct span *events, uint32_t count, uint32_t wait_ms,
                     void *cookie, struct now now, enum reason *why);
+/* The same, of events that the queue shall take once: hashes[i] (copied) is the event's event_hash, all zeros where its id was made
+ * up. The outcome of one that the queue has taken before is the first one's, with RUN_DUPLICATE. */
+bool client_publish_once(struct client *c, struct span queue, const struct span *events,
+                         const uint8_t (*hashes)[EVENT_HASH_SIZE], uint32_t count, uint32_t wait_ms, void *cookie,
+                         struct now now, enum reason *why);
 /* The publisher no longer cares: nothing is called for `cookie` any more; what was sent takes its course. */
 void client_publish_forget(struct client *c, void *cookie);
 

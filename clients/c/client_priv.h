@@ -42,6 +42,7 @@ struct record {
     mono_t act;           /* when something must be done about it */
     uint8_t state;        /* enum record_state */
     bool continued, once; /* once: wait_ms was 0 */
+    bool hashed;          /* its identity's hash follows its bytes */
 };
 
 /* A FIFO of records in a ring. */

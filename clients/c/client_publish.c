@@ -3,6 +3,7 @@
  * before it was ever sent leaves no hole. */
 #include "clients/c/client_records.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 
 #define SEEN_EVERY 256u
@@ -21,8 +22,28 @@ static bool check(const struct client *c, const struct span *events, uint32_t co
     return c->undecided_bytes + *bytes <= c->config.buffer_bytes;
 }
 
+/* Copies an event, and its hash where it has one, to *data, which moves behind them. True: it has one. */
+static bool copy_event(uint8_t **data, struct span event, const uint8_t *hash)
+{
+    bool hashed = hash && !sodium_is_zero(hash, EVENT_HASH_SIZE);
+    if (event.size)
+        memcpy(*data, event.data, event.size);
+    *data += event.size;
+    if (hashed)
+        memcpy(*data, hash, EVENT_HASH_SIZE);
+    *data += hashed ? EVENT_HASH_SIZE : 0;
+    return hashed;
+}
+
 bool client_publish(struct client *c, struct span queue, const struct span *events, uint32_t count, uint32_t wait_ms,
                     void *cookie, struct now now, enum reason *why)
+{
+    return client_publish_once(c, queue, events, NULL, count, wait_ms, cookie, now, why);
+}
+
+bool client_publish_once(struct client *c, struct span queue, const struct span *events,
+                         const uint8_t (*hashes)[EVENT_HASH_SIZE], uint32_t count, uint32_t wait_ms, void *cookie,
+                         struct now now, enum reason *why)
 {
     uint64_t bytes;
     c->now = now;
@@ -34,23 +55,23 @@ bool client_publish(struct client *c, struct span queue, const struct span *even
         return false;
     struct outlet *o = outlet_of(c, queue);
     uint8_t *data;
-    struct block *block = block_for(c, count, bytes, &data);
+    struct block *block = block_for(c, count, bytes + (hashes ? count * EVENT_HASH_SIZE : 0), &data);
     mono_t deadline = mono_add_ms(now.mono, wait_ms);
     for (uint32_t i = 0; i < count; i++) {
-        if (events[i].size)
-            memcpy(data, events[i].data, events[i].size);
+        const uint8_t *start = data;
+        bool hashed = copy_event(&data, events[i], hashes ? hashes[i] : NULL);
         *record_push(&o->unsent) = (struct record){
             .cookie = cookie,
             .block = block,
-            .data = data,
+            .data = start,
             .size = (uint32_t)events[i].size,
             .index = i,
             .deadline = deadline,
             .act = deadline,
             .continued = i > 0,
             .once = wait_ms == 0,
+            .hashed = hashed,
         };
-        data += events[i].size;
     }
     o->act = mono_min(o->act, deadline);
     if (c->unsent_events == 0 && c->config.linger_ms)
@@ -96,6 +117,8 @@ static bool window_open(const struct client *c, const struct record *r)
 static void write_entry(struct client *c, struct record *r, uint32_t wait_ms)
 {
     struct entry e = { .event = span_of(r->data, r->size), .wait_ms = time_left(c, r), .continued = r->continued };
+    if (r->hashed)
+        e.dedup = span_of(r->data + r->size, EVENT_HASH_SIZE);
     frame_add_entry(&c->out, &e, wait_ms);
     c->sent_events++;
     c->sent_bytes += r->size;

@@ -45,18 +45,26 @@ static void queue_publish(struct sluice *s, size_t at, uint32_t count, uint64_t 
     s->undecided += count;
 }
 
-/* One event as a size and its bytes behind the queue's name. Undone on refusal, so that nothing half stays. */
+/* An event's head in the batch; its bytes follow. */
+struct head {
+    uint32_t size;
+    uint32_t id_given; /* else it was made up, and no retry can be told by it */
+};
+
+/* One event as a head and its bytes behind the queue's name. Undone on refusal, so that nothing half stays. */
 static int publish_locked(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
                           sluice_confirm_fn *confirm, void *context, bool *wake)
 {
     struct buf *b = &s->queue.bytes;
-    size_t at = begin_publish(s, queue), head = b->size, size = 0;
-    buf_add(b, &size, sizeof size);
+    size_t at = begin_publish(s, queue), start = b->size, size = 0;
+    struct head head = { .id_given = event->id != NULL };
+    buf_add(b, &head, sizeof head);
     int error = SLUICE_INVALID;
     if (sluice_encode(s, event, b)) {
-        size = b->size - head - sizeof size;
-        memcpy(b->data + head, &size, sizeof size);
+        size = b->size - start - sizeof head;
         error = admit(s, size);
+        head.size = (uint32_t)size; /* admitted: it fits */
+        memcpy(b->data + start, &head, sizeof head);
     }
     if (error == SLUICE_OK)
         queue_publish(s, at, 1, size, wait_ms, confirm, context, NULL, wake);
@@ -163,7 +171,8 @@ int sluice_publish_encoded(struct sluice *s, const char *queue, const struct slu
     if (error == SLUICE_OK) {
         size_t at = begin_publish(s, queue);
         for (uint32_t i = 0; i < count; i++) {
-            buf_add(&s->queue.bytes, &events[i].size, sizeof events[i].size);
+            struct head head = { (uint32_t)events[i].size, true };
+            buf_add(&s->queue.bytes, &head, sizeof head);
             buf_add(&s->queue.bytes, events[i].data, events[i].size);
         }
         queue_publish(s, at, count, bytes, wait_ms, confirm, NULL, copy_contexts(contexts, count), &wake);
@@ -222,25 +231,44 @@ void outbox_outcome(struct sluice *s, struct pending *p, uint32_t index, uint32_
 
 #define SPANS_AT_ONCE 16u
 
+/* False: its id was made up. */
+static bool hash_of(const struct head *head, struct span event, uint8_t out[EVENT_HASH_SIZE])
+{
+    struct span source, id;
+    memset(out, 0, EVENT_HASH_SIZE);
+    if (!head->id_given || !event_identity(event, &source, &id))
+        return false;
+    event_hash(source, id, out);
+    return true;
+}
+
 void outbox_command(struct sluice *s, const struct command *c)
 {
     struct pending *p = pending_new(s, c);
     struct span few[SPANS_AT_ONCE];
+    uint8_t few_hashes[SPANS_AT_ONCE][EVENT_HASH_SIZE];
     struct span *events = c->count <= SPANS_AT_ONCE ? few : xmalloc(c->count * sizeof *events);
+    uint8_t(*hashes)[EVENT_HASH_SIZE] = c->count <= SPANS_AT_ONCE ? few_hashes : xmalloc(c->count * sizeof *hashes);
+    bool hashed = false;
     const char *queue = (const char *)s->taken.bytes.data + c->at;
     const uint8_t *at = s->taken.bytes.data + c->at + strlen(queue) + 1;
     for (uint32_t i = 0; i < c->count; i++) {
-        size_t size;
-        memcpy(&size, at, sizeof size);
-        events[i] = span_of(at + sizeof size, size);
-        at += sizeof size + size;
-        p->bytes += size;
+        struct head head;
+        memcpy(&head, at, sizeof head);
+        events[i] = span_of(at + sizeof head, head.size);
+        hashed |= hash_of(&head, events[i], hashes[i]);
+        at += sizeof head + head.size;
+        p->bytes += head.size;
     }
     enum reason why;
-    if (!client_publish(s->client, span_str(queue), events, c->count, c->ms, p, s->now, &why))
+    if (!client_publish_once(s->client, span_str(queue), events,
+                             hashed ? (const uint8_t(*)[EVENT_HASH_SIZE])hashes : NULL, c->count, c->ms, p, s->now,
+                             &why))
         confirm_some(s, p, 0, c->count, (int)why, 0);
-    if (events != few)
+    if (events != few) {
         free(events);
+        free(hashes);
+    }
 }
 
 /* Without contexts its events cannot be told apart: only their number counts. */

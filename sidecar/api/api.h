@@ -75,12 +75,13 @@ enum api_command_kind {
     API_INDEX
 };
 
-/* One event of a publish: its encoded form for the broker, its id for the answer, and whether the id was made up here
- * (a retry could then not be told from a new event). */
+/* One event of a publish: its encoded form for the broker, its id for the answer, whether the id was made up here
+ * (a retry could then not be told from a new event), and if not, what the broker tells a retry by. */
 struct api_event {
     struct span encoded;
     struct span id;
     bool id_generated;
+    uint8_t hash[EVENT_HASH_SIZE]; /* event_hash; zeros: made up */
 };
 
 struct api_settle {

@@ -58,7 +58,10 @@ static bool keep(struct parsing *p, const struct event *e, struct span encoded, 
     if (p->too_large)
         return error_set(why, "the event has %zu bytes, more than the limit of %llu", encoded.size,
                          (unsigned long long)p->config->event_max);
-    c->u.publish.events[c->u.publish.count++] = (struct api_event){ encoded, e->id, generated };
+    struct api_event *to = &c->u.publish.events[c->u.publish.count++];
+    *to = (struct api_event){ .encoded = encoded, .id = e->id, .id_generated = generated };
+    if (!generated)
+        event_hash(e->source, e->id, to->hash);
     return true;
 }
 

@@ -12,23 +12,29 @@ enum reason uplink_publish(struct uplink *u, const char *queue, const struct api
                            uint32_t wait_ms, void *request, struct now now)
 {
     struct span few[16];
+    uint8_t few_hashes[16][EVENT_HASH_SIZE];
     struct span *spans = count <= 16 ? few : xmalloc(count * sizeof *spans);
+    uint8_t(*hashes)[EVENT_HASH_SIZE] = count <= 16 ? few_hashes : xmalloc(count * sizeof *hashes);
     struct publishing *p = xcalloc(1, sizeof *p + count * sizeof *p->outcomes);
     enum reason why = REASON_ok;
     for (size_t i = 0; i < count; i++) {
         spans[i] = events[i].encoded;
+        memcpy(hashes[i], events[i].hash, EVENT_HASH_SIZE);
         p->outcomes[i].reason = REASON_unknown; /* until it is decided */
     }
     p->request = request;
     p->count = p->left = count;
     DL_APPEND(u->publishing, p);
-    bool taken = client_publish(u->client, span_str(queue), spans, (uint32_t)count, wait_ms, p, now, &why);
+    bool taken = client_publish_once(u->client, span_str(queue), spans, (const uint8_t(*)[EVENT_HASH_SIZE])hashes,
+                                     (uint32_t)count, wait_ms, p, now, &why);
     if (!taken) {
         DL_DELETE(u->publishing, p);
         free(p);
     }
-    if (spans != few)
+    if (spans != few) {
         free(spans);
+        free(hashes);
+    }
     return taken ? REASON_ok : why;
 }
 

@@ -41,7 +41,7 @@ def test_a_sidecar_under_64_connections_is_small(broker, sidecar):
 @pytest.mark.parametrize("size", [16, 200, 1024])
 def test_a_queued_event_costs_its_bytes_and_at_most_64_more(broker, sidecar, size):
     count, batch = 50000, 500
-    sidecar.declare("q", capacity=count, capacity_bytes="1GiB")
+    sidecar.declare("q", capacity=count, capacity_bytes="1GiB", dedup_window="0s")
     body = json.dumps([{"specversion": "1.0", "id": f"{i:04d}", "source": "/memory", "type": "test",
                         "datacontenttype": "text/plain", "data": "x" * size} for i in range(batch)])
     before = resident(broker)
@@ -52,3 +52,18 @@ def test_a_queued_event_costs_its_bytes_and_at_most_64_more(broker, sidecar, siz
     state = sidecar.http("GET", "/v1/queues/q").json
     assert state["ready"] == count
     assert (resident(broker) - before) * 1024 <= state["bytes"] + 64 * count
+
+
+def test_a_remembered_id_costs_at_most_80_bytes(broker, sidecar):
+    count, batch = 50000, 500
+    sidecar.declare("q", capacity=count, overflow="drop_oldest", durability="memory")
+    before = resident(broker)
+    for start in range(0, count, batch):
+        body = json.dumps([{"specversion": "1.0", "id": f"{i}", "source": "/memory", "type": "test"}
+                           for i in range(start, start + batch)])
+        answer = sidecar.http("POST", "/v1/queues/q/events?wait=10s", body,
+                              {"Content-Type": "application/cloudevents-batch+json"})
+        assert answer.status == 202, answer.body
+    state = sidecar.http("GET", "/v1/queues/q").json
+    assert (state["ready"], state["duplicates"], state["dedup_evicted"]) == (count, 0, 0)
+    assert (resident(broker) - before) * 1024 <= state["bytes"] + (64 + 80) * count

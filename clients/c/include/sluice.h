@@ -41,7 +41,9 @@ struct sluice_sub; /* a subscription */
 
 /* A CloudEvent. Strings are borrowed for the call. Zero and NULL take the default said here. */
 struct sluice_event {
-    const char *id;           /* NULL: a random UUID */
+    /* NULL: a random UUID. Given: a queue takes an event of the same source and id once within its dedup_window; another one
+     * is confirmed with the first one's sequence */
+    const char *id;
     const char *source;       /* NULL: the connection's name, as "/NAME" */
     const char *type;         /* NULL: "sluice.event" */
     const char *subject;      /* NULL: none */
@@ -82,7 +84,8 @@ SLUICE_API int sluice_publish(struct sluice *s, const char *queue, const struct 
 SLUICE_API int sluice_publish_wait(struct sluice *s, const char *queue, const struct sluice_event *event,
                                    uint32_t wait_ms, uint64_t *sequence);
 
-/* A batch of encoded CloudEvents (protobuf, io.cloudevents.v1.CloudEvent), for those who have them already.
+/* A batch of encoded CloudEvents (protobuf, io.cloudevents.v1.CloudEvent), for those who have them already. Their ids count
+ * as given.
  * confirm is called once per event, with contexts[i], or with NULL when contexts is NULL. */
 struct sluice_bytes {
     const void *data;

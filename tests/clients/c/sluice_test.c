@@ -231,16 +231,49 @@ static void a_batch_confirms_each_event_with_its_own_context(void **state)
 {
     struct sluice *s = connect_to(state);
     struct seen one = fresh(), two = fresh();
-    /* id "1", source "/s", spec_version "1.0", type "t" */
-    static const char event[] = "\x0a\x01"
+    /* id "1" and "2", source "/s", spec_version "1.0", type "t" */
+    static const char first[] = "\x0a\x01"
                                 "1\x12\x02/s\x1a\x03"
                                 "1.0\x22\x01t";
-    struct sluice_bytes batch[] = { { event, sizeof event - 1 }, { event, sizeof event - 1 } };
+    static const char second[] = "\x0a\x01"
+                                 "2\x12\x02/s\x1a\x03"
+                                 "1.0\x22\x01t";
+    struct sluice_bytes batch[] = { { first, sizeof first - 1 }, { second, sizeof second - 1 } };
     void *contexts[] = { &one, &two };
     assert_int_equal(sluice_publish_encoded(s, "orders", batch, 2, 1000, confirmed, contexts), SLUICE_OK);
     assert_true(wait_for(&one, 1));
     assert_true(wait_for(&two, 1));
     assert_int_equal(two.last_sequence, one.last_sequence + 1);
+    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+}
+
+static void a_given_id_is_taken_once_and_a_made_up_one_always(void **state)
+{
+    struct sluice *s = connect_to(state);
+    struct seen seen = fresh();
+    struct sluice_event e = { .id = "42", .data = "x", .size = 1 };
+    /* the event that sluice_publish makes of an id and a source, but for its data */
+    static const char encoded[] = "\x0a\x02"
+                                  "42\x12\x02/s\x1a\x03"
+                                  "1.0\x22\x01t";
+    struct sluice_bytes same = { encoded, sizeof encoded - 1 };
+    uint64_t first, sequence;
+    e.source = "/s";
+    assert_int_equal(sluice_publish_wait(s, "once", &e, 1000, &first), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "once", &e, 1000, &sequence), SLUICE_OK);
+    assert_int_equal(sequence, first);
+    void *contexts[] = { &seen };
+    assert_int_equal(sluice_publish_encoded(s, "once", &same, 1, 1000, confirmed, contexts), SLUICE_OK);
+    assert_true(wait_for(&seen, 1));
+    assert_int_equal(seen.last_sequence, first);
+    e.source = "/other";
+    assert_int_equal(sluice_publish_wait(s, "once", &e, 1000, &sequence), SLUICE_OK);
+    assert_int_equal(sequence, first + 1);
+    e.id = NULL;
+    for (uint64_t i = 2; i < 5; i++) {
+        assert_int_equal(sluice_publish_wait(s, "once", &e, 1000, &sequence), SLUICE_OK);
+        assert_int_equal(sequence, first + i);
+    }
     assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
 }
 
@@ -299,6 +332,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_ack_before_unsubscribe_counts, start, stop),
         cmocka_unit_test_setup_teardown(unsubscribing_inside_the_callback_ends_it_there, start, stop),
         cmocka_unit_test_setup_teardown(a_batch_confirms_each_event_with_its_own_context, start, stop),
+        cmocka_unit_test_setup_teardown(a_given_id_is_taken_once_and_a_made_up_one_always, start, stop),
         cmocka_unit_test_setup_teardown(bad_arguments_are_refused_at_once, start, stop),
         cmocka_unit_test(a_full_buffer_says_busy),
         cmocka_unit_test(connecting_to_nobody_says_so),

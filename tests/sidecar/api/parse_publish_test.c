@@ -37,6 +37,29 @@ static void a_plain_body_is_wrapped_with_a_made_up_id(void **state)
     driver_end(&d);
 }
 
+static void only_an_id_that_was_given_has_a_hash(void **state)
+{
+    struct driver d;
+    static const uint8_t none[EVENT_HASH_SIZE];
+    uint8_t wanted[EVENT_HASH_SIZE];
+    (void)state;
+    driver_begin(&d);
+    publishes(&d, "/v1/queues/q/events", "text/plain", "x");
+    assert_memory_equal(d.command.u.publish.events[0].hash, none, sizeof none);
+    driver_end(&d);
+    driver_begin(&d);
+    event_hash(span_str("/s"), span_str("a"), wanted);
+    publishes(&d, "/v1/queues/q/events", "application/cloudevents+json", event);
+    assert_memory_equal(d.command.u.publish.events[0].hash, wanted, sizeof wanted);
+    driver_end(&d);
+    driver_begin(&d);
+    event_hash(span_str("/shop"), span_str("k1"), wanted);
+    driver_header(&d, "Idempotency-Key", "k1");
+    publishes(&d, "/v1/queues/q/events", "text/plain", "x");
+    assert_memory_equal(d.command.u.publish.events[0].hash, wanted, sizeof wanted);
+    driver_end(&d);
+}
+
 static void structured_data_keeps_its_bytes(void **state)
 {
     struct driver d;
@@ -221,6 +244,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plain_body_is_wrapped_with_a_made_up_id),
+        cmocka_unit_test(only_an_id_that_was_given_has_a_hash),
         cmocka_unit_test(structured_data_keeps_its_bytes),
         cmocka_unit_test(the_wait_comes_from_query_header_or_default),
         cmocka_unit_test(an_invalid_event_refuses_the_batch_and_names_its_index),

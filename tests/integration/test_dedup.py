@@ -1,0 +1,132 @@
+"""The same source and id twice: one event, one sequence, also over crashes."""
+import json
+import time
+
+import pytest
+
+from test_metrics import scrape
+
+STRUCTURED = {"Content-Type": "application/cloudevents+json"}
+BATCH = {"Content-Type": "application/cloudevents-batch+json"}
+
+
+def event(id, source="/s", **more):
+    return {"specversion": "1.0", "id": id, "source": source, "type": "t", **more}
+
+
+def publish(sidecar, *arguments, **more):
+    """As a publisher does it: again under the same id, until it is known to be in."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        answer = sidecar.publish("q", json.dumps(event(*arguments, **more)), STRUCTURED, "?wait=5s")
+        if answer.status == 202:
+            return answer.json["sequence"]
+        assert answer.json["retryable"], answer.body
+    raise AssertionError(answer.body)
+
+
+def described(sidecar):
+    return sidecar.http("GET", "/v1/queues/q").json
+
+
+@pytest.fixture
+def q(cluster, broker):
+    s = cluster.sidecar(broker, "--operations")
+    s.declare("q", capacity=100)
+    return s
+
+
+def test_a_repeated_event_gets_the_first_ones_sequence(q):
+    first = publish(q, "a", data=1)
+    assert publish(q, "a", data=2) == first
+    assert publish(q, "a", "/other") == first + 1
+    assert publish(q, "b") == first + 2
+    d = described(q)
+    assert (d["ready"], d["duplicates"], d["dedup_evicted"], d["ledger"]["accepted"]) == (3, 1, 0, 3)
+    assert (d["dedup_window"], d["dedup_entries"]) == ("2m", 100000)
+    assert scrape(q)["sluice_queue_duplicates_total", 'queue="q"'] == 1
+    taken = q.take("q", max=9, wait="5s").json["events"]
+    assert [e["event"]["id"] for e in taken] == ["a", "a", "b"] and taken[0]["event"]["data"] == 1
+    q.ack("q", *[e["receipt"] for e in taken])
+    assert publish(q, "a") == first  # consumed it still counts
+
+
+def test_every_form_of_the_same_event_is_the_same(q):
+    first = publish(q, "a")
+    binary = {"ce-specversion": "1.0", "ce-id": "a", "ce-source": "/s", "ce-type": "t"}
+    assert q.publish("q", "x", binary).json["sequence"] == first
+    encoded = b"\x0a\x01a\x12\x02/s\x1a\x031.0\x22\x01t"
+    assert q.publish("q", encoded, {"Content-Type": "application/cloudevents+protobuf"}).json["sequence"] == first
+    batch = q.publish("q", json.dumps([event("a"), event("b"), event("b"), event("c")]), BATCH)
+    assert batch.status == 202
+    assert [e["sequence"] for e in batch.json["events"]] == [first, first + 1, first + 1, first + 2]
+
+
+def test_an_idempotency_key_is_an_id_and_made_up_ids_never_repeat(q):
+    keyed = [q.publish("q", "x", {"Content-Type": "text/plain", "Idempotency-Key": "k"}).json["sequence"]
+             for _ in range(2)]
+    assert keyed[0] == keyed[1]
+    assert len({q.publish("q", "x").json["sequence"] for _ in range(3)}) == 3
+    assert described(q)["duplicates"] == 1
+
+
+def test_another_sidecar_s_retry_is_known(cluster, broker, q):
+    other = cluster.sidecar(broker)
+    assert publish(other, "a") == publish(q, "a")
+
+
+def test_after_the_window_it_is_new(q):
+    q.declare("q", dedup_window="0s")
+    assert [publish(q, "a") for _ in range(2)] == [1, 2]
+    q.declare("q", dedup_window="1s")
+    sequences = [publish(q, "b")]
+    while sequences[-1] == sequences[0]:  # ends when a second has passed
+        sequences.append(publish(q, "b"))
+    assert sequences[-1] == sequences[0] + 1
+
+
+def test_a_full_queue_confirms_what_it_has(q):
+    q.declare("q", capacity=1)
+    first = publish(q, "a")
+    assert q.publish("q", json.dumps(event("b")), STRUCTURED, "?wait=0s").status == 429
+    assert publish(q, "a") == first
+
+
+def crash(cluster, broker):
+    broker.kill()
+    return cluster.broker("--ingress", broker.ready["ingress"], listen=broker.ready["broker"])
+
+
+def test_on_disk_the_window_survives_crashes(cluster, broker, q):
+    first = publish(q, "a")
+    assert publish(q, "b") == first + 1
+    broker = crash(cluster, broker)
+    assert publish(q, "a") == first
+    taken = q.take("q", max=9, wait="5s").json["events"]
+    q.ack("q", *[e["receipt"] for e in taken])
+    broker = crash(cluster, broker)
+    assert publish(q, "a") == first and publish(q, "b") == first + 1
+    assert publish(q, "c") == first + 2
+    assert described(q)["ledger"]["accepted"] == 3
+
+
+def test_on_disk_the_window_survives_orderly_restarts(cluster, broker, q):
+    batch = q.publish("q", json.dumps([event(str(i)) for i in range(100)]), BATCH)
+    sequences = [e["sequence"] for e in batch.json["events"]]
+    for _ in range(2):
+        assert broker.stop() == 0
+        broker = cluster.broker("--ingress", broker.ready["ingress"], listen=broker.ready["broker"])
+        assert [publish(q, str(i)) for i in range(99, 0, -33)] == sequences[99:0:-33]
+        again = q.publish("q", json.dumps([event(str(i)) for i in range(100)]), BATCH)
+        assert [e["sequence"] for e in again.json["events"]] == sequences
+    assert described(q)["ledger"]["accepted"] == 100
+
+
+def test_in_memory_a_restart_forgets(cluster, broker):
+    s = cluster.sidecar(broker)
+    s.declare("q", durability="memory")
+    assert publish(s, "a") == publish(s, "a") == 1
+    broker.kill()
+    cluster.broker("--ingress", broker.ready["ingress"], listen=broker.ready["broker"])
+    assert publish(s, "a") == 1
+    assert described(s)["ready"] == 1
