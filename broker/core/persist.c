@@ -558,11 +558,19 @@ static void add_live(void *context, uint64_t first, uint64_t end)
     backlog_add(context, first, end - first, 0);
 }
 
+/* Where a confirm does not wait for the sync, confirmed events may be gone after an unclean stop: their sequences are not given to
+ * others, which a late receipt or a log of the application would take for the same. */
+#define SEQUENCES_SKIPPED (UINT64_C(1) << 24)
+
 /* Everything a queue held before is its backlog. */
 static bool take_over(struct core *c, struct queue *q, struct error *e)
 {
     struct durable *d = q->durable;
+    struct log_info log;
     uint64_t bytes;
+    log_info(c->disk, &log);
+    if (log.unclean && !c->config.confirm_synced)
+        q->next_sequence += SEQUENCES_SKIPPED;
     log_each_live(c->disk, q->id, add_live, q, &bytes);
     d->backlog_bytes = q->bytes = bytes;
     q->ready = d->backlog_events;

@@ -64,8 +64,9 @@ struct log_info {
     uint64_t segments, disk_bytes, live_bytes, disk_budget;
     uint64_t groups, group_bytes, event_bytes; /* written since the start */
     uint64_t syncs, checkpoints, moved_events, freed_segments;
-    bool full; /* events wait for room */
-    bool torn; /* recovery cut a torn tail */
+    bool full;    /* events wait for room */
+    bool torn;    /* recovery cut a torn tail */
+    bool unclean; /* recovery found more than the last checkpoint: the stop before was no orderly one */
 };
 void log_info(const struct store *s, struct log_info *out);
 

@@ -252,6 +252,7 @@ static bool scan_segment(struct scan *c, struct segment *s, bool *more)
         c->at.offset += GROUP_HEADER_SIZE + h.size;
         c->at.chain = h.chain;
         c->at.number = h.number;
+        c->log->info.unclean |= !known;
         if (!known)
             c->log->since_checkpoint += GROUP_HEADER_SIZE + h.size;
     }
