@@ -28,6 +28,8 @@ void backlog_want(struct core *c, struct queue *q)
         return;
     if (!ranges_next(&d->backlog, 0, &first, &end) || first >= d->end)
         return; /* not durable yet */
+    if (!items_may_skip_to(q, first))
+        return; /* once what stands before the gap is delivered */
     d->loading = true;
     c->disk->ops->load(c->disk, q->id, first, LOAD_BYTES, q->id);
 }
