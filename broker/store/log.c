@@ -208,34 +208,59 @@ static void settle(struct store *store, uint32_t queue, uint64_t sequence, store
     add_fresh(l, q, &(struct settled_range){ sequence, sequence + 1, size, cause });
 }
 
-/* The live stretches from `from` on, each a range of its own, so that replay finds nothing settled twice. */
+struct stretches {
+    struct settled_range *ranges;
+    size_t count, capacity;
+};
+
+/* The live stretches of [first, end), each with its share of the `bytes` of `events`. */
+static void add_stretches(struct stretches *s, const struct log_queue *q, uint64_t first, uint64_t end, uint64_t bytes,
+                          uint64_t events)
+{
+    uint64_t at = first, gap, gap_end;
+    while ((at = ranges_next_gap(&q->settled, at)) < end) {
+        uint64_t to = ranges_next(&q->settled, at, &gap, &gap_end) && gap < end ? gap : end;
+        if (s->count == s->capacity) {
+            s->capacity = s->capacity ? s->capacity * 2 : 16;
+            s->ranges = xrealloc(s->ranges, s->capacity * sizeof *s->ranges);
+        }
+        s->ranges[s->count++] = (struct settled_range){ .first = at, .end = to, .bytes = bytes * (to - at) / events };
+        at = to;
+    }
+}
+
+static void add_unplaced(struct stretches *s, const struct log_queue *q, const struct group *g, uint64_t from)
+{
+    for (size_t i = 0; g && i < g->run_count; i++) {
+        const struct table_entry *e = &g->runs[i].entry;
+        if (e->queue == q->id && !g->runs[i].moved)
+            add_stretches(s, q, e->first > from ? e->first : from, e->first + e->count, g->runs[i].bytes, e->count);
+    }
+}
+
+/* Each live stretch becomes a range of its own, so that replay finds nothing settled twice. */
 static void settle_rest(struct store *store, uint32_t queue, uint64_t from, uint64_t bytes, enum store_cause cause)
 {
     struct log *l = log_self(store);
     struct log_queue *q = log_queue_of(l, queue, false);
-    uint64_t end, last = q ? q->placed_end : 0;
-    for (uint64_t first = from; q && first < UINT64_MAX; first = end) {
-        first = ranges_next_gap(&q->settled, first);
-        const struct extent *x = extent_at(q, first);
-        if (!x || first >= last)
-            return;
-        if (x->first > first)
-            first = x->first;
-        uint64_t stop;
-        end = x->end;
-        if (ranges_has(&q->settled, first)) {
-            end = ranges_next_gap(&q->settled, first);
-            continue;
-        }
-        if (ranges_next(&q->settled, first, &stop, &(uint64_t){ 0 }) && stop < end)
-            end = stop;
-        bool is_last = x->end == last && end == x->end;
-        uint64_t share = is_last ? bytes : (end - first) * x->live_bytes / x->live;
-        share = share < bytes ? share : bytes;
-        bytes -= share;
-        extent_settle(l, q, first, end, share);
-        add_fresh(l, q, &(struct settled_range){ first, end, share, cause });
+    struct stretches s = { 0 };
+    if (!q)
+        return;
+    for (const struct extent *x = extent_at(q, from); x && x < q->extents + q->extent_count; x++)
+        add_stretches(&s, q, x->first > from ? x->first : from, x->end, x->live_bytes, x->live);
+    for (const struct group *g = l->first_closed; g; g = g->next)
+        add_unplaced(&s, q, g, from);
+    add_unplaced(&s, q, l->open, from);
+    for (size_t i = 0; i < s.count; i++) {
+        struct settled_range *r = &s.ranges[i];
+        if (i + 1 == s.count || r->bytes > bytes)
+            r->bytes = bytes; /* the shares are about, their sum is not */
+        bytes -= r->bytes;
+        r->cause = cause;
+        extent_settle(l, q, r->first, r->end, r->bytes);
+        add_fresh(l, q, r);
     }
+    free(s.ranges);
 }
 
 static void forget(struct store *store, uint32_t queue)
@@ -266,8 +291,8 @@ static void take_done(struct log *l)
         case TAG_SYNC:
             if (op->error)
                 log_fail(l, "cannot sync", op->name, 0, strerror(op->error));
-            else
-                l->synced = l->sync_covers;
+            else if (op->size > l->synced)
+                l->synced = op->size;
             break;
         default: break; /* TAG_REMOVE: a file that stays is removed at the next start */
         }
@@ -282,6 +307,8 @@ static void flush(struct store *store, mono_t now)
     l->now = now;
     take_done(l);
     group_commit(l);
+    checkpoint_idle(l);
+    segment_want_spares(l);
     load_advance(l);
     compact_consider(l);
 }
@@ -296,6 +323,7 @@ static mono_t due(const struct store *store)
         at = mono_min(at, mono_add_ms(l->lazy_since, l->config.lazy_ms));
     if (l->no_room)
         at = mono_min(at, l->spare_again);
+    at = mono_min(at, checkpoint_due(l));
     if (l->config.sync == LOG_SYNC_INTERVAL && l->sync_waits)
         at = mono_min(at, l->next_sync);
     return at;
@@ -316,6 +344,37 @@ static bool poll_durable(struct log *l, struct store_completion *out)
     return true;
 }
 
+/* Takes out what was settled since it was read. */
+static void drop_settled(struct log *l, struct load *d)
+{
+    struct log_queue *q = log_queue_of(l, d->queue, false);
+    size_t kept = 0;
+    for (size_t i = 0; i < d->count; i++) {
+        const struct store_loaded *e = &d->events[i];
+        if (q && extent_is_live(q, e->sequence))
+            d->events[kept++] = *e;
+        else
+            uncache(l, q, d->queue, e->locator, e->size);
+    }
+    d->count = kept;
+}
+
+static struct load *next_ready(struct log *l)
+{
+    struct load *d;
+    while ((d = l->ready_loads) != NULL) {
+        l->ready_loads = d->next;
+        bool was_empty = d->count == 0;
+        drop_settled(l, d);
+        if (d->count || was_empty) {
+            l->polled = d;
+            return d;
+        }
+        load_again(l, d);
+    }
+    return NULL;
+}
+
 static bool poll(struct store *store, struct store_completion *out)
 {
     struct log *l = log_self(store);
@@ -326,11 +385,9 @@ static bool poll(struct store *store, struct store_completion *out)
     }
     if (poll_durable(l, out))
         return true;
-    struct load *d = l->ready_loads;
+    struct load *d = next_ready(l);
     if (!d)
         return false;
-    l->ready_loads = d->next;
-    l->polled = d;
     *out = (struct store_completion){
         .kind = STORE_LOADED, .tag = d->tag, .queue = d->queue, .events = d->events, .count = d->count
     };
@@ -415,7 +472,7 @@ void log_free(struct log *l)
     free_loads(l->ready_loads);
     free_loads(l->polled);
     for (uint32_t i = 0; i < l->segment_count; i++)
-        free(l->segments[i]);
+        segment_free(l->segments[i]);
     free(l->segments);
     free(l->freeing);
     l->cache->ops->close(l->cache);

@@ -70,7 +70,7 @@ struct log_info {
 };
 void log_info(const struct store *s, struct log_info *out);
 
-/* True when every count agrees with what it counts; aborts with a line otherwise. For tests. */
+/* Aborts with a line unless every count agrees with what it counts. For tests. */
 void log_validate(const struct store *s);
 
 /* ---- offline (log_check.c) */

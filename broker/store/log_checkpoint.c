@@ -28,17 +28,32 @@ static void put(struct buf *b, uint64_t value)
     b->size += (size_t)(wire_put_varint(at, value) - at);
 }
 
+/* Nothing in it is needed once a checkpoint is durable: that checkpoint names it no more. */
+static bool is_dead(const struct log *l, uint32_t i)
+{
+    return i + 1 < l->segment_count && l->segments[i]->live_events == 0;
+}
+
+static uint32_t count_dead(const struct log *l)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < l->segment_count; i++)
+        count += is_dead(l, i);
+    return count;
+}
+
 static void put_segments(const struct log *l, struct buf *b)
 {
-    put(b, l->segment_count);
+    put(b, l->segment_count - count_dead(l));
     for (uint32_t i = 0; i < l->segment_count; i++) {
         const struct segment *s = l->segments[i];
+        if (is_dead(l, i))
+            continue;
         put(b, s->id);
         put(b, s->size);
         put(b, s->sealed);
         put(b, s->table_at);
         put(b, s->table_size);
-        put(b, s->runs);
         put(b, s->all_events);
     }
 }
@@ -83,10 +98,21 @@ static void remember_dead(struct log *l)
 {
     l->freeing = xrealloc(l->freeing, (l->segment_count + 1) * sizeof *l->freeing);
     l->freeing_count = 0;
-    for (uint32_t i = 0; i + 1 < l->segment_count; i++) {
-        if (l->segments[i]->live_events == 0)
+    for (uint32_t i = 0; i < l->segment_count; i++) {
+        if (is_dead(l, i))
             l->freeing[l->freeing_count++] = l->segments[i]->id;
     }
+}
+
+/* A checkpoint may not name a place in the log that is not on disk. */
+static void sync_before(struct log *l)
+{
+    char name[FILE_NAME_SIZE];
+    if (l->synced == l->placed || l->config.sync == LOG_SYNC_GROUP)
+        return; /* or the commit's own sync comes first */
+    segment_name(name, segment_active(l)->id);
+    log_submit(l, FILE_SYNC, name, 0, l->placed, NULL, TAG_SYNC);
+    l->info.syncs++;
 }
 
 void checkpoint_start(struct log *l)
@@ -106,16 +132,8 @@ void checkpoint_start(struct log *l)
     l->since_checkpoint = 0;
     l->last_checkpoint = l->now;
     l->checkpoint_size = b.size;
+    sync_before(l);
     log_submit(l, FILE_REPLACE, CHECKPOINT_FILE, 0, 0, &b, TAG_CHECKPOINT);
-}
-
-static bool has_dead(const struct log *l)
-{
-    for (uint32_t i = 0; i + 1 < l->segment_count; i++) {
-        if (l->segments[i]->live_events == 0)
-            return true;
-    }
-    return false;
 }
 
 void checkpoint_consider(struct log *l)
@@ -126,8 +144,27 @@ void checkpoint_consider(struct log *l)
     if (l->checkpointing || mono_before(l->now, l->checkpoint_again))
         return;
     bool late = mono_since_ms(l->now, l->last_checkpoint) >= LEAST_EVERY_MS || l->no_room;
-    if (l->since_checkpoint >= enough || (late && has_dead(l)))
+    if (l->since_checkpoint >= enough || (late && count_dead(l)))
         checkpoint_start(l);
+}
+
+static bool everything_is_placed(const struct log *l)
+{
+    return !l->open && !l->first_closed && !l->fresh;
+}
+
+void checkpoint_idle(struct log *l)
+{
+    if (!l->failed && !l->stopping && everything_is_placed(l) && (count_dead(l) || l->checkpoint_starved))
+        checkpoint_consider(l);
+}
+
+mono_t checkpoint_due(const struct log *l)
+{
+    if (l->checkpointing || !count_dead(l))
+        return MONO_NEVER;
+    mono_t at = mono_add_ms(l->last_checkpoint, LEAST_EVERY_MS);
+    return mono_before(at, l->checkpoint_again) ? l->checkpoint_again : at;
 }
 
 /* ------------------------------------------------------------------ done */
@@ -161,7 +198,7 @@ static void starve(struct log *l)
     l->freeing_count = 0;
     l->checkpoint_again = mono_add_ms(l->now, LEAST_EVERY_MS);
     l->since_checkpoint = l->config.segment_size; /* still due */
-    l->rested = false;
+    l->rested = l->stopping && l->spares == 0;    /* an orderly end needs none: everything is in the log */
     if (l->spares == 0 || l->spares_coming)
         return;
     segment_name(name, segment_active(l)->id + l->spares);
@@ -212,11 +249,10 @@ static void take_segments(struct log *l, struct taking *t)
             return;
         }
         struct segment *s = segment_add(l, last = id);
-        s->size = take(t);
+        s->size = s->written = take(t);
         s->sealed = take(t) != 0;
         s->table_at = (uint32_t)take(t);
         s->table_size = (uint32_t)take(t);
-        s->runs = take(t);
         s->all_events = take(t);
     }
 }

@@ -12,9 +12,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* Gathered and not placed, beyond which events wait, when spares are only late. */
-#define GATHER_MAX (64u << 20)
-
 static uint64_t group_limit(const struct log *l)
 {
     return l->config.segment_size / 8 < GROUP_BYTES ? l->config.segment_size / 8 : GROUP_BYTES;
@@ -109,8 +106,6 @@ static uint64_t gathered(const struct log *l)
 uint64_t group_room(const struct log *l)
 {
     uint64_t waiting = gathered(l);
-    if (!l->no_room)
-        return waiting < GATHER_MAX ? GATHER_MAX - waiting : 0;
     const struct segment *s = segment_active(l);
     uint64_t used = s->size + segment_table_size(s) + l->config.segment_size / 8;
     uint64_t room = used < l->config.segment_size ? l->config.segment_size - used : 0;
@@ -189,7 +184,7 @@ static void take_place(struct log *l, struct group *g)
     for (size_t i = 0; i < g->run_count; i++) {
         struct table_entry e = g->runs[i].entry;
         e.offset += (uint32_t)s->size;
-        l->moved_flying |= g->runs[i].moved;
+        segment_add_run(s, &e);
         if (g->runs[i].moved)
             extent_move(l, s, &e, g->runs[i].bytes);
         else
@@ -236,9 +231,8 @@ static void sync_by_interval(struct log *l)
         return;
     char name[FILE_NAME_SIZE];
     segment_name(name, segment_active(l)->id);
-    log_submit(l, FILE_SYNC, name, 0, 0, NULL, TAG_SYNC);
+    log_submit(l, FILE_SYNC, name, 0, l->written, NULL, TAG_SYNC); /* a sync's size: the groups it covers */
     l->info.syncs++;
-    l->sync_covers = l->written;
     l->sync_waits = false;
     l->next_sync = mono_add_ms(l->now, l->config.sync_interval_ms);
 }
@@ -264,7 +258,6 @@ void group_commit(struct log *l)
         if (whole)
             checkpoint_consider(l);
     }
-    segment_want_spares(l);
 }
 
 static void land_groups(struct log *l)
@@ -292,8 +285,9 @@ void group_done(struct log *l, struct file_op *op)
     if (--l->changes)
         return;
     l->committing = false;
-    l->moved_flying = false;
     l->written = l->durable = l->commit_through;
+    for (uint32_t i = l->segment_count; i-- > 0 && l->segments[i]->written < l->segments[i]->size;)
+        l->segments[i]->written = l->segments[i]->size;
     if (l->config.sync == LOG_SYNC_GROUP)
         l->synced = l->durable;
     land_groups(l);

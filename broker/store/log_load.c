@@ -13,6 +13,16 @@
 /* Runs farther apart than this are read apart: other queues' events lie between them. */
 #define GAP_MAX (64u << 10)
 
+static void add_load(struct log *l, struct load *d)
+{
+    d->next = NULL;
+    if (l->last_load)
+        l->last_load->next = d;
+    else
+        l->loads = d;
+    l->last_load = d;
+}
+
 void load_start(struct log *l, uint32_t queue, uint64_t from, uint64_t bytes, uint64_t tag, bool compacting)
 {
     struct load *d = xcalloc(1, sizeof *d);
@@ -21,11 +31,15 @@ void load_start(struct log *l, uint32_t queue, uint64_t from, uint64_t bytes, ui
     d->bytes = bytes < LOAD_BYTES_MAX ? bytes : LOAD_BYTES_MAX;
     d->tag = tag;
     d->compacting = compacting;
-    if (l->last_load)
-        l->last_load->next = d;
-    else
-        l->loads = d;
-    l->last_load = d;
+    add_load(l, d);
+}
+
+void load_again(struct log *l, struct load *d)
+{
+    d->state = LOAD_WAITS;
+    d->segment = NULL;
+    d->tabled = 0;
+    add_load(l, d);
 }
 
 void load_free(struct load *d)
@@ -89,6 +103,8 @@ static void choose_runs(struct load *d, const struct extent *x, uint64_t from)
     for (uint32_t i = run_index(x, from); i < x->run_count; i++) {
         const struct table_entry *e = &x->runs[i];
         bool first = d->run_count == 0;
+        if ((uint64_t)e->offset + e->size > x->segment->written || (first && e->first > from))
+            return;
         if (!first && (bytes + e->size > d->bytes || events + e->count > EVENTS_AT_ONCE || e->offset < end ||
                        e->offset - end > GAP_MAX))
             return;
@@ -114,42 +130,63 @@ static uint64_t first_live(struct log_queue *q, uint64_t from, struct extent **x
     }
 }
 
-/* Begins the first load's next step; finishes it when nothing is live from there on. */
-static void begin(struct log *l, struct load *d)
+/* A read may overtake the write before it: what is not written yet is not read. */
+static bool is_on_its_way(const struct extent *x)
+{
+    const struct segment *s = x->segment;
+    return s->written < s->size && (!s->sealed || s->written < (uint64_t)s->table_at + s->table_size);
+}
+
+static void lacks_events(struct log *l, const struct segment *s)
+{
+    char name[FILE_NAME_SIZE];
+    segment_name(name, s->id);
+    log_fail(l, "the table lacks events in", name, s->table_at, "run sluice-broker --check on the data directory");
+}
+
+/* Begins the first load's next step, or finishes it when nothing is live from there on. False: what it wants is not written
+ * yet. */
+static bool begin(struct log *l, struct load *d)
 {
     struct log_queue *q = log_queue_of(l, d->queue, false);
     struct extent *x = NULL;
     uint64_t from = q ? first_live(q, d->from, &x) : 0;
-    if (!x || from == 0) {
+    if (d->compacting && (!x || x->segment != l->victim)) {
+        l->moving = false; /* what was to be moved was settled meanwhile */
+        load_free(take_first(l));
+        return true;
+    }
+    if (!x) {
         finish(l);
-        return;
+        return true;
     }
     d->segment = x->segment;
     d->run_count = 0;
     if (x->runs)
         choose_runs(d, x, from);
-    if (d->run_count == 0 && d->tabled == x->segment->id) {
-        char name[FILE_NAME_SIZE];
-        segment_name(name, x->segment->id);
-        log_fail(l, "the table lacks events in", name, x->segment->table_at, "run sluice-broker --check");
-        return;
+    if (d->run_count == 0 && is_on_its_way(x))
+        return false;
+    if (d->run_count == 0 && (d->tabled == x->segment->id || !x->segment->sealed)) {
+        lacks_events(l, x->segment);
+        return false;
     }
     if (d->run_count == 0) {
         d->state = LOAD_TABLE;
         d->tabled = x->segment->id;
         read_file(l, x->segment, x->segment->table_at, x->segment->table_size);
-        return;
+        return true;
     }
     const struct table_entry *last = &d->runs[d->run_count - 1];
     d->base = d->runs[0].offset;
     d->state = LOAD_RUNS;
     read_file(l, x->segment, d->base, last->offset + last->size - d->base);
+    return true;
 }
 
 void load_advance(struct log *l)
 {
-    while (!l->failed && l->loads && l->loads->state == LOAD_WAITS && !l->moved_flying)
-        begin(l, l->loads);
+    while (!l->failed && l->loads && l->loads->state == LOAD_WAITS && begin(l, l->loads)) {
+    }
 }
 
 /* ------------------------------------------------------------------ tables */
@@ -163,7 +200,7 @@ struct taking {
 static void take_entry(void *context, const struct table_entry *e)
 {
     struct taking *t = context;
-    if (e->queue != t->queue->id)
+    if (e->queue != t->queue->id || (uint64_t)e->offset + e->size > t->segment->size)
         return;
     for (struct extent *x = extent_at(t->queue, e->first); x && x < t->queue->extents + t->queue->extent_count; x++) {
         if (x->first >= e->first + e->count)

@@ -110,6 +110,8 @@ static bool apply_settled(struct scan *c, struct span payload)
         return false;
     struct log_queue *q = log_queue_of(c->log, s.queue, false);
     while ((status = settled_range_next(&s, &r)) == LOG_OK) {
+        if (q && r.end > q->placed_end)
+            return false;
         uint64_t gone = q ? extent_settle(c->log, q, r.first, r.end, r.bytes) : 0;
         if (gone && c->replay->settled)
             c->replay->settled(c->replay->context, s.queue, r.cause, r.first, gone);
@@ -138,6 +140,7 @@ static bool apply_record(struct scan *c, struct segment *s, const struct record 
             return false;
         struct table_entry place = { run.queue, (uint32_t)run.count, run.first, offset,
                                      (uint32_t)r->payload.size + RECORD_HEADER_SIZE };
+        segment_add_run(s, &place);
         if (known)
             place_run(c->log, s, &place);
         else
@@ -154,8 +157,7 @@ static bool apply_record(struct scan *c, struct segment *s, const struct record 
         s->sealed = true;
         s->table_at = offset;
         s->table_size = (uint32_t)r->payload.size + RECORD_HEADER_SIZE;
-        for (struct log_queue *q = c->log->queues; q; q = q->hh.next)
-            segment_forget_runs(q, s);
+        segment_drop_places(c->log, s);
         return true;
     }
     return false;
@@ -232,6 +234,17 @@ static bool check_header(struct scan *c, uint64_t id, bool *blank)
     return true;
 }
 
+/* Where the checkpoint says that the log went on, the log says the same. An empty segment takes its number from there. */
+static bool agrees(struct scan *c, const struct segment *s)
+{
+    if (s->id != c->from.segment || c->at.offset < c->from.offset)
+        return true;
+    if (c->at.offset > c->from.offset)
+        return c->at.number >= c->from.number; /* a table repeats its number */
+    c->at.number = c->from.number;
+    return c->at.chain == c->from.chain;
+}
+
 /* Reads one segment's groups. *more: it is sealed, the next one follows. */
 static bool scan_segment(struct scan *c, struct segment *s, bool *more)
 {
@@ -242,6 +255,8 @@ static bool scan_segment(struct scan *c, struct segment *s, bool *more)
     while (!s->sealed && c->at.offset < bytes.size &&
            group_read(span_of(bytes.data + c->at.offset, bytes.size - (size_t)c->at.offset), s->id, c->at.chain, &h,
                       &records) == LOG_OK) {
+        if (!agrees(c, s))
+            return damaged(c, s->id, c->at.offset);
         bool known = s->id == c->from.segment && c->at.offset < c->from.offset;
         if (!apply_group(c, s, records, known)) {
             char name[FILE_NAME_SIZE];
@@ -256,9 +271,9 @@ static bool scan_segment(struct scan *c, struct segment *s, bool *more)
         if (!known)
             c->log->since_checkpoint += GROUP_HEADER_SIZE + h.size;
     }
-    if (s->id == c->from.segment && c->at.offset >= c->from.offset && c->at.number < c->from.number)
-        c->at.number = c->from.number; /* nothing but its header: the number is the checkpoint's */
-    s->size = c->at.offset;
+    if (!agrees(c, s))
+        return damaged(c, s->id, c->at.offset);
+    s->size = s->written = c->at.offset;
     *more = s->sealed;
     return true;
 }
@@ -274,6 +289,7 @@ static bool begin_segment(struct scan *c, uint64_t id, struct segment **out, boo
         c->at.chain = h.chain;
         c->at.number = 0;
         s->sealed = false;
+        s->all_events = 0; /* counted again */
         if (*blank)
             return damaged(c, id, 0);
     }
@@ -281,6 +297,23 @@ static bool begin_segment(struct scan *c, uint64_t id, struct segment **out, boo
         s = segment_add(c->log, id);
     *out = s;
     return true;
+}
+
+/* Segments are freed only by a checkpoint: where the first is gone, there was one. */
+static bool lacks_checkpoint(struct scan *c)
+{
+    struct segment_header h;
+    for (size_t i = 0; c->from.segment == 0 && i < c->count && c->ids[0] > 1; i++) {
+        if (!read_segment(c, c->ids[i]))
+            return true;
+        if (segment_header_read(buf_span(&c->bytes), &h) == LOG_OK && h.id == c->ids[i]) {
+            error_set(c->e,
+                      "the file checkpoint is missing; restore the directory from a copy, or salvage what is left "
+                      "with sluice-broker --repair DIR");
+            return true;
+        }
+    }
+    return false;
 }
 
 static size_t first_index(const struct scan *c)
@@ -358,6 +391,7 @@ static bool seal_last(struct scan *c, struct segment *s)
     s->sealed = true;
     uint64_t at = s->size;
     s->size += b.size;
+    s->written = s->size;
     c->at.chain = h.chain;
     return apply(c, FILE_WRITE, s->id, at, 0, &b) && apply(c, FILE_SYNC, s->id, 0, 0, NULL);
 }
@@ -428,7 +462,7 @@ bool log_recover(struct log *l, const struct log_replay *replay, struct error *e
         if (c.count)
             qsort(c.ids, c.count, sizeof *c.ids, by_number);
     }
-    fine = fine && all_there(&c) && scan_all(&c, &end) && get_ready(&c);
+    fine = fine && all_there(&c) && !lacks_checkpoint(&c) && scan_all(&c, &end) && get_ready(&c);
     if (l->since_checkpoint)
         l->since_checkpoint += l->config.segment_size; /* so that the next start has nothing to replay again */
     free(c.ids);

@@ -41,7 +41,7 @@ struct segment *segment_add(struct log *l, uint64_t id)
     }
     struct segment *s = xcalloc(1, sizeof *s);
     s->id = id;
-    s->size = SEGMENT_HEADER_SIZE;
+    s->size = s->written = SEGMENT_HEADER_SIZE;
     l->segments[l->segment_count++] = s;
     return s;
 }
@@ -69,14 +69,14 @@ void segment_remove(struct log *l, uint64_t id)
 {
     uint32_t i = place_of(l, id);
     assert(i < l->segment_count && l->segments[i]->id == id && l->segments[i]->live_events == 0);
-    free(l->segments[i]);
+    segment_free(l->segments[i]);
     memmove(l->segments + i, l->segments + i + 1, (l->segment_count - i - 1) * sizeof(struct segment *));
     l->segment_count--;
 }
 
 size_t segment_table_size(const struct segment *s)
 {
-    return GROUP_HEADER_SIZE + RECORD_HEADER_SIZE + 10 + (size_t)s->runs * TABLE_ENTRY_MAX;
+    return GROUP_HEADER_SIZE + RECORD_HEADER_SIZE + 10 + (size_t)s->table_count * TABLE_ENTRY_MAX;
 }
 
 /* ------------------------------------------------------------------ spares */
@@ -204,9 +204,7 @@ void extent_add(struct log *l, struct segment *s, const struct table_entry *e, u
     if (!last || last->segment != s || last->end != e->first)
         last = insert_extent(q, q->extent_count, (struct extent){ .first = e->first, .end = e->first, .segment = s });
     add_run(last, e);
-    s->runs++;
     last->end = e->first + e->count;
-    s->all_events += e->count;
     bytes = bytes * (e->count - early) / e->count;
     last->live += e->count - early;
     last->live_bytes += bytes;
@@ -265,15 +263,16 @@ void extent_drop_all(struct log *l, struct log_queue *q)
 /* ------------------------------------------------------------------ moving */
 
 /* Cuts [first, end) out of the extent at `i`, which holds all of it; what remains on both sides stays. The runs' places are read
- * again when they are wanted: a cut extent's runs would name more than it holds, which is harmless, so both sides keep a copy. */
-static uint32_t cut_extent(struct log_queue *q, uint32_t i, uint64_t first, uint64_t end, uint64_t bytes)
+ * again when they are wanted: a cut extent's runs would name more than it holds, which is harmless, so both sides keep a copy.
+ * *bytes: of the events, about; then what was taken off for them. */
+static uint32_t cut_extent(struct log_queue *q, uint32_t i, uint64_t first, uint64_t end, uint64_t *bytes)
 {
     struct extent right = q->extents[i];
     struct extent *x = &q->extents[i];
     uint64_t inside = end - first; /* all live: the caller looked */
     uint64_t left_live = (first - x->first) - ranges_count_in(&q->settled, x->first, first);
     uint64_t total = x->live;
-    bytes = take_bytes(x, inside, bytes);
+    *bytes = take_bytes(x, inside, *bytes);
     right.first = end;
     right.live = total - inside - left_live;
     right.runs = NULL;
@@ -302,11 +301,9 @@ static void move_range(struct log *l, struct log_queue *q, struct segment *s, co
                        uint64_t first, uint64_t end, uint64_t bytes)
 {
     (void)l;
-    uint32_t at = cut_extent(q, extent_index(q, first), first, end, bytes);
+    uint32_t at = cut_extent(q, extent_index(q, first), first, end, &bytes);
     struct extent moved = { .first = first, .end = end, .segment = s, .live = end - first, .live_bytes = bytes };
     add_run(insert_extent(q, at, moved), e);
-    s->runs++;
-    s->all_events += end - first;
     s->live_events += end - first;
     s->live_bytes += bytes;
 }
@@ -337,30 +334,38 @@ void extent_move(struct log *l, struct segment *s, const struct table_entry *e, 
 
 /* ------------------------------------------------------------------ tables */
 
-static size_t count_runs(const struct log *l, const struct segment *s)
+void segment_add_run(struct segment *s, const struct table_entry *e)
 {
-    size_t count = 0;
-    for (const struct log_queue *q = l->queues; q; q = q->hh.next) {
-        for (uint32_t i = 0; i < q->extent_count; i++)
-            count += q->extents[i].segment == s ? q->extents[i].run_count : 0;
+    if (s->table_count == s->table_capacity) {
+        s->table_capacity = s->table_capacity ? s->table_capacity * 2 : 64;
+        s->table = xrealloc(s->table, s->table_capacity * sizeof *s->table);
     }
-    return count;
+    s->table[s->table_count++] = *e;
+    s->all_events += e->count;
+}
+
+static void free_table(struct segment *s)
+{
+    free(s->table);
+    s->table = NULL;
+    s->table_count = s->table_capacity = 0;
+}
+
+void segment_free(struct segment *s)
+{
+    free_table(s);
+    free(s);
+}
+
+void segment_drop_places(struct log *l, struct segment *s)
+{
+    for (struct log_queue *q = l->queues; q; q = q->hh.next)
+        segment_forget_runs(q, s);
+    free_table(s);
 }
 
 void segment_build_table(struct log *l, struct segment *s, struct buf *records)
 {
-    struct table_entry *entries = xmalloc((count_runs(l, s) + 1) * sizeof *entries);
-    size_t count = 0;
-    for (struct log_queue *q = l->queues; q; q = q->hh.next) {
-        for (uint32_t i = 0; i < q->extent_count; i++) {
-            struct extent *x = &q->extents[i];
-            if (x->segment != s)
-                continue;
-            for (uint32_t r = 0; r < x->run_count; r++)
-                entries[count++] = x->runs[r];
-            free_runs(x);
-        }
-    }
-    table_write(records, entries, count);
-    free(entries);
+    table_write(records, s->table, s->table_count);
+    segment_drop_places(l, s);
 }

@@ -7,6 +7,7 @@
  *   log_checkpoint.c  checkpoints, and the segments they free
  *   log_compact.c     moving stragglers out of segments that are mostly dead
  *   log_recover.c     start-up
+ *   log_validate.c    what always holds, for tests
  *   log_check.c       offline check and repair
  *
  * Ownership: the log owns all of it; a group's buffer passes to the write operation that carries it. */
@@ -25,8 +26,11 @@
 
 struct segment {
     uint64_t id;
-    uint64_t size;       /* bytes written, or placed and on their way */
-    uint64_t runs;       /* table entries */
+    uint64_t size;    /* bytes written, or placed and on their way */
+    uint64_t written; /* bytes that a read finds */
+    struct table_entry
+        *table; /* while it is not sealed: every run in it, settled or not: a crash may lose settlements */
+    uint32_t table_count, table_capacity;
     uint64_t all_events; /* ever placed here */
     bool sealed;
     uint32_t table_at, table_size; /* of the TABLE record in a sealed segment */
@@ -121,8 +125,7 @@ struct log {
     uint64_t next_number;      /* of the next group to be opened */
     uint64_t placed;           /* number of the group placed last */
     uint64_t written, durable; /* durable: what completions say, by config.sync */
-    uint64_t synced, sync_covers;
-    bool moved_flying; /* moved events have a place that is not durable: nothing is loaded meanwhile */
+    uint64_t synced;
     struct group *open, *first_closed, *last_closed; /* open: gathering; closed: full, to be placed */
     struct group *flying, *last_flying;              /* placed, not durable */
     uint32_t changes;                                /* changes submitted and not done that belong to the commit */
@@ -194,8 +197,11 @@ struct segment *segment_find(const struct log *l, uint64_t id);
 struct segment *segment_active(const struct log *l);
 void segment_want_spares(struct log *l);
 void segment_spare_done(struct log *l, struct file_op *op);
-size_t segment_table_size(const struct segment *s); /* an upper bound of its table's record */
+size_t segment_table_size(const struct segment *s);                   /* an upper bound of its table's record */
+void segment_add_run(struct segment *s, const struct table_entry *e); /* to its table */
 void segment_build_table(struct log *l, struct segment *s, struct buf *records);
+void segment_drop_places(struct log *l, struct segment *s); /* of its runs: they are in the table on disk */
+void segment_free(struct segment *s);
 void segment_remove(struct log *l, uint64_t id); /* forgets it; its file is the caller's */
 /* Puts a run into its queue's extents. */
 void extent_add(struct log *l, struct segment *s, const struct table_entry *e, uint64_t bytes);
@@ -210,13 +216,16 @@ void segment_forget_runs(struct log_queue *q, const struct segment *s); /* the r
 
 /* log_load.c */
 void load_start(struct log *l, uint32_t queue, uint64_t from, uint64_t bytes, uint64_t tag, bool compacting);
+void load_again(struct log *l, struct load *d); /* all it brought was settled meanwhile */
 void load_done(struct log *l, struct file_op *op);
 void load_advance(struct log *l); /* starts the first one's next step */
 void load_free(struct load *d);
 
 /* log_checkpoint.c */
 void checkpoint_consider(struct log *l); /* right after everything was placed */
-void checkpoint_start(struct log *l);    /* everything is placed */
+void checkpoint_idle(struct log *l);     /* at any time: nothing may be placed for long */
+mono_t checkpoint_due(const struct log *l);
+void checkpoint_start(struct log *l); /* everything is placed */
 void checkpoint_done(struct log *l, struct file_op *op);
 /* Where the log continues behind the checkpoint. */
 struct position {
@@ -225,8 +234,6 @@ struct position {
 /* Reads the checkpoint into an empty log. *found: there is one. */
 bool checkpoint_read(struct log *l, const struct log_replay *replay, struct position *from, bool *found,
                      struct error *e);
-/* Starts removing what the newest checkpoint freed. */
-void checkpoint_free_segments(struct log *l);
 
 /* log_compact.c */
 void compact_consider(struct log *l);

@@ -1,0 +1,95 @@
+/* A log over the simulated disk beside a plain model of what it was told, for tests. Every call changes both, every completion and
+ * every start is checked against the model: nothing confirmed is lost, nothing invented, nothing settled comes back.
+ *
+ * Sequences begin at 1; events' bytes follow from a salt that the model remembers. */
+#ifndef SLUICE_TESTS_LOG_MODEL_H
+#define SLUICE_TESTS_LOG_MODEL_H
+
+#include "broker/store/log.h"
+#include "tests/sim/disk.h"
+
+#define MODEL_QUEUES  64u
+#define MODEL_EVENTS  (1u << 16) /* of a queue */
+#define MODEL_NOTES   (1u << 14)
+#define MODEL_RUN_MAX 16u
+
+struct model_event {
+    uint64_t ticket; /* 0: known to be durable */
+    store_locator at;
+    int64_t accepted_ms;
+    uint64_t settle_epoch; /* of its settlement */
+    uint32_t size, salt;
+    bool exists, settled, back; /* back: recovery found it */
+};
+
+struct model_queue {
+    uint32_t id;
+    bool forgotten;
+    uint64_t forget_epoch;
+    uint64_t next; /* sequence */
+    uint64_t live, live_bytes;
+    struct model_event *events; /* by sequence */
+    bool loading;
+    uint64_t load_from, load_done; /* load_done: tickets completed when it began */
+    /* what replay said */
+    uint64_t books_next, books_live;
+};
+
+struct model {
+    uint64_t seed, random, step;
+    struct disk *disk;
+    struct files *files;
+    struct store *log;
+    struct log_config config;
+    mono_t now;
+    struct model_queue queues[MODEL_QUEUES];
+    uint32_t queue_count;
+    uint64_t ticket, done; /* highest issued, completed */
+    uint64_t epoch;        /* of settlements: counts them */
+    uint64_t durable_epoch;
+    struct {
+        uint64_t epoch, ticket;
+    } asked;                    /* of settled_ticket, last */
+    uint64_t notes, notes_base; /* written; those up to notes_base are known to be durable */
+    uint64_t note_tickets[MODEL_NOTES];
+    uint64_t books_notes;
+    bool failed;   /* the log said so */
+    bool may_fail; /* faults are injected */
+    uint64_t failures, loaded, refused;
+};
+
+uint64_t model_random(struct model *m, uint64_t below);
+/* Fails the test with the seed and the step. */
+void model_expect(struct model *m, bool fine, const char *what, uint64_t a, uint64_t b);
+
+void model_begin(struct model *m, uint64_t seed, uint64_t segment_size, enum log_sync sync);
+void model_end(struct model *m);
+
+struct model_queue *model_new_queue(struct model *m);
+/* False: refused. */
+bool model_append(struct model *m, struct model_queue *q, uint32_t count, uint32_t size, bool keep);
+void model_settle(struct model *m, struct model_queue *q, uint64_t sequence, enum store_cause cause);
+void model_settle_rest(struct model *m, struct model_queue *q, uint64_t from);
+void model_release(struct model *m, struct model_queue *q, uint64_t sequence);
+void model_load(struct model *m, struct model_queue *q, uint64_t from, uint64_t bytes);
+void model_note(struct model *m);
+void model_forget(struct model *m, struct model_queue *q);
+/* Asks which ticket covers the settlements so far. */
+void model_ask_settled(struct model *m);
+/* The first live sequence at or beyond `from`; 0: none. */
+uint64_t model_first_live(const struct model_queue *q, uint64_t from);
+
+/* One loop turn: `ms` pass, flush, up to `steps` of the disk, completions; then everything is validated. */
+void model_turn(struct model *m, int64_t ms, uint64_t steps);
+void model_poll(struct model *m);
+/* Turns until nothing is under way. */
+void model_quiet(struct model *m);
+
+enum model_end { MODEL_CRASH, MODEL_KILL, MODEL_STOP };
+/* Ends the log in that way, opens it again and compares. */
+void model_restart(struct model *m, enum model_end how);
+/* The two halves. */
+void model_shut(struct model *m, enum model_end how);
+void model_open(struct model *m, enum model_end how);
+
+#endif
