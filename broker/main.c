@@ -1,6 +1,7 @@
 /* sluice-broker: options, signals, wiring. The loop is in loop.c. */
 #include "base/log.h"
 #include "broker/loop.h"
+#include "broker/offline.h"
 
 #include <jansson.h>
 #include <malloc.h>
@@ -85,8 +86,14 @@ int main(int argc, char **argv)
     struct broker_options options;
     struct error e;
     tune_malloc();
+    int offline = offline_main(argc, argv);
+    if (offline >= 0)
+        return offline;
     settings_main(broker_settings(&options), &options, "sluice-broker",
-                  "Keeps bounded queues for the services and sidecars that attach to it.", argc, argv);
+                  "Keeps bounded queues for the services and sidecars that attach to it.\n"
+                  "While it does not run: --check DIR reads a data directory and reports damage;\n"
+                  "--repair DIR TO writes what is whole in it to a new one.",
+                  argc, argv);
     log_configure("sluice-broker", options.log_level, options.log_format);
     sigset_t signals;
     sigemptyset(&signals);

@@ -104,6 +104,12 @@ static void remember_dead(struct log *l)
     }
 }
 
+/* Of all of it: the header's first 24 bytes seed what covers the content. */
+static uint64_t checksum_of(const struct buf *b)
+{
+    return XXH3_64bits_withSeed(b->data + CHECKPOINT_HEADER, b->size - CHECKPOINT_HEADER, XXH3_64bits(b->data, 24));
+}
+
 /* A checkpoint may not name a place in the log that is not on disk. */
 static void sync_before(struct log *l)
 {
@@ -125,8 +131,7 @@ void checkpoint_start(struct log *l)
     memcpy(b.data, CHECKPOINT_MAGIC, 8);
     wire_store32(b.data + 8, LOG_VERSION);
     wire_store64(b.data + 16, b.size - CHECKPOINT_HEADER);
-    wire_store64(b.data + 24,
-                 XXH3_64bits_withSeed(b.data + CHECKPOINT_HEADER, b.size - CHECKPOINT_HEADER, LOG_VERSION));
+    wire_store64(b.data + 24, checksum_of(&b));
     remember_dead(l);
     l->checkpointing = true;
     l->since_checkpoint = 0;
@@ -328,8 +333,7 @@ static bool header_holds(const struct buf *b, struct error *e)
         return error_set(e, "checkpoint: written by a newer version (format %u, this broker reads up to %u)",
                          wire_load32(b->data + 8), LOG_VERSION);
     uint64_t size = wire_load64(b->data + 16);
-    if (size != b->size - CHECKPOINT_HEADER ||
-        XXH3_64bits_withSeed(b->data + CHECKPOINT_HEADER, size, LOG_VERSION) != wire_load64(b->data + 24))
+    if (size != b->size - CHECKPOINT_HEADER || checksum_of(b) != wire_load64(b->data + 24))
         return error_set(e, "checkpoint: damaged: its checksum does not hold; run sluice-broker --repair");
     return true;
 }

@@ -450,7 +450,7 @@ static bool all_there(const struct scan *c)
     return true;
 }
 
-bool log_recover(struct log *l, const struct log_replay *replay, struct error *e)
+static bool recover(struct log *l, const struct log_replay *replay, bool only_read, struct error *e)
 {
     struct scan c = { .log = l, .replay = replay, .e = e };
     bool found;
@@ -462,10 +462,20 @@ bool log_recover(struct log *l, const struct log_replay *replay, struct error *e
         if (c.count)
             qsort(c.ids, c.count, sizeof *c.ids, by_number);
     }
-    fine = fine && all_there(&c) && !lacks_checkpoint(&c) && scan_all(&c, &end) && get_ready(&c);
+    fine = fine && all_there(&c) && !lacks_checkpoint(&c) && scan_all(&c, &end) && (only_read || get_ready(&c));
     if (l->since_checkpoint)
         l->since_checkpoint += l->config.segment_size; /* so that the next start has nothing to replay again */
     free(c.ids);
     buf_free(&c.bytes);
     return fine;
+}
+
+bool log_recover(struct log *l, const struct log_replay *replay, struct error *e)
+{
+    return recover(l, replay, false, e);
+}
+
+bool log_scan(struct log *l, const struct log_replay *replay, struct error *e)
+{
+    return recover(l, replay, true, e);
 }

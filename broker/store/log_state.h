@@ -242,5 +242,7 @@ void compact_durable(struct log *l);
 
 /* log_recover.c */
 bool log_recover(struct log *l, const struct log_replay *replay, struct error *e);
+/* The same without a change on disk: what is live, and whether a start would be refused. */
+bool log_scan(struct log *l, const struct log_replay *replay, struct error *e);
 
 #endif

@@ -220,7 +220,7 @@ static void check_bytes(struct model *m, struct model_queue *q, uint64_t sequenc
 {
     const struct model_event *e = &q->events[sequence];
     struct span lane;
-    struct wire_field f;
+    struct wire_field f = { 0 };
     uint8_t *want = xmalloc(e->size + 1u);
     m->log->ops->read(m->log, q->id, at, &lane);
     struct wire_reader r = wire_open(lane);

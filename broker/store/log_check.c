@@ -1,0 +1,163 @@
+/* --check: what a start would say of the directory, and then every byte of it: a start reads only what it needs, and meets damage in
+ * older segments no sooner than their events are wanted. */
+#include "broker/store/log_walk.h"
+
+#include "base/xalloc.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <uthash.h>
+
+struct tally {
+    uint32_t queue;
+    uint64_t events, first, end;
+    UT_hash_handle hh;
+};
+
+struct check {
+    struct files *files;
+    void (*say)(void *context, const char *line);
+    void *context;
+    struct log *log; /* as a start would find it */
+    bool opens, whole;
+    struct tally *tallies;
+};
+
+static void say(struct check *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct check *c, const char *format, ...)
+{
+    char line[512];
+    va_list rest;
+    va_start(rest, format);
+    vsnprintf(line, sizeof line, format, rest);
+    va_end(rest);
+    c->say(c->context, line);
+}
+
+static void count_run(struct check *c, const struct run_record *run)
+{
+    struct tally *t = NULL;
+    HASH_FIND(hh, c->tallies, &run->queue, sizeof run->queue, t);
+    if (!t) {
+        t = xcalloc(1, sizeof *t);
+        t->queue = run->queue;
+        t->first = run->first;
+        HASH_ADD(hh, c->tallies, queue, sizeof t->queue, t);
+    }
+    t->events += run->count;
+    t->first = run->first < t->first ? run->first : t->first;
+    t->end = run->first + run->count > t->end ? run->first + run->count : t->end;
+}
+
+static void check_record(void *context, uint64_t segment, uint64_t group, uint64_t offset, const struct record *r)
+{
+    struct check *c = context;
+    struct run_record run;
+    (void)group;
+    bool holds_events = r->type == RECORD_EVENTS || r->type == RECORD_MOVED;
+    if (holds_events && !run_read(r->payload, &run)) {
+        c->whole = false;
+        say(c, "%016" PRIx64 ".log: damaged at offset %" PRIu64 ": the record's events are malformed", segment, offset);
+    } else if (r->type == RECORD_EVENTS) {
+        count_run(c, &run);
+    }
+}
+
+static void check_damage(void *context, uint64_t segment, uint64_t from, uint64_t to)
+{
+    struct check *c = context;
+    c->whole = false;
+    say(c, "%016" PRIx64 ".log: damaged at offset %" PRIu64 ": whole again from offset %" PRIu64, segment, from, to);
+}
+
+/* The end of the log is in this segment: what lies behind its last whole group was torn off there. */
+static bool is_last(const struct check *c, uint64_t id)
+{
+    const struct segment *last = segment_active(c->log);
+    return !last || id >= last->id;
+}
+
+static void check_end(struct check *c, const struct walked *w)
+{
+    if (w->sealed || (w->damaged && !w->rest))
+        return;
+    if (!is_last(c, w->id) || (w->rest && !c->opens)) {
+        if (!w->damaged && !w->rest && w->groups == 0)
+            return;
+        c->whole = false;
+        say(c, "%016" PRIx64 ".log: damaged at offset %" PRIu64 ": no whole group is behind it", w->id, w->end);
+    } else if (w->rest) {
+        say(c,
+            "%016" PRIx64 ".log: torn tail at offset %" PRIu64
+            ": what was not confirmed there is cut at the next start",
+            w->id, w->end);
+    }
+}
+
+static void check_segment(struct check *c, uint64_t id)
+{
+    struct walked w;
+    const struct walk walk = { c, check_record, check_damage };
+    const struct walk silent = { 0 };
+    bool needed = !c->opens || segment_find(c->log, id);
+    int why = walk_segment(c->files, id, needed ? &walk : &silent, &w);
+    if (why) {
+        c->whole = false;
+        say(c, "%016" PRIx64 ".log: cannot be read: %s", id, strerror(why));
+        return;
+    }
+    if (!needed || (w.blank && w.groups == 0 && !w.rest)) {
+        say(c, "%016" PRIx64 ".log: holds nothing that is needed", id);
+        return;
+    }
+    say(c, "%016" PRIx64 ".log: %s, %" PRIu64 " groups, %" PRIu64 " records, %" PRIu64 " events", id,
+        w.sealed ? "sealed" : "open", w.groups, w.records, w.events);
+    check_end(c, &w);
+}
+
+static int by_queue(struct tally *a, struct tally *b)
+{
+    return a->queue < b->queue ? -1 : a->queue > b->queue;
+}
+
+static void say_queues(struct check *c)
+{
+    struct tally *t, *next;
+    HASH_SORT(c->tallies, by_queue);
+    HASH_ITER (hh, c->tallies, t, next) {
+        say(c,
+            "queue %" PRIu32 ": %" PRIu64 " events were accepted in these segments, sequences %" PRIu64 " to %" PRIu64,
+            t->queue, t->events, t->first, t->end - 1);
+        HASH_DEL(c->tallies, t);
+        free(t);
+    }
+    for (const struct log_queue *q = c->log->queues; c->opens && q; q = q->hh.next) {
+        if (q->live)
+            say(c, "queue %" PRIu32 ": %" PRIu64 " events of %" PRIu64 " bytes are live", q->id, q->live,
+                q->live_bytes);
+    }
+}
+
+bool log_check(struct files *files, void (*tell)(void *context, const char *line), void *context)
+{
+    struct check c = { .files = files, .say = tell, .context = context };
+    struct log_config config;
+    struct error e = { "" };
+    const struct log_replay nobody = { 0 };
+    size_t count = 0;
+    int why;
+    log_config_defaults(&config);
+    c.log = log_new(&config, files);
+    c.whole = c.opens = log_scan(c.log, &nobody, &e);
+    if (!c.opens)
+        say(&c, "%s", e.text);
+    uint64_t *ids = walk_list(files, &count, &why);
+    for (size_t i = 0; i < count; i++)
+        check_segment(&c, ids[i]);
+    say_queues(&c);
+    free(ids);
+    log_free(c.log);
+    return c.whole && why == 0;
+}

@@ -1,0 +1,100 @@
+"""The log on a real disk: a killed broker's directory, whole and damaged; --check and --repair."""
+from conftest import run
+
+
+def publish_and_kill(cluster, count):
+    """A broker that confirmed `count` events and was killed; its data directory."""
+    broker = cluster.broker()
+    s = cluster.sidecar(broker)
+    s.declare("kept", durability="disk")
+    for i in range(count):
+        assert s.publish("kept", f"event number {i}.").status == 202
+    broker.kill()
+    assert s.stop() == 0
+    return cluster.directory / "data"
+
+
+def take_all(s, count):
+    got = []
+    while len(got) < count:
+        events = s.take("kept", max=100, wait="20s").json["events"]
+        assert events, f"only {len(got)} of {count} came"
+        got += [e["event"]["data"] for e in events]
+        s.ack("kept", *(e["receipt"] for e in events))
+    assert s.take("kept", max=1, wait="0s").json["events"] == []
+    return got
+
+
+def segment_with(directory, text):
+    """The file and offset at which `text` lies."""
+    for path in sorted(directory.glob("*.log")):
+        at = path.read_bytes().find(text)
+        if at >= 0:
+            return path, at
+    raise AssertionError(f"{text} is in no segment")
+
+
+def flip(directory, text):
+    path, at = segment_with(directory, text)
+    with path.open("r+b") as f:
+        f.seek(at)
+        byte = f.read(1)[0]
+        f.seek(at)
+        f.write(bytes([byte ^ 1]))
+    return path, at
+
+
+def test_a_killed_brokers_log_is_whole_and_starts(cluster):
+    data = publish_and_kill(cluster, 30)
+    before = {p.name: p.read_bytes() for p in data.iterdir()}
+    checked = run("sluice-broker", "--check", str(data))
+    assert checked.returncode == 0, checked.stdout
+    assert "30 events of" in checked.stdout and "the log is whole" in checked.stdout
+    assert {p.name: p.read_bytes() for p in data.iterdir()} == before
+    s = cluster.sidecar(cluster.broker())
+    assert take_all(s, 30) == [f"event number {i}." for i in range(30)]
+
+
+def test_damage_stops_the_start_and_is_found_and_repaired(cluster, tmp_path):
+    data, salvaged = publish_and_kill(cluster, 30), tmp_path / "salvaged"
+    path, at = flip(data, b"event number 20.")
+    refused = run("sluice-broker", "--listen", "tcp://127.0.0.1:0", "--data", str(data))
+    assert refused.returncode == 1
+    assert path.name in refused.stderr and "damaged at offset" in refused.stderr and "--repair" in refused.stderr
+    checked = run("sluice-broker", "--check", str(data))
+    assert checked.returncode == 1
+    assert f"{path.name}: damaged at offset" in checked.stdout and "the log is damaged" in checked.stdout
+    repaired = run("sluice-broker", "--repair", str(data), str(salvaged))
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    assert "sequences 21 to 21" in repaired.stdout and "29 events are salvaged" in repaired.stdout
+    assert run("sluice-broker", "--check", str(salvaged)).returncode == 0
+    s = cluster.sidecar(cluster.broker("--data", str(salvaged)))
+    assert take_all(s, 29) == [f"event number {i}." for i in range(30) if i != 20]
+
+
+def test_damage_behind_an_orderly_stop_is_repaired_too(cluster, tmp_path):
+    salvaged = tmp_path / "salvaged"
+    broker = cluster.broker()
+    s = cluster.sidecar(broker)
+    s.declare("kept", durability="disk")
+    for i in range(30):
+        assert s.publish("kept", f"event number {i}.").status == 202
+    assert s.stop() == 0 and broker.stop() == 0
+    flip(cluster.directory / "data", b"event number 20.")
+    repaired = run("sluice-broker", "--repair", str(cluster.directory / "data"), str(salvaged))
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    assert "1 events are lost, sequences 21 to 21" in repaired.stdout
+    s = cluster.sidecar(cluster.broker("--data", str(salvaged)))
+    assert take_all(s, 29) == [f"event number {i}." for i in range(30) if i != 20]
+
+
+def test_repair_and_check_want_directories(tmp_path):
+    assert run("sluice-broker", "--check").returncode == 2
+    assert run("sluice-broker", "--repair", str(tmp_path)).returncode == 2
+    missing = run("sluice-broker", "--check", str(tmp_path / "none"))
+    assert missing.returncode == 1 and "is not a directory" in missing.stderr
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("something")
+    (tmp_path / "from").mkdir()
+    refused = run("sluice-broker", "--repair", str(tmp_path / "from"), str(tmp_path / "full"))
+    assert refused.returncode == 1 and "is not empty" in refused.stdout
