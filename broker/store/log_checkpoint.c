@@ -196,7 +196,7 @@ static void free_segments(struct log *l)
     l->freeing_count = 0;
 }
 
-/* No room for the checkpoint that would free room: give up a spare for it. */
+/* No room for the checkpoint: give up a spare for it, if it frees a segment, which can become one. */
 static void starve(struct log *l)
 {
     char name[FILE_NAME_SIZE];
@@ -204,7 +204,7 @@ static void starve(struct log *l)
     l->checkpoint_again = mono_add_ms(l->now, LEAST_EVERY_MS);
     l->since_checkpoint = l->config.segment_size; /* still due */
     l->rested = l->stopping && l->spares == 0;    /* an orderly end needs none: everything is in the log */
-    if (l->spares == 0 || l->spares_coming)
+    if (l->spares == 0 || l->spares_coming || !count_dead(l))
         return;
     segment_name(name, segment_active(l)->id + l->spares);
     l->spares--;
@@ -259,6 +259,8 @@ static void take_segments(struct log *l, struct taking *t)
         s->table_at = (uint32_t)take(t);
         s->table_size = (uint32_t)take(t);
         s->all_events = take(t);
+        if (s->size > UINT32_MAX || (uint64_t)s->table_at + s->table_size > s->size)
+            t->bad = true;
     }
 }
 
@@ -279,9 +281,30 @@ static void take_extent(struct log *l, struct log_queue *q, struct taking *t)
     q->extents[q->extent_count++] = x;
 }
 
+/* Everything was placed: what is settled lies within extents, and no extent is settled wholly. */
+static bool agrees(const struct log_queue *q)
+{
+    uint64_t all = 0, within = 0, end = 0;
+    for (size_t i = 0; i < q->settled.count; i++)
+        all += ranges_at(&q->settled, i)->end - ranges_at(&q->settled, i)->first;
+    for (uint32_t i = 0; i < q->extent_count; i++) {
+        const struct extent *x = &q->extents[i];
+        within += ranges_count_in(&q->settled, x->first, x->end);
+        end = x->end;
+        if (x->live == 0)
+            return false;
+    }
+    return all == within && end <= q->placed_end && (q->live > 0 || q->live_bytes == 0);
+}
+
 static void take_queue(struct log *l, struct taking *t)
 {
-    struct log_queue *q = log_queue_of(l, (uint32_t)take(t), true);
+    uint64_t id = take(t);
+    if (id > UINT32_MAX || log_queue_of(l, (uint32_t)id, false))
+        t->bad = true;
+    if (t->bad)
+        return;
+    struct log_queue *q = log_queue_of(l, (uint32_t)id, true);
     q->placed_end = take(t);
     q->live_bytes = take(t);
     uint64_t extents = take(t);
@@ -299,6 +322,7 @@ static void take_queue(struct log *l, struct taking *t)
         x->segment->live_bytes += x->live_bytes;
         q->live += x->live;
     }
+    t->bad |= !agrees(q);
 }
 
 static bool take_all(struct log *l, struct taking *t, struct position *from)
@@ -314,7 +338,7 @@ static bool take_all(struct log *l, struct taking *t, struct position *from)
     uint64_t queues = take(t);
     for (uint64_t i = 0; i < queues && !t->bad; i++)
         take_queue(l, t);
-    return !t->bad;
+    return !t->bad && l->segment_count && segment_active(l)->id == from->segment && !segment_active(l)->sealed;
 }
 
 static bool read_whole(struct log *l, struct buf *b, uint64_t size, struct error *e)

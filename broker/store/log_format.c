@@ -323,7 +323,8 @@ static size_t without_repeats(struct table_entry *entries, size_t count)
 
 void table_write(struct buf *b, struct table_entry *entries, size_t count)
 {
-    qsort(entries, count, sizeof *entries, by_queue);
+    if (count)
+        qsort(entries, count, sizeof *entries, by_queue);
     count = without_repeats(entries, count);
     size_t mark = record_begin(b, RECORD_TABLE);
     add_varint(b, count);

@@ -3,7 +3,7 @@
  * a valid group behind a damaged one on disk is damage, never a reordered write.
  *
  * Rolling over: a group that does not fit seals the active segment with its table and goes into the next, which was allocated
- * ahead (a spare). Events are admitted only while they fit without the last spare: that one is for settling, moving and
+ * ahead (a spare). Events are admitted only while they fit without the last two spares: those are for settling, moving and
  * checkpointing when the disk is full (docs/log-format.md). */
 #include "broker/store/log_state.h"
 
@@ -109,8 +109,8 @@ uint64_t group_room(const struct log *l)
     const struct segment *s = segment_active(l);
     uint64_t used = s->size + segment_table_size(s) + l->config.segment_size / 8;
     uint64_t room = used < l->config.segment_size ? l->config.segment_size - used : 0;
-    if (l->spares > 1)
-        room += (l->spares - 1) * (l->config.segment_size / 2);
+    if (l->spares > RESERVED)
+        room += (l->spares - RESERVED) * (l->config.segment_size / 2);
     return waiting < room ? room - waiting : 0;
 }
 
@@ -237,11 +237,21 @@ static void sync_by_interval(struct log *l)
     l->next_sync = mono_add_ms(l->now, l->config.sync_interval_ms);
 }
 
+/* No room for events, and the active segment, mostly dead, is full: only when it is sealed can it be emptied and freed. */
+static bool is_stuck(const struct log *l)
+{
+    const struct segment *s = segment_active(l);
+    return l->no_room && l->spares > 1 && s->all_events && s->live_events * 2 < s->all_events &&
+           s->size > l->config.segment_size / 2 && group_room(l) < l->config.segment_size / 8;
+}
+
 void group_commit(struct log *l)
 {
     if (l->failed)
         return;
     sync_by_interval(l);
+    if (!l->committing && !has_reason(l) && is_stuck(l) && roll_over(l))
+        l->committing = true; /* nothing is placed, so commit_through stays */
     if (l->committing || !has_reason(l))
         return;
     group_gather_settled(l);

@@ -48,8 +48,7 @@ static bool read_segment(struct scan *c, uint64_t id)
     char name[FILE_NAME_SIZE];
     segment_name(name, id);
     c->bytes.size = 0;
-    for (;;) {
-        size_t got = 0, step = 4u << 20;
+    for (size_t got, step = 256u << 10;; step = 4u << 20) {
         int why =
             c->log->files->ops->read(c->log->files, name, c->bytes.size, buf_reserve(&c->bytes, step), step, &got);
         if (why)
@@ -186,7 +185,7 @@ static bool damaged(struct scan *c, uint64_t segment, uint64_t offset)
     error_set(c->e,
               "%s: damaged at offset %" PRIu64 ": group %" PRIu64
               " was on disk once and is not whole; restore the directory from a copy, or salvage what is "
-              "left with sluice-broker --repair DIR",
+              "left with sluice-broker --repair DIR TO",
               name, offset, c->at.number + 1);
     return false;
 }
@@ -309,7 +308,7 @@ static bool lacks_checkpoint(struct scan *c)
         if (segment_header_read(buf_span(&c->bytes), &h) == LOG_OK && h.id == c->ids[i]) {
             error_set(c->e,
                       "the file checkpoint is missing; restore the directory from a copy, or salvage what is left "
-                      "with sluice-broker --repair DIR");
+                      "with sluice-broker --repair DIR TO");
             return true;
         }
     }
@@ -434,6 +433,19 @@ static bool get_ready(struct scan *c)
     return true;
 }
 
+static void find_short(void *context, const char *name, uint64_t size)
+{
+    struct scan *c = context;
+    uint64_t id;
+    const struct segment *s = segment_id_of(name, &id) ? segment_find(c->log, id) : NULL;
+    if (s && size < s->size && !c->e->text[0])
+        error_set(
+            c->e,
+            "%s: damaged at offset %" PRIu64 ": the file ends there, it had %" PRIu64
+            " bytes; restore the directory from a copy, or salvage what is left with sluice-broker --repair DIR TO",
+            name, size, s->size);
+}
+
 static bool all_there(const struct scan *c)
 {
     for (uint32_t i = 0; i < c->log->segment_count; i++) {
@@ -443,11 +455,13 @@ static bool all_there(const struct scan *c)
             segment_name(name, id);
             return error_set(c->e,
                              "%s is missing; restore the directory from a copy, or salvage what is left with "
-                             "sluice-broker --repair DIR",
+                             "sluice-broker --repair DIR TO",
                              name);
         }
     }
-    return true;
+    c->e->text[0] = 0;
+    c->log->files->ops->list(c->log->files, find_short, (void *)(uintptr_t)c);
+    return c->e->text[0] == 0;
 }
 
 static bool recover(struct log *l, const struct log_replay *replay, bool only_read, struct error *e)

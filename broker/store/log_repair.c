@@ -15,8 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LOST_AT_ONCE 1024u
-#define PUMP_BYTES   (1u << 20)
+#define LOST_AT_ONCE  1024u
+#define PUMP_BYTES    (128u << 10)
+#define LEAST_SEGMENT (1u << 20)
+#define MOST_SEGMENT  (1u << 30)
 
 /* A whole record of events in the old log. */
 struct found {
@@ -550,12 +552,21 @@ static bool salvage(struct repair *r)
     return pump(r) && r->from->ops->list(r->from, copy_file, &c) == 0 && c.fine;
 }
 
+static void largest_segment(void *context, const char *name, uint64_t size)
+{
+    uint64_t id, *most = context;
+    if (segment_id_of(name, &id) && size > *most && size <= MOST_SEGMENT)
+        *most = size;
+}
+
 bool log_repair(struct files *from, struct files *to, void (*tell)(void *context, const char *line), void *context)
 {
     struct repair r = { .from = from, .to = to, .say = tell, .context = context };
     struct log_config config;
     log_config_defaults(&config);
     config.lazy_ms = 0;
+    config.segment_size = LEAST_SEGMENT;
+    from->ops->list(from, largest_segment, &config.segment_size);
     bool fine = is_empty(&r);
     if (fine) {
         read_checkpoint(&r, &config);

@@ -20,7 +20,8 @@
 #include <uthash.h>
 
 #define GROUP_BYTES    (4u << 20) /* a group is closed beyond this; one record may pass it */
-#define SPARES         2u         /* segments allocated ahead: what settling needs when the disk is full */
+#define SPARES         3u         /* segments allocated ahead */
+#define RESERVED       2u /* of them not for events: one for settling, moving and notes, one for a checkpoint's sake */
 #define NO_TICKET      0u
 #define LOAD_BYTES_MAX (4u << 20)
 

@@ -42,7 +42,7 @@ uint64_t *walk_list(struct files *files, size_t *count, int *why)
 int walk_read(struct files *files, const char *name, struct buf *out)
 {
     buf_clear(out);
-    for (size_t got, step = 4u << 20;;) {
+    for (size_t got, step = 256u << 10;; step = 4u << 20) {
         int why = files->ops->read(files, name, out->size, buf_reserve(out, step), step, &got);
         if (why)
             return why;

@@ -1,0 +1,417 @@
+/* The log's promises one by one, over the simulated disk; log_model_test.c mixes them at random. */
+#include "tests/broker/store/log_model.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define SEGMENT (64u << 10)
+
+static struct model m;
+
+static void open_log(enum log_sync sync)
+{
+    model_begin(&m, 3, SEGMENT, sync);
+    model_new_queue(&m);
+    model_new_queue(&m);
+    model_new_queue(&m);
+}
+
+static int end(void **state)
+{
+    (void)state;
+    model_end(&m);
+    return 0;
+}
+
+static struct log_info info(void)
+{
+    struct log_info i;
+    log_info(m.log, &i);
+    return i;
+}
+
+static void flush(void)
+{
+    model_turn(&m, 1, 0);
+}
+
+static void step(void)
+{
+    assert_true(disk_step(m.disk, &m.random));
+    model_poll(&m);
+}
+
+/* `count` events of 200 bytes in each queue in turn, durable. */
+static void fill(uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        for (uint32_t q = 0; q < 3; q++) {
+            while (!model_append(&m, &m.queues[q], 1, 200, false))
+                model_turn(&m, 1, UINT64_MAX);
+        }
+        if (i % 8 == 7)
+            model_turn(&m, 1, UINT64_MAX);
+    }
+    model_quiet(&m);
+}
+
+static void load_all(void)
+{
+    for (uint32_t q = 0; q < 3; q++) {
+        for (uint64_t from = 1; (from = model_first_live(&m.queues[q], from)) != 0;) {
+            uint64_t before = m.loaded;
+            if (m.queues[q].events[from].at) {
+                from++;
+                continue;
+            }
+            model_load(&m, &m.queues[q], from, 30000);
+            while (m.queues[q].loading)
+                model_turn(&m, 1, UINT64_MAX);
+            assert_true(m.loaded > before);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ completing */
+
+static void a_completion_follows_the_sync(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_GROUP);
+    assert_true(model_append(&m, &m.queues[0], 1, 50, false));
+    flush();
+    assert_int_equal(m.done, 0);
+    step(); /* written */
+    flush();
+    assert_int_equal(m.done, 0);
+    step(); /* synced */
+    assert_int_equal(m.done, m.ticket);
+}
+
+static void what_arrives_during_a_sync_shares_the_next(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_GROUP);
+    assert_true(model_append(&m, &m.queues[0], 1, 50, false));
+    flush();
+    for (int i = 0; i < 20; i++) {
+        assert_true(model_append(&m, &m.queues[i % 3], 1, 50, false));
+        flush();
+    }
+    model_quiet(&m);
+    assert_int_equal(info().syncs, 2);
+    assert_int_equal(info().groups, 2);
+}
+
+static void with_an_interval_completions_follow_the_write_and_syncs_the_clock(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_INTERVAL);
+    for (int i = 0; i < 10; i++) {
+        assert_true(model_append(&m, &m.queues[0], 1, 50, false));
+        flush();
+        step();
+        assert_int_equal(m.done, m.ticket);
+        model_turn(&m, 1, UINT64_MAX);
+    }
+    assert_true(info().syncs <= 2);
+    uint64_t before = info().syncs;
+    model_turn(&m, m.config.sync_interval_ms, UINT64_MAX);
+    model_turn(&m, m.config.sync_interval_ms, UINT64_MAX);
+    assert_true(info().syncs > before);
+    model_restart(&m, MODEL_KILL);
+}
+
+static void without_sync_completions_follow_the_write(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_NONE);
+    assert_true(model_append(&m, &m.queues[0], 1, 50, false));
+    flush();
+    step();
+    assert_int_equal(m.done, m.ticket);
+    assert_int_equal(info().syncs, 0);
+    model_restart(&m, MODEL_KILL);
+}
+
+/* ------------------------------------------------------------------ events in memory */
+
+static void what_is_kept_is_in_memory_until_the_queues_share_is_used(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_GROUP);
+    model_shut(&m, MODEL_KILL);
+    m.config.cache_bytes = 1000;
+    model_open(&m, MODEL_KILL);
+    for (int i = 0; i < 10; i++)
+        assert_true(model_append(&m, &m.queues[0], 1, 200, true));
+    assert_true(model_append(&m, &m.queues[1], 1, 200, true));
+    assert_true(model_append(&m, &m.queues[1], 1, 200, false));
+    for (uint64_t s = 1; s <= 10; s++)
+        assert_int_equal(m.queues[0].events[s].at != 0, s <= 5);
+    assert_true(m.queues[1].events[1].at != 0);
+    assert_true(m.queues[1].events[2].at == 0);
+}
+
+static void backlog_comes_back_in_order_from_sealed_and_active_segments(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_GROUP);
+    for (int round = 0; round < 6; round++) {
+        fill(100);
+        m.queues[1].next += 3; /* a hole */
+    }
+    assert_true(info().segments > 4);
+    for (uint64_t s = 1; s < 300; s += 3)
+        model_settle(&m, &m.queues[2], s, CAUSE_ACKED);
+    model_quiet(&m);
+    load_all();
+    assert_int_equal(m.loaded, 600 + 600 + 500);
+    model_restart(&m, MODEL_CRASH);
+    m.loaded = 0;
+    load_all();
+    assert_int_equal(m.loaded, 600 + 600 + 500);
+}
+
+/* ------------------------------------------------------------------ settling */
+
+static void settlements_are_counted_until_they_are_durable(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_GROUP);
+    fill(10);
+    assert_int_equal(m.log->ops->settled_ticket(m.log), 0);
+    for (uint64_t s = 1; s <= 5; s++)
+        model_settle(&m, &m.queues[0], s, CAUSE_ACKED);
+    assert_int_equal(m.log->ops->unsettled(m.log, 1), 5);
+    assert_int_equal(m.log->ops->unsettled(m.log, 2), 0);
+    flush(); /* lazily */
+    assert_int_equal(disk_pending(m.disk), 0);
+    model_turn(&m, m.config.lazy_ms, UINT64_MAX);
+    model_turn(&m, 1, UINT64_MAX);
+    assert_int_equal(m.log->ops->unsettled(m.log, 1), 0);
+    assert_int_equal(m.log->ops->settled_ticket(m.log), 0);
+    m.durable_epoch = m.epoch;
+    model_restart(&m, MODEL_CRASH);
+    assert_int_equal(model_first_live(&m.queues[0], 1), 6);
+}
+
+static void a_purge_takes_what_has_no_place_yet_with_it(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_GROUP);
+    fill(5);
+    assert_true(model_append(&m, &m.queues[0], 4, 100, false));
+    model_settle_rest(&m, &m.queues[0], 3);
+    model_quiet(&m);
+    m.durable_epoch = m.epoch;
+    model_restart(&m, MODEL_CRASH);
+    assert_int_equal(m.queues[0].live, 2);
+    assert_int_equal(m.queues[0].next, 10);
+}
+
+static void after_an_orderly_end_nothing_comes_again(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_GROUP);
+    fill(50);
+    for (uint64_t s = 1; s <= 40; s++)
+        model_settle(&m, &m.queues[1], s, CAUSE_DEAD);
+    model_restart(&m, MODEL_STOP);
+    assert_int_equal(m.queues[1].live, 10);
+    assert_int_equal(m.queues[0].live, 50);
+}
+
+static void a_forgotten_queue_stays_gone(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_GROUP);
+    fill(20);
+    model_forget(&m, &m.queues[0]);
+    model_ask_settled(&m);
+    model_quiet(&m);
+    model_restart(&m, MODEL_CRASH);
+    assert_int_equal(m.queues[0].live, 0);
+    assert_int_equal(m.queues[1].live, 20);
+}
+
+/* ------------------------------------------------------------------ segments */
+
+static void settled_segments_are_freed_without_new_work(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_GROUP);
+    fill(600);
+    assert_true(info().segments > 4);
+    for (uint32_t q = 0; q < 3; q++)
+        model_settle_rest(&m, &m.queues[q], 1);
+    model_quiet(&m);
+    assert_int_equal(info().segments, 1);
+    assert_true(info().freed_segments > 4);
+    model_restart(&m, MODEL_KILL);
+}
+
+static void stragglers_move_so_that_half_of_the_disk_is_live(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_GROUP);
+    fill(1500);
+    uint64_t before = info().segments;
+    for (uint32_t q = 0; q < 3; q++) {
+        for (uint64_t s = 1; s < m.queues[q].next; s++) {
+            if (s % 10)
+                model_settle(&m, &m.queues[q], s, CAUSE_ACKED);
+        }
+    }
+    model_quiet(&m);
+    for (int i = 0; i < 200; i++)
+        model_turn(&m, 100, UINT64_MAX);
+    assert_true(info().moved_events > 0);
+    /* 450 events of 200 bytes, each a record of its own: some 240 bytes. Twice that, a segment, and the active one. */
+    assert_true((info().segments - 2) * SEGMENT <= 2 * 450 * 240u);
+    assert_true(info().segments < before / 3);
+    load_all();
+    assert_int_equal(m.loaded, 450);
+    model_restart(&m, MODEL_CRASH);
+    m.loaded = 0;
+    load_all();
+    assert_int_equal(m.loaded, 450);
+}
+
+static void spares_are_allocated_ahead(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_GROUP);
+    fill(10);
+    assert_true(disk_used(m.disk) >= 4 * SEGMENT); /* active and three */
+    assert_true(info().disk_bytes >= 4 * SEGMENT);
+}
+
+/* ------------------------------------------------------------------ a disk that is full, or fails */
+
+static void a_full_disk_refuses_events_settles_and_resumes(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_GROUP);
+    fill(10);
+    disk_set_capacity(m.disk, disk_used(m.disk));
+    uint64_t taken = 0;
+    while (model_append(&m, &m.queues[0], 1, 200, false) && taken < 10000) {
+        taken++;
+        model_turn(&m, 5, UINT64_MAX);
+    }
+    assert_true(taken > 100 && taken < 10000);
+    assert_true(info().full);
+    assert_int_equal(m.log->ops->room(m.log), 0);
+    for (uint64_t s = 1; s < 200; s++) {
+        model_settle(&m, &m.queues[0], s, CAUSE_ACKED);
+        model_turn(&m, 5, UINT64_MAX);
+    }
+    model_quiet(&m); /* they are durable, all of them */
+    model_settle_rest(&m, &m.queues[0], 1);
+    model_quiet(&m); /* which frees segments, which is room */
+    assert_true(model_append(&m, &m.queues[0], 1, 200, false));
+    model_restart(&m, MODEL_CRASH);
+}
+
+static void room_comes_back_by_itself(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_GROUP);
+    disk_set_capacity(m.disk, disk_used(m.disk) + SEGMENT / 2);
+    while (model_append(&m, &m.queues[0], 1, 200, false))
+        model_turn(&m, 5, UINT64_MAX);
+    disk_set_capacity(m.disk, UINT64_MAX);
+    for (int i = 0; i < 3; i++)
+        model_turn(&m, 1000, UINT64_MAX);
+    assert_true(model_append(&m, &m.queues[0], 1, 200, false));
+    model_quiet(&m);
+    assert_false(info().full);
+}
+
+static void a_budget_is_a_full_disk(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_GROUP);
+    model_shut(&m, MODEL_KILL);
+    m.config.disk_budget = 6 * SEGMENT;
+    model_open(&m, MODEL_KILL);
+    uint64_t taken = 0;
+    while (model_append(&m, &m.queues[0], 1, 200, false) && taken < 10000) {
+        taken++;
+        model_turn(&m, 5, UINT64_MAX);
+    }
+    assert_true(taken < 10000);
+    assert_true(info().disk_bytes <= m.config.disk_budget);
+    assert_true(disk_used(m.disk) <= m.config.disk_budget);
+}
+
+static void a_failure_is_told_once_and_ends_it(enum disk_fault fault, const char *what)
+{
+    open_log(LOG_SYNC_GROUP);
+    m.may_fail = true;
+    fill(10);
+    disk_set_fault(m.disk, fault, true);
+    assert_true(model_append(&m, &m.queues[0], 1, 200, false));
+    for (int i = 0; i < 10; i++)
+        model_turn(&m, 10, UINT64_MAX);
+    assert_true(m.failed);
+    assert_int_equal(m.failures, 1);
+    assert_true(strstr(log_trouble(m.log), what) && strstr(log_trouble(m.log), ".log at offset "));
+    assert_false(model_append(&m, &m.queues[0], 1, 200, false));
+    assert_true(m.log->ops->stop(m.log));
+    model_restart(&m, MODEL_CRASH);
+    m.loaded = 0;
+    load_all();
+    assert_true(m.loaded >= 30);
+}
+
+static void a_failed_write_is_told_once_and_ends_it(void **state)
+{
+    (void)state;
+    a_failure_is_told_once_and_ends_it(DISK_WRITE_FAILS, "cannot write");
+}
+
+static void a_short_write_is_told_once_and_ends_it(void **state)
+{
+    (void)state;
+    a_failure_is_told_once_and_ends_it(DISK_WRITE_SHORT, "cannot write");
+}
+
+static void a_failed_sync_is_told_once_and_ends_it(void **state)
+{
+    (void)state;
+    a_failure_is_told_once_and_ends_it(DISK_SYNC_FAILS, "cannot sync");
+}
+
+#define with_log(test) cmocka_unit_test_teardown(test, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        with_log(a_completion_follows_the_sync),
+        with_log(what_arrives_during_a_sync_shares_the_next),
+        with_log(with_an_interval_completions_follow_the_write_and_syncs_the_clock),
+        with_log(without_sync_completions_follow_the_write),
+        with_log(what_is_kept_is_in_memory_until_the_queues_share_is_used),
+        with_log(backlog_comes_back_in_order_from_sealed_and_active_segments),
+        with_log(settlements_are_counted_until_they_are_durable),
+        with_log(a_purge_takes_what_has_no_place_yet_with_it),
+        with_log(after_an_orderly_end_nothing_comes_again),
+        with_log(a_forgotten_queue_stays_gone),
+        with_log(settled_segments_are_freed_without_new_work),
+        with_log(stragglers_move_so_that_half_of_the_disk_is_live),
+        with_log(spares_are_allocated_ahead),
+        with_log(a_full_disk_refuses_events_settles_and_resumes),
+        with_log(room_comes_back_by_itself),
+        with_log(a_budget_is_a_full_disk),
+        with_log(a_failed_write_is_told_once_and_ends_it),
+        with_log(a_short_write_is_told_once_and_ends_it),
+        with_log(a_failed_sync_is_told_once_and_ends_it),
+    };
+    return cmocka_run_group_tests_name("log", tests, NULL, NULL);
+}
