@@ -300,7 +300,8 @@ void model_turn(struct model *m, int64_t ms, uint64_t steps)
     log_validate(m->log);
     for (uint64_t i = 0; i < steps && disk_step(m->disk, &m->random); i++) {
     }
-    model_poll(m);
+    if (steps == UINT64_MAX || model_random(m, 3)) /* else what is ready waits, and may be settled meanwhile */
+        model_poll(m);
 }
 
 static bool under_way(struct model *m)
