@@ -72,7 +72,9 @@ void queue_free(struct core *c, struct queue *q)
     if (q->consumer_epoch > c->epoch_floor) /* a queue of the same name will go on above it */
         c->epoch_floor = q->consumer_epoch;
     durable_forget_queue(c, q);
-    queue_store(c, q)->ops->forget(queue_store(c, q), q->id);
+    struct store *store = queue_store(c, q);
+    if (store) /* none: the log could not be opened, and what was replayed of it goes again */
+        store->ops->forget(store, q->id);
     uint32_t place = queue_place(c, q->name);
     memmove(c->by_name + place, c->by_name + place + 1, (c->queue_count - place - 1) * sizeof(struct queue *));
     c->queue_count--;
