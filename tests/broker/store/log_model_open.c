@@ -234,6 +234,7 @@ static void stop(struct model *m)
         model_expect(m, i < 2000, "stops", (uint64_t)i, 0);
         model_turn(m, 10, UINT64_MAX);
     }
+    model_poll(m);
     if (!m->failed)
         model_expect(m, m->done >= m->ticket, "everything completed before the end", m->done, m->ticket);
 }
