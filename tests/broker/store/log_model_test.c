@@ -168,6 +168,7 @@ static void drain(struct model *m)
 {
     struct log_info info;
     clear_faults(m);
+    model_poll(m);
     if (m->failed)
         model_restart(m, MODEL_CRASH);
     model_quiet(m);
