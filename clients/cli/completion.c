@@ -23,7 +23,7 @@ static const char bash_script[] =
     "        words=$($bin queue --help 2>/dev/null | sed -n 's/^   \\([a-z]*\\) .*/\\1/p')\n"
     "    elif [ \"${cur#-}\" != \"$cur\" ]; then\n"
     "        [ \"$command\" = queue ] && command=\"queue $verb\"\n"
-    "        words=$($bin $command --help 2>/dev/null | grep -oE -- '--[a-z-]+')\n"
+    "        words=$($bin $command --help 2>/dev/null | sed -n 's/^    ....\\(--[a-z-]*\\).*/\\1/p')\n"
     "    elif [ \"$command\" = pub ] || [ \"$command\" = sub ] || [ \"$command\" = queue ]; then\n"
     "        words=$($bin queue list --names 2>/dev/null)\n"
     "    elif [ \"$command\" = config ]; then\n"

@@ -4,21 +4,26 @@
 
 #include <stdio.h>
 
-static const char usage[] =
-    "usage: sluice keygen [DIR/]NAME\n\n"
-    "Writes NAME.key, the secret (mode 0600), and NAME.pub, the public key, and prints the public key. A broker gets\n"
-    "its own NAME.key as curve.secret_key_file and the clients' *.pub as curve.clients; a client its own NAME.key as\n"
-    "curve.secret_key_file and the broker's NAME.pub as curve.broker_key_file.\n";
+static const struct cli_syntax syntax = {
+    .usage = "keygen [<dir>/]<name>",
+    .text =
+        "Writes <name>.key, the secret (mode 0600), and <name>.pub, the public key, and prints the public key. A "
+        "broker\n"
+        "gets its own <name>.key as curve.secret_key_file and the clients' *.pub as curve.clients; a client its own\n"
+        "<name>.key as curve.secret_key_file and the broker's <name>.pub as curve.broker_key_file.",
+    .least = 1,
+};
 
 int cli_keygen(int argc, char **argv)
 {
     struct curve_keys keys;
     struct error e;
-    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
-        return fputs(usage, stdout), CLI_OK;
-    if (argc != 2 || argv[1][0] == '-' || argv[1][0] == '\0')
-        return fputs(usage, stderr), CLI_USAGE;
-    if (!curve_generate(argv[1], &keys, &e))
+    struct cli_args a = cli_parse(&syntax, NULL, argc, argv);
+    if (!a.go)
+        return a.code;
+    if (a.count > 1 || !*a.rest[0])
+        return cli_usage("keygen makes one pair of keys, under one name. See 'sluice help keygen'.");
+    if (!curve_generate(a.rest[0], &keys, &e))
         return cli_fail("%s", e.text);
     puts(keys.public);
     return CLI_OK;

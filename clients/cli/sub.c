@@ -124,35 +124,32 @@ static int read_items(struct span text, struct arena *a, struct sub_item *items,
 
 /* ------------------------------------------------------------------ settling */
 
-static bool post_acks(struct sub *s, const struct buf *body, bool *all)
+/* Without the broker they go unheard, which is said, and those events come again: a consumer outlives its restarts. */
+static bool post_acks(struct sub *s, const struct buf *body, bool *ended)
 {
     struct buf path = { 0 };
     http_queue_path(&path, s->queue, "/acks");
     struct http_reply r = http_do(
         &(struct http_call){ .method = "POST", .path = (char *)path.data, .data = body->data, .size = body->size });
-    bool fine = http_fine(&r);
-    *all = r.status == 200;
+    bool fine = http_fine(&r) || http_away(&r) || r.status == 504;
+    *ended = r.status == 207;
     http_reply_free(&r);
     buf_free(&path);
     return fine;
 }
 
-/* {"ack":[...],"nack":[...]}: the items below `from` were handled, done[i] says how; the others go back at once. */
-static bool settle(struct sub *s, const struct sub_item *items, const bool *done, size_t handled, size_t count)
+/* {"ack":[...],"nack":[...]}: the first `handled` were handled, done says how; the others go back at once. */
+static bool settle(struct sub *s, const struct sub_item *items, bool done, size_t handled, size_t count)
 {
     struct buf body = { 0 };
-    bool all;
+    bool ended;
     buf_add_str(&body, "{\"ack\":[");
-    for (size_t i = 0; i < handled; i++) {
-        if (!done[i])
-            continue;
+    for (size_t i = 0; done && i < handled; i++) {
         buf_add_str(&body, body.data[body.size - 1] == '[' ? "" : ",");
         json_add_string(&body, items[i].receipt);
     }
     buf_add_str(&body, "],\"nack\":[");
-    for (size_t i = 0; i < count; i++) {
-        if (i < handled && done[i])
-            continue;
+    for (size_t i = done ? handled : 0; i < count; i++) {
         buf_add_str(&body, body.data[body.size - 1] == '[' ? "{" : ",{");
         json_add_text_member(&body, "receipt", items[i].receipt);
         if (i < handled && !cli_stopped())
@@ -160,8 +157,8 @@ static bool settle(struct sub *s, const struct sub_item *items, const bool *done
         buf_add_byte(&body, '}');
     }
     buf_add_str(&body, "]}");
-    bool fine = post_acks(s, &body, &all);
-    if (fine && !all)
+    bool fine = post_acks(s, &body, &ended);
+    if (ended)
         cli_fail("some leases had ended before their ack: these events come again");
     buf_free(&body);
     return fine;
@@ -171,7 +168,7 @@ static bool settle(struct sub *s, const struct sub_item *items, const bool *done
 static void extend(struct sub *s)
 {
     struct buf body = { 0 };
-    bool all;
+    bool ended;
     buf_add_str(&body, "{\"extend\":[");
     for (size_t i = s->at; i < s->count; i++) {
         buf_add_str(&body, i > s->at ? ",{" : "{");
@@ -179,7 +176,7 @@ static void extend(struct sub *s)
         buf_printf(&body, ",\"by\":\"%lldms\"}", (long long)s->lease_ms);
     }
     buf_add_str(&body, "]}");
-    post_acks(s, &body, &all);
+    post_acks(s, &body, &ended);
     buf_free(&body);
     s->extended = clock_now().mono;
 }
@@ -197,31 +194,44 @@ static void print_item(const struct sub *s, const struct sub_item *item)
     putchar('\n');
 }
 
-/* True to go on. What is printed is acked only after it was written out. */
+/* A command's event is settled when the command ended: the lease of a handled one must not run out while the next is
+ * handled. False when that failed. */
+static bool handle_by_command(struct sub *s, size_t at)
+{
+    bool done;
+    if (s->lease_ms && mono_since_ms(clock_now().mono, s->extended) > s->lease_ms / 3)
+        extend(s);
+    done = sub_run_command(s, &s->items[at], extend);
+    s->done += done;
+    return settle(s, s->items + at, done, 1, 1);
+}
+
+/* What is printed is acked only after it was written out. */
+static bool print_all(struct sub *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        print_item(s, &s->items[i]);
+    bool written = fflush(stdout) == 0;
+    if (!written)
+        cli_fail("cannot write to the standard output; nothing more is acked");
+    s->done += written ? s->count : 0;
+    return settle(s, s->items, written, written ? s->count : 0, s->count) && written;
+}
+
+/* True to go on. */
 static bool handle(struct sub *s, const struct sub_item *items, size_t count)
 {
-    bool *done = xcalloc(count, sizeof *done);
-    size_t handled = 0;
+    bool fine = true;
     s->items = items;
     s->count = count;
     s->extended = clock_now().mono;
-    for (; handled < count && !cli_stopped(); handled++) {
-        s->at = handled;
-        if (s->lease_ms && mono_since_ms(clock_now().mono, s->extended) > s->lease_ms / 3)
-            extend(s);
-        if (!s->command)
-            print_item(s, &items[handled]);
-        done[handled] = !s->command || sub_run_command(s, &items[handled], extend);
-        s->done += done[handled];
-    }
-    bool written = fflush(stdout) == 0;
-    if (!written) {
-        cli_fail("cannot write to the standard output; nothing more is acked");
-        handled = 0;
-    }
-    bool settled = settle(s, items, done, handled, count);
-    free(done);
-    return settled && written;
+    if (!s->command)
+        return print_all(s);
+    for (s->at = 0; s->at < count && fine && !cli_stopped(); s->at++)
+        fine = handle_by_command(s, s->at);
+    if (s->at < count)
+        fine = settle(s, items + s->at, false, 0, count - s->at) && fine;
+    return fine;
 }
 
 /* ------------------------------------------------------------------ taking */

@@ -135,21 +135,29 @@ static void draw(const struct top_options *o, const json_t *queues, bool screen)
     fflush(stdout);
 }
 
-static bool look(const struct top_options *o, bool screen)
+/* NULL, and said why, when it cannot be told. */
+static json_t *fetch(const struct top_options *o)
 {
     json_t *queues = json_array();
-    bool fine = cli_each_queue(o->prefix, collect, queues);
-    if (fine && o->busy)
+    if (cli_each_queue(o->prefix, collect, queues))
+        return queues;
+    json_decref(queues);
+    return NULL;
+}
+
+/* Takes over what was fetched. */
+static void show(const struct top_options *o, json_t *queues, bool screen)
+{
+    if (o->busy)
         sort_by_traffic(queues);
-    if (fine && o->json) {
+    if (o->json) {
         json_dumpf(queues, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
         putchar('\n');
         fflush(stdout);
-    } else if (fine) {
+    } else {
         draw(o, queues, screen);
     }
     json_decref(queues);
-    return fine;
 }
 
 /* Until the next look is due; false to end. */
@@ -178,16 +186,17 @@ int cli_top(int argc, char **argv)
     duration_parse(span_str(o.interval), &interval_ms);
     o.count = o.once ? 1 : o.count;
     bool screen = isatty(1) && !o.json && o.count != 1;
-    bool fine = look(&o, false);
-    if (!fine) /* before the screen is taken: an error must stay readable */
+    json_t *queues = fetch(&o);
+    if (!queues) /* before the screen is taken: an error must stay readable */
         return CLI_FAILED;
     cli_catch_signals();
     if (screen)
         enter_screen();
-    for (unsigned long looks = 1; fine && (!o.count || looks < o.count); looks++) {
-        if (!wait_for_key(&o, interval_ms < 50 ? 50 : interval_ms, screen) || cli_stopped())
-            break;
-        fine = look(&o, screen) || cli_stopped();
+    for (unsigned long looks = 1; queues; looks++) {
+        show(&o, queues, screen);
+        if ((o.count && looks == o.count) || !wait_for_key(&o, interval_ms < 50 ? 50 : interval_ms, screen))
+            return CLI_OK;
+        queues = fetch(&o);
     }
-    return fine ? CLI_OK : CLI_FAILED;
+    return cli_stopped() ? CLI_OK : CLI_FAILED;
 }

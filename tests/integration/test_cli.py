@@ -1,8 +1,15 @@
 import json
+import os
+import pathlib
+import re
+import select
+import signal
+import subprocess
+import time
 
 import pytest
 
-from conftest import Process, run
+from conftest import BIN, Process, run
 
 
 @pytest.fixture
@@ -45,7 +52,7 @@ def test_wrong_usage_is_status_2_and_help_is_0():
     assert run("sluice").returncode == 2
     assert run("sluice", "nonsense").returncode == 2
     assert run("sluice", "pub").returncode == 2
-    for command in ("dev", "pub", "sub", "queue", "drain", "ping", "top", "bench", "config"):
+    for command in ("dev", "pub", "sub", "queue", "drain", "ping", "top", "bench", "keygen", "config", "completion"):
         assert run("sluice", command, "--help").returncode == 0, command
 
 
@@ -84,3 +91,238 @@ def test_a_full_queue_ends_a_publish_at_the_first_refused(dev):
     result = run("sluice", "pub", "q", "--wait", "0s", "--json", input="a\n\nb\nc\nd\ne\n", environment=dev)
     assert json.loads(result.stdout) == {"confirmed": 3, "refused": 2, "unknown": 0}
     assert result.returncode == 1 and "line 5" in result.stderr
+
+
+# ------------------------------------------------------------------ while it runs
+
+class Command:
+    """A command of the build that goes on; on a pseudo-terminal when asked. Everything it wrote is in `seen`."""
+
+    def __init__(self, *arguments, environment, terminal=False):
+        self.terminal, slave = os.openpty() if terminal else (None, None)
+        self.popen = subprocess.Popen([str(BIN / "sluice"), *arguments], stdin=slave or subprocess.PIPE,
+                                      stdout=slave or subprocess.PIPE, stderr=slave or subprocess.STDOUT,
+                                      env={**os.environ, "TERM": "xterm", **environment})
+        if terminal:
+            os.close(slave)
+        self.seen = ""
+
+    def wait_for(self, text, timeout=40):
+        """Reads until `text` was seen, or the deadline fails the test."""
+        deadline = time.monotonic() + timeout
+        source = self.terminal or self.popen.stdout.fileno()
+        while text not in self.seen:
+            readable, _, _ = select.select([source], [], [], max(0, deadline - time.monotonic()))
+            assert readable, f"no {text!r} within {timeout} s in {self.seen!r}"
+            try:
+                got = os.read(source, 65536).decode()
+            except OSError:  # how a terminal without a writer ends
+                got = ""
+            assert got, f"ended without {text!r}: {self.seen!r}"
+            self.seen += got
+
+    def interrupt(self):
+        self.popen.send_signal(signal.SIGINT)
+        return self.popen.wait(timeout=40)
+
+    def end(self):
+        if self.popen.poll() is None:
+            self.popen.kill()
+            self.popen.wait()
+        for pipe in (self.popen.stdin, self.popen.stdout):
+            if pipe:
+                pipe.close()
+        if self.terminal is not None:
+            os.close(self.terminal)
+
+
+@pytest.fixture
+def start():
+    commands = []
+
+    def start(*arguments, environment, terminal=False):
+        commands.append(Command(*arguments, environment=environment, terminal=terminal))
+        return commands[-1]
+    yield start
+    for command in commands:
+        command.end()
+
+
+def describe(queue, environment):
+    return json.loads(run("sluice", "queue", "show", queue, "--json", environment=environment).stdout)
+
+
+def test_many_lines_from_a_pipe_keep_their_order_and_the_publisher_small(dev, start):
+    lines = "".join(f"{i}\n" for i in range(300001))
+    run("sluice", "queue", "declare", "q", "capacity=300000", "capacity_bytes=256MiB", environment=dev)
+    pub = start("pub", "q", "--json", environment=dev)
+    pub.popen.stdin.write(lines.encode())
+    pub.popen.stdin.close()
+    pub.popen.stdin = None
+    pub.wait_for("'q' is full; waiting for room")
+    status = pathlib.Path(f"/proc/{pub.popen.pid}/status").read_text()
+    assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) <= 32 << 10
+    got = run("sluice", "sub", "q", "--count", "300001", environment=dev)
+    assert got.stdout == lines
+    pub.wait_for('{"confirmed":300001,"refused":0,"unknown":0}')
+
+
+def test_lines_are_published_as_they_come(dev, start):
+    pub = start("pub", "q", environment=dev)
+    for line in ("one", "two"):
+        pub.popen.stdin.write(f"{line}\n".encode())
+        pub.popen.stdin.flush()
+        assert run("sluice", "sub", "q", "--count", "1", environment=dev, timeout=20).stdout == f"{line}\n"
+    pub.popen.stdin.close()
+    pub.popen.stdin = None
+    pub.wait_for("2 confirmed")
+
+
+def test_a_full_queue_is_said_and_waited_for_and_ctrl_c_ends_with_130(dev, start):
+    run("sluice", "queue", "declare", "q", "capacity=1", environment=dev)
+    pub = start("pub", "q", "a", "b", "c", environment=dev)
+    pub.wait_for("'q' is full; waiting for room")
+    assert run("sluice", "sub", "q", "--count", "1", environment=dev).stdout == "a\n"
+    assert run("sluice", "sub", "q", "--count", "1", "--wait", "20s", environment=dev).stdout == "b\n"
+    pub.wait_for("3 confirmed")
+    pub = start("pub", "q", "d", environment=dev)
+    pub.wait_for("waiting for room")
+    assert pub.interrupt() == 130
+
+
+def test_a_long_publish_shows_on_a_terminal_how_far_it_is(dev, start):
+    run("sluice", "queue", "declare", "q", "capacity=1", environment=dev)
+    pub = start("pub", "q", environment=dev, terminal=True)
+    pub.wait_for("Ctrl-D ends")
+    os.write(pub.terminal, b"a\n")
+    pub.wait_for("a\r\n")
+    os.write(pub.terminal, b"b\n")
+    pub.wait_for("'q' is full")
+    pub.wait_for("1 confirmed  ")
+    assert run("sluice", "sub", "q", "--count", "2", environment=dev).stdout == "a\nb\n"
+    os.write(pub.terminal, b"\x04")
+    pub.wait_for("2 confirmed")
+    assert pub.popen.wait(timeout=20) == 0
+
+
+def test_top_draws_on_its_own_screen_and_leaves_it(dev, start):
+    run("sluice", "pub", "orders", "x", environment=dev)
+    top = start("top", environment=dev, terminal=True)
+    top.wait_for("\033[?1049h")
+    top.wait_for("q: end  b: busiest first")
+    assert "orders" in top.seen.split("\033[?1049h")[1] and "orders" not in top.seen.split("\033[?1049h")[0]
+    os.write(top.terminal, b"b")
+    top.wait_for("b: by name")
+    os.write(top.terminal, b"q")
+    top.wait_for("\033[?1049l")
+    assert top.popen.wait(timeout=20) == 0
+
+
+def test_top_without_a_terminal_prints_tables(dev):
+    run("sluice", "pub", "orders", "x", environment=dev)
+    got = run("sluice", "top", "--count", "2", "--interval", "50ms", environment=dev).stdout
+    assert got.count("orders") == 2 and "\033" not in got
+    looks = run("sluice", "top", "--count", "2", "--interval", "50ms", "--json", environment=dev).stdout.splitlines()
+    assert [[q["queue"] for q in json.loads(look)] for look in looks] == [["orders"]] * 2
+
+
+def test_ctrl_c_gives_back_what_was_not_handled(dev, start, tmp_path):
+    run("sluice", "queue", "declare", "q", "lease=10m", environment=dev)
+    run("sluice", "pub", "q", "a", "b", "c", environment=dev)
+    os.mkfifo(tmp_path / "go")
+    sub = start("sub", "q", "--max", "3", "--", "sh", "-c", f"echo started; read x < {tmp_path}/go", environment=dev)
+    sub.wait_for("started")
+    assert describe("q", dev)["in_flight"] == 3
+    sub.popen.send_signal(signal.SIGINT)
+    (tmp_path / "go").write_text("on\n")
+    assert sub.popen.wait(timeout=20) == 0
+    assert (describe("q", dev)["ready"], describe("q", dev)["in_flight"]) == (2, 0)
+    got = run("sluice", "sub", "q", "--count", "2", environment=dev, timeout=20)
+    assert got.stdout == "b\nc\n"
+
+
+def test_a_lease_is_extended_while_its_command_runs(dev, start, tmp_path):
+    run("sluice", "queue", "declare", "q", "lease=1s", environment=dev)
+    run("sluice", "pub", "q", "a", "b", environment=dev)
+    seen = tmp_path / "seen"
+    sub = start("sub", "q", "--max", "2", "--count", "2", "--", "sh", "-c",
+                f"echo $SLUICE_ATTEMPT >> {seen}; sleep 2.5", environment=dev)
+    assert sub.popen.wait(timeout=40) == 0
+    assert seen.read_text() == "1\n1\n"
+    assert describe("q", dev)["backlog"] == 0
+
+
+def test_a_second_consumer_says_that_it_stands_by_and_takes_over(cluster, start):
+    b = cluster.broker("--auto-declare")
+    first, second = ({"SLUICE_URL": "http://" + s.ready["http"]} for s in (cluster.sidecar(b), cluster.sidecar(b)))
+    active = start("sub", "q", environment=first)
+    run("sluice", "pub", "q", "one", environment=first)
+    active.wait_for("one\n")
+    standby = start("sub", "q", "--wait", "1s", environment=second)
+    standby.wait_for("another session consumes 'q'; standing by")
+    assert active.interrupt() == 0
+    run("sluice", "pub", "q", "two", environment=second)
+    standby.wait_for("two\n")
+    assert standby.interrupt() == 0
+
+
+def test_pub_and_sub_ride_out_a_restart_of_the_broker(cluster, start):
+    b = cluster.broker("--auto-declare")
+    s = {"SLUICE_URL": "http://" + cluster.sidecar(b).ready["http"]}
+    sub = start("sub", "q", "--wait", "1s", environment=s)
+    run("sluice", "pub", "q", "before", environment=s)
+    sub.wait_for("before\n")
+    endpoint, ingress = b.ready["broker"], b.ready["ingress"]
+    b.kill()
+    sub.wait_for("trying again until it is back")
+    pub = start("pub", "q", "after", environment=s)
+    pub.wait_for("the broker is away; 'q' waits for it")
+    cluster.broker("--auto-declare", "--ingress", ingress, listen=endpoint)
+    pub.wait_for("1 confirmed")
+    sub.wait_for("after\n")
+    assert sub.interrupt() == 0
+
+
+def test_an_ack_that_no_broker_hears_is_said_and_its_event_comes_again(cluster, start, tmp_path):
+    b = cluster.broker("--auto-declare")
+    s = {"SLUICE_URL": "http://" + cluster.sidecar(b).ready["http"]}
+    run("sluice", "pub", "q", "a", environment=s)
+    os.mkfifo(tmp_path / "go")
+    sub = start("sub", "q", "--wait", "1s", "--", "sh", "-c",
+                f'echo "attempt $SLUICE_ATTEMPT"; read x < {tmp_path}/go', environment=s)
+    sub.wait_for("attempt 1")
+    b.kill()
+    (tmp_path / "go").write_text("on\n")
+    sub.wait_for("trying again until it is back")
+    cluster.broker("--auto-declare", "--ingress", b.ready["ingress"], listen=b.ready["broker"])
+    sub.wait_for("attempt 2")
+    (tmp_path / "go").write_text("on\n")
+    sub.popen.send_signal(signal.SIGINT)
+    assert sub.popen.wait(timeout=20) == 0
+    assert describe("q", s)["backlog"] == 0
+
+
+def test_bash_completes_commands_verbs_options_and_queues(dev):
+    run("sluice", "pub", "orders", "x", environment=dev)
+
+    def complete(*words):
+        script = (f'export PATH={BIN}:$PATH; source <(sluice completion bash); COMP_WORDS=("$@"); '
+                  'COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _sluice; printf "%s\\n" "${COMPREPLY[@]}"')
+        done = subprocess.run(["bash", "-c", script, "bash", "sluice", *words], capture_output=True, text=True,
+                              env={**os.environ, **dev}, timeout=20)
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        return done.stdout.split()
+    assert complete("p") == ["pub", "ping"]
+    assert complete("queue", "pa") == ["pause"]
+    assert complete("pub", "--nd") == ["--ndjson"]
+    assert complete("queue", "delete", "--fo") == ["--force"]
+    assert complete("sub", "ord") == ["orders"]
+    assert complete("queue", "show", "") == ["orders"]
+
+
+def test_keygen_makes_a_pair_and_does_not_overwrite_it(tmp_path):
+    made = run("sluice", "keygen", str(tmp_path / "shop"))
+    assert made.returncode == 0 and made.stdout.strip() in (tmp_path / "shop.pub").read_text()
+    again = run("sluice", "keygen", str(tmp_path / "shop"))
+    assert again.returncode == 1 and "exists already" in again.stderr
+    assert run("sluice", "keygen").returncode == 2
