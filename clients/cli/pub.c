@@ -123,7 +123,10 @@ static void say_waiting(struct pub *p, long status)
         return;
     p->said_waiting = true;
     progress_clear(&p->progress);
-    cli_fail(status == 429 ? "'%s' is full; waiting for room" : "the broker is away; '%s' waits for it", p->queue);
+    cli_fail(status == 429   ? "'%s' is full; waiting for room"
+             : status == 507 ? "the broker's disk is full; '%s' waits for room"
+                             : "the broker is away; '%s' waits for it",
+             p->queue);
 }
 
 /* Once: n events, or fewer. Returns false when it is over. */
@@ -137,7 +140,7 @@ static bool try_once(struct pub *p, size_t *n, mono_t since, int64_t limit_ms)
     if ((status == 400 || status == 413) && *n > 1) {
         *n = 1; /* one of them is wrong: singly up to it */
         again = true;
-    } else if ((status == 429 || status == 503) && left > 0 && !cli_stopped()) {
+    } else if ((status == 429 || status == 503 || status == 507) && left > 0 && !cli_stopped()) {
         say_waiting(p, status);
         again = cli_pause(left < RETRY_MS ? left : RETRY_MS);
     } else if (!again) {
