@@ -16,11 +16,11 @@ BIN = pathlib.Path(os.environ.get("SLUICE_BIN", pathlib.Path(__file__).parents[2
 class Process:
     """A program that prints a ready line."""
 
-    def __init__(self, directory, name, arguments, environment=None):
+    def __init__(self, directory, name, arguments, environment=None, cwd=None):
         self.log = directory / f"{name}.log"
         self.popen = subprocess.Popen(
             [str(BIN / arguments[0]), *arguments[1:]], stdout=subprocess.PIPE, stderr=self.log.open("w"), text=True,
-            env={**os.environ, **(environment or {})})
+            env={**os.environ, **(environment or {})}, cwd=cwd)
         line = self.popen.stdout.readline()
         if not line:
             self.popen.wait()

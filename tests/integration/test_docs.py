@@ -1,9 +1,15 @@
 """What the documents show is pasted and run; what they list is compared with its source."""
+import os
 import pathlib
 import re
+import shutil
+import socket
 import subprocess
+import sys
 
-from conftest import BIN, Process
+import pytest
+
+from conftest import BIN, Process, Sidecar, run
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -43,6 +49,86 @@ def test_the_api_document_s_examples_work_when_pasted(cluster, tmp_path):
     steps = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/http-api.md").read_text(), re.S)
     out = run_script("\n".join(steps), start_dev(cluster, tmp_path))
     assert out.count('"sequence":') == 4
+
+
+def blocks(document, language, mark=""):
+    return re.findall(rf"{mark}```{language}\n(.*?)```", (ROOT / document).read_text(), re.S)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def start_lines(cluster, tmp_path, script, environment):
+    """Starts what each line that ends with & starts, as it is written but for the port; runs the others. In order."""
+    script = script.replace("127.0.0.1:7400", f"127.0.0.1:{free_port()}").replace("\\\n", " ")
+    started = []
+    for number, line in enumerate(script.splitlines()):
+        command, background, _ = line.partition("#")[0].partition("&")
+        words = command.replace("build/release/bin/", "").split()
+        if not background:
+            subprocess.run(["sh", "-c", command], check=True, cwd=tmp_path, timeout=20,
+                           env={"PATH": f"{BIN}:/usr/bin:/bin"})
+            continue
+        kind = Sidecar if words[0] == "sluice-sidecar" else Process
+        started.append(kind(tmp_path, f"{number}-{words[0]}", words, environment, tmp_path))
+        cluster.processes.append(started[-1])
+    return started
+
+
+FREE = {"SLUICE_INGRESS": "tcp://127.0.0.1:0", "SLUICE_HTTP": "127.0.0.1:0", "SLUICE_OPS": "127.0.0.1:0"}
+
+
+def check_program(program, what, suffix, sidecar, tmp_path):
+    path = tmp_path / f"example.{suffix}"
+    path.write_text(pasted(blocks("README.md", what)[0], sidecar.ready))
+    environment = {**os.environ, "GO111MODULE": "off", "GOTOOLCHAIN": "local"}
+    done = subprocess.run([*program, str(path)], capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "orders" in done.stdout and done.stdout.endswith(" 1\n"), done.stdout
+    assert sidecar.http("GET", "/v1/queues/orders").json["backlog"] == 0
+
+
+def test_in_earnest_with_a_data_directory_and_from_any_language(cluster, tmp_path):
+    broker, sidecar = start_lines(cluster, tmp_path, blocks("README.md", "sh", "<!-- earnest -->\n")[0], FREE)
+    sidecar.wait_attached()
+    for program, what, suffix in (([sys.executable], "python", "py"), (["node"], "js", "js"),
+                                  (["go", "run"], "go", "go")):
+        if shutil.which(program[0]):
+            check_program(program, what, suffix, sidecar, tmp_path)
+    assert sidecar.http("GET", "/v1/queues/orders").json["durability"] == "disk"
+    assert sidecar.publish("orders", "kept").status == 202
+    broker.kill()
+    again = Process(tmp_path, "again", ["sluice-broker", *broker.popen.args[1:]],
+                    {"SLUICE_INGRESS": broker.ready["ingress"]}, tmp_path)
+    cluster.processes.append(again)
+    taken = sidecar.take("orders", wait="30s").json["events"]
+    assert [e["event"]["data"] for e in taken] == ["kept"]
+
+
+def test_the_example_with_keys_works_when_pasted(cluster, tmp_path):
+    _, sidecar = start_lines(cluster, tmp_path, blocks("docs/operations.md", "sh")[0], FREE)
+    sidecar.wait_attached()
+    assert sidecar.publish("orders").status == 202
+
+
+@pytest.mark.parametrize("index,what", enumerate(("broker", "sidecar")))
+def test_the_configuration_files_shown_are_valid(tmp_path, index, what):
+    path = tmp_path / f"{what}.yaml"
+    path.write_text(blocks("docs/operations.md", "yaml")[index])
+    checked = run("sluice", "config", "check", what, str(path))
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_links_between_documents_lead_somewhere():
+    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", document.read_text()):
+            path = (document.parent / target) if target else document
+            assert path.exists(), (document.name, target)
+            headings = re.findall(r"^#+ (.*)$", path.read_text(), re.M) if anchor else []
+            assert not anchor or anchor in [h.lower().replace(" ", "-") for h in headings], (document.name, anchor)
 
 
 def test_every_reason_and_setting_is_documented_as_it_is():
