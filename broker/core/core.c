@@ -27,6 +27,7 @@ void core_config_defaults(struct core_config *config)
         .deliver_frame = 256u << 10,
         .flood_bytes = 64u << 20,
         .producer_memory_ms = 600000,
+        .confirm_synced = true,
         .version = "0.1.0",
     };
 }
