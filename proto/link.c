@@ -140,10 +140,11 @@ bool link_resume(struct link *l, uint32_t epoch, uint64_t peer_received, mono_t 
     return true;
 }
 
-void link_opened(struct link *l, mono_t now)
+void link_opened(struct link *l, mono_t heard, mono_t now)
 {
     l->open = true;
-    l->last_sent = l->last_heard = l->last_progress = l->last_resend = l->proven = now;
+    l->proven = heard;
+    l->last_sent = l->last_heard = l->last_progress = l->last_resend = now;
     l->resend_wait_ms = RESEND_LEAST_MS;
     l->resend_from = l->ring_count ? l->acknowledged + 1 : 0;
     l->resend_left = UINT32_MAX; /* a fresh lane holds nothing: all of it may go */
@@ -241,7 +242,8 @@ static mono_t doubt_due(const struct link *l)
 {
     if (l->limits.silence_ms == 0)
         return MONO_NEVER;
-    mono_t silent = mono_add_ms(l->last_heard, l->limits.silence_ms);
+    /* Who hears but is not heard is lost too: the other side will end the session for it. */
+    mono_t silent = mono_add_ms(mono_min(l->last_heard, l->proven), l->limits.silence_ms);
     if (l->ring_count == 0)
         return silent;
     return mono_min(silent, mono_add_ms(l->last_progress, DOUBT_MS));

@@ -35,7 +35,7 @@ struct link_limits {
     uint32_t frames;      /* most unacknowledged frames */
     uint64_t bytes;       /* most unacknowledged bytes */
     int64_t heartbeat_ms; /* send one after this long without sending */
-    int64_t silence_ms;   /* nothing received for this long is doubt; 0: this end never doubts (the broker) */
+    int64_t silence_ms;   /* so long nothing received, or nothing provably heard, is doubt; 0: never (the broker) */
     int64_t proof_ms;     /* hand over deliveries only this long after something sent was provably heard */
 };
 
@@ -88,8 +88,8 @@ void link_free(struct link *l);
 /* The same session under a new epoch; `peer_received` is what the other side says it has. Kept frames beyond it wait
  * for link_resend. The link is closed until link_opened. False when the peer claims what was never sent. */
 bool link_resume(struct link *l, uint32_t epoch, uint64_t peer_received, mono_t now);
-/* Hello was exchanged: frames may travel. */
-void link_opened(struct link *l, mono_t now);
+/* Hello was exchanged: frames may travel. `heard`: when what the other side has heard by this was sent. */
+void link_opened(struct link *l, mono_t heard, mono_t now);
 
 /* May another frame be sealed? */
 bool link_room(const struct link *l);

@@ -268,7 +268,7 @@ void attach_echo(struct core *c, struct session *s, struct span request_id)
     answer_attached(c, s, known);
     s->pending.active = false;
     s->pending.fresh = false;
-    link_opened(&s->link, c->now.mono);
+    link_opened(&s->link, c->now.mono, c->now.mono);
     session_unstall(c, s);
     session_touch(c, s);
     session_due(c, s);

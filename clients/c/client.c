@@ -144,14 +144,18 @@ void client_frame_in(struct client *c, struct span frame, struct now now)
         return;
     if (c->state != CLIENT_ATTACHED)
         return; /* sent again once both ends agree on the epoch */
-    /* Receiving does not prove being heard: the broker may already have given our deliveries to somebody else. What we
-     * do not take now is sent again, and the echo of this heartbeat is the proof. */
-    if (!MUTATED(ignore_proof) && !link_proven(&c->link, now.mono) && token_equal(h.token, c->link.token) &&
-        holds_deliveries(bodies)) {
-        heartbeat(c);
-        return;
+    /* Receiving does not prove being heard: the broker may already have given our deliveries to somebody else. The header
+     * counts first, for its echo may be the proof. What we do not take now is sent again, and the echo of this heartbeat
+     * will be. */
+    enum link_verdict verdict = link_receive(&c->link, &h, false, now.mono);
+    if (verdict == LINK_HEARTBEAT && !wire_done(&bodies)) {
+        if (!MUTATED(ignore_proof) && !link_proven(&c->link, now.mono) && holds_deliveries(bodies)) {
+            heartbeat(c);
+            return;
+        }
+        verdict = link_receive(&c->link, &h, true, now.mono);
     }
-    switch (link_receive(&c->link, &h, !wire_done(&bodies), now.mono)) {
+    switch (verdict) {
     case LINK_FRESH:
         c->stats.frames_in++;
         apply_all(c, bodies);

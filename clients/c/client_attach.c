@@ -106,6 +106,7 @@ bool attach_hello(struct client *c, const struct frame_header *h, struct wire_re
     memcpy(f->data + FRAME_HEADER_SIZE, echo.data, echo.size);
     buf_free(&echo);
     c->handler->ingress_send(c->ctx, f);
+    c->echoed = c->now.mono;
     return true;
 }
 
@@ -158,6 +159,6 @@ void attach_reply(struct client *c, const struct reply *r)
                             r->u.attached.outcome_count);
         consume_new_session(c);
     }
-    link_opened(&c->link, c->now.mono);
+    link_opened(&c->link, c->echoed, c->now.mono); /* the reply may have lain here for long */
     c->handler->attached(c->ctx, resumed);
 }

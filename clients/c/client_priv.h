@@ -111,6 +111,7 @@ struct client {
     struct token attach_id;
     uint32_t attach_epoch; /* of the Hello; 0 before it came */
     struct token attach_token;
+    mono_t echoed;     /* when the Hello was */
     mono_t attach_due; /* next attempt, or the end of this one */
     uint32_t attempts;
     bool control_opened;

@@ -41,7 +41,7 @@ static void open_world(uint64_t seed, unsigned loss)
     w.loss = loss;
     for (unsigned i = 0; i < 2; i++) {
         link_init(&w.ends[i], token, 1, limits[i], w.now);
-        link_opened(&w.ends[i], w.now);
+        link_opened(&w.ends[i], w.now, w.now);
     }
 }
 
@@ -115,7 +115,7 @@ static void attach_again(void)
     uint32_t epoch = w.ends[0].epoch + 1;
     for (unsigned i = 0; i < 2; i++) {
         assert_true(link_resume(&w.ends[i], epoch, received[1 - i], w.now));
-        link_opened(&w.ends[i], w.now);
+        link_opened(&w.ends[i], w.now, w.now);
     }
     w.resumed++;
 }
@@ -191,7 +191,7 @@ static void resuming_sends_only_what_the_other_side_lacks(void **state)
         send_number(0);
     assert_true(link_resume(&w.ends[0], 2, 3, w.now));
     assert_null(link_resend(&w.ends[0], w.now)); /* closed */
-    link_opened(&w.ends[0], w.now);
+    link_opened(&w.ends[0], w.now, w.now);
     for (uint64_t sequence = 4; sequence <= 5; sequence++) {
         struct frame *f = link_resend(&w.ends[0], w.now);
         struct frame_header h;
@@ -213,7 +213,7 @@ static void a_fresh_lane_takes_all_that_waits_at_once(void **state)
     for (unsigned i = 0; i < 20; i++)
         send_number(0);
     assert_true(link_resume(&w.ends[0], 2, 0, w.now));
-    link_opened(&w.ends[0], w.now);
+    link_opened(&w.ends[0], w.now, w.now);
     unsigned count = 0;
     for (struct frame *f; (f = link_resend(&w.ends[0], w.now)) != NULL; count++)
         frame_drop(f);
@@ -247,7 +247,7 @@ static void nothing_is_sent_before_the_link_is_open(void **state)
     assert_int_equal(link_due(&w.ends[0]).ns, INT64_MAX);
     struct frame_header h = { .token = token, .epoch = 1, .sequence = 1 };
     assert_int_equal(link_receive(&w.ends[0], &h, true, w.now), LINK_STALE);
-    link_opened(&w.ends[0], w.now);
+    link_opened(&w.ends[0], w.now, w.now);
     assert_int_equal(link_tick(&w.ends[0], w.now), LINK_RESEND);
     run_world(100, false);
     assert_int_equal(w.taken[1], 2);
@@ -312,7 +312,7 @@ static void a_closed_link_proves_nothing(void **state)
     open_world(1, 0);
     assert_true(link_resume(&w.ends[0], 2, 0, w.now));
     assert_false(link_proven(&w.ends[0], w.now));
-    link_opened(&w.ends[0], w.now);
+    link_opened(&w.ends[0], w.now, w.now);
     assert_true(link_proven(&w.ends[0], w.now));
     close_world();
 }

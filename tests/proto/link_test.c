@@ -32,8 +32,8 @@ static int begin(void **state)
     memset(&broker, 0, sizeof broker);
     link_init(&client.link, token, 1, client_limits, now);
     link_init(&broker.link, token, 1, broker_limits, now);
-    link_opened(&client.link, now);
-    link_opened(&broker.link, now);
+    link_opened(&client.link, now, now);
+    link_opened(&broker.link, now, now);
     return 0;
 }
 
@@ -291,8 +291,25 @@ static void silence_is_doubt_to_a_client_but_not_to_the_broker(void **state)
     pass(1);
     assert_true(link_tick(&client.link, now) & LINK_DOUBT);
     assert_false(link_tick(&broker.link, now) & LINK_DOUBT);
+    heartbeat(&client, &broker);
     heartbeat(&broker, &client);
     assert_false(link_tick(&client.link, now) & LINK_DOUBT);
+}
+
+/* Only one direction is broken: heartbeats come, and none of them echoes what was sent of late. */
+static void a_client_that_hears_and_is_not_heard_doubts(void **state)
+{
+    (void)state;
+    pass(1000);
+    heartbeat(&client, &broker); /* the last one that is heard, at 1,000 ms */
+    for (unsigned i = 0; i < 3; i++) {
+        pass(2999);
+        heartbeat(&broker, &client);
+        assert_false(link_tick(&client.link, now) & LINK_DOUBT);
+    }
+    pass(3);
+    assert_true(link_tick(&client.link, now) & LINK_DOUBT);
+    assert_false(link_tick(&broker.link, now) & LINK_DOUBT);
 }
 
 static void a_second_without_progress_is_doubt(void **state)
@@ -385,6 +402,7 @@ int main(void)
         T(what_arrived_is_told_within_25_ms_or_8_frames),
         T(a_repeat_is_told_too_for_the_first_word_was_lost),
         T(silence_is_doubt_to_a_client_but_not_to_the_broker),
+        T(a_client_that_hears_and_is_not_heard_doubts),
         T(a_second_without_progress_is_doubt),
         T(other_tokens_and_epochs_are_stale),
         T(acknowledging_what_was_never_sent_breaks_the_link),

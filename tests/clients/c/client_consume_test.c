@@ -1,0 +1,284 @@
+/* Turns, credit, deliveries and settlements: the pure client against a scripted broker. */
+#include "tests/clients/c/script.h"
+
+/* Attached, and active on "orders" in epoch 7 with credit for three; nothing in the trace. */
+static struct script *active(void **state)
+{
+    struct script *s = *state;
+    attach(s);
+    consume(s, "orders");
+    credit(s, "orders", 3);
+    give_turn(s, "orders", TURN_ACTIVE, 7);
+    trace(s);
+    return s;
+}
+
+/* ------------------------------------------------------------------ turns and credit */
+
+static void consuming_is_said_once_and_credit_follows(void **state)
+{
+    struct script *s = *state;
+    consume(s, "orders"); /* while away it holds until attached */
+    client_credit(s->client, span_str("orders"), 3);
+    attach(s);
+    consume(s, "orders");
+    assert_string_equal(trace(s), "");
+    give_turn(s, "orders", TURN_STANDBY, 0);
+    give_turn(s, "orders", TURN_ACTIVE, 7);
+    assert_string_equal(trace(s), "turn orders standby e0; turn orders active e7");
+}
+
+static void what_is_wanted_while_away_is_said_when_attached(void **state)
+{
+    struct script *s = *state;
+    consume(s, "orders");
+    credit(s, "orders", 3);
+    until_asked(s);
+    hello(s);
+    trace(s);
+    accept_attach(s);
+    assert_string_equal(trace(s), "attached; consume orders 1; credit orders g2 3");
+}
+
+static void credit_is_absolute_and_each_change_has_a_generation(void **state)
+{
+    struct script *s = active(state);
+    credit(s, "orders", 3);
+    assert_string_equal(trace(s), ""); /* the same again */
+    credit(s, "orders", 5);
+    credit(s, "orders", 1);
+    assert_string_equal(trace(s), "credit orders g2 5; credit orders g3 1");
+    deliver(s, "orders", 7, 1, "one");
+    credit(s, "orders", 2);
+    assert_string_equal(trace(s), "delivery orders d1 one; credit orders g4 3");
+}
+
+static void idle_tells_its_generation(void **state)
+{
+    struct script *s = active(state);
+    frame_add_idle(&s->out, span_str("orders"), 1);
+    frame_add_idle(&s->out, span_str("nowhere"), 1);
+    say(s);
+    assert_string_equal(trace(s), "idle orders g1");
+}
+
+/* ------------------------------------------------------------------ deliveries */
+
+static void deliveries_are_handed_over_in_order(void **state)
+{
+    struct script *s = active(state);
+    deliver(s, "orders", 7, 1, "one two");
+    deliver(s, "orders", 7, 3, "three");
+    assert_string_equal(trace(s), "delivery orders d1 one; delivery orders d2 two; delivery orders d3 three");
+}
+
+static void a_hole_between_deliveries_breaks_the_protocol(void **state)
+{
+    struct script *s = active(state);
+    deliver(s, "orders", 7, 2, "two");
+    assert_string_equal(trace(s), "away: the broker sent a malformed frame");
+}
+
+/* The limit was lowered while they were on their way. They go back, in order, and so does everything behind them until
+ * the broker has taken them back: what follows must not overtake. */
+static void what_comes_above_the_limit_goes_back_unseen_and_so_does_what_follows(void **state)
+{
+    struct script *s = active(state);
+    credit(s, "orders", 1);
+    trace(s);
+    deliver(s, "orders", 7, 1, "one two three");
+    assert_string_equal(trace(s), "delivery orders d1 one; release orders e7 2..3");
+    credit(s, "orders", 5);
+    deliver(s, "orders", 7, 4, "four");
+    assert_string_equal(trace(s), "credit orders g3 8; release orders e7 4");
+    settled(s, "orders", 7, 2, 2, SETTLED_RELEASED);
+    deliver(s, "orders", 7, 5, "two");
+    assert_string_equal(trace(s), "settled orders e7 2..3 released; release orders e7 5");
+    settled(s, "orders", 7, 4, 2, SETTLED_RELEASED);
+    deliver(s, "orders", 7, 6, "two");
+    assert_string_equal(trace(s), "settled orders e7 4..5 released; delivery orders d6 two");
+}
+
+static void what_the_program_releases_is_followed_by_what_comes_until_it_was_answered(void **state)
+{
+    struct script *s = active(state);
+    deliver(s, "orders", 7, 1, "one");
+    settle(s, "orders", 7, SETTLE_RELEASE, 1, 1);
+    deliver(s, "orders", 7, 2, "two");
+    settled(s, "orders", 7, 1, 2, SETTLED_RELEASED);
+    deliver(s, "orders", 7, 3, "one");
+    assert_string_equal(trace(s), "delivery orders d1 one; release orders e7 1; release orders e7 2; "
+                                  "settled orders e7 1..2 released; delivery orders d3 one");
+}
+
+static void deliveries_of_another_epoch_or_consumption_are_dropped(void **state)
+{
+    struct script *s = active(state);
+    deliver(s, "orders", 6, 1, "old");
+    deliver(s, "elsewhere", 7, 1, "foreign");
+    assert_string_equal(trace(s), "");
+    add_deliver(s, "orders", 7, 1, "left"); /* written for consumption 1 */
+    leave(s, "orders");
+    consume(s, "orders");
+    say(s);
+    assert_string_equal(trace(s), "leave orders; consume orders 2; credit orders g1 0");
+    give_turn(s, "orders", TURN_ACTIVE, 7);
+    credit(s, "orders", 1);
+    deliver(s, "orders", 7, 1, "one");
+    assert_string_equal(trace(s), "turn orders active e7; credit orders g2 1; delivery orders d1 one");
+}
+
+/* ------------------------------------------------------------------ being heard */
+
+/* The echo in the Deliver's own header proves that what was sent a moment ago was heard. */
+static void a_delivery_that_proves_itself_is_handed_over_at_once(void **state)
+{
+    struct script *s = active(state);
+    s->silent = true;
+    pass(s, 3500); /* its heartbeat at 3 s was heard … */
+    uint32_t heard = s->heard_stamp;
+    mono_t proven = s->client->link.proven;
+    pass(s, 2600); /* … and by now nothing older proves anything */
+    assert_true(client_is_attached(s->client));
+    assert_false(link_proven(&s->client->link, s->now.mono));
+    assert_true(mono_before(proven, s->now.mono));
+    add_deliver(s, "orders", 7, 1, "one");
+    s->heard_stamp = heard;
+    say(s);
+    assert_string_equal(trace(s), "delivery orders d1 one");
+}
+
+static void a_delivery_without_proof_waits_for_it(void **state)
+{
+    struct script *s = active(state);
+    uint32_t old = s->heard_stamp;
+    s->silent = true;
+    pass(s, 6100);
+    assert_false(link_proven(&s->client->link, s->now.mono));
+    unsigned before = s->heartbeats;
+    add_deliver(s, "orders", 7, 1, "one");
+    struct frame_header h = header(s, s->sent + 1);
+    h.echo = old;
+    say_as(s, &h);
+    assert_string_equal(trace(s), "");
+    assert_int_equal(s->heartbeats, before + 1); /* which asks for the proof */
+    deliver(s, "orders", 7, 1, "one");           /* sent again, and now with the proof */
+    assert_string_equal(trace(s), "delivery orders d1 one");
+}
+
+/* The process stood still between its echo and reading the answer: meanwhile the broker may have ended the session. */
+static void an_answer_read_late_proves_nothing(void **state)
+{
+    struct script *s = *state;
+    consume(s, "orders");
+    credit(s, "orders", 3);
+    until_asked(s);
+    hello(s);
+    s->now.mono = mono_add_ms(s->now.mono, 7000);
+    accept_attach(s);
+    frame_add_turn(&s->out, span_str("orders"), TURN_ACTIVE, 7, false, 0, 1);
+    struct frame_header h = header(s, ++s->sent);
+    h.echo = 0;
+    say_as(s, &h);
+    trace(s);
+    add_deliver(s, "orders", 7, 1, "one");
+    h = header(s, ++s->sent);
+    h.echo = 0;
+    say_as(s, &h);
+    assert_string_equal(trace(s), "");
+}
+
+/* ------------------------------------------------------------------ settlements */
+
+static void neighbouring_settlements_are_one_run(void **state)
+{
+    struct script *s = active(state);
+    deliver(s, "orders", 7, 1, "one two three");
+    trace(s);
+    for (uint64_t i = 1; i <= 2; i++)
+        client_settle(s->client, span_str("orders"), 7, &(struct settle){ SETTLE_ACK, i, 1, 0 });
+    client_settle(s->client, span_str("orders"), 7, &(struct settle){ SETTLE_NACK, 3, 1, 0 });
+    flush(s);
+    assert_string_equal(trace(s), "ack orders e7 1..2; nack orders e7 3");
+    settled(s, "orders", 7, 1, 2, SETTLED_ACKED);
+    assert_string_equal(trace(s), "settled orders e7 1..2 acked");
+}
+
+static void settling_in_an_epoch_that_is_over_is_expired(void **state)
+{
+    struct script *s = active(state);
+    deliver(s, "orders", 7, 1, "one");
+    give_turn(s, "orders", TURN_REVOKED, 7);
+    trace(s);
+    settle(s, "orders", 7, SETTLE_ACK, 1, 1);
+    assert_string_equal(trace(s), "settled orders e7 1 expired");
+}
+
+static void a_receipt_is_settled_through_any_session(void **state)
+{
+    struct script *s = *state;
+    attach(s);
+    client_settle_receipt(s->client, SETTLE_ACK, span_str("RECEIPT.0"), 0, s->now);
+    client_settle_receipt(s->client, SETTLE_NACK, span_str("RECEIPT.1"), 0, s->now);
+    flush(s);
+    assert_string_equal(trace(s), "receipt 1 ack RECEIPT.0; receipt 2 nack RECEIPT.1");
+    frame_add_receipt_settled(&s->out, 1, SETTLED_ACKED);
+    frame_add_receipt_settled(&s->out, 9, SETTLED_ACKED);
+    say(s);
+    assert_string_equal(trace(s), "receipt 1 acked");
+    pass(s, 5000);
+    assert_string_equal(trace(s), "receipt 2 unknown");
+}
+
+/* ------------------------------------------------------------------ sessions */
+
+static void a_resumed_session_keeps_the_turn(void **state)
+{
+    struct script *s = active(state);
+    s->silent = true;
+    until_asked(s);
+    hello(s);
+    accept_attach(s);
+    trace(s);
+    deliver(s, "orders", 7, 1, "one");
+    assert_string_equal(trace(s), "delivery orders d1 one");
+}
+
+static void a_new_session_revokes_the_turn_and_consumes_again(void **state)
+{
+    struct script *s = active(state);
+    deliver(s, "orders", 7, 1, "one");
+    frame_add_bye(&s->out);
+    say(s);
+    until_asked(s);
+    hello(s);
+    trace(s);
+    accept_attach(s);
+    assert_string_equal(trace(s), "turn orders revoked e7; attached; consume orders 1; credit orders g2 2");
+    settle(s, "orders", 7, SETTLE_ACK, 1, 1);
+    assert_string_equal(trace(s), "settled orders e7 1 expired");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        scripted(consuming_is_said_once_and_credit_follows),
+        scripted(what_is_wanted_while_away_is_said_when_attached),
+        scripted(credit_is_absolute_and_each_change_has_a_generation),
+        scripted(idle_tells_its_generation),
+        scripted(deliveries_are_handed_over_in_order),
+        scripted(a_hole_between_deliveries_breaks_the_protocol),
+        scripted(what_comes_above_the_limit_goes_back_unseen_and_so_does_what_follows),
+        scripted(what_the_program_releases_is_followed_by_what_comes_until_it_was_answered),
+        scripted(deliveries_of_another_epoch_or_consumption_are_dropped),
+        scripted(a_delivery_that_proves_itself_is_handed_over_at_once),
+        scripted(a_delivery_without_proof_waits_for_it),
+        scripted(an_answer_read_late_proves_nothing),
+        scripted(neighbouring_settlements_are_one_run),
+        scripted(settling_in_an_epoch_that_is_over_is_expired),
+        scripted(a_receipt_is_settled_through_any_session),
+        scripted(a_resumed_session_keeps_the_turn),
+        scripted(a_new_session_revokes_the_turn_and_consumes_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
