@@ -57,6 +57,8 @@ bool client_publish_once(struct client *c, struct span queue, const struct span 
     uint8_t *data;
     struct block *block = block_for(c, count, bytes + (hashes ? count * EVENT_HASH_SIZE : 0), &data);
     mono_t deadline = mono_add_ms(now.mono, wait_ms);
+    /* Whoever tries once must have been tried: the next flush, or the end of the linger, comes before the end. */
+    mono_t act = mono_add_ms(deadline, c->config.linger_ms + 1);
     for (uint32_t i = 0; i < count; i++) {
         const uint8_t *start = data;
         bool hashed = copy_event(&data, events[i], hashes ? hashes[i] : NULL);
@@ -67,13 +69,13 @@ bool client_publish_once(struct client *c, struct span queue, const struct span 
             .size = (uint32_t)events[i].size,
             .index = i,
             .deadline = deadline,
-            .act = deadline,
+            .act = act,
             .continued = i > 0,
             .once = wait_ms == 0,
             .hashed = hashed,
         };
     }
-    o->act = mono_min(o->act, deadline);
+    o->act = mono_min(o->act, act);
     if (c->unsent_events == 0 && c->config.linger_ms)
         c->linger_due = mono_add_ms(now.mono, c->config.linger_ms);
     c->unsent_events += count;

@@ -1,0 +1,257 @@
+/* What became of what was published: the pure client against a scripted broker. */
+#include "tests/clients/c/script.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct script *attached(void **state)
+{
+    struct script *s = *state;
+    attach(s);
+    return s;
+}
+
+/* The session is gone and the client is asked for a new one; the trace is empty. */
+static void lose_session(struct script *s)
+{
+    frame_add_bye(&s->out);
+    say(s);
+    until_asked(s);
+    hello(s);
+    trace(s);
+}
+
+/* ------------------------------------------------------------------ the broker decides */
+
+static void each_entry_is_told_once_in_runs(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 9000, "one two three");
+    trace(s);
+    confirm(s, "orders", 1, 2, 41);
+    refuse_entries(s, "orders", 3, 1, REASON_full);
+    confirm(s, "orders", 1, 3, 41); /* nobody says so twice; if he does, it changes nothing */
+    assert_string_equal(trace(s), "outcome a 0..1 accepted 41; outcome a 2 full");
+    assert_true(client_is_quiet(s->client));
+}
+
+static void one_confirm_tells_several_publishers(void **state)
+{
+    struct script *s = attached(state);
+    publish_as(s, 'a', "orders", 9000, "one two");
+    publish_as(s, 'b', "orders", 9000, "three");
+    trace(s);
+    confirm(s, "orders", 1, 3, 41);
+    assert_string_equal(trace(s), "outcome a 0..1 accepted 41; outcome b 0 accepted 43");
+}
+
+static void who_no_longer_cares_is_told_nothing(void **state)
+{
+    struct script *s = attached(state);
+    publish_as(s, 'a', "orders", 9000, "one");
+    publish_as(s, 'b', "orders", 9000, "two");
+    client_publish_forget(s->client, script_cookie('a'));
+    trace(s);
+    confirm(s, "orders", 1, 2, 1);
+    assert_string_equal(trace(s), "outcome b 0 accepted 2");
+}
+
+/* The window let only the head of a batch go; when that is refused the rest is, too, for admission is a prefix. */
+static void the_unsent_rest_of_a_refused_batch_is_refused_with_it(void **state)
+{
+    struct script *s = *state;
+    s->window_events = 2;
+    attach(s);
+    publish_as(s, 'a', "orders", 9000, "one two three");
+    publish_as(s, 'b', "orders", 9000, "four");
+    trace(s);
+    confirm(s, "orders", 1, 1, 1);
+    refuse_entries(s, "orders", 2, 1, REASON_closed);
+    assert_string_equal(trace(s), "outcome a 0 accepted 1; outcome a 1..2 closed");
+    frame_add_window(&s->out, 9, 1u << 20);
+    say(s);
+    assert_string_equal(trace(s), "seen orders 2; publish orders 3 four(9000)");
+}
+
+/* ------------------------------------------------------------------ time runs out */
+
+static void at_its_deadline_an_entry_is_skipped_and_then_unknown(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 1000, "one two");
+    trace(s);
+    pass(s, 1049);
+    assert_string_equal(trace(s), "");
+    pass(s, 1);
+    assert_string_equal(trace(s), "skip orders 1..2");
+    pass(s, 999);
+    assert_string_equal(trace(s), "");
+    pass(s, 1);
+    assert_string_equal(trace(s), "outcome a 0..1 unknown");
+    confirm(s, "orders", 1, 2, 1); /* too late to tell anybody; the number is decided all the same */
+    pass(s, 1000);
+    assert_string_equal(trace(s), "seen orders 2");
+}
+
+static void the_answer_to_a_skip_is_the_outcome(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 1000, "one");
+    publish(s, "orders", 1000, "two");
+    pass(s, 1050);
+    trace(s);
+    confirm(s, "orders", 1, 1, 1);
+    refuse_entries(s, "orders", 2, 1, REASON_skipped);
+    assert_string_equal(trace(s), "outcome a 0 accepted 1; outcome a 0 full");
+}
+
+static void who_tries_once_waits_a_second_for_the_answer(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 0, "one");
+    trace(s);
+    pass(s, 999);
+    assert_string_equal(trace(s), "");
+    pass(s, 1);
+    assert_string_equal(trace(s), "skip orders 1");
+    pass(s, 1000);
+    assert_string_equal(trace(s), "outcome a 0 unknown");
+}
+
+static void what_was_never_sent_is_unavailable(void **state)
+{
+    struct script *s = *state;
+    publish(s, "orders", 1000, "one");
+    publish(s, "orders", 5000, "two");
+    pass(s, 1001);
+    assert_non_null(strstr(trace(s), "outcome a 0 unavailable"));
+    attach(s);
+    confirm(s, "orders", 1, 1, 1); /* what was given up leaves no hole in the numbers */
+    assert_string_equal(trace(s), "outcome a 0 accepted 1");
+}
+
+/* ------------------------------------------------------------------ a new session */
+
+static void what_is_undecided_goes_again_under_its_number(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 9000, "one two three");
+    publish(s, "orders", 9000, "four");
+    lose_session(s);
+    struct outcome runs[] = { { .first = 1, .count = 1, .sequence = 8 }, { 3, 1, REASON_full, 0, 0 } };
+    struct outcomes known = { "orders", 1, runs, 2 };
+    s->producer_known = true;
+    s->outcomes = &known;
+    s->outcome_count = 1;
+    accept_attach(s);
+    char text[256];
+    snprintf(text, sizeof text, "%s", trace(s));
+    assert_non_null(strstr(text, "outcome a 0 accepted 8; outcome a 2 full; attached; "));
+    assert_non_null(strstr(text, "publish orders 2 +two(")); /* and not 3 */
+    assert_non_null(strstr(text, "publish orders 4 four("));
+    assert_null(strstr(text, "three"));
+}
+
+static void what_was_decided_and_is_not_listed_is_unknown(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 9000, "one two");
+    lose_session(s);
+    struct outcome run = { .first = 2, .count = 1, .sequence = 9 };
+    struct outcomes known = { "orders", 2, &run, 1 };
+    s->producer_known = true;
+    s->outcomes = &known;
+    s->outcome_count = 1;
+    accept_attach(s);
+    assert_string_equal(trace(s), "outcome a 1 accepted 9; outcome a 0 unknown; attached");
+}
+
+static void what_nobody_waits_for_any_more_is_skipped_in_the_new_session(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 1000, "one");
+    publish(s, "orders", 9000, "two");
+    pass(s, 1050);
+    lose_session(s);
+    struct outcomes known = { "orders", 0, NULL, 0 };
+    s->producer_known = true;
+    s->outcomes = &known;
+    s->outcome_count = 1;
+    accept_attach(s);
+    assert_non_null(strstr(trace(s), "attached; skip orders 1; publish orders 2 two("));
+}
+
+static void to_a_broker_that_forgot_the_producer_nothing_is_sent_again(void **state)
+{
+    struct script *s = attached(state);
+    publish_as(s, 'a', "orders", 9000, "one two");
+    frame_add_bye(&s->out);
+    say(s);
+    publish_as(s, 'b', "orders", 9000, "three"); /* while away */
+    until_asked(s);
+    hello(s);
+    trace(s);
+    s->producer_known = false;
+    accept_attach(s);
+    char text[256];
+    snprintf(text, sizeof text, "%s", trace(s));
+    assert_int_equal(strncmp(text, "outcome a 0..1 unknown; attached; publish orders 1 three(", 57), 0);
+}
+
+/* After a restart the broker lists what was on disk; of the rest nobody knows any more. */
+static void a_restarted_broker_speaks_for_what_is_on_disk_only(void **state)
+{
+    struct script *s = attached(state);
+    publish_as(s, 'a', "disk", 9000, "one two");
+    publish_as(s, 'b', "memory", 9000, "three");
+    frame_add_bye(&s->out);
+    say(s);
+    trace(s);
+    until_asked(s);
+    assert_non_null(strstr(trace(s), "attach new disk memory")); /* what it wants to know of */
+    hello(s);
+    trace(s);
+    struct outcome run = { .first = 1, .count = 1, .sequence = 3, .flags = RUN_DURABLE };
+    struct outcomes known = { "disk", 1, &run, 1 };
+    s->producer_known = true;
+    s->outcomes = &known;
+    s->outcome_count = 1;
+    s->incarnation++;
+    accept_attach(s);
+    char text[256];
+    snprintf(text, sizeof text, "%s", trace(s));
+    assert_int_equal(strncmp(text, "outcome a 0 accepted 3; outcome b 0 unknown; attached; ", 55), 0);
+    assert_non_null(strstr(text, "publish disk 2 +two("));
+    assert_null(strstr(text, "three"));
+}
+
+static void the_same_incarnation_speaks_for_all_destinations(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 9000, "one");
+    lose_session(s);
+    s->producer_known = true; /* it never got there: not even its destination is known */
+    accept_attach(s);
+    assert_non_null(strstr(trace(s), "attached; publish orders 1 one("));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        scripted(each_entry_is_told_once_in_runs),
+        scripted(one_confirm_tells_several_publishers),
+        scripted(who_no_longer_cares_is_told_nothing),
+        scripted(the_unsent_rest_of_a_refused_batch_is_refused_with_it),
+        scripted(at_its_deadline_an_entry_is_skipped_and_then_unknown),
+        scripted(the_answer_to_a_skip_is_the_outcome),
+        scripted(who_tries_once_waits_a_second_for_the_answer),
+        scripted(what_was_never_sent_is_unavailable),
+        scripted(what_is_undecided_goes_again_under_its_number),
+        scripted(what_was_decided_and_is_not_listed_is_unknown),
+        scripted(what_nobody_waits_for_any_more_is_skipped_in_the_new_session),
+        scripted(to_a_broker_that_forgot_the_producer_nothing_is_sent_again),
+        scripted(a_restarted_broker_speaks_for_what_is_on_disk_only),
+        scripted(the_same_incarnation_speaks_for_all_destinations),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,204 @@
+/* What is published, from the call to the wire: the pure client against a scripted broker. */
+#include "tests/clients/c/script.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct script *attached(void **state)
+{
+    struct script *s = *state;
+    attach(s);
+    return s;
+}
+
+/* ------------------------------------------------------------------ going out */
+
+static void entries_are_numbered_densely_per_destination(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 0, "one two");
+    publish(s, "mail", 0, "three");
+    publish(s, "orders", 500, "four");
+    assert_string_equal(trace(s), "publish orders 1 one +two; publish mail 1 three; publish orders 3 four(500)");
+}
+
+static void one_publish_body_carries_what_several_calls_said(void **state)
+{
+    struct script *s = *state;
+    publish(s, "orders", 9000, "one"); /* away: they wait */
+    publish(s, "orders", 8000, "two three");
+    until_asked(s);
+    hello(s);
+    trace(s);
+    accept_attach(s);
+    assert_string_equal(trace(s), "attached; publish orders 1 one(9000) two(8000) +three(8000)");
+}
+
+static void the_time_that_remains_is_sent(void **state)
+{
+    struct script *s = *state;
+    until_asked(s);
+    publish(s, "orders", 9000, "one");
+    pass(s, 1000);
+    hello(s);
+    trace(s);
+    accept_attach(s);
+    assert_string_equal(trace(s), "attached; publish orders 1 one(8000)");
+}
+
+static void what_lingers_goes_with_its_company(void **state)
+{
+    struct script *s = *state;
+    script_linger(s, 20);
+    attach(s);
+    publish(s, "orders", 0, "one");
+    pass(s, 15);
+    publish(s, "orders", 0, "two");
+    pass(s, 4);
+    assert_string_equal(trace(s), "");
+    pass(s, 1);
+    assert_string_equal(trace(s), "publish orders 1 one two");
+}
+
+static void who_tries_once_and_lingers_is_sent_all_the_same(void **state)
+{
+    struct script *s = *state;
+    script_linger(s, 20);
+    attach(s);
+    publish(s, "orders", 0, "one");
+    publish(s, "orders", 5, "two");
+    pass(s, 20);
+    assert_string_equal(trace(s), "publish orders 1 one two(1)");
+}
+
+static void a_full_frame_does_not_linger(void **state)
+{
+    struct script *s = *state;
+    script_linger(s, 1000);
+    attach(s);
+    char *big = calloc(1, 65537);
+    memset(big, 'x', 65536);
+    publish(s, "orders", 0, big);
+    free(big);
+    assert_int_equal(s->received, 1);
+}
+
+/* ------------------------------------------------------------------ the window */
+
+static void only_a_window_goes_out(void **state)
+{
+    struct script *s = *state;
+    s->window_events = 2;
+    attach(s);
+    publish(s, "orders", 9000, "one two three four");
+    assert_string_equal(trace(s), "publish orders 1 one(9000) +two(9000)");
+    confirm(s, "orders", 1, 2, 1); /* decisions alone move nothing */
+    assert_string_equal(trace(s), "outcome a 0..1 accepted 1");
+    frame_add_window(&s->out, 3, 1u << 20);
+    say(s);
+    assert_string_equal(trace(s), "seen orders 2; publish orders 3 +three(9000)");
+    frame_add_window(&s->out, 2, 1); /* an older word that comes late */
+    say(s);
+    frame_add_window(&s->out, 4, 1u << 20);
+    say(s);
+    assert_string_equal(trace(s), "publish orders 4 +four(9000)");
+}
+
+static void bytes_count_against_the_window_too(void **state)
+{
+    struct script *s = *state;
+    s->window_bytes = 7;
+    attach(s);
+    publish(s, "orders", 9000, "one two three");
+    assert_string_equal(trace(s), "publish orders 1 one(9000) +two(9000)");
+    frame_add_window(&s->out, 1000, 11);
+    say(s);
+    assert_string_equal(trace(s), "publish orders 3 +three(9000)");
+}
+
+static void a_window_that_stays_shut_is_full_at_the_deadline(void **state)
+{
+    struct script *s = *state;
+    s->window_events = 0;
+    attach(s);
+    publish(s, "orders", 1000, "one");
+    pass(s, 1000);
+    assert_string_equal(trace(s), "");
+    pass(s, 1);
+    assert_string_equal(trace(s), "outcome a 0 full");
+}
+
+/* ------------------------------------------------------------------ what is not taken */
+
+static void more_than_the_buffer_holds_is_refused(void **state)
+{
+    struct script *s = attached(state);
+    s->client->config.buffer_bytes = 8;
+    assert_true(publish_as(s, 'a', "orders", 9000, "four five"));
+    assert_false(publish_as(s, 'b', "orders", 9000, "x"));
+    confirm(s, "orders", 1, 1, 1);
+    assert_true(publish_as(s, 'b', "orders", 9000, "x"));
+    assert_false(client_is_quiet(s->client));
+}
+
+static void events_beyond_max_event_and_names_that_are_none_are_refused(void **state)
+{
+    struct script *s = attached(state);
+    enum reason why;
+    struct span large = span_of("", (1u << 20) + 1);
+    assert_false(client_publish(s->client, span_str("orders"), &large, 1, 0, NULL, s->now, &why));
+    assert_int_equal(why, REASON_too_large);
+    struct span small = span_str("x");
+    assert_false(client_publish(s->client, span_str("no such/name"), &small, 1, 0, NULL, s->now, &why));
+    assert_int_equal(why, REASON_invalid);
+    assert_string_equal(trace(s), "");
+}
+
+/* ------------------------------------------------------------------ seen */
+
+static void outcomes_are_said_to_be_seen_after_a_second(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 0, "one two");
+    confirm(s, "orders", 1, 2, 1);
+    trace(s);
+    pass(s, 999);
+    assert_string_equal(trace(s), "");
+    pass(s, 1);
+    assert_string_equal(trace(s), "seen orders 2");
+}
+
+static void outcomes_are_seen_up_to_the_first_undecided_only(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 9000, "one");
+    publish(s, "orders", 9000, "two");
+    publish(s, "orders", 0, "three");
+    refuse_entries(s, "orders", 3, 1, REASON_full);
+    confirm(s, "orders", 1, 1, 1);
+    pass(s, 1000);
+    trace(s);
+    confirm(s, "orders", 2, 1, 2);
+    pass(s, 1000);
+    assert_string_equal(trace(s), "outcome a 0 accepted 2; seen orders 3");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        scripted(entries_are_numbered_densely_per_destination),
+        scripted(one_publish_body_carries_what_several_calls_said),
+        scripted(the_time_that_remains_is_sent),
+        scripted(what_lingers_goes_with_its_company),
+        scripted(who_tries_once_and_lingers_is_sent_all_the_same),
+        scripted(a_full_frame_does_not_linger),
+        scripted(only_a_window_goes_out),
+        scripted(bytes_count_against_the_window_too),
+        scripted(a_window_that_stays_shut_is_full_at_the_deadline),
+        scripted(more_than_the_buffer_holds_is_refused),
+        scripted(events_beyond_max_event_and_names_that_are_none_are_refused),
+        scripted(outcomes_are_said_to_be_seen_after_a_second),
+        scripted(outcomes_are_seen_up_to_the_first_undecided_only),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
