@@ -221,8 +221,8 @@ void core_tick(struct core *c, struct now now)
         settle_lease_expired(c, OWNER(t, struct lease, timer));
     while ((t = timers_pop(&c->delay_timers, now.mono)) != NULL)
         queue_delay_over(c, OWNER(t, struct delayed, timer));
-    while ((t = timers_pop(&c->producer_timers, now.mono)) != NULL)
-        producer_free(c, OWNER(t, struct producer, expiry));
+    while (producer_expire(c, now.mono))
+        ;
     while ((t = timers_pop(&c->timers, now.mono)) != NULL)
         session_tick(c, OWNER(t, struct session, timer));
     duplicates_sweep(c);
@@ -243,12 +243,15 @@ static void run_queues(struct core *c)
 void core_flush(struct core *c, struct now now)
 {
     c->now = now;
-    run_queues(c);
-    while (c->dirty) {
+    while (c->runnable || c->dirty) { /* a session that ends here may set its queues running again */
+        run_queues(c);
         struct session *s = c->dirty;
+        if (!s)
+            break;
         c->dirty = s->dirty_next;
         s->dirty = false;
         session_flush(c, s);
+        session_bound(c, s);
     }
 }
 

@@ -42,6 +42,16 @@ void producer_release(struct core *c, struct producer *p)
         d->listed = false;
     }
     timers_set(&c->producer_timers, &p->expiry, mono_add_ms(c->now.mono, c->config.producer_memory_ms));
+    if (c->producer_timers.count > PRODUCERS_REMEMBERED)
+        producer_expire(c, MONO_NEVER);
+}
+
+bool producer_expire(struct core *c, mono_t due)
+{
+    struct timer *t = timers_pop(&c->producer_timers, due);
+    if (t)
+        producer_free(c, (struct producer *)(void *)((char *)t - offsetof(struct producer, expiry)));
+    return t != NULL;
 }
 
 void producer_free(struct core *c, struct producer *p)

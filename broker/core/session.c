@@ -72,6 +72,16 @@ void session_flush(struct core *c, struct session *s)
     session_due(c, s);
 }
 
+/* Deliveries wait for room on the link, but answers do not: a peer may say much and read little, and acknowledge just enough
+ * to count as alive. An honest one has no more answers to come than its windows and its deliveries allow, a fraction of this. */
+#define UNSENT_MOST (8u << 20)
+
+void session_bound(struct core *c, struct session *s)
+{
+    if (s->out.size > UNSENT_MOST)
+        session_end(c, s, "it leaves too many answers unread", false);
+}
+
 /* ------------------------------------------------------------------ timers */
 
 static mono_t end_due(const struct core *c, const struct session *s)

@@ -204,6 +204,9 @@ struct destination {
     UT_hash_handle hh;
 };
 
+/* So many without a session are remembered at most. */
+#define PRODUCERS_REMEMBERED 65536u
+
 struct producer {
     struct token id;
     bool recovered; /* from before a restart: its numbers may go on beyond what is known, see destination_jump */
@@ -382,6 +385,8 @@ void session_frame(struct core *c, struct span frame, const char *peer);
 void session_touch(struct core *c, struct session *s); /* has output: flush it */
 void session_flush(struct core *c, struct session *s); /* seals what is in `out` */
 void session_send(struct core *c, struct session *s, struct frame *f);
+/* Ends a session whose unread answers have become too many. */
+void session_bound(struct core *c, struct session *s);
 void session_due(struct core *c, struct session *s); /* sets the timer to what comes first */
 void session_tick(struct core *c, struct session *s);
 /* Deliveries wait for an open link with room: starts them again once there is one. */
@@ -391,6 +396,8 @@ void session_unstall(struct core *c, struct session *s);
 struct producer *producer_attach(struct core *c, struct token id, struct session *s, bool *known);
 void producer_release(struct core *c, struct producer *p); /* its session ended; remembered for a while */
 void producer_free(struct core *c, struct producer *p);
+/* Forgets the one that is without a session for longest, if that is to be by `due`. */
+bool producer_expire(struct core *c, mono_t due);
 struct producer *producer_add(struct core *c, struct token id);
 /* An outcome from before a restart. */
 void destination_restore(struct destination *d, const struct outcome *o);

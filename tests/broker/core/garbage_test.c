@@ -387,6 +387,26 @@ static void acknowledging_frames_never_sent_ends_the_session(void **state)
     assert_undisturbed(p);
 }
 
+/* It says much, reads nothing, and is alive: the link is full, and the answers pile up before it. */
+static void a_peer_that_leaves_its_answers_unread_is_ended(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *bad = attached(d, "bad");
+    uint64_t most = 0;
+    bad->deaf = true;
+    logged(d, "");
+    for (unsigned i = 0; i < 500 && is_attached(bad); i++) {
+        for (unsigned k = 0; k < 30000; k++)
+            frame_add_receipt_ack(&bad->out, k, SETTLE_ACK, span_str("x"), 0);
+        push(bad);
+        const struct session *s = session_find(d->core, bad->token);
+        most = s && s->out.size > most ? s->out.size : most;
+    }
+    assert_true(logged(d, "it leaves too many answers unread"));
+    assert_in_range(most, 1u << 20, 8u << 20);
+    assert_undisturbed(p);
+}
+
 /* ------------------------------------------------------------------ words about others' things */
 
 static void acks_for_anothers_deliveries_are_expired(void **state)
@@ -583,6 +603,7 @@ int main(void)
         driven(outcomes_seen_before_there_were_any_end_the_session),
         driven(acks_of_what_was_never_delivered_end_the_session),
         driven(acknowledging_frames_never_sent_ends_the_session),
+        driven(a_peer_that_leaves_its_answers_unread_is_ended),
         driven(acks_for_anothers_deliveries_are_expired),
         driven(credit_of_a_stand_by_delivers_nothing),
         driven(forged_receipts_are_unknown),

@@ -88,6 +88,24 @@ static void a_producer_is_remembered_for_a_while(void **state)
     assert_string_equal(attach_anew(p), "attached");
 }
 
+/* Whoever attaches under ever new ids must not make the broker grow: the one without a session for longest goes. */
+static void only_so_many_producers_without_a_session_are_remembered(void **state)
+{
+    struct driver *d = *state;
+    struct peer *first = attached(d, "first"), *second = attached(d, "second"), *there = attached(d, "there");
+    bye(first);
+    pass(d, 1);
+    bye(second);
+    pass(d, 1);
+    for (uint64_t i = 1; i < PRODUCERS_REMEMBERED; i++)
+        producer_release(d->core, producer_add(d->core, (struct token){ 7777, i }));
+    assert_int_equal(HASH_COUNT(d->core->producers), PRODUCERS_REMEMBERED + 1);
+    assert_string_equal(attach_anew(second), "attached known");
+    bye(second);
+    assert_true(is_attached(there));
+    assert_string_equal(attach_anew(first), "attached");
+}
+
 /* The broker keeps each outcome until it was seen: a client that never says so must not make it grow. */
 static void a_client_that_never_says_what_it_saw_is_stopped(void **state)
 {
@@ -132,6 +150,7 @@ int main(void)
         driven(outcomes_seen_are_forgotten),
         driven(attaching_anew_tells_every_unseen_outcome),
         driven(a_producer_is_remembered_for_a_while),
+        driven(only_so_many_producers_without_a_session_are_remembered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
