@@ -120,6 +120,7 @@ static void pack_attach(const struct request *r, Sluice__V1__Request *m, struct 
     a.received = r->u.attach.received;
     a.producer = (ProtobufCBinaryData){ sizeof producer, producer };
     a.inbox = control_borrow(r->u.attach.inbox);
+    a.producer_epoch = r->u.attach.producer_epoch;
     a.n_destinations = r->u.attach.destination_count;
     a.destinations = (char **)(uintptr_t)r->u.attach.destinations;
     m->call_case = SLUICE__V1__REQUEST__CALL_ATTACH;
@@ -236,6 +237,7 @@ static bool read_attach(const Sluice__V1__Attach *a, struct request *out)
     out->u.attach.name = a->name;
     out->u.attach.token = (struct token){ a->token_high, a->token_low };
     out->u.attach.received = a->received;
+    out->u.attach.producer_epoch = a->producer_epoch;
     out->u.attach.inbox = a->inbox;
     out->u.attach.destinations = (const char *const *)a->destinations;
     out->u.attach.destination_count = a->n_destinations;

@@ -137,6 +137,7 @@ struct request {
             struct token token; /* zero: a new session */
             uint64_t received;
             struct token producer;
+            uint64_t producer_epoch; /* 0: none yet */
             const char *inbox;
             const char *const *destinations; /* with entries whose outcome the client does not know */
             size_t destination_count;        /* at most ATTACH_DESTINATIONS_MAX */
@@ -190,6 +191,7 @@ struct reply {
             uint32_t heartbeat_ms, session_timeout_ms;
             uint64_t rights, incarnation;
             uint32_t max_event;
+            uint64_t producer_epoch; /* not of a session that is resumed: 0 */
         } attached;
         struct {
             const char *version;

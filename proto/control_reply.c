@@ -151,6 +151,7 @@ static void pack_attached(const struct reply *r, Sluice__V1__Reply *m, struct bu
     a.rights = r->u.attached.rights;
     a.incarnation = r->u.attached.incarnation;
     a.max_event = r->u.attached.max_event;
+    a.producer_epoch = r->u.attached.producer_epoch;
     m->result_case = SLUICE__V1__REPLY__RESULT_ATTACHED;
     m->attached = &a;
     control_pack(&m->base, out);
@@ -339,6 +340,7 @@ static bool read_attached(const Sluice__V1__Attached *m, struct arena *arena, st
     out->u.attached.rights = m->rights;
     out->u.attached.incarnation = m->incarnation;
     out->u.attached.max_event = m->max_event;
+    out->u.attached.producer_epoch = m->producer_epoch;
     return true;
 }
 

@@ -99,6 +99,7 @@ static void begin(struct core *c, struct session *s, const struct request *r, co
     s->pending.active = true;
     s->pending.fresh = fresh;
     s->pending.request = r->id;
+    s->pending_epoch = r->u.attach.producer_epoch;
     s->pending.route = *route;
     s->pending.deadline = mono_add_ms(c->now.mono, ECHO_WITHIN_MS);
     remember_destinations(s, r);
@@ -245,9 +246,10 @@ static void answer_attached(struct core *c, struct session *s, bool known)
     reply.u.attached.rights = UINT64_MAX;
     reply.u.attached.incarnation = c->config.incarnation;
     reply.u.attached.max_event = c->config.max_event;
+    reply.u.attached.producer_epoch = resumed ? 0 : s->producer->epoch;
     core_reply(c, &s->pending.route, &reply);
-    if (!known) /* told once it is on disk: then a restart knows the producer, or that it published nothing */
-        durable_hold_reply(c, persist_producer(c, s->producer->id));
+    if (!resumed) /* told once it is on disk: then a restart knows the producer and its epoch, or that it published nothing */
+        durable_hold_reply(c, persist_producer(c, s->producer));
     free(outcomes);
 }
 
@@ -260,8 +262,11 @@ void attach_echo(struct core *c, struct session *s, struct span request_id)
     }
     bool known = true;
     guard_attached(s);
+    if (s->pending.fresh && !producer_attach(c, s, &known)) {
+        attach_fail(c, s, REASON_fenced, "a newer holder of this producer id has attached; take another id");
+        return;
+    }
     if (s->pending.fresh) {
-        producer_attach(c, s->pending_producer, s, &known);
         vouch_for(c, s);
         core_note(c, LOG_INFO, NULL, s, "attached from %s, inbox %s", s->peer, s->endpoint);
     }
@@ -281,7 +286,7 @@ void attach_fail(struct core *c, struct session *s, enum reason reason, const ch
     answer(c, &s->pending.route, s->pending.request, reason, detail);
     s->pending.active = false;
     if (s->pending.fresh)
-        session_end(c, s, "its inbox could not be reached", true);
+        session_end(c, s, detail, true);
 }
 
 void session_end(struct core *c, struct session *s, const char *why, bool clean)

@@ -26,7 +26,7 @@ enum {
     QUEUE_DEDUP,
 };
 enum { LEDGER_ACCEPTED = 1, LEDGER_ACKED, LEDGER_DEAD, LEDGER_EXPIRED, LEDGER_PURGED, LEDGER_DROPPED };
-enum { PRODUCER_HIGH = 1, PRODUCER_LOW, PRODUCER_DESTINATION };
+enum { PRODUCER_HIGH = 1, PRODUCER_LOW, PRODUCER_DESTINATION, PRODUCER_EPOCH };
 enum { DESTINATION_NAME = 1, DESTINATION_NEXT, DESTINATION_SEEN, DESTINATION_RUN };
 enum { RUN_FIRST = 1, RUN_COUNT, RUN_SEQUENCE, RUN_REASON, RUN_FLAGS };
 enum { ORIGIN_HIGH = 1, ORIGIN_LOW, ORIGIN_FIRST, ORIGIN_SEEN, ORIGIN_HASHES };
@@ -102,11 +102,17 @@ static void put_token(struct buf *b, struct token id)
     wire_add_fixed64(b, PRODUCER_LOW, id.low);
 }
 
-uint64_t persist_producer(struct core *c, struct token id)
+static void put_holder(struct buf *b, const struct producer *p)
+{
+    put_token(b, p->id);
+    wire_add_number(b, PRODUCER_EPOCH, p->epoch);
+}
+
+uint64_t persist_producer(struct core *c, const struct producer *p)
 {
     struct buf b = { 0 };
     size_t mark = wire_begin(&b, NOTE_PRODUCER);
-    put_token(&b, id);
+    put_holder(&b, p);
     wire_end(&b, mark);
     return put_note(c, &b);
 }
@@ -243,7 +249,7 @@ void core_snapshot(void *context, struct buf *out)
         put_queue_state(c, out, c->by_name[i]);
     for (const struct producer *p = c->producers; p; p = p->hh.next) {
         size_t mark = wire_begin(out, NOTE_PRODUCER);
-        put_token(out, p->id);
+        put_holder(out, p);
         for (const struct destination *d = p->destinations; d; d = d->hh.next)
             put_destination(c, out, d);
         wire_end(out, mark);
@@ -402,6 +408,7 @@ static bool take_producer(struct core *c, struct span bytes)
     struct wire_reader r = wire_open(bytes);
     struct wire_field f;
     struct token id = { 0 };
+    uint64_t epoch = 0;
     struct producer *p = NULL;
     while (!wire_done(&r)) {
         if (!wire_next(&r, &f))
@@ -410,11 +417,15 @@ static bool take_producer(struct core *c, struct span bytes)
             id.high = f.number;
         else if (f.tag == PRODUCER_LOW)
             id.low = f.number;
+        else if (f.tag == PRODUCER_EPOCH)
+            epoch = f.number;
         else if (f.tag == PRODUCER_DESTINATION)
             take_destination(p = producer_of(c, id), f.bytes);
     }
     if (!p)
-        producer_of(c, id);
+        p = producer_of(c, id);
+    if (epoch > p->epoch)
+        p->epoch = epoch;
     return true;
 }
 

@@ -19,19 +19,38 @@ struct producer *producer_add(struct core *c, struct token id)
     return p;
 }
 
-struct producer *producer_attach(struct core *c, struct token id, struct session *s, bool *known)
+/* Each new session of a producer gets the next epoch, so who comes with an older one is a holder from before. Only while
+ * nothing was heard from the newest holder the epoch before it is good as well: the answer may have been lost, and then it
+ * is the same holder. Who has none yet takes the id over. */
+static bool is_fenced(const struct producer *p, uint64_t epoch)
+{
+    return epoch != 0 && epoch + !p->heard < p->epoch;
+}
+
+static void raise_epoch(struct producer *p, uint64_t epoch)
+{
+    bool asks_again = epoch != 0 && epoch <= p->epoch && !p->heard;
+    if (!asks_again)
+        p->epoch = 1 + (epoch > p->epoch ? epoch : p->epoch);
+    p->heard = false;
+}
+
+bool producer_attach(struct core *c, struct session *s, bool *known)
 {
     struct producer *p = NULL;
-    HASH_FIND(hh, c->producers, &id, sizeof id, p);
+    HASH_FIND(hh, c->producers, &s->pending_producer, sizeof s->pending_producer, p);
     *known = p != NULL;
+    if (p && is_fenced(p, s->pending_epoch))
+        return false;
     if (!p)
-        p = producer_add(c, id);
+        p = producer_add(c, s->pending_producer);
     if (p->session && p->session != s)
         session_end(c, p->session, "its producer attached anew", true);
     timers_clear(&c->producer_timers, &p->expiry);
+    raise_epoch(p, s->pending_epoch);
     p->session = s;
     s->producer = p;
-    return p;
+    return true;
 }
 
 void producer_release(struct core *c, struct producer *p)

@@ -250,11 +250,13 @@ void session_frame(struct core *c, struct span frame, const char *peer)
         return;
     case LINK_REPEAT:
     case LINK_HEARTBEAT:
+        s->producer->heard = true;
         session_unstall(c, s);
         if (s->out.size || s->link.resend_from)
             session_touch(c, s);
         break;
     case LINK_FRESH:
+        s->producer->heard = true;
         session_unstall(c, s);
         if (!apply_all(c, s, &bodies))
             guard_rejected(c, peer, frame.size, REJECTED_GARBAGE);

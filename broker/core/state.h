@@ -209,6 +209,8 @@ struct destination {
 
 struct producer {
     struct token id;
+    uint64_t epoch; /* of its newest holder */
+    bool heard;     /* by that holder, so it knows its epoch */
     bool recovered; /* from before a restart: its numbers may go on beyond what is known, see destination_jump */
     struct session *session; /* who holds it now; NULL: nobody */
     struct destination *destinations;
@@ -254,7 +256,8 @@ struct session {
     struct link link;
     struct buf out; /* bodies not yet sealed */
     struct pending_attach pending;
-    struct token pending_producer; /* who it says it is, until the echo proves it can be reached */
+    struct token pending_producer; /* who it says it is, until the echo proves it can be reached … */
+    uint64_t pending_epoch;        /* … and under which epoch it holds that id */
     struct producer *producer;
     struct consumer *consumers;       /* utlist DL (session_prev/next) */
     struct destination *untold;       /* destinations with an untold outcome */
@@ -393,7 +396,8 @@ void session_tick(struct core *c, struct session *s);
 void session_unstall(struct core *c, struct session *s);
 
 /* producer.c */
-struct producer *producer_attach(struct core *c, struct token id, struct session *s, bool *known);
+/* The session becomes the holder of its pending producer, which ends an older holder's. False: it is itself an older one. */
+bool producer_attach(struct core *c, struct session *s, bool *known);
 void producer_release(struct core *c, struct producer *p); /* its session ended; remembered for a while */
 void producer_free(struct core *c, struct producer *p);
 /* Forgets the one that is without a session for longest, if that is to be by `due`. */
@@ -516,7 +520,7 @@ uint64_t queue_deliverable_end(const struct queue *q);
 uint64_t persist_queue(struct core *c,
                        const struct queue *q); /* its settings and switches; returns the ticket, 0: none */
 uint64_t persist_deleted(struct core *c, const struct queue *q);
-uint64_t persist_producer(struct core *c, struct token id);
+uint64_t persist_producer(struct core *c, const struct producer *p);
 uint64_t persist_mark(struct core *c, const struct queue *q, uint64_t end);
 /* The origin of a run; hashes: one for each of its events, of zeros where it has none; count 0: none has. */
 #define ORIGIN_MAX(count) (64u + (count)*DEDUP_HASH_SIZE)

@@ -55,6 +55,7 @@ static void request(struct client *c)
     r.u.attach.token = c->session;
     r.u.attach.received = c->link.received;
     r.u.attach.producer = c->producer;
+    r.u.attach.producer_epoch = c->producer_epoch;
     r.u.attach.inbox = c->inbox;
     const char *names[ATTACH_DESTINATIONS_MAX];
     r.u.attach.destinations = names;
@@ -130,11 +131,22 @@ static void learn(struct client *c, const struct reply *r)
     c->limits.proof_ms = c->session_timeout_ms * 6 / 10;
 }
 
+/* Somebody newer holds our producer id (a copy of this process, say): what we sent under it we shall not learn, and never
+ * send again. We go on as another. */
+static void take_another_id(struct client *c)
+{
+    c->producer = client_random(c);
+    c->producer_epoch = 0;
+    publish_new_session(c, false, false, NULL, 0);
+}
+
 void attach_reply(struct client *c, const struct reply *r)
 {
     if (r->reason != REASON_ok || r->result != RESULT_ATTACHED) {
-        if (r->reason == REASON_unknown_session)
+        if (r->reason == REASON_unknown_session || r->reason == REASON_fenced)
             c->session = (struct token){ 0, 0 };
+        if (r->reason == REASON_fenced)
+            take_another_id(c);
         const struct reason_info *info = reason_info(r->reason);
         lost(c, r->detail[0] ? r->detail : info->title);
         return;
@@ -154,6 +166,7 @@ void attach_reply(struct client *c, const struct reply *r)
     c->stats.resumes += resumed;
     c->link.limits = c->limits;
     if (!resumed) {
+        c->producer_epoch = r->u.attached.producer_epoch;
         begin_session(c, r);
         publish_new_session(c, r->u.attached.producer_known, restarted, r->u.attached.outcomes,
                             r->u.attached.outcome_count);

@@ -108,6 +108,7 @@ struct client {
     enum client_state state;
     struct token session; /* zero: none to resume */
     struct token producer;
+    uint64_t producer_epoch; /* under which we hold that id; 0: none yet */
     struct token attach_id;
     uint32_t attach_epoch; /* of the Hello; 0 before it came */
     struct token attach_token;

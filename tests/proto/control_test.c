@@ -67,6 +67,7 @@ static void attach_round_trips(void **state)
     r.u.attach.token = (struct token){ 5, 6 };
     r.u.attach.received = UINT64_C(1) << 50;
     r.u.attach.producer = (struct token){ 7, 8 };
+    r.u.attach.producer_epoch = UINT64_C(1) << 40;
     r.u.attach.inbox = "tcp://*:7402";
     struct request back = request_round_trip(r);
     assert_int_equal(back.u.attach.version, 3);
@@ -76,6 +77,7 @@ static void attach_round_trips(void **state)
     assert_true(token_equal(back.u.attach.token, r.u.attach.token));
     assert_true(back.u.attach.received == r.u.attach.received);
     assert_true(token_equal(back.u.attach.producer, r.u.attach.producer));
+    assert_true(back.u.attach.producer_epoch == r.u.attach.producer_epoch);
     assert_string_equal(back.u.attach.inbox, r.u.attach.inbox);
 }
 
@@ -300,7 +302,7 @@ static void attached_round_trips_with_its_outcomes(void **state)
     r.u.attached.outcomes = outcomes, r.u.attached.outcome_count = 2;
     r.u.attached.window_events = 7, r.u.attached.window_bytes = 8, r.u.attached.heartbeat_ms = 9;
     r.u.attached.session_timeout_ms = 10, r.u.attached.rights = 11, r.u.attached.incarnation = 12;
-    r.u.attached.max_event = 13;
+    r.u.attached.max_event = 13, r.u.attached.producer_epoch = 14;
     struct reply back = reply_round_trip(r);
     assert_int_equal(back.u.attached.version, 1);
     assert_int_equal(back.u.attached.features, 2);
@@ -311,6 +313,7 @@ static void attached_round_trips_with_its_outcomes(void **state)
     assert_true(back.u.attached.window_events == 7 && back.u.attached.window_bytes == 8);
     assert_true(back.u.attached.heartbeat_ms == 9 && back.u.attached.session_timeout_ms == 10);
     assert_true(back.u.attached.rights == 11 && back.u.attached.incarnation == 12 && back.u.attached.max_event == 13);
+    assert_int_equal(back.u.attached.producer_epoch, 14);
     assert_int_equal(back.u.attached.outcome_count, 2);
     assert_string_equal(back.u.attached.outcomes[0].destination, "orders");
     assert_int_equal(back.u.attached.outcomes[0].decided, 6);

@@ -139,7 +139,6 @@ struct actor {
 struct mood {
     bool purges, deletes, restarts; /* events may vanish for a reason */
     bool lowers;                    /* programs lower their credit */
-    bool twins;                     /* two clients with one producer id */
     bool tight;                     /* the broker's budget runs out */
     bool long_leases;               /* no lease ends while its events are on their way */
 };

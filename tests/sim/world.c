@@ -125,7 +125,6 @@ static void draw_mood(struct sim *s)
         .deletes = sim_chance(s, 15),
         .restarts = sim_chance(s, 25),
         .lowers = sim_chance(s, 50),
-        .twins = sim_chance(s, 20),
         .tight = sim_chance(s, 20),
         .long_leases = sim_chance(s, 30),
     };

@@ -41,6 +41,8 @@ struct peer {
     char inbox[32];    /* as the attach says it */
     char endpoint[48]; /* as the broker dials it */
     struct token producer, token;
+    uint64_t producer_epoch; /* of its next attach: 0 takes the id over */
+    uint64_t told_epoch;     /* by the newest answer to one */
     uint32_t epoch, lane;
     uint64_t sent, received; /* frame sequences */
     uint8_t hello_id[16];    /* of the newest Hello: what the echo repeats */

@@ -88,6 +88,96 @@ static void a_producer_is_remembered_for_a_while(void **state)
     assert_string_equal(attach_anew(p), "attached");
 }
 
+/* ------------------------------------------------------------------ epochs of a producer id */
+
+/* Attaches anew under the epoch it was told; what it heard. */
+static const char *come_back(struct peer *p)
+{
+    p->producer_epoch = p->told_epoch;
+    return attach_anew(p);
+}
+
+static void each_session_of_a_producer_has_the_next_epoch(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    assert_int_equal(p->told_epoch, 1);
+    heartbeat(p);
+    assert_string_equal(come_back(p), "attached known");
+    assert_int_equal(p->told_epoch, 2);
+    attach(p); /* resuming changes nothing */
+    assert_int_equal(p->told_epoch, 2);
+    heartbeat(p);
+    p->producer_epoch = 0; /* as a client that knows nothing of epochs */
+    assert_string_equal(attach_anew(p), "attached known");
+    assert_int_equal(p->told_epoch, 3);
+}
+
+/* Copies of one process: without epochs each would end the other's session in turn, for ever. */
+static void of_two_holders_of_one_id_the_older_is_fenced(void **state)
+{
+    struct driver *d = *state;
+    struct peer *older = attached(d, "older"), *newer = peer_new(d, "newer");
+    heartbeat(older);
+    newer->producer = older->producer;
+    newer->told_epoch = older->told_epoch;
+    assert_string_equal(come_back(newer), "attached known");
+    heartbeat(newer);
+    assert_false(is_attached(older));
+    assert_string_equal(come_back(older), "attach refused fenced; lane closed");
+    assert_true(is_attached(newer));
+    assert_int_equal(broker(d).sessions, 1);
+    assert_string_equal(come_back(newer), "attached known");
+}
+
+static void an_answer_that_was_lost_fences_nobody(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    heartbeat(p);
+    for (unsigned i = 0; i < 3; i++) { /* each answer is lost: it still holds epoch 1 */
+        p->told_epoch = 1;
+        assert_string_equal(come_back(p), "attached known");
+        assert_int_equal(p->told_epoch, 2);
+    }
+    heartbeat(p);
+    p->told_epoch = 1;
+    assert_string_equal(come_back(p), "attach refused fenced; lane closed");
+}
+
+static void a_broker_that_forgot_the_producer_goes_on_above_its_epoch(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    bye(p);
+    p->told_epoch = 7;
+    pass(d, d->config.producer_memory_ms);
+    assert_string_equal(come_back(p), "attached");
+    assert_int_equal(p->told_epoch, 8);
+}
+
+static void the_epoch_outlives_a_restart(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    for (unsigned i = 0; i < 2; i++) {
+        heartbeat(p);
+        come_back(p);
+    }
+    assert_int_equal(p->told_epoch, 3);
+    struct buf snapshot = { 0 };
+    core_snapshot(d->core, &snapshot);
+    driver_restart(d);
+    struct log_replay replay = core_replay(d->core);
+    assert_true(replay.restore(replay.context, buf_span(&snapshot)));
+    buf_free(&snapshot);
+    p = peer_new(d, "p");
+    p->told_epoch = 1;
+    assert_string_equal(come_back(p), "attach refused fenced; lane closed");
+    p->told_epoch = 3;
+    assert_string_equal(come_back(p), "attached known");
+}
+
 /* Whoever attaches under ever new ids must not make the broker grow: the one without a session for longest goes. */
 static void only_so_many_producers_without_a_session_are_remembered(void **state)
 {
@@ -150,6 +240,11 @@ int main(void)
         driven(outcomes_seen_are_forgotten),
         driven(attaching_anew_tells_every_unseen_outcome),
         driven(a_producer_is_remembered_for_a_while),
+        driven(each_session_of_a_producer_has_the_next_epoch),
+        driven(of_two_holders_of_one_id_the_older_is_fenced),
+        driven(an_answer_that_was_lost_fences_nobody),
+        driven(a_broker_that_forgot_the_producer_goes_on_above_its_epoch),
+        driven(the_epoch_outlives_a_restart),
         driven(only_so_many_producers_without_a_session_are_remembered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

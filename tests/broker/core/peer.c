@@ -32,6 +32,7 @@ void request_attach(struct peer *p)
     r.u.attach.token = p->token;
     r.u.attach.received = p->received;
     r.u.attach.producer = p->producer;
+    r.u.attach.producer_epoch = p->producer_epoch;
     r.u.attach.inbox = p->inbox;
     struct buf bytes = { 0 };
     struct route route = { .id = { (uint8_t)p->index }, .size = 1 };

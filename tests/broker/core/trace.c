@@ -226,6 +226,8 @@ void peer_attached(struct peer *p, const struct reply *reply)
         add_outcomes(&text, &reply->u.attached.outcomes[i]);
     note(p, "%.*s", (int)text.size, (const char *)text.data);
     buf_free(&text);
+    if (reply->u.attached.producer_epoch)
+        p->told_epoch = reply->u.attached.producer_epoch;
     if (reply->u.attached.resumed)
         p->sent = reply->u.attached.received; /* whatever was lost is the test's to say again */
 }

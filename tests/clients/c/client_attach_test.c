@@ -128,6 +128,51 @@ static void a_session_that_is_gone_is_replaced_by_a_new_one(void **state)
     assert_string_equal(trace(s), "ingress tcp://*:7700; echo; attached");
 }
 
+static void a_producer_id_is_held_under_the_epoch_that_was_told(void **state)
+{
+    struct script *s = *state;
+    s->producer_epoch = 4;
+    attach(s);
+    assert_int_equal(s->attach_epoch, 0);
+    s->silent = true;
+    attach(s); /* resumes */
+    s->silent = true;
+    until_asked(s);
+    assert_int_equal(s->attach_epoch, 4);
+    refuse_attach(s, REASON_unknown_session, "");
+    until_asked(s);
+    assert_int_equal(s->attach_epoch, 4);
+}
+
+/* Somebody newer holds the id: what was sent is unknown for good; what was not goes on, under another id and number 1. */
+static void who_is_fenced_reports_it_and_goes_on_under_another_id(void **state)
+{
+    struct script *s = *state;
+    s->producer_epoch = 4;
+    attach(s);
+    publish(s, "orders", 60000, "one two");
+    confirm(s, "orders", 1, 1, 1);
+    frame_add_bye(&s->out);
+    say(s);
+    until_asked(s);
+    struct token fenced = s->producer;
+    publish_as(s, 'b', "orders", 60000, "three");
+    trace(s);
+    refuse_attach(s, REASON_fenced, "a newer holder of this producer id has attached");
+    assert_string_equal(trace(s), "outcome a 1 unknown; away: a newer holder of this producer id has attached");
+    for (unsigned i = 0; i < 3; i++) {
+        until_asked(s);
+        assert_false(token_equal(s->producer, fenced));
+        assert_int_equal(s->attach_epoch, 0);
+        refuse_attach(s, REASON_draining, "");
+    }
+    until_asked(s);
+    hello(s);
+    trace(s);
+    accept_attach(s);
+    assert_int_equal(strncmp(trace(s), "attached; publish orders 1 three(", 33), 0);
+}
+
 /* Only what it sends is lost. It would be given up by the broker after 10 s without a word of it. */
 static void a_client_that_is_not_heard_attaches_again_before_the_broker_gives_it_up(void **state)
 {
@@ -190,6 +235,8 @@ int main(void)
         scripted(a_silent_broker_is_attached_to_again_and_the_session_resumed),
         scripted(what_was_lost_goes_again_when_the_session_is_resumed),
         scripted(a_session_that_is_gone_is_replaced_by_a_new_one),
+        scripted(a_producer_id_is_held_under_the_epoch_that_was_told),
+        scripted(who_is_fenced_reports_it_and_goes_on_under_another_id),
         scripted(a_client_that_is_not_heard_attaches_again_before_the_broker_gives_it_up),
         scripted(a_quiet_link_is_never_doubted),
         scripted(a_broker_that_says_goodbye_is_left_with_its_session),

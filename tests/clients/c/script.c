@@ -135,6 +135,7 @@ void accept_attach(struct script *s)
     r.u.attached.heartbeat_ms = 3000;
     r.u.attached.session_timeout_ms = 10000;
     r.u.attached.incarnation = s->incarnation;
+    r.u.attached.producer_epoch = r.u.attached.resumed ? 0 : s->producer_epoch;
     r.u.attached.max_event = 1u << 20;
     s->asked = false;
     s->heartbeat = mono_add_ms(s->now.mono, HEARTBEAT_MS);

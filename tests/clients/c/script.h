@@ -38,11 +38,11 @@ struct script {
     /* what the newest Attach said, and whether it awaits an answer */
     bool asked;
     struct token attach_id, resumes, producer;
-    uint64_t attach_received;
+    uint64_t attach_received, attach_epoch;
     mono_t asked_at;
 
     /* what the next Attached says */
-    uint64_t incarnation, window_events, window_bytes;
+    uint64_t incarnation, producer_epoch, window_events, window_bytes;
     bool producer_known;
     const struct outcomes *outcomes;
     size_t outcome_count;

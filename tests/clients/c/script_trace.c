@@ -74,6 +74,7 @@ static void hear_attach(struct script *s, const struct request *r)
     s->resumes = r->u.attach.token;
     s->producer = r->u.attach.producer;
     s->attach_received = r->u.attach.received;
+    s->attach_epoch = r->u.attach.producer_epoch;
     for (size_t i = 0; i < r->u.attach.destination_count; i++)
         buf_printf(&names, " %s", r->u.attach.destinations[i]);
     note(s, "attach %s%.*s", token_is_zero(s->resumes) ? "new" : "again", (int)names.size,
