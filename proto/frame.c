@@ -1,27 +1,7 @@
 /* Reading frames: a bounds-checked scan that allocates nothing and copies nothing. Every reader follows one shape: walk
- * the fields, keep what is known, skip what is not, refuse what is malformed. */
-#include "proto/frame.h"
-
-/* Sequences stay below this, so that they survive JSON. */
-#define SEQUENCE_MAX (UINT64_C(1) << 53)
-
-/* Walks the fields of `r`; `each` says what to do with one. Answers FRAME_BAD out of the enclosing function. */
-#define FOR_EACH_FIELD(r, f)                                                                                           \
-    for (struct wire_field f; !wire_done(r);)                                                                          \
-        if (!wire_next(r, &f))                                                                                         \
-            return FRAME_BAD;                                                                                          \
-        else
-
-static bool run_fits(uint64_t first, uint64_t count)
-{
-    return count > 0 && first < SEQUENCE_MAX && count < SEQUENCE_MAX && first + count <= SEQUENCE_MAX;
-}
-
-/* Field `tag` of that wire type? */
-static bool is(const struct wire_field *f, uint32_t tag, enum wire_type type)
-{
-    return f->tag == tag && f->type == (uint32_t)type;
-}
+ * the fields, keep what is known, skip what is not, refuse what is malformed. Headers and bodies here; the elements of a body
+ * that repeat in frame_list.c. */
+#include "proto/frame_priv.h"
 
 enum frame_status frame_open(struct span frame, struct frame_header *h, struct wire_reader *bodies)
 {
@@ -33,23 +13,23 @@ enum frame_status frame_open(struct span frame, struct frame_header *h, struct w
         struct wire_field f;
         if (!wire_next(&r, &f))
             return FRAME_BAD;
-        if (is(&f, 8, WIRE_BYTES)) { /* the rest is bodies; whatever stands between them is skipped there */
+        if (frame_field_is(&f, 8, WIRE_BYTES)) { /* the rest is bodies; whatever stands between them is skipped there */
             *bodies = before;
             return FRAME_OK;
         }
-        if (is(&f, 1, WIRE_FIXED64))
+        if (frame_field_is(&f, 1, WIRE_FIXED64))
             h->token.high = f.number;
-        else if (is(&f, 2, WIRE_FIXED64))
+        else if (frame_field_is(&f, 2, WIRE_FIXED64))
             h->token.low = f.number;
-        else if (is(&f, 3, WIRE_FIXED32))
+        else if (frame_field_is(&f, 3, WIRE_FIXED32))
             h->epoch = (uint32_t)f.number;
-        else if (is(&f, 4, WIRE_FIXED64))
+        else if (frame_field_is(&f, 4, WIRE_FIXED64))
             h->sequence = f.number;
-        else if (is(&f, 5, WIRE_FIXED64))
+        else if (frame_field_is(&f, 5, WIRE_FIXED64))
             h->received = f.number;
-        else if (is(&f, 6, WIRE_FIXED32))
+        else if (frame_field_is(&f, 6, WIRE_FIXED32))
             h->stamp = (uint32_t)f.number;
-        else if (is(&f, 7, WIRE_FIXED32))
+        else if (frame_field_is(&f, 7, WIRE_FIXED32))
             h->echo = (uint32_t)f.number;
     }
     return FRAME_OK;
@@ -57,18 +37,13 @@ enum frame_status frame_open(struct span frame, struct frame_header *h, struct w
 
 /* ------------------------------------------------------------------ bodies */
 
-static uint32_t small(uint64_t number)
-{
-    return number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
-}
-
 static enum frame_status read_hello(struct wire_reader r, struct body *b)
 {
     FOR_EACH_FIELD(&r, f)
     {
-        if (is(&f, 1, WIRE_BYTES))
+        if (frame_field_is(&f, 1, WIRE_BYTES))
             b->u.hello.request_id = f.bytes;
-        else if (is(&f, 2, WIRE_BYTES))
+        else if (frame_field_is(&f, 2, WIRE_BYTES))
             b->u.hello.ingress = f.bytes;
     }
     return FRAME_OK;
@@ -84,13 +59,13 @@ static enum frame_status read_publish(struct wire_reader r, struct body *b)
         struct wire_field f;
         if (!wire_next(&r, &f))
             return FRAME_BAD;
-        if (is(&f, 1, WIRE_BYTES)) {
+        if (frame_field_is(&f, 1, WIRE_BYTES)) {
             b->name = f.bytes;
-        } else if (is(&f, 2, WIRE_VARINT)) {
+        } else if (frame_field_is(&f, 2, WIRE_VARINT)) {
             b->u.publish.first = f.number;
-        } else if (is(&f, 3, WIRE_VARINT)) {
-            b->u.publish.wait_ms = small(f.number);
-        } else if (is(&f, 4, WIRE_BYTES)) {
+        } else if (frame_field_is(&f, 3, WIRE_VARINT)) {
+            b->u.publish.wait_ms = frame_small(f.number);
+        } else if (frame_field_is(&f, 4, WIRE_BYTES)) {
             b->u.publish.entries = before;
             break;
         }
@@ -108,28 +83,27 @@ static enum frame_status read_list(struct wire_reader r, struct span *name, uint
         struct wire_field f;
         if (!wire_next(&r, &f))
             return FRAME_BAD;
-        if (is(&f, tag, WIRE_BYTES)) {
+        if (frame_field_is(&f, tag, WIRE_BYTES)) {
             *list = before;
             break;
         }
-        if (is(&f, 1, WIRE_BYTES))
+        if (frame_field_is(&f, 1, WIRE_BYTES))
             *name = f.bytes;
-        else if (is(&f, 2, WIRE_VARINT) && epoch)
+        else if (frame_field_is(&f, 2, WIRE_VARINT) && epoch)
             *epoch = f.number;
-        else if (is(&f, 3, WIRE_VARINT) && extra)
-            *extra = small(f.number);
+        else if (frame_field_is(&f, 3, WIRE_VARINT) && extra)
+            *extra = frame_small(f.number);
     }
     return FRAME_OK;
 }
 
-/* A body of a name (field 1, when `named`) and numbers: field n goes to *numbers[n - 1]. */
-static enum frame_status read_numbers(struct wire_reader r, struct span *name, uint64_t *numbers, uint32_t count)
+enum frame_status frame_numbers(struct wire_reader r, struct span *name, uint64_t *numbers, uint32_t count)
 {
     FOR_EACH_FIELD(&r, f)
     {
-        if (name && is(&f, 1, WIRE_BYTES))
+        if (name && frame_field_is(&f, 1, WIRE_BYTES))
             *name = f.bytes;
-        else if (f.type == WIRE_VARINT && f.tag <= count)
+        else if (f.type == WIRE_VARINT && f.tag - 1 < count)
             numbers[f.tag - 1] = f.number;
     }
     return FRAME_OK;
@@ -138,7 +112,7 @@ static enum frame_status read_numbers(struct wire_reader r, struct span *name, u
 static enum frame_status read_skip(struct wire_reader r, struct body *b)
 {
     uint64_t n[3] = { 0 };
-    if (read_numbers(r, &b->name, n, 3) != FRAME_OK || !run_fits(n[1], n[2]))
+    if (frame_numbers(r, &b->name, n, 3) != FRAME_OK || !frame_run_fits(n[1], n[2]))
         return FRAME_BAD;
     b->u.skip.first = n[1];
     b->u.skip.count = n[2];
@@ -148,21 +122,21 @@ static enum frame_status read_skip(struct wire_reader r, struct body *b)
 static enum frame_status read_refuse(struct wire_reader r, struct body *b)
 {
     uint64_t n[7] = { 0 };
-    if (read_numbers(r, &b->name, n, 7) != FRAME_OK || !run_fits(n[1], n[2]))
+    if (frame_numbers(r, &b->name, n, 7) != FRAME_OK || !frame_run_fits(n[1], n[2]))
         return FRAME_BAD;
     b->u.refuse.first = n[1];
     b->u.refuse.count = n[2];
-    b->u.refuse.reason = small(n[3]);
+    b->u.refuse.reason = frame_small(n[3]);
     b->u.refuse.depth = n[4];
     b->u.refuse.capacity = n[5];
-    b->u.refuse.retry_after_ms = small(n[6]);
+    b->u.refuse.retry_after_ms = frame_small(n[6]);
     return FRAME_OK;
 }
 
 static enum frame_status read_credit(struct wire_reader r, struct body *b)
 {
     uint64_t n[3] = { 0 };
-    if (read_numbers(r, &b->name, n, 3) != FRAME_OK || n[2] >= SEQUENCE_MAX)
+    if (frame_numbers(r, &b->name, n, 3) != FRAME_OK || n[2] >= SEQUENCE_MAX)
         return FRAME_BAD;
     b->u.credit.generation = n[1];
     b->u.credit.limit = n[2];
@@ -172,13 +146,13 @@ static enum frame_status read_credit(struct wire_reader r, struct body *b)
 static enum frame_status read_turn(struct wire_reader r, struct body *b)
 {
     uint64_t n[6] = { 0 };
-    if (read_numbers(r, &b->name, n, 6) != FRAME_OK || n[1] > TURN_REVOKED)
+    if (frame_numbers(r, &b->name, n, 6) != FRAME_OK || n[1] > TURN_REVOKED)
         return FRAME_BAD;
     b->u.turn.state = (enum turn_state)n[1];
     b->u.turn.consumer_epoch = n[2];
     b->u.turn.contended = n[3] != 0;
-    b->u.turn.reason = small(n[4]);
-    b->u.turn.consumption = small(n[5]);
+    b->u.turn.reason = frame_small(n[4]);
+    b->u.turn.consumption = frame_small(n[5]);
     return FRAME_OK;
 }
 
@@ -187,13 +161,13 @@ static enum frame_status read_receipt_ack(struct wire_reader r, struct body *b)
     uint64_t kind = 0;
     FOR_EACH_FIELD(&r, f)
     {
-        if (is(&f, 1, WIRE_VARINT))
+        if (frame_field_is(&f, 1, WIRE_VARINT))
             b->u.receipt_ack.request = f.number;
-        else if (is(&f, 2, WIRE_VARINT))
+        else if (frame_field_is(&f, 2, WIRE_VARINT))
             kind = f.number;
-        else if (is(&f, 3, WIRE_BYTES))
+        else if (frame_field_is(&f, 3, WIRE_BYTES))
             b->u.receipt_ack.receipt = f.bytes;
-        else if (is(&f, 4, WIRE_VARINT))
+        else if (frame_field_is(&f, 4, WIRE_VARINT))
             b->u.receipt_ack.ms = f.number;
     }
     b->u.receipt_ack.kind = (enum settle_kind)kind;
@@ -203,7 +177,7 @@ static enum frame_status read_receipt_ack(struct wire_reader r, struct body *b)
 static enum frame_status read_receipt_settled(struct wire_reader r, struct body *b)
 {
     uint64_t n[2] = { 0 };
-    if (read_numbers(r, NULL, n, 2) != FRAME_OK || n[1] > SETTLED_UNKNOWN)
+    if (frame_numbers(r, NULL, n, 2) != FRAME_OK || n[1] > SETTLED_UNKNOWN)
         return FRAME_BAD;
     b->u.receipt_settled.request = n[0];
     b->u.receipt_settled.result = (enum settle_result)n[1];
@@ -216,8 +190,8 @@ static enum frame_status read_deliver(struct wire_reader r, struct body *b)
     struct wire_reader all = r;
     FOR_EACH_FIELD(&all, f)
     {
-        if (is(&f, 5, WIRE_VARINT))
-            b->u.deliver.consumption = small(f.number);
+        if (frame_field_is(&f, 5, WIRE_VARINT))
+            b->u.deliver.consumption = frame_small(f.number);
     }
     return read_list(r, &b->name, &b->u.deliver.consumer_epoch, &b->u.deliver.lease_ms, 4, &b->u.deliver.batches);
 }
@@ -231,28 +205,28 @@ static enum frame_status read_body(enum body_kind kind, struct wire_reader r, st
     case BODY_PUBLISH: return read_publish(r, b);
     case BODY_SKIP: return read_skip(r, b);
     case BODY_SEEN:
-        status = read_numbers(r, &b->name, n, 2);
+        status = frame_numbers(r, &b->name, n, 2);
         b->u.seen.through = n[1];
         return status;
     case BODY_ACK: return read_list(r, &b->name, &b->u.ack.consumer_epoch, NULL, 3, &b->u.ack.settles);
     case BODY_CREDIT: return read_credit(r, b);
     case BODY_CONSUME:
-        status = read_numbers(r, &b->name, n, 2);
-        b->u.consume.number = small(n[1]);
+        status = frame_numbers(r, &b->name, n, 2);
+        b->u.consume.number = frame_small(n[1]);
         return status;
     case BODY_LEAVE:
-    case BODY_BYE: return read_numbers(r, &b->name, n, 0);
+    case BODY_BYE: return frame_numbers(r, &b->name, n, 0);
     case BODY_CONFIRM: return read_list(r, &b->name, NULL, NULL, 2, &b->u.confirm.runs);
     case BODY_REFUSE: return read_refuse(r, b);
     case BODY_DELIVER: return read_deliver(r, b);
     case BODY_SETTLED: return read_list(r, &b->name, &b->u.settled.consumer_epoch, NULL, 3, &b->u.settled.runs);
     case BODY_IDLE:
-        status = read_numbers(r, &b->name, n, 2);
+        status = frame_numbers(r, &b->name, n, 2);
         b->u.idle.generation = n[1];
         return status;
     case BODY_TURN: return read_turn(r, b);
     case BODY_WINDOW:
-        status = read_numbers(r, NULL, n, 2);
+        status = frame_numbers(r, NULL, n, 2);
         b->u.window.events = n[0];
         b->u.window.bytes = n[1];
         return status;
@@ -284,159 +258,11 @@ enum frame_status frame_next(struct wire_reader *bodies, struct body *out)
 {
     FOR_EACH_FIELD(bodies, f)
     {
-        if (!is(&f, 8, WIRE_BYTES))
+        if (!frame_field_is(&f, 8, WIRE_BYTES))
             continue;
         enum frame_status status = open_member(f.bytes, out);
         if (status != FRAME_END)
             return status;
     }
     return FRAME_END;
-}
-
-/* ------------------------------------------------------------------ what repeats */
-
-static enum frame_status read_entry(struct span bytes, struct entry *e)
-{
-    struct wire_reader r = wire_open(bytes);
-    FOR_EACH_FIELD(&r, f)
-    {
-        switch (f.tag << 3 | f.type) {
-        case 1 << 3 | WIRE_BYTES: e->event = f.bytes; break;
-        case 2 << 3 | WIRE_VARINT:
-            if (f.number)
-                e->wait_ms = small(f.number - 1);
-            break;
-        case 3 << 3 | WIRE_VARINT: e->continued = f.number != 0; break;
-        case 4 << 3 | WIRE_BYTES: e->key = f.bytes; break;
-        case 5 << 3 | WIRE_FIXED64: e->expires_ms = (int64_t)f.number; break;
-        case 6 << 3 | WIRE_FIXED64: e->not_before_ms = (int64_t)f.number; break;
-        case 7 << 3 | WIRE_BYTES:
-            if (f.bytes.size != 0 && f.bytes.size != EVENT_HASH_SIZE)
-                return FRAME_BAD;
-            e->dedup = f.bytes;
-            break;
-        default: break;
-        }
-    }
-    return FRAME_OK;
-}
-
-enum frame_status publish_next(struct body *publish, struct entry *out)
-{
-    FOR_EACH_FIELD(&publish->u.publish.entries, f)
-    {
-        if (!is(&f, 4, WIRE_BYTES))
-            continue;
-        *out = (struct entry){ .wait_ms = publish->u.publish.wait_ms };
-        return read_entry(f.bytes, out);
-    }
-    return FRAME_END;
-}
-
-enum frame_status ack_next(struct body *ack, struct settle *out)
-{
-    FOR_EACH_FIELD(&ack->u.ack.settles, f)
-    {
-        uint64_t n[4] = { 0 };
-        if (!is(&f, 3, WIRE_BYTES))
-            continue;
-        if (read_numbers(wire_open(f.bytes), NULL, n, 4) != FRAME_OK || n[0] > SETTLE_RELEASE || !run_fits(n[1], n[2]))
-            return FRAME_BAD;
-        *out = (struct settle){ (enum settle_kind)n[0], n[1], n[2], n[3] };
-        return FRAME_OK;
-    }
-    return FRAME_END;
-}
-
-enum frame_status confirm_next(struct body *confirm, struct run *out)
-{
-    FOR_EACH_FIELD(&confirm->u.confirm.runs, f)
-    {
-        uint64_t n[5] = { 0 };
-        if (!is(&f, 2, WIRE_BYTES))
-            continue;
-        if (read_numbers(wire_open(f.bytes), NULL, n, 5) != FRAME_OK || !run_fits(n[0], n[1]) || !run_fits(n[2], n[1]))
-            return FRAME_BAD;
-        *out = (struct run){ n[0], n[1], n[2], small(n[3]), small(n[4]) };
-        return FRAME_OK;
-    }
-    return FRAME_END;
-}
-
-enum frame_status settled_next(struct body *settled, struct settled_run *out)
-{
-    FOR_EACH_FIELD(&settled->u.settled.runs, f)
-    {
-        uint64_t n[3] = { 0 };
-        if (!is(&f, 3, WIRE_BYTES))
-            continue;
-        if (read_numbers(wire_open(f.bytes), NULL, n, 3) != FRAME_OK || !run_fits(n[0], n[1]) || n[2] > SETTLED_UNKNOWN)
-            return FRAME_BAD;
-        *out = (struct settled_run){ n[0], n[1], (enum settle_result)n[2] };
-        return FRAME_OK;
-    }
-    return FRAME_END;
-}
-
-static enum frame_status read_batch(struct wire_reader r, struct batch *out)
-{
-    *out = (struct batch){ .events = { r.end, r.end } };
-    while (!wire_done(&r)) {
-        struct wire_reader before = r;
-        struct wire_field f;
-        if (!wire_next(&r, &f))
-            return FRAME_BAD;
-        if (is(&f, 5, WIRE_BYTES)) {
-            out->events = before;
-            break;
-        }
-        if (is(&f, 1, WIRE_VARINT))
-            out->first_delivery = f.number;
-        else if (is(&f, 2, WIRE_VARINT))
-            out->first_sequence = f.number;
-        else if (is(&f, 3, WIRE_VARINT))
-            out->attempt = small(f.number);
-        else if (is(&f, 4, WIRE_BYTES))
-            out->receipt = f.bytes;
-    }
-    return run_fits(out->first_delivery, 1) && run_fits(out->first_sequence, 1) ? FRAME_OK : FRAME_BAD;
-}
-
-enum frame_status deliver_next(struct body *deliver, struct batch *out)
-{
-    FOR_EACH_FIELD(&deliver->u.deliver.batches, f)
-    {
-        if (is(&f, 4, WIRE_BYTES))
-            return read_batch(wire_open(f.bytes), out);
-    }
-    return FRAME_END;
-}
-
-enum frame_status batch_next(struct batch *batch, struct span *event)
-{
-    FOR_EACH_FIELD(&batch->events, f)
-    {
-        if (!is(&f, 5, WIRE_BYTES))
-            continue;
-        *event = f.bytes;
-        return FRAME_OK;
-    }
-    return FRAME_END;
-}
-
-bool receipt_split(struct span text, struct span *receipt, uint64_t *index)
-{
-    size_t dot = text.size;
-    while (dot > 0 && text.data[dot - 1] != '.')
-        dot--;
-    if (dot < 2 || dot == text.size || text.size - dot > 9)
-        return false;
-    *index = 0;
-    for (size_t i = dot; i < text.size; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9')
-            return false;
-        *index = *index * 10 + (uint64_t)(text.data[i] - '0');
-    }
-    *receipt = span_of(text.data, dot - 1);
-    return true;
 }
