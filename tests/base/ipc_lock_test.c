@@ -1,0 +1,167 @@
+/* One process at a time binds an ipc path; a directory of its own for each test. */
+#include "base/ipc_lock.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char folder[64], path[100], lock_file[160];
+
+static int begin(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/sluice-lock-XXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(path, sizeof path, "%s/broker", folder);
+    snprintf(lock_file, sizeof lock_file, "%s.lock", path);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    unlink(path);
+    unlink(lock_file);
+    return rmdir(folder);
+}
+
+/* What a process that bound the path and crashed leaves behind. */
+static void leave_socket(void)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)(void *)&address, sizeof address), 0);
+    close(fd);
+}
+
+static bool exists(const char *name)
+{
+    struct stat st;
+    return stat(name, &st) == 0;
+}
+
+static void a_second_holder_is_refused_until_the_first_lets_go(void **state)
+{
+    (void)state;
+    struct error e = { "" };
+    struct ipc_lock first = { 0 }, second = { 0 };
+    assert_true(ipc_lock_take(&first, path, &e));
+    assert_string_equal(e.text, "");
+    assert_false(ipc_lock_take(&second, path, &e));
+    assert_non_null(strstr(e.text, path));
+    assert_non_null(strstr(e.text, "in use by another process; stop it or choose another path"));
+    ipc_lock_release(&second); /* it holds nothing: the first one's stays */
+    assert_false(ipc_lock_take(&second, path, &e));
+    ipc_lock_release(&first);
+    assert_true(ipc_lock_take(&second, path, &e));
+    ipc_lock_release(&second);
+}
+
+static void letting_go_removes_the_socket_and_the_lock(void **state)
+{
+    (void)state;
+    struct ipc_lock lock = { 0 };
+    assert_true(ipc_lock_take(&lock, path, NULL));
+    leave_socket();
+    assert_true(exists(path) && exists(lock_file));
+    ipc_lock_release(&lock);
+    assert_false(exists(path) || exists(lock_file));
+    assert_null(lock.path);
+    ipc_lock_release(&lock);
+}
+
+static void only_user_and_group_may_open_the_lock(void **state)
+{
+    (void)state;
+    struct ipc_lock lock = { 0 };
+    struct stat st;
+    assert_true(ipc_lock_take(&lock, path, NULL));
+    assert_int_equal(stat(lock_file, &st), 0);
+    assert_int_equal(st.st_mode & 07007, 0);
+    ipc_lock_release(&lock);
+}
+
+static void the_lock_of_a_killed_process_is_free(void **state)
+{
+    (void)state;
+    int ready[2];
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct ipc_lock held = { 0 };
+        char word = ipc_lock_take(&held, path, NULL) ? 'y' : 'n';
+        if (write(ready[1], &word, 1) == 1)
+            pause();
+        _exit(0);
+    }
+    char word = 0;
+    assert_int_equal(read(ready[0], &word, 1), 1);
+    assert_int_equal(word, 'y');
+    struct ipc_lock lock = { 0 };
+    assert_false(ipc_lock_take(&lock, path, NULL));
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_true(exists(lock_file)); /* the file is there, and nobody's */
+    leave_socket();
+    assert_true(ipc_lock_take(&lock, path, NULL));
+    ipc_lock_release(&lock);
+    close(ready[0]);
+    close(ready[1]);
+}
+
+static void what_is_no_socket_is_left_alone(void **state)
+{
+    (void)state;
+    struct error e = { "" };
+    struct ipc_lock lock = { 0 };
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("precious", f);
+    fclose(f);
+    assert_false(ipc_lock_take(&lock, path, &e));
+    assert_non_null(strstr(e.text, "exists and is no socket; choose another path"));
+    ipc_lock_release(&lock);
+    assert_true(exists(path));
+    assert_false(exists(lock_file));
+}
+
+static void a_folder_that_is_not_there_is_named(void **state)
+{
+    (void)state;
+    struct error e = { "" };
+    struct ipc_lock lock = { 0 };
+    char nowhere[160];
+    snprintf(nowhere, sizeof nowhere, "%s/none/broker", folder);
+    assert_false(ipc_lock_take(&lock, nowhere, &e));
+    assert_non_null(strstr(e.text, nowhere));
+    assert_non_null(strstr(e.text, "No such file or directory"));
+    assert_null(lock.path);
+}
+
+int main(void)
+{
+#define T(test) cmocka_unit_test_setup_teardown(test, begin, end)
+    const struct CMUnitTest tests[] = {
+        T(a_second_holder_is_refused_until_the_first_lets_go),
+        T(letting_go_removes_the_socket_and_the_lock),
+        T(only_user_and_group_may_open_the_lock),
+        T(the_lock_of_a_killed_process_is_free),
+        T(what_is_no_socket_is_left_alone),
+        T(a_folder_that_is_not_there_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
