@@ -313,10 +313,18 @@ static void flush(struct store *store, mono_t now)
     compact_consider(l);
 }
 
+static bool has_news(const struct log *l)
+{
+    return l->failed ? l->told != UINT64_MAX : l->durable != l->told;
+}
+
+/* What flush found done is told by the next poll, and no descriptor will say so again: that poll is due at once. */
 static mono_t due(const struct store *store)
 {
     const struct log *l = (const struct log *)(const void *)store;
     mono_t at = MONO_NEVER;
+    if (has_news(l) || l->ready_loads)
+        return l->now;
     if (l->failed)
         return at;
     if (!l->committing && l->lazy_since.ns != INT64_MAX)
@@ -331,9 +339,7 @@ static mono_t due(const struct store *store)
 
 static bool poll_durable(struct log *l, struct store_completion *out)
 {
-    if (!l->failed && l->durable == l->told)
-        return false;
-    if (l->failed && l->told == UINT64_MAX)
+    if (!has_news(l))
         return false;
     l->told = l->failed ? UINT64_MAX : l->durable;
     *out = (struct store_completion){

@@ -20,6 +20,7 @@ def test_a_full_disk_is_507_and_what_is_acked_makes_room(cluster):
     assert (refused.status, refused.json["reason"]) == (507, "disk") and refused.headers["Retry-After"]
     assert s.publish("memory").status == 202
     taken = run("sluice", "sub", "q", "--count", str(counts["confirmed"]), environment=environment)
+    assert (taken.returncode, taken.stderr) == (0, "")
     assert taken.stdout == f"{EVENT}\n" * counts["confirmed"]
     assert s.publish("q", EVENT, query="?wait=30s").status == 202
     assert s.http("GET", "/v1/queues/q/ledger").json == {
