@@ -296,8 +296,12 @@ void group_done(struct log *l, struct file_op *op)
         return;
     l->committing = false;
     l->written = l->durable = l->commit_through;
-    for (uint32_t i = l->segment_count; i-- > 0 && l->segments[i]->written < l->segments[i]->size;)
-        l->segments[i]->written = l->segments[i]->size;
+    for (uint32_t i = l->segment_count; i-- > 0;) {
+        struct segment *s = l->segments[i];
+        if (s->written == s->size && i + 1 < l->segment_count)
+            break; /* the last one may be new and empty, behind one whose end was just written */
+        s->written = s->size;
+    }
     if (l->config.sync == LOG_SYNC_GROUP)
         l->synced = l->durable;
     land_groups(l);

@@ -99,6 +99,8 @@ static void check_segment(const struct log *l, uint32_t index)
     equal("live bytes of segment", s->id, bytes, s->live_bytes);
     hold(s->live_events <= s->all_events, "events ever placed in segment", s->id, s->live_events, s->all_events);
     hold(s->written <= s->size, "written of segment", s->id, s->written, s->size);
+    if (l->written == l->placed && !l->committing)
+        hold(s->written == s->size, "everything written of segment", s->id, s->written, s->size);
     equal("sealed, all but the last, segment", s->id, index + 1 < l->segment_count, s->sealed);
     hold(index == 0 || l->segments[index - 1]->id < s->id, "segments are out of order", s->id, 0, 0);
 }
