@@ -15,7 +15,15 @@
     X(skip_epoch)         /* settle by a receipt of an earlier consumer epoch */                                       \
     X(ignore_lease)       /* leases never end */                                                                       \
     X(count_release)      /* what goes back unseen counts as delivered */                                              \
-    X(second_active)      /* a newcomer becomes active beside the active consumer */
+    X(second_active)      /* a newcomer becomes active beside the active consumer */                                   \
+    X(confirm_unsynced)   /* confirm before the disk has it */                                                         \
+    X(deliver_unsynced)   /* deliver what is not on disk yet */                                                        \
+    X(deliver_unmarked)   /* deliver past the mark that is on disk */                                                  \
+    X(answer_unsynced)    /* answer acks however many settlements are not on disk */                                   \
+    X(free_early)         /* free segments before the checkpoint that does without them is on disk */                  \
+    X(forget_settled)     /* write checkpoints without the settlements of what their segments still hold */            \
+    X(forget_outcomes)    /* write checkpoints without what became of producers' entries */                            \
+    X(reply_unsynced)     /* answer calls on queues before the disk has what they changed */
 
 enum mutation {
     MUTATION_none,

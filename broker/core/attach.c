@@ -248,8 +248,11 @@ static void answer_attached(struct core *c, struct session *s, bool known)
     reply.u.attached.max_event = c->config.max_event;
     reply.u.attached.producer_epoch = resumed ? 0 : s->producer->epoch;
     core_reply(c, &s->pending.route, &reply);
-    if (!resumed) /* told once it is on disk: then a restart knows the producer and its epoch, or that it published nothing */
-        durable_hold_reply(c, persist_producer(c, s->producer));
+    if (!resumed)
+        s->producer->ticket = persist_producer(c, s->producer);
+    /* Told once it is on disk: then a restart knows the producer and its epoch, or that it published nothing. */
+    if (s->producer->ticket > c->on_disk)
+        durable_hold_reply(c, c->disk->ops->settled_ticket(c->disk));
     free(outcomes);
 }
 

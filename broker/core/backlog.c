@@ -44,7 +44,7 @@ static int32_t tenths_at(const struct core *c, int64_t wall_ms)
 
 uint16_t backlog_attempt(const struct queue *q, uint64_t sequence)
 {
-    return sequence < q->durable->recovered_mark;
+    return sequence < q->durable->recovered_mark && sequence < q->durable->recovered_end;
 }
 
 /* One less is backlog. Sizes of single events are known once they are loaded; what was guessed before is put right here, in the

@@ -28,6 +28,8 @@ void core_config_defaults(struct core_config *config)
         .flood_bytes = 64u << 20,
         .producer_memory_ms = 600000,
         .confirm_synced = true,
+        .mark_ahead = 1024,
+        .unsettled_most = 1000,
         .version = "0.1.0",
     };
 }
@@ -257,6 +259,8 @@ void core_flush(struct core *c, struct now now)
 
 mono_t core_due(const struct core *c)
 {
+    if (durable_has_room(c)) /* the log found some while it was flushed */
+        return c->now.mono;
     mono_t due = timers_next(&c->timers);
     due = mono_min(due, timers_next(&c->wait_timers));
     due = mono_min(due, timers_next(&c->lease_timers));

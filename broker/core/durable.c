@@ -7,13 +7,13 @@
  * after a crash they come with `attempt` 2. */
 #include "broker/core/state.h"
 
+#include "base/mutation.h"
 #include "base/xalloc.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-#define MARK_AHEAD_LEAST 1024u
-#define MARK_AHEAD_MOST  32768u
+#define MARK_AHEAD_GROWS 32u
 
 /* ------------------------------------------------------------------ what is pending */
 
@@ -51,6 +51,11 @@ void durable_outcome(struct core *c, struct destination *d, struct queue *q, uin
     p->events = events;
     p->bytes = bytes;
     d->pending += o->count;
+    if (MUTATED(confirm_unsynced)) {
+        destination_decide(c, d, &p->outcome, q, events, bytes);
+        d->pending -= o->count;
+        p->destination = NULL;
+    }
 }
 
 bool durable_is_pending(const struct core *c, const struct destination *d, uint64_t sequence)
@@ -64,7 +69,7 @@ bool durable_is_pending(const struct core *c, const struct destination *d, uint6
 
 void durable_hold_reply(struct core *c, uint64_t ticket)
 {
-    if (ticket == 0)
+    if (ticket == 0 || MUTATED(reply_unsynced))
         return;
     struct effect *e = &c->effects[--c->effect_count];
     assert(e->kind == EFFECT_REPLY);
@@ -184,20 +189,25 @@ uint64_t queue_deliverable_end(const struct queue *q)
 {
     if (!q->durable)
         return UINT64_MAX;
+    if (MUTATED(deliver_unsynced))
+        return q->durable->mark;
+    if (MUTATED(deliver_unmarked))
+        return q->durable->end;
     return q->durable->end < q->durable->mark ? q->durable->end : q->durable->mark;
 }
 
 void durable_move_mark(struct core *c, struct queue *q)
 {
     struct durable *d = q->durable;
+    uint64_t most = (uint64_t)c->config.mark_ahead * MARK_AHEAD_GROWS;
     if (!d || c->failed || d->mark_ticket) /* one at a time */
         return;
     if (q->next_ready + d->mark_ahead / 2 < d->mark)
         return;
     if (q->next_ready >= d->mark && d->mark > 1) /* it kept deliveries waiting: go farther ahead */
-        d->mark_ahead = d->mark_ahead * 2 < MARK_AHEAD_MOST ? d->mark_ahead * 2 : MARK_AHEAD_MOST;
-    if (d->mark_ahead < MARK_AHEAD_LEAST)
-        d->mark_ahead = MARK_AHEAD_LEAST;
+        d->mark_ahead = d->mark_ahead * 2 < most ? d->mark_ahead * 2 : most;
+    if (d->mark_ahead < c->config.mark_ahead)
+        d->mark_ahead = c->config.mark_ahead;
     d->mark_written = q->next_ready + d->mark_ahead;
     d->mark_ticket = persist_mark(c, q, d->mark_written);
     c->marks_pending += d->mark_ticket != 0;
@@ -226,6 +236,20 @@ bool durable_comes(const struct queue *q)
     return d->backlog_events > 0 && (d->loading || q->loaded < d->end);
 }
 
+/* ------------------------------------------------------------------ room */
+
+void durable_starved(struct core *c, uint64_t left)
+{
+    if (!c->disk_starved || left < c->disk_starved_at)
+        c->disk_starved_at = left;
+    c->disk_starved = true;
+}
+
+bool durable_has_room(const struct core *c)
+{
+    return c->disk_starved && c->disk->ops->room(c->disk) > c->disk_starved_at;
+}
+
 /* ------------------------------------------------------------------ completions */
 
 void core_disk(struct core *c, struct now now)
@@ -241,11 +265,12 @@ void core_disk(struct core *c, struct now now)
             backlog_loaded(c, &done);
             continue;
         }
+        c->on_disk = done.ticket;
         if (c->marks_pending)
             marks_durable(c, done.ticket);
         release_through(c, done.ticket);
     }
-    if (!c->disk_starved || c->disk->ops->room(c->disk) == 0)
+    if (!durable_has_room(c))
         return;
     c->disk_starved = false; /* set again by whoever still lacks room */
     for (uint32_t i = 0; i < c->queue_count; i++) {

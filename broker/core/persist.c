@@ -8,6 +8,7 @@
  */
 #include "broker/core/items.h"
 
+#include "base/mutation.h"
 #include "base/xalloc.h"
 
 #include <assert.h>
@@ -225,7 +226,7 @@ uint64_t persist_outcome(struct core *c, const struct destination *d, const stru
 static void put_destination(struct core *c, struct buf *b, const struct destination *d)
 {
     const struct queue *q = queue_find(c, span_str(d->name));
-    if (!q || !q->durable)
+    if (!q || !q->durable || MUTATED(forget_outcomes))
         return;
     size_t mark = wire_begin(b, PRODUCER_DESTINATION);
     wire_add_span(b, DESTINATION_NAME, span_str(d->name));

@@ -60,6 +60,7 @@ static bool count_entry(const struct core *c, struct session *s, struct destinat
 }
 
 struct arrival {
+    size_t coded; /* bytes of the present entry as it came */
     struct core *core;
     struct session *session;
     struct destination *destination;
@@ -89,12 +90,13 @@ static bool may_wait(const struct arrival *a, const struct entry *e, enum reason
 {
     const struct core_config *config = &a->core->config;
     const struct destination *d = a->destination;
+    size_t group = a->group.count ? (size_t)(a->group.end - a->group.start) : 0;
     *why = REASON_full;
     if (a->queue->settings.overflow != OVERFLOW_WAIT || e->wait_ms == 0)
         return false;
     if (d->waiting_events >= config->window_events / 2 || d->waiting_bytes + e->event.size > config->window_bytes / 2)
         return false;
-    if (core_budget_left(a->core) < a->group.size + e->event.size) {
+    if (core_budget_left(a->core) < group + a->coded) {
         *why = REASON_budget;
         return false;
     }
@@ -137,7 +139,8 @@ static enum reason judge(struct arrival *a, uint64_t sequence, const struct entr
             return REASON_ok;
         }
         a->core->starved |= why == REASON_budget;
-        a->core->disk_starved |= why == REASON_disk;
+        if (why == REASON_disk)
+            durable_starved(a->core, a->admission.room.budget);
     } else {
         why = REASON_full;
     }
@@ -163,6 +166,7 @@ static bool arrive(struct arrival *a, struct body *b)
         enum frame_status status = publish_next(b, &e);
         if (status != FRAME_OK)
             return status == FRAME_END;
+        a->coded = (size_t)(b->u.publish.entries.at - start);
         bool known, waits;
         if (!count_entry(a->core, a->session, a->destination, sequence, e.event.size, &known))
             return false;

@@ -133,8 +133,8 @@ static void add_result(struct settling *s, uint64_t delivery, enum settle_result
     s->run.result = result;
 }
 
-/* Applies one Settle of the current consumption and writes its results as runs. */
-static void settle_run(struct core *c, struct consumer *k, const struct settle *word, struct buf *out)
+/* Applies one Settle of the current consumption and writes its results as runs. Returns how many were acked. */
+static uint64_t settle_run(struct core *c, struct consumer *k, const struct settle *word, struct buf *out)
 {
     struct settling s = { .out = out, .consumer = k, .word = word };
     for (uint64_t i = 0; i < word->count; i++)
@@ -143,14 +143,13 @@ static void settle_run(struct core *c, struct consumer *k, const struct settle *
     flush_acked(&s);
     if (s.all_acked)
         rate_add(&k->queue->out_rate, s.all_acked, c->now.mono);
+    return s.all_acked;
 }
 
-/* At most so many settlements of a queue may be answered and not durable: so many events may come again after a crash. */
-#define UNSETTLED_MOST 1000u
-
+/* Answered at once only while few settlements of the queue are not on disk (config.unsettled_most). */
 static void hold_answer(struct core *c, struct session *s, const struct queue *q, size_t start)
 {
-    if (q->durable && c->disk->ops->unsettled(c->disk, q->id) > UNSETTLED_MOST)
+    if (q->durable && c->disk->ops->unsettled(c->disk, q->id) > c->config.unsettled_most && !MUTATED(answer_unsynced))
         durable_hold_bodies(c, s, start, c->disk->ops->settled_ticket(c->disk));
 }
 
@@ -160,6 +159,7 @@ bool settle_body(struct core *c, struct session *s, struct body *b)
     uint64_t epoch = b->u.ack.consumer_epoch;
     bool current = k && k->queue->active == k && k->queue->consumer_epoch == epoch;
     size_t start = s->out.size;
+    uint64_t acked = 0;
     struct open_body open = frame_begin_settled(&s->out, b->name, epoch);
     enum frame_status status;
     struct settle word;
@@ -169,12 +169,12 @@ bool settle_body(struct core *c, struct session *s, struct body *b)
             break;
         }
         if (current)
-            settle_run(c, k, &word, &s->out);
+            acked += settle_run(c, k, &word, &s->out);
         else
             frame_add_settled_run(&s->out, &(struct settled_run){ word.first, word.count, SETTLED_EXPIRED });
     }
     frame_end(&s->out, open);
-    if (k)
+    if (acked)
         hold_answer(c, s, k->queue, start);
     session_touch(c, s);
     return status == FRAME_END;
@@ -243,7 +243,7 @@ void settle_receipt(struct core *c, struct session *s, const struct body *b)
         index < r.count)
         result = settle_by_receipt(c, &r, index, b->u.receipt_ack.kind, b->u.receipt_ack.ms);
     frame_add_receipt_settled(&s->out, b->u.receipt_ack.request, result);
-    const struct queue *q = result == SETTLED_UNKNOWN ? NULL : queue_by_id(c, r.queue_id);
+    const struct queue *q = result == SETTLED_ACKED ? queue_by_id(c, r.queue_id) : NULL;
     if (q)
         hold_answer(c, s, q, start);
     session_touch(c, s);

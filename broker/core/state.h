@@ -209,9 +209,10 @@ struct destination {
 
 struct producer {
     struct token id;
-    uint64_t epoch; /* of its newest holder */
-    bool heard;     /* by that holder, so it knows its epoch */
-    bool recovered; /* from before a restart: its numbers may go on beyond what is known, see destination_jump */
+    uint64_t epoch;  /* of its newest holder */
+    bool heard;      /* by that holder, so it knows its epoch */
+    uint64_t ticket; /* of the note that says it exists; 0: it is on disk, or there is none */
+    bool recovered;  /* from before a restart: its numbers may go on beyond what is known, see destination_jump */
     struct session *session; /* who holds it now; NULL: nobody */
     struct destination *destinations;
     struct timer expiry;
@@ -300,9 +301,11 @@ struct core {
     struct store *store; /* in memory */
     struct store *disk;  /* the log; NULL: there is none */
     struct pending *pending, *last_pending, *spare_pending;
-    uint32_t marks_pending; /* queues whose mark is on its way */
-    bool disk_starved;      /* somebody waits for room on the disk */
-    bool failed;            /* the log failed: nothing is confirmed any more */
+    uint32_t marks_pending;   /* queues whose mark is on its way */
+    uint64_t on_disk;         /* the newest ticket that is durable */
+    bool disk_starved;        /* somebody waits for room on the disk: … */
+    uint64_t disk_starved_at; /* … for more than this */
+    bool failed;              /* the log failed: nothing is confirmed any more */
     mono_t started;
     uint64_t random_counter;
     uint8_t receipt_key[16];
@@ -511,6 +514,10 @@ uint64_t durable_newest(const struct core *c);
 void durable_free(struct core *c);
 /* Moves the mark ahead of need: events beyond it may not be delivered before it is on disk. */
 void durable_move_mark(struct core *c, struct queue *q);
+/* Somebody finds too little room on the disk: `left` bytes. */
+void durable_starved(struct core *c, uint64_t left);
+/* Is there more room than they found? */
+bool durable_has_room(const struct core *c);
 /* Is something on disk about to be deliverable? */
 bool durable_comes(const struct queue *q);
 /* The first sequence that may not be delivered yet; UINT64_MAX in memory. */

@@ -217,7 +217,8 @@ static bool admit_run(struct admission *a, struct waiting *w)
             if (room != REASON_ok) {
                 w->blocked = room;
                 a->core->starved |= room == REASON_budget;
-                a->core->disk_starved |= room == REASON_disk;
+                if (room == REASON_disk)
+                    durable_starved(a->core, a->room.budget);
                 return false;
             }
             entry_leaves(w, e.event.size);
