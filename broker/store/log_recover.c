@@ -395,6 +395,12 @@ static bool seal_last(struct scan *c, struct segment *s)
     return apply(c, FILE_WRITE, s->id, at, 0, &b) && apply(c, FILE_SYNC, s->id, 0, 0, NULL);
 }
 
+/* It was sealed, but the process may have been killed before that was synced. From now on it counts as durable. */
+static bool sync_last(struct scan *c, const struct segment *s)
+{
+    return apply(c, FILE_SYNC, s->id, 0, 0, NULL);
+}
+
 static bool new_segment(struct scan *c, uint64_t id)
 {
     struct segment_header h = { .version = LOG_VERSION, .id = id, .chain = c->at.chain };
@@ -402,8 +408,10 @@ static bool new_segment(struct scan *c, uint64_t id)
     segment_header_write(buf_reserve(&b, SEGMENT_HEADER_SIZE), &h);
     b.size = SEGMENT_HEADER_SIZE;
     segment_add(c->log, id);
-    return apply(c, FILE_CREATE, id, 0, c->log->config.segment_size, NULL) && apply(c, FILE_WRITE, id, 0, 0, &b) &&
-           apply(c, FILE_SYNC, id, 0, 0, NULL);
+    bool fine = apply(c, FILE_CREATE, id, 0, c->log->config.segment_size, NULL) && apply(c, FILE_WRITE, id, 0, 0, &b) &&
+                apply(c, FILE_SYNC, id, 0, 0, NULL);
+    buf_free(&b);
+    return fine;
 }
 
 /* Removes what no longer counts: spares, what was written behind the end, and segments that a checkpoint had freed already. */
@@ -422,7 +430,7 @@ static bool get_ready(struct scan *c)
     struct segment *last = segment_active(l);
     if (!remove_rest(c))
         return false;
-    if (last && !last->sealed && !seal_last(c, last))
+    if (last && !(last->sealed ? sync_last(c, last) : seal_last(c, last)))
         return false;
     l->chain = c->at.chain;
     l->placed = l->written = l->durable = l->synced = l->told = c->at.number;
