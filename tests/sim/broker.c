@@ -1,5 +1,5 @@
-/* The broker's life: drawn, started, crashed between any two effects, started again. Its queues are in memory, so a crash
- * takes them; what a later store keeps will plug in where the store is opened. */
+/* The broker's life: drawn, started, ended between any two effects or in order, started again. An end takes its queues in
+ * memory; those on disk come back (storing.c). */
 #include "tests/sim/sim.h"
 
 #include <stdlib.h>
@@ -15,6 +15,16 @@ void broker_draw(struct sim *s)
         s->capacity[q] = 2 + sim_random(s, 30);
         s->lease_ms[q] = s->mood.long_leases ? 30000 : 500 + sim_random(s, 4000);
     }
+    storing_draw(s);
+}
+
+/* ------------------------------------------------------------------ starts */
+
+void broker_settings(const struct sim *s, unsigned q, struct queue_settings *out)
+{
+    queue_settings_put(out, QUEUE_SETTING_capacity, s->capacity[q]);
+    queue_settings_put(out, QUEUE_SETTING_lease, s->lease_ms[q]);
+    queue_settings_put(out, QUEUE_SETTING_durability, s->on_disk[q] ? DURABILITY_DISK : DURABILITY_MEMORY);
 }
 
 static void declare(struct sim *s, unsigned q)
@@ -22,40 +32,91 @@ static void declare(struct sim *s, unsigned q)
     struct queue_settings settings = { 0 };
     struct queue *out;
     struct error e = { "" };
-    queue_settings_put(&settings, QUEUE_SETTING_capacity, s->capacity[q]);
-    queue_settings_put(&settings, QUEUE_SETTING_lease, s->lease_ms[q]);
+    broker_settings(s, q, &settings);
     if (operate_declare(s->core, span_str(sim_queue_name(q)), &settings, false, false, &out, NULL, &e) != REASON_ok)
         sim_fail(s, "declare: %s", e.text);
 }
 
-void broker_start(struct sim *s)
+static void close_all(struct sim *s)
 {
+    core_free(s->core);
+    storing_close(s);
+    s->store->ops->close(s->store);
+    s->core = NULL;
+}
+
+/* False: its disk did not let it. */
+static bool try_start(struct sim *s)
+{
+    bool hopeless;
     for (unsigned i = 0; i < sizeof s->config.seed; i++)
         s->config.seed[i] = (uint8_t)sim_random(s, 256);
-    s->config.incarnation++;
     s->store = store_memory_open();
     s->core = core_new(&s->config, s->store, sim_now(s));
     memcpy(s->receipt_keys[s->config.incarnation], s->core->receipt_key, 16);
     core_set_ingress(s->core, "inproc://ingress");
-    for (unsigned q = 0; q < SIM_QUEUES; q++)
+    return storing_open(s, &hopeless) || hopeless;
+}
+
+void broker_start(struct sim *s)
+{
+    s->config.incarnation++;
+    while (!try_start(s)) {
+        storing_cut_off(s, sim_chance(s, 50));
+        close_all(s);
+    }
+    storing_check_start(s);
+    for (unsigned q = 0; q < SIM_QUEUES && !s->failed; q++)
         declare(s, q);
 }
 
-void broker_end(struct sim *s)
+void broker_free(struct sim *s)
 {
-    core_free(s->core);
-    s->store->ops->close(s->store);
+    if (s->disk)
+        disk_kill(s->disk);
+    close_all(s);
+    storing_free(s);
 }
+
+/* ------------------------------------------------------------------ ends */
 
 static void restart(struct sim *s)
 {
-    sim_trace(s, "the broker crashes and starts again");
-    broker_end(s);
+    static const char *const how[] = { "", "is killed", "crashes with its machine", "ends: its disk failed", "stops" };
+    sim_trace(s, "the broker %s and starts again%s%s", how[s->end], s->end == END_FAILED ? ": " : "",
+              s->end == END_FAILED ? log_trouble(s->log) : "");
+    s->clean[s->config.incarnation] = s->end == END_STOPPED;
+    storing_cut_off(s, s->end == END_CRASHED || (s->end != END_KILLED && sim_chance(s, 50)));
+    close_all(s);
     net_broker_death(s);
+    s->end = END_NONE;
+    s->stops_at = 0;
     broker_start(s);
     s->restarted = s->now;
-    s->crashes = false;
 }
+
+static void begin_stop(struct sim *s)
+{
+    sim_trace(s, "the broker begins to stop");
+    core_stop(s->core, sim_now(s));
+    s->stops_at = s->now + 200 * MS;
+}
+
+/* A seed's broker may end at any step. */
+static void draw_end(struct sim *s)
+{
+    if (!s->mood.restarts || s->calm || s->config.incarnation >= SIM_STARTS || s->stops_at)
+        return;
+    if (sim_random(s, s->disk ? 3000 : 8000))
+        return;
+    uint64_t how = sim_random(s, 10);
+    if (how < 3)
+        begin_stop(s);
+    else
+        s->end = how < 6 ? END_KILLED : END_CRASHED;
+}
+
+/* ------------------------------------------------------------------ turns */
 
 static void take_ingress(struct sim *s, struct actor *a)
 {
@@ -73,14 +134,41 @@ static void take_ingress(struct sim *s, struct actor *a)
     }
 }
 
-void broker_step(struct sim *s)
+/* The loop's order (broker/loop.c): the log gets what is to be written before anything is sent. An end may come before that, or
+ * between any two operations and effects. */
+static void finish_turn(struct sim *s)
 {
-    s->crashes = s->mood.restarts && !s->calm && s->config.incarnation < SIM_STARTS && sim_random(s, 8000) == 0;
+    if (s->end && s->log && sim_chance(s, 30))
+        return;
+    if (s->log)
+        s->log->ops->flush(s->log, sim_now(s).mono);
+    storing_wake(s);
+    for (uint64_t some = s->end && s->disk ? sim_random(s, 12) : 0; some; some--)
+        disk_step(s->disk, &s->random);
+    net_perform(s);
+}
+
+static void broker_turn(struct sim *s)
+{
     for (unsigned i = 0; i < SIM_CLIENTS; i++)
         take_ingress(s, &s->actors[i]);
+    if (s->log)
+        core_disk(s->core, sim_now(s));
     core_tick(s->core, sim_now(s));
     core_flush(s->core, sim_now(s));
-    net_perform(s);
-    if (s->crashes)
+    finish_turn(s);
+}
+
+void broker_step(struct sim *s)
+{
+    draw_end(s);
+    storing_step(s);
+    broker_turn(s);
+    if (!s->end && s->log && core_disk_failed(s->core))
+        s->end = END_FAILED;
+    if (!s->end && s->stops_at && s->stops_at <= s->now && (!s->log || s->log->ops->stop(s->log)))
+        s->end = END_STOPPED;
+    storing_wake(s);
+    if (s->end)
         restart(s);
 }

@@ -1,6 +1,8 @@
 /* What must hold inside the broker after each step, and everywhere once faults have been over for a while. */
 #include "tests/sim/sim.h"
 
+#include <stdlib.h>
+
 static void check_credit(struct sim *s, const struct queue *q)
 {
     const struct consumer *k;
@@ -17,10 +19,17 @@ static void check_credit(struct sim *s, const struct queue *q)
 static void check_waiters(struct sim *s, const struct queue *q)
 {
     const struct waiting *w = q->waiters;
-    if (!w || q->runnable)
+    if (!w || q->runnable) {
+        s->roomy_since[sim_queue_index(q->name)] = 0;
         return;
+    }
     struct room room = queue_room(s->core, q); /* the first waiter has no room, or it would not wait */
-    if (room.events > 0 && room.bytes > 100000 && room.budget > 100000 && w->undecided == w->count - w->next)
+    uint64_t plenty = q->durable ? 3000 : 100000;
+    bool idle = room.events > 0 && room.bytes > 100000 && room.budget > plenty && w->undecided == w->count - w->next;
+    int64_t *since = &s->roomy_since[sim_queue_index(q->name)];
+    if (!idle || *since == 0)
+        *since = idle ? s->now : 0;
+    if (idle && s->now - *since >= (q->durable ? 10 * MS : 0))
         sim_fail(s, "%s has room and yet somebody waits", q->name);
     DL_FOREACH2(q->waiters, w, next_waiting)
     {
@@ -40,10 +49,12 @@ static void check_queue(struct sim *s, const struct queue *q)
 
 void check_step(struct sim *s)
 {
+    if (s->failed)
+        return;
     uint64_t used = s->core->waiting_bytes; /* events and waiters; the store's last block may overshoot */
     for (uint32_t i = 0; i < s->core->queue_count; i++) {
         check_queue(s, s->core->by_name[i]);
-        used += s->core->by_name[i]->bytes;
+        used += s->core->by_name[i]->durable ? 0 : s->core->by_name[i]->bytes;
     }
     if (used > s->config.memory_budget)
         sim_fail(s, "the broker holds %llu bytes of %llu", (unsigned long long)used,
@@ -70,10 +81,52 @@ static uint64_t check_facts(struct sim *s)
         const struct fact *f = s->facts[i];
         if (f->outcomes == 0 && is_alive(s, f->producer))
             sim_fail(s, "#%zu never got an outcome", i);
-        bool confirmed = f->outcomes && f->reason == REASON_ok && f->incarnation == s->config.incarnation;
-        lost += confirmed && f->handed_over == 0;
+        bool lasts = s->on_disk[f->queue] || f->incarnation == s->config.incarnation;
+        lost += f->outcomes && f->reason == REASON_ok && lasts && !f->ack_asked;
     }
     return lost;
+}
+
+static int by_sequence(const void *left, const void *right)
+{
+    const struct fact *a = *(struct fact *const *)left, *b = *(struct fact *const *)right;
+    if (a->queue != b->queue)
+        return a->queue < b->queue ? -1 : 1;
+    return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
+}
+
+/* Over all runs of the broker a queue on disk gives each sequence once, and to each publisher's events in their order. */
+static void check_sequences(struct sim *s)
+{
+    qsort(s->facts, s->fact_count, sizeof(struct fact *), by_sequence);
+    uint64_t newest[256];
+    for (size_t i = 0; i < s->fact_count; i++) {
+        const struct fact *f = s->facts[i], *before = i ? s->facts[i - 1] : NULL;
+        if (!before || before->queue != f->queue)
+            memset(newest, 0, sizeof newest);
+        if (!s->on_disk[f->queue] || f->sequence == 0)
+            continue;
+        if (before && before->queue == f->queue && before->sequence == f->sequence)
+            sim_fail(s, "%s gave sequence %llu twice", sim_queue_name(f->queue), (unsigned long long)f->sequence);
+        if (f->order < newest[f->producer % 256])
+            sim_fail(s, "#%llu of c%llu was accepted after a later one", (unsigned long long)f->id,
+                     (unsigned long long)f->producer);
+        newest[f->producer % 256] = f->order;
+    }
+}
+
+/* The books of a queue on disk are those of all runs: each event in them was seen outside. */
+static void check_books(struct sim *s)
+{
+    for (unsigned q = 0; q < SIM_QUEUES; q++) {
+        const struct queue *queue = queue_find(s->core, span_str(sim_queue_name(q)));
+        uint64_t seen = 0;
+        for (size_t i = 0; i < s->fact_count; i++)
+            seen += s->facts[i]->queue == q && s->facts[i]->sequence > 0;
+        if (s->on_disk[q] && (!queue || queue->ledger.accepted != seen))
+            sim_fail(s, "%s says it accepted %llu events, seen were %llu", sim_queue_name(q),
+                     (unsigned long long)(queue ? queue->ledger.accepted : 0), (unsigned long long)seen);
+    }
 }
 
 void check_end(struct sim *s)
@@ -90,6 +143,10 @@ void check_end(struct sim *s)
         sim_fail(s, "%llu events never drained", (unsigned long long)l->remaining);
     if (l->accepted != l->acked + l->purged + l->dropped)
         sim_fail(s, "the ledger does not balance");
+    if (!s->mood.deletes)
+        check_sequences(s);
+    if (!s->mood.deletes && !s->mood.purges)
+        check_books(s);
     for (unsigned i = 0; i < SIM_CLIENTS; i++) {
         if (!s->actors[i].client || !client_is_attached(s->actors[i].client))
             sim_fail(s, "client %u is not attached at the end", i);

@@ -84,10 +84,13 @@ static struct asked *ask(struct actor *a, const struct receipt_seen *seen, unsig
         a->asked = xrealloc(a->asked, a->asked_capacity * sizeof *a->asked);
     }
     struct asked *w = &a->asked[a->asked_count++];
-    *w = (struct asked){ .seen = *seen, .queue = queue, .kind = kind, .void_already = fact_is_void(seen) };
+    seen->fact->ack_asked |= kind == SETTLE_ACK;
+    seen->fact->release_asked |= kind == SETTLE_RELEASE && !fact_is_void(seen);
+    *w = (struct asked){ .seen = *seen, .queue = queue, .kind = kind };
+    w->newer = fact_is_void(seen) ? seen->fact->life : NULL;
     sim_trace(a->sim, "c%llu settles #%llu (epoch %llu delivery %llu): kind %d%s", (unsigned long long)a->instance,
               (unsigned long long)seen->fact->id, (unsigned long long)seen->epoch, (unsigned long long)seen->delivery,
-              (int)kind, w->void_already ? ", void" : "");
+              (int)kind, w->newer ? ", void" : "");
     return w;
 }
 

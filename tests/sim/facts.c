@@ -10,6 +10,8 @@
 #define ID(f) ((unsigned long long)(f)->id)
 /* An answer may be out this long after the last disturbance before "unknown" needs another excuse. */
 #define QUIET_MS 4000
+/* So long a client may take to see that the broker it talks to is a new one. */
+#define UNNOTICED_MS 8000
 
 /* ------------------------------------------------------------------ publishing */
 
@@ -69,7 +71,8 @@ static void accepted(struct sim *s, struct fact *f, uint64_t sequence, uint64_t 
 {
     if (refused(f))
         sim_fail(s, "#%llu was refused (%s) and yet is in the queue", ID(f), reason_info(f->reason)->name);
-    if (f->sequence && (f->sequence != sequence || f->incarnation != incarnation))
+    bool same = f->sequence == sequence && (s->on_disk[f->queue] || f->incarnation == incarnation);
+    if (f->sequence && !same)
         sim_fail(s, "#%llu has sequences %llu and %llu: doubled", ID(f), (unsigned long long)f->sequence,
                  (unsigned long long)sequence);
     f->sequence = sequence;
@@ -78,12 +81,25 @@ static void accepted(struct sim *s, struct fact *f, uint64_t sequence, uint64_t 
         sim_fail(s, "#%llu was accepted behind a refused entry of its batch", ID(f));
 }
 
+static void confirmed(struct sim *s, struct fact *f, uint64_t sequence, uint64_t incarnation, uint32_t flags)
+{
+    if (((flags & RUN_DURABLE) != 0) != s->on_disk[f->queue])
+        sim_fail(s, "#%llu: its receipt says %sdurable", ID(f), flags & RUN_DURABLE ? "" : "not ");
+    accepted(s, f, sequence, incarnation);
+}
+
 static void check_unsure(struct sim *s, const struct actor *a, const struct fact *f)
 {
-    if (!f->sent)
+    int64_t disturbed = a->disturbed;
+    if (s->on_disk[f->queue] && s->disk_disturbed > disturbed)
+        disturbed = s->disk_disturbed;
+    bool unnoticed = s->restarted && s->now - s->restarted < UNNOTICED_MS * MS; /* it lay in a link to nowhere */
+    if (!f->sent && !unnoticed)
         sim_fail(s, "#%llu was never sent, and yet its outcome is unknown", ID(f));
-    if (s->now - a->disturbed > QUIET_MS * MS)
+    if (s->now - disturbed > QUIET_MS * MS)
         sim_fail(s, "#%llu: its outcome is unknown, though nothing stood between client and broker", ID(f));
+    if (s->on_disk[f->queue] && s->now < f->deadline && !s->mood.deletes)
+        sim_fail(s, "#%llu: its outcome is unknown before its time is over, though its queue is on disk", ID(f));
 }
 
 void fact_outcome(struct sim *s, struct actor *a, struct fact *f, const struct client_outcome *o, uint32_t offset)
@@ -94,12 +110,12 @@ void fact_outcome(struct sim *s, struct actor *a, struct fact *f, const struct c
         sim_fail(s, "#%llu got two outcomes", ID(f));
     f->reason = o->reason;
     if (o->reason == REASON_ok)
-        accepted(s, f, o->sequence + offset, stats.incarnation);
+        confirmed(s, f, o->sequence + offset, stats.incarnation, o->flags);
     else if (o->reason == REASON_unknown)
         check_unsure(s, a, f);
     else if (f->sequence)
         sim_fail(s, "#%llu is in the queue and yet was refused (%s)", ID(f), reason_info(o->reason)->name);
-    else if (o->reason == REASON_unavailable && f->sent)
+    else if (o->reason == REASON_unavailable && f->sent && !s->on_disk[f->queue]) /* a start may know that for certain */
         sim_fail(s, "#%llu was sent, and yet is said to be certainly not accepted", ID(f));
 }
 
@@ -149,7 +165,8 @@ static void check_attempt(struct sim *s, const struct fact *f, const struct clie
     if (!s->mood.long_leases || f->handed_over == 0 || f->life != life || f->epoch != d->consumer_epoch)
         return;
     uint32_t expected = f->attempt + (f->released ? 0 : 1);
-    if (d->attempt != expected)
+    bool unanswered = f->release_asked && d->attempt == f->attempt; /* the answer waits for the disk */
+    if (d->attempt != expected && !unanswered)
         sim_fail(s, "#%llu came with attempt %u instead of %u", ID(f), d->attempt, expected);
 }
 
@@ -163,6 +180,8 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
     if (s->failed)
         return NULL;
     accepted(s, f, d->sequence, life->incarnation);
+    if (f->handed_over && f->life->incarnation != life->incarnation && d->attempt < 2)
+        sim_fail(s, "#%llu comes again after a restart as if for the first time", ID(f));
     if (f->acked)
         sim_fail(s, "#%llu was delivered after its ack was confirmed", ID(f));
     if (d->consumer_epoch < life->newest_epoch)
@@ -177,7 +196,7 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
     f->epoch = d->consumer_epoch;
     f->attempt = d->attempt;
     f->delivery = d->delivery;
-    f->released = false;
+    f->released = f->release_asked = false;
     f->handed_over++;
     s->handed_over++;
     *seen = (struct receipt_seen){ .fact = f, .life = life, .epoch = f->epoch, .delivery = f->delivery };
@@ -220,6 +239,29 @@ static void check_repetition(struct sim *s, struct asked *w, enum settle_result 
     }
 }
 
+/* An answer that was on its way when its broker crashed may be about what came back. */
+static void acked(struct sim *s, const struct actor *a, struct asked *w)
+{
+    struct fact *f = w->seen.fact;
+    struct client_stats stats;
+    client_stats(a->client, &stats);
+    w->seen.life->acks++;
+    if (stats.incarnation < s->config.incarnation && !s->clean[stats.incarnation] && storing_has_returned(s, f))
+        return;
+    f->acked = true;
+    f->acked_by = stats.incarnation;
+}
+
+/* A broker that started does not know which of the deliveries before its start was the newest: it takes a receipt of any. */
+static bool before_start(const struct sim *s, const struct actor *a, const struct asked *w)
+{
+    struct client_stats stats;
+    client_stats(a->client, &stats);
+    bool went_back = w->seen.fact->release_asked; /* uncounted: as if it had not been delivered again */
+    return s->on_disk[w->queue] && w->seen.life->incarnation < stats.incarnation &&
+           (w->newer->incarnation < stats.incarnation || went_back);
+}
+
 void fact_settled(struct sim *s, const struct actor *a, struct asked *w, enum settle_result result)
 {
     struct fact *f = w->seen.fact;
@@ -230,18 +272,17 @@ void fact_settled(struct sim *s, const struct actor *a, struct asked *w, enum se
     if (!done && result != SETTLED_EXPIRED && result != SETTLED_UNKNOWN)
         sim_fail(s, "#%llu: an answer that does not fit the question", ID(f));
     bool own = w->seen.life->incarnation == s->config.incarnation; /* else its key went with the broker */
-    if (result == SETTLED_UNKNOWN && own && s->now - a->disturbed > 5000 * MS + QUIET_MS * MS)
+    int64_t disturbed = a->disturbed > s->disk_disturbed ? a->disturbed : s->disk_disturbed;
+    if (result == SETTLED_UNKNOWN && own && s->now - disturbed > 5000 * MS + QUIET_MS * MS)
         sim_fail(s, "#%llu: the broker does not know its own receipt", ID(f));
-    if (done && w->void_already)
+    if (done && w->newer && !before_start(s, a, w))
         sim_fail(s, "#%llu was settled by what was no longer current", ID(f));
     if (w->kind == SETTLE_RELEASE && done && is_newest(&w->seen))
         f->released = true;
     if (w->kind != SETTLE_ACK)
         return;
-    if (done) {
-        f->acked = true;
-        w->seen.life->acks++;
-    }
+    if (done)
+        acked(s, a, w);
     check_repetition(s, w, result);
 }
 

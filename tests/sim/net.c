@@ -301,7 +301,7 @@ void net_perform(struct sim *s)
 {
     size_t count;
     struct effect *effects = core_effects(s->core, &count);
-    if (s->crashes)
+    if (s->end)
         count = sim_random(s, count + 1);
     for (size_t i = 0; i < count; i++)
         perform(s, &effects[i]);

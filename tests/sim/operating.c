@@ -5,10 +5,8 @@ static void call(struct actor *a, enum call call, unsigned queue)
 {
     struct sim *s = a->sim;
     struct request r = { .call = call, .queue = sim_queue_name(queue) };
-    if (call == CALL_DECLARE) {
-        queue_settings_put(&r.u.declare.settings, QUEUE_SETTING_capacity, s->capacity[queue]);
-        queue_settings_put(&r.u.declare.settings, QUEUE_SETTING_lease, s->lease_ms[queue]);
-    }
+    if (call == CALL_DECLARE)
+        broker_settings(s, queue, &r.u.declare.settings);
     if (call == CALL_DELETE)
         r.u.delete_.force = true;
     sim_trace(s, "c%llu operates on %s: call %d", (unsigned long long)a->instance, r.queue, (int)call);

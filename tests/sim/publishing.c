@@ -4,6 +4,7 @@
 #include "base/xalloc.h"
 
 #define EVENT_SIZE_MOST 120u
+#define EVENT_SIZE_DISK 900u /* so that segments fill */
 
 static struct publish *new_publish(struct sim *s)
 {
@@ -12,6 +13,13 @@ static struct publish *new_publish(struct sim *s)
         s->publishes = xrealloc(s->publishes, s->publish_capacity * sizeof(struct publish *));
     }
     return s->publishes[s->publish_count++] = xcalloc(1, sizeof(struct publish));
+}
+
+static size_t draw_size(struct sim *s, unsigned queue)
+{
+    if (s->mood.tight)
+        return sim_random(s, EVENT_SIZE_MOST - 8);
+    return s->on_disk[queue] ? sim_random(s, EVENT_SIZE_DISK - 8) : 0;
 }
 
 void publishing_act(struct actor *a)
@@ -23,11 +31,13 @@ void publishing_act(struct actor *a)
     uint32_t wait_ms = waits[sim_random(s, 5)];
     struct publish *p = new_publish(s);
     *p = (struct publish){ a, s->fact_count, count };
-    uint8_t bytes[5][EVENT_SIZE_MOST] = { { 0 } };
+    uint8_t bytes[5][EVENT_SIZE_DISK] = { { 0 } };
     struct span events[5];
     for (uint32_t i = 0; i < count; i++) {
-        wire_store64(bytes[i], fact_published(s, a, queue, i)->id);
-        events[i] = span_of(bytes[i], 8 + (s->mood.tight ? sim_random(s, EVENT_SIZE_MOST - 8) : 0));
+        struct fact *f = fact_published(s, a, queue, i);
+        f->deadline = s->now + wait_ms * MS;
+        wire_store64(bytes[i], f->id);
+        events[i] = span_of(bytes[i], 8 + draw_size(s, queue));
     }
     sim_trace(s, "c%llu publishes %u to %s from #%zu, wait %u ms", (unsigned long long)a->instance, count,
               sim_queue_name(queue), p->first, wait_ms);

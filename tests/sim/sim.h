@@ -2,7 +2,8 @@
  *
  *   world.c       time, randomness, stepping, the end of faults
  *   net.c         pipes and what happens to them; the effects of clients and of the broker
- *   broker.c      the broker's life: its configuration, its start, its crash and its next start
+ *   broker.c      the broker's life: its configuration, its start, its end and its next start
+ *   storing.c     its disk and its log: slow, full, broken; what a start must find
  *   clients.c     the clients' processes: birth, stand-still, death
  *   publishing.c  what their programs do: publish,
  *   consuming.c     consume and settle,
@@ -17,11 +18,13 @@
 #include "clients/c/client.h"
 
 #include "base/mutation.h"
+#include "tests/sim/disk.h"
 
 #define SIM_CLIENTS  5u
 #define SIM_QUEUES   2u
 #define SIM_RECEIPTS 32u
-#define SIM_STARTS   8u
+#define SIM_STARTS   16u
+#define SIM_RUNS     24u /* a disk that fails may end some more */
 #define MS           INT64_C(1000000)
 
 /* ------------------------------------------------------------------ the network */
@@ -51,7 +54,7 @@ struct lane {
 
 /* ------------------------------------------------------------------ what was seen */
 
-/* One life of a queue: from its declaration in one run of the broker to its deletion or the broker's end. */
+/* One life of a queue: from its declaration or the broker's start to its deletion or the broker's end. */
 struct life {
     uint64_t incarnation;
     uint32_t queue_id;
@@ -74,13 +77,17 @@ struct fact {
     enum reason reason;
     uint64_t sequence; /* confirmed or delivered as; 0: not yet */
     uint64_t incarnation;
+    int64_t deadline; /* before it the publisher waits */
     unsigned handed_over;
     struct life *life; /* of the newest delivery handed over: … */
     uint64_t epoch;
     uint32_t attempt;
     uint64_t delivery;
-    bool released; /* … and it went back uncounted */
-    bool acked;
+    bool released;       /* … and it went back uncounted, … */
+    bool release_asked;  /* … or may have */
+    bool acked;        /* its ack was confirmed … */
+    uint64_t acked_by; /* … by this run of the broker */
+    bool ack_asked;    /* somebody acked it; the broker may have heard */
 };
 
 /* A delivery as its receipt tells it. */
@@ -112,7 +119,7 @@ struct asked { /* a settlement whose answer is awaited */
     uint64_t request; /* 0: by number */
     unsigned queue;
     enum settle_kind kind;
-    bool void_already; /* a newer delivery of the event had been handed over before */
+    const struct life *newer; /* of a newer delivery of the event that had been handed over before; NULL: none */
 };
 
 struct actor {
@@ -141,6 +148,16 @@ struct mood {
     bool lowers;                    /* programs lower their credit */
     bool tight;                     /* the broker's budget runs out */
     bool long_leases;               /* no lease ends while its events are on their way */
+    bool disk;                      /* the broker has one, and some queues are on it; it may be … */
+    bool slow_disk, full_disk, failing_disk; /* … for a while */
+};
+
+enum broker_end {
+    END_NONE,
+    END_KILLED,  /* the process */
+    END_CRASHED, /* the machine */
+    END_FAILED,  /* by itself: the disk failed */
+    END_STOPPED, /* in order */
 };
 
 struct sim {
@@ -155,10 +172,22 @@ struct sim {
     struct core_config config;
     struct core *core;
     struct store *store;
-    uint8_t receipt_keys[SIM_STARTS + 1][16]; /* by incarnation */
+    uint8_t receipt_keys[SIM_RUNS][16]; /* by incarnation */
     uint64_t capacity[SIM_QUEUES], lease_ms[SIM_QUEUES];
+    int64_t roomy_since[SIM_QUEUES]; /* a queue on disk has room and yet somebody waits; 0: no */
     int64_t restarted; /* when the broker last came up again */
-    bool crashes;      /* in this step */
+    enum broker_end end;      /* it ends in this step */
+    int64_t stops_at;         /* an orderly stop is under way: its farewell ends then; 0: none */
+    bool clean[SIM_RUNS];       /* by incarnation: it ended in order */
+
+    struct disk *disk; /* NULL: the broker has none */
+    struct files *files;
+    struct store *log;
+    struct log_config log_config;
+    bool on_disk[SIM_QUEUES];
+    int64_t disk_due;           /* the next operation's time */
+    int64_t disk_stalled_until, disk_full_until;
+    int64_t disk_disturbed; /* when something last stood between the broker and its disk */
 
     struct actor actors[SIM_CLIENTS];
     uint64_t instances;
@@ -169,7 +198,7 @@ struct sim {
     size_t fact_count, fact_capacity;
     struct publish **publishes;
     size_t publish_count, publish_capacity;
-    struct life *lives[64];
+    struct life *lives[256];
     size_t life_count;
     struct receipt_seen receipts[SIM_RECEIPTS]; /* some of those seen: others try them, late and twice */
 };
@@ -207,8 +236,25 @@ void net_ingress_send(void *ctx, struct frame *frame);
 /* broker.c */
 void broker_draw(struct sim *s); /* its configuration */
 void broker_start(struct sim *s);
+void broker_settings(const struct sim *s, unsigned queue, struct queue_settings *out);
 void broker_step(struct sim *s);
-void broker_end(struct sim *s);
+void broker_free(struct sim *s);
+
+/* storing.c */
+void storing_draw(struct sim *s);
+void storing_fault(struct sim *s); /* something happens to the disk */
+void storing_heal(struct sim *s);
+bool storing_disturbed(const struct sim *s);
+void storing_step(struct sim *s); /* the disk executes what is due */
+void storing_wake(struct sim *s); /* the log may have submitted something */
+int64_t storing_due(const struct sim *s);
+bool storing_open(struct sim *s, bool *hopeless);   /* the core's log; false: it did not open */
+void storing_cut_off(struct sim *s, bool machine); /* the broker is gone; with `machine` what was not synced may be lost */
+void storing_close(struct sim *s);
+void storing_free(struct sim *s);
+void storing_check_start(struct sim *s); /* what a start must find */
+/* Was the event's ack undone by a crash? */
+bool storing_has_returned(struct sim *s, const struct fact *f);
 
 /* clients.c */
 void client_birth(struct actor *a);

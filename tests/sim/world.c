@@ -61,8 +61,10 @@ unsigned sim_queue_index(const char *name)
 
 static int64_t next_time(struct sim *s)
 {
-    int64_t due = s->end_at, core = core_due(s->core).ns;
+    int64_t due = s->end_at, core = core_due(s->core).ns, storing = storing_due(s);
     due = core < due ? core : due;
+    due = storing < due ? storing : due;
+    due = s->stops_at && s->stops_at < due ? s->stops_at : due;
     for (unsigned i = 0; i < SIM_CLIENTS; i++) {
         const struct actor *a = &s->actors[i];
         int64_t own[] = { pipes_due(a->to_broker), pipe_due(&a->control_out), client_next(a) };
@@ -75,7 +77,7 @@ static int64_t next_time(struct sim *s)
 static void some_fault(struct sim *s)
 {
     struct actor *a = &s->actors[sim_random(s, SIM_CLIENTS)];
-    switch (sim_random(s, 16)) {
+    switch (sim_random(s, s->disk ? 20 : 16)) {
     case 0:
         if (a->client)
             client_death(a);
@@ -85,6 +87,10 @@ static void some_fault(struct sim *s)
         if (a->client)
             client_freeze(a);
         break;
+    case 16:
+    case 17:
+    case 18:
+    case 19: storing_fault(s); break;
     case 3: s->wall_offset_ms += (int64_t)sim_random(s, 7200000) - 3600000; break;
     default: net_fault(s, a);
     }
@@ -94,6 +100,7 @@ static void become_calm(struct sim *s)
 {
     s->calm = true;
     sim_trace(s, "calm: faults are over");
+    storing_heal(s);
     for (unsigned i = 0; i < SIM_CLIENTS; i++) {
         struct actor *a = &s->actors[i];
         net_heal(a);
@@ -127,7 +134,12 @@ static void draw_mood(struct sim *s)
         .lowers = sim_chance(s, 50),
         .tight = sim_chance(s, 20),
         .long_leases = sim_chance(s, 30),
+        .disk = sim_chance(s, 60),
+        .slow_disk = sim_chance(s, 40),
+        .full_disk = sim_chance(s, 30),
+        .failing_disk = sim_chance(s, 30),
     };
+    s->mood.restarts |= s->mood.disk && sim_chance(s, 70);
 }
 
 bool sim_run(uint64_t seed, bool trace, struct sim *s)
@@ -162,6 +174,6 @@ void sim_free(struct sim *s)
         pipe_empty(&a->control_out);
         free(a->asked);
     }
-    broker_end(s);
+    broker_free(s);
     facts_free(s);
 }

@@ -1,0 +1,252 @@
+/* The broker's disk: its log over a simulated disk that is slow, full or broken for a while, whose operations are executed one by
+ * one between everything else, and what a start must find after an end. */
+#include "tests/sim/sim.h"
+
+#define EVER INT64_MAX
+
+/* ------------------------------------------------------------------ what the seed says */
+
+void storing_draw(struct sim *s)
+{
+    s->disk_due = s->disk_full_until = EVER;
+    if (!s->mood.disk)
+        return;
+    s->disk = disk_new();
+    for (unsigned q = 0; q < SIM_QUEUES; q++)
+        s->on_disk[q] = sim_chance(s, 75);
+    s->on_disk[sim_random(s, SIM_QUEUES)] = true;
+    log_config_defaults(&s->log_config);
+    s->log_config.segment_size = (uint64_t)8192 << sim_random(s, 6);
+    s->log_config.lazy_ms = 1 + (int64_t)sim_random(s, 100);
+    s->log_config.cache_bytes = sim_chance(s, 50) ? sim_random(s, 4000) : 1u << 20;
+    if (s->mood.full_disk && sim_chance(s, 50))
+        s->log_config.disk_budget = s->log_config.segment_size * (5 + sim_random(s, 4)) + 65536;
+    s->config.confirm_synced = true;
+    s->config.unsettled_most = sim_chance(s, 50) ? 2 + (uint32_t)sim_random(s, 10) : 1000;
+    for (unsigned i = 0; i < sizeof s->config.receipt_key; i++)
+        s->config.receipt_key[i] = (uint8_t)(1 + sim_random(s, 255));
+}
+
+/* ------------------------------------------------------------------ faults */
+
+static void fill(struct sim *s)
+{
+    sim_trace(s, "fault: the disk is full");
+    disk_set_capacity(s->disk, disk_used(s->disk) + sim_random(s, 3 * s->log_config.segment_size));
+    s->disk_full_until = s->now + (int64_t)(500 + sim_random(s, 8000)) * MS;
+}
+
+static void empty(struct sim *s)
+{
+    sim_trace(s, "the disk has room again");
+    disk_set_capacity(s->disk, UINT64_MAX);
+    s->disk_full_until = EVER;
+}
+
+static void stall(struct sim *s)
+{
+    int64_t ms = (int64_t)sim_random(s, 6000);
+    sim_trace(s, "fault: the disk stands still for %lld ms", (long long)ms);
+    s->disk_stalled_until = s->now + ms * MS;
+}
+
+static void break_it(struct sim *s)
+{
+    enum disk_fault fault = (enum disk_fault)(DISK_WRITE_FAILS + sim_random(s, DISK_FAULTS - DISK_WRITE_FAILS));
+    sim_trace(s, "fault: the disk fails, kind %d", (int)fault);
+    disk_set_fault(s->disk, fault, true);
+}
+
+void storing_fault(struct sim *s)
+{
+    if (!s->disk)
+        return;
+    uint64_t kind = sim_random(s, 10);
+    if (kind < 2 && s->mood.failing_disk && s->config.incarnation < SIM_STARTS)
+        break_it(s);
+    else if (kind < 6 && s->mood.full_disk)
+        fill(s);
+    else if (s->mood.slow_disk)
+        stall(s);
+}
+
+static void repair(struct sim *s)
+{
+    for (unsigned f = 0; f < DISK_FAULTS; f++)
+        disk_set_fault(s->disk, (enum disk_fault)f, false);
+}
+
+void storing_heal(struct sim *s)
+{
+    if (!s->disk)
+        return;
+    empty(s);
+    repair(s);
+    s->disk_stalled_until = 0;
+    s->disk_disturbed = s->now;
+}
+
+bool storing_disturbed(const struct sim *s)
+{
+    return s->disk_full_until != EVER || s->disk_stalled_until > s->now;
+}
+
+/* ------------------------------------------------------------------ operations */
+
+static int64_t next_delay(struct sim *s)
+{
+    if (s->calm)
+        return 50000;
+    return (int64_t)sim_random(s, sim_chance(s, 3) ? 300 * (uint64_t)MS : (uint64_t)MS);
+}
+
+/* Executes what is due: some of the operations, each after a delay of its own. */
+void storing_step(struct sim *s)
+{
+    if (!s->disk)
+        return;
+    if (s->disk_full_until <= s->now)
+        empty(s);
+    if (storing_disturbed(s))
+        s->disk_disturbed = s->now;
+    while (s->disk_stalled_until <= s->now && s->disk_due <= s->now && disk_step(s->disk, &s->random))
+        s->disk_due += next_delay(s);
+    if (disk_pending(s->disk) == 0)
+        s->disk_due = EVER;
+    storing_wake(s);
+}
+
+/* Something was submitted: its turn comes. */
+void storing_wake(struct sim *s)
+{
+    if (s->disk && s->disk_due == EVER && disk_pending(s->disk))
+        s->disk_due = s->now + next_delay(s);
+}
+
+int64_t storing_due(const struct sim *s)
+{
+    int64_t due = s->disk_due < s->disk_stalled_until ? s->disk_stalled_until : s->disk_due;
+    due = due < s->disk_full_until ? due : s->disk_full_until;
+    if (!s->log)
+        return due;
+    int64_t own = s->log->ops->due(s->log).ns;
+    return own < due ? own : due;
+}
+
+/* ------------------------------------------------------------------ starts */
+
+static bool open_log(struct sim *s, struct error *e)
+{
+    struct log_replay replay = core_replay(s->core);
+    s->files = disk_open(s->disk);
+    s->log = log_open(&s->log_config, s->files, &replay, e);
+    if (!s->log || !core_open_disk(s->core, s->log, sim_now(s), e))
+        return false;
+    log_set_owner(s->log, &(struct log_owner){ s->core, core_snapshot });
+    return true;
+}
+
+bool storing_open(struct sim *s, bool *hopeless)
+{
+    struct error e = { "" };
+    *hopeless = false;
+    if (!s->disk)
+        return true;
+    bool full = s->disk_full_until != EVER;
+    bool armed = s->config.incarnation > 1 && s->mood.failing_disk && !s->calm && sim_chance(s, 30);
+    if (armed)
+        break_it(s);
+    bool opened = open_log(s, &e);
+    repair(s);
+    if (opened)
+        return true;
+    sim_trace(s, "the broker does not start: %s", e.text);
+    if (full)
+        empty(s); /* whoever runs it makes room */
+    *hopeless = !armed && !full;
+    if (*hopeless)
+        sim_fail(s, "the broker does not start: %s", e.text);
+    return false;
+}
+
+void storing_cut_off(struct sim *s, bool machine)
+{
+    if (!s->disk)
+        return;
+    if (machine)
+        disk_crash(s->disk, &s->random);
+    else
+        disk_kill(s->disk);
+    repair(s);
+    if (s->disk_full_until != EVER && sim_chance(s, 50))
+        empty(s);
+    s->disk_due = EVER;
+    s->disk_disturbed = s->now;
+}
+
+void storing_close(struct sim *s)
+{
+    if (s->log)
+        s->log->ops->close(s->log);
+    if (s->files)
+        s->files->ops->close(s->files);
+    s->log = NULL;
+    s->files = NULL;
+}
+
+void storing_free(struct sim *s)
+{
+    if (s->disk)
+        disk_free(s->disk);
+}
+
+/* ------------------------------------------------------------------ what survived */
+
+static bool is_live(struct queue *q, uint64_t sequence)
+{
+    return queue_item(q, sequence) || ranges_has(&q->durable->backlog, sequence);
+}
+
+/* A start may bring settled events again: those of the run before, when it ended uncleanly, and few of them. */
+static void check_returned(struct sim *s, struct fact *f, unsigned *returned)
+{
+    uint64_t last = s->config.incarnation - 1;
+    if (f->acked_by != last || s->clean[last])
+        sim_fail(s, "#%llu came back at a start, though run %llu had confirmed its ack and run %llu ended%s",
+                 (unsigned long long)f->id, (unsigned long long)f->acked_by, (unsigned long long)last,
+                 s->clean[last] ? " in order" : "");
+    if (++returned[f->queue] > s->config.unsettled_most)
+        sim_fail(s, "%s: more than %u settled events came back at once", sim_queue_name(f->queue),
+                 s->config.unsettled_most);
+    sim_trace(s, "#%llu comes again, its ack was not on disk", (unsigned long long)f->id);
+    f->acked = false;
+}
+
+/* The queue has what was confirmed or delivered, and gives nobody else its sequence. */
+void storing_check_start(struct sim *s)
+{
+    unsigned returned[SIM_QUEUES] = { 0 };
+    for (size_t i = 0; i < s->fact_count && s->disk; i++) {
+        struct fact *f = s->facts[i];
+        struct queue *q = queue_find(s->core, span_str(sim_queue_name(f->queue)));
+        if (!s->on_disk[f->queue] || f->sequence == 0)
+            continue;
+        bool live = storing_has_returned(s, f);
+        if (live && f->acked)
+            check_returned(s, f, returned);
+        else if (s->mood.deletes)
+            continue;
+        else if (!q || q->next_sequence <= f->sequence)
+            sim_fail(s, "#%llu was %s as %llu, which will be used again", (unsigned long long)f->id,
+                     f->handed_over ? "delivered" : "confirmed", (unsigned long long)f->sequence);
+        else if (!live && !f->ack_asked && !s->mood.purges)
+            sim_fail(s, "#%llu was %s and did not survive", (unsigned long long)f->id,
+                     f->handed_over ? "delivered" : "confirmed");
+    }
+}
+
+bool storing_has_returned(struct sim *s, const struct fact *f)
+{
+    struct queue *q = queue_find(s->core, span_str(sim_queue_name(f->queue)));
+    return s->on_disk[f->queue] && q && (!f->life || f->life->queue_id == q->id) && is_live(q, f->sequence);
+}
