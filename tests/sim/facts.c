@@ -115,7 +115,8 @@ void fact_outcome(struct sim *s, struct actor *a, struct fact *f, const struct c
         check_unsure(s, a, f);
     else if (f->sequence)
         sim_fail(s, "#%llu is in the queue and yet was refused (%s)", ID(f), reason_info(o->reason)->name);
-    else if (o->reason == REASON_unavailable && f->sent && !s->on_disk[f->queue]) /* a start may know that for certain */
+    else if (o->reason == REASON_unavailable && f->sent &&
+             !s->on_disk[f->queue]) /* a start may know that for certain */
         sim_fail(s, "#%llu was sent, and yet is said to be certainly not accepted", ID(f));
 }
 

@@ -83,11 +83,11 @@ struct fact {
     uint64_t epoch;
     uint32_t attempt;
     uint64_t delivery;
-    bool released;       /* … and it went back uncounted, … */
-    bool release_asked;  /* … or may have */
-    bool acked;        /* its ack was confirmed … */
-    uint64_t acked_by; /* … by this run of the broker */
-    bool ack_asked;    /* somebody acked it; the broker may have heard */
+    bool released;      /* … and it went back uncounted, … */
+    bool release_asked; /* … or may have */
+    bool acked;         /* its ack was confirmed … */
+    uint64_t acked_by;  /* … by this run of the broker */
+    bool ack_asked;     /* somebody acked it; the broker may have heard */
 };
 
 /* A delivery as its receipt tells it. */
@@ -144,11 +144,11 @@ struct actor {
 
 /* What this seed's world does besides ordinary faults. Drawn once, so that the checks know. */
 struct mood {
-    bool purges, deletes, restarts; /* events may vanish for a reason */
-    bool lowers;                    /* programs lower their credit */
-    bool tight;                     /* the broker's budget runs out */
-    bool long_leases;               /* no lease ends while its events are on their way */
-    bool disk;                      /* the broker has one, and some queues are on it; it may be … */
+    bool purges, deletes, restarts;          /* events may vanish for a reason */
+    bool lowers;                             /* programs lower their credit */
+    bool tight;                              /* the broker's budget runs out */
+    bool long_leases;                        /* no lease ends while its events are on their way */
+    bool disk;                               /* the broker has one, and some queues are on it; it may be … */
     bool slow_disk, full_disk, failing_disk; /* … for a while */
 };
 
@@ -175,17 +175,17 @@ struct sim {
     uint8_t receipt_keys[SIM_RUNS][16]; /* by incarnation */
     uint64_t capacity[SIM_QUEUES], lease_ms[SIM_QUEUES];
     int64_t roomy_since[SIM_QUEUES]; /* a queue on disk has room and yet somebody waits; 0: no */
-    int64_t restarted; /* when the broker last came up again */
-    enum broker_end end;      /* it ends in this step */
-    int64_t stops_at;         /* an orderly stop is under way: its farewell ends then; 0: none */
-    bool clean[SIM_RUNS];       /* by incarnation: it ended in order */
+    int64_t restarted;               /* when the broker last came up again */
+    enum broker_end end;             /* it ends in this step */
+    int64_t stops_at;                /* an orderly stop is under way: its farewell ends then; 0: none */
+    bool clean[SIM_RUNS];            /* by incarnation: it ended in order */
 
     struct disk *disk; /* NULL: the broker has none */
     struct files *files;
     struct store *log;
     struct log_config log_config;
     bool on_disk[SIM_QUEUES];
-    int64_t disk_due;           /* the next operation's time */
+    int64_t disk_due; /* the next operation's time */
     int64_t disk_stalled_until, disk_full_until;
     int64_t disk_disturbed; /* when something last stood between the broker and its disk */
 
@@ -248,8 +248,9 @@ bool storing_disturbed(const struct sim *s);
 void storing_step(struct sim *s); /* the disk executes what is due */
 void storing_wake(struct sim *s); /* the log may have submitted something */
 int64_t storing_due(const struct sim *s);
-bool storing_open(struct sim *s, bool *hopeless);   /* the core's log; false: it did not open */
-void storing_cut_off(struct sim *s, bool machine); /* the broker is gone; with `machine` what was not synced may be lost */
+bool storing_open(struct sim *s, bool *hopeless); /* the core's log; false: it did not open */
+void storing_cut_off(struct sim *s,
+                     bool machine); /* the broker is gone; with `machine` what was not synced may be lost */
 void storing_close(struct sim *s);
 void storing_free(struct sim *s);
 void storing_check_start(struct sim *s); /* what a start must find */
