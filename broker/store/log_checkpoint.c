@@ -8,6 +8,7 @@
  * File: magic, version, size, checksum (32 B), then varints; see put_all and take_all. */
 #include "broker/store/log_state.h"
 
+#include "base/mutation.h"
 #include "base/xalloc.h"
 
 #include <errno.h>
@@ -71,8 +72,9 @@ static void put_queue(const struct log_queue *q, struct buf *b)
         put(b, x->segment->id);
         put(b, x->live_bytes);
     }
-    put(b, q->settled.count);
-    for (size_t i = 0; i < q->settled.count; i++) {
+    size_t settled = MUTATED(forget_settled) ? 0 : q->settled.count;
+    put(b, settled);
+    for (size_t i = 0; i < settled; i++) {
         put(b, ranges_at(&q->settled, i)->first);
         put(b, ranges_at(&q->settled, i)->end - ranges_at(&q->settled, i)->first);
     }
@@ -121,6 +123,8 @@ static void sync_before(struct log *l)
     l->info.syncs++;
 }
 
+static void free_segments(struct log *l);
+
 void checkpoint_start(struct log *l)
 {
     struct buf b = { 0 };
@@ -138,6 +142,8 @@ void checkpoint_start(struct log *l)
     l->last_checkpoint = l->now;
     l->checkpoint_size = b.size;
     sync_before(l);
+    if (MUTATED(free_early))
+        free_segments(l);
     log_submit(l, FILE_REPLACE, CHECKPOINT_FILE, 0, 0, &b, TAG_CHECKPOINT);
 }
 

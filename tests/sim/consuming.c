@@ -153,12 +153,20 @@ static void try_some_receipt(struct actor *a)
 
 /* ------------------------------------------------------------------ answers */
 
-/* Answers come in the order of the questions: each takes the oldest of its delivery. */
+static bool fits(const struct asked *w, enum settle_result result)
+{
+    static const enum settle_result done_by[] = { SETTLED_ACKED, SETTLED_NACKED, SETTLED_EXTENDED, SETTLED_RELEASED };
+    return result == SETTLED_EXPIRED || result == done_by[w->kind];
+}
+
+/* Answers come in the order of the questions, but for those that wait for the disk: each takes the oldest of its delivery that
+ * it fits. */
 static void settled_one(struct actor *a, unsigned queue, uint64_t epoch, uint64_t delivery, enum settle_result result)
 {
     for (size_t i = 0; i < a->asked_count; i++) {
         const struct asked *w = &a->asked[i];
-        if (w->request != 0 || w->queue != queue || w->seen.epoch != epoch || w->seen.delivery != delivery)
+        if (w->request != 0 || w->queue != queue || w->seen.epoch != epoch || w->seen.delivery != delivery ||
+            !fits(w, result))
             continue;
         struct asked answered = take_asked(a, i);
         fact_settled(a->sim, a, &answered, result);

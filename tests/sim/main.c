@@ -51,8 +51,9 @@ static int run(unsigned long first, unsigned long last, bool trace, bool expect)
         sim_free(&s);
     }
     double seconds = (double)(clock() - began) / CLOCKS_PER_SEC;
-    printf("%lu seeds, %lu failed; %llu published, %llu handed over; %.1f simulated hours in %.1f s of CPU\n", ran,
-           failures, published, handed_over, simulated / 3600, seconds);
+    printf("%lu seeds, %lu failed; %llu published, %llu handed over; %.1f simulated hours in %.1f s of CPU, %.1f a "
+           "minute\n",
+           ran, failures, published, handed_over, simulated / 3600, seconds, simulated / 60 / seconds);
     return (failures > 0) == expect ? 0 : 1;
 }
 

@@ -22,6 +22,7 @@ void storing_draw(struct sim *s)
     if (s->mood.full_disk && sim_chance(s, 50))
         s->log_config.disk_budget = s->log_config.segment_size * (5 + sim_random(s, 4)) + 65536;
     s->config.confirm_synced = true;
+    s->config.mark_ahead = sim_chance(s, 50) ? 1 + (uint32_t)sim_random(s, 8) : 1024;
     s->config.unsettled_most = sim_chance(s, 50) ? 2 + (uint32_t)sim_random(s, 10) : 1000;
     for (unsigned i = 0; i < sizeof s->config.receipt_key; i++)
         s->config.receipt_key[i] = (uint8_t)(1 + sim_random(s, 255));
