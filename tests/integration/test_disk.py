@@ -1,0 +1,261 @@
+"""Disks that are full, that break, and directories that cannot be used."""
+import os
+import re
+import subprocess
+import tempfile
+import threading
+import time
+
+import pytest
+
+from conftest import BIN, Process
+from load import BATCH, LONG, Books, Client, Consumer, Publisher, drained, ledger, restart
+
+SMALL = 160 << 20
+SEGMENTS = "--segment-size", "16MiB"
+
+
+class Disk:
+    """A small file system in a mount namespace of its own, which ends with the process that holds it."""
+
+    def __init__(self, directory, size):
+        self.path = directory / "disk"
+        self.path.mkdir()
+        self.holder = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs -o size={size} tmpfs '{self.path}' && echo mounted && cat"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.trouble = "" if self.holder.stdout.readline() else self.holder.stderr.read().strip()
+
+    def seen(self, name):
+        """A path in it, from outside."""
+        return f"/proc/{self.holder.pid}/root{self.path}/{name}"
+
+    def end(self):
+        self.holder.stdin.close()
+        self.holder.wait()
+
+
+@pytest.fixture
+def disk(tmp_path):
+    d = Disk(tmp_path, SMALL)
+    if d.trouble:
+        d.end()
+        pytest.skip(f"a file system of one's own needs root and mounts: {d.trouble}")
+    yield d
+    d.end()
+
+
+def broker_on(cluster, disk, *flags):
+    broker = Process(cluster.directory, f"broker{len(cluster.processes)}", [
+        "/usr/bin/nsenter", f"--mount=/proc/{disk.holder.pid}/ns/mnt", "--", str(BIN / "sluice-broker"), "--listen",
+        "tcp://127.0.0.1:0", "--data", str(disk.path / "data"), *SEGMENTS, *flags])
+    cluster.processes.append(broker)
+    return broker
+
+
+BODY = "[" + ",".join('{"specversion":"1.0","id":"%d","source":"/s","type":"t","data":"%s"}' % (i, "x" * 10000)
+                      for i in range(100)) + "]"
+
+
+def publish(client, queue, wait):
+    return client.post(f"/v1/queues/{queue}/events?wait={wait}", BODY, BATCH)
+
+
+def fill(sidecar):
+    """Publishes until the disk is full, which it says; how many events were confirmed."""
+    client, confirmed = Client(sidecar.ready["http"]), 0
+    for _ in range(1000):
+        start = time.monotonic()
+        status, said = publish(client, "disk", "500ms")
+        if status not in (202, 207):
+            assert (status, said["reason"]) == (507, "disk"), said
+            assert time.monotonic() - start >= 0.5, "it did not wait for room"
+            client.close()
+            return confirmed
+        confirmed += sum("sequence" in e for e in said["events"])
+    raise AssertionError("never full")
+
+
+def take_and_ack(sidecar, queue, least):
+    """At least so many events; sequences in order."""
+    sequences = []
+    while len(sequences) < least:
+        answer = sidecar.take(queue, max=100, wait="20s")
+        events = answer.json["events"]
+        assert events, f"{len(sequences)} of {least} came"
+        sequences += [e["sequence"] for e in events]
+        acked = sidecar.ack(queue, *[e["receipt"] for e in events])
+        assert acked.status == 200, acked.body
+    return sequences
+
+
+class Waiting(threading.Thread):
+    """A publish that waits."""
+
+    def __init__(self, sidecar):
+        super().__init__(daemon=True)
+        self.client, self.answer = Client(sidecar.ready["http"]), None
+        self.start()
+
+    def run(self):
+        self.answer = publish(self.client, "disk", "60s")
+        self.client.close()
+
+    def accepted(self):
+        self.join(60)
+        status, said = self.answer
+        assert status == 202, said
+        return len(said["events"])
+
+
+def is_waited_for(sidecar):
+    deadline = time.monotonic() + 30
+    while sidecar.http("GET", "/v1/queues/disk").json["waiting_publishers"] == 0:
+        assert time.monotonic() < deadline
+
+
+def served_while_full(cluster, broker):
+    sidecar = cluster.sidecar(broker)
+    sidecar.declare("disk", capacity=1000000, capacity_bytes="1GiB")
+    sidecar.declare("memory", durability="memory")
+    confirmed = fill(sidecar)
+    assert confirmed >= 2000
+    assert sidecar.publish("memory").status == 202, "queues in memory need no disk"
+    waiting = Waiting(sidecar)
+    is_waited_for(sidecar)
+    sequences = take_and_ack(sidecar, "disk", confirmed)
+    confirmed += waiting.accepted()
+    sequences += take_and_ack(sidecar, "disk", confirmed - len(sequences))
+    assert sequences == list(range(1, confirmed + 1))
+    confirmed = fill(sidecar)  # all of it may be used again
+    assert confirmed >= 2000
+    assert ledger(sidecar, "disk")["remaining"] == confirmed
+    return sidecar, confirmed
+
+
+def test_a_full_disk_makes_publishers_wait_and_nobody_else(cluster, disk):
+    broker = broker_on(cluster, disk, "--disk-budget", "1GiB")
+    sidecar, confirmed = served_while_full(cluster, broker)
+    assert broker.stop() == 0, "a full disk is no reason to fail"
+    broker = broker_on(cluster, disk, "--disk-budget", "1GiB", "--ingress", broker.ready["ingress"], "--listen",
+                       broker.ready["broker"])
+    sidecar.wait_attached()
+    assert len(take_and_ack(sidecar, "disk", confirmed)) == confirmed, "a start on a full disk finds everything"
+
+
+def test_the_disk_budget_is_such_a_disk(cluster):
+    served_while_full(cluster, cluster.broker(*SEGMENTS, "--disk-budget", str(SMALL)))
+
+
+def test_room_that_others_make_is_used(cluster, disk):
+    with open(disk.seen("other"), "wb") as other:
+        os.posix_fallocate(other.fileno(), 0, 80 << 20)
+    sidecar = cluster.sidecar(broker_on(cluster, disk, "--disk-budget", "1GiB"))
+    sidecar.declare("disk", capacity=1000000, capacity_bytes="1GiB")
+    confirmed = fill(sidecar)
+    waiting = Waiting(sidecar)
+    is_waited_for(sidecar)
+    os.unlink(disk.seen("other"))
+    confirmed += waiting.accepted()
+    assert take_and_ack(sidecar, "disk", confirmed) == list(range(1, confirmed + 1))
+
+
+# ---- a disk that breaks
+
+@pytest.mark.parametrize("call", ["pwrite", "fdatasync", *(["fsync", "openat", "renameat"] if LONG else [])])
+def test_a_disk_that_breaks_ends_the_broker_and_loses_nothing(cluster, tmp_path, call):
+    cue = tmp_path / "cue"
+    broker = Process(tmp_path, "broker", ["sluice-broker", "--listen", "tcp://127.0.0.1:0", "--segment-size", "16MiB",
+                                          "--data", str(tmp_path / "data")],
+                     {"LD_PRELOAD": str(BIN.parent / "lib/libfailing_disk.so"), "FAILING_DISK_CALL": call,
+                      "FAILING_DISK_CUE": str(cue), "ASAN_OPTIONS": "verify_asan_link_order=0"})
+    cluster.processes.append(broker)
+    sidecar = cluster.sidecar(broker)
+    sidecar.declare("load", capacity=100000)
+    books = Books()
+    publishers = [Publisher(books, sidecar, "load", f"/p{i}", batch=20, wait="1s", size=1000) for i in range(3)]
+    for publisher in publishers:
+        publisher.start()
+    while len(books.confirmed()) < 200:
+        assert broker.popen.poll() is None
+    cue.touch()
+    assert broker.popen.wait(timeout=30) == 1
+    for publisher in publishers:
+        publisher.finish()
+    said = [line for line in broker.log.read_text().splitlines() if '"error"' in line]
+    assert len(said) == 1 and "the disk failed" in said[0] and "Input/output error" in said[0], said
+    assert set(books.statuses) <= {(202, None), (503, "unavailable"), (504, "unknown")}, books.statuses
+    restart(cluster, broker)
+    sidecar.wait_attached()
+    consumer = Consumer(books, sidecar, "load")
+    consumer.start()
+    drained(books, sidecar, "load")
+    consumer.finish()
+    books.check(crashes=1)
+
+
+def test_a_segment_that_cannot_be_removed_is_removed_by_the_next_start(cluster, tmp_path):
+    cue, data = tmp_path / "cue", tmp_path / "data"
+    broker = Process(tmp_path, "broker", ["sluice-broker", "--listen", "tcp://127.0.0.1:0", "--segment-size", "16MiB",
+                                          "--data", str(data)],
+                     {"LD_PRELOAD": str(BIN.parent / "lib/libfailing_disk.so"), "FAILING_DISK_CALL": "unlinkat",
+                      "FAILING_DISK_CUE": str(cue), "ASAN_OPTIONS": "verify_asan_link_order=0"})
+    cluster.processes.append(broker)
+    sidecar = cluster.sidecar(broker)
+    sidecar.declare("disk", capacity=100000, capacity_bytes="1GiB")
+    cue.touch()
+    client = Client(sidecar.ready["http"])
+    for _ in range(100):
+        assert publish(client, "disk", "10s")[0] == 202
+    client.close()
+    assert take_and_ack(sidecar, "disk", 10000) == list(range(1, 10001))
+    assert broker.stop() == 0
+    assert len(list(data.glob("*.log"))) >= 6
+    restart(cluster, broker, "--segment-size", "16MiB")
+    assert len(list(data.glob("*.log"))) <= 4
+    sidecar.wait_attached()
+    assert ledger(sidecar, "disk")["acked"] == 10000
+
+
+# ---- directories that cannot be used
+
+def refused(*arguments, prefix=()):
+    done = subprocess.run([*prefix, str(BIN / "sluice-broker"), "--listen", "tcp://127.0.0.1:0", *arguments],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stdout == "", done
+    lines = done.stderr.strip().splitlines()
+    assert lines[0].startswith("sluice-broker: "), done.stderr
+    return lines[0]
+
+
+def test_a_second_broker_is_kept_out(cluster, broker, tmp_path):
+    said = refused("--data", str(tmp_path / "data"))
+    assert f"another broker (process {broker.popen.pid}) uses the data directory {tmp_path}/data" in said
+
+
+def test_a_directory_that_cannot_be_made_is_said(tmp_path):
+    assert re.search(r"cannot make the data directory .*/none/data: No such file", refused("--data", str(tmp_path / "none/data")))
+
+
+def test_a_file_is_no_directory(tmp_path):
+    (tmp_path / "file").touch()
+    assert re.search(r"cannot open the data directory .*/file: Not a directory", refused("--data", str(tmp_path / "file")))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_another_s_directory_is_said():
+    with tempfile.TemporaryDirectory(dir="/tmp") as parent:
+        os.chmod(parent, 0o755)
+        data = parent + "/data"
+        os.mkdir(data, 0o755)
+        nobody = "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"
+        said = refused("--data", data, prefix=nobody)
+    assert data in said and "Permission denied" in said
+
+
+def test_a_file_system_that_is_read_only_is_said(disk):
+    inside = "nsenter", f"--mount=/proc/{disk.holder.pid}/ns/mnt", "--"
+    data = str(disk.path / "data")
+    subprocess.run([*inside, "sh", "-c", f"mkdir '{data}' && mount -o remount,ro '{disk.path}'"], check=True, timeout=30)
+    said = refused("--data", data, prefix=inside)
+    assert data in said and "Read-only file system" in said
