@@ -1,0 +1,160 @@
+"""A network of the tests' own: a namespace for clients, and TCP wires into and out of it that can be cut, stalled and slowed."""
+import contextlib
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+from conftest import BIN, Sidecar
+
+CLONE_NEWNET = 0x40000000
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+
+
+class Namespace:
+    """A network namespace; its loopback is another one, so the same ports are free there."""
+
+    def __init__(self):
+        self.holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo made && cat"], stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.trouble = "" if self.holder.stdout.readline() else self.holder.stderr.read().strip()
+        if not self.trouble:
+            self.inside(self.raise_loopback)
+
+    @property
+    def path(self):
+        return f"/proc/{self.holder.pid}/ns/net"
+
+    def inside(self, make):
+        """What make() gives, called there: a socket stays where it was made."""
+        made = []
+
+        def enter():
+            fd = os.open(self.path, os.O_RDONLY)
+            if ctypes.CDLL(None, use_errno=True).setns(fd, CLONE_NEWNET) == 0:
+                made.append(make())
+            os.close(fd)
+
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join()
+        return made[0]
+
+    @staticmethod
+    def raise_loopback():
+        with socket.socket() as s:
+            fcntl.ioctl(s, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
+
+    def end(self):
+        self.holder.stdin.close()
+        self.holder.wait()
+
+
+class Wire:
+    """Forwards connections. Bytes that are on it when it is cut are lost."""
+
+    def __init__(self, listener, connect):
+        self.listener, self.connect = listener, connect
+        self.port = listener.getsockname()[1]
+        self.lock, self.ends = threading.Lock(), set()
+        self.flows, self.delay, self.down = threading.Event(), 0, False
+        self.flows.set()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                threading.Thread(target=self.join, args=(near,), daemon=True).start()
+
+    def join(self, near):
+        try:
+            if self.down:
+                raise OSError
+            far = self.connect()
+        except OSError:
+            near.close()
+            return
+        for end in (near, far):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self.lock:
+            self.ends |= {near, far}
+        for pair in ((near, far), (far, near)):
+            threading.Thread(target=self.pump, args=pair, daemon=True).start()
+
+    def pump(self, source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self.flows.wait()
+                if self.delay:
+                    time.sleep(self.delay)  # the wire's length
+                sink.sendall(data)
+        self.drop({source, sink})
+
+    def drop(self, ends):
+        with self.lock:
+            self.ends -= ends
+        for end in ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def cut(self):
+        with self.lock:
+            ends = set(self.ends)
+        self.drop(ends)
+
+    def end(self):
+        self.down = True
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.flows.set()
+        self.cut()
+
+
+def listen(port=0):
+    return socket.create_server(("127.0.0.1", port))
+
+
+class Network:
+    """Sidecars in a namespace, a broker outside; every connection between them is a wire."""
+
+    def __init__(self, cluster, broker):
+        self.cluster, self.broker = cluster, broker
+        self.namespace, self.wires, self.sound = Namespace(), [], []
+        self.trouble = self.namespace.trouble
+        if not self.trouble:
+            for name in ("broker", "ingress"):
+                self.lead_out(int(broker.ready[name].rsplit(":", 1)[1]))
+
+    def lead_out(self, port):
+        self.wires.append(Wire(self.namespace.inside(lambda: listen(port)),
+                               lambda: socket.create_connection(("127.0.0.1", port))))
+
+    def lead_in(self, port, listener):
+        return Wire(listener, lambda: self.namespace.inside(lambda: socket.create_connection(("127.0.0.1", port))))
+
+    def sidecar(self):
+        inbox = listen()
+        port = inbox.getsockname()[1]
+        s = Sidecar(self.cluster.directory, f"sidecar{len(self.cluster.processes)}", [
+            "/usr/bin/nsenter", f"--net={self.namespace.path}", "--", str(BIN / "sluice-sidecar"), "--broker",
+            self.broker.ready["broker"], "--inbox", f"tcp://127.0.0.1:{port}", "--http", "127.0.0.1:0", "--ops",
+            "127.0.0.1:0", "--drain-limit", "1s"])
+        self.cluster.processes.append(s)
+        self.wires.append(self.lead_in(port, inbox))
+        for name in ("http", "ops"):  # the test's own way in: always sound
+            wire = self.lead_in(int(s.ready[name].rsplit(":", 1)[1]), listen())
+            self.sound.append(wire)
+            s.ready[name] = f"127.0.0.1:{wire.port}"
+        s.wait_attached()
+        return s
+
+    def end(self):
+        for wire in self.wires + self.sound:
+            wire.end()
+        self.namespace.end()
