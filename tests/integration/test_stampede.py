@@ -1,0 +1,58 @@
+"""Many sessions lose their broker at once, and all come back."""
+import os
+import subprocess
+import time
+
+import pytest
+
+from conftest import BIN
+from load import LONG, ledger, restart
+
+SESSIONS, PROCESSES = (1000, 4) if LONG else (100, 2)
+EACH = SESSIONS // PROCESSES
+
+
+def cpu_seconds(process):
+    with open(f"/proc/{process.popen.pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.fixture
+def crowd():
+    started = []
+
+    def start(broker, queue):
+        for _ in range(PROCESSES):
+            started.append(subprocess.Popen([str(BIN.parent / "bench/bench_sessions"), broker.ready["broker"], str(EACH), queue],
+                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        return started
+
+    yield start
+    for process in started:
+        process.stdin.close()
+        process.wait()
+
+
+def hear(crowd, said):
+    for process in crowd:
+        assert process.stdout.readline() == said
+
+
+def test_all_sessions_come_back_to_a_restarted_broker(cluster, crowd):
+    broker = cluster.broker()
+    sidecar = cluster.sidecar(broker)
+    sidecar.declare("back", capacity=10000)
+    processes = crowd(broker, "back")
+    hear(processes, f"attached {EACH}\n")
+    hear(processes, f"confirmed {EACH}\n")
+    broker.kill()
+    start = time.monotonic()
+    broker = restart(cluster, broker)
+    hear(processes, f"attached {EACH}\n")
+    seconds, cpu = time.monotonic() - start, cpu_seconds(broker)
+    hear(processes, f"confirmed {EACH}\n")
+    print(f"{SESSIONS} sessions back after {seconds:.1f} s; the broker used {cpu:.2f} s of CPU")
+    sidecar.wait_attached()
+    assert ledger(sidecar, "back")["accepted"] == 2 * SESSIONS
+    assert seconds < 60
