@@ -10,7 +10,7 @@ packages_of() {
     quickstart) echo "curl jq ca-certificates" ;;
     test) echo "libcmocka-dev python3 python3-pytest python3-zmq python3-jsonschema python3-venv curl jq ca-certificates procps" ;;
     # npm may have come another way, with a nodejs that Debian's package of it conflicts with.
-    test-long) echo "clang libclang-rt-14-dev clang-format shellcheck wrk python3-yaml buildah podman runc" \
+    test-long) echo "clang libclang-rt-14-dev clang-format shellcheck wrk valgrind python3-yaml buildah podman runc" \
         "catatonit iptables debootstrap $(command -v npm >/dev/null || echo npm)" ;;
     *) echo "packages.sh: no group '$1'" >&2 && return 1 ;;
     esac
