@@ -176,10 +176,10 @@ void destination_close_holes(struct destination *d)
     }
     for (uint32_t i = 0; i < d->outcome_count && d->outcomes[i].first <= last; i++) {
         struct outcome o = d->outcomes[i]; /* what is kept may move */
-        if (o.first > next) {
+        uint32_t count = d->outcome_count;
+        if (o.first > next)
             refuse_hole(d, next, o.first);
-            i++;
-        }
+        i += d->outcome_count - count; /* none when the hole joined the run before it */
         next = o.first + o.count;
     }
 }

@@ -88,6 +88,13 @@ static void refuse_continuing(struct client *c, struct telling *t, struct outlet
     }
 }
 
+/* Sent entries from `n` on that continue a refused one: the broker refuses them, too, once they arrive. */
+static void doom_continuing(struct outlet *o, uint64_t n)
+{
+    for (; n < o->base + o->sent.count && record_at(&o->sent, (uint32_t)(n - o->base))->continued; n++)
+        record_at(&o->sent, (uint32_t)(n - o->base))->doomed = true;
+}
+
 /* The broker's decision on `count` numbers from `first`. */
 static void decide(struct client *c, struct outlet *o, uint64_t first, uint64_t count,
                    const struct client_outcome *what)
@@ -112,8 +119,11 @@ static void decide(struct client *c, struct outlet *o, uint64_t first, uint64_t 
         r->state = RECORD_DECIDED;
         record_release(r);
     }
-    if (what->reason != REASON_ok && what->reason != REASON_unknown && end == last)
-        refuse_continuing(c, &t, o, what);
+    if (what->reason != REASON_ok && what->reason != REASON_unknown && end >= o->base) {
+        doom_continuing(o, end);
+        if (end == last)
+            refuse_continuing(c, &t, o, what);
+    }
     forget_decided(c, o);
     tell_now(c, &t);
 }

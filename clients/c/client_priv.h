@@ -43,6 +43,7 @@ struct record {
     uint8_t state;        /* enum record_state */
     bool continued, once; /* once: wait_ms was 0 */
     bool hashed;          /* its identity's hash follows its bytes */
+    bool doomed; /* it continues a refused entry, so it is refused with it; a broker that starts anew is told so */
 };
 
 /* A FIFO of records in a ring. */

@@ -176,7 +176,7 @@ static bool write_again(struct client *c, struct outlet *o)
             o->resend++;
             continue;
         }
-        if (r->state != RECORD_SENT) {
+        if (r->state != RECORD_SENT || r->doomed) {
             frame_add_skip(&c->out, span_str(o->name), o->resend++, 1);
             continue;
         }
@@ -184,7 +184,7 @@ static bool write_again(struct client *c, struct outlet *o)
             return false;
         uint32_t wait_ms = time_left(c, r);
         struct open_body open = frame_begin_publish(&c->out, span_str(o->name), o->resend, wait_ms);
-        for (; r->state == RECORD_SENT && window_open(c, r) && c->out.size < c->config.frame_bytes;) {
+        for (; r->state == RECORD_SENT && !r->doomed && window_open(c, r) && c->out.size < c->config.frame_bytes;) {
             write_entry(c, r, wait_ms);
             if (++o->resend == o->base + o->sent.count)
                 break;

@@ -174,6 +174,7 @@ struct sim {
     struct store *store;
     uint8_t receipt_keys[SIM_RUNS][16]; /* by incarnation */
     uint64_t capacity[SIM_QUEUES], lease_ms[SIM_QUEUES];
+    uint64_t over[SIM_QUEUES];       /* events beyond the capacity, because settled ones came back at a start */
     int64_t roomy_since[SIM_QUEUES]; /* a queue on disk has room and yet somebody waits; 0: no */
     int64_t restarted;               /* when the broker last came up again */
     enum broker_end end;             /* it ends in this step */

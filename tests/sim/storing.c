@@ -223,10 +223,22 @@ static void check_returned(struct sim *s, struct fact *f, unsigned *returned)
     f->acked = false;
 }
 
+/* After an unclean end a queue may hold more than its capacity: what came back stands beside what took its place. */
+static void note_excess(struct sim *s)
+{
+    for (unsigned i = 0; i < SIM_QUEUES; i++) {
+        const struct queue *q = queue_find(s->core, span_str(sim_queue_name(i)));
+        uint64_t held = q ? queue_remaining(q) : 0;
+        bool over = q && !s->clean[s->config.incarnation - 1] && held > q->settings.capacity;
+        s->over[i] = over ? held - q->settings.capacity : 0;
+    }
+}
+
 /* The queue has what was confirmed or delivered, and gives nobody else its sequence. */
 void storing_check_start(struct sim *s)
 {
     unsigned returned[SIM_QUEUES] = { 0 };
+    note_excess(s);
     for (size_t i = 0; i < s->fact_count && s->disk; i++) {
         struct fact *f = s->facts[i];
         struct queue *q = queue_find(s->core, span_str(sim_queue_name(f->queue)));
