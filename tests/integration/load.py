@@ -195,14 +195,14 @@ class Direct(Worker):
         super().__init__()
         self.books, self.queue, self.source, self.wait_ms = books, queue.encode(), source, wait_ms
         self.room, self.window, self.next = threading.Semaphore(window), window, 1
-        self.library = ctypes.CDLL(str(BIN.parent / "lib/libsluice.so"))
-        self.library.sluice_connect.restype = ctypes.c_void_p
-        self.library.sluice_connect.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_char_p]
-        self.library.sluice_publish.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(Event), ctypes.c_uint32,
+        self.c = ctypes.CDLL(str(BIN.parent / "lib/libsluice.so"))
+        self.c.sluice_connect.restype = ctypes.c_void_p
+        self.c.sluice_connect.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_char_p]
+        self.c.sluice_publish.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(Event), ctypes.c_uint32,
                                                 self.CONFIRM, ctypes.c_void_p]
-        self.library.sluice_close.argtypes = [ctypes.c_void_p, ctypes.c_int64]
+        self.c.sluice_close.argtypes = [ctypes.c_void_p, ctypes.c_int64]
         error = ctypes.create_string_buffer(256)
-        self.connection = self.library.sluice_connect(broker.ready["broker"].encode(), None, error)
+        self.connection = self.c.sluice_connect(broker.ready["broker"].encode(), None, error)
         assert self.connection, error.value
         self.confirm = self.CONFIRM(self.confirmed)
 
@@ -217,7 +217,7 @@ class Direct(Worker):
         number, self.next = self.next, self.next + 1
         self.books.offered((self.source, number))
         event = Event(id=str(number).encode(), source=self.source.encode(), type=b"load", data=b"direct", size=6)
-        why = self.library.sluice_publish(self.connection, self.queue, ctypes.byref(event), self.wait_ms, self.confirm,
+        why = self.c.sluice_publish(self.connection, self.queue, ctypes.byref(event), self.wait_ms, self.confirm,
                                           number)
         assert why == 0, why
 
@@ -225,7 +225,7 @@ class Direct(Worker):
         super().finish(timeout)
         for _ in range(self.window):
             assert self.room.acquire(timeout=timeout), "an event has no outcome"
-        self.library.sluice_close(self.connection, 1000)
+        self.c.sluice_close(self.connection, 1000)
 
 
 class Consumer(Worker):
