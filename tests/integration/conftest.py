@@ -3,6 +3,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -10,7 +11,10 @@ import time
 import description
 import pytest
 
-BIN = pathlib.Path(os.environ.get("SLUICE_BIN", pathlib.Path(__file__).parents[2] / "build/release/bin"))
+# Taken out of the environment: to the programs they would be settings that nobody knows, which they say in their logs.
+BIN = pathlib.Path(os.environ.pop("SLUICE_BIN", pathlib.Path(__file__).parents[2] / "build/release/bin"))
+LONG = bool(os.environ.pop("SLUICE_LONG", ""))  # many rounds: tests/run without --fast
+SANITIZED = re.search("asan|tsan", str(BIN)) is not None
 
 
 class Process:

@@ -3,16 +3,14 @@ import collections
 import ctypes
 import http.client
 import json
-import os
 import random
 import threading
 import time
 
 import pytest
 
-from conftest import BIN
+from conftest import BIN, LONG  # noqa: F401
 
-LONG = bool(os.environ.get("SLUICE_LONG"))  # tests/run without --fast
 BATCH = {"Content-Type": "application/cloudevents-batch+json"}
 MOST_AGAIN = 1000  # settled events of a queue that may come again after an unclean stop (docs/operations.md)
 

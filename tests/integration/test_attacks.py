@@ -14,10 +14,9 @@ import time
 import pytest
 import zmq
 
-from conftest import Cluster
+from conftest import Cluster, SANITIZED
 from rawclient import RawClient, body, data, number
 
-SANITIZED = "asan" in os.environ.get("SLUICE_BIN", "")
 MEMORY_MIB = 1500 if SANITIZED else 300
 
 

@@ -1,8 +1,13 @@
 """kill -9 at random moments under load: nothing confirmed is lost, nothing doubled, invented or out of order."""
 import time
 
+import pytest
+
+from conftest import SANITIZED
 from load import (LONG, Books, Consumer, Direct, Publisher, close_books, dice, ledger, restart,  # noqa: F401
                   under_load)  # dice is a fixture
+
+pytestmark = pytest.mark.skipif(SANITIZED, reason="Python cannot load the library of a sanitizer's build")
 
 ROUNDS = 100 if LONG else 10
 

@@ -3,8 +3,11 @@ import time
 
 import pytest
 
+from conftest import SANITIZED
 from load import LONG, Books, Consumer, Publisher, close_books, dice, under_load  # noqa: F401 (dice is a fixture)
 from wires import Network
+
+pytestmark = pytest.mark.skipif(SANITIZED, reason="its load is measured for a build without sanitizers")
 
 ROUNDS = 60 if LONG else 8
 

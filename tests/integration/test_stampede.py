@@ -5,8 +5,10 @@ import time
 
 import pytest
 
-from conftest import BIN
+from conftest import BIN, SANITIZED
 from load import LONG, ledger, restart
+
+pytestmark = pytest.mark.skipif(SANITIZED, reason="its load is measured for a build without sanitizers")
 
 SESSIONS, PROCESSES = (1000, 4) if LONG else (100, 2)
 EACH = SESSIONS // PROCESSES
