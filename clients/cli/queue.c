@@ -88,9 +88,9 @@ static struct http_reply call(const char *method, bool operations, const char *q
 static int finish(struct http_reply *r, bool as_json, void (*print)(const json_t *))
 {
     bool fine = http_fine(r);
-    if (fine && as_json)
+    if (fine && as_json && r->text.size)
         fwrite(r->text.data, 1, r->text.size, stdout);
-    else if (fine)
+    else if (fine && !as_json)
         print(http_json(r));
     http_reply_free(r);
     return fine ? CLI_OK : CLI_FAILED;

@@ -13,8 +13,8 @@
 
 static void set_variable(const char *name, struct span value)
 {
-    char *text = strndup((const char *)value.data, value.size);
-    if (text && value.size)
+    char *text = value.size ? strndup((const char *)value.data, value.size) : NULL;
+    if (text)
         setenv(name, text, 1);
     free(text);
 }
