@@ -5,7 +5,8 @@
  *   if (sluice_publish_wait(s, "orders", &event, 1000, &sequence) != 0) ...
  *
  * One connection is one session; a thread of the library runs it. Every function may be called from any thread; callbacks
- * run on the library's thread, must not block, and may call any function but the blocking ones and sluice_close.
+ * run on the library's thread, must not block, and may call any function but sluice_publish_wait (it answers SLUICE_INVALID
+ * there) and sluice_close.
  *
  * Errors are the numbers of proto/reasons.def (SLUICE_OK = 0); sluice_strerror gives a sentence. */
 #ifndef SLUICE_H
@@ -68,15 +69,17 @@ struct sluice_options {
  * options NULL: all defaults. Free with sluice_close. */
 SLUICE_API struct sluice *sluice_connect(const char *broker, const struct sluice_options *options, char *error);
 
-/* Waits up to wait_ms for undecided publishes, says goodbye, frees. Publishes still undecided then get SLUICE_UNKNOWN.
- * Returns SLUICE_OK, or SLUICE_UNKNOWN when there were such. NULL is allowed. */
+/* Waits up to wait_ms for undecided publishes, ends the subscriptions, says goodbye, frees. Publishes still undecided then
+ * get SLUICE_UNKNOWN. Returns SLUICE_OK, or SLUICE_UNKNOWN when there were such. NULL is allowed. */
 SLUICE_API int sluice_close(struct sluice *s, int64_t wait_ms);
 
 /* What became of a publish: `error` SLUICE_OK with the queue's sequence, or why not. Called exactly once. */
 typedef void sluice_confirm_fn(void *context, int error, uint64_t sequence);
 
 /* Publishes without waiting: copies the event and returns. Returns SLUICE_OK (confirm will be called; may be NULL), or
- * SLUICE_BUSY, SLUICE_TOO_LARGE, SLUICE_INVALID (it will not). wait_ms: how long it may wait for room in the queue. */
+ * SLUICE_BUSY, SLUICE_TOO_LARGE (than this client's buffer; a broker with a lower limit says so by confirm),
+ * SLUICE_INVALID, or SLUICE_UNAVAILABLE in a callback of sluice_close (it will not). wait_ms: how long it may wait for room
+ * in the queue, or for the broker. */
 SLUICE_API int sluice_publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
                               sluice_confirm_fn *confirm, void *context);
 
@@ -84,8 +87,8 @@ SLUICE_API int sluice_publish(struct sluice *s, const char *queue, const struct 
 SLUICE_API int sluice_publish_wait(struct sluice *s, const char *queue, const struct sluice_event *event,
                                    uint32_t wait_ms, uint64_t *sequence);
 
-/* A batch of encoded CloudEvents (protobuf, io.cloudevents.v1.CloudEvent), for those who have them already. Their ids count
- * as given.
+/* A batch of encoded CloudEvents (protobuf, io.cloudevents.v1.CloudEvent), for those who have them already; they are not
+ * checked. Their ids count as given. Copies and returns as sluice_publish does.
  * confirm is called once per event, with contexts[i], or with NULL when contexts is NULL. */
 struct sluice_bytes {
     const void *data;
@@ -112,18 +115,23 @@ struct sluice_delivery {
 typedef bool sluice_event_fn(void *context, const struct sluice_delivery *delivery);
 
 /* Subscribes: the library keeps up to `credit` events unsettled (0: 256). The queue has one active consumer; others
- * stand by. Returns NULL when an argument is wrong. */
+ * stand by. Returns NULL when an argument is wrong, or this connection subscribes to that queue already. */
 SLUICE_API struct sluice_sub *sluice_subscribe(struct sluice *s, const char *queue, uint32_t credit,
                                                sluice_event_fn *on_event, void *context);
-/* Ends it; unsettled events go back to the queue. No callback runs after it returns (from a callback: after that one). */
+/* Ends it; unsettled events go back to the queue. No callback runs after it returns (from a callback: after that one).
+ * NULL is allowed. */
 SLUICE_API void sluice_unsubscribe(struct sluice_sub *sub);
 /* Settles by delivery.token. Late ones (the lease is over) do nothing: the event comes again. */
 SLUICE_API void sluice_ack(struct sluice_sub *sub, uint64_t token);
 SLUICE_API void sluice_nack(struct sluice_sub *sub, uint64_t token, uint32_t delay_ms);
 
+/* Counts since the connect. What a callback was told is counted shortly after. */
 struct sluice_stats {
-    uint64_t confirmed, refused, unknown, delivered, undecided, attaches, resent;
-    bool attached;
+    uint64_t confirmed, refused, unknown; /* publishes, by what became of them; refused: certainly not accepted */
+    uint64_t delivered;                   /* events that came, of all subscriptions */
+    uint64_t undecided;                   /* publishes whose confirm is to come */
+    uint64_t attaches, resent;            /* sessions so far; frames that were sent again */
+    bool attached;                        /* the broker answers now */
 };
 SLUICE_API void sluice_stats(struct sluice *s, struct sluice_stats *out);
 

@@ -110,6 +110,15 @@ static void *run(void *arg)
     return NULL;
 }
 
+static void configure(struct test_broker *t, const char *queue, enum queue_setting which, uint64_t value)
+{
+    struct queue_settings settings = { 0 };
+    queue_settings_put(&settings, which, value);
+    bool fine = core_configure_queue(t->core, queue, &settings, NULL, clock_now());
+    assert(fine);
+    (void)fine;
+}
+
 struct test_broker *test_broker_start(unsigned capacity)
 {
     struct test_broker *t = xcalloc(1, sizeof *t);
@@ -124,9 +133,9 @@ struct test_broker *test_broker_start(unsigned capacity)
     t->store = store_memory_open();
     t->core = core_new(&config, t->store, clock_now());
     core_set_ingress(t->core, ingress);
-    struct queue_settings settings = { 0 };
-    queue_settings_put(&settings, QUEUE_SETTING_capacity, capacity);
-    assert(core_configure_queue(t->core, "bounded", &settings, NULL, clock_now()));
+    configure(t, "bounded", QUEUE_SETTING_capacity, capacity);
+    configure(t, "brief", QUEUE_SETTING_lease, 200);
+    configure(t, "guarded", QUEUE_SETTING_require_consumer, true);
     pthread_create(&t->thread, NULL, run, t);
     return t;
 }

@@ -4,7 +4,8 @@
 
 struct test_broker;
 
-/* Starts one on free loopback ports, with queues declared on first use and that capacity. */
+/* Starts one on free loopback ports. Queues are declared on first use; "bounded" has that capacity, "brief" a lease of
+ * 200 ms, and "guarded" requires a consumer. */
 struct test_broker *test_broker_start(unsigned capacity);
 /* The control endpoint. */
 const char *test_broker_endpoint(const struct test_broker *t);

@@ -1,0 +1,426 @@
+/* What sluice.h promises to publishers, sentence by sentence. */
+#include "proto/event.h"
+#include "proto/reason.h"
+#include "tests/clients/c/seen.h"
+#include "tests/clients/c/test_broker.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ------------------------------------------------------------------ the event */
+
+/* A delivered event, copied out of the callback. */
+struct copy {
+    struct seen seen;
+    char id[64], source[64], type[64], subject[64], content_type[64], queue[64], tenant[64], data[64];
+    bool has_subject, has_content_type, encoded_agrees;
+    size_t size;
+    uint64_t epoch;
+    uint32_t lease_ms, attempt;
+};
+
+static void copy_text(char *to, bool *has, const char *text)
+{
+    *has = text != NULL;
+    snprintf(to, 64, "%s", text ? text : "");
+}
+
+static bool copy_event(void *context, const struct sluice_delivery *d)
+{
+    struct copy *c = context;
+    struct arena arena;
+    struct event e;
+    bool has;
+    arena_init(&arena, 65536);
+    assert_true(event_decode(span_of(d->encoded.data, d->encoded.size), &arena, &e, NULL));
+    struct span tenant = event_attribute(&e, "tenant");
+    snprintf(c->tenant, sizeof c->tenant, "%.*s", (int)tenant.size, tenant.data ? (const char *)tenant.data : "");
+    c->encoded_agrees = span_equal(e.id, span_str(d->id)) && e.data.size == d->size;
+    copy_text(c->id, &has, d->id);
+    copy_text(c->source, &has, d->source);
+    copy_text(c->type, &has, d->type);
+    copy_text(c->queue, &has, d->queue);
+    copy_text(c->subject, &c->has_subject, d->subject);
+    copy_text(c->content_type, &c->has_content_type, d->content_type);
+    snprintf(c->data, sizeof c->data, "%.*s", (int)d->size, d->data ? (const char *)d->data : "");
+    c->size = d->size;
+    c->epoch = d->consumer_epoch;
+    c->lease_ms = d->lease_ms;
+    c->attempt = d->attempt;
+    arena_free(&arena);
+    return seen_event(&c->seen, d);
+}
+
+static void publish_and_copy(struct sluice *s, const struct sluice_event *e, struct copy *c)
+{
+    *c = (struct copy){ .seen = seen_fresh() };
+    struct sluice_sub *sub = sluice_subscribe(s, "orders", 0, copy_event, c);
+    assert_int_equal(sluice_publish_wait(s, "orders", e, 1000, NULL), SLUICE_OK);
+    assert_true(seen_wait(&c->seen, 1));
+    sluice_unsubscribe(sub);
+}
+
+static void what_is_left_out_takes_the_defaults(void **state)
+{
+    struct sluice_options options = { .name = "shop" };
+    struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL);
+    struct sluice_event nothing = { 0 };
+    struct copy one, two;
+    publish_and_copy(s, &nothing, &one);
+    publish_and_copy(s, &nothing, &two);
+    assert_int_equal(strlen(one.id), 36);
+    assert_string_not_equal(one.id, two.id);
+    assert_string_equal(one.source, "/shop");
+    assert_string_equal(one.type, "sluice.event");
+    assert_false(one.has_subject);
+    assert_false(one.has_content_type);
+    assert_int_equal(one.size, 0);
+    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+}
+
+static void without_a_name_the_source_is_the_program_and_its_pid(void **state)
+{
+    struct sluice *s = seen_connect(state);
+    struct copy c;
+    char expected[64];
+    publish_and_copy(s, &(struct sluice_event){ 0 }, &c);
+    snprintf(expected, sizeof expected, "/%s/%d", program_invocation_short_name, (int)getpid());
+    assert_string_equal(c.source, expected);
+    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+}
+
+static void what_is_given_is_delivered(void **state)
+{
+    struct sluice *s = seen_connect(state);
+    const char *attributes[] = { "tenant", "acme", "region", "north", NULL };
+    struct sluice_event e = { .id = "7",
+                              .source = "/s",
+                              .type = "t",
+                              .subject = "about",
+                              .content_type = "text/plain",
+                              .data = "hello",
+                              .size = 5,
+                              .attributes = attributes };
+    struct copy c;
+    publish_and_copy(s, &e, &c);
+    assert_string_equal(c.id, "7");
+    assert_string_equal(c.source, "/s");
+    assert_string_equal(c.type, "t");
+    assert_string_equal(c.subject, "about");
+    assert_string_equal(c.content_type, "text/plain");
+    assert_string_equal(c.data, "hello");
+    assert_string_equal(c.tenant, "acme");
+    assert_string_equal(c.queue, "orders");
+    assert_int_equal(c.attempt, 1);
+    assert_int_equal(c.lease_ms, 30000);
+    assert_true(c.epoch > 0);
+    assert_true(c.encoded_agrees);
+    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+}
+
+static void a_publish_copies_what_it_is_given(void **state)
+{
+    struct sluice *s = seen_connect(state);
+    struct copy c = { .seen = seen_fresh() };
+    char data[] = "before", id[] = "one", queue[] = "orders";
+    struct sluice_sub *sub = sluice_subscribe(s, "orders", 0, copy_event, &c);
+    assert_int_equal(
+        sluice_publish(s, queue, &(struct sluice_event){ .id = id, .data = data, .size = 6 }, 1000, NULL, NULL),
+        SLUICE_OK);
+    memset(data, 'X', sizeof data);
+    memset(id, 'X', sizeof id);
+    memset(queue, 'X', sizeof queue);
+    assert_true(seen_wait(&c.seen, 1));
+    assert_string_equal(c.data, "before");
+    assert_string_equal(c.id, "one");
+    sluice_unsubscribe(sub);
+    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+}
+
+/* Until the counts know what the callbacks know. */
+static void wait_until_counted(struct sluice *s, struct sluice_stats *stats, uint64_t delivered)
+{
+    do
+        sluice_stats(s, stats);
+    while (stats->undecided || stats->delivered < delivered);
+}
+
+/* ------------------------------------------------------------------ outcomes */
+
+static void the_public_numbers_are_the_reasons(void **state)
+{
+    (void)state;
+    assert_int_equal(SLUICE_OK, REASON_ok);
+    assert_int_equal(SLUICE_FULL, REASON_full);
+    assert_int_equal(SLUICE_BUDGET, REASON_budget);
+    assert_int_equal(SLUICE_CLOSED, REASON_closed);
+    assert_int_equal(SLUICE_NO_CONSUMER, REASON_no_consumer);
+    assert_int_equal(SLUICE_UNKNOWN_QUEUE, REASON_unknown_queue);
+    assert_int_equal(SLUICE_TOO_LARGE, REASON_too_large);
+    assert_int_equal(SLUICE_UNKNOWN, REASON_unknown);
+    assert_int_equal(SLUICE_UNAVAILABLE, REASON_unavailable);
+    assert_int_equal(SLUICE_INVALID, REASON_invalid);
+    assert_int_equal(SLUICE_BUSY, REASON_busy);
+    assert_string_equal(sluice_strerror(SLUICE_FULL), reason_info(REASON_full)->title);
+    for (int error = -2; error < 300; error++)
+        assert_non_null(sluice_strerror(error));
+    assert_string_equal(sluice_version(), SLUICE_VERSION);
+}
+
+static void a_queue_that_wants_a_consumer_refuses_without_one(void **state)
+{
+    struct sluice *s = seen_connect(state);
+    struct seen events = seen_fresh();
+    struct sluice_event e = { .data = "x", .size = 1 };
+    assert_int_equal(sluice_publish_wait(s, "guarded", &e, 0, NULL), SLUICE_NO_CONSUMER);
+    struct sluice_sub *sub = sluice_subscribe(s, "guarded", 0, seen_event, &events);
+    int error;
+    while ((error = sluice_publish_wait(s, "guarded", &e, 0, NULL)) == SLUICE_NO_CONSUMER)
+        continue; /* until the broker has heard of it */
+    assert_int_equal(error, SLUICE_OK);
+    sluice_unsubscribe(sub);
+    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+}
+
+static void what_waits_in_vain_for_the_broker_was_not_accepted(void **state)
+{
+    struct sluice_options options = { .connect_wait_ms = -1 };
+    (void)state;
+    struct sluice *s = sluice_connect("tcp://127.0.0.1:1", &options, NULL); /* nobody listens there */
+    struct sluice_event e = { .data = "x", .size = 1 };
+    struct sluice_stats stats;
+    assert_int_equal(sluice_publish_wait(s, "orders", &e, 20, NULL), SLUICE_UNAVAILABLE);
+    sluice_stats(s, &stats);
+    assert_false(stats.attached);
+    assert_int_equal(stats.attaches, 0);
+    assert_int_equal(sluice_close(s, 0), SLUICE_OK);
+}
+
+static void what_is_too_large_is_said_at_once_or_by_the_confirm(void **state)
+{
+    struct sluice_options options = { .buffer_bytes = 4 << 20 };
+    struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL);
+    struct seen seen = seen_fresh();
+    struct sluice_event beyond_buffer = { .data = calloc(1, 5 << 20), .size = 5 << 20 };
+    struct sluice_event beyond_broker = { .data = beyond_buffer.data, .size = 2 << 20 };
+    struct sluice_bytes encoded = { beyond_buffer.data, beyond_buffer.size };
+    assert_int_equal(sluice_publish(s, "orders", &beyond_buffer, 0, seen_confirm, &seen), SLUICE_TOO_LARGE);
+    assert_int_equal(sluice_publish_encoded(s, "orders", &encoded, 1, 0, seen_confirm, NULL), SLUICE_TOO_LARGE);
+    assert_int_equal(sluice_publish_wait(s, "orders", &beyond_buffer, 0, NULL), SLUICE_TOO_LARGE);
+    assert_int_equal(sluice_publish(s, "orders", &beyond_broker, 0, seen_confirm, &seen), SLUICE_OK);
+    assert_true(seen_wait(&seen, 1));
+    assert_int_equal(seen.last_error, SLUICE_TOO_LARGE);
+    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(seen.count, 1);
+    free((void *)(uintptr_t)beyond_buffer.data);
+}
+
+static void the_blocking_form_waits_for_room_in_the_own_buffer(void **state)
+{
+    struct sluice_options options = { .buffer_bytes = 500 };
+    struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL);
+    struct seen waiting = seen_fresh();
+    struct sluice_event e = { .data = "x", .size = 1 };
+    struct sluice_stats stats;
+    unsigned taken = 0;
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(sluice_publish_wait(s, "bounded", &e, 1000, NULL), SLUICE_OK);
+    wait_until_counted(s, &stats, 0);
+    while (sluice_publish(s, "bounded", &e, 1000, seen_confirm, &waiting) == SLUICE_OK)
+        taken++;
+    assert_true(taken > 0 && seen_count(&waiting) == 0); /* the buffer is full of what waits for the full queue */
+    assert_int_equal(sluice_publish_wait(s, "other", &e, 1000, NULL), SLUICE_OK);
+    assert_true(seen_count(&waiting) > 0);
+    assert_true(seen_wait(&waiting, taken));
+    assert_int_equal(waiting.last_error, SLUICE_FULL);
+    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+}
+
+/* ------------------------------------------------------------------ batches */
+
+static atomic_uint nobodys;
+
+static void confirm_nobody(void *context, int error, uint64_t sequence)
+{
+    assert_null(context);
+    assert_int_equal(error, SLUICE_OK);
+    assert_true(sequence > 0);
+    atomic_fetch_add(&nobodys, 1);
+}
+
+static void a_batch_without_contexts_confirms_each_with_null(void **state)
+{
+    struct sluice *s = seen_connect(state);
+    /* source "/s", spec_version "1.0", type "t", and the id */
+    static const char events[][16] = { "\x0a\x01"
+                                       "1\x12\x02/s\x1a\x03"
+                                       "1.0\x22\x01t",
+                                       "\x0a\x01"
+                                       "2\x12\x02/s\x1a\x03"
+                                       "1.0\x22\x01t" };
+    struct sluice_bytes batch[] = { { events[0], 15 }, { events[1], 15 } };
+    atomic_store(&nobodys, 0);
+    assert_int_equal(sluice_publish_encoded(s, "orders", batch, 2, 1000, confirm_nobody, NULL), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
+    assert_int_equal(atomic_load(&nobodys), 2);
+}
+
+static void a_batch_of_nothing_is_invalid(void **state)
+{
+    struct sluice *s = seen_connect(state);
+    struct sluice_bytes none = { NULL, 0 };
+    assert_int_equal(sluice_publish_encoded(s, "orders", &none, 0, 0, NULL, NULL), SLUICE_INVALID);
+    assert_int_equal(sluice_publish_encoded(s, "orders", &none, 1, 0, NULL, NULL), SLUICE_INVALID);
+    assert_int_equal(sluice_publish_encoded(s, "no spaces", &none, 1, 0, NULL, NULL), SLUICE_INVALID);
+    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+}
+
+/* ------------------------------------------------------------------ threads and callbacks */
+
+struct publisher {
+    struct sluice *s;
+    atomic_uint *sum;
+};
+
+static void *publish_some(void *arg)
+{
+    struct publisher *p = arg;
+    struct sluice_event e = { .data = "x", .size = 1 };
+    uint64_t sequence;
+    for (int i = 0; i < 100; i++) {
+        if (sluice_publish_wait(p->s, "orders", &e, 20000, &sequence) == SLUICE_OK)
+            atomic_fetch_add(p->sum, (unsigned)sequence);
+    }
+    return NULL;
+}
+
+static void any_thread_may_publish(void **state)
+{
+    struct sluice *s = seen_connect(state);
+    atomic_uint sum = 0;
+    struct publisher p = { s, &sum };
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, publish_some, &p), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&sum), 400 * 401 / 2); /* each sequence once */
+    struct sluice_stats stats;
+    wait_until_counted(s, &stats, 0);
+    assert_int_equal(stats.confirmed, 400);
+    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+}
+
+struct chain {
+    struct seen seen;
+    struct sluice *s;
+    int waiting_said;
+};
+
+static void publish_the_next(void *context, int error, uint64_t sequence)
+{
+    struct chain *c = context;
+    struct sluice_event e = { .data = "x", .size = 1 };
+    if (sequence < 5)
+        assert_int_equal(sluice_publish(c->s, "orders", &e, 1000, publish_the_next, c), SLUICE_OK);
+    c->waiting_said = sluice_publish_wait(c->s, "orders", &e, 1000, NULL);
+    seen_confirm(&c->seen, error, sequence);
+}
+
+static void a_callback_may_publish_but_not_wait(void **state)
+{
+    struct chain c = { .seen = seen_fresh(), .s = seen_connect(state) };
+    struct sluice_event e = { .data = "x", .size = 1 };
+    assert_int_equal(sluice_publish(c.s, "orders", &e, 1000, publish_the_next, &c), SLUICE_OK);
+    assert_true(seen_wait(&c.seen, 5));
+    assert_int_equal(c.waiting_said, SLUICE_INVALID);
+    assert_int_equal(sluice_close(c.s, 1000), SLUICE_OK);
+    assert_int_equal(c.seen.accepted, 5);
+}
+
+/* ------------------------------------------------------------------ stats and the end */
+
+static void stats_count_every_outcome(void **state)
+{
+    struct sluice *s = seen_connect(state);
+    struct seen events = seen_fresh();
+    struct sluice_event e = { .data = "x", .size = 1 };
+    struct sluice_stats stats;
+    for (int i = 0; i < 13; i++)
+        sluice_publish_wait(s, "bounded", &e, 0, NULL);
+    wait_until_counted(s, &stats, 0);
+    assert_int_equal(sluice_publish(s, "bounded", &e, 60000, NULL, NULL), SLUICE_OK); /* waits for room */
+    sluice_stats(s, &stats);
+    assert_int_equal(stats.undecided, 1);
+    struct sluice_sub *sub = sluice_subscribe(s, "bounded", 0, seen_event, &events);
+    assert_true(seen_wait(&events, 11));
+    sluice_unsubscribe(sub);
+    wait_until_counted(s, &stats, 11);
+    assert_true(stats.attached);
+    assert_int_equal(stats.confirmed, 11);
+    assert_int_equal(stats.refused, 3);
+    assert_int_equal(stats.unknown, 0);
+    assert_int_equal(stats.delivered, 11);
+    assert_int_equal(stats.attaches, 1);
+    assert_int_equal(stats.resent, 0);
+    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+}
+
+static void closing_waits_for_what_is_undecided(void **state)
+{
+    struct sluice *s = seen_connect(state);
+    struct seen confirms = seen_fresh();
+    struct sluice_event e = { .data = "x", .size = 1 };
+    for (int i = 0; i < 500; i++)
+        assert_int_equal(sluice_publish(s, "orders", &e, 20000, seen_confirm, &confirms), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
+    assert_int_equal(confirms.accepted, 500);
+}
+
+static void publish_at_the_end(void *context, int error, uint64_t sequence)
+{
+    struct chain *c = context;
+    struct sluice_event e = { .data = "x", .size = 1 };
+    c->waiting_said = sluice_publish(c->s, "orders", &e, 0, NULL, NULL);
+    seen_confirm(&c->seen, error, sequence);
+}
+
+static void a_callback_of_the_end_can_publish_no_more(void **state)
+{
+    struct sluice_options options = { .connect_wait_ms = -1 };
+    (void)state;
+    struct chain c = { .seen = seen_fresh(), .s = sluice_connect("tcp://127.0.0.1:1", &options, NULL) };
+    struct sluice_event e = { .data = "x", .size = 1 };
+    assert_int_equal(sluice_publish(c.s, "orders", &e, 60000, publish_at_the_end, &c), SLUICE_OK);
+    assert_int_equal(sluice_close(c.s, 0), SLUICE_UNKNOWN);
+    assert_int_equal(c.seen.last_error, SLUICE_UNKNOWN);
+    assert_int_equal(c.waiting_said, SLUICE_UNAVAILABLE);
+    assert_int_equal(sluice_close(NULL, 0), SLUICE_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_is_left_out_takes_the_defaults, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(without_a_name_the_source_is_the_program_and_its_pid, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(what_is_given_is_delivered, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(a_publish_copies_what_it_is_given, seen_start, seen_stop),
+        cmocka_unit_test(the_public_numbers_are_the_reasons),
+        cmocka_unit_test_setup_teardown(a_queue_that_wants_a_consumer_refuses_without_one, seen_start, seen_stop),
+        cmocka_unit_test(what_waits_in_vain_for_the_broker_was_not_accepted),
+        cmocka_unit_test_setup_teardown(what_is_too_large_is_said_at_once_or_by_the_confirm, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(the_blocking_form_waits_for_room_in_the_own_buffer, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(a_batch_without_contexts_confirms_each_with_null, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(a_batch_of_nothing_is_invalid, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(any_thread_may_publish, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(a_callback_may_publish_but_not_wait, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(stats_count_every_outcome, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(closing_waits_for_what_is_undecided, seen_start, seen_stop),
+        cmocka_unit_test(a_callback_of_the_end_can_publish_no_more),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
