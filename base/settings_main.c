@@ -33,15 +33,19 @@ static void flag_name(const char *key, char out[64])
 
 static void default_text(const struct setting *row, char out[64])
 {
+    char text[24];
     out[0] = '\0';
-    if (row->type == SETTING_STRING && row->text)
+    if (row->type == SETTING_STRING && row->text) {
         snprintf(out, 64, " [%s]", row->text);
-    else if (row->type == SETTING_DURATION) {
-        char text[24];
+    } else if (row->type == SETTING_DURATION) {
         duration_format(row->number, text);
         snprintf(out, 64, " [%s]", text);
-    } else if ((row->type == SETTING_NUMBER || row->type == SETTING_SIZE) && row->number)
+    } else if (row->type == SETTING_SIZE && row->number) {
+        size_format((uint64_t)row->number, text);
+        snprintf(out, 64, " [%s]", text);
+    } else if (row->type == SETTING_NUMBER && row->number) {
         snprintf(out, 64, " [%lld]", (long long)row->number);
+    }
 }
 
 static void print_help(const struct start *s)

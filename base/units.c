@@ -78,6 +78,15 @@ void duration_format(int64_t ms, char *out)
     }
 }
 
+void size_format(uint64_t bytes, char *out)
+{
+    static const char *const units[] = { "", "KiB", "MiB", "GiB", "TiB" };
+    size_t i = 0;
+    for (; bytes && bytes % 1024 == 0 && i + 1 < sizeof units / sizeof *units; i++)
+        bytes /= 1024;
+    snprintf(out, 24, "%llu%s", (unsigned long long)bytes, units[i]);
+}
+
 bool size_parse(struct span text, uint64_t *bytes)
 {
     static const struct {

@@ -10,6 +10,8 @@
 bool duration_parse(struct span text, int64_t *ms);
 /* The shortest exact form: 1500 -> "1500ms", 30000 -> "30s", 7200000 -> "2h". `out` >= 24 bytes. */
 void duration_format(int64_t ms, char *out);
+/* The same of bytes: 1000 -> "1000", 1048576 -> "1MiB". */
+void size_format(uint64_t bytes, char *out);
 /* Parses a size to bytes; fractions ("1.5MiB") allowed, but not of a byte. False on overflow or anything else. */
 bool size_parse(struct span text, uint64_t *bytes);
 

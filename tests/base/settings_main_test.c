@@ -149,6 +149,7 @@ static void help_lists_every_flag_with_its_default(void **state)
                                           "--strict",
                                           "--max-queues",
                                           "[1000]",
+                                          "[1MiB]",
                                           "--heartbeat",
                                           "[3s]",
                                           "--memory-budget",

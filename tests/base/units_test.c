@@ -90,6 +90,31 @@ static void durations_are_written_in_their_shortest_exact_form(void **state)
     }
 }
 
+static void sizes_are_written_in_their_shortest_exact_form(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t bytes;
+        const char *text;
+    } cases[] = { { 0, "0" },
+                  { 1, "1" },
+                  { 1000, "1000" },
+                  { 1024, "1KiB" },
+                  { 1536, "1536" },
+                  { 1572864, "1536KiB" },
+                  { 33554432, "32MiB" },
+                  { UINT64_C(1) << 40, "1TiB" },
+                  { UINT64_C(1) << 50, "1024TiB" } };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char text[24];
+        uint64_t bytes = 7;
+        size_format(cases[i].bytes, text);
+        assert_string_equal(text, cases[i].text);
+        assert_true(size_parse(span_str(text), &bytes));
+        assert_int_equal(bytes, cases[i].bytes);
+    }
+}
+
 static void sizes_are_read_to_bytes(void **state)
 {
     (void)state;
@@ -235,6 +260,7 @@ int main(void)
         cmocka_unit_test(no_duration_is_refused_and_nothing_stored),
         cmocka_unit_test(a_duration_ends_where_its_bytes_end),
         cmocka_unit_test(durations_are_written_in_their_shortest_exact_form),
+        cmocka_unit_test(sizes_are_written_in_their_shortest_exact_form),
         cmocka_unit_test(sizes_are_read_to_bytes),
         cmocka_unit_test(no_size_is_refused_and_nothing_stored),
         cmocka_unit_test(names_are_letters_digits_dots_dashes_and_underscores),
