@@ -114,6 +114,8 @@ static void format_bound(const struct setting *row, int64_t value, char out[32])
 {
     if (row->type == SETTING_DURATION)
         duration_format(value, out);
+    else if (row->type == SETTING_SIZE)
+        size_format((uint64_t)value, out);
     else
         snprintf(out, 32, "%lld", (long long)value);
 }
@@ -195,14 +197,29 @@ const char *settings_closest(const char *const *names, size_t count, const char 
     return best;
 }
 
+#define NAMES_MOST 192u
+#define GROUP_SIZE 24u
+
+/* "app" of "app.name": what stands at the top of the file. */
+static bool group_of(const char *key, char out[GROUP_SIZE])
+{
+    size_t size = strcspn(key, ".");
+    snprintf(out, GROUP_SIZE, "%.*s", (int)size, key);
+    return key[size] != '\0';
+}
+
 bool settings_refuse_key(const struct settings *s, const char *key, struct error *e)
 {
-    const char *names[128];
+    const char *names[NAMES_MOST];
+    char groups[NAMES_MOST / 2][GROUP_SIZE];
     size_t count = 0;
-    for (size_t i = 0; i < s->count && count < 100; i++)
-        names[count++] = s->rows[i].key;
-    for (size_t i = 0; i < s->section_count && count < 128; i++)
+    for (size_t i = 0; i < s->section_count; i++)
         names[count++] = s->sections[i].key;
+    for (size_t i = 0; i < s->count && i < NAMES_MOST / 2 && count + 2 <= NAMES_MOST; i++) {
+        names[count++] = s->rows[i].key;
+        if (group_of(s->rows[i].key, groups[i]))
+            names[count++] = groups[i];
+    }
     const char *closest = settings_closest(names, count, key);
     if (closest)
         return error_set(e, "unknown key '%s'; did you mean '%s'?", key, closest);

@@ -45,7 +45,7 @@ struct setting {
 };
 
 /* A YAML mapping below one top-level key whose entries the caller parses itself (`queues:` of the broker).
- * Called for every scalar below it. path: "orders.capacity"; returns false with the error filled to refuse
+ * Called for every scalar below it, path: "orders.capacity", and for every mapping that is empty, with the value ""; returns false with the error filled to refuse
  * the value (the line is added for the caller). */
 struct setting_section {
     const char *key; /* "queues" */

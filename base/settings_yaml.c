@@ -19,6 +19,7 @@ struct reading {
     void *options;
     const char *name;
     struct error *error;
+    struct span text;
     yaml_parser_t parser;
     char path[PATH_MAX_SIZE]; /* dotted, of the mapping being read */
     char *seen[256];          /* full keys read so far: a second one is a mistake */
@@ -67,6 +68,9 @@ static bool next_event(struct reading *r, yaml_event_t *event)
         return false;
     }
     char what[300];
+    size_t at = r->parser.problem_mark.index;
+    if (at < r->text.size && r->text.data[at] == '\t')
+        return fail_at(r, r->parser.problem_mark.line, "a tab cannot indent a line; use spaces");
     snprintf(what, sizeof what, "%s%s%s", r->parser.problem ? r->parser.problem : "not readable as YAML",
              r->parser.context ? " " : "", r->parser.context ? r->parser.context : "");
     return fail_at(r, r->parser.problem_mark.line, what);
@@ -92,6 +96,12 @@ static bool is_group(const struct reading *r, const char *key)
             return true;
     }
     return section_of(r, key) != NULL;
+}
+
+static bool is_within_section(const struct reading *r)
+{
+    const struct setting_section *section = section_of(r, r->path);
+    return section && r->path[strlen(section->key)] != '\0';
 }
 
 static bool read_scalar(struct reading *r, const char *value, size_t line)
@@ -179,6 +189,7 @@ static bool enter_key(struct reading *r, const char *key, size_t line)
 
 static bool read_mapping(struct reading *r, unsigned depth)
 {
+    bool empty = true;
     if (depth > DEPTH_MAX)
         return fail_at(r, r->parser.mark.line, "mappings nest too deep");
     size_t outer = strlen(r->path);
@@ -186,11 +197,12 @@ static bool read_mapping(struct reading *r, unsigned depth)
         yaml_event_t event;
         if (!next_event(r, &event))
             return false;
+        size_t line = event.start_mark.line;
         if (event.type == YAML_MAPPING_END_EVENT) {
             yaml_event_delete(&event);
-            return true;
+            return !empty || !is_within_section(r) || read_scalar(r, "", line);
         }
-        size_t line = event.start_mark.line;
+        empty = false;
         bool fine = event.type == YAML_SCALAR_EVENT ? enter_key(r, (const char *)event.data.scalar.value, line)
                                                     : fail_at(r, line, "a key must be plain text");
         yaml_event_delete(&event);
@@ -228,7 +240,7 @@ static bool read_document(struct reading *r)
 
 bool settings_read_text(const struct settings *s, void *options, const char *name, struct span text, struct error *e)
 {
-    struct reading r = { .settings = s, .options = options, .name = name, .error = e };
+    struct reading r = { .settings = s, .options = options, .name = name, .error = e, .text = text };
     if (text.size > FILE_MAX)
         return error_set(e, "%s: larger than 1 MiB", name);
     if (!yaml_parser_initialize(&r.parser))

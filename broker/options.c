@@ -149,16 +149,17 @@ static bool read_queue(void *context, const char *path, const char *value, int l
     struct broker_options *o = context;
     (void)line;
     const char *dot = strrchr(path, '.');
-    if (!dot && *path && *value == '\0' && name_valid(span_str(path))) {
-        queue_named(o, span_str(path)); /* `orders:` with nothing: all defaults */
+    struct span name = span_of(path, dot ? (size_t)(dot - path) : strlen(path));
+    if (*path && !name_valid(name))
+        return error_set(e, "'%.*s' is no valid queue name: letters, digits, '.', '_', '-', at most 128",
+                         (int)name.size, path);
+    if (!dot && *value == '\0') { /* `orders:` or `orders: {}`: all defaults; `queues:` alone: none */
+        if (*path)
+            queue_named(o, name);
         return true;
     }
     if (!dot)
         return error_set(e, "a queue's settings are expected: 'NAME: {capacity: 1000}'");
-    struct span name = span_of(path, (size_t)(dot - path));
-    if (!name_valid(name))
-        return error_set(e, "'%.*s' is no valid queue name: letters, digits, '.', '_', '-', at most 128",
-                         (int)name.size, path);
     return queue_settings_parse(&queue_named(o, name)->settings, span_str(dot + 1), span_str(value), e);
 }
 

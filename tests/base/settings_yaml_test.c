@@ -100,6 +100,8 @@ static void an_unknown_key_has_its_line_and_the_closest_known_key(void **state)
     assert_string_equal(error.text, "broker.yaml:3: unknown key 'max_queus'; did you mean 'max_queues'?");
     assert_refused("app:\n  nam: x\n", "broker.yaml:2: unknown key 'app.nam'; did you mean 'app.name'?");
     assert_refused("queus:\n  a: {capacity: 1}\n", "unknown key 'queus'; did you mean 'queues'?");
+    assert_refused("ap: {name: x}\n", "broker.yaml:1: unknown key 'ap'; did you mean 'app'?");
+    assert_refused("app:\n\tname: x\n", "broker.yaml:2: a tab cannot indent a line; use spaces");
     assert_refused("nothing_like_it_at_all: 1\n", "broker.yaml:1: unknown key 'nothing_like_it_at_all'");
 }
 
@@ -172,6 +174,16 @@ static void a_section_gets_its_scalars_with_path_and_line(void **state)
     assert_string_equal(scalars, "orders.capacity=10@4;orders.lease=30s@5;mail.overflow=reject@6;");
 }
 
+static void what_a_section_names_without_saying_more_is_told_too(void **state)
+{
+    (void)state;
+    assert_true(read_text("queues:\n  orders: {}\n  mail:\n"));
+    assert_string_equal(scalars, "orders=@2;mail=@3;");
+    scalars[0] = '\0';
+    assert_true(read_text("queues: {}\n"));
+    assert_string_equal(scalars, "");
+}
+
 static void what_a_section_refuses_gets_its_line(void **state)
 {
     (void)state;
@@ -237,6 +249,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(anchors_and_aliases_are_refused, begin, end),
         cmocka_unit_test_setup_teardown(tags_nuls_and_more_documents_are_refused, begin, end),
         cmocka_unit_test_setup_teardown(a_section_gets_its_scalars_with_path_and_line, begin, end),
+        cmocka_unit_test_setup_teardown(what_a_section_names_without_saying_more_is_told_too, begin, end),
         cmocka_unit_test_setup_teardown(what_a_section_refuses_gets_its_line, begin, end),
         cmocka_unit_test_setup_teardown(depth_and_length_of_keys_are_bounded, begin, end),
         cmocka_unit_test_setup_teardown(over_large_texts_are_refused_unread, begin, end),

@@ -63,6 +63,8 @@ def test_listening_beyond_loopback_needs_insecure():
 @pytest.mark.parametrize("text,says", [
     ("queues:\n  orders: {capcity: 5}\n", "did you mean 'capacity'"), ("lisen: tcp://127.0.0.1:0\n", "did you mean 'listen'"),
     ("queues: [\n", ""), ("heartbeat: 5\n", "duration"), ("queues:\n  orders: {capacity: 0}\n", "capacity"),
+    ("queues:\n  or ders: {}\n", "'or ders' is no valid queue name"), ("queues:\n  orders: 5\n", "settings are expected"),
+    ("queues:\n\torders: {}\n", "use spaces"),
 ])
 def test_a_wrong_configuration_is_refused_with_its_line(tmp_path, text, says):
     file = tmp_path / "broker.yaml"
@@ -70,6 +72,16 @@ def test_a_wrong_configuration_is_refused_with_its_line(tmp_path, text, says):
     result = run("sluice-broker", "--config", str(file), "--check-config")
     assert result.returncode == 2 and says in result.stderr and "broker.yaml:" in result.stderr
     assert run("sluice", "config", "check", "broker", str(file)).returncode == 1
+
+
+def test_a_queue_without_settings_is_declared_with_the_defaults(cluster, tmp_path):
+    file = tmp_path / "broker.yaml"
+    file.write_text("queues:\n  orders: {}\n  mail:\n")
+    s = cluster.sidecar(cluster.broker("--config", str(file)))
+    for queue in ("orders", "mail"):
+        assert s.http("GET", f"/v1/queues/{queue}").json["managed"] == "config"
+    file.write_text("queues:\n")
+    assert run("sluice", "config", "check", "broker", str(file)).returncode == 0
 
 
 def test_configured_queues_are_managed(cluster, tmp_path):
