@@ -180,7 +180,8 @@ static void taken(void *request, const struct uplink_taken *t)
     struct job *j = request;
     struct api_response r;
     if (t->reason != REASON_ok) {
-        answer_problem(j, t->reason);
+        api_refuse(&j->command, t->reason, NULL, 1000, j->arena, &r);
+        job_answer(j, &r);
         return;
     }
     bool gone = t->count && !http_is_alive(j->exchange); /* a write to it may still succeed, and reach nobody */

@@ -229,6 +229,18 @@ bool address_is_local(const char *address)
            strncmp(address, "localhost:", 10) == 0 || strncmp(address, "[::1]:", 6) == 0;
 }
 
+/* HOST:PORT, [V6]:PORT or unix:PATH; what only the system can say comes when it is listened on. */
+static bool check_address(const char *address, struct error *e)
+{
+    const char *colon = strrchr(address, ':');
+    if (strncmp(address, "unix:", 5) == 0)
+        return true;
+    if (!colon || colon == address || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1))
+        return error_set(e, "'%s' is no address to listen on: write HOST:PORT, [V6]:PORT or unix:/PATH", address);
+    return (strlen(colon + 1) <= 5 && atol(colon + 1) <= 65535) ||
+           error_set(e, "'%s' is no address to listen on: a port is at most 65535", address);
+}
+
 static bool read_token(const char *path, char **token, struct error *e)
 {
     char text[TOKEN_MAX + 2] = "";
@@ -252,7 +264,11 @@ bool sidecar_options_check(const struct sidecar_options *o, char **token, struct
         return false;
     if (!o->secret_key_file != !o->broker_key_file)
         return error_set(e, "'curve.secret_key_file' and 'curve.broker_key_file' go together: set both or none");
-    const char *const asked[] = { o->http, o->ops };
+    const char *const asked[] = { o->http, o->ops, o->probe };
+    for (unsigned i = 0; i < 3; i++) {
+        if (asked[i] && *asked[i] && !check_address(asked[i], e))
+            return false;
+    }
     for (unsigned i = 0; i < 2; i++) {
         if (!address_is_local(asked[i]) && !*token)
             return error_set(e,

@@ -172,6 +172,9 @@ void api_render_silence(const struct api_command *c, struct arena *a, struct api
  * (the title says it). Adds Retry-After where the reason is retryable (from retry_after_ms, at least 1 s). */
 void api_problem(enum reason reason, const char *detail, uint32_t retry_after_ms, struct arena *a,
                  struct api_response *out);
+/* The same for a refusal of a command: names its queue, and which queue does not exist. */
+void api_refuse(const struct api_command *c, enum reason reason, const char *detail, uint32_t retry_after_ms,
+                struct arena *a, struct api_response *out);
 void api_json(int status, const char *json, struct api_response *out);
 void api_text(int status, const char *content_type, struct span body, struct api_response *out);
 

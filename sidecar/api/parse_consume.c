@@ -150,6 +150,10 @@ enum api_answer parse_acks(struct parsing *p)
     json_error_t where;
     if (!parse_no_query(p))
         return API_RESPONSE;
+    if (p->request->body.size == 0) {
+        error_set(&why, "the body is empty; it must be {\"ack\": [\"RECEIPT\", …]}");
+        return respond_invalid(&why, p->arena, p->out);
+    }
     json_t *body =
         json_loadb((const char *)p->request->body.data, p->request->body.size, JSON_REJECT_DUPLICATES, &where);
     bool fine = json_is_object(body) ? read_acks(p, body, &why)

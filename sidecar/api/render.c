@@ -2,6 +2,8 @@
 #include "sidecar/api/json_write.h"
 #include "sidecar/api/respond.h"
 
+#include <stdio.h>
+
 /* A retry under an id that was made up here would be a new event: it cannot be safe. */
 static bool is_retryable(const struct api_event *e, enum reason reason)
 {
@@ -11,8 +13,11 @@ static bool is_retryable(const struct api_event *e, enum reason reason)
 static void render_refusal(const struct api_command *c, const struct api_event *e, const struct api_outcome *o,
                            struct arena *a, struct api_response *out)
 {
-    problem_open(o->reason, NULL, is_retryable(e, o->reason), out);
-    json_add_text_member(&out->body, "queue", span_str(c->queue));
+    char full[NAME_MAX_SIZE + 100] = "";
+    if (o->reason == REASON_full && o->capacity && o->depth >= o->capacity)
+        snprintf(full, sizeof full, "queue '%s' is full: it holds %llu of %llu events", c->queue,
+                 (unsigned long long)o->depth, (unsigned long long)o->capacity);
+    problem_open_of(c, o->reason, full, is_retryable(e, o->reason), out);
     if (!c->u.publish.batch)
         json_add_text_member(&out->body, "id", e->id);
     if (o->capacity) {

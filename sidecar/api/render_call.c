@@ -46,10 +46,17 @@ static double rate(uint64_t milli)
     return (double)milli / 1000;
 }
 
+/* Three digits behind the point, none when it is large: people read it, and never as an exponent. Not negative. */
+static json_t *measured(double value)
+{
+    return value < 1000 ? json_real((double)(int64_t)(value * 1000 + 0.5) / 1000)
+                        : json_integer((json_int_t)(value + 0.5));
+}
+
 /* Seconds until `amount` is reached at `speed` per second; null when it never is. */
 static json_t *seconds_to(uint64_t amount, double speed)
 {
-    return speed > 0 ? json_real((double)amount / speed) : json_null();
+    return speed > 0 ? measured((double)amount / speed) : json_null();
 }
 
 static json_t *queue_json(const struct queue_info *q)
@@ -66,11 +73,11 @@ static json_t *queue_json(const struct queue_info *q)
     put_number(o, "bytes", q->bytes);
     for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++)
         put_setting(o, &q->settings, i);
-    json_object_set_new(o, "oldest_age_seconds", json_real((double)q->oldest_age_ms / 1000));
+    json_object_set_new(o, "oldest_age_seconds", measured((double)q->oldest_age_ms / 1000));
     put_number(o, "waiting_publishers", q->waiting_publishers);
     json_object_set_new(o, "consumer", *q->consumer ? json_string(q->consumer) : json_null());
     put_number(o, "standbys", q->standbys);
-    json_object_set_new(o, "rates", json_pack("{s:f, s:f}", "in", in, "out", out));
+    json_object_set_new(o, "rates", json_pack("{s:o, s:o}", "in", measured(in), "out", measured(out)));
     json_object_set_new(o, "time_to_full_seconds",
                         held < q->settings.capacity ? seconds_to(q->settings.capacity - held, in - out) : json_real(0));
     json_object_set_new(o, "time_to_drain_seconds", held ? seconds_to(held, out - in) : json_real(0));
@@ -142,7 +149,7 @@ static void render_peeked(const struct reply *r, struct api_response *out)
 void api_render_reply(const struct api_command *c, const struct reply *r, struct arena *a, struct api_response *out)
 {
     if (r->reason != REASON_ok) {
-        api_problem(r->reason, r->detail, 1000, a, out);
+        api_refuse(c, r->reason, r->detail, 1000, a, out);
         return;
     }
     switch (r->result) {

@@ -82,6 +82,26 @@ void problem_close(enum reason reason, uint32_t retry_after_ms, struct arena *a,
         respond_header(out, a, "WWW-Authenticate", "Bearer realm=\"sluice\"");
 }
 
+void problem_open_of(const struct api_command *c, enum reason reason, const char *detail, bool retryable,
+                     struct api_response *out)
+{
+    char missing[2 * NAME_MAX_SIZE + 100];
+    snprintf(missing, sizeof missing, "there is no queue '%s'; declare it first (PUT /v1/queues/%s)", c->queue,
+             c->queue);
+    if (reason == REASON_unknown_queue && !(detail && *detail))
+        detail = missing;
+    problem_open(reason, detail, retryable, out);
+    if (*c->queue)
+        json_add_text_member(&out->body, "queue", span_str(c->queue));
+}
+
+void api_refuse(const struct api_command *c, enum reason reason, const char *detail, uint32_t retry_after_ms,
+                struct arena *a, struct api_response *out)
+{
+    problem_open_of(c, reason, detail, reason_info(reason)->retryable, out);
+    problem_close(reason, retry_after_ms, a, out);
+}
+
 void api_problem(enum reason reason, const char *detail, uint32_t retry_after_ms, struct arena *a,
                  struct api_response *out)
 {

@@ -15,6 +15,9 @@ void respond_begin_json(struct api_response *out, int status);
 /* A problem to which members may be appended: open, json_add_*_member on out->body, close. */
 void problem_open(enum reason reason, const char *detail, bool retryable, struct api_response *out);
 void problem_close(enum reason reason, uint32_t retry_after_ms, struct arena *a, struct api_response *out);
+/* A problem with a command's queue: names it, and says in the detail what `detail` (NULL or "") leaves open. */
+void problem_open_of(const struct api_command *c, enum reason reason, const char *detail, bool retryable,
+                     struct api_response *out);
 /* 400 with the sentence; gives API_RESPONSE, so that `return respond_invalid(...)` reads well. */
 enum api_answer respond_invalid(const struct error *e, struct arena *a, struct api_response *out);
 

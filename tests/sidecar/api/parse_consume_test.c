@@ -107,7 +107,7 @@ static void bad_bodies_say_where(void **state)
     static const struct {
         const char *body, *says;
     } bad[] = {
-        { "", "the body must be" },
+        { "", "the body is empty" },
         { "[]", "the body must be" },
         { "{\"ack\":[\"a\"]", "the body must be" },
         { "{\"ack\":[],\"ack\":[]}", "duplicate" },

@@ -61,6 +61,18 @@ static void times_are_known_where_rates_tell_them(void **state)
     render(&d, &c, &r);
     assert_says(&d, 200, "\"time_to_full_seconds\":null,\"time_to_drain_seconds\":3.0");
     driver_end(&d);
+    r.u.queue.out_rate_milli = 0;
+    r.u.queue.in_rate_milli = 1234567891;
+    r.u.queue.settings.capacity = 1000000000; /* no exponent, and no more digits than were measured */
+    render(&d, &c, &r);
+    assert_says(&d, 200, "\"rates\":{\"in\":1234568,\"out\":0.0}");
+    assert_says(&d, 200, "\"time_to_full_seconds\":810.0");
+    driver_end(&d);
+    r.u.queue.in_rate_milli = 1;
+    render(&d, &c, &r);
+    assert_says(&d, 200, "\"time_to_full_seconds\":999999994000");
+    driver_end(&d);
+    r.u.queue = some_queue();
     r.u.queue.ready = 7;
     render(&d, &c, &r);
     assert_says(&d, 200, "\"time_to_full_seconds\":0.0");
@@ -162,12 +174,17 @@ static void a_deletion_has_nothing_to_say(void **state)
 
 static void a_refusal_is_a_problem_with_the_broker_s_sentence(void **state)
 {
-    struct api_command c = { .u.call.request.call = CALL_DECLARE };
+    struct api_command c = { .queue = "orders", .u.call.request.call = CALL_DECLARE };
     struct reply r = { .reason = REASON_conflict, .detail = "'durability' cannot change" };
     struct driver d;
     (void)state;
     render(&d, &c, &r);
     assert_says(&d, 409, "\"detail\":\"'durability' cannot change\",\"reason\":\"conflict\"");
+    driver_end(&d);
+    r = (struct reply){ .reason = REASON_unknown_queue, .detail = "" };
+    render(&d, &c, &r);
+    assert_says(&d, 404, "\"detail\":\"there is no queue 'orders'; declare it first (PUT /v1/queues/orders)\"");
+    assert_says(&d, 404, "\"queue\":\"orders\"");
     driver_end(&d);
 }
 
