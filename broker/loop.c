@@ -160,6 +160,8 @@ static void log_ledger(const struct broker *b)
 {
     struct broker_info i;
     core_info(b->core, &i, clock_now());
+    if (i.ledger.accepted == 0)
+        return; /* nothing to account for: a start that failed, too */
     log_write(LOG_INFO, "broker",
               "ledger: accepted %llu = acked %llu + dead_lettered %llu + expired %llu + purged %llu + dropped %llu + "
               "remaining %llu",

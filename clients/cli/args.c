@@ -158,12 +158,21 @@ static struct cli_args stop(int code)
     return (struct cli_args){ .go = false, .code = code };
 }
 
+/* Of "queue declare [<options>] <queue>": its words. */
+static int command_size(const char *usage)
+{
+    size_t size = 0;
+    for (size_t i = 0; usage[i] && usage[i] != '[' && usage[i] != '<' && usage[i] != '(' && usage[i] != '\n'; i++)
+        size = usage[i] == ' ' ? size : i + 1;
+    return (int)size;
+}
+
 struct cli_args cli_parse(const struct cli_syntax *s, void *options, int argc, char **argv)
 {
     struct option longs[OPTIONS_MAX + 4];
-    char shorts[2 * OPTIONS_MAX + 3], command[32];
+    char shorts[2 * OPTIONS_MAX + 3], command[40];
     const char *url = NULL, *ops_url = NULL;
-    snprintf(command, sizeof command, "%.*s", (int)strcspn(s->usage, " \n"), s->usage);
+    snprintf(command, sizeof command, "%.*s", command_size(s->usage), s->usage);
     make_tables(s, longs, shorts);
     opterr = 0;
     optind = 0; /* again from the start: a command may parse its verb's own words */

@@ -5,8 +5,8 @@
 #include "base/xalloc.h"
 #include "clients/cli/cli.h"
 
-#include <getopt.h>
 #include <sluice.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,18 +15,31 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char usage[] =
-    "usage: sluice bench [options] [BROKER]\n\n"
-    "Each producer is a process and a connection, this one is the consumer. The exit status is 0\n"
-    "when every event was confirmed and consumed, once and in order.\n\n"
-    "  --queue NAME    [sluice-bench]; it is used as it is, and drained\n"
-    "  --events N      [100000]\n"
-    "  --size BYTES    of data, 8 or more [200]\n"
-    "  --producers N   [4]\n"
-    "  --window N      unconfirmed events of each [256]\n"
-    "  --rate N        events a second of all together; as fast as it goes without\n"
-    "  --linger MS     events wait this long for company [0]\n"
-    "  --json          print the result as JSON\n";
+#define FIELD(name) offsetof(struct bench, name)
+static const struct cli_option option_table[] = {
+    { "queue", 'q', CLI_TEXT, FIELD(queue), "name", "[sluice-bench]; it is used as it is, and drained" },
+    { "events", 'n', CLI_COUNT, FIELD(events), "n", "[100000]" },
+    { "size", 's', CLI_COUNT, FIELD(size), "bytes", "of each event's data, 8 or more [200]" },
+    { "producers", 'p', CLI_COUNT, FIELD(producers), "n", "[4]" },
+    { "window", 'w', CLI_COUNT, FIELD(window), "n", "unconfirmed events of each producer [256]" },
+    { "rate", 'r', CLI_COUNT, FIELD(rate), "n",
+      "events a second of all together, latencies counted from the time\n"
+      "each was to be sent; as fast as it goes without" },
+    { "linger", 0, CLI_COUNT, FIELD(linger_ms), "ms", "events wait this long for company [0]" },
+    { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print the result as JSON" },
+};
+static const struct cli_syntax syntax = {
+    .usage = "bench [<options>] [<broker>]",
+    .text = "Publishes to a broker, tcp://HOST:PORT or ipc:///PATH [SLUICE_BROKER, tcp://127.0.0.1:7400], and consumes "
+            "it.\n"
+            "Each producer is a process and a connection, this one is the consumer. The exit status is 0 when every\n"
+            "event was confirmed and consumed, once and in order.",
+    .options = option_table,
+    .option_count = sizeof option_table / sizeof *option_table,
+    .notes = "  sluice bench tcp://127.0.0.1:7400\n"
+             "  sluice bench --producers 1 --window 1 --events 10000\n"
+             "  sluice bench --rate 20000 --events 200000",
+};
 
 /* Reading the clock twice for each of a million events a second would be a good part of what is measured. */
 #define TIME_ALL_UP_TO 200000u
@@ -169,47 +182,16 @@ static int run(const struct bench *b)
 
 /* ------------------------------------------------------------------ options */
 
-static unsigned long *number_of(struct bench *b, int flag)
-{
-    switch (flag) {
-    case 'e': return &b->events;
-    case 's': return &b->size;
-    case 'p': return &b->producers;
-    case 'w': return &b->window;
-    case 'r': return &b->rate;
-    case 'l': return &b->linger_ms;
-    default: return NULL;
-    }
-}
-
 int cli_bench(int argc, char **argv)
 {
-    static const struct option flags[] = {
-        { "queue", 1, NULL, 'q' },  { "events", 1, NULL, 'e' },
-        { "size", 1, NULL, 's' },   { "producers", 1, NULL, 'p' },
-        { "window", 1, NULL, 'w' }, { "rate", 1, NULL, 'r' },
-        { "linger", 1, NULL, 'l' }, { "json", 0, NULL, 'j' },
-        { "help", 0, NULL, 'h' },   { 0 },
-    };
     const char *broker = getenv("SLUICE_BROKER");
-    struct bench b = { .broker = broker ? broker : "tcp://127.0.0.1:7400",
-                       .queue = "sluice-bench",
-                       .events = 100000,
-                       .size = 200,
-                       .producers = 4,
-                       .window = 256 };
-    for (int f; (f = getopt_long(argc, argv, "h", flags, NULL)) != -1;) {
-        unsigned long *to = number_of(&b, f);
-        if (f == 'h')
-            return fputs(usage, stdout), CLI_OK;
-        if (f == '?')
-            return CLI_USAGE;
-        b.json |= f == 'j';
-        b.queue = f == 'q' ? optarg : b.queue;
-        if (to && (*to = strtoul(optarg, NULL, 10)) == 0)
-            return cli_usage("'%s' must be a number above 0", optarg);
-    }
-    b.broker = optind < argc ? argv[optind] : b.broker;
+    struct bench b = { .queue = "sluice-bench", .events = 100000, .size = 200, .producers = 4, .window = 256 };
+    struct cli_args a = cli_parse(&syntax, &b, argc, argv);
+    if (!a.go)
+        return a.code;
+    if (a.count > 1)
+        return cli_usage("one broker at a time: what is '%s'?", a.rest[1]);
+    b.broker = a.count ? a.rest[0] : broker && *broker ? broker : "tcp://127.0.0.1:7400";
     b.size = b.size < sizeof(unsigned long) ? sizeof(unsigned long) : b.size;
     b.stride = b.rate || b.events <= TIME_ALL_UP_TO ? 1 : STRIDE;
     return run(&b);

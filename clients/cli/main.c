@@ -19,7 +19,7 @@ static const struct command {
     { "publish and consume", "pub", cli_pub, "Publish events: arguments, lines, files, CloudEvents" },
     { NULL, "sub", cli_sub, "Consume events: print them, or run a command for each" },
     { "look inside and operate", "top", cli_top, "Watch the queues" },
-    { NULL, "queue", cli_queue, "List, show, declare, peek, purge, pause, resume, close, open, delete" },
+    { NULL, "queue", cli_queue, "List, show, ledger, declare, peek, purge, pause, resume, close, open, delete" },
     { NULL, "drain", cli_drain, "Let a sidecar finish what it holds; for preStop hooks" },
     { "check and measure", "ping", cli_ping, "Make round trips to a broker" },
     { NULL, "bench", cli_bench, "Measure a broker: throughput and latency" },
@@ -121,12 +121,13 @@ static int run(int argc, char **argv)
     return cli_unknown("command", argv[0], names, COMMANDS, "sluice help");
 }
 
+/* help queue show: a verb's own, too. */
 static int help(int argc, char **argv)
 {
     if (argc < 2)
         return print_help(stdout), CLI_OK;
-    char *words[] = { argv[1], "--help", NULL };
-    return run(2, words);
+    char *words[] = { argv[1], argc > 2 ? argv[2] : "--help", "--help", NULL };
+    return run(argc > 2 ? 3 : 2, words);
 }
 
 /* Nothing that was printed may be lost silently: a full disk behind ">" is a failure. */

@@ -26,7 +26,7 @@ static const struct cli_option option_table[] = {
     { "file", 'f', CLI_LIST, FIELD(files), "file", "the file's bytes are one event; - is the standard input" },
     { "type", 't', CLI_TEXT, FIELD(type), "type", "of the events [sluice.event]" },
     { "source", 's', CLI_TEXT, FIELD(source), "source", "[/sluice-cli]" },
-    { "subject", 'S', CLI_TEXT, FIELD(subject), "subject", "" },
+    { "subject", 'S', CLI_TEXT, FIELD(subject), "subject", "of the events [none]" },
     { "id", 0, CLI_TEXT, FIELD(id), "id", "of a single event; made up without" },
     { "content-type", 'c', CLI_TEXT, FIELD(content_type), "type",
       "of the data [text/plain, application/json with --ndjson,\napplication/octet-stream when it is not UTF-8]" },

@@ -59,7 +59,9 @@ static const struct verb {
          "Shows a queue's books: accepted = acked + dead-lettered + expired + purged + dropped + remaining.", NULL),
     VERB("declare", declare, json_table, " <queue> [<setting>=<value>...]", 1,
          "Makes a queue, or changes it; settings that are not named keep their value.",
-         "  sluice queue declare orders capacity=5000 capacity_bytes=64MiB lease=1m overflow=reject"),
+         "  sluice queue declare orders capacity=5000 capacity_bytes=64MiB lease=1m overflow=reject\n\n"
+         "Settings: capacity, capacity_bytes, durability, overflow, lease, require_consumer, dedup_window, "
+         "dedup_entries."),
     VERB("peek", peek, peek_table, " <queue>", 1, "Shows events without taking them.", NULL),
     VERB("purge", operate, json_table, " <queue>", 1, "Removes every event that is not being handled.", NULL),
     VERB("pause", operate, json_table, " <queue>", 1, "Stops delivery; publishing goes on.", NULL),

@@ -50,6 +50,15 @@ void queue_print_row(const json_t *q, int width)
     end_line(line, size, width);
 }
 
+/* No exponents, and no more digits than a person reads. */
+static void print_real(double v)
+{
+    if (fabs(v) >= 1000)
+        printf("%.0f", v);
+    else
+        printf("%.4g", v);
+}
+
 static void print_value(const json_t *v)
 {
     if (json_is_string(v))
@@ -58,8 +67,10 @@ static void print_value(const json_t *v)
         fputs("-", stdout);
     else if (json_is_boolean(v))
         fputs(json_is_true(v) ? "yes" : "no", stdout);
+    else if (json_is_real(v))
+        print_real(json_real_value(v));
     else
-        json_dumpf(v, stdout, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(4));
+        json_dumpf(v, stdout, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
     putchar('\n');
 }
 

@@ -326,6 +326,8 @@ int cli_sub(int argc, char **argv)
     s.command = a.count > 1 ? a.rest + 1 : NULL;
     s.options.max = s.options.max ? s.options.max : s.command ? 1 : TAKE_DEFAULT;
     s.options.max = s.options.max < TAKE_MAX ? s.options.max : TAKE_MAX;
+    if (s.command && !sub_can_run(s.command[0]))
+        return CLI_FAILED;
     cli_catch_signals();
     return run(&s);
 }

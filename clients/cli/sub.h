@@ -34,8 +34,10 @@ struct sub {
     mono_t extended;
 };
 
-/* Runs the command with the event's data as its standard input. True when it ended with status 0. Every third of the
- * lease it calls `extend`. */
+/* Whether there is such a program, in PATH or where it says; else says so. */
+bool sub_can_run(const char *program);
+/* Runs the command with the event's data as its standard input. True when it ended with status 0; else says
+ * how it ended. Every third of the lease it calls `extend`. */
 bool sub_run_command(struct sub *s, const struct sub_item *item, void (*extend)(struct sub *s));
 
 #endif

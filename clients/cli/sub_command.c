@@ -19,6 +19,23 @@ static void set_variable(const char *name, struct span value)
     free(text);
 }
 
+/* As execvp looks for it. */
+bool sub_can_run(const char *program)
+{
+    char *path = strdup(getenv("PATH") ? getenv("PATH") : "/bin:/usr/bin"), *rest = path, *folder;
+    bool found = strchr(program, '/') && access(program, X_OK) == 0;
+    int why = strchr(program, '/') ? errno : ENOENT;
+    while (path && !strchr(program, '/') && !found && (folder = strsep(&rest, ":")) != NULL) {
+        char file[4096];
+        snprintf(file, sizeof file, "%s/%s", *folder ? folder : ".", program);
+        found = access(file, X_OK) == 0;
+    }
+    free(path);
+    if (!found)
+        cli_fail("cannot run '%s': %s", program, strerror(why));
+    return found;
+}
+
 static int make_input(struct span data)
 {
     int fd = memfd_create("event", MFD_CLOEXEC);
@@ -61,6 +78,15 @@ static int wait_for(struct sub *s, pid_t child, void (*extend)(struct sub *s))
     return waitpid(child, &status, 0) == child ? status : -1;
 }
 
+static void say_failed(const struct sub *s, const struct sub_item *item, int status)
+{
+    bool killed = WIFSIGNALED(status);
+    cli_fail("'%s' %s %d for event #%.*s, attempt %.*s; it comes again in %s", s->command[0],
+             killed ? "was ended by signal" : "ended with status", killed ? WTERMSIG(status) : WEXITSTATUS(status),
+             (int)item->sequence.size, (const char *)item->sequence.data, (int)item->attempt.size,
+             (const char *)item->attempt.data, s->options.retry_delay);
+}
+
 bool sub_run_command(struct sub *s, const struct sub_item *item, void (*extend)(struct sub *s))
 {
     int input = make_input(item->data);
@@ -73,5 +99,8 @@ bool sub_run_command(struct sub *s, const struct sub_item *item, void (*extend)(
     if (child < 0)
         return cli_fail("cannot run a command: %s", strerror(errno)), false;
     int status = wait_for(s, child, extend);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    bool done = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!done && !cli_stopped())
+        say_failed(s, item, status);
+    return done;
 }

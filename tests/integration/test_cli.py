@@ -35,6 +35,38 @@ def test_sub_runs_a_command_and_gives_back_what_failed(dev, tmp_path):
     assert got.stdout == "a"
 
 
+def test_a_command_that_is_not_there_ends_sub_before_it_takes(dev):
+    run("sluice", "pub", "q", "a", environment=dev)
+    for command in ("/nonexistent/command", "no-such-command"):
+        refused = run("sluice", "sub", "q", "--", command, environment=dev)
+        assert refused.returncode == 1 and refused.stderr == f"sluice: cannot run '{command}': No such file or directory\n"
+    assert json.loads(run("sluice", "queue", "peek", "q", "--json", environment=dev).stdout)["events"][0]["attempt"] == 0
+
+
+def test_how_a_command_failed_is_said(dev, tmp_path):
+    run("sluice", "pub", "q", "a", environment=dev)
+    script = f"echo >> {tmp_path}/runs; case $(wc -l < {tmp_path}/runs) in 1) exit 3;; 2) kill -9 $$;; esac"
+    got = run("sluice", "sub", "q", "--count", "1", "--retry-delay", "10ms", "--", "sh", "-c", script, environment=dev)
+    assert got.returncode == 0
+    assert got.stderr == ("sluice: 'sh' ended with status 3 for event #1, attempt 1; it comes again in 10ms\n"
+                          "sluice: 'sh' was ended by signal 9 for event #1, attempt 2; it comes again in 10ms\n")
+
+
+def test_a_figure_is_never_shown_as_an_exponent(dev):
+    run("sluice", "queue", "declare", "q", "capacity=1000000000", environment=dev)
+    run("sluice", "pub", "q", '--ndjson', input='{"price":3.14159265}\n', environment=dev)
+    shown = run("sluice", "queue", "show", "q", environment=dev).stdout
+    assert "time_to_full_seconds" in shown and not re.search(r"[0-9]e[+0-9-]", shown), shown
+    assert '{"price":3.14159265}' in run("sluice", "queue", "peek", "q", environment=dev).stdout
+
+
+def test_a_port_in_use_or_no_address_is_said_in_one_line(dev):
+    busy = dev["SLUICE_URL"].removeprefix("http://")
+    for address, says in ((busy, "is in use"), ("foo", "write HOST:PORT"), ("127.0.0.1:99999", "at most 65535")):
+        refused = run("sluice", "dev", "--http", address, "--ops", "127.0.0.1:0")
+        assert refused.returncode == 1 and says in refused.stderr and refused.stderr.count("\n") == 1, refused.stderr
+
+
 def test_queue_commands(dev):
     assert json.loads(run("sluice", "queue", "declare", "q", "capacity=3", "--json", environment=dev).stdout)["capacity"] == 3
     assert run("sluice", "queue", "pause", "q", "--json", environment=dev).returncode == 0
@@ -45,7 +77,7 @@ def test_queue_commands(dev):
     assert json.loads(run("sluice", "queue", "purge", "q", "--json", environment=dev).stdout) == {"purged": 3}
     assert run("sluice", "queue", "delete", "q", environment=dev).returncode == 0
     missing = run("sluice", "queue", "show", "q", environment=dev)
-    assert missing.returncode == 1 and "no queue of that name" in missing.stderr
+    assert missing.returncode == 1 and "there is no queue 'q'" in missing.stderr
 
 
 def test_wrong_usage_is_status_2_and_help_is_0():
@@ -73,6 +105,9 @@ def test_a_mistake_is_named_and_what_was_meant():
     assert "'pub'" in run("sluice", "pbu").stderr
     assert "'--ndjson'" in run("sluice", "pub", "q", "--ndjsn").stderr
     assert "'show'" in run("sluice", "queue", "shwo", "q").stderr
+    assert "See 'sluice help queue declare'" in run("sluice", "queue", "declare", "q", "--capacity", "5").stderr
+    assert run("sluice", "help", "queue", "declare").stdout == run("sluice", "queue", "declare", "--help").stdout != ""
+    assert "there is no option '--evnts'" in run("sluice", "bench", "--evnts", "5").stderr
     assert run("sluice", "help", "pub").stdout == run("sluice", "pub", "-h").stdout != ""
 
 
