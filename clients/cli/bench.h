@@ -14,6 +14,7 @@ struct bench {
     unsigned long events, size, producers, window, rate, linger_ms;
     unsigned long stride; /* every stride-th event of a producer is timed */
     bool json;
+    const char *key, *broker_key; /* files; NULL: none */
 };
 
 struct bench_producer {

@@ -164,6 +164,8 @@ void bench_produce(const struct bench *b, struct bench_shared *s, unsigned long 
     struct sluice_options options = {
         .name = "sluice-bench",
         .linger_ms = (int64_t)b->linger_ms,
+        .secret_key_file = b->key,
+        .broker_key_file = b->broker_key,
         .buffer_bytes = 2 * b->window * (b->size + 1024) + (1u << 20),
     };
     struct producer p = { .b = b, .s = s, .told = &s->producers[number], .next = number, .confirmed = number };

@@ -63,6 +63,13 @@ struct cli_args cli_parse(const struct cli_syntax *syntax, void *options, int ar
 /* Prints that a word is none of `names`, and which it may have meant; returns CLI_USAGE. `help` is the command to ask. */
 int cli_unknown(const char *what, const char *word, const char *const *names, size_t count, const char *help);
 
+/* For commands that speak to a broker over tcp: `key` and `broker_key` are the offsets of their const char *. */
+#define CLI_KEYS(key_field, broker_key_field)                                                                          \
+    { "key", 0, CLI_TEXT, key_field, "file", "this client's secret key, for a broker that asks for keys" },            \
+    {                                                                                                                  \
+        "broker-key", 0, CLI_TEXT, broker_key_field, "file", "and the broker's public one"                             \
+    }
+
 /* ---- signals: from then on SIGINT and SIGTERM only set what cli_stopped tells, and end a wait that may be ended */
 
 void cli_catch_signals(void);

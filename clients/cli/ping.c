@@ -1,5 +1,6 @@
 /* sluice ping: control round trips to a broker. */
 #include "base/clock.h"
+#include "base/curve.h"
 #include "base/units.h"
 #include "clients/cli/cli.h"
 #include "proto/control.h"
@@ -14,13 +15,14 @@
 
 struct ping_options {
     unsigned long count;
-    const char *wait;
+    const char *wait, *key, *broker_key;
     bool json;
 };
 
 static const struct cli_option option_table[] = {
     { "count", 'n', CLI_COUNT, offsetof(struct ping_options, count), "n", "round trips [3]" },
     { "wait", 'w', CLI_DURATION, offsetof(struct ping_options, wait), "duration", "for each answer [5s]" },
+    CLI_KEYS(offsetof(struct ping_options, key), offsetof(struct ping_options, broker_key)),
     { "json", 0, CLI_SWITCH, offsetof(struct ping_options, json), NULL, "print a JSON object a round trip" },
 };
 static const struct cli_syntax syntax = {
@@ -62,7 +64,8 @@ static int ping_once(void *socket, const char *broker, const struct ping_options
     arena_init(&arena, 64 << 10);
     mono_t start = clock_now().mono;
     if (!round_trip(socket, &reply, &arena))
-        code = cli_fail("no broker answers at %s within %s", broker, o->wait);
+        code = cli_fail("no broker answers at %s within %s%s", broker, o->wait,
+                        o->key ? "" : "; is it up, and does it ask for keys (--key)?");
     else
         printf(o->json ? "{\"broker\":\"%s\",\"version\":\"%s\",\"uptime_seconds\":%llu,\"ms\":%.3f}\n"
                        : "%s: version %s, up %llu s, %.3f ms\n",
@@ -73,17 +76,34 @@ static int ping_once(void *socket, const char *broker, const struct ping_options
     return code;
 }
 
+static bool set_keys(void *socket, const struct ping_options *o, struct error *e)
+{
+    struct curve_keys own;
+    char broker_key[CURVE_KEY_SIZE];
+    if (!o->key && !o->broker_key)
+        return true;
+    if (!o->key || !o->broker_key)
+        return error_set(e, "--key and --broker-key go together: give both or none");
+    if (!curve_read_secret(o->key, &own, e) || !curve_read_public(o->broker_key, broker_key, e))
+        return false;
+    curve_join(socket, &own, broker_key);
+    return true;
+}
+
 static int ping(const char *broker, const struct ping_options *o)
 {
     int code = CLI_OK, zero = 0;
     int64_t wait_ms = 5000;
+    struct error e;
     void *zmq = zmq_ctx_new(), *socket = zmq_socket(zmq, ZMQ_DEALER);
     duration_parse(span_str(o->wait), &wait_ms);
     int wait = wait_ms < 1 ? 1 : (int)wait_ms;
     zmq_setsockopt(socket, ZMQ_RCVTIMEO, &wait, sizeof wait);
     zmq_setsockopt(socket, ZMQ_SNDTIMEO, &wait, sizeof wait);
     zmq_setsockopt(socket, ZMQ_LINGER, &zero, sizeof zero);
-    if (zmq_connect(socket, broker) != 0)
+    if (!set_keys(socket, o, &e))
+        code = cli_fail("%s", e.text);
+    else if (zmq_connect(socket, broker) != 0)
         code = cli_usage("'%s' is no endpoint: write tcp://HOST:PORT or ipc:///PATH", broker);
     for (unsigned long i = 0; i < o->count && code == CLI_OK; i++) {
         if (i && !cli_pause(BETWEEN_MS))

@@ -1,4 +1,5 @@
 """CURVE over tcp: the right key works end to end, every other is denied and says what to check."""
+import json
 import signal
 import time
 
@@ -73,6 +74,20 @@ def test_the_right_key_works_end_to_end(cluster, keys):
     assert s.ack("q", *[e["receipt"] for e in got]).status == 200
     public = (keys / "clients/shop.pub").read_text().strip()
     assert f"attached from key:{public}@127.0.0.1" in b.log.read_text()
+
+
+def test_ping_and_bench_have_keys_too(cluster, keys):
+    b = guarded(cluster, keys).ready["broker"]
+    mine = ["--key", str(keys / "clients/shop.key"), "--broker-key", str(keys / "broker.pub")]
+    assert "version" in run("sluice", "ping", "-n", "1", *mine, b).stdout
+    assert json.loads(run("sluice", "bench", "--events", "2000", "--json", *mine, b).stdout)["consumed"] == 2000
+    refused = run("sluice", "ping", "-n", "1", "--wait", "300ms", b)
+    assert refused.returncode == 1 and "--key" in refused.stderr
+    for command in ("ping", "bench"):
+        half = run("sluice", command, *mine[:2], b)
+        assert half.returncode == 1 and "go together" in half.stderr
+        wrong = run("sluice", command, "--key", "/nowhere", *mine[2:], b)
+        assert wrong.returncode == 1 and "/nowhere" in wrong.stderr
 
 
 def test_an_unknown_key_is_denied(cluster, keys):

@@ -222,6 +222,9 @@ static void connecting_to_nobody_says_so(void **state)
     assert_null(sluice_connect("nonsense", NULL, error));
     assert_non_null(strstr(error, "nonsense"));
     assert_null(sluice_connect(NULL, NULL, error));
+    options.secret_key_file = "some.key";
+    assert_null(sluice_connect("tcp://127.0.0.1:1", &options, error));
+    assert_non_null(strstr(error, "keys go together"));
 }
 
 int main(void)
