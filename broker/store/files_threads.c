@@ -1,5 +1,8 @@
 /* One thread for changes, one for reads, each with a queue of its own; what is done comes together in one list. The
- * threads take operations one by one: the log batches, so that there are few. */
+ * threads take operations one by one: the log batches, so that there are few.
+ *
+ * A write whose sync comes next is told together with it: nobody can do anything with a write before its sync, and
+ * waking the loop in between takes the processor from the sync. */
 #include "broker/store/files_priv.h"
 
 #include <assert.h>
@@ -46,12 +49,16 @@ static void clear_event(int event)
     (void)n;
 }
 
-static void finish(struct workers *w, struct file_op *op)
+/* Tells of these, linked in the order in which they were done. */
+static void finish(struct workers *w, struct file_op *ops)
 {
     pthread_mutex_lock(&w->mutex);
     if (!w->first)
         raise_event(w->event);
-    push(&w->first, &w->last, op);
+    for (struct file_op *next; ops; ops = next) {
+        next = ops->next;
+        push(&w->first, &w->last, ops);
+    }
     pthread_mutex_unlock(&w->mutex);
 }
 
@@ -67,24 +74,36 @@ struct file_op *workers_done(struct workers *w)
 
 /* ---- one thread */
 
-/* The next operation; NULL: there will be none. */
+static bool belong_together(const struct file_op *op, const struct file_op *next)
+{
+    return op->kind == FILE_WRITE && next && next->kind == FILE_SYNC;
+}
+
+/* The next operation, with its sync behind it when it is a write that has one; NULL: there will be none. */
 static struct file_op *next(struct worker *w)
 {
     pthread_mutex_lock(&w->mutex);
     while (!w->first && !w->stop)
         pthread_cond_wait(&w->more, &w->mutex);
-    struct file_op *op = pop(&w->first);
+    struct file_op *op = pop(&w->first), *sync = NULL;
+    if (op && belong_together(op, w->first))
+        sync = pop(&w->first);
     pthread_mutex_unlock(&w->mutex);
+    if (sync)
+        sync->next = NULL;
+    if (op)
+        op->next = sync;
     return op;
 }
 
 static void *work(void *argument)
 {
     struct worker *w = argument;
-    struct file_op *op;
-    while ((op = next(w)) != NULL) {
-        file_execute(w->all->directory, op);
-        finish(w->all, op);
+    struct file_op *ops;
+    while ((ops = next(w)) != NULL) {
+        for (struct file_op *op = ops; op; op = op->next)
+            file_execute(w->all->directory, op);
+        finish(w->all, ops);
     }
     return NULL;
 }
@@ -146,6 +165,7 @@ void workers_submit(struct workers *w, struct file_op *op)
     if (op->error) {
         if (by == &w->changes)
             atomic_store(&w->directory->broken, true); /* later ones would overtake it */
+        op->next = NULL;
         finish(w, op);
         return;
     }
