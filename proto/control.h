@@ -87,6 +87,9 @@ struct broker_info {
     struct ledger ledger;
     uint64_t frames_in, frames_out, resent, rejected, sessions_ended;
     uint64_t rejected_bytes, rebinds, denied;
+    uint64_t disk_used, disk_budget;   /* bytes of the log's files */
+    uint64_t disk_written, disk_syncs; /* since the start: bytes written, fdatasyncs */
+    bool disk_full;                    /* events wait for room */
 };
 
 struct outcome {

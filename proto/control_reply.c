@@ -185,6 +185,11 @@ static void pack_broker(const struct reply *r, Sluice__V1__Reply *m, struct buf 
     b.ingress_rebinds = i->rebinds;
     b.denied = i->denied;
     b.sessions_ended = i->sessions_ended;
+    b.disk_used = i->disk_used;
+    b.disk_budget = i->disk_budget;
+    b.disk_written = i->disk_written;
+    b.disk_syncs = i->disk_syncs;
+    b.disk_full = i->disk_full;
     m->result_case = SLUICE__V1__REPLY__RESULT_BROKER;
     m->broker = &b;
     control_pack(&m->base, out);
@@ -363,6 +368,11 @@ static void read_broker(const Sluice__V1__BrokerInfo *m, struct reply *out)
         .rebinds = m->ingress_rebinds,
         .denied = m->denied,
         .sessions_ended = m->sessions_ended,
+        .disk_used = m->disk_used,
+        .disk_budget = m->disk_budget,
+        .disk_written = m->disk_written,
+        .disk_syncs = m->disk_syncs,
+        .disk_full = m->disk_full,
     };
     read_ledger(m->ledger, &out->u.broker.ledger);
 }

@@ -298,6 +298,19 @@ void core_stop(struct core *c, struct now now)
     }
 }
 
+static void disk_info(const struct core *c, struct broker_info *out)
+{
+    struct log_info log;
+    if (!c->disk)
+        return;
+    log_info(c->disk, &log);
+    out->disk_used = log.disk_bytes;
+    out->disk_budget = log.disk_budget;
+    out->disk_written = log.written_bytes;
+    out->disk_syncs = log.syncs;
+    out->disk_full = log.full;
+}
+
 void core_info(const struct core *c, struct broker_info *out, struct now now)
 {
     *out = (struct broker_info){
@@ -318,6 +331,7 @@ void core_info(const struct core *c, struct broker_info *out, struct now now)
         .denied = c->denied,
         .sessions_ended = c->sessions_ended,
     };
+    disk_info(c, out);
     for (uint32_t i = 0; i < c->queue_count; i++) {
         ledger_add(&out->ledger, &c->by_name[i]->ledger);
         out->ledger.remaining += queue_remaining(c->by_name[i]);

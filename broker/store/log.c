@@ -30,7 +30,9 @@ void log_submit(struct log *l, enum file_kind kind, const char *name, uint64_t o
     op->offset = offset;
     op->size = size;
     op->tag = tag;
+    l->info.syncs += kind == FILE_SYNC;
     if (data) {
+        l->info.written_bytes += data->size;
         op->data = *data;
         *data = (struct buf){ 0 };
     }

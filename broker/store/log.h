@@ -63,6 +63,7 @@ const char *log_trouble(const struct store *s);
 struct log_info {
     uint64_t segments, disk_bytes, live_bytes, disk_budget;
     uint64_t groups, group_bytes, event_bytes; /* written since the start */
+    uint64_t written_bytes;                    /* to files since the start: groups, tables, checkpoints, moved events */
     uint64_t syncs, checkpoints, moved_events, freed_segments;
     bool full;    /* events wait for room */
     bool torn;    /* recovery cut a torn tail */

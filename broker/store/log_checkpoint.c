@@ -120,7 +120,6 @@ static void sync_before(struct log *l)
         return; /* or the commit's own sync comes first */
     segment_name(name, segment_active(l)->id);
     log_submit(l, FILE_SYNC, name, 0, l->placed, NULL, TAG_SYNC);
-    l->info.syncs++;
 }
 
 static void free_segments(struct log *l);

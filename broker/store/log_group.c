@@ -232,7 +232,6 @@ static void sync_by_interval(struct log *l)
     char name[FILE_NAME_SIZE];
     segment_name(name, segment_active(l)->id);
     log_submit(l, FILE_SYNC, name, 0, l->written, NULL, TAG_SYNC); /* a sync's size: the groups it covers */
-    l->info.syncs++;
     l->sync_waits = false;
     l->next_sync = mono_add_ms(l->now, l->config.sync_interval_ms);
 }
@@ -261,10 +260,8 @@ void group_commit(struct log *l)
         l->committing = true;
         l->commit_through = l->placed;
         l->sync_waits = true;
-        if (l->config.sync == LOG_SYNC_GROUP) {
+        if (l->config.sync == LOG_SYNC_GROUP)
             change(l, FILE_SYNC, segment_active(l), 0, NULL);
-            l->info.syncs++;
-        }
         if (whole)
             checkpoint_consider(l);
     }

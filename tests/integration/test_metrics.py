@@ -92,3 +92,19 @@ def test_without_operations_a_sidecar_tells_of_itself_only(cluster, broker):
     s.declare("q")
     text = call(s.ready["probe"], "GET", "/metrics").body.decode()
     assert "sluice_attached 1" in text and "sluice_queue" not in text and "sluice_broker" not in text
+
+
+def test_the_disk_is_counted(cluster):
+    broker = cluster.broker("--disk-budget", "1GiB")
+    s = cluster.sidecar(broker, "--operations")
+    s.declare("q", durability="disk")
+    before = scrape(s)
+    assert before["sluice_broker_disk_budget_bytes", None] == 1 << 30 and before["sluice_broker_disk_full", None] == 0
+    for _ in range(3):
+        s.publish("q", "x" * 1000)  # each waits for its own sync
+    after = scrape(s)
+    assert after["sluice_broker_disk_syncs_total", None] >= before["sluice_broker_disk_syncs_total", None] + 3
+    written = (after["sluice_broker_disk_written_bytes_total", None] -
+               before["sluice_broker_disk_written_bytes_total", None])
+    assert 3000 < written < 6000
+    assert after["sluice_broker_disk_used_bytes", None] >= 32 << 20
