@@ -64,6 +64,12 @@ class Server:
         self.popen.wait()
         self.popen.stdout.close()
 
+    def kill(self):
+        """SIGKILL; fine also when it is stopped."""
+        self.popen.kill()
+        self.popen.wait()
+        self.popen.stdout.close()
+
     def ledger(self):
         """After stop, of a broker: what left it, by cause."""
         line = next(l for l in self.logged().splitlines() if "ledger: " in l)

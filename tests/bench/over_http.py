@@ -43,8 +43,9 @@ def bare(figures, connections, seconds):
     figures.note("bare libmicrohttpd", work, "server CPU", "s/million", used * 1e6 / count)
 
 
-def sidecar(b):
-    s = Server(BIN / "sluice-sidecar", "--broker", b.ready["broker"], "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0")
+def sidecar(b, *options):
+    s = Server(BIN / "sluice-sidecar", "--broker", b.ready["broker"], "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0",
+               *options)
     subprocess.run(["curl", "-sS", "--retry", "20", "--retry-all-errors", "--retry-delay", "1", "-f", "-o", "/dev/null",
                     f"http://{s.ready['ops']}/readyz"], check=True)
     return s
