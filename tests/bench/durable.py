@@ -80,7 +80,7 @@ def in_memory(figures, shape, count):
 def busy(shape):
     """A memory queue's load, for as long as it is wanted."""
     b = broker()
-    load = subprocess.Popen([str(word) for word in (BIN / "sluice", "bench", "--events", 10**9 // shape[0],
+    load = subprocess.Popen([str(word) for word in (BIN / "sluice", "bench", "--events", 10**10 // shape[0],
                                                     *options(*shape), b.ready["broker"])],
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
