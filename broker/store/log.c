@@ -62,17 +62,6 @@ struct log_queue *log_queue_of(struct log *l, uint32_t id, bool make)
     return q;
 }
 
-static void list_fresh(struct log *l, struct log_queue *q)
-{
-    if (!q->listed) {
-        q->listed = true;
-        q->fresh_next = l->fresh;
-        l->fresh = q;
-    }
-    if (l->lazy_since.ns == INT64_MAX)
-        l->lazy_since = l->now;
-}
-
 void log_queue_drop(struct log *l, struct log_queue *q)
 {
     extent_drop_all(l, q);
@@ -161,245 +150,6 @@ static void read_event(struct store *store, uint32_t queue, store_locator at, st
     struct log *l = log_self(store);
     assert(at);
     l->cache->ops->read(l->cache, queue, at, out);
-}
-
-static void uncache(struct log *l, struct log_queue *q, uint32_t queue, store_locator at, uint32_t size)
-{
-    if (!at)
-        return;
-    l->cache->ops->release(l->cache, queue, at);
-    if (q)
-        q->cached_bytes -= size < q->cached_bytes ? size : q->cached_bytes;
-}
-
-static void release(struct store *store, uint32_t queue, store_locator at)
-{
-    struct log *l = log_self(store);
-    struct span lane;
-    l->cache->ops->read(l->cache, queue, at, &lane);
-    uncache(l, log_queue_of(l, queue, false), queue, at, (uint32_t)lane.size);
-}
-
-static void add_fresh(struct log *l, struct log_queue *q, const struct settled_range *r)
-{
-    struct unwritten *u = &q->fresh;
-    struct settled_range *last = u->count ? &u->ranges[u->count - 1] : NULL;
-    list_fresh(l, q);
-    u->events += (uint32_t)(r->end - r->first);
-    q->unsettled += (uint32_t)(r->end - r->first);
-    if (last && last->end == r->first && last->cause == r->cause) {
-        last->end = r->end;
-        last->bytes += r->bytes;
-        return;
-    }
-    if (u->count == u->capacity) {
-        u->capacity = u->capacity ? u->capacity * 2 : 8;
-        u->ranges = xrealloc(u->ranges, u->capacity * sizeof *u->ranges);
-    }
-    u->ranges[u->count++] = *r;
-}
-
-static void settle(struct store *store, uint32_t queue, uint64_t sequence, store_locator at, uint32_t size,
-                   enum store_cause cause)
-{
-    struct log *l = log_self(store);
-    struct log_queue *q = log_queue_of(l, queue, false);
-    assert(q);
-    uncache(l, q, queue, at, size);
-    extent_settle(l, q, sequence, sequence + 1, size);
-    add_fresh(l, q, &(struct settled_range){ sequence, sequence + 1, size, cause });
-}
-
-struct stretches {
-    struct settled_range *ranges;
-    size_t count, capacity;
-};
-
-/* The live stretches of [first, end), each with its share of the `bytes` of `events`. */
-static void add_stretches(struct stretches *s, const struct log_queue *q, uint64_t first, uint64_t end, uint64_t bytes,
-                          uint64_t events)
-{
-    uint64_t at = first, gap, gap_end;
-    while ((at = ranges_next_gap(&q->settled, at)) < end) {
-        uint64_t to = ranges_next(&q->settled, at, &gap, &gap_end) && gap < end ? gap : end;
-        if (s->count == s->capacity) {
-            s->capacity = s->capacity ? s->capacity * 2 : 16;
-            s->ranges = xrealloc(s->ranges, s->capacity * sizeof *s->ranges);
-        }
-        s->ranges[s->count++] = (struct settled_range){ .first = at, .end = to, .bytes = bytes * (to - at) / events };
-        at = to;
-    }
-}
-
-static void add_unplaced(struct stretches *s, const struct log_queue *q, const struct group *g, uint64_t from)
-{
-    for (size_t i = 0; g && i < g->run_count; i++) {
-        const struct table_entry *e = &g->runs[i].entry;
-        if (e->queue == q->id && !g->runs[i].moved)
-            add_stretches(s, q, e->first > from ? e->first : from, e->first + e->count, g->runs[i].bytes, e->count);
-    }
-}
-
-/* Each live stretch becomes a range of its own, so that replay finds nothing settled twice. */
-static void settle_rest(struct store *store, uint32_t queue, uint64_t from, uint64_t bytes, enum store_cause cause)
-{
-    struct log *l = log_self(store);
-    struct log_queue *q = log_queue_of(l, queue, false);
-    struct stretches s = { 0 };
-    if (!q)
-        return;
-    for (const struct extent *x = extent_at(q, from); x && x < q->extents + q->extent_count; x++)
-        add_stretches(&s, q, x->first > from ? x->first : from, x->end, x->live_bytes, x->live);
-    for (const struct group *g = l->first_closed; g; g = g->next)
-        add_unplaced(&s, q, g, from);
-    add_unplaced(&s, q, l->open, from);
-    for (size_t i = 0; i < s.count; i++) {
-        struct settled_range *r = &s.ranges[i];
-        if (i + 1 == s.count || r->bytes > bytes)
-            r->bytes = bytes; /* the shares are about, their sum is not */
-        bytes -= r->bytes;
-        r->cause = cause;
-        extent_settle(l, q, r->first, r->end, r->bytes);
-        add_fresh(l, q, r);
-    }
-    free(s.ranges);
-}
-
-static void forget(struct store *store, uint32_t queue)
-{
-    struct log *l = log_self(store);
-    struct log_queue *q = log_queue_of(l, queue, false);
-    if (!q)
-        return;
-    group_gather_settled(l);
-    struct group *g = group_open(l);
-    forgotten_write(&g->records, queue);
-    g->urgent = true;
-    log_queue_drop(l, q);
-    l->cache->ops->forget(l->cache, queue);
-}
-
-/* ------------------------------------------------------------------ time, completions */
-
-static void take_done(struct log *l)
-{
-    struct file_op *op;
-    while ((op = l->files->ops->done(l->files)) != NULL) {
-        switch (op->tag) {
-        case TAG_COMMIT: group_done(l, op); break;
-        case TAG_SPARE: segment_spare_done(l, op); break;
-        case TAG_LOAD: load_done(l, op); break;
-        case TAG_CHECKPOINT: checkpoint_done(l, op); break;
-        case TAG_SYNC:
-            if (op->error)
-                log_fail(l, "cannot sync", op->name, 0, strerror(op->error));
-            else if (op->size > l->synced)
-                l->synced = op->size;
-            break;
-        default: break; /* TAG_REMOVE: a file that stays is removed at the next start */
-        }
-        buf_free(&op->data);
-        free(op);
-    }
-}
-
-static void flush(struct store *store, mono_t now)
-{
-    struct log *l = log_self(store);
-    l->now = now;
-    take_done(l);
-    group_commit(l);
-    checkpoint_idle(l);
-    segment_want_spares(l);
-    load_advance(l);
-    compact_consider(l);
-}
-
-static bool has_news(const struct log *l)
-{
-    return l->failed ? l->told != UINT64_MAX : l->durable != l->told;
-}
-
-/* What flush found done is told by the next poll, and no descriptor will say so again: that poll is due at once. */
-static mono_t due(const struct store *store)
-{
-    const struct log *l = (const struct log *)(const void *)store;
-    mono_t at = MONO_NEVER;
-    if (has_news(l) || l->ready_loads)
-        return l->now;
-    if (l->failed)
-        return at;
-    if (!l->committing && l->lazy_since.ns != INT64_MAX)
-        at = mono_min(at, mono_add_ms(l->lazy_since, l->config.lazy_ms));
-    if (l->no_room)
-        at = mono_min(at, l->spare_again);
-    at = mono_min(at, checkpoint_due(l));
-    if (l->config.sync == LOG_SYNC_INTERVAL && l->sync_waits)
-        at = mono_min(at, l->next_sync);
-    return at;
-}
-
-static bool poll_durable(struct log *l, struct store_completion *out)
-{
-    if (!has_news(l))
-        return false;
-    l->told = l->failed ? UINT64_MAX : l->durable;
-    *out = (struct store_completion){
-        .kind = STORE_DURABLE,
-        .status = l->failed ? STORE_FAILED : STORE_OK,
-        .ticket = l->durable,
-    };
-    return true;
-}
-
-/* Takes out what was settled since it was read. */
-static void drop_settled(struct log *l, struct load *d)
-{
-    struct log_queue *q = log_queue_of(l, d->queue, false);
-    size_t kept = 0;
-    for (size_t i = 0; i < d->count; i++) {
-        const struct store_loaded *e = &d->events[i];
-        if (q && extent_is_live(q, e->sequence))
-            d->events[kept++] = *e;
-        else
-            uncache(l, q, d->queue, e->locator, e->size);
-    }
-    d->count = kept;
-}
-
-static struct load *next_ready(struct log *l)
-{
-    struct load *d;
-    while ((d = l->ready_loads) != NULL) {
-        l->ready_loads = d->next;
-        bool was_empty = d->count == 0;
-        drop_settled(l, d);
-        if (d->count || was_empty) {
-            l->polled = d;
-            return d;
-        }
-        load_again(l, d);
-    }
-    return NULL;
-}
-
-static bool poll(struct store *store, struct store_completion *out)
-{
-    struct log *l = log_self(store);
-    take_done(l);
-    if (l->polled) {
-        load_free(l->polled);
-        l->polled = NULL;
-    }
-    if (poll_durable(l, out))
-        return true;
-    struct load *d = next_ready(l);
-    if (!d)
-        return false;
-    *out = (struct store_completion){
-        .kind = STORE_LOADED, .tag = d->tag, .queue = d->queue, .events = d->events, .count = d->count
-    };
-    return true;
 }
 
 static uint64_t settled_ticket(struct store *store)
@@ -522,14 +272,14 @@ static const struct store_ops ops = {
     .append = append,
     .note = note,
     .read = read_event,
-    .settle = settle,
-    .settle_rest = settle_rest,
-    .release = release,
+    .settle = log_settle,
+    .settle_rest = log_settle_rest,
+    .release = log_release,
     .load = load,
-    .forget = forget,
-    .flush = flush,
-    .due = due,
-    .poll = poll,
+    .forget = log_forget,
+    .flush = log_flush,
+    .due = log_due,
+    .poll = log_poll,
     .settled_ticket = settled_ticket,
     .unsettled = unsettled,
     .room = room,

@@ -4,38 +4,13 @@
  * Torn or damaged? A group that was synced is whole. So a place that holds no valid group is the torn tail, unless some group, found
  * anywhere behind it, says that a number at or beyond the missing one was durable when it was written: then what is
  * missing was synced once, and was damaged since. That stops the start. */
+#include "broker/store/log_recover.h"
 #include "broker/store/log_state.h"
 
-#include "base/xalloc.h"
+#include "broker/store/log_walk.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
-
-struct scan {
-    struct log *log;
-    const struct log_replay *replay;
-    struct position at;   /* behind the last valid group */
-    struct position from; /* records before it are in the checkpoint */
-    uint64_t *ids;        /* segments on disk, ascending */
-    size_t count, capacity;
-    struct buf bytes; /* of the segment being read */
-    struct error *e;
-};
-
-static void find_segment(void *context, const char *name, uint64_t size)
-{
-    struct scan *c = context;
-    uint64_t id;
-    (void)size;
-    if (!segment_id_of(name, &id))
-        return;
-    if (c->count == c->capacity) {
-        c->capacity = c->capacity ? c->capacity * 2 : 16;
-        c->ids = xrealloc(c->ids, c->capacity * sizeof *c->ids);
-    }
-    c->ids[c->count++] = id;
-}
 
 static int by_number(const void *a, const void *b)
 {
@@ -47,133 +22,8 @@ static bool read_segment(struct scan *c, uint64_t id)
 {
     char name[FILE_NAME_SIZE];
     segment_name(name, id);
-    c->bytes.size = 0;
-    for (size_t got, step = 256u << 10;; step = 4u << 20) {
-        int why =
-            c->log->files->ops->read(c->log->files, name, c->bytes.size, buf_reserve(&c->bytes, step), step, &got);
-        if (why)
-            return error_set(c->e, "cannot read %s: %s", name, strerror(why));
-        c->bytes.size += got;
-        if (got < step)
-            return true;
-    }
-}
-
-/* ------------------------------------------------------------------ records */
-
-static void apply_run(struct scan *c, struct segment *s, const struct record *r, const struct run_record *run,
-                      const struct table_entry *place)
-{
-    struct log *l = c->log;
-    if (r->type == RECORD_MOVED) {
-        extent_move(l, s, place, run->bytes);
-        return;
-    }
-    struct log_queue *q = log_queue_of(l, run->queue, true);
-    if (run->first < q->placed_end)
-        return; /* replay is idempotent on queue and sequence */
-    q->live += run->count;
-    q->live_bytes += run->bytes;
-    extent_add(l, s, place, run->bytes);
-    struct store_run told = { .queue = run->queue,
-                              .first = run->first,
-                              .count = (size_t)run->count,
-                              .accepted_ms = run->accepted_ms,
-                              .note = run->note };
-    if (c->replay->run)
-        c->replay->run(c->replay->context, &told, run->bytes);
-}
-
-/* A run of the active segment from before the checkpoint: its extents are known, its place is wanted for the table. */
-static void place_run(struct log *l, struct segment *s, const struct table_entry *place)
-{
-    struct log_queue *q = log_queue_of(l, place->queue, false);
-    for (uint32_t i = 0; q && i < q->extent_count; i++) {
-        struct extent *x = &q->extents[i];
-        if (x->segment != s || x->first >= place->first + place->count || x->end <= place->first)
-            continue;
-        if (x->run_count == x->run_capacity) {
-            x->run_capacity = x->run_capacity ? x->run_capacity * 2 : 16;
-            x->runs = xrealloc(x->runs, x->run_capacity * sizeof *x->runs);
-        }
-        x->runs[x->run_count++] = *place;
-    }
-}
-
-static bool apply_settled(struct scan *c, struct span payload)
-{
-    struct settled_record s;
-    struct settled_range r;
-    enum log_status status;
-    if (!settled_read(payload, &s))
-        return false;
-    struct log_queue *q = log_queue_of(c->log, s.queue, false);
-    while ((status = settled_range_next(&s, &r)) == LOG_OK) {
-        if (q && r.end > q->placed_end)
-            return false;
-        uint64_t gone = q ? extent_settle(c->log, q, r.first, r.end, r.bytes) : 0;
-        if (gone && c->replay->settled)
-            c->replay->settled(c->replay->context, s.queue, r.cause, r.first, gone);
-    }
-    return status == LOG_END;
-}
-
-static bool apply_forgotten(struct scan *c, struct span payload)
-{
-    uint32_t id;
-    if (!forgotten_read(payload, &id))
-        return false;
-    struct log_queue *q = log_queue_of(c->log, id, false);
-    if (q)
-        log_queue_drop(c->log, q);
-    return true;
-}
-
-static bool apply_record(struct scan *c, struct segment *s, const struct record *r, uint32_t offset, bool known)
-{
-    struct run_record run;
-    switch (r->type) {
-    case RECORD_EVENTS:
-    case RECORD_MOVED: {
-        if (!run_read(r->payload, &run))
-            return false;
-        struct table_entry place = { run.queue, (uint32_t)run.count, run.first, offset,
-                                     (uint32_t)r->payload.size + RECORD_HEADER_SIZE };
-        segment_add_run(s, &place);
-        if (known)
-            place_run(c->log, s, &place);
-        else
-            apply_run(c, s, r, &run, &place);
-        return true;
-    }
-    case RECORD_SETTLED: return known || apply_settled(c, r->payload);
-    case RECORD_FORGOTTEN: return known || apply_forgotten(c, r->payload);
-    case RECORD_NOTE:
-        if (!known && c->replay->note)
-            c->replay->note(c->replay->context, r->payload);
-        return true;
-    case RECORD_TABLE:
-        s->sealed = true;
-        s->table_at = offset;
-        s->table_size = (uint32_t)r->payload.size + RECORD_HEADER_SIZE;
-        segment_drop_places(c->log, s);
-        return true;
-    }
-    return false;
-}
-
-static bool apply_group(struct scan *c, struct segment *s, struct span records, bool known)
-{
-    const uint8_t *start = c->bytes.data;
-    struct record r;
-    enum log_status status;
-    const uint8_t *at = records.data;
-    while ((status = record_next(&records, &r)) == LOG_OK) {
-        if (r.version != 1 || !apply_record(c, s, &r, (uint32_t)(at - start), known))
-            return false;
-        at = records.data;
-    }
-    return status == LOG_END;
+    int why = walk_read(c->log->files, name, &c->bytes);
+    return why == 0 ? true : error_set(c->e, "cannot read %s: %s", name, strerror(why));
 }
 
 /* ------------------------------------------------------------------ torn or damaged */
@@ -257,7 +107,7 @@ static bool scan_segment(struct scan *c, struct segment *s, bool *more)
         if (!agrees(c, s))
             return damaged(c, s->id, c->at.offset);
         bool known = s->id == c->from.segment && c->at.offset < c->from.offset;
-        if (!apply_group(c, s, records, known)) {
+        if (!replay_group(c, s, records, known)) {
             char name[FILE_NAME_SIZE];
             segment_name(name, s->id);
             return error_set(c->e, "%s: the group at offset %" PRIu64 " has a record that this version cannot read",
@@ -362,84 +212,7 @@ static bool scan_all(struct scan *c, size_t *end)
     return reached_checkpoint(c) && judge_tail(c, *end);
 }
 
-/* ------------------------------------------------------------------ getting ready to write */
-
-static bool apply(struct scan *c, enum file_kind kind, uint64_t id, uint64_t offset, uint64_t size, struct buf *data)
-{
-    struct file_op op = { .kind = kind, .offset = offset, .size = size };
-    segment_name(op.name, id);
-    if (data)
-        op.data = *data;
-    int why = c->log->files->ops->apply(c->log->files, &op);
-    if (data)
-        buf_free(data);
-    return why == 0 ? true : error_set(c->e, "cannot write %s: %s", op.name, strerror(why));
-}
-
-static bool seal_last(struct scan *c, struct segment *s)
-{
-    struct log *l = c->log;
-    struct buf b = { 0 };
-    buf_reserve(&b, GROUP_HEADER_SIZE);
-    b.size = GROUP_HEADER_SIZE;
-    segment_build_table(l, s, &b);
-    struct group_header h = { .number = c->at.number, .durable = c->at.number };
-    group_header_write(b.data, &h, span_of(b.data + GROUP_HEADER_SIZE, b.size - GROUP_HEADER_SIZE), s->id, c->at.chain);
-    s->table_at = (uint32_t)s->size + GROUP_HEADER_SIZE;
-    s->table_size = (uint32_t)b.size - GROUP_HEADER_SIZE;
-    s->sealed = true;
-    uint64_t at = s->size;
-    s->size += b.size;
-    s->written = s->size;
-    c->at.chain = h.chain;
-    return apply(c, FILE_WRITE, s->id, at, 0, &b) && apply(c, FILE_SYNC, s->id, 0, 0, NULL);
-}
-
-/* It was sealed, but the process may have been killed before that was synced. From now on it counts as durable. */
-static bool sync_last(struct scan *c, const struct segment *s)
-{
-    return apply(c, FILE_SYNC, s->id, 0, 0, NULL);
-}
-
-static bool new_segment(struct scan *c, uint64_t id)
-{
-    struct segment_header h = { .version = LOG_VERSION, .id = id, .chain = c->at.chain };
-    struct buf b = { 0 };
-    segment_header_write(buf_reserve(&b, SEGMENT_HEADER_SIZE), &h);
-    b.size = SEGMENT_HEADER_SIZE;
-    segment_add(c->log, id);
-    bool fine = apply(c, FILE_CREATE, id, 0, c->log->config.segment_size, NULL) && apply(c, FILE_WRITE, id, 0, 0, &b) &&
-                apply(c, FILE_SYNC, id, 0, 0, NULL);
-    buf_free(&b);
-    return fine;
-}
-
-/* Removes what no longer counts: spares, what was written behind the end, and segments that a checkpoint had freed already. */
-static bool remove_rest(struct scan *c)
-{
-    for (size_t i = 0; i < c->count; i++) {
-        if (!segment_find(c->log, c->ids[i]) && !apply(c, FILE_REMOVE, c->ids[i], 0, 0, NULL))
-            return false;
-    }
-    return true;
-}
-
-static bool get_ready(struct scan *c)
-{
-    struct log *l = c->log;
-    struct segment *last = segment_active(l);
-    if (!remove_rest(c))
-        return false;
-    if (last && !(last->sealed ? sync_last(c, last) : seal_last(c, last)))
-        return false;
-    l->chain = c->at.chain;
-    l->placed = l->written = l->durable = l->synced = l->told = c->at.number;
-    l->next_number = c->at.number + 1;
-    if (!new_segment(c, last ? last->id + 1 : 1))
-        return false;
-    l->chain = c->at.chain;
-    return true;
-}
+/* ------------------------------------------------------------------ the whole */
 
 static void find_short(void *context, const char *name, uint64_t size)
 {
@@ -479,12 +252,11 @@ static bool recover(struct log *l, const struct log_replay *replay, bool only_re
     size_t end;
     bool fine = checkpoint_read(l, replay, &c.from, &found, e);
     if (fine) {
-        int why = l->files->ops->list(l->files, find_segment, &c);
+        int why;
+        c.ids = walk_list(l->files, &c.count, &why);
         fine = why == 0 ? true : error_set(e, "cannot list the data directory: %s", strerror(why));
-        if (c.count)
-            qsort(c.ids, c.count, sizeof *c.ids, by_number);
     }
-    fine = fine && all_there(&c) && !lacks_checkpoint(&c) && scan_all(&c, &end) && (only_read || get_ready(&c));
+    fine = fine && all_there(&c) && !lacks_checkpoint(&c) && scan_all(&c, &end) && (only_read || recover_get_ready(&c));
     if (l->since_checkpoint)
         l->since_checkpoint += l->config.segment_size; /* so that the next start has nothing to replay again */
     free(c.ids);

@@ -1,14 +1,16 @@
 /* The log's state and what its files offer each other. Private to broker/store/log*.c.
  *
- *   log.c             the store's calls
+ *   log.c             the store's calls, life
+ *   log_settle.c      how events leave
+ *   log_turn.c        the loop's turn: what the disk did, what is due, what the core is told
  *   log_group.c       groups: gathering, placing in segments, writing, syncing; tickets
  *   log_segments.c    segments, spares, and where each queue's events are (extents)
  *   log_load.c        reading backlog
  *   log_checkpoint.c  checkpoints, and the segments they free
  *   log_compact.c     moving stragglers out of segments that are mostly dead
- *   log_recover.c     start-up
+ *   log_recover.c     start-up; log_replay.c its records, log_ready.c its last step
  *   log_validate.c    what always holds, for tests
- *   log_check.c       offline check and repair
+ *   log_check.c       offline: --check; log_repair*.c --repair; log_walk.c reads for them
  *
  * Ownership: the log owns all of it; a group's buffer passes to the write operation that carries it. */
 #ifndef SLUICE_BROKER_LOG_STATE_H
@@ -179,6 +181,20 @@ void log_submit(struct log *l, enum file_kind kind, const char *name, uint64_t o
 void log_fail(struct log *l, const char *what, const char *name, uint64_t offset, const char *why);
 struct log *log_new(const struct log_config *config, struct files *files);
 void log_free(struct log *l);
+
+/* log_settle.c: of the store's calls, see store.h */
+void log_release(struct store *store, uint32_t queue, store_locator at);
+void log_settle(struct store *store, uint32_t queue, uint64_t sequence, store_locator at, uint32_t size,
+                enum store_cause cause);
+void log_settle_rest(struct store *store, uint32_t queue, uint64_t from, uint64_t bytes, enum store_cause cause);
+void log_forget(struct store *store, uint32_t queue);
+/* Gives up an event's bytes in memory; `q` may be NULL, `at` 0. */
+void log_uncache(struct log *l, struct log_queue *q, uint32_t queue, store_locator at, uint32_t size);
+
+/* log_turn.c: of the store's calls, see store.h */
+void log_flush(struct store *store, mono_t now);
+mono_t log_due(const struct store *store);
+bool log_poll(struct store *store, struct store_completion *out);
 
 /* log_group.c */
 struct group *group_open(struct log *l); /* the gathering one, a new one when it is full */

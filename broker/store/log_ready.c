@@ -1,0 +1,80 @@
+/* Start-up: getting ready to write. What runs later never appends to what a crash left, so the last segment is sealed where it
+ * ends, and a new one is begun. */
+#include "broker/store/log_recover.h"
+
+static bool apply(struct scan *c, enum file_kind kind, uint64_t id, uint64_t offset, uint64_t size, struct buf *data)
+{
+    struct file_op op = { .kind = kind, .offset = offset, .size = size };
+    segment_name(op.name, id);
+    if (data)
+        op.data = *data;
+    int why = c->log->files->ops->apply(c->log->files, &op);
+    if (data)
+        buf_free(data);
+    return why == 0 ? true : error_set(c->e, "cannot write %s: %s", op.name, strerror(why));
+}
+
+static bool seal_last(struct scan *c, struct segment *s)
+{
+    struct log *l = c->log;
+    struct buf b = { 0 };
+    buf_reserve(&b, GROUP_HEADER_SIZE);
+    b.size = GROUP_HEADER_SIZE;
+    segment_build_table(l, s, &b);
+    struct group_header h = { .number = c->at.number, .durable = c->at.number };
+    group_header_write(b.data, &h, span_of(b.data + GROUP_HEADER_SIZE, b.size - GROUP_HEADER_SIZE), s->id, c->at.chain);
+    s->table_at = (uint32_t)s->size + GROUP_HEADER_SIZE;
+    s->table_size = (uint32_t)b.size - GROUP_HEADER_SIZE;
+    s->sealed = true;
+    uint64_t at = s->size;
+    s->size += b.size;
+    s->written = s->size;
+    c->at.chain = h.chain;
+    return apply(c, FILE_WRITE, s->id, at, 0, &b) && apply(c, FILE_SYNC, s->id, 0, 0, NULL);
+}
+
+/* It was sealed, but the process may have been killed before that was synced. From now on it counts as durable. */
+static bool sync_last(struct scan *c, const struct segment *s)
+{
+    return apply(c, FILE_SYNC, s->id, 0, 0, NULL);
+}
+
+static bool new_segment(struct scan *c, uint64_t id)
+{
+    struct segment_header h = { .version = LOG_VERSION, .id = id, .chain = c->at.chain };
+    struct buf b = { 0 };
+    segment_header_write(buf_reserve(&b, SEGMENT_HEADER_SIZE), &h);
+    b.size = SEGMENT_HEADER_SIZE;
+    segment_add(c->log, id);
+    bool fine = apply(c, FILE_CREATE, id, 0, c->log->config.segment_size, NULL) && apply(c, FILE_WRITE, id, 0, 0, &b) &&
+                apply(c, FILE_SYNC, id, 0, 0, NULL);
+    buf_free(&b);
+    return fine;
+}
+
+/* Removes what no longer counts: spares, what was written behind the end, and segments that a checkpoint had freed already. */
+static bool remove_rest(struct scan *c)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        if (!segment_find(c->log, c->ids[i]) && !apply(c, FILE_REMOVE, c->ids[i], 0, 0, NULL))
+            return false;
+    }
+    return true;
+}
+
+bool recover_get_ready(struct scan *c)
+{
+    struct log *l = c->log;
+    struct segment *last = segment_active(l);
+    if (!remove_rest(c))
+        return false;
+    if (last && !(last->sealed ? sync_last(c, last) : seal_last(c, last)))
+        return false;
+    l->chain = c->at.chain;
+    l->placed = l->written = l->durable = l->synced = l->told = c->at.number;
+    l->next_number = c->at.number + 1;
+    if (!new_segment(c, last ? last->id + 1 : 1))
+        return false;
+    l->chain = c->at.chain;
+    return true;
+}

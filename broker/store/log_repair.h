@@ -1,0 +1,73 @@
+/* --repair under way. Private to log_repair*.c:
+ *
+ *   log_repair.c         the order of it, and what is reported
+ *   log_repair_new.c     the new log: opened over files that do everything at once, and written
+ *   log_repair_copy.c    what was live as of the checkpoint
+ *   log_repair_replay.c  what was logged after it */
+#ifndef SLUICE_BROKER_LOG_REPAIR_H
+#define SLUICE_BROKER_LOG_REPAIR_H
+
+#include "broker/store/log_walk.h"
+
+/* A whole record of events in the old log. */
+struct found {
+    uint32_t queue, size;
+    uint64_t first, end, segment, offset;
+};
+
+/* What the new log has of a queue. */
+struct kept {
+    uint32_t id;
+    struct ranges have, gone, lost;
+    uint64_t next;
+    UT_hash_handle hh;
+};
+
+struct repair {
+    struct files *from, *to;
+    struct files at_once; /* over `to` */
+    struct file_op *done, **last_done;
+    void (*say)(void *context, const char *line);
+    void *context;
+    struct log *old; /* as of the checkpoint */
+    struct position position;
+    struct buf state;
+    struct log *new;
+    struct kept *queues;
+    struct found *found;
+    size_t found_count, found_capacity;
+    uint64_t unpumped, damaged;
+    int64_t clock_ms;
+};
+
+void repair_say(struct repair *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- log_repair_new.c. False: it failed, and was said. */
+
+bool repair_open_new(struct repair *r, const struct log_config *config);
+/* Everything that was put in is on disk. */
+bool repair_pump(struct repair *r);
+/* The same, but once in a while: `bytes` more were put in. */
+bool repair_pump_sometimes(struct repair *r, uint64_t bytes);
+struct kept *repair_kept_of(struct repair *r, uint32_t id);
+void repair_kept_drop(struct repair *r, struct kept *k);
+bool repair_append(struct repair *r, struct kept *k, struct store_run *run);
+/* The run's events in [first, end). */
+bool repair_append_part(struct repair *r, struct run_record *run, uint64_t first, uint64_t end, struct span note);
+void repair_settle_one(struct repair *r, struct kept *k, uint64_t sequence, uint64_t bytes, enum store_cause cause);
+
+/* ---- log_repair_copy.c */
+
+/* A walk's `record`: remembers where each whole record of events is. */
+void repair_find_run(void *context, uint64_t segment, uint64_t group, uint64_t offset, const struct record *rec);
+/* After the walk. */
+void repair_sort_found(struct repair *r);
+/* Writes what was live as of the checkpoint, and then the checkpoint. */
+bool repair_copy_checkpoint(struct repair *r);
+
+/* ---- log_repair_replay.c */
+
+/* A walk's `record`: does again what it says, unless the checkpoint has it. */
+void repair_replay_record(void *context, uint64_t segment, uint64_t group, uint64_t offset, const struct record *rec);
+
+#endif

@@ -1,0 +1,119 @@
+/* Start-up: the records of one group after the other, into the log's state and to the core. */
+#include "broker/store/log_recover.h"
+
+#include "base/xalloc.h"
+
+static void apply_run(struct scan *c, struct segment *s, const struct record *r, const struct run_record *run,
+                      const struct table_entry *place)
+{
+    struct log *l = c->log;
+    if (r->type == RECORD_MOVED) {
+        extent_move(l, s, place, run->bytes);
+        return;
+    }
+    struct log_queue *q = log_queue_of(l, run->queue, true);
+    if (run->first < q->placed_end)
+        return; /* replay is idempotent on queue and sequence */
+    q->live += run->count;
+    q->live_bytes += run->bytes;
+    extent_add(l, s, place, run->bytes);
+    struct store_run told = { .queue = run->queue,
+                              .first = run->first,
+                              .count = (size_t)run->count,
+                              .accepted_ms = run->accepted_ms,
+                              .note = run->note };
+    if (c->replay->run)
+        c->replay->run(c->replay->context, &told, run->bytes);
+}
+
+/* A run of the active segment from before the checkpoint: its extents are known, its place is wanted for the table. */
+static void place_run(struct log *l, struct segment *s, const struct table_entry *place)
+{
+    struct log_queue *q = log_queue_of(l, place->queue, false);
+    for (uint32_t i = 0; q && i < q->extent_count; i++) {
+        struct extent *x = &q->extents[i];
+        if (x->segment != s || x->first >= place->first + place->count || x->end <= place->first)
+            continue;
+        if (x->run_count == x->run_capacity) {
+            x->run_capacity = x->run_capacity ? x->run_capacity * 2 : 16;
+            x->runs = xrealloc(x->runs, x->run_capacity * sizeof *x->runs);
+        }
+        x->runs[x->run_count++] = *place;
+    }
+}
+
+static bool apply_settled(struct scan *c, struct span payload)
+{
+    struct settled_record s;
+    struct settled_range r;
+    enum log_status status;
+    if (!settled_read(payload, &s))
+        return false;
+    struct log_queue *q = log_queue_of(c->log, s.queue, false);
+    while ((status = settled_range_next(&s, &r)) == LOG_OK) {
+        if (q && r.end > q->placed_end)
+            return false;
+        uint64_t gone = q ? extent_settle(c->log, q, r.first, r.end, r.bytes) : 0;
+        if (gone && c->replay->settled)
+            c->replay->settled(c->replay->context, s.queue, r.cause, r.first, gone);
+    }
+    return status == LOG_END;
+}
+
+static bool apply_forgotten(struct scan *c, struct span payload)
+{
+    uint32_t id;
+    if (!forgotten_read(payload, &id))
+        return false;
+    struct log_queue *q = log_queue_of(c->log, id, false);
+    if (q)
+        log_queue_drop(c->log, q);
+    return true;
+}
+
+static bool apply_record(struct scan *c, struct segment *s, const struct record *r, uint32_t offset, bool known)
+{
+    struct run_record run;
+    switch (r->type) {
+    case RECORD_EVENTS:
+    case RECORD_MOVED: {
+        if (!run_read(r->payload, &run))
+            return false;
+        struct table_entry place = { run.queue, (uint32_t)run.count, run.first, offset,
+                                     (uint32_t)r->payload.size + RECORD_HEADER_SIZE };
+        segment_add_run(s, &place);
+        if (known)
+            place_run(c->log, s, &place);
+        else
+            apply_run(c, s, r, &run, &place);
+        return true;
+    }
+    case RECORD_SETTLED: return known || apply_settled(c, r->payload);
+    case RECORD_FORGOTTEN: return known || apply_forgotten(c, r->payload);
+    case RECORD_NOTE:
+        if (!known && c->replay->note)
+            c->replay->note(c->replay->context, r->payload);
+        return true;
+    case RECORD_TABLE:
+        s->sealed = true;
+        s->table_at = offset;
+        s->table_size = (uint32_t)r->payload.size + RECORD_HEADER_SIZE;
+        segment_drop_places(c->log, s);
+        return true;
+    }
+    return false;
+}
+
+bool replay_group(struct scan *c, struct segment *s, struct span records, bool known)
+{
+    const uint8_t *start = c->bytes.data;
+    struct record r;
+    enum log_status status;
+    const uint8_t *at = records.data;
+    while ((status = record_next(&records, &r)) == LOG_OK) {
+        if (r.version != 1 || !apply_record(c, s, &r, (uint32_t)(at - start), known))
+            return false;
+        at = records.data;
+    }
+    return status == LOG_END;
+}

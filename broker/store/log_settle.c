@@ -1,0 +1,135 @@
+/* How events leave: settled one by one or all that is left, given up in memory, their queue forgotten. Settlements gather by queue
+ * until the next group takes them (group_gather_settled). */
+#include "broker/store/log_state.h"
+
+#include "base/xalloc.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+static void list_fresh(struct log *l, struct log_queue *q)
+{
+    if (!q->listed) {
+        q->listed = true;
+        q->fresh_next = l->fresh;
+        l->fresh = q;
+    }
+    if (l->lazy_since.ns == INT64_MAX)
+        l->lazy_since = l->now;
+}
+
+void log_uncache(struct log *l, struct log_queue *q, uint32_t queue, store_locator at, uint32_t size)
+{
+    if (!at)
+        return;
+    l->cache->ops->release(l->cache, queue, at);
+    if (q)
+        q->cached_bytes -= size < q->cached_bytes ? size : q->cached_bytes;
+}
+
+void log_release(struct store *store, uint32_t queue, store_locator at)
+{
+    struct log *l = log_self(store);
+    struct span lane;
+    l->cache->ops->read(l->cache, queue, at, &lane);
+    log_uncache(l, log_queue_of(l, queue, false), queue, at, (uint32_t)lane.size);
+}
+
+static void add_fresh(struct log *l, struct log_queue *q, const struct settled_range *r)
+{
+    struct unwritten *u = &q->fresh;
+    struct settled_range *last = u->count ? &u->ranges[u->count - 1] : NULL;
+    list_fresh(l, q);
+    u->events += (uint32_t)(r->end - r->first);
+    q->unsettled += (uint32_t)(r->end - r->first);
+    if (last && last->end == r->first && last->cause == r->cause) {
+        last->end = r->end;
+        last->bytes += r->bytes;
+        return;
+    }
+    if (u->count == u->capacity) {
+        u->capacity = u->capacity ? u->capacity * 2 : 8;
+        u->ranges = xrealloc(u->ranges, u->capacity * sizeof *u->ranges);
+    }
+    u->ranges[u->count++] = *r;
+}
+
+void log_settle(struct store *store, uint32_t queue, uint64_t sequence, store_locator at, uint32_t size,
+                enum store_cause cause)
+{
+    struct log *l = log_self(store);
+    struct log_queue *q = log_queue_of(l, queue, false);
+    assert(q);
+    log_uncache(l, q, queue, at, size);
+    extent_settle(l, q, sequence, sequence + 1, size);
+    add_fresh(l, q, &(struct settled_range){ sequence, sequence + 1, size, cause });
+}
+
+struct stretches {
+    struct settled_range *ranges;
+    size_t count, capacity;
+};
+
+/* The live stretches of [first, end), each with its share of the `bytes` of `events`. */
+static void add_stretches(struct stretches *s, const struct log_queue *q, uint64_t first, uint64_t end, uint64_t bytes,
+                          uint64_t events)
+{
+    uint64_t at = first, gap, gap_end;
+    while ((at = ranges_next_gap(&q->settled, at)) < end) {
+        uint64_t to = ranges_next(&q->settled, at, &gap, &gap_end) && gap < end ? gap : end;
+        if (s->count == s->capacity) {
+            s->capacity = s->capacity ? s->capacity * 2 : 16;
+            s->ranges = xrealloc(s->ranges, s->capacity * sizeof *s->ranges);
+        }
+        s->ranges[s->count++] = (struct settled_range){ .first = at, .end = to, .bytes = bytes * (to - at) / events };
+        at = to;
+    }
+}
+
+static void add_unplaced(struct stretches *s, const struct log_queue *q, const struct group *g, uint64_t from)
+{
+    for (size_t i = 0; g && i < g->run_count; i++) {
+        const struct table_entry *e = &g->runs[i].entry;
+        if (e->queue == q->id && !g->runs[i].moved)
+            add_stretches(s, q, e->first > from ? e->first : from, e->first + e->count, g->runs[i].bytes, e->count);
+    }
+}
+
+/* Each live stretch becomes a range of its own, so that replay finds nothing settled twice. */
+void log_settle_rest(struct store *store, uint32_t queue, uint64_t from, uint64_t bytes, enum store_cause cause)
+{
+    struct log *l = log_self(store);
+    struct log_queue *q = log_queue_of(l, queue, false);
+    struct stretches s = { 0 };
+    if (!q)
+        return;
+    for (const struct extent *x = extent_at(q, from); x && x < q->extents + q->extent_count; x++)
+        add_stretches(&s, q, x->first > from ? x->first : from, x->end, x->live_bytes, x->live);
+    for (const struct group *g = l->first_closed; g; g = g->next)
+        add_unplaced(&s, q, g, from);
+    add_unplaced(&s, q, l->open, from);
+    for (size_t i = 0; i < s.count; i++) {
+        struct settled_range *r = &s.ranges[i];
+        if (i + 1 == s.count || r->bytes > bytes)
+            r->bytes = bytes; /* the shares are about, their sum is not */
+        bytes -= r->bytes;
+        r->cause = cause;
+        extent_settle(l, q, r->first, r->end, r->bytes);
+        add_fresh(l, q, r);
+    }
+    free(s.ranges);
+}
+
+void log_forget(struct store *store, uint32_t queue)
+{
+    struct log *l = log_self(store);
+    struct log_queue *q = log_queue_of(l, queue, false);
+    if (!q)
+        return;
+    group_gather_settled(l);
+    struct group *g = group_open(l);
+    forgotten_write(&g->records, queue);
+    g->urgent = true;
+    log_queue_drop(l, q);
+    l->cache->ops->forget(l->cache, queue);
+}
