@@ -56,6 +56,7 @@ bool data_recover(struct data *d, const struct broker_options *o, struct core *c
     struct log_info info;
     struct log_replay replay = core_replay(core);
     log_config_defaults(&config);
+    randombytes_buf(config.key, sizeof config.key);
     config.disk_budget = budget_of(d, o);
     config.segment_size = o->segment_size;
     config.sync = sync_of(o->sync);

@@ -2,6 +2,7 @@
 
 #include "broker/store/log.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -41,7 +42,9 @@ static int check(const char *path)
 static int repair(const char *path, const char *to_path)
 {
     struct files *from = open_directory(path, true), *to = from ? open_directory(to_path, false) : NULL;
-    bool fine = to && log_repair(from, to, print, NULL);
+    uint8_t key[LOG_KEY_SIZE];
+    randombytes_buf(key, sizeof key);
+    bool fine = to && log_repair(from, to, key, print, NULL);
     if (fine)
         printf("what is whole in %s was written to %s: start the broker with --data %s\n", path, to_path, to_path);
     if (to)

@@ -4,7 +4,7 @@
  * Everything put in during one loop turn becomes one group; a group is written and synced while the next one gathers, so what
  * arrives during a sync shares the next. Completions come after the sync (log_sync), in order.
  *
- * Files: "SSSSSSSSSSSSSSSS.log" segments by number, "checkpoint", and the lock of whoever holds the directory. docs/log-format.md. */
+ * Files: "SSSSSSSSSSSSSSSS.log" segments by number, "checkpoint", "log.key", and the lock of whoever holds the directory. docs/log-format.md. */
 #ifndef SLUICE_BROKER_LOG_H
 #define SLUICE_BROKER_LOG_H
 
@@ -17,12 +17,15 @@ enum log_sync {
     LOG_SYNC_NONE,     /* a completion follows the write; the system syncs when it likes */
 };
 
+#define LOG_KEY_SIZE 16u
+
 struct log_config {
     uint64_t segment_size; /* bytes; 32 MiB */
     uint64_t disk_budget;  /* bytes of all files; appends answer STORE_FULL beyond it */
     enum log_sync sync;
     int64_t sync_interval_ms;
-    int64_t lazy_ms;      /* settlements alone are written after this long; 5 */
+    int64_t lazy_ms;           /* settlements alone are written after this long; 5 */
+    uint8_t key[LOG_KEY_SIZE]; /* secret and random, for a log that is new; one that exists keeps its own */
     uint64_t cache_bytes; /* of one queue's events kept in memory beside the disk before `keep` is ignored; 4 MiB */
 };
 
@@ -79,7 +82,9 @@ void log_validate(const struct store *s);
 /* Reads every byte of the directory and reports to `say`, a line each: segments, events by queue, damage with file and offset.
  * True: whole (a torn tail is whole). Changes nothing. */
 bool log_check(struct files *files, void (*say)(void *context, const char *line), void *context);
-/* Copies every whole record of `from` into the empty directory `to` and reports what was lost, by queue and sequence. */
-bool log_repair(struct files *from, struct files *to, void (*say)(void *context, const char *line), void *context);
+/* Copies every whole record of `from` into the empty directory `to`, whose log gets the key, and reports what was lost, by queue and
+ * sequence. */
+bool log_repair(struct files *from, struct files *to, const uint8_t key[LOG_KEY_SIZE],
+                void (*say)(void *context, const char *line), void *context);
 
 #endif

@@ -102,7 +102,7 @@ static void check_segment(struct check *c, uint64_t id)
     const struct walk walk = { c, check_record, check_damage };
     const struct walk silent = { 0 };
     bool needed = !c->opens || segment_find(c->log, id);
-    int why = walk_segment(c->files, id, needed ? &walk : &silent, &w);
+    int why = walk_segment(c->log, id, needed ? &walk : &silent, &w);
     if (why) {
         c->whole = false;
         say(c, "%016" PRIx64 ".log: cannot be read: %s", id, strerror(why));

@@ -1,11 +1,14 @@
-/* The log's bytes: segments, groups, records (docs/log-format.md). Pure: bytes to structs and back.
+/* The log's bytes: segments, groups (log_format.c), records (log_records.c); docs/log-format.md. Pure: bytes to structs and back.
  *
  *   segment  = header (64 B), groups, zeros
- *   group    = header (32 B), records; written and synced as one; its checksum covers the previous group's
+ *   group    = header (44 B), records; written and synced as one
  *   record   = header (16 B) with type, version, size and its own checksum, payload
  *
+ * A group's checksum covers the previous group's and is made with the log's secret key: whoever publishes chooses bytes that lie in the
+ * log, and none of them may pass for a group where recovery looks for one.
+ *
  * Numbers in headers are little-endian, those in payloads varints. To change a record's payload, raise its version and keep reading
- * the version before; a new record type needs a new minor version of LOG_VERSION, which an older broker refuses by name. */
+ * the version before; a new record type or another header needs a new LOG_VERSION, which an older broker refuses by name. */
 #ifndef SLUICE_BROKER_LOG_FORMAT_H
 #define SLUICE_BROKER_LOG_FORMAT_H
 
@@ -13,9 +16,10 @@
 #include "broker/store/store.h"
 #include "proto/wire.h"
 
-#define LOG_VERSION         1u
+#define LOG_VERSION         2u
 #define SEGMENT_HEADER_SIZE 64u
-#define GROUP_HEADER_SIZE   32u
+#define SEGMENT_KEY_SIZE    16u
+#define GROUP_HEADER_SIZE   44u /* in a segment of LOG_VERSION, the only ones that are begun */
 #define RECORD_HEADER_SIZE  16u
 
 enum record_type {
@@ -34,29 +38,33 @@ enum log_status { LOG_BAD = -1, LOG_END = 0, LOG_OK = 1 };
 struct segment_header {
     uint32_t version;
     uint64_t id;
-    uint64_t chain; /* of the group before the segment's first */
+    uint64_t chain;                /* of the group before the segment's first */
+    uint8_t key[SEGMENT_KEY_SIZE]; /* the log's secret; zeros in version 1 */
 };
 void segment_header_write(uint8_t out[SEGMENT_HEADER_SIZE], const struct segment_header *h);
 /* LOG_END: all zeros, never written. LOG_BAD: anything else that is no header. A version above LOG_VERSION is LOG_OK: look. */
 enum log_status segment_header_read(struct span bytes, struct segment_header *h);
 
-/* ---- groups */
+/* ---- groups. `in`: the header of the segment that they are in. */
 
 struct group_header {
-    uint32_t size;    /* of the records */
-    uint64_t number;  /* 1, 2, 3, … for the life of the log */
-    uint64_t durable; /* every group up to this was synced when this one was written */
-    uint64_t chain;   /* checksum over the records, the header, the segment's id and the previous group's chain */
+    uint32_t size;     /* of the records */
+    uint64_t number;   /* 1, 2, 3, … for the life of the log */
+    uint64_t durable;  /* every group up to this was synced when this one was written */
+    uint64_t previous; /* chain of the group before; unknown (0) in version 1 */
+    uint64_t chain; /* keyed checksum over the records, the header, the segment's id and the previous group's chain */
 };
-/* Fills h->chain and writes. */
-void group_header_write(uint8_t out[GROUP_HEADER_SIZE], struct group_header *h, struct span records, uint64_t segment,
+/* How long a group's header is in a segment of this version. */
+size_t group_header_size(uint32_t version);
+/* Fills h's size, previous and chain, and writes group_header_size(in->version) bytes. */
+void group_header_write(uint8_t *out, struct group_header *h, struct span records, const struct segment_header *in,
                         uint64_t previous);
-/* The group at the start of `bytes`. LOG_END: zeros where a header would be. LOG_BAD: no group with this chain is here. */
-enum log_status group_read(struct span bytes, uint64_t segment, uint64_t previous, struct group_header *h,
-                           struct span *records);
-/* The first offset at or beyond `from` where a header stands that looks like a group's and whose records are whole,
- * whatever chain it continues; SIZE_MAX when there is none. Tells damage in the middle from a torn tail. */
-size_t group_search(struct span bytes, size_t from, struct group_header *h);
+/* The group at the start of `bytes`. LOG_END: zeros where a header would be. LOG_BAD: no group that follows `previous` is here. */
+enum log_status group_read(struct span bytes, const struct segment_header *in, uint64_t previous,
+                           struct group_header *h, struct span *records);
+/* The first offset at or beyond `from` where a whole group of this segment stands, whatever it follows; SIZE_MAX when there is
+ * none. Tells damage in the middle from a torn tail. In version 1, which has no key, it is what looks like one. */
+size_t group_search(struct span bytes, size_t from, const struct segment_header *in, struct group_header *h);
 
 /* ---- records */
 

@@ -128,7 +128,8 @@ static void write_group(struct log *l, struct segment *s, uint64_t number, struc
 {
     struct group_header h = { .number = number, .durable = l->synced };
     struct span bytes = span_of(records->data + GROUP_HEADER_SIZE, records->size - GROUP_HEADER_SIZE);
-    group_header_write(records->data, &h, bytes, s->id, l->chain);
+    struct segment_header in = log_header_of(l, s->id, 0);
+    group_header_write(records->data, &h, bytes, &in, l->chain);
     l->chain = h.chain;
     l->since_checkpoint += records->size;
     l->info.group_bytes += records->size;
@@ -140,7 +141,7 @@ static void write_group(struct log *l, struct segment *s, uint64_t number, struc
 
 static void write_segment_header(struct log *l, struct segment *s)
 {
-    struct segment_header h = { .version = LOG_VERSION, .id = s->id, .chain = l->chain };
+    struct segment_header h = log_header_of(l, s->id, l->chain);
     struct buf b = { 0 };
     segment_header_write(buf_reserve(&b, SEGMENT_HEADER_SIZE), &h);
     b.size = SEGMENT_HEADER_SIZE;

@@ -14,17 +14,34 @@ static bool apply(struct scan *c, enum file_kind kind, uint64_t id, uint64_t off
     return why == 0 ? true : error_set(c->e, "cannot write %s: %s", op.name, strerror(why));
 }
 
+/* What lies behind the end goes: a group of a torn tail is whole, and its numbers will be used again. */
+static bool clear_tail(struct scan *c, const struct segment *s)
+{
+    if (!recover_read(c, s->id))
+        return false;
+    size_t end = c->bytes.size, from = (size_t)s->size;
+    while (end > from && c->bytes.data[end - 1] == 0)
+        end--;
+    if (end <= from)
+        return true;
+    struct buf zeros = { 0 };
+    memset(buf_reserve(&zeros, end - from), 0, end - from);
+    zeros.size = end - from;
+    return apply(c, FILE_WRITE, s->id, from, 0, &zeros) && apply(c, FILE_SYNC, s->id, 0, 0, NULL);
+}
+
 static bool seal_last(struct scan *c, struct segment *s)
 {
     struct log *l = c->log;
     struct buf b = { 0 };
-    buf_reserve(&b, GROUP_HEADER_SIZE);
-    b.size = GROUP_HEADER_SIZE;
+    size_t head = group_header_size(c->header.version);
+    buf_reserve(&b, head);
+    b.size = head;
     segment_build_table(l, s, &b);
     struct group_header h = { .number = c->at.number, .durable = c->at.number };
-    group_header_write(b.data, &h, span_of(b.data + GROUP_HEADER_SIZE, b.size - GROUP_HEADER_SIZE), s->id, c->at.chain);
-    s->table_at = (uint32_t)s->size + GROUP_HEADER_SIZE;
-    s->table_size = (uint32_t)b.size - GROUP_HEADER_SIZE;
+    group_header_write(b.data, &h, span_of(b.data + head, b.size - head), &c->header, c->at.chain);
+    s->table_at = (uint32_t)(s->size + head);
+    s->table_size = (uint32_t)(b.size - head);
     s->sealed = true;
     uint64_t at = s->size;
     s->size += b.size;
@@ -41,7 +58,7 @@ static bool sync_last(struct scan *c, const struct segment *s)
 
 static bool new_segment(struct scan *c, uint64_t id)
 {
-    struct segment_header h = { .version = LOG_VERSION, .id = id, .chain = c->at.chain };
+    struct segment_header h = log_header_of(c->log, id, c->at.chain);
     struct buf b = { 0 };
     segment_header_write(buf_reserve(&b, SEGMENT_HEADER_SIZE), &h);
     b.size = SEGMENT_HEADER_SIZE;
@@ -66,9 +83,9 @@ bool recover_get_ready(struct scan *c)
 {
     struct log *l = c->log;
     struct segment *last = segment_active(l);
-    if (!remove_rest(c))
+    if ((!c->filed && !log_key_keep(l, c->e)) || !remove_rest(c))
         return false;
-    if (last && !(last->sealed ? sync_last(c, last) : seal_last(c, last)))
+    if (last && !(last->sealed ? sync_last(c, last) : clear_tail(c, last) && seal_last(c, last)))
         return false;
     l->chain = c->at.chain;
     l->placed = l->written = l->durable = l->synced = l->told = c->at.number;

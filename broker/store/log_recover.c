@@ -18,7 +18,7 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static bool read_segment(struct scan *c, uint64_t id)
+bool recover_read(struct scan *c, uint64_t id)
 {
     char name[FILE_NAME_SIZE];
     segment_name(name, id);
@@ -40,12 +40,16 @@ static bool damaged(struct scan *c, uint64_t segment, uint64_t offset)
     return false;
 }
 
-/* Does any group at or behind `from` in the bytes prove that the missing one was durable? */
-static bool proves_durable(const struct scan *c, size_t from)
+/* Does any group at or behind `from` in the segment's bytes prove that the missing one was durable? */
+static bool proves_durable(const struct scan *c, uint64_t segment, size_t from)
 {
+    bool whole;
     struct group_header h;
     struct span bytes = buf_span(&c->bytes);
-    for (size_t at = from; (at = group_search(bytes, at, &h)) != SIZE_MAX; at++) {
+    struct segment_header in = log_header_in(c->log, bytes, segment, &whole);
+    if (!whole && c->header.version == 1)
+        in.version = 1; /* it follows one of that version */
+    for (size_t at = from; (at = group_search(bytes, at, &in, &h)) != SIZE_MAX; at++) {
         if (h.durable > c->at.number)
             return true;
     }
@@ -56,12 +60,12 @@ static bool proves_durable(const struct scan *c, size_t from)
 static bool judge_tail(struct scan *c, size_t index)
 {
     uint64_t segment = c->ids[index];
-    if (proves_durable(c, (size_t)c->at.offset))
+    if (proves_durable(c, segment, (size_t)c->at.offset))
         return damaged(c, segment, c->at.offset);
     for (size_t i = index + 1; i < c->count; i++) {
-        if (!read_segment(c, c->ids[i]))
+        if (!recover_read(c, c->ids[i]))
             return false;
-        if (proves_durable(c, 0))
+        if (proves_durable(c, c->ids[i], 0))
             return damaged(c, segment, c->at.offset);
     }
     return true;
@@ -69,17 +73,15 @@ static bool judge_tail(struct scan *c, size_t index)
 
 /* ------------------------------------------------------------------ segments */
 
-static bool check_header(struct scan *c, uint64_t id, bool *blank)
+static bool check_header(struct scan *c, uint64_t id, struct segment_header *h, bool *whole)
 {
-    struct segment_header h;
     char name[FILE_NAME_SIZE];
     segment_name(name, id);
-    enum log_status status = segment_header_read(buf_span(&c->bytes), &h);
-    *blank = status != LOG_OK || h.id != id || h.chain != c->at.chain;
-    if (status == LOG_OK && h.version > LOG_VERSION)
+    *h = log_header_in(c->log, buf_span(&c->bytes), id, whole);
+    if (*whole && h->version > LOG_VERSION)
         return error_set(c->e,
                          "%s: written by a newer version (format %u, this broker reads up to %u); start that version",
-                         name, h.version, LOG_VERSION);
+                         name, h->version, LOG_VERSION);
     return true;
 }
 
@@ -102,8 +104,8 @@ static bool scan_segment(struct scan *c, struct segment *s, bool *more)
     struct span bytes = buf_span(&c->bytes);
     c->at.offset = SEGMENT_HEADER_SIZE;
     while (!s->sealed && c->at.offset < bytes.size &&
-           group_read(span_of(bytes.data + c->at.offset, bytes.size - (size_t)c->at.offset), s->id, c->at.chain, &h,
-                      &records) == LOG_OK) {
+           group_read(span_of(bytes.data + c->at.offset, bytes.size - (size_t)c->at.offset), &c->header, c->at.chain,
+                      &h, &records) == LOG_OK) {
         if (!agrees(c, s))
             return damaged(c, s->id, c->at.offset);
         bool known = s->id == c->from.segment && c->at.offset < c->from.offset;
@@ -113,12 +115,13 @@ static bool scan_segment(struct scan *c, struct segment *s, bool *more)
             return error_set(c->e, "%s: the group at offset %" PRIu64 " has a record that this version cannot read",
                              name, c->at.offset);
         }
-        c->at.offset += GROUP_HEADER_SIZE + h.size;
+        size_t size = group_header_size(c->header.version) + h.size;
+        c->at.offset += size;
         c->at.chain = h.chain;
         c->at.number = h.number;
         c->log->info.unclean |= !known;
         if (!known)
-            c->log->since_checkpoint += GROUP_HEADER_SIZE + h.size;
+            c->log->since_checkpoint += size;
     }
     if (!agrees(c, s))
         return damaged(c, s->id, c->at.offset);
@@ -129,19 +132,22 @@ static bool scan_segment(struct scan *c, struct segment *s, bool *more)
 
 static bool begin_segment(struct scan *c, uint64_t id, struct segment **out, bool *blank)
 {
-    if (!read_segment(c, id) || !check_header(c, id, blank))
+    struct segment_header h;
+    bool whole;
+    if (!recover_read(c, id) || !check_header(c, id, &h, &whole))
         return false;
     struct segment *s = segment_find(c->log, id);
     if (id == c->from.segment && s) { /* the checkpoint's active segment is scanned from its start for its table */
-        struct segment_header h;
-        *blank = segment_header_read(buf_span(&c->bytes), &h) != LOG_OK || h.id != id;
+        if (!whole)
+            return damaged(c, id, 0);
         c->at.chain = h.chain;
         c->at.number = 0;
         s->sealed = false;
         s->all_events = 0; /* counted again */
-        if (*blank)
-            return damaged(c, id, 0);
     }
+    *blank = !whole || h.chain != c->at.chain;
+    if (!*blank)
+        c->header = h;
     if (!*blank && !s)
         s = segment_add(c->log, id);
     *out = s;
@@ -153,7 +159,7 @@ static bool lacks_checkpoint(struct scan *c)
 {
     struct segment_header h;
     for (size_t i = 0; c->from.segment == 0 && i < c->count && c->ids[0] > 1; i++) {
-        if (!read_segment(c, c->ids[i]))
+        if (!recover_read(c, c->ids[i]))
             return true;
         if (segment_header_read(buf_span(&c->bytes), &h) == LOG_OK && h.id == c->ids[i]) {
             error_set(c->e,
@@ -181,6 +187,16 @@ static bool reached_checkpoint(struct scan *c)
     return damaged(c, c->at.segment ? c->at.segment : c->from.segment, c->at.offset);
 }
 
+/* The first segment's header is synced before anything is written behind it: that may be torn, but not with something behind it. */
+static bool holds_more_than_a_header(const struct scan *c)
+{
+    for (size_t i = SEGMENT_HEADER_SIZE; i < c->bytes.size; i++) {
+        if (c->bytes.data[i])
+            return true;
+    }
+    return false;
+}
+
 /* Every group there is. *end: index of the segment in which it ends; count when there is none. */
 static bool scan_all(struct scan *c, size_t *end)
 {
@@ -194,6 +210,8 @@ static bool scan_all(struct scan *c, size_t *end)
             return false;
         if (blank) {
             c->at.offset = 0;
+            if (c->at.segment == 0 && holds_more_than_a_header(c))
+                return damaged(c, c->ids[i], 0);
             return judge_tail(c, i);
         }
         c->at.segment = c->ids[i];
@@ -208,7 +226,7 @@ static bool scan_all(struct scan *c, size_t *end)
         return reached_checkpoint(c);
     struct group_header h;
     struct span rest = span_of(c->bytes.data + c->at.offset, c->bytes.size - (size_t)c->at.offset), records;
-    c->log->info.torn = group_read(rest, last->id, c->at.chain, &h, &records) == LOG_BAD;
+    c->log->info.torn = group_read(rest, &c->header, c->at.chain, &h, &records) == LOG_BAD;
     return reached_checkpoint(c) && judge_tail(c, *end);
 }
 
@@ -250,7 +268,7 @@ static bool recover(struct log *l, const struct log_replay *replay, bool only_re
     struct scan c = { .log = l, .replay = replay, .e = e };
     bool found;
     size_t end;
-    bool fine = checkpoint_read(l, replay, &c.from, &found, e);
+    bool fine = log_key_find(l, &c.filed, e) && checkpoint_read(l, replay, &c.from, &found, e);
     if (fine) {
         int why;
         c.ids = walk_list(l->files, &c.count, &why);

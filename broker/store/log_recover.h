@@ -11,9 +11,14 @@ struct scan {
     struct position from; /* records before it are in the checkpoint */
     uint64_t *ids;        /* segments on disk, ascending */
     size_t count;
-    struct buf bytes; /* of the segment being read */
+    struct buf bytes;             /* of the segment being read */
+    struct segment_header header; /* of the segment scanned last */
+    bool filed;                   /* the key has its file */
     struct error *e;
 };
+
+/* Reads a whole segment into c->bytes. */
+bool recover_read(struct scan *c, uint64_t id);
 
 /* Takes the records of one whole group of segment `s` into the log's state and tells the core; `known`: the checkpoint has them, and
  * only their places are wanted. `c->bytes` is the segment. False: there is one that this version cannot read. */

@@ -56,22 +56,33 @@ static bool keep_state(void *context, struct span state)
     return true;
 }
 
-/* True unless it is damaged: then everything is replayed, as far as it is there. */
-static void read_checkpoint(struct repair *r, const struct log_config *config)
+static bool open_old(struct repair *r, const struct log_config *config, struct error *e)
+{
+    bool filed;
+    r->old = log_new(config, r->from);
+    if (log_key_find(r->old, &filed, e))
+        return true;
+    repair_say(r, "%s", e->text);
+    return false;
+}
+
+/* When it is damaged, everything is replayed, as far as it is there. */
+static bool read_checkpoint(struct repair *r, const struct log_config *config)
 {
     struct error e;
     bool found = false;
     const struct log_replay replay = { .context = r, .restore = keep_state };
-    r->old = log_new(config, r->from);
+    if (!open_old(r, config, &e))
+        return false;
     if (checkpoint_read(r->old, &replay, &r->position, &found, &e) && found)
-        return;
+        return true;
     if (found)
         repair_say(r, "%s", e.text);
     repair_say(r, "without a checkpoint: what was only in it (queues, producers, settlements) is lost");
     log_free(r->old);
-    r->old = log_new(config, r->from);
     r->position = (struct position){ 0 };
     buf_clear(&r->state);
+    return open_old(r, config, &e);
 }
 
 static bool walk_all(struct repair *r, uint64_t from, const struct walk *w)
@@ -81,7 +92,7 @@ static bool walk_all(struct repair *r, uint64_t from, const struct walk *w)
     int why;
     uint64_t *ids = walk_list(r->from, &count, &why);
     for (size_t i = 0; i < count && why == 0; i++)
-        why = ids[i] < from ? 0 : walk_segment(r->from, ids[i], w, &out);
+        why = ids[i] < from ? 0 : walk_segment(r->old, ids[i], w, &out);
     free(ids);
     if (why)
         repair_say(r, "cannot read the log: %s", strerror(why));
@@ -99,7 +110,8 @@ static void copy_file(void *context, const char *name, uint64_t size)
     struct repair *r = c->repair;
     uint64_t id;
     (void)size;
-    if (!c->fine || segment_id_of(name, &id) || strcmp(name, "checkpoint") == 0 || strcmp(name, "lock") == 0)
+    if (!c->fine || segment_id_of(name, &id) || strcmp(name, "checkpoint") == 0 || strcmp(name, LOG_KEY_FILE) == 0 ||
+        strcmp(name, "lock") == 0)
         return;
     struct file_op op = { .kind = FILE_REPLACE };
     snprintf(op.name, sizeof op.name, "%s", name);
@@ -156,19 +168,18 @@ static void largest_segment(void *context, const char *name, uint64_t size)
         *most = size;
 }
 
-bool log_repair(struct files *from, struct files *to, void (*tell)(void *context, const char *line), void *context)
+bool log_repair(struct files *from, struct files *to, const uint8_t key[LOG_KEY_SIZE],
+                void (*tell)(void *context, const char *line), void *context)
 {
     struct repair r = { .from = from, .to = to, .say = tell, .context = context };
     struct log_config config;
     log_config_defaults(&config);
     config.lazy_ms = 0;
     config.segment_size = LEAST_SEGMENT;
+    memcpy(config.key, key, LOG_KEY_SIZE);
     from->ops->list(from, largest_segment, &config.segment_size);
     bool fine = is_empty(&r);
-    if (fine) {
-        read_checkpoint(&r, &config);
-        fine = repair_open_new(&r, &config) && salvage(&r);
-    }
+    fine = fine && read_checkpoint(&r, &config) && repair_open_new(&r, &config) && salvage(&r);
     while (r.queues)
         repair_kept_drop(&r, r.queues);
     free(r.found);

@@ -9,6 +9,7 @@
  *   log_checkpoint.c  checkpoints, and the segments they free
  *   log_compact.c     moving stragglers out of segments that are mostly dead
  *   log_recover.c     start-up; log_replay.c its records, log_ready.c its last step
+ *   log_key.c         the secret key, segments' headers with it
  *   log_validate.c    what always holds, for tests
  *   log_check.c       offline: --check; log_repair*.c --repair; log_walk.c reads for them
  *
@@ -25,7 +26,10 @@
 #define SPARES         3u         /* segments allocated ahead */
 #define RESERVED       2u /* of them not for events: one for settling, moving and notes, one for a checkpoint's sake */
 #define NO_TICKET      0u
+#define LOG_KEY_FILE   "log.key"
 #define LOAD_BYTES_MAX (4u << 20)
+
+_Static_assert(LOG_KEY_SIZE == SEGMENT_KEY_SIZE, "the log's key is that in its segments' headers");
 
 struct segment {
     uint64_t id;
@@ -117,6 +121,7 @@ struct log {
     struct store *cache; /* the bytes of events that are in memory */
     struct log_owner owner;
     mono_t now;
+    bool keyed; /* config.key is what the directory says */
 
     struct segment **segments; /* by id; the last is active */
     uint32_t segment_count, segment_capacity;
@@ -256,6 +261,17 @@ bool checkpoint_read(struct log *l, const struct log_replay *replay, struct posi
 void compact_consider(struct log *l);
 void compact_loaded(struct log *l, struct load *d, struct span bytes);
 void compact_durable(struct log *l);
+
+/* log_key.c */
+/* The key that the directory has into l->config.key, l->keyed; when it has none, the configured one stays. *filed: the file has it. */
+bool log_key_find(struct log *l, bool *filed, struct error *e);
+/* Writes the file; blocking. */
+bool log_key_keep(struct log *l, struct error *e);
+/* The header of a segment that is begun. */
+struct segment_header log_header_of(const struct log *l, uint64_t segment, uint64_t chain);
+/* The header at the start of a segment's bytes; when none of this segment is there (not *whole), one with which its groups are looked
+ * for all the same. */
+struct segment_header log_header_in(const struct log *l, struct span bytes, uint64_t segment, bool *whole);
 
 /* log_recover.c */
 bool log_recover(struct log *l, const struct log_replay *replay, struct error *e);

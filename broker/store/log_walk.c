@@ -57,13 +57,14 @@ struct place {
     struct walked *out;
     struct span bytes;
     size_t at;
+    struct segment_header in;
     uint64_t chain;
 };
 
 static void take_group(struct place *p, const struct group_header *h)
 {
     const uint8_t *group = p->bytes.data + p->at;
-    struct span rest = span_of(group + GROUP_HEADER_SIZE, h->size);
+    struct span rest = span_of(group + group_header_size(p->in.version), h->size);
     struct record r;
     struct run_record run;
     for (const uint8_t *at = rest.data; record_next(&rest, &r) == LOG_OK; at = rest.data) {
@@ -75,7 +76,7 @@ static void take_group(struct place *p, const struct group_header *h)
             p->walk->record(p->walk->context, p->out->id, p->at, (uint64_t)(at - p->bytes.data), &r);
     }
     p->out->groups++;
-    p->at += GROUP_HEADER_SIZE + h->size;
+    p->at += group_header_size(p->in.version) + h->size;
     p->out->end = p->at;
     p->chain = h->chain;
 }
@@ -83,7 +84,7 @@ static void take_group(struct place *p, const struct group_header *h)
 /* To the next whole group behind damage; false: there is none. */
 static bool find_next(struct place *p, struct group_header *h)
 {
-    size_t next = group_search(p->bytes, p->at, h);
+    size_t next = group_search(p->bytes, p->at, &p->in, h);
     if (next == SIZE_MAX)
         return false;
     p->out->damaged++;
@@ -102,24 +103,25 @@ static bool is_zero(struct span s)
     return true;
 }
 
-int walk_segment(struct files *files, uint64_t id, const struct walk *w, struct walked *out)
+int walk_segment(struct log *l, uint64_t id, const struct walk *w, struct walked *out)
 {
     char name[FILE_NAME_SIZE];
     struct buf b = { 0 };
-    struct segment_header sh = { 0 };
     struct group_header h;
     struct span records;
     segment_name(name, id);
     *out = (struct walked){ .id = id };
-    int why = walk_read(files, name, &b);
+    int why = walk_read(l->files, name, &b);
+    bool whole;
     struct place p = { .walk = w, .out = out, .bytes = buf_span(&b) };
-    out->blank = segment_header_read(p.bytes, &sh) != LOG_OK || sh.id != id;
-    p.at = out->blank ? 0 : SEGMENT_HEADER_SIZE;
-    p.chain = sh.chain;
+    p.in = log_header_in(l, p.bytes, id, &whole);
+    p.at = whole ? SEGMENT_HEADER_SIZE : 0;
+    p.chain = p.in.chain;
+    out->blank = !whole;
     out->end = p.at;
     while (why == 0 && p.at < b.size && !(out->sealed && out->damaged == 0)) {
         struct span rest = span_of(b.data + p.at, b.size - p.at);
-        if (!out->blank && group_read(rest, id, p.chain, &h, &records) == LOG_OK)
+        if (!out->blank && group_read(rest, &p.in, p.chain, &h, &records) == LOG_OK)
             take_group(&p, &h);
         else if (find_next(&p, &h))
             take_group(&p, &h);

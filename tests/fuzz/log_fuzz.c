@@ -11,7 +11,7 @@
 
 #define SEGMENT (64u << 10)
 
-enum shape { RECORDS = 1, WITH_CHECKPOINT = 2, FIX_CHECKPOINT = 4, TORN = 8, REPAIRED = 16 };
+enum shape { RECORDS = 1, WITH_CHECKPOINT = 2, FIX_CHECKPOINT = 4, TORN = 8, REPAIRED = 16, OLD = 32 };
 
 struct books {
     uint64_t accepted, settled, live;
@@ -68,9 +68,12 @@ static void read_records(struct span bytes)
     struct record r;
     struct span rest = bytes, records;
     segment_header_read(bytes, &sh);
-    group_read(bytes, 1, 0, &h, &records);
-    for (size_t at = 0; (at = group_search(bytes, at, &h)) != SIZE_MAX; at++)
-        assert(at < bytes.size);
+    for (uint32_t version = 1; version <= LOG_VERSION; version++) {
+        struct segment_header in = { .version = version, .id = 1 };
+        group_read(bytes, &in, 0, &h, &records);
+        for (size_t at = 0; (at = group_search(bytes, at, &in, &h)) != SIZE_MAX; at++)
+            assert(at < bytes.size);
+    }
     while (record_next(&rest, &r) == LOG_OK)
         read_payload(r.payload);
     read_payload(bytes);
@@ -111,17 +114,18 @@ static void put_checkpoint(struct disk *d, struct span content, bool fix)
 }
 
 /* Groups whose records are the input's: type, a size, that many bytes. */
-static void put_segment(struct disk *d, struct span s, bool torn)
+static void put_segment(struct disk *d, struct span s, uint32_t version, bool torn)
 {
     struct buf b = { 0 };
-    struct segment_header sh = { .version = LOG_VERSION, .id = 1 };
+    struct segment_header sh = { .version = version, .id = 1, .key = { 1, 2, 3 } };
+    size_t head = group_header_size(version);
     uint64_t number = 0, chain = 0;
     segment_header_write(buf_reserve(&b, SEGMENT_HEADER_SIZE), &sh);
     b.size = SEGMENT_HEADER_SIZE;
     while (s.size > 3 && b.size < SEGMENT / 2) {
         size_t start = b.size, group = 1 + s.data[0] % 4;
-        memset(buf_reserve(&b, GROUP_HEADER_SIZE), 0, GROUP_HEADER_SIZE);
-        b.size += GROUP_HEADER_SIZE;
+        memset(buf_reserve(&b, head), 0, head);
+        b.size += head;
         for (; group && s.size > 3; group--) {
             size_t mark = record_begin(&b, (enum record_type)(s.data[0] >> 2 & 7));
             size_t size = s.data[1] < s.size - 2 ? s.data[1] : s.size - 2;
@@ -132,8 +136,8 @@ static void put_segment(struct disk *d, struct span s, bool torn)
         }
         struct group_header h = { .number = number + 1, .durable = number };
         number++;
-        struct span records = span_of(b.data + start + GROUP_HEADER_SIZE, b.size - start - GROUP_HEADER_SIZE);
-        group_header_write(b.data + start, &h, records, 1, chain);
+        struct span records = span_of(b.data + start + head, b.size - start - head);
+        group_header_write(b.data + start, &h, records, &sh, chain);
         chain = h.chain;
     }
     if (torn)
@@ -214,7 +218,7 @@ static void check_and_repair(struct disk *d)
     struct disk *to = disk_new();
     struct files *files = disk_open(d), *target = disk_open(to);
     log_check(files, say_nothing, NULL);
-    bool fine = log_repair(files, target, say_nothing, NULL);
+    bool fine = log_repair(files, target, (const uint8_t[LOG_KEY_SIZE]){ 4 }, say_nothing, NULL);
     files->ops->close(files);
     target->ops->close(target);
     if (fine)
@@ -235,7 +239,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (shape & WITH_CHECKPOINT)
         put_checkpoint(d, take(&s, take_size(&s)), shape & FIX_CHECKPOINT);
     if (shape & RECORDS)
-        put_segment(d, s, shape & TORN);
+        put_segment(d, s, shape & OLD ? 1 : LOG_VERSION, shape & TORN);
     else
         put_raw(d, s);
     if (shape & REPAIRED) /* it is slow */

@@ -9,8 +9,9 @@
 
 #include <cmocka.h>
 
-#define SEGMENT  7u
 #define PREVIOUS UINT64_C(0x1122334455667788)
+
+static const struct segment_header in = { .version = LOG_VERSION, .id = 7, .key = "the log's secret" };
 
 /* A buffer without anything readable behind it, so that a sanitizer sees every byte too many. */
 static struct span exact(struct span s, uint8_t **owned)
@@ -40,10 +41,15 @@ static void a_segments_header_is_read_back(void **state)
 {
     (void)state;
     uint8_t bytes[SEGMENT_HEADER_SIZE];
-    struct segment_header h = { .version = 1, .id = 0x123456789, .chain = PREVIOUS }, got;
+    struct segment_header h = { .version = LOG_VERSION,
+                                .id = 0x123456789,
+                                .chain = PREVIOUS,
+                                .key = "sixteen letters." },
+                          got;
     segment_header_write(bytes, &h);
     assert_int_equal(segment_header_read(span_of(bytes, sizeof bytes), &got), LOG_OK);
-    assert_int_equal(got.version, 1);
+    assert_int_equal(got.version, LOG_VERSION);
+    assert_memory_equal(got.key, h.key, SEGMENT_KEY_SIZE);
     assert_int_equal(got.id, h.id);
     assert_int_equal(got.chain, h.chain);
 }
@@ -83,7 +89,7 @@ static struct buf a_group(struct group_header *h)
     add_run(&b, RECORD_EVENTS, 4, 100, 5);
     settled_write(&b, 4, (struct settled_range[]){ { 1, 4, 60, CAUSE_ACKED } }, 1);
     *h = (struct group_header){ .number = 12, .durable = 11 };
-    group_header_write(b.data, h, span_of(b.data + GROUP_HEADER_SIZE, b.size - GROUP_HEADER_SIZE), SEGMENT, PREVIOUS);
+    group_header_write(b.data, h, span_of(b.data + GROUP_HEADER_SIZE, b.size - GROUP_HEADER_SIZE), &in, PREVIOUS);
     return b;
 }
 
@@ -93,7 +99,7 @@ static void a_group_is_read_back(void **state)
     struct group_header h, got;
     struct span records;
     struct buf b = a_group(&h);
-    assert_int_equal(group_read(buf_span(&b), SEGMENT, PREVIOUS, &got, &records), LOG_OK);
+    assert_int_equal(group_read(buf_span(&b), &in, PREVIOUS, &got, &records), LOG_OK);
     assert_int_equal(got.number, 12);
     assert_int_equal(got.durable, 11);
     assert_int_equal(got.chain, h.chain);
@@ -108,8 +114,27 @@ static void a_group_belongs_to_its_segment_and_follows_its_predecessor(void **st
     struct group_header h, got;
     struct span records;
     struct buf b = a_group(&h);
-    assert_int_equal(group_read(buf_span(&b), SEGMENT + 1, PREVIOUS, &got, &records), LOG_BAD);
-    assert_int_equal(group_read(buf_span(&b), SEGMENT, PREVIOUS + 1, &got, &records), LOG_BAD);
+    struct segment_header other = in;
+    other.id++;
+    assert_int_equal(group_read(buf_span(&b), &other, PREVIOUS, &got, &records), LOG_BAD);
+    assert_true(group_search(buf_span(&b), 0, &other, &got) == SIZE_MAX);
+    assert_int_equal(group_read(buf_span(&b), &in, PREVIOUS + 1, &got, &records), LOG_BAD);
+    buf_free(&b);
+}
+
+/* Who chooses bytes that lie in the log does not know the key. */
+static void a_group_under_another_key_is_none(void **state)
+{
+    (void)state;
+    struct group_header h, got;
+    struct span records;
+    struct buf b = a_group(&h);
+    for (size_t i = 0; i < SEGMENT_KEY_SIZE; i++) {
+        struct segment_header other = in;
+        other.key[i] ^= 1;
+        assert_int_equal(group_read(buf_span(&b), &other, PREVIOUS, &got, &records), LOG_BAD);
+        assert_true(group_search(buf_span(&b), 0, &other, &got) == SIZE_MAX);
+    }
     buf_free(&b);
 }
 
@@ -122,12 +147,12 @@ static void a_cut_or_flipped_group_is_refused(void **state)
     for (size_t size = 1; size < b.size; size++) {
         uint8_t *owned;
         struct span cut = exact(span_of(b.data, size), &owned);
-        assert_int_equal(group_read(cut, SEGMENT, PREVIOUS, &got, &records), LOG_BAD);
+        assert_int_equal(group_read(cut, &in, PREVIOUS, &got, &records), LOG_BAD);
         free(owned);
     }
     for (size_t i = 0; i < b.size * 8; i++) {
         b.data[i / 8] ^= (uint8_t)(1 << i % 8);
-        assert_int_equal(group_read(buf_span(&b), SEGMENT, PREVIOUS, &got, &records), LOG_BAD);
+        assert_int_equal(group_read(buf_span(&b), &in, PREVIOUS, &got, &records), LOG_BAD);
         b.data[i / 8] ^= (uint8_t)(1 << i % 8);
     }
     buf_free(&b);
@@ -139,9 +164,9 @@ static void zeros_end_the_groups(void **state)
     uint8_t zeros[100] = { 0 };
     struct group_header got;
     struct span records;
-    assert_int_equal(group_read(span_of(zeros, sizeof zeros), SEGMENT, PREVIOUS, &got, &records), LOG_END);
-    assert_int_equal(group_read(span_of(zeros, 3), SEGMENT, PREVIOUS, &got, &records), LOG_END);
-    assert_int_equal(group_read(span_of(zeros, 0), SEGMENT, PREVIOUS, &got, &records), LOG_END);
+    assert_int_equal(group_read(span_of(zeros, sizeof zeros), &in, PREVIOUS, &got, &records), LOG_END);
+    assert_int_equal(group_read(span_of(zeros, 3), &in, PREVIOUS, &got, &records), LOG_END);
+    assert_int_equal(group_read(span_of(zeros, 0), &in, PREVIOUS, &got, &records), LOG_END);
 }
 
 static void a_group_is_found_behind_damage(void **state)
@@ -153,13 +178,13 @@ static void a_group_is_found_behind_damage(void **state)
     size_t place = all.size;
     buf_add(&all, b.data, b.size);
     buf_add_str(&all, "SLG");
-    assert_int_equal(group_search(buf_span(&all), 0, &got), place);
+    assert_int_equal(group_search(buf_span(&all), 0, &in, &got), place);
     assert_int_equal(got.number, 12);
     assert_int_equal(got.durable, 11);
-    assert_true(group_search(buf_span(&all), place + 1, &got) == SIZE_MAX);
-    assert_true(group_search(buf_span(&all), all.size + 5, &got) == SIZE_MAX);
+    assert_true(group_search(buf_span(&all), place + 1, &in, &got) == SIZE_MAX);
+    assert_true(group_search(buf_span(&all), all.size + 5, &in, &got) == SIZE_MAX);
     all.data[place + b.size - 1] ^= 1; /* its last record is not whole */
-    assert_true(group_search(buf_span(&all), 0, &got) == SIZE_MAX);
+    assert_true(group_search(buf_span(&all), 0, &in, &got) == SIZE_MAX);
     buf_free(&b);
     buf_free(&all);
 }
@@ -391,6 +416,7 @@ int main(void)
         cmocka_unit_test(a_cut_or_flipped_segment_header_is_refused),
         cmocka_unit_test(a_group_is_read_back),
         cmocka_unit_test(a_group_belongs_to_its_segment_and_follows_its_predecessor),
+        cmocka_unit_test(a_group_under_another_key_is_none),
         cmocka_unit_test(a_cut_or_flipped_group_is_refused),
         cmocka_unit_test(zeros_end_the_groups),
         cmocka_unit_test(a_group_is_found_behind_damage),

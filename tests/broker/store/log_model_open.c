@@ -263,6 +263,7 @@ void model_begin(struct model *m, uint64_t seed, uint64_t segment_size, enum log
     *m = (struct model){ .seed = seed, .random = seed, .now = { 1000 * MONO_MS } };
     log_config_defaults(&m->config);
     m->config.segment_size = segment_size;
+    memcpy(m->config.key, "the log's secret", sizeof m->config.key);
     m->config.sync = sync;
     m->disk = disk_new();
     model_open(m, MODEL_CRASH);
