@@ -58,6 +58,8 @@ struct settings {
     size_t count;
     const struct setting_section *sections;
     size_t section_count;
+    /* What no key alone can say of the whole; NULL: nothing. Called by settings_main. */
+    bool (*check)(const void *options, struct error *e);
 };
 
 /* Fills every field with its default. Existing pointers are overwritten, not freed. */

@@ -195,6 +195,8 @@ void settings_main(const struct settings *settings, void *options, const char *p
         quit(&s, e.text);
     apply_flags(&s, argc, argv, flags);
     free_flags(flags);
+    if (settings->check && !settings->check(options, &e))
+        quit(&s, e.text);
     warn_unknown(settings);
     if (check) {
         printf("%s: the settings are fine\n", program);

@@ -35,17 +35,31 @@ bool data_open(struct data *d, const struct broker_options *o, struct core_confi
     *d = (struct data){ 0 };
     if (!o->data)
         return incarnation_raise(NULL, &config->incarnation, e);
-    if (strcmp(o->sync, "group") != 0 && strcmp(o->sync, "interval") != 0 && strcmp(o->sync, "none") != 0)
-        return error_set(e, "sync must be group, interval or none, not '%s'", o->sync);
+    if (!broker_options_check(o, e))
+        return false;
     d->files = files_posix_open(o->data, false, e);
     config->confirm_synced = sync_of(o->sync) == LOG_SYNC_GROUP;
     return d->files && incarnation_raise(o->data, &config->incarnation, e) &&
            read_key(d->files, config->receipt_key, e);
 }
 
-static uint64_t budget_of(const struct data *d, const struct broker_options *o)
+static void add_size(void *context, const char *name, uint64_t size)
 {
-    return o->disk_budget ? o->disk_budget : d->files->ops->room(d->files) / 10 * 8;
+    (void)name;
+    *(uint64_t *)context += size;
+}
+
+/* What the log has already is its own: otherwise a start would leave it less than it had before. */
+static bool find_budget(const struct data *d, const struct broker_options *o, uint64_t *budget, struct error *e)
+{
+    uint64_t own = 0, least = log_least_budget(o->segment_size);
+    *budget = o->disk_budget;
+    if (*budget)
+        return true;
+    int why = d->files->ops->list(d->files, add_size, &own);
+    *budget = (d->files->ops->room(d->files) + own) / 10 * 8;
+    *budget = *budget < least ? least : *budget;
+    return why == 0 || error_set(e, "cannot list the data directory: %s", strerror(why));
 }
 
 bool data_recover(struct data *d, const struct broker_options *o, struct core *core, struct error *e)
@@ -57,7 +71,8 @@ bool data_recover(struct data *d, const struct broker_options *o, struct core *c
     struct log_replay replay = core_replay(core);
     log_config_defaults(&config);
     randombytes_buf(config.key, sizeof config.key);
-    config.disk_budget = budget_of(d, o);
+    if (!find_budget(d, o, &config.disk_budget, e))
+        return false;
     config.segment_size = o->segment_size;
     config.sync = sync_of(o->sync);
     config.sync_interval_ms = o->sync_interval;

@@ -1,7 +1,9 @@
 #include "broker/options.h"
 
 #include "base/xalloc.h"
+#include "broker/store/log.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -42,7 +44,7 @@ static const struct setting rows[] = {
     { .key = "disk_budget",
       .type = SETTING_SIZE,
       .offset = AT(disk_budget),
-      .help = "most bytes of the log; 80 % of what is free at start unless given",
+      .help = "most bytes of the log, five segments at least; 80 % of what is free or its own at start unless given",
       .meta = "SIZE" },
     { .key = "segment_size",
       .type = SETTING_SIZE,
@@ -163,10 +165,15 @@ static bool read_queue(void *context, const char *path, const char *value, int l
     return queue_settings_parse(&queue_named(o, name)->settings, span_str(dot + 1), span_str(value), e);
 }
 
+static bool check(const void *options, struct error *e)
+{
+    return broker_options_check(options, e);
+}
+
 const struct settings *broker_settings(struct broker_options *options)
 {
     static struct setting_section section = { "queues", read_queue, NULL };
-    static const struct settings settings = { rows, sizeof rows / sizeof *rows, &section, 1 };
+    static const struct settings settings = { rows, sizeof rows / sizeof *rows, &section, 1, check };
     section.context = options;
     options->queues = NULL;
     return &settings;
@@ -179,8 +186,21 @@ void broker_options_free(struct broker_options *o)
         o->queues = q->next;
         free(q);
     }
-    const struct settings settings = { rows, sizeof rows / sizeof *rows, NULL, 0 };
+    const struct settings settings = { .rows = rows, .count = sizeof rows / sizeof *rows };
     settings_free(&settings, o);
+}
+
+bool broker_options_check(const struct broker_options *o, struct error *e)
+{
+    uint64_t least = log_least_budget(o->segment_size);
+    if (strcmp(o->sync, "group") != 0 && strcmp(o->sync, "interval") != 0 && strcmp(o->sync, "none") != 0)
+        return error_set(e, "sync must be group, interval or none, not '%s'", o->sync);
+    if (o->disk_budget && o->disk_budget < least)
+        return error_set(e,
+                         "disk_budget is %" PRIu64 " bytes, too few to take events: with a segment_size of %" PRIu64
+                         " bytes it must be at least %" PRIu64 " (%" PRIu64 "MiB); raise it, or lower segment_size",
+                         o->disk_budget, o->segment_size, least, (least + (1 << 20) - 1) >> 20);
+    return true;
 }
 
 static uint64_t read_number(const char *path)

@@ -20,7 +20,7 @@ struct broker_options {
     int64_t heartbeat, session_timeout;
     char *sync; /* group, interval or none */
     int64_t sync_interval;
-    uint64_t disk_budget; /* 0: 80 % of what is free at start */
+    uint64_t disk_budget; /* 0: 80 % of what is free or the log's at start */
     uint64_t segment_size;
     char *log_level, *log_format;
     struct declared_queue *queues;
@@ -28,6 +28,8 @@ struct broker_options {
 
 /* The table. Its `queues:` section fills options->queues; one table serves one options struct. */
 const struct settings *broker_settings(struct broker_options *options);
+/* What no key alone can say: whether they fit together. */
+bool broker_options_check(const struct broker_options *options, struct error *e);
 void broker_options_free(struct broker_options *options);
 /* Half of the cgroup's memory limit, or of the machine's memory. */
 uint64_t broker_memory_budget(void);

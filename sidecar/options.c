@@ -219,7 +219,7 @@ static const struct setting rows[] = {
 
 const struct settings *sidecar_settings(void)
 {
-    static const struct settings settings = { rows, sizeof rows / sizeof *rows, NULL, 0 };
+    static const struct settings settings = { rows, sizeof rows / sizeof *rows, NULL, 0, NULL };
     return &settings;
 }
 

@@ -14,18 +14,25 @@
 #include "base/buf.h"
 #include "base/error.h"
 
+#include <errno.h>
+
 #define FILE_NAME_SIZE 40
 
 enum file_kind {
-    FILE_WRITE, /* `data` at `offset`; the file exists */
-    FILE_SYNC,  /* data and size of the file reach the disk */
-    FILE_CREATE, /* makes the file with `size` bytes allocated, which read as zeros; file and directory are synced. ENOSPC
-                     and EDQUOT leave nothing behind and later operations go on */
-    FILE_READ,   /* `size` bytes at `offset` into `data`; shorter at the end of the file */
+    FILE_WRITE,   /* `data` at `offset`; the file exists */
+    FILE_SYNC,    /* data and size of the file reach the disk */
+    FILE_CREATE,  /* makes the file with `size` bytes allocated, which read as zeros; file and directory are synced */
+    FILE_READ,    /* `size` bytes at `offset` into `data`; shorter at the end of the file */
     FILE_REMOVE,  /* unlinks, and syncs the directory; a file that is not there is fine */
-    FILE_REPLACE, /* the file's content becomes `data`: written aside, synced, renamed, directory synced. Like
-                     FILE_CREATE, ENOSPC and EDQUOT leave the old content and later operations go on */
+    FILE_REPLACE, /* the file's content becomes `data`: written aside, synced, renamed, directory synced */
 };
+
+/* A FILE_CREATE, FILE_REPLACE or FILE_REMOVE that failed so has changed nothing, and may succeed later. Every other error, and any of a
+ * FILE_WRITE or FILE_SYNC, which need no room that was not allocated before, is a disk that fails: what it left is not known. */
+static inline bool file_lacks_room(int error)
+{
+    return error == ENOSPC || error == EDQUOT || error == EFBIG;
+}
 
 /* Owned by the submitter before submit and after done, by the implementation in between. */
 struct file_op {

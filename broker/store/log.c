@@ -44,7 +44,11 @@ void log_fail(struct log *l, const char *what, const char *name, uint64_t offset
     if (l->failed)
         return;
     l->failed = true;
-    snprintf(l->trouble, sizeof l->trouble, "%s %s at offset %llu: %s", what, name, (unsigned long long)offset, why);
+    if (offset == NO_OFFSET)
+        snprintf(l->trouble, sizeof l->trouble, "%s %s: %s", what, name, why);
+    else
+        snprintf(l->trouble, sizeof l->trouble, "%s %s at offset %llu: %s", what, name, (unsigned long long)offset,
+                 why);
 }
 
 /* ------------------------------------------------------------------ queues */
@@ -233,6 +237,7 @@ void log_free(struct log *l)
         segment_free(l->segments[i]);
     free(l->segments);
     free(l->freeing);
+    free(l->leftovers);
     l->cache->ops->close(l->cache);
     free(l);
 }

@@ -29,6 +29,8 @@ struct log_config {
     uint64_t cache_bytes; /* of one queue's events kept in memory beside the disk before `keep` is ignored; 4 MiB */
 };
 
+/* The least disk_budget with which events are taken. */
+uint64_t log_least_budget(uint64_t segment_size);
 /* The defaults; the owner then overrides. */
 void log_config_defaults(struct log_config *c);
 

@@ -11,7 +11,6 @@
 #include "base/mutation.h"
 #include "base/xalloc.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -187,14 +186,12 @@ static bool is_read(const struct log *l, uint64_t id)
 
 static void free_segments(struct log *l)
 {
-    char name[FILE_NAME_SIZE];
     for (uint32_t i = 0; i < l->freeing_count; i++) {
         uint64_t id = l->freeing[i];
         if (is_read(l, id))
             continue; /* the next checkpoint frees it */
-        segment_name(name, id);
         segment_remove(l, id);
-        log_submit(l, FILE_REMOVE, name, 0, 0, NULL, TAG_REMOVE);
+        segment_remove_file(l, id);
         l->info.freed_segments++;
         l->no_room = false; /* try again to allocate */
     }
@@ -204,29 +201,27 @@ static void free_segments(struct log *l)
 /* No room for the checkpoint: give up a spare for it, if it frees a segment, which can become one. */
 static void starve(struct log *l)
 {
-    char name[FILE_NAME_SIZE];
     l->freeing_count = 0;
     l->checkpoint_again = mono_add_ms(l->now, LEAST_EVERY_MS);
     l->since_checkpoint = l->config.segment_size; /* still due */
     l->rested = l->stopping && l->spares == 0;    /* an orderly end needs none: everything is in the log */
-    if (l->spares == 0 || l->spares_coming || !count_dead(l))
+    if (l->spares == 0 || l->spare_coming || !count_dead(l))
         return;
-    segment_name(name, segment_active(l)->id + l->spares);
+    segment_remove_file(l, segment_active(l)->id + l->spares);
     l->spares--;
     l->checkpoint_starved = true;
     l->checkpoint_again = l->now;
-    log_submit(l, FILE_REMOVE, name, 0, 0, NULL, TAG_REMOVE);
 }
 
 void checkpoint_done(struct log *l, struct file_op *op)
 {
     l->checkpointing = false;
-    if (op->error == ENOSPC || op->error == EDQUOT) {
+    if (file_lacks_room(op->error)) {
         starve(l);
         return;
     }
     if (op->error) {
-        log_fail(l, "cannot write", op->name, 0, strerror(op->error));
+        log_fail(l, "cannot write", op->name, NO_OFFSET, strerror(op->error));
         return;
     }
     l->checkpoint_starved = false;

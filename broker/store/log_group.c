@@ -89,12 +89,6 @@ void group_free(struct group *g)
 
 /* ------------------------------------------------------------------ room */
 
-uint64_t log_disk_bytes(const struct log *l)
-{
-    uint64_t files = l->segment_count + l->spares + l->spares_coming;
-    return files * l->config.segment_size + l->checkpoint_size;
-}
-
 static uint64_t gathered(const struct log *l)
 {
     uint64_t bytes = l->open ? l->open->records.size : 0;

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 
 #define TABLE_ENTRY_MAX 40u /* most bytes of one entry in a table: varints of 5, 8, 5, 5, 5 and some */
-#define SPARE_AGAIN_MS  1000
 
 void segment_name(char out[FILE_NAME_SIZE], uint64_t id)
 {
@@ -77,40 +76,6 @@ void segment_remove(struct log *l, uint64_t id)
 size_t segment_table_size(const struct segment *s)
 {
     return GROUP_HEADER_SIZE + RECORD_HEADER_SIZE + 10 + (size_t)s->table_count * TABLE_ENTRY_MAX;
-}
-
-/* ------------------------------------------------------------------ spares */
-
-void segment_want_spares(struct log *l)
-{
-    uint64_t most = l->config.disk_budget;
-    while (!l->failed && !l->checkpoint_starved && l->spares + l->spares_coming < SPARES) {
-        if (l->no_room && mono_before(l->now, l->spare_again))
-            return;
-        if (log_disk_bytes(l) + l->config.segment_size > most) {
-            l->no_room = true;
-            l->spare_again = mono_add_ms(l->now, SPARE_AGAIN_MS);
-            return;
-        }
-        char name[FILE_NAME_SIZE];
-        uint64_t id = segment_active(l)->id + l->spares + l->spares_coming + 1;
-        segment_name(name, id);
-        l->spares_coming++;
-        log_submit(l, FILE_CREATE, name, 0, l->config.segment_size, NULL, TAG_SPARE);
-    }
-}
-
-void segment_spare_done(struct log *l, struct file_op *op)
-{
-    l->spares_coming--;
-    if (op->error == 0) {
-        l->spares++;
-        l->no_room = false;
-        return;
-    }
-    /* No room, or the file system will not have it: what is there goes on; try again later. */
-    l->no_room = true;
-    l->spare_again = mono_add_ms(l->now, SPARE_AGAIN_MS);
 }
 
 /* ------------------------------------------------------------------ extents */

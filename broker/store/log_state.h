@@ -4,7 +4,8 @@
  *   log_settle.c      how events leave
  *   log_turn.c        the loop's turn: what the disk did, what is due, what the core is told
  *   log_group.c       groups: gathering, placing in segments, writing, syncing; tickets
- *   log_segments.c    segments, spares, and where each queue's events are (extents)
+ *   log_spares.c      segments' files: allocated ahead, removed
+ *   log_segments.c    segments, and where each queue's events are (extents)
  *   log_load.c        reading backlog
  *   log_checkpoint.c  checkpoints, and the segments they free
  *   log_compact.c     moving stragglers out of segments that are mostly dead
@@ -26,6 +27,7 @@
 #define SPARES         3u         /* segments allocated ahead */
 #define RESERVED       2u /* of them not for events: one for settling, moving and notes, one for a checkpoint's sake */
 #define NO_TICKET      0u
+#define NO_OFFSET      UINT64_MAX
 #define LOG_KEY_FILE   "log.key"
 #define LOAD_BYTES_MAX (4u << 20)
 
@@ -125,10 +127,13 @@ struct log {
 
     struct segment **segments; /* by id; the last is active */
     uint32_t segment_count, segment_capacity;
-    uint32_t spares;        /* allocated segments beyond the active one: ids active + 1 … */
-    uint32_t spares_coming; /* being allocated */
-    mono_t spare_again;     /* an allocation failed for want of room: the next try */
+    uint32_t spares;    /* allocated segments beyond the active one: ids active + 1 … */
+    bool spare_coming;  /* the next one is being allocated */
+    mono_t spare_again; /* an allocation failed for want of room: the next try */
     bool no_room;
+    uint64_t *leftovers; /* ids of files that could not be removed for want of room */
+    uint32_t leftover_count;
+    mono_t remove_again;
     uint64_t chain;            /* of the group placed last */
     uint64_t next_number;      /* of the next group to be opened */
     uint64_t placed;           /* number of the group placed last */
@@ -209,7 +214,6 @@ void group_commit(struct log *l);         /* starts a commit when there is reaso
 void group_done(struct log *l, struct file_op *op);
 uint64_t group_room(const struct log *l); /* bytes of events' records that surely find a place */
 void group_free(struct group *g);
-uint64_t log_disk_bytes(const struct log *l);
 
 /* log_segments.c */
 void segment_name(char out[FILE_NAME_SIZE], uint64_t id);
@@ -217,8 +221,6 @@ bool segment_id_of(const char *name, uint64_t *id);
 struct segment *segment_add(struct log *l, uint64_t id);
 struct segment *segment_find(const struct log *l, uint64_t id);
 struct segment *segment_active(const struct log *l);
-void segment_want_spares(struct log *l);
-void segment_spare_done(struct log *l, struct file_op *op);
 size_t segment_table_size(const struct segment *s);                   /* an upper bound of its table's record */
 void segment_add_run(struct segment *s, const struct table_entry *e); /* to its table */
 void segment_build_table(struct log *l, struct segment *s, struct buf *records);
@@ -235,6 +237,15 @@ bool extent_is_live(const struct log_queue *q, uint64_t sequence);
 struct extent *extent_at(struct log_queue *q, uint64_t sequence); /* holding it, or the first behind it; NULL */
 void extent_drop_all(struct log *l, struct log_queue *q);
 void segment_forget_runs(struct log_queue *q, const struct segment *s); /* the runs' places only */
+
+/* log_spares.c */
+uint64_t log_disk_bytes(const struct log *l);
+void segment_want_spares(struct log *l);
+void segment_spare_done(struct log *l, struct file_op *op);
+void segment_remove_file(struct log *l, uint64_t id);
+void segment_remove_done(struct log *l, struct file_op *op);
+void segment_remove_again(struct log *l); /* what could not be removed for want of room */
+mono_t segment_due(const struct log *l);  /* when to try again what lacked room */
 
 /* log_load.c */
 void load_start(struct log *l, uint32_t queue, uint64_t from, uint64_t bytes, uint64_t tag, bool compacting);

@@ -14,11 +14,11 @@ static void take_done(struct log *l)
         case TAG_CHECKPOINT: checkpoint_done(l, op); break;
         case TAG_SYNC:
             if (op->error)
-                log_fail(l, "cannot sync", op->name, 0, strerror(op->error));
+                log_fail(l, "cannot sync", op->name, NO_OFFSET, strerror(op->error));
             else if (op->size > l->synced)
                 l->synced = op->size;
             break;
-        default: break; /* TAG_REMOVE: a file that stays is removed at the next start */
+        case TAG_REMOVE: segment_remove_done(l, op); break;
         }
         buf_free(&op->data);
         free(op);
@@ -32,6 +32,7 @@ void log_flush(struct store *store, mono_t now)
     take_done(l);
     group_commit(l);
     checkpoint_idle(l);
+    segment_remove_again(l);
     segment_want_spares(l);
     load_advance(l);
     compact_consider(l);
@@ -53,9 +54,7 @@ mono_t log_due(const struct store *store)
         return at;
     if (!l->committing && l->lazy_since.ns != INT64_MAX)
         at = mono_min(at, mono_add_ms(l->lazy_since, l->config.lazy_ms));
-    if (l->no_room)
-        at = mono_min(at, l->spare_again);
-    at = mono_min(at, checkpoint_due(l));
+    at = mono_min(mono_min(at, segment_due(l)), checkpoint_due(l));
     if (l->config.sync == LOG_SYNC_INTERVAL && l->sync_waits)
         at = mono_min(at, l->next_sync);
     return at;

@@ -31,7 +31,8 @@ static bool check(bool broker, const char *file, struct error *e)
     const struct settings *settings = broker ? broker_settings(&b) : sidecar_settings();
     void *options = broker ? (void *)&b : (void *)&s;
     settings_defaults(settings, options);
-    bool fine = settings_read_file(settings, options, file, e) && (broker || sidecar_options_check(&s, &token, e));
+    bool fine = settings_read_file(settings, options, file, e) &&
+                (broker ? broker_options_check(&b, e) : sidecar_options_check(&s, &token, e));
     free(token);
     if (broker)
         broker_options_free(&b);

@@ -189,24 +189,37 @@ static int sync_data(struct disk *d, const struct file_op *op)
     return 0;
 }
 
-static int create(struct disk *d, const struct file_op *op)
+static int create(struct disk *d, const struct file_op *op, uint64_t *random)
 {
     if (disk_find(d, op->name))
         return EEXIST;
     if (strikes(d, DISK_NO_SPACE) || !has_room(d, op->size))
         return ENOSPC;
+    bool fails = strikes(d, DISK_CREATE_FAILS);
+    if (fails && disk_random(random, 2))
+        return EIO;
     struct disk_file *f = new_file(d, op->name);
     resize(&f->written, op->size);
     resize(&f->durable, op->size);
-    return 0;
+    return fails ? EIO : 0;
 }
 
-static int replace(struct disk *d, const struct file_op *op)
+static int replace(struct disk *d, const struct file_op *op, uint64_t *random)
 {
     if (strikes(d, DISK_NO_SPACE) || !has_room(d, op->data.size))
         return ENOSPC;
-    disk_put(d, op->name, buf_span(&op->data));
-    return 0;
+    bool fails = strikes(d, DISK_REPLACE_FAILS);
+    if (!fails || disk_random(random, 2))
+        disk_put(d, op->name, buf_span(&op->data));
+    return fails ? EIO : 0;
+}
+
+static int remove_one(struct disk *d, const struct file_op *op, uint64_t *random)
+{
+    bool fails = strikes(d, DISK_REMOVE_FAILS);
+    if (!fails || disk_random(random, 2))
+        remove_file(d, op->name);
+    return fails ? EIO : 0;
 }
 
 int disk_read(struct disk *d, const char *name, uint64_t offset, void *to, size_t size, size_t *got)
@@ -235,10 +248,10 @@ int disk_execute(struct disk *d, struct file_op *op, uint64_t *random)
     switch (op->kind) {
     case FILE_WRITE: return write_data(d, op, random);
     case FILE_SYNC: return sync_data(d, op);
-    case FILE_CREATE: return create(d, op);
-    case FILE_REPLACE: return replace(d, op);
+    case FILE_CREATE: return create(d, op, random);
+    case FILE_REPLACE: return replace(d, op, random);
     case FILE_READ: return read_into(d, op);
-    case FILE_REMOVE: remove_file(d, op->name); return 0;
+    case FILE_REMOVE: return remove_one(d, op, random);
     }
     return EINVAL;
 }

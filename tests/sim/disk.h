@@ -12,11 +12,14 @@
 #define DISK_SECTOR 512u
 
 enum disk_fault {
-    DISK_NO_SPACE,    /* the next FILE_CREATE or FILE_REPLACE fails with ENOSPC */
-    DISK_WRITE_FAILS, /* the next FILE_WRITE fails with EIO and writes nothing */
-    DISK_WRITE_SHORT, /* the next FILE_WRITE writes a part of it, and fails with EIO */
-    DISK_SYNC_FAILS,  /* the next FILE_SYNC fails with EIO; what it should have made durable may still survive */
-    DISK_READ_FAILS,  /* the next FILE_READ or read() fails with EIO */
+    DISK_NO_SPACE,      /* the next FILE_CREATE or FILE_REPLACE fails with ENOSPC */
+    DISK_WRITE_FAILS,   /* the next FILE_WRITE fails with EIO and writes nothing */
+    DISK_WRITE_SHORT,   /* the next FILE_WRITE writes a part of it, and fails with EIO */
+    DISK_SYNC_FAILS,    /* the next FILE_SYNC fails with EIO; what it should have made durable may still survive */
+    DISK_READ_FAILS,    /* the next FILE_READ or read() fails with EIO */
+    DISK_CREATE_FAILS,  /* the next FILE_CREATE fails with EIO; the file may be there or not */
+    DISK_REPLACE_FAILS, /* the next FILE_REPLACE fails with EIO; the content is the old or the new */
+    DISK_REMOVE_FAILS,  /* the next FILE_REMOVE fails with EIO; the file may be there or not */
     DISK_FAULTS,
 };
 

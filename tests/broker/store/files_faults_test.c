@@ -1,12 +1,11 @@
 /* Every system call of the log's files fails once, in every way that matters: the test stands between them and the C
  * library. Whatever fails is told, leaves no half of a file, and stops what must be stopped. */
 #include "broker/store/files.h"
+#include "tests/broker/store/system_calls.h"
 
 #include "base/xalloc.h"
 
-#include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,103 +16,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-/* ---- between the files and the C library. Only calls below the directory count, by thread of the test: the blocking
- * calls are used. */
-
-enum call { PWRITE, PREAD, FDATASYNC, FSYNC, FALLOCATE, RENAME, UNLINK, OPEN, CLOSE, CALLS };
-
-static struct {
-    bool on;
-    enum call call;
-    unsigned after; /* so many succeed first */
-    int error;      /* -1: half of it is done (pwrite, pread) */
-    bool struck;
-    char trace[400];
-} fault;
-
-static bool strikes(enum call call)
-{
-    static const char *const names[CALLS] = { "write",  "read",   "datasync", "sync", "allocate",
-                                              "rename", "unlink", "open",     "close" };
-    size_t used = strlen(fault.trace);
-    snprintf(fault.trace + used, sizeof fault.trace - used, "%s ", names[call]);
-    if (!fault.on || fault.struck || call != fault.call)
-        return false;
-    if (fault.after-- > 0)
-        return false;
-    fault.struck = true;
-    if (fault.error > 0)
-        errno = fault.error;
-    return true;
-}
-
-/* The next definition of a function, after this program's. */
-#define NEXT(name) ((__typeof__(&(name)))(uintptr_t)dlsym(RTLD_NEXT, #name))
-
-ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
-{
-    if (strikes(PWRITE)) {
-        if (fault.error > 0)
-            return -1;
-        size = (size + 1) / 2;
-    }
-    return NEXT(pwrite)(fd, data, size, offset);
-}
-
-ssize_t pread(int fd, void *to, size_t size, off_t offset)
-{
-    if (strikes(PREAD)) {
-        if (fault.error > 0)
-            return -1;
-        size = (size + 1) / 2;
-    }
-    return NEXT(pread)(fd, to, size, offset);
-}
-
-int fdatasync(int fd)
-{
-    return strikes(FDATASYNC) ? -1 : NEXT(fdatasync)(fd);
-}
-
-int fsync(int fd)
-{
-    return strikes(FSYNC) ? -1 : NEXT(fsync)(fd);
-}
-
-int fallocate(int fd, int mode, off_t offset, off_t size)
-{
-    return strikes(FALLOCATE) ? -1 : NEXT(fallocate)(fd, mode, offset, size);
-}
-
-int renameat(int from_dir, const char *from, int to_dir, const char *to)
-{
-    return strikes(RENAME) ? -1 : NEXT(renameat)(from_dir, from, to_dir, to);
-}
-
-int unlinkat(int dir, const char *name, int flags)
-{
-    return strikes(UNLINK) ? -1 : NEXT(unlinkat)(dir, name, flags);
-}
-
-int openat(int dir, const char *name, int flags, ...)
-{
-    va_list args;
-    va_start(args, flags);
-    mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
-    va_end(args);
-    return strikes(OPEN) ? -1 : NEXT(openat)(dir, name, flags, mode);
-}
-
-/* The descriptor is closed all the same, as Linux does it. */
-int close(int fd)
-{
-    bool fails = strikes(CLOSE);
-    int result = NEXT(close)(fd);
-    if (fails)
-        errno = fault.error;
-    return fails ? -1 : result;
-}
 
 /* ---- the directory */
 
@@ -145,7 +47,7 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 static int tear_down(void **state)
 {
     struct place *p = *state;
-    fault.on = false;
+    disarm();
     p->files->ops->close(p->files);
     nftw(p->top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     free(p);
@@ -171,21 +73,6 @@ static int change(struct place *p, enum file_kind kind, const char *name, uint8_
     int error = p->files->ops->apply(p->files, &op);
     buf_free(&op.data);
     return error;
-}
-
-static void arm(enum call call, unsigned after, int error)
-{
-    fault.on = true;
-    fault.call = call;
-    fault.after = after;
-    fault.error = error;
-    fault.struck = false;
-}
-
-static bool disarm(void)
-{
-    fault.on = false;
-    return fault.struck;
 }
 
 /* The file holds `size` times `byte`, and nothing else. */
@@ -239,20 +126,20 @@ static void what_interrupts_or_shortens_is_gone_on_with(void **state)
 
 static void assert_calls(struct place *p, enum file_kind kind, const char *name, const char *expected)
 {
-    fault.trace[0] = 0;
+    fault_trace_clear();
     assert_int_equal(change(p, kind, name, 'x', 1000), 0);
-    assert_string_equal(fault.trace, expected);
+    assert_string_equal(fault_trace(), expected);
 }
 
 /* A name that leads to what is not synced yet, or a directory that is not, would be an empty file after a crash. */
 static void content_is_synced_before_its_name_and_the_name_before_it_is_told(void **state)
 {
     struct place *p = *state;
-    assert_calls(p, FILE_CREATE, "a", "open allocate sync close rename sync ");
+    assert_calls(p, FILE_CREATE, "a", "open allocate sync close rename sync-dir ");
     assert_calls(p, FILE_WRITE, "a", "open write ");
     assert_calls(p, FILE_SYNC, "a", "datasync ");
-    assert_calls(p, FILE_REPLACE, "a", "open write sync close rename close sync "); /* the old one was open */
-    assert_calls(p, FILE_REMOVE, "a", "unlink sync ");
+    assert_calls(p, FILE_REPLACE, "a", "open write sync close rename close sync-dir "); /* the old one was open */
+    assert_calls(p, FILE_REMOVE, "a", "unlink sync-dir ");
 }
 
 /* Lets the nth of each call fail, until n is more than there are, in a change that makes `name` from nothing (FILE_CREATE)
@@ -332,7 +219,7 @@ static void a_failed_write_or_sync_is_the_end(void **state)
 static void removing_tells_what_fails(void **state)
 {
     struct place *p = *state;
-    static const enum call calls[] = { UNLINK, FSYNC, CLOSE };
+    static const enum call calls[] = { UNLINK, SYNC_DIRECTORY, CLOSE };
     for (size_t c = 0; c < sizeof calls / sizeof *calls; c++) {
         assert_int_equal(change(p, FILE_REPLACE, "a", 'o', SIZE), 0);
         assert_true(holds(p, "a", 'o', SIZE)); /* and is open */

@@ -292,103 +292,6 @@ static void spares_are_allocated_ahead(void **state)
     assert_true(info().disk_bytes >= 4 * SEGMENT);
 }
 
-/* ------------------------------------------------------------------ a disk that is full, or fails */
-
-static void a_full_disk_refuses_events_settles_and_resumes(void **state)
-{
-    (void)state;
-    open_log(LOG_SYNC_GROUP);
-    fill(10);
-    disk_set_capacity(m.disk, disk_used(m.disk));
-    uint64_t taken = 0;
-    while (model_append(&m, &m.queues[0], 1, 200, false) && taken < 10000) {
-        taken++;
-        model_turn(&m, 5, UINT64_MAX);
-    }
-    assert_true(taken > 100 && taken < 10000);
-    assert_true(info().full);
-    assert_int_equal(m.log->ops->room(m.log), 0);
-    for (uint64_t s = 1; s < 200; s++) {
-        model_settle(&m, &m.queues[0], s, CAUSE_ACKED);
-        model_turn(&m, 5, UINT64_MAX);
-    }
-    model_quiet(&m); /* they are durable, all of them */
-    model_settle_rest(&m, &m.queues[0], 1);
-    model_quiet(&m); /* which frees segments, which is room */
-    assert_true(model_append(&m, &m.queues[0], 1, 200, false));
-    model_restart(&m, MODEL_CRASH);
-}
-
-static void room_comes_back_by_itself(void **state)
-{
-    (void)state;
-    open_log(LOG_SYNC_GROUP);
-    disk_set_capacity(m.disk, disk_used(m.disk) + SEGMENT / 2);
-    while (model_append(&m, &m.queues[0], 1, 200, false))
-        model_turn(&m, 5, UINT64_MAX);
-    disk_set_capacity(m.disk, UINT64_MAX);
-    for (int i = 0; i < 3; i++)
-        model_turn(&m, 1000, UINT64_MAX);
-    assert_true(model_append(&m, &m.queues[0], 1, 200, false));
-    model_quiet(&m);
-    assert_false(info().full);
-}
-
-static void a_budget_is_a_full_disk(void **state)
-{
-    (void)state;
-    open_log(LOG_SYNC_GROUP);
-    model_shut(&m, MODEL_KILL);
-    m.config.disk_budget = 6 * SEGMENT;
-    model_open(&m, MODEL_KILL);
-    uint64_t taken = 0;
-    while (model_append(&m, &m.queues[0], 1, 200, false) && taken < 10000) {
-        taken++;
-        model_turn(&m, 5, UINT64_MAX);
-    }
-    assert_true(taken < 10000);
-    assert_true(info().disk_bytes <= m.config.disk_budget);
-    assert_true(disk_used(m.disk) <= m.config.disk_budget);
-}
-
-static void a_failure_is_told_once_and_ends_it(enum disk_fault fault, const char *what)
-{
-    open_log(LOG_SYNC_GROUP);
-    m.may_fail = true;
-    fill(10);
-    disk_set_fault(m.disk, fault, true);
-    assert_true(model_append(&m, &m.queues[0], 1, 200, false));
-    for (int i = 0; i < 10; i++)
-        model_turn(&m, 10, UINT64_MAX);
-    assert_true(m.failed);
-    assert_int_equal(m.failures, 1);
-    assert_true(strstr(log_trouble(m.log), what) && strstr(log_trouble(m.log), ".log at offset "));
-    assert_false(model_append(&m, &m.queues[0], 1, 200, false));
-    assert_true(m.log->ops->stop(m.log));
-    model_restart(&m, MODEL_CRASH);
-    m.loaded = 0;
-    load_all();
-    assert_true(m.loaded >= 30);
-}
-
-static void a_failed_write_is_told_once_and_ends_it(void **state)
-{
-    (void)state;
-    a_failure_is_told_once_and_ends_it(DISK_WRITE_FAILS, "cannot write");
-}
-
-static void a_short_write_is_told_once_and_ends_it(void **state)
-{
-    (void)state;
-    a_failure_is_told_once_and_ends_it(DISK_WRITE_SHORT, "cannot write");
-}
-
-static void a_failed_sync_is_told_once_and_ends_it(void **state)
-{
-    (void)state;
-    a_failure_is_told_once_and_ends_it(DISK_SYNC_FAILS, "cannot sync");
-}
-
 #define with_log(test) cmocka_unit_test_teardown(test, end)
 
 int main(void)
@@ -407,12 +310,6 @@ int main(void)
         with_log(settled_segments_are_freed_without_new_work),
         with_log(stragglers_move_so_that_half_of_the_disk_is_live),
         with_log(spares_are_allocated_ahead),
-        with_log(a_full_disk_refuses_events_settles_and_resumes),
-        with_log(room_comes_back_by_itself),
-        with_log(a_budget_is_a_full_disk),
-        with_log(a_failed_write_is_told_once_and_ends_it),
-        with_log(a_short_write_is_told_once_and_ends_it),
-        with_log(a_failed_sync_is_told_once_and_ends_it),
     };
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);
 }

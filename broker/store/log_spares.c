@@ -1,0 +1,112 @@
+/* Segments' files: allocated ahead (spares), so that writing needs no room, and removed when nothing in them is needed. A lack of room is
+ * waited out, whichever of the two meets it (file systems that copy on write want room for a removal, too); any other error is a disk
+ * that fails. */
+#include "broker/store/log_state.h"
+
+#include "base/xalloc.h"
+
+#include <stdlib.h>
+
+#define AGAIN_MS 1000
+
+/* The active one, its spares, and one for checkpoints and what waits to be freed. */
+uint64_t log_least_budget(uint64_t segment_size)
+{
+    return segment_size * (2 + SPARES);
+}
+
+uint64_t log_disk_bytes(const struct log *l)
+{
+    uint64_t files = l->segment_count + l->spares + l->spare_coming + l->leftover_count;
+    return files * l->config.segment_size + l->checkpoint_size;
+}
+
+/* ------------------------------------------------------------------ removing */
+
+static bool take_leftover(struct log *l, uint64_t id)
+{
+    for (uint32_t i = 0; i < l->leftover_count; i++) {
+        if (l->leftovers[i] == id) {
+            l->leftovers[i] = l->leftovers[--l->leftover_count];
+            return true;
+        }
+    }
+    return false;
+}
+
+void segment_remove_file(struct log *l, uint64_t id)
+{
+    char name[FILE_NAME_SIZE];
+    segment_name(name, id);
+    log_submit(l, FILE_REMOVE, name, 0, 0, NULL, TAG_REMOVE);
+}
+
+void segment_remove_done(struct log *l, struct file_op *op)
+{
+    uint64_t id;
+    if (op->error == 0 || !segment_id_of(op->name, &id))
+        return;
+    if (!file_lacks_room(op->error)) {
+        log_fail(l, "cannot remove", op->name, NO_OFFSET, strerror(op->error));
+        return;
+    }
+    l->leftovers = xrealloc(l->leftovers, (l->leftover_count + 1) * sizeof *l->leftovers);
+    l->leftovers[l->leftover_count++] = id;
+    l->remove_again = mono_add_ms(l->now, AGAIN_MS);
+}
+
+void segment_remove_again(struct log *l)
+{
+    if (l->failed || !l->leftover_count || mono_before(l->now, l->remove_again))
+        return;
+    uint32_t count = l->leftover_count;
+    l->leftover_count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        segment_remove_file(l, l->leftovers[i]);
+}
+
+mono_t segment_due(const struct log *l)
+{
+    mono_t at = l->no_room ? l->spare_again : MONO_NEVER;
+    return l->leftover_count ? mono_min(at, l->remove_again) : at;
+}
+
+/* ------------------------------------------------------------------ spares */
+
+static void lacks_room(struct log *l)
+{
+    l->no_room = true;
+    l->spare_again = mono_add_ms(l->now, AGAIN_MS);
+}
+
+/* One at a time: were the first of two to fail and the second to succeed, there would be a gap before it. */
+void segment_want_spares(struct log *l)
+{
+    if (l->failed || l->checkpoint_starved || l->spare_coming)
+        return;
+    while (l->spares < SPARES && take_leftover(l, segment_active(l)->id + l->spares + 1))
+        l->spares++; /* it was given up, and is still there */
+    if (l->spares == SPARES || (l->no_room && mono_before(l->now, l->spare_again)))
+        return;
+    if (log_disk_bytes(l) + l->config.segment_size > l->config.disk_budget) {
+        lacks_room(l);
+        return;
+    }
+    char name[FILE_NAME_SIZE];
+    segment_name(name, segment_active(l)->id + l->spares + 1);
+    l->spare_coming = true;
+    log_submit(l, FILE_CREATE, name, 0, l->config.segment_size, NULL, TAG_SPARE);
+}
+
+void segment_spare_done(struct log *l, struct file_op *op)
+{
+    l->spare_coming = false;
+    if (op->error == 0) {
+        l->spares++;
+        l->no_room = false;
+    } else if (file_lacks_room(op->error)) {
+        lacks_room(l);
+    } else {
+        log_fail(l, "cannot allocate", op->name, NO_OFFSET, strerror(op->error));
+    }
+}
