@@ -1,5 +1,5 @@
-/* Preloaded into a broker: once the file named by FAILING_DISK_CUE exists, the call named by FAILING_DISK_CALL fails with EIO, as
- * it does on a disk that breaks. Only calls relative to a directory descriptor or on a descriptor count: the broker's own. */
+/* Preloaded into a broker: while the file named by FAILING_DISK_CUE exists, the call named by FAILING_DISK_CALL fails with EIO, as it
+ * does on a disk that breaks, or with the number in FAILING_DISK_ERROR. Only calls relative to a directory descriptor or on a descriptor count: the broker's own. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,8 @@ static bool fails(const char *call)
     const char *chosen = getenv("FAILING_DISK_CALL"), *cue = getenv("FAILING_DISK_CUE");
     int kept = errno;
     bool now = chosen && cue && strcmp(chosen, call) == 0 && access(cue, F_OK) == 0;
-    errno = now ? EIO : kept;
+    const char *error = getenv("FAILING_DISK_ERROR");
+    errno = !now ? kept : error ? (int)strtol(error, NULL, 10) : EIO;
     return now;
 }
 

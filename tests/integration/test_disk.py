@@ -1,4 +1,5 @@
 """Disks that are full, that break, and directories that cannot be used."""
+import errno
 import itertools
 import os
 import re
@@ -167,18 +168,33 @@ def test_room_that_others_make_is_used(cluster, disk):
 
 # ---- a disk that breaks
 
-@pytest.mark.parametrize("call", ["pwrite", "fdatasync", *(["fsync", "openat", "renameat"] if LONG else [])])
-def test_a_disk_that_breaks_ends_the_broker_and_loses_nothing(cluster, tmp_path, call):
-    cue = tmp_path / "cue"
-    broker = Process(tmp_path, "broker", ["sluice-broker", "--listen", "tcp://127.0.0.1:0", "--segment-size", "16MiB",
-                                          "--data", str(tmp_path / "data")],
+def breaking_broker(cluster, directory, call, error=errno.EIO):
+    """A broker on directory/data whose `call` fails while directory/cue exists."""
+    broker = Process(directory, "broker", ["sluice-broker", "--listen", "tcp://127.0.0.1:0", "--segment-size", "16MiB",
+                                           "--data", str(directory / "data")],
                      {"LD_PRELOAD": str(BIN.parent / "lib/libfailing_disk.so"), "FAILING_DISK_CALL": call,
-                      "FAILING_DISK_CUE": str(cue), "ASAN_OPTIONS": "verify_asan_link_order=0"})
+                      "FAILING_DISK_ERROR": str(int(error)), "FAILING_DISK_CUE": str(directory / "cue"),
+                      "ASAN_OPTIONS": "verify_asan_link_order=0"})
     cluster.processes.append(broker)
+    return broker
+
+
+# A lack of room where it was promised is a disk that breaks, too.
+BREAKS = [("pwrite", "EIO"), ("fdatasync", "EIO"), ("fallocate", "EIO")]
+MORE_BREAKS = [("fsync", "EIO"), ("openat", "EIO"), ("renameat", "EIO"), ("unlinkat", "EIO"), ("pwrite", "ENOSPC"),
+               ("fdatasync", "ENOSPC")]
+
+
+@pytest.mark.parametrize("call,error", BREAKS + (MORE_BREAKS if LONG else []))
+def test_a_disk_that_breaks_ends_the_broker_and_loses_nothing(cluster, tmp_path, call, error):
+    cue = tmp_path / "cue"
+    broker = breaking_broker(cluster, tmp_path, call, getattr(errno, error))
     sidecar = cluster.sidecar(broker)
     sidecar.declare("load", capacity=100000)
     books = Books()
-    publishers = [Publisher(books, sidecar, "load", f"/p{i}", batch=20, wait="1s", size=1000) for i in range(3)]
+    publishers = [Publisher(books, sidecar, "load", f"/p{i}", batch=100, wait="1s", size=10000) for i in range(3)]
+    consumer = Consumer(books, sidecar, "load")  # so that segments are freed, too
+    consumer.start()
     for publisher in publishers:
         publisher.start()
     while len(books.confirmed()) < 200:
@@ -188,24 +204,26 @@ def test_a_disk_that_breaks_ends_the_broker_and_loses_nothing(cluster, tmp_path,
     for publisher in publishers:
         publisher.finish()
     said = [line for line in broker.log.read_text().splitlines() if '"error"' in line]
-    assert len(said) == 1 and "the disk failed" in said[0] and "Input/output error" in said[0], said
+    assert len(said) == 1 and "the disk failed" in said[0] and os.strerror(getattr(errno, error)) in said[0], said
     assert set(books.statuses) <= {(202, None), (503, "unavailable"), (504, "unknown")}, books.statuses
-    restart(cluster, broker)
+    cue.unlink()
+    restart(cluster, broker, "--segment-size", "16MiB")
     sidecar.wait_attached()
-    consumer = Consumer(books, sidecar, "load")
-    consumer.start()
     drained(books, sidecar, "load")
     consumer.finish()
     books.check(crashes=1)
 
 
-def test_a_segment_that_cannot_be_removed_is_removed_by_the_next_start(cluster, tmp_path):
+def until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_segments_that_cannot_be_removed_for_want_of_room_are_removed_later(cluster, tmp_path):
     cue, data = tmp_path / "cue", tmp_path / "data"
-    broker = Process(tmp_path, "broker", ["sluice-broker", "--listen", "tcp://127.0.0.1:0", "--segment-size", "16MiB",
-                                          "--data", str(data)],
-                     {"LD_PRELOAD": str(BIN.parent / "lib/libfailing_disk.so"), "FAILING_DISK_CALL": "unlinkat",
-                      "FAILING_DISK_CUE": str(cue), "ASAN_OPTIONS": "verify_asan_link_order=0"})
-    cluster.processes.append(broker)
+    broker = breaking_broker(cluster, tmp_path, "unlinkat", errno.ENOSPC)
     sidecar = cluster.sidecar(broker)
     sidecar.declare("disk", capacity=100000, capacity_bytes="1GiB")
     cue.touch()
@@ -214,23 +232,57 @@ def test_a_segment_that_cannot_be_removed_is_removed_by_the_next_start(cluster, 
         assert publish(client, "disk", "10s")[0] == 202
     client.close()
     assert take_and_ack(sidecar, "disk", 10000) == list(range(1, 10001))
+    assert len(list(data.glob("0*.log"))) >= 6
+    cue.unlink()
+    until(lambda: len(list(data.glob("0*.log"))) <= 5)
     assert broker.stop() == 0
-    assert len(list(data.glob("*.log"))) >= 6
+    assert ledger_after_restart(cluster, broker, sidecar)["acked"] == 10000
+
+
+def ledger_after_restart(cluster, broker, sidecar):
     restart(cluster, broker, "--segment-size", "16MiB")
-    assert len(list(data.glob("*.log"))) <= 4
     sidecar.wait_attached()
-    assert ledger(sidecar, "disk")["acked"] == 10000
+    return ledger(sidecar, "disk")
+
+
+@pytest.mark.parametrize("call", ["fallocate", *(["renameat", "fsync"] if LONG else [])])
+def test_a_lack_of_room_for_a_segment_is_waited_out(cluster, tmp_path, call):
+    broker = breaking_broker(cluster, tmp_path, call, errno.ENOSPC)
+    sidecar = cluster.sidecar(broker)
+    sidecar.declare("disk", capacity=1000000, capacity_bytes="1GiB")
+    (tmp_path / "cue").touch()
+    confirmed = fill(sidecar)
+    waiting = Waiting(sidecar)
+    is_waited_for(sidecar)
+    (tmp_path / "cue").unlink()
+    confirmed += waiting.accepted()
+    assert take_and_ack(sidecar, "disk", confirmed) == list(range(1, confirmed + 1))
+    assert broker.stop() == 0
 
 
 # ---- directories that cannot be used
 
-def refused(*arguments, prefix=()):
+def refused(*arguments, prefix=(), code=1):
     done = subprocess.run([*prefix, str(BIN / "sluice-broker"), "--listen", "tcp://127.0.0.1:0", *arguments],
                           capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1 and done.stdout == "", done
+    assert done.returncode == code and done.stdout == "", done
     lines = done.stderr.strip().splitlines()
     assert lines[0].startswith("sluice-broker: "), done.stderr
     return lines[0]
+
+
+def test_a_disk_budget_that_takes_no_events_is_refused(tmp_path):
+    data, file = str(tmp_path / "data"), tmp_path / "broker.yaml"
+    little = "--segment-size", "16MiB", "--disk-budget", "79MiB", "--data", data
+    for more in (), ("--check-config",):
+        said = refused(*little, *more, code=2)
+        assert "disk_budget is 82837504 bytes" in said and "at least 83886080 (80MiB)" in said
+    assert not os.path.exists(data)
+    file.write_text(f"data: {data}\nsegment_size: 16MiB\ndisk_budget: 79MiB\n")
+    checked = subprocess.run([BIN / "sluice", "config", "check", "broker", str(file)], capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 1 and "at least 83886080 (80MiB)" in checked.stderr
+    file.write_text(f"data: {data}\nsegment_size: 16MiB\ndisk_budget: 80MiB\n")
+    subprocess.run([BIN / "sluice", "config", "check", "broker", str(file)], check=True, capture_output=True, timeout=60)
 
 
 def test_a_second_broker_is_kept_out(cluster, broker, tmp_path):

@@ -7,7 +7,7 @@ EVENT = "x" * 60000
 
 
 def test_a_full_disk_is_507_and_what_is_acked_makes_room(cluster):
-    broker = cluster.broker("--disk-budget", "64MiB", "--segment-size", "16MiB", "--auto-declare")
+    broker = cluster.broker("--disk-budget", "80MiB", "--segment-size", "16MiB", "--auto-declare")
     s = cluster.sidecar(broker)
     environment = {"SLUICE_URL": "http://" + s.ready["http"]}
     s.declare("q", capacity_bytes="1GiB")

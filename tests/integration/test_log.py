@@ -44,13 +44,21 @@ def flip(directory, text):
     return path, at
 
 
+def state_of(directory):
+    """All that a change would change: names, bytes, inodes, sizes, times of the directory and of each file."""
+    files = sorted(directory.iterdir())
+    stats = {p.name: p.stat() for p in [directory, *files]}
+    return ({p.name: p.read_bytes() for p in files},
+            {name: (s.st_ino, s.st_mode, s.st_nlink, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in stats.items()})
+
+
 def test_a_killed_brokers_log_is_whole_and_starts(cluster):
     data = publish_and_kill(cluster, 30)
-    before = {p.name: p.read_bytes() for p in data.iterdir()}
+    before = state_of(data)
     checked = run("sluice-broker", "--check", str(data))
     assert checked.returncode == 0, checked.stdout
     assert "30 events of" in checked.stdout and "the log is whole" in checked.stdout
-    assert {p.name: p.read_bytes() for p in data.iterdir()} == before
+    assert state_of(data) == before
     s = cluster.sidecar(cluster.broker())
     assert take_all(s, 30) == [f"event number {i}." for i in range(30)]
 
@@ -59,6 +67,7 @@ def test_damage_stops_the_start_and_is_found_and_repaired(cluster, tmp_path):
     data, salvaged = publish_and_kill(cluster, 30), tmp_path / "salvaged"
     path, at = flip(data, b"event number 20.")
     refused = run("sluice-broker", "--listen", "tcp://127.0.0.1:0", "--data", str(data))
+    before = state_of(data)
     assert refused.returncode == 1
     assert path.name in refused.stderr and "damaged at offset" in refused.stderr and "--repair" in refused.stderr
     checked = run("sluice-broker", "--check", str(data))
@@ -66,6 +75,7 @@ def test_damage_stops_the_start_and_is_found_and_repaired(cluster, tmp_path):
     assert f"{path.name}: damaged at offset" in checked.stdout and "the log is damaged" in checked.stdout
     repaired = run("sluice-broker", "--repair", str(data), str(salvaged))
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    assert state_of(data) == before
     assert "sequences 21 to 21" in repaired.stdout and "29 events are salvaged" in repaired.stdout
     assert run("sluice-broker", "--check", str(salvaged)).returncode == 0
     s = cluster.sidecar(cluster.broker("--data", str(salvaged)))
