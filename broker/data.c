@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "broker/incarnation.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
 
@@ -13,12 +14,17 @@
 static bool read_key(struct files *files, uint8_t key[16], struct error *e)
 {
     size_t got = 0;
-    if (files->ops->read(files, KEY_FILE, 0, key, 16, &got) == 0 && got == 16)
+    int why = files->ops->read(files, KEY_FILE, 0, key, 16, &got);
+    if (why && why != ENOENT)
+        return error_set(e, "cannot read %s in the data directory: %s", KEY_FILE, strerror(why));
+    if (!why && got == 16)
         return true;
+    if (!why)
+        log_write(LOG_WARN, "store", "%s was cut off: receipts of before this start settle nothing", KEY_FILE);
     struct file_op op = { .kind = FILE_REPLACE, .name = KEY_FILE };
     randombytes_buf(key, 16);
     buf_add(&op.data, key, 16);
-    int why = files->ops->apply(files, &op);
+    why = files->ops->apply(files, &op);
     buf_free(&op.data);
     return why == 0 ? true : error_set(e, "cannot write %s to the data directory: %s", KEY_FILE, strerror(why));
 }

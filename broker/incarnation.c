@@ -11,15 +11,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static uint64_t read_number(int dir)
+/* 0 in a new directory. A number that is there and cannot be read is no 0: an incarnation that was used must not come again. */
+static int read_number(int dir, uint64_t *number)
 {
-    char text[32] = "";
+    char text[32] = "", *end;
+    *number = 0;
     int fd = openat(dir, "incarnation", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return 0;
+        return errno == ENOENT ? 0 : errno;
     ssize_t size = read(fd, text, sizeof text - 1);
+    int why = size < 0 ? errno : 0;
     close(fd);
-    return size > 0 ? strtoull(text, NULL, 10) : 0;
+    if (!why) {
+        *number = strtoull(text, &end, 10);
+        why = *number == 0 || *end != '\n' ? EBADMSG : 0;
+    }
+    return why;
 }
 
 /* Written aside, synced, renamed, and the directory synced: the old number or the new one, never half of either. */
@@ -45,9 +52,16 @@ bool incarnation_raise(const char *path, uint64_t *out, struct error *e)
     int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
         return error_set(e, "cannot open the data directory %s: %s", path, strerror(errno));
-    *out = read_number(dir) + 1;
+    int why = read_number(dir, out);
+    if (why) {
+        close(dir);
+        return error_set(e,
+                         "cannot read %s/incarnation: %s; put a number into it that is higher than any that was used",
+                         path, strerror(why));
+    }
+    ++*out;
     bool fine = write_number(dir, *out);
-    int why = errno;
+    why = errno;
     close(dir);
     return fine || error_set(e, "cannot write to the data directory %s: %s", path, strerror(why));
 }

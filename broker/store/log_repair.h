@@ -13,6 +13,7 @@
 struct found {
     uint32_t queue, size;
     uint64_t first, end, segment, offset;
+    uint64_t reach; /* of the queue's records up to this one, sorted: the farthest end */
 };
 
 /* What the new log has of a queue. */
@@ -37,6 +38,7 @@ struct repair {
     struct found *found;
     size_t found_count, found_capacity;
     uint64_t unpumped, damaged;
+    bool stopped; /* something could not be written, and was said */
     int64_t clock_ms;
 };
 

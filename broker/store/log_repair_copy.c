@@ -19,9 +19,12 @@ void repair_find_run(void *context, uint64_t segment, uint64_t group, uint64_t o
         r->found_capacity = r->found_capacity ? r->found_capacity * 2 : 1024;
         r->found = xrealloc(r->found, r->found_capacity * sizeof *r->found);
     }
-    r->found[r->found_count++] = (struct found){ run.queue, (uint32_t)rec->payload.size + RECORD_HEADER_SIZE,
-                                                 run.first, run.first + run.count,
-                                                 segment,   offset };
+    r->found[r->found_count++] = (struct found){ .queue = run.queue,
+                                                 .size = (uint32_t)rec->payload.size + RECORD_HEADER_SIZE,
+                                                 .first = run.first,
+                                                 .end = run.first + run.count,
+                                                 .segment = segment,
+                                                 .offset = offset };
 }
 
 static int by_place(const void *a, const void *b)
@@ -46,8 +49,7 @@ static const struct found *holding(const struct repair *r, uint32_t queue, uint6
             high = middle;
     }
     *next = low < r->found_count && r->found[low].queue == queue ? r->found[low].first : UINT64_MAX;
-    /* Copies are few, and no run is longer than a batch: those that can reach the sequence are near. */
-    for (size_t i = low; i-- > 0 && r->found[i].queue == queue && low - i < 4096;) {
+    for (size_t i = low; i-- > 0 && r->found[i].queue == queue && r->found[i].reach > sequence;) {
         if (r->found[i].end > sequence && (!best || r->found[i].end > best->end))
             best = &r->found[i];
     }
@@ -140,4 +142,9 @@ void repair_sort_found(struct repair *r)
 {
     if (r->found_count)
         qsort(r->found, r->found_count, sizeof *r->found, by_place);
+    for (size_t i = 0; i < r->found_count; i++) {
+        struct found *f = &r->found[i];
+        bool follows = i > 0 && f[-1].queue == f->queue && f[-1].reach > f->end;
+        f->reach = follows ? f[-1].reach : f->end;
+    }
 }

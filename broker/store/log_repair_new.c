@@ -78,7 +78,8 @@ bool repair_pump(struct repair *r)
         repair_say(r, "%s",
                    l->failed ? l->trouble
                              : "there is no room for the new log; make room, empty the directory, and try again");
-    return !l->failed && !l->no_room;
+    r->stopped |= l->failed || l->no_room;
+    return !r->stopped;
 }
 
 bool repair_pump_sometimes(struct repair *r, uint64_t bytes)
@@ -118,6 +119,7 @@ bool repair_append(struct repair *r, struct kept *k, struct store_run *run)
         status = s->ops->append(s, run, &ticket);
     if (status != STORE_LATER) {
         repair_say(r, "queue %" PRIu32 ": event %" PRIu64 " cannot be written", run->queue, run->first);
+        r->stopped = true;
         return false;
     }
     for (size_t i = 0; i < run->count; i++)

@@ -44,7 +44,7 @@ void repair_replay_record(void *context, uint64_t segment, uint64_t group, uint6
     uint64_t ticket;
     uint32_t id;
     (void)offset;
-    if (r->new->failed || r->new->no_room || (segment == r->position.segment && group < r->position.offset))
+    if (r->stopped || (segment == r->position.segment && group < r->position.offset))
         return;
     switch (rec->type) {
     case RECORD_EVENTS: replay_run(r, rec); break;

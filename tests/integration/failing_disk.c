@@ -28,6 +28,11 @@ ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
     return fails("pwrite") ? -1 : REAL(ssize_t(*)(int, const void *, size_t, off_t))(fd, data, size, offset);
 }
 
+ssize_t pread(int fd, void *to, size_t size, off_t offset)
+{
+    return fails("pread") ? -1 : REAL(ssize_t(*)(int, void *, size_t, off_t))(fd, to, size, offset);
+}
+
 int fdatasync(int fd)
 {
     return fails("fdatasync") ? -1 : REAL(int (*)(int))(fd);

@@ -285,6 +285,21 @@ def test_a_disk_budget_that_takes_no_events_is_refused(tmp_path):
     subprocess.run([BIN / "sluice", "config", "check", "broker", str(file)], check=True, capture_output=True, timeout=60)
 
 
+def test_what_cannot_be_read_is_not_made_anew(cluster, tmp_path):
+    """Another key would refuse the receipts that are out, a lower incarnation would accept those that are void."""
+    data, cue = tmp_path / "data", tmp_path / "cue"
+    assert cluster.broker().stop() == 0
+    before = (data / "receipt.key").read_bytes()
+    cue.touch()
+    failing = ("/usr/bin/env", f"LD_PRELOAD={BIN.parent}/lib/libfailing_disk.so", "FAILING_DISK_CALL=pread", f"FAILING_DISK_CUE={cue}")
+    assert "cannot read receipt.key in the data directory: Input/output error" in refused("--data", str(data), prefix=failing)
+    assert (data / "receipt.key").read_bytes() == before
+    for wrong in "", "many\n", "0\n":
+        (data / "incarnation").write_text(wrong)
+        assert "/incarnation: Bad message; put a number into it that is higher" in refused("--data", str(data))
+        assert (data / "incarnation").read_text() == wrong
+
+
 def test_a_second_broker_is_kept_out(cluster, broker, tmp_path):
     said = refused("--data", str(tmp_path / "data"))
     assert f"another broker (process {broker.popen.pid}) uses the data directory {tmp_path}/data" in said

@@ -130,7 +130,7 @@ static void a_torn_tail_with_forged_groups_in_it_is_torn(void **state)
     stop();
     struct groups g = dir_groups(disk, DIR_FIRST);
     assert_int_equal(g.count, 2);
-    for (uint64_t cut = g.of[1].at + 1; cut < g.of[1].end; cut += 3) {
+    for (uint64_t cut = g.of[1].at + 1; cut < g.of[1].end; cut += 7) {
         struct disk *d = dir_copy(disk);
         assert_true(disk_damage(d, DIR_FIRST, cut, 1, &chance)); /* a sector that did not reach the disk */
         assert_int_equal(dir_open(d, &config, &e, &torn), 2);
@@ -151,7 +151,7 @@ static void repair_takes_no_forged_group(void **state)
     publish(span_str("five"), span_str("six"));
     stop();
     struct groups g = dir_groups(disk, DIR_FIRST);
-    for (uint64_t at = g.of[1].at; at < g.of[1].end; at += 5) {
+    for (uint64_t at = g.of[1].at; at < g.of[1].end; at += 31) {
         struct disk *d = dir_copy(disk), *to = disk_new();
         struct lines l;
         assert_true(disk_damage(d, DIR_FIRST, at, 1, &chance));

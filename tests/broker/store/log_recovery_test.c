@@ -293,6 +293,47 @@ static void without_its_checkpoint_a_log_is_salvaged_as_far_as_it_is_there(void 
     disk_free(to);
 }
 
+/* The second segment, as the log would have written it: copies of one event, out of the run that is in the first. */
+static void put_copies(struct disk *d, int count)
+{
+    struct buf b = { 0 }, copies = { 0 };
+    struct span content;
+    struct segment_header in;
+    struct store_event event = { .event = span_str("0123456789") };
+    struct store_run run = { .queue = 1, .first = 2, .events = &event, .count = 1, .accepted_ms = 1 };
+    struct group_header h = { .number = 1000 };
+    assert_true(disk_content(d, DIR_SECOND, &content));
+    assert_int_equal(segment_header_read(content, &in), LOG_OK);
+    for (int i = 0; i < count; i++)
+        run_write(&copies, RECORD_MOVED, &run);
+    buf_add(&b, content.data, SEGMENT_HEADER_SIZE);
+    group_header_write(buf_reserve(&b, GROUP_HEADER_SIZE), &h, buf_span(&copies), &in, in.chain);
+    b.size += GROUP_HEADER_SIZE;
+    buf_add(&b, copies.data, copies.size);
+    disk_put(d, DIR_SECOND, buf_span(&b));
+    buf_free(&copies);
+    buf_free(&b);
+}
+
+static void a_run_is_found_behind_any_number_of_copies(void **state)
+{
+    (void)state;
+    struct error e;
+    struct lines l;
+    bool torn;
+    assert_true(model_append(&m, &m.queues[0], MODEL_RUN_MAX, 10, false));
+    model_quiet(&m);
+    model_settle(&m, &m.queues[0], 1, CAUSE_ACKED);
+    model_restart(&m, MODEL_STOP);
+    struct disk *d = dir_copy(m.disk), *to = disk_new();
+    put_copies(d, 5000);
+    assert_true(dir_repair(d, to, &l));
+    assert_null(strstr(l.text, "are lost"));
+    assert_int_equal(dir_open(to, &m.config, &e, &torn), MODEL_RUN_MAX - 1);
+    disk_free(d);
+    disk_free(to);
+}
+
 #define with_log(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -309,6 +350,7 @@ int main(void)
         with_log(a_whole_log_is_copied_whole),
         with_log(damage_in_an_old_segment_costs_what_was_there),
         with_log(damage_behind_the_checkpoint_costs_what_was_there),
+        with_log(a_run_is_found_behind_any_number_of_copies),
         with_log(repair_wants_an_empty_directory),
         with_log(without_its_checkpoint_a_log_is_salvaged_as_far_as_it_is_there),
     };
