@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define SEEN_EVERY 256u
+#define SKIPS_MOST 1000u /* of one body */
 
 static bool check(const struct client *c, const struct span *events, uint32_t count, uint64_t *bytes, enum reason *why)
 {
@@ -147,21 +148,37 @@ static void write_seen(struct client *c, struct outlet *o)
     frame_add_seen(&c->out, span_str(o->name), o->seen_told);
 }
 
-static void write_skips(struct client *c, struct outlet *o)
+/* Of what this session has sent: write_again skips the rest in its turn. False when the link has no room for all. */
+static bool write_skips(struct client *c, struct outlet *o)
 {
-    if (!o->skips)
-        return;
-    o->skips = false;
-    for (uint32_t i = 0; i < o->sent.count; i++) {
-        struct record *r = record_at(&o->sent, i);
-        if (r->state != RECORD_SKIP)
+    uint32_t end = o->resend > o->base ? (uint32_t)(o->resend - o->base) : o->resend ? 0 : o->sent.count;
+    for (uint32_t i = 0; o->skips && i < end; i++) {
+        if (record_at(&o->sent, i)->state != RECORD_SKIP)
             continue;
+        if (!next_frame(c))
+            return false;
         uint32_t first = i;
-        for (; i < o->sent.count && record_at(&o->sent, i)->state == RECORD_SKIP && i - first < 1000; i++)
+        for (; i < end && record_at(&o->sent, i)->state == RECORD_SKIP && i - first < SKIPS_MOST; i++)
             record_at(&o->sent, i)->state = RECORD_SKIPPED;
         frame_add_skip(&c->out, span_str(o->name), o->base + first, i - first);
         i--;
     }
+    o->skips = false;
+    return true;
+}
+
+/* Skips and what was seen need no window: they must not stand behind entries that wait for one. */
+static bool write_news(struct client *c)
+{
+    for (struct outlet *o = c->outlets; o; o = o->hh.next) {
+        if (!write_skips(c, o) || !next_frame(c))
+            return false;
+        if (o->base - 1 - o->seen_told >= SEEN_EVERY || c->seen_due.ns <= c->now.mono.ns)
+            write_seen(c, o);
+    }
+    if (c->seen_due.ns <= c->now.mono.ns)
+        c->seen_due = MONO_NEVER;
+    return true;
 }
 
 /* After a lost session: what the broker has not decided goes again under its old number, or as a Skip when nobody waits
@@ -229,16 +246,9 @@ static bool lingers(const struct client *c)
 
 void publish_write(struct client *c)
 {
-    bool wait = lingers(c), room = true;
-    for (struct outlet *o = c->outlets; o && room; o = o->hh.next) {
-        write_skips(c, o);
-        if (o->base - 1 - o->seen_told >= SEEN_EVERY || c->seen_due.ns <= c->now.mono.ns)
-            write_seen(c, o);
-        room = write_again(c, o) && (wait || write_new(c, o));
-        room = room && next_frame(c);
-    }
-    if (c->seen_due.ns <= c->now.mono.ns)
-        c->seen_due = MONO_NEVER;
+    bool wait = lingers(c), room = write_news(c);
+    for (struct outlet *o = c->outlets; o && room; o = o->hh.next)
+        room = write_again(c, o) && (wait || write_new(c, o)) && next_frame(c);
     if (!wait)
         c->linger_due = MONO_NEVER;
 }

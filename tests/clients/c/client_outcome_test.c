@@ -105,6 +105,20 @@ static void the_answer_to_a_skip_is_the_outcome(void **state)
     assert_string_equal(trace(s), "outcome a 0 accepted 1; outcome a 0 full");
 }
 
+/* The window of the session is full with what waits for another destination. */
+static void a_skip_does_not_wait_for_the_window(void **state)
+{
+    struct script *s = *state;
+    s->window_events = 2;
+    attach(s);
+    publish(s, "orders", 9000, "one");
+    publish(s, "mail", 100, "two");
+    publish(s, "orders", 9000, "three");
+    trace(s);
+    pass(s, 150);
+    assert_string_equal(trace(s), "skip mail 1");
+}
+
 static void who_tries_once_waits_a_second_for_the_answer(void **state)
 {
     struct script *s = attached(state);
@@ -244,6 +258,7 @@ int main(void)
         scripted(the_unsent_rest_of_a_refused_batch_is_refused_with_it),
         scripted(at_its_deadline_an_entry_is_skipped_and_then_unknown),
         scripted(the_answer_to_a_skip_is_the_outcome),
+        scripted(a_skip_does_not_wait_for_the_window),
         scripted(who_tries_once_waits_a_second_for_the_answer),
         scripted(what_was_never_sent_is_unavailable),
         scripted(what_is_undecided_goes_again_under_its_number),
