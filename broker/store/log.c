@@ -178,12 +178,14 @@ static uint32_t unsettled(const struct store *store, uint32_t queue)
     return q ? q->unsettled : 0;
 }
 
-/* Less than there is, by what the heads of runs cost beside what their events are counted for. */
+/* Less than there is, by what the heads of runs cost beside what their events are counted for. A spare's worth of room must
+ * remain, or nobody would ever be admitted to it. */
 static uint64_t room(const struct store *store)
 {
     const struct log *l = (const struct log *)(const void *)store;
     uint64_t bytes = l->failed ? 0 : group_room(l);
-    return bytes > ROOM_MARGIN ? bytes - ROOM_MARGIN : 0;
+    uint64_t margin = l->config.segment_size / 8 < ROOM_MARGIN ? l->config.segment_size / 8 : ROOM_MARGIN;
+    return bytes > margin ? bytes - margin : 0;
 }
 
 static uint64_t memory(const struct store *store)

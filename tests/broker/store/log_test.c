@@ -77,6 +77,20 @@ static void load_all(void)
     }
 }
 
+/* ------------------------------------------------------------------ room */
+
+static void a_full_segment_leaves_room_for_what_the_next_one_holds(void **state)
+{
+    (void)state;
+    model_begin(&m, 1, 8192, LOG_SYNC_GROUP);
+    model_new_queue(&m);
+    for (unsigned i = 0; i < 40; i++) { /* five segments, whose spares come in time */
+        assert_true(m.log->ops->room(m.log) > 1000);
+        assert_true(model_append(&m, &m.queues[0], 1, 800, false));
+        model_quiet(&m);
+    }
+}
+
 /* ------------------------------------------------------------------ completing */
 
 static void a_completion_follows_the_sync(void **state)
@@ -297,6 +311,7 @@ static void spares_are_allocated_ahead(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        with_log(a_full_segment_leaves_room_for_what_the_next_one_holds),
         with_log(a_completion_follows_the_sync),
         with_log(what_arrives_during_a_sync_shares_the_next),
         with_log(with_an_interval_completions_follow_the_write_and_syncs_the_clock),
