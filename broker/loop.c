@@ -13,7 +13,7 @@
 #define TURN_MESSAGES 256u
 /* How long the last frames and the Bye may take to leave. */
 #define FAREWELL_MS 200
-/* How long the disk may take for the last checkpoint. */
+/* How long the disk may take for what waits for it, and for the last checkpoint. */
 #define REST_MS 10000
 
 struct broker {
@@ -134,26 +134,37 @@ bool broker_run(struct broker *b, int stop_fd)
     return !core_disk_failed(b->core);
 }
 
-/* The log's last checkpoint: nothing that was settled comes again. */
-static void rest(struct broker *b)
+/* Turns until `done` says so, but no longer than `ms`. */
+static void run_until(struct broker *b, bool (*done)(const struct broker *), int64_t ms)
 {
-    struct store *log = b->data.log;
-    mono_t end = mono_add_ms(clock_now().mono, REST_MS);
-    while (log && !core_disk_failed(b->core) && !log->ops->stop(log) && mono_before(clock_now().mono, end)) {
-        net_wait(b->net, 100, -1, data_fd(&b->data));
-        turn(b);
-    }
+    mono_t end = mono_add_ms(clock_now().mono, ms);
+    for (turn(b); !done(b) && !core_disk_failed(b->core) && mono_before(clock_now().mono, end); turn(b))
+        net_wait(b->net, mono_wait_ms(mono_min(due(b), end), clock_now().mono), -1, data_fd(&b->data));
+}
+
+static bool has_said_bye(const struct broker *b)
+{
+    return core_has_said_bye(b->core);
+}
+
+static bool never(const struct broker *b)
+{
+    (void)b;
+    return false;
+}
+
+/* The log's last checkpoint is written: nothing that was settled comes again. */
+static bool is_at_rest(const struct broker *b)
+{
+    return !b->data.log || b->data.log->ops->stop(b->data.log);
 }
 
 void broker_stop(struct broker *b)
 {
     core_stop(b->core, clock_now());
-    mono_t end = mono_add_ms(clock_now().mono, FAREWELL_MS);
-    while (mono_before(clock_now().mono, end)) {
-        turn(b);
-        net_wait(b->net, mono_wait_ms(end, clock_now().mono), -1, data_fd(&b->data));
-    }
-    rest(b);
+    run_until(b, has_said_bye, REST_MS);
+    run_until(b, never, FAREWELL_MS);
+    run_until(b, is_at_rest, REST_MS);
 }
 
 static void log_ledger(const struct broker *b)

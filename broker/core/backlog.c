@@ -135,5 +135,6 @@ uint64_t backlog_purge(struct core *c, struct queue *q)
     ranges_free(&d->backlog);
     d->backlog_events = d->backlog_bytes = 0;
     items_skip_to(q, q->next_sequence);
+    core_run_queue(c, q); /* whoever waited for that room */
     return count;
 }

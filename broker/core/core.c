@@ -242,9 +242,8 @@ static void run_queues(struct core *c)
     }
 }
 
-void core_flush(struct core *c, struct now now)
+static void flush_all(struct core *c)
 {
-    c->now = now;
     while (c->runnable || c->dirty) { /* a session that ends here may set its queues running again */
         run_queues(c);
         struct session *s = c->dirty;
@@ -255,6 +254,27 @@ void core_flush(struct core *c, struct now now)
         session_flush(c, s);
         session_bound(c, s);
     }
+}
+
+/* Bye comes behind the last outcome: a publisher that goes away at it knows what became of what it sent. */
+static void say_bye(struct core *c)
+{
+    if (!c->stopping || c->bye_said || c->pending)
+        return;
+    c->bye_said = true;
+    for (struct session *s = c->sessions; s; s = s->hh.next) {
+        session_tell_outcomes(c, s);
+        frame_add_bye(&s->out);
+        session_touch(c, s);
+    }
+}
+
+void core_flush(struct core *c, struct now now)
+{
+    c->now = now;
+    flush_all(c);
+    say_bye(c);
+    flush_all(c);
 }
 
 mono_t core_due(const struct core *c)
@@ -292,10 +312,11 @@ void core_stop(struct core *c, struct now now)
     c->stopping = true;
     for (uint32_t i = 0; i < c->queue_count; i++)
         publish_refuse_all(c, c->by_name[i], REASON_draining);
-    for (struct session *s = c->sessions; s; s = s->hh.next) {
-        frame_add_bye(&s->out);
-        session_touch(c, s);
-    }
+}
+
+bool core_has_said_bye(const struct core *c)
+{
+    return c->bye_said;
 }
 
 static void disk_info(const struct core *c, struct broker_info *out)

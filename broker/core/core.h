@@ -138,8 +138,10 @@ void core_set_ingress(struct core *core, const char *endpoint);
 /* Declares a queue from the configuration: managed, and its settings win. False with the reason when they cannot hold. */
 bool core_configure_queue(struct core *core, const char *name, const struct queue_settings *settings, struct error *e,
                           struct now now);
-/* Orderly stop: refuses new work with `draining`, tells sessions Bye. */
+/* Orderly stop: refuses new work with `draining`, delivers nothing more, and tells sessions Bye once every outcome that waits for
+ * the disk was told. */
 void core_stop(struct core *core, struct now now);
+bool core_has_said_bye(const struct core *core);
 /* The whole broker's figures; strings are static. */
 void core_info(const struct core *core, struct broker_info *out, struct now now);
 /* Every invariant that can be checked from inside: rings, counts, ledgers, budgets. Aborts with a line saying which

@@ -219,7 +219,7 @@ static bool deliver_some(struct core *c, struct consumer *k)
 void deliver_run(struct core *c, struct queue *q)
 {
     struct consumer *k = q->active;
-    if (!k)
+    if (!k || c->stopping)
         return;
     while (!q->paused && !c->failed) {
         durable_move_mark(c, q);

@@ -221,12 +221,12 @@ uint64_t persist_outcome(struct core *c, const struct destination *d, const stru
     return put_note(c, &b);
 }
 
-/* Only what is on disk outlives a restart: outcomes of a queue in memory would promise what is gone. What is accepted and not confirmed
+/* Only what is on disk outlives a restart: outcomes of a queue in memory would promise what is gone. Those of a deleted queue stay:
+ * a publisher that was away for long must not hear "refused" of what was accepted. What is accepted and not confirmed
  * yet is in the log before this snapshot, so it counts as accepted. */
 static void put_destination(struct core *c, struct buf *b, const struct destination *d)
 {
-    const struct queue *q = queue_find(c, span_str(d->name));
-    if (!q || !q->durable || MUTATED(forget_outcomes))
+    if (!d->lasts || MUTATED(forget_outcomes))
         return;
     size_t mark = wire_begin(b, PRODUCER_DESTINATION);
     wire_add_span(b, DESTINATION_NAME, span_str(d->name));
@@ -368,6 +368,13 @@ static struct producer *producer_of(struct core *c, struct token id)
     return p;
 }
 
+static struct destination *lasting_destination(struct producer *p, struct span name)
+{
+    struct destination *d = destination_of(p, name);
+    d->lasts = true;
+    return d;
+}
+
 static void take_run(struct destination *d, struct span bytes)
 {
     struct wire_reader r = wire_open(bytes);
@@ -394,7 +401,7 @@ static void take_destination(struct producer *p, struct span bytes)
     struct destination *d = NULL;
     while (!wire_done(&r) && wire_next(&r, &f)) {
         if (f.tag == DESTINATION_NAME && name_valid(f.bytes))
-            d = destination_of(p, f.bytes);
+            d = lasting_destination(p, f.bytes);
         else if (d && f.tag == DESTINATION_NEXT)
             d->next = f.number;
         else if (d && f.tag == DESTINATION_SEEN)
@@ -456,7 +463,7 @@ static void take_outcome(struct core *c, struct span bytes)
         else if (f.tag == OUTCOME_LOW)
             id.low = f.number;
         else if (f.tag == OUTCOME_QUEUE && (q = queue_by_id(c, f.number)))
-            d = destination_of(producer_of(c, id), span_str(q->name));
+            d = lasting_destination(producer_of(c, id), span_str(q->name));
         else if (d && f.tag == OUTCOME_SEEN)
             destination_seen(d, f.number);
         else if (d && f.tag == OUTCOME_RUN)
@@ -532,7 +539,7 @@ static void replay_origin(struct core *c, struct queue *q, const struct store_ru
     }
     if (token_is_zero(id) || first == 0)
         return;
-    struct destination *d = destination_of(producer_of(c, id), span_str(q->name));
+    struct destination *d = lasting_destination(producer_of(c, id), span_str(q->name));
     struct outcome o = { first, run->count, REASON_ok, run->first, c->config.confirm_synced ? RUN_DURABLE : 0 };
     destination_restore(d, &o);
     destination_seen(d, seen);

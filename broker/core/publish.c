@@ -200,8 +200,10 @@ bool publish_body(struct core *c, struct session *s, struct body *b)
     if (!a.queue && c->config.auto_declare && !c->stopping)
         operate_declare(c, b->name, NULL, false, false, &a.queue, NULL, NULL);
     a.admission = (struct admission){ .core = c, .destination = a.destination, .queue = a.queue };
-    if (a.queue)
+    if (a.queue) {
         a.admission.room = queue_room(c, a.queue);
+        a.destination->lasts = a.queue->durable != NULL;
+    }
     bool fine = arrive(&a, b);
     admission_flush(&a.admission);
     waiting_start(c, a.destination, a.queue, &a.group);

@@ -199,6 +199,7 @@ struct destination {
     uint64_t refused_tail; /* the newest refused sequence: a continued entry behind it is refused too */
     enum reason refused_reason;
     uint64_t pending;        /* accepted entries whose confirm waits for the disk */
+    bool lasts;              /* its queue is on disk, or was when it was deleted: its outcomes outlive a restart */
     struct waiting *waiters; /* utlist DL */
     uint64_t waiting_events, waiting_bytes;
     UT_hash_handle hh;
@@ -310,7 +311,7 @@ struct core {
     uint64_t random_counter;
     uint8_t receipt_key[16];
     char *ingress;
-    bool stopping;
+    bool stopping, bye_said;
     struct now now; /* of the input being handled */
 
     struct timers timers; /* of sessions */

@@ -99,7 +99,7 @@ static void begin_stop(struct sim *s)
 {
     sim_trace(s, "the broker begins to stop");
     core_stop(s->core, sim_now(s));
-    s->stops_at = s->now + 200 * MS;
+    s->stops_at = s->now + 10000 * MS; /* what waits for the disk may take so long; then the farewell */
 }
 
 /* A seed's broker may end at any step. */
@@ -161,11 +161,14 @@ static void broker_turn(struct sim *s)
 
 void broker_step(struct sim *s)
 {
+    bool was_said = core_has_said_bye(s->core);
     draw_end(s);
     storing_step(s);
     broker_turn(s);
     if (!s->end && s->log && core_disk_failed(s->core))
         s->end = END_FAILED;
+    if (!was_said && core_has_said_bye(s->core))
+        s->stops_at = s->now + 200 * MS;
     if (!s->end && s->stops_at && s->stops_at <= s->now && (!s->log || s->log->ops->stop(s->log)))
         s->end = END_STOPPED;
     storing_wake(s);

@@ -334,7 +334,7 @@ static void a_stopping_broker_says_bye_and_takes_nobody(void **state)
     publish(p, "orders", 1000, "one two");
     core_stop(d->core, d->now);
     turn(d);
-    assert_string_equal(heard(p), "confirm orders 1 -> 1; bye; refuse orders 2 draining 1/1");
+    assert_string_equal(heard(p), "confirm orders 1 -> 1; refuse orders 2 draining 1/1; bye");
     publish(p, "orders", 1000, "three");
     assert_string_equal(heard(p), "refuse orders 3 draining 1/1");
     request_attach(late);

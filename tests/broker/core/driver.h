@@ -87,6 +87,8 @@ void pass(struct driver *d, int64_t ms);
 
 /* Sends a request (under a fresh id when it has none) and returns its reply, valid until the next one. */
 const struct reply *ask(struct driver *d, struct request *r);
+/* The same without asserting that it is answered at once: `replies` counts, `reply` is the newest. */
+void ask_only(struct driver *d, struct request *r);
 /* The name of the reason of its answer: "ok", "unknown_queue". */
 const char *operate(struct driver *d, enum call call, const char *queue);
 /* Settings as "capacity=3 lease=1s". The reason's name. */

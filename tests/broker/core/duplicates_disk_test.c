@@ -1,112 +1,5 @@
-/* Duplicates on queues on disk: told once the first one is durable, and known again after a crash. The real log runs over a
- * simulated disk. */
-#include "tests/broker/core/driver.h"
-#include "tests/sim/disk.h"
-
-struct bench {
-    struct driver *d;
-    struct disk *disk;
-    struct files *files;
-    struct store *log;
-    uint64_t random;
-};
-
-static struct bench bench;
-
-/* ------------------------------------------------------------------ life */
-
-static void open_log(void)
-{
-    struct log_config config;
-    struct core *core = bench.d->core;
-    struct log_replay replay = core_replay(core);
-    struct error e = { "" };
-    log_config_defaults(&config);
-    config.segment_size = 64u << 10;
-    bench.files = disk_open(bench.disk);
-    bench.log = log_open(&config, bench.files, &replay, &e);
-    if (!bench.log || !core_open_disk(core, bench.log, bench.d->now, &e))
-        fail_msg("%s", e.text);
-    log_set_owner(bench.log, &(struct log_owner){ core, core_snapshot });
-}
-
-/* The disk does all it was asked for, and the core hears of it. */
-static void settle_disk(void)
-{
-    struct driver *d = bench.d;
-    for (unsigned i = 0; i < 4; i++) {
-        bench.log->ops->flush(bench.log, d->now.mono);
-        disk_settle(bench.disk, &bench.random);
-        core_disk(d->core, d->now);
-        turn(d);
-    }
-    assert_false(core_disk_failed(d->core));
-}
-
-static void close_log(void)
-{
-    driver_restart(bench.d); /* frees the core, which speaks to the log until then */
-    bench.log->ops->close(bench.log);
-    bench.files->ops->close(bench.files);
-}
-
-static int begin(void **state)
-{
-    driver_setup(state);
-    bench = (struct bench){ .d = *state, .disk = disk_new(), .random = 1 };
-    open_log();
-    struct queue_settings settings = settings_of("capacity=1000 durability=disk");
-    assert_true(core_configure_queue(bench.d->core, "orders", &settings, NULL, bench.d->now));
-    settle_disk();
-    return 0;
-}
-
-static int end(void **state)
-{
-    disk_kill(bench.disk);
-    close_log();
-    disk_free(bench.disk);
-    return driver_teardown(state);
-}
-
-/* The machine stops, and the broker starts `ms` later by the wall clock. */
-static void crash(int64_t ms)
-{
-    wall_t wall = { bench.d->now.wall.ms + ms };
-    disk_crash(bench.disk, &bench.random);
-    close_log();
-    bench.d->now.wall = wall;
-    core_tick(bench.d->core, bench.d->now); /* what is replayed is as old as the wall clock says */
-    open_log();
-}
-
-static void stop_orderly(void)
-{
-    core_stop(bench.d->core, bench.d->now);
-    do
-        settle_disk();
-    while (!bench.log->ops->stop(bench.log));
-    crash(0);
-}
-
-/* A producer is made durable before its attach is answered. */
-static struct peer *joined(const char *name)
-{
-    struct peer *p = peer_new(bench.d, name);
-    request_attach(p);
-    echo(p);
-    settle_disk();
-    assert_non_null(strstr(heard(p), "attached"));
-    return p;
-}
-
-static void publish_durably(struct peer *p, const char *words)
-{
-    publish(p, "orders", 0, words);
-    settle_disk();
-}
-
-/* ------------------------------------------------------------------ */
+/* Duplicates on queues on disk: told once the first one is durable, and known again after a crash. */
+#include "tests/broker/core/disk_driver.h"
 
 static void a_duplicate_is_told_when_the_first_one_is_durable(void **state)
 {
@@ -216,14 +109,13 @@ static void what_was_not_durable_is_new_after_a_crash(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
-        T(a_duplicate_is_told_when_the_first_one_is_durable),
-        T(after_a_crash_it_is_known),
-        T(its_age_goes_on_by_the_wall_clock),
-        T(a_clock_that_was_set_back_forgets_nothing),
-        T(snapshots_carry_the_window),
-        T(the_outcome_of_a_duplicate_survives_until_it_is_seen),
-        T(what_was_not_durable_is_new_after_a_crash),
+        on_disk(a_duplicate_is_told_when_the_first_one_is_durable),
+        on_disk(after_a_crash_it_is_known),
+        on_disk(its_age_goes_on_by_the_wall_clock),
+        on_disk(a_clock_that_was_set_back_forgets_nothing),
+        on_disk(snapshots_carry_the_window),
+        on_disk(the_outcome_of_a_duplicate_survives_until_it_is_seen),
+        on_disk(what_was_not_durable_is_new_after_a_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,42 @@
+/* The driver with queues on disk: the real log over a simulated disk, which does what it was asked for only when told.
+ *
+ *     struct peer *p = joined("producer");
+ *     publish(p, "orders", 0, "one");
+ *     assert_string_equal(heard(p), "");
+ *     settle_disk();
+ *     assert_string_equal(heard(p), "confirm orders 1 -> 1"); */
+#ifndef SLUICE_TESTS_BROKER_CORE_DISK_DRIVER_H
+#define SLUICE_TESTS_BROKER_CORE_DISK_DRIVER_H
+
+#include "tests/broker/core/driver.h"
+#include "tests/sim/disk.h"
+
+struct bench {
+    struct driver *d;
+    struct disk *disk;
+    struct files *files;
+    struct store *log;
+    uint64_t random;
+    uint64_t cache_bytes; /* of the next start */
+};
+
+extern struct bench bench;
+
+/* cmocka's set-up and tear-down: a core with the queue "orders" on disk, capacity 1000. */
+int bench_setup(void **state);
+int bench_teardown(void **state);
+#define on_disk(test) cmocka_unit_test_setup_teardown(test, bench_setup, bench_teardown)
+
+/* The disk does all it was asked for, and the core hears of it. */
+void settle_disk(void);
+/* The machine stops, and the broker starts `ms` later by the wall clock. Peers and what they know are forgotten. */
+void crash(int64_t ms);
+void stop_orderly(void);
+/* Attached; a producer is made durable before its attach is answered. */
+struct peer *joined(const char *name);
+void publish_durably(struct peer *p, const char *words);
+/* A call whose answer waits for the disk: the reason's name. */
+const char *ask_durably(struct request *r);
+const char *declare_durably(const char *queue, const char *settings);
+
+#endif

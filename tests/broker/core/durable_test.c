@@ -1,0 +1,292 @@
+/* What waits for the disk: confirms, deliveries, answers, and the farewell. */
+#include "tests/broker/core/disk_driver.h"
+
+/* ------------------------------------------------------------------ confirms */
+
+static void a_confirm_follows_the_sync(void **state)
+{
+    (void)state;
+    struct peer *p = joined("p");
+    publish(p, "orders", 0, "one two");
+    assert_string_equal(heard(p), "");
+    settle_disk();
+    assert_string_equal(heard(p), "confirm orders 1..2 -> 1");
+}
+
+static void a_refusal_does_not_wait_for_it(void **state)
+{
+    (void)state;
+    struct peer *p = joined("p");
+    declare_durably("small", "durability=disk capacity=1");
+    publish(p, "small", 0, "one two");
+    assert_string_equal(heard(p), "refuse small 2 full 1/1");
+    settle_disk();
+    assert_string_equal(heard(p), "confirm small 1 -> 1");
+}
+
+static void what_is_sent_again_while_the_disk_writes_is_accepted_once(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = joined("p");
+    publish(p, "orders", 0, "one");
+    bye(p); /* the session ends, its producer stays */
+    struct peer *again = peer_new(d, "again");
+    again->producer = p->producer;
+    again->producer_epoch = p->told_epoch;
+    request_attach(again);
+    echo(again);
+    publish_from(again, "orders", 1, 0, "one");
+    settle_disk();
+    assert_non_null(strstr(heard(again), "confirm orders 1 -> 1"));
+    assert_string_equal(ledger(d, "orders"), "accepted 1 acked 0 purged 0 dropped 0 remaining 1");
+}
+
+static void a_skip_of_what_the_disk_writes_is_answered_by_its_confirm(void **state)
+{
+    (void)state;
+    struct peer *p = joined("p");
+    publish(p, "orders", 0, "one");
+    give_up(p, "orders", 1, 1);
+    assert_string_equal(heard(p), "");
+    settle_disk();
+    assert_string_equal(heard(p), "confirm orders 1 -> 1");
+}
+
+static void nothing_is_confirmed_once_the_disk_failed(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = joined("p");
+    publish(p, "orders", 0, "one");
+    disk_set_fault(bench.disk, DISK_SYNC_FAILS, true);
+    bench.log->ops->flush(bench.log, d->now.mono);
+    disk_settle(bench.disk, &bench.random);
+    core_disk(d->core, d->now);
+    turn(d);
+    assert_true(core_disk_failed(d->core));
+    assert_string_equal(heard(p), "");
+}
+
+/* ------------------------------------------------------------------ deliveries */
+
+static void an_event_is_delivered_once_it_is_durable(void **state)
+{
+    (void)state;
+    struct peer *p = joined("p"), *c = joined("c");
+    consume(c, "orders");
+    credit(c, "orders", 10);
+    settle_disk();
+    assert_string_equal(heard(c), "turn orders active e1; idle orders g1");
+    publish(p, "orders", 0, "one");
+    assert_string_equal(heard(c), "");
+    settle_disk();
+    assert_string_equal(heard(c), "deliver orders d1 s1 a1 one");
+}
+
+static void what_may_have_been_delivered_comes_with_the_next_attempt_after_a_crash(void **state)
+{
+    (void)state;
+    struct peer *p = joined("p"), *c = joined("c");
+    consume(c, "orders");
+    credit(c, "orders", 10);
+    publish_durably(p, "one two");
+    assert_non_null(strstr(heard(c), "deliver orders d1..2 s1..2 a1 one two"));
+    crash(0);
+    c = joined("c");
+    consume(c, "orders");
+    credit(c, "orders", 10);
+    settle_disk();
+    assert_non_null(strstr(heard(c), "deliver orders d1..2 s1..2 a2 one two"));
+}
+
+static void what_was_never_delivered_comes_as_the_first_time_after_an_orderly_stop(void **state)
+{
+    (void)state;
+    struct peer *p = joined("p"), *c = joined("c");
+    consume(c, "orders");
+    credit(c, "orders", 1);
+    publish_durably(p, "one two");
+    ack(c, "orders", 1, 1);
+    stop_orderly();
+    c = joined("c");
+    consume(c, "orders");
+    credit(c, "orders", 10);
+    settle_disk();
+    assert_non_null(strstr(heard(c), "deliver orders d1 s2 a1 two"));
+}
+
+/* ------------------------------------------------------------------ answers */
+
+static void an_ack_is_answered_at_once_while_few_are_not_on_disk(void **state)
+{
+    (void)state;
+    struct peer *p = joined("p"), *c = joined("c");
+    consume(c, "orders");
+    credit(c, "orders", 10);
+    publish_durably(p, "one two");
+    heard(c);
+    ack(c, "orders", 1, 2);
+    assert_string_equal(heard(c), "settled orders 1..2 acked");
+}
+
+static void beyond_the_bound_an_ack_is_answered_after_the_sync(void **state)
+{
+    struct driver *d = *state;
+    d->core->config.unsettled_most = 1;
+    struct peer *p = joined("p"), *c = joined("c");
+    consume(c, "orders");
+    credit(c, "orders", 10);
+    publish_durably(p, "one two three");
+    heard(c);
+    ack(c, "orders", 1, 1);
+    assert_string_equal(heard(c), "settled orders 1 acked");
+    ack(c, "orders", 2, 1);
+    assert_string_equal(heard(c), "");
+    settle_disk();
+    assert_string_equal(heard(c), "settled orders 2 acked");
+}
+
+static void a_declaration_is_answered_once_it_is_durable(void **state)
+{
+    struct driver *d = *state;
+    struct request r = { .call = CALL_DECLARE, .queue = "mail" };
+    r.u.declare.settings = settings_of("durability=disk");
+    unsigned before = d->replies;
+    ask_only(d, &r);
+    assert_int_equal(d->replies, before);
+    settle_disk();
+    assert_int_equal(d->replies, before + 1);
+    crash(0);
+    assert_string_equal(operate(d, CALL_DESCRIBE, "mail"), "ok");
+}
+
+/* ------------------------------------------------------------------ room */
+
+static void a_purge_of_what_is_on_disk_only_lets_in_who_waits_for_room(void **state)
+{
+    (void)state;
+    bench.cache_bytes = 0; /* what is published stays on disk until it is read ahead */
+    stop_orderly();
+    declare_durably("small", "durability=disk capacity=3");
+    struct peer *p = joined("p"), *c = joined("c");
+    consume(c, "small");
+    credit(c, "small", 2);
+    publish(p, "small", 0, "one two");
+    settle_disk();
+    assert_non_null(strstr(heard(c), "deliver small d1..2 s1..2 a1 one two"));
+    heard(p);
+    publish(p, "small", 60000, "three four");
+    ask_durably(&(struct request){ .call = CALL_PURGE, .queue = "small" });
+    assert_int_equal(bench.d->reply.u.purged.purged, 1);
+    assert_string_equal(heard(p), "confirm small 3..4 -> 3");
+}
+
+static void without_room_on_disk_an_entry_waits_and_is_refused_for_the_disk(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = joined("p");
+    disk_set_capacity(bench.disk, disk_used(bench.disk));
+    for (unsigned i = 0; i < 100 && !strstr(heard(p), "refuse"); i++)
+        publish_durably(p, "big:4000");
+    publish(p, "orders", 1000, "big:4000");
+    settle_disk();
+    assert_string_equal(heard(p), "");
+    pass(d, 1000);
+    assert_non_null(strstr(heard(p), " disk "));
+    publish(p, "orders", 60000, "big:4000");
+    disk_set_capacity(bench.disk, UINT64_MAX);
+    pass(d, 2000); /* the log tries again after a while */
+    settle_disk();
+    assert_non_null(strstr(heard(p), "confirm"));
+}
+
+/* ------------------------------------------------------------------ restarts */
+
+static const struct destination *destination_known(const char *name)
+{
+    for (const struct producer *p = bench.d->core->producers; p; p = p->hh.next) {
+        struct destination *d = NULL;
+        HASH_FIND(hh, p->destinations, name, strlen(name), d);
+        if (d)
+            return d;
+    }
+    return NULL;
+}
+
+/* Its publisher may have been away all the time, and must not hear "refused" of what was accepted. */
+static void outcomes_outlive_the_deletion_of_their_queue(void **state)
+{
+    (void)state;
+    declare_durably("mail", "durability=disk");
+    struct peer *p = joined("p");
+    publish(p, "mail", 0, "one");
+    settle_disk();
+    struct request r = { .call = CALL_DELETE, .queue = "mail", .u.delete_.force = true };
+    assert_string_equal(ask_durably(&r), "ok");
+    stop_orderly();
+    stop_orderly(); /* now only the snapshot has it */
+    const struct destination *to = destination_known("mail");
+    assert_non_null(to);
+    assert_int_equal(to->outcome_count, 1);
+    assert_int_equal(to->outcomes[0].reason, REASON_ok);
+}
+
+static void outcomes_of_queues_in_memory_do_not_outlive_the_broker(void **state)
+{
+    (void)state;
+    declare_durably("mail", "durability=memory");
+    struct peer *p = joined("p");
+    publish(p, "mail", 0, "one");
+    stop_orderly();
+    assert_null(destination_known("mail"));
+}
+
+static void a_stopping_broker_says_bye_behind_the_last_confirm(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = joined("p");
+    publish(p, "orders", 0, "one");
+    core_stop(d->core, d->now);
+    turn(d);
+    assert_string_equal(heard(p), "");
+    assert_false(core_has_said_bye(d->core));
+    settle_disk();
+    assert_string_equal(heard(p), "confirm orders 1 -> 1; bye");
+    assert_true(core_has_said_bye(d->core));
+}
+
+static void a_stopping_broker_delivers_nothing_more(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = joined("p"), *c = joined("c");
+    consume(c, "orders");
+    publish_durably(p, "one");
+    core_stop(d->core, d->now);
+    heard(c);
+    credit(c, "orders", 10);
+    settle_disk();
+    assert_string_equal(heard(c), "bye");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        on_disk(a_confirm_follows_the_sync),
+        on_disk(a_refusal_does_not_wait_for_it),
+        on_disk(what_is_sent_again_while_the_disk_writes_is_accepted_once),
+        on_disk(a_skip_of_what_the_disk_writes_is_answered_by_its_confirm),
+        on_disk(nothing_is_confirmed_once_the_disk_failed),
+        on_disk(an_event_is_delivered_once_it_is_durable),
+        on_disk(what_may_have_been_delivered_comes_with_the_next_attempt_after_a_crash),
+        on_disk(what_was_never_delivered_comes_as_the_first_time_after_an_orderly_stop),
+        on_disk(an_ack_is_answered_at_once_while_few_are_not_on_disk),
+        on_disk(beyond_the_bound_an_ack_is_answered_after_the_sync),
+        on_disk(a_declaration_is_answered_once_it_is_durable),
+        on_disk(a_purge_of_what_is_on_disk_only_lets_in_who_waits_for_room),
+        on_disk(without_room_on_disk_an_entry_waits_and_is_refused_for_the_disk),
+        on_disk(outcomes_outlive_the_deletion_of_their_queue),
+        on_disk(outcomes_of_queues_in_memory_do_not_outlive_the_broker),
+        on_disk(a_stopping_broker_says_bye_behind_the_last_confirm),
+        on_disk(a_stopping_broker_delivers_nothing_more),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
