@@ -27,6 +27,7 @@ struct fact *fact_published(struct sim *s, struct actor *a, unsigned queue, uint
     f->producer = a->instance;
     f->order = ++a->orders[queue];
     f->batch_index = batch_index;
+    f->published = s->now;
     s->facts[s->fact_count++] = f;
     return f;
 }
@@ -93,7 +94,8 @@ static void check_unsure(struct sim *s, const struct actor *a, const struct fact
     int64_t disturbed = a->disturbed;
     if (s->on_disk[f->queue] && s->disk_disturbed > disturbed)
         disturbed = s->disk_disturbed;
-    bool unnoticed = s->restarted && s->now - s->restarted < UNNOTICED_MS * MS; /* it lay in a link to nowhere */
+    /* It lay in a link to nowhere. */
+    bool unnoticed = s->restarted && f->published - s->restarted < UNNOTICED_MS * MS;
     if (!f->sent && !unnoticed)
         sim_fail(s, "#%llu was never sent, and yet its outcome is unknown", ID(f));
     if (s->now - disturbed > QUIET_MS * MS)
@@ -171,6 +173,15 @@ static void check_attempt(struct sim *s, const struct fact *f, const struct clie
         sim_fail(s, "#%llu came with attempt %u instead of %u", ID(f), d->attempt, expected);
 }
 
+static void become_newest(struct fact *f, const struct client_delivery *d, struct life *life)
+{
+    f->life = life;
+    f->epoch = d->consumer_epoch;
+    f->attempt = d->attempt;
+    f->delivery = d->delivery;
+    f->released = f->release_asked = false;
+}
+
 struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct client_delivery *d,
                               struct receipt_seen *seen)
 {
@@ -181,7 +192,7 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
     if (s->failed)
         return NULL;
     accepted(s, f, d->sequence, life->incarnation);
-    /* A delivery from before the restart that was long on its way says nothing: its epoch is the older one. */
+    /* A delivery from before the restart that was long on its way says nothing: its run is the older one. */
     if (f->handed_over && f->life->incarnation < life->incarnation && d->attempt < 2)
         sim_fail(s, "#%llu comes again after a restart as if for the first time", ID(f));
     if (f->acked && life->incarnation >= f->acked_by) /* within an incarnation; see above */
@@ -194,14 +205,11 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
         check_order(s, f, life);
     check_attempt(s, f, d, life);
     life->newest_epoch = d->consumer_epoch;
-    f->life = life;
-    f->epoch = d->consumer_epoch;
-    f->attempt = d->attempt;
-    f->delivery = d->delivery;
-    f->released = f->release_asked = false;
+    if (!f->handed_over || f->life->incarnation <= life->incarnation)
+        become_newest(f, d, life);
     f->handed_over++;
     s->handed_over++;
-    *seen = (struct receipt_seen){ .fact = f, .life = life, .epoch = f->epoch, .delivery = f->delivery };
+    *seen = (struct receipt_seen){ .fact = f, .life = life, .epoch = d->consumer_epoch, .delivery = d->delivery };
     snprintf(seen->text, sizeof seen->text, "%.*s.%llu", (int)d->receipt.size, (const char *)d->receipt.data,
              (unsigned long long)d->receipt_index);
     return f;

@@ -77,7 +77,7 @@ struct fact {
     enum reason reason;
     uint64_t sequence; /* confirmed or delivered as; 0: not yet */
     uint64_t incarnation;
-    int64_t deadline; /* before it the publisher waits */
+    int64_t published, deadline; /* before the deadline the publisher waits */
     unsigned handed_over;
     struct life *life; /* of the newest delivery handed over: … */
     uint64_t epoch;
