@@ -524,7 +524,7 @@ bool durable_comes(const struct queue *q);
 /* The first sequence that may not be delivered yet; UINT64_MAX in memory. */
 uint64_t queue_deliverable_end(const struct queue *q);
 
-/* persist.c: the core's words in the log */
+/* persist_write.c, persist_read.c: the core's words in the log */
 uint64_t persist_queue(struct core *c,
                        const struct queue *q); /* its settings and switches; returns the ticket, 0: none */
 uint64_t persist_deleted(struct core *c, const struct queue *q);

@@ -1,0 +1,36 @@
+/* The core's words in the log: which queues there are, who published what, how far a queue may have been delivered, and the books.
+ * Written in protobuf's wire format (proto/wire.h), so that a field can be added: what a reader does not know it skips. A number is
+ * never given another meaning.
+ *
+ *   note      one field: QUEUE, DELETED, PRODUCER, MARK or OUTCOME
+ *   origin    of a run of accepted events: the producer, its first sequence, what it has seen, the events' hashes
+ *   snapshot  everything the notes and runs so far amount to: QUEUE and PRODUCER fields, and the rest
+ *
+ * Private to persist_write.c and persist_read.c. */
+#ifndef SLUICE_BROKER_CORE_PERSIST_FIELDS_H
+#define SLUICE_BROKER_CORE_PERSIST_FIELDS_H
+
+enum { NOTE_QUEUE = 1, NOTE_DELETED, NOTE_PRODUCER, NOTE_MARK, STATE_NEXT_QUEUE, STATE_CLOSED_LEDGER, NOTE_OUTCOME };
+enum {
+    QUEUE_ID = 1,
+    QUEUE_NAME,
+    QUEUE_SETTING,
+    QUEUE_PAUSED,
+    QUEUE_CLOSED,
+    QUEUE_NEXT_SEQUENCE,
+    QUEUE_MARK,
+    QUEUE_LEDGER,
+    QUEUE_DEDUP,
+};
+enum { LEDGER_ACCEPTED = 1, LEDGER_ACKED, LEDGER_DEAD, LEDGER_EXPIRED, LEDGER_PURGED, LEDGER_DROPPED };
+enum { PRODUCER_HIGH = 1, PRODUCER_LOW, PRODUCER_DESTINATION, PRODUCER_EPOCH };
+enum { DESTINATION_NAME = 1, DESTINATION_NEXT, DESTINATION_SEEN, DESTINATION_RUN };
+enum { RUN_FIRST = 1, RUN_COUNT, RUN_SEQUENCE, RUN_REASON, RUN_FLAGS };
+enum { ORIGIN_HIGH = 1, ORIGIN_LOW, ORIGIN_FIRST, ORIGIN_SEEN, ORIGIN_HASHES };
+enum { OUTCOME_HIGH = 1, OUTCOME_LOW, OUTCOME_QUEUE, OUTCOME_SEEN, OUTCOME_RUN };
+enum { MARK_QUEUE = 1, MARK_END };
+
+/* A dedup window's entry in a snapshot: its hash, sequence and wall time of acceptance. */
+#define DEDUP_ENTRY_SIZE (DEDUP_HASH_SIZE + 16u)
+
+#endif

@@ -1,0 +1,223 @@
+/* The core's state into the log: a note for each change, a snapshot for each checkpoint. */
+#include "broker/core/items.h"
+#include "broker/core/persist_fields.h"
+
+#include "base/mutation.h"
+
+static void put_ledger(struct buf *b, uint32_t tag, const struct ledger *l)
+{
+    size_t mark = wire_begin(b, tag);
+    wire_add_number(b, LEDGER_ACCEPTED, l->accepted);
+    wire_add_number(b, LEDGER_ACKED, l->acked);
+    wire_add_number(b, LEDGER_DEAD, l->dead_lettered);
+    wire_add_number(b, LEDGER_EXPIRED, l->expired);
+    wire_add_number(b, LEDGER_PURGED, l->purged);
+    wire_add_number(b, LEDGER_DROPPED, l->dropped);
+    wire_end(b, mark);
+}
+
+/* A setting is its index in the table and its value. */
+static void put_settings(struct buf *b, const struct queue_settings *settings)
+{
+    for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++) {
+        size_t mark = wire_begin(b, QUEUE_SETTING);
+        wire_add_number(b, 1, i);
+        wire_add_number(b, 2, queue_settings_get(settings, (enum queue_setting)i));
+        wire_end(b, mark);
+    }
+}
+
+static void put_queue(struct buf *b, const struct queue *q)
+{
+    size_t mark = wire_begin(b, NOTE_QUEUE);
+    wire_add_number(b, QUEUE_ID, q->id);
+    wire_add_span(b, QUEUE_NAME, span_str(q->name));
+    put_settings(b, &q->settings);
+    wire_add_number(b, QUEUE_PAUSED, q->paused);
+    wire_add_number(b, QUEUE_CLOSED, q->closed);
+    wire_end(b, mark);
+}
+
+static uint64_t put_note(struct core *c, struct buf *b)
+{
+    uint64_t ticket = 0;
+    if (c->disk && c->disk->ops->note(c->disk, buf_span(b), &ticket) == STORE_FAILED)
+        c->failed = true;
+    buf_free(b);
+    return ticket;
+}
+
+uint64_t persist_queue(struct core *c, const struct queue *q)
+{
+    struct buf b = { 0 };
+    if (c->disk)
+        put_queue(&b, q);
+    return put_note(c, &b);
+}
+
+uint64_t persist_deleted(struct core *c, const struct queue *q)
+{
+    struct buf b = { 0 };
+    wire_add_number(&b, NOTE_DELETED, q->id);
+    return put_note(c, &b);
+}
+
+static void put_token(struct buf *b, struct token id)
+{
+    wire_add_fixed64(b, PRODUCER_HIGH, id.high);
+    wire_add_fixed64(b, PRODUCER_LOW, id.low);
+}
+
+static void put_holder(struct buf *b, const struct producer *p)
+{
+    put_token(b, p->id);
+    wire_add_number(b, PRODUCER_EPOCH, p->epoch);
+}
+
+uint64_t persist_producer(struct core *c, const struct producer *p)
+{
+    struct buf b = { 0 };
+    size_t mark = wire_begin(&b, NOTE_PRODUCER);
+    put_holder(&b, p);
+    wire_end(&b, mark);
+    return put_note(c, &b);
+}
+
+uint64_t persist_mark(struct core *c, const struct queue *q, uint64_t end)
+{
+    struct buf b = { 0 };
+    size_t mark = wire_begin(&b, NOTE_MARK);
+    wire_add_number(&b, MARK_QUEUE, q->id);
+    wire_add_number(&b, MARK_END, end);
+    wire_end(&b, mark);
+    return put_note(c, &b);
+}
+
+static uint8_t *put_fixed(uint8_t *at, uint32_t tag, uint64_t value)
+{
+    at = wire_put_varint(at, (uint64_t)tag << 3 | WIRE_FIXED64);
+    wire_store64(at, value);
+    return at + 8;
+}
+
+static uint8_t *put_number(uint8_t *at, uint32_t tag, uint64_t value)
+{
+    return wire_put_varint(wire_put_varint(at, (uint64_t)tag << 3 | WIRE_VARINT), value);
+}
+
+size_t persist_origin(uint8_t *out, const struct destination *d, uint64_t first,
+                      const uint8_t (*hashes)[DEDUP_HASH_SIZE], size_t count)
+{
+    uint8_t *at = put_fixed(out, ORIGIN_HIGH, d->producer->id.high);
+    at = put_fixed(at, ORIGIN_LOW, d->producer->id.low);
+    at = put_number(at, ORIGIN_FIRST, first);
+    at = put_number(at, ORIGIN_SEEN, d->seen);
+    if (count) {
+        at = wire_put_varint(at, ORIGIN_HASHES << 3 | WIRE_BYTES);
+        at = wire_put_varint(at, count * DEDUP_HASH_SIZE);
+        memcpy(at, hashes, count * DEDUP_HASH_SIZE);
+        at += count * DEDUP_HASH_SIZE;
+    }
+    return (size_t)(at - out);
+}
+
+/* ------------------------------------------------------------------ the snapshot */
+
+/* How far the queue may have been delivered. While it runs that is what the newest mark says; in the end it is known. */
+static uint64_t mark_of(const struct core *c, const struct queue *q)
+{
+    const struct durable *d = q->durable;
+    uint64_t mark = c->stopping ? q->next_ready : d->mark_written;
+    return mark > d->recovered_mark ? mark : d->recovered_mark;
+}
+
+static void put_dedup(const struct core *c, struct buf *b, const struct dedup *d)
+{
+    size_t mark = wire_begin(b, QUEUE_DEDUP);
+    for (uint64_t i = 0, count = dedup_count(d); i < count; i++) {
+        const struct dedup_entry *e = dedup_at(d, i);
+        uint8_t *to = buf_reserve(b, DEDUP_ENTRY_SIZE);
+        memcpy(to, e->hash, DEDUP_HASH_SIZE);
+        wire_store64(to + DEDUP_HASH_SIZE, e->sequence);
+        wire_store64(to + DEDUP_HASH_SIZE + 8, (uint64_t)(c->now.wall.ms - mono_since_ms(c->now.mono, e->at)));
+        b->size += DEDUP_ENTRY_SIZE;
+    }
+    wire_end(b, mark);
+}
+
+static void put_queue_state(struct core *c, struct buf *b, const struct queue *q)
+{
+    size_t mark = wire_begin(b, NOTE_QUEUE);
+    wire_add_number(b, QUEUE_ID, q->id);
+    wire_add_span(b, QUEUE_NAME, span_str(q->name));
+    put_settings(b, &q->settings);
+    wire_add_number(b, QUEUE_PAUSED, q->paused);
+    wire_add_number(b, QUEUE_CLOSED, q->closed);
+    if (q->durable) {
+        wire_add_number(b, QUEUE_NEXT_SEQUENCE, q->next_sequence);
+        wire_add_number(b, QUEUE_MARK, mark_of(c, q));
+        put_ledger(b, QUEUE_LEDGER, &q->ledger);
+        if (dedup_count(&q->dedup))
+            put_dedup(c, b, &q->dedup);
+    }
+    wire_end(b, mark);
+}
+
+static void put_run(struct buf *b, uint32_t tag, const struct outcome *o)
+{
+    size_t mark = wire_begin(b, tag);
+    wire_add_number(b, RUN_FIRST, o->first);
+    wire_add_number(b, RUN_COUNT, o->count);
+    wire_add_number(b, RUN_SEQUENCE, o->sequence);
+    wire_add_number(b, RUN_REASON, o->reason);
+    wire_add_number(b, RUN_FLAGS, o->flags);
+    wire_end(b, mark);
+}
+
+uint64_t persist_outcome(struct core *c, const struct destination *d, const struct queue *q, const struct outcome *o)
+{
+    struct buf b = { 0 };
+    size_t mark = wire_begin(&b, NOTE_OUTCOME);
+    put_token(&b, d->producer->id);
+    wire_add_number(&b, OUTCOME_QUEUE, q->id);
+    wire_add_number(&b, OUTCOME_SEEN, d->seen);
+    put_run(&b, OUTCOME_RUN, o);
+    wire_end(&b, mark);
+    return put_note(c, &b);
+}
+
+/* Only what is on disk outlives a restart: outcomes of a queue in memory would promise what is gone. Those of a deleted queue stay:
+ * a publisher that was away for long must not hear "refused" of what was accepted. What is accepted and not confirmed
+ * yet is in the log before this snapshot, so it counts as accepted. */
+static void put_destination(struct core *c, struct buf *b, const struct destination *d)
+{
+    if (!d->lasts || MUTATED(forget_outcomes))
+        return;
+    size_t mark = wire_begin(b, PRODUCER_DESTINATION);
+    wire_add_span(b, DESTINATION_NAME, span_str(d->name));
+    wire_add_number(b, DESTINATION_NEXT, d->next);
+    wire_add_number(b, DESTINATION_SEEN, d->seen);
+    for (uint32_t i = 0; i < d->outcome_count; i++)
+        put_run(b, DESTINATION_RUN, &d->outcomes[i]);
+    for (const struct pending *p = d->pending ? c->pending : NULL; p; p = p->next) {
+        if (p->kind == PENDING_OUTCOME && p->destination == d)
+            put_run(b, DESTINATION_RUN, &p->outcome);
+    }
+    wire_end(b, mark);
+}
+
+void core_snapshot(void *context, struct buf *out)
+{
+    struct core *c = context;
+    wire_add_number(out, STATE_NEXT_QUEUE, c->next_queue_id);
+    put_ledger(out, STATE_CLOSED_LEDGER, &c->closed_ledger);
+    for (uint32_t i = 0; i < c->queue_count; i++)
+        put_queue_state(c, out, c->by_name[i]);
+    for (const struct producer *p = c->producers; p; p = p->hh.next) {
+        size_t mark = wire_begin(out, NOTE_PRODUCER);
+        put_holder(out, p);
+        for (const struct destination *d = p->destinations; d; d = d->hh.next)
+            put_destination(c, out, d);
+        wire_end(out, mark);
+    }
+}
