@@ -101,10 +101,9 @@ void durable_forget_destinations(struct core *c, const struct producer *producer
 void durable_forget_queue(struct core *c, const struct queue *q)
 {
     for (struct pending *p = c->pending; p; p = p->next) {
-        if (p->kind == PENDING_OUTCOME && p->queue == q)
+        if (p->queue == q)
             p->queue = NULL;
     }
-    c->marks_pending -= q->durable && q->durable->mark_ticket;
 }
 
 uint64_t durable_newest(const struct core *c)
@@ -165,6 +164,15 @@ static void release_reply(struct core *c, struct pending *p)
     p->text = (struct buf){ 0 };
 }
 
+static void release_mark(struct core *c, const struct pending *p)
+{
+    if (!p->queue)
+        return;
+    p->queue->durable->mark = p->queue->durable->mark_written;
+    p->queue->durable->mark_comes = false;
+    core_run_queue(c, p->queue);
+}
+
 static void release_through(struct core *c, uint64_t ticket)
 {
     while (c->pending && c->pending->ticket <= ticket) {
@@ -176,6 +184,7 @@ static void release_through(struct core *c, uint64_t ticket)
         case PENDING_OUTCOME: release_outcome(c, p); break;
         case PENDING_BODY: release_body(c, p); break;
         case PENDING_REPLY: release_reply(c, p); break;
+        case PENDING_MARK: release_mark(c, p); break;
         }
         buf_free(&p->text);
         p->next = c->spare_pending;
@@ -200,7 +209,7 @@ void durable_move_mark(struct core *c, struct queue *q)
 {
     struct durable *d = q->durable;
     uint64_t most = (uint64_t)c->config.mark_ahead * MARK_AHEAD_GROWS;
-    if (!d || c->failed || d->mark_ticket) /* one at a time */
+    if (!d || c->failed || d->mark_comes) /* one at a time */
         return;
     if (q->next_ready + d->mark_ahead / 2 < d->mark)
         return;
@@ -209,21 +218,13 @@ void durable_move_mark(struct core *c, struct queue *q)
     if (d->mark_ahead < c->config.mark_ahead)
         d->mark_ahead = c->config.mark_ahead;
     d->mark_written = q->next_ready + d->mark_ahead;
-    d->mark_ticket = persist_mark(c, q, d->mark_written);
-    c->marks_pending += d->mark_ticket != 0;
-}
-
-static void marks_durable(struct core *c, uint64_t ticket)
-{
-    for (uint32_t i = 0; i < c->queue_count; i++) {
-        struct queue *q = c->by_name[i];
-        if (!q->durable || !q->durable->mark_ticket || q->durable->mark_ticket > ticket)
-            continue;
-        q->durable->mark = q->durable->mark_written;
-        q->durable->mark_ticket = 0;
-        c->marks_pending--;
-        core_run_queue(c, q);
-    }
+    uint64_t ticket = persist_mark(c, q, d->mark_written);
+    if (ticket == 0)
+        return;
+    struct pending *p = add_pending(c, ticket);
+    p->kind = PENDING_MARK;
+    p->queue = q;
+    d->mark_comes = true;
 }
 
 bool durable_comes(const struct queue *q)
@@ -266,8 +267,6 @@ void core_disk(struct core *c, struct now now)
             continue;
         }
         c->on_disk = done.ticket;
-        if (c->marks_pending)
-            marks_durable(c, done.ticket);
         release_through(c, done.ticket);
     }
     if (!durable_has_room(c))

@@ -117,8 +117,8 @@ struct queue {
 struct durable {
     uint64_t end;          /* events before it are on disk; see durable.c */
     uint64_t mark;         /* events before it may be delivered: the mark is on disk … */
-    uint64_t mark_written; /* … or on its way there, under mark_ticket */
-    uint64_t mark_ticket;
+    uint64_t mark_written; /* … or on its way there, while mark_comes */
+    bool mark_comes;
     uint64_t mark_ahead;     /* how far the next mark goes beyond what is delivered */
     uint64_t recovered_mark; /* events before it may have been delivered before a restart */
     uint64_t recovered_end;  /* events before it were accepted before the restart */
@@ -287,10 +287,10 @@ struct answered {
 struct pending {
     uint64_t ticket;
     struct pending *next;
-    enum { PENDING_OUTCOME, PENDING_REPLY, PENDING_BODY } kind;
+    enum { PENDING_OUTCOME, PENDING_REPLY, PENDING_BODY, PENDING_MARK } kind;
     struct token session;            /* OUTCOME: that sent them; BODY: that is told */
     struct destination *destination; /* OUTCOME; NULL: forgotten meanwhile */
-    struct queue *queue;             /* OUTCOME; NULL: deleted meanwhile */
+    struct queue *queue;             /* OUTCOME, MARK; NULL: deleted meanwhile */
     struct outcome outcome;
     uint64_t events, bytes; /* of the session's window */
     struct route route;     /* REPLY */
@@ -302,7 +302,6 @@ struct core {
     struct store *store; /* in memory */
     struct store *disk;  /* the log; NULL: there is none */
     struct pending *pending, *last_pending, *spare_pending;
-    uint32_t marks_pending;   /* queues whose mark is on its way */
     uint64_t on_disk;         /* the newest ticket that is durable */
     bool disk_starved;        /* somebody waits for room on the disk: … */
     uint64_t disk_starved_at; /* … for more than this */
