@@ -371,6 +371,7 @@ void core_free(struct core *c)
     core_effects_clear(c);
     guard_free(c);
     answers_free(c);
+    peek_free(c);
     timers_free(&c->timers);
     timers_free(&c->lease_timers);
     timers_free(&c->delay_timers);

@@ -263,7 +263,8 @@ void core_disk(struct core *c, struct now now)
             return;
         }
         if (done.kind == STORE_LOADED) {
-            backlog_loaded(c, &done);
+            if (!peek_loaded(c, &done))
+                backlog_loaded(c, &done);
             continue;
         }
         c->on_disk = done.ticket;

@@ -7,10 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LIST_DEFAULT    100u
-#define LIST_MOST       1000u
-#define PEEK_MOST       1000u
-#define PEEK_BYTES_MOST (4u << 20)
+#define LIST_DEFAULT 100u
+#define LIST_MOST    1000u
 
 /* ------------------------------------------------------------------ declare and delete */
 
@@ -161,67 +159,6 @@ static void list(struct core *c, const struct request *r, struct reply *reply, s
     reply->u.list.count = count;
 }
 
-/* ------------------------------------------------------------------ peek */
-
-struct peeking {
-    struct core *core;
-    struct queue *queue;
-    const struct request *request;
-    struct peeked *events;
-    size_t count, max, bytes, max_bytes;
-    uint64_t next;
-};
-
-static enum event_state state_of(const struct item *item)
-{
-    return item->state == ITEM_READY ? STATE_READY : item->state == ITEM_IN_FLIGHT ? STATE_IN_FLIGHT : STATE_DELAYED;
-}
-
-/* The event's bytes without the lane's tag and size. */
-static struct span bare(struct span lane_form)
-{
-    struct wire_reader r = { lane_form.data + 1, lane_form.data + lane_form.size };
-    uint64_t size = 0;
-    wire_varint(&r, &size);
-    return span_of(r.at, (size_t)size);
-}
-
-static bool peek_item(void *ctx, uint64_t sequence, struct item *item)
-{
-    struct peeking *p = ctx;
-    if (state_of(item) != p->request->u.peek.state)
-        return true;
-    if (p->count == p->max || (p->count && p->bytes + item->size > p->max_bytes)) {
-        p->next = sequence;
-        return false;
-    }
-    struct span event;
-    struct store *store = queue_store(p->core, p->queue);
-    store->ops->read(store, p->queue->id, item->at, &event);
-    p->events[p->count++] = (struct peeked){ sequence, state_of(item), item->attempt, bare(event) };
-    p->bytes += item->size;
-    return true;
-}
-
-static uint32_t least(uint32_t wanted, uint32_t fallback, uint32_t most)
-{
-    uint32_t value = wanted ? wanted : fallback;
-    return value < most ? value : most;
-}
-
-static void peek(struct core *c, struct queue *q, const struct request *r, struct reply *reply, struct arena *arena)
-{
-    struct peeking p = { .core = c, .queue = q, .request = r };
-    p.max = least(r->u.peek.max, 10, PEEK_MOST);
-    p.max_bytes = least(r->u.peek.max_bytes, PEEK_BYTES_MOST, PEEK_BYTES_MOST);
-    p.events = arena_alloc(arena, p.max * sizeof *p.events);
-    queue_each(q, r->u.peek.from, peek_item, &p);
-    reply->result = RESULT_PEEKED;
-    reply->u.peeked.events = p.events;
-    reply->u.peeked.count = p.count;
-    reply->u.peeked.next = p.next;
-}
-
 /* ------------------------------------------------------------------ dispatch */
 
 static void answer_queue(struct core *c, struct queue *q, struct reply *reply)
@@ -269,12 +206,10 @@ static void set_closed(struct core *c, struct queue *q, bool closed)
 }
 
 /* A call on an existing queue. */
-static void call_queue(struct core *c, struct queue *q, const struct request *r, struct reply *reply,
-                       struct arena *arena)
+static void call_queue(struct core *c, struct queue *q, const struct request *r, struct reply *reply)
 {
     switch (r->call) {
     case CALL_DELETE: delete_queue(c, q, r, reply); return;
-    case CALL_PEEK: peek(c, q, r, reply, arena); return;
     case CALL_PURGE:
         reply->result = RESULT_PURGED;
         reply->u.purged.purged = queue_purge(c, q, false);
@@ -290,30 +225,45 @@ static void call_queue(struct core *c, struct queue *q, const struct request *r,
     answer_queue(c, q, reply);
 }
 
-static void call(struct core *c, const struct request *r, struct reply *reply, struct arena *arena, struct error *why)
+/* What one request is about, on its way to its answer. */
+struct calling {
+    const struct request *request;
+    const struct route *route;
+    struct reply reply;
+    struct arena arena; /* of what the reply points to */
+    struct error why;
+};
+
+/* False: the answer follows by itself. */
+static bool call(struct core *c, struct calling *now)
 {
+    const struct request *r = now->request;
+    struct reply *reply = &now->reply;
     switch (r->call) {
     case CALL_PING:
         reply->result = RESULT_PONG;
         reply->u.pong.version = c->config.version;
         reply->u.pong.uptime_ms = (uint64_t)mono_since_ms(c->now.mono, c->started);
-        return;
+        return true;
     case CALL_BROKER:
         reply->result = RESULT_BROKER;
         core_info(c, &reply->u.broker, c->now);
-        return;
-    case CALL_LIST: list(c, r, reply, arena); return;
+        return true;
+    case CALL_LIST: list(c, r, reply, &now->arena); return true;
     default: break;
     }
     struct queue *q = queue_find(c, span_str(r->queue));
     if (!name_valid(span_str(r->queue)))
         refuse(reply, REASON_invalid, "a queue's name is letters, digits, '.', '_', '-', at most 128 of them");
     else if (r->call == CALL_DECLARE)
-        declare(c, r, reply, why);
+        declare(c, r, reply, &now->why);
     else if (!q)
         refuse(reply, REASON_unknown_queue, "");
+    else if (r->call == CALL_PEEK)
+        return peek_request(c, q, r, now->route, reply, &now->arena);
     else
-        call_queue(c, q, r, reply, arena);
+        call_queue(c, q, r, reply);
+    return true;
 }
 
 /* ------------------------------------------------------------------ requests */
@@ -332,13 +282,14 @@ void operate_request(struct core *c, const struct request *r, const struct route
             durable_hold_reply(c, c->disk->ops->settled_ticket(c->disk));
         return;
     }
-    struct arena arena;
-    struct error why = { "" };
-    arena_init(&arena, 1u << 20);
-    struct reply reply = { .id = r->id, .detail = "" };
-    call(c, r, &reply, &arena, &why);
-    core_reply(c, route, &reply);
-    arena_free(&arena);
+    struct calling now = { .request = r, .route = route, .reply = { .id = r->id, .detail = "" } };
+    arena_init(&now.arena, 1u << 20);
+    bool answered = call(c, &now);
+    if (answered)
+        core_reply(c, route, &now.reply);
+    arena_free(&now.arena);
+    if (!answered)
+        return;
     if (mutation && !token_is_zero(r->id))
         answers_remember(c, r, &c->effects[c->effect_count - 1]);
     if (mutation && c->disk) /* what was changed survives before it is answered */

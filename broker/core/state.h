@@ -302,7 +302,10 @@ struct core {
     struct store *store; /* in memory */
     struct store *disk;  /* the log; NULL: there is none */
     struct pending *pending, *last_pending, *spare_pending;
-    uint64_t on_disk;         /* the newest ticket that is durable */
+    uint64_t on_disk;   /* the newest ticket that is durable */
+    struct look *looks; /* pages of peeks that are being read from the disk; see peek.c */
+    uint32_t look_count;
+    uint64_t look_counter;
     bool disk_starved;        /* somebody waits for room on the disk: … */
     uint64_t disk_starved_at; /* … for more than this */
     bool failed;              /* the log failed: nothing is confirmed any more */
@@ -585,6 +588,13 @@ void operate_request(struct core *c, const struct request *r, const struct route
 enum reason operate_declare(struct core *c, struct span name, const struct queue_settings *given, bool only_create,
                             bool by_config, struct queue **out, bool *created, struct error *why);
 void queue_delete(struct core *c, struct queue *q, enum reason why);
+
+/* peek.c */
+/* False: the page lies on disk; its answer follows by itself. */
+bool peek_request(struct core *c, struct queue *q, const struct request *r, const struct route *route,
+                  struct reply *reply, struct arena *arena);
+bool peek_loaded(struct core *c, const struct store_completion *done); /* false: it is no page's */
+void peek_free(struct core *c);
 
 /* answers.c */
 /* Answers a request that was answered before; false when it was not. */

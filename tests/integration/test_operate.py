@@ -1,4 +1,5 @@
 import concurrent.futures
+import json
 import pathlib
 import re
 import signal
@@ -52,6 +53,26 @@ def test_peek_and_purge(sidecar):
     assert [e["sequence"] for e in page["events"]] == [3, 4, 5] and page["next"] is None
     assert sidecar.ops("POST", "/v1/queues/q/purge").json == {"purged": 5}
     assert sidecar.http("GET", "/v1/queues/q/ledger").json["purged"] == 5
+
+
+def test_peek_goes_through_all_that_lies_on_disk(cluster):
+    first = cluster.broker()
+    s = cluster.sidecar(first)
+    s.declare("q", durability="disk")
+    count, data = 300, "x" * 8000  # more than a broker reads ahead
+    batch = [dict(specversion="1.0", id=str(i), source="/t", type="t", data=data) for i in range(count)]
+    for start in range(0, count, 100):
+        body = json.dumps(batch[start : start + 100])
+        assert s.publish("q", body, {"Content-Type": "application/cloudevents-batch+json"}).status == 202
+    assert s.stop() == 0 and first.stop() == 0
+    s = cluster.sidecar(cluster.broker())
+    seen, at = [], 1
+    while at:
+        page = s.http("GET", f"/v1/queues/q/peek?max=100&from={at}").json
+        seen += [e["sequence"] for e in page["events"]]
+        at = page["next"]
+    assert seen == list(range(1, count + 1))
+    assert s.http("GET", f"/v1/queues/q/peek?max=1&from={count}").json["events"][0]["event"]["id"] == str(count - 1)
 
 
 def test_origins_hosts_and_smuggling_are_refused(sidecar):

@@ -1,0 +1,201 @@
+/* Looking without taking. What is in memory is answered at once; a page of which nothing is in memory is read from the disk first,
+ * and its answer follows. A page may be shorter than asked for; `next` says where to go on. */
+#include "broker/core/state.h"
+
+#include "base/xalloc.h"
+
+#include <stdlib.h>
+
+#define PEEK_DEFAULT    10u
+#define PEEK_MOST       1000u
+#define PEEK_BYTES_MOST (4u << 20)
+/* Pages read from the disk at a time: what more ask is refused. */
+#define LOOKS_MOST 16u
+/* Tags of loads that are looks; a backlog's is its queue's id. */
+#define LOOK_TAG (UINT64_C(1) << 32)
+
+/* A page on its way from the disk. */
+struct look {
+    uint64_t tag;
+    struct route route;
+    struct token id; /* of the request */
+    uint32_t queue, max;
+    size_t max_bytes;
+    struct look *next;
+};
+
+struct page {
+    struct core *core;
+    struct queue *queue;
+    enum event_state state;
+    struct peeked *events;
+    size_t count, max, bytes, max_bytes;
+    uint64_t next;
+};
+
+static enum event_state state_of(const struct item *item)
+{
+    return item->state == ITEM_READY ? STATE_READY : item->state == ITEM_IN_FLIGHT ? STATE_IN_FLIGHT : STATE_DELAYED;
+}
+
+/* The event's bytes without the lane's tag and size. */
+static struct span bare(struct span lane_form)
+{
+    struct wire_reader r = { lane_form.data + 1, lane_form.data + lane_form.size };
+    uint64_t size = 0;
+    wire_varint(&r, &size);
+    return span_of(r.at, (size_t)size);
+}
+
+/* False when the page is full: it goes on with this one. */
+static bool add(struct page *p, uint64_t sequence, store_locator at, uint32_t size, uint16_t attempt)
+{
+    if (p->count == p->max || (p->count && p->bytes + size > p->max_bytes)) {
+        p->next = sequence;
+        return false;
+    }
+    struct span event;
+    struct store *store = queue_store(p->core, p->queue);
+    store->ops->read(store, p->queue->id, at, &event);
+    p->events[p->count++] = (struct peeked){ sequence, p->state, attempt, bare(event) };
+    p->bytes += size;
+    return true;
+}
+
+static bool add_item(void *ctx, uint64_t sequence, struct item *item)
+{
+    struct page *p = ctx;
+    return state_of(item) != p->state || add(p, sequence, item->at, item->size, item->attempt);
+}
+
+static void answer(const struct page *p, struct reply *reply)
+{
+    reply->result = RESULT_PEEKED;
+    reply->u.peeked.events = p->events;
+    reply->u.peeked.count = p->count;
+    reply->u.peeked.next = p->next;
+}
+
+/* The first sequence >= from that is ready on disk only; 0: none. */
+static uint64_t first_on_disk(const struct queue *q, enum event_state state, uint64_t from)
+{
+    uint64_t first, end;
+    bool found = q->durable && state == STATE_READY && ranges_next(&q->durable->backlog, from, &first, &end);
+    return found && first < q->durable->end ? first : 0;
+}
+
+static void look_on_disk(struct core *c, const struct page *p, uint64_t from, const struct request *r,
+                         const struct route *route)
+{
+    const struct durable *d = p->queue->durable;
+    uint64_t bytes = p->max * (d->backlog_bytes / d->backlog_events + 1);
+    struct look *look = xcalloc(1, sizeof *look);
+    *look = (struct look){
+        .tag = LOOK_TAG + ++c->look_counter,
+        .route = *route,
+        .id = r->id,
+        .queue = p->queue->id,
+        .max = (uint32_t)p->max,
+        .max_bytes = p->max_bytes,
+        .next = c->looks,
+    };
+    c->looks = look;
+    c->look_count++;
+    c->disk->ops->load(c->disk, look->queue, from, bytes < p->max_bytes ? bytes : p->max_bytes, look->tag);
+}
+
+static uint32_t least(uint32_t wanted, uint32_t fallback, uint32_t most)
+{
+    uint32_t value = wanted ? wanted : fallback;
+    return value < most ? value : most;
+}
+
+bool peek_request(struct core *c, struct queue *q, const struct request *r, const struct route *route,
+                  struct reply *reply, struct arena *arena)
+{
+    struct page p = { .core = c, .queue = q, .state = r->u.peek.state };
+    p.max = least(r->u.peek.max, PEEK_DEFAULT, PEEK_MOST);
+    p.max_bytes = least(r->u.peek.max_bytes, PEEK_BYTES_MOST, PEEK_BYTES_MOST);
+    p.events = arena_alloc(arena, p.max * sizeof *p.events);
+    queue_each(q, r->u.peek.from, add_item, &p);
+    uint64_t on_disk = p.next ? 0 : first_on_disk(q, p.state, r->u.peek.from);
+    if (on_disk && p.count == 0 && c->look_count < LOOKS_MOST) {
+        look_on_disk(c, &p, on_disk, r, route);
+        return false;
+    }
+    if (on_disk && p.count == 0) {
+        reply->reason = REASON_busy;
+        reply->detail = "too many pages are being read from the disk already; retry in a moment";
+        return true;
+    }
+    p.next = p.next ? p.next : on_disk;
+    answer(&p, reply);
+    return true;
+}
+
+/* ------------------------------------------------------------------ from the disk */
+
+static struct look *take_look(struct core *c, uint64_t tag)
+{
+    struct look **at = &c->looks;
+    while (*at && (*at)->tag != tag)
+        at = &(*at)->next;
+    struct look *look = *at;
+    if (look) {
+        *at = look->next;
+        c->look_count--;
+    }
+    return look;
+}
+
+/* Fills the page with what is still ready. */
+static void add_loaded(struct page *p, const struct store_completion *done)
+{
+    struct queue *q = p->queue;
+    uint64_t last = 0;
+    for (size_t i = 0; i < done->count; i++) {
+        const struct store_loaded *e = &done->events[i];
+        const struct item *item = queue_item(q, e->sequence);
+        bool ready = item ? item->state == ITEM_READY : ranges_has(&q->durable->backlog, e->sequence);
+        uint16_t attempt = item ? item->attempt : backlog_attempt(q, e->sequence);
+        if (ready && !add(p, e->sequence, e->locator, e->size, attempt))
+            return;
+        last = e->sequence;
+    }
+    p->next = last ? first_on_disk(q, STATE_READY, last + 1) : 0;
+}
+
+bool peek_loaded(struct core *c, const struct store_completion *done)
+{
+    struct look *look = done->tag >= LOOK_TAG ? take_look(c, done->tag) : NULL;
+    if (!look)
+        return false;
+    struct arena arena;
+    struct reply reply = { .id = look->id, .detail = "" };
+    struct page p = { .core = c, .state = STATE_READY, .max = look->max, .max_bytes = look->max_bytes };
+    arena_init(&arena, 1u << 20);
+    p.events = arena_alloc(&arena, p.max * sizeof *p.events);
+    p.queue = queue_by_id(c, look->queue);
+    if (p.queue)
+        add_loaded(&p, done);
+    answer(&p, &reply);
+    if (!p.queue) {
+        reply.reason = REASON_deleted;
+        reply.result = RESULT_NONE;
+    }
+    core_reply(c, &look->route, &reply);
+    for (size_t i = 0; i < done->count; i++)
+        c->disk->ops->release(c->disk, done->queue, done->events[i].locator);
+    arena_free(&arena);
+    free(look);
+    return true;
+}
+
+void peek_free(struct core *c)
+{
+    while (c->looks) {
+        struct look *look = c->looks;
+        c->looks = look->next;
+        free(look);
+    }
+}
