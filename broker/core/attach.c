@@ -16,6 +16,9 @@ static void answer(struct core *c, const struct route *route, struct token id, e
     core_reply(c, route, &reply);
 }
 
+#define UNKNOWN_SESSION                                                                                                \
+    "the broker does not know this session (it was restarted, or the session timed out); attach anew"
+
 /* ------------------------------------------------------------------ where the inbox is */
 
 static bool starts_with(const char *text, const char *prefix)
@@ -155,7 +158,7 @@ static void attach_again(struct core *c, struct session *s, const struct request
     if (!link_resume(&s->link, s->link.epoch + 1, r->u.attach.received, c->now.mono)) {
         free(endpoint);
         session_end(c, s, "it acknowledged what was never sent", false);
-        answer(c, route, r->id, REASON_unknown_session, "this session is gone; attach anew");
+        answer(c, route, r->id, REASON_unknown_session, UNKNOWN_SESSION);
         return;
     }
     set_inbox(s, endpoint);
@@ -189,7 +192,7 @@ void attach_request(struct core *c, const struct request *r, const struct route 
         }
         answer(c, route, r->id, REASON_busy, "the broker's max_sessions is reached");
     } else if (!s || strcmp(s->peer, peer) != 0) {
-        answer(c, route, r->id, REASON_unknown_session, "this session is gone; attach anew");
+        answer(c, route, r->id, REASON_unknown_session, UNKNOWN_SESSION);
     } else {
         attach_again(c, s, r, route, endpoint);
         return;

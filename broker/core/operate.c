@@ -12,8 +12,14 @@
 
 /* ------------------------------------------------------------------ declare and delete */
 
-static enum reason check_change(const struct queue *q, const struct queue_settings *given, bool by_config,
-                                struct error *why)
+static bool has_disk(const struct core *c, struct error *why)
+{
+    return c->disk || error_set(why, "this broker has no data directory, so durability 'disk' cannot be had; start it "
+                                     "with --data DIR");
+}
+
+static enum reason check_change(const struct core *c, const struct queue *q, const struct queue_settings *given,
+                                bool by_config, struct error *why)
 {
     bool changes = false;
     for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++) {
@@ -26,6 +32,8 @@ static enum reason check_change(const struct queue *q, const struct queue_settin
         return REASON_managed;
     }
     if ((given->present & (1u << QUEUE_SETTING_durability)) && given->durability != q->settings.durability) {
+        if (given->durability == DURABILITY_DISK && !has_disk(c, why))
+            return REASON_invalid;
         error_set(why, "the durability of queue '%s' cannot change; delete it and declare it anew", q->name);
         return REASON_conflict;
     }
@@ -62,7 +70,7 @@ enum reason operate_declare(struct core *c, struct span name, const struct queue
     if (q) {
         if (only_create)
             return REASON_exists;
-        enum reason change = check_change(q, given, by_config, why);
+        enum reason change = check_change(c, q, given, by_config, why);
         if (change != REASON_ok)
             return change;
         apply_settings(&q->settings, given);
@@ -73,11 +81,8 @@ enum reason operate_declare(struct core *c, struct span name, const struct queue
         }
         struct queue_settings settings = defaults_of(c);
         apply_settings(&settings, given);
-        if (settings.durability == DURABILITY_DISK && !c->disk) {
-            error_set(
-                why, "this broker has no data directory, so durability 'disk' cannot be had; start it with --data DIR");
+        if (settings.durability == DURABILITY_DISK && !has_disk(c, why))
             return REASON_invalid;
-        }
         *out = q = queue_create(c, name, &settings);
     }
     q->managed |= by_config;

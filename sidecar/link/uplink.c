@@ -79,7 +79,7 @@ static void on_attached(void *ctx, bool resumed)
 static void on_away(void *ctx, const char *why)
 {
     struct uplink *u = ctx;
-    log_write(LOG_WARN, "link", "no broker at %s: %s", u->broker, why);
+    log_write(LOG_WARN, "link", "not attached to the broker at %s: %s", u->broker, why);
 }
 
 static void on_turn(void *ctx, const char *queue, enum turn_state state, uint64_t consumer_epoch, bool contended,

@@ -159,6 +159,13 @@ static void a_declaration_is_answered_once_it_is_durable(void **state)
     assert_string_equal(operate(d, CALL_DESCRIBE, "mail"), "ok");
 }
 
+static void the_durability_of_a_queue_does_not_change(void **state)
+{
+    (void)state;
+    declare_durably("mail", "durability=disk");
+    assert_string_equal(declare(bench.d, "mail", "durability=memory"), "conflict");
+}
+
 /* ------------------------------------------------------------------ room */
 
 static void a_purge_of_what_is_on_disk_only_lets_in_who_waits_for_room(void **state)
@@ -281,6 +288,7 @@ int main(void)
         on_disk(an_ack_is_answered_at_once_while_few_are_not_on_disk),
         on_disk(beyond_the_bound_an_ack_is_answered_after_the_sync),
         on_disk(a_declaration_is_answered_once_it_is_durable),
+        on_disk(the_durability_of_a_queue_does_not_change),
         on_disk(a_purge_of_what_is_on_disk_only_lets_in_who_waits_for_room),
         on_disk(without_room_on_disk_an_entry_waits_and_is_refused_for_the_disk),
         on_disk(outcomes_outlive_the_deletion_of_their_queue),

@@ -314,6 +314,18 @@ static void a_page_of_peeked_events_is_bounded_whatever_is_asked_for(void **stat
     buf_free(&packed);
 }
 
+/* ------------------------------------------------------------------ durability */
+
+static void without_a_data_directory_there_is_no_disk_to_change_to(void **state)
+{
+    struct driver *d = *state;
+    assert_string_equal(declare(d, "orders", "durability=disk"), "invalid");
+    assert_detail_has(d, "--data DIR");
+    declare(d, "orders", "durability=memory");
+    assert_string_equal(declare(d, "orders", "durability=disk"), "invalid");
+    assert_detail_has(d, "--data DIR");
+}
+
 /* ------------------------------------------------------------------ purge and delete */
 
 static void purge_takes_ready_and_delayed_but_not_what_is_in_flight(void **state)
@@ -592,6 +604,7 @@ int main(void)
         driven(peek_shows_each_state_apart_and_takes_nothing),
         driven(peeks_come_in_pages_of_events_and_bytes),
         driven(a_page_of_peeked_events_is_bounded_whatever_is_asked_for),
+        driven(without_a_data_directory_there_is_no_disk_to_change_to),
         driven(purge_takes_ready_and_delayed_but_not_what_is_in_flight),
         driven(what_was_in_flight_during_a_purge_can_come_again),
         driven(a_purge_lets_waiters_in),
