@@ -216,6 +216,9 @@ enum link_verdict link_receive(struct link *l, const struct frame_header *h, boo
         return LINK_STALE;
     if (h->received >= l->next_sequence)
         return LINK_BROKEN;
+    /* It missed a heartbeat and is back: what it lacks goes again soon, however rarely it was tried meanwhile. */
+    if (mono_since_ms(now, l->last_heard) > l->limits.heartbeat_ms + RESEND_MOST_MS)
+        l->resend_wait_ms = RESEND_LEAST_MS;
     l->last_heard = now;
     acknowledge(l, h->received, now);
     learn_proof(l, h, now);

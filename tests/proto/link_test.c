@@ -208,6 +208,22 @@ static void a_peer_without_progress_is_sent_ever_more_rarely_and_16_frames_at_mo
     }
 }
 
+static void a_peer_that_was_away_and_is_back_is_sent_again_soon(void **state)
+{
+    (void)state;
+    lose(seal(&broker, 'a'));
+    for (unsigned i = 0; i < 6; i++) { /* 12.6 s, and the next one would be 12.8 s later */
+        pass(200 << i);
+        assert_true(link_tick(&broker.link, now) & LINK_RESEND);
+        assert_int_equal(resend(&broker, NULL), 1);
+    }
+    assert_int_equal(heartbeat(&client, &broker), LINK_HEARTBEAT);
+    pass(200);
+    assert_true(link_tick(&broker.link, now) & LINK_RESEND);
+    assert_int_equal(resend(&broker, &client), 1);
+    assert_string_equal(client.got, "a");
+}
+
 static void bytes_a_transport_still_reads_do_not_change(void **state)
 {
     (void)state;
@@ -396,6 +412,7 @@ int main(void)
         T(frames_sealed_during_a_resend_keep_their_turn),
         T(acknowledgements_cut_a_resend_short),
         T(a_peer_without_progress_is_sent_ever_more_rarely_and_16_frames_at_most),
+        T(a_peer_that_was_away_and_is_back_is_sent_again_soon),
         T(bytes_a_transport_still_reads_do_not_change),
         T(a_heartbeat_tells_the_next_sequence_and_consumes_none),
         T(heartbeats_are_due_after_a_time_without_sending),
