@@ -223,14 +223,16 @@ static void check_returned(struct sim *s, struct fact *f, unsigned *returned)
     f->acked = false;
 }
 
-/* After an unclean end a queue may hold more than its capacity: what came back stands beside what took its place. */
+/* After an unclean end a queue may hold more than its capacity: what came back stands beside what took its place. An orderly end
+ * brings nothing back, but carries on what was over already. */
 static void note_excess(struct sim *s)
 {
     for (unsigned i = 0; i < SIM_QUEUES; i++) {
         const struct queue *q = queue_find(s->core, span_str(sim_queue_name(i)));
         uint64_t held = q ? queue_remaining(q) : 0;
-        bool over = q && !s->clean[s->config.incarnation - 1] && held > q->settings.capacity;
-        s->over[i] = over ? held - q->settings.capacity : 0;
+        uint64_t over = q && held > q->settings.capacity ? held - q->settings.capacity : 0;
+        if (!s->clean[s->config.incarnation - 1] || over < s->over[i])
+            s->over[i] = over;
     }
 }
 
