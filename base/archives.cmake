@@ -1,8 +1,9 @@
 # The daemons are counted by their megabytes. As shared objects libzmq and libmicrohttpd bring Kerberos, PGM, NORM, GnuTLS
 # and what those need: 30 libraries and two thirds of a sidecar's resident memory, for code that is never called.
-# So programs named by sluice_link_archives() link the archives of the same packages, and base/left_out.c in place of
-# those libraries' entry points. An archive that comes to need another one fails the probe below, never a running program:
-# then, and where an archive is missing or a sanitizer is on, the shared objects are linked as anywhere else.
+# (libcurl, which the sidecar pushes with, would bring another 30.)
+# So programs named by sluice_link_archives() link the archives of the same packages, and base/left_out.c and
+# base/left_out_curl.c in place of those libraries' entry points. An archive that comes to need another one fails the probe
+# below, never a running program: then, and where an archive is missing or a sanitizer is on, the shared objects are linked as anywhere else.
 
 option(SLUICE_ARCHIVES "link the daemons with the archives of their libraries, for less memory" ON)
 
@@ -37,7 +38,7 @@ set(SLUICE_ARCHIVES_PROBE [[
 int main(void)
 {
     CALL(zmq_ctx_new) CALL(MHD_start_daemon) CALL(protobuf_c_message_unpack) CALL(json_dumps)
-    CALL(yaml_parser_initialize) CALL(sodium_init)
+    CALL(yaml_parser_initialize) CALL(sodium_init) CALL(curl_multi_socket_action) CALL(curl_easy_setopt)
     return 0;
 }
 ]])
@@ -47,18 +48,18 @@ macro(sluice_check_archives)
     set(SLUICE_ARCHIVES_WORK OFF)
     if(SLUICE_ARCHIVES AND NOT SLUICE_SANITIZE AND NOT SLUICE_FUZZ)
         sluice_find_archives(SLUICE_ARCHIVE_LIBS SLUICE_ARCHIVES_MISSING
-            zmq microhttpd protobuf-c jansson yaml sodium bsd)
+            zmq microhttpd protobuf-c jansson yaml sodium bsd curl)
         if(SLUICE_ARCHIVES_MISSING)
             message(STATUS "shared libraries for the daemons, which costs memory: ${SLUICE_ARCHIVES_MISSING} missing")
         else()
             try_compile(SLUICE_ARCHIVES_LINK
                 SOURCE_FROM_CONTENT probe.c "${SLUICE_ARCHIVES_PROBE}"
-                SOURCES ${PROJECT_SOURCE_DIR}/base/left_out.c
+                SOURCES ${PROJECT_SOURCE_DIR}/base/left_out.c ${PROJECT_SOURCE_DIR}/base/left_out_curl.c
                 LINK_LIBRARIES ${SLUICE_ARCHIVE_LIBS} -static-libgcc m Threads::Threads)
             set(SLUICE_ARCHIVES_WORK ${SLUICE_ARCHIVES_LINK})
             if(NOT SLUICE_ARCHIVES_LINK)
                 message(STATUS "shared libraries for the daemons, which costs memory: these archives need more than "
-                    "base/left_out.c knows (the linker's words are in CMakeFiles/CMakeError.log)")
+                    "base/left_out.c and left_out_curl.c know (the linker's words are in CMakeFiles/CMakeError.log)")
             endif()
         endif()
     endif()
@@ -66,12 +67,12 @@ endmacro()
 
 # What follows makes PkgConfig::NAME mean the archive in programs that asked for it, the shared object elsewhere.
 function(sluice_offer_archives)
-    foreach(NAME zmq microhttpd protobuf_c jansson yaml sodium)
+    foreach(NAME zmq microhttpd protobuf_c jansson yaml sodium curl)
         get_target_property(SHARED PkgConfig::${NAME} INTERFACE_LINK_LIBRARIES)
         set_target_properties(PkgConfig::${NAME} PROPERTIES INTERFACE_LINK_LIBRARIES
             "$<IF:$<BOOL:$<TARGET_PROPERTY:SLUICE_ARCHIVES>>,sluice_archives,${SHARED}>")
     endforeach()
-    add_library(sluice_left_out STATIC base/left_out.c)
+    add_library(sluice_left_out STATIC base/left_out.c base/left_out_curl.c)
     target_link_libraries(sluice_left_out PRIVATE sluice_warnings)
     add_library(sluice_archives INTERFACE)
     target_link_libraries(sluice_archives INTERFACE ${SLUICE_ARCHIVE_LIBS} sluice_left_out -static-libgcc m
