@@ -1,9 +1,10 @@
 # The daemons are counted by their megabytes. As shared objects libzmq and libmicrohttpd bring Kerberos, PGM, NORM, GnuTLS
 # and what those need: 30 libraries and two thirds of a sidecar's resident memory, for code that is never called.
-# (libcurl, which the sidecar pushes with, would bring another 30.)
+# libcurl, which the sidecar pushes with, would bring its own.
 # So programs named by sluice_link_archives() link the archives of the same packages, and base/left_out.c and
 # base/left_out_curl.c in place of those libraries' entry points. An archive that comes to need another one fails the probe
-# below, never a running program: then, and where an archive is missing or a sanitizer is on, the shared objects are linked as anywhere else.
+# below, never a running program: then, and where an archive is missing or a sanitizer is on, the shared objects are linked
+# as anywhere else.
 
 option(SLUICE_ARCHIVES "link the daemons with the archives of their libraries, for less memory" ON)
 

@@ -90,6 +90,10 @@ static void carry_out(struct job *j)
         j->attached = uplink_is_attached(s->uplink);
         uplink_call(s->uplink, &c->u.call.request, j, CALL_TIMEOUT_MS, s->now);
         return;
+    case API_SUBSCRIBE:
+    case API_UNSUBSCRIBE:
+    case API_SUBSCRIPTION:
+    case API_SUBSCRIPTIONS: subscriptions_answer(j); return;
     case API_DRAIN: drain(j); return;
     default: state_answer(j);
     }
@@ -233,9 +237,10 @@ void jobs_drain(struct sidecar *s)
 {
     if (s->api.draining)
         return;
-    log_write(LOG_INFO, "sidecar", "draining: no more takes; publishing and acks go on");
+    log_write(LOG_INFO, "sidecar", "draining: no more takes and pushes; publishing and acks go on");
     s->api.draining = true;
     s->drain_end = mono_add_ms(s->now.mono, s->options->drain_limit);
+    push_drain(s->push);
     uplink_drain(s->uplink, s->now);
 }
 

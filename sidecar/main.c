@@ -78,7 +78,7 @@ int main(int argc, char **argv)
     struct error e;
     char *token = NULL;
     tune_malloc();
-    settings_main(sidecar_settings(), &options, "sluice-sidecar",
+    settings_main(sidecar_settings(&options), &options, "sluice-sidecar",
                   "Publishes, takes and looks into a Sluice broker's queues over HTTP, for the application beside it.",
                   argc, argv);
     log_configure("sluice-sidecar", options.log_level, options.log_format);
@@ -99,6 +99,6 @@ int main(int argc, char **argv)
     zmq_ctx_term(zmq);
     close(signal_fd);
     free(token);
-    settings_free(sidecar_settings(), &options);
+    sidecar_options_free(&options);
     return 0;
 }

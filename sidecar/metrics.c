@@ -166,9 +166,10 @@ static void write_link(const struct uplink *u, struct buf *b)
     lone(b, "sluice_link_round_trip_seconds", "gauge", "smoothed", (double)s.client.rtt_ms / 1000);
     lone(b, "sluice_undecided_events", "gauge", "published and not yet decided", (double)s.client.undecided_events);
     lone(b, "sluice_undecided_bytes", "gauge", "bytes of these", (double)s.client.undecided_bytes);
-    lone(b, "sluice_taken_events_total", "counter", "events handed to takes", (double)s.taken_events);
-    lone(b, "sluice_waiting_takes", "gauge", "takes that wait for events", (double)s.waiting_takes);
-    lone(b, "sluice_held_events", "gauge", "events taken here and not yet settled", (double)s.held_events);
+    lone(b, "sluice_taken_events_total", "counter", "events handed to takes and pushes", (double)s.taken_events);
+    lone(b, "sluice_waiting_takes", "gauge", "takes, and free slots of subscriptions, that wait for events",
+         (double)s.waiting_takes);
+    lone(b, "sluice_held_events", "gauge", "events taken or pushed here and not yet settled", (double)s.held_events);
     lone(b, "sluice_consumed_queues", "gauge", "queues consumed or stood by for here", (double)s.queues);
 }
 

@@ -57,8 +57,8 @@ static const struct setting rows[] = {
     { .key = "app.name",
       .type = SETTING_STRING,
       .offset = AT(app_name),
-      .text = "sluice",
-      .help = "the application's name: source of events made from plain bodies",
+      .help =
+          "the application's name: source of events made from plain bodies ('sluice' unless given); owns subscriptions",
       .meta = "NAME" },
     { .key = "app.operate",
       .type = SETTING_BOOL,
@@ -78,6 +78,11 @@ static const struct setting rows[] = {
       .offset = AT(hosts),
       .help = "Host headers to accept beside loopback",
       .meta = "HOST" },
+    { .key = "push.allow",
+      .type = SETTING_STRINGS,
+      .offset = AT(push_allow),
+      .help = "hosts beyond loopback that subscriptions may push to",
+      .meta = "HOST[:PORT]" },
     { .key = "publish.wait",
       .type = SETTING_DURATION,
       .offset = AT(publish_wait),
@@ -217,10 +222,68 @@ static const struct setting rows[] = {
       .meta = "FORMAT" },
 };
 
-const struct settings *sidecar_settings(void)
+static struct declared_subscription *subscription_named(struct sidecar_options *o, struct span name)
 {
-    static const struct settings settings = { rows, sizeof rows / sizeof *rows, NULL, 0, NULL };
+    struct declared_subscription **at = &o->subscriptions;
+    for (; *at; at = &(*at)->next) {
+        if (span_equal(span_str((*at)->name), name))
+            return *at;
+    }
+    *at = xcalloc(1, sizeof **at);
+    memcpy((*at)->name, name.data, name.size);
+    return *at;
+}
+
+/* `subscriptions: {NAME: {KEY: VALUE}}`; a name may hold dots, a key never does. */
+static bool read_subscription(void *context, const char *path, const char *value, int line, struct error *e)
+{
+    struct sidecar_options *o = context;
+    (void)line;
+    const char *dot = strrchr(path, '.');
+    struct span name = span_of(path, dot ? (size_t)(dot - path) : strlen(path));
+    if (*path && !name_valid(name))
+        return error_set(e, "'%.*s' is no valid name of a subscription: letters, digits, '.', '_', '-', at most 128",
+                         (int)name.size, path);
+    if (!*path && *value == '\0') /* `subscriptions:` alone: none */
+        return true;
+    if (!dot)
+        return error_set(e, "a subscription's keys are expected: 'NAME: {queue: orders, url: http://127.0.0.1:8080/}'");
+    return subscription_parse(&subscription_named(o, name)->settings, span_str(dot + 1), span_str(value), e);
+}
+
+const struct settings *sidecar_settings(struct sidecar_options *options)
+{
+    static struct setting_section section = { "subscriptions", read_subscription, NULL };
+    static const struct settings settings = { rows, sizeof rows / sizeof *rows, &section, 1, NULL };
+    section.context = options;
+    options->subscriptions = NULL;
     return &settings;
+}
+
+void sidecar_options_free(struct sidecar_options *o)
+{
+    while (o->subscriptions) {
+        struct declared_subscription *s = o->subscriptions;
+        o->subscriptions = s->next;
+        free(s);
+    }
+    const struct settings settings = { .rows = rows, .count = sizeof rows / sizeof *rows };
+    settings_free(&settings, o);
+}
+
+static bool check_subscriptions(struct sidecar_options *o, struct error *e)
+{
+    struct error inner;
+    unsigned count = 0;
+    if (o->subscriptions && !o->app_name)
+        return error_set(e, "subscriptions belong to an application: give its name (app.name)");
+    for (struct declared_subscription *s = o->subscriptions; s; s = s->next) {
+        if (!subscription_complete(&s->settings, &o->push_allow, &inner))
+            return error_set(e, "subscription '%s': %.380s", s->name, inner.text);
+        if (++count > SUBSCRIPTIONS_MAX)
+            return error_set(e, "a sidecar has at most %u subscriptions", SUBSCRIPTIONS_MAX);
+    }
+    return true;
 }
 
 bool address_is_local(const char *address)
@@ -257,7 +320,7 @@ static bool read_token(const char *path, char **token, struct error *e)
     return true;
 }
 
-bool sidecar_options_check(const struct sidecar_options *o, char **token, struct error *e)
+bool sidecar_options_check(struct sidecar_options *o, char **token, struct error *e)
 {
     *token = NULL;
     if (o->token_file && !read_token(o->token_file, token, e))
@@ -276,6 +339,7 @@ bool sidecar_options_check(const struct sidecar_options *o, char **token, struct
                              "listen on 127.0.0.1",
                              asked[i]);
     }
-    return name_valid(span_str(o->app_name)) ||
-           error_set(e, "'app.name' must be 1 to 128 letters, digits, '.', '_' or '-', not '%s'", o->app_name);
+    if (o->app_name && !name_valid(span_str(o->app_name)))
+        return error_set(e, "'app.name' must be 1 to 128 letters, digits, '.', '_' or '-', not '%s'", o->app_name);
+    return check_subscriptions(o, e);
 }

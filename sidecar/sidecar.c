@@ -17,11 +17,17 @@
 #define FLUSH_MS    2000 /* a drain that ended long ago leaves waiting publishes this much */
 #define ANSWERS_MS  1000
 
+static const char *application_name(const struct sidecar_options *o)
+{
+    return o->app_name ? o->app_name : "sluice";
+}
+
 static void configure_api(struct sidecar *s, const char *token)
 {
     const struct sidecar_options *o = s->options;
     s->api = (struct api_config){
-        .app_name = o->app_name,
+        .app_name = application_name(o),
+        .app_named = o->app_name != NULL,
         .operate = o->app_operate,
         .token = token,
         .token_needed = { !address_is_local(o->http), !address_is_local(o->ops), false },
@@ -56,14 +62,24 @@ static bool watch(struct sidecar *s, int fd)
 
 static bool watch_all(struct sidecar *s, struct error *e)
 {
-    int fds[5];
+    int fds[6];
     size_t count = http_fds(s->http, fds);
     uplink_fds(s->uplink, &fds[count], &fds[count + 1]);
+    fds[count + 2] = push_fd(s->push);
     s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     bool fine = s->epoll_fd >= 0;
-    for (size_t i = 0; i < count + 2; i++)
+    for (size_t i = 0; i < count + 3; i++)
         fine = fine && watch(s, fds[i]);
     return fine || error_set(e, "cannot poll: %s", strerror(errno));
+}
+
+static bool open_push(struct sidecar *s, struct error *e)
+{
+    const struct declared_subscription *d = s->options->subscriptions;
+    s->push = push_open(s->uplink, application_name(s->options), e);
+    for (; s->push && d; d = d->next)
+        push_put(s->push, d->name, &d->settings, true);
+    return s->push != NULL;
 }
 
 static bool open_parts(struct sidecar *s, void *zmq, struct error *e)
@@ -72,7 +88,7 @@ static bool open_parts(struct sidecar *s, void *zmq, struct error *e)
     struct http_config http = { (uint32_t)o->max_connections, o->request_timeout, o->idle_timeout };
     char name[320], host[128] = "";
     gethostname(host, sizeof host - 1);
-    snprintf(name, sizeof name, "%s@%s/%d", o->app_name, host, (int)getpid());
+    snprintf(name, sizeof name, "%s@%s/%d", application_name(o), host, (int)getpid());
     struct uplink_config uplink = {
         .broker = o->broker,
         .inbox = o->inbox,
@@ -84,7 +100,8 @@ static bool open_parts(struct sidecar *s, void *zmq, struct error *e)
         .turn_idle_ms = o->turn_idle,
     };
     s->http = http_open(&http, &jobs_http, s);
-    return listen_all(s, e) && (s->uplink = uplink_open(zmq, &uplink, &jobs_uplink, e)) && watch_all(s, e);
+    return listen_all(s, e) && (s->uplink = uplink_open(zmq, &uplink, &jobs_uplink, e)) && open_push(s, e) &&
+           watch_all(s, e);
 }
 
 struct sidecar *sidecar_open(void *zmq, const struct sidecar_options *options, const char *token, struct error *e)
@@ -119,6 +136,7 @@ static void turn(struct sidecar *s)
         s->answered = 0;
         http_run(s->http, s->now);
         more = uplink_run(s->uplink, s->now);
+        more |= push_run(s->push, s->now);
         jobs_care(s);
     } while (more || s->answered);
 }
@@ -129,6 +147,7 @@ static bool wait_for_work(struct sidecar *s, int stop_fd, mono_t latest)
     struct epoll_event events[8];
     struct now now = clock_now();
     mono_t due = mono_min(latest, mono_min(uplink_due(s->uplink), http_due(s->http, now)));
+    due = mono_min(due, push_due(s->push));
     if (s->draining)
         due = mono_min(due, s->drain_end);
     int64_t ms = mono_wait_ms(due, now.mono);
@@ -204,6 +223,7 @@ void sidecar_close(struct sidecar *s)
     if (!s)
         return;
     http_close(s->http);
+    push_close(s->push);
     uplink_close(s->uplink);
     metrics_free(s->metrics);
     queue_metrics_free(s->queue_metrics);

@@ -5,6 +5,7 @@
 #include "sidecar/http/server.h"
 #include "sidecar/link/uplink.h"
 #include "sidecar/metrics.h"
+#include "sidecar/push/push.h"
 #include "sidecar/sidecar.h"
 
 /* A request on its way; lives in the exchange's arena. */
@@ -28,6 +29,7 @@ struct sidecar {
     struct api_config api;
     struct http_server *http;
     struct uplink *uplink;
+    struct push *push;
     struct metrics *metrics;
     struct queue_metrics *queue_metrics;
     struct job *draining;
@@ -48,6 +50,9 @@ void job_answer(struct job *j, struct api_response *response);
 void jobs_drain(struct sidecar *s);
 /* Answers those who wait for the drain's end, when it has come. */
 void jobs_care(struct sidecar *s);
+
+/* subscriptions.c: calls about these, answered at once */
+void subscriptions_answer(struct job *j);
 
 /* state.c */
 void state_answer(struct job *j);

@@ -28,7 +28,7 @@ static bool check(bool broker, const char *file, struct error *e)
     struct broker_options b;
     struct sidecar_options s;
     char *token = NULL;
-    const struct settings *settings = broker ? broker_settings(&b) : sidecar_settings();
+    const struct settings *settings = broker ? broker_settings(&b) : sidecar_settings(&s);
     void *options = broker ? (void *)&b : (void *)&s;
     settings_defaults(settings, options);
     bool fine = settings_read_file(settings, options, file, e) &&
@@ -37,7 +37,7 @@ static bool check(bool broker, const char *file, struct error *e)
     if (broker)
         broker_options_free(&b);
     else
-        settings_free(settings, options);
+        sidecar_options_free(&s);
     return fine;
 }
 

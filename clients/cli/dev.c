@@ -59,7 +59,7 @@ static bool set(const struct settings *s, void *options, const char *key, const 
 
 static bool configure(struct dev *d, const struct dev_options *o, struct error *e)
 {
-    const struct settings *b = broker_settings(&d->broker), *s = sidecar_settings();
+    const struct settings *b = broker_settings(&d->broker), *s = sidecar_settings(&d->sidecar);
     settings_defaults(b, &d->broker);
     settings_defaults(s, &d->sidecar);
     return set(b, &d->broker, "listen", o->broker ? o->broker : "inproc://sluice", e) &&
@@ -115,7 +115,7 @@ static bool run(struct dev *d, void *zmq, struct error *e)
         return false;
     d->stop_fd = eventfd(0, EFD_CLOEXEC);
     pthread_create(&thread, NULL, run_broker, d);
-    settings_set(sidecar_settings(), &d->sidecar, "broker", broker_endpoint(d->running), NULL);
+    settings_set(sidecar_settings(&d->sidecar), &d->sidecar, "broker", broker_endpoint(d->running), NULL);
     struct sidecar *s = sidecar_open(zmq, &d->sidecar, NULL, e);
     if (s) {
         struct signalfd_siginfo info;
@@ -147,6 +147,6 @@ int cli_dev(int argc, char **argv)
     bool fine = configure(&d, &o, &e) && sidecar_options_check(&d.sidecar, &token, &e) && run(&d, zmq, &e);
     zmq_ctx_term(zmq);
     broker_options_free(&d.broker);
-    settings_free(sidecar_settings(), &d.sidecar);
+    sidecar_options_free(&d.sidecar);
     return fine ? CLI_OK : cli_fail("%s", e.text);
 }

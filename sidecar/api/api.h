@@ -17,6 +17,7 @@
 #include "proto/control.h"
 #include "proto/event.h"
 #include "proto/frame.h"
+#include "sidecar/api/subscription.h"
 
 enum api_listener { API_APPLICATION, API_OPERATIONS, API_PROBE };
 
@@ -42,6 +43,7 @@ struct api_config {
     bool token_needed[3];               /* by listener */
     const struct setting_list *origins; /* allowed beside the listeners' own */
     const struct setting_list *hosts;   /* allowed beside loopback */
+    bool app_named;                     /* app_name was given: subscriptions belong to it */
     int64_t publish_wait_ms, publish_wait_max_ms; /* 1,000 and 60,000 */
     int64_t take_wait_max_ms;                     /* 60,000 */
     uint32_t take_max;                            /* 1,000 */
@@ -65,6 +67,10 @@ enum api_command_kind {
     API_TAKE,
     API_ACKS,
     API_CALL,
+    API_SUBSCRIBE,
+    API_UNSUBSCRIBE,
+    API_SUBSCRIPTION,  /* look at one */
+    API_SUBSCRIPTIONS, /* at all */
     API_DRAIN,
     API_METRICS,
     API_HEALTH,
@@ -98,6 +104,7 @@ struct api_command {
     enum api_command_kind kind;
     const struct api_route *route; /* routes.h; for metrics */
     const char *queue;
+    const char *subscription; /* its name; NULL: not about one */
     union {
         struct {
             struct api_event *events;
@@ -118,6 +125,11 @@ struct api_command {
             struct request request;
             bool ledger_only;
         } call; /* request.id unset */
+        struct {
+            struct subscription_settings *change; /* of API_SUBSCRIBE; in the arena, not complete */
+            const char *after;                    /* of API_SUBSCRIPTIONS: names behind it */
+            uint32_t limit;
+        } subscription;
     } u;
 };
 
@@ -151,6 +163,7 @@ struct api_taken {
     uint32_t attempt;
     struct span receipt;
     struct span event;
+    uint32_t lease_ms;
 };
 /* `standby`: this sidecar waits behind another consumer (header Sluice-Consumer: standby; else active, and
  * Sluice-Consumer-Epoch, the fencing token). */
@@ -167,6 +180,11 @@ void api_render_reply(const struct api_command *c, const struct reply *reply, st
 
 /* The same, when the broker was there and did not answer: of a call that changes something nobody knows whether it did. */
 void api_render_silence(const struct api_command *c, struct arena *a, struct api_response *out);
+
+/* Subscriptions: 201 when `created`; all of them, in the order of their names. */
+void api_render_subscription(const struct subscription_info *i, bool created, struct api_response *out);
+void api_render_subscriptions(const struct subscription_info *infos, size_t count, const char *next,
+                              struct api_response *out);
 
 /* application/problem+json {"type","title","status","detail","reason","retryable",...} for a reason; detail may be NULL
  * (the title says it). Adds Retry-After where the reason is retryable (from retry_after_ms, at least 1 s). */

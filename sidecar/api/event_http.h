@@ -15,5 +15,8 @@ bool event_http_read(const struct api_request *r, struct arena *a, struct event 
 /* Wraps the body: id from Idempotency-Key or `random`, source "/APP", type "sluice.event", the time, the content type. */
 bool event_http_wrap(const struct api_request *r, const char *app, const uint8_t random[16], wall_t now,
                      struct arena *a, struct event *out, bool *id_generated, struct error *why);
+/* A stored event (protobuf) in binary mode: appends header lines ("ce-id: 42", each with its NUL) and the body. One that is
+ * no valid CloudEvent is shown as event_json_write shows it. */
+void event_http_write(struct span encoded, struct buf *headers, struct buf *body);
 
 #endif

@@ -11,6 +11,8 @@ bool event_json_read(struct span object, struct arena *a, struct event *out, str
 /* Appends a stored event (protobuf) as a JSON object. An event that is no valid CloudEvent (a program may push anything)
  * is shown as one that wraps its bytes, so that it can be looked at and acked. */
 void event_json_write(struct span encoded, struct buf *out);
+/* What a google.protobuf.Any carries: the data itself, for those who know its type. */
+struct span event_any_value(struct span any);
 /* "application/json", "text/json", "…+json", with parameters or without; absent counts as JSON. */
 bool media_type_is_json(struct span content_type);
 

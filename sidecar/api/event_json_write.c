@@ -11,8 +11,7 @@ static void write_attribute(const struct attribute *a, struct buf *out)
         json_add_string(out, a->text);
 }
 
-/* What a google.protobuf.Any carries: the data itself, for those who know its type. */
-static struct span any_value(struct span any)
+struct span event_any_value(struct span any)
 {
     struct wire_reader r = wire_open(any);
     struct wire_field f = { 0 };
@@ -40,7 +39,7 @@ static void write_data(const struct event *e, struct buf *out)
     case DATA_BINARY:
     case DATA_PROTO:
         json_add_name(out, span_str("data_base64"));
-        json_add_base64(out, e->data_kind == DATA_PROTO ? any_value(e->data) : e->data);
+        json_add_base64(out, e->data_kind == DATA_PROTO ? event_any_value(e->data) : e->data);
         return;
     }
 }

@@ -15,8 +15,8 @@ bool parse_no_query(struct parsing *p)
     return false;
 }
 
-/* The {q} of the path, decoded and checked. */
-static bool take_name(struct parsing *p, struct span raw)
+/* The {q} or {s} of the path, decoded and checked. */
+static bool take_name(struct parsing *p, struct span raw, const char **out)
 {
     struct span name;
     if (!percent_decode(raw, false, p->arena, &name) || !name_valid(name)) {
@@ -25,8 +25,8 @@ static bool take_name(struct parsing *p, struct span raw)
                     p->arena, p->out);
         return false;
     }
-    p->command->queue = arena_strndup(p->arena, (const char *)name.data, name.size);
-    return p->command->queue != NULL;
+    *out = arena_strndup(p->arena, (const char *)name.data, name.size);
+    return *out != NULL;
 }
 
 static enum api_answer dispatch(struct parsing *p, const struct api_route *route)
@@ -36,6 +36,10 @@ static enum api_answer dispatch(struct parsing *p, const struct api_route *route
     case API_TAKE: return parse_take(p);
     case API_ACKS: return parse_acks(p);
     case API_CALL: return parse_call(p, route);
+    case API_SUBSCRIBE:
+    case API_UNSUBSCRIBE:
+    case API_SUBSCRIPTION:
+    case API_SUBSCRIPTIONS: return parse_subscription(p);
     default: return parse_no_query(p) ? API_COMMAND : API_RESPONSE;
     }
 }
@@ -44,10 +48,10 @@ enum api_answer api_parse(const struct api_config *c, const struct api_request *
                           struct now now, struct arena *a, struct api_command *command, struct api_response *out)
 {
     struct parsing p = { c, r, random, now, a, command, out, false };
-    struct span queue;
+    struct span name;
     char allow[ALLOW_SIZE];
     enum reason why = REASON_ok;
-    const struct api_route *route = routes_find(r->method, r->path, &queue, allow, &why);
+    const struct api_route *route = routes_find(r->method, r->path, &name, allow, &why);
     *command = (struct api_command){ .queue = "" };
     if (!route) {
         api_problem(why, NULL, 0, a, out);
@@ -55,7 +59,8 @@ enum api_answer api_parse(const struct api_config *c, const struct api_request *
     }
     command->kind = route->kind;
     command->route = route;
-    if (queue.size && !take_name(&p, queue))
+    bool of_queue = strstr(route->pattern, "{q}") != NULL;
+    if (name.size && !take_name(&p, name, of_queue ? &command->queue : &command->subscription))
         return API_RESPONSE;
     return dispatch(&p, route);
 }

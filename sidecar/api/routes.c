@@ -17,6 +17,10 @@ static const struct api_route routes[] = {
     { "POST", "/v1/queues/{q}/resume", ON_OPERATIONS, API_CALL, CALL_RESUME },
     { "POST", "/v1/queues/{q}/close", ON_OPERATIONS, API_CALL, CALL_CLOSE },
     { "POST", "/v1/queues/{q}/open", ON_OPERATIONS, API_CALL, CALL_OPEN },
+    { "GET", "/v1/subscriptions/{s}", ON_BOTH, API_SUBSCRIPTION, CALL_NONE },
+    { "PUT", "/v1/subscriptions/{s}", ON_BOTH, API_SUBSCRIBE, CALL_NONE },
+    { "DELETE", "/v1/subscriptions/{s}", ON_BOTH, API_UNSUBSCRIBE, CALL_NONE },
+    { "GET", "/v1/subscriptions", ON_BOTH, API_SUBSCRIPTIONS, CALL_NONE },
     { "POST", "/v1/drain", ON_OPERATIONS, API_DRAIN, CALL_NONE },
     { "GET", "/livez", ON_PROBES, API_LIVE, CALL_NONE },
     { "GET", "/readyz", ON_PROBES, API_READY, CALL_NONE },
@@ -33,13 +37,13 @@ const struct api_route *routes_all(size_t *count)
     return routes;
 }
 
-/* Compares segment by segment; {q} takes any one segment that is not empty. */
-static bool matches(const char *pattern, struct span path, struct span *queue)
+/* Compares segment by segment; {q} or {s} takes any one segment that is not empty. */
+static bool matches(const char *pattern, struct span path, struct span *name)
 {
     const uint8_t *at = path.data, *end = path.data + path.size;
-    *queue = span_str("");
+    *name = span_str("");
     while (*pattern) {
-        if (strncmp(pattern, "{q}", 3) != 0) {
+        if (*pattern != '{') {
             if (at == end || *at++ != (uint8_t)*pattern++)
                 return false;
             continue;
@@ -47,22 +51,22 @@ static bool matches(const char *pattern, struct span path, struct span *queue)
         const uint8_t *from = at;
         while (at < end && *at != '/')
             at++;
-        *queue = span_of(from, (size_t)(at - from));
-        if (queue->size == 0)
+        *name = span_of(from, (size_t)(at - from));
+        if (name->size == 0)
             return false;
         pattern += 3;
     }
     return at == end;
 }
 
-const struct api_route *routes_find(struct span method, struct span path, struct span *queue, char *allow,
+const struct api_route *routes_find(struct span method, struct span path, struct span *name, char *allow,
                                     enum reason *why)
 {
     size_t used = 0;
     if (span_equal(method, span_str("HEAD")))
         method = span_str("GET");
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-        if (!matches(routes[i].pattern, path, queue))
+        if (!matches(routes[i].pattern, path, name))
             continue;
         if (span_equal(method, span_str(routes[i].method)))
             return &routes[i];
@@ -82,7 +86,6 @@ const char *routes_later(struct span path)
         { "/v1/queues/{q}/stream", "this version has no streams: take with ?wait= instead" },
         { "/v1/queues/{q}/redrive", "this version has no redrive: a failed event stays in its queue" },
         { "/v1/queues/{q}/events/{q}", "this version does not show one event: peek with ?from=SEQUENCE&max=1" },
-        { "/v1/subscriptions/{q}", "this version has no subscriptions: take with ?wait= instead" },
         { "/v1/topics/{q}/events", "this version has no topics: publish to /v1/queues/NAME/events" },
         { "/v1/topics/{q}", "this version has no topics: publish to /v1/queues/NAME/events" },
         { "/v1/topics/{q}/bindings/{q}", "this version has no topics: publish to /v1/queues/NAME/events" },

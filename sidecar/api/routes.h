@@ -23,9 +23,9 @@ struct api_route {
 
 /* All of them; *count rows. */
 const struct api_route *routes_all(size_t *count);
-/* The route of method and path (HEAD counts as GET). *queue: the {q} part, still percent-encoded, empty when there is
+/* The route of method and path (HEAD counts as GET). *name: the {q} or {s} part, still percent-encoded, empty when there is
  * none. NULL with REASON_not_found or REASON_method; then `allow` (ALLOW_SIZE bytes) lists what the path does answer. */
-const struct api_route *routes_find(struct span method, struct span path, struct span *queue, char *allow,
+const struct api_route *routes_find(struct span method, struct span path, struct span *name, char *allow,
                                     enum reason *why);
 /* A sentence about an address that the API's design has and this version does not; else NULL. */
 const char *routes_later(struct span path);

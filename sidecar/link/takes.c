@@ -59,7 +59,7 @@ static void finish(struct uplink *u, struct taking *t, struct take *k, enum reas
     for (uint32_t i = 0; i < k->count; i++) {
         const struct taken_at *e = &k->events[i];
         events[i] = (struct api_taken){ e->sequence, e->attempt, at(k, e->receipt, e->receipt_size),
-                                        at(k, e->event, e->event_size) };
+                                        at(k, e->event, e->event_size), e->lease_ms };
     }
     struct uplink_taken taken = {
         .events = events,
@@ -69,7 +69,7 @@ static void finish(struct uplink *u, struct taking *t, struct take *k, enum reas
         .reason = reason,
     };
     u->taken_events += k->count;
-    u->handler.taken(k->request, &taken);
+    k->by->taken(k->request, &taken);
     free(events);
     take_free(k);
 }
@@ -85,7 +85,7 @@ static void fail_all(struct uplink *u, struct taking *t, enum reason reason)
 /* A take whose client has gone would cost its events a whole lease. */
 static struct take *first_alive(struct uplink *u, struct taking *t)
 {
-    while (t->waiting && t->waiting->count == 0 && !u->handler.alive(t->waiting->request))
+    while (t->waiting && t->waiting->count == 0 && !t->waiting->by->alive(t->waiting->request))
         finish(u, t, t->waiting, REASON_ok);
     return t->waiting;
 }
@@ -94,9 +94,16 @@ static struct take *first_alive(struct uplink *u, struct taking *t)
 
 void uplink_take(struct uplink *u, const char *queue, uint32_t max, int64_t wait_ms, void *request, struct now now)
 {
+    uplink_take_by(u, &u->handler, queue, max, wait_ms, request, now);
+}
+
+void uplink_take_by(struct uplink *u, const struct uplink_handler *by, const char *queue, uint32_t max, int64_t wait_ms,
+                    void *request, struct now now)
+{
     u->now = now;
     struct take *k = xcalloc(1, sizeof *k);
     struct taking *t = find_or_add(u, queue);
+    k->by = by;
     k->request = request;
     k->max = max;
     k->once = wait_ms == 0;
@@ -154,7 +161,7 @@ static void collect(struct uplink *u, struct taking *t, struct take *k, const st
     }
     size_t digits = (size_t)snprintf(index, sizeof index, ".%llu", (unsigned long long)d->receipt_index);
     struct taken_at *e = &k->events[k->count++];
-    *e = (struct taken_at){ .sequence = d->sequence, .attempt = d->attempt };
+    *e = (struct taken_at){ .sequence = d->sequence, .attempt = d->attempt, .lease_ms = d->lease_ms };
     e->receipt = k->bytes.size;
     e->receipt_size = d->receipt.size + digits;
     buf_add(&k->bytes, d->receipt.data, d->receipt.size);
@@ -289,6 +296,13 @@ void takes_drain(struct uplink *u)
     HASH_ITER (hh, u->takings, t, next)
         fail_all(u, t, REASON_draining);
     takes_care(u);
+}
+
+bool uplink_is_standby(const struct uplink *u, const char *queue)
+{
+    const struct taking *t = NULL;
+    HASH_FIND_STR(u->takings, queue, t);
+    return t && t->state == TURN_STANDBY;
 }
 
 bool takes_are_drained(const struct uplink *u)

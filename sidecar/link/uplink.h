@@ -45,6 +45,10 @@ void uplink_close(struct uplink *u);
 enum reason uplink_publish(struct uplink *u, const char *queue, const struct api_event *events, size_t count,
                            uint32_t wait_ms, void *request, struct now now);
 void uplink_take(struct uplink *u, const char *queue, uint32_t max, int64_t wait_ms, void *request, struct now now);
+/* The same for one who is told by that handler's `taken` and `alive`, the only ones called. It stands in the same line. */
+void uplink_take_by(struct uplink *u, const struct uplink_handler *by, const char *queue, uint32_t max, int64_t wait_ms,
+                    void *request, struct now now);
+/* With a NULL request nobody is told. */
 void uplink_settle(struct uplink *u, const struct api_settle *settles, size_t count, void *request, struct now now);
 /* An event that was taken could not be handed over: it goes back uncounted. */
 void uplink_release(struct uplink *u, struct span receipt, struct now now);
@@ -70,6 +74,8 @@ void uplink_bye(struct uplink *u, struct now now);
 
 /* ---- looking */
 bool uplink_is_attached(const struct uplink *u);
+/* Is the queue's turn another session's, and this one waits for it? */
+bool uplink_is_standby(const struct uplink *u, const char *queue);
 const char *uplink_trouble(const struct uplink *u);
 struct uplink_stats {
     struct client_stats client;

@@ -11,13 +11,14 @@
 /* A taken event's place in its take's bytes. */
 struct taken_at {
     uint64_t sequence;
-    uint32_t attempt;
+    uint32_t attempt, lease_ms;
     size_t receipt, receipt_size, event, event_size;
 };
 
 /* One waiting take. */
 struct take {
     struct take *prev, *next;
+    const struct uplink_handler *by; /* outlives it */
     void *request;
     uint32_t max, count;
     bool once; /* wait=0: answered as soon as the broker has said what there is */

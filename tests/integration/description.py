@@ -25,7 +25,7 @@ def resolve(node):
 
 def pattern_of(path):
     for pattern in API["paths"]:
-        if re.fullmatch(pattern.replace(".", r"\.").replace("{q}", "[^/]+"), path.split("?")[0]):
+        if re.fullmatch(re.sub(r"\{\w\}", "[^/]+", pattern.replace(".", r"\.")), path.split("?")[0]):
             return pattern
     return None
 

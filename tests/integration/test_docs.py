@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 def pasted(text, ready):
     """The documents' fixed addresses become this run's."""
     return (text.replace("localhost:8480", ready["http"]).replace("localhost:9480", ready["ops"])
-            .replace("build/release/bin", str(BIN)))
+            .replace("build/release/bin", str(BIN)).replace("8080", str(free_port())))
 
 
 def run_script(script, ready):
@@ -48,7 +48,8 @@ def test_the_readme_s_tour_works_when_pasted(cluster, tmp_path):
 def test_the_api_document_s_examples_work_when_pasted(cluster, tmp_path):
     steps = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/http-api.md").read_text(), re.S)
     out = run_script("\n".join(steps), start_dev(cluster, tmp_path))
-    assert out.count('"sequence":') == 4
+    assert out.count('"sequence":') == 5
+    assert "sluice.event 1 b'a job'" in out
 
 
 def blocks(document, language, mark=""):

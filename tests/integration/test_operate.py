@@ -120,7 +120,7 @@ def test_a_sidecar_without_a_broker_says_so(cluster):
 
 
 def path_of(pattern, queue="q"):
-    return pattern.replace("{q}", queue)
+    return pattern.replace("{q}", queue).replace("{s}", "nobody")
 
 
 def refuse_everything(cluster, broker, token_file):
@@ -169,8 +169,9 @@ def test_every_documented_answer_is_given_and_every_answer_is_documented(cluster
     description.seen.clear()
     refuse_everything(cluster, broker, tmp_path / "token")
     ask_a_silent_broker(cluster)
-    s = cluster.sidecar(broker)
+    s = cluster.sidecar(broker, "--app-name", "shop")
     assert s.ops("GET", "/openapi.json").json == description.API
+    subscription = {"queue": "r", "url": "http://127.0.0.1:1/"}
     batch = [{"specversion": "1.0", "id": str(i), "source": "/s", "type": "t"} for i in range(3)]
     for method, path, body, headers in [
         ("PUT", "/v1/queues/r", {"capacity": 2}, {}), ("PUT", "/v1/queues/r", None, {}),
@@ -187,16 +188,20 @@ def test_every_documented_answer_is_given_and_every_answer_is_documented(cluster
         ("POST", "/v1/queues/r/close", None, {}), ("POST", "/v1/queues/r/events", "x", {}),
         ("POST", "/v1/queues/r/open", None, {}), ("DELETE", "/v1/queues/r", None, {}),
         ("POST", "/v1/queues/r/purge", None, {}), ("DELETE", "/v1/queues/r?force=true", None, {}),
+        ("PUT", "/v1/subscriptions/s", subscription, {}), ("PUT", "/v1/subscriptions/s", subscription, {}),
+        ("GET", "/v1/subscriptions/s", None, {}), ("GET", "/v1/subscriptions", None, {}),
+        ("DELETE", "/v1/subscriptions/s", None, {}),
         ("GET", "/livez", None, {}), ("GET", "/readyz", None, {}), ("GET", "/startupz", None, {}),
         ("GET", "/healthz", None, {}), ("GET", "/metrics", None, {}), ("GET", "/", None, {}),
-        ("POST", "/v1/drain", None, {}),
+        ("POST", "/v1/drain", None, {}), ("PUT", "/v1/subscriptions/s", subscription, {}),
     ]:
         s.ops(method, path, body, headers)
     documented = {(m, p, int(status)) for (m, p), o in description.operations().items() for status in o["responses"]}
     elsewhere = {
         ("POST", "/v1/queues/{q}/events", 504), ("POST", "/v1/queues/{q}/acks", 503),  # test_http.py: brokers that die
         ("POST", "/v1/queues/{q}/events", 507),  # disks that are full come with durable queues
-        ("PUT", "/v1/queues/{q}", 409)}  # test_broker.py: managed queues
+        ("PUT", "/v1/queues/{q}", 409),  # test_broker.py: managed queues
+        ("PUT", "/v1/subscriptions/{s}", 409), ("DELETE", "/v1/subscriptions/{s}", 409)}  # test_push.py: managed
     assert documented - description.seen == elsewhere
 
 

@@ -8,7 +8,7 @@ static void render(struct driver *d, enum api_format format, size_t count, bool 
     struct api_taken events[2];
     struct api_command c = { .kind = API_TAKE, .u.take.format = format };
     for (unsigned i = 0; i < 2; i++)
-        events[i] = (struct api_taken){ 5 + i, 1 + i, span_str(i ? "R.1" : "R.0"), span_str(encoded) };
+        events[i] = (struct api_taken){ 5 + i, 1 + i, span_str(i ? "R.1" : "R.0"), span_str(encoded), 30000 };
     driver_begin(d);
     api_render_take(&c, events, count, standby, epoch, &d->arena, &d->response);
     assert_int_equal(d->response.status, 200);

@@ -1,0 +1,113 @@
+#include "sidecar/push/course.h"
+
+static void enter(struct course *c, enum subscription_state state)
+{
+    c->state = state;
+    c->until = MONO_NEVER;
+}
+
+static void wait_ms(struct course *c, enum subscription_state state, mono_t now, int64_t ms)
+{
+    c->state = state;
+    c->until = mono_add_ms(now, ms);
+}
+
+static void back_off(struct course *c, enum subscription_state state, mono_t now, uint32_t random)
+{
+    c->tries++;
+    wait_ms(c, state, now, push_reconnect_ms(c->tries, random));
+}
+
+static bool is_final(const struct course *c)
+{
+    return c->state == SUBSCRIPTION_STOPPED || c->state == SUBSCRIPTION_DRAINING;
+}
+
+void course_begin(struct course *c, bool handshake)
+{
+    *c = (struct course){ 0 };
+    enter(c, handshake ? SUBSCRIPTION_HANDSHAKING : SUBSCRIPTION_ACTIVE);
+}
+
+void course_tick(struct course *c, mono_t now)
+{
+    if (mono_before(now, c->until))
+        return;
+    switch (c->state) {
+    case SUBSCRIPTION_THROTTLED:
+    case SUBSCRIPTION_NO_QUEUE: enter(c, SUBSCRIPTION_ACTIVE); return;
+    case SUBSCRIPTION_REFUSED: enter(c, SUBSCRIPTION_HANDSHAKING); return;
+    default: c->until = MONO_NEVER; /* unreachable: one event tries whether it still is */
+    }
+}
+
+uint32_t course_slots(const struct course *c, uint32_t concurrency)
+{
+    if (c->until.ns != MONO_NEVER.ns)
+        return 0;
+    switch (c->state) {
+    case SUBSCRIPTION_ACTIVE: return concurrency;
+    case SUBSCRIPTION_UNREACHABLE: return 1;
+    default: return 0;
+    }
+}
+
+bool course_shall_ask(const struct course *c)
+{
+    return c->state == SUBSCRIPTION_HANDSHAKING && !c->asking;
+}
+
+void course_asked(struct course *c)
+{
+    c->asking = true;
+}
+
+void course_allowed(struct course *c, bool reached, bool allowed, mono_t now, uint32_t random)
+{
+    c->asking = false;
+    if (c->state != SUBSCRIPTION_HANDSHAKING)
+        return;
+    if (reached && allowed) {
+        c->tries = 0;
+        enter(c, SUBSCRIPTION_ACTIVE);
+    } else {
+        back_off(c, SUBSCRIPTION_REFUSED, now, random);
+    }
+}
+
+/* Pushes that were under way together end one after the other: what one of them has decided stands, unless another asks for
+ * more. */
+void course_pushed(struct course *c, const struct push_verdict *v, mono_t now, uint32_t random)
+{
+    if (is_final(c))
+        return;
+    switch (v->result) {
+    case PUSH_GONE: enter(c, SUBSCRIPTION_STOPPED); return;
+    case PUSH_THROTTLED:
+        c->tries = 0;
+        if (c->state != SUBSCRIPTION_THROTTLED || mono_before(c->until, mono_add_ms(now, v->pause_ms)))
+            wait_ms(c, SUBSCRIPTION_THROTTLED, now, v->pause_ms);
+        return;
+    case PUSH_UNREACHABLE:
+        if (c->state == SUBSCRIPTION_ACTIVE || (c->state == SUBSCRIPTION_UNREACHABLE && c->until.ns == MONO_NEVER.ns))
+            back_off(c, SUBSCRIPTION_UNREACHABLE, now, random);
+        return;
+    default:
+        if (c->state == SUBSCRIPTION_UNREACHABLE)
+            enter(c, SUBSCRIPTION_ACTIVE);
+        if (c->state == SUBSCRIPTION_ACTIVE)
+            c->tries = 0;
+    }
+}
+
+void course_no_queue(struct course *c, mono_t now, uint32_t random)
+{
+    if (c->state == SUBSCRIPTION_ACTIVE || c->state == SUBSCRIPTION_UNREACHABLE)
+        back_off(c, SUBSCRIPTION_NO_QUEUE, now, random);
+}
+
+void course_drain(struct course *c)
+{
+    if (c->state != SUBSCRIPTION_STOPPED)
+        enter(c, SUBSCRIPTION_DRAINING);
+}

@@ -1,0 +1,338 @@
+/* Pushes: slots are filled from the queue, sent, and settled by what came of it. */
+#include "sidecar/push/push.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "sidecar/api/event_http.h"
+#include "sidecar/push/push_priv.h"
+
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+/* ------------------------------------------------------------------ slots */
+
+static struct slot *slot_new(struct subscription *s, enum slot_kind kind)
+{
+    struct slot *x = xcalloc(1, sizeof *x);
+    x->of = s;
+    x->kind = kind;
+    DL_APPEND(s->slots, x);
+    s->waiting += kind == SLOT_WAITING;
+    return x;
+}
+
+static void slot_free(struct slot *x)
+{
+    struct subscription *s = x->of;
+    s->waiting -= x->kind == SLOT_WAITING;
+    s->pushing -= x->kind == SLOT_PUSHING;
+    DL_DELETE(s->slots, x);
+    buf_free(&x->receipt);
+    buf_free(&x->headers);
+    buf_free(&x->body);
+    free(x);
+}
+
+void push_wait_less(struct subscription *s, uint32_t keep)
+{
+    struct slot *x, *next;
+    DL_FOREACH_SAFE (s->slots, x, next) {
+        if (x->kind != SLOT_WAITING || s->waiting <= keep)
+            continue;
+        uplink_forget(s->push->uplink, x);
+        slot_free(x);
+        s->push->busy = true;
+    }
+}
+
+void push_ask_no_more(struct subscription *s)
+{
+    struct slot *x, *next;
+    DL_FOREACH_SAFE (s->slots, x, next) {
+        if (x->kind != SLOT_ASKING)
+            continue;
+        sender_cancel(s->push->sender, x->sending);
+        slot_free(x);
+        s->course.asking = false;
+    }
+}
+
+/* ------------------------------------------------------------------ what is said to people */
+
+static const char *sentence_of(const struct push_outcome *o, char out[256])
+{
+    if (o->end == PUSH_ANSWERED)
+        snprintf(out, 256, "the application answered %d", o->status);
+    else
+        snprintf(out, 256, "%s%s", o->end == PUSH_TIMED_OUT ? "no answer in time: " : "", o->error);
+    return out;
+}
+
+static void say_state(struct subscription *s, enum subscription_state before)
+{
+    enum subscription_state state = s->course.state;
+    if (state == before)
+        return;
+    if (state == SUBSCRIPTION_ACTIVE)
+        s->detail[0] = '\0';
+    log_write(state == SUBSCRIPTION_ACTIVE ? LOG_INFO : LOG_WARN, "push", "subscription %s is %s%s%s", s->name,
+              subscription_state_name(state), *s->detail ? ": " : "", s->detail);
+}
+
+/* ------------------------------------------------------------------ the end of a push */
+
+static void settle(struct slot *x, enum settle_kind kind, int64_t ms)
+{
+    struct push *p = x->of->push;
+    struct api_settle word = { kind, buf_span(&x->receipt), (uint64_t)ms };
+    if (kind == SETTLE_RELEASE)
+        uplink_release(p->uplink, word.receipt, p->now);
+    else
+        uplink_settle(p->uplink, &word, 1, NULL, p->now);
+    p->busy = true;
+}
+
+static void settle_by(struct slot *x, const struct push_verdict *v)
+{
+    switch (v->result) {
+    case PUSH_ACKED: settle(x, SETTLE_ACK, 0); return;
+    case PUSH_FAILED: settle(x, SETTLE_NACK, push_retry_ms(x->attempt, randombytes_random())); return;
+    case PUSH_THROTTLED: settle(x, SETTLE_NACK, v->pause_ms); return;
+    case PUSH_GONE:
+    case PUSH_UNREACHABLE:
+    case PUSH_RESULTS: settle(x, SETTLE_RELEASE, 0); return;
+    }
+}
+
+static void count(struct slot *x, const struct push_outcome *o, const struct push_verdict *v)
+{
+    static const int64_t bounds_ms[PUSH_BOUNDS] = PUSH_BOUNDS_MS;
+    struct subscription *s = x->of;
+    int64_t took =
+        clock_now().mono.ns - x->started.ns; /* the turn's own `now` would not see what was done within the turn */
+    unsigned bucket = 0;
+    while (bucket < PUSH_BOUNDS && took > bounds_ms[bucket] * MONO_MS)
+        bucket++;
+    s->results[v->result]++;
+    s->buckets[bucket]++;
+    s->took_ns += took;
+    if (o->end == PUSH_ANSWERED)
+        s->last_status = o->status;
+    if (v->result != PUSH_ACKED)
+        sentence_of(o, s->last_error);
+}
+
+static void pushed(struct slot *x, const struct push_outcome *o)
+{
+    struct subscription *s = x->of;
+    struct push *p = s->push;
+    struct push_verdict v = push_judge(o, p->now.wall);
+    enum subscription_state before = s->course.state;
+    count(x, o, &v);
+    settle_by(x, &v);
+    course_pushed(&s->course, &v, p->now.mono, randombytes_random());
+    if (s->course.state != before)
+        snprintf(s->detail, sizeof s->detail, "%s", s->last_error);
+    say_state(s, before);
+    slot_free(x);
+    push_end(s);
+}
+
+static void asked(struct slot *x, const struct sender_answer *answer)
+{
+    struct subscription *s = x->of;
+    struct push *p = s->push;
+    const struct push_outcome *o = &answer->outcome;
+    bool reached = o->end == PUSH_ANSWERED;
+    enum subscription_state before = s->course.state;
+    course_allowed(&s->course, reached, push_is_allowed(answer->allowed_origin, p->app), p->now.mono,
+                   randombytes_random());
+    if (reached)
+        snprintf(s->detail, sizeof s->detail,
+                 "the application answered the handshake %d without 'WebHook-Allowed-Origin: %s'", o->status, p->app);
+    else
+        sentence_of(o, s->detail);
+    say_state(s, before);
+    slot_free(x);
+    push_end(s);
+}
+
+static void on_done(void *cookie, const struct sender_answer *answer)
+{
+    struct slot *x = cookie;
+    if (x->kind == SLOT_ASKING)
+        asked(x, answer);
+    else
+        pushed(x, &answer->outcome);
+}
+
+static void start(struct slot *x, const char *method, int64_t limit_ms)
+{
+    struct subscription *s = x->of;
+    struct sender_request r = { method, &s->target, &x->headers, buf_span(&x->body), limit_ms };
+    x->started = s->push->now.mono;
+    x->sending = sender_start(s->push->sender, &r, x);
+    if (x->sending)
+        return;
+    struct sender_answer none = { .outcome = { .end = PUSH_NOT_SENT, .error = "no request could be made" } };
+    on_done(x, &none);
+}
+
+/* ------------------------------------------------------------------ from the queue */
+
+static void add_header(struct buf *b, const char *name, const char *value)
+{
+    buf_printf(b, "%s: %s", name, value);
+    buf_add_byte(b, '\0');
+}
+
+static void add_number(struct buf *b, const char *name, uint64_t value)
+{
+    buf_printf(b, "%s: %" PRIu64, name, value);
+    buf_add_byte(b, '\0');
+}
+
+static void write_request(struct slot *x, const struct api_taken *t, uint64_t consumer_epoch)
+{
+    const struct subscription *s = x->of;
+    buf_add(&x->receipt, t->receipt.data, t->receipt.size);
+    event_http_write(t->event, &x->headers, &x->body);
+    add_header(&x->headers, "Sluice-Queue", s->settings.queue);
+    add_number(&x->headers, "Sluice-Sequence", t->sequence);
+    add_number(&x->headers, "Sluice-Attempt", t->attempt);
+    add_number(&x->headers, "Sluice-Consumer-Epoch", consumer_epoch);
+    if (s->settings.handshake)
+        add_header(&x->headers, "WebHook-Request-Origin", s->push->app);
+    x->attempt = t->attempt;
+}
+
+/* Nothing is asked of the uplink from here: it is in the middle of its own list. */
+static void on_taken(void *request, const struct uplink_taken *t)
+{
+    struct slot *x = request;
+    struct subscription *s = x->of;
+    enum subscription_state before = s->course.state;
+    s->push->now = clock_now(); /* it may have been long since the loop came by */
+    if (t->count) {
+        s->waiting--;
+        s->pushing++;
+        x->kind = SLOT_PUSHING;
+        write_request(x, &t->events[0], t->consumer_epoch);
+        start(x, "POST", push_time_limit_ms(s->settings.timeout_ms, t->events[0].lease_ms));
+        return;
+    }
+    slot_free(x);
+    if (t->reason == REASON_ok || t->reason == REASON_draining)
+        return;
+    course_no_queue(&s->course, s->push->now.mono, randombytes_random());
+    if (s->course.state != before)
+        snprintf(s->detail, sizeof s->detail, "queue '%s': %s", s->settings.queue, reason_info(t->reason)->title);
+    say_state(s, before);
+}
+
+static bool on_alive(void *request)
+{
+    (void)request;
+    return true;
+}
+
+static const struct uplink_handler takes = { .taken = on_taken, .alive = on_alive };
+
+/* ------------------------------------------------------------------ the loop's part */
+
+static void ask(struct subscription *s)
+{
+    struct slot *x = slot_new(s, SLOT_ASKING);
+    course_asked(&s->course);
+    add_header(&x->headers, "WebHook-Request-Origin", s->push->app);
+    start(x, "OPTIONS", s->settings.timeout_ms);
+}
+
+static void wait_more(struct subscription *s, uint32_t slots)
+{
+    struct push *p = s->push;
+    while (s->waiting + s->pushing < slots) {
+        uplink_take_by(p->uplink, &takes, s->settings.queue, 1, INT64_MAX / 2, slot_new(s, SLOT_WAITING), p->now);
+        p->busy = true;
+    }
+}
+
+static void care(struct subscription *s)
+{
+    course_tick(&s->course, s->push->now.mono);
+    if (course_shall_ask(&s->course))
+        ask(s);
+    uint32_t slots = course_slots(&s->course, s->settings.concurrency);
+    push_wait_less(s, slots > s->pushing ? slots - s->pushing : 0);
+    wait_more(s, slots);
+}
+
+bool push_run(struct push *p, struct now now)
+{
+    p->now = now;
+    sender_run(p->sender, now.mono);
+    for (struct subscription *s = p->subscriptions; s; s = s->next)
+        care(s);
+    bool busy = p->busy;
+    p->busy = false;
+    return busy;
+}
+
+mono_t push_due(const struct push *p)
+{
+    mono_t due = sender_due(p->sender);
+    for (const struct subscription *s = p->subscriptions; s; s = s->next)
+        due = mono_min(due, s->course.until);
+    return due;
+}
+
+int push_fd(const struct push *p)
+{
+    return sender_fd(p->sender);
+}
+
+void push_drain(struct push *p)
+{
+    p->draining = true;
+    for (struct subscription *s = p->subscriptions; s; s = s->next) {
+        course_drain(&s->course);
+        push_wait_less(s, 0);
+    }
+}
+
+struct push *push_open(struct uplink *uplink, const char *app, struct error *e)
+{
+    struct sender *sender = sender_open(on_done, e);
+    if (!sender)
+        return NULL;
+    struct push *p = xcalloc(1, sizeof *p);
+    p->uplink = uplink;
+    p->sender = sender;
+    p->app = app;
+    return p;
+}
+
+static void free_all(struct subscription *s)
+{
+    while (s) {
+        struct subscription *next = s->next;
+        while (s->slots)
+            slot_free(s->slots);
+        free(s);
+        s = next;
+    }
+}
+
+void push_close(struct push *p)
+{
+    if (!p)
+        return;
+    sender_close(p->sender);
+    free_all(p->subscriptions);
+    free_all(p->ending);
+    free(p);
+}

@@ -1,0 +1,54 @@
+/* What a push came to, and what follows from it: pure. The rules are those of the CloudEvents web hook specification
+ * (cloudevents/http-webhook.md 1.0.2, 2.2 and 4.2) and of docs/protocol.md, C.4. */
+#ifndef SLUICE_SIDECAR_PUSH_VERDICT_H
+#define SLUICE_SIDECAR_PUSH_VERDICT_H
+
+#include "base/mono.h"
+#include "base/span.h"
+#include "sidecar/api/subscription.h"
+
+/* How a transfer ended. */
+enum push_end {
+    PUSH_ANSWERED,      /* a whole answer; `status` says which */
+    PUSH_NOT_SENT,      /* it ended before a byte of the request was sent: no connection */
+    PUSH_TIMED_OUT,     /* sent, and no whole answer in time */
+    PUSH_BROKEN,        /* sent, and the connection ended or what came is no HTTP */
+    PUSH_ANSWER_TOO_BIG /* more came back than is read */
+};
+
+struct push_outcome {
+    enum push_end end;
+    int status;
+    struct span retry_after; /* the header's value; empty: none */
+    const char *error;       /* of an end without an answer, for people */
+};
+
+/* What to do with the event and with the subscription. */
+struct push_verdict {
+    enum push_result result;
+    int64_t pause_ms; /* of PUSH_THROTTLED: how long nothing more is pushed, and how long the event waits */
+};
+
+/* Retry-After is obeyed within these: no application is asked without end, no event kept from it for longer. */
+#define PUSH_PAUSE_MIN_MS 100
+#define PUSH_PAUSE_MAX_MS (INT64_C(6) * 3600 * 1000)
+
+struct push_verdict push_judge(const struct push_outcome *o, wall_t now);
+
+/* Retry-After: seconds, or a date (RFC 9110, 10.2.3; its preferred form). False when it is neither. */
+bool push_retry_after(struct span value, wall_t now, int64_t *ms);
+
+/* Does the answer to a handshake allow `origin`? `allowed` is the WebHook-Allowed-Origin header's value. */
+bool push_is_allowed(struct span allowed, const char *origin);
+
+/* How long to wait before the connection is tried again after `tries` failures in a row (1: the first): doubling from
+ * 250 ms to 10 s, and of that a random part between half and all. */
+int64_t push_reconnect_ms(unsigned tries, uint32_t random);
+/* How long a failed event waits after `attempt` deliveries: 1 s doubling to 5 min, a random part of it. */
+int64_t push_retry_ms(uint32_t attempt, uint32_t random);
+
+/* How long the application may take: what the subscription says, but always within five sixths of the lease, so that its
+ * word still counts when it comes. */
+int64_t push_time_limit_ms(int64_t timeout_ms, uint32_t lease_ms);
+
+#endif

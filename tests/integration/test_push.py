@@ -1,0 +1,720 @@
+"""Push to the application: a real broker and sidecar, and an application that does what each test wants of it."""
+import collections
+import contextlib
+import http.server
+import json
+import os
+import socket
+import socketserver
+import subprocess
+import threading
+import time
+
+import pytest
+
+from conftest import BIN, call, run
+
+PATIENCE = 30
+
+
+class Application:
+    """Answers each request as `behave` says and keeps what it got. `behave(handler, number)` is called with the request's
+    number from 1; it answers by handler.say(status, headers, body), or does what it likes with handler.connection."""
+
+    def __init__(self, behave=None, address=("127.0.0.1", 0), start=True):
+        self.behave = behave or (lambda handler, number: handler.say(204))
+        self.requests = []
+        self.changed = threading.Condition()
+        self.at_once = self.most_at_once = 0
+        self.address = address
+        self.server = None
+        if start:
+            self.start()
+
+    def start(self):
+        application = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = isinstance(application.address, tuple)
+
+            def address_string(self):
+                return "application"
+
+            def log_message(self, *_):
+                pass
+
+            def say(self, status, headers=None, body=b""):
+                self.send_response(status)
+                for name, value in (headers or {}).items():
+                    self.send_header(name, value)
+                if not {"Content-Length", "Transfer-Encoding"} & set(headers or {}) and status != 204:
+                    self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def handle_any(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                number = application.enter(self.command, self.path, self.headers, body)
+                try:
+                    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                        application.behave(self, number)
+                finally:
+                    application.leave()
+
+            do_POST = do_OPTIONS = do_GET = handle_any
+
+        class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+            daemon_threads = True
+            request_queue_size = 128
+            address_family = socket.AF_INET if isinstance(application.address, tuple) else socket.AF_UNIX
+
+            def server_bind(self):
+                socketserver.TCPServer.server_bind(self)
+
+            def handle_error(self, *_):
+                pass
+
+        self.server = Server(self.address, Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
+        self.thread.start()
+
+    @property
+    def url(self):
+        return "http://127.0.0.1:%d/events" % self.server.server_address[1]
+
+    def enter(self, method, path, headers, body):
+        with self.changed:
+            self.requests.append(Request(method, path, headers, body, time.monotonic()))
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+            self.changed.notify_all()
+            return len(self.requests)
+
+    def leave(self):
+        with self.changed:
+            self.at_once -= 1
+            self.changed.notify_all()
+
+    def wait(self, count, patience=PATIENCE):
+        """Until it got so many requests; they."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.requests) >= count, patience), self.requests
+            return list(self.requests)
+
+    def stop(self):
+        if self.server:
+            self.server.shutdown()
+            self.server.server_close()
+            self.thread.join()
+
+
+Request = collections.namedtuple("Request", "method path headers body at")
+
+
+@pytest.fixture
+def application():
+    made = []
+
+    def make(*arguments, **more):
+        made.append(Application(*arguments, **more))
+        return made[-1]
+    yield make
+    for a in made:
+        a.stop()
+
+
+@pytest.fixture
+def named(cluster, broker):
+    s = cluster.sidecar(broker, "--app-name", "shop")
+    s.declare("q")
+    return s
+
+
+def subscribe(sidecar, url, name="s", **settings):
+    answer = sidecar.http("PUT", "/v1/subscriptions/" + name, {"queue": "q", "url": url, **settings})
+    assert answer.status in (200, 201), answer.body
+    return answer.json
+
+
+def look(sidecar, name="s"):
+    return sidecar.http("GET", "/v1/subscriptions/" + name).json
+
+
+def until(question, what="nothing of the kind"):
+    """Asks until the answer is true; it."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        answer = question()
+        if answer:
+            return answer
+        time.sleep(0.02)
+    raise AssertionError(what)
+
+
+def until_state(sidecar, state, name="s"):
+    return until(lambda: (lambda s: s if s["state"] == state else None)(look(sidecar, name)), f"never {state}")
+
+
+def ledger(sidecar, queue="q"):
+    return sidecar.http("GET", f"/v1/queues/{queue}/ledger").json
+
+
+def until_acked(sidecar, count, queue="q"):
+    until(lambda: ledger(sidecar, queue)["acked"] == count, f"never {count} acked")
+
+
+# ------------------------------------------------------------------ what is pushed
+
+
+def test_an_event_arrives_in_binary_mode_and_2xx_acks_it(named, application):
+    app = application()
+    made = subscribe(named, app.url)
+    assert (made["state"], made["managed"], made["kept"]) == ("active", None, "until this sidecar ends")
+    event = {"specversion": "1.0", "id": "ä 1%", "source": "/shop", "type": "order.placed", "subject": "a\"b",
+             "time": "2024-05-06T07:08:09.120Z", "datacontenttype": "application/json", "n": 7, "data": {"item": 1.0}}
+    assert named.http("POST", "/v1/queues/q/events", json.dumps(event),
+                      {"Content-Type": "application/cloudevents+json"}).status == 202
+    got = app.wait(1)[0]
+    assert (got.method, got.path) == ("POST", "/events")
+    expected = {"ce-specversion": "1.0", "ce-id": "%C3%A4%201%25", "ce-source": "/shop", "ce-type": "order.placed",
+                "ce-subject": "a%22b", "ce-time": "2024-05-06T07:08:09.120Z", "ce-n": "7",
+                "Content-Type": "application/json", "Sluice-Queue": "q", "Sluice-Sequence": "1", "Sluice-Attempt": "1"}
+    assert {name: got.headers[name] for name in expected} == expected
+    assert int(got.headers["Sluice-Consumer-Epoch"]) >= 1 and got.headers["ce-datacontenttype"] is None
+    assert got.headers["Expect"] is None and got.headers["WebHook-Request-Origin"] is None
+    assert json.loads(got.body) == {"item": 1.0}
+    until_acked(named, 1)
+    after = look(named)
+    assert after["results"]["acked"] == 1 and after["last_status"] == 204 and after["in_flight"] == 0
+
+
+def test_order_and_a_thousand_events(named, application):
+    app = application()
+    subscribe(named, app.url)
+    for first in range(0, 1000, 250):
+        batch = [{"specversion": "1.0", "id": str(i), "source": "/s", "type": "t", "data": i}
+                 for i in range(first, first + 250)]
+        assert named.http("POST", "/v1/queues/q/events", json.dumps(batch),
+                          {"Content-Type": "application/cloudevents-batch+json"}).status == 202
+    assert [int(r.body) for r in app.wait(1000)] == list(range(1000))
+    until_acked(named, 1000)
+    assert app.most_at_once == 1
+
+
+@pytest.mark.parametrize("size", [0, 1, 70000, 1000000])
+def test_bodies_of_any_size_arrive_whole(named, application, size):
+    app = application()
+    subscribe(named, app.url)
+    body = os.urandom(size)
+    assert named.http("POST", "/v1/queues/q/events", body, {"Content-Type": "application/octet-stream"}).status == 202
+    assert app.wait(1)[0].body == body
+    until_acked(named, 1)
+
+
+def test_a_plain_body_is_pushed_as_the_event_it_was_wrapped_into(named, application):
+    app = application()
+    subscribe(named, app.url)
+    assert named.http("POST", "/v1/queues/q/events", "plain", {"Content-Type": "text/plain"}).status == 202
+    got = app.wait(1)[0]
+    assert (got.headers["ce-type"], got.headers["ce-source"], got.headers["Content-Type"]) == (
+        "sluice.event", "/shop", "text/plain")
+
+
+# ------------------------------------------------------------------ what the status decides
+
+
+def test_an_error_is_a_failure_and_comes_again_with_attempt_two(named, application):
+    app = application(lambda h, n: h.say(500 if n == 1 else 200))
+    subscribe(named, app.url)
+    named.publish("q")
+    got = app.wait(2)
+    assert [r.headers["Sluice-Attempt"] for r in got[:2]] == ["1", "2"]
+    until_acked(named, 1)
+    s = look(named)
+    assert (s["results"]["failed"], s["results"]["acked"]) == (1, 1)
+    assert s["last_error"] == "the application answered 500" and s["last_status"] == 200
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_obeyed_by_the_whole_subscription(named, application, status):
+    app = application(lambda h, n: h.say(status, {"Retry-After": "2"}) if n == 1 else h.say(200))
+    subscribe(named, app.url)
+    named.publish("q", "first")
+    app.wait(1)
+    s = until_state(named, "throttled")
+    assert 0 < s["retry_in_seconds"] <= 2 and str(status) in s["detail"]
+    named.publish("q", "second")
+    got = app.wait(3)
+    assert got[1].at - got[0].at >= 1.9
+    assert {r.body for r in got[1:]} == {b"first", b"second"}
+    until_acked(named, 2)
+    assert look(named)["results"]["throttled"] == 1 and look(named)["state"] == "active"
+
+
+def test_429_without_retry_after_is_a_failure_like_others(named, application):
+    app = application(lambda h, n: h.say(429 if n == 1 else 200))
+    subscribe(named, app.url)
+    named.publish("q")
+    app.wait(2)
+    assert look(named)["results"]["failed"] == 1
+
+
+def test_410_stops_the_subscription_until_it_is_put_again(named, application):
+    app = application(lambda h, n: h.say(410 if n == 1 else 200))
+    subscribe(named, app.url)
+    named.publish("q")
+    app.wait(1)
+    s = until_state(named, "stopped")
+    assert (s["results"]["gone"], s["last_status"]) == (1, 410)
+    until(lambda: named.http("GET", "/v1/queues/q").json["ready"] == 1)
+    assert named.take("q", wait="10s").json["events"][0]["attempt"] == 1  # it went back uncounted
+    named.publish("q", "other")
+    subscribe(named, app.url)
+    assert app.wait(2)[1].body == b"other"
+
+
+def test_a_redirect_is_not_followed(named, application):
+    elsewhere = application()
+    app = application(lambda h, n: h.say(302, {"Location": elsewhere.url}) if n == 1 else h.say(200))
+    subscribe(named, app.url)
+    named.publish("q")
+    app.wait(2)
+    until_acked(named, 1)
+    assert elsewhere.requests == [] and look(named)["results"]["failed"] == 1
+
+
+# ------------------------------------------------------------------ applications that misbehave
+
+
+def blocked(release):
+    def behave(handler, number):
+        if number == 1:
+            release.wait(PATIENCE)
+        handler.say(200)
+    return behave
+
+
+def test_no_answer_in_time_is_a_failure_and_disturbs_nobody(named, application):
+    release = threading.Event()
+    app, other = application(blocked(release)), application()
+    named.declare("other")
+    subscribe(named, app.url, timeout="300ms")
+    subscribe(named, other.url, name="other", queue="other")
+    named.publish("q")
+    app.wait(1)
+    named.publish("other")
+    other.wait(1)
+    assert [r.headers["Sluice-Attempt"] for r in app.wait(2)[:2]] == ["1", "2"]
+    release.set()
+    until_acked(named, 1)
+    s = look(named)
+    assert s["results"]["failed"] == 1 and "no answer in time" in s["last_error"]
+
+
+def test_the_timeout_is_clipped_to_the_lease(named, application):
+    release = threading.Event()
+    app = application(blocked(release))
+    named.declare("q", lease="600ms")
+    subscribe(named, app.url, timeout="10m")
+    named.publish("q")
+    got = app.wait(2)
+    release.set()
+    until_acked(named, 1)
+    assert look(named)["results"]["failed"] == 1 and got[1].headers["Sluice-Attempt"] == "2"
+
+
+def gigabyte(handler, number):
+    if number > 1:
+        handler.say(200)
+        return
+    handler.say(200, {"Content-Length": str(1 << 30)})
+    for _ in range(1 << 10):
+        handler.wfile.write(b"x" * (1 << 20))
+
+
+def endless_headers(handler, number):
+    if number > 1:
+        handler.say(200)
+        return
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    for i in range(1 << 16):
+        handler.wfile.write(b"X-%d: %s\r\n" % (i, b"x" * 1000))
+
+
+def garbage(handler, number):
+    if number > 1:
+        handler.say(200)
+        return
+    handler.wfile.write(bytes(range(256)) * 16)
+    handler.close_connection = True
+
+
+def half_an_answer(handler, number):
+    if number > 1:
+        handler.say(200)
+        return
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+    handler.close_connection = True
+
+
+def hang_up(handler, number):
+    if number > 1:
+        handler.say(200)
+        return
+    handler.close_connection = True
+
+
+def encoded(name):
+    def behave(handler, number):
+        if number > 1:
+            handler.say(200)
+            return
+        handler.say(200, {"Transfer-Encoding": f"{name}, chunked"}, b"3\r\n\x1f\x8b\x08\r\n0\r\n\r\n")
+        handler.close_connection = True
+    return behave
+
+
+@pytest.mark.parametrize("behave", [gigabyte, endless_headers, garbage, half_an_answer, hang_up, encoded("gzip"),
+                                    encoded("br"), encoded("zstd"), encoded("deflate")])
+def test_what_is_no_answer_is_a_failure_and_bounded(named, application, behave):
+    app = application(behave)
+    subscribe(named, app.url)
+    named.publish("q")
+    got = app.wait(2)
+    until_acked(named, 1)
+    s = look(named)
+    assert s["results"]["failed"] == 1 and got[1].headers["Sluice-Attempt"] == "2", s
+    with open(f"/proc/{named.popen.pid}/status") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    assert peak < 20000 or "san" in str(BIN)
+
+
+def test_what_was_lost_with_a_closing_connection_comes_as_another_attempt(named, application):
+    """The application closes behind each answer without saying so: what went into such a connection may have been seen, so
+    it never comes again under the same attempt."""
+    def behave(handler, number):
+        handler.say(200)
+        handler.close_connection = True
+    app = application(behave)
+    subscribe(named, app.url)
+    for i in range(30):
+        named.publish("q", str(i))
+    until_acked(named, 30)
+    seen = [(int(r.body), r.headers["Sluice-Attempt"]) for r in app.requests]
+    assert len(seen) == len(set(seen)) and {body for body, _ in seen} == set(range(30))
+
+
+# ------------------------------------------------------------------ nobody there
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def test_a_refused_connection_is_no_failure(named, application):
+    port = free_port()
+    subscribe(named, f"http://127.0.0.1:{port}/x", concurrency=4)
+    for i in range(6):
+        named.publish("q", str(i))
+    until(lambda: look(named)["results"]["unreachable"] >= 2)
+    s = look(named)
+    assert s["state"] == "unreachable" and "onnect" in s["detail"], s
+    app = application(address=("127.0.0.1", port))
+    got = app.wait(6)
+    until_acked(named, 6)
+    assert {r.headers["Sluice-Attempt"] for r in got} == {"1"}
+    s = look(named)
+    assert s["results"]["failed"] == 0 and s["state"] == "active" and s["detail"] is None
+
+
+def test_a_queue_that_is_not_there_is_waited_for(named, application):
+    app = application()
+    subscribe(named, app.url, queue="later")
+    s = until_state(named, "no_queue")
+    assert "later" in s["detail"]
+    named.declare("later")
+    named.publish("later")
+    app.wait(1)
+    until_acked(named, 1, "later")
+
+
+def test_a_broker_s_restart_is_outlived(cluster, application, tmp_path):
+    app = application()
+    broker = cluster.broker()
+    s = cluster.sidecar(broker, "--app-name", "shop")
+    s.declare("q")
+    subscribe(s, app.url)
+    s.publish("q", "before")
+    app.wait(1)
+    until_acked(s, 1)
+    broker.kill()
+    cluster.broker("--ingress", broker.ready["ingress"], listen=broker.ready["broker"])
+    s.wait_attached()
+    assert s.publish("q", "after", query="?wait=20s").status == 202
+    app.wait(2)
+    until(lambda: s.http("GET", "/v1/queues/q").json["backlog"] == 0)
+
+
+# ------------------------------------------------------------------ slots
+
+
+def test_concurrency_is_what_is_at_the_application_at_once_and_nothing_beyond_is_fetched(named, application):
+    release = threading.Event()
+
+    def behave(handler, number):
+        release.wait(PATIENCE)
+        handler.say(200)
+    app = application(behave)
+    subscribe(named, app.url, concurrency=5)
+    for i in range(20):
+        named.publish("q", str(i))
+    app.wait(5)
+    queue = named.http("GET", "/v1/queues/q").json
+    assert (queue["in_flight"], queue["ready"]) == (5, 15)
+    assert look(named)["in_flight"] == 5
+    release.set()
+    until_acked(named, 20)
+    assert app.most_at_once == 5
+
+
+def test_takes_and_subscriptions_share_the_turn(named, application):
+    release = threading.Event()
+    app = application(blocked(release))
+    subscribe(named, app.url)
+    named.publish("q", "pushed")
+    app.wait(1)
+    named.publish("q", "taken")
+    taken = named.take("q", wait="10s").json["events"]
+    assert [e["event"]["data"] for e in taken] == ["taken"]
+    release.set()
+
+
+def test_settings_change_while_it_runs(named, application):
+    release = threading.Event()
+    app, second = application(blocked(release)), application()
+    subscribe(named, app.url)
+    named.publish("q", "old")
+    app.wait(1)
+    changed = subscribe(named, second.url, concurrency=2)
+    assert (changed["url"], changed["in_flight"]) == (second.url, 1)
+    named.publish("q", "new")
+    assert second.wait(1)[0].body == b"new"
+    release.set()
+    until_acked(named, 2)
+
+
+def test_delete_lets_what_is_under_way_end(named, application):
+    release = threading.Event()
+    app = application(blocked(release))
+    subscribe(named, app.url)
+    named.publish("q", "one")
+    app.wait(1)
+    named.publish("q", "two")
+    assert named.http("DELETE", "/v1/subscriptions/s").status == 204
+    assert named.http("GET", "/v1/subscriptions/s").status == 404
+    release.set()
+    until_acked(named, 1)
+    assert named.http("GET", "/v1/queues/q").json["ready"] == 1 and len(app.requests) == 1
+
+
+# ------------------------------------------------------------------ handshake
+
+
+def test_the_handshake_comes_first_and_its_origin_with_every_push(named, application):
+    app = application(lambda h, n: h.say(200, {"WebHook-Allowed-Origin": "shop", "WebHook-Allowed-Rate": "*"}))
+    named.publish("q")
+    subscribe(named, app.url, handshake=True)
+    got = app.wait(2)
+    assert [r.method for r in got] == ["OPTIONS", "POST"]
+    assert [r.headers["WebHook-Request-Origin"] for r in got] == ["shop", "shop"]
+    until_acked(named, 1)
+
+
+def test_without_leave_nothing_is_pushed_and_it_is_asked_again(named, application):
+    def behave(handler, number):
+        handler.say(200, {"WebHook-Allowed-Origin": "*"} if number > 2 else {})
+    app = application(behave)
+    named.publish("q")
+    subscribe(named, app.url, handshake=True)
+    s = until_state(named, "refused")
+    assert "WebHook-Allowed-Origin" in s["detail"]
+    assert [r.method for r in app.wait(4)] == ["OPTIONS", "OPTIONS", "OPTIONS", "POST"]
+    until_acked(named, 1)
+
+
+# ------------------------------------------------------------------ drain and the end
+
+
+def test_a_drain_lets_pushes_end_and_begins_none(cluster, broker, application):
+    release = threading.Event()
+    app = application(blocked(release))
+    s = cluster.sidecar(broker, "--app-name", "shop", "--drain-limit", "20s")
+    s.declare("q")
+    subscribe(s, app.url)
+    for i in range(3):
+        s.publish("q", str(i))
+    app.wait(1)
+    answers = []
+    drain = threading.Thread(target=lambda: answers.append(s.ops("POST", "/v1/drain")))
+    drain.start()
+    until_state(s, "draining")
+    assert s.http("PUT", "/v1/subscriptions/t", {"queue": "q", "url": app.url}).json["reason"] == "draining"
+    release.set()
+    drain.join()
+    assert answers[0].json["drained"] is True
+    state = s.http("GET", "/v1/queues/q").json
+    assert (state["ready"], state["in_flight"], state["ledger"]["acked"]) == (2, 0, 1) and len(app.requests) == 1
+
+
+def test_stopping_waits_for_the_application_s_answer(cluster, broker, application):
+    release = threading.Event()
+    app = application(blocked(release))
+    s, watcher = cluster.sidecar(broker, "--app-name", "shop", "--drain-limit", "20s"), cluster.sidecar(broker)
+    s.declare("q")
+    subscribe(s, app.url)
+    s.publish("q")
+    app.wait(1)
+    s.popen.terminate()
+    release.set()
+    assert s.popen.wait(PATIENCE) == 0
+    assert ledger(watcher)["acked"] == 1
+
+
+def test_a_second_sidecar_stands_by_and_takes_over(cluster, broker, application):
+    app = application()
+    first, second = (cluster.sidecar(broker, "--app-name", "shop") for _ in range(2))
+    first.declare("q")
+    subscribe(first, app.url)
+    first.publish("q", "one")
+    app.wait(1)
+    subscribe(second, app.url)
+    until_state(second, "standby")
+    assert first.stop() == 0
+    second.publish("q", "two")
+    app.wait(2)
+    until_state(second, "active")
+
+
+# ------------------------------------------------------------------ where to
+
+
+def test_a_unix_socket(named, application, tmp_path):
+    path = str(tmp_path / "app.sock")
+    app = application(address=path)
+    subscribe(named, f"unix:{path}:/in?x=1")
+    named.publish("q", "by socket")
+    got = app.wait(1)[0]
+    assert (got.path, got.body, got.headers["Host"]) == ("/in?x=1", b"by socket", "localhost")
+    until_acked(named, 1)
+
+
+@pytest.mark.parametrize("url,says", [
+    ("http://example.com/", "push.allow"), ("http://10.0.0.1/", "push.allow"), ("http://[::2]/", "push.allow"),
+    ("http://127.evil.example/", "push.allow"), ("http://127.0.0.1@example.com/", "user or password"),
+    ("https://127.0.0.1/", "TLS"), ("file:///etc/passwd", "http://"), ("http://127.0.0.1:99999/", "http://"),
+    ("http://127.0.0.1/#x", "percent-encoded"), ("http://127.0.0.1/a b", "percent-encoded"), ("unix:x", "unix:/SOCKET"),
+    ("http://example.com\\@127.0.0.1/", "percent-encoded"), ("", "1 to 2048"),
+])
+def test_urls_that_are_refused(named, url, says):
+    answer = named.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": url})
+    assert answer.status == 400 and says in answer.json["detail"], answer.body
+
+
+def test_a_host_beyond_loopback_that_is_listed(cluster, broker):
+    s = cluster.sidecar(broker, "--app-name", "shop", "--push-allow", "example.invalid:81")
+    assert s.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": "http://example.invalid:82/"}).status == 400
+    assert subscribe(s, "http://example.invalid:81/")["state"] == "active"
+
+
+# ------------------------------------------------------------------ calls
+
+
+def test_calls_and_what_they_refuse(named, application):
+    app = application()
+    path = "/v1/subscriptions/"
+    url = {"queue": "q", "url": app.url}
+    assert named.http("PUT", path + "b", url).status == 201
+    assert named.http("PUT", path + "b", url).status == 200
+    assert named.http("PUT", path + "a", {**url, "concurrency": 7, "timeout": "2s"}).status == 201
+    kept = named.http("PUT", path + "a", {"concurrency": 8}).json
+    assert (kept["concurrency"], kept["timeout"], kept["url"]) == (8, "2s", app.url)
+    both = named.http("GET", "/v1/subscriptions").json
+    assert list(both["subscriptions"]) == ["a", "b"] and both["next"] is None
+    page = named.http("GET", "/v1/subscriptions?limit=1").json
+    assert list(page["subscriptions"]) == ["a"] and page["next"] == "a"
+    assert list(named.http("GET", "/v1/subscriptions?after=a").json["subscriptions"]) == ["b"]
+    for body, says in [({"queue": "q"}, "'url' is missing"), ({"url": app.url}, "'queue' is missing"),
+                       ({**url, "concurency": 1}, "did you mean 'concurrency'"), ({**url, "concurrency": 0}, "between 1"),
+                       ({**url, "timeout": 5}, "duration"), ({**url, "dialect": "dapr"}, "cloudevents"),
+                       ({**url, "handshake": 1}, "true or false"), ({**url, "handshake": None}, "null"), ([], "JSON object"),
+                       ({**url, "queue": "a b"}, "name"), ("{", "JSON object"), ({**url, "url": True}, "string")]:
+        answer = named.http("PUT", path + "c", body)
+        assert answer.status == 400 and says in answer.json["detail"], answer.body
+    assert named.http("PUT", path + "c", url, {"If-None-Match": "*"}).status == 400
+    assert named.http("PUT", path + "c%20c", url).status == 400
+    assert named.http("GET", "/v1/subscriptions?limit=0").status == 400
+    assert named.http("GET", path + "c").status == named.http("DELETE", path + "c").status == 404
+
+
+def test_a_sidecar_without_a_name_has_no_subscriptions(sidecar):
+    answer = sidecar.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:1/"})
+    assert answer.status == 400 and "app.name" in answer.json["detail"]
+    assert sidecar.http("GET", "/v1/subscriptions").json == {"subscriptions": {}, "next": None}
+
+
+# ------------------------------------------------------------------ by configuration
+
+
+def test_subscriptions_of_the_configuration_file(cluster, broker, application, tmp_path):
+    app = application()
+    file = tmp_path / "sidecar.yaml"
+    file.write_text("app: {name: shop}\nsubscriptions:\n  in.q:\n    queue: q\n"
+                    f"    url: {app.url}\n    concurrency: 3\n    timeout: 5s\n    dialect: cloudevents\n    handshake: false\n")
+    s = cluster.sidecar(broker, "--config", str(file))
+    s.declare("q")
+    s.publish("q")
+    app.wait(1)
+    shown = look(s, "in.q")
+    assert (shown["managed"], shown["concurrency"], shown["timeout"]) == ("config", 3, "5s")
+    for method, body in (("PUT", {"concurrency": 1}), ("DELETE", None)):
+        answer = s.http(method, "/v1/subscriptions/in.q", body)
+        assert (answer.status, answer.json["reason"]) == (409, "managed"), answer.body
+
+
+@pytest.mark.parametrize("text,says", [
+    ("app: {name: a}\nsubscriptions: {s: {queue: q, concurency: 1, url: 'http://127.0.0.1/'}}", "2: unknown key 'concurency'; did you mean 'concurrency'?"),
+    ("app: {name: a}\nsubscriptions: {s: {queue: q}}", "subscription 's': 'url' is missing"),
+    ("app: {name: a}\nsubscriptions: {s: {queue: q, url: 'http://example.com/'}}", "push.allow"),
+    ("subscriptions: {s: {queue: q, url: 'http://127.0.0.1/'}}", "app.name"),
+    ("app: {name: a}\nsubscriptions: {s: 5}", "2: a subscription's keys are expected"),
+    ("app: {name: a}\nsubscriptions: {s: {concurrency: many}}", "2: 'concurrency' must be a whole number"),
+    ("app: {name: a}\nsubscriptions: {'a b': {queue: q}}", "2: 'a b' is no valid name"),
+    ("app: {name: a}\nsubscriptions: {s: {}}", "2: a subscription's keys are expected"),
+])
+def test_mistakes_in_the_configuration_file_are_named(tmp_path, text, says):
+    file = tmp_path / "sidecar.yaml"
+    file.write_text(text + "\n")
+    for command in (["sluice-sidecar", "--config", str(file)], ["sluice", "config", "check", "sidecar", str(file)]):
+        done = run(*command)
+        assert done.returncode != 0 and says in done.stderr + done.stdout, done.stderr
+
+
+# ------------------------------------------------------------------ metrics
+
+
+def test_metrics_tell_the_pushes(named, application):
+    app = application(lambda h, n: h.say(500 if n == 1 else 200))
+    assert b"sluice_pushes" not in named.ops("GET", "/metrics").body
+    subscribe(named, app.url)
+    named.publish("q")
+    until_acked(named, 1)
+    text = named.ops("GET", "/metrics").body.decode()
+    labels = 'subscription="s",queue="q"'
+    for line in (f'sluice_pushes_total{{{labels},result="acked"}} 1', f'sluice_pushes_total{{{labels},result="failed"}} 1',
+                 f"sluice_pushes_in_flight{{{labels}}} 0", f'sluice_subscription_state{{{labels},state="active"}} 1',
+                 f"sluice_push_duration_seconds_count{{{labels}}} 2"):
+        assert line + "\n" in text, (line, text)
+    assert named.ops("GET", "/healthz").json["subscriptions"] == 1

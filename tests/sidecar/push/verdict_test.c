@@ -1,0 +1,127 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "sidecar/push/verdict.h"
+
+#define WALL ((wall_t){ 784111777000 }) /* Sun, 06 Nov 1994 08:49:37 GMT */
+
+static struct push_verdict judge(enum push_end end, int status, const char *retry_after)
+{
+    const struct push_outcome o = { end, status, span_str(retry_after), "" };
+    return push_judge(&o, WALL);
+}
+
+static void what_an_end_means(void **state)
+{
+    static const struct {
+        enum push_end end;
+        int status;
+        const char *retry_after;
+        enum push_result result;
+        int64_t pause_ms;
+    } rows[] = {
+        { PUSH_ANSWERED, 200, "", PUSH_ACKED, 0 },         { PUSH_ANSWERED, 204, "5", PUSH_ACKED, 0 },
+        { PUSH_ANSWERED, 299, "", PUSH_ACKED, 0 },         { PUSH_ANSWERED, 300, "", PUSH_FAILED, 0 },
+        { PUSH_ANSWERED, 302, "5", PUSH_FAILED, 0 },       { PUSH_ANSWERED, 199, "", PUSH_FAILED, 0 },
+        { PUSH_ANSWERED, 400, "", PUSH_FAILED, 0 },        { PUSH_ANSWERED, 404, "", PUSH_FAILED, 0 },
+        { PUSH_ANSWERED, 410, "", PUSH_GONE, 0 },          { PUSH_ANSWERED, 415, "", PUSH_FAILED, 0 },
+        { PUSH_ANSWERED, 429, "", PUSH_FAILED, 0 },        { PUSH_ANSWERED, 429, "soon", PUSH_FAILED, 0 },
+        { PUSH_ANSWERED, 429, "3", PUSH_THROTTLED, 3000 }, { PUSH_ANSWERED, 500, "3", PUSH_FAILED, 0 },
+        { PUSH_ANSWERED, 503, "", PUSH_FAILED, 0 },        { PUSH_ANSWERED, 503, "120", PUSH_THROTTLED, 120000 },
+        { PUSH_ANSWERED, 999, "", PUSH_FAILED, 0 },        { PUSH_NOT_SENT, 0, "", PUSH_UNREACHABLE, 0 },
+        { PUSH_TIMED_OUT, 200, "", PUSH_FAILED, 0 },       { PUSH_BROKEN, 200, "", PUSH_FAILED, 0 },
+        { PUSH_ANSWER_TOO_BIG, 200, "", PUSH_FAILED, 0 },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct push_verdict v = judge(rows[i].end, rows[i].status, rows[i].retry_after);
+        if (v.result != rows[i].result || v.pause_ms != rows[i].pause_ms)
+            fail_msg("row %zu: result %d, pause %lld", i, v.result, (long long)v.pause_ms);
+    }
+}
+
+static void retry_after_is_seconds_or_a_date(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t ms; /* -1: neither */
+    } rows[] = {
+        { "0", PUSH_PAUSE_MIN_MS },
+        { "1", 1000 },
+        { "0090", 90000 },
+        { "99999999999999999999999999999999999999", PUSH_PAUSE_MAX_MS },
+        { "9223372036854775807", PUSH_PAUSE_MAX_MS },
+        { "", -1 },
+        { "-1", -1 },
+        { "1.5", -1 },
+        { "1 ", -1 },
+        { "Sun, 06 Nov 1994 08:49:47 GMT", 10000 },
+        { "Sun, 06 Nov 1994 08:49:37 GMT", PUSH_PAUSE_MIN_MS },
+        { "Sun, 06 Nov 1994 08:49:27 GMT", PUSH_PAUSE_MIN_MS },
+        { "Sun, 06 Nov 9994 08:49:37 GMT", PUSH_PAUSE_MAX_MS },
+        { "Sun, 06 Nov 1994 08:49:47 GMT.", -1 },
+        { "Sun, 06 Nov 1994 08:49:47", -1 },
+        { "Sun, 06 ovD 1994 08:49:47 GMT", -1 },
+        { "Sun, 06 No 1994 08:49:47 GMT", -1 },
+        { "Sunday, 06-Nov-94 08:49:37 GMT", -1 },
+        { "a date that is longer than any that could be meant", -1 },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int64_t ms = -1;
+        bool fine = push_retry_after(span_str(rows[i].text), WALL, &ms);
+        if (fine != (rows[i].ms >= 0) || ms != rows[i].ms)
+            fail_msg("'%s': %lld", rows[i].text, (long long)ms);
+    }
+}
+
+static void a_handshake_is_granted_by_name_or_to_all(void **state)
+{
+    (void)state;
+    assert_true(push_is_allowed(span_str("*"), "shop"));
+    assert_true(push_is_allowed(span_str("shop"), "shop"));
+    assert_true(push_is_allowed(span_str("SHOP"), "shop")); /* a DNS name */
+    assert_false(push_is_allowed(span_str(""), "shop"));
+    assert_false(push_is_allowed(span_str("shop.example"), "shop"));
+    assert_false(push_is_allowed(span_str("sho"), "shop"));
+    assert_false(push_is_allowed(span_str("*, x"), "shop"));
+}
+
+static void back_off_doubles_to_its_cap_with_jitter(void **state)
+{
+    (void)state;
+    assert_int_equal(push_reconnect_ms(1, 0), 125);
+    assert_int_equal(push_reconnect_ms(1, UINT32_MAX), 249);
+    assert_int_equal(push_reconnect_ms(2, 0), 250);
+    assert_int_equal(push_reconnect_ms(6, 0), 4000);
+    assert_int_equal(push_reconnect_ms(7, 0), 5000);
+    assert_int_equal(push_reconnect_ms(UINT32_MAX, UINT32_MAX), 9999);
+    assert_int_equal(push_retry_ms(1, 0), 1);
+    assert_int_equal(push_retry_ms(1, UINT32_MAX), 1000);
+    assert_int_equal(push_retry_ms(4, UINT32_MAX), 8000);
+    assert_int_equal(push_retry_ms(UINT32_MAX, UINT32_MAX), 300000);
+}
+
+static void the_application_s_time_ends_within_the_lease(void **state)
+{
+    (void)state;
+    assert_int_equal(push_time_limit_ms(25000, 30000), 25000);
+    assert_int_equal(push_time_limit_ms(2000, 30000), 2000);
+    assert_int_equal(push_time_limit_ms(25000, 12000), 10000);
+    assert_int_equal(push_time_limit_ms(25000, 0), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_an_end_means),
+        cmocka_unit_test(retry_after_is_seconds_or_a_date),
+        cmocka_unit_test(a_handshake_is_granted_by_name_or_to_all),
+        cmocka_unit_test(back_off_doubles_to_its_cap_with_jitter),
+        cmocka_unit_test(the_application_s_time_ends_within_the_lease),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
