@@ -1,10 +1,13 @@
 /* The whole of sidecar/api: lines of input become method, target, headers; the rest the body. What parses as a publish
- * must render, and so must its events as JSON that scans again. */
+ * must render, and so must its events as JSON that scans again, and as a push whose headers have one line each; what is
+ * taken as a subscription must lead to loopback. */
 #include "base/units.h"
 #include "sidecar/api/api.h"
+#include "sidecar/api/event_http.h"
 #include "sidecar/api/event_json.h"
 
 #include <stdlib.h>
+#include <strings.h>
 
 #define HEADERS 16u
 
@@ -23,6 +26,43 @@ static void split(struct span text, uint8_t by, struct span *left, struct span *
     *right = at ? span_of(at + 1, text.size - left->size - 1) : span_str("");
 }
 
+/* Lines with a name and a NUL each: no event may bring a header, or a line, of its own. */
+static void check_push(struct span encoded)
+{
+    struct buf headers = { 0 }, body = { 0 };
+    event_http_write(encoded, &headers, &body);
+    const char *at = (const char *)headers.data, *end = at + headers.size;
+    for (; at < end; at += strlen(at) + 1) {
+        if ((strncmp(at, "ce-", 3) != 0 && strncmp(at, "Content-Type: ", 14) != 0) || strpbrk(at, "\r\n"))
+            abort();
+    }
+    buf_free(&headers);
+    buf_free(&body);
+}
+
+static void check_subscription(struct subscription_settings *s)
+{
+    struct subscription_target target;
+    struct api_response r = { 0 };
+    struct scan_value value;
+    if (!subscription_complete(s, NULL, NULL))
+        return;
+    subscription_target(s->url, &target);
+    if (strncasecmp(target.url, "http://", 7) != 0)
+        abort();
+    size_t host = 7 + (target.url[7] == '[');
+    if (strncmp(&target.url[host], "127.", 4) != 0 && strncasecmp(&target.url[host], "localhost", 9) != 0 &&
+        strspn(&target.url[host], "0:1") < 3)
+        abort();
+    const struct subscription_info info = {
+        .name = "s", .settings = s, .detail = "", .retry_in_ms = -1, .last_error = ""
+    };
+    api_render_subscription(&info, true, &r);
+    if (!scan_text(buf_span(&r.body), &value))
+        abort();
+    buf_free(&r.body);
+}
+
 static void render(const struct api_command *c, struct arena *a)
 {
     struct api_response r = { 0 };
@@ -38,7 +78,10 @@ static void render(const struct api_command *c, struct arena *a)
             if (!scan_text(buf_span(&json), &value))
                 abort();
             buf_free(&json);
+            check_push(c->u.publish.events[i].encoded);
         }
+    } else if (c->kind == API_SUBSCRIBE) {
+        check_subscription(c->u.subscription.change);
     } else if (c->kind == API_ACKS) {
         enum settle_result *results = calloc(c->u.acks.count + 1, sizeof *results);
         api_render_acks(c, results, a, &r);
@@ -66,6 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint8_t random[16] = { 1 };
     const struct api_config config = { .app_name = "fuzz",
+                                       .app_named = true,
                                        .operate = true,
                                        .publish_wait_ms = 1000,
                                        .publish_wait_max_ms = 60000,

@@ -187,6 +187,48 @@ static void an_unused_queue_is_left_after_its_time(void **state)
     driver_close(&l);
 }
 
+static uint32_t lease_of_other;
+static size_t taken_by_other;
+
+static void on_taken_by_other(void *request, const struct uplink_taken *t)
+{
+    (void)request;
+    taken_by_other += t->count;
+    lease_of_other = t->count ? t->events[0].lease_ms : 0;
+}
+
+static bool on_alive_of_other(void *request)
+{
+    (void)request;
+    return true;
+}
+
+static bool other_has_taken(struct driver *l)
+{
+    (void)l;
+    return taken_by_other == 1;
+}
+
+static void another_handler_s_takes_stand_in_the_same_line(void **state)
+{
+    static const struct uplink_handler other = { .taken = on_taken_by_other, .alive = on_alive_of_other };
+    struct asked first;
+    struct driver l;
+    (void)state;
+    driver_open(&l, 10, 0, 0);
+    driver_take(&l, "bounded", 1, 20000, &first);
+    uplink_take_by(l.uplink, &other, "bounded", 1, INT64_MAX / 2, &l, clock_now());
+    fill(&l, 1, 10);
+    driver_answer(&l, &first);
+    assert_true(first.count == 1 && taken_by_other == 0);
+    struct asked a;
+    driver_publish(&l, "bounded", 1, 11, 5000, &a);
+    driver_until(&l, other_has_taken);
+    assert_int_equal(lease_of_other, 30000);
+    driver_answer(&l, &a);
+    driver_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +243,7 @@ int main(void)
         cmocka_unit_test(draining_refuses_takes_that_wait_and_that_come),
         cmocka_unit_test(a_queue_that_is_deleted_ends_its_takes),
         cmocka_unit_test(an_unused_queue_is_left_after_its_time),
+        cmocka_unit_test(another_handler_s_takes_stand_in_the_same_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
