@@ -29,7 +29,7 @@ struct sending {
     void *cookie;
     unsigned requests; /* times that a request began to be sent */
     size_t header_bytes, body_bytes;
-    bool too_big;
+    bool too_big, coded;
     size_t retry_after_size, allowed_size;
     char retry_after[HEADER_MAX], allowed[HEADER_MAX];
     char error[CURL_ERROR_SIZE];
@@ -101,6 +101,15 @@ static void keep_header(struct span line, const char *name, char out[HEADER_MAX]
     memcpy(out, at, *size);
 }
 
+/* Nobody offered to decode anything, and a few bytes could become very many: only chunks are understood. */
+static bool is_coded(struct span line)
+{
+    char coding[HEADER_MAX];
+    size_t size = HEADER_MAX;
+    keep_header(line, "Transfer-Encoding", coding, &size);
+    return size != HEADER_MAX && (size != 7 || strncasecmp(coding, "chunked", 7) != 0);
+}
+
 static size_t on_header(char *data, size_t one, size_t size, void *ctx)
 {
     struct sending *x = ctx;
@@ -112,7 +121,8 @@ static size_t on_header(char *data, size_t one, size_t size, void *ctx)
         x->retry_after_size = x->allowed_size = 0;
     keep_header(line, "Retry-After", x->retry_after, &x->retry_after_size);
     keep_header(line, "WebHook-Allowed-Origin", x->allowed, &x->allowed_size);
-    return x->too_big ? 0 : size;
+    x->coded |= is_coded(line);
+    return x->too_big || x->coded ? 0 : size;
 }
 
 /* ------------------------------------------------------------------ one request */
@@ -223,7 +233,7 @@ struct sending *sender_start(struct sender *s, const struct sender_request *requ
     x->cookie = cookie;
     x->requests = 0;
     x->header_bytes = x->body_bytes = x->retry_after_size = x->allowed_size = 0;
-    x->too_big = false;
+    x->too_big = x->coded = false;
     x->error[0] = '\0';
     if (!set_up(x, request) || curl_multi_add_handle(s->multi, x->easy) != CURLM_OK) {
         put(s, x);
@@ -255,6 +265,8 @@ static const char *error_of(const struct sending *x, CURLcode code, enum push_en
 {
     if (end == PUSH_ANSWER_TOO_BIG)
         return "the answer is too large to be read";
+    if (x->coded)
+        return "the answer has a Transfer-Encoding other than chunked";
     if (code == CURLE_ABORTED_BY_CALLBACK)
         return "the connection ended before an answer came";
     return x->error[0] ? x->error : curl_easy_strerror(code);

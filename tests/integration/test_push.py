@@ -375,6 +375,19 @@ def encoded(name):
     return behave
 
 
+def chunked(handler, number):
+    handler.say(200, {"Transfer-Encoding": "Chunked"}, b"3\r\nyes\r\n0\r\n\r\n")
+
+
+def test_an_answer_in_chunks_is_one(named, application):
+    app = application(chunked)
+    subscribe(named, app.url)
+    named.publish("q", "1")
+    named.publish("q", "2")
+    until_acked(named, 2)
+    assert len(app.requests) == 2
+
+
 @pytest.mark.parametrize("behave", [gigabyte, endless_headers, garbage, half_an_answer, hang_up, encoded("gzip"),
                                     encoded("br"), encoded("zstd"), encoded("deflate")])
 def test_what_is_no_answer_is_a_failure_and_bounded(named, application, behave):
