@@ -135,10 +135,10 @@ static void assert_calls(struct place *p, enum file_kind kind, const char *name,
 static void content_is_synced_before_its_name_and_the_name_before_it_is_told(void **state)
 {
     struct place *p = *state;
-    assert_calls(p, FILE_CREATE, "a", "open allocate sync close rename sync-dir ");
+    assert_calls(p, FILE_CREATE, "a", "create allocate sync close rename sync-dir ");
     assert_calls(p, FILE_WRITE, "a", "open write ");
     assert_calls(p, FILE_SYNC, "a", "datasync ");
-    assert_calls(p, FILE_REPLACE, "a", "open write sync close rename close sync-dir "); /* the old one was open */
+    assert_calls(p, FILE_REPLACE, "a", "create write sync close rename close sync-dir "); /* the old one was open */
     assert_calls(p, FILE_REMOVE, "a", "unlink sync-dir ");
 }
 
@@ -175,7 +175,7 @@ static void making_a_file_fails_whole(void **state)
 {
     struct place *p = *state;
     assert_true(fail_everywhere(p, FILE_CREATE, "a", PWRITE, CLOSE) >=
-                15); /* open, allocate, sync, close, rename, sync */
+                15); /* create, allocate, sync, close, rename, sync */
 }
 
 static void replacing_a_file_fails_whole(void **state)

@@ -167,7 +167,7 @@ static void a_lack_of_room_where_it_was_promised_ends_it(void **state)
 /* Once, and again and again until there is room. */
 static void a_lack_of_room_elsewhere_is_waited_out(void **state)
 {
-    static const enum call calls[] = { FALLOCATE, FSYNC, RENAME, UNLINK };
+    static const enum call calls[] = { FALLOCATE, FSYNC, RENAME, UNLINK, CREATE };
     for (size_t i = 0; i < 2 * sizeof calls / sizeof *calls; i++) {
         arm_for_good(calls[i / 2], room[i % 2]);
         for (int n = 0; n < 400; n++)

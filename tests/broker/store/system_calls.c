@@ -23,8 +23,8 @@ static struct {
 
 static bool counts(enum call call)
 {
-    static const char *const names[CALLS] = { "write",    "read",   "datasync", "sync", "sync-dir",
-                                              "allocate", "rename", "unlink",   "open", "close" };
+    static const char *const names[CALLS] = { "write",  "read",   "datasync", "sync", "sync-dir", "allocate",
+                                              "rename", "unlink", "create",   "open", "close" };
     size_t used = strlen(fault.trace);
     snprintf(fault.trace + used, sizeof fault.trace - used, "%s ", names[call]);
     if (!fault.on || call != fault.call || (fault.struck && !fault.for_good))
@@ -100,7 +100,7 @@ int openat(int dir, const char *name, int flags, ...)
     va_start(args, flags);
     mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
     va_end(args);
-    return strikes(OPEN) ? -1 : NEXT(openat)(dir, name, flags, mode);
+    return strikes(flags & O_CREAT ? CREATE : OPEN) ? -1 : NEXT(openat)(dir, name, flags, mode);
 }
 
 /* The descriptor is closed all the same, as Linux does it. */

@@ -5,7 +5,20 @@
 
 #include <stdbool.h>
 
-enum call { PWRITE, PREAD, FDATASYNC, FSYNC, SYNC_DIRECTORY, FALLOCATE, RENAME, UNLINK, OPEN, CLOSE, CALLS };
+enum call {
+    PWRITE,
+    PREAD,
+    FDATASYNC,
+    FSYNC,
+    SYNC_DIRECTORY,
+    FALLOCATE,
+    RENAME,
+    UNLINK,
+    CREATE,
+    OPEN,
+    CLOSE,
+    CALLS
+}; /* CREATE: an open that may make the file */
 
 /* The call fails once, after `after` of it succeeded, with `error`; -1: half of it is done (pwrite, pread). */
 void arm(enum call call, unsigned after, int error);
