@@ -41,7 +41,7 @@ static void tell_now(struct client *c, struct telling *t)
 static void tell(struct client *c, struct telling *t, const struct record *r, const struct client_outcome *o)
 {
     bool joins = t->count && t->cookie == r->cookie && t->index + t->count == r->index &&
-                 t->outcome.reason == o->reason &&
+                 t->outcome.reason == o->reason && t->outcome.flags == o->flags &&
                  (o->reason != REASON_ok || t->outcome.sequence + t->count == o->sequence);
     if (joins) {
         t->count++;

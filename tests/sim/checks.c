@@ -92,7 +92,7 @@ static uint64_t check_facts(struct sim *s)
         if (f->outcomes == 0 && is_alive(s, f->producer))
             sim_fail(s, "#%zu never got an outcome", i);
         bool lasts = s->on_disk[f->queue] || f->incarnation == s->config.incarnation;
-        lost += f->outcomes && f->reason == REASON_ok && lasts && !f->ack_asked;
+        lost += f->outcomes && f->reason == REASON_ok && lasts && !f->ack_asked && !f->duplicate;
     }
     return lost;
 }

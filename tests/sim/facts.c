@@ -82,10 +82,40 @@ static void accepted(struct sim *s, struct fact *f, uint64_t sequence, uint64_t 
         sim_fail(s, "#%llu was accepted behind a refused entry of its batch", ID(f));
 }
 
+#define WINDOW_MS 110000 /* of dedup, and less; a tight budget may forget earlier */
+
+/* Of what has the same source and id one is in the queue, as long as the window remembers it. Across a start its age is told by the
+ * wall clock, which may have been set. */
+static void check_twins(struct sim *s, const struct fact *f, uint64_t sequence, uint64_t incarnation)
+{
+    struct fact *first = f->twin ? f->twin : s->facts[f->id];
+    bool lasts = s->on_disk[f->queue] || first->kept_by == incarnation;
+    bool apart =
+        s->mood.deletes || s->mood.tight || s->now - first->published > WINDOW_MS * MS || s->wall_offset_ms != 0;
+    if (first->kept && first->kept != sequence && lasts && !apart && s->mood.repeats)
+        sim_fail(s, "#%llu is in the queue as %llu, and the same event as %llu", ID(f), (unsigned long long)sequence,
+                 (unsigned long long)first->kept);
+    first->kept = sequence;
+    first->kept_by = incarnation;
+}
+
+static void duplicate(struct sim *s, struct fact *f, uint64_t sequence, uint64_t incarnation)
+{
+    if (!s->mood.repeats || f->handed_over || f->sequence)
+        sim_fail(s, "#%llu is in the queue, and said to be a duplicate", ID(f));
+    f->duplicate = true;
+    check_twins(s, f, sequence, incarnation);
+}
+
 static void confirmed(struct sim *s, struct fact *f, uint64_t sequence, uint64_t incarnation, uint32_t flags)
 {
     if (((flags & RUN_DURABLE) != 0) != s->on_disk[f->queue])
         sim_fail(s, "#%llu: its receipt says %sdurable", ID(f), flags & RUN_DURABLE ? "" : "not ");
+    if (flags & RUN_DUPLICATE) {
+        duplicate(s, f, sequence, incarnation);
+        return;
+    }
+    check_twins(s, f, sequence, incarnation);
     accepted(s, f, sequence, incarnation);
 }
 
@@ -191,6 +221,9 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
         sim_fail(s, "an event that nobody published to %s", d->queue);
     if (s->failed)
         return NULL;
+    if (f->duplicate)
+        sim_fail(s, "#%llu was confirmed as a duplicate, and is delivered", ID(f));
+    check_twins(s, f, d->sequence, life->incarnation);
     accepted(s, f, d->sequence, life->incarnation);
     /* A delivery from before the restart that was long on its way says nothing: its run is the older one. */
     if (f->handed_over && f->life->incarnation < life->incarnation && d->attempt < 2)

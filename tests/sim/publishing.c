@@ -22,6 +22,23 @@ static size_t draw_size(struct sim *s, unsigned queue)
     return s->on_disk[queue] ? sim_random(s, EVENT_SIZE_DISK - 8) : 0;
 }
 
+/* An event of the same source and id as one of the last hundred, now and then. */
+static struct fact *draw_twin(struct sim *s, unsigned queue)
+{
+    size_t back = 2 + sim_random(s, 100); /* the newest is the one that looks for a twin */
+    if (!s->mood.repeats || !sim_chance(s, 25) || back > s->fact_count)
+        return NULL;
+    struct fact *f = s->facts[s->fact_count - back];
+    f = f->twin ? f->twin : f;
+    return f->queue == queue ? f : NULL;
+}
+
+static void put_hash(uint8_t hash[EVENT_HASH_SIZE], const struct fact *f)
+{
+    memset(hash, 0, EVENT_HASH_SIZE);
+    wire_store64(hash, 1 + (f->twin ? f->twin->id : f->id));
+}
+
 void publishing_act(struct actor *a)
 {
     struct sim *s = a->sim;
@@ -32,17 +49,24 @@ void publishing_act(struct actor *a)
     struct publish *p = new_publish(s);
     *p = (struct publish){ a, s->fact_count, count };
     uint8_t bytes[5][EVENT_SIZE_DISK] = { { 0 } };
+    uint8_t hashes[5][EVENT_HASH_SIZE];
     struct span events[5];
     for (uint32_t i = 0; i < count; i++) {
         struct fact *f = fact_published(s, a, queue, i);
         f->deadline = s->now + wait_ms * MS;
+        if (count == 1)
+            f->twin = draw_twin(s, queue);
         wire_store64(bytes[i], f->id);
+        put_hash(hashes[i], f);
         events[i] = span_of(bytes[i], 8 + draw_size(s, queue));
     }
-    sim_trace(s, "c%llu publishes %u to %s from #%zu, wait %u ms", (unsigned long long)a->instance, count,
-              sim_queue_name(queue), p->first, wait_ms);
+    const struct fact *twin = s->facts[p->first]->twin;
+    sim_trace(s, "c%llu publishes %u to %s from #%zu, wait %u ms%s", (unsigned long long)a->instance, count,
+              sim_queue_name(queue), p->first, wait_ms, twin ? ", again" : "");
+    struct span name = span_str(sim_queue_name(queue));
     enum reason why;
-    if (!client_publish(a->client, span_str(sim_queue_name(queue)), events, count, wait_ms, p, sim_now(s), &why))
+    if (!client_publish_once(a->client, name, events, s->mood.repeats ? hashes : NULL, count, wait_ms, p, sim_now(s),
+                             &why))
         sim_fail(s, "a small publish was not taken: %s", reason_info(why)->name);
 }
 

@@ -70,7 +70,10 @@ struct fact {
     uint64_t producer; /* which client instance */
     uint64_t order;    /* of its publish, per producer and queue */
     uint32_t batch_index;
-    bool sent; /* it was on the wire, under this producer id and number */
+    struct fact *twin;      /* the first event of the same source and id; NULL: there was none before it */
+    bool duplicate;         /* it was confirmed as one */
+    uint64_t kept, kept_by; /* of a first one: the sequence it, or a twin, was accepted as, and by which run; 0: none */
+    bool sent;              /* it was on the wire, under this producer id and number */
     struct token sent_as;
     uint64_t number;
     unsigned outcomes;
@@ -147,6 +150,7 @@ struct mood {
     bool purges, deletes, restarts;          /* events may vanish for a reason */
     bool lowers;                             /* programs lower their credit */
     bool tight;                              /* the broker's budget runs out */
+    bool repeats;                            /* programs publish events of the same source and id again */
     bool long_leases;                        /* no lease ends while its events are on their way */
     bool disk;                               /* the broker has one, and some queues are on it; it may be … */
     bool slow_disk, full_disk, failing_disk; /* … for a while */

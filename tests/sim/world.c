@@ -133,6 +133,7 @@ static void draw_mood(struct sim *s)
         .restarts = sim_chance(s, 25),
         .lowers = sim_chance(s, 50),
         .tight = sim_chance(s, 20),
+        .repeats = sim_chance(s, 30),
         .long_leases = sim_chance(s, 30),
         .disk = sim_chance(s, 60),
         .slow_disk = sim_chance(s, 40),
