@@ -23,6 +23,7 @@
     X(free_early)         /* free segments before the checkpoint that does without them is on disk */                  \
     X(forget_settled)     /* write checkpoints without the settlements of what their segments still hold */            \
     X(forget_outcomes)    /* write checkpoints without what became of producers' entries */                            \
+    X(forget_dead)        /* write checkpoints without what is dead */                                                 \
     X(reply_unsynced)     /* answer calls on queues before the disk has what they changed */
 
 enum mutation {

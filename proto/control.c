@@ -84,6 +84,11 @@ void control_settings_write(const struct queue_settings *s, Sluice__V1__QueueSet
     out->require_consumer = s->require_consumer;
     out->dedup_window_ms = s->dedup_window_ms;
     out->dedup_entries = s->dedup_entries;
+    out->max_deliveries = s->max_deliveries;
+    out->max_crashes = s->max_crashes;
+    out->backoff_ms = s->backoff_ms;
+    out->backoff_max_ms = s->backoff_max_ms;
+    out->dead_capacity = s->dead_capacity;
 }
 
 void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_settings *out)
@@ -101,6 +106,11 @@ void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_sett
         .require_consumer = m->require_consumer != 0,
         .dedup_window_ms = m->dedup_window_ms,
         .dedup_entries = m->dedup_entries,
+        .max_deliveries = m->max_deliveries,
+        .max_crashes = m->max_crashes,
+        .backoff_ms = m->backoff_ms,
+        .backoff_max_ms = m->backoff_max_ms,
+        .dead_capacity = m->dead_capacity,
     };
 }
 
@@ -175,14 +185,37 @@ static void pack_peek(const struct request *r, Sluice__V1__Request *m, struct bu
     control_pack(&m->base, out);
 }
 
+static void pack_purge(const struct request *r, Sluice__V1__Request *m, struct buf *out)
+{
+    Sluice__V1__Purge p = SLUICE__V1__PURGE__INIT;
+    p.queue = control_borrow(r->queue);
+    p.state = r->u.purge.dead ? STATE_DEAD : 0;
+    m->call_case = SLUICE__V1__REQUEST__CALL_PURGE;
+    m->purge = &p;
+    control_pack(&m->base, out);
+}
+
+static void pack_redrive(const struct request *r, Sluice__V1__Request *m, struct buf *out)
+{
+    Sluice__V1__Redrive d = SLUICE__V1__REDRIVE__INIT;
+    d.queue = control_borrow(r->queue);
+    d.sequences = (uint64_t *)(uintptr_t)r->u.redrive.sequences;
+    d.n_sequences = r->u.redrive.count;
+    d.to = control_borrow(r->u.redrive.to);
+    d.dry_run = r->u.redrive.dry_run;
+    m->call_case = SLUICE__V1__REQUEST__CALL_REDRIVE;
+    m->redrive = &d;
+    control_pack(&m->base, out);
+}
+
 /* The calls that carry a queue's name and nothing else. */
 static const struct {
     enum call call;
     Sluice__V1__Request__CallCase member;
 } named_calls[] = {
-    { CALL_DESCRIBE, SLUICE__V1__REQUEST__CALL_DESCRIBE }, { CALL_PURGE, SLUICE__V1__REQUEST__CALL_PURGE },
-    { CALL_PAUSE, SLUICE__V1__REQUEST__CALL_PAUSE },       { CALL_RESUME, SLUICE__V1__REQUEST__CALL_RESUME },
-    { CALL_CLOSE, SLUICE__V1__REQUEST__CALL_CLOSE },       { CALL_OPEN, SLUICE__V1__REQUEST__CALL_OPEN },
+    { CALL_DESCRIBE, SLUICE__V1__REQUEST__CALL_DESCRIBE }, { CALL_PAUSE, SLUICE__V1__REQUEST__CALL_PAUSE },
+    { CALL_RESUME, SLUICE__V1__REQUEST__CALL_RESUME },     { CALL_CLOSE, SLUICE__V1__REQUEST__CALL_CLOSE },
+    { CALL_OPEN, SLUICE__V1__REQUEST__CALL_OPEN },
 };
 #define NAMED_CALLS (sizeof named_calls / sizeof *named_calls)
 
@@ -212,6 +245,8 @@ void request_pack(const struct request *r, struct buf *out)
     case CALL_LIST: pack_list(r, &m, out); return;
     case CALL_DELETE: pack_delete(r, &m, out); return;
     case CALL_PEEK: pack_peek(r, &m, out); return;
+    case CALL_PURGE: pack_purge(r, &m, out); return;
+    case CALL_REDRIVE: pack_redrive(r, &m, out); return;
     case CALL_PING:
         m.call_case = SLUICE__V1__REQUEST__CALL_PING;
         m.ping = &ping;
@@ -285,6 +320,19 @@ static bool read_call(const Sluice__V1__Request *m, struct request *out)
         out->u.peek.max = m->peek->max;
         out->u.peek.max_bytes = m->peek->max_bytes;
         return m->peek->state <= STATE_DEAD;
+    case SLUICE__V1__REQUEST__CALL_PURGE:
+        out->call = CALL_PURGE;
+        out->queue = m->purge->queue;
+        out->u.purge.dead = m->purge->state == STATE_DEAD;
+        return m->purge->state == 0 || m->purge->state == STATE_DEAD;
+    case SLUICE__V1__REQUEST__CALL_REDRIVE:
+        out->call = CALL_REDRIVE;
+        out->queue = m->redrive->queue;
+        out->u.redrive.sequences = m->redrive->sequences;
+        out->u.redrive.count = m->redrive->n_sequences;
+        out->u.redrive.to = m->redrive->to;
+        out->u.redrive.dry_run = m->redrive->dry_run != 0;
+        return m->redrive->n_sequences <= REDRIVE_SEQUENCES_MAX;
     default: read_named(m, out); return true;
     }
 }

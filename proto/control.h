@@ -34,6 +34,9 @@ struct queue_settings {
     bool require_consumer;
     uint64_t dedup_window_ms; /* 0: off */
     uint64_t dedup_entries;
+    uint64_t max_deliveries, max_crashes;
+    uint64_t backoff_ms, backoff_max_ms; /* 0: at once */
+    uint64_t dead_capacity;
 };
 
 enum queue_setting_type {
@@ -104,11 +107,26 @@ struct outcomes {
     const struct outcome *runs;
     size_t run_count;
 };
+/* Why an event is dead. The values are written to disk. */
+enum dead_reason { DEAD_NOT, DEAD_MAX_DELIVERIES, DEAD_CRASH_LOOP };
+const char *dead_reason_name(enum dead_reason why); /* "max_deliveries" */
+
+/* What went wrong with an event so far. */
+#define TROUBLE_ERROR_MAX 250u
+struct trouble_info {
+    uint32_t failures, crashes; /* both 0: nothing did */
+    enum dead_reason dead;
+    int64_t first_ms, last_ms; /* wall clock */
+    uint32_t status;           /* as the newest nack said; 0: it did not */
+    const char *error;         /* "" likewise */
+};
+
 struct peeked {
     uint64_t sequence;
     enum event_state state;
     uint32_t attempt;
     struct span event;
+    struct trouble_info trouble;
 };
 
 enum call {
@@ -126,7 +144,9 @@ enum call {
     CALL_CLOSE,
     CALL_OPEN,
     CALL_BROKER,
+    CALL_REDRIVE,
 };
+#define REDRIVE_SEQUENCES_MAX 10000u
 
 struct request {
     struct token id;
@@ -157,6 +177,15 @@ struct request {
             bool force;
         } delete_;
         struct {
+            bool dead; /* what is dead; else what is ready and delayed */
+        } purge;
+        struct {
+            const uint64_t *sequences; /* at most REDRIVE_SEQUENCES_MAX */
+            size_t count;              /* 0: all */
+            const char *to;            /* "": the queue itself */
+            bool dry_run;
+        } redrive;
+        struct {
             enum event_state state;
             uint64_t from;
             uint32_t max, max_bytes;
@@ -173,6 +202,7 @@ enum result {
     RESULT_PEEKED,
     RESULT_PURGED,
     RESULT_BROKER,
+    RESULT_REDRIVEN,
 };
 
 struct reply {
@@ -214,6 +244,9 @@ struct reply {
         struct {
             uint64_t purged;
         } purged;
+        struct {
+            uint64_t redriven, left;
+        } redriven;
         struct broker_info broker;
     } u;
 };

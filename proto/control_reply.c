@@ -5,6 +5,12 @@
 
 #include <stdlib.h>
 
+const char *dead_reason_name(enum dead_reason why)
+{
+    static const char *const names[] = { "", "max_deliveries", "crash_loop" };
+    return names[why];
+}
+
 /* ------------------------------------------------------------------ packing */
 
 static void write_ledger(const struct ledger *l, Sluice__V1__Ledger *out)
@@ -75,11 +81,26 @@ static void pack_list(const struct reply *r, Sluice__V1__Reply *m, struct buf *o
     free(queues);
 }
 
+/* False: nothing went wrong. */
+static bool write_trouble(const struct trouble_info *t, Sluice__V1__Trouble *out)
+{
+    sluice__v1__trouble__init(out);
+    out->failures = t->failures;
+    out->crashes = t->crashes;
+    out->dead = t->dead;
+    out->first_ms = (uint64_t)t->first_ms;
+    out->last_ms = (uint64_t)t->last_ms;
+    out->status = t->status;
+    out->error = control_borrow(t->error);
+    return t->failures || t->crashes;
+}
+
 static void pack_peeked(const struct reply *r, Sluice__V1__Reply *m, struct buf *out)
 {
     Sluice__V1__Peeked p = SLUICE__V1__PEEKED__INIT;
     size_t count = r->u.peeked.count;
     Sluice__V1__PeekedEvent *events = xcalloc(count, sizeof *events);
+    Sluice__V1__Trouble *troubles = xcalloc(count, sizeof *troubles);
     p.events = xcalloc(count, sizeof *p.events);
     for (size_t i = 0; i < count; i++) {
         const struct peeked *e = &r->u.peeked.events[i];
@@ -88,6 +109,8 @@ static void pack_peeked(const struct reply *r, Sluice__V1__Reply *m, struct buf 
         events[i].state = e->state;
         events[i].attempt = e->attempt;
         events[i].event = (ProtobufCBinaryData){ e->event.size, (uint8_t *)(uintptr_t)e->event.data };
+        if (write_trouble(&e->trouble, &troubles[i]))
+            events[i].trouble = &troubles[i];
         p.events[i] = &events[i];
     }
     p.n_events = count;
@@ -96,6 +119,7 @@ static void pack_peeked(const struct reply *r, Sluice__V1__Reply *m, struct buf 
     m->peeked = &p;
     control_pack(&m->base, out);
     free(p.events);
+    free(troubles);
     free(events);
 }
 
@@ -199,6 +223,7 @@ static void pack_small(const struct reply *r, Sluice__V1__Reply *m, struct buf *
 {
     Sluice__V1__Pong pong = SLUICE__V1__PONG__INIT;
     Sluice__V1__Purged purged = SLUICE__V1__PURGED__INIT;
+    Sluice__V1__Redriven redriven = SLUICE__V1__REDRIVEN__INIT;
     struct packed_queue queue;
     if (r->result == RESULT_PONG) {
         pong.version = control_borrow(r->u.pong.version);
@@ -209,6 +234,11 @@ static void pack_small(const struct reply *r, Sluice__V1__Reply *m, struct buf *
         purged.purged = r->u.purged.purged;
         m->result_case = SLUICE__V1__REPLY__RESULT_PURGED;
         m->purged = &purged;
+    } else if (r->result == RESULT_REDRIVEN) {
+        redriven.redriven = r->u.redriven.redriven;
+        redriven.left = r->u.redriven.left;
+        m->result_case = SLUICE__V1__REPLY__RESULT_REDRIVEN;
+        m->redriven = &redriven;
     } else if (r->result == RESULT_QUEUE) {
         write_queue(&r->u.queue, &queue);
         m->result_case = SLUICE__V1__REPLY__RESULT_QUEUE;
@@ -287,6 +317,23 @@ static bool read_list(const Sluice__V1__QueueList *m, struct arena *arena, struc
     return true;
 }
 
+static bool read_trouble(const Sluice__V1__Trouble *m, struct trouble_info *out)
+{
+    *out = (struct trouble_info){ .error = "" };
+    if (!m)
+        return true;
+    *out = (struct trouble_info){
+        .failures = m->failures,
+        .crashes = m->crashes,
+        .dead = (enum dead_reason)m->dead,
+        .first_ms = (int64_t)m->first_ms,
+        .last_ms = (int64_t)m->last_ms,
+        .status = m->status,
+        .error = m->error,
+    };
+    return m->dead <= DEAD_CRASH_LOOP;
+}
+
 static bool read_peeked(const Sluice__V1__Peeked *m, struct arena *arena, struct reply *out)
 {
     struct peeked *events = arena_alloc(arena, m->n_events * sizeof *events);
@@ -296,8 +343,12 @@ static bool read_peeked(const Sluice__V1__Peeked *m, struct arena *arena, struct
         const Sluice__V1__PeekedEvent *e = m->events[i];
         if (e->state > STATE_DEAD)
             return false;
-        events[i] = (struct peeked){ e->sequence, (enum event_state)e->state, e->attempt,
-                                     span_of(e->event.data, e->event.len) };
+        events[i] = (struct peeked){ .sequence = e->sequence,
+                                     .state = (enum event_state)e->state,
+                                     .attempt = e->attempt,
+                                     .event = span_of(e->event.data, e->event.len) };
+        if (!read_trouble(e->trouble, &events[i].trouble))
+            return false;
     }
     out->result = RESULT_PEEKED;
     out->u.peeked.events = events;
@@ -395,6 +446,11 @@ static bool read_result(const Sluice__V1__Reply *m, struct arena *arena, struct 
     case SLUICE__V1__REPLY__RESULT_PURGED:
         out->result = RESULT_PURGED;
         out->u.purged.purged = m->purged->purged;
+        return true;
+    case SLUICE__V1__REPLY__RESULT_REDRIVEN:
+        out->result = RESULT_REDRIVEN;
+        out->u.redriven.redriven = m->redriven->redriven;
+        out->u.redriven.left = m->redriven->left;
         return true;
     case SLUICE__V1__REPLY__RESULT_BROKER: read_broker(m->broker, out); return true;
     default: return true;

@@ -169,6 +169,10 @@ static enum frame_status read_receipt_ack(struct wire_reader r, struct body *b)
             b->u.receipt_ack.receipt = f.bytes;
         else if (frame_field_is(&f, 4, WIRE_VARINT))
             b->u.receipt_ack.ms = f.number;
+        else if (frame_field_is(&f, 5, WIRE_VARINT))
+            b->u.receipt_ack.status = frame_small(f.number);
+        else if (frame_field_is(&f, 6, WIRE_BYTES))
+            b->u.receipt_ack.error = f.bytes;
     }
     b->u.receipt_ack.kind = (enum settle_kind)kind;
     return kind <= SETTLE_RELEASE ? FRAME_OK : FRAME_BAD;

@@ -63,6 +63,15 @@ enum turn_state { TURN_NONE, TURN_ACTIVE, TURN_STANDBY, TURN_REVOKED };
 #define RUN_DURABLE   1u
 #define RUN_DUPLICATE 2u
 
+/* A settlement by receipt, of anybody's delivery. */
+struct receipt_ack {
+    uint64_t request, ms; /* ms: as in struct settle */
+    enum settle_kind kind;
+    struct span receipt;
+    uint32_t status;   /* NACK: the application's answer, kept with the event for people; 0: none */
+    struct span error; /* NACK: and why; longer ones are cut to TROUBLE_ERROR_MAX */
+};
+
 /* What a body says apart from what repeats in it. Names are spans into the frame, not terminated and not yet
  * checked: destination/queue go through name_valid before use. */
 struct body {
@@ -121,11 +130,7 @@ struct body {
         struct {
             uint64_t events, bytes;
         } window;
-        struct {
-            uint64_t request, ms;
-            enum settle_kind kind;
-            struct span receipt;
-        } receipt_ack;
+        struct receipt_ack receipt_ack;
         struct {
             uint64_t request;
             enum settle_result result;
@@ -196,7 +201,7 @@ void frame_add_idle(struct buf *b, struct span queue, uint64_t generation);
 void frame_add_turn(struct buf *b, struct span queue, enum turn_state state, uint64_t consumer_epoch, bool contended,
                     uint32_t reason, uint32_t consumption);
 void frame_add_window(struct buf *b, uint64_t events, uint64_t bytes);
-void frame_add_receipt_ack(struct buf *b, uint64_t request, enum settle_kind kind, struct span receipt, uint64_t ms);
+void frame_add_receipt_ack(struct buf *b, const struct receipt_ack *ack);
 void frame_add_receipt_settled(struct buf *b, uint64_t request, enum settle_result result);
 
 /* A body that is built in steps: begin, any number of elements, end. Nothing else may be appended to the buffer

@@ -110,13 +110,15 @@ void frame_add_window(struct buf *b, uint64_t events, uint64_t bytes)
     frame_end(b, open);
 }
 
-void frame_add_receipt_ack(struct buf *b, uint64_t request, enum settle_kind kind, struct span receipt, uint64_t ms)
+void frame_add_receipt_ack(struct buf *b, const struct receipt_ack *ack)
 {
     struct open_body open = begin(b, BODY_RECEIPT_ACK);
-    wire_add_number(b, 1, request);
-    wire_add_number(b, 2, kind);
-    wire_add_span(b, 3, receipt);
-    wire_add_number(b, 4, ms);
+    wire_add_number(b, 1, ack->request);
+    wire_add_number(b, 2, ack->kind);
+    wire_add_span(b, 3, ack->receipt);
+    wire_add_number(b, 4, ack->ms);
+    wire_add_number(b, 5, ack->status);
+    wire_add_span(b, 6, ack->error);
     frame_end(b, open);
 }
 

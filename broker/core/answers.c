@@ -50,11 +50,11 @@ void answers_free(struct core *c)
         free_answer(c, c->answer_list);
 }
 
-void answers_remember(struct core *c, const struct request *r, const struct effect *reply)
+void answers_remember(struct core *c, struct token id, struct span packed_request, const struct effect *reply)
 {
     struct answered *a = xcalloc(1, sizeof *a);
-    a->id = r->id;
-    request_pack(r, &a->request);
+    a->id = id;
+    buf_add(&a->request, packed_request.data, packed_request.size);
     buf_add(&a->reply, reply->bytes.data, reply->bytes.size);
     HASH_ADD(hh, c->answers, id, sizeof a->id, a);
     DL_APPEND(c->answer_list, a);

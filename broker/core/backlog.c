@@ -5,6 +5,7 @@
  * After a restart everything is backlog. An event enters as an item directly only while there is no backlog before it and its
  * bytes could be kept. */
 #include "broker/core/items.h"
+#include "broker/core/trouble.h"
 
 #include <assert.h>
 
@@ -74,6 +75,7 @@ bool backlog_settle(struct core *c, struct queue *q, uint64_t sequence, enum sto
     q->bytes -= size < q->bytes ? size : q->bytes;
     q->ready--;
     ++*ledger_of(&q->ledger, cause);
+    trouble_over(q, sequence);
     if (q->waiters)
         core_run_queue(c, q);
     return true;
@@ -97,8 +99,7 @@ static void add_item(struct core *c, struct queue *q, const struct store_loaded 
 static bool takes(struct queue *q, const struct store_loaded *e)
 {
     struct durable *d = q->durable;
-    return e->sequence >= q->loaded && e->sequence < d->end && ranges_has(&d->backlog, e->sequence) &&
-           items_may_skip_to(q, e->sequence);
+    return e->sequence >= q->loaded && e->sequence < d->end && items_may_skip_to(q, e->sequence);
 }
 
 void backlog_loaded(struct core *c, const struct store_completion *done)
@@ -109,6 +110,10 @@ void backlog_loaded(struct core *c, const struct store_completion *done)
     if (q)
         q->durable->loading = false;
     for (size_t i = 0; i < done->count; i++) {
+        if (q && !ranges_has(&q->durable->backlog, done->events[i].sequence)) { /* dead, or settled meanwhile */
+            c->disk->ops->release(c->disk, done->queue, done->events[i].locator);
+            continue;
+        }
         in_turn = in_turn && q && takes(q, &done->events[i]);
         if (in_turn)
             add_item(c, q, &done->events[i]);
@@ -122,13 +127,37 @@ void backlog_loaded(struct core *c, const struct store_completion *done)
     core_run_queue(c, q);
 }
 
+static bool dead_lie_among_it(const struct queue *q)
+{
+    for (const struct trouble *t = q->troubles; t; t = t->hh.next) {
+        if (t->dead && t->sequence >= q->loaded)
+            return true;
+    }
+    return false;
+}
+
+/* All at once; one by one only where dead events lie between, which is after a restart and before their neighbours are read. */
+static void settle_backlog(struct core *c, struct queue *q)
+{
+    struct durable *d = q->durable;
+    uint64_t first, end, size = d->backlog_bytes / d->backlog_events;
+    if (!dead_lie_among_it(q)) {
+        c->disk->ops->settle_rest(c->disk, q->id, q->loaded, d->backlog_bytes, CAUSE_PURGED);
+        return;
+    }
+    for (uint64_t at = 0; ranges_next(&d->backlog, at, &first, &end); at = end) {
+        for (; first < end; first++)
+            c->disk->ops->settle(c->disk, q->id, first, 0, (uint32_t)size, CAUSE_PURGED);
+    }
+}
+
 uint64_t backlog_purge(struct core *c, struct queue *q)
 {
     struct durable *d = q->durable;
     uint64_t count = d->backlog_events;
     if (count == 0)
         return 0;
-    c->disk->ops->settle_rest(c->disk, q->id, q->loaded, d->backlog_bytes, CAUSE_PURGED);
+    settle_backlog(c, q);
     q->ready -= count;
     q->bytes -= d->backlog_bytes;
     q->ledger.purged += count;

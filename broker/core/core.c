@@ -372,6 +372,7 @@ void core_free(struct core *c)
     guard_free(c);
     answers_free(c);
     peek_free(c);
+    redrive_free(c);
     timers_free(&c->timers);
     timers_free(&c->lease_timers);
     timers_free(&c->delay_timers);

@@ -263,7 +263,7 @@ void core_disk(struct core *c, struct now now)
             return;
         }
         if (done.kind == STORE_LOADED) {
-            if (!peek_loaded(c, &done))
+            if (!redrive_loaded(c, &done) && !peek_loaded(c, &done))
                 backlog_loaded(c, &done);
             continue;
         }

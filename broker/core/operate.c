@@ -1,6 +1,6 @@
 /* Control calls on queues: declare, describe, list, delete, peek, purge, pause, resume, close, open; and on the broker.
  * A mutation's answer is remembered under its request id, so that a lost reply does not purge twice. */
-#include "broker/core/state.h"
+#include "broker/core/trouble.h"
 
 #include "base/xalloc.h"
 
@@ -96,6 +96,7 @@ void queue_delete(struct core *c, struct queue *q, enum reason why)
     publish_refuse_all(c, q, why);
     deliver_gone(c, q, why);
     queue_purge(c, q, true);
+    dead_purge(c, q);
     ledger_add(&c->closed_ledger, &q->ledger);
     persist_deleted(c, q);
     if (q->runnable) {
@@ -121,6 +122,7 @@ static void describe(const struct core *c, struct queue *q, struct queue_info *o
         .ready = q->ready,
         .in_flight = q->in_flight,
         .delayed = q->delayed,
+        .dead = q->dead,
         .bytes = q->bytes,
         .oldest_age_ms = queue_oldest_ms(c, q),
         .waiting_publishers = q->waiting,
@@ -197,7 +199,7 @@ static void delete_queue(struct core *c, struct queue *q, const struct request *
 {
     if (q->managed)
         refuse(reply, REASON_managed, "the queue is managed by the broker's configuration file; remove it there first");
-    else if (queue_remaining(q) && !r->u.delete_.force)
+    else if ((queue_remaining(q) || q->dead) && !r->u.delete_.force)
         refuse(reply, REASON_not_empty, "");
     else
         queue_delete(c, q, REASON_deleted);
@@ -217,7 +219,7 @@ static void call_queue(struct core *c, struct queue *q, const struct request *r,
     case CALL_DELETE: delete_queue(c, q, r, reply); return;
     case CALL_PURGE:
         reply->result = RESULT_PURGED;
-        reply->u.purged.purged = queue_purge(c, q, false);
+        reply->u.purged.purged = r->u.purge.dead ? dead_purge(c, q) : queue_purge(c, q, false);
         return;
     case CALL_PAUSE:
     case CALL_RESUME: q->paused = r->call == CALL_PAUSE; break;
@@ -266,6 +268,8 @@ static bool call(struct core *c, struct calling *now)
         refuse(reply, REASON_unknown_queue, "");
     else if (r->call == CALL_PEEK)
         return peek_request(c, q, r, now->route, reply, &now->arena);
+    else if (r->call == CALL_REDRIVE)
+        return redrive_request(c, q, r, now->route, reply);
     else
         call_queue(c, q, r, reply);
     return true;
@@ -276,7 +280,16 @@ static bool call(struct core *c, struct calling *now)
 static bool mutates(enum call call)
 {
     return call == CALL_DECLARE || call == CALL_DELETE || call == CALL_PURGE || call == CALL_PAUSE ||
-           call == CALL_RESUME || call == CALL_CLOSE || call == CALL_OPEN;
+           call == CALL_RESUME || call == CALL_CLOSE || call == CALL_OPEN || call == CALL_REDRIVE;
+}
+
+/* The answer that was just given. */
+static void remember(struct core *c, const struct request *r)
+{
+    struct buf packed = { 0 };
+    request_pack(r, &packed);
+    answers_remember(c, r->id, buf_span(&packed), &c->effects[c->effect_count - 1]);
+    buf_free(&packed);
 }
 
 void operate_request(struct core *c, const struct request *r, const struct route *route)
@@ -296,7 +309,7 @@ void operate_request(struct core *c, const struct request *r, const struct route
     if (!answered)
         return;
     if (mutation && !token_is_zero(r->id))
-        answers_remember(c, r, &c->effects[c->effect_count - 1]);
+        remember(c, r);
     if (mutation && c->disk) /* what was changed survives before it is answered */
         durable_hold_reply(c, c->disk->ops->settled_ticket(c->disk));
 }

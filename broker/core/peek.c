@@ -1,6 +1,6 @@
 /* Looking without taking. What is in memory is answered at once; a page of which nothing is in memory is read from the disk first,
  * and its answer follows. A page may be shorter than asked for; `next` says where to go on. */
-#include "broker/core/state.h"
+#include "broker/core/trouble.h"
 
 #include "base/xalloc.h"
 
@@ -20,6 +20,7 @@ struct look {
     struct route route;
     struct token id; /* of the request */
     uint32_t queue, max;
+    enum event_state state;
     size_t max_bytes;
     struct look *next;
 };
@@ -38,10 +39,9 @@ static enum event_state state_of(const struct item *item)
     return item->state == ITEM_READY ? STATE_READY : item->state == ITEM_IN_FLIGHT ? STATE_IN_FLIGHT : STATE_DELAYED;
 }
 
-/* The event's bytes without the lane's tag and size. */
-static struct span bare(struct span lane_form)
+struct span event_of_lane(struct span lane)
 {
-    struct wire_reader r = { lane_form.data + 1, lane_form.data + lane_form.size };
+    struct wire_reader r = { lane.data + 1, lane.data + lane.size };
     uint64_t size = 0;
     wire_varint(&r, &size);
     return span_of(r.at, (size_t)size);
@@ -57,7 +57,8 @@ static bool add(struct page *p, uint64_t sequence, store_locator at, uint32_t si
     struct span event;
     struct store *store = queue_store(p->core, p->queue);
     store->ops->read(store, p->queue->id, at, &event);
-    p->events[p->count++] = (struct peeked){ sequence, p->state, attempt, bare(event) };
+    p->events[p->count++] = (struct peeked){ sequence, p->state, attempt, event_of_lane(event),
+                                             trouble_info(trouble_find(p->queue, sequence)) };
     p->bytes += size;
     return true;
 }
@@ -68,6 +69,15 @@ static bool add_item(void *ctx, uint64_t sequence, struct item *item)
     return state_of(item) != p->state || add(p, sequence, item->at, item->size, item->attempt);
 }
 
+/* Those of which the bytes are in memory. */
+static void add_dead(struct page *p, uint64_t from)
+{
+    for (struct trouble *t = dead_next(p->queue, NULL); t; t = dead_next(p->queue, t)) {
+        if (t->sequence >= from && t->at && !add(p, t->sequence, t->at, t->size, t->attempt))
+            return;
+    }
+}
+
 static void answer(const struct page *p, struct reply *reply)
 {
     reply->result = RESULT_PEEKED;
@@ -76,10 +86,20 @@ static void answer(const struct page *p, struct reply *reply)
     reply->u.peeked.next = p->next;
 }
 
-/* The first sequence >= from that is ready on disk only; 0: none. */
-static uint64_t first_on_disk(const struct queue *q, enum event_state state, uint64_t from)
+static uint64_t first_dead(struct queue *q, uint64_t from)
+{
+    struct trouble *t = dead_next(q, NULL);
+    while (t && (t->sequence < from || t->at))
+        t = dead_next(q, t);
+    return t ? t->sequence : 0;
+}
+
+/* The first sequence >= from in that state on disk only; 0: none. */
+static uint64_t first_on_disk(struct queue *q, enum event_state state, uint64_t from)
 {
     uint64_t first, end;
+    if (state == STATE_DEAD)
+        return first_dead(q, from);
     bool found = q->durable && state == STATE_READY && ranges_next(&q->durable->backlog, from, &first, &end);
     return found && first < q->durable->end ? first : 0;
 }
@@ -87,14 +107,14 @@ static uint64_t first_on_disk(const struct queue *q, enum event_state state, uin
 static void look_on_disk(struct core *c, const struct page *p, uint64_t from, const struct request *r,
                          const struct route *route)
 {
-    const struct durable *d = p->queue->durable;
-    uint64_t bytes = p->max * (d->backlog_bytes / d->backlog_events + 1);
+    uint64_t bytes = p->max * (p->queue->bytes / (queue_remaining(p->queue) + 1) + 200);
     struct look *look = xcalloc(1, sizeof *look);
     *look = (struct look){
         .tag = LOOK_TAG + ++c->look_counter,
         .route = *route,
         .id = r->id,
         .queue = p->queue->id,
+        .state = p->state,
         .max = (uint32_t)p->max,
         .max_bytes = p->max_bytes,
         .next = c->looks,
@@ -117,7 +137,10 @@ bool peek_request(struct core *c, struct queue *q, const struct request *r, cons
     p.max = least(r->u.peek.max, PEEK_DEFAULT, PEEK_MOST);
     p.max_bytes = least(r->u.peek.max_bytes, PEEK_BYTES_MOST, PEEK_BYTES_MOST);
     p.events = arena_alloc(arena, p.max * sizeof *p.events);
-    queue_each(q, r->u.peek.from, add_item, &p);
+    if (p.state == STATE_DEAD)
+        add_dead(&p, r->u.peek.from);
+    else
+        queue_each(q, r->u.peek.from, add_item, &p);
     uint64_t on_disk = p.next ? 0 : first_on_disk(q, p.state, r->u.peek.from);
     if (on_disk && p.count == 0 && c->look_count < LOOKS_MOST) {
         look_on_disk(c, &p, on_disk, r, route);
@@ -148,21 +171,31 @@ static struct look *take_look(struct core *c, uint64_t tag)
     return look;
 }
 
-/* Fills the page with what is still ready. */
+/* Is it still what is looked for, and with how many attempts? */
+static bool is_shown(const struct page *p, uint64_t sequence, uint16_t *attempt)
+{
+    struct queue *q = p->queue;
+    const struct item *item = queue_item(q, sequence);
+    const struct trouble *t = p->state == STATE_DEAD ? trouble_find(q, sequence) : NULL;
+    *attempt = t ? t->attempt : item ? item->attempt : backlog_attempt(q, sequence);
+    if (p->state == STATE_DEAD)
+        return t && t->dead;
+    return item ? item->state == ITEM_READY : ranges_has(&q->durable->backlog, sequence);
+}
+
+/* Fills the page with what is still in its state. */
 static void add_loaded(struct page *p, const struct store_completion *done)
 {
     struct queue *q = p->queue;
     uint64_t last = 0;
     for (size_t i = 0; i < done->count; i++) {
         const struct store_loaded *e = &done->events[i];
-        const struct item *item = queue_item(q, e->sequence);
-        bool ready = item ? item->state == ITEM_READY : ranges_has(&q->durable->backlog, e->sequence);
-        uint16_t attempt = item ? item->attempt : backlog_attempt(q, e->sequence);
-        if (ready && !add(p, e->sequence, e->locator, e->size, attempt))
+        uint16_t attempt;
+        if (is_shown(p, e->sequence, &attempt) && !add(p, e->sequence, e->locator, e->size, attempt))
             return;
         last = e->sequence;
     }
-    p->next = last ? first_on_disk(q, STATE_READY, last + 1) : 0;
+    p->next = last ? first_on_disk(q, p->state, last + 1) : 0;
 }
 
 bool peek_loaded(struct core *c, const struct store_completion *done)
@@ -172,7 +205,7 @@ bool peek_loaded(struct core *c, const struct store_completion *done)
         return false;
     struct arena arena;
     struct reply reply = { .id = look->id, .detail = "" };
-    struct page p = { .core = c, .state = STATE_READY, .max = look->max, .max_bytes = look->max_bytes };
+    struct page p = { .core = c, .state = look->state, .max = look->max, .max_bytes = look->max_bytes };
     arena_init(&arena, 1u << 20);
     p.events = arena_alloc(&arena, p.max * sizeof *p.events);
     p.queue = queue_by_id(c, look->queue);

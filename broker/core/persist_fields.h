@@ -2,7 +2,7 @@
  * Written in protobuf's wire format (proto/wire.h), so that a field can be added: what a reader does not know it skips. A number is
  * never given another meaning.
  *
- *   note      one field: QUEUE, DELETED, PRODUCER, MARK or OUTCOME
+ *   note      one field: QUEUE, DELETED, PRODUCER, MARK, OUTCOME or TROUBLE
  *   origin    of a run of accepted events: the producer, its first sequence, what it has seen, the events' hashes
  *   snapshot  everything the notes and runs so far amount to: QUEUE and PRODUCER fields, and the rest
  *
@@ -10,7 +10,16 @@
 #ifndef SLUICE_BROKER_CORE_PERSIST_FIELDS_H
 #define SLUICE_BROKER_CORE_PERSIST_FIELDS_H
 
-enum { NOTE_QUEUE = 1, NOTE_DELETED, NOTE_PRODUCER, NOTE_MARK, STATE_NEXT_QUEUE, STATE_CLOSED_LEDGER, NOTE_OUTCOME };
+enum {
+    NOTE_QUEUE = 1,
+    NOTE_DELETED,
+    NOTE_PRODUCER,
+    NOTE_MARK,
+    STATE_NEXT_QUEUE,
+    STATE_CLOSED_LEDGER,
+    NOTE_OUTCOME,
+    NOTE_TROUBLE
+};
 enum {
     QUEUE_ID = 1,
     QUEUE_NAME,
@@ -21,6 +30,7 @@ enum {
     QUEUE_MARK,
     QUEUE_LEDGER,
     QUEUE_DEDUP,
+    QUEUE_TROUBLE,
 };
 enum { LEDGER_ACCEPTED = 1, LEDGER_ACKED, LEDGER_DEAD, LEDGER_EXPIRED, LEDGER_PURGED, LEDGER_DROPPED };
 enum { PRODUCER_HIGH = 1, PRODUCER_LOW, PRODUCER_DESTINATION, PRODUCER_EPOCH };
@@ -28,6 +38,19 @@ enum { DESTINATION_NAME = 1, DESTINATION_NEXT, DESTINATION_SEEN, DESTINATION_RUN
 enum { RUN_FIRST = 1, RUN_COUNT, RUN_SEQUENCE, RUN_REASON, RUN_FLAGS };
 enum { ORIGIN_HIGH = 1, ORIGIN_LOW, ORIGIN_FIRST, ORIGIN_SEEN, ORIGIN_HASHES };
 enum { OUTCOME_HIGH = 1, OUTCOME_LOW, OUTCOME_QUEUE, OUTCOME_SEEN, OUTCOME_RUN };
+enum {
+    TROUBLE_QUEUE = 1, /* in a note; a snapshot has it within its queue */
+    TROUBLE_SEQUENCE,
+    TROUBLE_DEAD,
+    TROUBLE_FAILURES,
+    TROUBLE_CRASHES,
+    TROUBLE_STATUS,
+    TROUBLE_ATTEMPT,
+    TROUBLE_SIZE,
+    TROUBLE_FIRST,
+    TROUBLE_LAST,
+    TROUBLE_ERROR,
+};
 enum { MARK_QUEUE = 1, MARK_END };
 
 /* A dedup window's entry in a snapshot: its hash, sequence and wall time of acceptance. */

@@ -1,6 +1,7 @@
 /* The core's state from the log: a snapshot, what was noted and put into the log after it, and then the disk is taken over. */
 #include "broker/core/items.h"
 #include "broker/core/persist_fields.h"
+#include "broker/core/trouble.h"
 
 /* ------------------------------------------------------------------ notes and the snapshot */
 
@@ -79,6 +80,81 @@ static void take_dedup(struct core *c, struct queue *q, struct span bytes)
                           (int64_t)wire_load64(bytes.data + DEDUP_HASH_SIZE + 8));
 }
 
+static bool read_trouble(struct span bytes, uint32_t *queue, struct trouble *t, struct span *error)
+{
+    struct wire_reader r = wire_open(bytes);
+    struct wire_field f;
+    *t = (struct trouble){ 0 };
+    *queue = 0;
+    *error = (struct span){ 0 };
+    while (!wire_done(&r)) {
+        if (!wire_next(&r, &f))
+            return false;
+        switch (f.tag) {
+        case TROUBLE_QUEUE: *queue = (uint32_t)f.number; break;
+        case TROUBLE_SEQUENCE: t->sequence = f.number; break;
+        case TROUBLE_DEAD: t->dead = (enum dead_reason)f.number; break;
+        case TROUBLE_FAILURES: t->failures = (uint8_t)f.number; break;
+        case TROUBLE_CRASHES: t->crashes = (uint8_t)f.number; break;
+        case TROUBLE_STATUS: t->status = (uint16_t)f.number; break;
+        case TROUBLE_ATTEMPT: t->attempt = (uint16_t)f.number; break;
+        case TROUBLE_SIZE: t->size = (uint32_t)f.number; break;
+        case TROUBLE_FIRST: t->first_ms = (int64_t)f.number; break;
+        case TROUBLE_LAST: t->last_ms = (int64_t)f.number; break;
+        case TROUBLE_ERROR: *error = f.bytes; break;
+        default: break;
+        }
+    }
+    return t->sequence && t->dead <= DEAD_CRASH_LOOP;
+}
+
+/* *died: it was not dead before. */
+static void take_trouble(struct core *c, struct span bytes, bool *died)
+{
+    struct trouble words;
+    struct span error;
+    uint32_t queue;
+    struct queue *q = read_trouble(bytes, &queue, &words, &error) ? queue_by_id(c, queue) : NULL;
+    *died = false;
+    if (!q || !q->durable)
+        return;
+    struct trouble *t = trouble_of(q, words.sequence);
+    *died = words.dead && !t->dead;
+    t->dead = words.dead;
+    t->failures = words.failures;
+    t->crashes = words.crashes;
+    t->attempt = words.attempt;
+    t->size = words.size;
+    t->first_ms = words.first_ms;
+    t->last_ms = words.last_ms;
+    trouble_say(t, words.status, error);
+    if (*died)
+        dead_restore(q, t);
+}
+
+/* One that dies is counted here; in a snapshot the books have it. */
+static void take_trouble_note(struct core *c, struct span bytes)
+{
+    bool died;
+    struct trouble words;
+    struct span error;
+    uint32_t queue;
+    take_trouble(c, bytes, &died);
+    if (died && read_trouble(bytes, &queue, &words, &error))
+        queue_by_id(c, queue)->ledger.dead_lettered++;
+}
+
+static void take_troubles(struct core *c, struct span queue)
+{
+    struct wire_reader r = wire_open(queue);
+    struct wire_field f;
+    bool died;
+    while (!wire_done(&r) && wire_next(&r, &f)) {
+        if (f.tag == QUEUE_TROUBLE)
+            take_trouble(c, f.bytes, &died);
+    }
+}
+
 static bool take_queue(struct core *c, struct span bytes)
 {
     struct queue_words w;
@@ -99,6 +175,7 @@ static bool take_queue(struct core *c, struct span bytes)
         q->next_sequence = w.next_sequence;
         q->durable->recovered_mark = w.mark;
         take_dedup(c, q, w.dedup);
+        take_troubles(c, bytes);
     }
     return true;
 }
@@ -235,6 +312,7 @@ static bool take_field(struct core *c, const struct wire_field *f)
     case NOTE_DELETED: take_deleted(c, f->number); return true;
     case NOTE_MARK: take_mark(c, f->bytes); return true;
     case NOTE_OUTCOME: take_outcome(c, f->bytes); return true;
+    case NOTE_TROUBLE: take_trouble_note(c, f->bytes); return true;
     case STATE_NEXT_QUEUE: c->next_queue_id = (uint32_t)f->number; return true;
     case STATE_CLOSED_LEDGER: take_ledger(&c->closed_ledger, f->bytes); return true;
     default: return true;
@@ -305,9 +383,18 @@ static void replay_run(void *context, const struct store_run *run, uint64_t byte
 static void replay_settled(void *context, uint32_t queue, enum store_cause cause, uint64_t first, uint64_t count)
 {
     struct queue *q = queue_by_id(context, queue);
-    (void)first;
-    if (q)
+    if (!q)
+        return;
+    if (cause != CAUSE_REMOVED)
         *ledger_of(&q->ledger, cause) += count;
+    struct trouble *t, *next;
+    HASH_ITER (hh, q->troubles, t, next) {
+        if (t->sequence < first || t->sequence - first >= count)
+            continue;
+        q->dead -= t->dead != DEAD_NOT;
+        q->dead_bytes -= t->dead ? t->size : 0;
+        trouble_forget(q, t);
+    }
 }
 
 struct log_replay core_replay(struct core *core)
@@ -326,6 +413,17 @@ static void add_live(void *context, uint64_t first, uint64_t end)
  * others, which a late receipt or a log of the application would take for the same. */
 #define SEQUENCES_SKIPPED (UINT64_C(1) << 24)
 
+/* What is dead is none of the backlog. */
+static void take_out_dead(struct queue *q)
+{
+    struct durable *d = q->durable;
+    for (struct trouble *t = dead_next(q, NULL); t; t = dead_next(q, t))
+        d->backlog_events -= ranges_remove(&d->backlog, t->sequence, t->sequence + 1);
+    d->backlog_bytes -= q->dead_bytes < d->backlog_bytes ? q->dead_bytes : d->backlog_bytes;
+    if (d->backlog_events == 0)
+        d->backlog_bytes = 0;
+}
+
 /* Everything a queue held before is its backlog. */
 static bool take_over(struct core *c, struct queue *q, struct error *e)
 {
@@ -336,7 +434,9 @@ static bool take_over(struct core *c, struct queue *q, struct error *e)
     if (log.unclean && !c->config.confirm_synced)
         q->next_sequence += SEQUENCES_SKIPPED;
     log_each_live(c->disk, q->id, add_live, q, &bytes);
-    d->backlog_bytes = q->bytes = bytes;
+    d->backlog_bytes = bytes;
+    take_out_dead(q);
+    q->bytes = d->backlog_bytes;
     q->ready = d->backlog_events;
     uint64_t first = q->next_sequence, end;
     ranges_next(&d->backlog, 0, &first, &end);

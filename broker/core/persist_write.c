@@ -1,6 +1,7 @@
 /* The core's state into the log: a note for each change, a snapshot for each checkpoint. */
 #include "broker/core/items.h"
 #include "broker/core/persist_fields.h"
+#include "broker/core/trouble.h"
 
 #include "base/mutation.h"
 
@@ -83,6 +84,36 @@ uint64_t persist_producer(struct core *c, const struct producer *p)
     return put_note(c, &b);
 }
 
+static void put_trouble(struct buf *b, uint32_t tag, uint32_t queue, const struct trouble *t)
+{
+    size_t mark = wire_begin(b, tag);
+    wire_add_number(b, TROUBLE_QUEUE, queue);
+    wire_add_number(b, TROUBLE_SEQUENCE, t->sequence);
+    wire_add_number(b, TROUBLE_DEAD, t->dead);
+    wire_add_number(b, TROUBLE_FAILURES, t->failures);
+    wire_add_number(b, TROUBLE_CRASHES, t->crashes);
+    wire_add_number(b, TROUBLE_STATUS, t->status);
+    wire_add_number(b, TROUBLE_ATTEMPT, t->attempt);
+    wire_add_number(b, TROUBLE_SIZE, t->size);
+    wire_add_number(b, TROUBLE_FIRST, (uint64_t)t->first_ms);
+    wire_add_number(b, TROUBLE_LAST, (uint64_t)t->last_ms);
+    if (t->error)
+        wire_add_span(b, TROUBLE_ERROR, span_str(t->error));
+    wire_end(b, mark);
+}
+
+/* A note's most, beside what its text costs. */
+#define TROUBLE_ROOM (TROUBLE_ERROR_MAX + 150u)
+
+void persist_trouble(struct core *c, const struct queue *q, const struct trouble *t)
+{
+    struct buf b = { 0 };
+    if (!q->durable || (!t->dead && c->disk->ops->room(c->disk) < TROUBLE_ROOM))
+        return;
+    put_trouble(&b, NOTE_TROUBLE, q->id, t);
+    put_note(c, &b);
+}
+
 uint64_t persist_mark(struct core *c, const struct queue *q, uint64_t end)
 {
     struct buf b = { 0 };
@@ -159,6 +190,8 @@ static void put_queue_state(struct core *c, struct buf *b, const struct queue *q
         put_ledger(b, QUEUE_LEDGER, &q->ledger);
         if (dedup_count(&q->dedup))
             put_dedup(c, b, &q->dedup);
+        for (const struct trouble *t = MUTATED(forget_dead) ? NULL : q->troubles; t; t = t->hh.next)
+            put_trouble(b, QUEUE_TROUBLE, q->id, t);
     }
     wire_end(b, mark);
 }

@@ -1,6 +1,7 @@
 /* What a queue holds: its life, and events in, between states and out. The books (ledger, counts, bytes) change here and
  * nowhere else; items.c keeps the items, the core the delay timers of nacked events. */
 #include "broker/core/items.h"
+#include "broker/core/trouble.h"
 
 #include "base/mutation.h"
 #include "base/xalloc.h"
@@ -80,6 +81,7 @@ void queue_free(struct core *c, struct queue *q)
     c->queue_count--;
     HASH_DELETE(hh, c->queues, q);
     HASH_DELETE(hh_id, c->by_id, q);
+    trouble_free(q);
     items_free(q);
     duplicates_forget(c, q);
     if (q->durable)
@@ -209,7 +211,7 @@ void queue_return(struct core *c, struct queue *q, uint64_t sequence, struct ite
 
 void queue_delay(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms)
 {
-    assert(item->state == ITEM_IN_FLIGHT);
+    assert(item->state == ITEM_IN_FLIGHT || item->state == ITEM_DELAYED);
     move(q, item, ITEM_DELAYED);
     struct delayed *d = xcalloc(1, sizeof *d);
     d->queue = q;
@@ -239,7 +241,7 @@ void queue_delay_over(struct core *c, struct delayed *d)
     struct queue *q = d->queue;
     uint64_t sequence = d->sequence;
     free_delay(c, d);
-    queue_return(c, q, sequence, queue_item(q, sequence));
+    retry_due(c, q, sequence, queue_item(q, sequence));
 }
 
 void queue_taken(struct queue *q, uint64_t sequence, struct item *item, uint32_t lease)
@@ -266,7 +268,8 @@ uint64_t *ledger_of(struct ledger *l, enum store_cause cause)
     case CAUSE_DEAD: return &l->dead_lettered;
     case CAUSE_EXPIRED: return &l->expired;
     case CAUSE_PURGED: return &l->purged;
-    case CAUSE_DROPPED: break;
+    case CAUSE_DROPPED:
+    case CAUSE_REMOVED: break;
     }
     return &l->dropped;
 }
@@ -281,20 +284,26 @@ void ledger_add(struct ledger *sum, const struct ledger *l)
     sum->dropped += l->dropped;
 }
 
-void queue_settle(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum store_cause cause)
+void queue_remove(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
     assert(item->state != ITEM_GONE);
-    struct store *store = queue_store(c, q);
-    if (item->state == ITEM_DELAYED)
-        forget_delay(c, q, sequence);
-    store->ops->settle(store, q->id, sequence, item->at, item->size, cause);
     --*count_of(q, item->state);
     q->bytes -= item->size;
-    ++*ledger_of(&q->ledger, cause);
     item->state = ITEM_GONE;
     items_gone(q, sequence, item);
     if (q->waiters)
         core_run_queue(c, q);
+}
+
+void queue_settle(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum store_cause cause)
+{
+    struct store *store = queue_store(c, q);
+    if (item->state == ITEM_DELAYED)
+        forget_delay(c, q, sequence);
+    store->ops->settle(store, q->id, sequence, item->at, item->size, cause);
+    ++*ledger_of(&q->ledger, cause);
+    queue_remove(c, q, sequence, item);
+    trouble_over(q, sequence);
     core_freed(c);
 }
 

@@ -1,5 +1,5 @@
 /* What is told of a queue: rates, ages, guesses, and whether its books agree with what it holds. */
-#include "broker/core/state.h"
+#include "broker/core/trouble.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -66,9 +66,21 @@ static bool tally(void *ctx, uint64_t sequence, struct item *item)
         }                                                                                                              \
     } while (0)
 
+static uint64_t count_dead(const struct queue *q, uint64_t *bytes)
+{
+    uint64_t count = 0;
+    *bytes = 0;
+    for (const struct trouble *t = q->troubles; t; t = t->hh.next) {
+        count += t->dead != DEAD_NOT;
+        *bytes += t->dead ? t->size : 0;
+    }
+    return count;
+}
+
 void queue_validate(struct queue *q)
 {
     struct tally t = { 0 };
+    uint64_t dead_bytes;
     queue_each(q, 0, tally, &t);
     if (q->durable) {
         t.ready += q->durable->backlog_events;
@@ -81,6 +93,7 @@ void queue_validate(struct queue *q)
     }
     HOLDS(t.ready == q->ready && t.in_flight == q->in_flight && t.delayed == q->delayed && t.bytes == q->bytes);
     HOLDS(HASH_COUNT(q->delays) == q->delayed);
+    HOLDS(count_dead(q, &dead_bytes) == q->dead && dead_bytes == q->dead_bytes);
     HOLDS(q->base <= q->next_ready && q->next_ready <= q->loaded && q->loaded <= q->next_sequence);
     HOLDS(q->loaded - q->base <= q->ring_capacity || q->loaded == q->base);
     const struct ledger *l = &q->ledger;

@@ -13,15 +13,14 @@
 /* One Settle may name this many deliveries: more than any window holds. */
 #define SETTLE_COUNT_MAX 1000000u
 
-static void failed(struct item *item)
+static uint64_t bounded(uint64_t ms)
 {
-    if (item->failures < UINT8_MAX)
-        item->failures++;
+    return ms < LEASE_MAX_MS ? ms : LEASE_MAX_MS;
 }
 
 /* Applies one word to one current delivery. The item is in flight under `l`, which may be freed here. */
 static void apply(struct core *c, struct lease *l, uint64_t sequence, struct item *item, enum settle_kind kind,
-                  uint64_t ms)
+                  const struct failure *f)
 {
     struct queue *q = l->consumer->queue;
     switch (kind) {
@@ -29,19 +28,13 @@ static void apply(struct core *c, struct lease *l, uint64_t sequence, struct ite
         queue_settle(c, q, sequence, item, CAUSE_ACKED);
         rate_add(&q->out_rate, 1, c->now.mono);
         break;
-    case SETTLE_NACK:
-        failed(item);
-        if (ms)
-            queue_delay(c, q, sequence, item, ms < LEASE_MAX_MS ? ms : LEASE_MAX_MS);
-        else
-            queue_return(c, q, sequence, item);
-        break;
+    case SETTLE_NACK: retry_failed(c, q, sequence, item, f); break;
     case SETTLE_RELEASE: /* nobody saw it: it does not count as delivered */
         if (!MUTATED(count_release))
             item->attempt--;
         queue_return(c, q, sequence, item);
         break;
-    case SETTLE_EXTEND: lease_extend(c, l, sequence, item, ms < LEASE_MAX_MS ? ms : LEASE_MAX_MS); return;
+    case SETTLE_EXTEND: lease_extend(c, l, sequence, item, f->delay_ms); return;
     }
     lease_delivery_ended(c, l);
 }
@@ -113,7 +106,7 @@ static enum settle_result settle_delivery(struct core *c, struct settling *s, ui
     if (!l || (l != made && l->parent != made))
         return late(s, delivery);
     if (s->word->kind != SETTLE_ACK) {
-        apply(c, l, sequence, item, s->word->kind, s->word->ms);
+        apply(c, l, sequence, item, s->word->kind, &(struct failure){ .delay_ms = bounded(s->word->ms) });
     } else { /* the hot path: its rate is counted once for all */
         queue_settle(c, k->queue, sequence, item, CAUSE_ACKED);
         lease_delivery_ended(c, l);
@@ -212,7 +205,7 @@ static enum settle_result settle_earlier(struct core *c, struct queue *q, const 
 }
 
 static enum settle_result settle_by_receipt(struct core *c, const struct receipt *r, uint64_t index,
-                                            enum settle_kind kind, uint64_t ms)
+                                            enum settle_kind kind, const struct failure *f)
 {
     struct queue *q = queue_by_id(c, r->queue_id);
     if (!q)
@@ -226,7 +219,7 @@ static enum settle_result settle_by_receipt(struct core *c, const struct receipt
     if (!l || (l->consumer_epoch != r->consumer_epoch && !MUTATED(skip_epoch)) ||
         l->first_delivery + (done.sequence - l->first_sequence) != done.delivery)
         return result_of_late(q, &done, kind);
-    apply(c, l, done.sequence, item, kind, ms);
+    apply(c, l, done.sequence, item, kind, f);
     if (kind == SETTLE_ACK)
         acked_remember(q, done.consumer_epoch, done.delivery, 1);
     return result_of(kind);
@@ -238,10 +231,11 @@ void settle_receipt(struct core *c, struct session *s, const struct body *b)
     uint64_t index;
     struct receipt r;
     size_t start = s->out.size;
+    const struct receipt_ack *ack = &b->u.receipt_ack;
     enum settle_result result = SETTLED_UNKNOWN;
-    if (receipt_split(b->u.receipt_ack.receipt, &text, &index) && receipt_read(c->receipt_key, text, &r) &&
-        index < r.count)
-        result = settle_by_receipt(c, &r, index, b->u.receipt_ack.kind, b->u.receipt_ack.ms);
+    if (receipt_split(ack->receipt, &text, &index) && receipt_read(c->receipt_key, text, &r) && index < r.count)
+        result =
+            settle_by_receipt(c, &r, index, ack->kind, &(struct failure){ bounded(ack->ms), ack->status, ack->error });
     frame_add_receipt_settled(&s->out, b->u.receipt_ack.request, result);
     const struct queue *q = result == SETTLED_ACKED ? queue_by_id(c, r.queue_id) : NULL;
     if (q)
@@ -254,6 +248,7 @@ void settle_receipt(struct core *c, struct session *s, const struct body *b)
 /* Gives back every delivery under one lease, which goes with the last. */
 static void give_back(struct core *c, struct lease *l, bool failure)
 {
+    const struct failure ran_out = { .error = span_str("the lease ran out") };
     struct queue *q = l->consumer->queue;
     uint64_t first = l->first_sequence;
     uint32_t count = l->count, slot = l->slot;
@@ -262,8 +257,9 @@ static void give_back(struct core *c, struct lease *l, bool failure)
         if (!item || item->state != ITEM_IN_FLIGHT || item->lease != slot)
             continue;
         if (failure)
-            failed(item);
-        queue_return(c, q, first + i, item);
+            retry_failed(c, q, first + i, item, &ran_out);
+        else
+            queue_return(c, q, first + i, item);
         bool last = l->outstanding == 1;
         lease_delivery_ended(c, l);
         if (last)
@@ -278,7 +274,7 @@ void settle_lease_expired(struct core *c, struct lease *l)
 }
 
 /* Gives back what is in flight under a listed lease and under its children, which all go. */
-static void void_lease(struct core *c, struct lease *l)
+static void void_lease(struct core *c, struct lease *l, bool crashed)
 {
     struct queue *q = l->consumer->queue;
     uint64_t sequence = l->first_sequence;
@@ -287,7 +283,10 @@ static void void_lease(struct core *c, struct lease *l)
         struct lease *owner = item ? lease_of(c, q, item) : NULL;
         if (!owner || (owner != l && owner->parent != l))
             continue;
-        queue_return(c, q, sequence, item);
+        if (crashed)
+            retry_crashed(c, q, sequence, item);
+        else
+            queue_return(c, q, sequence, item);
         lease_delivery_ended(c, owner);
         left--;
     }
@@ -295,9 +294,8 @@ static void void_lease(struct core *c, struct lease *l)
 
 void settle_void(struct core *c, struct consumer *k, bool clean)
 {
-    (void)clean; /* an unclean end counts towards max_crashes, which comes with dead letters */
     struct lease *l;
     while ((l = lease_last(k)) != NULL)
-        void_lease(c, l);
+        void_lease(c, l, !clean);
     assert(k->outstanding == 0);
 }

@@ -32,6 +32,9 @@
 
 /* ------------------------------------------------------------------ queues */
 
+struct trouble;
+struct redrive;
+
 enum item_state { ITEM_GONE, ITEM_READY, ITEM_IN_FLIGHT, ITEM_DELAYED };
 
 /* One event as its queue sees it; the bytes are the store's. 24 bytes. */
@@ -42,7 +45,6 @@ struct item {
     int32_t accepted; /* tenths of a second since the core started; before it: negative */
     uint16_t attempt; /* deliveries so far, saturating */
     uint8_t state;    /* enum item_state */
-    uint8_t failures; /* nacks and expired leases, saturating */
 };
 
 /* An item that stayed while thousands behind it left: moved out of the ring, so that the ring's length follows what is
@@ -94,6 +96,8 @@ struct queue {
 
     uint64_t ready, in_flight, delayed; /* events in each state */
     uint64_t bytes;                     /* of all of them */
+    struct trouble *troubles;           /* of events that failed, and the dead; see trouble.h */
+    uint64_t dead, dead_bytes;          /* the dead, beside all of this */
     struct ledger ledger;               /* remaining is derived */
     uint64_t refused, redelivered, duplicates;
     struct dedup dedup; /* what was accepted of late */
@@ -306,6 +310,7 @@ struct core {
     struct look *looks; /* pages of peeks that are being read from the disk; see peek.c */
     uint32_t look_count;
     uint64_t look_counter;
+    struct redrive *redrives; /* that are being read from the disk */
     bool disk_starved;        /* somebody waits for room on the disk: … */
     uint64_t disk_starved_at; /* … for more than this */
     bool failed;              /* the log failed: nothing is confirmed any more */
@@ -465,6 +470,8 @@ enum reason room_take(struct room *r, uint64_t size);
 /* Accepts `count` events (their sequences set here) at the tail. */
 void queue_accept(struct core *c, struct queue *q, struct store_event *events, size_t count, struct span note,
                   uint64_t *ticket); /* 0: it is accepted for good */
+/* Takes an item out of the queue and its books; the store keeps the event. */
+void queue_remove(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 /* Takes an item out for good. */
 void queue_settle(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum store_cause cause);
 /* In flight or delayed back to ready. */
@@ -531,6 +538,8 @@ uint64_t persist_queue(struct core *c,
                        const struct queue *q); /* its settings and switches; returns the ticket, 0: none */
 uint64_t persist_deleted(struct core *c, const struct queue *q);
 uint64_t persist_producer(struct core *c, const struct producer *p);
+/* What went wrong with an event, as far as there is room for it; that it is dead, always. Nothing waits for it. */
+void persist_trouble(struct core *c, const struct queue *q, const struct trouble *t);
 uint64_t persist_mark(struct core *c, const struct queue *q, uint64_t end);
 /* The origin of a run; hashes: one for each of its events, of zeros where it has none; count 0: none has. */
 #define ORIGIN_MAX(count) (64u + (count)*DEDUP_HASH_SIZE)
@@ -595,11 +604,30 @@ bool peek_request(struct core *c, struct queue *q, const struct request *r, cons
                   struct reply *reply, struct arena *arena);
 bool peek_loaded(struct core *c, const struct store_completion *done); /* false: it is no page's */
 void peek_free(struct core *c);
+/* The event's bytes without the lane's tag and size. */
+struct span event_of_lane(struct span lane);
+
+/* redrive.c: as peek_request and peek_loaded */
+bool redrive_request(struct core *c, struct queue *q, const struct request *r, const struct route *route,
+                     struct reply *reply);
+bool redrive_loaded(struct core *c, const struct store_completion *done);
+void redrive_free(struct core *c);
+
+/* retry.c. The item is in flight, and its delivery is over. */
+struct failure {
+    uint64_t delay_ms; /* 0: the queue's back-off */
+    uint32_t status;
+    struct span error;
+};
+void retry_failed(struct core *c, struct queue *q, uint64_t sequence, struct item *item, const struct failure *f);
+void retry_crashed(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
+/* The item's delay is over. */
+void retry_due(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 
 /* answers.c */
 /* Answers a request that was answered before; false when it was not. */
 bool answers_again(struct core *c, const struct request *r, const struct route *route);
-void answers_remember(struct core *c, const struct request *r, const struct effect *reply);
+void answers_remember(struct core *c, struct token id, struct span packed_request, const struct effect *reply);
 void answers_free(struct core *c);
 
 #endif

@@ -160,7 +160,7 @@ enum log_status settled_range_next(struct settled_record *s, struct settled_rang
     uint64_t cause, count;
     if (s->left == 0)
         return wire_done(&s->ranges) ? LOG_END : LOG_BAD;
-    if (!wire_varint(&s->ranges, &cause) || cause > CAUSE_DROPPED || !wire_varint(&s->ranges, &out->first) ||
+    if (!wire_varint(&s->ranges, &cause) || cause > CAUSE_REMOVED || !wire_varint(&s->ranges, &out->first) ||
         !wire_varint(&s->ranges, &count) || !wire_varint(&s->ranges, &out->bytes) || out->first > COUNT_MAX ||
         count == 0 || count > COUNT_MAX)
         return LOG_BAD;

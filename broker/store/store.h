@@ -22,7 +22,14 @@ enum store_status {
 };
 
 /* Why an event leaves. The values are written to disk. */
-enum store_cause { CAUSE_ACKED, CAUSE_DEAD, CAUSE_EXPIRED, CAUSE_PURGED, CAUSE_DROPPED };
+enum store_cause {
+    CAUSE_ACKED,
+    CAUSE_DEAD, /* to another queue's dead letters; one that dies in its own queue stays in the store */
+    CAUSE_EXPIRED,
+    CAUSE_PURGED,
+    CAUSE_DROPPED,
+    CAUSE_REMOVED, /* from the dead letters: it left the queue's books before */
+};
 
 struct store_event {
     struct span event;     /* in; copied before append returns */

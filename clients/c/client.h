@@ -115,10 +115,9 @@ void client_leave(struct client *c, struct span queue);
 uint64_t client_credit(struct client *c, struct span queue, uint64_t wanted);
 /* Settles deliveries of the current consumption, by number. Answered by `settled`. */
 void client_settle(struct client *c, struct span queue, uint64_t consumer_epoch, const struct settle *settle);
-/* Settles by receipt text, anybody's. Answered by `receipt_settled` with the returned request number; while away
- * it waits, and after 5 s answers SETTLED_UNKNOWN. */
-uint64_t client_settle_receipt(struct client *c, enum settle_kind kind, struct span receipt, uint64_t ms,
-                               struct now now);
+/* Settles by receipt text, anybody's. Answered by `receipt_settled` with the returned request number (the one
+ * in `ack` does not count); while away it waits, and after 5 s answers SETTLED_UNKNOWN. */
+uint64_t client_settle_receipt(struct client *c, const struct receipt_ack *ack, struct now now);
 
 /* A control call other than attach; r->id is set inside. Repeated under the same id until answered; after timeout_ms
  * `replied` is called with REASON_unavailable (never sent or not answered). */

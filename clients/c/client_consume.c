@@ -113,16 +113,24 @@ void client_settle(struct client *c, struct span queue, uint64_t consumer_epoch,
         c->handler->settled(c->ctx, k->name, consumer_epoch, s->first, s->count, SETTLED_EXPIRED);
 }
 
-uint64_t client_settle_receipt(struct client *c, enum settle_kind kind, struct span receipt, uint64_t ms,
-                               struct now now)
+static struct span copy_text(uint8_t **to, struct span text)
 {
-    struct receipt_settle *r = xcalloc(1, sizeof *r);
+    struct span copy = span_of(*to, text.size);
+    if (text.size)
+        memcpy(*to, text.data, text.size);
+    *to += text.size;
+    return copy;
+}
+
+uint64_t client_settle_receipt(struct client *c, const struct receipt_ack *ack, struct now now)
+{
+    struct receipt_settle *r = xcalloc(1, sizeof *r + ack->receipt.size + ack->error.size);
+    uint8_t *texts = r->texts;
     r->request = ++c->next_request;
-    r->kind = kind;
-    r->ms = ms;
-    r->receipt = xmalloc(receipt.size + 1);
-    memcpy(r->receipt, receipt.data, receipt.size);
-    r->receipt[receipt.size] = '\0';
+    r->ack = *ack;
+    r->ack.request = r->request;
+    r->ack.receipt = copy_text(&texts, ack->receipt);
+    r->ack.error = copy_text(&texts, ack->error);
     r->deadline = mono_add_ms(now.mono, RECEIPT_ANSWER_MS);
     HASH_ADD(hh, c->receipts, request, sizeof r->request, r);
     return r->request;
@@ -132,7 +140,6 @@ static void receipt_done(struct client *c, struct receipt_settle *r, enum settle
 {
     uint64_t request = r->request;
     HASH_DEL(c->receipts, r);
-    free(r->receipt);
     free(r);
     c->handler->receipt_settled(c->ctx, request, result);
 }
@@ -267,7 +274,7 @@ void consume_write(struct client *c)
         write_one(c, k);
     for (struct receipt_settle *r = c->receipts; r; r = r->hh.next) {
         if (!r->sent)
-            frame_add_receipt_ack(&c->out, r->request, r->kind, span_str(r->receipt), r->ms);
+            frame_add_receipt_ack(&c->out, &r->ack);
         r->sent = true;
     }
 }
@@ -318,7 +325,6 @@ void consume_free(struct client *c)
     struct receipt_settle *r, *next_r;
     HASH_ITER (hh, c->receipts, r, next_r) {
         HASH_DEL(c->receipts, r);
-        free(r->receipt);
         free(r);
     }
 }

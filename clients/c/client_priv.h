@@ -82,12 +82,12 @@ struct consumption {
 };
 
 struct receipt_settle {
-    uint64_t request, ms;
-    enum settle_kind kind;
-    char *receipt;
+    uint64_t request;
+    struct receipt_ack ack; /* its texts lie in `texts` */
     bool sent;
     mono_t deadline;
     UT_hash_handle hh;
+    uint8_t texts[];
 };
 
 struct call_out {

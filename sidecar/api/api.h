@@ -90,12 +90,6 @@ struct api_event {
     uint8_t hash[EVENT_HASH_SIZE]; /* event_hash; zeros: made up */
 };
 
-struct api_settle {
-    enum settle_kind kind;
-    struct span receipt;
-    uint64_t ms;
-};
-
 /* How taken and peeked events are written. */
 enum api_format { API_JSON, API_PROTOBUF };
 
@@ -118,7 +112,7 @@ struct api_command {
             enum api_format format;
         } take;
         struct {
-            struct api_settle *settles;
+            struct receipt_ack *settles;
             size_t count;
         } acks;
         struct {

@@ -45,7 +45,8 @@ enum api_answer parse_take(struct parsing *p)
 
 /* ------------------------------------------------------------------ acks */
 
-static bool add_settle(struct parsing *p, enum settle_kind kind, const json_t *receipt, uint64_t ms, struct error *why)
+/* Adds it with its receipt. */
+static bool add_settle(struct parsing *p, const struct receipt_ack *ack, const json_t *receipt, struct error *why)
 {
     const char *text = json_string_value(receipt);
     size_t size = json_string_length(receipt);
@@ -54,7 +55,9 @@ static bool add_settle(struct parsing *p, enum settle_kind kind, const json_t *r
     char *copy = arena_strndup(p->arena, text, size);
     if (!copy)
         return error_set(why, "too many receipts at once");
-    p->command->u.acks.settles[p->command->u.acks.count++] = (struct api_settle){ kind, span_of(copy, size), ms };
+    struct receipt_ack *to = &p->command->u.acks.settles[p->command->u.acks.count++];
+    *to = *ack;
+    to->receipt = span_of(copy, size);
     return true;
 }
 
@@ -71,42 +74,70 @@ static bool read_duration(const json_t *item, const char *name, int64_t fallback
     return true;
 }
 
-static bool add_ack(struct parsing *p, const json_t *item, struct error *why)
+/* What the application says of its failure: a status of its own, and a text. */
+static bool read_failure(struct parsing *p, const json_t *item, struct receipt_ack *ack, struct error *why)
 {
-    return add_settle(p, SETTLE_ACK, item, 0, why);
+    const json_t *status = json_object_get(item, "status"), *error = json_object_get(item, "error");
+    if (status && (!json_is_integer(status) || json_integer_value(status) < 1 || json_integer_value(status) > 65535))
+        return error_set(why, "'status' must be a whole number from 1 to 65535");
+    if (error && !json_is_string(error))
+        return error_set(why, "'error' must be a text");
+    ack->status = (uint32_t)json_integer_value(status);
+    if (!error)
+        return true;
+    size_t size = json_string_length(error);
+    const char *copy = arena_strndup(p->arena, json_string_value(error), size);
+    ack->error = span_of(copy, size);
+    return copy || error_set(why, "too much text at once");
 }
 
-static bool refuse_keys(const json_t *object, const char *first, const char *second, struct error *why)
+static bool add_ack(struct parsing *p, const json_t *item, struct error *why)
+{
+    return add_settle(p, &(struct receipt_ack){ .kind = SETTLE_ACK }, item, why);
+}
+
+static bool refuse_keys(const json_t *object, const char *const *known, const char *list, struct error *why)
 {
     const char *key;
     json_t *value;
     json_object_foreach ((json_t *)object, key, value) {
-        if (strcmp(key, first) != 0 && strcmp(key, second) != 0)
-            return error_set(why, "unknown key '%.60s'; known here: %s, %s", key, first, second);
+        size_t i = 0;
+        while (known[i] && strcmp(key, known[i]) != 0)
+            i++;
+        if (!known[i])
+            return error_set(why, "unknown key '%.60s'; known here: %s", key, list);
     }
     return true;
 }
 
-static bool add_with_duration(struct parsing *p, enum settle_kind kind, const char *name, int64_t fallback,
-                              const json_t *item, struct error *why)
-{
-    int64_t ms;
-    if (json_is_string(item) && fallback >= 0)
-        return add_settle(p, kind, item, (uint64_t)fallback, why);
-    if (!json_is_object(item))
-        return error_set(why, "each item is an object {\"receipt\", \"%s\"}", name);
-    return refuse_keys(item, "receipt", name, why) && read_duration(item, name, fallback, &ms, why) &&
-           add_settle(p, kind, json_object_get(item, "receipt"), (uint64_t)ms, why);
-}
-
+/* A nack without a delay, or with none of its own, waits for the queue's back-off; one of "0s" comes again at once. */
 static bool add_nack(struct parsing *p, const json_t *item, struct error *why)
 {
-    return add_with_duration(p, SETTLE_NACK, "delay", 0, item, why);
+    static const char *const known[] = { "receipt", "delay", "status", "error", NULL };
+    struct receipt_ack ack = { .kind = SETTLE_NACK };
+    int64_t ms;
+    if (json_is_string(item))
+        return add_settle(p, &ack, item, why);
+    if (!json_is_object(item))
+        return error_set(why, "each item is a receipt, or an object {\"receipt\", \"delay\"}");
+    if (!refuse_keys(item, known, "receipt, delay, status, error", why) || !read_duration(item, "delay", 0, &ms, why) ||
+        !read_failure(p, item, &ack, why))
+        return false;
+    ack.ms = json_object_get(item, "delay") && ms == 0 ? 1 : (uint64_t)ms;
+    return add_settle(p, &ack, json_object_get(item, "receipt"), why);
 }
 
 static bool add_extend(struct parsing *p, const json_t *item, struct error *why)
 {
-    return add_with_duration(p, SETTLE_EXTEND, "by", -1, item, why);
+    static const char *const known[] = { "receipt", "by", NULL };
+    struct receipt_ack ack = { .kind = SETTLE_EXTEND };
+    int64_t ms;
+    if (!json_is_object(item))
+        return error_set(why, "each item is an object {\"receipt\", \"by\"}");
+    if (!refuse_keys(item, known, "receipt, by", why) || !read_duration(item, "by", -1, &ms, why))
+        return false;
+    ack.ms = (uint64_t)ms;
+    return add_settle(p, &ack, json_object_get(item, "receipt"), why);
 }
 
 typedef bool add_fn(struct parsing *p, const json_t *item, struct error *why);

@@ -4,18 +4,17 @@
 
 #include <stdlib.h>
 
-static void send(struct uplink *u, enum settle_kind kind, struct span receipt, uint64_t ms, struct settling *of,
-                 size_t index)
+static void send(struct uplink *u, const struct receipt_ack *ack, struct settling *of, size_t index)
 {
-    struct settle_wait *w = xmalloc(sizeof *w + receipt.size + 1);
-    *w = (struct settle_wait){ .of = of, .index = index, .kind = kind, .ms = ms };
-    memcpy(w->receipt, receipt.data, receipt.size);
-    w->receipt[receipt.size] = '\0';
-    w->number = client_settle_receipt(u->client, kind, receipt, ms, u->now);
+    struct settle_wait *w = xmalloc(sizeof *w + ack->receipt.size + 1);
+    *w = (struct settle_wait){ .of = of, .index = index, .kind = ack->kind, .ms = ack->ms };
+    memcpy(w->receipt, ack->receipt.data, ack->receipt.size);
+    w->receipt[ack->receipt.size] = '\0';
+    w->number = client_settle_receipt(u->client, ack, u->now);
     HASH_ADD(hh, u->settles, number, sizeof w->number, w);
 }
 
-void uplink_settle(struct uplink *u, const struct api_settle *settles, size_t count, void *request, struct now now)
+void uplink_settle(struct uplink *u, const struct receipt_ack *settles, size_t count, void *request, struct now now)
 {
     struct settling *s = xcalloc(1, sizeof *s + count * sizeof *s->results);
     u->now = now;
@@ -27,13 +26,13 @@ void uplink_settle(struct uplink *u, const struct api_settle *settles, size_t co
         return;
     }
     for (size_t i = 0; i < count; i++)
-        send(u, settles[i].kind, settles[i].receipt, settles[i].ms, s, i);
+        send(u, &settles[i], s, i);
 }
 
 void uplink_release(struct uplink *u, struct span receipt, struct now now)
 {
     u->now = now;
-    send(u, SETTLE_RELEASE, receipt, 0, NULL, 0);
+    send(u, &(struct receipt_ack){ .kind = SETTLE_RELEASE, .receipt = receipt }, NULL, 0);
 }
 
 void settles_settled(struct uplink *u, uint64_t number, enum settle_result result)

@@ -85,26 +85,33 @@ static void say_state(struct subscription *s, enum subscription_state before)
 
 /* ------------------------------------------------------------------ the end of a push */
 
-static void settle(struct slot *x, enum settle_kind kind, int64_t ms)
+static void settle(struct slot *x, struct receipt_ack word)
 {
     struct push *p = x->of->push;
-    struct api_settle word = { kind, buf_span(&x->receipt), (uint64_t)ms };
-    if (kind == SETTLE_RELEASE)
+    word.receipt = buf_span(&x->receipt);
+    if (word.kind == SETTLE_RELEASE)
         uplink_release(p->uplink, word.receipt, p->now);
     else
         uplink_settle(p->uplink, &word, 1, NULL, p->now);
     p->busy = true;
 }
 
-static void settle_by(struct slot *x, const struct push_verdict *v)
+/* When a failed event comes again is the broker's to say; what the application said goes with it. */
+static void settle_by(struct slot *x, const struct push_outcome *o, const struct push_verdict *v)
 {
+    struct receipt_ack nack = {
+        .kind = SETTLE_NACK,
+        .ms = (uint64_t)v->pause_ms,
+        .status = o->end == PUSH_ANSWERED ? (uint32_t)o->status : 0,
+        .error = span_str(x->of->last_error),
+    };
     switch (v->result) {
-    case PUSH_ACKED: settle(x, SETTLE_ACK, 0); return;
-    case PUSH_FAILED: settle(x, SETTLE_NACK, push_retry_ms(x->attempt, randombytes_random())); return;
-    case PUSH_THROTTLED: settle(x, SETTLE_NACK, v->pause_ms); return;
+    case PUSH_ACKED: settle(x, (struct receipt_ack){ .kind = SETTLE_ACK }); return;
+    case PUSH_FAILED:
+    case PUSH_THROTTLED: settle(x, nack); return;
     case PUSH_GONE:
     case PUSH_UNREACHABLE:
-    case PUSH_RESULTS: settle(x, SETTLE_RELEASE, 0); return;
+    case PUSH_RESULTS: settle(x, (struct receipt_ack){ .kind = SETTLE_RELEASE }); return;
     }
 }
 
@@ -133,7 +140,7 @@ static void pushed(struct slot *x, const struct push_outcome *o)
     struct push_verdict v = push_judge(o, p->now.wall);
     enum subscription_state before = s->course.state;
     count(x, o, &v);
-    settle_by(x, &v);
+    settle_by(x, o, &v);
     course_pushed(&s->course, &v, p->now.mono, randombytes_random());
     if (s->course.state != before)
         snprintf(s->detail, sizeof s->detail, "%s", s->last_error);

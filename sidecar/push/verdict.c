@@ -6,8 +6,6 @@
 
 #define RECONNECT_FIRST_MS 250
 #define RECONNECT_MOST_MS  10000
-#define RETRY_FIRST_MS     1000
-#define RETRY_MOST_MS      300000
 
 static int64_t within_bounds(int64_t ms)
 {
@@ -100,12 +98,6 @@ int64_t push_reconnect_ms(unsigned tries, uint32_t random)
 {
     int64_t ms = doubled(RECONNECT_FIRST_MS, RECONNECT_MOST_MS, tries);
     return ms / 2 + (int64_t)((uint64_t)random * (uint64_t)(ms - ms / 2) >> 32);
-}
-
-int64_t push_retry_ms(uint32_t attempt, uint32_t random)
-{
-    int64_t ms = doubled(RETRY_FIRST_MS, RETRY_MOST_MS, attempt);
-    return 1 + (int64_t)((uint64_t)random * (uint64_t)ms >> 32);
 }
 
 int64_t push_time_limit_ms(int64_t timeout_ms, uint32_t lease_ms)

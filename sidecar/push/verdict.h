@@ -26,7 +26,7 @@ struct push_outcome {
 /* What to do with the event and with the subscription. */
 struct push_verdict {
     enum push_result result;
-    int64_t pause_ms; /* of PUSH_THROTTLED: how long nothing more is pushed, and how long the event waits */
+    int64_t pause_ms; /* of PUSH_THROTTLED, else 0: how long nothing more is pushed, and how long the event waits */
 };
 
 /* Retry-After is obeyed within these: no application is asked without end, no event kept from it for longer. */
@@ -44,8 +44,6 @@ bool push_is_allowed(struct span allowed, const char *origin);
 /* How long to wait before the connection is tried again after `tries` failures in a row (1: the first): doubling from
  * 250 ms to 10 s, and of that a random part between half and all. */
 int64_t push_reconnect_ms(unsigned tries, uint32_t random);
-/* How long a failed event waits after `attempt` deliveries: 1 s doubling to 5 min, a random part of it. */
-int64_t push_retry_ms(uint32_t attempt, uint32_t random);
 
 /* How long the application may take: what the subscription says, but always within five sixths of the lease, so that its
  * word still counts when it comes. */

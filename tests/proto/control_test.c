@@ -275,9 +275,10 @@ static void lists_of_queues_round_trip(void **state)
 static void peeked_events_round_trip(void **state)
 {
     (void)state;
-    const struct peeked events[] = { { 10, STATE_READY, 0, span_str("one") },
-                                     { 12, STATE_IN_FLIGHT, 3, span_of("\0\xff", 2) },
-                                     { 13, STATE_DEAD, 5, span_str("") } };
+    const struct trouble_info none = { .error = "" }, some = { 5, 1, DEAD_MAX_DELIVERIES, 1000, 2000, 503, "no luck" };
+    const struct peeked events[] = { { 10, STATE_READY, 0, span_str("one"), none },
+                                     { 12, STATE_IN_FLIGHT, 3, span_of("\0\xff", 2), none },
+                                     { 13, STATE_DEAD, 5, span_str(""), some } };
     struct reply r = { .result = RESULT_PEEKED };
     r.u.peeked.events = events, r.u.peeked.count = 3, r.u.peeked.next = 14;
     struct reply back = reply_round_trip(r);
@@ -288,6 +289,14 @@ static void peeked_events_round_trip(void **state)
         assert_int_equal(back.u.peeked.events[i].state, events[i].state);
         assert_int_equal(back.u.peeked.events[i].attempt, events[i].attempt);
         assert_true(span_equal(back.u.peeked.events[i].event, events[i].event));
+        const struct trouble_info *had = &events[i].trouble, *has = &back.u.peeked.events[i].trouble;
+        assert_int_equal(has->failures, had->failures);
+        assert_int_equal(has->crashes, had->crashes);
+        assert_int_equal(has->dead, had->dead);
+        assert_int_equal(has->first_ms, had->first_ms);
+        assert_int_equal(has->last_ms, had->last_ms);
+        assert_int_equal(has->status, had->status);
+        assert_string_equal(has->error, had->error);
     }
 }
 

@@ -119,7 +119,7 @@ static void bodies_of_zeros_round_trip(void **state)
     frame_add_idle(&frame, none, 0);
     frame_add_turn(&frame, none, TURN_NONE, 0, false, 0, 0);
     frame_add_window(&frame, 0, 0);
-    frame_add_receipt_ack(&frame, 0, SETTLE_ACK, none, 0);
+    frame_add_receipt_ack(&frame, &(struct receipt_ack){ .receipt = none });
     frame_add_receipt_settled(&frame, 0, SETTLED_ACKED);
     assert_int_equal(describe_frame(buf_span(&frame), &text), FRAME_END);
     buf_add_byte(&text, '\0');

@@ -44,6 +44,11 @@ static void defaults_are_all_present_and_within_their_ranges(void **state)
     assert_false(settings.require_consumer);
     assert_int_equal(settings.dedup_window_ms, 120000);
     assert_int_equal(settings.dedup_entries, 100000);
+    assert_int_equal(settings.max_deliveries, 10);
+    assert_int_equal(settings.max_crashes, 20);
+    assert_int_equal(settings.backoff_ms, 1000);
+    assert_int_equal(settings.backoff_max_ms, 300000);
+    assert_int_equal(settings.dead_capacity, 10000);
 }
 
 static void values_of_every_setting_are_read(void **state)
@@ -63,6 +68,16 @@ static void values_of_every_setting_are_read(void **state)
     assert_int_equal(settings.dedup_window_ms, 60000);
     assert_true(parse("dedup_entries", "5"));
     assert_int_equal(settings.dedup_entries, 5);
+    assert_true(parse("max_deliveries", "3"));
+    assert_int_equal(settings.max_deliveries, 3);
+    assert_true(parse("max_crashes", "4"));
+    assert_int_equal(settings.max_crashes, 4);
+    assert_true(parse("backoff", "0s"));
+    assert_int_equal(settings.backoff_ms, 0);
+    assert_true(parse("backoff_max", "2m"));
+    assert_int_equal(settings.backoff_max_ms, 120000);
+    assert_true(parse("dead_capacity", "7"));
+    assert_int_equal(settings.dead_capacity, 7);
     assert_int_equal(settings.present, (1u << QUEUE_SETTING_COUNT) - 1);
     assert_int_equal(settings.capacity, 1000);
     assert_int_equal(settings.capacity_bytes, 64 << 20);

@@ -68,7 +68,7 @@ void sample_bodies(struct buf *b)
     frame_add_idle(b, S("mail"), 5);
     frame_add_turn(b, S("mail"), TURN_ACTIVE, 4, true, 9, 2);
     frame_add_window(b, 2048, 1 << 20);
-    frame_add_receipt_ack(b, 77, SETTLE_EXTEND, S("receipt-a.1"), 60000);
+    frame_add_receipt_ack(b, &(struct receipt_ack){ 77, 60000, SETTLE_EXTEND, S("receipt-a.1"), 0, { 0 } });
     frame_add_receipt_settled(b, 77, SETTLED_EXTENDED);
 }
 

@@ -14,6 +14,9 @@ void broker_draw(struct sim *s)
     for (unsigned q = 0; q < SIM_QUEUES; q++) {
         s->capacity[q] = 2 + sim_random(s, 30);
         s->lease_ms[q] = s->mood.long_leases ? 30000 : 500 + sim_random(s, 4000);
+        s->backoff_ms[q] = sim_chance(s, 50) ? sim_random(s, 2000) : 0;
+        s->tries[q] = s->mood.dies ? 1 + sim_random(s, 4) : 250;
+        s->dead_capacity[q] = sim_chance(s, 50) ? sim_random(s, 6) : 10000;
     }
     storing_draw(s);
 }
@@ -24,6 +27,11 @@ void broker_settings(const struct sim *s, unsigned q, struct queue_settings *out
 {
     queue_settings_put(out, QUEUE_SETTING_capacity, s->capacity[q]);
     queue_settings_put(out, QUEUE_SETTING_lease, s->lease_ms[q]);
+    queue_settings_put(out, QUEUE_SETTING_backoff, s->backoff_ms[q]);
+    queue_settings_put(out, QUEUE_SETTING_backoff_max, s->backoff_ms[q] * 3);
+    queue_settings_put(out, QUEUE_SETTING_max_deliveries, s->tries[q]);
+    queue_settings_put(out, QUEUE_SETTING_max_crashes, s->tries[q]);
+    queue_settings_put(out, QUEUE_SETTING_dead_capacity, s->calm ? 100000 : s->dead_capacity[q]);
     queue_settings_put(out, QUEUE_SETTING_durability, s->on_disk[q] ? DURABILITY_DISK : DURABILITY_MEMORY);
 }
 

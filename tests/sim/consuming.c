@@ -98,7 +98,8 @@ static void ask_by_receipt(struct actor *a, const struct receipt_seen *seen, uns
                            uint64_t ms)
 {
     struct asked *w = ask(a, seen, queue, kind);
-    w->request = client_settle_receipt(a->client, kind, span_str(seen->text), ms, sim_now(a->sim));
+    w->request = client_settle_receipt(
+        a->client, &(struct receipt_ack){ .kind = kind, .receipt = span_str(seen->text), .ms = ms }, sim_now(a->sim));
 }
 
 static enum settle_kind draw_kind(struct sim *s, uint64_t *ms)

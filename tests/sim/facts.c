@@ -73,9 +73,12 @@ static void accepted(struct sim *s, struct fact *f, uint64_t sequence, uint64_t 
     if (refused(f))
         sim_fail(s, "#%llu was refused (%s) and yet is in the queue", ID(f), reason_info(f->reason)->name);
     bool same = f->sequence == sequence && (s->on_disk[f->queue] || f->incarnation == incarnation);
-    if (f->sequence && !same)
+    bool redriven = s->mood.redrives && f->handed_over; /* it may be a new event of the queue by now */
+    if (f->sequence && !same && !redriven)
         sim_fail(s, "#%llu has sequences %llu and %llu: doubled", ID(f), (unsigned long long)f->sequence,
                  (unsigned long long)sequence);
+    if (redriven && sequence < f->sequence)
+        return; /* a confirm that was long on its way */
     f->sequence = sequence;
     f->incarnation = incarnation;
     if (prefix_refused(s, f))
@@ -90,8 +93,8 @@ static void check_twins(struct sim *s, const struct fact *f, uint64_t sequence, 
 {
     struct fact *first = f->twin ? f->twin : s->facts[f->id];
     bool lasts = s->on_disk[f->queue] || first->kept_by == incarnation;
-    bool apart =
-        s->mood.deletes || s->mood.tight || s->now - first->published > WINDOW_MS * MS || s->wall_offset_ms != 0;
+    bool apart = s->mood.deletes || s->mood.redrives || s->mood.tight || s->now - first->published > WINDOW_MS * MS ||
+                 s->wall_offset_ms != 0;
     if (first->kept && first->kept != sequence && lasts && !apart && s->mood.repeats)
         sim_fail(s, "#%llu is in the queue as %llu, and the same event as %llu", ID(f), (unsigned long long)sequence,
                  (unsigned long long)first->kept);
@@ -195,7 +198,8 @@ static void check_order(struct sim *s, const struct fact *f, struct life *life)
 /* Within one consumer's turn and with long leases every delivery reaches the program or goes back uncounted. */
 static void check_attempt(struct sim *s, const struct fact *f, const struct client_delivery *d, const struct life *life)
 {
-    if (!s->mood.long_leases || f->handed_over == 0 || f->life != life || f->epoch != d->consumer_epoch)
+    if (!s->mood.long_leases || s->mood.redrives || f->handed_over == 0 || f->life != life ||
+        f->epoch != d->consumer_epoch)
         return;
     uint32_t expected = f->attempt + (f->released ? 0 : 1);
     bool unanswered = f->release_asked && d->attempt == f->attempt; /* the answer waits for the disk */
@@ -226,7 +230,7 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
     check_twins(s, f, d->sequence, life->incarnation);
     accepted(s, f, d->sequence, life->incarnation);
     /* A delivery from before the restart that was long on its way says nothing: its run is the older one. */
-    if (f->handed_over && f->life->incarnation < life->incarnation && d->attempt < 2)
+    if (f->handed_over && f->life->incarnation < life->incarnation && d->attempt < 2 && !s->mood.redrives)
         sim_fail(s, "#%llu comes again after a restart as if for the first time", ID(f));
     if (f->acked && life->incarnation >= f->acked_by) /* within an incarnation; see above */
         sim_fail(s, "#%llu was delivered after its ack was confirmed", ID(f));

@@ -1,4 +1,4 @@
-/* Programs that operate on queues under load: pause, close, purge, delete and declare. */
+/* Programs that operate on queues under load: pause, close, purge, delete and declare, redrive. */
 #include "tests/sim/sim.h"
 
 static void call(struct actor *a, enum call call, unsigned queue)
@@ -9,6 +9,10 @@ static void call(struct actor *a, enum call call, unsigned queue)
         broker_settings(s, queue, &r.u.declare.settings);
     if (call == CALL_DELETE)
         r.u.delete_.force = true;
+    if (call == CALL_REDRIVE)
+        r.u.redrive.to = "";
+    if (call == CALL_PURGE)
+        r.u.purge.dead = !s->mood.purges || sim_chance(s, 20);
     sim_trace(s, "c%llu operates on %s: call %d", (unsigned long long)a->instance, r.queue, (int)call);
     client_call(a->client, &r, a, 3000, sim_now(s));
 }
@@ -18,7 +22,9 @@ void operating_act(struct actor *a)
     struct sim *s = a->sim;
     static const enum call calls[] = { CALL_PAUSE, CALL_RESUME, CALL_RESUME, CALL_CLOSE, CALL_OPEN, CALL_OPEN };
     unsigned queue = (unsigned)sim_random(s, SIM_QUEUES);
-    if (s->mood.purges && sim_chance(s, 15))
+    if (s->mood.redrives && sim_chance(s, 30))
+        call(a, sim_chance(s, 80) ? CALL_REDRIVE : CALL_PURGE, queue);
+    else if (s->mood.purges && sim_chance(s, 15))
         call(a, CALL_PURGE, queue);
     else if (s->mood.deletes && sim_chance(s, 40))
         call(a, sim_chance(s, 30) ? CALL_DELETE : CALL_DECLARE, queue);

@@ -151,6 +151,8 @@ struct mood {
     bool lowers;                             /* programs lower their credit */
     bool tight;                              /* the broker's budget runs out */
     bool repeats;                            /* programs publish events of the same source and id again */
+    bool dies;                               /* events that fail often are dead; else they come again */
+    bool redrives;                           /* … and what is dead is redriven, or purged */
     bool long_leases;                        /* no lease ends while its events are on their way */
     bool disk;                               /* the broker has one, and some queues are on it; it may be … */
     bool slow_disk, full_disk, failing_disk; /* … for a while */
@@ -178,6 +180,7 @@ struct sim {
     struct store *store;
     uint8_t receipt_keys[SIM_RUNS][16]; /* by incarnation */
     uint64_t capacity[SIM_QUEUES], lease_ms[SIM_QUEUES];
+    uint64_t backoff_ms[SIM_QUEUES], dead_capacity[SIM_QUEUES], tries[SIM_QUEUES];
     uint64_t over[SIM_QUEUES];       /* events beyond the capacity, because settled ones came back at a start */
     int64_t roomy_since[SIM_QUEUES]; /* a queue on disk has room and yet somebody waits; 0: no */
     int64_t restarted;               /* when the broker last came up again */
@@ -260,6 +263,7 @@ void storing_close(struct sim *s);
 void storing_free(struct sim *s);
 void storing_check_start(struct sim *s); /* what a start must find */
 /* Was the event's ack undone by a crash? */
+bool storing_is_dead(struct sim *s, const struct fact *f);
 bool storing_has_returned(struct sim *s, const struct fact *f);
 
 /* clients.c */

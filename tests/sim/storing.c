@@ -2,6 +2,8 @@
  * one between everything else, and what a start must find after an end. */
 #include "tests/sim/sim.h"
 
+#include "broker/core/trouble.h"
+
 #define EVER INT64_MAX
 
 /* ------------------------------------------------------------------ what the seed says */
@@ -203,9 +205,15 @@ void storing_free(struct sim *s)
 
 /* ------------------------------------------------------------------ what survived */
 
+static bool is_dead(const struct queue *q, uint64_t sequence)
+{
+    const struct trouble *t = trouble_find(q, sequence);
+    return t && t->dead;
+}
+
 static bool is_live(struct queue *q, uint64_t sequence)
 {
-    return queue_item(q, sequence) || ranges_has(&q->durable->backlog, sequence);
+    return queue_item(q, sequence) || ranges_has(&q->durable->backlog, sequence) || is_dead(q, sequence);
 }
 
 /* A start may bring settled events again: those of the run before, when it ended uncleanly, and few of them. */
@@ -254,10 +262,16 @@ void storing_check_start(struct sim *s)
         else if (!q || q->next_sequence <= f->sequence)
             sim_fail(s, "#%llu was %s as %llu, which will be used again", (unsigned long long)f->id,
                      f->handed_over ? "delivered" : "confirmed", (unsigned long long)f->sequence);
-        else if (!live && !f->ack_asked && !s->mood.purges)
+        else if (!live && !f->ack_asked && !s->mood.purges && !s->mood.redrives)
             sim_fail(s, "#%llu was %s and did not survive", (unsigned long long)f->id,
                      f->handed_over ? "delivered" : "confirmed");
     }
+}
+
+bool storing_is_dead(struct sim *s, const struct fact *f)
+{
+    struct queue *q = queue_find(s->core, span_str(sim_queue_name(f->queue)));
+    return q && is_dead(q, f->sequence);
 }
 
 bool storing_has_returned(struct sim *s, const struct fact *f)

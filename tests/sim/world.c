@@ -134,12 +134,14 @@ static void draw_mood(struct sim *s)
         .lowers = sim_chance(s, 50),
         .tight = sim_chance(s, 20),
         .repeats = sim_chance(s, 30),
+        .dies = sim_chance(s, 40),
         .long_leases = sim_chance(s, 30),
         .disk = sim_chance(s, 60),
         .slow_disk = sim_chance(s, 40),
         .full_disk = sim_chance(s, 30),
         .failing_disk = sim_chance(s, 30),
     };
+    s->mood.redrives = s->mood.dies && sim_chance(s, 40);
     s->mood.restarts |= s->mood.disk && sim_chance(s, 70);
 }
 

@@ -209,6 +209,8 @@ struct queue_settings settings_of(const char *text)
 const char *declare(struct driver *d, const char *queue, const char *settings)
 {
     struct request r = { .call = CALL_DECLARE, .queue = queue, .u.declare.settings = settings_of(settings) };
+    if (!(r.u.declare.settings.present & 1u << QUEUE_SETTING_backoff))
+        queue_settings_put(&r.u.declare.settings, QUEUE_SETTING_backoff, 0);
     return reason_info(ask(d, &r)->reason)->name;
 }
 

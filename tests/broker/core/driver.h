@@ -91,7 +91,7 @@ const struct reply *ask(struct driver *d, struct request *r);
 void ask_only(struct driver *d, struct request *r);
 /* The name of the reason of its answer: "ok", "unknown_queue". */
 const char *operate(struct driver *d, enum call call, const char *queue);
-/* Settings as "capacity=3 lease=1s". The reason's name. */
+/* Settings as "capacity=3 lease=1s"; what fails comes again at once where they do not say "backoff". The reason's name. */
 const char *declare(struct driver *d, const char *queue, const char *settings);
 struct queue_settings settings_of(const char *text);
 struct queue_info describe(struct driver *d, const char *queue);

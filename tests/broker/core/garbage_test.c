@@ -241,7 +241,7 @@ static void bodies_with_a_turned_bit_disturb_nobody(void **state)
     frame_add_skip(&bad->out, span_str("own"), 1, 2);
     frame_add_consume(&bad->out, span_str("own"), 1);
     frame_add_credit(&bad->out, span_str("own"), 1, 2);
-    frame_add_receipt_ack(&bad->out, 1, SETTLE_ACK, span_str("xyz.0"), 0);
+    frame_add_receipt_ack(&bad->out, &(struct receipt_ack){ .request = 1, .receipt = span_str("xyz.0") });
     frame_add_leave(&bad->out, span_str("own"));
     bodies = taken(bad);
     for (size_t bit = 0; bit < bodies.size * 8; bit++) {
@@ -397,7 +397,7 @@ static void a_peer_that_leaves_its_answers_unread_is_ended(void **state)
     logged(d, "");
     for (unsigned i = 0; i < 500 && is_attached(bad); i++) {
         for (unsigned k = 0; k < 30000; k++)
-            frame_add_receipt_ack(&bad->out, k, SETTLE_ACK, span_str("x"), 0);
+            frame_add_receipt_ack(&bad->out, &(struct receipt_ack){ .request = k, .receipt = span_str("x") });
         push(bad);
         const struct session *s = session_find(d->core, bad->token);
         most = s && s->out.size > most ? s->out.size : most;

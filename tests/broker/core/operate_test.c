@@ -115,7 +115,7 @@ static void a_larger_capacity_lets_waiters_in(void **state)
 static void configured_queues_change_in_the_configuration_only(void **state)
 {
     struct driver *d = *state;
-    struct queue_settings settings = settings_of("capacity=4");
+    struct queue_settings settings = settings_of("capacity=4 backoff=0s");
     struct error e = { "" };
     assert_true(core_configure_queue(d->core, "orders", &settings, &e, d->now));
     assert_true(describe(d, "orders").managed);

@@ -245,6 +245,6 @@ void ack(struct peer *p, const char *queue, uint64_t first, uint64_t count)
 
 void settle_by(struct peer *p, uint64_t request, enum settle_kind kind, const char *receipt, uint64_t ms)
 {
-    frame_add_receipt_ack(&p->out, request, kind, span_str(receipt), ms);
+    frame_add_receipt_ack(&p->out, &(struct receipt_ack){ request, ms, kind, span_str(receipt), 0, { 0 } });
     push(p);
 }

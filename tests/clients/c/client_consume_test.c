@@ -214,12 +214,17 @@ static void settling_in_an_epoch_that_is_over_is_expired(void **state)
     assert_string_equal(trace(s), "settled orders e7 1 expired");
 }
 
+static void settle_by(struct script *s, enum settle_kind kind, const char *receipt)
+{
+    client_settle_receipt(s->client, &(struct receipt_ack){ .kind = kind, .receipt = span_str(receipt) }, s->now);
+}
+
 static void a_receipt_is_settled_through_any_session(void **state)
 {
     struct script *s = *state;
     attach(s);
-    client_settle_receipt(s->client, SETTLE_ACK, span_str("RECEIPT.0"), 0, s->now);
-    client_settle_receipt(s->client, SETTLE_NACK, span_str("RECEIPT.1"), 0, s->now);
+    settle_by(s, SETTLE_ACK, "RECEIPT.0");
+    settle_by(s, SETTLE_NACK, "RECEIPT.1");
     flush(s);
     assert_string_equal(trace(s), "receipt 1 ack RECEIPT.0; receipt 2 nack RECEIPT.1");
     frame_add_receipt_settled(&s->out, 1, SETTLED_ACKED);

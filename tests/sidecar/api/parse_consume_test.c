@@ -68,7 +68,7 @@ static void acks(struct driver *d, const char *body)
 
 static void assert_settle(const struct driver *d, size_t i, enum settle_kind kind, const char *receipt, uint64_t ms)
 {
-    const struct api_settle *s = &d->command.u.acks.settles[i];
+    const struct receipt_ack *s = &d->command.u.acks.settles[i];
     assert_int_equal(s->kind, kind);
     assert_true(span_equal(s->receipt, span_str(receipt)));
     assert_int_equal(s->ms, ms);

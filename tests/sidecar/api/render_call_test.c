@@ -133,7 +133,10 @@ static void a_list_is_by_name_with_its_next(void **state)
 
 static void peeked_events_have_their_state_and_no_receipt(void **state)
 {
-    const struct peeked p = { 7, STATE_IN_FLIGHT, 2, span_str("\x0a\x01\x61\x12\x02/s\x1a\x03\x31.0\x22\x01t") };
+    const struct peeked p = { .sequence = 7,
+                              .state = STATE_IN_FLIGHT,
+                              .attempt = 2,
+                              .event = span_str("\x0a\x01\x61\x12\x02/s\x1a\x03\x31.0\x22\x01t") };
     struct api_command c = { .u.call.request.call = CALL_PEEK };
     struct reply r = { .result = RESULT_PEEKED, .u.peeked = { &p, 1, 8 } };
     struct driver d;

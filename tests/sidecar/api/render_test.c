@@ -89,9 +89,9 @@ static void unknown_is_retryable_under_the_publisher_s_own_id_only(void **state)
 
 static void acks(struct driver *d, const enum settle_result results[3])
 {
-    struct api_settle settles[] = { { SETTLE_ACK, span_str("a"), 0 },
-                                    { SETTLE_NACK, span_str("n"), 0 },
-                                    { SETTLE_EXTEND, span_str("e"), 1000 } };
+    struct receipt_ack settles[] = { { .kind = SETTLE_ACK, .receipt = span_str("a") },
+                                     { .kind = SETTLE_NACK, .receipt = span_str("n") },
+                                     { .kind = SETTLE_EXTEND, .receipt = span_str("e"), .ms = 1000 } };
     struct api_command c = { .kind = API_ACKS };
     c.u.acks.settles = settles;
     c.u.acks.count = 3;

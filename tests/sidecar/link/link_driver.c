@@ -179,7 +179,7 @@ void driver_taken(struct driver *l, const char *queue, uint32_t max, struct aske
 
 void driver_settle(struct driver *l, enum settle_kind kind, const char *receipt, uint64_t ms, struct asked *a)
 {
-    const struct api_settle s = { kind, span_str(receipt), ms };
+    const struct receipt_ack s = { .kind = kind, .receipt = span_str(receipt), .ms = ms };
     *a = (struct asked){ .count = 1 };
     uplink_settle(l->uplink, &s, 1, a, clock_now());
     driver_answer(l, a);

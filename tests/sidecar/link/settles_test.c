@@ -52,10 +52,10 @@ static void results_are_in_the_order_of_the_receipts(void **state)
     (void)state;
     driver_open(&l, 10, 0, 0);
     take(&l, 3, &taken);
-    const struct api_settle all[] = { { SETTLE_EXTEND, span_str(taken.receipts[2]), 60000 },
-                                      { SETTLE_ACK, span_str("nonsense.0"), 0 },
-                                      { SETTLE_NACK, span_str(taken.receipts[0]), 0 },
-                                      { SETTLE_ACK, span_str(taken.receipts[1]), 0 } };
+    const struct receipt_ack all[] = { { .kind = SETTLE_EXTEND, .receipt = span_str(taken.receipts[2]), .ms = 60000 },
+                                       { .kind = SETTLE_ACK, .receipt = span_str("nonsense.0") },
+                                       { .kind = SETTLE_NACK, .receipt = span_str(taken.receipts[0]) },
+                                       { .kind = SETTLE_ACK, .receipt = span_str(taken.receipts[1]) } };
     uplink_settle(l.uplink, all, 4, &a, clock_now());
     driver_answer(&l, &a);
     assert_int_equal(a.results[0], SETTLED_EXTENDED);
@@ -88,7 +88,7 @@ static void who_is_forgotten_is_not_told_but_the_ack_counts(void **state)
     (void)state;
     driver_open(&l, 10, 0, 0);
     take(&l, 1, &taken);
-    const struct api_settle ack = { SETTLE_ACK, span_str(taken.receipts[0]), 0 };
+    const struct receipt_ack ack = { .kind = SETTLE_ACK, .receipt = span_str(taken.receipts[0]) };
     uplink_settle(l.uplink, &ack, 1, &forgotten, clock_now());
     uplink_forget(l.uplink, &forgotten);
     driver_until(&l, holds_nothing);

@@ -106,7 +106,7 @@ static void what_is_asked_and_not_answered_is_freed_at_the_end(void **state)
 {
     struct request r = { .call = CALL_LIST, .queue = "", .u.list = { "", "", 10 } };
     struct asked publish, take, settle = { .count = 1 }, call = { 0 };
-    const struct api_settle s = { SETTLE_ACK, span_str("x.0"), 0 };
+    const struct receipt_ack s = { .kind = SETTLE_ACK, .receipt = span_str("x.0") };
     struct driver l;
     (void)state;
     driver_open(&l, 10, 0, 0);

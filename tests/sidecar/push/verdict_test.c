@@ -99,10 +99,6 @@ static void back_off_doubles_to_its_cap_with_jitter(void **state)
     assert_int_equal(push_reconnect_ms(6, 0), 4000);
     assert_int_equal(push_reconnect_ms(7, 0), 5000);
     assert_int_equal(push_reconnect_ms(UINT32_MAX, UINT32_MAX), 9999);
-    assert_int_equal(push_retry_ms(1, 0), 1);
-    assert_int_equal(push_retry_ms(1, UINT32_MAX), 1000);
-    assert_int_equal(push_retry_ms(4, UINT32_MAX), 8000);
-    assert_int_equal(push_retry_ms(UINT32_MAX, UINT32_MAX), 300000);
 }
 
 static void the_application_s_time_ends_within_the_lease(void **state)

@@ -1,0 +1,78 @@
+/* What becomes of a delivery that failed. The broker alone decides: a failure (a nack, a lease that ran out) makes the event wait for a
+ * back-off that doubles, with full jitter; too many make it dead. A consumer that vanishes with an event in hand counts
+ * apart, so that an event that kills its consumer is not immortal. Going back uncounted (release, orderly leave, drain)
+ * is not here: nothing failed. */
+#include "broker/core/trouble.h"
+
+/* How long a dead event waits in its queue while the dead store is full, before it is tried again. */
+#define DEAD_FULL_MS 5000u
+
+static void count(struct core *c, struct trouble *t, uint8_t *what)
+{
+    if (*what < UINT8_MAX)
+        ++*what;
+    t->last_ms = c->now.wall.ms;
+    if (t->first_ms == 0)
+        t->first_ms = t->last_ms;
+}
+
+/* Full jitter: anything up to the cap, so that what failed together does not come again together. */
+static uint64_t backoff_ms(struct core *c, const struct queue *q, unsigned failures)
+{
+    uint64_t cap = q->settings.backoff_ms, most = q->settings.backoff_max_ms;
+    for (unsigned i = 1; i < failures && cap < most; i++)
+        cap *= 2;
+    cap = cap < most ? cap : most;
+    return cap ? 1 + core_random_token(c).low % cap : 0;
+}
+
+static enum dead_reason verdict(const struct queue *q, const struct trouble *t)
+{
+    if (t->failures >= q->settings.max_deliveries)
+        return DEAD_MAX_DELIVERIES;
+    return t->crashes >= q->settings.max_crashes ? DEAD_CRASH_LOOP : DEAD_NOT;
+}
+
+static void come_again(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms)
+{
+    if (ms)
+        queue_delay(c, q, sequence, item, ms);
+    else
+        queue_return(c, q, sequence, item);
+}
+
+/* Dead, or delivered again after `ms`. */
+static void decide(struct core *c, struct queue *q, struct trouble *t, struct item *item, uint64_t ms)
+{
+    uint64_t sequence = t->sequence;
+    enum dead_reason why = verdict(q, t);
+    if (why != DEAD_NOT && dead_bury(c, q, sequence, item, why))
+        return;
+    persist_trouble(c, q, t);
+    come_again(c, q, sequence, item, why != DEAD_NOT ? DEAD_FULL_MS : ms);
+}
+
+void retry_failed(struct core *c, struct queue *q, uint64_t sequence, struct item *item, const struct failure *f)
+{
+    struct trouble *t = trouble_of(q, sequence);
+    count(c, t, &t->failures);
+    trouble_say(t, f->status, f->error);
+    decide(c, q, t, item, f->delay_ms ? f->delay_ms : backoff_ms(c, q, t->failures));
+}
+
+void retry_crashed(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
+{
+    struct trouble *t = trouble_of(q, sequence);
+    count(c, t, &t->crashes);
+    decide(c, q, t, item, 0);
+}
+
+void retry_due(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
+{
+    struct trouble *t = q->troubles ? trouble_find(q, sequence) : NULL;
+    enum dead_reason why = t ? verdict(q, t) : DEAD_NOT;
+    if (why == DEAD_NOT)
+        queue_return(c, q, sequence, item);
+    else if (!dead_bury(c, q, sequence, item, why))
+        queue_delay(c, q, sequence, item, DEAD_FULL_MS);
+}

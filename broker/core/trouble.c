@@ -1,0 +1,146 @@
+/* What went wrong with events: how often each failed or was in hand when its consumer vanished, what was said of it, and which of
+ * them are dead. A dead event has left its queue and the queue's books; it stays here, beside the queue, until it is
+ * redriven or purged. On disk it stays where it lies in the log, and its bytes are read again when they are wanted. */
+#include "broker/core/trouble.h"
+
+#include "base/xalloc.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct trouble *trouble_find(const struct queue *q, uint64_t sequence)
+{
+    struct trouble *t = NULL;
+    HASH_FIND(hh, q->troubles, &sequence, sizeof sequence, t);
+    return t;
+}
+
+struct trouble *trouble_of(struct queue *q, uint64_t sequence)
+{
+    struct trouble *t = trouble_find(q, sequence);
+    if (t)
+        return t;
+    t = xcalloc(1, sizeof *t);
+    t->sequence = sequence;
+    HASH_ADD(hh, q->troubles, sequence, sizeof t->sequence, t);
+    return t;
+}
+
+void trouble_forget(struct queue *q, struct trouble *t)
+{
+    HASH_DEL(q->troubles, t);
+    free(t->error);
+    free(t);
+}
+
+void trouble_over(struct queue *q, uint64_t sequence)
+{
+    struct trouble *t = q->troubles ? trouble_find(q, sequence) : NULL;
+    if (t && !t->dead)
+        trouble_forget(q, t);
+}
+
+void trouble_say(struct trouble *t, uint32_t status, struct span error)
+{
+    size_t size = error.size < TROUBLE_ERROR_MAX ? error.size : TROUBLE_ERROR_MAX;
+    while (size < error.size && size && (error.data[size] & 0xc0) == 0x80)
+        size--; /* not within a character */
+    free(t->error);
+    t->error = NULL;
+    t->status = (uint16_t)(status <= UINT16_MAX ? status : 0);
+    if (size == 0)
+        return;
+    t->error = xmalloc(size + 1);
+    memcpy(t->error, error.data, size);
+    t->error[size] = '\0';
+}
+
+struct trouble_info trouble_info(const struct trouble *t)
+{
+    if (!t)
+        return (struct trouble_info){ .error = "" };
+    return (struct trouble_info){
+        .failures = t->failures,
+        .crashes = t->crashes,
+        .dead = t->dead,
+        .first_ms = t->first_ms,
+        .last_ms = t->last_ms,
+        .status = t->status,
+        .error = t->error ? t->error : "",
+    };
+}
+
+/* ------------------------------------------------------------------ the dead store */
+
+bool dead_bury(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum dead_reason why)
+{
+    if (q->dead >= q->settings.dead_capacity)
+        return false;
+    struct trouble *t = trouble_of(q, sequence);
+    t->dead = why;
+    t->attempt = item->attempt;
+    t->size = item->size;
+    t->at = item->at;
+    if (q->durable) {
+        c->disk->ops->release(c->disk, q->id, item->at);
+        t->at = 0;
+    }
+    q->dead++;
+    q->dead_bytes += item->size;
+    queue_remove(c, q, sequence, item);
+    q->ledger.dead_lettered++;
+    persist_trouble(c, q, t);
+    return true;
+}
+
+void dead_restore(struct queue *q, struct trouble *t)
+{
+    q->dead++;
+    q->dead_bytes += t->size;
+}
+
+void dead_remove(struct core *c, struct queue *q, struct trouble *t)
+{
+    struct store *store = queue_store(c, q);
+    assert(t->dead);
+    if (store) /* none: the log could not be opened, see queue_free */
+        store->ops->settle(store, q->id, t->sequence, t->at, t->size, CAUSE_REMOVED);
+    q->dead--;
+    q->dead_bytes -= t->size;
+    trouble_forget(q, t);
+    core_freed(c);
+}
+
+static int by_sequence(const struct trouble *a, const struct trouble *b)
+{
+    return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
+}
+
+struct trouble *dead_next(struct queue *q, struct trouble *after)
+{
+    if (!after)
+        HASH_SORT(q->troubles, by_sequence);
+    struct trouble *t = after ? after->hh.next : q->troubles;
+    while (t && !t->dead)
+        t = t->hh.next;
+    return t;
+}
+
+uint64_t dead_purge(struct core *c, struct queue *q)
+{
+    uint64_t count = q->dead;
+    struct trouble *t, *next;
+    HASH_ITER (hh, q->troubles, t, next) {
+        if (t->dead)
+            dead_remove(c, q, t);
+    }
+    assert(q->dead == 0 && q->dead_bytes == 0);
+    return count;
+}
+
+void trouble_free(struct queue *q)
+{
+    struct trouble *t, *next;
+    HASH_ITER (hh, q->troubles, t, next)
+        trouble_forget(q, t);
+}

@@ -1,0 +1,42 @@
+/* What went wrong with a queue's events, and the dead ones among them. Private to broker/core.
+ *
+ * Ownership: the queue owns its troubles. That of an event that comes again goes when the event is settled (trouble_over);
+ * that of a dead one is the dead event itself and goes with dead_remove. */
+#ifndef SLUICE_BROKER_CORE_TROUBLE_H
+#define SLUICE_BROKER_CORE_TROUBLE_H
+
+#include "broker/core/state.h"
+
+struct trouble {
+    uint64_t sequence;
+    enum dead_reason dead;     /* DEAD_NOT: it comes again */
+    uint8_t failures;          /* nacks and leases that ran out; saturating, as crashes */
+    uint8_t crashes;           /* consumers that vanished with it in hand */
+    uint16_t status;           /* as the newest nack said; 0: it did not */
+    uint16_t attempt;          /* dead: deliveries it had */
+    uint32_t size;             /* dead: of the event */
+    store_locator at;          /* dead: its bytes; 0: on disk */
+    int64_t first_ms, last_ms; /* wall clock, of the first and the newest */
+    char *error;               /* as the newest nack said; NULL: it did not */
+    UT_hash_handle hh;
+};
+
+struct trouble *trouble_find(const struct queue *q, uint64_t sequence); /* NULL: nothing went wrong */
+struct trouble *trouble_of(struct queue *q, uint64_t sequence);         /* makes it where there is none */
+void trouble_forget(struct queue *q, struct trouble *t);
+/* The event is settled: nothing of it is remembered, unless it is dead. */
+void trouble_over(struct queue *q, uint64_t sequence);
+void trouble_say(struct trouble *t, uint32_t status, struct span error);
+/* For people; the text is the trouble's. NULL gives none. */
+struct trouble_info trouble_info(const struct trouble *t);
+void trouble_free(struct queue *q); /* all of them */
+
+/* The event dies: it leaves the queue's items and books. False when the dead store is full: nothing changed. */
+bool dead_bury(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum dead_reason why);
+void dead_restore(struct queue *q, struct trouble *t); /* from the log: counts it */
+void dead_remove(struct core *c, struct queue *q, struct trouble *t);
+/* The dead in order of sequence; NULL begins, and ends. Only dead_remove of what was passed may come between. */
+struct trouble *dead_next(struct queue *q, struct trouble *after);
+uint64_t dead_purge(struct core *c, struct queue *q);
+
+#endif

@@ -1,0 +1,200 @@
+/* Dead events on disk: they outlive the broker with what went wrong, and are read again when they are wanted. */
+#include "tests/broker/core/disk_driver.h"
+
+#include <stdio.h>
+
+static struct peer *consuming(const char *name)
+{
+    struct peer *p = joined(name);
+    consume(p, "mail");
+    credit(p, "mail", 100);
+    settle_disk();
+    return p;
+}
+
+/* The queue "mail", where `count` events of `words` died at their first failure. */
+static void with_dead(const char *words, uint64_t count)
+{
+    declare_durably("mail", "durability=disk max_deliveries=1 backoff=0s");
+    struct peer *p = consuming("p");
+    publish(p, "mail", 0, words);
+    settle_disk();
+    for (uint64_t i = 1; i <= count; i++) {
+        frame_add_receipt_ack(&p->out, &(struct receipt_ack){ .kind = SETTLE_NACK,
+                                                              .receipt = span_str(receipt_of(p, "mail", i)),
+                                                              .status = 503,
+                                                              .error = span_str("no luck") });
+        push(p);
+    }
+    settle_disk();
+    assert_int_equal(describe(bench.d, "mail").dead, count);
+}
+
+/* "1:one/1 2:two/1 next 3" */
+static const char *dead(uint64_t from, uint32_t max)
+{
+    static char text[1000];
+    struct request r = { .call = CALL_PEEK, .queue = "mail" };
+    r.u.peek.state = STATE_DEAD, r.u.peek.from = from, r.u.peek.max = max;
+    assert_string_equal(ask_durably(&r), "ok");
+    const struct reply *reply = &bench.d->reply;
+    size_t size = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < reply->u.peeked.count; i++) {
+        const struct peeked *e = &reply->u.peeked.events[i];
+        assert_string_equal(e->trouble.error, "no luck");
+        assert_int_equal(e->trouble.status, 503);
+        assert_int_equal(e->trouble.dead, DEAD_MAX_DELIVERIES);
+        size += (size_t)snprintf(text + size, sizeof text - size, "%s%llu:%.*s/%u", i ? " " : "",
+                                 (unsigned long long)e->sequence, (int)e->event.size, (const char *)e->event.data,
+                                 e->attempt);
+    }
+    if (reply->u.peeked.next)
+        snprintf(text + size, sizeof text - size, " next %llu", (unsigned long long)reply->u.peeked.next);
+    return text;
+}
+
+static const char *redrive(const char *to)
+{
+    static char text[64];
+    struct request r = { .call = CALL_REDRIVE, .queue = "mail", .u.redrive.to = to };
+    assert_string_equal(ask_durably(&r), "ok");
+    snprintf(text, sizeof text, "redriven %llu left %llu", (unsigned long long)bench.d->reply.u.redriven.redriven,
+             (unsigned long long)bench.d->reply.u.redriven.left);
+    return text;
+}
+
+static const char *books(void)
+{
+    static char text[128];
+    struct queue_info i = describe(bench.d, "mail");
+    snprintf(text, sizeof text, "accepted %llu acked %llu dead %llu purged %llu remaining %llu | %llu",
+             (unsigned long long)i.ledger.accepted, (unsigned long long)i.ledger.acked,
+             (unsigned long long)i.ledger.dead_lettered, (unsigned long long)i.ledger.purged,
+             (unsigned long long)i.ledger.remaining, (unsigned long long)i.dead);
+    return text;
+}
+
+static void they_are_shown_from_the_disk(void **state)
+{
+    (void)state;
+    with_dead("one two three", 2);
+    assert_string_equal(dead(0, 0), "1:one/1 2:two/1");
+    assert_string_equal(dead(2, 0), "2:two/1");
+    assert_string_equal(dead(0, 1), "1:one/1 next 2");
+}
+
+static void they_outlive_a_crash(void **state)
+{
+    (void)state;
+    with_dead("one two three", 2);
+    crash(0);
+    assert_string_equal(books(), "accepted 3 acked 0 dead 2 purged 0 remaining 1 | 2");
+    assert_string_equal(dead(0, 0), "1:one/1 2:two/1");
+    assert_non_null(strstr(heard(consuming("q")), "s3 a2 three")); /* and are not delivered */
+}
+
+static void they_outlive_an_orderly_stop(void **state)
+{
+    (void)state;
+    with_dead("one two three", 2);
+    stop_orderly();
+    stop_orderly(); /* now only the snapshot has them */
+    assert_string_equal(books(), "accepted 3 acked 0 dead 2 purged 0 remaining 1 | 2");
+    assert_string_equal(dead(0, 0), "1:one/1 2:two/1");
+}
+
+static void failures_outlive_the_broker(void **state)
+{
+    (void)state;
+    declare_durably("mail", "durability=disk max_deliveries=2 backoff=0s");
+    struct peer *p = consuming("p");
+    publish(p, "mail", 0, "one");
+    settle_disk();
+    settle(p, "mail", SETTLE_NACK, 1, 1, 0);
+    settle_disk();
+    crash(0);
+    p = consuming("q");
+    settle(p, "mail", SETTLE_NACK, 1, 1, 0);
+    settle_disk();
+    assert_int_equal(describe(bench.d, "mail").dead, 1);
+}
+
+static void they_are_redriven_from_the_disk_and_gone_after_a_crash(void **state)
+{
+    (void)state;
+    with_dead("one two three", 3);
+    crash(0);
+    assert_string_equal(redrive(""), "redriven 3 left 0");
+    assert_string_equal(books(), "accepted 6 acked 0 dead 3 purged 0 remaining 3 | 0");
+    crash(0);
+    assert_string_equal(books(), "accepted 6 acked 0 dead 3 purged 0 remaining 3 | 0");
+    assert_non_null(strstr(heard(consuming("q")), "s4..6 a2 one two three"));
+}
+
+static void a_redrive_into_memory_is_possible_too(void **state)
+{
+    (void)state;
+    with_dead("one two", 2);
+    declare_durably("parking", "durability=memory capacity=1");
+    assert_string_equal(redrive("parking"), "redriven 1 left 1");
+    assert_string_equal(dead(0, 0), "2:two/1");
+}
+
+static void the_same_redrive_asked_again_is_done_once(void **state)
+{
+    struct driver *d = *state;
+    with_dead("one two", 2);
+    struct request r = { .id = { 5, 5 }, .call = CALL_REDRIVE, .queue = "mail", .u.redrive.to = "" };
+    unsigned before = d->replies;
+    ask_only(d, &r);
+    ask_only(d, &r);
+    assert_int_equal(d->replies, before);
+    settle_disk();
+    assert_int_equal(d->replies, before + 1);
+    ask_only(d, &r); /* its answer is remembered */
+    settle_disk();
+    assert_int_equal(d->replies, before + 2);
+    assert_int_equal(d->reply.u.redriven.redriven, 2);
+    assert_string_equal(books(), "accepted 4 acked 0 dead 2 purged 0 remaining 2 | 0");
+}
+
+static void purging_the_dead_survives_a_crash(void **state)
+{
+    (void)state;
+    with_dead("one two three", 2);
+    struct request r = { .call = CALL_PURGE, .queue = "mail", .u.purge.dead = true };
+    assert_string_equal(ask_durably(&r), "ok");
+    assert_int_equal(bench.d->reply.u.purged.purged, 2);
+    crash(0);
+    assert_string_equal(books(), "accepted 3 acked 0 dead 2 purged 0 remaining 1 | 0");
+}
+
+static void a_purge_of_backlog_leaves_the_dead_among_it(void **state)
+{
+    (void)state;
+    with_dead("one two three", 2);
+    crash(0);
+    ask_only(bench.d, &(struct request){ .call = CALL_PURGE, .queue = "mail" }); /* nothing is loaded yet */
+    settle_disk();
+    assert_string_equal(books(), "accepted 3 acked 0 dead 2 purged 1 remaining 0 | 2");
+    crash(0);
+    assert_string_equal(books(), "accepted 3 acked 0 dead 2 purged 1 remaining 0 | 2");
+    assert_string_equal(dead(0, 0), "1:one/1 2:two/1");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        on_disk(they_are_shown_from_the_disk),
+        on_disk(they_outlive_a_crash),
+        on_disk(they_outlive_an_orderly_stop),
+        on_disk(failures_outlive_the_broker),
+        on_disk(they_are_redriven_from_the_disk_and_gone_after_a_crash),
+        on_disk(a_redrive_into_memory_is_possible_too),
+        on_disk(the_same_redrive_asked_again_is_done_once),
+        on_disk(purging_the_dead_survives_a_crash),
+        on_disk(a_purge_of_backlog_leaves_the_dead_among_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
