@@ -58,6 +58,16 @@ void durable_outcome(struct core *c, struct destination *d, struct queue *q, uin
     }
 }
 
+void durable_accepted(struct core *c, struct queue *q, uint64_t ticket, uint64_t sequence)
+{
+    if (ticket == 0)
+        return;
+    struct pending *p = add_pending(c, ticket);
+    p->kind = PENDING_OUTCOME;
+    p->queue = q;
+    p->outcome = (struct outcome){ .sequence = sequence, .count = 1 };
+}
+
 bool durable_is_pending(const struct core *c, const struct destination *d, uint64_t sequence)
 {
     for (const struct pending *p = c->pending; p; p = p->next) {

@@ -66,11 +66,12 @@ static uint64_t *select_dead(struct queue *q, const uint64_t *named, size_t name
 static bool move_one(struct core *c, struct queue *q, struct queue *to, struct trouble *t, struct span event)
 {
     struct room room = queue_room(c, to);
-    uint64_t ticket;
+    uint64_t sequence = to->next_sequence, ticket;
     if (room_take(&room, event.size) != REASON_ok)
         return false;
     struct store_event new = { .event = event };
     queue_accept(c, to, &new, 1, (struct span){ 0 }, &ticket);
+    durable_accepted(c, to, ticket, sequence);
     core_run_queue(c, to);
     dead_remove(c, q, t);
     return true;

@@ -511,6 +511,8 @@ uint16_t backlog_attempt(const struct queue *q, uint64_t sequence);
 /* What follows from accepting is held until the ticket is durable; 0: at once. */
 void durable_outcome(struct core *c, struct destination *d, struct queue *q, uint64_t ticket, const struct outcome *o,
                      uint64_t events, uint64_t bytes);
+/* The same of an event that no publisher waits for: it is deliverable then. */
+void durable_accepted(struct core *c, struct queue *q, uint64_t ticket, uint64_t sequence);
 bool durable_is_pending(const struct core *c, const struct destination *d, uint64_t sequence);
 /* Holds the reply that was put into the effects last. */
 void durable_hold_reply(struct core *c, uint64_t ticket);

@@ -45,6 +45,8 @@ void trouble_say(struct trouble *t, uint32_t status, struct span error)
     size_t size = error.size < TROUBLE_ERROR_MAX ? error.size : TROUBLE_ERROR_MAX;
     while (size < error.size && size && (error.data[size] & 0xc0) == 0x80)
         size--; /* not within a character */
+    if (!utf8_valid(span_of(error.data, size)))
+        size = 0; /* whoever peeks could not be told */
     free(t->error);
     t->error = NULL;
     t->status = (uint16_t)(status <= UINT16_MAX ? status : 0);

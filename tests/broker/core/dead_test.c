@@ -156,6 +156,18 @@ static void a_long_error_is_cut_between_characters(void **state)
     assert_int_equal(strlen(ask(d, &r)->u.peeked.events[0].trouble.error), 249);
 }
 
+static void an_error_that_is_no_text_is_not_kept(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = delivered(d, "max_deliveries=1", "one");
+    frame_add_receipt_ack(&p->out, &(struct receipt_ack){ .kind = SETTLE_NACK,
+                                                          .receipt = span_str(receipt_of(p, "orders", 1)),
+                                                          .status = 500,
+                                                          .error = span_str("\xff\xfe") });
+    push(p);
+    assert_string_equal(dead(d), "1:one/1 max_deliveries f1 c0 500 ");
+}
+
 static void dying_makes_room_for_who_waits(void **state)
 {
     struct driver *d = *state;
@@ -313,6 +325,7 @@ int main(void)
         driven(an_event_that_failed_too_often_is_dead),
         driven(what_the_application_said_is_kept_with_it),
         driven(a_long_error_is_cut_between_characters),
+        driven(an_error_that_is_no_text_is_not_kept),
         driven(dying_makes_room_for_who_waits),
         driven(a_consumer_that_vanishes_counts_apart),
         driven(an_orderly_leave_counts_as_nothing),

@@ -1,0 +1,64 @@
+/* Redriving the dead of a queue on disk: they are read again, and become new events that are durable before they are delivered. */
+#include "tests/broker/core/disk_driver.h"
+
+#define QUEUE "jobs"
+
+/* Published, delivered and failed; on disk. */
+static struct peer *with_dead(const char *words, uint64_t count)
+{
+    struct peer *p = joined("p");
+    assert_string_equal(declare_durably(QUEUE, "max_deliveries=1"), "ok");
+    consume(p, QUEUE);
+    credit(p, QUEUE, 100);
+    publish(p, QUEUE, 0, words);
+    settle_disk();
+    assert_non_null(strstr(heard(p), "deliver"));
+    settle(p, QUEUE, SETTLE_NACK, 1, count, 0);
+    settle_disk();
+    heard(p);
+    assert_int_equal(queue_find(bench.d->core, span_str(QUEUE))->dead, count);
+    return p;
+}
+
+static void redrive(uint64_t count)
+{
+    ask_only(bench.d, &(struct request){ .call = CALL_REDRIVE, .queue = QUEUE, .u.redrive.to = "" });
+    settle_disk();
+    assert_int_equal(bench.d->reply.result, RESULT_REDRIVEN);
+    assert_int_equal(bench.d->reply.u.redriven.redriven, count);
+}
+
+static void redriven_events_are_delivered_though_nobody_publishes(void **state)
+{
+    (void)state;
+    struct peer *p = with_dead("one two", 2);
+    redrive(2);
+    const char *said = heard(p);
+    assert_non_null(strstr(said, "s3"));
+    assert_non_null(strstr(said, "one"));
+    assert_non_null(strstr(said, "two"));
+}
+
+static void redriven_events_are_there_after_a_crash_and_the_dead_are_not(void **state)
+{
+    (void)state;
+    with_dead("one two", 2);
+    redrive(2);
+    crash(0);
+    struct peer *p = joined("next");
+    consume(p, QUEUE);
+    credit(p, QUEUE, 100);
+    settle_disk();
+    assert_non_null(strstr(heard(p), "one two"));
+    const struct queue *q = queue_find(bench.d->core, span_str(QUEUE));
+    assert_true(q->dead == 0 && q->ledger.dead_lettered == 2 && q->ledger.accepted == 4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        on_disk(redriven_events_are_delivered_though_nobody_publishes),
+        on_disk(redriven_events_are_there_after_a_crash_and_the_dead_are_not),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
