@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #define CALL_TIMEOUT_MS 5000
+/* What lies on disk is read first. */
+#define REDRIVE_TIMEOUT_MS 20000
 
 void job_answer(struct job *j, struct api_response *response)
 {
@@ -71,6 +73,15 @@ static void drain(struct job *j)
     jobs_drain(j->sidecar);
 }
 
+static void ask(struct job *j)
+{
+    struct sidecar *s = j->sidecar;
+    const struct request *r = &j->command.u.call.request;
+    j->waiting = true;
+    j->attached = uplink_is_attached(s->uplink);
+    uplink_call(s->uplink, r, j, r->call == CALL_REDRIVE ? REDRIVE_TIMEOUT_MS : CALL_TIMEOUT_MS, s->now);
+}
+
 static void carry_out(struct job *j)
 {
     struct sidecar *s = j->sidecar;
@@ -85,11 +96,7 @@ static void carry_out(struct job *j)
         j->waiting = true;
         uplink_settle(s->uplink, c->u.acks.settles, c->u.acks.count, j, s->now);
         return;
-    case API_CALL:
-        j->waiting = true;
-        j->attached = uplink_is_attached(s->uplink);
-        uplink_call(s->uplink, &c->u.call.request, j, CALL_TIMEOUT_MS, s->now);
-        return;
+    case API_CALL: ask(j); return;
     case API_SUBSCRIBE:
     case API_UNSUBSCRIBE:
     case API_SUBSCRIPTION:

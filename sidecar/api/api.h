@@ -168,7 +168,7 @@ void api_render_take(const struct api_command *c, const struct api_taken *events
 void api_render_acks(const struct api_command *c, const enum settle_result *results, struct arena *a,
                      struct api_response *out);
 
-/* Of API_CALL: declare, describe, list, delete, peek, purge, ledger, pause, resume, close, open. */
+/* Of API_CALL: declare, describe, list, delete, peek, purge, redrive, ledger, pause, resume, close, open. */
 void api_render_reply(const struct api_command *c, const struct reply *reply, struct arena *a,
                       struct api_response *out);
 

@@ -5,6 +5,8 @@
 #include "sidecar/api/query.h"
 #include "sidecar/api/respond.h"
 
+#include <jansson.h>
+
 bool parse_no_query(struct parsing *p)
 {
     struct query_parameter none[] = { { 0 } };
@@ -13,6 +15,20 @@ bool parse_no_query(struct parsing *p)
         return true;
     respond_invalid(&e, p->arena, p->out);
     return false;
+}
+
+bool parse_keys(const json_t *object, const char *const *known, const char *list, struct error *why)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach ((json_t *)object, key, value) {
+        size_t i = 0;
+        while (known[i] && strcmp(key, known[i]) != 0)
+            i++;
+        if (!known[i])
+            return error_set(why, "unknown key '%.60s'; known here: %s", key, list);
+    }
+    return true;
 }
 
 /* The {q} or {s} of the path, decoded and checked. */

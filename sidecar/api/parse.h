@@ -5,6 +5,8 @@
 #include "sidecar/api/api.h"
 #include "sidecar/api/routes.h"
 
+struct json_t;
+
 struct parsing {
     const struct api_config *config;
     const struct api_request *request;
@@ -21,7 +23,10 @@ enum api_answer parse_take(struct parsing *p);
 enum api_answer parse_acks(struct parsing *p);
 enum api_answer parse_call(struct parsing *p, const struct api_route *route);
 enum api_answer parse_subscription(struct parsing *p);
+bool parse_redrive(struct parsing *p, struct request *r, struct error *why);
 /* Refuses every query parameter. */
 bool parse_no_query(struct parsing *p);
+/* Refuses every key of the object that is not among `known`, which NULL ends; the sentence names it, and `list`. */
+bool parse_keys(const struct json_t *object, const char *const *known, const char *list, struct error *why);
 
 #endif

@@ -132,6 +132,16 @@ static bool parse_peek(struct parsing *p, struct request *r, struct error *why)
     return true;
 }
 
+static bool parse_purge(struct parsing *p, struct request *r, struct error *why)
+{
+    struct query_parameter known[] = { { .name = "state" }, { 0 } };
+    if (!query_parse(p->request->query, known, p->arena, why))
+        return false;
+    r->u.purge.dead = known[0].present;
+    return !known[0].present || span_equal(known[0].value, span_str("dead")) ||
+           error_set(why, "query parameter 'state' must be dead; without it what is ready and delayed is purged");
+}
+
 static bool parse_delete(struct parsing *p, struct request *r, struct error *why)
 {
     struct query_parameter known[] = { { .name = "force" }, { 0 } };
@@ -145,6 +155,8 @@ static bool parse_by_call(struct parsing *p, struct request *r, struct error *wh
     case CALL_LIST: return parse_list(p, r, why);
     case CALL_PEEK: return parse_peek(p, r, why);
     case CALL_DELETE: return parse_delete(p, r, why);
+    case CALL_PURGE: return parse_purge(p, r, why);
+    case CALL_REDRIVE: return query_parse(p->request->query, none, p->arena, why) && parse_redrive(p, r, why);
     case CALL_DECLARE: return query_parse(p->request->query, none, p->arena, why) && parse_declare(p, r, why);
     default: return query_parse(p->request->query, none, p->arena, why);
     }

@@ -96,20 +96,6 @@ static bool add_ack(struct parsing *p, const json_t *item, struct error *why)
     return add_settle(p, &(struct receipt_ack){ .kind = SETTLE_ACK }, item, why);
 }
 
-static bool refuse_keys(const json_t *object, const char *const *known, const char *list, struct error *why)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach ((json_t *)object, key, value) {
-        size_t i = 0;
-        while (known[i] && strcmp(key, known[i]) != 0)
-            i++;
-        if (!known[i])
-            return error_set(why, "unknown key '%.60s'; known here: %s", key, list);
-    }
-    return true;
-}
-
 /* A nack without a delay, or with none of its own, waits for the queue's back-off; one of "0s" comes again at once. */
 static bool add_nack(struct parsing *p, const json_t *item, struct error *why)
 {
@@ -120,7 +106,7 @@ static bool add_nack(struct parsing *p, const json_t *item, struct error *why)
         return add_settle(p, &ack, item, why);
     if (!json_is_object(item))
         return error_set(why, "each item is a receipt, or an object {\"receipt\", \"delay\"}");
-    if (!refuse_keys(item, known, "receipt, delay, status, error", why) || !read_duration(item, "delay", 0, &ms, why) ||
+    if (!parse_keys(item, known, "receipt, delay, status, error", why) || !read_duration(item, "delay", 0, &ms, why) ||
         !read_failure(p, item, &ack, why))
         return false;
     ack.ms = json_object_get(item, "delay") && ms == 0 ? 1 : (uint64_t)ms;
@@ -134,10 +120,15 @@ static bool add_extend(struct parsing *p, const json_t *item, struct error *why)
     int64_t ms;
     if (!json_is_object(item))
         return error_set(why, "each item is an object {\"receipt\", \"by\"}");
-    if (!refuse_keys(item, known, "receipt, by", why) || !read_duration(item, "by", -1, &ms, why))
+    if (!parse_keys(item, known, "receipt, by", why) || !read_duration(item, "by", -1, &ms, why))
         return false;
     ack.ms = (uint64_t)ms;
     return add_settle(p, &ack, json_object_get(item, "receipt"), why);
+}
+
+static bool add_release(struct parsing *p, const json_t *item, struct error *why)
+{
+    return add_settle(p, &(struct receipt_ack){ .kind = SETTLE_RELEASE }, item, why);
 }
 
 typedef bool add_fn(struct parsing *p, const json_t *item, struct error *why);
@@ -157,22 +148,22 @@ static bool read_list(struct parsing *p, const char *name, const json_t *list, a
 
 static bool read_acks(struct parsing *p, const json_t *body, struct error *why)
 {
-    const char *key;
-    json_t *value;
+    static const char *const known[] = { "ack", "nack", "extend", "release", NULL };
+    static add_fn *const add[] = { add_ack, add_nack, add_extend, add_release };
     size_t count = 0;
-    json_object_foreach ((json_t *)body, key, value) {
-        if (strcmp(key, "ack") != 0 && strcmp(key, "nack") != 0 && strcmp(key, "extend") != 0)
-            return error_set(why, "unknown key '%.60s'; known here: ack, nack, extend", key);
-        count += json_array_size(value);
-    }
+    if (!parse_keys(body, known, "ack, nack, extend, release", why))
+        return false;
+    for (size_t i = 0; known[i]; i++)
+        count += json_array_size(json_object_get(body, known[i]));
     if (count > SETTLES_MAX)
         return error_set(why, "at most %u receipts at once", SETTLES_MAX);
     p->command->u.acks.settles = arena_alloc(p->arena, (count + 1) * sizeof *p->command->u.acks.settles);
     if (!p->command->u.acks.settles)
         return error_set(why, "too many receipts at once");
-    return read_list(p, "ack", json_object_get(body, "ack"), add_ack, why) &&
-           read_list(p, "nack", json_object_get(body, "nack"), add_nack, why) &&
-           read_list(p, "extend", json_object_get(body, "extend"), add_extend, why);
+    bool fine = true;
+    for (size_t i = 0; known[i] && fine; i++)
+        fine = read_list(p, known[i], json_object_get(body, known[i]), add[i], why);
+    return fine;
 }
 
 enum api_answer parse_acks(struct parsing *p)

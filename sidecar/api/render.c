@@ -87,7 +87,8 @@ void api_render_publish(const struct api_command *c, const struct api_outcome *o
 static bool is_good(enum settle_kind kind, enum settle_result result)
 {
     return (kind == SETTLE_ACK && result == SETTLED_ACKED) || (kind == SETTLE_NACK && result == SETTLED_NACKED) ||
-           (kind == SETTLE_EXTEND && result == SETTLED_EXTENDED);
+           (kind == SETTLE_EXTEND && result == SETTLED_EXTENDED) ||
+           (kind == SETTLE_RELEASE && result == SETTLED_RELEASED);
 }
 
 void api_render_acks(const struct api_command *c, const enum settle_result *results, struct arena *a,

@@ -1,9 +1,11 @@
 /* Answers of control calls: describe, list, peek, ledger and the operations. */
+#include "proto/event.h"
 #include "sidecar/api/event_json.h"
 #include "sidecar/api/json_write.h"
 #include "sidecar/api/respond.h"
 
 #include <jansson.h>
+#include <stdio.h>
 
 static void put_number(json_t *o, const char *name, uint64_t value)
 {
@@ -122,6 +124,33 @@ static void render_list(const struct reply *r, struct api_response *out)
     render_document(200, o, out);
 }
 
+static void add_time(struct buf *b, const char *name, int64_t ms)
+{
+    char text[40];
+    timestamp_format(ms / 1000, (int32_t)(ms % 1000) * 1000000, text);
+    json_add_text_member(b, name, span_str(text));
+}
+
+/* What went wrong so far; nothing where nothing did. `reason`, of dead ones, is why it is dead. */
+static void add_trouble(struct buf *b, const struct trouble_info *t)
+{
+    if (t->failures == 0 && t->crashes == 0)
+        return;
+    json_add_name(b, span_str("trouble"));
+    buf_add_byte(b, '{');
+    json_add_number_member(b, "failures", t->failures);
+    json_add_number_member(b, "crashes", t->crashes);
+    if (t->dead)
+        json_add_text_member(b, "reason", span_str(dead_reason_name(t->dead)));
+    add_time(b, "first", t->first_ms);
+    add_time(b, "last", t->last_ms);
+    if (t->status)
+        json_add_number_member(b, "status", t->status);
+    if (*t->error)
+        json_add_text_member(b, "error", span_str(t->error));
+    buf_add_byte(b, '}');
+}
+
 static void render_peeked(const struct reply *r, struct api_response *out)
 {
     static const char *const states[] = { "ready", "in_flight", "delayed", "dead" };
@@ -134,6 +163,7 @@ static void render_peeked(const struct reply *r, struct api_response *out)
         json_add_number_member(b, "sequence", p->sequence);
         json_add_text_member(b, "state", span_str(states[p->state & 3]));
         json_add_number_member(b, "attempt", p->attempt);
+        add_trouble(b, &p->trouble);
         json_add_name(b, span_str("event"));
         event_json_write(p->event, b);
         buf_add_byte(b, '}');
@@ -146,10 +176,42 @@ static void render_peeked(const struct reply *r, struct api_response *out)
     buf_add_str(b, "}\n");
 }
 
+static void render_redriven(const struct api_command *c, const struct reply *r, struct api_response *out)
+{
+    respond_begin_json(out, 200);
+    buf_add_byte(&out->body, '{');
+    if (c->u.call.request.u.redrive.dry_run) {
+        json_add_number_member(&out->body, "would_redrive", r->u.redriven.redriven);
+    } else {
+        json_add_number_member(&out->body, "redriven", r->u.redriven.redriven);
+        json_add_number_member(&out->body, "left", r->u.redriven.left);
+    }
+    buf_add_str(&out->body, "}\n");
+}
+
+/* Which queue it was: the one in the address, or the one in the body. */
+static bool refuse_target(const struct api_command *c, const struct reply *r, struct arena *a, struct api_response *out)
+{
+    const struct request *asked = &c->u.call.request;
+    char detail[2 * NAME_MAX_SIZE + 100];
+    if (asked->call != CALL_REDRIVE || !*asked->u.redrive.to)
+        return false;
+    if (r->reason == REASON_closed)
+        snprintf(detail, sizeof detail, "queue '%s', to redrive to, is closed; open it first", asked->u.redrive.to);
+    else if (r->reason == REASON_unknown_queue && r->detail && *r->detail)
+        snprintf(detail, sizeof detail, "there is no queue '%s' to redrive to; declare it first (PUT /v1/queues/%s)",
+                 asked->u.redrive.to, asked->u.redrive.to);
+    else
+        return false;
+    api_refuse(c, r->reason, detail, 1000, a, out);
+    return true;
+}
+
 void api_render_reply(const struct api_command *c, const struct reply *r, struct arena *a, struct api_response *out)
 {
     if (r->reason != REASON_ok) {
-        api_refuse(c, r->reason, r->detail, 1000, a, out);
+        if (!refuse_target(c, r, a, out))
+            api_refuse(c, r->reason, r->detail, 1000, a, out);
         return;
     }
     switch (r->result) {
@@ -157,14 +219,16 @@ void api_render_reply(const struct api_command *c, const struct reply *r, struct
     case RESULT_LIST: render_list(r, out); return;
     case RESULT_PEEKED: render_peeked(r, out); return;
     case RESULT_PURGED: render_document(200, json_pack("{s:I}", "purged", (json_int_t)r->u.purged.purged), out); return;
+    case RESULT_REDRIVEN: render_redriven(c, r, out); return;
     default: *out = (struct api_response){ .status = 204 };
     }
 }
 
 void api_render_silence(const struct api_command *c, struct arena *a, struct api_response *out)
 {
-    enum call call = c->u.call.request.call;
-    if (call == CALL_DESCRIBE || call == CALL_LIST || call == CALL_PEEK)
+    const struct request *r = &c->u.call.request;
+    bool counts_only = r->call == CALL_REDRIVE && r->u.redrive.dry_run;
+    if (r->call == CALL_DESCRIBE || r->call == CALL_LIST || r->call == CALL_PEEK || counts_only)
         api_problem(REASON_unavailable, "the broker did not answer in time", 1000, a, out);
     else
         api_problem(REASON_unknown,

@@ -13,6 +13,7 @@ static const struct api_route routes[] = {
     { "GET", "/v1/queues/{q}/peek", ON_BOTH, API_CALL, CALL_PEEK },
     { "GET", "/v1/queues/{q}/ledger", ON_BOTH, API_CALL, CALL_DESCRIBE },
     { "POST", "/v1/queues/{q}/purge", ON_OPERATIONS, API_CALL, CALL_PURGE },
+    { "POST", "/v1/queues/{q}/redrive", ON_OPERATIONS, API_CALL, CALL_REDRIVE },
     { "POST", "/v1/queues/{q}/pause", ON_OPERATIONS, API_CALL, CALL_PAUSE },
     { "POST", "/v1/queues/{q}/resume", ON_OPERATIONS, API_CALL, CALL_RESUME },
     { "POST", "/v1/queues/{q}/close", ON_OPERATIONS, API_CALL, CALL_CLOSE },
@@ -84,7 +85,6 @@ const char *routes_later(struct span path)
         const char *sentence;
     } later[] = {
         { "/v1/queues/{q}/stream", "this version has no streams: take with ?wait= instead" },
-        { "/v1/queues/{q}/redrive", "this version has no redrive: a failed event stays in its queue" },
         { "/v1/queues/{q}/events/{q}", "this version does not show one event: peek with ?from=SEQUENCE&max=1" },
         { "/v1/topics/{q}/events", "this version has no topics: publish to /v1/queues/NAME/events" },
         { "/v1/topics/{q}", "this version has no topics: publish to /v1/queues/NAME/events" },

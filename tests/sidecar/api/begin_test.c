@@ -79,6 +79,8 @@ static void each_listener_has_its_addresses(void **state)
     } cases[] = {
         { API_APPLICATION, "POST", "/v1/queues/q/purge", 403 },
         { API_OPERATIONS, "POST", "/v1/queues/q/purge", 0 },
+        { API_APPLICATION, "POST", "/v1/queues/q/redrive", 403 },
+        { API_OPERATIONS, "POST", "/v1/queues/q/redrive", 0 },
         { API_PROBE, "GET", "/v1/queues", 404 },
         { API_PROBE, "GET", "/livez", 0 },
         { API_APPLICATION, "GET", "/nothing", 404 },

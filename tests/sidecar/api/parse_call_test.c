@@ -1,5 +1,7 @@
 #include "tests/sidecar/api/api_driver.h"
 
+#include <stdio.h>
+
 static const struct request *call(struct driver *d, const char *method, const char *target, const char *body)
 {
     driver_begin(d);
@@ -122,6 +124,78 @@ static void a_peek_has_a_state_a_start_and_a_most(void **state)
     driver_refuses("GET", "/v1/queues/q/peek?from=-1", NULL, NULL, "", 400, "'from'");
 }
 
+static void a_purge_is_of_what_is_dead_only_when_it_says_so(void **state)
+{
+    struct driver d;
+    (void)state;
+    assert_false(call(&d, "POST", "/v1/queues/q/purge", "")->u.purge.dead);
+    driver_end(&d);
+    assert_true(call(&d, "POST", "/v1/queues/q/purge?state=dead", "")->u.purge.dead);
+    driver_end(&d);
+    driver_refuses("POST", "/v1/queues/q/purge?state=ready", NULL, NULL, "", 400, "'state' must be dead");
+    driver_refuses("POST", "/v1/queues/q/purge?state=", NULL, NULL, "", 400, "'state' must be dead");
+}
+
+static void a_redrive_is_of_all_unless_it_names_some(void **state)
+{
+    struct driver d;
+    (void)state;
+    const struct request *r = call(&d, "POST", "/v1/queues/q/redrive", "");
+    assert_true(r->call == CALL_REDRIVE && r->u.redrive.count == 0 && !*r->u.redrive.to && !r->u.redrive.dry_run);
+    driver_end(&d);
+    r = call(&d, "POST", "/v1/queues/q/redrive", "{}");
+    assert_true(r->u.redrive.count == 0 && !*r->u.redrive.to && !r->u.redrive.dry_run);
+    driver_end(&d);
+    r = call(&d, "POST", "/v1/queues/q/redrive", "{\"sequences\":[7,9007199254740993],\"to\":\"q2\",\"dry_run\":true}");
+    assert_true(r->u.redrive.count == 2 && r->u.redrive.sequences[0] == 7 &&
+                r->u.redrive.sequences[1] == 9007199254740993 && r->u.redrive.dry_run);
+    assert_string_equal(r->u.redrive.to, "q2");
+    driver_end(&d);
+}
+
+static void a_bad_redrive_is_refused_by_name(void **state)
+{
+    static const struct {
+        const char *body, *says;
+    } bad[] = {
+        { "[]", "the body must be" },
+        { "{\"sequences\":[1]", "the body must be" },
+        { "{\"sequences\":[1],\"sequences\":[2]}", "duplicate" },
+        { "{\"filter\":{}}", "unknown key 'filter'; known here: sequences, to, dry_run" },
+        { "{\"sequences\":[]}", "leave it out to redrive all" },
+        { "{\"sequences\":7}", "'sequences' must be a list" },
+        { "{\"sequences\":null}", "'sequences' must be a list" },
+        { "{\"sequences\":[1,0]}", "sequences[1]" },
+        { "{\"sequences\":[-1]}", "sequences[0]" },
+        { "{\"sequences\":[1.5]}", "sequences[0]" },
+        { "{\"sequences\":[\"1\"]}", "sequences[0]" },
+        { "{\"to\":\"\"}", "'to' must be the name" },
+        { "{\"to\":\"../q\"}", "'to' must be the name" },
+        { "{\"to\":7}", "'to' must be the name" },
+        { "{\"dry_run\":\"true\"}", "'dry_run'" },
+        { "{\"dry_run\":1}", "'dry_run'" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        driver_refuses("POST", "/v1/queues/q/redrive", NULL, NULL, bad[i].body, 400, bad[i].says);
+    driver_refuses("POST", "/v1/queues/q/redrive?to=q2", NULL, NULL, "", 400, "'to'");
+}
+
+static void at_most_10000_sequences_are_redriven_at_once(void **state)
+{
+    static char body[40000];
+    struct driver d;
+    size_t used = (size_t)snprintf(body, sizeof body, "{\"sequences\":[1");
+    (void)state;
+    for (unsigned i = 1; i < 10000; i++)
+        used += (size_t)snprintf(body + used, sizeof body - used, ",2");
+    snprintf(body + used, sizeof body - used, "]}");
+    assert_int_equal(call(&d, "POST", "/v1/queues/q/redrive", body)->u.redrive.count, 10000);
+    driver_end(&d);
+    snprintf(body + used, sizeof body - used, ",3]}");
+    driver_refuses("POST", "/v1/queues/q/redrive", NULL, NULL, body, 400, "1 to 10000 sequences");
+}
+
 static void a_delete_may_be_forced(void **state)
 {
     struct driver d;
@@ -150,11 +224,9 @@ static void operations_name_their_queue(void **state)
     static const struct {
         const char *target;
         enum call call;
-    } all[] = { { "/v1/queues/q/purge", CALL_PURGE },
-                { "/v1/queues/q/pause", CALL_PAUSE },
-                { "/v1/queues/q/resume", CALL_RESUME },
-                { "/v1/queues/q/close", CALL_CLOSE },
-                { "/v1/queues/q/open", CALL_OPEN } };
+    } all[] = { { "/v1/queues/q/purge", CALL_PURGE }, { "/v1/queues/q/redrive", CALL_REDRIVE },
+                { "/v1/queues/q/pause", CALL_PAUSE }, { "/v1/queues/q/resume", CALL_RESUME },
+                { "/v1/queues/q/close", CALL_CLOSE }, { "/v1/queues/q/open", CALL_OPEN } };
     (void)state;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         struct driver d;
@@ -175,6 +247,10 @@ int main(void)
         cmocka_unit_test(bad_settings_are_refused_by_name),
         cmocka_unit_test(a_list_has_a_page_of_100_and_at_most_1000),
         cmocka_unit_test(a_peek_has_a_state_a_start_and_a_most),
+        cmocka_unit_test(a_purge_is_of_what_is_dead_only_when_it_says_so),
+        cmocka_unit_test(a_redrive_is_of_all_unless_it_names_some),
+        cmocka_unit_test(a_bad_redrive_is_refused_by_name),
+        cmocka_unit_test(at_most_10000_sequences_are_redriven_at_once),
         cmocka_unit_test(a_delete_may_be_forced),
         cmocka_unit_test(ledger_is_a_describe_of_which_only_the_books_are_shown),
         cmocka_unit_test(operations_name_their_queue),

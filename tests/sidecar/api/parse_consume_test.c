@@ -90,6 +90,42 @@ static void settles_come_in_order_acks_nacks_extends(void **state)
     driver_end(&d);
 }
 
+static void a_nack_may_say_what_went_wrong(void **state)
+{
+    struct driver d;
+    (void)state;
+    acks(&d,
+         "{\"nack\":[{\"receipt\":\"n\",\"status\":503,\"error\":\"kein Gl\\u00fcck \\\"5\\\"\"},{\"receipt\":\"m\"},"
+         "{\"receipt\":\"o\",\"status\":65535,\"error\":\"\"}]}");
+    const struct receipt_ack *s = d.command.u.acks.settles;
+    assert_true(s[0].kind == SETTLE_NACK && s[0].ms == 0 && s[0].status == 503);
+    assert_true(span_equal(s[0].error, span_str("kein Gl\xc3\xbc"
+                                                "ck \"5\"")));
+    assert_true(s[1].status == 0 && s[1].error.size == 0);
+    assert_true(s[2].status == 65535 && s[2].error.size == 0);
+    driver_end(&d);
+}
+
+static void a_nack_s_delay_of_nothing_is_not_the_back_off(void **state)
+{
+    struct driver d;
+    (void)state;
+    acks(&d, "{\"nack\":[{\"receipt\":\"n\",\"delay\":\"0s\"}]}");
+    assert_settle(&d, 0, SETTLE_NACK, "n", 1);
+    driver_end(&d);
+}
+
+static void a_release_gives_back_by_receipt(void **state)
+{
+    struct driver d;
+    (void)state;
+    acks(&d, "{\"release\":[\"r\"],\"ack\":[\"a\"]}");
+    assert_int_equal(d.command.u.acks.count, 2);
+    assert_settle(&d, 0, SETTLE_ACK, "a", 0);
+    assert_settle(&d, 1, SETTLE_RELEASE, "r", 0);
+    driver_end(&d);
+}
+
 static void nothing_to_settle_is_fine(void **state)
 {
     struct driver d;
@@ -111,7 +147,7 @@ static void bad_bodies_say_where(void **state)
         { "[]", "the body must be" },
         { "{\"ack\":[\"a\"]", "the body must be" },
         { "{\"ack\":[],\"ack\":[]}", "duplicate" },
-        { "{\"akc\":[]}", "'akc'; known here: ack, nack, extend" },
+        { "{\"akc\":[]}", "'akc'; known here: ack, nack, extend, release" },
         { "{\"ack\":\"a\"}", "'ack' must be a list" },
         { "{\"ack\":[\"a\",1]}", "ack[1]" },
         { "{\"ack\":[\"\"]}", "ack[0]" },
@@ -119,6 +155,13 @@ static void bad_bodies_say_where(void **state)
         { "{\"nack\":[{\"delay\":\"1s\"}]}", "nack[0]: a receipt" },
         { "{\"nack\":[{\"receipt\":\"a\",\"delay\":5}]}", "'delay'" },
         { "{\"nack\":[{\"receipt\":\"a\",\"delay\":\"13h\"}]}", "at most 12h" },
+        { "{\"nack\":[{\"receipt\":\"a\",\"status\":0}]}", "'status'" },
+        { "{\"nack\":[{\"receipt\":\"a\",\"status\":65536}]}", "'status'" },
+        { "{\"nack\":[{\"receipt\":\"a\",\"status\":\"503\"}]}", "'status'" },
+        { "{\"nack\":[{\"receipt\":\"a\",\"error\":7}]}", "'error'" },
+        { "{\"nack\":[{\"receipt\":\"a\",\"error\":null}]}", "'error'" },
+        { "{\"nack\":[{\"receipt\":\"a\",\"error\":\"\\u0000\"}]}", "the body must be" },
+        { "{\"release\":[{\"receipt\":\"a\"}]}", "release[0]" },
         { "{\"extend\":[\"a\"]}", "extend[0]" },
         { "{\"extend\":[{\"receipt\":\"a\"}]}", "'by'" },
     };
@@ -151,6 +194,9 @@ int main(void)
         cmocka_unit_test(nonsense_is_refused_by_name),
         cmocka_unit_test(accept_chooses_json_or_protobuf),
         cmocka_unit_test(settles_come_in_order_acks_nacks_extends),
+        cmocka_unit_test(a_nack_may_say_what_went_wrong),
+        cmocka_unit_test(a_nack_s_delay_of_nothing_is_not_the_back_off),
+        cmocka_unit_test(a_release_gives_back_by_receipt),
         cmocka_unit_test(nothing_to_settle_is_fine),
         cmocka_unit_test(bad_bodies_say_where),
         cmocka_unit_test(receipts_are_bounded_in_length_and_number),

@@ -153,6 +153,73 @@ static void peeked_events_have_their_state_and_no_receipt(void **state)
     driver_end(&d);
 }
 
+static void peeked_events_say_what_went_wrong(void **state)
+{
+    struct peeked p = { .sequence = 7,
+                        .state = STATE_DEAD,
+                        .attempt = 3,
+                        .event = span_str("\x0a\x01\x61\x12\x02/s\x1a\x03\x31.0\x22\x01t"),
+                        .trouble = { 2, 1, DEAD_MAX_DELIVERIES, 1700000000123, 1700000061000, 503,
+                                     "kein \"Gl\xc3\xbc"
+                                     "ck\"" } };
+    struct api_command c = { .u.call.request.call = CALL_PEEK };
+    struct reply r = { .result = RESULT_PEEKED, .u.peeked = { &p, 1, 0 } };
+    struct driver d;
+    (void)state;
+    render(&d, &c, &r);
+    assert_says(&d, 200,
+                "\"attempt\":3,\"trouble\":{\"failures\":2,\"crashes\":1,\"reason\":\"max_deliveries\","
+                "\"first\":\"2023-11-14T22:13:20.123Z\",\"last\":\"2023-11-14T22:14:21Z\",\"status\":503,"
+                "\"error\":\"kein \\\"Gl\xc3\xbc"
+                "ck\\\"\"},\"event\":{");
+    driver_end(&d);
+    p.state = STATE_DELAYED;
+    p.trouble = (struct trouble_info){ 0, 1, DEAD_NOT, 1700000000000, 1700000000000, 0, "" };
+    render(&d, &c, &r);
+    assert_says(&d, 200,
+                "\"state\":\"delayed\",\"attempt\":3,\"trouble\":{\"failures\":0,\"crashes\":1,"
+                "\"first\":\"2023-11-14T22:13:20Z\",\"last\":\"2023-11-14T22:13:20Z\"},\"event\"");
+    driver_end(&d);
+}
+
+static void a_redrive_says_how_many_and_what_was_left(void **state)
+{
+    struct api_command c = { .u.call.request = { .call = CALL_REDRIVE, .u.redrive.to = "" } };
+    struct reply r = { .result = RESULT_REDRIVEN, .u.redriven = { 12, 3 } };
+    struct driver d;
+    (void)state;
+    render(&d, &c, &r);
+    assert_body(&d, "{\"redriven\":12,\"left\":3}\n");
+    driver_end(&d);
+    c.u.call.request.u.redrive.dry_run = true;
+    render(&d, &c, &r);
+    assert_body(&d, "{\"would_redrive\":12}\n");
+    driver_end(&d);
+}
+
+static void a_refused_redrive_says_which_queue_it_was(void **state)
+{
+    struct api_command c = { .queue = "orders", .u.call.request = { .call = CALL_REDRIVE, .u.redrive.to = "" } };
+    struct reply r = { .reason = REASON_unknown_queue, .detail = "" };
+    struct driver d;
+    (void)state;
+    render(&d, &c, &r);
+    assert_says(&d, 404, "there is no queue 'orders'; declare it");
+    driver_end(&d);
+    c.u.call.request.u.redrive.to = "later";
+    render(&d, &c, &r);
+    assert_says(&d, 404, "there is no queue 'orders'; declare it");
+    driver_end(&d);
+    r.detail = "the queue to redrive to does not exist";
+    render(&d, &c, &r);
+    assert_says(&d, 404, "there is no queue 'later' to redrive to");
+    driver_end(&d);
+    r = (struct reply){ .reason = REASON_closed, .detail = "" };
+    render(&d, &c, &r);
+    assert_says(&d, 409, "queue 'later', to redrive to, is closed");
+    driver_end(&d);
+}
+
 static void a_purge_says_how_many(void **state)
 {
     struct api_command c = { .u.call.request.call = CALL_PURGE };
@@ -200,6 +267,16 @@ static void silence_is_unknown_of_what_changes_something(void **state)
     api_render_silence(&c, &d.arena, &d.response);
     assert_says(&d, 504, "\"reason\":\"unknown\"");
     driver_end(&d);
+    c.u.call.request.call = CALL_REDRIVE;
+    driver_begin(&d);
+    api_render_silence(&c, &d.arena, &d.response);
+    assert_says(&d, 504, "\"reason\":\"unknown\"");
+    driver_end(&d);
+    c.u.call.request.u.redrive.dry_run = true;
+    driver_begin(&d);
+    api_render_silence(&c, &d.arena, &d.response);
+    assert_says(&d, 503, "\"reason\":\"unavailable\"");
+    driver_end(&d);
     c.u.call.request.call = CALL_LIST;
     driver_begin(&d);
     api_render_silence(&c, &d.arena, &d.response);
@@ -216,6 +293,9 @@ int main(void)
         cmocka_unit_test(the_ledger_is_the_books_alone),
         cmocka_unit_test(a_list_is_by_name_with_its_next),
         cmocka_unit_test(peeked_events_have_their_state_and_no_receipt),
+        cmocka_unit_test(peeked_events_say_what_went_wrong),
+        cmocka_unit_test(a_redrive_says_how_many_and_what_was_left),
+        cmocka_unit_test(a_refused_redrive_says_which_queue_it_was),
         cmocka_unit_test(a_purge_says_how_many),
         cmocka_unit_test(a_deletion_has_nothing_to_say),
         cmocka_unit_test(silence_is_unknown_of_what_changes_something),
