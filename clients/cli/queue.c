@@ -1,14 +1,16 @@
 /* sluice queue: looking and operating, over HTTP. */
 #include "clients/cli/queue.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 struct queue_options {
-    const char *prefix, *state;
+    const char *prefix, *state, *to;
     unsigned long max, from;
-    bool json, names, force;
+    struct cli_list sequences;
+    bool json, names, force, dead, dry_run;
 };
 
 #define FIELD(name) offsetof(struct queue_options, name)
@@ -30,6 +32,16 @@ static const struct cli_option peek_table[] = {
     { "state", 0, CLI_TEXT, FIELD(state), "state", "ready, in_flight, delayed or dead [ready]" },
     { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print {\"events\":[...],\"next\"}" },
 };
+static const struct cli_option purge_table[] = {
+    { "dead", 0, CLI_SWITCH, FIELD(dead), NULL, "the dead events instead" },
+    AS_JSON,
+};
+static const struct cli_option redrive_table[] = {
+    { "sequence", 's', CLI_LIST, FIELD(sequences), "n", "only that dead event; may be given again [all]" },
+    { "to", 0, CLI_TEXT, FIELD(to), "queue", "to that queue [the queue itself]" },
+    { "dry-run", 'n', CLI_SWITCH, FIELD(dry_run), NULL, "only count them" },
+    AS_JSON,
+};
 static const struct cli_option delete_table[] = {
     { "force", 'f', CLI_SWITCH, FIELD(force), NULL, "with the events that are still in it" },
     AS_JSON,
@@ -37,7 +49,7 @@ static const struct cli_option delete_table[] = {
 
 struct verb;
 typedef int verb_run(const struct verb *v, const struct queue_options *o, struct cli_args *a);
-static verb_run list, show, ledger, declare, peek, operate, delete;
+static verb_run list, show, ledger, declare, peek, purge, redrive, operate, delete;
 
 static const struct verb {
     const char *name;
@@ -61,9 +73,15 @@ static const struct verb {
          "Makes a queue, or changes it; settings that are not named keep their value.",
          "  sluice queue declare orders capacity=5000 capacity_bytes=64MiB lease=1m overflow=reject\n\n"
          "Settings: capacity, capacity_bytes, durability, overflow, lease, require_consumer, dedup_window, "
-         "dedup_entries."),
-    VERB("peek", peek, peek_table, " <queue>", 1, "Shows events without taking them.", NULL),
-    VERB("purge", operate, json_table, " <queue>", 1, "Removes every event that is not being handled.", NULL),
+         "dedup_entries,\nmax_deliveries, max_crashes, backoff, backoff_max, dead_capacity."),
+    VERB("peek", peek, peek_table, " <queue>", 1,
+         "Shows events without taking them, and what went wrong with those that failed.", NULL),
+    VERB("purge", purge, purge_table, " <queue>", 1, "Removes every event that is not being handled.", NULL),
+    VERB("redrive", redrive, redrive_table, " <queue>", 1,
+         "Makes dead events new ones at the queue's tail, as far as it has room.",
+         "  sluice queue peek orders --state dead\n"
+         "  sluice queue redrive orders --dry-run\n"
+         "  sluice queue redrive orders --sequence 17 --sequence 23 --to orders-by-hand"),
     VERB("pause", operate, json_table, " <queue>", 1, "Stops delivery; publishing goes on.", NULL),
     VERB("resume", operate, json_table, " <queue>", 1, "Undoes pause.", NULL),
     VERB("close", operate, json_table, " <queue>", 1, "Stops publishing, so that the consumer can empty the queue.",
@@ -223,6 +241,49 @@ static int declare(const struct verb *v, const struct queue_options *o, struct c
     free(text);
     json_decref(body);
     return finish(&r, o->json, queue_print_all);
+}
+
+static int purge(const struct verb *v, const struct queue_options *o, struct cli_args *a)
+{
+    (void)v;
+    struct http_reply r = call("POST", true, a->rest[0], o->dead ? "/purge?state=dead" : "/purge", NULL);
+    return finish(&r, o->json, queue_print_done);
+}
+
+/* False: one of them is no sequence, which was said. */
+static bool add_sequences(json_t *body, const struct cli_list *given)
+{
+    json_t *list = json_array();
+    json_object_set_new(body, "sequences", list);
+    for (size_t i = 0; i < given->count; i++) {
+        char *end;
+        errno = 0;
+        long long n = strtoll(given->items[i], &end, 10);
+        if (*given->items[i] < '0' || *given->items[i] > '9' || *end || errno || n == 0)
+            return cli_usage("--sequence: '%s' must be a whole number above 0, as peek shows it", given->items[i]),
+                   false;
+        json_array_append_new(list, json_integer(n));
+    }
+    return true;
+}
+
+static int redrive(const struct verb *v, const struct queue_options *o, struct cli_args *a)
+{
+    json_t *body = json_object();
+    int code = CLI_USAGE;
+    (void)v;
+    if (o->to)
+        json_object_set_new(body, "to", json_string(o->to));
+    if (o->dry_run)
+        json_object_set_new(body, "dry_run", json_true());
+    if (o->sequences.count == 0 || add_sequences(body, &o->sequences)) {
+        char *text = json_dumps(body, JSON_COMPACT);
+        struct http_reply r = call("POST", true, a->rest[0], "/redrive", text);
+        free(text);
+        code = finish(&r, o->json, queue_print_done);
+    }
+    json_decref(body);
+    return code;
 }
 
 static int operate(const struct verb *v, const struct queue_options *o, struct cli_args *a)

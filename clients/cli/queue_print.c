@@ -38,15 +38,17 @@ static double fullness(const json_t *q)
 
 void queue_print_row(const json_t *q, int width)
 {
-    char line[512], bytes[16];
+    char line[512], bytes[16], dead[32] = "";
     const char *consumer = json_text_of(q, "consumer");
-    int size = snprintf(line, sizeof line, "%-*s %9lld %9lld %9lld %4.0f%% %9.1f %9.1f %9s  %s%s%s%s", NAME_WIDTH,
+    if (json_number_of(q, "dead"))
+        snprintf(dead, sizeof dead, " %lld dead", json_number_of(q, "dead"));
+    int size = snprintf(line, sizeof line, "%-*s %9lld %9lld %9lld %4.0f%% %9.1f %9.1f %9s  %s%s%s%s%s", NAME_WIDTH,
                         json_text_of(q, "queue"), json_number_of(q, "ready"), json_number_of(q, "in_flight"),
                         json_number_of(q, "capacity"), floor(100 * fullness(q)), rate(q, "in"), rate(q, "out"),
                         cli_size(json_number_of(q, "bytes"), bytes), *consumer ? consumer : "-",
                         json_is_true(json_object_get(q, "paused")) ? " paused" : "",
                         json_is_true(json_object_get(q, "closed")) ? " closed" : "",
-                        json_number_of(q, "waiting_publishers") ? " publishers wait" : "");
+                        json_number_of(q, "waiting_publishers") ? " publishers wait" : "", dead);
     end_line(line, size, width);
 }
 
@@ -102,6 +104,18 @@ void queue_print_ledger(const json_t *l)
         printf("%c %-14s %12lld\n", i ? '+' : '=', parts[i], json_number_of(l, parts[i]));
 }
 
+static void print_trouble(const json_t *t)
+{
+    const char *reason = json_text_of(t, "reason"), *error = json_text_of(t, "error");
+    printf("          %s%sfailures %lld, crashes %lld, last %s", reason, *reason ? ": " : "",
+           json_number_of(t, "failures"), json_number_of(t, "crashes"), json_text_of(t, "last"));
+    if (json_number_of(t, "status"))
+        printf(", status %lld", json_number_of(t, "status"));
+    fputs(*error ? ": " : "", stdout);
+    cli_print_plain(span_str(error), 250);
+    putchar('\n');
+}
+
 static void print_event(const json_t *item)
 {
     const json_t *event = json_object_get(item, "event"), *data = json_object_get(event, "data");
@@ -117,8 +131,11 @@ void queue_print_events(const json_t *peeked)
 {
     const json_t *item, *next = json_object_get(peeked, "next");
     size_t i;
-    json_array_foreach (json_object_get(peeked, "events"), i, item)
+    json_array_foreach (json_object_get(peeked, "events"), i, item) {
         print_event(item);
+        if (json_object_get(item, "trouble"))
+            print_trouble(json_object_get(item, "trouble"));
+    }
     if (json_is_integer(next))
         printf("more: --from %lld\n", (long long)json_integer_value(next));
 }

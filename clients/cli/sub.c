@@ -26,18 +26,20 @@ static const struct cli_option option_table[] = {
     { "wait", 'w', CLI_DURATION, FIELD(wait), "duration", "how long each take waits [30s]" },
     { "exit-empty", 'e', CLI_SWITCH, FIELD(exit_empty), NULL, "end when nothing came within --wait" },
     { "retry-delay", 0, CLI_DURATION, FIELD(retry_delay), "duration",
-      "until an event comes again whose command failed [1s]" },
+      "until an event comes again whose command failed [the queue's backoff]" },
     { "attributes", 'a', CLI_SWITCH, FIELD(attributes), NULL, "print a line of attributes before each event's data" },
     { "json", 0, CLI_SWITCH, FIELD(json), NULL,
       "print whole events, one JSON object a line:\n{\"receipt\",\"sequence\",\"attempt\",\"event\"}" },
 };
 static const struct cli_syntax syntax = {
     .usage = "sub [<options>] <queue> [-- <command> [<args>]]",
-    .text = "Prints each event's data on a line, or runs <command> with the data on its standard input: exit status 0 "
-            "acks\n"
-            "the event, any other gives it back. SLUICE_QUEUE, SLUICE_ID, SLUICE_SOURCE, SLUICE_TYPE, SLUICE_SUBJECT,\n"
-            "SLUICE_CONTENT_TYPE, SLUICE_SEQUENCE and SLUICE_ATTEMPT are in its environment; the lease is extended\n"
-            "while it runs. Ctrl-C ends; what was not handled goes back to the queue.",
+    .text =
+        "Prints each event's data on a line, or runs <command> with the data on its standard input: exit status 0 "
+        "acks\n"
+        "the event, any other counts as a failure, after too many of which (max_deliveries) it is dead.\n"
+        "SLUICE_QUEUE, SLUICE_ID, SLUICE_SOURCE, SLUICE_TYPE, SLUICE_SUBJECT, SLUICE_CONTENT_TYPE, SLUICE_SEQUENCE\n"
+        "and SLUICE_ATTEMPT are in its environment; the lease is extended while it runs. Ctrl-C ends; what was not\n"
+        "handled goes back to the queue.",
     .options = option_table,
     .option_count = sizeof option_table / sizeof *option_table,
     .http = true,
@@ -138,25 +140,44 @@ static bool post_acks(struct sub *s, const struct buf *body, bool *ended)
     return fine;
 }
 
-/* {"ack":[...],"nack":[...]}: the first `handled` were handled, done says how; the others go back at once. */
+static void add_receipts(struct buf *body, const char *name, const struct sub_item *items, size_t count)
+{
+    json_add_name(body, span_str(name));
+    buf_add_byte(body, '[');
+    for (size_t i = 0; i < count; i++) {
+        buf_add_str(body, i ? "," : "");
+        json_add_string(body, items[i].receipt);
+    }
+    buf_add_byte(body, ']');
+}
+
+static void add_failed(struct buf *body, const struct sub *s, const struct sub_item *items, size_t count)
+{
+    json_add_name(body, span_str("nack"));
+    buf_add_byte(body, '[');
+    for (size_t i = 0; i < count; i++) {
+        buf_add_str(body, i ? ",{" : "{");
+        json_add_text_member(body, "receipt", items[i].receipt);
+        if (s->options.retry_delay)
+            json_add_text_member(body, "delay", span_str(s->options.retry_delay));
+        json_add_text_member(body, "error", span_str(s->failure));
+        buf_add_byte(body, '}');
+    }
+    buf_add_byte(body, ']');
+}
+
+/* The first `handled` were handled, done says how. The others go back at once and have not failed; nor has what was
+ * interrupted. */
 static bool settle(struct sub *s, const struct sub_item *items, bool done, size_t handled, size_t count)
 {
     struct buf body = { 0 };
     bool ended;
-    buf_add_str(&body, "{\"ack\":[");
-    for (size_t i = 0; done && i < handled; i++) {
-        buf_add_str(&body, body.data[body.size - 1] == '[' ? "" : ",");
-        json_add_string(&body, items[i].receipt);
-    }
-    buf_add_str(&body, "],\"nack\":[");
-    for (size_t i = done ? handled : 0; i < count; i++) {
-        buf_add_str(&body, body.data[body.size - 1] == '[' ? "{" : ",{");
-        json_add_text_member(&body, "receipt", items[i].receipt);
-        if (i < handled && !cli_stopped())
-            json_add_text_member(&body, "delay", span_str(s->options.retry_delay));
-        buf_add_byte(&body, '}');
-    }
-    buf_add_str(&body, "]}");
+    size_t acked = done ? handled : 0, failed = done || cli_stopped() ? 0 : handled, settled = acked + failed;
+    buf_add_byte(&body, '{');
+    add_receipts(&body, "ack", items, acked);
+    add_failed(&body, s, items, failed);
+    add_receipts(&body, "release", items + settled, count - settled);
+    buf_add_byte(&body, '}');
     bool fine = post_acks(s, &body, &ended);
     if (ended)
         cli_fail("some leases had ended before their ack: these events come again");
@@ -318,7 +339,7 @@ static int run(struct sub *s)
 
 int cli_sub(int argc, char **argv)
 {
-    struct sub s = { .options = { .wait = "30s", .retry_delay = "1s" } };
+    struct sub s = { .options = { .wait = "30s" } };
     struct cli_args a = cli_parse(&syntax, &s.options, argc, argv);
     if (!a.go)
         return a.code;

@@ -28,6 +28,7 @@ struct sub {
     uint64_t done;
     bool worked; /* an answer came before: from then on the broker's absence is waited out */
     bool said_standby, said_away;
+    char failure[32]; /* how the command ended that failed: "exit status 3" */
     /* receipts taken and not settled: extended while a command runs */
     const struct sub_item *items;
     size_t count, at;
@@ -37,7 +38,7 @@ struct sub {
 /* Whether there is such a program, in PATH or where it says; else says so. */
 bool sub_can_run(const char *program);
 /* Runs the command with the event's data as its standard input. True when it ended with status 0; else says
- * how it ended. Every third of the lease it calls `extend`. */
+ * how it ended, and leaves it in s->failure. Every third of the lease it calls `extend`. */
 bool sub_run_command(struct sub *s, const struct sub_item *item, void (*extend)(struct sub *s));
 
 #endif

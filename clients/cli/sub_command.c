@@ -81,10 +81,19 @@ static int wait_for(struct sub *s, pid_t child, void (*extend)(struct sub *s))
 static void say_failed(const struct sub *s, const struct sub_item *item, int status)
 {
     bool killed = WIFSIGNALED(status);
-    cli_fail("'%s' %s %d for event #%.*s, attempt %.*s; it comes again in %s", s->command[0],
+    const char *delay = s->options.retry_delay;
+    cli_fail("'%s' %s %d for event #%.*s, attempt %.*s; it %s%s", s->command[0],
              killed ? "was ended by signal" : "ended with status", killed ? WTERMSIG(status) : WEXITSTATUS(status),
              (int)item->sequence.size, (const char *)item->sequence.data, (int)item->attempt.size,
-             (const char *)item->attempt.data, s->options.retry_delay);
+             (const char *)item->attempt.data, delay ? "comes again in " : "goes back to the queue",
+             delay ? delay : "");
+}
+
+static void keep_failure(struct sub *s, int status)
+{
+    bool killed = WIFSIGNALED(status);
+    snprintf(s->failure, sizeof s->failure, "%s %d", killed ? "signal" : "exit status",
+             killed ? WTERMSIG(status) : WEXITSTATUS(status));
 }
 
 bool sub_run_command(struct sub *s, const struct sub_item *item, void (*extend)(struct sub *s))
@@ -96,10 +105,12 @@ bool sub_run_command(struct sub *s, const struct sub_item *item, void (*extend)(
         become(s, item, input);
     if (input >= 0)
         close(input);
+    snprintf(s->failure, sizeof s->failure, "it could not be run");
     if (child < 0)
         return cli_fail("cannot run a command: %s", strerror(errno)), false;
     int status = wait_for(s, child, extend);
     bool done = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    keep_failure(s, status);
     if (!done && !cli_stopped())
         say_failed(s, item, status);
     return done;

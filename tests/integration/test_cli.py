@@ -262,7 +262,7 @@ def test_top_without_a_terminal_prints_tables(dev):
 
 
 def test_ctrl_c_gives_back_what_was_not_handled(dev, start, tmp_path):
-    run("sluice", "queue", "declare", "q", "lease=10m", environment=dev)
+    run("sluice", "queue", "declare", "q", "lease=10m", "max_deliveries=1", environment=dev)
     run("sluice", "pub", "q", "a", "b", "c", environment=dev)
     os.mkfifo(tmp_path / "go")
     sub = start("sub", "q", "--max", "3", "--", "sh", "-c", f"echo started; read x < {tmp_path}/go", environment=dev)
@@ -351,6 +351,8 @@ def test_bash_completes_commands_verbs_options_and_queues(dev):
     assert complete("queue", "pa") == ["pause"]
     assert complete("pub", "--nd") == ["--ndjson"]
     assert complete("queue", "delete", "--fo") == ["--force"]
+    assert complete("queue", "red") == ["redrive"] and complete("queue", "redrive", "--d") == ["--dry-run"]
+    assert complete("queue", "purge", "--d") == ["--dead"]
     assert complete("sub", "ord") == ["orders"]
     assert complete("queue", "show", "") == ["orders"]
 

@@ -121,7 +121,8 @@ SLUICE_API struct sluice_sub *sluice_subscribe(struct sluice *s, const char *que
 /* Ends it; unsettled events go back to the queue. No callback runs after it returns (from a callback: after that one).
  * NULL is allowed. */
 SLUICE_API void sluice_unsubscribe(struct sluice_sub *sub);
-/* Settles by delivery.token. Late ones (the lease is over) do nothing: the event comes again. */
+/* Settles by delivery.token. Late ones (the lease is over) do nothing: the event comes again. A nack is a failure, after
+ * max_deliveries of which the event is dead; delay_ms 0: it comes again after the queue's back-off. */
 SLUICE_API void sluice_ack(struct sluice_sub *sub, uint64_t token);
 SLUICE_API void sluice_nack(struct sluice_sub *sub, uint64_t token, uint32_t delay_ms);
 

@@ -1,0 +1,359 @@
+"""Events that fail: they wait for a back-off, and too many failures make them dead. The dead are looked at, redriven, purged."""
+import datetime
+import json
+import re
+import time
+
+import pytest
+
+from conftest import run
+
+TEXT = "no luck: Grüße an 🐇 \"quoted\"\n"
+
+
+@pytest.fixture(params=["disk", "memory"])
+def durability(request):
+    return request.param
+
+
+def take_one(s, queue="q"):
+    """The next event; a test that waits for one that does not come ends here."""
+    events = s.take(queue, wait="25s").json["events"]
+    assert len(events) == 1
+    return events[0]
+
+
+def settle(s, queue="q", **lists):
+    answer = s.http("POST", f"/v1/queues/{queue}/acks", lists)
+    assert answer.status == 200, answer.body
+    return [r["result"] for r in answer.json["results"]]
+
+
+def fail(s, queue="q", **said):
+    taken = take_one(s, queue)
+    assert settle(s, queue, nack=[{"receipt": taken["receipt"], **said}]) == ["nacked"]
+    return taken
+
+
+def die(s, count=1, queue="q", data="x", **said):
+    """Publishes events to a queue of max_deliveries 1, and fails each."""
+    for i in range(count):
+        assert s.publish(queue, f"{data}{i}").status == 202
+        fail(s, queue, **said)
+
+
+def describe(s, queue="q"):
+    return s.http("GET", f"/v1/queues/{queue}").json
+
+
+def ledger(s, queue="q"):
+    books = s.http("GET", f"/v1/queues/{queue}/ledger").json
+    parts = ("acked", "dead_lettered", "expired", "purged", "dropped", "remaining")
+    assert books["accepted"] == sum(books[p] for p in parts)
+    return books
+
+
+def peek(s, state, queue="q", query=""):
+    return s.http("GET", f"/v1/queues/{queue}/peek?max=1000&state={state}{query}").json["events"]
+
+
+def redrive(s, body=None, queue="q"):
+    answer = s.ops("POST", f"/v1/queues/{queue}/redrive", body)
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+def wait_for(s, figure, value, queue="q", timeout=40):
+    """Asks until the description says so."""
+    deadline = time.monotonic() + timeout
+    while describe(s, queue)[figure] != value:
+        assert time.monotonic() < deadline, describe(s, queue)
+
+
+def environment(s):
+    return {"SLUICE_URL": "http://" + s.ready["http"], "SLUICE_OPS_URL": "http://" + s.ready["ops"]}
+
+
+# ------------------------------------------------------------------ failing, dying, living again
+
+def test_an_event_is_nacked_to_death_looked_at_and_redriven(sidecar, durability):
+    shown = sidecar.declare("q", durability=durability, max_deliveries=2, backoff="0s").json
+    assert (shown["max_deliveries"], shown["backoff"], shown["backoff_max"], shown["dead"]) == (2, "0s", "5m", 0)
+    sidecar.publish("q", "x")
+    assert fail(sidecar, status=500, error="first")["attempt"] == 1
+    assert fail(sidecar, status=503, error=TEXT)["attempt"] == 2
+    assert (describe(sidecar)["dead"], describe(sidecar)["backlog"], describe(sidecar)["delayed"]) == (1, 0, 0)
+    [event] = peek(sidecar, "dead")
+    trouble = event["trouble"]
+    assert (event["sequence"], event["state"], event["attempt"], event["event"]["data"]) == (1, "dead", 2, "x")
+    assert {k: trouble[k] for k in ("failures", "crashes", "reason", "status", "error")} == {
+        "failures": 2, "crashes": 0, "reason": "max_deliveries", "status": 503, "error": TEXT}
+    first, last = (datetime.datetime.fromisoformat(trouble[name]) for name in ("first", "last"))
+    assert datetime.timedelta() <= last - first <= datetime.timedelta(seconds=60)
+    assert abs(datetime.datetime.now(datetime.timezone.utc) - last) < datetime.timedelta(seconds=60)
+    assert (ledger(sidecar)["dead_lettered"], ledger(sidecar)["remaining"]) == (1, 0)
+    assert sidecar.take("q").json["events"] == []
+    assert redrive(sidecar, {"dry_run": True}) == {"would_redrive": 1} and describe(sidecar)["dead"] == 1
+    assert redrive(sidecar) == {"redriven": 1, "left": 0}
+    again = take_one(sidecar)
+    assert (again["sequence"], again["attempt"], again["event"]) == (2, 1, event["event"])
+    assert "trouble" not in peek(sidecar, "in_flight")[0]
+    sidecar.ack("q", again["receipt"])
+    books = ledger(sidecar)
+    assert (books["accepted"], books["acked"], books["dead_lettered"], books["remaining"]) == (2, 1, 1, 0)
+
+
+def test_what_went_wrong_shows_while_the_event_waits_for_its_time(sidecar, durability):
+    sidecar.declare("q", durability=durability)
+    sidecar.publish("q", "fine")
+    sidecar.publish("q", "failed")
+    fine = take_one(sidecar)
+    fail(sidecar, delay="1h", status=7, error="later")
+    settle(sidecar, release=[fine["receipt"]])
+    [delayed] = peek(sidecar, "delayed")
+    assert (delayed["event"]["data"], delayed["trouble"]["failures"], delayed["trouble"]["error"]) == ("failed", 1, "later")
+    assert "reason" not in delayed["trouble"]
+    [ready] = peek(sidecar, "ready")
+    assert ready["event"]["data"] == "fine" and "trouble" not in ready
+
+
+def test_without_a_delay_of_its_own_a_failure_waits_for_the_back_off(sidecar):
+    sidecar.declare("q", backoff="12h", backoff_max="12h", max_deliveries=250)
+    sidecar.publish("q")
+    fail(sidecar, delay="0s")
+    fail(sidecar, delay="1ms")
+    fail(sidecar)
+    assert describe(sidecar)["delayed"] == 1
+
+
+def test_what_is_released_comes_again_at_once_and_has_not_failed(sidecar, durability):
+    sidecar.declare("q", durability=durability, max_deliveries=1, max_crashes=1, backoff="12h", backoff_max="12h")
+    sidecar.publish("q")
+    for _ in range(3):
+        taken = take_one(sidecar)
+        assert taken["attempt"] == 1 and settle(sidecar, release=[taken["receipt"]]) == ["released"]
+    late = sidecar.http("POST", "/v1/queues/q/acks", {"release": [taken["receipt"]]})
+    assert late.status == 207 and late.json["results"][0]["result"] == "expired"
+    assert "trouble" not in peek(sidecar, "ready")[0]
+
+
+def test_a_lease_that_runs_out_is_a_failure(sidecar, durability):
+    sidecar.declare("q", durability=durability, lease="200ms", max_deliveries=1)
+    sidecar.publish("q")
+    take_one(sidecar)
+    wait_for(sidecar, "dead", 1)
+    trouble = peek(sidecar, "dead")[0]["trouble"]
+    assert (trouble["reason"], trouble["failures"], trouble["error"]) == ("max_deliveries", 1, "the lease ran out")
+
+
+def test_a_consumer_that_vanishes_counts_and_one_that_leaves_does_not(cluster, broker, durability):
+    leaving, watching = cluster.sidecar(broker), cluster.sidecar(broker)
+    watching.declare("q", durability=durability, lease="10m", max_deliveries=1, max_crashes=2)
+    watching.publish("q")
+    take_one(leaving)
+    assert leaving.stop() == 0
+    taken = take_one(watching)
+    assert "trouble" not in peek(watching, "in_flight")[0]
+    assert settle(watching, release=[taken["receipt"]]) == ["released"]
+    watching.ops("POST", "/v1/drain")
+    for crashes in (1, 2):
+        killed = cluster.sidecar(broker)
+        take_one(killed)
+        assert [e.get("trouble", {}).get("crashes", 0) for e in peek(watching, "in_flight")] == [crashes - 1]
+        killed.kill()
+        wait_for(watching, "in_flight", 0)
+    [event] = peek(watching, "dead")
+    assert (event["trouble"]["reason"], event["trouble"]["failures"], event["trouble"]["crashes"]) == ("crash_loop", 0, 2)
+    assert ledger(watching)["dead_lettered"] == 1
+
+
+def test_a_full_dead_store_keeps_events_in_their_queue_until_there_is_room(sidecar, durability):
+    sidecar.declare("q", durability=durability, max_deliveries=1, dead_capacity=1, backoff="0s")
+    die(sidecar, 2)
+    assert (describe(sidecar)["dead"], describe(sidecar)["delayed"]) == (1, 1)
+    assert [(e["sequence"], e["trouble"]["failures"]) for e in peek(sidecar, "delayed")] == [(2, 1)]
+    assert sidecar.ops("POST", "/v1/queues/q/purge?state=dead").json == {"purged": 1}
+    wait_for(sidecar, "dead", 1)
+    assert [e["sequence"] for e in peek(sidecar, "dead")] == [2]
+    assert (ledger(sidecar)["dead_lettered"], ledger(sidecar)["remaining"], ledger(sidecar)["purged"]) == (2, 0, 0)
+
+
+def test_an_error_is_kept_up_to_250_bytes_and_never_half_a_character(sidecar):
+    sidecar.declare("q", max_deliveries=1)
+    die(sidecar, error="x" + "🐇" * 100)
+    assert peek(sidecar, "dead")[0]["trouble"]["error"] == "x" + "🐇" * 62
+
+
+# ------------------------------------------------------------------ across restarts
+
+def put_on_disk(s):
+    """A call that changes a queue is answered when that, and so all before it, is on disk."""
+    assert s.ops("POST", "/v1/queues/q/resume").status == 200
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_the_dead_and_the_failing_survive_a_restart_of_the_broker(cluster, how):
+    broker = cluster.broker()
+    s = cluster.sidecar(broker)
+    s.declare("q", max_deliveries=2, backoff="0s")
+    s.publish("q", "dead")
+    fail(s, error="first")
+    fail(s, status=503, error=TEXT)
+    s.publish("q", "failing")
+    fail(s, delay="1h", error="one more")
+    before, books = peek(s, "dead"), ledger(s)
+    put_on_disk(s)
+    if how == "killed":
+        broker.kill()
+    assert s.stop() == 0 and (how == "killed" or broker.stop() == 0)
+    s = cluster.sidecar(cluster.broker())
+    assert peek(s, "dead") == before and before[0]["trouble"]["error"] == TEXT
+    assert ledger(s) == books and describe(s)["dead"] == 1
+    [waiting] = [e for state in ("ready", "delayed") for e in peek(s, state)]
+    assert (waiting["event"]["data"], waiting["trouble"]["failures"], waiting["trouble"]["error"]) == ("failing", 1, "one more")
+    s.declare("elsewhere")
+    assert redrive(s, {"to": "elsewhere"}) == {"redriven": 1, "left": 0}
+    assert take_one(s, "elsewhere")["event"]["data"] == "dead" and describe(s)["dead"] == 0
+
+
+def test_what_was_redriven_or_purged_stays_so_after_a_kill(cluster):
+    broker = cluster.broker()
+    s = cluster.sidecar(broker)
+    s.declare("q", max_deliveries=1)
+    s.declare("r", max_deliveries=1)
+    die(s, 3)
+    die(s, 2, "r")
+    assert redrive(s, {"sequences": [3, 1]}) == {"redriven": 2, "left": 0}
+    assert s.ops("POST", "/v1/queues/r/purge?state=dead").json == {"purged": 2}
+    books = ledger(s), ledger(s, "r")
+    broker.kill()
+    s.stop()
+    s = cluster.sidecar(cluster.broker())
+    assert [e["sequence"] for e in peek(s, "dead")] == [2] and peek(s, "dead", "r") == []
+    assert [e["event"]["data"] for e in peek(s, "ready")] == ["x0", "x2"]
+    assert (ledger(s), ledger(s, "r")) == books
+
+
+def test_a_thousand_on_disk_are_looked_at_by_page_and_redriven_in_order(cluster):
+    broker = cluster.broker()
+    s = cluster.sidecar(broker)
+    s.declare("q", max_deliveries=1)
+    count, data = 1000, "x" * 4000  # more than is read at a time
+    for start in range(0, count, 500):
+        batch = [dict(specversion="1.0", id=str(i), source="/dead", type="t", data=data) for i in range(start, start + 500)]
+        assert s.publish("q", json.dumps(batch), {"Content-Type": "application/cloudevents-batch+json"}).status == 202
+    failed = 0
+    while failed < count:
+        taken = s.take("q", max=1000, wait="25s").json["events"]
+        assert taken
+        settle(s, nack=[e["receipt"] for e in taken])
+        failed += len(taken)
+    assert s.stop() == 0 and broker.stop() == 0
+    s = cluster.sidecar(cluster.broker())
+    seen, at = [], 1
+    while at:
+        page = s.http("GET", f"/v1/queues/q/peek?state=dead&max=300&from={at}").json
+        seen += [e["sequence"] for e in page["events"]]
+        at = page["next"]
+    assert seen == list(range(1, count + 1))
+    assert redrive(s) == {"redriven": count, "left": 0}
+    ids = []
+    while len(ids) < count:
+        taken = s.take("q", max=1000, wait="25s").json["events"]
+        assert taken
+        ids += [e["event"]["id"] for e in taken]
+        s.ack("q", *[e["receipt"] for e in taken])
+    assert ids == [str(i) for i in range(count)]
+    assert (ledger(s)["dead_lettered"], ledger(s)["acked"], describe(s)["dead"]) == (count, count, 0)
+
+
+# ------------------------------------------------------------------ redriving what, and where to
+
+def test_as_many_are_redriven_as_there_is_room_for(sidecar, durability):
+    sidecar.declare("q", durability=durability, max_deliveries=1)
+    sidecar.declare("small", durability=durability, capacity=2)
+    die(sidecar, 4)
+    assert redrive(sidecar, {"to": "small", "sequences": [4, 4, 2, 3, 77]}) == {"redriven": 2, "left": 1}
+    assert [e["event"]["data"] for e in peek(sidecar, "ready", "small")] == ["x1", "x2"]
+    assert [e["sequence"] for e in peek(sidecar, "dead")] == [1, 4]
+
+
+def test_a_bad_redrive_changes_nothing_and_says_why(sidecar):
+    sidecar.declare("q", max_deliveries=1)
+    sidecar.declare("shut")
+    sidecar.ops("POST", "/v1/queues/shut/close")
+    die(sidecar)
+    address = "/v1/queues/q/redrive"
+    for path, body, status, says in (
+            (address, {"to": "nowhere"}, 404, "there is no queue 'nowhere' to redrive to"),
+            ("/v1/queues/nowhere/redrive", None, 404, "there is no queue 'nowhere'; declare it"),
+            (address, {"to": "shut"}, 409, "queue 'shut', to redrive to, is closed"),
+            (address, {"to": "no/name"}, 400, "'to'"), (address, {"sequences": []}, 400, "leave it out to redrive all"),
+            (address, {"sequences": ["1"]}, 400, "sequences[0]"), (address, {"sequences": [1, -1]}, 400, "sequences[1]"),
+            (address, {"dry_run": "yes"}, 400, "'dry_run'"), (address, {"filter": {}}, 400, "unknown key 'filter'"),
+            (address, "[1]", 400, "the body must be"), (address + "?to=q", None, 400, "'to'"),
+            ("/v1/queues/q/purge?state=ready", None, 400, "must be dead")):
+        answer = sidecar.ops("POST", path, body)
+        assert answer.status == status and says in answer.json["detail"], (path, body, answer.body)
+    assert sidecar.http("POST", address).json["reason"] == "operating"
+    assert redrive(sidecar, {"sequences": [2, 99]}) == {"redriven": 0, "left": 0}
+    assert redrive(sidecar, {"to": "shut", "dry_run": True}) == {"would_redrive": 1}
+    assert describe(sidecar)["dead"] == 1 and describe(sidecar, "shut")["ready"] == 0
+
+
+def test_a_queue_is_not_deleted_with_its_dead_unless_forced(sidecar):
+    sidecar.declare("q", max_deliveries=1)
+    die(sidecar)
+    assert sidecar.ops("DELETE", "/v1/queues/q").json["reason"] == "not_empty"
+    assert sidecar.ops("DELETE", "/v1/queues/q?force=true").status == 204
+
+
+def test_the_dead_are_counted_in_the_metrics(cluster, broker):
+    s = cluster.sidecar(broker, "--operations")
+    s.declare("q", max_deliveries=1)
+    die(s, 2)
+    redrive(s, {"sequences": [1]})
+    text = s.ops("GET", "/metrics").body.decode()
+    for line in ('sluice_queue_dead{queue="q"} 1', 'sluice_queue_dead_lettered_total{queue="q"} 2'):
+        assert line in text, text
+
+
+# ------------------------------------------------------------------ from a shell
+
+def test_the_command_line_kills_shows_redrives_and_purges(sidecar):
+    shell = environment(sidecar)
+    run("sluice", "queue", "declare", "q", "max_deliveries=2", "backoff=0s", environment=shell)
+    run("sluice", "pub", "q", "poison", environment=shell)
+    sub = ("sub", "q", "--exit-empty", "--wait", "1s", "--", "sh", "-c", "cat; exit 3")
+    got = run("sluice", *sub, environment=shell)
+    assert got.returncode == 0 and got.stdout == "poisonpoison"
+    assert got.stderr == "".join(f"sluice: 'sh' ended with status 3 for event #1, attempt {n}; it goes back to the queue\n"
+                                 for n in (1, 2))
+    shown = run("sluice", "queue", "peek", "q", "--state", "dead", environment=shell).stdout
+    assert re.search(r"#1 +dead +attempt 2 .*poison\n +max_deliveries: failures 2, crashes 0, last 20\S+Z: exit status 3\n$",
+                     shown), shown
+    assert re.search(r"^dead +1$", run("sluice", "queue", "show", "q", environment=shell).stdout, re.M)
+    assert " 1 dead" in run("sluice", "queue", "list", environment=shell).stdout
+    said = run("sluice", "queue", "redrive", "q", "--dry-run", environment=shell).stdout
+    assert re.fullmatch(r"would_redrive +1\n", said), said
+    said = run("sluice", "queue", "redrive", "q", "--sequence", "1", "--sequence", "9", "--json", environment=shell).stdout
+    assert json.loads(said) == {"redriven": 1, "left": 0}
+    assert run("sluice", *sub, environment=shell).stdout == "poisonpoison"
+    run("sluice", "queue", "declare", "hospital", environment=shell)
+    said = run("sluice", "queue", "redrive", "q", "--to", "hospital", environment=shell).stdout
+    assert re.fullmatch(r"redriven +1\nleft +0\n", said), said
+    assert run("sluice", "sub", "hospital", "--count", "1", environment=shell).stdout == "poison\n"
+    run("sluice", "pub", "q", "gone", environment=shell)
+    assert run("sluice", *sub, environment=shell).stdout == "gonegone"
+    said = run("sluice", "queue", "purge", "q", "--dead", "--json", environment=shell).stdout
+    assert json.loads(said) == {"purged": 1} and describe(sidecar)["dead"] == 0
+
+
+def test_the_command_line_says_what_is_wrong_with_a_redrive(sidecar):
+    shell = environment(sidecar)
+    for arguments, status, says in ((("q", "--sequence", "first"), 2, "'first' must be a whole number above 0"),
+                                    (("q", "--sequence", "0"), 2, "'0' must be a whole number above 0"),
+                                    (("q",), 1, "there is no queue 'q'"), ((), 2, "queue redrive"),
+                                    (("q", "--dryrun"), 2, "'--dry-run'")):
+        refused = run("sluice", "queue", "redrive", *arguments, environment=shell)
+        assert refused.returncode == status and says in refused.stderr, refused.stderr
