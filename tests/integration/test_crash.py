@@ -39,7 +39,7 @@ def test_sidecars_and_consumers_killed_at_any_moment_lose_nothing(cluster, dice)
     settings = "--session-timeout", "2s", "--heartbeat", "500ms"
     broker = cluster.broker(*settings)
     sidecars = [cluster.sidecar(broker) for _ in range(4)]
-    sidecars[0].declare("load", capacity=2000, lease="2s")
+    sidecars[0].declare("load", capacity=2000, lease="2s", max_deliveries=250, max_crashes=250)
     books, crashes = Books(), 0
     publishers = [Publisher(books, sidecars[i], "load", f"/p{i}", batch=[1, 20][i]) for i in range(2)]
     consumers = [Consumer(books, sidecars[2 + i], "load", abandon=7) for i in range(2)]

@@ -1,4 +1,5 @@
 """Events that fail: they wait for a back-off, and too many failures make them dead. The dead are looked at, redriven, purged."""
+import concurrent.futures
 import datetime
 import json
 import re
@@ -234,37 +235,65 @@ def test_what_was_redriven_or_purged_stays_so_after_a_kill(cluster):
     assert (ledger(s), ledger(s, "r")) == books
 
 
-def test_a_thousand_on_disk_are_looked_at_by_page_and_redriven_in_order(cluster):
+def with_a_thousand_dead(cluster):
+    """In "q", of 4,000 bytes each: more than is read at a time. The ids of the events are "0", "1", …"""
     broker = cluster.broker()
     s = cluster.sidecar(broker)
     s.declare("q", max_deliveries=1)
-    count, data = 1000, "x" * 4000  # more than is read at a time
-    for start in range(0, count, 500):
-        batch = [dict(specversion="1.0", id=str(i), source="/dead", type="t", data=data) for i in range(start, start + 500)]
+    for start in (0, 500):
+        batch = [dict(specversion="1.0", id=str(i), source="/dead", type="t", data="x" * 4000)
+                 for i in range(start, start + 500)]
         assert s.publish("q", json.dumps(batch), {"Content-Type": "application/cloudevents-batch+json"}).status == 202
-    failed = 0
-    while failed < count:
-        taken = s.take("q", max=1000, wait="25s").json["events"]
-        assert taken
-        settle(s, nack=[e["receipt"] for e in taken])
-        failed += len(taken)
-    assert s.stop() == 0 and broker.stop() == 0
-    s = cluster.sidecar(cluster.broker())
-    seen, at = [], 1
-    while at:
-        page = s.http("GET", f"/v1/queues/q/peek?state=dead&max=300&from={at}").json
-        seen += [e["sequence"] for e in page["events"]]
-        at = page["next"]
-    assert seen == list(range(1, count + 1))
-    assert redrive(s) == {"redriven": count, "left": 0}
+    take_all(s, 1000, lambda receipts: settle(s, nack=receipts))
+    return broker, s
+
+
+def take_all(s, count, settle_them):
+    """Takes and settles until there were so many; their ids."""
     ids = []
     while len(ids) < count:
         taken = s.take("q", max=1000, wait="25s").json["events"]
         assert taken
+        settle_them([e["receipt"] for e in taken])
         ids += [e["event"]["id"] for e in taken]
-        s.ack("q", *[e["receipt"] for e in taken])
-    assert ids == [str(i) for i in range(count)]
-    assert (ledger(s)["dead_lettered"], ledger(s)["acked"], describe(s)["dead"]) == (count, count, 0)
+    return ids
+
+
+def peek_all(s, state, page=1000):
+    seen, at = [], 1
+    while at:
+        answer = s.http("GET", f"/v1/queues/q/peek?state={state}&max={page}&from={at}").json
+        seen += answer["events"]
+        at = answer["next"]
+    return seen
+
+
+def test_a_thousand_on_disk_are_looked_at_by_page_and_redriven_in_order(cluster):
+    broker, s = with_a_thousand_dead(cluster)
+    assert s.stop() == 0 and broker.stop() == 0
+    s = cluster.sidecar(cluster.broker())
+    assert [e["sequence"] for e in peek_all(s, "dead", 300)] == list(range(1, 1001))
+    assert redrive(s) == {"redriven": 1000, "left": 0}
+    assert take_all(s, 1000, lambda receipts: settle(s, ack=receipts)) == [str(i) for i in range(1000)]
+    assert (ledger(s)["dead_lettered"], ledger(s)["acked"], describe(s)["dead"]) == (1000, 1000, 0)
+
+
+def test_a_broker_killed_while_it_redrives_has_each_event_once(cluster):
+    broker, s = with_a_thousand_dead(cluster)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        answer = pool.submit(s.ops, "POST", "/v1/queues/q/redrive")
+        deadline = time.monotonic() + 20
+        while describe(s)["dead"] == 1000 and not answer.done():
+            assert time.monotonic() < deadline
+        broker.kill()
+        s.stop()
+        answer.exception()
+    s = cluster.sidecar(cluster.broker())
+    dead, ready = peek_all(s, "dead"), peek_all(s, "ready")
+    assert sorted(int(e["event"]["id"]) for e in dead + ready) == list(range(1000))
+    assert (describe(s)["dead"], ledger(s)["remaining"]) == (len(dead), len(ready))
+    assert redrive(s) == {"redriven": len(dead), "left": 0}
+    assert set(take_all(s, 1000, lambda receipts: settle(s, ack=receipts))) == {str(i) for i in range(1000)}
 
 
 # ------------------------------------------------------------------ redriving what, and where to
