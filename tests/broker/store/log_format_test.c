@@ -342,7 +342,7 @@ static void a_settlement_for_an_unknown_reason_or_of_nothing_is_refused(void **s
     (void)state;
     struct settled_record s;
     struct settled_range got;
-    const uint8_t cause[] = { 1, 1, CAUSE_DROPPED + 1, 1, 1, 0 }, none[] = { 1, 1, CAUSE_ACKED, 1, 0, 0 };
+    const uint8_t cause[] = { 1, 1, CAUSE_REMOVED + 1, 1, 1, 0 }, none[] = { 1, 1, CAUSE_ACKED, 1, 0, 0 };
     assert_true(settled_read(span_of(cause, sizeof cause), &s));
     assert_int_equal(settled_range_next(&s, &got), LOG_BAD);
     assert_true(settled_read(span_of(none, sizeof none), &s));
