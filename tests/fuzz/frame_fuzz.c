@@ -94,9 +94,7 @@ static void copy_body(struct body *b, struct buf *to)
                        b->u.turn.consumption);
         break;
     case BODY_WINDOW: frame_add_window(to, b->u.window.events, b->u.window.bytes); break;
-    case BODY_RECEIPT_ACK:
-        frame_add_receipt_ack(to, &b->u.receipt_ack);
-        break;
+    case BODY_RECEIPT_ACK: frame_add_receipt_ack(to, &b->u.receipt_ack); break;
     case BODY_RECEIPT_SETTLED:
         frame_add_receipt_settled(to, b->u.receipt_settled.request, b->u.receipt_settled.result);
         break;
