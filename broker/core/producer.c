@@ -197,7 +197,8 @@ void destination_seen(struct destination *d, uint64_t through)
     if (through <= d->seen)
         return;
     uint32_t gone = run_behind(d, through + 1);
-    memmove(d->outcomes, d->outcomes + gone, (d->outcome_count - gone) * sizeof *d->outcomes);
+    if (gone) /* else there may be none at all */
+        memmove(d->outcomes, d->outcomes + gone, (d->outcome_count - gone) * sizeof *d->outcomes);
     d->outcome_count -= gone;
     if (d->outcome_count && d->outcomes[0].first <= through) {
         struct outcome *o = &d->outcomes[0];

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import signal
+import shutil
 import subprocess
 import time
 
@@ -133,6 +134,8 @@ class Cluster:
         for p in reversed(self.processes):
             if p.popen.poll() is None:
                 assert p.stop() == 0, p.log.read_text()
+        for name in self.data:  # each holds four segments at least: all of a run's together would fill a disk
+            shutil.rmtree(self.directory / name, ignore_errors=True)
 
 
 @pytest.fixture
