@@ -4,8 +4,8 @@ import json
 import os
 import pathlib
 import re
-import signal
 import shutil
+import signal
 import subprocess
 import time
 
