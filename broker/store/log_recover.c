@@ -205,7 +205,7 @@ static bool scan_all(struct scan *c, size_t *end)
     if (c->from.segment && (i == c->count || c->ids[i] != c->from.segment))
         return damaged(c, c->from.segment, 0);
     for (bool more = true, blank; more && i < c->count; i++) {
-        struct segment *s;
+        struct segment *s = NULL;
         if (!begin_segment(c, c->ids[i], &s, &blank))
             return false;
         if (blank) {
