@@ -55,7 +55,7 @@ static void read_payload(struct span payload)
     }
     if (settled_read(payload, &s)) {
         while (settled_range_next(&s, &range) == LOG_OK)
-            assert(range.first < range.end && range.cause <= CAUSE_DROPPED);
+            assert(range.first < range.end && range.cause <= CAUSE_REMOVED);
     }
     table_read(payload, see_entry, &sum);
     forgotten_read(payload, &queue);
