@@ -108,18 +108,17 @@ static bool read_trouble(struct span bytes, uint32_t *queue, struct trouble *t, 
     return t->sequence && t->dead <= DEAD_CRASH_LOOP;
 }
 
-/* *died: it was not dead before. */
-static void take_trouble(struct core *c, struct span bytes, bool *died)
+/* The queue in which it died by that; NULL: it did not, or was dead before. */
+static struct queue *take_trouble(struct core *c, struct span bytes)
 {
     struct trouble words;
     struct span error;
     uint32_t queue;
     struct queue *q = read_trouble(bytes, &queue, &words, &error) ? queue_by_id(c, queue) : NULL;
-    *died = false;
     if (!q || !q->durable)
-        return;
+        return NULL;
     struct trouble *t = trouble_of(q, words.sequence);
-    *died = words.dead && !t->dead;
+    bool died = words.dead && !t->dead;
     t->dead = words.dead;
     t->failures = words.failures;
     t->crashes = words.crashes;
@@ -128,30 +127,26 @@ static void take_trouble(struct core *c, struct span bytes, bool *died)
     t->first_ms = words.first_ms;
     t->last_ms = words.last_ms;
     trouble_say(t, words.status, error);
-    if (*died)
+    if (died)
         dead_restore(q, t);
+    return died ? q : NULL;
 }
 
 /* One that dies is counted here; in a snapshot the books have it. */
 static void take_trouble_note(struct core *c, struct span bytes)
 {
-    bool died;
-    struct trouble words;
-    struct span error;
-    uint32_t queue;
-    take_trouble(c, bytes, &died);
-    if (died && read_trouble(bytes, &queue, &words, &error))
-        queue_by_id(c, queue)->ledger.dead_lettered++;
+    struct queue *q = take_trouble(c, bytes);
+    if (q)
+        q->ledger.dead_lettered++;
 }
 
 static void take_troubles(struct core *c, struct span queue)
 {
     struct wire_reader r = wire_open(queue);
     struct wire_field f;
-    bool died;
     while (!wire_done(&r) && wire_next(&r, &f)) {
         if (f.tag == QUEUE_TROUBLE)
-            take_trouble(c, f.bytes, &died);
+            take_trouble(c, f.bytes);
     }
 }
 

@@ -28,14 +28,20 @@ static void put_settings(struct buf *b, const struct queue_settings *settings)
     }
 }
 
-static void put_queue(struct buf *b, const struct queue *q)
+/* What is declared of it. */
+static void put_declared(struct buf *b, const struct queue *q)
 {
-    size_t mark = wire_begin(b, NOTE_QUEUE);
     wire_add_number(b, QUEUE_ID, q->id);
     wire_add_span(b, QUEUE_NAME, span_str(q->name));
     put_settings(b, &q->settings);
     wire_add_number(b, QUEUE_PAUSED, q->paused);
     wire_add_number(b, QUEUE_CLOSED, q->closed);
+}
+
+static void put_queue(struct buf *b, const struct queue *q)
+{
+    size_t mark = wire_begin(b, NOTE_QUEUE);
+    put_declared(b, q);
     wire_end(b, mark);
 }
 
@@ -179,11 +185,7 @@ static void put_dedup(const struct core *c, struct buf *b, const struct dedup *d
 static void put_queue_state(struct core *c, struct buf *b, const struct queue *q)
 {
     size_t mark = wire_begin(b, NOTE_QUEUE);
-    wire_add_number(b, QUEUE_ID, q->id);
-    wire_add_span(b, QUEUE_NAME, span_str(q->name));
-    put_settings(b, &q->settings);
-    wire_add_number(b, QUEUE_PAUSED, q->paused);
-    wire_add_number(b, QUEUE_CLOSED, q->closed);
+    put_declared(b, q);
     if (q->durable) {
         wire_add_number(b, QUEUE_NEXT_SEQUENCE, q->next_sequence);
         wire_add_number(b, QUEUE_MARK, mark_of(c, q));
