@@ -27,7 +27,7 @@ static void resize_ring(struct queue *q, uint32_t capacity)
 void items_make_room(struct queue *q, size_t more)
 {
     uint64_t need = q->loaded - q->base + more;
-    uint32_t capacity = q->ring_capacity ? q->ring_capacity : 16;
+    uint32_t capacity = q->ring_capacity ? q->ring_capacity : 4;
     while (capacity < need)
         capacity *= 2;
     if (capacity != q->ring_capacity)

@@ -1,0 +1,131 @@
+/* Many queues, few of them busy: queues BROKER QUEUES ACTIVE RATE SECONDS. One event goes into each of QUEUES queues, whose names
+ * are told by number; one connection consumes the first ACTIVE of them. Says "ready" on a line, then publishes RATE events a
+ * second for SECONDS, to each active one in turn, and says how many of those were confirmed and how many came. The queues
+ * that are not active keep their event. */
+#include <poll.h>
+#include <sluice.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#define WAIT_MS 60000
+#define CREDIT  64
+#define LOOK_MS 5
+#define SIZE    200
+
+struct work {
+    unsigned queues, active;
+    unsigned long rate, count;
+    struct sluice *producer, *consumer;
+};
+static unsigned long confirmed, consumed, failed;
+
+static void on_confirm(void *context, int error, uint64_t sequence)
+{
+    (void)context, (void)sequence;
+    __atomic_add_fetch(error ? &failed : &confirmed, 1, __ATOMIC_RELAXED);
+}
+
+static bool on_event(void *context, const struct sluice_delivery *d)
+{
+    (void)context, (void)d;
+    __atomic_add_fetch(&consumed, 1, __ATOMIC_RELAXED);
+    return true;
+}
+
+static const char *name_of(unsigned number)
+{
+    static char name[16];
+    snprintf(name, sizeof name, "q%05u", number);
+    return name;
+}
+
+/* False when something else than success was told. */
+static bool until(const unsigned long *what, unsigned long most)
+{
+    while (__atomic_load_n(what, __ATOMIC_RELAXED) < most) {
+        if (__atomic_load_n(&failed, __ATOMIC_RELAXED))
+            return false;
+        poll(NULL, 0, LOOK_MS);
+    }
+    return true;
+}
+
+static bool publish(struct work *w, unsigned queue)
+{
+    static const char data[SIZE];
+    struct sluice_event event = { .data = data, .size = sizeof data };
+    int error = sluice_publish(w->producer, name_of(queue), &event, WAIT_MS, on_confirm, NULL);
+    while (error == SLUICE_BUSY) {
+        poll(NULL, 0, 1);
+        error = sluice_publish(w->producer, name_of(queue), &event, WAIT_MS, on_confirm, NULL);
+    }
+    return error == SLUICE_OK;
+}
+
+static bool prepare(struct work *w)
+{
+    for (unsigned i = 0; i < w->queues; i++) {
+        if (!publish(w, i))
+            return false;
+    }
+    if (!until(&confirmed, w->queues))
+        return false;
+    for (unsigned i = 0; i < w->active; i++) {
+        if (!sluice_subscribe(w->consumer, name_of(i), CREDIT, on_event, NULL))
+            return false;
+    }
+    return until(&consumed, w->active);
+}
+
+static bool run(struct work *w)
+{
+    struct timespec start, at;
+    prctl(PR_SET_TIMERSLACK, 1);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (unsigned long i = 0; i < w->count; i++) {
+        unsigned long due = i * (1000000000ul / w->rate) + (unsigned long)start.tv_nsec;
+        at = (struct timespec){ start.tv_sec + (time_t)(due / 1000000000ul), (long)(due % 1000000000ul) };
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+        if (!publish(w, (unsigned)(i % w->active)))
+            return false;
+    }
+    return until(&confirmed, w->queues + w->count) && until(&consumed, w->active + w->count);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 6) {
+        fprintf(stderr, "usage: queues BROKER QUEUES ACTIVE RATE SECONDS\n");
+        return 2;
+    }
+    struct work w = { .queues = (unsigned)strtoul(argv[2], NULL, 10),
+                      .active = (unsigned)strtoul(argv[3], NULL, 10),
+                      .rate = strtoul(argv[4], NULL, 10) };
+    w.count = w.rate * strtoul(argv[5], NULL, 10);
+    char error[256];
+    w.producer = sluice_connect(argv[1], NULL, error);
+    w.consumer = w.producer ? sluice_connect(argv[1], NULL, error) : NULL;
+    if (!w.consumer) {
+        fprintf(stderr, "queues: %s\n", error);
+        return 1;
+    }
+    if (!prepare(&w)) {
+        fprintf(stderr, "queues: the queues could not be made ready\n");
+        return 1;
+    }
+    puts("ready");
+    fflush(stdout);
+    while (getchar() != '\n') /* whoever measures takes its figures, and says go */
+        continue;
+    if (!run(&w)) {
+        fprintf(stderr, "queues: %lu were refused\n", failed);
+        return 1;
+    }
+    printf("confirmed %lu consumed %lu\n", confirmed - w.queues, consumed - w.active);
+    sluice_close(w.consumer, WAIT_MS);
+    sluice_close(w.producer, WAIT_MS);
+    return 0;
+}
