@@ -108,7 +108,8 @@ struct outcomes {
     size_t run_count;
 };
 /* Why an event is dead. The values are written to disk. */
-enum dead_reason { DEAD_NOT, DEAD_MAX_DELIVERIES, DEAD_CRASH_LOOP };
+enum dead_reason { DEAD_NOT, DEAD_MAX_DELIVERIES, DEAD_CRASH_LOOP, DEAD_DROPPED_BY_APP };
+#define DEAD_LAST DEAD_DROPPED_BY_APP
 const char *dead_reason_name(enum dead_reason why); /* "max_deliveries" */
 
 /* What went wrong with an event so far. */

@@ -7,7 +7,7 @@
 
 const char *dead_reason_name(enum dead_reason why)
 {
-    static const char *const names[] = { "", "max_deliveries", "crash_loop" };
+    static const char *const names[] = { "", "max_deliveries", "crash_loop", "dropped_by_app" };
     return names[why];
 }
 
@@ -331,7 +331,7 @@ static bool read_trouble(const Sluice__V1__Trouble *m, struct trouble_info *out)
         .status = m->status,
         .error = m->error,
     };
-    return m->dead <= DEAD_CRASH_LOOP;
+    return m->dead <= DEAD_LAST;
 }
 
 static bool read_peeked(const Sluice__V1__Peeked *m, struct arena *arena, struct reply *out)

@@ -175,13 +175,13 @@ static enum frame_status read_receipt_ack(struct wire_reader r, struct body *b)
             b->u.receipt_ack.error = f.bytes;
     }
     b->u.receipt_ack.kind = (enum settle_kind)kind;
-    return kind <= SETTLE_RELEASE ? FRAME_OK : FRAME_BAD;
+    return kind <= SETTLE_LAST ? FRAME_OK : FRAME_BAD;
 }
 
 static enum frame_status read_receipt_settled(struct wire_reader r, struct body *b)
 {
     uint64_t n[2] = { 0 };
-    if (frame_numbers(r, NULL, n, 2) != FRAME_OK || n[1] > SETTLED_UNKNOWN)
+    if (frame_numbers(r, NULL, n, 2) != FRAME_OK || n[1] > SETTLED_LAST)
         return FRAME_BAD;
     b->u.receipt_settled.request = n[0];
     b->u.receipt_settled.result = (enum settle_result)n[1];

@@ -49,15 +49,19 @@ enum body_kind {
     BODY_RECEIPT_SETTLED,
 };
 
-enum settle_kind { SETTLE_ACK, SETTLE_NACK, SETTLE_EXTEND, SETTLE_RELEASE };
+enum settle_kind { SETTLE_ACK, SETTLE_NACK, SETTLE_EXTEND, SETTLE_RELEASE, SETTLE_DEFER, SETTLE_DROP };
+#define SETTLE_LAST SETTLE_DROP
 enum settle_result {
     SETTLED_ACKED,
     SETTLED_NACKED,
     SETTLED_EXTENDED,
     SETTLED_RELEASED,
     SETTLED_EXPIRED,
-    SETTLED_UNKNOWN
+    SETTLED_UNKNOWN,
+    SETTLED_DEFERRED,
+    SETTLED_DROPPED
 };
+#define SETTLED_LAST SETTLED_DROPPED
 enum turn_state { TURN_NONE, TURN_ACTIVE, TURN_STANDBY, TURN_REVOKED };
 
 #define RUN_DURABLE   1u
@@ -68,8 +72,8 @@ struct receipt_ack {
     uint64_t request, ms; /* ms: as in struct settle */
     enum settle_kind kind;
     struct span receipt;
-    uint32_t status;   /* NACK: the application's answer, kept with the event for people; 0: none */
-    struct span error; /* NACK: and why; longer ones are cut to TROUBLE_ERROR_MAX */
+    uint32_t status;   /* NACK, DROP: the application's answer, kept with the event for people; 0: none */
+    struct span error; /* NACK, DROP: and why; longer ones are cut to TROUBLE_ERROR_MAX */
 };
 
 /* What a body says apart from what repeats in it. Names are spans into the frame, not terminated and not yet

@@ -47,7 +47,7 @@ enum frame_status ack_next(struct body *ack, struct settle *out)
         uint64_t n[4] = { 0 };
         if (!frame_field_is(&f, 3, WIRE_BYTES))
             continue;
-        if (frame_numbers(wire_open(f.bytes), NULL, n, 4) != FRAME_OK || n[0] > SETTLE_RELEASE ||
+        if (frame_numbers(wire_open(f.bytes), NULL, n, 4) != FRAME_OK || n[0] > SETTLE_LAST ||
             !frame_run_fits(n[1], n[2]))
             return FRAME_BAD;
         *out = (struct settle){ (enum settle_kind)n[0], n[1], n[2], n[3] };
@@ -80,7 +80,7 @@ enum frame_status settled_next(struct body *settled, struct settled_run *out)
         if (!frame_field_is(&f, 3, WIRE_BYTES))
             continue;
         if (frame_numbers(wire_open(f.bytes), NULL, n, 3) != FRAME_OK || !frame_run_fits(n[0], n[1]) ||
-            n[2] > SETTLED_UNKNOWN)
+            n[2] > SETTLED_LAST)
             return FRAME_BAD;
         *out = (struct settled_run){ n[0], n[1], (enum settle_result)n[2] };
         return FRAME_OK;

@@ -50,6 +50,7 @@ enum {
     TROUBLE_FIRST,
     TROUBLE_LAST,
     TROUBLE_ERROR,
+    TROUBLE_DROPPED,
 };
 enum { MARK_QUEUE = 1, MARK_END };
 

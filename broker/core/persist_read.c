@@ -102,10 +102,11 @@ static bool read_trouble(struct span bytes, uint32_t *queue, struct trouble *t, 
         case TROUBLE_FIRST: t->first_ms = (int64_t)f.number; break;
         case TROUBLE_LAST: t->last_ms = (int64_t)f.number; break;
         case TROUBLE_ERROR: *error = f.bytes; break;
+        case TROUBLE_DROPPED: t->dropped = f.number != 0; break;
         default: break;
         }
     }
-    return t->sequence && t->dead <= DEAD_CRASH_LOOP;
+    return t->sequence && t->dead <= DEAD_LAST;
 }
 
 /* The queue in which it died by that; NULL: it did not, or was dead before. */
@@ -120,6 +121,7 @@ static struct queue *take_trouble(struct core *c, struct span bytes)
     struct trouble *t = trouble_of(q, words.sequence);
     bool died = words.dead && !t->dead;
     t->dead = words.dead;
+    t->dropped = words.dropped;
     t->failures = words.failures;
     t->crashes = words.crashes;
     t->attempt = words.attempt;

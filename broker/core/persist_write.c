@@ -105,6 +105,7 @@ static void put_trouble(struct buf *b, uint32_t tag, uint32_t queue, const struc
     wire_add_number(b, TROUBLE_LAST, (uint64_t)t->last_ms);
     if (t->error)
         wire_add_span(b, TROUBLE_ERROR, span_str(t->error));
+    wire_add_number(b, TROUBLE_DROPPED, t->dropped);
     wire_end(b, mark);
 }
 

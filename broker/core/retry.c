@@ -1,7 +1,7 @@
 /* What becomes of a delivery that failed. The broker alone decides: a failure (a nack, a lease that ran out) makes the event wait for a
  * back-off that doubles, with full jitter; too many make it dead. A consumer that vanishes with an event in hand counts
- * apart, so that an event that kills its consumer is not immortal. Going back uncounted (release, orderly leave, drain)
- * is not here: nothing failed. */
+ * apart, so that an event that kills its consumer is not immortal. What its consumer drops is dead at once; what it defers
+ * only waits. Going back uncounted (release, orderly leave, drain) is not here: nothing failed. */
 #include "broker/core/trouble.h"
 
 /* How long a dead event waits in its queue while the dead store is full, before it is tried again. */
@@ -28,6 +28,8 @@ static uint64_t backoff_ms(struct core *c, const struct queue *q, unsigned failu
 
 static enum dead_reason verdict(const struct queue *q, const struct trouble *t)
 {
+    if (t->dropped)
+        return DEAD_DROPPED_BY_APP;
     if (t->failures >= q->settings.max_deliveries)
         return DEAD_MAX_DELIVERIES;
     return t->crashes >= q->settings.max_crashes ? DEAD_CRASH_LOOP : DEAD_NOT;
@@ -58,6 +60,17 @@ void retry_failed(struct core *c, struct queue *q, uint64_t sequence, struct ite
     count(c, t, &t->failures);
     trouble_say(t, f->status, f->error);
     decide(c, q, t, item, f->delay_ms ? f->delay_ms : backoff_ms(c, q, t->failures));
+}
+
+void retry_dropped(struct core *c, struct queue *q, uint64_t sequence, struct item *item, const struct failure *f)
+{
+    trouble_of(q, sequence)->dropped = true;
+    retry_failed(c, q, sequence, item, f);
+}
+
+void retry_deferred(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms)
+{
+    come_again(c, q, sequence, item, ms);
 }
 
 void retry_crashed(struct core *c, struct queue *q, uint64_t sequence, struct item *item)

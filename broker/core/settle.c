@@ -29,6 +29,8 @@ static void apply(struct core *c, struct lease *l, uint64_t sequence, struct ite
         rate_add(&q->out_rate, 1, c->now.mono);
         break;
     case SETTLE_NACK: retry_failed(c, q, sequence, item, f); break;
+    case SETTLE_DEFER: retry_deferred(c, q, sequence, item, f->delay_ms); break;
+    case SETTLE_DROP: retry_dropped(c, q, sequence, item, f); break;
     case SETTLE_RELEASE: /* nobody saw it: it does not count as delivered */
         if (!MUTATED(count_release))
             item->attempt--;
@@ -42,10 +44,8 @@ static void apply(struct core *c, struct lease *l, uint64_t sequence, struct ite
 static enum settle_result result_of(enum settle_kind kind)
 {
     static const enum settle_result results[] = {
-        [SETTLE_ACK] = SETTLED_ACKED,
-        [SETTLE_NACK] = SETTLED_NACKED,
-        [SETTLE_EXTEND] = SETTLED_EXTENDED,
-        [SETTLE_RELEASE] = SETTLED_RELEASED,
+        [SETTLE_ACK] = SETTLED_ACKED,        [SETTLE_NACK] = SETTLED_NACKED,    [SETTLE_EXTEND] = SETTLED_EXTENDED,
+        [SETTLE_RELEASE] = SETTLED_RELEASED, [SETTLE_DEFER] = SETTLED_DEFERRED, [SETTLE_DROP] = SETTLED_DROPPED,
     };
     return results[kind];
 }
@@ -139,10 +139,12 @@ static uint64_t settle_run(struct core *c, struct consumer *k, const struct sett
     return s.all_acked;
 }
 
-/* Answered at once only while few settlements of the queue are not on disk (config.unsettled_most). */
-static void hold_answer(struct core *c, struct session *s, const struct queue *q, size_t start)
+/* Answered at once only while few settlements of the queue are not on disk (config.unsettled_most), and never before what was
+ * dropped is: it was said to come no more. */
+static void hold_answer(struct core *c, struct session *s, const struct queue *q, size_t start, bool dropped)
 {
-    if (q->durable && c->disk->ops->unsettled(c->disk, q->id) > c->config.unsettled_most && !MUTATED(answer_unsynced))
+    bool many = q->durable && c->disk->ops->unsettled(c->disk, q->id) > c->config.unsettled_most;
+    if (q->durable && (many || dropped) && !MUTATED(answer_unsynced))
         durable_hold_bodies(c, s, start, c->disk->ops->settled_ticket(c->disk));
 }
 
@@ -153,6 +155,7 @@ bool settle_body(struct core *c, struct session *s, struct body *b)
     bool current = k && k->queue->active == k && k->queue->consumer_epoch == epoch;
     size_t start = s->out.size;
     uint64_t acked = 0;
+    bool dropped = false;
     struct open_body open = frame_begin_settled(&s->out, b->name, epoch);
     enum frame_status status;
     struct settle word;
@@ -161,14 +164,15 @@ bool settle_body(struct core *c, struct session *s, struct body *b)
             status = FRAME_BAD; /* settles what was never delivered */
             break;
         }
+        dropped |= word.kind == SETTLE_DROP;
         if (current)
             acked += settle_run(c, k, &word, &s->out);
         else
             frame_add_settled_run(&s->out, &(struct settled_run){ word.first, word.count, SETTLED_EXPIRED });
     }
     frame_end(&s->out, open);
-    if (acked)
-        hold_answer(c, s, k->queue, start);
+    if (acked || (current && dropped))
+        hold_answer(c, s, k->queue, start, dropped);
     session_touch(c, s);
     return status == FRAME_END;
 }
@@ -237,9 +241,9 @@ void settle_receipt(struct core *c, struct session *s, const struct body *b)
         result =
             settle_by_receipt(c, &r, index, ack->kind, &(struct failure){ bounded(ack->ms), ack->status, ack->error });
     frame_add_receipt_settled(&s->out, b->u.receipt_ack.request, result);
-    const struct queue *q = result == SETTLED_ACKED ? queue_by_id(c, r.queue_id) : NULL;
+    const struct queue *q = result == SETTLED_ACKED || result == SETTLED_DROPPED ? queue_by_id(c, r.queue_id) : NULL;
     if (q)
-        hold_answer(c, s, q, start);
+        hold_answer(c, s, q, start, result == SETTLED_DROPPED);
     session_touch(c, s);
 }
 

@@ -622,6 +622,10 @@ struct failure {
     struct span error;
 };
 void retry_failed(struct core *c, struct queue *q, uint64_t sequence, struct item *item, const struct failure *f);
+/* The application will not have it: dead at once, or as soon as there is room for it. */
+void retry_dropped(struct core *c, struct queue *q, uint64_t sequence, struct item *item, const struct failure *f);
+/* Not now: it comes again after `ms`, 0: at once. Nothing failed. */
+void retry_deferred(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms);
 void retry_crashed(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 /* The item's delay is over. */
 void retry_due(struct core *c, struct queue *q, uint64_t sequence, struct item *item);

@@ -12,6 +12,7 @@ struct trouble {
     enum dead_reason dead;     /* DEAD_NOT: it comes again */
     uint8_t failures;          /* nacks and leases that ran out; saturating, as crashes */
     uint8_t crashes;           /* consumers that vanished with it in hand */
+    bool dropped;              /* by the application's word: dead as soon as there is room for it */
     uint16_t status;           /* as the newest nack said; 0: it did not */
     uint16_t attempt;          /* dead: deliveries it had */
     uint32_t size;             /* dead: of the event */

@@ -113,6 +113,32 @@ static bool add_nack(struct parsing *p, const json_t *item, struct error *why)
     return add_settle(p, &ack, json_object_get(item, "receipt"), why);
 }
 
+/* Dead at once: what went wrong may be said, when it comes again may not. */
+static bool add_drop(struct parsing *p, const json_t *item, struct error *why)
+{
+    static const char *const known[] = { "receipt", "status", "error", NULL };
+    struct receipt_ack ack = { .kind = SETTLE_DROP };
+    if (json_is_string(item))
+        return add_settle(p, &ack, item, why);
+    if (!json_is_object(item))
+        return error_set(why, "each item is a receipt, or an object {\"receipt\", \"status\", \"error\"}");
+    return parse_keys(item, known, "receipt, status, error", why) && read_failure(p, item, &ack, why) &&
+           add_settle(p, &ack, json_object_get(item, "receipt"), why);
+}
+
+static bool add_defer(struct parsing *p, const json_t *item, struct error *why)
+{
+    static const char *const known[] = { "receipt", "delay", NULL };
+    struct receipt_ack ack = { .kind = SETTLE_DEFER };
+    int64_t ms;
+    if (!json_is_object(item))
+        return error_set(why, "each item is an object {\"receipt\", \"delay\"}");
+    if (!parse_keys(item, known, "receipt, delay", why) || !read_duration(item, "delay", -1, &ms, why))
+        return false;
+    ack.ms = (uint64_t)ms;
+    return add_settle(p, &ack, json_object_get(item, "receipt"), why);
+}
+
 static bool add_extend(struct parsing *p, const json_t *item, struct error *why)
 {
     static const char *const known[] = { "receipt", "by", NULL };
@@ -148,10 +174,10 @@ static bool read_list(struct parsing *p, const char *name, const json_t *list, a
 
 static bool read_acks(struct parsing *p, const json_t *body, struct error *why)
 {
-    static const char *const known[] = { "ack", "nack", "extend", "release", NULL };
-    static add_fn *const add[] = { add_ack, add_nack, add_extend, add_release };
+    static const char *const known[] = { "ack", "nack", "extend", "release", "defer", "drop", NULL };
+    static add_fn *const add[] = { add_ack, add_nack, add_extend, add_release, add_defer, add_drop };
     size_t count = 0;
-    if (!parse_keys(body, known, "ack, nack, extend, release", why))
+    if (!parse_keys(body, known, "ack, nack, extend, release, defer, drop", why))
         return false;
     for (size_t i = 0; known[i]; i++)
         count += json_array_size(json_object_get(body, known[i]));

@@ -86,15 +86,18 @@ void api_render_publish(const struct api_command *c, const struct api_outcome *o
 
 static bool is_good(enum settle_kind kind, enum settle_result result)
 {
-    return (kind == SETTLE_ACK && result == SETTLED_ACKED) || (kind == SETTLE_NACK && result == SETTLED_NACKED) ||
-           (kind == SETTLE_EXTEND && result == SETTLED_EXTENDED) ||
-           (kind == SETTLE_RELEASE && result == SETTLED_RELEASED);
+    static const enum settle_result good[] = {
+        [SETTLE_ACK] = SETTLED_ACKED,        [SETTLE_NACK] = SETTLED_NACKED,    [SETTLE_EXTEND] = SETTLED_EXTENDED,
+        [SETTLE_RELEASE] = SETTLED_RELEASED, [SETTLE_DEFER] = SETTLED_DEFERRED, [SETTLE_DROP] = SETTLED_DROPPED,
+    };
+    return result == good[kind];
 }
 
 void api_render_acks(const struct api_command *c, const enum settle_result *results, struct arena *a,
                      struct api_response *out)
 {
-    static const char *const names[] = { "acked", "nacked", "extended", "released", "expired", "unknown" };
+    static const char *const names[] = { "acked",   "nacked",  "extended", "released",
+                                         "expired", "unknown", "deferred", "dropped" };
     bool good = true;
     (void)a;
     respond_begin_json(out, 200);

@@ -80,7 +80,7 @@ const char *subscription_state_name(enum subscription_state state);
 enum push_result {
     PUSH_ACKED,       /* 2xx */
     PUSH_FAILED,      /* another status, no answer in time, a broken one */
-    PUSH_THROTTLED,   /* 429 or 503 with Retry-After: a failure, too */
+    PUSH_THROTTLED,   /* 429 or 503 with Retry-After: the event waits as long, uncounted */
     PUSH_GONE,        /* 410: the event went back uncounted */
     PUSH_UNREACHABLE, /* the connection failed before a byte was sent: the same */
     PUSH_RESULTS

@@ -101,14 +101,13 @@ static void settle_by(struct slot *x, const struct push_outcome *o, const struct
 {
     struct receipt_ack nack = {
         .kind = SETTLE_NACK,
-        .ms = (uint64_t)v->pause_ms,
         .status = o->end == PUSH_ANSWERED ? (uint32_t)o->status : 0,
         .error = span_str(x->of->last_error),
     };
     switch (v->result) {
     case PUSH_ACKED: settle(x, (struct receipt_ack){ .kind = SETTLE_ACK }); return;
-    case PUSH_FAILED:
-    case PUSH_THROTTLED: settle(x, nack); return;
+    case PUSH_FAILED: settle(x, nack); return;
+    case PUSH_THROTTLED: settle(x, (struct receipt_ack){ .kind = SETTLE_DEFER, .ms = (uint64_t)v->pause_ms }); return;
     case PUSH_GONE:
     case PUSH_UNREACHABLE:
     case PUSH_RESULTS: settle(x, (struct receipt_ack){ .kind = SETTLE_RELEASE }); return;

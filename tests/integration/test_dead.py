@@ -386,3 +386,23 @@ def test_the_command_line_says_what_is_wrong_with_a_redrive(sidecar):
                                     (("q", "--dryrun"), 2, "'--dry-run'")):
         refused = run("sluice", "queue", "redrive", *arguments, environment=shell)
         assert refused.returncode == status and says in refused.stderr, refused.stderr
+
+
+def test_what_is_dropped_is_dead_at_once_and_says_why(sidecar, durability):
+    assert sidecar.declare("q", durability=durability).status == 201
+    for data in ("never", "later"):
+        sidecar.publish("q", data)
+    events = sidecar.take("q", max=2, wait="25s").json["events"]
+    never, later = (e["receipt"] for e in events)
+    said = {"receipt": never, "status": 404, "error": "no such user"}
+    assert settle(sidecar, drop=[said], defer=[{"receipt": later, "delay": "300ms"}]) == ["deferred", "dropped"]
+    dead = peek(sidecar, "dead")[0]["trouble"]
+    assert (dead["reason"], dead["status"], dead["error"]) == ("dropped_by_app", 404, "no such user")
+    assert describe(sidecar)["delayed"] == 1
+    again = take_one(sidecar)
+    assert (again["sequence"], again["attempt"]) == (2, 2) and "trouble" not in peek(sidecar, "in_flight")[0]
+    sidecar.ack("q", again["receipt"])
+    answer = sidecar.http("POST", "/v1/queues/q/acks", {"drop": [never, again["receipt"]]})
+    assert answer.status == 207 and [r["result"] for r in answer.json["results"]] == ["expired", "expired"]
+    books = ledger(sidecar)
+    assert (books["acked"], books["dead_lettered"], books["remaining"]) == (1, 1, 0)

@@ -250,6 +250,19 @@ def test_retry_after_is_obeyed_by_the_whole_subscription(named, application, sta
     assert {r.body for r in got[1:]} == {b"first", b"second"}
     until_acked(named, 2)
     assert look(named)["results"]["throttled"] == 1 and look(named)["state"] == "active"
+    assert [r.headers["Sluice-Attempt"] for r in got if r.body == b"first"] == ["1", "2"]
+
+
+def test_an_application_that_throttles_for_long_loses_nothing_to_the_dead(named, application):
+    named.declare("q", max_deliveries=1)
+    app = application(lambda h, n: h.say(429, {"Retry-After": "0"}) if n <= 12 else h.say(200))
+    subscribe(named, app.url, concurrency=4)
+    for i in range(4):
+        named.publish("q", str(i))
+    until_acked(named, 4)
+    assert look(named)["results"]["throttled"] == 12
+    books = ledger(named)
+    assert (books["dead_lettered"], books["remaining"]) == (0, 0)
 
 
 def test_429_without_retry_after_is_a_failure_like_others(named, application):

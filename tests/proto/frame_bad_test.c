@@ -204,13 +204,13 @@ static void values_beyond_their_enum_are_bad(void **state)
     (void)state;
     write_numbers(BODY_TURN, (uint64_t[]){ 0, TURN_REVOKED + 1 }, 2);
     assert_int_equal(read_frame(), FRAME_BAD);
-    write_numbers(BODY_RECEIPT_ACK, (uint64_t[]){ 1, SETTLE_RELEASE + 1 }, 2);
+    write_numbers(BODY_RECEIPT_ACK, (uint64_t[]){ 1, SETTLE_LAST + 1 }, 2);
     assert_int_equal(read_frame(), FRAME_BAD);
-    write_numbers(BODY_RECEIPT_SETTLED, (uint64_t[]){ 1, SETTLED_UNKNOWN + 1 }, 2);
+    write_numbers(BODY_RECEIPT_SETTLED, (uint64_t[]){ 1, SETTLED_LAST + 1 }, 2);
     assert_int_equal(read_frame(), FRAME_BAD);
-    write_element(BODY_ACK, 3, (uint64_t[]){ SETTLE_RELEASE + 1, 1, 1 }, 3);
+    write_element(BODY_ACK, 3, (uint64_t[]){ SETTLE_LAST + 1, 1, 1 }, 3);
     assert_int_equal(read_frame(), FRAME_BAD);
-    write_element(BODY_SETTLED, 3, (uint64_t[]){ 1, 1, SETTLED_UNKNOWN + 1 }, 3);
+    write_element(BODY_SETTLED, 3, (uint64_t[]){ 1, 1, SETTLED_LAST + 1 }, 3);
     assert_int_equal(read_frame(), FRAME_BAD);
     write_numbers(BODY_TURN, (uint64_t[]){ 0, UINT64_C(1) << 32 }, 2); /* not cut to 0 */
     assert_int_equal(read_frame(), FRAME_BAD);

@@ -115,6 +115,12 @@ static enum settle_kind draw_kind(struct sim *s, uint64_t *ms)
         *ms = 3000;
         return SETTLE_EXTEND;
     }
+    if (s->mood.dies && sim_chance(s, 30))
+        return SETTLE_DROP;
+    *ms = sim_chance(s, 50) ? sim_random(s, 3000) : 0;
+    if (sim_chance(s, 50))
+        return SETTLE_DEFER;
+    *ms = 0;
     return SETTLE_RELEASE;
 }
 
@@ -156,8 +162,7 @@ static void try_some_receipt(struct actor *a)
 
 static bool fits(const struct asked *w, enum settle_result result)
 {
-    static const enum settle_result done_by[] = { SETTLED_ACKED, SETTLED_NACKED, SETTLED_EXTENDED, SETTLED_RELEASED };
-    return result == SETTLED_EXPIRED || result == done_by[w->kind];
+    return result == SETTLED_EXPIRED || result == asked_for(w->kind);
 }
 
 /* Answers come in the order of the questions, but for those that wait for the disk: each takes the oldest of its delivery that

@@ -235,6 +235,8 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
         sim_fail(s, "#%llu comes again after a restart as if for the first time", ID(f));
     if (f->acked && life->incarnation >= f->acked_by) /* within an incarnation; see above */
         sim_fail(s, "#%llu was delivered after its ack was confirmed", ID(f));
+    if (f->dropped)
+        sim_fail(s, "#%llu was delivered after it was dropped", ID(f));
     if (d->consumer_epoch < life->newest_epoch)
         sim_fail(s, "#%llu was handed to c%llu under epoch %llu after epoch %llu", ID(f),
                  (unsigned long long)a->instance, (unsigned long long)d->consumer_epoch,
@@ -310,11 +312,30 @@ static bool before_start(const struct sim *s, const struct actor *a, const struc
            (w->newer->incarnation < stats.incarnation || went_back);
 }
 
+enum settle_result asked_for(enum settle_kind kind)
+{
+    static const enum settle_result done_by[] = { SETTLED_ACKED,    SETTLED_NACKED,   SETTLED_EXTENDED,
+                                                  SETTLED_RELEASED, SETTLED_DEFERRED, SETTLED_DROPPED };
+    return done_by[kind];
+}
+
+/* What was dropped is dead by the time its consumer is told so, unless there was no room for it. */
+static void dropped(struct sim *s, const struct asked *w)
+{
+    struct fact *f = w->seen.fact;
+    const struct queue *q = queue_find(s->core, span_str(sim_queue_name(f->queue)));
+    bool same = q && w->seen.life->queue_id == q->id && w->seen.life->incarnation == s->config.incarnation;
+    if (s->mood.redrives || s->mood.purges || s->mood.deletes)
+        return;
+    f->dropped |= storing_is_dead(s, f);
+    if (same && !f->dropped && q->dead < q->settings.dead_capacity)
+        sim_fail(s, "#%llu was dropped, and is not dead", ID(f));
+}
+
 void fact_settled(struct sim *s, const struct actor *a, struct asked *w, enum settle_result result)
 {
     struct fact *f = w->seen.fact;
-    static const enum settle_result done_by[] = { SETTLED_ACKED, SETTLED_NACKED, SETTLED_EXTENDED, SETTLED_RELEASED };
-    bool done = result == done_by[w->kind];
+    bool done = result == asked_for(w->kind);
     sim_trace(s, "#%llu (epoch %llu delivery %llu): answer %d", ID(f), (unsigned long long)w->seen.epoch,
               (unsigned long long)w->seen.delivery, (int)result);
     if (!done && result != SETTLED_EXPIRED && result != SETTLED_UNKNOWN)
@@ -327,6 +348,8 @@ void fact_settled(struct sim *s, const struct actor *a, struct asked *w, enum se
         sim_fail(s, "#%llu was settled by what was no longer current", ID(f));
     if (w->kind == SETTLE_RELEASE && done && is_newest(&w->seen))
         f->released = true;
+    if (w->kind == SETTLE_DROP && done)
+        dropped(s, w);
     if (w->kind != SETTLE_ACK)
         return;
     if (done)

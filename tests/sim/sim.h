@@ -91,6 +91,7 @@ struct fact {
     bool acked;         /* its ack was confirmed … */
     uint64_t acked_by;  /* … by this run of the broker */
     bool ack_asked;     /* somebody acked it; the broker may have heard */
+    bool dropped;       /* by its consumer, and seen dead */
 };
 
 /* A delivery as its receipt tells it. */
@@ -298,6 +299,8 @@ void fact_outcome(struct sim *s, struct actor *a, struct fact *f, const struct c
 struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct client_delivery *d,
                               struct receipt_seen *seen);
 void fact_settled(struct sim *s, const struct actor *a, struct asked *w, enum settle_result result);
+/* The answer that a settlement of that kind has when it settled. */
+enum settle_result asked_for(enum settle_kind kind);
 bool fact_is_void(const struct receipt_seen *r); /* a newer delivery of its event was handed over */
 void facts_free(struct sim *s);
 

@@ -120,6 +120,52 @@ static void failures_outlive_the_broker(void **state)
     assert_int_equal(describe(bench.d, "mail").dead, 1);
 }
 
+static enum dead_reason reason_of_first(void)
+{
+    struct request r = { .call = CALL_PEEK, .queue = "mail", .u.peek.state = STATE_DEAD };
+    assert_string_equal(ask_durably(&r), "ok");
+    return bench.d->reply.u.peeked.events[0].trouble.dead;
+}
+
+/* The answer says that it comes no more: no crash after it may bring it back. */
+static void what_is_dropped_is_on_disk_before_its_consumer_is_told(void **state)
+{
+    (void)state;
+    declare_durably("mail", "durability=disk");
+    struct peer *p = consuming("p");
+    publish(p, "mail", 0, "one two three");
+    settle_disk();
+    heard(p);
+    settle(p, "mail", SETTLE_DROP, 1, 1, 0);
+    settle_by(p, 4, SETTLE_DROP, receipt_of(p, "mail", 2), 0);
+    assert_null(strstr(heard(p), "dropped"));
+    settle_disk();
+    assert_string_equal(heard(p), "settled mail 1 dropped; receipt 4 dropped");
+    crash(0);
+    assert_string_equal(books(), "accepted 3 acked 0 dead 2 purged 0 remaining 1 | 2");
+    assert_int_equal(reason_of_first(), DEAD_DROPPED_BY_APP);
+}
+
+static void that_an_event_was_dropped_outlives_the_broker_though_there_was_no_room(void **state)
+{
+    (void)state;
+    declare_durably("mail", "durability=disk dead_capacity=1");
+    struct peer *p = consuming("p");
+    publish(p, "mail", 0, "one two");
+    settle_disk();
+    settle(p, "mail", SETTLE_DROP, 1, 2, 0);
+    settle_disk();
+    stop_orderly();
+    struct request r = { .call = CALL_PURGE, .queue = "mail", .u.purge.dead = true };
+    assert_string_equal(ask_durably(&r), "ok");
+    p = consuming("q");
+    assert_non_null(strstr(heard(p), "s2 a2 two"));
+    settle(p, "mail", SETTLE_NACK, 1, 1, 0);
+    settle_disk();
+    assert_int_equal(describe(bench.d, "mail").dead, 1);
+    assert_int_equal(reason_of_first(), DEAD_DROPPED_BY_APP);
+}
+
 static void they_are_redriven_from_the_disk_and_gone_after_a_crash(void **state)
 {
     (void)state;
@@ -190,6 +236,8 @@ int main(void)
         on_disk(they_outlive_a_crash),
         on_disk(they_outlive_an_orderly_stop),
         on_disk(failures_outlive_the_broker),
+        on_disk(what_is_dropped_is_on_disk_before_its_consumer_is_told),
+        on_disk(that_an_event_was_dropped_outlives_the_broker_though_there_was_no_room),
         on_disk(they_are_redriven_from_the_disk_and_gone_after_a_crash),
         on_disk(a_redrive_into_memory_is_possible_too),
         on_disk(the_same_redrive_asked_again_is_done_once),

@@ -250,6 +250,86 @@ static void a_dead_event_s_receipt_settles_nothing(void **state)
     assert_int_equal(describe(d, "orders").dead, 1);
 }
 
+/* ------------------------------------------------------------------ by the consumer's word */
+
+static void what_its_consumer_drops_is_dead_at_once(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = delivered(d, "max_deliveries=10", "one two");
+    settle(p, "orders", SETTLE_DROP, 1, 1, 0);
+    frame_add_receipt_ack(&p->out, &(struct receipt_ack){ .request = 8,
+                                                          .kind = SETTLE_DROP,
+                                                          .receipt = span_str(receipt_of(p, "orders", 2)),
+                                                          .status = 404,
+                                                          .error = span_str("who is that") });
+    push(p);
+    assert_string_equal(heard(p), "settled orders 1 dropped; receipt 8 dropped");
+    assert_string_equal(dead(d), "1:one/1 dropped_by_app f1 c0 0 ; 2:two/1 dropped_by_app f1 c0 404 who is that");
+    assert_int_equal(describe(d, "orders").ledger.dead_lettered, 2);
+    assert_int_equal(describe(d, "orders").ledger.remaining, 0);
+    settle(p, "orders", SETTLE_DROP, 1, 1, 0);
+    assert_string_equal(heard(p), "settled orders 1 expired");
+}
+
+static void what_is_dropped_into_a_full_store_waits_for_room_and_is_not_tried_again(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = delivered(d, "dead_capacity=1", "one two");
+    settle(p, "orders", SETTLE_DROP, 1, 2, 0);
+    assert_string_equal(heard(p), "settled orders 1..2 dropped");
+    assert_int_equal(describe(d, "orders").delayed, 1);
+    pass(d, 20000);
+    assert_null(strstr(heard(p), "deliver"));
+    struct request r = { .call = CALL_PURGE, .queue = "orders", .u.purge.dead = true };
+    ask(d, &r);
+    pass(d, 5000);
+    assert_string_equal(dead(d), "2:two/1 dropped_by_app f1 c0 0 ");
+}
+
+static void what_was_dropped_and_redriven_is_an_event_like_others(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = delivered(d, "backoff=0s", "one");
+    settle(p, "orders", SETTLE_DROP, 1, 1, 0);
+    heard(p);
+    assert_string_equal(redrive(d, NULL, 0, "", false), "redriven 1 left 0");
+    assert_string_equal(heard(p), "deliver orders d2 s2 a1 one");
+    nack(p, 2);
+    assert_string_equal(heard(p), "settled orders 2 nacked; deliver orders d3 s2 a2 one");
+}
+
+static void what_is_deferred_waits_and_nothing_failed(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = delivered(d, "max_deliveries=1", "one two");
+    settle(p, "orders", SETTLE_DEFER, 1, 1, 2000);
+    settle_by(p, 7, SETTLE_DEFER, receipt_of(p, "orders", 2), 0);
+    assert_string_equal(heard(p), "settled orders 1 deferred; receipt 7 deferred; deliver orders d3 s2 a2 two");
+    assert_int_equal(describe(d, "orders").delayed, 1);
+    pass(d, 1999);
+    assert_string_equal(heard(p), "");
+    pass(d, 1);
+    assert_string_equal(heard(p), "deliver orders d4 s1 a2 one");
+    for (uint64_t delivery = 4; delivery < 24; delivery++)
+        settle(p, "orders", SETTLE_DEFER, delivery, 1, 0);
+    heard(p);
+    assert_string_equal(dead(d), "");
+    assert_null(queue_find(d->core, span_str("orders"))->troubles);
+    ack(p, "orders", 24, 1);
+    ack(p, "orders", 3, 1);
+    assert_string_equal(ledger(d, "orders"), "accepted 2 acked 2 purged 0 dropped 0 remaining 0");
+}
+
+static void a_delay_is_at_most_twelve_hours(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = delivered(d, "", "one");
+    settle(p, "orders", SETTLE_DEFER, 1, 1, UINT64_MAX);
+    heard(p);
+    pass(d, 12 * 3600 * 1000);
+    assert_non_null(strstr(heard(p), "deliver orders d2 s1 a2 one"));
+}
+
 /* ------------------------------------------------------------------ redrive and purge */
 
 static struct peer *with_dead(struct driver *d, const char *settings, const char *words, uint64_t count)
@@ -332,6 +412,11 @@ int main(void)
         driven(a_full_dead_store_keeps_events_in_their_queue),
         driven(what_is_acked_in_the_end_leaves_no_trace),
         driven(a_dead_event_s_receipt_settles_nothing),
+        driven(what_its_consumer_drops_is_dead_at_once),
+        driven(what_is_dropped_into_a_full_store_waits_for_room_and_is_not_tried_again),
+        driven(what_was_dropped_and_redriven_is_an_event_like_others),
+        driven(what_is_deferred_waits_and_nothing_failed),
+        driven(a_delay_is_at_most_twelve_hours),
         driven(redriven_events_are_new_ones_at_the_tail),
         driven(some_are_redriven_by_sequence),
         driven(they_may_go_to_another_queue),

@@ -63,7 +63,8 @@ static const char *name_of(struct span name)
 }
 
 static const char *const turns[] = { "none", "active", "standby", "revoked" };
-static const char *const results[] = { "acked", "nacked", "extended", "released", "expired", "unknown" };
+static const char *const results[] = { "acked",   "nacked",  "extended", "released",
+                                       "expired", "unknown", "deferred", "dropped" };
 
 /* ------------------------------------------------------------------ bodies */
 

@@ -3,7 +3,8 @@
 
 #include <stdio.h>
 
-static const char *const results[] = { "acked", "nacked", "extended", "released", "expired", "unknown" };
+static const char *const results[] = { "acked",   "nacked",  "extended", "released",
+                                       "expired", "unknown", "deferred", "dropped" };
 static const char *const kinds[] = { "ack", "nack", "extend", "release" };
 static const char *const states[] = { "none", "active", "standby", "revoked" };
 

@@ -126,6 +126,28 @@ static void a_release_gives_back_by_receipt(void **state)
     driver_end(&d);
 }
 
+static void what_is_deferred_says_how_long(void **state)
+{
+    struct driver d;
+    (void)state;
+    acks(&d, "{\"defer\":[{\"receipt\":\"r\",\"delay\":\"2s\"},{\"receipt\":\"s\",\"delay\":\"0s\"}]}");
+    assert_settle(&d, 0, SETTLE_DEFER, "r", 2000);
+    assert_settle(&d, 1, SETTLE_DEFER, "s", 0);
+    driver_end(&d);
+}
+
+static void what_is_dropped_may_say_why(void **state)
+{
+    struct driver d;
+    (void)state;
+    acks(&d, "{\"drop\":[\"r\",{\"receipt\":\"s\",\"status\":404,\"error\":\"no such user\"}]}");
+    assert_settle(&d, 0, SETTLE_DROP, "r", 0);
+    assert_settle(&d, 1, SETTLE_DROP, "s", 0);
+    assert_int_equal(d.command.u.acks.settles[1].status, 404);
+    assert_true(span_equal(d.command.u.acks.settles[1].error, span_str("no such user")));
+    driver_end(&d);
+}
+
 static void nothing_to_settle_is_fine(void **state)
 {
     struct driver d;
@@ -147,7 +169,7 @@ static void bad_bodies_say_where(void **state)
         { "[]", "the body must be" },
         { "{\"ack\":[\"a\"]", "the body must be" },
         { "{\"ack\":[],\"ack\":[]}", "duplicate" },
-        { "{\"akc\":[]}", "'akc'; known here: ack, nack, extend, release" },
+        { "{\"akc\":[]}", "'akc'; known here: ack, nack, extend, release, defer, drop" },
         { "{\"ack\":\"a\"}", "'ack' must be a list" },
         { "{\"ack\":[\"a\",1]}", "ack[1]" },
         { "{\"ack\":[\"\"]}", "ack[0]" },
@@ -162,6 +184,12 @@ static void bad_bodies_say_where(void **state)
         { "{\"nack\":[{\"receipt\":\"a\",\"error\":null}]}", "'error'" },
         { "{\"nack\":[{\"receipt\":\"a\",\"error\":\"\\u0000\"}]}", "the body must be" },
         { "{\"release\":[{\"receipt\":\"a\"}]}", "release[0]" },
+        { "{\"defer\":[\"a\"]}", "defer[0]" },
+        { "{\"defer\":[{\"receipt\":\"a\"}]}", "'delay'" },
+        { "{\"defer\":[{\"receipt\":\"a\",\"delay\":\"13h\"}]}", "at most 12h" },
+        { "{\"drop\":[7]}", "drop[0]" },
+        { "{\"drop\":[{\"receipt\":\"a\",\"delay\":\"1s\"}]}", "'delay'" },
+        { "{\"drop\":[{\"receipt\":\"a\",\"status\":0}]}", "'status'" },
         { "{\"extend\":[\"a\"]}", "extend[0]" },
         { "{\"extend\":[{\"receipt\":\"a\"}]}", "'by'" },
     };
@@ -198,6 +226,8 @@ int main(void)
         cmocka_unit_test(a_nack_s_delay_of_nothing_is_not_the_back_off),
         cmocka_unit_test(a_release_gives_back_by_receipt),
         cmocka_unit_test(nothing_to_settle_is_fine),
+        cmocka_unit_test(what_is_deferred_says_how_long),
+        cmocka_unit_test(what_is_dropped_may_say_why),
         cmocka_unit_test(bad_bodies_say_where),
         cmocka_unit_test(receipts_are_bounded_in_length_and_number),
     };

@@ -110,6 +110,23 @@ static void settled_as_asked_is_200(void **state)
     driver_end(&d);
 }
 
+static void each_word_has_its_own_answer(void **state)
+{
+    struct driver d;
+    (void)state;
+    struct receipt_ack settles[] = { { .kind = SETTLE_RELEASE, .receipt = span_str("r") },
+                                     { .kind = SETTLE_DEFER, .receipt = span_str("l") },
+                                     { .kind = SETTLE_DROP, .receipt = span_str("x") } };
+    struct api_command c = { .kind = API_ACKS, .u.acks = { settles, 3 } };
+    driver_begin(&d);
+    api_render_acks(&c, (enum settle_result[]){ SETTLED_RELEASED, SETTLED_DEFERRED, SETTLED_DROPPED }, &d.arena,
+                    &d.response);
+    assert_int_equal(d.response.status, 200);
+    assert_body(&d, "{\"results\":[{\"receipt\":\"r\",\"result\":\"released\"},{\"receipt\":\"l\",\"result\":"
+                    "\"deferred\"},{\"receipt\":\"x\",\"result\":\"dropped\"}]}\n");
+    driver_end(&d);
+}
+
 static void anything_else_is_207(void **state)
 {
     struct driver d;
@@ -133,6 +150,7 @@ int main(void)
         cmocka_unit_test(all_refused_for_different_reasons_are_207),
         cmocka_unit_test(unknown_is_retryable_under_the_publisher_s_own_id_only),
         cmocka_unit_test(settled_as_asked_is_200),
+        cmocka_unit_test(each_word_has_its_own_answer),
         cmocka_unit_test(anything_else_is_207),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
