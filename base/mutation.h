@@ -24,6 +24,7 @@
     X(forget_settled)     /* write checkpoints without the settlements of what their segments still hold */            \
     X(forget_outcomes)    /* write checkpoints without what became of producers' entries */                            \
     X(forget_dead)        /* write checkpoints without what is dead */                                                 \
+    X(copy_dead)          /* what dies goes to another queue, and is not settled in its own */                         \
     X(reply_unsynced)     /* answer calls on queues before the disk has what they changed */
 
 enum mutation {

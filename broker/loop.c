@@ -37,13 +37,22 @@ static void configure(const struct broker_options *o, struct core_config *c)
     c->version = SLUICE_VERSION;
 }
 
-void broker_declare(struct broker *b, const struct broker_options *o)
+static void declare_all(struct broker *b, const struct broker_options *o, uint32_t without)
 {
     for (const struct declared_queue *q = o->queues; q; q = q->next) {
         struct error e = { "" };
-        if (!core_configure_queue(b->core, q->name, &q->settings, &e, clock_now()))
+        struct queue_settings settings = q->settings;
+        settings.present &= ~without;
+        if (!core_configure_queue(b->core, q->name, &settings, &e, clock_now()))
             log_about(LOG_ERROR, "config", q->name, NULL, "not declared as configured: %s", e.text);
     }
+}
+
+/* First all of them, then which of them the others' dead go to, whatever the order in the file. */
+void broker_declare(struct broker *b, const struct broker_options *o)
+{
+    declare_all(b, o, 1u << QUEUE_SETTING_dead_letter);
+    declare_all(b, o, 0);
 }
 
 static void free_broker(struct broker *b)

@@ -190,6 +190,32 @@ void broker_options_free(struct broker_options *o)
     settings_free(&settings, o);
 }
 
+static const char *dead_letter_of(const struct broker_options *o, const char *name)
+{
+    for (const struct declared_queue *q = o->queues; q; q = q->next) {
+        if (strcmp(q->name, name) == 0)
+            return q->settings.dead_letter[0] ? q->settings.dead_letter : NULL;
+    }
+    return NULL;
+}
+
+/* Among the file's own queues; what others were declared with is known to the broker only. */
+static bool check_dead_letters(const struct broker_options *o, struct error *e)
+{
+    for (const struct declared_queue *q = o->queues; q; q = q->next) {
+        const char *at = dead_letter_of(o, q->name), *last = q->name;
+        for (const struct declared_queue *steps = o->queues; at && steps; steps = steps->next) {
+            if (strcmp(at, q->name) == 0)
+                return error_set(e, "queues: dead letters would go in a circle: '%s' has dead_letter '%s'%s%s%s",
+                                 q->name, q->settings.dead_letter, last == q->name ? "" : ", and so on to '",
+                                 last == q->name ? "" : last, last == q->name ? "" : "', which has it back");
+            last = at;
+            at = dead_letter_of(o, at);
+        }
+    }
+    return true;
+}
+
 bool broker_options_check(const struct broker_options *o, struct error *e)
 {
     uint64_t least = log_least_budget(o->segment_size);
@@ -200,7 +226,7 @@ bool broker_options_check(const struct broker_options *o, struct error *e)
                          "disk_budget is %" PRIu64 " bytes, too few to take events: with a segment_size of %" PRIu64
                          " bytes it must be at least %" PRIu64 " (%" PRIu64 "MiB); raise it, or lower segment_size",
                          o->disk_budget, o->segment_size, least, (least + (1 << 20) - 1) >> 20);
-    return true;
+    return check_dead_letters(o, e);
 }
 
 static uint64_t read_number(const char *path)

@@ -89,6 +89,7 @@ void control_settings_write(const struct queue_settings *s, Sluice__V1__QueueSet
     out->backoff_ms = s->backoff_ms;
     out->backoff_max_ms = s->backoff_max_ms;
     out->dead_capacity = s->dead_capacity;
+    out->dead_letter = control_borrow(s->dead_letter);
 }
 
 void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_settings *out)
@@ -112,6 +113,10 @@ void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_sett
         .backoff_max_ms = m->backoff_max_ms,
         .dead_capacity = m->dead_capacity,
     };
+    if (strlen(m->dead_letter) <= NAME_MAX_SIZE)
+        strcpy(out->dead_letter, m->dead_letter);
+    else /* no name is so long: the check of the settings refuses this one */
+        strcpy(out->dead_letter, "(a name that is too long)");
 }
 
 /* ------------------------------------------------------------------ packing */

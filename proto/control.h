@@ -37,6 +37,7 @@ struct queue_settings {
     uint64_t max_deliveries, max_crashes;
     uint64_t backoff_ms, backoff_max_ms; /* 0: at once */
     uint64_t dead_capacity;
+    char dead_letter[NAME_MAX_SIZE + 1]; /* "": its own dead store */
 };
 
 enum queue_setting_type {
@@ -46,6 +47,7 @@ enum queue_setting_type {
     QUEUE_SETTING_BOOL,
     QUEUE_SETTING_CHOICE_DURABILITY,
     QUEUE_SETTING_CHOICE_OVERFLOW,
+    QUEUE_SETTING_NAME, /* a text; every other one is a number */
 };
 
 /* A row of queue_settings.def. */
@@ -61,7 +63,13 @@ const struct queue_setting_info *queue_setting_info(enum queue_setting s);
 const struct queue_setting_info *queue_setting_find(struct span name, enum queue_setting *which);
 uint64_t queue_settings_get(const struct queue_settings *s, enum queue_setting which);
 void queue_settings_put(struct queue_settings *s, enum queue_setting which, uint64_t value); /* sets `present` too */
-struct queue_settings queue_settings_defaults(void);                                         /* all present */
+/* The same of a text: NULL when the setting is none; one that is too long to be a name becomes "". */
+const char *queue_settings_text(const struct queue_settings *s, enum queue_setting which);
+void queue_settings_put_text(struct queue_settings *s, enum queue_setting which, struct span text);
+/* Of either kind. */
+void queue_settings_copy(struct queue_settings *to, const struct queue_settings *from, enum queue_setting which);
+bool queue_settings_same(const struct queue_settings *a, const struct queue_settings *b, enum queue_setting which);
+struct queue_settings queue_settings_defaults(void); /* all present */
 /* Parses text as YAML and flags give it ("64MiB", "30s", "wait", "true", "1000"); NULL-safe error. Range-checked. */
 struct error;
 bool queue_settings_parse(struct queue_settings *s, struct span name, struct span value, struct error *e);
@@ -81,6 +89,7 @@ struct queue_info {
     uint32_t standbys;
     uint64_t in_rate_milli, out_rate_milli, next_sequence, refused, redelivered;
     uint64_t duplicates, dedup_evicted;
+    uint64_t dead_letter_held; /* of the delayed: they should be dead, and find no room where the dead go */
     struct ledger ledger;
 };
 
@@ -111,16 +120,31 @@ struct outcomes {
 enum dead_reason { DEAD_NOT, DEAD_MAX_DELIVERIES, DEAD_CRASH_LOOP, DEAD_DROPPED_BY_APP };
 #define DEAD_LAST DEAD_DROPPED_BY_APP
 const char *dead_reason_name(enum dead_reason why); /* "max_deliveries" */
+/* Why an event that should be dead stays in its queue, delayed. */
+enum dead_hold {
+    HOLD_NOT,
+    HOLD_FULL,    /* the dead store, or the queue its dead go to, is full (or memory is) */
+    HOLD_CLOSED,  /* that queue is closed, */
+    HOLD_MISSING, /* there is none of that name, */
+    HOLD_DISK,    /* or the disk has no room for what goes there */
+    DEAD_HOLDS
+};
+const char *dead_hold_name(enum dead_hold why); /* "dead_letter_full" */
 
 /* What went wrong with an event so far. */
 #define TROUBLE_ERROR_MAX 250u
 struct trouble_info {
-    uint32_t failures, crashes; /* both 0: nothing did */
+    uint32_t failures, crashes;
     enum dead_reason dead;
     int64_t first_ms, last_ms; /* wall clock */
     uint32_t status;           /* as the newest nack said; 0: it did not */
     const char *error;         /* "" likewise */
+    enum dead_hold held;
 };
+static inline bool trouble_is(const struct trouble_info *t)
+{
+    return t->failures || t->crashes || t->dead || t->held;
+}
 
 struct peeked {
     uint64_t sequence;

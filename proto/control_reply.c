@@ -11,6 +11,13 @@ const char *dead_reason_name(enum dead_reason why)
     return names[why];
 }
 
+const char *dead_hold_name(enum dead_hold why)
+{
+    static const char *const names[] = { "", "dead_letter_full", "dead_letter_closed", "dead_letter_missing",
+                                         "dead_letter_disk" };
+    return names[why];
+}
+
 /* ------------------------------------------------------------------ packing */
 
 static void write_ledger(const struct ledger *l, Sluice__V1__Ledger *out)
@@ -60,6 +67,7 @@ static void write_queue(const struct queue_info *q, struct packed_queue *p)
     m->redelivered = q->redelivered;
     m->duplicates = q->duplicates;
     m->dedup_evicted = q->dedup_evicted;
+    m->dead_letter_held = q->dead_letter_held;
 }
 
 static void pack_list(const struct reply *r, Sluice__V1__Reply *m, struct buf *out)
@@ -92,7 +100,8 @@ static bool write_trouble(const struct trouble_info *t, Sluice__V1__Trouble *out
     out->last_ms = (uint64_t)t->last_ms;
     out->status = t->status;
     out->error = control_borrow(t->error);
-    return t->failures || t->crashes;
+    out->held = t->held;
+    return trouble_is(t);
 }
 
 static void pack_peeked(const struct reply *r, Sluice__V1__Reply *m, struct buf *out)
@@ -298,6 +307,7 @@ static void read_queue(const Sluice__V1__QueueInfo *m, struct queue_info *out)
         .redelivered = m->redelivered,
         .duplicates = m->duplicates,
         .dedup_evicted = m->dedup_evicted,
+        .dead_letter_held = m->dead_letter_held,
     };
     control_settings_read(m->settings, &out->settings);
     read_ledger(m->ledger, &out->ledger);
@@ -330,8 +340,9 @@ static bool read_trouble(const Sluice__V1__Trouble *m, struct trouble_info *out)
         .last_ms = (int64_t)m->last_ms,
         .status = m->status,
         .error = m->error,
+        .held = (enum dead_hold)m->held,
     };
-    return m->dead <= DEAD_LAST;
+    return m->dead <= DEAD_LAST && m->held < DEAD_HOLDS;
 }
 
 static bool read_peeked(const Sluice__V1__Peeked *m, struct arena *arena, struct reply *out)

@@ -16,6 +16,7 @@ static const char *const overflows[] = { "wait", "reject", "drop_oldest", NULL }
 #define CHOICES_BOOL              NULL
 #define CHOICES_CHOICE_DURABILITY durabilities
 #define CHOICES_CHOICE_OVERFLOW   overflows
+#define CHOICES_NAME              NULL
 
 const struct queue_setting_info *queue_setting_info(enum queue_setting s)
 {
@@ -40,17 +41,47 @@ const struct queue_setting_info *queue_setting_find(struct span name, enum queue
     return NULL;
 }
 
+/* A setting is a number or a text. */
+#define NUMBER_NUMBER(from)            (uint64_t)(from)
+#define NUMBER_SIZE(from)              (uint64_t)(from)
+#define NUMBER_DURATION(from)          (uint64_t)(from)
+#define NUMBER_BOOL(from)              (uint64_t)(from)
+#define NUMBER_CHOICE_DURABILITY(from) (uint64_t)(from)
+#define NUMBER_CHOICE_OVERFLOW(from)   (uint64_t)(from)
+#define NUMBER_NAME(from)              0
+
+#define TEXT_NUMBER(from)              NULL
+#define TEXT_SIZE(from)                NULL
+#define TEXT_DURATION(from)            NULL
+#define TEXT_BOOL(from)                NULL
+#define TEXT_CHOICE_DURABILITY(from)   NULL
+#define TEXT_CHOICE_OVERFLOW(from)     NULL
+#define TEXT_NAME(from)                (from)
+
 uint64_t queue_settings_get(const struct queue_settings *s, enum queue_setting which)
 {
     switch (which) {
 #define SETTING(index, name, type, field, fallback, min, max, help)                                                    \
     case QUEUE_SETTING_##name:                                                                                         \
-        return (uint64_t)s->field;
+        return NUMBER_##type(s->field);
 #include "proto/queue_settings.def"
 #undef SETTING
     case QUEUE_SETTING_COUNT: break;
     }
     return 0;
+}
+
+const char *queue_settings_text(const struct queue_settings *s, enum queue_setting which)
+{
+    switch (which) {
+#define SETTING(index, name, type, field, fallback, min, max, help)                                                    \
+    case QUEUE_SETTING_##name:                                                                                         \
+        return TEXT_##type(s->field);
+#include "proto/queue_settings.def"
+#undef SETTING
+    case QUEUE_SETTING_COUNT: break;
+    }
+    return NULL;
 }
 
 /* Each field has the type its row's values fit. */
@@ -60,6 +91,7 @@ uint64_t queue_settings_get(const struct queue_settings *s, enum queue_setting w
 #define STORE_BOOL(to, value)              (to) = (value) != 0
 #define STORE_CHOICE_DURABILITY(to, value) (to) = (uint32_t)(value)
 #define STORE_CHOICE_OVERFLOW(to, value)   (to) = (uint32_t)(value)
+#define STORE_NAME(to, value)              (void)(to), (void)(value) /* it is a text */
 
 void queue_settings_put(struct queue_settings *s, enum queue_setting which, uint64_t value)
 {
@@ -73,6 +105,52 @@ void queue_settings_put(struct queue_settings *s, enum queue_setting which, uint
     case QUEUE_SETTING_COUNT: return;
     }
     s->present |= 1u << which;
+}
+
+#define COPY_NUMBER(to, text)            (void)(to), (void)(text)
+#define COPY_SIZE(to, text)              (void)(to), (void)(text)
+#define COPY_DURATION(to, text)          (void)(to), (void)(text)
+#define COPY_BOOL(to, text)              (void)(to), (void)(text)
+#define COPY_CHOICE_DURABILITY(to, text) (void)(to), (void)(text)
+#define COPY_CHOICE_OVERFLOW(to, text)   (void)(to), (void)(text)
+#define COPY_NAME(to, text)              copy_name((to), sizeof(to), (text))
+
+static void copy_name(char *to, size_t room, struct span text)
+{
+    size_t size = text.size < room ? text.size : 0; /* what does not fit is no name */
+    if (size)
+        memcpy(to, text.data, size);
+    to[size] = '\0';
+}
+
+void queue_settings_put_text(struct queue_settings *s, enum queue_setting which, struct span text)
+{
+    switch (which) {
+#define SETTING(index, name, type, field, fallback, min, max, help)                                                    \
+    case QUEUE_SETTING_##name:                                                                                         \
+        COPY_##type(s->field, text);                                                                                   \
+        break;
+#include "proto/queue_settings.def"
+#undef SETTING
+    case QUEUE_SETTING_COUNT: return;
+    }
+    s->present |= 1u << which;
+}
+
+void queue_settings_copy(struct queue_settings *to, const struct queue_settings *from, enum queue_setting which)
+{
+    const char *text = queue_settings_text(from, which);
+    if (text)
+        queue_settings_put_text(to, which, span_str(text));
+    else
+        queue_settings_put(to, which, queue_settings_get(from, which));
+}
+
+bool queue_settings_same(const struct queue_settings *a, const struct queue_settings *b, enum queue_setting which)
+{
+    const char *text = queue_settings_text(a, which);
+    return text ? strcmp(text, queue_settings_text(b, which)) == 0
+                : queue_settings_get(a, which) == queue_settings_get(b, which);
 }
 
 struct queue_settings queue_settings_defaults(void)
@@ -127,6 +205,7 @@ static bool parse_value(const struct queue_setting_info *info, struct span value
         return *out || span_equal(value, span_str("false"));
     case QUEUE_SETTING_NUMBER: return all_digits(value) && size_parse(value, out);
     case QUEUE_SETTING_SIZE: return size_parse(value, out);
+    case QUEUE_SETTING_NAME: return false;
     case QUEUE_SETTING_CHOICE_DURABILITY:
     case QUEUE_SETTING_CHOICE_OVERFLOW: break;
     }
@@ -146,6 +225,18 @@ static bool check_one(const struct queue_setting_info *info, uint64_t value, str
     return error_set(e, "'%s' must be between %s and %s", info->name, least, most);
 }
 
+static bool is_name(struct span text)
+{
+    return text.size == 0 || name_valid(text);
+}
+
+static bool refuse_name(const struct queue_setting_info *info, struct span text, struct error *e)
+{
+    return error_set(e,
+                     "'%s' must be a queue's name (letters, digits, '.', '_', '-', at most 128), or empty, not '%.*s'",
+                     info->name, (int)(text.size < 140 ? text.size : 140), (const char *)text.data);
+}
+
 bool queue_settings_parse(struct queue_settings *s, struct span name, struct span value, struct error *e)
 {
     static const char *const wanted[] = {
@@ -161,6 +252,12 @@ bool queue_settings_parse(struct queue_settings *s, struct span name, struct spa
     uint64_t number;
     if (!info)
         return unknown_setting(name, e);
+    if (info->type == QUEUE_SETTING_NAME) {
+        if (!is_name(value))
+            return refuse_name(info, value, e);
+        queue_settings_put_text(s, which, value);
+        return true;
+    }
     if (!parse_value(info, value, &number))
         return error_set(e, "'%s' must be %s, not '%.*s'", info->name, wanted[info->type], (int)value.size,
                          (const char *)value.data);
@@ -174,7 +271,10 @@ bool queue_settings_check(const struct queue_settings *s, struct error *e)
 {
     for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++) {
         enum queue_setting which = (enum queue_setting)i;
-        if ((s->present & 1u << i) && !check_one(queue_setting_info(which), queue_settings_get(s, which), e))
+        const char *text = queue_settings_text(s, which);
+        if (text && !is_name(span_str(text)))
+            return refuse_name(queue_setting_info(which), span_str(text), e);
+        if (!text && (s->present & 1u << i) && !check_one(queue_setting_info(which), queue_settings_get(s, which), e))
             return false;
     }
     return true;

@@ -1,6 +1,6 @@
 /* Control calls on queues: declare, describe, list, delete, peek, purge, pause, resume, close, open; and on the broker.
  * A mutation's answer is remembered under its request id, so that a lost reply does not purge twice. */
-#include "broker/core/trouble.h"
+#include "broker/core/letters.h"
 
 #include "base/xalloc.h"
 
@@ -25,7 +25,7 @@ static enum reason check_change(const struct core *c, const struct queue *q, con
     for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++) {
         enum queue_setting which = (enum queue_setting)i;
         if (given->present & (1u << i))
-            changes |= queue_settings_get(given, which) != queue_settings_get(&q->settings, which);
+            changes |= !queue_settings_same(given, &q->settings, which);
     }
     if (changes && q->managed && !by_config) {
         error_set(why, "queue '%s' is managed by the broker's configuration file; change it there", q->name);
@@ -44,7 +44,7 @@ static void apply_settings(struct queue_settings *to, const struct queue_setting
 {
     for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++) {
         if (given->present & (1u << i))
-            queue_settings_put(to, (enum queue_setting)i, queue_settings_get(given, (enum queue_setting)i));
+            queue_settings_copy(to, given, (enum queue_setting)i);
     }
 }
 
@@ -54,6 +54,18 @@ static struct queue_settings defaults_of(const struct core *c)
     struct queue_settings s = queue_settings_defaults();
     s.durability = c->disk ? DURABILITY_DISK : DURABILITY_MEMORY;
     return s;
+}
+
+/* A target that was there once and is missing since stays as it is, whatever else changes. */
+static enum reason check_letters(struct core *c, struct span name, const struct queue_settings *present,
+                                 const struct queue_settings *given, struct error *why)
+{
+    if (!(given->present & 1u << QUEUE_SETTING_dead_letter) ||
+        queue_settings_same(given, present, QUEUE_SETTING_dead_letter))
+        return REASON_ok;
+    struct queue_settings merged = *present;
+    apply_settings(&merged, given);
+    return letters_check(c, name, &merged, why);
 }
 
 enum reason operate_declare(struct core *c, struct span name, const struct queue_settings *given, bool only_create,
@@ -71,6 +83,8 @@ enum reason operate_declare(struct core *c, struct span name, const struct queue
         if (only_create)
             return REASON_exists;
         enum reason change = check_change(c, q, given, by_config, why);
+        if (change == REASON_ok)
+            change = check_letters(c, name, &q->settings, given, why);
         if (change != REASON_ok)
             return change;
         apply_settings(&q->settings, given);
@@ -83,6 +97,9 @@ enum reason operate_declare(struct core *c, struct span name, const struct queue
         apply_settings(&settings, given);
         if (settings.durability == DURABILITY_DISK && !has_disk(c, why))
             return REASON_invalid;
+        enum reason letters = letters_check(c, name, &settings, why);
+        if (letters != REASON_ok)
+            return letters;
         *out = q = queue_create(c, name, &settings);
     }
     q->managed |= by_config;
@@ -136,6 +153,7 @@ static void describe(const struct core *c, struct queue *q, struct queue_info *o
         .redelivered = q->redelivered,
         .duplicates = q->duplicates,
         .dedup_evicted = q->dedup.evicted,
+        .dead_letter_held = q->held,
     };
     out->ledger.remaining = queue_remaining(q);
 }
@@ -195,13 +213,21 @@ static void declare(struct core *c, const struct request *r, struct reply *reply
     reply->u.queue.created = created;
 }
 
-static void delete_queue(struct core *c, struct queue *q, const struct request *r, struct reply *reply)
+static void delete_queue(struct core *c, struct queue *q, const struct request *r, struct reply *reply,
+                         struct error *why)
 {
+    const struct queue *source = letters_source(c, q->name);
     if (q->managed)
         refuse(reply, REASON_managed, "the queue is managed by the broker's configuration file; remove it there first");
     else if ((queue_remaining(q) || q->dead) && !r->u.delete_.force)
         refuse(reply, REASON_not_empty, "");
-    else
+    else if (source && !r->u.delete_.force) {
+        error_set(why,
+                  "the dead letters of queue '%s' go to it; give that one another dead_letter first, or delete with "
+                  "force=true: its dead are held back then",
+                  source->name);
+        refuse(reply, REASON_conflict, why->text);
+    } else
         queue_delete(c, q, REASON_deleted);
 }
 
@@ -213,10 +239,10 @@ static void set_closed(struct core *c, struct queue *q, bool closed)
 }
 
 /* A call on an existing queue. */
-static void call_queue(struct core *c, struct queue *q, const struct request *r, struct reply *reply)
+static void call_queue(struct core *c, struct queue *q, const struct request *r, struct reply *reply, struct error *why)
 {
     switch (r->call) {
-    case CALL_DELETE: delete_queue(c, q, r, reply); return;
+    case CALL_DELETE: delete_queue(c, q, r, reply, why); return;
     case CALL_PURGE:
         reply->result = RESULT_PURGED;
         reply->u.purged.purged = r->u.purge.dead ? dead_purge(c, q) : queue_purge(c, q, false);
@@ -271,7 +297,7 @@ static bool call(struct core *c, struct calling *now)
     else if (r->call == CALL_REDRIVE)
         return redrive_request(c, q, r, now->route, reply);
     else
-        call_queue(c, q, r, reply);
+        call_queue(c, q, r, reply, &now->why);
     return true;
 }
 

@@ -10,11 +10,17 @@ static void take_setting(struct queue_settings *settings, struct span bytes)
     struct wire_reader r = wire_open(bytes);
     struct wire_field f;
     uint64_t index = 0, value = 0;
+    struct span text = { 0 };
+    bool is_text = false;
     while (!wire_done(&r) && wire_next(&r, &f)) {
         index = f.tag == 1 ? f.number : index;
         value = f.tag == 2 ? f.number : value;
+        text = f.tag == 3 ? f.bytes : text;
+        is_text |= f.tag == 3;
     }
-    if (index < QUEUE_SETTING_COUNT)
+    if (index < QUEUE_SETTING_COUNT && is_text)
+        queue_settings_put_text(settings, (enum queue_setting)index, text);
+    else if (index < QUEUE_SETTING_COUNT)
         queue_settings_put(settings, (enum queue_setting)index, value);
 }
 
@@ -110,7 +116,7 @@ static bool read_trouble(struct span bytes, uint32_t *queue, struct trouble *t, 
 }
 
 /* The queue in which it died by that; NULL: it did not, or was dead before. */
-static struct queue *take_trouble(struct core *c, struct span bytes)
+static struct queue *take_trouble(struct core *c, struct span bytes, enum dead_reason *why)
 {
     struct trouble words;
     struct span error;
@@ -129,6 +135,7 @@ static struct queue *take_trouble(struct core *c, struct span bytes)
     t->first_ms = words.first_ms;
     t->last_ms = words.last_ms;
     trouble_say(t, words.status, error);
+    *why = t->dead;
     if (died)
         dead_restore(q, t);
     return died ? q : NULL;
@@ -137,18 +144,20 @@ static struct queue *take_trouble(struct core *c, struct span bytes)
 /* One that dies is counted here; in a snapshot the books have it. */
 static void take_trouble_note(struct core *c, struct span bytes)
 {
-    struct queue *q = take_trouble(c, bytes);
+    enum dead_reason why;
+    struct queue *q = take_trouble(c, bytes, &why);
     if (q)
-        q->ledger.dead_lettered++;
+        ++*dead_book(&q->ledger, why);
 }
 
 static void take_troubles(struct core *c, struct span queue)
 {
     struct wire_reader r = wire_open(queue);
     struct wire_field f;
+    enum dead_reason why; /* the books know */
     while (!wire_done(&r) && wire_next(&r, &f)) {
         if (f.tag == QUEUE_TROUBLE)
-            take_trouble(c, f.bytes);
+            take_trouble(c, f.bytes, &why);
     }
 }
 

@@ -17,13 +17,16 @@ static void put_ledger(struct buf *b, uint32_t tag, const struct ledger *l)
     wire_end(b, mark);
 }
 
-/* A setting is its index in the table and its value. */
+/* A setting is its index in the table and its value, or its text. */
 static void put_settings(struct buf *b, const struct queue_settings *settings)
 {
     for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++) {
         size_t mark = wire_begin(b, QUEUE_SETTING);
         wire_add_number(b, 1, i);
         wire_add_number(b, 2, queue_settings_get(settings, (enum queue_setting)i));
+        const char *text = queue_settings_text(settings, (enum queue_setting)i);
+        if (text)
+            wire_add_bytes(b, 3, span_str(text));
         wire_end(b, mark);
     }
 }

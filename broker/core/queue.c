@@ -156,8 +156,8 @@ static void add_items(struct core *c, struct queue *q, const struct store_event 
     }
 }
 
-void queue_accept(struct core *c, struct queue *q, struct store_event *events, size_t count, struct span note,
-                  uint64_t *ticket)
+static void accept(struct core *c, struct queue *q, struct store_event *events, size_t count, struct span note,
+                   const struct store_leaving *leaving, uint64_t *ticket)
 {
     struct store *store = queue_store(c, q);
     struct store_run run = {
@@ -168,6 +168,7 @@ void queue_accept(struct core *c, struct queue *q, struct store_event *events, s
         .accepted_ms = c->now.wall.ms,
         .note = note,
         .keep = q->loaded == q->next_sequence && (!q->durable || core_budget_left(c) > 0),
+        .leaving = leaving,
     };
     uint64_t bytes = 0;
     *ticket = 0;
@@ -185,6 +186,18 @@ void queue_accept(struct core *c, struct queue *q, struct store_event *events, s
     q->ready += count;
     q->ledger.accepted += count;
     rate_add(&q->in_rate, count, c->now.mono);
+}
+
+void queue_accept(struct core *c, struct queue *q, struct store_event *events, size_t count, struct span note,
+                  uint64_t *ticket)
+{
+    accept(c, q, events, count, note, NULL, ticket);
+}
+
+void queue_accept_from(struct core *c, struct queue *q, struct store_event *event, const struct store_leaving *leaving,
+                       uint64_t *ticket)
+{
+    accept(c, q, event, 1, (struct span){ 0 }, leaving, ticket);
 }
 
 /* ------------------------------------------------------------------ events between states */

@@ -77,6 +77,14 @@ static uint64_t count_dead(const struct queue *q, uint64_t *bytes)
     return count;
 }
 
+static uint64_t count_held(const struct queue *q)
+{
+    uint64_t count = 0;
+    for (const struct trouble *t = q->troubles; t; t = t->hh.next)
+        count += t->held != HOLD_NOT;
+    return count;
+}
+
 void queue_validate(struct queue *q)
 {
     struct tally t = { 0 };
@@ -93,6 +101,7 @@ void queue_validate(struct queue *q)
     }
     HOLDS(t.ready == q->ready && t.in_flight == q->in_flight && t.delayed == q->delayed && t.bytes == q->bytes);
     HOLDS(HASH_COUNT(q->delays) == q->delayed);
+    HOLDS(count_held(q) == q->held && q->held <= q->delayed);
     HOLDS(count_dead(q, &dead_bytes) == q->dead && dead_bytes == q->dead_bytes);
     HOLDS(q->base <= q->next_ready && q->next_ready <= q->loaded && q->loaded <= q->next_sequence);
     HOLDS(q->loaded - q->base <= q->ring_capacity || q->loaded == q->base);

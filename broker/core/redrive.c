@@ -1,6 +1,6 @@
 /* Dead events become new ones: at the tail of their queue, or of another, as far as that has room. Those on disk are read first, some
- * at a time, and the answer follows when all are through. Each becomes a new event and leaves the dead store in the same
- * turn, so both stand in one group of the log. */
+ * at a time, and the answer follows when all are through. Each becomes a new event and leaves the dead store by the
+ * same step of the store. */
 #include "broker/core/trouble.h"
 
 #include "base/xalloc.h"
@@ -70,10 +70,15 @@ static bool move_one(struct core *c, struct queue *q, struct queue *to, struct t
     if (room_take(&room, event.size) != REASON_ok)
         return false;
     struct store_event new = { .event = event };
-    queue_accept(c, to, &new, 1, (struct span){ 0 }, &ticket);
+    struct store_leaving leaving = { q->id, t->sequence, t->at, t->size, CAUSE_REMOVED };
+    bool same = queue_store(c, q) == queue_store(c, to);
+    queue_accept_from(c, to, &new, same ? &leaving : NULL, &ticket);
     durable_accepted(c, to, ticket, sequence);
     core_run_queue(c, to);
-    dead_remove(c, q, t);
+    if (same)
+        dead_left(c, q, t);
+    else
+        dead_remove(c, q, t);
     return true;
 }
 

@@ -84,6 +84,8 @@ void retry_due(struct core *c, struct queue *q, uint64_t sequence, struct item *
 {
     struct trouble *t = q->troubles ? trouble_find(q, sequence) : NULL;
     enum dead_reason why = t ? verdict(q, t) : DEAD_NOT;
+    if (t)
+        trouble_unhold(q, t);
     if (why == DEAD_NOT)
         queue_return(c, q, sequence, item);
     else if (!dead_bury(c, q, sequence, item, why))

@@ -13,6 +13,7 @@
  *   deliver.c   consumers, turns, credit, Deliver
  *   settle.c    acks, by number and by receipt; the end of leases
  *   acked.c     acks that are remembered
+ *   retry.c     deliveries that failed; trouble.c what went wrong, and the dead; letters.c those that go to another queue
  *   lease.c     the bookkeeping of leases
  *   receipt.c   the text of a receipt
  *   operate.c   control calls on queues (answers.c remembers what they were answered)
@@ -98,6 +99,7 @@ struct queue {
     uint64_t bytes;                     /* of all of them */
     struct trouble *troubles;           /* of events that failed, and the dead; see trouble.h */
     uint64_t dead, dead_bytes;          /* the dead, beside all of this */
+    uint64_t held;                      /* of the delayed: what stands in the way of their death, see trouble.h */
     struct ledger ledger;               /* remaining is derived */
     uint64_t refused, redelivered, duplicates;
     struct dedup dedup; /* what was accepted of late */
@@ -470,6 +472,9 @@ enum reason room_take(struct room *r, uint64_t size);
 /* Accepts `count` events (their sequences set here) at the tail. */
 void queue_accept(struct core *c, struct queue *q, struct store_event *events, size_t count, struct span note,
                   uint64_t *ticket); /* 0: it is accepted for good */
+/* Accepts one event, which left another queue of the same store by the same step; NULL: it did not. */
+void queue_accept_from(struct core *c, struct queue *q, struct store_event *event, const struct store_leaving *leaving,
+                       uint64_t *ticket);
 /* Takes an item out of the queue and its books; the store keeps the event. */
 void queue_remove(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 /* Takes an item out for good. */

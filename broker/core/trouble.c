@@ -4,6 +4,7 @@
 #include "broker/core/trouble.h"
 
 #include "base/xalloc.h"
+#include "broker/core/letters.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -28,9 +29,22 @@ struct trouble *trouble_of(struct queue *q, uint64_t sequence)
 
 void trouble_forget(struct queue *q, struct trouble *t)
 {
+    trouble_unhold(q, t);
     HASH_DEL(q->troubles, t);
     free(t->error);
     free(t);
+}
+
+static void hold(struct queue *q, struct trouble *t, enum dead_hold why)
+{
+    q->held += why != HOLD_NOT;
+    q->held -= t->held != HOLD_NOT;
+    t->held = why;
+}
+
+void trouble_unhold(struct queue *q, struct trouble *t)
+{
+    hold(q, t, HOLD_NOT);
 }
 
 void trouble_over(struct queue *q, uint64_t sequence)
@@ -69,17 +83,28 @@ struct trouble_info trouble_info(const struct trouble *t)
         .last_ms = t->last_ms,
         .status = t->status,
         .error = t->error ? t->error : "",
+        .held = t->held,
     };
 }
 
 /* ------------------------------------------------------------------ the dead store */
 
-bool dead_bury(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum dead_reason why)
+static enum store_cause cause_of(enum dead_reason why)
+{
+    (void)why;
+    return CAUSE_DEAD;
+}
+
+uint64_t *dead_book(struct ledger *l, enum dead_reason why)
+{
+    return ledger_of(l, cause_of(why));
+}
+
+/* Beside its queue. On disk it stays where it lies. */
+static enum dead_hold keep(struct core *c, struct queue *q, struct trouble *t, const struct item *item)
 {
     if (q->dead >= q->settings.dead_capacity)
-        return false;
-    struct trouble *t = trouble_of(q, sequence);
-    t->dead = why;
+        return HOLD_FULL;
     t->attempt = item->attempt;
     t->size = item->size;
     t->at = item->at;
@@ -89,9 +114,30 @@ bool dead_bury(struct core *c, struct queue *q, uint64_t sequence, struct item *
     }
     q->dead++;
     q->dead_bytes += item->size;
+    return HOLD_NOT;
+}
+
+bool dead_bury(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum dead_reason why)
+{
+    struct trouble *t = trouble_of(q, sequence);
+    bool sent = q->settings.dead_letter[0] != '\0';
+    t->dead = why;
+    if (t->first_ms == 0) /* nothing went wrong before */
+        t->first_ms = t->last_ms = c->now.wall.ms;
+    enum dead_hold stands = sent ? letters_send(c, q, item, t, cause_of(why)) : keep(c, q, t, item);
+    hold(q, t, stands);
+    if (stands != HOLD_NOT) {
+        t->dead = DEAD_NOT;
+        return false;
+    }
     queue_remove(c, q, sequence, item);
-    q->ledger.dead_lettered++;
-    persist_trouble(c, q, t);
+    ++*dead_book(&q->ledger, why);
+    if (sent) {
+        trouble_forget(q, t);
+        core_freed(c);
+    } else {
+        persist_trouble(c, q, t);
+    }
     return true;
 }
 
@@ -107,6 +153,11 @@ void dead_remove(struct core *c, struct queue *q, struct trouble *t)
     assert(t->dead);
     if (store) /* none: the log could not be opened, see queue_free */
         store->ops->settle(store, q->id, t->sequence, t->at, t->size, CAUSE_REMOVED);
+    dead_left(c, q, t);
+}
+
+void dead_left(struct core *c, struct queue *q, struct trouble *t)
+{
     q->dead--;
     q->dead_bytes -= t->size;
     trouble_forget(q, t);

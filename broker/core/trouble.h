@@ -10,6 +10,7 @@
 struct trouble {
     uint64_t sequence;
     enum dead_reason dead;     /* DEAD_NOT: it comes again */
+    enum dead_hold held;       /* … or would be dead, if this did not stand in the way */
     uint8_t failures;          /* nacks and leases that ran out; saturating, as crashes */
     uint8_t crashes;           /* consumers that vanished with it in hand */
     bool dropped;              /* by the application's word: dead as soon as there is room for it */
@@ -28,14 +29,21 @@ void trouble_forget(struct queue *q, struct trouble *t);
 /* The event is settled: nothing of it is remembered, unless it is dead. */
 void trouble_over(struct queue *q, uint64_t sequence);
 void trouble_say(struct trouble *t, uint32_t status, struct span error);
+/* Nothing stands in the way of the event's death any more. */
+void trouble_unhold(struct queue *q, struct trouble *t);
 /* For people; the text is the trouble's. NULL gives none. */
 struct trouble_info trouble_info(const struct trouble *t);
 void trouble_free(struct queue *q); /* all of them */
 
-/* The event dies: it leaves the queue's items and books. False when the dead store is full: nothing changed. */
+/* The event dies: it leaves the queue's items and books, for its dead store or for the queue that its dead go to. False when that
+ * cannot be now: nothing changed, but that its trouble says why (held), until somebody tries again. */
 bool dead_bury(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum dead_reason why);
+/* The book that counts it. */
+uint64_t *dead_book(struct ledger *l, enum dead_reason why);
 void dead_restore(struct queue *q, struct trouble *t); /* from the log: counts it */
 void dead_remove(struct core *c, struct queue *q, struct trouble *t);
+void dead_left(struct core *c, struct queue *q,
+               struct trouble *t); /* the same, where the store has settled it already */
 /* The dead in order of sequence; NULL begins, and ends. Only dead_remove of what was passed may come between. */
 struct trouble *dead_next(struct queue *q, struct trouble *after);
 uint64_t dead_purge(struct core *c, struct queue *q);

@@ -114,13 +114,16 @@ static enum store_status append(struct store *store, struct store_run *run, uint
     struct group *g = group_open(l);
     size_t start = g->records.size;
     run_write(&g->records, RECORD_EVENTS, run);
-    struct table_entry e = { run->queue, (uint32_t)run->count, run->first, (uint32_t)start,
-                             (uint32_t)(g->records.size - start) };
+    size_t end = g->records.size;
+    if (run->leaving)
+        log_leave(l, g, run->leaving);
+    struct table_entry e = { run->queue, (uint32_t)run->count, run->first, (uint32_t)start, (uint32_t)(end - start) };
     group_add_run(g, &(struct group_run){ .entry = e, .bytes = bytes });
     q->live += run->count;
     q->live_bytes += bytes;
     l->info.event_bytes += bytes;
     if (run->keep && q->cached_bytes + bytes <= l->config.cache_bytes) {
+        run->leaving = NULL; /* it has left */
         l->cache->ops->append(l->cache, run, ticket);
         q->cached_bytes += bytes;
     } else {

@@ -54,7 +54,7 @@ void group_add_run(struct group *g, const struct group_run *run)
     g->runs[g->run_count++] = *run;
 }
 
-static void add_settled(struct group *g, uint32_t queue, uint32_t count)
+void group_add_settled(struct group *g, uint32_t queue, uint32_t count)
 {
     if (g->settled_count == g->settled_capacity) {
         g->settled_capacity = g->settled_capacity ? g->settled_capacity * 2 : 16;
@@ -73,7 +73,7 @@ void group_gather_settled(struct log *l)
             continue;
         struct group *g = group_open(l);
         settled_write(&g->records, q->id, q->fresh.ranges, q->fresh.count);
-        add_settled(g, q->id, q->fresh.events);
+        group_add_settled(g, q->id, q->fresh.events);
         q->fresh.count = q->fresh.events = 0;
     }
     l->lazy_since = MONO_NEVER;

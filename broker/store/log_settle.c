@@ -65,6 +65,18 @@ void log_settle(struct store *store, uint32_t queue, uint64_t sequence, store_lo
     add_fresh(l, q, &(struct settled_range){ sequence, sequence + 1, size, cause });
 }
 
+void log_leave(struct log *l, struct group *g, const struct store_leaving *e)
+{
+    struct log_queue *q = log_queue_of(l, e->queue, false);
+    assert(q);
+    struct settled_range range = { e->sequence, e->sequence + 1, e->size, e->cause };
+    log_uncache(l, q, e->queue, e->at, e->size);
+    extent_settle(l, q, e->sequence, e->sequence + 1, e->size);
+    settled_write(&g->records, e->queue, &range, 1);
+    group_add_settled(g, e->queue, 1);
+    q->unsettled++;
+}
+
 struct stretches {
     struct settled_range *ranges;
     size_t count, capacity;

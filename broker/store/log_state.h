@@ -196,6 +196,8 @@ void log_free(struct log *l);
 void log_release(struct store *store, uint32_t queue, store_locator at);
 void log_settle(struct store *store, uint32_t queue, uint64_t sequence, store_locator at, uint32_t size,
                 enum store_cause cause);
+/* The same within a group, beside what enters another queue by the same step: a group is there as a whole or not at all. */
+void log_leave(struct log *l, struct group *g, const struct store_leaving *e);
 void log_settle_rest(struct store *store, uint32_t queue, uint64_t from, uint64_t bytes, enum store_cause cause);
 void log_forget(struct store *store, uint32_t queue);
 /* Gives up an event's bytes in memory; `q` may be NULL, `at` 0. */
@@ -209,6 +211,7 @@ bool log_poll(struct store *store, struct store_completion *out);
 /* log_group.c */
 struct group *group_open(struct log *l); /* the gathering one, a new one when it is full */
 void group_add_run(struct group *g, const struct group_run *run);
+void group_add_settled(struct group *g, uint32_t queue, uint32_t count); /* their record is in it */
 void group_gather_settled(struct log *l); /* moves fresh settlements into the open group */
 void group_commit(struct log *l);         /* starts a commit when there is reason and none is under way */
 void group_done(struct log *l, struct file_op *op);

@@ -160,15 +160,6 @@ static void put_event(struct memory_store *m, uint32_t queue, struct store_event
     b->live++;
 }
 
-static enum store_status append(struct store *store, struct store_run *run, uint64_t *ticket)
-{
-    struct memory_store *m = self(store);
-    for (size_t i = 0; i < run->count; i++)
-        put_event(m, run->queue, &run->events[i]);
-    *ticket = 0;
-    return STORE_OK;
-}
-
 static enum store_status note(struct store *store, struct span bytes, uint64_t *ticket)
 {
     (void)store;
@@ -216,6 +207,17 @@ static void release(struct store *store, uint32_t queue, store_locator at)
         s->open = NO_BLOCK;
         free_block(m, index);
     }
+}
+
+static enum store_status append(struct store *store, struct store_run *run, uint64_t *ticket)
+{
+    struct memory_store *m = self(store);
+    for (size_t i = 0; i < run->count; i++)
+        put_event(m, run->queue, &run->events[i]);
+    if (run->leaving)
+        release(store, run->leaving->queue, run->leaving->at);
+    *ticket = 0;
+    return STORE_OK;
 }
 
 static void forget(struct store *store, uint32_t queue)

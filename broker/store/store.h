@@ -36,15 +36,25 @@ struct store_event {
     store_locator locator; /* out; 0 when the bytes were not kept in memory */
 };
 
+/* An event that leaves its queue in the same step in which others enter another one of the same store. */
+struct store_leaving {
+    uint32_t queue;
+    uint64_t sequence;
+    store_locator at; /* void afterwards; 0: not in memory */
+    uint32_t size;
+    enum store_cause cause;
+};
+
 /* Neighbours of one queue that enter together: all of them or none. */
 struct store_run {
     uint32_t queue; /* id, never reused */
     uint64_t first; /* sequence of the first; dense */
     struct store_event *events;
     size_t count;
-    int64_t accepted_ms; /* wall clock */
-    struct span note;    /* the core's own words about the run, given back at recovery */
-    bool keep;           /* keep the bytes in memory, too: they will be delivered soon */
+    int64_t accepted_ms;                 /* wall clock */
+    struct span note;                    /* the core's own words about the run, given back at recovery */
+    bool keep;                           /* keep the bytes in memory, too: they will be delivered soon */
+    const struct store_leaving *leaving; /* settled in the same step; NULL: none */
 };
 
 /* An event that came back from the disk. */

@@ -46,6 +46,10 @@ static bool put_setting(struct queue_settings *s, const char *key, const json_t 
         queue_settings_put(s, which, json_is_true(value));
         return true;
     }
+    if (json_is_null(value) && info->type == QUEUE_SETTING_NAME) {
+        queue_settings_put_text(s, which, span_str(""));
+        return true;
+    }
     if (!json_is_string(value) || info->type == QUEUE_SETTING_BOOL)
         return error_set(why, "'%s' is of the wrong type: %s", info->name, info->help);
     return queue_settings_parse(s, span_str(key), span_of(json_string_value(value), json_string_length(value)), why);

@@ -24,6 +24,11 @@ static void put_setting(json_t *o, const struct queue_settings *s, enum queue_se
         duration_format((int64_t)value, text);
         json_object_set_new(o, info->name, json_string(text));
         return;
+    case QUEUE_SETTING_NAME: {
+        const char *name = queue_settings_text(s, which);
+        json_object_set_new(o, info->name, *name ? json_string(name) : json_null());
+        return;
+    }
     case QUEUE_SETTING_BOOL: json_object_set_new(o, info->name, json_boolean(value != 0)); return;
     case QUEUE_SETTING_CHOICE_DURABILITY:
     case QUEUE_SETTING_CHOICE_OVERFLOW: json_object_set_new(o, info->name, json_string(info->choices[value])); return;
@@ -71,6 +76,7 @@ static json_t *queue_json(const struct queue_info *q)
     put_number(o, "in_flight", q->in_flight);
     put_number(o, "delayed", q->delayed);
     put_number(o, "dead", q->dead);
+    put_number(o, "dead_letter_held", q->dead_letter_held);
     put_number(o, "backlog", q->ready + q->in_flight);
     put_number(o, "bytes", q->bytes);
     for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++)
@@ -131,10 +137,10 @@ static void add_time(struct buf *b, const char *name, int64_t ms)
     json_add_text_member(b, name, span_str(text));
 }
 
-/* What went wrong so far; nothing where nothing did. `reason`, of dead ones, is why it is dead. */
+/* What went wrong so far; nothing where nothing did. `reason` is why it is dead, or why it is not, though it should be. */
 static void add_trouble(struct buf *b, const struct trouble_info *t)
 {
-    if (t->failures == 0 && t->crashes == 0)
+    if (!trouble_is(t))
         return;
     json_add_name(b, span_str("trouble"));
     buf_add_byte(b, '{');
@@ -142,6 +148,8 @@ static void add_trouble(struct buf *b, const struct trouble_info *t)
     json_add_number_member(b, "crashes", t->crashes);
     if (t->dead)
         json_add_text_member(b, "reason", span_str(dead_reason_name(t->dead)));
+    else if (t->held)
+        json_add_text_member(b, "reason", span_str(dead_hold_name(t->held)));
     add_time(b, "first", t->first_ms);
     add_time(b, "last", t->last_ms);
     if (t->status)

@@ -133,7 +133,7 @@ static void assert_same_settings(const struct queue_settings *a, const struct qu
 {
     assert_int_equal(a->present, b->present);
     for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++)
-        assert_true(queue_settings_get(a, (enum queue_setting)i) == queue_settings_get(b, (enum queue_setting)i));
+        assert_true(queue_settings_same(a, b, (enum queue_setting)i));
 }
 
 static void every_setting_round_trips(void **state)
@@ -142,7 +142,10 @@ static void every_setting_round_trips(void **state)
     struct request r = { .call = CALL_DECLARE, .queue = "q" };
     for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++) {
         const struct queue_setting_info *info = queue_setting_info((enum queue_setting)i);
-        queue_settings_put(&r.u.declare.settings, (enum queue_setting)i, info->max);
+        if (info->type == QUEUE_SETTING_NAME)
+            queue_settings_put_text(&r.u.declare.settings, (enum queue_setting)i, span_str("parking"));
+        else
+            queue_settings_put(&r.u.declare.settings, (enum queue_setting)i, info->max);
     }
     struct request back = request_round_trip(r);
     assert_same_settings(&back.u.declare.settings, &r.u.declare.settings);
@@ -275,7 +278,8 @@ static void lists_of_queues_round_trip(void **state)
 static void peeked_events_round_trip(void **state)
 {
     (void)state;
-    const struct trouble_info none = { .error = "" }, some = { 5, 1, DEAD_MAX_DELIVERIES, 1000, 2000, 503, "no luck" };
+    const struct trouble_info none = { .error = "" },
+                              some = { 5, 1, DEAD_MAX_DELIVERIES, 1000, 2000, 503, "no luck", HOLD_CLOSED };
     const struct peeked events[] = { { 10, STATE_READY, 0, span_str("one"), none },
                                      { 12, STATE_IN_FLIGHT, 3, span_of("\0\xff", 2), none },
                                      { 13, STATE_DEAD, 5, span_str(""), some } };
@@ -297,6 +301,7 @@ static void peeked_events_round_trip(void **state)
         assert_int_equal(has->last_ms, had->last_ms);
         assert_int_equal(has->status, had->status);
         assert_string_equal(has->error, had->error);
+        assert_int_equal(has->held, had->held);
     }
 }
 

@@ -49,6 +49,7 @@ static void defaults_are_all_present_and_within_their_ranges(void **state)
     assert_int_equal(settings.backoff_ms, 1000);
     assert_int_equal(settings.backoff_max_ms, 300000);
     assert_int_equal(settings.dead_capacity, 10000);
+    assert_string_equal(settings.dead_letter, "");
 }
 
 static void values_of_every_setting_are_read(void **state)
@@ -78,6 +79,8 @@ static void values_of_every_setting_are_read(void **state)
     assert_int_equal(settings.backoff_max_ms, 120000);
     assert_true(parse("dead_capacity", "7"));
     assert_int_equal(settings.dead_capacity, 7);
+    assert_true(parse("dead_letter", "parking.1"));
+    assert_string_equal(settings.dead_letter, "parking.1");
     assert_int_equal(settings.present, (1u << QUEUE_SETTING_COUNT) - 1);
     assert_int_equal(settings.capacity, 1000);
     assert_int_equal(settings.capacity_bytes, 64 << 20);
@@ -201,8 +204,14 @@ static void every_row_is_found_by_its_name_and_stored_and_read_back(void **state
         assert_int_equal(found, i);
         assert_true(info->min <= info->fallback && info->fallback <= info->max);
         assert_true(strlen(info->help) > 5);
-        queue_settings_put(&settings, which, info->max);
-        assert_true(queue_settings_get(&settings, which) == info->max);
+        if (info->type == QUEUE_SETTING_NAME) {
+            queue_settings_put_text(&settings, which, span_str("parking"));
+            assert_string_equal(queue_settings_text(&settings, which), "parking");
+        } else {
+            queue_settings_put(&settings, which, info->max);
+            assert_true(queue_settings_get(&settings, which) == info->max);
+            assert_null(queue_settings_text(&settings, which));
+        }
         assert_true(settings.present & 1u << i);
         bool choice = info->type == QUEUE_SETTING_CHOICE_DURABILITY || info->type == QUEUE_SETTING_CHOICE_OVERFLOW;
         assert_int_equal(info->choices != NULL, choice);
@@ -210,6 +219,38 @@ static void every_row_is_found_by_its_name_and_stored_and_read_back(void **state
     enum queue_setting none;
     assert_null(queue_setting_find(span_str("Capacity"), &none));
     assert_null(queue_setting_find(span_str(""), &none));
+}
+
+static void a_name_is_a_queue_s_or_empty(void **state)
+{
+    (void)state;
+    char longest[NAME_MAX_SIZE + 2];
+    memset(longest, 'a', sizeof longest);
+    assert_true(queue_settings_parse(&settings, span_str("dead_letter"), span_of(longest, NAME_MAX_SIZE), &error));
+    assert_int_equal(strlen(settings.dead_letter), NAME_MAX_SIZE);
+    assert_false(queue_settings_parse(&settings, span_str("dead_letter"), span_of(longest, NAME_MAX_SIZE + 1), &error));
+    assert_false(parse("dead_letter", "no name"));
+    assert_error_has("'dead_letter' must be a queue's name");
+    assert_error_has("not 'no name'");
+    assert_true(parse("dead_letter", ""));
+    assert_string_equal(settings.dead_letter, "");
+    strcpy(settings.dead_letter, ".."); /* as a peer may send it */
+    assert_false(queue_settings_check(&settings, &error));
+    assert_error_has("not '..'");
+}
+
+static void settings_are_copied_and_compared_of_either_kind(void **state)
+{
+    (void)state;
+    struct queue_settings other = queue_settings_defaults();
+    settings = queue_settings_defaults();
+    assert_true(parse("dead_letter", "parking") && parse("capacity", "7"));
+    for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++) {
+        bool differs = i == QUEUE_SETTING_dead_letter || i == QUEUE_SETTING_capacity;
+        assert_int_equal(queue_settings_same(&settings, &other, (enum queue_setting)i), !differs);
+        queue_settings_copy(&other, &settings, (enum queue_setting)i);
+        assert_true(queue_settings_same(&settings, &other, (enum queue_setting)i));
+    }
 }
 
 int main(void)
@@ -225,6 +266,8 @@ int main(void)
         T(an_error_may_be_of_no_interest),
         T(names_and_values_end_where_their_bytes_end),
         T(only_what_is_present_is_checked),
+        T(a_name_is_a_queue_s_or_empty),
+        T(settings_are_copied_and_compared_of_either_kind),
         T(every_row_is_found_by_its_name_and_stored_and_read_back)
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

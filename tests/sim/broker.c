@@ -19,6 +19,8 @@ void broker_draw(struct sim *s)
         s->dead_capacity[q] = sim_chance(s, 50) ? sim_random(s, 6) : 10000;
     }
     storing_draw(s);
+    if (s->mood.letters)
+        s->on_disk[1] |= s->on_disk[0]; /* what is on disk does not die into memory */
 }
 
 /* ------------------------------------------------------------------ starts */
@@ -32,6 +34,8 @@ void broker_settings(const struct sim *s, unsigned q, struct queue_settings *out
     queue_settings_put(out, QUEUE_SETTING_max_deliveries, s->tries[q]);
     queue_settings_put(out, QUEUE_SETTING_max_crashes, s->tries[q]);
     queue_settings_put(out, QUEUE_SETTING_dead_capacity, s->calm ? 100000 : s->dead_capacity[q]);
+    if (s->mood.letters && q == 0)
+        queue_settings_put_text(out, QUEUE_SETTING_dead_letter, span_str(sim_queue_name(1)));
     queue_settings_put(out, QUEUE_SETTING_durability, s->on_disk[q] ? DURABILITY_DISK : DURABILITY_MEMORY);
 }
 
@@ -74,7 +78,7 @@ void broker_start(struct sim *s)
         close_all(s);
     }
     storing_check_start(s);
-    for (unsigned q = 0; q < SIM_QUEUES && !s->failed; q++)
+    for (unsigned q = SIM_QUEUES; q-- > 0 && !s->failed;) /* where the dead go first */
         declare(s, q);
 }
 

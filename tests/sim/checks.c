@@ -57,6 +57,13 @@ static void check_queue(struct sim *s, const struct queue *q)
     check_waiters(s, q);
 }
 
+/* What is said of those that died elsewhere comes on top of the budget. */
+static uint64_t said_of_the_dead(const struct sim *s)
+{
+    const struct queue *q = s->mood.letters ? queue_find(s->core, span_str(sim_queue_name(1))) : NULL;
+    return q && !q->durable ? 400 * queue_remaining(q) : 0;
+}
+
 void check_step(struct sim *s)
 {
     if (s->failed)
@@ -66,7 +73,7 @@ void check_step(struct sim *s)
         check_queue(s, s->core->by_name[i]);
         used += s->core->by_name[i]->durable ? 0 : s->core->by_name[i]->bytes;
     }
-    if (used > s->config.memory_budget)
+    if (used > s->config.memory_budget + said_of_the_dead(s))
         sim_fail(s, "the broker holds %llu bytes of %llu", (unsigned long long)used,
                  (unsigned long long)s->config.memory_budget);
     if (s->steps % 16 == 0 && mutation == MUTATION_none) /* a planted fault must show outside */
@@ -119,6 +126,8 @@ static void check_sequences(struct sim *s)
             continue;
         if (before && before->queue == f->queue && before->sequence == f->sequence)
             sim_fail(s, "%s gave sequence %llu twice", sim_queue_name(f->queue), (unsigned long long)f->sequence);
+        if (fact_is_letter(f))
+            continue;
         if (f->order < newest[f->producer % 256])
             sim_fail(s, "#%llu of c%llu was accepted after a later one", (unsigned long long)f->id,
                      (unsigned long long)f->producer);
@@ -133,13 +142,28 @@ static void check_books(struct sim *s)
         const struct queue *queue = queue_find(s->core, span_str(sim_queue_name(q)));
         uint64_t seen = 0;
         for (size_t i = 0; i < s->fact_count; i++)
-            seen += s->facts[i]->queue == q && s->facts[i]->sequence > 0;
+            seen += (s->facts[i]->queue == q || s->facts[i]->origin == q) && s->facts[i]->sequence > 0;
         /* What died may never have been handed over: its consumers vanished before. */
         uint64_t accepted = queue ? queue->ledger.accepted : 0, unseen = queue ? queue->dead : 0;
+        if (s->mood.letters && q == 0)
+            unseen += storing_dead_unseen(s, 1);
         if (s->on_disk[q] && (!queue || accepted < seen || accepted > seen + unseen))
             sim_fail(s, "%s says it accepted %llu events, seen were %llu", sim_queue_name(q),
                      (unsigned long long)accepted, (unsigned long long)seen);
     }
+}
+
+/* Each event that died in the one queue became one event of the other, on all of the two queues' books. */
+static void check_letters(struct sim *s)
+{
+    const struct queue *from = queue_find(s->core, span_str(sim_queue_name(0)));
+    uint64_t letters = 0;
+    for (size_t i = 0; i < s->fact_count; i++)
+        letters += fact_is_letter(s->facts[i]);
+    uint64_t unseen = storing_dead_unseen(s, 1), died = from ? from->ledger.dead_lettered : 0;
+    if (s->on_disk[0] && (died < letters || died > letters + unseen))
+        sim_fail(s, "%llu events died in %s, and %llu (or %llu more) arrived where they go", (unsigned long long)died,
+                 sim_queue_name(0), (unsigned long long)letters, (unsigned long long)unseen);
 }
 
 void check_end(struct sim *s)
@@ -151,6 +175,11 @@ void check_end(struct sim *s)
         core_validate(s->core);
     uint64_t lost = check_facts(s);
     bool dead_may_go = s->mood.redrives || s->mood.purges || s->mood.deletes;
+    if (s->mood.letters)
+        check_letters(s);
+    /* What arrived and died before anybody was given it is known to nobody here. */
+    uint64_t unseen = s->mood.letters ? storing_dead_unseen(s, 1) : 0;
+    lost -= unseen < lost ? unseen : lost;
     uint64_t vanished = l->purged + (dead_may_go ? l->dead_lettered : 0);
     if (lost > vanished || (lost && !s->mood.purges && !s->mood.deletes && !s->mood.redrives))
         sim_fail(s, "%llu confirmed events never arrived", (unsigned long long)lost);

@@ -155,7 +155,7 @@ static void try_some_receipt(struct actor *a)
 {
     const struct receipt_seen *seen = &a->sim->receipts[sim_random(a->sim, SIM_RECEIPTS)];
     if (seen->fact)
-        ask_by_receipt(a, seen, seen->fact->queue, SETTLE_ACK, 0);
+        ask_by_receipt(a, seen, seen->queue, SETTLE_ACK, 0);
 }
 
 /* ------------------------------------------------------------------ answers */

@@ -2,6 +2,8 @@
  * number, order, batches as prefixes, one active consumer, attempts, receipts that settle only what is current. */
 #include "tests/sim/sim.h"
 
+#include "broker/core/trouble.h"
+
 #include "base/xalloc.h"
 
 #include <stdio.h>
@@ -23,7 +25,7 @@ struct fact *fact_published(struct sim *s, struct actor *a, unsigned queue, uint
         s->facts = xrealloc(s->facts, s->fact_capacity * sizeof(struct fact *));
     }
     f->id = s->fact_count;
-    f->queue = queue;
+    f->queue = f->origin = queue;
     f->producer = a->instance;
     f->order = ++a->orders[queue];
     f->batch_index = batch_index;
@@ -93,7 +95,7 @@ static void accepted(struct sim *s, struct fact *f, uint64_t sequence, uint64_t 
 static void check_twins(struct sim *s, const struct fact *f, uint64_t sequence, uint64_t incarnation)
 {
     struct fact *first = f->twin ? f->twin : s->facts[f->id];
-    bool lasts = s->on_disk[f->queue] || first->kept_by == incarnation;
+    bool lasts = s->on_disk[f->origin] || first->kept_by == incarnation;
     bool apart = s->mood.deletes || s->mood.redrives || s->mood.tight || s->now - first->published > WINDOW_MS * MS ||
                  s->wall_offset_ms != 0;
     if (first->kept && first->kept != sequence && lasts && !apart && s->mood.repeats)
@@ -113,20 +115,21 @@ static void duplicate(struct sim *s, struct fact *f, uint64_t sequence, uint64_t
 
 static void confirmed(struct sim *s, struct fact *f, uint64_t sequence, uint64_t incarnation, uint32_t flags)
 {
-    if (((flags & RUN_DURABLE) != 0) != s->on_disk[f->queue])
+    if (((flags & RUN_DURABLE) != 0) != s->on_disk[f->origin])
         sim_fail(s, "#%llu: its receipt says %sdurable", ID(f), flags & RUN_DURABLE ? "" : "not ");
     if (flags & RUN_DUPLICATE) {
         duplicate(s, f, sequence, incarnation);
         return;
     }
     check_twins(s, f, sequence, incarnation);
-    accepted(s, f, sequence, incarnation);
+    if (!fact_is_letter(f)) /* it died and came as another event before its confirm did */
+        accepted(s, f, sequence, incarnation);
 }
 
 static void check_unsure(struct sim *s, const struct actor *a, const struct fact *f)
 {
     int64_t disturbed = a->disturbed;
-    if (s->on_disk[f->queue] && s->disk_disturbed > disturbed)
+    if (s->on_disk[f->origin] && s->disk_disturbed > disturbed)
         disturbed = s->disk_disturbed;
     /* It lay in a link to nowhere. */
     bool unnoticed = s->restarted && f->published - s->restarted < UNNOTICED_MS * MS;
@@ -134,7 +137,7 @@ static void check_unsure(struct sim *s, const struct actor *a, const struct fact
         sim_fail(s, "#%llu was never sent, and yet its outcome is unknown", ID(f));
     if (s->now - disturbed > QUIET_MS * MS)
         sim_fail(s, "#%llu: its outcome is unknown, though nothing stood between client and broker", ID(f));
-    if (s->on_disk[f->queue] && s->now < f->deadline && !s->mood.deletes)
+    if (s->on_disk[f->origin] && s->now < f->deadline && !s->mood.deletes)
         sim_fail(s, "#%llu: its outcome is unknown before its time is over, though its queue is on disk", ID(f));
 }
 
@@ -152,7 +155,7 @@ void fact_outcome(struct sim *s, struct actor *a, struct fact *f, const struct c
     else if (f->sequence)
         sim_fail(s, "#%llu is in the queue and yet was refused (%s)", ID(f), reason_info(o->reason)->name);
     else if (o->reason == REASON_unavailable && f->sent &&
-             !s->on_disk[f->queue]) /* a start may know that for certain */
+             !s->on_disk[f->origin]) /* a start may know that for certain */
         sim_fail(s, "#%llu was sent, and yet is said to be certainly not accepted", ID(f));
 }
 
@@ -217,18 +220,49 @@ static void become_newest(struct fact *f, const struct client_delivery *d, struc
     f->released = f->release_asked = false;
 }
 
+bool fact_is_letter(const struct fact *f)
+{
+    return f->queue != f->origin;
+}
+
+/* It comes from where the dead go for the first time: from now on it is an event of that queue. */
+static void become_letter(struct sim *s, struct fact *f, unsigned queue)
+{
+    sim_trace(s, "#%llu comes as a dead letter", ID(f));
+    f->queue = queue;
+    f->sequence = 0;
+    f->handed_over = 0;
+    f->life = NULL;
+}
+
+/* Is it where it may be? *late: it was on its way from the queue in which it has died since. */
+static bool is_in_place(struct sim *s, struct fact *f, unsigned queue, const struct life *life, bool *late)
+{
+    *late = false;
+    if (f->queue == queue)
+        return true;
+    if (s->mood.letters && !fact_is_letter(f) && queue == 1) {
+        become_letter(s, f, queue);
+        return true;
+    }
+    *late = fact_is_letter(f) && queue == f->origin && life->incarnation <= f->life->incarnation;
+    return *late;
+}
+
 struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct client_delivery *d,
                               struct receipt_seen *seen)
 {
     struct fact *f = fact_of(s, d->event);
     struct life *life = read_life(s, d);
-    if (!f || f->queue != sim_queue_index(d->queue))
-        sim_fail(s, "an event that nobody published to %s", d->queue);
-    if (s->failed)
+    bool late = false;
+    if (!f || !life || !is_in_place(s, f, sim_queue_index(d->queue), life, &late))
+        sim_fail(s, "an event that nobody published to %s, or that is elsewhere", d->queue);
+    if (s->failed || late)
         return NULL;
     if (f->duplicate)
         sim_fail(s, "#%llu was confirmed as a duplicate, and is delivered", ID(f));
-    check_twins(s, f, d->sequence, life->incarnation);
+    if (!fact_is_letter(f))
+        check_twins(s, f, d->sequence, life->incarnation);
     accepted(s, f, d->sequence, life->incarnation);
     /* A delivery from before the restart that was long on its way says nothing: its run is the older one. */
     if (f->handed_over && f->life->incarnation < life->incarnation && d->attempt < 2 && !s->mood.redrives)
@@ -241,7 +275,8 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
         sim_fail(s, "#%llu was handed to c%llu under epoch %llu after epoch %llu", ID(f),
                  (unsigned long long)a->instance, (unsigned long long)d->consumer_epoch,
                  (unsigned long long)life->newest_epoch);
-    if (d->attempt == 1 && f->handed_over == 0 && !s->mood.redrives) /* what is redriven joins at the tail */
+    /* What is redriven, or a letter, joins at the tail. */
+    if (d->attempt == 1 && f->handed_over == 0 && !s->mood.redrives && !fact_is_letter(f))
         check_order(s, f, life);
     check_attempt(s, f, d, life);
     life->newest_epoch = d->consumer_epoch;
@@ -249,7 +284,9 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
         become_newest(f, d, life);
     f->handed_over++;
     s->handed_over++;
-    *seen = (struct receipt_seen){ .fact = f, .life = life, .epoch = d->consumer_epoch, .delivery = d->delivery };
+    *seen = (struct receipt_seen){
+        .fact = f, .queue = f->queue, .life = life, .epoch = d->consumer_epoch, .delivery = d->delivery
+    };
     snprintf(seen->text, sizeof seen->text, "%.*s.%llu", (int)d->receipt.size, (const char *)d->receipt.data,
              (unsigned long long)d->receipt_index);
     return f;
@@ -323,12 +360,16 @@ enum settle_result asked_for(enum settle_kind kind)
 static void dropped(struct sim *s, const struct asked *w)
 {
     struct fact *f = w->seen.fact;
-    const struct queue *q = queue_find(s->core, span_str(sim_queue_name(f->queue)));
+    struct queue *q = queue_find(s->core, span_str(sim_queue_name(f->queue)));
     bool same = q && w->seen.life->queue_id == q->id && w->seen.life->incarnation == s->config.incarnation;
     if (s->mood.redrives || s->mood.purges || s->mood.deletes)
         return;
     f->dropped |= storing_is_dead(s, f);
-    if (same && !f->dropped && q->dead < q->settings.dead_capacity)
+    const struct trouble *t = same ? trouble_find(q, f->sequence) : NULL;
+    bool letters = s->mood.letters && f->queue == 0;
+    bool stays = same && (letters ? queue_item(q, f->sequence) && (!t || !t->held) /* else it is elsewhere */
+                                  : q->dead < q->settings.dead_capacity);
+    if (stays && w->seen.queue == f->queue && !f->dropped)
         sim_fail(s, "#%llu was dropped, and is not dead", ID(f));
 }
 

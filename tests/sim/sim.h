@@ -66,7 +66,8 @@ struct life {
 /* An event as its publisher and its consumers saw it. */
 struct fact {
     uint64_t id;
-    unsigned queue;
+    unsigned queue;    /* where it is, as far as is known: … */
+    unsigned origin;   /* … not where it was published, once it came as a dead letter */
     uint64_t producer; /* which client instance */
     uint64_t order;    /* of its publish, per producer and queue */
     uint32_t batch_index;
@@ -98,6 +99,7 @@ struct fact {
 struct receipt_seen {
     char text[200];
     struct fact *fact;
+    unsigned queue;
     struct life *life;
     uint64_t epoch;
     uint64_t delivery;
@@ -154,6 +156,7 @@ struct mood {
     bool repeats;                            /* programs publish events of the same source and id again */
     bool dies;                               /* events that fail often are dead; else they come again */
     bool redrives;                           /* … and what is dead is redriven, or purged */
+    bool letters;                            /* the first queue's dead go to the second one */
     bool long_leases;                        /* no lease ends while its events are on their way */
     bool disk;                               /* the broker has one, and some queues are on it; it may be … */
     bool slow_disk, full_disk, failing_disk; /* … for a while */
@@ -262,7 +265,8 @@ void storing_cut_off(struct sim *s,
                      bool machine); /* the broker is gone; with `machine` what was not synced may be lost */
 void storing_close(struct sim *s);
 void storing_free(struct sim *s);
-void storing_check_start(struct sim *s); /* what a start must find */
+void storing_check_start(struct sim *s);                     /* what a start must find */
+uint64_t storing_dead_unseen(struct sim *s, unsigned queue); /* dead events that nobody was ever given */
 /* Was the event's ack undone by a crash? */
 bool storing_is_dead(struct sim *s, const struct fact *f);
 bool storing_has_returned(struct sim *s, const struct fact *f);
@@ -292,6 +296,7 @@ void operating_set_right(struct actor *a); /* in the calm nothing stays paused, 
 void operating_replied(void *ctx, void *cookie, const struct reply *reply);
 
 /* facts.c */
+bool fact_is_letter(const struct fact *f);
 struct fact *fact_published(struct sim *s, struct actor *a, unsigned queue, uint32_t batch_index);
 void fact_sent(struct sim *s, struct actor *a, struct span event, uint64_t number);
 void fact_outcome(struct sim *s, struct actor *a, struct fact *f, const struct client_outcome *o, uint32_t offset);

@@ -248,6 +248,7 @@ static void note_excess(struct sim *s)
 void storing_check_start(struct sim *s)
 {
     unsigned returned[SIM_QUEUES] = { 0 };
+    uint64_t elsewhere = 0;
     note_excess(s);
     for (size_t i = 0; i < s->fact_count && s->disk; i++) {
         struct fact *f = s->facts[i];
@@ -262,10 +263,25 @@ void storing_check_start(struct sim *s)
         else if (!q || q->next_sequence <= f->sequence)
             sim_fail(s, "#%llu was %s as %llu, which will be used again", (unsigned long long)f->id,
                      f->handed_over ? "delivered" : "confirmed", (unsigned long long)f->sequence);
+        else if (!live && !f->ack_asked && s->mood.letters && f->queue == 0)
+            elsewhere++; /* among the other queue's; if not, it never arrives, which the end sees */
         else if (!live && !f->ack_asked && !s->mood.purges && !s->mood.redrives)
             sim_fail(s, "#%llu was %s and did not survive", (unsigned long long)f->id,
                      f->handed_over ? "delivered" : "confirmed");
     }
+    const struct queue *q = queue_find(s->core, span_str(sim_queue_name(0)));
+    if (q && elsewhere > q->ledger.dead_lettered)
+        sim_fail(s, "%llu events of %s are gone, and only %llu of it died", (unsigned long long)elsewhere, q->name,
+                 (unsigned long long)q->ledger.dead_lettered);
+}
+
+uint64_t storing_dead_unseen(struct sim *s, unsigned queue)
+{
+    struct queue *q = queue_find(s->core, span_str(sim_queue_name(queue)));
+    uint64_t seen = 0;
+    for (size_t i = 0; q && i < s->fact_count; i++)
+        seen += s->facts[i]->queue == queue && is_dead(q, s->facts[i]->sequence);
+    return q ? q->dead - seen : 0;
 }
 
 bool storing_is_dead(struct sim *s, const struct fact *f)

@@ -141,7 +141,9 @@ static void draw_mood(struct sim *s)
         .full_disk = sim_chance(s, 30),
         .failing_disk = sim_chance(s, 30),
     };
-    s->mood.redrives = s->mood.dies && sim_chance(s, 40);
+    s->mood.letters = s->mood.dies && !s->mood.purges && !s->mood.deletes && sim_chance(s, 60);
+    s->mood.redrives = s->mood.dies && !s->mood.letters && sim_chance(s, 60);
+    s->mood.restarts |= s->mood.letters;
     s->mood.restarts |= s->mood.disk && sim_chance(s, 70);
 }
 

@@ -174,10 +174,11 @@ static void peeked_events_say_what_went_wrong(void **state)
                 "ck\\\"\"},\"event\":{");
     driver_end(&d);
     p.state = STATE_DELAYED;
-    p.trouble = (struct trouble_info){ 0, 1, DEAD_NOT, 1700000000000, 1700000000000, 0, "" };
+    p.trouble = (struct trouble_info){ 0, 1, DEAD_NOT, 1700000000000, 1700000000000, 0, "", HOLD_FULL };
     render(&d, &c, &r);
     assert_says(&d, 200,
-                "\"state\":\"delayed\",\"attempt\":3,\"trouble\":{\"failures\":0,\"crashes\":1,"
+                "\"state\":\"delayed\",\"attempt\":3,\"trouble\":{\"failures\":0,\"crashes\":1,\"reason\":"
+                "\"dead_letter_full\","
                 "\"first\":\"2023-11-14T22:13:20Z\",\"last\":\"2023-11-14T22:13:20Z\"},\"event\"");
     driver_end(&d);
 }

@@ -1,0 +1,188 @@
+/* Dead letters where one or both queues are on disk: wherever the broker ends, the event is in exactly one of them. */
+#include "tests/broker/core/disk_driver.h"
+
+#include <stdio.h>
+
+static struct peer *consuming(const char *queue)
+{
+    struct peer *p = joined("p");
+    consume(p, queue);
+    credit(p, queue, 100);
+    settle_disk();
+    return p;
+}
+
+/* "mail" dead-letters to "parking", and its first `count` events have just died; the disk has not heard of it. */
+static struct peer *dying(const char *mail, const char *parking, const char *words, uint64_t count)
+{
+    char settings[200];
+    snprintf(settings, sizeof settings, "durability=%s max_deliveries=1 backoff=0s dead_letter=parking", mail);
+    assert_string_equal(declare_durably("parking", parking), "ok");
+    assert_string_equal(declare_durably("mail", settings), "ok");
+    struct peer *p = consuming("mail");
+    publish(p, "mail", 0, words);
+    settle_disk();
+    for (uint64_t i = 1; i <= count; i++) {
+        frame_add_receipt_ack(&p->out, &(struct receipt_ack){ .kind = SETTLE_NACK,
+                                                              .receipt = span_str(receipt_of(p, "mail", i)),
+                                                              .status = 503,
+                                                              .error = span_str("no luck") });
+        push(p);
+    }
+    heard(p);
+    return p;
+}
+
+/* "mail accepted 2 dead 1 remaining 1 | parking accepted 1 remaining 1" */
+static const char *books(void)
+{
+    static char text[2][200];
+    static unsigned turns;
+    char *out = text[turns++ % 2];
+    struct queue_info mail = describe(bench.d, "mail"), parking = describe(bench.d, "parking");
+    snprintf(out, sizeof text[0], "mail accepted %llu dead %llu remaining %llu | parking accepted %llu remaining %llu",
+             (unsigned long long)mail.ledger.accepted, (unsigned long long)mail.ledger.dead_lettered,
+             (unsigned long long)mail.ledger.remaining, (unsigned long long)parking.ledger.accepted,
+             (unsigned long long)parking.ledger.remaining);
+    return out;
+}
+
+static void assert_parked(const char *what)
+{
+    const char *said = heard(consuming("parking"));
+    if (!strstr(said, what))
+        fail_msg("'%s' is not in \"%s\"", what, said);
+}
+
+static void it_arrives_and_outlives_a_crash(void **state)
+{
+    (void)state;
+    dying("disk", "durability=disk", "one two", 1);
+    settle_disk();
+    assert_string_equal(books(), "mail accepted 2 dead 1 remaining 1 | parking accepted 1 remaining 1");
+    crash(0);
+    assert_string_equal(books(), "mail accepted 2 dead 1 remaining 1 | parking accepted 1 remaining 1");
+    assert_parked("s1 a1 one{mail/1 max_deliveries no luck}");
+    assert_string_equal(describe(bench.d, "mail").settings.dead_letter, "parking");
+}
+
+static void and_an_orderly_stop(void **state)
+{
+    (void)state;
+    dying("disk", "durability=disk", "one two", 2);
+    settle_disk();
+    stop_orderly();
+    assert_string_equal(books(), "mail accepted 2 dead 2 remaining 0 | parking accepted 2 remaining 2");
+    stop_orderly();
+    assert_string_equal(describe(bench.d, "mail").settings.dead_letter, "parking");
+    assert_parked("one{mail/1 max_deliveries no luck} two{mail/2 max_deliveries no luck}");
+}
+
+static void before_the_disk_has_it_the_event_is_where_it_was(void **state)
+{
+    (void)state;
+    dying("disk", "durability=disk", "one two", 1);
+    crash(0);
+    assert_string_equal(books(), "mail accepted 2 dead 0 remaining 2 | parking accepted 0 remaining 0");
+}
+
+/* What the target may deliver is on disk, as everything it delivers. */
+static void it_is_delivered_there_when_the_disk_has_it(void **state)
+{
+    (void)state;
+    assert_string_equal(declare_durably("parking", "durability=disk"), "ok");
+    struct peer *k = consuming("parking");
+    heard(k);
+    dying("disk", "durability=disk", "one", 1);
+    assert_string_equal(heard(k), "");
+    settle_disk();
+    assert_non_null(strstr(heard(k), "deliver parking d1 s1 a1 one{"));
+}
+
+/* Every end in the middle of it: the disk has any number of the operations that belong to it. */
+static void wherever_it_ends_the_event_is_in_exactly_one_of_them(void **state)
+{
+    unsigned before = 0, after = 0;
+    for (unsigned steps = 0; steps < 40; steps++) {
+        bench_teardown(state);
+        bench_setup(state);
+        bench.random = steps;
+        dying("disk", "durability=disk", "one two three", 3);
+        bench.log->ops->flush(bench.log, bench.d->now.mono);
+        for (unsigned i = 0; i < steps % 8 && disk_step(bench.disk, &bench.random); i++)
+            ;
+        crash(0);
+        struct queue_info mail = describe(bench.d, "mail"), parking = describe(bench.d, "parking");
+        assert_int_equal(mail.ledger.remaining + parking.ledger.remaining, 3);
+        assert_int_equal(mail.ledger.dead_lettered, parking.ledger.accepted);
+        before += parking.ledger.remaining == 0;
+        after += parking.ledger.remaining == 3;
+    }
+    assert_true(before && after);
+}
+
+static void from_memory_to_disk_it_is_as_safe_as_it_was_and_then_safer(void **state)
+{
+    (void)state;
+    dying("memory", "durability=disk", "one two", 1);
+    assert_string_equal(books(), "mail accepted 2 dead 1 remaining 1 | parking accepted 1 remaining 1");
+    settle_disk();
+    crash(0);
+    assert_int_equal(describe(bench.d, "parking").ready, 1);
+    assert_parked("one{mail/1 max_deliveries no luck}");
+}
+
+static void from_disk_to_memory_is_refused(void **state)
+{
+    struct driver *d = *state;
+    struct request r = { .call = CALL_DECLARE,
+                         .queue = "mail",
+                         .u.declare.settings = settings_of("dead_letter=parking") };
+    assert_string_equal(declare_durably("parking", "durability=memory"), "ok");
+    assert_string_equal(ask_durably(&r), "conflict");
+    assert_non_null(strstr(d->reply.detail, "'mail' is on disk and its dead_letter 'parking' would be in memory"));
+    assert_null(queue_find(d->core, span_str("mail")));
+}
+
+static void also_when_the_target_comes_back_in_memory(void **state)
+{
+    struct driver *d = *state;
+    dying("disk", "durability=disk", "one", 0);
+    struct request r = { .call = CALL_DELETE, .queue = "parking", .u.delete_.force = true };
+    assert_string_equal(ask_durably(&r), "ok");
+    r = (struct request){ .call = CALL_DECLARE,
+                          .queue = "parking",
+                          .u.declare.settings = settings_of("durability=memory") };
+    assert_string_equal(ask_durably(&r), "conflict");
+    assert_non_null(strstr(d->reply.detail, "where a restart loses them"));
+    assert_string_equal(declare_durably("parking", "durability=disk"), "ok");
+}
+
+static void a_target_missing_at_a_start_holds_them_back(void **state)
+{
+    (void)state;
+    dying("disk", "durability=disk", "one", 0);
+    struct request r = { .call = CALL_DELETE, .queue = "parking", .u.delete_.force = true };
+    assert_string_equal(ask_durably(&r), "ok");
+    crash(0);
+    struct peer *p = consuming("mail");
+    settle(p, "mail", SETTLE_NACK, 1, 1, 0);
+    settle_disk();
+    assert_int_equal(describe(bench.d, "mail").dead_letter_held, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        on_disk(it_arrives_and_outlives_a_crash),
+        on_disk(and_an_orderly_stop),
+        on_disk(before_the_disk_has_it_the_event_is_where_it_was),
+        on_disk(it_is_delivered_there_when_the_disk_has_it),
+        on_disk(wherever_it_ends_the_event_is_in_exactly_one_of_them),
+        on_disk(from_memory_to_disk_it_is_as_safe_as_it_was_and_then_safer),
+        on_disk(from_disk_to_memory_is_refused),
+        on_disk(also_when_the_target_comes_back_in_memory),
+        on_disk(a_target_missing_at_a_start_holds_them_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,187 @@
+/* A dead event's letter: what was published, and what went wrong as attributes that any CloudEvents reader understands. */
+#include "proto/letter.h"
+
+#include "proto/event.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static struct arena arena;
+static struct buf encoded, written;
+
+static int begin(void **state)
+{
+    (void)state;
+    arena_init(&arena, 1u << 20);
+    buf_clear(&encoded);
+    buf_clear(&written);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    arena_free(&arena);
+    buf_free(&encoded);
+    buf_free(&written);
+    return 0;
+}
+
+static const struct letter sample = {
+    .queue = "orders",
+    .sequence = UINT64_C(9007199254740991),
+    .attempts = 12,
+    .trouble = { .failures = 10,
+                 .dead = DEAD_MAX_DELIVERIES,
+                 .first_ms = INT64_C(1700000000123),
+                 .last_ms = INT64_C(1700000060000),
+                 .status = 503,
+                 .error = "no such user" },
+};
+
+static void encode(size_t attributes)
+{
+    struct attribute list[EVENT_ATTRIBUTES_MAX];
+    struct event e = { .id = span_str("1"), .source = span_str("/shop"), .type = span_str("placed") };
+    char(*names)[24] = arena_alloc(&arena, (attributes + 1) * sizeof *names);
+    for (size_t i = 0; i < attributes; i++) {
+        snprintf(names[i], sizeof names[i], "x%zu", i);
+        list[i] = (struct attribute){ span_str(names[i]), ATTRIBUTE_STRING, span_str("v") };
+    }
+    e.attributes = list;
+    e.attribute_count = attributes;
+    e.data_kind = DATA_TEXT;
+    e.data = span_str("a book");
+    event_encode(&e, &encoded);
+}
+
+static struct event decoded(void)
+{
+    struct event e;
+    struct error why = { "" };
+    if (!event_decode(buf_span(&written), &arena, &e, &why))
+        fail_msg("%s", why.text);
+    return e;
+}
+
+static const char *text(const struct event *e, const char *name)
+{
+    static char out[300];
+    struct span s = event_attribute(e, name);
+    snprintf(out, sizeof out, "%.*s", (int)s.size, s.size ? (const char *)s.data : "");
+    return out;
+}
+
+static void what_went_wrong_is_in_its_attributes(void **state)
+{
+    (void)state;
+    encode(1);
+    letter_write(&written, buf_span(&encoded), &sample);
+    struct event e = decoded();
+    assert_string_equal(text(&e, "sluicedeadqueue"), "orders");
+    assert_string_equal(text(&e, "sluicedeadsequence"), "9007199254740991");
+    assert_string_equal(text(&e, "sluicedeadreason"), "max_deliveries");
+    assert_string_equal(text(&e, "sluicedeadattempts"), "12");
+    assert_string_equal(text(&e, "sluicedeadfailures"), "10");
+    assert_string_equal(text(&e, "sluicedeadcrashes"), "0");
+    assert_string_equal(text(&e, "sluicedeadstatus"), "503");
+    assert_string_equal(text(&e, "sluicedeaderror"), "no such user");
+    assert_string_equal(text(&e, "sluicedeadfirst"), "2023-11-14T22:13:20.123Z");
+    assert_string_equal(text(&e, "sluicedeadlast"), "2023-11-14T22:14:20Z");
+}
+
+static void everything_that_was_published_is_there_byte_by_byte(void **state)
+{
+    (void)state;
+    encode(3);
+    letter_write(&written, buf_span(&encoded), &sample);
+    assert_memory_equal(written.data, encoded.data, encoded.size);
+    struct event e = decoded();
+    assert_string_equal(text(&e, "x2"), "v");
+    assert_true(span_equal(e.data, span_str("a book")));
+}
+
+static void what_was_not_said_is_absent(void **state)
+{
+    (void)state;
+    struct letter l = sample;
+    l.trouble.status = 0;
+    l.trouble.error = "";
+    encode(0);
+    letter_write(&written, buf_span(&encoded), &l);
+    struct event e = decoded();
+    assert_null(event_attribute(&e, "sluicedeadstatus").data);
+    assert_null(event_attribute(&e, "sluicedeaderror").data);
+    assert_int_equal(e.attribute_count, 8);
+}
+
+static void a_second_death_replaces_what_the_first_one_left(void **state)
+{
+    (void)state;
+    struct buf first = { 0 };
+    struct letter again = sample;
+    again.queue = "parking";
+    again.trouble.status = 0;
+    encode(1);
+    letter_write(&first, buf_span(&encoded), &sample);
+    letter_write(&written, buf_span(&first), &again);
+    struct event e = decoded(); /* which has no name twice, or it were no event */
+    assert_string_equal(text(&e, "sluicedeadqueue"), "parking");
+    assert_null(event_attribute(&e, "sluicedeadstatus").data);
+    assert_string_equal(text(&e, "x0"), "v");
+    buf_free(&first);
+}
+
+static void control_characters_of_an_error_are_spaces(void **state)
+{
+    (void)state;
+    struct letter l = sample;
+    l.trouble.error = "a\tb\nc\x7f\xc2\x85\xc3\xa9";
+    encode(0);
+    letter_write(&written, buf_span(&encoded), &l);
+    struct event e = decoded();
+    assert_string_equal(text(&e, "sluicedeaderror"), "a b c   \xc3\xa9");
+}
+
+static void an_event_with_all_the_attributes_there_may_be_gets_none(void **state)
+{
+    (void)state;
+    encode(EVENT_ATTRIBUTES_MAX - 2);
+    letter_write(&written, buf_span(&encoded), &sample);
+    struct event e = decoded();
+    assert_int_equal(e.attribute_count, EVENT_ATTRIBUTES_MAX);
+    assert_string_equal(text(&e, "sluicedeadsequence"), "9007199254740991");
+    assert_null(event_attribute(&e, "sluicedeadreason").data);
+}
+
+static void bytes_that_are_no_event_are_kept_as_they_are(void **state)
+{
+    (void)state;
+    static const char *const odd[] = { "one", "\x2a\x05xx", "\x08", "" };
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        buf_clear(&written);
+        letter_write(&written, span_str(odd[i]), &sample);
+        assert_true(written.size > strlen(odd[i]) + 100);
+        assert_memory_equal(written.data, odd[i], strlen(odd[i]));
+    }
+}
+
+int main(void)
+{
+#define CASE(test) cmocka_unit_test_setup_teardown(test, begin, end)
+    const struct CMUnitTest tests[] = {
+        CASE(what_went_wrong_is_in_its_attributes),
+        CASE(everything_that_was_published_is_there_byte_by_byte),
+        CASE(what_was_not_said_is_absent),
+        CASE(a_second_death_replaces_what_the_first_one_left),
+        CASE(control_characters_of_an_error_are_spaces),
+        CASE(an_event_with_all_the_attributes_there_may_be_gets_none),
+        CASE(bytes_that_are_no_event_are_kept_as_they_are),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
