@@ -21,6 +21,14 @@ void job_answer(struct job *j, struct api_response *response)
     http_answer(j->exchange, response);
 }
 
+void job_stream(struct job *j, struct api_response *head)
+{
+    struct sidecar *s = j->sidecar;
+    s->answered++;
+    metrics_request(s->metrics, j->command.route, head->status, clock_now().mono.ns - j->started.ns);
+    http_stream(j->exchange, head);
+}
+
 static void answer_problem(struct job *j, enum reason reason)
 {
     struct api_response r;
@@ -92,6 +100,7 @@ static void carry_out(struct job *j)
         j->waiting = true;
         uplink_take(s->uplink, c->queue, c->u.take.max, c->u.take.wait_ms, j, s->now);
         return;
+    case API_STREAM: stream_open(j); return;
     case API_ACKS:
         j->waiting = true;
         uplink_settle(s->uplink, c->u.acks.settles, c->u.acks.count, j, s->now);
@@ -149,6 +158,8 @@ static void on_done(void *ctx, struct exchange *x, bool sent)
     struct job *j = *http_slot(x);
     if (!j)
         return;
+    if (j->stream)
+        stream_closed(j, sent);
     if (j->waiting) {
         uplink_forget(s->uplink, j);
         leave_drain(s, j);
@@ -160,6 +171,12 @@ static void on_done(void *ctx, struct exchange *x, bool sent)
     queue_collection_free(j->queues);
 }
 
+static int64_t on_fill(void *ctx, struct exchange *x, uint8_t *to, size_t room)
+{
+    (void)ctx;
+    return stream_fill(*http_slot(x), to, room);
+}
+
 /* What a publish that is not decided will come to nobody knows: 503 would be a lie. */
 static void on_abandon(void *ctx, struct exchange *x)
 {
@@ -167,12 +184,16 @@ static void on_abandon(void *ctx, struct exchange *x)
     struct job *j = *http_slot(x);
     if (j->command.kind == API_PUBLISH && uplink_abandon(s->uplink, j))
         return;
+    if (j->stream && stream_end(j, REASON_draining))
+        return;
+    if (j->stream)
+        stream_closed(j, false);
     uplink_forget(s->uplink, j);
     leave_drain(s, j);
     answer_problem(j, REASON_draining);
 }
 
-const struct http_handler jobs_http = { begin, on_request, on_refused, on_abandon, on_done };
+const struct http_handler jobs_http = { begin, on_request, on_refused, on_abandon, on_done, on_fill };
 
 /* ------------------------------------------------------------------ from the broker */
 
@@ -236,7 +257,7 @@ static void replied(void *request, const struct reply *reply)
     job_answer(j, &r);
 }
 
-const struct uplink_handler jobs_uplink = { published, taken, alive, settled, replied };
+const struct uplink_handler jobs_uplink = { published, taken, alive, settled, replied, NULL };
 
 /* ------------------------------------------------------------------ drain */
 
@@ -248,6 +269,7 @@ void jobs_drain(struct sidecar *s)
     s->api.draining = true;
     s->drain_end = mono_add_ms(s->now.mono, s->options->drain_limit);
     push_drain(s->push);
+    streams_drain(s);
     uplink_drain(s->uplink, s->now);
 }
 
@@ -264,6 +286,7 @@ static void answer_drain(struct job *j, bool drained)
 
 void jobs_care(struct sidecar *s)
 {
+    streams_care(s);
     bool drained = uplink_is_drained(s->uplink);
     if (!s->draining || (!drained && mono_before(s->now.mono, s->drain_end)))
         return;

@@ -147,7 +147,7 @@ static bool wait_for_work(struct sidecar *s, int stop_fd, mono_t latest)
     struct epoll_event events[8];
     struct now now = clock_now();
     mono_t due = mono_min(latest, mono_min(uplink_due(s->uplink), http_due(s->http, now)));
-    due = mono_min(due, push_due(s->push));
+    due = mono_min(due, mono_min(push_due(s->push), streams_due(s)));
     if (s->draining)
         due = mono_min(due, s->drain_end);
     int64_t ms = mono_wait_ms(due, now.mono);

@@ -19,6 +19,7 @@ struct job {
     bool waiting;        /* for the broker or for the drain's end */
     struct buf receipts; /* of a take's events, each with its NUL: they go back when the answer cannot be written */
     struct job *next_draining;
+    struct stream *stream; /* NULL: it is none */
     /* of /metrics, while the broker's part is collected */
     struct buf text;
     struct queue_collection *queues;
@@ -33,6 +34,8 @@ struct sidecar {
     struct metrics *metrics;
     struct queue_metrics *queue_metrics;
     struct job *draining;
+    struct stream *streams;
+    uint64_t streamed_events;
     mono_t drain_end;
     mono_t started;
     struct now now;
@@ -46,6 +49,8 @@ extern const struct http_handler jobs_http;
 extern const struct uplink_handler jobs_uplink;
 /* Answers with that response, which passes to the callee, and counts it. */
 void job_answer(struct job *j, struct api_response *response);
+/* The same with an answer that goes on. */
+void job_stream(struct job *j, struct api_response *head);
 /* Begins to drain; once. */
 void jobs_drain(struct sidecar *s);
 /* Answers those who wait for the drain's end, when it has come. */
@@ -53,6 +58,22 @@ void jobs_care(struct sidecar *s);
 
 /* subscriptions.c: calls about these, answered at once */
 void subscriptions_answer(struct job *j);
+
+/* streams.c */
+void stream_open(struct job *j);
+/* More of its text, as http_handler.fill says. */
+int64_t stream_fill(struct job *j, uint8_t *to, size_t room);
+/* Its connection has ended; `sent`: whole, by us. */
+void stream_closed(struct job *j, bool sent);
+/* Ends it, and tells its client why. False: it was not answered yet. */
+bool stream_end(struct job *j, enum reason reason);
+/* Once a loop turn. */
+void streams_care(struct sidecar *s);
+mono_t streams_due(const struct sidecar *s);
+/* Ends them all. */
+void streams_drain(struct sidecar *s);
+size_t streams_count(const struct sidecar *s);
+void streams_write_metrics(const struct sidecar *s, struct buf *out);
 
 /* state.c */
 void state_answer(struct job *j);

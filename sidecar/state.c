@@ -34,18 +34,18 @@ static void answer_health(struct job *j)
     struct api_response r;
     bool attached = uplink_is_attached(s->uplink);
     uplink_stats(s->uplink, &stats);
-    json_t *o =
-        json_pack("{s:s, s:s, s:f, s:s, s:b, s:s, s:s, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "status",
-                  s->api.draining ? "draining"
-                  : attached      ? "ok"
-                                  : "away",
-                  "version", SLUICE_VERSION, "uptime_seconds", (double)mono_since_ms(s->now.mono, s->started) / 1000,
-                  "broker", s->options->broker, "attached", attached, "trouble", uplink_trouble(s->uplink), "inbox",
-                  uplink_inbox(s->uplink), "incarnation", (json_int_t)stats.client.incarnation, "connections",
-                  (int)http_connections(s->http), "waiting_takes", (json_int_t)stats.waiting_takes, "held_events",
-                  (json_int_t)stats.held_events, "undecided_events", (json_int_t)stats.client.undecided_events,
-                  "undecided_bytes", (json_int_t)stats.client.undecided_bytes, "round_trip_ms",
-                  (json_int_t)stats.client.rtt_ms, "subscriptions", (json_int_t)push_count(s->push));
+    json_t *o = json_pack(
+        "{s:s, s:s, s:f, s:s, s:b, s:s, s:s, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "status",
+        s->api.draining ? "draining"
+        : attached      ? "ok"
+                        : "away",
+        "version", SLUICE_VERSION, "uptime_seconds", (double)mono_since_ms(s->now.mono, s->started) / 1000, "broker",
+        s->options->broker, "attached", attached, "trouble", uplink_trouble(s->uplink), "inbox",
+        uplink_inbox(s->uplink), "incarnation", (json_int_t)stats.client.incarnation, "connections",
+        (int)http_connections(s->http), "waiting_takes", (json_int_t)stats.waiting_takes, "held_events",
+        (json_int_t)stats.held_events, "undecided_events", (json_int_t)stats.client.undecided_events, "undecided_bytes",
+        (json_int_t)stats.client.undecided_bytes, "round_trip_ms", (json_int_t)stats.client.rtt_ms, "subscriptions",
+        (json_int_t)push_count(s->push), "streams", (json_int_t)streams_count(s));
     api_text(200, "application/json", span_str(""), &r);
     json_add_document(&r.body, o);
     buf_add_byte(&r.body, '\n');
@@ -60,6 +60,7 @@ static void answer_index(struct job *j)
                 "  PUT  /v1/queues/orders              declare one\n"
                 "  POST /v1/queues/orders/events       publish\n"
                 "  POST /v1/queues/orders/take?wait=5s take\n"
+                "  GET  /v1/queues/orders/stream       take, for as long as the connection lasts\n"
                 "  GET  /v1/queues/orders/peek         look without taking\n"
                 "  GET  /v1/queues/orders/ledger       the books\n"
                 "  GET  /v1/subscriptions              what is pushed to the application\n"
@@ -93,6 +94,7 @@ static void answer_metrics(struct job *j)
     struct sidecar *s = j->sidecar;
     metrics_write(s->metrics, s->uplink, http_connections(s->http), &j->text);
     push_write_metrics(s->push, s->now.mono, &j->text);
+    streams_write_metrics(s, &j->text);
     if (!s->options->operations || !uplink_is_attached(s->uplink)) {
         send_metrics(j);
         return;

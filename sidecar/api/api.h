@@ -65,6 +65,7 @@ struct api_response {
 enum api_command_kind {
     API_PUBLISH,
     API_TAKE,
+    API_STREAM,
     API_ACKS,
     API_CALL,
     API_SUBSCRIBE,
@@ -111,6 +112,11 @@ struct api_command {
             int64_t wait_ms;
             enum api_format format;
         } take;
+        struct {
+            uint32_t window;    /* most events handed over and not settled */
+            const char *origin; /* of the page that asks; NULL: none */
+            bool head_only;
+        } stream;
         struct {
             struct receipt_ack *settles;
             size_t count;
@@ -163,6 +169,15 @@ struct api_taken {
  * Sluice-Consumer-Epoch, the fencing token). */
 void api_render_take(const struct api_command *c, const struct api_taken *events, size_t count, bool standby,
                      uint64_t consumer_epoch, struct arena *a, struct api_response *out);
+
+/* A stream of Server-Sent Events (WHATWG HTML, 9.2): its head, with the beginning of its body, and what follows. Each
+ * appends whole lines and the empty one that ends them. */
+void api_render_stream(const struct api_command *c, bool standby, uint64_t consumer_epoch, struct arena *a,
+                       struct api_response *out);
+void api_stream_event(const struct api_taken *event, struct buf *out);
+void api_stream_consumer(uint64_t consumer_epoch, struct buf *out); /* what follows is of this turn */
+void api_stream_end(const struct api_command *c, enum reason reason, struct buf *out);
+void api_stream_beat(struct buf *out); /* nothing: it shows that the connection lives */
 
 /* results[i] belongs to command->u.acks.settles[i]. */
 void api_render_acks(const struct api_command *c, const enum settle_result *results, struct arena *a,

@@ -50,6 +50,7 @@ static enum api_answer dispatch(struct parsing *p, const struct api_route *route
     switch (route->kind) {
     case API_PUBLISH: return parse_publish(p);
     case API_TAKE: return parse_take(p);
+    case API_STREAM: return parse_stream(p);
     case API_ACKS: return parse_acks(p);
     case API_CALL: return parse_call(p, route);
     case API_SUBSCRIBE:

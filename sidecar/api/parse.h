@@ -20,6 +20,7 @@ struct parsing {
 
 enum api_answer parse_publish(struct parsing *p);
 enum api_answer parse_take(struct parsing *p);
+enum api_answer parse_stream(struct parsing *p);
 enum api_answer parse_acks(struct parsing *p);
 enum api_answer parse_call(struct parsing *p, const struct api_route *route);
 enum api_answer parse_subscription(struct parsing *p);

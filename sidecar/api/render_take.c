@@ -6,17 +6,24 @@
 
 #include <stdio.h>
 
+void taken_write_json(const struct api_taken *event, struct buf *b)
+{
+    buf_add_byte(b, '{');
+    json_add_text_member(b, "receipt", event->receipt);
+    json_add_number_member(b, "sequence", event->sequence);
+    json_add_number_member(b, "attempt", event->attempt);
+    json_add_name(b, span_str("event"));
+    event_json_write(event->event, b);
+    buf_add_byte(b, '}');
+}
+
 static void write_json(const struct api_taken *events, size_t count, struct buf *b)
 {
     buf_add_str(b, "{\"events\":[");
     for (size_t i = 0; i < count; i++) {
-        buf_add_str(b, i ? ",{" : "{");
-        json_add_text_member(b, "receipt", events[i].receipt);
-        json_add_number_member(b, "sequence", events[i].sequence);
-        json_add_number_member(b, "attempt", events[i].attempt);
-        json_add_name(b, span_str("event"));
-        event_json_write(events[i].event, b);
-        buf_add_byte(b, '}');
+        if (i)
+            buf_add_byte(b, ',');
+        taken_write_json(&events[i], b);
     }
     buf_add_str(b, "]}\n");
 }

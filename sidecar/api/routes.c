@@ -5,6 +5,7 @@
 static const struct api_route routes[] = {
     { "POST", "/v1/queues/{q}/events", ON_BOTH, API_PUBLISH, CALL_NONE },
     { "POST", "/v1/queues/{q}/take", ON_BOTH, API_TAKE, CALL_NONE },
+    { "GET", "/v1/queues/{q}/stream", ON_BOTH, API_STREAM, CALL_NONE },
     { "POST", "/v1/queues/{q}/acks", ON_BOTH, API_ACKS, CALL_NONE },
     { "GET", "/v1/queues/{q}", ON_BOTH, API_CALL, CALL_DESCRIBE },
     { "PUT", "/v1/queues/{q}", ON_BOTH, API_CALL, CALL_DECLARE },
@@ -84,7 +85,6 @@ const char *routes_later(struct span path)
         const char *pattern;
         const char *sentence;
     } later[] = {
-        { "/v1/queues/{q}/stream", "this version has no streams: take with ?wait= instead" },
         { "/v1/queues/{q}/events/{q}", "this version does not show one event: peek with ?from=SEQUENCE&max=1" },
         { "/v1/topics/{q}/events", "this version has no topics: publish to /v1/queues/NAME/events" },
         { "/v1/topics/{q}", "this version has no topics: publish to /v1/queues/NAME/events" },

@@ -13,6 +13,8 @@
 /* Decoding an event takes a few times its bytes; beyond this it is an attack. */
 #define ARENA_SIZE  (256u << 10)
 #define ARENA_TIMES 8u
+/* A piece of an answer that goes on. */
+#define STREAM_BLOCK (16u << 10)
 
 enum stage { STAGE_ADDRESS, STAGE_BODY, STAGE_REFUSED, STAGE_ASKED, STAGE_ANSWERED };
 
@@ -23,9 +25,11 @@ struct exchange {
     struct peer *peer;
     enum stage stage;
     bool suspended;
-    bool seen;  /* by the handler's `request` */
-    bool close; /* after the response */
-    char *uri;  /* path, and query behind '?' */
+    bool seen;    /* by the handler's `request` */
+    bool close;   /* after the response */
+    bool streams; /* its answer goes on; `cut`: no more, its client is gone */
+    bool cut;
+    char *uri; /* path, and query behind '?' */
     struct api_request request;
     struct arena arena;
     struct buf body;
@@ -113,6 +117,34 @@ static void fill_request(struct exchange *x, const char *method)
     };
 }
 
+/* What comes is asked for as the socket takes it; while there is nothing, nobody asks. */
+static ssize_t read_stream(void *ctx, uint64_t position, char *to, size_t room)
+{
+    struct exchange *x = ctx;
+    struct http_server *s = x->listener->server;
+    (void)position;
+    if (x->cut)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    int64_t size = s->handler.fill(s->ctx, x, (uint8_t *)to, room);
+    if (size == HTTP_END)
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    if (size == 0) {
+        x->suspended = true;
+        MHD_suspend_connection(x->connection);
+    }
+    return (ssize_t)size;
+}
+
+static struct MHD_Response *response_of(struct exchange *x)
+{
+    struct api_response *r = &x->response;
+    if (x->streams)
+        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, x, NULL);
+    struct MHD_Response *m = MHD_create_response_from_buffer(r->body.size, r->body.data, MHD_RESPMEM_MUST_FREE);
+    r->body = (struct buf){ 0 };
+    return m;
+}
+
 static enum MHD_Result send_response(struct exchange *x)
 {
     struct api_response *r = &x->response;
@@ -120,8 +152,7 @@ static enum MHD_Result send_response(struct exchange *x)
     x->stage = STAGE_ANSWERED;
     if (!x->seen)
         s->handler.refused(s->ctx, r->status);
-    struct MHD_Response *m = MHD_create_response_from_buffer(r->body.size, r->body.data, MHD_RESPMEM_MUST_FREE);
-    r->body = (struct buf){ 0 };
+    struct MHD_Response *m = response_of(x);
     if (r->content_type)
         MHD_add_response_header(m, "Content-Type", r->content_type);
     for (size_t i = 0; i < r->header_count; i++)
@@ -211,6 +242,21 @@ void http_answer(struct exchange *x, struct api_response *response)
     x->suspended = false;
 }
 
+void http_stream(struct exchange *x, struct api_response *head)
+{
+    x->streams = true;
+    http_answer(x, head);
+    if (x->peer)
+        x->peer->deadline = MONO_NEVER;
+}
+
+void http_wake(struct exchange *x)
+{
+    if (x->suspended)
+        MHD_resume_connection(x->connection);
+    x->suspended = false;
+}
+
 void exchange_completed(void *ctx, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode code)
 {
     struct listener *l = ctx;
@@ -239,7 +285,7 @@ void http_abandon(struct http_server *s)
 {
     struct exchange *x;
     DL_FOREACH (s->exchanges, x) {
-        if (x->stage == STAGE_ASKED)
+        if (x->stage == STAGE_ASKED || x->streams)
             s->handler.abandon(s->ctx, x);
     }
     http_run(s, s->now);
@@ -257,6 +303,11 @@ void exchanges_drop_gone(struct http_server *s)
         struct api_response nobody_reads;
         if (!x->suspended || http_is_alive(x))
             continue;
+        if (x->streams) {
+            x->cut = true;
+            http_wake(x);
+            continue;
+        }
         api_problem(REASON_timeout, NULL, 0, &x->arena, &nobody_reads);
         x->close = true;
         http_answer(x, &nobody_reads);

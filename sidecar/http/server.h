@@ -19,12 +19,17 @@ struct http_handler {
     void (*request)(void *ctx, struct exchange *x, const struct api_request *r, struct arena *a);
     /* An exchange that `request` never saw was answered: refused by `begin`, or its body is too large. */
     void (*refused)(void *ctx, int status);
-    /* The server ends and this exchange still waits: answer it now, with what is known. */
+    /* The server ends and this exchange still waits: answer it now, with what is known; or its answer goes on: end it. */
     void (*abandon)(void *ctx, struct exchange *x);
     /* The exchange is over and about to be freed; `sent`: the response was written whole. Called for every exchange that
      * `request` saw. */
     void (*done)(void *ctx, struct exchange *x, bool sent);
+    /* The next bytes of an answer that goes on, at most `room` of them, to `to`: how many; 0: there are none now (http_wake
+     * says when); HTTP_END: it is whole. */
+    int64_t (*fill)(void *ctx, struct exchange *x, uint8_t *to, size_t room);
 };
+
+#define HTTP_END (-1)
 
 struct http_config {
     uint32_t max_connections; /* of each listener */
@@ -54,6 +59,11 @@ mono_t http_due(const struct http_server *s, struct now now);
 /* ---- exchanges */
 /* Answers; takes over the response's body. Exactly once per exchange. The next http_run sends it. */
 void http_answer(struct exchange *x, struct api_response *response);
+/* Answers with these headers (the response's body is not used) and a body that `fill` gives, piece by piece, for as long as
+ * it likes. A client that takes nothing of it for idle_ms is cut off. */
+void http_stream(struct exchange *x, struct api_response *head);
+/* There is more of it, or its end. */
+void http_wake(struct exchange *x);
 /* Is its client still connected? One that shut down its sending side counts as gone. */
 bool http_is_alive(const struct exchange *x);
 enum api_listener http_listener(const struct exchange *x);

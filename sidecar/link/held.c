@@ -9,18 +9,30 @@ static void drop(struct uplink *u, struct held *h)
 {
     HASH_DEL(u->held, h);
     h->taking->held--;
+    if (h->request && h->by->let_go)
+        h->by->let_go(h->request, span_str(h->receipt));
     free(h);
 }
 
-void held_add(struct uplink *u, struct taking *t, const char *receipt, size_t size, uint32_t lease_ms)
+void held_add(struct uplink *u, struct taking *t, const struct take *by, struct span receipt, uint32_t lease_ms)
 {
-    struct held *h = xmalloc(sizeof *h + size + 1);
+    struct held *h = xmalloc(sizeof *h + receipt.size + 1);
     h->taking = t;
+    h->by = by->by;
+    h->request = by->by->let_go ? by->request : NULL;
     h->until = mono_add_ms(u->now.mono, lease_ms);
-    memcpy(h->receipt, receipt, size);
-    h->receipt[size] = '\0';
-    HASH_ADD_KEYPTR(hh, u->held, h->receipt, (unsigned)size, h);
+    memcpy(h->receipt, receipt.data, receipt.size);
+    h->receipt[receipt.size] = '\0';
+    HASH_ADD_KEYPTR(hh, u->held, h->receipt, (unsigned)receipt.size, h);
     t->held++;
+}
+
+void uplink_disown(struct uplink *u, struct span receipt)
+{
+    struct held *h = NULL;
+    HASH_FIND(hh, u->held, receipt.data, receipt.size, h);
+    if (h)
+        h->request = NULL;
 }
 
 void held_settled(struct uplink *u, const char *receipt, enum settle_result result, uint64_t ms)

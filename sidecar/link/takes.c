@@ -169,7 +169,7 @@ static void collect(struct uplink *u, struct taking *t, struct take *k, const st
     e->event = k->bytes.size;
     e->event_size = d->event.size;
     buf_add(&k->bytes, d->event.data, d->event.size);
-    held_add(u, t, (const char *)k->bytes.data + e->receipt, e->receipt_size, d->lease_ms);
+    held_add(u, t, k, at(k, e->receipt, e->receipt_size), d->lease_ms);
 }
 
 static bool is_full(const struct uplink *u, const struct take *k)

@@ -46,6 +46,8 @@ struct taking {
 struct held {
     struct taking *taking;
     mono_t until;
+    const struct uplink_handler *by;
+    void *request; /* NULL: nobody's any more */
     UT_hash_handle hh;
     char receipt[];
 };
@@ -104,7 +106,7 @@ void takes_forget(struct uplink *u, void *request);
 void takes_free(struct uplink *u);
 
 /* held.c: what was handed out and is not yet settled */
-void held_add(struct uplink *u, struct taking *t, const char *receipt, size_t size, uint32_t lease_ms);
+void held_add(struct uplink *u, struct taking *t, const struct take *by, struct span receipt, uint32_t lease_ms);
 /* The broker's word on it: gone, or kept until now + ms. */
 void held_settled(struct uplink *u, const char *receipt, enum settle_result result, uint64_t ms);
 /* Forgets what its lease has ended for; at most once a second. */

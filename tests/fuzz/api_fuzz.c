@@ -82,6 +82,9 @@ static void render(const struct api_command *c, struct arena *a)
         }
     } else if (c->kind == API_SUBSCRIBE) {
         check_subscription(c->u.subscription.change);
+    } else if (c->kind == API_STREAM) {
+        if (c->u.stream.window == 0 || c->u.stream.window > 1000)
+            abort();
     } else if (c->kind == API_ACKS) {
         enum settle_result *results = calloc(c->u.acks.count + 1, sizeof *results);
         api_render_acks(c, results, a, &r);

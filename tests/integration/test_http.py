@@ -145,7 +145,6 @@ def test_methods(q):
 
 
 @pytest.mark.parametrize("method,path,says", [
-    ("GET", "/v1/queues/q/stream", "streams"),
     ("GET", "/v1/queues/q/events/7", "peek"), ("POST", "/v1/topics/t/events", "topics"),
     ("PUT", "/v1/topics/t/bindings/q", "topics"),
 ])

@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 
+#include <stdio.h>
+
 static void declare(struct driver *l, const char *queue, uint64_t lease_ms)
 {
     struct request r = { .call = CALL_DECLARE, .queue = queue };
@@ -93,6 +95,72 @@ static void nothing_is_held_of_a_queue_that_is_gone(void **state)
     driver_close(&l);
 }
 
+/* One who wants to know when what it took is its own no longer. */
+struct owner {
+    char receipts[4][201];
+    size_t taken, gone;
+    char last_gone[201];
+};
+
+static void on_owner_taken(void *request, const struct uplink_taken *t)
+{
+    struct owner *o = request;
+    for (size_t i = 0; i < t->count; i++)
+        snprintf(o->receipts[o->taken++], sizeof o->receipts[0], "%.*s", (int)t->events[i].receipt.size,
+                 (const char *)t->events[i].receipt.data);
+}
+
+static bool on_owner_alive(void *request)
+{
+    (void)request;
+    return true;
+}
+
+static void on_let_go(void *request, struct span receipt)
+{
+    struct owner *o = request;
+    o->gone++;
+    snprintf(o->last_gone, sizeof o->last_gone, "%.*s", (int)receipt.size, (const char *)receipt.data);
+}
+
+static const struct uplink_handler owning = { .taken = on_owner_taken, .alive = on_owner_alive, .let_go = on_let_go };
+static struct owner owner;
+
+static bool owns_three(struct driver *l)
+{
+    (void)l;
+    return owner.taken == 3;
+}
+
+static bool has_let_go_of_two(struct driver *l)
+{
+    (void)l;
+    return owner.gone == 2;
+}
+
+static void their_taker_hears_when_they_are_its_own_no_more(void **state)
+{
+    struct asked a;
+    struct driver l;
+    (void)state;
+    owner = (struct owner){ 0 };
+    driver_open(&l, 10, 0, 0);
+    declare(&l, "short", 1500);
+    uplink_take_by(l.uplink, &owning, "short", 3, INT64_MAX / 2, &owner, clock_now());
+    driver_publish(&l, "short", 3, 10, 5000, &a);
+    driver_answer(&l, &a);
+    driver_until(&l, owns_three);
+    driver_settle(&l, SETTLE_ACK, owner.receipts[1], 0, &a);
+    assert_int_equal(owner.gone, 1);
+    assert_string_equal(owner.last_gone, owner.receipts[1]);
+    uplink_disown(l.uplink, span_str(owner.receipts[0]));
+    uplink_disown(l.uplink, span_str("no such receipt"));
+    driver_until(&l, holds_nothing); /* their leases have ended */
+    driver_until(&l, has_let_go_of_two);
+    assert_string_equal(owner.last_gone, owner.receipts[2]);
+    driver_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -100,6 +168,7 @@ int main(void)
         cmocka_unit_test(what_its_lease_has_ended_for_is_held_no_more),
         cmocka_unit_test(extending_holds_it_longer),
         cmocka_unit_test(nothing_is_held_of_a_queue_that_is_gone),
+        cmocka_unit_test(their_taker_hears_when_they_are_its_own_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,7 +58,7 @@ static void on_replied(void *request, const struct reply *reply)
     a->answered = true;
 }
 
-static const struct uplink_handler handler = { on_published, on_taken, on_alive, on_settled, on_replied };
+static const struct uplink_handler handler = { on_published, on_taken, on_alive, on_settled, on_replied, NULL };
 
 static bool is_attached(struct driver *l)
 {

@@ -1,0 +1,72 @@
+/* Server-Sent Events: fields of a line each. A line that holds JSON may have been published with line ends of its own, which
+ * become several lines of the same field; whoever reads joins them again. */
+#include "sidecar/api/json_write.h"
+#include "sidecar/api/respond.h"
+
+/* How soon a browser asks again when the connection was lost. */
+#define RETRY_MS 1000u
+
+void api_render_stream(const struct api_command *c, bool standby, uint64_t consumer_epoch, struct arena *a,
+                       struct api_response *out)
+{
+    *out = (struct api_response){ .status = 200, .content_type = "text/event-stream" };
+    buf_printf(&out->body, "retry: %u\n\n", RETRY_MS);
+    respond_header(out, a, "Cache-Control", "no-store");
+    respond_header(out, a, "X-Accel-Buffering", "no"); /* proxies that gather answers are asked not to */
+    respond_header(out, a, "Sluice-Consumer", standby ? "standby" : "active");
+    if (consumer_epoch)
+        respond_number_header(out, a, "Sluice-Consumer-Epoch", consumer_epoch);
+    if (c->u.stream.origin) { /* it was found to be allowed */
+        respond_header(out, a, "Access-Control-Allow-Origin", c->u.stream.origin);
+        respond_header(out, a, "Vary", "Origin");
+    }
+}
+
+static void add_data(struct buf *out, struct span text)
+{
+    buf_add_str(out, "data: ");
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+        if (c == '\r' && i + 1 < text.size && text.data[i + 1] == '\n')
+            continue;
+        if (c == '\r' || c == '\n')
+            buf_add_str(out, "\ndata: ");
+        else
+            buf_add_byte(out, c);
+    }
+    buf_add_str(out, "\n\n");
+}
+
+void api_stream_event(const struct api_taken *event, struct buf *out)
+{
+    struct buf json = { 0 };
+    taken_write_json(event, &json);
+    buf_printf(out, "id: %llu\n", (unsigned long long)event->sequence);
+    add_data(out, buf_span(&json));
+    buf_free(&json);
+}
+
+void api_stream_consumer(uint64_t consumer_epoch, struct buf *out)
+{
+    buf_printf(out, "event: consumer\ndata: {\"consumer\":\"active\",\"epoch\":%llu}\n\n",
+               (unsigned long long)consumer_epoch);
+}
+
+void api_stream_end(const struct api_command *c, enum reason reason, struct buf *out)
+{
+    const struct reason_info *info = reason_info(reason);
+    struct buf json = { 0 };
+    buf_add_byte(&json, '{');
+    json_add_text_member(&json, "reason", span_str(info->name));
+    json_add_text_member(&json, "detail", span_str(info->title));
+    json_add_text_member(&json, "queue", span_str(c->queue));
+    buf_add_byte(&json, '}');
+    buf_add_str(out, "event: end\n");
+    add_data(out, buf_span(&json));
+    buf_free(&json);
+}
+
+void api_stream_beat(struct buf *out)
+{
+    buf_add_str(out, ":\n\n");
+}

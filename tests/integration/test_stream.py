@@ -1,0 +1,343 @@
+"""Streams of Server-Sent Events: real processes, read as a browser's EventSource reads them and by curl; and takes of many
+clients at once."""
+import contextlib
+import http.client
+import json
+import re
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+import pytest
+
+from conftest import run
+
+PATIENCE = 30
+
+
+class Source:
+    """A stream as WHATWG HTML 9.2 has it read: UTF-8 lines, fields, an empty line dispatches."""
+
+    def __init__(self, sidecar, queue="q", query="", headers=None):
+        self.connection = http.client.HTTPConnection(sidecar.ready["http"], timeout=PATIENCE)
+        self.connection.request("GET", f"/v1/queues/{queue}/stream{query}", headers=headers or {})
+        self.response = self.connection.getresponse()
+        self.last_id = ""
+        self.comments = 0
+        self.retry = None
+
+    def next(self):
+        """(event, data), or None at the end."""
+        event, data = "message", []
+        while line := self.response.readline():
+            line = line.decode().rstrip("\n")
+            name, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            if line == "":
+                if data:
+                    return event, "\n".join(data)
+                event = "message"
+            elif name == "":
+                self.comments += 1
+            elif name == "data":
+                data.append(value)
+            elif name == "event":
+                event = value
+            elif name == "id":
+                self.last_id = value
+            elif name == "retry":
+                self.retry = int(value)
+        return None
+
+    def take(self):
+        event, data = self.next()
+        assert event == "message", (event, data)
+        taken = json.loads(data)
+        assert set(taken) == {"receipt", "sequence", "attempt", "event"} and self.last_id == str(taken["sequence"])
+        return taken
+
+    def close(self, reset=False):
+        sock = self.response.fp.raw._sock if self.response.fp else None
+        if reset and sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.response.close()
+        self.connection.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def eventually(condition):
+    end = time.monotonic() + PATIENCE
+    while not (last := condition()):
+        assert time.monotonic() < end, last
+    return last
+
+
+def describe(sidecar, queue="q"):
+    return sidecar.http("GET", f"/v1/queues/{queue}").json
+
+
+def ledger(sidecar, queue="q"):
+    books = sidecar.http("GET", f"/v1/queues/{queue}/ledger").json
+    parts = ("acked", "dead_lettered", "expired", "purged", "dropped", "remaining")
+    assert books["accepted"] == sum(books[p] for p in parts)
+    return books
+
+
+def data_of(taken):
+    return taken["event"]["data"]
+
+
+@pytest.fixture
+def q(sidecar):
+    sidecar.declare("q", lease="1h", max_deliveries=1, max_crashes=1)
+    return sidecar
+
+
+# ---------------------------------------------------------------- what comes
+
+
+def test_events_come_as_they_are_published_and_are_acked_by_call(q):
+    q.publish("q", "before")
+    with Source(q) as s:
+        headers = s.response.headers
+        assert s.response.status == 200 and headers["Content-Type"] == "text/event-stream"
+        assert headers["Cache-Control"] == "no-store" and headers["Sluice-Consumer"] == "active"
+        assert int(headers["Sluice-Consumer-Epoch"]) >= 1
+        first = s.take()
+        assert s.retry == 1000
+        q.publish("q", "later")
+        second = s.take()
+        assert [data_of(first), data_of(second)] == ["before", "later"] and first["attempt"] == 1
+        assert q.ack("q", first["receipt"], second["receipt"]).status == 200
+        assert q.ops("GET", "/healthz").json["streams"] == 1
+        assert "sluice_streamed_events_total 2" in q.ops("GET", "/metrics").body.decode()
+    assert ledger(q)["acked"] == 2
+    eventually(lambda: q.ops("GET", "/healthz").json["streams"] == 0)
+
+
+def test_data_with_line_ends_of_its_own_arrives_as_json(q):
+    body = '{"a": [1,\r\n 2,\n\r 1e400],\r "b": "x\\ny"}'
+    q.publish("q", body, {"Content-Type": "application/json"})
+    with Source(q) as s:
+        _, data = s.next()
+        assert "\r" not in data
+        assert '"b": "x\\ny"' in data and "1e400" in data
+        assert json.loads(data)["event"]["data"]["b"] == "x\ny"
+
+
+def test_a_window_is_what_is_out_and_not_settled(q):
+    for i in range(5):
+        q.publish("q", str(i))
+    with Source(q, query="?window=2") as s:
+        first, second = s.take(), s.take()
+        assert (describe(q)["in_flight"], describe(q)["ready"]) == (2, 3)
+        for settled in ({"ack": [first["receipt"]]}, {"drop": [second["receipt"]]}):
+            q.http("POST", "/v1/queues/q/acks", settled)
+        assert [data_of(s.take()), data_of(s.take())] == ["2", "3"]
+        assert describe(q)["in_flight"] == 2
+
+
+def test_a_lease_that_ends_gives_its_place_in_the_window(sidecar):
+    sidecar.declare("q", lease="500ms", backoff="0s")
+    sidecar.publish("q")
+    with Source(sidecar, query="?window=1") as s:
+        assert s.take()["attempt"] == 1
+        assert s.take()["attempt"] == 2
+
+
+def test_a_thousand_events_in_order_through_a_small_window(q):
+    batch = [{"specversion": "1.0", "id": str(i), "source": "/s", "type": "t"} for i in range(1000)]
+    q.http("POST", "/v1/queues/q/events", batch, {"Content-Type": "application/cloudevents-batch+json"})
+    with Source(q, query="?window=50") as s:
+        for start in range(0, 1000, 50):
+            taken = [s.take() for _ in range(50)]
+            assert [t["event"]["id"] for t in taken] == [str(start + i) for i in range(50)]
+            q.ack("q", *(t["receipt"] for t in taken))
+    assert ledger(q)["acked"] == 1000
+
+
+def test_a_megabyte_arrives_whole(q):
+    q.publish("q", b"\0\n\r" * 300_000, {"Content-Type": "application/octet-stream"})
+    with Source(q) as s:
+        assert len(s.take()["event"]["data_base64"]) == 1_200_000
+
+
+# ---------------------------------------------------------------- connections that end
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_what_a_vanished_client_had_comes_again_at_once_and_no_failure(q, reset):
+    for i in range(3):
+        q.publish("q", str(i))
+    s = Source(q)
+    taken = [s.take() for _ in range(3)]
+    assert q.ack("q", taken[1]["receipt"]).status == 200
+    s.close(reset)
+    eventually(lambda: describe(q)["in_flight"] == 0)
+    assert q.ack("q", taken[0]["receipt"]).json["results"][0]["result"] == "expired"
+    with Source(q, headers={"Last-Event-ID": s.last_id}) as again:
+        assert [(data_of(t), t["attempt"]) for t in (again.take(), again.take())] == [("0", 2), ("2", 2)]
+    assert ledger(q)["dead_lettered"] == 0
+
+
+def test_a_stalled_reader_costs_nobody_else_anything_and_its_unread_events_no_failure(sidecar):
+    """It reads nothing of some twelve megabytes, while another stream and takes go on."""
+    sidecar.declare("q", lease="1s", max_deliveries=1, capacity_bytes="64MiB")
+    address, port = sidecar.ready["http"].rsplit(":", 1)
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.connect((address, int(port)))
+        stalled.sendall(b"GET /v1/queues/q/stream?window=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        eventually(lambda: sidecar.ops("GET", "/healthz").json["streams"] == 1)
+        for _ in range(12):
+            sidecar.publish("q", b"x" * 1_000_000, {"Content-Type": "application/octet-stream"})
+        eventually(lambda: describe(sidecar)["in_flight"] >= 2)
+        with Source(sidecar, query="?window=3") as s:
+            for _ in range(8):
+                taken = s.take()
+                sidecar.ack("q", taken["receipt"])
+        sidecar.publish("q", "for a take")
+        eventually(lambda: describe(sidecar)["ready"] > 0)
+        assert len(sidecar.take("q", wait="20s").json["events"]) == 1
+    books = ledger(sidecar)
+    assert books["dead_lettered"] <= 3  # what the kernel's buffers took counts as handed over
+
+
+def test_a_deleted_queue_ends_its_streams_and_says_so(q):
+    q.publish("q")
+    with Source(q) as s, Source(q) as other:
+        got = s.take() if describe(q)["in_flight"] else None
+        assert got and q.ops("DELETE", "/v1/queues/q?force=true").status == 204
+        for stream in (s, other):
+            event, data = stream.next()
+            assert event == "end" and json.loads(data)["reason"] in ("deleted", "unknown_queue")
+            assert stream.next() is None
+
+
+def test_a_drain_ends_streams_and_leaves_the_acks_open(cluster, broker):
+    sidecar = cluster.sidecar(broker, "--drain-limit", "20s")
+    sidecar.declare("q", max_deliveries=1)
+    for i in range(2):
+        sidecar.publish("q", str(i))
+    with Source(sidecar, query="?window=1") as s:
+        first = s.take()
+        sidecar.popen.send_signal(signal.SIGTERM)
+        event, data = s.next()
+        assert event == "end" and json.loads(data)["reason"] == "draining" and s.next() is None
+        refused = sidecar.http("GET", "/v1/queues/q/stream")
+        assert refused.status == 503 and refused.json["reason"] == "draining"
+        assert sidecar.ack("q", first["receipt"]).status == 200
+    assert sidecar.popen.wait(timeout=PATIENCE) == 0
+    other = cluster.sidecar(broker)
+    assert [(data_of(e), e["attempt"]) for e in other.take("q", wait="20s").json["events"]] == [("1", 1)]
+    assert (ledger(other)["acked"], ledger(other)["dead_lettered"]) == (1, 0)
+
+
+def test_a_stream_stands_by_and_takes_over(cluster, broker):
+    first, second = cluster.sidecar(broker), cluster.sidecar(broker)
+    first.declare("q")
+    with Source(first) as a, Source(second) as b:
+        assert (a.response.headers["Sluice-Consumer"], b.response.headers["Sluice-Consumer"]) == ("active", "standby")
+        first.publish("q", "one")
+        first.ack("q", a.take()["receipt"])
+        first.kill()
+        second.publish("q", "two")
+        event, data = b.next()
+        assert event == "consumer" and json.loads(data)["epoch"] > int(a.response.headers["Sluice-Consumer-Epoch"])
+        assert data_of(b.take()) == "two"
+
+
+def test_a_broker_s_restart_is_outlived(cluster, tmp_path):
+    endpoint = f"ipc://{tmp_path}/broker"
+    before = cluster.broker("--ingress", f"ipc://{tmp_path}/ingress", listen=endpoint)
+    sidecar = cluster.sidecar(before)
+    sidecar.declare("q")
+    with Source(sidecar) as s:
+        before.kill()
+        cluster.broker("--ingress", f"ipc://{tmp_path}/ingress", listen=endpoint)
+        sidecar.wait_attached()
+        sidecar.publish("q", "after", query="?wait=30s")
+        while (got := s.next())[0] == "consumer":
+            pass
+        assert json.loads(got[1])["event"]["data"] == "after"
+
+
+# ---------------------------------------------------------------- requests
+
+
+def test_what_is_refused(q):
+    assert q.http("GET", "/v1/queues/nowhere/stream").status == 404
+    assert q.http("GET", "/v1/queues/q/stream?window=0").status == 400
+    assert "known here" in q.http("GET", "/v1/queues/q/stream?max=1").json["detail"]
+    assert q.http("GET", "/v1/queues/q/stream", headers={"Accept": "application/json"}).status == 406
+    assert q.http("GET", "/v1/queues/q/stream", headers={"Origin": "http://evil.example"}).status == 403
+    assert q.http("POST", "/v1/queues/q/stream").status == 405
+    head = q.http("HEAD", "/v1/queues/q/stream")
+    assert head.status == 200 and head.headers["Content-Type"] == "text/event-stream"
+    assert describe(q)["consumer"] is None
+
+
+def test_a_page_of_a_listed_origin_may_read(cluster, broker, tmp_path):
+    config = tmp_path / "sidecar.yaml"
+    config.write_text("allow:\n  origins: [https://shop.example]\n")
+    sidecar = cluster.sidecar(broker, "--config", str(config))
+    sidecar.declare("q")
+    with Source(sidecar, headers={"Origin": "https://shop.example", "Accept": "text/event-stream"}) as s:
+        assert s.response.status == 200
+        assert s.response.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+
+
+def test_curl_prints_events_as_they_come(q):
+    with subprocess.Popen(["curl", "-sN", f"http://{q.ready['http']}/v1/queues/q/stream"], stdout=subprocess.PIPE,
+                          text=True) as curl:
+        try:
+            assert curl.stdout.readline() == "retry: 1000\n"
+            q.publish("q", "hello")
+            assert curl.stdout.readline() == "\n" and curl.stdout.readline() == "id: 1\n"
+            assert '"data":"hello"' in curl.stdout.readline()
+        finally:
+            curl.kill()
+
+
+# ---------------------------------------------------------------- many at once
+
+
+def test_many_streams_share_a_queue_and_each_event_goes_to_one(q):
+    with contextlib.ExitStack() as stack:
+        sources = [stack.enter_context(Source(q, query="?window=1")) for _ in range(50)]
+        batch = [{"specversion": "1.0", "id": str(i), "source": "/s", "type": "t"} for i in range(50)]
+        q.http("POST", "/v1/queues/q/events", batch, {"Content-Type": "application/cloudevents-batch+json"})
+        assert sorted(s.take()["sequence"] for s in sources) == list(range(1, 51))
+
+
+def test_takes_of_many_clients_are_served_in_the_order_of_their_asking(q):
+    """Forty curls, one after the other in line; every fourth is killed while it waits and costs nobody anything."""
+    def waiting():
+        return q.ops("GET", "/healthz").json["waiting_takes"]
+
+    url = f"http://{q.ready['http']}/v1/queues/q/take?wait=60s"
+    curls = []
+    try:
+        for i in range(40):
+            curls.append(subprocess.Popen(["curl", "-s", "-X", "POST", url], stdout=subprocess.PIPE, text=True))
+            eventually(lambda: waiting() == i + 1)
+        for curl in curls[::4]:
+            curl.kill()
+            curl.wait()
+        eventually(lambda: waiting() == 30)
+        for i in range(30):
+            q.publish("q", str(i))
+        left = [c for i, c in enumerate(curls) if i % 4]
+        taken = [json.loads(c.communicate(timeout=PATIENCE)[0])["events"][0] for c in left]
+    finally:
+        for curl in curls:
+            curl.kill()
+            curl.wait()
+    assert [(t["sequence"], t["attempt"]) for t in taken] == [(i + 1, 1) for i in range(30)]
