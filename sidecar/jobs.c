@@ -36,6 +36,15 @@ static void answer_problem(struct job *j, enum reason reason)
     job_answer(j, &r);
 }
 
+/* The same in the words of the API that was asked. */
+static void answer_refusal(struct job *j, enum reason reason)
+{
+    const struct api_outcome outcome = { .reason = reason, .retry_after_ms = 1000 };
+    struct api_response r;
+    api_render_publish(&j->command, &outcome, j->arena, &r);
+    job_answer(j, &r);
+}
+
 /* ------------------------------------------------------------------ from HTTP */
 
 static enum api_answer begin(void *ctx, const struct api_request *r, struct arena *a, uint64_t *body_limit,
@@ -70,7 +79,10 @@ static void publish(struct job *j)
     if (why == REASON_ok)
         return;
     metrics_published(s->metrics, why, c->u.publish.count);
-    answer_problem(j, why);
+    if (c->u.publish.dapr)
+        answer_refusal(j, why);
+    else
+        answer_problem(j, why);
 }
 
 static void drain(struct job *j)

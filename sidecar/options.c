@@ -83,6 +83,12 @@ static const struct setting rows[] = {
       .offset = AT(push_allow),
       .help = "hosts beyond loopback that subscriptions may push to",
       .meta = "HOST[:PORT]" },
+    { .key = "dapr.pubsubs",
+      .type = SETTING_STRINGS,
+      .offset = AT(pubsubs),
+      .help = "names of Dapr's pub/sub components under which POST /v1.0/publish/NAME/TOPIC publishes here ('sluice' "
+              "unless given)",
+      .meta = "NAME" },
     { .key = "publish.wait",
       .type = SETTING_DURATION,
       .offset = AT(publish_wait),

@@ -11,7 +11,7 @@ struct sidecar_options {
     char *broker, *inbox, *http, *ops, *probe, *token_file, *secret_key_file, *broker_key_file;
     char *app_name;
     bool app_operate, operations;
-    struct setting_list origins, hosts, pinned, push_allow;
+    struct setting_list origins, hosts, pinned, push_allow, pubsubs;
     struct declared_subscription *subscriptions; /* in the file's order; owned */
     int64_t publish_wait, publish_wait_max, take_wait_max, turn_idle, drain_limit, request_timeout, idle_timeout;
     uint64_t take_max, take_bytes, event_max, batch_max_events, batch_max_bytes, buffer, max_connections,

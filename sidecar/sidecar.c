@@ -33,6 +33,7 @@ static void configure_api(struct sidecar *s, const char *token)
         .token_needed = { !address_is_local(o->http), !address_is_local(o->ops), false },
         .origins = &o->origins,
         .hosts = &o->hosts,
+        .pubsubs = &o->pubsubs,
         .publish_wait_ms = o->publish_wait,
         .publish_wait_max_ms = o->publish_wait_max,
         .take_wait_max_ms = o->take_wait_max,

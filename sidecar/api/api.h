@@ -43,6 +43,7 @@ struct api_config {
     bool token_needed[3];               /* by listener */
     const struct setting_list *origins; /* allowed beside the listeners' own */
     const struct setting_list *hosts;   /* allowed beside loopback */
+    const struct setting_list *pubsubs; /* names of Dapr's pub/sub components that mean this broker; none: "sluice" */
     bool app_named;                     /* app_name was given: subscriptions belong to it */
     int64_t publish_wait_ms, publish_wait_max_ms; /* 1,000 and 60,000 */
     int64_t take_wait_max_ms;                     /* 60,000 */
@@ -64,6 +65,7 @@ struct api_response {
 
 enum api_command_kind {
     API_PUBLISH,
+    API_PUBLISH_DAPR, /* of its route; the command is an API_PUBLISH */
     API_TAKE,
     API_STREAM,
     API_ACKS,
@@ -105,6 +107,7 @@ struct api_command {
             struct api_event *events;
             size_t count;
             bool batch;
+            bool dapr; /* asked and answered as Dapr's HTTP API has it */
             uint32_t wait_ms;
         } publish;
         struct {

@@ -76,6 +76,8 @@ enum api_answer api_parse(const struct api_config *c, const struct api_request *
     }
     command->kind = route->kind;
     command->route = route;
+    if (route->kind == API_PUBLISH_DAPR)
+        return parse_dapr(&p, name);
     bool of_queue = strstr(route->pattern, "{q}") != NULL;
     if (name.size && !take_name(&p, name, of_queue ? &command->queue : &command->subscription))
         return API_RESPONSE;

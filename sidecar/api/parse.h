@@ -19,6 +19,10 @@ struct parsing {
 };
 
 enum api_answer parse_publish(struct parsing *p);
+/* `topic`: of the path, percent-encoded. */
+enum api_answer parse_dapr(struct parsing *p, struct span topic);
+/* Keeps an event of a publish; the first makes room for it. False: p->too_large says whether for its size. */
+bool publish_keep(struct parsing *p, const struct event *e, bool id_generated, struct error *why);
 enum api_answer parse_take(struct parsing *p);
 enum api_answer parse_stream(struct parsing *p);
 enum api_answer parse_acks(struct parsing *p);

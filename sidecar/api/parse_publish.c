@@ -190,6 +190,11 @@ static bool read_json(struct parsing *p, struct scan_value *out, struct error *w
                      stopped);
 }
 
+bool publish_keep(struct parsing *p, const struct event *e, bool id_generated, struct error *why)
+{
+    return make_room(p, 1, why) && encode(p, e, id_generated, why);
+}
+
 static bool read_events(struct parsing *p, enum form form, struct error *why)
 {
     struct scan_value value;

@@ -1,4 +1,5 @@
 /* Outcomes of publishing and settling. */
+#include "sidecar/api/dapr.h"
 #include "sidecar/api/json_write.h"
 #include "sidecar/api/respond.h"
 
@@ -70,6 +71,10 @@ void api_render_publish(const struct api_command *c, const struct api_outcome *o
 {
     size_t refused = 0;
     bool common = true;
+    if (c->u.publish.dapr) {
+        dapr_render_publish(c, &outcomes[0], a, out);
+        return;
+    }
     for (size_t i = 0; i < c->u.publish.count; i++) {
         refused += outcomes[i].reason != REASON_ok;
         common &= outcomes[i].reason == outcomes[0].reason;

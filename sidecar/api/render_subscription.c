@@ -21,9 +21,10 @@ static json_t *subscription_json(const struct subscription_info *i)
 {
     char timeout[24];
     duration_format(i->settings->timeout_ms, timeout);
-    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:b}", "subscription", i->name, "queue", i->settings->queue,
-                          "url", i->settings->url, "dialect", "cloudevents", "concurrency",
-                          (int)i->settings->concurrency, "timeout", timeout, "handshake", i->settings->handshake);
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:b}", "subscription", i->name, "queue", i->settings->queue, "url",
+                  i->settings->url, "dialect", subscription_dialect_name(i->settings->dialect), "concurrency",
+                  (int)i->settings->concurrency, "timeout", timeout, "handshake", i->settings->handshake);
     json_object_set_new(o, "managed", i->managed ? json_string("config") : json_null());
     json_object_set_new(o, "kept",
                         json_string(i->managed ? "by the sidecar's configuration file" : "until this sidecar ends"));

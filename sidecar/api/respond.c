@@ -43,17 +43,17 @@ void respond_retry_after(struct api_response *out, struct arena *a, uint32_t ms)
 }
 
 /* A sentence may quote the request and cut it within a character; JSON may not hold half of one. */
-static void add_detail(struct buf *b, const char *detail)
+void respond_add_sentence(struct buf *b, const char *name, const char *sentence)
 {
-    struct span text = span_str(detail);
+    struct span text = span_str(sentence);
     if (utf8_valid(text)) {
-        json_add_text_member(b, "detail", text);
+        json_add_text_member(b, name, text);
         return;
     }
     struct buf ascii = { 0 };
     for (size_t i = 0; i < text.size; i++)
         buf_add_byte(&ascii, text.data[i] < 0x80 ? text.data[i] : '?');
-    json_add_text_member(b, "detail", buf_span(&ascii));
+    json_add_text_member(b, name, buf_span(&ascii));
     buf_free(&ascii);
 }
 
@@ -66,7 +66,7 @@ void problem_open(enum reason reason, const char *detail, bool retryable, struct
     json_add_text_member(b, "title", span_str(info->title));
     json_add_number_member(b, "status", (uint64_t)info->status);
     if (detail && *detail)
-        add_detail(b, detail);
+        respond_add_sentence(b, "detail", detail);
     json_add_text_member(b, "reason", span_str(info->name));
     json_add_name(b, span_str("retryable"));
     buf_add_str(b, retryable ? "true" : "false");

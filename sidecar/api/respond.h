@@ -21,6 +21,9 @@ void problem_open_of(const struct api_command *c, enum reason reason, const char
 /* 400 with the sentence; gives API_RESPONSE, so that `return respond_invalid(...)` reads well. */
 enum api_answer respond_invalid(const struct error *e, struct arena *a, struct api_response *out);
 
+/* A member whose text is for people, and may quote the request. */
+void respond_add_sentence(struct buf *b, const char *name, const char *sentence);
+
 /* One entry of a take: {"receipt","sequence","attempt","event"}. */
 void taken_write_json(const struct api_taken *event, struct buf *b);
 

@@ -24,6 +24,7 @@ static const struct api_route routes[] = {
     { "DELETE", "/v1/subscriptions/{s}", ON_BOTH, API_UNSUBSCRIBE, CALL_NONE },
     { "GET", "/v1/subscriptions", ON_BOTH, API_SUBSCRIPTIONS, CALL_NONE },
     { "POST", "/v1/drain", ON_OPERATIONS, API_DRAIN, CALL_NONE },
+    { "POST", "/v1.0/publish/{p}/{t}", ON_BOTH, API_PUBLISH_DAPR, CALL_NONE },
     { "GET", "/livez", ON_PROBES, API_LIVE, CALL_NONE },
     { "GET", "/readyz", ON_PROBES, API_READY, CALL_NONE },
     { "GET", "/startupz", ON_PROBES, API_STARTUP, CALL_NONE },

@@ -12,11 +12,17 @@
 static const char *const key_names[] = { "queue", "url", "concurrency", "timeout", "dialect", "handshake" };
 static const char *const state_names[] = { "active",    "standby",  "handshaking", "refused", "unreachable",
                                            "throttled", "no_queue", "stopped",     "draining" };
-static const char *const result_names[] = { "acked", "failed", "throttled", "gone", "unreachable" };
+static const char *const result_names[] = { "acked", "failed", "throttled", "gone", "dropped", "unreachable" };
+static const char *const dialect_names[] = { "cloudevents", "dapr" };
 
 const char *subscription_key_name(enum subscription_key key)
 {
     return key_names[key];
+}
+
+const char *subscription_dialect_name(enum subscription_dialect dialect)
+{
+    return dialect_names[dialect];
 }
 
 const char *subscription_state_name(enum subscription_state state)
@@ -113,8 +119,9 @@ static bool parse_handshake(struct subscription_settings *s, struct span value, 
 static bool parse_dialect(struct subscription_settings *s, struct span value, struct error *why)
 {
     s->set |= 1u << SUBSCRIPTION_DIALECT;
-    return span_equal(value, span_str("cloudevents")) ||
-           error_set(why, "'dialect' must be cloudevents: this version has no other");
+    s->dialect = span_equal(value, span_str("dapr")) ? DIALECT_DAPR : DIALECT_CLOUDEVENTS;
+    return s->dialect == DIALECT_DAPR || span_equal(value, span_str("cloudevents")) ||
+           error_set(why, "'dialect' must be cloudevents or dapr");
 }
 
 bool subscription_parse(struct subscription_settings *s, struct span key, struct span value, struct error *why)
@@ -172,13 +179,15 @@ void subscription_merge(struct subscription_settings *s, const struct subscripti
         s->timeout_ms = change->timeout_ms;
     if (change->set & 1u << SUBSCRIPTION_HANDSHAKE)
         s->handshake = change->handshake;
+    if (change->set & 1u << SUBSCRIPTION_DIALECT)
+        s->dialect = change->dialect;
     s->set |= change->set;
 }
 
 bool subscription_equal(const struct subscription_settings *a, const struct subscription_settings *b)
 {
     return strcmp(a->queue, b->queue) == 0 && strcmp(a->url, b->url) == 0 && a->concurrency == b->concurrency &&
-           a->timeout_ms == b->timeout_ms && a->handshake == b->handshake;
+           a->timeout_ms == b->timeout_ms && a->handshake == b->handshake && a->dialect == b->dialect;
 }
 
 /* ------------------------------------------------------------------ where it may lead */
@@ -292,6 +301,8 @@ bool subscription_complete(struct subscription_settings *s, const struct setting
         s->concurrency = 1;
     if (!(s->set & 1u << SUBSCRIPTION_TIMEOUT))
         s->timeout_ms = TIMEOUT_MS;
+    if (s->handshake && s->dialect == DIALECT_DAPR)
+        return error_set(why, "'handshake' is of the dialect cloudevents: dapr has none");
     return check_url(s->url, allow, why);
 }
 

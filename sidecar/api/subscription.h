@@ -22,6 +22,10 @@ enum subscription_key {
     SUBSCRIPTION_KEYS
 };
 
+/* What is sent, and what the answer says: binary mode and the status; or, as Dapr's sidecar talks to its applications, a
+ * structured event and the status in the answer's body. */
+enum subscription_dialect { DIALECT_CLOUDEVENTS, DIALECT_DAPR };
+
 struct subscription_settings {
     unsigned set;
     char queue[NAME_MAX_SIZE + 1];
@@ -29,9 +33,10 @@ struct subscription_settings {
     uint32_t concurrency; /* 1 to 1,000; 1 */
     int64_t timeout_ms;   /* 100 ms to 12 h; 25 s */
     bool handshake;
-    /* the dialect is cloudevents: this version has no other */
+    enum subscription_dialect dialect;
 };
 
+const char *subscription_dialect_name(enum subscription_dialect dialect);
 /* The key's name: "concurrency". */
 const char *subscription_key_name(enum subscription_key key);
 /* The key of that name; false with a sentence that says which was meant. */
@@ -82,6 +87,7 @@ enum push_result {
     PUSH_FAILED,      /* another status, no answer in time, a broken one */
     PUSH_THROTTLED,   /* 429 or 503 with Retry-After: the event waits as long, uncounted */
     PUSH_GONE,        /* 410: the event went back uncounted */
+    PUSH_DROPPED,     /* the application will never have it: dead at once */
     PUSH_UNREACHABLE, /* the connection failed before a byte was sent: the same */
     PUSH_RESULTS
 };

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "sidecar/api/event_http.h"
+#include "sidecar/api/event_json.h"
 #include "sidecar/push/push_priv.h"
 
 #include <inttypes.h>
@@ -63,9 +64,11 @@ void push_ask_no_more(struct subscription *s)
 
 /* ------------------------------------------------------------------ what is said to people */
 
-static const char *sentence_of(const struct push_outcome *o, char out[256])
+static const char *sentence_of(const struct push_outcome *o, const char *word, char out[256])
 {
-    if (o->end == PUSH_ANSWERED)
+    if (o->end == PUSH_ANSWERED && word)
+        snprintf(out, 256, "the application answered %d, status %s", o->status, word);
+    else if (o->end == PUSH_ANSWERED)
         snprintf(out, 256, "the application answered %d", o->status);
     else
         snprintf(out, 256, "%s%s", o->end == PUSH_TIMED_OUT ? "no answer in time: " : "", o->error);
@@ -99,14 +102,15 @@ static void settle(struct slot *x, struct receipt_ack word)
 /* When a failed event comes again is the broker's to say; what the application said goes with it. */
 static void settle_by(struct slot *x, const struct push_outcome *o, const struct push_verdict *v)
 {
-    struct receipt_ack nack = {
-        .kind = SETTLE_NACK,
+    struct receipt_ack failure = {
+        .kind = v->result == PUSH_DROPPED ? SETTLE_DROP : SETTLE_NACK,
         .status = o->end == PUSH_ANSWERED ? (uint32_t)o->status : 0,
         .error = span_str(x->of->last_error),
     };
     switch (v->result) {
     case PUSH_ACKED: settle(x, (struct receipt_ack){ .kind = SETTLE_ACK }); return;
-    case PUSH_FAILED: settle(x, nack); return;
+    case PUSH_DROPPED:
+    case PUSH_FAILED: settle(x, failure); return;
     case PUSH_THROTTLED: settle(x, (struct receipt_ack){ .kind = SETTLE_DEFER, .ms = (uint64_t)v->pause_ms }); return;
     case PUSH_GONE:
     case PUSH_UNREACHABLE:
@@ -129,14 +133,15 @@ static void count(struct slot *x, const struct push_outcome *o, const struct pus
     if (o->end == PUSH_ANSWERED)
         s->last_status = o->status;
     if (v->result != PUSH_ACKED)
-        sentence_of(o, s->last_error);
+        sentence_of(o, v->word, s->last_error);
 }
 
 static void pushed(struct slot *x, const struct push_outcome *o)
 {
     struct subscription *s = x->of;
     struct push *p = s->push;
-    struct push_verdict v = push_judge(o, p->now.wall);
+    bool dapr = s->settings.dialect == DIALECT_DAPR;
+    struct push_verdict v = dapr ? push_judge_dapr(o, p->now.wall) : push_judge(o, p->now.wall);
     enum subscription_state before = s->course.state;
     count(x, o, &v);
     settle_by(x, o, &v);
@@ -161,7 +166,7 @@ static void asked(struct slot *x, const struct sender_answer *answer)
         snprintf(s->detail, sizeof s->detail,
                  "the application answered the handshake %d without 'WebHook-Allowed-Origin: %s'", o->status, p->app);
     else
-        sentence_of(o, s->detail);
+        sentence_of(o, NULL, s->detail);
     say_state(s, before);
     slot_free(x);
     push_end(s);
@@ -179,7 +184,8 @@ static void on_done(void *cookie, const struct sender_answer *answer)
 static void start(struct slot *x, const char *method, int64_t limit_ms)
 {
     struct subscription *s = x->of;
-    struct sender_request r = { method, &s->target, &x->headers, buf_span(&x->body), limit_ms };
+    bool keep = s->settings.dialect == DIALECT_DAPR;
+    struct sender_request r = { method, &s->target, &x->headers, buf_span(&x->body), limit_ms, keep };
     x->started = s->push->now.mono;
     x->sending = sender_start(s->push->sender, &r, x);
     if (x->sending)
@@ -202,11 +208,21 @@ static void add_number(struct buf *b, const char *name, uint64_t value)
     buf_add_byte(b, '\0');
 }
 
+static void write_event(struct slot *x, struct span event)
+{
+    if (x->of->settings.dialect == DIALECT_CLOUDEVENTS) {
+        event_http_write(event, &x->headers, &x->body);
+        return;
+    }
+    add_header(&x->headers, "Content-Type", "application/cloudevents+json");
+    event_json_write(event, &x->body);
+}
+
 static void write_request(struct slot *x, const struct api_taken *t, uint64_t consumer_epoch)
 {
     const struct subscription *s = x->of;
     buf_add(&x->receipt, t->receipt.data, t->receipt.size);
-    event_http_write(t->event, &x->headers, &x->body);
+    write_event(x, t->event);
     add_header(&x->headers, "Sluice-Queue", s->settings.queue);
     add_number(&x->headers, "Sluice-Sequence", t->sequence);
     add_number(&x->headers, "Sluice-Attempt", t->attempt);

@@ -29,7 +29,8 @@ struct sending {
     void *cookie;
     unsigned requests; /* times that a request began to be sent */
     size_t header_bytes, body_bytes;
-    bool too_big, coded;
+    bool too_big, coded, keep_body;
+    struct buf body;
     size_t retry_after_size, allowed_size;
     char retry_after[HEADER_MAX], allowed[HEADER_MAX];
     char error[CURL_ERROR_SIZE];
@@ -80,9 +81,11 @@ static int on_request(void *ctx, char *peer, char *own, int peer_port, int own_p
 static size_t on_body(char *data, size_t one, size_t size, void *ctx)
 {
     struct sending *x = ctx;
-    (void)data, (void)one;
+    (void)one;
     x->body_bytes += size;
-    x->too_big |= x->body_bytes > SENDER_ANSWER_MAX;
+    x->too_big |= x->body_bytes > (x->keep_body ? SENDER_KEPT_MAX : SENDER_ANSWER_MAX);
+    if (x->keep_body && !x->too_big)
+        buf_add(&x->body, data, size);
     return x->too_big ? 0 : size;
 }
 
@@ -165,6 +168,7 @@ static void put(struct sender *s, struct sending *x)
 {
     curl_slist_free_all(x->headers);
     x->headers = NULL;
+    buf_free(&x->body);
     if (s->spare_count < SPARE_MOST) {
         DL_PREPEND(s->spare, x);
         s->spare_count++;
@@ -234,6 +238,7 @@ struct sending *sender_start(struct sender *s, const struct sender_request *requ
     x->requests = 0;
     x->header_bytes = x->body_bytes = x->retry_after_size = x->allowed_size = 0;
     x->too_big = x->coded = false;
+    x->keep_body = request->keep_body;
     x->error[0] = '\0';
     if (!set_up(x, request) || curl_multi_add_handle(s->multi, x->easy) != CURLM_OK) {
         put(s, x);
@@ -280,6 +285,7 @@ static void end(struct sender *s, struct sending *x, CURLcode code)
         curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
     answer.outcome.status = (int)status;
     answer.outcome.error = code == CURLE_OK ? "" : error_of(x, code, answer.outcome.end);
+    answer.outcome.body = buf_span(&x->body);
     answer.outcome.retry_after = span_of(x->retry_after, x->retry_after_size);
     answer.allowed_origin = span_of(x->allowed, x->allowed_size);
     curl_multi_remove_handle(s->multi, x->easy);

@@ -15,6 +15,7 @@ struct sender_request {
     const struct buf *headers; /* lines, "name: value", each with its NUL */
     struct span body;          /* valid until the request has ended */
     int64_t limit_ms;          /* for all of it */
+    bool keep_body;            /* of the answer, which may then have SENDER_KEPT_MAX bytes */
 };
 
 /* Valid during the call. */
@@ -25,6 +26,7 @@ struct sender_answer {
 
 /* How much of an answer is read: beyond it the request has failed and its connection is closed. */
 #define SENDER_ANSWER_MAX  (1u << 20)
+#define SENDER_KEPT_MAX    (64u << 10)
 #define SENDER_HEADERS_MAX (64u << 10)
 
 /* `done` is called once for each request that was started and not cancelled, within sender_run. */

@@ -1,5 +1,7 @@
 #include "sidecar/push/verdict.h"
 
+#include "sidecar/api/json_scan.h"
+
 #include <stdio.h>
 #include <strings.h>
 #include <time.h>
@@ -75,6 +77,44 @@ struct push_verdict push_judge(const struct push_outcome *o, wall_t now)
     case PUSH_ANSWER_TOO_BIG: break;
     }
     return (struct push_verdict){ .result = PUSH_FAILED };
+}
+
+/* The raw string of the object's member `status`, quotes and all; empty: there is none. */
+static struct span status_of_body(struct span body)
+{
+    struct scan_value whole, value;
+    struct span key;
+    if (!utf8_valid(body) || !scan_text(body, &whole) || whole.kind != SCAN_OBJECT)
+        return span_str("");
+    for (struct scan s = scan_open(whole.raw); scan_member(&s, &key, &value) == SCAN_OK;) {
+        if (span_equal(key, span_str("\"status\"")))
+            return value.raw;
+    }
+    return span_str("");
+}
+
+static struct push_verdict judge_body(struct span body)
+{
+    struct span status = status_of_body(body);
+    if (status.size == 0 || span_equal(status, span_str("\"\"")) || span_equal(status, span_str("\"SUCCESS\"")))
+        return (struct push_verdict){ .result = PUSH_ACKED };
+    if (span_equal(status, span_str("\"DROP\"")))
+        return (struct push_verdict){ .result = PUSH_DROPPED, .word = "DROP" };
+    bool known = span_equal(status, span_str("\"RETRY\""));
+    return (struct push_verdict){ .result = PUSH_FAILED, .word = known ? "RETRY" : "none of SUCCESS, RETRY and DROP" };
+}
+
+struct push_verdict push_judge_dapr(const struct push_outcome *o, wall_t now)
+{
+    if (o->end != PUSH_ANSWERED)
+        return push_judge(o, now);
+    if (o->status >= 200 && o->status < 300)
+        return judge_body(o->body);
+    if (o->status == 404)
+        return (struct push_verdict){ .result = PUSH_DROPPED };
+    if (o->status == 410) /* it says nothing special there */
+        return (struct push_verdict){ .result = PUSH_FAILED };
+    return push_judge(o, now);
 }
 
 bool push_is_allowed(struct span allowed, const char *origin)

@@ -21,12 +21,14 @@ struct push_outcome {
     int status;
     struct span retry_after; /* the header's value; empty: none */
     const char *error;       /* of an end without an answer, for people */
+    struct span body;        /* of an answer, where it was kept */
 };
 
 /* What to do with the event and with the subscription. */
 struct push_verdict {
     enum push_result result;
     int64_t pause_ms; /* of PUSH_THROTTLED, else 0: how long nothing more is pushed, and how long the event waits */
+    const char *word; /* what the answer's body said, where that decided; else NULL */
 };
 
 /* Retry-After is obeyed within these: no application is asked without end, no event kept from it for longer. */
@@ -34,6 +36,9 @@ struct push_verdict {
 #define PUSH_PAUSE_MAX_MS (INT64_C(6) * 3600 * 1000)
 
 struct push_verdict push_judge(const struct push_outcome *o, wall_t now);
+/* The same of the dialect dapr: of a 2xx the body's {"status"} decides, SUCCESS, RETRY or DROP; none, an empty one and a body
+ * that is no JSON object are a success, as Dapr has it. 404 drops. */
+struct push_verdict push_judge_dapr(const struct push_outcome *o, wall_t now);
 
 /* Retry-After: seconds, or a date (RFC 9110, 10.2.3; its preferred form). False when it is neither. */
 bool push_retry_after(struct span value, wall_t now, int64_t *ms);

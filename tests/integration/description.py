@@ -51,9 +51,11 @@ def check(method, path, answer):
     by_library = answer.headers.get("Content-Type") is None and answer.status >= 400  # libmicrohttpd's own
     if by_library:
         return
-    if answer.status >= 400 and answer.body:
-        check_problem(answer)
     pattern = pattern_of(path)
+    if answer.status >= 400 and answer.body and answer.headers["Content-Type"] == "application/problem+json":
+        check_problem(answer)
+    elif answer.status >= 400 and answer.body:
+        assert pattern and pattern.startswith("/v1.0/"), (path, answer.headers["Content-Type"])
     operation = operations().get(("GET" if method == "HEAD" else method, pattern))
     if operation is None:
         assert answer.status in (401, 403, 404, 405, 431), (method, path, answer.status)

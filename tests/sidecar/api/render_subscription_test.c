@@ -12,7 +12,7 @@ static void an_active_one(void **state)
                                          .detail = "",
                                          .retry_in_ms = -1,
                                          .in_flight = 2,
-                                         .results = { 5, 1, 0, 0, 3 },
+                                         .results = { 5, 1, 0, 0, 2, 3 },
                                          .last_status = 200,
                                          .last_error = "" };
     struct driver d = { 0 };
@@ -22,7 +22,7 @@ static void an_active_one(void **state)
     assert_body(&d, "{\"subscription\":\"s\",\"queue\":\"orders\",\"url\":\"unix:/a:/b\",\"dialect\":\"cloudevents\","
                     "\"concurrency\":4,\"timeout\":\"25s\",\"handshake\":true,\"managed\":null,\"kept\":\"until this "
                     "sidecar ends\",\"state\":\"active\",\"detail\":null,\"retry_in_seconds\":null,\"in_flight\":2,"
-                    "\"results\":{\"acked\":5,\"failed\":1,\"throttled\":0,\"gone\":0,\"unreachable\":3},"
+                    "\"results\":{\"acked\":5,\"failed\":1,\"throttled\":0,\"gone\":0,\"dropped\":2,\"unreachable\":3},"
                     "\"last_status\":200,\"last_error\":null}\n");
     buf_free(&d.response.body);
 }

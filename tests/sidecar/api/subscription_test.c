@@ -36,7 +36,7 @@ static void each_key_has_its_range(void **state)
     refuses("timeout", "5", "duration");
     refuses("timeout", "99ms", "between 100ms and 12h");
     refuses("timeout", "13h", "between 100ms and 12h");
-    refuses("dialect", "dapr", "cloudevents");
+    refuses("dialect", "Dapr", "cloudevents or dapr");
     refuses("handshake", "yes", "true or false");
     refuses("conccurrency", "1", "did you mean 'concurrency'");
     refuses("whatever-it-is", "1", "unknown key");

@@ -44,7 +44,7 @@ static void after(struct trace *t, int64_t ms)
 
 static void push(struct trace *t, enum push_result result, int64_t pause_ms)
 {
-    const struct push_verdict v = { result, pause_ms };
+    const struct push_verdict v = { .result = result, .pause_ms = pause_ms };
     course_pushed(&t->course, &v, t->now, 0);
     note(t, push_result_name(result));
 }

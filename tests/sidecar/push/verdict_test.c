@@ -10,7 +10,7 @@
 
 static struct push_verdict judge(enum push_end end, int status, const char *retry_after)
 {
-    const struct push_outcome o = { end, status, span_str(retry_after), "" };
+    const struct push_outcome o = { end, status, span_str(retry_after), "", { 0 } };
     return push_judge(&o, WALL);
 }
 
@@ -110,10 +110,59 @@ static void the_application_s_time_ends_within_the_lease(void **state)
     assert_int_equal(push_time_limit_ms(25000, 0), 1);
 }
 
+static struct push_verdict judge_dapr(int status, const char *body, const char *retry_after)
+{
+    const struct push_outcome o = { PUSH_ANSWERED, status, span_str(retry_after), "", span_str(body) };
+    return push_judge_dapr(&o, WALL);
+}
+
+static void in_dapr_s_dialect_the_body_of_a_2xx_decides(void **state)
+{
+    static const struct {
+        const char *body;
+        enum push_result result;
+        const char *word;
+    } rows[] = {
+        { "", PUSH_ACKED, NULL },
+        { "{}", PUSH_ACKED, NULL },
+        { "{\"status\":\"\"}", PUSH_ACKED, NULL },
+        { "{\"status\":\"SUCCESS\"}", PUSH_ACKED, NULL },
+        { " {\"a\":{\"status\":\"DROP\"},\"status\" : \"SUCCESS\"}\n", PUSH_ACKED, NULL },
+        { "ok", PUSH_ACKED, NULL },
+        { "[\"DROP\"]", PUSH_ACKED, NULL },
+        { "{\"status\":\"DROP\"", PUSH_ACKED, NULL },
+        { "\xff", PUSH_ACKED, NULL },
+        { "{\"status\":\"RETRY\"}", PUSH_FAILED, "RETRY" },
+        { "{\"status\":\"DROP\"}", PUSH_DROPPED, "DROP" },
+        { "{\"status\":\"drop\"}", PUSH_FAILED, "none of SUCCESS, RETRY and DROP" },
+        { "{\"status\":7}", PUSH_FAILED, "none of SUCCESS, RETRY and DROP" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct push_verdict v = judge_dapr(i % 2 ? 200 : 204, rows[i].body, "");
+        assert_int_equal(v.result, rows[i].result);
+        assert_true(rows[i].word ? v.word && strcmp(v.word, rows[i].word) == 0 : !v.word);
+    }
+}
+
+static void in_dapr_s_dialect_404_drops_and_410_is_a_failure(void **state)
+{
+    const struct push_outcome away = { .end = PUSH_NOT_SENT };
+    (void)state;
+    assert_int_equal(judge_dapr(404, "{\"status\":\"SUCCESS\"}", "").result, PUSH_DROPPED);
+    assert_int_equal(judge_dapr(410, "", "").result, PUSH_FAILED);
+    assert_int_equal(judge_dapr(500, "{\"status\":\"DROP\"}", "").result, PUSH_FAILED);
+    assert_int_equal(judge_dapr(302, "", "").result, PUSH_FAILED);
+    assert_int_equal(judge_dapr(503, "", "7").result, PUSH_THROTTLED);
+    assert_int_equal(push_judge_dapr(&away, WALL).result, PUSH_UNREACHABLE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_an_end_means),
+        cmocka_unit_test(in_dapr_s_dialect_the_body_of_a_2xx_decides),
+        cmocka_unit_test(in_dapr_s_dialect_404_drops_and_410_is_a_failure),
         cmocka_unit_test(retry_after_is_seconds_or_a_date),
         cmocka_unit_test(a_handshake_is_granted_by_name_or_to_all),
         cmocka_unit_test(back_off_doubles_to_its_cap_with_jitter),

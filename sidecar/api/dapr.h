@@ -1,0 +1,14 @@
+/* Dapr's HTTP API for publishing (docs.dapr.io, "Pub/sub API reference"): code written for it publishes unchanged. Pure.
+ * Private to sidecar/api. */
+#ifndef SLUICE_SIDECAR_API_DAPR_H
+#define SLUICE_SIDECAR_API_DAPR_H
+
+#include "sidecar/api/api.h"
+
+/* {"errorCode","message"} */
+void dapr_refuse(int status, const char *code, const char *message, struct api_response *out);
+/* 204, or why not. */
+void dapr_render_publish(const struct api_command *c, const struct api_outcome *outcome, struct arena *a,
+                         struct api_response *out);
+
+#endif

@@ -1,0 +1,180 @@
+/* Publishing as Dapr's HTTP API has it. */
+#include "tests/sidecar/api/api_driver.h"
+
+#include "proto/event.h"
+
+static struct event publish(struct driver *d, const char *target, const char *body)
+{
+    struct error why;
+    struct event e;
+    assert_int_equal(driver_send(d, "POST", target, body), API_COMMAND);
+    assert_int_equal(d->command.kind, API_PUBLISH);
+    assert_true(d->command.u.publish.dapr);
+    assert_int_equal(d->command.u.publish.count, 1);
+    assert_true(event_decode(d->command.u.publish.events[0].encoded, &d->arena, &e, &why));
+    return e;
+}
+
+static void assert_attribute(const struct event *e, const char *name, const char *text)
+{
+    struct span value = event_attribute(e, name);
+    assert_true(text ? span_equal(value, span_str(text)) : value.data == NULL);
+}
+
+static void data_is_wrapped_with_the_attributes_that_dapr_gives_it(void **state)
+{
+    static const char trace[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    driver_header(&d, "Content-Type", "application/json");
+    driver_header(&d, "traceparent", trace);
+    driver_header(&d, "Tracestate", "a=b");
+    struct event e = publish(&d, "/v1.0/publish/sluice/orders", "{\"a\":1}");
+    assert_string_equal(d.command.queue, "orders");
+    assert_int_equal(d.command.u.publish.wait_ms, 1000);
+    assert_attribute(&e, "type", "com.dapr.event.sent");
+    assert_attribute(&e, "source", "shop");
+    assert_attribute(&e, "topic", "orders");
+    assert_attribute(&e, "pubsubname", "sluice");
+    assert_attribute(&e, "datacontenttype", "application/json");
+    assert_attribute(&e, "traceparent", trace);
+    assert_attribute(&e, "traceid", trace);
+    assert_attribute(&e, "tracestate", "a=b");
+    assert_true(event_attribute(&e, "time").size > 0);
+    assert_true(e.data_kind == DATA_TEXT && span_equal(e.data, span_str("{\"a\":1}")));
+    assert_true(d.command.u.publish.events[0].id_generated);
+    driver_end(&d);
+}
+
+static void without_a_content_type_it_is_plain_text(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    struct event e = publish(&d, "/v1.0/publish/sluice/orders", "hello");
+    assert_attribute(&e, "datacontenttype", "text/plain");
+    assert_attribute(&e, "traceparent", NULL);
+    assert_true(e.data_kind == DATA_TEXT && span_equal(e.data, span_str("hello")));
+    driver_end(&d);
+}
+
+static void an_event_stays_one_and_is_told_its_topic(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    driver_header(&d, "Content-Type", "application/cloudevents+json; charset=utf-8");
+    struct event e = publish(
+        &d, "/v1.0/publish/sluice/orders?metadata.other=1&x=y",
+        "{\"specversion\":\"1.0\",\"id\":\"i\",\"source\":\"/s\",\"type\":\"t\",\"topic\":\"old\",\"data\":[1.0]}");
+    assert_attribute(&e, "id", "i");
+    assert_attribute(&e, "source", "/s");
+    assert_attribute(&e, "type", "t");
+    assert_attribute(&e, "topic", "orders");
+    assert_attribute(&e, "pubsubname", "sluice");
+    assert_true(span_equal(e.data, span_str("[1.0]")));
+    assert_false(d.command.u.publish.events[0].id_generated);
+    driver_end(&d);
+}
+
+static void metadata_names_the_event_and_asks_for_it_raw(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    struct event e =
+        publish(&d,
+                "/v1.0/publish/sluice/orders?metadata.cloudevent.id=i&metadata.cloudevent.source=%2Fpay+now"
+                "&metadata.cloudevent.type=paid&metadata.cloudevent.traceid=t",
+                "x");
+    assert_attribute(&e, "id", "i");
+    assert_attribute(&e, "source", "/pay now");
+    assert_attribute(&e, "type", "paid");
+    assert_attribute(&e, "traceid", "t");
+    assert_false(d.command.u.publish.events[0].id_generated);
+    driver_end(&d);
+    driver_begin(&d);
+    e = publish(&d, "/v1.0/publish/sluice/orders?metadata.rawPayload=True", "x");
+    assert_attribute(&e, "type", "sluice.event");
+    assert_attribute(&e, "topic", NULL);
+    driver_end(&d);
+}
+
+static void pubsubs_are_those_that_are_listed(void **state)
+{
+    char *names[] = { "pubsub", "other" };
+    const struct setting_list list = { .items = names, .count = 2 };
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    d.config.pubsubs = &list;
+    struct event e = publish(&d, "/v1.0/publish/other/orders", "x");
+    assert_attribute(&e, "pubsubname", "other");
+    driver_end(&d);
+    driver_begin(&d);
+    d.config.pubsubs = &list;
+    assert_int_equal(driver_send(&d, "POST", "/v1.0/publish/sluice/orders", "x"), API_RESPONSE);
+    assert_says(&d, 404, "\"errorCode\":\"ERR_PUBSUB_NOT_FOUND\"");
+    driver_end(&d);
+}
+
+static void mistakes_are_answered_in_its_words(void **state)
+{
+    (void)state;
+    driver_refuses("POST", "/v1.0/publish/pubsub/t", NULL, NULL, "x", 404,
+                   "{\"errorCode\":\"ERR_PUBSUB_NOT_FOUND\",\"message\":\"");
+    driver_refuses("POST", "/v1.0/publish/sluice/%20", NULL, NULL, "x", 404, "ERR_TOPIC_NAME_EMPTY");
+    driver_refuses("POST", "/v1.0/publish/sluice/t?metadata.ttlInSeconds=5", NULL, NULL, "x", 400,
+                   "ERR_PUBSUB_REQUEST_METADATA");
+    driver_refuses("POST", "/v1.0/publish/sluice/t?metadata.x=%zz", NULL, NULL, "x", 400,
+                   "ERR_PUBSUB_REQUEST_METADATA");
+    driver_refuses("POST", "/v1.0/publish/sluice/t", "Content-Type", "application/cloudevents+json", "{\"id\":1}", 400,
+                   "ERR_PUBSUB_CLOUD_EVENTS_SER");
+    driver_refuses("POST", "/v1.0/publish/sluice/t", "Content-Type", "application/cloudevents+json", "[", 400,
+                   "no JSON object");
+    driver_refuses("GET", "/v1.0/publish/sluice/t", NULL, NULL, "", 405, "method");
+}
+
+static void outcomes_are_answered_in_its_words(void **state)
+{
+    static const struct {
+        enum reason reason;
+        int status;
+        const char *code;
+    } rows[] = { { REASON_denied, 403, "ERR_PUBSUB_FORBIDDEN" },
+                 { REASON_unknown_queue, 404, "ERR_PUBSUB_NOT_FOUND" },
+                 { REASON_full, 500, "ERR_PUBSUB_PUBLISH_MESSAGE" },
+                 { REASON_unavailable, 500, "ERR_PUBSUB_PUBLISH_MESSAGE" },
+                 { REASON_unknown, 500, "ERR_PUBSUB_PUBLISH_MESSAGE" } };
+    struct driver d;
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct api_outcome o = { .reason = rows[i].reason, .retry_after_ms = 2500 };
+        driver_begin(&d);
+        publish(&d, "/v1.0/publish/sluice/orders", "x");
+        api_render_publish(&d.command, &o, &d.arena, &d.response);
+        assert_says(&d, rows[i].status, rows[i].code);
+        driver_end(&d);
+    }
+    driver_begin(&d);
+    publish(&d, "/v1.0/publish/sluice/orders", "x");
+    api_render_publish(&d.command, &(struct api_outcome){ .sequence = 5 }, &d.arena, &d.response);
+    assert_int_equal(d.response.status, 204);
+    assert_int_equal(d.response.body.size, 0);
+    driver_end(&d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(data_is_wrapped_with_the_attributes_that_dapr_gives_it),
+        cmocka_unit_test(without_a_content_type_it_is_plain_text),
+        cmocka_unit_test(an_event_stays_one_and_is_told_its_topic),
+        cmocka_unit_test(metadata_names_the_event_and_asks_for_it_raw),
+        cmocka_unit_test(pubsubs_are_those_that_are_listed),
+        cmocka_unit_test(mistakes_are_answered_in_its_words),
+        cmocka_unit_test(outcomes_are_answered_in_its_words),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
