@@ -90,6 +90,8 @@ void control_settings_write(const struct queue_settings *s, Sluice__V1__QueueSet
     out->backoff_max_ms = s->backoff_max_ms;
     out->dead_capacity = s->dead_capacity;
     out->dead_letter = control_borrow(s->dead_letter);
+    out->ordered = s->ordered;
+    out->partitions = s->partitions;
 }
 
 void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_settings *out)
@@ -112,6 +114,8 @@ void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_sett
         .backoff_ms = m->backoff_ms,
         .backoff_max_ms = m->backoff_max_ms,
         .dead_capacity = m->dead_capacity,
+        .ordered = m->ordered,
+        .partitions = m->partitions,
     };
     if (strlen(m->dead_letter) <= NAME_MAX_SIZE)
         strcpy(out->dead_letter, m->dead_letter);

@@ -15,6 +15,7 @@
 
 enum durability { DURABILITY_MEMORY, DURABILITY_DISK };
 enum overflow { OVERFLOW_WAIT, OVERFLOW_REJECT, OVERFLOW_DROP_OLDEST };
+enum ordered { ORDERED_NONE, ORDERED_KEY };
 enum event_state { STATE_READY, STATE_IN_FLIGHT, STATE_DELAYED, STATE_DEAD };
 
 enum queue_setting {
@@ -38,6 +39,8 @@ struct queue_settings {
     uint64_t backoff_ms, backoff_max_ms; /* 0: at once */
     uint64_t dead_capacity;
     char dead_letter[NAME_MAX_SIZE + 1]; /* "": its own dead store */
+    uint32_t ordered;                    /* enum ordered */
+    uint64_t partitions;
 };
 
 enum queue_setting_type {
@@ -48,6 +51,7 @@ enum queue_setting_type {
     QUEUE_SETTING_CHOICE_DURABILITY,
     QUEUE_SETTING_CHOICE_OVERFLOW,
     QUEUE_SETTING_NAME, /* a text; every other one is a number */
+    QUEUE_SETTING_CHOICE_ORDERED,
 };
 
 /* A row of queue_settings.def. */
@@ -80,6 +84,12 @@ struct ledger {
     uint64_t accepted, acked, dead_lettered, expired, purged, dropped, remaining;
 };
 
+struct partition_info {
+    uint64_t ready, in_flight; /* ready: as far as was looked */
+    const char *consumer;      /* "" when none */
+    const char *heir;          /* who has it once it is drained; "": it stays */
+};
+
 struct queue_info {
     const char *queue;
     struct queue_settings settings; /* effective, all present */
@@ -91,6 +101,10 @@ struct queue_info {
     uint64_t duplicates, dedup_evicted;
     uint64_t dead_letter_held; /* of the delayed: they should be dead, and find no room where the dead go */
     struct ledger ledger;
+    uint32_t active_consumers;               /* more than 1 only with partitions */
+    uint64_t parked_keys, parked_events;     /* keys with a failed event, and what waits behind those */
+    const struct partition_info *partitions; /* of a queue that has more than one, and not in a list */
+    size_t partition_count;
 };
 
 struct broker_info {
@@ -152,6 +166,7 @@ struct peeked {
     uint32_t attempt;
     struct span event;
     struct trouble_info trouble;
+    uint64_t parked_behind; /* the event of its key that it waits for; 0: none */
 };
 
 enum call {

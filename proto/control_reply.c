@@ -68,6 +68,32 @@ static void write_queue(const struct queue_info *q, struct packed_queue *p)
     m->duplicates = q->duplicates;
     m->dedup_evicted = q->dedup_evicted;
     m->dead_letter_held = q->dead_letter_held;
+    m->active_consumers = q->active_consumers;
+    m->parked_keys = q->parked_keys;
+    m->parked_events = q->parked_events;
+}
+
+static void pack_queue(const struct reply *r, Sluice__V1__Reply *m, struct buf *out)
+{
+    const struct queue_info *q = &r->u.queue;
+    struct packed_queue p;
+    Sluice__V1__PartitionInfo *partitions = xcalloc(q->partition_count, sizeof *partitions);
+    write_queue(q, &p);
+    p.info.partitions = xcalloc(q->partition_count, sizeof *p.info.partitions);
+    p.info.n_partitions = q->partition_count;
+    for (size_t i = 0; i < q->partition_count; i++) {
+        sluice__v1__partition_info__init(&partitions[i]);
+        partitions[i].ready = q->partitions[i].ready;
+        partitions[i].in_flight = q->partitions[i].in_flight;
+        partitions[i].consumer = control_borrow(q->partitions[i].consumer);
+        partitions[i].heir = control_borrow(q->partitions[i].heir);
+        p.info.partitions[i] = &partitions[i];
+    }
+    m->result_case = SLUICE__V1__REPLY__RESULT_QUEUE;
+    m->queue = &p.info;
+    control_pack(&m->base, out);
+    free(p.info.partitions);
+    free(partitions);
 }
 
 static void pack_list(const struct reply *r, Sluice__V1__Reply *m, struct buf *out)
@@ -117,6 +143,7 @@ static void pack_peeked(const struct reply *r, Sluice__V1__Reply *m, struct buf 
         events[i].sequence = e->sequence;
         events[i].state = e->state;
         events[i].attempt = e->attempt;
+        events[i].parked_behind = e->parked_behind;
         events[i].event = (ProtobufCBinaryData){ e->event.size, (uint8_t *)(uintptr_t)e->event.data };
         if (write_trouble(&e->trouble, &troubles[i]))
             events[i].trouble = &troubles[i];
@@ -233,7 +260,6 @@ static void pack_small(const struct reply *r, Sluice__V1__Reply *m, struct buf *
     Sluice__V1__Pong pong = SLUICE__V1__PONG__INIT;
     Sluice__V1__Purged purged = SLUICE__V1__PURGED__INIT;
     Sluice__V1__Redriven redriven = SLUICE__V1__REDRIVEN__INIT;
-    struct packed_queue queue;
     if (r->result == RESULT_PONG) {
         pong.version = control_borrow(r->u.pong.version);
         pong.uptime_ms = r->u.pong.uptime_ms;
@@ -248,10 +274,6 @@ static void pack_small(const struct reply *r, Sluice__V1__Reply *m, struct buf *
         redriven.left = r->u.redriven.left;
         m->result_case = SLUICE__V1__REPLY__RESULT_REDRIVEN;
         m->redriven = &redriven;
-    } else if (r->result == RESULT_QUEUE) {
-        write_queue(&r->u.queue, &queue);
-        m->result_case = SLUICE__V1__REPLY__RESULT_QUEUE;
-        m->queue = &queue.info;
     }
     control_pack(&m->base, out);
 }
@@ -266,6 +288,7 @@ void reply_pack(const struct reply *r, struct buf *out)
     m.detail = control_borrow(r->detail);
     switch (r->result) {
     case RESULT_ATTACHED: pack_attached(r, &m, out); break;
+    case RESULT_QUEUE: pack_queue(r, &m, out); break;
     case RESULT_LIST: pack_list(r, &m, out); break;
     case RESULT_PEEKED: pack_peeked(r, &m, out); break;
     case RESULT_BROKER: pack_broker(r, &m, out); break;
@@ -308,9 +331,29 @@ static void read_queue(const Sluice__V1__QueueInfo *m, struct queue_info *out)
         .duplicates = m->duplicates,
         .dedup_evicted = m->dedup_evicted,
         .dead_letter_held = m->dead_letter_held,
+        .active_consumers = m->active_consumers,
+        .parked_keys = m->parked_keys,
+        .parked_events = m->parked_events,
     };
     control_settings_read(m->settings, &out->settings);
     read_ledger(m->ledger, &out->ledger);
+}
+
+static bool read_one_queue(const Sluice__V1__QueueInfo *m, struct arena *arena, struct reply *out)
+{
+    struct queue_info *q = &out->u.queue;
+    struct partition_info *partitions = arena_alloc(arena, m->n_partitions * sizeof *partitions);
+    read_queue(m, q);
+    if (!partitions)
+        return false;
+    for (size_t i = 0; i < m->n_partitions; i++) {
+        const Sluice__V1__PartitionInfo *p = m->partitions[i];
+        partitions[i] = (struct partition_info){ p->ready, p->in_flight, p->consumer, p->heir };
+    }
+    q->partitions = partitions;
+    q->partition_count = m->n_partitions;
+    out->result = RESULT_QUEUE;
+    return true;
 }
 
 static bool read_list(const Sluice__V1__QueueList *m, struct arena *arena, struct reply *out)
@@ -357,6 +400,7 @@ static bool read_peeked(const Sluice__V1__Peeked *m, struct arena *arena, struct
         events[i] = (struct peeked){ .sequence = e->sequence,
                                      .state = (enum event_state)e->state,
                                      .attempt = e->attempt,
+                                     .parked_behind = e->parked_behind,
                                      .event = span_of(e->event.data, e->event.len) };
         if (!read_trouble(e->trouble, &events[i].trouble))
             return false;
@@ -448,10 +492,7 @@ static bool read_result(const Sluice__V1__Reply *m, struct arena *arena, struct 
         out->u.pong.version = m->pong->version;
         out->u.pong.uptime_ms = m->pong->uptime_ms;
         return true;
-    case SLUICE__V1__REPLY__RESULT_QUEUE:
-        out->result = RESULT_QUEUE;
-        read_queue(m->queue, &out->u.queue);
-        return true;
+    case SLUICE__V1__REPLY__RESULT_QUEUE: return read_one_queue(m->queue, arena, out);
     case SLUICE__V1__REPLY__RESULT_LIST: return read_list(m->list, arena, out);
     case SLUICE__V1__REPLY__RESULT_PEEKED: return read_peeked(m->peeked, arena, out);
     case SLUICE__V1__REPLY__RESULT_PURGED:

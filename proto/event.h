@@ -58,6 +58,13 @@ void event_hash(struct span source, struct span id, uint8_t out[EVENT_HASH_SIZE]
 /* Finds source and id of an encoded event, which is not checked otherwise. False when one is missing. */
 bool event_identity(struct span bytes, struct span *source, struct span *id);
 
+/* The key by which an event is ordered and finds its partition: its `partitionkey`, else its `subject`; empty when it has neither,
+ * or is malformed. An integer is taken in decimal, into `number`. */
+#define EVENT_KEY_NUMBER 12u
+struct span event_key(struct span bytes, char number[EVENT_KEY_NUMBER]);
+/* XXH3-64 (seed 0) of a key's bytes, never 0; 0 for none. A key's partition is this modulo `partitions`: it never changes. */
+uint64_t event_key_hash(struct span key);
+
 /* RFC 3339 date-time <-> seconds and nanoseconds. */
 bool timestamp_parse(struct span text, int64_t *seconds, int32_t *nanos);
 void timestamp_format(int64_t seconds, int32_t nanos, char out[40]);

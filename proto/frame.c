@@ -196,6 +196,8 @@ static enum frame_status read_deliver(struct wire_reader r, struct body *b)
     {
         if (frame_field_is(&f, 5, WIRE_VARINT))
             b->u.deliver.consumption = frame_small(f.number);
+        else if (frame_field_is(&f, 6, WIRE_VARINT))
+            b->u.deliver.fence = f.number;
     }
     return read_list(r, &b->name, &b->u.deliver.consumer_epoch, &b->u.deliver.lease_ms, 4, &b->u.deliver.batches);
 }

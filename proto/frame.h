@@ -114,7 +114,7 @@ struct body {
             uint32_t reason, retry_after_ms;
         } refuse;
         struct {
-            uint64_t consumer_epoch;
+            uint64_t consumer_epoch, fence; /* fence 0: the epoch is it */
             uint32_t lease_ms, consumption;
             struct wire_reader batches;
         } deliver;
@@ -223,6 +223,8 @@ struct open_body frame_begin_settled(struct buf *b, struct span queue, uint64_t 
 void frame_add_settled_run(struct buf *b, const struct settled_run *run);
 struct open_body frame_begin_deliver(struct buf *b, struct span queue, uint64_t consumer_epoch, uint32_t lease_ms,
                                      uint32_t consumption);
+/* Of an open Deliver, before its batches; left out when 0. */
+void frame_add_fence(struct buf *b, uint64_t fence);
 /* A batch inside a Deliver: begin, events by frame_add_event or already encoded fields by buf_add, wire_end(mark). */
 size_t frame_begin_batch(struct buf *b, uint64_t first_delivery, uint64_t first_sequence, uint32_t attempt,
                          struct span receipt);

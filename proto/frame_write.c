@@ -213,6 +213,11 @@ struct open_body frame_begin_deliver(struct buf *b, struct span queue, uint64_t 
     return open;
 }
 
+void frame_add_fence(struct buf *b, uint64_t fence)
+{
+    wire_add_number(b, 6, fence);
+}
+
 size_t frame_begin_batch(struct buf *b, uint64_t first_delivery, uint64_t first_sequence, uint32_t attempt,
                          struct span receipt)
 {

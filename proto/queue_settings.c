@@ -9,6 +9,7 @@
 
 static const char *const durabilities[] = { "memory", "disk", NULL };
 static const char *const overflows[] = { "wait", "reject", "drop_oldest", NULL };
+static const char *const orders[] = { "none", "key", NULL };
 
 #define CHOICES_NUMBER            NULL
 #define CHOICES_SIZE              NULL
@@ -17,6 +18,7 @@ static const char *const overflows[] = { "wait", "reject", "drop_oldest", NULL }
 #define CHOICES_CHOICE_DURABILITY durabilities
 #define CHOICES_CHOICE_OVERFLOW   overflows
 #define CHOICES_NAME              NULL
+#define CHOICES_CHOICE_ORDERED    orders
 
 const struct queue_setting_info *queue_setting_info(enum queue_setting s)
 {
@@ -48,6 +50,7 @@ const struct queue_setting_info *queue_setting_find(struct span name, enum queue
 #define NUMBER_BOOL(from)              (uint64_t)(from)
 #define NUMBER_CHOICE_DURABILITY(from) (uint64_t)(from)
 #define NUMBER_CHOICE_OVERFLOW(from)   (uint64_t)(from)
+#define NUMBER_CHOICE_ORDERED(from)    (uint64_t)(from)
 #define NUMBER_NAME(from)              0
 
 #define TEXT_NUMBER(from)              NULL
@@ -56,6 +59,7 @@ const struct queue_setting_info *queue_setting_find(struct span name, enum queue
 #define TEXT_BOOL(from)                NULL
 #define TEXT_CHOICE_DURABILITY(from)   NULL
 #define TEXT_CHOICE_OVERFLOW(from)     NULL
+#define TEXT_CHOICE_ORDERED(from)      NULL
 #define TEXT_NAME(from)                (from)
 
 uint64_t queue_settings_get(const struct queue_settings *s, enum queue_setting which)
@@ -92,6 +96,7 @@ const char *queue_settings_text(const struct queue_settings *s, enum queue_setti
 #define STORE_CHOICE_DURABILITY(to, value) (to) = (uint32_t)(value)
 #define STORE_CHOICE_OVERFLOW(to, value)   (to) = (uint32_t)(value)
 #define STORE_NAME(to, value)              (void)(to), (void)(value) /* it is a text */
+#define STORE_CHOICE_ORDERED(to, value)    (to) = (uint32_t)(value)
 
 void queue_settings_put(struct queue_settings *s, enum queue_setting which, uint64_t value)
 {
@@ -113,6 +118,7 @@ void queue_settings_put(struct queue_settings *s, enum queue_setting which, uint
 #define COPY_BOOL(to, text)              (void)(to), (void)(text)
 #define COPY_CHOICE_DURABILITY(to, text) (void)(to), (void)(text)
 #define COPY_CHOICE_OVERFLOW(to, text)   (void)(to), (void)(text)
+#define COPY_CHOICE_ORDERED(to, text)    (void)(to), (void)(text)
 #define COPY_NAME(to, text)              copy_name((to), sizeof(to), (text))
 
 static void copy_name(char *to, size_t room, struct span text)
@@ -207,7 +213,8 @@ static bool parse_value(const struct queue_setting_info *info, struct span value
     case QUEUE_SETTING_SIZE: return size_parse(value, out);
     case QUEUE_SETTING_NAME: return false;
     case QUEUE_SETTING_CHOICE_DURABILITY:
-    case QUEUE_SETTING_CHOICE_OVERFLOW: break;
+    case QUEUE_SETTING_CHOICE_OVERFLOW:
+    case QUEUE_SETTING_CHOICE_ORDERED: break;
     }
     return parse_choice(info, value, out);
 }
@@ -246,6 +253,7 @@ bool queue_settings_parse(struct queue_settings *s, struct span name, struct spa
         [QUEUE_SETTING_BOOL] = "true or false",
         [QUEUE_SETTING_CHOICE_DURABILITY] = "memory or disk",
         [QUEUE_SETTING_CHOICE_OVERFLOW] = "wait, reject or drop_oldest",
+        [QUEUE_SETTING_CHOICE_ORDERED] = "none or key",
     };
     enum queue_setting which = QUEUE_SETTING_COUNT;
     const struct queue_setting_info *info = queue_setting_find(name, &which);

@@ -20,7 +20,8 @@
     X(bytes, gauge, SUM, "bytes of what the queue holds", q->bytes)                                                    \
     X(capacity, gauge, SUM, "most events it holds", q->settings.capacity)                                              \
     X(waiting_publishers, gauge, SUM, "publishes waiting for room", q->waiting_publishers)                             \
-    X(consumers, gauge, SUM, "the active consumer and those standing by", (*q->consumer ? 1u : 0u) + q->standbys)      \
+    X(consumers, gauge, SUM, "the active consumers and those standing by", q->active_consumers + q->standbys)          \
+    X(parked_keys, gauge, SUM, "keys that a failed event holds up", q->parked_keys)                                    \
     X(oldest_age_seconds, gauge, MAX, "age of the oldest event", (double)q->oldest_age_ms / 1000)                      \
     X(accepted_total, counter, SUM, "events accepted", q->ledger.accepted)                                             \
     X(acked_total, counter, SUM, "events acknowledged", q->ledger.acked)                                               \

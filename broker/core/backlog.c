@@ -5,6 +5,7 @@
  * After a restart everything is backlog. An event enters as an item directly only while there is no backlog before it and its
  * bytes could be kept. */
 #include "broker/core/items.h"
+#include "broker/core/partition.h"
 #include "broker/core/trouble.h"
 
 #include <assert.h>
@@ -25,7 +26,8 @@ void backlog_want(struct core *c, struct queue *q)
 {
     struct durable *d = q->durable;
     uint64_t first, end;
-    if (!d || d->loading || d->backlog_events == 0 || q->loaded - q->next_ready > d->low || c->failed)
+    if (!d || d->loading || d->backlog_events == 0 || q->loaded - q->next_ready > d->low || c->failed ||
+        partition_is_full(c, q))
         return;
     if (!ranges_next(&d->backlog, 0, &first, &end) || first >= d->end)
         return; /* not durable yet */

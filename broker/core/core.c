@@ -1,6 +1,6 @@
 /* The public calls of the core: inputs set the time, reach the part they concern, and leave effects; a flush gives every
  * queue and session that changed its turn. */
-#include "broker/core/state.h"
+#include "broker/core/partition.h"
 
 #include "base/xalloc.h"
 
@@ -30,6 +30,8 @@ void core_config_defaults(struct core_config *config)
         .confirm_synced = true,
         .mark_ahead = 1024,
         .unsettled_most = 1000,
+        .look_ahead = 65536,
+        .look_ahead_bytes = 16u << 20,
         .version = "0.1.0",
     };
 }
@@ -409,8 +411,8 @@ static void validate_consumers(const struct queue *q)
     DL_FOREACH2(q->consumers, k, queue_next)
     {
         outstanding += k->outstanding;
-        if (k != q->active && k->outstanding)
-            fail("only the active consumer has deliveries");
+        if (!k->epoch && k->outstanding)
+            fail("only an active consumer has deliveries");
     }
     if (outstanding != q->in_flight)
         fail("what is in flight is a consumer's");
@@ -437,5 +439,7 @@ void core_validate(const struct core *c)
         queue_validate(c->by_name[i]);
         validate_waiters(c->by_name[i]);
         validate_consumers(c->by_name[i]);
+        if (c->by_name[i]->partitions)
+            partitions_validate((struct core *)(uintptr_t)c, c->by_name[i]);
     }
 }

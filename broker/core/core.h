@@ -36,9 +36,11 @@ struct core_config {
     int64_t producer_memory_ms; /* how long an ended session's outcomes are kept: 600,000 */
     bool confirm_synced;        /* a confirm of the disk means synced (sync: group), and the receipt says so */
     uint32_t mark_ahead; /* events that a queue's mark goes ahead of need, at least: 1,024, and up to 32 times that */
-    uint32_t unsettled_most; /* settlements of a queue that may be answered and not on disk: so many of its events may
+    uint32_t unsettled_most;   /* settlements of a queue that may be answered and not on disk: so many of its events may
                                    come again after a crash; 1,000 */
-    uint8_t receipt_key[16]; /* of receipts; all zero: drawn from the seed */
+    uint32_t look_ahead;       /* events of a queue on disk with partitions or keys that are in memory and wait … */
+    uint64_t look_ahead_bytes; /* … and their bytes: 65,536 and 16 MiB; no farther is looked for what need not wait */
+    uint8_t receipt_key[16];   /* of receipts; all zero: drawn from the seed */
     const char *version;
 };
 

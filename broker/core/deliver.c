@@ -1,6 +1,6 @@
 /* Who consumes, and what they get. A queue has one active consumer; others stand by in order of arrival and take over
  * when it leaves. What is delivered is bounded by the consumer's credit and by its link; nothing is sent ahead of it. */
-#include "broker/core/state.h"
+#include "broker/core/partition.h"
 
 #include "base/mutation.h"
 #include "base/xalloc.h"
@@ -19,32 +19,63 @@ struct consumer *consumer_find(struct session *s, struct span queue)
     return NULL;
 }
 
-static void tell_turn(struct core *c, struct consumer *k, enum turn_state state, enum reason why)
+/* Does somebody stand by who would have a share if another made way? */
+static bool is_contended(const struct queue *q)
+{
+    return q->consumer_count > (q->partitions ? q->partitions->count : 1);
+}
+
+void deliver_tell_turn(struct core *c, struct consumer *k, enum turn_state state)
 {
     struct session *s = k->session;
-    bool contended = k->queue->consumer_count > 1;
-    frame_add_turn(&s->out, span_str(k->queue->name), state, state == TURN_ACTIVE ? k->queue->consumer_epoch : 0,
-                   contended, why, k->number);
+    bool contended = is_contended(k->queue);
+    frame_add_turn(&s->out, span_str(k->queue->name), state, state == TURN_ACTIVE ? k->epoch : 0, contended, REASON_ok,
+                   k->number);
     k->contended_told = contended;
     session_touch(c, s);
 }
 
-/* The active consumer is told when somebody begins or ceases to stand by: an idle one then makes way. */
+/* Active consumers are told when somebody begins or ceases to stand by: an idle one then makes way. */
 static void tell_contention(struct core *c, struct queue *q)
 {
-    if (q->active && q->active->contended_told != (q->consumer_count > 1))
-        tell_turn(c, q->active, TURN_ACTIVE, REASON_ok);
+    for (struct consumer *k = q->consumers; k; k = k->queue_next) {
+        if (k->epoch && k->contended_told != is_contended(q))
+            deliver_tell_turn(c, k, TURN_ACTIVE);
+        if (!q->partitions)
+            return; /* the active one comes first */
+    }
 }
 
+/* Whoever is next has its turn. */
 static void activate(struct core *c, struct queue *q)
 {
+    if (q->partitions) {
+        share_out(c, q);
+        return;
+    }
     struct consumer *k = MUTATED(second_active) && q->consumers ? q->consumers->queue_prev : q->consumers;
     q->active = k;
     if (!k)
         return;
-    q->consumer_epoch++;
-    tell_turn(c, k, TURN_ACTIVE, REASON_ok);
+    k->epoch = k->fence = ++q->consumer_epoch;
+    deliver_tell_turn(c, k, TURN_ACTIVE);
     core_run_queue(c, q);
+}
+
+void deliver_set_partitions(struct core *c, struct queue *q)
+{
+    partitions_set(q);
+    q->returned.count = 0;
+    q->active = NULL;
+    for (struct consumer *k = q->consumers; k; k = k->queue_next) {
+        k->epoch = k->fence = 0;
+        k->served = 0;
+    }
+    activate(c, q);
+    for (struct consumer *k = q->consumers; k; k = k->queue_next) {
+        if (!k->epoch)
+            deliver_tell_turn(c, k, TURN_STANDBY);
+    }
 }
 
 static void refuse_consume(struct core *c, struct session *s, struct span queue, uint32_t number, enum reason why)
@@ -72,12 +103,11 @@ void deliver_consume(struct core *c, struct session *s, struct span name, uint32
     DL_APPEND2(q->consumers, k, queue_prev, queue_next);
     DL_APPEND2(s->consumers, k, session_prev, session_next);
     q->consumer_count++;
-    if (!q->active || MUTATED(second_active)) {
+    if (q->partitions || !q->active || MUTATED(second_active))
         activate(c, q);
-    } else {
-        tell_turn(c, k, TURN_STANDBY, REASON_ok);
-        tell_contention(c, q);
-    }
+    if (!k->epoch)
+        deliver_tell_turn(c, k, TURN_STANDBY);
+    tell_contention(c, q);
 }
 
 static void remove_consumer(struct consumer *k)
@@ -88,6 +118,8 @@ static void remove_consumer(struct consumer *k)
     q->consumer_count--;
     if (q->active == k)
         q->active = NULL;
+    if (q->partitions)
+        share_forget(q, k);
     free(k->leases);
     free(k);
 }
@@ -97,7 +129,7 @@ void deliver_leave(struct core *c, struct consumer *k, bool clean)
     struct queue *q = k->queue;
     settle_void(c, k, clean);
     remove_consumer(k);
-    if (!q->active)
+    if (q->partitions || !q->active)
         activate(c, q);
     tell_contention(c, q);
 }
@@ -120,7 +152,7 @@ void deliver_credit(struct core *c, struct consumer *k, uint64_t generation, uin
     k->generation = generation;
     k->most_granted = limit > k->most_granted ? limit : k->most_granted;
     k->limit = MUTATED(ignore_credit) ? limit + 3 : limit;
-    if (k->queue->active == k)
+    if (k->epoch)
         core_run_queue(c, k->queue);
 }
 
@@ -172,28 +204,43 @@ static uint32_t batch_size(struct queue *q, uint64_t first, uint64_t credit, siz
     return count;
 }
 
+/* The next batch for the consumer; of a queue with partitions it is taken out already. */
+static struct selection next_batch(struct core *c, struct consumer *k, size_t bytes)
+{
+    struct selection s = { 0 };
+    if (k->next_delivery > k->limit)
+        return s;
+    uint64_t credit = k->limit - k->next_delivery + 1;
+    if (k->queue->partitions)
+        return partition_take(c, k, credit, bytes);
+    if (queue_next(k->queue, &s.first))
+        s.count = batch_size(k->queue, s.first, credit, bytes);
+    return s;
+}
+
 /* One batch under one lease and one receipt. */
-static void deliver_batch(struct core *c, struct consumer *k, uint64_t first, uint32_t count)
+static void deliver_batch(struct core *c, struct consumer *k, const struct selection *s)
 {
     struct queue *q = k->queue;
     struct buf *out = &k->session->out;
-    struct lease *l = lease_new(c, k, first, k->next_delivery);
-    struct receipt receipt = { q->id, c->config.incarnation, q->consumer_epoch, k->next_delivery, first, count };
+    struct lease *l = lease_new(c, k, s->first, k->next_delivery);
+    struct receipt receipt = { q->id, c->config.incarnation, k->epoch, k->next_delivery, s->first, s->count };
     char text[RECEIPT_MAX_SIZE];
     size_t text_size = receipt_write(c->receipt_key, &receipt, text);
-    uint32_t attempt = queue_item(q, first)->attempt + 1u;
-    size_t mark = frame_begin_batch(out, k->next_delivery, first, attempt, span_of(text, text_size));
+    uint32_t attempt = queue_item(q, s->first)->attempt + 1u;
+    size_t mark = frame_begin_batch(out, k->next_delivery, s->first, attempt, span_of(text, text_size));
     struct copying run = { 0 };
-    for (uint32_t i = 0; i < count; i++) {
-        struct item *item = queue_item(q, first + i);
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct item *item = queue_item(q, s->first + i);
         add_event(c, q, item, out, &run);
-        queue_taken(q, first + i, item, l->slot);
+        queue_taken(q, s->first + i, item, l->slot);
     }
     copy_out(out, &run);
     wire_end(out, mark);
-    l->count = l->outstanding = count;
-    k->outstanding += count;
-    k->next_delivery += count;
+    l->partition = s->partition;
+    l->count = l->outstanding = s->count;
+    k->outstanding += s->count;
+    k->next_delivery += s->count;
 }
 
 /* Fills one Deliver body; false when there was nothing to put in. */
@@ -201,26 +248,26 @@ static bool deliver_some(struct core *c, struct consumer *k)
 {
     struct queue *q = k->queue;
     struct buf *out = &k->session->out;
-    uint64_t sequence;
-    if (k->next_delivery > k->limit || !queue_next(q, &sequence))
+    size_t most = c->config.deliver_frame;
+    struct selection s = next_batch(c, k, most);
+    if (s.count == 0)
         return false;
     struct open_body open =
-        frame_begin_deliver(out, span_str(q->name), q->consumer_epoch, (uint32_t)q->settings.lease_ms, k->number);
-    size_t most = c->config.deliver_frame;
-    while (k->next_delivery <= k->limit && out->size < most && queue_next(q, &sequence)) {
-        uint32_t count = batch_size(q, sequence, k->limit - k->next_delivery + 1, most - out->size);
-        deliver_batch(c, k, sequence, count);
-    }
+        frame_begin_deliver(out, span_str(q->name), k->epoch, (uint32_t)q->settings.lease_ms, k->number);
+    if (k->fence != k->epoch)
+        frame_add_fence(out, k->fence);
+    do {
+        deliver_batch(c, k, &s);
+        s = out->size < most ? next_batch(c, k, most - out->size) : (struct selection){ 0 };
+    } while (s.count);
     frame_end(out, open);
     session_touch(c, k->session);
     return true;
 }
 
-void deliver_run(struct core *c, struct queue *q)
+static void deliver_to(struct core *c, struct consumer *k)
 {
-    struct consumer *k = q->active;
-    if (!k || c->stopping)
-        return;
+    struct queue *q = k->queue;
     while (!q->paused && !c->failed) {
         durable_move_mark(c, q);
         if (!k->session->link.open || !link_room(&k->session->link)) {
@@ -233,9 +280,25 @@ void deliver_run(struct core *c, struct queue *q)
             session_flush(c, k->session);
     }
     /* What is being read from the disk, or waits for its mark, is not idle: it comes in a moment. */
-    if (k->next_delivery <= k->limit && k->idle_told != k->generation && !durable_comes(q)) {
+    if (k->next_delivery <= k->limit && k->idle_told != k->generation &&
+        (!durable_comes(q) || partition_is_full(c, q))) {
         k->idle_told = k->generation;
         frame_add_idle(&k->session->out, span_str(q->name), k->generation);
         session_touch(c, k->session);
+    }
+}
+
+void deliver_run(struct core *c, struct queue *q)
+{
+    if (c->stopping || !q->active)
+        return;
+    if (!q->partitions) {
+        deliver_to(c, q->active);
+        return;
+    }
+    share_move(c, q);
+    for (struct consumer *k = q->consumers; k; k = k->queue_next) {
+        if (k->epoch)
+            deliver_to(c, k);
     }
 }

@@ -3,6 +3,7 @@
  *   returned    sequences to deliver again, oldest first, ahead of what was never delivered;
  *   stragglers  items that stay while thousands behind them leave, moved out so that the ring stays short. */
 #include "broker/core/items.h"
+#include "broker/core/partition.h"
 
 #include "base/xalloc.h"
 
@@ -42,6 +43,8 @@ static void straggle(struct queue *q, uint64_t sequence)
     HASH_ADD(hh, q->stragglers, sequence, sizeof s->sequence, s);
 }
 
+static struct item *next_before(struct queue *q, uint64_t end, uint64_t *sequence);
+
 void items_advance(struct queue *q)
 {
     while (q->base < q->loaded) {
@@ -62,7 +65,7 @@ void items_advance(struct queue *q)
 bool items_may_skip_to(struct queue *q, uint64_t sequence)
 {
     uint64_t next;
-    return sequence - q->loaded <= RING_SLACK || !queue_oldest_ready(q, &next) || next < q->base;
+    return sequence - q->loaded <= RING_SLACK || !next_before(q, UINT64_MAX, &next) || next < q->base;
 }
 
 void items_skip_to(struct queue *q, uint64_t sequence)
@@ -113,50 +116,27 @@ void items_free(struct queue *q)
 {
     assert(!q->stragglers);
     free(q->ring);
-    free(q->returned);
+    heap_free(&q->returned);
 }
 
-/* ------------------------------------------------------------------ returned: a min-heap of sequences */
+/* ------------------------------------------------------------------ what comes next */
 
 void returned_push(struct queue *q, uint64_t sequence)
 {
-    if (q->returned_count == q->returned_capacity) {
-        q->returned_capacity = q->returned_capacity ? q->returned_capacity * 2 : 16;
-        q->returned = xrealloc(q->returned, q->returned_capacity * sizeof *q->returned);
-    }
-    uint32_t i = q->returned_count++;
-    while (i && q->returned[(i - 1) / 2] > sequence) {
-        q->returned[i] = q->returned[(i - 1) / 2];
-        i = (i - 1) / 2;
-    }
-    q->returned[i] = sequence;
+    heap_push(&q->returned, sequence);
 }
 
 void returned_pop(struct queue *q)
 {
-    uint64_t last = q->returned[--q->returned_count];
-    uint32_t i = 0;
-    for (;;) {
-        uint32_t child = 2 * i + 1;
-        if (child >= q->returned_count)
-            break;
-        if (child + 1 < q->returned_count && q->returned[child + 1] < q->returned[child])
-            child++;
-        if (q->returned[child] >= last)
-            break;
-        q->returned[i] = q->returned[child];
-        i = child;
-    }
-    if (q->returned_count)
-        q->returned[i] = last;
+    heap_pop(&q->returned);
 }
 
 static struct item *next_before(struct queue *q, uint64_t end, uint64_t *sequence)
 {
-    while (q->returned_count) {
-        struct item *item = queue_item(q, q->returned[0]);
+    while (q->returned.count) {
+        struct item *item = queue_item(q, q->returned.at[0]);
         if (item && item->state == ITEM_READY) {
-            *sequence = q->returned[0];
+            *sequence = q->returned.at[0];
             return item;
         }
         returned_pop(q); /* left meanwhile */
@@ -176,6 +156,8 @@ struct item *queue_next(struct queue *q, uint64_t *sequence)
 
 struct item *queue_oldest_ready(struct queue *q, uint64_t *sequence)
 {
+    if (q->partitions)
+        return partition_oldest(q, sequence);
     return next_before(q, UINT64_MAX, sequence);
 }
 

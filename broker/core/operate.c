@@ -1,6 +1,7 @@
 /* Control calls on queues: declare, describe, list, delete, peek, purge, pause, resume, close, open; and on the broker.
  * A mutation's answer is remembered under its request id, so that a lost reply does not purge twice. */
 #include "broker/core/letters.h"
+#include "broker/core/partition.h"
 
 #include "base/xalloc.h"
 
@@ -18,15 +19,22 @@ static bool has_disk(const struct core *c, struct error *why)
                                      "with --data DIR");
 }
 
+static bool differs(const struct queue *q, const struct queue_settings *given, enum queue_setting which)
+{
+    return (given->present & (1u << which)) && !queue_settings_same(given, &q->settings, which);
+}
+
+static bool changes_partitions(const struct queue *q, const struct queue_settings *given)
+{
+    return differs(q, given, QUEUE_SETTING_partitions) || differs(q, given, QUEUE_SETTING_ordered);
+}
+
 static enum reason check_change(const struct core *c, const struct queue *q, const struct queue_settings *given,
                                 bool by_config, struct error *why)
 {
     bool changes = false;
-    for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++) {
-        enum queue_setting which = (enum queue_setting)i;
-        if (given->present & (1u << i))
-            changes |= !queue_settings_same(given, &q->settings, which);
-    }
+    for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++)
+        changes |= differs(q, given, (enum queue_setting)i);
     if (changes && q->managed && !by_config) {
         error_set(why, "queue '%s' is managed by the broker's configuration file; change it there", q->name);
         return REASON_managed;
@@ -35,6 +43,12 @@ static enum reason check_change(const struct core *c, const struct queue *q, con
         if (given->durability == DURABILITY_DISK && !has_disk(c, why))
             return REASON_invalid;
         error_set(why, "the durability of queue '%s' cannot change; delete it and declare it anew", q->name);
+        return REASON_conflict;
+    }
+    if (changes_partitions(q, given) && queue_remaining(q)) {
+        error_set(why,
+                  "'partitions' and 'ordered' of queue '%s' can change only while it is empty; it holds %llu events",
+                  q->name, (unsigned long long)queue_remaining(q));
         return REASON_conflict;
     }
     return REASON_ok;
@@ -87,7 +101,10 @@ enum reason operate_declare(struct core *c, struct span name, const struct queue
             change = check_letters(c, name, &q->settings, given, why);
         if (change != REASON_ok)
             return change;
+        bool parts = changes_partitions(q, given);
         apply_settings(&q->settings, given);
+        if (parts)
+            deliver_set_partitions(c, q);
     } else {
         if (c->queue_count >= c->config.max_queues) {
             error_set(why, "the broker's max_queues (%u) is reached; delete queues or raise it", c->config.max_queues);
@@ -128,6 +145,14 @@ void queue_delete(struct core *c, struct queue *q, enum reason why)
 
 /* ------------------------------------------------------------------ describe and list */
 
+static uint32_t count_active(const struct queue *q)
+{
+    uint32_t count = 0;
+    for (const struct consumer *k = q->consumers; k; k = k->queue_next)
+        count += k->epoch != 0;
+    return count;
+}
+
 static void describe(const struct core *c, struct queue *q, struct queue_info *out)
 {
     *out = (struct queue_info){
@@ -144,7 +169,8 @@ static void describe(const struct core *c, struct queue *q, struct queue_info *o
         .oldest_age_ms = queue_oldest_ms(c, q),
         .waiting_publishers = q->waiting,
         .consumer = q->active ? q->active->session->name : "",
-        .standbys = q->consumer_count ? q->consumer_count - (q->active ? 1 : 0) : 0,
+        .standbys = q->consumer_count - count_active(q),
+        .active_consumers = count_active(q),
         .in_rate_milli = (uint64_t)(rate_read(&q->in_rate, c->now.mono) * 1000),
         .out_rate_milli = (uint64_t)(rate_read(&q->out_rate, c->now.mono) * 1000),
         .next_sequence = q->next_sequence,
@@ -156,6 +182,8 @@ static void describe(const struct core *c, struct queue *q, struct queue_info *o
         .dead_letter_held = q->held,
     };
     out->ledger.remaining = queue_remaining(q);
+    if (q->partitions)
+        partitions_describe(q, out);
 }
 
 static void list(struct core *c, const struct request *r, struct reply *reply, struct arena *arena)
@@ -186,10 +214,22 @@ static void list(struct core *c, const struct request *r, struct reply *reply, s
 
 /* ------------------------------------------------------------------ dispatch */
 
-static void answer_queue(struct core *c, struct queue *q, struct reply *reply)
+/* What one request is about, on its way to its answer. */
+struct calling {
+    const struct request *request;
+    const struct route *route;
+    struct reply reply;
+    struct arena arena; /* of what the reply points to */
+    struct error why;
+};
+
+static void answer_queue(struct core *c, struct queue *q, struct calling *now)
 {
-    reply->result = RESULT_QUEUE;
-    describe(c, q, &reply->u.queue);
+    struct queue_info *info = &now->reply.u.queue;
+    now->reply.result = RESULT_QUEUE;
+    describe(c, q, info);
+    if (q->partitions)
+        info->partitions = partitions_list(q, &now->arena, &info->partition_count);
 }
 
 static void refuse(struct reply *reply, enum reason why, const char *detail)
@@ -199,17 +239,19 @@ static void refuse(struct reply *reply, enum reason why, const char *detail)
     reply->result = RESULT_NONE;
 }
 
-static void declare(struct core *c, const struct request *r, struct reply *reply, struct error *why)
+static void declare(struct core *c, struct calling *now)
 {
+    const struct request *r = now->request;
+    struct reply *reply = &now->reply;
     struct queue *q;
     bool created;
     enum reason done = operate_declare(c, span_str(r->queue), &r->u.declare.settings, r->u.declare.only_create, false,
-                                       &q, &created, why);
+                                       &q, &created, &now->why);
     if (done != REASON_ok) {
-        refuse(reply, done, why->text);
+        refuse(reply, done, now->why.text);
         return;
     }
-    answer_queue(c, q, reply);
+    answer_queue(c, q, now);
     reply->u.queue.created = created;
 }
 
@@ -239,10 +281,12 @@ static void set_closed(struct core *c, struct queue *q, bool closed)
 }
 
 /* A call on an existing queue. */
-static void call_queue(struct core *c, struct queue *q, const struct request *r, struct reply *reply, struct error *why)
+static void call_queue(struct core *c, struct queue *q, struct calling *now)
 {
+    const struct request *r = now->request;
+    struct reply *reply = &now->reply;
     switch (r->call) {
-    case CALL_DELETE: delete_queue(c, q, r, reply, why); return;
+    case CALL_DELETE: delete_queue(c, q, r, reply, &now->why); return;
     case CALL_PURGE:
         reply->result = RESULT_PURGED;
         reply->u.purged.purged = r->u.purge.dead ? dead_purge(c, q) : queue_purge(c, q, false);
@@ -255,17 +299,8 @@ static void call_queue(struct core *c, struct queue *q, const struct request *r,
     }
     persist_queue(c, q);
     core_run_queue(c, q);
-    answer_queue(c, q, reply);
+    answer_queue(c, q, now);
 }
-
-/* What one request is about, on its way to its answer. */
-struct calling {
-    const struct request *request;
-    const struct route *route;
-    struct reply reply;
-    struct arena arena; /* of what the reply points to */
-    struct error why;
-};
 
 /* False: the answer follows by itself. */
 static bool call(struct core *c, struct calling *now)
@@ -289,7 +324,7 @@ static bool call(struct core *c, struct calling *now)
     if (!name_valid(span_str(r->queue)))
         refuse(reply, REASON_invalid, "a queue's name is letters, digits, '.', '_', '-', at most 128 of them");
     else if (r->call == CALL_DECLARE)
-        declare(c, r, reply, &now->why);
+        declare(c, now);
     else if (!q)
         refuse(reply, REASON_unknown_queue, "");
     else if (r->call == CALL_PEEK)
@@ -297,7 +332,7 @@ static bool call(struct core *c, struct calling *now)
     else if (r->call == CALL_REDRIVE)
         return redrive_request(c, q, r, now->route, reply);
     else
-        call_queue(c, q, r, reply, &now->why);
+        call_queue(c, q, now);
     return true;
 }
 

@@ -1,5 +1,6 @@
 /* Looking without taking. What is in memory is answered at once; a page of which nothing is in memory is read from the disk first,
  * and its answer follows. A page may be shorter than asked for; `next` says where to go on. */
+#include "broker/core/partition.h"
 #include "broker/core/trouble.h"
 
 #include "base/xalloc.h"
@@ -47,6 +48,15 @@ struct span event_of_lane(struct span lane)
     return span_of(r.at, (size_t)size);
 }
 
+/* The event of its key that a ready one waits for; `lane`: its bytes. */
+static uint64_t blocker(const struct queue *q, uint64_t sequence, struct span lane)
+{
+    char number[EVENT_KEY_NUMBER];
+    if (!q->partitions || !q->partitions->ordered)
+        return 0;
+    return key_blocker(q, event_key_hash(event_key(event_of_lane(lane), number)), sequence);
+}
+
 /* False when the page is full: it goes on with this one. */
 static bool add(struct page *p, uint64_t sequence, store_locator at, uint32_t size, uint16_t attempt)
 {
@@ -57,8 +67,12 @@ static bool add(struct page *p, uint64_t sequence, store_locator at, uint32_t si
     struct span event;
     struct store *store = queue_store(p->core, p->queue);
     store->ops->read(store, p->queue->id, at, &event);
-    p->events[p->count++] = (struct peeked){ sequence, p->state, attempt, event_of_lane(event),
-                                             trouble_info(trouble_find(p->queue, sequence)) };
+    p->events[p->count++] = (struct peeked){ sequence,
+                                             p->state,
+                                             attempt,
+                                             event_of_lane(event),
+                                             trouble_info(trouble_find(p->queue, sequence)),
+                                             p->state == STATE_READY ? blocker(p->queue, sequence, event) : 0 };
     p->bytes += size;
     return true;
 }

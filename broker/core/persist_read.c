@@ -1,5 +1,6 @@
 /* The core's state from the log: a snapshot, what was noted and put into the log after it, and then the disk is taken over. */
 #include "broker/core/items.h"
+#include "broker/core/partition.h"
 #include "broker/core/persist_fields.h"
 #include "broker/core/trouble.h"
 
@@ -174,6 +175,7 @@ static bool take_queue(struct core *c, struct span bytes)
         c->next_queue_id = next > w.id ? next : w.id;
     }
     q->settings = w.settings;
+    partitions_set(q);
     q->paused = w.paused;
     q->closed = w.closed;
     if (q->durable && w.has_ledger) {

@@ -1,6 +1,7 @@
 /* What a queue holds: its life, and events in, between states and out. The books (ledger, counts, bytes) change here and
  * nowhere else; items.c keeps the items, the core the delay timers of nacked events. */
 #include "broker/core/items.h"
+#include "broker/core/partition.h"
 #include "broker/core/trouble.h"
 
 #include "base/mutation.h"
@@ -54,6 +55,7 @@ struct queue *queue_create(struct core *c, struct span name, const struct queue_
         q->durable = xcalloc(1, sizeof *q->durable);
         q->durable->end = q->durable->mark = q->durable->mark_written = 1;
     }
+    partitions_set(q);
     HASH_ADD_KEYPTR(hh, c->queues, q->name, (unsigned)name.size, q);
     HASH_ADD(hh_id, c->by_id, id, sizeof q->id, q);
     if (c->queue_count == c->by_name_capacity) {
@@ -82,6 +84,7 @@ void queue_free(struct core *c, struct queue *q)
     HASH_DELETE(hh, c->queues, q);
     HASH_DELETE(hh_id, c->by_id, q);
     trouble_free(q);
+    partitions_free(q);
     items_free(q);
     duplicates_forget(c, q);
     if (q->durable)
@@ -217,14 +220,21 @@ static void move(struct queue *q, struct item *item, enum item_state to)
 void queue_return(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
     assert(item->state == ITEM_IN_FLIGHT || item->state == ITEM_DELAYED);
+    if (q->partitions && item->state == ITEM_IN_FLIGHT)
+        partition_ended(c, q, item);
     move(q, item, ITEM_READY);
-    returned_push(q, sequence);
+    if (q->partitions)
+        partition_returned(c, q, sequence, item);
+    else
+        returned_push(q, sequence);
     core_run_queue(c, q);
 }
 
 void queue_delay(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms)
 {
     assert(item->state == ITEM_IN_FLIGHT || item->state == ITEM_DELAYED);
+    if (q->partitions && item->state == ITEM_IN_FLIGHT)
+        partition_ended(c, q, item);
     move(q, item, ITEM_DELAYED);
     struct delayed *d = xcalloc(1, sizeof *d);
     d->queue = q;
@@ -266,7 +276,9 @@ void queue_taken(struct queue *q, uint64_t sequence, struct item *item, uint32_t
     if (item->attempt < UINT16_MAX)
         item->attempt++;
     item->lease = lease;
-    if (q->returned_count && q->returned[0] == sequence)
+    if (q->partitions)
+        return; /* partition_take did the rest */
+    if (q->returned.count && q->returned.at[0] == sequence)
         returned_pop(q);
     else
         q->next_ready = sequence + 1;
@@ -300,6 +312,8 @@ void ledger_add(struct ledger *sum, const struct ledger *l)
 void queue_remove(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
     assert(item->state != ITEM_GONE);
+    if (q->partitions)
+        partition_left(c, q, sequence, item);
     --*count_of(q, item->state);
     q->bytes -= item->size;
     item->state = ITEM_GONE;
@@ -356,7 +370,9 @@ uint64_t queue_purge(struct core *c, struct queue *q, bool everything)
     for (size_t i = 0; i < w.count; i++)
         queue_settle(c, q, w.sequences[i], queue_item(q, w.sequences[i]), CAUSE_PURGED);
     free(w.sequences);
-    q->returned_count = 0; /* nothing is ready any more */
+    q->returned.count = 0; /* nothing is ready any more */
+    if (q->partitions)
+        partition_purged(q);
     items_advance(q);
     return w.count + (q->durable ? backlog_purge(c, q) : 0);
 }

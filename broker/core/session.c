@@ -1,6 +1,6 @@
 /* A session's frames, in and out. A frame counts only when token, epoch and sender agree; then its bodies are applied in
  * order. What the core has to say is gathered as bodies and sealed into frames once a loop turn. */
-#include "broker/core/state.h"
+#include "broker/core/partition.h"
 
 #include <stdio.h>
 
@@ -214,8 +214,18 @@ static bool is_echo(struct core *c, struct session *s, const struct frame_header
     return true;
 }
 
+/* Partitions that change hands may wait for what the session has acknowledged now. */
+static void move_partitions(struct core *c, const struct session *s)
+{
+    for (const struct consumer *k = s->consumers; k; k = k->session_next) {
+        if (k->queue->partitions && k->queue->partitions->moving)
+            core_run_queue(c, k->queue);
+    }
+}
+
 void session_unstall(struct core *c, struct session *s)
 {
+    move_partitions(c, s);
     if (!s->stalled || !s->link.open || !link_room(&s->link))
         return;
     s->stalled = false;

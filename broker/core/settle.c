@@ -67,7 +67,7 @@ struct settling {
 static void flush_acked(struct settling *s)
 {
     if (s->acked)
-        acked_remember(s->consumer->queue, s->consumer->queue->consumer_epoch, s->first_acked, s->acked);
+        acked_remember(s->consumer->queue, s->consumer->epoch, s->first_acked, s->acked);
     s->all_acked += s->acked;
     s->acked = 0;
 }
@@ -89,7 +89,7 @@ static enum settle_result late(struct settling *s, uint64_t delivery)
         return SETTLED_EXPIRED;
     if (delivery >= s->late_end) {
         flush_acked(s);
-        s->late = acked_before(q, q->consumer_epoch, delivery, &s->late_end) ? SETTLED_ACKED : SETTLED_EXPIRED;
+        s->late = acked_before(q, s->consumer->epoch, delivery, &s->late_end) ? SETTLED_ACKED : SETTLED_EXPIRED;
     }
     return s->late;
 }
@@ -152,7 +152,7 @@ bool settle_body(struct core *c, struct session *s, struct body *b)
 {
     struct consumer *k = consumer_find(s, b->name);
     uint64_t epoch = b->u.ack.consumer_epoch;
-    bool current = k && k->queue->active == k && k->queue->consumer_epoch == epoch;
+    bool current = k && k->epoch && k->epoch == epoch;
     size_t start = s->out.size;
     uint64_t acked = 0;
     bool dropped = false;

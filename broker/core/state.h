@@ -10,6 +10,7 @@
  *   waiters.c   entries that wait for room
  *   queue.c     what a queue holds, its books (queue_view.c tells of them)
  *   items.c     where its items are
+ *   partition.c which go to whom, where a queue has partitions or an order by key (keys.c, share.c)
  *   deliver.c   consumers, turns, credit, Deliver
  *   settle.c    acks, by number and by receipt; the end of leases
  *   acked.c     acks that are remembered
@@ -26,6 +27,7 @@
 #include "base/timers.h"
 #include "broker/core/core.h"
 #include "broker/core/dedup.h"
+#include "broker/core/heap.h"
 #include "broker/store/ranges.h"
 
 #include <uthash.h>
@@ -35,6 +37,7 @@
 
 struct trouble;
 struct redrive;
+struct partitions;
 
 enum item_state { ITEM_GONE, ITEM_READY, ITEM_IN_FLIGHT, ITEM_DELAYED };
 
@@ -46,6 +49,7 @@ struct item {
     int32_t accepted; /* tenths of a second since the core started; before it: negative */
     uint16_t attempt; /* deliveries so far, saturating */
     uint8_t state;    /* enum item_state */
+    uint8_t place;    /* its partition + 1, once it has one that it keeps; 0: none yet */
 };
 
 /* An item that stayed while thousands behind it left: moved out of the ring, so that the ring's length follows what is
@@ -91,9 +95,9 @@ struct queue {
     uint64_t loaded;         /* from here to next_sequence what is live is backlog, on disk only; see backlog.c */
     struct durable *durable; /* of a queue on disk; NULL: in memory */
     struct straggler *stragglers;
-    struct delayed *delays; /* by sequence: one for each delayed item */
-    uint64_t *returned;     /* min-heap of sequences to deliver again; may hold stale ones */
-    uint32_t returned_count, returned_capacity;
+    struct delayed *delays;        /* by sequence: one for each delayed item */
+    struct heap returned;          /* sequences to deliver again; may hold stale ones */
+    struct partitions *partitions; /* NULL: it is one FIFO; see partition.h */
 
     uint64_t ready, in_flight, delayed; /* events in each state */
     uint64_t bytes;                     /* of all of them */
@@ -146,6 +150,7 @@ struct lease {
     uint64_t consumer_epoch;
     uint32_t slot;   /* in core->leases */
     uint32_t listed; /* in consumer->leases; a child is not */
+    uint32_t partition;
     struct lease *parent;
     struct consumer *consumer;
     struct timer timer;
@@ -156,6 +161,10 @@ struct consumer {
     struct session *session;
     struct queue *queue;
     uint32_t number;            /* the client's, of this consumption */
+    uint64_t epoch;             /* of its turn; 0: it stands by */
+    uint64_t fence;             /* the fencing token: the epoch, or more where partitions were gained since */
+    uint32_t served;            /* the partition to look at first */
+    uint32_t share;             /* partitions it has or will have; see share.c */
     uint64_t next_delivery;     /* number of the next delivery, from 1 */
     uint64_t generation, limit; /* credit */
     uint64_t most_granted;      /* the highest limit ever: nothing is delivered beyond it */
@@ -564,6 +573,9 @@ void deliver_credit(struct core *c, struct consumer *k, uint64_t generation, uin
 void deliver_run(struct core *c, struct queue *q);                   /* as far as credit and the link have room */
 void deliver_gone(struct core *c, struct queue *q, enum reason why); /* the queue is deleted */
 struct consumer *consumer_find(struct session *s, struct span queue);
+void deliver_tell_turn(struct core *c, struct consumer *k, enum turn_state state);
+/* The queue, which is empty, has other partitions now: its consumers get their turns anew. */
+void deliver_set_partitions(struct core *c, struct queue *q);
 
 /* settle.c */
 bool settle_body(struct core *c, struct session *s, struct body *b); /* false: a violation */

@@ -39,6 +39,7 @@ struct client_outcome {
 struct client_delivery {
     const char *queue; /* one pointer for one queue, for as long as the client lives */
     uint64_t consumer_epoch;
+    uint64_t fence;    /* the fencing token: the epoch, or more where the queue has partitions */
     uint64_t delivery; /* number; what client_settle takes */
     uint64_t sequence;
     uint32_t attempt;

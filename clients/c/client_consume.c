@@ -152,6 +152,8 @@ bool consume_turn(struct client *c, const struct body *b)
     if (!k || !k->wanted || (b->u.turn.consumption != k->number && !MUTATED(ignore_consumption)))
         return true; /* of a consumption that is over */
     uint64_t epoch = b->u.turn.consumer_epoch;
+    if (k->epoch != epoch) /* what went back under an earlier turn is answered under that */
+        k->released = 0;
     k->epoch = b->u.turn.state == TURN_ACTIVE ? epoch : 0;
     k->state = b->u.turn.state;
     if (k->state == TURN_NONE) {
@@ -188,6 +190,7 @@ bool consume_deliver(struct client *c, struct body *b)
         struct client_delivery d = {
             .queue = k->name,
             .consumer_epoch = b->u.deliver.consumer_epoch,
+            .fence = b->u.deliver.fence ? b->u.deliver.fence : b->u.deliver.consumer_epoch,
             .lease_ms = b->u.deliver.lease_ms,
             .attempt = batch.attempt,
             .receipt = batch.receipt,

@@ -217,7 +217,7 @@ void sub_delivery(struct sluice *s, const struct client_delivery *d)
         .sequence = d->sequence,
         .attempt = d->attempt,
         .token = token_of(sub, d->delivery),
-        .consumer_epoch = d->consumer_epoch,
+        .consumer_epoch = d->fence,
         .lease_ms = d->lease_ms,
     };
     if (!sluice_decode(d->event, &s->arena, &delivery))

@@ -76,6 +76,30 @@ static void print_value(const json_t *v)
     putchar('\n');
 }
 
+/* "shares.0  partition 0, ready 3, …": an object a line. */
+static void print_list(const char *name, const json_t *list)
+{
+    size_t i;
+    json_t *one, *v;
+    char label[80];
+    json_array_foreach ((json_t *)list, i, one) {
+        const char *key, *comma = "";
+        snprintf(label, sizeof label, "%s.%zu", name, i);
+        printf("%-22s ", label);
+        json_object_foreach (one, key, v) {
+            printf("%s%s ", comma, key);
+            if (json_is_string(v))
+                cli_print_plain(span_str(json_string_value(v)), 64);
+            else if (json_is_null(v))
+                putchar('-');
+            else
+                json_dumpf(v, stdout, JSON_ENCODE_ANY | JSON_COMPACT);
+            comma = ", ";
+        }
+        putchar('\n');
+    }
+}
+
 /* Objects within are shown as "rates.in". */
 void queue_print_all(const json_t *q)
 {
@@ -83,6 +107,10 @@ void queue_print_all(const json_t *q)
     json_t *v, *w;
     char name[80];
     json_object_foreach ((json_t *)q, key, v) {
+        if (json_is_array(v)) {
+            print_list(key, v);
+            continue;
+        }
         if (!json_is_object(v)) {
             printf("%-22s ", key);
             print_value(v);
@@ -121,6 +149,8 @@ static void print_event(const json_t *item)
     const json_t *event = json_object_get(item, "event"), *data = json_object_get(event, "data");
     printf("#%-8lld %-9s attempt %-3lld %s  ", json_number_of(item, "sequence"), json_text_of(item, "state"),
            json_number_of(item, "attempt"), json_text_of(event, "type"));
+    if (json_number_of(item, "parked_behind"))
+        printf("behind #%lld  ", json_number_of(item, "parked_behind"));
     if (data)
         print_value(data);
     else

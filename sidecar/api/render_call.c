@@ -31,6 +31,7 @@ static void put_setting(json_t *o, const struct queue_settings *s, enum queue_se
     }
     case QUEUE_SETTING_BOOL: json_object_set_new(o, info->name, json_boolean(value != 0)); return;
     case QUEUE_SETTING_CHOICE_DURABILITY:
+    case QUEUE_SETTING_CHOICE_ORDERED:
     case QUEUE_SETTING_CHOICE_OVERFLOW: json_object_set_new(o, info->name, json_string(info->choices[value])); return;
     }
 }
@@ -66,6 +67,28 @@ static json_t *seconds_to(uint64_t amount, double speed)
     return speed > 0 ? measured((double)amount / speed) : json_null();
 }
 
+static json_t *text_or_null(const char *text)
+{
+    return *text ? json_string(text) : json_null();
+}
+
+/* One by one, where the queue has more than one and was asked for by its name. */
+static void put_partitions(json_t *o, const struct queue_info *q)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < q->partition_count; i++) {
+        const struct partition_info *p = &q->partitions[i];
+        json_t *one = json_object();
+        put_number(one, "partition", i);
+        put_number(one, "ready", p->ready);
+        put_number(one, "in_flight", p->in_flight);
+        json_object_set_new(one, "consumer", text_or_null(p->consumer));
+        json_object_set_new(one, "next_consumer", text_or_null(p->heir));
+        json_array_append_new(list, one);
+    }
+    json_object_set_new(o, "shares", list);
+}
+
 static json_t *queue_json(const struct queue_info *q)
 {
     json_t *o = json_object();
@@ -83,8 +106,14 @@ static json_t *queue_json(const struct queue_info *q)
         put_setting(o, &q->settings, i);
     json_object_set_new(o, "oldest_age_seconds", measured((double)q->oldest_age_ms / 1000));
     put_number(o, "waiting_publishers", q->waiting_publishers);
-    json_object_set_new(o, "consumer", *q->consumer ? json_string(q->consumer) : json_null());
+    json_object_set_new(o, "consumer", text_or_null(q->consumer));
     put_number(o, "standbys", q->standbys);
+    put_number(o, "active_consumers", q->active_consumers);
+    json_object_set_new(
+        o, "parked",
+        json_pack("{s:I, s:I}", "keys", (json_int_t)q->parked_keys, "events", (json_int_t)q->parked_events));
+    if (q->partition_count)
+        put_partitions(o, q);
     json_object_set_new(o, "rates", json_pack("{s:o, s:o}", "in", measured(in), "out", measured(out)));
     json_object_set_new(o, "time_to_full_seconds",
                         held < q->settings.capacity ? seconds_to(q->settings.capacity - held, in - out) : json_real(0));
@@ -171,6 +200,8 @@ static void render_peeked(const struct reply *r, struct api_response *out)
         json_add_number_member(b, "sequence", p->sequence);
         json_add_text_member(b, "state", span_str(states[p->state & 3]));
         json_add_number_member(b, "attempt", p->attempt);
+        if (p->parked_behind)
+            json_add_number_member(b, "parked_behind", p->parked_behind);
         add_trouble(b, &p->trouble);
         json_add_name(b, span_str("event"));
         event_json_write(p->event, b);

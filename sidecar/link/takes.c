@@ -65,7 +65,7 @@ static void finish(struct uplink *u, struct taking *t, struct take *k, enum reas
         .events = events,
         .count = k->count,
         .standby = t->state == TURN_STANDBY,
-        .consumer_epoch = t->state == TURN_ACTIVE ? t->epoch : 0,
+        .consumer_epoch = t->state == TURN_ACTIVE ? (t->fence > t->epoch ? t->fence : t->epoch) : 0,
         .reason = reason,
     };
     u->taken_events += k->count;
@@ -200,6 +200,7 @@ void takes_delivery(struct uplink *u, const struct client_delivery *d)
         client_settle(u->client, span_str(d->queue), d->consumer_epoch, &back);
         return;
     }
+    t->fence = d->fence;
     collect(u, t, k, d);
     if (!is_full(u, k))
         return;

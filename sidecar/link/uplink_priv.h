@@ -34,6 +34,7 @@ struct taking {
     struct take *waiting; /* in the order of their arrival */
     enum turn_state state;
     uint64_t epoch;
+    uint64_t fence; /* of the newest delivery: the epoch, or more */
     bool consuming, contended;
     bool idle;           /* the newest credit found nothing more: what comes now comes alone */
     uint64_t generation; /* of the newest credit */

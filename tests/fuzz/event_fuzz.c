@@ -95,7 +95,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     int64_t seconds;
     int32_t nanos;
+    char number[EVENT_KEY_NUMBER];
     decode(span_of(data, size));
+    struct span key = event_key(span_of(data, size), number);
+    must((event_key_hash(key) == 0) == (key.size == 0));
     build(span_of(data, size));
     if (timestamp_parse(span_of(data, size), &seconds, &nanos))
         must(nanos >= 0 && nanos <= 999999999);

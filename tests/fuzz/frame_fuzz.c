@@ -69,6 +69,7 @@ static void copy_list(struct body *b, struct buf *to)
     default:
         open = frame_begin_deliver(to, b->name, b->u.deliver.consumer_epoch, b->u.deliver.lease_ms,
                                    b->u.deliver.consumption);
+        frame_add_fence(to, b->u.deliver.fence);
         copy_batches(b, to);
     }
     frame_end(to, open);

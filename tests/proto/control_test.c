@@ -224,6 +224,9 @@ static struct queue_info sample_queue(const char *name)
                                 .redelivered = 13,
                                 .duplicates = 14,
                                 .dedup_evicted = 15,
+                                .active_consumers = 16,
+                                .parked_keys = 17,
+                                .parked_events = 18,
                                 .ledger = ledger };
 }
 
@@ -241,6 +244,15 @@ static void assert_same_queue(const struct queue_info *a, const struct queue_inf
     assert_true(a->next_sequence == b->next_sequence && a->refused == b->refused && a->redelivered == b->redelivered);
     assert_true(a->duplicates == b->duplicates && a->dedup_evicted == b->dedup_evicted);
     assert_memory_equal(&a->ledger, &b->ledger, sizeof a->ledger);
+    assert_true(a->active_consumers == b->active_consumers && a->parked_keys == b->parked_keys &&
+                a->parked_events == b->parked_events);
+    assert_int_equal(a->partition_count, b->partition_count);
+    for (size_t i = 0; i < a->partition_count; i++) {
+        const struct partition_info *has = &a->partitions[i], *had = &b->partitions[i];
+        assert_true(has->ready == had->ready && has->in_flight == had->in_flight);
+        assert_string_equal(has->consumer, had->consumer);
+        assert_string_equal(has->heir, had->heir);
+    }
 }
 
 static void a_queues_description_round_trips(void **state)
@@ -254,6 +266,8 @@ static void a_queues_description_round_trips(void **state)
     r.u.queue.created = r.u.queue.closed = false;
     r.u.queue.managed = r.u.queue.paused = true;
     r.u.queue.consumer = "";
+    r.u.queue.partitions = (const struct partition_info[]){ { 1, 2, "a", "" }, { 0, 3, "b", "a" } };
+    r.u.queue.partition_count = 2;
     back = reply_round_trip(r);
     assert_same_queue(&back.u.queue, &r.u.queue);
 }
@@ -280,9 +294,9 @@ static void peeked_events_round_trip(void **state)
     (void)state;
     const struct trouble_info none = { .error = "" },
                               some = { 5, 1, DEAD_MAX_DELIVERIES, 1000, 2000, 503, "no luck", HOLD_CLOSED };
-    const struct peeked events[] = { { 10, STATE_READY, 0, span_str("one"), none },
-                                     { 12, STATE_IN_FLIGHT, 3, span_of("\0\xff", 2), none },
-                                     { 13, STATE_DEAD, 5, span_str(""), some } };
+    const struct peeked events[] = { { 10, STATE_READY, 0, span_str("one"), none, 7 },
+                                     { 12, STATE_IN_FLIGHT, 3, span_of("\0\xff", 2), none, 0 },
+                                     { 13, STATE_DEAD, 5, span_str(""), some, 0 } };
     struct reply r = { .result = RESULT_PEEKED };
     r.u.peeked.events = events, r.u.peeked.count = 3, r.u.peeked.next = 14;
     struct reply back = reply_round_trip(r);
@@ -292,6 +306,7 @@ static void peeked_events_round_trip(void **state)
         assert_int_equal(back.u.peeked.events[i].sequence, events[i].sequence);
         assert_int_equal(back.u.peeked.events[i].state, events[i].state);
         assert_int_equal(back.u.peeked.events[i].attempt, events[i].attempt);
+        assert_int_equal(back.u.peeked.events[i].parked_behind, events[i].parked_behind);
         assert_true(span_equal(back.u.peeked.events[i].event, events[i].event));
         const struct trouble_info *had = &events[i].trouble, *has = &back.u.peeked.events[i].trouble;
         assert_int_equal(has->failures, had->failures);

@@ -80,7 +80,7 @@ static void every_body_comes_back_in_order(void **state)
                                    "  run 100 1 70 0 1\n"
                                    "  run 101 40 71 6 2\n"
                                    "11 orders 141 9 1 10000 10001 250\n"
-                                   "12 mail 3 30000 2\n"
+                                   "12 mail 3 30000 2 5\n"
                                    "  batch 11 1000 1 receipt-a\n"
                                    "    event one\n"
                                    "    event \n"
@@ -124,7 +124,7 @@ static void bodies_of_zeros_round_trip(void **state)
     assert_int_equal(describe_frame(buf_span(&frame), &text), FRAME_END);
     buf_add_byte(&text, '\0');
     assert_string_equal((const char *)text.data,
-                        "1   \n2  0 0\n4  0\n5  0\n6  0 0\n7  0\n10 \n12  0 0 0\n13  0\n14  0\n"
+                        "1   \n2  0 0\n4  0\n5  0\n6  0 0\n7  0\n10 \n12  0 0 0 0\n13  0\n14  0\n"
                         "15  0 0 0 0 0\n16  0 0\n17  0 0 0 \n18  0 0\n");
     buf_free(&text);
 }

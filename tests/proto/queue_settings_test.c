@@ -81,6 +81,12 @@ static void values_of_every_setting_are_read(void **state)
     assert_int_equal(settings.dead_capacity, 7);
     assert_true(parse("dead_letter", "parking.1"));
     assert_string_equal(settings.dead_letter, "parking.1");
+    assert_true(parse("ordered", "key"));
+    assert_int_equal(settings.ordered, ORDERED_KEY);
+    assert_true(parse("ordered", "none"));
+    assert_int_equal(settings.ordered, ORDERED_NONE);
+    assert_true(parse("partitions", "128"));
+    assert_int_equal(settings.partitions, 128);
     assert_int_equal(settings.present, (1u << QUEUE_SETTING_COUNT) - 1);
     assert_int_equal(settings.capacity, 1000);
     assert_int_equal(settings.capacity_bytes, 64 << 20);
@@ -213,7 +219,8 @@ static void every_row_is_found_by_its_name_and_stored_and_read_back(void **state
             assert_null(queue_settings_text(&settings, which));
         }
         assert_true(settings.present & 1u << i);
-        bool choice = info->type == QUEUE_SETTING_CHOICE_DURABILITY || info->type == QUEUE_SETTING_CHOICE_OVERFLOW;
+        bool choice = info->type == QUEUE_SETTING_CHOICE_DURABILITY || info->type == QUEUE_SETTING_CHOICE_OVERFLOW ||
+                      info->type == QUEUE_SETTING_CHOICE_ORDERED;
         assert_int_equal(info->choices != NULL, choice);
     }
     enum queue_setting none;

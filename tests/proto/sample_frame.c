@@ -29,6 +29,7 @@ static void add_publish(struct buf *b)
 static void add_deliver(struct buf *b)
 {
     struct open_body open = frame_begin_deliver(b, S("mail"), 3, 30000, 2);
+    frame_add_fence(b, 5);
     size_t batch = frame_begin_batch(b, 11, 1000, 1, S("receipt-a"));
     frame_add_event(b, S("one"));
     frame_add_event(b, S(""));
@@ -121,7 +122,7 @@ static enum frame_status describe_deliver(struct body *b, struct buf *text)
     struct batch batch;
     struct span event;
     enum frame_status status;
-    PUT(text, b->u.deliver.consumer_epoch, b->u.deliver.lease_ms, b->u.deliver.consumption);
+    PUT(text, b->u.deliver.consumer_epoch, b->u.deliver.lease_ms, b->u.deliver.consumption, b->u.deliver.fence);
     while ((status = deliver_next(b, &batch)) == FRAME_OK) {
         buf_add_str(text, "\n  batch");
         PUT(text, batch.first_delivery, batch.first_sequence, batch.attempt);

@@ -18,6 +18,7 @@ void broker_draw(struct sim *s)
         s->tries[q] = s->mood.dies ? 1 + sim_random(s, 4) : 250;
         s->dead_capacity[q] = sim_chance(s, 50) ? sim_random(s, 6) : 10000;
     }
+    keys_draw(s);
     storing_draw(s);
     if (s->mood.letters)
         s->on_disk[1] |= s->on_disk[0]; /* what is on disk does not die into memory */
@@ -36,6 +37,8 @@ void broker_settings(const struct sim *s, unsigned q, struct queue_settings *out
     queue_settings_put(out, QUEUE_SETTING_dead_capacity, s->calm ? 100000 : s->dead_capacity[q]);
     if (s->mood.letters && q == 0)
         queue_settings_put_text(out, QUEUE_SETTING_dead_letter, span_str(sim_queue_name(1)));
+    queue_settings_put(out, QUEUE_SETTING_partitions, s->partitions[q]);
+    queue_settings_put(out, QUEUE_SETTING_ordered, s->ordered[q] ? ORDERED_KEY : ORDERED_NONE);
     queue_settings_put(out, QUEUE_SETTING_durability, s->on_disk[q] ? DURABILITY_DISK : DURABILITY_MEMORY);
 }
 

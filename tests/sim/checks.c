@@ -54,6 +54,7 @@ static void check_queue(struct sim *s, const struct queue *q)
         sim_fail(s, "%s holds %llu of %llu", q->name, (unsigned long long)queue_remaining(q),
                  (unsigned long long)q->settings.capacity);
     check_credit(s, q);
+    keys_check_shares(s, q);
     check_waiters(s, q);
 }
 

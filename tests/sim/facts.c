@@ -29,6 +29,7 @@ struct fact *fact_published(struct sim *s, struct actor *a, unsigned queue, uint
     f->producer = a->instance;
     f->order = ++a->orders[queue];
     f->batch_index = batch_index;
+    f->key = keys_of(s, queue, f->id);
     f->published = s->now;
     s->facts[s->fact_count++] = f;
     return f;
@@ -36,7 +37,7 @@ struct fact *fact_published(struct sim *s, struct actor *a, unsigned queue, uint
 
 static struct fact *fact_of(const struct sim *s, struct span event)
 {
-    uint64_t id = event.size >= 8 ? wire_load64(event.data) : UINT64_MAX;
+    uint64_t id = event.size >= 9 ? wire_load64(event.data + 1) : UINT64_MAX;
     return id < s->fact_count ? s->facts[id] : NULL;
 }
 
@@ -189,20 +190,11 @@ static struct life *read_life(struct sim *s, const struct client_delivery *d)
     return NULL;
 }
 
-static void check_order(struct sim *s, const struct fact *f, struct life *life)
-{
-    if (f->producer >= sizeof life->newest_first / sizeof *life->newest_first)
-        return;
-    uint64_t *newest = &life->newest_first[f->producer];
-    if (f->order < *newest)
-        sim_fail(s, "#%llu of c%llu came after a later one", ID(f), (unsigned long long)f->producer);
-    *newest = f->order;
-}
-
 /* Within one consumer's turn and with long leases every delivery reaches the program or goes back uncounted. */
 static void check_attempt(struct sim *s, const struct fact *f, const struct client_delivery *d, const struct life *life)
 {
     if (!s->mood.long_leases || s->mood.redrives || f->handed_over == 0 || f->life != life ||
+        s->partitions[f->queue] > 1 || /* it may have been elsewhere meanwhile */
         f->epoch != d->consumer_epoch)
         return;
     uint32_t expected = f->attempt + (f->released ? 0 : 1);
@@ -271,13 +263,14 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
         sim_fail(s, "#%llu was delivered after its ack was confirmed", ID(f));
     if (f->dropped)
         sim_fail(s, "#%llu was delivered after it was dropped", ID(f));
-    if (d->consumer_epoch < life->newest_epoch)
+    if (d->consumer_epoch < life->newest_epoch && s->partitions[f->queue] == 1)
         sim_fail(s, "#%llu was handed to c%llu under epoch %llu after epoch %llu", ID(f),
                  (unsigned long long)a->instance, (unsigned long long)d->consumer_epoch,
                  (unsigned long long)life->newest_epoch);
     /* What is redriven, or a letter, joins at the tail. */
     if (d->attempt == 1 && f->handed_over == 0 && !s->mood.redrives && !fact_is_letter(f))
-        check_order(s, f, life);
+        keys_check_order(s, f, life);
+    keys_check_delivery(s, f, d, life);
     check_attempt(s, f, d, life);
     life->newest_epoch = d->consumer_epoch;
     if (!f->handed_over || f->life->incarnation <= life->incarnation)

@@ -48,7 +48,7 @@ void publishing_act(struct actor *a)
     uint32_t wait_ms = waits[sim_random(s, 5)];
     struct publish *p = new_publish(s);
     *p = (struct publish){ a, s->fact_count, count };
-    uint8_t bytes[5][EVENT_SIZE_DISK] = { { 0 } };
+    uint8_t bytes[5][EVENT_SIZE_DISK + SIM_EVENT_HEAD] = { { 0 } };
     uint8_t hashes[5][EVENT_HASH_SIZE];
     struct span events[5];
     for (uint32_t i = 0; i < count; i++) {
@@ -56,9 +56,8 @@ void publishing_act(struct actor *a)
         f->deadline = s->now + wait_ms * MS;
         if (count == 1)
             f->twin = draw_twin(s, queue);
-        wire_store64(bytes[i], f->id);
         put_hash(hashes[i], f);
-        events[i] = span_of(bytes[i], 8 + draw_size(s, queue));
+        events[i] = span_of(bytes[i], keys_put_event(s, f, bytes[i]) + draw_size(s, queue));
     }
     const struct fact *twin = s->facts[p->first]->twin;
     sim_trace(s, "c%llu publishes %u to %s from #%zu, wait %u ms%s", (unsigned long long)a->instance, count,

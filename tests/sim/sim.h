@@ -8,6 +8,7 @@
  *   publishing.c  what their programs do: publish,
  *   consuming.c     consume and settle,
  *   operating.c     operate on queues
+ *   keys.c        which events have which key, and what must hold of each key
  *   facts.c       what must hold, told from outside: by what publishers were told and consumers were given
  *   checks.c      what must hold inside the broker after each step, and at the end
  *   main.c        seeds, replay, mutations */
@@ -23,6 +24,7 @@
 #define SIM_CLIENTS  5u
 #define SIM_QUEUES   2u
 #define SIM_RECEIPTS 32u
+#define SIM_KEYS     5u /* the first stands for none */
 #define SIM_STARTS   16u
 #define SIM_RUNS     24u /* a disk that fails may end some more */
 #define MS           INT64_C(1000000)
@@ -58,9 +60,10 @@ struct lane {
 struct life {
     uint64_t incarnation;
     uint32_t queue_id;
-    uint64_t newest_epoch;     /* an event was handed over under it */
-    uint64_t acks;             /* confirmed */
-    uint64_t newest_first[64]; /* by producer: its newest event among first deliveries */
+    uint64_t newest_epoch;               /* an event was handed over under it */
+    uint64_t acks;                       /* confirmed */
+    uint64_t newest_first[64][SIM_KEYS]; /* by producer and key: its newest event among first deliveries */
+    uint64_t newest_fence[SIM_KEYS];     /* an event of that key was handed over under it */
 };
 
 /* An event as its publisher and its consumers saw it. */
@@ -70,6 +73,7 @@ struct fact {
     unsigned origin;   /* … not where it was published, once it came as a dead letter */
     uint64_t producer; /* which client instance */
     uint64_t order;    /* of its publish, per producer and queue */
+    unsigned key;      /* 0: it has none, or its queue does not look at keys */
     uint32_t batch_index;
     struct fact *twin;      /* the first event of the same source and id; NULL: there was none before it */
     bool duplicate;         /* it was confirmed as one */
@@ -185,6 +189,8 @@ struct sim {
     uint8_t receipt_keys[SIM_RUNS][16]; /* by incarnation */
     uint64_t capacity[SIM_QUEUES], lease_ms[SIM_QUEUES];
     uint64_t backoff_ms[SIM_QUEUES], dead_capacity[SIM_QUEUES], tries[SIM_QUEUES];
+    uint64_t partitions[SIM_QUEUES];
+    bool ordered[SIM_QUEUES];        /* by key */
     uint64_t over[SIM_QUEUES];       /* events beyond the capacity, because settled ones came back at a start */
     int64_t roomy_since[SIM_QUEUES]; /* a queue on disk has room and yet somebody waits; 0: no */
     int64_t restarted;               /* when the broker last came up again */
@@ -294,6 +300,18 @@ void consuming_receipt_settled(void *ctx, uint64_t request, enum settle_result r
 void operating_act(struct actor *a);
 void operating_set_right(struct actor *a); /* in the calm nothing stays paused, closed or deleted */
 void operating_replied(void *ctx, void *cookie, const struct reply *reply);
+
+/* keys.c */
+#define SIM_EVENT_HEAD 40u     /* at most what an event has before its padding */
+void keys_draw(struct sim *s); /* which queues have partitions, and which are ordered by key */
+/* Writes the head of an event: its id and its key. Returns its size. */
+size_t keys_put_event(const struct sim *s, const struct fact *f, uint8_t out[SIM_EVENT_HEAD]);
+unsigned keys_of(const struct sim *s, unsigned queue, uint64_t id);
+/* A first delivery: in the order of its producer, as far as its queue promises one. */
+void keys_check_order(struct sim *s, const struct fact *f, struct life *life);
+/* Any delivery: by the newest who has the key, and while no earlier event of it is unsettled. */
+void keys_check_delivery(struct sim *s, const struct fact *f, const struct client_delivery *d, struct life *life);
+void keys_check_shares(struct sim *s, const struct queue *q);
 
 /* facts.c */
 bool fact_is_letter(const struct fact *f);

@@ -141,9 +141,25 @@ static struct span hash_of(const char *word, size_t *size, uint8_t out[EVENT_HAS
     return span_of(out, EVENT_HASH_SIZE);
 }
 
+/* "id#key": a CloudEvent of that id and partitionkey; "id#": one without a key. */
+static struct span cloud_event_of(const char *word, size_t size, const char *hash, struct buf *out)
+{
+    struct attribute key = { span_str("partitionkey"), ATTRIBUTE_STRING,
+                             span_of(hash + 1, size - (size_t)(hash + 1 - word)) };
+    struct event e = {
+        span_of(word, (size_t)(hash - word)), span_str("/s"), span_str("t"), &key, key.text.size > 0, DATA_NONE, { 0 }
+    };
+    buf_clear(out);
+    event_encode(&e, out);
+    return buf_span(out);
+}
+
 /* "text" or "text:SIZE", padded with dots. */
 static struct span event_of(const char *word, size_t size, struct buf *out)
 {
+    const char *hash = memchr(word, '#', size);
+    if (hash)
+        return cloud_event_of(word, size, hash, out);
     const char *colon = memchr(word, ':', size);
     size_t text = colon ? (size_t)(colon - word) : size, total = text;
     if (colon)

@@ -114,6 +114,9 @@ static void hear_batch(struct peer *p, const char *queue, struct batch *batch)
     uint64_t count = 0;
     while ((status = batch_next(batch, &event)) == FRAME_OK) {
         size_t text = 0;
+        struct span source, id;
+        if (event.size && event.data[0] == '\n' && event_identity(event, &source, &id))
+            event = id;
         while (text < event.size && event.data[text] != '.' && event.data[text] != '*')
             text++;
         buf_printf(&events, " %.*s", (int)text, (const char *)event.data);

@@ -18,6 +18,9 @@ static struct queue_info some_queue(void)
                             .waiting_publishers = 4,
                             .consumer = "shop@host/1",
                             .standbys = 1,
+                            .active_consumers = 1,
+                            .parked_keys = 2,
+                            .parked_events = 7,
                             .in_rate_milli = 3000,
                             .out_rate_milli = 1000,
                             .next_sequence = 9,
@@ -28,19 +31,21 @@ static struct queue_info some_queue(void)
 
 static void a_description_has_its_figures(void **state)
 {
-    static const char *const parts[] = { "\"queue\":\"orders\",\"ready\":3,\"in_flight\":2,\"delayed\":1,\"dead\":0,",
-                                         "\"backlog\":5,",
-                                         "\"capacity\":10,",
-                                         "\"lease\":\"30s\"",
-                                         "\"overflow\":\"wait\"",
-                                         "\"oldest_age_seconds\":1.5",
-                                         "\"waiting_publishers\":4",
-                                         "\"consumer\":\"shop@host/1\",\"standbys\":1",
-                                         "\"rates\":{\"in\":3.0,\"out\":1.0}",
-                                         "\"time_to_full_seconds\":2.0,\"time_to_drain_seconds\":null",
-                                         "\"managed\":null,\"paused\":false,\"closed\":false",
-                                         "\"ledger\":{\"accepted\":8,\"acked\":2,\"dead_lettered\":0,\"expired\":0",
-                                         "\"purged\":0,\"dropped\":0,\"remaining\":6}" };
+    static const char *const parts[] = {
+        "\"queue\":\"orders\",\"ready\":3,\"in_flight\":2,\"delayed\":1,\"dead\":0,",
+        "\"backlog\":5,",
+        "\"capacity\":10,",
+        "\"lease\":\"30s\"",
+        "\"overflow\":\"wait\"",
+        "\"oldest_age_seconds\":1.5",
+        "\"waiting_publishers\":4",
+        "\"consumer\":\"shop@host/1\",\"standbys\":1,\"active_consumers\":1,\"parked\":{\"keys\":2,\"events\":7}",
+        "\"rates\":{\"in\":3.0,\"out\":1.0}",
+        "\"time_to_full_seconds\":2.0,\"time_to_drain_seconds\":null",
+        "\"managed\":null,\"paused\":false,\"closed\":false",
+        "\"ledger\":{\"accepted\":8,\"acked\":2,\"dead_lettered\":0,\"expired\":0",
+        "\"purged\":0,\"dropped\":0,\"remaining\":6}"
+    };
     struct api_command c = { .u.call.request.call = CALL_DESCRIBE };
     struct reply r = { .result = RESULT_QUEUE, .u.queue = some_queue() };
     struct driver d;
@@ -48,6 +53,23 @@ static void a_description_has_its_figures(void **state)
     render(&d, &c, &r);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         assert_says(&d, 200, parts[i]);
+    driver_end(&d);
+}
+
+static void partitions_are_told_one_by_one(void **state)
+{
+    static const struct partition_info partitions[] = { { 3, 1, "shop/1", "" }, { 0, 2, "shop/1", "shop/2" } };
+    struct api_command c = { .u.call.request.call = CALL_DESCRIBE };
+    struct reply r = { .result = RESULT_QUEUE, .u.queue = some_queue() };
+    struct driver d;
+    (void)state;
+    r.u.queue.partitions = partitions;
+    r.u.queue.partition_count = 2;
+    render(&d, &c, &r);
+    assert_says(
+        &d, 200,
+        "\"shares\":[{\"partition\":0,\"ready\":3,\"in_flight\":1,\"consumer\":\"shop/1\",\"next_consumer\":null},"
+        "{\"partition\":1,\"ready\":0,\"in_flight\":2,\"consumer\":\"shop/1\",\"next_consumer\":\"shop/2\"}]");
     driver_end(&d);
 }
 
@@ -289,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_description_has_its_figures),
+        cmocka_unit_test(partitions_are_told_one_by_one),
         cmocka_unit_test(times_are_known_where_rates_tell_them),
         cmocka_unit_test(a_created_queue_is_201_and_a_declared_one_200),
         cmocka_unit_test(the_ledger_is_the_books_alone),

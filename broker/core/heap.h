@@ -1,0 +1,17 @@
+/* A min-heap of sequences. What ascends, as nearly all does, is pushed in constant time. Private to broker/core. */
+#ifndef SLUICE_BROKER_CORE_HEAP_H
+#define SLUICE_BROKER_CORE_HEAP_H
+
+#include <stdint.h>
+
+/* The least is at[0] while count > 0. All zero: empty. */
+struct heap {
+    uint64_t *at;
+    uint32_t count, capacity;
+};
+
+void heap_push(struct heap *h, uint64_t sequence);
+void heap_pop(struct heap *h); /* the least; it is not empty */
+void heap_free(struct heap *h);
+
+#endif

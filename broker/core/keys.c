@@ -1,0 +1,116 @@
+/* Order by key: at most one delivery of a key is unsettled. A key is known here from the first delivery of one of its events until
+ * none of them is left that was looked at; its other events wait behind the current one, whatever becomes of that: while it is in
+ * flight, and while it failed and waits for its back-off (then the key is parked). When it has left the queue, the next
+ * becomes current and goes back among what its partition delivers. Two keys of one hash count as one. */
+#include "broker/core/partition.h"
+
+#include "base/mutation.h"
+#include "base/xalloc.h"
+
+#include <stdlib.h>
+
+static struct key *find(const struct queue *q, uint64_t hash)
+{
+    struct key *k = NULL;
+    HASH_FIND(hh, q->partitions->keys, &hash, sizeof hash, k);
+    return k;
+}
+
+static struct key *find_current(const struct queue *q, uint64_t sequence)
+{
+    struct key *k = NULL;
+    HASH_FIND(hh_current, q->partitions->by_current, &sequence, sizeof sequence, k);
+    return k;
+}
+
+static void set_current(struct partitions *p, struct key *k, uint64_t sequence)
+{
+    k->current = sequence;
+    HASH_ADD(hh_current, p->by_current, current, sizeof k->current, k);
+}
+
+bool key_claim(struct queue *q, uint64_t hash, uint64_t sequence)
+{
+    struct key *k = hash ? find(q, hash) : NULL;
+    if (hash == 0 || (k && k->current == sequence) || MUTATED(deliver_parked))
+        return true;
+    if (k) {
+        heap_push(&k->waiting, sequence);
+        return false;
+    }
+    k = xcalloc(1, sizeof *k);
+    k->hash = hash;
+    HASH_ADD(hh, q->partitions->keys, hash, sizeof k->hash, k);
+    set_current(q->partitions, k, sequence);
+    return true;
+}
+
+static void free_key(struct partitions *p, struct key *k)
+{
+    HASH_DELETE(hh, p->keys, k);
+    heap_free(&k->waiting);
+    free(k);
+}
+
+uint64_t key_over(struct queue *q, uint64_t sequence)
+{
+    struct partitions *p = q->partitions;
+    struct key *k = find_current(q, sequence);
+    if (!k)
+        return 0;
+    HASH_DELETE(hh_current, p->by_current, k);
+    while (k->waiting.count) {
+        uint64_t next = k->waiting.at[0];
+        const struct item *item = queue_item(q, next);
+        heap_pop(&k->waiting);
+        if (item && item->state == ITEM_READY) {
+            set_current(p, k, next);
+            return next;
+        }
+    }
+    free_key(p, k);
+    return 0;
+}
+
+uint64_t key_blocker(const struct queue *q, uint64_t hash, uint64_t sequence)
+{
+    const struct key *k = hash ? find(q, hash) : NULL;
+    return k && k->current != sequence ? k->current : 0;
+}
+
+static uint64_t count_waiting(struct queue *q, const struct key *k)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < k->waiting.count; i++) {
+        const struct item *item = queue_item(q, k->waiting.at[i]);
+        count += item && item->state == ITEM_READY;
+    }
+    return count;
+}
+
+struct parked keys_parked(struct queue *q)
+{
+    struct parked parked = { 0 };
+    for (const struct key *k = q->partitions->keys; k; k = k->hh.next) {
+        const struct item *item = queue_item(q, k->current);
+        if (!item || item->state != ITEM_DELAYED)
+            continue;
+        parked.keys++;
+        parked.events += count_waiting(q, k);
+    }
+    return parked;
+}
+
+void keys_clear_waiting(struct queue *q)
+{
+    for (struct key *k = q->partitions->keys; k; k = k->hh.next)
+        k->waiting.count = 0;
+}
+
+void keys_free(struct queue *q)
+{
+    struct partitions *p = q->partitions;
+    HASH_CLEAR(hh_current, p->by_current);
+    while (p->keys)
+        free_key(p, p->keys);
+}

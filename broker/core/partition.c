@@ -1,0 +1,274 @@
+/* Which partition an event is in, and what comes next there. Events are sorted as somebody wants them: on behalf of one partition
+ * all that stands before its next event is looked at, and goes to where it belongs. */
+#include "broker/core/partition.h"
+#include "broker/core/items.h"
+
+#include "base/xalloc.h"
+
+#include <stdlib.h>
+
+void partitions_set(struct queue *q)
+{
+    bool ordered = q->settings.ordered == ORDERED_KEY;
+    uint32_t count = (uint32_t)q->settings.partitions;
+    partitions_free(q);
+    if (count == 1 && !ordered)
+        return;
+    q->partitions = xcalloc(1, sizeof *q->partitions + count * sizeof q->partitions->at[0]);
+    q->partitions->count = count;
+    q->partitions->ordered = ordered;
+}
+
+void partitions_free(struct queue *q)
+{
+    struct partitions *p = q->partitions;
+    if (!p)
+        return;
+    keys_free(q);
+    for (uint32_t i = 0; i < p->count; i++)
+        heap_free(&p->at[i].ready);
+    free(p);
+    q->partitions = NULL;
+}
+
+uint64_t partition_key(const struct core *c, const struct queue *q, const struct item *item)
+{
+    struct span lane;
+    char number[EVENT_KEY_NUMBER];
+    struct store *store = queue_store(c, q);
+    store->ops->read(store, q->id, item->at, &lane);
+    return event_key_hash(event_key(event_of_lane(lane), number));
+}
+
+/* ------------------------------------------------------------------ sorting */
+
+bool partition_is_full(const struct core *c, const struct queue *q)
+{
+    const struct partitions *p = q->partitions;
+    if (!p || !q->durable || p->sorted == 0)
+        return false;
+    return p->sorted >= c->config.look_ahead || p->sorted_bytes >= c->config.look_ahead_bytes ||
+           core_budget_left(c) == 0;
+}
+
+static bool wants_more(const struct partition *p)
+{
+    return p->owner && !p->heir && p->owner->next_delivery <= p->owner->limit;
+}
+
+static uint64_t load_of(const struct partition *p)
+{
+    return p->ready.count + p->in_flight;
+}
+
+/* Events without a key go to the partition with the least to do, if there is one among those whose consumer wants some. */
+static uint32_t least_loaded(const struct partitions *p)
+{
+    uint32_t least = 0;
+    for (uint32_t i = 1; i < p->count; i++) {
+        bool wants = wants_more(&p->at[i]), less = load_of(&p->at[i]) < load_of(&p->at[least]);
+        if (wants != wants_more(&p->at[least]) ? wants : less)
+            least = i;
+    }
+    return least;
+}
+
+/* Its partition, which it keeps as long as it is in memory: what comes again without a key must not come to somebody else while
+ * its former owner may still have it before it. */
+static struct partition *place(const struct core *c, const struct queue *q, struct item *item)
+{
+    struct partitions *p = q->partitions;
+    if (item->place == 0) {
+        uint64_t hash = p->count > 1 ? partition_key(c, q, item) : 0;
+        uint32_t partition = hash ? (uint32_t)(hash % p->count) : least_loaded(p);
+        item->place = (uint8_t)(partition + 1);
+    }
+    return &p->at[item->place - 1];
+}
+
+static void put(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
+{
+    struct partitions *p = q->partitions;
+    heap_push(&place(c, q, item)->ready, sequence);
+    p->sorted++;
+    p->sorted_bytes += item->size;
+}
+
+/* Sorts until that partition has something; false when there is nothing more to sort, or enough was. */
+static bool sort_for(struct core *c, struct queue *q, uint32_t partition)
+{
+    uint64_t end = queue_deliverable_end(q);
+    end = end < q->loaded ? end : q->loaded;
+    while (q->next_ready < end && !partition_is_full(c, q)) {
+        struct item *item = item_at(q, q->next_ready);
+        uint64_t sequence = q->next_ready++;
+        if (item->state == ITEM_READY)
+            put(c, q, sequence, item);
+        if (q->partitions->at[partition].ready.count)
+            return true;
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------ what comes next */
+
+/* The partition's next event, out of its heap: NULL when there is none. What must wait for its key stands behind it then. */
+static struct item *pop_next(struct core *c, struct queue *q, uint32_t partition, uint64_t *sequence)
+{
+    struct partitions *p = q->partitions;
+    struct heap *ready = &p->at[partition].ready;
+    while (ready->count || sort_for(c, q, partition)) {
+        struct item *item = queue_item(q, *sequence = ready->at[0]);
+        heap_pop(ready);
+        if (!item || item->state != ITEM_READY)
+            continue; /* left meanwhile */
+        if (!p->ordered || key_claim(q, partition_key(c, q, item), *sequence))
+            return item;
+    }
+    return NULL;
+}
+
+static void take(struct partitions *p, struct partition *from, const struct item *item)
+{
+    p->sorted--;
+    p->sorted_bytes -= item->size;
+    from->in_flight++;
+}
+
+/* Does the neighbour come next, and may it go along? */
+static bool goes_along(struct core *c, struct queue *q, uint32_t partition, uint64_t sequence, const struct item *item)
+{
+    struct partitions *p = q->partitions;
+    struct heap *ready = &p->at[partition].ready;
+    if (!item || item->state != ITEM_READY || item->attempt)
+        return false;
+    if ((!ready->count && !sort_for(c, q, partition)) || ready->at[0] != sequence)
+        return false;
+    if (p->ordered && key_blocker(q, partition_key(c, q, item), sequence))
+        return false;
+    heap_pop(ready);
+    return !p->ordered || key_claim(q, partition_key(c, q, item), sequence);
+}
+
+/* The batch that begins with the partition's next event. */
+static struct selection take_batch(struct core *c, struct queue *q, uint32_t partition, uint64_t credit, size_t bytes)
+{
+    struct partitions *p = q->partitions;
+    struct selection s = { .partition = partition };
+    struct item *item = pop_next(c, q, partition, &s.first);
+    if (!item)
+        return s;
+    size_t size = item->size;
+    take(p, &p->at[partition], item);
+    s.count = 1;
+    if (item->attempt)
+        return s; /* what comes again goes alone: its neighbours have their own history */
+    while (s.count < credit && size < bytes) {
+        item = queue_item(q, s.first + s.count);
+        if (!goes_along(c, q, partition, s.first + s.count, item))
+            break;
+        size += item->size;
+        take(p, &p->at[partition], item);
+        s.count++;
+    }
+    return s;
+}
+
+struct selection partition_take(struct core *c, struct consumer *k, uint64_t credit, size_t bytes)
+{
+    struct partitions *p = k->queue->partitions;
+    for (uint32_t i = 0; i < p->count; i++) {
+        uint32_t partition = (k->served + i) % p->count;
+        if (p->at[partition].owner != k || p->at[partition].heir)
+            continue;
+        struct selection s = take_batch(c, k->queue, partition, credit, bytes);
+        if (s.count) {
+            p->at[partition].frame = k->session->link.next_sequence;
+            k->served = partition + 1; /* the others of this consumer come before it comes again */
+            return s;
+        }
+    }
+    return (struct selection){ 0 };
+}
+
+/* ------------------------------------------------------------------ items that change */
+
+void partition_ended(struct core *c, struct queue *q, const struct item *item)
+{
+    struct partition *p = &q->partitions->at[c->leases[item->lease]->partition];
+    if (--p->in_flight == 0 && p->heir)
+        core_run_queue(c, q);
+}
+
+static void unsort(struct queue *q, uint64_t sequence, const struct item *item)
+{
+    if (item->state != ITEM_READY || sequence >= q->next_ready)
+        return;
+    q->partitions->sorted--;
+    q->partitions->sorted_bytes -= item->size;
+}
+
+void partition_left(struct core *c, struct queue *q, uint64_t sequence, const struct item *item)
+{
+    struct partitions *p = q->partitions;
+    unsort(q, sequence, item);
+    if (item->state == ITEM_IN_FLIGHT)
+        partition_ended(c, q, item);
+    uint64_t next = p->ordered ? key_over(q, sequence) : 0;
+    if (next == 0)
+        return;
+    heap_push(&place(c, q, queue_item(q, next))->ready, next);
+    core_run_queue(c, q);
+}
+
+void partition_returned(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
+{
+    if (sequence < q->next_ready) /* else it was not looked at yet, and will be */
+        put(c, q, sequence, item);
+}
+
+void partition_purged(struct queue *q)
+{
+    struct partitions *p = q->partitions;
+    for (uint32_t i = 0; i < p->count; i++)
+        p->at[i].ready.count = 0;
+    keys_clear_waiting(q);
+}
+
+/* The oldest of them that is ready; those that left meanwhile go. */
+static struct item *oldest_of(struct queue *q, struct heap *h)
+{
+    while (h->count) {
+        struct item *item = queue_item(q, h->at[0]);
+        if (item && item->state == ITEM_READY)
+            return item;
+        heap_pop(h);
+    }
+    return NULL;
+}
+
+static void take_older(struct queue *q, struct heap *h, struct item **oldest, uint64_t *sequence)
+{
+    struct item *item = oldest_of(q, h);
+    if (!item || (*oldest && h->at[0] > *sequence))
+        return;
+    *oldest = item;
+    *sequence = h->at[0];
+}
+
+struct item *partition_oldest(struct queue *q, uint64_t *sequence)
+{
+    struct partitions *p = q->partitions;
+    struct item *oldest = NULL;
+    for (uint32_t i = 0; i < p->count; i++)
+        take_older(q, &p->at[i].ready, &oldest, sequence);
+    for (struct key *k = p->keys; k; k = k->hh.next)
+        take_older(q, &k->waiting, &oldest, sequence);
+    for (uint64_t s = q->next_ready; !oldest && s < q->loaded; s++) {
+        if (item_at(q, s)->state == ITEM_READY) {
+            *sequence = s;
+            oldest = item_at(q, s);
+        }
+    }
+    return oldest;
+}

@@ -1,0 +1,118 @@
+/* Keys: in some worlds a queue has partitions, or is ordered by key, and events have one of a few keys or none. What must hold of
+ * each key: its events come first in the order of their publisher, never before an earlier one of theirs is settled where
+ * the queue says so, and from one consumer at a time, whose fencing token never goes back. */
+#include "tests/sim/sim.h"
+
+#include "broker/core/partition.h"
+
+#define ID(f) ((unsigned long long)(f)->id)
+
+/* Not of the seed's own stream: worlds without keys are what they were before there were keys. */
+static uint64_t draw(const struct sim *s, unsigned queue, uint64_t below)
+{
+    uint64_t z = s->seed * SIM_QUEUES + queue + 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return (z ^ (z >> 31)) % below;
+}
+
+void keys_draw(struct sim *s)
+{
+    s->config.look_ahead = 1 + (uint32_t)draw(s, SIM_QUEUES, 20);
+    for (unsigned q = 0; q < SIM_QUEUES; q++) {
+        uint64_t kind = draw(s, q, 16);
+        s->ordered[q] = kind < 4;
+        s->partitions[q] = kind >= 2 && kind < 8 ? 2 + draw(s, q, 48) / 16 : 1;
+    }
+}
+
+static bool has_keys(const struct sim *s, unsigned queue)
+{
+    return s->ordered[queue] || s->partitions[queue] > 1;
+}
+
+unsigned keys_of(const struct sim *s, unsigned queue, uint64_t id)
+{
+    return has_keys(s, queue) ? (unsigned)((id * 0x9e3779b97f4a7c15u >> 40) % SIM_KEYS) : 0;
+}
+
+/* A field of 64 bits, an attribute, and whatever follows: what looks for a key finds it, and nothing else looks inside. */
+size_t keys_put_event(const struct sim *s, const struct fact *f, uint8_t out[SIM_EVENT_HEAD])
+{
+    static const char attribute[] = "\x2a\x13\x0a\x0cpartitionkey\x12\x03\x1a\x01";
+    (void)s;
+    out[0] = 15 << 3 | WIRE_FIXED64;
+    wire_store64(out + 1, f->id);
+    if (f->key == 0)
+        return 9;
+    memcpy(out + 9, attribute, sizeof attribute - 1);
+    out[9 + sizeof attribute - 1] = (uint8_t)('a' + f->key);
+    return 9 + sizeof attribute;
+}
+
+/* ------------------------------------------------------------------ order */
+
+void keys_check_order(struct sim *s, const struct fact *f, struct life *life)
+{
+    if (f->producer >= sizeof life->newest_first / sizeof *life->newest_first)
+        return;
+    if (s->partitions[f->queue] > 1 && f->key == 0)
+        return; /* without a key it goes wherever somebody is free */
+    uint64_t *newest = &life->newest_first[f->producer][f->key];
+    if (f->order < *newest)
+        sim_fail(s, "#%llu of c%llu came after a later one", ID(f), (unsigned long long)f->producer);
+    *newest = f->order;
+}
+
+/* Nobody acked it, and it is in the queue still. */
+static bool is_unsettled(struct sim *s, const struct fact *f, const struct life *life)
+{
+    bool there = s->on_disk[f->queue] || f->incarnation == life->incarnation;
+    return f->sequence && there && !f->ack_asked && !f->duplicate && !storing_is_dead(s, f);
+}
+
+static void check_alone(struct sim *s, const struct fact *f, const struct life *life)
+{
+    bool may_vanish =
+        s->mood.purges || s->mood.deletes || s->mood.redrives || (s->mood.letters && f->queue == f->origin);
+    if (!s->ordered[f->queue] || f->key == 0 || may_vanish || life->incarnation != s->config.incarnation)
+        return;
+    for (size_t i = s->fact_count; i-- > 0;) {
+        const struct fact *g = s->facts[i];
+        if (g->queue == f->queue && g->key == f->key && g->sequence < f->sequence && is_unsettled(s, g, life))
+            sim_fail(s, "#%llu came while #%llu of the same key was not settled", ID(f), ID(g));
+    }
+}
+
+void keys_check_delivery(struct sim *s, const struct fact *f, const struct client_delivery *d, struct life *life)
+{
+    check_alone(s, f, life);
+    uint64_t *newest = &life->newest_fence[f->key];
+    if (f->key == 0 || !s->mood.long_leases) /* what a lease ran out for may arrive late */
+        return;
+    if (d->fence < *newest)
+        sim_fail(s, "#%llu was handed over under token %llu after token %llu", ID(f), (unsigned long long)d->fence,
+                 (unsigned long long)*newest);
+    *newest = d->fence;
+}
+
+/* ------------------------------------------------------------------ shares */
+
+void keys_check_shares(struct sim *s, const struct queue *q)
+{
+    uint64_t least = UINT64_MAX, most = 0, owned = 0, active = 0;
+    const struct partitions *p = q->partitions;
+    if (!p || !q->consumers)
+        return;
+    for (const struct consumer *k = q->consumers; k && active < p->count; k = k->queue_next, active++) {
+        uint64_t share = 0;
+        for (uint32_t i = 0; i < p->count; i++)
+            share += (p->at[i].heir ? p->at[i].heir : p->at[i].owner) == k;
+        least = share < least ? share : least;
+        most = share > most ? share : most;
+        owned += share;
+    }
+    if (owned != p->count || most > least + 1)
+        sim_fail(s, "%s: of %u partitions one consumer has %llu, another %llu", q->name, p->count,
+                 (unsigned long long)most, (unsigned long long)least);
+}
