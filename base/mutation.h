@@ -25,6 +25,7 @@
     X(forget_outcomes)    /* write checkpoints without what became of producers' entries */                            \
     X(forget_dead)        /* write checkpoints without what is dead */                                                 \
     X(copy_dead)          /* what dies goes to another queue, and is not settled in its own */                         \
+    X(fan_out_to_one)     /* put what goes to several queues of a topic into the first of them only */                 \
     X(reply_unsynced)     /* answer calls on queues before the disk has what they changed */                           \
     X(deliver_parked)     /* deliver events of a key while one of it is unsettled */                                   \
     X(transfer_undrained) /* hand a partition over while events of it are in flight */                                 \

@@ -37,6 +37,19 @@ static void configure(const struct broker_options *o, struct core_config *c)
     c->version = SLUICE_VERSION;
 }
 
+static void declare_topic(struct broker *b, const struct declared_topic *t)
+{
+    struct binding_config bindings[TOPIC_BINDINGS_MAX];
+    struct topic_config config = {
+        .name = t->name, .unrouted = t->unrouted, .catch_all = t->catch_all, .bindings = bindings
+    };
+    struct error e = { "" };
+    for (const struct declared_binding *d = t->bindings; d && config.binding_count < TOPIC_BINDINGS_MAX; d = d->next)
+        bindings[config.binding_count++] = (struct binding_config){ d->queue, buf_span(&d->filter) };
+    if (!core_configure_topic(b->core, &config, &e, clock_now()))
+        log_write(LOG_ERROR, "config", "topic '%s' is not as configured: %s", t->name, e.text);
+}
+
 static void declare_all(struct broker *b, const struct broker_options *o, uint32_t without)
 {
     for (const struct declared_queue *q = o->queues; q; q = q->next) {
@@ -53,6 +66,8 @@ void broker_declare(struct broker *b, const struct broker_options *o)
 {
     declare_all(b, o, 1u << QUEUE_SETTING_dead_letter);
     declare_all(b, o, 0);
+    for (const struct declared_topic *t = o->topics; t; t = t->next)
+        declare_topic(b, t);
 }
 
 static void free_broker(struct broker *b)

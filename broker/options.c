@@ -1,4 +1,5 @@
 #include "broker/options.h"
+#include "broker/options_topics.h"
 
 #include "base/xalloc.h"
 #include "broker/store/log.h"
@@ -172,10 +173,12 @@ static bool check(const void *options, struct error *e)
 
 const struct settings *broker_settings(struct broker_options *options)
 {
-    static struct setting_section section = { "queues", read_queue, NULL };
-    static const struct settings settings = { rows, sizeof rows / sizeof *rows, &section, 1, check };
-    section.context = options;
+    static struct setting_section sections[] = { { "queues", read_queue, NULL },
+                                                 { "topics", options_read_topic, NULL } };
+    static const struct settings settings = { rows, sizeof rows / sizeof *rows, sections, 2, check };
+    sections[0].context = sections[1].context = options;
     options->queues = NULL;
+    options->topics = NULL;
     return &settings;
 }
 
@@ -186,6 +189,7 @@ void broker_options_free(struct broker_options *o)
         o->queues = q->next;
         free(q);
     }
+    options_free_topics(o);
     const struct settings settings = { .rows = rows, .count = sizeof rows / sizeof *rows };
     settings_free(&settings, o);
 }

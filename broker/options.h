@@ -11,6 +11,20 @@ struct declared_queue {
     struct declared_queue *next;
 };
 
+struct declared_binding {
+    char queue[NAME_MAX_SIZE + 1];
+    struct buf filter; /* encoded; empty: every event */
+    struct declared_binding *next;
+};
+
+struct declared_topic {
+    char name[NAME_MAX_SIZE + 1];
+    enum unrouted unrouted;
+    char catch_all[NAME_MAX_SIZE + 1];
+    struct declared_binding *bindings;
+    struct declared_topic *next;
+};
+
 struct broker_options {
     char *listen, *ingress, *data;
     char *secret_key_file, *clients; /* CURVE; both or none */
@@ -24,9 +38,10 @@ struct broker_options {
     uint64_t segment_size;
     char *log_level, *log_format;
     struct declared_queue *queues;
+    struct declared_topic *topics;
 };
 
-/* The table. Its `queues:` section fills options->queues; one table serves one options struct. */
+/* The table. Its `queues:` and `topics:` sections fill options->queues and ->topics; one table serves one options struct. */
 const struct settings *broker_settings(struct broker_options *options);
 /* What no key alone can say: whether they fit together. */
 bool broker_options_check(const struct broker_options *options, struct error *e);

@@ -256,6 +256,12 @@ void request_pack(const struct request *r, struct buf *out)
     case CALL_PEEK: pack_peek(r, &m, out); return;
     case CALL_PURGE: pack_purge(r, &m, out); return;
     case CALL_REDRIVE: pack_redrive(r, &m, out); return;
+    case CALL_PUT_TOPIC:
+    case CALL_DESCRIBE_TOPIC:
+    case CALL_LIST_TOPICS:
+    case CALL_DELETE_TOPIC:
+    case CALL_BIND:
+    case CALL_UNBIND: control_topic_pack_request(r, &m, out); return;
     case CALL_PING:
         m.call_case = SLUICE__V1__REQUEST__CALL_PING;
         m.ping = &ping;
@@ -342,14 +348,17 @@ static bool read_call(const Sluice__V1__Request *m, struct request *out)
         out->u.redrive.to = m->redrive->to;
         out->u.redrive.dry_run = m->redrive->dry_run != 0;
         return m->redrive->n_sequences <= REDRIVE_SEQUENCES_MAX;
-    default: read_named(m, out); return true;
+    default:
+        if (!control_topic_read_request(m, out))
+            read_named(m, out);
+        return true;
     }
 }
 
 bool request_unpack(struct span bytes, struct arena *arena, struct request *out)
 {
     ProtobufCAllocator allocator = control_allocator(arena);
-    *out = (struct request){ .queue = "" };
+    *out = (struct request){ .queue = "", .topic = "" };
     if (!control_texts(&sluice__v1__request__descriptor, bytes))
         return false;
     Sluice__V1__Request *m = sluice__v1__request__unpack(&allocator, bytes.size, bytes.data);

@@ -107,6 +107,30 @@ struct queue_info {
     size_t partition_count;
 };
 
+/* What becomes of an event of a topic that no bound queue's filter matches. The values are written to disk. */
+enum unrouted { UNROUTED_REFUSE, UNROUTED_DROP, UNROUTED_QUEUE };
+const char *unrouted_name(enum unrouted u); /* "refuse" */
+/* A topic is bound to at most so many queues. */
+#define TOPIC_BINDINGS_MAX 1000u
+
+struct binding_info {
+    const char *queue;
+    struct span filter; /* filter.h */
+    uint64_t matched;
+};
+
+struct topic_info {
+    const char *topic;
+    bool created, managed;
+    enum unrouted unrouted;
+    const char *catch_all;               /* "" unless UNROUTED_QUEUE */
+    const struct binding_info *bindings; /* by queue */
+    size_t binding_count;
+    /* Since the broker's start: */
+    uint64_t accepted, dropped, refused, duplicates; /* events; dropped: of the accepted, nothing matched */
+    uint64_t waiting_publishers, in_rate_milli;
+};
+
 struct broker_info {
     const char *version;
     uint64_t uptime_ms, incarnation, sessions, queues, memory_used, memory_budget;
@@ -118,11 +142,20 @@ struct broker_info {
     bool disk_full;                    /* events wait for room */
 };
 
+/* A queue that has events of a topic's; see struct outcome. */
+struct target {
+    const char *queue;
+    uint64_t sequence;
+};
+
 struct outcome {
     uint64_t first, count;
     uint32_t reason;
     uint64_t sequence;
     uint32_t flags;
+    /* With RUN_TOPIC in `flags` (frame.h): entry n of the run is event targets[i].sequence + sequence + n of each queue. */
+    const struct target *targets;
+    size_t target_count;
 };
 struct outcomes {
     const char *destination;
@@ -185,6 +218,12 @@ enum call {
     CALL_OPEN,
     CALL_BROKER,
     CALL_REDRIVE,
+    CALL_PUT_TOPIC,
+    CALL_DESCRIBE_TOPIC,
+    CALL_LIST_TOPICS, /* as CALL_LIST */
+    CALL_DELETE_TOPIC,
+    CALL_BIND,
+    CALL_UNBIND,
 };
 #define REDRIVE_SEQUENCES_MAX 10000u
 
@@ -192,6 +231,7 @@ struct request {
     struct token id;
     enum call call;
     const char *queue; /* of every call that names one; "" otherwise. Not yet checked by name_valid */
+    const char *topic; /* likewise */
     union {
         struct {
             uint32_t version, least_version;
@@ -230,6 +270,15 @@ struct request {
             uint64_t from;
             uint32_t max, max_bytes;
         } peek;
+        struct {
+            bool has_unrouted; /* the two below are given */
+            enum unrouted unrouted;
+            const char *catch_all; /* UNROUTED_QUEUE: its name */
+            bool only_create;
+        } put_topic;
+        struct {
+            struct span filter; /* filter.h; not yet checked */
+        } bind;
     } u;
 };
 
@@ -243,6 +292,8 @@ enum result {
     RESULT_PURGED,
     RESULT_BROKER,
     RESULT_REDRIVEN,
+    RESULT_TOPIC,
+    RESULT_TOPICS,
 };
 
 struct reply {
@@ -287,6 +338,12 @@ struct reply {
         struct {
             uint64_t redriven, left;
         } redriven;
+        struct topic_info topic;
+        struct {
+            const struct topic_info *topics;
+            size_t count;
+            const char *next;
+        } topics;
         struct broker_info broker;
     } u;
 };

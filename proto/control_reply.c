@@ -162,7 +162,30 @@ static void pack_peeked(const struct reply *r, Sluice__V1__Reply *m, struct buf 
 struct packed_outcomes {
     Sluice__V1__Outcomes outcomes;
     Sluice__V1__Outcome *runs;
+    Sluice__V1__Target *targets, **places; /* of all runs, one behind the other */
 };
+
+static size_t count_targets(const struct outcomes *o)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < o->run_count; i++)
+        count += o->runs[i].target_count;
+    return count;
+}
+
+/* The run's targets at `next`, where the following run's go on. */
+static size_t write_targets(const struct outcome *run, struct packed_outcomes *p, size_t next, Sluice__V1__Outcome *to)
+{
+    to->n_targets = run->target_count;
+    to->targets = p->places + next;
+    for (size_t i = 0; i < run->target_count; i++, next++) {
+        sluice__v1__target__init(&p->targets[next]);
+        p->targets[next].queue = control_borrow(run->targets[i].queue);
+        p->targets[next].sequence = run->targets[i].sequence;
+        p->places[next] = &p->targets[next];
+    }
+    return next;
+}
 
 static void write_outcomes(const struct outcomes *o, struct packed_outcomes *p)
 {
@@ -172,6 +195,9 @@ static void write_outcomes(const struct outcomes *o, struct packed_outcomes *p)
     p->outcomes.n_runs = o->run_count;
     p->outcomes.runs = xcalloc(o->run_count, sizeof *p->outcomes.runs);
     p->runs = xcalloc(o->run_count, sizeof *p->runs);
+    size_t targets = count_targets(o), next = 0;
+    p->targets = xcalloc(targets, sizeof *p->targets);
+    p->places = xcalloc(targets, sizeof *p->places);
     for (size_t i = 0; i < o->run_count; i++) {
         const struct outcome *run = &o->runs[i];
         Sluice__V1__Outcome *to = &p->runs[i];
@@ -181,6 +207,7 @@ static void write_outcomes(const struct outcomes *o, struct packed_outcomes *p)
         to->reason = run->reason;
         to->sequence = run->sequence;
         to->flags = run->flags;
+        next = write_targets(run, p, next, to);
         p->outcomes.runs[i] = to;
     }
 }
@@ -218,6 +245,8 @@ static void pack_attached(const struct reply *r, Sluice__V1__Reply *m, struct bu
     for (size_t i = 0; i < count; i++) {
         free(outcomes[i].outcomes.runs);
         free(outcomes[i].runs);
+        free(outcomes[i].targets);
+        free(outcomes[i].places);
     }
     free(a.outcomes);
     free(outcomes);
@@ -292,6 +321,8 @@ void reply_pack(const struct reply *r, struct buf *out)
     case RESULT_LIST: pack_list(r, &m, out); break;
     case RESULT_PEEKED: pack_peeked(r, &m, out); break;
     case RESULT_BROKER: pack_broker(r, &m, out); break;
+    case RESULT_TOPIC:
+    case RESULT_TOPICS: control_topic_pack_reply(r, &m, out); break;
     default: pack_small(r, &m, out);
     }
 }
@@ -412,6 +443,18 @@ static bool read_peeked(const Sluice__V1__Peeked *m, struct arena *arena, struct
     return true;
 }
 
+static bool read_targets(const Sluice__V1__Outcome *m, struct arena *arena, struct outcome *out)
+{
+    struct target *targets = m->n_targets ? arena_alloc(arena, m->n_targets * sizeof *targets) : NULL;
+    if (m->n_targets && !targets)
+        return false;
+    for (size_t i = 0; i < m->n_targets; i++)
+        targets[i] = (struct target){ m->targets[i]->queue, m->targets[i]->sequence };
+    out->targets = targets;
+    out->target_count = m->n_targets;
+    return true;
+}
+
 static bool read_outcomes(const Sluice__V1__Outcomes *m, struct arena *arena, struct outcomes *out)
 {
     struct outcome *runs = arena_alloc(arena, m->n_runs * sizeof *runs);
@@ -419,7 +462,11 @@ static bool read_outcomes(const Sluice__V1__Outcomes *m, struct arena *arena, st
         return false;
     for (size_t i = 0; i < m->n_runs; i++) {
         const Sluice__V1__Outcome *r = m->runs[i];
-        runs[i] = (struct outcome){ r->first, r->count, r->reason, r->sequence, r->flags };
+        runs[i] = (struct outcome){
+            .first = r->first, .count = r->count, .reason = r->reason, .sequence = r->sequence, .flags = r->flags
+        };
+        if (!read_targets(r, arena, &runs[i]))
+            return false;
     }
     *out = (struct outcomes){ m->destination, m->decided, runs, m->n_runs };
     return true;
@@ -505,6 +552,8 @@ static bool read_result(const Sluice__V1__Reply *m, struct arena *arena, struct 
         out->u.redriven.left = m->redriven->left;
         return true;
     case SLUICE__V1__REPLY__RESULT_BROKER: read_broker(m->broker, out); return true;
+    case SLUICE__V1__REPLY__RESULT_TOPIC:
+    case SLUICE__V1__REPLY__RESULT_TOPICS: return control_topic_read_reply(m, arena, out);
     default: return true;
     }
 }

@@ -122,6 +122,12 @@ static enum frame_status read_skip(struct wire_reader r, struct body *b)
 static enum frame_status read_refuse(struct wire_reader r, struct body *b)
 {
     uint64_t n[7] = { 0 };
+    struct wire_reader all = r;
+    FOR_EACH_FIELD(&all, f)
+    {
+        if (frame_field_is(&f, 8, WIRE_BYTES))
+            b->u.refuse.queue = f.bytes;
+    }
     if (frame_numbers(r, &b->name, n, 7) != FRAME_OK || !frame_run_fits(n[1], n[2]))
         return FRAME_BAD;
     b->u.refuse.first = n[1];

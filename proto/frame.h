@@ -66,6 +66,7 @@ enum turn_state { TURN_NONE, TURN_ACTIVE, TURN_STANDBY, TURN_REVOKED };
 
 #define RUN_DURABLE   1u
 #define RUN_DUPLICATE 2u
+#define RUN_TOPIC     4u /* targets say where */
 
 /* A settlement by receipt, of anybody's delivery. */
 struct receipt_ack {
@@ -112,6 +113,7 @@ struct body {
         struct {
             uint64_t first, count, depth, capacity;
             uint32_t reason, retry_after_ms;
+            struct span queue; /* a topic's: that refused */
         } refuse;
         struct {
             uint64_t consumer_epoch, fence; /* fence 0: the epoch is it */
@@ -151,11 +153,13 @@ struct entry {
     int64_t expires_ms;
     int64_t not_before_ms;
     struct span dedup; /* EVENT_HASH_SIZE bytes (event.h), or none */
+    bool topic;        /* the destination must be one */
 };
 
 struct run {
     uint64_t first, count, sequence;
     uint32_t partition, flags;
+    struct wire_reader targets; /* reading; see run_target_next */
 };
 struct settle {
     enum settle_kind kind;
@@ -184,6 +188,8 @@ enum frame_status frame_next(struct wire_reader *bodies, struct body *out);
 enum frame_status publish_next(struct body *publish, struct entry *out);
 enum frame_status ack_next(struct body *ack, struct settle *out);
 enum frame_status confirm_next(struct body *confirm, struct run *out);
+/* RUN_TOPIC: one queue after the other. *sequence is of the run's first entry. */
+enum frame_status run_target_next(struct run *run, struct span *queue, uint64_t *sequence);
 enum frame_status settled_next(struct body *settled, struct settled_run *out);
 enum frame_status deliver_next(struct body *deliver, struct batch *out);
 enum frame_status batch_next(struct batch *batch, struct span *event);
@@ -200,7 +206,7 @@ void frame_add_consume(struct buf *b, struct span queue, uint32_t number);
 void frame_add_leave(struct buf *b, struct span queue);
 void frame_add_bye(struct buf *b);
 void frame_add_refuse(struct buf *b, struct span destination, uint64_t first, uint64_t count, uint32_t reason,
-                      uint64_t depth, uint64_t capacity, uint32_t retry_after_ms);
+                      uint64_t depth, uint64_t capacity, uint32_t retry_after_ms, struct span queue);
 void frame_add_idle(struct buf *b, struct span queue, uint64_t generation);
 void frame_add_turn(struct buf *b, struct span queue, enum turn_state state, uint64_t consumer_epoch, bool contended,
                     uint32_t reason, uint32_t consumption);
@@ -219,6 +225,9 @@ struct open_body frame_begin_ack(struct buf *b, struct span queue, uint64_t cons
 void frame_add_settle(struct buf *b, const struct settle *settle);
 struct open_body frame_begin_confirm(struct buf *b, struct span destination);
 void frame_add_run(struct buf *b, const struct run *run);
+/* The same with the queues of a topic's. */
+struct target;
+void frame_add_topic_run(struct buf *b, const struct run *run, const struct target *targets, size_t count);
 struct open_body frame_begin_settled(struct buf *b, struct span queue, uint64_t consumer_epoch);
 void frame_add_settled_run(struct buf *b, const struct settled_run *run);
 struct open_body frame_begin_deliver(struct buf *b, struct span queue, uint64_t consumer_epoch, uint32_t lease_ms,

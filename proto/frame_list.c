@@ -1,5 +1,6 @@
 /* Reading what repeats in a body, one element a call: entries, settlements, runs, batches and their events. A body is not
  * read whole: its elements stay where they are until they are asked for. */
+#include "base/units.h"
 #include "proto/frame_priv.h"
 
 static enum frame_status read_entry(struct span bytes, struct entry *e)
@@ -22,6 +23,7 @@ static enum frame_status read_entry(struct span bytes, struct entry *e)
                 return FRAME_BAD;
             e->dedup = f.bytes;
             break;
+        case 9 << 3 | WIRE_VARINT: e->topic = f.number != 0; break;
         default: break;
         }
     }
@@ -63,10 +65,30 @@ enum frame_status confirm_next(struct body *confirm, struct run *out)
         uint64_t n[5] = { 0 };
         if (!frame_field_is(&f, 2, WIRE_BYTES))
             continue;
-        if (frame_numbers(wire_open(f.bytes), NULL, n, 5) != FRAME_OK || !frame_run_fits(n[0], n[1]) ||
-            !frame_run_fits(n[2], n[1]))
+        bool topic;
+        if (frame_numbers(wire_open(f.bytes), NULL, n, 5) != FRAME_OK || !frame_run_fits(n[0], n[1]))
             return FRAME_BAD;
-        *out = (struct run){ n[0], n[1], n[2], frame_small(n[3]), frame_small(n[4]) };
+        topic = n[4] & RUN_TOPIC;
+        if (topic ? n[2] >= SEQUENCE_MAX : !frame_run_fits(n[2], n[1]))
+            return FRAME_BAD;
+        *out = (struct run){ n[0], n[1], n[2], frame_small(n[3]), frame_small(n[4]), wire_open(f.bytes) };
+        return FRAME_OK;
+    }
+    return FRAME_END;
+}
+
+enum frame_status run_target_next(struct run *run, struct span *queue, uint64_t *sequence)
+{
+    FOR_EACH_FIELD(&run->targets, f)
+    {
+        uint64_t n[2] = { 0 };
+        *queue = (struct span){ 0 };
+        if (!frame_field_is(&f, 6, WIRE_BYTES))
+            continue;
+        if (frame_numbers(wire_open(f.bytes), queue, n, 2) != FRAME_OK || !name_valid(*queue) || n[1] >= SEQUENCE_MAX ||
+            !frame_run_fits(n[1] + run->sequence, run->count))
+            return FRAME_BAD;
+        *sequence = n[1] + run->sequence;
         return FRAME_OK;
     }
     return FRAME_END;

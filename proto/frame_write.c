@@ -1,5 +1,6 @@
 /* Writing frames: bodies are appended to a buffer that the link seals. What repeats is written in steps, with the length
  * patched at the end. */
+#include "proto/control.h"
 #include "proto/frame.h"
 
 #define FRAME_BODIES 8u
@@ -86,9 +87,15 @@ void frame_add_bye(struct buf *b)
 }
 
 void frame_add_refuse(struct buf *b, struct span destination, uint64_t first, uint64_t count, uint32_t reason,
-                      uint64_t depth, uint64_t capacity, uint32_t retry_after_ms)
+                      uint64_t depth, uint64_t capacity, uint32_t retry_after_ms, struct span queue)
 {
-    add_named(b, BODY_REFUSE, destination, (uint64_t[]){ first, count, reason, depth, capacity, retry_after_ms }, 6);
+    const uint64_t numbers[] = { first, count, reason, depth, capacity, retry_after_ms };
+    struct open_body open = begin(b, BODY_REFUSE);
+    wire_add_span(b, 1, destination);
+    for (uint32_t i = 0; i < 6; i++)
+        wire_add_number(b, i + 2, numbers[i]);
+    wire_add_span(b, 8, queue);
+    frame_end(b, open);
 }
 
 void frame_add_idle(struct buf *b, struct span queue, uint64_t generation)
@@ -152,6 +159,7 @@ void frame_add_entry(struct buf *b, const struct entry *e, uint32_t publish_wait
     wire_add_fixed64(b, 5, (uint64_t)e->expires_ms);
     wire_add_fixed64(b, 6, (uint64_t)e->not_before_ms);
     wire_add_span(b, 7, e->dedup);
+    wire_add_number(b, 9, e->topic);
     wire_end(b, mark);
 }
 
@@ -187,6 +195,21 @@ struct open_body frame_begin_confirm(struct buf *b, struct span destination)
 void frame_add_run(struct buf *b, const struct run *r)
 {
     add_numbers(b, 2, (uint64_t[]){ r->first, r->count, r->sequence, r->partition, r->flags }, 5);
+}
+
+void frame_add_topic_run(struct buf *b, const struct run *r, const struct target *targets, size_t count)
+{
+    const uint64_t numbers[] = { r->first, r->count, r->sequence, r->partition, r->flags };
+    size_t mark = wire_begin(b, 2);
+    for (uint32_t i = 0; i < 5; i++)
+        wire_add_number(b, i + 1, numbers[i]);
+    for (size_t i = 0; i < count; i++) {
+        size_t target = wire_begin(b, 6);
+        wire_add_span(b, 1, span_str(targets[i].queue));
+        wire_add_number(b, 2, targets[i].sequence);
+        wire_end(b, target);
+    }
+    wire_end(b, mark);
 }
 
 struct open_body frame_begin_settled(struct buf *b, struct span queue, uint64_t consumer_epoch)

@@ -74,8 +74,9 @@ static void publish(struct job *j)
     struct sidecar *s = j->sidecar;
     const struct api_command *c = &j->command;
     j->waiting = true;
-    enum reason why =
-        uplink_publish(s->uplink, c->queue, c->u.publish.events, c->u.publish.count, c->u.publish.wait_ms, j, s->now);
+    enum reason why = (c->topic ? uplink_publish_topic : uplink_publish)(s->uplink, c->topic ? c->topic : c->queue,
+                                                                         c->u.publish.events, c->u.publish.count,
+                                                                         c->u.publish.wait_ms, j, s->now);
     if (why == REASON_ok)
         return;
     metrics_published(s->metrics, why, c->u.publish.count);

@@ -35,11 +35,13 @@ struct group {
     uint64_t first, size;
     uint32_t count, wait_ms;
     enum reason blocked;
+    const struct queue *lacks; /* of a topic's: the queue that had no room */
     const uint8_t *start, *end;
 };
 
-/* Copies the group out of the frame and puts it behind those that wait; the group is empty then. */
-void waiting_start(struct core *c, struct destination *d, struct queue *q, struct group *g);
+/* Copies the group out of the frame and puts it behind those that wait for the queue or, where it is NULL, the topic; the
+ * group is empty then. */
+void waiting_start(struct core *c, struct destination *d, struct queue *q, struct topic *t, struct group *g);
 /* The run that holds this sequence; NULL when none does. */
 struct waiting *waiting_of(struct destination *d, uint64_t sequence);
 /* Its publisher gave up on a run's entries from `sequence` on and before `end`, and so on what continues them. The first

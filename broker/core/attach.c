@@ -1,7 +1,7 @@
 /* Attach: a client asks on the control socket; the broker dials its inbox, says Hello there and waits for the echo on the
  * ingress, which proves both directions; then it answers. Attaching with the token of a living session resumes it under a
  * new epoch and a new lane. */
-#include "broker/core/state.h"
+#include "broker/core/topic.h"
 
 #include "base/xalloc.h"
 
@@ -219,7 +219,8 @@ static void vouch_for(struct core *c, struct session *s)
     for (size_t at = 0; at < names->size; at += strlen((const char *)names->data + at) + 1) {
         struct span name = span_str((const char *)names->data + at);
         const struct queue *q = name_valid(name) ? queue_find(c, name) : NULL;
-        if (s->producer->recovered && q && q->durable)
+        const struct topic *t = name_valid(name) ? topic_find(c, name) : NULL;
+        if (s->producer->recovered && ((q && q->durable) || (t && topic_is_durable(t))))
             destination_of(s->producer, name);
     }
 }

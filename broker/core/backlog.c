@@ -78,7 +78,7 @@ bool backlog_settle(struct core *c, struct queue *q, uint64_t sequence, enum sto
     q->ready--;
     ++*ledger_of(&q->ledger, cause);
     trouble_over(q, sequence);
-    if (q->waiters)
+    if (q->waiters || q->topic_count)
         core_run_queue(c, q);
     return true;
 }

@@ -1,6 +1,7 @@
 /* The public calls of the core: inputs set the time, reach the part they concern, and leave effects; a flush gives every
  * queue and session that changed its turn. */
 #include "broker/core/partition.h"
+#include "broker/core/topic.h"
 
 #include "base/xalloc.h"
 
@@ -159,6 +160,7 @@ void core_freed(struct core *c)
     if (!c->starved)
         return;
     c->starved = false; /* set again by whoever still lacks room */
+    topics_wake_all(c);
     for (uint32_t i = 0; i < c->queue_count; i++) {
         if (c->by_name[i]->waiters)
             core_run_queue(c, c->by_name[i]);
@@ -246,11 +248,12 @@ static void run_queues(struct core *c)
 
 static void flush_all(struct core *c)
 {
-    while (c->runnable || c->dirty) { /* a session that ends here may set its queues running again */
+    while (c->woken || c->runnable || c->dirty) { /* a session that ends here may set its queues running again */
+        topics_run(c);
         run_queues(c);
         struct session *s = c->dirty;
         if (!s)
-            break;
+            continue; /* a queue that was run may have woken a topic */
         c->dirty = s->dirty_next;
         s->dirty = false;
         session_flush(c, s);
@@ -313,7 +316,9 @@ void core_stop(struct core *c, struct now now)
     c->now = now;
     c->stopping = true;
     for (uint32_t i = 0; i < c->queue_count; i++)
-        publish_refuse_all(c, c->by_name[i], REASON_draining);
+        publish_refuse_all(c, c->by_name[i], NULL, REASON_draining);
+    for (uint32_t i = 0; i < c->topic_count; i++)
+        publish_refuse_all(c, NULL, c->topics_by_name[i], REASON_draining);
 }
 
 bool core_has_said_bye(const struct core *c)
@@ -365,6 +370,7 @@ void core_free(struct core *c)
 {
     while (c->sessions)
         session_end(c, c->sessions, NULL, true);
+    topics_free(c);
     while (c->queue_count)
         queue_delete(c, c->by_name[0], REASON_deleted);
     while (c->producers)
@@ -433,6 +439,7 @@ static void validate_duplicates(const struct core *c)
 void core_validate(const struct core *c)
 {
     validate_duplicates(c);
+    topics_validate(c);
     if (!timers_validate(&c->timers) || !timers_validate(&c->lease_timers) || !timers_validate(&c->wait_timers))
         fail("timers are a heap");
     for (uint32_t i = 0; i < c->queue_count; i++) {

@@ -140,6 +140,19 @@ void core_set_ingress(struct core *core, const char *endpoint);
 /* Declares a queue from the configuration: managed, and its settings win. False with the reason when they cannot hold. */
 bool core_configure_queue(struct core *core, const char *name, const struct queue_settings *settings, struct error *e,
                           struct now now);
+struct binding_config {
+    const char *queue;
+    struct span filter; /* encoded (proto/filter.h); empty: every event */
+};
+struct topic_config {
+    const char *name;
+    enum unrouted unrouted;
+    const char *catch_all; /* of UNROUTED_QUEUE */
+    const struct binding_config *bindings;
+    size_t binding_count;
+};
+/* The same for a topic: bound to these queues, which exist, and to no others. */
+bool core_configure_topic(struct core *core, const struct topic_config *topic, struct error *e, struct now now);
 /* Orderly stop: refuses new work with `draining`, delivers nothing more, and tells sessions Bye once every outcome that waits for
  * the disk was told. */
 void core_stop(struct core *core, struct now now);

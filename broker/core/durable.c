@@ -6,6 +6,7 @@
  * and only up to its mark: a note in the log, ahead of need, that events up to there may have been delivered, so that
  * after a crash they come with `attempt` 2. */
 #include "broker/core/state.h"
+#include "broker/core/targets.h"
 
 #include "base/mutation.h"
 #include "base/xalloc.h"
@@ -47,6 +48,7 @@ void durable_outcome(struct core *c, struct destination *d, struct queue *q, uin
     p->destination = d;
     p->queue = q;
     p->outcome = *o;
+    outcome_hold(o);
     p->outcome.flags |= c->config.confirm_synced ? RUN_DURABLE : 0;
     p->events = events;
     p->bytes = bytes;
@@ -127,6 +129,7 @@ void durable_free(struct core *c)
         struct pending *p = c->pending;
         c->pending = p->next;
         buf_free(&p->text);
+        outcome_drop(&p->outcome);
         free(p);
     }
     while (c->spare_pending) {
@@ -197,6 +200,7 @@ static void release_through(struct core *c, uint64_t ticket)
         case PENDING_MARK: release_mark(c, p); break;
         }
         buf_free(&p->text);
+        outcome_drop(&p->outcome);
         p->next = c->spare_pending;
         c->spare_pending = p;
     }
@@ -283,6 +287,7 @@ void core_disk(struct core *c, struct now now)
     if (!durable_has_room(c))
         return;
     c->disk_starved = false; /* set again by whoever still lacks room */
+    topics_wake_all(c);
     for (uint32_t i = 0; i < c->queue_count; i++) {
         if (c->by_name[i]->waiters)
             core_run_queue(c, c->by_name[i]);

@@ -2,6 +2,7 @@
  * A mutation's answer is remembered under its request id, so that a lost reply does not purge twice. */
 #include "broker/core/letters.h"
 #include "broker/core/partition.h"
+#include "broker/core/topic.h"
 
 #include "base/xalloc.h"
 
@@ -106,6 +107,10 @@ enum reason operate_declare(struct core *c, struct span name, const struct queue
         if (parts)
             deliver_set_partitions(c, q);
     } else {
+        if (topic_find(c, name)) {
+            error_set(why, "there is a topic of that name, and a queue cannot share it; choose another");
+            return REASON_conflict;
+        }
         if (c->queue_count >= c->config.max_queues) {
             error_set(why, "the broker's max_queues (%u) is reached; delete queues or raise it", c->config.max_queues);
             return REASON_too_many_queues;
@@ -127,19 +132,13 @@ enum reason operate_declare(struct core *c, struct span name, const struct queue
 
 void queue_delete(struct core *c, struct queue *q, enum reason why)
 {
-    publish_refuse_all(c, q, why);
+    publish_refuse_all(c, q, NULL, why);
+    topic_forget_queue(c, q);
     deliver_gone(c, q, why);
     queue_purge(c, q, true);
     dead_purge(c, q);
     ledger_add(&c->closed_ledger, &q->ledger);
     persist_deleted(c, q);
-    if (q->runnable) {
-        q->runnable = false;
-        LL_DELETE2(c->runnable, q, runnable_next);
-        c->runnable_last = c->runnable;
-        while (c->runnable_last && c->runnable_last->runnable_next)
-            c->runnable_last = c->runnable_last->runnable_next;
-    }
     queue_free(c, q);
 }
 
@@ -255,12 +254,23 @@ static void declare(struct core *c, struct calling *now)
     reply->u.queue.created = created;
 }
 
+static void refuse_bound(const struct queue *q, struct reply *reply, struct error *why)
+{
+    struct error names;
+    topic_names_of(q, &names);
+    error_set(why, "queue '%s' is bound to the topics %.300s; unbind it first, or delete it with force=true", q->name,
+              names.text);
+    refuse(reply, REASON_bound, why->text);
+}
+
 static void delete_queue(struct core *c, struct queue *q, const struct request *r, struct reply *reply,
                          struct error *why)
 {
     const struct queue *source = letters_source(c, q->name);
     if (q->managed)
         refuse(reply, REASON_managed, "the queue is managed by the broker's configuration file; remove it there first");
+    else if (q->topic_count && !r->u.delete_.force)
+        refuse_bound(q, reply, why);
     else if ((queue_remaining(q) || q->dead) && !r->u.delete_.force)
         refuse(reply, REASON_not_empty, "");
     else if (source && !r->u.delete_.force) {
@@ -277,7 +287,9 @@ static void set_closed(struct core *c, struct queue *q, bool closed)
 {
     q->closed = closed;
     if (closed)
-        publish_refuse_all(c, q, REASON_closed);
+        publish_refuse_all(c, q, NULL, REASON_closed);
+    for (uint32_t i = 0; i < q->topic_count; i++) /* what waits there for this queue is refused, too */
+        topic_wake(c, q->topics[i]);
 }
 
 /* A call on an existing queue. */
@@ -318,6 +330,12 @@ static bool call(struct core *c, struct calling *now)
         core_info(c, &reply->u.broker, c->now);
         return true;
     case CALL_LIST: list(c, r, reply, &now->arena); return true;
+    case CALL_PUT_TOPIC:
+    case CALL_DESCRIBE_TOPIC:
+    case CALL_LIST_TOPICS:
+    case CALL_DELETE_TOPIC:
+    case CALL_BIND:
+    case CALL_UNBIND: topic_call(c, r, reply, &now->arena, &now->why); return true;
     default: break;
     }
     struct queue *q = queue_find(c, span_str(r->queue));
@@ -341,7 +359,8 @@ static bool call(struct core *c, struct calling *now)
 static bool mutates(enum call call)
 {
     return call == CALL_DECLARE || call == CALL_DELETE || call == CALL_PURGE || call == CALL_PAUSE ||
-           call == CALL_RESUME || call == CALL_CLOSE || call == CALL_OPEN || call == CALL_REDRIVE;
+           call == CALL_RESUME || call == CALL_CLOSE || call == CALL_OPEN || call == CALL_REDRIVE ||
+           call == CALL_PUT_TOPIC || call == CALL_DELETE_TOPIC || call == CALL_BIND || call == CALL_UNBIND;
 }
 
 /* The answer that was just given. */

@@ -2,7 +2,7 @@
  * Written in protobuf's wire format (proto/wire.h), so that a field can be added: what a reader does not know it skips. A number is
  * never given another meaning.
  *
- *   note      one field: QUEUE, DELETED, PRODUCER, MARK, OUTCOME or TROUBLE
+ *   note      one field: QUEUE, DELETED, PRODUCER, MARK, OUTCOME, TROUBLE, TOPIC or TOPIC_DELETED
  *   origin    of a run of accepted events: the producer, its first sequence, what it has seen, the events' hashes
  *   snapshot  everything the notes and runs so far amount to: QUEUE and PRODUCER fields, and the rest
  *
@@ -18,7 +18,9 @@ enum {
     STATE_NEXT_QUEUE,
     STATE_CLOSED_LEDGER,
     NOTE_OUTCOME,
-    NOTE_TROUBLE
+    NOTE_TROUBLE,
+    NOTE_TOPIC = 10, /* all of it, whenever something of it changes */
+    NOTE_TOPIC_DELETED,
 };
 enum {
     QUEUE_ID = 1,
@@ -35,9 +37,25 @@ enum {
 enum { LEDGER_ACCEPTED = 1, LEDGER_ACKED, LEDGER_DEAD, LEDGER_EXPIRED, LEDGER_PURGED, LEDGER_DROPPED };
 enum { PRODUCER_HIGH = 1, PRODUCER_LOW, PRODUCER_DESTINATION, PRODUCER_EPOCH };
 enum { DESTINATION_NAME = 1, DESTINATION_NEXT, DESTINATION_SEEN, DESTINATION_RUN };
-enum { RUN_FIRST = 1, RUN_COUNT, RUN_SEQUENCE, RUN_REASON, RUN_FLAGS };
-enum { ORIGIN_HIGH = 1, ORIGIN_LOW, ORIGIN_FIRST, ORIGIN_SEEN, ORIGIN_HASHES };
-enum { OUTCOME_HIGH = 1, OUTCOME_LOW, OUTCOME_QUEUE, OUTCOME_SEEN, OUTCOME_RUN };
+enum { RUN_FIRST = 1, RUN_COUNT, RUN_SEQUENCE, RUN_REASON, RUN_FLAGS, RUN_TARGET };
+enum {
+    ORIGIN_HIGH = 1,
+    ORIGIN_LOW,
+    ORIGIN_FIRST,
+    ORIGIN_SEEN,
+    ORIGIN_HASHES,
+    ORIGIN_TOPIC, /* of what went to one: its name, … */
+    ORIGIN_TARGET /* … and where it went; in the note of the first of its runs, which all stand in one group */
+};
+enum { TARGET_QUEUE = 1 /* its id */, TARGET_SEQUENCE, TARGET_NAME /* where there is no id */ };
+enum {
+    OUTCOME_HIGH = 1,
+    OUTCOME_LOW,
+    OUTCOME_QUEUE,
+    OUTCOME_SEEN,
+    OUTCOME_RUN,
+    OUTCOME_TOPIC /* instead of a queue */
+};
 enum {
     TROUBLE_QUEUE = 1, /* in a note; a snapshot has it within its queue */
     TROUBLE_SEQUENCE,
@@ -53,6 +71,8 @@ enum {
     TROUBLE_DROPPED,
 };
 enum { MARK_QUEUE = 1, MARK_END };
+enum { TOPIC_ID = 1, TOPIC_NAME, TOPIC_UNROUTED, TOPIC_CATCH_ALL /* a queue's id */, TOPIC_BINDING };
+enum { BINDING_QUEUE = 1, BINDING_FILTER };
 
 /* A dedup window's entry in a snapshot: its hash, sequence and wall time of acceptance. */
 #define DEDUP_ENTRY_SIZE (DEDUP_HASH_SIZE + 16u)

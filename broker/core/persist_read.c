@@ -2,6 +2,8 @@
 #include "broker/core/items.h"
 #include "broker/core/partition.h"
 #include "broker/core/persist_fields.h"
+#include "broker/core/persist_topic.h"
+#include "broker/core/topic.h"
 #include "broker/core/trouble.h"
 
 /* ------------------------------------------------------------------ notes and the snapshot */
@@ -205,7 +207,7 @@ static struct destination *lasting_destination(struct producer *p, struct span n
     return d;
 }
 
-static void take_run(struct destination *d, struct span bytes)
+static void take_run(struct core *c, struct destination *d, struct span bytes)
 {
     struct wire_reader r = wire_open(bytes);
     struct wire_field f;
@@ -220,11 +222,16 @@ static void take_run(struct destination *d, struct span bytes)
         default: break;
         }
     }
+    uint64_t offset = o.sequence;
+    if (o.flags & RUN_TOPIC) {
+        persist_take_targets(c, bytes, RUN_TARGET, &d->newest, &o);
+        o.sequence += offset;
+    }
     if (o.count)
         destination_restore(d, &o);
 }
 
-static void take_destination(struct producer *p, struct span bytes)
+static void take_destination(struct core *c, struct producer *p, struct span bytes)
 {
     struct wire_reader r = wire_open(bytes);
     struct wire_field f;
@@ -237,7 +244,7 @@ static void take_destination(struct producer *p, struct span bytes)
         else if (d && f.tag == DESTINATION_SEEN)
             d->seen = f.number;
         else if (d && f.tag == DESTINATION_RUN)
-            take_run(d, f.bytes);
+            take_run(c, d, f.bytes);
     }
 }
 
@@ -258,7 +265,7 @@ static bool take_producer(struct core *c, struct span bytes)
         else if (f.tag == PRODUCER_EPOCH)
             epoch = f.number;
         else if (f.tag == PRODUCER_DESTINATION)
-            take_destination(p = producer_of(c, id), f.bytes);
+            take_destination(c, p = producer_of(c, id), f.bytes);
     }
     if (!p)
         p = producer_of(c, id);
@@ -294,10 +301,12 @@ static void take_outcome(struct core *c, struct span bytes)
             id.low = f.number;
         else if (f.tag == OUTCOME_QUEUE && (q = queue_by_id(c, f.number)))
             d = lasting_destination(producer_of(c, id), span_str(q->name));
+        else if (f.tag == OUTCOME_TOPIC && name_valid(f.bytes))
+            d = lasting_destination(producer_of(c, id), f.bytes);
         else if (d && f.tag == OUTCOME_SEEN)
             destination_seen(d, f.number);
         else if (d && f.tag == OUTCOME_RUN)
-            take_run(d, f.bytes);
+            take_run(c, d, f.bytes);
     }
 }
 
@@ -309,6 +318,7 @@ static void take_deleted(struct core *c, uint64_t id)
     q->ledger.purged += q->ledger.accepted - (q->ledger.acked + q->ledger.dead_lettered + q->ledger.expired +
                                               q->ledger.purged + q->ledger.dropped);
     ledger_add(&c->closed_ledger, &q->ledger);
+    topic_forget_queue(c, q);
     queue_free(c, q);
 }
 
@@ -321,6 +331,8 @@ static bool take_field(struct core *c, const struct wire_field *f)
     case NOTE_MARK: take_mark(c, f->bytes); return true;
     case NOTE_OUTCOME: take_outcome(c, f->bytes); return true;
     case NOTE_TROUBLE: take_trouble_note(c, f->bytes); return true;
+    case NOTE_TOPIC: return persist_take_topic(c, f->bytes);
+    case NOTE_TOPIC_DELETED: persist_take_topic_deleted(c, f->number); return true;
     case STATE_NEXT_QUEUE: c->next_queue_id = (uint32_t)f->number; return true;
     case STATE_CLOSED_LEDGER: take_ledger(&c->closed_ledger, f->bytes); return true;
     default: return true;
@@ -357,6 +369,7 @@ static void replay_origin(struct core *c, struct queue *q, const struct store_ru
     struct wire_reader r = wire_open(run->note);
     struct wire_field f;
     struct token id = { 0 };
+    struct span topic = { 0 };
     uint64_t first = 0, seen = 0;
     while (!wire_done(&r) && wire_next(&r, &f)) {
         switch (f.tag) {
@@ -365,13 +378,20 @@ static void replay_origin(struct core *c, struct queue *q, const struct store_ru
         case ORIGIN_FIRST: first = f.number; break;
         case ORIGIN_SEEN: seen = f.number; break;
         case ORIGIN_HASHES: replay_hashes(c, q, run, f.bytes); break;
+        case ORIGIN_TOPIC: topic = f.bytes; break;
         default: break;
         }
     }
     if (token_is_zero(id) || first == 0)
         return;
-    struct destination *d = lasting_destination(producer_of(c, id), span_str(q->name));
-    struct outcome o = { first, run->count, REASON_ok, run->first, c->config.confirm_synced ? RUN_DURABLE : 0 };
+    struct destination *d = lasting_destination(producer_of(c, id), topic.size ? topic : span_str(q->name));
+    struct outcome o = { .first = first,
+                         .count = run->count,
+                         .reason = REASON_ok,
+                         .sequence = run->first,
+                         .flags = c->config.confirm_synced ? RUN_DURABLE : 0 };
+    if (topic.size)
+        persist_take_targets(c, run->note, ORIGIN_TARGET, &d->newest, &o);
     destination_restore(d, &o);
     destination_seen(d, seen);
 }

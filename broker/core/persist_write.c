@@ -1,6 +1,7 @@
 /* The core's state into the log: a note for each change, a snapshot for each checkpoint. */
 #include "broker/core/items.h"
 #include "broker/core/persist_fields.h"
+#include "broker/core/topic.h"
 #include "broker/core/trouble.h"
 
 #include "base/mutation.h"
@@ -69,6 +70,37 @@ uint64_t persist_deleted(struct core *c, const struct queue *q)
 {
     struct buf b = { 0 };
     wire_add_number(&b, NOTE_DELETED, q->id);
+    return put_note(c, &b);
+}
+
+static void put_topic(struct buf *b, const struct topic *t)
+{
+    size_t mark = wire_begin(b, NOTE_TOPIC);
+    wire_add_number(b, TOPIC_ID, t->id);
+    wire_add_span(b, TOPIC_NAME, span_str(t->name));
+    wire_add_number(b, TOPIC_UNROUTED, t->unrouted);
+    wire_add_number(b, TOPIC_CATCH_ALL, t->catch_all ? t->catch_all->id : 0);
+    for (uint32_t i = 0; i < t->binding_count; i++) {
+        size_t binding = wire_begin(b, TOPIC_BINDING);
+        wire_add_number(b, BINDING_QUEUE, t->bindings[i].queue->id);
+        wire_add_span(b, BINDING_FILTER, buf_span(&t->bindings[i].filter));
+        wire_end(b, binding);
+    }
+    wire_end(b, mark);
+}
+
+uint64_t persist_topic(struct core *c, const struct topic *t)
+{
+    struct buf b = { 0 };
+    if (c->disk)
+        put_topic(&b, t);
+    return put_note(c, &b);
+}
+
+uint64_t persist_topic_deleted(struct core *c, const struct topic *t)
+{
+    struct buf b = { 0 };
+    wire_add_number(&b, NOTE_TOPIC_DELETED, t->id);
     return put_note(c, &b);
 }
 
@@ -210,7 +242,26 @@ static void put_run(struct buf *b, uint32_t tag, const struct outcome *o)
     wire_add_number(b, RUN_SEQUENCE, o->sequence);
     wire_add_number(b, RUN_REASON, o->reason);
     wire_add_number(b, RUN_FLAGS, o->flags);
+    for (size_t i = 0; i < o->target_count; i++) {
+        size_t target = wire_begin(b, RUN_TARGET);
+        wire_add_number(b, TARGET_SEQUENCE, o->targets[i].sequence);
+        wire_add_span(b, TARGET_NAME, span_str(o->targets[i].queue));
+        wire_end(b, target);
+    }
     wire_end(b, mark);
+}
+
+void persist_topic_origin(struct buf *out, const struct destination *d, uint64_t first,
+                          const uint8_t (*hashes)[DEDUP_HASH_SIZE], size_t count, const struct queue_routes *to)
+{
+    out->size += persist_origin(buf_reserve(out, ORIGIN_MAX(count)), d, first, hashes, count);
+    wire_add_span(out, ORIGIN_TOPIC, span_str(d->name));
+    for (size_t i = 0; i < to->count; i++) {
+        size_t mark = wire_begin(out, ORIGIN_TARGET);
+        wire_add_number(out, TARGET_QUEUE, to->items[i].queue->id);
+        wire_add_number(out, TARGET_SEQUENCE, to->items[i].has);
+        wire_end(out, mark);
+    }
 }
 
 uint64_t persist_outcome(struct core *c, const struct destination *d, const struct queue *q, const struct outcome *o)
@@ -218,7 +269,8 @@ uint64_t persist_outcome(struct core *c, const struct destination *d, const stru
     struct buf b = { 0 };
     size_t mark = wire_begin(&b, NOTE_OUTCOME);
     put_token(&b, d->producer->id);
-    wire_add_number(&b, OUTCOME_QUEUE, q->id);
+    wire_add_number(&b, OUTCOME_QUEUE, q ? q->id : 0);
+    wire_add_span(&b, OUTCOME_TOPIC, span_str(q ? "" : d->name));
     wire_add_number(&b, OUTCOME_SEEN, d->seen);
     put_run(&b, OUTCOME_RUN, o);
     wire_end(&b, mark);
@@ -252,6 +304,8 @@ void core_snapshot(void *context, struct buf *out)
     put_ledger(out, STATE_CLOSED_LEDGER, &c->closed_ledger);
     for (uint32_t i = 0; i < c->queue_count; i++)
         put_queue_state(c, out, c->by_name[i]);
+    for (uint32_t i = 0; i < c->topic_count; i++)
+        put_topic(out, c->topics_by_name[i]);
     for (const struct producer *p = c->producers; p; p = p->hh.next) {
         size_t mark = wire_begin(out, NOTE_PRODUCER);
         put_holder(out, p);

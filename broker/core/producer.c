@@ -4,6 +4,7 @@
  * under it. Each decision is one outcome. Outcomes are kept as runs until the client says it has seen them, so that a
  * client that lost its session can be told exactly what was decided (docs/protocol.md, B.2). */
 #include "broker/core/state.h"
+#include "broker/core/targets.h"
 
 #include "base/mutation.h"
 #include "base/xalloc.h"
@@ -53,11 +54,18 @@ bool producer_attach(struct core *c, struct session *s, bool *known)
     return true;
 }
 
+static void clear_untold(struct destination *d)
+{
+    if (d->untold.count)
+        outcome_drop(&d->untold);
+    d->untold.count = 0;
+}
+
 void producer_release(struct core *c, struct producer *p)
 {
     p->session = NULL;
     for (struct destination *d = p->destinations; d; d = d->hh.next) {
-        d->untold.count = 0; /* the next attach tells outcomes anew */
+        clear_untold(d); /* the next attach tells outcomes anew */
         d->listed = false;
     }
     timers_set(&c->producer_timers, &p->expiry, mono_add_ms(c->now.mono, c->config.producer_memory_ms));
@@ -80,6 +88,10 @@ void producer_free(struct core *c, struct producer *p)
     HASH_ITER (hh, p->destinations, d, next) {
         assert(!d->waiters);
         HASH_DEL(p->destinations, d);
+        clear_untold(d);
+        for (uint32_t i = 0; i < d->outcome_count; i++)
+            outcome_drop(&d->outcomes[i]);
+        targets_drop(d->newest);
         free(d->outcomes);
         free(d);
     }
@@ -108,7 +120,7 @@ struct destination *destination_of(struct producer *p, struct span name)
 static bool continues(const struct outcome *a, const struct outcome *b)
 {
     return a->count && a->first + a->count == b->first && a->reason == b->reason && a->flags == b->flags &&
-           (a->reason != REASON_ok || a->sequence + a->count == b->sequence);
+           a->targets == b->targets && (a->reason != REASON_ok || a->sequence + a->count == b->sequence);
 }
 
 /* Index of the first run that ends behind `sequence`. */
@@ -149,6 +161,7 @@ static void keep_outcome(struct destination *d, const struct outcome *o)
     }
     memmove(d->outcomes + i + 1, d->outcomes + i, (d->outcome_count - i) * sizeof *d->outcomes);
     d->outcomes[i] = *o;
+    outcome_hold(o);
     d->outcome_count++;
 }
 
@@ -197,6 +210,8 @@ void destination_seen(struct destination *d, uint64_t through)
     if (through <= d->seen)
         return;
     uint32_t gone = run_behind(d, through + 1);
+    for (uint32_t i = 0; i < gone; i++)
+        outcome_drop(&d->outcomes[i]);
     if (gone) /* else there may be none at all */
         memmove(d->outcomes, d->outcomes + gone, (d->outcome_count - gone) * sizeof *d->outcomes);
     d->outcome_count -= gone;
@@ -213,47 +228,59 @@ void destination_seen(struct destination *d, uint64_t through)
 
 /* ------------------------------------------------------------------ telling */
 
-static void write_untold(struct session *s, struct destination *d)
+/* The queue that refused what was sent to a topic. */
+static struct span untold_queue(struct core *c, const struct destination *d)
+{
+    const struct queue *q = d->untold_queue ? queue_by_id(c, d->untold_queue) : NULL;
+    return span_str(q ? q->name : "");
+}
+
+static void write_untold(struct core *c, struct session *s, struct destination *d)
 {
     const struct outcome *o = &d->untold;
     if (o->count == 0)
         return;
     if (o->reason == REASON_ok) {
         struct open_body open = frame_begin_confirm(&s->out, span_str(d->name));
-        frame_add_run(
-            &s->out, &(struct run){ .first = o->first, .count = o->count, .sequence = o->sequence, .flags = o->flags });
+        struct run run = { .first = o->first, .count = o->count, .sequence = o->sequence, .flags = o->flags };
+        if (o->flags & RUN_TOPIC)
+            frame_add_topic_run(&s->out, &run, o->targets, o->target_count);
+        else
+            frame_add_run(&s->out, &run);
         frame_end(&s->out, open);
     } else {
         frame_add_refuse(&s->out, span_str(d->name), o->first, o->count, o->reason, d->untold_depth, d->untold_capacity,
-                         d->untold_retry_ms);
+                         d->untold_retry_ms, untold_queue(c, d));
     }
-    d->untold.count = 0;
+    clear_untold(d);
 }
 
 void session_tell_outcomes(struct core *c, struct session *s)
 {
-    (void)c;
     struct destination *d = s->untold;
     s->untold = NULL;
     for (; d; d = d->listed_next) {
         d->listed = false;
-        write_untold(s, d);
+        write_untold(c, s, d);
     }
 }
 
 static void tell(struct core *c, struct session *s, struct destination *d, const struct outcome *o,
                  const struct queue *q)
 {
-    if (continues(&d->untold, o)) {
+    uint32_t by = q && strcmp(q->name, d->name) != 0 ? q->id : 0;
+    if (continues(&d->untold, o) && (o->reason == REASON_ok || by == d->untold_queue)) {
         d->untold.count += o->count;
     } else {
-        write_untold(s, d);
+        write_untold(c, s, d);
         d->untold = *o;
+        outcome_hold(o);
     }
-    if (o->reason != REASON_ok && q) {
-        d->untold_depth = queue_remaining(q);
-        d->untold_capacity = q->settings.capacity;
-        d->untold_retry_ms = queue_retry_ms(c, q);
+    d->untold_queue = by;
+    if (o->reason != REASON_ok) {
+        d->untold_depth = q ? queue_remaining(q) : 0;
+        d->untold_capacity = q ? q->settings.capacity : 0;
+        d->untold_retry_ms = q ? queue_retry_ms(c, q) : 0;
     }
     if (!d->listed) {
         d->listed = true;

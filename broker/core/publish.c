@@ -1,6 +1,6 @@
 /* Admission: one path for every entry. It is accepted at once when nothing stands before it; else it waits in order of
  * arrival, up to its deadline (waiters.c); else it is refused with the reason. */
-#include "broker/core/admission.h"
+#include "broker/core/topic.h"
 
 #include "base/mutation.h"
 
@@ -11,13 +11,15 @@
 
 /* Why an entry is refused whatever it is. */
 static enum reason refused_unseen(const struct core *c, const struct destination *d, const struct queue *q,
-                                  const struct entry *e, uint64_t sequence)
+                                  const struct topic *t, const struct entry *e, uint64_t sequence)
 {
     if (!MUTATED(break_prefix) && e->continued && d->refused_tail != 0 && d->refused_tail + 1 == sequence)
         return d->refused_reason;
     if (c->stopping)
         return REASON_draining;
-    return q ? REASON_ok : REASON_unknown_queue;
+    if (e->topic && !t)
+        return REASON_unknown_topic;
+    return q || t ? REASON_ok : REASON_unknown_queue;
 }
 
 /* Why an entry can never be accepted as things are; REASON_ok when it can, maybe later. */
@@ -65,23 +67,37 @@ struct arrival {
     struct session *session;
     struct destination *destination;
     struct queue *queue;
+    struct topic *topic; /* instead of a queue */
     struct admission admission;
+    struct fanout *fanout; /* into the topic */
     struct group group;
 };
+
+static void flush_arrived(struct arrival *a)
+{
+    if (a->topic)
+        fanout_flush(a->fanout);
+    else
+        admission_flush(&a->admission);
+}
 
 static void wait_entry(struct arrival *a, uint64_t sequence, const struct entry *e, enum reason blocked,
                        const uint8_t *start, const uint8_t *end)
 {
     struct group *g = &a->group;
-    admission_flush(&a->admission);
+    flush_arrived(a);
     if (g->count && (g->wait_ms != e->wait_ms || g->first + g->count != sequence))
-        waiting_start(a->core, a->destination, a->queue, g);
+        waiting_start(a->core, a->destination, a->queue, a->topic, g);
     if (g->count == 0)
-        *g = (struct group){ .first = sequence, .wait_ms = e->wait_ms, .blocked = blocked, .start = start };
+        *g = (struct group){ .first = sequence,
+                             .wait_ms = e->wait_ms,
+                             .blocked = blocked,
+                             .lacks = a->topic ? a->fanout->lacks : NULL,
+                             .start = start };
     g->count++;
     g->size += e->event.size;
     g->end = end;
-    a->queue->waiting++;
+    ++*(a->topic ? &a->topic->waiting : &a->queue->waiting);
     a->destination->waiting_events++;
     a->destination->waiting_bytes += e->event.size;
 }
@@ -92,7 +108,8 @@ static bool may_wait(const struct arrival *a, const struct entry *e, enum reason
     const struct destination *d = a->destination;
     size_t group = a->group.count ? (size_t)(a->group.end - a->group.start) : 0;
     *why = REASON_full;
-    if (a->queue->settings.overflow != OVERFLOW_WAIT || e->wait_ms == 0)
+    bool waits = a->topic ? a->fanout->may_wait : a->queue->settings.overflow == OVERFLOW_WAIT;
+    if (!waits || e->wait_ms == 0)
         return false;
     if (d->waiting_events >= config->window_events / 2 || d->waiting_bytes + e->event.size > config->window_bytes / 2)
         return false;
@@ -119,11 +136,17 @@ static enum reason take_room(struct arrival *a, uint64_t size)
     return room;
 }
 
+/* Does a topic's first, which came before, wait for this very queue? */
+static bool is_behind_topics(const struct queue *q)
+{
+    return q->topic_count && topic_oldest(q);
+}
+
 /* Accepts the entry or says why not; *waits: it may wait instead. */
 static enum reason judge(struct arrival *a, uint64_t sequence, const struct entry *e, bool *waits)
 {
     *waits = false;
-    enum reason why = refused_unseen(a->core, a->destination, a->queue, e, sequence);
+    enum reason why = refused_unseen(a->core, a->destination, a->queue, NULL, e, sequence);
     if (why != REASON_ok)
         return why;
     /* Behind waiters of its own publisher even a duplicate waits, or a batch would not be admitted as a prefix. */
@@ -132,7 +155,7 @@ static enum reason judge(struct arrival *a, uint64_t sequence, const struct entr
     why = hopeless(a->core, a->queue, e);
     if (why != REASON_ok)
         return why;
-    if ((!a->queue->waiters && a->group.count == 0) || MUTATED(overtake_waiters)) {
+    if ((!a->queue->waiters && a->group.count == 0 && !is_behind_topics(a->queue)) || MUTATED(overtake_waiters)) {
         why = take_room(a, e->event.size);
         if (why == REASON_ok) {
             admission_accept(&a->admission, sequence, e);
@@ -149,12 +172,55 @@ static enum reason judge(struct arrival *a, uint64_t sequence, const struct entr
     return *waits || why == REASON_budget || why == REASON_disk ? why : no_wait;
 }
 
+/* The same for a topic. Behind waiters of its own publisher even a duplicate waits, behind those of others it does not. */
+static enum reason judge_for_topic(struct arrival *a, uint64_t sequence, const struct entry *e, bool *waits)
+{
+    bool own = a->destination->waiters || a->group.count;
+    *waits = false;
+    enum reason why = refused_unseen(a->core, a->destination, NULL, a->topic, e, sequence), no_wait;
+    if (why != REASON_ok)
+        return why;
+    if (own) {
+        a->fanout->lacks = NULL;
+        a->fanout->may_wait = true;
+        why = REASON_full;
+    } else {
+        why = fanout_take(a->fanout, sequence, e, a->topic->waiters && !MUTATED(overtake_waiters));
+        if (why != REASON_full && why != REASON_budget && why != REASON_disk)
+            return why;
+        a->fanout->may_wait |= why != REASON_full;
+    }
+    *waits = may_wait(a, e, &no_wait);
+    return *waits || why != REASON_full ? why : no_wait;
+}
+
 static void refuse_arrived(struct arrival *a, uint64_t sequence, enum reason why, uint64_t size)
 {
-    admission_flush(&a->admission);
-    admission_refuse(a->core, a->destination, a->queue, sequence, why, 1, size);
+    flush_arrived(a);
+    admission_refuse(a->core, a->destination, a->topic ? a->fanout->lacks : a->queue, sequence, why, 1, size);
     if (a->queue)
         a->queue->refused++;
+    if (a->topic)
+        a->topic->refused++;
+}
+
+static void take_queue(struct arrival *a, struct queue *q)
+{
+    a->queue = q;
+    a->admission.queue = q;
+    a->admission.room = queue_room(a->core, q);
+    a->destination->lasts = q->durable != NULL;
+}
+
+/* The first use of a name declares a queue, where that is configured: unless a topic is meant. */
+static void declare_unseen(struct arrival *a, const struct entry *e)
+{
+    struct queue *q = NULL;
+    if (!a->core->config.auto_declare || a->core->stopping || e->topic)
+        return;
+    operate_declare(a->core, span_str(a->destination->name), NULL, false, false, &q, NULL, NULL);
+    if (q)
+        take_queue(a, q);
 }
 
 /* Every entry of a Publish, in order. False: a violation, or malformed. */
@@ -172,7 +238,9 @@ static bool arrive(struct arrival *a, struct body *b)
             return false;
         if (known)
             continue;
-        enum reason why = judge(a, sequence, &e, &waits);
+        if (!a->queue && !a->topic)
+            declare_unseen(a, &e);
+        enum reason why = a->topic ? judge_for_topic(a, sequence, &e, &waits) : judge(a, sequence, &e, &waits);
         if (waits)
             wait_entry(a, sequence, &e, why, start, b->u.publish.entries.at);
         else if (why != REASON_ok)
@@ -187,6 +255,18 @@ static bool owes_too_many_seen(const struct core *c, const struct destination *d
     return d->outcome_count > 4 * c->config.window_events;
 }
 
+static bool arrive_at_topic(struct arrival *a, struct body *b)
+{
+    struct fanout f; /* large: what it holds is written before it is read */
+    fanout_begin(&f, a->core, a->destination, a->topic, UINT64_MAX);
+    a->fanout = &f;
+    a->destination->lasts = topic_is_durable(a->topic);
+    bool fine = arrive(a, b);
+    fanout_flush(&f);
+    waiting_start(a->core, a->destination, NULL, a->topic, &a->group);
+    return fine;
+}
+
 bool publish_body(struct core *c, struct session *s, struct body *b)
 {
     if (!name_valid(b->name) || b->u.publish.first == 0)
@@ -196,17 +276,16 @@ bool publish_body(struct core *c, struct session *s, struct body *b)
     struct arrival a = { .core = c, .session = s, .destination = destination_of(s->producer, b->name) };
     if (owes_too_many_seen(c, a.destination))
         return false;
-    a.queue = queue_find(c, b->name);
-    if (!a.queue && c->config.auto_declare && !c->stopping)
-        operate_declare(c, b->name, NULL, false, false, &a.queue, NULL, NULL);
-    a.admission = (struct admission){ .core = c, .destination = a.destination, .queue = a.queue };
-    if (a.queue) {
-        a.admission.room = queue_room(c, a.queue);
-        a.destination->lasts = a.queue->durable != NULL;
-    }
+    struct queue *q = queue_find(c, b->name);
+    a.topic = q ? NULL : topic_find(c, b->name);
+    if (a.topic)
+        return arrive_at_topic(&a, b);
+    a.admission = (struct admission){ .core = c, .destination = a.destination };
+    if (q)
+        take_queue(&a, q);
     bool fine = arrive(&a, b);
     admission_flush(&a.admission);
-    waiting_start(c, a.destination, a.queue, &a.group);
+    waiting_start(c, a.destination, a.queue, NULL, &a.group);
     return fine;
 }
 
@@ -244,5 +323,8 @@ bool publish_skip(struct core *c, struct session *s, const struct body *b)
     waiting_free_decided(c, d);
     if (q)
         core_run_queue(c, q);
+    struct topic *t = q ? NULL : topic_find(c, b->name);
+    if (t)
+        topic_wake(c, t);
     return true;
 }

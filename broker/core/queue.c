@@ -69,11 +69,23 @@ struct queue *queue_create(struct core *c, struct span name, const struct queue_
     return q;
 }
 
+static void stop_running(struct core *c, struct queue *q)
+{
+    if (!q->runnable)
+        return;
+    q->runnable = false;
+    LL_DELETE2(c->runnable, q, runnable_next);
+    c->runnable_last = c->runnable;
+    while (c->runnable_last && c->runnable_last->runnable_next)
+        c->runnable_last = c->runnable_last->runnable_next;
+}
+
 void queue_free(struct core *c, struct queue *q)
 {
-    assert(!q->waiters && !q->consumers && !q->delays && queue_remaining(q) == 0);
+    assert(!q->waiters && !q->topic_count && !q->consumers && !q->delays && queue_remaining(q) == 0);
     if (q->consumer_epoch > c->epoch_floor) /* a queue of the same name will go on above it */
         c->epoch_floor = q->consumer_epoch;
+    stop_running(c, q);
     durable_forget_queue(c, q);
     struct store *store = queue_store(c, q);
     if (store) /* none: the log could not be opened, and what was replayed of it goes again */
@@ -90,6 +102,7 @@ void queue_free(struct core *c, struct queue *q)
     if (q->durable)
         ranges_free(&q->durable->backlog);
     free(q->durable);
+    free(q->topics);
     free(q->acked);
     free(q);
 }
@@ -132,6 +145,15 @@ bool room_take_word(struct room *r)
     return true;
 }
 
+void room_less(struct room *r, uint64_t events, uint64_t bytes, bool are_queues)
+{
+    r->budget = left(r->budget, bytes + (r->short_of == REASON_disk ? events * DISK_OVERHEAD : 0));
+    if (!are_queues)
+        return;
+    r->events = left(r->events, events);
+    r->bytes = left(r->bytes, bytes);
+}
+
 enum reason room_take(struct room *r, uint64_t size)
 {
     if (r->events == 0 || r->bytes < size)
@@ -159,6 +181,25 @@ static void add_items(struct core *c, struct queue *q, const struct store_event 
     }
 }
 
+bool queue_keeps(const struct core *c, const struct queue *q)
+{
+    return q->loaded == q->next_sequence && (!q->durable || core_budget_left(c) > 0);
+}
+
+void queue_enter(struct core *c, struct queue *q, const struct store_event *events, size_t count, uint64_t bytes,
+                 bool kept)
+{
+    if (kept)
+        add_items(c, q, events, count);
+    else
+        backlog_add(q, q->next_sequence, count, bytes);
+    q->next_sequence += count;
+    q->bytes += bytes;
+    q->ready += count;
+    q->ledger.accepted += count;
+    rate_add(&q->in_rate, count, c->now.mono);
+}
+
 static void accept(struct core *c, struct queue *q, struct store_event *events, size_t count, struct span note,
                    const struct store_leaving *leaving, uint64_t *ticket)
 {
@@ -170,7 +211,7 @@ static void accept(struct core *c, struct queue *q, struct store_event *events, 
         .count = count,
         .accepted_ms = c->now.wall.ms,
         .note = note,
-        .keep = q->loaded == q->next_sequence && (!q->durable || core_budget_left(c) > 0),
+        .keep = queue_keeps(c, q),
         .leaving = leaving,
     };
     uint64_t bytes = 0;
@@ -180,15 +221,7 @@ static void accept(struct core *c, struct queue *q, struct store_event *events, 
     c->failed |= status == STORE_FAILED;
     for (size_t i = 0; i < count; i++)
         bytes += events[i].event.size;
-    if (run.keep && events[0].locator)
-        add_items(c, q, events, count);
-    else
-        backlog_add(q, run.first, count, bytes);
-    q->next_sequence += count;
-    q->bytes += bytes;
-    q->ready += count;
-    q->ledger.accepted += count;
-    rate_add(&q->in_rate, count, c->now.mono);
+    queue_enter(c, q, events, count, bytes, run.keep && events[0].locator);
 }
 
 void queue_accept(struct core *c, struct queue *q, struct store_event *events, size_t count, struct span note,
@@ -318,7 +351,7 @@ void queue_remove(struct core *c, struct queue *q, uint64_t sequence, struct ite
     q->bytes -= item->size;
     item->state = ITEM_GONE;
     items_gone(q, sequence, item);
-    if (q->waiters)
+    if (q->waiters || q->topic_count)
         core_run_queue(c, q);
 }
 

@@ -11,6 +11,8 @@
  *   queue.c     what a queue holds, its books (queue_view.c tells of them)
  *   items.c     where its items are
  *   partition.c which go to whom, where a queue has partitions or an order by key (keys.c, share.c)
+ *   topic.c     topics and what is bound to them; fanout.c lets their entries in, topic_call.c answers calls on them
+ *   targets.c   which queues have an event of a topic
  *   deliver.c   consumers, turns, credit, Deliver
  *   settle.c    acks, by number and by receipt; the end of leases
  *   acked.c     acks that are remembered
@@ -38,6 +40,7 @@
 struct trouble;
 struct redrive;
 struct partitions;
+struct topic; /* topic.h */
 
 enum item_state { ITEM_GONE, ITEM_READY, ITEM_IN_FLIGHT, ITEM_DELAYED };
 
@@ -109,8 +112,10 @@ struct queue {
     struct dedup dedup; /* what was accepted of late */
     struct rate in_rate, out_rate;
 
-    struct waiting *waiters;    /* utlist DL, in order of arrival */
-    uint64_t waiting;           /* entries in it */
+    struct waiting *waiters; /* utlist DL, in order of arrival */
+    uint64_t waiting;        /* entries in it */
+    struct topic **topics;   /* that may send events here, each once */
+    uint32_t topic_count;
     struct consumer *consumers; /* utlist DL (queue_prev/next), the active one first when there is one */
     struct consumer *active;
     uint32_t consumer_count;
@@ -181,10 +186,14 @@ struct consumer {
 /* Entries of one Publish that wait for room: their bytes as they came, and how far they got. */
 struct waiting {
     struct destination *destination;
-    struct queue *queue;
-    uint64_t first; /* the producer's sequence of the first entry in `bytes` */
-    uint32_t count; /* entries in `bytes` */
-    uint32_t next;  /* index of the first not decided */
+    struct queue *queue; /* they were sent to; NULL: … */
+    struct topic *topic; /* … this one */
+    const struct queue
+        *lacks;       /* of a topic's first: the queue that it waits for; NULL: to be tried, or for the broker's room */
+    uint64_t arrival; /* of all that wait: the order they came in */
+    uint64_t first;   /* the producer's sequence of the first entry in `bytes` */
+    uint32_t count;   /* entries in `bytes` */
+    uint32_t next;    /* index of the first not decided */
     uint32_t undecided;
     struct wire_reader rest;             /* from entry `next` on */
     uint64_t size;                       /* event bytes of the undecided ones */
@@ -209,7 +218,9 @@ struct destination {
     struct outcome untold; /* the newest run, not yet in a frame; count 0: none */
     uint64_t untold_depth, untold_capacity;
     uint32_t untold_retry_ms;
-    bool listed; /* in the session's list of destinations with something untold */
+    uint32_t untold_queue;  /* id: that refused what was sent to a topic; 0: it was sent to a queue */
+    struct targets *newest; /* of a topic: where the newest accepted events went; see targets.h */
+    bool listed;            /* in the session's list of destinations with something untold */
     struct destination *listed_next;
     uint64_t refused_tail; /* the newest refused sequence: a continued entry behind it is refused too */
     enum reason refused_reason;
@@ -355,9 +366,14 @@ struct core {
     uint32_t lease_count, lease_capacity;
     uint32_t *free_leases;
     uint32_t free_lease_count;
-    uint64_t waiting_bytes; /* of all waiters */
-    uint8_t dedup_key[16];  /* of every queue's dedup window … */
-    uint64_t dedup_bytes;   /* … and the memory of all of them */
+    uint64_t waiting_bytes;        /* of all waiters */
+    uint64_t arrivals;             /* ever */
+    struct topic *topics;          /* by name */
+    struct topic **topics_by_name; /* sorted, for lists */
+    uint32_t topic_count, topics_capacity;
+    struct topic *woken;   /* their waiters are to be tried */
+    uint8_t dedup_key[16]; /* of every queue's dedup window … */
+    uint64_t dedup_bytes;  /* … and the memory of all of them */
     mono_t dedup_swept;
     bool starved; /* somebody waits for the broker's budget */
     struct answered *answers, *answer_list;
@@ -454,10 +470,13 @@ void duplicates_sweep(struct core *c); /* as time passes */
 
 /* waiters.c */
 void publish_admit(struct core *c, struct queue *q); /* waiters, as far as there is room */
-void publish_refuse_all(struct core *c, struct queue *q, enum reason why);
+void publish_refuse_all(struct core *c, struct queue *q, struct topic *t, enum reason why); /* of either */
 void publish_expire(struct core *c, struct waiting *w);
 void publish_drop_session(struct core *c, struct session *s); /* its waiters stay undecided and go */
 void waiting_free(struct core *c, struct waiting *w);
+
+/* topic.c, further of whose calls are in topic.h */
+void topics_wake_all(struct core *c); /* who waits there is tried at the next flush */
 
 /* queue.c */
 struct queue *queue_find(struct core *c, struct span name);
@@ -476,8 +495,16 @@ struct room {
 struct room queue_room(const struct core *c, const struct queue *q);
 /* Takes the room of a word in the log, which an entry may cost that is not accepted; false when there is none. */
 bool room_take_word(struct room *r);
+/* Without what `events` of `bytes` in all take; of the broker's part only, unless they are the queue's. */
+void room_less(struct room *r, uint64_t events, uint64_t bytes, bool are_queues);
 /* Takes the room of one event: REASON_ok, or REASON_full or REASON_budget and nothing is taken. */
 enum reason room_take(struct room *r, uint64_t size);
+/* Events that the store has taken under the next sequences become the queue's, `bytes` in all. kept: their bytes are in
+ * memory. */
+void queue_enter(struct core *c, struct queue *q, const struct store_event *events, size_t count, uint64_t bytes,
+                 bool kept);
+/* May what comes next be delivered without being read from the disk? */
+bool queue_keeps(const struct core *c, const struct queue *q);
 /* Accepts `count` events (their sequences set here) at the tail. */
 void queue_accept(struct core *c, struct queue *q, struct store_event *events, size_t count, struct span note,
                   uint64_t *ticket); /* 0: it is accepted for good */
@@ -553,6 +580,8 @@ uint64_t queue_deliverable_end(const struct queue *q);
 uint64_t persist_queue(struct core *c,
                        const struct queue *q); /* its settings and switches; returns the ticket, 0: none */
 uint64_t persist_deleted(struct core *c, const struct queue *q);
+uint64_t persist_topic(struct core *c, const struct topic *t);
+uint64_t persist_topic_deleted(struct core *c, const struct topic *t);
 uint64_t persist_producer(struct core *c, const struct producer *p);
 /* What went wrong with an event, as far as there is room for it; that it is dead, always. Nothing waits for it. */
 void persist_trouble(struct core *c, const struct queue *q, const struct trouble *t);
@@ -561,7 +590,7 @@ uint64_t persist_mark(struct core *c, const struct queue *q, uint64_t end);
 #define ORIGIN_MAX(count) (64u + (count)*DEDUP_HASH_SIZE)
 size_t persist_origin(uint8_t *out, const struct destination *d, uint64_t first,
                       const uint8_t (*hashes)[DEDUP_HASH_SIZE], size_t count);
-/* An outcome that no run tells of. */
+/* An outcome that no run tells of; q: NULL where the destination is a topic. */
 uint64_t persist_outcome(struct core *c, const struct destination *d, const struct queue *q, const struct outcome *o);
 void rate_add(struct rate *r, uint64_t events, mono_t now);
 double rate_read(const struct rate *r, mono_t now);

@@ -1,6 +1,7 @@
 /* Entries that wait for room, in order of arrival. A wait keeps the entries' own bytes, one block for what one Publish
  * left waiting, and admission scans on from where it stopped. */
-#include "broker/core/admission.h"
+#include "broker/core/waiters.h"
+#include "broker/core/topic.h"
 
 #include "base/mutation.h"
 #include "base/xalloc.h"
@@ -8,7 +9,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-static bool is_decided(const struct waiting *w, uint32_t index)
+bool waiting_is_decided(const struct waiting *w, uint32_t index)
 {
     return index < w->next || (w->decided && w->decided[index]);
 }
@@ -21,6 +22,13 @@ static bool take_entry(struct wire_reader *rest, uint32_t wait_ms, struct entry 
     enum frame_status status = publish_next(&b, e);
     *rest = b.u.publish.entries;
     return status == FRAME_OK;
+}
+
+void waiting_take_entry(struct wire_reader *rest, uint32_t wait_ms, struct entry *e)
+{
+    bool whole = take_entry(rest, wait_ms, e);
+    assert(whole);
+    (void)whole;
 }
 
 /* From the entry of that index on, by scanning from the start: only what is refused out of turn needs it. */
@@ -47,7 +55,26 @@ struct waiting *waiting_of(struct destination *d, uint64_t sequence)
     return NULL;
 }
 
-void waiting_start(struct core *c, struct destination *d, struct queue *q, struct group *g)
+static struct waiting **line_of(const struct waiting *w)
+{
+    return w->topic ? &w->topic->waiters : &w->queue->waiters;
+}
+
+static uint64_t *count_of(const struct waiting *w)
+{
+    return w->topic ? &w->topic->waiting : &w->queue->waiting;
+}
+
+/* Whoever stood behind it may be first now, or fit. */
+static void run_line(struct core *c, struct topic *t, struct queue *q)
+{
+    if (t)
+        topic_wake(c, t);
+    else
+        core_run_queue(c, q);
+}
+
+void waiting_start(struct core *c, struct destination *d, struct queue *q, struct topic *t, struct group *g)
 {
     if (g->count == 0)
         return;
@@ -55,6 +82,9 @@ void waiting_start(struct core *c, struct destination *d, struct queue *q, struc
     struct waiting *w = xcalloc(1, sizeof *w + byte_count);
     w->destination = d;
     w->queue = q;
+    w->topic = t;
+    w->lacks = *line_of(w) ? NULL : g->lacks; /* only the first knows */
+    w->arrival = ++c->arrivals;
     w->first = g->first;
     w->count = w->undecided = g->count;
     w->size = g->size;
@@ -64,7 +94,7 @@ void waiting_start(struct core *c, struct destination *d, struct queue *q, struc
     memcpy(w->bytes, g->start, byte_count);
     w->rest = wire_open(span_of(w->bytes, byte_count));
     c->waiting_bytes += byte_count;
-    DL_APPEND2(q->waiters, w, prev, next_waiting);
+    DL_APPEND2(*line_of(w), w, prev, next_waiting);
     DL_APPEND2(d->waiters, w, destination_prev, destination_next);
     timers_set(&c->wait_timers, &w->deadline, mono_add_ms(c->now.mono, w->wait_ms));
     g->count = 0;
@@ -72,35 +102,41 @@ void waiting_start(struct core *c, struct destination *d, struct queue *q, struc
 
 /* ------------------------------------------------------------------ refused */
 
-static void entry_leaves(struct waiting *w, uint64_t size)
+void waiting_entry_leaves(struct waiting *w, uint64_t size)
 {
     w->undecided--;
     w->size -= size;
-    w->queue->waiting--;
+    --*count_of(w);
     w->destination->waiting_events--;
     w->destination->waiting_bytes -= size;
 }
 
 void waiting_free(struct core *c, struct waiting *w)
 {
-    w->queue->waiting -= w->undecided;
+    *count_of(w) -= w->undecided;
     w->destination->waiting_events -= w->undecided;
     w->destination->waiting_bytes -= w->size;
     c->waiting_bytes -= w->byte_count;
     timers_clear(&c->wait_timers, &w->deadline);
-    DL_DELETE2(w->queue->waiters, w, prev, next_waiting);
+    DL_DELETE2(*line_of(w), w, prev, next_waiting);
     DL_DELETE2(w->destination->waiters, w, destination_prev, destination_next);
     free(w->decided);
     free(w);
 }
 
-static void refuse_index(struct core *c, struct waiting *w, uint32_t index, uint64_t size, enum reason why)
+static void refuse_by(struct core *c, struct waiting *w, uint32_t index, uint64_t size, enum reason why,
+                      const struct queue *by)
 {
     if (!w->decided)
         w->decided = xcalloc(w->count, 1);
     w->decided[index] = 1;
-    entry_leaves(w, size);
-    admission_refuse(c, w->destination, w->queue, w->first + index, why, 1, size);
+    waiting_entry_leaves(w, size);
+    admission_refuse(c, w->destination, by, w->first + index, why, 1, size);
+}
+
+static void refuse_index(struct core *c, struct waiting *w, uint32_t index, uint64_t size, enum reason why)
+{
+    refuse_by(c, w, index, size, why, w->topic ? w->topic->waiters->lacks : w->queue);
 }
 
 /* A batch is admitted as a prefix: what continues a refused entry is refused with it, here and in the runs behind.
@@ -113,12 +149,19 @@ static void refuse_continuations(struct core *c, struct waiting *w, uint32_t ind
             struct entry e;
             if (!take_entry(&rest, w->wait_ms, &e) || !e.continued || MUTATED(break_prefix))
                 return;
-            if (!is_decided(w, index))
+            if (!waiting_is_decided(w, index))
                 refuse_index(c, w, index, e.event.size, why);
         }
         if (!w->destination_next || w->destination_next->first != w->first + w->count)
             return;
     }
+}
+
+void waiting_refuse(struct core *c, struct waiting *w, uint32_t index, uint64_t size, enum reason why,
+                    const struct queue *by)
+{
+    refuse_by(c, w, index, size, why, by);
+    refuse_continuations(c, w, index + 1, why);
 }
 
 void waiting_free_decided(struct core *c, struct destination *d)
@@ -140,7 +183,7 @@ static void refuse_run(struct core *c, struct waiting *w, enum reason why)
         bool whole = take_entry(&rest, w->wait_ms, &e);
         assert(whole);
         (void)whole;
-        if (!is_decided(w, i))
+        if (!waiting_is_decided(w, i))
             refuse_index(c, w, i, e.event.size, why);
     }
 }
@@ -148,6 +191,7 @@ static void refuse_run(struct core *c, struct waiting *w, enum reason why)
 void publish_expire(struct core *c, struct waiting *w)
 {
     struct queue *q = w->queue;
+    struct topic *t = w->topic;
     refuse_run(c, w, w->blocked);
     if (w->destination_next && w->destination_next->first == w->first + w->count)
         refuse_continuations(c, w->destination_next, 0, w->blocked);
@@ -155,14 +199,15 @@ void publish_expire(struct core *c, struct waiting *w)
         next = w->destination_next;
         waiting_free(c, w);
     }
-    core_run_queue(c, q); /* a smaller one behind it may fit */
+    run_line(c, t, q); /* a smaller one behind it may fit */
 }
 
-void publish_refuse_all(struct core *c, struct queue *q, enum reason why)
+void publish_refuse_all(struct core *c, struct queue *q, struct topic *t, enum reason why)
 {
-    while (q->waiters) {
-        refuse_run(c, q->waiters, why);
-        waiting_free(c, q->waiters);
+    struct waiting **line = t ? &t->waiters : &q->waiters;
+    while (*line) {
+        refuse_run(c, *line, why);
+        waiting_free(c, *line);
     }
 }
 
@@ -172,7 +217,7 @@ void publish_drop_session(struct core *c, struct session *s)
         return;
     for (struct destination *d = s->producer->destinations; d; d = d->hh.next) {
         while (d->waiters) {
-            core_run_queue(c, d->waiters->queue); /* whoever waited behind them may be first now */
+            run_line(c, d->waiters->topic, d->waiters->queue);
             waiting_free(c, d->waiters);
         }
     }
@@ -187,7 +232,7 @@ uint64_t waiting_skip(struct core *c, struct waiting *w, uint64_t sequence, uint
         bool whole = take_entry(&rest, w->wait_ms, &e);
         assert(whole);
         (void)whole;
-        if (!is_decided(w, index))
+        if (!waiting_is_decided(w, index))
             refuse_index(c, w, index, e.event.size, REASON_skipped);
     }
     if (index < w->count)
@@ -208,10 +253,10 @@ static bool admit_run(struct admission *a, struct waiting *w)
         bool whole = take_entry(&rest, w->wait_ms, &e);
         assert(whole);
         (void)whole;
-        if (is_decided(w, w->next)) {
+        if (waiting_is_decided(w, w->next)) {
             /* refused out of turn */
         } else if (admission_duplicate(a, w->first + w->next, &e)) {
-            entry_leaves(w, e.event.size);
+            waiting_entry_leaves(w, e.event.size);
         } else {
             enum reason room = room_take(&a->room, e.event.size);
             if (room != REASON_ok) {
@@ -221,7 +266,7 @@ static bool admit_run(struct admission *a, struct waiting *w)
                     durable_starved(a->core, a->room.budget);
                 return false;
             }
-            entry_leaves(w, e.event.size);
+            waiting_entry_leaves(w, e.event.size);
             admission_accept(a, w->first + w->next, &e);
         }
         w->next++;
@@ -230,18 +275,39 @@ static bool admit_run(struct admission *a, struct waiting *w)
     return true;
 }
 
+/* The queue's own first. False when it stopped for want of room. */
+static bool admit_own(struct core *c, struct queue *q)
+{
+    struct waiting *w = q->waiters;
+    struct admission a = { .core = c, .destination = w->destination, .queue = q, .room = queue_room(c, q) };
+    /* The run's own bytes count against the budget until it is gone: they make room for themselves, but not on disk. */
+    if (a.room.short_of == REASON_budget)
+        a.room.budget += w->byte_count;
+    bool whole = admit_run(&a, w);
+    admission_flush(&a);
+    if (whole)
+        waiting_free(c, w);
+    return whole;
+}
+
+/* The same for a topic's. False when its first stands where it stood, and this queue, or the broker, is what it waits for. */
+static bool admit_topic(struct core *c, struct queue *q, struct topic *t)
+{
+    const struct waiting *before = t->waiters;
+    uint32_t next = before->next;
+    fanout_admit(c, t);
+    const struct waiting *now = t->waiters;
+    return !now || now != before || now->next != next || (now->lacks && now->lacks != q);
+}
+
 void publish_admit(struct core *c, struct queue *q)
 {
-    while (q->waiters) {
-        struct waiting *w = q->waiters;
-        struct admission a = { .core = c, .destination = w->destination, .queue = q, .room = queue_room(c, q) };
-        /* The run's own bytes count against the budget until it is gone: they make room for themselves, but not on disk. */
-        if (a.room.short_of == REASON_budget)
-            a.room.budget += w->byte_count;
-        bool whole = admit_run(&a, w);
-        admission_flush(&a);
-        if (!whole)
+    for (;;) {
+        struct topic *t = q->topic_count ? topic_oldest(q) : NULL;
+        bool topic_first = t && (!q->waiters || t->waiters->arrival < q->waiters->arrival);
+        if (!topic_first && !q->waiters)
             return;
-        waiting_free(c, w);
+        if (topic_first ? !admit_topic(c, q, t) : !admit_own(c, q))
+            return;
     }
 }

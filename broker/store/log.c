@@ -100,6 +100,20 @@ static uint64_t bytes_of(const struct store_run *run)
     return bytes;
 }
 
+/* One run in the open group. */
+static void put_run(struct log *l, struct group *g, const struct store_run *run, uint64_t bytes)
+{
+    struct log_queue *q = log_queue_of(l, run->queue, true);
+    size_t start = g->records.size;
+    run_write(&g->records, RECORD_EVENTS, run);
+    struct table_entry e = { run->queue, (uint32_t)run->count, run->first, (uint32_t)start,
+                             (uint32_t)(g->records.size - start) };
+    group_add_run(g, &(struct group_run){ .entry = e, .bytes = bytes });
+    q->live += run->count;
+    q->live_bytes += bytes;
+    l->info.event_bytes += bytes;
+}
+
 static enum store_status append(struct store *store, struct store_run *run, uint64_t *ticket)
 {
     struct log *l = log_self(store);
@@ -110,18 +124,11 @@ static enum store_status append(struct store *store, struct store_run *run, uint
         l->info.full = true;
         return STORE_FULL;
     }
-    struct log_queue *q = log_queue_of(l, run->queue, true);
     struct group *g = group_open(l);
-    size_t start = g->records.size;
-    run_write(&g->records, RECORD_EVENTS, run);
-    size_t end = g->records.size;
+    put_run(l, g, run, bytes);
     if (run->leaving)
         log_leave(l, g, run->leaving);
-    struct table_entry e = { run->queue, (uint32_t)run->count, run->first, (uint32_t)start, (uint32_t)(end - start) };
-    group_add_run(g, &(struct group_run){ .entry = e, .bytes = bytes });
-    q->live += run->count;
-    q->live_bytes += bytes;
-    l->info.event_bytes += bytes;
+    struct log_queue *q = log_queue_of(l, run->queue, false);
     if (run->keep && q->cached_bytes + bytes <= l->config.cache_bytes) {
         run->leaving = NULL; /* it has left */
         l->cache->ops->append(l->cache, run, ticket);
@@ -130,6 +137,45 @@ static enum store_status append(struct store *store, struct store_run *run, uint
         for (size_t i = 0; i < run->count; i++)
             run->events[i].locator = 0;
     }
+    return taken(l, g, ticket);
+}
+
+/* Does any queue keep them in memory? One that has its fill does not. */
+static bool share_is_kept(struct log *l, struct store_share *share, struct store_target *targets, uint64_t bytes)
+{
+    bool kept = false;
+    for (size_t i = 0; i < share->target_count; i++) {
+        struct log_queue *q = log_queue_of(l, targets[i].queue, false);
+        targets[i].keep &= q->cached_bytes + bytes <= l->config.cache_bytes;
+        q->cached_bytes += targets[i].keep ? bytes : 0;
+        kept |= targets[i].keep;
+    }
+    return kept;
+}
+
+/* A run for each queue, in one group, which is there as a whole after a crash or not at all. The note stands with the first. */
+static enum store_status share(struct store *store, struct store_share *share, uint64_t *ticket)
+{
+    struct log *l = log_self(store);
+    struct store_run run = {
+        .events = share->events, .count = share->count, .accepted_ms = share->accepted_ms, .note = share->note
+    };
+    uint64_t bytes = bytes_of(&run);
+    if (l->failed)
+        return STORE_FAILED;
+    if (group_room(l) < (bytes + share->count * 6) * share->target_count) {
+        l->info.full = true;
+        return STORE_FULL;
+    }
+    struct group *g = group_open(l);
+    for (size_t i = 0; i < share->target_count; i++) {
+        run.queue = share->targets[i].queue;
+        run.first = share->targets[i].first;
+        put_run(l, g, &run, bytes);
+        run.note = share->more;
+    }
+    if (share_is_kept(l, share, share->targets, bytes))
+        l->cache->ops->share(l->cache, share, ticket);
     return taken(l, g, ticket);
 }
 
@@ -280,6 +326,7 @@ static const struct store_ops ops = {
     .name = "log",
     .durable = true,
     .append = append,
+    .share = share,
     .note = note,
     .read = read_event,
     .settle = log_settle,

@@ -1,5 +1,6 @@
 /* Events in process memory. Each queue fills blocks in order; an event lies in its block in the form a lane wants
- * (BATCH_EVENT_TAG, size, bytes), so neighbours leave by one copy. A block is freed with its last event.
+ * (BATCH_EVENT_TAG, size, bytes), so neighbours leave by one copy. A block is freed with its last event. What goes to several
+ * queues lies in blocks of whom it was sent to, and counts there once for each queue.
  *
  * A locator is the block's index and the event's offset in it, so that no pointer leaks through the seam. Blocks grow
  * with the queue, from 1 KiB to 64 KiB: ten thousand quiet queues cost ten thousand small blocks, a busy one allocates
@@ -23,8 +24,9 @@
 struct block {
     uint32_t size;  /* bytes of data */
     uint32_t fill;  /* bytes used */
-    uint32_t live;  /* events not yet settled */
+    uint32_t live;  /* events not yet settled, in each queue that has them */
     uint32_t queue; /* whose it is */
+    bool shared;    /* several queues' */
     uint8_t data[];
 };
 
@@ -99,12 +101,19 @@ static void free_block(struct memory_store *m, uint32_t index)
         free(b);
 }
 
-static struct shelf *shelf_of(struct memory_store *m, uint32_t queue)
+/* NULL: nothing was put there yet, or it was forgotten. */
+static struct shelf *find_shelf(const struct memory_store *m, uint32_t queue)
 {
     if (m->last && m->last->queue == queue)
         return m->last;
     struct shelf *s = NULL;
     HASH_FIND(hh, m->shelves, &queue, sizeof queue, s);
+    return s;
+}
+
+static struct shelf *shelf_of(struct memory_store *m, uint32_t queue)
+{
+    struct shelf *s = find_shelf(m, queue);
     if (!s) {
         s = xcalloc(1, sizeof *s);
         s->queue = queue;
@@ -145,7 +154,8 @@ static store_locator locator_of(uint32_t block, uint32_t offset)
     return ((uint64_t)block + 1) << 32 | offset;
 }
 
-static void put_event(struct memory_store *m, uint32_t queue, struct store_event *e)
+/* `holders`: queues that have it. */
+static void put_event(struct memory_store *m, uint32_t queue, struct store_event *e, uint32_t holders, bool shared)
 {
     uint32_t need = (uint32_t)e->event.size + EVENT_HEADER_MAX;
     uint32_t index = block_for(m, shelf_of(m, queue), need);
@@ -157,7 +167,24 @@ static void put_event(struct memory_store *m, uint32_t queue, struct store_event
         memcpy(at, e->event.data, e->event.size);
     e->locator = locator_of(index, b->fill);
     b->fill += (uint32_t)(at - start) + (uint32_t)e->event.size;
-    b->live++;
+    b->live += holders;
+    b->shared = shared;
+}
+
+static enum store_status share_events(struct store *store, struct store_share *share, uint64_t *ticket)
+{
+    struct memory_store *m = self(store);
+    uint32_t holders = 0;
+    for (size_t i = 0; i < share->target_count; i++)
+        holders += share->targets[i].keep;
+    for (size_t i = 0; i < share->count; i++) {
+        if (holders)
+            put_event(m, share->owner, &share->events[i], holders, true);
+        else
+            share->events[i].locator = 0;
+    }
+    *ticket = 0;
+    return STORE_OK;
 }
 
 static enum store_status note(struct store *store, struct span bytes, uint64_t *ticket)
@@ -171,7 +198,8 @@ static enum store_status note(struct store *store, struct span bytes, uint64_t *
 static struct block *block_at(const struct memory_store *m, store_locator at, uint32_t queue)
 {
     uint32_t index = (uint32_t)(at >> 32) - 1;
-    assert(index < m->block_count && m->blocks[index] && m->blocks[index]->queue == queue);
+    assert(index < m->block_count && m->blocks[index] &&
+           (m->blocks[index]->queue == queue || m->blocks[index]->shared));
     (void)queue;
     return m->blocks[index];
 }
@@ -196,8 +224,8 @@ static void release(struct store *store, uint32_t queue, store_locator at)
     if (--b->live > 0)
         return;
     uint32_t index = (uint32_t)(at >> 32) - 1;
-    struct shelf *s = shelf_of(m, queue);
-    if (s->open != index) {
+    struct shelf *s = find_shelf(m, b->queue);
+    if (!s || s->open != index) {
         free_block(m, index);
         return;
     }
@@ -213,7 +241,7 @@ static enum store_status append(struct store *store, struct store_run *run, uint
 {
     struct memory_store *m = self(store);
     for (size_t i = 0; i < run->count; i++)
-        put_event(m, run->queue, &run->events[i]);
+        put_event(m, run->queue, &run->events[i], 1, false);
     if (run->leaving)
         release(store, run->leaving->queue, run->leaving->at);
     *ticket = 0;
@@ -223,8 +251,7 @@ static enum store_status append(struct store *store, struct store_run *run, uint
 static void forget(struct store *store, uint32_t queue)
 {
     struct memory_store *m = self(store);
-    struct shelf *s = NULL;
-    HASH_FIND(hh, m->shelves, &queue, sizeof queue, s);
+    struct shelf *s = find_shelf(m, queue);
     if (!s)
         return;
     shut_block(m, s);
@@ -334,6 +361,7 @@ struct store *store_memory_open(void)
     static const struct store_ops ops = {
         .name = "memory",
         .append = append,
+        .share = share_events,
         .note = note,
         .read = read_event,
         .settle = settle,

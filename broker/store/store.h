@@ -57,6 +57,25 @@ struct store_run {
     const struct store_leaving *leaving; /* settled in the same step; NULL: none */
 };
 
+/* A queue that neighbours enter together with other queues. */
+struct store_target {
+    uint32_t queue;
+    uint64_t first; /* sequence of the first there; dense */
+    bool keep;      /* as in struct store_run; out: it was. Only then the locator is good for it */
+};
+
+/* The same events for several queues: kept once, however many these are. All of them or none. */
+struct store_share {
+    uint32_t owner; /* id of what the events were sent to: never that of a queue, never reused */
+    struct store_target *targets;
+    size_t target_count;        /* at least 1 */
+    struct store_event *events; /* locator: the same for each target that keeps; 0: none was kept after all */
+    size_t count;
+    int64_t accepted_ms;
+    struct span note; /* as in struct store_run; given back with the first target's events … */
+    struct span more; /* … and this with each other's */
+};
+
 /* An event that came back from the disk. */
 struct store_loaded {
     uint64_t sequence;
@@ -83,6 +102,7 @@ struct store_ops {
     bool durable; /* events and notes survive a restart; append, note and load answer STORE_LATER */
 
     enum store_status (*append)(struct store *s, struct store_run *run, uint64_t *ticket);
+    enum store_status (*share)(struct store *s, struct store_share *share, uint64_t *ticket);
     /* A word of the core's that must survive: replayed in order with everything else. */
     enum store_status (*note)(struct store *s, struct span bytes, uint64_t *ticket);
     /* Points `out` at the event in its lane form: BATCH_EVENT_TAG, size varint, bytes (proto/frame.h), so that

@@ -33,6 +33,11 @@ struct client_outcome {
     uint32_t flags;           /* RUN_DURABLE, RUN_DUPLICATE */
     uint64_t depth, capacity; /* when full */
     uint32_t retry_after_ms;
+    const char *queue; /* of a topic's queues the one that refused; "" otherwise */
+    /* With RUN_TOPIC in flags, accepted by a topic: the queues that have it, targets[i].sequence + sequence of each. Valid
+     * during the callback. */
+    const struct target *targets;
+    size_t target_count;
 };
 
 /* One delivered event, valid during the callback only. */
@@ -104,6 +109,10 @@ bool client_publish(struct client *c, struct span queue, const struct span *even
 bool client_publish_once(struct client *c, struct span queue, const struct span *events,
                          const uint8_t (*hashes)[EVENT_HASH_SIZE], uint32_t count, uint32_t wait_ms, void *cookie,
                          struct now now, enum reason *why);
+/* The same, to a topic and nothing else (any destination may be one): refused with unknown_topic otherwise. `hashes` may be NULL. */
+bool client_publish_topic(struct client *c, struct span topic, const struct span *events,
+                          const uint8_t (*hashes)[EVENT_HASH_SIZE], uint32_t count, uint32_t wait_ms, void *cookie,
+                          struct now now, enum reason *why);
 /* The publisher no longer cares: nothing is called for `cookie` any more; what was sent takes its course. */
 void client_publish_forget(struct client *c, void *cookie);
 

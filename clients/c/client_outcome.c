@@ -3,6 +3,7 @@
 #include "clients/c/client_records.h"
 
 #include "base/mutation.h"
+#include "base/xalloc.h"
 
 #include <stdlib.h>
 
@@ -41,7 +42,7 @@ static void tell_now(struct client *c, struct telling *t)
 static void tell(struct client *c, struct telling *t, const struct record *r, const struct client_outcome *o)
 {
     bool joins = t->count && t->cookie == r->cookie && t->index + t->count == r->index &&
-                 t->outcome.reason == o->reason && t->outcome.flags == o->flags &&
+                 t->outcome.reason == o->reason && t->outcome.flags == o->flags && t->outcome.targets == o->targets &&
                  (o->reason != REASON_ok || t->outcome.sequence + t->count == o->sequence);
     if (joins) {
         t->count++;
@@ -133,15 +134,50 @@ static enum reason public_reason(uint32_t reason)
     return reason == REASON_skipped ? REASON_full : (enum reason)reason;
 }
 
+/* A run of a topic's: with the queues that have it. False: malformed. */
+static bool decide_topic(struct client *c, struct outlet *o, struct run *run, struct client_outcome *what)
+{
+    struct target *targets = NULL;
+    char(*names)[NAME_MAX_SIZE + 1] = NULL;
+    size_t count = 0, capacity = 0;
+    enum frame_status status;
+    struct span queue;
+    uint64_t sequence;
+    while ((status = run_target_next(run, &queue, &sequence)) == FRAME_OK) {
+        if (count == capacity) {
+            capacity = capacity ? capacity * 2 : 8;
+            targets = xrealloc(targets, capacity * sizeof *targets);
+            names = xrealloc(names, capacity * sizeof *names);
+        }
+        memcpy(names[count], queue.data, queue.size);
+        names[count][queue.size] = '\0';
+        targets[count++].sequence = sequence;
+    }
+    for (size_t i = 0; i < count; i++)
+        targets[i].queue = names[i];
+    what->sequence = 0;
+    what->targets = targets;
+    what->target_count = count;
+    if (status == FRAME_END)
+        decide(c, o, run->first, run->count, what);
+    free(names);
+    free(targets);
+    return status == FRAME_END;
+}
+
 bool publish_confirm(struct client *c, struct body *b)
 {
     struct outlet *o = outlet_of(c, b->name);
     struct run run;
     enum frame_status status;
     while ((status = confirm_next(b, &run)) == FRAME_OK) {
-        struct client_outcome what = { .reason = REASON_ok, .sequence = run.sequence, .flags = run.flags };
-        if (o)
+        struct client_outcome what = { .reason = REASON_ok, .sequence = run.sequence, .flags = run.flags, .queue = "" };
+        if (!o)
+            continue;
+        if (!(run.flags & RUN_TOPIC))
             decide(c, o, run.first, run.count, &what);
+        else if (!decide_topic(c, o, &run, &what))
+            return false;
     }
     return status == FRAME_END;
 }
@@ -149,7 +185,13 @@ bool publish_confirm(struct client *c, struct body *b)
 bool publish_refuse(struct client *c, const struct body *b)
 {
     struct outlet *o = outlet_of(c, b->name);
+    char queue[NAME_MAX_SIZE + 1] = "";
+    if (name_valid(b->u.refuse.queue)) {
+        memcpy(queue, b->u.refuse.queue.data, b->u.refuse.queue.size);
+        queue[b->u.refuse.queue.size] = '\0';
+    }
     struct client_outcome what = {
+        .queue = queue,
         .reason = public_reason(b->u.refuse.reason),
         .depth = b->u.refuse.depth,
         .capacity = b->u.refuse.capacity,
@@ -166,7 +208,8 @@ bool publish_refuse(struct client *c, const struct body *b)
 /* An unsent entry's time is up: nothing was sent, so nothing was accepted. */
 static void expire_unsent(struct client *c, struct telling *t, struct outlet *o)
 {
-    struct client_outcome what = { .reason = c->state == CLIENT_ATTACHED ? REASON_full : REASON_unavailable };
+    struct client_outcome what = { .reason = c->state == CLIENT_ATTACHED ? REASON_full : REASON_unavailable,
+                                   .queue = "" };
     bool chained = false;
     for (uint32_t i = 0; i < o->unsent.count; i++) {
         struct record *r = record_at(&o->unsent, i);
@@ -190,7 +233,7 @@ static void expire_unsent(struct client *c, struct telling *t, struct outlet *o)
 
 static void expire_sent(struct client *c, struct telling *t, struct outlet *o)
 {
-    static const struct client_outcome unknown = { .reason = REASON_unknown };
+    static const struct client_outcome unknown = { .reason = REASON_unknown, .queue = "" };
     for (uint32_t i = 0; i < o->sent.count; i++) {
         struct record *r = record_at(&o->sent, i);
         if (r->state == RECORD_DECIDED || r->state == RECORD_REPORTED)
@@ -229,7 +272,7 @@ void publish_tick(struct client *c)
 /* The broker does not know the producer: what was sent cannot be known; the numbering starts anew. */
 static void give_up_sent(struct client *c, struct outlet *o)
 {
-    static const struct client_outcome unknown = { .reason = REASON_unknown };
+    static const struct client_outcome unknown = { .reason = REASON_unknown, .queue = "" };
     struct telling t = { 0 };
     for (uint32_t i = 0; i < o->sent.count; i++) {
         struct record *r = record_at(&o->sent, i);
@@ -257,12 +300,16 @@ static void take_outcomes(struct client *c, const struct outcomes *listed)
             .reason = public_reason(run->reason),
             .sequence = run->sequence,
             .flags = run->flags,
+            .queue = "",
+            .targets = run->targets,
+            .target_count = run->target_count,
         };
         decide(c, o, run->first, run->count, &what);
     }
     /* Decided, yet not listed: the outcome itself was forgotten. */
     if (listed->decided >= o->base)
-        decide(c, o, o->base, listed->decided - o->base + 1, &(struct client_outcome){ .reason = REASON_unknown });
+        decide(c, o, o->base, listed->decided - o->base + 1,
+               &(struct client_outcome){ .reason = REASON_unknown, .queue = "" });
 }
 
 size_t publish_undecided(const struct client *c, const char **names, size_t most)

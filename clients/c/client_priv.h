@@ -42,6 +42,7 @@ struct record {
     mono_t act;           /* when something must be done about it */
     uint8_t state;        /* enum record_state */
     bool continued, once; /* once: wait_ms was 0 */
+    bool topic;           /* its destination must be one */
     bool hashed;          /* its identity's hash follows its bytes */
     bool doomed; /* it continues a refused entry, so it is refused with it; a broker that starts anew is told so */
 };

@@ -36,15 +36,9 @@ static bool copy_event(uint8_t **data, struct span event, const uint8_t *hash)
     return hashed;
 }
 
-bool client_publish(struct client *c, struct span queue, const struct span *events, uint32_t count, uint32_t wait_ms,
-                    void *cookie, struct now now, enum reason *why)
-{
-    return client_publish_once(c, queue, events, NULL, count, wait_ms, cookie, now, why);
-}
-
-bool client_publish_once(struct client *c, struct span queue, const struct span *events,
-                         const uint8_t (*hashes)[EVENT_HASH_SIZE], uint32_t count, uint32_t wait_ms, void *cookie,
-                         struct now now, enum reason *why)
+static bool publish(struct client *c, struct span queue, bool topic, const struct span *events,
+                    const uint8_t (*hashes)[EVENT_HASH_SIZE], uint32_t count, uint32_t wait_ms, void *cookie,
+                    struct now now, enum reason *why)
 {
     uint64_t bytes;
     c->now = now;
@@ -74,6 +68,7 @@ bool client_publish_once(struct client *c, struct span queue, const struct span 
             .continued = i > 0,
             .once = wait_ms == 0,
             .hashed = hashed,
+            .topic = topic,
         };
     }
     o->act = mono_min(o->act, act);
@@ -84,6 +79,26 @@ bool client_publish_once(struct client *c, struct span queue, const struct span 
     c->undecided_events += count;
     c->undecided_bytes += bytes;
     return true;
+}
+
+bool client_publish(struct client *c, struct span queue, const struct span *events, uint32_t count, uint32_t wait_ms,
+                    void *cookie, struct now now, enum reason *why)
+{
+    return publish(c, queue, false, events, NULL, count, wait_ms, cookie, now, why);
+}
+
+bool client_publish_once(struct client *c, struct span queue, const struct span *events,
+                         const uint8_t (*hashes)[EVENT_HASH_SIZE], uint32_t count, uint32_t wait_ms, void *cookie,
+                         struct now now, enum reason *why)
+{
+    return publish(c, queue, false, events, hashes, count, wait_ms, cookie, now, why);
+}
+
+bool client_publish_topic(struct client *c, struct span topic, const struct span *events,
+                          const uint8_t (*hashes)[EVENT_HASH_SIZE], uint32_t count, uint32_t wait_ms, void *cookie,
+                          struct now now, enum reason *why)
+{
+    return publish(c, topic, true, events, hashes, count, wait_ms, cookie, now, why);
 }
 
 static void forget(struct records *r, void *cookie)
@@ -120,6 +135,7 @@ static bool window_open(const struct client *c, const struct record *r)
 static void write_entry(struct client *c, struct record *r, uint32_t wait_ms)
 {
     struct entry e = { .event = span_of(r->data, r->size), .wait_ms = time_left(c, r), .continued = r->continued };
+    e.topic = r->topic;
     if (r->hashed)
         e.dedup = span_of(r->data + r->size, EVENT_HASH_SIZE);
     frame_add_entry(&c->out, &e, wait_ms);

@@ -216,7 +216,7 @@ static void confirm_some(struct sluice *s, struct pending *p, uint32_t index, ui
         if (told)
             told[index + i] = 1;
         if (p->confirm)
-            p->confirm(told ? p->contexts[index + i] : p->context, error, error ? 0 : sequence + i);
+            p->confirm(told ? p->contexts[index + i] : p->context, error, sequence ? sequence + i : 0);
     }
     s->decided += count;
     p->left -= count;
@@ -226,7 +226,8 @@ static void confirm_some(struct sluice *s, struct pending *p, uint32_t index, ui
 
 void outbox_outcome(struct sluice *s, struct pending *p, uint32_t index, uint32_t count, const struct client_outcome *o)
 {
-    confirm_some(s, p, index, count, (int)o->reason, o->sequence);
+    bool one_sequence = o->reason == REASON_ok && !(o->flags & RUN_TOPIC);
+    confirm_some(s, p, index, count, (int)o->reason, one_sequence ? o->sequence : 0);
 }
 
 #define SPANS_AT_ONCE 16u

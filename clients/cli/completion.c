@@ -5,7 +5,7 @@
 
 static const struct cli_syntax syntax = {
     .usage = "completion (bash | zsh)",
-    .text = "Prints the completion script of a shell: commands, verbs, options, and the names of queues.",
+    .text = "Prints the completion script of a shell: commands, verbs, options, and the names of queues and topics.",
     .least = 1,
     .notes = "  source <(sluice completion bash)      # in ~/.bashrc\n"
              "  source <(sluice completion zsh)       # in ~/.zshrc, after compinit",
@@ -19,13 +19,15 @@ static const char bash_script[] =
     "        words=\"help $($bin help 2>/dev/null | sed -n 's/^   \\([a-z]*\\) .*/\\1/p')\"\n"
     "    elif [ \"$command\" = help ]; then\n"
     "        words=$($bin help 2>/dev/null | sed -n 's/^   \\([a-z]*\\) .*/\\1/p')\n"
-    "    elif [ \"$command\" = queue ] && [ \"$COMP_CWORD\" -eq 2 ]; then\n"
-    "        words=$($bin queue --help 2>/dev/null | sed -n 's/^   \\([a-z]*\\) .*/\\1/p')\n"
+    "    elif { [ \"$command\" = queue ] || [ \"$command\" = topic ]; } && [ \"$COMP_CWORD\" -eq 2 ]; then\n"
+    "        words=$($bin $command --help 2>/dev/null | sed -n 's/^   \\([a-z]*\\) .*/\\1/p')\n"
     "    elif [ \"${cur#-}\" != \"$cur\" ]; then\n"
-    "        [ \"$command\" = queue ] && command=\"queue $verb\"\n"
+    "        [ \"$command\" = queue ] || [ \"$command\" = topic ] && command=\"$command $verb\"\n"
     "        words=$($bin $command --help 2>/dev/null | sed -n 's/^    ....\\(--[a-z-]*\\).*/\\1/p')\n"
     "    elif [ \"$command\" = pub ] || [ \"$command\" = sub ] || [ \"$command\" = queue ]; then\n"
     "        words=$($bin queue list --names 2>/dev/null)\n"
+    "    elif [ \"$command\" = topic ]; then\n"
+    "        words=$($bin \"$([ \"$COMP_CWORD\" -eq 3 ] && echo topic || echo queue)\" list --names 2>/dev/null)\n"
     "    elif [ \"$command\" = config ]; then\n"
     "        words=$(printf 'check broker sidecar' | cut -d' ' -f\"$([ \"$COMP_CWORD\" -eq 2 ] && echo 1 || echo "
     "2-3)\")\n"

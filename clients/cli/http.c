@@ -218,15 +218,38 @@ void http_add_parameter(struct buf *out, const char *name, const char *value)
     add_encoded(out, value);
 }
 
+static void add_path(struct buf *out, const char *kind, const char *name, const char *format, va_list args)
+{
+    char rest[256];
+    buf_clear(out);
+    buf_add_str(out, kind);
+    add_encoded(out, name);
+    vsnprintf(rest, sizeof rest, format, args);
+    buf_add(out, rest, strlen(rest) + 1);
+}
+
 void http_queue_path(struct buf *out, const char *queue, const char *format, ...)
 {
     va_list args;
-    char rest[256];
-    buf_clear(out);
-    buf_add_str(out, "/v1/queues/");
-    add_encoded(out, queue);
     va_start(args, format);
-    vsnprintf(rest, sizeof rest, format, args);
+    add_path(out, "/v1/queues/", queue, format, args);
     va_end(args);
-    buf_add(out, rest, strlen(rest) + 1);
+}
+
+void http_topic_path(struct buf *out, const char *topic, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    add_path(out, "/v1/topics/", topic, format, args);
+    va_end(args);
+}
+
+void http_binding_path(struct buf *out, const char *topic, const char *queue)
+{
+    buf_clear(out);
+    buf_add_str(out, "/v1/topics/");
+    add_encoded(out, topic);
+    buf_add_str(out, "/bindings/");
+    add_encoded(out, queue);
+    buf_add_byte(out, '\0');
 }

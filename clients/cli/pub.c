@@ -33,6 +33,7 @@ static const struct cli_option option_table[] = {
     { "attribute", 'a', CLI_LIST, FIELD(attributes), "name=value", "an extension attribute" },
     { "wait", 'w', CLI_DURATION, FIELD(wait), "duration",
       "how long to wait for room in a full queue, or for the broker;\n0s: try once [as long as it takes]" },
+    { "topic", 0, CLI_SWITCH, FIELD(topic), NULL, "<queue> is a topic's name" },
     { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print the result as JSON" },
 };
 static const struct cli_syntax syntax = {
@@ -47,6 +48,7 @@ static const struct cli_syntax syntax = {
     .notes = "  sluice pub orders 'hello world'\n"
              "  tail -f access.log | sluice pub access --type log.line\n"
              "  sluice pub orders --ndjson < events.ndjson\n"
+             "  sluice pub --topic orders-all 'hello world'\n"
              "  sluice pub images --file cat.png --content-type image/png",
 };
 
@@ -75,7 +77,7 @@ static struct http_reply post(const struct pub *p, size_t n, int64_t wait_ms)
 {
     static const char *const headers[] = { "Content-Type: application/cloudevents-batch+json", NULL };
     struct buf path = { 0 }, body = { 0 };
-    http_queue_path(&path, p->queue, "/events?wait=%lldms", (long long)wait_ms);
+    (p->options.topic ? http_topic_path : http_queue_path)(&path, p->queue, "/events?wait=%lldms", (long long)wait_ms);
     buf_add(&body, p->batch.data, p->events[n - 1].end);
     buf_add_byte(&body, ']');
     struct http_reply r = http_do(&(struct http_call){
@@ -93,7 +95,7 @@ static long take_outcomes(struct pub *p, struct http_reply *r, size_t n, const c
     size_t done = r->status == 202 ? n : 0, i = 0;
     *reason = json_text_of(http_json(r), "reason");
     if (r->status == 207) {
-        while (done < n && json_object_get(json_array_get(events, done), "sequence"))
+        while (done < n && !json_object_get(json_array_get(events, done), "reason"))
             done++;
         *reason = json_text_of(json_array_get(events, done), "reason");
         for (i = done; i < n; i++)

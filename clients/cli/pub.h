@@ -13,7 +13,7 @@
 struct pub_options {
     const char *type, *source, *subject, *id, *content_type, *wait;
     struct cli_list attributes, files;
-    bool ndjson, json;
+    bool ndjson, json, topic;
 };
 
 struct progress {

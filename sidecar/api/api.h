@@ -102,6 +102,7 @@ struct api_command {
     const struct api_route *route; /* routes.h; for metrics */
     const char *queue;
     const char *subscription; /* its name; NULL: not about one */
+    const char *topic;        /* likewise */
     union {
         struct {
             struct api_event *events;
@@ -155,6 +156,11 @@ struct api_outcome {
     uint64_t sequence;
     uint64_t depth, capacity;
     uint32_t retry_after_ms;
+    const char *queue; /* of a topic: the queue that refused; NULL otherwise */
+    /* Of a topic: the queues that have it, with its sequence in each. */
+    bool is_topic;
+    const struct target *targets;
+    size_t target_count;
 };
 /* outcomes[i] belongs to command->u.publish.events[i]. */
 void api_render_publish(const struct api_command *c, const struct api_outcome *outcomes, struct arena *a,
@@ -186,7 +192,7 @@ void api_stream_beat(struct buf *out); /* nothing: it shows that the connection 
 void api_render_acks(const struct api_command *c, const enum settle_result *results, struct arena *a,
                      struct api_response *out);
 
-/* Of API_CALL: declare, describe, list, delete, peek, purge, redrive, ledger, pause, resume, close, open. */
+/* Of API_CALL, those on topics among them: declare, describe, list, delete, peek, purge, redrive, ledger, pause, resume, close, open. */
 void api_render_reply(const struct api_command *c, const struct reply *reply, struct arena *a,
                       struct api_response *out);
 

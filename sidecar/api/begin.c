@@ -197,7 +197,7 @@ enum api_answer api_begin(const struct api_config *c, const struct api_request *
                           uint64_t *body_limit, struct api_response *out, bool *close)
 {
     enum reason why = REASON_ok;
-    struct span queue;
+    struct span names[ROUTE_NAMES];
     char allow[ALLOW_SIZE] = "";
     const char *smuggling = find_smuggling(r);
     *close = true;
@@ -208,7 +208,7 @@ enum api_answer api_begin(const struct api_config *c, const struct api_request *
     *close = answer_at_once(r);
     if (!check_sender(c, r, &why))
         return refuse(why, NULL, a, out);
-    const struct api_route *route = routes_find(r->method, r->path, &queue, allow, &why);
+    const struct api_route *route = routes_find(r->method, r->path, names, allow, &why);
     if (!route)
         return refuse_address(why, r->path, allow, a, out);
     if (!(route->listeners & 1u << r->listener) && !(c->operate && r->listener == API_APPLICATION))

@@ -31,7 +31,7 @@ bool parse_keys(const json_t *object, const char *const *known, const char *list
     return true;
 }
 
-/* The {q} or {s} of the path, decoded and checked. */
+/* A {q}, {s} or {t} of the path, decoded and checked. */
 static bool take_name(struct parsing *p, struct span raw, const char **out)
 {
     struct span name;
@@ -43,6 +43,19 @@ static bool take_name(struct parsing *p, struct span raw, const char **out)
     }
     *out = arena_strndup(p->arena, (const char *)name.data, name.size);
     return *out != NULL;
+}
+
+static bool take_names(struct parsing *p, const struct api_route *route, const struct span names[ROUTE_NAMES])
+{
+    const char *at = route->pattern;
+    for (unsigned i = 0; i < ROUTE_NAMES && (at = strchr(at, '{')) != NULL; i++, at++) {
+        const char **to = at[1] == 'q'   ? &p->command->queue
+                          : at[1] == 't' ? &p->command->topic
+                                         : &p->command->subscription;
+        if (!take_name(p, names[i], to))
+            return false;
+    }
+    return true;
 }
 
 static enum api_answer dispatch(struct parsing *p, const struct api_route *route)
@@ -65,10 +78,10 @@ enum api_answer api_parse(const struct api_config *c, const struct api_request *
                           struct now now, struct arena *a, struct api_command *command, struct api_response *out)
 {
     struct parsing p = { c, r, random, now, a, command, out, false };
-    struct span name;
+    struct span names[ROUTE_NAMES];
     char allow[ALLOW_SIZE];
     enum reason why = REASON_ok;
-    const struct api_route *route = routes_find(r->method, r->path, &name, allow, &why);
+    const struct api_route *route = routes_find(r->method, r->path, names, allow, &why);
     *command = (struct api_command){ .queue = "" };
     if (!route) {
         api_problem(why, NULL, 0, a, out);
@@ -77,9 +90,6 @@ enum api_answer api_parse(const struct api_config *c, const struct api_request *
     command->kind = route->kind;
     command->route = route;
     if (route->kind == API_PUBLISH_DAPR)
-        return parse_dapr(&p, name);
-    bool of_queue = strstr(route->pattern, "{q}") != NULL;
-    if (name.size && !take_name(&p, name, of_queue ? &command->queue : &command->subscription))
-        return API_RESPONSE;
-    return dispatch(&p, route);
+        return parse_dapr(&p, names[1]);
+    return take_names(&p, route, names) ? dispatch(&p, route) : API_RESPONSE;
 }

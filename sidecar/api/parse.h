@@ -28,6 +28,8 @@ enum api_answer parse_stream(struct parsing *p);
 enum api_answer parse_acks(struct parsing *p);
 enum api_answer parse_call(struct parsing *p, const struct api_route *route);
 enum api_answer parse_subscription(struct parsing *p);
+bool parse_put_topic(struct parsing *p, struct request *r, struct error *why);
+bool parse_bind(struct parsing *p, struct request *r, struct error *why);
 bool parse_redrive(struct parsing *p, struct request *r, struct error *why);
 /* Refuses every query parameter. */
 bool parse_no_query(struct parsing *p);

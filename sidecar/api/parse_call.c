@@ -161,6 +161,9 @@ static bool parse_by_call(struct parsing *p, struct request *r, struct error *wh
     case CALL_DELETE: return parse_delete(p, r, why);
     case CALL_PURGE: return parse_purge(p, r, why);
     case CALL_REDRIVE: return query_parse(p->request->query, none, p->arena, why) && parse_redrive(p, r, why);
+    case CALL_LIST_TOPICS: return parse_list(p, r, why);
+    case CALL_PUT_TOPIC: return query_parse(p->request->query, none, p->arena, why) && parse_put_topic(p, r, why);
+    case CALL_BIND: return query_parse(p->request->query, none, p->arena, why) && parse_bind(p, r, why);
     case CALL_DECLARE: return query_parse(p->request->query, none, p->arena, why) && parse_declare(p, r, why);
     default: return query_parse(p->request->query, none, p->arena, why);
     }
@@ -172,6 +175,7 @@ enum api_answer parse_call(struct parsing *p, const struct api_route *route)
     struct request *r = &p->command->u.call.request;
     r->call = route->call;
     r->queue = p->command->queue;
+    r->topic = p->command->topic ? p->command->topic : "";
     p->command->u.call.ledger_only = strstr(route->pattern, "/ledger") != NULL;
     return parse_by_call(p, r, &why) ? API_COMMAND : respond_invalid(&why, p->arena, p->out);
 }

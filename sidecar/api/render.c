@@ -1,6 +1,7 @@
 /* Outcomes of publishing and settling. */
 #include "sidecar/api/dapr.h"
 #include "sidecar/api/json_write.h"
+#include "sidecar/api/render_topic.h"
 #include "sidecar/api/respond.h"
 
 #include <stdio.h>
@@ -16,11 +17,13 @@ static void render_refusal(const struct api_command *c, const struct api_event *
 {
     char full[NAME_MAX_SIZE + 100] = "";
     if (o->reason == REASON_full && o->capacity && o->depth >= o->capacity)
-        snprintf(full, sizeof full, "queue '%s' is full: it holds %llu of %llu events", c->queue,
+        snprintf(full, sizeof full, "queue '%s' is full: it holds %llu of %llu events", o->queue ? o->queue : c->queue,
                  (unsigned long long)o->depth, (unsigned long long)o->capacity);
     problem_open_of(c, o->reason, full, is_retryable(e, o->reason), out);
     if (!c->u.publish.batch)
         json_add_text_member(&out->body, "id", e->id);
+    if (o->queue)
+        json_add_text_member(&out->body, "queue", span_str(o->queue));
     if (o->capacity) {
         json_add_number_member(&out->body, "depth", o->depth);
         json_add_number_member(&out->body, "capacity", o->capacity);
@@ -32,9 +35,15 @@ static void render_one(const struct api_command *c, const struct api_outcome *o,
 {
     respond_begin_json(out, 202);
     buf_add_byte(&out->body, '{');
-    json_add_text_member(&out->body, "queue", span_str(c->queue));
-    json_add_number_member(&out->body, "sequence", o->sequence);
-    json_add_text_member(&out->body, "id", c->u.publish.events[0].id);
+    if (o->is_topic) {
+        json_add_text_member(&out->body, "topic", span_str(c->topic ? c->topic : c->queue));
+        json_add_text_member(&out->body, "id", c->u.publish.events[0].id);
+        render_targets(&out->body, o);
+    } else {
+        json_add_text_member(&out->body, "queue", span_str(c->queue));
+        json_add_number_member(&out->body, "sequence", o->sequence);
+        json_add_text_member(&out->body, "id", c->u.publish.events[0].id);
+    }
     buf_add_str(&out->body, "}\n");
 }
 
@@ -45,11 +54,15 @@ static void render_item(struct buf *b, const struct api_event *e, const struct a
         buf_add_byte(b, ',');
     buf_add_byte(b, '{');
     json_add_text_member(b, "id", e->id);
-    if (o->reason == REASON_ok) {
+    if (o->reason == REASON_ok && o->is_topic) {
+        render_targets(b, o);
+    } else if (o->reason == REASON_ok) {
         json_add_number_member(b, "sequence", o->sequence);
     } else {
         json_add_number_member(b, "status", (uint64_t)info->status);
         json_add_text_member(b, "reason", span_str(info->name));
+        if (o->queue)
+            json_add_text_member(b, "queue", span_str(o->queue));
     }
     buf_add_byte(b, '}');
 }

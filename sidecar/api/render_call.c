@@ -2,6 +2,7 @@
 #include "proto/event.h"
 #include "sidecar/api/event_json.h"
 #include "sidecar/api/json_write.h"
+#include "sidecar/api/render_topic.h"
 #include "sidecar/api/respond.h"
 
 #include <jansson.h>
@@ -259,6 +260,8 @@ void api_render_reply(const struct api_command *c, const struct reply *r, struct
     case RESULT_PEEKED: render_peeked(r, out); return;
     case RESULT_PURGED: render_document(200, json_pack("{s:I}", "purged", (json_int_t)r->u.purged.purged), out); return;
     case RESULT_REDRIVEN: render_redriven(c, r, out); return;
+    case RESULT_TOPIC: render_topic(c, &r->u.topic, a, out); return;
+    case RESULT_TOPICS: render_topics(r, out); return;
     default: *out = (struct api_response){ .status = 204 };
     }
 }
@@ -267,7 +270,8 @@ void api_render_silence(const struct api_command *c, struct arena *a, struct api
 {
     const struct request *r = &c->u.call.request;
     bool counts_only = r->call == CALL_REDRIVE && r->u.redrive.dry_run;
-    if (r->call == CALL_DESCRIBE || r->call == CALL_LIST || r->call == CALL_PEEK || counts_only)
+    if (r->call == CALL_DESCRIBE || r->call == CALL_LIST || r->call == CALL_PEEK || counts_only ||
+        r->call == CALL_DESCRIBE_TOPIC || r->call == CALL_LIST_TOPICS)
         api_problem(REASON_unavailable, "the broker did not answer in time", 1000, a, out);
     else
         api_problem(REASON_unknown,

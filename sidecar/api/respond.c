@@ -88,9 +88,14 @@ void problem_open_of(const struct api_command *c, enum reason reason, const char
     char missing[2 * NAME_MAX_SIZE + 100];
     snprintf(missing, sizeof missing, "there is no queue '%s'; declare it first (PUT /v1/queues/%s)", c->queue,
              c->queue);
-    if (reason == REASON_unknown_queue && !(detail && *detail))
+    if (reason == REASON_unknown_topic && c->topic)
+        snprintf(missing, sizeof missing, "there is no topic '%s'; make it first (PUT /v1/topics/%s)", c->topic,
+                 c->topic);
+    if ((reason == REASON_unknown_queue || reason == REASON_unknown_topic) && !(detail && *detail))
         detail = missing;
     problem_open(reason, detail, retryable, out);
+    if (c->topic)
+        json_add_text_member(&out->body, "topic", span_str(c->topic));
     if (*c->queue)
         json_add_text_member(&out->body, "queue", span_str(c->queue));
 }

@@ -19,6 +19,14 @@ static const struct api_route routes[] = {
     { "POST", "/v1/queues/{q}/resume", ON_OPERATIONS, API_CALL, CALL_RESUME },
     { "POST", "/v1/queues/{q}/close", ON_OPERATIONS, API_CALL, CALL_CLOSE },
     { "POST", "/v1/queues/{q}/open", ON_OPERATIONS, API_CALL, CALL_OPEN },
+    { "POST", "/v1/topics/{t}/events", ON_BOTH, API_PUBLISH, CALL_NONE },
+    { "GET", "/v1/topics/{t}", ON_BOTH, API_CALL, CALL_DESCRIBE_TOPIC },
+    { "PUT", "/v1/topics/{t}", ON_BOTH, API_CALL, CALL_PUT_TOPIC },
+    { "DELETE", "/v1/topics/{t}", ON_OPERATIONS, API_CALL, CALL_DELETE_TOPIC },
+    { "GET", "/v1/topics", ON_BOTH, API_CALL, CALL_LIST_TOPICS },
+    { "GET", "/v1/topics/{t}/bindings/{q}", ON_BOTH, API_CALL, CALL_DESCRIBE_TOPIC },
+    { "PUT", "/v1/topics/{t}/bindings/{q}", ON_BOTH, API_CALL, CALL_BIND },
+    { "DELETE", "/v1/topics/{t}/bindings/{q}", ON_OPERATIONS, API_CALL, CALL_UNBIND },
     { "GET", "/v1/subscriptions/{s}", ON_BOTH, API_SUBSCRIPTION, CALL_NONE },
     { "PUT", "/v1/subscriptions/{s}", ON_BOTH, API_SUBSCRIBE, CALL_NONE },
     { "DELETE", "/v1/subscriptions/{s}", ON_BOTH, API_UNSUBSCRIBE, CALL_NONE },
@@ -40,11 +48,12 @@ const struct api_route *routes_all(size_t *count)
     return routes;
 }
 
-/* Compares segment by segment; {q} or {s} takes any one segment that is not empty. */
-static bool matches(const char *pattern, struct span path, struct span *name)
+/* Compares segment by segment; {q} and the like take any one segment that is not empty. */
+static bool matches(const char *pattern, struct span path, struct span names[ROUTE_NAMES])
 {
+    unsigned taken = 0;
     const uint8_t *at = path.data, *end = path.data + path.size;
-    *name = span_str("");
+    names[0] = names[1] = span_str("");
     while (*pattern) {
         if (*pattern != '{') {
             if (at == end || *at++ != (uint8_t)*pattern++)
@@ -54,6 +63,7 @@ static bool matches(const char *pattern, struct span path, struct span *name)
         const uint8_t *from = at;
         while (at < end && *at != '/')
             at++;
+        struct span *name = &names[taken++ % ROUTE_NAMES];
         *name = span_of(from, (size_t)(at - from));
         if (name->size == 0)
             return false;
@@ -62,14 +72,14 @@ static bool matches(const char *pattern, struct span path, struct span *name)
     return at == end;
 }
 
-const struct api_route *routes_find(struct span method, struct span path, struct span *name, char *allow,
+const struct api_route *routes_find(struct span method, struct span path, struct span names[ROUTE_NAMES], char *allow,
                                     enum reason *why)
 {
     size_t used = 0;
     if (span_equal(method, span_str("HEAD")))
         method = span_str("GET");
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-        if (!matches(routes[i].pattern, path, name))
+        if (!matches(routes[i].pattern, path, names))
             continue;
         if (span_equal(method, span_str(routes[i].method)))
             return &routes[i];
@@ -87,13 +97,10 @@ const char *routes_later(struct span path)
         const char *sentence;
     } later[] = {
         { "/v1/queues/{q}/events/{q}", "this version does not show one event: peek with ?from=SEQUENCE&max=1" },
-        { "/v1/topics/{q}/events", "this version has no topics: publish to /v1/queues/NAME/events" },
-        { "/v1/topics/{q}", "this version has no topics: publish to /v1/queues/NAME/events" },
-        { "/v1/topics/{q}/bindings/{q}", "this version has no topics: publish to /v1/queues/NAME/events" },
     };
-    struct span ignored;
+    struct span ignored[ROUTE_NAMES];
     for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
-        if (matches(later[i].pattern, path, &ignored))
+        if (matches(later[i].pattern, path, ignored))
             return later[i].sentence;
     }
     return NULL;

@@ -19,13 +19,14 @@ struct api_route {
     enum call call; /* of API_CALL */
 };
 
-#define ALLOW_SIZE 64u
+#define ALLOW_SIZE  64u
+#define ROUTE_NAMES 2u
 
 /* All of them; *count rows. */
 const struct api_route *routes_all(size_t *count);
-/* The route of method and path (HEAD counts as GET). *name: the {q} or {s} part, still percent-encoded, empty when there is
- * none. NULL with REASON_not_found or REASON_method; then `allow` (ALLOW_SIZE bytes) lists what the path does answer. */
-const struct api_route *routes_find(struct span method, struct span path, struct span *name, char *allow,
+/* The route of method and path (HEAD counts as GET). names: the parts of the path that stand for {q}, {s} or {t}, in their
+ * order, still percent-encoded, empty where there are none. NULL with REASON_not_found or REASON_method; then `allow` (ALLOW_SIZE bytes) lists what the path does answer. */
+const struct api_route *routes_find(struct span method, struct span path, struct span names[ROUTE_NAMES], char *allow,
                                     enum reason *why);
 /* A sentence about an address that the API's design has and this version does not; else NULL. */
 const char *routes_later(struct span path);

@@ -8,8 +8,8 @@
 
 /* ------------------------------------------------------------------ publishing */
 
-enum reason uplink_publish(struct uplink *u, const char *queue, const struct api_event *events, size_t count,
-                           uint32_t wait_ms, void *request, struct now now)
+static enum reason publish(struct uplink *u, const char *name, bool to_topic, const struct api_event *events,
+                           size_t count, uint32_t wait_ms, void *request, struct now now)
 {
     struct span few[16];
     uint8_t few_hashes[16][EVENT_HASH_SIZE];
@@ -25,8 +25,9 @@ enum reason uplink_publish(struct uplink *u, const char *queue, const struct api
     p->request = request;
     p->count = p->left = count;
     DL_APPEND(u->publishing, p);
-    bool taken = client_publish_once(u->client, span_str(queue), spans, (const uint8_t(*)[EVENT_HASH_SIZE])hashes,
-                                     (uint32_t)count, wait_ms, p, now, &why);
+    bool taken = (to_topic ? client_publish_topic : client_publish_once)(u->client, span_str(name), spans,
+                                                                         (const uint8_t(*)[EVENT_HASH_SIZE])hashes,
+                                                                         (uint32_t)count, wait_ms, p, now, &why);
     if (!taken) {
         DL_DELETE(u->publishing, p);
         free(p);
@@ -38,21 +39,68 @@ enum reason uplink_publish(struct uplink *u, const char *queue, const struct api
     return taken ? REASON_ok : why;
 }
 
+enum reason uplink_publish(struct uplink *u, const char *queue, const struct api_event *events, size_t count,
+                           uint32_t wait_ms, void *request, struct now now)
+{
+    return publish(u, queue, false, events, count, wait_ms, request, now);
+}
+
+enum reason uplink_publish_topic(struct uplink *u, const char *topic, const struct api_event *events, size_t count,
+                                 uint32_t wait_ms, void *request, struct now now)
+{
+    return publish(u, topic, true, events, count, wait_ms, request, now);
+}
+
+/* What the outcome points to is the client's: a copy of it for one event, kept with the publish. */
+static void keep_names(struct publishing *p, struct api_outcome *to, const struct client_outcome *o, uint32_t offset)
+{
+    size_t size = o->target_count * sizeof(struct target) + strlen(o->queue) + 1;
+    for (size_t i = 0; i < o->target_count; i++)
+        size += strlen(o->targets[i].queue) + 1;
+    struct kept_names *kept = xmalloc(sizeof *kept + size);
+    struct target *targets = (struct target *)(void *)kept->bytes;
+    char *at = (char *)&targets[o->target_count];
+    for (size_t i = 0; i < o->target_count; i++) {
+        targets[i] = (struct target){ at, o->targets[i].sequence + o->sequence + offset };
+        at = stpcpy(at, o->targets[i].queue) + 1;
+    }
+    strcpy(at, o->queue);
+    LL_PREPEND(p->kept, kept);
+    to->is_topic = o->reason == REASON_ok;
+    to->queue = *at ? at : NULL;
+    to->targets = targets;
+    to->target_count = o->target_count;
+}
+
+static void free_publishing(struct uplink *u, struct publishing *p)
+{
+    struct kept_names *k, *next;
+    DL_DELETE(u->publishing, p);
+    LL_FOREACH_SAFE (p->kept, k, next)
+        free(k);
+    free(p);
+}
+
 static void on_outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, const struct client_outcome *o)
 {
     struct uplink *u = ctx;
     struct publishing *p = cookie;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t sequence = o->reason == REASON_ok ? o->sequence + i : 0;
-        p->outcomes[index + i] = (struct api_outcome){ o->reason, sequence, o->depth, o->capacity, o->retry_after_ms };
+        p->outcomes[index + i] = (struct api_outcome){ .reason = o->reason,
+                                                       .sequence = sequence,
+                                                       .depth = o->depth,
+                                                       .capacity = o->capacity,
+                                                       .retry_after_ms = o->retry_after_ms };
+        if (*o->queue || o->flags & RUN_TOPIC)
+            keep_names(p, &p->outcomes[index + i], o, i);
     }
     p->left -= count;
     if (p->left)
         return;
     if (p->request)
         u->handler.published(p->request, p->outcomes);
-    DL_DELETE(u->publishing, p);
-    free(p);
+    free_publishing(u, p);
 }
 
 /* ------------------------------------------------------------------ calls */
@@ -155,11 +203,8 @@ void uplink_close(struct uplink *u)
     settles_free(u);
     takes_free(u);
     binding_close(u->binding);
-    while (u->publishing) {
-        struct publishing *p = u->publishing;
-        DL_DELETE(u->publishing, p);
-        free(p);
-    }
+    while (u->publishing)
+        free_publishing(u, u->publishing);
     free(u->broker);
     free(u);
 }

@@ -47,6 +47,9 @@ void uplink_close(struct uplink *u);
 /* REASON_ok: `published` will be called. Else it was refused as a whole and will not. */
 enum reason uplink_publish(struct uplink *u, const char *queue, const struct api_event *events, size_t count,
                            uint32_t wait_ms, void *request, struct now now);
+/* The same to a topic. */
+enum reason uplink_publish_topic(struct uplink *u, const char *topic, const struct api_event *events, size_t count,
+                                 uint32_t wait_ms, void *request, struct now now);
 void uplink_take(struct uplink *u, const char *queue, uint32_t max, int64_t wait_ms, void *request, struct now now);
 /* The same for one who is told by that handler's `taken`, `alive` and `let_go`, the only ones called. It stands in the same line. */
 void uplink_take_by(struct uplink *u, const struct uplink_handler *by, const char *queue, uint32_t max, int64_t wait_ms,

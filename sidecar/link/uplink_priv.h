@@ -70,8 +70,15 @@ struct settle_wait {
     char receipt[];
 };
 
+/* Names that outcomes point to. */
+struct kept_names {
+    struct kept_names *next;
+    _Alignas(struct target) char bytes[];
+};
+
 struct publishing {
     struct publishing *prev, *next;
+    struct kept_names *kept;
     void *request; /* NULL: forgotten */
     size_t count, left;
     struct api_outcome outcomes[];

@@ -20,11 +20,33 @@ static void copy_settles(struct body *b, struct buf *to)
         frame_add_settle(to, &settle);
 }
 
+/* The first few targets, moved to where the run begins. */
+static void copy_topic_run(struct run *run, struct buf *to)
+{
+    struct target targets[8];
+    char names[8][NAME_MAX_SIZE + 1];
+    size_t count = 0;
+    struct span queue;
+    uint64_t sequence;
+    while (count < 8 && run_target_next(run, &queue, &sequence) == FRAME_OK) {
+        memcpy(names[count], queue.data, queue.size);
+        names[count][queue.size] = '\0';
+        targets[count] = (struct target){ names[count], sequence };
+        count++;
+    }
+    run->sequence = 0;
+    frame_add_topic_run(to, run, targets, count);
+}
+
 static void copy_runs(struct body *b, struct buf *to)
 {
     struct run run;
-    while (confirm_next(b, &run) == FRAME_OK)
-        frame_add_run(to, &run);
+    while (confirm_next(b, &run) == FRAME_OK) {
+        if (run.flags & RUN_TOPIC)
+            copy_topic_run(&run, to);
+        else
+            frame_add_run(to, &run);
+    }
 }
 
 static void copy_settled_runs(struct body *b, struct buf *to)
@@ -87,7 +109,7 @@ static void copy_body(struct body *b, struct buf *to)
     case BODY_BYE: frame_add_bye(to); break;
     case BODY_REFUSE:
         frame_add_refuse(to, b->name, b->u.refuse.first, b->u.refuse.count, b->u.refuse.reason, b->u.refuse.depth,
-                         b->u.refuse.capacity, b->u.refuse.retry_after_ms);
+                         b->u.refuse.capacity, b->u.refuse.retry_after_ms, b->u.refuse.queue);
         break;
     case BODY_IDLE: frame_add_idle(to, b->name, b->u.idle.generation); break;
     case BODY_TURN:

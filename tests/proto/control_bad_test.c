@@ -288,7 +288,8 @@ static void what_would_not_fit_the_arena_is_refused(void **state)
 static void every_cap_either_fits_or_refuses(void **state)
 {
     (void)state;
-    const struct outcome runs[] = { { 1, 5, 0, 100, 2 }, { 6, 1, 1, 0, 0 } };
+    const struct outcome runs[] = { { .first = 1, .count = 5, .sequence = 100, .flags = 2 },
+                                    { .first = 6, .count = 1, .reason = 1 } };
     const struct outcomes outcomes[] = { { "orders", 6, runs, 2 }, { "mail", 0, runs, 1 } };
     struct reply r = { .result = RESULT_ATTACHED }, back;
     r.u.attached.outcomes = outcomes, r.u.attached.outcome_count = 2;

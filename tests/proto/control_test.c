@@ -323,7 +323,11 @@ static void peeked_events_round_trip(void **state)
 static void attached_round_trips_with_its_outcomes(void **state)
 {
     (void)state;
-    const struct outcome runs[] = { { 1, 5, 0, 100, 2 }, { 6, 1, REASON_full, 0, 0 } };
+    const struct target targets[] = { { "a", 100 }, { "b", 7 } };
+    const struct outcome runs[] = {
+        { .first = 1, .count = 5, .sequence = 100, .flags = 2, .targets = targets, .target_count = 2 },
+        { .first = 6, .count = 1, .reason = REASON_full }
+    };
     const struct outcomes outcomes[] = { { "orders", 6, runs, 2 }, { "mail", 0, NULL, 0 } };
     struct reply r = { .result = RESULT_ATTACHED };
     r.u.attached.version = 1, r.u.attached.features = 2, r.u.attached.token = (struct token){ 3, 4 };
@@ -349,7 +353,11 @@ static void attached_round_trips_with_its_outcomes(void **state)
     assert_int_equal(back.u.attached.outcomes[0].run_count, 2);
     assert_int_equal(back.u.attached.outcomes[0].runs[0].sequence, 100);
     assert_int_equal(back.u.attached.outcomes[0].runs[0].flags, 2);
+    assert_int_equal(back.u.attached.outcomes[0].runs[0].target_count, 2);
+    assert_string_equal(back.u.attached.outcomes[0].runs[0].targets[1].queue, "b");
+    assert_int_equal(back.u.attached.outcomes[0].runs[0].targets[1].sequence, 7);
     assert_int_equal(back.u.attached.outcomes[0].runs[1].first, 6);
+    assert_int_equal(back.u.attached.outcomes[0].runs[1].target_count, 0);
     assert_int_equal(back.u.attached.outcomes[0].runs[1].reason, REASON_full);
     assert_string_equal(back.u.attached.outcomes[1].destination, "mail");
     assert_int_equal(back.u.attached.outcomes[1].run_count, 0);

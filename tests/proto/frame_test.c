@@ -134,7 +134,9 @@ static void the_greatest_sequences_round_trip(void **state)
     (void)state;
     const uint64_t last = (UINT64_C(1) << 53) - 1;
     struct open_body open = frame_begin_confirm(&frame, span_str("q"));
-    frame_add_run(&frame, &(struct run){ last, 1, last, UINT32_MAX, UINT32_MAX });
+    frame_add_run(
+        &frame,
+        &(struct run){ .first = last, .count = 1, .sequence = last, .partition = UINT32_MAX, .flags = UINT32_MAX });
     frame_end(&frame, open);
     read_only_body(BODY_CONFIRM);
     struct run run;

@@ -78,7 +78,9 @@ static void numbers_given_out_keep_their_meaning(void **state)
                                          "busy",
                                          "fenced",
                                          "operating",
-                                         "internal" };
+                                         "internal",
+                                         "unknown_topic",
+                                         "bound" };
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
         assert_string_equal(reason_info(i)->name, names[i]);
 }

@@ -57,10 +57,11 @@ void sample_bodies(struct buf *b)
     frame_add_leave(b, S("mail"));
     frame_add_bye(b);
     open = frame_begin_confirm(b, S("orders"));
-    frame_add_run(b, &(struct run){ 100, 1, 70, 0, RUN_DURABLE });
-    frame_add_run(b, &(struct run){ 101, 40, 71, 6, RUN_DUPLICATE });
+    frame_add_run(b, &(struct run){ .first = 100, .count = 1, .sequence = 70, .flags = RUN_DURABLE });
+    frame_add_run(b,
+                  &(struct run){ .first = 101, .count = 40, .sequence = 71, .partition = 6, .flags = RUN_DUPLICATE });
     frame_end(b, open);
-    frame_add_refuse(b, S("orders"), 141, 9, 1, 10000, 10001, 250);
+    frame_add_refuse(b, S("orders"), 141, 9, 1, 10000, 10001, 250, S(""));
     add_deliver(b);
     open = frame_begin_settled(b, S("mail"), 3);
     frame_add_settled_run(b, &(struct settled_run){ 11, 2, SETTLED_ACKED });

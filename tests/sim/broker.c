@@ -1,5 +1,6 @@
 /* The broker's life: drawn, started, ended between any two effects or in order, started again. An end takes its queues in
  * memory; those on disk come back (storing.c). */
+#include "broker/core/topic.h"
 #include "tests/sim/sim.h"
 
 #include <stdlib.h>
@@ -22,6 +23,8 @@ void broker_draw(struct sim *s)
     storing_draw(s);
     if (s->mood.letters)
         s->on_disk[1] |= s->on_disk[0]; /* what is on disk does not die into memory */
+    if (s->mood.topics)
+        s->on_disk[1] = s->on_disk[0]; /* a topic's queues have one durability */
 }
 
 /* ------------------------------------------------------------------ starts */
@@ -50,6 +53,21 @@ static void declare(struct sim *s, unsigned q)
     broker_settings(s, q, &settings);
     if (operate_declare(s->core, span_str(sim_queue_name(q)), &settings, false, false, &out, NULL, &e) != REASON_ok)
         sim_fail(s, "declare: %s", e.text);
+}
+
+static void make_topic(struct sim *s)
+{
+    struct topic *t;
+    bool created;
+    struct error e = { "" };
+    enum reason why = topic_put(s->core, span_str(SIM_TOPIC), &t, &created, &e);
+    if (s->on_disk[0] && s->clean[s->config.incarnation - 1] && created)
+        sim_fail(s, "the topic did not come back");
+    for (unsigned q = 0; q < SIM_QUEUES && why == REASON_ok; q++)
+        why = topic_bind(s->core, t, queue_find(s->core, span_str(sim_queue_name(q))), (struct span){ 0 }, &e);
+    if (why != REASON_ok)
+        sim_fail(s, "topic: %s", e.text);
+    persist_topic(s->core, t);
 }
 
 static void close_all(struct sim *s)
@@ -83,6 +101,8 @@ void broker_start(struct sim *s)
     storing_check_start(s);
     for (unsigned q = SIM_QUEUES; q-- > 0 && !s->failed;) /* where the dead go first */
         declare(s, q);
+    if (s->mood.topics && !s->failed)
+        make_topic(s);
 }
 
 void broker_free(struct sim *s)

@@ -1,4 +1,5 @@
 /* What must hold inside the broker after each step, and everywhere once faults have been over for a while. */
+#include "broker/core/topic.h"
 #include "tests/sim/sim.h"
 
 #include <stdlib.h>
@@ -58,6 +59,22 @@ static void check_queue(struct sim *s, const struct queue *q)
     check_waiters(s, q);
 }
 
+/* The first that waits there lacks room somewhere, or it would not wait. */
+static void check_topic(struct sim *s)
+{
+    const struct topic *t = topic_find(s->core, span_str(SIM_TOPIC));
+    bool idle = t && t->waiters && !t->is_woken;
+    for (uint32_t i = 0; idle && i < t->binding_count; i++) {
+        const struct queue *q = t->bindings[i].queue;
+        struct room room = queue_room(s->core, q);
+        idle = room.events > 0 && room.budget > (q->durable ? 6000 : 100000) && !q->waiters && !q->closed;
+    }
+    if (!idle || s->topic_roomy_since == 0)
+        s->topic_roomy_since = idle ? s->now : 0;
+    if (idle && s->now - s->topic_roomy_since >= 10 * MS)
+        sim_fail(s, "the topic's queues have room and yet somebody waits");
+}
+
 /* What is said of those that died elsewhere comes on top of the budget. */
 static uint64_t said_of_the_dead(const struct sim *s)
 {
@@ -74,6 +91,7 @@ void check_step(struct sim *s)
         check_queue(s, s->core->by_name[i]);
         used += s->core->by_name[i]->durable ? 0 : s->core->by_name[i]->bytes;
     }
+    check_topic(s);
     if (used > s->config.memory_budget + said_of_the_dead(s))
         sim_fail(s, "the broker holds %llu bytes of %llu", (unsigned long long)used,
                  (unsigned long long)s->config.memory_budget);
@@ -118,7 +136,7 @@ static int by_sequence(const void *left, const void *right)
 static void check_sequences(struct sim *s)
 {
     qsort(s->facts, s->fact_count, sizeof(struct fact *), by_sequence);
-    uint64_t newest[256];
+    uint64_t newest[2][256]; /* published to the queue, to the topic */
     for (size_t i = 0; i < s->fact_count; i++) {
         const struct fact *f = s->facts[i], *before = i ? s->facts[i - 1] : NULL;
         if (!before || before->queue != f->queue)
@@ -129,10 +147,11 @@ static void check_sequences(struct sim *s)
             sim_fail(s, "%s gave sequence %llu twice", sim_queue_name(f->queue), (unsigned long long)f->sequence);
         if (fact_is_letter(f))
             continue;
-        if (f->order < newest[f->producer % 256])
+        uint64_t *order = &newest[f->sibling != NULL][f->producer % 256];
+        if (f->order < *order)
             sim_fail(s, "#%llu of c%llu was accepted after a later one", (unsigned long long)f->id,
                      (unsigned long long)f->producer);
-        newest[f->producer % 256] = f->order;
+        *order = f->order;
     }
 }
 
@@ -167,6 +186,16 @@ static void check_letters(struct sim *s)
                  sim_queue_name(0), (unsigned long long)letters, (unsigned long long)unseen);
 }
 
+/* On disk, where nothing is purged and nothing dies unseen, everything arrives: in both queues or in none. */
+static void check_all_or_none(struct sim *s)
+{
+    for (size_t i = 0; i < s->fact_count; i++) {
+        const struct fact *f = s->facts[i];
+        if (f->sibling && (f->sequence > 0) != (f->sibling->sequence > 0))
+            sim_fail(s, "#%llu, sent to the topic, was in one of its queues only", (unsigned long long)f->id);
+    }
+}
+
 void check_end(struct sim *s)
 {
     struct broker_info info;
@@ -192,6 +221,8 @@ void check_end(struct sim *s)
         check_sequences(s);
     if (!s->mood.deletes && !s->mood.purges && !s->mood.redrives)
         check_books(s);
+    if (s->mood.topics && s->on_disk[0] && !s->mood.purges && !s->mood.dies)
+        check_all_or_none(s);
     for (unsigned i = 0; i < SIM_CLIENTS; i++) {
         if (!s->actors[i].client || !client_is_attached(s->actors[i].client))
             sim_fail(s, "client %u is not attached at the end", i);

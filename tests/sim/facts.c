@@ -35,6 +35,14 @@ struct fact *fact_published(struct sim *s, struct actor *a, unsigned queue, uint
     return f;
 }
 
+void fact_join(const struct sim *s, struct fact *one, struct fact *other, uint64_t order)
+{
+    one->sibling = other;
+    other->sibling = one;
+    one->order = other->order = order;
+    other->key = one->key ? keys_of(s, other->queue, one->id) : 0; /* the event carries what the first queue looks at */
+}
+
 static struct fact *fact_of(const struct sim *s, struct span event)
 {
     uint64_t id = event.size >= 9 ? wire_load64(event.data + 1) : UINT64_MAX;
@@ -49,9 +57,11 @@ void fact_sent(struct sim *s, struct actor *a, struct span event, uint64_t numbe
     else if (f->sent && (f->number != number || !token_equal(f->sent_as, a->producer)))
         sim_fail(s, "#%llu is sent again under another number", ID(f));
     else {
-        f->sent = true;
-        f->number = number;
-        f->sent_as = a->producer;
+        for (struct fact *each = f; each; each = each == f ? f->sibling : NULL) {
+            each->sent = true;
+            each->number = number;
+            each->sent_as = a->producer;
+        }
     }
 }
 
@@ -246,6 +256,8 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
 {
     struct fact *f = fact_of(s, d->event);
     struct life *life = read_life(s, d);
+    if (f && f->sibling && f->queue != sim_queue_index(d->queue))
+        f = f->sibling;
     bool late = false;
     if (!f || !life || !is_in_place(s, f, sim_queue_index(d->queue), life, &late))
         sim_fail(s, "an event that nobody published to %s, or that is elsewhere", d->queue);

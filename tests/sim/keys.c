@@ -54,11 +54,11 @@ size_t keys_put_event(const struct sim *s, const struct fact *f, uint8_t out[SIM
 
 void keys_check_order(struct sim *s, const struct fact *f, struct life *life)
 {
-    if (f->producer >= sizeof life->newest_first / sizeof *life->newest_first)
+    if (f->producer >= sizeof life->newest_first[0] / sizeof life->newest_first[0][0])
         return;
     if (s->partitions[f->queue] > 1 && f->key == 0)
         return; /* without a key it goes wherever somebody is free */
-    uint64_t *newest = &life->newest_first[f->producer][f->key];
+    uint64_t *newest = &life->newest_first[f->sibling != NULL][f->producer][f->key];
     if (f->order < *newest)
         sim_fail(s, "#%llu of c%llu came after a later one", ID(f), (unsigned long long)f->producer);
     *newest = f->order;

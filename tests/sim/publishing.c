@@ -30,7 +30,7 @@ static struct fact *draw_twin(struct sim *s, unsigned queue)
         return NULL;
     struct fact *f = s->facts[s->fact_count - back];
     f = f->twin ? f->twin : f;
-    return f->queue == queue ? f : NULL;
+    return f->queue == queue && !f->sibling ? f : NULL; /* the topic gets no hashes */
 }
 
 static void put_hash(uint8_t hash[EVENT_HASH_SIZE], const struct fact *f)
@@ -39,34 +39,68 @@ static void put_hash(uint8_t hash[EVENT_HASH_SIZE], const struct fact *f)
     wire_store64(hash, 1 + (f->twin ? f->twin->id : f->id));
 }
 
+/* The other queue's facts, behind those of the first. */
+static void join_siblings(struct actor *a, const struct publish *p)
+{
+    struct sim *s = a->sim;
+    for (uint32_t i = 0; i < p->count; i++) {
+        struct fact *one = s->facts[p->first + i], *other = fact_published(s, a, 1, i);
+        other->deadline = one->deadline;
+        fact_join(s, one, other, ++a->orders[SIM_QUEUES]);
+    }
+}
+
 void publishing_act(struct actor *a)
 {
     struct sim *s = a->sim;
-    unsigned queue = (unsigned)sim_random(s, SIM_QUEUES);
+    bool topic = s->mood.topics && sim_chance(s, 40);
+    unsigned queue = topic ? 0 : (unsigned)sim_random(s, SIM_QUEUES);
     uint32_t count = sim_chance(s, 60) ? 1 : 1 + (uint32_t)sim_random(s, 5);
     static const uint32_t waits[] = { 0, 50, 1000, 5000, 20000 };
     uint32_t wait_ms = waits[sim_random(s, 5)];
     struct publish *p = new_publish(s);
-    *p = (struct publish){ a, s->fact_count, count };
+    *p = (struct publish){ a, s->fact_count, count, topic };
     uint8_t bytes[5][EVENT_SIZE_DISK + SIM_EVENT_HEAD] = { { 0 } };
     uint8_t hashes[5][EVENT_HASH_SIZE];
     struct span events[5];
     for (uint32_t i = 0; i < count; i++) {
         struct fact *f = fact_published(s, a, queue, i);
         f->deadline = s->now + wait_ms * MS;
-        if (count == 1)
+        if (count == 1 && !topic)
             f->twin = draw_twin(s, queue);
         put_hash(hashes[i], f);
         events[i] = span_of(bytes[i], keys_put_event(s, f, bytes[i]) + draw_size(s, queue));
     }
+    if (topic)
+        join_siblings(a, p);
     const struct fact *twin = s->facts[p->first]->twin;
     sim_trace(s, "c%llu publishes %u to %s from #%zu, wait %u ms%s", (unsigned long long)a->instance, count,
-              sim_queue_name(queue), p->first, wait_ms, twin ? ", again" : "");
-    struct span name = span_str(sim_queue_name(queue));
+              topic ? SIM_TOPIC : sim_queue_name(queue), p->first, wait_ms, twin ? ", again" : "");
+    struct span name = span_str(topic ? SIM_TOPIC : sim_queue_name(queue));
     enum reason why;
-    if (!client_publish_once(a->client, name, events, s->mood.repeats ? hashes : NULL, count, wait_ms, p, sim_now(s),
-                             &why))
+    bool once = s->mood.repeats && !topic;
+    if (!(topic ? client_publish_topic : client_publish_once)(a->client, name, events, once ? hashes : NULL, count,
+                                                              wait_ms, p, sim_now(s), &why))
         sim_fail(s, "a small publish was not taken: %s", reason_info(why)->name);
+}
+
+/* What the outcome says of the queue of that fact. */
+static void topic_outcome(struct actor *a, struct fact *f, const struct client_outcome *o, uint32_t offset)
+{
+    struct client_outcome own = *o;
+    const char *queue = sim_queue_name(f->queue);
+    if (o->reason == REASON_ok) {
+        size_t i = 0;
+        while (i < o->target_count && strcmp(o->targets[i].queue, queue) != 0)
+            i++;
+        if (i == o->target_count) {
+            sim_fail(a->sim, "#%llu is confirmed, and not by %s", (unsigned long long)f->id, queue);
+            return;
+        }
+        own.sequence += o->targets[i].sequence;
+        own.flags &= ~RUN_TOPIC;
+    }
+    fact_outcome(a->sim, a, f, &own, offset);
 }
 
 void publishing_outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, const struct client_outcome *o)
@@ -79,6 +113,13 @@ void publishing_outcome(void *ctx, void *cookie, uint32_t index, uint32_t count,
         sim_fail(a->sim, "an outcome beyond its publish");
         return;
     }
-    for (uint32_t i = 0; i < count; i++)
-        fact_outcome(a->sim, a, a->sim->facts[p->first + index + i], o, i);
+    for (uint32_t i = 0; i < count; i++) {
+        struct fact *f = a->sim->facts[p->first + index + i];
+        if (p->topic) {
+            topic_outcome(a, f, o, i);
+            topic_outcome(a, f->sibling, o, i);
+        } else {
+            fact_outcome(a->sim, a, f, o, i);
+        }
+    }
 }

@@ -25,6 +25,7 @@
 #define SIM_QUEUES   2u
 #define SIM_RECEIPTS 32u
 #define SIM_KEYS     5u /* the first stands for none */
+#define SIM_TOPIC    "all"
 #define SIM_STARTS   16u
 #define SIM_RUNS     24u /* a disk that fails may end some more */
 #define MS           INT64_C(1000000)
@@ -60,10 +61,12 @@ struct lane {
 struct life {
     uint64_t incarnation;
     uint32_t queue_id;
-    uint64_t newest_epoch;               /* an event was handed over under it */
-    uint64_t acks;                       /* confirmed */
-    uint64_t newest_first[64][SIM_KEYS]; /* by producer and key: its newest event among first deliveries */
-    uint64_t newest_fence[SIM_KEYS];     /* an event of that key was handed over under it */
+    uint64_t newest_epoch; /* an event was handed over under it */
+    uint64_t acks;         /* confirmed */
+    uint64_t
+        newest_first[2][64]
+                    [SIM_KEYS]; /* by way (a topic's?), producer and key: its newest event among first deliveries */
+    uint64_t newest_fence[SIM_KEYS]; /* an event of that key was handed over under it */
 };
 
 /* An event as its publisher and its consumers saw it. */
@@ -75,6 +78,7 @@ struct fact {
     uint64_t order;    /* of its publish, per producer and queue */
     unsigned key;      /* 0: it has none, or its queue does not look at keys */
     uint32_t batch_index;
+    struct fact *sibling;   /* of what went to the topic: the same event in the other queue; NULL: it went to a queue */
     struct fact *twin;      /* the first event of the same source and id; NULL: there was none before it */
     bool duplicate;         /* it was confirmed as one */
     uint64_t kept, kept_by; /* of a first one: the sequence it, or a twin, was accepted as, and by which run; 0: none */
@@ -120,8 +124,9 @@ struct held { /* an event a program is working on */
 
 struct publish { /* a call in flight: the cookie */
     struct actor *actor;
-    size_t first; /* index of its first fact */
+    size_t first; /* index of its first fact; to a topic: behind `count` of the one queue come those of the other */
     uint32_t count;
+    bool topic;
 };
 
 struct asked { /* a settlement whose answer is awaited */
@@ -143,7 +148,7 @@ struct actor {
     struct pipe *to_broker, *from_broker; /* newest first */
     struct pipe control_out, control_in;
     bool consuming[SIM_QUEUES];
-    uint64_t orders[SIM_QUEUES];
+    uint64_t orders[SIM_QUEUES + 1]; /* the last: of what it publishes to the topic */
     struct held held[64];
     size_t held_count;
     struct asked *asked;
@@ -160,6 +165,7 @@ struct mood {
     bool repeats;                            /* programs publish events of the same source and id again */
     bool dies;                               /* events that fail often are dead; else they come again */
     bool redrives;                           /* … and what is dead is redriven, or purged */
+    bool topics;                             /* programs publish to a topic over both queues, too */
     bool letters;                            /* the first queue's dead go to the second one */
     bool long_leases;                        /* no lease ends while its events are on their way */
     bool disk;                               /* the broker has one, and some queues are on it; it may be … */
@@ -193,6 +199,7 @@ struct sim {
     bool ordered[SIM_QUEUES];        /* by key */
     uint64_t over[SIM_QUEUES];       /* events beyond the capacity, because settled ones came back at a start */
     int64_t roomy_since[SIM_QUEUES]; /* a queue on disk has room and yet somebody waits; 0: no */
+    int64_t topic_roomy_since;       /* the same of the topic and all its queues */
     int64_t restarted;               /* when the broker last came up again */
     enum broker_end end;             /* it ends in this step */
     int64_t stops_at;                /* an orderly stop is under way: its farewell ends then; 0: none */
@@ -316,6 +323,8 @@ void keys_check_shares(struct sim *s, const struct queue *q);
 /* facts.c */
 bool fact_is_letter(const struct fact *f);
 struct fact *fact_published(struct sim *s, struct actor *a, unsigned queue, uint32_t batch_index);
+/* Two facts that are one event, sent to the topic. */
+void fact_join(const struct sim *s, struct fact *one, struct fact *other, uint64_t order);
 void fact_sent(struct sim *s, struct actor *a, struct span event, uint64_t number);
 void fact_outcome(struct sim *s, struct actor *a, struct fact *f, const struct client_outcome *o, uint32_t offset);
 /* NULL when the delivery is wrong in itself; *seen is what its receipt says. */

@@ -29,6 +29,7 @@ enum sluice_error {
     SLUICE_BUDGET = 2, /* the same, of the whole broker */
     SLUICE_CLOSED = 4, /* the queue is closed to publishers */
     SLUICE_NO_CONSUMER = 5,
+    SLUICE_UNROUTED = 6, /* no queue bound to the topic takes such events */
     SLUICE_UNKNOWN_QUEUE = 8,
     SLUICE_TOO_LARGE = 10,
     SLUICE_UNKNOWN = 11,     /* may or may not have been accepted: retry with the same id */
@@ -73,10 +74,11 @@ SLUICE_API struct sluice *sluice_connect(const char *broker, const struct sluice
  * get SLUICE_UNKNOWN. Returns SLUICE_OK, or SLUICE_UNKNOWN when there were such. NULL is allowed. */
 SLUICE_API int sluice_close(struct sluice *s, int64_t wait_ms);
 
-/* What became of a publish: `error` SLUICE_OK with the queue's sequence, or why not. Called exactly once. */
+/* What became of a publish: `error` SLUICE_OK with the queue's sequence, or why not. Called exactly once. What went to a topic
+ * has a sequence in each of its queues, and 0 is given. */
 typedef void sluice_confirm_fn(void *context, int error, uint64_t sequence);
 
-/* Publishes without waiting: copies the event and returns. Returns SLUICE_OK (confirm will be called; may be NULL), or
+/* Publishes without waiting, to a queue or a topic of that name: copies the event and returns. Returns SLUICE_OK (confirm will be called; may be NULL), or
  * SLUICE_BUSY, SLUICE_TOO_LARGE (than this client's buffer; a broker with a lower limit says so by confirm),
  * SLUICE_INVALID, or SLUICE_UNAVAILABLE in a callback of sluice_close (it will not). wait_ms: how long it may wait for room
  * in the queue, or for the broker. */

@@ -145,6 +145,22 @@ static void hear_deliver(struct peer *p, struct body *b)
     assert_int_equal(status, FRAME_END);
 }
 
+/* A topic's: "confirm all 1..2 -> a:1 b:7". */
+static void hear_topic_run(struct peer *p, const struct body *b, struct run *run)
+{
+    char where[400] = " nowhere";
+    size_t used = 0;
+    struct span queue;
+    uint64_t sequence;
+    enum frame_status status;
+    while ((status = run_target_next(run, &queue, &sequence)) == FRAME_OK)
+        used += (size_t)snprintf(where + used, sizeof where - used, " %.*s:%llu", (int)queue.size,
+                                 (const char *)queue.data, (unsigned long long)sequence);
+    assert_int_equal(status, FRAME_END);
+    note(p, "confirm %s %s ->%s%s%s", name_of(b->name), numbers(run->first, run->count).is, where,
+         run->flags & RUN_DUPLICATE ? " duplicate" : "", run->flags & RUN_DURABLE ? " durable" : "");
+}
+
 static void hear_confirm(struct peer *p, struct body *b)
 {
     struct run run;
@@ -153,6 +169,10 @@ static void hear_confirm(struct peer *p, struct body *b)
     const struct queue *q = queue_find(c, b->name);
     uint32_t synced = q && q->durable && c->config.confirm_synced ? RUN_DURABLE : 0;
     while ((status = confirm_next(b, &run)) == FRAME_OK) {
+        if (run.flags & RUN_TOPIC) {
+            hear_topic_run(p, b, &run);
+            continue;
+        }
         note(p, "confirm %s %s -> %llu%s", name_of(b->name), numbers(run.first, run.count).is,
              (unsigned long long)run.sequence, run.flags & RUN_DUPLICATE ? " duplicate" : "");
         assert_int_equal(run.flags & ~RUN_DUPLICATE, synced);
@@ -190,9 +210,10 @@ static void hear_body(struct peer *p, struct body *b)
     case BODY_CONFIRM: hear_confirm(p, b); break;
     case BODY_REFUSE:
         p->retry_after_ms = b->u.refuse.retry_after_ms;
-        note(p, "refuse %s %s %s %llu/%llu", name_of(b->name), numbers(b->u.refuse.first, b->u.refuse.count).is,
+        note(p, "refuse %s %s %s %llu/%llu%s%.*s", name_of(b->name), numbers(b->u.refuse.first, b->u.refuse.count).is,
              reason_info(b->u.refuse.reason)->name, (unsigned long long)b->u.refuse.depth,
-             (unsigned long long)b->u.refuse.capacity);
+             (unsigned long long)b->u.refuse.capacity, b->u.refuse.queue.size ? " by " : "",
+             (int)b->u.refuse.queue.size, (const char *)b->u.refuse.queue.data);
         break;
     case BODY_DELIVER: hear_deliver(p, b); break;
     case BODY_SETTLED: hear_settled(p, b); break;
@@ -249,7 +270,12 @@ static void add_outcomes(struct buf *out, const struct outcomes *o)
     for (size_t i = 0; i < o->run_count; i++) {
         const struct outcome *run = &o->runs[i];
         buf_printf(out, "%s %s ", i ? "," : "", numbers(run->first, run->count).is);
-        if (run->reason == REASON_ok)
+        for (size_t k = 0; k < run->target_count; k++)
+            buf_printf(out, "%s%s:%llu", k ? " " : "-> ", run->targets[k].queue,
+                       (unsigned long long)(run->targets[k].sequence + run->sequence));
+        if (run->flags & RUN_TOPIC)
+            buf_add_str(out, run->flags & RUN_DUPLICATE ? " duplicate" : run->target_count ? "" : "-> nowhere");
+        else if (run->reason == REASON_ok)
             buf_printf(out, "-> %llu", (unsigned long long)run->sequence);
         else
             buf_add_str(out, reason_info(run->reason)->name);

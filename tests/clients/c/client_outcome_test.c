@@ -152,7 +152,8 @@ static void what_is_undecided_goes_again_under_its_number(void **state)
     publish(s, "orders", 9000, "one two three");
     publish(s, "orders", 9000, "four");
     lose_session(s);
-    struct outcome runs[] = { { .first = 1, .count = 1, .sequence = 8 }, { 3, 1, REASON_full, 0, 0 } };
+    struct outcome runs[] = { { .first = 1, .count = 1, .sequence = 8 },
+                              { .first = 3, .count = 1, .reason = REASON_full } };
     struct outcomes known = { "orders", 1, runs, 2 };
     s->producer_known = true;
     s->outcomes = &known;

@@ -206,7 +206,7 @@ void confirm(struct script *s, const char *queue, uint64_t first, uint64_t count
 
 void refuse_entries(struct script *s, const char *queue, uint64_t first, uint64_t count, enum reason why)
 {
-    frame_add_refuse(&s->out, span_str(queue), first, count, why, 0, 0, 0);
+    frame_add_refuse(&s->out, span_str(queue), first, count, why, 0, 0, 0, span_str(""));
     say(s);
 }
 

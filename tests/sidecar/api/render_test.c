@@ -40,8 +40,8 @@ static void a_batch_of_one_is_still_a_batch(void **state)
 static void some_refused_are_207_and_counted(void **state)
 {
     const struct api_outcome o[] = { { .sequence = 7 },
-                                     { REASON_full, 0, 9, 9, 1500 },
-                                     { REASON_full, 0, 9, 9, 1500 } };
+                                     { .reason = REASON_full, .depth = 9, .capacity = 9, .retry_after_ms = 1500 },
+                                     { .reason = REASON_full, .depth = 9, .capacity = 9, .retry_after_ms = 1500 } };
     struct driver d;
     (void)state;
     publish(&d, 0, 3, true, o);
@@ -54,12 +54,33 @@ static void some_refused_are_207_and_counted(void **state)
 
 static void all_refused_alike_are_the_common_error(void **state)
 {
-    const struct api_outcome o[] = { { REASON_full, 0, 9, 10, 1500 }, { REASON_full, 0, 9, 10, 1500 } };
+    const struct api_outcome o[] = { { .reason = REASON_full, .depth = 9, .capacity = 10, .retry_after_ms = 1500 },
+                                     { .reason = REASON_full, .depth = 9, .capacity = 10, .retry_after_ms = 1500 } };
     struct driver d;
     (void)state;
     publish(&d, 0, 2, true, o);
     assert_says(&d, 429, "\"queue\":\"q\",\"depth\":9,\"capacity\":10}");
     assert_string_equal(driver_response_header(&d, "Retry-After"), "2");
+    driver_end(&d);
+}
+
+static void what_went_to_a_topic_names_its_queues(void **state)
+{
+    const struct target targets[] = { { "audit", 7 }, { "mail", 41 } };
+    const struct api_outcome o[] = { { .is_topic = true, .targets = targets, .target_count = 2 },
+                                     { .is_topic = true },
+                                     { .reason = REASON_full, .queue = "mail", .depth = 9, .capacity = 9 } };
+    struct driver d;
+    (void)state;
+    publish(&d, 0, 1, false, o);
+    assert_body(&d, "{\"topic\":\"q\",\"id\":\"a\",\"queues\":{\"audit\":7,\"mail\":41}}\n");
+    driver_end(&d);
+    publish(&d, 0, 3, true, o);
+    assert_body(&d, "{\"events\":[{\"id\":\"a\",\"queues\":{\"audit\":7,\"mail\":41}},{\"id\":\"b\",\"queues\":{}},"
+                    "{\"id\":\"c\",\"status\":429,\"reason\":\"full\",\"queue\":\"mail\"}]}\n");
+    driver_end(&d);
+    publish(&d, 2, 1, false, &o[2]);
+    assert_says(&d, 429, "queue 'mail' is full: it holds 9 of 9 events");
     driver_end(&d);
 }
 
@@ -147,6 +168,7 @@ int main(void)
         cmocka_unit_test(a_batch_of_one_is_still_a_batch),
         cmocka_unit_test(some_refused_are_207_and_counted),
         cmocka_unit_test(all_refused_alike_are_the_common_error),
+        cmocka_unit_test(what_went_to_a_topic_names_its_queues),
         cmocka_unit_test(all_refused_for_different_reasons_are_207),
         cmocka_unit_test(unknown_is_retryable_under_the_publisher_s_own_id_only),
         cmocka_unit_test(settled_as_asked_is_200),

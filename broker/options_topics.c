@@ -1,0 +1,127 @@
+/* The `topics:` section of the broker's configuration:
+ *
+ *   topics:
+ *     orders-all:
+ *       unrouted: drop                       # refuse, drop, or {queue: NAME}
+ *       bindings:
+ *         audit: {}
+ *         mail: {filter: '{"exact": {"type": "order.placed"}}'}
+ *
+ * Names may hold dots, the words between them never do. */
+#include "broker/options_topics.h"
+
+#include "base/units.h"
+#include "base/xalloc.h"
+#include "proto/filter.h"
+
+#include <stdlib.h>
+
+static struct declared_topic *topic_named(struct broker_options *o, struct span name)
+{
+    struct declared_topic **at = &o->topics;
+    for (; *at; at = &(*at)->next) {
+        if (span_equal(span_str((*at)->name), name))
+            return *at;
+    }
+    *at = xcalloc(1, sizeof **at);
+    memcpy((*at)->name, name.data, name.size);
+    return *at;
+}
+
+static struct declared_binding *binding_to(struct declared_topic *t, struct span queue)
+{
+    struct declared_binding **at = &t->bindings;
+    for (; *at; at = &(*at)->next) {
+        if (span_equal(span_str((*at)->queue), queue))
+            return *at;
+    }
+    *at = xcalloc(1, sizeof **at);
+    memcpy((*at)->queue, queue.data, queue.size);
+    return *at;
+}
+
+static bool check_name(struct span name, const char *what, struct error *e)
+{
+    return name_valid(name) || error_set(e, "'%.*s' is no valid %s name: letters, digits, '.', '_', '-', at most 128",
+                                         (int)name.size, (const char *)name.data, what);
+}
+
+static bool ends_with(struct span text, const char *end)
+{
+    size_t size = strlen(end);
+    return text.size > size && memcmp(text.data + text.size - size, end, size) == 0;
+}
+
+/* `rest`: what stands behind "bindings.". */
+static bool read_binding(struct declared_topic *t, struct span rest, const char *value, struct error *e)
+{
+    bool filter = ends_with(rest, ".filter") && *value;
+    struct span queue = filter ? span_of(rest.data, rest.size - strlen(".filter")) : rest;
+    if (!check_name(queue, "queue", e))
+        return false;
+    if (!filter && *value)
+        return error_set(e, "a binding is 'QUEUE: {}' or 'QUEUE: {filter: JSON}'");
+    struct declared_binding *b = binding_to(t, queue);
+    buf_clear(&b->filter);
+    return !filter || filter_from_text(span_str(value), "filter", &b->filter, e);
+}
+
+static bool read_unrouted(struct declared_topic *t, const char *value, struct error *e)
+{
+    for (unsigned u = UNROUTED_REFUSE; u <= UNROUTED_DROP; u++) {
+        t->unrouted = (enum unrouted)u;
+        if (strcmp(value, unrouted_name(u)) == 0)
+            return true;
+    }
+    return error_set(e, "unrouted must be refuse, drop or {queue: NAME}, not '%.80s'", value);
+}
+
+static bool read_catch_all(struct declared_topic *t, const char *value, struct error *e)
+{
+    if (!check_name(span_str(value), "queue", e))
+        return false;
+    t->unrouted = UNROUTED_QUEUE;
+    memcpy(t->catch_all, value, strlen(value) + 1);
+    return true;
+}
+
+bool options_read_topic(void *context, const char *path, const char *value, int line, struct error *e)
+{
+    struct broker_options *o = context;
+    struct span whole = span_str(path);
+    const char *bindings = strstr(path, ".bindings");
+    (void)line;
+    if (*path == '\0')
+        return true; /* `topics:` alone */
+    size_t size = bindings                              ? (size_t)(bindings - path)
+                  : ends_with(whole, ".unrouted.queue") ? whole.size - strlen(".unrouted.queue")
+                  : ends_with(whole, ".unrouted")       ? whole.size - strlen(".unrouted")
+                                                        : whole.size;
+    struct span name = span_of(path, size);
+    const char *rest = path + size;
+    if (!check_name(name, "topic", e))
+        return false;
+    if (!*rest && *value)
+        return error_set(e, "a topic's bindings are expected: 'NAME: {bindings: {QUEUE: {}}}'");
+    struct declared_topic *t = topic_named(o, name);
+    if (strncmp(rest, ".bindings.", 10) == 0)
+        return read_binding(t, span_str(rest + 10), value, e);
+    if (strcmp(rest, ".unrouted") == 0)
+        return read_unrouted(t, value, e);
+    return strcmp(rest, ".unrouted.queue") != 0 || read_catch_all(t, value, e);
+}
+
+void options_free_topics(struct broker_options *o)
+{
+    while (o->topics) {
+        struct declared_topic *t = o->topics;
+        o->topics = t->next;
+        while (t->bindings) {
+            struct declared_binding *b = t->bindings;
+            t->bindings = b->next;
+            buf_free(&b->filter);
+            free(b);
+        }
+        free(t);
+    }
+}

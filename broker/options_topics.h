@@ -1,0 +1,11 @@
+/* The `topics:` section of the broker's configuration, for options.c. */
+#ifndef SLUICE_BROKER_OPTIONS_TOPICS_H
+#define SLUICE_BROKER_OPTIONS_TOPICS_H
+
+#include "broker/options.h"
+
+/* As struct setting_section has it; the context is a struct broker_options. */
+bool options_read_topic(void *context, const char *path, const char *value, int line, struct error *e);
+void options_free_topics(struct broker_options *o);
+
+#endif
