@@ -1,5 +1,6 @@
 """Sluice beside the systems that people use: 4 producers, 1 queue, 1 consumer, the same load from the same program; and the
 floors under both. A system starts once a round and does all works in turn, each on a queue of its own."""
+import os
 import pathlib
 import shutil
 import tempfile
@@ -23,7 +24,7 @@ class Scale:
         self.seconds, self.rated_seconds, self.backlog = seconds, rated_seconds, backlog
 
 
-FULL, SHORT, QUICK = Scale(2, 3, 200000), Scale(1, 2, 200000), Scale(0.2, 0.3, 4000)
+FULL, SHORT, QUICK = Scale(2, 3, 200000), Scale(1, 2, 200000), Scale(0.3, 0.5, 20000)
 
 
 class Run:
@@ -85,9 +86,9 @@ def one_system(figures, system, scale, data):
         run = Run(figures, system, directory)
         try:
             run.idle()
-            for size, window in SHAPES:
+            for size, window in [s for s in SHAPES if s[1] == 1 or system.batches]:
                 run.work(f"{size} B window {window}", size, "--window", window, "--seconds", scale.seconds)
-            for rate in [r for r in RATES if r <= run.most]: # beyond that a queue grows, and latency with the run's length
+            for rate in [r for r in RATES if r <= run.most or not system.batches]: # beyond that a queue grows, and latency with the run's length
                 run.work(f"200 B {rate}/s", 200, "--rate", rate, "--events", int(rate * scale.rated_seconds), rated=True)
             run.note("loaded", "peak resident", "MiB", usage.memory(system.pids(), "VmHWM"))
             if system.keeps and scale.backlog < run.most * PATIENCE:
@@ -134,6 +135,9 @@ def rounds(figures, count, scale, data, names):
     found = [s for s in systems.ALL if wanted(s.name)]
     for system in [s for s in found if s.missing()]:
         print(f"{system.name}: left out, for {system.missing()} is missing (tests/bench/run --install)")
+    figures.note("machine", "the run", "load average before", "processes", os.getloadavg()[0])
+    figures.note("machine", "the run", "cores", "", os.cpu_count())
+    figures.note("machine", "the run", "rounds", "", count)
     for _ in range(count):
         for system in found:
             if not system.missing():

@@ -40,7 +40,7 @@ class Daemon:
             if self.popen.poll() is not None or time.monotonic() > until:
                 self.stop()
                 raise RuntimeError(f"{command[0]} did not start: {self.log.read_text()[-2000:]}")
-            time.sleep(0.02)
+            time.sleep(0.002)
 
     def stop(self):
         for pid in reversed(usage.tree([self.popen.pid])):
@@ -62,6 +62,7 @@ class System:
     confirms = True # False: it tells a publisher nothing
     keeps = True    # False: it has no backlog without a consumer
     consumed = True # False: nothing comes out of it
+    batches = True  # False: what many events at once cost it says nothing
 
     def __init__(self, name, mode=""):
         self.name, self.mode, self.processes = name, mode, []
@@ -209,7 +210,7 @@ class BareHttp(System):
     """The floor of HTTP: answers every POST and does nothing else, whatever it is about."""
 
     program, server = "http", "bench_bare_http"
-    keeps = consumed = False
+    keeps = consumed = batches = False
 
     def missing(self):
         return None
