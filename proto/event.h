@@ -65,7 +65,7 @@ struct span event_key(struct span bytes, char number[EVENT_KEY_NUMBER]);
 /* XXH3-64 (seed 0) of a key's bytes, never 0; 0 for none. A key's partition is this modulo `partitions`: it never changes. */
 uint64_t event_key_hash(struct span key);
 
-/* RFC 3339 date-time <-> seconds and nanoseconds. */
+/* RFC 3339 date-time <-> seconds and nanoseconds; the years 0 to 9999 are written. */
 bool timestamp_parse(struct span text, int64_t *seconds, int32_t *nanos);
 void timestamp_format(int64_t seconds, int32_t nanos, char out[40]);
 /* Within google.protobuf.Timestamp's range: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z. */

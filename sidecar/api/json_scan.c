@@ -1,5 +1,6 @@
 #include "sidecar/api/json_scan.h"
 
+#include <endian.h>
 #include <jansson.h>
 
 static void skip_space(struct scan *s)
@@ -69,18 +70,43 @@ static bool take_escape(struct scan *s)
     return true;
 }
 
+/* The high bit of each special byte of eight: the usual arithmetic, in which a byte below 0x20, or one that the exclusive-or made
+ * zero, borrows. Bytes above a special one may be marked, too; none is when there is no special one. */
+static uint64_t mark_special(uint64_t eight)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), highs = UINT64_C(0x8080808080808080);
+    uint64_t quote = eight ^ (ones * '"'), backslash = eight ^ (ones * '\\');
+    uint64_t found = ((eight - ones * 0x20) & ~eight) | ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash);
+    return found & highs;
+}
+
+const uint8_t *scan_plain(const uint8_t *at, const uint8_t *end)
+{
+    for (uint64_t eight, found; end - at >= (ptrdiff_t)sizeof eight; at += sizeof eight) {
+        memcpy(&eight, at, sizeof eight);
+        found = mark_special(le64toh(eight));
+        if (found)
+            return at + __builtin_ctzll(found) / 8;
+    }
+    while (at < end && *at >= 0x20 && *at != '"' && *at != '\\')
+        at++;
+    return at;
+}
+
 static bool take_string(struct scan *s)
 {
     if (!take(s, '"'))
         return false;
-    while (s->at < s->end) {
+    for (;;) {
+        s->at = scan_plain(s->at, s->end);
+        if (s->at == s->end)
+            return false;
         uint8_t c = *s->at++;
         if (c == '"')
             return true;
         if (c < 0x20 || (c == '\\' && !take_escape(s)))
             return false;
     }
-    return false;
 }
 
 static bool take_value(struct scan *s, struct scan_value *out);

@@ -37,4 +37,7 @@ enum scan_status scan_element(struct scan *s, struct scan_value *value);
  * decoded (a lone surrogate) or the arena is used up. */
 bool scan_string(struct span raw, struct arena *a, struct span *out);
 
+/* The first byte from `at` on that does not mean itself inside a string: a quote, a backslash, a control character; or `end`. */
+const uint8_t *scan_plain(const uint8_t *at, const uint8_t *end);
+
 #endif

@@ -1,4 +1,5 @@
 #include "sidecar/api/json_write.h"
+#include "sidecar/api/json_scan.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -20,18 +21,16 @@ static void add_escaped(struct buf *b, uint8_t c)
 
 void json_add_string(struct buf *b, struct span text)
 {
-    size_t from = 0;
+    const uint8_t *at = text.data, *end = text.size ? text.data + text.size : at;
     buf_reserve(b, text.size + 2);
     buf_add_byte(b, '"');
-    for (size_t i = 0; i < text.size; i++) {
-        uint8_t c = text.data[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
-            continue;
-        buf_add(b, text.data + from, i - from);
-        add_escaped(b, c);
-        from = i + 1;
+    while (at < end) {
+        const uint8_t *special = scan_plain(at, end);
+        buf_add(b, at, (size_t)(special - at));
+        if (special < end)
+            add_escaped(b, *special++);
+        at = special;
     }
-    buf_add(b, text.data + from, text.size - from);
     buf_add_byte(b, '"');
 }
 

@@ -92,12 +92,38 @@ static void an_error_has_its_place(void **state)
     assert_int_equal(stops_at(""), 0);
 }
 
+/* Every byte at every place of words of eight and of what is left of them, between neighbours that borrow and carry. */
+static void what_means_itself_ends_at_the_first_byte_that_does_not(void **state)
+{
+    static const uint8_t around[] = { 'a', 0x20, 0x21, 0x23, 0x5b, 0x5d, 0x7f, 0x80, 0xff };
+    (void)state;
+    for (size_t n = 0; n < sizeof around; n++) {
+        for (size_t size = 0; size <= 20; size++) {
+            uint8_t text[20];
+            memset(text, around[n], sizeof text);
+            assert_ptr_equal(scan_plain(text, text + size), text + size);
+            for (size_t at = 0; at < size; at++) {
+                for (unsigned byte = 0; byte < 256; byte++) {
+                    bool special = byte < 0x20 || byte == '"' || byte == '\\';
+                    text[at] = (uint8_t)byte;
+                    assert_ptr_equal(scan_plain(text, text + size), text + (special ? at : size));
+                }
+                text[at] = around[n];
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(valid_texts_are_taken_whole), cmocka_unit_test(malformed_texts_are_refused),
-        cmocka_unit_test(nesting_is_bounded),          cmocka_unit_test(members_come_with_their_own_bytes),
-        cmocka_unit_test(a_lone_surrogate_is_no_text), cmocka_unit_test(an_error_has_its_place),
+        cmocka_unit_test(what_means_itself_ends_at_the_first_byte_that_does_not),
+        cmocka_unit_test(valid_texts_are_taken_whole),
+        cmocka_unit_test(malformed_texts_are_refused),
+        cmocka_unit_test(nesting_is_bounded),
+        cmocka_unit_test(members_come_with_their_own_bytes),
+        cmocka_unit_test(a_lone_surrogate_is_no_text),
+        cmocka_unit_test(an_error_has_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
