@@ -92,6 +92,7 @@ void control_settings_write(const struct queue_settings *s, Sluice__V1__QueueSet
     out->dead_letter = control_borrow(s->dead_letter);
     out->ordered = s->ordered;
     out->partitions = s->partitions;
+    out->dead_letter_dropped = s->dead_letter_dropped;
 }
 
 void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_settings *out)
@@ -116,6 +117,7 @@ void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_sett
         .dead_capacity = m->dead_capacity,
         .ordered = m->ordered,
         .partitions = m->partitions,
+        .dead_letter_dropped = m->dead_letter_dropped != 0,
     };
     if (strlen(m->dead_letter) <= NAME_MAX_SIZE)
         strcpy(out->dead_letter, m->dead_letter);

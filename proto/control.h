@@ -41,6 +41,7 @@ struct queue_settings {
     char dead_letter[NAME_MAX_SIZE + 1]; /* "": its own dead store */
     uint32_t ordered;                    /* enum ordered */
     uint64_t partitions;
+    bool dead_letter_dropped;            /* what drop_oldest drops, too */
 };
 
 enum queue_setting_type {
@@ -164,8 +165,8 @@ struct outcomes {
     size_t run_count;
 };
 /* Why an event is dead. The values are written to disk. */
-enum dead_reason { DEAD_NOT, DEAD_MAX_DELIVERIES, DEAD_CRASH_LOOP, DEAD_DROPPED_BY_APP };
-#define DEAD_LAST DEAD_DROPPED_BY_APP
+enum dead_reason { DEAD_NOT, DEAD_MAX_DELIVERIES, DEAD_CRASH_LOOP, DEAD_DROPPED_BY_APP, DEAD_DROPPED };
+#define DEAD_LAST DEAD_DROPPED
 const char *dead_reason_name(enum dead_reason why); /* "max_deliveries" */
 /* Why an event that should be dead stays in its queue, delayed. */
 enum dead_hold {

@@ -195,12 +195,22 @@ static enum reason look_for_room(struct fanout *f, const struct queue *q, uint64
     return why;
 }
 
+/* What it drops would go to another of these queues, and take the room that was found there: rather nothing is dropped. */
+static bool drops_among(const struct fanout *f, const struct queue *q)
+{
+    for (size_t i = 0; q->settings.dead_letter_dropped && i < f->next.count; i++) {
+        if (strcmp(f->next.items[i].queue->name, q->settings.dead_letter) == 0)
+            return true;
+    }
+    return false;
+}
+
 static enum reason drop_for_room(struct fanout *f, struct queue *q, uint64_t size)
 {
     enum reason why;
     fanout_flush(f);
     while ((why = look_for_room(f, q, size)) == REASON_full) {
-        if (!queue_drop_oldest(f->core, q))
+        if (drops_among(f, q) || !queue_drop_oldest(f->core, q))
             break;
     }
     return why;

@@ -373,6 +373,8 @@ bool queue_drop_oldest(struct core *c, struct queue *q)
     struct item *item = queue_oldest_ready(q, &sequence);
     if (!item)
         return false;
+    if (q->settings.dead_letter_dropped)
+        return dead_drop(c, q, sequence, item);
     queue_settle(c, q, sequence, item, CAUSE_DROPPED);
     return true;
 }

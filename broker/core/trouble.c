@@ -91,8 +91,7 @@ struct trouble_info trouble_info(const struct trouble *t)
 
 static enum store_cause cause_of(enum dead_reason why)
 {
-    (void)why;
-    return CAUSE_DEAD;
+    return why == DEAD_DROPPED ? CAUSE_DROPPED : CAUSE_DEAD;
 }
 
 uint64_t *dead_book(struct ledger *l, enum dead_reason why)
@@ -139,6 +138,18 @@ bool dead_bury(struct core *c, struct queue *q, uint64_t sequence, struct item *
         persist_trouble(c, q, t);
     }
     return true;
+}
+
+bool dead_drop(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
+{
+    struct trouble *before = trouble_find(q, sequence);
+    if (dead_bury(c, q, sequence, item, DEAD_DROPPED))
+        return true;
+    if (before) /* it is not held up: it stays ready, and whoever would take its place is refused */
+        trouble_unhold(q, before);
+    else
+        trouble_forget(q, trouble_find(q, sequence));
+    return false;
 }
 
 void dead_restore(struct queue *q, struct trouble *t)

@@ -73,8 +73,10 @@ static const struct verb {
          "Makes a queue, or changes it; settings that are not named keep their value.",
          "  sluice queue declare orders capacity=5000 capacity_bytes=64MiB lease=1m overflow=reject\n\n"
          "Settings: capacity, capacity_bytes, durability, overflow, lease, require_consumer, dedup_window, "
-         "dedup_entries,\nmax_deliveries, max_crashes, backoff, backoff_max, dead_capacity, dead_letter, ordered, "
-         "partitions."),
+         "dedup_entries,
+max_deliveries, max_crashes, backoff, backoff_max, dead_capacity, dead_letter, ordered, "
+         "partitions,
+dead_letter_dropped."),
     VERB("peek", peek, peek_table, " <queue>", 1,
          "Shows events without taking them, and what went wrong with those that failed.", NULL),
     VERB("purge", purge, purge_table, " <queue>", 1, "Removes every event that is not being handled.", NULL),

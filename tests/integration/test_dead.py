@@ -456,6 +456,14 @@ def test_a_named_queue_without_room_holds_them_back_and_they_are_shown(sidecar, 
     assert describe(sidecar)["dead_letter_held"] == 0
 
 
+def test_what_drop_oldest_drops_is_kept_where_the_dead_go_and_else_refused(sidecar, durability):
+    sidecar.declare("q", durability=durability, capacity=2, overflow="drop_oldest", dead_letter_dropped=True, dead_capacity=1)
+    assert [sidecar.publish("q", f"x{i}").status for i in range(4)] == [202, 202, 202, 429]
+    [dropped] = peek(sidecar, "dead")
+    assert (dropped["event"]["data"], dropped["trouble"]["reason"], dropped["trouble"]["failures"]) == ("x0", "dropped", 0)
+    assert (ledger(sidecar)["dropped"], ledger(sidecar)["dead_lettered"], ledger(sidecar)["remaining"]) == (1, 0, 2)
+
+
 def test_a_named_queue_is_checked_when_it_is_declared_and_when_it_is_deleted(sidecar):
     def refused(status, queue, sentence, **settings):
         answer = sidecar.http("PUT", f"/v1/queues/{queue}", settings)

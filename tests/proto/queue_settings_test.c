@@ -50,6 +50,7 @@ static void defaults_are_all_present_and_within_their_ranges(void **state)
     assert_int_equal(settings.backoff_max_ms, 300000);
     assert_int_equal(settings.dead_capacity, 10000);
     assert_string_equal(settings.dead_letter, "");
+    assert_false(settings.dead_letter_dropped);
 }
 
 static void values_of_every_setting_are_read(void **state)
@@ -87,6 +88,8 @@ static void values_of_every_setting_are_read(void **state)
     assert_int_equal(settings.ordered, ORDERED_NONE);
     assert_true(parse("partitions", "128"));
     assert_int_equal(settings.partitions, 128);
+    assert_true(parse("dead_letter_dropped", "true"));
+    assert_true(settings.dead_letter_dropped);
     assert_int_equal(settings.present, (1u << QUEUE_SETTING_COUNT) - 1);
     assert_int_equal(settings.capacity, 1000);
     assert_int_equal(settings.capacity_bytes, 64 << 20);

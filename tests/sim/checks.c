@@ -180,7 +180,7 @@ static void check_letters(struct sim *s)
     uint64_t letters = 0;
     for (size_t i = 0; i < s->fact_count; i++)
         letters += fact_is_letter(s->facts[i]);
-    uint64_t unseen = storing_dead_unseen(s, 1), died = from ? from->ledger.dead_lettered : 0;
+    uint64_t unseen = storing_dead_unseen(s, 1), died = from ? from->ledger.dead_lettered + from->ledger.dropped : 0;
     if (s->on_disk[0] && (died < letters || died > letters + unseen))
         sim_fail(s, "%llu events died in %s, and %llu (or %llu more) arrived where they go", (unsigned long long)died,
                  sim_queue_name(0), (unsigned long long)letters, (unsigned long long)unseen);

@@ -159,16 +159,17 @@ struct actor {
 
 /* What this seed's world does besides ordinary faults. Drawn once, so that the checks know. */
 struct mood {
-    bool purges, deletes, restarts;          /* events may vanish for a reason */
-    bool lowers;                             /* programs lower their credit */
-    bool tight;                              /* the broker's budget runs out */
-    bool repeats;                            /* programs publish events of the same source and id again */
-    bool dies;                               /* events that fail often are dead; else they come again */
-    bool redrives;                           /* … and what is dead is redriven, or purged */
-    bool topics;                             /* programs publish to a topic over both queues, too */
-    bool letters;                            /* the first queue's dead go to the second one */
-    bool long_leases;                        /* no lease ends while its events are on their way */
-    bool disk;                               /* the broker has one, and some queues are on it; it may be … */
+    bool purges, deletes, restarts; /* events may vanish for a reason */
+    bool lowers;                    /* programs lower their credit */
+    bool tight;                     /* the broker's budget runs out */
+    bool repeats;                   /* programs publish events of the same source and id again */
+    bool dies;                      /* events that fail often are dead; else they come again */
+    bool redrives;                  /* … and what is dead is redriven, or purged */
+    bool topics;                    /* programs publish to a topic over both queues, too */
+    bool letters;                   /* the first queue's dead go to the second one */
+    bool drops;                     /* the first queue drops its oldest when it is full, to where the dead go */
+    bool long_leases;               /* no lease ends while its events are on their way */
+    bool disk;                      /* the broker has one, and some queues are on it; it may be … */
     bool slow_disk, full_disk, failing_disk; /* … for a while */
 };
 

@@ -171,6 +171,30 @@ static void a_target_missing_at_a_start_holds_them_back(void **state)
     assert_int_equal(describe(bench.d, "mail").dead_letter_held, 1);
 }
 
+static void what_is_dropped_and_kept_is_on_the_books_of_the_dropped_after_a_crash(void **state)
+{
+    (void)state;
+    const char *own = "durability=disk capacity=2 overflow=drop_oldest dead_letter_dropped=true";
+    assert_string_equal(declare_durably("mail", own), "ok");
+    assert_string_equal(declare_durably("parking", "durability=disk"), "ok");
+    assert_string_equal(
+        declare_durably("news",
+                        "durability=disk capacity=2 overflow=drop_oldest dead_letter_dropped=true dead_letter=parking"),
+        "ok");
+    struct peer *p = joined("p");
+    publish(p, "mail", 0, "one two three");
+    publish(p, "news", 0, "one two three");
+    settle_disk();
+    for (unsigned i = 0; i < 2; i++) {
+        struct queue_info mail = describe(bench.d, "mail"), news = describe(bench.d, "news");
+        assert_true(mail.dead == 1 && mail.ready == 2 && mail.ledger.dropped == 1 && mail.ledger.dead_lettered == 0);
+        assert_true(news.dead == 0 && news.ready == 2 && news.ledger.dropped == 1 && news.ledger.dead_lettered == 0);
+        assert_int_equal(describe(bench.d, "parking").ready, 1);
+        crash(0);
+    }
+    assert_parked("one{news/1 dropped}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +207,7 @@ int main(void)
         on_disk(from_disk_to_memory_is_refused),
         on_disk(also_when_the_target_comes_back_in_memory),
         on_disk(a_target_missing_at_a_start_holds_them_back),
+        on_disk(what_is_dropped_and_kept_is_on_the_books_of_the_dropped_after_a_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

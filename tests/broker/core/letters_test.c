@@ -322,6 +322,66 @@ static void a_budget_with_no_room_left_does_not_stop_deaths(void **state)
     assert_int_equal(describe(d, "parking").ready, 1);
 }
 
+/* ------------------------------------------------------------------ what is dropped for want of room */
+
+static void what_drop_oldest_drops_is_dead_and_counts_as_dropped(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    declare(d, "orders", "capacity=2 overflow=drop_oldest dead_letter_dropped=true");
+    publish(p, "orders", 0, "one two three");
+    assert_int_equal(describe(d, "orders").dead, 1);
+    assert_int_equal(describe(d, "orders").ledger.dead_lettered, 0);
+    assert_string_equal(ledger(d, "orders"), "accepted 3 acked 0 purged 0 dropped 1 remaining 2");
+    struct request r = { .call = CALL_PEEK, .queue = "orders", .u.peek.state = STATE_DEAD };
+    const struct trouble_info *t = &ask(d, &r)->u.peeked.events[0].trouble;
+    assert_string_equal(dead_reason_name(t->dead), "dropped");
+    assert_int_equal(t->last_ms, d->now.wall.ms);
+}
+
+static void it_may_go_to_another_queue(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    declare(d, "parking", "");
+    declare(d, "orders", "capacity=2 overflow=drop_oldest dead_letter_dropped=true dead_letter=parking");
+    publish(p, "orders", 0, "one two three");
+    assert_says(parked(p), "one{orders/1 dropped}");
+    assert_string_equal(ledger(d, "orders"), "accepted 3 acked 0 purged 0 dropped 1 remaining 2");
+}
+
+static void without_room_for_it_the_publish_is_refused(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    declare(d, "orders", "capacity=2 overflow=drop_oldest dead_letter_dropped=true dead_capacity=1");
+    publish(p, "orders", 1000, "one two three four");
+    assert_says(heard(p), "refuse orders 4 full 2/2");
+    assert_int_equal(describe(d, "orders").dead_letter_held, 0);
+    assert_string_equal(ledger(d, "orders"), "accepted 3 acked 0 purged 0 dropped 1 remaining 2");
+    consume(p, "orders");
+    credit(p, "orders", 9);
+    assert_says(heard(p), "deliver orders d1..2 s2..3 a1 two three");
+}
+
+static void what_failed_before_and_cannot_be_dropped_is_as_it_was(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    declare(d, "orders", "capacity=1 overflow=drop_oldest dead_letter_dropped=true dead_capacity=0");
+    consume(p, "orders");
+    credit(p, "orders", 1);
+    publish(p, "orders", 0, "one");
+    nack(p, 1);
+    heard(p);
+    publish(p, "orders", 0, "two");
+    assert_says(heard(p), "refuse orders 2 full");
+    struct request r = { .call = CALL_PEEK, .queue = "orders" };
+    const struct trouble_info *t = &ask(d, &r)->u.peeked.events[0].trouble;
+    assert_int_equal(t->failures, 1);
+    assert_int_equal(t->held, HOLD_NOT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +406,10 @@ int main(void)
         driven(more_failures_allowed_let_it_come_again),
         driven(deleting_a_source_leaves_what_it_sent),
         driven(a_budget_with_no_room_left_does_not_stop_deaths),
+        driven(what_drop_oldest_drops_is_dead_and_counts_as_dropped),
+        driven(it_may_go_to_another_queue),
+        driven(without_room_for_it_the_publish_is_refused),
+        driven(what_failed_before_and_cannot_be_dropped_is_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
