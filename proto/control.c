@@ -214,6 +214,10 @@ static void pack_redrive(const struct request *r, Sluice__V1__Request *m, struct
     d.n_sequences = r->u.redrive.count;
     d.to = control_borrow(r->u.redrive.to);
     d.dry_run = r->u.redrive.dry_run;
+    d.filter = (ProtobufCBinaryData){ r->u.redrive.filter.size, (uint8_t *)(uintptr_t)r->u.redrive.filter.data };
+    d.reason = r->u.redrive.reason;
+    d.rate = r->u.redrive.rate;
+    d.stop = r->u.redrive.stop;
     m->call_case = SLUICE__V1__REQUEST__CALL_REDRIVE;
     m->redrive = &d;
     control_pack(&m->base, out);
@@ -349,7 +353,12 @@ static bool read_call(const Sluice__V1__Request *m, struct request *out)
         out->u.redrive.count = m->redrive->n_sequences;
         out->u.redrive.to = m->redrive->to;
         out->u.redrive.dry_run = m->redrive->dry_run != 0;
-        return m->redrive->n_sequences <= REDRIVE_SEQUENCES_MAX;
+        out->u.redrive.filter = span_of(m->redrive->filter.data, m->redrive->filter.len);
+        out->u.redrive.reason = m->redrive->reason;
+        out->u.redrive.rate = m->redrive->rate;
+        out->u.redrive.stop = m->redrive->stop != 0;
+        return m->redrive->n_sequences <= REDRIVE_SEQUENCES_MAX && m->redrive->reason <= DEAD_LAST &&
+               m->redrive->rate <= REDRIVE_RATE_MAX;
     default:
         if (!control_topic_read_request(m, out))
             read_named(m, out);

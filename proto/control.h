@@ -41,7 +41,7 @@ struct queue_settings {
     char dead_letter[NAME_MAX_SIZE + 1]; /* "": its own dead store */
     uint32_t ordered;                    /* enum ordered */
     uint64_t partitions;
-    bool dead_letter_dropped;            /* what drop_oldest drops, too */
+    bool dead_letter_dropped; /* what drop_oldest drops, too */
 };
 
 enum queue_setting_type {
@@ -91,6 +91,14 @@ struct partition_info {
     const char *heir;          /* who has it once it is drained; "": it stays */
 };
 
+/* A redrive that goes on by itself. */
+struct redriving_info {
+    uint64_t redriven, left;
+    uint32_t rate; /* events a second; 0: there is none */
+    const char *to;
+    bool waits; /* for room there */
+};
+
 struct queue_info {
     const char *queue;
     struct queue_settings settings; /* effective, all present */
@@ -100,6 +108,7 @@ struct queue_info {
     uint32_t standbys;
     uint64_t in_rate_milli, out_rate_milli, next_sequence, refused, redelivered;
     uint64_t duplicates, dedup_evicted;
+    struct redriving_info redrive;
     uint64_t dead_letter_held; /* of the delayed: they should be dead, and find no room where the dead go */
     struct ledger ledger;
     uint32_t active_consumers;               /* more than 1 only with partitions */
@@ -227,6 +236,7 @@ enum call {
     CALL_UNBIND,
 };
 #define REDRIVE_SEQUENCES_MAX 10000u
+#define REDRIVE_RATE_MAX      1000000u
 
 struct request {
     struct token id;
@@ -265,6 +275,10 @@ struct request {
             size_t count;              /* 0: all */
             const char *to;            /* "": the queue itself */
             bool dry_run;
+            struct span filter; /* proto/filter.h; empty: everything */
+            uint32_t reason;    /* enum dead_reason; 0: whatever it died of */
+            uint32_t rate;      /* events a second, going on by itself; 0: at once */
+            bool stop;          /* the one that goes on by itself, and nothing else */
         } redrive;
         struct {
             enum event_state state;
@@ -338,6 +352,7 @@ struct reply {
         } purged;
         struct {
             uint64_t redriven, left;
+            bool running; /* it goes on by itself */
         } redriven;
         struct topic_info topic;
         struct {

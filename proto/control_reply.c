@@ -36,7 +36,20 @@ struct packed_queue {
     Sluice__V1__QueueInfo info;
     Sluice__V1__QueueSettings settings;
     Sluice__V1__Ledger ledger;
+    Sluice__V1__Redriving redrive;
 };
+
+static void write_redriving(const struct redriving_info *r, struct packed_queue *p)
+{
+    sluice__v1__redriving__init(&p->redrive);
+    p->redrive.redriven = r->redriven;
+    p->redrive.left = r->left;
+    p->redrive.rate = r->rate;
+    p->redrive.to = control_borrow(r->to);
+    p->redrive.waits = r->waits;
+    if (r->rate)
+        p->info.redrive = &p->redrive;
+}
 
 static void write_queue(const struct queue_info *q, struct packed_queue *p)
 {
@@ -68,6 +81,7 @@ static void write_queue(const struct queue_info *q, struct packed_queue *p)
     m->duplicates = q->duplicates;
     m->dedup_evicted = q->dedup_evicted;
     m->dead_letter_held = q->dead_letter_held;
+    write_redriving(&q->redrive, p);
     m->active_consumers = q->active_consumers;
     m->parked_keys = q->parked_keys;
     m->parked_events = q->parked_events;
@@ -301,6 +315,7 @@ static void pack_small(const struct reply *r, Sluice__V1__Reply *m, struct buf *
     } else if (r->result == RESULT_REDRIVEN) {
         redriven.redriven = r->u.redriven.redriven;
         redriven.left = r->u.redriven.left;
+        redriven.running = r->u.redriven.running;
         m->result_case = SLUICE__V1__REPLY__RESULT_REDRIVEN;
         m->redriven = &redriven;
     }
@@ -366,6 +381,10 @@ static void read_queue(const Sluice__V1__QueueInfo *m, struct queue_info *out)
         .parked_keys = m->parked_keys,
         .parked_events = m->parked_events,
     };
+    out->redrive.to = "";
+    if (m->redrive)
+        out->redrive = (struct redriving_info){ m->redrive->redriven, m->redrive->left, m->redrive->rate,
+                                                m->redrive->to, m->redrive->waits != 0 };
     control_settings_read(m->settings, &out->settings);
     read_ledger(m->ledger, &out->ledger);
 }
@@ -550,6 +569,7 @@ static bool read_result(const Sluice__V1__Reply *m, struct arena *arena, struct 
         out->result = RESULT_REDRIVEN;
         out->u.redriven.redriven = m->redriven->redriven;
         out->u.redriven.left = m->redriven->left;
+        out->u.redriven.running = m->redriven->running != 0;
         return true;
     case SLUICE__V1__REPLY__RESULT_BROKER: read_broker(m->broker, out); return true;
     case SLUICE__V1__REPLY__RESULT_TOPIC:

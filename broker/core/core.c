@@ -1,6 +1,7 @@
 /* The public calls of the core: inputs set the time, reach the part they concern, and leave effects; a flush gives every
  * queue and session that changed its turn. */
 #include "broker/core/partition.h"
+#include "broker/core/redrive.h"
 #include "broker/core/topic.h"
 
 #include "base/xalloc.h"
@@ -227,6 +228,8 @@ void core_tick(struct core *c, struct now now)
         settle_lease_expired(c, OWNER(t, struct lease, timer));
     while ((t = timers_pop(&c->delay_timers, now.mono)) != NULL)
         queue_delay_over(c, OWNER(t, struct delayed, timer));
+    while ((t = timers_pop(&c->redrive_timers, now.mono)) != NULL)
+        redrive_due(c, OWNER(t, struct redrive, timer));
     while (producer_expire(c, now.mono))
         ;
     while ((t = timers_pop(&c->timers, now.mono)) != NULL)
@@ -290,6 +293,7 @@ mono_t core_due(const struct core *c)
     due = mono_min(due, timers_next(&c->wait_timers));
     due = mono_min(due, timers_next(&c->lease_timers));
     due = mono_min(due, timers_next(&c->delay_timers));
+    due = mono_min(due, timers_next(&c->redrive_timers));
     return mono_min(due, timers_next(&c->producer_timers));
 }
 
@@ -384,6 +388,7 @@ void core_free(struct core *c)
     timers_free(&c->timers);
     timers_free(&c->lease_timers);
     timers_free(&c->delay_timers);
+    timers_free(&c->redrive_timers);
     timers_free(&c->wait_timers);
     timers_free(&c->producer_timers);
     free(c->effects);

@@ -181,6 +181,7 @@ static void describe(const struct core *c, struct queue *q, struct queue_info *o
         .dead_letter_held = q->held,
     };
     out->ledger.remaining = queue_remaining(q);
+    redrive_describe(c, q, &out->redrive);
     if (q->partitions)
         partitions_describe(q, out);
 }
@@ -381,7 +382,7 @@ void operate_request(struct core *c, const struct request *r, const struct route
         return;
     }
     struct calling now = { .request = r, .route = route, .reply = { .id = r->id, .detail = "" } };
-    arena_init(&now.arena, 1u << 20);
+    arena_init(&now.arena, 4u << 20);
     bool answered = call(c, &now);
     if (answered)
         core_reply(c, route, &now.reply);

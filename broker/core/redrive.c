@@ -1,29 +1,20 @@
-/* Dead events become new ones: at the tail of their queue, or of another, as far as that has room. Those on disk are read first, some
- * at a time, and the answer follows when all are through. Each becomes a new event and leaves the dead store by the
- * same step of the store. */
-#include "broker/core/trouble.h"
+/* Dead events become new ones: at the tail of their queue, or of another. Without a rate they go at once, as far as there is room; those
+ * on disk are read first, some at a time, and the answer follows when all are through. With one the answer comes at once and
+ * the redrive goes on by itself, waits where there is no room, and is shown with its queue until it is through, stopped, or
+ * the broker ends: what it has not moved by then is dead as before. */
+#include "broker/core/redrive.h"
 
 #include "base/xalloc.h"
+#include "proto/filter.h"
 
 #include <stdlib.h>
 
-/* Redrives that read from the disk at a time: what more ask is refused. */
+/* Redrives that somebody waits for and that read from the disk, at a time: what more ask is refused. */
 #define REDRIVES_MOST 4u
 /* Tags of loads that are for a redrive; see peek.c for the others. */
 #define REDRIVE_TAG (UINT64_C(2) << 32)
-#define LOAD_BYTES  (1u << 20)
-
-struct redrive {
-    uint64_t tag;
-    struct route route;
-    struct token id;
-    struct buf request;  /* packed, to remember its answer under */
-    uint32_t queue, to;  /* ids: either may be deleted meanwhile */
-    uint64_t *sequences; /* ascending */
-    size_t count, at;
-    uint64_t redriven;
-    struct redrive *next;
-};
+/* How often one that waits for room looks whether there is some. */
+#define ROOM_MS 250
 
 /* ------------------------------------------------------------------ what is asked for */
 
@@ -33,21 +24,24 @@ static int ascending(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
-static bool is_dead(const struct queue *q, uint64_t sequence)
+static bool is_asked_for(const struct trouble *t, const struct request *r)
 {
-    const struct trouble *t = trouble_find(q, sequence);
-    return t && t->dead;
+    return t && t->dead && (!r->u.redrive.reason || t->dead == r->u.redrive.reason);
 }
 
-/* The dead ones among those named, once each; all where none is named. Owned by the caller. */
-static uint64_t *select_dead(struct queue *q, const uint64_t *named, size_t named_count, size_t *count)
+/* The dead ones among those named, once each; all where none is named; of one reason where one is. Owned by the caller. */
+static uint64_t *select_dead(struct queue *q, const struct request *r, size_t *count)
 {
+    const uint64_t *named = r->u.redrive.sequences;
+    size_t named_count = r->u.redrive.count;
     uint64_t *out = xmalloc((named_count ? named_count : q->dead + 1) * sizeof *out);
     *count = 0;
-    for (struct trouble *t = named_count ? NULL : dead_next(q, NULL); t; t = dead_next(q, t))
-        out[(*count)++] = t->sequence;
+    for (struct trouble *t = named_count ? NULL : dead_next(q, NULL); t; t = dead_next(q, t)) {
+        if (is_asked_for(t, r))
+            out[(*count)++] = t->sequence;
+    }
     for (size_t i = 0; i < named_count; i++) {
-        if (is_dead(q, named[i]))
+        if (is_asked_for(trouble_find(q, named[i]), r))
             out[(*count)++] = named[i];
     }
     qsort(out, *count, sizeof *out, ascending);
@@ -60,151 +54,9 @@ static uint64_t *select_dead(struct queue *q, const uint64_t *named, size_t name
     return out;
 }
 
-/* ------------------------------------------------------------------ moving */
+/* ------------------------------------------------------------------ those under way */
 
-/* False when the target has no room. `event`: its bare bytes. */
-static bool move_one(struct core *c, struct queue *q, struct queue *to, struct trouble *t, struct span event)
-{
-    struct room room = queue_room(c, to);
-    uint64_t sequence = to->next_sequence, ticket;
-    if (room_take(&room, event.size) != REASON_ok)
-        return false;
-    struct store_event new = { .event = event };
-    struct store_leaving leaving = { q->id, t->sequence, t->at, t->size, CAUSE_REMOVED };
-    bool same = queue_store(c, q) == queue_store(c, to);
-    queue_accept_from(c, to, &new, same ? &leaving : NULL, &ticket);
-    durable_accepted(c, to, ticket, sequence);
-    core_run_queue(c, to);
-    if (same)
-        dead_left(c, q, t);
-    else
-        dead_remove(c, q, t);
-    return true;
-}
-
-static struct span bytes_at(const struct core *c, const struct queue *q, store_locator at)
-{
-    struct span lane;
-    struct store *store = queue_store(c, q);
-    store->ops->read(store, q->id, at, &lane);
-    return event_of_lane(lane);
-}
-
-/* Those whose bytes are in memory, from the present one on. False: the target is full. */
-static bool move_from_memory(struct core *c, struct redrive *r, struct queue *q, struct queue *to)
-{
-    for (; r->at < r->count; r->at++) {
-        struct trouble *t = trouble_find(q, r->sequences[r->at]);
-        if (!t || !t->dead)
-            continue;
-        if (t->at == 0)
-            return true;
-        if (!move_one(c, q, to, t, bytes_at(c, q, t->at)))
-            return false;
-        r->redriven++;
-    }
-    return true;
-}
-
-static bool move_loaded(struct core *c, struct redrive *r, struct queue *q, struct queue *to,
-                        const struct store_completion *done)
-{
-    size_t before = r->at;
-    for (size_t i = 0; i < done->count && r->at < r->count; i++) {
-        const struct store_loaded *e = &done->events[i];
-        while (r->at < r->count && r->sequences[r->at] < e->sequence)
-            r->at++; /* it is gone */
-        if (r->at == r->count || r->sequences[r->at] != e->sequence)
-            continue;
-        struct trouble *t = trouble_find(q, e->sequence);
-        if (t && t->dead && !move_one(c, q, to, t, bytes_at(c, q, e->locator)))
-            return false;
-        r->redriven += t != NULL;
-        r->at++;
-    }
-    r->at += r->at == before; /* nothing there: not again */
-    return true;
-}
-
-/* ------------------------------------------------------------------ one redrive */
-
-static void answer(const struct redrive *r, struct reply *reply)
-{
-    reply->result = RESULT_REDRIVEN;
-    reply->u.redriven.redriven = r->redriven;
-    reply->u.redriven.left = r->count - r->redriven;
-}
-
-/* Asks for what is on disk; false when nothing is left to do. */
-static bool load_next(struct core *c, struct redrive *r, struct queue *q)
-{
-    while (r->at < r->count && !is_dead(q, r->sequences[r->at]))
-        r->at++;
-    if (r->at == r->count)
-        return false;
-    c->disk->ops->load(c->disk, q->id, r->sequences[r->at], LOAD_BYTES, r->tag);
-    return true;
-}
-
-static void free_redrive(struct redrive *r)
-{
-    buf_free(&r->request);
-    free(r->sequences);
-    free(r);
-}
-
-static bool is_running(const struct core *c, struct token id)
-{
-    const struct redrive *r = c->redrives;
-    while (r && !token_equal(r->id, id))
-        r = r->next;
-    return r != NULL;
-}
-
-static bool may_run(struct core *c, const struct request *r, struct queue *to, struct reply *reply)
-{
-    unsigned running = 0;
-    for (const struct redrive *other = c->redrives; other; other = other->next)
-        running++;
-    if (!to)
-        reply->reason = REASON_unknown_queue,
-        reply->detail = "the queue to redrive to does not exist; declare it first";
-    else if (to->closed && !r->u.redrive.dry_run)
-        reply->reason = REASON_closed;
-    else if (running >= REDRIVES_MOST)
-        reply->reason = REASON_busy, reply->detail = "too many redrives are under way already; retry in a moment";
-    else
-        return true;
-    return false;
-}
-
-bool redrive_request(struct core *c, struct queue *q, const struct request *r, const struct route *route,
-                     struct reply *reply)
-{
-    struct queue *to = r->u.redrive.to[0] ? queue_find(c, span_str(r->u.redrive.to)) : q;
-    if (is_running(c, r->id))
-        return false; /* asked again for want of an answer, which comes */
-    if (!may_run(c, r, to, reply))
-        return true;
-    struct redrive *new = xcalloc(1, sizeof *new);
-    *new = (struct redrive){ .tag = REDRIVE_TAG + ++c->look_counter, .route = *route, .id = r->id };
-    new->queue = q->id;
-    new->to = to->id;
-    new->sequences = select_dead(q, r->u.redrive.sequences, r->u.redrive.count, &new->count);
-    if (r->u.redrive.dry_run)
-        new->redriven = new->count;
-    else if (move_from_memory(c, new, q, to) && new->at < new->count && load_next(c, new, q)) {
-        request_pack(r, &new->request);
-        new->next = c->redrives;
-        c->redrives = new;
-        return false;
-    }
-    answer(new, reply);
-    free_redrive(new);
-    return true;
-}
-
-static struct redrive *find_running(struct core *c, uint64_t tag)
+static struct redrive *find_tag(const struct core *c, uint64_t tag)
 {
     struct redrive *r = c->redrives;
     while (r && r->tag != tag)
@@ -212,30 +64,220 @@ static struct redrive *find_running(struct core *c, uint64_t tag)
     return r;
 }
 
-static void finish(struct core *c, struct redrive *r)
+/* The one with a rate; a queue has at most one. */
+static struct redrive *find_of(const struct core *c, const struct queue *q)
+{
+    struct redrive *r = c->redrives;
+    while (r && (r->rate == 0 || r->queue != q->id))
+        r = r->next;
+    return r;
+}
+
+static bool is_running(const struct core *c, struct token id)
+{
+    const struct redrive *r = c->redrives;
+    while (r && (r->rate || !token_equal(r->id, id)))
+        r = r->next;
+    return r != NULL;
+}
+
+static void free_redrive(struct core *c, struct redrive *r)
+{
+    timers_clear(&c->redrive_timers, &r->timer);
+    buf_free(&r->request);
+    buf_free(&r->filter);
+    free(r->sequences);
+    free(r);
+}
+
+static void write_answer(const struct redrive *r, struct reply *reply)
+{
+    reply->result = RESULT_REDRIVEN;
+    reply->u.redriven.redriven = r->redriven;
+    reply->u.redriven.left = r->count - r->at;
+}
+
+static void answer_later(struct core *c, struct redrive *r)
 {
     struct reply reply = { .id = r->id, .detail = "" };
-    answer(r, &reply);
+    write_answer(r, &reply);
     core_reply(c, &r->route, &reply);
     if (!token_is_zero(r->id))
         answers_remember(c, r->id, buf_span(&r->request), &c->effects[c->effect_count - 1]);
     durable_hold_reply(c, c->disk->ops->settled_ticket(c->disk));
+}
+
+static void finish(struct core *c, struct redrive *r, const struct queue *q)
+{
+    if (r->rate == 0)
+        answer_later(c, r);
+    else
+        core_note(c, LOG_INFO, q, NULL, "its redrive ends: %llu events were redriven, %llu were not looked at",
+                  (unsigned long long)r->redriven, (unsigned long long)(r->count - r->at));
     LL_DELETE(c->redrives, r);
-    free_redrive(r);
+    free_redrive(c, r);
+}
+
+/* ------------------------------------------------------------------ going on */
+
+/* What follows from where it came to. */
+static void follow(struct core *c, struct redrive *r, struct queue *q, enum redrive_step step)
+{
+    r->waits = step == REDRIVE_FULL;
+    if (step == REDRIVE_LOAD)
+        redrive_load(c, r, q);
+    else if (step == REDRIVE_DONE || r->rate == 0)
+        finish(c, r, q);
+    else if (step == REDRIVE_FULL)
+        timers_set(&c->redrive_timers, &r->timer, mono_add_ms(c->now.mono, ROOM_MS));
+    else
+        timers_set(&c->redrive_timers, &r->timer, redrive_allowed_next(r, c->now.mono));
+}
+
+/* Of a rate: nothing is read from the disk before it may go, unless a filter has to see it. */
+static enum redrive_step begin_step(struct core *c, struct redrive *r, struct queue *q, struct queue *to)
+{
+    enum redrive_step step = redrive_move(c, r, q, to);
+    bool early = step == REDRIVE_LOAD && r->rate && r->filter.size == 0 && r->allowance < 1000;
+    return early ? REDRIVE_ENOUGH : step;
+}
+
+void redrive_due(struct core *c, struct redrive *r)
+{
+    struct queue *q = queue_by_id(c, r->queue), *to = queue_by_id(c, r->to);
+    if (!q || !to) {
+        finish(c, r, q);
+        return;
+    }
+    if (r->waits) /* what it could not use is not saved up */
+        r->allowance = 1000;
+    redrive_allow(r, c->now.mono);
+    follow(c, r, q, begin_step(c, r, q, to));
 }
 
 bool redrive_loaded(struct core *c, const struct store_completion *done)
 {
-    struct redrive *r = done->tag >= REDRIVE_TAG ? find_running(c, done->tag) : NULL;
-    if (!r)
+    struct redrive *r = done->tag >> 32 == REDRIVE_TAG >> 32 ? find_tag(c, done->tag) : NULL;
+    struct queue *q = r ? queue_by_id(c, r->queue) : NULL, *to = r ? queue_by_id(c, r->to) : NULL;
+    enum redrive_step step = REDRIVE_DONE;
+    if (done->tag >> 32 != REDRIVE_TAG >> 32)
         return false;
-    struct queue *q = queue_by_id(c, r->queue), *to = queue_by_id(c, r->to);
-    bool on = q && to && !to->closed && move_loaded(c, r, q, to, done);
+    if (q && to && r->rate)
+        redrive_allow(r, c->now.mono);
+    if (q && to)
+        step = redrive_move_loaded(c, r, q, to, done);
     for (size_t i = 0; i < done->count; i++)
         c->disk->ops->release(c->disk, done->queue, done->events[i].locator);
-    if (!on || !load_next(c, r, q))
-        finish(c, r);
+    if (q && to && step == REDRIVE_LOAD)
+        step = begin_step(c, r, q, to);
+    if (r)
+        follow(c, r, q, step);
     return true;
+}
+
+/* ------------------------------------------------------------------ requests */
+
+static bool refuse(struct reply *reply, enum reason why, const char *detail)
+{
+    reply->reason = why;
+    reply->detail = detail;
+    return false;
+}
+
+static bool may_run(struct core *c, const struct request *r, const struct queue *q, const struct queue *to,
+                    struct reply *reply)
+{
+    unsigned reading = 0;
+    for (const struct redrive *other = c->redrives; other; other = other->next)
+        reading += other->rate == 0;
+    if (!filter_valid(r->u.redrive.filter))
+        return refuse(reply, REASON_invalid, "the filter is not one this broker understands");
+    if (!to)
+        return refuse(reply, REASON_unknown_queue, "the queue to redrive to does not exist; declare it first");
+    if (to->closed && !r->u.redrive.dry_run)
+        return refuse(reply, REASON_closed, "");
+    if (r->u.redrive.rate && !r->u.redrive.dry_run && find_of(c, q))
+        return refuse(reply, REASON_conflict, "a redrive of this queue is under way; stop it first, or let it end");
+    if (r->u.redrive.rate == 0 && reading >= REDRIVES_MOST)
+        return refuse(reply, REASON_busy, "too many redrives are under way already; retry in a moment");
+    return true;
+}
+
+static void stop(struct core *c, const struct queue *q, struct reply *reply)
+{
+    struct redrive *r = find_of(c, q);
+    reply->result = RESULT_REDRIVEN;
+    if (!r)
+        return;
+    write_answer(r, reply);
+    finish(c, r, q);
+}
+
+static struct redrive *make(struct core *c, const struct request *asked, struct queue *q, const struct queue *to)
+{
+    struct redrive *r = xcalloc(1, sizeof *r);
+    *r = (struct redrive){ .tag = REDRIVE_TAG + ++c->look_counter, .queue = q->id, .to = to->id };
+    r->dry_run = asked->u.redrive.dry_run;
+    r->rate = r->dry_run ? 0 : asked->u.redrive.rate;
+    r->sequences = select_dead(q, asked, &r->count);
+    if (asked->u.redrive.filter.size)
+        buf_add(&r->filter, asked->u.redrive.filter.data, asked->u.redrive.filter.size);
+    if (r->dry_run && r->filter.size == 0) /* nothing has to be read for it */
+        r->redriven = r->at = r->count;
+    return r;
+}
+
+static void start_with_rate(struct core *c, struct redrive *r, struct reply *reply)
+{
+    write_answer(r, reply);
+    reply->u.redriven.running = r->count > 0;
+    if (r->count == 0) {
+        free_redrive(c, r);
+        return;
+    }
+    r->allowance = 1000;
+    r->allowed_at = c->now.mono;
+    LL_PREPEND(c->redrives, r);
+    timers_set(&c->redrive_timers, &r->timer, c->now.mono);
+}
+
+bool redrive_request(struct core *c, struct queue *q, const struct request *asked, const struct route *route,
+                     struct reply *reply)
+{
+    struct queue *to = asked->u.redrive.to[0] ? queue_find(c, span_str(asked->u.redrive.to)) : q;
+    if (is_running(c, asked->id))
+        return false; /* asked again for want of an answer, which comes */
+    if (asked->u.redrive.stop) {
+        stop(c, q, reply);
+        return true;
+    }
+    if (!may_run(c, asked, q, to, reply))
+        return true;
+    struct redrive *r = make(c, asked, q, to);
+    if (r->rate) {
+        start_with_rate(c, r, reply);
+        return true;
+    }
+    if (redrive_move(c, r, q, to) != REDRIVE_LOAD) {
+        write_answer(r, reply);
+        free_redrive(c, r);
+        return true;
+    }
+    r->route = *route;
+    r->id = asked->id;
+    request_pack(asked, &r->request);
+    LL_PREPEND(c->redrives, r);
+    redrive_load(c, r, q);
+    return false;
+}
+
+void redrive_describe(const struct core *c, const struct queue *q, struct redriving_info *out)
+{
+    const struct redrive *r = c->redrives ? find_of(c, q) : NULL;
+    const struct queue *to = r ? queue_by_id((struct core *)(uintptr_t)c, r->to) : NULL;
+    *out = (struct redriving_info){ .to = "" };
+    if (r)
+        *out = (struct redriving_info){ r->redriven, r->count - r->at, r->rate, to ? to->name : "", r->waits };
 }
 
 void redrive_free(struct core *c)
@@ -243,6 +285,6 @@ void redrive_free(struct core *c)
     while (c->redrives) {
         struct redrive *r = c->redrives;
         c->redrives = r->next;
-        free_redrive(r);
+        free_redrive(c, r);
     }
 }

@@ -332,7 +332,8 @@ struct core {
     struct look *looks; /* pages of peeks that are being read from the disk; see peek.c */
     uint32_t look_count;
     uint64_t look_counter;
-    struct redrive *redrives; /* that are being read from the disk */
+    struct redrive *redrives; /* under way, see redrive.h */
+    struct timers redrive_timers;
     bool disk_starved;        /* somebody waits for room on the disk: … */
     uint64_t disk_starved_at; /* … for more than this */
     bool failed;              /* the log failed: nothing is confirmed any more */
@@ -659,6 +660,8 @@ struct span event_of_lane(struct span lane);
 bool redrive_request(struct core *c, struct queue *q, const struct request *r, const struct route *route,
                      struct reply *reply);
 bool redrive_loaded(struct core *c, const struct store_completion *done);
+void redrive_due(struct core *c, struct redrive *r); /* its next step */
+void redrive_describe(const struct core *c, const struct queue *q, struct redriving_info *out);
 void redrive_free(struct core *c);
 
 /* retry.c. The item is in flight, and its delivery is over. */

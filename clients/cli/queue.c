@@ -7,10 +7,10 @@
 #include <stdlib.h>
 
 struct queue_options {
-    const char *prefix, *state, *to;
-    unsigned long max, from;
+    const char *prefix, *state, *to, *filter, *reason;
+    unsigned long max, from, rate;
     struct cli_list sequences;
-    bool json, names, force, dead, dry_run;
+    bool json, names, force, dead, dry_run, stop;
 };
 
 #define FIELD(name) offsetof(struct queue_options, name)
@@ -38,7 +38,11 @@ static const struct cli_option purge_table[] = {
 };
 static const struct cli_option redrive_table[] = {
     { "sequence", 's', CLI_LIST, FIELD(sequences), "n", "only that dead event; may be given again [all]" },
+    { "filter", 'f', CLI_TEXT, FIELD(filter), "json", "only those whose attributes pass it" },
+    { "reason", 0, CLI_TEXT, FIELD(reason), "why", "only those that are dead of it, as peek shows it" },
     { "to", 0, CLI_TEXT, FIELD(to), "queue", "to that queue [the queue itself]" },
+    { "rate", 0, CLI_COUNT, FIELD(rate), "n", "so many a second, going on by itself; 'show' shows it [at once]" },
+    { "stop", 0, CLI_SWITCH, FIELD(stop), NULL, "end the one that goes on by itself" },
     { "dry-run", 'n', CLI_SWITCH, FIELD(dry_run), NULL, "only count them" },
     AS_JSON,
 };
@@ -73,10 +77,8 @@ static const struct verb {
          "Makes a queue, or changes it; settings that are not named keep their value.",
          "  sluice queue declare orders capacity=5000 capacity_bytes=64MiB lease=1m overflow=reject\n\n"
          "Settings: capacity, capacity_bytes, durability, overflow, lease, require_consumer, dedup_window, "
-         "dedup_entries,
-max_deliveries, max_crashes, backoff, backoff_max, dead_capacity, dead_letter, ordered, "
-         "partitions,
-dead_letter_dropped."),
+         "dedup_entries,\nmax_deliveries, max_crashes, backoff, backoff_max, dead_capacity, dead_letter, ordered, "
+         "partitions,\ndead_letter_dropped."),
     VERB("peek", peek, peek_table, " <queue>", 1,
          "Shows events without taking them, and what went wrong with those that failed.", NULL),
     VERB("purge", purge, purge_table, " <queue>", 1, "Removes every event that is not being handled.", NULL),
@@ -84,7 +86,9 @@ dead_letter_dropped."),
          "Makes dead events new ones at the queue's tail, as far as it has room.",
          "  sluice queue peek orders --state dead\n"
          "  sluice queue redrive orders --dry-run\n"
-         "  sluice queue redrive orders --sequence 17 --sequence 23 --to orders-by-hand"),
+         "  sluice queue redrive orders --sequence 17 --sequence 23 --to orders-by-hand\n"
+         "  sluice queue redrive orders --filter '{\"exact\": {\"type\": \"order.placed\"}}' --rate 50\n"
+         "  sluice queue redrive orders --stop"),
     VERB("pause", operate, json_table, " <queue>", 1, "Stops delivery; publishing goes on.", NULL),
     VERB("resume", operate, json_table, " <queue>", 1, "Undoes pause.", NULL),
     VERB("close", operate, json_table, " <queue>", 1, "Stops publishing, so that the consumer can empty the queue.",
@@ -270,6 +274,18 @@ static bool add_sequences(json_t *body, const struct cli_list *given)
     return true;
 }
 
+/* False: it is no JSON, which was said. */
+static bool add_filter(json_t *body, const char *text)
+{
+    json_error_t where;
+    json_t *filter = json_loads(text, JSON_REJECT_DUPLICATES, &where);
+    if (!filter)
+        return cli_usage("--filter must be JSON, like '{\"exact\": {\"type\": \"order.placed\"}}': %s", where.text),
+               false;
+    json_object_set_new(body, "filter", filter);
+    return true;
+}
+
 static int redrive(const struct verb *v, const struct queue_options *o, struct cli_args *a)
 {
     json_t *body = json_object();
@@ -279,7 +295,15 @@ static int redrive(const struct verb *v, const struct queue_options *o, struct c
         json_object_set_new(body, "to", json_string(o->to));
     if (o->dry_run)
         json_object_set_new(body, "dry_run", json_true());
-    if (o->sequences.count == 0 || add_sequences(body, &o->sequences)) {
+    if (o->reason)
+        json_object_set_new(body, "reason", json_string(o->reason));
+    if (o->rate)
+        json_object_set_new(body, "rate", json_integer((json_int_t)o->rate));
+    if (o->stop)
+        json_object_set_new(body, "stop", json_true());
+    if (o->filter && !add_filter(body, o->filter))
+        code = CLI_USAGE;
+    else if (o->sequences.count == 0 || add_sequences(body, &o->sequences)) {
         char *text = json_dumps(body, JSON_COMPACT);
         struct http_reply r = call("POST", true, a->rest[0], "/redrive", text);
         free(text);

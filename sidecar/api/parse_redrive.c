@@ -1,5 +1,7 @@
-/* What a redrive is asked to do: {"sequences": [...], "to": "NAME", "dry_run": true}, each of them optional. */
+/* What a redrive is asked to do: {"sequences": [...], "filter": {...}, "reason": "WHY", "to": "NAME", "rate": N, "dry_run": true,
+ * "stop": true}, each of them optional. */
 #include "base/units.h"
+#include "proto/filter.h"
 #include "sidecar/api/parse.h"
 
 #include <jansson.h>
@@ -38,15 +40,65 @@ static bool read_target(struct parsing *p, const json_t *to, struct request *r, 
     return r->u.redrive.to || error_set(why, "too much text at once");
 }
 
+static bool read_filter(struct parsing *p, const json_t *filter, struct request *r, struct error *why)
+{
+    struct buf encoded = { 0 };
+    if (!filter)
+        return true;
+    bool fine = filter_from_json(filter, "filter", &encoded, why);
+    uint8_t *kept = fine ? arena_alloc(p->arena, encoded.size) : NULL;
+    if (kept) {
+        memcpy(kept, encoded.data, encoded.size);
+        r->u.redrive.filter = span_of(kept, encoded.size);
+    }
+    buf_free(&encoded);
+    return kept || !fine ? fine : error_set(why, "too much text at once");
+}
+
+static bool read_reason(const json_t *reason, struct request *r, struct error *why)
+{
+    if (!reason)
+        return true;
+    for (unsigned i = DEAD_NOT + 1; json_is_string(reason) && i <= DEAD_LAST; i++) {
+        if (strcmp(dead_reason_name((enum dead_reason)i), json_string_value(reason)) == 0)
+            r->u.redrive.reason = i;
+    }
+    return r->u.redrive.reason ||
+           error_set(why, "'reason' must be why they are dead, as peek shows it: max_deliveries, crash_loop, "
+                          "dropped_by_app or dropped");
+}
+
+static bool read_rate(const json_t *rate, struct request *r, struct error *why)
+{
+    json_int_t n = json_integer_value(rate);
+    r->u.redrive.rate = (uint32_t)(n > 0 && n <= REDRIVE_RATE_MAX ? n : 0);
+    return !rate || r->u.redrive.rate ||
+           error_set(why, "'rate' must be a whole number of events a second, 1 to %u; leave it out to redrive at once",
+                     REDRIVE_RATE_MAX);
+}
+
+static bool read_switch(const json_t *body, const char *key, bool *out, struct error *why)
+{
+    const json_t *value = json_object_get(body, key);
+    *out = json_is_true(value);
+    return !value || json_is_boolean(value) || error_set(why, "'%s' must be true or false", key);
+}
+
+static bool read_stop(const json_t *body, struct request *r, struct error *why)
+{
+    return read_switch(body, "stop", &r->u.redrive.stop, why) &&
+           (!r->u.redrive.stop || json_object_size(body) == 1 ||
+            error_set(why, "'stop' ends the redrive that is under way, and nothing else: leave the other keys out"));
+}
+
 static bool read_body(struct parsing *p, const json_t *body, struct request *r, struct error *why)
 {
-    static const char *const known[] = { "sequences", "to", "dry_run", NULL };
-    const json_t *dry_run = json_object_get(body, "dry_run");
-    if (dry_run && !json_is_boolean(dry_run))
-        return error_set(why, "'dry_run' must be true or false");
-    r->u.redrive.dry_run = json_is_true(dry_run);
-    return parse_keys(body, known, "sequences, to, dry_run", why) &&
+    static const char *const known[] = { "sequences", "filter", "reason", "to", "rate", "dry_run", "stop", NULL };
+    return parse_keys(body, known, "sequences, filter, reason, to, rate, dry_run, stop", why) &&
+           read_switch(body, "dry_run", &r->u.redrive.dry_run, why) && read_stop(body, r, why) &&
            read_sequences(p, json_object_get(body, "sequences"), r, why) &&
+           read_filter(p, json_object_get(body, "filter"), r, why) &&
+           read_reason(json_object_get(body, "reason"), r, why) && read_rate(json_object_get(body, "rate"), r, why) &&
            read_target(p, json_object_get(body, "to"), r, why);
 }
 

@@ -90,6 +90,20 @@ static void put_partitions(json_t *o, const struct queue_info *q)
     json_object_set_new(o, "shares", list);
 }
 
+/* One that goes on by itself; null: none does. */
+static json_t *redriving_json(const struct redriving_info *r)
+{
+    if (r->rate == 0)
+        return json_null();
+    json_t *o = json_object();
+    put_number(o, "redriven", r->redriven);
+    put_number(o, "left", r->left);
+    put_number(o, "rate", r->rate);
+    json_object_set_new(o, "to", json_string(r->to));
+    json_object_set_new(o, "waits", json_boolean(r->waits));
+    return o;
+}
+
 static json_t *queue_json(const struct queue_info *q)
 {
     json_t *o = json_object();
@@ -100,6 +114,7 @@ static json_t *queue_json(const struct queue_info *q)
     put_number(o, "in_flight", q->in_flight);
     put_number(o, "delayed", q->delayed);
     put_number(o, "dead", q->dead);
+    json_object_set_new(o, "redrive", redriving_json(&q->redrive));
     put_number(o, "dead_letter_held", q->dead_letter_held);
     put_number(o, "backlog", q->ready + q->in_flight);
     put_number(o, "bytes", q->bytes);
@@ -218,13 +233,14 @@ static void render_peeked(const struct reply *r, struct api_response *out)
 
 static void render_redriven(const struct api_command *c, const struct reply *r, struct api_response *out)
 {
-    respond_begin_json(out, 200);
+    respond_begin_json(out, r->u.redriven.running ? 202 : 200);
     buf_add_byte(&out->body, '{');
     if (c->u.call.request.u.redrive.dry_run) {
         json_add_number_member(&out->body, "would_redrive", r->u.redriven.redriven);
     } else {
         json_add_number_member(&out->body, "redriven", r->u.redriven.redriven);
         json_add_number_member(&out->body, "left", r->u.redriven.left);
+        buf_add_str(&out->body, r->u.redriven.running ? ",\"running\":true" : "");
     }
     buf_add_str(&out->body, "}\n");
 }

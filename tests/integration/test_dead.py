@@ -319,7 +319,7 @@ def test_a_bad_redrive_changes_nothing_and_says_why(sidecar):
             (address, {"to": "shut"}, 409, "queue 'shut', to redrive to, is closed"),
             (address, {"to": "no/name"}, 400, "'to'"), (address, {"sequences": []}, 400, "leave it out to redrive all"),
             (address, {"sequences": ["1"]}, 400, "sequences[0]"), (address, {"sequences": [1, -1]}, 400, "sequences[1]"),
-            (address, {"dry_run": "yes"}, 400, "'dry_run'"), (address, {"filter": {}}, 400, "unknown key 'filter'"),
+            (address, {"dry_run": "yes"}, 400, "'dry_run'"), (address, {"filters": {}}, 400, "unknown key 'filters'"),
             (address, "[1]", 400, "the body must be"), (address + "?to=q", None, 400, "'to'"),
             ("/v1/queues/q/purge?state=ready", None, 400, "must be dead")):
         answer = sidecar.ops("POST", path, body)
@@ -328,6 +328,40 @@ def test_a_bad_redrive_changes_nothing_and_says_why(sidecar):
     assert redrive(sidecar, {"sequences": [2, 99]}) == {"redriven": 0, "left": 0}
     assert redrive(sidecar, {"to": "shut", "dry_run": True}) == {"would_redrive": 1}
     assert describe(sidecar)["dead"] == 1 and describe(sidecar, "shut")["ready"] == 0
+
+
+def test_a_filter_and_a_reason_say_which_are_redriven(sidecar, durability):
+    sidecar.declare("q", durability=durability, max_deliveries=1)
+    for kind in ("order.placed", "order.paid", "mail"):
+        event = {"specversion": "1.0", "id": kind, "source": "/s", "type": kind}
+        assert sidecar.http("POST", "/v1/queues/q/events", event, {"Content-Type": "application/cloudevents+json"}).status == 202
+        taken = take_one(sidecar)
+        settle(sidecar, nack=[{"receipt": taken["receipt"]}])
+    orders = {"prefix": {"type": "order."}}
+    assert redrive(sidecar, {"filter": orders, "dry_run": True}) == {"would_redrive": 2}
+    assert redrive(sidecar, {"reason": "crash_loop"}) == {"redriven": 0, "left": 0}
+    assert redrive(sidecar, {"filter": orders, "reason": "max_deliveries"}) == {"redriven": 2, "left": 0}
+    assert [e["event"]["type"] for e in peek(sidecar, "ready")] == ["order.placed", "order.paid"]
+    assert [e["event"]["type"] for e in peek(sidecar, "dead")] == ["mail"]
+
+
+def test_a_rate_goes_on_by_itself_is_shown_and_stopped(sidecar, durability):
+    sidecar.declare("q", durability=durability, max_deliveries=1)
+    die(sidecar, 5)
+    sidecar.declare("elsewhere", durability=durability, capacity=2)
+    answer = sidecar.ops("POST", "/v1/queues/q/redrive", {"rate": 1000, "to": "elsewhere"})
+    assert (answer.status, answer.json) == (202, {"redriven": 0, "left": 5, "running": True})
+    deadline = time.monotonic() + 40
+    while describe(sidecar)["redrive"] != {"redriven": 2, "left": 3, "rate": 1000, "to": "elsewhere", "waits": True}:
+        assert time.monotonic() < deadline, describe(sidecar)
+    again = sidecar.ops("POST", "/v1/queues/q/redrive", {"rate": 5})
+    assert again.status == 409 and "stop it first" in again.json["detail"]
+    assert redrive(sidecar, {"stop": True}) == {"redriven": 2, "left": 3}
+    assert describe(sidecar)["redrive"] is None
+    assert sidecar.ops("POST", "/v1/queues/q/redrive", {"rate": 1000}).status == 202
+    wait_for(sidecar, "ready", 3)
+    wait_for(sidecar, "redrive", None)
+    assert describe(sidecar)["dead"] == 0
 
 
 def test_a_queue_is_not_deleted_with_its_dead_unless_forced(sidecar):
@@ -379,6 +413,26 @@ def test_the_command_line_kills_shows_redrives_and_purges(sidecar):
     assert run("sluice", *sub, environment=shell).stdout == "gonegone"
     said = run("sluice", "queue", "purge", "q", "--dead", "--json", environment=shell).stdout
     assert json.loads(said) == {"purged": 1} and describe(sidecar)["dead"] == 0
+
+
+def test_the_command_line_redrives_by_filter_and_at_a_rate(sidecar):
+    sidecar.declare("q", max_deliveries=1)
+    die(sidecar, 3)
+    shell = environment(sidecar)
+    said = run("sluice", "queue", "redrive", "q", "--filter", '{"exact": {"type": "none"}}', "--json", environment=shell)
+    assert json.loads(said.stdout) == {"redriven": 0, "left": 0}
+    said = run("sluice", "queue", "redrive", "q", "--filter", "{", environment=shell)
+    assert said.returncode == 2 and "--filter must be JSON" in said.stderr
+    sidecar.declare("full", capacity=1)
+    sidecar.publish("full", "x")
+    said = run("sluice", "queue", "redrive", "q", "--rate", "1000", "--to", "full", "--json", environment=shell)
+    assert json.loads(said.stdout) == {"redriven": 0, "left": 3, "running": True}, said.stderr
+    shown = run("sluice", "queue", "show", "q", environment=shell).stdout
+    assert re.search(r"^redrive.left +3$", shown, re.M) and re.search(r"^redrive.rate +1000$", shown, re.M), shown
+    said = run("sluice", "queue", "redrive", "q", "--stop", "--json", environment=shell)
+    assert json.loads(said.stdout) == {"redriven": 0, "left": 3}
+    said = run("sluice", "queue", "redrive", "q", "--reason", "max_deliveries", "--json", environment=shell)
+    assert json.loads(said.stdout) == {"redriven": 3, "left": 0}
 
 
 def test_the_command_line_says_what_is_wrong_with_a_redrive(sidecar):

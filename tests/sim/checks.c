@@ -210,7 +210,7 @@ void check_end(struct sim *s)
     /* What arrived and died before anybody was given it is known to nobody here. */
     uint64_t unseen = s->mood.letters ? storing_dead_unseen(s, 1) : 0;
     lost -= unseen < lost ? unseen : lost;
-    uint64_t vanished = l->purged + (dead_may_go ? l->dead_lettered : 0);
+    uint64_t vanished = l->purged + (dead_may_go ? l->dead_lettered + l->dropped : 0);
     if (lost > vanished || (lost && !s->mood.purges && !s->mood.deletes && !s->mood.redrives))
         sim_fail(s, "%llu confirmed events never arrived", (unsigned long long)lost);
     if (l->remaining)

@@ -9,8 +9,11 @@ static void call(struct actor *a, enum call call, unsigned queue)
         broker_settings(s, queue, &r.u.declare.settings);
     if (call == CALL_DELETE)
         r.u.delete_.force = true;
-    if (call == CALL_REDRIVE)
+    if (call == CALL_REDRIVE) {
         r.u.redrive.to = "";
+        r.u.redrive.stop = sim_chance(s, 10);
+        r.u.redrive.rate = sim_chance(s, 40) ? 1 + (uint32_t)sim_random(s, 200) : 0;
+    }
     if (call == CALL_PURGE)
         r.u.purge.dead = !s->mood.purges || sim_chance(s, 20);
     sim_trace(s, "c%llu operates on %s: call %d", (unsigned long long)a->instance, r.queue, (int)call);

@@ -30,7 +30,7 @@ static struct fact *draw_twin(struct sim *s, unsigned queue)
         return NULL;
     struct fact *f = s->facts[s->fact_count - back];
     f = f->twin ? f->twin : f;
-    return f->queue == queue && !f->sibling ? f : NULL; /* the topic gets no hashes */
+    return f->origin == queue && !f->sibling ? f : NULL; /* the topic gets no hashes */
 }
 
 static void put_hash(uint8_t hash[EVENT_HASH_SIZE], const struct fact *f)

@@ -17,7 +17,7 @@ static void start(struct driver *d)
     d->store = store_memory_open();
     d->core = core_new(&d->config, d->store, d->now);
     core_set_ingress(d->core, "tcp://*:7700");
-    arena_init(&d->arena, 1u << 20);
+    arena_init(&d->arena, 8u << 20);
 }
 
 static void stop(struct driver *d)
@@ -84,7 +84,7 @@ static struct peer *at_lane(struct driver *d, uint32_t lane)
 static void take_reply(struct driver *d, const struct effect *e)
 {
     arena_free(&d->arena);
-    arena_init(&d->arena, 1u << 20);
+    arena_init(&d->arena, 8u << 20);
     assert_true(reply_unpack(buf_span(&e->bytes), &d->arena, &d->reply));
     d->replies++;
     if (e->route.id[0] < d->peer_count)

@@ -54,11 +54,64 @@ static void redriven_events_are_there_after_a_crash_and_the_dead_are_not(void **
     assert_true(q->dead == 0 && q->ledger.dead_lettered == 2 && q->ledger.accepted == 4);
 }
 
+/* They are read as they may go, and what was moved by then survives the broker, which the redrive does not. */
+static void a_rate_goes_on_over_the_disk_until_the_broker_ends(void **state)
+{
+    struct driver *d = *state;
+    with_dead("one two three four five six", 6);
+    ask_only(d, &(struct request){ .call = CALL_REDRIVE, .queue = QUEUE, .u.redrive = { .to = "", .rate = 2 } });
+    settle_disk();
+    assert_true(d->reply.u.redriven.running && d->reply.u.redriven.left == 6);
+    for (unsigned i = 0; i < 4; i++) {
+        pass(d, 500);
+        settle_disk();
+    }
+    assert_int_equal(describe(d, QUEUE).redrive.redriven, 5);
+    assert_int_equal(describe(d, QUEUE).dead, 1);
+    crash(0);
+    assert_int_equal(describe(d, QUEUE).redrive.rate, 0);
+    assert_int_equal(describe(d, QUEUE).dead, 1);
+    assert_int_equal(describe(d, QUEUE).ledger.accepted, 11);
+    ask_only(d, &(struct request){ .call = CALL_REDRIVE, .queue = QUEUE, .u.redrive = { .to = "", .rate = 2 } });
+    settle_disk();
+    pass(d, 500);
+    settle_disk();
+    assert_int_equal(describe(d, QUEUE).dead, 0);
+    assert_int_equal(describe(d, QUEUE).redrive.rate, 0);
+}
+
+static void it_may_be_stopped_while_it_reads(void **state)
+{
+    struct driver *d = *state;
+    with_dead("one two three", 3);
+    ask_only(d, &(struct request){ .call = CALL_REDRIVE, .queue = QUEUE, .u.redrive = { .to = "", .rate = 1000 } });
+    ask_only(d, &(struct request){ .call = CALL_REDRIVE, .queue = QUEUE, .u.redrive = { .to = "", .stop = true } });
+    settle_disk();
+    pass(d, 1000);
+    settle_disk();
+    assert_int_equal(d->reply.u.redriven.left, 3);
+    assert_int_equal(describe(d, QUEUE).dead, 3);
+}
+
+static void purging_while_it_reads_leaves_nothing_to_redrive(void **state)
+{
+    struct driver *d = *state;
+    with_dead("one two three", 3);
+    ask_only(d, &(struct request){ .call = CALL_REDRIVE, .queue = QUEUE, .u.redrive.to = "" });
+    ask_only(d, &(struct request){ .call = CALL_PURGE, .queue = QUEUE, .u.purge.dead = true });
+    settle_disk();
+    assert_int_equal(describe(d, QUEUE).dead, 0);
+    assert_int_equal(describe(d, QUEUE).ledger.accepted, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         on_disk(redriven_events_are_delivered_though_nobody_publishes),
         on_disk(redriven_events_are_there_after_a_crash_and_the_dead_are_not),
+        on_disk(a_rate_goes_on_over_the_disk_until_the_broker_ends),
+        on_disk(it_may_be_stopped_while_it_reads),
+        on_disk(purging_while_it_reads_leaves_nothing_to_redrive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,3 +1,4 @@
+#include "proto/filter.h"
 #include "tests/sidecar/api/api_driver.h"
 
 #include <stdio.h>
@@ -151,6 +152,13 @@ static void a_redrive_is_of_all_unless_it_names_some(void **state)
                 r->u.redrive.sequences[1] == 9007199254740993 && r->u.redrive.dry_run);
     assert_string_equal(r->u.redrive.to, "q2");
     driver_end(&d);
+    r = call(&d, "POST", "/v1/queues/q/redrive",
+             "{\"filter\":{\"exact\":{\"type\":\"t\"}},\"reason\":\"crash_loop\",\"rate\":1000000}");
+    assert_true(r->u.redrive.filter.size && filter_valid(r->u.redrive.filter));
+    assert_true(r->u.redrive.reason == DEAD_CRASH_LOOP && r->u.redrive.rate == 1000000 && !r->u.redrive.stop);
+    driver_end(&d);
+    assert_true(call(&d, "POST", "/v1/queues/q/redrive", "{\"stop\":true}")->u.redrive.stop);
+    driver_end(&d);
 }
 
 static void a_bad_redrive_is_refused_by_name(void **state)
@@ -161,7 +169,21 @@ static void a_bad_redrive_is_refused_by_name(void **state)
         { "[]", "the body must be" },
         { "{\"sequences\":[1]", "the body must be" },
         { "{\"sequences\":[1],\"sequences\":[2]}", "duplicate" },
-        { "{\"filter\":{}}", "unknown key 'filter'; known here: sequences, to, dry_run" },
+        { "{\"filters\":{}}", "unknown key 'filters'; known here: sequences, filter, reason, to, rate, dry_run, stop" },
+        { "{\"filter\":{\"sql\":\"1\"}}", "filter" },
+        { "{\"filter\":7}", "filter" },
+        { "{\"filter\":{}}", "filter" },
+        { "{\"reason\":\"\"}", "'reason' must be why they are dead" },
+        { "{\"reason\":\"full\"}", "'reason' must be why they are dead" },
+        { "{\"reason\":1}", "'reason' must be why they are dead" },
+        { "{\"rate\":0}", "'rate' must be a whole number of events a second, 1 to 1000000" },
+        { "{\"rate\":-5}", "'rate'" },
+        { "{\"rate\":1.5}", "'rate'" },
+        { "{\"rate\":\"5\"}", "'rate'" },
+        { "{\"rate\":1000001}", "'rate'" },
+        { "{\"rate\":4294967297}", "'rate'" },
+        { "{\"stop\":1}", "'stop' must be true or false" },
+        { "{\"stop\":true,\"rate\":5}", "'stop' ends the redrive that is under way" },
         { "{\"sequences\":[]}", "leave it out to redrive all" },
         { "{\"sequences\":7}", "'sequences' must be a list" },
         { "{\"sequences\":null}", "'sequences' must be a list" },

@@ -208,12 +208,17 @@ static void peeked_events_say_what_went_wrong(void **state)
 static void a_redrive_says_how_many_and_what_was_left(void **state)
 {
     struct api_command c = { .u.call.request = { .call = CALL_REDRIVE, .u.redrive.to = "" } };
-    struct reply r = { .result = RESULT_REDRIVEN, .u.redriven = { 12, 3 } };
+    struct reply r = { .result = RESULT_REDRIVEN, .u.redriven = { 12, 3, false } };
     struct driver d;
     (void)state;
     render(&d, &c, &r);
     assert_body(&d, "{\"redriven\":12,\"left\":3}\n");
     driver_end(&d);
+    r.u.redriven.running = true;
+    render(&d, &c, &r);
+    assert_says(&d, 202, "{\"redriven\":12,\"left\":3,\"running\":true}\n");
+    driver_end(&d);
+    r.u.redriven.running = false;
     c.u.call.request.u.redrive.dry_run = true;
     render(&d, &c, &r);
     assert_body(&d, "{\"would_redrive\":12}\n");
