@@ -268,6 +268,9 @@ void request_pack(const struct request *r, struct buf *out)
     case CALL_DELETE_TOPIC:
     case CALL_BIND:
     case CALL_UNBIND: control_topic_pack_request(r, &m, out); return;
+    case CALL_PUT_SUBSCRIPTION:
+    case CALL_DELETE_SUBSCRIPTION:
+    case CALL_SUBSCRIPTIONS: control_pack_subscription(r, &m, out); return;
     case CALL_PING:
         m.call_case = SLUICE__V1__REQUEST__CALL_PING;
         m.ping = &ping;
@@ -359,6 +362,9 @@ static bool read_call(const Sluice__V1__Request *m, struct request *out)
         out->u.redrive.stop = m->redrive->stop != 0;
         return m->redrive->n_sequences <= REDRIVE_SEQUENCES_MAX && m->redrive->reason <= DEAD_LAST &&
                m->redrive->rate <= REDRIVE_RATE_MAX;
+    case SLUICE__V1__REQUEST__CALL_PUT_SUBSCRIPTION:
+    case SLUICE__V1__REQUEST__CALL_DELETE_SUBSCRIPTION:
+    case SLUICE__V1__REQUEST__CALL_SUBSCRIPTIONS: return control_read_subscription(m, out);
     default:
         if (!control_topic_read_request(m, out))
             read_named(m, out);

@@ -234,9 +234,20 @@ enum call {
     CALL_DELETE_TOPIC,
     CALL_BIND,
     CALL_UNBIND,
+    CALL_PUT_SUBSCRIPTION,
+    CALL_DELETE_SUBSCRIPTION,
+    CALL_SUBSCRIPTIONS,
 };
-#define REDRIVE_SEQUENCES_MAX 10000u
-#define REDRIVE_RATE_MAX      1000000u
+#define REDRIVE_SEQUENCES_MAX     10000u
+#define REDRIVE_RATE_MAX          1000000u
+
+#define SUBSCRIPTION_SETTINGS_MAX 4096u
+/* One that the broker keeps for an application's sidecars. */
+struct kept_subscription {
+    const char *name;
+    struct span settings;
+    uint64_t revision;
+};
 
 struct request {
     struct token id;
@@ -281,6 +292,11 @@ struct request {
             bool stop;          /* the one that goes on by itself, and nothing else */
         } redrive;
         struct {
+            const char *app, *name;
+            struct span settings; /* of a put */
+            uint64_t known;       /* of a list */
+        } subscription;
+        struct {
             enum event_state state;
             uint64_t from;
             uint32_t max, max_bytes;
@@ -309,6 +325,7 @@ enum result {
     RESULT_REDRIVEN,
     RESULT_TOPIC,
     RESULT_TOPICS,
+    RESULT_SUBSCRIPTIONS,
 };
 
 struct reply {
@@ -361,6 +378,12 @@ struct reply {
             const char *next;
         } topics;
         struct broker_info broker;
+        struct {
+            uint64_t revision;
+            bool same, created;
+            const struct kept_subscription *items;
+            size_t count;
+        } subscriptions;
     } u;
 };
 

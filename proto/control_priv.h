@@ -25,4 +25,10 @@ bool control_topic_read_reply(const Sluice__V1__Reply *m, struct arena *arena, s
 void control_settings_write(const struct queue_settings *s, Sluice__V1__QueueSettings *out);
 void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_settings *out);
 
+/* control_subscription.c: put, delete and list, and their one answer */
+void control_pack_subscription(const struct request *r, Sluice__V1__Request *m, struct buf *out);
+bool control_read_subscription(const Sluice__V1__Request *m, struct request *out);
+void control_pack_subscriptions(const struct reply *r, Sluice__V1__Reply *m, struct buf *out);
+bool control_read_subscriptions(const Sluice__V1__SubscriptionList *m, struct arena *arena, struct reply *out);
+
 #endif

@@ -338,6 +338,7 @@ void reply_pack(const struct reply *r, struct buf *out)
     case RESULT_BROKER: pack_broker(r, &m, out); break;
     case RESULT_TOPIC:
     case RESULT_TOPICS: control_topic_pack_reply(r, &m, out); break;
+    case RESULT_SUBSCRIPTIONS: control_pack_subscriptions(r, &m, out); break;
     default: pack_small(r, &m, out);
     }
 }
@@ -571,6 +572,7 @@ static bool read_result(const Sluice__V1__Reply *m, struct arena *arena, struct 
         out->u.redriven.left = m->redriven->left;
         out->u.redriven.running = m->redriven->running != 0;
         return true;
+    case SLUICE__V1__REPLY__RESULT_SUBSCRIPTIONS: return control_read_subscriptions(m->subscriptions, arena, out);
     case SLUICE__V1__REPLY__RESULT_BROKER: read_broker(m->broker, out); return true;
     case SLUICE__V1__REPLY__RESULT_TOPIC:
     case SLUICE__V1__REPLY__RESULT_TOPICS: return control_topic_read_reply(m, arena, out);

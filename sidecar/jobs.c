@@ -258,6 +258,11 @@ static void replied(void *request, const struct reply *reply)
 {
     struct job *j = request;
     struct api_response r;
+    if (j->command.kind == API_SUBSCRIBE || j->command.kind == API_UNSUBSCRIBE ||
+        j->command.kind == API_SUBSCRIPTIONS) {
+        subscriptions_replied(j, reply);
+        return;
+    }
     if (j->command.kind != API_CALL) {
         state_replied(j, reply);
         return;
@@ -300,6 +305,7 @@ static void answer_drain(struct job *j, bool drained)
 void jobs_care(struct sidecar *s)
 {
     streams_care(s);
+    subscriptions_care(s);
     bool drained = uplink_is_drained(s->uplink);
     if (!s->draining || (!drained && mono_before(s->now.mono, s->drain_end)))
         return;

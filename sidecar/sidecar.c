@@ -79,7 +79,7 @@ static bool open_push(struct sidecar *s, struct error *e)
     const struct declared_subscription *d = s->options->subscriptions;
     s->push = push_open(s->uplink, application_name(s->options), e);
     for (; s->push && d; d = d->next)
-        push_put(s->push, d->name, &d->settings, true);
+        push_put(s->push, d->name, &d->settings, true, 0);
     return s->push != NULL;
 }
 
@@ -148,7 +148,7 @@ static bool wait_for_work(struct sidecar *s, int stop_fd, mono_t latest)
     struct epoll_event events[8];
     struct now now = clock_now();
     mono_t due = mono_min(latest, mono_min(uplink_due(s->uplink), http_due(s->http, now)));
-    due = mono_min(due, mono_min(push_due(s->push), streams_due(s)));
+    due = mono_min(due, mono_min(push_due(s->push), mono_min(streams_due(s), subscriptions_due(s))));
     if (s->draining)
         due = mono_min(due, s->drain_end);
     int64_t ms = mono_wait_ms(due, now.mono);

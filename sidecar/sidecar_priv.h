@@ -19,10 +19,18 @@ struct job {
     bool waiting;        /* for the broker or for the drain's end */
     struct buf receipts; /* of a take's events, each with its NUL: they go back when the answer cannot be written */
     struct job *next_draining;
+    bool changing;         /* a subscription: what the broker has is known, and the change is on its way */
     struct stream *stream; /* NULL: it is none */
     /* of /metrics, while the broker's part is collected */
     struct buf text;
     struct queue_collection *queues;
+};
+
+/* What is known of the subscriptions that the broker keeps for this application. */
+struct kept {
+    bool known, attached;
+    uint64_t revision;
+    mono_t next; /* when it is asked again; MONO_NEVER: it is being asked */
 };
 
 struct sidecar {
@@ -34,6 +42,8 @@ struct sidecar {
     struct metrics *metrics;
     struct queue_metrics *queue_metrics;
     struct job *draining;
+    struct job poll; /* asks the broker which subscriptions there are */
+    struct kept kept;
     struct stream *streams;
     uint64_t streamed_events;
     mono_t drain_end;
@@ -56,8 +66,12 @@ void jobs_drain(struct sidecar *s);
 /* Answers those who wait for the drain's end, when it has come. */
 void jobs_care(struct sidecar *s);
 
-/* subscriptions.c: calls about these, answered at once */
+/* subscriptions.c: calls about these */
 void subscriptions_answer(struct job *j);
+void subscriptions_replied(struct job *j, const struct reply *reply);
+/* Once a loop turn: keeps what is run here as the broker has it. */
+void subscriptions_care(struct sidecar *s);
+mono_t subscriptions_due(const struct sidecar *s);
 
 /* streams.c */
 void stream_open(struct job *j);

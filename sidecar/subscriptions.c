@@ -1,8 +1,15 @@
-/* Calls about subscriptions: they are this sidecar's own, so the answers come at once. */
+/* Subscriptions: the broker keeps what was put by call, for all sidecars of the application. Each asks every two seconds whether
+ * something has changed and runs what it then has; a change by call is the broker's first and comes back with the list. */
 #include "sidecar/sidecar_priv.h"
+
+#include "base/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#define POLL_MS         2000
+#define CALL_TIMEOUT_MS 5000
 
 static void refuse(struct job *j, enum reason reason, const char *detail)
 {
@@ -13,9 +20,8 @@ static void refuse(struct job *j, enum reason reason, const char *detail)
 
 static void refuse_missing(struct job *j)
 {
-    char sentence[NAME_MAX_SIZE + 160];
-    snprintf(sentence, sizeof sentence,
-             "there is no subscription '%s' in this sidecar; one that was made by call ends with its sidecar",
+    char sentence[2 * NAME_MAX_SIZE + 160];
+    snprintf(sentence, sizeof sentence, "application '%s' has no subscription '%s'", j->sidecar->api.app_name,
              j->command.subscription);
     refuse(j, REASON_not_found, sentence);
 }
@@ -35,12 +41,107 @@ static void show(struct job *j, bool created)
     struct subscription_info info;
     struct api_response r;
     if (!push_info(s->push, j->command.subscription, s->now.mono, &info)) {
-        refuse_missing(j);
+        if (s->kept.known)
+            refuse_missing(j);
+        else
+            refuse(j, REASON_unavailable, "the broker was not reached yet, which keeps the subscriptions");
         return;
     }
     api_render_subscription(&info, created, &r);
     job_answer(j, &r);
 }
+
+/* ------------------------------------------------------------------ as the broker has them */
+
+static bool is_listed(const struct reply *reply, const char *name)
+{
+    for (size_t i = 0; i < reply->u.subscriptions.count; i++) {
+        if (strcmp(reply->u.subscriptions.items[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void end_others(struct sidecar *s, const struct reply *reply)
+{
+    struct subscription_info infos[SUBSCRIPTIONS_MAX];
+    size_t count = push_list(s->push, "", SUBSCRIPTIONS_MAX, s->now.mono, infos);
+    for (size_t i = 0; i < count; i++) {
+        if (infos[i].managed || is_listed(reply, infos[i].name))
+            continue;
+        log_write(LOG_INFO, "push", "subscription %s was deleted", infos[i].name);
+        push_delete(s->push, infos[i].name);
+    }
+}
+
+/* One that this sidecar cannot run is left out, and said so: another replica may be configured for it. */
+static void run_one(struct sidecar *s, const struct kept_subscription *k)
+{
+    struct subscription_settings settings;
+    struct error why;
+    bool managed = false;
+    push_settings(s->push, k->name, &managed);
+    if (managed || push_revision(s->push, k->name) == k->revision)
+        return;
+    if (!subscription_read(k->settings, &settings, &why) ||
+        !subscription_complete(&settings, &s->options->push_allow, &why))
+        log_write(LOG_WARN, "push", "subscription %s is not run here: %s", k->name, why.text);
+    else if (push_put(s->push, k->name, &settings, false, k->revision) == PUSH_PUT_TOO_MANY)
+        log_write(LOG_WARN, "push", "subscription %s is not run here: there are %u already", k->name,
+                  SUBSCRIPTIONS_MAX);
+}
+
+static void take_list(struct sidecar *s, const struct reply *reply)
+{
+    s->kept.known = true;
+    s->kept.revision = reply->u.subscriptions.revision;
+    if (reply->u.subscriptions.same)
+        return;
+    end_others(s, reply);
+    for (size_t i = 0; i < reply->u.subscriptions.count; i++)
+        run_one(s, &reply->u.subscriptions.items[i]);
+    s->answered++; /* there may be something to take now */
+}
+
+static bool is_list(const struct reply *reply)
+{
+    return reply->reason == REASON_ok && reply->result == RESULT_SUBSCRIPTIONS;
+}
+
+static void ask_broker(struct job *j, enum call call, struct span settings, uint64_t known)
+{
+    struct sidecar *s = j->sidecar;
+    struct request r = { .call = call, .queue = "" };
+    r.u.subscription.app = s->api.app_name;
+    r.u.subscription.name = j->command.subscription ? j->command.subscription : "";
+    r.u.subscription.settings = settings;
+    r.u.subscription.known = known;
+    j->waiting = true;
+    j->attached = uplink_is_attached(s->uplink);
+    uplink_call(s->uplink, &r, j, CALL_TIMEOUT_MS, s->now);
+    s->answered++; /* the uplink has something to send */
+}
+
+mono_t subscriptions_due(const struct sidecar *s)
+{
+    return s->kept.attached ? s->kept.next : MONO_NEVER;
+}
+
+void subscriptions_care(struct sidecar *s)
+{
+    struct kept *k = &s->kept;
+    bool attached = s->api.app_named && uplink_is_attached(s->uplink);
+    if (attached && !k->attached && k->next.ns != MONO_NEVER.ns)
+        k->next = s->now.mono;
+    k->attached = attached;
+    if (!attached || s->now.mono.ns < k->next.ns)
+        return;
+    k->next = MONO_NEVER;
+    s->poll = (struct job){ .sidecar = s, .command.kind = API_SUBSCRIPTIONS };
+    ask_broker(&s->poll, CALL_SUBSCRIPTIONS, span_str(""), k->known ? k->revision : 0);
+}
+
+/* ------------------------------------------------------------------ changes */
 
 /* What is there, with what the call changes of it. */
 static bool complete(struct job *j, const struct subscription_settings *present, struct subscription_settings *out,
@@ -51,46 +152,71 @@ static bool complete(struct job *j, const struct subscription_settings *present,
     return subscription_complete(out, &j->sidecar->options->push_allow, why);
 }
 
-static void subscribe(struct job *j)
+/* By now this sidecar has what the broker has. */
+static void put(struct job *j)
 {
     struct sidecar *s = j->sidecar;
     struct subscription_settings settings;
     struct error why;
-    bool managed = false;
-    const char *name = j->command.subscription;
-    const struct subscription_settings *present = push_settings(s->push, name, &managed);
-    if (managed) {
-        refuse_managed(j);
-        return;
-    }
-    if (s->api.draining) {
-        refuse(j, REASON_draining, NULL);
-        return;
-    }
-    if (!complete(j, present, &settings, &why)) {
+    bool managed;
+    struct buf bytes = { 0 };
+    if (!complete(j, push_settings(s->push, j->command.subscription, &managed), &settings, &why)) {
         refuse(j, REASON_invalid, why.text);
         return;
     }
-    enum push_put put = push_put(s->push, name, &settings, false);
-    if (put == PUSH_PUT_TOO_MANY)
-        refuse(j, REASON_invalid, "this sidecar has 256 subscriptions, and may have no more: delete one first");
-    else
-        show(j, put == PUSH_PUT_NEW);
+    subscription_write(&settings, &bytes);
+    j->changing = true;
+    ask_broker(j, CALL_PUT_SUBSCRIPTION, buf_span(&bytes), 0);
+    buf_free(&bytes);
 }
 
-static void unsubscribe(struct job *j)
+static void change(struct job *j)
 {
     struct sidecar *s = j->sidecar;
-    struct api_response gone = { .status = 204 };
-    bool managed = false;
+    bool managed = false, put_it = j->command.kind == API_SUBSCRIBE;
     push_settings(s->push, j->command.subscription, &managed);
     if (managed)
         refuse_managed(j);
-    else if (push_delete(s->push, j->command.subscription))
-        job_answer(j, &gone);
+    else if (put_it && s->api.draining)
+        refuse(j, REASON_draining, NULL);
+    else if (put_it)
+        ask_broker(j, CALL_SUBSCRIPTIONS, span_str(""), 0);
     else
-        refuse_missing(j);
+        ask_broker(j, CALL_DELETE_SUBSCRIPTION, span_str(""), 0);
 }
+
+static void changed(struct job *j, const struct reply *reply)
+{
+    struct api_response gone = { .status = 204 };
+    if (is_list(reply))
+        take_list(j->sidecar, reply);
+    if (reply->reason == REASON_not_found)
+        refuse_missing(j);
+    else if (reply->reason == REASON_unavailable && j->attached && (j->changing || j->command.kind == API_UNSUBSCRIBE))
+        refuse(j, REASON_unknown, "the broker gave no answer: the change may have been made; ask again");
+    else if (!is_list(reply))
+        refuse(j, reply->reason == REASON_ok ? REASON_unavailable : reply->reason, reply->detail);
+    else if (j->command.kind == API_UNSUBSCRIBE)
+        job_answer(j, &gone);
+    else if (j->changing)
+        show(j, reply->u.subscriptions.created);
+    else
+        put(j);
+}
+
+void subscriptions_replied(struct job *j, const struct reply *reply)
+{
+    struct sidecar *s = j->sidecar;
+    if (j != &s->poll) {
+        changed(j, reply);
+        return;
+    }
+    s->kept.next = mono_add_ms(s->now.mono, POLL_MS);
+    if (is_list(reply))
+        take_list(s, reply);
+}
+
+/* ------------------------------------------------------------------ looking */
 
 static void list(struct job *j)
 {
@@ -108,8 +234,8 @@ static void list(struct job *j)
 void subscriptions_answer(struct job *j)
 {
     switch (j->command.kind) {
-    case API_SUBSCRIBE: subscribe(j); return;
-    case API_UNSUBSCRIBE: unsubscribe(j); return;
+    case API_SUBSCRIBE:
+    case API_UNSUBSCRIBE: change(j); return;
     case API_SUBSCRIPTIONS: list(j); return;
     default: show(j, false);
     }

@@ -2,6 +2,7 @@
  * queue and session that changed its turn. */
 #include "broker/core/partition.h"
 #include "broker/core/redrive.h"
+#include "broker/core/subscriptions.h"
 #include "broker/core/topic.h"
 
 #include "base/xalloc.h"
@@ -383,6 +384,7 @@ void core_free(struct core *c)
     core_effects_clear(c);
     guard_free(c);
     answers_free(c);
+    subscriptions_free(c);
     peek_free(c);
     redrive_free(c);
     timers_free(&c->timers);

@@ -2,6 +2,7 @@
  * A mutation's answer is remembered under its request id, so that a lost reply does not purge twice. */
 #include "broker/core/letters.h"
 #include "broker/core/partition.h"
+#include "broker/core/subscriptions.h"
 #include "broker/core/topic.h"
 
 #include "base/xalloc.h"
@@ -337,6 +338,9 @@ static bool call(struct core *c, struct calling *now)
     case CALL_DELETE_TOPIC:
     case CALL_BIND:
     case CALL_UNBIND: topic_call(c, r, reply, &now->arena, &now->why); return true;
+    case CALL_PUT_SUBSCRIPTION:
+    case CALL_DELETE_SUBSCRIPTION:
+    case CALL_SUBSCRIPTIONS: subscription_request(c, r, reply, &now->arena, &now->why); return true;
     default: break;
     }
     struct queue *q = queue_find(c, span_str(r->queue));
@@ -361,7 +365,8 @@ static bool mutates(enum call call)
 {
     return call == CALL_DECLARE || call == CALL_DELETE || call == CALL_PURGE || call == CALL_PAUSE ||
            call == CALL_RESUME || call == CALL_CLOSE || call == CALL_OPEN || call == CALL_REDRIVE ||
-           call == CALL_PUT_TOPIC || call == CALL_DELETE_TOPIC || call == CALL_BIND || call == CALL_UNBIND;
+           call == CALL_PUT_TOPIC || call == CALL_DELETE_TOPIC || call == CALL_BIND || call == CALL_UNBIND ||
+           call == CALL_PUT_SUBSCRIPTION || call == CALL_DELETE_SUBSCRIPTION;
 }
 
 /* The answer that was just given. */

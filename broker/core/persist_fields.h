@@ -2,9 +2,10 @@
  * Written in protobuf's wire format (proto/wire.h), so that a field can be added: what a reader does not know it skips. A number is
  * never given another meaning.
  *
- *   note      one field: QUEUE, DELETED, PRODUCER, MARK, OUTCOME, TROUBLE, TOPIC or TOPIC_DELETED
+ *   note      one field: QUEUE, DELETED, PRODUCER, MARK, OUTCOME, TROUBLE, TOPIC, TOPIC_DELETED, SUBSCRIPTION or
+ *             SUBSCRIPTION_DELETED
  *   origin    of a run of accepted events: the producer, its first sequence, what it has seen, the events' hashes
- *   snapshot  everything the notes and runs so far amount to: QUEUE and PRODUCER fields, and the rest
+ *   snapshot  everything the notes and runs so far amount to: QUEUE, PRODUCER and SUBSCRIPTION fields, and the rest
  *
  * Private to persist_write.c and persist_read.c. */
 #ifndef SLUICE_BROKER_CORE_PERSIST_FIELDS_H
@@ -21,6 +22,9 @@ enum {
     NOTE_TROUBLE,
     NOTE_TOPIC = 10, /* all of it, whenever something of it changes */
     NOTE_TOPIC_DELETED,
+    NOTE_SUBSCRIPTION = 12,
+    NOTE_SUBSCRIPTION_DELETED,
+    STATE_SUBSCRIPTION_REVISION = 20,
 };
 enum {
     QUEUE_ID = 1,
@@ -73,6 +77,7 @@ enum {
 enum { MARK_QUEUE = 1, MARK_END };
 enum { TOPIC_ID = 1, TOPIC_NAME, TOPIC_UNROUTED, TOPIC_CATCH_ALL /* a queue's id */, TOPIC_BINDING };
 enum { BINDING_QUEUE = 1, BINDING_FILTER };
+enum { SUBSCRIPTION_APP = 1, SUBSCRIPTION_NAME, SUBSCRIPTION_SETTINGS, SUBSCRIPTION_REVISION };
 
 /* A dedup window's entry in a snapshot: its hash, sequence and wall time of acceptance. */
 #define DEDUP_ENTRY_SIZE (DEDUP_HASH_SIZE + 16u)

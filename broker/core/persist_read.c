@@ -3,6 +3,7 @@
 #include "broker/core/partition.h"
 #include "broker/core/persist_fields.h"
 #include "broker/core/persist_topic.h"
+#include "broker/core/subscriptions.h"
 #include "broker/core/topic.h"
 #include "broker/core/trouble.h"
 
@@ -333,6 +334,9 @@ static bool take_field(struct core *c, const struct wire_field *f)
     case NOTE_TROUBLE: take_trouble_note(c, f->bytes); return true;
     case NOTE_TOPIC: return persist_take_topic(c, f->bytes);
     case NOTE_TOPIC_DELETED: persist_take_topic_deleted(c, f->number); return true;
+    case NOTE_SUBSCRIPTION: return subscription_restore(c, f->bytes, false);
+    case NOTE_SUBSCRIPTION_DELETED: return subscription_restore(c, f->bytes, true);
+    case STATE_SUBSCRIPTION_REVISION: c->subscription_revision = f->number; return true;
     case STATE_NEXT_QUEUE: c->next_queue_id = (uint32_t)f->number; return true;
     case STATE_CLOSED_LEDGER: take_ledger(&c->closed_ledger, f->bytes); return true;
     default: return true;

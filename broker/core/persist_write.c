@@ -1,6 +1,7 @@
 /* The core's state into the log: a note for each change, a snapshot for each checkpoint. */
 #include "broker/core/items.h"
 #include "broker/core/persist_fields.h"
+#include "broker/core/subscriptions.h"
 #include "broker/core/topic.h"
 #include "broker/core/trouble.h"
 
@@ -56,6 +57,11 @@ static uint64_t put_note(struct core *c, struct buf *b)
         c->failed = true;
     buf_free(b);
     return ticket;
+}
+
+uint64_t persist_note(struct core *c, struct buf *b)
+{
+    return put_note(c, b);
 }
 
 uint64_t persist_queue(struct core *c, const struct queue *q)
@@ -306,6 +312,7 @@ void core_snapshot(void *context, struct buf *out)
         put_queue_state(c, out, c->by_name[i]);
     for (uint32_t i = 0; i < c->topic_count; i++)
         put_topic(out, c->topics_by_name[i]);
+    subscriptions_put(c, out);
     for (const struct producer *p = c->producers; p; p = p->hh.next) {
         size_t mark = wire_begin(out, NOTE_PRODUCER);
         put_holder(out, p);

@@ -379,7 +379,10 @@ struct core {
     bool starved; /* somebody waits for the broker's budget */
     struct answered *answers, *answer_list;
     uint32_t answer_count;
-    struct ledger closed_ledger; /* of deleted queues */
+    struct ledger closed_ledger;        /* of deleted queues */
+    struct subscription *subscriptions; /* subscriptions.h */
+    uint32_t subscription_count;
+    uint64_t subscription_revision;
     uint32_t next_lane;
     uint64_t frames_in, frames_out, resent, rejected, rejected_bytes, sessions_ended, rebinds, denied;
 
@@ -578,6 +581,7 @@ bool durable_comes(const struct queue *q);
 uint64_t queue_deliverable_end(const struct queue *q);
 
 /* persist_write.c, persist_read.c: the core's words in the log */
+uint64_t persist_note(struct core *c, struct buf *b); /* its bytes pass */
 uint64_t persist_queue(struct core *c,
                        const struct queue *q); /* its settings and switches; returns the ticket, 0: none */
 uint64_t persist_deleted(struct core *c, const struct queue *q);

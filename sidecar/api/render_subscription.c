@@ -26,8 +26,7 @@ static json_t *subscription_json(const struct subscription_info *i)
                   i->settings->url, "dialect", subscription_dialect_name(i->settings->dialect), "concurrency",
                   (int)i->settings->concurrency, "timeout", timeout, "handshake", i->settings->handshake);
     json_object_set_new(o, "managed", i->managed ? json_string("config") : json_null());
-    json_object_set_new(o, "kept",
-                        json_string(i->managed ? "by the sidecar's configuration file" : "until this sidecar ends"));
+    json_object_set_new(o, "kept", json_string(i->managed ? "by the sidecar's configuration file" : "by the broker"));
     json_object_set_new(o, "state", json_string(subscription_state_name(i->state)));
     json_object_set_new(o, "detail", text_or_null(i->detail));
     json_object_set_new(o, "retry_in_seconds",

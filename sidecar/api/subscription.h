@@ -3,6 +3,7 @@
 #ifndef SLUICE_SIDECAR_API_SUBSCRIPTION_H
 #define SLUICE_SIDECAR_API_SUBSCRIPTION_H
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/settings.h"
 #include "base/units.h"
@@ -51,6 +52,10 @@ void subscription_merge(struct subscription_settings *s, const struct subscripti
 /* Fills in what is not set; what cannot be made up must be there, and the URL must be one that may be pushed to: loopback,
  * a unix socket, or a host listed in `allow` (HOST or HOST:PORT; NULL: none). False with a sentence. */
 bool subscription_complete(struct subscription_settings *s, const struct setting_list *allow, struct error *why);
+/* As the broker keeps them: a line "key value" for each. Reading takes what writing gave; a key of a later version is an error,
+ * because what it asks for could not be kept. */
+void subscription_write(const struct subscription_settings *s, struct buf *out);
+bool subscription_read(struct span bytes, struct subscription_settings *out, struct error *why);
 bool subscription_equal(const struct subscription_settings *a, const struct subscription_settings *b);
 
 /* Where a URL leads, in the terms of an HTTP client. */

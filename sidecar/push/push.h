@@ -16,8 +16,12 @@ void push_close(struct push *p);
 
 /* What a put came to. */
 enum push_put { PUSH_PUT_NEW, PUSH_PUT_SAME, PUSH_PUT_CHANGED, PUSH_PUT_TOO_MANY };
-/* Makes a subscription, or lets one go on under these settings (complete): also one that has stopped. */
-enum push_put push_put(struct push *p, const char *name, const struct subscription_settings *settings, bool managed);
+/* Makes a subscription, or lets one go on under these settings (complete): also one that has stopped. `revision`: as the
+ * broker counts; 0: it does not keep it. */
+enum push_put push_put(struct push *p, const char *name, const struct subscription_settings *settings, bool managed,
+                       uint64_t revision);
+/* Of its newest put; 0: there is none of that name, or it is the configuration file's. */
+uint64_t push_revision(const struct push *p, const char *name);
 /* Its settings; NULL: there is none of that name. *managed: by the configuration file. */
 const struct subscription_settings *push_settings(const struct push *p, const char *name, bool *managed);
 /* Nothing new is pushed; what is under way ends as it ends. False: there is none. */

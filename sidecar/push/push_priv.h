@@ -33,6 +33,7 @@ struct subscription {
     struct subscription_target target;
     struct course course;
     bool managed;
+    uint64_t revision;
     bool ending; /* deleted; lives until its last push has ended */
     struct slot *slots;
     uint32_t waiting, pushing;

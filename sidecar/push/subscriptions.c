@@ -31,10 +31,19 @@ static struct subscription *add(struct push *p, const char *name)
     return s;
 }
 
-enum push_put push_put(struct push *p, const char *name, const struct subscription_settings *settings, bool managed)
+uint64_t push_revision(const struct push *p, const char *name)
+{
+    const struct subscription *s = find(p, name);
+    return s ? s->revision : 0;
+}
+
+enum push_put push_put(struct push *p, const char *name, const struct subscription_settings *settings, bool managed,
+                       uint64_t revision)
 {
     struct subscription *s = find(p, name);
     bool is_new = !s, same = s && subscription_equal(&s->settings, settings);
+    if (s)
+        s->revision = revision;
     if (same && s->course.state != SUBSCRIPTION_STOPPED)
         return PUSH_PUT_SAME;
     if (is_new && p->count == SUBSCRIPTIONS_MAX)
@@ -44,6 +53,7 @@ enum push_put push_put(struct push *p, const char *name, const struct subscripti
     push_ask_no_more(s);
     s->settings = *settings;
     s->managed = managed;
+    s->revision = revision;
     s->detail[0] = '\0';
     subscription_target(s->settings.url, &s->target);
     course_begin(&s->course, s->settings.handshake);

@@ -170,7 +170,7 @@ def until_acked(sidecar, count, queue="q"):
 def test_an_event_arrives_in_binary_mode_and_2xx_acks_it(named, application):
     app = application()
     made = subscribe(named, app.url)
-    assert (made["state"], made["managed"], made["kept"]) == ("active", None, "until this sidecar ends")
+    assert (made["state"], made["managed"], made["kept"]) == ("active", None, "by the broker")
     event = {"specversion": "1.0", "id": "ä 1%", "source": "/shop", "type": "order.placed", "subject": "a\"b",
              "time": "2024-05-06T07:08:09.120Z", "datacontenttype": "application/json", "n": 7, "data": {"item": 1.0}}
     assert named.http("POST", "/v1/queues/q/events", json.dumps(event),
@@ -744,6 +744,79 @@ def test_metrics_tell_the_pushes(named, application):
                  f"sluice_push_duration_seconds_count{{{labels}}} 2"):
         assert line + "\n" in text, (line, text)
     assert named.ops("GET", "/healthz").json["subscriptions"] == 1
+
+
+# ---------------------------------------------------------------- kept by the broker
+
+
+def of(cluster, broker, app="shop"):
+    return cluster.sidecar(broker, "--app-name", app)
+
+
+def names(sidecar):
+    return sorted(sidecar.http("GET", "/v1/subscriptions").json["subscriptions"])
+
+
+def test_a_subscription_outlives_its_sidecar_and_the_broker(cluster, application, tmp_path):
+    app = application()
+    endpoint = f"ipc://{tmp_path}/broker"
+    broker = cluster.broker("--ingress", f"ipc://{tmp_path}/ingress", listen=endpoint)
+    first = of(cluster, broker)
+    first.declare("q")
+    subscribe(first, app.url, concurrency=7)
+    first.stop()
+    second = of(cluster, broker)
+    until(lambda: names(second) == ["s"])
+    assert look(second)["concurrency"] == 7
+    broker.kill()
+    cluster.broker("--ingress", f"ipc://{tmp_path}/ingress", listen=endpoint)
+    second.wait_attached()
+    second.publish("q", "pushed", query="?wait=30s")
+    app.wait(1)
+    third = of(cluster, endpoint)
+    until(lambda: third.http("GET", "/v1/subscriptions/s").status == 200)
+    assert look(third)["url"] == app.url
+
+
+def test_replicas_run_what_any_of_them_was_told(cluster, broker, application):
+    app = application()
+    first, second, other = of(cluster, broker), of(cluster, broker), of(cluster, broker, "mail")
+    first.declare("q")
+    subscribe(first, app.url)
+    until(lambda: names(second) == ["s"])
+    assert second.http("PUT", "/v1/subscriptions/s", {"concurrency": 3}).json["queue"] == "q"
+    until(lambda: look(first)["concurrency"] == 3)
+    assert first.http("PUT", "/v1/subscriptions/s", {"timeout": "2s"}).json["concurrency"] == 3
+    assert names(other) == [] and other.http("GET", "/v1/subscriptions/s").status == 404
+    assert other.http("DELETE", "/v1/subscriptions/s").status == 404
+    assert other.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": app.url}).status == 201
+    assert second.http("DELETE", "/v1/subscriptions/s").status == 204
+    until(lambda: names(first) == [])
+    assert names(other) == ["s"] and second.http("DELETE", "/v1/subscriptions/s").status == 404
+
+
+def test_one_that_stopped_goes_on_everywhere_when_it_is_put_again_and_not_before(cluster, broker, application):
+    app = application(lambda h, n: h.say(410 if n == 1 else 200))
+    first, second = of(cluster, broker), of(cluster, broker)
+    first.declare("q")
+    subscribe(first, app.url)
+    first.publish("q")
+    until_state(first, "stopped")
+    until(lambda: names(second) == ["s"])
+    subscribe(second, app.url, name="another")
+    until(lambda: names(first) == ["another", "s"])
+    assert look(first)["state"] == "stopped"
+    assert second.http("PUT", "/v1/subscriptions/s", {}).status == 200
+    until(lambda: look(first)["state"] != "stopped")
+
+
+def test_without_the_broker_nothing_is_changed_and_nothing_is_claimed(cluster, tmp_path, application):
+    app = application()
+    sidecar = cluster.sidecar(f"ipc://{tmp_path}/nobody", "--app-name", "shop", attached=False)
+    body = {"queue": "q", "url": app.url}
+    assert sidecar.http("GET", "/v1/subscriptions/s").status == 503
+    assert sidecar.http("PUT", "/v1/subscriptions/s", body).status == 503
+    assert sidecar.http("DELETE", "/v1/subscriptions/s").status == 503
 
 
 # ---------------------------------------------------------------- Dapr's ways

@@ -20,8 +20,8 @@ static void an_active_one(void **state)
     api_render_subscription(&i, true, &d.response);
     assert_int_equal(d.response.status, 201);
     assert_body(&d, "{\"subscription\":\"s\",\"queue\":\"orders\",\"url\":\"unix:/a:/b\",\"dialect\":\"cloudevents\","
-                    "\"concurrency\":4,\"timeout\":\"25s\",\"handshake\":true,\"managed\":null,\"kept\":\"until this "
-                    "sidecar ends\",\"state\":\"active\",\"detail\":null,\"retry_in_seconds\":null,\"in_flight\":2,"
+                    "\"concurrency\":4,\"timeout\":\"25s\",\"handshake\":true,\"managed\":null,\"kept\":\"by the "
+                    "broker\",\"state\":\"active\",\"detail\":null,\"retry_in_seconds\":null,\"in_flight\":2,"
                     "\"results\":{\"acked\":5,\"failed\":1,\"throttled\":0,\"gone\":0,\"dropped\":2,\"unreachable\":3},"
                     "\"last_status\":200,\"last_error\":null}\n");
     buf_free(&d.response.body);

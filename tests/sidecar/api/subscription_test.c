@@ -157,9 +157,32 @@ static void a_socket_s_url_has_its_path_apart(void **state)
     assert_string_equal(t.url, "http://localhost/in?x=a:b");
 }
 
+static void what_is_kept_is_read_as_it_was_written(void **state)
+{
+    struct subscription_settings s = { 0 }, read;
+    struct error why;
+    struct buf kept = { 0 };
+    (void)state;
+    assert_true(subscription_parse(&s, span_str("queue"), span_str("orders"), &why));
+    assert_true(subscription_parse(&s, span_str("url"), span_str("unix:/run/a%20b:/x?y=1"), &why));
+    assert_true(subscription_parse(&s, span_str("timeout"), span_str("90500ms"), &why));
+    assert_true(subscription_parse(&s, span_str("concurrency"), span_str("17"), &why));
+    assert_true(subscription_parse(&s, span_str("dialect"), span_str("dapr"), &why));
+    assert_true(subscription_complete(&s, NULL, &why));
+    subscription_write(&s, &kept);
+    assert_true(subscription_read(buf_span(&kept), &read, &why));
+    assert_true(subscription_complete(&read, NULL, &why));
+    assert_true(subscription_equal(&s, &read));
+    assert_false(subscription_read(span_of(kept.data, kept.size - 1), &read, &why));
+    assert_false(subscription_read(span_str("later key\n"), &read, &why));
+    assert_false(subscription_read(span_str("queue\n"), &read, &why));
+    buf_free(&kept);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_kept_is_read_as_it_was_written),
         cmocka_unit_test(each_key_has_its_range),
         cmocka_unit_test(what_is_left_out_has_a_default_and_what_cannot_have_one_is_asked_for),
         cmocka_unit_test(a_change_keeps_what_it_does_not_name),
