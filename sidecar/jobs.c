@@ -182,6 +182,7 @@ static void on_done(void *ctx, struct exchange *x, bool sent)
     buf_free(&j->receipts);
     buf_free(&j->text);
     queue_collection_free(j->queues);
+    topic_collection_free(j->topics);
 }
 
 static int64_t on_fill(void *ctx, struct exchange *x, uint8_t *to, size_t room)

@@ -31,6 +31,14 @@ void queue_metrics_free(struct queue_metrics *m);
 
 /* One answer's queues: added page by page, then written. Several may be under way at once. */
 struct queue_collection;
+/* Is that queue, or topic, which share one set of names, one of those? */
+bool queue_metrics_have_own(struct queue_metrics *m, const char *name);
+/* The same of topics. */
+struct topic_collection;
+struct topic_collection *topic_collection_new(struct queue_metrics *m);
+void topic_collection_free(struct topic_collection *c);
+void topic_collection_add(struct topic_collection *c, const struct topic_info *t);
+void topic_collection_write(const struct topic_collection *c, struct buf *b);
 struct queue_collection *queue_collection_new(struct queue_metrics *m);
 void queue_collection_free(struct queue_collection *c);
 void queue_collection_add(struct queue_collection *c, const struct queue_info *q);

@@ -98,7 +98,7 @@ static bool is_pinned(const struct queue_metrics *m, const char *name)
 
 /* Sticky: a queue that once had its own series keeps it, or its counters would jump into `other`. A queue that is
  * called so cannot have its own. */
-static bool has_own(struct queue_metrics *m, const char *name)
+bool queue_metrics_have_own(struct queue_metrics *m, const char *name)
 {
     struct named *n = NULL;
     HASH_FIND_STR(m->named, name, n);
@@ -152,7 +152,7 @@ void queue_collection_add(struct queue_collection *c, const struct queue_info *q
         SERIES(SERIES_VALUE)
 #undef SERIES_VALUE
     };
-    bool own = has_own(c->metrics, q->queue);
+    bool own = queue_metrics_have_own(c->metrics, q->queue);
     c->has_other |= !own;
     for (unsigned i = 0; i < SERIES_COUNT; i++) {
         if (own)

@@ -24,6 +24,7 @@ struct job {
     /* of /metrics, while the broker's part is collected */
     struct buf text;
     struct queue_collection *queues;
+    struct topic_collection *topics;
 };
 
 /* What is known of the subscriptions that the broker keeps for this application. */

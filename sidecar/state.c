@@ -63,6 +63,7 @@ static void answer_index(struct job *j)
                 "  GET  /v1/queues/orders/stream       take, for as long as the connection lasts\n"
                 "  GET  /v1/queues/orders/peek         look without taking\n"
                 "  GET  /v1/queues/orders/ledger       the books\n"
+                "  GET  /v1/topics                     names that fan out to queues\n"
                 "  GET  /v1/subscriptions              what is pushed to the application\n"
                 "  GET  /metrics                       for Prometheus\n"
                 "  GET  /healthz                       this sidecar\n"
@@ -79,16 +80,16 @@ static void send_metrics(struct job *j)
     job_answer(j, &r);
 }
 
-static void ask_queues(struct job *j, const char *after)
+static void ask_list(struct job *j, enum call call, const char *after)
 {
-    struct request list = { .call = CALL_LIST, .queue = "" };
+    struct request list = { .call = call, .queue = "", .topic = "" };
     list.u.list.prefix = "";
     list.u.list.after = after;
     list.u.list.limit = PAGE;
     uplink_call(j->sidecar->uplink, &list, j, CALL_TIMEOUT_MS, j->sidecar->now);
 }
 
-/* The broker's part comes by calls: its own figures, then its queues, page by page. */
+/* The broker's part comes by calls: its own figures, then its queues and topics, page by page. */
 static void answer_metrics(struct job *j)
 {
     struct sidecar *s = j->sidecar;
@@ -109,10 +110,23 @@ static void add_queues(struct job *j, const struct reply *reply)
     for (size_t i = 0; i < reply->u.list.count; i++)
         queue_collection_add(j->queues, &reply->u.list.queues[i]);
     if (*reply->u.list.next) {
-        ask_queues(j, arena_strndup(j->arena, reply->u.list.next, strlen(reply->u.list.next)));
+        ask_list(j, CALL_LIST, arena_strndup(j->arena, reply->u.list.next, strlen(reply->u.list.next)));
         return;
     }
     queue_collection_write(j->queues, &j->text);
+    j->topics = topic_collection_new(j->sidecar->queue_metrics);
+    ask_list(j, CALL_LIST_TOPICS, "");
+}
+
+static void add_topics(struct job *j, const struct reply *reply)
+{
+    for (size_t i = 0; i < reply->u.topics.count; i++)
+        topic_collection_add(j->topics, &reply->u.topics.topics[i]);
+    if (*reply->u.topics.next) {
+        ask_list(j, CALL_LIST_TOPICS, arena_strndup(j->arena, reply->u.topics.next, strlen(reply->u.topics.next)));
+        return;
+    }
+    topic_collection_write(j->topics, &j->text);
     send_metrics(j);
 }
 
@@ -121,9 +135,11 @@ void state_replied(struct job *j, const struct reply *reply)
     if (reply->reason == REASON_ok && reply->result == RESULT_BROKER) {
         metrics_write_broker(&reply->u.broker, &j->text);
         j->queues = queue_collection_new(j->sidecar->queue_metrics);
-        ask_queues(j, "");
+        ask_list(j, CALL_LIST, "");
     } else if (reply->reason == REASON_ok && reply->result == RESULT_LIST) {
         add_queues(j, reply);
+    } else if (reply->reason == REASON_ok && reply->result == RESULT_TOPICS) {
+        add_topics(j, reply);
     } else {
         send_metrics(j); /* the sidecar's own at least */
     }

@@ -1,5 +1,7 @@
 /* Every reader of the data path, on arbitrary bytes and on a valid frame with bytes changed: nothing may crash, hang or
  * read outside, and what reads as a whole frame reads the same once it was written again. */
+#include "base/units.h"
+#include "proto/control.h"
 #include "proto/frame.h"
 
 #include <stdlib.h>
@@ -20,7 +22,7 @@ static void copy_settles(struct body *b, struct buf *to)
         frame_add_settle(to, &settle);
 }
 
-/* The first few targets, moved to where the run begins. */
+/* The first few targets, as many as are described. */
 static void copy_topic_run(struct run *run, struct buf *to)
 {
     struct target targets[8];
@@ -31,10 +33,9 @@ static void copy_topic_run(struct run *run, struct buf *to)
     while (count < 8 && run_target_next(run, &queue, &sequence) == FRAME_OK) {
         memcpy(names[count], queue.data, queue.size);
         names[count][queue.size] = '\0';
-        targets[count] = (struct target){ names[count], sequence };
+        targets[count] = (struct target){ names[count], sequence - run->sequence };
         count++;
     }
-    run->sequence = 0;
     frame_add_topic_run(to, run, targets, count);
 }
 

@@ -6,6 +6,7 @@ import threading
 import time
 
 from conftest import BIN
+from test_metrics import scrape
 
 STRUCTURED = {"Content-Type": "application/cloudevents+json"}
 BATCH = {"Content-Type": "application/cloudevents-batch+json"}
@@ -48,6 +49,8 @@ def test_events_go_where_they_match(cluster, broker):
     assert t["bindings"]["mail"] == {"filter": PLACED, "matched": 2} and t["bindings"]["audit"] == {"matched": 5}
     assert s.http("GET", "/v1/topics?prefix=a").json["topics"]["all"] == t
     assert s.http("GET", "/v1/topics/all/bindings/none").status == 404
+    figures = scrape(s)
+    assert [figures[f"sluice_topic_{name}", 'topic="all"'] for name in ("accepted_total", "duplicates_total", "bindings")] == [5, 1, 2]
     for queue, ids in (("audit", ["1", "2", "3", "4"]), ("mail", ["1", "3"])):
         taken = s.take(queue, max=9, wait="5s").json["events"]
         assert [e["event"]["id"] for e in taken][:4] == ids

@@ -1,4 +1,5 @@
 /* Frames: what is written is what is read. What is malformed is frame_bad_test.c's. */
+#include "proto/control.h"
 #include "proto/frame.h"
 
 #include <setjmp.h>
@@ -244,6 +245,55 @@ static void varints_round_trip_at_every_length(void **state)
     }
 }
 
+static void what_went_to_a_topic_has_targets(void **state)
+{
+    (void)state;
+    const struct target targets[] = { { "audit", 7 }, { "mail", 41 } };
+    struct open_body open = frame_begin_confirm(&frame, span_str("all"));
+    frame_add_topic_run(&frame, &(struct run){ .first = 5, .count = 3, .sequence = 2, .flags = RUN_TOPIC }, targets, 2);
+    frame_end(&frame, open);
+    read_only_body(BODY_CONFIRM);
+    struct run run;
+    struct span queue;
+    uint64_t sequence;
+    assert_int_equal(confirm_next(&body, &run), FRAME_OK);
+    assert_true(run.first == 5 && run.count == 3 && run.flags == RUN_TOPIC);
+    assert_int_equal(run_target_next(&run, &queue, &sequence), FRAME_OK);
+    assert_true(span_equal(queue, span_str("audit")) && sequence == 9);
+    assert_int_equal(run_target_next(&run, &queue, &sequence), FRAME_OK);
+    assert_true(span_equal(queue, span_str("mail")) && sequence == 43);
+    assert_int_equal(run_target_next(&run, &queue, &sequence), FRAME_END);
+    assert_int_equal(confirm_next(&body, &run), FRAME_END);
+}
+
+static void a_target_that_cannot_be_is_refused(void **state)
+{
+    (void)state;
+    const uint64_t last = (UINT64_C(1) << 53) - 1;
+    const struct target bad[] = { { "no name", 7 }, { "", 7 }, { "mail", last } };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct run run;
+        struct span queue;
+        uint64_t sequence;
+        buf_clear(&frame);
+        struct open_body open = frame_begin_confirm(&frame, span_str("all"));
+        frame_add_topic_run(&frame, &(struct run){ .first = 5, .count = 3, .flags = RUN_TOPIC }, &bad[i], 1);
+        frame_end(&frame, open);
+        read_only_body(BODY_CONFIRM);
+        assert_int_equal(confirm_next(&body, &run), FRAME_OK);
+        assert_int_equal(run_target_next(&run, &queue, &sequence), FRAME_BAD);
+    }
+}
+
+static void a_refusal_names_the_topic_s_queue(void **state)
+{
+    (void)state;
+    frame_add_refuse(&frame, span_str("all"), 4, 1, 1, 9, 9, 0, span_str("mail"));
+    read_only_body(BODY_REFUSE);
+    assert_true(span_equal(body.u.refuse.queue, span_str("mail")));
+    assert_int_equal(body.u.refuse.depth, 9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +304,9 @@ int main(void)
         cmocka_unit_test_teardown(an_entry_without_its_own_wait_has_the_publishs, end),
         cmocka_unit_test_teardown(a_large_event_is_a_span_into_the_frame, end),
         cmocka_unit_test_teardown(encoded_runs_of_events_may_be_copied_into_a_batch, end),
+        cmocka_unit_test_teardown(what_went_to_a_topic_has_targets, end),
+        cmocka_unit_test_teardown(a_target_that_cannot_be_is_refused, end),
+        cmocka_unit_test_teardown(a_refusal_names_the_topic_s_queue, end),
         cmocka_unit_test(receipts_split_at_their_last_dot),
         cmocka_unit_test(varints_round_trip_at_every_length),
     };

@@ -1,5 +1,7 @@
 #include "tests/proto/sample_frame.h"
 
+#include "proto/control.h"
+
 #define S(text) span_str(text)
 
 const struct frame_header sample_header = { .token = { UINT64_C(0x1122334455667788), UINT64_C(0x99aabbccddeeff00) },
@@ -138,6 +140,18 @@ static enum frame_status describe_deliver(struct body *b, struct buf *text)
     return status;
 }
 
+/* The first few. */
+static void describe_targets(struct run *run, struct buf *text)
+{
+    struct span queue;
+    uint64_t sequence;
+    for (unsigned i = 0; i < 8 && run_target_next(run, &queue, &sequence) == FRAME_OK; i++) {
+        buf_add_str(text, " to ");
+        buf_add(text, queue.data, queue.size);
+        PUT(text, sequence);
+    }
+}
+
 static enum frame_status describe_runs(struct body *b, struct buf *text)
 {
     struct settle settle;
@@ -154,6 +168,8 @@ static enum frame_status describe_runs(struct body *b, struct buf *text)
         while ((status = confirm_next(b, &run)) == FRAME_OK) {
             buf_add_str(text, "\n  run");
             PUT(text, run.first, run.count, run.sequence, run.partition, run.flags);
+            if (run.flags & RUN_TOPIC)
+                describe_targets(&run, text);
         }
     } else {
         PUT(text, b->u.settled.consumer_epoch);

@@ -1,0 +1,82 @@
+#include "sidecar/metrics.h"
+
+#include "base/xalloc.h"
+
+#include <stdlib.h>
+
+#define OTHER "other"
+
+/* A topic's figures, once: metric, type, help, where it comes from. Those of topics without series of their own become one sum. */
+#define SERIES(X)                                                                                                      \
+    X(accepted_total, counter, "events accepted, however many queues each went to", t->accepted)                       \
+    X(dropped_total, counter, "events accepted that no queue's filter matched", t->dropped)                            \
+    X(refused_total, counter, "events refused", t->refused)                                                            \
+    X(duplicates_total, counter, "publishes of events that every queue had already", t->duplicates)                    \
+    X(waiting_publishers, gauge, "publishes waiting for room in one of its queues", t->waiting_publishers)             \
+    X(bindings, gauge, "queues bound to it", t->binding_count)
+
+static const struct {
+    const char *name, *type, *help;
+} series[] = {
+#define SERIES_ROW(name, type, help, value) { "sluice_topic_" #name, #type, help },
+    SERIES(SERIES_ROW)
+#undef SERIES_ROW
+};
+
+#define SERIES_COUNT (sizeof series / sizeof *series)
+
+struct topic_collection {
+    struct queue_metrics *metrics;
+    struct buf lines[SERIES_COUNT];
+    uint64_t other[SERIES_COUNT];
+    bool has_any, has_other;
+};
+
+struct topic_collection *topic_collection_new(struct queue_metrics *m)
+{
+    struct topic_collection *c = xcalloc(1, sizeof *c);
+    c->metrics = m;
+    return c;
+}
+
+void topic_collection_free(struct topic_collection *c)
+{
+    if (!c)
+        return;
+    for (unsigned i = 0; i < SERIES_COUNT; i++)
+        buf_free(&c->lines[i]);
+    free(c);
+}
+
+static void add_line(struct buf *b, unsigned which, const char *topic, uint64_t value)
+{
+    buf_printf(b, "%s{topic=\"%s\"} %llu\n", series[which].name, topic, (unsigned long long)value);
+}
+
+void topic_collection_add(struct topic_collection *c, const struct topic_info *t)
+{
+    const uint64_t values[] = {
+#define SERIES_VALUE(name, type, help, value) (value),
+        SERIES(SERIES_VALUE)
+#undef SERIES_VALUE
+    };
+    bool own = queue_metrics_have_own(c->metrics, t->topic);
+    c->has_any = true;
+    c->has_other |= !own;
+    for (unsigned i = 0; i < SERIES_COUNT; i++) {
+        if (own)
+            add_line(&c->lines[i], i, t->topic, values[i]);
+        else
+            c->other[i] += values[i];
+    }
+}
+
+void topic_collection_write(const struct topic_collection *c, struct buf *b)
+{
+    for (unsigned i = 0; i < SERIES_COUNT && c->has_any; i++) {
+        buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n", series[i].name, series[i].help, series[i].name, series[i].type);
+        buf_add(b, c->lines[i].data, c->lines[i].size);
+        if (c->has_other)
+            add_line(b, i, OTHER, c->other[i]);
+    }
+}

@@ -1,0 +1,38 @@
+"""One topic over 1, 10 and 100 queues in memory: what each further queue costs. The queues are full and drop their oldest, so
+that each event enters and leaves each of them; nobody consumes."""
+import pathlib
+
+from measure import BENCH, BIN, Load, Server, check_ledger
+
+QUEUES = (1, 10, 100)
+CAPACITY = 1000
+
+
+def work_name(queues):
+    return f"a topic over {queues} queue{'s' if queues > 1 else ''}"
+
+
+def fanout(figures, directory, queues, count):
+    names = [f"q{i:03}" for i in range(queues)]
+    config = pathlib.Path(directory) / "fanout.yaml"
+    config.write_text("listen: tcp://127.0.0.1:0\nqueues:\n" +
+                      "".join(f"  {n}: {{capacity: {CAPACITY}, overflow: drop_oldest}}\n" for n in names) +
+                      "topics: {all: {bindings: {" + ", ".join(f"{n}: {{}}" for n in names) + "}}}\n")
+    b = Server(BIN / "sluice-broker", "--config", config)
+    try:
+        before = b.cpu()
+        load = Load(BENCH / "bench_fanout", b.ready["broker"], "all", count)
+        used, resident = b.cpu() - before, b.memory("VmRSS")
+    finally:
+        b.stop()
+    check_ledger(b.ledger(), queues * count, 0)
+    work = work_name(queues)
+    figures.note("sluice", work, "throughput", "events/s", count / load.result["seconds"])
+    figures.note("sluice", work, "broker CPU", "s/million", used * 1e6 / count)
+    figures.note("sluice", work, "broker resident", "MiB", resident)
+
+
+def per_queue(value):
+    """Of the medians: broker CPU of each further queue, in seconds per million events, from the first to the last shape."""
+    few, many = (value.get(("sluice", work_name(n), "broker CPU")) for n in (QUEUES[0], QUEUES[-1]))
+    return None if few is None or many is None else (many - few) / (QUEUES[-1] - QUEUES[0])
