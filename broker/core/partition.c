@@ -45,10 +45,7 @@ uint64_t partition_key(const struct core *c, const struct queue *q, const struct
 bool partition_is_full(const struct core *c, const struct queue *q)
 {
     const struct partitions *p = q->partitions;
-    if (!p || !q->durable || p->sorted == 0)
-        return false;
-    return p->sorted >= c->config.look_ahead || p->sorted_bytes >= c->config.look_ahead_bytes ||
-           core_budget_left(c) == 0;
+    return p && q->durable && (p->sorted >= c->config.look_ahead || p->sorted_bytes >= c->config.look_ahead_bytes);
 }
 
 static bool wants_more(const struct partition *p)

@@ -30,7 +30,7 @@ static const struct cli_option option_table[] = {
     { "id", 0, CLI_TEXT, FIELD(id), "id", "of a single event; made up without" },
     { "content-type", 'c', CLI_TEXT, FIELD(content_type), "type",
       "of the data [text/plain, application/json with --ndjson,\napplication/octet-stream when it is not UTF-8]" },
-    { "attribute", 'a', CLI_LIST, FIELD(attributes), "name=value", "an extension attribute" },
+    { "attribute", 'a', CLI_LIST, FIELD(attributes), "name=value", "an extension attribute, as partitionkey=alice" },
     { "wait", 'w', CLI_DURATION, FIELD(wait), "duration",
       "how long to wait for room in a full queue, or for the broker;\n0s: try once [as long as it takes]" },
     { "topic", 0, CLI_SWITCH, FIELD(topic), NULL, "<queue> is a topic's name" },

@@ -52,7 +52,9 @@ struct sluice_event {
     const char *content_type; /* NULL: none; "application/json", … */
     const void *data;
     size_t size;
-    const char *const *attributes; /* extension attributes: name, value, name, value, NULL; NULL: none */
+    /* extension attributes: name, value, name, value, NULL; NULL: none. "partitionkey", or else the subject, is the key by which
+     * a queue with `ordered: key` or `partitions` orders and divides its events */
+    const char *const *attributes;
 };
 
 struct sluice_options {
@@ -103,9 +105,10 @@ SLUICE_API int sluice_publish_encoded(struct sluice *s, const char *queue, const
 struct sluice_delivery {
     const char *queue;
     uint64_t sequence;
-    uint32_t attempt;        /* 1 the first time; >= 2: you may have seen it */
-    uint64_t token;          /* for sluice_ack and sluice_nack, valid until the lease ends */
-    uint64_t consumer_epoch; /* a fencing token: grows with every change of the active consumer */
+    uint32_t attempt; /* 1 the first time; >= 2: you may have seen it */
+    uint64_t token;   /* for sluice_ack and sluice_nack, valid until the lease ends */
+    uint64_t
+        consumer_epoch; /* a fencing token: whoever consumes the event's queue, or partition, next has a higher one */
     uint32_t lease_ms;
     const char *id, *source, *type, *subject, *content_type; /* subject, content_type: NULL when absent */
     const void *data;
@@ -116,8 +119,9 @@ struct sluice_delivery {
 /* Called for each event. Return true to ack it at once, false to settle it later with sluice_ack or sluice_nack. */
 typedef bool sluice_event_fn(void *context, const struct sluice_delivery *delivery);
 
-/* Subscribes: the library keeps up to `credit` events unsettled (0: 256). The queue has one active consumer; others
- * stand by. Returns NULL when an argument is wrong, or this connection subscribes to that queue already. */
+/* Subscribes: the library keeps up to `credit` events unsettled (0: 256). The queue, or each of its partitions, has one
+ * active consumer; others stand by. Returns NULL when an argument is wrong, or this connection subscribes to that queue
+ * already. */
 SLUICE_API struct sluice_sub *sluice_subscribe(struct sluice *s, const char *queue, uint32_t credit,
                                                sluice_event_fn *on_event, void *context);
 /* Ends it; unsettled events go back to the queue. No callback runs after it returns (from a callback: after that one).
