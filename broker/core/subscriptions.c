@@ -131,6 +131,7 @@ bool subscription_restore(struct core *c, struct span bytes, bool deleted)
     struct span settings = { 0 };
     uint64_t revision = 0;
     while (!wire_done(&r)) {
+        f = (struct wire_field){ 0 }; /* of another type than it should be, a field says nothing */
         if (!wire_next(&r, &f) || (f.tag == SUBSCRIPTION_APP && !take_name(f.bytes, app)) ||
             (f.tag == SUBSCRIPTION_NAME && !take_name(f.bytes, name)))
             return false;
