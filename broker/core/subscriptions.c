@@ -126,7 +126,7 @@ static bool take_name(struct span bytes, char out[NAME_MAX_SIZE + 1])
 bool subscription_restore(struct core *c, struct span bytes, bool deleted)
 {
     struct wire_reader r = wire_open(bytes);
-    struct wire_field f;
+    struct wire_field f = { 0 };
     char app[NAME_MAX_SIZE + 1] = "", name[NAME_MAX_SIZE + 1] = "";
     struct span settings = { 0 };
     uint64_t revision = 0;
