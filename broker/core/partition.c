@@ -180,6 +180,8 @@ struct selection partition_take(struct core *c, struct consumer *k, uint64_t cre
             continue;
         struct selection s = take_batch(c, k->queue, partition, credit, bytes);
         if (s.count) {
+            uint64_t end = s.first + s.count;
+            p->delivered_end = end > p->delivered_end ? end : p->delivered_end;
             p->at[partition].frame = k->session->link.next_sequence;
             k->served = partition + 1; /* the others of this consumer come before it comes again */
             return s;

@@ -36,6 +36,7 @@ struct partitions {
     bool ordered;
     bool moving;                   /* some partition has an heir */
     uint64_t sorted, sorted_bytes; /* ready events before next_ready */
+    uint64_t delivered_end;        /* nothing from here on was delivered */
     struct key *keys, *by_current; /* the same, by hash and by current event */
     struct partition at[];
 };

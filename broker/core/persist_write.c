@@ -1,5 +1,6 @@
 /* The core's state into the log: a note for each change, a snapshot for each checkpoint. */
 #include "broker/core/items.h"
+#include "broker/core/partition.h"
 #include "broker/core/persist_fields.h"
 #include "broker/core/subscriptions.h"
 #include "broker/core/topic.h"
@@ -206,7 +207,8 @@ size_t persist_origin(uint8_t *out, const struct destination *d, uint64_t first,
 static uint64_t mark_of(const struct core *c, const struct queue *q)
 {
     const struct durable *d = q->durable;
-    uint64_t mark = c->stopping ? q->next_ready : d->mark_written;
+    uint64_t end = q->partitions ? q->partitions->delivered_end : q->next_ready;
+    uint64_t mark = c->stopping ? end : d->mark_written;
     return mark > d->recovered_mark ? mark : d->recovered_mark;
 }
 

@@ -47,6 +47,22 @@ static void order_by_key_holds_over_a_crash(void **state)
     assert_string_equal(heard(k), "settled mail 1 acked; deliver mail d3 s2 a2 a2");
 }
 
+static void what_was_looked_at_and_not_delivered_comes_first_after_an_orderly_stop(void **state)
+{
+    (void)state;
+    filled("ordered=key", "a1#a b1#b a2#a a3#a");
+    struct peer *k = consumer("k", 9);
+    assert_string_equal(heard(k), "turn mail active e1; deliver mail d1..2 s1..2 a1 a1 b1; idle mail g1");
+    stop_orderly();
+    crash(0);
+    k = consumer("k2", 9);
+    assert_string_equal(heard(k),
+                        "turn mail active e1; deliver mail d1 s1 a2 a1; deliver mail d2 s2 a2 b1; idle mail g1");
+    ack(k, "mail", 1, 1);
+    settle_disk();
+    assert_string_equal(heard(k), "settled mail 1 acked; deliver mail d3 s3 a1 a2");
+}
+
 static void partitions_are_what_they_were_after_a_crash(void **state)
 {
     (void)state;
@@ -96,6 +112,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         on_disk(order_by_key_holds_over_a_crash),
+        on_disk(what_was_looked_at_and_not_delivered_comes_first_after_an_orderly_stop),
         on_disk(partitions_are_what_they_were_after_a_crash),
         on_disk(a_key_that_stands_still_costs_a_bounded_part_of_a_backlog),
     };
