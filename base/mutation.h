@@ -23,6 +23,7 @@
     X(free_early)         /* free segments before the checkpoint that does without them is on disk */                  \
     X(forget_settled)     /* write checkpoints without the settlements of what their segments still hold */            \
     X(forget_outcomes)    /* write checkpoints without what became of producers' entries */                            \
+    X(forget_kept)        /* write checkpoints without the subscriptions */                                            \
     X(forget_dead)        /* write checkpoints without what is dead */                                                 \
     X(copy_dead)          /* what dies goes to another queue, and is not settled in its own */                         \
     X(fan_out_to_one)     /* put what goes to several queues of a topic into the first of them only */                 \

@@ -1,5 +1,6 @@
 #include "broker/core/subscriptions.h"
 
+#include "base/mutation.h"
 #include "base/xalloc.h"
 #include "broker/core/persist_fields.h"
 
@@ -104,7 +105,7 @@ void subscriptions_put(const struct core *c, struct buf *out)
 {
     if (c->subscription_revision)
         wire_add_number(out, STATE_SUBSCRIPTION_REVISION, c->subscription_revision);
-    for (const struct subscription *s = c->subscriptions; s; s = s->next)
+    for (const struct subscription *s = MUTATED(forget_kept) ? NULL : c->subscriptions; s; s = s->next)
         put(out, NOTE_SUBSCRIPTION, s);
 }
 

@@ -875,3 +875,12 @@ def test_what_dapr_s_clients_publish_and_are_answered(named):
     assert publish("sluice/tiny", "x").status == 204
     full = publish("sluice/tiny", "x")
     assert (full.status, full.json["errorCode"]) == (500, "ERR_PUBSUB_PUBLISH_MESSAGE") and full.headers["Retry-After"]
+
+
+def test_dapr_s_topic_may_be_a_topic(named):
+    assert named.http("PUT", "/v1/topics/news", {}).status == 201
+    assert named.http("PUT", "/v1/topics/news/bindings/q", {}).status in (200, 201)
+    answer = named.http("POST", "/v1.0/publish/sluice/news", "x", {"Content-Type": "text/plain"})
+    assert answer.status == 204
+    event = named.take("q", wait="20s").json["events"][0]["event"]
+    assert (event["data"], event["topic"]) == ("x", "news")

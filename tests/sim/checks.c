@@ -223,6 +223,7 @@ void check_end(struct sim *s)
         check_books(s);
     if (s->mood.topics && s->on_disk[0] && !s->mood.purges && !s->mood.dies)
         check_all_or_none(s);
+    keeping_check(s);
     for (unsigned i = 0; i < SIM_CLIENTS; i++) {
         if (!s->actors[i].client || !client_is_attached(s->actors[i].client))
             sim_fail(s, "client %u is not attached at the end", i);

@@ -23,6 +23,10 @@ static void call(struct actor *a, enum call call, unsigned queue)
 void operating_act(struct actor *a)
 {
     struct sim *s = a->sim;
+    if (sim_chance(s, 15)) {
+        keeping_act(a);
+        return;
+    }
     static const enum call calls[] = { CALL_PAUSE, CALL_RESUME, CALL_RESUME, CALL_CLOSE, CALL_OPEN, CALL_OPEN };
     unsigned queue = (unsigned)sim_random(s, SIM_QUEUES);
     if (s->mood.redrives && sim_chance(s, 30))
@@ -47,6 +51,7 @@ void operating_set_right(struct actor *a)
 void operating_replied(void *ctx, void *cookie, const struct reply *reply)
 {
     struct actor *a = ctx;
-    (void)cookie;
+    if (keeping_replied(a->sim, cookie, reply))
+        return;
     sim_trace(a->sim, "c%llu is answered: %s", (unsigned long long)a->instance, reason_info(reply->reason)->name);
 }

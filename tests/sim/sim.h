@@ -181,6 +181,13 @@ enum broker_end {
     END_STOPPED, /* in order */
 };
 
+/* A subscription that somebody had the broker keep. */
+#define SIM_KEPT 64u
+struct kept {
+    uint64_t broker; /* the run that was there when it was asked for */
+    bool put_answered, end_asked;
+};
+
 struct sim {
     uint64_t seed, random;
     int64_t now, calm_at, end_at, wall_offset_ms;
@@ -214,6 +221,9 @@ struct sim {
     int64_t disk_due; /* the next operation's time */
     int64_t disk_stalled_until, disk_full_until;
     int64_t disk_disturbed; /* when something last stood between the broker and its disk */
+
+    struct kept kept[SIM_KEPT];
+    size_t kept_count;
 
     struct actor actors[SIM_CLIENTS];
     uint64_t instances;
@@ -305,6 +315,11 @@ void consuming_idle(void *ctx, const char *queue, uint64_t generation);
 void consuming_settled(void *ctx, const char *queue, uint64_t epoch, uint64_t first, uint64_t count,
                        enum settle_result result);
 void consuming_receipt_settled(void *ctx, uint64_t request, enum settle_result result);
+/* keeping.c: subscriptions */
+void keeping_act(struct actor *a);
+/* False: the call was not about one. */
+bool keeping_replied(struct sim *s, const void *cookie, const struct reply *reply);
+void keeping_check(struct sim *s);
 void operating_act(struct actor *a);
 void operating_set_right(struct actor *a); /* in the calm nothing stays paused, closed or deleted */
 void operating_replied(void *ctx, void *cookie, const struct reply *reply);
