@@ -76,6 +76,26 @@ void sluice_nack(struct sluice_sub *sub, uint64_t token, uint32_t delay_ms)
     tell_thread(sub->connection, sub, COMMAND_NACK, token, delay_ms);
 }
 
+void sluice_defer(struct sluice_sub *sub, uint64_t token, uint32_t delay_ms)
+{
+    tell_thread(sub->connection, sub, COMMAND_DEFER, token, delay_ms);
+}
+
+void sluice_drop(struct sluice_sub *sub, uint64_t token)
+{
+    tell_thread(sub->connection, sub, COMMAND_DROP, token, 0);
+}
+
+static enum settle_kind kind_of(enum command_kind kind)
+{
+    switch (kind) {
+    case COMMAND_ACK: return SETTLE_ACK;
+    case COMMAND_DEFER: return SETTLE_DEFER;
+    case COMMAND_DROP: return SETTLE_DROP;
+    default: return SETTLE_NACK;
+    }
+}
+
 static void free_unsettled(struct sluice_sub *sub)
 {
     struct unsettled *u, *next;
@@ -125,7 +145,7 @@ static void settle(struct sluice *s, struct sluice_sub *sub, const struct comman
     if (!u || !sub->running)
         return; /* too late, or twice */
     struct settle word = {
-        .kind = c->kind == COMMAND_ACK ? SETTLE_ACK : SETTLE_NACK,
+        .kind = kind_of(c->kind),
         .first = u->delivery,
         .count = 1,
         .ms = c->ms,
@@ -170,7 +190,9 @@ void sub_command(struct sluice *s, const struct command *c)
         break;
     case COMMAND_UNSUBSCRIBE: end(s, c->sub, c->own); break;
     case COMMAND_ACK:
-    case COMMAND_NACK: settle(s, c->sub, c); break;
+    case COMMAND_NACK:
+    case COMMAND_DEFER:
+    case COMMAND_DROP: settle(s, c->sub, c); break;
     case COMMAND_PUBLISH: break;
     }
 }

@@ -13,7 +13,15 @@
 #include <uthash.h>
 #include <utlist.h>
 
-enum command_kind { COMMAND_PUBLISH, COMMAND_SUBSCRIBE, COMMAND_UNSUBSCRIBE, COMMAND_ACK, COMMAND_NACK };
+enum command_kind {
+    COMMAND_PUBLISH,
+    COMMAND_SUBSCRIBE,
+    COMMAND_UNSUBSCRIBE,
+    COMMAND_ACK,
+    COMMAND_NACK,
+    COMMAND_DEFER,
+    COMMAND_DROP
+};
 
 struct command {
     enum command_kind kind;

@@ -131,6 +131,10 @@ SLUICE_API void sluice_unsubscribe(struct sluice_sub *sub);
  * max_deliveries of which the event is dead; delay_ms 0: it comes again after the queue's back-off. */
 SLUICE_API void sluice_ack(struct sluice_sub *sub, uint64_t token);
 SLUICE_API void sluice_nack(struct sluice_sub *sub, uint64_t token, uint32_t delay_ms);
+/* Not now: it comes again after delay_ms (0: at once), as another attempt, and nothing failed. */
+SLUICE_API void sluice_defer(struct sluice_sub *sub, uint64_t token, uint32_t delay_ms);
+/* Never: it is dead at once, with the reason dropped_by_app. */
+SLUICE_API void sluice_drop(struct sluice_sub *sub, uint64_t token);
 
 /* Counts since the connect. What a callback was told is counted shortly after. */
 struct sluice_stats {

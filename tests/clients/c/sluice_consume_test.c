@@ -84,6 +84,28 @@ static void a_nack_delays_as_asked(void **state)
     assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
 }
 
+static void what_is_deferred_comes_again_and_what_is_dropped_does_not(void **state)
+{
+    struct sluice *s = seen_connect(state);
+    struct seen events = seen_fresh();
+    events.settle_now = false;
+    struct sluice_sub *sub = sluice_subscribe(s, "orders", 1, seen_event, &events);
+    assert_int_equal(sluice_publish_wait(s, "orders", &event, 1000, NULL), SLUICE_OK);
+    assert_true(seen_wait(&events, 1));
+    mono_t before = clock_now().mono;
+    sluice_defer(sub, events.token, 150);
+    assert_true(seen_wait(&events, 2));
+    assert_int_equal(events.attempt, 2);
+    assert_true(mono_since_ms(clock_now().mono, before) >= 149);
+    sluice_drop(sub, events.token);
+    assert_int_equal(sluice_publish_wait(s, "orders", &event, 1000, NULL), SLUICE_OK);
+    assert_true(seen_wait(&events, 3)); /* with credit for one: the other is settled */
+    assert_int_equal(events.attempt, 1);
+    sluice_ack(sub, events.token);
+    sluice_unsubscribe(sub);
+    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+}
+
 static bool ack_inside(void *context, const struct sluice_delivery *d)
 {
     struct seen *w = context;
@@ -144,6 +166,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_callback_runs_after_unsubscribe, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(an_ack_after_the_lease_does_nothing, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_nack_delays_as_asked, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(what_is_deferred_comes_again_and_what_is_dropped_does_not, seen_start,
+                                        seen_stop),
         cmocka_unit_test_setup_teardown(an_event_may_be_acked_from_its_callback, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(unsettled_events_stay_within_256_by_default, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(wrong_arguments_subscribe_to_nothing, seen_start, seen_stop),
