@@ -262,6 +262,7 @@ void request_pack(const struct request *r, struct buf *out)
     case CALL_PEEK: pack_peek(r, &m, out); return;
     case CALL_PURGE: pack_purge(r, &m, out); return;
     case CALL_REDRIVE: pack_redrive(r, &m, out); return;
+    case CALL_EXPLAIN: control_explain_pack_request(r, &m, out); return;
     case CALL_PUT_TOPIC:
     case CALL_DESCRIBE_TOPIC:
     case CALL_LIST_TOPICS:
@@ -349,6 +350,11 @@ static bool read_call(const Sluice__V1__Request *m, struct request *out)
         out->queue = m->purge->queue;
         out->u.purge.dead = m->purge->state == STATE_DEAD;
         return m->purge->state == 0 || m->purge->state == STATE_DEAD;
+    case SLUICE__V1__REQUEST__CALL_EXPLAIN:
+        out->call = CALL_EXPLAIN;
+        out->queue = m->explain->queue;
+        out->u.explain.sequence = m->explain->sequence;
+        return true;
     case SLUICE__V1__REQUEST__CALL_REDRIVE:
         out->call = CALL_REDRIVE;
         out->queue = m->redrive->queue;

@@ -212,6 +212,40 @@ struct peeked {
     uint64_t parked_behind; /* the event of its key that it waits for; 0: none */
 };
 
+/* What stands between an event and its next delivery. */
+enum blocked_by {
+    BLOCKED_NOT,         /* nothing: it is the next one */
+    BLOCKED_IN_FLIGHT,   /* it is with its consumer */
+    BLOCKED_DELAYED,     /* its time has not come */
+    BLOCKED_BACK_OFF,    /* it failed, and its back-off is not over */
+    BLOCKED_DEAD_LETTER, /* it should be dead, and finds no room where the dead go (trouble.held) */
+    BLOCKED_DEAD,
+    BLOCKED_DISK, /* the disk does not have it yet */
+    BLOCKED_PAUSED,
+    BLOCKED_NO_CONSUMER,
+    BLOCKED_KEY,       /* another event of its key */
+    BLOCKED_NO_CREDIT, /* the consumer asks for no more */
+    BLOCKED_LINK,      /* the consumer's connection takes no more */
+    BLOCKED_BEHIND,    /* others go first */
+    BLOCKED_CAUSES
+};
+const char *blocked_by_name(enum blocked_by what); /* "no_consumer" */
+enum next_step { NEXT_NONE, NEXT_LEASE_END, NEXT_READY, NEXT_DEAD_LETTER, NEXT_STEPS };
+const char *next_step_name(enum next_step what); /* "lease_end" */
+
+/* One event, and why it is where it is. */
+struct explained {
+    struct peeked event;
+    int64_t accepted_ms; /* wall clock; 0: not known without reading it from the disk */
+    enum blocked_by blocked;
+    uint64_t behind;      /* ready events before it */
+    uint64_t blocker;     /* BLOCKED_KEY: that event */
+    const char *consumer; /* that has it or will get it; "": none */
+    enum next_step next;  /* what happens to it by itself, … */
+    int64_t next_ms;      /* … and when, wall clock */
+    int64_t now_ms;
+};
+
 enum call {
     CALL_NONE,
     CALL_ATTACH,
@@ -228,6 +262,7 @@ enum call {
     CALL_OPEN,
     CALL_BROKER,
     CALL_REDRIVE,
+    CALL_EXPLAIN,
     CALL_PUT_TOPIC,
     CALL_DESCRIBE_TOPIC,
     CALL_LIST_TOPICS, /* as CALL_LIST */
@@ -276,6 +311,9 @@ struct request {
             uint32_t limit;
         } list;
         struct {
+            uint64_t sequence;
+        } explain;
+        struct {
             bool force;
         } delete_;
         struct {
@@ -323,6 +361,7 @@ enum result {
     RESULT_PURGED,
     RESULT_BROKER,
     RESULT_REDRIVEN,
+    RESULT_EXPLAINED,
     RESULT_TOPIC,
     RESULT_TOPICS,
     RESULT_SUBSCRIPTIONS,
@@ -377,6 +416,7 @@ struct reply {
             size_t count;
             const char *next;
         } topics;
+        struct explained explained;
         struct broker_info broker;
         struct {
             uint64_t revision;

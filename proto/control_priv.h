@@ -17,6 +17,13 @@ bool control_texts(const ProtobufCMessageDescriptor *type, struct span bytes);
 /* For a generated struct that is only read: protobuf-c's members are not const. NULL becomes "". */
 char *control_borrow(const char *text);
 void control_pack(const ProtobufCMessage *m, struct buf *out);
+/* control_reply.c. `trouble` is what the message points to. */
+void control_peeked_write(const struct peeked *e, Sluice__V1__PeekedEvent *out, Sluice__V1__Trouble *trouble);
+bool control_peeked_read(const Sluice__V1__PeekedEvent *m, struct peeked *out);
+/* control_explain.c */
+void control_explain_pack_request(const struct request *r, Sluice__V1__Request *m, struct buf *out);
+void control_explain_pack_reply(const struct reply *r, Sluice__V1__Reply *m, struct buf *out);
+bool control_explain_read_reply(const Sluice__V1__Reply *m, struct reply *out);
 /* control_topic.c */
 void control_topic_pack_request(const struct request *r, Sluice__V1__Request *m, struct buf *out);
 bool control_topic_read_request(const Sluice__V1__Request *m, struct request *out); /* false: it is no such call */

@@ -144,6 +144,18 @@ static bool write_trouble(const struct trouble_info *t, Sluice__V1__Trouble *out
     return trouble_is(t);
 }
 
+void control_peeked_write(const struct peeked *e, Sluice__V1__PeekedEvent *out, Sluice__V1__Trouble *trouble)
+{
+    sluice__v1__peeked_event__init(out);
+    out->sequence = e->sequence;
+    out->state = e->state;
+    out->attempt = e->attempt;
+    out->parked_behind = e->parked_behind;
+    out->event = (ProtobufCBinaryData){ e->event.size, (uint8_t *)(uintptr_t)e->event.data };
+    if (write_trouble(&e->trouble, trouble))
+        out->trouble = trouble;
+}
+
 static void pack_peeked(const struct reply *r, Sluice__V1__Reply *m, struct buf *out)
 {
     Sluice__V1__Peeked p = SLUICE__V1__PEEKED__INIT;
@@ -152,15 +164,7 @@ static void pack_peeked(const struct reply *r, Sluice__V1__Reply *m, struct buf 
     Sluice__V1__Trouble *troubles = xcalloc(count, sizeof *troubles);
     p.events = xcalloc(count, sizeof *p.events);
     for (size_t i = 0; i < count; i++) {
-        const struct peeked *e = &r->u.peeked.events[i];
-        sluice__v1__peeked_event__init(&events[i]);
-        events[i].sequence = e->sequence;
-        events[i].state = e->state;
-        events[i].attempt = e->attempt;
-        events[i].parked_behind = e->parked_behind;
-        events[i].event = (ProtobufCBinaryData){ e->event.size, (uint8_t *)(uintptr_t)e->event.data };
-        if (write_trouble(&e->trouble, &troubles[i]))
-            events[i].trouble = &troubles[i];
+        control_peeked_write(&r->u.peeked.events[i], &events[i], &troubles[i]);
         p.events[i] = &events[i];
     }
     p.n_events = count;
@@ -336,6 +340,7 @@ void reply_pack(const struct reply *r, struct buf *out)
     case RESULT_LIST: pack_list(r, &m, out); break;
     case RESULT_PEEKED: pack_peeked(r, &m, out); break;
     case RESULT_BROKER: pack_broker(r, &m, out); break;
+    case RESULT_EXPLAINED: control_explain_pack_reply(r, &m, out); break;
     case RESULT_TOPIC:
     case RESULT_TOPICS: control_topic_pack_reply(r, &m, out); break;
     case RESULT_SUBSCRIPTIONS: control_pack_subscriptions(r, &m, out); break;
@@ -439,21 +444,23 @@ static bool read_trouble(const Sluice__V1__Trouble *m, struct trouble_info *out)
     return m->dead <= DEAD_LAST && m->held < DEAD_HOLDS;
 }
 
+bool control_peeked_read(const Sluice__V1__PeekedEvent *m, struct peeked *out)
+{
+    *out = (struct peeked){ .sequence = m->sequence,
+                            .state = m->state <= STATE_DEAD ? (enum event_state)m->state : STATE_READY,
+                            .attempt = m->attempt,
+                            .parked_behind = m->parked_behind,
+                            .event = span_of(m->event.data, m->event.len) };
+    return m->state <= STATE_DEAD && read_trouble(m->trouble, &out->trouble);
+}
+
 static bool read_peeked(const Sluice__V1__Peeked *m, struct arena *arena, struct reply *out)
 {
     struct peeked *events = arena_alloc(arena, m->n_events * sizeof *events);
     if (!events)
         return false;
     for (size_t i = 0; i < m->n_events; i++) {
-        const Sluice__V1__PeekedEvent *e = m->events[i];
-        if (e->state > STATE_DEAD)
-            return false;
-        events[i] = (struct peeked){ .sequence = e->sequence,
-                                     .state = (enum event_state)e->state,
-                                     .attempt = e->attempt,
-                                     .parked_behind = e->parked_behind,
-                                     .event = span_of(e->event.data, e->event.len) };
-        if (!read_trouble(e->trouble, &events[i].trouble))
+        if (!control_peeked_read(m->events[i], &events[i]))
             return false;
     }
     out->result = RESULT_PEEKED;
@@ -574,6 +581,7 @@ static bool read_result(const Sluice__V1__Reply *m, struct arena *arena, struct 
         return true;
     case SLUICE__V1__REPLY__RESULT_SUBSCRIPTIONS: return control_read_subscriptions(m->subscriptions, arena, out);
     case SLUICE__V1__REPLY__RESULT_BROKER: read_broker(m->broker, out); return true;
+    case SLUICE__V1__REPLY__RESULT_EXPLAINED: return control_explain_read_reply(m, out);
     case SLUICE__V1__REPLY__RESULT_TOPIC:
     case SLUICE__V1__REPLY__RESULT_TOPICS: return control_topic_read_reply(m, arena, out);
     default: return true;

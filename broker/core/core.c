@@ -1,5 +1,6 @@
 /* The public calls of the core: inputs set the time, reach the part they concern, and leave effects; a flush gives every
  * queue and session that changed its turn. */
+#include "broker/core/explain.h"
 #include "broker/core/partition.h"
 #include "broker/core/redrive.h"
 #include "broker/core/subscriptions.h"
@@ -387,6 +388,7 @@ void core_free(struct core *c)
     subscriptions_free(c);
     peek_free(c);
     redrive_free(c);
+    explain_free(c);
     timers_free(&c->timers);
     timers_free(&c->lease_timers);
     timers_free(&c->delay_timers);

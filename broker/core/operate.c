@@ -1,5 +1,6 @@
 /* Control calls on queues: declare, describe, list, delete, peek, purge, pause, resume, close, open; and on the broker.
  * A mutation's answer is remembered under its request id, so that a lost reply does not purge twice. */
+#include "broker/core/explain.h"
 #include "broker/core/letters.h"
 #include "broker/core/partition.h"
 #include "broker/core/subscriptions.h"
@@ -352,6 +353,8 @@ static bool call(struct core *c, struct calling *now)
         refuse(reply, REASON_unknown_queue, "");
     else if (r->call == CALL_PEEK)
         return peek_request(c, q, r, now->route, reply, &now->arena);
+    else if (r->call == CALL_EXPLAIN)
+        return explain_request(c, q, r, now->route, reply, &now->why);
     else if (r->call == CALL_REDRIVE)
         return redrive_request(c, q, r, now->route, reply);
     else

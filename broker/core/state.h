@@ -332,7 +332,8 @@ struct core {
     struct look *looks; /* pages of peeks that are being read from the disk; see peek.c */
     uint32_t look_count;
     uint64_t look_counter;
-    struct redrive *redrives; /* under way, see redrive.h */
+    struct explanation *explanations; /* that are being read from the disk, see explain.c */
+    struct redrive *redrives;         /* under way, see redrive.h */
     struct timers redrive_timers;
     bool disk_starved;        /* somebody waits for room on the disk: … */
     uint64_t disk_starved_at; /* … for more than this */

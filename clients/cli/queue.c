@@ -53,7 +53,7 @@ static const struct cli_option delete_table[] = {
 
 struct verb;
 typedef int verb_run(const struct verb *v, const struct queue_options *o, struct cli_args *a);
-static verb_run list, show, ledger, declare, peek, purge, redrive, operate, delete;
+static verb_run list, show, ledger, declare, peek, explain, purge, redrive, operate, delete;
 
 static const struct verb {
     const char *name;
@@ -81,6 +81,8 @@ static const struct verb {
          "partitions,\ndead_letter_dropped."),
     VERB("peek", peek, peek_table, " <queue>", 1,
          "Shows events without taking them, and what went wrong with those that failed.", NULL),
+    VERB("explain", explain, json_table, " <queue> <sequence>", 2,
+         "Shows where one event stands, and why it is not moving.", "  sluice queue explain orders 17"),
     VERB("purge", purge, purge_table, " <queue>", 1, "Removes every event that is not being handled.", NULL),
     VERB("redrive", redrive, redrive_table, " <queue>", 1,
          "Makes dead events new ones at the queue's tail, as far as it has room.",
@@ -217,6 +219,18 @@ static int peek(const struct verb *v, const struct queue_options *o, struct cli_
     struct http_reply r = call("GET", false, a->rest[0], (char *)rest.data, NULL);
     buf_free(&rest);
     return finish(&r, o->json, queue_print_events);
+}
+
+static int explain(const struct verb *v, const struct queue_options *o, struct cli_args *a)
+{
+    char rest[40], *end;
+    unsigned long long sequence = strtoull(a->rest[1], &end, 10);
+    (void)v;
+    if (*a->rest[1] < '1' || *a->rest[1] > '9' || *end)
+        return cli_usage("'%s' must be a whole number above 0, a sequence as peek shows it", a->rest[1]);
+    snprintf(rest, sizeof rest, "/events/%llu", sequence);
+    struct http_reply r = call("GET", false, a->rest[0], rest, NULL);
+    return finish(&r, o->json, queue_print_explained);
 }
 
 static json_t *setting_value(const char *text)
@@ -356,7 +370,9 @@ int cli_queue(int argc, char **argv)
         struct cli_args a = cli_parse(&verbs[i].syntax, &o, argc - 1, argv + 1);
         if (!a.go)
             return a.code;
-        if (a.count > 1 && verbs[i].run != declare && verbs[i].run != list)
+        if (a.count > 2 && verbs[i].run == explain)
+            return cli_usage("one event at a time: what is '%s'?", a.rest[2]);
+        if (a.count > 1 && verbs[i].run != explain && verbs[i].run != declare && verbs[i].run != list)
             return cli_usage("one queue at a time: what is '%s'?", a.rest[1]);
         return verbs[i].run(&verbs[i], &o, &a);
     }

@@ -16,6 +16,7 @@ void queue_print_row(const json_t *queue, int width);
 void queue_print_all(const json_t *queue); /* a description */
 void queue_print_ledger(const json_t *ledger);
 void queue_print_events(const json_t *peeked);
+void queue_print_explained(const json_t *explained);
 void queue_print_done(const json_t *answer); /* of an operating call: a description, or {"purged":N} and the like */
 
 #endif

@@ -157,6 +157,21 @@ static void print_event(const json_t *item)
         printf("(%zu bytes)\n", strlen(json_text_of(event, "data_base64")) / 4 * 3);
 }
 
+void queue_print_explained(const json_t *e)
+{
+    const json_t *next = json_object_get(e, "next");
+    print_event(e);
+    if (json_object_get(e, "trouble"))
+        print_trouble(json_object_get(e, "trouble"));
+    printf("  %s\n", json_text_of(e, "explanation"));
+    if (json_object_get(e, "age_seconds"))
+        printf("  accepted %s\n", json_text_of(e, "accepted"));
+    if (*json_text_of(e, "consumer"))
+        printf("  consumer %s\n", json_text_of(e, "consumer"));
+    if (json_is_object(next))
+        printf("  next     %s at %s\n", json_text_of(next, "what"), json_text_of(next, "at"));
+}
+
 void queue_print_events(const json_t *peeked)
 {
     const json_t *item, *next = json_object_get(peeked, "next");

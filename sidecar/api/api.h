@@ -101,6 +101,7 @@ struct api_command {
     enum api_command_kind kind;
     const struct api_route *route; /* routes.h; for metrics */
     const char *queue;
+    uint64_t sequence;        /* of {n} */
     const char *subscription; /* its name; NULL: not about one */
     const char *topic;        /* likewise */
     union {

@@ -172,10 +172,9 @@ static enum api_answer refuse(enum reason why, const char *detail, struct arena 
     return API_RESPONSE;
 }
 
-static enum api_answer refuse_address(enum reason why, struct span path, const char *allow, struct arena *a,
-                                      struct api_response *out)
+static enum api_answer refuse_address(enum reason why, const char *allow, struct arena *a, struct api_response *out)
 {
-    refuse(why, why == REASON_not_found ? routes_later(path) : NULL, a, out);
+    refuse(why, NULL, a, out);
     if (why == REASON_method)
         respond_header(out, a, "Allow", allow);
     return API_RESPONSE;
@@ -210,7 +209,7 @@ enum api_answer api_begin(const struct api_config *c, const struct api_request *
         return refuse(why, NULL, a, out);
     const struct api_route *route = routes_find(r->method, r->path, names, allow, &why);
     if (!route)
-        return refuse_address(why, r->path, allow, a, out);
+        return refuse_address(why, allow, a, out);
     if (!(route->listeners & 1u << r->listener) && !(c->operate && r->listener == API_APPLICATION))
         return refuse(r->listener == API_PROBE ? REASON_not_found : REASON_operating, NULL, a, out);
     return check_length(c, r, route, a, body_limit, out);

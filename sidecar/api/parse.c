@@ -45,10 +45,27 @@ static bool take_name(struct parsing *p, struct span raw, const char **out)
     return *out != NULL;
 }
 
+/* {n}: the sequence of an event. */
+static bool take_sequence(struct parsing *p, struct span raw)
+{
+    struct query_parameter number = { .name = "sequence", .present = true, .value = raw };
+    struct error e = { "" };
+    if (query_number(&number, &p->command->sequence, &e) && p->command->sequence)
+        return true;
+    api_problem(REASON_invalid, "the address of an event ends with its sequence, a whole number above 0", 0, p->arena,
+                p->out);
+    return false;
+}
+
 static bool take_names(struct parsing *p, const struct api_route *route, const struct span names[ROUTE_NAMES])
 {
     const char *at = route->pattern;
     for (unsigned i = 0; i < ROUTE_NAMES && (at = strchr(at, '{')) != NULL; i++, at++) {
+        if (at[1] == 'n') {
+            if (!take_sequence(p, names[i]))
+                return false;
+            continue;
+        }
         const char **to = at[1] == 'q'   ? &p->command->queue
                           : at[1] == 't' ? &p->command->topic
                                          : &p->command->subscription;

@@ -204,23 +204,27 @@ static void add_trouble(struct buf *b, const struct trouble_info *t)
     buf_add_byte(b, '}');
 }
 
-static void render_peeked(const struct reply *r, struct api_response *out)
+void peeked_write_members(const struct peeked *p, struct buf *b)
 {
     static const char *const states[] = { "ready", "in_flight", "delayed", "dead" };
+    json_add_number_member(b, "sequence", p->sequence);
+    json_add_text_member(b, "state", span_str(states[p->state & 3]));
+    json_add_number_member(b, "attempt", p->attempt);
+    if (p->parked_behind)
+        json_add_number_member(b, "parked_behind", p->parked_behind);
+    add_trouble(b, &p->trouble);
+    json_add_name(b, span_str("event"));
+    event_json_write(p->event, b);
+}
+
+static void render_peeked(const struct reply *r, struct api_response *out)
+{
     respond_begin_json(out, 200);
     struct buf *b = &out->body;
     buf_add_str(b, "{\"events\":[");
     for (size_t i = 0; i < r->u.peeked.count; i++) {
-        const struct peeked *p = &r->u.peeked.events[i];
         buf_add_str(b, i ? ",{" : "{");
-        json_add_number_member(b, "sequence", p->sequence);
-        json_add_text_member(b, "state", span_str(states[p->state & 3]));
-        json_add_number_member(b, "attempt", p->attempt);
-        if (p->parked_behind)
-            json_add_number_member(b, "parked_behind", p->parked_behind);
-        add_trouble(b, &p->trouble);
-        json_add_name(b, span_str("event"));
-        event_json_write(p->event, b);
+        peeked_write_members(&r->u.peeked.events[i], b);
         buf_add_byte(b, '}');
     }
     buf_add_byte(b, ']');
@@ -275,6 +279,7 @@ void api_render_reply(const struct api_command *c, const struct reply *r, struct
     case RESULT_LIST: render_list(r, out); return;
     case RESULT_PEEKED: render_peeked(r, out); return;
     case RESULT_PURGED: render_document(200, json_pack("{s:I}", "purged", (json_int_t)r->u.purged.purged), out); return;
+    case RESULT_EXPLAINED: render_explained(c->queue, &r->u.explained, out); return;
     case RESULT_REDRIVEN: render_redriven(c, r, out); return;
     case RESULT_TOPIC: render_topic(c, &r->u.topic, a, out); return;
     case RESULT_TOPICS: render_topics(r, out); return;
@@ -286,8 +291,8 @@ void api_render_silence(const struct api_command *c, struct arena *a, struct api
 {
     const struct request *r = &c->u.call.request;
     bool counts_only = r->call == CALL_REDRIVE && r->u.redrive.dry_run;
-    if (r->call == CALL_DESCRIBE || r->call == CALL_LIST || r->call == CALL_PEEK || counts_only ||
-        r->call == CALL_DESCRIBE_TOPIC || r->call == CALL_LIST_TOPICS)
+    if (r->call == CALL_DESCRIBE || r->call == CALL_EXPLAIN || r->call == CALL_LIST || r->call == CALL_PEEK ||
+        counts_only || r->call == CALL_DESCRIBE_TOPIC || r->call == CALL_LIST_TOPICS)
         api_problem(REASON_unavailable, "the broker did not answer in time", 1000, a, out);
     else
         api_problem(REASON_unknown,

@@ -24,6 +24,13 @@ enum api_answer respond_invalid(const struct error *e, struct arena *a, struct a
 /* A member whose text is for people, and may quote the request. */
 void respond_add_sentence(struct buf *b, const char *name, const char *sentence);
 
+/* What peek says of one event: "sequence", "state", "attempt", "parked_behind", "trouble", "event". */
+struct peeked;
+void peeked_write_members(const struct peeked *p, struct buf *b);
+/* render_explain.c */
+struct explained;
+void render_explained(const char *queue, const struct explained *e, struct api_response *out);
+
 /* One entry of a take: {"receipt","sequence","attempt","event"}. */
 void taken_write_json(const struct api_taken *event, struct buf *b);
 

@@ -12,6 +12,7 @@ static const struct api_route routes[] = {
     { "DELETE", "/v1/queues/{q}", ON_OPERATIONS, API_CALL, CALL_DELETE },
     { "GET", "/v1/queues", ON_BOTH, API_CALL, CALL_LIST },
     { "GET", "/v1/queues/{q}/peek", ON_BOTH, API_CALL, CALL_PEEK },
+    { "GET", "/v1/queues/{q}/events/{n}", ON_BOTH, API_CALL, CALL_EXPLAIN },
     { "GET", "/v1/queues/{q}/ledger", ON_BOTH, API_CALL, CALL_DESCRIBE },
     { "POST", "/v1/queues/{q}/purge", ON_OPERATIONS, API_CALL, CALL_PURGE },
     { "POST", "/v1/queues/{q}/redrive", ON_OPERATIONS, API_CALL, CALL_REDRIVE },
@@ -87,21 +88,5 @@ const struct api_route *routes_find(struct span method, struct span path, struct
                                  strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method);
     }
     *why = used ? REASON_method : REASON_not_found;
-    return NULL;
-}
-
-const char *routes_later(struct span path)
-{
-    static const struct {
-        const char *pattern;
-        const char *sentence;
-    } later[] = {
-        { "/v1/queues/{q}/events/{q}", "this version does not show one event: peek with ?from=SEQUENCE&max=1" },
-    };
-    struct span ignored[ROUTE_NAMES];
-    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
-        if (matches(later[i].pattern, path, ignored))
-            return later[i].sentence;
-    }
     return NULL;
 }

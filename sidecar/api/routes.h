@@ -28,7 +28,5 @@ const struct api_route *routes_all(size_t *count);
  * order, still percent-encoded, empty where there are none. NULL with REASON_not_found or REASON_method; then `allow` (ALLOW_SIZE bytes) lists what the path does answer. */
 const struct api_route *routes_find(struct span method, struct span path, struct span names[ROUTE_NAMES], char *allow,
                                     enum reason *why);
-/* A sentence about an address that the API's design has and this version does not; else NULL. */
-const char *routes_later(struct span path);
 
 #endif

@@ -8,7 +8,7 @@ import socket
 import description
 import pytest
 
-from conftest import call
+from conftest import call, run
 
 
 def test_declare_describe_list_delete(sidecar):
@@ -120,7 +120,7 @@ def test_a_sidecar_without_a_broker_says_so(cluster):
 
 
 def path_of(pattern, queue="q"):
-    return pattern.replace("{q}", queue).replace("{s}", "nobody")
+    return pattern.replace("{q}", queue).replace("{s}", "nobody").replace("{n}", "1")
 
 
 def refuse_everything(cluster, broker, token_file):
@@ -181,7 +181,7 @@ def test_every_documented_answer_is_given_and_every_answer_is_documented(cluster
         ("POST", "/v1/queues/r/events?wait=0s", batch, {"Content-Type": "application/cloudevents-batch+json"}),
         ("POST", "/v1/queues/r/events?wait=0s", "x", {}),
         ("POST", "/v1/queues/r/events", "x", {"Content-Type": "application/cloudevents+xml"}),
-        ("GET", "/v1/queues/r/peek", None, {}), ("GET", "/v1/queues/r/ledger", None, {}),
+        ("GET", "/v1/queues/r/events/1", None, {}), ("GET", "/v1/queues/r/peek", None, {}), ("GET", "/v1/queues/r/ledger", None, {}),
         ("POST", "/v1/queues/r/take?wait=5s", None, {}), ("POST", "/v1/queues/r/take", None, {"Accept": "text/html"}),
         ("POST", "/v1/queues/r/acks", {}, {}), ("POST", "/v1/queues/r/acks", {"ack": ["x"]}, {}),
         ("POST", "/v1/queues/r/pause", None, {}), ("POST", "/v1/queues/r/resume", None, {}),
@@ -217,3 +217,35 @@ def test_the_description_s_reasons_and_settings_are_the_sources():
     assert schemas["Reason"]["enum"] == [n for n, *_ in source]
     settings = re.findall(r"^SETTING\(\d+, (\w+)", (root / "proto/queue_settings.def").read_text(), re.M)
     assert list(schemas["QueueSettings"]["properties"]) == settings and set(settings) <= set(schemas["Queue"]["properties"])
+
+
+def test_an_event_is_explained(sidecar):
+    def explain(sequence):
+        answer = sidecar.http("GET", f"/v1/queues/q/events/{sequence}")
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    sidecar.declare("q", max_deliveries=1, lease="1m")
+    for data in ("a", "b"):
+        sidecar.publish("q", data)
+    told = explain(2)
+    assert (told["state"], told["blocked_by"], told["behind"], told["consumer"], told["next"]) == ("ready", "no_consumer", 1, None, None)
+    assert told["event"]["data"] == "b" and 0 <= told["age_seconds"] < 60
+    [taken] = sidecar.take("q", wait="25s").json["events"]
+    told = explain(1)
+    assert (told["state"], told["attempt"], told["blocked_by"], told["next"]["what"]) == ("in_flight", 1, "in_flight", "lease_end")
+    assert told["consumer"] and 0 < told["next"]["in_seconds"] <= 60
+    assert explain(2)["blocked_by"] == "no_credit"
+    sidecar.http("POST", "/v1/queues/q/acks", {"nack": [{"receipt": taken["receipt"], "status": 503, "error": "no luck"}]})
+    told = explain(1)
+    assert (told["state"], told["blocked_by"], told["trouble"]["error"]) == ("dead", "dead", "no luck")
+    for sequence, sentence in ((99, "never existed"), (1, "settled")):
+        sidecar.ops("POST", "/v1/queues/q/purge?state=dead")
+        answer = sidecar.http("GET", f"/v1/queues/q/events/{sequence}")
+        assert answer.status == 404 and sentence in answer.json["detail"], answer.body
+    for bad in ("0", "x", "-1", "1.5"):
+        assert sidecar.http("GET", f"/v1/queues/q/events/{bad}").status == 400
+    shell = {"SLUICE_URL": "http://" + sidecar.ready["http"]}
+    said = run("sluice", "queue", "explain", "q", "2", environment=shell).stdout
+    assert re.search(r"^#2 +ready .*b\n +its consumer asks for no more events now\n +accepted 20", said, re.M), said
+    assert run("sluice", "queue", "explain", "q", "0", environment=shell).returncode == 2

@@ -320,6 +320,36 @@ static void peeked_events_round_trip(void **state)
     }
 }
 
+static void an_explanation_round_trips(void **state)
+{
+    (void)state;
+    struct request asked = { .call = CALL_EXPLAIN,
+                             .queue = "orders",
+                             .u.explain.sequence = UINT64_C(9007199254740991) };
+    struct request back = request_round_trip(asked);
+    assert_string_equal(back.queue, "orders");
+    assert_true(back.u.explain.sequence == asked.u.explain.sequence);
+    buf_clear(&packed);
+    struct reply r = { .result = RESULT_EXPLAINED };
+    r.u.explained =
+        (struct explained){ .event = { .sequence = 7, .state = STATE_DELAYED, .attempt = 3, .event = span_str("e") },
+                            .accepted_ms = 1,
+                            .blocked = BLOCKED_BEHIND,
+                            .behind = 4,
+                            .blocker = 5,
+                            .consumer = "c",
+                            .next = NEXT_DEAD_LETTER,
+                            .next_ms = 6,
+                            .now_ms = 8 };
+    r.u.explained.event.trouble = (struct trouble_info){ .failures = 2, .error = "x", .held = HOLD_DISK };
+    struct explained e = reply_round_trip(r).u.explained;
+    assert_true(e.event.sequence == 7 && e.event.state == STATE_DELAYED && e.event.attempt == 3);
+    assert_true(span_equal(e.event.event, span_str("e")) && e.event.trouble.held == HOLD_DISK);
+    assert_true(e.accepted_ms == 1 && e.blocked == BLOCKED_BEHIND && e.behind == 4 && e.blocker == 5);
+    assert_true(e.next == NEXT_DEAD_LETTER && e.next_ms == 6 && e.now_ms == 8);
+    assert_string_equal(e.consumer, "c");
+}
+
 static void attached_round_trips_with_its_outcomes(void **state)
 {
     (void)state;
@@ -403,6 +433,7 @@ int main(void)
         T(a_queues_description_round_trips),
         T(lists_of_queues_round_trip),
         T(peeked_events_round_trip),
+        T(an_explanation_round_trips),
         T(attached_round_trips_with_its_outcomes),
         T(the_brokers_description_round_trips),
         T(packing_appends)

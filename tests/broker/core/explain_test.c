@@ -1,0 +1,162 @@
+/* One event explained: where it stands, what stands before it, and what happens to it by itself. */
+#include "tests/broker/core/disk_driver.h"
+
+#include <stdio.h>
+
+/* "ready a0 no_consumer behind 2"; with a consumer "of NAME", with a next step "lease_end in 1000"; or "not_found: …". */
+static const char *told(struct driver *d)
+{
+    static char text[4][300];
+    static unsigned turns;
+    static const char *const states[] = { "ready", "in_flight", "delayed", "dead" };
+    char *out = text[turns++ % 4];
+    const struct reply *reply = &d->reply;
+    const struct explained *e = &reply->u.explained;
+    if (reply->reason != REASON_ok) {
+        snprintf(out, sizeof text[0], "%s: %s", reason_info(reply->reason)->name, reply->detail);
+        return out;
+    }
+    assert_int_equal(reply->result, RESULT_EXPLAINED);
+    int size = snprintf(out, sizeof text[0], "%s a%u %.*s: %s", states[e->event.state], e->event.attempt,
+                        (int)e->event.event.size, (const char *)e->event.event.data,
+                        e->blocked ? blocked_by_name(e->blocked) : "next");
+    if (e->behind)
+        size += snprintf(out + size, sizeof text[0] - (size_t)size, " behind %llu", (unsigned long long)e->behind);
+    if (*e->consumer)
+        size += snprintf(out + size, sizeof text[0] - (size_t)size, " of %s", e->consumer);
+    if (e->next)
+        snprintf(out + size, sizeof text[0] - (size_t)size, ", %s in %lld", next_step_name(e->next),
+                 (long long)(e->next_ms - e->now_ms));
+    return out;
+}
+
+static const char *explain(struct driver *d, uint64_t sequence)
+{
+    ask(d, &(struct request){ .call = CALL_EXPLAIN, .queue = "orders", .u.explain.sequence = sequence });
+    return told(d);
+}
+
+static void what_is_ready_says_what_it_waits_for(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    declare(d, "orders", "lease=1s");
+    publish(p, "orders", 0, "one two three");
+    assert_string_equal(explain(d, 3), "ready a0 three: no_consumer behind 2");
+    consume(p, "orders");
+    assert_string_equal(explain(d, 1), "ready a0 one: no_credit of p");
+    operate(d, CALL_PAUSE, "orders");
+    assert_string_equal(explain(d, 1), "ready a0 one: paused of p");
+    credit(p, "orders", 2);
+    assert_string_equal(explain(d, 2), "ready a0 two: paused behind 1 of p");
+    operate(d, CALL_RESUME, "orders");
+    assert_string_equal(explain(d, 2), "in_flight a1 two: in_flight of p, lease_end in 1000");
+    assert_string_equal(explain(d, 3), "ready a0 three: no_credit of p");
+    pass(d, 400);
+    assert_string_equal(explain(d, 2), "in_flight a1 two: in_flight of p, lease_end in 600");
+    settle(p, "orders", SETTLE_EXTEND, 2, 1, 5000);
+    assert_string_equal(explain(d, 2), "in_flight a1 two: in_flight of p, lease_end in 5000");
+}
+
+static void what_failed_says_until_when_it_waits(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    declare(d, "orders", "max_deliveries=2");
+    consume(p, "orders");
+    credit(p, "orders", 2);
+    publish(p, "orders", 0, "one two");
+    settle(p, "orders", SETTLE_NACK, 1, 1, 700);
+    settle(p, "orders", SETTLE_DEFER, 2, 1, 900);
+    assert_string_equal(explain(d, 1), "delayed a1 one: back_off, ready in 700");
+    assert_int_equal(d->reply.u.explained.event.trouble.failures, 1);
+    assert_string_equal(explain(d, 2), "delayed a1 two: delayed, ready in 900");
+    assert_int_equal(d->reply.u.explained.now_ms - d->reply.u.explained.accepted_ms, 0);
+    pass(d, 700);
+    credit(p, "orders", 3);
+    declare(d, "orders", "dead_capacity=0");
+    settle(p, "orders", SETTLE_NACK, 3, 1, 0);
+    assert_string_equal(explain(d, 1), "delayed a2 one: dead_letter, dead_letter in 5000");
+    declare(d, "orders", "dead_capacity=1");
+    pass(d, 5000);
+    assert_string_equal(explain(d, 1), "dead a2 one: dead");
+}
+
+static void what_waits_for_its_key_names_the_event(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    declare(d, "orders", "ordered=key backoff=1h");
+    consume(p, "orders");
+    credit(p, "orders", 9);
+    publish(p, "orders", 0, "one#a two#a");
+    for (unsigned i = 0; i < 2; i++) { /* while it is in flight, and while it is parked */
+        explain(d, 2);
+        assert_int_equal(d->reply.u.explained.blocked, BLOCKED_KEY);
+        assert_int_equal(d->reply.u.explained.blocker, 1);
+        settle(p, "orders", SETTLE_NACK, 1, 1, 0);
+    }
+    explain(d, 1);
+    assert_int_equal(d->reply.u.explained.blocked, BLOCKED_BACK_OFF);
+}
+
+static void what_is_not_there_says_what_is_known(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    declare(d, "orders", "");
+    publish(p, "orders", 0, "one");
+    consume(p, "orders");
+    credit(p, "orders", 1);
+    ack(p, "orders", 1, 1);
+    assert_non_null(strstr(explain(d, 1), "not_found: settled: event 1 of queue 'orders'"));
+    assert_string_equal(explain(d, 2), "not_found: never existed: queue 'orders' has accepted events up to sequence 1");
+    assert_non_null(strstr(explain(d, 0), "not_found: settled"));
+    struct request r = { .call = CALL_EXPLAIN, .queue = "nobody", .u.explain.sequence = 1 };
+    assert_int_equal(ask(d, &r)->reason, REASON_unknown_queue);
+}
+
+static void what_the_disk_has_not_yet_says_so_and_backlog_is_read(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = joined("p");
+    publish(p, "orders", 0, "one two");
+    assert_string_equal(explain(d, 1), "ready a0 one: disk");
+    settle_disk();
+    assert_string_equal(explain(d, 1), "ready a0 one: no_consumer");
+    crash(0);
+    struct request r = { .call = CALL_EXPLAIN, .queue = "orders", .u.explain.sequence = 2 };
+    assert_string_equal(ask_durably(&r), "ok");
+    assert_string_equal(told(d), "ready a0 two: no_consumer behind 1");
+    assert_int_equal(d->reply.u.explained.accepted_ms, d->now.wall.ms);
+}
+
+static void what_is_dead_on_disk_is_read_too(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = joined("p");
+    struct queue_settings settings = settings_of("max_deliveries=1 backoff=0s");
+    assert_true(core_configure_queue(d->core, "orders", &settings, NULL, d->now));
+    consume(p, "orders");
+    credit(p, "orders", 9);
+    publish(p, "orders", 0, "one");
+    settle_disk();
+    settle(p, "orders", SETTLE_NACK, 1, 1, 0);
+    settle_disk();
+    struct request r = { .call = CALL_EXPLAIN, .queue = "orders", .u.explain.sequence = 1 };
+    assert_string_equal(ask_durably(&r), "ok");
+    assert_string_equal(told(d), "dead a1 one: dead");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        driven(what_is_ready_says_what_it_waits_for),
+        driven(what_failed_says_until_when_it_waits),
+        driven(what_waits_for_its_key_names_the_event),
+        driven(what_is_not_there_says_what_is_known),
+        on_disk(what_the_disk_has_not_yet_says_so_and_backlog_is_read),
+        on_disk(what_is_dead_on_disk_is_read_too),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
