@@ -1,7 +1,6 @@
 #include "sidecar/api/json_write.h"
 #include "sidecar/api/json_scan.h"
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <sodium.h>
 
@@ -51,8 +50,13 @@ void json_add_text_member(struct buf *b, const char *name, struct span text)
 
 void json_add_number_member(struct buf *b, const char *name, uint64_t value)
 {
+    char digits[20];
+    size_t at = sizeof digits;
+    do
+        digits[--at] = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
     json_add_name(b, span_str(name));
-    buf_printf(b, "%" PRIu64, value);
+    buf_add(b, digits + at, sizeof digits - at);
 }
 
 void json_add_base64(struct buf *b, struct span bytes)
