@@ -17,10 +17,17 @@ static void check_credit(struct sim *s, const struct queue *q)
     }
 }
 
+/* Its first waiter's turn comes after that of somebody who sent to a topic and came earlier (check_topic looks at that one). */
+static bool stands_behind_topic(const struct queue *q)
+{
+    const struct topic *t = topic_oldest(q);
+    return t && t->waiters->arrival < q->waiters->arrival;
+}
+
 static void check_waiters(struct sim *s, const struct queue *q)
 {
     const struct waiting *w = q->waiters;
-    if (!w || q->runnable) {
+    if (!w || q->runnable || stands_behind_topic(q)) {
         s->roomy_since[sim_queue_index(q->name)] = 0;
         return;
     }
