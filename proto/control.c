@@ -93,6 +93,8 @@ void control_settings_write(const struct queue_settings *s, Sluice__V1__QueueSet
     out->ordered = s->ordered;
     out->partitions = s->partitions;
     out->dead_letter_dropped = s->dead_letter_dropped;
+    out->ttl_ms = s->ttl_ms;
+    out->delay_ms = s->delay_ms;
 }
 
 void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_settings *out)
@@ -118,6 +120,8 @@ void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_sett
         .ordered = m->ordered,
         .partitions = m->partitions,
         .dead_letter_dropped = m->dead_letter_dropped != 0,
+        .ttl_ms = m->ttl_ms,
+        .delay_ms = m->delay_ms,
     };
     if (strlen(m->dead_letter) <= NAME_MAX_SIZE)
         strcpy(out->dead_letter, m->dead_letter);
@@ -223,6 +227,16 @@ static void pack_redrive(const struct request *r, Sluice__V1__Request *m, struct
     control_pack(&m->base, out);
 }
 
+static void pack_cancel(const struct request *r, Sluice__V1__Request *m, struct buf *out)
+{
+    Sluice__V1__Cancel x = SLUICE__V1__CANCEL__INIT;
+    x.queue = control_borrow(r->queue);
+    x.sequence = r->u.cancel.sequence;
+    m->call_case = SLUICE__V1__REQUEST__CALL_CANCEL;
+    m->cancel = &x;
+    control_pack(&m->base, out);
+}
+
 /* The calls that carry a queue's name and nothing else. */
 static const struct {
     enum call call;
@@ -272,6 +286,7 @@ void request_pack(const struct request *r, struct buf *out)
     case CALL_PUT_SUBSCRIPTION:
     case CALL_DELETE_SUBSCRIPTION:
     case CALL_SUBSCRIPTIONS: control_pack_subscription(r, &m, out); return;
+    case CALL_CANCEL: pack_cancel(r, &m, out); return;
     case CALL_PING:
         m.call_case = SLUICE__V1__REQUEST__CALL_PING;
         m.ping = &ping;
@@ -354,6 +369,11 @@ static bool read_call(const Sluice__V1__Request *m, struct request *out)
         out->call = CALL_EXPLAIN;
         out->queue = m->explain->queue;
         out->u.explain.sequence = m->explain->sequence;
+        return true;
+    case SLUICE__V1__REQUEST__CALL_CANCEL:
+        out->call = CALL_CANCEL;
+        out->queue = m->cancel->queue;
+        out->u.cancel.sequence = m->cancel->sequence;
         return true;
     case SLUICE__V1__REQUEST__CALL_REDRIVE:
         out->call = CALL_REDRIVE;

@@ -41,7 +41,8 @@ struct queue_settings {
     char dead_letter[NAME_MAX_SIZE + 1]; /* "": its own dead store */
     uint32_t ordered;                    /* enum ordered */
     uint64_t partitions;
-    bool dead_letter_dropped; /* what drop_oldest drops, too */
+    bool dead_letter_dropped;  /* what drop_oldest drops, too */
+    uint64_t ttl_ms, delay_ms; /* 0: never; at once */
 };
 
 enum queue_setting_type {
@@ -210,6 +211,7 @@ struct peeked {
     struct span event;
     struct trouble_info trouble;
     uint64_t parked_behind; /* the event of its key that it waits for; 0: none */
+    int64_t ready_ms;       /* delayed: when it becomes ready, wall clock; 0: not known */
 };
 
 /* What stands between an event and its next delivery. */
@@ -272,6 +274,7 @@ enum call {
     CALL_PUT_SUBSCRIPTION,
     CALL_DELETE_SUBSCRIPTION,
     CALL_SUBSCRIPTIONS,
+    CALL_CANCEL,
 };
 #define REDRIVE_SEQUENCES_MAX     10000u
 #define REDRIVE_RATE_MAX          1000000u
@@ -348,6 +351,9 @@ struct request {
         struct {
             struct span filter; /* filter.h; not yet checked */
         } bind;
+        struct {
+            uint64_t sequence;
+        } cancel;
     } u;
 };
 
@@ -365,6 +371,7 @@ enum result {
     RESULT_TOPIC,
     RESULT_TOPICS,
     RESULT_SUBSCRIPTIONS,
+    RESULT_CANCELLED,
 };
 
 struct reply {

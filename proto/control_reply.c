@@ -151,6 +151,7 @@ void control_peeked_write(const struct peeked *e, Sluice__V1__PeekedEvent *out, 
     out->state = e->state;
     out->attempt = e->attempt;
     out->parked_behind = e->parked_behind;
+    out->ready_ms = (uint64_t)e->ready_ms;
     out->event = (ProtobufCBinaryData){ e->event.size, (uint8_t *)(uintptr_t)e->event.data };
     if (write_trouble(&e->trouble, trouble))
         out->trouble = trouble;
@@ -307,6 +308,8 @@ static void pack_small(const struct reply *r, Sluice__V1__Reply *m, struct buf *
     Sluice__V1__Pong pong = SLUICE__V1__PONG__INIT;
     Sluice__V1__Purged purged = SLUICE__V1__PURGED__INIT;
     Sluice__V1__Redriven redriven = SLUICE__V1__REDRIVEN__INIT;
+    Sluice__V1__Cancelled cancelled = SLUICE__V1__CANCELLED__INIT;
+    struct packed_queue queue;
     if (r->result == RESULT_PONG) {
         pong.version = control_borrow(r->u.pong.version);
         pong.uptime_ms = r->u.pong.uptime_ms;
@@ -322,6 +325,13 @@ static void pack_small(const struct reply *r, Sluice__V1__Reply *m, struct buf *
         redriven.running = r->u.redriven.running;
         m->result_case = SLUICE__V1__REPLY__RESULT_REDRIVEN;
         m->redriven = &redriven;
+    } else if (r->result == RESULT_CANCELLED) {
+        m->result_case = SLUICE__V1__REPLY__RESULT_CANCELLED;
+        m->cancelled = &cancelled;
+    } else if (r->result == RESULT_QUEUE) {
+        write_queue(&r->u.queue, &queue);
+        m->result_case = SLUICE__V1__REPLY__RESULT_QUEUE;
+        m->queue = &queue.info;
     }
     control_pack(&m->base, out);
 }
@@ -450,6 +460,7 @@ bool control_peeked_read(const Sluice__V1__PeekedEvent *m, struct peeked *out)
                             .state = m->state <= STATE_DEAD ? (enum event_state)m->state : STATE_READY,
                             .attempt = m->attempt,
                             .parked_behind = m->parked_behind,
+                            .ready_ms = (int64_t)m->ready_ms,
                             .event = span_of(m->event.data, m->event.len) };
     return m->state <= STATE_DEAD && read_trouble(m->trouble, &out->trouble);
 }
@@ -573,6 +584,7 @@ static bool read_result(const Sluice__V1__Reply *m, struct arena *arena, struct 
         out->result = RESULT_PURGED;
         out->u.purged.purged = m->purged->purged;
         return true;
+    case SLUICE__V1__REPLY__RESULT_CANCELLED: out->result = RESULT_CANCELLED; return true;
     case SLUICE__V1__REPLY__RESULT_REDRIVEN:
         out->result = RESULT_REDRIVEN;
         out->u.redriven.redriven = m->redriven->redriven;

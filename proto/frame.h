@@ -152,6 +152,7 @@ struct entry {
     struct span key;
     int64_t expires_ms;
     int64_t not_before_ms;
+    uint64_t delay_ms; /* 0: none; else it is instead of not_before_ms */
     struct span dedup; /* EVENT_HASH_SIZE bytes (event.h), or none */
     bool topic;        /* the destination must be one */
 };

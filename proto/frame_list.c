@@ -18,6 +18,7 @@ static enum frame_status read_entry(struct span bytes, struct entry *e)
         case 4 << 3 | WIRE_BYTES: e->key = f.bytes; break;
         case 5 << 3 | WIRE_FIXED64: e->expires_ms = (int64_t)f.number; break;
         case 6 << 3 | WIRE_FIXED64: e->not_before_ms = (int64_t)f.number; break;
+        case 8 << 3 | WIRE_VARINT: e->delay_ms = f.number; break;
         case 7 << 3 | WIRE_BYTES:
             if (f.bytes.size != 0 && f.bytes.size != EVENT_HASH_SIZE)
                 return FRAME_BAD;

@@ -160,6 +160,7 @@ void frame_add_entry(struct buf *b, const struct entry *e, uint32_t publish_wait
     wire_add_fixed64(b, 6, (uint64_t)e->not_before_ms);
     wire_add_span(b, 7, e->dedup);
     wire_add_number(b, 9, e->topic);
+    wire_add_number(b, 8, e->delay_ms);
     wire_end(b, mark);
 }
 

@@ -12,7 +12,7 @@ void admission_flush(struct admission *a)
     size_t hashes = a->hashed ? a->count : 0;
     size_t size = a->queue->durable ? persist_origin(origin, a->destination, a->first, a->hashes, hashes) : 0;
     uint64_t ticket;
-    queue_accept(a->core, a->queue, a->events, a->count, span_of(origin, size), &ticket);
+    queue_accept_on(a->core, a->queue, a->events, a->count, span_of(origin, size), &a->terms, &ticket);
     durable_outcome(a->core, a->destination, a->queue, ticket, &o, a->count, a->bytes);
     core_run_queue(a->core, a->queue);
     a->count = 0;
@@ -53,10 +53,43 @@ static void keep_hash(struct admission *a, struct span hash)
     duplicate_enter(a->core, a->queue, hash, a->queue->next_sequence + a->count);
 }
 
+/* Times beyond this are as good as never. */
+#define TIME_MOST (INT64_C(1) << 53)
+
+static int64_t bounded(int64_t ms)
+{
+    return ms < 1 ? 1 : ms < TIME_MOST ? ms : TIME_MOST;
+}
+
+struct terms admission_terms(const struct core *c, const struct entry *e)
+{
+    struct terms t = { 0 };
+    if (e->not_before_ms)
+        t.not_before_ms = bounded(e->not_before_ms);
+    if (e->delay_ms) /* from its acceptance, whatever its publisher's clock says */
+        t.not_before_ms = bounded(c->now.wall.ms + (int64_t)(e->delay_ms < TIME_MOST ? e->delay_ms : TIME_MOST));
+    if (e->expires_ms)
+        t.expires_ms = bounded(e->expires_ms);
+    return t;
+}
+
+/* What is pending has the same terms: a run in the log has one for all of it. */
+static void agree_on_terms(struct admission *a, const struct entry *e)
+{
+    struct terms t = admission_terms(a->core, e);
+    if (t.not_before_ms == a->terms.not_before_ms && t.expires_ms == a->terms.expires_ms)
+        return;
+    admission_flush(a);
+    a->terms = t;
+    a->on_terms = admission_has_terms(e);
+}
+
 void admission_accept(struct admission *a, uint64_t sequence, const struct entry *e)
 {
     if (a->count && a->first + a->count != sequence)
         admission_flush(a); /* one between was decided already */
+    if (a->on_terms || admission_has_terms(e))
+        agree_on_terms(a, e);
     if (a->count == 0)
         a->first = sequence;
     keep_hash(a, e->dedup);

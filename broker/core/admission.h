@@ -16,9 +16,17 @@ struct admission {
     uint8_t hashes[APPEND_AT_ONCE][DEDUP_HASH_SIZE]; /* of zeros: it has none */
     size_t count;
     bool hashed;           /* one of them has */
+    bool on_terms;         /* `terms` says something */
     uint64_t first, bytes; /* of the pending ones */
+    struct terms terms;    /* of all of them */
 };
 
+/* What an entry says of when it may be delivered. */
+struct terms admission_terms(const struct core *c, const struct entry *e);
+static inline bool admission_has_terms(const struct entry *e)
+{
+    return e->not_before_ms || e->delay_ms || e->expires_ms;
+}
 /* Decides an entry that the queue accepted before, within its dedup window: it gets the first one's sequence, and takes no room.
  * False: it is none. */
 bool admission_duplicate(struct admission *a, uint64_t sequence, const struct entry *e);

@@ -4,6 +4,7 @@
  *
  * After a restart everything is backlog. An event enters as an item directly only while there is no backlog before it and its
  * bytes could be kept. */
+#include "broker/core/calendar.h"
 #include "broker/core/items.h"
 #include "broker/core/partition.h"
 #include "broker/core/trouble.h"
@@ -47,20 +48,49 @@ static int32_t tenths_at(const struct core *c, int64_t wall_ms)
 
 uint16_t backlog_attempt(const struct queue *q, uint64_t sequence)
 {
+    if (q->calendar && ranges_has(&q->calendar->fresh, sequence))
+        return 0;
     return sequence < q->durable->recovered_mark && sequence < q->durable->recovered_end;
 }
 
-/* One less is backlog. Sizes of single events are known once they are loaded; what was guessed before is put right here, in the
+enum backlog_place backlog_where(const struct queue *q, uint64_t sequence)
+{
+    const struct calendar *k = q->calendar;
+    if (q->durable && ranges_has(&q->durable->backlog, sequence))
+        return BACKLOG_LINE;
+    if (k && ranges_has(&k->called, sequence))
+        return BACKLOG_CALLED;
+    return k && ranges_has(&k->parked, sequence) ? BACKLOG_PARKED : BACKLOG_NOWHERE;
+}
+
+uint64_t backlog_on_disk(const struct queue *q)
+{
+    const struct calendar *k = q->calendar;
+    return q->durable->backlog_events + (k ? k->parked_events + k->called_events : 0);
+}
+
+static void take_from(struct ranges *r, uint64_t *count, uint64_t sequence)
+{
+    ranges_remove(r, sequence, sequence + 1);
+    --*count;
+}
+
+/* One less is on disk only. Sizes of single events are known once they are loaded; what was guessed before is put right here, in the
  * queue's bytes too, so that the parts always add up to the whole. */
-static void take_out(struct queue *q, uint64_t sequence, uint64_t size)
+static void take_out(struct queue *q, enum backlog_place from, uint64_t sequence, uint64_t size)
 {
     struct durable *d = q->durable;
-    ranges_remove(&d->backlog, sequence, sequence + 1);
-    d->backlog_events--;
+    struct calendar *k = q->calendar;
+    if (from == BACKLOG_LINE)
+        take_from(&d->backlog, &d->backlog_events, sequence);
+    else if (from == BACKLOG_CALLED)
+        take_from(&k->called, &k->called_events, sequence);
+    else
+        take_from(&k->parked, &k->parked_events, sequence);
     if (size > d->backlog_bytes)
         q->bytes += size - d->backlog_bytes;
     d->backlog_bytes -= size < d->backlog_bytes ? size : d->backlog_bytes;
-    if (d->backlog_events == 0) {
+    if (backlog_on_disk(q) == 0) {
         q->bytes -= d->backlog_bytes;
         d->backlog_bytes = 0;
     }
@@ -68,40 +98,66 @@ static void take_out(struct queue *q, uint64_t sequence, uint64_t size)
 
 bool backlog_settle(struct core *c, struct queue *q, uint64_t sequence, enum store_cause cause)
 {
-    struct durable *d = q->durable;
-    if (!ranges_has(&d->backlog, sequence))
+    enum backlog_place from = backlog_where(q, sequence);
+    if (from == BACKLOG_NOWHERE)
         return false;
-    uint64_t size = d->backlog_bytes / d->backlog_events; /* a guess: it was not read */
+    uint64_t size = q->durable->backlog_bytes / backlog_on_disk(q); /* a guess: it was not read */
     c->disk->ops->settle(c->disk, q->id, sequence, 0, (uint32_t)size, cause);
-    take_out(q, sequence, size);
+    take_out(q, from, sequence, size);
     q->bytes -= size < q->bytes ? size : q->bytes;
-    q->ready--;
+    --*(from == BACKLOG_PARKED ? &q->delayed : &q->ready);
     ++*ledger_of(&q->ledger, cause);
     trouble_over(q, sequence);
+    if (q->calendar)
+        calendar_gone(q, sequence);
     if (q->waiters || q->topic_count)
         core_run_queue(c, q);
     return true;
 }
 
-static void add_item(struct core *c, struct queue *q, const struct store_loaded *e)
+static struct item item_of(const struct core *c, const struct queue *q, const struct store_loaded *e)
 {
-    items_skip_to(q, e->sequence);
-    items_make_room(q, 1);
-    *item_at(q, q->loaded++) = (struct item){
+    return (struct item){
         .at = e->locator,
         .size = e->size,
         .accepted = tenths_at(c, e->accepted_ms),
         .state = ITEM_READY,
         .attempt = backlog_attempt(q, e->sequence),
     };
-    take_out(q, e->sequence, e->size);
+}
+
+static void add_item(struct core *c, struct queue *q, const struct store_loaded *e)
+{
+    items_skip_to(q, e->sequence);
+    items_make_room(q, 1);
+    *item_at(q, q->loaded++) = item_of(c, q, e);
+    take_out(q, BACKLOG_LINE, e->sequence, e->size);
+}
+
+void backlog_place(struct core *c, struct queue *q, const struct store_loaded *e)
+{
+    struct item item = item_of(c, q, e);
+    items_place(q, e->sequence, &item);
+    if (q->partitions)
+        partition_returned(c, q, e->sequence, queue_item(q, e->sequence));
+    else if (e->sequence < q->next_ready)
+        returned_push(q, e->sequence);
+    take_out(q, BACKLOG_CALLED, e->sequence, e->size);
+}
+
+/* One that was delayed may have joined the backlog before it while it was read. */
+static bool is_first(const struct queue *q, uint64_t sequence)
+{
+    uint64_t first, end;
+    return !q->calendar || (ranges_next(&q->durable->backlog, 0, &first, &end) && first == sequence);
 }
 
 /* May it become an item now? Else its bytes go, and it is loaded again when its turn is near. */
 static bool takes(struct queue *q, const struct store_loaded *e)
 {
     struct durable *d = q->durable;
-    return e->sequence >= q->loaded && e->sequence < d->end && items_may_skip_to(q, e->sequence);
+    return e->sequence >= q->loaded && e->sequence < d->end && is_first(q, e->sequence) &&
+           items_may_skip_to(q, e->sequence);
 }
 
 void backlog_loaded(struct core *c, const struct store_completion *done)
@@ -142,7 +198,7 @@ static bool dead_lie_among_it(const struct queue *q)
 static void settle_backlog(struct core *c, struct queue *q)
 {
     struct durable *d = q->durable;
-    uint64_t first, end, size = d->backlog_bytes / d->backlog_events;
+    uint64_t first, end, size = d->backlog_bytes / d->backlog_events; /* nothing else is on disk any more */
     if (!dead_lie_among_it(q)) {
         c->disk->ops->settle_rest(c->disk, q->id, q->loaded, d->backlog_bytes, CAUSE_PURGED);
         return;

@@ -136,7 +136,7 @@ int32_t core_tenths(const struct core *c)
 static uint64_t memory_used(const struct core *c)
 {
     return c->store->ops->memory(c->store) + (c->disk ? c->disk->ops->memory(c->disk) : 0) + c->waiting_bytes +
-           c->dedup_bytes;
+           c->dedup_bytes + c->calendar_bytes;
 }
 
 uint64_t core_budget_left(const struct core *c)
@@ -228,10 +228,9 @@ void core_tick(struct core *c, struct now now)
         publish_expire(c, OWNER(t, struct waiting, deadline));
     while ((t = timers_pop(&c->lease_timers, now.mono)) != NULL)
         settle_lease_expired(c, OWNER(t, struct lease, timer));
-    while ((t = timers_pop(&c->delay_timers, now.mono)) != NULL)
-        queue_delay_over(c, OWNER(t, struct delayed, timer));
     while ((t = timers_pop(&c->redrive_timers, now.mono)) != NULL)
         redrive_due(c, OWNER(t, struct redrive, timer));
+    calendar_wake(c);
     while (producer_expire(c, now.mono))
         ;
     while ((t = timers_pop(&c->timers, now.mono)) != NULL)
@@ -246,8 +245,12 @@ static void run_queues(struct core *c)
         c->runnable = q->runnable_next;
         q->runnable = false;
         publish_admit(c, q);
+        if (q->calendar) /* what was admitted just now may be due or expired already */
+            calendar_turn(c, q);
         deliver_run(c, q);
         backlog_want(c, q);
+        if (q->calendar)
+            calendar_want(c, q);
     }
 }
 
@@ -282,6 +285,7 @@ static void say_bye(struct core *c)
 void core_flush(struct core *c, struct now now)
 {
     c->now = now;
+    calendar_wake(c);
     flush_all(c);
     say_bye(c);
     flush_all(c);
@@ -294,8 +298,8 @@ mono_t core_due(const struct core *c)
     mono_t due = timers_next(&c->timers);
     due = mono_min(due, timers_next(&c->wait_timers));
     due = mono_min(due, timers_next(&c->lease_timers));
-    due = mono_min(due, timers_next(&c->delay_timers));
     due = mono_min(due, timers_next(&c->redrive_timers));
+    due = mono_min(due, calendar_due(c));
     return mono_min(due, timers_next(&c->producer_timers));
 }
 
@@ -393,6 +397,7 @@ void core_free(struct core *c)
     timers_free(&c->lease_timers);
     timers_free(&c->delay_timers);
     timers_free(&c->redrive_timers);
+    timers_free(&c->wall_timers);
     timers_free(&c->wait_timers);
     timers_free(&c->producer_timers);
     free(c->effects);
@@ -433,6 +438,17 @@ static void validate_consumers(const struct queue *q)
         fail("what is in flight is a consumer's");
 }
 
+static void validate_calendars(const struct core *c)
+{
+    if (!timers_validate(&c->delay_timers) || !timers_validate(&c->wall_timers))
+        fail("the calendars' timers are heaps");
+    for (uint32_t i = 0; i < c->queue_count; i++) {
+        const struct queue *q = c->by_name[i];
+        if (q->calendar && !calendar_validate(q->calendar))
+            fail("a queue's calendar is in order");
+    }
+}
+
 static void validate_duplicates(const struct core *c)
 {
     uint64_t bytes = 0;
@@ -449,6 +465,7 @@ void core_validate(const struct core *c)
 {
     validate_duplicates(c);
     topics_validate(c);
+    validate_calendars(c);
     if (!timers_validate(&c->timers) || !timers_validate(&c->lease_timers) || !timers_validate(&c->wait_timers))
         fail("timers are a heap");
     for (uint32_t i = 0; i < c->queue_count; i++) {

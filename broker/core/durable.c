@@ -244,6 +244,8 @@ void durable_move_mark(struct core *c, struct queue *q)
 bool durable_comes(const struct queue *q)
 {
     const struct durable *d = q->durable;
+    if (d && q->calendar && calendar_comes(q))
+        return true;
     if (!d || q->next_ready >= d->end)
         return false;
     if (q->next_ready < q->loaded)
@@ -277,7 +279,8 @@ void core_disk(struct core *c, struct now now)
             return;
         }
         if (done.kind == STORE_LOADED) {
-            if (!redrive_loaded(c, &done) && !explain_loaded(c, &done) && !peek_loaded(c, &done))
+            if (!calendar_loaded(c, &done) && !redrive_loaded(c, &done) && !explain_loaded(c, &done) &&
+                !peek_loaded(c, &done))
                 backlog_loaded(c, &done);
             continue;
         }

@@ -39,12 +39,12 @@ static void put_next(struct explained *e, enum next_step what, int64_t at_ms)
 
 static void explain_delayed(const struct core *c, const struct queue *q, const struct trouble *t, struct explained *e)
 {
-    struct delayed *d = NULL;
-    HASH_FIND(hh, q->delays, &e->event.sequence, sizeof e->event.sequence, d);
     bool held = t && t->held != HOLD_NOT, failed = t && (t->failures || t->crashes);
     e->blocked = held ? BLOCKED_DEAD_LETTER : failed ? BLOCKED_BACK_OFF : BLOCKED_DELAYED;
-    if (d)
-        put_next(e, held ? NEXT_DEAD_LETTER : NEXT_READY, wall_of(c, d->timer.due));
+    if (q->calendar)
+        calendar_tell(c, q, &e->event, 1);
+    if (e->event.ready_ms)
+        put_next(e, held ? NEXT_DEAD_LETTER : NEXT_READY, e->event.ready_ms);
 }
 
 static void explain_in_flight(struct core *c, const struct queue *q, const struct item *item, struct explained *e)
@@ -134,9 +134,11 @@ static void explain(struct core *c, struct queue *q, const struct item *item, st
         return;
     }
     e->event.attempt = item ? item->attempt : backlog_attempt(q, e->event.sequence);
-    e->event.state = !item || item->state == ITEM_READY ? STATE_READY
-                     : item->state == ITEM_IN_FLIGHT    ? STATE_IN_FLIGHT
-                                                        : STATE_DELAYED;
+    bool parked = !item && backlog_where(q, e->event.sequence) == BACKLOG_PARKED;
+    e->event.state = parked                               ? STATE_DELAYED
+                     : !item || item->state == ITEM_READY ? STATE_READY
+                     : item->state == ITEM_IN_FLIGHT      ? STATE_IN_FLIGHT
+                                                          : STATE_DELAYED;
     if (e->event.state == STATE_READY)
         explain_ready(c, q, item, e);
     else if (e->event.state == STATE_IN_FLIGHT)
@@ -171,7 +173,7 @@ static bool not_found(const struct queue *q, uint64_t sequence, struct reply *re
 static bool is_on_disk(const struct queue *q, uint64_t sequence)
 {
     const struct trouble *t = trouble_find(q, sequence);
-    return q->durable && ((t && t->dead) || ranges_has(&q->durable->backlog, sequence));
+    return q->durable && ((t && t->dead) || backlog_where(q, sequence) != BACKLOG_NOWHERE);
 }
 
 static bool load(struct core *c, const struct queue *q, const struct request *r, const struct route *route,

@@ -1,5 +1,6 @@
 /* Entries on their way into a topic's queues. Each is judged for all of them before it changes any: that is the "all or none".
  * Neighbours that go to the same queues are appended together, their bytes once. */
+#include "broker/core/admission.h"
 #include "broker/core/persist_fields.h"
 #include "broker/core/targets.h"
 #include "broker/core/topic.h"
@@ -74,7 +75,8 @@ static void tell_outcome(struct fanout *f, const struct queue_routes *routes, ui
 static void enter_queue(struct fanout *f, struct queue_route *r, bool kept, uint64_t ticket)
 {
     struct queue *q = r->queue;
-    queue_enter(f->core, q, f->events, f->count, f->bytes, kept);
+    struct terms terms = calendar_terms(q, &f->terms, f->core->now.wall.ms);
+    queue_enter(f->core, q, f->events, f->count, f->bytes, kept, &terms);
     if (r->binding)
         r->binding->matched += f->count;
     durable_accepted(f->core, q, ticket, q->next_sequence - 1);
@@ -98,13 +100,18 @@ static void append(struct fanout *f, uint64_t *ticket)
         enters[i] = !f->set.items[i].has;
         if (!enters[i])
             continue;
-        targets[share.target_count++] = (struct store_target){ q->id, q->next_sequence, queue_keeps(c, q) };
+        struct terms terms = calendar_terms(q, &f->terms, c->now.wall.ms);
+        targets[share.target_count++] = (struct store_target){ q->id, q->next_sequence, queue_keeps(c, q, &terms) };
         f->set.items[i].has = q->next_sequence;
     }
     if (durable)
         persist_topic_origin(&note, f->destination, f->first, f->hashes, f->hashed ? f->count : 0, &f->set);
     if (durable && f->hashed)
         wire_add_bytes(&more, ORIGIN_HASHES, span_of(f->hashes, f->count * DEDUP_HASH_SIZE));
+    if (durable && (f->terms.not_before_ms || f->terms.expires_ms)) {
+        persist_terms(&note, &f->terms);
+        persist_terms(&more, &f->terms);
+    }
     share.note = buf_span(&note);
     share.more = buf_span(&more);
     enum store_status status = store->ops->share(store, &share, ticket);
@@ -153,6 +160,8 @@ static enum reason hopeless(struct fanout *f, const struct entry *e)
             continue;
         if (q->closed)
             return blame(f, q, REASON_closed);
+        if (q->partitions && admission_has_terms(e))
+            return blame(f, q, REASON_conflict);
         if (e->event.size > q->settings.capacity_bytes)
             return blame(f, q, REASON_too_large);
         if (q->settings.require_consumer && !q->active)
@@ -282,11 +291,18 @@ static void keep_hash(struct fanout *f, struct span hash)
     }
 }
 
+static bool has_same_terms(const struct fanout *f, const struct terms *t)
+{
+    return t->not_before_ms == f->terms.not_before_ms && t->expires_ms == f->terms.expires_ms;
+}
+
 static void accept(struct fanout *f, uint64_t sequence, const struct entry *e)
 {
-    if (f->count && (f->first + f->count != sequence || !goes_the_same_way(f)))
+    struct terms terms = admission_has_terms(e) ? admission_terms(f->core, e) : (struct terms){ 0 };
+    if (f->count && (f->first + f->count != sequence || !goes_the_same_way(f) || !has_same_terms(f, &terms)))
         fanout_flush(f);
     if (f->count == 0) {
+        f->terms = terms;
         f->first = sequence;
         set_routes(f);
     }

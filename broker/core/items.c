@@ -35,12 +35,26 @@ void items_make_room(struct queue *q, size_t more)
         resize_ring(q, capacity);
 }
 
-static void straggle(struct queue *q, uint64_t sequence)
+static void add_straggler(struct queue *q, uint64_t sequence, const struct item *item)
 {
     struct straggler *s = xcalloc(1, sizeof *s);
     s->sequence = sequence;
-    s->item = *item_at(q, sequence);
+    s->item = *item;
     HASH_ADD(hh, q->stragglers, sequence, sizeof s->sequence, s);
+}
+
+static void straggle(struct queue *q, uint64_t sequence)
+{
+    add_straggler(q, sequence, item_at(q, sequence));
+}
+
+void items_place(struct queue *q, uint64_t sequence, const struct item *item)
+{
+    assert(sequence < q->loaded && !queue_item(q, sequence));
+    if (sequence >= q->base)
+        *item_at(q, sequence) = *item;
+    else
+        add_straggler(q, sequence, item);
 }
 
 static struct item *next_before(struct queue *q, uint64_t end, uint64_t *sequence);
@@ -135,14 +149,16 @@ static struct item *next_before(struct queue *q, uint64_t end, uint64_t *sequenc
 {
     while (q->returned.count) {
         struct item *item = queue_item(q, q->returned.at[0]);
+        if (item && item->state == ITEM_READY && q->returned.at[0] >= end)
+            break;
         if (item && item->state == ITEM_READY) {
             *sequence = q->returned.at[0];
             return item;
         }
         returned_pop(q); /* left meanwhile */
     }
-    while (q->next_ready < q->loaded && item_at(q, q->next_ready)->state == ITEM_GONE)
-        q->next_ready++;
+    while (q->next_ready < q->loaded && item_at(q, q->next_ready)->state != ITEM_READY)
+        q->next_ready++; /* gone, or delayed: it comes back by itself */
     if (q->next_ready >= q->loaded || q->next_ready >= end)
         return NULL;
     *sequence = q->next_ready;

@@ -17,6 +17,8 @@ bool items_may_skip_to(struct queue *q, uint64_t sequence); /* not while somethi
 void items_skip_to(struct queue *q, uint64_t sequence);
 /* Moves the ring's start past what is gone, and past a head that holds up thousands. */
 void items_advance(struct queue *q);
+/* An item comes where nothing was, before `loaded`. */
+void items_place(struct queue *q, uint64_t sequence, const struct item *item);
 /* The item's state became ITEM_GONE: its place goes. `item` is not to be used after it. */
 void items_gone(struct queue *q, uint64_t sequence, const struct item *item);
 void items_free(struct queue *q); /* the ring and what stands beside it; nothing is held any more */

@@ -85,6 +85,19 @@ static enum reason check_letters(struct core *c, struct span name, const struct 
     return letters_check(c, name, &merged, why);
 }
 
+/* What is delayed, or expires, has no place in the order of a partition or of a key. */
+static enum reason check_times(const struct queue_settings *present, const struct queue_settings *given,
+                               struct error *why)
+{
+    struct queue_settings merged = *present;
+    apply_settings(&merged, given);
+    if ((merged.partitions <= 1 && merged.ordered != ORDERED_KEY) || (merged.ttl_ms == 0 && merged.delay_ms == 0))
+        return REASON_ok;
+    error_set(why, "a queue with 'partitions' or 'ordered: key' has neither 'ttl' nor 'delay'; leave them at 0s, or "
+                   "put such events into a queue of their own");
+    return REASON_conflict;
+}
+
 enum reason operate_declare(struct core *c, struct span name, const struct queue_settings *given, bool only_create,
                             bool by_config, struct queue **out, bool *created, struct error *why)
 {
@@ -100,6 +113,8 @@ enum reason operate_declare(struct core *c, struct span name, const struct queue
         if (only_create)
             return REASON_exists;
         enum reason change = check_change(c, q, given, by_config, why);
+        if (change == REASON_ok)
+            change = check_times(&q->settings, given, why);
         if (change == REASON_ok)
             change = check_letters(c, name, &q->settings, given, why);
         if (change != REASON_ok)
@@ -121,7 +136,9 @@ enum reason operate_declare(struct core *c, struct span name, const struct queue
         apply_settings(&settings, given);
         if (settings.durability == DURABILITY_DISK && !has_disk(c, why))
             return REASON_invalid;
-        enum reason letters = letters_check(c, name, &settings, why);
+        enum reason letters = check_times(&settings, given, why);
+        if (letters == REASON_ok)
+            letters = letters_check(c, name, &settings, why);
         if (letters != REASON_ok)
             return letters;
         *out = q = queue_create(c, name, &settings);
@@ -286,6 +303,15 @@ static void delete_queue(struct core *c, struct queue *q, const struct request *
         queue_delete(c, q, REASON_deleted);
 }
 
+static void cancel(struct core *c, struct queue *q, const struct request *r, struct reply *reply)
+{
+    enum reason done = calendar_cancel(c, q, r->u.cancel.sequence);
+    if (done == REASON_ok)
+        reply->result = RESULT_CANCELLED;
+    else
+        refuse(reply, done, "");
+}
+
 static void set_closed(struct core *c, struct queue *q, bool closed)
 {
     q->closed = closed;
@@ -306,6 +332,7 @@ static void call_queue(struct core *c, struct queue *q, struct calling *now)
         reply->result = RESULT_PURGED;
         reply->u.purged.purged = r->u.purge.dead ? dead_purge(c, q) : queue_purge(c, q, false);
         return;
+    case CALL_CANCEL: cancel(c, q, r, reply); return;
     case CALL_PAUSE:
     case CALL_RESUME: q->paused = r->call == CALL_PAUSE; break;
     case CALL_CLOSE:
@@ -369,7 +396,7 @@ static bool mutates(enum call call)
     return call == CALL_DECLARE || call == CALL_DELETE || call == CALL_PURGE || call == CALL_PAUSE ||
            call == CALL_RESUME || call == CALL_CLOSE || call == CALL_OPEN || call == CALL_REDRIVE ||
            call == CALL_PUT_TOPIC || call == CALL_DELETE_TOPIC || call == CALL_BIND || call == CALL_UNBIND ||
-           call == CALL_PUT_SUBSCRIPTION || call == CALL_DELETE_SUBSCRIPTION;
+           call == CALL_PUT_SUBSCRIPTION || call == CALL_DELETE_SUBSCRIPTION || call == CALL_CANCEL;
 }
 
 /* The answer that was just given. */

@@ -115,6 +115,8 @@ static struct item *pop_next(struct core *c, struct queue *q, uint32_t partition
     struct partitions *p = q->partitions;
     struct heap *ready = &p->at[partition].ready;
     while (ready->count || sort_for(c, q, partition)) {
+        if (ready->at[0] >= queue_deliverable_end(q))
+            return NULL; /* it was delayed, and the mark is behind it still */
         struct item *item = queue_item(q, *sequence = ready->at[0]);
         heap_pop(ready);
         if (!item || item->state != ITEM_READY)

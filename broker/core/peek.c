@@ -1,5 +1,6 @@
 /* Looking without taking. What is in memory is answered at once; a page of which nothing is in memory is read from the disk first,
  * and its answer follows. A page may be shorter than asked for; `next` says where to go on. */
+#include "broker/core/calendar.h"
 #include "broker/core/partition.h"
 #include "broker/core/trouble.h"
 
@@ -33,6 +34,7 @@ struct page {
     struct peeked *events;
     size_t count, max, bytes, max_bytes;
     uint64_t next;
+    uint64_t limit; /* here the disk goes on; 0: nowhere */
 };
 
 static enum event_state state_of(const struct item *item)
@@ -67,12 +69,14 @@ static bool add(struct page *p, uint64_t sequence, store_locator at, uint32_t si
     struct span event;
     struct store *store = queue_store(p->core, p->queue);
     store->ops->read(store, p->queue->id, at, &event);
-    p->events[p->count++] = (struct peeked){ sequence,
-                                             p->state,
-                                             attempt,
-                                             event_of_lane(event),
-                                             trouble_info(trouble_find(p->queue, sequence)),
-                                             p->state == STATE_READY ? blocker(p->queue, sequence, event) : 0 };
+    p->events[p->count++] = (struct peeked){
+        .sequence = sequence,
+        .state = p->state,
+        .attempt = attempt,
+        .event = event_of_lane(event),
+        .parked_behind = p->state == STATE_READY ? blocker(p->queue, sequence, event) : 0,
+        .trouble = trouble_info(trouble_find(p->queue, sequence)),
+    };
     p->bytes += size;
     return true;
 }
@@ -80,6 +84,8 @@ static bool add(struct page *p, uint64_t sequence, store_locator at, uint32_t si
 static bool add_item(void *ctx, uint64_t sequence, struct item *item)
 {
     struct page *p = ctx;
+    if (p->limit && sequence >= p->limit)
+        return false;
     return state_of(item) != p->state || add(p, sequence, item->at, item->size, item->attempt);
 }
 
@@ -94,6 +100,8 @@ static void add_dead(struct page *p, uint64_t from)
 
 static void answer(const struct page *p, struct reply *reply)
 {
+    if (p->state == STATE_DELAYED && p->count && p->queue->calendar)
+        calendar_tell(p->core, p->queue, p->events, p->count);
     reply->result = RESULT_PEEKED;
     reply->u.peeked.events = p->events;
     reply->u.peeked.count = p->count;
@@ -111,11 +119,41 @@ static uint64_t first_dead(struct queue *q, uint64_t from)
 /* The first sequence >= from in that state on disk only; 0: none. */
 static uint64_t first_on_disk(struct queue *q, enum event_state state, uint64_t from)
 {
-    uint64_t first, end;
+    uint64_t first = UINT64_MAX, called, end;
     if (state == STATE_DEAD)
         return first_dead(q, from);
-    bool found = q->durable && state == STATE_READY && ranges_next(&q->durable->backlog, from, &first, &end);
-    return found && first < q->durable->end ? first : 0;
+    if (!q->durable || state == STATE_IN_FLIGHT)
+        return 0;
+    if (state == STATE_DELAYED)
+        return q->calendar && ranges_next(&q->calendar->parked, from, &first, &end) && first < q->durable->end ? first
+                                                                                                               : 0;
+    if (!ranges_next(&q->durable->backlog, from, &first, &end))
+        first = UINT64_MAX;
+    if (q->calendar && ranges_next(&q->calendar->called, from, &called, &end) && called < first)
+        first = called;
+    return first < q->durable->end ? first : 0;
+}
+
+struct search {
+    enum event_state state;
+    uint64_t found;
+};
+
+static bool find_state(void *ctx, uint64_t sequence, struct item *item)
+{
+    struct search *s = ctx;
+    if (state_of(item) == s->state)
+        s->found = sequence;
+    return s->found == 0;
+}
+
+/* The first item >= from in that state; 0: none. */
+static uint64_t first_item(struct queue *q, enum event_state state, uint64_t from)
+{
+    struct search s = { state, 0 };
+    if (state != STATE_DEAD)
+        queue_each(q, from, find_state, &s);
+    return s.found;
 }
 
 static void look_on_disk(struct core *c, const struct page *p, uint64_t from, const struct request *r,
@@ -151,11 +189,12 @@ bool peek_request(struct core *c, struct queue *q, const struct request *r, cons
     p.max = least(r->u.peek.max, PEEK_DEFAULT, PEEK_MOST);
     p.max_bytes = least(r->u.peek.max_bytes, PEEK_BYTES_MOST, PEEK_BYTES_MOST);
     p.events = arena_alloc(arena, p.max * sizeof *p.events);
+    p.limit = p.state == STATE_DEAD ? 0 : first_on_disk(q, p.state, r->u.peek.from);
     if (p.state == STATE_DEAD)
         add_dead(&p, r->u.peek.from);
     else
         queue_each(q, r->u.peek.from, add_item, &p);
-    uint64_t on_disk = p.next ? 0 : first_on_disk(q, p.state, r->u.peek.from);
+    uint64_t on_disk = p.next ? 0 : p.limit ? p.limit : first_on_disk(q, p.state, r->u.peek.from);
     if (on_disk && p.count == 0 && c->look_count < LOOKS_MOST) {
         look_on_disk(c, &p, on_disk, r, route);
         return false;
@@ -194,22 +233,32 @@ static bool is_shown(const struct page *p, uint64_t sequence, uint16_t *attempt)
     *attempt = t ? t->attempt : item ? item->attempt : backlog_attempt(q, sequence);
     if (p->state == STATE_DEAD)
         return t && t->dead;
-    return item ? item->state == ITEM_READY : ranges_has(&q->durable->backlog, sequence);
+    if (item)
+        return state_of(item) == p->state;
+    enum backlog_place where = backlog_where(q, sequence);
+    return where != BACKLOG_NOWHERE && (where == BACKLOG_PARKED) == (p->state == STATE_DELAYED);
+}
+
+static uint64_t first_of(uint64_t a, uint64_t b)
+{
+    return a && (!b || a < b) ? a : b;
 }
 
 /* Fills the page with what is still in its state. */
 static void add_loaded(struct page *p, const struct store_completion *done)
 {
     struct queue *q = p->queue;
-    uint64_t last = 0;
+    uint64_t last = 0, item = done->count ? first_item(q, p->state, done->events[0].sequence) : 0;
     for (size_t i = 0; i < done->count; i++) {
         const struct store_loaded *e = &done->events[i];
         uint16_t attempt;
+        if (item && item < e->sequence)
+            break; /* in memory, and before this one */
         if (is_shown(p, e->sequence, &attempt) && !add(p, e->sequence, e->locator, e->size, attempt))
             return;
         last = e->sequence;
     }
-    p->next = last ? first_on_disk(q, p->state, last + 1) : 0;
+    p->next = last ? first_of(first_on_disk(q, p->state, last + 1), first_item(q, p->state, last + 1)) : 0;
 }
 
 bool peek_loaded(struct core *c, const struct store_completion *done)

@@ -37,6 +37,8 @@ enum {
     QUEUE_LEDGER,
     QUEUE_DEDUP,
     QUEUE_TROUBLE,
+    QUEUE_WAITING, /* as TERMS of a run: those that are delayed … */
+    QUEUE_EXPIRING /* … and those that expire */
 };
 enum { LEDGER_ACCEPTED = 1, LEDGER_ACKED, LEDGER_DEAD, LEDGER_EXPIRED, LEDGER_PURGED, LEDGER_DROPPED };
 enum { PRODUCER_HIGH = 1, PRODUCER_LOW, PRODUCER_DESTINATION, PRODUCER_EPOCH };
@@ -48,8 +50,10 @@ enum {
     ORIGIN_FIRST,
     ORIGIN_SEEN,
     ORIGIN_HASHES,
-    ORIGIN_TOPIC, /* of what went to one: its name, … */
-    ORIGIN_TARGET /* … and where it went; in the note of the first of its runs, which all stand in one group */
+    ORIGIN_TOPIC,      /* of what went to one: its name, … */
+    ORIGIN_TARGET,     /* … and where it went; in the note of the first of its runs, which all stand in one group */
+    ORIGIN_NOT_BEFORE, /* what its publisher said of when it may be delivered */
+    ORIGIN_EXPIRES,
 };
 enum { TARGET_QUEUE = 1 /* its id */, TARGET_SEQUENCE, TARGET_NAME /* where there is no id */ };
 enum {
@@ -73,11 +77,15 @@ enum {
     TROUBLE_LAST,
     TROUBLE_ERROR,
     TROUBLE_DROPPED,
+    TROUBLE_DELAY,
 };
 enum { MARK_QUEUE = 1, MARK_END };
 enum { TOPIC_ID = 1, TOPIC_NAME, TOPIC_UNROUTED, TOPIC_CATCH_ALL /* a queue's id */, TOPIC_BINDING };
 enum { BINDING_QUEUE = 1, BINDING_FILTER };
 enum { SUBSCRIPTION_APP = 1, SUBSCRIPTION_NAME, SUBSCRIPTION_SETTINGS, SUBSCRIPTION_REVISION };
+
+/* QUEUE_WAITING and QUEUE_EXPIRING hold runs, three varints each: time (wall clock, ms, from the first run's on, zigzag), first
+ * sequence, count. Some of it may have left the queue. */
 
 /* A dedup window's entry in a snapshot: its hash, sequence and wall time of acceptance. */
 #define DEDUP_ENTRY_SIZE (DEDUP_HASH_SIZE + 16u)

@@ -1,4 +1,5 @@
 /* The core's state from the log: a snapshot, what was noted and put into the log after it, and then the disk is taken over. */
+#include "broker/core/calendar.h"
 #include "broker/core/items.h"
 #include "broker/core/partition.h"
 #include "broker/core/persist_fields.h"
@@ -52,7 +53,7 @@ struct queue_words {
     bool paused, closed, has_ledger;
     uint64_t next_sequence, mark;
     struct ledger ledger;
-    struct span dedup;
+    struct span dedup, waiting, expiring;
 };
 
 static bool read_queue(struct span bytes, struct queue_words *w)
@@ -76,6 +77,8 @@ static bool read_queue(struct span bytes, struct queue_words *w)
             take_ledger(&w->ledger, f.bytes);
             break;
         case QUEUE_DEDUP: w->dedup = f.bytes; break;
+        case QUEUE_WAITING: w->waiting = f.bytes; break;
+        case QUEUE_EXPIRING: w->expiring = f.bytes; break;
         default: break;
         }
     }
@@ -88,6 +91,21 @@ static void take_dedup(struct core *c, struct queue *q, struct span bytes)
          bytes = span_of(bytes.data + DEDUP_ENTRY_SIZE, bytes.size - DEDUP_ENTRY_SIZE))
         duplicate_restore(c, q, span_of(bytes.data, DEDUP_HASH_SIZE), wire_load64(bytes.data + DEDUP_HASH_SIZE),
                           (int64_t)wire_load64(bytes.data + DEDUP_HASH_SIZE + 8));
+}
+
+/* The runs of QUEUE_WAITING, or of QUEUE_EXPIRING. */
+static void take_runs(struct core *c, struct queue *q, struct span bytes, bool waiting)
+{
+    struct wire_reader r = wire_open(bytes);
+    int64_t from = 0;
+    uint64_t step, first, count;
+    while (wire_varint(&r, &step) && wire_varint(&r, &first) && wire_varint(&r, &count)) {
+        int64_t at = from + (int64_t)(step >> 1 ^ (0 - (step & 1)));
+        struct terms t = { waiting ? at : 0, waiting ? 0 : at };
+        if (count && count <= UINT32_MAX)
+            calendar_restore(c, q, first, count, &t);
+        from = from ? from : at;
+    }
 }
 
 static bool read_trouble(struct span bytes, uint32_t *queue, struct trouble *t, struct span *error)
@@ -113,6 +131,7 @@ static bool read_trouble(struct span bytes, uint32_t *queue, struct trouble *t, 
         case TROUBLE_LAST: t->last_ms = (int64_t)f.number; break;
         case TROUBLE_ERROR: *error = f.bytes; break;
         case TROUBLE_DROPPED: t->dropped = f.number != 0; break;
+        case TROUBLE_DELAY: t->delay_ms = f.number; break;
         default: break;
         }
     }
@@ -138,6 +157,7 @@ static struct queue *take_trouble(struct core *c, struct span bytes, enum dead_r
     t->size = words.size;
     t->first_ms = words.first_ms;
     t->last_ms = words.last_ms;
+    t->delay_ms = words.delay_ms;
     trouble_say(t, words.status, error);
     *why = t->dead;
     if (died)
@@ -186,6 +206,8 @@ static bool take_queue(struct core *c, struct span bytes)
         q->next_sequence = w.next_sequence;
         q->durable->recovered_mark = w.mark;
         take_dedup(c, q, w.dedup);
+        take_runs(c, q, w.waiting, true);
+        take_runs(c, q, w.expiring, false);
         take_troubles(c, bytes);
     }
     return true;
@@ -375,6 +397,7 @@ static void replay_origin(struct core *c, struct queue *q, const struct store_ru
     struct token id = { 0 };
     struct span topic = { 0 };
     uint64_t first = 0, seen = 0;
+    struct terms terms = { 0 };
     while (!wire_done(&r) && wire_next(&r, &f)) {
         switch (f.tag) {
         case ORIGIN_HIGH: id.high = f.number; break;
@@ -383,9 +406,14 @@ static void replay_origin(struct core *c, struct queue *q, const struct store_ru
         case ORIGIN_SEEN: seen = f.number; break;
         case ORIGIN_HASHES: replay_hashes(c, q, run, f.bytes); break;
         case ORIGIN_TOPIC: topic = f.bytes; break;
+        case ORIGIN_NOT_BEFORE: terms.not_before_ms = (int64_t)f.number; break;
+        case ORIGIN_EXPIRES: terms.expires_ms = (int64_t)f.number; break;
         default: break;
         }
     }
+    terms = calendar_terms(q, &terms, run->accepted_ms); /* the settings are those of then */
+    if (terms.not_before_ms || terms.expires_ms)
+        calendar_restore(c, q, run->first, run->count, &terms);
     if (token_is_zero(id) || first == 0)
         return;
     struct destination *d = lasting_destination(producer_of(c, id), topic.size ? topic : span_str(q->name));
@@ -468,8 +496,10 @@ static bool take_over(struct core *c, struct queue *q, struct error *e)
     log_each_live(c->disk, q->id, add_live, q, &bytes);
     d->backlog_bytes = bytes;
     take_out_dead(q);
+    calendar_take_over(c, q, !log.unclean);
     q->bytes = d->backlog_bytes;
     q->ready = d->backlog_events;
+    q->delayed = backlog_on_disk(q) - d->backlog_events;
     uint64_t first = q->next_sequence, end;
     ranges_next(&d->backlog, 0, &first, &end);
     q->base = q->loaded = q->next_ready = d->backlog_events ? first : q->next_sequence;
@@ -477,12 +507,13 @@ static bool take_over(struct core *c, struct queue *q, struct error *e)
     d->mark = d->mark_written = d->recovered_mark > 1 ? d->recovered_mark : 1;
     const struct ledger *l = &q->ledger;
     uint64_t gone = l->acked + l->dead_lettered + l->expired + l->purged + l->dropped;
-    if (l->accepted == gone + q->ready)
+    if (l->accepted == gone + queue_remaining(q))
         return true;
     return error_set(e,
                      "the books of queue '%s' do not balance: accepted %llu, left %llu, remaining %llu; run "
                      "sluice-broker --check on the data directory",
-                     q->name, (unsigned long long)l->accepted, (unsigned long long)gone, (unsigned long long)q->ready);
+                     q->name, (unsigned long long)l->accepted, (unsigned long long)gone,
+                     (unsigned long long)queue_remaining(q));
 }
 
 bool core_open_disk(struct core *c, struct store *disk, struct now now, struct error *e)

@@ -1,4 +1,5 @@
 /* The core's state into the log: a note for each change, a snapshot for each checkpoint. */
+#include "broker/core/calendar.h"
 #include "broker/core/items.h"
 #include "broker/core/partition.h"
 #include "broker/core/persist_fields.h"
@@ -145,6 +146,7 @@ static void put_trouble(struct buf *b, uint32_t tag, uint32_t queue, const struc
     wire_add_number(b, TROUBLE_SIZE, t->size);
     wire_add_number(b, TROUBLE_FIRST, (uint64_t)t->first_ms);
     wire_add_number(b, TROUBLE_LAST, (uint64_t)t->last_ms);
+    wire_add_number(b, TROUBLE_DELAY, t->delay_ms);
     if (t->error)
         wire_add_span(b, TROUBLE_ERROR, span_str(t->error));
     wire_add_number(b, TROUBLE_DROPPED, t->dropped);
@@ -201,6 +203,12 @@ size_t persist_origin(uint8_t *out, const struct destination *d, uint64_t first,
     return (size_t)(at - out);
 }
 
+void persist_terms(struct buf *note, const struct terms *terms)
+{
+    wire_add_fixed64(note, ORIGIN_NOT_BEFORE, (uint64_t)terms->not_before_ms);
+    wire_add_fixed64(note, ORIGIN_EXPIRES, (uint64_t)terms->expires_ms);
+}
+
 /* ------------------------------------------------------------------ the snapshot */
 
 /* How far the queue may have been delivered. While it runs that is what the newest mark says; in the end it is known. */
@@ -226,6 +234,42 @@ static void put_dedup(const struct core *c, struct buf *b, const struct dedup *d
     wire_end(b, mark);
 }
 
+static void put_due_run(struct buf *b, const struct due_run *run, int64_t *from)
+{
+    int64_t step = run->at - *from;
+    uint8_t *start = buf_reserve(b, 30), *at = wire_put_varint(start, (uint64_t)step << 1 ^ (uint64_t)(step >> 63));
+    at = wire_put_varint(at, run->first);
+    at = wire_put_varint(at, run->count);
+    b->size += (size_t)(at - start);
+    *from = *from ? *from : run->at;
+}
+
+/* What is overdue is over at once. */
+static void put_overdue(struct buf *b, const struct ranges *overdue, int64_t *from)
+{
+    for (uint64_t at = 0, end; ranges_next(overdue, at, &at, &end); at = end) {
+        struct due_run run = { 1, at, (uint32_t)(end - at) };
+        put_due_run(b, &run, from);
+    }
+}
+
+static void put_calendar(struct buf *b, const struct calendar *k)
+{
+    int64_t from = 0;
+    size_t mark = wire_begin(b, QUEUE_WAITING);
+    for (uint32_t i = 0; i < k->waiting.count && !MUTATED(forget_delays); i++)
+        put_due_run(b, &k->waiting.runs[i], &from);
+    wire_end(b, mark);
+    from = 0;
+    mark = wire_begin(b, QUEUE_EXPIRING);
+    for (uint32_t i = 0; i < k->expiring.count; i++)
+        put_due_run(b, &k->expiring.runs[i], &from);
+    if (k->newest.count)
+        put_due_run(b, &k->newest, &from);
+    put_overdue(b, &k->overdue, &from);
+    wire_end(b, mark);
+}
+
 static void put_queue_state(struct core *c, struct buf *b, const struct queue *q)
 {
     size_t mark = wire_begin(b, NOTE_QUEUE);
@@ -236,6 +280,8 @@ static void put_queue_state(struct core *c, struct buf *b, const struct queue *q
         put_ledger(b, QUEUE_LEDGER, &q->ledger);
         if (dedup_count(&q->dedup))
             put_dedup(c, b, &q->dedup);
+        if (q->calendar)
+            put_calendar(b, q->calendar);
         for (const struct trouble *t = MUTATED(forget_dead) ? NULL : q->troubles; t; t = t->hh.next)
             put_trouble(b, QUEUE_TROUBLE, q->id, t);
     }

@@ -1,5 +1,6 @@
 /* What a queue holds: its life, and events in, between states and out. The books (ledger, counts, bytes) change here and
- * nowhere else; items.c keeps the items, the core the delay timers of nacked events. */
+ * nowhere else; items.c keeps the items, calendar.c knows when delayed ones are due. */
+#include "broker/core/calendar.h"
 #include "broker/core/items.h"
 #include "broker/core/partition.h"
 #include "broker/core/trouble.h"
@@ -82,7 +83,7 @@ static void stop_running(struct core *c, struct queue *q)
 
 void queue_free(struct core *c, struct queue *q)
 {
-    assert(!q->waiters && !q->topic_count && !q->consumers && !q->delays && queue_remaining(q) == 0);
+    assert(!q->waiters && !q->topic_count && !q->consumers && queue_remaining(q) == 0);
     if (q->consumer_epoch > c->epoch_floor) /* a queue of the same name will go on above it */
         c->epoch_floor = q->consumer_epoch;
     stop_running(c, q);
@@ -97,6 +98,7 @@ void queue_free(struct core *c, struct queue *q)
     HASH_DELETE(hh_id, c->by_id, q);
     trouble_free(q);
     partitions_free(q);
+    calendar_free(c, q);
     items_free(q);
     duplicates_forget(c, q);
     if (q->durable)
@@ -168,7 +170,8 @@ enum reason room_take(struct room *r, uint64_t size)
 }
 
 /* The newest events, whose bytes are in memory, become items. */
-static void add_items(struct core *c, struct queue *q, const struct store_event *events, size_t count)
+static void add_items(struct core *c, struct queue *q, const struct store_event *events, size_t count,
+                      enum item_state state)
 {
     items_make_room(q, count);
     for (size_t i = 0; i < count; i++) {
@@ -176,33 +179,65 @@ static void add_items(struct core *c, struct queue *q, const struct store_event 
             .at = events[i].locator,
             .size = (uint32_t)events[i].event.size,
             .accepted = core_tenths(c),
-            .state = ITEM_READY,
+            .state = (uint8_t)state,
         };
     }
 }
 
-bool queue_keeps(const struct core *c, const struct queue *q)
+bool queue_keeps(const struct core *c, const struct queue *q, const struct terms *terms)
 {
-    return q->loaded == q->next_sequence && (!q->durable || core_budget_left(c) > 0);
+    if (!q->durable)
+        return q->loaded == q->next_sequence;
+    return q->loaded == q->next_sequence && terms->not_before_ms == 0 && core_budget_left(c) > 0;
+}
+
+/* Those that are delayed on disk are read when they are due, however long that is: none of them is loaded in its turn. */
+static void park(struct core *c, struct queue *q, size_t count, uint64_t bytes)
+{
+    calendar_of(c, q);
+    calendar_park(q, q->next_sequence, count);
+    q->durable->backlog_bytes += bytes;
+    if (q->loaded != q->next_sequence)
+        return;
+    items_skip_to(q, q->next_sequence + count);
+    items_advance(q);
 }
 
 void queue_enter(struct core *c, struct queue *q, const struct store_event *events, size_t count, uint64_t bytes,
-                 bool kept)
+                 bool kept, const struct terms *terms)
 {
+    bool delayed = terms->not_before_ms != 0;
+    uint64_t first = q->next_sequence;
     if (kept)
-        add_items(c, q, events, count);
+        add_items(c, q, events, count, delayed ? ITEM_DELAYED : ITEM_READY);
+    else if (delayed)
+        park(c, q, count, bytes);
     else
-        backlog_add(q, q->next_sequence, count, bytes);
+        backlog_add(q, first, count, bytes);
     q->next_sequence += count;
     q->bytes += bytes;
-    q->ready += count;
+    *(delayed ? &q->delayed : &q->ready) += count;
     q->ledger.accepted += count;
+    if (delayed || terms->expires_ms)
+        calendar_accepted(c, q, first, count, terms);
     rate_add(&q->in_rate, count, c->now.mono);
 }
 
-static void accept(struct core *c, struct queue *q, struct store_event *events, size_t count, struct span note,
-                   const struct store_leaving *leaving, uint64_t *ticket)
+/* The note with the terms behind it, in `b`, where there are any. */
+static struct span with_terms(const struct queue *q, struct span note, const struct terms *terms, struct buf *b)
 {
+    if (!q->durable || (terms->not_before_ms == 0 && terms->expires_ms == 0))
+        return note;
+    buf_add(b, note.data, note.size);
+    persist_terms(b, terms);
+    return buf_span(b);
+}
+
+static void accept(struct core *c, struct queue *q, struct store_event *events, size_t count, struct span note,
+                   const struct terms *given, const struct store_leaving *leaving, uint64_t *ticket)
+{
+    struct buf words = { 0 };
+    struct terms terms = calendar_terms(q, given, c->now.wall.ms);
     struct store *store = queue_store(c, q);
     struct store_run run = {
         .queue = q->id,
@@ -210,8 +245,8 @@ static void accept(struct core *c, struct queue *q, struct store_event *events, 
         .events = events,
         .count = count,
         .accepted_ms = c->now.wall.ms,
-        .note = note,
-        .keep = queue_keeps(c, q),
+        .note = with_terms(q, note, given, &words),
+        .keep = queue_keeps(c, q, &terms),
         .leaving = leaving,
     };
     uint64_t bytes = 0;
@@ -219,21 +254,28 @@ static void accept(struct core *c, struct queue *q, struct store_event *events, 
     enum store_status status = store->ops->append(store, &run, ticket);
     assert(status == STORE_OK || status == STORE_LATER || status == STORE_FAILED); /* its room was taken */
     c->failed |= status == STORE_FAILED;
+    buf_free(&words);
     for (size_t i = 0; i < count; i++)
         bytes += events[i].event.size;
-    queue_enter(c, q, events, count, bytes, run.keep && events[0].locator);
+    queue_enter(c, q, events, count, bytes, run.keep && events[0].locator, &terms);
 }
 
 void queue_accept(struct core *c, struct queue *q, struct store_event *events, size_t count, struct span note,
                   uint64_t *ticket)
 {
-    accept(c, q, events, count, note, NULL, ticket);
+    accept(c, q, events, count, note, &(struct terms){ 0 }, NULL, ticket);
+}
+
+void queue_accept_on(struct core *c, struct queue *q, struct store_event *events, size_t count, struct span note,
+                     const struct terms *terms, uint64_t *ticket)
+{
+    accept(c, q, events, count, note, terms, NULL, ticket);
 }
 
 void queue_accept_from(struct core *c, struct queue *q, struct store_event *event, const struct store_leaving *leaving,
                        uint64_t *ticket)
 {
-    accept(c, q, event, 1, (struct span){ 0 }, leaving, ticket);
+    accept(c, q, event, 1, (struct span){ 0 }, &(struct terms){ 0 }, leaving, ticket);
 }
 
 /* ------------------------------------------------------------------ events between states */
@@ -253,12 +295,14 @@ static void move(struct queue *q, struct item *item, enum item_state to)
 void queue_return(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
     assert(item->state == ITEM_IN_FLIGHT || item->state == ITEM_DELAYED);
+    if (q->calendar && calendar_ends(c, q, sequence, item))
+        return;
     if (q->partitions && item->state == ITEM_IN_FLIGHT)
         partition_ended(c, q, item);
     move(q, item, ITEM_READY);
     if (q->partitions)
         partition_returned(c, q, sequence, item);
-    else
+    else if (sequence < q->next_ready) /* else its turn comes */
         returned_push(q, sequence);
     core_run_queue(c, q);
 }
@@ -266,38 +310,12 @@ void queue_return(struct core *c, struct queue *q, uint64_t sequence, struct ite
 void queue_delay(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms)
 {
     assert(item->state == ITEM_IN_FLIGHT || item->state == ITEM_DELAYED);
+    if (q->calendar && calendar_ends(c, q, sequence, item))
+        return;
     if (q->partitions && item->state == ITEM_IN_FLIGHT)
         partition_ended(c, q, item);
     move(q, item, ITEM_DELAYED);
-    struct delayed *d = xcalloc(1, sizeof *d);
-    d->queue = q;
-    d->sequence = sequence;
-    HASH_ADD(hh, q->delays, sequence, sizeof d->sequence, d);
-    timers_set(&c->delay_timers, &d->timer, mono_add_ms(c->now.mono, (int64_t)ms));
-}
-
-static void free_delay(struct core *c, struct delayed *d)
-{
-    timers_clear(&c->delay_timers, &d->timer);
-    HASH_DEL(d->queue->delays, d);
-    free(d);
-}
-
-/* The event leaves before its time. */
-static void forget_delay(struct core *c, struct queue *q, uint64_t sequence)
-{
-    struct delayed *d = NULL;
-    HASH_FIND(hh, q->delays, &sequence, sizeof sequence, d);
-    assert(d);
-    free_delay(c, d);
-}
-
-void queue_delay_over(struct core *c, struct delayed *d)
-{
-    struct queue *q = d->queue;
-    uint64_t sequence = d->sequence;
-    free_delay(c, d);
-    retry_due(c, q, sequence, queue_item(q, sequence));
+    calendar_delay(c, q, sequence, ms);
 }
 
 void queue_taken(struct queue *q, uint64_t sequence, struct item *item, uint32_t lease)
@@ -351,6 +369,8 @@ void queue_remove(struct core *c, struct queue *q, uint64_t sequence, struct ite
     q->bytes -= item->size;
     item->state = ITEM_GONE;
     items_gone(q, sequence, item);
+    if (q->calendar)
+        calendar_gone(q, sequence);
     if (q->waiters || q->topic_count)
         core_run_queue(c, q);
 }
@@ -358,8 +378,6 @@ void queue_remove(struct core *c, struct queue *q, uint64_t sequence, struct ite
 void queue_settle(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum store_cause cause)
 {
     struct store *store = queue_store(c, q);
-    if (item->state == ITEM_DELAYED)
-        forget_delay(c, q, sequence);
     store->ops->settle(store, q->id, sequence, item->at, item->size, cause);
     ++*ledger_of(&q->ledger, cause);
     queue_remove(c, q, sequence, item);
@@ -409,5 +427,6 @@ uint64_t queue_purge(struct core *c, struct queue *q, bool everything)
     if (q->partitions)
         partition_purged(q);
     items_advance(q);
-    return w.count + (q->durable ? backlog_purge(c, q) : 0);
+    uint64_t parked = q->calendar ? calendar_purge(c, q) : 0;
+    return w.count + parked + (q->durable ? backlog_purge(c, q) : 0);
 }

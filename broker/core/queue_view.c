@@ -1,4 +1,5 @@
 /* What is told of a queue: rates, ages, guesses, and whether its books agree with what it holds. */
+#include "broker/core/calendar.h"
 #include "broker/core/trouble.h"
 
 #include <math.h>
@@ -96,11 +97,12 @@ void queue_validate(struct queue *q)
         HOLDS(ranges_count_in(&q->durable->backlog, 0, UINT64_MAX) == q->durable->backlog_events);
         HOLDS(ranges_count_in(&q->durable->backlog, q->loaded, q->next_sequence) == q->durable->backlog_events);
         HOLDS(q->durable->end <= q->next_sequence);
+        t.ready += q->calendar ? q->calendar->called_events : 0;
+        t.delayed += q->calendar ? q->calendar->parked_events : 0;
     } else {
         HOLDS(q->loaded == q->next_sequence);
     }
     HOLDS(t.ready == q->ready && t.in_flight == q->in_flight && t.delayed == q->delayed && t.bytes == q->bytes);
-    HOLDS(HASH_COUNT(q->delays) == q->delayed);
     HOLDS(count_held(q) == q->held && q->held <= q->delayed);
     HOLDS(count_dead(q, &dead_bytes) == q->dead && dead_bytes == q->dead_bytes);
     HOLDS(q->base <= q->next_ready && q->next_ready <= q->loaded && q->loaded <= q->next_sequence);

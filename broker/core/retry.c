@@ -50,6 +50,7 @@ static void decide(struct core *c, struct queue *q, struct trouble *t, struct it
     enum dead_reason why = verdict(q, t);
     if (why != DEAD_NOT && dead_bury(c, q, sequence, item, why))
         return;
+    t->delay_ms = why != DEAD_NOT ? 0 : ms;
     persist_trouble(c, q, t);
     come_again(c, q, sequence, item, why != DEAD_NOT ? DEAD_FULL_MS : ms);
 }

@@ -13,6 +13,7 @@
  *   partition.c which go to whom, where a queue has partitions or an order by key (keys.c, share.c)
  *   topic.c     topics and what is bound to them; fanout.c lets their entries in, topic_call.c answers calls on them
  *   targets.c   which queues have an event of a topic
+ *   calendar.c  what of it waits for a time, and what runs out (calendar.h)
  *   deliver.c   consumers, turns, credit, Deliver
  *   settle.c    acks, by number and by receipt; the end of leases
  *   acked.c     acks that are remembered
@@ -41,6 +42,7 @@ struct trouble;
 struct redrive;
 struct partitions;
 struct topic; /* topic.h */
+struct calendar;
 
 enum item_state { ITEM_GONE, ITEM_READY, ITEM_IN_FLIGHT, ITEM_DELAYED };
 
@@ -63,12 +65,9 @@ struct straggler {
     UT_hash_handle hh;
 };
 
-/* A nacked event waiting for its delay; goes with the event. */
-struct delayed {
-    struct timer timer;
-    struct queue *queue;
-    uint64_t sequence;
-    UT_hash_handle hh; /* in queue->delays */
+/* When accepted events may be delivered: wall clock, ms; 0: from at once, for ever. */
+struct terms {
+    int64_t not_before_ms, expires_ms;
 };
 
 /* A smoothed rate per second over about ten seconds. */
@@ -98,9 +97,9 @@ struct queue {
     uint64_t loaded;         /* from here to next_sequence what is live is backlog, on disk only; see backlog.c */
     struct durable *durable; /* of a queue on disk; NULL: in memory */
     struct straggler *stragglers;
-    struct delayed *delays;        /* by sequence: one for each delayed item */
     struct heap returned;          /* sequences to deliver again; may hold stale ones */
     struct partitions *partitions; /* NULL: it is one FIFO; see partition.h */
+    struct calendar *calendar;     /* NULL: nothing of it was ever delayed, or expires */
 
     uint64_t ready, in_flight, delayed; /* events in each state */
     uint64_t bytes;                     /* of all of them */
@@ -138,8 +137,9 @@ struct durable {
     uint64_t recovered_mark; /* events before it may have been delivered before a restart */
     uint64_t recovered_end;  /* events before it were accepted before the restart */
     struct ranges backlog;   /* live sequences >= loaded */
-    uint64_t backlog_events, backlog_bytes;
-    uint64_t low; /* load more once fewer than this are loaded and not delivered */
+    uint64_t backlog_events;
+    uint64_t backlog_bytes; /* of everything that is on disk only: the calendar's, too */
+    uint64_t low;           /* load more once fewer than this are loaded and not delivered */
     bool loading;
 };
 
@@ -347,7 +347,8 @@ struct core {
 
     struct timers timers; /* of sessions */
     struct timers lease_timers;
-    struct timers delay_timers;
+    struct timers delay_timers; /* of calendars: what follows the monotonic clock … */
+    struct timers wall_timers;  /* … and the wall clock: `due` holds its milliseconds */
     struct timers wait_timers;
     struct timers producer_timers;
 
@@ -377,7 +378,8 @@ struct core {
     uint8_t dedup_key[16]; /* of every queue's dedup window … */
     uint64_t dedup_bytes;  /* … and the memory of all of them */
     mono_t dedup_swept;
-    bool starved; /* somebody waits for the broker's budget */
+    uint64_t calendar_bytes; /* memory of all calendars */
+    bool starved;            /* somebody waits for the broker's budget */
     struct answered *answers, *answer_list;
     uint32_t answer_count;
     struct ledger closed_ledger;        /* of deleted queues */
@@ -507,23 +509,26 @@ enum reason room_take(struct room *r, uint64_t size);
 /* Events that the store has taken under the next sequences become the queue's, `bytes` in all. kept: their bytes are in
  * memory. */
 void queue_enter(struct core *c, struct queue *q, const struct store_event *events, size_t count, uint64_t bytes,
-                 bool kept);
-/* May what comes next be delivered without being read from the disk? */
-bool queue_keeps(const struct core *c, const struct queue *q);
+                 bool kept, const struct terms *terms);
+/* May what comes next be delivered without being read from the disk? `terms`: what holds of it. */
+bool queue_keeps(const struct core *c, const struct queue *q, const struct terms *terms);
 /* Accepts `count` events (their sequences set here) at the tail. */
 void queue_accept(struct core *c, struct queue *q, struct store_event *events, size_t count, struct span note,
                   uint64_t *ticket); /* 0: it is accepted for good */
 /* Accepts one event, which left another queue of the same store by the same step; NULL: it did not. */
 void queue_accept_from(struct core *c, struct queue *q, struct store_event *event, const struct store_leaving *leaving,
                        uint64_t *ticket);
+/* The same on terms of their own; the queue's settings count beside them. */
+void queue_accept_on(struct core *c, struct queue *q, struct store_event *events, size_t count, struct span note,
+                     const struct terms *terms, uint64_t *ticket);
 /* Takes an item out of the queue and its books; the store keeps the event. */
 void queue_remove(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 /* Takes an item out for good. */
 void queue_settle(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum store_cause cause);
-/* In flight or delayed back to ready. */
+/* In flight or delayed back to ready; or out, where it expired meanwhile: `item` is not to be used after it. */
 void queue_return(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
+/* In flight or delayed: to be delivered again after `ms`; or out, as above. */
 void queue_delay(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms);
-void queue_delay_over(struct core *c, struct delayed *d);
 /* The next to deliver; NULL when nothing is ready. */
 struct item *queue_next(struct queue *q, uint64_t *sequence);
 /* Marks it taken by a lease. */
@@ -548,10 +553,36 @@ void backlog_add(struct queue *q, uint64_t first, uint64_t count, uint64_t bytes
 void backlog_want(struct core *c, struct queue *q);
 void backlog_loaded(struct core *c, const struct store_completion *done);
 uint64_t backlog_purge(struct core *c, struct queue *q);
+/* Where an event is that is on disk only. */
+enum backlog_place { BACKLOG_NOWHERE, BACKLOG_LINE, BACKLOG_CALLED, BACKLOG_PARKED };
+enum backlog_place backlog_where(const struct queue *q, uint64_t sequence);
+uint64_t backlog_on_disk(const struct queue *q); /* how many there are in all places */
+/* One that was read becomes an item at its place. */
+void backlog_place(struct core *c, struct queue *q, const struct store_loaded *e);
 /* Settles one that is on disk only; false when it is not there. */
 bool backlog_settle(struct core *c, struct queue *q, uint64_t sequence, enum store_cause cause);
 /* The attempts an event starts with when it comes from the disk. */
 uint16_t backlog_attempt(const struct queue *q, uint64_t sequence);
+
+/* calendar.c, calendar_disk.c; those that take a queue only where it has a calendar */
+/* What holds of events that are accepted now: what they said, and the queue's settings. */
+struct terms calendar_terms(const struct queue *q, const struct terms *given, int64_t now_ms);
+void calendar_wake(struct core *c);                  /* queues of which something is due get a turn */
+mono_t calendar_due(const struct core *c);           /* when that is to be called next */
+void calendar_turn(struct core *c, struct queue *q); /* what is due becomes ready, or expires */
+/* Comes back from its delivery: true when its time is up, and then it is gone. */
+bool calendar_ends(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
+void calendar_gone(struct queue *q, uint64_t sequence);                          /* the event left the queue */
+enum reason calendar_cancel(struct core *c, struct queue *q, uint64_t sequence); /* of any queue */
+uint64_t calendar_purge(struct core *c, struct queue *q);                        /* what is on disk only */
+/* Says of delayed events when they become ready. One walk over all that is delayed. */
+void calendar_tell(const struct core *c, const struct queue *q, struct peeked *events, size_t count);
+void calendar_want(struct core *c, struct queue *q);                       /* asks the disk for what is due */
+bool calendar_comes(const struct queue *q);                                /* is something due on its way from there? */
+bool calendar_loaded(struct core *c, const struct store_completion *done); /* false: it is not for a calendar */
+/* After a restart, of any queue; `clean`: the stop before was orderly. */
+void calendar_take_over(struct core *c, struct queue *q, bool clean);
+bool calendar_validate(const struct calendar *k);
 
 /* durable.c */
 /* What follows from accepting is held until the ticket is durable; 0: at once. */
@@ -594,6 +625,8 @@ void persist_trouble(struct core *c, const struct queue *q, const struct trouble
 uint64_t persist_mark(struct core *c, const struct queue *q, uint64_t end);
 /* The origin of a run; hashes: one for each of its events, of zeros where it has none; count 0: none has. */
 #define ORIGIN_MAX(count) (64u + (count)*DEDUP_HASH_SIZE)
+/* To be put behind it. */
+void persist_terms(struct buf *note, const struct terms *terms);
 size_t persist_origin(uint8_t *out, const struct destination *d, uint64_t first,
                       const uint8_t (*hashes)[DEDUP_HASH_SIZE], size_t count);
 /* An outcome that no run tells of; q: NULL where the destination is a topic. */

@@ -88,6 +88,7 @@ struct fanout {
     uint8_t hashes[APPEND_AT_ONCE][DEDUP_HASH_SIZE];
     size_t count;
     bool hashed;
+    struct terms terms; /* of all of them */
     uint64_t first, bytes;
     uint64_t own;              /* bytes of memory that go when they are in: those of the run that waits */
     const struct queue *lacks; /* the queue that said no, newest; NULL: none of them */

@@ -19,6 +19,7 @@ struct trouble {
     uint32_t size;             /* dead: of the event */
     store_locator at;          /* dead: its bytes; 0: on disk */
     int64_t first_ms, last_ms; /* wall clock, of the first and the newest */
+    uint64_t delay_ms;         /* from the newest on it does not come again; for the case of a restart */
     char *error;               /* as the newest nack said; NULL: it did not */
     UT_hash_handle hh;
 };

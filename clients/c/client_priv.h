@@ -44,6 +44,7 @@ struct record {
     bool continued, once; /* once: wait_ms was 0 */
     bool topic;           /* its destination must be one */
     bool hashed;          /* its identity's hash follows its bytes */
+    bool on_terms;        /* behind that its client_terms follow */
     bool doomed; /* it continues a refused entry, so it is refused with it; a broker that starts anew is told so */
 };
 

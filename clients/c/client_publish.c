@@ -23,22 +23,35 @@ static bool check(const struct client *c, const struct span *events, uint32_t co
     return c->undecided_bytes + *bytes <= c->config.buffer_bytes;
 }
 
-/* Copies an event, and its hash where it has one, to *data, which moves behind them. True: it has one. */
-static bool copy_event(uint8_t **data, struct span event, const uint8_t *hash)
+static bool has_terms(const struct client_terms *t)
 {
-    bool hashed = hash && !sodium_is_zero(hash, EVENT_HASH_SIZE);
+    return t && (t->expires_ms || t->not_before_ms || t->delay_ms);
+}
+
+/* Copies an event, and behind it its hash and its terms where it has them, to *data, which moves behind them. */
+static void copy_event(uint8_t **data, struct record *r, struct span event, const uint8_t *hash,
+                       const struct client_terms *terms)
+{
+    r->data = *data;
+    r->size = (uint32_t)event.size;
+    r->hashed = hash && !sodium_is_zero(hash, EVENT_HASH_SIZE);
+    r->on_terms = has_terms(terms);
     if (event.size)
         memcpy(*data, event.data, event.size);
     *data += event.size;
-    if (hashed)
+    if (r->hashed) {
         memcpy(*data, hash, EVENT_HASH_SIZE);
-    *data += hashed ? EVENT_HASH_SIZE : 0;
-    return hashed;
+        *data += EVENT_HASH_SIZE;
+    }
+    if (r->on_terms) {
+        memcpy(*data, terms, sizeof *terms);
+        *data += sizeof *terms;
+    }
 }
 
 static bool publish(struct client *c, struct span queue, bool topic, const struct span *events,
-                    const uint8_t (*hashes)[EVENT_HASH_SIZE], uint32_t count, uint32_t wait_ms, void *cookie,
-                    struct now now, enum reason *why)
+                    const uint8_t (*hashes)[EVENT_HASH_SIZE], const struct client_terms *terms, uint32_t count,
+                    uint32_t wait_ms, void *cookie, struct now now, enum reason *why)
 {
     uint64_t bytes;
     c->now = now;
@@ -50,26 +63,24 @@ static bool publish(struct client *c, struct span queue, bool topic, const struc
         return false;
     struct outlet *o = outlet_of(c, queue);
     uint8_t *data;
-    struct block *block = block_for(c, count, bytes + (hashes ? count * EVENT_HASH_SIZE : 0), &data);
+    uint64_t behind = (hashes ? EVENT_HASH_SIZE : 0) + (terms ? sizeof *terms : 0);
+    struct block *block = block_for(c, count, bytes + count * behind, &data);
     mono_t deadline = mono_add_ms(now.mono, wait_ms);
     /* Whoever tries once must have been tried: the next flush, or the end of the linger, comes before the end. */
     mono_t act = mono_add_ms(deadline, c->config.linger_ms + 1);
     for (uint32_t i = 0; i < count; i++) {
-        const uint8_t *start = data;
-        bool hashed = copy_event(&data, events[i], hashes ? hashes[i] : NULL);
-        *record_push(&o->unsent) = (struct record){
+        struct record *r = record_push(&o->unsent);
+        *r = (struct record){
             .cookie = cookie,
             .block = block,
-            .data = start,
-            .size = (uint32_t)events[i].size,
             .index = i,
             .deadline = deadline,
             .act = act,
             .continued = i > 0,
             .once = wait_ms == 0,
-            .hashed = hashed,
             .topic = topic,
         };
+        copy_event(&data, r, events[i], hashes ? hashes[i] : NULL, terms ? &terms[i] : NULL);
     }
     o->act = mono_min(o->act, act);
     if (c->unsent_events == 0 && c->config.linger_ms)
@@ -84,21 +95,28 @@ static bool publish(struct client *c, struct span queue, bool topic, const struc
 bool client_publish(struct client *c, struct span queue, const struct span *events, uint32_t count, uint32_t wait_ms,
                     void *cookie, struct now now, enum reason *why)
 {
-    return publish(c, queue, false, events, NULL, count, wait_ms, cookie, now, why);
+    return publish(c, queue, false, events, NULL, NULL, count, wait_ms, cookie, now, why);
 }
 
 bool client_publish_once(struct client *c, struct span queue, const struct span *events,
                          const uint8_t (*hashes)[EVENT_HASH_SIZE], uint32_t count, uint32_t wait_ms, void *cookie,
                          struct now now, enum reason *why)
 {
-    return publish(c, queue, false, events, hashes, count, wait_ms, cookie, now, why);
+    return publish(c, queue, false, events, hashes, NULL, count, wait_ms, cookie, now, why);
+}
+
+bool client_publish_on(struct client *c, struct span queue, const struct span *events,
+                       const uint8_t (*hashes)[EVENT_HASH_SIZE], const struct client_terms *terms, uint32_t count,
+                       uint32_t wait_ms, void *cookie, struct now now, enum reason *why)
+{
+    return publish(c, queue, false, events, hashes, terms, count, wait_ms, cookie, now, why);
 }
 
 bool client_publish_topic(struct client *c, struct span topic, const struct span *events,
                           const uint8_t (*hashes)[EVENT_HASH_SIZE], uint32_t count, uint32_t wait_ms, void *cookie,
                           struct now now, enum reason *why)
 {
-    return publish(c, topic, true, events, hashes, count, wait_ms, cookie, now, why);
+    return publish(c, topic, true, events, hashes, NULL, count, wait_ms, cookie, now, why);
 }
 
 static void forget(struct records *r, void *cookie)
@@ -136,8 +154,16 @@ static void write_entry(struct client *c, struct record *r, uint32_t wait_ms)
 {
     struct entry e = { .event = span_of(r->data, r->size), .wait_ms = time_left(c, r), .continued = r->continued };
     e.topic = r->topic;
+    const uint8_t *behind = r->data + r->size;
     if (r->hashed)
-        e.dedup = span_of(r->data + r->size, EVENT_HASH_SIZE);
+        e.dedup = span_of(behind, EVENT_HASH_SIZE);
+    if (r->on_terms) {
+        struct client_terms terms;
+        memcpy(&terms, behind + e.dedup.size, sizeof terms);
+        e.expires_ms = terms.expires_ms;
+        e.not_before_ms = terms.not_before_ms;
+        e.delay_ms = terms.delay_ms;
+    }
     frame_add_entry(&c->out, &e, wait_ms);
     c->sent_events++;
     c->sent_bytes += r->size;

@@ -51,6 +51,8 @@ static void defaults_are_all_present_and_within_their_ranges(void **state)
     assert_int_equal(settings.dead_capacity, 10000);
     assert_string_equal(settings.dead_letter, "");
     assert_false(settings.dead_letter_dropped);
+    assert_int_equal(settings.ttl_ms, 0);
+    assert_int_equal(settings.delay_ms, 0);
 }
 
 static void values_of_every_setting_are_read(void **state)
@@ -90,6 +92,10 @@ static void values_of_every_setting_are_read(void **state)
     assert_int_equal(settings.partitions, 128);
     assert_true(parse("dead_letter_dropped", "true"));
     assert_true(settings.dead_letter_dropped);
+    assert_true(parse("ttl", "1500ms"));
+    assert_int_equal(settings.ttl_ms, 1500);
+    assert_true(parse("delay", "1m"));
+    assert_int_equal(settings.delay_ms, 60000);
     assert_int_equal(settings.present, (1u << QUEUE_SETTING_COUNT) - 1);
     assert_int_equal(settings.capacity, 1000);
     assert_int_equal(settings.capacity_bytes, 64 << 20);

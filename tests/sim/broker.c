@@ -20,6 +20,7 @@ void broker_draw(struct sim *s)
         s->dead_capacity[q] = sim_chance(s, 50) ? sim_random(s, 6) : 10000;
     }
     keys_draw(s);
+    timing_draw(s);
     storing_draw(s);
     if (s->mood.letters)
         s->on_disk[1] |= s->on_disk[0]; /* what is on disk does not die into memory */
@@ -46,6 +47,9 @@ void broker_settings(const struct sim *s, unsigned q, struct queue_settings *out
         queue_settings_put(out, QUEUE_SETTING_overflow, OVERFLOW_DROP_OLDEST);
         queue_settings_put(out, QUEUE_SETTING_dead_letter_dropped, true);
     }
+    bool plain = !s->ordered[q] && s->partitions[q] <= 1;
+    queue_settings_put(out, QUEUE_SETTING_ttl, plain ? s->ttl_ms[q] : 0);
+    queue_settings_put(out, QUEUE_SETTING_delay, plain ? s->delay_ms[q] : 0);
     queue_settings_put(out, QUEUE_SETTING_durability, s->on_disk[q] ? DURABILITY_DISK : DURABILITY_MEMORY);
 }
 

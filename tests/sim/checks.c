@@ -102,6 +102,7 @@ void check_step(struct sim *s)
     if (used > s->config.memory_budget + said_of_the_dead(s))
         sim_fail(s, "the broker holds %llu bytes of %llu", (unsigned long long)used,
                  (unsigned long long)s->config.memory_budget);
+    timing_check(s);
     if (s->steps % 16 == 0 && mutation == MUTATION_none) /* a planted fault must show outside */
         core_validate(s->core);
 }
@@ -125,8 +126,8 @@ static uint64_t check_facts(struct sim *s)
         if (f->outcomes == 0 && is_alive(s, f->producer))
             sim_fail(s, "#%zu never got an outcome", i);
         bool lasts = s->on_disk[f->queue] || f->incarnation == s->config.incarnation;
-        lost +=
-            f->outcomes && f->reason == REASON_ok && lasts && !f->ack_asked && !f->duplicate && !storing_is_dead(s, f);
+        lost += f->outcomes && f->reason == REASON_ok && lasts && !f->ack_asked && !f->duplicate &&
+                !storing_is_dead(s, f) && !timing_may_have_expired(s, f);
     }
     return lost;
 }
@@ -170,8 +171,9 @@ static void check_books(struct sim *s)
         uint64_t seen = 0;
         for (size_t i = 0; i < s->fact_count; i++)
             seen += (s->facts[i]->queue == q || s->facts[i]->origin == q) && s->facts[i]->sequence > 0;
-        /* What died may never have been handed over: its consumers vanished before. */
-        uint64_t accepted = queue ? queue->ledger.accepted : 0, unseen = queue ? queue->dead : 0;
+        /* What died, or expired, may never have been handed over: its consumers vanished before. */
+        uint64_t accepted = queue ? queue->ledger.accepted : 0;
+        uint64_t unseen = queue ? queue->dead + queue->ledger.expired : 0;
         if (s->mood.letters && q == 0)
             unseen += storing_dead_unseen(s, 1);
         if (s->on_disk[q] && (!queue || accepted < seen || accepted > seen + unseen))
@@ -222,7 +224,7 @@ void check_end(struct sim *s)
         sim_fail(s, "%llu confirmed events never arrived", (unsigned long long)lost);
     if (l->remaining)
         sim_fail(s, "%llu events never drained", (unsigned long long)l->remaining);
-    if (l->accepted != l->acked + l->purged + l->dropped + l->dead_lettered)
+    if (l->accepted != l->acked + l->purged + l->dropped + l->dead_lettered + l->expired)
         sim_fail(s, "the ledger does not balance");
     if (!s->mood.deletes && !s->mood.redrives)
         check_sequences(s);

@@ -280,7 +280,7 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
                  (unsigned long long)a->instance, (unsigned long long)d->consumer_epoch,
                  (unsigned long long)life->newest_epoch);
     /* What is redriven, or a letter, joins at the tail. */
-    if (d->attempt == 1 && f->handed_over == 0 && !s->mood.redrives && !fact_is_letter(f))
+    if (d->attempt == 1 && f->handed_over == 0 && !s->mood.redrives && !fact_is_letter(f) && !f->delayed)
         keys_check_order(s, f, life);
     keys_check_delivery(s, f, d, life);
     check_attempt(s, f, d, life);

@@ -14,6 +14,8 @@ static void call(struct actor *a, enum call call, unsigned queue)
         r.u.redrive.stop = sim_chance(s, 10);
         r.u.redrive.rate = sim_chance(s, 40) ? 1 + (uint32_t)sim_random(s, 200) : 0;
     }
+    if (call == CALL_CANCEL)
+        r.u.cancel.sequence = 1 + sim_random(s, 200);
     if (call == CALL_PURGE)
         r.u.purge.dead = !s->mood.purges || sim_chance(s, 20);
     sim_trace(s, "c%llu operates on %s: call %d", (unsigned long long)a->instance, r.queue, (int)call);
@@ -32,7 +34,7 @@ void operating_act(struct actor *a)
     if (s->mood.redrives && sim_chance(s, 30))
         call(a, sim_chance(s, 80) ? CALL_REDRIVE : CALL_PURGE, queue);
     else if (s->mood.purges && sim_chance(s, 15))
-        call(a, CALL_PURGE, queue);
+        call(a, s->mood.delays && sim_chance(s, 80) ? CALL_CANCEL : CALL_PURGE, queue);
     else if (s->mood.deletes && sim_chance(s, 40))
         call(a, sim_chance(s, 30) ? CALL_DELETE : CALL_DECLARE, queue);
     else

@@ -63,6 +63,7 @@ void publishing_act(struct actor *a)
     uint8_t bytes[5][EVENT_SIZE_DISK + SIM_EVENT_HEAD] = { { 0 } };
     uint8_t hashes[5][EVENT_HASH_SIZE];
     struct span events[5];
+    struct client_terms terms[5];
     for (uint32_t i = 0; i < count; i++) {
         struct fact *f = fact_published(s, a, queue, i);
         f->deadline = s->now + wait_ms * MS;
@@ -70,6 +71,7 @@ void publishing_act(struct actor *a)
             f->twin = draw_twin(s, queue);
         put_hash(hashes[i], f);
         events[i] = span_of(bytes[i], keys_put_event(s, f, bytes[i]) + draw_size(s, queue));
+        timing_terms(s, f, topic != 0, &terms[i]);
     }
     if (topic)
         join_siblings(a, p);
@@ -79,8 +81,10 @@ void publishing_act(struct actor *a)
     struct span name = span_str(topic ? SIM_TOPIC : sim_queue_name(queue));
     enum reason why;
     bool once = s->mood.repeats && !topic;
-    if (!(topic ? client_publish_topic : client_publish_once)(a->client, name, events, once ? hashes : NULL, count,
-                                                              wait_ms, p, sim_now(s), &why))
+    bool taken = topic ? client_publish_topic(a->client, name, events, NULL, count, wait_ms, p, sim_now(s), &why)
+                       : client_publish_on(a->client, name, events, once ? hashes : NULL, s->mood.delays ? terms : NULL,
+                                           count, wait_ms, p, sim_now(s), &why);
+    if (!taken)
         sim_fail(s, "a small publish was not taken: %s", reason_info(why)->name);
 }
 

@@ -9,6 +9,7 @@
  *   consuming.c     consume and settle,
  *   operating.c     operate on queues
  *   keys.c        which events have which key, and what must hold of each key
+ *   timing.c      delays and expiries: drawn, and what must hold of them
  *   facts.c       what must hold, told from outside: by what publishers were told and consumers were given
  *   checks.c      what must hold inside the broker after each step, and at the end
  *   main.c        seeds, replay, mutations */
@@ -90,6 +91,10 @@ struct fact {
     uint64_t sequence; /* confirmed or delivered as; 0: not yet */
     uint64_t incarnation;
     int64_t published, deadline; /* before the deadline the publisher waits */
+    bool delayed;
+    int64_t not_before_ms, expires_ms; /* wall clock; 0: none, or not known */
+    uint32_t flight_attempt;           /* of the newest delivery that was seen to begin … */
+    uint64_t flight_run;               /* … in that run of the broker */
     unsigned handed_over;
     struct life *life; /* of the newest delivery handed over: … */
     uint64_t epoch;
@@ -163,6 +168,7 @@ struct mood {
     bool lowers;                    /* programs lower their credit */
     bool tight;                     /* the broker's budget runs out */
     bool repeats;                   /* programs publish events of the same source and id again */
+    bool delays;                    /* events are delayed, and expire */
     bool dies;                      /* events that fail often are dead; else they come again */
     bool redrives;                  /* … and what is dead is redriven, or purged */
     bool topics;                    /* programs publish to a topic over both queues, too */
@@ -191,7 +197,9 @@ struct kept {
 struct sim {
     uint64_t seed, random;
     int64_t now, calm_at, end_at, wall_offset_ms;
-    bool calm; /* faults are over: everything must drain */
+    int64_t wall_most_ms;       /* the latest that the wall clock ever said */
+    int64_t not_before_most_ms; /* the latest time that an event waits for */
+    bool calm;                  /* faults are over: everything must drain */
     bool trace, failed;
     char failure[400];
     struct mood mood;
@@ -202,6 +210,7 @@ struct sim {
     struct store *store;
     uint8_t receipt_keys[SIM_RUNS][16]; /* by incarnation */
     uint64_t capacity[SIM_QUEUES], lease_ms[SIM_QUEUES];
+    uint64_t ttl_ms[SIM_QUEUES], delay_ms[SIM_QUEUES];
     uint64_t backoff_ms[SIM_QUEUES], dead_capacity[SIM_QUEUES], tries[SIM_QUEUES];
     uint64_t partitions[SIM_QUEUES];
     bool ordered[SIM_QUEUES];        /* by key */
@@ -351,6 +360,13 @@ void fact_settled(struct sim *s, const struct actor *a, struct asked *w, enum se
 enum settle_result asked_for(enum settle_kind kind);
 bool fact_is_void(const struct receipt_seen *r); /* a newer delivery of its event was handed over */
 void facts_free(struct sim *s);
+
+/* timing.c */
+void timing_draw(struct sim *s);                                                       /* of the queues */
+void timing_terms(struct sim *s, struct fact *f, bool none, struct client_terms *out); /* none: the queue's only */
+void timing_check(struct sim *s);                                                      /* after each step */
+void timing_become_calm(struct sim *s);                                                /* whatever waits is due */
+bool timing_may_have_expired(const struct sim *s, const struct fact *f);
 
 /* checks.c */
 void check_step(struct sim *s);

@@ -213,7 +213,7 @@ static bool is_dead(const struct queue *q, uint64_t sequence)
 
 static bool is_live(struct queue *q, uint64_t sequence)
 {
-    return queue_item(q, sequence) || ranges_has(&q->durable->backlog, sequence) || is_dead(q, sequence);
+    return queue_item(q, sequence) || backlog_where(q, sequence) != BACKLOG_NOWHERE || is_dead(q, sequence);
 }
 
 /* A start may bring settled events again: those of the run before, when it ended uncleanly, and few of them. */
@@ -263,6 +263,8 @@ void storing_check_start(struct sim *s)
         else if (!q || q->next_sequence <= f->sequence)
             sim_fail(s, "#%llu was %s as %llu, which will be used again", (unsigned long long)f->id,
                      f->handed_over ? "delivered" : "confirmed", (unsigned long long)f->sequence);
+        else if (timing_may_have_expired(s, f))
+            continue;
         else if (!live && !f->ack_asked && s->mood.letters && f->queue == 0)
             elsewhere++; /* among the other queue's; if not, it never arrives, which the end sees */
         else if (!live && !f->ack_asked && !s->mood.purges && !s->mood.redrives)

@@ -101,6 +101,7 @@ static void become_calm(struct sim *s)
     s->calm = true;
     sim_trace(s, "calm: faults are over");
     storing_heal(s);
+    timing_become_calm(s);
     for (unsigned i = 0; i < SIM_CLIENTS; i++) {
         struct actor *a = &s->actors[i];
         net_heal(a);
@@ -135,6 +136,7 @@ static void draw_mood(struct sim *s)
         .tight = sim_chance(s, 20),
         .repeats = sim_chance(s, 30),
         .dies = sim_chance(s, 40),
+        .delays = sim_chance(s, 40),
         .long_leases = sim_chance(s, 30),
         .disk = sim_chance(s, 60),
         .slow_disk = sim_chance(s, 40),

@@ -119,8 +119,8 @@ void push(struct peer *p);
 void push_only(struct peer *p);
 void heartbeat(struct peer *p);
 /* Events as words: "one two"; "+three" continues the batch; "big:600" has 600 bytes; "one@7" has the
- * hash of id 7; "one#k" is a CloudEvent of that id with the partitionkey k, "one#" one without. Numbers run on by
- * themselves. */
+ * hash of id 7; "one#k" is a CloudEvent of that id with the partitionkey k, "one#" one without. "one~50" is delayed by 50 ms, "one^50" waits until 50 ms from now by the wall clock, "one!50" expires
+ * then (and may: "one~50!80"). Numbers run on by themselves. */
 void publish(struct peer *p, const char *queue, uint32_t wait_ms, const char *words);
 /* The same from an explicit number on. */
 void publish_from(struct peer *p, const char *queue, uint64_t first, uint32_t wait_ms, const char *words);

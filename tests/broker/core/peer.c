@@ -154,6 +154,22 @@ static struct span cloud_event_of(const char *word, size_t size, const char *has
     return buf_span(out);
 }
 
+/* Takes "~50", "^50" and "!50" off the word's end. */
+static void take_terms(const struct peer *p, const char *word, size_t *size, struct entry *e)
+{
+    size_t text = *size;
+    for (size_t i = 0; i < *size; i++) {
+        if (!strchr("~^!", word[i]))
+            continue;
+        text = i < text ? i : text;
+        int64_t ms = strtoll(word + i + 1, NULL, 10);
+        e->delay_ms = word[i] == '~' ? (uint64_t)ms : e->delay_ms;
+        e->not_before_ms = word[i] == '^' ? p->driver->now.wall.ms + ms : e->not_before_ms;
+        e->expires_ms = word[i] == '!' ? p->driver->now.wall.ms + ms : e->expires_ms;
+    }
+    *size = text;
+}
+
 /* "text" or "text:SIZE", padded with dots. */
 static struct span event_of(const char *word, size_t size, struct buf *out)
 {
@@ -181,6 +197,7 @@ void add_publish(struct peer *p, const char *queue, uint64_t first, uint32_t wai
         struct entry e = { .wait_ms = wait_ms, .continued = *words == '+' };
         uint8_t hash[EVENT_HASH_SIZE];
         size_t word = size - e.continued;
+        take_terms(p, words + e.continued, &word, &e);
         e.dedup = hash_of(words + e.continued, &word, hash);
         e.event = event_of(words + e.continued, word, &bytes);
         frame_add_entry(&p->out, &e, wait_ms);

@@ -1,0 +1,98 @@
+/* Delays and expiries: what is published with them, and that nothing is delivered before or after its time, by the clock of the
+ * broker at that step. */
+#include "tests/sim/sim.h"
+
+#define ID(f) ((unsigned long long)(f)->id)
+
+static int64_t wall(const struct sim *s)
+{
+    return sim_now(s).wall.ms;
+}
+
+void timing_draw(struct sim *s)
+{
+    for (unsigned q = 0; q < SIM_QUEUES && s->mood.delays; q++) {
+        s->ttl_ms[q] = sim_chance(s, 15) ? 1 + sim_random(s, 20000) : 0;
+        s->delay_ms[q] = sim_chance(s, 15) ? 1 + sim_random(s, 2000) : 0;
+    }
+}
+
+void timing_terms(struct sim *s, struct fact *f, bool none, struct client_terms *out)
+{
+    *out = (struct client_terms){ 0 };
+    f->delayed = s->delay_ms[f->queue] > 0;
+    if (!s->mood.delays || none || s->ordered[f->queue] || s->partitions[f->queue] > 1)
+        return;
+    if (sim_chance(s, 15)) {
+        out->delay_ms = 1 + sim_random(s, 3000);
+    } else if (sim_chance(s, 20)) {
+        out->not_before_ms = wall(s) + (int64_t)sim_random(s, sim_chance(s, 10) ? 3000000 : 4000) - 500;
+        f->not_before_ms = out->not_before_ms;
+    }
+    if (sim_chance(s, 15))
+        f->expires_ms = out->expires_ms = wall(s) + (int64_t)sim_random(s, 6000) - 200;
+    f->delayed |= out->delay_ms || out->not_before_ms;
+    if (f->not_before_ms > s->not_before_most_ms)
+        s->not_before_most_ms = f->not_before_ms;
+}
+
+/* A delivery that began in this step. */
+static void began(struct sim *s, struct fact *f, const struct item *item)
+{
+    bool first = f->flight_attempt == 0;
+    f->flight_attempt = item->attempt;
+    f->flight_run = s->config.incarnation;
+    if (first && f->not_before_ms > s->wall_most_ms) /* once due it stays so, when the clock is set back, too */
+        sim_fail(s, "#%llu is delivered %lld ms before its time", ID(f),
+                 (long long)(f->not_before_ms - s->wall_most_ms));
+    if (f->expires_ms && f->expires_ms <= wall(s))
+        sim_fail(s, "#%llu is delivered %lld ms after it expired", ID(f), (long long)(wall(s) - f->expires_ms));
+}
+
+struct looking {
+    struct sim *sim;
+    const struct queue *queue;
+};
+
+static bool look(void *context, uint64_t sequence, struct item *item)
+{
+    const struct looking *at = context;
+    struct sim *s = at->sim;
+    struct span lane;
+    struct store *store = queue_store(s->core, at->queue);
+    (void)sequence;
+    store->ops->read(store, at->queue->id, item->at, &lane);
+    struct span event = event_of_lane(lane);
+    uint64_t id = event.size >= 9 ? wire_load64(event.data + 1) : UINT64_MAX; /* as facts.c reads it */
+    struct fact *f = id < s->fact_count ? s->facts[id] : NULL;
+    if (!f || f->origin != sim_queue_index(at->queue->name)) /* a dead letter has no terms any more */
+        return true;
+    bool known = f->flight_run == s->config.incarnation && f->flight_attempt == item->attempt;
+    if (item->state == ITEM_IN_FLIGHT && !known)
+        began(s, f, item);
+    else if (item->state != ITEM_IN_FLIGHT && f->expires_ms && f->expires_ms <= wall(s))
+        sim_fail(s, "#%llu expired, and is still in its queue", ID(f));
+    return true;
+}
+
+void timing_check(struct sim *s)
+{
+    if (wall(s) > s->wall_most_ms)
+        s->wall_most_ms = wall(s);
+    if (!s->mood.delays || s->mood.redrives || s->stops_at) /* what is redriven has no terms any more */
+        return;
+    for (uint32_t i = 0; i < s->core->queue_count; i++)
+        queue_each(s->core->by_name[i], 0, look, &(struct looking){ s, s->core->by_name[i] });
+}
+
+void timing_become_calm(struct sim *s)
+{
+    int64_t behind = s->not_before_most_ms - wall(s);
+    if (behind > 0)
+        s->wall_offset_ms += behind;
+}
+
+bool timing_may_have_expired(const struct sim *s, const struct fact *f)
+{
+    return s->ttl_ms[f->queue] || (f->expires_ms && f->expires_ms <= s->wall_most_ms);
+}
