@@ -8,15 +8,15 @@
 
 #define APP "shop"
 
-static void name_of(size_t index, char out[16])
+static void name_of(size_t index, char out[24])
 {
-    snprintf(out, 16, "s%zu", index);
+    snprintf(out, 24, "s%zu", index);
 }
 
 static void call(struct actor *a, enum call call, struct kept *k)
 {
     struct sim *s = a->sim;
-    char name[16];
+    char name[24];
     struct request r = { .call = call, .queue = "", .topic = "" };
     name_of((size_t)(k - s->kept), name);
     r.u.subscription.app = APP;
@@ -67,7 +67,7 @@ void keeping_check(struct sim *s)
     struct reply reply = { .detail = "" };
     struct arena arena;
     struct error why;
-    char name[16];
+    char name[24];
     r.u.subscription.app = APP, r.u.subscription.name = "";
     arena_init(&arena, 1 << 20);
     subscription_request(s->core, &r, &reply, &arena, &why);

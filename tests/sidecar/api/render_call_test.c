@@ -183,7 +183,8 @@ static void peeked_events_say_what_went_wrong(void **state)
                         .event = span_str("\x0a\x01\x61\x12\x02/s\x1a\x03\x31.0\x22\x01t"),
                         .trouble = { 2, 1, DEAD_MAX_DELIVERIES, 1700000000123, 1700000061000, 503,
                                      "kein \"Gl\xc3\xbc"
-                                     "ck\"" } };
+                                     "ck\"",
+                                     HOLD_NOT } };
     struct api_command c = { .u.call.request.call = CALL_PEEK };
     struct reply r = { .result = RESULT_PEEKED, .u.peeked = { &p, 1, 0 } };
     struct driver d;
