@@ -67,6 +67,8 @@ uint64_t event_key_hash(struct span key);
 
 /* RFC 3339 date-time <-> seconds and nanoseconds; the years 0 to 9999 are written. */
 bool timestamp_parse(struct span text, int64_t *seconds, int32_t *nanos);
+/* The same in ms since 1970, at least 1: what is earlier has passed, too, and 0 means no time where times are optional. */
+bool timestamp_parse_ms(struct span text, int64_t *ms);
 void timestamp_format(int64_t seconds, int32_t nanos, char out[40]);
 /* Within google.protobuf.Timestamp's range: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z. */
 bool timestamp_fits_protobuf(int64_t seconds, int64_t nanos);

@@ -144,6 +144,12 @@ struct body {
     } u;
 };
 
+/* What a publisher says of when its event may be delivered (docs/protocol.md, C.10). Zeroed: from at once, for ever. */
+struct client_terms {
+    int64_t expires_ms, not_before_ms; /* wall clock */
+    uint64_t delay_ms;                 /* from its acceptance on; instead of not_before_ms */
+};
+
 /* One entry of a Publish. */
 struct entry {
     struct span event;

@@ -78,6 +78,17 @@ bool timestamp_parse(struct span text, int64_t *seconds, int32_t *nanos)
     return true;
 }
 
+bool timestamp_parse_ms(struct span text, int64_t *ms)
+{
+    int64_t seconds;
+    int32_t nanos;
+    if (!timestamp_parse(text, &seconds, &nanos))
+        return false;
+    int64_t at = seconds * 1000 + nanos / 1000000;
+    *ms = at > 0 ? at : 1;
+    return true;
+}
+
 /* The last `count` digits of a number that is not negative. By hand: every event with a time passes here, and printf takes
  * some 4,000 instructions for it. */
 static char *put_digits(char *at, int64_t value, int count)

@@ -109,19 +109,14 @@ bool client_publish(struct client *c, struct span queue, const struct span *even
 bool client_publish_once(struct client *c, struct span queue, const struct span *events,
                          const uint8_t (*hashes)[EVENT_HASH_SIZE], uint32_t count, uint32_t wait_ms, void *cookie,
                          struct now now, enum reason *why);
-/* The same, to a topic and nothing else (any destination may be one): refused with unknown_topic otherwise. `hashes` may be NULL. */
-bool client_publish_topic(struct client *c, struct span topic, const struct span *events,
-                          const uint8_t (*hashes)[EVENT_HASH_SIZE], uint32_t count, uint32_t wait_ms, void *cookie,
-                          struct now now, enum reason *why);
-/* When an event may be delivered; docs/protocol.md, B.10. Zeroed: from at once, for ever. */
-struct client_terms {
-    int64_t expires_ms, not_before_ms; /* wall clock */
-    uint64_t delay_ms;                 /* from its acceptance on; instead of not_before_ms */
-};
-/* The same, each event on terms of its own (copied). hashes and terms may be NULL. */
+/* The same, each event on terms of its own (copied; docs/protocol.md, C.10). hashes and terms may be NULL. */
 bool client_publish_on(struct client *c, struct span queue, const struct span *events,
                        const uint8_t (*hashes)[EVENT_HASH_SIZE], const struct client_terms *terms, uint32_t count,
                        uint32_t wait_ms, void *cookie, struct now now, enum reason *why);
+/* The same, to a topic and nothing else (any destination may be one): refused with unknown_topic otherwise. */
+bool client_publish_topic(struct client *c, struct span topic, const struct span *events,
+                          const uint8_t (*hashes)[EVENT_HASH_SIZE], const struct client_terms *terms, uint32_t count,
+                          uint32_t wait_ms, void *cookie, struct now now, enum reason *why);
 /* The publisher no longer cares: nothing is called for `cookie` any more; what was sent takes its course. */
 void client_publish_forget(struct client *c, void *cookie);
 

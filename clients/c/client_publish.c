@@ -113,10 +113,10 @@ bool client_publish_on(struct client *c, struct span queue, const struct span *e
 }
 
 bool client_publish_topic(struct client *c, struct span topic, const struct span *events,
-                          const uint8_t (*hashes)[EVENT_HASH_SIZE], uint32_t count, uint32_t wait_ms, void *cookie,
-                          struct now now, enum reason *why)
+                          const uint8_t (*hashes)[EVENT_HASH_SIZE], const struct client_terms *terms, uint32_t count,
+                          uint32_t wait_ms, void *cookie, struct now now, enum reason *why)
 {
-    return publish(c, topic, true, events, hashes, NULL, count, wait_ms, cookie, now, why);
+    return publish(c, topic, true, events, hashes, terms, count, wait_ms, cookie, now, why);
 }
 
 static void forget(struct records *r, void *cookie)

@@ -91,6 +91,7 @@ struct api_event {
     struct span id;
     bool id_generated;
     uint8_t hash[EVENT_HASH_SIZE]; /* event_hash; zeros: made up */
+    struct client_terms terms;
 };
 
 /* How taken and peeked events are written. */
@@ -111,6 +112,7 @@ struct api_command {
             bool batch;
             bool dapr; /* asked and answered as Dapr's HTTP API has it */
             uint32_t wait_ms;
+            struct client_terms terms; /* of every event, but for its expiry */
         } publish;
         struct {
             uint32_t max;

@@ -178,6 +178,8 @@ enum api_answer parse_call(struct parsing *p, const struct api_route *route)
     r->topic = p->command->topic ? p->command->topic : "";
     if (r->call == CALL_EXPLAIN)
         r->u.explain.sequence = p->command->sequence;
+    if (r->call == CALL_CANCEL)
+        r->u.cancel.sequence = p->command->sequence;
     p->command->u.call.ledger_only = strstr(route->pattern, "/ledger") != NULL;
     return parse_by_call(p, r, &why) ? API_COMMAND : respond_invalid(&why, p->arena, p->out);
 }

@@ -60,9 +60,10 @@ static bool keep(struct parsing *p, const struct event *e, struct span encoded, 
                          (unsigned long long)p->config->event_max);
     struct api_event *to = &c->u.publish.events[c->u.publish.count++];
     *to = (struct api_event){ .encoded = encoded, .id = e->id, .id_generated = generated };
+    to->terms = c->u.publish.terms;
     if (!generated)
         event_hash(e->source, e->id, to->hash);
-    return true;
+    return parse_expiry(e, &to->terms, why);
 }
 
 /* Encodes into the arena, by way of a scratch buffer. */
@@ -212,7 +213,7 @@ static bool read_events(struct parsing *p, enum form form, struct error *why)
     }
 }
 
-static bool read_wait(struct parsing *p, struct error *why)
+static bool read_options(struct parsing *p, struct error *why)
 {
     struct query_parameter known[] = { { .name = "wait" }, { 0 } };
     struct span header = header_find(p->request, "Sluice-Wait");
@@ -224,7 +225,7 @@ static bool read_wait(struct parsing *p, struct error *why)
     if (wait > p->config->publish_wait_max_ms)
         wait = p->config->publish_wait_max_ms;
     p->command->u.publish.wait_ms = (uint32_t)wait;
-    return true;
+    return parse_terms(p, why);
 }
 
 static enum api_answer refuse_type(struct parsing *p, const char *sentence)
@@ -244,7 +245,7 @@ enum api_answer parse_publish(struct parsing *p)
 {
     struct error why;
     enum form form = form_of(p->request);
-    if (!read_wait(p, &why))
+    if (!read_options(p, &why))
         return respond_invalid(&why, p->arena, p->out);
     if (is_encoded(p->request))
         return refuse_type(p, "Content-Encoding is not understood here: send the body as it is");

@@ -13,6 +13,7 @@ static const struct api_route routes[] = {
     { "GET", "/v1/queues", ON_BOTH, API_CALL, CALL_LIST },
     { "GET", "/v1/queues/{q}/peek", ON_BOTH, API_CALL, CALL_PEEK },
     { "GET", "/v1/queues/{q}/events/{n}", ON_BOTH, API_CALL, CALL_EXPLAIN },
+    { "DELETE", "/v1/queues/{q}/events/{n}", ON_BOTH, API_CALL, CALL_CANCEL },
     { "GET", "/v1/queues/{q}/ledger", ON_BOTH, API_CALL, CALL_DESCRIBE },
     { "POST", "/v1/queues/{q}/purge", ON_OPERATIONS, API_CALL, CALL_PURGE },
     { "POST", "/v1/queues/{q}/redrive", ON_OPERATIONS, API_CALL, CALL_REDRIVE },

@@ -15,19 +15,22 @@ static enum reason publish(struct uplink *u, const char *name, bool to_topic, co
     uint8_t few_hashes[16][EVENT_HASH_SIZE];
     struct span *spans = count <= 16 ? few : xmalloc(count * sizeof *spans);
     uint8_t(*hashes)[EVENT_HASH_SIZE] = count <= 16 ? few_hashes : xmalloc(count * sizeof *hashes);
+    struct client_terms few_terms[16];
+    struct client_terms *terms = count <= 16 ? few_terms : xmalloc(count * sizeof *terms);
     struct publishing *p = xcalloc(1, sizeof *p + count * sizeof *p->outcomes);
     enum reason why = REASON_ok;
     for (size_t i = 0; i < count; i++) {
         spans[i] = events[i].encoded;
         memcpy(hashes[i], events[i].hash, EVENT_HASH_SIZE);
+        terms[i] = events[i].terms;
         p->outcomes[i].reason = REASON_unknown; /* until it is decided */
     }
     p->request = request;
     p->count = p->left = count;
     DL_APPEND(u->publishing, p);
-    bool taken = (to_topic ? client_publish_topic : client_publish_once)(u->client, span_str(name), spans,
-                                                                         (const uint8_t(*)[EVENT_HASH_SIZE])hashes,
-                                                                         (uint32_t)count, wait_ms, p, now, &why);
+    bool taken = (to_topic ? client_publish_topic : client_publish_on)(u->client, span_str(name), spans,
+                                                                       (const uint8_t(*)[EVENT_HASH_SIZE])hashes, terms,
+                                                                       (uint32_t)count, wait_ms, p, now, &why);
     if (!taken) {
         DL_DELETE(u->publishing, p);
         free(p);
@@ -35,6 +38,7 @@ static enum reason publish(struct uplink *u, const char *name, bool to_topic, co
     if (spans != few) {
         free(spans);
         free(hashes);
+        free(terms);
     }
     return taken ? REASON_ok : why;
 }

@@ -144,11 +144,6 @@ def test_methods(q):
     assert q.http("HEAD", "/v1/queues/q/take").headers["Allow"] == "POST"
 
 
-@pytest.mark.parametrize("method,path,says", [("GET", "/v1/queues/q/events/7", "peek")])
-def test_addresses_of_later_versions_are_404_and_say_so(q, method, path, says):
-    answer = q.http(method, path)
-    assert (answer.status, answer.json["reason"]) == (404, "not_found") and says in answer.json["detail"]
-
 
 # ------------------------------------------------------------------ clients that are slow, vanish, or are many
 

@@ -204,6 +204,8 @@ def test_every_documented_answer_is_given_and_every_answer_is_documented(cluster
         ("POST", "/v1/queues/r/events?wait=0s", "x", {}),
         ("POST", "/v1/queues/r/events", "x", {"Content-Type": "application/cloudevents+xml"}),
         ("GET", "/v1/queues/r/events/1", None, {}), ("GET", "/v1/queues/r/peek", None, {}), ("GET", "/v1/queues/r/ledger", None, {}),
+        ("PUT", "/v1/queues/later", None, {}), ("POST", "/v1/queues/later/events", "x", {"Sluice-Delay": "1h"}),
+        ("DELETE", "/v1/queues/later/events/1", None, {}), ("DELETE", "/v1/queues/r/events/1", None, {}),
         ("POST", "/v1/queues/r/take?wait=5s", None, {}), ("POST", "/v1/queues/r/take", None, {"Accept": "text/html"}),
         ("POST", "/v1/queues/r/acks", {}, {}), ("POST", "/v1/queues/r/acks", {"ack": ["x"]}, {}),
         ("GET", "/v1/queues/r/stream", None, {"Accept": "text/html"}),

@@ -134,12 +134,34 @@ static void every_day_agrees_with_the_c_library(void **state)
     }
 }
 
+static void an_instant_in_milliseconds_is_never_none(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } cases[] = { { "2023-11-14T22:13:20.1239Z", 1700000000123 },
+                  { "1970-01-01T00:00:00.001Z", 1 },
+                  { "1970-01-01T00:00:00Z", 1 },
+                  { "1950-01-01T00:00:00Z", 1 },
+                  { "9999-12-31T23:59:59.999Z", 253402300799999 } };
+    int64_t ms = 7;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_true(timestamp_parse_ms(span_str(cases[i].text), &ms));
+        assert_true(ms == cases[i].ms);
+    }
+    ms = 7;
+    assert_false(timestamp_parse_ms(span_str("soon"), &ms));
+    assert_true(ms == 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_instants_are_read),
         cmocka_unit_test(what_is_no_date_time_is_refused),
         cmocka_unit_test(instants_are_written_in_utc_without_needless_digits),
+        cmocka_unit_test(an_instant_in_milliseconds_is_never_none),
         cmocka_unit_test(every_day_agrees_with_the_c_library),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

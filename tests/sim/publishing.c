@@ -81,7 +81,7 @@ void publishing_act(struct actor *a)
     struct span name = span_str(topic ? SIM_TOPIC : sim_queue_name(queue));
     enum reason why;
     bool once = s->mood.repeats && !topic;
-    bool taken = topic ? client_publish_topic(a->client, name, events, NULL, count, wait_ms, p, sim_now(s), &why)
+    bool taken = topic ? client_publish_topic(a->client, name, events, NULL, NULL, count, wait_ms, p, sim_now(s), &why)
                        : client_publish_on(a->client, name, events, once ? hashes : NULL, s->mood.delays ? terms : NULL,
                                            count, wait_ms, p, sim_now(s), &why);
     if (!taken)

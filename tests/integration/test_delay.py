@@ -1,0 +1,176 @@
+"""Events that come later, expire, or are cancelled: over HTTP, with real processes."""
+import datetime
+import json
+import time
+
+import pytest
+
+BATCH = {"Content-Type": "application/cloudevents-batch+json"}
+STRUCTURED = {"Content-Type": "application/cloudevents+json"}
+UTC = datetime.timezone.utc
+
+
+@pytest.fixture(params=["disk", "memory"])
+def durability(request):
+    return request.param
+
+
+def event(id, **more):
+    return {"specversion": "1.0", "id": id, "source": "/s", "type": "t", "data": id, **more}
+
+
+def stamp(seconds):
+    """RFC 3339, so many seconds from now."""
+    return (datetime.datetime.now(UTC) + datetime.timedelta(seconds=seconds)).isoformat()
+
+
+def publish(s, *events, queue="q", **headers):
+    answer = s.publish(queue, json.dumps(list(events)), {**BATCH, **{k.replace("_", "-"): v for k, v in headers.items()}})
+    assert answer.status == 202, answer.body
+    return [e["sequence"] for e in answer.json["events"]]
+
+
+def delayed(s, queue="q"):
+    return s.http("GET", f"/v1/queues/{queue}/peek?state=delayed").json["events"]
+
+
+def take(s, queue="q", wait="0s"):
+    """What comes, acked; in the order of its coming."""
+    events = s.take(queue, max=100, wait=wait).json["events"]
+    if events:
+        assert s.ack(queue, *[e["receipt"] for e in events]).status == 200
+    return [e["event"]["id"] for e in events]
+
+
+def books(s, queue="q"):
+    ledger = s.http("GET", f"/v1/queues/{queue}/ledger").json
+    parts = ("acked", "dead_lettered", "expired", "purged", "dropped", "remaining")
+    assert ledger["accepted"] == sum(ledger[p] for p in parts)
+    return ledger
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.02)
+
+
+def test_a_delayed_event_comes_after_its_time_and_not_before(sidecar, durability):
+    sidecar.declare("q", durability=durability)
+    begin = time.time()
+    publish(sidecar, event("late"), event("later"), Sluice_Delay="1500ms")
+    publish(sidecar, event("now"))
+    assert take(sidecar, wait="20s") == ["now"]
+    first, second = delayed(sidecar)
+    assert (first["sequence"], first["state"], first["event"]["id"]) == (1, "delayed", "late") and second["sequence"] == 2
+    ready = datetime.datetime.fromisoformat(first["ready_at"].replace("Z", "+00:00")).timestamp()
+    assert begin + 1.5 - 0.001 <= ready < begin + 20
+    got = []
+    while len(got) < 2:
+        got += take(sidecar, wait="20s")
+    assert got == ["late", "later"] and time.time() >= ready - 0.001
+    assert delayed(sidecar) == [] and books(sidecar)["acked"] == 3
+
+
+def test_a_time_not_to_come_before_is_kept_and_one_that_has_passed_holds_nothing(sidecar, durability):
+    sidecar.declare("q", durability=durability)
+    publish(sidecar, event("far"), Sluice_Not_Before="2099-01-02T09:00:00.5Z")
+    publish(sidecar, event("passed"), Sluice_Not_Before="1999-01-02T09:00:00Z")
+    assert take(sidecar, wait="20s") == ["passed"]
+    [far] = delayed(sidecar)
+    assert far["ready_at"] == "2099-01-02T09:00:00.5Z"
+    told = sidecar.http("GET", "/v1/queues/q/events/1").json
+    assert (told["blocked_by"], told["next"]["what"], told["ready_at"]) == ("delayed", "ready", far["ready_at"])
+
+
+def test_an_expired_event_is_counted_and_not_delivered(sidecar, durability):
+    sidecar.declare("q", durability=durability)
+    publish(sidecar, event("gone", expirytime=stamp(-60)), event("soon", expirytime=stamp(1)), event("stays"),
+            event("lasts", expirytime=stamp(3600)))
+    publish(sidecar, event("held too long", expirytime=stamp(1)), Sluice_Delay="1h")
+    wait_for(lambda: books(sidecar)["expired"] == 3)
+    assert take(sidecar, wait="20s") == ["stays", "lasts"] and delayed(sidecar) == []
+    assert books(sidecar)["remaining"] == 0
+
+
+def test_delays_expiries_and_cancels_survive_a_broker_that_is_killed(cluster):
+    first = cluster.broker()
+    s = cluster.sidecar(first)
+    s.declare("q", durability="disk")
+    publish(s, event("far"), event("cancelled"), Sluice_Not_Before="2099-01-02T09:00:00Z")
+    publish(s, event("expires", expirytime=stamp(2)), event("far, expires", expirytime=stamp(2)), Sluice_Delay="1h")
+    publish(s, event("late"), Sluice_Delay="1500ms")
+    assert s.http("DELETE", "/v1/queues/q/events/2").status == 204
+    first.kill()
+    s.stop()
+    s = cluster.sidecar(cluster.broker())
+    assert take(s, wait="25s") == ["late"]
+    wait_for(lambda: books(s)["expired"] == 2)
+    assert [(e["event"]["id"], e["ready_at"]) for e in delayed(s)] == [("far", "2099-01-02T09:00:00Z")]
+    assert s.http("DELETE", "/v1/queues/q/events/2").status == 404
+    assert s.http("DELETE", "/v1/queues/q/events/1").status == 204
+    assert delayed(s) == []
+
+
+def test_a_cancelled_event_never_comes(sidecar, durability):
+    def cancel(sequence):
+        answer = sidecar.http("DELETE", f"/v1/queues/q/events/{sequence}")
+        return answer.status, answer.json["reason"] if answer.body else None
+
+    sidecar.declare("q", durability=durability)
+    publish(sidecar, event("a"), event("b"), Sluice_Delay="1s")
+    publish(sidecar, event("ready"))
+    assert cancel(1) == (204, None)
+    assert cancel(1) == (404, "unknown_event") and cancel(99) == (404, "unknown_event")
+    assert cancel(3) == (409, "not_delayed")
+    got = []
+    while len(got) < 2:
+        got += take(sidecar, wait="20s")
+    assert got == ["ready", "b"] and cancel(2) == (404, "unknown_event")
+    assert {k: v for k, v in books(sidecar).items() if k in ("accepted", "acked", "purged")} == {
+        "accepted": 3, "acked": 2, "purged": 1}
+
+
+@pytest.mark.parametrize("settings", [{"partitions": 4}, {"ordered": "key"}])
+def test_a_queue_with_an_order_refuses_and_says_why(sidecar, settings):
+    sidecar.declare("q", **settings)
+    for body, headers in ((event("a"), {"Sluice-Delay": "1s"}), (event("a"), {"Sluice-Not-Before": stamp(60)}),
+                          (event("a", expirytime=stamp(60)), {})):
+        refused = sidecar.publish("q", json.dumps(body), {**STRUCTURED, **headers})
+        assert (refused.status, refused.json["reason"]) == (409, "conflict"), refused.body
+        assert "takes no event that is delayed or expires" in refused.json["detail"]
+    assert sidecar.publish("q", json.dumps(event("a")), STRUCTURED).status == 202
+    refused = sidecar.http("PUT", "/v1/queues/q", {"ttl": "1m"})
+    assert refused.status == 409 and "'ttl'" in refused.json["detail"]
+
+
+def test_what_is_no_time_is_refused(sidecar):
+    sidecar.declare("q")
+    for headers, says in (({"Sluice-Delay": "soon"}, "'Sluice-Delay'"), ({"Sluice-Not-Before": "noon"}, "'Sluice-Not-Before'"),
+                          ({"Sluice-Delay": "1s", "Sluice-Not-Before": stamp(9)}, "give one of them"),
+                          ({"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": "t",
+                            "ce-expirytime": "noon"}, "'expirytime'")):
+        refused = sidecar.publish("q", "x", headers)
+        assert refused.status == 400 and says in refused.json["detail"], refused.body
+    assert books(sidecar)["accepted"] == 0
+
+
+def test_a_topic_hands_its_terms_to_every_queue(sidecar):
+    assert sidecar.http("PUT", "/v1/topics/all", {}).status == 201
+    for queue in ("a", "b"):
+        sidecar.declare(queue)
+        sidecar.http("PUT", f"/v1/topics/all/bindings/{queue}", {})
+    expires = event("x", expirytime=stamp(1))
+    for body, headers in ((event("far"), {"Sluice-Not-Before": "2099-01-02T09:00:00Z"}), (expires, {"Sluice-Delay": "1h"}),
+                          (event("now"), {})):
+        answer = sidecar.http("POST", "/v1/topics/all/events", json.dumps(body), {**STRUCTURED, **headers})
+        assert answer.status == 202 and set(answer.json["queues"]) == {"a", "b"}, answer.body
+    for queue in ("a", "b"):
+        assert take(sidecar, queue, wait="20s") == ["now"]
+        wait_for(lambda: books(sidecar, queue)["expired"] == 1)
+        assert [e["ready_at"] for e in delayed(sidecar, queue)] == ["2099-01-02T09:00:00Z"]
+    sidecar.declare("parts", partitions=2)
+    sidecar.http("PUT", "/v1/topics/all/bindings/parts", {})
+    refused = sidecar.http("POST", "/v1/topics/all/events", json.dumps(event("y")), {**STRUCTURED, "Sluice-Delay": "1h"})
+    assert (refused.status, refused.json["reason"], refused.json["queue"]) == (409, "conflict", "parts"), refused.body

@@ -1,0 +1,140 @@
+#include "tests/sidecar/api/api_driver.h"
+
+#define CLOUDEVENT   "\"specversion\":\"1.0\",\"id\":\"a\",\"source\":\"/s\",\"type\":\"t\""
+#define JSON_EVENT   "application/cloudevents+json"
+#define EXPIRES_2023 "\"expirytime\":\"2023-11-14T22:13:20.123Z\""
+
+static const struct client_terms *terms_of(struct driver *d, const char *target, const char *body)
+{
+    assert_int_equal(driver_send(d, "POST", target, body), API_COMMAND);
+    return &d->command.u.publish.events[0].terms;
+}
+
+/* Of a request with one header (NULL: none). */
+static struct client_terms terms_with(const char *target, const char *name, const char *value)
+{
+    struct driver d;
+    driver_begin(&d);
+    if (name)
+        driver_header(&d, name, value);
+    struct client_terms terms = *terms_of(&d, target, "x");
+    driver_end(&d);
+    return terms;
+}
+
+static void nothing_said_is_at_once_and_for_ever(void **state)
+{
+    (void)state;
+    struct client_terms t = terms_with("/v1/queues/q/events", NULL, NULL);
+    assert_true(t.delay_ms == 0 && t.not_before_ms == 0 && t.expires_ms == 0);
+}
+
+static void a_delay_is_a_duration(void **state)
+{
+    (void)state;
+    struct client_terms t = terms_with("/v1/queues/q/events", "Sluice-Delay", "1500ms");
+    assert_true(t.delay_ms == 1500 && t.not_before_ms == 0);
+    t = terms_with("/v1/topics/t/events", "sluice-delay", "2h");
+    assert_true(t.delay_ms == 7200000);
+    assert_true(terms_with("/v1/queues/q/events", "Sluice-Delay", "0s").delay_ms == 0);
+}
+
+static void a_not_before_is_a_time(void **state)
+{
+    (void)state;
+    struct client_terms t = terms_with("/v1/queues/q/events", "Sluice-Not-Before", "2023-11-14T23:13:20.5+01:00");
+    assert_true(t.not_before_ms == 1700000000500 && t.delay_ms == 0);
+    t = terms_with("/v1/topics/t/events", "Sluice-Not-Before", "1960-01-01T00:00:00Z");
+    assert_true(t.not_before_ms == 1);
+}
+
+static void headers_that_say_nothing_clear_are_refused(void **state)
+{
+    struct driver d;
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        static const char *const bad[] = { "soon", "-1s", "" };
+        driver_refuses("POST", "/v1/queues/q/events", "Sluice-Delay", bad[i], "x", 400,
+                       "'Sluice-Delay' must be a duration");
+        driver_refuses("POST", "/v1/queues/q/events", "Sluice-Not-Before", bad[i], "x", 400,
+                       "'Sluice-Not-Before' must be an RFC 3339 time");
+    }
+    driver_begin(&d);
+    driver_header(&d, "Sluice-Delay", "1s");
+    driver_header(&d, "Sluice-Not-Before", "2030-01-02T03:04:05Z");
+    assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/events", "x"), API_RESPONSE);
+    assert_says(&d, 400, "give one of them");
+    driver_end(&d);
+}
+
+static void each_event_of_a_batch_has_its_own_expiry_and_the_common_delay(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    driver_header(&d, "Content-Type", "application/cloudevents-batch+json");
+    driver_header(&d, "Sluice-Delay", "1s");
+    const struct client_terms *first =
+        terms_of(&d, "/v1/queues/q/events", "[{" CLOUDEVENT "," EXPIRES_2023 "},{" CLOUDEVENT "}]");
+    assert_true(first->delay_ms == 1000 && first->expires_ms == 1700000000123);
+    const struct client_terms *second = &d.command.u.publish.events[1].terms;
+    assert_true(second->delay_ms == 1000 && second->expires_ms == 0);
+    driver_end(&d);
+}
+
+static void an_expiry_is_read_in_binary_mode(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    driver_header(&d, "ce-specversion", "1.0");
+    driver_header(&d, "ce-id", "a");
+    driver_header(&d, "ce-source", "/s");
+    driver_header(&d, "ce-type", "t");
+    driver_header(&d, "ce-expirytime", "2023-11-14T22:13:20Z");
+    assert_true(terms_of(&d, "/v1/queues/q/events", "x")->expires_ms == 1700000000000);
+    driver_end(&d);
+}
+
+/* CloudEvents' protobuf format has a type of its own for times. */
+static void an_expiry_is_read_as_a_protobuf_timestamp(void **state)
+{
+    static const char encoded[] = "\x0a\x01"
+                                  "a\x12\x02/s\x1a\x03"
+                                  "1.0\x22\x01t"
+                                  "\x2a\x16\x0a\x0a"
+                                  "expirytime\x12\x08\x3a\x06\x08\x80\xe2\xcf\xaa\x06";
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    driver_header(&d, "Content-Type", "application/cloudevents+protobuf");
+    assert_true(terms_of(&d, "/v1/queues/q/events", encoded)->expires_ms == 1700000000000);
+    driver_end(&d);
+}
+
+static void an_expiry_that_is_no_time_is_refused_by_its_name(void **state)
+{
+    (void)state;
+    driver_refuses("POST", "/v1/queues/q/events", "Content-Type", JSON_EVENT,
+                   "{" CLOUDEVENT ",\"expirytime\":\"tomorrow\"}", 400,
+                   "attribute 'expirytime' must be an RFC 3339 time");
+    driver_refuses("POST", "/v1/topics/t/events", "Content-Type", JSON_EVENT, "{" CLOUDEVENT ",\"expirytime\":5}", 400,
+                   "attribute 'expirytime' must be an RFC 3339 time");
+    driver_refuses("POST", "/v1/queues/q/events", "Content-Type", "application/cloudevents-batch+json",
+                   "[{" CLOUDEVENT "},{" CLOUDEVENT ",\"expirytime\":\"\"}]", 400, "events[1]: attribute 'expirytime'");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_said_is_at_once_and_for_ever),
+        cmocka_unit_test(a_delay_is_a_duration),
+        cmocka_unit_test(a_not_before_is_a_time),
+        cmocka_unit_test(headers_that_say_nothing_clear_are_refused),
+        cmocka_unit_test(each_event_of_a_batch_has_its_own_expiry_and_the_common_delay),
+        cmocka_unit_test(an_expiry_is_read_in_binary_mode),
+        cmocka_unit_test(an_expiry_is_read_as_a_protobuf_timestamp),
+        cmocka_unit_test(an_expiry_that_is_no_time_is_refused_by_its_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
