@@ -20,7 +20,7 @@ static const struct command {
     { NULL, "sub", cli_sub, "Consume events: print them, or run a command for each" },
     { "look inside and operate", "top", cli_top, "Watch the queues" },
     { NULL, "queue", cli_queue,
-      "List, show, ledger, declare, peek, explain, purge, redrive, pause, resume, close, open, delete" },
+      "List, show, ledger, declare, peek, explain, cancel, purge, redrive, pause, resume, close, open, delete" },
     { NULL, "topic", cli_topic, "List, show, put, bind, unbind, delete: names that fan out to queues" },
     { NULL, "drain", cli_drain, "Let a sidecar finish what it holds; for preStop hooks" },
     { "check and measure", "ping", cli_ping, "Make round trips to a broker" },

@@ -33,6 +33,10 @@ static const struct cli_option option_table[] = {
     { "attribute", 'a', CLI_LIST, FIELD(attributes), "name=value", "an extension attribute, as partitionkey=alice" },
     { "wait", 'w', CLI_DURATION, FIELD(wait), "duration",
       "how long to wait for room in a full queue, or for the broker;\n0s: try once [as long as it takes]" },
+    { "delay", 'd', CLI_DURATION, FIELD(delay), "duration", "not to be delivered for so long [at once]" },
+    { "not-before", 0, CLI_TEXT, FIELD(not_before), "time", "not to be delivered before, as 2030-01-02T03:04:05Z" },
+    { "ttl", 0, CLI_DURATION, FIELD(ttl), "duration",
+      "expire so long after they were read here, by their attribute\nexpirytime [never]; a delay counts in" },
     { "topic", 0, CLI_SWITCH, FIELD(topic), NULL, "<queue> is a topic's name" },
     { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print the result as JSON" },
 };
@@ -48,6 +52,7 @@ static const struct cli_syntax syntax = {
     .notes = "  sluice pub orders 'hello world'\n"
              "  tail -f access.log | sluice pub access --type log.line\n"
              "  sluice pub orders --ndjson < events.ndjson\n"
+             "  sluice pub reminders --delay 1h --ttl 2h 'in an hour'\n"
              "  sluice pub --topic orders-all 'hello world'\n"
              "  sluice pub images --file cat.png --content-type image/png",
 };
@@ -75,9 +80,16 @@ static void drop_first(struct pub *p, size_t n)
 
 static struct http_reply post(const struct pub *p, size_t n, int64_t wait_ms)
 {
-    static const char *const headers[] = { "Content-Type: application/cloudevents-batch+json", NULL };
+    const struct pub_options *o = &p->options;
+    char hold[80]; /* both are short: they were read */
+    const char *headers[] = { "Content-Type: application/cloudevents-batch+json", NULL, NULL };
     struct buf path = { 0 }, body = { 0 };
-    (p->options.topic ? http_topic_path : http_queue_path)(&path, p->queue, "/events?wait=%lldms", (long long)wait_ms);
+    if (o->delay || o->not_before) {
+        snprintf(hold, sizeof hold, o->delay ? "Sluice-Delay: %s" : "Sluice-Not-Before: %s",
+                 o->delay ? o->delay : o->not_before);
+        headers[1] = hold;
+    }
+    (o->topic ? http_topic_path : http_queue_path)(&path, p->queue, "/events?wait=%lldms", (long long)wait_ms);
     buf_add(&body, p->batch.data, p->events[n - 1].end);
     buf_add_byte(&body, ']');
     struct http_reply r = http_do(&(struct http_call){
@@ -340,6 +352,8 @@ int cli_pub(int argc, char **argv)
         return a.code;
     if (p.options.id && (size_t)(a.count - 1) + p.options.files.count != 1)
         return cli_usage("--id needs exactly one <data> or --file: every event has its own id");
+    if (p.options.delay && p.options.not_before)
+        return cli_usage("--delay and --not-before exclude each other; give one of them");
     p.queue = a.rest[0];
     if (!pub_event_begin(&p))
         return CLI_USAGE;

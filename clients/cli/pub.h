@@ -12,6 +12,7 @@
 
 struct pub_options {
     const char *type, *source, *subject, *id, *content_type, *wait;
+    const char *delay, *not_before, *ttl;
     struct cli_list attributes, files;
     bool ndjson, json, topic;
 };

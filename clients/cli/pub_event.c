@@ -1,12 +1,16 @@
 /* What the user gives becomes CloudEvents in JSON. It is written by appending, not through a document: a million lines
  * should cost no more than reading them, and a JSON value's own bytes must arrive as they are. */
+#include "base/clock.h"
 #include "base/units.h"
 #include "clients/cli/pub.h"
+#include "proto/event.h"
 #include "sidecar/api/event_json.h"
 #include "sidecar/api/json_write.h"
 
 #include <sodium.h>
 #include <stdio.h>
+
+#define NOT_BEFORE_MAX 40u /* bytes, of a time with all its digits */
 
 static bool add_attribute(struct buf *b, const char *given)
 {
@@ -32,6 +36,9 @@ bool pub_event_begin(struct pub *p)
         if (texts[i] && (!*texts[i] || !utf8_valid(span_str(texts[i]))))
             return cli_usage("an attribute must be UTF-8 and not empty"), false;
     }
+    int64_t ms;
+    if (o->not_before && (strlen(o->not_before) > NOT_BEFORE_MAX || !timestamp_parse_ms(span_str(o->not_before), &ms)))
+        return cli_usage("--not-before: '%s' is no time like 2030-01-02T03:04:05Z", o->not_before), false;
     uint64_t run;
     randombytes_buf(&run, sizeof run);
     buf_add_str(&p->head, "{\"specversion\":\"1.0\",\"id\":");
@@ -70,6 +77,17 @@ static void add_content(struct buf *b, const char *type, const char *member)
     json_add_name(b, span_str(member));
 }
 
+/* Each one's own: lines may come for hours. */
+static void add_expiry(struct buf *b, const char *ttl)
+{
+    int64_t ms = 0;
+    char text[40];
+    duration_parse(span_str(ttl), &ms);
+    ms += clock_now().wall.ms;
+    timestamp_format(ms / 1000, (int32_t)(ms % 1000) * 1000000, text);
+    json_add_text_member(b, "expirytime", span_str(text));
+}
+
 /* The event around one value. json: DATA is a JSON value, in its own bytes. */
 static void wrap(struct pub *p, struct span data, bool json)
 {
@@ -80,6 +98,8 @@ static void wrap(struct pub *p, struct span data, bool json)
         buf_printf(b, "%llu\"", (unsigned long long)++p->made);
     buf_add_byte(b, ',');
     buf_add(b, p->tail.data, p->tail.size);
+    if (p->options.ttl)
+        add_expiry(b, p->options.ttl);
     if (json) {
         add_content(b, given ? given : "application/json", "data");
         buf_add(b, data.data, data.size);

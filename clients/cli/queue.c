@@ -53,7 +53,7 @@ static const struct cli_option delete_table[] = {
 
 struct verb;
 typedef int verb_run(const struct verb *v, const struct queue_options *o, struct cli_args *a);
-static verb_run list, show, ledger, declare, peek, explain, purge, redrive, operate, delete;
+static verb_run list, show, ledger, declare, peek, explain, cancel, purge, redrive, operate, delete;
 
 static const struct verb {
     const char *name;
@@ -83,6 +83,9 @@ static const struct verb {
          "Shows events without taking them, and what went wrong with those that failed.", NULL),
     VERB("explain", explain, json_table, " <queue> <sequence>", 2,
          "Shows where one event stands, and why it is not moving.", "  sluice queue explain orders 17"),
+    VERB("cancel", cancel, json_table, " <queue> <sequence>", 2, "Removes an event that is delayed.",
+         "  sluice queue peek reminders --state delayed\n"
+         "  sluice queue cancel reminders 17"),
     VERB("purge", purge, purge_table, " <queue>", 1, "Removes every event that is not being handled.", NULL),
     VERB("redrive", redrive, redrive_table, " <queue>", 1,
          "Makes dead events new ones at the queue's tail, as far as it has room.",
@@ -221,16 +224,42 @@ static int peek(const struct verb *v, const struct queue_options *o, struct cli_
     return finish(&r, o->json, queue_print_events);
 }
 
+#define EVENT_PATH_SIZE 40u
+
+/* Where the event of that sequence is, below its queue. False: it is no sequence, which was said. */
+static bool event_path(const char *given, char out[EVENT_PATH_SIZE])
+{
+    char *end;
+    unsigned long long sequence = strtoull(given, &end, 10);
+    if (*given < '1' || *given > '9' || *end)
+        return cli_usage("'%s' must be a whole number above 0, a sequence as peek shows it", given), false;
+    snprintf(out, EVENT_PATH_SIZE, "/events/%llu", sequence);
+    return true;
+}
+
 static int explain(const struct verb *v, const struct queue_options *o, struct cli_args *a)
 {
-    char rest[40], *end;
-    unsigned long long sequence = strtoull(a->rest[1], &end, 10);
+    char rest[EVENT_PATH_SIZE];
     (void)v;
-    if (*a->rest[1] < '1' || *a->rest[1] > '9' || *end)
-        return cli_usage("'%s' must be a whole number above 0, a sequence as peek shows it", a->rest[1]);
-    snprintf(rest, sizeof rest, "/events/%llu", sequence);
+    if (!event_path(a->rest[1], rest))
+        return CLI_USAGE;
     struct http_reply r = call("GET", false, a->rest[0], rest, NULL);
     return finish(&r, o->json, queue_print_explained);
+}
+
+static int cancel(const struct verb *v, const struct queue_options *o, struct cli_args *a)
+{
+    char rest[EVENT_PATH_SIZE];
+    (void)v;
+    if (!event_path(a->rest[1], rest))
+        return CLI_USAGE;
+    struct http_reply r = call("DELETE", false, a->rest[0], rest, NULL);
+    int code = finish(&r, true, NULL);
+    if (code == CLI_OK && o->json)
+        puts("{\"cancelled\":true}");
+    else if (code == CLI_OK)
+        printf("cancelled #%s of %s\n", a->rest[1], a->rest[0]);
+    return code;
 }
 
 static json_t *setting_value(const char *text)
@@ -370,9 +399,10 @@ int cli_queue(int argc, char **argv)
         struct cli_args a = cli_parse(&verbs[i].syntax, &o, argc - 1, argv + 1);
         if (!a.go)
             return a.code;
-        if (a.count > 2 && verbs[i].run == explain)
+        bool one_event = verbs[i].run == explain || verbs[i].run == cancel;
+        if (a.count > 2 && one_event)
             return cli_usage("one event at a time: what is '%s'?", a.rest[2]);
-        if (a.count > 1 && verbs[i].run != explain && verbs[i].run != declare && verbs[i].run != list)
+        if (a.count > 1 && !one_event && verbs[i].run != declare && verbs[i].run != list)
             return cli_usage("one queue at a time: what is '%s'?", a.rest[1]);
         return verbs[i].run(&verbs[i], &o, &a);
     }

@@ -149,6 +149,8 @@ static void print_event(const json_t *item)
     const json_t *event = json_object_get(item, "event"), *data = json_object_get(event, "data");
     printf("#%-8lld %-9s attempt %-3lld %s  ", json_number_of(item, "sequence"), json_text_of(item, "state"),
            json_number_of(item, "attempt"), json_text_of(event, "type"));
+    if (*json_text_of(item, "ready_at"))
+        printf("until %s  ", json_text_of(item, "ready_at"));
     if (json_number_of(item, "parked_behind"))
         printf("behind #%lld  ", json_number_of(item, "parked_behind"));
     if (data)

@@ -1,9 +1,11 @@
-"""Events that come later, expire, or are cancelled: over HTTP, with real processes."""
+"""Events that come later, expire, or are cancelled: over HTTP and in the CLI, with real processes."""
 import datetime
 import json
 import time
 
 import pytest
+
+from conftest import run
 
 BATCH = {"Content-Type": "application/cloudevents-batch+json"}
 STRUCTURED = {"Content-Type": "application/cloudevents+json"}
@@ -174,3 +176,33 @@ def test_a_topic_hands_its_terms_to_every_queue(sidecar):
     sidecar.http("PUT", "/v1/topics/all/bindings/parts", {})
     refused = sidecar.http("POST", "/v1/topics/all/events", json.dumps(event("y")), {**STRUCTURED, "Sluice-Delay": "1h"})
     assert (refused.status, refused.json["reason"], refused.json["queue"]) == (409, "conflict", "parts"), refused.body
+
+
+def test_the_cli(cluster, broker):
+    s = cluster.sidecar(broker)
+    shell = {"SLUICE_URL": "http://" + s.ready["http"], "SLUICE_OPS_URL": "http://" + s.ready["ops"]}
+
+    def sluice(*arguments, status=0):
+        done = run("sluice", *arguments, environment=shell)
+        assert done.returncode == status, done.stderr
+        return done.stdout + done.stderr
+
+    s.declare("q")
+    assert "2 confirmed" in sluice("pub", "q", "--delay", "1h", "one", "two")
+    assert "1 confirmed" in sluice("pub", "q", "--not-before", "2099-01-02T09:00:00Z", "three")
+    begin = time.time()
+    assert "1 confirmed" in sluice("pub", "q", "--ttl", "2h", "four")
+    seen = sluice("queue", "peek", "q", "--state", "delayed")
+    assert seen.count(" until 20") == 3 and "until 2099-01-02T09:00:00Z" in seen
+    [four] = s.http("GET", "/v1/queues/q/peek").json["events"]
+    expiry = datetime.datetime.fromisoformat(four["event"]["expirytime"].replace("Z", "+00:00")).timestamp()
+    assert begin + 7199 < expiry < time.time() + 7201
+    assert sluice("queue", "cancel", "q", "2") == "cancelled #2 of q\n"
+    assert sluice("queue", "cancel", "q", "1", "--json") == '{"cancelled":true}\n'
+    assert "no event of that sequence" in sluice("queue", "cancel", "q", "2", status=1)
+    assert "not delayed any more" in sluice("queue", "cancel", "q", "4", status=1)
+    assert "above 0" in sluice("queue", "cancel", "q", "x", status=2)
+    assert "one event at a time" in sluice("queue", "cancel", "q", "3", "4", status=2)
+    assert "give one of them" in sluice("pub", "q", "--delay", "1s", "--not-before", stamp(1), "x", status=2)
+    assert "--not-before" in sluice("pub", "q", "--not-before", "noon", "x", status=2)
+    assert [e["sequence"] for e in delayed(s)] == [3] and books(s)["purged"] == 2
