@@ -112,7 +112,7 @@ struct api_command {
             bool batch;
             bool dapr; /* asked and answered as Dapr's HTTP API has it */
             uint32_t wait_ms;
-            struct client_terms terms; /* of every event, but for its expiry */
+            struct client_terms terms; /* of every event; its own expiry goes before */
         } publish;
         struct {
             uint32_t max;

@@ -94,6 +94,21 @@ static bool read_metadata(struct parsing *p, struct metadata *m)
     return true;
 }
 
+/* From now on; an event that has an expirytime keeps that. */
+static bool set_ttl(struct parsing *p, struct span text)
+{
+    uint64_t seconds = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return false;
+        seconds = seconds * 10 + (uint64_t)(text.data[i] - '0');
+        if (seconds > UINT32_MAX)
+            return false;
+    }
+    p->command->u.publish.terms.expires_ms = p->now.wall.ms + (int64_t)seconds * 1000;
+    return seconds > 0;
+}
+
 /* ------------------------------------------------------------------ the event */
 
 /* Sets a text attribute, also over one of that name; `value` empty: leaves it. */
@@ -201,8 +216,9 @@ enum api_answer parse_dapr(struct parsing *p, struct span topic)
             "a topic's name is 1 to 128 letters, digits, '.', '_' and '-', and begins with a letter or digit");
     if (!read_metadata(p, &m))
         return refuse(p, 400, "ERR_PUBSUB_REQUEST_METADATA", "the query holds a broken escape");
-    if (m.ttl.size)
-        return refuse(p, 400, "ERR_PUBSUB_REQUEST_METADATA", "this version keeps no ttlInSeconds: leave it out");
+    if (m.ttl.size && !set_ttl(p, m.ttl))
+        return refuse(p, 400, "ERR_PUBSUB_REQUEST_METADATA",
+                      "ttlInSeconds must be a whole number of seconds, from 1 to 4294967295");
     if (make(p, &m, pubsub, &why))
         return API_COMMAND;
     return refuse(p, p->too_large ? 413 : 400, "ERR_PUBSUB_CLOUD_EVENTS_SER", why.text);

@@ -178,6 +178,16 @@ def test_a_topic_hands_its_terms_to_every_queue(sidecar):
     assert (refused.status, refused.json["reason"], refused.json["queue"]) == (409, "conflict", "parts"), refused.body
 
 
+def test_dapr_s_ttl_is_an_expiry(sidecar):
+    sidecar.declare("q")
+    for ttl in (1, 3600):
+        assert sidecar.http("POST", f"/v1.0/publish/sluice/q?metadata.ttlInSeconds={ttl}", json.dumps(ttl),
+                            {"Content-Type": "application/json"}).status == 204
+    wait_for(lambda: books(sidecar)["expired"] == 1)
+    [left] = sidecar.take("q", max=9, wait="20s").json["events"]
+    assert left["event"]["data"] == 3600
+
+
 def test_the_cli(cluster, broker):
     s = cluster.sidecar(broker)
     shell = {"SLUICE_URL": "http://" + s.ready["http"], "SLUICE_OPS_URL": "http://" + s.ready["ops"]}

@@ -868,7 +868,7 @@ def test_what_dapr_s_clients_publish_and_are_answered(named):
     first, second = named.take("q", max=2, wait="20s").json["events"]
     assert (first["event"]["id"], first["event"]["topic"]) == ("7", "q") and second["event"]["data"] == "raw"
     for path, status, code in (("pubsub/q", 404, "ERR_PUBSUB_NOT_FOUND"), ("sluice/nowhere", 404, "ERR_PUBSUB_NOT_FOUND"),
-                               ("sluice/q?metadata.ttlInSeconds=5", 400, "ERR_PUBSUB_REQUEST_METADATA")):
+                               ("sluice/q?metadata.ttlInSeconds=5s", 400, "ERR_PUBSUB_REQUEST_METADATA")):
         answer = publish(path, "x")
         assert (answer.status, answer.json["errorCode"]) == (status, code) and answer.json["message"]
     named.declare("tiny", capacity=1, overflow="reject")

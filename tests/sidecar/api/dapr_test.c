@@ -3,6 +3,8 @@
 
 #include "proto/event.h"
 
+#include <stdio.h>
+
 static struct event publish(struct driver *d, const char *target, const char *body)
 {
     struct error why;
@@ -119,14 +121,37 @@ static void pubsubs_are_those_that_are_listed(void **state)
     driver_end(&d);
 }
 
+static void a_ttl_is_an_expiry_unless_the_event_has_one(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    publish(&d, "/v1.0/publish/sluice/t?metadata.ttlInSeconds=5", "x");
+    assert_true(d.command.u.publish.events[0].terms.expires_ms == 1700000005123);
+    publish(&d, "/v1.0/publish/sluice/t?metadata.ttlinseconds=4294967295&metadata.rawPayload=true", "x");
+    assert_true(d.command.u.publish.events[0].terms.expires_ms == 1700000000123 + INT64_C(4294967295000));
+    publish(&d, "/v1.0/publish/sluice/t", "x");
+    assert_true(d.command.u.publish.events[0].terms.expires_ms == 0);
+    driver_header(&d, "Content-Type", "application/cloudevents+json");
+    publish(&d, "/v1.0/publish/sluice/t?metadata.ttlInSeconds=5",
+            "{\"specversion\":\"1.0\",\"id\":\"a\",\"source\":\"/"
+            "s\",\"type\":\"t\",\"expirytime\":\"2030-01-01T00:00:00Z\"}");
+    assert_true(d.command.u.publish.events[0].terms.expires_ms == 1893456000000);
+    driver_end(&d);
+}
+
 static void mistakes_are_answered_in_its_words(void **state)
 {
     (void)state;
     driver_refuses("POST", "/v1.0/publish/pubsub/t", NULL, NULL, "x", 404,
                    "{\"errorCode\":\"ERR_PUBSUB_NOT_FOUND\",\"message\":\"");
     driver_refuses("POST", "/v1.0/publish/sluice/%20", NULL, NULL, "x", 404, "ERR_TOPIC_NAME_EMPTY");
-    driver_refuses("POST", "/v1.0/publish/sluice/t?metadata.ttlInSeconds=5", NULL, NULL, "x", 400,
-                   "ERR_PUBSUB_REQUEST_METADATA");
+    static const char *const ttls[] = { "0", "-1", "1.5", "5s", "4294967296", "99999999999999999999" };
+    for (size_t i = 0; i < sizeof ttls / sizeof *ttls; i++) {
+        char path[100];
+        snprintf(path, sizeof path, "/v1.0/publish/sluice/t?metadata.ttlInSeconds=%s", ttls[i]);
+        driver_refuses("POST", path, NULL, NULL, "x", 400, "ttlInSeconds must be a whole number of seconds");
+    }
     driver_refuses("POST", "/v1.0/publish/sluice/t?metadata.x=%zz", NULL, NULL, "x", 400,
                    "ERR_PUBSUB_REQUEST_METADATA");
     driver_refuses("POST", "/v1.0/publish/sluice/t", "Content-Type", "application/cloudevents+json", "{\"id\":1}", 400,
@@ -173,6 +198,7 @@ int main(void)
         cmocka_unit_test(an_event_stays_one_and_is_told_its_topic),
         cmocka_unit_test(metadata_names_the_event_and_asks_for_it_raw),
         cmocka_unit_test(pubsubs_are_those_that_are_listed),
+        cmocka_unit_test(a_ttl_is_an_expiry_unless_the_event_has_one),
         cmocka_unit_test(mistakes_are_answered_in_its_words),
         cmocka_unit_test(outcomes_are_answered_in_its_words),
     };
