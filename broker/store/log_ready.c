@@ -50,7 +50,8 @@ static bool seal_last(struct scan *c, struct segment *s)
     return apply(c, FILE_WRITE, s->id, at, 0, &b) && apply(c, FILE_SYNC, s->id, 0, 0, NULL);
 }
 
-/* It was sealed, but the process may have been killed before that was synced. From now on it counts as durable. */
+/* Its groups were read, but the process may have been killed before they were synced. From now on they count as durable: the table
+ * that seals them says so, and must not be on disk before they are. */
 static bool sync_last(struct scan *c, const struct segment *s)
 {
     return apply(c, FILE_SYNC, s->id, 0, 0, NULL);
@@ -85,7 +86,7 @@ bool recover_get_ready(struct scan *c)
     struct segment *last = segment_active(l);
     if ((!c->filed && !log_key_keep(l, c->e)) || !remove_rest(c))
         return false;
-    if (last && !(last->sealed ? sync_last(c, last) : clear_tail(c, last) && seal_last(c, last)))
+    if (last && (!sync_last(c, last) || (!last->sealed && !(clear_tail(c, last) && seal_last(c, last)))))
         return false;
     l->chain = c->at.chain;
     l->placed = l->written = l->durable = l->synced = l->told = c->at.number;

@@ -90,6 +90,40 @@ static void a_torn_tail_is_told(void **state)
 
 /* ------------------------------------------------------------------ damaged */
 
+/* As a broker leaves it whose last write was not synced: the bytes from `from` on are in the system's memory only. */
+static void write_unsynced(struct disk *d, uint64_t from, struct span bytes)
+{
+    struct files *f = disk_open(d);
+    struct file_op op = { .kind = FILE_WRITE, .name = DIR_FIRST, .offset = from };
+    buf_add(&op.data, bytes.data, bytes.size);
+    assert_int_equal(f->ops->apply(f, &op), 0);
+    buf_free(&op.data);
+    f->ops->close(f);
+}
+
+/* Its sealing table proves to every later start that the groups before it were durable. */
+static void a_start_that_is_cut_off_has_claimed_nothing_that_was_not_synced(void **state)
+{
+    (void)state;
+    write_groups(6);
+    struct groups g = dir_groups(m.disk, DIR_FIRST);
+    struct span content;
+    struct error e = { "" };
+    bool torn;
+    assert_true(disk_content(m.disk, DIR_FIRST, &content));
+    for (int i = 0; i < 300; i++) {
+        struct disk *d = dir_copy(m.disk);
+        dir_zero_from(d, DIR_FIRST, g.of[5].at);
+        write_unsynced(d, g.of[5].at, span_of(content.data + g.of[5].at, (size_t)(g.of[5].end - g.of[5].at)));
+        disk_set_fault(d, DISK_SYNC_FAILS, true);
+        assert_int_equal(dir_open(d, &m.config, &e, &torn), -1);
+        disk_crash(d, &chance);
+        int64_t live = dir_open(d, &m.config, &e, &torn);
+        assert_true(live == 20 || live == 24);
+        disk_free(d);
+    }
+}
+
 static void damage_anywhere_in_what_was_durable_stops_the_start(void **state)
 {
     (void)state;
@@ -341,6 +375,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         with_log(a_tail_torn_at_any_byte_is_cut_and_nothing_before_it),
         with_log(a_torn_tail_is_told),
+        with_log(a_start_that_is_cut_off_has_claimed_nothing_that_was_not_synced),
         with_log(damage_anywhere_in_what_was_durable_stops_the_start),
         with_log(a_missing_segment_stops_the_start),
         with_log(a_missing_checkpoint_stops_the_start_when_it_is_needed),
