@@ -3,6 +3,8 @@
 #include "tests/sim/sim.h"
 
 #define ID(f) ((unsigned long long)(f)->id)
+/* An event's own delay, and more than a queue's. */
+#define DELAY_MOST_MS 3000
 
 static int64_t wall(const struct sim *s)
 {
@@ -24,7 +26,7 @@ void timing_terms(struct sim *s, struct fact *f, bool none, struct client_terms 
     if (!s->mood.delays || none || s->ordered[f->queue] || s->partitions[f->queue] > 1)
         return;
     if (sim_chance(s, 15)) {
-        out->delay_ms = 1 + sim_random(s, 3000);
+        out->delay_ms = 1 + sim_random(s, DELAY_MOST_MS);
     } else if (sim_chance(s, 20)) {
         out->not_before_ms = wall(s) + (int64_t)sim_random(s, sim_chance(s, 10) ? 3000000 : 4000) - 500;
         f->not_before_ms = out->not_before_ms;
@@ -85,9 +87,14 @@ void timing_check(struct sim *s)
         queue_each(s->core->by_name[i], 0, look, &(struct looking){ s, s->core->by_name[i] });
 }
 
+/* A delay counts from its event's acceptance, by the wall clock too: one that began before the clock was set back waits for the
+ * time that it would have been. */
 void timing_become_calm(struct sim *s)
 {
-    int64_t behind = s->not_before_most_ms - wall(s);
+    int64_t latest = s->not_before_most_ms;
+    if (s->mood.delays && s->wall_most_ms > wall(s) && s->wall_most_ms + DELAY_MOST_MS > latest)
+        latest = s->wall_most_ms + DELAY_MOST_MS;
+    int64_t behind = latest - wall(s);
     if (behind > 0)
         s->wall_offset_ms += behind;
 }
