@@ -46,6 +46,7 @@ static void join_siblings(struct actor *a, const struct publish *p)
     for (uint32_t i = 0; i < p->count; i++) {
         struct fact *one = s->facts[p->first + i], *other = fact_published(s, a, 1, i);
         other->deadline = one->deadline;
+        other->delayed = s->delay_ms[other->queue] > 0; /* what goes to the topic has no terms of its own */
         fact_join(s, one, other, ++a->orders[SIM_QUEUES]);
     }
 }
