@@ -29,7 +29,7 @@ struct calendar {
     /* of a queue on disk */
     struct ranges parked; /* delayed */
     struct ranges called; /* ready, before `loaded`, and to be read */
-    struct ranges fresh;  /* parked since before a restart, and certainly never delivered */
+    struct ranges fresh;  /* parked at an orderly stop, and certainly never delivered before it */
     uint64_t parked_events, called_events;
     bool loading;
 };

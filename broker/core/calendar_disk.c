@@ -158,8 +158,8 @@ void calendar_take_over(struct core *c, struct queue *q, bool clean)
         if (run->at > c->now.wall.ms)
             park_live(q, run->first, run->first + run->count);
     }
-    for (uint64_t at = 0, end; k && clean && ranges_next(&k->parked, at, &at, &end); at = end)
-        ranges_add(&k->fresh, at, end);
+    if (k && !clean)
+        ranges_free(&k->fresh);
     go_on_backing_off(c, q);
     if (q->calendar)
         calendar_arm(c, q->calendar);

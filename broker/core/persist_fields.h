@@ -37,8 +37,9 @@ enum {
     QUEUE_LEDGER,
     QUEUE_DEDUP,
     QUEUE_TROUBLE,
-    QUEUE_WAITING, /* as TERMS of a run: those that are delayed … */
-    QUEUE_EXPIRING /* … and those that expire */
+    QUEUE_WAITING,    /* as TERMS of a run: those that are delayed … */
+    QUEUE_EXPIRING,   /* … and those that expire */
+    QUEUE_FRESH = 16, /* of an orderly stop: those that are delayed and were never delivered */
 };
 enum { LEDGER_ACCEPTED = 1, LEDGER_ACKED, LEDGER_DEAD, LEDGER_EXPIRED, LEDGER_PURGED, LEDGER_DROPPED };
 enum { PRODUCER_HIGH = 1, PRODUCER_LOW, PRODUCER_DESTINATION, PRODUCER_EPOCH };
@@ -85,7 +86,8 @@ enum { BINDING_QUEUE = 1, BINDING_FILTER };
 enum { SUBSCRIPTION_APP = 1, SUBSCRIPTION_NAME, SUBSCRIPTION_SETTINGS, SUBSCRIPTION_REVISION };
 
 /* QUEUE_WAITING and QUEUE_EXPIRING hold runs, three varints each: time (wall clock, ms, from the first run's on, zigzag), first
- * sequence, count. Some of it may have left the queue. */
+ * sequence, count. Some of it may have left the queue. QUEUE_FRESH holds ranges, two varints each: first sequence, count. It is true
+ * as long as nothing follows in the log: who is delivered something attached, and there is a note of that before. */
 
 /* A dedup window's entry in a snapshot: its hash, sequence and wall time of acceptance. */
 #define DEDUP_ENTRY_SIZE (DEDUP_HASH_SIZE + 16u)

@@ -32,7 +32,7 @@ static void take_setting(struct queue_settings *settings, struct span bytes)
 static void take_ledger(struct ledger *l, struct span bytes)
 {
     struct wire_reader r = wire_open(bytes);
-    struct wire_field f;
+    struct wire_field f = { 0 };
     while (!wire_done(&r) && wire_next(&r, &f)) {
         switch (f.tag) {
         case LEDGER_ACCEPTED: l->accepted = f.number; break;
@@ -53,7 +53,7 @@ struct queue_words {
     bool paused, closed, has_ledger;
     uint64_t next_sequence, mark;
     struct ledger ledger;
-    struct span dedup, waiting, expiring;
+    struct span dedup, waiting, expiring, fresh;
 };
 
 static bool read_queue(struct span bytes, struct queue_words *w)
@@ -79,6 +79,7 @@ static bool read_queue(struct span bytes, struct queue_words *w)
         case QUEUE_DEDUP: w->dedup = f.bytes; break;
         case QUEUE_WAITING: w->waiting = f.bytes; break;
         case QUEUE_EXPIRING: w->expiring = f.bytes; break;
+        case QUEUE_FRESH: w->fresh = f.bytes; break;
         default: break;
         }
     }
@@ -105,6 +106,16 @@ static void take_runs(struct core *c, struct queue *q, struct span bytes, bool w
         if (count && count <= UINT32_MAX)
             calendar_restore(c, q, first, count, &t);
         from = from ? from : at;
+    }
+}
+
+static void take_fresh(struct core *c, struct queue *q, struct span bytes)
+{
+    struct wire_reader r = wire_open(bytes);
+    uint64_t first, count;
+    while (wire_varint(&r, &first) && wire_varint(&r, &count)) {
+        if (first < q->next_sequence && count && count <= q->next_sequence - first)
+            ranges_add(&calendar_of(c, q)->fresh, first, first + count);
     }
 }
 
@@ -208,6 +219,7 @@ static bool take_queue(struct core *c, struct span bytes)
         take_dedup(c, q, w.dedup);
         take_runs(c, q, w.waiting, true);
         take_runs(c, q, w.expiring, false);
+        take_fresh(c, q, w.fresh);
         take_troubles(c, bytes);
     }
     return true;

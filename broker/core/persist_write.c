@@ -270,6 +270,28 @@ static void put_calendar(struct buf *b, const struct calendar *k)
     wire_end(b, mark);
 }
 
+static void put_parked_within(struct buf *b, const struct ranges *parked, uint64_t from, uint64_t to)
+{
+    for (uint64_t at = from, end; ranges_next(parked, at, &at, &end) && at < to; at = end) {
+        uint8_t *start = buf_reserve(b, 20), *size = wire_put_varint(start, at);
+        b->size += (size_t)(wire_put_varint(size, (end < to ? end : to) - at) - start);
+    }
+}
+
+/* At the stop, when nothing is delivered any more: what backlog_attempt says 0 of. The others are parked for a second time, because
+ * the wall clock was set back across a restart, and may have been delivered in between. */
+static void put_fresh(struct buf *b, const struct queue *q)
+{
+    const struct durable *d = q->durable;
+    const struct calendar *k = q->calendar;
+    size_t mark = wire_begin(b, QUEUE_FRESH);
+    for (uint64_t at = 0, end; ranges_next(&k->fresh, at, &at, &end); at = end)
+        put_parked_within(b, &k->parked, at, end);
+    put_parked_within(b, &k->parked, d->recovered_mark < d->recovered_end ? d->recovered_mark : d->recovered_end,
+                      UINT64_MAX);
+    wire_end(b, mark);
+}
+
 static void put_queue_state(struct core *c, struct buf *b, const struct queue *q)
 {
     size_t mark = wire_begin(b, NOTE_QUEUE);
@@ -282,6 +304,8 @@ static void put_queue_state(struct core *c, struct buf *b, const struct queue *q
             put_dedup(c, b, &q->dedup);
         if (q->calendar)
             put_calendar(b, q->calendar);
+        if (q->calendar && c->stopping)
+            put_fresh(b, q);
         for (const struct trouble *t = MUTATED(forget_dead) ? NULL : q->troubles; t; t = t->hh.next)
             put_trouble(b, QUEUE_TROUBLE, q->id, t);
     }

@@ -580,7 +580,7 @@ void calendar_tell(const struct core *c, const struct queue *q, struct peeked *e
 void calendar_want(struct core *c, struct queue *q);                       /* asks the disk for what is due */
 bool calendar_comes(const struct queue *q);                                /* is something due on its way from there? */
 bool calendar_loaded(struct core *c, const struct store_completion *done); /* false: it is not for a calendar */
-/* After a restart, of any queue; `clean`: the stop before was orderly. */
+/* After a restart, of any queue; `clean`: the log ends with its checkpoint. */
 void calendar_take_over(struct core *c, struct queue *q, bool clean);
 bool calendar_validate(const struct calendar *k);
 

@@ -162,6 +162,44 @@ static void an_orderly_stop_keeps_delays_in_the_checkpoint(void **state)
     assert_int_equal(describe(bench.d, "orders").ledger.expired, 1);
 }
 
+/* The clock was set back and the broker crashed: a delivered event is delayed again, and an orderly stop after that does not make it
+ * one that nobody ever saw. */
+static void one_that_is_delayed_again_was_delivered_all_the_same(void **state)
+{
+    (void)state;
+    struct peer *p = consumer();
+    publish_durably(p, "one~50 two~90000");
+    wait_ms(50);
+    assert_non_null(strstr(heard(p), "deliver orders d1 s1 a1 one"));
+    crash(-3600000);
+    assert_string_equal(delayed(0), "1:one +3600000; 2:two +3689950");
+    stop_orderly();
+    p = consumer();
+    bench.d->now.wall.ms += 3700000;
+    wait_ms(1000);
+    assert_non_null(strstr(heard(p), "s1 a2 one"));
+}
+
+/* What an orderly stop knew was never delivered is not known after the next run, though that wrote nothing of its delivery. */
+static void one_delivered_after_an_orderly_stop_is_not_fresh_after_a_crash(void **state)
+{
+    (void)state;
+    struct peer *p = consumer();
+    publish_durably(p, "one~5000 two");
+    ack(p, "orders", 1, 1);
+    settle_disk();
+    stop_orderly();
+    p = consumer();
+    wait_ms(5000);
+    assert_non_null(strstr(heard(p), "s1 a1 one"));
+    crash(-3600000);
+    assert_string_equal(delayed(0), "1:one +3600000");
+    p = consumer();
+    bench.d->now.wall.ms += 3700000;
+    wait_ms(1000);
+    assert_non_null(strstr(heard(p), "s1 a2 one"));
+}
+
 static void a_back_off_goes_on_after_a_restart(void **state)
 {
     (void)state;
@@ -301,6 +339,8 @@ int main(void)
         on_disk(a_delay_survives_a_crash),
         on_disk(one_that_became_due_meanwhile_is_ready),
         on_disk(an_orderly_stop_keeps_delays_in_the_checkpoint),
+        on_disk(one_that_is_delayed_again_was_delivered_all_the_same),
+        on_disk(one_delivered_after_an_orderly_stop_is_not_fresh_after_a_crash),
         on_disk(a_back_off_goes_on_after_a_restart),
         on_disk(expiry_survives_and_takes_what_was_never_loaded),
         on_disk(one_in_flight_that_expired_is_gone_after_a_restart),
