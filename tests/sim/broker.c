@@ -47,9 +47,8 @@ void broker_settings(const struct sim *s, unsigned q, struct queue_settings *out
         queue_settings_put(out, QUEUE_SETTING_overflow, OVERFLOW_DROP_OLDEST);
         queue_settings_put(out, QUEUE_SETTING_dead_letter_dropped, true);
     }
-    bool plain = !s->ordered[q] && s->partitions[q] <= 1;
-    queue_settings_put(out, QUEUE_SETTING_ttl, plain ? s->ttl_ms[q] : 0);
-    queue_settings_put(out, QUEUE_SETTING_delay, plain ? s->delay_ms[q] : 0);
+    queue_settings_put(out, QUEUE_SETTING_ttl, s->ttl_ms[q]);
+    queue_settings_put(out, QUEUE_SETTING_delay, s->delay_ms[q]);
     queue_settings_put(out, QUEUE_SETTING_durability, s->on_disk[q] ? DURABILITY_DISK : DURABILITY_MEMORY);
 }
 

@@ -163,48 +163,6 @@ static void check_sequences(struct sim *s)
     }
 }
 
-/* The books of a queue on disk are those of all runs: each event in them was seen outside. */
-static void check_books(struct sim *s)
-{
-    for (unsigned q = 0; q < SIM_QUEUES; q++) {
-        const struct queue *queue = queue_find(s->core, span_str(sim_queue_name(q)));
-        uint64_t seen = 0;
-        for (size_t i = 0; i < s->fact_count; i++)
-            seen += (s->facts[i]->queue == q || s->facts[i]->origin == q) && s->facts[i]->sequence > 0;
-        /* What died, or expired, may never have been handed over: its consumers vanished before. */
-        uint64_t accepted = queue ? queue->ledger.accepted : 0;
-        uint64_t unseen = queue ? queue->dead + queue->ledger.expired : 0;
-        if (s->mood.letters && q == 0)
-            unseen += storing_dead_unseen(s, 1);
-        if (s->on_disk[q] && (!queue || accepted < seen || accepted > seen + unseen))
-            sim_fail(s, "%s says it accepted %llu events, seen were %llu", sim_queue_name(q),
-                     (unsigned long long)accepted, (unsigned long long)seen);
-    }
-}
-
-/* Each event that died in the one queue became one event of the other, on all of the two queues' books. */
-static void check_letters(struct sim *s)
-{
-    const struct queue *from = queue_find(s->core, span_str(sim_queue_name(0)));
-    uint64_t letters = 0;
-    for (size_t i = 0; i < s->fact_count; i++)
-        letters += fact_is_letter(s->facts[i]);
-    uint64_t unseen = storing_dead_unseen(s, 1), died = from ? from->ledger.dead_lettered + from->ledger.dropped : 0;
-    if (s->on_disk[0] && (died < letters || died > letters + unseen))
-        sim_fail(s, "%llu events died in %s, and %llu (or %llu more) arrived where they go", (unsigned long long)died,
-                 sim_queue_name(0), (unsigned long long)letters, (unsigned long long)unseen);
-}
-
-/* On disk, where nothing is purged and nothing dies unseen, everything arrives: in both queues or in none. */
-static void check_all_or_none(struct sim *s)
-{
-    for (size_t i = 0; i < s->fact_count; i++) {
-        const struct fact *f = s->facts[i];
-        if (f->sibling && (f->sequence > 0) != (f->sibling->sequence > 0))
-            sim_fail(s, "#%llu, sent to the topic, was in one of its queues only", (unsigned long long)f->id);
-    }
-}
-
 void check_end(struct sim *s)
 {
     struct broker_info info;
@@ -214,10 +172,8 @@ void check_end(struct sim *s)
         core_validate(s->core);
     uint64_t lost = check_facts(s);
     bool dead_may_go = s->mood.redrives || s->mood.purges || s->mood.deletes;
-    if (s->mood.letters)
-        check_letters(s);
-    /* What arrived and died before anybody was given it is known to nobody here. */
-    uint64_t unseen = s->mood.letters ? storing_dead_unseen(s, 1) : 0;
+    /* Letters that died, or expired, before anybody was given them are known to nobody here. */
+    uint64_t unseen = s->mood.letters ? books_never_seen(s, 1) : 0;
     lost -= unseen < lost ? unseen : lost;
     uint64_t vanished = l->purged + (dead_may_go ? l->dead_lettered + l->dropped : 0);
     if (lost > vanished || (lost && !s->mood.purges && !s->mood.deletes && !s->mood.redrives))
@@ -228,10 +184,7 @@ void check_end(struct sim *s)
         sim_fail(s, "the ledger does not balance");
     if (!s->mood.deletes && !s->mood.redrives)
         check_sequences(s);
-    if (!s->mood.deletes && !s->mood.purges && !s->mood.redrives)
-        check_books(s);
-    if (s->mood.topics && s->on_disk[0] && !s->mood.purges && !s->mood.dies)
-        check_all_or_none(s);
+    books_check(s);
     keeping_check(s);
     for (unsigned i = 0; i < SIM_CLIENTS; i++) {
         if (!s->actors[i].client || !client_is_attached(s->actors[i].client))

@@ -12,6 +12,7 @@
  *   timing.c      delays and expiries: drawn, and what must hold of them
  *   facts.c       what must hold, told from outside: by what publishers were told and consumers were given
  *   checks.c      what must hold inside the broker after each step, and at the end
+ *   books.c       what the queues' books must say at the end
  *   main.c        seeds, replay, mutations */
 #ifndef SLUICE_SIM_H
 #define SLUICE_SIM_H
@@ -367,6 +368,11 @@ void timing_terms(struct sim *s, struct fact *f, bool none, struct client_terms 
 void timing_check(struct sim *s);                                                      /* after each step */
 void timing_become_calm(struct sim *s);                                                /* whatever waits is due */
 bool timing_may_have_expired(const struct sim *s, const struct fact *f);
+
+/* books.c */
+/* Events that the queue says it accepted, and nobody was told of or given. */
+uint64_t books_never_seen(const struct sim *s, unsigned queue);
+void books_check(struct sim *s); /* at the end */
 
 /* checks.c */
 void check_step(struct sim *s);

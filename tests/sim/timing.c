@@ -14,8 +14,11 @@ static int64_t wall(const struct sim *s)
 void timing_draw(struct sim *s)
 {
     for (unsigned q = 0; q < SIM_QUEUES && s->mood.delays; q++) {
-        s->ttl_ms[q] = sim_chance(s, 15) ? 1 + sim_random(s, 20000) : 0;
-        s->delay_ms[q] = sim_chance(s, 15) ? 1 + sim_random(s, 2000) : 0;
+        uint64_t ttl_ms = sim_chance(s, 15) ? 1 + sim_random(s, 20000) : 0;
+        uint64_t delay_ms = sim_chance(s, 15) ? 1 + sim_random(s, 2000) : 0;
+        bool plain = !s->ordered[q] && s->partitions[q] <= 1;
+        s->ttl_ms[q] = plain ? ttl_ms : 0;
+        s->delay_ms[q] = plain ? delay_ms : 0;
     }
 }
 
@@ -101,5 +104,6 @@ void timing_become_calm(struct sim *s)
 
 bool timing_may_have_expired(const struct sim *s, const struct fact *f)
 {
-    return s->ttl_ms[f->queue] || (f->expires_ms && f->expires_ms <= s->wall_most_ms);
+    bool own = f->expires_ms && !fact_is_letter(f); /* a letter has its queue's terms only */
+    return s->ttl_ms[f->queue] || (own && f->expires_ms <= s->wall_most_ms);
 }

@@ -1,0 +1,127 @@
+/* The books of the queues at the end, against what was seen outside: whatever a queue says it accepted was seen, or it ended where
+ * nobody sees it, and the books tell of as many of those ends. */
+#include "broker/core/state.h"
+#include "tests/sim/sim.h"
+
+#define N(number) ((unsigned long long)(number))
+
+static const struct queue *find(const struct sim *s, unsigned queue)
+{
+    return queue_find(s->core, span_str(sim_queue_name(queue)));
+}
+
+/* A queue on disk has the books of all runs, one in memory those of the last. */
+static bool is_in_books(const struct sim *s, const struct fact *f, unsigned queue)
+{
+    bool was_there = f->queue == queue || f->origin == queue;
+    return was_there && f->sequence > 0 && (s->on_disk[queue] || f->incarnation == s->config.incarnation);
+}
+
+static uint64_t seen(const struct sim *s, unsigned queue)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < s->fact_count; i++)
+        count += is_in_books(s, s->facts[i], queue);
+    return count;
+}
+
+uint64_t books_never_seen(const struct sim *s, unsigned queue)
+{
+    const struct queue *q = find(s, queue);
+    uint64_t accepted = q ? q->ledger.accepted : 0, known = seen(s, queue);
+    return accepted > known ? accepted - known : 0;
+}
+
+/* ------------------------------------------------------------------ dead letters */
+
+static uint64_t letters_sent(const struct sim *s)
+{
+    const struct queue *from = find(s, 0);
+    return from ? from->ledger.dead_lettered + from->ledger.dropped : 0;
+}
+
+static uint64_t letters_seen(const struct sim *s)
+{
+    uint64_t letters = 0;
+    for (size_t i = 0; i < s->fact_count; i++)
+        letters += fact_is_letter(s->facts[i]);
+    return letters;
+}
+
+/* Each event that died in the one queue became one event of the other, on all of the two queues' books. */
+static void check_letters(struct sim *s)
+{
+    uint64_t died = letters_sent(s), letters = letters_seen(s), unseen = books_never_seen(s, 1);
+    if (s->on_disk[0] && (died < letters || died > letters + unseen))
+        sim_fail(s, "%llu events died in %s, and %llu (or %llu more) arrived where they go", N(died), sim_queue_name(0),
+                 N(letters), N(unseen));
+}
+
+/* ------------------------------------------------------------------ ends */
+
+/* It was seen to be there, nobody acked it, and it is not among the dead. */
+static bool ended_unseen(struct sim *s, const struct fact *f, unsigned queue)
+{
+    return f->queue == queue && f->sequence > 0 && !f->ack_asked && !storing_is_dead(s, f);
+}
+
+/* What may end where nobody sees it: it dies, or expires, or goes where the dead go and ends there. */
+static uint64_t unseen_ends(struct sim *s, const struct queue *q, unsigned queue)
+{
+    uint64_t ends = storing_dead_unseen(s, queue) + q->ledger.expired;
+    if (s->mood.letters && queue == 0)
+        ends += letters_sent(s) - letters_seen(s);
+    return ends;
+}
+
+/* Of the events of a queue on disk. */
+static void check_ends(struct sim *s, unsigned queue)
+{
+    const struct queue *q = find(s, queue);
+    uint64_t known = seen(s, queue), ended = 0;
+    if (!q || q->ledger.accepted < known) {
+        sim_fail(s, "%s says it accepted %llu events, seen were %llu", sim_queue_name(queue),
+                 N(q ? q->ledger.accepted : 0), N(known));
+        return;
+    }
+    for (size_t i = 0; i < s->fact_count; i++)
+        ended += ended_unseen(s, s->facts[i], queue);
+    uint64_t never = q->ledger.accepted - known, ends = unseen_ends(s, q, queue);
+    if (never + ended > ends)
+        sim_fail(s, "%s: %llu events were never seen and %llu no more, and only %llu died or expired unseen", q->name,
+                 N(never), N(ended), N(ends));
+}
+
+/* ------------------------------------------------------------------ topics */
+
+/* On disk, where nothing is purged and nothing dies, everything arrives: in both queues or in none. It is seen in none whose ttl it
+ * did not outlive, but in that queue's books. */
+static void check_all_or_none(struct sim *s)
+{
+    uint64_t missing[SIM_QUEUES] = { 0 };
+    for (size_t i = 0; i < s->fact_count; i++) {
+        const struct fact *f = s->facts[i];
+        if (!f->sibling || f->sequence > 0 || f->sibling->sequence == 0)
+            continue;
+        if (s->ttl_ms[f->queue] == 0)
+            sim_fail(s, "#%llu, sent to the topic, was in one of its queues only", N(f->id));
+        missing[f->queue]++;
+    }
+    for (unsigned q = 0; q < SIM_QUEUES; q++) {
+        if (missing[q] > books_never_seen(s, q))
+            sim_fail(s, "%llu events, sent to the topic, were not seen in %s, which accepted %llu that nobody saw",
+                     N(missing[q]), sim_queue_name(q), N(books_never_seen(s, q)));
+    }
+}
+
+void books_check(struct sim *s)
+{
+    if (s->mood.letters)
+        check_letters(s);
+    for (unsigned q = 0; q < SIM_QUEUES && !s->mood.deletes && !s->mood.purges && !s->mood.redrives; q++) {
+        if (s->on_disk[q])
+            check_ends(s, q);
+    }
+    if (s->mood.topics && s->on_disk[0] && !s->mood.purges && !s->mood.dies)
+        check_all_or_none(s);
+}
