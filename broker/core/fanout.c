@@ -188,19 +188,25 @@ static bool is_pending(const struct fanout *f, const struct queue *q)
     return false;
 }
 
-/* What is accepted and not appended has taken its room already. On disk the events lie once for each queue, behind a note that
- * names all of them. */
+/* On disk the events lie once for each queue, behind a note that names all of them: so many parts of the room are one queue's. */
+static uint64_t disk_parts(const struct fanout *f)
+{
+    uint64_t queues = f->next.count - f->next.had;
+    return queues + (queues + 7) / 8;
+}
+
+/* What is accepted and not appended has taken its room already. */
 static enum reason look_for_room(struct fanout *f, const struct queue *q, uint64_t size)
 {
     struct room room = queue_room(f->core, q);
     if (room.short_of == REASON_budget)
         room.budget += f->own; /* the run that waits makes room for itself, but not on disk */
     else
-        room.budget /= f->next.count - f->next.had + (f->next.count - f->next.had + 7) / 8;
+        room.budget /= disk_parts(f);
     room_less(&room, f->count, f->bytes, is_pending(f, q));
     enum reason why = room_take(&room, size);
-    if (why == REASON_disk)
-        durable_starved(f->core, room.budget);
+    if (why == REASON_disk) /* the most of which a part is not more than now: less would be exceeded at once */
+        durable_starved(f->core, (room.budget + 1) * disk_parts(f) - 1);
     return why;
 }
 
