@@ -205,6 +205,7 @@ struct sim {
     char failure[400];
     struct mood mood;
     uint64_t steps, handed_over;
+    uint64_t restless; /* steps in a row after which the broker wanted the next one at once */
 
     struct core_config config;
     struct core *core;

@@ -59,9 +59,20 @@ unsigned sim_queue_index(const char *name)
 
 /* ------------------------------------------------------------------ stepping */
 
+#define RESTLESS_MOST 2000u
+
+/* Nobody else has anything to do, and the broker asks for turn after turn: it would take a processor. */
+static void check_rest(struct sim *s, int64_t core)
+{
+    s->restless = core <= s->now ? s->restless + 1 : 0;
+    if (s->restless > RESTLESS_MOST)
+        sim_fail(s, "the broker asks for one turn after the other");
+}
+
 static int64_t next_time(struct sim *s)
 {
     int64_t due = s->end_at, core = core_due(s->core).ns, storing = storing_due(s);
+    check_rest(s, core);
     due = core < due ? core : due;
     due = storing < due ? storing : due;
     due = s->stops_at && s->stops_at < due ? s->stops_at : due;
