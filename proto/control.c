@@ -329,6 +329,21 @@ static void read_named(const Sluice__V1__Request *m, struct request *out)
     }
 }
 
+static bool read_redrive(const Sluice__V1__Redrive *m, struct request *out)
+{
+    out->call = CALL_REDRIVE;
+    out->queue = m->queue;
+    out->u.redrive.sequences = m->sequences;
+    out->u.redrive.count = m->n_sequences;
+    out->u.redrive.to = m->to;
+    out->u.redrive.dry_run = m->dry_run != 0;
+    out->u.redrive.filter = span_of(m->filter.data, m->filter.len);
+    out->u.redrive.reason = m->reason;
+    out->u.redrive.rate = m->rate;
+    out->u.redrive.stop = m->stop != 0;
+    return m->n_sequences <= REDRIVE_SEQUENCES_MAX && m->reason <= DEAD_LAST && m->rate <= REDRIVE_RATE_MAX;
+}
+
 static bool read_call(const Sluice__V1__Request *m, struct request *out)
 {
     switch (m->call_case) {
@@ -375,19 +390,7 @@ static bool read_call(const Sluice__V1__Request *m, struct request *out)
         out->queue = m->cancel->queue;
         out->u.cancel.sequence = m->cancel->sequence;
         return true;
-    case SLUICE__V1__REQUEST__CALL_REDRIVE:
-        out->call = CALL_REDRIVE;
-        out->queue = m->redrive->queue;
-        out->u.redrive.sequences = m->redrive->sequences;
-        out->u.redrive.count = m->redrive->n_sequences;
-        out->u.redrive.to = m->redrive->to;
-        out->u.redrive.dry_run = m->redrive->dry_run != 0;
-        out->u.redrive.filter = span_of(m->redrive->filter.data, m->redrive->filter.len);
-        out->u.redrive.reason = m->redrive->reason;
-        out->u.redrive.rate = m->redrive->rate;
-        out->u.redrive.stop = m->redrive->stop != 0;
-        return m->redrive->n_sequences <= REDRIVE_SEQUENCES_MAX && m->redrive->reason <= DEAD_LAST &&
-               m->redrive->rate <= REDRIVE_RATE_MAX;
+    case SLUICE__V1__REQUEST__CALL_REDRIVE: return read_redrive(m->redrive, out);
     case SLUICE__V1__REQUEST__CALL_PUT_SUBSCRIPTION:
     case SLUICE__V1__REQUEST__CALL_DELETE_SUBSCRIPTION:
     case SLUICE__V1__REQUEST__CALL_SUBSCRIPTIONS: return control_read_subscription(m, out);
