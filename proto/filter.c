@@ -41,13 +41,21 @@ static bool is_repeated(struct wire_reader first, unsigned count, struct span na
     return false;
 }
 
+/* Its value's size in the fewest bytes: a filter has one form, so that equal ones are equal bytes. */
+static bool is_minimal(const struct filter_test *test)
+{
+    size_t size_bytes = (size_t)(test->value.data - (test->name.data + test->name.size));
+    return size_bytes == wire_varint_size(test->value.size);
+}
+
 static bool check_tests(struct wire_reader *r, enum filter_op op, unsigned count, unsigned *tests)
 {
     struct wire_reader first = *r;
     struct filter_test test;
     for (unsigned i = 0; i < count; i++) {
-        if (++*tests > FILTER_TESTS_MAX || !filter_read_test(r, op, &test) || !filter_name_valid(test.name) ||
-            !utf8_valid(test.value) || memchr(test.value.data, 0, test.value.size) || is_repeated(first, i, test.name))
+        if (++*tests > FILTER_TESTS_MAX || !filter_read_test(r, op, &test) || !is_minimal(&test) ||
+            !filter_name_valid(test.name) || !utf8_valid(test.value) || memchr(test.value.data, 0, test.value.size) ||
+            is_repeated(first, i, test.name))
             return false;
     }
     return true;

@@ -2,7 +2,8 @@
  *
  *   byte 0      FILTER_VERSION
  *   then one F: op, and by it
- *     exact, prefix, suffix   count (1–64), so many tests: name size (1–64), name, value size (varint, not 0), value
+ *     exact, prefix, suffix   count (1–64), so many tests: name size (1–64), name, value size (varint in
+ *                           the fewest bytes, not 0), value
  *     all, any                count (1–64), so many F
  *     not                     one F
  *

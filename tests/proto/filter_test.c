@@ -296,6 +296,7 @@ static void encoded_filters_are_checked(void **state)
     refused_bytes("\1\1\1\1a\1\xff", 7); /* no text */
     refused_bytes("\1\1\1\1a\1\0", 7);
     refused_bytes("\1\1\2\1a\1b\1a\1c", 11); /* one name twice */
+    refused_bytes("\1\1\1\1a\x81\0b", 8);    /* one size in two bytes */
     assert_true(filter_valid(span_of("\1\1\1\1a\1b", 7)));
 }
 
