@@ -11,7 +11,7 @@ packages_of() {
     test) echo "libcmocka-dev python3 python3-pytest python3-zmq python3-jsonschema python3-venv curl jq ca-certificates procps" ;;
     # npm may have come another way, with a nodejs that Debian's package of it conflicts with.
     test-long) echo "clang libclang-rt-14-dev clang-format shellcheck wrk valgrind python3-yaml buildah podman runc" \
-        "catatonit iptables debootstrap $(command -v npm >/dev/null || echo npm)" ;;
+        "catatonit iptables debootstrap chromium $(command -v npm >/dev/null || echo npm)" ;;
     # What Sluice is measured beside, and with; tests/bench/install keeps the servers from starting by themselves.
     bench) echo "redis-server libhiredis-dev rabbitmq-server librabbitmq-dev nats-server libnats-dev mosquitto" \
         "libmosquitto-dev beanstalkd wrk hyperfine valgrind libcmocka-dev python3" ;;

@@ -54,6 +54,12 @@ static enum api_answer begin(void *ctx, const struct api_request *r, struct aren
     return api_begin(&s->api, r, a, body_limit, out, close);
 }
 
+static void finish(void *ctx, const struct api_request *r, struct arena *a, struct api_response *out)
+{
+    const struct sidecar *s = ctx;
+    api_finish(&s->api, r, a, out);
+}
+
 static void on_refused(void *ctx, int status)
 {
     const struct sidecar *s = ctx;
@@ -204,10 +210,13 @@ static void on_abandon(void *ctx, struct exchange *x)
         stream_closed(j, false);
     uplink_forget(s->uplink, j);
     leave_drain(s, j);
-    answer_problem(j, REASON_draining);
+    if (j->command.kind == API_STREAM)
+        stream_refuse(j, REASON_draining);
+    else
+        answer_problem(j, REASON_draining);
 }
 
-const struct http_handler jobs_http = { begin, on_request, on_refused, on_abandon, on_done, on_fill };
+const struct http_handler jobs_http = { begin, on_request, finish, on_refused, on_abandon, on_done, on_fill };
 
 /* ------------------------------------------------------------------ from the broker */
 

@@ -82,6 +82,8 @@ int64_t stream_fill(struct job *j, uint8_t *to, size_t room);
 void stream_closed(struct job *j, bool sent);
 /* Ends it, and tells its client why. False: it was not answered yet. */
 bool stream_end(struct job *j, enum reason reason);
+/* Answers one that has not begun, and does not. */
+void stream_refuse(struct job *j, enum reason reason);
 /* Once a loop turn. */
 void streams_care(struct sidecar *s);
 mono_t streams_due(const struct sidecar *s);

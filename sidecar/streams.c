@@ -148,7 +148,7 @@ static void begin(struct stream *t, const struct uplink_taken *taken)
     t->begun = true;
     t->epoch = taken->consumer_epoch;
     j->waiting = false;
-    api_render_stream(&j->command, taken->standby, taken->consumer_epoch, j->arena, &r);
+    api_render_stream(taken->standby, taken->consumer_epoch, j->arena, &r);
     add_piece(t, span_str(""))->text = r.body;
     r.body = (struct buf){ 0 };
     job_stream(j, &r);
@@ -182,16 +182,25 @@ static void add_event(struct stream *t, const struct api_taken *event)
     s->streamed_events++;
 }
 
+/* What passes by itself is said on a stream, for EventSource asks again only after those; all else is an error like any other's. */
+void stream_refuse(struct job *j, enum reason reason)
+{
+    struct api_response r;
+    if (reason_info(reason)->retryable)
+        api_render_stream_end(&j->command, reason, j->arena, &r);
+    else
+        api_refuse(&j->command, reason, NULL, 1000, j->arena, &r);
+    job_answer(j, &r);
+}
+
 static void on_taken(void *request, const struct uplink_taken *taken)
 {
     struct stream *t = request;
     struct job *j = t->job;
-    struct api_response r;
     t->taking = false;
     if (taken->reason != REASON_ok && !t->begun) {
-        api_refuse(&j->command, taken->reason, NULL, 1000, j->arena, &r);
         stream_free(t);
-        job_answer(j, &r);
+        stream_refuse(j, taken->reason);
         return;
     }
     if (!t->begun)

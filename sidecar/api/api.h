@@ -7,6 +7,7 @@
  *   api_parse    with the body: everything else -> a command, or a response (errors; what needs no broker)
  *   (the command runs: sidecar/link)
  *   api_render_* its outcome -> a response
+ *   api_finish   any response, before it is sent
  * Everything but a response's body is allocated in the request's arena. A response is zeroed by whoever makes it. */
 #ifndef SLUICE_SIDECAR_API_H
 #define SLUICE_SIDECAR_API_H
@@ -120,8 +121,7 @@ struct api_command {
             enum api_format format;
         } take;
         struct {
-            uint32_t window;    /* most events handed over and not settled */
-            const char *origin; /* of the page that asks; NULL: none */
+            uint32_t window; /* most events handed over and not settled */
             bool head_only;
         } stream;
         struct {
@@ -147,6 +147,9 @@ enum api_answer { API_CONTINUE, API_COMMAND, API_RESPONSE };
  * Refuses, as libmicrohttpd does not: Content-Length with Transfer-Encoding, differing Content-Lengths, more than one Host. */
 enum api_answer api_begin(const struct api_config *c, const struct api_request *r, struct arena *a,
                           uint64_t *body_limit, struct api_response *out, bool *close);
+
+/* What every answer has besides, the refused ones', too; once, just before it is sent: a page of an allowed origin may read it. */
+void api_finish(const struct api_config *c, const struct api_request *r, struct arena *a, struct api_response *out);
 
 /* `random`: 16 bytes for a generated id; each further id of a batch is derived from it. */
 enum api_answer api_parse(const struct api_config *c, const struct api_request *r, const uint8_t random[16],
@@ -184,8 +187,10 @@ void api_render_take(const struct api_command *c, const struct api_taken *events
 
 /* A stream of Server-Sent Events (WHATWG HTML, 9.2): its head, with the beginning of its body, and what follows. Each
  * appends whole lines and the empty one that ends them. */
-void api_render_stream(const struct api_command *c, bool standby, uint64_t consumer_epoch, struct arena *a,
-                       struct api_response *out);
+void api_render_stream(bool standby, uint64_t consumer_epoch, struct arena *a, struct api_response *out);
+/* The whole answer to one that cannot begin for a reason that passes by itself: a browser asks again, as the text says, only
+ * if the status is 200. */
+void api_render_stream_end(const struct api_command *c, enum reason reason, struct arena *a, struct api_response *out);
 void api_stream_event(const struct api_taken *event, struct buf *out);
 void api_stream_consumer(uint64_t consumer_epoch, struct buf *out); /* what follows is of this turn */
 void api_stream_end(const struct api_command *c, enum reason reason, struct buf *out);

@@ -1,5 +1,6 @@
 /* What is judged before a body is read: is it a request at all, may it come from there, does the address exist. */
 #include "sidecar/api/event_http.h"
+#include "sidecar/api/origin.h"
 #include "sidecar/api/respond.h"
 #include "sidecar/api/routes.h"
 
@@ -43,30 +44,9 @@ static bool host_is_loopback(struct span host)
     return name.size > 4 && memcmp(name.data, "127.", 4) == 0 && is_ipv4(name);
 }
 
-static bool is_listed(const struct setting_list *list, struct span value)
-{
-    for (size_t i = 0; list && i < list->count; i++) {
-        if (header_name_is(value, list->items[i]))
-            return true;
-    }
-    return false;
-}
-
 static bool host_is_allowed(const struct api_config *c, struct span host)
 {
-    return host_is_loopback(host) || is_listed(c->hosts, host) || is_listed(c->hosts, host_part(host));
-}
-
-/* A page of this very host and port, or one that is listed. */
-static bool origin_is_allowed(const struct api_config *c, struct span origin, struct span host)
-{
-    if (is_listed(c->origins, origin))
-        return true;
-    size_t scheme = origin.size > 8 && memcmp(origin.data, "https://", 8) == 0  ? 8
-                    : origin.size > 7 && memcmp(origin.data, "http://", 7) == 0 ? 7
-                                                                                : 0;
-    return scheme && origin.size - scheme == host.size &&
-           strncasecmp((const char *)origin.data + scheme, (const char *)host.data, host.size) == 0;
+    return host_is_loopback(host) || origin_is_listed(c->hosts, host) || origin_is_listed(c->hosts, host_part(host));
 }
 
 static bool token_matches(const char *token, struct span authorization)
@@ -89,6 +69,8 @@ static bool check_sender(const struct api_config *c, const struct api_request *r
         *why = REASON_origin;
         return false;
     }
+    if (origin_asks_leave(r))
+        return true; /* no browser sends credentials with that */
     if (c->token_needed[r->listener] && (!c->token || !token_matches(c->token, header_find(r, "Authorization")))) {
         *why = REASON_unauthorized;
         return false;
@@ -180,6 +162,19 @@ static enum api_answer refuse_address(enum reason why, const char *allow, struct
     return API_RESPONSE;
 }
 
+/* What the address takes from others it takes from the page, too. */
+static enum api_answer answer_leave(const struct api_request *r, struct arena *a, struct api_response *out)
+{
+    enum reason why = REASON_ok;
+    struct span names[ROUTE_NAMES];
+    char methods[ALLOW_SIZE] = "";
+    routes_find(r->method, r->path, names, methods, &why);
+    if (why != REASON_method)
+        return refuse(why, NULL, a, out);
+    origin_give_leave(r, methods, a, out);
+    return API_RESPONSE;
+}
+
 static enum api_answer check_length(const struct api_config *c, const struct api_request *r,
                                     const struct api_route *route, struct arena *a, uint64_t *body_limit,
                                     struct api_response *out)
@@ -207,6 +202,8 @@ enum api_answer api_begin(const struct api_config *c, const struct api_request *
     *close = answer_at_once(r);
     if (!check_sender(c, r, &why))
         return refuse(why, NULL, a, out);
+    if (origin_asks_leave(r))
+        return answer_leave(r, a, out);
     const struct api_route *route = routes_find(r->method, r->path, names, allow, &why);
     if (!route)
         return refuse_address(why, allow, a, out);

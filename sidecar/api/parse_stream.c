@@ -1,6 +1,5 @@
 /* Streaming a queue's events. */
 #include "sidecar/api/accept.h"
-#include "sidecar/api/event_http.h"
 #include "sidecar/api/parse.h"
 #include "sidecar/api/query.h"
 #include "sidecar/api/respond.h"
@@ -23,8 +22,6 @@ enum api_answer parse_stream(struct parsing *p)
         return API_RESPONSE;
     }
     p->command->u.stream.window = (uint32_t)(window < p->config->take_max ? window : p->config->take_max);
-    struct span origin = header_find(p->request, "Origin");
-    p->command->u.stream.origin = origin.size ? arena_strndup(p->arena, (const char *)origin.data, origin.size) : NULL;
     p->command->u.stream.head_only = span_equal(p->request->method, span_str("HEAD"));
     return API_COMMAND;
 }

@@ -6,20 +6,26 @@
 /* How soon a browser asks again when the connection was lost. */
 #define RETRY_MS 1000u
 
-void api_render_stream(const struct api_command *c, bool standby, uint64_t consumer_epoch, struct arena *a,
-                       struct api_response *out)
+static void open_stream(struct arena *a, struct api_response *out)
 {
     *out = (struct api_response){ .status = 200, .content_type = "text/event-stream" };
     buf_printf(&out->body, "retry: %u\n\n", RETRY_MS);
     respond_header(out, a, "Cache-Control", "no-store");
     respond_header(out, a, "X-Accel-Buffering", "no"); /* proxies that gather answers are asked not to */
+}
+
+void api_render_stream(bool standby, uint64_t consumer_epoch, struct arena *a, struct api_response *out)
+{
+    open_stream(a, out);
     respond_header(out, a, "Sluice-Consumer", standby ? "standby" : "active");
     if (consumer_epoch)
         respond_number_header(out, a, "Sluice-Consumer-Epoch", consumer_epoch);
-    if (c->u.stream.origin) { /* it was found to be allowed */
-        respond_header(out, a, "Access-Control-Allow-Origin", c->u.stream.origin);
-        respond_header(out, a, "Vary", "Origin");
-    }
+}
+
+void api_render_stream_end(const struct api_command *c, enum reason reason, struct arena *a, struct api_response *out)
+{
+    open_stream(a, out);
+    api_stream_end(c, reason, &out->body);
 }
 
 static void add_data(struct buf *out, struct span text)

@@ -152,6 +152,7 @@ static enum MHD_Result send_response(struct exchange *x)
     x->stage = STAGE_ANSWERED;
     if (!x->seen)
         s->handler.refused(s->ctx, r->status);
+    s->handler.finish(s->ctx, &x->request, &x->arena, r);
     struct MHD_Response *m = response_of(x);
     if (r->content_type)
         MHD_add_response_header(m, "Content-Type", r->content_type);

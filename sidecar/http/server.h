@@ -17,6 +17,8 @@ struct http_handler {
                              struct api_response *out, bool *close);
     /* The whole request is here; answer it now or later by http_answer. */
     void (*request)(void *ctx, struct exchange *x, const struct api_request *r, struct arena *a);
+    /* Every response, before it is sent: adds what all have (api_finish). */
+    void (*finish)(void *ctx, const struct api_request *r, struct arena *a, struct api_response *out);
     /* An exchange that `request` never saw was answered: refused by `begin`, or its body is too large. */
     void (*refused)(void *ctx, int status);
     /* The server ends and this exchange still waits: answer it now, with what is known; or its answer goes on: end it. */

@@ -231,8 +231,10 @@ def test_a_drain_ends_streams_and_leaves_the_acks_open(cluster, broker):
         sidecar.popen.send_signal(signal.SIGTERM)
         event, data = s.next()
         assert event == "end" and json.loads(data)["reason"] == "draining" and s.next() is None
-        refused = sidecar.http("GET", "/v1/queues/q/stream")
-        assert refused.status == 503 and refused.json["reason"] == "draining"
+        with Source(sidecar) as refused:
+            event, data = refused.next()
+            assert event == "end" and json.loads(data)["reason"] == "draining" and refused.next() is None
+            assert refused.response.status == 200 and refused.retry == 1000
         assert sidecar.ack("q", first["receipt"]).status == 200
     assert sidecar.popen.wait(timeout=PATIENCE) == 0
     other = cluster.sidecar(broker)
@@ -292,6 +294,15 @@ def test_a_page_of_a_listed_origin_may_read(cluster, broker, tmp_path):
     with Source(sidecar, headers={"Origin": "https://shop.example", "Accept": "text/event-stream"}) as s:
         assert s.response.status == 200
         assert s.response.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+    asked = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST",
+             "Access-Control-Request-Headers": "content-type"}
+    leave = sidecar.http("OPTIONS", "/v1/queues/q/acks", headers=asked)
+    assert leave.status == 204 and leave.headers["Access-Control-Allow-Methods"] == "POST"
+    assert leave.headers["Access-Control-Allow-Headers"] == "content-type" and leave.headers["Vary"] == "Origin"
+    assert sidecar.http("OPTIONS", "/v1/queues/q/acks", headers={**asked, "Origin": "http://evil.example"}).status == 403
+    nowhere = sidecar.http("GET", "/v1/queues/nowhere", headers={"Origin": "https://shop.example"})
+    assert nowhere.status == 404 and nowhere.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+    assert "Access-Control-Allow-Origin" not in sidecar.http("GET", "/v1/queues/q").headers
 
 
 def test_curl_prints_events_as_they_come(q):

@@ -19,7 +19,6 @@ static void the_window_is_sixteen_unless_given_and_clipped(void **state)
         assert_int_equal(d.command.kind, API_STREAM);
         assert_string_equal(d.command.queue, "q");
         assert_int_equal(d.command.u.stream.window, asked[i].window);
-        assert_null(d.command.u.stream.origin);
         assert_false(d.command.u.stream.head_only);
         driver_end(&d);
     }
@@ -45,25 +44,35 @@ static void asking_for_the_head_only_takes_nothing(void **state)
     driver_end(&d);
 }
 
-static void its_head_says_whose_turn_it_is_and_who_may_read(void **state)
+static void its_head_says_whose_turn_it_is(void **state)
 {
     struct driver d;
-    struct api_command c = { .kind = API_STREAM, .queue = "q", .u.stream.origin = "http://shop.example" };
     (void)state;
     driver_begin(&d);
-    api_render_stream(&c, false, 7, &d.arena, &d.response);
+    api_render_stream(false, 7, &d.arena, &d.response);
     assert_body(&d, "retry: 1000\n\n");
     assert_string_equal(driver_response_header(&d, "Sluice-Consumer"), "active");
     assert_string_equal(driver_response_header(&d, "Sluice-Consumer-Epoch"), "7");
     assert_string_equal(driver_response_header(&d, "Cache-Control"), "no-store");
-    assert_string_equal(driver_response_header(&d, "Access-Control-Allow-Origin"), "http://shop.example");
     driver_end(&d);
-    c.u.stream.origin = NULL;
     driver_begin(&d);
-    api_render_stream(&c, true, 0, &d.arena, &d.response);
+    api_render_stream(true, 0, &d.arena, &d.response);
     assert_string_equal(driver_response_header(&d, "Sluice-Consumer"), "standby");
     assert_null(driver_response_header(&d, "Sluice-Consumer-Epoch"));
-    assert_null(driver_response_header(&d, "Access-Control-Allow-Origin"));
+    driver_end(&d);
+}
+
+/* An EventSource asks again after a 200, and never after anything else. */
+static void one_that_cannot_begin_now_is_a_whole_answer_that_says_when_to_ask_again(void **state)
+{
+    struct driver d;
+    struct api_command c = { .kind = API_STREAM, .queue = "q" };
+    (void)state;
+    driver_begin(&d);
+    api_render_stream_end(&c, REASON_unavailable, &d.arena, &d.response);
+    assert_says(&d, 200, "retry: 1000\n\nevent: end\ndata: {\"reason\":\"unavailable\",");
+    assert_string_equal(d.response.content_type, "text/event-stream");
+    assert_null(driver_response_header(&d, "Sluice-Consumer"));
     driver_end(&d);
 }
 
@@ -126,7 +135,8 @@ int main(void)
         cmocka_unit_test(the_window_is_sixteen_unless_given_and_clipped),
         cmocka_unit_test(nonsense_is_refused_by_name),
         cmocka_unit_test(asking_for_the_head_only_takes_nothing),
-        cmocka_unit_test(its_head_says_whose_turn_it_is_and_who_may_read),
+        cmocka_unit_test(its_head_says_whose_turn_it_is),
+        cmocka_unit_test(one_that_cannot_begin_now_is_a_whole_answer_that_says_when_to_ask_again),
         cmocka_unit_test(an_event_is_its_sequence_and_an_entry_of_a_take),
         cmocka_unit_test(line_ends_within_data_begin_a_line_of_the_same_field),
         cmocka_unit_test(a_turn_an_end_and_nothing),

@@ -1,0 +1,66 @@
+#include "sidecar/api/origin.h"
+
+#include "sidecar/api/event_http.h"
+#include "sidecar/api/respond.h"
+
+#include <strings.h>
+
+/* How long a browser need not ask again. */
+#define LEAVE_S 600u
+/* Of the answers' headers a page may read these beside the few that it always may. */
+#define READABLE "Retry-After, Sluice-Consumer, Sluice-Consumer-Epoch, Sluice-Refused"
+
+bool origin_is_listed(const struct setting_list *list, struct span value)
+{
+    for (size_t i = 0; list && i < list->count; i++) {
+        if (header_name_is(value, list->items[i]))
+            return true;
+    }
+    return false;
+}
+
+bool origin_is_allowed(const struct api_config *c, struct span origin, struct span host)
+{
+    if (origin_is_listed(c->origins, origin))
+        return true;
+    size_t scheme = origin.size > 8 && memcmp(origin.data, "https://", 8) == 0  ? 8
+                    : origin.size > 7 && memcmp(origin.data, "http://", 7) == 0 ? 7
+                                                                                : 0;
+    return scheme && origin.size - scheme == host.size &&
+           strncasecmp((const char *)origin.data + scheme, (const char *)host.data, host.size) == 0;
+}
+
+bool origin_asks_leave(const struct api_request *r)
+{
+    return span_equal(r->method, span_str("OPTIONS")) && header_find(r, "Origin").size &&
+           header_find(r, "Access-Control-Request-Method").size;
+}
+
+static void repeat(struct api_response *out, struct arena *a, const char *name, struct span value)
+{
+    const char *text = value.size ? arena_strndup(a, (const char *)value.data, value.size) : NULL;
+    if (text)
+        respond_header(out, a, name, text);
+}
+
+/* Headers may be any: an event's attributes are some, and nobody knows their names. */
+void origin_give_leave(const struct api_request *r, const char *methods, struct arena *a, struct api_response *out)
+{
+    *out = (struct api_response){ .status = 204 };
+    respond_header(out, a, "Access-Control-Allow-Methods", methods);
+    repeat(out, a, "Access-Control-Allow-Headers", header_find(r, "Access-Control-Request-Headers"));
+    respond_number_header(out, a, "Access-Control-Max-Age", LEAVE_S);
+}
+
+void api_finish(const struct api_config *c, const struct api_request *r, struct arena *a, struct api_response *out)
+{
+    if (!c->origins || c->origins->count == 0)
+        return;
+    /* What is sent to a page that says where it is from must not come out of a cache for another one. */
+    respond_header(out, a, "Vary", "Origin");
+    struct span origin = header_find(r, "Origin");
+    if (!origin_is_listed(c->origins, origin))
+        return;
+    repeat(out, a, "Access-Control-Allow-Origin", origin);
+    respond_header(out, a, "Access-Control-Expose-Headers", READABLE);
+}

@@ -1,0 +1,129 @@
+/* Web pages of other origins: what their browsers ask, and what they are told. */
+#include "tests/sidecar/api/api_driver.h"
+
+#define SHOP "https://shop.example"
+
+static char *const shop[] = { (char *)(uintptr_t)SHOP };
+static struct setting_list listed = { (char **)(uintptr_t)shop, 1 };
+
+static void begin_at(struct driver *d, const char *origin)
+{
+    driver_begin(d);
+    d->config.origins = &listed;
+    driver_header(d, "Host", "localhost:8480");
+    driver_header(d, "Origin", origin);
+}
+
+static void ask(struct driver *d, const char *origin, const char *target)
+{
+    begin_at(d, origin);
+    driver_header(d, "Access-Control-Request-Method", "POST");
+    driver_header(d, "Access-Control-Request-Headers", "content-type,ce-id");
+    assert_int_equal(driver_send(d, "OPTIONS", target, ""), API_RESPONSE);
+    api_finish(&d->config, &d->request, &d->arena, &d->response);
+}
+
+static void leave_is_given_with_the_address_s_methods_and_the_headers_asked_for(void **state)
+{
+    struct driver d;
+    (void)state;
+    ask(&d, SHOP, "/v1/queues/q/acks");
+    assert_int_equal(d.response.status, 204);
+    assert_string_equal(driver_response_header(&d, "Access-Control-Allow-Origin"), SHOP);
+    assert_string_equal(driver_response_header(&d, "Access-Control-Allow-Methods"), "POST");
+    assert_string_equal(driver_response_header(&d, "Access-Control-Allow-Headers"), "content-type,ce-id");
+    assert_string_equal(driver_response_header(&d, "Access-Control-Max-Age"), "600");
+    assert_string_equal(driver_response_header(&d, "Vary"), "Origin");
+    driver_end(&d);
+}
+
+static void leave_needs_no_token_and_the_request_itself_does(void **state)
+{
+    struct driver d;
+    (void)state;
+    begin_at(&d, SHOP);
+    d.config.token_needed[API_APPLICATION] = true;
+    d.config.token = "0123456789abcdef";
+    assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/acks", "{}"), API_RESPONSE);
+    assert_int_equal(d.response.status, 401);
+    buf_free(&d.response.body);
+    driver_header(&d, "Access-Control-Request-Method", "POST");
+    assert_int_equal(driver_send(&d, "OPTIONS", "/v1/queues/q/acks", ""), API_RESPONSE);
+    assert_int_equal(d.response.status, 204);
+    driver_end(&d);
+}
+
+static void nobody_else_is_given_leave_or_told_that_it_may_read(void **state)
+{
+    struct driver d;
+    (void)state;
+    ask(&d, "https://evil.example", "/v1/queues/q/acks");
+    assert_says(&d, 403, "\"origin\"");
+    assert_null(driver_response_header(&d, "Access-Control-Allow-Origin"));
+    assert_null(driver_response_header(&d, "Access-Control-Allow-Methods"));
+    driver_end(&d);
+}
+
+static void there_is_no_leave_for_what_is_not_there(void **state)
+{
+    struct driver d;
+    (void)state;
+    ask(&d, SHOP, "/v1/nothing");
+    assert_says(&d, 404, "\"not_found\"");
+    assert_string_equal(driver_response_header(&d, "Access-Control-Allow-Origin"), SHOP);
+    driver_end(&d);
+}
+
+static void an_option_that_no_page_asks_is_no_method_here(void **state)
+{
+    struct driver d;
+    (void)state;
+    begin_at(&d, SHOP);
+    assert_int_equal(driver_send(&d, "OPTIONS", "/v1/queues/q/acks", ""), API_RESPONSE);
+    assert_says(&d, 405, "\"method\"");
+    driver_end(&d);
+    driver_begin(&d);
+    driver_header(&d, "Access-Control-Request-Method", "POST");
+    assert_int_equal(driver_send(&d, "OPTIONS", "/v1/queues/q/acks", ""), API_RESPONSE);
+    assert_says(&d, 405, "\"method\"");
+    driver_end(&d);
+}
+
+/* A page that may not read an error could not tell "full" from a broken network. */
+static void errors_may_be_read_too(void **state)
+{
+    struct driver d;
+    (void)state;
+    begin_at(&d, SHOP);
+    assert_int_equal(driver_send(&d, "GET", "/v1/queues/q/stream?window=0", ""), API_RESPONSE);
+    api_finish(&d.config, &d.request, &d.arena, &d.response);
+    assert_says(&d, 400, "'window'");
+    assert_string_equal(driver_response_header(&d, "Access-Control-Allow-Origin"), SHOP);
+    assert_non_null(strstr(driver_response_header(&d, "Access-Control-Expose-Headers"), "Retry-After"));
+    driver_end(&d);
+}
+
+static void without_listed_origins_answers_say_nothing_of_them(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    assert_int_equal(driver_send(&d, "GET", "/v1/queues/q/stream?window=0", ""), API_RESPONSE);
+    api_finish(&d.config, &d.request, &d.arena, &d.response);
+    assert_null(driver_response_header(&d, "Vary"));
+    driver_end(&d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(leave_is_given_with_the_address_s_methods_and_the_headers_asked_for),
+        cmocka_unit_test(leave_needs_no_token_and_the_request_itself_does),
+        cmocka_unit_test(nobody_else_is_given_leave_or_told_that_it_may_read),
+        cmocka_unit_test(there_is_no_leave_for_what_is_not_there),
+        cmocka_unit_test(an_option_that_no_page_asks_is_no_method_here),
+        cmocka_unit_test(errors_may_be_read_too),
+        cmocka_unit_test(without_listed_origins_answers_say_nothing_of_them),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
