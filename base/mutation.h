@@ -29,6 +29,7 @@
     X(fire_early)         /* deliver delayed events before their time */                                               \
     X(ignore_expiry)      /* nothing expires */                                                                        \
     X(forget_delays)      /* write checkpoints without what is delayed */                                              \
+    X(forget_attempts)    /* do not remember how deliveries failed */                                                  \
     X(fan_out_to_one)     /* put what goes to several queues of a topic into the first of them only */                 \
     X(reply_unsynced)     /* answer calls on queues before the disk has what they changed */                           \
     X(deliver_parked)     /* deliver events of a key while one of it is unsettled */                                   \

@@ -214,6 +214,32 @@ struct peeked {
     int64_t ready_ms;       /* delayed: when it becomes ready, wall clock; 0: not known */
 };
 
+/* How a delivery ended. Of those that settled their event nothing is kept. */
+enum attempt_outcome {
+    ATTEMPT_IN_FLIGHT, /* it goes on */
+    ATTEMPT_NACKED,
+    ATTEMPT_LEASE_EXPIRED,
+    ATTEMPT_CONNECTION_LOST, /* its consumer vanished with it in hand */
+    ATTEMPT_DEFERRED,
+    ATTEMPT_DROPPED,  /* the application will not have it */
+    ATTEMPT_RETURNED, /* its consumer left, or had to hand it over, in order */
+    ATTEMPT_OUTCOMES
+};
+const char *attempt_outcome_name(enum attempt_outcome how); /* "lease_expired" */
+
+struct attempt_info {
+    uint32_t number; /* the attempt, as the consumer saw it */
+    enum attempt_outcome outcome;
+    int64_t delivered_ms; /* wall clock */
+    uint32_t latency_ms;  /* until its outcome, or until now */
+    uint32_t status;      /* as its nack said; 0: it did not */
+    const char *consumer; /* the session's name */
+    const char *error;    /* "": none */
+};
+/* So many of an event are kept, the newest. */
+#define ATTEMPTS_KEPT     8u
+#define CONSUMER_NAME_MAX 64u
+
 /* What stands between an event and its next delivery. */
 enum blocked_by {
     BLOCKED_NOT,         /* nothing: it is the next one */
@@ -246,6 +272,9 @@ struct explained {
     enum next_step next;  /* what happens to it by itself, … */
     int64_t next_ms;      /* … and when, wall clock */
     int64_t now_ms;
+    struct attempt_info attempts[ATTEMPTS_KEPT + 1]; /* that did not settle it, oldest first; the last may go on */
+    uint32_t attempt_count;
+    uint64_t attempts_older; /* that were before those and are forgotten */
 };
 
 enum call {

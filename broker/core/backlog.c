@@ -209,6 +209,16 @@ static void settle_backlog(struct core *c, struct queue *q)
     }
 }
 
+/* What went wrong with them, which is known before they are read again. */
+static void forget_troubles(struct queue *q)
+{
+    struct trouble *t, *next;
+    HASH_ITER (hh, q->troubles, t, next) {
+        if (!t->dead && t->sequence >= q->loaded)
+            trouble_forget(q, t);
+    }
+}
+
 uint64_t backlog_purge(struct core *c, struct queue *q)
 {
     struct durable *d = q->durable;
@@ -216,6 +226,7 @@ uint64_t backlog_purge(struct core *c, struct queue *q)
     if (count == 0)
         return 0;
     settle_backlog(c, q);
+    forget_troubles(q);
     q->ready -= count;
     q->bytes -= d->backlog_bytes;
     q->ledger.purged += count;

@@ -133,7 +133,7 @@ static void park_live(struct queue *q, uint64_t first, uint64_t end)
  * and the back-off begins again. */
 static uint64_t rest_of(const struct core *c, const struct trouble *t)
 {
-    int64_t over = c->now.wall.ms - t->last_ms;
+    int64_t over = c->now.wall.ms - t->since_ms;
     if (over < 0)
         return t->delay_ms;
     return (uint64_t)over < t->delay_ms ? t->delay_ms - (uint64_t)over : 0;

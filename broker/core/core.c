@@ -1,5 +1,6 @@
 /* The public calls of the core: inputs set the time, reach the part they concern, and leave effects; a flush gives every
  * queue and session that changed its turn. */
+#include "broker/core/attempts.h"
 #include "broker/core/explain.h"
 #include "broker/core/partition.h"
 #include "broker/core/redrive.h"
@@ -136,7 +137,7 @@ int32_t core_tenths(const struct core *c)
 static uint64_t memory_used(const struct core *c)
 {
     return c->store->ops->memory(c->store) + (c->disk ? c->disk->ops->memory(c->disk) : 0) + c->waiting_bytes +
-           c->dedup_bytes + c->calendar_bytes;
+           c->dedup_bytes + c->calendar_bytes + c->history_bytes;
 }
 
 uint64_t core_budget_left(const struct core *c)
@@ -466,6 +467,7 @@ void core_validate(const struct core *c)
     validate_duplicates(c);
     topics_validate(c);
     validate_calendars(c);
+    attempts_validate(c);
     if (!timers_validate(&c->timers) || !timers_validate(&c->lease_timers) || !timers_validate(&c->wait_timers))
         fail("timers are a heap");
     for (uint32_t i = 0; i < c->queue_count; i++) {

@@ -1,9 +1,10 @@
 /* What is known of one event: its state, what stands between it and its next delivery, and when something happens by itself. Nothing
- * is kept for this: it is looked up when somebody asks, at worst by a walk over what the queue holds. */
+ * but the history of what failed (attempts.h) is kept for this: it is looked up when somebody asks, at worst by a walk over what the
+ * queue holds. */
 #include "broker/core/explain.h"
 
+#include "broker/core/attempts.h"
 #include "broker/core/partition.h"
-#include "broker/core/trouble.h"
 
 #include "base/xalloc.h"
 
@@ -127,6 +128,7 @@ static void explain(struct core *c, struct queue *q, const struct item *item, st
     e->consumer = "";
     e->now_ms = c->now.wall.ms;
     e->event.trouble = trouble_info(t);
+    attempts_tell(c, q, item, e);
     if (t && t->dead) {
         e->event.state = STATE_DEAD;
         e->event.attempt = t->attempt;

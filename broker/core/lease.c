@@ -25,6 +25,7 @@ static struct lease *new_lease(struct core *c, struct consumer *k, uint64_t sequ
     l->first_sequence = sequence;
     l->consumer_epoch = k->epoch;
     l->consumer = k;
+    l->delivered = c->now.mono;
     l->slot = take_slot(c);
     c->leases[l->slot] = l;
     return l;
@@ -142,6 +143,7 @@ void lease_extend(struct core *c, struct lease *l, uint64_t sequence, struct ite
     struct lease *child = new_lease(c, l->consumer, sequence, l->first_delivery + (sequence - l->first_sequence));
     child->consumer_epoch = l->consumer_epoch;
     child->partition = l->partition;
+    child->delivered = l->delivered;
     child->count = child->outstanding = 1;
     child->parent = l;
     l->children++;

@@ -79,6 +79,18 @@ enum {
     TROUBLE_ERROR,
     TROUBLE_DROPPED,
     TROUBLE_DELAY,
+    TROUBLE_SINCE, /* of the delay; absent: TROUBLE_LAST */
+    TROUBLE_TRIED, /* an attempt: a note has the one that it tells of, a snapshot all that are kept */
+    TROUBLE_OLDER, /* in a snapshot: how many there were before those */
+};
+enum {
+    TRIED_NUMBER = 1,
+    TRIED_OUTCOME,
+    TRIED_DELIVERED,
+    TRIED_LATENCY,
+    TRIED_STATUS,
+    TRIED_CONSUMER,
+    TRIED_ERROR,
 };
 enum { MARK_QUEUE = 1, MARK_END };
 enum { TOPIC_ID = 1, TOPIC_NAME, TOPIC_UNROUTED, TOPIC_CATCH_ALL /* a queue's id */, TOPIC_BINDING };

@@ -2,6 +2,7 @@
 #include "broker/core/calendar.h"
 #include "broker/core/items.h"
 #include "broker/core/partition.h"
+#include "broker/core/persist_attempts.h"
 #include "broker/core/persist_fields.h"
 #include "broker/core/persist_topic.h"
 #include "broker/core/subscriptions.h"
@@ -143,9 +144,11 @@ static bool read_trouble(struct span bytes, uint32_t *queue, struct trouble *t, 
         case TROUBLE_ERROR: *error = f.bytes; break;
         case TROUBLE_DROPPED: t->dropped = f.number != 0; break;
         case TROUBLE_DELAY: t->delay_ms = f.number; break;
+        case TROUBLE_SINCE: t->since_ms = (int64_t)f.number; break;
         default: break;
         }
     }
+    t->since_ms = t->since_ms ? t->since_ms : t->last_ms;
     return t->sequence && t->dead <= DEAD_LAST;
 }
 
@@ -169,7 +172,9 @@ static struct queue *take_trouble(struct core *c, struct span bytes, enum dead_r
     t->first_ms = words.first_ms;
     t->last_ms = words.last_ms;
     t->delay_ms = words.delay_ms;
+    t->since_ms = words.since_ms;
     trouble_say(t, words.status, error);
+    persist_take_attempts(c, q, t, bytes);
     *why = t->dead;
     if (died)
         dead_restore(q, t);

@@ -2,6 +2,7 @@
 #include "broker/core/calendar.h"
 #include "broker/core/items.h"
 #include "broker/core/partition.h"
+#include "broker/core/persist_attempts.h"
 #include "broker/core/persist_fields.h"
 #include "broker/core/subscriptions.h"
 #include "broker/core/topic.h"
@@ -133,7 +134,10 @@ uint64_t persist_producer(struct core *c, const struct producer *p)
     return put_note(c, &b);
 }
 
-static void put_trouble(struct buf *b, uint32_t tag, uint32_t queue, const struct trouble *t)
+/* Which attempts go with it. */
+enum tried { TRIED_NONE, TRIED_NEWEST, TRIED_ALL };
+
+static void put_trouble(struct buf *b, uint32_t tag, uint32_t queue, const struct trouble *t, enum tried tried)
 {
     size_t mark = wire_begin(b, tag);
     wire_add_number(b, TROUBLE_QUEUE, queue);
@@ -150,18 +154,23 @@ static void put_trouble(struct buf *b, uint32_t tag, uint32_t queue, const struc
     if (t->error)
         wire_add_span(b, TROUBLE_ERROR, span_str(t->error));
     wire_add_number(b, TROUBLE_DROPPED, t->dropped);
+    if (t->since_ms != t->last_ms)
+        wire_add_number(b, TROUBLE_SINCE, (uint64_t)t->since_ms);
+    if (tried != TRIED_NONE)
+        persist_put_attempts(b, t, tried == TRIED_ALL);
     wire_end(b, mark);
 }
 
 /* A note's most, beside what its text costs. */
-#define TROUBLE_ROOM (TROUBLE_ERROR_MAX + 150u)
+#define TROUBLE_ROOM (TROUBLE_ERROR_MAX + 170u)
 
 void persist_trouble(struct core *c, const struct queue *q, const struct trouble *t)
 {
     struct buf b = { 0 };
-    if (!q->durable || (!t->dead && c->disk->ops->room(c->disk) < TROUBLE_ROOM))
+    uint64_t room = q->durable ? c->disk->ops->room(c->disk) : 0;
+    if (!q->durable || (!t->dead && room < TROUBLE_ROOM))
         return;
-    put_trouble(&b, NOTE_TROUBLE, q->id, t);
+    put_trouble(&b, NOTE_TROUBLE, q->id, t, room < TROUBLE_ROOM + ATTEMPT_ROOM ? TRIED_NONE : TRIED_NEWEST);
     put_note(c, &b);
 }
 
@@ -307,7 +316,7 @@ static void put_queue_state(struct core *c, struct buf *b, const struct queue *q
         if (q->calendar && c->stopping)
             put_fresh(b, q);
         for (const struct trouble *t = MUTATED(forget_dead) ? NULL : q->troubles; t; t = t->hh.next)
-            put_trouble(b, QUEUE_TROUBLE, q->id, t);
+            put_trouble(b, QUEUE_TROUBLE, q->id, t, TRIED_ALL);
     }
     wire_end(b, mark);
 }

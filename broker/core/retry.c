@@ -2,7 +2,7 @@
  * back-off that doubles, with full jitter; too many make it dead. A consumer that vanishes with an event in hand counts
  * apart, so that an event that kills its consumer is not immortal. What its consumer drops is dead at once; what it defers
  * only waits. Going back uncounted (release, orderly leave, drain) is not here: nothing failed. */
-#include "broker/core/trouble.h"
+#include "broker/core/attempts.h"
 
 /* How long a dead event waits in its queue while the dead store is full, before it is tried again. */
 #define DEAD_FULL_MS 5000u
@@ -51,8 +51,14 @@ static void decide(struct core *c, struct queue *q, struct trouble *t, struct it
     if (why != DEAD_NOT && dead_bury(c, q, sequence, item, why))
         return;
     t->delay_ms = why != DEAD_NOT ? 0 : ms;
+    t->since_ms = c->now.wall.ms;
     persist_trouble(c, q, t);
     come_again(c, q, sequence, item, why != DEAD_NOT ? DEAD_FULL_MS : ms);
+}
+
+static enum attempt_outcome outcome_of(const struct trouble *t, const struct failure *f)
+{
+    return f->lease_ended ? ATTEMPT_LEASE_EXPIRED : t->dropped ? ATTEMPT_DROPPED : ATTEMPT_NACKED;
 }
 
 void retry_failed(struct core *c, struct queue *q, uint64_t sequence, struct item *item, const struct failure *f)
@@ -60,6 +66,7 @@ void retry_failed(struct core *c, struct queue *q, uint64_t sequence, struct ite
     struct trouble *t = trouble_of(q, sequence);
     count(c, t, &t->failures);
     trouble_say(t, f->status, f->error);
+    attempts_add(c, q, sequence, item, outcome_of(t, f), f->status, f->error);
     decide(c, q, t, item, f->delay_ms ? f->delay_ms : backoff_ms(c, q, t->failures));
 }
 
@@ -71,13 +78,27 @@ void retry_dropped(struct core *c, struct queue *q, uint64_t sequence, struct it
 
 void retry_deferred(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms)
 {
+    attempts_add(c, q, sequence, item, ATTEMPT_DEFERRED, 0, (struct span){ 0 });
+    if (ms && q->durable) { /* its delay outlives a restart, as a back-off does */
+        struct trouble *t = trouble_of(q, sequence);
+        t->delay_ms = ms;
+        t->since_ms = c->now.wall.ms;
+        persist_trouble(c, q, t);
+    }
     come_again(c, q, sequence, item, ms);
+}
+
+void retry_returned(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
+{
+    attempts_add(c, q, sequence, item, ATTEMPT_RETURNED, 0, (struct span){ 0 });
+    queue_return(c, q, sequence, item);
 }
 
 void retry_crashed(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
     struct trouble *t = trouble_of(q, sequence);
     count(c, t, &t->crashes);
+    attempts_add(c, q, sequence, item, ATTEMPT_CONNECTION_LOST, 0, (struct span){ 0 });
     decide(c, q, t, item, 0);
 }
 

@@ -238,8 +238,9 @@ void settle_receipt(struct core *c, struct session *s, const struct body *b)
     const struct receipt_ack *ack = &b->u.receipt_ack;
     enum settle_result result = SETTLED_UNKNOWN;
     if (receipt_split(ack->receipt, &text, &index) && receipt_read(c->receipt_key, text, &r) && index < r.count)
-        result =
-            settle_by_receipt(c, &r, index, ack->kind, &(struct failure){ bounded(ack->ms), ack->status, ack->error });
+        result = settle_by_receipt(
+            c, &r, index, ack->kind,
+            &(struct failure){ .delay_ms = bounded(ack->ms), .status = ack->status, .error = ack->error });
     frame_add_receipt_settled(&s->out, b->u.receipt_ack.request, result);
     const struct queue *q = result == SETTLED_ACKED || result == SETTLED_DROPPED ? queue_by_id(c, r.queue_id) : NULL;
     if (q)
@@ -252,7 +253,7 @@ void settle_receipt(struct core *c, struct session *s, const struct body *b)
 /* Gives back every delivery under one lease, which goes with the last. */
 static void give_back(struct core *c, struct lease *l, bool failure)
 {
-    const struct failure ran_out = { .error = span_str("the lease ran out") };
+    const struct failure ran_out = { .error = span_str("the lease ran out"), .lease_ended = true };
     struct queue *q = l->consumer->queue;
     uint64_t first = l->first_sequence;
     uint32_t count = l->count, slot = l->slot;
@@ -290,7 +291,7 @@ static void void_lease(struct core *c, struct lease *l, bool crashed)
         if (crashed)
             retry_crashed(c, q, sequence, item);
         else
-            queue_return(c, q, sequence, item);
+            retry_returned(c, q, sequence, item);
         lease_delivery_ended(c, owner);
         left--;
     }

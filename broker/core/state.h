@@ -17,7 +17,7 @@
  *   deliver.c   consumers, turns, credit, Deliver
  *   settle.c    acks, by number and by receipt; the end of leases
  *   acked.c     acks that are remembered
- *   retry.c     deliveries that failed; trouble.c what went wrong, and the dead; letters.c those that go to another queue
+ *   retry.c     deliveries that failed (attempts.c remembers them); trouble.c what went wrong, and the dead; letters.c those that go to another queue
  *   lease.c     the bookkeeping of leases
  *   receipt.c   the text of a receipt
  *   operate.c   control calls on queues (answers.c remembers what they were answered)
@@ -39,6 +39,7 @@
 /* ------------------------------------------------------------------ queues */
 
 struct trouble;
+struct history;
 struct redrive;
 struct partitions;
 struct topic; /* topic.h */
@@ -105,6 +106,8 @@ struct queue {
     uint64_t bytes;                     /* of all of them */
     struct trouble *troubles;           /* of events that failed, and the dead; see trouble.h */
     uint64_t dead, dead_bytes;          /* the dead, beside all of this */
+    struct history *histories;          /* of its troubles, utlist DL; see attempts.h */
+    uint64_t history_bytes;             /* memory of them */
     uint64_t held;                      /* of the delayed: what stands in the way of their death, see trouble.h */
     struct ledger ledger;               /* remaining is derived */
     uint64_t refused, redelivered, duplicates;
@@ -158,6 +161,7 @@ struct lease {
     uint32_t partition;
     struct lease *parent;
     struct consumer *consumer;
+    mono_t delivered;
     struct timer timer;
 };
 
@@ -379,6 +383,7 @@ struct core {
     uint64_t dedup_bytes;  /* … and the memory of all of them */
     mono_t dedup_swept;
     uint64_t calendar_bytes; /* memory of all calendars */
+    uint64_t history_bytes;  /* memory of all histories */
     bool starved;            /* somebody waits for the broker's budget */
     struct answered *answers, *answer_list;
     uint32_t answer_count;
@@ -707,6 +712,7 @@ struct failure {
     uint64_t delay_ms; /* 0: the queue's back-off */
     uint32_t status;
     struct span error;
+    bool lease_ended; /* nobody said anything */
 };
 void retry_failed(struct core *c, struct queue *q, uint64_t sequence, struct item *item, const struct failure *f);
 /* The application will not have it: dead at once, or as soon as there is room for it. */
@@ -714,6 +720,8 @@ void retry_dropped(struct core *c, struct queue *q, uint64_t sequence, struct it
 /* Not now: it comes again after `ms`, 0: at once. Nothing failed. */
 void retry_deferred(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms);
 void retry_crashed(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
+/* Its consumer left in order: it comes again at once, and nothing is counted. */
+void retry_returned(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 /* The item's delay is over. */
 void retry_due(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 

@@ -4,6 +4,7 @@
 #include "broker/core/trouble.h"
 
 #include "base/xalloc.h"
+#include "broker/core/attempts.h"
 #include "broker/core/letters.h"
 
 #include <assert.h>
@@ -30,6 +31,7 @@ struct trouble *trouble_of(struct queue *q, uint64_t sequence)
 void trouble_forget(struct queue *q, struct trouble *t)
 {
     trouble_unhold(q, t);
+    attempts_free(q, t);
     HASH_DEL(q->troubles, t);
     free(t->error);
     free(t);
@@ -54,21 +56,27 @@ void trouble_over(struct queue *q, uint64_t sequence)
         trouble_forget(q, t);
 }
 
-void trouble_say(struct trouble *t, uint32_t status, struct span error)
+struct span trouble_words(struct span error)
 {
     size_t size = error.size < TROUBLE_ERROR_MAX ? error.size : TROUBLE_ERROR_MAX;
     while (size < error.size && size && (error.data[size] & 0xc0) == 0x80)
         size--; /* not within a character */
     if (!utf8_valid(span_of(error.data, size)))
         size = 0; /* whoever peeks could not be told */
+    return span_of(error.data, size);
+}
+
+void trouble_say(struct trouble *t, uint32_t status, struct span error)
+{
+    error = trouble_words(error);
     free(t->error);
     t->error = NULL;
     t->status = (uint16_t)(status <= UINT16_MAX ? status : 0);
-    if (size == 0)
+    if (error.size == 0)
         return;
-    t->error = xmalloc(size + 1);
-    memcpy(t->error, error.data, size);
-    t->error[size] = '\0';
+    t->error = xmalloc(error.size + 1);
+    memcpy(t->error, error.data, error.size);
+    t->error[error.size] = '\0';
 }
 
 struct trouble_info trouble_info(const struct trouble *t)

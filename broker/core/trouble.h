@@ -19,8 +19,10 @@ struct trouble {
     uint32_t size;             /* dead: of the event */
     store_locator at;          /* dead: its bytes; 0: on disk */
     int64_t first_ms, last_ms; /* wall clock, of the first and the newest */
-    uint64_t delay_ms;         /* from the newest on it does not come again; for the case of a restart */
+    uint64_t delay_ms;         /* it does not come again for so long, … */
+    int64_t since_ms;          /* … from then on, wall clock; for the case of a restart */
     char *error;               /* as the newest nack said; NULL: it did not */
+    struct history *history;   /* attempts.h; NULL: none */
     UT_hash_handle hh;
 };
 
@@ -29,6 +31,8 @@ struct trouble *trouble_of(struct queue *q, uint64_t sequence);         /* makes
 void trouble_forget(struct queue *q, struct trouble *t);
 /* The event is settled: nothing of it is remembered, unless it is dead. */
 void trouble_over(struct queue *q, uint64_t sequence);
+/* Of what was said, what is kept: at most TROUBLE_ERROR_MAX bytes of UTF-8, or nothing. Borrowed. */
+struct span trouble_words(struct span error);
 void trouble_say(struct trouble *t, uint32_t status, struct span error);
 /* Nothing stands in the way of the event's death any more. */
 void trouble_unhold(struct queue *q, struct trouble *t);

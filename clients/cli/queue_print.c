@@ -159,12 +159,31 @@ static void print_event(const json_t *item)
         printf("(%zu bytes)\n", strlen(json_text_of(event, "data_base64")) / 4 * 3);
 }
 
+static void print_attempts(const json_t *e)
+{
+    const json_t *a;
+    size_t i;
+    if (json_number_of(e, "attempts_older"))
+        printf("  %lld earlier attempts are not kept\n", json_number_of(e, "attempts_older"));
+    json_array_foreach (json_object_get(e, "attempts"), i, a) {
+        const char *error = json_text_of(a, "error");
+        printf("  attempt %-3lld %s  %-15s after %.3f s", json_number_of(a, "attempt"), json_text_of(a, "delivered"),
+               json_text_of(a, "outcome"), json_number_value(json_object_get(a, "latency_seconds")));
+        if (json_number_of(a, "status"))
+            printf(", status %lld", json_number_of(a, "status"));
+        printf(", %s%s", json_text_of(a, "consumer"), *error ? ": " : "");
+        cli_print_plain(span_str(error), 250);
+        putchar('\n');
+    }
+}
+
 void queue_print_explained(const json_t *e)
 {
     const json_t *next = json_object_get(e, "next");
     print_event(e);
     if (json_object_get(e, "trouble"))
         print_trouble(json_object_get(e, "trouble"));
+    print_attempts(e);
     printf("  %s\n", json_text_of(e, "explanation"));
     if (json_object_get(e, "age_seconds"))
         printf("  accepted %s\n", json_text_of(e, "accepted"));

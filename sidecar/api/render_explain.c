@@ -58,6 +58,34 @@ static void add_next(struct buf *b, const struct explained *e)
     buf_add_byte(b, '}');
 }
 
+static void add_attempt(struct buf *b, const struct attempt_info *a)
+{
+    buf_add_byte(b, '{');
+    json_add_number_member(b, "attempt", a->number);
+    add_time(b, "delivered", a->delivered_ms);
+    json_add_text_member(b, "outcome", span_str(attempt_outcome_name(a->outcome)));
+    add_seconds(b, "latency_seconds", a->latency_ms);
+    json_add_text_member(b, "consumer", span_str(a->consumer));
+    if (a->status)
+        json_add_number_member(b, "status", a->status);
+    if (*a->error)
+        json_add_text_member(b, "error", span_str(a->error));
+    buf_add_byte(b, '}');
+}
+
+static void add_attempts(struct buf *b, const struct explained *e)
+{
+    json_add_name(b, span_str("attempts"));
+    buf_add_byte(b, '[');
+    for (uint32_t i = 0; i < e->attempt_count; i++) {
+        buf_add_str(b, i ? "," : "");
+        add_attempt(b, &e->attempts[i]);
+    }
+    buf_add_byte(b, ']');
+    if (e->attempts_older)
+        json_add_number_member(b, "attempts_older", e->attempts_older);
+}
+
 static void add_text_or_null(struct buf *b, const char *name, const char *text)
 {
     if (*text) {
@@ -87,6 +115,7 @@ void render_explained(const char *queue, const struct explained *e, struct api_r
         add_time(b, "accepted", e->accepted_ms);
         add_seconds(b, "age_seconds", e->now_ms - e->accepted_ms);
     }
+    add_attempts(b, e);
     peeked_write_members(&e->event, b);
     buf_add_str(b, "}\n");
 }

@@ -265,10 +265,16 @@ def test_an_event_is_explained(sidecar):
     told = explain(1)
     assert (told["state"], told["attempt"], told["blocked_by"], told["next"]["what"]) == ("in_flight", 1, "in_flight", "lease_end")
     assert told["consumer"] and 0 < told["next"]["in_seconds"] <= 60
+    assert [(a["attempt"], a["outcome"]) for a in told["attempts"]] == [(1, "in_flight")]
     assert explain(2)["blocked_by"] == "no_credit"
     sidecar.http("POST", "/v1/queues/q/acks", {"nack": [{"receipt": taken["receipt"], "status": 503, "error": "no luck"}]})
     told = explain(1)
     assert (told["state"], told["blocked_by"], told["trouble"]["error"]) == ("dead", "dead", "no luck")
+    [attempt] = told["attempts"]
+    assert (attempt["attempt"], attempt["outcome"], attempt["status"], attempt["error"]) == (1, "nacked", 503, "no luck")
+    assert attempt["consumer"] and 0 <= attempt["latency_seconds"] < 60
+    said = run("sluice", "queue", "explain", "q", "1", environment={"SLUICE_URL": "http://" + sidecar.ready["http"]}).stdout
+    assert re.search(r"^  attempt 1 +20\S+Z +nacked +after \d+\.\d{3} s, status 503, \S+: no luck$", said, re.M), said
     for sequence, sentence in ((99, "never existed"), (1, "settled")):
         sidecar.ops("POST", "/v1/queues/q/purge?state=dead")
         answer = sidecar.http("GET", f"/v1/queues/q/events/{sequence}")

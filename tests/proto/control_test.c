@@ -341,7 +341,11 @@ static void an_explanation_round_trips(void **state)
                             .consumer = "c",
                             .next = NEXT_DEAD_LETTER,
                             .next_ms = 6,
-                            .now_ms = 8 };
+                            .now_ms = 8,
+                            .attempts = { { 2, ATTEMPT_NACKED, 9, 10, 503, "d", "no" },
+                                          { 3, ATTEMPT_IN_FLIGHT, 11, 12, 0, "c", "" } },
+                            .attempt_count = 2,
+                            .attempts_older = 1 };
     r.u.explained.event.trouble = (struct trouble_info){ .failures = 2, .error = "x", .held = HOLD_DISK };
     struct explained e = reply_round_trip(r).u.explained;
     assert_true(e.event.sequence == 7 && e.event.state == STATE_DELAYED && e.event.attempt == 3);
@@ -349,6 +353,14 @@ static void an_explanation_round_trips(void **state)
     assert_true(e.accepted_ms == 1 && e.blocked == BLOCKED_BEHIND && e.behind == 4 && e.blocker == 5);
     assert_true(e.next == NEXT_DEAD_LETTER && e.next_ms == 6 && e.now_ms == 8);
     assert_string_equal(e.consumer, "c");
+    assert_true(e.attempt_count == 2 && e.attempts_older == 1);
+    for (unsigned i = 0; i < 2; i++) {
+        const struct attempt_info *had = &r.u.explained.attempts[i], *has = &e.attempts[i];
+        assert_true(has->number == had->number && has->outcome == had->outcome && has->status == had->status);
+        assert_true(has->delivered_ms == had->delivered_ms && has->latency_ms == had->latency_ms);
+        assert_string_equal(has->consumer, had->consumer);
+        assert_string_equal(has->error, had->error);
+    }
 }
 
 static void attached_round_trips_with_its_outcomes(void **state)

@@ -103,6 +103,8 @@ void check_step(struct sim *s)
         sim_fail(s, "the broker holds %llu bytes of %llu", (unsigned long long)used,
                  (unsigned long long)s->config.memory_budget);
     timing_check(s);
+    if (s->steps % 16 == 0)
+        remembering_check(s);
     if (s->steps % 16 == 0 && mutation == MUTATION_none) /* a planted fault must show outside */
         core_validate(s->core);
 }

@@ -331,6 +331,8 @@ void keeping_act(struct actor *a);
 /* False: the call was not about one. */
 bool keeping_replied(struct sim *s, const void *cookie, const struct reply *reply);
 void keeping_check(struct sim *s);
+/* remembering.c: what is known of failures */
+void remembering_check(struct sim *s);
 void operating_act(struct actor *a);
 void operating_set_right(struct actor *a); /* in the calm nothing stays paused, closed or deleted */
 void operating_replied(void *ctx, void *cookie, const struct reply *reply);

@@ -314,9 +314,13 @@ static void what_is_deferred_waits_and_nothing_failed(void **state)
         settle(p, "orders", SETTLE_DEFER, delivery, 1, 0);
     heard(p);
     assert_string_equal(dead(d), "");
-    assert_null(queue_find(d->core, span_str("orders"))->troubles);
+    struct request r = { .call = CALL_PEEK, .queue = "orders", .u.peek.state = STATE_IN_FLIGHT };
+    assert_int_equal(ask(d, &r)->u.peeked.count, 2);
+    assert_false(trouble_is(&d->reply.u.peeked.events[0].trouble));
+    assert_false(trouble_is(&d->reply.u.peeked.events[1].trouble));
     ack(p, "orders", 24, 1);
     ack(p, "orders", 3, 1);
+    assert_null(queue_find(d->core, span_str("orders"))->troubles);
     assert_string_equal(ledger(d, "orders"), "accepted 2 acked 2 purged 0 dropped 0 remaining 0");
 }
 

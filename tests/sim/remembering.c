@@ -1,0 +1,44 @@
+/* What the broker remembers of failures agrees with what it counted of them: as many attempts of each outcome as there were failures
+ * and losses, but for those that were too many or found no room on the disk. */
+#include "tests/sim/sim.h"
+
+#include "broker/core/attempts.h"
+
+struct seen {
+    uint64_t failed, lost;
+};
+
+static struct seen look_at(struct sim *s, const struct queue *q, const struct trouble *t)
+{
+    struct seen seen = { 0 };
+    for (const struct attempt *a = t->history ? t->history->oldest : NULL; a; a = a->next) {
+        if (a->outcome == ATTEMPT_IN_FLIGHT || a->outcome >= ATTEMPT_OUTCOMES || a->number == 0)
+            sim_fail(s, "%s remembers attempt %u of %llu with outcome %u", q->name, a->number,
+                     (unsigned long long)t->sequence, a->outcome);
+        seen.lost += a->outcome == ATTEMPT_CONNECTION_LOST;
+        seen.failed +=
+            a->outcome != ATTEMPT_CONNECTION_LOST && a->outcome != ATTEMPT_DEFERRED && a->outcome != ATTEMPT_RETURNED;
+    }
+    return seen;
+}
+
+static void check_trouble(struct sim *s, const struct queue *q, const struct trouble *t)
+{
+    struct seen seen = look_at(s, q, t);
+    bool all = !q->durable && (!t->history || t->history->older == 0);
+    bool agrees = all ? seen.failed == t->failures && seen.lost == t->crashes
+                      : seen.failed <= t->failures && seen.lost <= t->crashes;
+    if (!agrees)
+        sim_fail(s, "%s counted %u failures and %u losses of %llu, and remembers %llu and %llu", q->name, t->failures,
+                 t->crashes, (unsigned long long)t->sequence, (unsigned long long)seen.failed,
+                 (unsigned long long)seen.lost);
+}
+
+void remembering_check(struct sim *s)
+{
+    for (uint32_t i = 0; i < s->core->queue_count; i++) {
+        const struct queue *q = s->core->by_name[i];
+        for (const struct trouble *t = q->troubles; t; t = t->hh.next)
+            check_trouble(s, q, t);
+    }
+}
