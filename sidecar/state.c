@@ -52,6 +52,17 @@ static void answer_health(struct job *j)
     job_answer(j, &r);
 }
 
+static void answer_dapr(struct job *j)
+{
+    const struct uplink *u = j->sidecar->uplink;
+    struct api_response r;
+    if (j->command.kind == API_METADATA_DAPR)
+        api_render_dapr_metadata(&j->sidecar->api, SLUICE_VERSION, &r);
+    else
+        api_render_dapr_health(&j->command, uplink_is_attached(u), uplink_trouble(u), &r);
+    job_answer(j, &r);
+}
+
 static void answer_index(struct job *j)
 {
     answer_text(j, 200,
@@ -151,6 +162,8 @@ void state_answer(struct job *j)
     switch (j->command.kind) {
     case API_READY: answer_ready(j); return;
     case API_HEALTH: answer_health(j); return;
+    case API_METADATA_DAPR:
+    case API_HEALTH_DAPR: answer_dapr(j); return;
     case API_METRICS: answer_metrics(j); return;
     case API_INDEX: answer_index(j); return;
     case API_DESCRIPTION:

@@ -67,6 +67,8 @@ struct api_response {
 enum api_command_kind {
     API_PUBLISH,
     API_PUBLISH_DAPR, /* of its route; the command is an API_PUBLISH */
+    API_METADATA_DAPR,
+    API_HEALTH_DAPR,
     API_TAKE,
     API_STREAM,
     API_ACKS,
@@ -211,6 +213,10 @@ void api_render_silence(const struct api_command *c, struct arena *a, struct api
 void api_render_subscription(const struct subscription_info *i, bool created, struct api_response *out);
 void api_render_subscriptions(const struct subscription_info *infos, size_t count, const char *next,
                               struct api_response *out);
+
+/* What Dapr's clients ask of their sidecar: metadata, with our version, and health; `trouble` says why it is not attached. */
+void api_render_dapr_metadata(const struct api_config *c, const char *version, struct api_response *out);
+void api_render_dapr_health(const struct api_command *c, bool attached, const char *trouble, struct api_response *out);
 
 /* application/problem+json {"type","title","status","detail","reason","retryable",...} for a reason; detail may be NULL
  * (the title says it). Adds Retry-After where the reason is retryable (from retry_after_ms, at least 1 s). */

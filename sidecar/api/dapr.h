@@ -1,9 +1,12 @@
-/* Dapr's HTTP API for publishing (docs.dapr.io, "Pub/sub API reference"): code written for it publishes unchanged. Pure.
+/* Dapr's HTTP API for publishing (docs.dapr.io, "Pub/sub API reference", "Health API reference", "Metadata API reference"): code written for it publishes unchanged. Pure.
  * Private to sidecar/api. */
 #ifndef SLUICE_SIDECAR_API_DAPR_H
 #define SLUICE_SIDECAR_API_DAPR_H
 
 #include "sidecar/api/api.h"
+
+/* The pub/sub component that there is when none is listed. */
+#define DAPR_PUBSUB "sluice"
 
 /* {"errorCode","message"} */
 void dapr_refuse(int status, const char *code, const char *message, struct api_response *out);

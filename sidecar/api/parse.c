@@ -87,6 +87,8 @@ static enum api_answer dispatch(struct parsing *p, const struct api_route *route
     case API_UNSUBSCRIBE:
     case API_SUBSCRIPTION:
     case API_SUBSCRIPTIONS: return parse_subscription(p);
+    case API_METADATA_DAPR:
+    case API_HEALTH_DAPR: return API_COMMAND; /* Dapr passes over parameters that it does not know */
     default: return parse_no_query(p) ? API_COMMAND : API_RESPONSE;
     }
 }

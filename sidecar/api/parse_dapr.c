@@ -40,7 +40,7 @@ static bool is_ours(const struct setting_list *pubsubs, const char *name)
         if (strcmp(pubsubs->items[i], name) == 0)
             return true;
     }
-    return (!pubsubs || pubsubs->count == 0) && strcmp(name, "sluice") == 0;
+    return (!pubsubs || pubsubs->count == 0) && strcmp(name, DAPR_PUBSUB) == 0;
 }
 
 /* ------------------------------------------------------------------ metadata */

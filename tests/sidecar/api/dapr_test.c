@@ -190,6 +190,45 @@ static void outcomes_are_answered_in_its_words(void **state)
     driver_end(&d);
 }
 
+static void metadata_are_its_name_and_its_pubsubs(void **state)
+{
+    char *items[] = { (char *)(uintptr_t) "pubsub", (char *)(uintptr_t) "other" };
+    struct setting_list names = { items, 2 };
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    api_render_dapr_metadata(&d.config, "1.2.3", &d.response);
+    assert_body(&d,
+                "{\"id\":\"shop\",\"runtimeVersion\":\"1.2.3\",\"enabledFeatures\":[],\"actors\":[],\"components\":[{"
+                "\"name\":\"sluice\",\"type\":\"pubsub.sluice\",\"version\":\"v1\",\"capabilities\":[]}],"
+                "\"httpEndpoints\":[],\"subscriptions\":[],\"extended\":{}}\n");
+    buf_free(&d.response.body);
+    d.config.pubsubs = &names;
+    api_render_dapr_metadata(&d.config, "1.2.3", &d.response);
+    assert_says(&d, 200, "{\"name\":\"pubsub\",");
+    assert_says(&d, 200, "},{\"name\":\"other\",");
+    driver_end(&d);
+}
+
+static void health_is_an_empty_204_or_why_not(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    assert_int_equal(driver_send(&d, "GET", "/v1.0/healthz", ""), API_COMMAND);
+    api_render_dapr_health(&d.command, true, "", &d.response);
+    assert_int_equal(d.response.status, 204);
+    assert_int_equal(d.response.body.size, 0);
+    api_render_dapr_health(&d.command, false, "no broker answers", &d.response);
+    assert_body(&d, "{\"errorCode\":\"ERR_HEALTH_NOT_READY\",\"message\":\"no broker answers\"}\n");
+    driver_end(&d);
+    driver_begin(&d);
+    assert_int_equal(driver_send(&d, "GET", "/v1.0/healthz/outbound", ""), API_COMMAND);
+    api_render_dapr_health(&d.command, false, "no broker answers", &d.response);
+    assert_says(&d, 500, "\"ERR_OUTBOUND_HEALTH_NOT_READY\"");
+    driver_end(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +240,8 @@ int main(void)
         cmocka_unit_test(a_ttl_is_an_expiry_unless_the_event_has_one),
         cmocka_unit_test(mistakes_are_answered_in_its_words),
         cmocka_unit_test(outcomes_are_answered_in_its_words),
+        cmocka_unit_test(metadata_are_its_name_and_its_pubsubs),
+        cmocka_unit_test(health_is_an_empty_204_or_why_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

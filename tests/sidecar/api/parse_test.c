@@ -68,6 +68,9 @@ static void each_address_becomes_its_command(void **state)
                   { "GET", "/metrics", API_METRICS },
                   { "GET", "/openapi.json", API_DESCRIPTION },
                   { "GET", "/", API_INDEX },
+                  { "GET", "/v1.0/metadata?x=y", API_METADATA_DAPR },
+                  { "GET", "/v1.0/healthz", API_HEALTH_DAPR },
+                  { "GET", "/v1.0/healthz/outbound?appid=x", API_HEALTH_DAPR },
                   { "HEAD", "/v1/queues/q", API_CALL } };
     (void)state;
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
