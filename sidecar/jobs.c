@@ -15,7 +15,6 @@ void job_answer(struct job *j, struct api_response *response)
 {
     struct sidecar *s = j->sidecar;
     j->waiting = false;
-    s->answered++;
     /* The turn's own `now` would not see what was done within the turn. */
     metrics_request(s->metrics, j->command.route, response->status, clock_now().mono.ns - j->started.ns);
     http_answer(j->exchange, response);
@@ -24,7 +23,6 @@ void job_answer(struct job *j, struct api_response *response)
 void job_stream(struct job *j, struct api_response *head)
 {
     struct sidecar *s = j->sidecar;
-    s->answered++;
     metrics_request(s->metrics, j->command.route, head->status, clock_now().mono.ns - j->started.ns);
     http_stream(j->exchange, head);
 }
@@ -113,6 +111,7 @@ static void carry_out(struct job *j)
 {
     struct sidecar *s = j->sidecar;
     const struct api_command *c = &j->command;
+    s->busy = true;
     switch (c->kind) {
     case API_PUBLISH: publish(j); return;
     case API_TAKE:
@@ -177,6 +176,7 @@ static void on_done(void *ctx, struct exchange *x, bool sent)
     struct job *j = *http_slot(x);
     if (!j)
         return;
+    s->busy |= j->stream || j->waiting || j->receipts.size;
     if (j->stream)
         stream_closed(j, sent);
     if (j->waiting) {

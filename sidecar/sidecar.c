@@ -65,7 +65,9 @@ static bool watch_all(struct sidecar *s, struct error *e)
 {
     int fds[6];
     size_t count = http_fds(s->http, fds);
-    uplink_fds(s->uplink, &fds[count], &fds[count + 1]);
+    uplink_fds(s->uplink, &s->control_fd, &s->inbox_fd);
+    fds[count] = s->control_fd;
+    fds[count + 1] = s->inbox_fd;
     fds[count + 2] = push_fd(s->push);
     s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     bool fine = s->epoll_fd >= 0;
@@ -128,34 +130,40 @@ struct sidecar *sidecar_open(void *zmq, const struct sidecar_options *options, c
     return s;
 }
 
-/* One turn: requests in, the broker's frames in and ours out, answers out; again while there is something to do. */
+/* One turn: requests in, the broker's frames in and ours out, answers out. */
 static void turn(struct sidecar *s)
 {
-    bool more;
-    do {
-        s->now = clock_now();
-        s->answered = 0;
-        http_run(s->http, s->now);
-        more = uplink_run(s->uplink, s->now);
-        more |= push_run(s->push, s->now);
-        jobs_care(s);
-    } while (more || s->answered);
+    s->now = clock_now();
+    http_run(s->http, s->now);
+    s->busy = false;
+    s->busy |= uplink_run(s->uplink, s->now);
+    s->busy |= push_run(s->push, s->now);
+    jobs_care(s);
+    http_run(s->http, s->now);
+}
+
+static mono_t due(const struct sidecar *s)
+{
+    mono_t due = mono_min(uplink_due(s->uplink), http_due(s->http));
+    due = mono_min(due, mono_min(push_due(s->push), mono_min(streams_due(s), subscriptions_due(s))));
+    return s->draining ? mono_min(due, s->drain_end) : due;
 }
 
 /* Waits for the next thing to do. True when stop_fd is readable. */
 static bool wait_for_work(struct sidecar *s, int stop_fd, mono_t latest)
 {
     struct epoll_event events[8];
-    struct now now = clock_now();
-    mono_t due = mono_min(latest, mono_min(uplink_due(s->uplink), http_due(s->http, now)));
-    due = mono_min(due, mono_min(push_due(s->push), mono_min(streams_due(s), subscriptions_due(s))));
-    if (s->draining)
-        due = mono_min(due, s->drain_end);
-    int64_t ms = mono_wait_ms(due, now.mono);
+    int64_t ms = s->busy ? 0 : mono_wait_ms(mono_min(latest, due(s)), clock_now().mono);
     int count = epoll_wait(s->epoll_fd, events, 8, ms > 60000 ? 60000 : (int)ms);
-    bool stop = false;
-    for (int i = 0; i < count; i++)
-        stop |= events[i].data.fd == stop_fd;
+    bool stop = false, control = false, inbox = false;
+    for (int i = 0; i < count; i++) {
+        int fd = events[i].data.fd;
+        stop |= fd == stop_fd;
+        control |= fd == s->control_fd;
+        inbox |= fd == s->inbox_fd;
+        http_readable(s->http, fd);
+    }
+    uplink_heard(s->uplink, control, inbox);
     return stop;
 }
 

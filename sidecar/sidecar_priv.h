@@ -50,10 +50,10 @@ struct sidecar {
     mono_t drain_end;
     mono_t started;
     struct now now;
-    uint64_t answered; /* responses given since the loop last looked */
+    bool busy; /* the uplink has something to do that it was not asked for this turn: another turn follows at once */
     uint64_t random_counter;
     uint8_t random_key[32];
-    int epoll_fd;
+    int epoll_fd, control_fd, inbox_fd;
 };
 
 extern const struct http_handler jobs_http;

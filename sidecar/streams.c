@@ -71,7 +71,7 @@ static void give_back(struct stream *t, struct piece *p)
     struct receipt_ack word = { .kind = p->written ? SETTLE_DEFER : SETTLE_RELEASE, .receipt = span_str(p->receipt) };
     uplink_disown(s->uplink, word.receipt);
     uplink_settle(s->uplink, &word, 1, NULL, s->now);
-    s->answered++; /* the uplink has something to send */
+    s->busy = true; /* the uplink has something to send */
     forget_event(t, p);
 }
 
@@ -88,7 +88,7 @@ static void give_back_unwritten(struct stream *t, mono_t due)
 
 static void wake(struct stream *t)
 {
-    t->job->sidecar->answered++;
+    t->job->sidecar->busy = true;
     http_wake(t->job->exchange);
 }
 
@@ -120,7 +120,7 @@ int64_t stream_fill(struct job *j, uint8_t *to, size_t room)
     }
     if (size)
         t->beat = mono_add_ms(j->sidecar->now.mono, BEAT_MS);
-    j->sidecar->answered += size != 0; /* there may be room for more events now */
+    j->sidecar->busy |= size != 0; /* there may be room for more events now */
     return size || !t->ending ? (int64_t)size : HTTP_END;
 }
 
@@ -229,7 +229,7 @@ static void on_let_go(void *request, struct span receipt)
     HASH_FIND(hh, t->unsettled, receipt.data, receipt.size, p);
     if (p)
         forget_event(t, p);
-    t->job->sidecar->answered++; /* its window has room again */
+    t->job->sidecar->busy = true; /* its window has room again */
 }
 
 static const struct uplink_handler takes = { .taken = on_taken, .alive = on_alive, .let_go = on_let_go };
@@ -239,7 +239,7 @@ static void take(struct stream *t, int64_t wait_ms)
     struct job *j = t->job;
     uint32_t room = j->command.u.stream.window - HASH_COUNT(t->unsettled);
     t->taking = true;
-    j->sidecar->answered++; /* the uplink has something to send */
+    j->sidecar->busy = true; /* the uplink has something to send */
     uplink_take_by(j->sidecar->uplink, &takes, j->command.queue, room, wait_ms, t, j->sidecar->now);
 }
 

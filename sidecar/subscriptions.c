@@ -100,7 +100,7 @@ static void take_list(struct sidecar *s, const struct reply *reply)
     end_others(s, reply);
     for (size_t i = 0; i < reply->u.subscriptions.count; i++)
         run_one(s, &reply->u.subscriptions.items[i]);
-    s->answered++; /* there may be something to take now */
+    s->busy = true; /* there may be something to take now */
 }
 
 static bool is_list(const struct reply *reply)
@@ -119,7 +119,7 @@ static void ask_broker(struct job *j, enum call call, struct span settings, uint
     j->waiting = true;
     j->attached = uplink_is_attached(s->uplink);
     uplink_call(s->uplink, &r, j, CALL_TIMEOUT_MS, s->now);
-    s->answered++; /* the uplink has something to send */
+    s->busy = true; /* the uplink has something to send */
 }
 
 mono_t subscriptions_due(const struct sidecar *s)

@@ -38,7 +38,7 @@ struct binding {
      * would cost system calls. */
     int control_fd, inbox_fd;
     bool control_more, inbox_more;
-    bool looked;          /* binding_wait has asked both since the last binding_receive */
+    bool looked;          /* both were asked since the last binding_receive */
     bool connected;       /* the DEALER was connected once */
     char *inbox_bound;    /* as zmq shows it */
     struct ipc_lock lock; /* of an ipc inbox */
@@ -427,12 +427,17 @@ bool binding_wait(struct binding *b, int other_fd, int timeout_ms)
         { .fd = b->inbox_fd, .events = POLLIN },
         { .fd = other_fd, .events = POLLIN }, /* a negative one is passed over */
     };
-    b->looked = true;
     if (poll(fds, 3, timeout_ms) <= 0)
-        return false;
-    b->control_more |= fds[0].revents != 0;
-    b->inbox_more |= fds[1].revents != 0;
+        memset(fds, 0, sizeof fds);
+    binding_heard(b, fds[0].revents != 0, fds[1].revents != 0);
     return fds[2].revents != 0;
+}
+
+void binding_heard(struct binding *b, bool control, bool inbox)
+{
+    b->looked = true;
+    b->control_more |= control;
+    b->inbox_more |= inbox;
 }
 
 typedef void input_fn(struct client *c, struct span bytes, struct now now);

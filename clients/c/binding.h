@@ -22,6 +22,9 @@ void binding_fds(const struct binding *b, int *control_fd, int *inbox_fd);
 /* For an owner who polls nothing else: sleeps until something came, other_fd (< 0: none) is readable, or timeout_ms passed.
  * Returns true when other_fd is readable; binding_receive then knows what came without asking again. */
 bool binding_wait(struct binding *b, int other_fd, int timeout_ms);
+/* For an owner who polls the two descriptors himself: which were readable. To be said after every look at them; binding_run
+ * then does not look again. */
+void binding_heard(struct binding *b, bool control, bool inbox);
 /* Takes what arrived (at most a bounded share), ticks, flushes. True when there is more to do at once. */
 bool binding_run(struct binding *b, struct now now);
 /* Its two halves, for an owner who has something to add to what is flushed: receive, then send. */

@@ -238,9 +238,7 @@ void http_answer(struct exchange *x, struct api_response *response)
     x->stage = STAGE_ANSWERED;
     if (x->peer)
         x->peer->deadline = mono_add_ms(x->listener->server->now.mono, x->listener->server->config.request_ms);
-    if (x->suspended)
-        MHD_resume_connection(x->connection);
-    x->suspended = false;
+    http_wake(x);
 }
 
 void http_stream(struct exchange *x, struct api_response *head)
@@ -253,9 +251,11 @@ void http_stream(struct exchange *x, struct api_response *head)
 
 void http_wake(struct exchange *x)
 {
-    if (x->suspended)
-        MHD_resume_connection(x->connection);
+    if (!x->suspended)
+        return;
+    MHD_resume_connection(x->connection);
     x->suspended = false;
+    x->listener->ready = true;
 }
 
 void exchange_completed(void *ctx, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode code)

@@ -13,8 +13,11 @@ struct listener {
     struct http_server *server;
     enum api_listener which;
     struct MHD_Daemon *daemon; /* NULL: not used */
-    int fd;
+    int fd;                    /* that listens */
+    int epoll_fd;              /* the daemon's: readable when there is something to do for it */
     bool quiet;
+    bool ready; /* to be run: its descriptor was readable, or a connection of it goes on */
+    mono_t due; /* when it is to be run all the same */
     char address[LISTEN_ADDRESS_MAX];
 };
 

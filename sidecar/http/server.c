@@ -16,6 +16,9 @@
 /* Per connection: 16 KiB of headers, and room to say that they were too many. */
 #define CONNECTION_MEMORY (24u << 10)
 #define SWEEP_MS          1000
+/* libmicrohttpd takes three runs to send an answer that was waited for: it makes its head, writes it, and begins anew. More
+ * in one go would let one listener keep the loop. */
+#define RUNS 4
 
 struct http_server *http_open(const struct http_config *config, const struct http_handler *handler, void *ctx)
 {
@@ -72,6 +75,8 @@ bool http_listen(struct http_server *s, enum api_listener which, const char *add
         close(l->fd);
         return error_set(e, "libmicrohttpd would not serve %s", address);
     }
+    l->epoll_fd = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    l->ready = true; /* it begins to listen with its first run */
     return true;
 }
 
@@ -116,9 +121,15 @@ size_t http_fds(const struct http_server *s, int *fds)
     size_t count = 0;
     for (unsigned i = 0; i < LISTENERS; i++) {
         if (s->listeners[i].daemon)
-            fds[count++] = MHD_get_daemon_info(s->listeners[i].daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+            fds[count++] = s->listeners[i].epoll_fd;
     }
     return count;
+}
+
+void http_readable(struct http_server *s, int fd)
+{
+    for (unsigned i = 0; i < LISTENERS; i++)
+        s->listeners[i].ready |= s->listeners[i].daemon && s->listeners[i].epoll_fd == fd;
 }
 
 /* libmicrohttpd's timeouts count silence only: a byte now and then would hold a connection for ever. And an end that comes
@@ -135,23 +146,38 @@ static void sweep(struct http_server *s)
     }
 }
 
+/* Runs it until it waits for its sockets. What it knows by itself to have come is not in its timeout: a connection that
+ * goes on (exchange.c makes the listener ready then). */
+static void run(struct listener *l, mono_t now)
+{
+    MHD_UNSIGNED_LONG_LONG ms = 0;
+    bool timed = true;
+    for (unsigned i = 0; i < RUNS && timed && ms == 0; i++) {
+        l->ready = false;
+        MHD_run(l->daemon);
+        timed = MHD_get_timeout(l->daemon, &ms) == MHD_YES;
+    }
+    l->due = timed ? mono_add_ms(now, (int64_t)ms) : MONO_NEVER;
+}
+
 void http_run(struct http_server *s, struct now now)
 {
     s->now = now;
     sweep(s);
     for (unsigned i = 0; i < LISTENERS; i++) {
-        if (s->listeners[i].daemon)
-            MHD_run(s->listeners[i].daemon);
+        struct listener *l = &s->listeners[i];
+        if (l->daemon && (l->ready || l->due.ns <= now.mono.ns))
+            run(l, now.mono);
     }
 }
 
-mono_t http_due(const struct http_server *s, struct now now)
+mono_t http_due(const struct http_server *s)
 {
     mono_t due = s->peers ? s->next_sweep : MONO_NEVER;
     for (unsigned i = 0; i < LISTENERS; i++) {
-        MHD_UNSIGNED_LONG_LONG ms;
-        if (s->listeners[i].daemon && MHD_get_timeout(s->listeners[i].daemon, &ms) == MHD_YES)
-            due = mono_min(due, mono_add_ms(now.mono, (int64_t)ms));
+        const struct listener *l = &s->listeners[i];
+        if (l->daemon)
+            due = mono_min(due, l->ready ? s->now.mono : l->due);
     }
     return due;
 }

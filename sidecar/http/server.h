@@ -53,10 +53,13 @@ void http_stop_listening(struct http_server *s);
 
 /* ---- the loop's part: file descriptors to poll (level-triggered); fds has room for 3 */
 size_t http_fds(const struct http_server *s, int *fds);
+/* One of them was readable: the next http_run looks. Those of which nothing is said are left alone, for each look costs
+ * system calls. */
+void http_readable(struct http_server *s, int fd);
 /* Does what can be done now. */
 void http_run(struct http_server *s, struct now now);
 /* When to call http_run at the latest. */
-mono_t http_due(const struct http_server *s, struct now now);
+mono_t http_due(const struct http_server *s);
 
 /* ---- exchanges */
 /* Answers; takes over the response's body. Exactly once per exchange. The next http_run sends it. */

@@ -245,6 +245,11 @@ void uplink_fds(const struct uplink *u, int *control_fd, int *inbox_fd)
     binding_fds(u->binding, control_fd, inbox_fd);
 }
 
+void uplink_heard(struct uplink *u, bool control, bool inbox)
+{
+    binding_heard(u->binding, control, inbox);
+}
+
 bool uplink_run(struct uplink *u, struct now now)
 {
     u->now = now;

@@ -68,6 +68,7 @@ void uplink_forget(struct uplink *u, void *request);
 
 /* ---- the loop's part; as binding.h says */
 void uplink_fds(const struct uplink *u, int *control_fd, int *inbox_fd);
+void uplink_heard(struct uplink *u, bool control, bool inbox);
 bool uplink_run(struct uplink *u, struct now now);
 mono_t uplink_due(const struct uplink *u);
 
