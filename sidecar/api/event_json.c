@@ -3,8 +3,6 @@
 #include <sodium.h>
 #include <strings.h>
 
-#define ATTRIBUTES_MAX 256u
-
 static bool key_is(struct span key, const char *name)
 {
     return span_equal(key, span_str(name));
@@ -106,6 +104,8 @@ static bool read_member(struct reading *r, struct span name, const struct scan_v
         return read_required(r, name, v, required, why);
     if (is_text_only(name) && v->kind != SCAN_STRING)
         return error_set(why, "attribute '%.*s' must be a string", (int)name.size, (const char *)name.data);
+    if (e->attribute_count == EVENT_ATTRIBUTES_MAX)
+        return error_set(why, "an event may have at most %u attributes", EVENT_ATTRIBUTES_MAX);
     struct attribute *a = &e->attributes[e->attribute_count++];
     a->name = name;
     return attribute_value(r->arena, v, a, why);
@@ -144,38 +144,43 @@ static bool keep_data(struct reading *r, struct error *why)
            error_set(why, "'data' holds an escape that is no character");
 }
 
-static size_t count_members(struct span object)
+static bool read_members(struct reading *r, struct scan *object, struct error *why)
 {
-    struct scan s = scan_open(object);
-    struct span key;
-    struct scan_value value;
-    size_t count = 0;
-    while (count <= ATTRIBUTES_MAX && scan_member(&s, &key, &value) == SCAN_OK)
-        count++;
-    return count;
-}
-
-bool event_json_read(struct span object, struct arena *a, struct event *out, struct error *why)
-{
-    struct reading r = { .arena = a, .event = out };
-    struct scan s = scan_open(object);
+    enum scan_status status;
     struct span key, name;
     struct scan_value value;
-    size_t count = count_members(object);
-    *out = (struct event){ 0 };
-    if (count > ATTRIBUTES_MAX)
-        return error_set(why, "an event may have at most %u attributes", ATTRIBUTES_MAX);
-    if (!(out->attributes = arena_alloc(a, (count + 1) * sizeof *out->attributes)))
-        return error_set(why, "the event is too large");
-    while (scan_member(&s, &key, &value) == SCAN_OK) {
-        if (!scan_string(key, a, &name))
+    while ((status = scan_member(object, &key, &value)) == SCAN_OK) {
+        if (!scan_string(key, r->arena, &name))
             return error_set(why, "an attribute's name is no text");
-        if (!read_member(&r, name, &value, why))
+        if (!read_member(r, name, &value, why))
             return false;
     }
+    return status == SCAN_END || error_set(why, "the event is no valid JSON");
+}
+
+bool event_json_scan(struct scan *object, struct attribute attributes[EVENT_ATTRIBUTES_MAX], struct arena *a,
+                     struct event *out, struct error *why)
+{
+    struct reading r = { .arena = a, .event = out };
+    *out = (struct event){ .attributes = attributes };
+    if (!read_members(&r, object, why))
+        return false;
     if (!r.version.data)
         return error_set(why, "attribute 'specversion' is missing");
     if (!key_is(r.version, "1.0"))
         return error_set(why, "attribute 'specversion' must be \"1.0\"");
     return keep_data(&r, why) && event_check(out, why);
+}
+
+bool event_json_read(struct span object, struct arena *a, struct event *out, struct error *why)
+{
+    struct attribute attributes[EVENT_ATTRIBUTES_MAX];
+    struct scan s = scan_open(object);
+    if (!event_json_scan(&s, attributes, a, out, why))
+        return false;
+    size_t size = out->attribute_count * sizeof *attributes;
+    if (!(out->attributes = arena_alloc(a, size)))
+        return error_set(why, "the event is too large");
+    memcpy(out->attributes, attributes, size);
+    return true;
 }

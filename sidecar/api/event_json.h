@@ -8,6 +8,10 @@
 
 /* Reads one event from an object's valid bytes and checks it. Spans point into the bytes or the arena. */
 bool event_json_read(struct span object, struct arena *a, struct event *out, struct error *why);
+/* The same of an object that was entered (json_scan.h) and not validated yet, up to and with its end. False also when it is
+ * no valid JSON: whoever wants to say where asks scan_text_at. Its attributes are in `attributes`. */
+bool event_json_scan(struct scan *object, struct attribute attributes[EVENT_ATTRIBUTES_MAX], struct arena *a,
+                     struct event *out, struct error *why);
 /* Appends a stored event (protobuf) as a JSON object. An event that is no valid CloudEvent (a program may push anything)
  * is shown as one that wraps its bytes, so that it can be looked at and acked. */
 void event_json_write(struct span encoded, struct buf *out);

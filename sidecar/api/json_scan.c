@@ -132,7 +132,7 @@ static bool take_nested(struct scan *s)
         bool opened = false;
         skip_space(s);
         if (s->at < s->end && (*s->at == '{' || *s->at == '[')) {
-            if (depth == SCAN_DEPTH_MAX)
+            if (s->depth + depth == SCAN_DEPTH_MAX)
                 return false;
             open = open << 1 | (*s->at == '{');
             depth++;
@@ -179,7 +179,7 @@ static bool take_value(struct scan *s, struct scan_value *out)
 
 bool scan_text_at(struct span text, struct scan_value *out, size_t *stopped)
 {
-    struct scan s = { text.data, text.data, text.data + text.size, true };
+    struct scan s = scan_begin(text);
     bool fine = take_value(&s, out);
     if (fine)
         skip_space(&s);
@@ -195,7 +195,34 @@ bool scan_text(struct span text, struct scan_value *out)
 
 struct scan scan_open(struct span raw)
 {
-    return (struct scan){ raw.data + 1, raw.data, raw.data + raw.size, true };
+    return (struct scan){ raw.data + 1, raw.data, raw.data + raw.size, true, 0 };
+}
+
+struct scan scan_begin(struct span text)
+{
+    return (struct scan){ text.data, text.data, text.data + text.size, true, 0 };
+}
+
+bool scan_enter(struct scan *outer, char bracket, struct scan *inner)
+{
+    skip_space(outer);
+    if (outer->depth == SCAN_DEPTH_MAX || !take(outer, (uint8_t)bracket))
+        return false;
+    *inner = *outer;
+    inner->first = true;
+    inner->depth++;
+    return true;
+}
+
+void scan_leave(struct scan *outer, const struct scan *inner)
+{
+    outer->at = inner->at;
+}
+
+bool scan_ended(struct scan *s)
+{
+    skip_space(s);
+    return s->at == s->end;
 }
 
 /* To the next element or past the closing bracket. */
@@ -209,6 +236,11 @@ static enum scan_status step(struct scan *s, uint8_t closing)
     s->first = false;
     skip_space(s);
     return SCAN_OK;
+}
+
+enum scan_status scan_next(struct scan *array)
+{
+    return step(array, ']');
 }
 
 enum scan_status scan_member(struct scan *s, struct span *key, struct scan_value *value)

@@ -16,6 +16,7 @@ enum scan_status { SCAN_BAD = -1, SCAN_END = 0, SCAN_OK = 1 };
 struct scan {
     const uint8_t *at, *start, *end;
     bool first;
+    unsigned depth; /* brackets around, of those it knows of */
 };
 
 /* A value: its kind and its bytes without surrounding white space. */
@@ -30,6 +31,19 @@ bool scan_text(struct span text, struct scan_value *out);
 bool scan_text_at(struct span text, struct scan_value *out, size_t *stopped);
 /* Walks an object's or array's raw bytes (of a value that scan_text or an iterator gave: already valid). */
 struct scan scan_open(struct span raw);
+
+/* Walks a text that nobody has looked at yet, so that one pass both validates and reads it: scan_begin, into its object or
+ * array by scan_enter, over that by scan_member, or scan_next and scan_enter or scan_element, back out by scan_leave when it
+ * came to SCAN_END, and scan_ended at last. Whoever is told SCAN_BAD, or false, asks scan_text_at what is wrong. */
+struct scan scan_begin(struct span text);
+/* `bracket`: '{' or '['. False: the next value is none such, or it is nested too deep. */
+bool scan_enter(struct scan *outer, char bracket, struct scan *inner);
+void scan_leave(struct scan *outer, const struct scan *inner);
+/* To where an array's next element begins. */
+enum scan_status scan_next(struct scan *array);
+/* Is there nothing but white space behind? */
+bool scan_ended(struct scan *s);
+
 /* The next member; `key` is the raw string with its quotes. */
 enum scan_status scan_member(struct scan *s, struct span *key, struct scan_value *value);
 enum scan_status scan_element(struct scan *s, struct scan_value *value);

@@ -96,10 +96,13 @@ static enum api_answer dispatch(struct parsing *p, const struct api_route *route
 enum api_answer api_parse(const struct api_config *c, const struct api_request *r, const uint8_t random[16],
                           struct now now, struct arena *a, struct api_command *command, struct api_response *out)
 {
-    struct parsing p = { c, r, random, now, a, command, out, false };
+    struct parsing p = {
+        .config = c, .request = r, .random = random, .now = now, .arena = a, .command = command, .out = out
+    };
     struct span names[ROUTE_NAMES];
     char allow[ALLOW_SIZE];
     enum reason why = REASON_ok;
+    enum api_answer answer = API_RESPONSE;
     const struct api_route *route = routes_find(r->method, r->path, names, allow, &why);
     *command = (struct api_command){ .queue = "" };
     if (!route) {
@@ -109,6 +112,9 @@ enum api_answer api_parse(const struct api_config *c, const struct api_request *
     command->kind = route->kind;
     command->route = route;
     if (route->kind == API_PUBLISH_DAPR)
-        return parse_dapr(&p, names[1]);
-    return take_names(&p, route, names) ? dispatch(&p, route) : API_RESPONSE;
+        answer = parse_dapr(&p, names[1]);
+    else if (take_names(&p, route, names))
+        answer = dispatch(&p, route);
+    buf_free(&p.scratch);
+    return answer;
 }

@@ -15,14 +15,23 @@ struct parsing {
     struct arena *arena;
     struct api_command *command;
     struct api_response *out;
-    bool too_large; /* what is refused is so for its size */
+    bool too_large;     /* what is refused is so for its size */
+    size_t room;        /* of the command's events */
+    struct buf scratch; /* freed by api_parse */
 };
 
 enum api_answer parse_publish(struct parsing *p);
 /* `topic`: of the path, percent-encoded. */
 enum api_answer parse_dapr(struct parsing *p, struct span topic);
-/* Keeps an event of a publish; the first makes room for it. False: p->too_large says whether for its size. */
+/* Keeps another event of a publish. False: p->too_large says whether for its size. */
 bool publish_keep(struct parsing *p, const struct event *e, bool id_generated, struct error *why);
+/* May a batch hold so many events? */
+bool publish_count(struct parsing *p, size_t count, struct error *why);
+/* "events[3]: " before the sentence; false. */
+bool publish_at(size_t index, struct error *why);
+/* The events of a publish in JSON, read in one pass: its one event, or its batch. */
+bool publish_json(struct parsing *p, struct error *why);
+bool publish_json_batch(struct parsing *p, struct error *why);
 enum api_answer parse_take(struct parsing *p);
 enum api_answer parse_stream(struct parsing *p);
 enum api_answer parse_acks(struct parsing *p);

@@ -2,7 +2,6 @@
 #include "base/units.h"
 #include "proto/wire.h"
 #include "sidecar/api/event_http.h"
-#include "sidecar/api/event_json.h"
 #include "sidecar/api/parse.h"
 #include "sidecar/api/query.h"
 #include "sidecar/api/respond.h"
@@ -51,9 +50,28 @@ static enum form form_of(const struct api_request *r)
 
 /* ------------------------------------------------------------------ one event */
 
+/* Makes room for `count` more: exactly, when there was none. */
+static bool make_room(struct parsing *p, size_t count, struct error *why)
+{
+    struct api_command *c = p->command;
+    size_t held = c->u.publish.count, room = held ? 2 * (held + count) : count;
+    if (held + count <= p->room)
+        return true;
+    struct api_event *more = arena_alloc(p->arena, room * sizeof *more);
+    if (!more)
+        return error_set(why, "the batch is too large");
+    if (held)
+        memcpy(more, c->u.publish.events, held * sizeof *more);
+    c->u.publish.events = more;
+    p->room = room;
+    return true;
+}
+
 static bool keep(struct parsing *p, const struct event *e, struct span encoded, bool generated, struct error *why)
 {
     struct api_command *c = p->command;
+    if (!make_room(p, 1, why))
+        return false;
     p->too_large = encoded.size > p->config->event_max;
     if (p->too_large)
         return error_set(why, "the event has %zu bytes, more than the limit of %llu", encoded.size,
@@ -66,25 +84,15 @@ static bool keep(struct parsing *p, const struct event *e, struct span encoded, 
     return parse_expiry(e, &to->terms, why);
 }
 
-/* Encodes into the arena, by way of a scratch buffer. */
-static bool encode(struct parsing *p, const struct event *e, bool generated, struct error *why)
+bool publish_keep(struct parsing *p, const struct event *e, bool id_generated, struct error *why)
 {
-    struct buf b = { 0 };
-    event_encode(e, &b);
-    uint8_t *bytes = arena_alloc(p->arena, b.size);
-    if (bytes)
-        memcpy(bytes, b.data, b.size);
-    struct span encoded = span_of(bytes, b.size);
-    buf_free(&b);
-    return bytes ? keep(p, e, encoded, generated, why) : error_set(why, "the batch is too large");
-}
-
-static bool add_json(struct parsing *p, const struct scan_value *v, struct error *why)
-{
-    struct event e;
-    if (v->kind != SCAN_OBJECT)
-        return error_set(why, "a CloudEvent is a JSON object");
-    return event_json_read(v->raw, p->arena, &e, why) && encode(p, &e, false, why);
+    buf_clear(&p->scratch); /* one for all events: how long one gets is known when it is written */
+    event_encode(e, &p->scratch);
+    uint8_t *bytes = arena_alloc(p->arena, p->scratch.size);
+    if (!bytes)
+        return error_set(why, "the batch is too large");
+    memcpy(bytes, p->scratch.data, p->scratch.size);
+    return keep(p, e, span_of(bytes, p->scratch.size), id_generated, why);
 }
 
 /* The bytes are kept as they came: they are valid, and another writer would only order them differently. */
@@ -97,7 +105,7 @@ static bool add_protobuf(struct parsing *p, struct span bytes, struct error *why
 static bool add_binary(struct parsing *p, struct error *why)
 {
     struct event e;
-    return event_http_read(p->request, p->arena, &e, why) && encode(p, &e, false, why);
+    return event_http_read(p->request, p->arena, &e, why) && publish_keep(p, &e, false, why);
 }
 
 static bool add_other(struct parsing *p, struct error *why)
@@ -105,44 +113,23 @@ static bool add_other(struct parsing *p, struct error *why)
     struct event e;
     bool generated;
     return event_http_wrap(p->request, p->config->app_name, p->random, p->now.wall, p->arena, &e, &generated, why) &&
-           encode(p, &e, generated, why);
+           publish_keep(p, &e, generated, why);
 }
 
 /* ------------------------------------------------------------------ batches */
 
-static bool at_index(size_t index, struct error *why)
+bool publish_at(size_t index, struct error *why)
 {
     struct error inner = *why;
     return error_set(why, "events[%zu]: %.400s", index, inner.text);
 }
 
-static bool make_room(struct parsing *p, size_t count, struct error *why)
+bool publish_count(struct parsing *p, size_t count, struct error *why)
 {
     p->too_large = count > p->config->batch_max_events;
     if (p->too_large)
         return error_set(why, "a batch may hold at most %u events; send several", p->config->batch_max_events);
-    if (count == 0)
-        return error_set(why, "the batch holds no events");
-    p->command->u.publish.events = arena_alloc(p->arena, count * sizeof *p->command->u.publish.events);
-    return p->command->u.publish.events || error_set(why, "the batch is too large");
-}
-
-static bool add_json_batch(struct parsing *p, const struct scan_value *array, struct error *why)
-{
-    size_t count = 0;
-    struct scan_value v;
-    if (array->kind != SCAN_ARRAY)
-        return error_set(why, "a batch is a JSON array of CloudEvents");
-    for (struct scan s = scan_open(array->raw); scan_element(&s, &v) == SCAN_OK;)
-        count++;
-    if (!make_room(p, count, why))
-        return false;
-    struct scan s = scan_open(array->raw);
-    for (size_t i = 0; scan_element(&s, &v) == SCAN_OK; i++) {
-        if (!add_json(p, &v, why))
-            return at_index(i, why);
-    }
-    return true;
+    return count > 0 || error_set(why, "the batch holds no events");
 }
 
 static bool count_protobuf(struct span body, size_t *count)
@@ -164,13 +151,13 @@ static bool add_protobuf_batch(struct parsing *p, struct error *why)
     struct wire_field f;
     if (!count_protobuf(p->request->body, &count))
         return error_set(why, "the body is no protobuf CloudEventBatch");
-    if (!make_room(p, count, why))
+    if (!publish_count(p, count, why) || !make_room(p, count, why))
         return false;
     for (struct wire_reader r = wire_open(p->request->body); !wire_done(&r) && wire_next(&r, &f);) {
         if (f.tag != 1 || f.type != WIRE_BYTES)
             continue;
         if (!add_protobuf(p, f.bytes, why))
-            return at_index(i, why);
+            return publish_at(i, why);
         i++;
     }
     return true;
@@ -178,36 +165,13 @@ static bool add_protobuf_batch(struct parsing *p, struct error *why)
 
 /* ------------------------------------------------------------------ the whole */
 
-static bool read_json(struct parsing *p, struct scan_value *out, struct error *why)
-{
-    size_t stopped;
-    if (!utf8_valid(p->request->body))
-        return error_set(why, "the body is not UTF-8");
-    if (scan_text_at(p->request->body, out, &stopped))
-        return true;
-    if (stopped == p->request->body.size)
-        return error_set(why, "the body is no valid JSON: it ends too early, after %zu bytes", stopped);
-    return error_set(why, "the body is no valid JSON, or nested more than %u deep: see byte %zu", SCAN_DEPTH_MAX,
-                     stopped);
-}
-
-bool publish_keep(struct parsing *p, const struct event *e, bool id_generated, struct error *why)
-{
-    return make_room(p, 1, why) && encode(p, e, id_generated, why);
-}
-
 static bool read_events(struct parsing *p, enum form form, struct error *why)
 {
-    struct scan_value value;
-    if (form == FORM_BATCH_PROTOBUF)
-        return add_protobuf_batch(p, why);
-    if (form == FORM_BATCH_JSON)
-        return read_json(p, &value, why) && add_json_batch(p, &value, why);
-    if (!make_room(p, 1, why))
-        return false;
     switch (form) {
-    case FORM_JSON: return read_json(p, &value, why) && add_json(p, &value, why);
+    case FORM_JSON: return publish_json(p, why);
+    case FORM_BATCH_JSON: return publish_json_batch(p, why);
     case FORM_PROTOBUF: return add_protobuf(p, p->request->body, why);
+    case FORM_BATCH_PROTOBUF: return add_protobuf_batch(p, why);
     case FORM_BINARY: return add_binary(p, why);
     default: return add_other(p, why);
     }

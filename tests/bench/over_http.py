@@ -6,10 +6,10 @@ import subprocess
 from measure import BENCH, BIN, Server, broker, check_ledger
 
 
-def wrk(address, path, connections, seconds):
-    """Requests a second, all requests, p50 and p99 in microseconds."""
+def wrk(address, path, connections, seconds, *body):
+    """Requests a second, all requests, p50 and p99 in microseconds. body: its type and file, or 200 bytes."""
     text = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s",
-                           str(pathlib.Path(__file__).parent / "post.lua"), f"http://{address}{path}"],
+                           str(pathlib.Path(__file__).parent / "post.lua"), f"http://{address}{path}", "--", *body],
                           capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in text or "Socket errors" in text:
         raise RuntimeError(text)
@@ -72,6 +72,55 @@ def publish(figures, directory, transport, connections, seconds):
         b.stop()
     ledger = b.ledger()
     if not count <= ledger["accepted"] <= count + connections: # wrk forgets what is under way when it stops
+        raise RuntimeError(f"wrk counted {count} answers, the ledger {ledger}")
+    check_ledger(ledger, ledger["accepted"], 0)
+
+
+BATCH, BATCH_CONNECTIONS = 100, 4
+
+
+def fields(*pairs):
+    """A protobuf message of these fields (number, bytes), each shorter than 16 KiB."""
+    def length(n):
+        return bytes([n]) if n < 128 else bytes([n & 127 | 128, n >> 7])
+
+    return b"".join(bytes([number << 3 | 2]) + length(len(value)) + value for number, value in pairs)
+
+
+def batch(form):
+    """Type and body of a batch of events with 200 B of text."""
+    events = [{"specversion": "1.0", "id": f"{i}-##########", "source": "/bench", "type": "bench",
+               "datacontenttype": "text/plain", "data": "x" * 200} for i in range(BATCH)]
+    if form == "JSON":
+        return "application/cloudevents-batch+json", json.dumps(events, separators=(",", ":")).encode()
+    return "application/cloudevents-batch+protobuf", fields(*((1, fields(
+        (1, e["id"].encode()), (2, e["source"].encode()), (3, b"1.0"), (4, e["type"].encode()),
+        (5, fields((1, b"datacontenttype"), (2, fields((3, b"text/plain"))))), (7, e["data"].encode()))) for e in events))
+
+
+def batches(figures, directory, transport, form, seconds):
+    """As publish, of batches."""
+    work = f"batches of {BATCH} in {form}, {BATCH_CONNECTIONS} connections {transport}"
+    kind, body = batch(form)
+    file = pathlib.Path(directory) / "batch"
+    file.write_bytes(body)
+    b = broker(transport, directory)
+    s = sidecar(b)
+    try:
+        subprocess.run(["curl", "-sS", "-f", "-o", "/dev/null", "-X", "PUT", f"http://{s.ready['http']}/v1/queues/bench",
+                        "-d", '{"capacity":100000000,"capacity_bytes":"100MiB","overflow":"drop_oldest"}'], check=True)
+        before = s.cpu(), b.cpu()
+        rate, count, times = wrk(s.ready["http"], "/v1/queues/bench/events", BATCH_CONNECTIONS, seconds, kind, str(file))
+        figures.note("sluice over HTTP", work, "throughput", "events/s", rate * BATCH)
+        figures.note("sluice over HTTP", work, "p50", "us", times[0])
+        figures.note("sluice over HTTP", work, "sidecar CPU", "s/million", (s.cpu() - before[0]) * 1e6 / (count * BATCH))
+        figures.note("sluice over HTTP", work, "broker CPU", "s/million", (b.cpu() - before[1]) * 1e6 / (count * BATCH))
+        figures.note("sluice over HTTP", work, "sidecar peak", "MiB", s.memory("VmHWM"))
+    finally:
+        s.stop()
+        b.stop()
+    ledger = b.ledger()
+    if not count * BATCH <= ledger["accepted"] <= (count + BATCH_CONNECTIONS) * BATCH:
         raise RuntimeError(f"wrk counted {count} answers, the ledger {ledger}")
     check_ledger(ledger, ledger["accepted"], 0)
 

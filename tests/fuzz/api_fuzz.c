@@ -93,6 +93,27 @@ static void render(const struct api_command *c, struct arena *a)
     }
 }
 
+/* Events in JSON are read and validated in one pass: it must not let through what validating alone would refuse. */
+static void check_json(const struct api_request *r, const struct api_command *c)
+{
+    static const char *const types[] = { "application/cloudevents+json", "application/cloudevents-batch+json" };
+    struct scan_value value;
+    if (c->kind != API_PUBLISH || c->u.publish.dapr)
+        return;
+    for (size_t i = 0; i < r->header_count; i++) {
+        const struct api_header *h = &r->headers[i];
+        if (h->name.size != 12 || strncasecmp((const char *)h->name.data, "Content-Type", 12) != 0)
+            continue;
+        for (size_t k = 0; k < 2; k++) {
+            size_t size = strlen(types[k]);
+            if (h->value.size == size && strncasecmp((const char *)h->value.data, types[k], size) == 0 &&
+                (!utf8_valid(r->body) || !scan_text(r->body, &value)))
+                abort();
+        }
+        return; /* the first of that name counts */
+    }
+}
+
 /* A refusal is JSON in UTF-8, whatever of the request it quotes; no header of it has a line break. */
 static void check(const struct api_response *r)
 {
@@ -138,8 +159,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool close;
     arena_init(&arena, 8 * size + 65536);
     if (api_begin(&config, &r, &arena, &limit, &response, &close) == API_CONTINUE &&
-        api_parse(&config, &r, random, (struct now){ 0 }, &arena, &command, &response) == API_COMMAND)
+        api_parse(&config, &r, random, (struct now){ 0 }, &arena, &command, &response) == API_COMMAND) {
+        check_json(&r, &command);
         render(&command, &arena);
+    }
     check(&response);
     buf_free(&response.body);
     arena_free(&arena);

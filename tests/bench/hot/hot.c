@@ -9,7 +9,8 @@ static const struct {
 } cases[] = {
     { "frame-write", frame_write_case },   { "frame-read", frame_read_case }, { "event-encode", event_encode_case },
     { "event-decode", event_decode_case }, { "queue", queue_case },           { "log", log_case },
-    { "http-publish", http_publish_case }, { "http-batch", http_batch_case }, { "http-take", http_take_case },
+    { "http-publish", http_publish_case }, { "http-batch", http_batch_case }, { "http-protobuf", http_protobuf_case },
+    { "http-take", http_take_case },
 };
 
 void hot_expect(bool fine, const char *what)

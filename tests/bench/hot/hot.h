@@ -17,6 +17,7 @@ unsigned long queue_case(void);
 unsigned long log_case(void);
 unsigned long http_publish_case(void);
 unsigned long http_batch_case(void);
+unsigned long http_protobuf_case(void);
 unsigned long http_take_case(void);
 
 /* A CloudEvent with 200 B of data, encoded; its `number` is in its id. Appended. */

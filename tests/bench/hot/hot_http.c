@@ -1,5 +1,6 @@
 /* The HTTP API, from a request to a command and from its outcome to the response: an event of 200 B that is wrapped, a batch of
- * 100 CloudEvents in JSON, and a take of 100. */
+ * 100 CloudEvents in JSON or protobuf, and a take of 100. */
+#include "proto/wire.h"
 #include "sidecar/api/api.h"
 #include "tests/bench/hot/hot.h"
 
@@ -95,6 +96,20 @@ unsigned long http_batch_case(void)
     }
     buf_add_str(&body, "]");
     unsigned long count = publish("application/cloudevents-batch+json", buf_span(&body), BATCH);
+    buf_free(&body);
+    return count;
+}
+
+unsigned long http_protobuf_case(void)
+{
+    struct buf body = { 0 }, event = { 0 };
+    for (unsigned i = 0; i < BATCH; i++) {
+        buf_clear(&event);
+        hot_event(&event, i);
+        wire_add_bytes(&body, 1, buf_span(&event));
+    }
+    unsigned long count = publish("application/cloudevents-batch+protobuf", buf_span(&body), BATCH);
+    buf_free(&event);
     buf_free(&body);
     return count;
 }

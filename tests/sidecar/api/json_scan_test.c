@@ -63,6 +63,82 @@ static void members_come_with_their_own_bytes(void **state)
     arena_free(&a);
 }
 
+/* What comes of walking a text that nobody validated: is it an array of objects of scalars or nested values? */
+static bool walks(const char *bytes)
+{
+    struct scan array, object, text = scan_begin(span_str(bytes));
+    struct scan_value value;
+    struct span key;
+    enum scan_status status;
+    if (!scan_enter(&text, '[', &array))
+        return false;
+    while ((status = scan_next(&array)) == SCAN_OK) {
+        if (!scan_enter(&array, '{', &object))
+            return false;
+        while ((status = scan_member(&object, &key, &value)) == SCAN_OK)
+            continue;
+        if (status != SCAN_END)
+            return false;
+        scan_leave(&array, &object);
+    }
+    scan_leave(&text, &array);
+    return status == SCAN_END && scan_ended(&text);
+}
+
+static void one_pass_takes_what_two_take(void **state)
+{
+    static const char *const texts[] = {
+        "[]",
+        " [ { } , {\"a\":1 ,\"b\":[{},[]]}\n] ",
+        "[{\"a\":\"\\u0041\"}]",
+        "[{}]x",
+        "[{},]",
+        "[,{}]",
+        "[{} {}]",
+        "[{}",
+        "[{\"a\":}]",
+        "[{\"a\" 1}]",
+        "[{\"a\":1,}]",
+        "[{,\"a\":1}]",
+        "[{\"a\":01}]",
+        "[{\"a\":\"\t\"}]",
+        "[{a:1}]",
+        "[",
+        "",
+        "[{\"a\":[1,]}]",
+        "[{}]]",
+        "[{\"a\":1]}",
+        "[{\"a\":tru}]",
+    };
+    struct scan_value v;
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (walks(texts[i]) != scan_text(span_str(texts[i]), &v))
+            fail_msg("%s is taken by one and not by the other", texts[i]);
+    }
+}
+
+/* "[{"a":[[...]]}]" with so many brackets around the innermost. */
+static bool walks_nested(unsigned depth)
+{
+    char text[256] = "[{\"a\":";
+    for (unsigned i = 2; i < depth; i++)
+        strcat(text, "[");
+    for (unsigned i = 2; i < depth; i++)
+        strcat(text, "]");
+    struct scan_value v;
+    bool walked = walks(strcat(text, "}]"));
+    assert_true(walked == scan_text(span_str(text), &v));
+    return walked;
+}
+
+static void brackets_that_were_entered_count(void **state)
+{
+    (void)state;
+    assert_true(walks_nested(SCAN_DEPTH_MAX));
+    assert_false(walks_nested(SCAN_DEPTH_MAX + 1));
+}
+
 static void a_lone_surrogate_is_no_text(void **state)
 {
     struct arena a;
@@ -121,6 +197,8 @@ int main(void)
         cmocka_unit_test(valid_texts_are_taken_whole),
         cmocka_unit_test(malformed_texts_are_refused),
         cmocka_unit_test(nesting_is_bounded),
+        cmocka_unit_test(one_pass_takes_what_two_take),
+        cmocka_unit_test(brackets_that_were_entered_count),
         cmocka_unit_test(members_come_with_their_own_bytes),
         cmocka_unit_test(a_lone_surrogate_is_no_text),
         cmocka_unit_test(an_error_has_its_place),

@@ -113,6 +113,8 @@ static void too_many_events_are_413(void **state)
     assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/events", body), API_RESPONSE);
     assert_says(&d, 413, "at most 3 events");
     driver_end(&d);
+    driver_refuses("POST", "/v1/queues/q/events", "Content-Type", "application/cloudevents-batch+json", "[{},{},{},{}]",
+                   413, "at most 3 events");
 }
 
 static void the_content_type_decides_before_ce_headers_do(void **state)
@@ -214,6 +216,11 @@ static void broken_json_says_where(void **state)
         { "application/cloudevents-batch+json", "{}", "a batch is a JSON array" },
         { "application/cloudevents-batch+json", "[]", "no events" },
         { "application/cloudevents-batch+json", "[1]", "events[0]: a CloudEvent is a JSON object" },
+        /* the syntax of the whole comes before what an event lacks, and so does their number */
+        { "application/cloudevents-batch+json", "[{},{\"a\"}]", "see byte 8" },
+        { "application/cloudevents-batch+json", "[{}", "it ends too early, after 3 bytes" },
+        { "application/cloudevents-batch+json", "[{}] x", "see byte 5" },
+        { "application/cloudevents+json", "{} {}", "see byte 3" },
     };
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
