@@ -160,9 +160,21 @@ static bool lead(uint8_t c, size_t *more, uint8_t *low, uint8_t *high)
     return true;
 }
 
+/* How many of the bytes are ASCII before the first stride of 32 that is not. */
+static size_t ascii_strides(struct span bytes)
+{
+    size_t i = 0;
+    for (uint64_t w[4]; bytes.size - i >= sizeof w; i += sizeof w) {
+        memcpy(w, bytes.data + i, sizeof w);
+        if ((w[0] | w[1] | w[2] | w[3]) & UINT64_C(0x8080808080808080))
+            break;
+    }
+    return i;
+}
+
 bool utf8_valid(struct span bytes)
 {
-    for (size_t i = 0; i < bytes.size;) {
+    for (size_t i = ascii_strides(bytes); i < bytes.size;) {
         uint64_t eight;
         if (bytes.size - i >= sizeof eight) { /* ASCII in strides */
             memcpy(&eight, bytes.data + i, sizeof eight);

@@ -82,10 +82,11 @@ static bool check_sender(const struct api_config *c, const struct api_request *r
 
 static bool is_token(struct span name)
 {
-    static const char others[] = "!#$%&'*+-.^_`|~";
+    static const char others[] = "!#$%&'*+.^_`|~";
     for (size_t i = 0; i < name.size; i++) {
         uint8_t c = name.data[i];
-        if (!((c | 0x20) >= 'a' && (c | 0x20) <= 'z') && !(c >= '0' && c <= '9') && !(c && strchr(others, c)))
+        if (!((c | 0x20) >= 'a' && (c | 0x20) <= 'z') && c != '-' && !(c >= '0' && c <= '9') &&
+            !(c && strchr(others, c)))
             return false;
     }
     return name.size > 0;

@@ -4,14 +4,7 @@
 #include "sidecar/api/event_json.h"
 #include "sidecar/api/query.h"
 
-#include <strings.h>
-
 #define ID_MAX_SIZE 512u
-
-bool header_name_is(struct span name, const char *wanted)
-{
-    return name.size == strlen(wanted) && strncasecmp((const char *)name.data, wanted, name.size) == 0;
-}
 
 struct span header_find(const struct api_request *r, const char *name)
 {
@@ -24,7 +17,7 @@ struct span header_find(const struct api_request *r, const char *name)
 
 static bool is_ce(struct span name)
 {
-    return name.size > 3 && strncasecmp((const char *)name.data, "ce-", 3) == 0;
+    return name.size > 3 && name.data[2] == '-' && strncasecmp((const char *)name.data, "ce-", 3) == 0;
 }
 
 bool event_http_is_binary(const struct api_request *r)
@@ -98,11 +91,12 @@ static void keep_body(struct span body, struct span type, struct event *e)
         return;
     e->data = body;
     e->data_kind = DATA_BINARY;
-    if (type.size == 0 || !utf8_valid(body))
+    if (type.size == 0)
         return;
     bool text = type.size > 5 && strncasecmp((const char *)type.data, "text/", 5) == 0;
     bool form = type.size >= 33 && strncasecmp((const char *)type.data, "application/x-www-form-urlencoded", 33) == 0;
-    if (media_type_is_json(type) ? scan_text(body, &value) : text || form)
+    bool json = media_type_is_json(type);
+    if ((json || text || form) && utf8_valid(body) && (!json || scan_text(body, &value)))
         e->data_kind = DATA_TEXT;
 }
 

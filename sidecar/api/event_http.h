@@ -5,9 +5,19 @@
 
 #include "sidecar/api/api.h"
 
+#include <strings.h>
+
 /* The first header of that name (any case); an empty span with NULL data when absent. */
 struct span header_find(const struct api_request *r, const char *name);
-bool header_name_is(struct span name, const char *wanted);
+
+/* Most names differ in size or in their first letter. */
+static inline bool header_name_is(struct span name, const char *wanted)
+{
+    size_t size = strlen(wanted);
+    return name.size == size && (size == 0 || ((name.data[0] ^ (uint8_t)wanted[0]) & 0xdf) == 0) &&
+           strncasecmp((const char *)name.data, wanted, size) == 0;
+}
+
 /* True when the request has a header that begins with "ce-". */
 bool event_http_is_binary(const struct api_request *r);
 /* Reads a binary-mode event and checks it. */

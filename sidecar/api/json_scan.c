@@ -80,8 +80,23 @@ static uint64_t mark_special(uint64_t eight)
     return found & highs;
 }
 
+typedef uint8_t sixteen __attribute__((vector_size(16)));
+
+/* Does each of sixteen bytes mean itself? */
+static bool is_plain(const uint8_t *at)
+{
+    sixteen v;
+    uint64_t found[2];
+    memcpy(&v, at, sizeof v);
+    sixteen special = (sixteen)(v < 0x20) | (sixteen)(v == '"') | (sixteen)(v == '\\');
+    memcpy(found, &special, sizeof found);
+    return (found[0] | found[1]) == 0;
+}
+
 const uint8_t *scan_plain(const uint8_t *at, const uint8_t *end)
 {
+    while (end - at >= (ptrdiff_t)sizeof(sixteen) && is_plain(at))
+        at += sizeof(sixteen);
     for (uint64_t eight, found; end - at >= (ptrdiff_t)sizeof eight; at += sizeof eight) {
         memcpy(&eight, at, sizeof eight);
         found = mark_special(le64toh(eight));

@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <strings.h>
 
+/* Most events' attributes need less. */
+#define ATTRIBUTES_SIZE 512u
+
 enum form { FORM_BINARY, FORM_JSON, FORM_PROTOBUF, FORM_BATCH_JSON, FORM_BATCH_PROTOBUF, FORM_OTHER, FORM_UNKNOWN };
 
 static bool type_is(struct span type, const char *wanted)
@@ -87,6 +90,7 @@ static bool keep(struct parsing *p, const struct event *e, struct span encoded, 
 bool publish_keep(struct parsing *p, const struct event *e, bool id_generated, struct error *why)
 {
     buf_clear(&p->scratch); /* one for all events: how long one gets is known when it is written */
+    buf_reserve(&p->scratch, e->data.size + ATTRIBUTES_SIZE);
     event_encode(e, &p->scratch);
     uint8_t *bytes = arena_alloc(p->arena, p->scratch.size);
     if (!bytes)

@@ -6,6 +6,9 @@
 
 #include <stdio.h>
 
+/* The answer to one publish fits, name and id included. */
+#define USUAL_BODY 256u
+
 void respond_header(struct api_response *out, struct arena *a, const char *name, const char *value)
 {
     char *copy = arena_strndup(a, value, strlen(value));
@@ -35,6 +38,7 @@ void api_json(int status, const char *json, struct api_response *out)
 void respond_begin_json(struct api_response *out, int status)
 {
     *out = (struct api_response){ .status = status, .content_type = "application/json" };
+    buf_reserve(&out->body, USUAL_BODY);
 }
 
 void respond_retry_after(struct api_response *out, struct arena *a, uint32_t ms)

@@ -224,6 +224,23 @@ static void every_code_point_is_utf8_but_surrogates(void **state)
     }
 }
 
+/* Wherever it is among bytes that are passed over many at once. */
+static void a_stray_byte_is_found_at_every_place(void **state)
+{
+    uint8_t text[100];
+    (void)state;
+    for (size_t size = 1; size <= sizeof text; size++) {
+        for (size_t at = 0; at < size; at++) {
+            memset(text, 'a', size);
+            text[at] = 0xc3;
+            assert_false(utf8_valid(span_of(text, size)));
+            if (at + 1 < size)
+                text[at + 1] = 0xa9;
+            assert_true(utf8_valid(span_of(text, size)) == (at + 1 < size));
+        }
+    }
+}
+
 static void overlong_and_stray_bytes_are_no_utf8(void **state)
 {
     (void)state;
@@ -266,6 +283,7 @@ int main(void)
         cmocka_unit_test(names_are_letters_digits_dots_dashes_and_underscores),
         cmocka_unit_test(names_have_at_most_128_bytes),
         cmocka_unit_test(every_code_point_is_utf8_but_surrogates),
+        cmocka_unit_test(a_stray_byte_is_found_at_every_place),
         cmocka_unit_test(overlong_and_stray_bytes_are_no_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
