@@ -1,7 +1,8 @@
 /* One request's way through libmicrohttpd: its address (begin), its headers, its body by pieces (access), suspended while
  * it waits for its answer, resumed with it, and completed.
  *
- * A request must never be left unanswered without being suspended, or the connection stalls. */
+ * A request that is left unanswered without being suspended keeps libmicrohttpd busy: it asks again and again. That is what
+ * `hold` makes use of, for a moment; server.c does not let itself be hurried by it. */
 #include "sidecar/http/exchange.h"
 
 #include "base/xalloc.h"
@@ -13,6 +14,10 @@
 /* Decoding an event takes a few times its bytes; beyond this it is an attack. */
 #define ARENA_SIZE  (256u << 10)
 #define ARENA_TIMES 8u
+/* A piece of a body behind which there may be more in the socket. */
+#define LARGE_PIECE 4096u
+/* A publish to a queue in memory is confirmed sooner, many times over. */
+#define HOLD_MS 2
 /* A piece of an answer that goes on. */
 #define STREAM_BLOCK (16u << 10)
 
@@ -24,6 +29,8 @@ struct exchange {
     struct MHD_Connection *connection;
     struct peer *peer;
     enum stage stage;
+    bool soon; /* to be held, not suspended */
+    bool held; /* until held_until */
     bool suspended;
     bool seen;    /* by the handler's `request` */
     bool close;   /* after the response */
@@ -36,6 +43,7 @@ struct exchange {
     uint64_t body_limit;
     struct api_response response;
     void *slot;
+    mono_t held_until;
 };
 
 /* ------------------------------------------------------------------ connections */
@@ -117,21 +125,64 @@ static void fill_request(struct exchange *x, const char *method)
     };
 }
 
+/* ------------------------------------------------------------------ waiting */
+
+static void suspend(struct exchange *x)
+{
+    x->suspended = true;
+    MHD_suspend_connection(x->connection);
+}
+
+/* A connection that is neither answered nor suspended: libmicrohttpd asks again in each of its runs. */
+static void hold(struct exchange *x)
+{
+    struct listener *l = x->listener;
+    x->held = true;
+    x->held_until = mono_add_ms(l->server->now.mono, HOLD_MS);
+    l->hold_end = mono_min(l->hold_end, x->held_until);
+    l->held++;
+}
+
+static void let_go(struct exchange *x)
+{
+    x->listener->held -= x->held;
+    x->held = false;
+}
+
+static void wait_on(struct exchange *x)
+{
+    struct listener *l = x->listener;
+    if (!x->held)
+        return;
+    if (mono_before(l->server->now.mono, x->held_until)) {
+        l->hold_end = mono_min(l->hold_end, x->held_until);
+        return;
+    }
+    let_go(x);
+    suspend(x);
+}
+
+void http_soon(struct exchange *x)
+{
+    x->soon = true;
+}
+
+/* ------------------------------------------------------------------ answering */
+
 /* What comes is asked for as the socket takes it; while there is nothing, nobody asks. */
 static ssize_t read_stream(void *ctx, uint64_t position, char *to, size_t room)
 {
     struct exchange *x = ctx;
     struct http_server *s = x->listener->server;
     (void)position;
+    listener_owes(x->listener, 1);
     if (x->cut)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     int64_t size = s->handler.fill(s->ctx, x, (uint8_t *)to, room);
     if (size == HTTP_END)
         return MHD_CONTENT_READER_END_OF_STREAM;
-    if (size == 0) {
-        x->suspended = true;
-        MHD_suspend_connection(x->connection);
-    }
+    if (size == 0)
+        suspend(x);
     return (ssize_t)size;
 }
 
@@ -150,6 +201,7 @@ static enum MHD_Result send_response(struct exchange *x)
     struct api_response *r = &x->response;
     struct http_server *s = x->listener->server;
     x->stage = STAGE_ANSWERED;
+    listener_owes(x->listener, 2); /* to write it, and to begin anew */
     if (!x->seen)
         s->handler.refused(s->ctx, r->status);
     s->handler.finish(s->ctx, &x->request, &x->arena, r);
@@ -200,10 +252,8 @@ static void ask(struct exchange *x)
     if (x->peer)
         x->peer->deadline = MONO_NEVER; /* it is ours to answer now */
     s->handler.request(s->ctx, x, &x->request, &x->arena);
-    if (x->stage == STAGE_ASKED) {
-        x->suspended = true;
-        MHD_suspend_connection(x->connection);
-    }
+    if (x->stage == STAGE_ASKED)
+        (x->soon ? hold : suspend)(x);
 }
 
 enum MHD_Result exchange_access(void *ctx, struct MHD_Connection *connection, const char *url, const char *method,
@@ -214,14 +264,17 @@ enum MHD_Result exchange_access(void *ctx, struct MHD_Connection *connection, co
     if (x->stage == STAGE_ADDRESS)
         return read_headers(x, method);
     if (*upload_size) {
+        listener_owes(x->listener, *upload_size >= LARGE_PIECE);
         add_body(x, upload, *upload_size);
         *upload_size = 0;
         return MHD_YES;
     }
+    if (x->stage == STAGE_ASKED)
+        wait_on(x);
     if (x->stage == STAGE_BODY)
         ask(x);
     if (x->stage == STAGE_ASKED)
-        return MHD_YES; /* suspended */
+        return MHD_YES; /* held or suspended */
     return send_response(x);
 }
 
@@ -251,11 +304,11 @@ void http_stream(struct exchange *x, struct api_response *head)
 
 void http_wake(struct exchange *x)
 {
-    if (!x->suspended)
-        return;
-    MHD_resume_connection(x->connection);
+    if (x->suspended)
+        MHD_resume_connection(x->connection);
+    x->listener->ready |= x->suspended || x->held;
     x->suspended = false;
-    x->listener->ready = true;
+    let_go(x);
 }
 
 void exchange_completed(void *ctx, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode code)
@@ -266,6 +319,7 @@ void exchange_completed(void *ctx, struct MHD_Connection *connection, void **slo
     (void)connection;
     if (!x)
         return;
+    let_go(x);
     if (x->seen)
         s->handler.done(s->ctx, x, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     if (x->peer) {

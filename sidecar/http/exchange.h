@@ -15,6 +15,9 @@ struct listener {
     struct MHD_Daemon *daemon; /* NULL: not used */
     int fd;                    /* that listens */
     int epoll_fd;              /* the daemon's: readable when there is something to do for it */
+    unsigned owed;             /* runs that a connection needs of which no socket will tell */
+    size_t held; /* connections that wait without being suspended: libmicrohttpd wants to look at them all the time */
+    mono_t hold_end; /* of the first of them, as the last run saw it */
     bool quiet;
     bool ready; /* to be run: its descriptor was readable, or a connection of it goes on */
     mono_t due; /* when it is to be run all the same */
@@ -41,6 +44,12 @@ struct http_server {
     bool closing; /* every response is its connection's last */
     struct now now;
 };
+
+/* One of its connections needs so many more runs. */
+static inline void listener_owes(struct listener *l, unsigned runs)
+{
+    l->owed = l->owed > runs ? l->owed : runs;
+}
 
 struct peer *peer_new(struct http_server *s, struct MHD_Connection *connection);
 void peer_free(struct http_server *s, struct peer *p);

@@ -16,8 +16,7 @@
 /* Per connection: 16 KiB of headers, and room to say that they were too many. */
 #define CONNECTION_MEMORY (24u << 10)
 #define SWEEP_MS          1000
-/* libmicrohttpd takes three runs to send an answer that was waited for: it makes its head, writes it, and begins anew. More
- * in one go would let one listener keep the loop. */
+/* In one go: more would let one listener keep the loop. */
 #define RUNS 4
 
 struct http_server *http_open(const struct http_config *config, const struct http_handler *handler, void *ctx)
@@ -146,18 +145,28 @@ static void sweep(struct http_server *s)
     }
 }
 
+/* Is libmicrohttpd in a hurry for nothing but connections that are held? Should another one have to go on that nobody knows of, it
+ * does in the next turn, or when these are suspended, HOLD_MS from now at most. */
+static bool is_held_up(const struct listener *l)
+{
+    return l->held && l->owed == 0;
+}
+
 /* Runs it until it waits for its sockets. What it knows by itself to have come is not in its timeout: a connection that
  * goes on (exchange.c makes the listener ready then). */
 static void run(struct listener *l, mono_t now)
 {
     MHD_UNSIGNED_LONG_LONG ms = 0;
-    bool timed = true;
-    for (unsigned i = 0; i < RUNS && timed && ms == 0; i++) {
+    bool hurry = true, timed = false;
+    for (unsigned i = 0; i < RUNS && hurry; i++) {
         l->ready = false;
+        l->owed -= l->owed > 0;
+        l->hold_end = MONO_NEVER;
         MHD_run(l->daemon);
         timed = MHD_get_timeout(l->daemon, &ms) == MHD_YES;
+        hurry = timed && ms == 0 && !is_held_up(l);
     }
-    l->due = timed ? mono_add_ms(now, (int64_t)ms) : MONO_NEVER;
+    l->due = hurry || (timed && ms) ? mono_add_ms(now, (int64_t)ms) : MONO_NEVER;
 }
 
 void http_run(struct http_server *s, struct now now)
@@ -166,7 +175,7 @@ void http_run(struct http_server *s, struct now now)
     sweep(s);
     for (unsigned i = 0; i < LISTENERS; i++) {
         struct listener *l = &s->listeners[i];
-        if (l->daemon && (l->ready || l->due.ns <= now.mono.ns))
+        if (l->daemon && (l->ready || mono_min(l->due, l->hold_end).ns <= now.mono.ns))
             run(l, now.mono);
     }
 }
@@ -177,7 +186,7 @@ mono_t http_due(const struct http_server *s)
     for (unsigned i = 0; i < LISTENERS; i++) {
         const struct listener *l = &s->listeners[i];
         if (l->daemon)
-            due = mono_min(due, l->ready ? s->now.mono : l->due);
+            due = mono_min(due, l->ready ? s->now.mono : mono_min(l->due, l->hold_end));
     }
     return due;
 }

@@ -64,6 +64,9 @@ mono_t http_due(const struct http_server *s);
 /* ---- exchanges */
 /* Answers; takes over the response's body. Exactly once per exchange. The next http_run sends it. */
 void http_answer(struct exchange *x, struct api_response *response);
+/* It will be answered in a moment, most likely; to be said within `request`. Its connection then is not suspended for a while,
+ * for suspending and resuming it would cost four system calls. */
+void http_soon(struct exchange *x);
 /* Answers with these headers (the response's body is not used) and a body that `fill` gives, piece by piece, for as long as
  * it likes. A client that takes nothing of it for idle_ms is cut off. */
 void http_stream(struct exchange *x, struct api_response *head);

@@ -5,6 +5,7 @@ import resource
 import signal
 import socket
 import struct
+import threading
 import time
 
 import pytest
@@ -106,6 +107,29 @@ def test_pipelined_requests_are_answered_in_order(q):
     received = exchange(q.ready["http"], publish + "a" + publish + "b" + last)
     assert received.count(b"HTTP/1.1 202 ") == 2 and received.count(b"HTTP/1.1 200 ") == 1
     assert received.index(b'"sequence":1') < received.index(b'"sequence":2')
+
+
+def test_an_upload_goes_on_beside_publishes_that_wait_for_the_broker(q):
+    """Their connections keep libmicrohttpd busy for a moment each: it must not make this one wait for its turn."""
+    event = {"specversion": "1.0", "source": "/s", "type": "t", "data": "x" * 3000}
+    batch = json.dumps([{**event, "id": str(i)} for i in range(1000)])
+    done = threading.Event()
+
+    def others():
+        statuses = set()
+        while not done.is_set() or not statuses:
+            statuses.add(q.http("POST", "/v1/queues/q/events", "x").status)
+        return statuses
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        beside = [pool.submit(others) for _ in range(4)]
+        try:
+            uploaded = q.http("POST", "/v1/queues/q/events", batch,
+                              {"Content-Type": "application/cloudevents-batch+json"})
+        finally:
+            done.set()
+        assert [b.result() for b in beside] == [{202}] * 4
+    assert uploaded.status == 202 and len(uploaded.json["events"]) == 1000
 
 
 def test_a_chunked_body_beyond_the_limit_is_413_and_counted(q):
