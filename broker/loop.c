@@ -11,7 +11,7 @@
 
 /* Messages taken from each socket in one turn: enough to batch well, too few to starve timers. */
 #define TURN_MESSAGES 256u
-/* How long the last frames and the Bye may take to leave. */
+/* How long those who were attached are still answered: what they had sent before they heard the Bye is refused, not lost. */
 #define FAREWELL_MS 200
 /* How long the disk may take for what waits for it, and for the last checkpoint. */
 #define REST_MS 10000
@@ -171,10 +171,11 @@ static bool has_said_bye(const struct broker *b)
     return core_has_said_bye(b->core);
 }
 
-static bool never(const struct broker *b)
+static bool is_alone(const struct broker *b)
 {
-    (void)b;
-    return false;
+    struct broker_info i;
+    core_info(b->core, &i, clock_now());
+    return i.sessions == 0;
 }
 
 /* The log's last checkpoint is written: nothing that was settled comes again. */
@@ -187,7 +188,7 @@ void broker_stop(struct broker *b)
 {
     core_stop(b->core, clock_now());
     run_until(b, has_said_bye, REST_MS);
-    run_until(b, never, FAREWELL_MS);
+    run_until(b, is_alone, FAREWELL_MS);
     run_until(b, is_at_rest, REST_MS);
 }
 

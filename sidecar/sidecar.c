@@ -199,13 +199,13 @@ static bool is_quiet(const struct sidecar *s)
 
 static bool is_silent(const struct sidecar *s)
 {
-    return http_connections(s->http) == 0;
+    return http_is_silent(s->http);
 }
 
-static bool never(const struct sidecar *s)
+/* What was handed to ZeroMQ leaves while its sockets close (binding.c). */
+static bool has_said_bye(const struct sidecar *s)
 {
-    (void)s;
-    return false;
+    return uplink_has_said_bye(s->uplink);
 }
 
 /* New connections are taken until what was handed out is settled: the acks must come in. */
@@ -224,7 +224,7 @@ void sidecar_stop(struct sidecar *s, int stop_fd)
     http_abandon(s->http);
     run_until(s, -1, mono_add_ms(s->now.mono, ANSWERS_MS), is_silent);
     uplink_bye(s->uplink, s->now);
-    run_until(s, -1, mono_add_ms(clock_now().mono, FAREWELL_MS), never);
+    run_until(s, -1, mono_add_ms(clock_now().mono, FAREWELL_MS), has_said_bye);
 }
 
 void sidecar_close(struct sidecar *s)

@@ -238,6 +238,11 @@ void client_bye(struct client *c, struct now now)
         c->bye = BYE_ASKED;
 }
 
+bool client_has_said_bye(const struct client *c)
+{
+    return c->bye == BYE_SENT || c->state != CLIENT_ATTACHED;
+}
+
 /* ------------------------------------------------------------------ looking */
 
 bool client_is_attached(const struct client *c)

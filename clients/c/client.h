@@ -141,6 +141,8 @@ void client_call_forget(struct client *c, void *cookie);
 
 /* Orderly end: leaves every queue, says Bye; client_flush sends it. */
 void client_bye(struct client *c, struct now now);
+/* It was said, or there is nobody to say it to. */
+bool client_has_said_bye(const struct client *c);
 
 /* ---- looking */
 bool client_is_attached(const struct client *c);

@@ -191,6 +191,11 @@ mono_t http_due(const struct http_server *s)
     return due;
 }
 
+bool http_is_silent(const struct http_server *s)
+{
+    return s->exchanges == NULL;
+}
+
 uint32_t http_connections(const struct http_server *s)
 {
     return s->peer_count;

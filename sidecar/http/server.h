@@ -79,5 +79,7 @@ enum api_listener http_listener(const struct exchange *x);
 void **http_slot(struct exchange *x);
 
 uint32_t http_connections(const struct http_server *s);
+/* No request has come in part, waits, or is being answered. */
+bool http_is_silent(const struct http_server *s);
 
 #endif

@@ -287,6 +287,11 @@ void uplink_bye(struct uplink *u, struct now now)
     client_bye(u->client, now);
 }
 
+bool uplink_has_said_bye(const struct uplink *u)
+{
+    return client_has_said_bye(u->client);
+}
+
 /* ------------------------------------------------------------------ looking */
 
 bool uplink_is_attached(const struct uplink *u)

@@ -80,6 +80,7 @@ bool uplink_is_drained(const struct uplink *u);
 bool uplink_is_quiet(const struct uplink *u);
 /* Gives up what is still held and says goodbye; uplink_run sends it. */
 void uplink_bye(struct uplink *u, struct now now);
+bool uplink_has_said_bye(const struct uplink *u);
 
 /* ---- looking */
 bool uplink_is_attached(const struct uplink *u);

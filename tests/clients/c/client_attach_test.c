@@ -207,6 +207,18 @@ static void a_broker_that_says_goodbye_is_left_with_its_session(void **state)
     assert_string_equal(trace(s), "away: the broker is stopping; control; attach new");
 }
 
+static void goodbye_is_said_when_it_was_flushed_and_to_nobody_at_once(void **state)
+{
+    struct script *s = *state;
+    assert_true(client_has_said_bye(s->client)); /* not attached */
+    attach(s);
+    assert_false(client_has_said_bye(s->client));
+    client_bye(s->client, s->now);
+    assert_false(client_has_said_bye(s->client));
+    client_flush(s->client, s->now);
+    assert_true(client_has_said_bye(s->client));
+}
+
 static void a_broker_that_breaks_the_protocol_is_left_with_its_session(void **state)
 {
     struct script *s = *state;
@@ -240,6 +252,7 @@ int main(void)
         scripted(a_client_that_is_not_heard_attaches_again_before_the_broker_gives_it_up),
         scripted(a_quiet_link_is_never_doubted),
         scripted(a_broker_that_says_goodbye_is_left_with_its_session),
+        scripted(goodbye_is_said_when_it_was_flushed_and_to_nobody_at_once),
         scripted(a_broker_that_breaks_the_protocol_is_left_with_its_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
