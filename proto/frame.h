@@ -171,6 +171,8 @@ struct run {
 struct settle {
     enum settle_kind kind;
     uint64_t first, count, ms;
+    uint32_t status;   /* as in struct receipt_ack */
+    struct span error; /* likewise */
 };
 struct settled_run {
     uint64_t first, count;

@@ -43,17 +43,31 @@ enum frame_status publish_next(struct body *publish, struct entry *out)
     return FRAME_END;
 }
 
+static struct span settle_error(struct span settle)
+{
+    struct span error = { 0 };
+    struct wire_reader r = wire_open(settle);
+    struct wire_field f;
+    while (!wire_done(&r) && wire_next(&r, &f)) {
+        if (frame_field_is(&f, 6, WIRE_BYTES))
+            error = f.bytes;
+    }
+    return error;
+}
+
 enum frame_status ack_next(struct body *ack, struct settle *out)
 {
     FOR_EACH_FIELD(&ack->u.ack.settles, f)
     {
-        uint64_t n[4] = { 0 };
+        uint64_t n[5] = { 0 };
         if (!frame_field_is(&f, 3, WIRE_BYTES))
             continue;
-        if (frame_numbers(wire_open(f.bytes), NULL, n, 4) != FRAME_OK || n[0] > SETTLE_LAST ||
+        if (frame_numbers(wire_open(f.bytes), NULL, n, 5) != FRAME_OK || n[0] > SETTLE_LAST ||
             !frame_run_fits(n[1], n[2]))
             return FRAME_BAD;
-        *out = (struct settle){ (enum settle_kind)n[0], n[1], n[2], n[3] };
+        *out = (struct settle){ (enum settle_kind)n[0], n[1], n[2], n[3], frame_small(n[4]), { 0 } };
+        if (out->kind == SETTLE_NACK || out->kind == SETTLE_DROP)
+            out->error = settle_error(f.bytes);
         return FRAME_OK;
     }
     return FRAME_END;

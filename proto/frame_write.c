@@ -183,7 +183,18 @@ static void add_numbers(struct buf *b, uint32_t tag, const uint64_t *numbers, ui
 
 void frame_add_settle(struct buf *b, const struct settle *s)
 {
-    add_numbers(b, 3, (uint64_t[]){ s->kind, s->first, s->count, s->ms }, 4);
+    if (s->status == 0 && s->error.size == 0) {
+        add_numbers(b, 3, (uint64_t[]){ s->kind, s->first, s->count, s->ms }, 4);
+        return;
+    }
+    size_t mark = wire_begin(b, 3);
+    wire_add_number(b, 1, s->kind);
+    wire_add_number(b, 2, s->first);
+    wire_add_number(b, 3, s->count);
+    wire_add_number(b, 4, s->ms);
+    wire_add_number(b, 5, s->status);
+    wire_add_span(b, 6, s->error);
+    wire_end(b, mark);
 }
 
 struct open_body frame_begin_confirm(struct buf *b, struct span destination)

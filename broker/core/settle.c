@@ -106,7 +106,9 @@ static enum settle_result settle_delivery(struct core *c, struct settling *s, ui
     if (!l || (l != made && l->parent != made))
         return late(s, delivery);
     if (s->word->kind != SETTLE_ACK) {
-        apply(c, l, sequence, item, s->word->kind, &(struct failure){ .delay_ms = bounded(s->word->ms) });
+        const struct settle *w = s->word;
+        apply(c, l, sequence, item, w->kind,
+              &(struct failure){ .delay_ms = bounded(w->ms), .status = w->status, .error = w->error });
     } else { /* the hot path: its rate is counted once for all */
         queue_settle(c, k->queue, sequence, item, CAUSE_ACKED);
         lease_delivery_ended(c, l);

@@ -31,6 +31,16 @@ static struct consumption *of(struct client *c, struct span name)
     return k;
 }
 
+/* They are on their way, or void. */
+static void drop_settles(struct consumption *k)
+{
+    for (uint32_t i = 0; i < k->settle_count; i++) {
+        if (k->settles[i].error.size)
+            free((void *)(uintptr_t)k->settles[i].error.data);
+    }
+    k->settle_count = 0;
+}
+
 static void reset(struct consumption *k)
 {
     k->told = k->leave = false;
@@ -39,7 +49,7 @@ static void reset(struct consumption *k)
     k->received = 0;
     k->released = 0;
     k->generation_told = 0;
-    k->settle_count = 0;
+    drop_settles(k);
 }
 
 void client_consume(struct client *c, struct span queue)
@@ -78,11 +88,25 @@ uint64_t client_credit(struct client *c, struct span queue, uint64_t wanted)
 
 /* ------------------------------------------------------------------ settling */
 
+static bool says(const struct settle *s)
+{
+    return s->status || s->error.size;
+}
+
+static struct span own_text(struct span text)
+{
+    uint8_t *copy = text.size ? xmalloc(text.size) : NULL;
+    if (copy)
+        memcpy(copy, text.data, text.size);
+    return span_of(copy, text.size);
+}
+
 static void add_settle(struct consumption *k, const struct settle *s)
 {
     if (k->settle_count) {
         struct settle *last = &k->settles[k->settle_count - 1];
-        if (last->kind == s->kind && last->ms == s->ms && last->first + last->count == s->first) {
+        if (last->kind == s->kind && last->ms == s->ms && last->first + last->count == s->first && !says(last) &&
+            !says(s)) {
             last->count += s->count;
             return;
         }
@@ -91,7 +115,8 @@ static void add_settle(struct consumption *k, const struct settle *s)
         k->settle_capacity = k->settle_capacity ? k->settle_capacity * 2 : 16;
         k->settles = xrealloc(k->settles, k->settle_capacity * sizeof *k->settles);
     }
-    k->settles[k->settle_count++] = *s;
+    k->settles[k->settle_count] = *s;
+    k->settles[k->settle_count++].error = own_text(s->error);
 }
 
 /* From here on deliveries go back unseen, until the broker has answered. */
@@ -171,7 +196,7 @@ static void hand_over(struct client *c, struct consumption *k, struct client_del
     if (!k->wanted || k->epoch != d->consumer_epoch)
         return; /* left meanwhile: the broker takes everything back by itself */
     if (d->delivery > k->limit || k->released) {
-        give_back(k, &(struct settle){ SETTLE_RELEASE, d->delivery, 1, 0 });
+        give_back(k, &(struct settle){ .kind = SETTLE_RELEASE, .first = d->delivery, .count = 1 });
         return;
     }
     c->stats.delivered++;
@@ -252,7 +277,7 @@ static void write_settles(struct client *c, struct consumption *k)
     for (uint32_t i = 0; i < k->settle_count; i++)
         frame_add_settle(&c->out, &k->settles[i]);
     frame_end(&c->out, open);
-    k->settle_count = 0;
+    drop_settles(k);
 }
 
 static void write_one(struct client *c, struct consumption *k)
@@ -322,6 +347,7 @@ void consume_free(struct client *c)
     struct consumption *k, *next_k;
     HASH_ITER (hh, c->consumptions, k, next_k) {
         HASH_DEL(c->consumptions, k);
+        drop_settles(k);
         free(k->settles);
         free(k);
     }

@@ -149,6 +149,8 @@ static void settle(struct sluice *s, struct sluice_sub *sub, const struct comman
         .first = u->delivery,
         .count = 1,
         .ms = c->ms,
+        .status = c->status,
+        .error = span_of(s->taken.bytes.data + c->at, c->text_size),
     };
     HASH_DEL(sub->unsettled, u);
     free(u);

@@ -1,5 +1,5 @@
 /* What the files of the library share: sluice.c runs the connection, sluice_publish.c and sluice_consume.c are its two
- * halves, sluice_event.c translates events.
+ * halves, sluice_event.c translates events; sluice_terms.c and sluice_settle.c say more than the plain calls do.
  *
  * One thread owns the binding and everything under "the thread's". Callers put commands into a queue under the lock and
  * wake the thread; it takes the whole queue at once, so that many callers cost one wake-up. */
@@ -23,15 +23,25 @@ enum command_kind {
     COMMAND_DROP
 };
 
+/* What a publish says beyond its event, and whom its receipt goes to. It goes with that. */
+struct publish_more {
+    struct client_terms terms;
+    bool topic;
+    sluice_receipt_fn *receipt;
+    void *context;
+};
+
 struct command {
     enum command_kind kind;
     uint32_t count; /* PUBLISH: events, each a size_t and its bytes */
     uint32_t ms;    /* PUBLISH: the wait; NACK: the delay */
-    size_t at;      /* PUBLISH: in the batch's bytes: the queue's name with its NUL, then the events */
+    size_t at; /* PUBLISH: in the batch's bytes: the queue's name with its NUL, then the events; NACK, DROP: the text */
+    uint32_t status, text_size; /* NACK, DROP: what the application says of it */
     uint64_t token;
     sluice_confirm_fn *confirm;
-    void *context;   /* of a lone event */
-    void **contexts; /* owned copy; NULL: all get `context` */
+    void *context;             /* of a lone event */
+    void **contexts;           /* owned copy; NULL: all get `context` */
+    struct publish_more *more; /* owned; NULL: a plain one */
     struct sluice_sub *sub;
     bool own; /* UNSUBSCRIBE from the thread itself: nobody waits, it frees the subscription */
 };
@@ -50,6 +60,7 @@ struct pending {
     sluice_confirm_fn *confirm;
     void *context;
     void **contexts;
+    struct publish_more *more;
     uint64_t bytes; /* counted in sluice.buffered until all are known */
     uint32_t count, left;
 };
@@ -127,11 +138,22 @@ bool sluice_encode(struct sluice *s, const struct sluice_event *event, struct bu
 /* Fills what an application sees of a delivery; strings in the arena. False: malformed bytes. */
 bool sluice_decode(struct span encoded, struct arena *arena, struct sluice_delivery *out);
 
-/* sluice_publish.c; on the thread */
+/* sluice_publish.c */
+/* As sluice_publish; `more` passes when it succeeds. */
+int outbox_publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
+                   struct publish_more *more);
+/* on the thread: */
 void outbox_command(struct sluice *s, const struct command *c);
 void outbox_outcome(struct sluice *s, struct pending *p, uint32_t index, uint32_t count,
                     const struct client_outcome *o);
 void outbox_abandon(struct sluice *s); /* what is undecided gets SLUICE_UNKNOWN */
+
+/* sluice_terms.c; on the thread */
+/* The client's publish of the command's one event. hash NULL: its id was made up. */
+bool more_publish(struct sluice *s, const struct command *c, struct span event, const uint8_t (*hash)[EVENT_HASH_SIZE],
+                  struct pending *p, enum reason *why);
+/* Its receipt; `o` NULL: no broker said anything. Frees it. */
+void more_told(struct publish_more *more, enum reason why, const struct client_outcome *o);
 
 /* sluice_consume.c; on the thread */
 void sub_command(struct sluice *s, const struct command *c);

@@ -31,8 +31,8 @@ static int admit(const struct sluice *s, uint64_t bytes)
     return s->buffered + bytes > s->buffer_bytes ? SLUICE_BUSY : SLUICE_OK;
 }
 
-static void queue_publish(struct sluice *s, size_t at, uint32_t count, uint64_t bytes, uint32_t wait_ms,
-                          sluice_confirm_fn *confirm, void *context, void **contexts, bool *wake)
+static struct command *queue_publish(struct sluice *s, size_t at, uint32_t count, uint64_t bytes, uint32_t wait_ms,
+                                     sluice_confirm_fn *confirm, void *context, void **contexts, bool *wake)
 {
     struct command *c = sluice_command(s, COMMAND_PUBLISH, wake);
     c->at = at;
@@ -43,6 +43,7 @@ static void queue_publish(struct sluice *s, size_t at, uint32_t count, uint64_t 
     c->contexts = contexts;
     s->buffered += bytes;
     s->undecided += count;
+    return c;
 }
 
 /* An event's head in the batch; its bytes follow. */
@@ -53,7 +54,7 @@ struct head {
 
 /* One event as a head and its bytes behind the queue's name. Undone on refusal, so that nothing half stays. */
 static int publish_locked(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
-                          sluice_confirm_fn *confirm, void *context, bool *wake)
+                          sluice_confirm_fn *confirm, void *context, struct publish_more *more, bool *wake)
 {
     struct buf *b = &s->queue.bytes;
     size_t at = begin_publish(s, queue), start = b->size, size = 0;
@@ -67,24 +68,36 @@ static int publish_locked(struct sluice *s, const char *queue, const struct slui
         memcpy(b->data + start, &head, sizeof head);
     }
     if (error == SLUICE_OK)
-        queue_publish(s, at, 1, size, wait_ms, confirm, context, NULL, wake);
+        queue_publish(s, at, 1, size, wait_ms, confirm, context, NULL, wake)->more = more;
     else
         b->size = at;
+    return error;
+}
+
+static int publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
+                   sluice_confirm_fn *confirm, void *context, struct publish_more *more)
+{
+    bool wake = false;
+    if (!valid_queue(queue) || !event)
+        return SLUICE_INVALID;
+    pthread_mutex_lock(&s->lock);
+    int error = publish_locked(s, queue, event, wait_ms, confirm, context, more, &wake);
+    pthread_mutex_unlock(&s->lock);
+    if (wake)
+        sluice_wake(s);
     return error;
 }
 
 int sluice_publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
                    sluice_confirm_fn *confirm, void *context)
 {
-    bool wake = false;
-    if (!valid_queue(queue) || !event)
-        return SLUICE_INVALID;
-    pthread_mutex_lock(&s->lock);
-    int error = publish_locked(s, queue, event, wait_ms, confirm, context, &wake);
-    pthread_mutex_unlock(&s->lock);
-    if (wake)
-        sluice_wake(s);
-    return error;
+    return publish(s, queue, event, wait_ms, confirm, context, NULL);
+}
+
+int outbox_publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
+                   struct publish_more *more)
+{
+    return publish(s, queue, event, wait_ms, NULL, NULL, more);
 }
 
 /* A caller that waits for its one outcome. */
@@ -117,7 +130,7 @@ int sluice_publish_wait(struct sluice *s, const char *queue, const struct sluice
     pthread_cond_init(&w.done_now, NULL);
     pthread_mutex_lock(&s->lock);
     s->waiting++;
-    while ((w.error = publish_locked(s, queue, event, wait_ms, waited, &w, &wake)) == SLUICE_BUSY)
+    while ((w.error = publish_locked(s, queue, event, wait_ms, waited, &w, NULL, &wake)) == SLUICE_BUSY)
         pthread_cond_wait(&s->changed, &s->lock);
     s->waiting--;
     if (wake)
@@ -192,9 +205,12 @@ static struct pending *pending_new(struct sluice *s, const struct command *c)
         s->spare = p->next;
     else
         p = xmalloc(sizeof *p);
-    *p = (struct pending){
-        .confirm = c->confirm, .context = c->context, .contexts = c->contexts, .count = c->count, .left = c->count
-    };
+    *p = (struct pending){ .confirm = c->confirm,
+                           .context = c->context,
+                           .contexts = c->contexts,
+                           .more = c->more,
+                           .count = c->count,
+                           .left = c->count };
     DL_APPEND(s->pending, p);
     return p;
 }
@@ -226,6 +242,8 @@ static void confirm_some(struct sluice *s, struct pending *p, uint32_t index, ui
 
 void outbox_outcome(struct sluice *s, struct pending *p, uint32_t index, uint32_t count, const struct client_outcome *o)
 {
+    if (p->more)
+        more_told(p->more, o->reason, o);
     bool one_sequence = o->reason == REASON_ok && !(o->flags & RUN_TOPIC);
     confirm_some(s, p, index, count, (int)o->reason, one_sequence ? o->sequence : 0);
 }
@@ -262,9 +280,13 @@ void outbox_command(struct sluice *s, const struct command *c)
         p->bytes += head.size;
     }
     enum reason why;
-    if (!client_publish_once(s->client, span_str(queue), events,
-                             hashed ? (const uint8_t(*)[EVENT_HASH_SIZE])hashes : NULL, c->count, c->ms, p, s->now,
-                             &why))
+    const uint8_t(*given)[EVENT_HASH_SIZE] = hashed ? (const uint8_t(*)[EVENT_HASH_SIZE])hashes : NULL;
+    bool taken = c->more
+                     ? more_publish(s, c, events[0], given, p, &why)
+                     : client_publish_once(s->client, span_str(queue), events, given, c->count, c->ms, p, s->now, &why);
+    if (!taken && c->more)
+        more_told(c->more, why, NULL);
+    if (!taken)
         confirm_some(s, p, 0, c->count, (int)why, 0);
     if (events != few) {
         free(events);
@@ -276,6 +298,8 @@ void outbox_command(struct sluice *s, const struct command *c)
 static void abandon(struct sluice *s, struct pending *p)
 {
     const uint8_t *told = p->contexts ? (const uint8_t *)(p->contexts + p->count) : NULL;
+    if (p->more)
+        more_told(p->more, REASON_unknown, NULL);
     if (!told) {
         confirm_some(s, p, 0, p->left, SLUICE_UNKNOWN, 0);
         return;

@@ -196,7 +196,7 @@ void takes_delivery(struct uplink *u, const struct client_delivery *d)
     struct taking *t = find(u, d->queue);
     struct take *k = t ? first_alive(u, t) : NULL;
     if (!k) {
-        struct settle back = { SETTLE_RELEASE, d->delivery, 1, 0 };
+        struct settle back = { .kind = SETTLE_RELEASE, .first = d->delivery, .count = 1 };
         client_settle(u->client, span_str(d->queue), d->consumer_epoch, &back);
         return;
     }

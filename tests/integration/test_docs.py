@@ -113,6 +113,23 @@ def test_in_earnest_with_a_data_directory_and_from_any_language(cluster, tmp_pat
     assert [e["event"]["data"] for e in taken] == ["kept"]
 
 
+def test_the_program_of_the_c_document_works_when_pasted(cluster, tmp_path):
+    broker = cluster.broker()
+    sidecar = cluster.sidecar(broker)
+    sidecar.wait_attached()
+    setting_up, looking = blocks("docs/c-api.md", "sh")
+    run_script(setting_up, sidecar.ready)
+    (tmp_path / "sale.c").write_text(blocks("docs/c-api.md", "c")[0])
+    subprocess.run(["cc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-o", "sale", "sale.c", f"-I{ROOT}/clients/c/include",
+                    f"-L{BIN.parent}/lib", f"-Wl,-rpath,{BIN.parent}/lib", "-lsluice", "-pthread"], cwd=tmp_path, check=True, timeout=60)
+    done = subprocess.run([tmp_path / "sale", broker.ready["broker"]], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(done.stdout.splitlines()) == ["reminder: sequence 1", "sale: sequence 1 in audits", "sale: sequence 1 in billing"]
+    out = run_script(looking, sidecar.ready)
+    assert out.count('"status":422,"error":"a total of nothing"') == 3 and '"outcome":"dropped"' in out, out
+    assert '"ready_at":' in out
+
+
 def test_the_example_with_keys_works_when_pasted(cluster, tmp_path):
     _, sidecar = start_lines(cluster, tmp_path, blocks("docs/operations.md", "sh")[0], FREE)
     sidecar.wait_attached()

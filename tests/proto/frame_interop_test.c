@@ -60,6 +60,9 @@ static void protobuf_c_reads_our_elements(void **state)
     assert_int_equal(p->entries[1]->expires_ms, INT64_C(1) << 45);
     assert_int_equal(p->entries[1]->not_before_ms, -1);
     assert_memory_equal(p->entries[1]->dedup.data, "sixteen bytes...", 16);
+    const Sluice__V1__Ack *a = m->bodies[BODY_ACK - 1]->ack;
+    assert_int_equal(a->settles[1]->status, 503);
+    assert_string_equal(a->settles[1]->error, "no luck");
     const Sluice__V1__Deliver *d = m->bodies[BODY_DELIVER - 1]->deliver;
     assert_int_equal(d->n_batches, 2);
     assert_int_equal(d->consumption, 2);

@@ -50,9 +50,9 @@ void sample_bodies(struct buf *b)
     frame_add_skip(b, S("orders"), 101, 2);
     frame_add_seen(b, S("orders"), 99);
     open = frame_begin_ack(b, S("mail"), 3);
-    frame_add_settle(b, &(struct settle){ SETTLE_ACK, 11, 2, 0 });
-    frame_add_settle(b, &(struct settle){ SETTLE_NACK, 13, 1, 500 });
-    frame_add_settle(b, &(struct settle){ SETTLE_RELEASE, 14, 3, 0 });
+    frame_add_settle(b, &(struct settle){ .kind = SETTLE_ACK, .first = 11, .count = 2 });
+    frame_add_settle(b, &(struct settle){ SETTLE_NACK, 13, 1, 500, 503, span_str("no luck") });
+    frame_add_settle(b, &(struct settle){ .kind = SETTLE_RELEASE, .first = 14, .count = 3 });
     frame_end(b, open);
     frame_add_credit(b, S("mail"), 5, 64);
     frame_add_consume(b, S("mail"), 2);
@@ -162,7 +162,8 @@ static enum frame_status describe_runs(struct body *b, struct buf *text)
         PUT(text, b->u.ack.consumer_epoch);
         while ((status = ack_next(b, &settle)) == FRAME_OK) {
             buf_add_str(text, "\n  settle");
-            PUT(text, settle.kind, settle.first, settle.count, settle.ms);
+            PUT(text, settle.kind, settle.first, settle.count, settle.ms, settle.status);
+            put(text, settle.error);
         }
     } else if (b->kind == BODY_CONFIRM) {
         while ((status = confirm_next(b, &run)) == FRAME_OK) {

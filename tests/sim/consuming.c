@@ -135,7 +135,7 @@ static bool settle(struct actor *a, struct held *h)
     } else {
         ask(a, &h->seen, h->queue, kind);
         client_settle(a->client, span_str(sim_queue_name(h->queue)), h->seen.epoch,
-                      &(struct settle){ kind, h->seen.delivery, 1, ms });
+                      &(struct settle){ .kind = kind, .first = h->seen.delivery, .count = 1, .ms = ms });
     }
     h->until = s->now + (int64_t)sim_random(s, 2000) * MS;
     return kind != SETTLE_EXTEND;

@@ -32,10 +32,11 @@ enum sluice_error {
     SLUICE_UNROUTED = 6, /* no queue bound to the topic takes such events */
     SLUICE_UNKNOWN_QUEUE = 8,
     SLUICE_TOO_LARGE = 10,
-    SLUICE_UNKNOWN = 11,     /* may or may not have been accepted: retry with the same id */
-    SLUICE_UNAVAILABLE = 12, /* the broker is away; nothing was accepted */
-    SLUICE_INVALID = 14,     /* an argument is wrong */
-    SLUICE_BUSY = 34,        /* too much is waiting in this client; retry after an outcome */
+    SLUICE_UNKNOWN = 11,       /* may or may not have been accepted: retry with the same id */
+    SLUICE_UNAVAILABLE = 12,   /* the broker is away; nothing was accepted */
+    SLUICE_INVALID = 14,       /* an argument is wrong */
+    SLUICE_UNKNOWN_TOPIC = 38, /* sluice_publish_on to a topic: there is none of that name */
+    SLUICE_BUSY = 34,          /* too much is waiting in this client; retry after an outcome */
 };
 
 struct sluice;     /* a connection */
@@ -87,6 +88,45 @@ typedef void sluice_confirm_fn(void *context, int error, uint64_t sequence);
 SLUICE_API int sluice_publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
                               sluice_confirm_fn *confirm, void *context);
 
+/* What a publish may say beside its event. Zeroed: as sluice_publish, trying once. */
+struct sluice_publish_options {
+    uint32_t wait_ms;  /* how long it may wait for room in the queue, or for the broker */
+    bool topic;        /* the name must be a topic's: else SLUICE_UNKNOWN_TOPIC. false: a queue's or a topic's */
+    uint64_t delay_ms; /* it may be delivered so long after its acceptance, whatever this machine's clock says; or */
+    int64_t not_before_ms; /* from then on: ms since 1970 UTC; in the past: at once. Not both */
+    uint64_t ttl_ms;       /* it is delivered no more so long after this call, by this machine's clock; or */
+    int64_t
+        expires_ms; /* from then on: ms since 1970 UTC. Not both. A queue's own ttl counts beside it, its delay where none is
+                            * said here */
+};
+
+/* One of a topic's queues that has the event, and its sequence there. */
+struct sluice_target {
+    const char *queue;
+    uint64_t sequence;
+};
+
+/* What became of a publish; what it points to lives during the callback only. */
+struct sluice_receipt {
+    int error;                           /* SLUICE_OK: it is accepted */
+    uint64_t sequence;                   /* in its queue; 0: it went to a topic, and targets say where it is */
+    bool durable;                        /* it is on disk */
+    bool duplicate;                      /* a queue had that source and id already: the sequence is the first one's */
+    const struct sluice_target *targets; /* of a topic */
+    size_t target_count; /* 0 of a topic: no queue takes such events, and it is configured to drop them */
+    /* refused: */
+    const char *refused_by;   /* of a topic's queues the one that had no room; "" otherwise */
+    uint64_t depth, capacity; /* SLUICE_FULL: of that queue, or of the one it went to; 0: not known */
+    uint32_t retry_after_ms;  /* when to try again; 0: not known */
+};
+typedef void sluice_receipt_fn(void *context, const struct sluice_receipt *receipt);
+
+/* As sluice_publish, on terms: `to` is a queue or a topic; options NULL: none. `receipt` (may be NULL) is called exactly once when
+ * SLUICE_OK is returned. SLUICE_INVALID where options contradict each other, too. */
+SLUICE_API int sluice_publish_on(struct sluice *s, const char *to, const struct sluice_event *event,
+                                 const struct sluice_publish_options *options, sluice_receipt_fn *receipt,
+                                 void *context);
+
 /* The blocking form: returns the outcome. While this client's own buffer is full it waits too. sequence may be NULL. */
 SLUICE_API int sluice_publish_wait(struct sluice *s, const char *queue, const struct sluice_event *event,
                                    uint32_t wait_ms, uint64_t *sequence);
@@ -135,6 +175,11 @@ SLUICE_API void sluice_nack(struct sluice_sub *sub, uint64_t token, uint32_t del
 SLUICE_API void sluice_defer(struct sluice_sub *sub, uint64_t token, uint32_t delay_ms);
 /* Never: it is dead at once, with the reason dropped_by_app. */
 SLUICE_API void sluice_drop(struct sluice_sub *sub, uint64_t token);
+/* The same as sluice_nack and sluice_drop, and says why: status (1 to 65535; 0: none) and error (UTF-8, 250 bytes of it; NULL:
+ * none) stay with the event, for whoever peeks at it, has it explained or gets its dead letter. Nothing depends on them. */
+SLUICE_API void sluice_nack_because(struct sluice_sub *sub, uint64_t token, uint32_t delay_ms, uint32_t status,
+                                    const char *error);
+SLUICE_API void sluice_drop_because(struct sluice_sub *sub, uint64_t token, uint32_t status, const char *error);
 
 /* Counts since the connect. What a callback was told is counted shortly after. */
 struct sluice_stats {

@@ -141,6 +141,20 @@ static void what_the_application_said_is_kept_with_it(void **state)
     assert_string_equal(dead(d), "1:one/1 max_deliveries f1 c0 503 no luck");
 }
 
+static void what_is_said_by_number_is_kept_with_each(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = delivered(d, "max_deliveries=1", "one two three");
+    struct open_body open = frame_begin_ack(&p->out, span_str("orders"), known(p, "orders")->consumer_epoch);
+    frame_add_settle(&p->out, &(struct settle){ SETTLE_NACK, 1, 2, 0, 503, span_str("no luck") });
+    frame_add_settle(&p->out, &(struct settle){ SETTLE_DROP, 3, 1, 0, 404, span_str("") });
+    frame_end(&p->out, open);
+    push(p);
+    assert_string_equal(heard(p), "settled orders 1..2 nacked; settled orders 3 dropped");
+    assert_string_equal(dead(d), "1:one/1 max_deliveries f1 c0 503 no luck; 2:two/1 max_deliveries f1 c0 503 no luck; "
+                                 "3:three/1 dropped_by_app f1 c0 404 ");
+}
+
 static void a_long_error_is_cut_between_characters(void **state)
 {
     struct driver *d = *state;
@@ -408,6 +422,7 @@ int main(void)
         driven(a_lease_that_runs_out_is_a_failure),
         driven(an_event_that_failed_too_often_is_dead),
         driven(what_the_application_said_is_kept_with_it),
+        driven(what_is_said_by_number_is_kept_with_each),
         driven(a_long_error_is_cut_between_characters),
         driven(an_error_that_is_no_text_is_not_kept),
         driven(dying_makes_room_for_who_waits),

@@ -196,12 +196,27 @@ static void neighbouring_settlements_are_one_run(void **state)
     deliver(s, "orders", 7, 1, "one two three");
     trace(s);
     for (uint64_t i = 1; i <= 2; i++)
-        client_settle(s->client, span_str("orders"), 7, &(struct settle){ SETTLE_ACK, i, 1, 0 });
-    client_settle(s->client, span_str("orders"), 7, &(struct settle){ SETTLE_NACK, 3, 1, 0 });
+        client_settle(s->client, span_str("orders"), 7, &(struct settle){ .kind = SETTLE_ACK, .first = i, .count = 1 });
+    client_settle(s->client, span_str("orders"), 7, &(struct settle){ .kind = SETTLE_NACK, .first = 3, .count = 1 });
     flush(s);
     assert_string_equal(trace(s), "ack orders e7 1..2; nack orders e7 3");
     settled(s, "orders", 7, 1, 2, SETTLED_ACKED);
     assert_string_equal(trace(s), "settled orders e7 1..2 acked");
+}
+
+static void what_is_said_of_one_is_said_of_no_other(void **state)
+{
+    struct script *s = active(state);
+    deliver(s, "orders", 7, 1, "one two three");
+    trace(s);
+    char error[] = "no luck";
+    struct settle because = { SETTLE_NACK, 2, 1, 0, 503, span_str(error) };
+    client_settle(s->client, span_str("orders"), 7, &(struct settle){ .kind = SETTLE_NACK, .first = 1, .count = 1 });
+    client_settle(s->client, span_str("orders"), 7, &because);
+    memset(error, 'x', sizeof error - 1); /* it was copied */
+    client_settle(s->client, span_str("orders"), 7, &(struct settle){ .kind = SETTLE_NACK, .first = 3, .count = 1 });
+    flush(s);
+    assert_string_equal(trace(s), "nack orders e7 1; nack orders e7 2 (503 no luck); nack orders e7 3");
 }
 
 static void settling_in_an_epoch_that_is_over_is_expired(void **state)
@@ -280,6 +295,7 @@ int main(void)
         scripted(a_delivery_without_proof_waits_for_it),
         scripted(an_answer_read_late_proves_nothing),
         scripted(neighbouring_settlements_are_one_run),
+        scripted(what_is_said_of_one_is_said_of_no_other),
         scripted(settling_in_an_epoch_that_is_over_is_expired),
         scripted(a_receipt_is_settled_through_any_session),
         scripted(a_resumed_session_keeps_the_turn),

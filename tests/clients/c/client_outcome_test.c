@@ -45,6 +45,59 @@ static void one_confirm_tells_several_publishers(void **state)
     assert_string_equal(trace(s), "outcome a 0..1 accepted 41; outcome b 0 accepted 43");
 }
 
+/* ------------------------------------------------------------------ topics */
+
+static void confirm_topic(struct script *s, const struct run *run, const struct target *targets, size_t count)
+{
+    struct open_body open = frame_begin_confirm(&s->out, span_str("sales"));
+    frame_add_topic_run(&s->out, run, targets, count);
+    frame_end(&s->out, open);
+    say(s);
+}
+
+static void of_a_topic_each_entry_has_a_sequence_in_each_queue(void **state)
+{
+    struct script *s = attached(state);
+    const struct target both[] = { { "audit", 100 }, { "mail", 7 } };
+    publish_as(s, 'a', "sales", 9000, "one two");
+    publish_as(s, 'b', "sales", 9000, "three");
+    publish_as(s, 'c', "sales", 9000, "four");
+    trace(s);
+    confirm_topic(s, &(struct run){ .first = 1, .count = 3, .sequence = 5, .flags = RUN_TOPIC }, both, 2);
+    assert_string_equal(trace(s), "outcome a 0..1 accepted audit 105 mail 12; outcome b 0 accepted audit 107 mail 14");
+    confirm_topic(s, &(struct run){ .first = 4, .count = 1, .flags = RUN_TOPIC }, NULL, 0); /* nothing matched */
+    assert_string_equal(trace(s), "outcome c 0 accepted");
+    assert_true(client_is_quiet(s->client));
+}
+
+static void a_topic_s_outcomes_survive_the_session(void **state)
+{
+    struct script *s = attached(state);
+    const struct target both[] = { { "audit", 100 }, { "mail", 7 } };
+    publish(s, "sales", 9000, "one two");
+    lose_session(s);
+    struct outcome run = {
+        .first = 1, .count = 2, .sequence = 1, .flags = RUN_TOPIC, .targets = both, .target_count = 2
+    };
+    struct outcomes known = { "sales", 2, &run, 1 };
+    s->producer_known = true;
+    s->outcomes = &known;
+    s->outcome_count = 1;
+    accept_attach(s);
+    assert_non_null(strstr(trace(s), "outcome a 0..1 accepted audit 101 mail 8; attached"));
+    assert_true(client_is_quiet(s->client));
+}
+
+static void a_topic_s_run_that_ends_within_a_target_is_no_run(void **state)
+{
+    struct script *s = attached(state);
+    const struct target one[] = { { "audit", UINT64_MAX } };
+    publish(s, "sales", 9000, "one");
+    trace(s);
+    confirm_topic(s, &(struct run){ .first = 1, .count = 1, .flags = RUN_TOPIC }, one, 1);
+    assert_null(strstr(trace(s), "accepted audit"));
+}
+
 static void who_no_longer_cares_is_told_nothing(void **state)
 {
     struct script *s = attached(state);
@@ -255,6 +308,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         scripted(each_entry_is_told_once_in_runs),
         scripted(one_confirm_tells_several_publishers),
+        scripted(of_a_topic_each_entry_has_a_sequence_in_each_queue),
+        scripted(a_topic_s_outcomes_survive_the_session),
+        scripted(a_topic_s_run_that_ends_within_a_target_is_no_run),
         scripted(who_no_longer_cares_is_told_nothing),
         scripted(the_unsent_rest_of_a_refused_batch_is_refused_with_it),
         scripted(at_its_deadline_an_entry_is_skipped_and_then_unknown),

@@ -290,7 +290,7 @@ void credit(struct script *s, const char *queue, uint64_t wanted)
 
 void settle(struct script *s, const char *queue, uint64_t epoch, enum settle_kind kind, uint64_t first, uint64_t count)
 {
-    client_settle(s->client, span_str(queue), epoch, &(struct settle){ kind, first, count, 0 });
+    client_settle(s->client, span_str(queue), epoch, &(struct settle){ .kind = kind, .first = first, .count = count });
     flush(s);
 }
 

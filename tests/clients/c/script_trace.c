@@ -135,9 +135,14 @@ static void hear_ack(struct script *s, struct body *b)
 {
     struct settle word;
     enum frame_status status;
-    while ((status = ack_next(b, &word)) == FRAME_OK)
-        note(s, "%s %s e%llu %s", kinds[word.kind], name_of(b->name), (unsigned long long)b->u.ack.consumer_epoch,
-             numbers(word.first, word.count));
+    while ((status = ack_next(b, &word)) == FRAME_OK) {
+        char because[300] = "";
+        if (word.status || word.error.size)
+            snprintf(because, sizeof because, " (%u %.*s)", word.status, (int)word.error.size,
+                     (const char *)word.error.data);
+        note(s, "%s %s e%llu %s%s", kinds[word.kind], name_of(b->name), (unsigned long long)b->u.ack.consumer_epoch,
+             numbers(word.first, word.count), because);
+    }
     assert_int_equal(status, FRAME_END);
 }
 
@@ -208,10 +213,24 @@ static void on_away(void *ctx, const char *why)
     note(ctx, "away: %s", why);
 }
 
+/* " a 41 b 7", of the first of the run */
+static const char *targets_of(const struct client_outcome *o)
+{
+    static char text[200];
+    size_t size = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < o->target_count; i++)
+        size += (size_t)snprintf(text + size, sizeof text - size, " %s %llu", o->targets[i].queue,
+                                 (unsigned long long)(o->targets[i].sequence + o->sequence));
+    return text;
+}
+
 static void on_outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, const struct client_outcome *o)
 {
     const char *text = numbers(index, count);
-    if (o->reason == REASON_ok)
+    if (o->reason == REASON_ok && o->flags & RUN_TOPIC)
+        note(ctx, "outcome %c %s accepted%s", *(char *)cookie, text, targets_of(o));
+    else if (o->reason == REASON_ok)
         note(ctx, "outcome %c %s accepted %llu", *(char *)cookie, text, (unsigned long long)o->sequence);
     else
         note(ctx, "outcome %c %s %s", *(char *)cookie, text, reason_info(o->reason)->name);

@@ -119,6 +119,13 @@ static void configure(struct test_broker *t, const char *queue, enum queue_setti
     (void)fine;
 }
 
+static void configure_topic(struct test_broker *t, const struct topic_config *topic)
+{
+    bool fine = core_configure_topic(t->core, topic, NULL, clock_now());
+    assert(fine);
+    (void)fine;
+}
+
 struct test_broker *test_broker_start(unsigned capacity)
 {
     struct test_broker *t = xcalloc(1, sizeof *t);
@@ -136,6 +143,10 @@ struct test_broker *test_broker_start(unsigned capacity)
     configure(t, "bounded", QUEUE_SETTING_capacity, capacity);
     configure(t, "brief", QUEUE_SETTING_lease, 200);
     configure(t, "guarded", QUEUE_SETTING_require_consumer, true);
+    configure(t, "north", QUEUE_SETTING_capacity, 1000);
+    const struct binding_config both[] = { { "north", { 0 } }, { "bounded", { 0 } } };
+    configure_topic(t, &(struct topic_config){ .name = "both", .bindings = both, .binding_count = 2 });
+    configure_topic(t, &(struct topic_config){ .name = "nothing", .unrouted = UNROUTED_DROP });
     pthread_create(&t->thread, NULL, run, t);
     return t;
 }

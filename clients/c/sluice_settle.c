@@ -1,0 +1,34 @@
+/* Settling with a reason: the application's status and its words go with the event, for people (docs/http-api.md). */
+#include "clients/c/sluice_priv.h"
+
+static void settle_because(struct sluice_sub *sub, enum command_kind kind, uint64_t token, uint32_t delay_ms,
+                           uint32_t status, const char *error)
+{
+    struct sluice *s = sub->connection;
+    struct span text = span_str(error); /* the broker keeps what it has room for */
+    text.size = text.size < TROUBLE_ERROR_MAX ? text.size : TROUBLE_ERROR_MAX;
+    bool wake;
+    pthread_mutex_lock(&s->lock);
+    struct command *c = sluice_command(s, kind, &wake);
+    c->sub = sub;
+    c->token = token;
+    c->ms = delay_ms;
+    c->status = status <= UINT16_MAX ? status : 0;
+    c->at = s->queue.bytes.size;
+    c->text_size = (uint32_t)text.size;
+    if (text.size)
+        buf_add(&s->queue.bytes, text.data, text.size);
+    pthread_mutex_unlock(&s->lock);
+    if (wake)
+        sluice_wake(s);
+}
+
+void sluice_nack_because(struct sluice_sub *sub, uint64_t token, uint32_t delay_ms, uint32_t status, const char *error)
+{
+    settle_because(sub, COMMAND_NACK, token, delay_ms, status, error);
+}
+
+void sluice_drop_because(struct sluice_sub *sub, uint64_t token, uint32_t status, const char *error)
+{
+    settle_because(sub, COMMAND_DROP, token, 0, status, error);
+}
