@@ -12,7 +12,7 @@ enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
 
 typedef int cli_command(int argc, char **argv); /* argv[0] is the command's name */
 cli_command cli_dev, cli_pub, cli_sub, cli_queue, cli_drain, cli_ping, cli_top, cli_config, cli_bench, cli_completion,
-    cli_keygen, cli_topic;
+    cli_keygen, cli_subscription, cli_topic;
 
 /* Prints "sluice: ..." to stderr and returns CLI_USAGE, or CLI_FAILED. */
 int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -120,6 +120,7 @@ void http_queue_path(struct buf *out, const char *queue, const char *format, ...
 /* The same with "/v1/topics/". */
 void http_topic_path(struct buf *out, const char *topic, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void http_binding_path(struct buf *out, const char *topic, const char *queue); /* "/v1/topics/TOPIC/bindings/QUEUE" */
+void http_subscription_path(struct buf *out, const char *subscription);
 /* Appends "&name=value", the value percent-encoded. */
 void http_add_parameter(struct buf *out, const char *name, const char *value);
 

@@ -5,7 +5,8 @@
 
 static const struct cli_syntax syntax = {
     .usage = "completion (bash | zsh)",
-    .text = "Prints the completion script of a shell: commands, verbs, options, and the names of queues and topics.",
+    .text = "Prints the completion script of a shell: commands, verbs, options, and the names of queues, topics and "
+            "subscriptions.",
     .least = 1,
     .notes = "  source <(sluice completion bash)      # in ~/.bashrc\n"
              "  source <(sluice completion zsh)       # in ~/.zshrc, after compinit",
@@ -13,21 +14,24 @@ static const struct cli_syntax syntax = {
 
 static const char bash_script[] =
     "_sluice() {\n"
-    "    local cur=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} verb=${COMP_WORDS[2]} words= "
+    "    local cur=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} verb=${COMP_WORDS[2]} words= verbs= "
     "bin=${COMP_WORDS[0]}\n"
+    "    case $command in queue|topic|subscription) verbs=yes ;; esac\n"
     "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
     "        words=\"help $($bin help 2>/dev/null | sed -n 's/^   \\([a-z]*\\) .*/\\1/p')\"\n"
     "    elif [ \"$command\" = help ]; then\n"
     "        words=$($bin help 2>/dev/null | sed -n 's/^   \\([a-z]*\\) .*/\\1/p')\n"
-    "    elif { [ \"$command\" = queue ] || [ \"$command\" = topic ]; } && [ \"$COMP_CWORD\" -eq 2 ]; then\n"
+    "    elif [ -n \"$verbs\" ] && [ \"$COMP_CWORD\" -eq 2 ]; then\n"
     "        words=$($bin $command --help 2>/dev/null | sed -n 's/^   \\([a-z]*\\) .*/\\1/p')\n"
     "    elif [ \"${cur#-}\" != \"$cur\" ]; then\n"
-    "        [ \"$command\" = queue ] || [ \"$command\" = topic ] && command=\"$command $verb\"\n"
+    "        [ -n \"$verbs\" ] && command=\"$command $verb\"\n"
     "        words=$($bin $command --help 2>/dev/null | sed -n 's/^    ....\\(--[a-z-]*\\).*/\\1/p')\n"
     "    elif [ \"$command\" = pub ] || [ \"$command\" = sub ] || [ \"$command\" = queue ]; then\n"
     "        words=$($bin queue list --names 2>/dev/null)\n"
     "    elif [ \"$command\" = topic ]; then\n"
     "        words=$($bin \"$([ \"$COMP_CWORD\" -eq 3 ] && echo topic || echo queue)\" list --names 2>/dev/null)\n"
+    "    elif [ \"$command\" = subscription ]; then\n"
+    "        words=$($bin subscription list --names 2>/dev/null)\n"
     "    elif [ \"$command\" = config ]; then\n"
     "        words=$(printf 'check broker sidecar' | cut -d' ' -f\"$([ \"$COMP_CWORD\" -eq 2 ] && echo 1 || echo "
     "2-3)\")\n"

@@ -244,6 +244,14 @@ void http_topic_path(struct buf *out, const char *topic, const char *format, ...
     va_end(args);
 }
 
+void http_subscription_path(struct buf *out, const char *subscription)
+{
+    buf_clear(out);
+    buf_add_str(out, "/v1/subscriptions/");
+    add_encoded(out, subscription);
+    buf_add_byte(out, '\0');
+}
+
 void http_binding_path(struct buf *out, const char *topic, const char *queue)
 {
     buf_clear(out);

@@ -22,6 +22,7 @@ static const struct command {
     { NULL, "queue", cli_queue,
       "List, show, ledger, declare, peek, explain, cancel, purge, redrive, pause, resume, close, open, delete" },
     { NULL, "topic", cli_topic, "List, show, put, bind, unbind, delete: names that fan out to queues" },
+    { NULL, "subscription", cli_subscription, "List, show, put, delete: what is pushed to the application" },
     { NULL, "drain", cli_drain, "Let a sidecar finish what it holds; for preStop hooks" },
     { "check and measure", "ping", cli_ping, "Make round trips to a broker" },
     { NULL, "bench", cli_bench, "Measure a broker: throughput and latency" },
@@ -37,7 +38,7 @@ static void print_help(FILE *out)
     for (size_t i = 0; i < COMMANDS; i++) {
         if (commands[i].group)
             fprintf(out, "\n%s\n", commands[i].group);
-        fprintf(out, "   %-11s %s\n", commands[i].name, commands[i].help);
+        fprintf(out, "   %-12s %s\n", commands[i].name, commands[i].help);
     }
     fprintf(out, "\n'sluice help <command>' says more about one.\n\n"
                  "The sidecar is at SLUICE_URL (http://127.0.0.1:8480), its operations listener at SLUICE_OPS_URL\n"

@@ -84,7 +84,7 @@ def test_wrong_usage_is_status_2_and_help_is_0():
     assert run("sluice").returncode == 2
     assert run("sluice", "nonsense").returncode == 2
     assert run("sluice", "pub").returncode == 2
-    for command in ("dev", "pub", "sub", "queue", "drain", "ping", "top", "bench", "keygen", "config", "completion"):
+    for command in ("dev", "pub", "sub", "queue", "topic", "subscription", "drain", "ping", "top", "bench", "keygen", "config", "completion"):
         assert run("sluice", command, "--help").returncode == 0, command
 
 
@@ -355,6 +355,8 @@ def test_bash_completes_commands_verbs_options_and_queues(dev):
     assert complete("queue", "purge", "--d") == ["--dead"]
     assert complete("sub", "ord") == ["orders"]
     assert complete("queue", "show", "") == ["orders"]
+    assert complete("subscription", "") == ["list", "show", "put", "delete"] and complete("subs") == ["subscription"]
+    assert complete("subscription", "put", "--c") == ["--concurrency"]
 
 
 def test_keygen_makes_a_pair_and_does_not_overwrite_it(tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import json
 import os
+import re
 import socket
 import socketserver
 import subprocess
@@ -776,6 +777,39 @@ def test_a_subscription_outlives_its_sidecar_and_the_broker(cluster, application
     third = of(cluster, endpoint)
     until(lambda: third.http("GET", "/v1/subscriptions/s").status == 200)
     assert look(third)["url"] == app.url
+
+
+def test_the_cli_makes_shows_changes_and_ends_them(cluster, broker, application):
+    app = application()
+    shop = of(cluster, broker)
+    shop.declare("q")
+    environment = {"SLUICE_URL": "http://" + shop.ready["http"], "SLUICE_OPS_URL": "http://127.0.0.1:1"}
+
+    def sluice(*arguments, status=0):
+        done = run("sluice", "subscription", *arguments, environment=environment)
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    assert sluice("list") == ""
+    said = sluice("put", "s", "--queue", "q", "--to", app.url, "--timeout", "2s")
+    assert re.search(rf"^s: \w+, 0 in flight.*\n  q to {re.escape(app.url)}\n  concurrency 1, timeout 2s, dialect cloudevents, "
+                     r"kept by the broker\n  0 acked, ", said), said
+    shop.publish("q", "pushed")
+    app.wait(1)
+    until(lambda: "  1 acked, 0 failed" in sluice("show", "s"))
+    assert "; last status 2" in sluice("show", "s")
+    changed = json.loads(sluice("put", "s", "-c", "4", "--handshake", "--json"))
+    assert (changed["concurrency"], changed["handshake"], changed["queue"], changed["timeout"]) == (4, True, "q", "2s")
+    assert json.loads(sluice("put", "s", "--no-handshake", "--json"))["handshake"] is False
+    assert sluice("put", "t", "--queue", "q", "--to", app.url, "--dialect", "dapr").startswith("t: ")
+    assert sluice("list", "--names") == "s\nt\n"
+    assert [json.loads(line)["subscription"] for line in sluice("list", "--json").splitlines()] == ["s", "t"]
+    assert "deleted t\n" == sluice("delete", "t") and json.loads(sluice("delete", "s", "--json")) == {"deleted": True}
+    assert "404" in sluice("show", "s", status=1) and "404" in sluice("delete", "s", status=1)
+    assert "url" in sluice("put", "s", "--queue", "q", status=1)
+    assert "contradict" in sluice("put", "s", "--handshake", "--no-handshake", status=2)
+    for wrong in (("put",), ("show", "a", "b"), ("nothing",), ("put", "s", "--concurrency", "0"), ()):
+        sluice(*wrong, status=2)
 
 
 def test_replicas_run_what_any_of_them_was_told(cluster, broker, application):

@@ -1,0 +1,236 @@
+/* sluice subscription: what the sidecars of an application push to it, over HTTP. */
+#include "clients/cli/cli.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct subscription_options {
+    const char *queue, *to, *timeout, *dialect;
+    unsigned long concurrency;
+    bool handshake, no_handshake, json, names;
+};
+
+#define FIELD(name) offsetof(struct subscription_options, name)
+#define AS_JSON                                                                                                        \
+    {                                                                                                                  \
+        "json", 0, CLI_SWITCH, FIELD(json), NULL, "print JSON"                                                         \
+    }
+#define COUNT(x) (sizeof(x) / sizeof *(x))
+
+static const struct cli_option json_table[] = { AS_JSON };
+static const struct cli_option list_table[] = {
+    { "names", 0, CLI_SWITCH, FIELD(names), NULL, "print the names only" },
+    { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print each subscription as a JSON object on a line" },
+};
+static const struct cli_option put_table[] = {
+    { "queue", 'q', CLI_TEXT, FIELD(queue), "queue", "whose events are pushed" },
+    { "to", 't', CLI_TEXT, FIELD(to), "url", "where to: http://HOST[:PORT]/PATH or unix:/SOCKET:/PATH" },
+    { "concurrency", 'c', CLI_COUNT, FIELD(concurrency), "n", "most pushes at once [1, which keeps the order]" },
+    { "timeout", 0, CLI_DURATION, FIELD(timeout), "time", "how long the application may take [25s]" },
+    { "dialect", 0, CLI_TEXT, FIELD(dialect), "name", "cloudevents or dapr [cloudevents]" },
+    { "handshake", 0, CLI_SWITCH, FIELD(handshake), NULL, "ask first whether the application wants events" },
+    { "no-handshake", 0, CLI_SWITCH, FIELD(no_handshake), NULL, "do not ask any more" },
+    AS_JSON,
+};
+
+struct verb;
+typedef int verb_run(const struct subscription_options *o, struct cli_args *a);
+static verb_run list, show, put, delete;
+
+static const struct verb {
+    const char *name;
+    verb_run *run;
+    int operands;
+    struct cli_syntax syntax;
+} verbs[] = {
+#define VERB(verb, function, table, form, operands_, text_, notes_)                                                    \
+    {                                                                                                                  \
+        verb, function, operands_,                                                                                     \
+        {                                                                                                              \
+            .usage = "subscription " verb " [<options>]" form, .text = text_, .options = table,                        \
+            .option_count = COUNT(table), .http = true, .least = operands_, .notes = notes_                            \
+        }                                                                                                              \
+    }
+    VERB("list", list, list_table, "", 0, "Lists the subscriptions of the sidecar's application by name.", NULL),
+    VERB("show", show, json_table, " <subscription>", 1, "Shows a subscription: its settings, its state, its counts.",
+         NULL),
+    VERB("put", put, put_table, " <subscription>", 1, "Makes a subscription, or changes what is said of one.",
+         "  sluice subscription put jobs-to-shop --queue jobs --to http://127.0.0.1:8080/events\n"
+         "  sluice subscription put jobs-to-shop --concurrency 4\n\n"
+         "The broker keeps it for the application: every sidecar of its name runs it."),
+    VERB("delete", delete, json_table, " <subscription>", 1, "Ends a subscription; what the queue holds stays.", NULL),
+};
+
+static struct http_reply call(const char *method, const struct buf *path, const char *data)
+{
+    return http_do(&(struct http_call){
+        .method = method, .path = (const char *)path->data, .data = data, .size = data ? strlen(data) : 0 });
+}
+
+static struct http_reply call_on(const char *method, const char *subscription, const char *data)
+{
+    struct buf path = { 0 };
+    http_subscription_path(&path, subscription);
+    struct http_reply r = call(method, &path, data);
+    buf_free(&path);
+    return r;
+}
+
+/* ------------------------------------------------------------------ printing */
+
+static void print_results(const json_t *s)
+{
+    const char *name, *separator = "  ";
+    json_t *count;
+    json_object_foreach ((json_t *)json_object_get(s, "results"), name, count) {
+        printf("%s%lld %s", separator, (long long)json_integer_value(count), name);
+        separator = ", ";
+    }
+    if (json_number_of(s, "last_status"))
+        printf("; last status %lld", json_number_of(s, "last_status"));
+    if (*json_text_of(s, "last_error")) {
+        fputs("; last error: ", stdout);
+        cli_print_plain(span_str(json_text_of(s, "last_error")), 250);
+    }
+    putchar('\n');
+}
+
+static void print_subscription(const json_t *s)
+{
+    const char *detail = json_text_of(s, "detail");
+    printf("%s: %s, %lld in flight%s%s\n", json_text_of(s, "subscription"), json_text_of(s, "state"),
+           json_number_of(s, "in_flight"), *detail ? ": " : "", detail);
+    printf("  %s to %s\n", json_text_of(s, "queue"), json_text_of(s, "url"));
+    printf("  concurrency %lld, timeout %s, dialect %s%s, kept %s\n", json_number_of(s, "concurrency"),
+           json_text_of(s, "timeout"), json_text_of(s, "dialect"),
+           json_is_true(json_object_get(s, "handshake")) ? ", handshake" : "", json_text_of(s, "kept"));
+    print_results(s);
+}
+
+static void print_listed(const struct subscription_options *o, const json_t *s)
+{
+    if (o->names) {
+        puts(json_text_of(s, "subscription"));
+    } else if (o->json) {
+        json_dumpf(s, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+        putchar('\n');
+    } else {
+        print_subscription(s);
+    }
+}
+
+/* Prints the answer's own bytes, or as people read it. Takes over the reply. */
+static int finish(struct http_reply *r, bool as_json)
+{
+    bool fine = http_fine(r);
+    if (fine && as_json && r->text.size)
+        fwrite(r->text.data, 1, r->text.size, stdout);
+    else if (fine && !as_json)
+        print_subscription(http_json(r));
+    http_reply_free(r);
+    return fine ? CLI_OK : CLI_FAILED;
+}
+
+/* ------------------------------------------------------------------ verbs */
+
+static int list(const struct subscription_options *o, struct cli_args *a)
+{
+    struct buf path = { 0 };
+    char after[160] = "";
+    bool fine = true;
+    (void)a;
+    do {
+        buf_clear(&path);
+        buf_add_str(&path, "/v1/subscriptions?limit=100");
+        if (*after)
+            http_add_parameter(&path, "after", after);
+        buf_add_byte(&path, '\0');
+        struct http_reply r = call("GET", &path, NULL);
+        const char *name;
+        json_t *s;
+        fine = http_fine(&r);
+        json_object_foreach ((json_t *)json_object_get(http_json(&r), "subscriptions"), name, s)
+            print_listed(o, s);
+        snprintf(after, sizeof after, "%s", json_text_of(http_json(&r), "next"));
+        http_reply_free(&r);
+    } while (fine && *after);
+    buf_free(&path);
+    return fine ? CLI_OK : CLI_FAILED;
+}
+
+static int show(const struct subscription_options *o, struct cli_args *a)
+{
+    struct http_reply r = call_on("GET", a->rest[0], NULL);
+    return finish(&r, o->json);
+}
+
+static void add_text(json_t *body, const char *name, const char *text)
+{
+    if (text)
+        json_object_set_new(body, name, json_string(text));
+}
+
+static int put(const struct subscription_options *o, struct cli_args *a)
+{
+    if (o->handshake && o->no_handshake)
+        return cli_usage("--handshake and --no-handshake contradict each other");
+    json_t *body = json_object();
+    add_text(body, "queue", o->queue);
+    add_text(body, "url", o->to);
+    add_text(body, "timeout", o->timeout);
+    add_text(body, "dialect", o->dialect);
+    if (o->concurrency)
+        json_object_set_new(body, "concurrency", json_integer((json_int_t)o->concurrency));
+    if (o->handshake || o->no_handshake)
+        json_object_set_new(body, "handshake", json_boolean(o->handshake));
+    char *text = json_dumps(body, JSON_COMPACT);
+    struct http_reply r = call_on("PUT", a->rest[0], text);
+    free(text);
+    json_decref(body);
+    return finish(&r, o->json);
+}
+
+static int delete (const struct subscription_options *o, struct cli_args *a)
+{
+    struct http_reply r = call_on("DELETE", a->rest[0], NULL);
+    int code = finish(&r, true);
+    if (code == CLI_OK && o->json)
+        puts("{\"deleted\":true}");
+    else if (code == CLI_OK)
+        printf("deleted %s\n", a->rest[0]);
+    return code;
+}
+
+/* ------------------------------------------------------------------ which verb */
+
+static void print_help(FILE *out)
+{
+    fputs("usage: sluice subscription <verb> [<options>] [<subscription>]\n\n", out);
+    for (size_t i = 0; i < COUNT(verbs); i++)
+        fprintf(out, "   %-8s %s\n", verbs[i].name, verbs[i].syntax.text);
+    fputs("\n'sluice subscription <verb> --help' says more about one.\n", out);
+}
+
+int cli_subscription(int argc, char **argv)
+{
+    const char *names[COUNT(verbs)];
+    struct subscription_options o = { 0 };
+    if (argc < 2)
+        return print_help(stderr), CLI_USAGE;
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+        return print_help(stdout), CLI_OK;
+    for (size_t i = 0; i < COUNT(verbs); i++) {
+        names[i] = verbs[i].name;
+        if (strcmp(argv[1], names[i]) != 0)
+            continue;
+        struct cli_args a = cli_parse(&verbs[i].syntax, &o, argc - 1, argv + 1);
+        if (!a.go)
+            return a.code;
+        if (a.count > verbs[i].operands)
+            return cli_usage("'%s' is one too many. See 'sluice subscription %s --help'.", a.rest[verbs[i].operands],
+                             argv[1]);
+        return verbs[i].run(&o, &a);
+    }
+    return cli_unknown("verb", argv[1], names, COUNT(verbs), "sluice subscription --help");
+}
