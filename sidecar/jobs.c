@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #define CALL_TIMEOUT_MS 5000
+/* While no session is attached, which may be about to: a person is waiting. */
+#define AWAY_TIMEOUT_MS 2000
 /* What lies on disk is read first. */
 #define REDRIVE_TIMEOUT_MS 20000
 
@@ -105,7 +107,8 @@ static void ask(struct job *j)
     const struct request *r = &j->command.u.call.request;
     j->waiting = true;
     j->attached = uplink_is_attached(s->uplink);
-    uplink_call(s->uplink, r, j, r->call == CALL_REDRIVE ? REDRIVE_TIMEOUT_MS : CALL_TIMEOUT_MS, s->now);
+    int64_t timeout = r->call == CALL_REDRIVE ? REDRIVE_TIMEOUT_MS : CALL_TIMEOUT_MS;
+    uplink_call(s->uplink, r, j, j->attached ? timeout : AWAY_TIMEOUT_MS, s->now);
 }
 
 static void carry_out(struct job *j)
@@ -265,6 +268,16 @@ static void settled(void *request, const enum settle_result *results)
     job_answer(j, &r);
 }
 
+/* Nobody was reached, before or since. */
+static void refuse_away(struct job *j, struct api_response *r)
+{
+    const char *why = uplink_trouble(j->sidecar->uplink);
+    struct error sentence;
+    error_set(&sentence, "no broker answers at %s, so nothing was done: %s", j->sidecar->options->broker,
+              *why ? why : "is it up, and is that its address?");
+    api_refuse(&j->command, REASON_unavailable, sentence.text, 1000, j->arena, r);
+}
+
 static void replied(void *request, const struct reply *reply)
 {
     struct job *j = request;
@@ -281,6 +294,8 @@ static void replied(void *request, const struct reply *reply)
     bool reached = j->attached || uplink_is_attached(j->sidecar->uplink);
     if (reply->reason == REASON_unavailable && reached)
         api_render_silence(&j->command, j->arena, &r);
+    else if (reply->reason == REASON_unavailable)
+        refuse_away(j, &r);
     else
         api_render_reply(&j->command, reply, j->arena, &r);
     job_answer(j, &r);

@@ -4,6 +4,7 @@ import pathlib
 import re
 import signal
 import socket
+import time
 
 import description
 import pytest
@@ -247,6 +248,20 @@ def test_the_description_s_reasons_and_settings_are_the_sources():
     assert schemas["Reason"]["enum"] == [n for n, *_ in source]
     settings = re.findall(r"^SETTING\(\d+, (\w+)", (root / "proto/queue_settings.def").read_text(), re.M)
     assert list(schemas["QueueSettings"]["properties"]) == settings and set(settings) <= set(schemas["Queue"]["properties"])
+
+
+def test_a_call_without_a_broker_fails_soon_and_says_where_none_is(cluster, tmp_path):
+    nobody = f"ipc://{tmp_path}/nobody"
+    s = cluster.sidecar(nobody, attached=False)
+    began = time.monotonic()
+    said = run("sluice", "queue", "list", environment={"SLUICE_URL": "http://" + s.ready["http"]})
+    assert said.returncode == 1 and time.monotonic() - began < 4.5
+    assert f"no broker answers at {nobody}, so nothing was done: " in said.stderr and "(503)" in said.stderr, said.stderr
+    answer = s.http("PUT", "/v1/queues/q", {})
+    assert (answer.status, answer.json["reason"], answer.json["retryable"]) == (503, "unavailable", True)
+    broker = cluster.broker("--ingress", f"ipc://{tmp_path}/ingress", listen=nobody)
+    s.wait_attached()
+    assert s.http("PUT", "/v1/queues/q", {}).status == 201
 
 
 def test_an_event_is_explained(sidecar):
