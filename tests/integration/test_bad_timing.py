@@ -1,0 +1,386 @@
+"""What comes at the wrong moment: a queue deleted, or purged, under those who use it; clocks that are set; words about events
+that are not one's own. Each has a clear answer, nothing is lost, and the books balance.
+
+Others of their kind are where their subject is: applications that answer garbage, never, or with a gigabyte
+(test_push_answers.py); filters with operators that nobody knows (test_topics.py, test_dead.py, tests/proto/filter_json_test.c);
+queues whose dead go to themselves or in a circle (test_dead.py)."""
+import concurrent.futures
+import os
+import struct
+import time
+
+import pytest
+
+from conftest import BIN, Process
+from test_stream import Source
+
+PATIENCE = 40
+DURABILITIES = pytest.mark.parametrize("durability", ["memory", "disk"])
+
+
+def books(sidecar, queue="q"):
+    ledger = sidecar.http("GET", f"/v1/queues/{queue}/ledger").json
+    parts = ("acked", "dead_lettered", "expired", "purged", "dropped", "remaining")
+    assert ledger["accepted"] == sum(ledger[p] for p in parts), ledger
+    return ledger
+
+
+def eventually(condition):
+    end = time.monotonic() + PATIENCE
+    while not (last := condition()):
+        assert time.monotonic() < end, last
+        time.sleep(0.01)
+    return last
+
+
+def described(sidecar, queue="q"):
+    return sidecar.http("GET", f"/v1/queues/{queue}").json
+
+
+def take(sidecar, queue="q", most=1):
+    return sidecar.take(queue, max=most, wait="20s").json["events"]
+
+
+def data_of(events):
+    return [e["event"]["data"] for e in events]
+
+
+def results(answer):
+    return [r["result"] for r in answer.json["results"]]
+
+
+@pytest.fixture
+def pool():
+    with concurrent.futures.ThreadPoolExecutor(8) as p:
+        yield p
+
+
+def delete(sidecar, queue="q"):
+    held = sidecar.ops("DELETE", f"/v1/queues/{queue}")
+    assert held.status == 409, held.body
+    assert sidecar.ops("DELETE", f"/v1/queues/{queue}?force=true").status == 204
+
+
+def begins_anew(sidecar, queue="q", **settings):
+    """Declared again it is another queue, and works."""
+    sidecar.declare(queue, **settings)
+    assert set(books(sidecar, queue).values()) <= {0, queue}
+    assert sidecar.publish(queue, "new").json["sequence"] == 1
+    [taken] = take(sidecar, queue)
+    assert taken["event"]["data"] == "new" and results(sidecar.ack(queue, taken["receipt"])) == ["acked"]
+    assert (books(sidecar, queue)["accepted"], books(sidecar, queue)["acked"]) == (1, 1)
+
+
+# ---------------------------------------------------------------- a queue is deleted
+
+
+@DURABILITIES
+def test_deleting_a_queue_with_waiting_publishers_answers_them(sidecar, pool, durability):
+    sidecar.declare("q", capacity=1, durability=durability)
+    sidecar.publish("q", "in")
+    waiting = [pool.submit(sidecar.publish, "q", f"waits {i}", query="?wait=50s") for i in range(3)]
+    eventually(lambda: described(sidecar)["waiting_publishers"] >= 1)
+    delete(sidecar)
+    for answer in (w.result() for w in waiting):
+        assert answer.status == 404 and answer.json["reason"] in ("deleted", "unknown_queue")
+    assert any(w.result().json["reason"] == "deleted" for w in waiting)
+    begins_anew(sidecar, durability=durability)
+
+
+@DURABILITIES
+def test_deleting_a_queue_with_leases_out_makes_its_receipts_void(sidecar, durability):
+    sidecar.declare("q", durability=durability)
+    for i in range(2):
+        sidecar.publish("q", str(i))
+    first, second = take(sidecar, most=2)
+    delete(sidecar)
+    gone = sidecar.ack("q", first["receipt"])
+    assert gone.status == 207 and results(gone)[0] in ("expired", "unknown")
+    begins_anew(sidecar, durability=durability)
+    sidecar.publish("q", "another's")
+    late = sidecar.http("POST", "/v1/queues/q/acks", {"ack": [first["receipt"]], "nack": [{"receipt": second["receipt"]}]})
+    assert late.status == 207 and set(results(late)) <= {"expired", "unknown"}
+    assert data_of(take(sidecar)) == ["another's"]
+    assert (books(sidecar)["acked"], books(sidecar)["remaining"]) == (1, 1)
+
+
+def test_deleting_a_queue_ends_the_takes_of_its_consumer_and_of_a_stand_by(cluster, broker, pool):
+    active, standby = cluster.sidecar(broker), cluster.sidecar(broker)
+    active.declare("q")
+    takes = [pool.submit(active.take, "q", wait="50s")]
+    eventually(lambda: described(active)["consumer"])
+    takes.append(pool.submit(standby.take, "q", wait="50s"))
+    eventually(lambda: described(active)["standbys"] == 1)
+    assert active.ops("DELETE", "/v1/queues/q").status == 204  # it is empty
+    for answer in (t.result() for t in takes):
+        assert (answer.status, answer.json["reason"]) == (404, "deleted")
+    begins_anew(standby)
+
+
+def test_deleting_a_queue_ends_its_streams_here_and_at_a_stand_by(cluster, broker):
+    active, standby = cluster.sidecar(broker), cluster.sidecar(broker)
+    active.declare("q")
+    active.publish("q", "in flight")
+    with Source(active) as a:
+        receipt = a.take()["receipt"]
+        with Source(standby) as b:
+            eventually(lambda: described(active)["standbys"] == 1)
+            delete(active)
+            for source in (a, b):
+                event, data = source.next()
+                assert event == "end" and '"deleted"' in data and source.next() is None
+    assert results(active.ack("q", receipt))[0] in ("expired", "unknown")
+    begins_anew(active)
+
+
+@DURABILITIES
+def test_deleting_a_queue_that_a_topic_s_publish_waits_for_lets_the_others_have_it(sidecar, pool, durability):
+    for queue, capacity in (("audit", 10), ("full", 1)):
+        sidecar.declare(queue, capacity=capacity, durability=durability)
+    sidecar.http("PUT", "/v1/topics/all")
+    for queue in ("audit", "full"):
+        sidecar.http("PUT", f"/v1/topics/all/bindings/{queue}")
+    text = {"Content-Type": "text/plain"}
+    assert sidecar.http("POST", "/v1/topics/all/events", "one", text).json["queues"] == {"audit": 1, "full": 1}
+    waits = pool.submit(sidecar.http, "POST", "/v1/topics/all/events?wait=50s", "two", text, timeout=60)
+    eventually(lambda: sidecar.http("GET", "/v1/topics/all").json["waiting_publishers"] == 1)
+    assert (books(sidecar, "audit")["accepted"], books(sidecar, "full")["accepted"]) == (1, 1)
+    delete(sidecar, "full")
+    answer = waits.result()
+    assert (answer.status, answer.json["queues"]) == (202, {"audit": 2}), answer.body
+    assert sidecar.http("GET", "/v1/topics/all").json["bindings"].keys() == {"audit"}
+    assert data_of(take(sidecar, "audit", 2)) == ["one", "two"]
+    assert books(sidecar, "audit")["accepted"] == 2
+
+
+# ---------------------------------------------------------------- a queue is purged
+
+
+@DURABILITIES
+def test_a_purge_leaves_what_is_in_flight_and_lets_those_in_who_wait(sidecar, pool, durability):
+    sidecar.declare("q", capacity=6, durability=durability, backoff="0s")
+    for i in range(4):
+        sidecar.publish("q", str(i))
+    acked, nacked = take(sidecar, most=2)
+    for i in range(2):
+        sidecar.publish("q", f"delayed {i}", {"Content-Type": "text/plain", "Sluice-Delay": "1h"})
+    waits = pool.submit(sidecar.publish, "q", "waited", query="?wait=50s")
+    eventually(lambda: described(sidecar)["waiting_publishers"] == 1)
+    assert sidecar.ops("POST", "/v1/queues/q/purge").json["purged"] == 4
+    assert waits.result().status == 202
+    ledger = books(sidecar)
+    assert (ledger["accepted"], ledger["purged"], ledger["remaining"]) == (7, 4, 3)
+    answer = sidecar.http("POST", "/v1/queues/q/acks", {"ack": [acked["receipt"]], "nack": [{"receipt": nacked["receipt"]}]})
+    assert results(answer) == ["acked", "nacked"]
+    again = take(sidecar, most=2)
+    assert sorted((e["event"]["data"], e["attempt"]) for e in again) == [("1", 2), ("waited", 1)]
+    sidecar.ack("q", *(e["receipt"] for e in again))
+    ledger = books(sidecar)
+    assert (ledger["acked"], ledger["purged"], ledger["remaining"]) == (3, 4, 0)
+
+
+def test_a_purge_and_the_end_of_a_lease_and_a_second_purge(sidecar):
+    sidecar.declare("q", lease="1s", backoff="1h", backoff_max="1h")
+    sidecar.publish("q")
+    [taken] = take(sidecar)
+    assert sidecar.ops("POST", "/v1/queues/q/purge").json["purged"] == 0
+    eventually(lambda: described(sidecar)["delayed"] == 1)
+    assert sidecar.ops("POST", "/v1/queues/q/purge").json["purged"] == 1
+    assert results(sidecar.ack("q", taken["receipt"]))[0] in ("expired", "unknown")
+    ledger = books(sidecar)
+    assert (ledger["purged"], ledger["acked"], ledger["remaining"]) == (1, 0, 0)
+
+
+# ---------------------------------------------------------------- words about events that are not one's own
+
+
+@DURABILITIES
+def test_an_ack_twice_counts_once_and_is_answered_alike(sidecar, durability):
+    sidecar.declare("q", durability=durability)
+    sidecar.publish("q")
+    [taken] = take(sidecar)
+    r = taken["receipt"]
+    assert results(sidecar.ack("q", r, r)) == ["acked", "acked"]
+    assert results(sidecar.ack("q", r)) == ["acked"]
+    nack = sidecar.http("POST", "/v1/queues/q/acks", {"nack": [{"receipt": r}], "drop": [r], "release": [r]})
+    assert nack.status == 207 and not {"nacked", "dropped", "released"} & set(results(nack)), nack.body
+    ledger = books(sidecar)
+    assert (ledger["accepted"], ledger["acked"], ledger["dead_lettered"], ledger["remaining"]) == (1, 1, 0, 0)
+
+
+@DURABILITIES
+def test_a_late_ack_settles_nothing_and_the_next_delivery_is_its_own(sidecar, durability):
+    sidecar.declare("q", lease="500ms", backoff="0s", durability=durability)
+    sidecar.publish("q")
+    [first] = take(sidecar)
+    eventually(lambda: described(sidecar)["in_flight"] == 0)
+    late = sidecar.ack("q", first["receipt"])
+    assert (late.status, results(late)) == (207, ["expired"])
+    [second] = take(sidecar)
+    assert second["attempt"] == 2
+    assert results(sidecar.ack("q", first["receipt"])) == ["expired"]
+    assert books(sidecar)["remaining"] == 1
+    assert results(sidecar.ack("q", second["receipt"])) == ["acked"]
+    assert (books(sidecar)["acked"], books(sidecar)["remaining"]) == (1, 0)
+
+
+def test_receipts_that_nobody_was_given_settle_nothing(cluster, broker):
+    sidecar, other = cluster.sidecar(broker), cluster.sidecar(broker)
+    for queue in ("q", "r"):
+        sidecar.declare(queue, lease="1m")
+        for i in range(2):
+            sidecar.publish(queue, str(i))
+    mine, [theirs] = take(sidecar, most=1)[0]["receipt"], take(sidecar, "r")
+    forged = mine[:-3] + ("A" if mine[-3] != "A" else "B") + mine[-2:]
+    beyond = mine.rsplit(".", 1)[0] + ".7"
+    answer = other.ack("q", forged, beyond, "x", "é" * 99)
+    assert answer.status == 207 and results(answer) == ["unknown"] * 4, answer.body
+    for nonsense in ("", "x" * 201, 7, None):  # refused as a whole, with its place
+        answer = other.ack("q", mine, nonsense)
+        assert answer.status == 400 and "ack[1]" in answer.json["detail"], answer.body
+    for queue in ("q", "r"):
+        assert (described(sidecar, queue)["in_flight"], books(sidecar, queue)["acked"]) == (1, 0)
+    # The true ones work through any sidecar, and say by themselves which queue's they are.
+    assert results(other.ack("q", mine, theirs["receipt"])) == ["acked", "acked"]
+    for queue in ("q", "r"):
+        assert (books(sidecar, queue)["acked"], books(sidecar, queue)["remaining"]) == (1, 1)
+
+
+@DURABILITIES
+def test_filters_with_operators_that_nobody_knows_change_nothing(sidecar, durability):
+    """Neither where events go nor what comes back to life."""
+    sidecar.declare("q", max_deliveries=1, durability=durability)
+    sidecar.http("PUT", "/v1/topics/all")
+    good = {"exact": {"type": "sluice.event"}}
+    assert sidecar.http("PUT", "/v1/topics/all/bindings/q", {"filter": good}).status in (200, 201)
+    assert sidecar.http("POST", "/v1/topics/all/events", "x").json["queues"] == {"q": 1}
+    [taken] = take(sidecar)
+    assert sidecar.http("POST", "/v1/queues/q/acks", {"drop": [taken["receipt"]]}).status == 200
+    for bad, place in (({"sql": "type = 'x'"}, "filter: unknown operator 'sql'"), ({}, "filter"),
+                       ({"not": {"any": [good, {"EXACT": {"type": "x"}}]}}, "filter.not.any[1]: unknown operator 'EXACT'"),
+                       ({"exact": {"type": 7}}, "filter"), ({**good, "like": {"type": "x"}}, "filter")):
+        for method, path in (("PUT", "/v1/topics/all/bindings/q"), ("POST", "/v1/queues/q/redrive")):
+            answer = sidecar.ops(method, path, {"filter": bad})
+            assert answer.status == 400 and place in answer.json["detail"], answer.body
+    assert sidecar.http("GET", "/v1/topics/all").json["bindings"]["q"]["filter"] == good
+    assert (books(sidecar)["dead_lettered"], described(sidecar)["dead"], books(sidecar)["accepted"]) == (1, 1, 1)
+    assert sidecar.ops("POST", "/v1/queues/q/redrive", {"filter": good}).json["redriven"] == 1
+    assert books(sidecar)["remaining"] == 1
+
+
+# ---------------------------------------------------------------- clocks are set
+
+
+class Clock:
+    """The wall clock of processes that were started with its environment."""
+
+    def __init__(self, path):
+        path.write_bytes(bytes(8))
+        self.fd = os.open(path, os.O_WRONLY)
+        self.environment = {"LD_PRELOAD": str(BIN.parent / "lib/libstepping_clock.so"), "STEPPING_CLOCK": str(path),
+                            "ASAN_OPTIONS": "verify_asan_link_order=0"}
+
+    def be_off(self, seconds):
+        os.pwrite(self.fd, struct.pack("=q", seconds * 1_000_000_000), 0)
+
+
+@pytest.fixture
+def clock(tmp_path):
+    return Clock(tmp_path / "clock")
+
+
+@pytest.fixture
+def stepping(cluster, clock, tmp_path):
+    """A sidecar and its broker, under that clock."""
+    broker = Process(tmp_path, "stepping", ["sluice-broker", "--listen", "tcp://127.0.0.1:0", "--data", str(tmp_path / "data")],
+                     clock.environment)
+    cluster.processes.append(broker)
+    return cluster.sidecar(broker, environment=clock.environment)
+
+
+DAY = 86400
+
+
+@DURABILITIES
+@pytest.mark.parametrize("seconds", [-DAY, DAY])
+def test_a_clock_that_is_set_moves_no_lease_and_no_turn(stepping, clock, durability, seconds):
+    stepping.declare("q", lease="1h", durability=durability)
+    for i in range(3):
+        stepping.publish("q", str(i))
+    first, second = take(stepping, most=2)
+    clock.be_off(seconds)
+    stepping.publish("q", "3")
+    assert described(stepping)["in_flight"] == 2
+    assert data_of(rest := take(stepping, most=2)) == ["2", "3"] and {e["attempt"] for e in rest} == {1}
+    assert results(stepping.ack("q", *(e["receipt"] for e in (first, second, *rest)))) == ["acked"] * 4
+    clock.be_off(0)
+    stepping.publish("q", "4")
+    [last] = take(stepping)
+    assert results(stepping.ack("q", last["receipt"])) == ["acked"]
+    ledger = books(stepping)
+    assert (ledger["accepted"], ledger["acked"], ledger["remaining"]) == (5, 5, 0)
+
+
+@DURABILITIES
+def test_a_clock_that_is_set_forwards_makes_due_what_waits_for_a_time(stepping, clock, durability):
+    stepping.declare("q", durability=durability)
+    stepping.declare("ends", durability=durability, ttl="12h")
+    stepping.publish("q", "delayed", {"Content-Type": "text/plain", "Sluice-Delay": "12h"})
+    stepping.publish("ends", "too old")
+    assert stepping.take("q").json["events"] == [] and described(stepping)["delayed"] == 1
+    clock.be_off(DAY)
+    assert data_of(take(stepping)) == ["delayed"]
+    eventually(lambda: books(stepping, "ends")["expired"] == 1)
+    assert books(stepping)["remaining"] == 1
+
+
+@DURABILITIES
+def test_a_clock_that_is_set_back_makes_delayed_events_wait_longer_and_loses_none(stepping, clock, durability):
+    stepping.declare("q", durability=durability)
+    stepping.publish("q", "delayed", {"Content-Type": "text/plain", "Sluice-Delay": "1h"})
+    stepping.publish("q", "ready")
+    clock.be_off(-DAY)
+    [ready] = take(stepping)
+    assert ready["event"]["data"] == "ready" and results(stepping.ack("q", ready["receipt"])) == ["acked"]
+    assert (described(stepping)["delayed"], books(stepping)["remaining"]) == (1, 1)
+    clock.be_off(2 * 3600)
+    [delayed] = take(stepping)
+    assert results(stepping.ack("q", delayed["receipt"])) == ["acked"]
+    assert (books(stepping)["accepted"], books(stepping)["acked"]) == (2, 2)
+
+
+def test_a_clock_that_is_set_back_or_forwards_forgets_no_retry(stepping, clock):
+    """A duplicate is known by how long ago it was, not by what the clock says."""
+    stepping.declare("q", dedup_window="1h")
+    publish = lambda: stepping.publish("q", "x", {"Content-Type": "text/plain", "Idempotency-Key": "once"})
+    assert publish().json["sequence"] == 1
+    for seconds in (-DAY, DAY, 0):
+        clock.be_off(seconds)
+        assert (publish().status, publish().json["sequence"]) == (202, 1)
+    assert (books(stepping)["accepted"], described(stepping)["ready"]) == (1, 1)
+
+
+@pytest.mark.parametrize("seconds", [-DAY, DAY])
+def test_a_broker_that_starts_with_another_clock_has_everything(cluster, clock, tmp_path, seconds):
+    def start(name):
+        broker = Process(tmp_path, name, ["sluice-broker", "--listen", "tcp://127.0.0.1:0", "--data", str(tmp_path / "data")],
+                         clock.environment)
+        cluster.processes.append(broker)
+        return broker, cluster.sidecar(broker)
+
+    broker, sidecar = start("before")
+    sidecar.declare("q", lease="1h")
+    for i in range(10):
+        sidecar.publish("q", str(i))
+    [taken] = take(sidecar)
+    assert results(sidecar.ack("q", taken["receipt"])) == ["acked"]
+    take(sidecar, most=2)
+    broker.kill()
+    sidecar.stop()
+    clock.be_off(seconds)
+    _, sidecar = start("after")
+    again = take(sidecar, most=20)
+    assert set(data_of(again)) >= {str(i) for i in range(1, 10)}
+    sidecar.ack("q", *(e["receipt"] for e in again))
+    ledger = books(sidecar)
+    assert (ledger["accepted"], ledger["remaining"]) == (10, 0)
