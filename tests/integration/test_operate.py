@@ -235,7 +235,7 @@ def test_every_documented_answer_is_given_and_every_answer_is_documented(cluster
         ("POST", "/v1/topics/{t}/events", 504), ("POST", "/v1/topics/{t}/events", 507),  # as with a queue's
         ("DELETE", "/v1/topics/{t}", 409), ("DELETE", "/v1/topics/{t}/bindings/{q}", 409),  # test_topics.py: managed
         ("PUT", "/v1/subscriptions/{s}", 504),  # only when the broker falls silent between its two calls
-        ("PUT", "/v1/subscriptions/{s}", 409), ("DELETE", "/v1/subscriptions/{s}", 409)}  # test_push.py: managed
+        ("PUT", "/v1/subscriptions/{s}", 409), ("DELETE", "/v1/subscriptions/{s}", 409)}  # test_subscriptions.py: managed
     assert sorted(documented - description.seen) == sorted(elsewhere)
 
 

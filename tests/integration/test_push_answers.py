@@ -1,0 +1,200 @@
+"""What an application answers to a push, or does not, and what becomes of the event and of the subscription."""
+import threading
+
+import pytest
+
+from conftest import BIN
+from pushing import application, blocked, gigabyte, ledger, look, named, subscribe, until, until_acked, until_state
+
+
+# ------------------------------------------------------------------ what the status decides
+
+
+def test_an_error_is_a_failure_and_comes_again_with_attempt_two(named, application):
+    app = application(lambda h, n: h.say(500 if n == 1 else 200))
+    subscribe(named, app.url)
+    named.publish("q")
+    got = app.wait(2)
+    assert [r.headers["Sluice-Attempt"] for r in got[:2]] == ["1", "2"]
+    until_acked(named, 1)
+    s = look(named)
+    assert (s["results"]["failed"], s["results"]["acked"]) == (1, 1)
+    assert s["last_error"] == "the application answered 500" and s["last_status"] == 200
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_obeyed_by_the_whole_subscription(named, application, status):
+    app = application(lambda h, n: h.say(status, {"Retry-After": "2"}) if n == 1 else h.say(200))
+    subscribe(named, app.url)
+    named.publish("q", "first")
+    app.wait(1)
+    s = until_state(named, "throttled")
+    assert 0 < s["retry_in_seconds"] <= 2 and str(status) in s["detail"]
+    named.publish("q", "second")
+    got = app.wait(3)
+    assert got[1].at - got[0].at >= 1.9
+    assert {r.body for r in got[1:]} == {b"first", b"second"}
+    until_acked(named, 2)
+    assert look(named)["results"]["throttled"] == 1 and look(named)["state"] == "active"
+    assert [r.headers["Sluice-Attempt"] for r in got if r.body == b"first"] == ["1", "2"]
+
+
+def test_an_application_that_throttles_for_long_loses_nothing_to_the_dead(named, application):
+    named.declare("q", max_deliveries=1)
+    app = application(lambda h, n: h.say(429, {"Retry-After": "0"}) if n <= 12 else h.say(200))
+    subscribe(named, app.url, concurrency=4)
+    for i in range(4):
+        named.publish("q", str(i))
+    until_acked(named, 4)
+    assert look(named)["results"]["throttled"] == 12
+    books = ledger(named)
+    assert (books["dead_lettered"], books["remaining"]) == (0, 0)
+
+
+def test_429_without_retry_after_is_a_failure_like_others(named, application):
+    app = application(lambda h, n: h.say(429 if n == 1 else 200))
+    subscribe(named, app.url)
+    named.publish("q")
+    app.wait(2)
+    assert look(named)["results"]["failed"] == 1
+
+
+def test_410_stops_the_subscription_until_it_is_put_again(named, application):
+    app = application(lambda h, n: h.say(410 if n == 1 else 200))
+    subscribe(named, app.url)
+    named.publish("q")
+    app.wait(1)
+    s = until_state(named, "stopped")
+    assert (s["results"]["gone"], s["last_status"]) == (1, 410)
+    until(lambda: named.http("GET", "/v1/queues/q").json["ready"] == 1)
+    assert named.take("q", wait="10s").json["events"][0]["attempt"] == 1  # it went back uncounted
+    named.publish("q", "other")
+    subscribe(named, app.url)
+    assert app.wait(2)[1].body == b"other"
+
+
+def test_a_redirect_is_not_followed(named, application):
+    elsewhere = application()
+    app = application(lambda h, n: h.say(302, {"Location": elsewhere.url}) if n == 1 else h.say(200))
+    subscribe(named, app.url)
+    named.publish("q")
+    app.wait(2)
+    until_acked(named, 1)
+    assert elsewhere.requests == [] and look(named)["results"]["failed"] == 1
+
+
+# ------------------------------------------------------------------ applications that misbehave
+
+
+def test_no_answer_in_time_is_a_failure_and_disturbs_nobody(named, application):
+    release = threading.Event()
+    app, other = application(blocked(release)), application()
+    named.declare("other")
+    subscribe(named, app.url, timeout="300ms")
+    subscribe(named, other.url, name="other", queue="other")
+    named.publish("q")
+    app.wait(1)
+    named.publish("other")
+    other.wait(1)
+    assert [r.headers["Sluice-Attempt"] for r in app.wait(2)[:2]] == ["1", "2"]
+    release.set()
+    until_acked(named, 1)
+    s = look(named)
+    assert s["results"]["failed"] == 1 and "no answer in time" in s["last_error"]
+
+
+def test_the_timeout_is_clipped_to_the_lease(named, application):
+    release = threading.Event()
+    app = application(blocked(release))
+    named.declare("q", lease="600ms")
+    subscribe(named, app.url, timeout="10m")
+    named.publish("q")
+    got = app.wait(2)
+    release.set()
+    until_acked(named, 1)
+    assert look(named)["results"]["failed"] == 1 and got[1].headers["Sluice-Attempt"] == "2"
+
+
+def endless_headers(handler, number):
+    if number > 1:
+        handler.say(200)
+        return
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    for i in range(1 << 16):
+        handler.wfile.write(b"X-%d: %s\r\n" % (i, b"x" * 1000))
+
+
+def garbage(handler, number):
+    if number > 1:
+        handler.say(200)
+        return
+    handler.wfile.write(bytes(range(256)) * 16)
+    handler.close_connection = True
+
+
+def half_an_answer(handler, number):
+    if number > 1:
+        handler.say(200)
+        return
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+    handler.close_connection = True
+
+
+def hang_up(handler, number):
+    if number > 1:
+        handler.say(200)
+        return
+    handler.close_connection = True
+
+
+def encoded(name):
+    def behave(handler, number):
+        if number > 1:
+            handler.say(200)
+            return
+        handler.say(200, {"Transfer-Encoding": f"{name}, chunked"}, b"3\r\n\x1f\x8b\x08\r\n0\r\n\r\n")
+        handler.close_connection = True
+    return behave
+
+
+def chunked(handler, number):
+    handler.say(200, {"Transfer-Encoding": "Chunked"}, b"3\r\nyes\r\n0\r\n\r\n")
+
+
+def test_an_answer_in_chunks_is_one(named, application):
+    app = application(chunked)
+    subscribe(named, app.url)
+    named.publish("q", "1")
+    named.publish("q", "2")
+    until_acked(named, 2)
+    assert len(app.requests) == 2
+
+
+@pytest.mark.parametrize("behave", [gigabyte, endless_headers, garbage, half_an_answer, hang_up, encoded("gzip"),
+                                    encoded("br"), encoded("zstd"), encoded("deflate")])
+def test_what_is_no_answer_is_a_failure_and_bounded(named, application, behave):
+    app = application(behave)
+    subscribe(named, app.url)
+    named.publish("q")
+    got = app.wait(2)
+    until_acked(named, 1)
+    s = look(named)
+    assert s["results"]["failed"] == 1 and got[1].headers["Sluice-Attempt"] == "2", s
+    with open(f"/proc/{named.popen.pid}/status") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    assert peak < 20000 or "san" in str(BIN)
+
+
+def test_what_was_lost_with_a_closing_connection_comes_as_another_attempt(named, application):
+    """The application closes behind each answer without saying so: what went into such a connection may have been seen, so
+    it never comes again under the same attempt."""
+    def behave(handler, number):
+        handler.say(200)
+        handler.close_connection = True
+    app = application(behave)
+    subscribe(named, app.url)
+    for i in range(30):
+        named.publish("q", str(i))
+    until_acked(named, 30)
+    seen = [(int(r.body), r.headers["Sluice-Attempt"]) for r in app.requests]
+    assert len(seen) == len(set(seen)) and {body for body, _ in seen} == set(range(30))

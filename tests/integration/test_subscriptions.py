@@ -1,0 +1,236 @@
+"""Subscriptions: where they push to, the calls about them, those of the configuration, those that the broker keeps, their metrics."""
+import json
+import re
+
+import pytest
+
+from conftest import run
+from pushing import application, look, named, subscribe, until, until_acked, until_state
+
+
+# ------------------------------------------------------------------ where to
+
+
+def test_a_unix_socket(named, application, tmp_path):
+    path = str(tmp_path / "app.sock")
+    app = application(address=path)
+    subscribe(named, f"unix:{path}:/in?x=1")
+    named.publish("q", "by socket")
+    got = app.wait(1)[0]
+    assert (got.path, got.body, got.headers["Host"]) == ("/in?x=1", b"by socket", "localhost")
+    until_acked(named, 1)
+
+
+@pytest.mark.parametrize("url,says", [
+    ("http://example.com/", "push.allow"), ("http://10.0.0.1/", "push.allow"), ("http://[::2]/", "push.allow"),
+    ("http://127.evil.example/", "push.allow"), ("http://127.0.0.1@example.com/", "user or password"),
+    ("https://127.0.0.1/", "TLS"), ("file:///etc/passwd", "http://"), ("http://127.0.0.1:99999/", "http://"),
+    ("http://127.0.0.1/#x", "percent-encoded"), ("http://127.0.0.1/a b", "percent-encoded"), ("unix:x", "unix:/SOCKET"),
+    ("http://example.com\\@127.0.0.1/", "percent-encoded"), ("", "1 to 2048"),
+])
+def test_urls_that_are_refused(named, url, says):
+    answer = named.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": url})
+    assert answer.status == 400 and says in answer.json["detail"], answer.body
+
+
+def test_a_host_beyond_loopback_that_is_listed(cluster, broker):
+    s = cluster.sidecar(broker, "--app-name", "shop", "--push-allow", "example.invalid:81")
+    assert s.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": "http://example.invalid:82/"}).status == 400
+    assert subscribe(s, "http://example.invalid:81/")["state"] == "active"
+
+
+# ------------------------------------------------------------------ calls
+
+
+def test_calls_and_what_they_refuse(named, application):
+    app = application()
+    path = "/v1/subscriptions/"
+    url = {"queue": "q", "url": app.url}
+    assert named.http("PUT", path + "b", url).status == 201
+    assert named.http("PUT", path + "b", url).status == 200
+    assert named.http("PUT", path + "a", {**url, "concurrency": 7, "timeout": "2s"}).status == 201
+    kept = named.http("PUT", path + "a", {"concurrency": 8}).json
+    assert (kept["concurrency"], kept["timeout"], kept["url"]) == (8, "2s", app.url)
+    both = named.http("GET", "/v1/subscriptions").json
+    assert list(both["subscriptions"]) == ["a", "b"] and both["next"] is None
+    page = named.http("GET", "/v1/subscriptions?limit=1").json
+    assert list(page["subscriptions"]) == ["a"] and page["next"] == "a"
+    assert list(named.http("GET", "/v1/subscriptions?after=a").json["subscriptions"]) == ["b"]
+    for body, says in [({"queue": "q"}, "'url' is missing"), ({"url": app.url}, "'queue' is missing"),
+                       ({**url, "concurency": 1}, "did you mean 'concurrency'"), ({**url, "concurrency": 0}, "between 1"),
+                       ({**url, "timeout": 5}, "duration"), ({**url, "dialect": "soap"}, "cloudevents or dapr"), ({**url, "dialect": "dapr", "handshake": True}, "dapr has none"),
+                       ({**url, "handshake": 1}, "true or false"), ({**url, "handshake": None}, "null"), ([], "JSON object"),
+                       ({**url, "queue": "a b"}, "name"), ("{", "JSON object"), ({**url, "url": True}, "string")]:
+        answer = named.http("PUT", path + "c", body)
+        assert answer.status == 400 and says in answer.json["detail"], answer.body
+    assert named.http("PUT", path + "c", url, {"If-None-Match": "*"}).status == 400
+    assert named.http("PUT", path + "c%20c", url).status == 400
+    assert named.http("GET", "/v1/subscriptions?limit=0").status == 400
+    assert named.http("GET", path + "c").status == named.http("DELETE", path + "c").status == 404
+
+
+def test_a_sidecar_without_a_name_has_no_subscriptions(sidecar):
+    answer = sidecar.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:1/"})
+    assert answer.status == 400 and "app.name" in answer.json["detail"]
+    assert sidecar.http("GET", "/v1/subscriptions").json == {"subscriptions": {}, "next": None}
+
+
+# ------------------------------------------------------------------ by configuration
+
+
+def test_subscriptions_of_the_configuration_file(cluster, broker, application, tmp_path):
+    app = application()
+    file = tmp_path / "sidecar.yaml"
+    file.write_text("app: {name: shop}\nsubscriptions:\n  in.q:\n    queue: q\n"
+                    f"    url: {app.url}\n    concurrency: 3\n    timeout: 5s\n    dialect: cloudevents\n    handshake: false\n")
+    s = cluster.sidecar(broker, "--config", str(file))
+    s.declare("q")
+    s.publish("q")
+    app.wait(1)
+    shown = look(s, "in.q")
+    assert (shown["managed"], shown["concurrency"], shown["timeout"]) == ("config", 3, "5s")
+    for method, body in (("PUT", {"concurrency": 1}), ("DELETE", None)):
+        answer = s.http(method, "/v1/subscriptions/in.q", body)
+        assert (answer.status, answer.json["reason"]) == (409, "managed"), answer.body
+
+
+@pytest.mark.parametrize("text,says", [
+    ("app: {name: a}\nsubscriptions: {s: {queue: q, concurency: 1, url: 'http://127.0.0.1/'}}", "2: unknown key 'concurency'; did you mean 'concurrency'?"),
+    ("app: {name: a}\nsubscriptions: {s: {queue: q}}", "subscription 's': 'url' is missing"),
+    ("app: {name: a}\nsubscriptions: {s: {queue: q, url: 'http://example.com/'}}", "push.allow"),
+    ("subscriptions: {s: {queue: q, url: 'http://127.0.0.1/'}}", "app.name"),
+    ("app: {name: a}\nsubscriptions: {s: 5}", "2: a subscription's keys are expected"),
+    ("app: {name: a}\nsubscriptions: {s: {concurrency: many}}", "2: 'concurrency' must be a whole number"),
+    ("app: {name: a}\nsubscriptions: {'a b': {queue: q}}", "2: 'a b' is no valid name"),
+    ("app: {name: a}\nsubscriptions: {s: {}}", "2: a subscription's keys are expected"),
+])
+def test_mistakes_in_the_configuration_file_are_named(tmp_path, text, says):
+    file = tmp_path / "sidecar.yaml"
+    file.write_text(text + "\n")
+    for command in (["sluice-sidecar", "--config", str(file)], ["sluice", "config", "check", "sidecar", str(file)]):
+        done = run(*command)
+        assert done.returncode != 0 and says in done.stderr + done.stdout, done.stderr
+
+
+# ---------------------------------------------------------------- kept by the broker
+
+
+def of(cluster, broker, app="shop"):
+    return cluster.sidecar(broker, "--app-name", app)
+
+
+def names(sidecar):
+    return sorted(sidecar.http("GET", "/v1/subscriptions").json["subscriptions"])
+
+
+def test_a_subscription_outlives_its_sidecar_and_the_broker(cluster, application, tmp_path):
+    app = application()
+    endpoint = f"ipc://{tmp_path}/broker"
+    broker = cluster.broker("--ingress", f"ipc://{tmp_path}/ingress", listen=endpoint)
+    first = of(cluster, broker)
+    first.declare("q")
+    subscribe(first, app.url, concurrency=7)
+    first.stop()
+    second = of(cluster, broker)
+    until(lambda: names(second) == ["s"])
+    assert look(second)["concurrency"] == 7
+    broker.kill()
+    cluster.broker("--ingress", f"ipc://{tmp_path}/ingress", listen=endpoint)
+    second.wait_attached()
+    second.publish("q", "pushed", query="?wait=30s")
+    app.wait(1)
+    third = of(cluster, endpoint)
+    until(lambda: third.http("GET", "/v1/subscriptions/s").status == 200)
+    assert look(third)["url"] == app.url
+
+
+def test_the_cli_makes_shows_changes_and_ends_them(cluster, broker, application):
+    app = application()
+    shop = of(cluster, broker)
+    shop.declare("q")
+    environment = {"SLUICE_URL": "http://" + shop.ready["http"], "SLUICE_OPS_URL": "http://127.0.0.1:1"}
+
+    def sluice(*arguments, status=0):
+        done = run("sluice", "subscription", *arguments, environment=environment)
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    assert sluice("list") == ""
+    said = sluice("put", "s", "--queue", "q", "--to", app.url, "--timeout", "2s")
+    assert re.search(rf"^s: \w+, 0 in flight.*\n  q to {re.escape(app.url)}\n  concurrency 1, timeout 2s, dialect cloudevents, "
+                     r"kept by the broker\n  0 acked, ", said), said
+    shop.publish("q", "pushed")
+    app.wait(1)
+    until(lambda: "  1 acked, 0 failed" in sluice("show", "s"))
+    assert "; last status 2" in sluice("show", "s")
+    changed = json.loads(sluice("put", "s", "-c", "4", "--handshake", "--json"))
+    assert (changed["concurrency"], changed["handshake"], changed["queue"], changed["timeout"]) == (4, True, "q", "2s")
+    assert json.loads(sluice("put", "s", "--no-handshake", "--json"))["handshake"] is False
+    assert sluice("put", "t", "--queue", "q", "--to", app.url, "--dialect", "dapr").startswith("t: ")
+    assert sluice("list", "--names") == "s\nt\n"
+    assert [json.loads(line)["subscription"] for line in sluice("list", "--json").splitlines()] == ["s", "t"]
+    assert "deleted t\n" == sluice("delete", "t") and json.loads(sluice("delete", "s", "--json")) == {"deleted": True}
+    assert "404" in sluice("show", "s", status=1) and "404" in sluice("delete", "s", status=1)
+    assert "url" in sluice("put", "s", "--queue", "q", status=1)
+    assert "contradict" in sluice("put", "s", "--handshake", "--no-handshake", status=2)
+    for wrong in (("put",), ("show", "a", "b"), ("nothing",), ("put", "s", "--concurrency", "0"), ()):
+        sluice(*wrong, status=2)
+
+
+def test_replicas_run_what_any_of_them_was_told(cluster, broker, application):
+    app = application()
+    first, second, other = of(cluster, broker), of(cluster, broker), of(cluster, broker, "mail")
+    first.declare("q")
+    subscribe(first, app.url)
+    until(lambda: names(second) == ["s"])
+    assert second.http("PUT", "/v1/subscriptions/s", {"concurrency": 3}).json["queue"] == "q"
+    until(lambda: look(first)["concurrency"] == 3)
+    assert first.http("PUT", "/v1/subscriptions/s", {"timeout": "2s"}).json["concurrency"] == 3
+    assert names(other) == [] and other.http("GET", "/v1/subscriptions/s").status == 404
+    assert other.http("DELETE", "/v1/subscriptions/s").status == 404
+    assert other.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": app.url}).status == 201
+    assert second.http("DELETE", "/v1/subscriptions/s").status == 204
+    until(lambda: names(first) == [])
+    assert names(other) == ["s"] and second.http("DELETE", "/v1/subscriptions/s").status == 404
+
+
+def test_one_that_stopped_goes_on_everywhere_when_it_is_put_again_and_not_before(cluster, broker, application):
+    app = application(lambda h, n: h.say(410 if n == 1 else 200))
+    first, second = of(cluster, broker), of(cluster, broker)
+    first.declare("q")
+    subscribe(first, app.url)
+    first.publish("q")
+    until_state(first, "stopped")
+    until(lambda: names(second) == ["s"])
+    subscribe(second, app.url, name="another")
+    until(lambda: names(first) == ["another", "s"])
+    assert look(first)["state"] == "stopped"
+    assert second.http("PUT", "/v1/subscriptions/s", {}).status == 200
+    until(lambda: look(first)["state"] != "stopped")
+
+
+def test_without_the_broker_nothing_is_changed_and_nothing_is_claimed(cluster, tmp_path, application):
+    app = application()
+    sidecar = cluster.sidecar(f"ipc://{tmp_path}/nobody", "--app-name", "shop", attached=False)
+    body = {"queue": "q", "url": app.url}
+    assert sidecar.http("GET", "/v1/subscriptions/s").status == 503
+    assert sidecar.http("PUT", "/v1/subscriptions/s", body).status == 503
+    assert sidecar.http("DELETE", "/v1/subscriptions/s").status == 503
+
+
+# ------------------------------------------------------------------ metrics
+
+
+def test_metrics_tell_the_pushes(named, application):
+    app = application(lambda h, n: h.say(500 if n == 1 else 200))
+    assert b"sluice_pushes" not in named.ops("GET", "/metrics").body
+    subscribe(named, app.url)
+    named.publish("q")
+    until_acked(named, 1)
+    text = named.ops("GET", "/metrics").body.decode()
+    labels = 'subscription="s",queue="q"'
+    for line in (f'sluice_pushes_total{{{labels},result="acked"}} 1', f'sluice_pushes_total{{{labels},result="failed"}} 1',
+                 f"sluice_pushes_in_flight{{{labels}}} 0", f'sluice_subscription_state{{{labels},state="active"}} 1',
+                 f"sluice_push_duration_seconds_count{{{labels}}} 2"):
+        assert line + "\n" in text, (line, text)
+    assert named.ops("GET", "/healthz").json["subscriptions"] == 1
