@@ -134,6 +134,8 @@ void bye(struct peer *p);
 void credit(struct peer *p, const char *queue, uint64_t limit);
 void settle(struct peer *p, const char *queue, enum settle_kind kind, uint64_t first, uint64_t count, uint64_t ms);
 void ack(struct peer *p, const char *queue, uint64_t first, uint64_t count);
+/* A peer "p" and its queue "orders" of events 1 to 6, "one" to "six": 1 and 2 in flight, 3 delayed, 4 was acked, 5 and 6 ready. */
+struct peer *mixed(struct driver *d);
 /* By receipt, under a request number that comes back. */
 void settle_by(struct peer *p, uint64_t request, enum settle_kind kind, const char *receipt, uint64_t ms);
 

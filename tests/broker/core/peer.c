@@ -281,3 +281,16 @@ void settle_by(struct peer *p, uint64_t request, enum settle_kind kind, const ch
     frame_add_receipt_ack(&p->out, &(struct receipt_ack){ request, ms, kind, span_str(receipt), 0, { 0 } });
     push(p);
 }
+
+struct peer *mixed(struct driver *d)
+{
+    struct peer *p = attached(d, "p");
+    declare(d, "orders", "");
+    publish(p, "orders", 0, "one two three four five six");
+    consume(p, "orders");
+    credit(p, "orders", 4);
+    ack(p, "orders", 4, 1);
+    settle(p, "orders", SETTLE_NACK, 3, 1, 5000);
+    heard(p);
+    return p;
+}
