@@ -43,12 +43,24 @@ static void repeat(struct api_response *out, struct arena *a, const char *name, 
         respond_header(out, a, name, text);
 }
 
+static bool is_list_of_names(struct span text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+        if (!((c | 0x20) >= 'a' && (c | 0x20) <= 'z') && !(c >= '0' && c <= '9') && !(c && strchr("-_., ", c)))
+            return false;
+    }
+    return true;
+}
+
 /* Headers may be any: an event's attributes are some, and nobody knows their names. */
 void origin_give_leave(const struct api_request *r, const char *methods, struct arena *a, struct api_response *out)
 {
+    struct span asked = header_find(r, "Access-Control-Request-Headers");
     *out = (struct api_response){ .status = 204 };
     respond_header(out, a, "Access-Control-Allow-Methods", methods);
-    repeat(out, a, "Access-Control-Allow-Headers", header_find(r, "Access-Control-Request-Headers"));
+    if (is_list_of_names(asked))
+        repeat(out, a, "Access-Control-Allow-Headers", asked);
     respond_number_header(out, a, "Access-Control-Max-Age", LEAVE_S);
 }
 

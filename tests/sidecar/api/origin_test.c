@@ -37,6 +37,23 @@ static void leave_is_given_with_the_address_s_methods_and_the_headers_asked_for(
     driver_end(&d);
 }
 
+/* What is repeated begins no line. */
+static void names_that_are_none_are_not_given_leave(void **state)
+{
+    static const char *const bad[] = { "content-type\r\nSet-Cookie: x", "a:b", "a\x01", "caf\xc3\xa9" };
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct driver d;
+        begin_at(&d, SHOP);
+        driver_header(&d, "Access-Control-Request-Method", "POST");
+        driver_header(&d, "Access-Control-Request-Headers", bad[i]);
+        assert_int_equal(driver_send(&d, "OPTIONS", "/v1/queues/q/acks", ""), API_RESPONSE);
+        assert_int_equal(d.response.status, 204);
+        assert_null(driver_response_header(&d, "Access-Control-Allow-Headers"));
+        driver_end(&d);
+    }
+}
+
 static void leave_needs_no_token_and_the_request_itself_does(void **state)
 {
     struct driver d;
@@ -118,6 +135,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leave_is_given_with_the_address_s_methods_and_the_headers_asked_for),
+        cmocka_unit_test(names_that_are_none_are_not_given_leave),
         cmocka_unit_test(leave_needs_no_token_and_the_request_itself_does),
         cmocka_unit_test(nobody_else_is_given_leave_or_told_that_it_may_read),
         cmocka_unit_test(there_is_no_leave_for_what_is_not_there),
