@@ -33,6 +33,7 @@
     X(fan_out_to_one)     /* put what goes to several queues of a topic into the first of them only */                 \
     X(reply_unsynced)     /* answer calls on queues before the disk has what they changed */                           \
     X(deliver_parked)     /* deliver events of a key while one of it is unsettled */                                   \
+    X(due_beside)         /* deliver what was delayed while a later event of its key is unsettled */                   \
     X(transfer_undrained) /* hand a partition over while events of it are in flight */                                 \
     X(uneven_shares)      /* a consumer that comes gets no partition of those that others have */
 

@@ -50,6 +50,8 @@ void calendar_delay(struct core *c, struct queue *q, uint64_t sequence, uint64_t
 void calendar_park(struct queue *q, uint64_t first, uint64_t count);
 /* A parked event is due: it takes its place. */
 void calendar_call(struct core *c, struct queue *q, uint64_t sequence);
+/* What is left of the back-off in which a restart found the event, of a queue on disk; 0: nothing. */
+uint64_t calendar_rest(const struct core *c, const struct queue *q, uint64_t sequence);
 /* From the log, before the queue is taken over: they may be settled already. */
 void calendar_restore(struct core *c, struct queue *q, uint64_t first, uint64_t count, const struct terms *terms);
 

@@ -80,7 +80,7 @@ bool calendar_comes(const struct queue *q)
     uint64_t first, end;
     if (k->loading)
         return true;
-    if (q->returned.count && q->returned.at[0] >= q->durable->mark)
+    if (q->partitions ? partition_awaits_mark(q) : q->returned.count && q->returned.at[0] >= q->durable->mark)
         return true;
     return k->called_events && ranges_next(&k->called, 0, &first, &end) && first < q->durable->end &&
            first < q->next_ready + CALLED_AHEAD;
@@ -139,9 +139,17 @@ static uint64_t rest_of(const struct core *c, const struct trouble *t)
     return (uint64_t)over < t->delay_ms ? t->delay_ms - (uint64_t)over : 0;
 }
 
+uint64_t calendar_rest(const struct core *c, const struct queue *q, uint64_t sequence)
+{
+    const struct trouble *t = q->troubles && sequence < q->durable->recovered_end ? trouble_find(q, sequence) : NULL;
+    return t && !t->dead ? rest_of(c, t) : 0;
+}
+
+/* With an order by key the event must be read first: it holds its key up meanwhile (see partition.c). */
 static void go_on_backing_off(struct core *c, struct queue *q)
 {
-    for (const struct trouble *t = q->partitions ? NULL : q->troubles; t; t = t->hh.next) {
+    bool ordered = q->partitions && q->partitions->ordered;
+    for (const struct trouble *t = ordered ? NULL : q->troubles; t; t = t->hh.next) {
         uint64_t rest = rest_of(c, t);
         if (t->dead || rest == 0 || !ranges_has(&q->durable->backlog, t->sequence))
             continue;

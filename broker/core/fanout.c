@@ -160,8 +160,6 @@ static enum reason hopeless(struct fanout *f, const struct entry *e)
             continue;
         if (q->closed)
             return blame(f, q, REASON_closed);
-        if (q->partitions && admission_has_terms(e))
-            return blame(f, q, REASON_conflict);
         if (e->event.size > q->settings.capacity_bytes)
             return blame(f, q, REASON_too_large);
         if (q->settings.require_consumer && !q->active)

@@ -1,7 +1,8 @@
 /* Order by key: at most one delivery of a key is unsettled. A key is known here from the first delivery of one of its events until
  * none of them is left that was looked at; its other events wait behind the current one, whatever becomes of that: while it is in
  * flight, and while it failed and waits for its back-off (then the key is parked). When it has left the queue, the next
- * becomes current and goes back among what its partition delivers. Two keys of one hash count as one. */
+ * becomes current and goes back among what its partition delivers; until it is delivered an earlier one, which was delayed and is
+ * due now, takes its place. Two keys of one hash count as one. */
 #include "broker/core/partition.h"
 
 #include "base/mutation.h"
@@ -26,22 +27,43 @@ static struct key *find_current(const struct queue *q, uint64_t sequence)
 static void set_current(struct partitions *p, struct key *k, uint64_t sequence)
 {
     k->current = sequence;
+    k->begun = false;
     HASH_ADD(hh_current, p->by_current, current, sizeof k->current, k);
 }
 
+static struct key *make_key(struct partitions *p, uint64_t hash, uint64_t sequence)
+{
+    struct key *k = xcalloc(1, sizeof *k);
+    k->hash = hash;
+    HASH_ADD(hh, p->keys, hash, sizeof k->hash, k);
+    set_current(p, k, sequence);
+    return k;
+}
+
+/* The current one was delivered, or comes before. */
+static bool stands_before(const struct key *k, uint64_t sequence)
+{
+    return k->current != sequence && (k->begun || k->current < sequence);
+}
+
+/* Who loses its place as the current one stands in its partition's heap, and comes to stand behind the other from there. */
 bool key_claim(struct queue *q, uint64_t hash, uint64_t sequence)
 {
+    struct partitions *p = q->partitions;
     struct key *k = hash ? find(q, hash) : NULL;
-    if (hash == 0 || (k && k->current == sequence) || MUTATED(deliver_parked))
+    if (hash == 0 || MUTATED(deliver_parked) || (k && MUTATED(due_beside) && sequence < k->current))
         return true;
-    if (k) {
+    if (!k)
+        k = make_key(p, hash, sequence);
+    if (stands_before(k, sequence)) {
         heap_push(&k->waiting, sequence);
         return false;
     }
-    k = xcalloc(1, sizeof *k);
-    k->hash = hash;
-    HASH_ADD(hh, q->partitions->keys, hash, sizeof k->hash, k);
-    set_current(q->partitions, k, sequence);
+    if (k->current != sequence) {
+        HASH_DELETE(hh_current, p->by_current, k);
+        set_current(p, k, sequence);
+    }
+    k->begun = true;
     return true;
 }
 
@@ -75,7 +97,7 @@ uint64_t key_over(struct queue *q, uint64_t sequence)
 uint64_t key_blocker(const struct queue *q, uint64_t hash, uint64_t sequence)
 {
     const struct key *k = hash ? find(q, hash) : NULL;
-    return k && k->current != sequence ? k->current : 0;
+    return k && stands_before(k, sequence) ? k->current : 0;
 }
 
 static uint64_t count_waiting(struct queue *q, const struct key *k)

@@ -85,19 +85,6 @@ static enum reason check_letters(struct core *c, struct span name, const struct 
     return letters_check(c, name, &merged, why);
 }
 
-/* What is delayed, or expires, has no place in the order of a partition or of a key. */
-static enum reason check_times(const struct queue_settings *present, const struct queue_settings *given,
-                               struct error *why)
-{
-    struct queue_settings merged = *present;
-    apply_settings(&merged, given);
-    if ((merged.partitions <= 1 && merged.ordered != ORDERED_KEY) || (merged.ttl_ms == 0 && merged.delay_ms == 0))
-        return REASON_ok;
-    error_set(why, "a queue with 'partitions' or 'ordered: key' has neither 'ttl' nor 'delay'; leave them at 0s, or "
-                   "put such events into a queue of their own");
-    return REASON_conflict;
-}
-
 enum reason operate_declare(struct core *c, struct span name, const struct queue_settings *given, bool only_create,
                             bool by_config, struct queue **out, bool *created, struct error *why)
 {
@@ -113,8 +100,6 @@ enum reason operate_declare(struct core *c, struct span name, const struct queue
         if (only_create)
             return REASON_exists;
         enum reason change = check_change(c, q, given, by_config, why);
-        if (change == REASON_ok)
-            change = check_times(&q->settings, given, why);
         if (change == REASON_ok)
             change = check_letters(c, name, &q->settings, given, why);
         if (change != REASON_ok)
@@ -136,9 +121,7 @@ enum reason operate_declare(struct core *c, struct span name, const struct queue
         apply_settings(&settings, given);
         if (settings.durability == DURABILITY_DISK && !has_disk(c, why))
             return REASON_invalid;
-        enum reason letters = check_times(&settings, given, why);
-        if (letters == REASON_ok)
-            letters = letters_check(c, name, &settings, why);
+        enum reason letters = letters_check(c, name, &settings, why);
         if (letters != REASON_ok)
             return letters;
         *out = q = queue_create(c, name, &settings);

@@ -1,6 +1,7 @@
 /* Which partition an event is in, and what comes next there. Events are sorted as somebody wants them: on behalf of one partition
  * all that stands before its next event is looked at, and goes to where it belongs. */
 #include "broker/core/partition.h"
+#include "broker/core/calendar.h"
 #include "broker/core/items.h"
 
 #include "base/xalloc.h"
@@ -48,6 +49,16 @@ bool partition_is_full(const struct core *c, const struct queue *q)
     return p && q->durable && (p->sorted >= c->config.look_ahead || p->sorted_bytes >= c->config.look_ahead_bytes);
 }
 
+bool partition_awaits_mark(const struct queue *q)
+{
+    const struct partitions *p = q->partitions;
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (p->at[i].ready.count && p->at[i].ready.at[0] >= q->durable->mark)
+            return true;
+    }
+    return false;
+}
+
 static bool wants_more(const struct partition *p)
 {
     return p->owner && !p->heir && p->owner->next_delivery <= p->owner->limit;
@@ -91,6 +102,18 @@ static void put(struct core *c, struct queue *q, uint64_t sequence, struct item 
     p->sorted_bytes += item->size;
 }
 
+/* After a restart: it failed before, and the rest of its back-off holds its key up as if nothing had happened. */
+static bool goes_on_backing_off(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
+{
+    uint64_t rest = q->durable && q->partitions->ordered ? calendar_rest(c, q, sequence) : 0;
+    uint64_t key = rest ? partition_key(c, q, item) : 0;
+    if (rest == 0 || key_blocker(q, key, sequence))
+        return false;
+    key_claim(q, key, sequence);
+    queue_hold_back(c, q, sequence, item, rest);
+    return true;
+}
+
 /* Sorts until that partition has something; false when there is nothing more to sort, or enough was. */
 static bool sort_for(struct core *c, struct queue *q, uint32_t partition)
 {
@@ -99,7 +122,7 @@ static bool sort_for(struct core *c, struct queue *q, uint32_t partition)
     while (q->next_ready < end && !partition_is_full(c, q)) {
         struct item *item = item_at(q, q->next_ready);
         uint64_t sequence = q->next_ready++;
-        if (item->state == ITEM_READY)
+        if (item->state == ITEM_READY && !goes_on_backing_off(c, q, sequence, item))
             put(c, q, sequence, item);
         if (q->partitions->at[partition].ready.count)
             return true;
@@ -139,7 +162,7 @@ static bool goes_along(struct core *c, struct queue *q, uint32_t partition, uint
 {
     struct partitions *p = q->partitions;
     struct heap *ready = &p->at[partition].ready;
-    if (!item || item->state != ITEM_READY || item->attempt)
+    if (!item || item->state != ITEM_READY || item->attempt || sequence >= queue_deliverable_end(q))
         return false;
     if ((!ready->count && !sort_for(c, q, partition)) || ready->at[0] != sequence)
         return false;

@@ -26,7 +26,8 @@ struct partition {
 /* A key with an event that was delivered and is not settled, or that comes next after one that was. */
 struct key {
     uint64_t hash;
-    uint64_t current;    /* that event: no other of the key is delivered */
+    uint64_t current;    /* that event: no other of the key is delivered … */
+    bool begun;          /* … once it was; until then an earlier one may become current instead */
     struct heap waiting; /* those behind it that were looked at; holds some that left meanwhile */
     UT_hash_handle hh, hh_current;
 };
@@ -58,6 +59,8 @@ struct selection {
 };
 /* Takes the next batch for a consumer, at most `credit` events and about `bytes`: they are to be passed to queue_taken now. */
 struct selection partition_take(struct core *c, struct consumer *k, uint64_t credit, size_t bytes);
+/* Does something wait for the queue's mark that was delayed, and has been passed since? */
+bool partition_awaits_mark(const struct queue *q);
 /* Is so much sorted and not delivered that no more should be loaded? */
 bool partition_is_full(const struct core *c, const struct queue *q);
 
@@ -76,7 +79,7 @@ void partitions_describe(struct queue *q, struct queue_info *out);
 const struct partition_info *partitions_list(struct queue *q, struct arena *arena, size_t *count);
 
 /* keys.c. Of a queue with `ordered: key`. */
-/* The event is the key's only one now, and may be delivered. False: another one is, and this one stands behind it. */
+/* The event is the key's only one now, and is to be delivered. False: another one is, and this one stands behind it. */
 bool key_claim(struct queue *q, uint64_t hash, uint64_t sequence);
 /* The event left the queue. The next of its key; 0: there is none, or it was no key's current one. */
 uint64_t key_over(struct queue *q, uint64_t sequence);

@@ -27,8 +27,6 @@ static enum reason hopeless(const struct core *c, const struct queue *q, const s
 {
     if (q->closed)
         return REASON_closed;
-    if (q->partitions && admission_has_terms(e)) /* their order by partition or key would not hold */
-        return REASON_conflict;
     if (e->event.size > c->config.max_event || e->event.size > q->settings.capacity_bytes)
         return REASON_too_large;
     if (q->settings.require_consumer && !q->active)

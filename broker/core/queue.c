@@ -318,6 +318,13 @@ void queue_delay(struct core *c, struct queue *q, uint64_t sequence, struct item
     calendar_delay(c, q, sequence, ms);
 }
 
+void queue_hold_back(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms)
+{
+    assert(item->state == ITEM_READY);
+    move(q, item, ITEM_DELAYED);
+    calendar_delay(c, q, sequence, ms);
+}
+
 void queue_taken(struct queue *q, uint64_t sequence, struct item *item, uint32_t lease)
 {
     assert(item->state == ITEM_READY);

@@ -534,6 +534,8 @@ void queue_settle(struct core *c, struct queue *q, uint64_t sequence, struct ite
 void queue_return(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 /* In flight or delayed: to be delivered again after `ms`; or out, as above. */
 void queue_delay(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms);
+/* Ready, and to be delivered after `ms`. */
+void queue_hold_back(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms);
 /* The next to deliver; NULL when nothing is ready. */
 struct item *queue_next(struct queue *q, uint64_t *sequence);
 /* Marks it taken by a lease. */

@@ -15,16 +15,11 @@ static bool is_retryable(const struct api_event *e, enum reason reason)
 static void render_refusal(const struct api_command *c, const struct api_event *e, const struct api_outcome *o,
                            struct arena *a, struct api_response *out)
 {
-    char detail[NAME_MAX_SIZE + 160] = "";
+    char detail[NAME_MAX_SIZE + 80] = "";
     const char *queue = o->queue ? o->queue : c->queue;
     if (o->reason == REASON_full && o->capacity && o->depth >= o->capacity)
         snprintf(detail, sizeof detail, "queue '%s' is full: it holds %llu of %llu events", queue,
                  (unsigned long long)o->depth, (unsigned long long)o->capacity);
-    else if (o->reason == REASON_conflict)
-        snprintf(detail, sizeof detail,
-                 "queue '%s' has partitions or an order by key, and takes no event that is delayed or expires; publish "
-                 "it to a queue of its own",
-                 queue);
     problem_open_of(c, o->reason, detail, is_retryable(e, o->reason), out);
     if (!c->u.publish.batch)
         json_add_text_member(&out->body, "id", e->id);

@@ -4,6 +4,7 @@
 #include "tests/sim/sim.h"
 
 #include "broker/core/partition.h"
+#include "broker/core/trouble.h"
 
 #define ID(f) ((unsigned long long)(f)->id)
 
@@ -68,7 +69,18 @@ void keys_check_order(struct sim *s, const struct fact *f, struct life *life)
 static bool is_unsettled(struct sim *s, const struct fact *f, const struct life *life)
 {
     bool there = s->on_disk[f->queue] || f->incarnation == life->incarnation;
-    return f->sequence && there && !f->ack_asked && !f->duplicate && !storing_is_dead(s, f);
+    return f->sequence && there && !f->ack_asked && !f->duplicate && !storing_is_dead(s, f) &&
+           !timing_may_have_expired(s, f);
+}
+
+/* Of what came nothing may come beside it, be it accepted before or after it; of what did not come yet what was accepted before, but
+ * for what was delayed (keys_check_began sees when that was due). */
+static bool stands_before(const struct sim *s, const struct fact *g, const struct fact *f, const struct life *life)
+{
+    bool came = g->handed_over && g->life == life, delayed = g->delayed || s->delay_ms[g->queue];
+    if (g->sequence > f->sequence) /* what a lease ran out for may arrive late */
+        return came && s->mood.long_leases;
+    return g->sequence < f->sequence && (came || !delayed);
 }
 
 static void check_alone(struct sim *s, const struct fact *f, const struct life *life)
@@ -79,7 +91,7 @@ static void check_alone(struct sim *s, const struct fact *f, const struct life *
         return;
     for (size_t i = s->fact_count; i-- > 0;) {
         const struct fact *g = s->facts[i];
-        if (g->queue == f->queue && g->key == f->key && g->sequence < f->sequence && is_unsettled(s, g, life))
+        if (g->queue == f->queue && g->key == f->key && stands_before(s, g, f, life) && is_unsettled(s, g, life))
             sim_fail(s, "#%llu came while #%llu of the same key was not settled", ID(f), ID(g));
     }
 }
@@ -94,6 +106,36 @@ void keys_check_delivery(struct sim *s, const struct fact *f, const struct clien
         sim_fail(s, "#%llu was handed over under token %llu after token %llu", ID(f), (unsigned long long)d->fence,
                  (unsigned long long)*newest);
     *newest = d->fence;
+}
+
+struct beginning {
+    const struct core *core;
+    struct queue *queue;
+    uint64_t key, sequence, other;
+    bool failed; /* before this run: it held its key up already */
+};
+
+static bool find_other(void *context, uint64_t sequence, struct item *item)
+{
+    struct beginning *b = context;
+    bool ordered = b->queue->partitions->ordered;
+    bool earlier = item->state == ITEM_READY && sequence < b->sequence && !b->failed;
+    bool beside = ordered && item->state == ITEM_IN_FLIGHT && sequence != b->sequence;
+    if ((earlier || beside) && partition_key(b->core, b->queue, item) == b->key)
+        b->other = sequence;
+    return b->other == 0;
+}
+
+void keys_check_began(struct sim *s, struct queue *q, uint64_t sequence, const struct item *item)
+{
+    struct beginning b = { .core = s->core, .queue = q, .sequence = sequence };
+    b.key = q->partitions ? partition_key(s->core, q, item) : 0;
+    b.failed = trouble_find(q, sequence) != NULL;
+    if (b.key)
+        queue_each(q, 0, find_other, &b);
+    if (b.other)
+        sim_fail(s, "%s delivers %llu, and %llu of the same key is to be settled before it", q->name,
+                 (unsigned long long)sequence, (unsigned long long)b.other);
 }
 
 /* ------------------------------------------------------------------ shares */

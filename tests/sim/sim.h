@@ -347,6 +347,9 @@ unsigned keys_of(const struct sim *s, unsigned queue, uint64_t id);
 void keys_check_order(struct sim *s, const struct fact *f, struct life *life);
 /* Any delivery: by the newest who has the key, and while no earlier event of it is unsettled. */
 void keys_check_delivery(struct sim *s, const struct fact *f, const struct client_delivery *d, struct life *life);
+/* A delivery begins, the first of its event in this run of the broker: of its key nothing that was accepted before is ready, and
+ * where the queue says so nothing is in flight. */
+void keys_check_began(struct sim *s, struct queue *q, uint64_t sequence, const struct item *item);
 void keys_check_shares(struct sim *s, const struct queue *q);
 
 /* facts.c */

@@ -14,11 +14,8 @@ static int64_t wall(const struct sim *s)
 void timing_draw(struct sim *s)
 {
     for (unsigned q = 0; q < SIM_QUEUES && s->mood.delays; q++) {
-        uint64_t ttl_ms = sim_chance(s, 15) ? 1 + sim_random(s, 20000) : 0;
-        uint64_t delay_ms = sim_chance(s, 15) ? 1 + sim_random(s, 2000) : 0;
-        bool plain = !s->ordered[q] && s->partitions[q] <= 1;
-        s->ttl_ms[q] = plain ? ttl_ms : 0;
-        s->delay_ms[q] = plain ? delay_ms : 0;
+        s->ttl_ms[q] = sim_chance(s, 15) ? 1 + sim_random(s, 20000) : 0;
+        s->delay_ms[q] = sim_chance(s, 15) ? 1 + sim_random(s, 2000) : 0;
     }
 }
 
@@ -26,7 +23,7 @@ void timing_terms(struct sim *s, struct fact *f, bool none, struct client_terms 
 {
     *out = (struct client_terms){ 0 };
     f->delayed = s->delay_ms[f->queue] > 0;
-    if (!s->mood.delays || none || s->ordered[f->queue] || s->partitions[f->queue] > 1)
+    if (!s->mood.delays || none)
         return;
     if (sim_chance(s, 15)) {
         out->delay_ms = 1 + sim_random(s, DELAY_MOST_MS);
@@ -56,7 +53,7 @@ static void began(struct sim *s, struct fact *f, const struct item *item)
 
 struct looking {
     struct sim *sim;
-    const struct queue *queue;
+    struct queue *queue;
 };
 
 static bool look(void *context, uint64_t sequence, struct item *item)
@@ -65,7 +62,6 @@ static bool look(void *context, uint64_t sequence, struct item *item)
     struct sim *s = at->sim;
     struct span lane;
     struct store *store = queue_store(s->core, at->queue);
-    (void)sequence;
     store->ops->read(store, at->queue->id, item->at, &lane);
     struct span event = event_of_lane(lane);
     uint64_t id = event.size >= 9 ? wire_load64(event.data + 1) : UINT64_MAX; /* as facts.c reads it */
@@ -73,6 +69,8 @@ static bool look(void *context, uint64_t sequence, struct item *item)
     if (!f || f->origin != sim_queue_index(at->queue->name)) /* a dead letter has no terms any more */
         return true;
     bool known = f->flight_run == s->config.incarnation && f->flight_attempt == item->attempt;
+    if (item->state == ITEM_IN_FLIGHT && f->flight_run != s->config.incarnation)
+        keys_check_began(s, at->queue, sequence, item);
     if (item->state == ITEM_IN_FLIGHT && !known)
         began(s, f, item);
     else if (item->state != ITEM_IN_FLIGHT && f->expires_ms && f->expires_ms <= wall(s))

@@ -264,18 +264,6 @@ static void the_wall_clock_rules_expiry(void **state)
     assert_int_equal(describe(d, "orders").ready, 0);
 }
 
-static void a_queue_with_partitions_or_keys_takes_none_of_it(void **state)
-{
-    struct driver *d = *state;
-    struct peer *p = attached(d, "p");
-    assert_string_equal(declare(d, "parts", "partitions=4 ttl=1s"), "conflict");
-    assert_string_equal(declare(d, "parts", "partitions=4"), "ok");
-    assert_string_equal(declare(d, "parts", "delay=1s"), "conflict");
-    publish(p, "parts", 0, "one~50 two");
-    assert_non_null(strstr(heard(p), "refuse parts 1 conflict"));
-    assert_int_equal(describe(d, "parts").ready, 1);
-}
-
 /* ------------------------------------------------------------------ cost */
 
 static void a_plain_queue_has_no_calendar(void **state)
@@ -343,7 +331,6 @@ int main(void)
         driven(the_queue_s_ttl_holds_for_all_and_the_earlier_wins),
         driven(what_expires_makes_room_for_those_who_wait),
         driven(the_wall_clock_rules_expiry),
-        driven(a_queue_with_partitions_or_keys_takes_none_of_it),
         driven(a_plain_queue_has_no_calendar),
         driven(what_is_settled_before_its_time_is_swept_out),
         driven(neighbours_under_one_ttl_are_one_run),
