@@ -99,8 +99,8 @@ def batch(form):
 
 
 def batches(figures, directory, transport, form, seconds):
-    """As publish, of batches."""
-    work = f"batches of {BATCH} in {form}, {BATCH_CONNECTIONS} connections {transport}"
+    """As publish, of batches, on BATCH_CONNECTIONS."""
+    work = f"{form} batches of {BATCH} {transport}"
     kind, body = batch(form)
     file = pathlib.Path(directory) / "batch"
     file.write_bytes(body)
