@@ -68,10 +68,17 @@ static void give_up(struct queue *q, struct trouble *t)
         trouble_forget(q, t);
 }
 
-/* Others make room for what was added to `own`. */
-static void bound(struct queue *q, const struct history *own)
+/* Of all queues. */
+static uint64_t most_of(const struct core *c)
 {
-    while (q->history_bytes > HISTORY_BYTES || *own->total > HISTORY_BYTES_ALL) {
+    uint64_t part = c->config.memory_budget / HISTORY_PART;
+    return part < HISTORY_BYTES_ALL ? part : HISTORY_BYTES_ALL;
+}
+
+/* Others make room for what was added to `own`. */
+static void bound(const struct core *c, struct queue *q, const struct history *own)
+{
+    while (q->history_bytes > HISTORY_BYTES || c->history_bytes > most_of(c)) {
         struct history *first = q->histories == own ? own->next : q->histories;
         if (!first)
             return;
@@ -111,7 +118,7 @@ static struct attempt *new_attempt(const struct attempt_info *info, struct span 
     return a;
 }
 
-static void append(struct queue *q, struct history *h, struct attempt *a)
+static void append(struct core *c, struct queue *q, struct history *h, struct attempt *a)
 {
     if (h->newest)
         h->newest->next = a;
@@ -124,7 +131,7 @@ static void append(struct queue *q, struct history *h, struct attempt *a)
         forget_oldest(q, h);
         h->older++;
     }
-    bound(q, h);
+    bound(c, q, h);
 }
 
 static uint32_t latency_of(const struct core *c, const struct lease *l)
@@ -147,7 +154,7 @@ void attempts_add(struct core *c, struct queue *q, uint64_t sequence, const stru
                   enum attempt_outcome outcome, uint32_t status, struct span error)
 {
     const struct lease *l = lease_of(c, q, item);
-    bool much = q->history_bytes >= HISTORY_BYTES_RETURNED || c->history_bytes >= HISTORY_BYTES_ALL;
+    bool much = q->history_bytes >= HISTORY_BYTES_RETURNED || c->history_bytes >= most_of(c);
     if (MUTATED(forget_attempts))
         return;
     if (outcome == ATTEMPT_RETURNED && much && (!q->troubles || !trouble_find(q, sequence)))
@@ -155,7 +162,7 @@ void attempts_add(struct core *c, struct queue *q, uint64_t sequence, const stru
     struct attempt_info info = info_of(c, l, item);
     info.outcome = outcome;
     info.status = status;
-    append(q, history_of(c, q, trouble_of(q, sequence)), new_attempt(&info, span_str(info.consumer), error));
+    append(c, q, history_of(c, q, trouble_of(q, sequence)), new_attempt(&info, span_str(info.consumer), error));
 }
 
 void attempts_restore(struct core *c, struct queue *q, struct trouble *t, const struct attempt_info *info,
@@ -164,7 +171,7 @@ void attempts_restore(struct core *c, struct queue *q, struct trouble *t, const 
     const struct attempt *newest = t->history ? t->history->newest : NULL;
     if (newest && newest->number == info->number && newest->delivered_ms == info->delivered_ms)
         return; /* a later note says it again */
-    append(q, history_of(c, q, t), new_attempt(info, consumer, error));
+    append(c, q, history_of(c, q, t), new_attempt(info, consumer, error));
 }
 
 /* ------------------------------------------------------------------ told */

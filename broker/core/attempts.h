@@ -2,9 +2,9 @@
  * was delivered and settled: a history begins with the first delivery that ended otherwise. Private to broker/core.
  *
  * Bounds: the newest ATTEMPTS_KEPT of an event; HISTORY_BYTES a queue, beyond which its event whose history began first loses
- * all of it; HISTORY_BYTES_ALL the broker, beyond which the queue that adds to it gives up its own. Counted in the
- * broker's memory. A queue on disk notes each attempt with what it says of the failure (persist_trouble), and histories are
- * part of the snapshot.
+ * all of it; a HISTORY_PARTth of the memory budget and HISTORY_BYTES_ALL for all queues, beyond which the queue that adds to it
+ * gives up its own. Counted in the broker's memory. A queue on disk notes each attempt with what it says of the failure
+ * (persist_trouble), and histories are part of the snapshot.
  *
  * Ownership: a history belongs to its trouble (trouble.h) and goes with it. */
 #ifndef SLUICE_BROKER_CORE_ATTEMPTS_H
@@ -14,6 +14,7 @@
 
 #define HISTORY_BYTES     (UINT64_C(1) << 20)
 #define HISTORY_BYTES_ALL (UINT64_C(64) << 20)
+#define HISTORY_PART      16u
 
 struct attempt {
     struct attempt *next; /* the one after it */

@@ -457,6 +457,16 @@ static void replay_run(void *context, const struct store_run *run, uint64_t byte
     replay_origin(c, q, run);
 }
 
+static void forget_settled(struct queue *q, struct trouble *t)
+{
+    if (!t)
+        return;
+    q->dead -= t->dead != DEAD_NOT;
+    q->dead_bytes -= t->dead ? t->size : 0;
+    trouble_forget(q, t);
+}
+
+/* Whichever is fewer is gone through: settlements, or troubles. */
 static void replay_settled(void *context, uint32_t queue, enum store_cause cause, uint64_t first, uint64_t count)
 {
     struct queue *q = queue_by_id(context, queue);
@@ -464,13 +474,15 @@ static void replay_settled(void *context, uint32_t queue, enum store_cause cause
         return;
     if (cause != CAUSE_REMOVED)
         *ledger_of(&q->ledger, cause) += count;
+    if (count < HASH_COUNT(q->troubles)) {
+        for (uint64_t s = first; s < first + count; s++)
+            forget_settled(q, trouble_find(q, s));
+        return;
+    }
     struct trouble *t, *next;
     HASH_ITER (hh, q->troubles, t, next) {
-        if (t->sequence < first || t->sequence - first >= count)
-            continue;
-        q->dead -= t->dead != DEAD_NOT;
-        q->dead_bytes -= t->dead ? t->size : 0;
-        trouble_forget(q, t);
+        if (t->sequence >= first && t->sequence - first < count)
+            forget_settled(q, t);
     }
 }
 

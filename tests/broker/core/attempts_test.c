@@ -168,6 +168,23 @@ static void a_queue_s_memory_of_failures_is_bounded(void **state)
     assert_true(d->core->history_bytes == 0);
 }
 
+/* What is remembered takes no more than its part of a small budget. */
+static void a_small_budget_is_not_spent_on_histories(void **state)
+{
+    struct driver *d = *state;
+    d->config.memory_budget = 160000;
+    driver_restart(d);
+    declare(d, "orders", "capacity=5000 backoff=1h");
+    struct peer *p = consumer(d, "p");
+    for (uint64_t delivery = 1; delivery <= 300; delivery++) {
+        publish(p, "orders", 0, "one");
+        say(p, delivery, SETTLE_NACK, 0, 500, "no luck");
+        assert_true(d->core->history_bytes <= 10000);
+    }
+    assert_string_equal(attempts(d, 1), "");
+    assert_string_equal(attempts(d, 300), "1 nacked +0 p 500 no luck");
+}
+
 /* A consumer that leaves in order with much in hand does not make the broker remember all of it. */
 static void what_was_only_returned_is_remembered_for_some(void **state)
 {
@@ -296,6 +313,7 @@ int main(void)
         driven(the_newest_are_kept_and_the_others_counted),
         driven(what_never_failed_has_no_history_and_what_is_settled_none_any_more),
         driven(a_queue_s_memory_of_failures_is_bounded),
+        driven(a_small_budget_is_not_spent_on_histories),
         driven(what_was_only_returned_is_remembered_for_some),
         on_disk(histories_survive_a_crash_and_a_checkpoint),
         on_disk(what_older_ones_there_were_survives_too),
