@@ -92,6 +92,7 @@ static enum settle_kind kind_of(enum command_kind kind)
     case COMMAND_ACK: return SETTLE_ACK;
     case COMMAND_DEFER: return SETTLE_DEFER;
     case COMMAND_DROP: return SETTLE_DROP;
+    case COMMAND_EXTEND: return SETTLE_EXTEND;
     default: return SETTLE_NACK;
     }
 }
@@ -138,6 +139,22 @@ static uint64_t token_of(const struct sluice_sub *sub, uint64_t delivery)
     return sub->era << ERA_SHIFT | (delivery & ((UINT64_C(1) << ERA_SHIFT) - 1));
 }
 
+static int by_deadline(const struct unsettled *a, const struct unsettled *b)
+{
+    return a->deadline.ns < b->deadline.ns ? -1 : a->deadline.ns > b->deadline.ns;
+}
+
+/* Leases end in the order they began, but for those that were extended. */
+static void add_unsettled(struct sluice_sub *sub, struct unsettled *u)
+{
+    const UT_hash_table *table = sub->unsettled ? sub->unsettled->hh.tbl : NULL;
+    const struct unsettled *last = table ? ELMT_FROM_HH(table, table->tail) : NULL;
+    if (last && mono_before(u->deadline, last->deadline))
+        HASH_ADD_INORDER(hh, sub->unsettled, token, sizeof u->token, u, by_deadline);
+    else
+        HASH_ADD(hh, sub->unsettled, token, sizeof u->token, u);
+}
+
 static void settle(struct sluice *s, struct sluice_sub *sub, const struct command *c)
 {
     struct unsettled *u;
@@ -153,7 +170,12 @@ static void settle(struct sluice *s, struct sluice_sub *sub, const struct comman
         .error = span_of(s->taken.bytes.data + c->at, c->text_size),
     };
     HASH_DEL(sub->unsettled, u);
-    free(u);
+    if (c->kind == COMMAND_EXTEND) {
+        u->deadline = mono_add_ms(s->now.mono, c->ms);
+        add_unsettled(sub, u);
+    } else {
+        free(u);
+    }
     client_settle(s->client, span_str(sub->queue), sub->epoch, &word);
 }
 
@@ -194,6 +216,7 @@ void sub_command(struct sluice *s, const struct command *c)
     case COMMAND_ACK:
     case COMMAND_NACK:
     case COMMAND_DEFER:
+    case COMMAND_EXTEND:
     case COMMAND_DROP: settle(s, c->sub, c); break;
     case COMMAND_PUBLISH: break;
     }
@@ -221,7 +244,7 @@ static void keep_unsettled(struct sluice *s, struct sluice_sub *sub, const struc
     u->token = token;
     u->delivery = d->delivery;
     u->deadline = mono_add_ms(s->now.mono, d->lease_ms);
-    HASH_ADD(hh, sub->unsettled, token, sizeof u->token, u);
+    add_unsettled(sub, u);
 }
 
 void sub_delivery(struct sluice *s, const struct client_delivery *d)

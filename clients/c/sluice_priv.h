@@ -20,7 +20,8 @@ enum command_kind {
     COMMAND_ACK,
     COMMAND_NACK,
     COMMAND_DEFER,
-    COMMAND_DROP
+    COMMAND_DROP,
+    COMMAND_EXTEND
 };
 
 /* What a publish says beyond its event, and whom its receipt goes to. It goes with that. */
@@ -34,7 +35,7 @@ struct publish_more {
 struct command {
     enum command_kind kind;
     uint32_t count; /* PUBLISH: events, each a size_t and its bytes */
-    uint32_t ms;    /* PUBLISH: the wait; NACK: the delay */
+    uint32_t ms;    /* PUBLISH: the wait; NACK, DEFER: the delay; EXTEND: the lease */
     size_t at; /* PUBLISH: in the batch's bytes: the queue's name with its NUL, then the events; NACK, DROP: the text */
     uint32_t status, text_size; /* NACK, DROP: what the application says of it */
     uint64_t token;

@@ -1,4 +1,4 @@
-/* Settling with a reason: the application's status and its words go with the event, for people (docs/http-api.md). */
+/* Settling with a reason: the application's status and its words go with the event, for people (docs/http-api.md). And more time. */
 #include "clients/c/sluice_priv.h"
 
 static void settle_because(struct sluice_sub *sub, enum command_kind kind, uint64_t token, uint32_t delay_ms,
@@ -31,4 +31,10 @@ void sluice_nack_because(struct sluice_sub *sub, uint64_t token, uint32_t delay_
 void sluice_drop_because(struct sluice_sub *sub, uint64_t token, uint32_t status, const char *error)
 {
     settle_because(sub, COMMAND_DROP, token, 0, status, error);
+}
+
+void sluice_extend(struct sluice_sub *sub, uint64_t token, uint32_t lease_ms)
+{
+    if (lease_ms)
+        settle_because(sub, COMMAND_EXTEND, token, lease_ms, 0, NULL);
 }

@@ -175,6 +175,9 @@ SLUICE_API void sluice_nack(struct sluice_sub *sub, uint64_t token, uint32_t del
 SLUICE_API void sluice_defer(struct sluice_sub *sub, uint64_t token, uint32_t delay_ms);
 /* Never: it is dead at once, with the reason dropped_by_app. */
 SLUICE_API void sluice_drop(struct sluice_sub *sub, uint64_t token);
+/* It takes longer: from now on the lease lasts lease_ms (at most 12 h), and the event counts as unsettled for so long. After the lease's
+ * end it does nothing; nor with 0. */
+SLUICE_API void sluice_extend(struct sluice_sub *sub, uint64_t token, uint32_t lease_ms);
 /* The same as sluice_nack and sluice_drop, and says why: status (1 to 65535; 0: none) and error (UTF-8, 250 bytes of it; NULL:
  * none) stay with the event, for whoever peeks at it, has it explained or gets its dead letter. Nothing depends on them. */
 SLUICE_API void sluice_nack_because(struct sluice_sub *sub, uint64_t token, uint32_t delay_ms, uint32_t status,

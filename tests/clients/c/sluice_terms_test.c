@@ -190,6 +190,28 @@ static void a_reason_settles_as_the_plain_word_does(void **state)
     assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
 }
 
+static void an_extended_lease_ends_when_it_was_said_to(void **state)
+{
+    struct sluice *s = seen_connect(state);
+    struct seen events = seen_fresh();
+    events.settle_now = false;
+    struct sluice_sub *sub = sluice_subscribe(s, "orders", 2, seen_event, &events);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(sluice_publish_wait(s, "orders", &event, 1000, NULL), SLUICE_OK);
+    assert_true(seen_wait(&events, 2));
+    uint64_t token = events.token;
+    sluice_extend(sub, token, 0);
+    sluice_extend(sub, token, 60000);
+    sluice_extend(sub, token, 50); /* of its own 30 s nothing is left */
+    assert_true(seen_wait(&events, 3));
+    assert_int_equal(events.last_sequence, 2);
+    assert_int_equal(events.attempt, 2);
+    sluice_extend(sub, token, 60000); /* of a delivery that is over */
+    sluice_ack(sub, events.token);
+    sluice_unsubscribe(sub);
+    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +223,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(contradictions_are_invalid, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(what_is_undecided_at_the_end_is_unknown, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_reason_settles_as_the_plain_word_does, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(an_extended_lease_ends_when_it_was_said_to, seen_start, seen_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
