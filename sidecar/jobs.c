@@ -273,7 +273,7 @@ static void refuse_away(struct job *j, struct api_response *r)
 {
     const char *why = uplink_trouble(j->sidecar->uplink);
     struct error sentence;
-    error_set(&sentence, "no broker answers at %s, so nothing was done: %s", j->sidecar->options->broker,
+    error_set(&sentence, "no broker answers at %s: %s", j->sidecar->options->broker,
               *why ? why : "is it up, and is that its address?");
     api_refuse(&j->command, REASON_unavailable, sentence.text, 1000, j->arena, r);
 }
