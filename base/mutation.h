@@ -31,6 +31,7 @@
     X(forget_delays)      /* write checkpoints without what is delayed */                                              \
     X(forget_attempts)    /* do not remember how deliveries failed */                                                  \
     X(fan_out_to_one)     /* put what goes to several queues of a topic into the first of them only */                 \
+    X(share_with_one)     /* at the start, find what several queues have for the first of them only */                 \
     X(reply_unsynced)     /* answer calls on queues before the disk has what they changed */                           \
     X(deliver_parked)     /* deliver events of a key while one of it is unsettled */                                   \
     X(due_beside)         /* deliver what was delayed while a later event of its key is unsettled */                   \

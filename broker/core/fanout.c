@@ -186,11 +186,18 @@ static bool is_pending(const struct fanout *f, const struct queue *q)
     return false;
 }
 
-/* On disk the events lie once for each queue, behind a note that names all of them: so many parts of the room are one queue's. */
-static uint64_t disk_parts(const struct fanout *f)
+/* On disk the events lie once, behind the list of these queues and a note that names them; each also has its place in the segment's
+ * table. */
+#define TARGET_OVERHEAD 64u
+
+static uint64_t disk_overhead(const struct fanout *f)
 {
-    uint64_t queues = f->next.count - f->next.had;
-    return queues + (queues + 7) / 8;
+    return (f->next.count - f->next.had) * TARGET_OVERHEAD;
+}
+
+static void less(uint64_t *room, uint64_t bytes)
+{
+    *room -= bytes < *room ? bytes : *room;
 }
 
 /* What is accepted and not appended has taken its room already. */
@@ -200,11 +207,11 @@ static enum reason look_for_room(struct fanout *f, const struct queue *q, uint64
     if (room.short_of == REASON_budget)
         room.budget += f->own; /* the run that waits makes room for itself, but not on disk */
     else
-        room.budget /= disk_parts(f);
+        less(&room.budget, disk_overhead(f) + (f->count ? f->set.count * TARGET_OVERHEAD : 0));
     room_less(&room, f->count, f->bytes, is_pending(f, q));
     enum reason why = room_take(&room, size);
-    if (why == REASON_disk) /* the most of which a part is not more than now: less would be exceeded at once */
-        durable_starved(f->core, (room.budget + 1) * disk_parts(f) - 1);
+    if (why == REASON_disk) /* that is not less than its own part: less would be exceeded at once */
+        durable_starved(f->core, room.budget + disk_overhead(f));
     return why;
 }
 

@@ -84,7 +84,7 @@ void log_queue_drop(struct log *l, struct log_queue *q)
 
 /* ------------------------------------------------------------------ in */
 
-static enum store_status taken(struct log *l, struct group *g, uint64_t *ticket)
+enum store_status log_taken(struct log *l, struct group *g, uint64_t *ticket)
 {
     g->urgent = true;
     *ticket = g->number;
@@ -92,16 +92,15 @@ static enum store_status taken(struct log *l, struct group *g, uint64_t *ticket)
     return STORE_LATER;
 }
 
-static uint64_t bytes_of(const struct store_run *run)
+uint64_t log_bytes_of(const struct store_event *events, size_t count)
 {
     uint64_t bytes = 0;
-    for (size_t i = 0; i < run->count; i++)
-        bytes += run->events[i].event.size;
+    for (size_t i = 0; i < count; i++)
+        bytes += events[i].event.size;
     return bytes;
 }
 
-/* One run in the open group. */
-static void put_run(struct log *l, struct group *g, const struct store_run *run, uint64_t bytes)
+void log_put_run(struct log *l, struct group *g, const struct store_run *run, uint64_t bytes)
 {
     struct log_queue *q = log_queue_of(l, run->queue, true);
     size_t start = g->records.size;
@@ -117,7 +116,7 @@ static void put_run(struct log *l, struct group *g, const struct store_run *run,
 static enum store_status append(struct store *store, struct store_run *run, uint64_t *ticket)
 {
     struct log *l = log_self(store);
-    uint64_t bytes = bytes_of(run);
+    uint64_t bytes = log_bytes_of(run->events, run->count);
     if (l->failed)
         return STORE_FAILED;
     if (group_room(l) < bytes + run->count * 6) {
@@ -125,7 +124,7 @@ static enum store_status append(struct store *store, struct store_run *run, uint
         return STORE_FULL;
     }
     struct group *g = group_open(l);
-    put_run(l, g, run, bytes);
+    log_put_run(l, g, run, bytes);
     if (run->leaving)
         log_leave(l, g, run->leaving);
     struct log_queue *q = log_queue_of(l, run->queue, false);
@@ -137,46 +136,7 @@ static enum store_status append(struct store *store, struct store_run *run, uint
         for (size_t i = 0; i < run->count; i++)
             run->events[i].locator = 0;
     }
-    return taken(l, g, ticket);
-}
-
-/* Does any queue keep them in memory? One that has its fill does not. */
-static bool share_is_kept(struct log *l, struct store_share *share, struct store_target *targets, uint64_t bytes)
-{
-    bool kept = false;
-    for (size_t i = 0; i < share->target_count; i++) {
-        struct log_queue *q = log_queue_of(l, targets[i].queue, false);
-        targets[i].keep &= q->cached_bytes + bytes <= l->config.cache_bytes;
-        q->cached_bytes += targets[i].keep ? bytes : 0;
-        kept |= targets[i].keep;
-    }
-    return kept;
-}
-
-/* A run for each queue, in one group, which is there as a whole after a crash or not at all. The note stands with the first. */
-static enum store_status share(struct store *store, struct store_share *share, uint64_t *ticket)
-{
-    struct log *l = log_self(store);
-    struct store_run run = {
-        .events = share->events, .count = share->count, .accepted_ms = share->accepted_ms, .note = share->note
-    };
-    uint64_t bytes = bytes_of(&run);
-    if (l->failed)
-        return STORE_FAILED;
-    if (group_room(l) < (bytes + share->count * 6) * share->target_count) {
-        l->info.full = true;
-        return STORE_FULL;
-    }
-    struct group *g = group_open(l);
-    for (size_t i = 0; i < share->target_count; i++) {
-        run.queue = share->targets[i].queue;
-        run.first = share->targets[i].first;
-        put_run(l, g, &run, bytes);
-        run.note = share->more;
-    }
-    if (share_is_kept(l, share, share->targets, bytes))
-        l->cache->ops->share(l->cache, share, ticket);
-    return taken(l, g, ticket);
+    return log_taken(l, g, ticket);
 }
 
 static enum store_status note(struct store *store, struct span bytes, uint64_t *ticket)
@@ -188,12 +148,12 @@ static enum store_status note(struct store *store, struct span bytes, uint64_t *
     size_t mark = record_begin(&g->records, RECORD_NOTE);
     buf_add(&g->records, bytes.data, bytes.size);
     record_end(&g->records, mark);
-    return taken(l, g, ticket);
+    return log_taken(l, g, ticket);
 }
 
 static void load(struct store *store, uint32_t queue, uint64_t from, uint64_t bytes, uint64_t tag)
 {
-    load_start(log_self(store), queue, from, bytes, tag, false);
+    load_start(log_self(store), queue, from, bytes, tag);
 }
 
 /* ------------------------------------------------------------------ out */
@@ -284,6 +244,7 @@ void log_free(struct log *l)
     free_loads(l->loads);
     free_loads(l->ready_loads);
     free_loads(l->polled);
+    plan_free(l->plan);
     for (uint32_t i = 0; i < l->segment_count; i++)
         segment_free(l->segments[i]);
     free(l->segments);
@@ -326,7 +287,7 @@ static const struct store_ops ops = {
     .name = "log",
     .durable = true,
     .append = append,
-    .share = share,
+    .share = log_share,
     .note = note,
     .read = read_event,
     .settle = log_settle,

@@ -51,17 +51,29 @@ static void count_run(struct check *c, const struct run_record *run)
     t->end = run->first + run->count > t->end ? run->first + run->count : t->end;
 }
 
+static void count_shared(struct check *c, const struct shared_record *s)
+{
+    struct target_reader targets = targets_open(s->targets, s->target_count, 0);
+    struct run_target t;
+    while (target_next(&targets, &t)) {
+        struct run_record run = shared_run(s, 0, &t);
+        count_run(c, &run);
+    }
+}
+
 static void check_record(void *context, uint64_t segment, uint64_t group, uint64_t offset, const struct record *r)
 {
     struct check *c = context;
-    struct run_record run;
+    struct shared_record s;
+    uint8_t own[OWN_TARGET_MAX];
     (void)group;
-    bool holds_events = r->type == RECORD_EVENTS || r->type == RECORD_MOVED;
-    if (holds_events && !run_read(r->payload, &run)) {
+    if (r->type != RECORD_EVENTS && r->type != RECORD_MOVED && r->type != RECORD_SHARED)
+        return;
+    if (!record_shared(r, &s, own)) {
         c->whole = false;
         say(c, "%016" PRIx64 ".log: damaged at offset %" PRIu64 ": the record's events are malformed", segment, offset);
-    } else if (r->type == RECORD_EVENTS) {
-        count_run(c, &run);
+    } else if (!s.moved) {
+        count_shared(c, &s);
     }
 }
 

@@ -1,122 +1,115 @@
 /* Moving stragglers: when less than half of what lies in sealed segments is live, the one with the least live share is emptied, its live
- * events written again as MOVED runs. It is freed by the checkpoint after that. One part at a time, so that it never
- * competes much with what clients wait for. */
+ * events written again as moved runs, each once for all queues that want it. It is freed by the checkpoint after that. One part at
+ * a time, so that it never competes much with what clients wait for. Which segment, and what of it: log_plan.c. */
 #include "broker/store/log_state.h"
 
-#include <stdlib.h>
-
-#define PART_BYTES (1u << 20)
-
-static uint64_t live_share(const struct segment *s)
+static void read_file(struct log *l, uint64_t offset, uint64_t size)
 {
-    return s->all_events ? s->size * s->live_events / s->all_events : 0;
+    char name[FILE_NAME_SIZE];
+    segment_name(name, l->victim->id);
+    l->moving = true;
+    log_submit(l, FILE_READ, name, offset, size, NULL, TAG_COMPACT);
 }
 
-/* The sealed segment worth emptying, NULL when live data is at least half of what is used beyond one segment. */
-static struct segment *choose(const struct log *l)
+static void let_go(struct log *l)
 {
-    struct segment *least = NULL;
-    uint64_t used = 0, live = 0;
-    for (uint32_t i = 0; i + 1 < l->segment_count; i++) {
-        struct segment *s = l->segments[i];
-        if (s->live_events == 0)
-            continue; /* the next checkpoint frees it */
-        used += s->size;
-        live += live_share(s);
-        if (live_share(s) * 2 < s->size && (!least || live_share(s) < live_share(least)))
-            least = s;
-    }
-    return used > 2 * live + l->config.segment_size ? least : NULL;
+    plan_free(l->plan);
+    l->plan = NULL;
+    l->victim = NULL;
 }
 
-/* Starts reading the next part; false when nothing in the victim is live any more. */
-static bool read_part(struct log *l)
+static void damaged(struct log *l, const char *name, uint64_t offset)
 {
-    for (struct log_queue *q = l->queues; q && l->victim->live_events; q = q->hh.next) {
-        for (uint32_t i = 0; i < q->extent_count; i++) {
-            if (q->extents[i].segment != l->victim || q->extents[i].live == 0)
-                continue;
-            l->moving = true;
-            load_start(l, q->id, q->extents[i].first, PART_BYTES, 0, true);
-            return true;
-        }
-    }
-    return false;
+    log_fail(l, "damaged record in", name, offset, "run sluice-broker --check on the data directory");
+}
+
+/* Whether it is worth it is decided once, when all of the table was looked at. */
+static void look(struct log *l)
+{
+    bool bad = false, through = plan_look(l->plan, &bad);
+    char name[FILE_NAME_SIZE];
+    segment_name(name, l->victim->id);
+    if (bad)
+        damaged(l, name, l->victim->table_at);
+    else if (through && !plan_pays(l->plan))
+        let_go(l);
+}
+
+bool compact_goes_on(const struct log *l)
+{
+    return l->plan && !l->moving && !l->stopping && !plan_is_looked(l->plan);
 }
 
 void compact_consider(struct log *l)
 {
-    if (l->failed || l->moving || l->loads || l->stopping)
+    uint32_t offset, size;
+    if (l->failed || l->moving || l->stopping)
         return;
-    if (!l->victim)
-        l->victim = choose(l);
-    if (l->victim && !read_part(l))
-        l->victim = NULL;
-    else if (l->victim)
-        load_advance(l);
+    if (compact_goes_on(l))
+        look(l);
+    if (l->loads || compact_goes_on(l))
+        return;
+    if (l->plan && (l->victim->live_events == 0 || !plan_part(l->plan, &offset, &size)))
+        let_go(l);
+    else if (l->plan)
+        read_file(l, offset, size);
+    else if ((l->victim = plan_choose(l)))
+        read_file(l, l->victim->table_at, l->victim->table_size);
 }
 
-/* Writes the stretch of live events [first, first + count), which `lane` holds. */
-static void move_stretch(struct log *l, const struct run_record *from, uint64_t first, uint64_t count, struct span lane,
-                         uint64_t bytes)
+static bool move_record(struct log *l, struct span bytes)
 {
-    struct group *g = group_open(l);
-    struct run_record run = { .queue = from->queue, .first = first, .count = count, .accepted_ms = from->accepted_ms };
-    size_t start = g->records.size;
-    run_write_raw(&g->records, RECORD_MOVED, &run, lane);
-    struct table_entry e = { run.queue, (uint32_t)count, first, (uint32_t)start, (uint32_t)(g->records.size - start) };
-    group_add_run(g, &(struct group_run){ .entry = e, .bytes = bytes, .moved = true });
-    g->urgent = true;
-    l->move_ticket = g->number;
-    l->info.moved_events += count;
-}
-
-static void move_run(struct log *l, struct log_queue *q, const struct segment *s, struct run_record *run)
-{
-    struct span event, lane, stretch = { 0 };
-    uint64_t first = 0, count = 0, bytes = 0;
-    for (uint64_t sequence = run->first; run_next(run, &event, &lane); sequence++) {
-        const struct extent *x = extent_at(q, sequence);
-        bool live = x && x->segment == s && extent_is_live(q, sequence);
-        if (count && !live) {
-            move_stretch(l, run, first, count, stretch, bytes);
-            count = 0;
-        }
-        if (!live)
-            continue;
-        if (count == 0) {
-            first = sequence;
-            stretch = span_of(lane.data, 0);
-            bytes = 0;
-        }
-        count++;
-        bytes += event.size;
-        stretch.size += lane.size;
+    struct record r;
+    struct shared_record run;
+    uint8_t own[OWN_TARGET_MAX];
+    if (record_next(&bytes, &r) != LOG_OK || !record_shared(&r, &run, own) || run.count > UINT32_MAX)
+        return false;
+    struct table_entry e = { .count = (uint32_t)run.count };
+    struct stretches s = live_stretches(plan_live(l->plan), &e, targets_open(run.targets, run.target_count, 0));
+    while (stretch_next(&s)) {
+        uint64_t size;
+        struct span lane = stretch_lane(&s, &run, &size);
+        struct group *g = group_open(l);
+        stretch_move(g, &s, run.accepted_ms, lane, size);
+        g->urgent = true;
+        l->move_ticket = g->number;
+        l->info.moved_events += s.events;
     }
-    if (count)
-        move_stretch(l, run, first, count, stretch, bytes);
+    return true;
 }
 
-void compact_loaded(struct log *l, struct load *d, struct span bytes)
+static void move_part(struct log *l, const struct file_op *op)
 {
-    struct log_queue *q = log_queue_of(l, d->queue, false);
+    uint32_t offset, size;
+    struct span bytes = buf_span(&op->data);
     l->move_ticket = 0;
-    for (uint32_t i = 0; q && i < d->run_count; i++) {
-        const struct table_entry *e = &d->runs[i];
-        struct record r;
-        struct run_record run;
-        struct span one = span_of(bytes.data + (e->offset - d->base), e->size);
-        if (e->offset - d->base + e->size > bytes.size || record_next(&one, &r) != LOG_OK ||
-            !run_read(r.payload, &run) || run.queue != d->queue) {
-            char name[FILE_NAME_SIZE];
-            segment_name(name, d->segment->id);
-            log_fail(l, "damaged record in", name, e->offset, "run sluice-broker --check on the data directory");
+    while (plan_record(l->plan, &offset, &size)) {
+        uint64_t at = offset - op->offset;
+        if (at + size > bytes.size || !move_record(l, span_of(bytes.data + at, size))) {
+            damaged(l, op->name, offset);
             return;
         }
-        move_run(l, q, d->segment, &run);
     }
     if (l->move_ticket == 0)
         l->moving = false; /* all of it was settled meanwhile */
+}
+
+void compact_read(struct log *l, struct file_op *op)
+{
+    if (op->error) {
+        log_fail(l, "cannot read", op->name, op->offset, strerror(op->error));
+        return;
+    }
+    if (l->plan) {
+        move_part(l, op);
+        return;
+    }
+    l->moving = false;
+    l->plan = plan_new(l, l->victim, &op->data);
+    if (l->plan)
+        look(l);
+    else
+        damaged(l, op->name, op->offset);
 }
 
 void compact_durable(struct log *l)

@@ -1,4 +1,5 @@
-/* The log's bytes: segments, groups (log_format.c), records (log_records.c); docs/log-format.md. Pure: bytes to structs and back.
+/* The log's bytes: segments, groups (log_format.c), records (log_records.c, log_shared.c, log_table.c); docs/log-format.md. Pure: bytes
+ * to structs and back.
  *
  *   segment  = header (64 B), groups, zeros
  *   group    = header (44 B), records; written and synced as one
@@ -16,7 +17,7 @@
 #include "broker/store/store.h"
 #include "proto/wire.h"
 
-#define LOG_VERSION         2u
+#define LOG_VERSION         3u
 #define SEGMENT_HEADER_SIZE 64u
 #define SEGMENT_KEY_SIZE    16u
 #define GROUP_HEADER_SIZE   44u /* in a segment of LOG_VERSION, the only ones that are begun */
@@ -29,6 +30,7 @@ enum record_type {
     RECORD_NOTE,       /* a word of the core's */
     RECORD_TABLE,      /* the last record of a sealed segment: where each queue's runs are */
     RECORD_FORGOTTEN,  /* a queue is gone; payload: its id as a varint */
+    RECORD_SHARED = 8, /* a run that several queues have, accepted or moved: its events once */
 };
 
 enum log_status { LOG_BAD = -1, LOG_END = 0, LOG_OK = 1 };
@@ -97,6 +99,47 @@ bool run_read(struct span payload, struct run_record *out);
 /* One event after the other: bare bytes, and in lane form. */
 bool run_next(struct run_record *run, struct span *event, struct span *lane);
 
+/* SHARED. Whose the run is: each queue, and the sequence that the run's first event has there. Written down ascending by queue. */
+struct run_target {
+    uint32_t queue;
+    uint64_t first;
+};
+/* Targets as they are written down, one after the other. */
+struct target_reader {
+    struct wire_reader r;
+    uint32_t left;
+    uint64_t queue;
+    uint64_t past; /* added to each first sequence */
+};
+struct shared_record {
+    bool moved;
+    uint32_t target_count; /* at least 1 */
+    uint32_t noted;        /* which of them has `note`; the others have `more` */
+    struct span targets;   /* encoded */
+    uint64_t count;
+    int64_t accepted_ms;
+    struct span note, more;
+    struct wire_reader events; /* as in struct run_record */
+    uint64_t bytes;
+};
+/* Sorts the targets by queue and appends them, encoded. No queue comes twice. */
+void targets_write(struct buf *b, struct run_target *targets, size_t count);
+struct target_reader targets_open(struct span encoded, uint32_t count, uint64_t past);
+/* False behind the last one, or where the bytes are malformed: then `left` is not 0. */
+bool target_next(struct target_reader *t, struct run_target *out);
+/* Appends a whole record; `events` and `bytes` of `s` are not looked at. The events are bare … */
+void shared_write(struct buf *b, const struct shared_record *s, const struct store_event *events);
+/* … or in lane form already. */
+void shared_write_raw(struct buf *b, const struct shared_record *s, struct span lane);
+bool shared_read(struct span payload, struct shared_record *out);
+/* What its target number `index` has of it. */
+struct run_record shared_run(const struct shared_record *s, uint32_t index, const struct run_target *t);
+/* What one queue has of a record of events, whichever type that is; false: nothing, or it is malformed. */
+bool record_run_of(const struct record *r, uint32_t queue, struct run_record *out);
+/* A record of events of any type; one that is a single queue's has one target, encoded into `own`. False: it is none, or malformed. */
+#define OWN_TARGET_MAX 20u
+bool record_shared(const struct record *r, struct shared_record *out, uint8_t own[OWN_TARGET_MAX]);
+
 /* SETTLED: ranges of one queue's events that left, each with its cause and the bytes of its events. */
 struct settled_range {
     uint64_t first, end; /* [first, end) */
@@ -115,7 +158,8 @@ enum log_status settled_range_next(struct settled_record *s, struct settled_rang
 void forgotten_write(struct buf *b, uint32_t queue);
 bool forgotten_read(struct span payload, uint32_t *queue);
 
-/* TABLE: of each queue the runs in this segment, ascending. */
+/* TABLE: of each queue the runs in this segment, ascending; then the shared runs by their place, each with its targets, or with the
+ * word that they are those of the one before, going on where it ended. */
 struct table_entry {
     uint32_t queue;
     uint32_t count;
@@ -123,9 +167,31 @@ struct table_entry {
     uint32_t offset; /* of the record's header in the segment */
     uint32_t size;   /* of the record, header included */
 };
-/* Sorts the entries by queue and sequence and appends the record. */
-void table_write(struct buf *b, struct table_entry *entries, size_t count);
-/* Calls `visit` for each entry; false when the payload is malformed. */
-bool table_read(struct span payload, void (*visit)(void *context, const struct table_entry *e), void *context);
+#define TABLE_VERSION 2u /* of the record, where there are shared runs; else 1 */
+struct table_item {
+    struct table_entry e;  /* of a shared run: without queue and first */
+    uint32_t target_count; /* 0: no shared one */
+    uint64_t past;         /* the targets are those of an earlier run, so many events before */
+    struct span targets;   /* encoded */
+};
+/* Sorts the entries by queue and sequence and appends the record. `shared`: ascending by offset. */
+void table_write(struct buf *b, struct table_entry *entries, size_t count, const struct table_item *shared,
+                 size_t shared_count);
+/* The most that table_write appends for these, `targets`: bytes of all targets that are written down. */
+size_t table_bound(size_t count, size_t shared_count, size_t targets);
+
+struct table_reader {
+    struct wire_reader r;
+    bool lists_shared;
+    uint64_t left, shared_left; /* shared_left: known once left is 0 */
+    bool begun_shared;
+    uint64_t queue, end;
+    struct table_item last; /* shared */
+};
+/* False: this is no table that this version can read. The record's bytes are borrowed. */
+bool table_open(const struct record *r, struct table_reader *out);
+enum log_status table_next(struct table_reader *t, struct table_item *out);
+/* What one queue has of an item; false: nothing. */
+bool table_entry_of(const struct table_item *item, uint32_t queue, struct table_entry *out);
 
 #endif

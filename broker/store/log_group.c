@@ -52,6 +52,28 @@ void group_add_run(struct group *g, const struct group_run *run)
         g->runs = xrealloc(g->runs, g->run_capacity * sizeof *g->runs);
     }
     g->runs[g->run_count++] = *run;
+    g->table_bytes += table_bound(1, 0, 0);
+}
+
+void group_add_shared(struct group *g, struct group_run run, uint32_t target_count, struct span targets)
+{
+    run.entry.queue = SHARED_MARK;
+    run.target_count = target_count;
+    run.targets_at = g->targets.size;
+    run.targets_size = targets.size;
+    buf_add(&g->targets, targets.data, targets.size);
+    group_add_run(g, &run);
+    g->table_bytes += table_bound(0, 1, targets.size);
+}
+
+static struct span targets_of(const struct group *g, const struct group_run *run)
+{
+    return run->target_count ? span_of(g->targets.data + run->targets_at, run->targets_size) : (struct span){ 0 };
+}
+
+struct target_reader group_targets(const struct group *g, const struct group_run *run)
+{
+    return targets_open(targets_of(g, run), run->target_count, 0);
 }
 
 void group_add_settled(struct group *g, uint32_t queue, uint32_t count)
@@ -82,6 +104,7 @@ void group_gather_settled(struct log *l)
 void group_free(struct group *g)
 {
     buf_free(&g->records);
+    buf_free(&g->targets);
     free(g->runs);
     free(g->settled);
     free(g);
@@ -169,22 +192,43 @@ static bool roll_over(struct log *l)
 static bool fits(const struct log *l, const struct group *g)
 {
     const struct segment *s = segment_active(l);
-    size_t table = segment_table_size(s) + g->run_count * 40;
+    size_t table = segment_table_size(s) + g->table_bytes;
     return s->size == SEGMENT_HEADER_SIZE || s->size + g->records.size + table <= l->config.segment_size;
+}
+
+static void place_events(struct log *l, struct segment *s, const struct group_run *run, const struct table_entry *e,
+                         bool shared)
+{
+    if (run->moved)
+        extent_move(l, s, e, run->bytes, shared);
+    else
+        extent_add(l, s, e, run->bytes, shared);
+}
+
+static void place_run(struct log *l, struct segment *s, const struct group *g, const struct group_run *run)
+{
+    struct table_entry e = run->entry;
+    struct run_target t;
+    e.offset += (uint32_t)s->size;
+    if (run->target_count == 0) {
+        segment_add_run(s, &e);
+        place_events(l, s, run, &e, false);
+        return;
+    }
+    struct target_reader targets = group_targets(g, run);
+    segment_add_shared(s, &e, run->target_count, targets_of(g, run));
+    while (target_next(&targets, &t)) {
+        e.queue = t.queue;
+        e.first = t.first;
+        place_events(l, s, run, &e, true);
+    }
 }
 
 static void take_place(struct log *l, struct group *g)
 {
     struct segment *s = segment_active(l);
-    for (size_t i = 0; i < g->run_count; i++) {
-        struct table_entry e = g->runs[i].entry;
-        e.offset += (uint32_t)s->size;
-        segment_add_run(s, &e);
-        if (g->runs[i].moved)
-            extent_move(l, s, &e, g->runs[i].bytes);
-        else
-            extent_add(l, s, &e, g->runs[i].bytes);
-    }
+    for (size_t i = 0; i < g->run_count; i++)
+        place_run(l, s, g, &g->runs[i]);
     write_group(l, s, g->number, &g->records);
     l->placed = g->number;
     g->next = NULL;
@@ -231,12 +275,20 @@ static void sync_by_interval(struct log *l)
     l->next_sync = mono_add_ms(l->now, l->config.sync_interval_ms);
 }
 
-/* No room for events, and the active segment, mostly dead, is full: only when it is sealed can it be emptied and freed. */
-static bool is_stuck(const struct log *l)
+/* Is most of it dead? What queues share is wanted until the last of them has settled it. */
+static bool is_mostly_dead(struct log *l, struct segment *s)
 {
-    const struct segment *s = segment_active(l);
-    return l->no_room && l->spares > 1 && s->all_events && s->live_events * 2 < s->all_events &&
-           s->size > l->config.segment_size / 2 && group_room(l) < l->config.segment_size / 8;
+    if (s->share_count == 0)
+        return s->all_events && s->live_events * 2 < s->all_events;
+    return s->live_events * 2 < s->all_events && plan_wanted_bytes(l, s) * 2 < s->size;
+}
+
+/* No room for events, and the active segment, mostly dead, is full: only when it is sealed can it be emptied and freed. */
+static bool is_stuck(struct log *l)
+{
+    struct segment *s = segment_active(l);
+    return l->no_room && l->spares > 1 && s->size > l->config.segment_size / 2 &&
+           group_room(l) < l->config.segment_size / 8 && is_mostly_dead(l, s);
 }
 
 void group_commit(struct log *l)

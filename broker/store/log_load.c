@@ -23,14 +23,13 @@ static void add_load(struct log *l, struct load *d)
     l->last_load = d;
 }
 
-void load_start(struct log *l, uint32_t queue, uint64_t from, uint64_t bytes, uint64_t tag, bool compacting)
+void load_start(struct log *l, uint32_t queue, uint64_t from, uint64_t bytes, uint64_t tag)
 {
     struct load *d = xcalloc(1, sizeof *d);
     d->queue = queue;
     d->from = from;
     d->bytes = bytes < LOAD_BYTES_MAX ? bytes : LOAD_BYTES_MAX;
     d->tag = tag;
-    d->compacting = compacting;
     add_load(l, d);
 }
 
@@ -151,17 +150,13 @@ static bool begin(struct log *l, struct load *d)
     struct log_queue *q = log_queue_of(l, d->queue, false);
     struct extent *x = NULL;
     uint64_t from = q ? first_live(q, d->from, &x) : 0;
-    if (d->compacting && (!x || x->segment != l->victim)) {
-        l->moving = false; /* what was to be moved was settled meanwhile */
-        load_free(take_first(l));
-        return true;
-    }
     if (!x) {
         finish(l);
         return true;
     }
     d->segment = x->segment;
     d->run_count = 0;
+    extent_find_runs(q, x);
     if (x->runs)
         choose_runs(d, x, from);
     if (d->run_count == 0 && is_on_its_way(x))
@@ -191,27 +186,32 @@ void load_advance(struct log *l)
 
 /* ------------------------------------------------------------------ tables */
 
-struct taking {
-    struct log_queue *queue;
-    struct segment *segment;
-};
-
 /* Hands the entry to the queue's extents in this segment that it belongs to. */
-static void take_entry(void *context, const struct table_entry *e)
+static void take_entry(struct log_queue *q, const struct segment *s, const struct table_entry *e)
 {
-    struct taking *t = context;
-    if (e->queue != t->queue->id || (uint64_t)e->offset + e->size > t->segment->size)
+    if ((uint64_t)e->offset + e->size > s->size)
         return;
-    for (struct extent *x = extent_at(t->queue, e->first); x && x < t->queue->extents + t->queue->extent_count; x++) {
+    for (struct extent *x = extent_at(q, e->first); x && x < q->extents + q->extent_count; x++) {
         if (x->first >= e->first + e->count)
             return;
-        if (x->segment != t->segment)
-            continue;
-        if (x->run_count == x->run_capacity) {
-            x->run_capacity = x->run_capacity ? x->run_capacity * 2 : 16;
-            x->runs = xrealloc(x->runs, x->run_capacity * sizeof *x->runs);
-        }
-        x->runs[x->run_count++] = *e;
+        if (x->segment == s)
+            extent_add_run(x, e);
+    }
+}
+
+static int by_sequence(const void *a, const void *b)
+{
+    const struct table_entry *x = a, *y = b;
+    return x->first < y->first ? -1 : x->first > y->first;
+}
+
+/* What the queue shares stands apart in a table from what it has alone. */
+static void sort_runs(struct log_queue *q, const struct segment *s)
+{
+    for (uint32_t i = 0; i < q->extent_count; i++) {
+        struct extent *x = &q->extents[i];
+        if (x->segment == s && x->run_count > 1)
+            qsort(x->runs, x->run_count, sizeof *x->runs, by_sequence);
     }
 }
 
@@ -219,13 +219,21 @@ static bool take_table(struct log *l, struct load *d, struct span bytes)
 {
     struct log_queue *q = log_queue_of(l, d->queue, false);
     struct record r;
-    struct taking t = { q, d->segment };
-    if (bytes.size != d->segment->table_size || record_next(&bytes, &r) != LOG_OK || r.type != RECORD_TABLE)
+    struct table_reader table;
+    struct table_item item;
+    struct table_entry e;
+    enum log_status status;
+    if (bytes.size != d->segment->table_size || record_next(&bytes, &r) != LOG_OK || !table_open(&r, &table))
         return false;
     if (!q)
         return true; /* forgotten meanwhile */
     segment_forget_runs(q, d->segment);
-    return table_read(r.payload, take_entry, &t);
+    while ((status = table_next(&table, &item)) == LOG_OK) {
+        if (table_entry_of(&item, q->id, &e))
+            take_entry(q, d->segment, &e);
+    }
+    sort_runs(q, d->segment);
+    return status == LOG_END;
 }
 
 /* ------------------------------------------------------------------ runs */
@@ -246,12 +254,13 @@ static void add_loaded(struct log *l, struct load *d, struct log_queue *q, const
     };
 }
 
-static bool take_run(struct log *l, struct load *d, struct log_queue *q, struct span bytes)
+static bool take_run(struct log *l, struct load *d, struct log_queue *q, const struct table_entry *e, struct span bytes)
 {
     struct record r;
     struct run_record run;
     struct span event, lane;
-    if (record_next(&bytes, &r) != LOG_OK || !run_read(r.payload, &run) || run.queue != d->queue)
+    if (record_next(&bytes, &r) != LOG_OK || !record_run_of(&r, d->queue, &run) || run.first != e->first ||
+        run.count != e->count)
         return false;
     d->events = xrealloc(d->events, (d->count + run.count) * sizeof *d->events);
     for (uint64_t sequence = run.first; run_next(&run, &event, &lane); sequence++) {
@@ -268,7 +277,7 @@ static bool take_runs(struct log *l, struct load *d, struct span bytes)
     for (uint32_t i = 0; q && i < d->run_count; i++) {
         const struct table_entry *e = &d->runs[i];
         if (e->offset - d->base + e->size > bytes.size ||
-            !take_run(l, d, q, span_of(bytes.data + (e->offset - d->base), e->size)))
+            !take_run(l, d, q, e, span_of(bytes.data + (e->offset - d->base), e->size)))
             return false;
     }
     return true;
@@ -298,9 +307,6 @@ void load_done(struct log *l, struct file_op *op)
     if (d->state == LOAD_TABLE) {
         fine = take_table(l, d, bytes);
         d->state = LOAD_WAITS;
-    } else if (d->compacting) {
-        compact_loaded(l, d, bytes);
-        load_free(take_first(l));
     } else {
         fine = take_runs(l, d, bytes);
         drop_places_behind(l, d);

@@ -147,12 +147,12 @@ static void say_damage(void *context, uint64_t segment, uint64_t from, uint64_t 
 
 static bool salvage(struct repair *r)
 {
-    const struct walk all = { r, repair_find_run, say_damage };
+    const struct walk all = { r, r->position.segment ? repair_copy_record : NULL, say_damage };
     const struct walk after = { r, repair_replay_record, NULL };
     struct copying c = { r, true };
+    repair_want(r);
     if (!walk_all(r, 0, &all))
         return false;
-    repair_sort_found(r);
     if (r->position.segment && !repair_copy_checkpoint(r))
         return false;
     if (!walk_all(r, r->position.segment, &after) || !repair_pump(r))
@@ -182,7 +182,7 @@ bool log_repair(struct files *from, struct files *to, const uint8_t key[LOG_KEY_
     fine = fine && read_checkpoint(&r, &config) && repair_open_new(&r, &config) && salvage(&r);
     while (r.queues)
         repair_kept_drop(&r, r.queues);
-    free(r.found);
+    live_free(&r.room);
     buf_free(&r.state);
     if (r.new)
         log_free(r.new);

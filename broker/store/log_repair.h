@@ -9,17 +9,12 @@
 
 #include "broker/store/log_walk.h"
 
-/* A whole record of events in the old log. */
-struct found {
-    uint32_t queue, size;
-    uint64_t first, end, segment, offset;
-    uint64_t reach; /* of the queue's records up to this one, sorted: the farthest end */
-};
-
 /* What the new log has of a queue. */
 struct kept {
     uint32_t id;
     struct ranges have, gone, lost;
+    struct ranges wanted; /* live as of the checkpoint, and not found yet */
+    uint64_t lost_bytes;  /* first: of all that was wanted; in the end: of what was not found */
     uint64_t next;
     UT_hash_handle hh;
 };
@@ -35,8 +30,8 @@ struct repair {
     struct buf state;
     struct log *new;
     struct kept *queues;
-    struct found *found;
-    size_t found_count, found_capacity;
+    struct segment unplaced; /* of the new log: where events are that have no record yet */
+    struct live_in room;
     uint64_t unpumped, damaged;
     bool stopped; /* something could not be written, and was said */
     int64_t clock_ms;
@@ -53,18 +48,19 @@ bool repair_pump(struct repair *r);
 bool repair_pump_sometimes(struct repair *r, uint64_t bytes);
 struct kept *repair_kept_of(struct repair *r, uint32_t id);
 void repair_kept_drop(struct repair *r, struct kept *k);
-bool repair_append(struct repair *r, struct kept *k, struct store_run *run);
 /* The run's events in [first, end). */
-bool repair_append_part(struct repair *r, struct run_record *run, uint64_t first, uint64_t end, struct span note);
+bool repair_append_part(struct repair *r, const struct run_record *run, uint64_t first, uint64_t end, struct span note);
+/* All of it, for all its queues. */
+bool repair_share(struct repair *r, const struct shared_record *s);
 void repair_settle_one(struct repair *r, struct kept *k, uint64_t sequence, uint64_t bytes, enum store_cause cause);
 
 /* ---- log_repair_copy.c */
 
-/* A walk's `record`: remembers where each whole record of events is. */
-void repair_find_run(void *context, uint64_t segment, uint64_t group, uint64_t offset, const struct record *rec);
-/* After the walk. */
-void repair_sort_found(struct repair *r);
-/* Writes what was live as of the checkpoint, and then the checkpoint. */
+/* What was live as of the checkpoint is wanted. */
+void repair_want(struct repair *r);
+/* A walk's `record`: writes what is wanted of it. */
+void repair_copy_record(void *context, uint64_t segment, uint64_t group, uint64_t offset, const struct record *rec);
+/* Writes what was in no record, and then the checkpoint. */
 bool repair_copy_checkpoint(struct repair *r);
 
 /* ---- log_repair_replay.c */

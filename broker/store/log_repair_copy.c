@@ -1,121 +1,138 @@
-/* --repair: what was live as of the checkpoint. Its records are looked up among the whole ones found; live events that are in none get
- * an empty one in their place, so that the core's books, which count them, stay exact. */
+/* --repair: what was live as of the checkpoint. The new log knows these events from the start, without a place; every whole record of the
+ * old one that has some of them gives them theirs, as moving does where a segment is emptied: once, for all queues that want
+ * them. Live events that are in none get an empty one in their place, so that the core's books, which count them, stay exact. */
 #include "broker/store/log_repair.h"
 
 #include "base/xalloc.h"
+#include "proto/frame.h"
 
 #include <stdlib.h>
 
 #define LOST_AT_ONCE 1024u
 
-void repair_find_run(void *context, uint64_t segment, uint64_t group, uint64_t offset, const struct record *rec)
+/* ------------------------------------------------------------------ what is wanted */
+
+static void add_unplaced(struct repair *r, struct log_queue *q, uint64_t first, uint64_t end, uint64_t bytes)
+{
+    if (q->extent_count == q->extent_capacity) {
+        q->extent_capacity = q->extent_capacity ? q->extent_capacity * 2 : 4;
+        q->extents = xrealloc(q->extents, q->extent_capacity * sizeof *q->extents);
+    }
+    q->extents[q->extent_count++] = (struct extent){
+        .first = first, .end = end, .segment = &r->unplaced, .live = end - first, .live_bytes = bytes
+    };
+    r->unplaced.live_events += end - first;
+    r->unplaced.live_bytes += bytes;
+}
+
+static void want_queue(struct repair *r, const struct log_queue *old)
+{
+    struct log_queue *q = log_queue_of(r->new, old->id, true);
+    struct kept *k = repair_kept_of(r, old->id);
+    uint64_t gap, gap_end;
+    for (uint32_t i = 0; i < old->extent_count; i++) {
+        const struct extent *x = &old->extents[i];
+        for (uint64_t at = x->first; (at = ranges_next_gap(&old->settled, at)) < x->end;) {
+            uint64_t to = ranges_next(&old->settled, at, &gap, &gap_end) && gap < x->end ? gap : x->end;
+            add_unplaced(r, q, at, to, x->live_bytes * (to - at) / x->live);
+            ranges_add(&k->wanted, at, to);
+            ranges_add(&k->have, at, to);
+            at = to;
+        }
+    }
+    q->placed_end = k->next = old->placed_end;
+    q->live = old->live;
+    q->live_bytes = k->lost_bytes = old->live_bytes;
+}
+
+void repair_want(struct repair *r)
+{
+    for (const struct log_queue *q = r->old->queues; q; q = q->hh.next)
+        want_queue(r, q);
+}
+
+/* ------------------------------------------------------------------ what is found */
+
+static struct kept *find_kept(const struct repair *r, uint32_t id)
+{
+    struct kept *k = NULL;
+    HASH_FIND(hh, r->queues, &id, sizeof id, k);
+    return k;
+}
+
+static bool is_wanted(void *context, uint32_t target, const struct run_target *t, uint64_t sequence, uint64_t *until)
+{
+    const struct kept *k = find_kept(context, t->queue);
+    uint64_t first, end;
+    (void)target;
+    *until = UINT64_MAX;
+    if (!k || !ranges_next(&k->wanted, sequence, &first, &end))
+        return false;
+    *until = first == sequence ? end : first;
+    return first == sequence;
+}
+
+static void found_stretch(struct repair *r, const struct stretches *s, uint64_t bytes)
+{
+    for (uint32_t i = 0; i < s->wanting_count; i++) {
+        struct kept *k = find_kept(r, s->wanting[i].queue);
+        ranges_remove(&k->wanted, s->wanting[i].first, s->wanting[i].first + s->events);
+        k->lost_bytes -= bytes < k->lost_bytes ? bytes : k->lost_bytes;
+    }
+}
+
+void repair_copy_record(void *context, uint64_t segment, uint64_t group, uint64_t offset, const struct record *rec)
 {
     struct repair *r = context;
-    struct run_record run;
+    struct shared_record run;
+    uint8_t own[OWN_TARGET_MAX];
+    (void)segment;
     (void)group;
-    if ((rec->type != RECORD_EVENTS && rec->type != RECORD_MOVED) || !run_read(rec->payload, &run))
+    (void)offset;
+    if (r->stopped || (rec->type != RECORD_EVENTS && rec->type != RECORD_MOVED && rec->type != RECORD_SHARED) ||
+        !record_shared(rec, &run, own) || run.count > UINT32_MAX)
         return;
-    if (r->found_count == r->found_capacity) {
-        r->found_capacity = r->found_capacity ? r->found_capacity * 2 : 1024;
-        r->found = xrealloc(r->found, r->found_capacity * sizeof *r->found);
+    struct table_entry e = { .count = (uint32_t)run.count };
+    r->room.log = r->new;
+    struct stretches s = live_stretches(&r->room, &e, targets_open(run.targets, run.target_count, 0));
+    s.ask = is_wanted;
+    s.context = r;
+    while (!r->stopped && stretch_next(&s)) {
+        uint64_t bytes;
+        struct span lane = stretch_lane(&s, &run, &bytes);
+        struct group *g = group_open(r->new);
+        found_stretch(r, &s, bytes);
+        stretch_move(g, &s, run.accepted_ms, lane, bytes);
+        g->urgent = true;
+        repair_pump_sometimes(r, bytes);
     }
-    r->found[r->found_count++] = (struct found){ .queue = run.queue,
-                                                 .size = (uint32_t)rec->payload.size + RECORD_HEADER_SIZE,
-                                                 .first = run.first,
-                                                 .end = run.first + run.count,
-                                                 .segment = segment,
-                                                 .offset = offset };
 }
 
-static int by_place(const void *a, const void *b)
-{
-    const struct found *x = a, *y = b;
-    if (x->queue != y->queue)
-        return x->queue < y->queue ? -1 : 1;
-    return x->first < y->first ? -1 : x->first > y->first;
-}
+/* ------------------------------------------------------------------ what is lost */
 
-/* Of those that hold `sequence` the one that reaches farthest; NULL with *next: where the next one begins. */
-static const struct found *holding(const struct repair *r, uint32_t queue, uint64_t sequence, uint64_t *next)
+static void put_empty(struct repair *r, uint32_t queue, uint64_t first, uint64_t count)
 {
-    const struct found *best = NULL;
-    size_t low = 0, high = r->found_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct found *f = &r->found[middle];
-        if (f->queue < queue || (f->queue == queue && f->first <= sequence))
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    *next = low < r->found_count && r->found[low].queue == queue ? r->found[low].first : UINT64_MAX;
-    for (size_t i = low; i-- > 0 && r->found[i].queue == queue && r->found[i].reach > sequence;) {
-        if (r->found[i].end > sequence && (!best || r->found[i].end > best->end))
-            best = &r->found[i];
-    }
-    return best;
-}
-
-static bool copy_found(struct repair *r, const struct found *f, uint64_t first, uint64_t end)
-{
-    char name[FILE_NAME_SIZE];
-    struct buf b = { 0 };
-    struct record rec;
-    struct run_record run;
-    size_t got = 0;
-    segment_name(name, f->segment);
-    int why = r->from->ops->read(r->from, name, f->offset, buf_reserve(&b, f->size), f->size, &got);
-    struct span one = span_of(b.data, got);
-    bool fine = why == 0 && record_next(&one, &rec) == LOG_OK && run_read(rec.payload, &run);
-    fine = fine ? repair_append_part(r, &run, first, end, (struct span){ 0 })
-                : (repair_say(r, "%s changed while it was read", name), false);
-    buf_free(&b);
-    return fine;
+    struct buf lane = { 0 };
+    struct run_target target = { queue, first };
+    struct stretches s = { .wanting = &target, .wanting_count = 1, .events = count };
+    struct group *g = group_open(r->new);
+    for (uint64_t i = 0; i < count; i++)
+        frame_add_event(&lane, (struct span){ 0 });
+    stretch_move(g, &s, 0, buf_span(&lane), 0);
+    g->urgent = true;
+    buf_free(&lane);
 }
 
 static bool put_lost(struct repair *r, struct kept *k, uint64_t first, uint64_t end)
 {
-    struct store_event *none = xcalloc(LOST_AT_ONCE, sizeof *none);
-    bool fine = true;
     ranges_add(&k->lost, first, end);
-    while (fine && first < end) {
+    while (!r->stopped && first < end) {
         uint64_t count = end - first < LOST_AT_ONCE ? end - first : LOST_AT_ONCE;
-        struct store_run run = { .queue = k->id, .first = first, .events = none, .count = (size_t)count };
-        fine = repair_append(r, k, &run);
+        put_empty(r, k->id, first, count);
         first += count;
+        repair_pump_sometimes(r, count);
     }
-    free(none);
-    return fine;
-}
-
-static bool copy_stretch(struct repair *r, uint32_t queue, uint64_t first, uint64_t end)
-{
-    bool fine = true;
-    while (fine && first < end) {
-        uint64_t next;
-        const struct found *f = holding(r, queue, first, &next);
-        uint64_t to = f ? f->end : next;
-        to = to < end ? to : end;
-        fine = f ? copy_found(r, f, first, to) : put_lost(r, repair_kept_of(r, queue), first, to);
-        first = to;
-    }
-    return fine;
-}
-
-static bool copy_queue(struct repair *r, const struct log_queue *q)
-{
-    bool fine = true;
-    for (uint32_t i = 0; fine && i < q->extent_count; i++) {
-        uint64_t at = q->extents[i].first, end = q->extents[i].end, gap, gap_end;
-        while (fine && (at = ranges_next_gap(&q->settled, at)) < end) {
-            uint64_t to = ranges_next(&q->settled, at, &gap, &gap_end) && gap < end ? gap : end;
-            fine = copy_stretch(r, q->id, at, to);
-            at = to;
-        }
-    }
-    struct kept *k = repair_kept_of(r, q->id);
-    k->next = q->placed_end > k->next ? q->placed_end : k->next;
-    return fine;
+    return !r->stopped;
 }
 
 static void put_state(void *context, struct buf *out)
@@ -126,9 +143,11 @@ static void put_state(void *context, struct buf *out)
 
 bool repair_copy_checkpoint(struct repair *r)
 {
-    bool fine = true;
-    for (const struct log_queue *q = r->old->queues; fine && q; q = q->hh.next)
-        fine = copy_queue(r, q);
+    bool fine = !r->stopped;
+    for (struct kept *k = r->queues; fine && k; k = k->hh.next) {
+        for (uint64_t at = 0, end; fine && ranges_next(&k->wanted, at, &at, &end); at = end)
+            fine = put_lost(r, k, at, end);
+    }
     if (!fine || !repair_pump(r))
         return false;
     log_set_owner(&r->new->base, &(struct log_owner){ r, put_state });
@@ -136,15 +155,4 @@ bool repair_copy_checkpoint(struct repair *r)
     fine = repair_pump(r);
     r->new->checkpointing = true; /* never again: the state is the old checkpoint's */
     return fine;
-}
-
-void repair_sort_found(struct repair *r)
-{
-    if (r->found_count)
-        qsort(r->found, r->found_count, sizeof *r->found, by_place);
-    for (size_t i = 0; i < r->found_count; i++) {
-        struct found *f = &r->found[i];
-        bool follows = i > 0 && f[-1].queue == f->queue && f[-1].reach > f->end;
-        f->reach = follows ? f[-1].reach : f->end;
-    }
 }

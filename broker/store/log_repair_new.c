@@ -106,54 +106,107 @@ void repair_kept_drop(struct repair *r, struct kept *k)
     ranges_free(&k->have);
     ranges_free(&k->gone);
     ranges_free(&k->lost);
+    ranges_free(&k->wanted);
     HASH_DEL(r->queues, k);
     free(k);
 }
 
-bool repair_append(struct repair *r, struct kept *k, struct store_run *run)
+static bool took(struct repair *r, enum store_status status, uint32_t queue, uint64_t first)
 {
-    struct store *s = &r->new->base;
-    uint64_t ticket, bytes = 0;
-    enum store_status status = s->ops->append(s, run, &ticket);
-    if (status == STORE_FULL && repair_pump(r))
-        status = s->ops->append(s, run, &ticket);
-    if (status != STORE_LATER) {
-        repair_say(r, "queue %" PRIu32 ": event %" PRIu64 " cannot be written", run->queue, run->first);
-        r->stopped = true;
-        return false;
-    }
-    for (size_t i = 0; i < run->count; i++)
-        bytes += run->events[i].event.size;
-    ranges_add(&k->have, run->first, run->first + run->count);
-    k->next = run->first + run->count;
-    return repair_pump_sometimes(r, bytes);
+    if (status == STORE_LATER)
+        return true;
+    repair_say(r, "queue %" PRIu32 ": event %" PRIu64 " cannot be written", queue, first);
+    r->stopped = true;
+    return false;
 }
 
-bool repair_append_part(struct repair *r, struct run_record *run, uint64_t first, uint64_t end, struct span note)
+static void has_run(struct repair *r, uint32_t queue, uint64_t first, size_t count)
+{
+    struct kept *k = repair_kept_of(r, queue);
+    ranges_add(&k->have, first, first + count);
+    k->next = first + count;
+}
+
+static struct store_event *events_of(const struct run_record *run, uint64_t first, uint64_t end)
 {
     struct store_event *events = xcalloc(end - first, sizeof *events);
+    struct run_record walk = *run;
     struct span event, lane;
     size_t count = 0;
-    for (uint64_t s = run->first; run_next(run, &event, &lane); s++) {
+    for (uint64_t s = run->first; run_next(&walk, &event, &lane); s++) {
         if (s >= first && s < end)
             events[count++].event = event;
     }
-    struct store_run part = { .queue = run->queue,
-                              .first = first,
-                              .events = events,
-                              .count = count,
-                              .accepted_ms = run->accepted_ms,
-                              .note = note };
-    bool fine = repair_append(r, repair_kept_of(r, run->queue), &part);
-    free(events);
-    return fine;
+    return events;
 }
 
+bool repair_append_part(struct repair *r, const struct run_record *run, uint64_t first, uint64_t end, struct span note)
+{
+    struct store *s = &r->new->base;
+    uint64_t ticket;
+    struct store_run part = { .queue = run->queue,
+                              .first = first,
+                              .events = events_of(run, first, end),
+                              .count = (size_t)(end - first),
+                              .accepted_ms = run->accepted_ms,
+                              .note = note };
+    enum store_status status = s->ops->append(s, &part, &ticket);
+    if (status == STORE_FULL && repair_pump(r))
+        status = s->ops->append(s, &part, &ticket);
+    free(part.events);
+    if (!took(r, status, run->queue, first))
+        return false;
+    has_run(r, run->queue, first, part.count);
+    return repair_pump_sometimes(r, run->bytes);
+}
+
+/* The one that has the note comes first. */
+static struct store_target *targets_for(const struct shared_record *run)
+{
+    struct store_target *targets = xcalloc(run->target_count, sizeof *targets);
+    struct target_reader reader = targets_open(run->targets, run->target_count, 0);
+    struct run_target t;
+    for (uint32_t i = 0; target_next(&reader, &t); i++) {
+        uint32_t at = i == run->noted ? 0 : i < run->noted ? i + 1 : i;
+        targets[at] = (struct store_target){ .queue = t.queue, .first = t.first };
+    }
+    return targets;
+}
+
+bool repair_share(struct repair *r, const struct shared_record *run)
+{
+    struct store *s = &r->new->base;
+    uint64_t ticket;
+    struct run_record all = { .first = 1, .events = run->events };
+    struct store_share share = { .targets = targets_for(run),
+                                 .target_count = run->target_count,
+                                 .events = events_of(&all, 1, 1 + run->count),
+                                 .count = (size_t)run->count,
+                                 .accepted_ms = run->accepted_ms,
+                                 .note = run->note,
+                                 .more = run->more };
+    enum store_status status = s->ops->share(s, &share, &ticket);
+    if (status == STORE_FULL && repair_pump(r))
+        status = s->ops->share(s, &share, &ticket);
+    bool fine = took(r, status, share.targets[0].queue, share.targets[0].first);
+    for (size_t i = 0; fine && i < share.target_count; i++)
+        has_run(r, share.targets[i].queue, share.targets[i].first, share.count);
+    free(share.targets);
+    free(share.events);
+    return fine && repair_pump_sometimes(r, run->bytes);
+}
+
+/* What was lost with an event does not count any more, whatever its settlement says. */
 void repair_settle_one(struct repair *r, struct kept *k, uint64_t sequence, uint64_t bytes, enum store_cause cause)
 {
     struct store *s = &r->new->base;
-    if (ranges_add(&k->gone, sequence, sequence + 1))
-        s->ops->settle(s, k->id, sequence, 0, (uint32_t)bytes, cause);
+    if (!ranges_add(&k->gone, sequence, sequence + 1))
+        return;
+    if (ranges_has(&k->lost, sequence)) {
+        bytes = k->lost_bytes < UINT32_MAX ? k->lost_bytes : UINT32_MAX;
+        k->lost_bytes -= bytes;
+    }
+    s->ops->settle(s, k->id, sequence, 0, (uint32_t)bytes, cause);
 }
 
 bool repair_open_new(struct repair *r, const struct log_config *config)

@@ -3,19 +3,57 @@
 
 #include <inttypes.h>
 
-static bool replay_run(struct repair *r, const struct record *rec)
+static void say_gap(struct repair *r, const struct kept *k, uint64_t first)
 {
-    struct run_record run;
-    if (!run_read(rec->payload, &run))
-        return true;
-    struct kept *k = repair_kept_of(r, run.queue);
-    uint64_t first = run.first > k->next ? run.first : k->next, end = run.first + run.count;
+    if (first > k->next && r->damaged)
+        repair_say(r, "queue %" PRIu32 ": sequences %" PRIu64 " to %" PRIu64 " are in no whole record", k->id, k->next,
+                   first - 1);
+}
+
+static bool replay_run(struct repair *r, const struct run_record *run, struct span note)
+{
+    struct kept *k = repair_kept_of(r, run->queue);
+    uint64_t first = run->first > k->next ? run->first : k->next, end = run->first + run->count;
     if (first >= end)
         return true; /* it is there */
-    if (run.first > k->next && r->damaged)
-        repair_say(r, "queue %" PRIu32 ": sequences %" PRIu64 " to %" PRIu64 " are in no whole record", run.queue,
-                   k->next, run.first - 1);
-    return repair_append_part(r, &run, first, end, rec->type == RECORD_EVENTS ? run.note : (struct span){ 0 });
+    say_gap(r, k, run->first);
+    return repair_append_part(r, run, first, end, note);
+}
+
+static bool is_new_to_all(struct repair *r, const struct shared_record *s)
+{
+    struct target_reader targets = targets_open(s->targets, s->target_count, 0);
+    struct run_target t;
+    bool new = true;
+    while (target_next(&targets, &t))
+        new &= t.first >= repair_kept_of(r, t.queue)->next;
+    return new;
+}
+
+/* Shared again, unless some queue has a part of it. */
+static void replay_shared(struct repair *r, const struct shared_record *s)
+{
+    struct target_reader targets = targets_open(s->targets, s->target_count, 0);
+    struct run_target t;
+    bool whole = !s->moved && is_new_to_all(r, s);
+    for (uint32_t i = 0; target_next(&targets, &t); i++) {
+        struct run_record run = shared_run(s, i, &t);
+        if (whole)
+            say_gap(r, repair_kept_of(r, t.queue), t.first);
+        else
+            replay_run(r, &run, run.note);
+    }
+    if (whole)
+        repair_share(r, s);
+}
+
+/* What was moved the checkpoint has, where there is one. */
+static void replay_events(struct repair *r, const struct record *rec)
+{
+    struct shared_record s;
+    uint8_t own[OWN_TARGET_MAX];
+    if (record_shared(rec, &s, own) && (!s.moved || r->position.segment == 0))
+        replay_shared(r, &s);
 }
 
 static bool replay_settled(struct repair *r, const struct record *rec)
@@ -47,11 +85,9 @@ void repair_replay_record(void *context, uint64_t segment, uint64_t group, uint6
     if (r->stopped || (segment == r->position.segment && group < r->position.offset))
         return;
     switch (rec->type) {
-    case RECORD_EVENTS: replay_run(r, rec); break;
+    case RECORD_EVENTS:
     case RECORD_MOVED:
-        if (r->position.segment == 0)
-            replay_run(r, rec);
-        break;
+    case RECORD_SHARED: replay_events(r, rec); break;
     case RECORD_SETTLED: replay_settled(r, rec); break;
     case RECORD_NOTE:
         s->ops->note(s, rec->payload, &ticket);

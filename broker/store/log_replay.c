@@ -1,14 +1,15 @@
 /* Start-up: the records of one group after the other, into the log's state and to the core. */
 #include "broker/store/log_recover.h"
 
+#include "base/mutation.h"
 #include "base/xalloc.h"
 
-static void apply_run(struct scan *c, struct segment *s, const struct record *r, const struct run_record *run,
-                      const struct table_entry *place)
+static void apply_run(struct scan *c, struct segment *s, const struct run_record *run, const struct table_entry *place,
+                      bool moved, bool shared)
 {
     struct log *l = c->log;
-    if (r->type == RECORD_MOVED) {
-        extent_move(l, s, place, run->bytes);
+    if (moved) {
+        extent_move(l, s, place, run->bytes, shared);
         return;
     }
     struct log_queue *q = log_queue_of(l, run->queue, true);
@@ -16,7 +17,7 @@ static void apply_run(struct scan *c, struct segment *s, const struct record *r,
         return; /* replay is idempotent on queue and sequence */
     q->live += run->count;
     q->live_bytes += run->bytes;
-    extent_add(l, s, place, run->bytes);
+    extent_add(l, s, place, run->bytes, shared);
     struct store_run told = { .queue = run->queue,
                               .first = run->first,
                               .count = (size_t)run->count,
@@ -71,23 +72,52 @@ static bool apply_forgotten(struct scan *c, struct span payload)
     return true;
 }
 
-static bool apply_record(struct scan *c, struct segment *s, const struct record *r, uint32_t offset, bool known)
+static bool apply_events(struct scan *c, struct segment *s, const struct record *r, struct table_entry place,
+                         bool known)
 {
     struct run_record run;
+    if (!run_read(r->payload, &run))
+        return false;
+    place.queue = run.queue;
+    place.first = run.first;
+    place.count = (uint32_t)run.count;
+    segment_add_run(s, &place);
+    if (known)
+        place_run(c->log, s, &place);
+    else
+        apply_run(c, s, &run, &place, r->type == RECORD_MOVED, false);
+    return true;
+}
+
+/* Each queue's part of it, as if it stood there alone. */
+static bool apply_shared(struct scan *c, struct segment *s, const struct record *r, struct table_entry place,
+                         bool known)
+{
+    struct shared_record shared;
+    struct run_target t;
+    if (!shared_read(r->payload, &shared))
+        return false;
+    place.count = (uint32_t)shared.count;
+    segment_add_shared(s, &place, shared.target_count, shared.targets);
+    struct target_reader targets = targets_open(shared.targets, shared.target_count, 0);
+    for (uint32_t i = 0; !known && target_next(&targets, &t); i++) {
+        struct run_record run = shared_run(&shared, i, &t);
+        place.queue = t.queue;
+        place.first = t.first;
+        apply_run(c, s, &run, &place, shared.moved, true);
+        if (MUTATED(share_with_one))
+            break;
+    }
+    return true;
+}
+
+static bool apply_record(struct scan *c, struct segment *s, const struct record *r, uint32_t offset, bool known)
+{
+    struct table_entry place = { .offset = offset, .size = (uint32_t)r->payload.size + RECORD_HEADER_SIZE };
     switch (r->type) {
     case RECORD_EVENTS:
-    case RECORD_MOVED: {
-        if (!run_read(r->payload, &run))
-            return false;
-        struct table_entry place = { run.queue, (uint32_t)run.count, run.first, offset,
-                                     (uint32_t)r->payload.size + RECORD_HEADER_SIZE };
-        segment_add_run(s, &place);
-        if (known)
-            place_run(c->log, s, &place);
-        else
-            apply_run(c, s, r, &run, &place);
-        return true;
-    }
+    case RECORD_MOVED: return apply_events(c, s, r, place, known);
+    case RECORD_SHARED: return apply_shared(c, s, r, place, known);
     case RECORD_SETTLED: return known || apply_settled(c, r->payload);
     case RECORD_FORGOTTEN: return known || apply_forgotten(c, r->payload);
     case RECORD_NOTE:
@@ -111,7 +141,8 @@ bool replay_group(struct scan *c, struct segment *s, struct span records, bool k
     enum log_status status;
     const uint8_t *at = records.data;
     while ((status = record_next(&records, &r)) == LOG_OK) {
-        if (r.version != 1 || !apply_record(c, s, &r, (uint32_t)(at - start), known))
+        bool read = r.version == 1 || (r.type == RECORD_TABLE && r.version == TABLE_VERSION);
+        if (!read || !apply_record(c, s, &r, (uint32_t)(at - start), known))
             return false;
         at = records.data;
     }

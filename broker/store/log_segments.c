@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TABLE_ENTRY_MAX 40u /* most bytes of one entry in a table: varints of 5, 8, 5, 5, 5 and some */
-
 void segment_name(char out[FILE_NAME_SIZE], uint64_t id)
 {
     snprintf(out, FILE_NAME_SIZE, "%016" PRIx64 ".log", id);
@@ -75,7 +73,7 @@ void segment_remove(struct log *l, uint64_t id)
 
 size_t segment_table_size(const struct segment *s)
 {
-    return GROUP_HEADER_SIZE + RECORD_HEADER_SIZE + 10 + (size_t)s->table_count * TABLE_ENTRY_MAX;
+    return GROUP_HEADER_SIZE + table_bound(s->table_count - s->share_count, s->share_count, s->share_targets.size);
 }
 
 /* ------------------------------------------------------------------ extents */
@@ -85,6 +83,7 @@ static void free_runs(struct extent *x)
     free(x->runs);
     x->runs = NULL;
     x->run_count = x->run_capacity = 0;
+    x->lazy = false;
 }
 
 void segment_forget_runs(struct log_queue *q, const struct segment *s)
@@ -144,7 +143,7 @@ static void remove_extent(struct log_queue *q, uint32_t i)
     q->extent_count--;
 }
 
-static void add_run(struct extent *x, const struct table_entry *e)
+void extent_add_run(struct extent *x, const struct table_entry *e)
 {
     if (x->run_count == x->run_capacity) {
         x->run_capacity = x->run_capacity ? x->run_capacity * 2 : 4;
@@ -153,7 +152,20 @@ static void add_run(struct extent *x, const struct table_entry *e)
     x->runs[x->run_count++] = *e;
 }
 
-void extent_add(struct log *l, struct segment *s, const struct table_entry *e, uint64_t bytes)
+/* Of shared runs there may be many queues' worth: their places are looked up in the table when they are wanted. */
+static void know_run(struct extent *x, const struct table_entry *e, bool shared)
+{
+    if (x->lazy)
+        return;
+    if (!shared) {
+        extent_add_run(x, e);
+        return;
+    }
+    x->lazy = true;
+    x->tabled = x->segment->table_count - 1;
+}
+
+void extent_add(struct log *l, struct segment *s, const struct table_entry *e, uint64_t bytes, bool shared)
 {
     struct log_queue *q = log_queue_of(l, e->queue, false);
     if (!q)
@@ -168,7 +180,7 @@ void extent_add(struct log *l, struct segment *s, const struct table_entry *e, u
     assert(!last || last->end <= e->first);
     if (!last || last->segment != s || last->end != e->first)
         last = insert_extent(q, q->extent_count, (struct extent){ .first = e->first, .end = e->first, .segment = s });
-    add_run(last, e);
+    know_run(last, e, shared);
     last->end = e->first + e->count;
     bytes = bytes * (e->count - early) / e->count;
     last->live += e->count - early;
@@ -242,13 +254,14 @@ static uint32_t cut_extent(struct log_queue *q, uint32_t i, uint64_t first, uint
     right.live = total - inside - left_live;
     right.runs = NULL;
     right.run_count = right.run_capacity = 0;
+    right.lazy = false; /* nothing moves out of the active segment */
     right.live_bytes = x->live ? x->live_bytes * right.live / x->live : 0;
     x->live = left_live;
     x->live_bytes -= right.live_bytes;
     x->end = first;
     for (uint32_t r = 0; right.live && r < x->run_count; r++) {
         if (x->runs[r].first + x->runs[r].count > end)
-            add_run(&right, &x->runs[r]);
+            extent_add_run(&right, &x->runs[r]);
     }
     uint32_t at = i + 1;
     if (right.live)
@@ -262,18 +275,33 @@ static uint32_t cut_extent(struct log_queue *q, uint32_t i, uint64_t first, uint
     return at;
 }
 
+/* What goes on where the extent before it ends becomes a part of that. */
+static void put_moved(struct log_queue *q, uint32_t at, struct extent moved, const struct table_entry *e, bool shared)
+{
+    struct extent *x = at ? &q->extents[at - 1] : NULL;
+    if (!x || x->segment != moved.segment || x->end != moved.first) {
+        know_run(insert_extent(q, at, moved), e, shared);
+        return;
+    }
+    x->end = moved.end;
+    x->live += moved.live;
+    x->live_bytes += moved.live_bytes;
+    if (x->run_count == 0 || x->runs[x->run_count - 1].offset != e->offset)
+        know_run(x, e, shared);
+}
+
 static void move_range(struct log *l, struct log_queue *q, struct segment *s, const struct table_entry *e,
-                       uint64_t first, uint64_t end, uint64_t bytes)
+                       uint64_t first, uint64_t end, uint64_t bytes, bool shared)
 {
     (void)l;
     uint32_t at = cut_extent(q, extent_index(q, first), first, end, &bytes);
     struct extent moved = { .first = first, .end = end, .segment = s, .live = end - first, .live_bytes = bytes };
-    add_run(insert_extent(q, at, moved), e);
+    put_moved(q, at, moved, e, shared);
     s->live_events += end - first;
     s->live_bytes += bytes;
 }
 
-void extent_move(struct log *l, struct segment *s, const struct table_entry *e, uint64_t bytes)
+void extent_move(struct log *l, struct segment *s, const struct table_entry *e, uint64_t bytes, bool shared)
 {
     struct log_queue *q = log_queue_of(l, e->queue, false);
     uint64_t next = e->first, end = e->first + e->count;
@@ -292,7 +320,7 @@ void extent_move(struct log *l, struct segment *s, const struct table_entry *e, 
             continue;
         }
         if (x->segment != s)
-            move_range(l, q, s, e, from, to, bytes * (to - from) / e->count);
+            move_range(l, q, s, e, from, to, bytes * (to - from) / e->count, shared);
         next = to;
     }
 }
@@ -314,6 +342,10 @@ static void free_table(struct segment *s)
     free(s->table);
     s->table = NULL;
     s->table_count = s->table_capacity = 0;
+    free(s->shares);
+    s->shares = NULL;
+    s->share_count = s->share_capacity = 0;
+    buf_free(&s->share_targets);
 }
 
 void segment_free(struct segment *s)
@@ -329,8 +361,24 @@ void segment_drop_places(struct log *l, struct segment *s)
     free_table(s);
 }
 
+/* What is shared stands apart in the table. */
+static void take_out_marks(struct segment *s)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < s->table_count; i++) {
+        if (s->table[i].queue != SHARED_MARK)
+            s->table[kept++] = s->table[i];
+    }
+    s->table_count = kept;
+}
+
 void segment_build_table(struct log *l, struct segment *s, struct buf *records)
 {
-    table_write(records, s->table, s->table_count);
+    struct table_item *shared = s->share_count ? xcalloc(s->share_count, sizeof *shared) : NULL;
+    for (uint32_t i = 0; i < s->share_count; i++)
+        shared[i] = segment_shared(s, i);
+    take_out_marks(s);
+    table_write(records, s->table, s->table_count, shared, s->share_count);
     segment_drop_places(l, s);
+    free(shared);
 }

@@ -77,13 +77,13 @@ void log_leave(struct log *l, struct group *g, const struct store_leaving *e)
     q->unsettled++;
 }
 
-struct stretches {
+struct rest {
     struct settled_range *ranges;
     size_t count, capacity;
 };
 
 /* The live stretches of [first, end), each with its share of the `bytes` of `events`. */
-static void add_stretches(struct stretches *s, const struct log_queue *q, uint64_t first, uint64_t end, uint64_t bytes,
+static void add_stretches(struct rest *s, const struct log_queue *q, uint64_t first, uint64_t end, uint64_t bytes,
                           uint64_t events)
 {
     uint64_t at = first, gap, gap_end;
@@ -98,12 +98,27 @@ static void add_stretches(struct stretches *s, const struct log_queue *q, uint64
     }
 }
 
-static void add_unplaced(struct stretches *s, const struct log_queue *q, const struct group *g, uint64_t from)
+/* The first sequence of the run in that queue; 0: it does not have it. */
+static uint64_t first_of(const struct group *g, const struct group_run *run, uint32_t queue)
+{
+    struct target_reader targets = group_targets(g, run);
+    struct run_target t;
+    if (run->target_count == 0)
+        return run->entry.queue == queue ? run->entry.first : 0;
+    while (target_next(&targets, &t)) {
+        if (t.queue == queue)
+            return t.first;
+    }
+    return 0;
+}
+
+static void add_unplaced(struct rest *s, const struct log_queue *q, const struct group *g, uint64_t from)
 {
     for (size_t i = 0; g && i < g->run_count; i++) {
-        const struct table_entry *e = &g->runs[i].entry;
-        if (e->queue == q->id && !g->runs[i].moved)
-            add_stretches(s, q, e->first > from ? e->first : from, e->first + e->count, g->runs[i].bytes, e->count);
+        const struct group_run *run = &g->runs[i];
+        uint64_t first = run->moved ? 0 : first_of(g, run, q->id);
+        if (first)
+            add_stretches(s, q, first > from ? first : from, first + run->entry.count, run->bytes, run->entry.count);
     }
 }
 
@@ -112,7 +127,7 @@ void log_settle_rest(struct store *store, uint32_t queue, uint64_t from, uint64_
 {
     struct log *l = log_self(store);
     struct log_queue *q = log_queue_of(l, queue, false);
-    struct stretches s = { 0 };
+    struct rest s = { 0 };
     if (!q)
         return;
     for (const struct extent *x = extent_at(q, from); x && x < q->extents + q->extent_count; x++)

@@ -6,9 +6,10 @@
  *   log_group.c       groups: gathering, placing in segments, writing, syncing; tickets
  *   log_spares.c      segments' files: allocated ahead, removed
  *   log_segments.c    segments, and where each queue's events are (extents)
+ *   log_share.c       what several queues take; log_places.c where it is in the active segment
  *   log_load.c        reading backlog
  *   log_checkpoint.c  checkpoints, and the segments they free
- *   log_compact.c     moving stragglers out of segments that are mostly dead
+ *   log_compact.c     moving stragglers out of segments that are mostly dead; log_plan.c which, log_stretch.c what of a run
  *   log_recover.c     start-up; log_replay.c its records, log_ready.c its last step
  *   log_key.c         the secret key, segments' headers with it
  *   log_validate.c    what always holds, for tests
@@ -30,8 +31,17 @@
 #define NO_OFFSET      UINT64_MAX
 #define LOG_KEY_FILE   "log.key"
 #define LOAD_BYTES_MAX (4u << 20)
+#define SHARED_MARK                                                                                                    \
+    UINT32_MAX /* instead of a queue, in a table_entry: a shared run, `first` is its number in segment.shares */
 
 _Static_assert(LOG_KEY_SIZE == SEGMENT_KEY_SIZE, "the log's key is that in its segments' headers");
+
+/* A shared run's place in the active segment. */
+struct shared_place {
+    uint32_t offset, size, count;
+    uint32_t target_count, targets_at, targets_size; /* in segment.share_targets: those of the first run … */
+    uint64_t past; /* … of which it is the continuation in each queue, so many events behind */
+};
 
 struct segment {
     uint64_t id;
@@ -40,10 +50,17 @@ struct segment {
     struct table_entry
         *table; /* while it is not sealed: every run in it, settled or not: a crash may lose settlements */
     uint32_t table_count, table_capacity;
-    uint64_t all_events; /* ever placed here */
+    struct shared_place *shares; /* of it; the table has a mark for each, in order */
+    uint32_t share_count, share_capacity;
+    struct buf share_targets; /* encoded */
+    uint64_t all_events;      /* ever placed here: a shared one once for each queue */
     bool sealed;
-    uint32_t table_at, table_size; /* of the TABLE record in a sealed segment */
-    uint64_t live_events, live_bytes;
+    uint32_t table_at, table_size;    /* of the TABLE record in a sealed segment */
+    uint64_t live_events, live_bytes; /* as all_events: nobody wants the segment any more when they are 0 */
+    /* What was found when its table was last read for that: bytes of records that somebody wants, once each, when so many events were
+     * live; 0: never. */
+    uint64_t looked_bytes, looked_events;
+    bool dear; /* … and emptying it would write nearly as much as it frees */
 };
 
 /* A stretch of one queue's events in one segment. Some of them may be settled (log_queue.settled). */
@@ -53,6 +70,8 @@ struct extent {
     uint64_t live, live_bytes; /* bytes: about, where ranges were settled across extents */
     struct table_entry *runs;  /* ascending; of the active segment, or read back for loading; else NULL */
     uint32_t run_count, run_capacity;
+    bool lazy;       /* active segment: it holds shared runs; `runs` lacks what the table has from `tabled` on */
+    uint32_t tabled; /* (log_places.c) */
 };
 
 /* One queue's settlements that are not in a group yet, in order. */
@@ -83,9 +102,11 @@ struct group_settled {
 
 /* A run inside a group that was not placed yet. */
 struct group_run {
-    struct table_entry entry; /* offset within the group's records */
+    struct table_entry entry; /* offset within the group's records; of a shared one: queue is SHARED_MARK */
     uint64_t bytes;
     bool moved;
+    uint32_t target_count; /* shared: how many, and where they are in group.targets, encoded */
+    size_t targets_at, targets_size;
 };
 
 struct group {
@@ -93,6 +114,8 @@ struct group {
     struct buf records;
     struct group_run *runs;
     size_t run_count, run_capacity;
+    struct buf targets;
+    size_t table_bytes; /* the most that its runs take in a table */
     struct group_settled *settled;
     size_t settled_count, settled_capacity;
     bool urgent; /* somebody waits for it */
@@ -104,7 +127,6 @@ struct group {
 struct load {
     uint32_t queue;
     uint64_t from, bytes, tag;
-    bool compacting; /* for log_compact.c, not for the core */
     enum { LOAD_WAITS, LOAD_TABLE, LOAD_RUNS, LOAD_READY } state;
     struct segment *segment;
     uint64_t tabled;          /* the segment whose table was read */
@@ -166,8 +188,9 @@ struct log {
     mono_t checkpoint_again;
 
     /* compaction */
-    struct segment *victim; /* being emptied */
-    bool moving;            /* a part of it is being read, or written elsewhere */
+    struct segment *victim; /* being emptied, or looked at for that */
+    struct plan *plan;      /* for it */
+    bool moving;            /* something of it is being read, or a part written elsewhere */
     uint64_t move_ticket;   /* of the part that is being written; 0: none */
 
     bool stopping, rested; /* rested: the last checkpoint was started */
@@ -181,7 +204,7 @@ static inline struct log *log_self(struct store *s)
     return (struct log *)(void *)s;
 }
 
-enum op_tag { TAG_COMMIT, TAG_SPARE, TAG_LOAD, TAG_CHECKPOINT, TAG_REMOVE, TAG_SYNC };
+enum op_tag { TAG_COMMIT, TAG_SPARE, TAG_LOAD, TAG_CHECKPOINT, TAG_REMOVE, TAG_SYNC, TAG_COMPACT };
 
 /* log.c */
 struct log_queue *log_queue_of(struct log *l, uint32_t id, bool make);
@@ -191,6 +214,14 @@ void log_submit(struct log *l, enum file_kind kind, const char *name, uint64_t o
 void log_fail(struct log *l, const char *what, const char *name, uint64_t offset, const char *why);
 struct log *log_new(const struct log_config *config, struct files *files);
 void log_free(struct log *l);
+
+/* For log_share.c: one run in the open group; the answer to what was put in. */
+void log_put_run(struct log *l, struct group *g, const struct store_run *run, uint64_t bytes);
+uint64_t log_bytes_of(const struct store_event *events, size_t count);
+enum store_status log_taken(struct log *l, struct group *g, uint64_t *ticket);
+
+/* log_share.c: see store.h */
+enum store_status log_share(struct store *store, struct store_share *share, uint64_t *ticket);
 
 /* log_settle.c: of the store's calls, see store.h */
 void log_release(struct store *store, uint32_t queue, store_locator at);
@@ -211,6 +242,9 @@ bool log_poll(struct store *store, struct store_completion *out);
 /* log_group.c */
 struct group *group_open(struct log *l); /* the gathering one, a new one when it is full */
 void group_add_run(struct group *g, const struct group_run *run);
+void group_add_shared(struct group *g, struct group_run run, uint32_t target_count, struct span targets);
+/* The targets of a shared one. */
+struct target_reader group_targets(const struct group *g, const struct group_run *run);
 void group_add_settled(struct group *g, uint32_t queue, uint32_t count); /* their record is in it */
 void group_gather_settled(struct log *l); /* moves fresh settlements into the open group */
 void group_commit(struct log *l);         /* starts a commit when there is reason and none is under way */
@@ -230,16 +264,25 @@ void segment_build_table(struct log *l, struct segment *s, struct buf *records);
 void segment_drop_places(struct log *l, struct segment *s); /* of its runs: they are in the table on disk */
 void segment_free(struct segment *s);
 void segment_remove(struct log *l, uint64_t id); /* forgets it; its file is the caller's */
-/* Puts a run into its queue's extents. */
-void extent_add(struct log *l, struct segment *s, const struct table_entry *e, uint64_t bytes);
+/* Puts a run into its queue's extents; it was added to the segment's table right before. `shared`: other queues have it, too. */
+void extent_add(struct log *l, struct segment *s, const struct table_entry *e, uint64_t bytes, bool shared);
 /* The same for events copied from elsewhere: those still live move here. */
-void extent_move(struct log *l, struct segment *s, const struct table_entry *e, uint64_t bytes);
+void extent_move(struct log *l, struct segment *s, const struct table_entry *e, uint64_t bytes, bool shared);
+/* Its place in the segment, to be read from there. */
+void extent_add_run(struct extent *x, const struct table_entry *e);
 /* [first, end) left, with `bytes` of events. Returns how many were live. */
 uint64_t extent_settle(struct log *l, struct log_queue *q, uint64_t first, uint64_t end, uint64_t bytes);
 bool extent_is_live(const struct log_queue *q, uint64_t sequence);
 struct extent *extent_at(struct log_queue *q, uint64_t sequence); /* holding it, or the first behind it; NULL */
 void extent_drop_all(struct log *l, struct log_queue *q);
 void segment_forget_runs(struct log_queue *q, const struct segment *s); /* the runs' places only */
+
+/* log_places.c */
+/* To the active segment's table; `targets` are encoded. */
+void segment_add_shared(struct segment *s, const struct table_entry *place, uint32_t target_count, struct span targets);
+struct table_item segment_shared(const struct segment *s, uint32_t number); /* until the next is added */
+/* Completes the runs of an extent in the active segment. */
+void extent_find_runs(struct log_queue *q, struct extent *x);
 
 /* log_spares.c */
 uint64_t log_disk_bytes(const struct log *l);
@@ -251,7 +294,7 @@ void segment_remove_again(struct log *l); /* what could not be removed for want 
 mono_t segment_due(const struct log *l);  /* when to try again what lacked room */
 
 /* log_load.c */
-void load_start(struct log *l, uint32_t queue, uint64_t from, uint64_t bytes, uint64_t tag, bool compacting);
+void load_start(struct log *l, uint32_t queue, uint64_t from, uint64_t bytes, uint64_t tag);
 void load_again(struct log *l, struct load *d); /* all it brought was settled meanwhile */
 void load_done(struct log *l, struct file_op *op);
 void load_advance(struct log *l); /* starts the first one's next step */
@@ -271,10 +314,62 @@ struct position {
 bool checkpoint_read(struct log *l, const struct log_replay *replay, struct position *from, bool *found,
                      struct error *e);
 
+/* log_stretch.c */
+/* Tells of one event whether it is wanted in the queue, and behind which sequence that may change. */
+typedef bool stretch_ask(void *context, uint32_t target, const struct run_target *t, uint64_t sequence,
+                         uint64_t *until);
+/* What of a run of events goes together: the next stretch of neighbours that the same queues want. */
+struct stretches {
+    stretch_ask *ask;
+    void *context;
+    const struct run_target *targets; /* their first sequences are the run's */
+    uint32_t target_count;
+    uint64_t count, at;         /* of the run; behind the last stretch */
+    struct run_target *wanting; /* out: with the stretch's first sequences; room for target_count */
+    uint32_t wanting_count;
+    uint64_t from, events;   /* out: [from, from + events) within the run */
+    struct wire_reader rest; /* private: of the run's events, behind `walked` of them */
+    uint64_t walked;
+};
+bool stretch_next(struct stretches *s);
+/* Its events in lane form; `bytes` of them. Of each stretch, in order. */
+struct span stretch_lane(struct stretches *s, const struct shared_record *run, uint64_t *bytes);
+/* Writes it as moved. */
+void stretch_move(struct group *g, const struct stretches *s, int64_t accepted_ms, struct span lane, uint64_t bytes);
+/* The log's own question: is it live in that segment? One run after the other. */
+struct live_in {
+    struct segment *segment;
+    struct log *log;
+    struct run_target *targets, *wanting; /* room */
+    struct log_queue **queues;            /* of the targets; NULL: it is gone */
+    uint32_t capacity;
+};
+/* Ready for a run with these targets. */
+struct stretches live_stretches(struct live_in *live, const struct table_entry *e, struct target_reader targets);
+void live_free(struct live_in *live);
+
+/* log_plan.c */
+struct plan;
+struct segment *plan_choose(const struct log *l); /* a sealed segment that may be worth emptying; NULL: none */
+struct plan *plan_new(struct log *l, struct segment *s, struct buf *table); /* its bytes pass; NULL: it is damaged */
+/* Goes on looking through the table; true when it is through. *damaged: it cannot. */
+bool plan_look(struct plan *p, bool *damaged);
+bool plan_is_looked(const struct plan *p);
+bool plan_pays(const struct plan *p); /* looked through: is it worth emptying? */
+/* The next records to be moved lie in [*offset, *offset + *size); false: none is left. */
+bool plan_part(struct plan *p, uint32_t *offset, uint32_t *size);
+/* One after the other, of the part: offset and size; false: no more. */
+bool plan_record(struct plan *p, uint32_t *offset, uint32_t *size);
+struct live_in *plan_live(struct plan *p);
+void plan_free(struct plan *p);
+/* Bytes of the active segment's records that somebody wants. */
+uint64_t plan_wanted_bytes(struct log *l, struct segment *s);
+
 /* log_compact.c */
 void compact_consider(struct log *l);
-void compact_loaded(struct log *l, struct load *d, struct span bytes);
+void compact_read(struct log *l, struct file_op *op);
 void compact_durable(struct log *l);
+bool compact_goes_on(const struct log *l); /* the next turn is wanted at once */
 
 /* log_key.c */
 /* The key that the directory has into l->config.key, l->keyed; when it has none, the configured one stays. *filed: the file has it. */

@@ -19,6 +19,7 @@ static void take_done(struct log *l)
                 l->synced = op->size;
             break;
         case TAG_REMOVE: segment_remove_done(l, op); break;
+        case TAG_COMPACT: compact_read(l, op); break;
         }
         buf_free(&op->data);
         free(op);
@@ -52,6 +53,8 @@ mono_t log_due(const struct store *store)
         return l->now;
     if (l->failed)
         return at;
+    if (compact_goes_on(l))
+        return l->now;
     if (!l->committing && l->lazy_since.ns != INT64_MAX)
         at = mono_min(at, mono_add_ms(l->lazy_since, l->config.lazy_ms));
     at = mono_min(mono_min(at, segment_due(l)), checkpoint_due(l));

@@ -55,12 +55,22 @@ struct waiting {
     uint64_t events, settled;
 };
 
+static uint32_t targets_in(const struct group *g, const struct group_run *run, uint32_t queue)
+{
+    struct target_reader targets = group_targets(g, run);
+    struct run_target t;
+    uint32_t found = run->target_count == 0 && run->entry.queue == queue;
+    while (target_next(&targets, &t))
+        found += t.queue == queue;
+    return found;
+}
+
 static void count_group(const struct group *g, uint32_t queue, bool placed, struct waiting *w)
 {
     for (; g; g = g->next) {
         for (size_t i = 0; !placed && i < g->run_count; i++) {
-            if (g->runs[i].entry.queue == queue && !g->runs[i].moved)
-                w->events += g->runs[i].entry.count;
+            if (!g->runs[i].moved)
+                w->events += (uint64_t)g->runs[i].entry.count * targets_in(g, &g->runs[i], queue);
         }
         for (size_t i = 0; i < g->settled_count; i++)
             w->settled += g->settled[i].queue == queue ? g->settled[i].count : 0;
@@ -102,6 +112,8 @@ static void check_segment(const struct log *l, uint32_t index)
     if (l->written == l->placed && !l->committing)
         hold(s->written == s->size, "everything written of segment", s->id, s->written, s->size);
     equal("sealed, all but the last, segment", s->id, index + 1 < l->segment_count, s->sealed);
+    hold(s->table_count >= s->share_count && (!s->sealed || s->table_count == 0), "places of runs of segment", s->id,
+         s->table_count, s->share_count);
     hold(index == 0 || l->segments[index - 1]->id < s->id, "segments are out of order", s->id, 0, 0);
 }
 

@@ -67,11 +67,14 @@ static void take_group(struct place *p, const struct group_header *h)
     struct span rest = span_of(group + group_header_size(p->in.version), h->size);
     struct record r;
     struct run_record run;
+    struct shared_record shared;
     for (const uint8_t *at = rest.data; record_next(&rest, &r) == LOG_OK; at = rest.data) {
         p->out->records++;
         p->out->sealed |= r.type == RECORD_TABLE;
         if (r.type == RECORD_EVENTS && run_read(r.payload, &run))
             p->out->events += run.count;
+        if (r.type == RECORD_SHARED && shared_read(r.payload, &shared) && !shared.moved)
+            p->out->events += shared.count;
         if (p->walk->record)
             p->walk->record(p->walk->context, p->out->id, p->at, (uint64_t)(at - p->bytes.data), &r);
     }

@@ -1,11 +1,15 @@
 """One topic over 1, 10 and 100 queues in memory: what each further queue costs. The queues are full and drop their oldest, so
-that each event enters and leaves each of them; nobody consumes."""
+that each event enters and leaves each of them; nobody consumes. The same on disk, where they keep all of it, and what is written there."""
 import pathlib
+import shutil
+import tempfile
 
+from durable import scrape, sidecar
 from measure import BENCH, BIN, Load, Server, check_ledger
 
 QUEUES = (1, 10, 100)
 CAPACITY = 1000
+SIZE = 200 # bytes of an event's data: fanout.c
 
 
 def work_name(queues):
@@ -30,6 +34,29 @@ def fanout(figures, directory, queues, count):
     figures.note("sluice", work, "throughput", "events/s", count / load.result["seconds"])
     figures.note("sluice", work, "broker CPU", "s/million", used * 1e6 / count)
     figures.note("sluice", work, "broker resident", "MiB", resident)
+
+
+def on_disk(figures, directory, disk, queues, count):
+    names = [f"q{i:03}" for i in range(queues)]
+    config, data = pathlib.Path(directory) / "fanout.yaml", tempfile.mkdtemp(dir=disk)
+    config.write_text(f"listen: tcp://127.0.0.1:0\ndata: {data}\nqueues:\n" +
+                      "".join(f"  {n}: {{capacity: {count}, capacity_bytes: 1GiB, durability: disk}}\n" for n in names) +
+                      "topics: {all: {bindings: {" + ", ".join(f"{n}: {{}}" for n in names) + "}}}\n")
+    b = Server(BIN / "sluice-broker", "--config", config)
+    s = sidecar(b, "--operations")
+    try:
+        before, cpu = scrape(s), b.cpu()
+        load = Load(BENCH / "bench_fanout", b.ready["broker"], "all", count)
+        cpu, written = b.cpu() - cpu, scrape(s)[0] - before[0]
+    finally:
+        s.stop()
+        b.stop()
+    check_ledger(b.ledger(), queues * count, 0)
+    shutil.rmtree(data)
+    work = work_name(queues)
+    figures.note("sluice on disk", work, "throughput", "events/s", count / load.result["seconds"])
+    figures.note("sluice on disk", work, "broker CPU", "s/million", cpu * 1e6 / count)
+    figures.note("sluice on disk", work, "written", "bytes/byte", written / (count * SIZE))
 
 
 def per_queue(value):

@@ -33,12 +33,45 @@ static void take_settled(void *context, uint32_t queue, enum store_cause cause, 
     b->settled += count;
 }
 
-static void see_entry(void *context, const struct table_entry *e)
+/* ------------------------------------------------------------------ the codec */
+
+static void read_table(struct span payload, uint8_t version)
 {
-    *(uint64_t *)context += e->size;
+    const struct record r = { .type = RECORD_TABLE, .version = version, .payload = payload };
+    struct table_reader table;
+    struct table_item item;
+    struct table_entry e;
+    struct run_target t;
+    bool opens = table_open(&r, &table);
+    while (opens && table_next(&table, &item) == LOG_OK) {
+        struct target_reader targets = targets_open(item.targets, item.target_count, item.past);
+        uint32_t count = 0;
+        assert(item.e.count > 0);
+        for (uint64_t before = 0; target_next(&targets, &t); before = t.queue, count++)
+            assert(count == 0 || t.queue > before);
+        assert(count == item.target_count && (count == 0 || table_entry_of(&item, t.queue, &e)));
+    }
 }
 
-/* ------------------------------------------------------------------ the codec */
+static void read_shared(struct span payload)
+{
+    const struct record r = { .type = RECORD_SHARED, .version = 1, .payload = payload };
+    struct shared_record s;
+    struct run_record run;
+    struct run_target t;
+    struct span event, lane;
+    uint64_t events = 0;
+    if (!shared_read(payload, &s))
+        return;
+    struct target_reader targets = targets_open(s.targets, s.target_count, 0);
+    for (uint32_t i = 0; i < s.target_count; i++) {
+        assert(target_next(&targets, &t) && record_run_of(&r, t.queue, &run));
+        assert(run.first == t.first && run.queue == t.queue);
+    }
+    while (run_next(&run, &event, &lane))
+        events++;
+    assert(events == s.count);
+}
 
 static void read_payload(struct span payload)
 {
@@ -46,7 +79,7 @@ static void read_payload(struct span payload)
     struct settled_record s;
     struct settled_range range;
     struct span event, lane;
-    uint64_t sum = 0, events = 0;
+    uint64_t events = 0;
     uint32_t queue;
     if (run_read(payload, &run)) {
         while (run_next(&run, &event, &lane))
@@ -57,7 +90,9 @@ static void read_payload(struct span payload)
         while (settled_range_next(&s, &range) == LOG_OK)
             assert(range.first < range.end && range.cause <= CAUSE_REMOVED);
     }
-    table_read(payload, see_entry, &sum);
+    read_table(payload, 1);
+    read_table(payload, TABLE_VERSION);
+    read_shared(payload);
     forgotten_read(payload, &queue);
 }
 
@@ -127,7 +162,10 @@ static void put_segment(struct disk *d, struct span s, uint32_t version, bool to
         memset(buf_reserve(&b, head), 0, head);
         b.size += head;
         for (; group && s.size > 3; group--) {
-            size_t mark = record_begin(&b, (enum record_type)(s.data[0] >> 2 & 7));
+            enum record_type type = (enum record_type)(s.data[0] >> 2 & 15);
+            size_t mark = record_begin(&b, type);
+            if (type == RECORD_TABLE && s.data[0] >> 6)
+                b.data[b.size - RECORD_HEADER_SIZE + 5] = TABLE_VERSION;
             size_t size = s.data[1] < s.size - 2 ? s.data[1] : s.size - 2;
             s = span_of(s.data + 2, s.size - 2);
             struct span payload = take(&s, size);

@@ -132,6 +132,45 @@ def test_topics_outlive_a_killed_broker(cluster, tmp_path):
     assert publish(t, "3", wait="5s").json["queues"] == {"audit": 3, "mail": 2}
 
 
+def test_on_disk_the_bytes_are_there_once(cluster):
+    queues = [f"q{i}" for i in range(10)]
+    broker = cluster.broker()
+    data = cluster.directory / "data"
+    s = cluster.sidecar(broker, "--operations")
+    topic(s, *queues)
+    for q in queues:
+        s.declare(q, capacity=5000, durability="disk")
+    before = scrape(s)["sluice_broker_disk_written_bytes_total", None]
+    payload = 0
+    for i in range(20):
+        events = [event(f"{i}.{k}", data="x" * 4000) for k in range(50)]
+        body = json.dumps(events)
+        payload += len(body)
+        answer = s.http("POST", "/v1/topics/all/events?wait=30s", body, BATCH)
+        assert answer.status == 202 and answer.json["events"][49]["queues"] == {q: 50 * i + 50 for q in queues}
+    written = scrape(s)["sluice_broker_disk_written_bytes_total", None] - before
+    assert 0.9 * payload < written < 1.2 * payload, written / payload
+    broker.kill()
+    done = subprocess.run([BIN / "sluice-broker", "--check", data], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("1000 events were accepted") == 10
+    s = cluster.sidecar(cluster.broker(), "--operations")
+
+    def consume(queue):
+        ids = []
+        while len(ids) < 1000:
+            taken = s.take(queue, max=500, wait="10s").json["events"]
+            ids += [e["event"]["id"] for e in taken]
+            assert taken and all(e["event"]["data"] == "x" * 4000 for e in taken)
+            s.ack(queue, *[e["receipt"] for e in taken])
+        assert ids == [f"{i}.{k}" for i in range(20) for k in range(50)]
+        ledger = s.http("GET", f"/v1/queues/{queue}/ledger").json
+        assert (ledger["accepted"], ledger["acked"], ledger["remaining"]) == (1000, 1000, 0)
+
+    for queue in queues:
+        consume(queue)
+
+
 def test_topics_of_the_configuration(cluster, tmp_path):
     config = tmp_path / "broker.yaml"
     config.write_text("queues: {audit: {capacity: 9}, mail: {capacity: 9}, rest: {}}\n"

@@ -113,6 +113,68 @@ bool model_append(struct model *m, struct model_queue *q, uint32_t count, uint32
     return false;
 }
 
+/* What the first one got, in this queue. */
+static void took_share(struct model *m, struct model_queue *q, const struct store_share *share, size_t target,
+                       const struct model_event *like, uint64_t ticket)
+{
+    struct store_run run = {
+        .first = q->next, .events = share->events, .count = share->count, .keep = share->targets[target].keep
+    };
+    for (size_t i = 0; i < share->count; i++) {
+        q->events[q->next + i] = like[i];
+        q->events[q->next + i].more = target > 0;
+        if (!run.keep)
+            share->events[i].locator = 0;
+    }
+    took_run(m, q, &run, ticket);
+}
+
+bool model_share(struct model *m, struct model_queue **queues, uint32_t queue_count, uint32_t count, uint32_t size,
+                 bool keep)
+{
+    struct store_event events[MODEL_RUN_MAX];
+    struct store_target targets[MODEL_QUEUES];
+    struct model_event like[MODEL_RUN_MAX];
+    uint8_t *bytes = xmalloc((size_t)count * size + 1);
+    uint8_t word[8], more[8];
+    uint64_t ticket = 0, room = m->log->ops->room(m->log);
+    struct store_run first = { .first = queues[0]->next, .count = count, .accepted_ms = (int64_t)(1000000 + m->step) };
+    make_run(m, queues[0], &first, events, size, bytes);
+    memcpy(like, &queues[0]->events[first.first], count * sizeof *like);
+    wire_store64(word, first.first);
+    wire_store64(more, like->salt);
+    for (uint32_t i = 0; i < queue_count; i++)
+        targets[i] = (struct store_target){ queues[i]->id, queues[i]->next, keep && (i % 3 != 2) };
+    struct store_share share = { .owner = MODEL_QUEUES + 1,
+                                 .targets = targets,
+                                 .target_count = queue_count,
+                                 .events = events,
+                                 .count = count,
+                                 .accepted_ms = first.accepted_ms,
+                                 .note = span_of(word, sizeof word),
+                                 .more = span_of(more, sizeof more) };
+    enum store_status status = m->log->ops->share(m->log, &share, &ticket);
+    store_locator at[MODEL_RUN_MAX];
+    for (uint32_t i = 0; i < count; i++)
+        at[i] = events[i].locator;
+    free(bytes);
+    for (uint32_t i = 0; status == STORE_LATER && i < queue_count; i++) {
+        for (uint32_t k = 0; k < count; k++)
+            events[k].locator = at[k];
+        took_share(m, queues[i], &share, i, like, ticket);
+    }
+    if (status == STORE_LATER)
+        return true;
+    if (status == STORE_FULL) {
+        model_expect(m, room < (uint64_t)count * (size + 192) + queue_count * 48, "refused although there was room",
+                     room, count);
+        m->refused++;
+    } else {
+        model_expect(m, status == STORE_FAILED, "share's answer", status, 0);
+    }
+    return false;
+}
+
 void model_note(struct model *m)
 {
     uint8_t word[8];

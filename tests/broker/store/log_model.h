@@ -20,6 +20,7 @@ struct model_event {
     uint64_t settle_epoch; /* of its settlement */
     uint32_t size, salt;
     bool exists, settled, back; /* back: recovery found it */
+    bool more; /* of a run that several queues have, and this queue is not the first of them: what its note says */
 };
 
 struct model_queue {
@@ -55,6 +56,7 @@ struct model {
     uint64_t books_notes;
     bool failed;   /* the log said so */
     bool may_fail; /* faults are injected */
+    bool shares;   /* runs go to several queues */
     uint64_t failures, loaded, refused;
 };
 
@@ -68,6 +70,9 @@ void model_end(struct model *m);
 struct model_queue *model_new_queue(struct model *m);
 /* False: refused. */
 bool model_append(struct model *m, struct model_queue *q, uint32_t count, uint32_t size, bool keep);
+/* The same events for several queues at once. */
+bool model_share(struct model *m, struct model_queue **queues, uint32_t queue_count, uint32_t count, uint32_t size,
+                 bool keep);
 void model_settle(struct model *m, struct model_queue *q, uint64_t sequence, enum store_cause cause);
 void model_settle_rest(struct model *m, struct model_queue *q, uint64_t from);
 void model_release(struct model *m, struct model_queue *q, uint64_t sequence);

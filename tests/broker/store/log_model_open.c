@@ -58,7 +58,8 @@ static void replay_run(void *context, const struct store_run *run, uint64_t byte
         sum += q->events[s].size;
     }
     model_expect(m, sum == bytes, "bytes of a run", sum, bytes);
-    model_expect(m, run->note.size == 8 && wire_load64(run->note.data) == run->first, "its note", run->first, 0);
+    uint64_t note = q->events[run->first].more ? q->events[run->first].salt : run->first;
+    model_expect(m, run->note.size == 8 && wire_load64(run->note.data) == note, "its note", run->first, note);
     model_expect(m, run->first >= q->books_next, "runs come once", run->first, q->books_next);
     q->books_next = run->first + run->count;
     q->books_live += run->count;

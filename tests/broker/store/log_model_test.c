@@ -42,6 +42,27 @@ static void append_some(struct model *m, struct model_queue *q)
     model_append(m, q, count, size, model_random(m, 3) == 0);
 }
 
+/* Mostly the same queues, so that runs go on in all of them; sometimes others. */
+static void share_some(struct model *m)
+{
+    struct model_queue *queues[MODEL_QUEUES];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < m->queue_count; i++) {
+        struct model_queue *q = &m->queues[i];
+        if (!q->forgotten && q->next + MODEL_RUN_MAX + 16 < MODEL_EVENTS && model_random(m, 8))
+            queues[count++] = q;
+    }
+    if (count == 0)
+        return;
+    uint32_t any = (uint32_t)model_random(m, count); /* it is the first */
+    struct model_queue *first = queues[any];
+    queues[any] = queues[0];
+    queues[0] = first;
+    uint32_t size = (uint32_t)model_random(m, model_random(m, 20) ? 300 : 6000);
+    uint32_t events = size > 300 ? 1 : 1 + (uint32_t)model_random(m, model_random(m, 4) ? 3 : MODEL_RUN_MAX);
+    model_share(m, queues, count, events, size, model_random(m, 3) == 0);
+}
+
 static void settle_some(struct model *m, struct model_queue *q)
 {
     uint64_t count = model_random(m, 12), skip = model_random(m, 4) ? 0 : model_random(m, 40);
@@ -107,10 +128,15 @@ static void do_something(struct model *m)
     case 0:
     case 1:
     case 2:
-    case 3:
+    case 3: append_some(m, q); break;
     case 4:
     case 5:
-    case 6: append_some(m, q); break;
+    case 6:
+        if (m->shares)
+            share_some(m);
+        else
+            append_some(m, q);
+        break;
     case 7:
     case 8:
     case 9:
@@ -196,7 +222,8 @@ static void run_seed(enum kind kind, uint64_t seed)
     uint64_t steps = 200 + model_random(&m, 1500), crashes = 1 + model_random(&m, 300);
     if (model_random(&m, 4) == 0)
         m.config.cache_bytes = 2000;
-    for (uint64_t i = 1 + model_random(&m, 5); i; i--)
+    m.shares = model_random(&m, 3) > 0;
+    for (uint64_t i = 1 + model_random(&m, m.shares ? 12 : 5); i; i--)
         model_new_queue(&m);
     for (uint64_t i = 0; i < steps; i++) {
         for (uint64_t n = model_random(&m, 6); n && !m.failed; n--)

@@ -205,7 +205,7 @@ static void a_newer_version_is_refused_by_name(void **state)
     h.version = LOG_VERSION + 1;
     segment_header_write(b.data, &h);
     disk_put(d, DIR_FIRST, buf_span(&b));
-    dir_refuses(d, &m.config, DIR_FIRST ": written by a newer version", "format 3");
+    dir_refuses(d, &m.config, DIR_FIRST ": written by a newer version", "format 4");
     buf_free(&b);
     disk_free(d);
 }

@@ -1,7 +1,8 @@
-/* A log of the format's version before: it is read, and goes on in this one. */
+/* Logs of the format's versions before: they are read, and go on in this one. */
 #include "broker/store/log_format.h"
 #include "tests/broker/store/log_dirs.h"
 #include "tests/broker/store/log_version1.h"
+#include "tests/broker/store/log_version2.h"
 
 #include "base/xalloc.h"
 
@@ -25,17 +26,38 @@ static void put_segment(struct disk *d, const char *name, const uint8_t *bytes, 
     free(content);
 }
 
-static int begin(void **state)
+static uint32_t version;
+
+static int begin(uint32_t which)
 {
-    (void)state;
+    version = which;
     log_config_defaults(&config);
     config.segment_size = SEGMENT;
     memset(config.key, 'k', sizeof config.key);
     disk = disk_new();
-    put_segment(disk, DIR_FIRST, version1_first, sizeof version1_first);
-    put_segment(disk, DIR_SECOND, version1_second, sizeof version1_second);
-    disk_put(disk, "checkpoint", span_of(version1_checkpoint, sizeof version1_checkpoint));
+    if (version == 1) {
+        put_segment(disk, DIR_FIRST, version1_first, sizeof version1_first);
+        put_segment(disk, DIR_SECOND, version1_second, sizeof version1_second);
+        disk_put(disk, "checkpoint", span_of(version1_checkpoint, sizeof version1_checkpoint));
+        return 0;
+    }
+    put_segment(disk, DIR_FIRST, version2_first, sizeof version2_first);
+    put_segment(disk, DIR_SECOND, version2_second, sizeof version2_second);
+    disk_put(disk, "checkpoint", span_of(version2_checkpoint, sizeof version2_checkpoint));
+    disk_put(disk, "log.key", span_of(version2_key, sizeof version2_key));
     return 0;
+}
+
+static int begin_1(void **state)
+{
+    (void)state;
+    return begin(1);
+}
+
+static int begin_2(void **state)
+{
+    (void)state;
+    return begin(2);
 }
 
 static int end(void **state)
@@ -65,7 +87,7 @@ static void it_is_opened_and_goes_on_in_this_version(void **state)
         assert_int_equal(dir_open(disk, &config, &e, &torn), 7);
         assert_false(torn);
     }
-    assert_int_equal(version_of(disk, DIR_SECOND), 1);
+    assert_int_equal(version_of(disk, DIR_SECOND), version);
     assert_int_equal(version_of(disk, "0000000000000003.log"), LOG_VERSION);
     assert_true(dir_check(disk, &l));
     says(l, "queue 1: 4 events of 36 bytes are live");
@@ -142,14 +164,18 @@ static void its_torn_tail_is_cut_and_its_damage_is_found(void **state)
     disk_free(torn_disk);
 }
 
-#define with_log(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define of_both(test)                                                                                                  \
+    { #test " (1)", test, begin_1, end, NULL },                                                                        \
+    {                                                                                                                  \
+#        test " (2)", test, begin_2, end, NULL                                                                         \
+    }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        with_log(it_is_opened_and_goes_on_in_this_version),
-        with_log(its_events_are_read_and_leave),
-        with_log(its_torn_tail_is_cut_and_its_damage_is_found),
+        of_both(it_is_opened_and_goes_on_in_this_version),
+        of_both(its_events_are_read_and_leave),
+        of_both(its_torn_tail_is_cut_and_its_damage_is_found),
     };
     return cmocka_run_group_tests_name("log_version", tests, NULL, NULL);
 }

@@ -1,0 +1,229 @@
+/* Which segment is emptied, and in what order. A segment is wanted until the last queue has settled the last event, and how much of it that
+ * is cannot be told from counts where queues share runs: of ten queues nine may be through with all of it, or each with nine tenths.
+ * So counts only say which segment to look at. Its table tells of every run who has it; what somebody wants is counted once there,
+ * however many want it, and so is what moving it would write. Moving goes through the records by place, each for all its queues. */
+#include "broker/store/log_state.h"
+
+#include "base/xalloc.h"
+
+#include <stdlib.h>
+
+#define PART_BYTES   (1u << 20)
+#define GAP_MAX      (64u << 10)
+#define LOOK_AT_ONCE 16384u /* targets: a few milliseconds */
+/* Of a record that is written for a part of a run, about: its head and its place in the table; for each queue in both. */
+#define STRETCH_BYTES 40u
+#define WANTING_BYTES 12u
+
+struct place {
+    uint32_t offset, size;
+};
+
+struct plan {
+    struct segment *segment;
+    struct buf table;
+    struct table_reader reader;
+    struct live_in live;
+    struct place *places; /* of records that somebody wants */
+    uint32_t count, capacity;
+    uint32_t next, part_end; /* of the part that is moved: the next record, behind its last */
+    uint64_t wanted, cost, events;
+    bool looked;
+};
+
+/* ------------------------------------------------------------------ which */
+
+static uint64_t live_share(const struct segment *s)
+{
+    uint64_t events = s->looked_events ? s->looked_events : s->all_events;
+    uint64_t bytes = s->looked_events ? s->looked_bytes : s->size;
+    return events ? bytes * s->live_events / events : 0;
+}
+
+/* Looked at once, it is worth another look when an eighth of that is gone. */
+static bool is_candidate(const struct segment *s)
+{
+    bool changed = s->looked_events == 0 || s->live_events * 8 <= s->looked_events * 7;
+    return changed && s->written == s->size && live_share(s) * 2 < s->size;
+}
+
+/* Is less than half of what is used beyond one segment live? */
+static bool is_wasteful(const struct log *l)
+{
+    uint64_t used = 0, live = 0;
+    for (uint32_t i = 0; i + 1 < l->segment_count; i++) {
+        const struct segment *s = l->segments[i];
+        if (s->live_events == 0)
+            continue; /* the next checkpoint frees it */
+        used += s->size;
+        live += live_share(s);
+    }
+    return used > 2 * live + l->config.segment_size;
+}
+
+struct segment *plan_choose(const struct log *l)
+{
+    struct segment *least = NULL;
+    for (uint32_t i = 0; i + 1 < l->segment_count; i++) {
+        struct segment *s = l->segments[i];
+        if (s->live_events && is_candidate(s) && (!least || live_share(s) < live_share(least)))
+            least = s;
+    }
+    return least && is_wasteful(l) ? least : NULL;
+}
+
+/* ------------------------------------------------------------------ looking */
+
+static void add_place(struct plan *p, const struct table_entry *e)
+{
+    if (p->count == p->capacity) {
+        p->capacity = p->capacity ? p->capacity * 2 : 64;
+        p->places = xrealloc(p->places, p->capacity * sizeof *p->places);
+    }
+    p->places[p->count++] = (struct place){ e->offset, e->size };
+}
+
+static void look_at(struct plan *p, const struct table_item *item)
+{
+    const struct table_entry *e = &item->e;
+    struct stretches s = live_stretches(&p->live, e, targets_open(item->targets, item->target_count, item->past));
+    uint64_t events = 0;
+    while (stretch_next(&s)) {
+        uint64_t bytes = (uint64_t)e->size * s.events / e->count;
+        p->cost += s.events == e->count ? bytes : bytes + STRETCH_BYTES + s.wanting_count * WANTING_BYTES;
+        p->events += s.events * s.wanting_count;
+        events += s.events;
+    }
+    p->wanted += e->size * events / e->count;
+    if (events)
+        add_place(p, e);
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    const struct place *x = a, *y = b;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+static void remember(struct segment *s, const struct plan *p)
+{
+    s->looked_bytes = p->wanted;
+    s->looked_events = p->events;
+    s->dear = p->cost * 4 > s->size * 3;
+}
+
+static void looked_through(struct plan *p)
+{
+    p->looked = true;
+    if (p->count)
+        qsort(p->places, p->count, sizeof *p->places, by_offset);
+    remember(p->segment, p);
+    buf_free(&p->table);
+}
+
+struct plan *plan_new(struct log *l, struct segment *s, struct buf *table)
+{
+    struct plan *p = xcalloc(1, sizeof *p);
+    struct record r;
+    p->segment = s;
+    p->live = (struct live_in){ .segment = s, .log = l };
+    p->table = *table;
+    *table = (struct buf){ 0 };
+    struct span rest = buf_span(&p->table);
+    if (rest.size == s->table_size && record_next(&rest, &r) == LOG_OK && table_open(&r, &p->reader))
+        return p;
+    plan_free(p);
+    return NULL;
+}
+
+bool plan_look(struct plan *p, bool *damaged)
+{
+    struct table_item item;
+    enum log_status status = LOG_OK;
+    for (uint64_t done = 0; !p->looked && done < LOOK_AT_ONCE; done += item.target_count + 1) {
+        status = table_next(&p->reader, &item);
+        if (status != LOG_OK)
+            break;
+        if (item.e.count && (uint64_t)item.e.offset + item.e.size <= p->segment->table_at)
+            look_at(p, &item);
+    }
+    *damaged = status == LOG_BAD;
+    if (status == LOG_END)
+        looked_through(p);
+    return p->looked;
+}
+
+bool plan_is_looked(const struct plan *p)
+{
+    return p->looked;
+}
+
+/* Looked at, it is what it is: only the sum over all segments is estimated. */
+bool plan_pays(const struct plan *p)
+{
+    const struct segment *s = p->segment;
+    return p->looked && !s->dear && live_share(s) * 2 < s->size && is_wasteful(p->live.log);
+}
+
+uint64_t plan_wanted_bytes(struct log *l, struct segment *s)
+{
+    struct plan p = { .segment = s, .live = { .segment = s, .log = l } };
+    bool changed = s->looked_events == 0 || s->live_events * 8 <= s->looked_events * 7;
+    for (uint32_t i = 0; changed && i < s->table_count; i++) {
+        struct table_item item = { .e = s->table[i] };
+        if (item.e.queue == SHARED_MARK)
+            item = segment_shared(s, (uint32_t)item.e.first);
+        look_at(&p, &item);
+    }
+    if (changed)
+        remember(s, &p);
+    free(p.places);
+    live_free(&p.live);
+    return live_share(s);
+}
+
+/* ------------------------------------------------------------------ moving */
+
+bool plan_part(struct plan *p, uint32_t *offset, uint32_t *size)
+{
+    uint32_t i = p->next;
+    if (i == p->count)
+        return false;
+    uint64_t start = p->places[i].offset, end = start;
+    for (; i < p->count; i++) {
+        const struct place *place = &p->places[i];
+        uint64_t to = (uint64_t)place->offset + place->size;
+        if (i > p->next && (place->offset > end + GAP_MAX || to - start > PART_BYTES))
+            break;
+        end = to > end ? to : end;
+    }
+    p->part_end = i;
+    *offset = (uint32_t)start;
+    *size = (uint32_t)(end - start);
+    return true;
+}
+
+bool plan_record(struct plan *p, uint32_t *offset, uint32_t *size)
+{
+    if (p->next == p->part_end)
+        return false;
+    *offset = p->places[p->next].offset;
+    *size = p->places[p->next].size;
+    p->next++;
+    return true;
+}
+
+struct live_in *plan_live(struct plan *p)
+{
+    return &p->live;
+}
+
+void plan_free(struct plan *p)
+{
+    if (!p)
+        return;
+    buf_free(&p->table);
+    live_free(&p->live);
+    free(p->places);
+    free(p);
+}
