@@ -174,6 +174,7 @@ static void seal(struct log *l, struct segment *s)
     s->table_at = (uint32_t)s->size + GROUP_HEADER_SIZE;
     s->table_size = (uint32_t)b.size - GROUP_HEADER_SIZE;
     s->sealed = true;
+    s->looked_events = 0;
     write_group(l, s, l->placed, &b); /* a table repeats the number before it */
     change(l, FILE_SYNC, s, 0, NULL);
 }

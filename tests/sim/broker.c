@@ -1,6 +1,7 @@
 /* The broker's life: drawn, started, ended between any two effects or in order, started again. An end takes its queues in
  * memory; those on disk come back (storing.c). */
 #include "broker/core/topic.h"
+#include "proto/filter.h"
 #include "tests/sim/sim.h"
 
 #include <stdlib.h>
@@ -12,7 +13,7 @@ void broker_draw(struct sim *s)
     s->config.deliver_frame = 300;
     if (s->mood.tight)
         s->config.memory_budget = 2200 + sim_random(s, 1500);
-    for (unsigned q = 0; q < SIM_QUEUES; q++) {
+    for (unsigned q = 0; q < s->queues; q++) {
         s->capacity[q] = 2 + sim_random(s, 30);
         s->lease_ms[q] = s->mood.long_leases ? 30000 : 500 + sim_random(s, 4000);
         s->backoff_ms[q] = sim_chance(s, 50) ? sim_random(s, 2000) : 0;
@@ -25,7 +26,7 @@ void broker_draw(struct sim *s)
     if (s->mood.letters)
         s->on_disk[1] |= s->on_disk[0]; /* what is on disk does not die into memory */
     if (s->mood.topics)
-        s->on_disk[1] = s->on_disk[0]; /* a topic's queues have one durability */
+        s->on_disk[1] = s->on_disk[2] = s->on_disk[0]; /* a topic's queues have one durability */
 }
 
 /* ------------------------------------------------------------------ starts */
@@ -62,6 +63,22 @@ static void declare(struct sim *s, unsigned q)
         sim_fail(s, "declare: %s", e.text);
 }
 
+/* The second and the third queue take events whose way says so; both have those that go both ways. */
+static enum reason bind(struct sim *s, struct topic *t, unsigned q, struct error *e)
+{
+    static const char *const filters[SIM_QUEUES] = {
+        NULL,
+        "{\"any\": [{\"exact\": {\"type\": \"b\"}}, {\"exact\": {\"type\": \"d\"}}]}",
+        "{\"not\": {\"any\": [{\"exact\": {\"type\": \"a\"}}, {\"exact\": {\"type\": \"b\"}}]}}",
+    };
+    struct buf filter = { 0 };
+    if (filters[q] && !filter_from_text(span_str(filters[q]), "", &filter, e))
+        sim_fail(s, "filter: %s", e->text);
+    enum reason why = topic_bind(s->core, t, queue_find(s->core, span_str(sim_queue_name(q))), buf_span(&filter), e);
+    buf_free(&filter);
+    return why;
+}
+
 static void make_topic(struct sim *s)
 {
     struct topic *t;
@@ -70,8 +87,8 @@ static void make_topic(struct sim *s)
     enum reason why = topic_put(s->core, span_str(SIM_TOPIC), &t, &created, &e);
     if (s->on_disk[0] && s->clean[s->config.incarnation - 1] && created)
         sim_fail(s, "the topic did not come back");
-    for (unsigned q = 0; q < SIM_QUEUES && why == REASON_ok; q++)
-        why = topic_bind(s->core, t, queue_find(s->core, span_str(sim_queue_name(q))), (struct span){ 0 }, &e);
+    for (unsigned q = 0; q < s->queues && why == REASON_ok; q++)
+        why = bind(s, t, q, &e);
     if (why != REASON_ok)
         sim_fail(s, "topic: %s", e.text);
     persist_topic(s->core, t);
@@ -106,7 +123,7 @@ void broker_start(struct sim *s)
         close_all(s);
     }
     storing_check_start(s);
-    for (unsigned q = SIM_QUEUES; q-- > 0 && !s->failed;) /* where the dead go first */
+    for (unsigned q = s->queues; q-- > 0 && !s->failed;) /* where the dead go first */
         declare(s, q);
     if (s->mood.topics && !s->failed)
         make_topic(s);

@@ -157,7 +157,7 @@ static void check_sequences(struct sim *s)
             sim_fail(s, "%s gave sequence %llu twice", sim_queue_name(f->queue), (unsigned long long)f->sequence);
         if (fact_is_letter(f))
             continue;
-        uint64_t *order = &newest[f->sibling != NULL][f->producer % 256];
+        uint64_t *order = &newest[f->by_topic][f->producer % 256];
         if (f->order < *order)
             sim_fail(s, "#%llu of c%llu was accepted after a later one", (unsigned long long)f->id,
                      (unsigned long long)f->producer);

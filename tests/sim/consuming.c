@@ -36,7 +36,7 @@ static void want(struct actor *a, unsigned queue, uint64_t wanted)
 static void change(struct actor *a)
 {
     struct sim *s = a->sim;
-    unsigned q = (unsigned)sim_random(s, SIM_QUEUES);
+    unsigned q = (unsigned)sim_random(s, s->queues);
     struct span name = span_str(sim_queue_name(q));
     if (a->consuming[q] && sim_chance(s, 10)) {
         client_leave(a->client, name);
@@ -223,7 +223,7 @@ void consuming_act(struct actor *a)
 {
     struct sim *s = a->sim;
     if (s->calm) {
-        for (unsigned q = 0; q < SIM_QUEUES; q++) {
+        for (unsigned q = 0; q < s->queues; q++) {
             client_consume(a->client, span_str(sim_queue_name(q)));
             want(a, q, 20);
         }

@@ -35,11 +35,12 @@ struct fact *fact_published(struct sim *s, struct actor *a, unsigned queue, uint
     return f;
 }
 
-void fact_join(const struct sim *s, struct fact *one, struct fact *other, uint64_t order)
+void fact_join(const struct sim *s, struct fact *one, struct fact *other)
 {
+    other->sibling = one->sibling ? one->sibling : one;
     one->sibling = other;
-    other->sibling = one;
-    one->order = other->order = order;
+    other->by_topic = true;
+    other->order = one->order;
     other->key = one->key ? keys_of(s, other->queue, one->id) : 0; /* the event carries what the first queue looks at */
 }
 
@@ -57,11 +58,13 @@ void fact_sent(struct sim *s, struct actor *a, struct span event, uint64_t numbe
     else if (f->sent && (f->number != number || !token_equal(f->sent_as, a->producer)))
         sim_fail(s, "#%llu is sent again under another number", ID(f));
     else {
-        for (struct fact *each = f; each; each = each == f ? f->sibling : NULL) {
+        struct fact *each = f;
+        do {
             each->sent = true;
             each->number = number;
             each->sent_as = a->producer;
-        }
+            each = each->sibling;
+        } while (each && each != f);
     }
 }
 
@@ -251,13 +254,22 @@ static bool is_in_place(struct sim *s, struct fact *f, unsigned queue, const str
     return *late;
 }
 
+/* Of an event that went to several: the fact of that queue; itself when there is none. */
+static struct fact *in_queue(struct fact *f, unsigned queue)
+{
+    struct fact *each = f;
+    while (each->queue != queue && each->sibling != f)
+        each = each->sibling;
+    return each->queue == queue ? each : f;
+}
+
 struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct client_delivery *d,
                               struct receipt_seen *seen)
 {
     struct fact *f = fact_of(s, d->event);
     struct life *life = read_life(s, d);
-    if (f && f->sibling && f->queue != sim_queue_index(d->queue))
-        f = f->sibling;
+    if (f && f->sibling)
+        f = in_queue(f, sim_queue_index(d->queue));
     bool late = false;
     if (!f || !life || !is_in_place(s, f, sim_queue_index(d->queue), life, &late))
         sim_fail(s, "an event that nobody published to %s, or that is elsewhere", d->queue);

@@ -11,7 +11,7 @@
 /* Not of the seed's own stream: worlds without keys are what they were before there were keys. */
 static uint64_t draw(const struct sim *s, unsigned queue, uint64_t below)
 {
-    uint64_t z = s->seed * SIM_QUEUES + queue + 0x9e3779b97f4a7c15u;
+    uint64_t z = s->seed * 2 + queue + 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return (z ^ (z >> 31)) % below;
@@ -19,8 +19,8 @@ static uint64_t draw(const struct sim *s, unsigned queue, uint64_t below)
 
 void keys_draw(struct sim *s)
 {
-    s->config.look_ahead = 1 + (uint32_t)draw(s, SIM_QUEUES, 20);
-    for (unsigned q = 0; q < SIM_QUEUES; q++) {
+    s->config.look_ahead = 1 + (uint32_t)draw(s, 2, 20);
+    for (unsigned q = 0; q < s->queues; q++) {
         uint64_t kind = draw(s, q, 16);
         s->ordered[q] = kind < 4;
         s->partitions[q] = kind >= 2 && kind < 8 ? 2 + draw(s, q, 48) / 16 : 1;
@@ -41,14 +41,20 @@ unsigned keys_of(const struct sim *s, unsigned queue, uint64_t id)
 size_t keys_put_event(const struct sim *s, const struct fact *f, uint8_t out[SIM_EVENT_HEAD])
 {
     static const char attribute[] = "\x2a\x13\x0a\x0cpartitionkey\x12\x03\x1a\x01";
+    size_t size = 9;
     (void)s;
     out[0] = 15 << 3 | WIRE_FIXED64;
     wire_store64(out + 1, f->id);
+    if (f->by_topic) { /* its type: "a" to "d" */
+        out[size++] = 4 << 3 | WIRE_BYTES;
+        out[size++] = 1;
+        out[size++] = (uint8_t)('a' + f->way);
+    }
     if (f->key == 0)
-        return 9;
-    memcpy(out + 9, attribute, sizeof attribute - 1);
-    out[9 + sizeof attribute - 1] = (uint8_t)('a' + f->key);
-    return 9 + sizeof attribute;
+        return size;
+    memcpy(out + size, attribute, sizeof attribute - 1);
+    out[size + sizeof attribute - 1] = (uint8_t)('a' + f->key);
+    return size + sizeof attribute;
 }
 
 /* ------------------------------------------------------------------ order */
@@ -59,7 +65,7 @@ void keys_check_order(struct sim *s, const struct fact *f, struct life *life)
         return;
     if (s->partitions[f->queue] > 1 && f->key == 0)
         return; /* without a key it goes wherever somebody is free */
-    uint64_t *newest = &life->newest_first[f->sibling != NULL][f->producer][f->key];
+    uint64_t *newest = &life->newest_first[f->by_topic][f->producer][f->key];
     if (f->order < *newest)
         sim_fail(s, "#%llu of c%llu came after a later one", ID(f), (unsigned long long)f->producer);
     *newest = f->order;

@@ -30,7 +30,7 @@ void operating_act(struct actor *a)
         return;
     }
     static const enum call calls[] = { CALL_PAUSE, CALL_RESUME, CALL_RESUME, CALL_CLOSE, CALL_OPEN, CALL_OPEN };
-    unsigned queue = (unsigned)sim_random(s, SIM_QUEUES);
+    unsigned queue = (unsigned)sim_random(s, s->queues);
     if (s->mood.redrives && sim_chance(s, 30))
         call(a, sim_chance(s, 80) ? CALL_REDRIVE : CALL_PURGE, queue);
     else if (s->mood.purges && sim_chance(s, 15))
@@ -43,7 +43,7 @@ void operating_act(struct actor *a)
 
 void operating_set_right(struct actor *a)
 {
-    for (unsigned q = 0; q < SIM_QUEUES; q++) {
+    for (unsigned q = 0; q < a->sim->queues; q++) {
         call(a, CALL_DECLARE, q);
         call(a, CALL_RESUME, q);
         call(a, CALL_OPEN, q);

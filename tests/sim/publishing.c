@@ -30,7 +30,7 @@ static struct fact *draw_twin(struct sim *s, unsigned queue)
         return NULL;
     struct fact *f = s->facts[s->fact_count - back];
     f = f->twin ? f->twin : f;
-    return f->origin == queue && !f->sibling ? f : NULL; /* the topic gets no hashes */
+    return f->origin == queue && !f->by_topic ? f : NULL; /* the topic gets no hashes */
 }
 
 static void put_hash(uint8_t hash[EVENT_HASH_SIZE], const struct fact *f)
@@ -39,23 +39,36 @@ static void put_hash(uint8_t hash[EVENT_HASH_SIZE], const struct fact *f)
     wire_store64(hash, 1 + (f->twin ? f->twin->id : f->id));
 }
 
-/* The other queue's facts, behind those of the first. */
-static void join_siblings(struct actor *a, const struct publish *p)
+/* The queue's facts of what goes that way, one behind the other: its own part of the batch. */
+static void join_queue(struct actor *a, const struct publish *p, unsigned queue)
 {
     struct sim *s = a->sim;
+    uint32_t count = 0;
     for (uint32_t i = 0; i < p->count; i++) {
-        struct fact *one = s->facts[p->first + i], *other = fact_published(s, a, 1, i);
+        struct fact *one = s->facts[p->first + i], *other;
+        if (!(one->way & queue))
+            continue;
+        other = fact_published(s, a, queue, count++);
         other->deadline = one->deadline;
-        other->delayed = s->delay_ms[other->queue] > 0; /* what goes to the topic has no terms of its own */
-        fact_join(s, one, other, ++a->orders[SIM_QUEUES]);
+        other->delayed = s->delay_ms[queue] > 0; /* what goes to the topic has no terms of its own */
+        fact_join(s, one, other);
     }
+}
+
+/* Mostly the events of a batch go the same way, to all. */
+static void draw_way(struct actor *a, struct fact *f)
+{
+    struct sim *s = a->sim;
+    f->by_topic = true;
+    f->way = sim_chance(s, 70) ? 3 : (unsigned)sim_random(s, 4);
+    f->order = ++a->orders[SIM_QUEUES];
 }
 
 void publishing_act(struct actor *a)
 {
     struct sim *s = a->sim;
     bool topic = s->mood.topics && sim_chance(s, 40);
-    unsigned queue = topic ? 0 : (unsigned)sim_random(s, SIM_QUEUES);
+    unsigned queue = topic ? 0 : (unsigned)sim_random(s, s->queues);
     uint32_t count = sim_chance(s, 60) ? 1 : 1 + (uint32_t)sim_random(s, 5);
     static const uint32_t waits[] = { 0, 50, 1000, 5000, 20000 };
     uint32_t wait_ms = waits[sim_random(s, 5)];
@@ -68,14 +81,16 @@ void publishing_act(struct actor *a)
     for (uint32_t i = 0; i < count; i++) {
         struct fact *f = fact_published(s, a, queue, i);
         f->deadline = s->now + wait_ms * MS;
+        if (topic)
+            draw_way(a, f);
         if (count == 1 && !topic)
             f->twin = draw_twin(s, queue);
         put_hash(hashes[i], f);
         events[i] = span_of(bytes[i], keys_put_event(s, f, bytes[i]) + draw_size(s, queue));
         timing_terms(s, f, topic != 0, &terms[i]);
     }
-    if (topic)
-        join_siblings(a, p);
+    for (unsigned q = 1; topic && q < s->queues; q++)
+        join_queue(a, p, q);
     const struct fact *twin = s->facts[p->first]->twin;
     sim_trace(s, "c%llu publishes %u to %s from #%zu, wait %u ms%s", (unsigned long long)a->instance, count,
               topic ? SIM_TOPIC : sim_queue_name(queue), p->first, wait_ms, twin ? ", again" : "");
@@ -108,6 +123,20 @@ static void topic_outcome(struct actor *a, struct fact *f, const struct client_o
     fact_outcome(a->sim, a, f, &own, offset);
 }
 
+static void topic_outcomes(struct actor *a, struct fact *f, const struct client_outcome *o, uint32_t offset)
+{
+    struct fact *each = f;
+    size_t count = 0;
+    do {
+        topic_outcome(a, each, o, offset);
+        each = each->sibling;
+        count++;
+    } while (each && each != f);
+    if (o->reason == REASON_ok && o->target_count != count)
+        sim_fail(a->sim, "#%llu is confirmed by %zu queues, it goes to %zu", (unsigned long long)f->id, o->target_count,
+                 count);
+}
+
 void publishing_outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, const struct client_outcome *o)
 {
     struct actor *a = ctx;
@@ -121,8 +150,7 @@ void publishing_outcome(void *ctx, void *cookie, uint32_t index, uint32_t count,
     for (uint32_t i = 0; i < count; i++) {
         struct fact *f = a->sim->facts[p->first + index + i];
         if (p->topic) {
-            topic_outcome(a, f, o, i);
-            topic_outcome(a, f->sibling, o, i);
+            topic_outcomes(a, f, o, i);
         } else {
             fact_outcome(a->sim, a, f, o, i);
         }

@@ -24,7 +24,7 @@
 #include "tests/sim/disk.h"
 
 #define SIM_CLIENTS  5u
-#define SIM_QUEUES   2u
+#define SIM_QUEUES   3u /* at most: sim.queues */
 #define SIM_RECEIPTS 32u
 #define SIM_KEYS     5u /* the first stands for none */
 #define SIM_TOPIC    "all"
@@ -80,7 +80,9 @@ struct fact {
     uint64_t order;    /* of its publish, per producer and queue */
     unsigned key;      /* 0: it has none, or its queue does not look at keys */
     uint32_t batch_index;
-    struct fact *sibling;   /* of what went to the topic: the same event in the other queue; NULL: it went to a queue */
+    bool by_topic;          /* it went to the topic, … */
+    unsigned way;           /* … which sends it to these queues, besides the first: bit by bit */
+    struct fact *sibling;   /* the same event in another queue, in a ring; NULL: there is none */
     struct fact *twin;      /* the first event of the same source and id; NULL: there was none before it */
     bool duplicate;         /* it was confirmed as one */
     uint64_t kept, kept_by; /* of a first one: the sequence it, or a twin, was accepted as, and by which run; 0: none */
@@ -130,7 +132,7 @@ struct held { /* an event a program is working on */
 
 struct publish { /* a call in flight: the cookie */
     struct actor *actor;
-    size_t first; /* index of its first fact; to a topic: behind `count` of the one queue come those of the other */
+    size_t first; /* index of its first fact; to a topic: behind `count` of the first queue come those of the others */
     uint32_t count;
     bool topic;
 };
@@ -172,7 +174,7 @@ struct mood {
     bool delays;                    /* events are delayed, and expire */
     bool dies;                      /* events that fail often are dead; else they come again */
     bool redrives;                  /* … and what is dead is redriven, or purged */
-    bool topics;                    /* programs publish to a topic over both queues, too */
+    bool topics;                    /* programs publish to a topic over three queues, too, two of them with a filter */
     bool letters;                   /* the first queue's dead go to the second one */
     bool drops;                     /* the first queue drops its oldest when it is full, to where the dead go */
     bool long_leases;               /* no lease ends while its events are on their way */
@@ -204,6 +206,7 @@ struct sim {
     bool trace, failed;
     char failure[400];
     struct mood mood;
+    unsigned queues; /* how many there are */
     uint64_t steps, handed_over;
     uint64_t restless; /* steps in a row after which the broker wanted the next one at once */
 
@@ -340,7 +343,7 @@ void operating_replied(void *ctx, void *cookie, const struct reply *reply);
 /* keys.c */
 #define SIM_EVENT_HEAD 40u     /* at most what an event has before its padding */
 void keys_draw(struct sim *s); /* which queues have partitions, and which are ordered by key */
-/* Writes the head of an event: its id and its key. Returns its size. */
+/* Writes the head of an event: its id, its key, and which way the topic sends it. Returns its size. */
 size_t keys_put_event(const struct sim *s, const struct fact *f, uint8_t out[SIM_EVENT_HEAD]);
 unsigned keys_of(const struct sim *s, unsigned queue, uint64_t id);
 /* A first delivery: in the order of its producer, as far as its queue promises one. */
@@ -355,8 +358,8 @@ void keys_check_shares(struct sim *s, const struct queue *q);
 /* facts.c */
 bool fact_is_letter(const struct fact *f);
 struct fact *fact_published(struct sim *s, struct actor *a, unsigned queue, uint32_t batch_index);
-/* Two facts that are one event, sent to the topic. */
-void fact_join(const struct sim *s, struct fact *one, struct fact *other, uint64_t order);
+/* `other` is the same event as `one`, which was sent to the topic. */
+void fact_join(const struct sim *s, struct fact *one, struct fact *other);
 void fact_sent(struct sim *s, struct actor *a, struct span event, uint64_t number);
 void fact_outcome(struct sim *s, struct actor *a, struct fact *f, const struct client_outcome *o, uint32_t offset);
 /* NULL when the delivery is wrong in itself; *seen is what its receipt says. */

@@ -14,9 +14,9 @@ void storing_draw(struct sim *s)
     if (!s->mood.disk)
         return;
     s->disk = disk_new();
-    for (unsigned q = 0; q < SIM_QUEUES; q++)
+    for (unsigned q = 0; q < s->queues; q++)
         s->on_disk[q] = sim_chance(s, 75);
-    s->on_disk[sim_random(s, SIM_QUEUES)] = true;
+    s->on_disk[sim_random(s, s->queues)] = true;
     log_config_defaults(&s->log_config);
     s->log_config.segment_size = (uint64_t)8192 << sim_random(s, 6);
     s->log_config.lazy_ms = 1 + (int64_t)sim_random(s, 100);
@@ -235,7 +235,7 @@ static void check_returned(struct sim *s, struct fact *f, unsigned *returned)
  * brings nothing back, but carries on what was over already. */
 static void note_excess(struct sim *s)
 {
-    for (unsigned i = 0; i < SIM_QUEUES; i++) {
+    for (unsigned i = 0; i < s->queues; i++) {
         const struct queue *q = queue_find(s->core, span_str(sim_queue_name(i)));
         uint64_t held = q ? queue_remaining(q) : 0;
         uint64_t over = q && held > q->settings.capacity ? held - q->settings.capacity : 0;

@@ -13,7 +13,7 @@ static int64_t wall(const struct sim *s)
 
 void timing_draw(struct sim *s)
 {
-    for (unsigned q = 0; q < SIM_QUEUES && s->mood.delays; q++) {
+    for (unsigned q = 0; q < s->queues && s->mood.delays; q++) {
         s->ttl_ms[q] = sim_chance(s, 15) ? 1 + sim_random(s, 20000) : 0;
         s->delay_ms[q] = sim_chance(s, 15) ? 1 + sim_random(s, 2000) : 0;
     }

@@ -48,13 +48,13 @@ void sim_trace(const struct sim *s, const char *format, ...)
 
 const char *sim_queue_name(unsigned queue)
 {
-    static const char *const names[SIM_QUEUES] = { "alpha", "beta" };
+    static const char *const names[SIM_QUEUES] = { "alpha", "beta", "gamma" };
     return names[queue];
 }
 
 unsigned sim_queue_index(const char *name)
 {
-    return name[0] == 'a' ? 0 : 1;
+    return name[0] == 'a' ? 0 : name[0] == 'b' ? 1 : 2;
 }
 
 /* ------------------------------------------------------------------ stepping */
@@ -169,6 +169,7 @@ bool sim_run(uint64_t seed, bool trace, struct sim *s)
     s->calm_at = s->now + 40000 * MS;
     s->end_at = s->now + 140000 * MS;
     draw_mood(s);
+    s->queues = s->mood.topics ? 3 : 2;
     broker_draw(s);
     broker_start(s);
     for (unsigned i = 0; i < SIM_CLIENTS; i++) {
