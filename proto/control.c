@@ -93,6 +93,7 @@ void control_settings_write(const struct queue_settings *s, Sluice__V1__QueueSet
     out->ordered = s->ordered;
     out->partitions = s->partitions;
     out->dead_letter_dropped = s->dead_letter_dropped;
+    out->dead_letter_expired = s->dead_letter_expired;
     out->ttl_ms = s->ttl_ms;
     out->delay_ms = s->delay_ms;
 }
@@ -120,6 +121,7 @@ void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_sett
         .ordered = m->ordered,
         .partitions = m->partitions,
         .dead_letter_dropped = m->dead_letter_dropped != 0,
+        .dead_letter_expired = m->dead_letter_expired != 0,
         .ttl_ms = m->ttl_ms,
         .delay_ms = m->delay_ms,
     };

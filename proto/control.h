@@ -43,6 +43,7 @@ struct queue_settings {
     uint64_t partitions;
     bool dead_letter_dropped;  /* what drop_oldest drops, too */
     uint64_t ttl_ms, delay_ms; /* 0: never; at once */
+    bool dead_letter_expired;  /* what expires, too */
 };
 
 enum queue_setting_type {
@@ -175,8 +176,8 @@ struct outcomes {
     size_t run_count;
 };
 /* Why an event is dead. The values are written to disk. */
-enum dead_reason { DEAD_NOT, DEAD_MAX_DELIVERIES, DEAD_CRASH_LOOP, DEAD_DROPPED_BY_APP, DEAD_DROPPED };
-#define DEAD_LAST DEAD_DROPPED
+enum dead_reason { DEAD_NOT, DEAD_MAX_DELIVERIES, DEAD_CRASH_LOOP, DEAD_DROPPED_BY_APP, DEAD_DROPPED, DEAD_EXPIRED };
+#define DEAD_LAST DEAD_EXPIRED
 const char *dead_reason_name(enum dead_reason why); /* "max_deliveries" */
 /* Why an event that should be dead stays in its queue, delayed. */
 enum dead_hold {
@@ -255,6 +256,7 @@ enum blocked_by {
     BLOCKED_NO_CREDIT, /* the consumer asks for no more */
     BLOCKED_LINK,      /* the consumer's connection takes no more */
     BLOCKED_BEHIND,    /* others go first */
+    BLOCKED_EXPIRED,   /* it expired, and is on its way to where the dead go */
     BLOCKED_CAUSES
 };
 const char *blocked_by_name(enum blocked_by what); /* "no_consumer" */

@@ -5,7 +5,7 @@ const char *blocked_by_name(enum blocked_by what)
 {
     static const char *const names[] = { "",          "in_flight", "delayed", "back_off",    "dead_letter",
                                          "dead",      "disk",      "paused",  "no_consumer", "key",
-                                         "no_credit", "link",      "behind" };
+                                         "no_credit", "link",      "behind",  "expired" };
     return names[what];
 }
 

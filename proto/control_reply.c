@@ -7,7 +7,7 @@
 
 const char *dead_reason_name(enum dead_reason why)
 {
-    static const char *const names[] = { "", "max_deliveries", "crash_loop", "dropped_by_app", "dropped" };
+    static const char *const names[] = { "", "max_deliveries", "crash_loop", "dropped_by_app", "dropped", "expired" };
     return names[why];
 }
 

@@ -96,22 +96,27 @@ static void take_out(struct queue *q, enum backlog_place from, uint64_t sequence
     }
 }
 
-bool backlog_settle(struct core *c, struct queue *q, uint64_t sequence, enum store_cause cause)
+void backlog_left(struct core *c, struct queue *q, uint64_t sequence, uint64_t size)
 {
     enum backlog_place from = backlog_where(q, sequence);
-    if (from == BACKLOG_NOWHERE)
-        return false;
-    uint64_t size = q->durable->backlog_bytes / backlog_on_disk(q); /* a guess: it was not read */
-    c->disk->ops->settle(c->disk, q->id, sequence, 0, (uint32_t)size, cause);
     take_out(q, from, sequence, size);
     q->bytes -= size < q->bytes ? size : q->bytes;
     --*(from == BACKLOG_PARKED ? &q->delayed : &q->ready);
-    ++*ledger_of(&q->ledger, cause);
-    trouble_over(q, sequence);
     if (q->calendar)
         calendar_gone(q, sequence);
     if (q->waiters || q->topic_count)
         core_run_queue(c, q);
+}
+
+bool backlog_settle(struct core *c, struct queue *q, uint64_t sequence, enum store_cause cause)
+{
+    if (backlog_where(q, sequence) == BACKLOG_NOWHERE)
+        return false;
+    uint64_t size = q->durable->backlog_bytes / backlog_on_disk(q); /* a guess: it was not read */
+    c->disk->ops->settle(c->disk, q->id, sequence, 0, (uint32_t)size, cause);
+    backlog_left(c, q, sequence, size);
+    ++*ledger_of(&q->ledger, cause);
+    trouble_over(q, sequence);
     return true;
 }
 

@@ -6,6 +6,7 @@
  * comes back (`overdue`). */
 #include "broker/core/calendar.h"
 
+#include "broker/core/doomed.h"
 #include "broker/core/items.h"
 #include "broker/core/trouble.h"
 
@@ -48,6 +49,7 @@ void calendar_free(struct core *c, struct queue *q)
     ranges_free(&k->parked);
     ranges_free(&k->called);
     ranges_free(&k->fresh);
+    ranges_free(&k->doomed);
     free(k);
     q->calendar = NULL;
 }
@@ -113,12 +115,12 @@ static void set_timer(struct timers *timers, struct timer *t, int64_t at)
 
 void calendar_arm(struct core *c, struct calendar *k)
 {
-    int64_t wall = due_next(&k->waiting), expires = due_next(&k->expiring);
+    int64_t wall = due_next(&k->waiting), expires = due_next(&k->expiring), mono = due_next(&k->backing_off);
     wall = expires < wall ? expires : wall;
     if (k->newest.count && k->newest.at < wall)
         wall = k->newest.at;
     set_timer(&c->wall_timers, &k->wall, wall);
-    set_timer(&c->delay_timers, &k->mono, due_next(&k->backing_off));
+    set_timer(&c->delay_timers, &k->mono, doomed_due(k) < mono ? doomed_due(k) : mono);
     uint64_t memory = due_memory(&k->waiting) + due_memory(&k->expiring) + due_memory(&k->backing_off);
     c->calendar_bytes += memory - k->memory;
     k->memory = memory;
@@ -210,6 +212,8 @@ void calendar_delay(struct core *c, struct queue *q, uint64_t sequence, uint64_t
 static void come_due(struct core *c, struct queue *q, uint64_t sequence)
 {
     struct item *item = queue_item(q, sequence);
+    if (doomed_has(q->calendar, sequence))
+        return;
     if (item && item->state == ITEM_DELAYED)
         retry_due(c, q, sequence, item);
     else if (!item && ranges_has(&q->calendar->parked, sequence))
@@ -232,6 +236,8 @@ static void expire(struct core *c, struct queue *q, uint64_t sequence)
     struct item *item = queue_item(q, sequence);
     if (item && item->state == ITEM_IN_FLIGHT)
         ranges_add(&q->calendar->overdue, sequence, sequence + 1);
+    else if (q->settings.dead_letter_expired)
+        doomed_add(c, q, sequence, item);
     else if (item)
         queue_settle(c, q, sequence, item, CAUSE_EXPIRED);
     else
@@ -257,6 +263,7 @@ void calendar_turn(struct core *c, struct queue *q)
     uint32_t left = FIRED_AT_ONCE;
     if (!MUTATED(ignore_expiry))
         expire_due(c, k);
+    doomed_turn(c, q);
     fire(c, k, &k->backing_off, c->now.mono.ns, &left);
     fire(c, k, &k->waiting, c->now.wall.ms + (MUTATED(fire_early) ? 50 : 0), &left);
     calendar_arm(c, k);
@@ -268,13 +275,17 @@ bool calendar_ends(struct core *c, struct queue *q, uint64_t sequence, struct it
 {
     if (!ranges_has(&q->calendar->overdue, sequence))
         return false;
-    queue_settle(c, q, sequence, item, CAUSE_EXPIRED);
+    if (q->settings.dead_letter_expired)
+        doomed_add(c, q, sequence, item);
+    else
+        queue_settle(c, q, sequence, item, CAUSE_EXPIRED);
     return true;
 }
 
 void calendar_gone(struct queue *q, uint64_t sequence)
 {
     struct calendar *k = q->calendar;
+    doomed_gone(k, sequence);
     if (k->overdue.count)
         ranges_remove(&k->overdue, sequence, sequence + 1);
     if (k->fresh.count)
@@ -326,6 +337,8 @@ void calendar_tell(const struct core *c, const struct queue *q, struct peeked *e
         const struct due_run *run = &k->backing_off.runs[i];
         tell_run(events, count, run, c->now.wall.ms + mono_wait_ms((mono_t){ run->at }, c->now.mono));
     }
+    if (k->doomed_events)
+        doomed_tell(c, k, events, count);
 }
 
 bool calendar_validate(const struct calendar *k)
@@ -333,5 +346,5 @@ bool calendar_validate(const struct calendar *k)
     return due_validate(&k->waiting) && due_validate(&k->expiring) && due_validate(&k->backing_off) &&
            ranges_count_in(&k->parked, 0, UINT64_MAX) == k->parked_events &&
            ranges_count_in(&k->called, 0, UINT64_MAX) == k->called_events && ranges_validate(&k->parked) &&
-           ranges_validate(&k->called);
+           ranges_validate(&k->called) && ranges_count_in(&k->doomed, 0, UINT64_MAX) == k->doomed_events;
 }

@@ -25,13 +25,19 @@ struct calendar {
     struct due_run newest;        /* expiring, not in the heap yet: neighbours that expire with it join */
     uint32_t sweep_waiting, sweep_expiring, sweep_backing_off; /* runs at which the stale ones are swept out */
     uint64_t memory;                                           /* of it, as core->calendar_bytes counts it */
-    struct ranges overdue; /* its expiry passed and it is still here: in flight, or there is no room for the dead */
+    struct ranges overdue;                                     /* its expiry passed and it is in flight */
     /* of a queue on disk */
     struct ranges parked; /* delayed */
     struct ranges called; /* ready, before `loaded`, and to be read */
     struct ranges fresh;  /* parked at an orderly stop, and certainly never delivered before it */
     uint64_t parked_events, called_events;
     bool loading;
+    /* doomed.h: expired, and not dead yet */
+    struct ranges doomed;
+    uint64_t doomed_events;
+    int64_t doomed_at;         /* monotonic, ns: when they are tried; INT64_MAX: once the disk has the first */
+    enum dead_hold doomed_why; /* what stood in the way last */
+    bool doomed_loading;
 };
 
 struct calendar *calendar_of(struct core *c, struct queue *q); /* makes it where there is none */
@@ -48,6 +54,10 @@ void calendar_delay(struct core *c, struct queue *q, uint64_t sequence, uint64_t
 
 /* calendar_disk.c */
 void calendar_park(struct queue *q, uint64_t first, uint64_t count);
+/* How much is worth reading for [first, end) and its neighbours in `wanted`. */
+uint64_t calendar_load_bytes(const struct queue *q, const struct ranges *wanted, uint64_t first, uint64_t end);
+/* What is on disk only, wherever, is parked. */
+void calendar_set_aside(struct queue *q, uint64_t sequence);
 /* A parked event is due: it takes its place. */
 void calendar_call(struct core *c, struct queue *q, uint64_t sequence);
 /* What is left of the back-off in which a restart found the event, of a queue on disk; 0: nothing. */

@@ -21,6 +21,23 @@ void calendar_park(struct queue *q, uint64_t first, uint64_t count)
     q->calendar->parked_events += count;
 }
 
+void calendar_set_aside(struct queue *q, uint64_t sequence)
+{
+    struct calendar *k = q->calendar;
+    enum backlog_place where = backlog_where(q, sequence);
+    if (where == BACKLOG_PARKED)
+        return;
+    if (where == BACKLOG_LINE) {
+        q->durable->backlog_events -= ranges_remove(&q->durable->backlog, sequence, sequence + 1);
+    } else {
+        ranges_remove(&k->called, sequence, sequence + 1);
+        k->called_events--;
+    }
+    calendar_park(q, sequence, 1);
+    q->ready--;
+    q->delayed++;
+}
+
 void calendar_call(struct core *c, struct queue *q, uint64_t sequence)
 {
     struct calendar *k = q->calendar;
@@ -50,13 +67,13 @@ uint64_t calendar_purge(struct core *c, struct queue *q)
 
 /* ------------------------------------------------------------------ called: read one by one */
 
-/* Behind the last that is worth reading with the first. */
-static uint64_t near_end(const struct ranges *called, uint64_t end)
+uint64_t calendar_load_bytes(const struct queue *q, const struct ranges *wanted, uint64_t first, uint64_t end)
 {
-    uint64_t next, behind;
-    while (ranges_next(called, end, &next, &behind) && next - end <= GAP_MOST)
+    uint64_t each = q->durable->backlog_bytes / backlog_on_disk(q) + 1, next, behind;
+    while (ranges_next(wanted, end, &next, &behind) && next - end <= GAP_MOST)
         end = behind;
-    return end;
+    uint64_t bytes = (end - first) * each * 5 / 4;
+    return bytes < LOAD_BYTES ? bytes : LOAD_BYTES;
 }
 
 void calendar_want(struct core *c, struct queue *q)
@@ -68,10 +85,8 @@ void calendar_want(struct core *c, struct queue *q)
     if (!ranges_next(&k->called, 0, &first, &end) || first >= q->durable->end ||
         first >= q->next_ready + CALLED_AHEAD) /* its turn is far */
         return;
-    uint64_t each = q->durable->backlog_bytes / backlog_on_disk(q) + 1;
-    uint64_t bytes = (near_end(&k->called, end) - first) * each * 5 / 4;
     k->loading = true;
-    c->disk->ops->load(c->disk, q->id, first, bytes < LOAD_BYTES ? bytes : LOAD_BYTES, CALLED_TAG | q->id);
+    c->disk->ops->load(c->disk, q->id, first, calendar_load_bytes(q, &k->called, first, end), CALLED_TAG | q->id);
 }
 
 bool calendar_comes(const struct queue *q)

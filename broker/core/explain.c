@@ -4,6 +4,7 @@
 #include "broker/core/explain.h"
 
 #include "broker/core/attempts.h"
+#include "broker/core/doomed.h"
 #include "broker/core/partition.h"
 
 #include "base/xalloc.h"
@@ -38,12 +39,20 @@ static void put_next(struct explained *e, enum next_step what, int64_t at_ms)
     e->next_ms = at_ms;
 }
 
+/* It expired. */
+static bool is_doomed(const struct queue *q, uint64_t sequence)
+{
+    return q->calendar && doomed_has(q->calendar, sequence);
+}
+
 static void explain_delayed(const struct core *c, const struct queue *q, const struct trouble *t, struct explained *e)
 {
-    bool held = t && t->held != HOLD_NOT, failed = t && (t->failures || t->crashes);
-    e->blocked = held ? BLOCKED_DEAD_LETTER : failed ? BLOCKED_BACK_OFF : BLOCKED_DELAYED;
     if (q->calendar)
         calendar_tell(c, q, &e->event, 1);
+    bool held = e->event.trouble.held != HOLD_NOT, failed = t && (t->failures || t->crashes);
+    e->blocked = held ? BLOCKED_DEAD_LETTER : failed ? BLOCKED_BACK_OFF : BLOCKED_DELAYED;
+    if (!held && is_doomed(q, e->event.sequence))
+        e->blocked = BLOCKED_EXPIRED;
     if (e->event.ready_ms)
         put_next(e, held ? NEXT_DEAD_LETTER : NEXT_READY, e->event.ready_ms);
 }

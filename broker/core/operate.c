@@ -1,5 +1,6 @@
 /* Control calls on queues: declare, describe, list, delete, peek, purge, pause, resume, close, open; and on the broker.
  * A mutation's answer is remembered under its request id, so that a lost reply does not purge twice. */
+#include "broker/core/doomed.h"
 #include "broker/core/explain.h"
 #include "broker/core/letters.h"
 #include "broker/core/partition.h"
@@ -180,7 +181,7 @@ static void describe(const struct core *c, struct queue *q, struct queue_info *o
         .redelivered = q->redelivered,
         .duplicates = q->duplicates,
         .dedup_evicted = q->dedup.evicted,
-        .dead_letter_held = q->held,
+        .dead_letter_held = q->held + (q->calendar ? doomed_held(q->calendar) : 0),
     };
     out->ledger.remaining = queue_remaining(q);
     redrive_describe(c, q, &out->redrive);

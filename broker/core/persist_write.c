@@ -276,6 +276,8 @@ static void put_calendar(struct buf *b, const struct calendar *k)
     if (k->newest.count)
         put_due_run(b, &k->newest, &from);
     put_overdue(b, &k->overdue, &from);
+    if (!MUTATED(forget_doomed))
+        put_overdue(b, &k->doomed, &from);
     wire_end(b, mark);
 }
 

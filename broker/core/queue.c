@@ -325,6 +325,13 @@ void queue_hold_back(struct core *c, struct queue *q, uint64_t sequence, struct 
     calendar_delay(c, q, sequence, ms);
 }
 
+void queue_set_aside(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
+{
+    if (q->partitions) /* it holds up nothing there any more */
+        partition_left(c, q, sequence, item);
+    move(q, item, ITEM_DELAYED);
+}
+
 void queue_taken(struct queue *q, uint64_t sequence, struct item *item, uint32_t lease)
 {
     assert(item->state == ITEM_READY);
@@ -399,7 +406,7 @@ bool queue_drop_oldest(struct core *c, struct queue *q)
     if (!item)
         return false;
     if (q->settings.dead_letter_dropped)
-        return dead_drop(c, q, sequence, item);
+        return dead_try(c, q, sequence, item, DEAD_DROPPED) == HOLD_NOT;
     queue_settle(c, q, sequence, item, CAUSE_DROPPED);
     return true;
 }

@@ -536,6 +536,8 @@ void queue_return(struct core *c, struct queue *q, uint64_t sequence, struct ite
 void queue_delay(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms);
 /* Ready, and to be delivered after `ms`. */
 void queue_hold_back(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms);
+/* Delayed, and never delivered again: for its partition and its key it has left. */
+void queue_set_aside(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 /* The next to deliver; NULL when nothing is ready. */
 struct item *queue_next(struct queue *q, uint64_t *sequence);
 /* Marks it taken by a lease. */
@@ -566,6 +568,8 @@ enum backlog_place backlog_where(const struct queue *q, uint64_t sequence);
 uint64_t backlog_on_disk(const struct queue *q); /* how many there are in all places */
 /* One that was read becomes an item at its place. */
 void backlog_place(struct core *c, struct queue *q, const struct store_loaded *e);
+/* One that is on disk only left its queue, for whatever cause. */
+void backlog_left(struct core *c, struct queue *q, uint64_t sequence, uint64_t size);
 /* Settles one that is on disk only; false when it is not there. */
 bool backlog_settle(struct core *c, struct queue *q, uint64_t sequence, enum store_cause cause);
 /* The attempts an event starts with when it comes from the disk. */

@@ -99,7 +99,7 @@ struct trouble_info trouble_info(const struct trouble *t)
 
 static enum store_cause cause_of(enum dead_reason why)
 {
-    return why == DEAD_DROPPED ? CAUSE_DROPPED : CAUSE_DEAD;
+    return why == DEAD_DROPPED ? CAUSE_DROPPED : why == DEAD_EXPIRED ? CAUSE_EXPIRED : CAUSE_DEAD;
 }
 
 uint64_t *dead_book(struct ledger *l, enum dead_reason why)
@@ -124,40 +124,73 @@ static enum dead_hold keep(struct core *c, struct queue *q, struct trouble *t, c
     return HOLD_NOT;
 }
 
-bool dead_bury(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum dead_reason why)
+static bool is_sent(const struct queue *q)
 {
-    struct trouble *t = trouble_of(q, sequence);
-    bool sent = q->settings.dead_letter[0] != '\0';
+    return q->settings.dead_letter[0] != '\0';
+}
+
+/* Its bytes go where the dead go; false: they cannot, and its trouble says why. */
+static bool die(struct core *c, struct queue *q, struct trouble *t, const struct item *item, enum dead_reason why)
+{
     t->dead = why;
     if (t->first_ms == 0) /* nothing went wrong before */
         t->first_ms = t->last_ms = c->now.wall.ms;
-    enum dead_hold stands = sent ? letters_send(c, q, item, t, cause_of(why)) : keep(c, q, t, item);
+    enum dead_hold stands = is_sent(q) ? letters_send(c, q, item, t, cause_of(why)) : keep(c, q, t, item);
     hold(q, t, stands);
-    if (stands != HOLD_NOT) {
+    if (stands != HOLD_NOT)
         t->dead = DEAD_NOT;
-        return false;
-    }
-    queue_remove(c, q, sequence, item);
-    ++*dead_book(&q->ledger, why);
-    if (sent) {
+    return stands == HOLD_NOT;
+}
+
+/* It left its queue. */
+static void died(struct core *c, struct queue *q, struct trouble *t)
+{
+    ++*dead_book(&q->ledger, t->dead);
+    if (is_sent(q)) {
         trouble_forget(q, t);
         core_freed(c);
     } else {
         persist_trouble(c, q, t);
     }
+}
+
+bool dead_bury(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum dead_reason why)
+{
+    struct trouble *t = trouble_of(q, sequence);
+    if (!die(c, q, t, item, why))
+        return false;
+    queue_remove(c, q, sequence, item);
+    died(c, q, t);
     return true;
 }
 
-bool dead_drop(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
+/* It is not held up by its trouble: whoever wanted it dead knows what stands in the way. */
+static enum dead_hold stay(struct queue *q, struct trouble *t, bool before)
 {
-    struct trouble *before = trouble_find(q, sequence);
-    if (dead_bury(c, q, sequence, item, DEAD_DROPPED))
-        return true;
-    if (before) /* it is not held up: it stays ready, and whoever would take its place is refused */
-        trouble_unhold(q, before);
+    enum dead_hold why = t->held;
+    if (before)
+        trouble_unhold(q, t);
     else
-        trouble_forget(q, trouble_find(q, sequence));
-    return false;
+        trouble_forget(q, t);
+    return why;
+}
+
+enum dead_hold dead_try(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum dead_reason why)
+{
+    bool before = trouble_find(q, sequence) != NULL;
+    return dead_bury(c, q, sequence, item, why) ? HOLD_NOT : stay(q, trouble_find(q, sequence), before);
+}
+
+enum dead_hold dead_bury_loaded(struct core *c, struct queue *q, const struct store_loaded *e, enum dead_reason why)
+{
+    bool before = trouble_find(q, e->sequence) != NULL;
+    struct trouble *t = trouble_of(q, e->sequence);
+    struct item item = { .at = e->locator, .size = e->size, .attempt = backlog_attempt(q, e->sequence) };
+    if (!die(c, q, t, &item, why))
+        return stay(q, t, before);
+    backlog_left(c, q, e->sequence, e->size);
+    died(c, q, t);
+    return HOLD_NOT;
 }
 
 void dead_restore(struct queue *q, struct trouble *t)

@@ -43,8 +43,11 @@ void trouble_free(struct queue *q); /* all of them */
 /* The event dies: it leaves the queue's items and books, for its dead store or for the queue that its dead go to. False when that
  * cannot be now: nothing changed, but that its trouble says why (held), until somebody tries again. */
 bool dead_bury(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum dead_reason why);
-/* The same of one that is ready and is dropped for want of room; its trouble is as it was when it cannot be. */
-bool dead_drop(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
+/* The same of one with which nothing went wrong, that is dropped or expired: its trouble is as it was when it cannot be, and what
+ * stands in the way is answered. HOLD_NOT: it is dead. */
+enum dead_hold dead_try(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum dead_reason why);
+/* The same of one that was on disk only, and was read for this: its bytes are gone then. */
+enum dead_hold dead_bury_loaded(struct core *c, struct queue *q, const struct store_loaded *e, enum dead_reason why);
 /* The book that counts it. */
 uint64_t *dead_book(struct ledger *l, enum dead_reason why);
 void dead_restore(struct queue *q, struct trouble *t); /* from the log: counts it */

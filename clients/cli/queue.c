@@ -78,7 +78,7 @@ static const struct verb {
          "  sluice queue declare orders capacity=5000 capacity_bytes=64MiB lease=1m overflow=reject\n\n"
          "Settings: capacity, capacity_bytes, durability, overflow, lease, require_consumer, dedup_window, "
          "dedup_entries,\nmax_deliveries, max_crashes, backoff, backoff_max, dead_capacity, dead_letter, ordered, "
-         "partitions,\ndead_letter_dropped, ttl, delay."),
+         "partitions,\ndead_letter_dropped, dead_letter_expired, ttl, delay."),
     VERB("peek", peek, peek_table, " <queue>", 1,
          "Shows events without taking them, and what went wrong with those that failed.", NULL),
     VERB("explain", explain, json_table, " <queue> <sequence>", 2,

@@ -19,6 +19,7 @@ static const char *sentence_of(const struct explained *e, char *out, size_t size
         [BLOCKED_NO_CONSUMER] = "nobody consumes the queue, or its partition",
         [BLOCKED_NO_CREDIT] = "its consumer asks for no more events now",
         [BLOCKED_LINK] = "its consumer's connection takes no more at the moment",
+        [BLOCKED_EXPIRED] = "it expired, and goes where the dead go as soon as the disk has read it",
     };
     if (e->blocked == BLOCKED_KEY)
         snprintf(out, size, "event %llu of the same key has to be settled first", (unsigned long long)e->blocker);

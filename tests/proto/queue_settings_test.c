@@ -51,6 +51,7 @@ static void defaults_are_all_present_and_within_their_ranges(void **state)
     assert_int_equal(settings.dead_capacity, 10000);
     assert_string_equal(settings.dead_letter, "");
     assert_false(settings.dead_letter_dropped);
+    assert_false(settings.dead_letter_expired);
     assert_int_equal(settings.ttl_ms, 0);
     assert_int_equal(settings.delay_ms, 0);
 }
@@ -92,6 +93,8 @@ static void values_of_every_setting_are_read(void **state)
     assert_int_equal(settings.partitions, 128);
     assert_true(parse("dead_letter_dropped", "true"));
     assert_true(settings.dead_letter_dropped);
+    assert_true(parse("dead_letter_expired", "true"));
+    assert_true(settings.dead_letter_expired);
     assert_true(parse("ttl", "1500ms"));
     assert_int_equal(settings.ttl_ms, 1500);
     assert_true(parse("delay", "1m"));

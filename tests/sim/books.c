@@ -34,10 +34,12 @@ uint64_t books_never_seen(const struct sim *s, unsigned queue)
 
 /* ------------------------------------------------------------------ dead letters */
 
-static uint64_t letters_sent(const struct sim *s)
+uint64_t books_letters_sent(const struct sim *s)
 {
     const struct queue *from = find(s, 0);
-    return from ? from->ledger.dead_lettered + from->ledger.dropped : 0;
+    if (!from)
+        return 0;
+    return from->ledger.dead_lettered + from->ledger.dropped + (s->mood.expiries ? from->ledger.expired : 0);
 }
 
 static uint64_t letters_seen(const struct sim *s)
@@ -51,7 +53,7 @@ static uint64_t letters_seen(const struct sim *s)
 /* Each event that died in the one queue became one event of the other, on all of the two queues' books. */
 static void check_letters(struct sim *s)
 {
-    uint64_t died = letters_sent(s), letters = letters_seen(s), unseen = books_never_seen(s, 1);
+    uint64_t died = books_letters_sent(s), letters = letters_seen(s), unseen = books_never_seen(s, 1);
     if (s->on_disk[0] && (died < letters || died > letters + unseen))
         sim_fail(s, "%llu events died in %s, and %llu (or %llu more) arrived where they go", N(died), sim_queue_name(0),
                  N(letters), N(unseen));
@@ -65,12 +67,12 @@ static bool ended_unseen(struct sim *s, const struct fact *f, unsigned queue)
     return f->queue == queue && f->sequence > 0 && !f->ack_asked && !storing_is_dead(s, f);
 }
 
-/* What may end where nobody sees it: it dies, or expires, or goes where the dead go and ends there. */
+/* What may end where nobody sees it: it dies, or expires and is not kept, or goes where the dead go and ends there. */
 static uint64_t unseen_ends(struct sim *s, const struct queue *q, unsigned queue)
 {
-    uint64_t ends = storing_dead_unseen(s, queue) + q->ledger.expired;
+    uint64_t ends = storing_dead_unseen(s, queue) + (s->mood.expiries ? 0 : q->ledger.expired);
     if (s->mood.letters && queue == 0)
-        ends += letters_sent(s) - letters_seen(s);
+        ends += books_letters_sent(s) - letters_seen(s);
     return ends;
 }
 

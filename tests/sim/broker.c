@@ -44,6 +44,7 @@ void broker_settings(const struct sim *s, unsigned q, struct queue_settings *out
         queue_settings_put_text(out, QUEUE_SETTING_dead_letter, span_str(sim_queue_name(1)));
     queue_settings_put(out, QUEUE_SETTING_partitions, s->partitions[q]);
     queue_settings_put(out, QUEUE_SETTING_ordered, s->ordered[q] ? ORDERED_KEY : ORDERED_NONE);
+    queue_settings_put(out, QUEUE_SETTING_dead_letter_expired, s->mood.expiries);
     if (s->mood.drops && q == 0) {
         queue_settings_put(out, QUEUE_SETTING_overflow, OVERFLOW_DROP_OLDEST);
         queue_settings_put(out, QUEUE_SETTING_dead_letter_dropped, true);

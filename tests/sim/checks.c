@@ -129,7 +129,7 @@ static uint64_t check_facts(struct sim *s)
             sim_fail(s, "#%zu never got an outcome", i);
         bool lasts = s->on_disk[f->queue] || f->incarnation == s->config.incarnation;
         lost += f->outcomes && f->reason == REASON_ok && lasts && !f->ack_asked && !f->duplicate &&
-                !storing_is_dead(s, f) && !timing_may_have_expired(s, f);
+                !storing_is_dead(s, f) && !timing_may_be_gone(s, f);
     }
     return lost;
 }
@@ -177,7 +177,8 @@ void check_end(struct sim *s)
     /* Letters that died, or expired, before anybody was given them are known to nobody here. */
     uint64_t unseen = s->mood.letters ? books_never_seen(s, 1) : 0;
     lost -= unseen < lost ? unseen : lost;
-    uint64_t vanished = l->purged + (dead_may_go ? l->dead_lettered + l->dropped : 0);
+    uint64_t dead = l->dead_lettered + l->dropped + (s->mood.expiries ? l->expired : 0);
+    uint64_t vanished = l->purged + (dead_may_go ? dead : 0);
     if (lost > vanished || (lost && !s->mood.purges && !s->mood.deletes && !s->mood.redrives))
         sim_fail(s, "%llu confirmed events never arrived", (unsigned long long)lost);
     if (l->remaining)

@@ -2,6 +2,7 @@
  * number, order, batches as prefixes, one active consumer, attempts, receipts that settle only what is current. */
 #include "tests/sim/sim.h"
 
+#include "broker/core/doomed.h"
 #include "broker/core/trouble.h"
 
 #include "base/xalloc.h"
@@ -384,7 +385,8 @@ static void dropped(struct sim *s, const struct asked *w)
     f->dropped |= storing_is_dead(s, f);
     const struct trouble *t = same ? trouble_find(q, f->sequence) : NULL;
     bool letters = s->mood.letters && f->queue == 0;
-    bool stays = same && (letters ? queue_item(q, f->sequence) && (!t || !t->held) /* else it is elsewhere */
+    bool held = (t && t->held) || (q && q->calendar && doomed_has(q->calendar, f->sequence));
+    bool stays = same && (letters ? queue_item(q, f->sequence) && !held /* else it is elsewhere */
                                   : q->dead < q->settings.dead_capacity);
     if (stays && w->seen.queue == f->queue && !f->dropped)
         sim_fail(s, "#%llu was dropped, and is not dead", ID(f));

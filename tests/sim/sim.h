@@ -176,6 +176,7 @@ struct mood {
     bool redrives;                  /* … and what is dead is redriven, or purged */
     bool topics;                    /* programs publish to a topic over three queues, too, two of them with a filter */
     bool letters;                   /* the first queue's dead go to the second one */
+    bool expiries;                  /* what expires goes where the dead go */
     bool drops;                     /* the first queue drops its oldest when it is full, to where the dead go */
     bool long_leases;               /* no lease ends while its events are on their way */
     bool disk;                      /* the broker has one, and some queues are on it; it may be … */
@@ -218,14 +219,15 @@ struct sim {
     uint64_t ttl_ms[SIM_QUEUES], delay_ms[SIM_QUEUES];
     uint64_t backoff_ms[SIM_QUEUES], dead_capacity[SIM_QUEUES], tries[SIM_QUEUES];
     uint64_t partitions[SIM_QUEUES];
-    bool ordered[SIM_QUEUES];        /* by key */
-    uint64_t over[SIM_QUEUES];       /* events beyond the capacity, because settled ones came back at a start */
-    int64_t roomy_since[SIM_QUEUES]; /* a queue on disk has room and yet somebody waits; 0: no */
-    int64_t topic_roomy_since;       /* the same of the topic and all its queues */
-    int64_t restarted;               /* when the broker last came up again */
-    enum broker_end end;             /* it ends in this step */
-    int64_t stops_at;                /* an orderly stop is under way: its farewell ends then; 0: none */
-    bool clean[SIM_RUNS];            /* by incarnation: it ended in order */
+    bool ordered[SIM_QUEUES];         /* by key */
+    uint64_t over[SIM_QUEUES];        /* events beyond the capacity, because settled ones came back at a start */
+    int64_t roomy_since[SIM_QUEUES];  /* a queue on disk has room and yet somebody waits; 0: no */
+    int64_t topic_roomy_since;        /* the same of the topic and all its queues */
+    int64_t doomed_since[SIM_QUEUES]; /* a queue in memory has room for its dead and yet keeps what expired; 0: no */
+    int64_t restarted;                /* when the broker last came up again */
+    enum broker_end end;              /* it ends in this step */
+    int64_t stops_at;                 /* an orderly stop is under way: its farewell ends then; 0: none */
+    bool clean[SIM_RUNS];             /* by incarnation: it ended in order */
 
     struct disk *disk; /* NULL: the broker has none */
     struct files *files;
@@ -377,10 +379,13 @@ void timing_terms(struct sim *s, struct fact *f, bool none, struct client_terms 
 void timing_check(struct sim *s);                                                      /* after each step */
 void timing_become_calm(struct sim *s);                                                /* whatever waits is due */
 bool timing_may_have_expired(const struct sim *s, const struct fact *f);
+bool timing_may_be_gone(const struct sim *s, const struct fact *f); /* for that, and is not kept */
 
 /* books.c */
 /* Events that the queue says it accepted, and nobody was told of or given. */
 uint64_t books_never_seen(const struct sim *s, unsigned queue);
+/* What the first queue's books say died to where its dead go. */
+uint64_t books_letters_sent(const struct sim *s);
 void books_check(struct sim *s); /* at the end */
 
 /* checks.c */

@@ -263,7 +263,7 @@ void storing_check_start(struct sim *s)
         else if (!q || q->next_sequence <= f->sequence)
             sim_fail(s, "#%llu was %s as %llu, which will be used again", (unsigned long long)f->id,
                      f->handed_over ? "delivered" : "confirmed", (unsigned long long)f->sequence);
-        else if (timing_may_have_expired(s, f))
+        else if (timing_may_be_gone(s, f))
             continue;
         else if (!live && !f->ack_asked && s->mood.letters && f->queue == 0)
             elsewhere++; /* among the other queue's; if not, it never arrives, which the end sees */
@@ -272,9 +272,9 @@ void storing_check_start(struct sim *s)
                      f->handed_over ? "delivered" : "confirmed");
     }
     const struct queue *q = queue_find(s->core, span_str(sim_queue_name(0)));
-    if (q && elsewhere > q->ledger.dead_lettered + q->ledger.dropped)
+    if (q && elsewhere > books_letters_sent(s))
         sim_fail(s, "%llu events of %s are gone, and only %llu of it died", (unsigned long long)elsewhere, q->name,
-                 (unsigned long long)(q->ledger.dead_lettered + q->ledger.dropped));
+                 (unsigned long long)books_letters_sent(s));
 }
 
 uint64_t storing_dead_unseen(struct sim *s, unsigned queue)

@@ -2,6 +2,8 @@
  * broker at that step. */
 #include "tests/sim/sim.h"
 
+#include "broker/core/doomed.h"
+
 #define ID(f) ((unsigned long long)(f)->id)
 /* An event's own delay, and more than a queue's. */
 #define DELAY_MOST_MS 3000
@@ -56,6 +58,13 @@ struct looking {
     struct queue *queue;
 };
 
+/* It waits, and nobody gets it, until it is among the dead: in memory only where those have no room. */
+static bool is_kept(const struct sim *s, const struct queue *q, uint64_t sequence, const struct item *item)
+{
+    return s->mood.expiries && item->state == ITEM_DELAYED && doomed_has(q->calendar, sequence) &&
+           (q->durable || q->calendar->doomed_why != HOLD_NOT);
+}
+
 static bool look(void *context, uint64_t sequence, struct item *item)
 {
     const struct looking *at = context;
@@ -73,13 +82,41 @@ static bool look(void *context, uint64_t sequence, struct item *item)
         keys_check_began(s, at->queue, sequence, item);
     if (item->state == ITEM_IN_FLIGHT && !known)
         began(s, f, item);
-    else if (item->state != ITEM_IN_FLIGHT && f->expires_ms && f->expires_ms <= wall(s))
+    else if (item->state != ITEM_IN_FLIGHT && f->expires_ms && f->expires_ms <= wall(s) &&
+             !is_kept(s, at->queue, sequence, item))
         sim_fail(s, "#%llu expired, and is still in its queue", ID(f));
     return true;
 }
 
+static bool is_in_hand(void *context, uint64_t sequence, struct item *item)
+{
+    const struct looking *at = context;
+    if (item->state == ITEM_IN_FLIGHT && doomed_has(at->queue->calendar, sequence))
+        sim_fail(at->sim, "%s: event %llu expired, and is delivered again", at->queue->name,
+                 (unsigned long long)sequence);
+    return true;
+}
+
+/* What expired and waits to be among the dead is in nobody's hands; where it has room there it does not wait longer than until it is
+ * tried again, but for the disk. */
+static void check_doomed(struct sim *s, struct queue *q)
+{
+    const struct calendar *k = q->calendar;
+    bool roomy = !q->settings.dead_letter[0] && q->dead < q->settings.dead_capacity;
+    bool waits = k && k->doomed_events && roomy && !q->durable;
+    int64_t *since = &s->doomed_since[sim_queue_index(q->name)];
+    if (k && k->doomed_events)
+        queue_each(q, 0, is_in_hand, &(struct looking){ s, q });
+    if (!waits || *since == 0)
+        *since = waits ? s->now : 0;
+    if (waits && s->now - *since > 5001 * MS)
+        sim_fail(s, "%s has room for its dead, and what expired is not among them", q->name);
+}
+
 void timing_check(struct sim *s)
 {
+    for (uint32_t i = 0; s->mood.expiries && !s->stops_at && i < s->core->queue_count; i++)
+        check_doomed(s, s->core->by_name[i]);
     if (wall(s) > s->wall_most_ms)
         s->wall_most_ms = wall(s);
     if (!s->mood.delays || s->mood.redrives || s->stops_at) /* what is redriven has no terms any more */
@@ -104,4 +141,9 @@ bool timing_may_have_expired(const struct sim *s, const struct fact *f)
 {
     bool own = f->expires_ms && !fact_is_letter(f); /* a letter has its queue's terms only */
     return s->ttl_ms[f->queue] || (own && f->expires_ms <= s->wall_most_ms);
+}
+
+bool timing_may_be_gone(const struct sim *s, const struct fact *f)
+{
+    return !s->mood.expiries && timing_may_have_expired(s, f);
 }

@@ -158,6 +158,7 @@ static void draw_mood(struct sim *s)
     s->mood.redrives = s->mood.dies && !s->mood.letters && sim_chance(s, 60);
     s->mood.topics = !s->mood.letters && !s->mood.deletes && !s->mood.tight && sim_chance(s, 50);
     s->mood.drops = s->mood.dies && !s->mood.topics && sim_chance(s, 30);
+    s->mood.expiries = s->mood.delays && s->mood.dies && sim_chance(s, 50);
     s->mood.restarts |= s->mood.letters;
     s->mood.restarts |= s->mood.disk && sim_chance(s, 70);
 }

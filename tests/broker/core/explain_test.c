@@ -148,6 +148,34 @@ static void what_is_dead_on_disk_is_read_too(void **state)
     assert_string_equal(told(d), "dead a1 one: dead");
 }
 
+static void what_expired_says_what_keeps_it_from_the_dead(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = joined("p");
+    struct queue_settings settings = settings_of("dead_letter_expired=true");
+    assert_true(core_configure_queue(d->core, "orders", &settings, NULL, d->now));
+    d->core->config.memory_budget = 0; /* nothing is kept in memory */
+    publish(p, "orders", 0, "one!5000");
+    pass(d, 5000);
+    assert_string_equal(explain(d, 1), "delayed a0 : expired"); /* the disk does not have it yet */
+    settings = settings_of("dead_capacity=0");
+    assert_true(core_configure_queue(d->core, "orders", &settings, NULL, d->now));
+    settle_disk();
+    pass(d, 1000);
+    struct request r = { .call = CALL_EXPLAIN, .queue = "orders", .u.explain.sequence = 1 };
+    assert_string_equal(ask_durably(&r), "ok");
+    assert_string_equal(told(d), "delayed a0 one: dead_letter, dead_letter in 4000");
+    const struct trouble_info *t = &d->reply.u.explained.event.trouble;
+    assert_int_equal(t->held, HOLD_FULL);
+    assert_true(t->first_ms == d->now.wall.ms - 1000 && t->last_ms == t->first_ms);
+    settings = settings_of("dead_capacity=1");
+    assert_true(core_configure_queue(d->core, "orders", &settings, NULL, d->now));
+    pass(d, 4000);
+    settle_disk();
+    assert_string_equal(ask_durably(&r), "ok");
+    assert_string_equal(told(d), "dead a0 one: dead");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -157,6 +185,7 @@ int main(void)
         driven(what_is_not_there_says_what_is_known),
         on_disk(what_the_disk_has_not_yet_says_so_and_backlog_is_read),
         on_disk(what_is_dead_on_disk_is_read_too),
+        on_disk(what_expired_says_what_keeps_it_from_the_dead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
