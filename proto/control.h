@@ -101,6 +101,12 @@ struct redriving_info {
     bool waits; /* for room there */
 };
 
+/* Why an event is dead. The values are written to disk. */
+enum dead_reason { DEAD_NOT, DEAD_MAX_DELIVERIES, DEAD_CRASH_LOOP, DEAD_DROPPED_BY_APP, DEAD_DROPPED, DEAD_EXPIRED };
+#define DEAD_LAST    DEAD_EXPIRED
+#define DEAD_REASONS (DEAD_LAST + 1)
+const char *dead_reason_name(enum dead_reason why); /* "max_deliveries" */
+
 struct queue_info {
     const char *queue;
     struct queue_settings settings; /* effective, all present */
@@ -110,6 +116,7 @@ struct queue_info {
     uint32_t standbys;
     uint64_t in_rate_milli, out_rate_milli, next_sequence, refused, redelivered;
     uint64_t duplicates, dedup_evicted;
+    uint64_t died[DEAD_REASONS]; /* since the broker started, by enum dead_reason */
     struct redriving_info redrive;
     uint64_t dead_letter_held; /* of the delayed: they should be dead, and find no room where the dead go */
     struct ledger ledger;
@@ -175,10 +182,6 @@ struct outcomes {
     const struct outcome *runs;
     size_t run_count;
 };
-/* Why an event is dead. The values are written to disk. */
-enum dead_reason { DEAD_NOT, DEAD_MAX_DELIVERIES, DEAD_CRASH_LOOP, DEAD_DROPPED_BY_APP, DEAD_DROPPED, DEAD_EXPIRED };
-#define DEAD_LAST DEAD_EXPIRED
-const char *dead_reason_name(enum dead_reason why); /* "max_deliveries" */
 /* Why an event that should be dead stays in its queue, delayed. */
 enum dead_hold {
     HOLD_NOT,

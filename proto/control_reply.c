@@ -37,7 +37,18 @@ struct packed_queue {
     Sluice__V1__QueueSettings settings;
     Sluice__V1__Ledger ledger;
     Sluice__V1__Redriving redrive;
+    uint64_t died[DEAD_REASONS];
 };
+
+/* Nothing where nothing died, as of most queues. */
+static void write_died(const struct queue_info *q, struct packed_queue *p)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < DEAD_REASONS; i++)
+        sum += p->died[i] = q->died[i];
+    p->info.died = p->died;
+    p->info.n_died = sum ? DEAD_REASONS : 0;
+}
 
 static void write_redriving(const struct redriving_info *r, struct packed_queue *p)
 {
@@ -82,6 +93,7 @@ static void write_queue(const struct queue_info *q, struct packed_queue *p)
     m->dedup_evicted = q->dedup_evicted;
     m->dead_letter_held = q->dead_letter_held;
     write_redriving(&q->redrive, p);
+    write_died(q, p);
     m->active_consumers = q->active_consumers;
     m->parked_keys = q->parked_keys;
     m->parked_events = q->parked_events;
@@ -397,6 +409,8 @@ static void read_queue(const Sluice__V1__QueueInfo *m, struct queue_info *out)
         .parked_keys = m->parked_keys,
         .parked_events = m->parked_events,
     };
+    for (size_t i = 0; i < m->n_died && i < DEAD_REASONS; i++) /* a newer broker may know more */
+        out->died[i] = m->died[i];
     out->redrive.to = "";
     if (m->redrive)
         out->redrive = (struct redriving_info){ m->redrive->redriven, m->redrive->left, m->redrive->rate,

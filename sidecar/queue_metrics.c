@@ -47,6 +47,8 @@ static const struct {
 
 #define SERIES_COUNT (sizeof series / sizeof *series)
 
+#define DIED         "sluice_queue_died_total"
+
 struct named {
     UT_hash_handle hh;
     char name[NAME_MAX_SIZE + 1];
@@ -62,6 +64,8 @@ struct queue_collection {
     struct queue_metrics *metrics;
     struct buf lines[SERIES_COUNT];
     double other[SERIES_COUNT];
+    struct buf died; /* by reason */
+    uint64_t other_died[DEAD_REASONS];
     bool has_other;
 };
 
@@ -129,12 +133,20 @@ void queue_collection_free(struct queue_collection *c)
         return;
     for (unsigned i = 0; i < SERIES_COUNT; i++)
         buf_free(&c->lines[i]);
+    buf_free(&c->died);
     free(c);
 }
 
 static void add_line(struct buf *b, unsigned which, const char *queue, double value)
 {
     buf_printf(b, "%s{queue=\"%s\"} %.15g\n", series[which].name, queue, value);
+}
+
+static void add_died(struct buf *b, const char *queue, const uint64_t died[DEAD_REASONS])
+{
+    for (unsigned i = DEAD_NOT + 1; i < DEAD_REASONS; i++)
+        buf_printf(b, DIED "{queue=\"%s\",reason=\"%s\"} %llu\n", queue, dead_reason_name((enum dead_reason)i),
+                   (unsigned long long)died[i]);
 }
 
 static void add_to_other(double *to, enum merge merge, double value)
@@ -160,6 +172,10 @@ void queue_collection_add(struct queue_collection *c, const struct queue_info *q
         else
             add_to_other(&c->other[i], series[i].merge, values[i]);
     }
+    if (own)
+        add_died(&c->died, q->queue, q->died);
+    for (unsigned i = 0; i < DEAD_REASONS && !own; i++)
+        c->other_died[i] += q->died[i];
 }
 
 void queue_collection_write(const struct queue_collection *c, struct buf *b)
@@ -170,4 +186,10 @@ void queue_collection_write(const struct queue_collection *c, struct buf *b)
         if (c->has_other)
             add_line(b, i, OTHER, c->other[i]);
     }
+    buf_add_str(b, "# HELP " DIED
+                   " events that became dead since the broker started, whatever book counts them\n# TYPE " DIED
+                   " counter\n");
+    buf_add(b, c->died.data, c->died.size);
+    if (c->has_other)
+        add_died(b, OTHER, c->other_died);
 }

@@ -183,6 +183,7 @@ static void describe(const struct core *c, struct queue *q, struct queue_info *o
         .dedup_evicted = q->dedup.evicted,
         .dead_letter_held = q->held + (q->calendar ? doomed_held(q->calendar) : 0),
     };
+    memcpy(out->died, q->died, sizeof out->died);
     out->ledger.remaining = queue_remaining(q);
     redrive_describe(c, q, &out->redrive);
     if (q->partitions)

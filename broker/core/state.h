@@ -124,6 +124,7 @@ struct queue {
     uint64_t consumer_epoch; /* of the newest activation */
     struct acked *acked;     /* ring of ACKED_RUNS, allocated with the first */
     uint32_t acked_next;
+    uint64_t died[DEAD_REASONS]; /* since the start */
 
     bool runnable; /* in core->runnable */
     struct queue *runnable_next;

@@ -146,6 +146,7 @@ static bool die(struct core *c, struct queue *q, struct trouble *t, const struct
 static void died(struct core *c, struct queue *q, struct trouble *t)
 {
     ++*dead_book(&q->ledger, t->dead);
+    q->died[t->dead]++;
     if (is_sent(q)) {
         trouble_forget(q, t);
         core_freed(c);

@@ -110,7 +110,10 @@ def test_a_full_dead_store_keeps_it_in_its_queue_for_all_to_see(cluster, broker,
     assert (told["blocked_by"], told["next"]["what"], told["trouble"]["reason"]) == (
         "dead_letter", "dead_letter", "dead_letter_full")
     assert told["next"]["in_seconds"] <= 5 and "no room where the dead go" in told["explanation"]
-    assert 'sluice_queue_dead_letter_held{queue="q"} 1' in s.ops("GET", "/metrics").body.decode()
+    text = s.ops("GET", "/metrics").body.decode()
+    for line in ('dead_letter_held{queue="q"} 1', 'expired_total{queue="q"} 1', 'dead_lettered_total{queue="q"} 0',
+                 'died_total{queue="q",reason="expired"} 1', 'died_total{queue="q",reason="max_deliveries"} 0'):
+        assert f"sluice_queue_{line}\n" in text, text
     assert s.take("q", wait="1s").json["events"] == []
     s.declare("q", dead_capacity=2)
     wait_for(lambda: books(s) == (2, 0))

@@ -224,6 +224,7 @@ static struct queue_info sample_queue(const char *name)
                                 .redelivered = 13,
                                 .duplicates = 14,
                                 .dedup_evicted = 15,
+                                .died = { 0, 1, 2, 3, 4, 5 },
                                 .active_consumers = 16,
                                 .parked_keys = 17,
                                 .parked_events = 18,
@@ -243,6 +244,7 @@ static void assert_same_queue(const struct queue_info *a, const struct queue_inf
     assert_true(a->in_rate_milli == b->in_rate_milli && a->out_rate_milli == b->out_rate_milli);
     assert_true(a->next_sequence == b->next_sequence && a->refused == b->refused && a->redelivered == b->redelivered);
     assert_true(a->duplicates == b->duplicates && a->dedup_evicted == b->dedup_evicted);
+    assert_memory_equal(a->died, b->died, sizeof a->died);
     assert_memory_equal(&a->ledger, &b->ledger, sizeof a->ledger);
     assert_true(a->active_consumers == b->active_consumers && a->parked_keys == b->parked_keys &&
                 a->parked_events == b->parked_events);

@@ -58,6 +58,7 @@ static void what_expires_is_dead_and_counts_as_expired(void **state)
     pass(d, 21);
     assert_string_equal(books(d), "dead 2 held 0 delayed 0 expired 2");
     assert_string_equal(seen_in(d, STATE_DEAD), "1 expired +0; 2 expired +0");
+    assert_int_equal(describe(d, "orders").died[DEAD_EXPIRED], 2);
     assert_string_equal(ledger(d, "orders"), "accepted 3 acked 0 purged 0 dropped 0 remaining 1");
     pass(d, 100);
     consume(p, "orders");
