@@ -165,7 +165,7 @@ struct entry {
 
 struct run {
     uint64_t first, count, sequence;
-    uint32_t partition, flags;
+    uint32_t flags;
     struct wire_reader targets; /* reading; see run_target_next */
 };
 struct settle {

@@ -86,7 +86,7 @@ enum frame_status confirm_next(struct body *confirm, struct run *out)
         topic = n[4] & RUN_TOPIC;
         if (topic ? n[2] >= SEQUENCE_MAX : !frame_run_fits(n[2], n[1]))
             return FRAME_BAD;
-        *out = (struct run){ n[0], n[1], n[2], frame_small(n[3]), frame_small(n[4]), wire_open(f.bytes) };
+        *out = (struct run){ n[0], n[1], n[2], frame_small(n[4]), wire_open(f.bytes) };
         return FRAME_OK;
     }
     return FRAME_END;

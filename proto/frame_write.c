@@ -206,12 +206,12 @@ struct open_body frame_begin_confirm(struct buf *b, struct span destination)
 
 void frame_add_run(struct buf *b, const struct run *r)
 {
-    add_numbers(b, 2, (uint64_t[]){ r->first, r->count, r->sequence, r->partition, r->flags }, 5);
+    add_numbers(b, 2, (uint64_t[]){ r->first, r->count, r->sequence, 0, r->flags }, 5);
 }
 
 void frame_add_topic_run(struct buf *b, const struct run *r, const struct target *targets, size_t count)
 {
-    const uint64_t numbers[] = { r->first, r->count, r->sequence, r->partition, r->flags };
+    const uint64_t numbers[] = { r->first, r->count, r->sequence, 0, r->flags };
     size_t mark = wire_begin(b, 2);
     for (uint32_t i = 0; i < 5; i++)
         wire_add_number(b, i + 1, numbers[i]);

@@ -78,8 +78,8 @@ static void every_body_comes_back_in_order(void **state)
                                    "8 mail\n"
                                    "9\n"
                                    "10 orders\n"
-                                   "  run 100 1 70 0 1\n"
-                                   "  run 101 40 71 6 2\n"
+                                   "  run 100 1 70 1\n"
+                                   "  run 101 40 71 2\n"
                                    "11 orders 141 9 1 10000 10001 250\n"
                                    "12 mail 3 30000 2 5\n"
                                    "  batch 11 1000 1 receipt-a\n"
@@ -135,16 +135,13 @@ static void the_greatest_sequences_round_trip(void **state)
     (void)state;
     const uint64_t last = (UINT64_C(1) << 53) - 1;
     struct open_body open = frame_begin_confirm(&frame, span_str("q"));
-    frame_add_run(
-        &frame,
-        &(struct run){ .first = last, .count = 1, .sequence = last, .partition = UINT32_MAX, .flags = UINT32_MAX });
+    frame_add_run(&frame, &(struct run){ .first = last, .count = 1, .sequence = last, .flags = UINT32_MAX });
     frame_end(&frame, open);
     read_only_body(BODY_CONFIRM);
     struct run run;
     assert_int_equal(confirm_next(&body, &run), FRAME_OK);
     assert_int_equal(run.first, last);
     assert_int_equal(run.sequence, last);
-    assert_int_equal(run.partition, UINT32_MAX);
     assert_int_equal(run.flags, UINT32_MAX);
 }
 

@@ -60,8 +60,7 @@ void sample_bodies(struct buf *b)
     frame_add_bye(b);
     open = frame_begin_confirm(b, S("orders"));
     frame_add_run(b, &(struct run){ .first = 100, .count = 1, .sequence = 70, .flags = RUN_DURABLE });
-    frame_add_run(b,
-                  &(struct run){ .first = 101, .count = 40, .sequence = 71, .partition = 6, .flags = RUN_DUPLICATE });
+    frame_add_run(b, &(struct run){ .first = 101, .count = 40, .sequence = 71, .flags = RUN_DUPLICATE });
     frame_end(b, open);
     frame_add_refuse(b, S("orders"), 141, 9, 1, 10000, 10001, 250, S(""));
     add_deliver(b);
@@ -168,7 +167,7 @@ static enum frame_status describe_runs(struct body *b, struct buf *text)
     } else if (b->kind == BODY_CONFIRM) {
         while ((status = confirm_next(b, &run)) == FRAME_OK) {
             buf_add_str(text, "\n  run");
-            PUT(text, run.first, run.count, run.sequence, run.partition, run.flags);
+            PUT(text, run.first, run.count, run.sequence, run.flags);
             if (run.flags & RUN_TOPIC)
                 describe_targets(&run, text);
         }
