@@ -8,17 +8,17 @@
 
 void buf_free(struct buf *b)
 {
-    free(b->data);
+    free(b->data ? b->data - b->head : NULL);
     *b = (struct buf){ 0 };
 }
 
-uint8_t *buf_reserve(struct buf *b, size_t more)
+uint8_t *buf_grow(struct buf *b, size_t more)
 {
     size_t need = b->size + more;
     if (need > b->capacity) {
         size_t capacity = b->capacity ? b->capacity * 2 : 64;
         b->capacity = capacity > need ? capacity : need;
-        b->data = xrealloc(b->data, b->capacity);
+        b->data = (uint8_t *)xrealloc(b->data ? b->data - b->head : NULL, b->head + b->capacity) + b->head;
     }
     return b->data + b->size;
 }

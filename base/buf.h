@@ -9,14 +9,21 @@
 struct buf {
     uint8_t *data;
     size_t size;     /* bytes used */
-    size_t capacity; /* bytes allocated */
+    size_t capacity; /* bytes allocated from data on */
+    size_t head;     /* bytes allocated before data, for who takes the memory over (proto/link.h); set while empty */
 };
 
 /* Frees the memory and leaves an empty buffer. */
 void buf_free(struct buf *b);
 
+/* More memory, for buf_reserve. */
+uint8_t *buf_grow(struct buf *b, size_t more);
+
 /* Makes room for `more` bytes beyond size and returns where they go; size does not change. */
-uint8_t *buf_reserve(struct buf *b, size_t more);
+static inline uint8_t *buf_reserve(struct buf *b, size_t more)
+{
+    return b->data && more <= b->capacity - b->size ? b->data + b->size : buf_grow(b, more);
+}
 
 /* Appends. `data` must not point into the buffer itself. */
 void buf_add(struct buf *b, const void *data, size_t size);

@@ -6,6 +6,7 @@
 static enum frame_status read_entry(struct span bytes, struct entry *e)
 {
     struct wire_reader r = wire_open(bytes);
+    wire_next_bytes(&r, 1, &e->event);
     FOR_EACH_FIELD(&r, f)
     {
         switch (f.tag << 3 | f.type) {
@@ -33,6 +34,11 @@ static enum frame_status read_entry(struct span bytes, struct entry *e)
 
 enum frame_status publish_next(struct body *publish, struct entry *out)
 {
+    struct span entry;
+    if (wire_next_bytes(&publish->u.publish.entries, 4, &entry)) {
+        *out = (struct entry){ .wait_ms = publish->u.publish.wait_ms };
+        return read_entry(entry, out);
+    }
     FOR_EACH_FIELD(&publish->u.publish.entries, f)
     {
         if (!frame_field_is(&f, 4, WIRE_BYTES))
@@ -161,6 +167,8 @@ enum frame_status deliver_next(struct body *deliver, struct batch *out)
 
 enum frame_status batch_next(struct batch *batch, struct span *event)
 {
+    if (wire_next_bytes(&batch->events, 5, event))
+        return FRAME_OK;
     FOR_EACH_FIELD(&batch->events, f)
     {
         if (!frame_field_is(&f, 5, WIRE_BYTES))

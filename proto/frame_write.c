@@ -148,8 +148,31 @@ struct open_body frame_begin_publish(struct buf *b, struct span destination, uin
     return open;
 }
 
+/* Nothing but the event, nearly always: its size is known before it is written. */
+static void add_plain_entry(struct buf *b, struct span event)
+{
+    uint8_t *at = buf_reserve(b, 24 + event.size), *to = at;
+    *to++ = 4 << 3 | WIRE_BYTES;
+    to = wire_put_varint(to, 1 + wire_varint_size(event.size) + event.size);
+    *to++ = 1 << 3 | WIRE_BYTES;
+    to = wire_put_varint(to, event.size);
+    if (event.size)
+        memcpy(to, event.data, event.size);
+    b->size += (size_t)(to - at) + event.size;
+}
+
+static bool is_plain(const struct entry *e)
+{
+    return !e->continued && !e->key.size && !e->expires_ms && !e->not_before_ms && !e->dedup.size && !e->topic &&
+           !e->delay_ms;
+}
+
 void frame_add_entry(struct buf *b, const struct entry *e, uint32_t publish_wait_ms)
 {
+    if (e->wait_ms == publish_wait_ms && is_plain(e)) {
+        add_plain_entry(b, e->event);
+        return;
+    }
     size_t mark = wire_begin(b, 4);
     wire_add_bytes(b, 1, e->event);
     if (e->wait_ms != publish_wait_ms)

@@ -16,14 +16,37 @@
 #define RESEND_MOST_MS  1000
 #define DOUBT_MS        1000
 #define RESEND_FRAMES   16
+/* Bodies from this size on become a frame in their own memory, the buffer takes new; smaller ones cost less to copy. */
+#define TAKE_SIZE 4096u
 
-struct frame *frame_new(size_t body_size)
+static struct frame *init_frame(struct frame *f, size_t body_size)
 {
-    struct frame *f = xmalloc(sizeof *f + FRAME_HEADER_SIZE + body_size);
     atomic_init(&f->holders, 1);
     f->size = (uint32_t)(FRAME_HEADER_SIZE + body_size);
     f->sequence = 0;
     f->sealed = (mono_t){ 0 };
+    return f;
+}
+
+struct frame *frame_new(size_t body_size)
+{
+    struct frame *f = xmalloc(sizeof *f + FRAME_HEADER_SIZE + body_size);
+    return init_frame(f, body_size);
+}
+
+/* The bodies as a frame: where they are, unless that would pin much more memory than they need. */
+static struct frame *frame_of(struct buf *bodies)
+{
+    if (bodies->head != FRAME_HEAD || bodies->size < TAKE_SIZE || bodies->size < bodies->capacity / 4) {
+        struct frame *f = frame_new(bodies->size);
+        memcpy(f->data + FRAME_HEADER_SIZE, bodies->data, bodies->size);
+        buf_clear(bodies);
+        return f;
+    }
+    struct frame *f = init_frame((struct frame *)(void *)(bodies->data - bodies->head), bodies->size);
+    size_t capacity = bodies->capacity;
+    *bodies = (struct buf){ .head = FRAME_HEAD };
+    buf_reserve(bodies, capacity); /* at once, and not by doubling: the next frame will be of about this size */
     return f;
 }
 
@@ -176,9 +199,7 @@ static void write_header(struct link *l, uint64_t sequence, mono_t now, uint8_t 
 struct frame *link_seal(struct link *l, struct buf *bodies, mono_t now)
 {
     assert(bodies->size > 0);
-    struct frame *f = frame_new(bodies->size);
-    memcpy(f->data + FRAME_HEADER_SIZE, bodies->data, bodies->size);
-    buf_clear(bodies);
+    struct frame *f = frame_of(bodies);
     f->sequence = l->next_sequence++;
     f->sealed = now;
     if (l->ring_count == 0)

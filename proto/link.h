@@ -26,6 +26,9 @@ struct frame {
     uint8_t data[];
 };
 
+/* Bodies that are gathered in a buffer with this head (buf.head) become a frame where they are, without a copy. */
+#define FRAME_HEAD (sizeof(struct frame) + FRAME_HEADER_SIZE)
+
 /* Allocates a frame of FRAME_HEADER_SIZE + body_size bytes with one holder; the bytes are unset. */
 struct frame *frame_new(size_t body_size);
 struct frame *frame_hold(struct frame *f);

@@ -98,6 +98,27 @@ static inline bool wire_next(struct wire_reader *r, struct wire_field *f)
     }
 }
 
+/* What comes next nearly always: field `tag` (below 16) with bytes fewer than 16 KiB. False with nothing read when it is anything
+ * else, malformed or the end: then wire_next knows. */
+static inline bool wire_next_bytes(struct wire_reader *r, uint32_t tag, struct span *out)
+{
+    const uint8_t *at = r->at;
+    if (r->end - at < 3 || at[0] != (tag << 3 | WIRE_BYTES))
+        return false;
+    size_t size = at[1];
+    at += 2;
+    if (size >= 0x80) {
+        if (*at >= 0x80)
+            return false;
+        size = (size & 0x7f) | (size_t)*at++ << 7;
+    }
+    if (size > (size_t)(r->end - at))
+        return false;
+    *out = span_of(at, size);
+    r->at = at + size;
+    return true;
+}
+
 /* Bytes a varint takes. */
 static inline size_t wire_varint_size(uint64_t value)
 {
@@ -120,16 +141,19 @@ static inline uint8_t *wire_put_varint(uint8_t *to, uint64_t value)
     return to;
 }
 
+/* Byte for byte, so that the compiler makes one store of it. */
 static inline void wire_store32(uint8_t *to, uint32_t value)
 {
-    for (unsigned i = 0; i < 4; i++)
-        to[i] = (uint8_t)(value >> 8 * i);
+    to[0] = (uint8_t)value;
+    to[1] = (uint8_t)(value >> 8);
+    to[2] = (uint8_t)(value >> 16);
+    to[3] = (uint8_t)(value >> 24);
 }
 
 static inline void wire_store64(uint8_t *to, uint64_t value)
 {
-    for (unsigned i = 0; i < 8; i++)
-        to[i] = (uint8_t)(value >> 8 * i);
+    wire_store32(to, (uint32_t)value);
+    wire_store32(to + 4, (uint32_t)(value >> 32));
 }
 
 /* Appends fields to a buffer. Numbers of 0 and empty strings are left out, as proto3 does. */

@@ -134,6 +134,7 @@ static void attach_new(struct core *c, const struct request *r, const struct rou
                        char *endpoint)
 {
     struct session *s = xcalloc(1, sizeof *s);
+    s->out.head = FRAME_HEAD;
     snprintf(s->peer, sizeof s->peer, "%s", peer);
     if (!guard_admit_attach(c, s)) {
         free(s);

@@ -117,11 +117,11 @@ struct lease *lease_of(struct core *c, const struct queue *q, const struct item 
     return l;
 }
 
-void lease_delivery_ended(struct core *c, struct lease *l)
+void lease_deliveries_ended(struct core *c, struct lease *l, uint32_t count)
 {
-    assert(l->outstanding > 0);
-    l->consumer->outstanding--;
-    l->outstanding--;
+    assert(l->outstanding >= count);
+    l->consumer->outstanding -= count;
+    l->outstanding -= count;
     while (l && l->outstanding == 0 && l->children == 0) {
         struct lease *parent = l->parent;
         if (parent)
@@ -131,6 +131,11 @@ void lease_delivery_ended(struct core *c, struct lease *l)
         free_lease(c, l);
         l = parent;
     }
+}
+
+void lease_delivery_ended(struct core *c, struct lease *l)
+{
+    lease_deliveries_ended(c, l, 1);
 }
 
 void lease_extend(struct core *c, struct lease *l, uint64_t sequence, struct item *item, uint64_t ms)

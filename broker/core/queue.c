@@ -1,5 +1,5 @@
-/* What a queue holds: its life, and events in, between states and out. The books (ledger, counts, bytes) change here and
- * nowhere else; items.c keeps the items, calendar.c knows when delayed ones are due. */
+/* What a queue holds: its life, and events in, between states and out. The books (ledger, counts, bytes) change here,
+ * for runs of acks in queue_run.c, and nowhere else; items.c keeps the items, calendar.c knows when delayed ones are due. */
 #include "broker/core/calendar.h"
 #include "broker/core/items.h"
 #include "broker/core/partition.h"

@@ -72,13 +72,13 @@ static void flush_acked(struct settling *s)
     s->acked = 0;
 }
 
-static void add_acked(struct settling *s, uint64_t delivery)
+static void add_acked(struct settling *s, uint64_t delivery, uint64_t count)
 {
     if (s->first_acked + s->acked != delivery) {
         flush_acked(s);
         s->first_acked = delivery;
     }
-    s->acked++;
+    s->acked += count;
 }
 
 /* Not current: it was settled before, or it is void. */
@@ -112,19 +112,37 @@ static enum settle_result settle_delivery(struct core *c, struct settling *s, ui
     } else { /* the hot path: its rate is counted once for all */
         queue_settle(c, k->queue, sequence, item, CAUSE_ACKED);
         lease_delivery_ended(c, l);
-        add_acked(s, delivery);
+        add_acked(s, delivery, 1);
     }
     return result_of(s->word->kind);
 }
 
-static void add_result(struct settling *s, uint64_t delivery, enum settle_result result)
+/* The hot path: neighbours that are acked at once, as long as they are current under the lease they were delivered with. Returns
+ * how many. */
+static uint64_t settle_neighbours(struct core *c, struct settling *s, uint64_t delivery, uint64_t most)
+{
+    struct consumer *k = s->consumer;
+    struct lease *l = s->word->kind == SETTLE_ACK ? lease_find(k, delivery) : NULL;
+    if (!l)
+        return 0;
+    uint64_t offset = delivery - l->first_delivery, left = l->count - offset;
+    uint32_t count = queue_ack_run(c, k->queue, l->first_sequence + offset, left < most ? left : most, l->slot);
+    if (count == 0)
+        return 0;
+    lease_deliveries_ended(c, l, count);
+    add_acked(s, delivery, count);
+    return count;
+}
+
+static void add_results(struct settling *s, uint64_t delivery, uint64_t count, enum settle_result result)
 {
     if (s->run.count && result != s->run.result) {
         frame_add_settled_run(s->out, &s->run);
         s->run.count = 0;
     }
-    if (s->run.count++ == 0)
+    if (s->run.count == 0)
         s->run.first = delivery;
+    s->run.count += count;
     s->run.result = result;
 }
 
@@ -132,8 +150,15 @@ static void add_result(struct settling *s, uint64_t delivery, enum settle_result
 static uint64_t settle_run(struct core *c, struct consumer *k, const struct settle *word, struct buf *out)
 {
     struct settling s = { .out = out, .consumer = k, .word = word };
-    for (uint64_t i = 0; i < word->count; i++)
-        add_result(&s, word->first + i, settle_delivery(c, &s, word->first + i));
+    for (uint64_t i = 0, count; i < word->count; i += count) {
+        enum settle_result result = SETTLED_ACKED;
+        count = settle_neighbours(c, &s, word->first + i, word->count - i);
+        if (count == 0) {
+            result = settle_delivery(c, &s, word->first + i);
+            count = 1;
+        }
+        add_results(&s, word->first + i, count, result);
+    }
     frame_add_settled_run(out, &s.run);
     flush_acked(&s);
     if (s.all_acked)

@@ -531,6 +531,9 @@ void queue_accept_on(struct core *c, struct queue *q, struct store_event *events
 void queue_remove(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 /* Takes an item out for good. */
 void queue_settle(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum store_cause cause);
+/* queue_run.c: the same for the acks of neighbours, at most `most` from `first` on, as long as they are in flight under that lease.
+ * Returns how many; 0 also where they must be settled one by one. */
+uint32_t queue_ack_run(struct core *c, struct queue *q, uint64_t first, uint64_t most, uint32_t lease);
 /* In flight or delayed back to ready; or out, where it expired meanwhile: `item` is not to be used after it. */
 void queue_return(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 /* In flight or delayed: to be delivered again after `ms`; or out, as above. */
@@ -677,6 +680,7 @@ struct lease *lease_last(struct consumer *k); /* its newest that is not settled 
 struct lease *lease_of(struct core *c, const struct queue *q, const struct item *item);
 /* One delivery under it is over; frees the lease with the last. */
 void lease_delivery_ended(struct core *c, struct lease *l);
+void lease_deliveries_ended(struct core *c, struct lease *l, uint32_t count);
 void lease_extend(struct core *c, struct lease *l, uint64_t sequence, struct item *item, uint64_t ms);
 
 /* receipt.c */

@@ -36,6 +36,7 @@ struct client *client_new(const struct client_config *config, const struct clien
     c->ctx = ctx;
     c->now = now;
     c->producer = client_random(c);
+    c->out.head = FRAME_HEAD;
     c->max_event = 1u << 20;
     c->session_timeout_ms = 10000;
     c->linger_due = MONO_NEVER;

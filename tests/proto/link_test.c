@@ -401,6 +401,28 @@ static void unacknowledged_frames_and_bytes_are_capped(void **state)
     assert_false(link_room(&client.link));
 }
 
+static void many_bodies_become_a_frame_where_they_are(void **state)
+{
+    (void)state;
+    struct buf bodies = { .head = FRAME_HEAD };
+    while (bodies.size < 10000)
+        frame_add_leave(&bodies, span_str("x"));
+    const uint8_t *where = bodies.data;
+    size_t size = bodies.size;
+    struct frame *f = link_seal(&client.link, &bodies, now);
+    assert_ptr_equal(f->data + FRAME_HEADER_SIZE, where);
+    assert_int_equal(f->size, FRAME_HEADER_SIZE + size);
+    assert_int_equal(bodies.size, 0);
+    assert_int_equal(arrive(&broker, f), LINK_FRESH);
+    frame_add_leave(&bodies, span_str("y")); /* few of them are copied, and the buffer keeps its memory */
+    where = bodies.data;
+    f = link_seal(&client.link, &bodies, now);
+    assert_ptr_equal(bodies.data, where);
+    assert_int_equal(arrive(&broker, f), LINK_FRESH);
+    assert_string_equal(broker.got, "xy");
+    buf_free(&bodies);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,7 +446,8 @@ int main(void)
         T(other_tokens_and_epochs_are_stale),
         T(acknowledging_what_was_never_sent_breaks_the_link),
         T(old_acknowledgements_do_no_harm),
-        T(unacknowledged_frames_and_bytes_are_capped)
+        T(unacknowledged_frames_and_bytes_are_capped),
+        T(many_bodies_become_a_frame_where_they_are)
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
