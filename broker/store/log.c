@@ -55,7 +55,9 @@ void log_fail(struct log *l, const char *what, const char *name, uint64_t offset
 
 struct log_queue *log_queue_of(struct log *l, uint32_t id, bool make)
 {
-    struct log_queue *q = NULL;
+    struct log_queue *q = l->last_queue;
+    if (q && q->id == id)
+        return q;
     HASH_FIND(hh, l->queues, &id, sizeof id, q);
     if (!q && make) {
         q = xcalloc(1, sizeof *q);
@@ -63,12 +65,15 @@ struct log_queue *log_queue_of(struct log *l, uint32_t id, bool make)
         q->placed_end = 1;
         HASH_ADD(hh, l->queues, id, sizeof q->id, q);
     }
+    if (q)
+        l->last_queue = q;
     return q;
 }
 
 void log_queue_drop(struct log *l, struct log_queue *q)
 {
     extent_drop_all(l, q);
+    l->last_queue = NULL;
     if (q->listed) {
         struct log_queue **at = &l->fresh;
         while (*at != q)

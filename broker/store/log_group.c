@@ -39,7 +39,7 @@ struct group *group_open(struct log *l)
     if (!l->open) {
         l->open = xcalloc(1, sizeof *l->open);
         l->open->number = l->next_number++;
-        buf_reserve(&l->open->records, GROUP_HEADER_SIZE);
+        buf_reserve(&l->open->records, l->usual_group > GROUP_HEADER_SIZE ? l->usual_group : GROUP_HEADER_SIZE);
         l->open->records.size = GROUP_HEADER_SIZE;
     }
     return l->open;
@@ -230,6 +230,7 @@ static void take_place(struct log *l, struct group *g)
     struct segment *s = segment_active(l);
     for (size_t i = 0; i < g->run_count; i++)
         place_run(l, s, g, &g->runs[i]);
+    l->usual_group = g->records.size < group_limit(l) ? g->records.size : 0;
     write_group(l, s, g->number, &g->records);
     l->placed = g->number;
     g->next = NULL;

@@ -169,10 +169,12 @@ struct log {
     bool sync_waits; /* interval: something was written since the last sync */
     mono_t next_sync;
 
+    size_t usual_group; /* bytes of the newest: the next one's buffer has room for as many at once */
     struct log_queue *queues;
-    struct log_queue *fresh; /* with settlements not in a group */
-    mono_t lazy_since;       /* of the oldest of them; MONO_NEVER: none */
-    uint64_t told;           /* durable ticket last given to the core */
+    struct log_queue *last_queue; /* the one asked for last: runs of one queue are the rule */
+    struct log_queue *fresh;      /* with settlements not in a group */
+    mono_t lazy_since;            /* of the oldest of them; MONO_NEVER: none */
+    uint64_t told;                /* durable ticket last given to the core */
     struct load *loads, *last_load;
     struct load *ready_loads; /* completed for the core, freed with the next poll */
     struct load *polled;
