@@ -48,17 +48,39 @@ static bool is_printable(const uint8_t *bytes)
     return ((control | del | w) & high) == 0;
 }
 
+/* Nothing but ASCII that prints: most text, most of the time. */
+static bool is_plain(struct span s)
+{
+    if (s.size >= 8) {
+        for (size_t i = 0; i + 8 < s.size; i += 8) {
+            if (!is_printable(s.data + i))
+                return false;
+        }
+        return is_printable(s.data + s.size - 8);
+    }
+    for (size_t i = 0; i < s.size; i++) {
+        if (s.data[i] < 0x20 || s.data[i] >= 0x7f)
+            return false;
+    }
+    return true;
+}
+
 /* No C0 or C1 control characters and no noncharacters' lead: what the CloudEvents type system calls a String. */
 static bool is_string(struct span s)
 {
-    while (s.size >= 8 && is_printable(s.data)) /* most text, most of the time */
-        s = span_of(s.data + 8, s.size - 8);
+    if (is_plain(s))
+        return true;
     for (size_t i = 0; i < s.size; i++) {
         uint8_t c = s.data[i];
         if (c < 0x20 || c == 0x7f || (c == 0xc2 && i + 1 < s.size && s.data[i + 1] < 0xa0))
             return false;
     }
     return utf8_valid(s);
+}
+
+bool event_text_valid(struct span text)
+{
+    return text.size && is_string(text);
 }
 
 /* An absolute URI begins with a scheme. */
@@ -213,6 +235,9 @@ static void add_base64(struct buf *b, struct span text)
     buf_free(&bytes);
 }
 
+/* What a member takes beside its bytes while it is written. */
+#define MEMBER_MOST 24u
+
 /* A member of a oneof is written even when it is zero: its presence says which it is. */
 static void add_present(struct buf *b, uint32_t tag, uint64_t value)
 {
@@ -239,12 +264,37 @@ static void add_value(struct buf *b, const struct attribute *a)
     wire_add_bytes(b, 3, a->text);
 }
 
+size_t event_encoded_most(const struct event *e)
+{
+    size_t most = e->id.size + e->source.size + e->type.size + e->data.size + 6 * MEMBER_MOST;
+    for (size_t i = 0; i < e->attribute_count; i++)
+        most += e->attributes[i].name.size + 2 * e->attributes[i].text.size + 4 * MEMBER_MOST;
+    return most;
+}
+
+static uint8_t *put_span(uint8_t *to, uint32_t tag, struct span bytes)
+{
+    if (bytes.size == 0)
+        return to;
+    *to++ = (uint8_t)(tag << 3 | WIRE_BYTES);
+    to = wire_put_varint(to, bytes.size);
+    return (uint8_t *)mempcpy(to, bytes.data, bytes.size);
+}
+
+/* What every event has: one look at the buffer's room for all of it. */
+static void put_required(const struct event *e, struct buf *out)
+{
+    uint8_t *at = buf_reserve(out, e->id.size + e->source.size + e->type.size + 4 * MEMBER_MOST), *to = at;
+    to = put_span(to, 1, e->id);
+    to = put_span(to, 2, e->source);
+    to = put_span(to, 3, span_of("1.0", 3));
+    to = put_span(to, 4, e->type);
+    out->size += (size_t)(to - at);
+}
+
 void event_encode(const struct event *e, struct buf *out)
 {
-    wire_add_span(out, 1, e->id);
-    wire_add_span(out, 2, e->source);
-    wire_add_bytes(out, 3, span_str("1.0"));
-    wire_add_span(out, 4, e->type);
+    put_required(e, out);
     for (size_t i = 0; i < e->attribute_count; i++) {
         size_t entry = wire_begin(out, 5);
         wire_add_bytes(out, 1, e->attributes[i].name);
@@ -258,15 +308,31 @@ void event_encode(const struct event *e, struct buf *out)
         wire_add_bytes(out, members[e->data_kind], e->data);
 }
 
+/* Four bytes as eight digits, all at once: a nibble to each byte of a word, the upper one first, then to its digit. */
+static void put_hex(const uint8_t bytes[4], uint8_t digits[8])
+{
+    const uint64_t ones = UINT64_MAX / 255;
+    uint64_t w = wire_load32(bytes);
+    w = (w | w << 16) & UINT64_C(0x0000ffff0000ffff);
+    w = (w | w << 8) & UINT64_C(0x00ff00ff00ff00ff);
+    w = (w >> 4 & UINT64_C(0x000f000f000f000f)) | (w & UINT64_C(0x000f000f000f000f)) << 8;
+    uint64_t letters = (w + ones * 6) >> 4 & ones;
+    wire_store64(digits, w + ones * '0' + letters * ('a' - '0' - 10));
+}
+
 void uuid_format(const uint8_t r[16], char out[37])
 {
-    static const char digits[] = "0123456789abcdef";
-    for (unsigned i = 0; i < 16; i++) {
-        unsigned byte = i == 6 ? (r[i] & 0x0fu) | 0x40u : i == 8 ? (r[i] & 0x3fu) | 0x80u : r[i];
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            *out++ = '-';
-        *out++ = digits[byte >> 4];
-        *out++ = digits[byte & 15];
-    }
-    *out = '\0';
+    uint8_t bytes[16], digits[32];
+    memcpy(bytes, r, sizeof bytes);
+    bytes[6] = (uint8_t)((r[6] & 0x0f) | 0x40); /* version 4 */
+    bytes[8] = (uint8_t)((r[8] & 0x3f) | 0x80);
+    for (unsigned i = 0; i < 4; i++)
+        put_hex(bytes + 4 * i, digits + 8 * i);
+    memcpy(out, digits, 8);
+    memcpy(out + 9, digits + 8, 4);
+    memcpy(out + 14, digits + 12, 4);
+    memcpy(out + 19, digits + 16, 4);
+    memcpy(out + 24, digits + 20, 12);
+    out[8] = out[13] = out[18] = out[23] = '-';
+    out[36] = '\0';
 }

@@ -41,6 +41,8 @@ struct event {
 
 /* Appends the event's protobuf bytes. The event must be valid (event_check). */
 void event_encode(const struct event *e, struct buf *out);
+/* event_encode reserves no more than that, in all. */
+size_t event_encoded_most(const struct event *e);
 /* Takes an encoded event apart (spans into `bytes`, attributes in the arena) and checks it as event_check does. False
  * with a sentence when it is malformed or not a valid CloudEvent: "attribute 'source' is missing". */
 bool event_decode(struct span bytes, struct arena *arena, struct event *out, struct error *why);
@@ -48,6 +50,8 @@ bool event_decode(struct span bytes, struct arena *arena, struct event *out, str
  * no "data" or repeated names; values well-formed UTF-8 without control characters; integers in int32; timestamps RFC 3339; URIs
  * absolute where the type says so. */
 bool event_check(const struct event *e, struct error *why);
+/* What id, source and type must be: some text, as above. */
+bool event_text_valid(struct span text);
 /* The attribute's text; an empty span with NULL data when absent. Knows id, source, type and specversion too. */
 struct span event_attribute(const struct event *e, const char *name);
 

@@ -39,26 +39,32 @@ static void tell_now(struct client *c, struct telling *t)
         c->handler->outcome(c->ctx, t->cookie, t->index, count, &t->outcome);
 }
 
-static void tell(struct client *c, struct telling *t, const struct record *r, const struct client_outcome *o)
+static void tell(struct client *c, struct telling *t, void *cookie, uint32_t index, const struct client_outcome *o)
 {
-    bool joins = t->count && t->cookie == r->cookie && t->index + t->count == r->index &&
-                 t->outcome.reason == o->reason && t->outcome.flags == o->flags && t->outcome.targets == o->targets &&
+    bool joins = t->count && t->cookie == cookie && t->index + t->count == index && t->outcome.reason == o->reason &&
+                 t->outcome.flags == o->flags && t->outcome.targets == o->targets &&
                  (o->reason != REASON_ok || t->outcome.sequence + t->count == o->sequence);
     if (joins) {
         t->count++;
         return;
     }
     tell_now(c, t);
-    *t = (struct telling){ r->cookie, r->index, 1, *o };
+    *t = (struct telling){ cookie, index, 1, *o };
 }
 
-/* The publisher learns the outcome; the record no longer counts as undecided. */
-static void conclude(struct client *c, struct telling *t, struct record *r, const struct client_outcome *o)
+/* The publisher learns the outcome; the record no longer counts as undecided, and is not touched again in here: the
+ * publisher may publish from within, which may move the ring it lies in. */
+static void conclude(struct client *c, struct telling *t, struct record *r, const struct client_outcome *o,
+                     enum record_state state)
 {
+    void *cookie = r->cookie;
+    uint32_t index = r->index;
     c->undecided_events--;
     c->undecided_bytes -= r->size;
-    tell(c, t, r, o);
     r->cookie = NULL;
+    r->state = (uint8_t)state;
+    record_release(r);
+    tell(c, t, cookie, index, o);
 }
 
 /* ------------------------------------------------------------------ the broker decides */
@@ -82,9 +88,7 @@ static void refuse_continuing(struct client *c, struct telling *t, struct outlet
         struct record *r = record_at(&o->unsent, 0);
         c->unsent_events--;
         c->unsent_bytes -= r->size;
-        conclude(c, t, r, what);
-        r->state = RECORD_DECIDED;
-        record_release(r);
+        conclude(c, t, r, what, RECORD_DECIDED);
         record_drop_decided(&o->unsent);
     }
 }
@@ -115,10 +119,10 @@ static void decide(struct client *c, struct outlet *o, uint64_t first, uint64_t 
             continue;
         }
         one.sequence = what->reason == REASON_ok ? what->sequence + (n - first) : 0;
-        if (r->state != RECORD_REPORTED)
-            conclude(c, &t, r, &one);
-        r->state = RECORD_DECIDED;
-        record_release(r);
+        if (r->state == RECORD_REPORTED) /* and released */
+            r->state = RECORD_DECIDED;
+        else
+            conclude(c, &t, r, &one, RECORD_DECIDED);
     }
     if (what->reason != REASON_ok && what->reason != REASON_unknown && end >= o->base) {
         doom_continuing(o, end);
@@ -224,9 +228,7 @@ static void expire_unsent(struct client *c, struct telling *t, struct outlet *o)
         chained = true;
         c->unsent_events--;
         c->unsent_bytes -= r->size;
-        conclude(c, t, r, &what);
-        r->state = RECORD_DECIDED;
-        record_release(r);
+        conclude(c, t, r, &what, RECORD_DECIDED);
     }
     record_drop_decided(&o->unsent);
 }
@@ -246,9 +248,7 @@ static void expire_sent(struct client *c, struct telling *t, struct outlet *o)
             o->skips = true;
             o->act = mono_min(o->act, r->act);
         } else {
-            conclude(c, t, r, &unknown);
-            r->state = RECORD_REPORTED; /* its number stays until the broker has decided it */
-            record_release(r);
+            conclude(c, t, r, &unknown, RECORD_REPORTED); /* its number stays until the broker has decided it */
         }
     }
 }
@@ -277,8 +277,9 @@ static void give_up_sent(struct client *c, struct outlet *o)
     for (uint32_t i = 0; i < o->sent.count; i++) {
         struct record *r = record_at(&o->sent, i);
         if (r->state != RECORD_DECIDED && r->state != RECORD_REPORTED)
-            conclude(c, &t, r, &unknown);
-        record_release(r);
+            conclude(c, &t, r, &unknown, RECORD_DECIDED);
+        else
+            record_release(r);
     }
     free(o->sent.ring);
     o->sent = (struct records){ 0 };

@@ -57,6 +57,7 @@ struct records {
 /* A destination as the publisher sees it. */
 struct outlet {
     char name[NAME_MAX_SIZE + 1];
+    size_t name_size;
     struct records sent; /* numbered: the first is number `base` */
     uint64_t base;       /* every number below is decided */
     struct records unsent;

@@ -49,6 +49,23 @@ static void copy_event(uint8_t **data, struct record *r, struct span event, cons
     }
 }
 
+static void count_unsent(struct client *c, struct outlet *o, uint32_t count, uint64_t bytes, mono_t act)
+{
+    o->act = mono_min(o->act, act);
+    if (c->unsent_events == 0 && c->config.linger_ms)
+        c->linger_due = mono_add_ms(c->now.mono, c->config.linger_ms);
+    c->unsent_events += count;
+    c->unsent_bytes += bytes;
+    c->undecided_events += count;
+    c->undecided_bytes += bytes;
+}
+
+/* Whoever tries once must have been tried: the next flush, or the end of the linger, comes before the end. */
+static mono_t act_at(const struct client *c, mono_t deadline)
+{
+    return mono_add_ms(deadline, c->config.linger_ms + 1);
+}
+
 static bool publish(struct client *c, struct span queue, bool topic, const struct span *events,
                     const uint8_t (*hashes)[EVENT_HASH_SIZE], const struct client_terms *terms, uint32_t count,
                     uint32_t wait_ms, void *cookie, struct now now, enum reason *why)
@@ -66,8 +83,7 @@ static bool publish(struct client *c, struct span queue, bool topic, const struc
     uint64_t behind = (hashes ? EVENT_HASH_SIZE : 0) + (terms ? sizeof *terms : 0);
     struct block *block = block_for(c, count, bytes + count * behind, &data);
     mono_t deadline = mono_add_ms(now.mono, wait_ms);
-    /* Whoever tries once must have been tried: the next flush, or the end of the linger, comes before the end. */
-    mono_t act = mono_add_ms(deadline, c->config.linger_ms + 1);
+    mono_t act = act_at(c, deadline);
     for (uint32_t i = 0; i < count; i++) {
         struct record *r = record_push(&o->unsent);
         *r = (struct record){
@@ -82,13 +98,45 @@ static bool publish(struct client *c, struct span queue, bool topic, const struc
         };
         copy_event(&data, r, events[i], hashes ? hashes[i] : NULL, terms ? &terms[i] : NULL);
     }
-    o->act = mono_min(o->act, act);
-    if (c->unsent_events == 0 && c->config.linger_ms)
-        c->linger_due = mono_add_ms(now.mono, c->config.linger_ms);
-    c->unsent_events += count;
-    c->unsent_bytes += bytes;
-    c->undecided_events += count;
-    c->undecided_bytes += bytes;
+    count_unsent(c, o, count, bytes, act);
+    return true;
+}
+
+uint8_t *client_reserve(struct client *c, size_t most)
+{
+    return block_reserve(c, most + EVENT_HASH_SIZE);
+}
+
+bool client_publish_reserved(struct client *c, struct span queue, size_t size, const uint8_t *hash, uint32_t wait_ms,
+                             void *cookie, struct now now, enum reason *why)
+{
+    uint64_t bytes;
+    uint8_t *data = c->open_block->data + c->open_used;
+    struct span event = span_of(data, size);
+    c->now = now;
+    struct outlet *o = c->last_outlet;
+    if (!o || !span_equal(span_of(o->name, o->name_size), queue))
+        o = name_valid(queue) ? outlet_of(c, queue) : NULL;
+    *why = REASON_invalid;
+    if (!o || !check(c, &event, 1, &bytes, why))
+        return false;
+    mono_t deadline = mono_add_ms(now.mono, wait_ms);
+    struct record *r = record_push(&o->unsent);
+    *r = (struct record){ .cookie = cookie,
+                          .block = c->open_block,
+                          .data = data,
+                          .size = (uint32_t)size,
+                          .deadline = deadline,
+                          .act = act_at(c, deadline),
+                          .once = wait_ms == 0,
+                          .hashed = hash != NULL };
+    c->open_block->holders++;
+    c->open_used += size;
+    if (hash) {
+        memcpy(data + size, hash, EVENT_HASH_SIZE);
+        c->open_used += EVENT_HASH_SIZE;
+    }
+    count_unsent(c, o, 1, size, r->act);
     return true;
 }
 

@@ -28,13 +28,8 @@ void block_close(struct client *c)
     c->open_block = NULL;
 }
 
-struct block *block_for(struct client *c, uint32_t count, uint64_t bytes, uint8_t **data)
+static void open_block(struct client *c, uint64_t bytes)
 {
-    if (bytes > BLOCK_SIZE / 4) {
-        struct block *own = block_new(count, bytes);
-        *data = own->data;
-        return own;
-    }
     if (c->open_block && c->open_block->holders == 1)
         c->open_used = 0; /* nobody's any more */
     else if (c->open_block && c->open_used + bytes > BLOCK_SIZE)
@@ -43,10 +38,28 @@ struct block *block_for(struct client *c, uint32_t count, uint64_t bytes, uint8_
         c->open_block = block_new(1, BLOCK_SIZE); /* one share is the client's, while it is filled */
         c->open_used = 0;
     }
+}
+
+struct block *block_for(struct client *c, uint32_t count, uint64_t bytes, uint8_t **data)
+{
+    if (bytes > BLOCK_SIZE / 4) {
+        struct block *own = block_new(count, bytes);
+        *data = own->data;
+        return own;
+    }
+    open_block(c, bytes);
     *data = c->open_block->data + c->open_used;
     c->open_used += bytes;
     c->open_block->holders += count;
     return c->open_block;
+}
+
+uint8_t *block_reserve(struct client *c, uint64_t bytes)
+{
+    if (bytes > BLOCK_SIZE / 4)
+        return NULL;
+    open_block(c, bytes);
+    return c->open_block->data + c->open_used;
 }
 
 struct record *record_push(struct records *r)
@@ -87,7 +100,7 @@ void record_drop_decided(struct records *unsent)
 struct outlet *outlet_of(struct client *c, struct span name)
 {
     struct outlet *o = c->last_outlet;
-    if (o && span_equal(span_str(o->name), name))
+    if (o && span_equal(span_of(o->name, o->name_size), name))
         return o;
     HASH_FIND(hh, c->outlets, name.data, (unsigned)name.size, o);
     if (o)
@@ -96,6 +109,7 @@ struct outlet *outlet_of(struct client *c, struct span name)
         return o;
     o = xcalloc(1, sizeof *o);
     memcpy(o->name, name.data, name.size);
+    o->name_size = name.size;
     o->base = 1;
     o->act = MONO_NEVER;
     HASH_ADD_KEYPTR(hh, c->outlets, o->name, (unsigned)name.size, o);

@@ -17,6 +17,8 @@ static inline struct record *record_at(const struct records *r, uint32_t index)
 
 /* Where the bytes of `count` entries of one publish go, and the block that keeps them: one share for each. */
 struct block *block_for(struct client *c, uint32_t count, uint64_t bytes, uint8_t **data);
+/* Room for so many bytes where block_for would put them next; NULL: more than what shares a block. */
+uint8_t *block_reserve(struct client *c, uint64_t bytes);
 void block_close(struct client *c); /* the one that is being filled */
 
 struct record *record_push(struct records *r);    /* at the end; the caller fills it in */

@@ -30,6 +30,8 @@ struct command *sluice_command(struct sluice *s, enum command_kind kind, bool *w
         q->items = xrealloc(q->items, q->capacity * sizeof *q->items);
     }
     struct command *c = &q->items[q->count++];
+    if (kind == COMMAND_PUBLISH)
+        atomic_store_explicit(&s->has_publishes, true, memory_order_release);
     *c = (struct command){ .kind = kind };
     return c;
 }
@@ -46,6 +48,17 @@ bool sluice_on_thread(const struct sluice *s)
     return pthread_equal(pthread_self(), s->thread) != 0;
 }
 
+/* From here on callbacks may publish past the queue, unless more came meanwhile. */
+static void publishes_taken(struct sluice *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool more = false;
+    for (size_t i = 0; i < s->queue.count && !more; i++)
+        more = s->queue.items[i].kind == COMMAND_PUBLISH;
+    atomic_store_explicit(&s->has_publishes, more, memory_order_release);
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* Takes the whole queue: callers fill the emptied other one meanwhile. */
 static void take_commands(struct sluice *s)
 {
@@ -54,6 +67,7 @@ static void take_commands(struct sluice *s)
     s->queue = s->taken;
     s->taken = full;
     s->asleep = false;
+    bool has_publishes = atomic_load_explicit(&s->has_publishes, memory_order_relaxed);
     pthread_mutex_unlock(&s->lock);
     for (size_t i = 0; i < s->taken.count; i++) {
         if (s->taken.items[i].kind == COMMAND_PUBLISH)
@@ -63,6 +77,8 @@ static void take_commands(struct sluice *s)
     }
     s->taken.count = 0;
     buf_clear(&s->taken.bytes);
+    if (has_publishes)
+        publishes_taken(s);
 }
 
 /* ------------------------------------------------------------------ the thread */
@@ -74,9 +90,9 @@ static void show_state(struct sluice *s)
     client_stats(s->client, &c);
     bool attached = client_is_attached(s->client);
     bool news = attached != s->stats.attached || s->freed_bytes || s->decided;
-    s->buffered -= s->freed_bytes;
-    s->undecided -= s->decided;
-    s->freed_bytes = s->decided = 0;
+    atomic_fetch_sub_explicit(&s->buffered, s->freed_bytes, memory_order_relaxed);
+    s->undecided += s->published - s->decided;
+    s->freed_bytes = s->decided = s->published = 0;
     s->stats =
         (struct sluice_stats){ c.confirmed, c.refused, c.unknown, c.delivered, 0, c.attaches, c.resent, attached };
     if (!attached)
@@ -138,6 +154,7 @@ static void *run(void *arg)
         bool more = turn(s, &due);
         if (end_turn(s, more, &stop))
             sleep_until(s, due);
+        s->ending = stop;
     }
     s->now = clock_now();
     say_goodbye(s);
@@ -252,6 +269,8 @@ static void set_names(struct sluice *s, const char *name)
     }
     s->source = xmalloc(strlen(s->name) + 2);
     sprintf(s->source, "/%s", s->name);
+    s->source_size = strlen(s->source);
+    s->source_is_valid = event_text_valid(span_str(s->source));
 }
 
 static void init_locks(struct sluice *s)
@@ -396,7 +415,7 @@ void sluice_stats(struct sluice *s, struct sluice_stats *out)
 {
     pthread_mutex_lock(&s->lock);
     *out = s->stats;
-    out->undecided = s->undecided;
+    out->undecided = s->undecided + (sluice_on_thread(s) ? s->published : 0);
     pthread_mutex_unlock(&s->lock);
 }
 

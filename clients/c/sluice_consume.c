@@ -12,8 +12,6 @@
 #define ERA_SHIFT      40
 /* How often a queue that does not exist is asked for again. */
 #define RETRY_MS 1000
-/* Of what one delivery's strings may take, in proportion to its bytes. */
-#define ARENA_FACTOR 8u
 
 /* ------------------------------------------------------------------ callers */
 
@@ -258,7 +256,6 @@ void sub_delivery(struct sluice *s, const struct client_delivery *d)
         return; /* left: the broker takes it back */
     if (sub->granted)
         sub->granted--;
-    arena_reset(&s->arena, d->event.size * ARENA_FACTOR + 65536);
     struct sluice_delivery delivery = {
         .queue = sub->queue,
         .sequence = d->sequence,
@@ -267,7 +264,7 @@ void sub_delivery(struct sluice *s, const struct client_delivery *d)
         .consumer_epoch = d->fence,
         .lease_ms = d->lease_ms,
     };
-    if (!sluice_decode(d->event, &s->arena, &delivery))
+    if (!sluice_decode(s, d->event, &delivery))
         settle_now(s, d, SETTLE_NACK); /* no CloudEvent: another consumer may make something of it */
     else if (sub->on_event(sub->context, &delivery))
         settle_now(s, d, SETTLE_ACK);

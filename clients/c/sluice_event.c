@@ -2,29 +2,32 @@
 #include "clients/c/sluice_priv.h"
 
 #include "proto/event.h"
+#include "proto/wire.h"
 
 #include <sodium.h>
 
-#define EXTENSIONS_MAX 64u
+#define DEFAULT_TYPE "sluice.event"
+/* Of what one delivery's strings may take, in proportion to its bytes. */
+#define ARENA_FACTOR 8u
 
 /* The seed of the next lot comes out of this one, and nothing that was given out is kept. */
-static void draw_random(struct sluice *s)
+static void draw_random(struct id_source *ids)
 {
-    if (!s->seeded)
-        randombytes_buf(s->random, RANDOM_SEED_SIZE);
-    s->seeded = true;
+    if (!ids->seeded)
+        randombytes_buf(ids->random, RANDOM_SEED_SIZE);
+    ids->seeded = true;
     uint8_t seed[RANDOM_SEED_SIZE];
-    memcpy(seed, s->random, sizeof seed);
-    randombytes_buf_deterministic(s->random, sizeof s->random, seed);
-    s->random_left = sizeof s->random - sizeof seed;
+    memcpy(seed, ids->random, sizeof seed);
+    randombytes_buf_deterministic(ids->random, sizeof ids->random, seed);
+    ids->left = sizeof ids->random - sizeof seed;
 }
 
-static void draw_id(struct sluice *s, char out[37])
+static void draw_id(struct id_source *ids, char out[37])
 {
-    if (s->random_left < 16)
-        draw_random(s);
-    uint8_t *at = s->random + RANDOM_SEED_SIZE + s->random_left - 16;
-    s->random_left -= 16;
+    if (ids->left < 16)
+        draw_random(ids);
+    uint8_t *at = ids->random + RANDOM_SEED_SIZE + ids->left - 16;
+    ids->left -= 16;
     uuid_format(at, out);
     memset(at, 0, 16);
 }
@@ -47,28 +50,28 @@ static bool add_extensions(struct event *e, const char *const *list)
     return true;
 }
 
-bool sluice_encode(struct sluice *s, const struct sluice_event *event, struct buf *out)
+bool sluice_prepare(const struct sluice *s, struct id_source *ids, const struct sluice_event *event,
+                    struct sluice_encoding *out)
 {
-    char id[37];
-    struct attribute attributes[EXTENSIONS_MAX + 2];
-    struct event e = {
+    struct event *e = &out->event;
+    *e = (struct event){
         .id = span_str(event->id),
-        .source = span_str(event->source ? event->source : s->source),
-        .type = span_str(event->type ? event->type : "sluice.event"),
-        .attributes = attributes,
+        .source = event->source ? span_str(event->source) : span_of(s->source, s->source_size),
+        .type = event->type ? span_str(event->type) : span_of(DEFAULT_TYPE, sizeof DEFAULT_TYPE - 1),
+        .attributes = out->attributes,
         .data_kind = event->data ? DATA_BINARY : DATA_NONE,
         .data = span_of(event->data, event->size),
     };
     if (!event->id) {
-        draw_id(s, id);
-        e.id = span_str(id);
+        draw_id(ids, out->id);
+        e->id = span_of(out->id, sizeof out->id - 1);
     }
-    add_attribute(&e, "datacontenttype", event->content_type);
-    add_attribute(&e, "subject", event->subject);
-    if (!add_extensions(&e, event->attributes) || !event_check(&e, NULL))
+    add_attribute(e, "datacontenttype", event->content_type);
+    add_attribute(e, "subject", event->subject);
+    if (!add_extensions(e, event->attributes))
         return false;
-    event_encode(&e, out);
-    return true;
+    bool made_here = !event->id && !event->source && !event->type && !e->attribute_count && s->source_is_valid;
+    return made_here || event_check(e, NULL);
 }
 
 static const char *text_of(struct arena *arena, struct span s)
@@ -76,20 +79,65 @@ static const char *text_of(struct arena *arena, struct span s)
     return s.data ? arena_strndup(arena, (const char *)s.data, s.size) : NULL;
 }
 
-bool sluice_decode(struct span encoded, struct arena *arena, struct sluice_delivery *out)
+/* Any event, in whatever order its fields come. */
+static bool decode(struct sluice *s, struct span encoded, struct sluice_delivery *out)
 {
     struct event e;
-    if (!event_decode(encoded, arena, &e, NULL))
+    arena_reset(&s->arena, encoded.size * ARENA_FACTOR + 65536);
+    if (!event_decode(encoded, &s->arena, &e, NULL))
         return false;
-    out->id = text_of(arena, e.id);
-    out->source = text_of(arena, e.source);
-    out->type = text_of(arena, e.type);
+    out->id = text_of(&s->arena, e.id);
+    out->source = text_of(&s->arena, e.source);
+    out->type = text_of(&s->arena, e.type);
     if (e.attribute_count) {
-        out->subject = text_of(arena, event_attribute(&e, "subject"));
-        out->content_type = text_of(arena, event_attribute(&e, "datacontenttype"));
+        out->subject = text_of(&s->arena, event_attribute(&e, "subject"));
+        out->content_type = text_of(&s->arena, event_attribute(&e, "datacontenttype"));
     }
     out->data = e.data.data;
     out->size = e.data.size;
-    out->encoded = (struct sluice_bytes){ encoded.data, encoded.size };
     return out->id && out->source && out->type;
+}
+
+/* Takes the next field as a text that is the one kept, or one that is valid and kept from now on. */
+static bool take_text(struct wire_reader *r, uint32_t tag, char kept[TEXT_KEPT], size_t *kept_size)
+{
+    struct span text;
+    if (!wire_next_bytes(r, tag, &text) || text.size >= TEXT_KEPT)
+        return false;
+    if (*kept_size && text.size == *kept_size && memcmp(text.data, kept, text.size) == 0)
+        return true;
+    if (!event_text_valid(text))
+        return false;
+    memcpy(kept, text.data, text.size);
+    kept[text.size] = '\0';
+    *kept_size = text.size;
+    return true;
+}
+
+/* An event as libsluice and the sidecar write it when it has no attributes: its fields in order, and bytes for data. False with
+ * nothing said: it is another. */
+static bool decode_plain(struct sluice *s, struct span encoded, struct sluice_delivery *out)
+{
+    struct delivery_texts *t = &s->texts;
+    struct wire_reader r = wire_open(encoded);
+    struct span version, data = { 0 };
+    size_t id_size = 0;
+    if (!take_text(&r, 1, t->id, &id_size) || !take_text(&r, 2, t->source, &t->source_size) ||
+        !wire_next_bytes(&r, 3, &version) || version.size != 3 || memcmp(version.data, "1.0", 3) != 0 ||
+        !take_text(&r, 4, t->type, &t->type_size))
+        return false;
+    if (!wire_done(&r) && (!wire_next_bytes(&r, 6, &data) || !wire_done(&r)))
+        return false;
+    out->id = t->id;
+    out->source = t->source;
+    out->type = t->type;
+    out->data = data.data;
+    out->size = data.size;
+    return true;
+}
+
+bool sluice_decode(struct sluice *s, struct span encoded, struct sluice_delivery *out)
+{
+    out->encoded = (struct sluice_bytes){ encoded.data, encoded.size };
+    return decode_plain(s, encoded, out) || decode(s, encoded, out);
 }

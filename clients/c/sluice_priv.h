@@ -2,14 +2,17 @@
  * halves, sluice_event.c translates events; sluice_terms.c and sluice_settle.c say more than the plain calls do.
  *
  * One thread owns the binding and everything under "the thread's". Callers put commands into a queue under the lock and
- * wake the thread; it takes the whole queue at once, so that many callers cost one wake-up. */
+ * wake the thread; it takes the whole queue at once, so that many callers cost one wake-up. What is published from a callback
+ * passes the queue by (sluice_direct.c): the thread hands it to the client where it is. */
 #ifndef SLUICE_PRIV_H
 #define SLUICE_PRIV_H
 
 #include "clients/c/binding.h"
 #include "clients/c/include/sluice.h"
+#include "proto/event.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <uthash.h>
 #include <utlist.h>
 
@@ -54,6 +57,22 @@ struct commands {
 };
 
 #define RANDOM_SEED_SIZE 32u /* of randombytes_buf_deterministic */
+#define EXTENSIONS_MAX   64u
+
+/* Randomness for event ids, drawn ahead; the seed of the next lot comes first. */
+struct id_source {
+    uint8_t random[RANDOM_SEED_SIZE + 2048];
+    size_t left; /* of what is behind the seed */
+    bool seeded;
+};
+
+#define TEXT_KEPT 128u
+
+/* A delivery's strings: an id, and source and type of the one before, which are mostly the same and known to be valid. */
+struct delivery_texts {
+    char id[TEXT_KEPT], source[TEXT_KEPT], type[TEXT_KEPT]; /* each with its NUL */
+    size_t source_size, type_size;                          /* 0: none yet */
+};
 
 /* Who waits for the outcomes of one publish. */
 struct pending {
@@ -99,6 +118,8 @@ struct sluice {
     struct binding *binding;
     struct client *client;
     char *name, *source;
+    size_t source_size;
+    bool source_is_valid;
     int wake_fd;
     uint64_t buffer_bytes;
 
@@ -106,16 +127,15 @@ struct sluice {
     pthread_cond_t changed; /* attached, room, quiet, a subscription's end */
     struct commands queue;
     struct sluice_sub *subs;
-    uint64_t buffered;  /* bytes of publishes without an outcome */
     uint64_t undecided; /* events */
     uint32_t waiting;   /* who waits for `changed` */
     bool asleep;        /* the thread waits for a wake-up */
     bool stop;
+    atomic_uint_fast64_t buffered; /* bytes of publishes without an outcome; only what lowers it needs the lock */
+    atomic_bool has_publishes;     /* `queue` holds some: what is published after them must not overtake them */
     char trouble[256];
     struct sluice_stats stats;
-    uint8_t random[RANDOM_SEED_SIZE + 2048]; /* for event ids, drawn ahead; the seed of the next lot first */
-    size_t random_left;                      /* of what is behind the seed */
-    bool seeded;
+    struct id_source ids;
 
     /* the thread's: */
     struct commands taken;
@@ -123,8 +143,12 @@ struct sluice {
     struct sluice_sub *last_sub;   /* of the newest delivery … */
     const char *last_queue;        /* … by the client's own pointer to the queue's name */
     uint64_t freed_bytes, decided; /* not yet taken off `buffered` and `undecided` */
+    uint64_t published;            /* from callbacks, not yet added to `undecided` */
+    bool ending;                   /* nothing more is published */
+    struct id_source own_ids;
     struct now now;
     struct arena arena; /* what one delivery's strings take */
+    struct delivery_texts texts;
 };
 
 /* sluice.c */
@@ -134,16 +158,35 @@ void sluice_wake(struct sluice *s);
 bool sluice_on_thread(const struct sluice *s);
 
 /* sluice_event.c */
-/* Appends the event's encoded form; the lock is held. False: it is not a valid CloudEvent. */
-bool sluice_encode(struct sluice *s, const struct sluice_event *event, struct buf *out);
-/* Fills what an application sees of a delivery; strings in the arena. False: malformed bytes. */
-bool sluice_decode(struct span encoded, struct arena *arena, struct sluice_delivery *out);
+/* An event that is about to be encoded: with an id that was made up where it has none. */
+struct sluice_encoding {
+    struct event event;
+    struct attribute attributes[EXTENSIONS_MAX + 2];
+    char id[37];
+};
+/* False: it is not a valid CloudEvent. `ids`: under the lock s->ids, on the thread s->own_ids. What is in *out points into it and
+ * into `event`. */
+bool sluice_prepare(const struct sluice *s, struct id_source *ids, const struct sluice_event *event,
+                    struct sluice_encoding *out);
+/* Fills what an application sees of a delivery; strings in s->texts and the arena. False: malformed bytes. */
+bool sluice_decode(struct sluice *s, struct span encoded, struct sluice_delivery *out);
+
+/* sluice_direct.c; on the thread */
+/* May this thread publish without the queue? */
+bool direct_may(struct sluice *s);
+int direct_publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
+                   sluice_confirm_fn *confirm, void *context);
 
 /* sluice_publish.c */
+/* Counts so many bytes of one publish; SLUICE_OK, TOO_LARGE or BUSY. */
+int outbox_admit(struct sluice *s, uint64_t bytes);
 /* As sluice_publish; `more` passes when it succeeds. */
 int outbox_publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
                    struct publish_more *more);
-/* on the thread: */
+/* On the thread: */
+struct pending *pending_new(struct sluice *s, uint32_t count, sluice_confirm_fn *confirm, void *context,
+                            void **contexts);
+void pending_free(struct sluice *s, struct pending *p);
 void outbox_command(struct sluice *s, const struct command *c);
 void outbox_outcome(struct sluice *s, struct pending *p, uint32_t index, uint32_t count,
                     const struct client_outcome *o);

@@ -21,17 +21,20 @@ static size_t begin_publish(struct sluice *s, const char *queue)
     return at;
 }
 
-/* What can be said of a publish before it is queued; the lock is held. */
-static int admit(const struct sluice *s, uint64_t bytes)
+int outbox_admit(struct sluice *s, uint64_t bytes)
 {
-    if (s->stop)
-        return SLUICE_UNAVAILABLE;
-    if (bytes > FRAME_MAX_SIZE / 2 || bytes > s->buffer_bytes)
+    uint_fast64_t now = atomic_load_explicit(&s->buffered, memory_order_relaxed);
+    if (bytes > s->buffer_bytes)
         return SLUICE_TOO_LARGE;
-    return s->buffered + bytes > s->buffer_bytes ? SLUICE_BUSY : SLUICE_OK;
+    do {
+        if (now + bytes > s->buffer_bytes)
+            return SLUICE_BUSY;
+    } while (!atomic_compare_exchange_weak_explicit(&s->buffered, &now, now + bytes, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return SLUICE_OK;
 }
 
-static struct command *queue_publish(struct sluice *s, size_t at, uint32_t count, uint64_t bytes, uint32_t wait_ms,
+static struct command *queue_publish(struct sluice *s, size_t at, uint32_t count, uint32_t wait_ms,
                                      sluice_confirm_fn *confirm, void *context, void **contexts, bool *wake)
 {
     struct command *c = sluice_command(s, COMMAND_PUBLISH, wake);
@@ -41,7 +44,6 @@ static struct command *queue_publish(struct sluice *s, size_t at, uint32_t count
     c->confirm = confirm;
     c->context = context;
     c->contexts = contexts;
-    s->buffered += bytes;
     s->undecided += count;
     return c;
 }
@@ -57,18 +59,22 @@ static int publish_locked(struct sluice *s, const char *queue, const struct slui
                           sluice_confirm_fn *confirm, void *context, struct publish_more *more, bool *wake)
 {
     struct buf *b = &s->queue.bytes;
-    size_t at = begin_publish(s, queue), start = b->size, size = 0;
+    size_t at = begin_publish(s, queue), start = b->size;
+    struct sluice_encoding e;
     struct head head = { .id_given = event->id != NULL };
     buf_add(b, &head, sizeof head);
     int error = SLUICE_INVALID;
-    if (sluice_encode(s, event, b)) {
-        size = b->size - start - sizeof head;
-        error = admit(s, size);
+    if (s->stop) {
+        error = SLUICE_UNAVAILABLE;
+    } else if (sluice_prepare(s, &s->ids, event, &e)) {
+        event_encode(&e.event, b);
+        size_t size = b->size - start - sizeof head;
+        error = size > FRAME_MAX_SIZE / 2 ? SLUICE_TOO_LARGE : outbox_admit(s, size);
         head.size = (uint32_t)size; /* admitted: it fits */
         memcpy(b->data + start, &head, sizeof head);
     }
     if (error == SLUICE_OK)
-        queue_publish(s, at, 1, size, wait_ms, confirm, context, NULL, wake)->more = more;
+        queue_publish(s, at, 1, wait_ms, confirm, context, NULL, wake)->more = more;
     else
         b->size = at;
     return error;
@@ -91,6 +97,8 @@ static int publish(struct sluice *s, const char *queue, const struct sluice_even
 int sluice_publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
                    sluice_confirm_fn *confirm, void *context)
 {
+    if (queue && event && sluice_on_thread(s) && direct_may(s))
+        return direct_publish(s, queue, event, wait_ms, confirm, context);
     return publish(s, queue, event, wait_ms, confirm, context, NULL);
 }
 
@@ -178,9 +186,7 @@ int sluice_publish_encoded(struct sluice *s, const char *queue, const struct slu
     if (error != SLUICE_OK)
         return error;
     pthread_mutex_lock(&s->lock);
-    error = s->stop ? SLUICE_UNAVAILABLE : bytes > s->buffer_bytes ? SLUICE_TOO_LARGE : SLUICE_OK;
-    if (error == SLUICE_OK && s->buffered + bytes > s->buffer_bytes)
-        error = SLUICE_BUSY;
+    error = s->stop ? SLUICE_UNAVAILABLE : outbox_admit(s, bytes);
     if (error == SLUICE_OK) {
         size_t at = begin_publish(s, queue);
         for (uint32_t i = 0; i < count; i++) {
@@ -188,7 +194,7 @@ int sluice_publish_encoded(struct sluice *s, const char *queue, const struct slu
             buf_add(&s->queue.bytes, &head, sizeof head);
             buf_add(&s->queue.bytes, events[i].data, events[i].size);
         }
-        queue_publish(s, at, count, bytes, wait_ms, confirm, NULL, copy_contexts(contexts, count), &wake);
+        queue_publish(s, at, count, wait_ms, confirm, NULL, copy_contexts(contexts, count), &wake);
     }
     pthread_mutex_unlock(&s->lock);
     if (wake)
@@ -198,24 +204,21 @@ int sluice_publish_encoded(struct sluice *s, const char *queue, const struct slu
 
 /* ------------------------------------------------------------------ the thread */
 
-static struct pending *pending_new(struct sluice *s, const struct command *c)
+struct pending *pending_new(struct sluice *s, uint32_t count, sluice_confirm_fn *confirm, void *context,
+                            void **contexts)
 {
     struct pending *p = s->spare;
     if (p)
         s->spare = p->next;
     else
         p = xmalloc(sizeof *p);
-    *p = (struct pending){ .confirm = c->confirm,
-                           .context = c->context,
-                           .contexts = c->contexts,
-                           .more = c->more,
-                           .count = c->count,
-                           .left = c->count };
+    *p =
+        (struct pending){ .confirm = confirm, .context = context, .contexts = contexts, .count = count, .left = count };
     DL_APPEND(s->pending, p);
     return p;
 }
 
-static void pending_free(struct sluice *s, struct pending *p)
+void pending_free(struct sluice *s, struct pending *p)
 {
     DL_DELETE(s->pending, p);
     free(p->contexts);
@@ -263,7 +266,8 @@ static bool hash_of(const struct head *head, struct span event, uint8_t out[EVEN
 
 void outbox_command(struct sluice *s, const struct command *c)
 {
-    struct pending *p = pending_new(s, c);
+    struct pending *p = pending_new(s, c->count, c->confirm, c->context, c->contexts);
+    p->more = c->more;
     struct span few[SPANS_AT_ONCE];
     uint8_t few_hashes[SPANS_AT_ONCE][EVENT_HASH_SIZE];
     struct span *events = c->count <= SPANS_AT_ONCE ? few : xmalloc(c->count * sizeof *events);

@@ -22,6 +22,36 @@ static void entries_are_numbered_densely_per_destination(void **state)
     assert_string_equal(trace(s), "publish orders 1 one +two; publish mail 1 three; publish orders 3 four(500)");
 }
 
+static void what_is_written_in_reserved_room_goes_out_like_any_other(void **state)
+{
+    struct script *s = attached(state);
+    enum reason why;
+    publish(s, "orders", 0, "zero");
+    trace(s);
+    uint8_t *at = client_reserve(s->client, 100);
+    memcpy(at, "one", 3);
+    assert_true(client_publish_reserved(s->client, span_str("orders"), 3, NULL, 0, script_cookie('b'), s->now, &why));
+    at = client_reserve(s->client, 100);
+    memcpy(at, "two", 3);
+    assert_true(client_publish_reserved(s->client, span_str("mail"), 3, NULL, 0, script_cookie('c'), s->now, &why));
+    publish(s, "orders", 0, "three");
+    assert_string_equal(trace(s), "publish orders 2 one three; publish mail 1 two");
+    confirm(s, "orders", 1, 2, 7);
+    assert_string_equal(trace(s), "outcome a 0 accepted 7; outcome b 0 accepted 8");
+}
+
+static void nothing_large_or_without_a_name_goes_out_of_reserved_room(void **state)
+{
+    struct script *s = attached(state);
+    enum reason why;
+    assert_null(client_reserve(s->client, 1u << 20));
+    memcpy(client_reserve(s->client, 100), "one", 3);
+    assert_false(client_publish_reserved(s->client, span_str("no spaces"), 3, NULL, 0, NULL, s->now, &why));
+    assert_int_equal(why, REASON_invalid);
+    flush(s);
+    assert_string_equal(trace(s), "");
+}
+
 static void one_publish_body_carries_what_several_calls_said(void **state)
 {
     struct script *s = *state;
@@ -187,6 +217,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         scripted(entries_are_numbered_densely_per_destination),
+        scripted(what_is_written_in_reserved_room_goes_out_like_any_other),
+        scripted(nothing_large_or_without_a_name_goes_out_of_reserved_room),
         scripted(one_publish_body_carries_what_several_calls_said),
         scripted(the_time_that_remains_is_sent),
         scripted(what_lingers_goes_with_its_company),

@@ -1,0 +1,75 @@
+/* Publishing from a callback: the thread itself encodes the event where the client keeps it, without lock, queue or copy. What
+ * callers have queued before goes first (`has_publishes`), so that nobody's events change places. */
+#include "clients/c/sluice_priv.h"
+
+#include <assert.h>
+
+bool direct_may(struct sluice *s)
+{
+    return !atomic_load_explicit(&s->has_publishes, memory_order_acquire);
+}
+
+/* An event on its way to the client: in its reserved room, or in a buffer when it is large. */
+struct direct {
+    struct buf bytes;
+    bool reserved;
+    bool hashed;
+    uint8_t hash[1][EVENT_HASH_SIZE];
+};
+
+static void encode(struct sluice *s, const struct event *e, struct direct *d)
+{
+    size_t most = event_encoded_most(e);
+    uint8_t *at = client_reserve(s->client, most);
+    d->reserved = at != NULL;
+    d->bytes = (struct buf){ .data = at, .capacity = at ? most : 0 };
+    event_encode(e, &d->bytes);
+    assert(!at || d->bytes.data == at);
+}
+
+static bool hand_over(struct sluice *s, const char *queue, const struct direct *d, uint32_t wait_ms, struct pending *p,
+                      enum reason *why)
+{
+    struct span event = buf_span(&d->bytes);
+    if (d->reserved)
+        return client_publish_reserved(s->client, span_str(queue), event.size, d->hashed ? d->hash[0] : NULL, wait_ms,
+                                       p, s->now, why);
+    return client_publish_once(s->client, span_str(queue), &event, d->hashed ? d->hash : NULL, 1, wait_ms, p, s->now,
+                               why);
+}
+
+static int publish(struct sluice *s, const char *queue, const struct direct *d, uint32_t wait_ms,
+                   sluice_confirm_fn *confirm, void *context)
+{
+    enum reason why;
+    int error = d->bytes.size > FRAME_MAX_SIZE / 2 ? SLUICE_TOO_LARGE : outbox_admit(s, d->bytes.size);
+    if (error != SLUICE_OK) /* the client, which knows the names it has checked before, has not seen this one */
+        return name_valid(span_str(queue)) ? error : SLUICE_INVALID;
+    struct pending *p = pending_new(s, 1, confirm, context, NULL);
+    p->bytes = d->bytes.size;
+    if (!hand_over(s, queue, d, wait_ms, p, &why)) {
+        pending_free(s, p);
+        return (int)why;
+    }
+    s->published++;
+    return SLUICE_OK;
+}
+
+int direct_publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
+                   sluice_confirm_fn *confirm, void *context)
+{
+    struct sluice_encoding e;
+    struct direct d;
+    if (s->ending)
+        return SLUICE_UNAVAILABLE;
+    if (!sluice_prepare(s, &s->own_ids, event, &e))
+        return SLUICE_INVALID;
+    encode(s, &e.event, &d);
+    d.hashed = event->id != NULL; /* a made-up one tells no retry */
+    if (d.hashed)
+        event_hash(e.event.source, e.event.id, d.hash[0]);
+    int error = publish(s, queue, &d, wait_ms, confirm, context);
+    if (!d.reserved)
+        buf_free(&d.bytes);
+    return error;
+}
