@@ -268,12 +268,12 @@ static void settled(void *request, const enum settle_result *results)
     job_answer(j, &r);
 }
 
-/* Nobody was reached, before or since. */
+/* Nobody was reached, before or since: calls are held while away (client_call). */
 static void refuse_away(struct job *j, struct api_response *r)
 {
     const char *why = uplink_trouble(j->sidecar->uplink);
     struct error sentence;
-    error_set(&sentence, "no broker answers at %s: %s", j->sidecar->options->broker,
+    error_set(&sentence, "no broker answers at %s, so nothing was done: %s", j->sidecar->options->broker,
               *why ? why : "is it up, and is that its address?");
     api_refuse(&j->command, REASON_unavailable, sentence.text, 1000, j->arena, r);
 }

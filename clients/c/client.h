@@ -138,8 +138,8 @@ void client_settle(struct client *c, struct span queue, uint64_t consumer_epoch,
  * in `ack` does not count); while away it waits, and after 5 s answers SETTLED_UNKNOWN. */
 uint64_t client_settle_receipt(struct client *c, const struct receipt_ack *ack, struct now now);
 
-/* A control call other than attach; r->id is set inside. Repeated under the same id until answered; after timeout_ms
- * `replied` is called with REASON_unavailable (never sent or not answered). */
+/* A control call other than attach; r->id is set inside. Held while away, then repeated under the same id until answered;
+ * after timeout_ms `replied` is called with REASON_unavailable (not answered; while never attached since, never sent). */
 void client_call(struct client *c, const struct request *r, void *cookie, int64_t timeout_ms, struct now now);
 /* Nothing is called for `cookie` any more. */
 void client_call_forget(struct client *c, void *cookie);

@@ -31,6 +31,7 @@ static void lost(struct client *c, const char *why)
     snprintf(c->trouble, sizeof c->trouble, "%s", why);
     c->attempts++;
     wait_for_next(c);
+    call_away(c);
     c->handler->away(c->ctx, c->trouble);
 }
 
@@ -173,5 +174,6 @@ void attach_reply(struct client *c, const struct reply *r)
         consume_new_session(c);
     }
     link_opened(&c->link, c->echoed, c->now.mono); /* the reply may have lain here for long */
+    call_attached(c);
     c->handler->attached(c->ctx, resumed);
 }

@@ -1,5 +1,8 @@
 /* Control calls: sent when they are made, and again every second under the same id, so that the broker answers a
- * mutation's repetition with its first result. */
+ * mutation's repetition with its first result.
+ *
+ * While away they are held: one in the socket would be carried out by a broker that comes up after its maker was told that
+ * nobody answers. */
 #include "clients/c/client_priv.h"
 
 #include "base/xalloc.h"
@@ -34,10 +37,21 @@ void client_call(struct client *c, const struct request *r, void *cookie, int64_
     o->deadline = mono_add_ms(now.mono, timeout_ms);
     request_pack(&copy, &o->packed);
     DL_APPEND(c->calls, o);
-    if (!c->control_opened)
-        c->handler->control_open(c->ctx);
-    c->control_opened = true;
-    send_call(c, o);
+    if (c->state == CLIENT_ATTACHED)
+        send_call(c, o);
+}
+
+void call_attached(struct client *c)
+{
+    struct call_out *o;
+    DL_FOREACH (c->calls, o)
+        send_call(c, o);
+}
+
+void call_away(struct client *c)
+{
+    if (c->calls)
+        c->handler->control_open(c->ctx); /* which drops what waits there */
 }
 
 void client_call_forget(struct client *c, void *cookie)
@@ -68,7 +82,7 @@ void call_tick(struct client *c)
         if (o->deadline.ns <= c->now.mono.ns) {
             struct reply reply = { .id = o->id, .reason = REASON_unavailable, .detail = "" };
             finish(c, o, &reply);
-        } else if (o->resend.ns <= c->now.mono.ns) {
+        } else if (c->state == CLIENT_ATTACHED && o->resend.ns <= c->now.mono.ns) {
             send_call(c, o);
         }
     }
@@ -79,7 +93,7 @@ mono_t call_due(const struct client *c)
     mono_t due = MONO_NEVER;
     const struct call_out *o;
     DL_FOREACH (c->calls, o)
-        due = mono_min(due, mono_min(o->deadline, o->resend));
+        due = mono_min(due, c->state == CLIENT_ATTACHED ? mono_min(o->deadline, o->resend) : o->deadline);
     return due;
 }
 

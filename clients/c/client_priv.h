@@ -189,6 +189,8 @@ void consume_free(struct client *c);
 
 /* client_call.c */
 bool call_reply(struct client *c, const struct reply *reply); /* false: no call's */
+void call_attached(struct client *c);                         /* what was held goes out, and what was under way again */
+void call_away(struct client *c);                             /* none is left in the socket */
 void call_tick(struct client *c);
 mono_t call_due(const struct client *c);
 void call_free(struct client *c);

@@ -4,20 +4,58 @@
 static void a_call_is_repeated_each_second_under_one_id(void **state)
 {
     struct script *s = *state;
+    attach(s);
     call(s, 'a', CALL_PURGE, "orders", 10000);
-    assert_string_equal(trace(s), "control; call 1 purge");
+    assert_string_equal(trace(s), "call 1 purge");
     pass(s, 999);
     trace(s);
     pass(s, 1);
     assert_string_equal(trace(s), "call 1 purge");
-    pass(s, 2000);
-    assert_non_null(strstr(trace(s), "call 1 purge"));
     reply_to(s, s->calls[0], REASON_ok);
     assert_non_null(strstr(trace(s), "replied a ok"));
+    pass(s, 1000);
+    assert_string_equal(trace(s), "");
+}
+
+static void a_call_is_held_until_a_broker_is_there(void **state)
+{
+    struct script *s = *state;
+    call(s, 'a', CALL_PURGE, "orders", 10000);
+    call(s, 'b', CALL_PURGE, "orders", 10000);
+    assert_string_equal(trace(s), "");
+    until_asked(s);
+    hello(s);
+    assert_null(strstr(trace(s), "purge"));
+    accept_attach(s);
+    assert_non_null(strstr(trace(s), "call 1 purge; call 2 purge"));
+}
+
+static void a_call_that_nobody_was_there_for_is_never_sent(void **state)
+{
+    struct script *s = *state;
+    call(s, 'a', CALL_PURGE, "orders", 1500);
+    pass(s, 1500);
+    assert_non_null(strstr(trace(s), "replied a unavailable"));
     s->asked = false;
     attach(s);
-    pass(s, 5000);
-    assert_string_equal(trace(s), "");
+    pass(s, 1000);
+    assert_null(strstr(trace(s), "purge"));
+}
+
+static void a_call_under_way_leaves_the_socket_with_the_broker(void **state)
+{
+    struct script *s = *state;
+    attach(s);
+    call(s, 'a', CALL_PURGE, "orders", 60000);
+    trace(s);
+    s->silent = true;
+    pass(s, 10000);
+    assert_false(client_is_attached(s->client));
+    const char *seen = trace(s), *away = strstr(seen, "away");
+    assert_non_null(away);
+    assert_non_null(strstr(seen, "call 1 purge")); /* repeated, until it is known that nobody is there */
+    assert_null(strstr(away, "purge"));
+    assert_non_null(strstr(seen, "control"));
 }
 
 static void each_call_has_an_id_of_its_own(void **state)
@@ -90,6 +128,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         scripted(a_call_is_repeated_each_second_under_one_id),
+        scripted(a_call_is_held_until_a_broker_is_there),
+        scripted(a_call_that_nobody_was_there_for_is_never_sent),
+        scripted(a_call_under_way_leaves_the_socket_with_the_broker),
         scripted(each_call_has_an_id_of_its_own),
         scripted(a_reply_for_another_id_is_ignored),
         scripted(garbage_on_the_control_socket_is_ignored),
