@@ -75,6 +75,14 @@ void client_seal(struct client *c)
     c->handler->ingress_send(c->ctx, f);
 }
 
+bool client_next_frame(struct client *c)
+{
+    if (c->out.size < c->config.frame_bytes)
+        return true;
+    client_seal(c);
+    return link_room(&c->link);
+}
+
 static void resend(struct client *c)
 {
     struct frame *f;
@@ -211,7 +219,8 @@ void client_flush(struct client *c, struct now now)
         resend(c);
     if (!link_room(&c->link))
         return;
-    consume_write(c);
+    if (!consume_write(c)) /* it is told in order: the rest goes once the link has room again */
+        return;
     publish_write(c);
     if (c->bye == BYE_ASKED) {
         frame_add_bye(&c->out);

@@ -20,7 +20,7 @@ struct client_config {
     uint8_t seed[32];      /* randomness: producer id, request ids, jitter */
     const char *inbox;     /* told to the broker: tcp://[*]:PORT, ipc://PATH, inproc://NAME */
     uint64_t buffer_bytes; /* publishes kept here while the broker is away or the window is full; 16 MiB */
-    uint32_t frame_bytes;  /* Publish frames are sealed at about this size; 64 KiB */
+    uint32_t frame_bytes;  /* frames of publishes and settlements are sealed at about this size; 64 KiB */
     const char *no_answer; /* what to add when a broker does not answer: a hint; NULL: none */
     const char *secret_key_file, *broker_key_file; /* the binding's: CURVE over tcp; both or none */
     int64_t linger_ms; /* 0: everything goes out at client_flush; else publishes wait this long for company */

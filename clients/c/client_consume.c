@@ -31,14 +31,21 @@ static struct consumption *of(struct client *c, struct span name)
     return k;
 }
 
-/* They are on their way, or void. */
-static void drop_settles(struct consumption *k)
+/* The first of them are on their way, or void. */
+static void drop_first_settles(struct consumption *k, uint32_t count)
 {
-    for (uint32_t i = 0; i < k->settle_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         if (k->settles[i].error.size)
             free((void *)(uintptr_t)k->settles[i].error.data);
     }
-    k->settle_count = 0;
+    k->settle_count -= count;
+    if (k->settle_count)
+        memmove(k->settles, k->settles + count, k->settle_count * sizeof *k->settles);
+}
+
+static void drop_settles(struct consumption *k)
+{
+    drop_first_settles(k, k->settle_count);
 }
 
 static void reset(struct consumption *k)
@@ -269,42 +276,53 @@ void consume_receipt_settled(struct client *c, const struct body *b)
 
 /* ------------------------------------------------------------------ writing */
 
-static void write_settles(struct client *c, struct consumption *k)
+/* What writes answers false when the link has no room for all: then it goes on there with the next flush. A frame that is larger than
+ * the broker takes would be sent again for ever. */
+static bool write_settles(struct client *c, struct consumption *k)
 {
-    if (k->settle_count == 0)
-        return;
-    struct open_body open = frame_begin_ack(&c->out, span_str(k->name), k->epoch);
-    for (uint32_t i = 0; i < k->settle_count; i++)
-        frame_add_settle(&c->out, &k->settles[i]);
-    frame_end(&c->out, open);
-    drop_settles(k);
+    uint32_t written = 0;
+    while (written < k->settle_count && client_next_frame(c)) {
+        struct open_body open = frame_begin_ack(&c->out, span_str(k->name), k->epoch);
+        for (; written < k->settle_count && c->out.size < c->config.frame_bytes; written++)
+            frame_add_settle(&c->out, &k->settles[written]);
+        frame_end(&c->out, open);
+    }
+    drop_first_settles(k, written);
+    return k->settle_count == 0;
 }
 
-static void write_one(struct client *c, struct consumption *k)
+static bool write_one(struct client *c, struct consumption *k)
 {
     if (k->leave)
         frame_add_leave(&c->out, span_str(k->name));
     k->leave = false;
     if (!k->wanted)
-        return;
+        return true;
     if (!k->told)
         frame_add_consume(&c->out, span_str(k->name), k->number);
     k->told = true;
-    write_settles(c, k);
+    if (!write_settles(c, k))
+        return false;
     if (k->generation_told != k->generation)
         frame_add_credit(&c->out, span_str(k->name), k->generation, k->limit);
     k->generation_told = k->generation;
+    return true;
 }
 
-void consume_write(struct client *c)
+bool consume_write(struct client *c)
 {
-    for (struct consumption *k = c->consumptions; k; k = k->hh.next)
-        write_one(c, k);
+    for (struct consumption *k = c->consumptions; k; k = k->hh.next) {
+        if (!write_one(c, k))
+            return false;
+    }
     for (struct receipt_settle *r = c->receipts; r; r = r->hh.next) {
+        if (!r->sent && !client_next_frame(c))
+            return false;
         if (!r->sent)
             frame_add_receipt_ack(&c->out, &r->ack);
         r->sent = true;
     }
+    return true;
 }
 
 /* ------------------------------------------------------------------ time and sessions */

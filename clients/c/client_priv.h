@@ -152,6 +152,8 @@ struct client {
 /* client.c */
 struct token client_random(struct client *c);
 void client_seal(struct client *c); /* what is in `out` becomes a frame */
+/* Seals when the frame is full. False when the link has no room for another. */
+bool client_next_frame(struct client *c);
 
 /* client_attach.c */
 void attach_start(struct client *c);
@@ -181,7 +183,7 @@ bool consume_deliver(struct client *c, struct body *b);
 bool consume_settled(struct client *c, struct body *b);
 void consume_idle(struct client *c, const struct body *b);
 void consume_receipt_settled(struct client *c, const struct body *b);
-void consume_write(struct client *c);
+bool consume_write(struct client *c); /* false: the link has no room for all of it */
 void consume_tick(struct client *c);
 mono_t consume_due(const struct client *c);
 void consume_new_session(struct client *c);

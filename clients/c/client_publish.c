@@ -221,15 +221,6 @@ static void write_entry(struct client *c, struct record *r, uint32_t wait_ms)
     }
 }
 
-/* Seals when the frame is full. False when the link has no room for another. */
-static bool next_frame(struct client *c)
-{
-    if (c->out.size < c->config.frame_bytes)
-        return true;
-    client_seal(c);
-    return link_room(&c->link);
-}
-
 static void write_seen(struct client *c, struct outlet *o)
 {
     if (o->base - 1 == o->seen_told)
@@ -245,7 +236,7 @@ static bool write_skips(struct client *c, struct outlet *o)
     for (uint32_t i = 0; o->skips && i < end; i++) {
         if (record_at(&o->sent, i)->state != RECORD_SKIP)
             continue;
-        if (!next_frame(c))
+        if (!client_next_frame(c))
             return false;
         uint32_t first = i;
         for (; i < end && record_at(&o->sent, i)->state == RECORD_SKIP && i - first < SKIPS_MOST; i++)
@@ -261,7 +252,7 @@ static bool write_skips(struct client *c, struct outlet *o)
 static bool write_news(struct client *c)
 {
     for (struct outlet *o = c->outlets; o; o = o->hh.next) {
-        if (!write_skips(c, o) || !next_frame(c))
+        if (!write_skips(c, o) || !client_next_frame(c))
             return false;
         if (o->base - 1 - o->seen_told >= SEEN_EVERY || c->seen_due.ns <= c->now.mono.ns)
             write_seen(c, o);
@@ -287,7 +278,7 @@ static bool write_again(struct client *c, struct outlet *o)
             frame_add_skip(&c->out, span_str(o->name), o->resend++, 1);
             continue;
         }
-        if (!window_open(c, r) || !next_frame(c))
+        if (!window_open(c, r) || !client_next_frame(c))
             return false;
         uint32_t wait_ms = time_left(c, r);
         struct open_body open = frame_begin_publish(&c->out, span_str(o->name), o->resend, wait_ms);
@@ -308,7 +299,7 @@ static bool write_new(struct client *c, struct outlet *o)
 {
     for (record_drop_decided(&o->unsent); o->unsent.count; record_drop_decided(&o->unsent)) {
         struct record *r = record_at(&o->unsent, 0);
-        if (!window_open(c, r) || !next_frame(c))
+        if (!window_open(c, r) || !client_next_frame(c))
             return false;
         uint32_t wait_ms = time_left(c, r);
         write_seen(c, o);
@@ -338,7 +329,7 @@ void publish_write(struct client *c)
 {
     bool wait = lingers(c), room = write_news(c);
     for (struct outlet *o = c->outlets; o && room; o = o->hh.next)
-        room = write_again(c, o) && (wait || write_new(c, o)) && next_frame(c);
+        room = write_again(c, o) && (wait || write_new(c, o)) && client_next_frame(c);
     if (!wait)
         c->linger_due = MONO_NEVER;
 }

@@ -219,6 +219,64 @@ static void what_is_said_of_one_is_said_of_no_other(void **state)
     assert_string_equal(trace(s), "nack orders e7 1; nack orders e7 2 (503 no luck); nack orders e7 3");
 }
 
+/* Nacks "orders" 1 .. count, each with as many words as there may be. */
+static void nack_with_many_words(struct script *s, uint64_t count)
+{
+    char words[TROUBLE_ERROR_MAX];
+    memset(words, 'x', sizeof words);
+    for (uint64_t i = 1; i <= count; i++)
+        client_settle(s->client, span_str("orders"), 7,
+                      &(struct settle){ SETTLE_NACK, i, 1, 0, 503, span_of(words, sizeof words) });
+}
+
+/* How many were heard since the last call; the trace is too long to be read as one. */
+static unsigned nacks_heard(struct script *s, bool *credit)
+{
+    unsigned count = 0;
+    buf_add_byte(&s->trace, 0);
+    const char *text = (const char *)s->trace.data;
+    *credit = strstr(text, "credit orders g2 5") != NULL;
+    while ((text = strstr(text, "nack orders")) != NULL) {
+        text++;
+        count++;
+    }
+    buf_clear(&s->trace);
+    return count;
+}
+
+/* 8 MiB is the most that the broker takes: what is larger would be sent again and again. */
+static void many_words_go_in_several_frames(void **state)
+{
+    struct script *s = active(state);
+    uint64_t before = s->client->stats.frames_out;
+    bool credited;
+    nack_with_many_words(s, 1000);
+    flush(s);
+    assert_int_equal(nacks_heard(s, &credited), 1000);
+    assert_true(s->client->stats.frames_out - before >= 4);
+}
+
+static void settlements_that_find_no_room_on_the_link_go_later_and_in_order(void **state)
+{
+    struct script *s = active(state);
+    s->client->link.limits.frames = 2;
+    nack_with_many_words(s, 1000);
+    credit(s, "orders", 5);
+    bool credited;
+    unsigned nacks = nacks_heard(s, &credited);
+    assert_in_range(nacks, 1, 999);
+    assert_false(credited); /* it would overtake what is given back */
+    while (nacks < 1000) {
+        say(s); /* what was sent is acknowledged */
+        flush(s);
+        unsigned more = nacks_heard(s, &credited);
+        assert_int_not_equal(more, 0);
+        nacks += more;
+        assert_int_equal(credited, nacks == 1000);
+    }
+    assert_int_equal(nacks, 1000);
+}
+
 static void settling_in_an_epoch_that_is_over_is_expired(void **state)
 {
     struct script *s = active(state);
@@ -296,6 +354,8 @@ int main(void)
         scripted(an_answer_read_late_proves_nothing),
         scripted(neighbouring_settlements_are_one_run),
         scripted(what_is_said_of_one_is_said_of_no_other),
+        scripted(many_words_go_in_several_frames),
+        scripted(settlements_that_find_no_room_on_the_link_go_later_and_in_order),
         scripted(settling_in_an_epoch_that_is_over_is_expired),
         scripted(a_receipt_is_settled_through_any_session),
         scripted(a_resumed_session_keeps_the_turn),
