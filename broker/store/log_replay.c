@@ -2,7 +2,6 @@
 #include "broker/store/log_recover.h"
 
 #include "base/mutation.h"
-#include "base/xalloc.h"
 
 static void apply_run(struct scan *c, struct segment *s, const struct run_record *run, const struct table_entry *place,
                       bool moved, bool shared)
@@ -25,22 +24,6 @@ static void apply_run(struct scan *c, struct segment *s, const struct run_record
                               .note = run->note };
     if (c->replay->run)
         c->replay->run(c->replay->context, &told, run->bytes);
-}
-
-/* A run of the active segment from before the checkpoint: its extents are known, its place is wanted for the table. */
-static void place_run(struct log *l, struct segment *s, const struct table_entry *place)
-{
-    struct log_queue *q = log_queue_of(l, place->queue, false);
-    for (uint32_t i = 0; q && i < q->extent_count; i++) {
-        struct extent *x = &q->extents[i];
-        if (x->segment != s || x->first >= place->first + place->count || x->end <= place->first)
-            continue;
-        if (x->run_count == x->run_capacity) {
-            x->run_capacity = x->run_capacity ? x->run_capacity * 2 : 16;
-            x->runs = xrealloc(x->runs, x->run_capacity * sizeof *x->runs);
-        }
-        x->runs[x->run_count++] = *place;
-    }
 }
 
 static bool apply_settled(struct scan *c, struct span payload)
@@ -81,10 +64,8 @@ static bool apply_events(struct scan *c, struct segment *s, const struct record 
     place.queue = run.queue;
     place.first = run.first;
     place.count = (uint32_t)run.count;
-    segment_add_run(s, &place);
-    if (known)
-        place_run(c->log, s, &place);
-    else
+    segment_add_run(s, &place); /* known or not: its table names every run */
+    if (!known)
         apply_run(c, s, &run, &place, r->type == RECORD_MOVED, false);
     return true;
 }
