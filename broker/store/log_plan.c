@@ -10,7 +10,7 @@
 
 #define PART_BYTES   (1u << 20)
 #define GAP_MAX      (64u << 10)
-#define LOOK_AT_ONCE 16384u /* targets: a few milliseconds */
+#define LOOK_AT_ONCE 16384u /* questions whether a queue wants a stretch: a few milliseconds */
 /* Of a record that is written for a part of a run, about: its head and its place in the table; for each queue in both. */
 #define STRETCH_BYTES 40u
 #define WANTING_BYTES 12u
@@ -83,7 +83,9 @@ static void add_place(struct plan *p, const struct table_entry *e)
     p->places[p->count++] = (struct place){ e->offset, e->size };
 }
 
-static void look_at(struct plan *p, const struct table_item *item)
+/* Returns how much work it was. Where each queue has settled others, a run falls into as many stretches as it has events, and each of
+ * its queues is asked for each. */
+static uint64_t look_at(struct plan *p, const struct table_item *item)
 {
     const struct table_entry *e = &item->e;
     struct stretches s = live_stretches(&p->live, e, targets_open(item->targets, item->target_count, item->past));
@@ -97,6 +99,7 @@ static void look_at(struct plan *p, const struct table_item *item)
     p->wanted += e->size * events / e->count;
     if (events)
         add_place(p, e);
+    return s.asked;
 }
 
 static int by_offset(const void *a, const void *b)
@@ -140,12 +143,12 @@ bool plan_look(struct plan *p, bool *damaged)
 {
     struct table_item item;
     enum log_status status = LOG_OK;
-    for (uint64_t done = 0; !p->looked && done < LOOK_AT_ONCE; done += item.target_count + 1) {
+    for (uint64_t done = 0; !p->looked && done < LOOK_AT_ONCE; done++) {
         status = table_next(&p->reader, &item);
         if (status != LOG_OK)
             break;
         if (item.e.count && (uint64_t)item.e.offset + item.e.size <= p->segment->table_at)
-            look_at(p, &item);
+            done += look_at(p, &item);
     }
     *damaged = status == LOG_BAD;
     if (status == LOG_END)

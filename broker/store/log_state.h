@@ -330,6 +330,7 @@ struct stretches {
     struct run_target *wanting; /* out: with the stretch's first sequences; room for target_count */
     uint32_t wanting_count;
     uint64_t from, events;   /* out: [from, from + events) within the run */
+    uint64_t asked;          /* out: how often somebody was asked: so much work it was */
     struct wire_reader rest; /* private: of the run's events, behind `walked` of them */
     uint64_t walked;
 };

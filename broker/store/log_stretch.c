@@ -12,6 +12,7 @@ bool stretch_next(struct stretches *s)
     while (s->at < s->count) {
         uint64_t end = s->count, until;
         s->wanting_count = 0;
+        s->asked += s->target_count;
         for (uint32_t i = 0; i < s->target_count; i++) {
             const struct run_target *t = &s->targets[i];
             if (s->ask(s->context, i, t, t->first + s->at, &until))

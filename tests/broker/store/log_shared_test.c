@@ -1,5 +1,5 @@
 /* Runs that several queues have: once in the log, and each queue's own from there on. */
-#include "broker/store/log_format.h"
+#include "broker/store/log_state.h"
 #include "tests/broker/store/log_dirs.h"
 #include "tests/broker/store/log_model.h"
 
@@ -132,6 +132,36 @@ static void a_tables_shared_runs_cost_little_where_they_go_on(void **state)
     buf_free(&b);
     buf_free(&targets);
     buf_free(&other);
+}
+
+/* Every other event is wanted. */
+static bool wants_even(void *context, uint32_t target, const struct run_target *t, uint64_t sequence, uint64_t *until)
+{
+    (void)context;
+    (void)target;
+    (void)t;
+    *until = sequence + 1;
+    return sequence % 2 == 0;
+}
+
+/* What makes a look through a table long is not how many runs it has. */
+static void stretches_tell_how_often_they_asked(void **state)
+{
+    (void)state;
+    const struct run_target targets[] = { { 1, 10 }, { 2, 20 }, { 3, 31 } };
+    struct run_target wanting[3];
+    struct stretches s = { .ask = wants_even, .targets = targets, .target_count = 3, .count = 8, .wanting = wanting };
+    for (uint64_t i = 0; i < 8; i++) {
+        assert_true(stretch_next(&s));
+        assert_int_equal(s.from, i);
+        assert_int_equal(s.events, 1);
+        assert_int_equal(s.wanting_count, i % 2 ? 1 : 2);
+        assert_int_equal(wanting[0].queue, i % 2 ? 3 : 1);
+        assert_int_equal(wanting[0].first, i % 2 ? 31 + i : 10 + i);
+        assert_int_equal(s.asked, 3 * (i + 1));
+    }
+    assert_false(stretch_next(&s));
+    assert_int_equal(s.asked, 24);
 }
 
 /* ------------------------------------------------------------------ in the log */
@@ -440,6 +470,7 @@ int main(void)
         cmocka_unit_test(a_shared_run_is_read_back_by_each_queue),
         cmocka_unit_test(a_run_without_queues_or_with_one_twice_is_refused),
         cmocka_unit_test(a_tables_shared_runs_cost_little_where_they_go_on),
+        cmocka_unit_test(stretches_tell_how_often_they_asked),
         with_log(it_is_written_once),
         with_log(each_queue_reads_its_own_whatever_happens),
         with_log(a_segment_lives_until_the_last_queue_has_settled),
