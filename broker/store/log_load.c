@@ -222,6 +222,7 @@ static bool take_table(struct log *l, struct load *d, struct span bytes)
     struct table_reader table;
     struct table_item item;
     struct table_entry e;
+    struct table_standing standing = { 0 };
     enum log_status status;
     if (bytes.size != d->segment->table_size || record_next(&bytes, &r) != LOG_OK || !table_open(&r, &table))
         return false;
@@ -229,7 +230,7 @@ static bool take_table(struct log *l, struct load *d, struct span bytes)
         return true; /* forgotten meanwhile */
     segment_forget_runs(q, d->segment);
     while ((status = table_next(&table, &item)) == LOG_OK) {
-        if (table_entry_of(&item, q->id, &e))
+        if (table_entry_of(&standing, &item, q->id, &e))
             take_entry(q, d->segment, &e);
     }
     sort_runs(q, d->segment);

@@ -177,19 +177,25 @@ enum log_status table_next(struct table_reader *t, struct table_item *out)
     return wire_done(&t->r) ? LOG_END : LOG_BAD;
 }
 
-bool table_entry_of(const struct table_item *item, uint32_t queue, struct table_entry *out)
+static uint64_t first_in(const struct table_item *item, uint32_t queue)
 {
-    struct target_reader targets = targets_open(item->targets, item->target_count, item->past);
+    struct target_reader targets = targets_open(item->targets, item->target_count, 0);
     struct run_target one;
+    while (target_next(&targets, &one) && one.queue <= queue) {
+        if (one.queue == queue)
+            return one.first;
+    }
+    return 0;
+}
+
+bool table_entry_of(struct table_standing *in, const struct table_item *item, uint32_t queue, struct table_entry *out)
+{
     *out = item->e;
     if (item->target_count == 0)
         return item->e.queue == queue;
-    while (target_next(&targets, &one) && one.queue <= queue) {
-        if (one.queue != queue)
-            continue;
-        out->queue = queue;
-        out->first = one.first;
-        return true;
-    }
-    return false;
+    if (in->targets != item->targets.data)
+        *in = (struct table_standing){ item->targets.data, first_in(item, queue) };
+    out->queue = queue;
+    out->first = in->first + item->past;
+    return in->first != 0;
 }

@@ -93,6 +93,7 @@ static void a_tables_shared_runs_cost_little_where_they_go_on(void **state)
     struct table_entry alone[] = { { 7, 3, 40, 64, 100 } }, e;
     struct table_item shared[12], item;
     struct table_reader table;
+    struct table_standing seventh = { 0 }, last_one = { 0 };
     struct record r;
     for (uint32_t i = 0; i < 100; i++)
         to[i] = (struct run_target){ i + 1, 1000 * (i + 1) };
@@ -109,15 +110,15 @@ static void a_tables_shared_runs_cost_little_where_they_go_on(void **state)
     assert_int_equal(record_next(&rest, &r), LOG_OK);
     assert_true(table_open(&r, &table));
     assert_int_equal(table_next(&table, &item), LOG_OK);
-    assert_true(table_entry_of(&item, 7, &e) && e.first == 40);
+    assert_true(table_entry_of(&seventh, &item, 7, &e) && e.first == 40);
     for (uint32_t i = 0; i < 12; i++) {
         assert_int_equal(table_next(&table, &item), LOG_OK);
-        assert_true(table_entry_of(&item, 7, &e));
+        assert_true(table_entry_of(&seventh, &item, 7, &e));
         assert_int_equal(e.first, i == 11 ? 900 : 7000 + 4 * i);
         assert_int_equal(e.offset, 1000 + i * 500);
         assert_int_equal(e.size, 400);
         assert_int_equal(e.count, 4);
-        assert_int_equal(table_entry_of(&item, 100, &e), i != 11);
+        assert_int_equal(table_entry_of(&last_one, &item, 100, &e), i != 11);
     }
     assert_int_equal(table_next(&table, &item), LOG_END);
     for (size_t size = 0; size < r.payload.size; size++) {
