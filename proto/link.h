@@ -15,6 +15,7 @@
 #include "proto/frame.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 /* An encoded frame, shared by the link (for resending) and whoever sends it (libzmq's I/O thread frees its share
  * from there: the count is atomic). The bytes are constant while more than one holds it. */
@@ -27,7 +28,7 @@ struct frame {
 };
 
 /* Bodies that are gathered in a buffer with this head (buf.head) become a frame where they are, without a copy. */
-#define FRAME_HEAD (sizeof(struct frame) + FRAME_HEADER_SIZE)
+#define FRAME_HEAD (offsetof(struct frame, data) + FRAME_HEADER_SIZE)
 
 /* Allocates a frame of FRAME_HEADER_SIZE + body_size bytes with one holder; the bytes are unset. */
 struct frame *frame_new(size_t body_size);

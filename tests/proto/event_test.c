@@ -45,11 +45,25 @@ static void assert_text(struct span s, const char *text)
         fail_msg("\"%.*s\" is not \"%s\"", (int)s.size, (const char *)s.data, text);
 }
 
+/* libsluice has it encoded into memory that cannot grow. */
+static void assert_it_keeps_to_its_bound(const struct event *e)
+{
+    size_t most = event_encoded_most(e);
+    struct buf b = { 0 };
+    uint8_t *at = buf_reserve(&b, most);
+    b.capacity = most;
+    event_encode(e, &b);
+    assert_ptr_equal(b.data, at);
+    assert_int_equal(b.capacity, most);
+    buf_free(&b);
+}
+
 static struct event round_trip(const struct event *e)
 {
     struct event back;
     if (!event_check(e, &why))
         fail_msg("not valid: %s", why.text);
+    assert_it_keeps_to_its_bound(e);
     buf_clear(&encoded);
     event_encode(e, &encoded);
     if (!event_decode(buf_span(&encoded), &arena, &back, &why))
@@ -107,6 +121,30 @@ static void attributes_of_every_type_come_back_as_published(void **state)
     struct event back = round_trip(&e);
     for (size_t i = 0; i < count; i++)
         assert_int_equal(back.attributes[i].type, attributes[i].type);
+}
+
+static void the_bound_holds_for_as_many_attributes_as_there_may_be(void **state)
+{
+    (void)state;
+    static const struct {
+        enum attribute_type type;
+        const char *text;
+    } kinds[] = { { ATTRIBUTE_STRING, "" },
+                  { ATTRIBUTE_BOOLEAN, "true" },
+                  { ATTRIBUTE_INTEGER, "-1" },
+                  { ATTRIBUTE_BYTES, "" },
+                  { ATTRIBUTE_TIMESTAMP, "0001-01-01T00:00:00Z" },
+                  { ATTRIBUTE_TIMESTAMP, "2024-05-01T12:00:00.999999999Z" } };
+    static struct attribute attributes[EVENT_ATTRIBUTES_MAX];
+    static char names[EVENT_ATTRIBUTES_MAX][8];
+    for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
+        for (size_t i = 0; i < EVENT_ATTRIBUTES_MAX; i++) {
+            snprintf(names[i], sizeof names[i], "a%zu", i);
+            attributes[i] = (struct attribute){ S(names[i]), kinds[kind].type, S(kinds[kind].text) };
+        }
+        struct event e = minimal(attributes, EVENT_ATTRIBUTES_MAX);
+        round_trip(&e);
+    }
 }
 
 /* Whatever RFC 3339 allows: also what google.protobuf.Timestamp cannot hold or would write differently. */
@@ -357,6 +395,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
         T(a_minimal_event_round_trips),
         T(attributes_of_every_type_come_back_as_published),
+        T(the_bound_holds_for_as_many_attributes_as_there_may_be),
         T(timestamps_come_back_letter_by_letter),
         T(bytes_that_are_no_base64_are_kept_as_the_text_they_are),
         T(data_of_every_kind_round_trips),
