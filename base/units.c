@@ -198,3 +198,11 @@ bool utf8_valid(struct span bytes)
     }
     return true;
 }
+
+struct span utf8_cut(struct span text, size_t most)
+{
+    size_t size = text.size < most ? text.size : most;
+    while (size < text.size && size && (text.data[size] & 0xc0) == 0x80)
+        size--;
+    return span_of(text.data, size);
+}

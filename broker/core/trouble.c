@@ -58,12 +58,10 @@ void trouble_over(struct queue *q, uint64_t sequence)
 
 struct span trouble_words(struct span error)
 {
-    size_t size = error.size < TROUBLE_ERROR_MAX ? error.size : TROUBLE_ERROR_MAX;
-    while (size < error.size && size && (error.data[size] & 0xc0) == 0x80)
-        size--; /* not within a character */
-    if (!utf8_valid(span_of(error.data, size)))
-        size = 0; /* whoever peeks could not be told */
-    return span_of(error.data, size);
+    error = utf8_cut(error, TROUBLE_ERROR_MAX);
+    if (!utf8_valid(error))
+        error.size = 0; /* whoever peeks could not be told */
+    return error;
 }
 
 void trouble_say(struct trouble *t, uint32_t status, struct span error)

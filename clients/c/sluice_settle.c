@@ -5,8 +5,8 @@ static void settle_because(struct sluice_sub *sub, enum command_kind kind, uint6
                            uint32_t status, const char *error)
 {
     struct sluice *s = sub->connection;
-    struct span text = span_str(error); /* the broker keeps what it has room for */
-    text.size = text.size < TROUBLE_ERROR_MAX ? text.size : TROUBLE_ERROR_MAX;
+    struct span text =
+        utf8_cut(span_str(error), TROUBLE_ERROR_MAX); /* the broker keeps no more, and nothing that is not UTF-8 */
     bool wake;
     pthread_mutex_lock(&s->lock);
     struct command *c = sluice_command(s, kind, &wake);

@@ -270,6 +270,28 @@ static void overlong_and_stray_bytes_are_no_utf8(void **state)
     assert_true(utf8_valid(span_str("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80")));
 }
 
+static void a_text_is_cut_between_characters(void **state)
+{
+    (void)state;
+    static const char *const texts[] = { "ab\xc3\xa9z", "a\xe2\x82\xac", "\xf0\x9f\x98\x80z", "abcd", "" };
+    static const size_t sizes[][5] = { /* cut at 0 to 4 */
+                                       { 0, 1, 2, 2, 4 },
+                                       { 0, 1, 1, 1, 4 },
+                                       { 0, 0, 0, 0, 4 },
+                                       { 0, 1, 2, 3, 4 },
+                                       { 0 }
+    };
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        for (size_t most = 0; most < 5; most++) {
+            struct span cut = utf8_cut(span_str(texts[i]), most);
+            assert_int_equal(cut.size, sizes[i][most]);
+            assert_true(utf8_valid(cut));
+        }
+    }
+    assert_int_equal(utf8_cut(span_str("ab\xc3"), 3).size, 3); /* what comes in whole is not looked at */
+    assert_int_equal(utf8_cut(span_str("\x80\x80"), 1).size, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +307,7 @@ int main(void)
         cmocka_unit_test(every_code_point_is_utf8_but_surrogates),
         cmocka_unit_test(a_stray_byte_is_found_at_every_place),
         cmocka_unit_test(overlong_and_stray_bytes_are_no_utf8),
+        cmocka_unit_test(a_text_is_cut_between_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -190,6 +190,44 @@ static void a_reason_settles_as_the_plain_word_does(void **state)
     assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
 }
 
+/* What is kept of it; TROUBLE_ERROR_MAX would end within the last character. */
+#define KEPT 249
+
+struct letter {
+    struct seen seen;
+    bool says_it;
+};
+
+static bool read_letter(void *context, const struct sluice_delivery *d)
+{
+    struct letter *l = context;
+    char kept[KEPT];
+    memset(kept, 'e', sizeof kept);
+    l->says_it = memmem(d->encoded.data, d->encoded.size, kept, sizeof kept) != NULL;
+    return seen_event(&l->seen, d);
+}
+
+static void a_long_reason_is_cut_between_characters(void **state)
+{
+    struct sluice *s = seen_connect(state);
+    struct seen events = seen_fresh();
+    struct letter letter = { .seen = seen_fresh() };
+    char error[KEPT + 3];
+    memset(error, 'e', KEPT);
+    memcpy(error + KEPT, "\xc3\xa9", 3);
+    events.settle_now = false;
+    struct sluice_sub *sub = sluice_subscribe(s, "fragile", 1, seen_event, &events);
+    struct sluice_sub *dead = sluice_subscribe(s, "buried", 1, read_letter, &letter);
+    assert_int_equal(sluice_publish_wait(s, "fragile", &event, 1000, NULL), SLUICE_OK);
+    assert_true(seen_wait(&events, 1));
+    sluice_drop_because(sub, events.token, 0, error);
+    assert_true(seen_wait(&letter.seen, 1));
+    assert_true(letter.says_it);
+    sluice_unsubscribe(sub);
+    sluice_unsubscribe(dead);
+    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+}
+
 static void an_extended_lease_ends_when_it_was_said_to(void **state)
 {
     struct sluice *s = seen_connect(state);
@@ -223,6 +261,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(contradictions_are_invalid, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(what_is_undecided_at_the_end_is_unknown, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_reason_settles_as_the_plain_word_does, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(a_long_reason_is_cut_between_characters, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(an_extended_lease_ends_when_it_was_said_to, seen_start, seen_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

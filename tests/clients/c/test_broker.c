@@ -119,6 +119,15 @@ static void configure(struct test_broker *t, const char *queue, enum queue_setti
     (void)fine;
 }
 
+static void bury(struct test_broker *t, const char *queue, const char *where)
+{
+    struct queue_settings settings = { 0 };
+    queue_settings_put_text(&settings, QUEUE_SETTING_dead_letter, span_str(where));
+    bool fine = core_configure_queue(t->core, queue, &settings, NULL, clock_now());
+    assert(fine);
+    (void)fine;
+}
+
 static void configure_topic(struct test_broker *t, const struct topic_config *topic)
 {
     bool fine = core_configure_topic(t->core, topic, NULL, clock_now());
@@ -144,6 +153,7 @@ struct test_broker *test_broker_start(unsigned capacity)
     configure(t, "brief", QUEUE_SETTING_lease, 200);
     configure(t, "guarded", QUEUE_SETTING_require_consumer, true);
     configure(t, "north", QUEUE_SETTING_capacity, 1000);
+    bury(t, "fragile", "buried");
     const struct binding_config both[] = { { "north", { 0 } }, { "bounded", { 0 } } };
     configure_topic(t, &(struct topic_config){ .name = "both", .bindings = both, .binding_count = 2 });
     configure_topic(t, &(struct topic_config){ .name = "nothing", .unrouted = UNROUTED_DROP });
