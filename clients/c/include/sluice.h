@@ -90,14 +90,16 @@ SLUICE_API int sluice_publish(struct sluice *s, const char *queue, const struct 
 
 /* What a publish may say beside its event. Zeroed: as sluice_publish, trying once. */
 struct sluice_publish_options {
-    uint32_t wait_ms;  /* how long it may wait for room in the queue, or for the broker */
-    bool topic;        /* the name must be a topic's: else SLUICE_UNKNOWN_TOPIC. false: a queue's or a topic's */
-    uint64_t delay_ms; /* it may be delivered so long after its acceptance, whatever this machine's clock says; or */
-    int64_t not_before_ms; /* from then on: ms since 1970 UTC; in the past: at once. Not both */
-    uint64_t ttl_ms;       /* it is delivered no more so long after this call, by this machine's clock; or */
-    int64_t
-        expires_ms; /* from then on: ms since 1970 UTC. Not both. A queue's own ttl counts beside it, its delay where none is
-                            * said here */
+    uint32_t wait_ms; /* how long it may wait for room in the queue, or for the broker */
+    bool topic;       /* the name must be a topic's: else SLUICE_UNKNOWN_TOPIC. false: a queue's or a topic's */
+    /* It may be delivered so long after its acceptance, whatever this machine's clock says, or from then on (ms since 1970 UTC; in
+     * the past: at once). Not both; the queue's own delay counts where neither is said. */
+    uint64_t delay_ms;
+    int64_t not_before_ms;
+    /* It is delivered no more so long after this call, by this machine's clock, or from then on (ms since 1970 UTC). Not both; the
+     * queue's own ttl counts beside it. */
+    uint64_t ttl_ms;
+    int64_t expires_ms;
 };
 
 /* One of a topic's queues that has the event, and its sequence there. */
