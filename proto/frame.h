@@ -68,6 +68,9 @@ enum turn_state { TURN_NONE, TURN_ACTIVE, TURN_STANDBY, TURN_REVOKED };
 #define RUN_DUPLICATE 2u
 #define RUN_TOPIC     4u /* targets say where */
 
+/* A lease may be extended to at most this, and what comes again later be held back for so long. */
+#define LEASE_MAX_MS 43200000u
+
 /* A settlement by receipt, of anybody's delivery. */
 struct receipt_ack {
     uint64_t request, ms; /* ms: as in struct settle */

@@ -8,8 +8,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* A lease may be extended to at most this. */
-#define LEASE_MAX_MS UINT64_C(43200000)
 /* One Settle may name this many deliveries: more than any window holds. */
 #define SETTLE_COUNT_MAX 1000000u
 

@@ -169,7 +169,7 @@ static void settle(struct sluice *s, struct sluice_sub *sub, const struct comman
     };
     HASH_DEL(sub->unsettled, u);
     if (c->kind == COMMAND_EXTEND) {
-        u->deadline = mono_add_ms(s->now.mono, c->ms);
+        u->deadline = mono_add_ms(s->now.mono, c->ms < LEASE_MAX_MS ? c->ms : LEASE_MAX_MS); /* the broker's, too */
         add_unsettled(sub, u);
     } else {
         free(u);

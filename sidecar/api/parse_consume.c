@@ -7,9 +7,8 @@
 
 #include <jansson.h>
 
-#define RECEIPT_MAX  200u
-#define SETTLES_MAX  1000u
-#define LEASE_MAX_MS INT64_C(43200000)
+#define RECEIPT_MAX 200u
+#define SETTLES_MAX 1000u
 
 /* JSON unless protobuf is wanted more. False: neither will do. */
 static bool choose_format(const struct api_request *r, enum api_format *out)
