@@ -54,6 +54,8 @@ static void connection_changed(void *ctx, struct MHD_Connection *connection, voi
         *context = peer_new(l->server, connection);
     else if (*context)
         peer_free(l->server, *context);
+    /* Where there were too many, libmicrohttpd listens again with its next run: nothing else need bring that about. */
+    l->ready |= code == MHD_CONNECTION_NOTIFY_CLOSED;
 }
 
 bool http_listen(struct http_server *s, enum api_listener which, const char *address, struct error *e)

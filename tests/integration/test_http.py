@@ -354,3 +354,17 @@ def test_each_listener_has_its_own_connections(cluster, broker):
     for connection in full:
         connection.close()
     assert s.http("GET", "/v1/queues").status == 200
+
+
+def test_who_came_when_there_were_too_many_is_let_in_as_soon_as_one_leaves(cluster, broker):
+    s = cluster.sidecar(broker, "--max-connections", "2")
+    ask = f"GET /v1/queues HTTP/1.1\r\n{HOST}\r\n".encode()
+    with dial(s.ready["http"]) as leaving, dial(s.ready["http"]) as staying:
+        for connection in (leaving, staying):
+            connection.sendall(ask)
+            assert status_of(connection.recv(65536)) == 200
+        with dial(s.ready["http"]) as waiting:  # in the listener's backlog
+            waiting.sendall(ask)
+            assert s.ops("GET", "/livez").status == 200  # by then all is done for those two
+            leaving.close()
+            assert status_of(waiting.recv(65536)) == 200
