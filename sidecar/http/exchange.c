@@ -335,15 +335,28 @@ void exchange_completed(void *ctx, struct MHD_Connection *connection, void **slo
     *slot = NULL;
 }
 
-/* Also because a daemon must not be stopped while something of it is suspended. */
+static bool does_anybody_wait(const struct http_server *s)
+{
+    const struct exchange *x;
+    DL_FOREACH (s->exchanges, x) {
+        if (x->suspended || x->held)
+            return true;
+    }
+    return false;
+}
+
+/* Also because a daemon must not be stopped while something of it is suspended: it would abort. The run that brings the answers
+ * out may bring requests in; once nobody listens any more, each answer is its connection's last, and this ends. */
 void http_abandon(struct http_server *s)
 {
     struct exchange *x;
-    DL_FOREACH (s->exchanges, x) {
-        if (x->stage == STAGE_ASKED || x->streams)
-            s->handler.abandon(s->ctx, x);
-    }
-    http_run(s, s->now);
+    do {
+        DL_FOREACH (s->exchanges, x) {
+            if (x->stage == STAGE_ASKED || x->streams)
+                s->handler.abandon(s->ctx, x);
+        }
+        http_run(s, s->now);
+    } while (s->closing && does_anybody_wait(s));
 }
 
 bool http_is_alive(const struct exchange *x)

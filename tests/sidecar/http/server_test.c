@@ -1,0 +1,258 @@
+/* The server by itself, under a clock of the test's: when it has to be run, and what becomes of those who wait. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "sidecar/http/server.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PATIENCE_MS 20000
+#define HELD_MS     2 /* as exchange.c has it */
+
+struct driver {
+    struct http_server *http;
+    struct now now;
+    int fd;
+    struct exchange *asked[8]; /* those that wait */
+    size_t count, done;
+};
+
+/* ------------------------------------------------------------------ the handler: nothing is answered by itself */
+
+static enum api_answer begin(void *ctx, const struct api_request *r, struct arena *a, uint64_t *body_limit,
+                             struct api_response *out, bool *close)
+{
+    (void)ctx, (void)r, (void)a, (void)out;
+    *body_limit = 1000;
+    *close = false;
+    return API_CONTINUE;
+}
+
+static void asked(void *ctx, struct exchange *x, const struct api_request *r, struct arena *a)
+{
+    struct driver *d = ctx;
+    (void)a;
+    if (span_equal(r->path, span_str("/soon")))
+        http_soon(x);
+    d->asked[d->count++] = x;
+}
+
+static void finish(void *ctx, const struct api_request *r, struct arena *a, struct api_response *out)
+{
+    (void)ctx, (void)r, (void)a, (void)out;
+}
+
+static void refused(void *ctx, int status)
+{
+    (void)ctx, (void)status;
+}
+
+static void answer(void *ctx, struct exchange *x)
+{
+    struct api_response r;
+    (void)ctx;
+    api_text(200, "text/plain", span_str("done"), &r);
+    http_answer(x, &r);
+}
+
+static void done(void *ctx, struct exchange *x, bool sent)
+{
+    struct driver *d = ctx;
+    (void)x, (void)sent;
+    d->done++;
+}
+
+static const struct http_handler handler = { begin, asked, finish, refused, answer, done, NULL };
+
+/* ------------------------------------------------------------------ the loop, and clients */
+
+static void driver_open(struct driver *d, uint32_t max_connections)
+{
+    struct http_config config = { .max_connections = max_connections, .request_ms = 30000, .idle_ms = 60000 };
+    struct error e;
+    *d = (struct driver){ .now = { .mono = { 1000000000 } } };
+    d->http = http_open(&config, &handler, d);
+    assert_true(http_listen(d->http, API_APPLICATION, "127.0.0.1:0", &e));
+    assert_int_equal(http_fds(d->http, &d->fd), 1);
+    http_run(d->http, d->now);
+}
+
+static bool has_to_run(const struct driver *d)
+{
+    return http_due(d->http).ns <= d->now.mono.ns;
+}
+
+/* Runs it as the sidecar does: at once if it asks for that, else when its descriptor is readable. */
+static void step(struct driver *d)
+{
+    struct pollfd f = { .fd = d->fd, .events = POLLIN };
+    if (!has_to_run(d)) {
+        assert_int_equal(poll(&f, 1, PATIENCE_MS), 1);
+        http_readable(d->http, d->fd);
+    }
+    http_run(d->http, d->now);
+}
+
+static void rest(struct driver *d)
+{
+    while (has_to_run(d))
+        http_run(d->http, d->now);
+}
+
+static int dial(const struct driver *d)
+{
+    const char *address = http_address(d->http, API_APPLICATION);
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    struct timeval patience = { .tv_sec = PATIENCE_MS / 1000 };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    to.sin_port = htons((uint16_t)strtoul(strrchr(address, ':') + 1, NULL, 10));
+    assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+    return fd;
+}
+
+static void ask(int fd, const char *path)
+{
+    char text[100];
+    int size = snprintf(text, sizeof text, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", path);
+    assert_int_equal(send(fd, text, (size_t)size, MSG_NOSIGNAL), size);
+}
+
+static void assert_answered(int fd)
+{
+    char text[1000] = "";
+    assert_true(recv(fd, text, sizeof text - 1, 0) > 0);
+    assert_memory_equal(text, "HTTP/1.1 200 ", 13);
+    close(fd);
+}
+
+static void until_asked(struct driver *d, size_t count)
+{
+    while (d->count < count)
+        step(d);
+}
+
+static int connected(struct driver *d)
+{
+    uint32_t before = http_connections(d->http);
+    int fd = dial(d);
+    while (http_connections(d->http) == before)
+        step(d);
+    rest(d);
+    return fd;
+}
+
+/* ------------------------------------------------------------------ tests */
+
+static void a_connection_is_held_for_a_moment_and_suspended_then(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_open(&d, 10);
+    int fd = dial(&d);
+    ask(fd, "/soon");
+    until_asked(&d, 1);
+    rest(&d);
+    mono_t end = mono_add_ms(d.now.mono, HELD_MS);
+    assert_int_equal(http_due(d.http).ns, end.ns); /* in no hurry, though libmicrohttpd is */
+    d.now.mono = end;
+    http_run(d.http, d.now);
+    assert_true(http_due(d.http).ns > mono_add_ms(end, 100).ns);
+    answer(&d, d.asked[0]);
+    assert_true(has_to_run(&d));
+    rest(&d);
+    assert_answered(fd);
+    assert_int_equal(d.done, 1);
+    http_close(d.http);
+}
+
+static void a_held_one_is_answered_without_having_been_suspended(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_open(&d, 10);
+    int fd = dial(&d);
+    ask(fd, "/soon");
+    until_asked(&d, 1);
+    answer(&d, d.asked[0]);
+    rest(&d);
+    assert_answered(fd);
+    http_close(d.http);
+}
+
+static void a_client_that_vanishes_while_it_is_held_leaves_nothing_to_wait_for(void **state)
+{
+    struct driver d;
+    struct linger reset = { .l_onoff = 1 };
+    (void)state;
+    driver_open(&d, 10);
+    int fd = dial(&d);
+    ask(fd, "/soon");
+    until_asked(&d, 1);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
+    close(fd);
+    while (!d.done)
+        step(&d);
+    rest(&d);
+    assert_int_equal(http_connections(d.http), 0);
+    assert_true(http_due(d.http).ns == MONO_NEVER.ns && http_is_silent(d.http));
+    http_close(d.http);
+}
+
+static void who_came_when_there_were_too_many_is_let_in_when_one_ends(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_open(&d, 1);
+    int first = connected(&d), second = dial(&d);
+    ask(second, "/later");
+    rest(&d);
+    assert_int_equal(d.count, 0);
+    close(first);
+    until_asked(&d, 1);
+    answer(&d, d.asked[0]);
+    rest(&d);
+    assert_answered(second);
+    http_close(d.http);
+}
+
+/* The run that brings the last answers out brings requests in. */
+static void closing_answers_those_too_who_ask_meanwhile(void **state)
+{
+    static const char *const late[] = { "/later", "/soon" };
+    (void)state;
+    for (size_t i = 0; i < sizeof late / sizeof *late; i++) {
+        struct driver d;
+        driver_open(&d, 10);
+        int first = connected(&d), second = connected(&d);
+        ask(first, "/later");
+        until_asked(&d, 1);
+        ask(second, late[i]); /* nobody has read that yet */
+        http_close(d.http);
+        assert_int_equal(d.count, 2);
+        assert_int_equal(d.done, 2);
+        assert_answered(first);
+        assert_answered(second);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_connection_is_held_for_a_moment_and_suspended_then),
+        cmocka_unit_test(a_held_one_is_answered_without_having_been_suspended),
+        cmocka_unit_test(a_client_that_vanishes_while_it_is_held_leaves_nothing_to_wait_for),
+        cmocka_unit_test(who_came_when_there_were_too_many_is_let_in_when_one_ends),
+        cmocka_unit_test(closing_answers_those_too_who_ask_meanwhile),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
