@@ -5,20 +5,19 @@
 
 #define NAME_WIDTH 24
 
-static void end_line(const char *line, int size, int width)
+static void end_line(const char *line, int width)
 {
-    if (width && size >= width)
-        printf("%.*s\033[K\n", width - 1, line);
-    else
-        printf("%s%s\n", line, width ? "\033[K" : "");
+    size_t size = strlen(line), most = width ? (size_t)width - 1 : size;
+    cli_print_plain(span_of(line, size < most ? size : most), most);
+    puts(width ? "\033[K" : "");
 }
 
 void queue_print_heading(int width)
 {
     char line[256];
-    int size = snprintf(line, sizeof line, "%-*s %9s %9s %9s %5s %9s %9s %9s  %s", NAME_WIDTH, "QUEUE", "READY",
-                        "IN FLIGHT", "CAPACITY", "FULL", "IN/S", "OUT/S", "BYTES", "CONSUMER");
-    end_line(line, size, width);
+    snprintf(line, sizeof line, "%-*s %9s %9s %9s %5s %9s %9s %9s  %s", NAME_WIDTH, "QUEUE", "READY", "IN FLIGHT",
+             "CAPACITY", "FULL", "IN/S", "OUT/S", "BYTES", "CONSUMER");
+    end_line(line, width);
 }
 
 static double rate(const json_t *q, const char *key)
@@ -42,14 +41,14 @@ void queue_print_row(const json_t *q, int width)
     const char *consumer = json_text_of(q, "consumer");
     if (json_number_of(q, "dead"))
         snprintf(dead, sizeof dead, " %lld dead", json_number_of(q, "dead"));
-    int size = snprintf(line, sizeof line, "%-*s %9lld %9lld %9lld %4.0f%% %9.1f %9.1f %9s  %s%s%s%s%s", NAME_WIDTH,
-                        json_text_of(q, "queue"), json_number_of(q, "ready"), json_number_of(q, "in_flight"),
-                        json_number_of(q, "capacity"), floor(100 * fullness(q)), rate(q, "in"), rate(q, "out"),
-                        cli_size(json_number_of(q, "bytes"), bytes), *consumer ? consumer : "-",
-                        json_is_true(json_object_get(q, "paused")) ? " paused" : "",
-                        json_is_true(json_object_get(q, "closed")) ? " closed" : "",
-                        json_number_of(q, "waiting_publishers") ? " publishers wait" : "", dead);
-    end_line(line, size, width);
+    snprintf(line, sizeof line, "%-*s %9lld %9lld %9lld %4.0f%% %9.1f %9.1f %9s  %s%s%s%s%s", NAME_WIDTH,
+             json_text_of(q, "queue"), json_number_of(q, "ready"), json_number_of(q, "in_flight"),
+             json_number_of(q, "capacity"), floor(100 * fullness(q)), rate(q, "in"), rate(q, "out"),
+             cli_size(json_number_of(q, "bytes"), bytes), *consumer ? consumer : "-",
+             json_is_true(json_object_get(q, "paused")) ? " paused" : "",
+             json_is_true(json_object_get(q, "closed")) ? " closed" : "",
+             json_number_of(q, "waiting_publishers") ? " publishers wait" : "", dead);
+    end_line(line, width);
 }
 
 /* No exponents, and no more digits than a person reads. */
@@ -144,11 +143,19 @@ static void print_trouble(const json_t *t)
     putchar('\n');
 }
 
+/* Whatever the broker's clients said may hold anything. */
+static void print_text(const json_t *o, const char *key)
+{
+    cli_print_plain(span_str(json_text_of(o, key)), 250);
+}
+
 static void print_event(const json_t *item)
 {
     const json_t *event = json_object_get(item, "event"), *data = json_object_get(event, "data");
-    printf("#%-8lld %-9s attempt %-3lld %s  ", json_number_of(item, "sequence"), json_text_of(item, "state"),
-           json_number_of(item, "attempt"), json_text_of(event, "type"));
+    printf("#%-8lld %-9s attempt %-3lld ", json_number_of(item, "sequence"), json_text_of(item, "state"),
+           json_number_of(item, "attempt"));
+    print_text(event, "type");
+    fputs("  ", stdout);
     if (*json_text_of(item, "ready_at"))
         printf("until %s  ", json_text_of(item, "ready_at"));
     if (json_number_of(item, "parked_behind"))
@@ -166,13 +173,14 @@ static void print_attempts(const json_t *e)
     if (json_number_of(e, "attempts_older"))
         printf("  %lld earlier attempts are not kept\n", json_number_of(e, "attempts_older"));
     json_array_foreach (json_object_get(e, "attempts"), i, a) {
-        const char *error = json_text_of(a, "error");
         printf("  attempt %-3lld %s  %-15s after %.3f s", json_number_of(a, "attempt"), json_text_of(a, "delivered"),
                json_text_of(a, "outcome"), json_number_value(json_object_get(a, "latency_seconds")));
         if (json_number_of(a, "status"))
             printf(", status %lld", json_number_of(a, "status"));
-        printf(", %s%s", json_text_of(a, "consumer"), *error ? ": " : "");
-        cli_print_plain(span_str(error), 250);
+        fputs(", ", stdout);
+        print_text(a, "consumer");
+        fputs(*json_text_of(a, "error") ? ": " : "", stdout);
+        print_text(a, "error");
         putchar('\n');
     }
 }
@@ -187,8 +195,11 @@ void queue_print_explained(const json_t *e)
     printf("  %s\n", json_text_of(e, "explanation"));
     if (json_object_get(e, "age_seconds"))
         printf("  accepted %s\n", json_text_of(e, "accepted"));
-    if (*json_text_of(e, "consumer"))
-        printf("  consumer %s\n", json_text_of(e, "consumer"));
+    if (*json_text_of(e, "consumer")) {
+        fputs("  consumer ", stdout);
+        print_text(e, "consumer");
+        putchar('\n');
+    }
     if (json_is_object(next))
         printf("  next     %s at %s\n", json_text_of(next, "what"), json_text_of(next, "at"));
 }

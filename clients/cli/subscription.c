@@ -99,8 +99,10 @@ static void print_results(const json_t *s)
 static void print_subscription(const json_t *s)
 {
     const char *detail = json_text_of(s, "detail");
-    printf("%s: %s, %lld in flight%s%s\n", json_text_of(s, "subscription"), json_text_of(s, "state"),
-           json_number_of(s, "in_flight"), *detail ? ": " : "", detail);
+    printf("%s: %s, %lld in flight%s", json_text_of(s, "subscription"), json_text_of(s, "state"),
+           json_number_of(s, "in_flight"), *detail ? ": " : "");
+    cli_print_plain(span_str(detail), 250);
+    putchar('\n');
     printf("  %s to %s\n", json_text_of(s, "queue"), json_text_of(s, "url"));
     printf("  concurrency %lld, timeout %s, dialect %s%s, kept %s\n", json_number_of(s, "concurrency"),
            json_text_of(s, "timeout"), json_text_of(s, "dialect"),

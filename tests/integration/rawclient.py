@@ -62,8 +62,8 @@ def fields(message):
     return out
 
 
-def attach_request(inbox, token=(0, 0), producer=None):
-    attach = (number(1, 1) + number(2, 1) + data(4, "raw") + b"\x29" + struct.pack("<Q", token[0]) + b"\x31" +
+def attach_request(inbox, token=(0, 0), producer=None, name="raw"):
+    attach = (number(1, 1) + number(2, 1) + data(4, name) + b"\x29" + struct.pack("<Q", token[0]) + b"\x31" +
               struct.pack("<Q", token[1]) + data(8, producer or os.urandom(16)) + data(9, inbox))
     return data(1, os.urandom(16)) + data(2, attach)
 
@@ -78,8 +78,9 @@ class Reply:
 class RawClient:
     """Sockets towards a broker's ready line. Every receive has a deadline of `wait` seconds."""
 
-    def __init__(self, ready, inbox="tcp://127.0.0.1:*", wait=10):
+    def __init__(self, ready, inbox="tcp://127.0.0.1:*", wait=10, name="raw"):
         self.context = zmq.Context()
+        self.name = name
         self.wait = int(wait * 1000)
         self.control, self.inbox, self.ingress = (self.socket(k) for k in (zmq.DEALER, zmq.PULL, zmq.PUSH))
         self.inbox.bind(inbox)
@@ -99,7 +100,7 @@ class RawClient:
         return s
 
     def request_attach(self, inbox=None):
-        self.control.send(attach_request(inbox or self.endpoint))
+        self.control.send(attach_request(inbox or self.endpoint, name=self.name))
 
     def reply(self):
         return Reply(self.control.recv())

@@ -14,7 +14,7 @@ import time
 import pytest
 import zmq
 
-from conftest import Cluster, SANITIZED
+from conftest import Cluster, SANITIZED, run
 from rawclient import RawClient, body, data, number
 
 MEMORY_MIB = 1500 if SANITIZED else 300
@@ -298,6 +298,19 @@ c.close()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to act as a second user")
+def test_a_consumer_s_name_writes_nothing_else_on_a_terminal(broker, honest):
+    """Sessions call themselves what they like."""
+    mean = RawClient(broker.ready, name="mean\x1b]0;title\x07\n\x1b[2J").attach()
+    mean.consume("honest", 1)
+    honest.publish("honest")
+    until(lambda: honest.http("GET", "/v1/queues/honest").json["in_flight"] == 1)
+    shell = {"SLUICE_URL": f"http://{honest.ready['http']}"}
+    for question in (["explain", "honest", "1"], ["list"], ["show", "honest"]):
+        said = run("sluice", "queue", *question, environment=shell).stdout
+        assert "mean.]0;title..." in said and not set("\x1b\x07") & set(said), said
+    mean.close()
+
+
 def test_over_ipc_nobody_can_act_for_another_user():
     with tempfile.TemporaryDirectory() as folder:
         place = pathlib.Path(folder)
