@@ -17,6 +17,7 @@
 
 #define PATIENCE_MS 20000
 #define HELD_MS     2 /* as exchange.c has it */
+#define BODY        60000u
 
 struct driver {
     struct http_server *http;
@@ -32,7 +33,7 @@ static enum api_answer begin(void *ctx, const struct api_request *r, struct aren
                              struct api_response *out, bool *close)
 {
     (void)ctx, (void)r, (void)a, (void)out;
-    *body_limit = 1000;
+    *body_limit = BODY;
     *close = false;
     return API_CONTINUE;
 }
@@ -120,11 +121,16 @@ static int dial(const struct driver *d)
     return fd;
 }
 
+static void say(int fd, const void *bytes, size_t size)
+{
+    assert_int_equal(send(fd, bytes, size, MSG_NOSIGNAL), size);
+}
+
 static void ask(int fd, const char *path)
 {
     char text[100];
     int size = snprintf(text, sizeof text, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", path);
-    assert_int_equal(send(fd, text, (size_t)size, MSG_NOSIGNAL), size);
+    say(fd, text, (size_t)size);
 }
 
 static void assert_answered(int fd)
@@ -189,6 +195,43 @@ static void a_held_one_is_answered_without_having_been_suspended(void **state)
     http_close(d.http);
 }
 
+/* libmicrohttpd is in a hurry for both alike; the time stands still here, so that nothing goes on by waiting. */
+static void an_upload_goes_on_beside_one_that_is_held(void **state)
+{
+    static const char head[] = "POST /later HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n";
+    static const char body[BODY];
+    struct driver d;
+    (void)state;
+    driver_open(&d, 10);
+    int fd = connected(&d), upload = connected(&d);
+    ask(fd, "/soon");
+    until_asked(&d, 1);
+    say(upload, head, sizeof head - 1);
+    say(upload, body, sizeof body);
+    until_asked(&d, 2);
+    http_close(d.http);
+    assert_answered(fd);
+    assert_answered(upload);
+}
+
+static void a_request_behind_an_answered_one_goes_on_beside_one_that_is_held(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_open(&d, 10);
+    int fd = connected(&d), pipelined = connected(&d);
+    ask(pipelined, "/later");
+    ask(pipelined, "/later");
+    until_asked(&d, 1);
+    ask(fd, "/soon");
+    until_asked(&d, 2);
+    answer(&d, d.asked[0]);
+    until_asked(&d, 3);
+    http_close(d.http);
+    assert_answered(fd);
+    assert_answered(pipelined);
+}
+
 static void a_client_that_vanishes_while_it_is_held_leaves_nothing_to_wait_for(void **state)
 {
     struct driver d;
@@ -250,6 +293,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_connection_is_held_for_a_moment_and_suspended_then),
         cmocka_unit_test(a_held_one_is_answered_without_having_been_suspended),
+        cmocka_unit_test(an_upload_goes_on_beside_one_that_is_held),
+        cmocka_unit_test(a_request_behind_an_answered_one_goes_on_beside_one_that_is_held),
         cmocka_unit_test(a_client_that_vanishes_while_it_is_held_leaves_nothing_to_wait_for),
         cmocka_unit_test(who_came_when_there_were_too_many_is_let_in_when_one_ends),
         cmocka_unit_test(closing_answers_those_too_who_ask_meanwhile),
