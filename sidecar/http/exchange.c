@@ -14,8 +14,8 @@
 /* Decoding an event takes a few times its bytes; beyond this it is an attack. */
 #define ARENA_SIZE  (256u << 10)
 #define ARENA_TIMES 8u
-/* A piece of a body behind which there may be more in the socket. */
-#define LARGE_PIECE 4096u
+/* Behind so much of a body, in one piece or in many small chunks, there may be more in the socket. */
+#define LARGE_BODY 4096u
 /* A publish to a queue in memory is confirmed sooner, many times over. */
 #define HOLD_MS 2
 /* A piece of an answer that goes on. */
@@ -264,8 +264,8 @@ enum MHD_Result exchange_access(void *ctx, struct MHD_Connection *connection, co
     if (x->stage == STAGE_ADDRESS)
         return read_headers(x, method);
     if (*upload_size) {
-        listener_owes(x->listener, *upload_size >= LARGE_PIECE);
         add_body(x, upload, *upload_size);
+        listener_owes(x->listener, *upload_size >= LARGE_BODY || x->body.size >= LARGE_BODY);
         *upload_size = 0;
         return MHD_YES;
     }

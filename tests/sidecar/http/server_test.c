@@ -196,22 +196,39 @@ static void a_held_one_is_answered_without_having_been_suspended(void **state)
 }
 
 /* libmicrohttpd is in a hurry for both alike; the time stands still here, so that nothing goes on by waiting. */
-static void an_upload_goes_on_beside_one_that_is_held(void **state)
+static void assert_uploads_beside_a_held_one(const char *head, const char *body, size_t size)
 {
-    static const char head[] = "POST /later HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n";
-    static const char body[BODY];
     struct driver d;
-    (void)state;
     driver_open(&d, 10);
     int fd = connected(&d), upload = connected(&d);
     ask(fd, "/soon");
     until_asked(&d, 1);
-    say(upload, head, sizeof head - 1);
-    say(upload, body, sizeof body);
+    say(upload, head, strlen(head));
+    say(upload, body, size);
     until_asked(&d, 2);
     http_close(d.http);
     assert_answered(fd);
     assert_answered(upload);
+}
+
+static void an_upload_goes_on_beside_one_that_is_held(void **state)
+{
+    static const char body[BODY];
+    (void)state;
+    assert_uploads_beside_a_held_one("POST /later HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n", body,
+                                     sizeof body);
+}
+
+static void so_does_one_in_small_chunks(void **state)
+{
+    char body[BODY] = "";
+    size_t size = 0;
+    (void)state;
+    while (size < sizeof body - 100)
+        size += (size_t)snprintf(body + size, sizeof body - size, "32\r\n%050d\r\n", 0);
+    size += (size_t)snprintf(body + size, sizeof body - size, "0\r\n\r\n");
+    assert_uploads_beside_a_held_one("POST /later HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
+                                     body, size);
 }
 
 static void a_request_behind_an_answered_one_goes_on_beside_one_that_is_held(void **state)
@@ -294,6 +311,7 @@ int main(void)
         cmocka_unit_test(a_connection_is_held_for_a_moment_and_suspended_then),
         cmocka_unit_test(a_held_one_is_answered_without_having_been_suspended),
         cmocka_unit_test(an_upload_goes_on_beside_one_that_is_held),
+        cmocka_unit_test(so_does_one_in_small_chunks),
         cmocka_unit_test(a_request_behind_an_answered_one_goes_on_beside_one_that_is_held),
         cmocka_unit_test(a_client_that_vanishes_while_it_is_held_leaves_nothing_to_wait_for),
         cmocka_unit_test(who_came_when_there_were_too_many_is_let_in_when_one_ends),
