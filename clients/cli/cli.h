@@ -63,6 +63,21 @@ struct cli_args cli_parse(const struct cli_syntax *syntax, void *options, int ar
 /* Prints that a word is none of `names`, and which it may have meant; returns CLI_USAGE. `help` is the command to ask. */
 int cli_unknown(const char *what, const char *word, const char *const *names, size_t count, const char *help);
 
+/* ---- commands of several verbs (verbs.c) */
+
+struct cli_verb {
+    const char *name;
+    int (*run)(const void *options, struct cli_args *a);
+    struct cli_syntax syntax; /* `least` operands, and no more */
+};
+struct cli_verbs {
+    const char *command, *operands; /* "topic", and how help shows what is behind its verbs */
+    const struct cli_verb *items;
+    size_t count;
+};
+/* Shows help, or runs the verb that argv[1] names with its options filled in; an exit status. */
+int cli_run_verb(const struct cli_verbs *v, void *options, int argc, char **argv);
+
 /* For commands that speak to a broker over tcp: `key` and `broker_key` are the offsets of their const char *. */
 #define CLI_KEYS(key_field, broker_key_field)                                                                          \
     { "key", 0, CLI_TEXT, key_field, "file", "this client's secret key, for a broker that asks for keys" },            \
@@ -124,6 +139,15 @@ void http_subscription_path(struct buf *out, const char *subscription);
 /* Appends "&name=value", the value percent-encoded. */
 void http_add_parameter(struct buf *out, const char *name, const char *value);
 
+/* Calls `each` with every one of "queues", "topics" or "subscriptions", asking for `limit` at a time. False: it failed, and
+ * said why. */
+typedef void http_each_fn(void *context, const json_t *one);
+bool http_each(const char *kind, unsigned limit, const char *prefix, http_each_fn *each, void *context);
+/* Prints the answer's own bytes, or by `print`. Takes over the reply; an exit status. */
+int http_finish(struct http_reply *r, bool as_json, void (*print)(const json_t *));
+/* The same of what has no answer but that it is done: "deleted NAME". */
+int http_finish_removal(struct http_reply *r, bool as_json, const char *done, const char *name);
+
 /* ---- printing */
 
 /* `key` of an object; 0, "" or false when it is absent. */
@@ -131,6 +155,7 @@ long long json_number_of(const json_t *o, const char *key);
 const char *json_text_of(const json_t *o, const char *key);
 /* "17 KiB" */
 const char *cli_size(long long bytes, char out[16]);
+void cli_print_json_line(const json_t *one);
 /* Bytes for a terminal: control characters become dots. */
 void cli_print_plain(struct span text, size_t most);
 

@@ -116,45 +116,6 @@ static struct http_reply call(const char *method, bool operations, const char *q
     return r;
 }
 
-/* Prints the answer's own bytes, or by `print`. Takes over the reply. */
-static int finish(struct http_reply *r, bool as_json, void (*print)(const json_t *))
-{
-    bool fine = http_fine(r);
-    if (fine && as_json && r->text.size)
-        fwrite(r->text.data, 1, r->text.size, stdout);
-    else if (fine && !as_json)
-        print(http_json(r));
-    http_reply_free(r);
-    return fine ? CLI_OK : CLI_FAILED;
-}
-
-bool cli_each_queue(const char *prefix, void (*each)(void *context, const json_t *queue), void *context)
-{
-    struct buf path = { 0 };
-    char after[160] = "";
-    bool fine = true;
-    do {
-        buf_clear(&path);
-        buf_printf(&path, "/v1/queues?limit=1000");
-        if (*prefix)
-            http_add_parameter(&path, "prefix", prefix);
-        if (*after)
-            http_add_parameter(&path, "after", after);
-        buf_add_byte(&path, '\0');
-        struct http_reply r =
-            http_do(&(struct http_call){ .method = "GET", .abortable = true, .path = (char *)path.data });
-        const char *name;
-        json_t *q;
-        fine = http_fine(&r);
-        json_object_foreach ((json_t *)json_object_get(http_json(&r), "queues"), name, q)
-            each(context, q);
-        snprintf(after, sizeof after, "%s", json_text_of(http_json(&r), "next"));
-        http_reply_free(&r);
-    } while (fine && *after);
-    buf_free(&path);
-    return fine;
-}
-
 /* ------------------------------------------------------------------ verbs */
 
 static void print_name(void *context, const json_t *q)
@@ -166,8 +127,7 @@ static void print_name(void *context, const json_t *q)
 static void print_json_line(void *context, const json_t *q)
 {
     (void)context;
-    json_dumpf(q, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
-    putchar('\n');
+    cli_print_json_line(q);
 }
 
 static void print_table_line(void *context, const json_t *q)
@@ -185,11 +145,11 @@ static int list(const struct verb *v, const struct queue_options *o, struct cli_
     (void)v;
     if (a->count)
         return cli_usage("list takes no '%s'; --prefix chooses by name", a->rest[0]);
-    bool fine = cli_each_queue(o->prefix,
-                               o->json    ? print_json_line
-                               : o->names ? print_name
-                                          : print_table_line,
-                               &headed);
+    bool fine = http_each("queues", 1000, o->prefix,
+                          o->json    ? print_json_line
+                          : o->names ? print_name
+                                     : print_table_line,
+                          &headed);
     if (fine && !headed && !o->json && !o->names)
         cli_fail("there is no queue%s%s", *o->prefix ? " that begins with " : "", o->prefix);
     return fine ? CLI_OK : CLI_FAILED;
@@ -199,14 +159,14 @@ static int show(const struct verb *v, const struct queue_options *o, struct cli_
 {
     (void)v;
     struct http_reply r = call("GET", false, a->rest[0], "", NULL);
-    return finish(&r, o->json, queue_print_all);
+    return http_finish(&r, o->json, queue_print_all);
 }
 
 static int ledger(const struct verb *v, const struct queue_options *o, struct cli_args *a)
 {
     (void)v;
     struct http_reply r = call("GET", false, a->rest[0], "/ledger", NULL);
-    return finish(&r, o->json, queue_print_ledger);
+    return http_finish(&r, o->json, queue_print_ledger);
 }
 
 static int peek(const struct verb *v, const struct queue_options *o, struct cli_args *a)
@@ -221,7 +181,7 @@ static int peek(const struct verb *v, const struct queue_options *o, struct cli_
     buf_add_byte(&rest, '\0');
     struct http_reply r = call("GET", false, a->rest[0], (char *)rest.data, NULL);
     buf_free(&rest);
-    return finish(&r, o->json, queue_print_events);
+    return http_finish(&r, o->json, queue_print_events);
 }
 
 #define EVENT_PATH_SIZE 40u
@@ -244,7 +204,7 @@ static int explain(const struct verb *v, const struct queue_options *o, struct c
     if (!event_path(a->rest[1], rest))
         return CLI_USAGE;
     struct http_reply r = call("GET", false, a->rest[0], rest, NULL);
-    return finish(&r, o->json, queue_print_explained);
+    return http_finish(&r, o->json, queue_print_explained);
 }
 
 static int cancel(const struct verb *v, const struct queue_options *o, struct cli_args *a)
@@ -254,7 +214,7 @@ static int cancel(const struct verb *v, const struct queue_options *o, struct cl
     if (!event_path(a->rest[1], rest))
         return CLI_USAGE;
     struct http_reply r = call("DELETE", false, a->rest[0], rest, NULL);
-    int code = finish(&r, true, NULL);
+    int code = http_finish(&r, true, NULL);
     if (code == CLI_OK && o->json)
         puts("{\"cancelled\":true}");
     else if (code == CLI_OK)
@@ -290,14 +250,14 @@ static int declare(const struct verb *v, const struct queue_options *o, struct c
     struct http_reply r = call("PUT", false, a->rest[0], "", text);
     free(text);
     json_decref(body);
-    return finish(&r, o->json, queue_print_all);
+    return http_finish(&r, o->json, queue_print_all);
 }
 
 static int purge(const struct verb *v, const struct queue_options *o, struct cli_args *a)
 {
     (void)v;
     struct http_reply r = call("POST", true, a->rest[0], o->dead ? "/purge?state=dead" : "/purge", NULL);
-    return finish(&r, o->json, queue_print_done);
+    return http_finish(&r, o->json, queue_print_done);
 }
 
 /* False: one of them is no sequence, which was said. */
@@ -350,7 +310,7 @@ static int redrive(const struct verb *v, const struct queue_options *o, struct c
         char *text = json_dumps(body, JSON_COMPACT);
         struct http_reply r = call("POST", true, a->rest[0], "/redrive", text);
         free(text);
-        code = finish(&r, o->json, queue_print_done);
+        code = http_finish(&r, o->json, queue_print_done);
     }
     json_decref(body);
     return code;
@@ -361,17 +321,14 @@ static int operate(const struct verb *v, const struct queue_options *o, struct c
     char rest[32];
     snprintf(rest, sizeof rest, "/%s", v->name);
     struct http_reply r = call("POST", true, a->rest[0], rest, NULL);
-    return finish(&r, o->json, queue_print_done);
+    return http_finish(&r, o->json, queue_print_done);
 }
 
 static int delete (const struct verb *v, const struct queue_options *o, struct cli_args *a)
 {
     (void)v;
     struct http_reply r = call("DELETE", true, a->rest[0], o->force ? "?force=true" : "", NULL);
-    int code = finish(&r, true, NULL);
-    if (code == CLI_OK)
-        printf(o->json ? "{\"deleted\":true}\n" : "deleted %s\n", a->rest[0]);
-    return code;
+    return http_finish_removal(&r, o->json, "deleted", a->rest[0]);
 }
 
 /* ------------------------------------------------------------------ which verb */

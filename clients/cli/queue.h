@@ -4,10 +4,6 @@
 
 #include "clients/cli/cli.h"
 
-/* Calls `each` with the description of every queue whose name begins so, in order. False when it failed, which was
- * said. */
-bool cli_each_queue(const char *prefix, void (*each)(void *context, const json_t *queue), void *context);
-
 /* A table. width: of the terminal, lines are cut there; 0: they are not. Rows end with a newline, or on a terminal of
  * that width with the rest of the line cleared. */
 void queue_print_heading(int width);

@@ -34,22 +34,16 @@ static const struct cli_option put_table[] = {
     AS_JSON,
 };
 
-struct verb;
-typedef int verb_run(const struct subscription_options *o, struct cli_args *a);
+typedef int verb_run(const void *options, struct cli_args *a);
 static verb_run list, show, put, delete;
 
-static const struct verb {
-    const char *name;
-    verb_run *run;
-    int operands;
-    struct cli_syntax syntax;
-} verbs[] = {
-#define VERB(verb, function, table, form, operands_, text_, notes_)                                                    \
+static const struct cli_verb verbs[] = {
+#define VERB(verb, function, table, form, operands, text_, notes_)                                                     \
     {                                                                                                                  \
-        verb, function, operands_,                                                                                     \
+        verb, function,                                                                                                \
         {                                                                                                              \
             .usage = "subscription " verb " [<options>]" form, .text = text_, .options = table,                        \
-            .option_count = COUNT(table), .http = true, .least = operands_, .notes = notes_                            \
+            .option_count = COUNT(table), .http = true, .least = operands, .notes = notes_                             \
         }                                                                                                              \
     }
     VERB("list", list, list_table, "", 0, "Lists the subscriptions of the sidecar's application by name.", NULL),
@@ -62,17 +56,12 @@ static const struct verb {
     VERB("delete", delete, json_table, " <subscription>", 1, "Ends a subscription; what the queue holds stays.", NULL),
 };
 
-static struct http_reply call(const char *method, const struct buf *path, const char *data)
-{
-    return http_do(&(struct http_call){
-        .method = method, .path = (const char *)path->data, .data = data, .size = data ? strlen(data) : 0 });
-}
-
 static struct http_reply call_on(const char *method, const char *subscription, const char *data)
 {
     struct buf path = { 0 };
     http_subscription_path(&path, subscription);
-    struct http_reply r = call(method, &path, data);
+    struct http_reply r = http_do(&(struct http_call){
+        .method = method, .path = (const char *)path.data, .data = data, .size = data ? strlen(data) : 0 });
     buf_free(&path);
     return r;
 }
@@ -110,61 +99,31 @@ static void print_subscription(const json_t *s)
     print_results(s);
 }
 
-static void print_listed(const struct subscription_options *o, const json_t *s)
+static void print_listed(void *context, const json_t *one)
 {
-    if (o->names) {
-        puts(json_text_of(s, "subscription"));
-    } else if (o->json) {
-        json_dumpf(s, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
-        putchar('\n');
-    } else {
-        print_subscription(s);
-    }
-}
-
-/* Prints the answer's own bytes, or as people read it. Takes over the reply. */
-static int finish(struct http_reply *r, bool as_json)
-{
-    bool fine = http_fine(r);
-    if (fine && as_json && r->text.size)
-        fwrite(r->text.data, 1, r->text.size, stdout);
-    else if (fine && !as_json)
-        print_subscription(http_json(r));
-    http_reply_free(r);
-    return fine ? CLI_OK : CLI_FAILED;
+    const struct subscription_options *o = context;
+    if (o->names)
+        puts(json_text_of(one, "subscription"));
+    else if (o->json)
+        cli_print_json_line(one);
+    else
+        print_subscription(one);
 }
 
 /* ------------------------------------------------------------------ verbs */
 
-static int list(const struct subscription_options *o, struct cli_args *a)
+static int list(const void *options, struct cli_args *a)
 {
-    struct buf path = { 0 };
-    char after[160] = "";
-    bool fine = true;
+    struct subscription_options o = *(const struct subscription_options *)options;
     (void)a;
-    do {
-        buf_clear(&path);
-        buf_add_str(&path, "/v1/subscriptions?limit=100");
-        if (*after)
-            http_add_parameter(&path, "after", after);
-        buf_add_byte(&path, '\0');
-        struct http_reply r = call("GET", &path, NULL);
-        const char *name;
-        json_t *s;
-        fine = http_fine(&r);
-        json_object_foreach ((json_t *)json_object_get(http_json(&r), "subscriptions"), name, s)
-            print_listed(o, s);
-        snprintf(after, sizeof after, "%s", json_text_of(http_json(&r), "next"));
-        http_reply_free(&r);
-    } while (fine && *after);
-    buf_free(&path);
-    return fine ? CLI_OK : CLI_FAILED;
+    return http_each("subscriptions", 100, "", print_listed, &o) ? CLI_OK : CLI_FAILED;
 }
 
-static int show(const struct subscription_options *o, struct cli_args *a)
+static int show(const void *options, struct cli_args *a)
 {
+    const struct subscription_options *o = options;
     struct http_reply r = call_on("GET", a->rest[0], NULL);
-    return finish(&r, o->json);
+    return http_finish(&r, o->json, print_subscription);
 }
 
 static void add_text(json_t *body, const char *name, const char *text)
@@ -173,8 +132,9 @@ static void add_text(json_t *body, const char *name, const char *text)
         json_object_set_new(body, name, json_string(text));
 }
 
-static int put(const struct subscription_options *o, struct cli_args *a)
+static int put(const void *options, struct cli_args *a)
 {
+    const struct subscription_options *o = options;
     if (o->handshake && o->no_handshake)
         return cli_usage("--handshake and --no-handshake contradict each other");
     json_t *body = json_object();
@@ -190,49 +150,19 @@ static int put(const struct subscription_options *o, struct cli_args *a)
     struct http_reply r = call_on("PUT", a->rest[0], text);
     free(text);
     json_decref(body);
-    return finish(&r, o->json);
+    return http_finish(&r, o->json, print_subscription);
 }
 
-static int delete (const struct subscription_options *o, struct cli_args *a)
+static int delete (const void *options, struct cli_args *a)
 {
+    const struct subscription_options *o = options;
     struct http_reply r = call_on("DELETE", a->rest[0], NULL);
-    int code = finish(&r, true);
-    if (code == CLI_OK && o->json)
-        puts("{\"deleted\":true}");
-    else if (code == CLI_OK)
-        printf("deleted %s\n", a->rest[0]);
-    return code;
-}
-
-/* ------------------------------------------------------------------ which verb */
-
-static void print_help(FILE *out)
-{
-    fputs("usage: sluice subscription <verb> [<options>] [<subscription>]\n\n", out);
-    for (size_t i = 0; i < COUNT(verbs); i++)
-        fprintf(out, "   %-8s %s\n", verbs[i].name, verbs[i].syntax.text);
-    fputs("\n'sluice subscription <verb> --help' says more about one.\n", out);
+    return http_finish_removal(&r, o->json, "deleted", a->rest[0]);
 }
 
 int cli_subscription(int argc, char **argv)
 {
-    const char *names[COUNT(verbs)];
+    static const struct cli_verbs all = { "subscription", "[<subscription>]", verbs, COUNT(verbs) };
     struct subscription_options o = { 0 };
-    if (argc < 2)
-        return print_help(stderr), CLI_USAGE;
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
-        return print_help(stdout), CLI_OK;
-    for (size_t i = 0; i < COUNT(verbs); i++) {
-        names[i] = verbs[i].name;
-        if (strcmp(argv[1], names[i]) != 0)
-            continue;
-        struct cli_args a = cli_parse(&verbs[i].syntax, &o, argc - 1, argv + 1);
-        if (!a.go)
-            return a.code;
-        if (a.count > verbs[i].operands)
-            return cli_usage("'%s' is one too many. See 'sluice subscription %s --help'.", a.rest[verbs[i].operands],
-                             argv[1]);
-        return verbs[i].run(&o, &a);
-    }
-    return cli_unknown("verb", argv[1], names, COUNT(verbs), "sluice subscription --help");
+    return cli_run_verb(&all, &o, argc, argv);
 }

@@ -139,7 +139,7 @@ static void draw(const struct top_options *o, const json_t *queues, bool screen)
 static json_t *fetch(const struct top_options *o)
 {
     json_t *queues = json_array();
-    if (cli_each_queue(o->prefix, collect, queues))
+    if (http_each("queues", 1000, o->prefix, collect, queues))
         return queues;
     json_decref(queues);
     return NULL;

@@ -32,22 +32,16 @@ static const struct cli_option bind_table[] = {
     AS_JSON,
 };
 
-struct verb;
-typedef int verb_run(const struct topic_options *o, struct cli_args *a);
+typedef int verb_run(const void *options, struct cli_args *a);
 static verb_run list, show, put, bind, unbind, delete;
 
-static const struct verb {
-    const char *name;
-    verb_run *run;
-    int operands;
-    struct cli_syntax syntax;
-} verbs[] = {
-#define VERB(verb, function, table, form, operands_, text_, notes_)                                                    \
+static const struct cli_verb verbs[] = {
+#define VERB(verb, function, table, form, operands, text_, notes_)                                                     \
     {                                                                                                                  \
-        verb, function, operands_,                                                                                     \
+        verb, function,                                                                                                \
         {                                                                                                              \
             .usage = "topic " verb " [<options>]" form, .text = text_, .options = table, .option_count = COUNT(table), \
-            .http = true, .least = operands_, .notes = notes_                                                          \
+            .http = true, .least = operands, .notes = notes_                                                           \
         }                                                                                                              \
     }
     VERB("list", list, list_table, "", 0, "Lists the topics by name, with their queues.", NULL),
@@ -97,70 +91,39 @@ static void print_topic(const json_t *t)
         printf("  what nothing matches: %s\n", json_string_value(unrouted));
 }
 
-static void print_listed(const struct topic_options *o, const json_t *t)
+static void print_listed(void *context, const json_t *one)
 {
-    if (o->names) {
-        puts(json_text_of(t, "topic"));
-    } else if (o->json) {
-        json_dumpf(t, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
-        putchar('\n');
-    } else {
-        print_topic(t);
-    }
-}
-
-/* Prints the answer's own bytes, or as people read it. Takes over the reply. */
-static int finish(struct http_reply *r, bool as_json)
-{
-    bool fine = http_fine(r);
-    if (fine && as_json && r->text.size)
-        fwrite(r->text.data, 1, r->text.size, stdout);
-    else if (fine && !as_json)
-        print_topic(http_json(r));
-    http_reply_free(r);
-    return fine ? CLI_OK : CLI_FAILED;
+    const struct topic_options *o = context;
+    if (o->names)
+        puts(json_text_of(one, "topic"));
+    else if (o->json)
+        cli_print_json_line(one);
+    else
+        print_topic(one);
 }
 
 /* ------------------------------------------------------------------ verbs */
 
-static int list(const struct topic_options *o, struct cli_args *a)
+static int list(const void *options, struct cli_args *a)
 {
-    struct buf path = { 0 };
-    char after[160] = "";
-    bool fine = true;
+    struct topic_options o = *(const struct topic_options *)options;
     (void)a;
-    do {
-        buf_clear(&path);
-        buf_add_str(&path, "/v1/topics?limit=1000");
-        if (*o->prefix)
-            http_add_parameter(&path, "prefix", o->prefix);
-        if (*after)
-            http_add_parameter(&path, "after", after);
-        buf_add_byte(&path, '\0');
-        struct http_reply r = call("GET", false, &path, NULL);
-        const char *name;
-        json_t *t;
-        fine = http_fine(&r);
-        json_object_foreach ((json_t *)json_object_get(http_json(&r), "topics"), name, t)
-            print_listed(o, t);
-        snprintf(after, sizeof after, "%s", json_text_of(http_json(&r), "next"));
-        http_reply_free(&r);
-    } while (fine && *after);
-    buf_free(&path);
-    return fine ? CLI_OK : CLI_FAILED;
+    return http_each("topics", 1000, o.prefix, print_listed, &o) ? CLI_OK : CLI_FAILED;
 }
 
-static int show(const struct topic_options *o, struct cli_args *a)
+static int show(const void *options, struct cli_args *a)
 {
+    const struct topic_options *o = options;
     struct buf path = { 0 };
     http_topic_path(&path, a->rest[0], "%s", "");
     struct http_reply r = call("GET", false, &path, NULL);
     buf_free(&path);
-    return finish(&r, o->json);
+    return http_finish(&r, o->json, print_topic);
 }
 
-static int put(const struct topic_options *o, struct cli_args *a)
+static int put(const void *options, struct cli_args *a)
 {
+    const struct topic_options *o = options;
     struct buf path = { 0 };
     json_t *body = json_object();
     if (o->unrouted && strncmp(o->unrouted, "queue=", 6) == 0)
@@ -173,11 +136,12 @@ static int put(const struct topic_options *o, struct cli_args *a)
     free(text);
     json_decref(body);
     buf_free(&path);
-    return finish(&r, o->json);
+    return http_finish(&r, o->json, print_topic);
 }
 
-static int bind(const struct topic_options *o, struct cli_args *a)
+static int bind(const void *options, struct cli_args *a)
 {
+    const struct topic_options *o = options;
     struct buf path = { 0 };
     json_error_t where;
     json_t *filter = o->filter ? json_loads(o->filter, JSON_REJECT_DUPLICATES, &where) : NULL;
@@ -193,68 +157,35 @@ static int bind(const struct topic_options *o, struct cli_args *a)
     json_decref(body);
     buf_free(&path);
     if (o->json || r.status / 100 != 2)
-        return finish(&r, true);
+        return http_finish(&r, true, NULL);
     print_binding(a->rest[1], http_json(&r));
     http_reply_free(&r);
     return CLI_OK;
 }
 
-static int removed(const struct topic_options *o, struct http_reply *r, const char *done, const char *name)
+static int unbind(const void *options, struct cli_args *a)
 {
-    int code = finish(r, true);
-    if (code == CLI_OK && o->json)
-        printf("{\"%s\":true}\n", done);
-    else if (code == CLI_OK)
-        printf("%s %s\n", done, name);
-    return code;
-}
-
-static int unbind(const struct topic_options *o, struct cli_args *a)
-{
+    const struct topic_options *o = options;
     struct buf path = { 0 };
     http_binding_path(&path, a->rest[0], a->rest[1]);
     struct http_reply r = call("DELETE", true, &path, NULL);
     buf_free(&path);
-    return removed(o, &r, "unbound", a->rest[1]);
+    return http_finish_removal(&r, o->json, "unbound", a->rest[1]);
 }
 
-static int delete (const struct topic_options *o, struct cli_args *a)
+static int delete (const void *options, struct cli_args *a)
 {
+    const struct topic_options *o = options;
     struct buf path = { 0 };
     http_topic_path(&path, a->rest[0], "%s", "");
     struct http_reply r = call("DELETE", true, &path, NULL);
     buf_free(&path);
-    return removed(o, &r, "deleted", a->rest[0]);
-}
-
-/* ------------------------------------------------------------------ which verb */
-
-static void print_help(FILE *out)
-{
-    fputs("usage: sluice topic <verb> [<options>] [<topic> [<queue>]]\n\n", out);
-    for (size_t i = 0; i < COUNT(verbs); i++)
-        fprintf(out, "   %-8s %s\n", verbs[i].name, verbs[i].syntax.text);
-    fputs("\n'sluice topic <verb> --help' says more about one.\n", out);
+    return http_finish_removal(&r, o->json, "deleted", a->rest[0]);
 }
 
 int cli_topic(int argc, char **argv)
 {
-    const char *names[COUNT(verbs)];
+    static const struct cli_verbs all = { "topic", "[<topic> [<queue>]]", verbs, COUNT(verbs) };
     struct topic_options o = { .prefix = "" };
-    if (argc < 2)
-        return print_help(stderr), CLI_USAGE;
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
-        return print_help(stdout), CLI_OK;
-    for (size_t i = 0; i < COUNT(verbs); i++) {
-        names[i] = verbs[i].name;
-        if (strcmp(argv[1], names[i]) != 0)
-            continue;
-        struct cli_args a = cli_parse(&verbs[i].syntax, &o, argc - 1, argv + 1);
-        if (!a.go)
-            return a.code;
-        if (a.count > verbs[i].operands)
-            return cli_usage("'%s' is one too many. See 'sluice topic %s --help'.", a.rest[verbs[i].operands], argv[1]);
-        return verbs[i].run(&o, &a);
-    }
-    return cli_unknown("verb", argv[1], names, COUNT(verbs), "sluice topic --help");
+    return cli_run_verb(&all, &o, argc, argv);
 }
