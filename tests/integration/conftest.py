@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -99,6 +100,20 @@ class Sidecar(Process):
             if self.ops("GET", "/readyz").status == 200:
                 return
         raise AssertionError("never attached: " + self.log.read_text())
+
+
+def books(sidecar, queue="q"):
+    """A queue's ledger, which balances."""
+    ledger = sidecar.http("GET", f"/v1/queues/{queue}/ledger").json
+    parts = ("acked", "dead_lettered", "expired", "purged", "dropped", "remaining")
+    assert ledger["accepted"] == sum(ledger[p] for p in parts), ledger
+    return ledger
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 class Cluster:

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from conftest import books as ledger, free_port
+
 PATIENCE = 30
 
 
@@ -151,13 +153,6 @@ def until_state(sidecar, state, name="s"):
     return until(lambda: (lambda s: s if s["state"] == state else None)(look(sidecar, name)), f"never {state}")
 
 
-def ledger(sidecar, queue="q"):
-    books = sidecar.http("GET", f"/v1/queues/{queue}/ledger").json
-    parts = ("acked", "dead_lettered", "expired", "purged", "dropped", "remaining")
-    assert books["accepted"] == sum(books[p] for p in parts), books
-    return books
-
-
 def until_acked(sidecar, count, queue="q"):
     until(lambda: ledger(sidecar, queue)["acked"] == count, f"never {count} acked")
 
@@ -177,9 +172,3 @@ def gigabyte(handler, number):
     handler.say(200, {"Content-Length": str(1 << 30)})
     for _ in range(1 << 10):
         handler.wfile.write(b"x" * (1 << 20))
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]

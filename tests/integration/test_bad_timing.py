@@ -11,18 +11,11 @@ import time
 
 import pytest
 
-from conftest import BIN, Process
+from conftest import BIN, Process, books
 from test_stream import Source
 
 PATIENCE = 40
 DURABILITIES = pytest.mark.parametrize("durability", ["memory", "disk"])
-
-
-def books(sidecar, queue="q"):
-    ledger = sidecar.http("GET", f"/v1/queues/{queue}/ledger").json
-    parts = ("acked", "dead_lettered", "expired", "purged", "dropped", "remaining")
-    assert ledger["accepted"] == sum(ledger[p] for p in parts), ledger
-    return ledger
 
 
 def eventually(condition):

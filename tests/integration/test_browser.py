@@ -15,7 +15,7 @@ import urllib.parse
 
 import pytest
 
-from conftest import SANITIZED
+from conftest import SANITIZED, books
 
 PAGE = pathlib.Path(__file__).with_name("browser.html").read_bytes()
 DOCUMENT = pathlib.Path(__file__).parents[2] / "docs/http-api.md"
@@ -107,13 +107,6 @@ def allowing(cluster, tmp_path, site):
     def allowing(broker, *flags):
         return cluster.sidecar(broker, "--config", str(config), *flags)
     return allowing
-
-
-def books(sidecar, queue="q"):
-    ledger = sidecar.http("GET", f"/v1/queues/{queue}/ledger").json
-    parts = ("acked", "dead_lettered", "expired", "purged", "dropped", "remaining")
-    assert ledger["accepted"] == sum(ledger[p] for p in parts), ledger
-    return ledger
 
 
 def first_seen(site):

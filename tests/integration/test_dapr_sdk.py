@@ -5,7 +5,6 @@ import itertools
 import json
 import pathlib
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -13,6 +12,7 @@ import urllib.request
 
 import pytest
 
+from conftest import books, free_port
 from test_sdks import SDK, install
 
 HERE = pathlib.Path(__file__).parent / "dapr"
@@ -44,13 +44,6 @@ def port_of(address):
     return address.rsplit(":", 1)[1]
 
 
-def books(sidecar, queue="orders"):
-    ledger = sidecar.http("GET", f"/v1/queues/{queue}/ledger").json
-    parts = ("acked", "dead_lettered", "expired", "purged", "dropped", "remaining")
-    assert ledger["accepted"] == sum(ledger[p] for p in parts), ledger
-    return ledger
-
-
 def test_it_publishes_unchanged(sidecar, sdk):
     sidecar.declare("orders")
     sidecar.declare("full", capacity=1, overflow="reject")
@@ -74,13 +67,7 @@ def test_it_publishes_unchanged(sidecar, sdk):
     assert (events[3]["id"], events[3]["source"], events[3]["data"], events[3]["topic"]) == ("42", "/shop", {"n": 1}, "orders")
     assert (events[4]["data"], events[6]["topic"]) == ({"raw": True}, "news")
     assert "pubsubname" not in events[4] and all(e["pubsubname"] == "sluice" for e in events[:4])
-    assert books(sidecar)["accepted"] == 7
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    assert books(sidecar, "orders")["accepted"] == 7
 
 
 def test_an_application_that_it_serves_is_pushed_to(cluster, broker, sdk):
@@ -105,7 +92,7 @@ def test_an_application_that_it_serves_is_pushed_to(cluster, broker, sdk):
         assert sorted(data["does"] for _, data, _ in got) == ["ack", "drop", "retry", "retry"], got
         assert {kind for *_, kind in got} == {"application/cloudevents+json"}
         end = time.monotonic() + PATIENCE
-        while (ledger := books(sidecar))["remaining"]:
+        while (ledger := books(sidecar, "orders"))["remaining"]:
             assert time.monotonic() < end, ledger
         assert (ledger["acked"], ledger["dead_lettered"]) == (2, 1)
         dead, = sidecar.http("GET", "/v1/queues/orders/peek?state=dead").json["events"]

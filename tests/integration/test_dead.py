@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import run
+from conftest import books as ledger, run
 
 TEXT = "no luck: Grüße an 🐇 \"quoted\"\n"
 
@@ -45,13 +45,6 @@ def die(s, count=1, queue="q", data="x", **said):
 
 def describe(s, queue="q"):
     return s.http("GET", f"/v1/queues/{queue}").json
-
-
-def ledger(s, queue="q"):
-    books = s.http("GET", f"/v1/queues/{queue}/ledger").json
-    parts = ("acked", "dead_lettered", "expired", "purged", "dropped", "remaining")
-    assert books["accepted"] == sum(books[p] for p in parts)
-    return books
 
 
 def peek(s, state, queue="q", query=""):

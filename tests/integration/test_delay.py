@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from conftest import run
+from conftest import books, run
 
 BATCH = {"Content-Type": "application/cloudevents-batch+json"}
 STRUCTURED = {"Content-Type": "application/cloudevents+json"}
@@ -42,13 +42,6 @@ def take(s, queue="q", wait="0s"):
     if events:
         assert s.ack(queue, *[e["receipt"] for e in events]).status == 200
     return [e["event"]["id"] for e in events]
-
-
-def books(s, queue="q"):
-    ledger = s.http("GET", f"/v1/queues/{queue}/ledger").json
-    parts = ("acked", "dead_lettered", "expired", "purged", "dropped", "remaining")
-    assert ledger["accepted"] == sum(ledger[p] for p in parts)
-    return ledger
 
 
 def wait_for(condition):

@@ -3,13 +3,12 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 
 import pytest
 
-from conftest import BIN, Process, Sidecar, run
+from conftest import BIN, Process, Sidecar, free_port, run
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -58,12 +57,6 @@ def test_the_api_document_s_examples_work_when_pasted(cluster, tmp_path):
 
 def blocks(document, language, mark=""):
     return re.findall(rf"{mark}```{language}\n(.*?)```", (ROOT / document).read_text(), re.S)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def start_lines(cluster, tmp_path, script, environment):

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from conftest import run
+from conftest import books as ledger, run
 
 PATIENCE = 30
 
@@ -81,13 +81,6 @@ def eventually(condition):
 
 def describe(sidecar, queue="q"):
     return sidecar.http("GET", f"/v1/queues/{queue}").json
-
-
-def ledger(sidecar, queue="q"):
-    books = sidecar.http("GET", f"/v1/queues/{queue}/ledger").json
-    parts = ("acked", "dead_lettered", "expired", "purged", "dropped", "remaining")
-    assert books["accepted"] == sum(books[p] for p in parts)
-    return books
 
 
 def data_of(taken):
