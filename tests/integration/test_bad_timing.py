@@ -270,7 +270,9 @@ class Clock:
     def __init__(self, path):
         path.write_bytes(bytes(8))
         self.fd = os.open(path, os.O_WRONLY)
-        self.environment = {"LD_PRELOAD": str(BIN.parent / "lib/libstepping_clock.so"), "STEPPING_CLOCK": str(path),
+        library = BIN.parent / "lib/libstepping_clock.so"
+        assert library.exists()  # else nothing would be preloaded, and clocks that no one sets move nothing
+        self.environment = {"LD_PRELOAD": str(library), "STEPPING_CLOCK": str(path),
                             "ASAN_OPTIONS": "verify_asan_link_order=0"}
 
     def be_off(self, seconds):
