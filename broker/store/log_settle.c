@@ -27,12 +27,21 @@ void log_uncache(struct log *l, struct log_queue *q, uint32_t queue, store_locat
         q->cached_bytes -= size < q->cached_bytes ? size : q->cached_bytes;
 }
 
+/* Without its head: what it was counted for. */
+static uint32_t event_size(struct log *l, uint32_t queue, store_locator at)
+{
+    struct span lane;
+    struct wire_field f = { 0 };
+    l->cache->ops->read(l->cache, queue, at, &lane);
+    struct wire_reader r = wire_open(lane);
+    wire_next(&r, &f);
+    return (uint32_t)f.bytes.size;
+}
+
 void log_release(struct store *store, uint32_t queue, store_locator at)
 {
     struct log *l = log_self(store);
-    struct span lane;
-    l->cache->ops->read(l->cache, queue, at, &lane);
-    log_uncache(l, log_queue_of(l, queue, false), queue, at, (uint32_t)lane.size);
+    log_uncache(l, log_queue_of(l, queue, false), queue, at, event_size(l, queue, at));
 }
 
 static void add_fresh(struct log *l, struct log_queue *q, const struct settled_range *r)

@@ -1,4 +1,5 @@
 /* The log's promises one by one, over the simulated disk; log_model_test.c mixes them at random. */
+#include "broker/store/log_state.h"
 #include "tests/broker/store/log_model.h"
 
 #include <setjmp.h>
@@ -306,6 +307,22 @@ static void spares_are_allocated_ahead(void **state)
     assert_true(info().disk_bytes >= 4 * SEGMENT);
 }
 
+/* Else a queue that gives up much, and is never empty, comes to hold more than its share. */
+static void what_is_given_up_counts_as_much_as_what_was_kept(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_GROUP);
+    model_append(&m, &m.queues[0], 10, 200, true);
+    const struct log_queue *q = log_queue_of(log_self(m.log), m.queues[0].id, false);
+    assert_int_equal(q->cached_bytes, 2000);
+    for (uint64_t s = 1; s <= 9; s++) {
+        model_release(&m, &m.queues[0], s);
+        assert_int_equal(q->cached_bytes, 2000 - 200 * s);
+    }
+    model_settle(&m, &m.queues[0], 10, CAUSE_ACKED);
+    assert_int_equal(q->cached_bytes, 0);
+}
+
 #define with_log(test) cmocka_unit_test_teardown(test, end)
 
 int main(void)
@@ -325,6 +342,7 @@ int main(void)
         with_log(settled_segments_are_freed_without_new_work),
         with_log(stragglers_move_so_that_half_of_the_disk_is_live),
         with_log(spares_are_allocated_ahead),
+        with_log(what_is_given_up_counts_as_much_as_what_was_kept),
     };
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);
 }
