@@ -141,7 +141,7 @@ def test_it_outlives_the_broker_wherever_it_is(cluster, how):
     publish(s, "expires", queue="q", expires=2)
     s.http("PUT", "/v1/queues/sent", {"ttl": "10ms"})
     publish(s, "letter", "held", queue="sent")
-    wait_for(lambda: (describe(s)["dead_letter_held"], describe(s, "sent")["dead_letter_held"]) == (1, 1))
+    wait_for(lambda: describe(s)["dead_letter_held"] >= 1 and describe(s, "sent")["dead_letter_held"] == 1)
     s.ops("POST", "/v1/queues/q/resume")  # answered when all before it is on disk
     if how == "killed":
         broker.kill()
