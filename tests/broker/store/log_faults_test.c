@@ -215,9 +215,11 @@ static void what_could_not_be_removed_is_removed_later(void **state)
     assert_int_equal(t.files->ops->list(t.files, count_log, &full), 0);
     assert_true(full.logs > 10);
     disarm();
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < MOST_TURNS && (i == 0 || after.logs > 7); i++) { /* a thread removes them, in its own time */
         turn();
-    assert_int_equal(t.files->ops->list(t.files, count_log, &after), 0);
+        after.logs = 0;
+        assert_int_equal(t.files->ops->list(t.files, count_log, &after), 0);
+    }
     assert_true(after.logs <= 7);
     restart();
 }
