@@ -282,7 +282,7 @@ static bool check_subscriptions(struct sidecar_options *o, struct error *e)
     struct error inner;
     unsigned count = 0;
     if (o->subscriptions && !o->app_name)
-        return error_set(e, "subscriptions belong to an application: give its name (app.name)");
+        return error_set(e, "subscriptions belong to an application: give its name (app.name, or --app-name)");
     for (struct declared_subscription *s = o->subscriptions; s; s = s->next) {
         if (!subscription_complete(&s->settings, &o->push_allow, &inner))
             return error_set(e, "subscription '%s': %.380s", s->name, inner.text);

@@ -51,7 +51,9 @@ static bool parse_put(struct parsing *p, struct error *why)
         return error_set(why, "the request is too large");
     p->command->u.subscription.change = s;
     if (!p->config->app_named)
-        return error_set(why, "subscriptions belong to an application: give this sidecar its name (app.name)");
+        return error_set(
+            why, "subscriptions belong to an application: give this sidecar its name (--app-name, or app.name in its "
+                 "YAML)");
     return read_members(p, s, why);
 }
 

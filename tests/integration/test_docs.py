@@ -20,6 +20,8 @@ def pasted(text, ready):
 
 
 def run_script(script, ready):
+    # A shell that has another job, as a reader's has.
+    script = "sleep 600 >/dev/null 2>&1 & other=$!\ntrap 'kill $other' EXIT\n" + script
     environment = {"PATH": "/usr/bin:/bin", "SLUICE_URL": "http://" + ready["http"],
                    "SLUICE_OPS_URL": "http://" + ready["ops"]}
     done = subprocess.run(["bash", "-eu", "-c", pasted(script, ready)], capture_output=True, text=True, timeout=60,
@@ -97,6 +99,8 @@ def test_in_earnest_with_a_data_directory_and_from_any_language(cluster, tmp_pat
         if shutil.which(program[0]):
             check_program(program, what, suffix, sidecar, tmp_path)
     assert sidecar.http("GET", "/v1/queues/orders").json["durability"] == "disk"
+    assert sidecar.http("PUT", "/v1/subscriptions/s", {"queue": "orders", "url": "http://127.0.0.1:1/"}).status == 201
+    assert sidecar.http("DELETE", "/v1/subscriptions/s").status == 204
     assert sidecar.publish("orders", "kept").status == 202
     broker.kill()
     again = Process(tmp_path, "again", ["sluice-broker", *broker.popen.args[1:]],

@@ -60,7 +60,7 @@ static void only_a_named_application_has_subscriptions(void **state)
     (void)state;
     driver_begin(&d);
     assert_int_equal(driver_send(&d, "PUT", "/v1/subscriptions/s", "{}"), API_RESPONSE);
-    assert_says(&d, 400, "app.name");
+    assert_says(&d, 400, "--app-name");
     driver_end(&d);
 }
 
