@@ -272,8 +272,9 @@ static bool refuse_target(const struct api_command *c, const struct reply *r, st
 void api_render_reply(const struct api_command *c, const struct reply *r, struct arena *a, struct api_response *out)
 {
     if (r->reason != REASON_ok) {
+        bool event_missing = c->u.call.request.call == CALL_EXPLAIN && r->reason == REASON_not_found;
         if (!refuse_target(c, r, a, out))
-            api_refuse(c, r->reason, r->detail, 1000, a, out);
+            api_refuse(c, event_missing ? REASON_unknown_event : r->reason, r->detail, 1000, a, out);
         return;
     }
     switch (r->result) {

@@ -294,6 +294,7 @@ def test_an_event_is_explained(sidecar):
         sidecar.ops("POST", "/v1/queues/q/purge?state=dead")
         answer = sidecar.http("GET", f"/v1/queues/q/events/{sequence}")
         assert answer.status == 404 and sentence in answer.json["detail"], answer.body
+        assert answer.json["reason"] == "unknown_event"
     for bad in ("0", "x", "-1", "1.5"):
         assert sidecar.http("GET", f"/v1/queues/q/events/{bad}").status == 400
     shell = {"SLUICE_URL": "http://" + sidecar.ready["http"]}

@@ -224,6 +224,20 @@ static void peeked_events_say_what_went_wrong(void **state)
     driver_end(&d);
 }
 
+/* The address is one that there is; what it names is gone. */
+static void an_event_that_is_gone_is_unknown_and_not_its_address(void **state)
+{
+    struct driver d;
+    struct api_command c = { .kind = API_CALL, .queue = "orders", .u.call.request.call = CALL_EXPLAIN };
+    struct reply r = { .reason = REASON_not_found, .detail = "never existed: ..." };
+    (void)state;
+    render(&d, &c, &r);
+    assert_says(&d, 404, "\"reason\":\"unknown_event\"");
+    assert_says(&d, 404, "\"detail\":\"never existed: ...\"");
+    assert_says(&d, 404, "\"title\":\"the queue holds no event of that sequence\"");
+    driver_end(&d);
+}
+
 static void an_explained_event_has_its_attempts(void **state)
 {
     struct api_command c = { .queue = "orders", .u.call.request.call = CALL_EXPLAIN };
@@ -377,6 +391,7 @@ int main(void)
         cmocka_unit_test(peeked_events_have_their_state_and_no_receipt),
         cmocka_unit_test(a_delayed_event_says_when_it_becomes_ready),
         cmocka_unit_test(peeked_events_say_what_went_wrong),
+        cmocka_unit_test(an_event_that_is_gone_is_unknown_and_not_its_address),
         cmocka_unit_test(an_explained_event_has_its_attempts),
         cmocka_unit_test(a_redrive_says_how_many_and_what_was_left),
         cmocka_unit_test(a_refused_redrive_says_which_queue_it_was),
