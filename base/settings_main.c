@@ -48,6 +48,27 @@ static void default_text(const struct setting *row, char out[64])
     }
 }
 
+/* Of the keys with a dot, which no flag shows. */
+static void print_groups(const struct settings *s)
+{
+    const char *before = "Groups of the file:";
+    for (size_t i = 0; i < s->count; i++) {
+        const char *key = s->rows[i].key, *dot = strchr(key, '.');
+        size_t group = dot ? (size_t)(dot - key) : 0;
+        if (!dot)
+            continue;
+        bool same = i > 0 && strncmp(s->rows[i - 1].key, key, group + 1) == 0;
+        if (same)
+            printf(", %s", dot + 1);
+        else
+            printf("%s %.*s: {%s", before, (int)group, key, dot + 1);
+        bool goes_on = i + 1 < s->count && strncmp(s->rows[i + 1].key, key, group + 1) == 0;
+        before = ",";
+        printf("%s", goes_on ? "" : "}");
+    }
+    printf("%s", *before == ',' ? ".\n" : "");
+}
+
 static void print_help(const struct start *s)
 {
     printf("usage: %s [--config FILE] [options]\n\n%s\n\noptions:\n", s->program, s->summary);
@@ -65,8 +86,10 @@ static void print_help(const struct start *s)
     printf("  %-32s %s\n  %-32s %s\n  %-32s %s\n  %-32s %s\n", "--config FILE", "read settings from a YAML file",
            "--check-config", "check the settings and exit", "--version", "print the version and exit", "--help",
            "print this and exit");
-    printf("\nEvery option is a key of the YAML file (a dash is a dot or an underscore there) and an environment\n"
-           "variable (SLUICE_...). Flags win over the environment, which wins over the file.\n");
+    printf("\nEvery option is a key of the YAML file (--a-b is a_b there, or a: {b} where a is a group) and an "
+           "environment\n"
+           "variable (SLUICE_A_B). Flags win over the environment, which wins over the file.\n");
+    print_groups(s->settings);
 }
 
 static struct option *make_flags(const struct settings *s)

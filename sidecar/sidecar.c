@@ -52,6 +52,7 @@ static bool listen_all(struct sidecar *s, struct error *e)
         if (addresses[i] && *addresses[i] && !http_listen(s->http, (enum api_listener)i, addresses[i], e))
             return false;
     }
+    s->api.operations = http_address(s->http, API_OPERATIONS);
     return true;
 }
 

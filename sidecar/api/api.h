@@ -40,6 +40,7 @@ struct api_request {
 struct api_config {
     const char *app_name;               /* source of wrapped events: "/NAME"; also used in problem instances */
     bool operate;                       /* operating calls on the application listener too */
+    const char *operations;             /* where the operations listener is, for people; NULL: nowhere */
     const char *token;                  /* of the listeners beyond loopback; NULL: none is asked */
     bool token_needed[3];               /* by listener */
     const struct setting_list *origins; /* allowed beside the listeners' own */

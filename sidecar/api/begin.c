@@ -163,6 +163,19 @@ static enum api_answer refuse_address(enum reason why, const char *allow, struct
     return API_RESPONSE;
 }
 
+/* There is such an address, on another listener. */
+static enum api_answer refuse_listener(const struct api_config *c, const struct api_request *r, struct arena *a,
+                                       struct api_response *out)
+{
+    char where[200] = "";
+    if (r->listener == API_PROBE)
+        return refuse(REASON_not_found, NULL, a, out);
+    if (c->operations)
+        snprintf(where, sizeof where, "this is answered on the operations listener only, %s of this sidecar",
+                 c->operations);
+    return refuse(REASON_operating, where, a, out);
+}
+
 /* What the address takes from others it takes from the page, too. */
 static enum api_answer answer_leave(const struct api_request *r, struct arena *a, struct api_response *out)
 {
@@ -209,6 +222,6 @@ enum api_answer api_begin(const struct api_config *c, const struct api_request *
     if (!route)
         return refuse_address(why, allow, a, out);
     if (!(route->listeners & 1u << r->listener) && !(c->operate && r->listener == API_APPLICATION))
-        return refuse(r->listener == API_PROBE ? REASON_not_found : REASON_operating, NULL, a, out);
+        return refuse_listener(c, r, a, out);
     return check_length(c, r, route, a, body_limit, out);
 }

@@ -156,7 +156,8 @@ static void help_lists_every_flag_with_its_default(void **state)
                                           "--allow-hosts",
                                           "--config FILE",
                                           "--check-config",
-                                          "--version" };
+                                          "--version",
+                                          "Groups of the file: app: {name}, allow: {hosts}.\n" };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         assert_output_has(wanted[i]);
 }

@@ -40,7 +40,8 @@ def test_bad_settings_are_refused_with_the_name(sidecar, body, says):
 def test_operating_calls_need_the_operations_listener(cluster, broker):
     guarded, open_ = cluster.sidecar(broker), cluster.sidecar(broker, "--app-operate")
     guarded.declare("q")
-    assert guarded.http("POST", "/v1/queues/q/purge").json["reason"] == "operating"
+    refused = guarded.http("POST", "/v1/queues/q/purge").json
+    assert refused["reason"] == "operating" and guarded.ready["ops"] in refused["detail"], refused
     assert open_.http("POST", "/v1/queues/q/purge").json == {"purged": 0}
 
 

@@ -259,6 +259,12 @@ static void app_operate_opens_operating_calls(void **state)
     assert_says(&d, 403, "\"operating\"");
     driver_end(&d);
     driver_begin(&d);
+    d.config.operations = "127.0.0.1:9480";
+    assert_int_equal(driver_send(&d, "GET", "/openapi.json", ""), API_RESPONSE);
+    assert_says(&d, 403,
+                "\"detail\":\"this is answered on the operations listener only, 127.0.0.1:9480 of this sidecar\"");
+    driver_end(&d);
+    driver_begin(&d);
     d.config.operate = true;
     assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/purge", ""), API_COMMAND);
     driver_end(&d);
