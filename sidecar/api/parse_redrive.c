@@ -5,6 +5,7 @@
 #include "sidecar/api/parse.h"
 
 #include <jansson.h>
+#include <stdio.h>
 
 /* An empty list is refused: where a program's own selection came out empty, "all" is the last thing it meant. */
 static bool read_sequences(struct parsing *p, const json_t *list, struct request *r, struct error *why)
@@ -55,6 +56,19 @@ static bool read_filter(struct parsing *p, const json_t *filter, struct request 
     return kept || !fine ? fine : error_set(why, "too much text at once");
 }
 
+static bool refuse_reason(struct error *why)
+{
+    char list[200] = "";
+    size_t used = 0;
+    for (unsigned i = DEAD_NOT + 1; i <= DEAD_LAST && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
+                                 i == DEAD_NOT + 1 ? ""
+                                 : i == DEAD_LAST  ? " or "
+                                                   : ", ",
+                                 dead_reason_name(i));
+    return error_set(why, "'reason' must be why they are dead, as peek shows it: %s", list);
+}
+
 static bool read_reason(const json_t *reason, struct request *r, struct error *why)
 {
     if (!reason)
@@ -63,9 +77,7 @@ static bool read_reason(const json_t *reason, struct request *r, struct error *w
         if (strcmp(dead_reason_name((enum dead_reason)i), json_string_value(reason)) == 0)
             r->u.redrive.reason = i;
     }
-    return r->u.redrive.reason ||
-           error_set(why, "'reason' must be why they are dead, as peek shows it: max_deliveries, crash_loop, "
-                          "dropped_by_app or dropped");
+    return r->u.redrive.reason || refuse_reason(why);
 }
 
 static bool read_rate(const json_t *rate, struct request *r, struct error *why)

@@ -174,7 +174,7 @@ static void a_bad_redrive_is_refused_by_name(void **state)
         { "{\"filter\":7}", "filter" },
         { "{\"filter\":{}}", "filter" },
         { "{\"reason\":\"\"}", "'reason' must be why they are dead" },
-        { "{\"reason\":\"full\"}", "'reason' must be why they are dead" },
+        { "{\"reason\":\"full\"}", "max_deliveries, crash_loop, dropped_by_app, dropped or expired\"" },
         { "{\"reason\":1}", "'reason' must be why they are dead" },
         { "{\"rate\":0}", "'rate' must be a whole number of events a second, 1 to 1000000" },
         { "{\"rate\":-5}", "'rate'" },
