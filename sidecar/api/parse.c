@@ -112,7 +112,7 @@ enum api_answer api_parse(const struct api_config *c, const struct api_request *
     command->kind = route->kind;
     command->route = route;
     if (route->kind == API_PUBLISH_DAPR)
-        answer = parse_dapr(&p, names[1]);
+        answer = parse_dapr(&p, names);
     else if (take_names(&p, route, names))
         answer = dispatch(&p, route);
     buf_free(&p.scratch);

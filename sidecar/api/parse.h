@@ -21,8 +21,8 @@ struct parsing {
 };
 
 enum api_answer parse_publish(struct parsing *p);
-/* `topic`: of the path, percent-encoded. */
-enum api_answer parse_dapr(struct parsing *p, struct span topic);
+/* `names`: of the path, percent-encoded: the pub/sub component's and the topic's, which may be empty. */
+enum api_answer parse_dapr(struct parsing *p, const struct span names[ROUTE_NAMES]);
 /* Keeps another event of a publish. False: p->too_large says whether for its size. */
 bool publish_keep(struct parsing *p, const struct event *e, bool id_generated, struct error *why);
 /* May a batch hold so many events? */

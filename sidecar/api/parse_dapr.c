@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <strings.h>
 
-#define PREFIX "/v1.0/publish/"
-
 /* What the query's metadata say. */
 struct metadata {
     struct span id, source, type, traceid, traceparent, tracestate; /* cloudevent.NAME */
@@ -196,21 +194,19 @@ static bool make(struct parsing *p, const struct metadata *m, const char *pubsub
     return event_check(&e, why) && publish_keep(p, &e, generated && m->id.size == 0, why);
 }
 
-enum api_answer parse_dapr(struct parsing *p, struct span topic)
+enum api_answer parse_dapr(struct parsing *p, const struct span names[ROUTE_NAMES])
 {
     struct api_command *c = p->command;
-    struct span path = p->request->path;
     struct metadata m;
     struct error why;
     const char *pubsub = NULL;
-    size_t size = path.size - topic.size - sizeof PREFIX;
     c->kind = API_PUBLISH;
     c->u.publish.dapr = true;
     c->u.publish.wait_ms = (uint32_t)p->config->publish_wait_ms;
-    if (!take_name(p, span_of(path.data + sizeof PREFIX - 1, size), &pubsub) || !is_ours(p->config->pubsubs, pubsub))
+    if (!take_name(p, names[0], &pubsub) || !is_ours(p->config->pubsubs, pubsub))
         return refuse(p, 404, "ERR_PUBSUB_NOT_FOUND",
                       "this sidecar knows no such pubsub; list its name under dapr.pubsubs, or use 'sluice'");
-    if (!take_name(p, topic, &c->queue))
+    if (!take_name(p, names[1], &c->queue))
         return refuse(
             p, 404, "ERR_TOPIC_NAME_EMPTY",
             "a topic's name is 1 to 128 letters, digits, '.', '_' and '-', and begins with a letter or digit");

@@ -35,6 +35,8 @@ static const struct api_route routes[] = {
     { "GET", "/v1/subscriptions", ON_BOTH, API_SUBSCRIPTIONS, CALL_NONE },
     { "POST", "/v1/drain", ON_OPERATIONS, API_DRAIN, CALL_NONE },
     { "POST", "/v1.0/publish/{p}/{t}", ON_BOTH, API_PUBLISH_DAPR, CALL_NONE },
+    { "POST", "/v1.0/publish/{p}/", ON_BOTH, API_PUBLISH_DAPR, CALL_NONE }, /* refused in Dapr's words */
+    { "POST", "/v1.0/publish/{p}", ON_BOTH, API_PUBLISH_DAPR, CALL_NONE },
     { "GET", "/v1.0/metadata", ON_BOTH, API_METADATA_DAPR, CALL_NONE },
     { "GET", "/v1.0/healthz", ON_BOTH, API_HEALTH_DAPR, CALL_NONE },
     { "GET", "/v1.0/healthz/outbound", ON_BOTH, API_HEALTH_DAPR, CALL_NONE },

@@ -145,7 +145,13 @@ static void mistakes_are_answered_in_its_words(void **state)
     (void)state;
     driver_refuses("POST", "/v1.0/publish/pubsub/t", NULL, NULL, "x", 404,
                    "{\"errorCode\":\"ERR_PUBSUB_NOT_FOUND\",\"message\":\"");
-    driver_refuses("POST", "/v1.0/publish/sluice/%20", NULL, NULL, "x", 404, "ERR_TOPIC_NAME_EMPTY");
+    static const char *const nowhere[] = { "sluice", "sluice/", "sluice/%20" };
+    for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++) {
+        char path[60];
+        snprintf(path, sizeof path, "/v1.0/publish/%s", nowhere[i]);
+        driver_refuses("POST", path, NULL, NULL, "x", 404, "{\"errorCode\":\"ERR_TOPIC_NAME_EMPTY\"");
+    }
+    driver_refuses("POST", "/v1.0/publish/other/", NULL, NULL, "x", 404, "{\"errorCode\":\"ERR_PUBSUB_NOT_FOUND\"");
     static const char *const ttls[] = { "0", "-1", "1.5", "5s", "4294967296", "99999999999999999999" };
     for (size_t i = 0; i < sizeof ttls / sizeof *ttls; i++) {
         char path[100];
