@@ -16,6 +16,7 @@ struct parsing {
     struct api_command *command;
     struct api_response *out;
     bool too_large;     /* what is refused is so for its size */
+    bool ttl;           /* Sluice-TTL says when the events expire: none may say it itself */
     size_t room;        /* of the command's events */
     struct buf scratch; /* freed by api_parse */
 };
@@ -39,9 +40,10 @@ enum api_answer parse_call(struct parsing *p, const struct api_route *route);
 enum api_answer parse_subscription(struct parsing *p);
 bool parse_put_topic(struct parsing *p, struct request *r, struct error *why);
 bool parse_bind(struct parsing *p, struct request *r, struct error *why);
-/* The terms of a publish: of all its events by its headers, and of one by its attribute `expirytime`. */
+/* The terms of a publish: of all its events by its headers, among which no unknown one may begin with Sluice-; and of one by
+ * its attribute `expirytime`. */
 bool parse_terms(struct parsing *p, struct error *why);
-bool parse_expiry(const struct event *e, struct client_terms *t, struct error *why);
+bool parse_expiry(const struct parsing *p, const struct event *e, struct client_terms *t, struct error *why);
 bool parse_redrive(struct parsing *p, struct request *r, struct error *why);
 /* Refuses every query parameter. */
 bool parse_no_query(struct parsing *p);

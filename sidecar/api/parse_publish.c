@@ -84,7 +84,7 @@ static bool keep(struct parsing *p, const struct event *e, struct span encoded, 
     to->terms = c->u.publish.terms;
     if (!generated)
         event_hash(e->source, e->id, to->hash);
-    return parse_expiry(e, &to->terms, why);
+    return parse_expiry(p, e, &to->terms, why);
 }
 
 bool publish_keep(struct parsing *p, const struct event *e, bool id_generated, struct error *why)

@@ -1,14 +1,80 @@
-/* When events may be delivered: a publish says it for all its events, by Sluice-Delay or Sluice-Not-Before; when one expires
- * is in the event, for its consumers to see. */
+/* When events may be delivered: a publish says it for all its events, by Sluice-Delay or Sluice-Not-Before. When one expires is
+ * in the event, for its consumers to see, or Sluice-TTL says it for all. */
+#include "base/settings.h"
 #include "base/units.h"
 #include "sidecar/api/event_http.h"
 #include "sidecar/api/parse.h"
 
+#include <ctype.h>
+#include <stdio.h>
+#include <strings.h>
+
+#define PREFIX    "Sluice-"
 #define TIME_LIKE "an RFC 3339 time like 2030-01-02T03:04:05Z"
+
+static const char *const known[] = { "wait", "delay", "not-before", "ttl" };
+static const char *const names[] = { "Sluice-Wait", "Sluice-Delay", "Sluice-Not-Before", "Sluice-TTL" };
+/* What a push says of its event: whoever passes it on may pass them on, too. */
+static const char *const of_pushes[] = { "Sluice-Queue", "Sluice-Sequence", "Sluice-Attempt", "Sluice-Consumer-Epoch" };
+
+#define COUNT(list) (sizeof(list) / sizeof *(list))
+
+static bool is_among(struct span name, const char *const *list, size_t count)
+{
+    size_t i = 0;
+    while (i < count && !header_name_is(name, list[i]))
+        i++;
+    return i < count;
+}
+
+/* The name's beginning, which all have, would make any two of them look alike. */
+static bool refuse_header(struct span name, struct error *why)
+{
+    char wrong[40] = "";
+    size_t prefix = sizeof PREFIX - 1;
+    for (size_t i = 0; prefix + i < name.size && i < sizeof wrong - 1; i++)
+        wrong[i] = (char)tolower(name.data[prefix + i]);
+    const char *near = settings_closest(known, COUNT(known), wrong);
+    int shown = (int)(name.size < 60 ? name.size : 60);
+    for (size_t i = 0; near && i < COUNT(known); i++) {
+        if (near == known[i])
+            return error_set(why, "unknown header '%.*s'; did you mean '%s'?", shown, (const char *)name.data,
+                             names[i]);
+    }
+    return error_set(why, "unknown header '%.*s'; known here: %s, %s, %s, %s", shown, (const char *)name.data, names[0],
+                     names[1], names[2], names[3]);
+}
+
+static bool check_names(const struct api_request *r, struct error *why)
+{
+    for (size_t i = 0; i < r->header_count; i++) {
+        struct span name = r->headers[i].name;
+        bool ours =
+            name.size >= sizeof PREFIX - 1 && strncasecmp((const char *)name.data, PREFIX, sizeof PREFIX - 1) == 0;
+        if (ours && !is_among(name, names, COUNT(names)) && !is_among(name, of_pushes, COUNT(of_pushes)))
+            return refuse_header(name, why);
+    }
+    return true;
+}
+
+static bool parse_ttl(struct parsing *p, struct error *why)
+{
+    struct span ttl = header_find(p->request, "Sluice-TTL");
+    int64_t ms = 0;
+    if (!ttl.data)
+        return true;
+    if (!duration_parse(ttl, &ms) || ms == 0)
+        return error_set(why, "header 'Sluice-TTL' must be a duration above 0 like 1500ms, 30s or 2h");
+    p->ttl = true;
+    p->command->u.publish.terms.expires_ms = p->now.wall.ms + ms;
+    return true;
+}
 
 bool parse_terms(struct parsing *p, struct error *why)
 {
     struct client_terms *t = &p->command->u.publish.terms;
+    if (!check_names(p->request, why) || !parse_ttl(p, why))
+        return false;
     struct span delay = header_find(p->request, "Sluice-Delay");
     struct span not_before = header_find(p->request, "Sluice-Not-Before");
     int64_t ms = 0;
@@ -21,13 +87,17 @@ bool parse_terms(struct parsing *p, struct error *why)
            error_set(why, "header 'Sluice-Not-Before' must be " TIME_LIKE);
 }
 
-bool parse_expiry(const struct event *e, struct client_terms *t, struct error *why)
+bool parse_expiry(const struct parsing *p, const struct event *e, struct client_terms *t, struct error *why)
 {
     for (size_t i = 0; i < e->attribute_count; i++) {
         const struct attribute *a = &e->attributes[i];
-        if (span_equal(a->name, span_str("expirytime")))
-            return timestamp_parse_ms(a->text, &t->expires_ms) ||
-                   error_set(why, "attribute 'expirytime' must be " TIME_LIKE);
+        if (!span_equal(a->name, span_str("expirytime")))
+            continue;
+        if (p->ttl)
+            return error_set(why,
+                             "header 'Sluice-TTL' and attribute 'expirytime' exclude each other; give one of them");
+        return timestamp_parse_ms(a->text, &t->expires_ms) ||
+               error_set(why, "attribute 'expirytime' must be " TIME_LIKE);
     }
     return true;
 }

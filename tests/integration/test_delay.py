@@ -89,6 +89,17 @@ def test_an_expired_event_is_counted_and_not_delivered(sidecar, durability):
     assert books(sidecar)["remaining"] == 0
 
 
+def test_a_ttl_expires_every_event_of_its_request(sidecar):
+    sidecar.declare("q", durability="disk")
+    publish(sidecar, event("soon"), event("soon, too"), Sluice_TTL="1s")
+    publish(sidecar, event("held too long"), Sluice_TTL="1s", Sluice_Delay="1h")
+    publish(sidecar, event("lasts"), Sluice_TTL="12h")
+    wait_for(lambda: books(sidecar)["expired"] == 3)
+    told = sidecar.http("GET", "/v1/queues/q/events/4").json
+    assert told["state"] == "ready" and "expirytime" not in told["event"]
+    assert take(sidecar, wait="20s") == ["lasts"] and delayed(sidecar) == []
+
+
 def test_delays_expiries_and_cancels_survive_a_broker_that_is_killed(cluster):
     first = cluster.broker()
     s = cluster.sidecar(first)
@@ -187,6 +198,7 @@ def test_what_is_no_time_is_refused(sidecar):
     sidecar.declare("q")
     for headers, says in (({"Sluice-Delay": "soon"}, "'Sluice-Delay'"), ({"Sluice-Not-Before": "noon"}, "'Sluice-Not-Before'"),
                           ({"Sluice-Delay": "1s", "Sluice-Not-Before": stamp(9)}, "give one of them"),
+                          ({"Sluice-TTL": "0s"}, "'Sluice-TTL'"), ({"Sluice-Dealy": "1s"}, "did you mean 'Sluice-Delay'?"),
                           ({"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": "t",
                             "ce-expirytime": "noon"}, "'expirytime'")):
         refused = sidecar.publish("q", "x", headers)

@@ -49,7 +49,7 @@ def test_the_readme_s_tour_works_when_pasted(cluster, tmp_path):
 def test_the_api_document_s_examples_work_when_pasted(cluster, tmp_path):
     steps = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/http-api.md").read_text(), re.S)
     out = run_script("\n".join(steps), start_dev(cluster, tmp_path))
-    assert out.count('"sequence":') == 21
+    assert out.count('"sequence":') == 22
     for expected in ('"queues":{"audit":1,"mail":1}', '"result":"nacked"', '"reason":"max_deliveries"', '"reason":"expired"', '"error":"no such user"', '{"would_redrive":1}',
                      '{"redriven":1,"left":0}', '"sluicedeadqueue":"letters"', '"sluicedeaderror":"no such user"', '"blocked_by":', '"ready_at":"2099-01-02T09:00:00Z"'):
         assert expected in out, (expected, out)

@@ -67,6 +67,65 @@ static void headers_that_say_nothing_clear_are_refused(void **state)
     driver_end(&d);
 }
 
+static void a_ttl_is_a_duration_from_now_on(void **state)
+{
+    (void)state;
+    struct client_terms t = terms_with("/v1/queues/q/events", "Sluice-TTL", "1500ms");
+    assert_true(t.expires_ms == 1700000001623 && t.delay_ms == 0);
+    t = terms_with("/v1/topics/t/events", "sluice-ttl", "2h");
+    assert_true(t.expires_ms == 1700007200123);
+    static const char *const bad[] = { "soon", "-1s", "", "0s" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        driver_refuses("POST", "/v1/queues/q/events", "Sluice-TTL", bad[i], "x", 400,
+                       "'Sluice-TTL' must be a duration above 0");
+}
+
+static void a_ttl_is_each_event_s_and_none_has_an_expiry_beside_it(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    driver_header(&d, "Content-Type", "application/cloudevents-batch+json");
+    driver_header(&d, "Sluice-TTL", "1s");
+    driver_header(&d, "Sluice-Delay", "500ms");
+    const struct client_terms *first = terms_of(&d, "/v1/queues/q/events", "[{" CLOUDEVENT "},{" CLOUDEVENT "}]");
+    assert_true(first[0].expires_ms == 1700000001123 && first[0].delay_ms == 500);
+    assert_true(d.command.u.publish.events[1].terms.expires_ms == 1700000001123);
+    assert_int_equal(
+        driver_send(&d, "POST", "/v1/queues/q/events", "[{" CLOUDEVENT "},{" CLOUDEVENT "," EXPIRES_2023 "}]"),
+        API_RESPONSE);
+    assert_says(&d, 400, "events[1]: header 'Sluice-TTL' and attribute 'expirytime' exclude each other");
+    driver_end(&d);
+}
+
+static void a_header_that_nobody_knows_is_refused_with_the_one_that_was_meant(void **state)
+{
+    static const struct {
+        const char *name, *says;
+    } wrong[] = {
+        { "Sluice-Dealy", "unknown header 'Sluice-Dealy'; did you mean 'Sluice-Delay'?" },
+        { "sluice-notbefore", "did you mean 'Sluice-Not-Before'?" },
+        { "SLUICE-TLL", "did you mean 'Sluice-TTL'?" },
+        { "Sluice-Expires", "known here: Sluice-Wait, Sluice-Delay, Sluice-Not-Before, Sluice-TTL" },
+        { "Sluice-", "unknown header 'Sluice-'; known here: " },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        driver_refuses("POST", "/v1/queues/q/events", wrong[i].name, "1s", "x", 400, wrong[i].says);
+        driver_refuses("POST", "/v1/topics/t/events", wrong[i].name, "1s", "x", 400, wrong[i].says);
+    }
+}
+
+/* A subscription may push to another queue of a sidecar, and an application may pass on what it was sent. */
+static void the_headers_of_a_push_are_let_pass(void **state)
+{
+    static const char *const pushed[] = { "Sluice-Queue", "Sluice-Sequence", "Sluice-Attempt",
+                                          "sluice-consumer-epoch" };
+    (void)state;
+    for (size_t i = 0; i < sizeof pushed / sizeof *pushed; i++)
+        assert_true(terms_with("/v1/queues/q/events", pushed[i], "1").expires_ms == 0);
+}
+
 static void each_event_of_a_batch_has_its_own_expiry_and_the_common_delay(void **state)
 {
     struct driver d;
@@ -131,6 +190,10 @@ int main(void)
         cmocka_unit_test(a_delay_is_a_duration),
         cmocka_unit_test(a_not_before_is_a_time),
         cmocka_unit_test(headers_that_say_nothing_clear_are_refused),
+        cmocka_unit_test(a_ttl_is_a_duration_from_now_on),
+        cmocka_unit_test(a_ttl_is_each_event_s_and_none_has_an_expiry_beside_it),
+        cmocka_unit_test(a_header_that_nobody_knows_is_refused_with_the_one_that_was_meant),
+        cmocka_unit_test(the_headers_of_a_push_are_let_pass),
         cmocka_unit_test(each_event_of_a_batch_has_its_own_expiry_and_the_common_delay),
         cmocka_unit_test(an_expiry_is_read_in_binary_mode),
         cmocka_unit_test(an_expiry_is_read_as_a_protobuf_timestamp),
