@@ -66,10 +66,12 @@ void push_ask_no_more(struct subscription *s)
 
 static const char *sentence_of(const struct push_outcome *o, const char *word, char out[256])
 {
+    char said[PUSH_SAID_MAX + 1];
+    push_said(o->body, said);
     if (o->end == PUSH_ANSWERED && word)
         snprintf(out, 256, "the application answered %d, status %s", o->status, word);
     else if (o->end == PUSH_ANSWERED)
-        snprintf(out, 256, "the application answered %d", o->status);
+        snprintf(out, 256, "the application answered %d%s%s", o->status, *said ? ": " : "", said);
     else
         snprintf(out, 256, "%s%s", o->end == PUSH_TIMED_OUT ? "no answer in time: " : "", o->error);
     return out;

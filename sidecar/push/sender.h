@@ -15,7 +15,7 @@ struct sender_request {
     const struct buf *headers; /* lines, "name: value", each with its NUL */
     struct span body;          /* valid until the request has ended */
     int64_t limit_ms;          /* for all of it */
-    bool keep_body;            /* of the answer, which may then have SENDER_KEPT_MAX bytes */
+    bool keep_body;            /* all of the answer's, which may then have SENDER_KEPT_MAX bytes */
 };
 
 /* Valid during the call. */

@@ -117,6 +117,32 @@ struct push_verdict push_judge_dapr(const struct push_outcome *o, wall_t now)
     return push_judge(o, now);
 }
 
+/* The control characters of ASCII, and those that UTF-8 writes as C2 80 to C2 9F. */
+static void blank_controls(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c; c++) {
+        if (*c < ' ' || *c == 0x7f)
+            *c = ' ';
+        else if (*c == 0xc2 && c[1] < 0xa0)
+            c[0] = c[1] = ' ';
+    }
+}
+
+void push_said(struct span body, char out[PUSH_SAID_MAX + 1])
+{
+    size_t size = body.size < PUSH_SAID_MAX ? body.size : PUSH_SAID_MAX, least = size < 3 ? 0 : size - 3;
+    while (size > least && !utf8_valid(span_of(body.data, size)))
+        size--;
+    if (size == 0 || !utf8_valid(span_of(body.data, size)) || memchr(body.data, '\0', size))
+        size = 0;
+    else
+        memcpy(out, body.data, size);
+    out[size] = '\0';
+    blank_controls(out);
+    while (size > 0 && out[size - 1] == ' ')
+        out[--size] = '\0';
+}
+
 bool push_is_allowed(struct span allowed, const char *origin)
 {
     return span_equal(allowed, span_str("*")) || (allowed.size == strlen(origin) && allowed.size &&

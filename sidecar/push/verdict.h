@@ -7,6 +7,9 @@
 #include "base/span.h"
 #include "sidecar/api/subscription.h"
 
+/* So much of an answer that is no success is kept for people. */
+#define PUSH_SAID_MAX 200u
+
 /* How a transfer ended. */
 enum push_end {
     PUSH_ANSWERED,      /* a whole answer; `status` says which */
@@ -21,7 +24,7 @@ struct push_outcome {
     int status;
     struct span retry_after; /* the header's value; empty: none */
     const char *error;       /* of an end without an answer, for people */
-    struct span body;        /* of an answer, where it was kept */
+    struct span body; /* of an answer: its beginning, PUSH_SAID_MAX bytes at least, or all where it was asked for */
 };
 
 /* What to do with the event and with the subscription. */
@@ -39,6 +42,9 @@ struct push_verdict push_judge(const struct push_outcome *o, wall_t now);
 /* The same of the dialect dapr: of a 2xx the body's {"status"} decides, SUCCESS, RETRY or DROP; none, an empty one and a body
  * that is no JSON object are a success, as Dapr has it. 404 drops. */
 struct push_verdict push_judge_dapr(const struct push_outcome *o, wall_t now);
+
+/* What an answer's body says to people: its beginning, cut between characters, one line; "" where it is no UTF-8. */
+void push_said(struct span body, char out[PUSH_SAID_MAX + 1]);
 
 /* Retry-After: seconds, or a date (RFC 9110, 10.2.3; its preferred form). False when it is neither. */
 bool push_retry_after(struct span value, wall_t now, int64_t *ms);

@@ -22,6 +22,18 @@ def test_an_error_is_a_failure_and_comes_again_with_attempt_two(named, applicati
     assert s["last_error"] == "the application answered 500" and s["last_status"] == 200
 
 
+def test_what_an_error_s_body_says_is_kept_with_the_event(named, application):
+    named.declare("q", max_deliveries=1)
+    app = application(lambda h, n: h.say(422, body="no such user: Zoë\n".encode() if n == 1 else b"\0" * 5000))
+    subscribe(named, app.url)
+    named.publish("q")
+    named.publish("q")
+    until(lambda: named.http("GET", "/v1/queues/q").json["dead"] == 2)
+    errors = [e["trouble"]["error"] for e in named.http("GET", "/v1/queues/q/peek?state=dead").json["events"]]
+    assert errors == ["the application answered 422: no such user: Zoë", "the application answered 422"]
+    assert look(named)["last_error"] == "the application answered 422"
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_obeyed_by_the_whole_subscription(named, application, status):
     app = application(lambda h, n: h.say(status, {"Retry-After": "2"}) if n == 1 else h.say(200))

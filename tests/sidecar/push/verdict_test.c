@@ -43,6 +43,41 @@ static void what_an_end_means(void **state)
     }
 }
 
+static void assert_said(const char *body, size_t size, const char *said)
+{
+    char out[PUSH_SAID_MAX + 1];
+    push_said(span_of(body, size), out);
+    assert_string_equal(out, said);
+}
+
+static void what_an_answer_says_is_kept_in_one_line_and_cut_between_characters(void **state)
+{
+    char long_one[300], wide[300], cut[PUSH_SAID_MAX + 1];
+    (void)state;
+    assert_said("", 0, "");
+    assert_said(NULL, 0, "");
+    assert_said("no such user\r\n", 14, "no such user");
+    assert_said("a\nb\tc\x7f"
+                "d\xc2\x85"
+                "e",
+                10, "a b c d  e");
+    assert_said("gr\xc3\xbc\xc3\x9f", 6, "gr\xc3\xbc\xc3\x9f");
+    assert_said("\xff\xfe\x00\x01"
+                "binary",
+                10, "");
+    assert_said("a\0b", 3, "");
+    assert_said("\xc3", 1, "");
+    memset(long_one, 'x', sizeof long_one);
+    memset(cut, 'x', PUSH_SAID_MAX);
+    cut[PUSH_SAID_MAX] = '\0';
+    assert_said(long_one, sizeof long_one, cut);
+    for (size_t i = 0; i < sizeof wide; i++)
+        wide[i] = "\xe2\x82\xac"[i % 3];
+    memcpy(cut, wide, 198);
+    cut[198] = '\0';
+    assert_said(wide, sizeof wide, cut);
+}
+
 static void retry_after_is_seconds_or_a_date(void **state)
 {
     static const struct {
@@ -163,6 +198,7 @@ int main(void)
         cmocka_unit_test(what_an_end_means),
         cmocka_unit_test(in_dapr_s_dialect_the_body_of_a_2xx_decides),
         cmocka_unit_test(in_dapr_s_dialect_404_drops_and_410_is_a_failure),
+        cmocka_unit_test(what_an_answer_says_is_kept_in_one_line_and_cut_between_characters),
         cmocka_unit_test(retry_after_is_seconds_or_a_date),
         cmocka_unit_test(a_handshake_is_granted_by_name_or_to_all),
         cmocka_unit_test(back_off_doubles_to_its_cap_with_jitter),
