@@ -25,7 +25,7 @@ static void render_refusal(const struct api_command *c, const struct api_event *
         json_add_text_member(&out->body, "id", e->id);
     if (o->queue)
         json_add_text_member(&out->body, "queue", span_str(o->queue));
-    if (o->capacity) {
+    if (o->reason == REASON_full && o->capacity) {
         json_add_number_member(&out->body, "depth", o->depth);
         json_add_number_member(&out->body, "capacity", o->capacity);
     }

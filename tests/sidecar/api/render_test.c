@@ -64,6 +64,22 @@ static void all_refused_alike_are_the_common_error(void **state)
     driver_end(&d);
 }
 
+static void a_refusal_has_the_depth_only_where_the_queue_is_full(void **state)
+{
+    static const enum reason others[] = { REASON_no_consumer, REASON_unknown_queue, REASON_budget, REASON_disk };
+    (void)state;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        struct driver d;
+        struct api_event e = { .id = span_str("a") };
+        struct api_command c = { .kind = API_PUBLISH, .queue = "q", .u.publish = { .events = &e, .count = 1 } };
+        const struct api_outcome o = { .reason = others[i], .depth = 0, .capacity = 10000 };
+        driver_begin(&d);
+        api_render_publish(&c, &o, &d.arena, &d.response);
+        assert_says(&d, reason_info(others[i])->status, "\"queue\":\"q\",\"id\":\"a\"}");
+        driver_end(&d);
+    }
+}
+
 static void what_went_to_a_topic_names_its_queues(void **state)
 {
     const struct target targets[] = { { "audit", 7 }, { "mail", 41 } };
@@ -164,6 +180,7 @@ static void anything_else_is_207(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_refusal_has_the_depth_only_where_the_queue_is_full),
         cmocka_unit_test(one_confirmed_event_is_202),
         cmocka_unit_test(a_batch_of_one_is_still_a_batch),
         cmocka_unit_test(some_refused_are_207_and_counted),
