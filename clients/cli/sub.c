@@ -21,7 +21,7 @@
 
 #define FIELD(name) offsetof(struct sub_options, name)
 static const struct cli_option option_table[] = {
-    { "count", 'n', CLI_COUNT, FIELD(count), "n", "end after n events" },
+    { "count", 'n', CLI_COUNT, FIELD(count), "n", "end after n events, handled well or not" },
     { "max", 'm', CLI_COUNT, FIELD(max), "n", "events a take [100; 1 with a command]" },
     { "wait", 'w', CLI_DURATION, FIELD(wait), "duration", "how long each take waits [30s]" },
     { "exit-empty", 'e', CLI_SWITCH, FIELD(exit_empty), NULL, "end when nothing came within --wait" },
@@ -223,7 +223,7 @@ static bool handle_by_command(struct sub *s, size_t at)
     if (s->lease_ms && mono_since_ms(clock_now().mono, s->extended) > s->lease_ms / 3)
         extend(s);
     done = sub_run_command(s, &s->items[at], extend);
-    s->done += done;
+    s->handled += done || !cli_stopped();
     return settle(s, s->items + at, done, 1, 1);
 }
 
@@ -235,7 +235,7 @@ static bool print_all(struct sub *s)
     bool written = fflush(stdout) == 0;
     if (!written)
         cli_fail("cannot write to the standard output; nothing more is acked");
-    s->done += written ? s->count : 0;
+    s->handled += written ? s->count : 0;
     return settle(s, s->items, written, written ? s->count : 0, s->count) && written;
 }
 
@@ -290,7 +290,7 @@ static void note_turn(struct sub *s, const struct http_reply *r)
 static int take_and_handle(struct sub *s, struct sub_item *items, bool *go)
 {
     struct arena arena;
-    unsigned long left = s->options.count ? s->options.count - s->done : s->options.max;
+    unsigned long left = s->options.count ? s->options.count - s->handled : s->options.max;
     struct http_reply r = take(s, left < s->options.max ? left : s->options.max);
     int code = CLI_OK;
     arena_init(&arena, ARENA_SIZE);
@@ -329,7 +329,7 @@ static int run(struct sub *s)
     bool go = true;
     struct sub_item *items = xcalloc(s->options.max, sizeof *items);
     ask_for_the_lease(s);
-    while (go && !cli_stopped() && (!s->options.count || s->done < s->options.count))
+    while (go && !cli_stopped() && (!s->options.count || s->handled < s->options.count))
         code = take_and_handle(s, items, &go);
     free(items);
     if (code == CLI_OK && cli_stopped() && s->options.count)

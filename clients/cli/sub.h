@@ -25,8 +25,8 @@ struct sub {
     const char *queue;
     char **command;   /* NULL: print */
     int64_t lease_ms; /* of the queue; 0: not known */
-    uint64_t done;
-    bool worked; /* an answer came before: from then on the broker's absence is waited out */
+    uint64_t handled; /* well or not */
+    bool worked;      /* an answer came before: from then on the broker's absence is waited out */
     bool said_standby, said_away;
     char failure[32]; /* how the command ended that failed: "exit status 3" */
     /* receipts taken and not settled: extended while a command runs */

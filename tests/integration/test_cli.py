@@ -31,8 +31,17 @@ def test_sub_runs_a_command_and_gives_back_what_failed(dev, tmp_path):
     run("sluice", "pub", "q", "a", environment=dev)
     marker = tmp_path / "marker"
     script = f'[ -e {marker} ] && cat && exit 0; touch {marker}; exit 1'
-    got = run("sluice", "sub", "q", "--count", "1", "--", "sh", "-c", script, environment=dev)
+    got = run("sluice", "sub", "q", "--count", "2", "--", "sh", "-c", script, environment=dev)
     assert got.stdout == "a"
+
+
+def test_sub_counts_what_its_command_could_not_handle(dev):
+    run("sluice", "queue", "declare", "q", "max_deliveries=1", environment=dev)
+    run("sluice", "pub", "q", "a", "b", environment=dev)
+    got = run("sluice", "sub", "q", "-n", "1", "--", "false", environment=dev, timeout=20)
+    assert got.returncode == 0
+    assert got.stderr == "sluice: 'false' ended with status 1 for event #1, attempt 1; given back as failed\n"
+    assert (describe("q", dev)["ready"], describe("q", dev)["dead"]) == (1, 1)
 
 
 def test_a_command_that_is_not_there_ends_sub_before_it_takes(dev):
@@ -46,10 +55,10 @@ def test_a_command_that_is_not_there_ends_sub_before_it_takes(dev):
 def test_how_a_command_failed_is_said(dev, tmp_path):
     run("sluice", "pub", "q", "a", environment=dev)
     script = f"echo >> {tmp_path}/runs; case $(wc -l < {tmp_path}/runs) in 1) exit 3;; 2) kill -9 $$;; esac"
-    got = run("sluice", "sub", "q", "--count", "1", "--retry-delay", "10ms", "--", "sh", "-c", script, environment=dev)
+    got = run("sluice", "sub", "q", "--count", "3", "--retry-delay", "10ms", "--", "sh", "-c", script, environment=dev)
     assert got.returncode == 0
-    assert got.stderr == ("sluice: 'sh' ended with status 3 for event #1, attempt 1; it comes again in 10ms\n"
-                          "sluice: 'sh' was ended by signal 9 for event #1, attempt 2; it comes again in 10ms\n")
+    assert got.stderr == ("sluice: 'sh' ended with status 3 for event #1, attempt 1; given back as failed, to come again in 10ms\n"
+                          "sluice: 'sh' was ended by signal 9 for event #1, attempt 2; given back as failed, to come again in 10ms\n")
 
 
 def test_a_figure_is_never_shown_as_an_exponent(dev):
