@@ -149,6 +149,15 @@ static void print_text(const json_t *o, const char *key)
     cli_print_plain(span_str(json_text_of(o, key)), 250);
 }
 
+/* How many bytes base64 stands for. */
+static size_t decoded_size(const char *base64)
+{
+    size_t size = strlen(base64), padding = 0;
+    while (padding < size && padding < 2 && base64[size - 1 - padding] == '=')
+        padding++;
+    return size / 4 * 3 - padding;
+}
+
 static void print_event(const json_t *item)
 {
     const json_t *event = json_object_get(item, "event"), *data = json_object_get(event, "data");
@@ -163,7 +172,7 @@ static void print_event(const json_t *item)
     if (data)
         print_value(data);
     else
-        printf("(%zu bytes)\n", strlen(json_text_of(event, "data_base64")) / 4 * 3);
+        printf("(%zu bytes)\n", decoded_size(json_text_of(event, "data_base64")));
 }
 
 static void print_attempts(const json_t *e)

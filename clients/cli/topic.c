@@ -121,15 +121,31 @@ static int show(const void *options, struct cli_args *a)
     return http_finish(&r, o->json, print_topic);
 }
 
+/* What --unrouted means in JSON; NULL, and said how it is written, when it means nothing. */
+static json_t *unrouted_json(const char *given)
+{
+    if (strcmp(given, "refuse") == 0 || strcmp(given, "drop") == 0)
+        return json_string(given);
+    if (strncmp(given, "queue=", 6) == 0)
+        return json_pack("{s:s}", "queue", given + 6);
+    json_t *object = json_loads(given, JSON_REJECT_DUPLICATES, NULL); /* as the HTTP API has it */
+    if (json_is_object(object))
+        return object;
+    json_decref(object);
+    cli_usage("--unrouted: '%s' must be refuse, drop or queue=NAME", given);
+    return NULL;
+}
+
 static int put(const void *options, struct cli_args *a)
 {
     const struct topic_options *o = options;
     struct buf path = { 0 };
+    json_t *unrouted = o->unrouted ? unrouted_json(o->unrouted) : NULL;
+    if (o->unrouted && !unrouted)
+        return CLI_USAGE;
     json_t *body = json_object();
-    if (o->unrouted && strncmp(o->unrouted, "queue=", 6) == 0)
-        json_object_set_new(body, "unrouted", json_pack("{s:s}", "queue", o->unrouted + 6));
-    else if (o->unrouted)
-        json_object_set_new(body, "unrouted", json_string(o->unrouted));
+    if (unrouted)
+        json_object_set_new(body, "unrouted", unrouted);
     char *text = json_dumps(body, JSON_COMPACT);
     http_topic_path(&path, a->rest[0], "%s", "");
     struct http_reply r = call("PUT", false, &path, text);

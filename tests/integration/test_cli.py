@@ -89,6 +89,23 @@ def test_queue_commands(dev):
     assert missing.returncode == 1 and "there is no queue 'q'" in missing.stderr
 
 
+def test_what_becomes_of_unmatched_events_is_written_the_cli_s_way_or_the_api_s(dev):
+    run("sluice", "queue", "declare", "rest", environment=dev)
+    refused = run("sluice", "topic", "put", "news", "--unrouted", "left", environment=dev)
+    assert refused.returncode == 2
+    assert refused.stderr == "sluice: --unrouted: 'left' must be refuse, drop or queue=NAME\n"
+    for given in ("queue=rest", '{"queue": "rest"}'):
+        shown = run("sluice", "topic", "put", "news", "--unrouted", given, "--json", environment=dev)
+        assert json.loads(shown.stdout)["unrouted"] == {"queue": "rest"}, shown.stderr
+
+
+@pytest.mark.parametrize("size", [9, 10, 11])
+def test_peek_tells_the_size_of_what_is_no_text(dev, tmp_path, size):
+    (tmp_path / "bytes").write_bytes(b"\xff" * size)
+    run("sluice", "pub", "q", "--file", tmp_path / "bytes", environment=dev)
+    assert f"({size} bytes)" in run("sluice", "queue", "peek", "q", environment=dev).stdout
+
+
 def test_wrong_usage_is_status_2_and_help_is_0():
     assert run("sluice").returncode == 2
     assert run("sluice", "nonsense").returncode == 2
