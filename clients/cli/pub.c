@@ -29,10 +29,11 @@ static const struct cli_option option_table[] = {
     { "subject", 'S', CLI_TEXT, FIELD(subject), "subject", "of the events [none]" },
     { "id", 0, CLI_TEXT, FIELD(id), "id", "of a single event; made up without" },
     { "content-type", 'c', CLI_TEXT, FIELD(content_type), "type",
-      "of the data [text/plain, application/json with --ndjson,\napplication/octet-stream when it is not UTF-8]" },
+      "of the data [text/plain, application/json with --ndjson,\napplication/octet-stream when it is no text]" },
     { "attribute", 'a', CLI_LIST, FIELD(attributes), "name=value", "an extension attribute, as partitionkey=alice" },
     { "wait", 'w', CLI_DURATION, FIELD(wait), "duration",
-      "how long to wait for room in a full queue, or for the broker;\n0s: try once [as long as it takes]" },
+      "how long to wait for room in a full queue, or for the broker;\n0s: try once [as long as it takes; once where "
+      "overflow is reject]" },
     { "delay", 'd', CLI_DURATION, FIELD(delay), "duration", "not to be delivered for so long [at once]" },
     { "not-before", 0, CLI_TEXT, FIELD(not_before), "time", "not to be delivered before, as 2030-01-02T03:04:05Z" },
     { "ttl", 0, CLI_DURATION, FIELD(ttl), "duration",
@@ -100,16 +101,16 @@ static struct http_reply post(const struct pub *p, size_t n, int64_t wait_ms)
 }
 
 /* What became of the first n events: those confirmed and unknown are counted, and the confirmed leave the batch. Returns
- * the status that the first other one got (0: no answer came), or ALL_DONE. */
-static long take_outcomes(struct pub *p, struct http_reply *r, size_t n, const char **reason)
+ * the status that the first other one got (0: no answer came), or ALL_DONE; *refused is what was said of it. */
+static long take_outcomes(struct pub *p, struct http_reply *r, size_t n, const json_t **refused)
 {
     const json_t *events = json_object_get(http_json(r), "events");
     size_t done = r->status == 202 ? n : 0, i = 0;
-    *reason = json_text_of(http_json(r), "reason");
+    *refused = http_json(r);
     if (r->status == 207) {
         while (done < n && !json_object_get(json_array_get(events, done), "reason"))
             done++;
-        *reason = json_text_of(json_array_get(events, done), "reason");
+        *refused = json_array_get(events, done);
         for (i = done; i < n; i++)
             p->unknown += json_number_of(json_array_get(events, i), "status") == 504;
     } else if (r->status == 504 || (r->status == 0 && r->sent)) {
@@ -121,11 +122,30 @@ static long take_outcomes(struct pub *p, struct http_reply *r, size_t n, const c
     return done == n ? ALL_DONE : status;
 }
 
-static void stop_here(struct pub *p, struct http_reply *r, const char *reason)
+/* Where overflow is reject nobody waits but who says so by --wait. */
+static bool waits(struct pub *p, long status, const json_t *refused)
 {
+    const char *named = json_text_of(refused, "queue");
+    if (p->options.wait || status != 429)
+        return true;
+    struct buf path = { 0 };
+    http_queue_path(&path, *named ? named : p->queue, "%s", "");
+    struct http_reply r = http_do(&(struct http_call){ .method = "GET", .path = (char *)path.data });
+    p->rejected = r.status == 200 && strcmp(json_text_of(http_json(&r), "overflow"), "reject") == 0;
+    http_reply_free(&r);
+    buf_free(&path);
+    return !p->rejected;
+}
+
+static void stop_here(struct pub *p, struct http_reply *r, const json_t *refused)
+{
+    const char *named = json_text_of(refused, "queue"), *reason = json_text_of(refused, "reason");
     progress_clear(&p->progress);
     p->failed = true;
-    if (r->status == 207)
+    if (p->rejected)
+        cli_fail("refused from %s %llu on: %s, and the overflow of '%s' is reject; --wait tries again for so long",
+                 p->unit, (unsigned long long)p->events[0].position, reason, *named ? named : p->queue);
+    else if (r->status == 207)
         cli_fail("refused from %s %llu on: %s", p->unit, (unsigned long long)p->events[0].position, reason);
     else
         cli_fail("%s %llu: %s", p->unit, (unsigned long long)p->events[0].position, http_trouble(r));
@@ -137,28 +157,29 @@ static void say_waiting(struct pub *p, long status)
         return;
     p->said_waiting = true;
     progress_clear(&p->progress);
-    cli_fail(status == 429   ? "'%s' is full; waiting for room"
-             : status == 507 ? "the broker's disk is full; '%s' waits for room"
-                             : "the broker is away; '%s' waits for it",
-             p->queue);
+    cli_fail(status == 429   ? "'%s' is full; waiting for room%s"
+             : status == 507 ? "the broker's disk is full; '%s' waits for room%s"
+                             : "the broker is away; '%s' waits for it%s",
+             p->queue, p->options.wait ? "" : " (--wait limits this)");
 }
 
 /* Once: n events, or fewer. Returns false when it is over. */
 static bool try_once(struct pub *p, size_t *n, mono_t since, int64_t limit_ms)
 {
     int64_t left = limit_ms < 0 ? WAIT_PIECE_MS : limit_ms - mono_since_ms(clock_now().mono, since);
-    const char *reason;
+    const json_t *refused;
     struct http_reply r = post(p, *n, left < 0 ? 0 : left < WAIT_PIECE_MS ? left : WAIT_PIECE_MS);
-    long status = take_outcomes(p, &r, *n, &reason);
+    long status = take_outcomes(p, &r, *n, &refused);
     bool again = status == ALL_DONE;
     if ((status == 400 || status == 413) && *n > 1) {
         *n = 1; /* one of them is wrong: singly up to it */
         again = true;
-    } else if ((status == 429 || status == 503 || status == 507) && left > 0 && !cli_stopped()) {
+    } else if ((status == 429 || status == 503 || status == 507) && left > 0 && !cli_stopped() &&
+               waits(p, status, refused)) {
         say_waiting(p, status);
         again = cli_pause(left < RETRY_MS ? left : RETRY_MS);
     } else if (!again) {
-        stop_here(p, &r, reason);
+        stop_here(p, &r, refused);
     }
     http_reply_free(&r);
     return again;

@@ -38,6 +38,7 @@ struct pub {
     uint64_t position, bytes_read;
     uint64_t confirmed, refused, unknown;
     bool failed, said_waiting;
+    bool rejected; /* by a queue that is full and lets nobody wait */
     struct progress progress;
 };
 

@@ -11,6 +11,9 @@
 #include <stdio.h>
 
 #define NOT_BEFORE_MAX 40u /* bytes, of a time with all its digits */
+/* A text holds a few control characters, and no more than one in so many bytes. */
+#define CONTROLS_FEW  16u
+#define CONTROLS_PART 8u
 
 static bool add_attribute(struct buf *b, const char *given)
 {
@@ -88,6 +91,16 @@ static void add_expiry(struct buf *b, const char *ttl)
     json_add_text_member(b, "expirytime", span_str(text));
 }
 
+/* UTF-8 that is hardly any control characters, each of which is six bytes in JSON: with more of them it is a file of
+ * another kind, and would outgrow a request that its bytes in base64 fit into. */
+static bool is_text(struct span data)
+{
+    size_t controls = 0;
+    for (size_t i = 0; i < data.size; i++)
+        controls += data.data[i] < 0x20 && !(data.data[i] >= '\b' && data.data[i] <= '\r' && data.data[i] != '\v');
+    return controls <= CONTROLS_FEW + data.size / CONTROLS_PART && utf8_valid(data);
+}
+
 /* The event around one value. json: DATA is a JSON value, in its own bytes. */
 static void wrap(struct pub *p, struct span data, bool json)
 {
@@ -103,7 +116,7 @@ static void wrap(struct pub *p, struct span data, bool json)
     if (json) {
         add_content(b, given ? given : "application/json", "data");
         buf_add(b, data.data, data.size);
-    } else if (utf8_valid(data)) {
+    } else if (is_text(data)) {
         add_content(b, given ? given : "text/plain", "data");
         json_add_string(b, data);
     } else {

@@ -1,3 +1,4 @@
+import base64
 import json
 import os
 import pathlib
@@ -154,6 +155,33 @@ def test_a_full_queue_ends_a_publish_at_the_first_refused(dev):
     assert result.returncode == 1 and "line 5" in result.stderr
 
 
+def test_a_full_queue_that_rejects_ends_a_publish_at_once(dev):
+    run("sluice", "queue", "declare", "q", "capacity=1", "overflow=reject", environment=dev)
+    run("sluice", "topic", "put", "all", environment=dev)
+    run("sluice", "topic", "bind", "all", "q", environment=dev)
+    assert run("sluice", "pub", "q", "a", environment=dev).returncode == 0
+    for command in (("pub", "q"), ("pub", "--topic", "all")):
+        refused = run("sluice", *command, "b", "c", environment=dev)
+        assert (refused.returncode, refused.stdout) == (1, "0 confirmed, 2 refused\n")
+        assert refused.stderr == ("sluice: refused from argument 1 on: full, and the overflow of 'q' is reject; "
+                                  "--wait tries again for so long\n")
+
+
+@pytest.mark.parametrize("data", [b"\0" * 800_000, bytes(range(32)) * 4_000], ids=["zeroes", "all"])
+def test_a_file_of_control_characters_is_sent_as_bytes(dev, tmp_path, data):
+    (tmp_path / "file").write_bytes(data)
+    sent = run("sluice", "pub", "q", "--file", tmp_path / "file", environment=dev)
+    assert sent.returncode == 0, sent.stderr
+    got = json.loads(run("sluice", "sub", "q", "--json", "-n", "1", environment=dev).stdout)["event"]
+    assert (base64.b64decode(got["data_base64"]), got["datacontenttype"]) == (data, "application/octet-stream")
+
+
+def test_text_may_hold_control_characters(dev):
+    run("sluice", "pub", "q", "\033[1mbold\033[0m", environment=dev)
+    got = json.loads(run("sluice", "sub", "q", "--json", "-n", "1", environment=dev).stdout)["event"]
+    assert (got["data"], got["datacontenttype"]) == ("\033[1mbold\033[0m", "text/plain")
+
+
 # ------------------------------------------------------------------ while it runs
 
 class Command:
@@ -242,7 +270,7 @@ def test_lines_are_published_as_they_come(dev, start):
 def test_a_full_queue_is_said_and_waited_for_and_ctrl_c_ends_with_130(dev, start):
     run("sluice", "queue", "declare", "q", "capacity=1", environment=dev)
     pub = start("pub", "q", "a", "b", "c", environment=dev)
-    pub.wait_for("'q' is full; waiting for room")
+    pub.wait_for("'q' is full; waiting for room (--wait limits this)")
     assert run("sluice", "sub", "q", "--count", "1", environment=dev).stdout == "a\n"
     assert run("sluice", "sub", "q", "--count", "1", "--wait", "20s", environment=dev).stdout == "b\n"
     pub.wait_for("3 confirmed")
