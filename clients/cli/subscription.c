@@ -99,24 +99,41 @@ static void print_subscription(const json_t *s)
     print_results(s);
 }
 
+static void print_row(const json_t *s, bool headed)
+{
+    const json_t *results = json_object_get(s, "results");
+    if (!headed)
+        printf("%-20s %-20s %-11s %9s %9s %9s  %s\n", "SUBSCRIPTION", "QUEUE", "STATE", "IN FLIGHT", "ACKED", "FAILED",
+               "URL");
+    printf("%-20s %-20s %-11s %9lld %9lld %9lld  %s\n", json_text_of(s, "subscription"), json_text_of(s, "queue"),
+           json_text_of(s, "state"), json_number_of(s, "in_flight"), json_number_of(results, "acked"),
+           json_number_of(results, "failed"), json_text_of(s, "url"));
+}
+
+struct listing {
+    const struct subscription_options *options;
+    bool headed;
+};
+
 static void print_listed(void *context, const json_t *one)
 {
-    const struct subscription_options *o = context;
-    if (o->names)
+    struct listing *l = context;
+    if (l->options->names)
         puts(json_text_of(one, "subscription"));
-    else if (o->json)
+    else if (l->options->json)
         cli_print_json_line(one);
     else
-        print_subscription(one);
+        print_row(one, l->headed);
+    l->headed = true;
 }
 
 /* ------------------------------------------------------------------ verbs */
 
 static int list(const void *options, struct cli_args *a)
 {
-    struct subscription_options o = *(const struct subscription_options *)options;
+    struct listing l = { .options = options };
     (void)a;
-    return http_each("subscriptions", 100, "", print_listed, &o) ? CLI_OK : CLI_FAILED;
+    return http_each("subscriptions", 100, "", print_listed, &l) ? CLI_OK : CLI_FAILED;
 }
 
 static int show(const void *options, struct cli_args *a)

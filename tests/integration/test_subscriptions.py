@@ -168,6 +168,9 @@ def test_the_cli_makes_shows_changes_and_ends_them(cluster, broker, application)
     assert json.loads(sluice("put", "s", "--no-handshake", "--json"))["handshake"] is False
     assert sluice("put", "t", "--queue", "q", "--to", app.url, "--dialect", "dapr").startswith("t: ")
     assert sluice("list", "--names") == "s\nt\n"
+    table = [line.split() for line in sluice("list").splitlines()]
+    assert table[0] == ["SUBSCRIPTION", "QUEUE", "STATE", "IN", "FLIGHT", "ACKED", "FAILED", "URL"]
+    assert [(row[0], row[1], row[4], row[6]) for row in table[1:]] == [("s", "q", "1", app.url), ("t", "q", "0", app.url)]
     assert [json.loads(line)["subscription"] for line in sluice("list", "--json").splitlines()] == ["s", "t"]
     assert "deleted t\n" == sluice("delete", "t") and json.loads(sluice("delete", "s", "--json")) == {"deleted": True}
     assert "404" in sluice("show", "s", status=1) and "404" in sluice("delete", "s", status=1)
