@@ -2,6 +2,7 @@
 #include "base/settings.h"
 #include "base/units.h"
 #include "clients/cli/cli.h"
+#include "proto/control.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -76,6 +77,18 @@ int cli_unknown(const char *what, const char *word, const char *const *names, si
     return CLI_USAGE;
 }
 
+/* The setting of a queue that --word names; NULL: none. */
+static const char *setting_meant(const char *word)
+{
+    char name[32];
+    enum queue_setting which;
+    snprintf(name, sizeof name, "%s", word + strspn(word, "-"));
+    for (char *dash = name; (dash = strchr(dash, '-'));)
+        *dash = '_';
+    const struct queue_setting_info *info = queue_setting_find(span_str(name), &which);
+    return info ? info->name : NULL;
+}
+
 static int unknown_option(const struct cli_syntax *s, const char *command, char *word)
 {
     const char *names[OPTIONS_MAX + 3] = { "--help", "--url", "--ops-url" };
@@ -87,6 +100,9 @@ static int unknown_option(const struct cli_syntax *s, const char *command, char 
     }
     word[strcspn(word, "=")] = '\0';
     snprintf(help, sizeof help, "sluice help %s", command);
+    const char *setting = strstr(s->usage, "<setting>=<value>") ? setting_meant(word) : NULL;
+    if (setting)
+        return cli_usage("'%s' is a setting, no option: write %s=<value>. See '%s'.", word, setting, help);
     return cli_unknown("option", word, names, count, help);
 }
 

@@ -172,6 +172,28 @@ bool http_away(const struct http_reply *r)
     return !r->aborted && (r->status == 0 || r->status == 503);
 }
 
+/* What the API says to do is written as it is done here. */
+static void add_detail(struct buf *out, const char *detail)
+{
+    static const char *const forms[][2] = { { "force=true", "--force" },
+                                            { "PUT /v1/queues/", "sluice queue declare " },
+                                            { "PUT /v1/topics/", "sluice topic put " } };
+    while (*detail) {
+        const char *with = NULL;
+        for (size_t i = 0; i < sizeof forms / sizeof *forms && !with; i++) {
+            size_t size = strlen(forms[i][0]);
+            if (strncmp(detail, forms[i][0], size) != 0)
+                continue;
+            with = forms[i][1];
+            detail += size;
+        }
+        if (with)
+            buf_add_str(out, with);
+        else
+            buf_add_byte(out, (uint8_t)*detail++);
+    }
+}
+
 const char *http_trouble(struct http_reply *r)
 {
     const char *detail = json_text_of(http_json(r), "detail"), *title = json_text_of(http_json(r), "title");
@@ -181,8 +203,10 @@ const char *http_trouble(struct http_reply *r)
     else if (strncmp(r->type, "application/problem+json", 24) != 0)
         buf_printf(&sentence, "%s answers %ld, but not as a sidecar does: does SLUICE_URL or --url name one?", asked,
                    r->status);
-    else
-        buf_printf(&sentence, "%s (%ld)", *detail ? detail : *title ? title : "refused", r->status);
+    else {
+        add_detail(&sentence, *detail ? detail : *title ? title : "refused");
+        buf_printf(&sentence, " (%ld)", r->status);
+    }
     if (strcmp(json_text_of(http_json(r), "reason"), "operating") == 0)
         buf_add_str(&sentence, "; SLUICE_OPS_URL or --ops-url says where that is");
     buf_add_byte(&sentence, '\0');

@@ -107,6 +107,17 @@ def test_peek_tells_the_size_of_what_is_no_text(dev, tmp_path, size):
     assert f"({size} bytes)" in run("sluice", "queue", "peek", "q", environment=dev).stdout
 
 
+def test_what_the_api_says_to_do_is_said_as_the_command_line_does_it(dev):
+    run("sluice", "pub", "q", "a", environment=dev)
+    refused = run("sluice", "queue", "delete", "q", environment=dev)
+    assert "delete with --force (409)" in refused.stderr
+    run("sluice", "topic", "put", "news", environment=dev)
+    run("sluice", "topic", "bind", "news", "q", environment=dev)
+    assert "or delete it with --force (409)" in run("sluice", "queue", "delete", "q", environment=dev).stderr
+    assert "(sluice queue declare none)" in run("sluice", "queue", "show", "none", environment=dev).stderr
+    assert "(sluice topic put none)" in run("sluice", "pub", "--topic", "none", "a", environment=dev).stderr
+
+
 def test_wrong_usage_is_status_2_and_help_is_0():
     assert run("sluice").returncode == 2
     assert run("sluice", "nonsense").returncode == 2
@@ -133,6 +144,9 @@ def test_a_mistake_is_named_and_what_was_meant():
     assert "'--ndjson'" in run("sluice", "pub", "q", "--ndjsn").stderr
     assert "'show'" in run("sluice", "queue", "shwo", "q").stderr
     assert "See 'sluice help queue declare'" in run("sluice", "queue", "declare", "q", "--capacity", "5").stderr
+    for option, setting in (("--capacity", "capacity"), ("--max-deliveries=5", "max_deliveries")):
+        said = run("sluice", "queue", "declare", "q", option, "5")
+        assert said.returncode == 2 and f"is a setting, no option: write {setting}=<value>" in said.stderr
     assert run("sluice", "help", "queue", "declare").stdout == run("sluice", "queue", "declare", "--help").stdout != ""
     assert "there is no option '--evnts'" in run("sluice", "bench", "--evnts", "5").stderr
     assert run("sluice", "help", "pub").stdout == run("sluice", "pub", "-h").stdout != ""
