@@ -287,6 +287,28 @@ static void note_turn(struct sub *s, const struct http_reply *r)
     s->said_standby = r->standby;
 }
 
+static bool is_topic(const char *name)
+{
+    struct buf path = { 0 };
+    http_topic_path(&path, name, "%s", "");
+    struct http_reply r = http_do(&(struct http_call){ .method = "GET", .path = (char *)path.data });
+    bool is = r.status == 200;
+    http_reply_free(&r);
+    buf_free(&path);
+    return is;
+}
+
+/* Why nothing more is taken; an exit status. */
+static int end_of(const struct sub *s, struct http_reply *r)
+{
+    if (cli_stopped())
+        return CLI_OK;
+    if (r->status == 404 && is_topic(s->queue))
+        return cli_fail("'%s' is a topic; consume a queue that is bound to it ('sluice topic show %s' shows them)",
+                        s->queue, s->queue);
+    return http_fine(r) ? CLI_OK : CLI_FAILED;
+}
+
 static int take_and_handle(struct sub *s, struct sub_item *items, bool *go)
 {
     struct arena arena;
@@ -304,7 +326,7 @@ static int take_and_handle(struct sub *s, struct sub_item *items, bool *go)
             code = handle(s, items, (size_t)count) ? CLI_OK : CLI_FAILED;
         *go = code == CLI_OK && (count || !s->options.exit_empty);
     } else if (!r.aborted && !wait_out(s, &r)) {
-        code = cli_stopped() || http_fine(&r) ? CLI_OK : CLI_FAILED;
+        code = end_of(s, &r);
         *go = false;
     }
     arena_free(&arena);

@@ -118,6 +118,14 @@ def test_what_the_api_says_to_do_is_said_as_the_command_line_does_it(dev):
     assert "(sluice topic put none)" in run("sluice", "pub", "--topic", "none", "a", environment=dev).stderr
 
 
+def test_sub_says_that_a_topic_is_consumed_by_its_queues(dev):
+    run("sluice", "topic", "put", "news", environment=dev)
+    refused = run("sluice", "sub", "news", environment=dev, timeout=20)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == ("sluice: 'news' is a topic; consume a queue that is bound to it "
+                              "('sluice topic show news' shows them)\n")
+
+
 def test_wrong_usage_is_status_2_and_help_is_0():
     assert run("sluice").returncode == 2
     assert run("sluice", "nonsense").returncode == 2
