@@ -3,7 +3,10 @@
 #include <math.h>
 #include <stdio.h>
 
-#define NAME_WIDTH 24
+/* With these a line has 90 columns before its consumer: a screen of 100 shows all of it. What is full of a capacity is
+ * shown, the capacity is not. */
+#define HEADING "%-20s %8s %9s %8s %6s %5s %8s %8s %8s  %s"
+#define ROW     "%-20s %8lld %9lld %8lld %6lld %4.0f%% %8.1f %8.1f %8s  %s%s%s%s"
 
 static void end_line(const char *line, int width)
 {
@@ -15,8 +18,8 @@ static void end_line(const char *line, int width)
 void queue_print_heading(int width)
 {
     char line[256];
-    snprintf(line, sizeof line, "%-*s %9s %9s %9s %5s %9s %9s %9s  %s", NAME_WIDTH, "QUEUE", "READY", "IN FLIGHT",
-             "CAPACITY", "FULL", "IN/S", "OUT/S", "BYTES", "CONSUMER");
+    snprintf(line, sizeof line, HEADING, "QUEUE", "READY", "IN FLIGHT", "DELAYED", "DEAD", "FULL", "IN/S", "OUT/S",
+             "BYTES", "CONSUMER");
     end_line(line, width);
 }
 
@@ -37,17 +40,14 @@ static double fullness(const json_t *q)
 
 void queue_print_row(const json_t *q, int width)
 {
-    char line[512], bytes[16], dead[32] = "";
+    char line[512], bytes[16];
     const char *consumer = json_text_of(q, "consumer");
-    if (json_number_of(q, "dead"))
-        snprintf(dead, sizeof dead, " %lld dead", json_number_of(q, "dead"));
-    snprintf(line, sizeof line, "%-*s %9lld %9lld %9lld %4.0f%% %9.1f %9.1f %9s  %s%s%s%s%s", NAME_WIDTH,
-             json_text_of(q, "queue"), json_number_of(q, "ready"), json_number_of(q, "in_flight"),
-             json_number_of(q, "capacity"), floor(100 * fullness(q)), rate(q, "in"), rate(q, "out"),
-             cli_size(json_number_of(q, "bytes"), bytes), *consumer ? consumer : "-",
-             json_is_true(json_object_get(q, "paused")) ? " paused" : "",
+    snprintf(line, sizeof line, ROW, json_text_of(q, "queue"), json_number_of(q, "ready"),
+             json_number_of(q, "in_flight"), json_number_of(q, "delayed"), json_number_of(q, "dead"),
+             floor(100 * fullness(q)), rate(q, "in"), rate(q, "out"), cli_size(json_number_of(q, "bytes"), bytes),
+             *consumer ? consumer : "-", json_is_true(json_object_get(q, "paused")) ? " paused" : "",
              json_is_true(json_object_get(q, "closed")) ? " closed" : "",
-             json_number_of(q, "waiting_publishers") ? " publishers wait" : "", dead);
+             json_number_of(q, "waiting_publishers") ? " publishers wait" : "");
     end_line(line, width);
 }
 

@@ -126,6 +126,19 @@ def test_sub_says_that_a_topic_is_consumed_by_its_queues(dev):
                               "('sluice topic show news' shows them)\n")
 
 
+def test_the_list_of_queues_shows_what_is_delayed_and_dead(dev):
+    run("sluice", "queue", "declare", "orders", "max_deliveries=1", environment=dev)
+    run("sluice", "pub", "orders", "a", environment=dev)
+    run("sluice", "sub", "orders", "-n", "1", "--", "false", environment=dev)
+    run("sluice", "pub", "orders", "--delay", "1h", "b", "c", environment=dev)
+    for command in (("queue", "list"), ("top", "--once")):
+        heading, row = run("sluice", *command, environment=dev).stdout.rstrip("\n").splitlines()[-2:]
+        assert heading.index("CONSUMER") == 90, heading
+        for column, shown in (("READY", "0"), ("IN FLIGHT", "0"), ("DELAYED", "2"), ("DEAD", "1")):
+            end = heading.index(column) + len(column)
+            assert row[:end].split()[-1] == shown, (column, row)
+
+
 def test_wrong_usage_is_status_2_and_help_is_0():
     assert run("sluice").returncode == 2
     assert run("sluice", "nonsense").returncode == 2
