@@ -8,8 +8,6 @@
 #include <stdlib.h>
 
 #define CALL_TIMEOUT_MS 5000
-/* While no session is attached, which may be about to: a person is waiting. */
-#define AWAY_TIMEOUT_MS 2000
 /* What lies on disk is read first. */
 #define REDRIVE_TIMEOUT_MS 20000
 
@@ -268,8 +266,7 @@ static void settled(void *request, const enum settle_result *results)
     job_answer(j, &r);
 }
 
-/* Nobody was reached, before or since: calls are held while away (client_call). */
-static void refuse_away(struct job *j, struct api_response *r)
+void job_refuse_away(struct job *j, struct api_response *r)
 {
     const char *why = uplink_trouble(j->sidecar->uplink);
     struct error sentence;
@@ -295,7 +292,7 @@ static void replied(void *request, const struct reply *reply)
     if (reply->reason == REASON_unavailable && reached)
         api_render_silence(&j->command, j->arena, &r);
     else if (reply->reason == REASON_unavailable)
-        refuse_away(j, &r);
+        job_refuse_away(j, &r);
     else
         api_render_reply(&j->command, reply, j->arena, &r);
     job_answer(j, &r);

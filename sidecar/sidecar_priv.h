@@ -62,6 +62,10 @@ extern const struct uplink_handler jobs_uplink;
 void job_answer(struct job *j, struct api_response *response);
 /* The same with an answer that goes on. */
 void job_stream(struct job *j, struct api_response *head);
+/* Refuses what only the broker knows, when nobody was reached, before or since: calls are held while away (client_call). */
+void job_refuse_away(struct job *j, struct api_response *r);
+/* How long those are held, which may be about to end: a person is waiting. */
+#define AWAY_TIMEOUT_MS 2000
 /* Begins to drain; once. */
 void jobs_drain(struct sidecar *s);
 /* Answers those who wait for the drain's end, when it has come. */

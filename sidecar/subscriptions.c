@@ -118,7 +118,7 @@ static void ask_broker(struct job *j, enum call call, struct span settings, uint
     r.u.subscription.known = known;
     j->waiting = true;
     j->attached = uplink_is_attached(s->uplink);
-    uplink_call(s->uplink, &r, j, CALL_TIMEOUT_MS, s->now);
+    uplink_call(s->uplink, &r, j, j->attached ? CALL_TIMEOUT_MS : AWAY_TIMEOUT_MS, s->now);
     s->busy = true; /* the uplink has something to send */
 }
 
@@ -139,6 +139,44 @@ void subscriptions_care(struct sidecar *s)
     k->next = MONO_NEVER;
     s->poll = (struct job){ .sidecar = s, .command.kind = API_SUBSCRIPTIONS };
     ask_broker(&s->poll, CALL_SUBSCRIPTIONS, span_str(""), k->known ? k->revision : 0);
+}
+
+/* ------------------------------------------------------------------ looking */
+
+static void list(struct job *j)
+{
+    struct sidecar *s = j->sidecar;
+    struct subscription_info infos[SUBSCRIPTIONS_MAX + 1];
+    struct api_response r;
+    size_t limit = j->command.u.subscription.limit;
+    size_t count = push_list(s->push, j->command.u.subscription.after, SUBSCRIPTIONS_MAX, s->now.mono, infos);
+    bool more = count > limit;
+    count = more ? limit : count;
+    api_render_subscriptions(infos, count, more ? infos[count - 1].name : "", &r);
+    job_answer(j, &r);
+}
+
+static void list_known(struct job *j)
+{
+    struct sidecar *s = j->sidecar;
+    if (s->kept.known || !s->api.app_named)
+        list(j);
+    else
+        ask_broker(j, CALL_SUBSCRIPTIONS, span_str(""), 0);
+}
+
+static void listed(struct job *j, const struct reply *reply)
+{
+    struct api_response r;
+    if (is_list(reply)) {
+        take_list(j->sidecar, reply);
+        list(j);
+    } else if (reply->reason == REASON_unavailable && !j->attached && !uplink_is_attached(j->sidecar->uplink)) {
+        job_refuse_away(j, &r);
+        job_answer(j, &r);
+    } else {
+        refuse(j, reply->reason == REASON_ok ? REASON_unavailable : reply->reason, reply->detail);
+    }
 }
 
 /* ------------------------------------------------------------------ changes */
@@ -208,7 +246,7 @@ void subscriptions_replied(struct job *j, const struct reply *reply)
 {
     struct sidecar *s = j->sidecar;
     if (j != &s->poll) {
-        changed(j, reply);
+        (j->command.kind == API_SUBSCRIPTIONS ? listed : changed)(j, reply);
         return;
     }
     s->kept.next = mono_add_ms(s->now.mono, POLL_MS);
@@ -216,27 +254,12 @@ void subscriptions_replied(struct job *j, const struct reply *reply)
         take_list(s, reply);
 }
 
-/* ------------------------------------------------------------------ looking */
-
-static void list(struct job *j)
-{
-    struct sidecar *s = j->sidecar;
-    struct subscription_info infos[SUBSCRIPTIONS_MAX + 1];
-    struct api_response r;
-    size_t limit = j->command.u.subscription.limit;
-    size_t count = push_list(s->push, j->command.u.subscription.after, SUBSCRIPTIONS_MAX, s->now.mono, infos);
-    bool more = count > limit;
-    count = more ? limit : count;
-    api_render_subscriptions(infos, count, more ? infos[count - 1].name : "", &r);
-    job_answer(j, &r);
-}
-
 void subscriptions_answer(struct job *j)
 {
     switch (j->command.kind) {
     case API_SUBSCRIBE:
     case API_UNSUBSCRIBE: change(j); return;
-    case API_SUBSCRIPTIONS: list(j); return;
+    case API_SUBSCRIPTIONS: list_known(j); return;
     default: show(j, false);
     }
 }

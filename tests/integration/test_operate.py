@@ -130,7 +130,7 @@ def refuse_everything(cluster, broker, token_file):
     s = cluster.sidecar(broker, "--probe", "127.0.0.1:0")
     s.declare("q")
     guarded = cluster.sidecar(broker, "--ops", "0.0.0.0:0", "--token-file", str(token_file), attached=False)
-    away = cluster.sidecar("tcp://127.0.0.1:1")
+    away = cluster.sidecar("tcp://127.0.0.1:1", "--app-name", "away")
     probes = ("/livez", "/readyz", "/startupz", "/healthz", "/metrics")
     waiting = []
     with concurrent.futures.ThreadPoolExecutor(32) as pool:

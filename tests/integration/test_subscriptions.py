@@ -180,6 +180,21 @@ def test_the_cli_makes_shows_changes_and_ends_them(cluster, broker, application)
         sluice(*wrong, status=2)
 
 
+def test_what_the_broker_keeps_is_not_listed_before_it_was_reached(cluster, application, tmp_path):
+    nobody = f"ipc://{tmp_path}/nobody"
+    shop = cluster.sidecar(nobody, "--app-name", "shop", attached=False)
+    said = run("sluice", "subscription", "list", environment={"SLUICE_URL": "http://" + shop.ready["http"]})
+    assert (said.returncode, said.stdout) == (1, "")
+    assert f"no broker answers at {nobody}, so nothing was done: " in said.stderr and "(503)" in said.stderr, said.stderr
+    broker = cluster.broker("--ingress", f"ipc://{tmp_path}/ingress", listen=nobody)
+    shop.wait_attached()
+    shop.declare("q")
+    subscribe(shop, application().url)
+    assert names(of(cluster, broker)) == names(shop) == ["s"]
+    broker.kill()
+    assert names(shop) == ["s"]
+
+
 def test_replicas_run_what_any_of_them_was_told(cluster, broker, application):
     app = application()
     first, second, other = of(cluster, broker), of(cluster, broker), of(cluster, broker, "mail")
