@@ -86,18 +86,10 @@ static bool read_header(struct span name, struct span raw, struct arena *a, stru
 /* Text is kept as text where it is safe to show as such; everything else stays bytes. */
 static void keep_body(struct span body, struct span type, struct event *e)
 {
-    struct scan_value value;
     if (body.size == 0)
         return;
     e->data = body;
-    e->data_kind = DATA_BINARY;
-    if (type.size == 0)
-        return;
-    bool text = type.size > 5 && strncasecmp((const char *)type.data, "text/", 5) == 0;
-    bool form = type.size >= 33 && strncasecmp((const char *)type.data, "application/x-www-form-urlencoded", 33) == 0;
-    bool json = media_type_is_json(type);
-    if ((json || text || form) && utf8_valid(body) && (!json || scan_text(body, &value)))
-        e->data_kind = DATA_TEXT;
+    e->data_kind = data_is_text(body, type) ? DATA_TEXT : DATA_BINARY;
 }
 
 static void add_content_type(const struct api_request *r, struct event *e)

@@ -1,5 +1,7 @@
 #include "sidecar/api/event_json.h"
 
+#include "base/units.h"
+
 #include <sodium.h>
 #include <strings.h>
 
@@ -18,6 +20,22 @@ bool media_type_is_json(struct span type)
     const char *text = (const char *)type.data;
     return (size > 5 && strncasecmp(text + size - 5, "/json", 5) == 0) ||
            (size > 5 && strncasecmp(text + size - 5, "+json", 5) == 0);
+}
+
+static bool begins(struct span type, const char *with)
+{
+    size_t size = strlen(with);
+    return type.size >= size && strncasecmp((const char *)type.data, with, size) == 0;
+}
+
+bool data_is_text(struct span data, struct span type)
+{
+    struct scan_value value;
+    if (type.size == 0)
+        return false;
+    if (media_type_is_json(type))
+        return utf8_valid(data) && scan_text(data, &value);
+    return (begins(type, "text/") || begins(type, "application/x-www-form-urlencoded")) && utf8_valid(data);
 }
 
 /* What reading one object has found so far. */

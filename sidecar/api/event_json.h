@@ -19,5 +19,7 @@ void event_json_write(struct span encoded, struct buf *out);
 struct span event_any_value(struct span any);
 /* "application/json", "text/json", "…+json", with parameters or without; absent counts as JSON. */
 bool media_type_is_json(struct span content_type);
+/* Is it text that can be shown as such: valid JSON of a JSON type, UTF-8 of text or of a form? Without a type it is bytes. */
+bool data_is_text(struct span data, struct span content_type);
 
 #endif

@@ -23,25 +23,29 @@ struct span event_any_value(struct span any)
     return value;
 }
 
-/* Text that is JSON goes in as it is; other text as a string; bytes as base64. */
-static void write_data(const struct event *e, struct buf *out)
+static void write_text(struct span data, struct span type, struct buf *out)
 {
     struct scan_value value;
-    switch (e->data_kind) {
-    case DATA_NONE: return;
-    case DATA_TEXT:
-        json_add_name(out, span_str("data"));
-        if (media_type_is_json(event_attribute(e, "datacontenttype")) && scan_text(e->data, &value))
-            buf_add(out, value.raw.data, value.raw.size);
-        else
-            json_add_string(out, e->data);
+    json_add_name(out, span_str("data"));
+    if (media_type_is_json(type) && scan_text(data, &value))
+        buf_add(out, value.raw.data, value.raw.size);
+    else
+        json_add_string(out, data);
+}
+
+/* Text that is JSON goes in as it is; other text as a string; bytes as base64. Producers whose data is bytes in memory, as libsluice's
+ * is, say by its type that it is JSON or text: then their consumers get the same as those of others. */
+static void write_data(const struct event *e, struct buf *out)
+{
+    struct span type = event_attribute(e, "datacontenttype");
+    if (e->data_kind == DATA_NONE)
         return;
-    case DATA_BINARY:
-    case DATA_PROTO:
-        json_add_name(out, span_str("data_base64"));
-        json_add_base64(out, e->data_kind == DATA_PROTO ? event_any_value(e->data) : e->data);
+    if (e->data_kind == DATA_TEXT || (e->data_kind == DATA_BINARY && data_is_text(e->data, type))) {
+        write_text(e->data, type, out);
         return;
     }
+    json_add_name(out, span_str("data_base64"));
+    json_add_base64(out, e->data_kind == DATA_PROTO ? event_any_value(e->data) : e->data);
 }
 
 static void write_wrapped(struct span encoded, struct buf *out)

@@ -125,6 +125,33 @@ def test_data_with_line_ends_of_its_own_arrives_as_json(q):
         assert json.loads(data)["event"]["data"]["b"] == "x\ny"
 
 
+def of_bytes(event_id, content_type, data):
+    """An event of protobuf's format whose data is bytes, as libsluice and SDKs make it."""
+    def field(tag, value):
+        value = value.encode() if isinstance(value, str) else value
+        return bytes([tag * 8 + 2, len(value)]) + value
+    attribute = field(1, "datacontenttype") + field(2, field(3, content_type))
+    return field(1, event_id) + field(2, "/s") + field(3, "1.0") + field(4, "t") + field(5, attribute) + field(6, data)
+
+
+def test_json_and_text_are_shown_as_such_whoever_published_them(q):
+    published = [("application/json", b'{"total":0}', {"data": {"total": 0}}), ("text/plain", b"hello", {"data": "hello"}),
+                 ("application/json", b"{", {"data_base64": "ew=="}), ("image/png", b"{}", {"data_base64": "e30="})]
+    for i, (content_type, data, _) in enumerate(published):
+        answer = q.publish("q", of_bytes(str(i), content_type, data), {"Content-Type": "application/cloudevents+protobuf"})
+        assert answer.status == 202, answer.body
+
+    def shown(events):
+        return [{k: v for k, v in e["event"].items() if k.startswith("data") and k != "datacontenttype"} for e in events]
+
+    wanted = [said for _, _, said in published]
+    assert shown(q.http("GET", "/v1/queues/q/peek?max=9").json["events"]) == wanted
+    with Source(q) as s:
+        assert shown([s.take() for _ in wanted]) == wanted
+    eventually(lambda: describe(q)["ready"] == len(wanted))
+    assert shown(q.take("q", max=9, wait="25s").json["events"]) == wanted
+
+
 def test_a_window_is_what_is_out_and_not_settled(q):
     for i in range(5):
         q.publish("q", str(i))

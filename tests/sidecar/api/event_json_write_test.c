@@ -67,6 +67,33 @@ static void bytes_are_base64(void **state)
     writes(NULL, 0, DATA_BINARY, span_str(""), START ",\"data_base64\":\"\"}");
 }
 
+static void bytes_that_are_json_or_text_by_their_type_are_written_as_such(void **state)
+{
+    struct attribute json = content_type("application/vnd.x+json; charset=utf-8"), text = content_type("Text/csv");
+    (void)state;
+    writes(&json, 1, DATA_BINARY, span_str(" {\"total\": 0}\n"),
+           START ",\"datacontenttype\":\"application/vnd.x+json; charset=utf-8\",\"data\":{\"total\": 0}}");
+    writes(&text, 1, DATA_BINARY, span_str("a,\"\u20ac\""),
+           START ",\"datacontenttype\":\"Text/csv\",\"data\":\"a,\\\"\u20ac\\\"\"}");
+    writes(&text, 1, DATA_BINARY, span_str(""), START ",\"datacontenttype\":\"Text/csv\",\"data\":\"\"}");
+}
+
+static void bytes_that_are_not_what_their_type_says_stay_bytes(void **state)
+{
+    struct attribute json = content_type("application/json"), text = content_type("text/plain"),
+                     other = content_type("application/octet-stream");
+    (void)state;
+    writes(&json, 1, DATA_BINARY, span_str("{a"),
+           START ",\"datacontenttype\":\"application/json\",\"data_base64\":\"e2E=\"}");
+    writes(&json, 1, DATA_BINARY, span_str("\"\xff\""),
+           START ",\"datacontenttype\":\"application/json\",\"data_base64\":\"Iv8i\"}");
+    writes(&text, 1, DATA_BINARY, span_str("\xff"),
+           START ",\"datacontenttype\":\"text/plain\",\"data_base64\":\"/w==\"}");
+    writes(&other, 1, DATA_BINARY, span_str("{}"),
+           START ",\"datacontenttype\":\"application/octet-stream\",\"data_base64\":\"e30=\"}");
+    writes(NULL, 0, DATA_BINARY, span_str("{}"), START ",\"data_base64\":\"e30=\"}");
+}
+
 static void of_a_protobuf_message_the_value_is_shown(void **state)
 {
     (void)state;
@@ -106,6 +133,8 @@ int main(void)
         cmocka_unit_test(json_text_goes_in_as_it_is),
         cmocka_unit_test(other_text_is_a_string),
         cmocka_unit_test(bytes_are_base64),
+        cmocka_unit_test(bytes_that_are_json_or_text_by_their_type_are_written_as_such),
+        cmocka_unit_test(bytes_that_are_not_what_their_type_says_stay_bytes),
         cmocka_unit_test(of_a_protobuf_message_the_value_is_shown),
         cmocka_unit_test(a_timestamp_comes_back_as_it_was_written),
         cmocka_unit_test(what_is_no_event_is_wrapped_and_can_be_looked_at),
