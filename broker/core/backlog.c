@@ -41,9 +41,10 @@ void backlog_want(struct core *c, struct queue *q)
 /* Tenths since the core started, by the wall clock: before the start they are negative. */
 static int32_t tenths_at(const struct core *c, int64_t wall_ms)
 {
-    int64_t ago = (c->now.wall.ms - wall_ms) / 100;
-    ago = ago < 0 ? 0 : ago > INT32_MAX / 2 ? INT32_MAX / 2 : ago;
-    return core_tenths(c) - (int32_t)ago;
+    int64_t most = (int64_t)(INT32_MAX / 2) * 100, ago = c->now.wall.ms - wall_ms;
+    ago = ago < 0 ? 0 : ago > most ? most : ago;
+    int64_t ms = mono_since_ms(c->now.mono, c->started) - ago;
+    return (int32_t)(ms >= 0 ? ms / 100 : -((99 - ms) / 100)); /* downwards, as of those accepted since */
 }
 
 uint16_t backlog_attempt(const struct queue *q, uint64_t sequence)

@@ -33,6 +33,16 @@ static int64_t wall_of(const struct core *c, mono_t due)
     return c->now.wall.ms + mono_since_ms(due, c->now.mono);
 }
 
+/* Not later than the event's first delivery, and the same whenever it is asked: both clocks count whole milliseconds, which do not
+ * begin at the same moment, so that what lies between them is now one more, now one less. */
+static int64_t accepted_ms(struct core *c, const struct item *item)
+{
+    int64_t start = c->now.wall.ms - mono_since_ms(c->now.mono, c->started);
+    if (start < c->start_ms || start > c->start_ms + 2)
+        c->start_ms = start; /* the first look, or the wall clock was set */
+    return c->start_ms + (int64_t)item->accepted * 100;
+}
+
 static void put_next(struct explained *e, enum next_step what, int64_t at_ms)
 {
     e->next = what;
@@ -223,7 +233,7 @@ bool explain_request(struct core *c, struct queue *q, const struct request *r, c
     if (at)
         e->event.event = bytes_at(c, q, at);
     if (item)
-        e->accepted_ms = c->now.wall.ms - (int64_t)(core_tenths(c) - item->accepted) * 100;
+        e->accepted_ms = accepted_ms(c, item);
     explain(c, q, item, e);
     return true;
 }

@@ -344,6 +344,7 @@ struct core {
     uint64_t disk_starved_at; /* … for more than this */
     bool failed;              /* the log failed: nothing is confirmed any more */
     mono_t started;
+    int64_t start_ms; /* the same by the wall clock, as explain last saw it; 0: it did not look */
     uint64_t random_counter;
     uint8_t receipt_key[16];
     char *ingress;

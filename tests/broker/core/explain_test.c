@@ -82,6 +82,29 @@ static void what_failed_says_until_when_it_waits(void **state)
     assert_string_equal(explain(d, 1), "dead a2 one: dead");
 }
 
+/* Looked up by clocks of whole milliseconds that do not tick together, and in another part of each tenth of a second. */
+static void when_it_was_accepted_is_one_time_before_its_delivery(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    declare(d, "orders", "");
+    pass(d, 1277);
+    publish(p, "orders", 0, "one");
+    int64_t accepted = d->now.wall.ms;
+    explain(d, 1);
+    int64_t told_first = d->reply.u.explained.accepted_ms;
+    assert_in_range(accepted - told_first, 0, 100);
+    for (unsigned i = 0; i < 20; i++) {
+        pass(d, 37);
+        d->now.wall.ms += i % 2 ? -1 : 1;
+        explain(d, 1);
+        assert_true(d->reply.u.explained.accepted_ms == told_first);
+    }
+    d->now.wall.ms += 3600000;
+    explain(d, 1);
+    assert_true(d->reply.u.explained.accepted_ms == told_first + 3600000);
+}
+
 static void what_waits_for_its_key_names_the_event(void **state)
 {
     struct driver *d = *state;
@@ -181,6 +204,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         driven(what_is_ready_says_what_it_waits_for),
         driven(what_failed_says_until_when_it_waits),
+        driven(when_it_was_accepted_is_one_time_before_its_delivery),
         driven(what_waits_for_its_key_names_the_event),
         driven(what_is_not_there_says_what_is_known),
         on_disk(what_the_disk_has_not_yet_says_so_and_backlog_is_read),
