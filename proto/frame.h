@@ -76,8 +76,8 @@ struct receipt_ack {
     uint64_t request, ms; /* ms: as in struct settle */
     enum settle_kind kind;
     struct span receipt;
-    uint32_t status;   /* NACK, DROP: the application's answer, kept with the event for people; 0: none */
-    struct span error; /* NACK, DROP: and why; longer ones are cut to TROUBLE_ERROR_MAX */
+    uint32_t status;   /* NACK, DEFER, DROP: the application's answer, kept with the event for people; 0: none */
+    struct span error; /* NACK, DEFER, DROP: and why; longer ones are cut to TROUBLE_ERROR_MAX */
 };
 
 /* What a body says apart from what repeats in it. Names are spans into the frame, not terminated and not yet

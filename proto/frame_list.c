@@ -72,7 +72,7 @@ enum frame_status ack_next(struct body *ack, struct settle *out)
             !frame_run_fits(n[1], n[2]))
             return FRAME_BAD;
         *out = (struct settle){ (enum settle_kind)n[0], n[1], n[2], n[3], frame_small(n[4]), { 0 } };
-        if (out->kind == SETTLE_NACK || out->kind == SETTLE_DROP)
+        if (out->kind == SETTLE_NACK || out->kind == SETTLE_DEFER || out->kind == SETTLE_DROP)
             out->error = settle_error(f.bytes);
         return FRAME_OK;
     }

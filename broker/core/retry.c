@@ -76,9 +76,10 @@ void retry_dropped(struct core *c, struct queue *q, uint64_t sequence, struct it
     retry_failed(c, q, sequence, item, f);
 }
 
-void retry_deferred(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms)
+void retry_deferred(struct core *c, struct queue *q, uint64_t sequence, struct item *item, const struct failure *f)
 {
-    attempts_add(c, q, sequence, item, ATTEMPT_DEFERRED, 0, (struct span){ 0 });
+    uint64_t ms = f->delay_ms;
+    attempts_add(c, q, sequence, item, ms ? ATTEMPT_DEFERRED : ATTEMPT_RETURNED, f->status, f->error);
     if (ms && q->durable) { /* its delay outlives a restart, as a back-off does */
         struct trouble *t = trouble_of(q, sequence);
         t->delay_ms = ms;

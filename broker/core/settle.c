@@ -27,7 +27,7 @@ static void apply(struct core *c, struct lease *l, uint64_t sequence, struct ite
         rate_add(&q->out_rate, 1, c->now.mono);
         break;
     case SETTLE_NACK: retry_failed(c, q, sequence, item, f); break;
-    case SETTLE_DEFER: retry_deferred(c, q, sequence, item, f->delay_ms); break;
+    case SETTLE_DEFER: retry_deferred(c, q, sequence, item, f); break;
     case SETTLE_DROP: retry_dropped(c, q, sequence, item, f); break;
     case SETTLE_RELEASE: /* nobody saw it: it does not count as delivered */
         if (!MUTATED(count_release))

@@ -729,8 +729,8 @@ struct failure {
 void retry_failed(struct core *c, struct queue *q, uint64_t sequence, struct item *item, const struct failure *f);
 /* The application will not have it: dead at once, or as soon as there is room for it. */
 void retry_dropped(struct core *c, struct queue *q, uint64_t sequence, struct item *item, const struct failure *f);
-/* Not now: it comes again after `ms`, 0: at once. Nothing failed. */
-void retry_deferred(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms);
+/* Not now: it comes again after delay_ms; 0: it was only handed back, and comes again at once. Nothing failed. */
+void retry_deferred(struct core *c, struct queue *q, uint64_t sequence, struct item *item, const struct failure *f);
 void retry_crashed(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 /* Its consumer left in order: it comes again at once, and nothing is counted. */
 void retry_returned(struct core *c, struct queue *q, uint64_t sequence, struct item *item);

@@ -105,6 +105,7 @@ static void settle(struct slot *x, struct receipt_ack word)
 static void settle_by(struct slot *x, const struct push_outcome *o, const struct push_verdict *v)
 {
     struct receipt_ack failure = {
+        /* or a deferral, which is none */
         .kind = v->result == PUSH_DROPPED ? SETTLE_DROP : SETTLE_NACK,
         .status = o->end == PUSH_ANSWERED ? (uint32_t)o->status : 0,
         .error = span_str(x->of->last_error),
@@ -113,7 +114,11 @@ static void settle_by(struct slot *x, const struct push_outcome *o, const struct
     case PUSH_ACKED: settle(x, (struct receipt_ack){ .kind = SETTLE_ACK }); return;
     case PUSH_DROPPED:
     case PUSH_FAILED: settle(x, failure); return;
-    case PUSH_THROTTLED: settle(x, (struct receipt_ack){ .kind = SETTLE_DEFER, .ms = (uint64_t)v->pause_ms }); return;
+    case PUSH_THROTTLED:
+        failure.kind = SETTLE_DEFER;
+        failure.ms = (uint64_t)v->pause_ms;
+        settle(x, failure);
+        return;
     case PUSH_GONE:
     case PUSH_UNREACHABLE:
     case PUSH_RESULTS: settle(x, (struct receipt_ack){ .kind = SETTLE_RELEASE }); return;

@@ -204,6 +204,8 @@ def test_what_a_vanished_client_had_comes_again_at_once_and_no_failure(q, reset)
     assert q.ack("q", taken[0]["receipt"]).json["results"][0]["result"] == "expired"
     with Source(q, headers={"Last-Event-ID": s.last_id}) as again:
         assert [(data_of(t), t["attempt"]) for t in (again.take(), again.take())] == [("0", 2), ("2", 2)]
+        first, second = q.http("GET", "/v1/queues/q/events/1").json["attempts"]
+        assert (first["outcome"], first["error"], second["outcome"]) == ("returned", "its stream ended", "in_flight")
     assert ledger(q)["dead_lettered"] == 0
 
 

@@ -95,6 +95,26 @@ static void every_attempt_says_how_it_ended_and_how_long_it_took(void **state)
     assert_int_equal(d->reply.u.explained.event.trouble.failures, 3);
 }
 
+static void a_deferral_keeps_what_was_said_and_one_of_no_time_only_hands_it_back(void **state)
+{
+    struct driver *d = *state;
+    declare(d, "orders", "max_deliveries=1");
+    struct peer *p = consumer(d, "p");
+    publish(p, "orders", 0, "one");
+    say(p, 1, SETTLE_DEFER, 400, 503, "busy");
+    assert_string_equal(attempts(d, 1), "1 deferred +0 p 503 busy");
+    pass(d, 400);
+    say(p, 2, SETTLE_DEFER, 0, 0, "its stream ended");
+    assert_string_equal(attempts(d, 1),
+                        "1 deferred +0 p 503 busy; 2 returned +0 p 0 its stream ended; 3 in_flight +0 p");
+    struct open_body open = frame_begin_ack(&p->out, span_str("orders"), known(p, "orders")->consumer_epoch);
+    frame_add_settle(&p->out, &(struct settle){ SETTLE_DEFER, 3, 1, 0, 429, span_str("slowly") });
+    frame_end(&p->out, open);
+    push(p);
+    assert_non_null(strstr(attempts(d, 1), "; 3 returned +0 p 429 slowly; 4 in_flight"));
+    assert_int_equal(d->reply.u.explained.event.trouble.failures, 0);
+}
+
 static void one_whose_consumer_vanished_says_so(void **state)
 {
     struct driver *d = *state;
@@ -281,14 +301,14 @@ static void a_deferral_goes_on_after_a_restart(void **state)
     struct driver *d = *state;
     struct peer *p = durable_consumer();
     publish_durably(p, "one two");
-    settle(p, "orders", SETTLE_DEFER, 1, 1, 60000);
+    say(p, 1, SETTLE_DEFER, 60000, 503, "busy");
     settle(p, "orders", SETTLE_NACK, 2, 1, 5);
     pass(d, 5);
     settle_disk();
     settle(p, "orders", SETTLE_DEFER, 3, 1, 50000); /* the time of its failure is another */
     settle_disk();
     crash(20000);
-    assert_string_equal(attempts_durably(1), "1 deferred +0 c");
+    assert_string_equal(attempts_durably(1), "1 deferred +0 c 503 busy");
     assert_int_equal(d->reply.u.explained.blocked, BLOCKED_DELAYED);
     assert_int_equal(d->reply.u.explained.next_ms - d->now.wall.ms, 39995);
     assert_int_equal(d->reply.u.explained.event.trouble.failures, 0);
@@ -309,6 +329,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         driven(every_attempt_says_how_it_ended_and_how_long_it_took),
+        driven(a_deferral_keeps_what_was_said_and_one_of_no_time_only_hands_it_back),
         driven(one_whose_consumer_vanished_says_so),
         driven(the_newest_are_kept_and_the_others_counted),
         driven(what_never_failed_has_no_history_and_what_is_settled_none_any_more),
