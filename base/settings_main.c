@@ -116,6 +116,26 @@ static void free_flags(struct option *flags)
     free(flags);
 }
 
+/* getopt said what is wrong; of a name that it does not know, which was meant? */
+static _Noreturn void refuse_flag(const struct start *s, const struct option *flags, const char *given)
+{
+    const char *names[256], *closest = NULL;
+    char wrong[64];
+    size_t count = 0;
+    for (; flags[count].name && count < sizeof names / sizeof *names; count++)
+        names[count] = flags[count].name;
+    bool unknown = optopt == 0 && strncmp(given, "--", 2) == 0;
+    if (unknown) {
+        snprintf(wrong, sizeof wrong, "%.*s", (int)strcspn(given + 2, "="), given + 2);
+        closest = settings_closest(names, count, wrong);
+    }
+    if (closest)
+        fprintf(stderr, "%s: did you mean '--%s'? Try --help\n", s->program, closest);
+    else
+        fprintf(stderr, "%s: try --help\n", s->program);
+    exit(2);
+}
+
 /* First pass: what decides before any value is set. */
 static const char *scan_flags(const struct start *s, int argc, char **argv, struct option *flags, bool *check)
 {
@@ -134,8 +154,7 @@ static const char *scan_flags(const struct start *s, int argc, char **argv, stru
         } else if (flag == FLAG_CHECK) {
             *check = true;
         } else if (flag == '?') {
-            fprintf(stderr, "%s: try --help\n", s->program);
-            exit(2);
+            refuse_flag(s, flags, argv[optind - 1]);
         }
     }
     if (optind < argc) {

@@ -187,6 +187,13 @@ static void mistakes_are_told_and_exit_with_2(void **state)
     assert_int_equal(RUN(NULL, "--no-such-flag"), 2);
     assert_output_has("no-such-flag");
     assert_output_has("try --help");
+    assert_null(strstr(output, "did you mean"));
+    assert_int_equal(RUN(NULL, "--max-queus=3"), 2);
+    assert_output_has("did you mean '--max-queues'?");
+    assert_int_equal(RUN(NULL, "--lisen", "x"), 2);
+    assert_output_has("did you mean '--listen'?");
+    assert_int_equal(RUN(NULL, "-x"), 2);
+    assert_null(strstr(output, "did you mean"));
     assert_int_equal(RUN(NULL, "stray"), 2);
     assert_output_has("unexpected argument 'stray'");
     assert_int_equal(RUN(NULL, "--config", "/nonexistent/broker.yaml"), 2);
