@@ -60,6 +60,8 @@ struct settings {
     size_t section_count;
     /* What no key alone can say of the whole; NULL: nothing. Called by settings_main. */
     bool (*check)(const void *options, struct error *e);
+    /* What may be wrong, and only a start can tell: prints lines for people. NULL: nothing. Called with --check-config. */
+    void (*doubt)(const void *options);
 };
 
 /* Fills every field with its default. Existing pointers are overwritten, not freed. */

@@ -241,6 +241,8 @@ void settings_main(const struct settings *settings, void *options, const char *p
         quit(&s, e.text);
     warn_unknown(settings);
     if (check) {
+        if (settings->doubt)
+            settings->doubt(options);
         printf("%s: the settings are fine\n", program);
         exit(0);
     }

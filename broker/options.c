@@ -171,11 +171,30 @@ static bool check(const void *options, struct error *e)
     return broker_options_check(options, e);
 }
 
+bool broker_options_declare(const void *options, const char *queue)
+{
+    const struct broker_options *o = options;
+    for (const struct declared_queue *q = o->queues; q; q = q->next) {
+        if (strcmp(q->name, queue) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A queue may be in the data directory, too, which is not opened for this. */
+static void doubt(const void *options)
+{
+    const struct broker_options *o = options;
+    struct error e;
+    if (!options_know_queues(o, broker_options_declare, o, "the file", &e))
+        fprintf(stderr, "sluice-broker: %s. Unless the data directory has it, the broker will not start\n", e.text);
+}
+
 const struct settings *broker_settings(struct broker_options *options)
 {
     static struct setting_section sections[] = { { "queues", read_queue, NULL },
                                                  { "topics", options_read_topic, NULL } };
-    static const struct settings settings = { rows, sizeof rows / sizeof *rows, sections, 2, check };
+    static const struct settings settings = { rows, sizeof rows / sizeof *rows, sections, 2, check, doubt };
     sections[0].context = sections[1].context = options;
     options->queues = NULL;
     options->topics = NULL;
@@ -230,7 +249,7 @@ bool broker_options_check(const struct broker_options *o, struct error *e)
                          "disk_budget is %" PRIu64 " bytes, too few to take events: with a segment_size of %" PRIu64
                          " bytes it must be at least %" PRIu64 " (%" PRIu64 "MiB); raise it, or lower segment_size",
                          o->disk_budget, o->segment_size, least, (least + (1 << 20) - 1) >> 20);
-    return check_dead_letters(o, e);
+    return check_dead_letters(o, e) && (o->data || options_know_queues(o, broker_options_declare, o, "the file", e));
 }
 
 static uint64_t read_number(const char *path)

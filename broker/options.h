@@ -14,6 +14,7 @@ struct declared_queue {
 struct declared_binding {
     char queue[NAME_MAX_SIZE + 1];
     struct buf filter; /* encoded; empty: every event */
+    int line;          /* of the file */
     struct declared_binding *next;
 };
 
@@ -21,6 +22,7 @@ struct declared_topic {
     char name[NAME_MAX_SIZE + 1];
     enum unrouted unrouted;
     char catch_all[NAME_MAX_SIZE + 1];
+    int catch_line;
     struct declared_binding *bindings;
     struct declared_topic *next;
 };
@@ -45,6 +47,8 @@ struct broker_options {
 const struct settings *broker_settings(struct broker_options *options);
 /* What no key alone can say: whether they fit together. */
 bool broker_options_check(const struct broker_options *options, struct error *e);
+/* Is that queue among the options' own (struct broker_options)? */
+bool broker_options_declare(const void *options, const char *queue);
 void broker_options_free(struct broker_options *options);
 /* Half of the cgroup's memory limit, or of the machine's memory. */
 uint64_t broker_memory_budget(void);

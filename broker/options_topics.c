@@ -53,7 +53,7 @@ static bool ends_with(struct span text, const char *end)
 }
 
 /* `rest`: what stands behind "bindings.". */
-static bool read_binding(struct declared_topic *t, struct span rest, const char *value, struct error *e)
+static bool read_binding(struct declared_topic *t, struct span rest, const char *value, int line, struct error *e)
 {
     bool filter = ends_with(rest, ".filter") && *value;
     struct span queue = filter ? span_of(rest.data, rest.size - strlen(".filter")) : rest;
@@ -62,6 +62,7 @@ static bool read_binding(struct declared_topic *t, struct span rest, const char 
     if (!filter && *value)
         return error_set(e, "a binding is 'QUEUE: {}' or 'QUEUE: {filter: JSON}'");
     struct declared_binding *b = binding_to(t, queue);
+    b->line = line;
     buf_clear(&b->filter);
     return !filter || filter_from_text(span_str(value), "filter", &b->filter, e);
 }
@@ -76,12 +77,13 @@ static bool read_unrouted(struct declared_topic *t, const char *value, struct er
     return error_set(e, "unrouted must be refuse, drop or {queue: NAME}, not '%.80s'", value);
 }
 
-static bool read_catch_all(struct declared_topic *t, const char *value, struct error *e)
+static bool read_catch_all(struct declared_topic *t, const char *value, int line, struct error *e)
 {
     if (!check_name(span_str(value), "queue", e))
         return false;
     t->unrouted = UNROUTED_QUEUE;
     memcpy(t->catch_all, value, strlen(value) + 1);
+    t->catch_line = line;
     return true;
 }
 
@@ -90,7 +92,6 @@ bool options_read_topic(void *context, const char *path, const char *value, int 
     struct broker_options *o = context;
     struct span whole = span_str(path);
     const char *bindings = strstr(path, ".bindings");
-    (void)line;
     if (*path == '\0')
         return true; /* `topics:` alone */
     size_t size = bindings                              ? (size_t)(bindings - path)
@@ -105,10 +106,32 @@ bool options_read_topic(void *context, const char *path, const char *value, int 
         return error_set(e, "a topic's bindings are expected: 'NAME: {bindings: {QUEUE: {}}}'");
     struct declared_topic *t = topic_named(o, name);
     if (strncmp(rest, ".bindings.", 10) == 0)
-        return read_binding(t, span_str(rest + 10), value, e);
+        return read_binding(t, span_str(rest + 10), value, line, e);
     if (strcmp(rest, ".unrouted") == 0)
         return read_unrouted(t, value, e);
-    return strcmp(rest, ".unrouted.queue") != 0 || read_catch_all(t, value, e);
+    return strcmp(rest, ".unrouted.queue") != 0 || read_catch_all(t, value, line, e);
+}
+
+static bool refuse_unknown(const struct declared_topic *t, const char *queue, int line, const char *where,
+                           struct error *e)
+{
+    return error_set(e,
+                     "topics: '%s' names queue '%s' (line %d), which is not in %s; declare it under queues:", t->name,
+                     queue, line, where);
+}
+
+bool options_know_queues(const struct broker_options *o, bool (*known)(const void *context, const char *queue),
+                         const void *context, const char *where, struct error *e)
+{
+    for (const struct declared_topic *t = o->topics; t; t = t->next) {
+        for (const struct declared_binding *b = t->bindings; b; b = b->next) {
+            if (!known(context, b->queue))
+                return refuse_unknown(t, b->queue, b->line, where, e);
+        }
+        if (t->unrouted == UNROUTED_QUEUE && !known(context, t->catch_all))
+            return refuse_unknown(t, t->catch_all, t->catch_line, where, e);
+    }
+    return true;
 }
 
 void options_free_topics(struct broker_options *o)

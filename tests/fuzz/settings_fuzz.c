@@ -28,7 +28,7 @@ static void read_yaml(struct span text)
 {
     struct queue_settings queue = { 0 };
     const struct setting_section section = { "queues", take_scalar, &queue };
-    const struct settings settings = { sample_rows, sizeof sample_rows / sizeof *sample_rows, &section, 1, NULL };
+    const struct settings settings = { sample_rows, sizeof sample_rows / sizeof *sample_rows, &section, 1, NULL, NULL };
     struct sample options;
     struct error e = { "" };
     settings_defaults(&settings, &options);

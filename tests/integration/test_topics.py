@@ -5,6 +5,8 @@ import subprocess
 import threading
 import time
 
+import pytest
+
 from conftest import BIN
 from test_metrics import scrape
 
@@ -187,6 +189,32 @@ def test_topics_of_the_configuration(cluster, tmp_path):
     config.write_text("topics: {t: {bindings: {q: {filter: '{\"sql\": 1}'}}}}\n")
     done = subprocess.run([BIN / "sluice-broker", "--config", config, "--check-config"], capture_output=True, text=True)
     assert done.returncode == 2 and "broker.yaml:1" in done.stderr and "unknown operator 'sql'" in done.stderr
+
+
+@pytest.mark.parametrize("topic", ["bindings: {nosuch: {}}", "unrouted: {queue: nosuch}"])
+def test_a_configured_topic_s_queues_must_be_there(cluster, tmp_path, topic):
+    config, data = tmp_path / "broker.yaml", tmp_path / "data"
+    config.write_text(f"queues:\n  audit: {{}}\ntopics:\n  all:\n    {topic}\n")
+
+    def start(*more):
+        done = subprocess.run([BIN / "sluice-broker", "--listen", "tcp://127.0.0.1:0", "--config", config, *more],
+                              capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stderr
+
+    said = "topics: 'all' names queue 'nosuch' (line 5), which is not in the file"
+    for more in ("--check-config",), ():
+        code, text = start(*more)
+        assert code == 2 and said in text, text
+    code, text = start("--data", str(data), "--check-config")
+    assert code == 0 and said in text and "Unless the data directory has it" in text
+    code, text = start("--data", str(data))
+    assert code == 1 and said + ", and not in the data directory; declare it under queues:" in text
+    first = cluster.broker("--data", str(data))
+    s = cluster.sidecar(first)
+    s.declare("nosuch", durability="disk")
+    assert s.stop() == 0 and first.stop() == 0
+    s = cluster.sidecar(cluster.broker("--data", str(data), "--config", str(config)))
+    assert s.http("GET", "/v1/topics/all").status == 200
 
 
 def test_the_cli(cluster, broker):
