@@ -19,7 +19,7 @@ static struct files *open_directory(const char *path, bool only_read)
     struct files *files = NULL;
     if (only_read && (stat(path, &info) != 0 || !S_ISDIR(info.st_mode)))
         error_set(&e, "%s is not a directory", path);
-    else
+    else if (!only_read || files_posix_is_free(path, &e))
         files = files_posix_open(path, only_read, &e);
     if (!files)
         fprintf(stderr, "sluice-broker: %s\n", e.text);

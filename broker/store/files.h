@@ -75,5 +75,7 @@ struct files_ops {
  * kept out; NULL with a sentence when it cannot be had. Starts two threads with the first submit. `only_read` takes no lock,
  * refuses changes with EROFS, and is for --check. */
 struct files *files_posix_open(const char *path, bool only_read, struct error *e);
+/* False with a sentence while somebody holds it: what is read of it then is of no one moment. */
+bool files_posix_is_free(const char *path, struct error *e);
 
 #endif

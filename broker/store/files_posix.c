@@ -104,6 +104,20 @@ static int take_lock(int dir, const char *path, struct error *e)
     return -1;
 }
 
+bool files_posix_is_free(const char *path, struct error *e)
+{
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int lock = dir < 0 ? -1 : openat(dir, FILE_LOCK, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    bool held = lock >= 0 && flock(lock, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (held)
+        say_who_has_it(lock, path, e);
+    if (lock >= 0)
+        close(lock);
+    if (dir >= 0)
+        close(dir);
+    return !held;
+}
+
 /* ---- listing */
 
 static int visit_entry(int dir, const char *name, void (*visit)(void *context, const char *name, uint64_t size),

@@ -36,6 +36,11 @@ static void say(struct check *c, const char *format, ...)
     c->say(c->context, line);
 }
 
+static const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 static void count_run(struct check *c, const struct run_record *run)
 {
     struct tally *t = NULL;
@@ -124,8 +129,9 @@ static void check_segment(struct check *c, uint64_t id)
         say(c, "%016" PRIx64 ".log: holds nothing that is needed", id);
         return;
     }
-    say(c, "%016" PRIx64 ".log: %s, %" PRIu64 " groups, %" PRIu64 " records, %" PRIu64 " events", id,
-        w.sealed ? "sealed" : "open", w.groups, w.records, w.events);
+    say(c, "%016" PRIx64 ".log: %s, %" PRIu64 " group%s, %" PRIu64 " record%s, %" PRIu64 " event%s", id,
+        w.sealed ? "sealed" : "open", w.groups, plural(w.groups), w.records, plural(w.records), w.events,
+        plural(w.events));
     check_end(c, &w);
 }
 
@@ -139,16 +145,15 @@ static void say_queues(struct check *c)
     struct tally *t, *next;
     HASH_SORT(c->tallies, by_queue);
     HASH_ITER (hh, c->tallies, t, next) {
-        say(c,
-            "queue %" PRIu32 ": %" PRIu64 " events were accepted in these segments, sequences %" PRIu64 " to %" PRIu64,
-            t->queue, t->events, t->first, t->end - 1);
+        say(c, "queue %" PRIu32 ": %" PRIu64 " event%s accepted in these segments, sequences %" PRIu64 " to %" PRIu64,
+            t->queue, t->events, t->events == 1 ? " was" : "s were", t->first, t->end - 1);
         HASH_DEL(c->tallies, t);
         free(t);
     }
     for (const struct log_queue *q = c->log->queues; c->opens && q; q = q->hh.next) {
         if (q->live)
-            say(c, "queue %" PRIu32 ": %" PRIu64 " events of %" PRIu64 " bytes are live", q->id, q->live,
-                q->live_bytes);
+            say(c, "queue %" PRIu32 ": %" PRIu64 " event%s of %" PRIu64 " bytes %s live", q->id, q->live,
+                plural(q->live), q->live_bytes, q->live == 1 ? "is" : "are");
     }
 }
 

@@ -38,12 +38,13 @@ static void report_lost(struct repair *r)
                 repair_settle_one(r, k, s, 0, CAUSE_DROPPED);
             }
             if (count)
-                repair_say(r, "queue %" PRIu32 ": %" PRIu64 " events are lost, sequences %" PRIu64 " to %" PRIu64,
-                           k->id, count, lost->first, lost->end - 1);
+                repair_say(r, "queue %" PRIu32 ": %" PRIu64 " event%s lost, sequences %" PRIu64 " to %" PRIu64, k->id,
+                           count, count == 1 ? " is" : "s are", lost->first, lost->end - 1);
         }
         const struct log_queue *q = log_queue_of(r->new, k->id, false);
         if (q && q->live)
-            repair_say(r, "queue %" PRIu32 ": %" PRIu64 " events are salvaged", k->id, q->live);
+            repair_say(r, "queue %" PRIu32 ": %" PRIu64 " event%s salvaged", k->id, q->live,
+                       q->live == 1 ? " is" : "s are");
     }
 }
 

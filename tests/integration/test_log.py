@@ -63,6 +63,14 @@ def test_a_killed_brokers_log_is_whole_and_starts(cluster):
     assert take_all(s, 30) == [f"event number {i}." for i in range(30)]
 
 
+def test_a_running_brokers_directory_is_neither_checked_nor_repaired(cluster, tmp_path):
+    broker = cluster.broker()
+    for arguments in ("--check",), ("--repair", str(tmp_path / "to")):
+        done = run("sluice-broker", arguments[0], str(cluster.directory / "data"), *arguments[1:])
+        assert done.returncode == 1 and f"(process {broker.popen.pid}) uses the data directory" in done.stderr, done
+    assert not (tmp_path / "to").exists()
+
+
 def test_damage_stops_the_start_and_is_found_and_repaired(cluster, tmp_path):
     data, salvaged = publish_and_kill(cluster, 30), tmp_path / "salvaged"
     path, at = flip(data, b"event number 20.")
@@ -93,7 +101,7 @@ def test_damage_behind_an_orderly_stop_is_repaired_too(cluster, tmp_path):
     flip(cluster.directory / "data", b"event number 20.")
     repaired = run("sluice-broker", "--repair", str(cluster.directory / "data"), str(salvaged))
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr
-    assert "1 events are lost, sequences 21 to 21" in repaired.stdout
+    assert "1 event is lost, sequences 21 to 21" in repaired.stdout
     s = cluster.sidecar(cluster.broker("--data", str(salvaged)))
     assert take_all(s, 29) == [f"event number {i}." for i in range(30) if i != 20]
 

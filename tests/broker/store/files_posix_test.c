@@ -410,6 +410,20 @@ static void looking_needs_no_lock_and_changes_nothing(void **state)
     assert_content(p, "a", 0, 'x', 10);
 }
 
+static void who_holds_a_directory_is_told_from_outside(void **state)
+{
+    struct place *p = *state;
+    struct error e = { 0 };
+    char process[32];
+    snprintf(process, sizeof process, "process %ld)", (long)getpid());
+    assert_false(files_posix_is_free(p->data, &e));
+    assert_non_null(strstr(e.text, process));
+    p->files->ops->close(p->files);
+    assert_true(files_posix_is_free(p->data, &e));
+    assert_true(files_posix_is_free(p->top, &e)); /* there is no lock */
+    p->files = open_at(p->data, false);
+}
+
 static void a_directory_that_cannot_be_had_is_named(void **state)
 {
     struct place *p = *state;
@@ -541,6 +555,7 @@ int main(void)
         TEST(leftovers_of_a_crash_are_swept),
         TEST(a_second_broker_is_kept_out),
         TEST(looking_needs_no_lock_and_changes_nothing),
+        TEST(who_holds_a_directory_is_told_from_outside),
         TEST(a_directory_that_cannot_be_had_is_named),
         TEST(signals_are_left_to_the_main_thread),
         TEST(after_a_failed_write_nothing_is_changed),
