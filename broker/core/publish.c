@@ -196,10 +196,12 @@ static enum reason judge_for_topic(struct arrival *a, uint64_t sequence, const s
 
 static void refuse_arrived(struct arrival *a, uint64_t sequence, enum reason why, uint64_t size)
 {
+    struct queue *queue =
+        why == REASON_unknown_topic ? NULL : a->queue; /* a queue of the topic's name has no part in it */
     flush_arrived(a);
-    admission_refuse(a->core, a->destination, a->topic ? a->fanout->lacks : a->queue, sequence, why, 1, size);
-    if (a->queue)
-        a->queue->refused++;
+    admission_refuse(a->core, a->destination, a->topic ? a->fanout->lacks : queue, sequence, why, 1, size);
+    if (queue)
+        queue->refused++;
     if (a->topic)
         a->topic->refused++;
 }

@@ -103,7 +103,9 @@ def test_what_cannot_be(cluster, broker):
     assert s.http("PUT", "/v1/topics/mail").status == 409
     assert s.http("PUT", "/v1/queues/all").status == 409
     assert s.http("PUT", "/v1/topics/all", headers={"If-None-Match": "*"}).status == 412
-    assert s.http("POST", "/v1/topics/mail/events", "x").json["reason"] == "unknown_topic"
+    answer = s.http("POST", "/v1/topics/mail/events", "x")
+    assert answer.json["reason"] == "unknown_topic" and not {"depth", "capacity"} & set(answer.json), answer.json
+    assert s.http("GET", "/v1/queues/mail").json["refused"] == 0
     assert s.http("POST", "/v1/topics/none/events", "x").json["reason"] == "unknown_topic"
     assert s.http("PUT", "/v1/topics/all/bindings/none").status == 404
     answer = s.http("PUT", "/v1/topics/all/bindings/mail", {"filter": {"all": [{"like": {"type": "x"}}]}})

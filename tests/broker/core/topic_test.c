@@ -286,7 +286,8 @@ static void names_are_shared_with_queues(void **state)
     frame_add_entry(&p->out, &(struct entry){ .event = span_str("x"), .topic = true }, 0);
     frame_end(&p->out, open);
     push(p);
-    assert_string_equal(heard(p), "refuse a 1 unknown_topic 0/100");
+    assert_string_equal(heard(p), "refuse a 1 unknown_topic 0/0");
+    assert_int_equal(queue_find(d->core, span_str("a"))->refused, 0); /* it was not asked */
 }
 
 /* A typing error in a topic's name does not make a queue of it. */
