@@ -1,5 +1,6 @@
 #include "broker/offline.h"
 
+#include "broker/core/persist_names.h"
 #include "broker/store/log.h"
 
 #include <sodium.h>
@@ -26,12 +27,24 @@ static struct files *open_directory(const char *path, bool only_read)
     return files;
 }
 
+static void name_by(void *context, struct span words)
+{
+    queue_names_read(context, words);
+}
+
+static const char *name_of(const void *context, uint32_t queue)
+{
+    return queue_names_of(context, queue);
+}
+
 static int check(const char *path)
 {
     struct files *files = open_directory(path, true);
     if (!files)
         return 1;
-    bool whole = log_check(files, print, NULL);
+    struct queue_names *known = queue_names_new();
+    bool whole = log_check(files, &(struct log_names){ known, name_by, name_of }, print, NULL);
+    queue_names_free(known);
     puts(whole ? "the log is whole"
                : "the log is damaged: restore the directory from a copy, or salvage what is left with "
                  "sluice-broker --repair DIR TO");

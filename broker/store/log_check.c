@@ -2,6 +2,7 @@
  * older segments no sooner than their events are wanted. */
 #include "broker/store/log_walk.h"
 
+#include "base/units.h"
 #include "base/xalloc.h"
 
 #include <inttypes.h>
@@ -20,7 +21,8 @@ struct check {
     struct files *files;
     void (*say)(void *context, const char *line);
     void *context;
-    struct log *log; /* as a start would find it */
+    const struct log_names *names; /* or NULL */
+    struct log *log;               /* as a start would find it */
     bool opens, whole;
     struct tally *tallies;
 };
@@ -140,34 +142,62 @@ static int by_queue(struct tally *a, struct tally *b)
     return a->queue < b->queue ? -1 : a->queue > b->queue;
 }
 
+/* "queue 1 (orders)". */
+struct label {
+    char text[32 + NAME_MAX_SIZE];
+};
+
+static struct label label_of(const struct check *c, uint32_t queue)
+{
+    struct label l;
+    const char *name = c->names ? c->names->name(c->names->context, queue) : "";
+    snprintf(l.text, sizeof l.text, "queue %" PRIu32 "%s%s%s", queue, *name ? " (" : "", name, *name ? ")" : "");
+    return l;
+}
+
 static void say_queues(struct check *c)
 {
     struct tally *t, *next;
     HASH_SORT(c->tallies, by_queue);
     HASH_ITER (hh, c->tallies, t, next) {
-        say(c, "queue %" PRIu32 ": %" PRIu64 " event%s accepted in these segments, sequences %" PRIu64 " to %" PRIu64,
-            t->queue, t->events, t->events == 1 ? " was" : "s were", t->first, t->end - 1);
+        say(c, "%s: %" PRIu64 " event%s accepted in these segments, sequences %" PRIu64 " to %" PRIu64,
+            label_of(c, t->queue).text, t->events, t->events == 1 ? " was" : "s were", t->first, t->end - 1);
         HASH_DEL(c->tallies, t);
         free(t);
     }
     for (const struct log_queue *q = c->log->queues; c->opens && q; q = q->hh.next) {
         if (q->live)
-            say(c, "queue %" PRIu32 ": %" PRIu64 " event%s of %" PRIu64 " bytes %s live", q->id, q->live,
+            say(c, "%s: %" PRIu64 " event%s of %" PRIu64 " bytes %s live", label_of(c, q->id).text, q->live,
                 plural(q->live), q->live_bytes, q->live == 1 ? "is" : "are");
     }
 }
 
-bool log_check(struct files *files, void (*tell)(void *context, const char *line), void *context)
+static bool name_by_state(void *context, struct span state)
 {
-    struct check c = { .files = files, .say = tell, .context = context };
+    const struct log_names *names = context;
+    names->words(names->context, state);
+    return true;
+}
+
+static void name_by_note(void *context, struct span bytes)
+{
+    name_by_state(context, bytes);
+}
+
+bool log_check(struct files *files, const struct log_names *names, void (*tell)(void *context, const char *line),
+               void *context)
+{
+    struct check c = { .files = files, .say = tell, .context = context, .names = names };
     struct log_config config;
     struct error e = { "" };
+    struct log_names own = names ? *names : (struct log_names){ 0 };
+    const struct log_replay named = { .context = &own, .restore = name_by_state, .note = name_by_note };
     const struct log_replay nobody = { 0 };
     size_t count = 0;
     int why;
     log_config_defaults(&config);
     c.log = log_new(&config, files);
-    c.whole = c.opens = log_scan(c.log, &nobody, &e);
+    c.whole = c.opens = log_scan(c.log, names ? &named : &nobody, &e);
     if (!c.opens)
         say(&c, "%s", e.text);
     uint64_t *ids = walk_list(files, &count, &why);

@@ -57,7 +57,7 @@ def test_a_killed_brokers_log_is_whole_and_starts(cluster):
     before = state_of(data)
     checked = run("sluice-broker", "--check", str(data))
     assert checked.returncode == 0, checked.stdout
-    assert "30 events of" in checked.stdout and "the log is whole" in checked.stdout
+    assert "queue 1 (kept): 30 events of" in checked.stdout and "queue 1 (kept): 30 events were" in checked.stdout and "the log is whole" in checked.stdout
     assert state_of(data) == before
     s = cluster.sidecar(cluster.broker())
     assert take_all(s, 30) == [f"event number {i}." for i in range(30)]
@@ -98,6 +98,8 @@ def test_damage_behind_an_orderly_stop_is_repaired_too(cluster, tmp_path):
     for i in range(30):
         assert s.publish("kept", f"event number {i}.").status == 202
     assert s.stop() == 0 and broker.stop() == 0
+    checked = run("sluice-broker", "--check", str(cluster.directory / "data"))
+    assert "queue 1 (kept): 30 events of" in checked.stdout  # which only the checkpoint tells
     flip(cluster.directory / "data", b"event number 20.")
     repaired = run("sluice-broker", "--repair", str(cluster.directory / "data"), str(salvaged))
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr

@@ -101,7 +101,7 @@ bool dir_check(struct disk *d, struct lines *l)
     struct files *files = disk_open(d);
     uint64_t before = disk_digest(d);
     l->text[0] = 0;
-    bool whole = log_check(files, add_line, l);
+    bool whole = log_check(files, NULL, add_line, l);
     files->ops->close(files);
     assert_true(disk_digest(d) == before); /* it only reads */
     return whole;
