@@ -5,7 +5,6 @@
 #include "broker/data.h"
 #include "broker/net/endpoints.h"
 #include "broker/net/net.h"
-#include "broker/options_topics.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -71,17 +70,6 @@ void broker_declare(struct broker *b, const struct broker_options *o)
         declare_topic(b, t);
 }
 
-struct names {
-    const struct broker *broker;
-    const struct broker_options *options;
-};
-
-static bool has_queue(const void *context, const char *queue)
-{
-    const struct names *n = context;
-    return broker_options_declare(n->options, queue) || core_has_queue(n->broker->core, queue);
-}
-
 static void free_broker(struct broker *b)
 {
     core_free(b->core);
@@ -127,11 +115,6 @@ struct broker *broker_open(void *context, const struct broker_options *o, struct
     }
     endpoint_advertise(net_ingress_endpoint(b->net), ingress, sizeof ingress);
     core_set_ingress(b->core, ingress);
-    const struct names names = { b, o };
-    if (!options_know_queues(o, has_queue, &names, "the file, and not in the data directory", e)) {
-        free_broker(b);
-        return NULL;
-    }
     broker_declare(b, o);
     return b;
 }

@@ -312,11 +312,6 @@ void core_set_ingress(struct core *c, const char *endpoint)
     c->ingress = xstrdup(endpoint);
 }
 
-bool core_has_queue(struct core *c, const char *name)
-{
-    return queue_find(c, span_str(name)) != NULL;
-}
-
 bool core_configure_queue(struct core *c, const char *name, const struct queue_settings *settings, struct error *e,
                           struct now now)
 {

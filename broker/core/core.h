@@ -137,7 +137,6 @@ void core_effects_clear(struct core *core);
 
 /* Where clients push, told in every Hello: a tcp endpoint with the host left open ("*"), ipc or inproc. */
 void core_set_ingress(struct core *core, const char *endpoint);
-bool core_has_queue(struct core *core, const char *name);
 /* Declares a queue from the configuration: managed, and its settings win. False with the reason when they cannot hold. */
 bool core_configure_queue(struct core *core, const char *name, const struct queue_settings *settings, struct error *e,
                           struct now now);
