@@ -54,7 +54,7 @@ static void take(struct queue_names *n, uint32_t queue, struct span name)
 static void read_queue(struct queue_names *n, struct span bytes)
 {
     struct wire_reader r = wire_open(bytes);
-    struct wire_field f;
+    struct wire_field f = { 0 };
     struct span name = { 0 };
     uint64_t id = 0;
     while (!wire_done(&r) && wire_next(&r, &f)) {
@@ -70,7 +70,7 @@ static void read_queue(struct queue_names *n, struct span bytes)
 void queue_names_read(struct queue_names *n, struct span words)
 {
     struct wire_reader r = wire_open(words);
-    struct wire_field f;
+    struct wire_field f = { 0 };
     while (!wire_done(&r) && wire_next(&r, &f)) {
         if (f.tag == NOTE_QUEUE && f.type == WIRE_BYTES)
             read_queue(n, f.bytes);
