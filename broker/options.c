@@ -187,7 +187,7 @@ static void doubt(const void *options)
     const struct broker_options *o = options;
     struct error e;
     if (!options_know_queues(o, broker_options_declare, o, "the file", &e))
-        fprintf(stderr, "sluice-broker: %s. Unless the data directory has it, that topic is left as it is\n", e.text);
+        fprintf(stderr, "sluice-broker: %s. Unless the data directory has it, the broker goes on without it\n", e.text);
 }
 
 const struct settings *broker_settings(struct broker_options *options)
