@@ -3,6 +3,7 @@
 #include "broker/core/attempts.h"
 
 #include "base/mutation.h"
+#include "base/units.h"
 #include "base/xalloc.h"
 
 #include <assert.h>
@@ -102,7 +103,7 @@ static struct history *history_of(struct core *c, struct queue *q, struct troubl
 
 static struct attempt *new_attempt(const struct attempt_info *info, struct span consumer, struct span error)
 {
-    consumer.size = consumer.size < CONSUMER_NAME_MAX ? consumer.size : CONSUMER_NAME_MAX;
+    consumer = utf8_cut(consumer, CONSUMER_NAME_MAX);
     error = trouble_words(error);
     struct attempt *a = xcalloc(1, sizeof *a + consumer.size + error.size + 2);
     a->delivered_ms = info->delivered_ms;
