@@ -50,6 +50,7 @@ void calendar_free(struct core *c, struct queue *q)
     ranges_free(&k->called);
     ranges_free(&k->fresh);
     ranges_free(&k->doomed);
+    ranges_free(&k->condemned);
     free(k);
     q->calendar = NULL;
 }
@@ -346,5 +347,6 @@ bool calendar_validate(const struct calendar *k)
     return due_validate(&k->waiting) && due_validate(&k->expiring) && due_validate(&k->backing_off) &&
            ranges_count_in(&k->parked, 0, UINT64_MAX) == k->parked_events &&
            ranges_count_in(&k->called, 0, UINT64_MAX) == k->called_events && ranges_validate(&k->parked) &&
-           ranges_validate(&k->called) && ranges_count_in(&k->doomed, 0, UINT64_MAX) == k->doomed_events;
+           ranges_validate(&k->called) && ranges_count_in(&k->doomed, 0, UINT64_MAX) == k->doomed_events &&
+           ranges_count_in(&k->condemned, 0, UINT64_MAX) <= k->doomed_events;
 }

@@ -18,6 +18,8 @@ void doomed_add(struct core *c, struct queue *q, uint64_t sequence, struct item 
 {
     struct calendar *k = q->calendar;
     struct trouble *t = q->troubles ? trouble_find(q, sequence) : NULL;
+    if (k->condemned.count)
+        ranges_remove(&k->condemned, sequence, sequence + 1);
     if (doomed_has(k, sequence))
         return;
     if (t)
@@ -40,6 +42,33 @@ void doomed_gone(struct calendar *k, uint64_t sequence)
 {
     if (k->doomed_events)
         k->doomed_events -= ranges_remove(&k->doomed, sequence, sequence + 1);
+    if (k->condemned.count)
+        ranges_remove(&k->condemned, sequence, sequence + 1);
+}
+
+static bool should_be_dead(const struct queue *q, const struct trouble *t)
+{
+    return !t->dead && retry_verdict(q, t) != DEAD_NOT && backlog_where(q, t->sequence) != BACKLOG_NOWHERE;
+}
+
+void doomed_take_over(struct core *c, struct queue *q)
+{
+    for (const struct trouble *t = MUTATED(forget_held) ? NULL : q->troubles; t; t = t->hh.next) {
+        if (!should_be_dead(q, t))
+            continue;
+        calendar_of(c, q);
+        doomed_add(c, q, t->sequence, NULL);
+        ranges_add(&q->calendar->condemned, t->sequence, t->sequence + 1);
+    }
+}
+
+/* What it is to be dead for; DEAD_NOT: the queue's settings have changed, and it is not any more. */
+static enum dead_reason reason_of(const struct queue *q, uint64_t sequence)
+{
+    if (!doomed_is_condemned(q->calendar, sequence))
+        return q->settings.dead_letter_expired ? DEAD_EXPIRED : DEAD_NOT;
+    const struct trouble *t = trouble_find(q, sequence);
+    return t ? retry_verdict(q, t) : DEAD_NOT;
 }
 
 int64_t doomed_due(const struct calendar *k)
@@ -70,10 +99,13 @@ static void read_from(struct core *c, struct queue *q, uint64_t first, uint64_t 
     c->disk->ops->load(c->disk, q->id, first, calendar_load_bytes(q, &k->doomed, first, end), DOOMED_TAG | q->id);
 }
 
-/* They are not kept any more. */
-static void settle(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
+/* It will not be dead: what expired is gone, what was condemned comes again. */
+static void let_go(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
-    if (item)
+    if (doomed_is_condemned(q->calendar, sequence)) {
+        doomed_gone(q->calendar, sequence);
+        calendar_call(c, q, sequence);
+    } else if (item)
         queue_settle(c, q, sequence, item, CAUSE_EXPIRED);
     else
         backlog_settle(c, q, sequence, CAUSE_EXPIRED);
@@ -88,15 +120,16 @@ void doomed_turn(struct core *c, struct queue *q)
         return;
     for (uint32_t left = AT_ONCE; left && ranges_next(&k->doomed, 0, &first, &end); left--) {
         struct item *item = queue_item(q, first);
-        if (!q->settings.dead_letter_expired) {
-            settle(c, q, first, item);
+        enum dead_reason reason = reason_of(q, first);
+        if (reason == DEAD_NOT) {
+            let_go(c, q, first, item);
             continue;
         }
         if (!item) {
             read_from(c, q, first, end);
             return;
         }
-        enum dead_hold why = dead_try(c, q, first, item, DEAD_EXPIRED);
+        enum dead_hold why = dead_try(c, q, first, item, reason);
         if (why != HOLD_NOT) {
             try_again(c, k, why, NO_ROOM_MS);
             return;
@@ -108,13 +141,14 @@ void doomed_turn(struct core *c, struct queue *q)
 static bool bury(struct core *c, struct queue *q, const struct store_loaded *e)
 {
     struct calendar *k = q->calendar;
-    if (!q->settings.dead_letter_expired || !doomed_has(k, e->sequence) || queue_item(q, e->sequence))
+    enum dead_reason reason = doomed_has(k, e->sequence) ? reason_of(q, e->sequence) : DEAD_NOT;
+    if (reason == DEAD_NOT || queue_item(q, e->sequence))
         return false;
     if (MUTATED(lose_expired)) {
         backlog_settle(c, q, e->sequence, CAUSE_EXPIRED);
         return false;
     }
-    enum dead_hold why = dead_bury_loaded(c, q, e, DEAD_EXPIRED);
+    enum dead_hold why = dead_bury_loaded(c, q, e, reason);
     if (why != HOLD_NOT)
         try_again(c, k, why, NO_ROOM_MS);
     return why == HOLD_NOT;

@@ -49,7 +49,7 @@ static void put_next(struct explained *e, enum next_step what, int64_t at_ms)
     e->next_ms = at_ms;
 }
 
-/* It expired. */
+/* It expired, or is to be dead since a restart. */
 static bool is_doomed(const struct queue *q, uint64_t sequence)
 {
     return q->calendar && doomed_has(q->calendar, sequence);
@@ -62,7 +62,7 @@ static void explain_delayed(const struct core *c, const struct queue *q, const s
     bool held = e->event.trouble.held != HOLD_NOT, failed = t && (t->failures || t->crashes);
     e->blocked = held ? BLOCKED_DEAD_LETTER : failed ? BLOCKED_BACK_OFF : BLOCKED_DELAYED;
     if (!held && is_doomed(q, e->event.sequence))
-        e->blocked = BLOCKED_EXPIRED;
+        e->blocked = doomed_is_condemned(q->calendar, e->event.sequence) ? BLOCKED_DEAD_LETTER : BLOCKED_EXPIRED;
     if (e->event.ready_ms)
         put_next(e, held ? NEXT_DEAD_LETTER : NEXT_READY, e->event.ready_ms);
 }

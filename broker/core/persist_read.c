@@ -1,5 +1,5 @@
 /* The core's state from the log: a snapshot, what was noted and put into the log after it, and then the disk is taken over. */
-#include "broker/core/calendar.h"
+#include "broker/core/doomed.h"
 #include "broker/core/items.h"
 #include "broker/core/partition.h"
 #include "broker/core/persist_attempts.h"
@@ -529,6 +529,7 @@ static bool take_over(struct core *c, struct queue *q, struct error *e)
     q->bytes = d->backlog_bytes;
     q->ready = d->backlog_events;
     q->delayed = backlog_on_disk(q) - d->backlog_events;
+    doomed_take_over(c, q);
     uint64_t first = q->next_sequence, end;
     ranges_next(&d->backlog, 0, &first, &end);
     q->base = q->loaded = q->next_ready = d->backlog_events ? first : q->next_sequence;

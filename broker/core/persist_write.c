@@ -262,6 +262,22 @@ static void put_overdue(struct buf *b, const struct ranges *overdue, int64_t *fr
     }
 }
 
+/* Of the condemned their troubles tell; the others expired. */
+static void put_doomed(struct buf *b, const struct calendar *k, int64_t *from)
+{
+    for (uint64_t at = 0, end, first, behind; ranges_next(&k->doomed, at, &at, &end);) {
+        bool some = ranges_next(&k->condemned, at, &first, &behind);
+        if (some && first == at) {
+            at = behind;
+            continue;
+        }
+        end = some && first < end ? first : end;
+        struct due_run run = { 1, at, (uint32_t)(end - at) };
+        put_due_run(b, &run, from);
+        at = end;
+    }
+}
+
 static void put_calendar(struct buf *b, const struct calendar *k)
 {
     int64_t from = 0;
@@ -277,7 +293,7 @@ static void put_calendar(struct buf *b, const struct calendar *k)
         put_due_run(b, &k->newest, &from);
     put_overdue(b, &k->overdue, &from);
     if (!MUTATED(forget_doomed))
-        put_overdue(b, &k->doomed, &from);
+        put_doomed(b, k, &from);
     wire_end(b, mark);
 }
 

@@ -26,7 +26,7 @@ static uint64_t backoff_ms(struct core *c, const struct queue *q, unsigned failu
     return cap ? 1 + core_random_token(c).low % cap : 0;
 }
 
-static enum dead_reason verdict(const struct queue *q, const struct trouble *t)
+enum dead_reason retry_verdict(const struct queue *q, const struct trouble *t)
 {
     if (t->dropped)
         return DEAD_DROPPED_BY_APP;
@@ -47,7 +47,7 @@ static void come_again(struct core *c, struct queue *q, uint64_t sequence, struc
 static void decide(struct core *c, struct queue *q, struct trouble *t, struct item *item, uint64_t ms)
 {
     uint64_t sequence = t->sequence;
-    enum dead_reason why = verdict(q, t);
+    enum dead_reason why = retry_verdict(q, t);
     if (why != DEAD_NOT && dead_bury(c, q, sequence, item, why))
         return;
     t->delay_ms = why != DEAD_NOT ? 0 : ms;
@@ -106,7 +106,7 @@ void retry_crashed(struct core *c, struct queue *q, uint64_t sequence, struct it
 void retry_due(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
     struct trouble *t = q->troubles ? trouble_find(q, sequence) : NULL;
-    enum dead_reason why = t ? verdict(q, t) : DEAD_NOT;
+    enum dead_reason why = t ? retry_verdict(q, t) : DEAD_NOT;
     if (t)
         trouble_unhold(q, t);
     if (why == DEAD_NOT)

@@ -734,6 +734,8 @@ void retry_deferred(struct core *c, struct queue *q, uint64_t sequence, struct i
 void retry_crashed(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 /* Its consumer left in order: it comes again at once, and nothing is counted. */
 void retry_returned(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
+/* What it should be dead for; DEAD_NOT: nothing. */
+enum dead_reason retry_verdict(const struct queue *q, const struct trouble *t);
 /* The item's delay is over. */
 void retry_due(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 

@@ -238,6 +238,7 @@ static void become_letter(struct sim *s, struct fact *f, unsigned queue)
     f->queue = queue;
     f->sequence = 0;
     f->handed_over = 0;
+    f->dropped = false;
     f->life = NULL;
 }
 
@@ -374,7 +375,8 @@ enum settle_result asked_for(enum settle_kind kind)
     return done_by[kind];
 }
 
-/* What was dropped is dead by the time its consumer is told so, unless there was no room for it. */
+/* What was dropped is dead by the time its consumer is told so, or waits for room among the dead; and neither comes again, whatever
+ * ends the broker. (A full disk may keep no note of what waits.) */
 static void dropped(struct sim *s, const struct asked *w)
 {
     struct fact *f = w->seen.fact;
@@ -386,6 +388,7 @@ static void dropped(struct sim *s, const struct asked *w)
     const struct trouble *t = same ? trouble_find(q, f->sequence) : NULL;
     bool letters = s->mood.letters && f->queue == 0;
     bool held = (t && t->held) || (q && q->calendar && doomed_has(q->calendar, f->sequence));
+    f->dropped |= same && held && !s->mood.full_disk;
     bool stays = same && (letters ? queue_item(q, f->sequence) && !held /* else it is elsewhere */
                                   : q->dead < q->settings.dead_capacity);
     if (stays && w->seen.queue == f->queue && !f->dropped)

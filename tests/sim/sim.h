@@ -108,7 +108,7 @@ struct fact {
     bool acked;         /* its ack was confirmed … */
     uint64_t acked_by;  /* … by this run of the broker */
     bool ack_asked;     /* somebody acked it; the broker may have heard */
-    bool dropped;       /* by its consumer, and seen dead */
+    bool dropped;       /* by its consumer, and seen dead or waiting for room among the dead */
 };
 
 /* A delivery as its receipt tells it. */

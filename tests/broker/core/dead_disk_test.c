@@ -146,6 +146,15 @@ static void what_is_dropped_is_on_disk_before_its_consumer_is_told(void **state)
     assert_int_equal(reason_of_first(), DEAD_DROPPED_BY_APP);
 }
 
+/* As long as it takes until what waits for room among the dead is tried again. */
+static void wait_for_room(void)
+{
+    pass(bench.d, 5000);
+    settle_disk();
+    pass(bench.d, 0);
+    settle_disk();
+}
+
 static void that_an_event_was_dropped_outlives_the_broker_though_there_was_no_room(void **state)
 {
     (void)state;
@@ -157,13 +166,39 @@ static void that_an_event_was_dropped_outlives_the_broker_though_there_was_no_ro
     settle_disk();
     stop_orderly();
     struct request r = { .call = CALL_PURGE, .queue = "mail", .u.purge.dead = true };
-    assert_string_equal(ask_durably(&r), "ok");
     p = consuming("q");
-    assert_non_null(strstr(heard(p), "s2 a2 two"));
-    settle(p, "mail", SETTLE_NACK, 1, 1, 0);
-    settle_disk();
+    assert_string_equal(heard(p), "turn mail active e1; idle mail g1"); /* it does not come again, … */
+    assert_int_equal(describe(bench.d, "mail").dead_letter_held, 1);
+    stop_orderly(); /* … however often the broker ends */
+    crash(0);
+    wait_for_room();
+    assert_int_equal(describe(bench.d, "mail").dead_letter_held, 1);
+    assert_string_equal(ask_durably(&r), "ok");
+    wait_for_room();
     assert_int_equal(describe(bench.d, "mail").dead, 1);
     assert_int_equal(reason_of_first(), DEAD_DROPPED_BY_APP);
+    crash(0);
+    assert_string_equal(books(), "accepted 2 acked 0 dead 2 purged 0 remaining 0 | 1");
+}
+
+/* So does what failed too often; and if that was not too often after all, it comes again. */
+static void what_failed_too_often_waits_for_room_after_a_restart_too(void **state)
+{
+    (void)state;
+    declare_durably("mail", "durability=disk dead_capacity=0 max_deliveries=1 backoff=0s");
+    struct peer *p = consuming("p");
+    publish(p, "mail", 0, "one two");
+    settle_disk();
+    settle(p, "mail", SETTLE_NACK, 1, 2, 0);
+    settle_disk();
+    crash(0);
+    wait_for_room();
+    p = consuming("q");
+    assert_string_equal(heard(p), "turn mail active e1; idle mail g1");
+    assert_string_equal(books(), "accepted 2 acked 0 dead 0 purged 0 remaining 2 | 0");
+    declare_durably("mail", "durability=disk dead_capacity=0 max_deliveries=2");
+    wait_for_room();
+    assert_string_equal(heard(p), "deliver mail d1 s1 a2 one; deliver mail d2 s2 a2 two");
 }
 
 static void they_are_redriven_from_the_disk_and_gone_after_a_crash(void **state)
@@ -238,6 +273,7 @@ int main(void)
         on_disk(failures_outlive_the_broker),
         on_disk(what_is_dropped_is_on_disk_before_its_consumer_is_told),
         on_disk(that_an_event_was_dropped_outlives_the_broker_though_there_was_no_room),
+        on_disk(what_failed_too_often_waits_for_room_after_a_restart_too),
         on_disk(they_are_redriven_from_the_disk_and_gone_after_a_crash),
         on_disk(a_redrive_into_memory_is_possible_too),
         on_disk(the_same_redrive_asked_again_is_done_once),
