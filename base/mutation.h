@@ -30,6 +30,7 @@
     X(ignore_expiry)      /* nothing expires */                                                                        \
     X(forget_delays)      /* write checkpoints without what is delayed */                                              \
     X(forget_attempts)    /* do not remember how deliveries failed */                                                  \
+    X(recount_attempts)   /* begin to count deliveries anew after a restart */                                         \
     X(lose_expired)       /* what expires on disk is gone, where it should be kept, too */                             \
     X(forget_doomed)      /* write checkpoints without what expired and waits for room where the dead go */            \
     X(forget_held)        /* deliver again what waited for room among the dead when the broker ended */                \

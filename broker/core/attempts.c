@@ -161,9 +161,11 @@ void attempts_add(struct core *c, struct queue *q, uint64_t sequence, const stru
     if (outcome == ATTEMPT_RETURNED && much && (!q->troubles || !trouble_find(q, sequence)))
         return;
     struct attempt_info info = info_of(c, l, item);
+    struct trouble *t = trouble_of(q, sequence);
     info.outcome = outcome;
     info.status = status;
-    append(c, q, history_of(c, q, trouble_of(q, sequence)), new_attempt(&info, span_str(info.consumer), error));
+    t->attempt = item->attempt;
+    append(c, q, history_of(c, q, t), new_attempt(&info, span_str(info.consumer), error));
 }
 
 void attempts_restore(struct core *c, struct queue *q, struct trouble *t, const struct attempt_info *info,
@@ -176,6 +178,13 @@ void attempts_restore(struct core *c, struct queue *q, struct trouble *t, const 
 }
 
 /* ------------------------------------------------------------------ told */
+
+/* Logs of earlier brokers have the number in the history alone. */
+uint16_t attempts_known(const struct trouble *t)
+{
+    uint16_t newest = t->history && t->history->newest ? t->history->newest->number : 0;
+    return newest > t->attempt ? newest : t->attempt;
+}
 
 struct attempt_info attempt_info(const struct attempt *a)
 {

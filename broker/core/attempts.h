@@ -44,6 +44,8 @@ void attempts_add(struct core *c, struct queue *q, uint64_t sequence, const stru
 /* The same of one from the log, with the times and texts that it says. `consumer` may be cut. */
 void attempts_restore(struct core *c, struct queue *q, struct trouble *t, const struct attempt_info *a,
                       struct span consumer, struct span error);
+/* How many deliveries it had, as far as its trouble tells. */
+uint16_t attempts_known(const struct trouble *t);
 void attempts_free(struct queue *q, struct trouble *t);
 /* Its attempts, oldest first, and one that goes on where it is in flight; the texts are borrowed. */
 void attempts_tell(struct core *c, const struct queue *q, const struct item *item, struct explained *e);

@@ -9,6 +9,8 @@
 #include "broker/core/partition.h"
 #include "broker/core/trouble.h"
 
+#include "base/mutation.h"
+
 #include <assert.h>
 
 #define LOAD_BYTES (1u << 20)
@@ -51,6 +53,9 @@ uint16_t backlog_attempt(const struct queue *q, uint64_t sequence)
 {
     if (q->calendar && ranges_has(&q->calendar->fresh, sequence))
         return 0;
+    const struct trouble *t = q->troubles && sequence < q->durable->recovered_end ? trouble_find(q, sequence) : NULL;
+    if (t && t->recovered && !MUTATED(recount_attempts))
+        return t->recovered;
     return sequence < q->durable->recovered_mark && sequence < q->durable->recovered_end;
 }
 

@@ -1,4 +1,5 @@
 /* The core's state from the log: a snapshot, what was noted and put into the log after it, and then the disk is taken over. */
+#include "broker/core/attempts.h"
 #include "broker/core/doomed.h"
 #include "broker/core/items.h"
 #include "broker/core/partition.h"
@@ -175,6 +176,7 @@ static struct queue *take_trouble(struct core *c, struct span bytes, enum dead_r
     t->since_ms = words.since_ms;
     trouble_say(t, words.status, error);
     persist_take_attempts(c, q, t, bytes);
+    t->recovered = attempts_known(t);
     *why = t->dead;
     if (died)
         dead_restore(q, t);

@@ -15,7 +15,8 @@ struct trouble {
     uint8_t crashes;           /* consumers that vanished with it in hand */
     bool dropped;              /* by the application's word: dead as soon as there is room for it */
     uint16_t status;           /* as the newest nack said; 0: it did not */
-    uint16_t attempt;          /* dead: deliveries it had */
+    uint16_t attempt;          /* deliveries it had when the newest of them failed, or went back */
+    uint16_t recovered;        /* … as far as the log knew at the start; 0: it did not */
     uint32_t size;             /* dead: of the event */
     store_locator at;          /* dead: its bytes; 0: on disk */
     int64_t first_ms, last_ms; /* wall clock, of the first and the newest */

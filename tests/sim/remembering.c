@@ -1,5 +1,6 @@
 /* What the broker remembers of failures agrees with what it counted of them: as many attempts of each outcome as there were failures
- * and losses, but for those that were too many or found no room on the disk or in the budget. */
+ * and losses, but for those that were too many or found no room on the disk or in the budget; and each with a number of its own, which
+ * grows, whenever the broker ended meanwhile. */
 #include "tests/sim/sim.h"
 
 #include "broker/core/attempts.h"
@@ -14,10 +15,15 @@ struct seen {
 static struct seen look_at(struct sim *s, const struct queue *q, const struct trouble *t)
 {
     struct seen seen = { 0 };
+    uint16_t before = 0;
     for (const struct attempt *a = t->history ? t->history->oldest : NULL; a; a = a->next) {
         if (a->outcome == ATTEMPT_IN_FLIGHT || a->outcome >= ATTEMPT_OUTCOMES || a->number == 0)
             sim_fail(s, "%s remembers attempt %u of %llu with outcome %u", q->name, a->number,
                      (unsigned long long)t->sequence, a->outcome);
+        if (a->number <= before && a->number != UINT16_MAX)
+            sim_fail(s, "%s remembers attempt %u of %llu after attempt %u", q->name, a->number,
+                     (unsigned long long)t->sequence, before);
+        before = a->number;
         seen.lost += a->outcome == ATTEMPT_CONNECTION_LOST;
         seen.failed +=
             a->outcome != ATTEMPT_CONNECTION_LOST && a->outcome != ATTEMPT_DEFERRED && a->outcome != ATTEMPT_RETURNED;

@@ -325,6 +325,57 @@ static void a_deferral_goes_on_after_a_restart(void **state)
     assert_non_null(strstr(heard(p), "s1 a2 one"));
 }
 
+/* Whether the note or a checkpoint remembers them, and whichever way the event is read again. */
+static void numbers_go_on_after_a_restart(void **state)
+{
+    (void)state;
+    configure(*state, "backoff=0s max_deliveries=9");
+    struct peer *p = durable_consumer();
+    publish_durably(p, "one two");
+    settle(p, "orders", SETTLE_NACK, 1, 1, 0);
+    settle(p, "orders", SETTLE_NACK, 3, 1, 0);
+    leave(p, "orders"); /* the third goes back with the leave */
+    settle_disk();
+    stop_orderly();
+    p = durable_consumer();
+    assert_non_null(strstr(heard(p), "s1 a4 one; deliver orders d2 s2 a2 two"));
+    settle(p, "orders", SETTLE_NACK, 1, 1, 1000);
+    settle_disk();
+    assert_string_equal(attempts_durably(1), "1 nacked +0 c; 2 nacked +0 c; 3 returned +0 c; 4 nacked +0 c");
+    assert_int_equal(bench.d->reply.u.explained.event.attempt, 4);
+    crash(0);
+    p = durable_consumer();
+    pass(bench.d, 1000);
+    settle_disk();
+    assert_non_null(strstr(heard(p), "s1 a5 one"));
+}
+
+/* An ack from before the restart settles its event until that is delivered again, and not later. */
+static void a_number_that_went_on_does_not_hide_a_delivery_from_a_late_ack(void **state)
+{
+    struct driver *d = *state;
+    configure(d, "backoff=0s max_deliveries=9");
+    struct peer *p = durable_consumer();
+    publish_durably(p, "one two");
+    settle(p, "orders", SETTLE_NACK, 1, 2, 0);
+    settle_disk();
+    char first[RECEIPT_MAX_SIZE], second[RECEIPT_MAX_SIZE];
+    snprintf(first, sizeof first, "%s", receipt_of(p, "orders", 3));
+    snprintf(second, sizeof second, "%s", receipt_of(p, "orders", 4));
+    d->config.incarnation++;
+    crash(0);
+    p = joined("d");
+    settle_by(p, 1, SETTLE_ACK, first, 0); /* not delivered again yet */
+    settle_disk();
+    assert_string_equal(heard(p), "receipt 1 acked");
+    p = durable_consumer();
+    settle(p, "orders", SETTLE_NACK, 1, 1, 0);
+    leave(p, "orders");
+    settle_by(p, 2, SETTLE_ACK, second, 0);
+    settle_disk();
+    assert_non_null(strstr(heard(p), "receipt 2 expired"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +391,8 @@ int main(void)
         on_disk(what_older_ones_there_were_survives_too),
         on_disk(what_is_dead_keeps_its_history),
         on_disk(a_deferral_goes_on_after_a_restart),
+        on_disk(numbers_go_on_after_a_restart),
+        on_disk(a_number_that_went_on_does_not_hide_a_delivery_from_a_late_ack),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
