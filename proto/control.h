@@ -216,6 +216,7 @@ struct peeked {
     struct trouble_info trouble;
     uint64_t parked_behind; /* the event of its key that it waits for; 0: none */
     int64_t ready_ms;       /* delayed: when it becomes ready, wall clock; 0: not known */
+    int64_t expires_ms;     /* wall clock; 0: it does not, or is dead, or its time was over before this */
 };
 
 /* How a delivery ended. Of those that settled their event nothing is kept. */

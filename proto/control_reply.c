@@ -164,6 +164,7 @@ void control_peeked_write(const struct peeked *e, Sluice__V1__PeekedEvent *out, 
     out->attempt = e->attempt;
     out->parked_behind = e->parked_behind;
     out->ready_ms = (uint64_t)e->ready_ms;
+    out->expires_ms = (uint64_t)e->expires_ms;
     out->event = (ProtobufCBinaryData){ e->event.size, (uint8_t *)(uintptr_t)e->event.data };
     if (write_trouble(&e->trouble, trouble))
         out->trouble = trouble;
@@ -475,6 +476,7 @@ bool control_peeked_read(const Sluice__V1__PeekedEvent *m, struct peeked *out)
                             .attempt = m->attempt,
                             .parked_behind = m->parked_behind,
                             .ready_ms = (int64_t)m->ready_ms,
+                            .expires_ms = (int64_t)m->expires_ms,
                             .event = span_of(m->event.data, m->event.len) };
     return m->state <= STATE_DEAD && read_trouble(m->trouble, &out->trouble);
 }

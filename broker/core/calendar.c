@@ -314,10 +314,12 @@ enum reason calendar_cancel(struct core *c, struct queue *q, uint64_t sequence)
 
 /* ------------------------------------------------------------------ told */
 
-/* The events of a page are in order of sequence. */
-static void tell_run(struct peeked *events, size_t count, const struct due_run *run, int64_t ready_ms)
+/* The first of a page's events, which are in order of sequence, that the run may have. */
+static size_t first_of(const struct peeked *events, size_t count, const struct due_run *run)
 {
     size_t low = 0, high = count;
+    if (run->first > events[count - 1].sequence || run->first + run->count <= events[0].sequence)
+        return count; /* nearly all that there are */
     while (low < high) {
         size_t middle = (low + high) / 2;
         if (events[middle].sequence < run->first)
@@ -325,8 +327,24 @@ static void tell_run(struct peeked *events, size_t count, const struct due_run *
         else
             high = middle;
     }
-    for (; low < count && events[low].sequence - run->first < run->count; low++)
-        events[low].ready_ms = ready_ms;
+    return low;
+}
+
+static bool is_in(const struct peeked *e, const struct due_run *run)
+{
+    return e->sequence - run->first < run->count;
+}
+
+static void tell_run(struct peeked *events, size_t count, const struct due_run *run, int64_t ready_ms)
+{
+    for (size_t i = first_of(events, count, run); i < count && is_in(&events[i], run); i++)
+        events[i].ready_ms = ready_ms;
+}
+
+static void tell_expiry(struct peeked *events, size_t count, const struct due_run *run)
+{
+    for (size_t i = first_of(events, count, run); i < count && is_in(&events[i], run); i++)
+        events[i].expires_ms = run->at;
 }
 
 void calendar_tell(const struct core *c, const struct queue *q, struct peeked *events, size_t count)
@@ -340,6 +358,15 @@ void calendar_tell(const struct core *c, const struct queue *q, struct peeked *e
     }
     if (k->doomed_events)
         doomed_tell(c, k, events, count);
+}
+
+void calendar_tell_expiry(const struct queue *q, struct peeked *events, size_t count)
+{
+    const struct calendar *k = q->calendar;
+    for (uint32_t i = 0; i < k->expiring.count; i++)
+        tell_expiry(events, count, &k->expiring.runs[i]);
+    if (k->newest.count)
+        tell_expiry(events, count, &k->newest);
 }
 
 bool calendar_validate(const struct calendar *k)

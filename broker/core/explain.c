@@ -160,6 +160,8 @@ static void explain(struct core *c, struct queue *q, const struct item *item, st
                      : !item || item->state == ITEM_READY ? STATE_READY
                      : item->state == ITEM_IN_FLIGHT      ? STATE_IN_FLIGHT
                                                           : STATE_DELAYED;
+    if (q->calendar)
+        calendar_tell_expiry(q, &e->event, 1);
     if (e->event.state == STATE_READY)
         explain_ready(c, q, item, e);
     else if (e->event.state == STATE_IN_FLIGHT)

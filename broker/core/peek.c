@@ -102,6 +102,8 @@ static void answer(const struct page *p, struct reply *reply)
 {
     if (p->state == STATE_DELAYED && p->count && p->queue->calendar)
         calendar_tell(p->core, p->queue, p->events, p->count);
+    if (p->state != STATE_DEAD && p->count && p->queue->calendar)
+        calendar_tell_expiry(p->queue, p->events, p->count);
     reply->result = RESULT_PEEKED;
     reply->u.peeked.events = p->events;
     reply->u.peeked.count = p->count;

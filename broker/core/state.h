@@ -593,6 +593,8 @@ enum reason calendar_cancel(struct core *c, struct queue *q, uint64_t sequence);
 uint64_t calendar_purge(struct core *c, struct queue *q);                        /* what is on disk only */
 /* Says of delayed events when they become ready. One walk over all that is delayed. */
 void calendar_tell(const struct core *c, const struct queue *q, struct peeked *events, size_t count);
+/* Says of events when they expire. One walk over all that expire. */
+void calendar_tell_expiry(const struct queue *q, struct peeked *events, size_t count);
 void calendar_want(struct core *c, struct queue *q);                       /* asks the disk for what is due */
 bool calendar_comes(const struct queue *q);                                /* is something due on its way from there? */
 bool calendar_loaded(struct core *c, const struct store_completion *done); /* false: it is not for a calendar */

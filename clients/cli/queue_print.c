@@ -167,6 +167,8 @@ static void print_event(const json_t *item)
     fputs("  ", stdout);
     if (*json_text_of(item, "ready_at"))
         printf("until %s  ", json_text_of(item, "ready_at"));
+    if (*json_text_of(item, "expires_at"))
+        printf("expires %s  ", json_text_of(item, "expires_at"));
     if (json_number_of(item, "parked_behind"))
         printf("behind #%lld  ", json_number_of(item, "parked_behind"));
     if (data)
@@ -217,11 +219,15 @@ void queue_print_events(const json_t *peeked)
 {
     const json_t *item, *next = json_object_get(peeked, "next");
     size_t i;
+    bool dead = false;
     json_array_foreach (json_object_get(peeked, "events"), i, item) {
         print_event(item);
         if (json_object_get(item, "trouble"))
             print_trouble(json_object_get(item, "trouble"));
+        dead |= strcmp(json_text_of(item, "state"), "dead") == 0;
     }
+    if (dead)
+        puts("how each attempt ended: sluice queue explain QUEUE SEQUENCE");
     if (json_is_integer(next))
         printf("more: --from %lld\n", (long long)json_integer_value(next));
 }

@@ -212,6 +212,8 @@ void peeked_write_members(const struct peeked *p, struct buf *b)
     json_add_number_member(b, "attempt", p->attempt);
     if (p->state == STATE_DELAYED && p->ready_ms && !p->trouble.held)
         add_time(b, "ready_at", p->ready_ms);
+    if (p->expires_ms)
+        add_time(b, "expires_at", p->expires_ms);
     if (p->parked_behind)
         json_add_number_member(b, "parked_behind", p->parked_behind);
     add_trouble(b, &p->trouble);

@@ -389,7 +389,8 @@ def test_the_command_line_kills_shows_redrives_and_purges(sidecar):
     assert got.stderr == "".join(f"sluice: 'sh' ended with status 3 for event #1, attempt {n}; given back as failed\n"
                                  for n in (1, 2))
     shown = run("sluice", "queue", "peek", "q", "--state", "dead", environment=shell).stdout
-    assert re.search(r"#1 +dead +attempt 2 .*poison\n +max_deliveries: failures 2, crashes 0, last 20\S+Z: exit status 3\n$",
+    assert re.search(r"#1 +dead +attempt 2 .*poison\n +max_deliveries: failures 2, crashes 0, last 20\S+Z: exit status 3\n"
+                     r"how each attempt ended: sluice queue explain QUEUE SEQUENCE\n$",
                      shown), shown
     assert re.search(r"^dead +1$", run("sluice", "queue", "show", "q", environment=shell).stdout, re.M)
     assert run("sluice", "queue", "list", environment=shell).stdout.splitlines()[1].split()[:5] == ["q", "0", "0", "0", "1"]

@@ -74,7 +74,7 @@ def test_a_time_not_to_come_before_is_kept_and_one_that_has_passed_holds_nothing
     publish(sidecar, event("passed"), Sluice_Not_Before="1999-01-02T09:00:00Z")
     assert take(sidecar, wait="20s") == ["passed"]
     [far] = delayed(sidecar)
-    assert far["ready_at"] == "2099-01-02T09:00:00.5Z"
+    assert far["ready_at"] == "2099-01-02T09:00:00.5Z" and "expires_at" not in far
     told = sidecar.http("GET", "/v1/queues/q/events/1").json
     assert (told["blocked_by"], told["next"]["what"], told["ready_at"]) == ("delayed", "ready", far["ready_at"])
 
@@ -97,6 +97,9 @@ def test_a_ttl_expires_every_event_of_its_request(sidecar):
     wait_for(lambda: books(sidecar)["expired"] == 3)
     told = sidecar.http("GET", "/v1/queues/q/events/4").json
     assert told["state"] == "ready" and "expirytime" not in told["event"]
+    [lasts] = sidecar.http("GET", "/v1/queues/q/peek").json["events"]
+    left = datetime.datetime.fromisoformat(lasts["expires_at"].replace("Z", "+00:00")) - datetime.datetime.now(UTC)
+    assert datetime.timedelta(hours=11) < left <= datetime.timedelta(hours=12) and told["expires_at"] == lasts["expires_at"]
     assert take(sidecar, wait="20s") == ["lasts"] and delayed(sidecar) == []
 
 

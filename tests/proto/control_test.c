@@ -296,9 +296,9 @@ static void peeked_events_round_trip(void **state)
     (void)state;
     const struct trouble_info none = { .error = "" },
                               some = { 5, 1, DEAD_MAX_DELIVERIES, 1000, 2000, 503, "no luck", HOLD_CLOSED };
-    const struct peeked events[] = { { 10, STATE_READY, 0, span_str("one"), none, 7, 0 },
-                                     { 12, STATE_DELAYED, 3, span_of("\0\xff", 2), none, 0, INT64_C(1) << 41 },
-                                     { 13, STATE_DEAD, 5, span_str(""), some, 0, 0 } };
+    const struct peeked events[] = { { 10, STATE_READY, 0, span_str("one"), none, 7, 0, INT64_C(3) << 40 },
+                                     { 12, STATE_DELAYED, 3, span_of("\0\xff", 2), none, 0, INT64_C(1) << 41, 0 },
+                                     { 13, STATE_DEAD, 5, span_str(""), some, 0, 0, 0 } };
     struct reply r = { .result = RESULT_PEEKED };
     r.u.peeked.events = events, r.u.peeked.count = 3, r.u.peeked.next = 14;
     struct reply back = reply_round_trip(r);
@@ -310,6 +310,7 @@ static void peeked_events_round_trip(void **state)
         assert_int_equal(back.u.peeked.events[i].attempt, events[i].attempt);
         assert_int_equal(back.u.peeked.events[i].parked_behind, events[i].parked_behind);
         assert_int_equal(back.u.peeked.events[i].ready_ms, events[i].ready_ms);
+        assert_int_equal(back.u.peeked.events[i].expires_ms, events[i].expires_ms);
         assert_true(span_equal(back.u.peeked.events[i].event, events[i].event));
         const struct trouble_info *had = &events[i].trouble, *has = &back.u.peeked.events[i].trouble;
         assert_int_equal(has->failures, had->failures);

@@ -40,6 +40,24 @@ static const char *delayed(struct driver *d)
     return text;
 }
 
+/* "1:one +50" of each event in that state that expires: when. */
+static const char *expiring(struct driver *d, enum event_state state)
+{
+    static char text[1000];
+    struct request r = { .call = CALL_PEEK, .queue = "orders", .u.peek.state = state };
+    const struct reply *reply = ask(d, &r);
+    size_t size = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < reply->u.peeked.count; i++) {
+        const struct peeked *e = &reply->u.peeked.events[i];
+        if (e->expires_ms)
+            size += (size_t)snprintf(text + size, sizeof text - size, "%s%llu:%.*s %+lld", size ? "; " : "",
+                                     (unsigned long long)e->sequence, (int)e->event.size, (const char *)e->event.data,
+                                     (long long)(e->expires_ms - d->now.wall.ms));
+    }
+    return text;
+}
+
 /* ------------------------------------------------------------------ delayed */
 
 static void a_delayed_event_comes_when_it_is_due(void **state)
@@ -311,6 +329,29 @@ static void neighbours_under_one_ttl_are_one_run(void **state)
     assert_int_equal(describe(d, "orders").ledger.expired, 500);
 }
 
+static void peek_and_explain_say_when_an_event_expires(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = consumer(d, "");
+    pass(d, 5);
+    leave(p, "orders");
+    publish(p, "orders", 0, "one!500 two three!700 four~50!900 five~60");
+    assert_string_equal(expiring(d, STATE_READY), "1:one +500; 3:three +700");
+    assert_string_equal(expiring(d, STATE_DELAYED), "4:four +900");
+    consume(p, "orders");
+    credit(p, "orders", 1);
+    pass(d, 20);
+    assert_string_equal(expiring(d, STATE_IN_FLIGHT), "1:one +480");
+    assert_string_equal(expiring(d, STATE_READY), "3:three +680");
+    struct request r = { .call = CALL_EXPLAIN, .queue = "orders", .u.explain.sequence = 3 };
+    assert_int_equal(ask(d, &r)->u.explained.event.expires_ms - d->now.wall.ms, 680);
+    r = (struct request){ .call = CALL_EXPLAIN, .queue = "orders", .u.explain.sequence = 2 };
+    assert_int_equal(ask(d, &r)->u.explained.event.expires_ms, 0);
+    declare(d, "orders", "ttl=3s");
+    publish(p, "orders", 0, "six seven!100");
+    assert_string_equal(expiring(d, STATE_READY), "3:three +680; 6:six +3000; 7:seven +100");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +375,7 @@ int main(void)
         driven(a_plain_queue_has_no_calendar),
         driven(what_is_settled_before_its_time_is_swept_out),
         driven(neighbours_under_one_ttl_are_one_run),
+        driven(peek_and_explain_say_when_an_event_expires),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -175,12 +175,13 @@ static void peeked_events_have_their_state_and_no_receipt(void **state)
     driver_end(&d);
 }
 
-static void a_delayed_event_says_when_it_becomes_ready(void **state)
+static void a_delayed_event_says_when_it_becomes_ready_and_when_it_expires(void **state)
 {
     struct peeked p = { .sequence = 7,
                         .state = STATE_DELAYED,
                         .attempt = 0,
                         .ready_ms = 1700000000500,
+                        .expires_ms = 1700000060000,
                         .event = span_str("\x0a\x01\x61\x12\x02/s\x1a\x03\x31.0\x22\x01t") };
     struct api_command c = { .u.call.request.call = CALL_PEEK };
     struct reply r = { .result = RESULT_PEEKED, .u.peeked = { &p, 1, 0 } };
@@ -188,7 +189,8 @@ static void a_delayed_event_says_when_it_becomes_ready(void **state)
     (void)state;
     render(&d, &c, &r);
     assert_body(&d, "{\"events\":[{\"sequence\":7,\"state\":\"delayed\",\"attempt\":0,\"ready_at\":"
-                    "\"2023-11-14T22:13:20.5Z\",\"event\":{\"specversion\":\"1.0\",\"id\":\"a\",\"source\":\"/s\","
+                    "\"2023-11-14T22:13:20.5Z\",\"expires_at\":\"2023-11-14T22:14:20Z\",\"event\":{\"specversion\":\"1."
+                    "0\",\"id\":\"a\",\"source\":\"/s\","
                     "\"type\":\"t\"}}],\"next\":null}\n");
     driver_end(&d);
 }
@@ -389,7 +391,7 @@ int main(void)
         cmocka_unit_test(the_ledger_is_the_books_alone),
         cmocka_unit_test(a_list_is_by_name_with_its_next),
         cmocka_unit_test(peeked_events_have_their_state_and_no_receipt),
-        cmocka_unit_test(a_delayed_event_says_when_it_becomes_ready),
+        cmocka_unit_test(a_delayed_event_says_when_it_becomes_ready_and_when_it_expires),
         cmocka_unit_test(peeked_events_say_what_went_wrong),
         cmocka_unit_test(an_event_that_is_gone_is_unknown_and_not_its_address),
         cmocka_unit_test(an_explained_event_has_its_attempts),
