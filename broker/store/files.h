@@ -64,6 +64,8 @@ struct files_ops {
     int (*list)(struct files *f, void (*visit)(void *context, const char *name, uint64_t size), void *context);
     /* Reads up to `size` bytes; *got < size only at the end of the file. */
     int (*read)(struct files *f, const char *name, uint64_t offset, void *to, size_t size, size_t *got);
+    /* The file's size, and where its last data ends at the latest: from there on it reads as zeros. */
+    int (*extent)(struct files *f, const char *name, uint64_t *data, uint64_t *size);
     /* Executes one change at once. */
     int (*apply)(struct files *f, struct file_op *op);
 

@@ -182,6 +182,41 @@ int file_read(struct directory *d, const char *name, uint64_t offset, void *to, 
     return error ? error : given;
 }
 
+/* What was allocated and never written is no data to a file system that knows the difference; -1: this one does not. */
+static off_t data_end(int fd)
+{
+    off_t at = 0, from;
+    while ((from = lseek(fd, at, SEEK_DATA)) >= 0) {
+        if ((at = lseek(fd, from, SEEK_HOLE)) < 0)
+            return -1;
+    }
+    return errno == ENXIO ? at : -1;
+}
+
+/* Synced before, because file systems have taken for a hole what was written and was not on disk yet. */
+static int extent_of(int fd, bool only_read, uint64_t *data, uint64_t *size)
+{
+    struct stat st;
+    bool synced = fdatasync(fd) == 0;
+    if ((!synced && !only_read) || fstat(fd, &st) != 0)
+        return errno;
+    off_t end = synced ? data_end(fd) : -1;
+    *size = (uint64_t)st.st_size;
+    *data = end >= 0 ? (uint64_t)end : *size;
+    return 0;
+}
+
+int file_extent(struct directory *d, const char *name, uint64_t *data, uint64_t *size)
+{
+    struct handle *h;
+    int error = file_name_is_valid(name) ? handles_take(&d->handles, name, &h) : EINVAL;
+    if (error)
+        return error;
+    error = extent_of(h->fd, d->only_read, data, size);
+    int given = handles_give(&d->handles, h);
+    return error ? error : given;
+}
+
 static int read_into(struct directory *d, struct file_op *op)
 {
     buf_clear(&op->data);

@@ -221,6 +221,11 @@ static int read_now(struct files *f, const char *name, uint64_t offset, void *to
     return file_read(&self(f)->directory, name, offset, to, size, got);
 }
 
+static int extent(struct files *f, const char *name, uint64_t *data, uint64_t *size)
+{
+    return file_extent(&self(f)->directory, name, data, size);
+}
+
 static int apply(struct files *f, struct file_op *op)
 {
     return op->kind == FILE_READ ? EINVAL : file_execute(&self(f)->directory, op);
@@ -262,6 +267,7 @@ struct files *files_posix_open(const char *path, bool only_read, struct error *e
         .room = room,
         .list = list,
         .read = read_now,
+        .extent = extent,
         .apply = apply,
         .close = close_files,
     };

@@ -55,6 +55,7 @@ bool file_name_is_valid(const char *name);
 /* Changes may come from one thread at a time; reads from any. The result is in op->error, too. */
 int file_execute(struct directory *d, struct file_op *op);
 int file_read(struct directory *d, const char *name, uint64_t offset, void *to, size_t size, size_t *got);
+int file_extent(struct directory *d, const char *name, uint64_t *data, uint64_t *size);
 int file_close(int fd);
 
 /* ---- the threads */

@@ -156,17 +156,29 @@ static bool is_group(struct span bytes, const struct segment_header *in, struct 
     return in->version == 1 ? records_whole(records) : chain_of(bytes.data, records, in) == h->chain;
 }
 
-size_t group_search(struct span bytes, size_t from, const struct segment_header *in, struct group_header *h)
+/* Where a header may begin; SIZE_MAX: nowhere. */
+static size_t next_magic(struct span bytes, size_t from)
 {
     static const uint8_t magic[4] = { 'S', 'L', 'G', 'P' };
-    while (from < bytes.size) {
-        const uint8_t *found = memmem(bytes.data + from, bytes.size - from, magic, sizeof magic);
-        if (!found)
-            return SIZE_MAX;
-        size_t at = (size_t)(found - bytes.data);
-        if (is_group(span_of(found, bytes.size - at), in, h))
+    const uint8_t *found = from < bytes.size ? memmem(bytes.data + from, bytes.size - from, magic, sizeof magic) : NULL;
+    return found ? (size_t)(found - bytes.data) : SIZE_MAX;
+}
+
+size_t group_search(struct span bytes, size_t from, const struct segment_header *in, struct group_header *h)
+{
+    for (size_t at = from; (at = next_magic(bytes, at)) != SIZE_MAX; at++) {
+        if (is_group(span_of(bytes.data + at, bytes.size - at), in, h))
             return at;
-        from = at + 1;
     }
     return SIZE_MAX;
+}
+
+uint64_t group_reach(struct span bytes)
+{
+    uint64_t most = 0;
+    for (size_t at = 0; (at = next_magic(bytes, at)) != SIZE_MAX && bytes.size - at >= 8; at++) {
+        uint64_t end = (uint64_t)at + GROUP_HEADER_SIZE + wire_load32(bytes.data + at + 4);
+        most = end > most ? end : most;
+    }
+    return most;
 }

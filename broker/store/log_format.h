@@ -67,6 +67,8 @@ enum log_status group_read(struct span bytes, const struct segment_header *in, u
 /* The first offset at or beyond `from` where a whole group of this segment stands, whatever it follows; SIZE_MAX when there is
  * none. Tells damage in the middle from a torn tail. In version 1, which has no key, it is what looks like one. */
 size_t group_search(struct span bytes, size_t from, const struct segment_header *in, struct group_header *h);
+/* How far the groups in a segment's first bytes reach at most, as their headers say, true or not. */
+uint64_t group_reach(struct span bytes);
 
 /* ---- records */
 

@@ -22,7 +22,7 @@ bool recover_read(struct scan *c, uint64_t id)
 {
     char name[FILE_NAME_SIZE];
     segment_name(name, id);
-    int why = walk_read(c->log->files, name, &c->bytes);
+    int why = walk_read_segment(c->log->files, name, &c->bytes);
     return why == 0 ? true : error_set(c->e, "cannot read %s: %s", name, strerror(why));
 }
 

@@ -51,6 +51,12 @@ static int read_at(struct files *f, const char *name, uint64_t offset, void *to,
     return r->to->ops->read(r->to, name, offset, to, size, got);
 }
 
+static int extent(struct files *f, const char *name, uint64_t *data, uint64_t *size)
+{
+    struct repair *r = repair_of(f);
+    return r->to->ops->extent(r->to, name, data, size);
+}
+
 static int apply(struct files *f, struct file_op *op)
 {
     struct repair *r = repair_of(f);
@@ -58,7 +64,7 @@ static int apply(struct files *f, struct file_op *op)
 }
 
 static const struct files_ops at_once_ops = {
-    .submit = submit, .done = take_done, .room = room, .list = list, .read = read_at, .apply = apply
+    .submit = submit, .done = take_done, .room = room, .list = list, .read = read_at, .extent = extent, .apply = apply
 };
 
 /* ------------------------------------------------------------------ the new log */

@@ -52,6 +52,37 @@ int walk_read(struct files *files, const char *name, struct buf *out)
     }
 }
 
+static int read_at_once(struct files *files, const char *name, uint64_t size, struct buf *out)
+{
+    size_t got;
+    buf_clear(out);
+    int why = size ? files->ops->read(files, name, 0, buf_reserve(out, (size_t)size), (size_t)size, &got) : 0;
+    out->size = why || size == 0 ? 0 : got;
+    return why;
+}
+
+/* Up to `end`, within the file: a file system may not count as data the zeros with which something ends that was written. */
+static void add_zeros(struct buf *b, uint64_t end, uint64_t size)
+{
+    size_t more = (size_t)(end < size ? end : size) - b->size;
+    if (end <= b->size || size <= b->size)
+        return;
+    memset(buf_reserve(b, more), 0, more);
+    b->size += more;
+}
+
+int walk_read_segment(struct files *files, const char *name, struct buf *out)
+{
+    uint64_t data, size;
+    int why = files->ops->extent(files, name, &data, &size);
+    why = why ? why : read_at_once(files, name, data, out);
+    if (why || out->size == 0)
+        return why;
+    add_zeros(out, out->size + SEGMENT_HEADER_SIZE, size); /* a header, of either kind */
+    add_zeros(out, group_reach(buf_span(out)), size);
+    return 0;
+}
+
 struct place {
     const struct walk *walk;
     struct walked *out;
@@ -114,7 +145,7 @@ int walk_segment(struct log *l, uint64_t id, const struct walk *w, struct walked
     struct span records;
     segment_name(name, id);
     *out = (struct walked){ .id = id };
-    int why = walk_read(l->files, name, &b);
+    int why = walk_read_segment(l->files, name, &b);
     bool whole;
     struct place p = { .walk = w, .out = out, .bytes = buf_span(&b) };
     p.in = log_header_in(l, p.bytes, id, &whole);

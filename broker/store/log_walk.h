@@ -28,6 +28,8 @@ struct walk {
 uint64_t *walk_list(struct files *files, size_t *count, int *why);
 /* Reads a whole file; 0 or an errno. */
 int walk_read(struct files *files, const char *name, struct buf *out);
+/* Reads a segment without the zeros behind its last data, but for those that a group may reach into. */
+int walk_read_segment(struct files *files, const char *name, struct buf *out);
 int walk_segment(struct log *l, uint64_t id, const struct walk *w, struct walked *out);
 
 #endif

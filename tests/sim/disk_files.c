@@ -143,6 +143,18 @@ static int read_now(struct files *f, const char *name, uint64_t offset, void *to
     return self(f)->disk ? disk_read(self(f)->disk, name, offset, to, size, got) : ECANCELED;
 }
 
+/* As little as a file system may take for data. */
+static int extent(struct files *f, const char *name, uint64_t *data, uint64_t *size)
+{
+    const struct disk_file *one = self(f)->disk ? disk_find(self(f)->disk, name) : NULL;
+    if (!one)
+        return self(f)->disk ? ENOENT : ECANCELED;
+    *data = *size = one->written.size;
+    while (*data && one->written.data[*data - 1] == 0)
+        --*data;
+    return 0;
+}
+
 static int apply(struct files *f, struct file_op *op)
 {
     struct disk_view *v = self(f);
@@ -174,6 +186,7 @@ struct files *disk_open(struct disk *d)
         .room = room,
         .list = list,
         .read = read_now,
+        .extent = extent,
         .apply = apply,
         .close = close_view,
     };

@@ -216,6 +216,32 @@ static void a_created_file_is_allocated_and_reads_as_zeros(void **state)
     assert_content(p, "a", 0, 0, 300000);
 }
 
+/* Where the file system cannot tell, all of it counts as data. */
+static void data_ends_where_nothing_was_written_behind(void **state)
+{
+    struct place *p = *state;
+    uint64_t data, size;
+    char path[160];
+    assert_int_equal(apply(p, new_op(FILE_CREATE, "a", 0, 1 << 20)), 0);
+    snprintf(path, sizeof path, "%s/a", p->data);
+    int fd = open(path, O_RDONLY);
+    bool tells = lseek(fd, 0, SEEK_DATA) < 0 && errno == ENXIO;
+    close(fd);
+    assert_int_equal(p->files->ops->extent(p->files, "a", &data, &size), 0);
+    assert_int_equal(size, 1 << 20);
+    assert_int_equal(data, tells ? 0 : 1 << 20);
+    assert_int_equal(apply(p, new_change(FILE_WRITE, "a", 300000, 'a', 1000)), 0);
+    assert_int_equal(apply(p, new_change(FILE_WRITE, "a", 0, 'a', 1000)), 0);
+    assert_int_equal(p->files->ops->extent(p->files, "a", &data, &size), 0);
+    assert_true(data >= 301000 && data <= size && (data < 500000 || !tells));
+    assert_content(p, "a", 300999, 'a', 1);
+    assert_content(p, "a", data - 1, data == 301000 ? 'a' : 0, 1);
+    assert_int_equal(p->files->ops->extent(p->files, "none", &data, &size), ENOENT);
+    reopen(p);
+    assert_int_equal(p->files->ops->extent(p->files, "a", &data, &size), 0);
+    assert_true(size == 1 << 20 && data >= 301000);
+}
+
 static void a_read_ends_with_the_file(void **state)
 {
     struct place *p = *state;
@@ -545,6 +571,7 @@ int main(void)
         TEST(changes_happen_in_order),
         TEST(it_is_readable_exactly_while_something_is_done),
         TEST(a_created_file_is_allocated_and_reads_as_zeros),
+        TEST(data_ends_where_nothing_was_written_behind),
         TEST(a_read_ends_with_the_file),
         TEST(a_reader_sees_the_old_or_the_new),
         TEST(a_removed_file_is_gone_for_readers_too),

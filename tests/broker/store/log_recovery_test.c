@@ -88,6 +88,29 @@ static void a_torn_tail_is_told(void **state)
     disk_free(d);
 }
 
+/* The simulated disk takes them for no data. */
+static void zeros_at_the_end_of_the_last_group_belong_to_it(void **state)
+{
+    (void)state;
+    static const uint8_t zeros[9000];
+    struct error e = { "" };
+    struct lines l;
+    bool torn;
+    uint64_t ticket;
+    write_groups(2);
+    assert_int_equal(m.log->ops->note(m.log, span_of(zeros, sizeof zeros), &ticket), STORE_LATER);
+    model_turn(&m, 1, UINT64_MAX);
+    model_turn(&m, 1, UINT64_MAX);
+    struct groups g = dir_groups(m.disk, DIR_FIRST);
+    assert_int_equal(g.count, 3);
+    struct disk *d = dir_copy(m.disk);
+    assert_true(dir_check(d, &l));
+    says(l, "3 groups");
+    assert_int_equal(dir_open(d, &m.config, &e, &torn), 8);
+    assert_false(torn);
+    disk_free(d);
+}
+
 /* ------------------------------------------------------------------ damaged */
 
 /* As a broker leaves it whose last write was not synced: the bytes from `from` on are in the system's memory only. */
@@ -375,6 +398,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         with_log(a_tail_torn_at_any_byte_is_cut_and_nothing_before_it),
         with_log(a_torn_tail_is_told),
+        with_log(zeros_at_the_end_of_the_last_group_belong_to_it),
         with_log(a_start_that_is_cut_off_has_claimed_nothing_that_was_not_synced),
         with_log(damage_anywhere_in_what_was_durable_stops_the_start),
         with_log(a_missing_segment_stops_the_start),
