@@ -92,9 +92,19 @@ static void keep_body(struct span body, struct span type, struct event *e)
     e->data_kind = data_is_text(body, type) ? DATA_TEXT : DATA_BINARY;
 }
 
+/* What curl -d says of every body that is given without a type. No form is an object or an array: their braces are %7B and %5B in one. */
+static bool is_json_as_form(struct span type, struct span body)
+{
+    struct scan_value value;
+    return header_name_is(type, "application/x-www-form-urlencoded") && utf8_valid(body) && scan_text(body, &value) &&
+           (value.kind == SCAN_OBJECT || value.kind == SCAN_ARRAY);
+}
+
 static void add_content_type(const struct api_request *r, struct event *e)
 {
     struct span type = header_find(r, "Content-Type");
+    if (is_json_as_form(type, r->body))
+        type = span_str("application/json");
     if (type.size)
         e->attributes[e->attribute_count++] = (struct attribute){ span_str("datacontenttype"), ATTRIBUTE_STRING, type };
     keep_body(r->body, type, e);

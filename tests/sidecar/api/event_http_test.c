@@ -164,6 +164,34 @@ static void text_stays_text_and_everything_else_is_bytes(void **state)
     assert_int_equal(kind_of("text/plain", ""), DATA_NONE);
 }
 
+/* What curl -d says of all that it sends. */
+static void json_that_is_sent_as_a_form_is_json(void **state)
+{
+    static const struct {
+        const char *given, *body, *type;
+    } cases[] = {
+        { "application/x-www-form-urlencoded", "{\"a\": [1, 2]}", "application/json" },
+        { "Application/X-WWW-Form-Urlencoded", " [1e400]\n", "application/json" },
+        { "application/x-www-form-urlencoded", "{broken", "application/x-www-form-urlencoded" },
+        { "application/x-www-form-urlencoded", "a=1&b=%7B%7D", "application/x-www-form-urlencoded" },
+        { "application/x-www-form-urlencoded", "42", "application/x-www-form-urlencoded" },
+        { "application/x-www-form-urlencoded", "hello", "application/x-www-form-urlencoded" },
+        { "application/x-www-form-urlencoded", "", "application/x-www-form-urlencoded" },
+        { "application/x-www-form-urlencoded; charset=utf-8", "{}",
+          "application/x-www-form-urlencoded; charset=utf-8" },
+        { "text/plain", "{}", "text/plain" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct fixture f;
+        begin_binary(&f, cases[i].body);
+        driver_header(&f.d, "Content-Type", cases[i].given);
+        assert_true(read(&f));
+        assert_attribute(&f, "datacontenttype", cases[i].type);
+        driver_end(&f.d);
+    }
+}
+
 static void the_content_type_is_the_data_s(void **state)
 {
     struct fixture f;
@@ -256,6 +284,7 @@ int main(void)
         cmocka_unit_test(what_is_required_must_be_there_once),
         cmocka_unit_test(attributes_keep_cloudevents_rules),
         cmocka_unit_test(text_stays_text_and_everything_else_is_bytes),
+        cmocka_unit_test(json_that_is_sent_as_a_form_is_json),
         cmocka_unit_test(the_content_type_is_the_data_s),
         cmocka_unit_test(any_ce_header_makes_it_binary),
         cmocka_unit_test(a_wrapped_event_is_complete),
