@@ -12,14 +12,27 @@ static bool is_retryable(const struct api_event *e, enum reason reason)
     return reason_info(reason)->retryable && !(reason == REASON_unknown && e->id_generated);
 }
 
+/* Nobody knows: what to do then. */
+static const char *advice(const struct api_event *e)
+{
+    return e->id_generated
+               ? "the broker did not answer in time and may have accepted the event; its id was made up here, so that "
+                 "sent again it would be a second event: send an id of your own (ce-id or Idempotency-Key) to be "
+                 "able to retry"
+               : "the broker did not answer in time and may have accepted the event; send it again with the same "
+                 "source and id: within its dedup_window the queue takes it once";
+}
+
 static void render_refusal(const struct api_command *c, const struct api_event *e, const struct api_outcome *o,
                            struct arena *a, struct api_response *out)
 {
-    char detail[NAME_MAX_SIZE + 80] = "";
+    char detail[NAME_MAX_SIZE + 300] = "";
     const char *queue = o->queue ? o->queue : c->queue;
     if (o->reason == REASON_full && o->capacity && o->depth >= o->capacity)
         snprintf(detail, sizeof detail, "queue '%s' is full: it holds %llu of %llu events", queue,
                  (unsigned long long)o->depth, (unsigned long long)o->capacity);
+    else if (o->reason == REASON_unknown)
+        snprintf(detail, sizeof detail, "%s", advice(e));
     problem_open_of(c, o->reason, detail, is_retryable(e, o->reason), out);
     if (!c->u.publish.batch)
         json_add_text_member(&out->body, "id", e->id);

@@ -118,9 +118,11 @@ static void unknown_is_retryable_under_the_publisher_s_own_id_only(void **state)
     (void)state;
     publish(&d, 0, 1, false, &o);
     assert_says(&d, 504, "\"retryable\":true,\"queue\":\"q\",\"id\":\"a\"}");
+    assert_says(&d, 504, "send it again with the same source and id");
     driver_end(&d);
     publish(&d, 2, 1, false, &o);
     assert_says(&d, 504, "\"retryable\":false,\"queue\":\"q\",\"id\":\"c\"}");
+    assert_says(&d, 504, "send an id of your own (ce-id or Idempotency-Key)");
     driver_end(&d);
 }
 
