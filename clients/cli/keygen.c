@@ -25,6 +25,7 @@ int cli_keygen(int argc, char **argv)
         return cli_usage("keygen makes one pair of keys, under one name. See 'sluice help keygen'.");
     if (!curve_generate(a.rest[0], &keys, &e))
         return cli_fail("%s", e.text);
+    fprintf(stderr, "sluice: made %s.key, the secret, and %s.pub, the public key, which is:\n", a.rest[0], a.rest[0]);
     puts(keys.public);
     return CLI_OK;
 }

@@ -233,6 +233,11 @@ static json_t *setting_value(const char *text)
     return json_string(text);
 }
 
+static void print_nothing(const json_t *answer)
+{
+    (void)answer;
+}
+
 static int declare(const struct verb *v, const struct queue_options *o, struct cli_args *a)
 {
     json_t *body = json_object();
@@ -250,7 +255,9 @@ static int declare(const struct verb *v, const struct queue_options *o, struct c
     struct http_reply r = call("PUT", false, a->rest[0], "", text);
     free(text);
     json_decref(body);
-    return http_finish(&r, o->json, queue_print_all);
+    if (r.status >= 200 && r.status < 300 && !o->json)
+        queue_print_declared(http_json(&r), r.status == 201, a->rest + 1, a->count - 1);
+    return http_finish(&r, o->json, print_nothing);
 }
 
 static int purge(const struct verb *v, const struct queue_options *o, struct cli_args *a)

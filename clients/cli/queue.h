@@ -10,6 +10,8 @@ void queue_print_heading(int width);
 void queue_print_row(const json_t *queue, int width);
 
 void queue_print_all(const json_t *queue); /* a description */
+/* In a line: that it is there now, and its settings of these names. */
+void queue_print_declared(const json_t *queue, bool made, char *const *named, int count);
 void queue_print_ledger(const json_t *ledger);
 void queue_print_events(const json_t *peeked);
 void queue_print_explained(const json_t *explained);

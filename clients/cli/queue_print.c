@@ -60,7 +60,7 @@ static void print_real(double v)
         printf("%.4g", v);
 }
 
-static void print_value(const json_t *v)
+static void print_scalar(const json_t *v)
 {
     if (json_is_string(v))
         cli_print_plain(span_of(json_string_value(v), json_string_length(v)), 200);
@@ -72,6 +72,11 @@ static void print_value(const json_t *v)
         print_real(json_real_value(v));
     else
         json_dumpf(v, stdout, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
+}
+
+static void print_value(const json_t *v)
+{
+    print_scalar(v);
     putchar('\n');
 }
 
@@ -121,6 +126,28 @@ void queue_print_all(const json_t *q)
             print_value(w);
         }
     }
+}
+
+static void print_setting(const json_t *q, const char *name)
+{
+    const json_t *v = json_object_get(q, name);
+    if (!v)
+        return;
+    printf(", %s ", name);
+    print_scalar(v);
+}
+
+void queue_print_declared(const json_t *q, bool made, char *const *named, int count)
+{
+    cli_print_plain(span_str(json_text_of(q, "queue")), 255);
+    fputs(made ? ": made" : count ? ": changed" : ": was there", stdout);
+    print_setting(q, "durability");
+    print_setting(q, "capacity");
+    for (int i = 0; i < count; i++) {
+        if (strcmp(named[i], "durability") != 0 && strcmp(named[i], "capacity") != 0)
+            print_setting(q, named[i]);
+    }
+    putchar('\n');
 }
 
 void queue_print_ledger(const json_t *l)

@@ -1,4 +1,5 @@
 import base64
+import datetime
 import json
 import os
 import pathlib
@@ -75,6 +76,23 @@ def test_a_port_in_use_or_no_address_is_said_in_one_line(dev):
     for address, says in ((busy, "is in use"), ("foo", "write HOST:PORT"), ("127.0.0.1:99999", "at most 65535")):
         refused = run("sluice", "dev", "--http", address, "--ops", "127.0.0.1:0")
         assert refused.returncode == 1 and says in refused.stderr and refused.stderr.count("\n") == 1, refused.stderr
+
+
+def test_declaring_a_queue_says_so_in_a_line(dev):
+    def declared(*settings):
+        return run("sluice", "queue", "declare", "q", *settings, environment=dev).stdout
+
+    assert declared() == "q: made, durability memory, capacity 10000\n"
+    assert declared() == "q: was there, durability memory, capacity 10000\n"
+    assert declared("capacity=5", "lease=1m") == "q: changed, durability memory, capacity 5, lease 1m\n"
+
+
+def test_a_made_event_says_when(dev):
+    run("sluice", "pub", "q", "now", environment=dev)
+    run("sluice", "pub", "q", "then", "-a", "time=2001-02-03T04:05:06Z", environment=dev)
+    now, then = (e["event"]["time"] for e in json.loads(run("sluice", "queue", "peek", "q", "--json", environment=dev).stdout)["events"])
+    assert abs(datetime.datetime.fromisoformat(now.replace("Z", "+00:00")).timestamp() - time.time()) < 60
+    assert then == "2001-02-03T04:05:06Z"
 
 
 def test_queue_commands(dev):
@@ -450,7 +468,8 @@ def test_bash_completes_commands_verbs_options_and_queues(dev):
 
 def test_keygen_makes_a_pair_and_does_not_overwrite_it(tmp_path):
     made = run("sluice", "keygen", str(tmp_path / "shop"))
-    assert made.returncode == 0 and made.stdout.strip() in (tmp_path / "shop.pub").read_text()
+    assert made.returncode == 0 and made.stdout == (tmp_path / "shop.pub").read_text()
+    assert f"made {tmp_path}/shop.key, the secret, and {tmp_path}/shop.pub, the public key" in made.stderr
     again = run("sluice", "keygen", str(tmp_path / "shop"))
     assert again.returncode == 1 and "exists already" in again.stderr
     assert run("sluice", "keygen").returncode == 2
