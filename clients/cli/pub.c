@@ -45,7 +45,8 @@ static const struct cli_syntax syntax = {
     .usage = "pub [<options>] <queue> [<data>...]",
     .text =
         "Publishes each <data> as one event; without any, each line of the standard input that is not empty, as it\n"
-        "comes. Prints how many were confirmed. The first that is refused ends it, so the order holds.",
+        "comes. Prints how many were confirmed. The first that is refused ends it, so the order holds. An event that\n"
+        "is made here has the attribute time: when it was read.",
     .options = option_table,
     .option_count = sizeof option_table / sizeof *option_table,
     .http = true,

@@ -27,6 +27,7 @@ struct pub {
     struct pub_options options;
     const char *queue;
     struct buf head, tail; /* of every event made here: {"specversion"..."id":"RUN-  and  ","source":... */
+    bool time_given;       /* as an attribute */
     uint64_t made;
     struct buf batch; /* "[event,event" */
     struct {

@@ -57,6 +57,7 @@ bool pub_event_begin(struct pub *p)
     for (size_t i = 0; i < o->attributes.count; i++) {
         if (!add_attribute(&p->tail, o->attributes.items[i]))
             return false;
+        p->time_given |= strncmp(o->attributes.items[i], "time=", 5) == 0;
     }
     return true;
 }
@@ -80,15 +81,21 @@ static void add_content(struct buf *b, const char *type, const char *member)
     json_add_name(b, span_str(member));
 }
 
-/* Each one's own: lines may come for hours. */
-static void add_expiry(struct buf *b, const char *ttl)
+static void add_time(struct buf *b, const char *name, int64_t ms)
 {
-    int64_t ms = 0;
     char text[40];
-    duration_parse(span_str(ttl), &ms);
-    ms += clock_now().wall.ms;
     timestamp_format(ms / 1000, (int32_t)(ms % 1000) * 1000000, text);
-    json_add_text_member(b, "expirytime", span_str(text));
+    json_add_text_member(b, name, span_str(text));
+}
+
+/* Each one's own: lines may come for hours. */
+static void add_times(struct buf *b, const struct pub *p)
+{
+    int64_t now = clock_now().wall.ms, ttl = 0;
+    if (!p->time_given)
+        add_time(b, "time", now);
+    if (p->options.ttl && duration_parse(span_str(p->options.ttl), &ttl))
+        add_time(b, "expirytime", now + ttl);
 }
 
 /* UTF-8 that is hardly any control characters, each of which is six bytes in JSON: with more of them it is a file of
@@ -111,8 +118,7 @@ static void wrap(struct pub *p, struct span data, bool json)
         buf_printf(b, "%llu\"", (unsigned long long)++p->made);
     buf_add_byte(b, ',');
     buf_add(b, p->tail.data, p->tail.size);
-    if (p->options.ttl)
-        add_expiry(b, p->options.ttl);
+    add_times(b, p);
     if (json) {
         add_content(b, given ? given : "application/json", "data");
         buf_add(b, data.data, data.size);

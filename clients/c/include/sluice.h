@@ -53,7 +53,8 @@ struct sluice_event {
     const char *content_type; /* NULL: none; "application/json", … */
     const void *data;
     size_t size;
-    /* extension attributes: name, value, name, value, NULL; NULL: none. "partitionkey", or else the subject, is the key by which
+    /* other attributes: name, value, name, value, NULL; NULL: none. No "time" is added: give one here, in RFC 3339, where readers
+     * want it. "partitionkey", or else the subject, is the key by which
      * a queue with `ordered: key` or `partitions` orders and divides its events */
     const char *const *attributes;
 };
