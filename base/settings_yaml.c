@@ -59,6 +59,44 @@ static bool check_node(struct reading *r, const yaml_event_t *event)
     return !what || fail_at(r, event->start_mark.line, what);
 }
 
+/* What libyaml says of the usual mistakes, and what is expected there. */
+static const char *expected(const char *problem)
+{
+    static const char *const table[][2] = {
+        { "mapping values are not allowed in this context",
+          "a second ': ' in one line, or a line that is indented deeper than the one it belongs to; put a value that "
+          "holds ': ' "
+          "in quotes, and begin the keys of one mapping in one column" },
+        { "did not find expected key", "a 'key: value' is expected, which begins in the column of the keys before it; "
+                                       "nothing may follow a value in quotes" },
+        { "found unexpected end of stream", "a quote is not closed" },
+        { "found character that cannot start any token", "a value cannot begin with this character; put it in quotes" },
+        { "did not find expected ',' or '}'", "a ',' or a '}' is expected: a '{' is not closed" },
+        { "did not find expected ',' or ']'", "a ',' or a ']' is expected: a '[' is not closed" },
+        { "found unknown escape character", "this is no escape in double quotes; put the value in single quotes" },
+        { "could not find expected ':'", "a ':' and a space are expected behind the key" },
+    };
+    for (size_t i = 0; problem && i < sizeof table / sizeof *table; i++) {
+        if (strcmp(problem, table[i][0]) == 0)
+            return table[i][1];
+    }
+    return NULL;
+}
+
+static bool refuse_syntax(struct reading *r)
+{
+    const yaml_parser_t *p = &r->parser;
+    char what[400];
+    const char *known = expected(p->problem);
+    size_t line = p->problem_mark.line, from = p->context_mark.line;
+    int size = known ? snprintf(what, sizeof what, "%s", known)
+                     : snprintf(what, sizeof what, "%s%s%s", p->problem ? p->problem : "not readable as YAML",
+                                p->context ? " " : "", p->context ? p->context : "");
+    if (p->context && from < line)
+        snprintf(what + size, sizeof what - (size_t)size, " (it began in line %zu)", from + 1);
+    return fail_at(r, line, what);
+}
+
 static bool next_event(struct reading *r, yaml_event_t *event)
 {
     if (yaml_parser_parse(&r->parser, event)) {
@@ -67,13 +105,10 @@ static bool next_event(struct reading *r, yaml_event_t *event)
         yaml_event_delete(event);
         return false;
     }
-    char what[300];
     size_t at = r->parser.problem_mark.index;
     if (at < r->text.size && r->text.data[at] == '\t')
         return fail_at(r, r->parser.problem_mark.line, "a tab cannot indent a line; use spaces");
-    snprintf(what, sizeof what, "%s%s%s", r->parser.problem ? r->parser.problem : "not readable as YAML",
-             r->parser.context ? " " : "", r->parser.context ? r->parser.context : "");
-    return fail_at(r, r->parser.problem_mark.line, what);
+    return refuse_syntax(r);
 }
 
 static const struct setting_section *section_of(const struct reading *r, const char *key)
@@ -231,7 +266,7 @@ static bool read_document(struct reading *r)
                 return false;
         } else if (type == YAML_SCALAR_EVENT || type == YAML_SEQUENCE_START_EVENT) {
             if (!empty)
-                return fail_at(r, line, "'key: value' lines are expected");
+                return fail_at(r, line, "'key: value' lines are expected, with a space behind the colon");
         } else if (type == YAML_ALIAS_EVENT) {
             return fail_at(r, line, "aliases are not supported");
         }

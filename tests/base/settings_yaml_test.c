@@ -143,6 +143,27 @@ static void broken_yaml_has_its_line(void **state)
     assert_refused("listen: \xff\xfe\n", "broker.yaml:");
 }
 
+static void broken_yaml_comes_with_what_was_expected(void **state)
+{
+    (void)state;
+    assert_refused("listen: x\n  strict: true\n",
+                   "broker.yaml:2: a second ': ' in one line, or a line that is indented");
+    assert_refused("listen: a: b\n", "broker.yaml:1: a second ': ' in one line");
+    assert_refused("listen:x\nstrict: true\n", "broker.yaml:");
+    assert_refused("listen:x\n", "with a space behind the colon");
+    assert_refused(
+        "queues:\n  a:\n    capacity: 4\n   lease: 3s\n",
+        "broker.yaml:4: a 'key: value' is expected, which begins in the column of the keys before it; nothing "
+        "may follow a value in quotes (it began in line 2)");
+    assert_refused("listen: 'it's'\n", "broker.yaml:1: a 'key: value' is expected");
+    assert_refused("listen: \"x\nstrict: true\n", "a quote is not closed (it began in line 1)");
+    assert_refused("listen: @x\n", "broker.yaml:1: a value cannot begin with this character; put it in quotes");
+    assert_refused("app: {name: x\nstrict: true\n", "a '{' is not closed (it began in line 1)");
+    assert_refused("allow:\n  hosts: [a\nstrict: true\n", "a '[' is not closed (it began in line 2)");
+    assert_refused("listen: \"\\d\"\n", "put the value in single quotes");
+    assert_refused("listen: x\nstrict\nmax_queues: 4\n", "a ':' and a space are expected behind the key");
+}
+
 static void anchors_and_aliases_are_refused(void **state)
 {
     (void)state;
@@ -246,6 +267,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_key_given_twice_is_refused, begin, end),
         cmocka_unit_test_setup_teardown(shapes_that_do_not_fit_are_refused, begin, end),
         cmocka_unit_test_setup_teardown(broken_yaml_has_its_line, begin, end),
+        cmocka_unit_test_setup_teardown(broken_yaml_comes_with_what_was_expected, begin, end),
         cmocka_unit_test_setup_teardown(anchors_and_aliases_are_refused, begin, end),
         cmocka_unit_test_setup_teardown(tags_nuls_and_more_documents_are_refused, begin, end),
         cmocka_unit_test_setup_teardown(a_section_gets_its_scalars_with_path_and_line, begin, end),
