@@ -4,7 +4,6 @@
 #include "base/units.h"
 #include "base/xalloc.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,7 +158,7 @@ bool settings_apply(const struct setting *row, void *options, const char *value,
 
 /* ------------------------------------------------------------------ the key it may have meant */
 
-static size_t edit_distance(const char *a, const char *b)
+size_t settings_distance(const char *a, const char *b)
 {
     size_t row[64], n = strlen(b);
     if (n >= 64 || strlen(a) >= 64)
@@ -188,7 +187,7 @@ const char *settings_closest(const char *const *names, size_t count, const char 
     size_t least = strlen(wrong) / 2 + 1;
     least = least < NEAR_MOST ? least : NEAR_MOST;
     for (size_t i = 0; i < count; i++) {
-        size_t distance = edit_distance(wrong, names[i]);
+        size_t distance = settings_distance(wrong, names[i]);
         if (distance < least) {
             least = distance;
             best = names[i];
@@ -230,44 +229,4 @@ bool settings_set(const struct settings *s, void *options, const char *key, cons
 {
     const struct setting *row = settings_find(s, key);
     return row ? settings_apply(row, options, value, e) : settings_refuse_key(s, key, e);
-}
-
-/* ------------------------------------------------------------------ the environment */
-
-static void environment_name(const char *key, char out[80])
-{
-    size_t size = (size_t)snprintf(out, 80, "SLUICE_%s", key);
-    for (size_t i = 7; i < size && i < 79; i++)
-        out[i] = out[i] == '.' || out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
-}
-
-static bool set_from(const struct setting *row, void *options, const char *value, struct error *e)
-{
-    if (row->type != SETTING_STRINGS)
-        return settings_apply(row, options, value, e);
-    char *copy = xstrdup(value), *rest = copy, *item;
-    settings_list_clear(row, options);
-    while ((item = strsep(&rest, ",")) != NULL) {
-        if (*item)
-            settings_list_add(row, options, item);
-    }
-    free(copy);
-    return true;
-}
-
-bool settings_read_environment(const struct settings *s, void *options, char *const *environment, struct error *e)
-{
-    for (size_t i = 0; i < s->count; i++) {
-        char name[80];
-        environment_name(s->rows[i].key, name);
-        size_t size = strlen(name);
-        for (char *const *at = environment; at && *at; at++) {
-            if (strncmp(*at, name, size) != 0 || (*at)[size] != '=')
-                continue;
-            struct error inner;
-            if (!set_from(&s->rows[i], options, *at + size + 1, &inner))
-                return error_set(e, "%s in the environment: %.400s", name, inner.text);
-        }
-    }
-    return true;
 }

@@ -9,7 +9,8 @@
  *
  * Key "app.name" is `app: {name: ...}` in YAML, --app-name as a flag and SLUICE_APP_NAME in the environment.
  * Precedence: flag, then environment, then file, then default. Unknown YAML keys are errors that carry the
- * line and the closest known key; unknown SLUICE_* variables warn, except the ones Kubernetes injects for a
+ * line and the closest known key; unknown SLUICE_* variables warn (and fail --check-config where a
+ * letter or two make a known one of it), except the ones Kubernetes injects for a
  * Service named sluice (…_PORT…, …_SERVICE_…), which are ignored. */
 #ifndef SLUICE_BASE_SETTINGS_H
 #define SLUICE_BASE_SETTINGS_H

@@ -185,31 +185,6 @@ static void apply_flags(const struct start *s, int argc, char **argv, struct opt
     }
 }
 
-static void warn_unknown(const struct settings *s)
-{
-    for (char **at = environ; at && *at; at++) {
-        if (strncmp(*at, "SLUICE_", 7) != 0)
-            continue;
-        char key[80];
-        snprintf(key, sizeof key, "%.*s", (int)strcspn(*at, "="), *at);
-        if (strstr(key, "_PORT") || strstr(key, "_SERVICE_") || strcmp(key, "SLUICE_CONFIG") == 0 ||
-            strcmp(key, "SLUICE_URL") == 0 || strcmp(key, "SLUICE_OPS_URL") == 0)
-            continue;
-        bool known = false;
-        for (size_t i = 0; i < s->count && !known; i++) {
-            char name[80];
-            snprintf(name, sizeof name, "%s", s->rows[i].key);
-            size_t k = 0;
-            while (name[k] && key[7 + k] &&
-                   (key[7 + k] | 0x20) == (name[k] == '.' || name[k] == '-' ? '_' | 0x20 : name[k] | 0x20))
-                k++;
-            known = !name[k] && !key[7 + k];
-        }
-        if (!known)
-            log_write(LOG_WARN, "config", "the environment variable %s is not known and was ignored", key);
-    }
-}
-
 const char *settings_config_path(int argc, char **argv)
 {
     const char *config = getenv("SLUICE_CONFIG");
@@ -239,8 +214,10 @@ void settings_main(const struct settings *settings, void *options, const char *p
     free_flags(flags);
     if (settings->check && !settings->check(options, &e))
         quit(&s, e.text);
-    warn_unknown(settings);
+    bool meant = settings_look_around(settings, environ, &e);
     if (check) {
+        if (meant)
+            quit(&s, e.text);
         if (settings->doubt)
             settings->doubt(options);
         printf("%s: the settings are fine\n", program);

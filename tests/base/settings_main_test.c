@@ -177,6 +177,18 @@ static void a_check_says_that_the_settings_are_fine(void **state)
     assert_int_equal(RUN(NULL, "--check-config", "--max-queues", "0"), 2);
 }
 
+/* Another program's variable may stand there, too: that alone is no mistake. */
+static void a_check_takes_a_slip_in_a_variable_s_name_for_a_mistake(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("SLUICE_LISTNE=x", "--check-config"), 2);
+    assert_output_has("sluice-sample: SLUICE_LISTNE in the environment is not known; did you mean 'SLUICE_LISTEN'?");
+    assert_int_equal(RUN("SLUICE_LISTNE=x", "--strict"), 0);
+    assert_int_equal(RUN("SLUICE_ANOTHER_ONE=x", "--check-config"), 0);
+    assert_output_has("sluice-sample: the settings are fine\n");
+    assert_int_equal(RUN("SLUICE_LISTEN=x", "--check-config"), 0);
+}
+
 static void mistakes_are_told_and_exit_with_2(void **state)
 {
     (void)state;
@@ -205,7 +217,10 @@ static void unknown_variables_warn_but_not_those_kubernetes_injects(void **state
 {
     (void)state;
     assert_int_equal(run("SLUICE_MAX_QUEUE=3", 0, NULL), 0);
-    assert_output_has("the environment variable SLUICE_MAX_QUEUE is not known and was ignored");
+    assert_output_has("the environment variable SLUICE_MAX_QUEUE is not known and was ignored; did you mean "
+                      "'SLUICE_MAX_QUEUES'?");
+    assert_int_equal(run("SLUICE_NOTHING_LIKE_IT=3", 0, NULL), 0);
+    assert_output_has("the environment variable SLUICE_NOTHING_LIKE_IT is not known and was ignored\"");
     static const char *const silent[] = { "SLUICE_PORT=tcp://10.0.0.1:7400", "SLUICE_SERVICE_HOST=10.0.0.1",
                                           "SLUICE_PORT_7400_TCP=tcp://10.0.0.1:7400", "SLUICE_APP_NAME=x",
                                           "SLUICE_URL=http://127.0.0.1" };
@@ -226,6 +241,7 @@ int main(void)
         cmocka_unit_test(help_lists_every_flag_with_its_default),
         cmocka_unit_test(the_version_is_told),
         cmocka_unit_test(a_check_says_that_the_settings_are_fine),
+        cmocka_unit_test(a_check_takes_a_slip_in_a_variable_s_name_for_a_mistake),
         cmocka_unit_test(mistakes_are_told_and_exit_with_2),
         cmocka_unit_test(unknown_variables_warn_but_not_those_kubernetes_injects),
     };
