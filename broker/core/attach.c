@@ -143,7 +143,8 @@ static void attach_new(struct core *c, const struct request *r, const struct rou
         return;
     }
     s->token = core_random_token(c);
-    snprintf(s->name, sizeof s->name, "%s", r->u.attach.name);
+    struct span name = utf8_cut(span_str(r->u.attach.name), sizeof s->name - 1);
+    memcpy(s->name, name.data, name.size); /* the rest is zeros */
     set_inbox(s, endpoint);
     link_init(&s->link, s->token, 1, limits_of(c), c->now.mono);
     s->told_events = c->config.window_events;

@@ -48,6 +48,26 @@ static void a_new_session_is_attached_once_it_echoed_hello(void **state)
     assert_true(logged(d, "orders-7f9c/1: attached from ip:10.0.0.1, inbox tcp://10.0.0.1:7001"));
 }
 
+static void a_long_name_is_cut_between_characters(void **state)
+{
+    static const struct {
+        const char *last;
+        size_t kept;
+    } ends[] = { { "xx", 64 }, { "\u00e4", 63 }, { "x\u00e4", 64 }, { "\U0001f407", 63 }, { "", 63 } };
+    struct driver *d = *state;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        char name[80], inbox[40];
+        snprintf(name, sizeof name, "%063d%s", 0, ends[i].last);
+        snprintf(inbox, sizeof inbox, "tcp://*:%zu", 7100 + i);
+        driver_restart(d);
+        struct request r = { .u.attach = { .inbox = inbox, .producer = { 1, 1 }, .name = name } };
+        attach_as(d, &r, "ip:10.0.0.1");
+        assert_non_null(d->core->sessions);
+        assert_int_equal(strlen(d->core->sessions->name), ends[i].kept);
+        assert_memory_equal(d->core->sessions->name, name, ends[i].kept);
+    }
+}
+
 static void nothing_is_taken_before_the_echo(void **state)
 {
     struct driver *d = *state;
@@ -345,6 +365,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         driven(a_new_session_is_attached_once_it_echoed_hello),
+        driven(a_long_name_is_cut_between_characters),
         driven(nothing_is_taken_before_the_echo),
         driven(an_echo_of_another_request_does_not_open_the_session),
         driven(an_unreachable_inbox_fails_the_attach_after_2_s_and_names_the_port),
