@@ -35,6 +35,13 @@ static void refuse_managed(struct job *j)
     refuse(j, REASON_managed, sentence);
 }
 
+static void refuse_nameless(struct job *j)
+{
+    refuse(j, REASON_not_found,
+           "subscriptions belong to an application, and this sidecar has none: give it the application's name "
+           "(--app-name, or app.name in its YAML)");
+}
+
 static void show(struct job *j, bool created)
 {
     struct sidecar *s = j->sidecar;
@@ -256,6 +263,10 @@ void subscriptions_replied(struct job *j, const struct reply *reply)
 
 void subscriptions_answer(struct job *j)
 {
+    if (!j->sidecar->api.app_named && j->command.kind != API_SUBSCRIPTIONS) {
+        refuse_nameless(j);
+        return;
+    }
     switch (j->command.kind) {
     case API_SUBSCRIBE:
     case API_UNSUBSCRIBE: change(j); return;

@@ -73,6 +73,17 @@ def test_a_sidecar_without_a_name_has_no_subscriptions(sidecar):
     answer = sidecar.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:1/"})
     assert answer.status == 400 and "app.name" in answer.json["detail"]
     assert sidecar.http("GET", "/v1/subscriptions").json == {"subscriptions": {}, "next": None}
+    for method in ("GET", "DELETE"):
+        answer = sidecar.http(method, "/v1/subscriptions/s")
+        assert answer.status == 404 and "app.name" in answer.json["detail"], answer.body
+
+
+def test_a_sidecar_without_a_name_ends_no_other_application_s_subscription(cluster, broker):
+    named = cluster.sidecar(broker, "--app-name", "sluice")  # what a nameless one calls itself in the events it wraps
+    assert named.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:1/"}).status == 201
+    nameless = cluster.sidecar(broker)
+    assert nameless.http("DELETE", "/v1/subscriptions/s").status == 404
+    assert named.http("GET", "/v1/subscriptions/s").status == 200
 
 
 # ------------------------------------------------------------------ by configuration
