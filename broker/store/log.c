@@ -250,6 +250,7 @@ void log_free(struct log *l)
     free_loads(l->ready_loads);
     free_loads(l->polled);
     plan_free(l->plan);
+    plan_stop_counting(l);
     for (uint32_t i = 0; i < l->segment_count; i++)
         segment_free(l->segments[i]);
     free(l->segments);

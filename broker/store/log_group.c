@@ -282,15 +282,20 @@ static bool is_mostly_dead(struct log *l, struct segment *s)
 {
     if (s->share_count == 0)
         return s->all_events && s->live_events * 2 < s->all_events;
-    return s->live_events * 2 < s->all_events && plan_wanted_bytes(l, s) * 2 < s->size;
+    uint64_t wanted = UINT64_MAX / 2;
+    l->counts_on = s->live_events * 2 < s->all_events && !plan_count(l, s, &wanted);
+    return !l->counts_on && wanted * 2 < s->size;
 }
 
 /* No room for events, and the active segment, mostly dead, is full: only when it is sealed can it be emptied and freed. */
 static bool is_stuck(struct log *l)
 {
     struct segment *s = segment_active(l);
-    return l->no_room && l->spares > 1 && s->size > l->config.segment_size / 2 &&
-           group_room(l) < l->config.segment_size / 8 && is_mostly_dead(l, s);
+    bool full = l->no_room && l->spares > 1 && s->size > l->config.segment_size / 2 &&
+                group_room(l) < l->config.segment_size / 8;
+    if (!full)
+        plan_stop_counting(l);
+    return full && is_mostly_dead(l, s);
 }
 
 void group_commit(struct log *l)
@@ -298,6 +303,7 @@ void group_commit(struct log *l)
     if (l->failed)
         return;
     sync_by_interval(l);
+    l->counts_on = false;
     if (!l->committing && !has_reason(l) && is_stuck(l) && roll_over(l))
         l->committing = true; /* nothing is placed, so commit_through stays */
     if (l->committing || !has_reason(l))

@@ -21,12 +21,14 @@ struct place {
 
 struct plan {
     struct segment *segment;
+    uint64_t id; /* its */
     struct buf table;
     struct table_reader reader;
     struct live_in live;
     struct place *places; /* of records that somebody wants */
     uint32_t count, capacity;
-    uint32_t next, part_end; /* of the part that is moved: the next record, behind its last */
+    uint32_t next,
+        part_end; /* of the part that is moved: the next record, behind its last; next also of a table that is counted */
     uint64_t wanted, cost, events;
     bool looked;
 };
@@ -41,10 +43,14 @@ static uint64_t live_share(const struct segment *s)
 }
 
 /* Looked at once, it is worth another look when an eighth of that is gone. */
+static bool has_changed(const struct segment *s)
+{
+    return s->looked_events == 0 || s->live_events * 8 <= s->looked_events * 7;
+}
+
 static bool is_candidate(const struct segment *s)
 {
-    bool changed = s->looked_events == 0 || s->live_events * 8 <= s->looked_events * 7;
-    return changed && s->written == s->size && live_share(s) * 2 < s->size;
+    return has_changed(s) && s->written == s->size && live_share(s) * 2 < s->size;
 }
 
 /* Is less than half of what is used beyond one segment live? */
@@ -168,21 +174,42 @@ bool plan_pays(const struct plan *p)
     return p->looked && !s->dear && live_share(s) * 2 < s->size && is_wasteful(p->live.log);
 }
 
-uint64_t plan_wanted_bytes(struct log *l, struct segment *s)
+/* ------------------------------------------------------------------ counting what is not sealed */
+
+void plan_stop_counting(struct log *l)
 {
-    struct plan p = { .segment = s, .live = { .segment = s, .log = l } };
-    bool changed = s->looked_events == 0 || s->live_events * 8 <= s->looked_events * 7;
-    for (uint32_t i = 0; changed && i < s->table_count; i++) {
-        struct table_item item = { .e = s->table[i] };
+    plan_free(l->counting);
+    l->counting = NULL;
+}
+
+static struct plan *counting_of(struct log *l, struct segment *s)
+{
+    if (l->counting && l->counting->id != s->id)
+        plan_stop_counting(l);
+    if (!l->counting) {
+        l->counting = xcalloc(1, sizeof *l->counting);
+        *l->counting = (struct plan){ .segment = s, .id = s->id, .live = { .segment = s, .log = l } };
+    }
+    return l->counting;
+}
+
+/* What is settled meanwhile changes the sum a little, as it does what was looked at before. */
+bool plan_count(struct log *l, struct segment *s, uint64_t *bytes)
+{
+    struct plan *p = has_changed(s) ? counting_of(l, s) : NULL;
+    for (uint64_t done = 0; p && p->next < s->table_count; done++) {
+        if (done >= LOOK_AT_ONCE)
+            return false;
+        struct table_item item = { .e = s->table[p->next++] };
         if (item.e.queue == SHARED_MARK)
             item = segment_shared(s, (uint32_t)item.e.first);
-        look_at(&p, &item);
+        done += look_at(p, &item);
     }
-    if (changed)
-        remember(s, &p);
-    free(p.places);
-    live_free(&p.live);
-    return live_share(s);
+    if (p)
+        remember(s, p);
+    plan_stop_counting(l);
+    *bytes = live_share(s);
+    return true;
 }
 
 /* ------------------------------------------------------------------ moving */

@@ -192,6 +192,8 @@ struct log {
     /* compaction */
     struct segment *victim; /* being emptied, or looked at for that */
     struct plan *plan;      /* for it */
+    struct plan *counting;  /* of the active segment, see plan_count … */
+    bool counts_on;         /* … which wants another turn */
     bool moving;            /* something of it is being read, or a part written elsewhere */
     uint64_t move_ticket;   /* of the part that is being written; 0: none */
 
@@ -365,8 +367,10 @@ bool plan_part(struct plan *p, uint32_t *offset, uint32_t *size);
 bool plan_record(struct plan *p, uint32_t *offset, uint32_t *size);
 struct live_in *plan_live(struct plan *p);
 void plan_free(struct plan *p);
-/* Bytes of the active segment's records that somebody wants. */
-uint64_t plan_wanted_bytes(struct log *l, struct segment *s);
+/* Bytes of the active segment's records that somebody wants; false: it has not looked at all of them yet, and goes on when it is
+ * asked again. */
+bool plan_count(struct log *l, struct segment *s, uint64_t *bytes);
+void plan_stop_counting(struct log *l);
 
 /* log_compact.c */
 void compact_consider(struct log *l);

@@ -53,7 +53,7 @@ mono_t log_due(const struct store *store)
         return l->now;
     if (l->failed)
         return at;
-    if (compact_goes_on(l))
+    if (compact_goes_on(l) || l->counts_on)
         return l->now;
     if (!l->committing && l->lazy_since.ns != INT64_MAX)
         at = mono_min(at, mono_add_ms(l->lazy_since, l->config.lazy_ms));

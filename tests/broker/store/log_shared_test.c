@@ -333,6 +333,36 @@ static void stragglers_of_different_queues_are_moved_for_these_alone(void **stat
     load_everything();
 }
 
+/* Where every queue wants other events of each run, a look asks each of them for each event: more than one turn has time for. */
+static void what_is_wanted_of_the_active_segment_is_counted_over_some_turns(void **state)
+{
+    (void)state;
+    uint64_t bytes = 0, first, turns = 1;
+    model_end(&m);
+    model_begin(&m, 1, 1u << 20, LOG_SYNC_GROUP);
+    for (uint32_t i = 0; i < QUEUES; i++)
+        model_new_queue(&m);
+    share(1500, QUEUES, 20);
+    for (uint32_t i = 0; i < QUEUES; i++)
+        settle(i, 2 + i % 3);
+    model_quiet(&m);
+    struct log *l = (struct log *)(void *)m.log;
+    struct segment *s = segment_active(l);
+    assert_int_equal(info().segments, 1);
+    while (!plan_count(l, s, &bytes))
+        turns++;
+    assert_true(turns > 1 && turns < 10);
+    assert_null(l->counting);
+    assert_true(bytes > s->size / 3 && bytes < s->size);
+    assert_true(plan_count(l, s, &first) && first == bytes); /* nothing has changed */
+    for (uint32_t i = 0; i < QUEUES; i++)
+        settle(i, 0);
+    model_quiet(&m);
+    for (turns = 1; !plan_count(l, s, &bytes); turns++)
+        assert_non_null(l->counting);
+    assert_int_equal(bytes, 0);
+}
+
 static void a_queue_that_goes_leaves_the_others_theirs(void **state)
 {
     (void)state;
@@ -478,6 +508,7 @@ int main(void)
         with_log(what_one_queue_still_wants_is_not_copied_to_free_nothing),
         with_log(stragglers_are_moved_once_for_all_who_want_them),
         with_log(stragglers_of_different_queues_are_moved_for_these_alone),
+        with_log(what_is_wanted_of_the_active_segment_is_counted_over_some_turns),
         with_log(a_queue_that_goes_leaves_the_others_theirs),
         with_log(a_torn_tail_takes_it_from_all_queues_or_from_none),
         with_log(check_counts_its_events_once_and_for_each_queue),
