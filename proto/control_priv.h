@@ -1,4 +1,4 @@
-/* What the two halves of the control codec share. Private to proto/control*.c. */
+/* What the parts of the control codec share. Private to proto/control*.c. */
 #ifndef SLUICE_PROTO_CONTROL_PRIV_H
 #define SLUICE_PROTO_CONTROL_PRIV_H
 
@@ -17,7 +17,19 @@ bool control_texts(const ProtobufCMessageDescriptor *type, struct span bytes);
 /* For a generated struct that is only read: protobuf-c's members are not const. NULL becomes "". */
 char *control_borrow(const char *text);
 void control_pack(const ProtobufCMessage *m, struct buf *out);
-/* control_reply.c. `trouble` is what the message points to. */
+/* control_queue.c */
+void control_ledger_write(const struct ledger *l, Sluice__V1__Ledger *out);
+void control_ledger_read(const Sluice__V1__Ledger *m, struct ledger *out);
+void control_pack_queue(const struct reply *r, Sluice__V1__Reply *m, struct buf *out);
+void control_pack_queues(const struct reply *r, Sluice__V1__Reply *m, struct buf *out);
+bool control_read_queue(const Sluice__V1__QueueInfo *m, struct arena *arena, struct reply *out);
+bool control_read_queues(const Sluice__V1__QueueList *m, struct arena *arena, struct reply *out);
+/* control_attached.c */
+void control_pack_attached(const struct reply *r, Sluice__V1__Reply *m, struct buf *out);
+bool control_read_attached(const Sluice__V1__Attached *m, struct arena *arena, struct reply *out);
+/* control_peek.c. `trouble` is what the message points to. */
+void control_pack_peeked(const struct reply *r, Sluice__V1__Reply *m, struct buf *out);
+bool control_read_peeked(const Sluice__V1__Peeked *m, struct arena *arena, struct reply *out);
 void control_peeked_write(const struct peeked *e, Sluice__V1__PeekedEvent *out, Sluice__V1__Trouble *trouble);
 bool control_peeked_read(const Sluice__V1__PeekedEvent *m, struct peeked *out);
 /* control_explain.c */
