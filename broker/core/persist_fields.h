@@ -7,7 +7,7 @@
  *   origin    of a run of accepted events: the producer, its first sequence, what it has seen, the events' hashes
  *   snapshot  everything the notes and runs so far amount to: QUEUE, PRODUCER and SUBSCRIPTION fields, and the rest
  *
- * Private to persist_write.c and persist_read.c. */
+ * Private to persist_*.c. */
 #ifndef SLUICE_BROKER_CORE_PERSIST_FIELDS_H
 #define SLUICE_BROKER_CORE_PERSIST_FIELDS_H
 

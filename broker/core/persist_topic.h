@@ -1,4 +1,4 @@
-/* Topics from the log, for persist_read.c. */
+/* Topics from the log, for persist_read.c and persist_producer.c. */
 #ifndef SLUICE_BROKER_CORE_PERSIST_TOPIC_H
 #define SLUICE_BROKER_CORE_PERSIST_TOPIC_H
 

@@ -1,0 +1,74 @@
+/* The disk is taken over, once the log has told what there was: what a queue held is its backlog. */
+#include "broker/core/doomed.h"
+#include "broker/core/trouble.h"
+
+static void add_live(void *context, uint64_t first, uint64_t end)
+{
+    backlog_add(context, first, end - first, 0);
+}
+
+/* Where a confirm does not wait for the sync, confirmed events may be gone after an unclean stop: their sequences are not given to
+ * others, which a late receipt or a log of the application would take for the same. */
+#define SEQUENCES_SKIPPED (UINT64_C(1) << 24)
+
+/* What is dead is none of the backlog. */
+static void take_out_dead(struct queue *q)
+{
+    struct durable *d = q->durable;
+    for (struct trouble *t = dead_next(q, NULL); t; t = dead_next(q, t))
+        d->backlog_events -= ranges_remove(&d->backlog, t->sequence, t->sequence + 1);
+    d->backlog_bytes -= q->dead_bytes < d->backlog_bytes ? q->dead_bytes : d->backlog_bytes;
+    if (d->backlog_events == 0)
+        d->backlog_bytes = 0;
+}
+
+/* Everything a queue held before is its backlog. */
+static bool take_over(struct core *c, struct queue *q, struct error *e)
+{
+    struct durable *d = q->durable;
+    struct log_info log;
+    uint64_t bytes;
+    log_info(c->disk, &log);
+    if (log.unclean && !c->config.confirm_synced)
+        q->next_sequence += SEQUENCES_SKIPPED;
+    log_each_live(c->disk, q->id, add_live, q, &bytes);
+    d->backlog_bytes = bytes;
+    take_out_dead(q);
+    calendar_take_over(c, q, !log.unclean);
+    q->bytes = d->backlog_bytes;
+    q->ready = d->backlog_events;
+    q->delayed = backlog_on_disk(q) - d->backlog_events;
+    doomed_take_over(c, q);
+    uint64_t first = q->next_sequence, end;
+    ranges_next(&d->backlog, 0, &first, &end);
+    q->base = q->loaded = q->next_ready = d->backlog_events ? first : q->next_sequence;
+    d->end = d->recovered_end = q->next_sequence;
+    d->mark = d->mark_written = d->recovered_mark > 1 ? d->recovered_mark : 1;
+    const struct ledger *l = &q->ledger;
+    uint64_t gone = l->acked + l->dead_lettered + l->expired + l->purged + l->dropped;
+    if (l->accepted == gone + queue_remaining(q))
+        return true;
+    return error_set(e,
+                     "the books of queue '%s' do not balance: accepted %llu, left %llu, remaining %llu; run "
+                     "sluice-broker --check on the data directory",
+                     q->name, (unsigned long long)l->accepted, (unsigned long long)gone,
+                     (unsigned long long)queue_remaining(q));
+}
+
+bool core_open_disk(struct core *c, struct store *disk, struct now now, struct error *e)
+{
+    c->now = now;
+    c->disk = disk;
+    for (uint32_t i = 0; i < c->queue_count; i++) {
+        struct queue *q = c->by_name[i];
+        if (q->durable && !take_over(c, q, e))
+            return false;
+        core_run_queue(c, q);
+    }
+    for (struct producer *p = c->producers; p; p = p->hh.next) {
+        for (struct destination *d = p->destinations; d; d = d->hh.next)
+            destination_close_holes(d);
+        producer_release(c, p);
+    }
+    return true;
+}
