@@ -53,6 +53,13 @@ static struct peer *consumer(struct driver *d, const char *name)
     return p;
 }
 
+/* The first, of a queue with these settings. */
+static struct peer *consumer_of(struct driver *d, const char *settings)
+{
+    assert_string_equal(declare(d, "orders", settings), "ok");
+    return consumer(d, "p");
+}
+
 static void say(struct peer *p, uint64_t delivery, enum settle_kind kind, uint64_t ms, uint32_t status,
                 const char *error)
 {
@@ -68,8 +75,7 @@ static void say(struct peer *p, uint64_t delivery, enum settle_kind kind, uint64
 static void every_attempt_says_how_it_ended_and_how_long_it_took(void **state)
 {
     struct driver *d = *state;
-    declare(d, "orders", "lease=1s max_deliveries=9");
-    struct peer *p = consumer(d, "p");
+    struct peer *p = consumer_of(d, "lease=1s max_deliveries=9");
     publish(p, "orders", 0, "one");
     pass(d, 200);
     assert_string_equal(attempts(d, 1), "1 in_flight +200 p");
@@ -98,8 +104,7 @@ static void every_attempt_says_how_it_ended_and_how_long_it_took(void **state)
 static void a_deferral_keeps_what_was_said_and_one_of_no_time_only_hands_it_back(void **state)
 {
     struct driver *d = *state;
-    declare(d, "orders", "max_deliveries=1");
-    struct peer *p = consumer(d, "p");
+    struct peer *p = consumer_of(d, "max_deliveries=1");
     publish(p, "orders", 0, "one");
     say(p, 1, SETTLE_DEFER, 400, 503, "busy");
     assert_string_equal(attempts(d, 1), "1 deferred +0 p 503 busy");
@@ -118,8 +123,7 @@ static void a_deferral_keeps_what_was_said_and_one_of_no_time_only_hands_it_back
 static void one_whose_consumer_vanished_says_so(void **state)
 {
     struct driver *d = *state;
-    declare(d, "orders", "lease=1h");
-    struct peer *p = consumer(d, "p");
+    struct peer *p = consumer_of(d, "lease=1h");
     publish(p, "orders", 0, "one two");
     settle(p, "orders", SETTLE_EXTEND, 2, 1, 7200000); /* a lease of its own, which began when it was delivered */
     p->silent = true;
@@ -134,8 +138,7 @@ static void one_whose_consumer_vanished_says_so(void **state)
 static void the_newest_are_kept_and_the_others_counted(void **state)
 {
     struct driver *d = *state;
-    declare(d, "orders", "max_deliveries=100");
-    struct peer *p = consumer(d, "p");
+    struct peer *p = consumer_of(d, "max_deliveries=100");
     publish(p, "orders", 0, "one");
     for (uint64_t delivery = 1; delivery <= 10; delivery++)
         settle(p, "orders", SETTLE_NACK, delivery, 1, 0);
@@ -148,8 +151,7 @@ static void the_newest_are_kept_and_the_others_counted(void **state)
 static void what_never_failed_has_no_history_and_what_is_settled_none_any_more(void **state)
 {
     struct driver *d = *state;
-    declare(d, "orders", "");
-    struct peer *p = consumer(d, "p");
+    struct peer *p = consumer_of(d, "");
     publish(p, "orders", 0, "one two");
     assert_string_equal(attempts(d, 1), "1 in_flight +0 p");
     assert_null(orders(d)->histories);
@@ -171,8 +173,7 @@ static void a_queue_s_memory_of_failures_is_bounded(void **state)
     char error[TROUBLE_ERROR_MAX + 1];
     memset(error, 'x', TROUBLE_ERROR_MAX);
     error[TROUBLE_ERROR_MAX] = '\0';
-    declare(d, "orders", "capacity=5000 backoff=1h");
-    struct peer *p = consumer(d, "p");
+    struct peer *p = consumer_of(d, "capacity=5000 backoff=1h");
     for (uint64_t delivery = 1; delivery <= 4000; delivery++) {
         publish(p, "orders", 0, "one");
         credit(p, "orders", delivery + 1000);
@@ -194,8 +195,7 @@ static void a_small_budget_is_not_spent_on_histories(void **state)
     struct driver *d = *state;
     d->config.memory_budget = 160000;
     driver_restart(d);
-    declare(d, "orders", "capacity=5000 backoff=1h");
-    struct peer *p = consumer(d, "p");
+    struct peer *p = consumer_of(d, "capacity=5000 backoff=1h");
     for (uint64_t delivery = 1; delivery <= 300; delivery++) {
         publish(p, "orders", 0, "one");
         say(p, delivery, SETTLE_NACK, 0, 500, "no luck");

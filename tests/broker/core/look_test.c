@@ -23,13 +23,20 @@ static const char *listed(struct driver *d, const char *prefix, const char *afte
     return text;
 }
 
+/* Queues of these names, with a space between. */
+static void declare_all(struct driver *d, const char *names)
+{
+    char copy[200], *rest = copy, *name;
+    snprintf(copy, sizeof copy, "%s", names);
+    while ((name = strsep(&rest, " ")) != NULL)
+        assert_string_equal(declare(d, name, ""), "ok");
+}
+
 static void queues_are_listed_in_the_order_of_their_names(void **state)
 {
     struct driver *d = *state;
     assert_string_equal(listed(d, "", "", 0), "");
-    static const char *const names[] = { "b", "a", "B", "a.b", "aa", "1" };
-    for (size_t i = 0; i < 6; i++)
-        declare(d, names[i], "");
+    declare_all(d, "b a B a.b aa 1");
     assert_string_equal(listed(d, "", "", 0), "1 B a a.b aa b");
     operate(d, CALL_DELETE, "a.b");
     assert_string_equal(listed(d, "", "", 0), "1 B a aa b");
@@ -38,9 +45,7 @@ static void queues_are_listed_in_the_order_of_their_names(void **state)
 static void lists_come_in_pages(void **state)
 {
     struct driver *d = *state;
-    static const char *const names[] = { "a", "b", "c", "d", "e" };
-    for (size_t i = 0; i < 5; i++)
-        declare(d, names[i], "");
+    declare_all(d, "a b c d e");
     assert_string_equal(listed(d, "", "", 2), "a b next b");
     assert_string_equal(listed(d, "", "b", 2), "c d next d");
     assert_string_equal(listed(d, "", "d", 2), "e");
@@ -52,9 +57,7 @@ static void lists_come_in_pages(void **state)
 static void a_prefix_selects(void **state)
 {
     struct driver *d = *state;
-    static const char *const names[] = { "mail", "mail.in", "mail.out", "mailbox", "orders", "m" };
-    for (size_t i = 0; i < 6; i++)
-        declare(d, names[i], "");
+    declare_all(d, "mail mail.in mail.out mailbox orders m");
     assert_string_equal(listed(d, "mail.", "", 0), "mail.in mail.out");
     assert_string_equal(listed(d, "mail", "", 2), "mail mail.in next mail.in");
     assert_string_equal(listed(d, "mail", "mail.in", 2), "mail.out mailbox");

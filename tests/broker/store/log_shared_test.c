@@ -167,12 +167,17 @@ static void stretches_tell_how_often_they_asked(void **state)
 
 /* ------------------------------------------------------------------ in the log */
 
+static void begin_with(uint64_t segment)
+{
+    model_begin(&m, 1, segment, LOG_SYNC_GROUP);
+    for (uint32_t i = 0; i < QUEUES; i++)
+        model_new_queue(&m);
+}
+
 static int begin(void **state)
 {
     (void)state;
-    model_begin(&m, 1, SEGMENT, LOG_SYNC_GROUP);
-    for (uint32_t i = 0; i < QUEUES; i++)
-        model_new_queue(&m);
+    begin_with(SEGMENT);
     return 0;
 }
 
@@ -212,6 +217,12 @@ static void settle(uint32_t queue, uint64_t but_each)
         if (q->events[s].exists && !q->events[s].settled && (but_each == 0 || s % but_each))
             model_settle(&m, q, s, CAUSE_ACKED);
     }
+}
+
+static void settle_all(uint64_t but_each)
+{
+    for (uint32_t i = 0; i < QUEUES; i++)
+        settle(i, but_each);
 }
 
 /* Everything that can be moved and freed is. */
@@ -305,8 +316,7 @@ static void stragglers_are_moved_once_for_all_who_want_them(void **state)
     (void)state;
     share(150, QUEUES, 400);
     uint64_t segments = info().segments;
-    for (uint32_t i = 0; i < QUEUES; i++)
-        settle(i, 10); /* all want the same tenth */
+    settle_all(10); /* all want the same tenth */
     settle_down();
     assert_true(info().moved_events > 0 && info().moved_events <= 60);
     assert_true(info().segments * 2 < segments);
@@ -314,8 +324,7 @@ static void stragglers_are_moved_once_for_all_who_want_them(void **state)
     model_restart(&m, MODEL_KILL);
     load_everything();
     model_restart(&m, MODEL_STOP);
-    for (uint32_t i = 0; i < QUEUES; i++)
-        settle(i, 0);
+    settle_all(0);
     settle_down();
     assert_true(info().segments <= 2);
 }
@@ -339,9 +348,7 @@ static void what_is_wanted_of_the_active_segment_is_counted_over_some_turns(void
     (void)state;
     uint64_t bytes = 0, first, turns = 1;
     model_end(&m);
-    model_begin(&m, 1, 1u << 20, LOG_SYNC_GROUP);
-    for (uint32_t i = 0; i < QUEUES; i++)
-        model_new_queue(&m);
+    begin_with(1u << 20);
     share(1500, QUEUES, 20);
     for (uint32_t i = 0; i < QUEUES; i++)
         settle(i, 2 + i % 3);
@@ -355,8 +362,7 @@ static void what_is_wanted_of_the_active_segment_is_counted_over_some_turns(void
     assert_null(l->counting);
     assert_true(bytes > s->size / 3 && bytes < s->size);
     assert_true(plan_count(l, s, &first) && first == bytes); /* nothing has changed */
-    for (uint32_t i = 0; i < QUEUES; i++)
-        settle(i, 0);
+    settle_all(0);
     model_quiet(&m);
     for (turns = 1; !plan_count(l, s, &bytes); turns++)
         assert_non_null(l->counting);
