@@ -17,6 +17,7 @@
 #define CONNECT_WAIT_MS 5000
 #define FRAME_BYTES     (256u << 10)
 #define ERROR_SIZE      256
+#define LARGEST_KEPT    (2u << 20)
 
 /* ------------------------------------------------------------------ commands */
 
@@ -364,6 +365,15 @@ static bool wait_attached(struct sluice *s, const char *broker, int64_t wait_ms,
     return attached_now;
 }
 
+/* glibc maps what is larger than its threshold and gives it back to the kernel when it is freed, and raises the threshold to the
+ * largest block that was: without one, a frame of 256 KiB would cost 64 page faults each time. A program that set the threshold
+ * itself is left alone. */
+static void keep_large_blocks(void)
+{
+    void *volatile block = malloc(LARGEST_KEPT); /* volatile: else the compiler leaves both calls out */
+    free(block);
+}
+
 struct sluice *sluice_connect(const char *broker, const struct sluice_options *options, char *error)
 {
     static const struct sluice_options defaults;
@@ -373,6 +383,7 @@ struct sluice *sluice_connect(const char *broker, const struct sluice_options *o
     struct sluice *s = xcalloc(1, sizeof *s);
     s->wake_fd = -1;
     s->buffer_bytes = options->buffer_bytes ? options->buffer_bytes : BUFFER_BYTES;
+    keep_large_blocks();
     init_locks(s);
     set_names(s, options->name);
     if (!broker || !open_binding(s, broker, options, &e) || !start_thread(s, &e)) {

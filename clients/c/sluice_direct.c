@@ -38,11 +38,20 @@ static bool hand_over(struct sluice *s, const char *queue, const struct direct *
                                why);
 }
 
+/* As outbox_admit. What this turn's outcomes freed goes first: it is counted still, so that nobody else's count is touched. */
+static int admit(struct sluice *s, uint64_t bytes)
+{
+    if (s->freed_bytes < bytes)
+        return outbox_admit(s, bytes);
+    s->freed_bytes -= bytes;
+    return SLUICE_OK;
+}
+
 static int publish(struct sluice *s, const char *queue, const struct direct *d, uint32_t wait_ms,
                    sluice_confirm_fn *confirm, void *context)
 {
     enum reason why;
-    int error = d->bytes.size > FRAME_MAX_SIZE / 2 ? SLUICE_TOO_LARGE : outbox_admit(s, d->bytes.size);
+    int error = d->bytes.size > FRAME_MAX_SIZE / 2 ? SLUICE_TOO_LARGE : admit(s, d->bytes.size);
     if (error != SLUICE_OK) /* the client, which knows the names it has checked before, has not seen this one */
         return name_valid(span_str(queue)) ? error : SLUICE_INVALID;
     struct pending *p = pending_new(s, 1, confirm, context, NULL);

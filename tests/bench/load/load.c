@@ -45,6 +45,12 @@ struct load {
 
 /* ------------------------------------------------------------------ outcomes */
 
+/* Counts that one thread writes and others look at: no more than a store. */
+static void set_count(atomic_ulong *to, unsigned long value)
+{
+    atomic_store_explicit(to, value, memory_order_release);
+}
+
 static unsigned long outstanding(const struct load *l)
 {
     return l->side->published - l->side->confirmed;
@@ -58,7 +64,7 @@ static void publish(struct load *l, int64_t intended)
         head.intended = load_now();
     memcpy(l->data, &head, sizeof head);
     l->intended[nth % RING] = head.intended ? head.intended : -1;
-    l->side->published = nth + 1;
+    set_count(&l->side->published, nth + 1);
     if (!adapter_publish(l->adapter, nth, l->data))
         load_failed(l, "an event could not be published");
 }
@@ -78,7 +84,7 @@ void load_confirmed(struct load *l, uint64_t tag)
     if (*intended > 0)
         times_add(&l->side->times, load_now() - *intended);
     *intended = 0;
-    l->side->confirmed++;
+    set_count(&l->side->confirmed, l->side->confirmed + 1);
     if (l->o->rate)
         return;
     while (outstanding(l) < l->o->window && may_publish(l))
@@ -92,7 +98,7 @@ void load_delivered(struct load *l, const void *data, size_t size)
     const struct load_head *head = load_check(&l->seen, l->o, data, size);
     if (head && head->intended)
         times_add(&l->side->times, load_now() - head->intended);
-    l->consumed = l->seen.consumed;
+    set_count(&l->consumed, l->seen.consumed);
 }
 
 bool load_failed(struct load *l, const char *format, ...)
