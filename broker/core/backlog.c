@@ -49,6 +49,13 @@ static int32_t tenths_at(const struct core *c, int64_t wall_ms)
     return (int32_t)(ms >= 0 ? ms / 100 : -((99 - ms) / 100)); /* downwards, as of those accepted since */
 }
 
+uint16_t backlog_attempt_by_mark(const struct queue *q, uint64_t sequence)
+{
+    if (q->calendar && ranges_has(&q->calendar->fresh, sequence))
+        return 0;
+    return sequence < q->durable->recovered_mark && sequence < q->durable->recovered_end;
+}
+
 uint16_t backlog_attempt(const struct queue *q, uint64_t sequence)
 {
     if (q->calendar && ranges_has(&q->calendar->fresh, sequence))
@@ -56,7 +63,7 @@ uint16_t backlog_attempt(const struct queue *q, uint64_t sequence)
     const struct trouble *t = q->troubles && sequence < q->durable->recovered_end ? trouble_find(q, sequence) : NULL;
     if (t && t->recovered && !MUTATED(recount_attempts))
         return t->recovered;
-    return sequence < q->durable->recovered_mark && sequence < q->durable->recovered_end;
+    return backlog_attempt_by_mark(q, sequence);
 }
 
 enum backlog_place backlog_where(const struct queue *q, uint64_t sequence)
@@ -64,6 +71,8 @@ enum backlog_place backlog_where(const struct queue *q, uint64_t sequence)
     const struct calendar *k = q->calendar;
     if (q->durable && ranges_has(&q->durable->backlog, sequence))
         return BACKLOG_LINE;
+    if (q->partitions && aside_set_has(&q->partitions->aside.all, sequence))
+        return BACKLOG_ASIDE;
     if (k && ranges_has(&k->called, sequence))
         return BACKLOG_CALLED;
     return k && ranges_has(&k->parked, sequence) ? BACKLOG_PARKED : BACKLOG_NOWHERE;
@@ -72,7 +81,8 @@ enum backlog_place backlog_where(const struct queue *q, uint64_t sequence)
 uint64_t backlog_on_disk(const struct queue *q)
 {
     const struct calendar *k = q->calendar;
-    return q->durable->backlog_events + (k ? k->parked_events + k->called_events : 0);
+    return q->durable->backlog_events + (k ? k->parked_events + k->called_events : 0) +
+           (q->partitions ? q->partitions->aside.all.events : 0);
 }
 
 static void take_from(struct ranges *r, uint64_t *count, uint64_t sequence)
@@ -89,6 +99,8 @@ static void take_out(struct queue *q, enum backlog_place from, uint64_t sequence
     struct calendar *k = q->calendar;
     if (from == BACKLOG_LINE)
         take_from(&d->backlog, &d->backlog_events, sequence);
+    else if (from == BACKLOG_ASIDE)
+        aside_leave_set(q->partitions, sequence);
     else if (from == BACKLOG_CALLED)
         take_from(&k->called, &k->called_events, sequence);
     else
@@ -110,6 +122,8 @@ void backlog_left(struct core *c, struct queue *q, uint64_t sequence, uint64_t s
     --*(from == BACKLOG_PARKED ? &q->delayed : &q->ready);
     if (q->calendar)
         calendar_gone(q, sequence);
+    if (from == BACKLOG_ASIDE)
+        partition_goes_on(c, q, sequence);
     if (q->waiters || q->topic_count)
         core_run_queue(c, q);
 }
@@ -145,15 +159,21 @@ static void add_item(struct core *c, struct queue *q, const struct store_loaded 
     take_out(q, BACKLOG_LINE, e->sequence, e->size);
 }
 
-void backlog_place(struct core *c, struct queue *q, const struct store_loaded *e)
+struct item *backlog_item(struct core *c, struct queue *q, const struct store_loaded *e, enum backlog_place from)
 {
     struct item item = item_of(c, q, e);
     items_place(q, e->sequence, &item);
+    take_out(q, from, e->sequence, e->size);
+    return queue_item(q, e->sequence);
+}
+
+void backlog_place(struct core *c, struct queue *q, const struct store_loaded *e)
+{
+    struct item *item = backlog_item(c, q, e, BACKLOG_CALLED);
     if (q->partitions)
-        partition_returned(c, q, e->sequence, queue_item(q, e->sequence));
+        partition_returned(c, q, e->sequence, item);
     else if (e->sequence < q->next_ready)
         returned_push(q, e->sequence);
-    take_out(q, BACKLOG_CALLED, e->sequence, e->size);
 }
 
 /* One that was delayed may have joined the backlog before it while it was read. */

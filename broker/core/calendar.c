@@ -8,6 +8,7 @@
 
 #include "broker/core/doomed.h"
 #include "broker/core/items.h"
+#include "broker/core/partition.h"
 #include "broker/core/trouble.h"
 
 #include "base/mutation.h"
@@ -80,13 +81,17 @@ static uint64_t held_item(struct queue *q, uint64_t from, uint64_t end)
     return UINT64_MAX;
 }
 
+/* Items last: then only those before what else was found are looked at. */
 uint64_t calendar_held(struct queue *q, uint64_t from, uint64_t end)
 {
-    uint64_t found = least(end, held_item(q, from, end));
+    uint64_t aside;
     if (q->durable)
-        found = held_in(&q->durable->backlog, from, found);
-    found = held_in(&q->calendar->parked, from, found);
-    return held_in(&q->calendar->called, from, found);
+        end = held_in(&q->durable->backlog, from, end);
+    if (q->partitions && aside_set_next(&q->partitions->aside.all, from, &aside))
+        end = least(aside, end);
+    end = held_in(&q->calendar->parked, from, end);
+    end = held_in(&q->calendar->called, from, end);
+    return least(held_item(q, from, end), end);
 }
 
 static bool is_held(void *queue, const struct due_run *run)

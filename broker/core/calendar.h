@@ -57,7 +57,7 @@ void calendar_park(struct queue *q, uint64_t first, uint64_t count);
 /* How much is worth reading for [first, end) and its neighbours in `wanted`. */
 uint64_t calendar_load_bytes(const struct queue *q, const struct ranges *wanted, uint64_t first, uint64_t end);
 /* What is on disk only, wherever, is parked. */
-void calendar_set_aside(struct queue *q, uint64_t sequence);
+void calendar_set_aside(struct core *c, struct queue *q, uint64_t sequence);
 /* A parked event is due: it takes its place. */
 void calendar_call(struct core *c, struct queue *q, uint64_t sequence);
 /* What is left of the back-off in which a restart found the event, of a queue on disk; 0: nothing. */

@@ -21,7 +21,7 @@ void calendar_park(struct queue *q, uint64_t first, uint64_t count)
     q->calendar->parked_events += count;
 }
 
-void calendar_set_aside(struct queue *q, uint64_t sequence)
+void calendar_set_aside(struct core *c, struct queue *q, uint64_t sequence)
 {
     struct calendar *k = q->calendar;
     enum backlog_place where = backlog_where(q, sequence);
@@ -29,6 +29,8 @@ void calendar_set_aside(struct queue *q, uint64_t sequence)
         return;
     if (where == BACKLOG_LINE) {
         q->durable->backlog_events -= ranges_remove(&q->durable->backlog, sequence, sequence + 1);
+    } else if (where == BACKLOG_ASIDE) {
+        aside_leave_set(q->partitions, sequence);
     } else {
         ranges_remove(&k->called, sequence, sequence + 1);
         k->called_events--;
@@ -36,6 +38,8 @@ void calendar_set_aside(struct queue *q, uint64_t sequence)
     calendar_park(q, sequence, 1);
     q->ready--;
     q->delayed++;
+    if (where == BACKLOG_ASIDE)
+        partition_goes_on(c, q, sequence);
 }
 
 void calendar_call(struct core *c, struct queue *q, uint64_t sequence)
@@ -70,7 +74,7 @@ uint64_t calendar_purge(struct core *c, struct queue *q)
 uint64_t calendar_load_bytes(const struct queue *q, const struct ranges *wanted, uint64_t first, uint64_t end)
 {
     uint64_t each = q->durable->backlog_bytes / backlog_on_disk(q) + 1, next, behind;
-    while (ranges_next(wanted, end, &next, &behind) && next - end <= GAP_MOST)
+    while ((end - first) * each < LOAD_BYTES && ranges_next(wanted, end, &next, &behind) && next - end <= GAP_MOST)
         end = behind;
     uint64_t bytes = (end - first) * each * 5 / 4;
     return bytes < LOAD_BYTES ? bytes : LOAD_BYTES;

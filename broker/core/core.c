@@ -137,7 +137,7 @@ int32_t core_tenths(const struct core *c)
 static uint64_t memory_used(const struct core *c)
 {
     return c->store->ops->memory(c->store) + (c->disk ? c->disk->ops->memory(c->disk) : 0) + c->waiting_bytes +
-           c->dedup_bytes + c->calendar_bytes + c->history_bytes;
+           c->dedup_bytes + c->calendar_bytes + c->history_bytes + c->aside_bytes;
 }
 
 uint64_t core_budget_left(const struct core *c)
@@ -232,6 +232,7 @@ void core_tick(struct core *c, struct now now)
     while ((t = timers_pop(&c->redrive_timers, now.mono)) != NULL)
         redrive_due(c, OWNER(t, struct redrive, timer));
     calendar_wake(c);
+    aside_wake(c);
     while (producer_expire(c, now.mono))
         ;
     while ((t = timers_pop(&c->timers, now.mono)) != NULL)
@@ -252,6 +253,8 @@ static void run_queues(struct core *c)
         backlog_want(c, q);
         if (q->calendar)
             calendar_want(c, q);
+        if (q->partitions)
+            aside_want(c, q);
     }
 }
 
@@ -300,6 +303,7 @@ mono_t core_due(const struct core *c)
     due = mono_min(due, timers_next(&c->wait_timers));
     due = mono_min(due, timers_next(&c->lease_timers));
     due = mono_min(due, timers_next(&c->redrive_timers));
+    due = mono_min(due, timers_next(&c->aside_timers));
     due = mono_min(due, calendar_due(c));
     return mono_min(due, timers_next(&c->producer_timers));
 }
@@ -397,6 +401,7 @@ void core_free(struct core *c)
     timers_free(&c->timers);
     timers_free(&c->lease_timers);
     timers_free(&c->delay_timers);
+    timers_free(&c->aside_timers);
     timers_free(&c->redrive_timers);
     timers_free(&c->wall_timers);
     timers_free(&c->wait_timers);
@@ -441,7 +446,7 @@ static void validate_consumers(const struct queue *q)
 
 static void validate_calendars(const struct core *c)
 {
-    if (!timers_validate(&c->delay_timers) || !timers_validate(&c->wall_timers))
+    if (!timers_validate(&c->delay_timers) || !timers_validate(&c->wall_timers) || !timers_validate(&c->aside_timers))
         fail("the calendars' timers are heaps");
     for (uint32_t i = 0; i < c->queue_count; i++) {
         const struct queue *q = c->by_name[i];

@@ -64,6 +64,7 @@ static void activate(struct core *c, struct queue *q)
 
 void deliver_set_partitions(struct core *c, struct queue *q)
 {
+    aside_forget(c, q);
     partitions_set(q);
     q->returned.count = 0;
     q->active = NULL;
@@ -265,6 +266,18 @@ static bool deliver_some(struct core *c, struct consumer *k)
     return true;
 }
 
+/* What is being read from the disk, or waits for its mark, comes in a moment; but for what is behind what may not be set aside. */
+static bool more_comes(const struct core *c, struct queue *q)
+{
+    if (!q->partitions)
+        return durable_comes(q);
+    const struct aside *a = &q->partitions->aside;
+    bool waits = partition_is_full(c, q) && (aside_is_spent(c) || timer_is_set(&a->still));
+    if (waits && !a->reading)
+        return false;
+    return q->partitions->starved || (q->durable && aside_comes(c, q)) || durable_comes(q);
+}
+
 static void deliver_to(struct core *c, struct consumer *k)
 {
     struct queue *q = k->queue;
@@ -279,9 +292,7 @@ static void deliver_to(struct core *c, struct consumer *k)
         if (k->session->out.size >= c->config.deliver_frame)
             session_flush(c, k->session);
     }
-    /* What is being read from the disk, or waits for its mark, is not idle: it comes in a moment. */
-    if (k->next_delivery <= k->limit && k->idle_told != k->generation &&
-        (!durable_comes(q) || partition_is_full(c, q))) {
+    if (k->next_delivery <= k->limit && k->idle_told != k->generation && !more_comes(c, q)) {
         k->idle_told = k->generation;
         frame_add_idle(&k->session->out, span_str(q->name), k->generation);
         session_touch(c, k->session);
@@ -297,8 +308,11 @@ void deliver_run(struct core *c, struct queue *q)
         return;
     }
     share_move(c, q);
+    q->partitions->starved = false;
     for (struct consumer *k = q->consumers; k; k = k->queue_next) {
         if (k->epoch)
             deliver_to(c, k);
     }
+    if (partition_has_more(c, q))
+        core_run_queue(c, q);
 }

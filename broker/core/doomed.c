@@ -27,7 +27,7 @@ void doomed_add(struct core *c, struct queue *q, uint64_t sequence, struct item 
     if (item)
         queue_set_aside(c, q, sequence, item);
     else
-        calendar_set_aside(q, sequence);
+        calendar_set_aside(c, q, sequence);
     if (k->overdue.count)
         ranges_remove(&k->overdue, sequence, sequence + 1);
     ranges_add(&k->doomed, sequence, sequence + 1);

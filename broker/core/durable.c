@@ -5,6 +5,7 @@
  * A queue on disk delivers only what is durable (else a crash would erase a delivered event and give its sequence to another one),
  * and only up to its mark: a note in the log, ahead of need, that events up to there may have been delivered, so that
  * after a crash they come with `attempt` 2. */
+#include "broker/core/aside.h"
 #include "broker/core/doomed.h"
 #include "broker/core/explain.h"
 #include "broker/core/targets.h"
@@ -281,7 +282,7 @@ void core_disk(struct core *c, struct now now)
         }
         if (done.kind == STORE_LOADED) {
             if (!calendar_loaded(c, &done) && !redrive_loaded(c, &done) && !explain_loaded(c, &done) &&
-                !doomed_loaded(c, &done) && !peek_loaded(c, &done))
+                !doomed_loaded(c, &done) && !aside_loaded(c, &done) && !peek_loaded(c, &done))
                 backlog_loaded(c, &done);
             continue;
         }

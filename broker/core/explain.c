@@ -95,15 +95,25 @@ static uint64_t count_before(struct queue *q, uint64_t sequence)
 {
     struct walk w = { .end = sequence };
     queue_each(q, 0, count_ready, &w);
-    return w.ready + (q->durable ? ranges_count_in(&q->durable->backlog, 0, sequence) : 0);
+    uint64_t aside = q->partitions ? aside_set_count_in(&q->partitions->aside.all, 0, sequence) : 0;
+    return w.ready + aside + (q->durable ? ranges_count_in(&q->durable->backlog, 0, sequence) : 0);
+}
+
+/* The hash of the key of one whose bytes were read; 0: it has none. */
+static uint64_t key_of(struct span event)
+{
+    char number[EVENT_KEY_NUMBER];
+    return event.size ? event_key_hash(event_key(event, number)) : 0;
 }
 
 /* Who will get it. */
-static struct consumer *consumer_of(const struct queue *q, const struct item *item)
+static struct consumer *consumer_of(const struct queue *q, const struct item *item, const struct explained *e)
 {
-    if (q->partitions && item && item->place)
-        return q->partitions->at[item->place - 1].owner;
-    return q->active;
+    const struct partitions *p = q->partitions;
+    if (p && item && item->place)
+        return p->at[item->place - 1].owner;
+    uint64_t key = p && !item ? key_of(e->event.event) : 0;
+    return key ? p->at[key % p->count].owner : q->active;
 }
 
 static enum blocked_by blocked_before(const struct queue *q, const struct consumer *k, uint64_t sequence)
@@ -118,12 +128,12 @@ static enum blocked_by blocked_before(const struct queue *q, const struct consum
 static void explain_ready(struct core *c, struct queue *q, const struct item *item, struct explained *e)
 {
     uint64_t sequence = e->event.sequence;
-    const struct consumer *k = consumer_of(q, item);
-    bool ordered = q->partitions && q->partitions->ordered && item;
+    const struct consumer *k = consumer_of(q, item, e);
+    bool ordered = q->partitions && q->partitions->ordered;
     e->consumer = k ? k->session->name : "";
     e->behind = count_before(q, sequence);
     e->blocked = blocked_before(q, k, sequence);
-    e->blocker = ordered ? key_blocker(q, partition_key(c, q, item), sequence) : 0;
+    e->blocker = ordered ? key_blocker(q, item ? partition_key(c, q, item) : key_of(e->event.event), sequence) : 0;
     if (e->blocked != BLOCKED_NOT)
         return;
     if (e->blocker)

@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-static struct key *find(const struct queue *q, uint64_t hash)
+struct key *key_find(const struct queue *q, uint64_t hash)
 {
     struct key *k = NULL;
     HASH_FIND(hh, q->partitions->keys, &hash, sizeof hash, k);
@@ -46,20 +46,26 @@ static bool stands_before(const struct key *k, uint64_t sequence)
     return k->current != sequence && (k->begun || k->current < sequence);
 }
 
+void key_unwant(struct partitions *p, struct key *k)
+{
+    if (k->wanting)
+        DL_DELETE2(p->aside.wanting, k, wanting_prev, wanting_next);
+    k->wanting = false;
+}
+
 /* Who loses its place as the current one stands in its partition's heap, and comes to stand behind the other from there. */
 bool key_claim(struct queue *q, uint64_t hash, uint64_t sequence)
 {
     struct partitions *p = q->partitions;
-    struct key *k = hash ? find(q, hash) : NULL;
+    struct key *k = hash ? key_find(q, hash) : NULL;
     if (hash == 0 || MUTATED(deliver_parked) || (k && MUTATED(due_beside) && sequence < k->current))
         return true;
     if (!k)
         k = make_key(p, hash, sequence);
-    if (stands_before(k, sequence)) {
-        heap_push(&k->waiting, sequence);
+    if (stands_before(k, sequence))
         return false;
-    }
     if (k->current != sequence) {
+        key_unwant(p, k);
         HASH_DELETE(hh_current, p->by_current, k);
         set_current(p, k, sequence);
     }
@@ -67,11 +73,43 @@ bool key_claim(struct queue *q, uint64_t hash, uint64_t sequence)
     return true;
 }
 
+void key_wait(struct core *c, struct queue *q, uint64_t hash, uint64_t sequence, struct item *item)
+{
+    struct key *k = key_find(q, hash);
+    bool counted = partition_counts(q, sequence, item);
+    uint32_t size = item->size;
+    if (!aside_join(c, q, &k->aside, sequence, item)) {
+        heap_push(&k->waiting, sequence);
+        return;
+    }
+    q->partitions->sorted -= counted;
+    q->partitions->sorted_bytes -= counted ? size : 0;
+}
+
 static void free_key(struct partitions *p, struct key *k)
 {
     HASH_DELETE(hh, p->keys, k);
+    key_unwant(p, k);
     heap_free(&k->waiting);
+    aside_line_free(p, &k->aside);
     free(k);
+}
+
+/* The first in memory; those that left meanwhile go. */
+static uint64_t first_waiting(struct queue *q, struct key *k)
+{
+    for (; k->waiting.count; heap_pop(&k->waiting)) {
+        const struct item *item = queue_item(q, k->waiting.at[0]);
+        if (item && item->state == ITEM_READY)
+            return k->waiting.at[0];
+    }
+    return 0;
+}
+
+static void want(struct partitions *p, struct key *k)
+{
+    k->wanting = true;
+    DL_APPEND2(p->aside.wanting, k, wanting_prev, wanting_next);
 }
 
 uint64_t key_over(struct queue *q, uint64_t sequence)
@@ -81,22 +119,25 @@ uint64_t key_over(struct queue *q, uint64_t sequence)
     if (!k)
         return 0;
     HASH_DELETE(hh_current, p->by_current, k);
-    while (k->waiting.count) {
-        uint64_t next = k->waiting.at[0];
-        const struct item *item = queue_item(q, next);
-        heap_pop(&k->waiting);
-        if (item && item->state == ITEM_READY) {
-            set_current(p, k, next);
-            return next;
-        }
+    key_unwant(p, k);
+    uint64_t next = first_waiting(q, k), aside;
+    if (aside_first(p, &k->aside, &aside) && (next == 0 || aside < next) && !MUTATED(forget_aside)) {
+        set_current(p, k, aside);
+        want(p, k);
+        return 0;
     }
-    free_key(p, k);
-    return 0;
+    if (next == 0) {
+        free_key(p, k);
+        return 0;
+    }
+    heap_pop(&k->waiting);
+    set_current(p, k, next);
+    return next;
 }
 
 uint64_t key_blocker(const struct queue *q, uint64_t hash, uint64_t sequence)
 {
-    const struct key *k = hash ? find(q, hash) : NULL;
+    const struct key *k = hash ? key_find(q, hash) : NULL;
     return k && stands_before(k, sequence) ? k->current : 0;
 }
 
@@ -118,15 +159,17 @@ struct parked keys_parked(struct queue *q)
         if (!item || item->state != ITEM_DELAYED)
             continue;
         parked.keys++;
-        parked.events += count_waiting(q, k);
+        parked.events += count_waiting(q, k) + k->aside.events;
     }
     return parked;
 }
 
 void keys_clear_waiting(struct queue *q)
 {
-    for (struct key *k = q->partitions->keys; k; k = k->hh.next)
+    for (struct key *k = q->partitions->keys; k; k = k->hh.next) {
         k->waiting.count = 0;
+        aside_line_free(q->partitions, &k->aside);
+    }
 }
 
 void keys_free(struct queue *q)

@@ -4,6 +4,7 @@
 #include "broker/core/calendar.h"
 #include "broker/core/items.h"
 
+#include "base/mutation.h"
 #include "base/xalloc.h"
 
 #include <stdlib.h>
@@ -26,8 +27,11 @@ void partitions_free(struct queue *q)
     if (!p)
         return;
     keys_free(q);
-    for (uint32_t i = 0; i < p->count; i++)
+    for (uint32_t i = 0; i < p->count; i++) {
         heap_free(&p->at[i].ready);
+        aside_line_free(p, &p->at[i].aside);
+    }
+    aside_free(p);
     free(p);
     q->partitions = NULL;
 }
@@ -59,14 +63,19 @@ bool partition_awaits_mark(const struct queue *q)
     return false;
 }
 
-static bool wants_more(const struct partition *p)
+bool partition_wants(const struct partition *p)
 {
     return p->owner && !p->heir && p->owner->next_delivery <= p->owner->limit;
 }
 
 static uint64_t load_of(const struct partition *p)
 {
-    return p->ready.count + p->in_flight;
+    return p->ready.count + p->in_flight + p->aside.events;
+}
+
+static bool has_nothing(const struct partition *p)
+{
+    return partition_wants(p) && p->aside.events == 0;
 }
 
 /* Events without a key go to the partition with the least to do, if there is one among those whose consumer wants some. */
@@ -74,8 +83,8 @@ static uint32_t least_loaded(const struct partitions *p)
 {
     uint32_t least = 0;
     for (uint32_t i = 1; i < p->count; i++) {
-        bool wants = wants_more(&p->at[i]), less = load_of(&p->at[i]) < load_of(&p->at[least]);
-        if (wants != wants_more(&p->at[least]) ? wants : less)
+        bool wants = has_nothing(&p->at[i]), less = load_of(&p->at[i]) < load_of(&p->at[least]);
+        if (wants != has_nothing(&p->at[least]) ? wants : less)
             least = i;
     }
     return least;
@@ -94,12 +103,33 @@ static struct partition *place(const struct core *c, const struct queue *q, stru
     return &p->at[item->place - 1];
 }
 
+bool partition_counts(const struct queue *q, uint64_t sequence, const struct item *item)
+{
+    return q->durable && item->attempt == backlog_attempt_by_mark(q, sequence);
+}
+
+void partition_count(struct queue *q, uint64_t sequence, const struct item *item)
+{
+    bool counts = partition_counts(q, sequence, item);
+    q->partitions->sorted += counts;
+    q->partitions->sorted_bytes += counts ? item->size : 0;
+}
+
+void partition_uncount(struct queue *q, uint64_t sequence, const struct item *item)
+{
+    bool counts = partition_counts(q, sequence, item);
+    q->partitions->sorted -= counts;
+    q->partitions->sorted_bytes -= counts ? item->size : 0;
+}
+
+/* `item` is not to be used after it. */
 static void put(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
-    struct partitions *p = q->partitions;
-    heap_push(&place(c, q, item)->ready, sequence);
-    p->sorted++;
-    p->sorted_bytes += item->size;
+    struct partition *at = place(c, q, item);
+    if (aside_join(c, q, &at->aside, sequence, item))
+        return;
+    heap_push(&at->ready, sequence);
+    partition_count(q, sequence, item);
 }
 
 /* After a restart: it failed before, and the rest of its back-off holds its key up as if nothing had happened. */
@@ -114,12 +144,29 @@ static bool goes_on_backing_off(struct core *c, struct queue *q, uint64_t sequen
     return true;
 }
 
-/* Sorts until that partition has something; false when there is nothing more to sort, or enough was. */
+/* What is on disk of the queue's line, or was called. */
+static bool more_comes(const struct queue *q)
+{
+    return q->durable && (q->durable->backlog_events || (q->calendar && q->calendar->called_events));
+}
+
+bool partition_has_room(struct core *c, struct queue *q)
+{
+    if (!partition_is_full(c, q) || (!q->partitions->starved && aside_relieve(c, q)))
+        return true;
+    q->partitions->starved = true;
+    return false;
+}
+
+/* Sorts until that partition, of which nothing is in memory or aside, has something; false when there is nothing more to sort, or
+ * enough was. */
 static bool sort_for(struct core *c, struct queue *q, uint32_t partition)
 {
     uint64_t end = queue_deliverable_end(q);
     end = end < q->loaded ? end : q->loaded;
-    while (q->next_ready < end && !partition_is_full(c, q)) {
+    if (q->next_ready >= end && more_comes(q))
+        partition_has_room(c, q); /* for what is read then */
+    while (q->next_ready < end && partition_has_room(c, q)) {
         struct item *item = item_at(q, q->next_ready);
         uint64_t sequence = q->next_ready++;
         if (item->state == ITEM_READY && !goes_on_backing_off(c, q, sequence, item))
@@ -132,40 +179,53 @@ static bool sort_for(struct core *c, struct queue *q, uint32_t partition)
 
 /* ------------------------------------------------------------------ what comes next */
 
+bool partition_awaits_disk(struct partitions *p, struct partition *at)
+{
+    if (at->aside.events == 0)
+        return false;
+    if (at->ready.count && MUTATED(pass_aside))
+        return false;
+    return aside_before(p, &at->aside, at->ready.count ? at->ready.at[0] : UINT64_MAX);
+}
+
 /* The partition's next event, out of its heap: NULL when there is none. What must wait for its key stands behind it then. */
 static struct item *pop_next(struct core *c, struct queue *q, uint32_t partition, uint64_t *sequence)
 {
     struct partitions *p = q->partitions;
     struct heap *ready = &p->at[partition].ready;
-    while (ready->count || sort_for(c, q, partition)) {
+    while (!partition_awaits_disk(p, &p->at[partition]) && (ready->count || sort_for(c, q, partition))) {
         if (ready->at[0] >= queue_deliverable_end(q))
             return NULL; /* it was delayed, and the mark is behind it still */
         struct item *item = queue_item(q, *sequence = ready->at[0]);
         heap_pop(ready);
         if (!item || item->state != ITEM_READY)
             continue; /* left meanwhile */
-        if (!p->ordered || key_claim(q, partition_key(c, q, item), *sequence))
+        uint64_t hash = p->ordered ? partition_key(c, q, item) : 0;
+        if (!p->ordered || key_claim(q, hash, *sequence))
             return item;
+        key_wait(c, q, hash, *sequence, item);
     }
     return NULL;
 }
 
-static void take(struct partitions *p, struct partition *from, const struct item *item)
+static void take(struct queue *q, struct partition *from, uint64_t sequence, const struct item *item)
 {
-    p->sorted--;
-    p->sorted_bytes -= item->size;
+    partition_uncount(q, sequence, item);
     from->in_flight++;
 }
 
 /* Does the neighbour come next, and may it go along? */
-static bool goes_along(struct core *c, struct queue *q, uint32_t partition, uint64_t sequence, const struct item *item)
+static bool goes_along(struct core *c, struct queue *q, uint32_t partition, uint64_t sequence)
 {
     struct partitions *p = q->partitions;
     struct heap *ready = &p->at[partition].ready;
+    const struct item *item = queue_item(q, sequence);
     if (!item || item->state != ITEM_READY || item->attempt || sequence >= queue_deliverable_end(q))
         return false;
-    if ((!ready->count && !sort_for(c, q, partition)) || ready->at[0] != sequence)
+    if (partition_awaits_disk(p, &p->at[partition]) || (!ready->count && !sort_for(c, q, partition)) ||
+        ready->at[0] != sequence)
         return false;
+    item = queue_item(q, sequence); /* it may lie elsewhere now */
     if (p->ordered && key_blocker(q, partition_key(c, q, item), sequence))
         return false;
     heap_pop(ready);
@@ -181,16 +241,16 @@ static struct selection take_batch(struct core *c, struct queue *q, uint32_t par
     if (!item)
         return s;
     size_t size = item->size;
-    take(p, &p->at[partition], item);
+    take(q, &p->at[partition], s.first, item);
     s.count = 1;
     if (item->attempt)
         return s; /* what comes again goes alone: its neighbours have their own history */
     while (s.count < credit && size < bytes) {
-        item = queue_item(q, s.first + s.count);
-        if (!goes_along(c, q, partition, s.first + s.count, item))
+        if (!goes_along(c, q, partition, s.first + s.count))
             break;
+        item = queue_item(q, s.first + s.count);
         size += item->size;
-        take(p, &p->at[partition], item);
+        take(q, &p->at[partition], s.first + s.count, item);
         s.count++;
     }
     return s;
@@ -215,6 +275,14 @@ struct selection partition_take(struct core *c, struct consumer *k, uint64_t cre
     return (struct selection){ 0 };
 }
 
+bool partition_has_more(struct core *c, struct queue *q)
+{
+    if (!q->partitions->starved)
+        return false;
+    q->partitions->starved = false;
+    return partition_has_room(c, q);
+}
+
 /* ------------------------------------------------------------------ items that change */
 
 void partition_ended(struct core *c, struct queue *q, const struct item *item)
@@ -226,23 +294,26 @@ void partition_ended(struct core *c, struct queue *q, const struct item *item)
 
 static void unsort(struct queue *q, uint64_t sequence, const struct item *item)
 {
-    if (item->state != ITEM_READY || sequence >= q->next_ready)
-        return;
-    q->partitions->sorted--;
-    q->partitions->sorted_bytes -= item->size;
+    if (item->state == ITEM_READY && sequence < q->next_ready)
+        partition_uncount(q, sequence, item);
 }
 
 void partition_left(struct core *c, struct queue *q, uint64_t sequence, const struct item *item)
 {
-    struct partitions *p = q->partitions;
     unsort(q, sequence, item);
     if (item->state == ITEM_IN_FLIGHT)
         partition_ended(c, q, item);
+    partition_goes_on(c, q, sequence);
+}
+
+void partition_goes_on(struct core *c, struct queue *q, uint64_t sequence)
+{
+    struct partitions *p = q->partitions;
     uint64_t next = p->ordered ? key_over(q, sequence) : 0;
-    if (next == 0)
-        return;
-    heap_push(&place(c, q, queue_item(q, next))->ready, next);
-    core_run_queue(c, q);
+    if (next)
+        heap_push(&place(c, q, queue_item(q, next))->ready, next);
+    if (next || p->aside.wanting)
+        core_run_queue(c, q);
 }
 
 void partition_returned(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
@@ -254,8 +325,10 @@ void partition_returned(struct core *c, struct queue *q, uint64_t sequence, stru
 void partition_purged(struct queue *q)
 {
     struct partitions *p = q->partitions;
-    for (uint32_t i = 0; i < p->count; i++)
+    for (uint32_t i = 0; i < p->count; i++) {
         p->at[i].ready.count = 0;
+        aside_line_free(p, &p->at[i].aside);
+    }
     keys_clear_waiting(q);
 }
 

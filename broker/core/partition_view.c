@@ -39,6 +39,10 @@ const struct partition_info *partitions_list(struct queue *q, struct arena *aren
         out[i] = (struct partition_info){ 0, p->at[i].in_flight, name_of(p->at[i].owner), name_of(p->at[i].heir) };
     if (*count)
         queue_each(q, 0, count_ready, &(struct counting){ q, out });
+    for (uint32_t i = 0; i < *count; i++)
+        out[i].ready += p->at[i].aside.events;
+    for (const struct key *k = *count ? p->keys : NULL; k; k = k->hh.next)
+        out[k->hash % *count].ready += k->aside.events;
     return out;
 }
 
@@ -71,8 +75,9 @@ static bool check_item(void *ctx, uint64_t sequence, struct item *item)
 {
     struct checking *check = ctx;
     if (item->state == ITEM_READY && sequence < check->queue->next_ready) {
-        check->sorted++;
-        check->bytes += item->size;
+        bool counts = partition_counts(check->queue, sequence, item);
+        check->sorted += counts;
+        check->bytes += counts ? item->size : 0;
     } else if (item->state == ITEM_IN_FLIGHT) {
         check->in_flight++;
         check_in_flight(check, sequence, item);
@@ -92,6 +97,10 @@ void partitions_validate(struct core *c, struct queue *q)
         check.in_flight -= p->at[i].in_flight;
     }
     HOLDS(check.in_flight == 0);
-    for (const struct key *k = p->keys; k; k = k->hh.next)
-        HOLDS(queue_item(q, k->current));
+    HOLDS(aside_set_validate(&p->aside.all));
+    HOLDS(p->aside.counted == p->aside.all.memory + p->aside.lines);
+    for (const struct key *k = p->keys; k; k = k->hh.next) {
+        HOLDS(queue_item(q, k->current) || aside_set_has(&p->aside.all, k->current));
+        HOLDS(!k->wanting || ranges_has(&k->aside.ranges, k->current));
+    }
 }

@@ -121,7 +121,7 @@ static uint64_t first_dead(struct queue *q, uint64_t from)
 /* The first sequence >= from in that state on disk only; 0: none. */
 static uint64_t first_on_disk(struct queue *q, enum event_state state, uint64_t from)
 {
-    uint64_t first = UINT64_MAX, called, end;
+    uint64_t first = UINT64_MAX, called, aside, end;
     if (state == STATE_DEAD)
         return first_dead(q, from);
     if (!q->durable || state == STATE_IN_FLIGHT)
@@ -133,6 +133,8 @@ static uint64_t first_on_disk(struct queue *q, enum event_state state, uint64_t 
         first = UINT64_MAX;
     if (q->calendar && ranges_next(&q->calendar->called, from, &called, &end) && called < first)
         first = called;
+    if (q->partitions && aside_set_next(&q->partitions->aside.all, from, &aside) && aside < first)
+        first = aside;
     return first < q->durable->end ? first : 0;
 }
 

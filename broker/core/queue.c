@@ -97,6 +97,7 @@ void queue_free(struct core *c, struct queue *q)
     HASH_DELETE(hh, c->queues, q);
     HASH_DELETE(hh_id, c->by_id, q);
     trouble_free(q);
+    aside_forget(c, q);
     partitions_free(q);
     calendar_free(c, q);
     items_free(q);
@@ -401,8 +402,11 @@ void queue_settle(struct core *c, struct queue *q, uint64_t sequence, struct ite
 
 bool queue_drop_oldest(struct core *c, struct queue *q)
 {
-    uint64_t sequence;
+    uint64_t sequence, aside;
     struct item *item = queue_oldest_ready(q, &sequence);
+    if (q->partitions && !q->settings.dead_letter_dropped && aside_set_next(&q->partitions->aside.all, 0, &aside) &&
+        (!item || aside < sequence))
+        return backlog_settle(c, q, aside, CAUSE_DROPPED);
     if (!item)
         return false;
     if (q->settings.dead_letter_dropped)
@@ -442,5 +446,6 @@ uint64_t queue_purge(struct core *c, struct queue *q, bool everything)
         partition_purged(q);
     items_advance(q);
     uint64_t parked = q->calendar ? calendar_purge(c, q) : 0;
-    return w.count + parked + (q->durable ? backlog_purge(c, q) : 0);
+    uint64_t aside = q->partitions ? aside_purge(c, q) : 0;
+    return w.count + parked + aside + (q->durable ? backlog_purge(c, q) : 0);
 }

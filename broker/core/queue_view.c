@@ -1,5 +1,6 @@
 /* What is told of a queue: rates, ages, guesses, and whether its books agree with what it holds. */
 #include "broker/core/calendar.h"
+#include "broker/core/partition.h"
 #include "broker/core/trouble.h"
 
 #include <math.h>
@@ -98,6 +99,7 @@ void queue_validate(struct queue *q)
         HOLDS(ranges_count_in(&q->durable->backlog, q->loaded, q->next_sequence) == q->durable->backlog_events);
         HOLDS(q->durable->end <= q->next_sequence);
         t.ready += q->calendar ? q->calendar->called_events : 0;
+        t.ready += q->partitions ? q->partitions->aside.all.events : 0;
         t.delayed += q->calendar ? q->calendar->parked_events : 0;
     } else {
         HOLDS(q->loaded == q->next_sequence);

@@ -10,7 +10,7 @@
  *   waiters.c   entries that wait for room
  *   queue.c     what a queue holds, its books (queue_view.c tells of them)
  *   items.c     where its items are
- *   partition.c which go to whom, where a queue has partitions or an order by key (keys.c, share.c)
+ *   partition.c which go to whom, where a queue has partitions or an order by key (keys.c, share.c, aside.c)
  *   topic.c     topics and what is bound to them; fanout.c lets their entries in, topic_call.c answers calls on them
  *   targets.c   which queues have an event of a topic
  *   calendar.c  what of it waits for a time, and what runs out (calendar.h)
@@ -355,6 +355,7 @@ struct core {
     struct timers lease_timers;
     struct timers delay_timers; /* of calendars: what follows the monotonic clock … */
     struct timers wall_timers;  /* … and the wall clock: `due` holds its milliseconds */
+    struct timers aside_timers; /* see aside.h */
     struct timers wait_timers;
     struct timers producer_timers;
 
@@ -386,6 +387,7 @@ struct core {
     mono_t dedup_swept;
     uint64_t calendar_bytes; /* memory of all calendars */
     uint64_t history_bytes;  /* memory of all histories */
+    uint64_t aside_bytes;    /* memory of what is known of events set aside, see aside.h */
     bool starved;            /* somebody waits for the broker's budget */
     struct answered *answers, *answer_list;
     uint32_t answer_count;
@@ -568,10 +570,12 @@ void backlog_want(struct core *c, struct queue *q);
 void backlog_loaded(struct core *c, const struct store_completion *done);
 uint64_t backlog_purge(struct core *c, struct queue *q);
 /* Where an event is that is on disk only. */
-enum backlog_place { BACKLOG_NOWHERE, BACKLOG_LINE, BACKLOG_CALLED, BACKLOG_PARKED };
+enum backlog_place { BACKLOG_NOWHERE, BACKLOG_LINE, BACKLOG_ASIDE, BACKLOG_CALLED, BACKLOG_PARKED };
 enum backlog_place backlog_where(const struct queue *q, uint64_t sequence);
 uint64_t backlog_on_disk(const struct queue *q); /* how many there are in all places */
-/* One that was read becomes an item at its place. */
+/* One that was read becomes an item, before `loaded`. */
+struct item *backlog_item(struct core *c, struct queue *q, const struct store_loaded *e, enum backlog_place from);
+/* One that was called becomes an item at its place. */
 void backlog_place(struct core *c, struct queue *q, const struct store_loaded *e);
 /* One that is on disk only left its queue, for whatever cause. */
 void backlog_left(struct core *c, struct queue *q, uint64_t sequence, uint64_t size);
@@ -579,6 +583,8 @@ void backlog_left(struct core *c, struct queue *q, uint64_t sequence, uint64_t s
 bool backlog_settle(struct core *c, struct queue *q, uint64_t sequence, enum store_cause cause);
 /* The attempts an event starts with when it comes from the disk. */
 uint16_t backlog_attempt(const struct queue *q, uint64_t sequence);
+/* The same of one of which no failure is known: it never changes. */
+uint16_t backlog_attempt_by_mark(const struct queue *q, uint64_t sequence);
 
 /* calendar.c, calendar_disk.c; those that take a queue only where it has a calendar */
 /* What holds of events that are accepted now: what they said, and the queue's settings. */

@@ -56,13 +56,14 @@ static bool within_capacity(struct sim *s, const struct queue *q)
     return within;
 }
 
-static void check_queue(struct sim *s, const struct queue *q)
+static void check_queue(struct sim *s, struct queue *q)
 {
     if (!within_capacity(s, q))
         sim_fail(s, "%s holds %llu of %llu", q->name, (unsigned long long)queue_remaining(q),
                  (unsigned long long)q->settings.capacity);
     check_credit(s, q);
     keys_check_shares(s, q);
+    keys_check_progress(s, q);
     check_waiters(s, q);
 }
 

@@ -130,6 +130,11 @@ static bool settle(struct actor *a, struct held *h)
     struct sim *s = a->sim;
     uint64_t ms;
     enum settle_kind kind = draw_kind(s, &ms);
+    uint64_t fails_for = keys_fails_for(s, h->seen.fact);
+    if (fails_for) {
+        kind = SETTLE_NACK;
+        ms = fails_for;
+    }
     if (sim_chance(s, 30)) {
         ask_by_receipt(a, &h->seen, h->queue, kind, ms);
     } else {

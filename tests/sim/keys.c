@@ -23,6 +23,7 @@ void keys_draw(struct sim *s)
     for (unsigned q = 0; q < s->queues; q++) {
         uint64_t kind = draw(s, q, 16);
         s->ordered[q] = kind < 4;
+        s->stubborn[q] = s->ordered[q] && draw(s, 3 + q, 2);
         s->partitions[q] = kind >= 2 && kind < 8 ? 2 + draw(s, q, 48) / 16 : 1;
     }
 }
@@ -163,4 +164,44 @@ void keys_check_shares(struct sim *s, const struct queue *q)
     if (owned != p->count || most > least + 1)
         sim_fail(s, "%s: of %u partitions one consumer has %llu, another %llu", q->name, p->count,
                  (unsigned long long)most, (unsigned long long)least);
+}
+
+/* ------------------------------------------------------------------ standing still */
+
+#define STUBBORN_KEY 1u
+#define STUBBORN_MS  8000u
+/* A delivery that is in hand for a second stands still (ASIDE_STILL_MS); and then some. */
+#define STILL_MOST_MS 3000
+
+uint64_t keys_fails_for(struct sim *s, const struct fact *f)
+{
+    bool stubborn = !s->calm && s->stubborn[f->queue] && f->key == STUBBORN_KEY;
+    return stubborn && sim_chance(s, 80) ? STUBBORN_MS : 0;
+}
+
+/* Somebody would have more, and nothing of theirs was looked at. */
+static bool is_hungry(const struct queue *q)
+{
+    for (uint32_t i = 0; i < q->partitions->count; i++) {
+        const struct partition *p = &q->partitions->at[i];
+        const struct link *l = p->owner ? &p->owner->session->link : NULL;
+        if (partition_wants(p) && l->open && link_room(l) && p->ready.count == 0 && p->aside.events == 0)
+            return true;
+    }
+    return false;
+}
+
+void keys_check_progress(struct sim *s, struct queue *q)
+{
+    unsigned i = sim_queue_index(q->name);
+    uint64_t end = queue_deliverable_end(q);
+    bool still = q->partitions && q->durable && !q->paused && partition_is_full(s->core, q) &&
+                 !aside_is_spent(s->core) && q->next_ready < q->loaded && q->next_ready < end && is_hungry(q);
+    if (!still || s->still_since[i] == 0 || s->still_at[i] != q->next_ready) {
+        s->still_since[i] = still ? s->now : 0;
+        s->still_at[i] = q->next_ready;
+    }
+    if (still && s->now - s->still_since[i] > STILL_MOST_MS * MS)
+        sim_fail(s, "%s: what stands still holds up the others from %llu on", q->name,
+                 (unsigned long long)q->next_ready);
 }

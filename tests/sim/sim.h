@@ -220,6 +220,9 @@ struct sim {
     uint64_t backoff_ms[SIM_QUEUES], dead_capacity[SIM_QUEUES], tries[SIM_QUEUES];
     uint64_t partitions[SIM_QUEUES];
     bool ordered[SIM_QUEUES];         /* by key */
+    bool stubborn[SIM_QUEUES];        /* one of its keys fails nearly always, and for long */
+    int64_t still_since[SIM_QUEUES];  /* somebody lacks what is behind others that stand still, … */
+    uint64_t still_at[SIM_QUEUES];    /* … and nobody looked beyond this */
     uint64_t over[SIM_QUEUES];        /* events beyond the capacity, because settled ones came back at a start */
     int64_t roomy_since[SIM_QUEUES];  /* a queue on disk has room and yet somebody waits; 0: no */
     int64_t topic_roomy_since;        /* the same of the topic and all its queues */
@@ -356,6 +359,10 @@ void keys_check_delivery(struct sim *s, const struct fact *f, const struct clien
  * where the queue says so nothing is in flight. */
 void keys_check_began(struct sim *s, struct queue *q, uint64_t sequence, const struct item *item);
 void keys_check_shares(struct sim *s, const struct queue *q);
+/* After each step: what stands still holds up nobody else. */
+void keys_check_progress(struct sim *s, struct queue *q);
+/* How long the event fails now; 0: as others do. */
+uint64_t keys_fails_for(struct sim *s, const struct fact *f);
 
 /* facts.c */
 bool fact_is_letter(const struct fact *f);

@@ -1,0 +1,590 @@
+/* What stands still, of a queue on disk with partitions or with an order by key, holds up nothing, however much is behind it: it is set
+ * aside, and comes back in order. At most 20 events are looked at ahead here, and ten times as many stand still. Of two partitions
+ * the keys a, b and c are in the second, d, e and f in the first. */
+#include "broker/core/calendar.h"
+#include "broker/core/partition.h"
+#include "tests/broker/core/disk_driver.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define AHEAD 20u
+#define MANY  (10 * AHEAD)
+#define LONG  1000000
+
+static struct queue *mail(void)
+{
+    return queue_find(bench.d->core, span_str("mail"));
+}
+
+static uint64_t aside(void)
+{
+    return mail()->partitions->aside.all.events;
+}
+
+static void declared(const char *settings)
+{
+    char text[200];
+    bench.d->config.look_ahead = AHEAD;
+    crash(0);
+    snprintf(text, sizeof text, "durability=disk capacity=10000 backoff=0s %s", settings);
+    assert_string_equal(declare_durably("mail", text), "ok");
+}
+
+/* `count` events of each key, in turns: "a1#a b1#b a2#a …", each with `more` behind it. Sequences are in that order. */
+static void published(unsigned count, const char *keys, const char *more)
+{
+    struct peer *p = joined("p");
+    for (unsigned i = 1; i <= count; i++) {
+        char words[400] = "";
+        for (const char *k = keys; *k; k++) {
+            char key[3] = { '#', *k == '-' ? '\0' : *k };
+            snprintf(words + strlen(words), sizeof words - strlen(words), "%s%c%u%s%s", k == keys ? "" : " ", *k, i,
+                     key, more);
+        }
+        publish(p, "mail", 0, words);
+        if (i % 10 == 0)
+            settle_disk();
+    }
+    settle_disk();
+    bye(p);
+}
+
+static struct peer *consumer(const char *name, uint64_t wanted)
+{
+    struct peer *k = joined(name);
+    consume(k, "mail");
+    if (wanted)
+        credit(k, "mail", wanted);
+    settle_disk();
+    return k;
+}
+
+/* ------------------------------------------------------------------ what came */
+
+struct came {
+    uint64_t delivery, sequence;
+    unsigned attempt;
+};
+
+struct taken {
+    struct came events[4 * MANY];
+    size_t count;
+};
+
+/* "d5..6 s7..8 a1 …" */
+static void add_batch(struct taken *t, const char *at)
+{
+    unsigned long long delivery, last, sequence;
+    unsigned attempt;
+    const char *numbers = strstr(at, " s"), *more = strstr(at, "..");
+    assert_int_equal(sscanf(at, "d%llu", &delivery), 1);
+    assert_int_equal(sscanf(numbers, " s%llu", &sequence), 1);
+    assert_int_equal(sscanf(strstr(numbers, " a"), " a%u", &attempt), 1);
+    last = more && more < numbers ? strtoull(more + 2, NULL, 10) : delivery;
+    for (; delivery <= last; delivery++, sequence++) {
+        assert_true(t->count < sizeof t->events / sizeof *t->events);
+        t->events[t->count++] = (struct came){ delivery, sequence, attempt };
+    }
+}
+
+static size_t hear(struct peer *k, struct taken *t)
+{
+    size_t before = t->count;
+    for (const char *at = heard(k); (at = strstr(at, "deliver mail ")) != NULL; at++)
+        add_batch(t, at + strlen("deliver mail "));
+    return t->count - before;
+}
+
+/* Acks all that comes, a few at a time, until nothing does. */
+static void drain(struct peer *k, struct taken *t)
+{
+    for (size_t acked = t->count; hear(k, t) || acked < t->count;) {
+        for (; acked < t->count; acked++)
+            ack(k, "mail", t->events[acked].delivery, 1);
+        credit(k, "mail", t->events[acked - 1].delivery + 7);
+        settle_disk();
+        assert_true(mail()->partitions->sorted <= AHEAD + 4); /* one of each that reads */
+    }
+}
+
+/* All are first deliveries, each in the order of its sequence among those of `stride`, and `count` of them from `first` on. */
+static void in_order(const struct taken *t, size_t from, uint64_t first, uint64_t stride, uint64_t count)
+{
+    uint64_t next = first, found = 0;
+    for (size_t i = from; i < t->count; i++) {
+        if (t->events[i].sequence % stride != first % stride || t->events[i].sequence < first)
+            continue;
+        assert_int_equal(t->events[i].sequence, next);
+        assert_int_equal(t->events[i].attempt, 1);
+        next += stride;
+        found++;
+    }
+    assert_int_equal(found, count);
+}
+
+static void fail_for(struct peer *k, uint64_t delivery, uint64_t ms)
+{
+    settle(k, "mail", SETTLE_NACK, delivery, 1, ms);
+    settle_disk();
+}
+
+static void wait_ms(int64_t ms)
+{
+    pass(bench.d, ms);
+    settle_disk();
+}
+
+/* ------------------------------------------------------------------ keys */
+
+/* The key a failed, and b flows. Returns the consumer, who heard nothing of it yet. */
+static struct peer *parked(struct taken *t, const char *settings, const char *more)
+{
+    declared(settings);
+    struct peer *k = consumer("k", 2);
+    published(MANY, "ab", more);
+    hear(k, t);
+    assert_int_equal(t->events[0].sequence, 1);
+    fail_for(k, t->events[0].delivery, LONG);
+    t->events[0] = t->events[--t->count];
+    ack(k, "mail", t->events[0].delivery, 1);
+    credit(k, "mail", 8);
+    settle_disk();
+    return k;
+}
+
+static void a_parked_key_holds_up_no_other_and_comes_in_order_when_it_is_free(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    struct peer *k = parked(&t, "ordered=key", "");
+    drain(k, &t);
+    in_order(&t, 0, 2, 2, MANY);
+    assert_int_equal(t.count, MANY);
+    assert_int_equal(mail()->ready, MANY - 1);
+    assert_true(aside() >= MANY - 1 - AHEAD);
+    assert_int_equal(keys_parked(mail()).events, MANY - 1);
+    size_t before = t.count;
+    wait_ms(LONG);
+    drain(k, &t);
+    assert_int_equal(t.events[before].sequence, 1);
+    assert_int_equal(t.events[before].attempt, 2);
+    in_order(&t, before + 1, 3, 2, MANY - 1);
+    assert_int_equal(queue_remaining(mail()), 0);
+    assert_true(aside() == 0 && bench.d->core->aside_bytes == 0);
+}
+
+/* Its consumer says nothing: for a second it is no matter, then it stands still. */
+static void a_key_in_hand_for_long_holds_up_no_other(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("ordered=key lease=1h");
+    struct peer *k = consumer("k", 2);
+    published(MANY, "ab", "");
+    hear(k, &t);
+    assert_int_equal(t.events[0].sequence, 1);
+    uint64_t first = t.events[0].delivery;
+    t.events[0] = t.events[--t.count];
+    ack(k, "mail", t.events[0].delivery, 1);
+    credit(k, "mail", 8);
+    settle_disk();
+    drain(k, &t);
+    assert_true(t.count < MANY && aside() == 0);
+    wait_ms(ASIDE_STILL_MS);
+    drain(k, &t);
+    in_order(&t, 0, 2, 2, MANY);
+    ack(k, "mail", first, 1);
+    settle_disk();
+    drain(k, &t);
+    in_order(&t, 0, 3, 2, MANY - 1);
+    assert_int_equal(queue_remaining(mail()), 0);
+}
+
+static void two_keys_that_stand_still_hold_up_no_third(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("ordered=key partitions=2");
+    struct peer *k = consumer("k", 3);
+    published(MANY, "adb", "");
+    hear(k, &t);
+    for (size_t i = 0; i < 3; i++) {
+        if (t.events[i].sequence != 3)
+            fail_for(k, t.events[i].delivery, t.events[i].sequence == 1 ? LONG : 2 * LONG);
+        else
+            ack(k, "mail", t.events[i].delivery, 1);
+    }
+    credit(k, "mail", 9);
+    settle_disk();
+    drain(k, &t);
+    in_order(&t, 0, 3, 3, MANY);
+    wait_ms(LONG);
+    drain(k, &t);
+    in_order(&t, 3, 4, 3, MANY - 1);
+    assert_int_equal(mail()->ready, MANY - 1);
+    wait_ms(LONG);
+    drain(k, &t);
+    in_order(&t, 3, 5, 3, MANY - 1);
+    assert_int_equal(queue_remaining(mail()), 0);
+}
+
+static void what_is_published_later_stays_behind_what_is_aside(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    struct peer *k = parked(&t, "ordered=key", "");
+    drain(k, &t);
+    wait_ms(LONG);
+    assert_int_equal(hear(k, &t), 1); /* a1 */
+    published(1, "ab", "");           /* beside it: what is aside is not read yet */
+    ack(k, "mail", t.events[t.count - 1].delivery, 1);
+    settle_disk();
+    drain(k, &t);
+    in_order(&t, MANY + 1, 3, 2, MANY);
+    assert_int_equal(queue_remaining(mail()), 0);
+}
+
+static void a_delayed_event_comes_before_what_is_aside(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("ordered=key");
+    struct peer *k = consumer("k", 1), *p = joined("late");
+    publish(p, "mail", 0, "a0#a late#a~1000");
+    published(MANY, "ab", "");
+    hear(k, &t);
+    fail_for(k, 1, 2000);
+    credit(k, "mail", 8);
+    settle_disk();
+    drain(k, &t);
+    assert_true(aside() > AHEAD);
+    wait_ms(1000); /* due, and behind a0 */
+    wait_ms(1000);
+    size_t before = t.count;
+    drain(k, &t);
+    assert_int_equal(t.events[before].sequence, 1);
+    assert_int_equal(t.events[before + 1].sequence, 2);
+    in_order(&t, before + 2, 3, 2, MANY);
+}
+
+/* ------------------------------------------------------------------ partitions */
+
+static void a_partition_whose_consumer_stalls_holds_up_no_other(void **state)
+{
+    (void)state;
+    struct taken t = { 0 }, other = { 0 };
+    declared("partitions=2");
+    struct peer *k = consumer("k", 0), *stalled = consumer("stalled", 0);
+    published(MANY, "ad", "");
+    credit(k, "mail", 8);
+    settle_disk();
+    drain(k, &t);
+    assert_int_equal(t.count, MANY);
+    in_order(&t, 0, t.events[0].sequence, 2, MANY);
+    assert_true(aside() >= MANY - AHEAD);
+    credit(stalled, "mail", 8);
+    settle_disk();
+    drain(stalled, &other);
+    in_order(&other, 0, other.events[0].sequence, 2, MANY);
+    assert_int_equal(queue_remaining(mail()), 0);
+}
+
+static void it_is_handed_over_with_what_is_aside(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("partitions=2 ordered=key");
+    struct peer *k = consumer("k", 0), *stalled = consumer("stalled", 0);
+    published(MANY, "ad", "");
+    credit(k, "mail", 8);
+    settle_disk();
+    drain(k, &t);
+    assert_true(t.count == MANY && aside() > 0);
+    uint64_t first = t.events[0].sequence % 2 + 1;
+    leave(stalled, "mail");
+    settle_disk();
+    drain(k, &t);
+    in_order(&t, 0, first, 2, MANY);
+    assert_int_equal(queue_remaining(mail()), 0);
+}
+
+static void what_has_no_key_stays_in_its_partition(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("partitions=2");
+    struct peer *k = consumer("k", 0), *other = consumer("other", 0);
+    published(MANY, "-a", "");
+    credit(k, "mail", 8);
+    settle_disk();
+    drain(k, &t);
+    credit(other, "mail", 8);
+    settle_disk();
+    drain(other, &t);
+    drain(k, &t);
+    assert_int_equal(t.count, 2 * MANY);
+    assert_int_equal(queue_remaining(mail()), 0);
+}
+
+/* ------------------------------------------------------------------ other ways out */
+
+static void what_is_aside_expires_and_its_key_goes_on(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    struct peer *k = parked(&t, "ordered=key", "!900000");
+    drain(k, &t);
+    assert_int_equal(mail()->in_flight, 0);
+    wait_ms(900000);
+    assert_int_equal(mail()->ledger.expired, MANY);
+    assert_true(queue_remaining(mail()) == 0 && aside() == 0 && !mail()->partitions->keys);
+    published(2, "a", "");
+    drain(k, &t);
+    assert_int_equal(queue_remaining(mail()), 0);
+}
+
+static void what_expires_goes_where_the_dead_go(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    struct peer *k = parked(&t, "ordered=key dead_letter_expired=true", "!900000");
+    drain(k, &t);
+    wait_ms(900000);
+    for (unsigned i = 0; i < 100 && queue_remaining(mail()); i++)
+        wait_ms(1);
+    assert_int_equal(mail()->dead, MANY);
+    assert_true(aside() == 0 && !mail()->partitions->keys);
+}
+
+static void a_purge_takes_what_is_aside(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    struct peer *k = parked(&t, "ordered=key", "");
+    drain(k, &t);
+    assert_string_equal(ask_durably(&(struct request){ .call = CALL_PURGE, .queue = "mail" }), "ok");
+    assert_true(queue_remaining(mail()) == 0 && aside() == 0 && bench.d->core->aside_bytes == 0);
+    assert_int_equal(mail()->ledger.purged, MANY);
+    published(3, "a", "");
+    size_t before = t.count;
+    drain(k, &t);
+    assert_int_equal(t.count - before, 3);
+}
+
+static void a_queue_is_deleted_with_what_is_aside(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    struct peer *k = parked(&t, "ordered=key", "");
+    drain(k, &t);
+    wait_ms(LONG); /* some is on its way */
+    struct request r = { .call = CALL_DELETE, .queue = "mail", .u.delete_.force = true };
+    assert_string_equal(ask_durably(&r), "ok");
+    settle_disk();
+    assert_true(!mail() && bench.d->core->aside_bytes == 0);
+}
+
+static void what_is_dropped_for_want_of_room_is_the_oldest(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("partitions=2 overflow=drop_oldest capacity=250");
+    struct peer *k = consumer("k", 0), *stalled = consumer("stalled", 0);
+    (void)stalled;
+    published(120, "ad", "");
+    credit(k, "mail", 8);
+    settle_disk();
+    drain(k, &t);
+    assert_int_equal(t.count, 120);
+    uint64_t before = aside();
+    published(140, t.events[0].sequence % 2 ? "d" : "a", "");
+    assert_int_equal(mail()->ledger.dropped, 10);
+    assert_true(before > 0 && queue_remaining(mail()) == 250);
+}
+
+static void it_is_explained_and_shown(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    struct peer *k = parked(&t, "ordered=key", "");
+    drain(k, &t);
+    struct request r = { .call = CALL_EXPLAIN, .queue = "mail", .u.explain.sequence = 2 * MANY - 1 };
+    assert_null(queue_item(mail(), r.u.explain.sequence));
+    assert_string_equal(ask_durably(&r), "ok");
+    const struct explained *e = &bench.d->reply.u.explained;
+    assert_int_equal(e->event.state, STATE_READY);
+    assert_int_equal(e->blocked, BLOCKED_KEY);
+    assert_int_equal(e->blocker, 1);
+    assert_int_equal(e->behind, MANY - 2);
+    assert_int_equal(e->event.attempt, 0);
+    struct request cancel = { .call = CALL_CANCEL, .queue = "mail", .u.cancel.sequence = 2 * MANY - 1 };
+    assert_string_equal(ask_durably(&cancel), "not_delayed");
+    uint64_t next = 3;
+    struct request peek = { .call = CALL_PEEK, .queue = "mail", .u.peek.state = STATE_READY, .u.peek.max = 50 };
+    do {
+        assert_string_equal(ask_durably(&peek), "ok");
+        const struct reply *reply = &bench.d->reply;
+        for (size_t i = 0; i < reply->u.peeked.count; i++, next += 2) {
+            assert_int_equal(reply->u.peeked.events[i].sequence, next);
+            assert_int_equal(reply->u.peeked.events[i].parked_behind, 1);
+        }
+        peek.u.peek.from = reply->u.peeked.next;
+    } while (peek.u.peek.from);
+    assert_int_equal(next, 2 * MANY + 1);
+}
+
+static void its_partition_is_described_with_it(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("partitions=2");
+    struct peer *k = consumer("k", 0), *stalled = consumer("stalled", 0);
+    (void)stalled;
+    published(MANY, "ad", "");
+    credit(k, "mail", 8);
+    settle_disk();
+    drain(k, &t);
+    size_t count;
+    struct arena arena;
+    arena_init(&arena, 1 << 16);
+    const struct partition_info *shares = partitions_list(mail(), &arena, &count);
+    assert_int_equal(count, 2);
+    assert_int_equal(shares[0].ready + shares[1].ready, MANY);
+    arena_free(&arena);
+}
+
+/* ------------------------------------------------------------------ restarts */
+
+static void a_crash_in_the_midst_loses_nothing(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    struct peer *k = parked(&t, "ordered=key", "");
+    for (unsigned i = 0; i < 5; i++)
+        wait_ms(1);
+    assert_true(hear(k, &t) > 0);
+    crash(0);
+    k = consumer("k2", 8);
+    memset(&t, 0, sizeof t);
+    drain(k, &t);
+    assert_int_equal(mail()->ready + mail()->delayed, MANY); /* a1 goes on backing off */
+    crash(LONG);
+    k = consumer("k3", 8);
+    drain(k, &t);
+    uint64_t next = 1;
+    for (size_t i = 0; i < t.count; i++) {
+        if (t.events[i].sequence % 2 == 0)
+            continue;
+        assert_int_equal(t.events[i].sequence, next);
+        next += 2;
+    }
+    assert_int_equal(next, 2 * MANY + 1);
+    assert_int_equal(queue_remaining(mail()), 0);
+}
+
+static void a_receipt_from_before_a_crash_acks_what_is_aside(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    char receipt[RECEIPT_MAX_SIZE];
+    declared("partitions=2");
+    struct peer *k = consumer("k", 2 * MANY + 1);
+    published(MANY, "ad", "");
+    while (hear(k, &t))
+        settle_disk();
+    snprintf(receipt, sizeof receipt, "%s", receipt_of(k, "mail", t.events[t.count - 1].delivery));
+    uint64_t sequence = t.events[t.count - 1].sequence;
+    bench.d->config.incarnation++;
+    crash(0);
+    memset(&t, 0, sizeof t);
+    struct peer *one = consumer("one", 0), *two = consumer("two", 0);
+    bool first = mail()->partitions->at[sequence % 2].owner->session->name[0] == 'o'; /* a: odd, in the second */
+    if (first) { /* the one who has it is to stand still */
+        struct peer *swap = one;
+        one = two;
+        two = swap;
+    }
+    credit(one, "mail", 8);
+    settle_disk();
+    drain(one, &t);
+    struct taken u = { 0 };
+    bool is_aside = backlog_where(mail(), sequence) == BACKLOG_ASIDE;
+    settle_by(one, 1, SETTLE_ACK, receipt, 0);
+    settle_disk();
+    credit(two, "mail", 8);
+    settle_disk();
+    drain(two, &u);
+    assert_int_equal(queue_remaining(mail()), 0);
+    assert_int_equal(u.count, is_aside ? MANY - 1 : MANY);
+    assert_true(is_aside);
+}
+
+/* ------------------------------------------------------------------ bounds */
+
+static void where_no_more_may_be_set_aside_it_waits_for_what_stands_still(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    struct peer *k = parked(&t, "ordered=key", "");
+    bench.d->core->config.memory_budget = bench.d->core->aside_bytes * ASIDE_SHARE;
+    assert_true(aside() > 0 && mail()->next_ready < 2 * MANY);
+    drain(k, &t);
+    assert_true(t.count < MANY);
+    size_t before = t.count;
+    wait_ms(LONG);
+    drain(k, &t);
+    assert_int_equal(queue_remaining(mail()), 0);
+    assert_int_equal(t.count - before, 2 * MANY - before);
+    bench.d->core->config.memory_budget = 1u << 30;
+}
+
+static void what_came_back_does_not_count(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("partitions=2");
+    struct peer *one = consumer("one", 0), *two = consumer("two", 0);
+    published(MANY, "ad", "");
+    credit(one, "mail", 3 * AHEAD); /* gets them, and goes */
+    settle_disk();
+    hear(one, &t);
+    assert_int_equal(t.count, 3 * AHEAD);
+    leave(one, "mail");
+    one = consumer("other", 0);
+    struct taken u = { 0 };
+    credit(two, "mail", 8);
+    settle_disk();
+    drain(two, &u);
+    assert_true(u.count >= MANY);
+    credit(one, "mail", 8);
+    settle_disk();
+    drain(one, &u);
+    assert_int_equal(queue_remaining(mail()), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        on_disk(a_parked_key_holds_up_no_other_and_comes_in_order_when_it_is_free),
+        on_disk(a_key_in_hand_for_long_holds_up_no_other),
+        on_disk(two_keys_that_stand_still_hold_up_no_third),
+        on_disk(what_is_published_later_stays_behind_what_is_aside),
+        on_disk(a_delayed_event_comes_before_what_is_aside),
+        on_disk(a_partition_whose_consumer_stalls_holds_up_no_other),
+        on_disk(it_is_handed_over_with_what_is_aside),
+        on_disk(what_has_no_key_stays_in_its_partition),
+        on_disk(what_is_aside_expires_and_its_key_goes_on),
+        on_disk(what_expires_goes_where_the_dead_go),
+        on_disk(a_purge_takes_what_is_aside),
+        on_disk(a_queue_is_deleted_with_what_is_aside),
+        on_disk(what_is_dropped_for_want_of_room_is_the_oldest),
+        on_disk(it_is_explained_and_shown),
+        on_disk(its_partition_is_described_with_it),
+        on_disk(a_crash_in_the_midst_loses_nothing),
+        on_disk(a_receipt_from_before_a_crash_acks_what_is_aside),
+        on_disk(where_no_more_may_be_set_aside_it_waits_for_what_stands_still),
+        on_disk(what_came_back_does_not_count),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
