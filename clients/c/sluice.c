@@ -272,6 +272,7 @@ static void set_names(struct sluice *s, const char *name)
     sprintf(s->source, "/%s", s->name);
     s->source_size = strlen(s->source);
     s->source_is_valid = event_text_valid(span_str(s->source));
+    sluice_prepare_plain(s);
 }
 
 static void init_locks(struct sluice *s)
@@ -296,6 +297,7 @@ static void free_connection(struct sluice *s)
     free(s->taken.items);
     buf_free(&s->queue.bytes);
     buf_free(&s->taken.bytes);
+    buf_free(&s->plain);
     arena_free(&s->arena);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);

@@ -9,6 +9,7 @@
 #define DEFAULT_TYPE "sluice.event"
 /* Of what one delivery's strings may take, in proportion to its bytes. */
 #define ARENA_FACTOR 8u
+#define VARINT_MOST  10u
 
 /* The seed of the next lot comes out of this one, and nothing that was given out is kept. */
 static void draw_random(struct id_source *ids)
@@ -73,6 +74,51 @@ bool sluice_prepare(const struct sluice *s, struct id_source *ids, const struct 
     bool made_here = !event->id && !event->source && !event->type && !e->attribute_count && s->source_is_valid;
     return made_here || event_check(e, NULL);
 }
+
+/* ------------------------------------------------------------------ with nothing but data */
+
+#define ID_AT   2u /* behind its tag and its size */
+#define ID_SIZE 36u
+#define DATA    6u /* the field's number */
+
+void sluice_prepare_plain(struct sluice *s)
+{
+    char id[ID_SIZE];
+    memset(id, '0', sizeof id);
+    struct event e = { .id = span_of(id, sizeof id),
+                       .source = span_of(s->source, s->source_size),
+                       .type = span_of(DEFAULT_TYPE, sizeof DEFAULT_TYPE - 1) };
+    if (s->source_is_valid)
+        event_encode(&e, &s->plain);
+}
+
+bool sluice_is_plain(const struct sluice *s, const struct sluice_event *e)
+{
+    return s->plain.size && !e->id && !e->source && !e->type && !e->content_type && !e->subject && !e->attributes;
+}
+
+size_t sluice_plain_most(const struct sluice *s, const struct sluice_event *event)
+{
+    return s->plain.size + 1 + VARINT_MOST + event->size;
+}
+
+uint8_t *sluice_encode_plain(struct sluice *s, const struct sluice_event *event, uint8_t *to)
+{
+    size_t behind = ID_AT + ID_SIZE;
+    memcpy(to, s->plain.data, ID_AT);
+    draw_id(&s->own_ids, (char *)to + ID_AT); /* with a NUL, which the next field overwrites */
+    memcpy(to + behind, s->plain.data + behind, s->plain.size - behind);
+    to += s->plain.size;
+    if (!event->data)
+        return to;
+    *to++ = DATA << 3 | WIRE_BYTES;
+    to = wire_put_varint(to, event->size);
+    if (event->size)
+        memcpy(to, event->data, event->size);
+    return to + event->size;
+}
+
+/* ------------------------------------------------------------------ delivered */
 
 static const char *text_of(struct arena *arena, struct span s)
 {

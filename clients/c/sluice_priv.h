@@ -120,6 +120,7 @@ struct sluice {
     char *name, *source;
     size_t source_size;
     bool source_is_valid;
+    struct buf plain; /* an event without data, encoded: its id is what differs; empty: `source` is no valid one */
     int wake_fd;
     uint64_t buffer_bytes;
 
@@ -168,6 +169,13 @@ struct sluice_encoding {
  * into `event`. */
 bool sluice_prepare(const struct sluice *s, struct id_source *ids, const struct sluice_event *event,
                     struct sluice_encoding *out);
+/* Makes s->plain. */
+void sluice_prepare_plain(struct sluice *s);
+/* Is nothing but its data given? */
+bool sluice_is_plain(const struct sluice *s, const struct sluice_event *event);
+/* Writes a plain event with a made-up id: at most sluice_plain_most bytes. Returns its end. On the thread. */
+size_t sluice_plain_most(const struct sluice *s, const struct sluice_event *event);
+uint8_t *sluice_encode_plain(struct sluice *s, const struct sluice_event *event, uint8_t *to);
 /* Fills what an application sees of a delivery; strings in s->texts and the arena. False: malformed bytes. */
 bool sluice_decode(struct sluice *s, struct span encoded, struct sluice_delivery *out);
 

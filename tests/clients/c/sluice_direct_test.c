@@ -131,6 +131,64 @@ static void what_is_queued_already_is_not_overtaken(void **state)
     stream_free(c);
 }
 
+/* ------------------------------------------------------------------ the same bytes */
+
+struct encoded {
+    struct seen seen;
+    size_t count, size[4];
+    uint8_t bytes[4][128];
+    char id[4][40], source[40];
+};
+
+static bool keep_encoded(void *context, const struct sluice_delivery *d)
+{
+    struct encoded *k = context;
+    assert_in_range(d->encoded.size, 50, sizeof k->bytes[0]);
+    k->size[k->count] = d->encoded.size;
+    memcpy(k->bytes[k->count], d->encoded.data, d->encoded.size);
+    snprintf(k->source, sizeof k->source, "%s", d->source);
+    snprintf(k->id[k->count++], sizeof k->id[0], "%s", d->id);
+    return seen_event(&k->seen, d);
+}
+
+static void publish_two(struct sluice *s, sluice_confirm_fn *confirm, void *context)
+{
+    struct sluice_event some = { .data = "some", .size = 4 }, none = { 0 };
+    assert_int_equal(sluice_publish(s, "orders", &some, 20000, NULL, NULL), SLUICE_OK);
+    assert_int_equal(sluice_publish(s, "orders", &none, 20000, confirm, context), SLUICE_OK);
+}
+
+static void publish_two_more(void *context, int error, uint64_t sequence)
+{
+    struct stream *c = context;
+    publish_two(c->s, NULL, NULL);
+    seen_confirm(&c->seen, error, sequence);
+}
+
+static void callbacks_write_an_event_as_callers_do(void **state)
+{
+    enum { ID_BEGIN = 2, ID_END = 38 }; /* behind its tag and its size */
+    struct sluice_options options = { .name = "writer" };
+    struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL);
+    struct encoded k = { .seen = seen_fresh() };
+    struct stream *c = stream_new(s, 1);
+    struct sluice_sub *sub = sluice_subscribe(s, "orders", 0, keep_encoded, &k);
+    publish_two(s, publish_two_more, c);
+    assert_true(seen_wait(&k.seen, 4));
+    assert_true(seen_wait(&c->seen, 1));
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(k.size[i], k.size[i + 2]);
+        assert_memory_equal(k.bytes[i], k.bytes[i + 2], ID_BEGIN);
+        assert_memory_equal(k.bytes[i] + ID_END, k.bytes[i + 2] + ID_END, k.size[i] - ID_END);
+        assert_string_not_equal(k.id[i], k.id[i + 2]);
+        assert_int_equal(strlen(k.id[i + 2]), 36);
+    }
+    assert_string_equal(k.source, "/writer");
+    sluice_unsubscribe(sub);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
+    stream_free(c);
+}
+
 /* ------------------------------------------------------------------ bounds */
 
 static void publish_until_busy(void *context, int error, uint64_t sequence)
@@ -171,6 +229,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_callbacks_publish_comes_once_and_in_order, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(so_does_what_is_too_large_to_share_a_block, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(what_is_queued_already_is_not_overtaken, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(callbacks_write_an_event_as_callers_do, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(the_own_buffer_bounds_callbacks_too, seen_start, seen_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
