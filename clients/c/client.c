@@ -217,7 +217,9 @@ void client_flush(struct client *c, struct now now)
         return;
     if (c->link.resend_from)
         resend(c);
-    if (!link_room(&c->link))
+    /* What is sealed while older frames wait to go again waits behind them. It would count as sent, and be unknown when the session
+     * is lost meanwhile: rather it stays here. */
+    if (c->link.resend_from || !link_room(&c->link))
         return;
     if (!consume_write(c)) /* it is told in order: the rest goes once the link has room again */
         return;
