@@ -198,6 +198,8 @@ enum frame_status frame_next(struct wire_reader *bodies, struct body *out);
 /* Iterators over what repeats: FRAME_OK, FRAME_END or FRAME_BAD. A count of 0 in a run or settle is FRAME_BAD,
  * and so is first + count beyond 2^53. */
 enum frame_status publish_next(struct body *publish, struct entry *out);
+/* The hash of what publish_next will read next, where that is told by a glance; else none. A hint: nothing is checked. */
+struct span publish_peek_dedup(const struct body *publish);
 enum frame_status ack_next(struct body *ack, struct settle *out);
 enum frame_status confirm_next(struct body *confirm, struct run *out);
 /* RUN_TOPIC: one queue after the other. *sequence is of the run's first entry. */

@@ -3,10 +3,27 @@
 #include "base/units.h"
 #include "proto/frame_priv.h"
 
+/* Behind an event with an id, as our own writer has it: `continued`, if it is, and the hash. */
+static bool read_usual(struct wire_reader *r, struct entry *e)
+{
+    const uint8_t *at = r->at;
+    size_t left = (size_t)(r->end - at);
+    if (left == 4 + EVENT_HASH_SIZE && at[0] == (3 << 3 | WIRE_VARINT) && at[1] == 1)
+        at += 2;
+    else if (left != 2 + EVENT_HASH_SIZE)
+        return false;
+    if (at[0] != (7 << 3 | WIRE_BYTES) || at[1] != EVENT_HASH_SIZE)
+        return false;
+    e->continued = at != r->at;
+    e->dedup = span_of(at + 2, EVENT_HASH_SIZE);
+    return true;
+}
+
 static enum frame_status read_entry(struct span bytes, struct entry *e)
 {
     struct wire_reader r = wire_open(bytes);
-    wire_next_bytes(&r, 1, &e->event);
+    if (wire_next_bytes(&r, 1, &e->event) && (wire_done(&r) || read_usual(&r, e)))
+        return FRAME_OK;
     FOR_EACH_FIELD(&r, f)
     {
         switch (f.tag << 3 | f.type) {
@@ -47,6 +64,18 @@ enum frame_status publish_next(struct body *publish, struct entry *out)
         return read_entry(f.bytes, out);
     }
     return FRAME_END;
+}
+
+struct span publish_peek_dedup(const struct body *publish)
+{
+    struct wire_reader r = publish->u.publish.entries;
+    struct span entry;
+    const size_t size = 2 + EVENT_HASH_SIZE;
+    if (!wire_next_bytes(&r, 4, &entry) || entry.size < size)
+        return (struct span){ 0 };
+    const uint8_t *last = entry.data + entry.size - size;
+    return last[0] == (7 << 3 | WIRE_BYTES) && last[1] == EVENT_HASH_SIZE ? span_of(last + 2, EVENT_HASH_SIZE)
+                                                                          : (struct span){ 0 };
 }
 
 static struct span settle_error(struct span settle)

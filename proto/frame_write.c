@@ -148,30 +148,59 @@ struct open_body frame_begin_publish(struct buf *b, struct span destination, uin
     return open;
 }
 
-/* Nothing but the event, nearly always: its size is known before it is written. */
-static void add_plain_entry(struct buf *b, struct span event)
+/* The beginning of an entry with `behind` more bytes behind its event, where it returns. */
+static inline uint8_t *put_event(uint8_t *to, struct span event, size_t behind)
 {
-    uint8_t *at = buf_reserve(b, 24 + event.size), *to = at;
     *to++ = 4 << 3 | WIRE_BYTES;
-    to = wire_put_varint(to, 1 + wire_varint_size(event.size) + event.size);
+    to = wire_put_varint(to, 1 + wire_varint_size(event.size) + event.size + behind);
     *to++ = 1 << 3 | WIRE_BYTES;
     to = wire_put_varint(to, event.size);
     if (event.size)
         memcpy(to, event.data, event.size);
-    b->size += (size_t)(to - at) + event.size;
+    return to + event.size;
 }
 
-static bool is_plain(const struct entry *e)
+/* Nothing but the event, nearly always: its size is known before it is written. */
+static void add_plain_entry(struct buf *b, struct span event)
 {
-    return !e->continued && !e->key.size && !e->expires_ms && !e->not_before_ms && !e->dedup.size && !e->topic &&
-           !e->delay_ms;
+    uint8_t *at = buf_reserve(b, 24 + event.size);
+    b->size += (size_t)(put_event(at, event, 0) - at);
+}
+
+/* The same with an id, as read_usual reads it. */
+static void add_usual_entry(struct buf *b, const struct entry *e)
+{
+    size_t behind = (e->continued ? 2 : 0) + (e->dedup.size ? 2 + EVENT_HASH_SIZE : 0);
+    uint8_t *at = buf_reserve(b, 24 + e->event.size + behind), *to = put_event(at, e->event, behind);
+    if (e->continued) {
+        *to++ = 3 << 3 | WIRE_VARINT;
+        *to++ = 1;
+    }
+    if (e->dedup.size) {
+        *to++ = 7 << 3 | WIRE_BYTES;
+        *to++ = EVENT_HASH_SIZE;
+        memcpy(to, e->dedup.data, EVENT_HASH_SIZE);
+        to += EVENT_HASH_SIZE;
+    }
+    b->size += (size_t)(to - at);
+}
+
+static bool has_no_terms(const struct entry *e)
+{
+    return !e->key.size && !e->expires_ms && !e->not_before_ms && !e->topic && !e->delay_ms;
 }
 
 void frame_add_entry(struct buf *b, const struct entry *e, uint32_t publish_wait_ms)
 {
-    if (e->wait_ms == publish_wait_ms && is_plain(e)) {
-        add_plain_entry(b, e->event);
-        return;
+    if (e->wait_ms == publish_wait_ms && has_no_terms(e)) {
+        if (!e->continued && !e->dedup.size) {
+            add_plain_entry(b, e->event);
+            return;
+        }
+        if (!e->dedup.size || e->dedup.size == EVENT_HASH_SIZE) {
+            add_usual_entry(b, e);
+            return;
+        }
     }
     size_t mark = wire_begin(b, 4);
     wire_add_bytes(b, 1, e->event);

@@ -10,6 +10,8 @@
 #define CAPACITY_LEAST 64u
 /* Entries that are over leave a few at a time with each that comes: more than come, so the ring does not fill with them. */
 #define EXPIRE_AT_ONCE 4u
+/* So many leave while a slot comes from memory. */
+#define DROP_AHEAD 4u
 
 /* ------------------------------------------------------------------ slots */
 
@@ -23,38 +25,38 @@ static struct dedup_entry *entry_in(const struct dedup *d, uint64_t place)
     return &d->ring[place & (d->capacity - 1)];
 }
 
-/* The product of both halves under a secret: to choose hashes that fall onto each other one would have to know it. Asked several
- * times an event, for the neighbours of what leaves, too; a siphash was a fifth of the broker's work for what has ids. */
-static uint32_t home_of(const struct dedup *d, const uint8_t hash[DEDUP_HASH_SIZE])
+/* The product of both halves under a secret: to choose hashes that fall onto each other one would have to know it. (A siphash was a
+ * fifth of the broker's work for what has ids.) */
+static uint32_t tag_of(const struct dedup *d, const uint8_t hash[DEDUP_HASH_SIZE])
 {
     uint64_t half[2], key[2];
     memcpy(half, hash, sizeof half);
     memcpy(key, d->key, sizeof key);
     __extension__ unsigned __int128 product = (unsigned __int128)(half[0] ^ key[0]) * (half[1] ^ key[1]);
-    return (uint32_t)((uint64_t)product ^ (uint64_t)(product >> 64)) & slot_mask(d);
+    return (uint32_t)((uint64_t)product ^ (uint64_t)(product >> 64));
 }
 
 /* The slot of that hash, or the free one where it would be. */
-static uint32_t slot_of(const struct dedup *d, const uint8_t hash[DEDUP_HASH_SIZE])
+static struct dedup_slot *slot_of(const struct dedup *d, uint32_t tag, const uint8_t hash[DEDUP_HASH_SIZE])
 {
-    uint32_t s = home_of(d, hash);
-    while (d->slots[s] && memcmp(entry_in(d, d->slots[s] - 1)->hash, hash, DEDUP_HASH_SIZE) != 0)
+    uint32_t s = tag & slot_mask(d);
+    while (d->slots[s].place &&
+           !(d->slots[s].tag == tag && memcmp(entry_in(d, d->slots[s].place - 1)->hash, hash, DEDUP_HASH_SIZE) == 0))
         s = (s + 1) & slot_mask(d);
-    return s;
+    return &d->slots[s];
 }
 
 /* Frees a slot and moves up what probing would no longer reach. */
 static void free_slot(struct dedup *d, uint32_t s)
 {
     uint32_t mask = slot_mask(d);
-    for (uint32_t next = (s + 1) & mask; d->slots[next]; next = (next + 1) & mask) {
-        uint32_t home = home_of(d, entry_in(d, d->slots[next] - 1)->hash);
-        if (((next - home) & mask) < ((next - s) & mask))
+    for (uint32_t next = (s + 1) & mask; d->slots[next].place; next = (next + 1) & mask) {
+        if (((next - d->slots[next].tag) & mask) < ((next - s) & mask))
             continue; /* it lives between the hole and where it is */
         d->slots[s] = d->slots[next];
         s = next;
     }
-    d->slots[s] = 0;
+    d->slots[s].place = 0;
 }
 
 static uint32_t place_of(const struct dedup *d, uint64_t at)
@@ -62,11 +64,19 @@ static uint32_t place_of(const struct dedup *d, uint64_t at)
     return ((uint32_t)at & (d->capacity - 1)) + 1;
 }
 
+/* Puts the entry at that place of the ring into the slots, in its hash's place. */
+static void link_entry(struct dedup *d, uint64_t at)
+{
+    const uint8_t *hash = entry_in(d, at)->hash;
+    uint32_t tag = tag_of(d, hash);
+    *slot_of(d, tag, hash) = (struct dedup_slot){ place_of(d, at), tag };
+}
+
 /* ------------------------------------------------------------------ memory */
 
 static uint64_t memory_of(uint32_t capacity)
 {
-    return (uint64_t)capacity * (sizeof(struct dedup_entry) + 2 * sizeof(uint32_t));
+    return (uint64_t)capacity * (sizeof(struct dedup_entry) + 2 * sizeof(struct dedup_slot));
 }
 
 static void resize(struct dedup *d, uint32_t capacity)
@@ -77,7 +87,7 @@ static void resize(struct dedup *d, uint32_t capacity)
     d->capacity = capacity;
     for (uint64_t at = d->head; at < d->tail; at++) {
         *entry_in(d, at) = *entry_in(&old, at);
-        d->slots[slot_of(d, entry_in(d, at)->hash)] = place_of(d, at);
+        link_entry(d, at);
     }
     free(old.ring);
     free(old.slots);
@@ -112,11 +122,20 @@ static bool is_over(const struct dedup_entry *e, mono_t now, const struct dedup_
     return mono_since_ms(now, e->at) >= limits->window_ms;
 }
 
-/* The oldest leaves. True when a slot was its own: it was not entered anew since. */
+const void *dedup_home(const struct dedup *d, const uint8_t hash[DEDUP_HASH_SIZE])
+{
+    return d->capacity ? &d->slots[tag_of(d, hash) & slot_mask(d)] : NULL;
+}
+
+/* The oldest leaves. True when a slot was its own: it was not entered anew since. Where many leave, the next ones are known. */
 static bool drop_oldest(struct dedup *d)
 {
-    uint32_t s = slot_of(d, entry_in(d, d->head)->hash);
-    bool own = d->slots[s] == place_of(d, d->head);
+    uint32_t place = place_of(d, d->head), s = tag_of(d, entry_in(d, d->head)->hash) & slot_mask(d);
+    if (d->tail - d->head > DROP_AHEAD)
+        __builtin_prefetch(dedup_home(d, entry_in(d, d->head + DROP_AHEAD)->hash), 1);
+    while (d->slots[s].place && d->slots[s].place != place)
+        s = (s + 1) & slot_mask(d);
+    bool own = d->slots[s].place != 0;
     if (own)
         free_slot(d, s);
     d->head++;
@@ -158,10 +177,10 @@ uint64_t dedup_find(const struct dedup *d, const uint8_t hash[DEDUP_HASH_SIZE], 
 {
     if (d->head == d->tail)
         return 0;
-    uint32_t s = slot_of(d, hash);
-    if (!d->slots[s])
+    uint32_t place = slot_of(d, tag_of(d, hash), hash)->place;
+    if (!place)
         return 0;
-    const struct dedup_entry *e = entry_in(d, d->slots[s] - 1);
+    const struct dedup_entry *e = entry_in(d, place - 1);
     return is_over(e, now, limits) ? 0 : e->sequence;
 }
 
@@ -193,7 +212,7 @@ void dedup_enter(struct dedup *d, const struct dedup_entry *e, mono_t now, const
     *to = *e;
     if (d->tail > d->head && mono_before(to->at, entry_in(d, d->tail - 1)->at))
         to->at = entry_in(d, d->tail - 1)->at; /* a clock stepped back between two lives */
-    d->slots[slot_of(d, e->hash)] = place_of(d, d->tail);
+    link_entry(d, d->tail);
     d->tail++;
 }
 
@@ -214,12 +233,12 @@ bool dedup_validate(const struct dedup *d)
     uint64_t owned = 0, used = 0;
     for (uint64_t at = d->head; at < d->tail; at++) {
         const struct dedup_entry *e = entry_in(d, at);
-        uint32_t place = d->slots[slot_of(d, e->hash)];
+        uint32_t place = slot_of(d, tag_of(d, e->hash), e->hash)->place;
         if (place == 0 || (at > d->head && mono_before(e->at, entry_in(d, at - 1)->at)))
             return false;
         owned += place == place_of(d, at);
     }
     for (uint32_t s = 0; s < 2 * d->capacity; s++)
-        used += d->slots[s] != 0;
+        used += d->slots[s].place != 0;
     return owned == used && d->tail - d->head <= d->capacity;
 }

@@ -18,10 +18,16 @@ struct dedup_entry {
     mono_t at;         /* accepted */
 };
 
+/* The tag tells what is not meant without a look at the ring, and where its home is. */
+struct dedup_slot {
+    uint32_t place; /* in the ring + 1; 0: free */
+    uint32_t tag;   /* of its hash, under the key */
+};
+
 struct dedup {
     uint8_t key[16];          /* keeps a peer from choosing hashes that fall onto each other; set it while empty */
     struct dedup_entry *ring; /* entries [head, tail) by & (capacity - 1), in order of acceptance */
-    uint32_t *slots;          /* 2 * capacity: place in the ring + 1 by hash, linear probing; 0: free */
+    struct dedup_slot *slots; /* 2 * capacity, by tag, linear probing */
     uint32_t capacity;        /* of the ring: a power of two, or 0 */
     uint64_t head, tail;
     uint64_t evicted; /* entries that left early */
@@ -36,6 +42,9 @@ void dedup_free(struct dedup *d);
 /* The sequence under which that hash was accepted; 0: not within the window. */
 uint64_t dedup_find(const struct dedup *d, const uint8_t hash[DEDUP_HASH_SIZE], mono_t now,
                     const struct dedup_limits *limits);
+/* Where dedup_find will look first, or NULL: for a prefetch. (By the caller: gcc takes a function that does nothing but that for
+ * one that does nothing, and leaves the call out.) */
+const void *dedup_home(const struct dedup *d, const uint8_t hash[DEDUP_HASH_SIZE]);
 /* Enters a hash that dedup_find does not find. `at` may be in the past; what came before counts as no later. Without
  * `may_grow` the oldest leaves where memory would be needed (the very first entry is then not taken). */
 void dedup_enter(struct dedup *d, const struct dedup_entry *e, mono_t now, const struct dedup_limits *limits,

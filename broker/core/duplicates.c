@@ -2,8 +2,6 @@
  * answered with the first one's sequence and enters nothing (docs/protocol.md, B.7). */
 #include "broker/core/state.h"
 
-#include <sodium.h>
-
 #define SWEEP_EVERY_MS 10000
 /* What all windows together may take of the memory budget: events must not be crowded out by what is gone. */
 #define BUDGET_SHARE 8u
@@ -15,13 +13,18 @@ static struct dedup_limits limits_of(const struct queue *q)
 
 static bool is_hash(struct span hash)
 {
-    return hash.size == DEDUP_HASH_SIZE && !sodium_is_zero(hash.data, DEDUP_HASH_SIZE);
+    return hash.size == DEDUP_HASH_SIZE && event_hash_is_set(hash.data);
 }
 
 uint64_t duplicate_of(const struct core *c, const struct queue *q, struct span hash)
 {
     struct dedup_limits limits = limits_of(q);
     return is_hash(hash) ? dedup_find(&q->dedup, hash.data, c->now.mono, &limits) : 0;
+}
+
+const void *duplicate_home(const struct queue *q, struct span hash)
+{
+    return hash.size == DEDUP_HASH_SIZE ? dedup_home(&q->dedup, hash.data) : NULL;
 }
 
 static bool may_take(const struct core *c, uint64_t bytes)

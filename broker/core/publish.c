@@ -120,20 +120,35 @@ static bool may_wait(const struct arrival *a, const struct entry *e, enum reason
     return true;
 }
 
+/* The oldest is among what is pending only when nothing else is left to drop. Where somebody waits for memory, he may come in with
+ * what is dropped: then nothing may be pending, whose numbers that would change. */
+static bool drop_oldest(struct arrival *a)
+{
+    if (a->core->starved)
+        admission_flush(&a->admission);
+    if (queue_drop_oldest(a->core, a->queue))
+        return true;
+    if (a->admission.count == 0)
+        return false;
+    admission_flush(&a->admission);
+    return queue_drop_oldest(a->core, a->queue);
+}
+
 /* Room for one more by dropping the oldest, where the queue says so. */
 static enum reason take_room(struct arrival *a, uint64_t size)
 {
-    enum reason room = room_take(&a->admission.room, size);
-    if (room != REASON_full || a->queue->settings.overflow != OVERFLOW_DROP_OLDEST)
-        return room;
-    admission_flush(&a->admission);
+    struct room *room = &a->admission.room;
+    enum reason why = room_take(room, size);
+    if (why != REASON_full || a->queue->settings.overflow != OVERFLOW_DROP_OLDEST)
+        return why;
     do {
-        if (!queue_drop_oldest(a->core, a->queue))
-            return room;
-        a->admission.room = queue_room(a->core, a->queue);
-        room = room_take(&a->admission.room, size);
-    } while (room == REASON_full);
-    return room;
+        if (!drop_oldest(a))
+            return why;
+        *room = queue_room(a->core, a->queue);
+        room_less(room, a->admission.count, a->admission.bytes, true);
+        why = room_take(room, size);
+    } while (why == REASON_full);
+    return why;
 }
 
 /* Does a topic's first, which came before, wait for this very queue? */
@@ -225,6 +240,12 @@ static void declare_unseen(struct arrival *a, const struct entry *e)
         take_queue(a, q);
 }
 
+/* What comes next has an id, as this one has: where it will be looked up. */
+static const void *next_home(const struct arrival *a, const struct body *b, const struct entry *e)
+{
+    return e->dedup.size && a->queue ? duplicate_home(a->queue, publish_peek_dedup(b)) : NULL;
+}
+
 /* Every entry of a Publish, in order. False: a violation, or malformed. */
 static bool arrive(struct arrival *a, struct body *b)
 {
@@ -242,6 +263,7 @@ static bool arrive(struct arrival *a, struct body *b)
             continue;
         if (!a->queue && !a->topic)
             declare_unseen(a, &e);
+        __builtin_prefetch(next_home(a, b, &e), 1);
         enum reason why = a->topic ? judge_for_topic(a, sequence, &e, &waits) : judge(a, sequence, &e, &waits);
         if (waits)
             wait_entry(a, sequence, &e, why, start, b->u.publish.entries.at);

@@ -478,6 +478,8 @@ bool publish_skip(struct core *c, struct session *s, const struct body *b);
 /* duplicates.c. A hash of no bytes is none: neither found nor entered. */
 /* The sequence under which the queue accepted that hash within its window; 0: it did not. */
 uint64_t duplicate_of(const struct core *c, const struct queue *q, struct span hash);
+/* Where duplicate_of will look first, or NULL: for a prefetch. */
+const void *duplicate_home(const struct queue *q, struct span hash);
 void duplicate_enter(struct core *c, struct queue *q, struct span hash, uint64_t sequence);
 /* From before a restart; accepted_ms is wall time. */
 void duplicate_restore(struct core *c, struct queue *q, struct span hash, uint64_t sequence, int64_t accepted_ms);

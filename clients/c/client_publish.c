@@ -3,7 +3,6 @@
  * before it was ever sent leaves no hole. */
 #include "clients/c/client_records.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 
 #define SEEN_EVERY 256u
@@ -34,7 +33,7 @@ static void copy_event(uint8_t **data, struct record *r, struct span event, cons
 {
     r->data = *data;
     r->size = (uint32_t)event.size;
-    r->hashed = hash && !sodium_is_zero(hash, EVENT_HASH_SIZE);
+    r->hashed = hash && event_hash_is_set(hash);
     r->on_terms = has_terms(terms);
     if (event.size)
         memcpy(*data, event.data, event.size);

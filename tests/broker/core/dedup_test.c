@@ -156,7 +156,7 @@ static void memory_follows_need_in_both_directions(void **state)
     for (uint64_t i = 1; i <= 10000; i++)
         enter_at(i, i, (int64_t)i / 100, 100, MANY, true);
     uint64_t most = dedup_memory(&window);
-    assert_true(most <= 16384 * 40);
+    assert_true(most <= 16384 * 48);
     dedup_expire(&window, at_ms(1095), MANY);
     assert_true(dedup_validate(&window));
     assert_true(dedup_memory(&window) < most / 4);
