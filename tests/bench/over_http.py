@@ -1,13 +1,15 @@
 """HTTP publish by wrk beside a bare libmicrohttpd server, and what a stored event costs."""
 import json
 import pathlib
+import resource
 import subprocess
 
 from measure import BENCH, BIN, Server, broker, check_ledger
 
 
 def wrk(address, path, connections, seconds, *body):
-    """Requests a second, all requests, p50 and p99 in microseconds. body: its type and file, or 200 bytes."""
+    """Requests a second, all requests, p50 and p99 in microseconds, wrk's own CPU seconds. body: its type and file, or 200 bytes."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     text = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s",
                            str(pathlib.Path(__file__).parent / "post.lua"), f"http://{address}{path}", "--", *body],
                           capture_output=True, text=True, check=True).stdout
@@ -16,7 +18,9 @@ def wrk(address, path, connections, seconds, *body):
     lines = [line.split() for line in text.splitlines() if line.strip()]
     rate = next(float(w[1]) for w in lines if w[0] == "Requests/sec:")
     count = next(int(w[0]) for w in lines if w[1:3] == ["requests", "in"])
-    return rate, count, [microseconds(next(w[1] for w in lines if w[0] == p)) for p in ("50%", "99%")]
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    own = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return rate, count, [microseconds(next(w[1] for w in lines if w[0] == p)) for p in ("50%", "99%")], own
 
 
 def microseconds(text):
@@ -35,12 +39,13 @@ def bare(figures, connections, seconds):
     work = f"{connections} connections"
     try:
         before = server.cpu()
-        rate, count, times = wrk(server.ready["http"], "/", connections, seconds)
+        rate, count, times, own = wrk(server.ready["http"], "/", connections, seconds)
         used = server.cpu() - before
     finally:
         server.stop()
     note_http(figures, "bare libmicrohttpd", work, rate, times)
     figures.note("bare libmicrohttpd", work, "server CPU", "s/million", used * 1e6 / count)
+    figures.note("bare libmicrohttpd", work, "load CPU", "s/million", own * 1e6 / count)
 
 
 def sidecar(b, *options):
@@ -62,10 +67,11 @@ def publish(figures, directory, transport, connections, seconds):
         subprocess.run(["curl", "-sS", "-f", "-o", "/dev/null", "-X", "PUT", f"http://{s.ready['http']}/v1/queues/bench",
                         "-d", '{"capacity":10000000,"capacity_bytes":"4GiB"}'], check=True)
         before = s.cpu(), b.cpu()
-        rate, count, times = wrk(s.ready["http"], "/v1/queues/bench/events", connections, seconds)
+        rate, count, times, own = wrk(s.ready["http"], "/v1/queues/bench/events", connections, seconds)
         note_http(figures, "sluice over HTTP", work, rate, times)
         figures.note("sluice over HTTP", work, "sidecar CPU", "s/million", (s.cpu() - before[0]) * 1e6 / count)
         figures.note("sluice over HTTP", work, "broker CPU", "s/million", (b.cpu() - before[1]) * 1e6 / count)
+        figures.note("sluice over HTTP", work, "load CPU", "s/million", own * 1e6 / count)
         figures.note("sluice over HTTP", work, "sidecar peak", "MiB", s.memory("VmHWM"))
     finally:
         s.stop()
@@ -110,11 +116,12 @@ def batches(figures, directory, transport, form, seconds):
         subprocess.run(["curl", "-sS", "-f", "-o", "/dev/null", "-X", "PUT", f"http://{s.ready['http']}/v1/queues/bench",
                         "-d", '{"capacity":100000000,"capacity_bytes":"100MiB","overflow":"drop_oldest"}'], check=True)
         before = s.cpu(), b.cpu()
-        rate, count, times = wrk(s.ready["http"], "/v1/queues/bench/events", BATCH_CONNECTIONS, seconds, kind, str(file))
+        rate, count, times, own = wrk(s.ready["http"], "/v1/queues/bench/events", BATCH_CONNECTIONS, seconds, kind, str(file))
         figures.note("sluice over HTTP", work, "throughput", "events/s", rate * BATCH)
         figures.note("sluice over HTTP", work, "p50", "us", times[0])
         figures.note("sluice over HTTP", work, "sidecar CPU", "s/million", (s.cpu() - before[0]) * 1e6 / (count * BATCH))
         figures.note("sluice over HTTP", work, "broker CPU", "s/million", (b.cpu() - before[1]) * 1e6 / (count * BATCH))
+        figures.note("sluice over HTTP", work, "load CPU", "s/million", own * 1e6 / (count * BATCH))
         figures.note("sluice over HTTP", work, "sidecar peak", "MiB", s.memory("VmHWM"))
     finally:
         s.stop()
