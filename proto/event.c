@@ -48,16 +48,34 @@ static bool is_printable(const uint8_t *bytes)
     return ((control | del | w) & high) == 0;
 }
 
+typedef int8_t sixteen __attribute__((vector_size(16)));
+
+/* Not zero in each of the sixteen bytes that is none: what is above 0x7f is negative. */
+static sixteen unprintable(const uint8_t *bytes)
+{
+    sixteen v;
+    memcpy(&v, bytes, sizeof v);
+    return (v < ' ') | (v == 0x7f);
+}
+
+static bool is_none(sixteen v)
+{
+    uint64_t halves[2];
+    memcpy(halves, &v, sizeof halves);
+    return (halves[0] | halves[1]) == 0;
+}
+
 /* Nothing but ASCII that prints: most text, most of the time. */
 static bool is_plain(struct span s)
 {
-    if (s.size >= 8) {
-        for (size_t i = 0; i + 8 < s.size; i += 8) {
-            if (!is_printable(s.data + i))
-                return false;
-        }
-        return is_printable(s.data + s.size - 8);
+    if (s.size >= 16) {
+        sixteen found = unprintable(s.data + s.size - 16);
+        for (size_t i = 0; i + 16 < s.size; i += 16)
+            found |= unprintable(s.data + i);
+        return is_none(found);
     }
+    if (s.size >= 8)
+        return is_printable(s.data) && is_printable(s.data + s.size - 8);
     for (size_t i = 0; i < s.size; i++) {
         if (s.data[i] < 0x20 || s.data[i] >= 0x7f)
             return false;

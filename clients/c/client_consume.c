@@ -12,7 +12,8 @@
 static struct consumption *find(struct client *c, struct span name)
 {
     struct consumption *k = c->last_consumption;
-    if (k && span_equal(span_str(k->name), name))
+    bool own = k && (const char *)name.data == k->name && name.size <= NAME_MAX_SIZE && !k->name[name.size];
+    if (own || (k && span_equal(span_str(k->name), name))) /* own: by the name that a delivery was told with */
         return k;
     HASH_FIND(hh, c->consumptions, name.data, (unsigned)name.size, k);
     if (k)

@@ -410,10 +410,33 @@ static void uuids_are_of_version_4(void **state)
     assert_string_equal(text, "ffffffff-ffff-4fff-bfff-ffffffffffff");
 }
 
+static void text_is_checked_byte_by_byte_whatever_its_size(void **state)
+{
+    static const uint8_t bad[] = { 0x00, 0x1f, 0x7f, 0x80, 0xff }, good[] = { 0x20, 0x7e };
+    uint8_t text[50];
+    (void)state;
+    for (size_t size = 1; size <= sizeof text; size++) {
+        memset(text, 'a', sizeof text);
+        assert_true(event_text_valid(span_of(text, size)));
+        for (size_t at = 0; at < size; at++) {
+            for (size_t i = 0; i < sizeof bad; i++) {
+                text[at] = bad[i];
+                assert_false(event_text_valid(span_of(text, size)));
+            }
+            for (size_t i = 0; i < sizeof good; i++) {
+                text[at] = good[i];
+                assert_true(event_text_valid(span_of(text, size)));
+            }
+            text[at] = 'a';
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
+        T(text_is_checked_byte_by_byte_whatever_its_size),
         T(a_minimal_event_round_trips),
         T(attributes_of_every_type_come_back_as_published),
         T(the_bound_holds_for_as_many_attributes_as_there_may_be),
