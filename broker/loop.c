@@ -1,6 +1,7 @@
 #include "broker/loop.h"
 
 #include "base/clock.h"
+#include "base/same_cpu.h"
 #include "base/xalloc.h"
 #include "broker/data.h"
 #include "broker/net/endpoints.h"
@@ -21,6 +22,7 @@ struct broker {
     struct data data;
     struct core *core;
     struct net *net;
+    struct same_cpu cpu;
 };
 
 static void configure(const struct broker_options *o, struct core_config *c)
@@ -126,6 +128,7 @@ static bool turn(struct broker *b)
 {
     struct now now = clock_now();
     struct store *log = b->data.log;
+    same_cpu_turn(&b->cpu, now.mono);
     bool more = net_receive(b->net, b->core, now, TURN_MESSAGES);
     if (log)
         core_disk(b->core, now);
@@ -135,6 +138,11 @@ static bool turn(struct broker *b)
         log->ops->flush(log, now.mono);
     net_perform(b->net, b->core, now);
     return more;
+}
+
+void broker_share_cpu(struct broker *b)
+{
+    same_cpu_open(&b->cpu, same_cpu_find("ZMQbg/IO/0"), clock_now().mono);
 }
 
 static mono_t due(const struct broker *b)

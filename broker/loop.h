@@ -9,6 +9,8 @@ struct broker;
 
 /* Opens everything; NULL with a sentence. `zmq_context` is borrowed; options must outlive the broker. */
 struct broker *broker_open(void *zmq_context, const struct broker_options *options, struct error *e);
+/* On the thread that will run it, which is then kept on the CPU of libzmq's one while both mostly wait (base/same_cpu.h). */
+void broker_share_cpu(struct broker *b);
 /* Turns until stop_fd becomes readable, which is not read here. False: the disk failed, which was logged; the process is to end with
  * a status that says so, without broker_stop. */
 bool broker_run(struct broker *b, int stop_fd);

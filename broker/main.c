@@ -107,6 +107,8 @@ int main(int argc, char **argv)
     raise_limits(context);
     struct broker *b = broker_open(context, &options, &e);
     bool fine = b != NULL;
+    if (b && options.same_cpu)
+        broker_share_cpu(b);
     if (b)
         fine = serve(b, signal_fd, argc, argv);
     else

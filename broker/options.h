@@ -30,7 +30,7 @@ struct declared_topic {
 struct broker_options {
     char *listen, *ingress, *data;
     char *secret_key_file, *clients; /* CURVE; both or none */
-    bool insecure, auto_declare;
+    bool insecure, auto_declare, same_cpu;
     uint64_t memory_budget; /* 0: half of what the machine or its cgroup has */
     uint64_t max_queues, max_sessions, max_event;
     int64_t heartbeat, session_timeout;

@@ -1,0 +1,154 @@
+/* Time is told, not waited for: what counts is the CPU time that the test itself uses of it. */
+#include "base/same_cpu.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct other {
+    pthread_t thread;
+    pthread_barrier_t named, end;
+    struct same_cpu cpu;
+    mono_t now;
+};
+
+static void *other_thread(void *arg)
+{
+    struct other *o = arg;
+    pthread_setname_np(pthread_self(), "the other");
+    pthread_barrier_wait(&o->named);
+    pthread_barrier_wait(&o->end);
+    return NULL;
+}
+
+static int start(void **state)
+{
+    static struct other o;
+    o = (struct other){ .now = { 1000 } };
+    pthread_barrier_init(&o.named, NULL, 2);
+    pthread_barrier_init(&o.end, NULL, 2);
+    pthread_create(&o.thread, NULL, other_thread, &o);
+    pthread_barrier_wait(&o.named);
+    *state = &o;
+    return 0;
+}
+
+static int stop(void **state)
+{
+    struct other *o = *state;
+    if (o->cpu.other)
+        sched_setaffinity(0, sizeof o->cpu.allowed, &o->cpu.allowed);
+    pthread_barrier_wait(&o->end);
+    pthread_join(o->thread, NULL);
+    pthread_barrier_destroy(&o->named);
+    pthread_barrier_destroy(&o->end);
+    return 0;
+}
+
+static cpu_set_t allowed(int thread)
+{
+    cpu_set_t set;
+    assert_int_equal(sched_getaffinity(thread, sizeof set, &set), 0);
+    return set;
+}
+
+static void begin(struct other *o)
+{
+    int thread = same_cpu_find("the other");
+    assert_int_not_equal(thread, 0);
+    same_cpu_open(&o->cpu, thread, o->now);
+    if (!o->cpu.other)
+        skip(); /* one processor */
+}
+
+/* A turn after so much time, of which this thread used `busy`. */
+static void turn(struct other *o, int64_t ms, int64_t busy)
+{
+    struct timespec t, first;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &first);
+    do
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    while ((t.tv_sec - first.tv_sec) * 1000 + (t.tv_nsec - first.tv_nsec) / 1000000 < busy);
+    o->now = mono_add_ms(o->now, ms);
+    same_cpu_turn(&o->cpu, o->now);
+}
+
+static void expect_together(struct other *o, bool together)
+{
+    cpu_set_t mine = allowed(0), its = allowed(o->cpu.other);
+    assert_true(CPU_EQUAL(&mine, &its));
+    assert_int_equal(CPU_COUNT(&mine) == 1, together);
+    if (!together)
+        assert_true(CPU_EQUAL(&mine, &o->cpu.allowed));
+}
+
+static void a_thread_is_found_by_its_whole_name(void **state)
+{
+    (void)state;
+    assert_int_not_equal(same_cpu_find("the other"), 0);
+    assert_int_equal(same_cpu_find("the othe"), 0);
+    assert_int_equal(same_cpu_find("the other one"), 0);
+}
+
+static void who_waits_shares_a_cpu(void **state)
+{
+    struct other *o = *state;
+    begin(o);
+    expect_together(o, false);
+    turn(o, 1, 0);
+    expect_together(o, true);
+}
+
+static void the_place_is_left_open_for_one_wake_up(void **state)
+{
+    struct other *o = *state;
+    begin(o);
+    turn(o, 1, 0);
+    turn(o, 100000, 0);
+    expect_together(o, false);
+    turn(o, 1, 0);
+    expect_together(o, true);
+}
+
+static void who_is_busy_is_let_go_and_comes_back(void **state)
+{
+    struct other *o = *state;
+    begin(o);
+    turn(o, 1, 0);
+    turn(o, 100, 100);
+    expect_together(o, false);
+    turn(o, 1, 1);
+    expect_together(o, false);
+    turn(o, 100000, 0); /* nothing to do for a while */
+    turn(o, 1, 0);
+    expect_together(o, true);
+}
+
+static void nothing_is_done_without_another(void **state)
+{
+    struct other *o = *state;
+    same_cpu_open(&o->cpu, 0, o->now);
+    cpu_set_t before = allowed(0);
+    turn(o, 100, 0);
+    turn(o, 100, 0);
+    cpu_set_t after = allowed(0);
+    assert_true(CPU_EQUAL(&before, &after));
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_thread_is_found_by_its_whole_name),    TEST(who_waits_shares_a_cpu),
+        TEST(the_place_is_left_open_for_one_wake_up), TEST(who_is_busy_is_let_go_and_comes_back),
+        TEST(nothing_is_done_without_another),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
