@@ -59,17 +59,6 @@ struct span event_attribute(const struct event *e, const char *name);
  * NUL, so no two pairs run together. */
 #define EVENT_HASH_SIZE 16u
 void event_hash(struct span source, struct span id, uint8_t out[EVENT_HASH_SIZE]);
-/* The same of several, which together take less for each. With a count of 0 it is empty, whatever else it holds; what was added has
- * its hash when it ends at the latest. */
-#define EVENT_HASHES_AT_ONCE 4u
-struct event_hashes {
-    uint64_t blocks[EVENT_HASHES_AT_ONCE][16];
-    uint64_t sizes[EVENT_HASHES_AT_ONCE];
-    uint8_t *out[EVENT_HASHES_AT_ONCE];
-    unsigned count;
-};
-void event_hashes_add(struct event_hashes *h, struct span source, struct span id, uint8_t out[EVENT_HASH_SIZE]);
-void event_hashes_end(struct event_hashes *h);
 /* Not all zeros, which stand for none where there must be something. */
 static inline bool event_hash_is_set(const uint8_t hash[EVENT_HASH_SIZE])
 {

@@ -96,16 +96,9 @@ static enum api_answer dispatch(struct parsing *p, const struct api_route *route
 enum api_answer api_parse(const struct api_config *c, const struct api_request *r, const uint8_t random[16],
                           struct now now, struct arena *a, struct api_command *command, struct api_response *out)
 {
-    struct event_hashes hashes; /* large: not to be written whole for each request */
-    hashes.count = 0;
-    struct parsing p = { .config = c,
-                         .request = r,
-                         .random = random,
-                         .now = now,
-                         .arena = a,
-                         .command = command,
-                         .out = out,
-                         .hashes = &hashes };
+    struct parsing p = {
+        .config = c, .request = r, .random = random, .now = now, .arena = a, .command = command, .out = out
+    };
     struct span names[ROUTE_NAMES];
     char allow[ALLOW_SIZE];
     enum reason why = REASON_ok;
@@ -122,7 +115,6 @@ enum api_answer api_parse(const struct api_config *c, const struct api_request *
         answer = parse_dapr(&p, names);
     else if (take_names(&p, route, names))
         answer = dispatch(&p, route);
-    event_hashes_end(&hashes);
     buf_free(&p.scratch);
     return answer;
 }

@@ -15,11 +15,10 @@ struct parsing {
     struct arena *arena;
     struct api_command *command;
     struct api_response *out;
-    bool too_large;              /* what is refused is so for its size */
-    bool ttl;                    /* Sluice-TTL says when the events expire: none may say it itself */
-    size_t room;                 /* of the command's events */
-    struct buf scratch;          /* freed by api_parse */
-    struct event_hashes *hashes; /* of the command's events; ended by api_parse */
+    bool too_large;     /* what is refused is so for its size */
+    bool ttl;           /* Sluice-TTL says when the events expire: none may say it itself */
+    size_t room;        /* of the command's events */
+    struct buf scratch; /* freed by api_parse */
 };
 
 enum api_answer parse_publish(struct parsing *p);

@@ -63,7 +63,6 @@ static bool make_room(struct parsing *p, size_t count, struct error *why)
     struct api_event *more = arena_alloc(p->arena, room * sizeof *more);
     if (!more)
         return error_set(why, "the batch is too large");
-    event_hashes_end(p->hashes); /* they go where the events were */
     if (held)
         memcpy(more, c->u.publish.events, held * sizeof *more);
     c->u.publish.events = more;
@@ -84,7 +83,7 @@ static bool keep(struct parsing *p, const struct event *e, struct span encoded, 
     *to = (struct api_event){ .encoded = encoded, .id = e->id, .id_generated = generated };
     to->terms = c->u.publish.terms;
     if (!generated)
-        event_hashes_add(p->hashes, e->source, e->id, to->hash);
+        event_hash(e->source, e->id, to->hash);
     return parse_expiry(p, e, &to->terms, why);
 }
 

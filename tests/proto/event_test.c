@@ -362,27 +362,6 @@ static void a_hash_is_of_source_and_id(void **state)
     assert_memory_equal(hash, known_longest, sizeof hash);
 }
 
-/* Together they are what each is alone: however many, whatever their sizes, beyond a block, too. */
-static void several_hashes_are_those_of_each(void **state)
-{
-    (void)state;
-    static char text[400];
-    static uint8_t each[8][EVENT_HASH_SIZE], wanted[EVENT_HASH_SIZE];
-    for (size_t i = 0; i < sizeof text; i++)
-        text[i] = (char)('!' + i * 7 % 90);
-    for (size_t first = 0; first < 140; first += 3) {
-        struct event_hashes h = { 0 };
-        size_t count = 1 + first % 7;
-        for (size_t i = 0; i < count; i++)
-            event_hashes_add(&h, span_of(text + i, first), span_of(text + first, i * 5), each[i]);
-        event_hashes_end(&h);
-        for (size_t i = 0; i < count; i++) {
-            event_hash(span_of(text + i, first), span_of(text + first, i * 5), wanted);
-            assert_memory_equal(each[i], wanted, sizeof wanted);
-        }
-    }
-}
-
 static void source_and_id_are_found_in_encoded_events(void **state)
 {
     (void)state;
@@ -452,7 +431,6 @@ int main(void)
         T(text_data_must_be_utf8_but_binary_data_need_not),
         T(an_event_has_as_many_attributes_as_can_be_read_again),
         T(a_hash_is_of_source_and_id),
-        T(several_hashes_are_those_of_each),
         T(source_and_id_are_found_in_encoded_events),
         T(uuids_are_of_version_4)
     };
