@@ -74,6 +74,12 @@ bool aside_first(struct partitions *p, struct aside_line *line, uint64_t *first)
     return false;
 }
 
+uint64_t aside_count(struct partitions *p, struct aside_line *line)
+{
+    uint64_t first;
+    return line->events && aside_first(p, line, &first) ? line->events : 0;
+}
+
 bool aside_before(struct partitions *p, struct aside_line *line, uint64_t sequence)
 {
     uint64_t first;
@@ -180,8 +186,7 @@ static void thin(struct core *c, struct queue *q, struct heap *h, struct aside_l
 /* Is what the partition has in memory delivered in this turn? */
 static bool flows(const struct queue *q, struct partition *at)
 {
-    return partition_wants(at) && !q->paused && !partition_awaits_disk(q->partitions, at) &&
-           at->owner->session->link.open && link_room(&at->owner->session->link);
+    return partition_is_reached(q, at) && !partition_awaits_disk(q->partitions, at);
 }
 
 /* When the key stands still, if nothing happens until then: its event is in the midst of its delivery. */

@@ -52,6 +52,8 @@ struct aside {
 
 /* The first of a line that is aside still. */
 bool aside_first(struct partitions *p, struct aside_line *line, uint64_t *first);
+/* How many of it are aside. What left in its midst is counted until all before it left, too. */
+uint64_t aside_count(struct partitions *p, struct aside_line *line);
 /* Is something of the line aside that comes before that event? Then it is not to be delivered yet. */
 bool aside_before(struct partitions *p, struct aside_line *line, uint64_t sequence);
 /* The event, which is ready and not counted as sorted, joins a line in which others are before it; false: it stays in memory, as it

@@ -19,10 +19,11 @@ static uint32_t low_of(const struct core *c)
     return low == 0 ? 1 : low < LOW_MOST ? low : LOW_MOST;
 }
 
-/* Its owner would have more than is in memory, or what is there stands behind what is aside. */
-static bool is_low(const struct core *c, struct partitions *p, struct partition *at, uint64_t *first)
+/* Its owner would have more than is in memory, or what is there stands behind what is aside. Where nothing can be delivered just
+ * now nothing is read: it would be set aside again as soon as the look-ahead is full, and read again, without end. */
+static bool is_low(const struct core *c, struct queue *q, struct partition *at, uint64_t *first)
 {
-    return at->aside.events && partition_wants(at) && aside_first(p, &at->aside, first) &&
+    return at->aside.events && partition_is_reached(q, at) && aside_first(q->partitions, &at->aside, first) &&
            (at->ready.count < low_of(c) || *first < at->ready.at[0]);
 }
 
@@ -45,7 +46,7 @@ static bool read_partition(struct core *c, struct queue *q)
     uint64_t first;
     for (uint32_t i = 0; i < p->count; i++) {
         uint32_t partition = (p->aside.served + i) % p->count;
-        if (!is_low(c, p, &p->at[partition], &first))
+        if (!is_low(c, q, &p->at[partition], &first))
             continue;
         if (!partition_has_room(c, q))
             return false;
@@ -87,7 +88,7 @@ bool aside_comes(const struct core *c, struct queue *q)
     if (p->aside.reading || p->aside.wanting)
         return true;
     for (uint32_t i = 0; i < p->count; i++) {
-        if (is_low(c, p, &p->at[i], &first))
+        if (is_low(c, q, &p->at[i], &first))
             return true;
     }
     return false;

@@ -287,8 +287,10 @@ static void deliver_to(struct core *c, struct consumer *k)
             k->session->stalled = true;
             return;
         }
-        if (!deliver_some(c, k))
+        if (!deliver_some(c, k)) {
+            durable_move_mark(c, q); /* so far was looked without finding anything, and nobody may come by again */
             break;
+        }
         if (k->session->out.size >= c->config.deliver_frame)
             session_flush(c, k->session);
     }

@@ -154,12 +154,12 @@ static uint64_t count_waiting(struct queue *q, const struct key *k)
 struct parked keys_parked(struct queue *q)
 {
     struct parked parked = { 0 };
-    for (const struct key *k = q->partitions->keys; k; k = k->hh.next) {
+    for (struct key *k = q->partitions->keys; k; k = k->hh.next) {
         const struct item *item = queue_item(q, k->current);
         if (!item || item->state != ITEM_DELAYED)
             continue;
         parked.keys++;
-        parked.events += count_waiting(q, k) + k->aside.events;
+        parked.events += count_waiting(q, k) + aside_count(q->partitions, &k->aside);
     }
     return parked;
 }

@@ -68,6 +68,11 @@ bool partition_wants(const struct partition *p)
     return p->owner && !p->heir && p->owner->next_delivery <= p->owner->limit;
 }
 
+bool partition_is_reached(const struct queue *q, const struct partition *p)
+{
+    return partition_wants(p) && !q->paused && p->owner->session->link.open && link_room(&p->owner->session->link);
+}
+
 static uint64_t load_of(const struct partition *p)
 {
     return p->ready.count + p->in_flight + p->aside.events;

@@ -80,6 +80,8 @@ bool partition_awaits_disk(struct partitions *p, struct partition *at);
 bool partition_has_room(struct core *c, struct queue *q);
 /* Would its owner have more? */
 bool partition_wants(const struct partition *p);
+/* … and can it be delivered now? */
+bool partition_is_reached(const struct queue *q, const struct partition *p);
 /* Does it count as sorted: was it never delivered in this run, and has not failed before as far as is known? */
 bool partition_counts(const struct queue *q, uint64_t sequence, const struct item *item);
 void partition_count(struct queue *q, uint64_t sequence, const struct item *item);

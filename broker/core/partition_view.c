@@ -32,7 +32,7 @@ static const char *name_of(const struct consumer *k)
 
 const struct partition_info *partitions_list(struct queue *q, struct arena *arena, size_t *count)
 {
-    const struct partitions *p = q->partitions;
+    struct partitions *p = q->partitions;
     *count = p->count > 1 ? p->count : 0;
     struct partition_info *out = arena_alloc(arena, *count * sizeof *out);
     for (uint32_t i = 0; i < *count; i++)
@@ -40,9 +40,9 @@ const struct partition_info *partitions_list(struct queue *q, struct arena *aren
     if (*count)
         queue_each(q, 0, count_ready, &(struct counting){ q, out });
     for (uint32_t i = 0; i < *count; i++)
-        out[i].ready += p->at[i].aside.events;
-    for (const struct key *k = *count ? p->keys : NULL; k; k = k->hh.next)
-        out[k->hash % *count].ready += k->aside.events;
+        out[i].ready += aside_count(p, &p->at[i].aside);
+    for (struct key *k = *count ? p->keys : NULL; k; k = k->hh.next)
+        out[k->hash % *count].ready += aside_count(p, &k->aside);
     return out;
 }
 

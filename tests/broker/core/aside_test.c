@@ -563,6 +563,115 @@ static void what_came_back_does_not_count(void **state)
     assert_int_equal(queue_remaining(mail()), 0);
 }
 
+/* ------------------------------------------------------------------ what goes on meanwhile */
+
+static struct {
+    struct store_ops ops;
+    const struct store_ops *before;
+    unsigned count;
+} loads;
+
+static void count_load(struct store *s, uint32_t queue, uint64_t from, uint64_t bytes, uint64_t tag)
+{
+    loads.count++;
+    loads.before->load(s, queue, from, bytes, tag);
+}
+
+static void count_loads(void)
+{
+    loads.before = bench.log->ops;
+    loads.ops = *bench.log->ops;
+    loads.ops.load = count_load;
+    loads.count = 0;
+    bench.log->ops = &loads.ops;
+}
+
+/* The second consumer has credit but gets nothing: nothing is read over and over meanwhile. */
+static void a_paused_queue_reads_no_more_than_it_keeps(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    bench.d->config.look_ahead_bytes = 40;
+    declared("partitions=2");
+    struct peer *k = consumer("k", 0), *stalled = consumer("stalled", 0);
+    published(MANY, "ad", "");
+    credit(k, "mail", 8);
+    settle_disk();
+    drain(k, &t);
+    assert_int_equal(t.count, MANY);
+    assert_true(aside() > 0);
+    struct request pause = { .call = CALL_PAUSE, .queue = "mail" };
+    assert_string_equal(ask_durably(&pause), "ok");
+    count_loads();
+    credit(stalled, "mail", 8);
+    for (unsigned i = 0; i < 20; i++)
+        settle_disk();
+    unsigned count = loads.count;
+    bench.log->ops = loads.before;
+    assert_true(count <= 2);
+}
+
+static void what_expired_is_not_counted_as_parked(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("ordered=key");
+    struct peer *k = consumer("k", 1), *p = joined("late");
+    publish(p, "mail", 0, "a0#a");
+    published(MANY, "ab", "!900000");
+    hear(k, &t);
+    fail_for(k, 1, LONG);
+    credit(k, "mail", 8);
+    settle_disk();
+    drain(k, &t);
+    assert_int_equal(keys_parked(mail()).events, MANY);
+    wait_ms(900000);
+    assert_int_equal(mail()->ledger.expired, MANY);
+    assert_int_equal(mail()->ready, 0);
+    assert_int_equal(keys_parked(mail()).events, 0);
+}
+
+static void what_expired_is_not_counted_as_ready(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("partitions=2");
+    struct peer *k = consumer("k", 0), *stalled = consumer("stalled", 0);
+    (void)stalled;
+    published(MANY, "ad", "!900000");
+    credit(k, "mail", 8);
+    settle_disk();
+    drain(k, &t);
+    wait_ms(900000);
+    assert_int_equal(mail()->ready, 0);
+    size_t count;
+    struct arena arena;
+    arena_init(&arena, 1 << 16);
+    const struct partition_info *shares = partitions_list(mail(), &arena, &count);
+    assert_int_equal(shares[0].ready + shares[1].ready, 0);
+    arena_free(&arena);
+}
+
+/* More than the mark goes ahead at a time: the one behind them comes without anything else happening. */
+static void the_mark_follows_what_is_looked_at(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("ordered=key");
+    struct peer *k = consumer("k", 8), *p = joined("late");
+    published(3000, "a", "");
+    publish(p, "mail", 0, "b1#b");
+    settle_disk();
+    hear(k, &t);
+    assert_int_equal(t.count, 1);
+    fail_for(k, t.events[0].delivery, LONG);
+    wait_ms(ASIDE_STILL_MS);
+    for (unsigned i = 0; i < 40; i++)
+        settle_disk();
+    assert_int_equal(hear(k, &t), 1);
+    assert_int_equal(t.events[1].sequence, 3001);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -585,6 +694,10 @@ int main(void)
         on_disk(a_receipt_from_before_a_crash_acks_what_is_aside),
         on_disk(where_no_more_may_be_set_aside_it_waits_for_what_stands_still),
         on_disk(what_came_back_does_not_count),
+        on_disk(the_mark_follows_what_is_looked_at),
+        on_disk(a_paused_queue_reads_no_more_than_it_keeps),
+        on_disk(what_expired_is_not_counted_as_parked),
+        on_disk(what_expired_is_not_counted_as_ready),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
