@@ -236,10 +236,13 @@ static uint32_t share_of(const struct core *c, const struct queue *q, uint32_t s
     return (uint32_t)((events < by_bytes ? events : by_bytes) / standing);
 }
 
+/* Who looks walks over all keys: what was found is good until the first of them stands still. */
 bool aside_relieve(struct core *c, struct queue *q)
 {
     struct aside *a = &q->partitions->aside;
     mono_t next = { INT64_MAX };
+    if (timer_is_set(&a->still))
+        return false;
     uint32_t standing = aside_is_spent(c) || MUTATED(stand_still) ? 0 : count_standing(c, q, &next);
     for (uint32_t most = standing ? share_of(c, q, standing) : 0; standing; most /= 2) {
         thin_all(c, q, most);
@@ -262,6 +265,14 @@ void aside_wake(struct core *c)
     struct timer *t;
     while ((t = timers_pop(&c->aside_timers, c->now.mono)) != NULL)
         core_run_queue(c, OWNER(t)->queue);
+}
+
+void aside_failed(struct core *c, struct queue *q)
+{
+    if (!timer_is_set(&q->partitions->aside.still))
+        return;
+    timers_clear(&c->aside_timers, &q->partitions->aside.still);
+    core_run_queue(c, q);
 }
 
 void aside_forget(struct core *c, struct queue *q)

@@ -40,6 +40,13 @@ static void read_from(struct core *c, struct queue *q, const struct aside_line *
     c->disk->ops->load(c->disk, q->id, first, bytes, ASIDE_TAG | q->id);
 }
 
+/* Nothing of it can be delivered before its next one is read: that comes even where there is no room, as it would wait for others that
+ * stand still else. Not with an order by key: there it may come to stand behind its key, and the next after it. */
+static bool goes_without_room(struct partitions *p, struct partition *at)
+{
+    return !p->ordered && partition_awaits_disk(p, at);
+}
+
 static bool read_partition(struct core *c, struct queue *q)
 {
     struct partitions *p = q->partitions;
@@ -48,10 +55,11 @@ static bool read_partition(struct core *c, struct queue *q)
         uint32_t partition = (p->aside.served + i) % p->count;
         if (!is_low(c, q, &p->at[partition], &first))
             continue;
-        if (!partition_has_room(c, q))
-            return false;
+        bool room = partition_has_room(c, q);
+        if (!room && !goes_without_room(p, &p->at[partition]))
+            continue;
         p->aside.served = partition + 1;
-        read_from(c, q, &p->at[partition].aside, first, UINT32_MAX);
+        read_from(c, q, &p->at[partition].aside, first, room ? UINT32_MAX : 1);
         return true;
     }
     return false;
@@ -137,7 +145,10 @@ static bool is_wanted(const struct core *c, struct queue *q, const struct place 
     uint64_t first;
     if (!aside_first(p, line, &first) || first != sequence)
         return false; /* not in its order */
-    return at->key ? key_wants(q, at->key, full) : !full && partition_wants(&p->at[at->partition]);
+    if (at->key)
+        return key_wants(q, at->key, full);
+    struct partition *partition = &p->at[at->partition];
+    return partition_wants(partition) && (!full || goes_without_room(p, partition));
 }
 
 static void put_back(struct core *c, struct queue *q, const struct place *at, const struct store_loaded *e)

@@ -317,6 +317,8 @@ void queue_delay(struct core *c, struct queue *q, uint64_t sequence, struct item
         partition_ended(c, q, item);
     move(q, item, ITEM_DELAYED);
     calendar_delay(c, q, sequence, ms);
+    if (q->partitions)
+        aside_failed(c, q);
 }
 
 void queue_hold_back(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms)

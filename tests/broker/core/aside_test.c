@@ -672,6 +672,56 @@ static void the_mark_follows_what_is_looked_at(void **state)
     assert_int_equal(t.events[1].sequence, 3001);
 }
 
+/* As long as its delivery is young it was left alone. */
+static void a_key_that_fails_makes_room_at_once(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("ordered=key");
+    struct peer *k = consumer("k", 8), *p = joined("late");
+    published(2 * AHEAD, "a", "");
+    publish(p, "mail", 0, "b1#b");
+    settle_disk();
+    hear(k, &t);
+    assert_int_equal(t.count, 1);
+    fail_for(k, t.events[0].delivery, LONG);
+    settle_disk();
+    assert_int_equal(hear(k, &t), 1);
+    assert_int_equal(t.events[1].sequence, 2 * AHEAD + 1);
+}
+
+/* No more may be set aside, and one that stands still fills the look-ahead: another still gets what is aside of its own. */
+static void where_no_more_may_be_set_aside_a_partition_gets_its_own(void **state)
+{
+    (void)state;
+    struct taken t = { 0 }, u = { 0 };
+    char keys[3] = { 0 };
+    for (char at = 'a'; at <= 'z'; at++)
+        keys[event_key_hash(span_of(&at, 1)) % 3] = at;
+    declared("partitions=3");
+    consumer("x", 0), consumer("y", 0), consumer("z", 0);
+    struct partitions *p = mail()->partitions;
+    struct peer *of[3];
+    for (int i = 0; i < 3; i++)
+        for (unsigned j = 0; j < bench.d->peer_count; j++)
+            if (strcmp(bench.d->peers[j]->name, p->at[i].owner->session->name) == 0)
+                of[i] = bench.d->peers[j];
+    published(60, (char[]){ keys[0], keys[1], 0 }, "");
+    credit(of[0], "mail", 8);
+    settle_disk();
+    drain(of[0], &t); /* 1's is aside */
+    assert_int_equal(t.count, 60);
+    bench.d->core->config.memory_budget = bench.d->core->aside_bytes * ASIDE_SHARE;
+    published(60, (char[]){ keys[2], 0 }, ""); /* nobody takes it */
+    settle_disk();
+    hear(of[0], &t);
+    credit(of[1], "mail", 8);
+    settle_disk();
+    drain(of[1], &u);
+    bench.d->core->config.memory_budget = 1u << 30;
+    assert_int_equal(u.count, 60);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -694,6 +744,8 @@ int main(void)
         on_disk(a_receipt_from_before_a_crash_acks_what_is_aside),
         on_disk(where_no_more_may_be_set_aside_it_waits_for_what_stands_still),
         on_disk(what_came_back_does_not_count),
+        on_disk(a_key_that_fails_makes_room_at_once),
+        on_disk(where_no_more_may_be_set_aside_a_partition_gets_its_own),
         on_disk(the_mark_follows_what_is_looked_at),
         on_disk(a_paused_queue_reads_no_more_than_it_keeps),
         on_disk(what_expired_is_not_counted_as_parked),
