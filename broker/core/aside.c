@@ -179,6 +179,7 @@ static void thin(struct core *c, struct queue *q, struct heap *h, struct aside_l
             heap_push(h, out[i]);
     }
     free(out);
+    heap_fit(h); /* the next to stand still may be another, and another after it */
 }
 
 /* ------------------------------------------------------------------ relief */

@@ -38,6 +38,17 @@ void heap_pop(struct heap *h)
         h->at[i] = last;
 }
 
+void heap_fit(struct heap *h)
+{
+    uint32_t capacity = h->capacity;
+    while (capacity > 16 && capacity / 4 >= h->count)
+        capacity /= 2;
+    if (capacity == h->capacity)
+        return;
+    h->capacity = capacity;
+    h->at = xrealloc(h->at, h->capacity * sizeof *h->at);
+}
+
 void heap_free(struct heap *h)
 {
     free(h->at);

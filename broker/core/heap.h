@@ -12,6 +12,8 @@ struct heap {
 
 void heap_push(struct heap *h, uint64_t sequence);
 void heap_pop(struct heap *h); /* the least; it is not empty */
+/* Lets go of memory that it does not need any more. */
+void heap_fit(struct heap *h);
 void heap_free(struct heap *h);
 
 #endif

@@ -690,6 +690,32 @@ static void a_key_that_fails_makes_room_at_once(void **state)
     assert_int_equal(t.events[1].sequence, 2 * AHEAD + 1);
 }
 
+/* Each was alone for a while, and had the whole look-ahead. */
+static void what_was_set_aside_leaves_no_memory_behind(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("ordered=key");
+    bench.d->core->config.look_ahead = 2000;
+    struct peer *k = consumer("k", 1);
+    published(2100, "a", "");
+    hear(k, &t);
+    fail_for(k, t.events[0].delivery, LONG);
+    credit(k, "mail", 2);
+    for (unsigned i = 0; i < 10; i++)
+        settle_disk();
+    assert_true(aside() > 0 && mail()->partitions->keys->waiting.capacity >= 1000);
+    bench.d->core->config.look_ahead = AHEAD;
+    published(2 * AHEAD, "b", "");
+    settle_disk();
+    hear(k, &t);
+    fail_for(k, t.events[1].delivery, LONG);
+    credit(k, "mail", 3);
+    settle_disk();
+    for (struct key *key = mail()->partitions->keys; key; key = key->hh.next)
+        assert_true(key->waiting.capacity <= 2 * AHEAD);
+}
+
 /* No more may be set aside, and one that stands still fills the look-ahead: another still gets what is aside of its own. */
 static void where_no_more_may_be_set_aside_a_partition_gets_its_own(void **state)
 {
@@ -744,6 +770,7 @@ int main(void)
         on_disk(a_receipt_from_before_a_crash_acks_what_is_aside),
         on_disk(where_no_more_may_be_set_aside_it_waits_for_what_stands_still),
         on_disk(what_came_back_does_not_count),
+        on_disk(what_was_set_aside_leaves_no_memory_behind),
         on_disk(a_key_that_fails_makes_room_at_once),
         on_disk(where_no_more_may_be_set_aside_a_partition_gets_its_own),
         on_disk(the_mark_follows_what_is_looked_at),
