@@ -147,6 +147,22 @@ bool destination_decided(const struct destination *d, uint64_t sequence)
     return i < d->outcome_count && d->outcomes[i].first <= sequence;
 }
 
+static enum reason outcome_of(const struct destination *d, uint64_t sequence)
+{
+    uint32_t i = run_behind(d, sequence);
+    bool known = i < d->outcome_count && d->outcomes[i].first <= sequence;
+    return known ? (enum reason)d->outcomes[i].reason : REASON_ok;
+}
+
+/* Nearly always the highest is meant. Of what is sent again after a lost session it is another: there what went later was decided
+ * before. */
+enum reason destination_refused(const struct destination *d, uint64_t sequence)
+{
+    if (d->refused_tail <= sequence)
+        return d->refused_tail == sequence && sequence ? d->refused_reason : REASON_ok;
+    return sequence == d->seen ? d->seen_reason : outcome_of(d, sequence);
+}
+
 static void keep_outcome(struct destination *d, const struct outcome *o)
 {
     uint32_t i = run_behind(d, o->first);
@@ -209,6 +225,7 @@ void destination_seen(struct destination *d, uint64_t through)
 {
     if (through <= d->seen)
         return;
+    d->seen_reason = outcome_of(d, through);
     uint32_t gone = run_behind(d, through + 1);
     for (uint32_t i = 0; i < gone; i++)
         outcome_drop(&d->outcomes[i]);

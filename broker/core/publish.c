@@ -13,8 +13,9 @@
 static enum reason refused_unseen(const struct core *c, const struct destination *d, const struct queue *q,
                                   const struct topic *t, const struct entry *e, uint64_t sequence)
 {
-    if (!MUTATED(break_prefix) && e->continued && d->refused_tail != 0 && d->refused_tail + 1 == sequence)
-        return d->refused_reason;
+    enum reason before = e->continued && !MUTATED(break_prefix) ? destination_refused(d, sequence - 1) : REASON_ok;
+    if (before != REASON_ok)
+        return before;
     if (c->stopping)
         return REASON_draining;
     if (e->topic && !t)

@@ -227,8 +227,9 @@ struct destination {
     struct targets *newest; /* of a topic: where the newest accepted events went; see targets.h */
     bool listed;            /* in the session's list of destinations with something untold */
     struct destination *listed_next;
-    uint64_t refused_tail; /* the newest refused sequence: a continued entry behind it is refused too */
+    uint64_t refused_tail; /* the highest refused sequence … */
     enum reason refused_reason;
+    enum reason seen_reason; /* of sequence `seen`; REASON_ok: it was not refused, as far as is known */
     uint64_t pending;        /* accepted entries whose confirm waits for the disk */
     bool lasts;              /* its queue is on disk, or was when it was deleted: its outcomes outlive a restart */
     struct waiting *waiters; /* utlist DL */
@@ -468,6 +469,8 @@ struct destination *destination_of(struct producer *p, struct span name);
 void destination_decide(struct core *c, struct destination *d, const struct outcome *o, const struct queue *q,
                         uint64_t events, uint64_t bytes);
 bool destination_decided(const struct destination *d, uint64_t sequence);
+/* Why that one was refused: a continued entry behind it is refused too. REASON_ok: it was not. */
+enum reason destination_refused(const struct destination *d, uint64_t sequence);
 void destination_seen(struct destination *d, uint64_t through);
 void session_tell_outcomes(struct core *c, struct session *s); /* writes what is untold into `out` */
 

@@ -72,12 +72,12 @@ void keys_check_order(struct sim *s, const struct fact *f, struct life *life)
     *newest = f->order;
 }
 
-/* Nobody acked it, and it is in the queue still. */
+/* Nobody acked it, and it is in the queue still. What a restart found that is to be dead has left its key. */
 static bool is_unsettled(struct sim *s, const struct fact *f, const struct life *life)
 {
     bool there = s->on_disk[f->queue] || f->incarnation == life->incarnation;
-    return f->sequence && there && !f->ack_asked && !f->duplicate && !storing_is_dead(s, f) &&
-           !timing_may_have_expired(s, f);
+    bool leaves = storing_is_dead(s, f) || storing_is_condemned(s, f) || timing_may_have_expired(s, f);
+    return f->sequence && there && !f->ack_asked && !f->duplicate && !leaves;
 }
 
 /* Of what came nothing may come beside it, be it accepted before or after it; of what did not come yet what was accepted before, but

@@ -310,8 +310,10 @@ void storing_close(struct sim *s);
 void storing_free(struct sim *s);
 void storing_check_start(struct sim *s);                     /* what a start must find */
 uint64_t storing_dead_unseen(struct sim *s, unsigned queue); /* dead events that nobody was ever given */
-/* Was the event's ack undone by a crash? */
 bool storing_is_dead(struct sim *s, const struct fact *f);
+/* A restart found that it is to be dead, and there is no room for that yet. */
+bool storing_is_condemned(struct sim *s, const struct fact *f);
+/* Was the event's ack undone by a crash? */
 bool storing_has_returned(struct sim *s, const struct fact *f);
 
 /* clients.c */

@@ -2,6 +2,7 @@
  * one between everything else, and what a start must find after an end. */
 #include "tests/sim/sim.h"
 
+#include "broker/core/doomed.h"
 #include "broker/core/trouble.h"
 
 #define EVER INT64_MAX
@@ -290,6 +291,12 @@ bool storing_is_dead(struct sim *s, const struct fact *f)
 {
     struct queue *q = queue_find(s->core, span_str(sim_queue_name(f->queue)));
     return q && is_dead(q, f->sequence);
+}
+
+bool storing_is_condemned(struct sim *s, const struct fact *f)
+{
+    struct queue *q = queue_find(s->core, span_str(sim_queue_name(f->queue)));
+    return q && q->calendar && doomed_is_condemned(q->calendar, f->sequence);
 }
 
 bool storing_has_returned(struct sim *s, const struct fact *f)

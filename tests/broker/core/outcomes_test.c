@@ -74,6 +74,28 @@ static void attaching_anew_tells_every_unseen_outcome(void **state)
     assert_string_equal(heard(p), "confirm orders 4 -> 3; confirm orders 6 -> 4");
 }
 
+/* Three sessions: a batch waits, and goes again when something that went later was refused already. */
+static void what_continues_a_refused_entry_is_refused_when_it_is_sent_again(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    declare(d, "orders", "capacity=1 capacity_bytes=2048");
+    publish(p, "orders", 0, "full");
+    publish(p, "orders", 9000, "big:1500 +b +c");
+    publish(p, "orders", 0, "later");
+    assert_string_equal(heard(p), "confirm orders 1 -> 1; refuse orders 5 full 1/1");
+    bye(p);
+    assert_string_equal(attach_anew(p), "attached known | orders through 1: 1 -> 1, 5 full");
+    declare(d, "orders", "capacity=9 capacity_bytes=1024");
+    publish_from(p, "orders", 2, 0, "big:1500 +b");
+    assert_string_equal(heard(p), "refuse orders 2..3 too_large 1/9");
+    seen(p, "orders", 3);
+    publish_from(p, "orders", 4, 0, "+c");
+    assert_string_equal(heard(p), "refuse orders 4 too_large 1/9");
+    publish(p, "orders", 0, "new");
+    assert_string_equal(heard(p), "confirm orders 6 -> 2");
+}
+
 static void a_producer_is_remembered_for_a_while(void **state)
 {
     struct driver *d = *state;
@@ -239,6 +261,7 @@ int main(void)
         driven(a_gap_in_the_numbers_is_a_violation),
         driven(outcomes_seen_are_forgotten),
         driven(attaching_anew_tells_every_unseen_outcome),
+        driven(what_continues_a_refused_entry_is_refused_when_it_is_sent_again),
         driven(a_producer_is_remembered_for_a_while),
         driven(each_session_of_a_producer_has_the_next_epoch),
         driven(of_two_holders_of_one_id_the_older_is_fenced),
