@@ -172,6 +172,8 @@ static bool sort_for(struct core *c, struct queue *q, uint32_t partition)
     if (q->next_ready >= end && more_comes(q))
         partition_has_room(c, q); /* for what is read then */
     while (q->next_ready < end && partition_has_room(c, q)) {
+        if (q->next_ready >= end)
+            break; /* room was made by what stood before it, and all between it and there had left */
         struct item *item = item_at(q, q->next_ready);
         uint64_t sequence = q->next_ready++;
         if (item->state == ITEM_READY && !goes_on_backing_off(c, q, sequence, item))

@@ -290,6 +290,27 @@ static void a_partition_whose_consumer_stalls_holds_up_no_other(void **state)
     assert_int_equal(queue_remaining(mail()), 0);
 }
 
+/* Nothing but what has left lies behind it: the queue's items end with it, and so does the look ahead. */
+static void what_is_set_aside_may_be_the_last_there_is(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("partitions=2");
+    bench.d->core->config.look_ahead = 1;
+    struct peer *k = consumer("k", 0), *other = consumer("other", 0);
+    bool first = strcmp(mail()->partitions->at[0].owner->session->name, "k") == 0;
+    publish(joined("p"), "mail", 0, "d1#d d2#d!50");
+    settle_disk();
+    wait_ms(60);
+    assert_int_equal(mail()->ready, 1);
+    credit(first ? other : k, "mail", 1);
+    settle_disk();
+    assert_int_equal(aside(), 1);
+    credit(first ? k : other, "mail", 1);
+    settle_disk();
+    assert_int_equal(hear(first ? k : other, &t), 1);
+}
+
 static void it_is_handed_over_with_what_is_aside(void **state)
 {
     (void)state;
@@ -757,6 +778,7 @@ int main(void)
         on_disk(what_is_published_later_stays_behind_what_is_aside),
         on_disk(a_delayed_event_comes_before_what_is_aside),
         on_disk(a_partition_whose_consumer_stalls_holds_up_no_other),
+        on_disk(what_is_set_aside_may_be_the_last_there_is),
         on_disk(it_is_handed_over_with_what_is_aside),
         on_disk(what_has_no_key_stays_in_its_partition),
         on_disk(what_is_aside_expires_and_its_key_goes_on),
