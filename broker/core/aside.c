@@ -1,6 +1,7 @@
 #include "broker/core/aside.h"
 #include "broker/core/items.h"
 #include "broker/core/partition.h"
+#include "broker/core/trouble.h"
 
 #include "base/mutation.h"
 #include "base/xalloc.h"
@@ -190,11 +191,13 @@ static bool flows(const struct queue *q, struct partition *at)
     return partition_is_reached(q, at) && !partition_awaits_disk(q->partitions, at);
 }
 
-/* When the key stands still, if nothing happens until then: its event is in the midst of its delivery. */
+/* When the key stands still, if nothing happens until then: its event is in the midst of its delivery. One that failed before may fail
+ * for ever, however short it is in hand. */
 static mono_t still_at(const struct core *c, struct queue *q, const struct key *k)
 {
     const struct item *item = queue_item(q, k->current);
-    bool flies = item && item->state == ITEM_IN_FLIGHT;
+    const struct trouble *t = q->troubles ? trouble_find(q, k->current) : NULL;
+    bool flies = item && item->state == ITEM_IN_FLIGHT && !(t && t->failures);
     return flies ? mono_add_ms(c->leases[item->lease]->delivered, ASIDE_STILL_MS) : c->now.mono;
 }
 

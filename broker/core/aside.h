@@ -61,8 +61,9 @@ bool aside_before(struct partitions *p, struct aside_line *line, uint64_t sequen
 bool aside_join(struct core *c, struct queue *q, struct aside_line *line, uint64_t sequence, struct item *item);
 /* Too much is sorted: what cannot be delivered now is set aside, the last first. False: too much is left. */
 bool aside_relieve(struct core *c, struct queue *q);
-void aside_failed(struct core *c, struct queue *q); /* a delivery did: its key stands still from now on */
-void aside_wake(struct core *c);                    /* queues for which that is due get a turn */
+void aside_failed(struct core *c,
+                  struct queue *q); /* a delivery did, or came back: its key may stand still from now on */
+void aside_wake(struct core *c);    /* queues for which that is due get a turn */
 /* Does what is aside cost so much memory that no more may be? */
 bool aside_is_spent(const struct core *c);
 /* Settles all that is aside. */

@@ -301,10 +301,12 @@ void queue_return(struct core *c, struct queue *q, uint64_t sequence, struct ite
     if (q->partitions && item->state == ITEM_IN_FLIGHT)
         partition_ended(c, q, item);
     move(q, item, ITEM_READY);
-    if (q->partitions)
+    if (q->partitions) {
         partition_returned(c, q, sequence, item);
-    else if (sequence < q->next_ready) /* else its turn comes */
+        aside_failed(c, q);
+    } else if (sequence < q->next_ready) { /* else its turn comes */
         returned_push(q, sequence);
+    }
     core_run_queue(c, q);
 }
 

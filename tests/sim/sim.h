@@ -303,6 +303,7 @@ bool storing_disturbed(const struct sim *s);
 void storing_step(struct sim *s); /* the disk executes what is due */
 void storing_wake(struct sim *s); /* the log may have submitted something */
 int64_t storing_due(const struct sim *s);
+int64_t storing_log_due(const struct sim *s);     /* the log alone */
 bool storing_open(struct sim *s, bool *hopeless); /* the core's log; false: it did not open */
 void storing_cut_off(struct sim *s,
                      bool machine); /* the broker is gone; with `machine` what was not synced may be lost */

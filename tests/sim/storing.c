@@ -127,13 +127,16 @@ void storing_wake(struct sim *s)
         s->disk_due = s->now + next_delay(s);
 }
 
+int64_t storing_log_due(const struct sim *s)
+{
+    return s->log ? s->log->ops->due(s->log).ns : INT64_MAX;
+}
+
 int64_t storing_due(const struct sim *s)
 {
     int64_t due = s->disk_due < s->disk_stalled_until ? s->disk_stalled_until : s->disk_due;
+    int64_t own = storing_log_due(s);
     due = due < s->disk_full_until ? due : s->disk_full_until;
-    if (!s->log)
-        return due;
-    int64_t own = s->log->ops->due(s->log).ns;
     return own < due ? own : due;
 }
 

@@ -61,10 +61,10 @@ unsigned sim_queue_index(const char *name)
 
 #define RESTLESS_MOST 2000u
 
-/* Nobody else has anything to do, and the broker asks for turn after turn: it would take a processor. */
+/* Nobody else has anything to do, and the broker, or its log, asks for turn after turn: it would take a processor. */
 static void check_rest(struct sim *s, int64_t core)
 {
-    s->restless = core <= s->now ? s->restless + 1 : 0;
+    s->restless = core <= s->now || storing_log_due(s) <= s->now ? s->restless + 1 : 0;
     if (s->restless > RESTLESS_MOST)
         sim_fail(s, "the broker asks for one turn after the other");
 }

@@ -123,6 +123,14 @@ static void in_order(const struct taken *t, size_t from, uint64_t first, uint64_
     assert_int_equal(found, count);
 }
 
+static unsigned times_came(const struct taken *t, uint64_t sequence)
+{
+    unsigned times = 0;
+    for (size_t i = 0; i < t->count; i++)
+        times += t->events[i].sequence == sequence;
+    return times;
+}
+
 static void fail_for(struct peer *k, uint64_t delivery, uint64_t ms)
 {
     settle(k, "mail", SETTLE_NACK, delivery, 1, ms);
@@ -711,6 +719,26 @@ static void a_key_that_fails_makes_room_at_once(void **state)
     assert_int_equal(t.events[1].sequence, 2 * AHEAD + 1);
 }
 
+static void a_key_that_fails_again_and_again_holds_up_no_other(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("ordered=key max_deliveries=10");
+    struct peer *k = consumer("k", 8), *p = joined("late");
+    published(2 * AHEAD, "a", "");
+    publish(p, "mail", 0, "b1#b");
+    settle_disk();
+    hear(k, &t);
+    for (size_t i = 0; times_came(&t, 1) < 4; i++) {
+        assert_true(i < t.count);
+        if (t.events[i].sequence == 1)
+            settle(k, "mail", SETTLE_NACK, t.events[i].delivery, 1, 0);
+        settle_disk();
+        hear(k, &t);
+    }
+    assert_int_equal(times_came(&t, 2 * AHEAD + 1), 1);
+}
+
 /* Each was alone for a while, and had the whole look-ahead. */
 static void what_was_set_aside_leaves_no_memory_behind(void **state)
 {
@@ -794,6 +822,7 @@ int main(void)
         on_disk(what_came_back_does_not_count),
         on_disk(what_was_set_aside_leaves_no_memory_behind),
         on_disk(a_key_that_fails_makes_room_at_once),
+        on_disk(a_key_that_fails_again_and_again_holds_up_no_other),
         on_disk(where_no_more_may_be_set_aside_a_partition_gets_its_own),
         on_disk(the_mark_follows_what_is_looked_at),
         on_disk(a_paused_queue_reads_no_more_than_it_keeps),
