@@ -20,6 +20,40 @@ void admission_flush(struct admission *a)
     a->bytes = 0;
 }
 
+void admission_look(struct admission *a)
+{
+    a->room = queue_room(a->core, a->queue);
+    if (a->room.short_of == REASON_budget)
+        a->room.budget += a->own;
+    room_less(&a->room, a->count, a->bytes, true);
+}
+
+/* The oldest is among what is pending only when nothing else is left to drop. Where somebody waits for memory, he may come in with
+ * what is dropped: then nothing may be pending, whose numbers that would change. */
+static bool drop_oldest(struct admission *a)
+{
+    if (a->core->starved)
+        admission_flush(a);
+    if (queue_drop_oldest(a->core, a->queue))
+        return true;
+    if (a->count == 0)
+        return false;
+    admission_flush(a);
+    return queue_drop_oldest(a->core, a->queue);
+}
+
+enum reason admission_make_room(struct admission *a, uint64_t size)
+{
+    enum reason why;
+    do {
+        if (!drop_oldest(a))
+            return REASON_full;
+        admission_look(a);
+        why = room_take(&a->room, size);
+    } while (why == REASON_full);
+    return why;
+}
+
 /* It is confirmed once the first one is durable. The log also keeps its outcome, which no run tells of; where the disk has no room
  * for that, a restart makes "refused" of an outcome that its publisher has not seen, and it tries again. */
 bool admission_duplicate(struct admission *a, uint64_t sequence, const struct entry *e)

@@ -12,6 +12,7 @@ struct admission {
     struct destination *destination;
     struct queue *queue;
     struct room room;
+    uint64_t own; /* of the memory's budget: what it gives back itself */
     struct store_event events[APPEND_AT_ONCE];
     uint8_t hashes[APPEND_AT_ONCE][DEDUP_HASH_SIZE]; /* of zeros: it has none */
     size_t count;
@@ -30,6 +31,17 @@ static inline bool admission_has_terms(const struct entry *e)
 /* Decides an entry that the queue accepted before, within its dedup window: it gets the first one's sequence, and takes no room.
  * False: it is none. */
 bool admission_duplicate(struct admission *a, uint64_t sequence, const struct entry *e);
+/* Looks anew at what room there is. */
+void admission_look(struct admission *a);
+/* Takes the room for it, of which there is too little: the oldest make some. */
+enum reason admission_make_room(struct admission *a, uint64_t size);
+/* Takes the room for it; the oldest make some, where the queue says so. */
+static inline enum reason admission_take_room(struct admission *a, uint64_t size)
+{
+    enum reason why = room_take(&a->room, size);
+    bool drops = why == REASON_full && a->queue->settings.overflow == OVERFLOW_DROP_OLDEST;
+    return drops ? admission_make_room(a, size) : why;
+}
 /* The room for it was taken. Its bytes are borrowed until the flush. */
 void admission_accept(struct admission *a, uint64_t sequence, const struct entry *e);
 /* Appends what was accepted and decides its outcomes. */

@@ -282,7 +282,7 @@ void core_disk(struct core *c, struct now now)
         }
         if (done.kind == STORE_LOADED) {
             if (!calendar_loaded(c, &done) && !redrive_loaded(c, &done) && !explain_loaded(c, &done) &&
-                !doomed_loaded(c, &done) && !aside_loaded(c, &done) && !peek_loaded(c, &done))
+                !doomed_loaded(c, &done) && !aside_loaded(c, &done) && !drop_loaded(c, &done) && !peek_loaded(c, &done))
                 backlog_loaded(c, &done);
             continue;
         }

@@ -230,8 +230,12 @@ static enum reason drop_for_room(struct fanout *f, struct queue *q, uint64_t siz
     enum reason why;
     fanout_flush(f);
     while ((why = look_for_room(f, q, size)) == REASON_full) {
-        if (drops_among(f, q) || !queue_drop_oldest(f->core, q))
+        if (drops_among(f, q))
             break;
+        if (!queue_drop_oldest(f->core, q)) {
+            drop_for_next(q);
+            break;
+        }
     }
     return why;
 }

@@ -6,6 +6,8 @@
 
 /* Names a producer may have published to; beyond it the producer is forgotten. */
 #define DESTINATIONS_MAX 65536u
+/* So long at least what is to take the place of the oldest waits until that was read, whatever it says itself. */
+#define DROP_WAIT_MS 5000u
 
 /* ------------------------------------------------------------------ arriving entries */
 
@@ -71,6 +73,7 @@ struct arrival {
     struct topic *topic; /* instead of a queue */
     struct admission admission;
     struct fanout *fanout; /* into the topic */
+    bool awaits_drop;      /* the present entry: it may wait, whatever it says */
     struct group group;
 };
 
@@ -86,12 +89,13 @@ static void wait_entry(struct arrival *a, uint64_t sequence, const struct entry 
                        const uint8_t *start, const uint8_t *end)
 {
     struct group *g = &a->group;
+    uint32_t wait_ms = a->awaits_drop && e->wait_ms < DROP_WAIT_MS ? DROP_WAIT_MS : e->wait_ms;
     flush_arrived(a);
-    if (g->count && (g->wait_ms != e->wait_ms || g->first + g->count != sequence))
+    if (g->count && (g->wait_ms != wait_ms || g->first + g->count != sequence))
         waiting_start(a->core, a->destination, a->queue, a->topic, g);
     if (g->count == 0)
         *g = (struct group){ .first = sequence,
-                             .wait_ms = e->wait_ms,
+                             .wait_ms = wait_ms,
                              .blocked = blocked,
                              .lacks = a->topic ? a->fanout->lacks : NULL,
                              .start = start };
@@ -110,7 +114,7 @@ static bool may_wait(const struct arrival *a, const struct entry *e, enum reason
     size_t group = a->group.count ? (size_t)(a->group.end - a->group.start) : 0;
     *why = REASON_full;
     bool waits = a->topic ? a->fanout->may_wait : a->queue->settings.overflow == OVERFLOW_WAIT;
-    if (!waits || e->wait_ms == 0)
+    if (!a->awaits_drop && (!waits || e->wait_ms == 0))
         return false;
     if (d->waiting_events >= config->window_events / 2 || d->waiting_bytes + e->event.size > config->window_bytes / 2)
         return false;
@@ -119,37 +123,6 @@ static bool may_wait(const struct arrival *a, const struct entry *e, enum reason
         return false;
     }
     return true;
-}
-
-/* The oldest is among what is pending only when nothing else is left to drop. Where somebody waits for memory, he may come in with
- * what is dropped: then nothing may be pending, whose numbers that would change. */
-static bool drop_oldest(struct arrival *a)
-{
-    if (a->core->starved)
-        admission_flush(&a->admission);
-    if (queue_drop_oldest(a->core, a->queue))
-        return true;
-    if (a->admission.count == 0)
-        return false;
-    admission_flush(&a->admission);
-    return queue_drop_oldest(a->core, a->queue);
-}
-
-/* Room for one more by dropping the oldest, where the queue says so. */
-static enum reason take_room(struct arrival *a, uint64_t size)
-{
-    struct room *room = &a->admission.room;
-    enum reason why = room_take(room, size);
-    if (why != REASON_full || a->queue->settings.overflow != OVERFLOW_DROP_OLDEST)
-        return why;
-    do {
-        if (!drop_oldest(a))
-            return why;
-        *room = queue_room(a->core, a->queue);
-        room_less(room, a->admission.count, a->admission.bytes, true);
-        why = room_take(room, size);
-    } while (why == REASON_full);
-    return why;
 }
 
 /* Does a topic's first, which came before, wait for this very queue? */
@@ -172,7 +145,7 @@ static enum reason judge(struct arrival *a, uint64_t sequence, const struct entr
     if (why != REASON_ok)
         return why;
     if ((!a->queue->waiters && a->group.count == 0 && !is_behind_topics(a->queue)) || MUTATED(overtake_waiters)) {
-        why = take_room(a, e->event.size);
+        why = admission_take_room(&a->admission, e->event.size);
         if (why == REASON_ok) {
             admission_accept(&a->admission, sequence, e);
             return REASON_ok;
@@ -184,7 +157,10 @@ static enum reason judge(struct arrival *a, uint64_t sequence, const struct entr
         why = REASON_full;
     }
     enum reason no_wait;
+    a->awaits_drop = why == REASON_full && drop_is_awaited(a->queue);
     *waits = may_wait(a, e, &no_wait);
+    if (a->awaits_drop && !*waits)
+        drop_for_next(a->queue);
     return *waits || why == REASON_budget || why == REASON_disk ? why : no_wait;
 }
 

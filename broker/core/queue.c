@@ -404,21 +404,6 @@ void queue_settle(struct core *c, struct queue *q, uint64_t sequence, struct ite
     core_freed(c);
 }
 
-bool queue_drop_oldest(struct core *c, struct queue *q)
-{
-    uint64_t sequence, aside;
-    struct item *item = queue_oldest_ready(q, &sequence);
-    if (q->partitions && !q->settings.dead_letter_dropped && aside_set_next(&q->partitions->aside.all, 0, &aside) &&
-        (!item || aside < sequence))
-        return backlog_settle(c, q, aside, CAUSE_DROPPED);
-    if (!item)
-        return false;
-    if (q->settings.dead_letter_dropped)
-        return dead_try(c, q, sequence, item, DEAD_DROPPED) == HOLD_NOT;
-    queue_settle(c, q, sequence, item, CAUSE_DROPPED);
-    return true;
-}
-
 struct sweep {
     uint64_t *sequences;
     size_t count, capacity;

@@ -9,6 +9,7 @@
  *   duplicates.c  those that came before (dedup.c remembers them)
  *   waiters.c   entries that wait for room
  *   queue.c     what a queue holds, its books (queue_view.c tells of them)
+ *   drop.c      what of it makes room for others
  *   items.c     where its items are
  *   partition.c which go to whom, where a queue has partitions or an order by key (keys.c, share.c, aside.c)
  *   topic.c     topics and what is bound to them; fanout.c lets their entries in, topic_call.c answers calls on them
@@ -145,6 +146,11 @@ struct durable {
     uint64_t backlog_bytes; /* of everything that is on disk only: the calendar's, too */
     uint64_t low;           /* load more once fewer than this are loaded and not delivered */
     bool loading;
+    /* drop.c */
+    bool drop_waits;   /* who asked for room last waits for what is read … */
+    bool drop_reading; /* … by this load */
+    bool drop_owed;    /* somebody could not wait, and comes again */
+    mono_t drop_again; /* there was no room for the dead: not before */
 };
 
 /* ------------------------------------------------------------------ consumers */
@@ -554,7 +560,6 @@ void queue_set_aside(struct core *c, struct queue *q, uint64_t sequence, struct 
 struct item *queue_next(struct queue *q, uint64_t *sequence);
 /* Marks it taken by a lease. */
 void queue_taken(struct queue *q, uint64_t sequence, struct item *item, uint32_t lease);
-bool queue_drop_oldest(struct core *c, struct queue *q);
 uint64_t queue_purge(struct core *c, struct queue *q, bool everything);
 uint32_t queue_oldest_ms(const struct core *c, struct queue *q);
 uint64_t queue_remaining(const struct queue *q);
@@ -567,6 +572,15 @@ void ledger_add(struct ledger *sum, const struct ledger *l);   /* all but remain
 struct store *queue_store(const struct core *c, const struct queue *q);
 /* One that is ready, deliverable or not: what drop_oldest takes. */
 struct item *queue_oldest_ready(struct queue *q, uint64_t *sequence);
+
+/* drop.c */
+/* Makes room by the oldest that is ready. False: there is none, it cannot be dead, or it has to be read first: then drop_is_awaited. */
+bool queue_drop_oldest(struct core *c, struct queue *q);
+/* Is that so, or does somebody wait for it already? */
+bool drop_is_awaited(const struct queue *q);
+/* Somebody is refused although it is so: there will be room for the next attempt. */
+void drop_for_next(struct queue *q);
+bool drop_loaded(struct core *c, const struct store_completion *done); /* false: it is not for this */
 
 /* backlog.c */
 void backlog_add(struct queue *q, uint64_t first, uint64_t count, uint64_t bytes);

@@ -258,7 +258,7 @@ static bool admit_run(struct admission *a, struct waiting *w)
         } else if (admission_duplicate(a, w->first + w->next, &e)) {
             waiting_entry_leaves(w, e.event.size);
         } else {
-            enum reason room = room_take(&a->room, e.event.size);
+            enum reason room = admission_take_room(a, e.event.size);
             if (room != REASON_ok) {
                 w->blocked = room;
                 a->core->starved |= room == REASON_budget;
@@ -275,18 +275,26 @@ static bool admit_run(struct admission *a, struct waiting *w)
     return true;
 }
 
+/* For the oldest to be dead, which it cannot be. */
+static bool waits_in_vain(const struct queue *q, const struct waiting *w)
+{
+    return w->blocked == REASON_full && q->durable && q->settings.overflow == OVERFLOW_DROP_OLDEST &&
+           q->settings.dead_letter_dropped && !q->durable->drop_waits;
+}
+
 /* The queue's own first. False when it stopped for want of room. */
 static bool admit_own(struct core *c, struct queue *q)
 {
     struct waiting *w = q->waiters;
-    struct admission a = { .core = c, .destination = w->destination, .queue = q, .room = queue_room(c, q) };
     /* The run's own bytes count against the budget until it is gone: they make room for themselves, but not on disk. */
-    if (a.room.short_of == REASON_budget)
-        a.room.budget += w->byte_count;
+    struct admission a = { .core = c, .destination = w->destination, .queue = q, .own = w->byte_count };
+    admission_look(&a);
     bool whole = admit_run(&a, w);
     admission_flush(&a);
     if (whole)
         waiting_free(c, w);
+    else if (waits_in_vain(q, w))
+        publish_refuse_all(c, q, NULL, REASON_full);
     return whole;
 }
 

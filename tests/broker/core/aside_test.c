@@ -3,6 +3,7 @@
  * the keys a, b and c are in the second, d, e and f in the first. */
 #include "broker/core/calendar.h"
 #include "broker/core/partition.h"
+#include "broker/core/trouble.h"
 #include "tests/broker/core/disk_driver.h"
 
 #include <stdio.h>
@@ -797,6 +798,79 @@ static void where_no_more_may_be_set_aside_a_partition_gets_its_own(void **state
     assert_int_equal(u.count, 60);
 }
 
+/* Of two partitions one has stood still since its 120 were published; then 140 more come, for 130 of which there is room. Returns who
+ * published them. */
+static struct peer *overflown(struct taken *t, const char *more)
+{
+    char settings[200];
+    snprintf(settings, sizeof settings, "partitions=2 overflow=drop_oldest capacity=250 dead_letter_dropped=true %s",
+             more);
+    bench.d->config.look_ahead_bytes = 100;
+    declared(settings);
+    struct peer *k = consumer("k", 0), *stalled = consumer("stalled", 0);
+    (void)stalled;
+    published(120, "ad", "");
+    credit(k, "mail", 8);
+    settle_disk();
+    drain(k, t);
+    assert_int_equal(t->count, 120);
+    struct peer *p = joined("p9");
+    for (unsigned i = 0; i < 140; i++)
+        publish(p, "mail", 0, t->events[0].sequence % 2 ? "x#d" : "x#a");
+    settle_disk();
+    return p;
+}
+
+static void dropped_ones_are_the_oldest_where_they_go_to_the_dead(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    overflown(&t, "");
+    assert_int_equal(mail()->ledger.dropped, 10);
+    assert_true(mail()->dead == 10 && queue_remaining(mail()) == 250 && mail()->refused == 0);
+    uint64_t first;
+    assert_true(aside_set_next(&mail()->partitions->aside.all, 0, &first));
+    assert_true(first > 20);
+}
+
+/* There is room for four: the others are refused, and what they would have dropped stays. */
+static void where_the_dead_find_no_room_who_waits_for_it_is_refused(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    struct peer *p = overflown(&t, "dead_capacity=4");
+    assert_int_equal(mail()->ledger.dropped, 4);
+    assert_true(mail()->waiting == 0 && queue_remaining(mail()) == 250);
+    assert_non_null(strstr(heard(p), "135..140 full"));
+    publish(p, "mail", 0, "x#a");
+    assert_non_null(strstr(heard(p), "full")); /* at once: nothing is read in vain */
+}
+
+/* After a restart nothing of a queue is in memory, until it has its turn. */
+static void what_is_dropped_may_lie_in_the_backlog(void **state)
+{
+    (void)state;
+    assert_string_equal(declare_durably("gone", "durability=disk capacity=3 overflow=drop_oldest"), "ok");
+    assert_string_equal(
+        declare_durably("kept", "durability=disk capacity=3 overflow=drop_oldest dead_letter_dropped=true"), "ok");
+    struct peer *p = joined("p");
+    publish(p, "gone", 0, "a b c");
+    publish(p, "kept", 0, "a b c");
+    settle_disk();
+    crash(0);
+    struct queue *gone = queue_find(bench.d->core, span_str("gone"));
+    struct queue *kept = queue_find(bench.d->core, span_str("kept"));
+    assert_true(gone->durable->backlog_events == 3 && kept->durable->backlog_events == 3);
+    assert_true(queue_drop_oldest(bench.d->core, gone));
+    assert_true(gone->ledger.dropped == 1 && !ranges_has(&gone->durable->backlog, 1));
+    assert_false(queue_drop_oldest(bench.d->core, kept));
+    assert_true(drop_is_awaited(kept));
+    drop_for_next(kept);
+    settle_disk();
+    assert_true(kept->ledger.dropped == 1 && kept->dead == 1 && trouble_find(kept, 1));
+    assert_false(drop_is_awaited(kept));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -821,6 +895,9 @@ int main(void)
         on_disk(where_no_more_may_be_set_aside_it_waits_for_what_stands_still),
         on_disk(what_came_back_does_not_count),
         on_disk(what_was_set_aside_leaves_no_memory_behind),
+        on_disk(dropped_ones_are_the_oldest_where_they_go_to_the_dead),
+        on_disk(where_the_dead_find_no_room_who_waits_for_it_is_refused),
+        on_disk(what_is_dropped_may_lie_in_the_backlog),
         on_disk(a_key_that_fails_makes_room_at_once),
         on_disk(a_key_that_fails_again_and_again_holds_up_no_other),
         on_disk(where_no_more_may_be_set_aside_a_partition_gets_its_own),
