@@ -87,6 +87,14 @@ bool aside_before(struct partitions *p, struct aside_line *line, uint64_t sequen
     return aside_first(p, line, &first) && first < sequence;
 }
 
+uint32_t aside_partition(const struct partitions *p, uint64_t sequence)
+{
+    uint32_t i = 0;
+    while (i + 1 < p->count && !ranges_has(&p->at[i].aside.ranges, sequence))
+        i++;
+    return i;
+}
+
 /* ------------------------------------------------------------------ out of memory */
 
 static void set_aside(struct core *c, struct queue *q, struct aside_line *line, uint64_t sequence, struct item *item)

@@ -66,6 +66,8 @@ void aside_failed(struct core *c,
 void aside_wake(struct core *c);    /* queues for which that is due get a turn */
 /* Does what is aside cost so much memory that no more may be? */
 bool aside_is_spent(const struct core *c);
+/* Of one that is aside and has no key: in whose line it is. */
+uint32_t aside_partition(const struct partitions *p, uint64_t sequence);
 /* Settles all that is aside. */
 uint64_t aside_purge(struct core *c, struct queue *q);
 void aside_line_free(struct partitions *p, struct aside_line *line);

@@ -110,15 +110,6 @@ struct place {
     uint32_t partition;
 };
 
-/* Without a key it is in whose line it is in. */
-static uint32_t line_with(const struct partitions *p, uint64_t sequence)
-{
-    uint32_t i = 0;
-    while (i + 1 < p->count && !ranges_has(&p->at[i].aside.ranges, sequence))
-        i++;
-    return i;
-}
-
 static struct place place_of(const struct core *c, struct queue *q, const struct store_loaded *e)
 {
     struct partitions *p = q->partitions;
@@ -126,7 +117,7 @@ static struct place place_of(const struct core *c, struct queue *q, const struct
     struct key *k = p->ordered && hash ? key_find(q, hash) : NULL;
     return (struct place){
         .key = k && ranges_has(&k->aside.ranges, e->sequence) ? k : NULL,
-        .partition = hash ? (uint32_t)(hash % p->count) : line_with(p, e->sequence),
+        .partition = hash ? (uint32_t)(hash % p->count) : aside_partition(p, e->sequence),
     };
 }
 

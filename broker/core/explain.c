@@ -112,7 +112,9 @@ static struct consumer *consumer_of(const struct queue *q, const struct item *it
     const struct partitions *p = q->partitions;
     if (p && item && item->place)
         return p->at[item->place - 1].owner;
-    uint64_t key = p && !item ? key_of(e->event.event) : 0;
+    uint64_t key = p && !item ? key_of(e->event.event) : 0, sequence = e->event.sequence;
+    if (p && !item && !key && backlog_where(q, sequence) == BACKLOG_ASIDE)
+        return p->at[aside_partition(p, sequence)].owner;
     return key ? p->at[key % p->count].owner : q->active;
 }
 

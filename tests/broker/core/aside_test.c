@@ -464,6 +464,26 @@ static void it_is_explained_and_shown(void **state)
     assert_int_equal(next, 2 * MANY + 1);
 }
 
+/* Without a key its partition is where it is aside, and nothing of itself says which. */
+static void it_is_explained_by_whose_partition_it_is_in(void **state)
+{
+    (void)state;
+    declared("partitions=2");
+    struct peer *k = consumer("k", 1000), *other = consumer("other", 1000);
+    session_find(bench.d->core, other->token)->link.limits.frames = 0; /* it wants some, and is not reached */
+    published(MANY, "-", "");
+    (void)k; /* acks nothing: as much is done for one as for the other */
+    uint64_t sequence;
+    assert_true(aside_set_next(&mail()->partitions->aside.all, 0, &sequence));
+    const struct partition *at = mail()->partitions->at;
+    while (!ranges_has(&at->aside.ranges, sequence))
+        at++;
+    assert_true(at->owner && at->owner != mail()->active);
+    struct request r = { .call = CALL_EXPLAIN, .queue = "mail", .u.explain.sequence = sequence };
+    assert_string_equal(ask_durably(&r), "ok");
+    assert_string_equal(bench.d->reply.u.explained.consumer, at->owner->session->name);
+}
+
 static void its_partition_is_described_with_it(void **state)
 {
     (void)state;
@@ -889,6 +909,7 @@ int main(void)
         on_disk(a_queue_is_deleted_with_what_is_aside),
         on_disk(what_is_dropped_for_want_of_room_is_the_oldest),
         on_disk(it_is_explained_and_shown),
+        on_disk(it_is_explained_by_whose_partition_it_is_in),
         on_disk(its_partition_is_described_with_it),
         on_disk(a_crash_in_the_midst_loses_nothing),
         on_disk(a_receipt_from_before_a_crash_acks_what_is_aside),
