@@ -80,6 +80,7 @@ void aside_leave_set(struct partitions *p, uint64_t sequence);
 /* aside_read.c */
 void aside_want(struct core *c, struct queue *q);                       /* asks the disk for what is wanted */
 bool aside_comes(const struct core *c, struct queue *q);                /* is some of it on its way? */
+bool aside_comes_without_room(const struct core *c, struct queue *q);   /* the same while no more may be sorted */
 bool aside_loaded(struct core *c, const struct store_completion *done); /* false: it is not for this */
 
 #endif

@@ -102,6 +102,19 @@ bool aside_comes(const struct core *c, struct queue *q)
     return false;
 }
 
+bool aside_comes_without_room(const struct core *c, struct queue *q)
+{
+    struct partitions *p = q->partitions;
+    uint64_t first;
+    if (p->aside.reading || p->aside.wanting)
+        return true;
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (goes_without_room(p, &p->at[i]) && is_low(c, q, &p->at[i], &first))
+            return true;
+    }
+    return false;
+}
+
 /* ------------------------------------------------------------------ read */
 
 /* Whose it is. */

@@ -273,8 +273,8 @@ static bool more_comes(const struct core *c, struct queue *q)
         return durable_comes(q);
     const struct aside *a = &q->partitions->aside;
     bool waits = partition_is_full(c, q) && (aside_is_spent(c) || timer_is_set(&a->still));
-    if (waits && !a->reading)
-        return false;
+    if (waits)
+        return aside_comes_without_room(c, q);
     return q->partitions->starved || (q->durable && aside_comes(c, q)) || durable_comes(q);
 }
 

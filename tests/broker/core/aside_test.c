@@ -786,6 +786,39 @@ static void what_was_set_aside_leaves_no_memory_behind(void **state)
         assert_true(key->waiting.capacity <= 2 * AHEAD);
 }
 
+/* The look-ahead is full of what is behind a young delivery, and what is aside of another key is about to be read. */
+static void nobody_is_told_of_nothing_while_a_key_is_read(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("ordered=key lease=1h");
+    struct peer *k = consumer("k", 2);
+    published(MANY, "ab", "");
+    hear(k, &t);
+    assert_int_equal(t.events[0].sequence, 1);
+    wait_ms(ASIDE_STILL_MS);
+    for (unsigned i = 1; i < t.count; i++) /* the key a stands still */
+        ack(k, "mail", t.events[i].delivery, 1);
+    for (unsigned n = 3; aside() < AHEAD; n++) {
+        credit(k, "mail", n);
+        settle_disk();
+        size_t before = t.count;
+        hear(k, &t);
+        if (aside() < AHEAD && t.count > before)
+            ack(k, "mail", t.events[t.count - 1].delivery, 1);
+    }
+    credit(k, "mail", 1000);
+    settle_disk();
+    assert_true(partition_is_full(bench.d->core, mail()) && timer_is_set(&mail()->partitions->aside.still));
+    heard(k);
+    frame_add_credit(&k->out, span_str("mail"), ++known(k, "mail")->generation, 1001);
+    ack(k, "mail", t.events[0].delivery, 1);
+    assert_true(mail()->partitions->aside.reading);
+    assert_null(strstr(heard(k), "idle"));
+    settle_disk();
+    assert_int_equal(hear(k, &t), 1);
+}
+
 /* No more may be set aside, and one that stands still fills the look-ahead: another still gets what is aside of its own. */
 static void where_no_more_may_be_set_aside_a_partition_gets_its_own(void **state)
 {
@@ -919,6 +952,7 @@ int main(void)
         on_disk(dropped_ones_are_the_oldest_where_they_go_to_the_dead),
         on_disk(where_the_dead_find_no_room_who_waits_for_it_is_refused),
         on_disk(what_is_dropped_may_lie_in_the_backlog),
+        on_disk(nobody_is_told_of_nothing_while_a_key_is_read),
         on_disk(a_key_that_fails_makes_room_at_once),
         on_disk(a_key_that_fails_again_and_again_holds_up_no_other),
         on_disk(where_no_more_may_be_set_aside_a_partition_gets_its_own),
