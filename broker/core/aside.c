@@ -52,6 +52,8 @@ static void remove_from(struct partitions *p, struct aside_line *line, uint64_t 
 {
     size_t before = line->ranges.capacity;
     line->events -= ranges_remove(&line->ranges, first, end);
+    if (line->ranges.count == 0)
+        ranges_free(&line->ranges); /* an empty one would keep some */
     count_line(p, line, before);
 }
 
