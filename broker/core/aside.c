@@ -201,14 +201,19 @@ static bool flows(const struct queue *q, struct partition *at)
     return partition_is_reached(q, at) && !partition_awaits_disk(q->partitions, at);
 }
 
-/* When the key stands still, if nothing happens until then: its event is in the midst of its delivery. One that failed before may fail
- * for ever, however short it is in hand. */
+/* When the key stands still, if nothing happens until then: its event is in the midst of its delivery, or is delivered in this turn.
+ * One that failed before may fail for ever, however short it is in hand. */
 static mono_t still_at(const struct core *c, struct queue *q, const struct key *k)
 {
+    struct partitions *p = q->partitions;
     const struct item *item = queue_item(q, k->current);
     const struct trouble *t = q->troubles ? trouble_find(q, k->current) : NULL;
-    bool flies = item && item->state == ITEM_IN_FLIGHT && !(t && t->failures);
-    return flies ? mono_add_ms(c->leases[item->lease]->delivered, ASIDE_STILL_MS) : c->now.mono;
+    if (!item || (t && t->failures))
+        return c->now.mono;
+    if (item->state == ITEM_IN_FLIGHT)
+        return mono_add_ms(c->leases[item->lease]->delivered, ASIDE_STILL_MS);
+    bool comes = item->state == ITEM_READY && flows(q, &p->at[k->hash % p->count]);
+    return comes ? mono_add_ms(c->now.mono, ASIDE_STILL_MS) : c->now.mono;
 }
 
 /* How many partitions and keys stand still that have something in memory; and when the next key does. */

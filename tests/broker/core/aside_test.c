@@ -819,6 +819,27 @@ static void nobody_is_told_of_nothing_while_a_key_is_read(void **state)
     assert_int_equal(hear(k, &t), 1);
 }
 
+/* Its consumer acks, and in the same turn more comes for it than may be looked at, which the other partition's wants to see. */
+static void a_key_whose_next_event_is_delivered_in_this_turn_flows(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("ordered=key partitions=2 lease=1h");
+    struct peer *k = consumer("k", 8), *other = consumer("other", 8);
+    published(AHEAD - 5, "d", "");
+    hear(other, &t); /* its turn comes second */
+    assert_true(t.count == 1 && !hear(k, &t) && aside() == 0 && !partition_is_full(bench.d->core, mail()));
+    struct peer *p = joined("p9");
+    publish(p, "mail", 0, "x#d x#d x#d x#d x#d x#d x#d x#d x#d x#d x#d");
+    struct open_body open = frame_begin_ack(&other->out, span_str("mail"), known(other, "mail")->consumer_epoch);
+    frame_add_settle(&other->out, &(struct settle){ .kind = SETTLE_ACK, .first = t.events[0].delivery, .count = 1 });
+    frame_end(&other->out, open);
+    push_only(other); /* the turn in which the disk has the others is its own, too */
+    settle_disk();
+    assert_true(partition_is_full(bench.d->core, mail()));
+    assert_int_equal(aside(), 0);
+}
+
 static void an_emptied_line_of_a_partition_costs_nothing(void **state)
 {
     (void)state;
@@ -976,6 +997,7 @@ int main(void)
         on_disk(dropped_ones_are_the_oldest_where_they_go_to_the_dead),
         on_disk(where_the_dead_find_no_room_who_waits_for_it_is_refused),
         on_disk(what_is_dropped_may_lie_in_the_backlog),
+        on_disk(a_key_whose_next_event_is_delivered_in_this_turn_flows),
         on_disk(an_emptied_line_of_a_partition_costs_nothing),
         on_disk(nobody_is_told_of_nothing_while_a_key_is_read),
         on_disk(a_key_that_fails_makes_room_at_once),
