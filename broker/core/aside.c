@@ -312,7 +312,18 @@ uint64_t aside_purge(struct core *c, struct queue *q)
 {
     struct partitions *p = q->partitions;
     uint64_t count = p->aside.all.events, first;
-    while (aside_set_next(&p->aside.all, 0, &first))
-        backlog_settle(c, q, first, CAUSE_PURGED);
-    return count;
+    if (count == 0)
+        return 0;
+    aside_set_next(&p->aside.all, 0, &first);
+    uint64_t at_once = backlog_purge_from(c, q, first);
+    if (at_once == 0) {
+        while (aside_set_next(&p->aside.all, 0, &first))
+            backlog_settle(c, q, first, CAUSE_PURGED);
+        return count;
+    }
+    while (p->aside.wanting)
+        key_over(q, p->aside.wanting->current);
+    aside_set_free(&p->aside.all);
+    count_memory(p);
+    return at_once;
 }

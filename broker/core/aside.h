@@ -68,7 +68,7 @@ void aside_wake(struct core *c);    /* queues for which that is due get a turn *
 bool aside_is_spent(const struct core *c);
 /* Of one that is aside and has no key: in whose line it is. */
 uint32_t aside_partition(const struct partitions *p, uint64_t sequence);
-/* Settles all that is aside. */
+/* Settles all that is aside, and the backlog behind it where nothing else is: then all at once. Lines are empty already. */
 uint64_t aside_purge(struct core *c, struct queue *q);
 void aside_line_free(struct partitions *p, struct aside_line *line);
 void aside_forget(struct core *c, struct queue *q);                                  /* the queue goes */

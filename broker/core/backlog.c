@@ -216,10 +216,10 @@ void backlog_loaded(struct core *c, const struct store_completion *done)
     core_run_queue(c, q);
 }
 
-static bool dead_lie_among_it(const struct queue *q)
+static bool dead_lie_behind(const struct queue *q, uint64_t from)
 {
     for (const struct trouble *t = q->troubles; t; t = t->hh.next) {
-        if (t->dead && t->sequence >= q->loaded)
+        if (t->dead && t->sequence >= from)
             return true;
     }
     return false;
@@ -230,7 +230,7 @@ static void settle_backlog(struct core *c, struct queue *q)
 {
     struct durable *d = q->durable;
     uint64_t first, end, size = d->backlog_bytes / d->backlog_events; /* nothing else is on disk any more */
-    if (!dead_lie_among_it(q)) {
+    if (!dead_lie_behind(q, q->loaded)) {
         c->disk->ops->settle_rest(c->disk, q->id, q->loaded, d->backlog_bytes, CAUSE_PURGED);
         return;
     }
@@ -241,23 +241,20 @@ static void settle_backlog(struct core *c, struct queue *q)
 }
 
 /* What went wrong with them, which is known before they are read again. */
-static void forget_troubles(struct queue *q)
+static void forget_troubles(struct queue *q, uint64_t from)
 {
     struct trouble *t, *next;
     HASH_ITER (hh, q->troubles, t, next) {
-        if (!t->dead && t->sequence >= q->loaded)
+        if (!t->dead && t->sequence >= from)
             trouble_forget(q, t);
     }
 }
 
-uint64_t backlog_purge(struct core *c, struct queue *q)
+/* Those from there on are settled, and nothing is on disk only any more. */
+static void purged(struct core *c, struct queue *q, uint64_t from, uint64_t count)
 {
     struct durable *d = q->durable;
-    uint64_t count = d->backlog_events;
-    if (count == 0)
-        return 0;
-    settle_backlog(c, q);
-    forget_troubles(q);
+    forget_troubles(q, from);
     q->ready -= count;
     q->bytes -= d->backlog_bytes;
     q->ledger.purged += count;
@@ -265,5 +262,34 @@ uint64_t backlog_purge(struct core *c, struct queue *q)
     d->backlog_events = d->backlog_bytes = 0;
     items_skip_to(q, q->next_sequence);
     core_run_queue(c, q); /* whoever waited for that room */
+}
+
+uint64_t backlog_purge(struct core *c, struct queue *q)
+{
+    uint64_t count = q->durable->backlog_events;
+    if (count == 0)
+        return 0;
+    settle_backlog(c, q);
+    purged(c, q, q->loaded, count);
+    return count;
+}
+
+static bool note_item(void *found, uint64_t sequence, struct item *item)
+{
+    (void)sequence;
+    (void)item;
+    *(bool *)found = true;
+    return false;
+}
+
+uint64_t backlog_purge_from(struct core *c, struct queue *q, uint64_t from)
+{
+    uint64_t count = backlog_on_disk(q);
+    bool stays = dead_lie_behind(q, from);
+    queue_each(q, from, note_item, &stays);
+    if (stays)
+        return 0;
+    c->disk->ops->settle_rest(c->disk, q->id, from, q->durable->backlog_bytes, CAUSE_PURGED);
+    purged(c, q, from, count);
     return count;
 }

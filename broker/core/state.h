@@ -588,6 +588,9 @@ void backlog_add(struct queue *q, uint64_t first, uint64_t count, uint64_t bytes
 void backlog_want(struct core *c, struct queue *q);
 void backlog_loaded(struct core *c, const struct store_completion *done);
 uint64_t backlog_purge(struct core *c, struct queue *q);
+/* The same with what is aside, of which the first is `from`, all at once: 0, and nothing changed, where others behind it stay. There
+ * are no items but in flight; the set of those aside is the caller's to clear. */
+uint64_t backlog_purge_from(struct core *c, struct queue *q, uint64_t from);
 /* Where an event is that is on disk only. */
 enum backlog_place { BACKLOG_NOWHERE, BACKLOG_LINE, BACKLOG_ASIDE, BACKLOG_CALLED, BACKLOG_PARKED };
 enum backlog_place backlog_where(const struct queue *q, uint64_t sequence);

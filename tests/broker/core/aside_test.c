@@ -637,6 +637,50 @@ static void count_loads(void)
 }
 
 /* The second consumer has credit but gets nothing: nothing is read over and over meanwhile. */
+static void count_settle(struct store *s, uint32_t queue, uint64_t sequence, store_locator at, uint32_t size,
+                         enum store_cause cause)
+{
+    loads.count++;
+    loads.before->settle(s, queue, sequence, at, size, cause);
+}
+
+/* Purges while one event is in hand, before what is aside or behind it. Returns how many were settled by themselves. */
+static unsigned purged_beside(bool behind)
+{
+    struct taken t = { 0 };
+    struct peer *k = parked(&t, "ordered=key lease=1h", "");
+    drain(k, &t);
+    if (behind)
+        published(1, "b", "");
+    else
+        wait_ms(LONG); /* a1 comes again */
+    assert_int_equal(mail()->in_flight, 1);
+    uint64_t before = queue_remaining(mail()) - 1;
+    assert_true(aside() > AHEAD);
+    count_loads();
+    loads.ops.load = loads.before->load;
+    loads.ops.settle = count_settle;
+    assert_string_equal(ask_durably(&(struct request){ .call = CALL_PURGE, .queue = "mail" }), "ok");
+    bench.log->ops = loads.before;
+    assert_true(aside() == 0 && bench.d->core->aside_bytes == 0 && queue_remaining(mail()) == 1);
+    assert_int_equal(mail()->ledger.purged, before);
+    crash(0);
+    assert_int_equal(queue_remaining(mail()), 1);
+    return loads.count;
+}
+
+static void what_is_aside_is_purged_at_once(void **state)
+{
+    (void)state;
+    assert_true(purged_beside(false) <= AHEAD);
+}
+
+static void but_one_by_one_where_others_behind_it_stay(void **state)
+{
+    (void)state;
+    assert_true(purged_beside(true) > AHEAD);
+}
+
 static void a_paused_queue_reads_no_more_than_it_keeps(void **state)
 {
     (void)state;
@@ -1004,6 +1048,8 @@ int main(void)
         on_disk(a_key_that_fails_again_and_again_holds_up_no_other),
         on_disk(where_no_more_may_be_set_aside_a_partition_gets_its_own),
         on_disk(the_mark_follows_what_is_looked_at),
+        on_disk(what_is_aside_is_purged_at_once),
+        on_disk(but_one_by_one_where_others_behind_it_stay),
         on_disk(a_paused_queue_reads_no_more_than_it_keeps),
         on_disk(what_expired_is_not_counted_as_parked),
         on_disk(what_expired_is_not_counted_as_ready),
