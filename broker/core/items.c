@@ -191,6 +191,14 @@ static int by_sequence(const struct straggler *a, const struct straggler *b)
     return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
 }
 
+static void each_in_ring(struct queue *q, uint64_t from, bool (*visit)(void *, uint64_t, struct item *), void *ctx)
+{
+    for (uint64_t s = from > q->base ? from : q->base; s < q->loaded; s++) {
+        if (item_at(q, s)->state != ITEM_GONE && !visit(ctx, s, item_at(q, s)))
+            return;
+    }
+}
+
 void queue_each(struct queue *q, uint64_t from, bool (*visit)(void *, uint64_t, struct item *), void *ctx)
 {
     HASH_SORT(q->stragglers, by_sequence);
@@ -199,8 +207,32 @@ void queue_each(struct queue *q, uint64_t from, bool (*visit)(void *, uint64_t, 
         if (s->sequence >= from && !visit(ctx, s->sequence, &s->item))
             return;
     }
-    for (uint64_t s = from > q->base ? from : q->base; s < q->loaded; s++) {
-        if (item_at(q, s)->state != ITEM_GONE && !visit(ctx, s, item_at(q, s)))
+    each_in_ring(q, from, visit, ctx);
+}
+
+void queue_all(struct queue *q, bool (*visit)(void *, uint64_t, struct item *), void *ctx)
+{
+    for (struct straggler *s = q->stragglers; s; s = s->hh.next) {
+        if (!visit(ctx, s->sequence, &s->item))
             return;
     }
+    each_in_ring(q, 0, visit, ctx);
+}
+
+static bool take_first(void *first, uint64_t sequence, struct item *item)
+{
+    (void)sequence;
+    *(const struct item **)first = item;
+    return false;
+}
+
+const struct item *queue_oldest(struct queue *q)
+{
+    const struct straggler *least = q->stragglers;
+    for (const struct straggler *s = least; s; s = s->hh.next)
+        least = s->sequence < least->sequence ? s : least;
+    const struct item *first = least ? &least->item : NULL;
+    if (!first)
+        each_in_ring(q, 0, take_first, &first);
+    return first;
 }

@@ -38,7 +38,7 @@ const struct partition_info *partitions_list(struct queue *q, struct arena *aren
     for (uint32_t i = 0; i < *count; i++)
         out[i] = (struct partition_info){ 0, p->at[i].in_flight, name_of(p->at[i].owner), name_of(p->at[i].heir) };
     if (*count)
-        queue_each(q, 0, count_ready, &(struct counting){ q, out });
+        queue_all(q, count_ready, &(struct counting){ q, out });
     for (uint32_t i = 0; i < *count; i++)
         out[i].ready += aside_count(p, &p->at[i].aside);
     for (struct key *k = *count ? p->keys : NULL; k; k = k->hh.next)

@@ -21,18 +21,10 @@ double rate_read(const struct rate *r, mono_t now)
     return seconds <= 0 ? r->value : r->value * exp(-seconds / RATE_SECONDS);
 }
 
-static bool first_age(void *ctx, uint64_t sequence, struct item *item)
-{
-    (void)sequence;
-    *(int32_t *)ctx = item->accepted;
-    return false;
-}
-
 uint32_t queue_oldest_ms(const struct core *c, struct queue *q)
 {
-    int32_t accepted = core_tenths(c);
-    queue_each(q, 0, first_age, &accepted);
-    return (uint32_t)(core_tenths(c) - accepted) * 100;
+    const struct item *oldest = queue_oldest(q);
+    return oldest ? (uint32_t)(core_tenths(c) - oldest->accepted) * 100 : 0;
 }
 
 uint32_t queue_retry_ms(const struct core *c, const struct queue *q)

@@ -565,6 +565,9 @@ uint32_t queue_oldest_ms(const struct core *c, struct queue *q);
 uint64_t queue_remaining(const struct queue *q);
 /* Calls `visit` for the items from `from` on, in order, until it returns false. */
 void queue_each(struct queue *q, uint64_t from, bool (*visit)(void *, uint64_t, struct item *), void *ctx);
+/* The same for all of them, in no order: it costs no sorting. */
+void queue_all(struct queue *q, bool (*visit)(void *, uint64_t, struct item *), void *ctx);
+const struct item *queue_oldest(struct queue *q);                     /* NULL: there is none in memory */
 uint32_t queue_retry_ms(const struct core *c, const struct queue *q); /* a guess when there is room again; 0: none */
 void queue_validate(struct queue *q);
 uint64_t *ledger_of(struct ledger *l, enum store_cause cause); /* the book of that cause */

@@ -278,6 +278,36 @@ static void each_is_visited_in_order_stragglers_first(void **state)
     assert_true(at - seen == 1 && seen[0] == 1000001);
 }
 
+/* The first of three stragglers comes back last, as what was read again does. */
+static void the_oldest_and_all_are_found_among_stragglers_in_any_order(void **state)
+{
+    struct queue *q = *state;
+    uint64_t seen[16], *at = seen, sum = 0;
+    assert_null(queue_oldest(q));
+    add(q, 3);
+    assert_int_equal(queue_oldest(q)->size, 1);
+    for (unsigned i = 0; i < 3; i++)
+        take(q);
+    items_skip_to(q, 1000000);
+    add(q, 1);
+    struct item first = *queue_item(q, 1);
+    queue_item(q, 1)->state = ITEM_GONE;
+    items_gone(q, 1, queue_item(q, 1));
+    assert_int_equal(queue_oldest(q)->size, 2);
+    items_place(q, 1, &first);
+    assert_int_equal(q->stragglers->sequence, 2);
+    assert_int_equal(queue_oldest(q)->size, 1);
+    queue_all(q, collect, &at);
+    assert_int_equal(at - seen, 4);
+    while (at > seen)
+        sum += *--at;
+    assert_int_equal(sum, 1 + 2 + 3 + 1000000);
+    at = seen;
+    queue_all(q, until_4, &at);
+    assert_true(at - seen == 4 && seen[3] == 1000000);
+    assert_int_equal(q->stragglers->sequence, 2); /* nothing was sorted */
+}
+
 int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, begin, end)
@@ -292,6 +322,7 @@ int main(void)
         T(what_comes_again_comes_first_and_in_order),
         T(one_that_comes_again_twice_comes_once),
         T(each_is_visited_in_order_stragglers_first),
+        T(the_oldest_and_all_are_found_among_stragglers_in_any_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
