@@ -26,6 +26,11 @@ void keys_draw(struct sim *s)
         s->stubborn[q] = s->ordered[q] && draw(s, 3 + q, 2);
         s->partitions[q] = kind >= 2 && kind < 8 ? 2 + draw(s, q, 48) / 16 : 1;
     }
+    if (s->mood.drops && s->mood.disk) { /* what is dropped lies aside now and then, and there is room for it */
+        s->partitions[0] += s->partitions[0] == 1;
+        s->config.look_ahead = 1 + (uint32_t)draw(s, 2, 3);
+        s->dead_capacity[0] = draw(s, 4, 4) ? 10000 : s->dead_capacity[0];
+    }
 }
 
 static bool has_keys(const struct sim *s, unsigned queue)

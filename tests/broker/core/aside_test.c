@@ -988,6 +988,47 @@ static void where_the_dead_find_no_room_who_waits_for_it_is_refused(void **state
     assert_non_null(strstr(heard(p), "full")); /* at once: nothing is read in vain */
 }
 
+/* What its queue for the dead has no room for is read once, and not again for a while. */
+static void where_the_queue_for_the_dead_is_full_who_waits_for_it_is_refused(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    assert_string_equal(declare_durably("parking", "durability=disk capacity=4"), "ok");
+    struct peer *p = overflown(&t, "dead_letter=parking");
+    assert_true(mail()->ledger.dropped == 4 && mail()->waiting == 0 && queue_remaining(mail()) == 250);
+    assert_non_null(strstr(heard(p), "135..140 full"));
+    count_loads();
+    publish(p, "mail", 0, "x#a");
+    settle_disk();
+    bench.log->ops = loads.before;
+    assert_non_null(strstr(heard(p), "full"));
+    assert_int_equal(loads.count, 0);
+    assert_string_equal(ask_durably(&(struct request){ .call = CALL_PURGE, .queue = "parking" }), "ok");
+    wait_ms(5000);
+    publish(p, "mail", 0, "x#a");
+    settle_disk();
+    assert_true(mail()->ledger.dropped == 5 && queue_remaining(mail()) == 250);
+}
+
+/* What is sent to a topic does not wait for it; there is room when it comes again. */
+static void a_topic_finds_room_the_second_time(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    struct peer *p = overflown(&t, "");
+    assert_string_equal(ask_durably(&(struct request){ .call = CALL_PUT_TOPIC, .topic = "news" }), "ok");
+    assert_string_equal(ask_durably(&(struct request){ .call = CALL_BIND, .topic = "news", .queue = "mail" }), "ok");
+    heard(p);
+    publish(p, "news", 0, "x#a");
+    settle_disk();
+    assert_non_null(strstr(heard(p), "refuse news 1 full"));
+    assert_int_equal(mail()->ledger.dropped, 11);
+    publish(p, "news", 0, "x#a");
+    settle_disk();
+    assert_non_null(strstr(heard(p), "confirm news 2"));
+    assert_true(mail()->ledger.dropped == 11 && queue_remaining(mail()) == 250);
+}
+
 /* After a restart nothing of a queue is in memory, until it has its turn. */
 static void what_is_dropped_may_lie_in_the_backlog(void **state)
 {
@@ -1040,6 +1081,8 @@ int main(void)
         on_disk(what_was_set_aside_leaves_no_memory_behind),
         on_disk(dropped_ones_are_the_oldest_where_they_go_to_the_dead),
         on_disk(where_the_dead_find_no_room_who_waits_for_it_is_refused),
+        on_disk(where_the_queue_for_the_dead_is_full_who_waits_for_it_is_refused),
+        on_disk(a_topic_finds_room_the_second_time),
         on_disk(what_is_dropped_may_lie_in_the_backlog),
         on_disk(a_key_whose_next_event_is_delivered_in_this_turn_flows),
         on_disk(an_emptied_line_of_a_partition_costs_nothing),
