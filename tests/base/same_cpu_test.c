@@ -130,6 +130,14 @@ static void who_is_busy_is_let_go_and_comes_back(void **state)
     expect_together(o, true);
 }
 
+static void waiting_for_each_other_is_no_crowd(void **state)
+{
+    (void)state;
+    assert_false(same_cpu_is_crowded(0, 0, 50));
+    assert_false(same_cpu_is_crowded(25, 20, 50));
+    assert_true(same_cpu_is_crowded(26, 20, 50));
+}
+
 static void nothing_is_done_without_another(void **state)
 {
     struct other *o = *state;
@@ -148,7 +156,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_thread_is_found_by_its_whole_name),    TEST(who_waits_shares_a_cpu),
         TEST(the_place_is_left_open_for_one_wake_up), TEST(who_is_busy_is_let_go_and_comes_back),
-        TEST(nothing_is_done_without_another),
+        TEST(waiting_for_each_other_is_no_crowd),     TEST(nothing_is_done_without_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
