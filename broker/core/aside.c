@@ -165,17 +165,17 @@ static uint32_t split(struct queue *q, struct heap *h, uint32_t most, uint64_t *
     return gone;
 }
 
-static void move_out(struct core *c, struct queue *q, struct aside_line *line, uint64_t sequence)
+static void move_out(struct core *c, struct queue *q, struct aside_line *line, uint64_t sequence, bool beyond)
 {
     struct item *item = queue_item(q, sequence);
-    if (!item || aside_is_spent(c))
+    if (!item || (aside_is_spent(c) && !beyond))
         return;
     partition_uncount(q, sequence, item);
     set_aside(c, q, line, sequence, item);
 }
 
-/* Leaves the first `most` in memory. */
-static void thin(struct core *c, struct queue *q, struct heap *h, struct aside_line *line, uint32_t most)
+/* Leaves the first `most` in memory. `beyond`: also where no more may be set aside. */
+static void thin(struct core *c, struct queue *q, struct heap *h, struct aside_line *line, uint32_t most, bool beyond)
 {
     uint64_t first;
     if (h->count <= most)
@@ -184,7 +184,7 @@ static void thin(struct core *c, struct queue *q, struct heap *h, struct aside_l
     uint32_t count = split(q, h, most, out);
     bool others = aside_first(q->partitions, line, &first) && count && first > out[0];
     for (uint32_t i = 0; i < count; i++) /* before what is there: from behind, where ranges move least */
-        move_out(c, q, line, out[others ? count - 1 - i : i]);
+        move_out(c, q, line, out[others ? count - 1 - i : i], beyond);
     for (uint32_t i = 0; i < count; i++) { /* there was no more room for it */
         if (queue_item(q, out[i]))
             heap_push(h, out[i]);
@@ -238,11 +238,11 @@ static void thin_all(struct core *c, struct queue *q, uint32_t most)
     struct partitions *p = q->partitions;
     for (uint32_t i = 0; i < p->count; i++) {
         if (!flows(q, &p->at[i]))
-            thin(c, q, &p->at[i].ready, &p->at[i].aside, most);
+            thin(c, q, &p->at[i].ready, &p->at[i].aside, most, false);
     }
     for (struct key *k = p->keys; k; k = k->hh.next) {
         if (still_at(c, q, k).ns <= c->now.mono.ns)
-            thin(c, q, &k->waiting, &k->aside, most);
+            thin(c, q, &k->waiting, &k->aside, most, false);
     }
 }
 
@@ -255,6 +255,17 @@ static uint32_t share_of(const struct core *c, const struct queue *q, uint32_t s
     return (uint32_t)((events < by_bytes ? events : by_bytes) / standing);
 }
 
+/* No more may be set aside. What stands behind something that is aside is exchanged for that all the same: nothing of its partition
+ * would ever be delivered, and the memory never be free. It is no more than the look-ahead. */
+static void exchange(struct core *c, struct queue *q)
+{
+    struct partitions *p = q->partitions;
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (partition_is_reached(q, &p->at[i]) && partition_awaits_disk(p, &p->at[i]))
+            thin(c, q, &p->at[i].ready, &p->at[i].aside, 0, true);
+    }
+}
+
 /* Who looks walks over all keys: what was found is good until the first of them stands still. */
 bool aside_relieve(struct core *c, struct queue *q)
 {
@@ -262,6 +273,8 @@ bool aside_relieve(struct core *c, struct queue *q)
     mono_t next = { INT64_MAX };
     if (timer_is_set(&a->still))
         return false;
+    if (aside_is_spent(c) && !MUTATED(stand_still))
+        exchange(c, q);
     uint32_t standing = aside_is_spent(c) || MUTATED(stand_still) ? 0 : count_standing(c, q, &next);
     for (uint32_t most = standing ? share_of(c, q, standing) : 0; standing; most /= 2) {
         thin_all(c, q, most);

@@ -67,7 +67,7 @@ void segment_remove_again(struct log *l)
 
 mono_t segment_due(const struct log *l)
 {
-    mono_t at = l->no_room ? l->spare_again : MONO_NEVER;
+    mono_t at = l->no_room && !l->spare_coming ? l->spare_again : MONO_NEVER;
     return l->leftover_count ? mono_min(at, l->remove_again) : at;
 }
 
