@@ -65,12 +65,6 @@ void segment_remove_again(struct log *l)
         segment_remove_file(l, l->leftovers[i]);
 }
 
-mono_t segment_due(const struct log *l)
-{
-    mono_t at = l->no_room && !l->spare_coming ? l->spare_again : MONO_NEVER;
-    return l->leftover_count ? mono_min(at, l->remove_again) : at;
-}
-
 /* ------------------------------------------------------------------ spares */
 
 static void lacks_room(struct log *l)
@@ -79,10 +73,28 @@ static void lacks_room(struct log *l)
     l->spare_again = mono_add_ms(l->now, AGAIN_MS);
 }
 
+/* Groups that are closed and not placed, though no commit is under way: there is no segment for them. */
+static bool is_waited_for(const struct log *l)
+{
+    return l->spares == 0 && l->first_closed && !l->committing;
+}
+
+/* A checkpoint that lacked room comes first, unless it waits itself: it begins when everything is placed. */
+static bool may_come(const struct log *l)
+{
+    return !l->failed && !l->spare_coming && (!l->checkpoint_starved || is_waited_for(l));
+}
+
+mono_t segment_due(const struct log *l)
+{
+    mono_t at = l->no_room && may_come(l) ? l->spare_again : MONO_NEVER;
+    return l->leftover_count ? mono_min(at, l->remove_again) : at;
+}
+
 /* One at a time: were the first of two to fail and the second to succeed, there would be a gap before it. */
 void segment_want_spares(struct log *l)
 {
-    if (l->failed || l->checkpoint_starved || l->spare_coming)
+    if (!may_come(l))
         return;
     while (l->spares < SPARES && take_leftover(l, segment_active(l)->id + l->spares + 1))
         l->spares++; /* it was given up, and is still there */
