@@ -18,15 +18,6 @@ static void publish_to_it(struct peer *p, const char *words)
     settle_disk();
 }
 
-static struct peer *consumer(const char *name, uint64_t wanted)
-{
-    struct peer *k = joined(name);
-    consume(k, "mail");
-    credit(k, "mail", wanted);
-    settle_disk();
-    return k;
-}
-
 /* Time passes, and the disk works. */
 static void wait_ms(int64_t ms)
 {

@@ -105,3 +105,13 @@ const char *declare_durably(const char *queue, const char *settings)
     return ask_durably(
         &(struct request){ .call = CALL_DECLARE, .queue = queue, .u.declare.settings = settings_of(settings) });
 }
+
+struct peer *consumer(const char *name, uint64_t wanted)
+{
+    struct peer *k = joined(name);
+    consume(k, "mail");
+    if (wanted)
+        credit(k, "mail", wanted);
+    settle_disk();
+    return k;
+}

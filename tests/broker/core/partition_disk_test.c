@@ -5,16 +5,6 @@
 
 #include <stdio.h>
 
-static struct peer *consumer(const char *name, uint64_t wanted)
-{
-    struct peer *k = joined(name);
-    consume(k, "mail");
-    if (wanted)
-        credit(k, "mail", wanted);
-    settle_disk();
-    return k;
-}
-
 static void filled(const char *settings, const char *words)
 {
     char text[200];
