@@ -106,7 +106,7 @@ void wait_ms(int64_t ms)
 struct peer *parked(struct taken *t, const char *settings, const char *more)
 {
     declared(settings);
-    struct peer *k = consumer("k", 2);
+    struct peer *k = mail_consumer("k", 2);
     published(MANY, "ab", more);
     hear(k, t);
     assert_int_equal(t->events[0].sequence, 1);
@@ -121,7 +121,7 @@ struct peer *parked(struct taken *t, const char *settings, const char *more)
 struct pair half_drained(struct taken *t, const char *settings, unsigned count, const char *more)
 {
     declared(settings);
-    struct pair of = { consumer("k", 0), consumer("stalled", 0) };
+    struct pair of = { mail_consumer("k", 0), mail_consumer("stalled", 0) };
     published(count, "ad", more);
     credit(of.flowing, "mail", 8);
     settle_disk();

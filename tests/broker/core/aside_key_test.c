@@ -32,7 +32,7 @@ static void a_key_in_hand_for_long_holds_up_no_other(void **state)
     (void)state;
     struct taken t = { 0 };
     declared("ordered=key lease=1h");
-    struct peer *k = consumer("k", 2);
+    struct peer *k = mail_consumer("k", 2);
     published(MANY, "ab", "");
     hear(k, &t);
     assert_int_equal(t.events[0].sequence, 1);
@@ -58,7 +58,7 @@ static void two_keys_that_stand_still_hold_up_no_third(void **state)
     (void)state;
     struct taken t = { 0 };
     declared("ordered=key partitions=2");
-    struct peer *k = consumer("k", 3);
+    struct peer *k = mail_consumer("k", 3);
     published(MANY, "adb", "");
     hear(k, &t);
     for (size_t i = 0; i < 3; i++) {
@@ -102,7 +102,7 @@ static void a_delayed_event_comes_before_what_is_aside(void **state)
     (void)state;
     struct taken t = { 0 };
     declared("ordered=key");
-    struct peer *k = consumer("k", 1), *p = joined("late");
+    struct peer *k = mail_consumer("k", 1), *p = joined("late");
     publish(p, "mail", 0, "a0#a late#a~1000");
     published(MANY, "ab", "");
     hear(k, &t);
@@ -126,7 +126,7 @@ static void a_key_that_fails_makes_room_at_once(void **state)
     (void)state;
     struct taken t = { 0 };
     declared("ordered=key");
-    struct peer *k = consumer("k", 8), *p = joined("late");
+    struct peer *k = mail_consumer("k", 8), *p = joined("late");
     published(2 * AHEAD, "a", "");
     publish(p, "mail", 0, "b1#b");
     settle_disk();
@@ -151,7 +151,7 @@ static void a_key_that_fails_again_and_again_holds_up_no_other(void **state)
     (void)state;
     struct taken t = { 0 };
     declared("ordered=key max_deliveries=10");
-    struct peer *k = consumer("k", 8), *p = joined("late");
+    struct peer *k = mail_consumer("k", 8), *p = joined("late");
     published(2 * AHEAD, "a", "");
     publish(p, "mail", 0, "b1#b");
     settle_disk();
@@ -172,7 +172,7 @@ static void the_mark_follows_what_is_looked_at(void **state)
     (void)state;
     struct taken t = { 0 };
     declared("ordered=key");
-    struct peer *k = consumer("k", 8), *p = joined("late");
+    struct peer *k = mail_consumer("k", 8), *p = joined("late");
     published(3000, "a", "");
     publish(p, "mail", 0, "b1#b");
     settle_disk();
@@ -192,7 +192,7 @@ static void nobody_is_told_of_nothing_while_a_key_is_read(void **state)
     (void)state;
     struct taken t = { 0 };
     declared("ordered=key lease=1h");
-    struct peer *k = consumer("k", 2);
+    struct peer *k = mail_consumer("k", 2);
     published(MANY, "ab", "");
     hear(k, &t);
     assert_int_equal(t.events[0].sequence, 1);
@@ -225,7 +225,7 @@ static void a_key_whose_next_event_is_delivered_in_this_turn_flows(void **state)
     (void)state;
     struct taken t = { 0 };
     declared("ordered=key partitions=2 lease=1h");
-    struct peer *k = consumer("k", 8), *other = consumer("other", 8);
+    struct peer *k = mail_consumer("k", 8), *other = mail_consumer("other", 8);
     published(AHEAD - 5, "d", "");
     hear(other, &t); /* its turn comes second */
     assert_true(t.count == 1 && !hear(k, &t) && aside() == 0 && !partition_is_full(bench.d->core, mail()));
@@ -264,7 +264,7 @@ static void what_was_set_aside_leaves_no_memory_behind(void **state)
     struct taken t = { 0 };
     declared("ordered=key");
     bench.d->core->config.look_ahead = 2000;
-    struct peer *k = consumer("k", 1);
+    struct peer *k = mail_consumer("k", 1);
     published(2100, "a", "");
     hear(k, &t);
     fail_for(k, t.events[0].delivery, LONG);

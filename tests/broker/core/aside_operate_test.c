@@ -36,7 +36,7 @@ static void what_expired_is_not_counted_as_parked(void **state)
     (void)state;
     struct taken t = { 0 };
     declared("ordered=key");
-    struct peer *k = consumer("k", 1), *p = joined("late");
+    struct peer *k = mail_consumer("k", 1), *p = joined("late");
     publish(p, "mail", 0, "a0#a");
     published(MANY, "ab", "!900000");
     hear(k, &t);
@@ -165,7 +165,7 @@ static void it_is_explained_by_whose_partition_it_is_in(void **state)
 {
     (void)state;
     declared("partitions=2");
-    struct peer *k = consumer("k", 1000), *other = consumer("other", 1000);
+    struct peer *k = mail_consumer("k", 1000), *other = mail_consumer("other", 1000);
     session_find(bench.d->core, other->token)->link.limits.frames = 0; /* it wants some, and is not reached */
     published(MANY, "-", "");
     (void)k; /* acks nothing: as much is done for one as for the other */
@@ -203,12 +203,12 @@ static void a_crash_in_the_midst_loses_nothing(void **state)
         wait_ms(1);
     assert_true(hear(k, &t) > 0);
     crash(0);
-    k = consumer("k2", 8);
+    k = mail_consumer("k2", 8);
     memset(&t, 0, sizeof t);
     drain(k, &t);
     assert_int_equal(mail()->ready + mail()->delayed, MANY); /* a1 goes on backing off */
     crash(LONG);
-    k = consumer("k3", 8);
+    k = mail_consumer("k3", 8);
     drain(k, &t);
     uint64_t next = 1;
     for (size_t i = 0; i < t.count; i++) {

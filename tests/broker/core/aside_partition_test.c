@@ -26,7 +26,7 @@ static void what_is_set_aside_may_be_the_last_there_is(void **state)
     struct taken t = { 0 };
     declared("partitions=2");
     bench.d->core->config.look_ahead = 1;
-    struct peer *k = consumer("k", 0), *other = consumer("other", 0);
+    struct peer *k = mail_consumer("k", 0), *other = mail_consumer("other", 0);
     bool first = strcmp(mail()->partitions->at[0].owner->session->name, "k") == 0;
     publish(joined("p"), "mail", 0, "d1#d d2#d!50");
     settle_disk();
@@ -59,7 +59,7 @@ static void what_has_no_key_stays_in_its_partition(void **state)
     (void)state;
     struct taken t = { 0 };
     declared("partitions=2");
-    struct peer *k = consumer("k", 0), *other = consumer("other", 0);
+    struct peer *k = mail_consumer("k", 0), *other = mail_consumer("other", 0);
     published(MANY, "-a", "");
     credit(k, "mail", 8);
     settle_disk();
@@ -77,14 +77,14 @@ static void what_came_back_does_not_count(void **state)
     (void)state;
     struct taken t = { 0 };
     declared("partitions=2");
-    struct peer *one = consumer("one", 0), *two = consumer("two", 0);
+    struct peer *one = mail_consumer("one", 0), *two = mail_consumer("two", 0);
     published(MANY, "ad", "");
     credit(one, "mail", 3 * AHEAD); /* gets them, and goes */
     settle_disk();
     hear(one, &t);
     assert_int_equal(t.count, 3 * AHEAD);
     leave(one, "mail");
-    one = consumer("other", 0);
+    one = mail_consumer("other", 0);
     struct taken u = { 0 };
     credit(two, "mail", 8);
     settle_disk();
@@ -124,7 +124,7 @@ static void where_no_more_may_be_set_aside_a_partition_gets_its_own(void **state
     for (char at = 'a'; at <= 'z'; at++)
         keys[event_key_hash(span_of(&at, 1)) % 3] = at;
     declared("partitions=3");
-    consumer("x", 0), consumer("y", 0), consumer("z", 0);
+    mail_consumer("x", 0), mail_consumer("y", 0), mail_consumer("z", 0);
     struct partitions *p = mail()->partitions;
     struct peer *of[3];
     for (int i = 0; i < 3; i++)
@@ -169,7 +169,7 @@ static void a_receipt_from_before_a_crash_acks_what_is_aside(void **state)
     struct taken t = { 0 };
     char receipt[RECEIPT_MAX_SIZE];
     declared("partitions=2");
-    struct peer *k = consumer("k", 2 * MANY + 1);
+    struct peer *k = mail_consumer("k", 2 * MANY + 1);
     published(MANY, "ad", "");
     while (hear(k, &t))
         settle_disk();
@@ -178,7 +178,7 @@ static void a_receipt_from_before_a_crash_acks_what_is_aside(void **state)
     bench.d->config.incarnation++;
     crash(0);
     memset(&t, 0, sizeof t);
-    struct peer *one = consumer("one", 0), *two = consumer("two", 0);
+    struct peer *one = mail_consumer("one", 0), *two = mail_consumer("two", 0);
     bool first = mail()->partitions->at[sequence % 2].owner->session->name[0] == 'o'; /* a: odd, in the second */
     if (first) { /* the one who has it is to stand still */
         struct peer *swap = one;

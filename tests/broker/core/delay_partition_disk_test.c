@@ -42,7 +42,7 @@ static struct peer *declared(const char *settings)
 static void a_delayed_event_is_read_when_it_is_due_and_takes_its_place(void **state)
 {
     (void)state;
-    struct peer *p = declared("ordered=key"), *k = consumer("k", 9);
+    struct peer *p = declared("ordered=key"), *k = mail_consumer("k", 9);
     publish_to_it(p, "a1#a~50 a2#a a3#a");
     heard(k);
     wait_ms(50);
@@ -61,7 +61,7 @@ static void they_wait_over_a_crash_each_for_its_time(void **state)
     publish_to_it(p, "a1#a~1000 a2#a d1#d~500 d2#d!800");
     crash(600);
     assert_int_equal(mail()->delayed, 1);
-    struct peer *k = consumer("k", 9);
+    struct peer *k = mail_consumer("k", 9);
     const char *text = heard(k);
     assert_true(strstr(text, " s2 a1 a2") && strstr(text, " s3 a1 d1"));
     assert_null(strstr(text, " s4 "));
@@ -81,7 +81,7 @@ static void nothing_is_delivered_beyond_the_mark(void **state)
     (void)state;
     bench.d->config.mark_ahead = 2;
     crash(0);
-    struct peer *p = declared("partitions=2"), *k = consumer("k", 9);
+    struct peer *p = declared("partitions=2"), *k = mail_consumer("k", 9);
     publish_to_it(p, "x#a");
     acked(k, 1);
     leave(k, "mail");
@@ -92,7 +92,7 @@ static void nothing_is_delivered_beyond_the_mark(void **state)
     credit(k, "mail", 9);
     assert_int_equal(mail()->in_flight, 2);
     crash(0);
-    k = consumer("k2", 9);
+    k = mail_consumer("k2", 9);
     const char *text = heard(k);
     assert_true(strstr(text, " s2 a2 a1") && strstr(text, " s3 a2 a2")); /* it may have been seen */
 }
@@ -100,12 +100,12 @@ static void nothing_is_delivered_beyond_the_mark(void **state)
 static void a_back_off_holds_its_key_up_over_a_crash(void **state)
 {
     (void)state;
-    struct peer *p = declared("ordered=key"), *k = consumer("k", 9);
+    struct peer *p = declared("ordered=key"), *k = mail_consumer("k", 9);
     publish_to_it(p, "a1#a a2#a b1#b");
     settle(k, "mail", SETTLE_NACK, 1, 1, 1000);
     settle_disk();
     crash(400);
-    k = consumer("k2", 9);
+    k = mail_consumer("k2", 9);
     assert_string_equal(heard(k), "turn mail active e1; deliver mail d1 s3 a2 b1; idle mail g1");
     struct parked parked = keys_parked(mail());
     assert_true(parked.keys == 1 && mail()->delayed == 1);
@@ -120,13 +120,13 @@ static void a_back_off_holds_its_key_up_over_a_crash(void **state)
 static void a_back_off_goes_on_in_its_partition(void **state)
 {
     (void)state;
-    struct peer *p = declared("partitions=2"), *k = consumer("k", 9);
+    struct peer *p = declared("partitions=2"), *k = mail_consumer("k", 9);
     publish_to_it(p, "a1#a");
     settle(k, "mail", SETTLE_NACK, 1, 1, 1000);
     settle_disk();
     crash(400);
     assert_int_equal(mail()->delayed, 1);
-    k = consumer("k2", 9);
+    k = mail_consumer("k2", 9);
     assert_null(strstr(heard(k), "a1"));
     wait_ms(600);
     assert_non_null(strstr(heard(k), " s1 a2 a1"));
@@ -148,7 +148,7 @@ static void many_are_due_at_once(void **state)
     assert_int_equal(mail()->delayed, 200);
     assert_int_equal(mail()->loaded - mail()->base, 0);
     wait_ms(1000);
-    struct peer *k = consumer("k", 300);
+    struct peer *k = mail_consumer("k", 300);
     for (uint64_t i = 1; i <= 200; i++)
         acked(k, i);
     assert_int_equal(mail()->ledger.acked, 200);
@@ -158,14 +158,14 @@ static void many_are_due_at_once(void **state)
 static void what_is_on_disk_only_expires_and_is_cancelled(void **state)
 {
     (void)state;
-    struct peer *p = declared("ordered=key"), *k = consumer("k", 9);
+    struct peer *p = declared("ordered=key"), *k = mail_consumer("k", 9);
     publish_to_it(p, "a1#a a2#a~1000!500 a3#a~1000 a4#a~1000");
     wait_ms(500);
     assert_int_equal(mail()->ledger.expired, 1);
     struct request r = { .call = CALL_CANCEL, .queue = "mail", .u.cancel.sequence = 3 };
     assert_string_equal(ask_durably(&r), "ok");
     crash(500);
-    k = consumer("k2", 9);
+    k = mail_consumer("k2", 9);
     heard(k);
     acked(k, 1); /* the mark was ahead of the other: it may have been seen */
     assert_string_equal(heard(k), "settled mail 1 acked; deliver mail d2 s4 a2 a4");

@@ -106,7 +106,7 @@ const char *declare_durably(const char *queue, const char *settings)
         &(struct request){ .call = CALL_DECLARE, .queue = queue, .u.declare.settings = settings_of(settings) });
 }
 
-struct peer *consumer(const char *name, uint64_t wanted)
+struct peer *mail_consumer(const char *name, uint64_t wanted)
 {
     struct peer *k = joined(name);
     consume(k, "mail");

@@ -35,7 +35,7 @@ void stop_orderly(void);
 /* Attached; a producer is made durable before its attach is answered. */
 struct peer *joined(const char *name);
 /* A consumer of "mail", attached, that wants as many. */
-struct peer *consumer(const char *name, uint64_t wanted);
+struct peer *mail_consumer(const char *name, uint64_t wanted);
 void publish_durably(struct peer *p, const char *words);
 /* A call whose answer waits for the disk: the reason's name. */
 const char *ask_durably(struct request *r);

@@ -25,11 +25,11 @@ static void order_by_key_holds_over_a_crash(void **state)
 {
     (void)state;
     filled("ordered=key", "a1#a a2#a b1#b a3#a");
-    struct peer *k = consumer("k", 9);
+    struct peer *k = mail_consumer("k", 9);
     assert_string_equal(heard(k),
                         "turn mail active e1; deliver mail d1 s1 a1 a1; deliver mail d2 s3 a1 b1; idle mail g1");
     crash(0);
-    k = consumer("k2", 9);
+    k = mail_consumer("k2", 9);
     assert_string_equal(heard(k),
                         "turn mail active e1; deliver mail d1 s1 a2 a1; deliver mail d2 s3 a2 b1; idle mail g1");
     ack(k, "mail", 1, 1);
@@ -41,11 +41,11 @@ static void what_was_looked_at_and_not_delivered_comes_first_after_an_orderly_st
 {
     (void)state;
     filled("ordered=key", "a1#a b1#b a2#a a3#a");
-    struct peer *k = consumer("k", 9);
+    struct peer *k = mail_consumer("k", 9);
     assert_string_equal(heard(k), "turn mail active e1; deliver mail d1..2 s1..2 a1 a1 b1; idle mail g1");
     stop_orderly();
     crash(0);
-    k = consumer("k2", 9);
+    k = mail_consumer("k2", 9);
     assert_string_equal(heard(k),
                         "turn mail active e1; deliver mail d1 s1 a2 a1; deliver mail d2 s2 a2 b1; idle mail g1");
     ack(k, "mail", 1, 1);
@@ -59,7 +59,7 @@ static void partitions_are_what_they_were_after_a_crash(void **state)
     filled("partitions=2", "a1#a d1#d a2#a d2#d");
     crash(0);
     assert_true(partitions() && partitions()->count == 2);
-    struct peer *k = consumer("k", 0), *other = consumer("other", 0);
+    struct peer *k = mail_consumer("k", 0), *other = mail_consumer("other", 0);
     heard(k);
     heard(other);
     credit(k, "mail", 9);
@@ -82,7 +82,7 @@ static void a_key_that_stands_still_costs_a_bounded_part_of_a_backlog(void **sta
     bench.d->config.look_ahead = 50;
     bench.cache_bytes = 0;
     crash(0);
-    struct peer *k = consumer("k", 9);
+    struct peer *k = mail_consumer("k", 9);
     struct queue *q = queue_find(bench.d->core, span_str("mail"));
     for (uint64_t loaded = 0; loaded != q->loaded; settle_disk())
         loaded = q->loaded;
