@@ -1,20 +1,23 @@
-"""10,000 queues of which 1,000 are busy, beside 10 busy ones, at the same total rate: the broker's CPU and memory."""
+"""10,000 queues of which 1,000 are busy, beside 10 busy ones, and 1,000 sessions that publish, beside one, each at the same total rate: the
+broker's CPU and memory."""
 import subprocess
 
 from measure import BENCH, broker, check_ledger
 
-RATE = 20000
-SHAPES = ((10, 10), (10000, 1000))
+# Queues, how many of them are busy, sessions that publish, events a second of all.
+QUEUES = ((10, 10, 1, 20000), (10000, 1000, 1, 20000))
+SESSIONS = ((10, 10, 1, 2000), (10, 10, 1000, 2000)) # a session's thread must wake for each event: 20,000/s is too much for the load
 
 
-def work_name(queues, active):
-    return f"{queues} queues, {active} active, {RATE}/s"
+def work_name(queues, active, sessions, rate):
+    return f"{queues} queues, {active} active, {sessions} sessions, {rate}/s"
 
 
-def many_queues(figures, directory, queues, active, seconds):
+def many_queues(figures, directory, shape, seconds):
+    queues, active, sessions, rate = shape
     b = broker("tcp", directory)
-    load = subprocess.Popen([BENCH / "bench_queues", b.ready["broker"], str(queues), str(active), str(RATE),
-                             str(seconds)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    load = subprocess.Popen([BENCH / "bench_queues", b.ready["broker"], *map(str, (queues, active, rate, seconds, sessions))],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         if load.stdout.readline() != "ready\n":
             raise RuntimeError("the queues could not be made ready")
@@ -23,13 +26,12 @@ def many_queues(figures, directory, queues, active, seconds):
         load.stdin.flush()
         done = load.stdout.readline()
         used, resident = b.cpu() - before, b.memory("VmRSS")
-        if done != f"confirmed {RATE * seconds} consumed {RATE * seconds}\n" or load.wait() != 0:
-            raise RuntimeError(f"of {RATE * seconds} events: {done}")
+        if done != f"confirmed {rate * seconds} consumed {rate * seconds}\n" or load.wait() != 0:
+            raise RuntimeError(f"of {rate * seconds} events: {done}")
     finally:
         load.kill()
         load.communicate()
         b.stop()
-    check_ledger(b.ledger(), RATE * seconds + queues, RATE * seconds + active)
-    work = work_name(queues, active)
-    figures.note("sluice", work, "broker CPU", "s/million", used * 1e6 / (RATE * seconds))
-    figures.note("sluice", work, "broker resident", "MiB", resident)
+    check_ledger(b.ledger(), rate * seconds + queues, rate * seconds + active)
+    figures.note("sluice", work_name(*shape), "broker CPU", "s/million", used * 1e6 / (rate * seconds))
+    figures.note("sluice", work_name(*shape), "broker resident", "MiB", resident)

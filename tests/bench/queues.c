@@ -1,7 +1,7 @@
-/* Many queues, few of them busy: queues BROKER QUEUES ACTIVE RATE SECONDS. One event goes into each of QUEUES queues, whose names
- * are told by number; one connection consumes the first ACTIVE of them. Says "ready" on a line, then publishes RATE events a
- * second for SECONDS, to each active one in turn, and says how many of those were confirmed and how many came. The queues
- * that are not active keep their event. */
+/* Many queues, few of them busy, or many sessions: queues BROKER QUEUES ACTIVE RATE SECONDS SESSIONS. One event goes into each of QUEUES
+ * queues, whose names are told by number; one connection consumes the first ACTIVE of them. Says "ready" on a line, then
+ * publishes RATE events a second for SECONDS, to each active one in turn, from each of SESSIONS connections in turn, and says how many of
+ * those were confirmed and how many came. The queues that are not active keep their event. */
 #include <poll.h>
 #include <sluice.h>
 #include <stdbool.h>
@@ -16,9 +16,9 @@
 #define SIZE    200
 
 struct work {
-    unsigned queues, active;
+    unsigned queues, active, sessions;
     unsigned long rate, count;
-    struct sluice *producer, *consumer;
+    struct sluice **producers, *consumer; /* as many as `sessions` */
 };
 static unsigned long confirmed, consumed, failed;
 
@@ -53,14 +53,14 @@ static bool until(const unsigned long *what, unsigned long most)
     return true;
 }
 
-static bool publish(struct work *w, unsigned queue)
+static bool publish(struct work *w, unsigned session, unsigned queue)
 {
     static const char data[SIZE];
     struct sluice_event event = { .data = data, .size = sizeof data };
-    int error = sluice_publish(w->producer, name_of(queue), &event, WAIT_MS, on_confirm, NULL);
+    int error = sluice_publish(w->producers[session], name_of(queue), &event, WAIT_MS, on_confirm, NULL);
     while (error == SLUICE_BUSY) {
         poll(NULL, 0, 1);
-        error = sluice_publish(w->producer, name_of(queue), &event, WAIT_MS, on_confirm, NULL);
+        error = sluice_publish(w->producers[session], name_of(queue), &event, WAIT_MS, on_confirm, NULL);
     }
     return error == SLUICE_OK;
 }
@@ -68,7 +68,7 @@ static bool publish(struct work *w, unsigned queue)
 static bool prepare(struct work *w)
 {
     for (unsigned i = 0; i < w->queues; i++) {
-        if (!publish(w, i))
+        if (!publish(w, i % w->sessions, i))
             return false;
     }
     if (!until(&confirmed, w->queues))
@@ -89,29 +89,49 @@ static bool run(struct work *w)
         unsigned long due = i * (1000000000ul / w->rate) + (unsigned long)start.tv_nsec;
         at = (struct timespec){ start.tv_sec + (time_t)(due / 1000000000ul), (long)(due % 1000000000ul) };
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
-        if (!publish(w, (unsigned)(i % w->active)))
+        if (!publish(w, (unsigned)(i % w->sessions), (unsigned)(i % w->active)))
             return false;
     }
     return until(&confirmed, w->queues + w->count) && until(&consumed, w->active + w->count);
 }
 
+static bool connect_all(struct work *w, const char *broker)
+{
+    struct sluice_options options = { .name = "queues", .buffer_bytes = w->sessions > 1 ? 1u << 16 : 0 };
+    char error[256];
+    w->producers = calloc(w->sessions, sizeof *w->producers);
+    w->consumer = w->producers ? sluice_connect(broker, NULL, error) : NULL;
+    bool connected = w->consumer;
+    for (unsigned i = 0; connected && i < w->sessions; i++) {
+        w->producers[i] = sluice_connect(broker, &options, error);
+        connected = w->producers[i];
+    }
+    if (!connected)
+        fprintf(stderr, "queues: %s\n", error);
+    return connected;
+}
+
+static void close_all(struct work *w)
+{
+    sluice_close(w->consumer, WAIT_MS);
+    for (unsigned i = 0; i < w->sessions; i++)
+        sluice_close(w->producers[i], WAIT_MS);
+    free(w->producers);
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 6) {
-        fprintf(stderr, "usage: queues BROKER QUEUES ACTIVE RATE SECONDS\n");
+    if (argc != 7) {
+        fprintf(stderr, "usage: queues BROKER QUEUES ACTIVE RATE SECONDS SESSIONS\n");
         return 2;
     }
     struct work w = { .queues = (unsigned)strtoul(argv[2], NULL, 10),
                       .active = (unsigned)strtoul(argv[3], NULL, 10),
+                      .sessions = (unsigned)strtoul(argv[6], NULL, 10),
                       .rate = strtoul(argv[4], NULL, 10) };
     w.count = w.rate * strtoul(argv[5], NULL, 10);
-    char error[256];
-    w.producer = sluice_connect(argv[1], NULL, error);
-    w.consumer = w.producer ? sluice_connect(argv[1], NULL, error) : NULL;
-    if (!w.consumer) {
-        fprintf(stderr, "queues: %s\n", error);
+    if (!connect_all(&w, argv[1]))
         return 1;
-    }
     if (!prepare(&w)) {
         fprintf(stderr, "queues: the queues could not be made ready\n");
         return 1;
@@ -125,7 +145,6 @@ int main(int argc, char **argv)
         return 1;
     }
     printf("confirmed %lu consumed %lu\n", confirmed - w.queues, consumed - w.active);
-    sluice_close(w.consumer, WAIT_MS);
-    sluice_close(w.producer, WAIT_MS);
+    close_all(&w);
     return 0;
 }
