@@ -40,7 +40,6 @@ struct client *client_new(const struct client_config *config, const struct clien
     c->max_event = 1u << 20;
     c->session_timeout_ms = 10000;
     c->linger_due = MONO_NEVER;
-    c->seen_due = MONO_NEVER;
     c->limits = (struct link_limits){ 1024, 16u << 20, 3000, 6500, 6000 };
     struct token none = { 0, 0 };
     link_init(&c->link, none, 0, c->limits, now.mono);

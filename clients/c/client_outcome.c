@@ -75,8 +75,8 @@ static void forget_decided(struct client *c, struct outlet *o)
         record_pop(&o->sent);
         o->base++;
     }
-    if (o->base - 1 > o->seen_told && c->seen_due.ns == INT64_MAX)
-        c->seen_due = mono_add_ms(c->now.mono, SEEN_AFTER_MS);
+    if (o->base - 1 > o->seen_told && o->seen_due.ns == INT64_MAX)
+        o->seen_due = mono_add_ms(c->now.mono, SEEN_AFTER_MS);
 }
 
 /* Entries that were not sent yet and continue a refused one are refused with it: the broker would do the same, but a
@@ -285,6 +285,7 @@ static void give_up_sent(struct client *c, struct outlet *o)
     o->sent = (struct records){ 0 };
     o->base = 1;
     o->seen_told = 0;
+    o->seen_due = MONO_NEVER;
     o->resend = 0;
     o->skips = false;
     tell_now(c, &t);

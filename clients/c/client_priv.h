@@ -63,6 +63,7 @@ struct outlet {
     struct records unsent;
     uint64_t resend;    /* 0, or the number to send again from (after a lost session) */
     uint64_t seen_told; /* the outcome the broker knows we have seen */
+    mono_t seen_due;    /* to tell it of later ones by themselves; never: there are none */
     bool skips;         /* some records want a Skip */
     mono_t act;         /* a lower bound of the records' act */
     UT_hash_handle hh;
@@ -139,7 +140,6 @@ struct client {
     uint64_t undecided_events, undecided_bytes;
     uint64_t unsent_events, unsent_bytes;
     mono_t linger_due;
-    mono_t seen_due;
 
     struct consumption *consumptions;
     struct consumption *last_consumption; /* the one asked for last */

@@ -222,6 +222,7 @@ static void write_entry(struct client *c, struct record *r, uint32_t wait_ms)
 
 static void write_seen(struct client *c, struct outlet *o)
 {
+    o->seen_due = MONO_NEVER;
     if (o->base - 1 == o->seen_told)
         return;
     o->seen_told = o->base - 1;
@@ -253,11 +254,9 @@ static bool write_news(struct client *c)
     for (struct outlet *o = c->outlets; o; o = o->hh.next) {
         if (!write_skips(c, o) || !client_next_frame(c))
             return false;
-        if (o->base - 1 - o->seen_told >= SEEN_EVERY || c->seen_due.ns <= c->now.mono.ns)
+        if (o->base - 1 - o->seen_told >= SEEN_EVERY || o->seen_due.ns <= c->now.mono.ns)
             write_seen(c, o);
     }
-    if (c->seen_due.ns <= c->now.mono.ns)
-        c->seen_due = MONO_NEVER;
     return true;
 }
 
@@ -335,9 +334,9 @@ void publish_write(struct client *c)
 
 mono_t publish_due(const struct client *c)
 {
-    mono_t due = mono_min(c->seen_due, c->linger_due);
+    mono_t due = c->linger_due;
     for (const struct outlet *o = c->outlets; o; o = o->hh.next)
-        due = mono_min(due, o->act);
+        due = mono_min(due, mono_min(o->seen_due, o->act));
     return due;
 }
 

@@ -111,7 +111,7 @@ struct outlet *outlet_of(struct client *c, struct span name)
     memcpy(o->name, name.data, name.size);
     o->name_size = name.size;
     o->base = 1;
-    o->act = MONO_NEVER;
+    o->act = o->seen_due = MONO_NEVER;
     HASH_ADD_KEYPTR(hh, c->outlets, o->name, (unsigned)name.size, o);
     return o;
 }

@@ -198,6 +198,26 @@ static void outcomes_are_said_to_be_seen_after_a_second(void **state)
     assert_string_equal(trace(s), "seen orders 2");
 }
 
+/* A session that publishes twice a second says it with that, and sends nothing else. */
+static void what_the_next_publish_said_is_not_said_again(void **state)
+{
+    struct script *s = attached(state);
+    for (uint64_t n = 1; n <= 5; n++) {
+        publish(s, "orders", 9000, "one");
+        confirm(s, "orders", n, 1, n);
+        trace(s);
+        pass(s, 600);
+        assert_string_equal(trace(s), "");
+    }
+    publish(s, "sales", 9000, "one"); /* another destination's publish says nothing of it */
+    confirm(s, "sales", 1, 1, 1);
+    trace(s);
+    pass(s, 400);
+    assert_string_equal(trace(s), "seen orders 5");
+    pass(s, 600);
+    assert_string_equal(trace(s), "seen sales 1");
+}
+
 static void outcomes_are_seen_up_to_the_first_undecided_only(void **state)
 {
     struct script *s = attached(state);
@@ -217,6 +237,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         scripted(entries_are_numbered_densely_per_destination),
+        scripted(what_the_next_publish_said_is_not_said_again),
         scripted(what_is_written_in_reserved_room_goes_out_like_any_other),
         scripted(nothing_large_or_without_a_name_goes_out_of_reserved_room),
         scripted(one_publish_body_carries_what_several_calls_said),
