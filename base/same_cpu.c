@@ -4,17 +4,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* How often their place is thought over: both are free for one wake-up then. */
 #define LOOK_MS 50
 /* Shares of one processor, in per cent: below the first they are kept together, above the second let go. */
-#define TOGETHER 60
-#define APART    75
-/* The share of the time that they waited for others above which they are let go, and for how long. */
-#define CROWDED    10
-#define CROWDED_MS 2000
+#define TOGETHER 85
+#define APART    95
+/* The share of the time that they waited for others above which a trial is made, and how long what it says holds. */
+#define CROWDED    2
+#define SETTLED_MS 2000
 
 static bool is_named(const char *thread, const char *name)
 {
@@ -43,57 +42,58 @@ int same_cpu_find(const char *name)
     return thread;
 }
 
-static int64_t read_clock(clockid_t id)
-{
-    struct timespec t = { 0 };
-    clock_gettime(id, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-/* A thread's CPU time by its number, as pthread_getcpuclockid makes it for a thread of one's own. */
-static clockid_t clock_of(int thread)
-{
-    return (clockid_t)((~(unsigned)thread << 3) | 6u);
-}
-
-static int64_t used(const struct same_cpu *c)
-{
-    return read_clock(CLOCK_THREAD_CPUTIME_ID) + read_clock(clock_of(c->other));
-}
-
-/* How long it was ready to run and did not; 0 where the kernel does not tell. */
-static int64_t waited_by(int thread)
+/* False: the kernel does not tell. */
+static bool add(struct same_cpu_stretch *to, int thread)
 {
     char path[64];
-    long long ran, waited = 0;
+    long long used, waited, starts;
     snprintf(path, sizeof path, "/proc/self/task/%d/schedstat", thread);
     FILE *f = fopen(path, "re");
-    if (f && fscanf(f, "%lld %lld", &ran, &waited) != 2)
-        waited = 0;
+    bool told = f && fscanf(f, "%lld %lld %lld", &used, &waited, &starts) == 3;
     if (f)
         fclose(f);
-    return waited;
+    if (told)
+        *to = (struct same_cpu_stretch){ to->used + used, to->waited + waited, to->starts + starts };
+    return told;
 }
 
-static int64_t waited(const struct same_cpu *c)
+static bool read_both(const struct same_cpu *c, struct same_cpu_stretch *to)
 {
-    return waited_by(gettid()) + waited_by(c->other);
-}
-
-bool same_cpu_is_crowded(int64_t waited, int64_t used, int64_t passed)
-{
-    return (waited - used) * 100 > passed * CROWDED;
+    *to = (struct same_cpu_stretch){ 0 };
+    return add(to, gettid()) && add(to, c->other);
 }
 
 void same_cpu_open(struct same_cpu *c, int other, mono_t now)
 {
-    *c = (struct same_cpu){ .looked = now };
-    if (!other || sched_getaffinity(0, sizeof c->allowed, &c->allowed) != 0 || CPU_COUNT(&c->allowed) < 2)
-        return;
-    c->other = other;
-    c->placing = true;
-    c->used = used(c);
-    c->waited = waited(c);
+    *c = (struct same_cpu){ .other = other, .looked = now, .place = SAME_CPU_PLACING };
+    if (!other || sched_getaffinity(0, sizeof c->allowed, &c->allowed) != 0 || CPU_COUNT(&c->allowed) < 2 ||
+        !read_both(c, &c->so_far))
+        c->other = 0;
+}
+
+/* Did they wait for others than each other? */
+static bool is_crowded(const struct same_cpu_stretch *s, int64_t passed)
+{
+    return (s->waited - s->used) * 100 > passed * CROWDED;
+}
+
+/* Does each start take less than half the wait? */
+static bool waits_less(const struct same_cpu_stretch *apart, const struct same_cpu_stretch *together)
+{
+    return apart->waited * together->starts * 2 < together->waited * apart->starts;
+}
+
+enum same_cpu_place same_cpu_next(enum same_cpu_place place, const struct same_cpu_stretch *now, int64_t passed,
+                                  const struct same_cpu_stretch *together, bool settled)
+{
+    int64_t share = now->used * 100 / passed;
+    if (share >= (place == SAME_CPU_TOGETHER ? APART : TOGETHER))
+        return SAME_CPU_BUSY;
+    if (place == SAME_CPU_TOGETHER)
+        return !settled && is_crowded(now, passed) ? SAME_CPU_TRIAL : SAME_CPU_PLACING;
+    if (place == SAME_CPU_TRIAL)
+        return waits_less(now, together) ? SAME_CPU_APART : SAME_CPU_PLACING;
+    return place == SAME_CPU_APART && settled ? SAME_CPU_APART : SAME_CPU_PLACING;
 }
 
 static void allow(const struct same_cpu *c, const cpu_set_t *set)
@@ -107,32 +107,42 @@ static void settle(struct same_cpu *c)
 {
     cpu_set_t one;
     int cpu = sched_getcpu();
-    c->placing = false;
+    c->place = SAME_CPU_BUSY;
     if (cpu < 0 || cpu >= CPU_SETSIZE)
         return;
     CPU_ZERO(&one);
     CPU_SET((unsigned)cpu, &one);
     allow(c, &one);
-    c->together = true;
+    c->place = SAME_CPU_TOGETHER;
+}
+
+static void look(struct same_cpu *c, int64_t passed, mono_t now)
+{
+    struct same_cpu_stretch all, s;
+    if (!read_both(c, &all))
+        all = c->so_far;
+    s = (struct same_cpu_stretch){ all.used - c->so_far.used, all.waited - c->so_far.waited,
+                                   all.starts - c->so_far.starts };
+    enum same_cpu_place was = c->place;
+    c->so_far = all;
+    c->place = same_cpu_next(was, &s, passed, &c->together, mono_before(now, c->settled));
+    if (was == SAME_CPU_TRIAL)
+        c->settled = mono_add_ms(now, SETTLED_MS);
+    if (was == SAME_CPU_TOGETHER) {
+        c->together = s;
+        allow(c, &c->allowed);
+    }
 }
 
 void same_cpu_turn(struct same_cpu *c, mono_t now)
 {
     if (!c->other)
         return;
-    if (c->placing)
+    if (c->place == SAME_CPU_PLACING)
         settle(c);
     int64_t passed = now.ns - c->looked.ns;
     if (passed < LOOK_MS * MONO_MS)
         return;
-    int64_t run = used(c) - c->used, idle = waited(c) - c->waited, share = run * 100 / passed;
     c->looked = now;
-    c->used += run;
-    c->waited += idle;
-    if (c->together && same_cpu_is_crowded(idle, run, passed))
-        c->crowded = mono_add_ms(now, CROWDED_MS);
-    if (c->together)
-        allow(c, &c->allowed);
-    c->placing = share < (c->together ? APART : TOGETHER) && !mono_before(now, c->crowded);
-    c->together = false;
+    look(c, passed, now);
 }

@@ -121,7 +121,7 @@ static void who_is_busy_is_let_go_and_comes_back(void **state)
     struct other *o = *state;
     begin(o);
     turn(o, 1, 0);
-    turn(o, 100, 100);
+    turn(o, 100, 130); /* the kernel brings its figures up to date at each tick */
     expect_together(o, false);
     turn(o, 1, 1);
     expect_together(o, false);
@@ -130,12 +130,58 @@ static void who_is_busy_is_let_go_and_comes_back(void **state)
     expect_together(o, true);
 }
 
-static void waiting_for_each_other_is_no_crowd(void **state)
+#define PASSED 1000
+
+/* Of PASSED. */
+static struct same_cpu_stretch stretch(int64_t used, int64_t waited, int64_t starts)
+{
+    return (struct same_cpu_stretch){ used, waited, starts };
+}
+
+static void expect_next(enum same_cpu_place place, struct same_cpu_stretch now, bool settled, enum same_cpu_place next)
+{
+    struct same_cpu_stretch before = stretch(400, 600, 10);
+    assert_int_equal(same_cpu_next(place, &now, PASSED, &before, settled), next);
+}
+
+static void a_processor_each_is_for_those_who_need_most_of_one(void **state)
 {
     (void)state;
-    assert_false(same_cpu_is_crowded(0, 0, 50));
-    assert_false(same_cpu_is_crowded(25, 20, 50));
-    assert_true(same_cpu_is_crowded(26, 20, 50));
+    expect_next(SAME_CPU_TOGETHER, stretch(949, 0, 10), false, SAME_CPU_PLACING);
+    expect_next(SAME_CPU_TOGETHER, stretch(950, 0, 10), false, SAME_CPU_BUSY);
+    expect_next(SAME_CPU_BUSY, stretch(850, 0, 10), false, SAME_CPU_BUSY);
+    expect_next(SAME_CPU_BUSY, stretch(849, 0, 10), false, SAME_CPU_PLACING);
+    expect_next(SAME_CPU_BUSY, stretch(849, 0, 10), true, SAME_CPU_PLACING);
+}
+
+static void waiting_for_each_other_is_no_reason_for_a_trial(void **state)
+{
+    (void)state;
+    expect_next(SAME_CPU_TOGETHER, stretch(400, 420, 10), false, SAME_CPU_PLACING);
+    expect_next(SAME_CPU_TOGETHER, stretch(400, 421, 10), false, SAME_CPU_TRIAL);
+    expect_next(SAME_CPU_TOGETHER, stretch(400, 421, 10), true, SAME_CPU_PLACING);
+}
+
+static void they_stay_apart_where_a_start_takes_less_than_half_the_wait(void **state)
+{
+    (void)state;
+    expect_next(SAME_CPU_TRIAL, stretch(400, 300, 10), false, SAME_CPU_PLACING);
+    expect_next(SAME_CPU_TRIAL, stretch(400, 299, 10), false, SAME_CPU_APART);
+    expect_next(SAME_CPU_TRIAL, stretch(400, 599, 20), false, SAME_CPU_APART);
+    expect_next(SAME_CPU_TRIAL, stretch(400, 100, 3), false, SAME_CPU_PLACING);
+}
+
+static void nothing_is_learned_from_a_trial_in_which_nothing_happened(void **state)
+{
+    (void)state;
+    expect_next(SAME_CPU_TRIAL, stretch(0, 0, 0), false, SAME_CPU_PLACING);
+}
+
+static void what_a_trial_said_holds_for_a_while(void **state)
+{
+    (void)state;
+    expect_next(SAME_CPU_APART, stretch(400, 300, 10), true, SAME_CPU_APART);
+    expect_next(SAME_CPU_APART, stretch(400, 300, 10), false, SAME_CPU_PLACING);
 }
 
 static void nothing_is_done_without_another(void **state)
@@ -154,9 +200,16 @@ static void nothing_is_done_without_another(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_thread_is_found_by_its_whole_name),    TEST(who_waits_shares_a_cpu),
-        TEST(the_place_is_left_open_for_one_wake_up), TEST(who_is_busy_is_let_go_and_comes_back),
-        TEST(waiting_for_each_other_is_no_crowd),     TEST(nothing_is_done_without_another),
+        TEST(a_thread_is_found_by_its_whole_name),
+        TEST(who_waits_shares_a_cpu),
+        TEST(the_place_is_left_open_for_one_wake_up),
+        TEST(who_is_busy_is_let_go_and_comes_back),
+        TEST(a_processor_each_is_for_those_who_need_most_of_one),
+        TEST(waiting_for_each_other_is_no_reason_for_a_trial),
+        TEST(they_stay_apart_where_a_start_takes_less_than_half_the_wait),
+        TEST(nothing_is_learned_from_a_trial_in_which_nothing_happened),
+        TEST(what_a_trial_said_holds_for_a_while),
+        TEST(nothing_is_done_without_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
