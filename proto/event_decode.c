@@ -73,8 +73,18 @@ static bool integer_text(struct decoding *d, uint64_t number, struct span *out)
     return keep_text(d, text, out);
 }
 
+/* A string and nothing else: most values. */
+static bool is_usual_value(struct span bytes, struct attribute *a)
+{
+    struct wire_reader r = wire_open(bytes);
+    a->type = ATTRIBUTE_STRING;
+    return wire_next_bytes(&r, 3, &a->text) && wire_done(&r);
+}
+
 static bool read_value(struct decoding *d, struct span bytes, struct attribute *a)
 {
+    if (is_usual_value(bytes, a))
+        return true;
     static const enum attribute_type types[] = { 0,
                                                  ATTRIBUTE_BOOLEAN,
                                                  ATTRIBUTE_INTEGER,
@@ -109,7 +119,13 @@ static bool read_value(struct decoding *d, struct span bytes, struct attribute *
 static bool read_attribute(struct decoding *d, struct span bytes, struct attribute *a)
 {
     struct wire_reader r = wire_open(bytes);
+    struct span value;
     bool found = false;
+    if (wire_next_bytes(&r, 1, &a->name) && wire_next_bytes(&r, 2, &value)) { /* as nearly everybody writes it */
+        if (!read_value(d, value, a))
+            return false;
+        found = true;
+    }
     while (!wire_done(&r)) {
         struct wire_field f;
         if (!wire_next(&r, &f))
@@ -130,6 +146,9 @@ static bool read_attribute(struct decoding *d, struct span bytes, struct attribu
 static bool make_room(struct wire_reader rest, struct arena *arena, struct event *out, struct error *why)
 {
     size_t count = 1;
+    struct span attribute;
+    while (wire_next_bytes(&rest, 5, &attribute))
+        count++;
     while (!wire_done(&rest)) {
         struct wire_field f;
         if (!wire_next(&rest, &f))
@@ -163,12 +182,20 @@ static bool read_field(struct decoding *d, const struct wire_field *f, struct ev
     return true;
 }
 
+/* What stands first, as far as it comes in the usual order. */
+static void read_required(struct wire_reader *r, struct event *out, struct span *version)
+{
+    if (wire_next_bytes(r, 1, &out->id) && wire_next_bytes(r, 2, &out->source) && wire_next_bytes(r, 3, version))
+        wire_next_bytes(r, 4, &out->type);
+}
+
 bool event_decode(struct span bytes, struct arena *arena, struct event *out, struct error *why)
 {
     struct decoding d = { .arena = arena };
     *out = (struct event){ 0 };
     struct span version = { 0 };
     struct wire_reader r = wire_open(bytes);
+    read_required(&r, out, &version);
     while (!wire_done(&r)) {
         struct wire_field f;
         if (!wire_next(&r, &f))

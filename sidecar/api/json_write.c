@@ -48,15 +48,21 @@ void json_add_text_member(struct buf *b, const char *name, struct span text)
     json_add_string(b, text);
 }
 
-void json_add_number_member(struct buf *b, const char *name, uint64_t value)
+uint8_t *json_put_number(uint8_t *to, uint64_t value)
 {
-    char digits[20];
+    uint8_t digits[JSON_NUMBER_MOST];
     size_t at = sizeof digits;
     do
-        digits[--at] = (char)('0' + value % 10);
+        digits[--at] = (uint8_t)('0' + value % 10);
     while ((value /= 10) > 0);
+    return mempcpy(to, digits + at, sizeof digits - at);
+}
+
+void json_add_number_member(struct buf *b, const char *name, uint64_t value)
+{
     json_add_name(b, span_str(name));
-    buf_add(b, digits + at, sizeof digits - at);
+    const uint8_t *start = buf_reserve(b, JSON_NUMBER_MOST);
+    b->size += (size_t)(json_put_number(b->data + b->size, value) - start);
 }
 
 void json_add_base64(struct buf *b, struct span bytes)

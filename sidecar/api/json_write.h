@@ -11,6 +11,9 @@ struct json_t;
 void json_add_string(struct buf *b, struct span text);
 /* "name":"text" behind a comma when the buffer's last byte is not an opening bracket. */
 void json_add_text_member(struct buf *b, const char *name, struct span text);
+/* Digits to `to`, at most so many; the byte behind them. */
+#define JSON_NUMBER_MOST 20u
+uint8_t *json_put_number(uint8_t *to, uint64_t value);
 void json_add_number_member(struct buf *b, const char *name, uint64_t value);
 /* "name": and nothing behind it. */
 void json_add_name(struct buf *b, struct span name);

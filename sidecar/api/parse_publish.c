@@ -140,7 +140,8 @@ static bool count_protobuf(struct span body, size_t *count)
 {
     struct wire_reader r = wire_open(body);
     struct wire_field f;
-    *count = 0;
+    for (*count = 0; wire_next_bytes(&r, 1, &f.bytes);)
+        ++*count;
     while (!wire_done(&r)) {
         if (!wire_next(&r, &f))
             return false;

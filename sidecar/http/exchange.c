@@ -16,6 +16,8 @@
 #define ARENA_TIMES 8u
 /* Behind so much of a body, in one piece or in many small chunks, there may be more in the socket. */
 #define LARGE_BODY 4096u
+/* Room for so much of a body is made as soon as it begins, not as it grows: memory is not in use before it comes. */
+#define BODY_AT_ONCE (256u << 10)
 /* A publish to a queue in memory is confirmed sooner, many times over. */
 #define HOLD_MS 2
 /* A piece of an answer that goes on. */
@@ -229,6 +231,19 @@ static enum MHD_Result read_headers(struct exchange *x, const char *method)
 
 /* ------------------------------------------------------------------ the body */
 
+/* The length that its client declared; 0: none. */
+static size_t declared_length(const struct exchange *x)
+{
+    const char *text = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Content-Length");
+    return text ? strtoul(text, NULL, 10) : 0;
+}
+
+static void make_room(struct exchange *x)
+{
+    size_t length = declared_length(x), most = length < BODY_AT_ONCE ? length : BODY_AT_ONCE;
+    buf_reserve(&x->body, most < x->body_limit ? most : x->body_limit);
+}
+
 static void add_body(struct exchange *x, const char *bytes, size_t size)
 {
     if (x->stage != STAGE_BODY)
@@ -239,6 +254,8 @@ static void add_body(struct exchange *x, const char *bytes, size_t size)
         buf_free(&x->body);
         return;
     }
+    if (size >= LARGE_BODY && !x->body.data)
+        make_room(x);
     buf_add(&x->body, bytes, size);
 }
 

@@ -84,6 +84,64 @@ static void assert_refused(const char *what)
         fail_msg("'%s' is not in \"%s\"", what, why.text);
 }
 
+/* A message of these fields of bytes, in that order. */
+static void add_fields(struct buf *b, const struct wire_field *fields, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        wire_add_bytes(b, fields[i].tag, fields[i].bytes);
+}
+
+#define F(number, text)                                                                                                \
+    {                                                                                                                  \
+        .tag = number, .bytes = {(const uint8_t *)(text), sizeof(text) - 1 }                                           \
+    }
+
+/* Writers put them in the order of their numbers; readers must not count on it. Of what comes twice the last one holds. */
+static void fields_come_in_any_order_and_twice(void **state)
+{
+    static const struct wire_field orders[][7] = {
+        { F(1, "1"), F(2, "/shop"), F(3, "1.0"), F(4, "t"), F(5, "\n\1k\22\3\32\1v"), F(7, "x"), F(9, "") },
+        { F(7, "x"), F(5, "\n\1k\22\3\32\1v"), F(4, "t"), F(3, "1.0"), F(2, "/shop"), F(1, "1"), F(9, "") },
+        { F(1, "0"), F(1, "1"), F(2, "/shop"), F(3, "1.0"), F(4, "t"), F(7, "x"), F(5, "\22\3\32\1v\n\1k") },
+        { F(1, "1"), F(2, "/"), F(3, "0.3"), F(4, "u"), F(2, "/shop"), F(3, "1.0"), F(4, "t") },
+        { F(2, "/shop"), F(1, "1"), F(3, "1.0"), F(4, "t"), F(5, "\n\1j\22\6\32\1u\32\1v\n\1k"), F(6, "y"), F(7, "x") },
+        { F(1, "1"), F(2, "/shop"), F(3, "1.0"), F(4, "t"), F(5, "\n\1k\22\3\32\1u\22\3\32\1v"), F(7, "y"), F(7, "x") },
+        { F(1, "1"), F(2, "/shop"), F(3, "1.0"), F(4, "t"), F(5, "\n\1k\22\5\10\1\32\1v"), F(6, "y"), F(7, "x") },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        struct event e;
+        bool short_one = i == 3;
+        buf_clear(&encoded);
+        add_fields(&encoded, orders[i], 7);
+        if (!event_decode(buf_span(&encoded), &arena, &e, &why))
+            fail_msg("order %zu: %s", i, why.text);
+        assert_true(span_equal(e.id, S("1")) && span_equal(e.source, S("/shop")) && span_equal(e.type, S("t")));
+        assert_int_equal(e.attribute_count, !short_one);
+        assert_int_equal(e.data_kind, short_one ? DATA_NONE : DATA_TEXT);
+        if (short_one)
+            continue;
+        assert_true(span_equal(e.data, S("x")));
+        assert_int_equal(e.attributes[0].type, ATTRIBUTE_STRING);
+        assert_true(span_equal(e.attributes[0].name, S("k")) && span_equal(e.attributes[0].text, S("v")));
+    }
+}
+
+/* An attribute that has no value, or half of one. */
+static void a_value_is_whole_or_none(void **state)
+{
+    static const struct wire_field attributes[] = { F(5, "\n\1k"), F(5, "\n\1k\22\0"), F(5, "\n\1k\22\3\32\2v"),
+                                                    F(5, "\n\1k\22\4\32\1v\32"), F(5, "\n\1k\22\3\32\1v\12") };
+    (void)state;
+    for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++) {
+        static const struct wire_field required[] = { F(1, "1"), F(2, "/shop"), F(3, "1.0"), F(4, "t") };
+        buf_clear(&encoded);
+        add_fields(&encoded, required, 4);
+        add_fields(&encoded, &attributes[i], 1);
+        assert_refused("no protobuf CloudEvent");
+    }
+}
+
 static void protobuf_c_reads_what_we_write(void **state)
 {
     (void)state;
@@ -302,6 +360,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
+        T(fields_come_in_any_order_and_twice),
+        T(a_value_is_whole_or_none),
         T(protobuf_c_reads_what_we_write),
         T(we_read_what_protobuf_c_writes),
         T(only_version_1_is_read),

@@ -37,6 +37,24 @@ static void a_batch_of_one_is_still_a_batch(void **state)
     driver_end(&d);
 }
 
+static void a_batch_names_each_id_as_json_wants_it(void **state)
+{
+    const struct api_outcome o[] = { { .sequence = 0 }, { .sequence = UINT64_MAX }, { .sequence = 10 } };
+    struct driver d;
+    struct api_event kept[3];
+    (void)state;
+    memcpy(kept, events, sizeof kept);
+    events[0].id = span_str("an \"id\"");
+    events[1].id = span_str("of sixteen bytes and more, \xc3\xa9");
+    events[2].id = span_str("back\\slash");
+    publish(&d, 0, 3, true, o);
+    assert_body(&d, "{\"events\":[{\"id\":\"an \\\"id\\\"\",\"sequence\":0},"
+                    "{\"id\":\"of sixteen bytes and more, \xc3\xa9\",\"sequence\":18446744073709551615},"
+                    "{\"id\":\"back\\\\slash\",\"sequence\":10}]}\n");
+    driver_end(&d);
+    memcpy(events, kept, sizeof kept);
+}
+
 static void some_refused_are_207_and_counted(void **state)
 {
     const struct api_outcome o[] = { { .sequence = 7 },
@@ -185,6 +203,7 @@ int main(void)
         cmocka_unit_test(a_refusal_has_the_depth_only_where_the_queue_is_full),
         cmocka_unit_test(one_confirmed_event_is_202),
         cmocka_unit_test(a_batch_of_one_is_still_a_batch),
+        cmocka_unit_test(a_batch_names_each_id_as_json_wants_it),
         cmocka_unit_test(some_refused_are_207_and_counted),
         cmocka_unit_test(all_refused_alike_are_the_common_error),
         cmocka_unit_test(what_went_to_a_topic_names_its_queues),
