@@ -48,6 +48,11 @@ class Server:
         fields = open(f"/proc/{self.popen.pid}/stat").read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICK
 
+    def ran(self):
+        """Seconds of CPU to the nanosecond, of the threads that there are now."""
+        return sum(int((task / "schedstat").read_text().split()[0])
+                   for task in pathlib.Path(f"/proc/{self.popen.pid}/task").iterdir()) / 1e9
+
     def memory(self, key):
         """In MiB: VmRSS, VmHWM, RssAnon."""
         for line in open(f"/proc/{self.popen.pid}/status"):

@@ -4,7 +4,7 @@ import pathlib
 import resource
 import subprocess
 
-from measure import BENCH, BIN, Server, broker, check_ledger
+from measure import BENCH, BIN, Load, Server, broker, check_ledger
 
 
 def wrk(address, path, connections, seconds, *body):
@@ -56,6 +56,11 @@ def sidecar(b, *options):
     return s
 
 
+def declare(s, queue):
+    subprocess.run(["curl", "-sS", "-f", "-o", "/dev/null", "-X", "PUT", f"http://{s.ready['http']}/v1/queues/{queue}",
+                    "-d", '{"capacity":10000000,"capacity_bytes":"4GiB"}'], check=True)
+
+
 def publish(figures, directory, transport, connections, seconds):
     work = f"{connections} connections {transport}"
     b = broker(transport, directory)
@@ -64,8 +69,7 @@ def publish(figures, directory, transport, connections, seconds):
         figures.note("sluice sidecar", "start", "ready after exec", "ms", s.ready_ms)
         figures.note("sluice sidecar", "idle", "resident", "MiB", s.memory("VmRSS"))
         figures.note("sluice sidecar", "idle", "private", "MiB", s.memory("RssAnon"))
-        subprocess.run(["curl", "-sS", "-f", "-o", "/dev/null", "-X", "PUT", f"http://{s.ready['http']}/v1/queues/bench",
-                        "-d", '{"capacity":10000000,"capacity_bytes":"4GiB"}'], check=True)
+        declare(s, "bench")
         before = s.cpu(), b.cpu()
         rate, count, times, own = wrk(s.ready["http"], "/v1/queues/bench/events", connections, seconds)
         note_http(figures, "sluice over HTTP", work, rate, times)
@@ -80,6 +84,29 @@ def publish(figures, directory, transport, connections, seconds):
     if not count <= ledger["accepted"] <= count + connections: # wrk forgets what is under way when it stops
         raise RuntimeError(f"wrk counted {count} answers, the ledger {ledger}")
     check_ledger(ledger, ledger["accepted"], 0)
+
+
+def paced(figures, directory, transport, connections, seconds, rate=1000, size=1024):
+    """A POST an event at a rate, on connections that are kept: what the sidecar uses when it mostly waits."""
+    work = f"{size} B {rate}/s, {connections} connections {transport}"
+    count = int(rate * seconds)
+    b = broker(transport, directory)
+    s = sidecar(b)
+    try:
+        declare(s, "bench")
+        before = s.ran(), b.ran()
+        load = Load(BENCH / "bench_load_http", "--address", s.ready["http"], "--queue", "bench", "--size", size,
+                    "--producers", connections, "--rate", rate, "--events", count, "--only", "publish")
+        used = s.ran() - before[0]
+        figures.times("sluice over HTTP", work, "confirm", load.result["confirm_us"])
+        figures.note("sluice over HTTP", work, "sidecar CPU", "s/million", used * 1e6 / count)
+        figures.note("sluice over HTTP", work, "sidecar CPU share", "% of a core", used / count * rate * 100)
+        figures.note("sluice over HTTP", work, "broker CPU", "s/million", (b.ran() - before[1]) * 1e6 / count)
+        figures.note("sluice over HTTP", work, "sidecar resident", "MiB", s.memory("VmRSS"))
+    finally:
+        s.stop()
+        b.stop()
+    check_ledger(b.ledger(), count, 0)
 
 
 BATCH, BATCH_CONNECTIONS = 100, 4
