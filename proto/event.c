@@ -326,31 +326,31 @@ void event_encode(const struct event *e, struct buf *out)
         wire_add_bytes(out, members[e->data_kind], e->data);
 }
 
-/* Four bytes as eight digits, all at once: a nibble to each byte of a word, the upper one first, then to its digit. */
-static void put_hex(const uint8_t bytes[4], uint8_t digits[8])
+/* Four bytes, the first the lowest, as eight digits, all at once: a nibble to each byte of a word, the upper one first, then to its
+ * digit. */
+static uint64_t hex_of(uint32_t bytes)
 {
     const uint64_t ones = UINT64_MAX / 255;
-    uint64_t w = wire_load32(bytes);
+    uint64_t w = bytes;
     w = (w | w << 16) & UINT64_C(0x0000ffff0000ffff);
     w = (w | w << 8) & UINT64_C(0x00ff00ff00ff00ff);
     w = (w >> 4 & UINT64_C(0x000f000f000f000f)) | (w & UINT64_C(0x000f000f000f000f)) << 8;
     uint64_t letters = (w + ones * 6) >> 4 & ones;
-    wire_store64(digits, w + ones * '0' + letters * ('a' - '0' - 10));
+    return w + ones * '0' + letters * ('a' - '0' - 10);
 }
 
+/* In registers throughout: what is read again in another size than it was written in would wait for the write. */
 void uuid_format(const uint8_t r[16], char out[37])
 {
-    uint8_t bytes[16], digits[32];
-    memcpy(bytes, r, sizeof bytes);
-    bytes[6] = (uint8_t)((r[6] & 0x0f) | 0x40); /* version 4 */
-    bytes[8] = (uint8_t)((r[8] & 0x3f) | 0x80);
-    for (unsigned i = 0; i < 4; i++)
-        put_hex(bytes + 4 * i, digits + 8 * i);
-    memcpy(out, digits, 8);
-    memcpy(out + 9, digits + 8, 4);
-    memcpy(out + 14, digits + 12, 4);
-    memcpy(out + 19, digits + 16, 4);
-    memcpy(out + 24, digits + 20, 12);
-    out[8] = out[13] = out[18] = out[23] = '-';
-    out[36] = '\0';
+    uint8_t *to = (uint8_t *)out;
+    uint64_t second = hex_of((wire_load32(r + 4) & 0xff0fffff) | 0x00400000); /* version 4 */
+    uint64_t third = hex_of((wire_load32(r + 8) & 0xffffff3f) | 0x00000080);
+    wire_store64(to, hex_of(wire_load32(r)));
+    wire_store32(to + 9, (uint32_t)second);
+    wire_store32(to + 14, (uint32_t)(second >> 32));
+    wire_store32(to + 19, (uint32_t)third);
+    wire_store32(to + 24, (uint32_t)(third >> 32));
+    wire_store64(to + 28, hex_of(wire_load32(r + 12)));
+    to[8] = to[13] = to[18] = to[23] = '-';
+    to[36] = '\0';
 }

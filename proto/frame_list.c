@@ -53,6 +53,7 @@ enum frame_status publish_next(struct body *publish, struct entry *out)
 {
     struct span entry;
     if (wire_next_bytes(&publish->u.publish.entries, 4, &entry)) {
+        WIRE_PREFETCH(&publish->u.publish.entries, entry.size);
         *out = (struct entry){ .wait_ms = publish->u.publish.wait_ms };
         return read_entry(entry, out);
     }
@@ -196,8 +197,10 @@ enum frame_status deliver_next(struct body *deliver, struct batch *out)
 
 enum frame_status batch_next(struct batch *batch, struct span *event)
 {
-    if (wire_next_bytes(&batch->events, 5, event))
+    if (wire_next_bytes(&batch->events, 5, event)) {
+        WIRE_PREFETCH(&batch->events, event->size);
         return FRAME_OK;
+    }
     FOR_EACH_FIELD(&batch->events, f)
     {
         if (!frame_field_is(&f, 5, WIRE_BYTES))

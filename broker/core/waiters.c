@@ -79,7 +79,8 @@ void waiting_start(struct core *c, struct destination *d, struct queue *q, struc
     if (g->count == 0)
         return;
     size_t byte_count = (size_t)(g->end - g->start);
-    struct waiting *w = xcalloc(1, sizeof *w + byte_count);
+    struct waiting *w = xmalloc(sizeof *w + byte_count);
+    *w = (struct waiting){ 0 }; /* its bytes are copied: there is no need to clear them before */
     w->destination = d;
     w->queue = q;
     w->topic = t;

@@ -7,6 +7,7 @@
 
 /* Small publishes share a block of this size, so that an event does not cost an allocation. */
 #define BLOCK_SIZE (16u << 10)
+#define CACHE_LINE 64u
 
 static struct block *block_new(uint32_t holders, uint64_t bytes)
 {
@@ -54,12 +55,17 @@ struct block *block_for(struct client *c, uint32_t count, uint64_t bytes, uint8_
     return c->open_block;
 }
 
+/* The next one's place is fetched while this one is written: of a window of hundreds little is in the cache, and a write that waits
+ * for its memory holds up what comes after it. */
 uint8_t *block_reserve(struct client *c, uint64_t bytes)
 {
     if (bytes > BLOCK_SIZE / 4)
         return NULL;
     open_block(c, bytes);
-    return c->open_block->data + c->open_used;
+    uint8_t *at = c->open_block->data + c->open_used;
+    for (uint64_t i = bytes; i < 2 * bytes && c->open_used + i < BLOCK_SIZE; i += CACHE_LINE)
+        __builtin_prefetch(at + i, 1);
+    return at;
 }
 
 struct record *record_push(struct records *r)

@@ -154,7 +154,10 @@ static bool take_text(struct wire_reader *r, uint32_t tag, char kept[TEXT_KEPT],
         return true;
     if (!event_text_valid(text))
         return false;
-    memcpy(kept, text.data, text.size);
+    if ((size_t)(r->end - text.data) >= TEXT_KEPT) /* a copy of a size the compiler knows takes a few instructions */
+        memcpy(kept, text.data, TEXT_KEPT);
+    else
+        memcpy(kept, text.data, text.size);
     kept[text.size] = '\0';
     *kept_size = text.size;
     return true;
