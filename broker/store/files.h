@@ -24,10 +24,11 @@ enum file_kind {
     FILE_CREATE,  /* makes the file with `size` bytes allocated, which read as zeros; file and directory are synced */
     FILE_READ,    /* `size` bytes at `offset` into `data`; shorter at the end of the file */
     FILE_REMOVE,  /* unlinks, and syncs the directory; a file that is not there is fine */
+    FILE_RENAME,  /* the file is called `to` from now on, as no other one is; the directory is synced */
     FILE_REPLACE, /* the file's content becomes `data`: written aside, synced, renamed, directory synced */
 };
 
-/* A FILE_CREATE, FILE_REPLACE or FILE_REMOVE that failed so has changed nothing, and may succeed later. Every other error, and any of a
+/* A FILE_CREATE, FILE_REPLACE, FILE_REMOVE or FILE_RENAME that failed so has changed nothing, and may succeed later. Every other error, and any of a
  * FILE_WRITE or FILE_SYNC, which need no room that was not allocated before, is a disk that fails: what it left is not known. */
 static inline bool file_lacks_room(int error)
 {
@@ -38,6 +39,7 @@ static inline bool file_lacks_room(int error)
 struct file_op {
     enum file_kind kind;
     char name[FILE_NAME_SIZE]; /* without a slash */
+    char to[FILE_NAME_SIZE];   /* of a FILE_RENAME */
     uint64_t offset, size;
     struct buf data;
     uint64_t tag; /* the submitter's */

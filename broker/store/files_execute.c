@@ -152,6 +152,22 @@ static int remove_file(struct directory *d, const struct file_op *op)
     return error ? error : sync_whole(d->fd);
 }
 
+/* Readers that have it open go on reading it; whoever asks for a name gets what has it now. */
+static int rename_file(struct directory *d, const struct file_op *op)
+{
+    struct stat st;
+    if (!file_name_is_valid(op->to))
+        return EINVAL;
+    if (fstatat(d->fd, op->to, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return EEXIST;
+    int error = errno == ENOENT ? handles_drop(&d->handles, op->name) : errno;
+    if (error)
+        return error;
+    if (renameat(d->fd, op->name, d->fd, op->to) != 0)
+        return errno;
+    return sync_whole(d->fd) != 0 ? EIO : 0;
+}
+
 static int write_or_sync(struct directory *d, const struct file_op *op)
 {
     struct handle *h;
@@ -236,6 +252,7 @@ static int change(struct directory *d, struct file_op *op)
     case FILE_CREATE: return create(d, op);
     case FILE_REPLACE: return put_in_place(d, op);
     case FILE_REMOVE: return remove_file(d, op);
+    case FILE_RENAME: return rename_file(d, op);
     case FILE_READ: break;
     }
     return EINVAL;

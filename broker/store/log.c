@@ -21,15 +21,28 @@ void log_config_defaults(struct log_config *c)
     };
 }
 
-void log_submit(struct log *l, enum file_kind kind, const char *name, uint64_t offset, uint64_t size, struct buf *data,
-                uint64_t tag)
+static struct file_op *new_op(enum file_kind kind, const char *name, uint64_t tag)
 {
     struct file_op *op = xcalloc(1, sizeof *op);
     op->kind = kind;
     snprintf(op->name, sizeof op->name, "%s", name);
+    op->tag = tag;
+    return op;
+}
+
+void log_rename(struct log *l, const char *name, const char *to, uint64_t tag)
+{
+    struct file_op *op = new_op(FILE_RENAME, name, tag);
+    snprintf(op->to, sizeof op->to, "%s", to);
+    l->files->ops->submit(l->files, op);
+}
+
+void log_submit(struct log *l, enum file_kind kind, const char *name, uint64_t offset, uint64_t size, struct buf *data,
+                uint64_t tag)
+{
+    struct file_op *op = new_op(kind, name, tag);
     op->offset = offset;
     op->size = size;
-    op->tag = tag;
     l->info.syncs += kind == FILE_SYNC;
     if (data) {
         l->info.written_bytes += data->size;

@@ -191,25 +191,27 @@ static void free_segments(struct log *l)
         uint64_t id = l->freeing[i];
         if (is_read(l, id))
             continue; /* the next checkpoint frees it */
+        segment_let_go(l, segment_find(l, id));
         segment_remove(l, id);
-        segment_remove_file(l, id);
         l->info.freed_segments++;
         l->no_room = false; /* try again to allocate */
     }
     l->freeing_count = 0;
 }
 
-/* No room for the checkpoint: give up a spare for it, if it frees a segment, which can become one. */
+/* No room for the checkpoint: give up a spare for it, or what would become one, if it frees a segment, which can become one. */
 static void starve(struct log *l)
 {
     l->freeing_count = 0;
     l->checkpoint_again = mono_add_ms(l->now, LEAST_EVERY_MS);
     l->since_checkpoint = l->config.segment_size; /* still due */
     l->rested = l->stopping && l->spares == 0;    /* an orderly end needs none: everything is in the log */
-    if (l->spares == 0 || l->spare_coming || !count_dead(l))
-        return;
-    segment_remove_file(l, segment_active(l)->id + l->spares);
-    l->spares--;
+    if (!segment_give_up_retired(l)) {
+        if (l->spares == 0 || l->spare_coming || !count_dead(l))
+            return;
+        segment_remove_file(l, segment_active(l)->id + l->spares);
+        l->spares--;
+    }
     l->checkpoint_starved = true;
     l->checkpoint_again = l->now;
 }

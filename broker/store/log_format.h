@@ -1,7 +1,7 @@
 /* The log's bytes: segments, groups (log_format.c), records (log_records.c, log_shared.c, log_table.c); docs/log-format.md. Pure: bytes
  * to structs and back.
  *
- *   segment  = header (64 B), groups, zeros
+ *   segment  = header (64 B), groups, zeros, what an earlier life of the file left
  *   group    = header (44 B), records; written and synced as one
  *   record   = header (16 B) with type, version, size and its own checksum, payload
  *

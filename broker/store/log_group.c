@@ -141,6 +141,13 @@ static void change(struct log *l, enum file_kind kind, const struct segment *s, 
     log_submit(l, kind, name, offset, 0, data, TAG_COMMIT);
 }
 
+/* Zeros behind it are not counted as written. */
+static void write_padded(struct log *l, struct segment *s, uint64_t at, struct buf *b)
+{
+    l->info.written_bytes -= pad_written(l, s, b, at);
+    change(l, FILE_WRITE, s, at, b);
+}
+
 static void write_group(struct log *l, struct segment *s, uint64_t number, struct buf *records)
 {
     struct group_header h = { .number = number, .durable = l->synced };
@@ -153,16 +160,21 @@ static void write_group(struct log *l, struct segment *s, uint64_t number, struc
     l->info.groups++;
     uint64_t at = s->size;
     s->size += records->size;
-    change(l, FILE_WRITE, s, at, records);
+    write_padded(l, s, at, records);
 }
 
-static void write_segment_header(struct log *l, struct segment *s)
+/* Its header is on disk before anything is behind it: by the header a start knows a spare, which it need not read. */
+static void begin_segment(struct log *l, uint64_t id)
 {
-    struct segment_header h = log_header_of(l, s->id, l->chain);
+    struct segment *s = segment_add(l, id);
+    struct segment_header h = log_header_of(l, id, l->chain);
     struct buf b = { 0 };
     segment_header_write(buf_reserve(&b, SEGMENT_HEADER_SIZE), &h);
     b.size = SEGMENT_HEADER_SIZE;
-    change(l, FILE_WRITE, s, 0, &b);
+    s->own = true;
+    s->ahead = spare_was_used(l, id) ? l->config.segment_size : 0;
+    write_padded(l, s, 0, &b);
+    change(l, FILE_SYNC, s, 0, NULL);
 }
 
 static void seal(struct log *l, struct segment *s)
@@ -186,7 +198,7 @@ static bool roll_over(struct log *l)
     struct segment *s = segment_active(l);
     seal(l, s);
     l->spares--;
-    write_segment_header(l, segment_add(l, s->id + 1));
+    begin_segment(l, s->id + 1);
     return true;
 }
 

@@ -63,6 +63,18 @@ bool log_key_keep(struct log *l, struct error *e)
     return why == 0 ? true : error_set(e, "cannot write " LOG_KEY_FILE ": %s", strerror(why));
 }
 
+bool log_was_never_begun(const struct log *l, uint64_t segment)
+{
+    uint8_t bytes[SEGMENT_HEADER_SIZE];
+    char name[FILE_NAME_SIZE];
+    struct segment_header h;
+    size_t got = 0;
+    segment_name(name, segment);
+    return l->keyed && l->files->ops->read(l->files, name, 0, bytes, sizeof bytes, &got) == 0 &&
+           segment_header_read(span_of(bytes, got), &h) == LOG_OK && h.id < segment && h.version > 1 &&
+           memcmp(h.key, l->config.key, LOG_KEY_SIZE) == 0;
+}
+
 struct segment_header log_header_of(const struct log *l, uint64_t segment, uint64_t chain)
 {
     struct segment_header h = { .version = LOG_VERSION, .id = segment, .chain = chain };

@@ -14,20 +14,24 @@ static bool apply(struct scan *c, enum file_kind kind, uint64_t id, uint64_t off
     return why == 0 ? true : error_set(c->e, "cannot write %s: %s", op.name, strerror(why));
 }
 
-/* What lies behind the end goes: a group of a torn tail is whole, and its numbers will be used again. */
+/* A group that is whole behind the end goes: it is of a torn tail, and its number will be used again. What else is there passes for
+ * nothing. */
 static bool clear_tail(struct scan *c, const struct segment *s)
 {
+    struct group_header h;
+    bool any = false;
     if (!recover_read(c, s->id))
         return false;
-    size_t end = c->bytes.size, from = (size_t)s->size;
-    while (end > from && c->bytes.data[end - 1] == 0)
-        end--;
-    if (end <= from)
-        return true;
-    struct buf zeros = { 0 };
-    memset(buf_reserve(&zeros, end - from), 0, end - from);
-    zeros.size = end - from;
-    return apply(c, FILE_WRITE, s->id, from, 0, &zeros) && apply(c, FILE_SYNC, s->id, 0, 0, NULL);
+    for (size_t at = (size_t)s->size; (at = group_search(buf_span(&c->bytes), at, &c->header, &h)) != SIZE_MAX; at++) {
+        struct buf zeros = { 0 };
+        size_t size = group_header_size(c->header.version);
+        memset(buf_reserve(&zeros, size), 0, size);
+        zeros.size = size;
+        any = true;
+        if (!apply(c, FILE_WRITE, s->id, at, 0, &zeros))
+            return false;
+    }
+    return !any || apply(c, FILE_SYNC, s->id, 0, 0, NULL);
 }
 
 static bool seal_last(struct scan *c, struct segment *s)
@@ -63,7 +67,9 @@ static bool new_segment(struct scan *c, uint64_t id)
     struct buf b = { 0 };
     segment_header_write(buf_reserve(&b, SEGMENT_HEADER_SIZE), &h);
     b.size = SEGMENT_HEADER_SIZE;
-    segment_add(c->log, id);
+    struct segment *s = segment_add(c->log, id);
+    s->own = true;
+    pad_written(c->log, s, &b, 0);
     bool fine = apply(c, FILE_CREATE, id, 0, c->log->config.segment_size, NULL) && apply(c, FILE_WRITE, id, 0, 0, &b) &&
                 apply(c, FILE_SYNC, id, 0, 0, NULL);
     buf_free(&b);

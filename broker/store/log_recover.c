@@ -63,6 +63,8 @@ static bool judge_tail(struct scan *c, size_t index)
     if (proves_durable(c, segment, (size_t)c->at.offset))
         return damaged(c, segment, c->at.offset);
     for (size_t i = index + 1; i < c->count; i++) {
+        if (log_was_never_begun(c->log, c->ids[i]))
+            continue;
         if (!recover_read(c, c->ids[i]))
             return false;
         if (proves_durable(c, c->ids[i], 0))

@@ -17,7 +17,7 @@ uint64_t log_least_budget(uint64_t segment_size)
 
 uint64_t log_disk_bytes(const struct log *l)
 {
-    uint64_t files = l->segment_count + l->spares + l->spare_coming + l->leftover_count;
+    uint64_t files = l->segment_count + l->spares + l->spare_coming + l->leftover_count + l->retired_count;
     return files * l->config.segment_size + l->checkpoint_size;
 }
 
@@ -100,12 +100,16 @@ void segment_want_spares(struct log *l)
         l->spares++; /* it was given up, and is still there */
     if (l->spares == SPARES || (l->no_room && mono_before(l->now, l->spare_again)))
         return;
+    char name[FILE_NAME_SIZE];
+    segment_name(name, segment_active(l)->id + l->spares + 1);
+    if (retired_becomes(l, name)) {
+        l->spare_coming = true;
+        return;
+    }
     if (log_disk_bytes(l) + l->config.segment_size > l->config.disk_budget) {
         lacks_room(l);
         return;
     }
-    char name[FILE_NAME_SIZE];
-    segment_name(name, segment_active(l)->id + l->spares + 1);
     l->spare_coming = true;
     log_submit(l, FILE_CREATE, name, 0, l->config.segment_size, NULL, TAG_SPARE);
 }
@@ -114,11 +118,14 @@ void segment_spare_done(struct log *l, struct file_op *op)
 {
     l->spare_coming = false;
     if (op->error == 0) {
+        spare_came(l, op);
         l->spares++;
         l->no_room = false;
     } else if (file_lacks_room(op->error)) {
+        retired_remains(l, op);
         lacks_room(l);
     } else {
-        log_fail(l, "cannot allocate", op->name, NO_OFFSET, strerror(op->error));
+        log_fail(l, op->kind == FILE_RENAME ? "cannot rename" : "cannot allocate", op->name, NO_OFFSET,
+                 strerror(op->error));
     }
 }

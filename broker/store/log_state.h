@@ -4,7 +4,8 @@
  *   log_settle.c      how events leave
  *   log_turn.c        the loop's turn: what the disk did, what is due, what the core is told
  *   log_group.c       groups: gathering, placing in segments, writing, syncing; tickets
- *   log_spares.c      segments' files: allocated ahead, removed
+ *   log_pad.c         zeros behind what is written
+ *   log_spares.c      segments' files: allocated ahead, removed; log_retired.c used again
  *   log_segments.c    segments, and where each queue's events are (extents)
  *   log_share.c       what several queues take; log_places.c where it is in the active segment
  *   log_load.c        reading backlog
@@ -27,6 +28,7 @@
 #define GROUP_BYTES    (4u << 20) /* a group is closed beyond this; one record may pass it */
 #define SPARES         3u         /* segments allocated ahead */
 #define RESERVED       2u /* of them not for events: one for settling, moving and notes, one for a checkpoint's sake */
+#define RETIRED        2u /* freed segments' files that are kept to become spares */
 #define NO_TICKET      0u
 #define NO_OFFSET      UINT64_MAX
 #define LOG_KEY_FILE   "log.key"
@@ -55,6 +57,8 @@ struct segment {
     struct buf share_targets; /* encoded */
     uint64_t all_events;      /* ever placed here: a shared one once for each queue */
     bool sealed;
+    uint64_t ahead; /* bytes of the file that were written, be it as zeros or in an earlier life */
+    bool own;       /* begun since the start: its file has the size that a segment has by this configuration */
     uint32_t table_at, table_size;    /* of the TABLE record in a sealed segment */
     uint64_t live_events, live_bytes; /* as all_events: nobody wants the segment any more when they are 0 */
     /* What was found when its table was last read for that: bytes of records that somebody wants, once each, when so many events were
@@ -153,6 +157,9 @@ struct log {
     bool spare_coming;  /* the next one is being allocated */
     mono_t spare_again; /* an allocation failed for want of room: the next try */
     bool no_room;
+    uint64_t retired[RETIRED]; /* ids of freed segments whose files wait to become spares */
+    uint32_t retired_count;
+    uint64_t used;       /* spares whose files were other segments': a bit each, by id modulo 64 */
     uint64_t *leftovers; /* ids of files that could not be removed for want of room */
     uint32_t leftover_count;
     mono_t remove_again;
@@ -215,6 +222,7 @@ struct log_queue *log_queue_of(struct log *l, uint32_t id, bool make);
 void log_queue_drop(struct log *l, struct log_queue *q); /* with everything it holds */
 void log_submit(struct log *l, enum file_kind kind, const char *name, uint64_t offset, uint64_t size, struct buf *data,
                 uint64_t tag);
+void log_rename(struct log *l, const char *name, const char *to, uint64_t tag);
 void log_fail(struct log *l, const char *what, const char *name, uint64_t offset, const char *why);
 struct log *log_new(const struct log_config *config, struct files *files);
 void log_free(struct log *l);
@@ -293,9 +301,23 @@ uint64_t log_disk_bytes(const struct log *l);
 void segment_want_spares(struct log *l);
 void segment_spare_done(struct log *l, struct file_op *op);
 void segment_remove_file(struct log *l, uint64_t id);
+void segment_let_go(struct log *l,
+                    const struct segment *s); /* of a freed one's file: it is kept for a spare, or removed */
+bool segment_give_up_retired(struct log *l);  /* removes one that was kept; false: there is none */
 void segment_remove_done(struct log *l, struct file_op *op);
 void segment_remove_again(struct log *l); /* what could not be removed for want of room */
 mono_t segment_due(const struct log *l);  /* when to try again what lacked room */
+
+/* log_pad.c */
+uint64_t pad_written(const struct log *l, struct segment *s, struct buf *b,
+                     uint64_t at); /* of what goes there in the segment */
+
+/* log_retired.c, for log_spares.c */
+bool retired_becomes(struct log *l, const char *spare); /* one that was kept takes that name; false: there is none */
+bool spare_was_used(const struct log *l, uint64_t id);
+void spare_came(struct log *l, const struct file_op *op); /* a spare is there */
+void retired_remains(struct log *l,
+                     const struct file_op *op); /* a spare that there was no room for, not even for its name */
 
 /* log_load.c */
 void load_start(struct log *l, uint32_t queue, uint64_t from, uint64_t bytes, uint64_t tag);
@@ -388,6 +410,8 @@ struct segment_header log_header_of(const struct log *l, uint64_t segment, uint6
 /* The header at the start of a segment's bytes; when none of this segment is there (not *whole), one with which its groups are looked
  * for all the same. */
 struct segment_header log_header_in(const struct log *l, struct span bytes, uint64_t segment, bool *whole);
+/* A spare whose file was another segment's: that one's header is in it still, and so nothing of its own behind it. */
+bool log_was_never_begun(const struct log *l, uint64_t segment);
 
 /* log_recover.c */
 bool log_recover(struct log *l, const struct log_replay *replay, struct error *e);

@@ -144,7 +144,9 @@ int walk_segment(struct log *l, uint64_t id, const struct walk *w, struct walked
     struct group_header h;
     struct span records;
     segment_name(name, id);
-    *out = (struct walked){ .id = id };
+    *out = (struct walked){ .id = id, .blank = true };
+    if (log_was_never_begun(l, id))
+        return 0;
     int why = walk_read_segment(l->files, name, &b);
     bool whole;
     struct place p = { .walk = w, .out = out, .bytes = buf_span(&b) };
@@ -162,7 +164,8 @@ int walk_segment(struct log *l, uint64_t id, const struct walk *w, struct walked
         else
             break;
     }
-    out->rest = !out->sealed && p.at < b.size && !is_zero(span_of(b.data + p.at, b.size - p.at));
+    size_t left = p.at < b.size ? b.size - p.at : 0, head = out->blank ? left : group_header_size(p.in.version);
+    out->rest = !out->sealed && left && !is_zero(span_of(b.data + p.at, left < head ? left : head));
     buf_free(&b);
     return why;
 }

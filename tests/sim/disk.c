@@ -222,6 +222,31 @@ static int remove_one(struct disk *d, const struct file_op *op, uint64_t *random
     return fails ? EIO : 0;
 }
 
+/* With all that was written to it and not synced. */
+static void move_file(struct disk *d, const char *name, const char *to)
+{
+    struct disk_file **at = place_of(d, name), *f = *at;
+    *at = f->next;
+    snprintf(f->name, sizeof f->name, "%s", to);
+    at = place_of(d, to);
+    f->next = *at;
+    *at = f;
+}
+
+static int rename_one(struct disk *d, const struct file_op *op, uint64_t *random)
+{
+    if (disk_find(d, op->to))
+        return EEXIST;
+    if (!disk_find(d, op->name))
+        return ENOENT;
+    if (strikes(d, DISK_NO_SPACE))
+        return ENOSPC;
+    bool fails = strikes(d, DISK_RENAME_FAILS);
+    if (!fails || disk_random(random, 2))
+        move_file(d, op->name, op->to);
+    return fails ? EIO : 0;
+}
+
 int disk_read(struct disk *d, const char *name, uint64_t offset, void *to, size_t size, size_t *got)
 {
     const struct disk_file *f = disk_find(d, name);
@@ -252,6 +277,7 @@ int disk_execute(struct disk *d, struct file_op *op, uint64_t *random)
     case FILE_REPLACE: return replace(d, op, random);
     case FILE_READ: return read_into(d, op);
     case FILE_REMOVE: return remove_one(d, op, random);
+    case FILE_RENAME: return rename_one(d, op, random);
     }
     return EINVAL;
 }

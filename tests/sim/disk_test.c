@@ -75,6 +75,13 @@ static void submit(struct bench *b, struct file_op *op, uint64_t tag)
     b->files->ops->submit(b->files, op);
 }
 
+static struct file_op *new_rename(const char *name, const char *to)
+{
+    struct file_op *op = new_op(FILE_RENAME, name, 0, 0);
+    snprintf(op->to, sizeof op->to, "%s", to);
+    return op;
+}
+
 static int finish(struct file_op *op)
 {
     int error = op->error;
@@ -154,6 +161,52 @@ static void names_are_durable_when_they_are_done(void **state)
     crash(b);
     assert_names(b, "a:20 c:5 ");
     assert_content(b, "a", 0, 'y', 20);
+    assert_int_equal(perform(b, new_rename("a", "c")), EEXIST);
+    assert_int_equal(perform(b, new_rename("b", "d")), ENOENT);
+    assert_int_equal(perform(b, new_rename("a", "d")), 0);
+    crash(b);
+    assert_names(b, "c:5 d:20 ");
+    assert_content(b, "d", 0, 'y', 20);
+}
+
+/* The name is durable, what was written under the old one is no more so than before. */
+static void a_rename_syncs_nothing(void **state)
+{
+    struct bench *b = *state;
+    unsigned survived = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        assert_int_equal(perform(b, new_change(FILE_REPLACE, "a", 0, 'o', DISK_SECTOR)), 0);
+        assert_int_equal(perform(b, new_change(FILE_WRITE, "a", 0, 'n', DISK_SECTOR)), 0);
+        assert_int_equal(perform(b, new_rename("a", "b")), 0);
+        assert_content(b, "b", 0, 'n', DISK_SECTOR);
+        crash(b);
+        uint8_t byte = 0;
+        size_t got;
+        assert_int_equal(b->files->ops->read(b->files, "b", 0, &byte, 1, &got), 0);
+        survived += byte == 'n';
+        assert_int_equal(perform(b, new_op(FILE_REMOVE, "b", 0, 0)), 0);
+    }
+    assert_true(survived > 10 && survived < 90);
+}
+
+static void a_failed_rename_leaves_one_of_the_names(void **state)
+{
+    struct bench *b = *state;
+    struct span content;
+    unsigned moved = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        assert_int_equal(perform(b, new_change(FILE_REPLACE, "a", 0, 'x', 10)), 0);
+        disk_set_fault(b->disk, DISK_RENAME_FAILS, true);
+        assert_int_equal(perform(b, new_rename("a", "b")), EIO);
+        assert_true(disk_content(b->disk, "a", &content) != disk_content(b->disk, "b", &content));
+        moved += disk_content(b->disk, "b", &content);
+        assert_int_equal(perform(b, new_op(FILE_REMOVE, "b", 0, 0)), 0);
+    }
+    assert_true(moved > 10 && moved < 90);
+    assert_int_equal(perform(b, new_change(FILE_REPLACE, "a", 0, 'x', 10)), 0);
+    disk_set_fault(b->disk, DISK_NO_SPACE, true);
+    assert_int_equal(perform(b, new_rename("a", "b")), ENOSPC);
+    assert_content(b, "a", 0, 'x', 10);
 }
 
 static void a_process_that_dies_loses_only_what_it_had_not_written(void **state)
@@ -381,12 +434,13 @@ static struct file_op *random_op(uint64_t *random)
     char name[2] = { (char)('a' + disk_random(random, 4)), 0 };
     uint64_t offset = disk_random(random, 3000), size = disk_random(random, 2000);
     uint8_t byte = (uint8_t)disk_random(random, 256);
-    switch (disk_random(random, 8)) {
+    switch (disk_random(random, 9)) {
     case 0: return new_op(FILE_CREATE, name, 0, size);
     case 1: return new_op(FILE_REMOVE, name, 0, 0);
     case 2: return new_change(FILE_REPLACE, name, 0, byte, size);
     case 3: return new_op(FILE_SYNC, name, 0, 0);
     case 4: return new_op(FILE_READ, name, offset, size);
+    case 5: return new_rename(name, (char[2]){ (char)('a' + disk_random(random, 4)), 0 });
     default: return new_change(FILE_WRITE, name, offset, byte, size);
     }
 }
@@ -476,6 +530,7 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 static struct file_op *copy_of(const struct file_op *op)
 {
     struct file_op *copy = new_op(op->kind, op->name, op->offset, op->size);
+    memcpy(copy->to, op->to, sizeof copy->to);
     buf_add(&copy->data, op->data.data, op->data.size);
     return copy;
 }
@@ -533,6 +588,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_is_synced_survives_every_crash),
         TEST(names_are_durable_when_they_are_done),
+        TEST(a_rename_syncs_nothing),
+        TEST(a_failed_rename_leaves_one_of_the_names),
         TEST(a_process_that_dies_loses_only_what_it_had_not_written),
         TEST(what_is_not_synced_survives_in_any_combination),
         TEST(a_crash_ends_what_was_on_its_way),

@@ -66,6 +66,7 @@ static int change(struct place *p, enum file_kind kind, const char *name, uint8_
 {
     struct file_op op = { .kind = kind, .size = size };
     snprintf(op.name, sizeof op.name, "%s", name);
+    snprintf(op.to, sizeof op.to, "renamed");
     if (kind == FILE_WRITE || kind == FILE_REPLACE) {
         memset(buf_reserve(&op.data, size), byte, size);
         op.data.size = size;
@@ -140,6 +141,9 @@ static void content_is_synced_before_its_name_and_the_name_before_it_is_told(voi
     assert_calls(p, FILE_SYNC, "a", "datasync ");
     assert_calls(p, FILE_REPLACE, "a", "create write sync close rename close sync-dir "); /* the old one was open */
     assert_calls(p, FILE_REMOVE, "a", "unlink sync-dir ");
+    assert_int_equal(change(p, FILE_CREATE, "a", 0, SIZE), 0);
+    assert_calls(p, FILE_WRITE, "a", "open write ");
+    assert_calls(p, FILE_RENAME, "a", "close rename sync-dir ");
 }
 
 /* Lets the nth of each call fail, until n is more than there are, in a change that makes `name` from nothing (FILE_CREATE)
@@ -231,6 +235,29 @@ static void removing_tells_what_fails(void **state)
     }
 }
 
+static void renaming_tells_what_fails(void **state)
+{
+    struct place *p = *state;
+    for (size_t e = 0; e < sizeof errors / sizeof *errors; e++) {
+        assert_int_equal(change(p, FILE_REPLACE, "a", 'o', SIZE), 0);
+        arm(RENAME, 0, errors[e]);
+        assert_int_equal(change(p, FILE_RENAME, "a", 0, 0), errors[e]);
+        assert_true(disarm());
+        assert_true(holds(p, "a", 'o', SIZE));
+        arm(SYNC_DIRECTORY, 0, errors[e]);
+        assert_int_equal(change(p, FILE_RENAME, "a", 0, 0), EIO); /* which name it has after a crash is not known */
+        assert_true(disarm());
+        assert_true(holds(p, "renamed", 'o', SIZE));
+        assert_int_equal(change(p, FILE_REPLACE, "a", 'n', 10), 0);
+        assert_int_equal(change(p, FILE_RENAME, "a", 0, 0), EEXIST);
+        assert_int_equal(change(p, FILE_REMOVE, "renamed", 0, 0), 0);
+        assert_int_equal(change(p, FILE_RENAME, "a", 0, 0), 0);
+        assert_int_equal(change(p, FILE_RENAME, "a", 0, 0), EEXIST);
+        assert_int_equal(change(p, FILE_REMOVE, "renamed", 0, 0), 0);
+        assert_int_equal(change(p, FILE_RENAME, "a", 0, 0), ENOENT);
+    }
+}
+
 static void a_failed_read_is_told_and_stops_nothing(void **state)
 {
     struct place *p = *state;
@@ -268,6 +295,7 @@ int main(void)
         TEST(without_fallocate_zeros_are_written),
         TEST(a_failed_write_or_sync_is_the_end),
         TEST(removing_tells_what_fails),
+        TEST(renaming_tells_what_fails),
         TEST(a_failed_read_is_told_and_stops_nothing),
         TEST(what_cannot_be_cleared_away_is_a_failing_disk),
     };

@@ -302,6 +302,25 @@ static void a_removed_file_is_gone_for_readers_too(void **state)
     assert_content(p, "a", 0, 0, 10);
 }
 
+static void a_renamed_file_is_found_by_its_new_name_alone(void **state)
+{
+    struct place *p = *state;
+    assert_int_equal(perform(p, new_change(FILE_REPLACE, "a", 0, 'x', 10)), 0);
+    assert_int_equal(perform(p, new_change(FILE_WRITE, "a", 5, 'y', 5)), 0); /* now it is held open */
+    struct file_op *op = new_op(FILE_RENAME, "a", 0, 0);
+    snprintf(op->to, sizeof op->to, "b");
+    assert_int_equal(perform(p, op), 0);
+    assert_names(p, "b:10 ");
+    assert_int_equal(perform(p, new_op(FILE_READ, "a", 0, 10)), ENOENT);
+    assert_int_equal(perform(p, new_change(FILE_REPLACE, "a", 0, 'z', 3)), 0);
+    assert_content(p, "a", 0, 'z', 3);
+    assert_content(p, "b", 0, 'x', 5);
+    assert_content(p, "b", 5, 'y', 5);
+    op = new_op(FILE_RENAME, "a", 0, 0);
+    snprintf(op->to, sizeof op->to, "../b");
+    assert_int_equal(perform(p, op), EINVAL);
+}
+
 static unsigned open_descriptors(void)
 {
     unsigned count = 0;
@@ -575,6 +594,7 @@ int main(void)
         TEST(a_read_ends_with_the_file),
         TEST(a_reader_sees_the_old_or_the_new),
         TEST(a_removed_file_is_gone_for_readers_too),
+        TEST(a_renamed_file_is_found_by_its_new_name_alone),
         TEST(many_files_need_few_descriptors),
         TEST(what_is_not_synced_stays_open),
         TEST(what_was_submitted_is_finished_by_closing),

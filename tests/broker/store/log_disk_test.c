@@ -192,10 +192,27 @@ static void a_checkpoint_that_cannot_be_written_is_a_failing_disk(void **state)
     a_break_is_told_once_and_ends_it(DISK_REPLACE_FAILS, "cannot write checkpoint");
 }
 
+static void a_segment_that_cannot_be_renamed_is_a_failing_disk(void **state)
+{
+    (void)state;
+    a_break_is_told_once_and_ends_it(DISK_RENAME_FAILS, "cannot rename 0000");
+}
+
+/* More are freed at once than are kept. */
 static void a_segment_that_cannot_be_removed_is_a_failing_disk(void **state)
 {
     (void)state;
-    a_break_is_told_once_and_ends_it(DISK_REMOVE_FAILS, "cannot remove 0000");
+    open_log(LOG_SYNC_GROUP);
+    m.may_fail = true;
+    fill(2000);
+    disk_set_fault(m.disk, DISK_REMOVE_FAILS, true);
+    for (uint32_t q = 0; q < 3; q++)
+        model_settle_rest(&m, &m.queues[q], 1);
+    for (int i = 0; !m.failed && i < 100; i++)
+        model_turn(&m, 100, UINT64_MAX);
+    assert_true(m.failed);
+    assert_true(strstr(log_trouble(m.log), "cannot remove 0000"));
+    model_restart(&m, MODEL_CRASH);
 }
 
 static void a_spare_that_found_no_room_leaves_no_gap(void **state)
@@ -244,6 +261,7 @@ int main(void)
         with_log(the_least_budget_takes_events_again_and_again),
         with_log(a_segment_that_cannot_be_allocated_is_a_failing_disk),
         with_log(a_checkpoint_that_cannot_be_written_is_a_failing_disk),
+        with_log(a_segment_that_cannot_be_renamed_is_a_failing_disk),
         with_log(a_segment_that_cannot_be_removed_is_a_failing_disk),
         with_log(a_failed_write_is_told_once_and_ends_it),
         with_log(a_short_write_is_told_once_and_ends_it),

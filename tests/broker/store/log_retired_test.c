@@ -1,0 +1,271 @@
+/* Freed segments' files that become spares with what is in them: they are bounded, and what is left of an earlier life passes for nothing. */
+#include "broker/store/log_state.h"
+#include "tests/broker/store/log_dirs.h"
+#include "tests/broker/store/log_model.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define SEGMENT (64u << 10)
+
+static struct model m;
+static uint64_t chance = 7;
+
+static int begin(void **state)
+{
+    (void)state;
+    model_begin(&m, 1, SEGMENT, LOG_SYNC_GROUP);
+    model_new_queue(&m);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    model_end(&m);
+    return 0;
+}
+
+static struct log *log_now(void)
+{
+    return log_self(m.log);
+}
+
+static const char *active_name(void)
+{
+    static char name[FILE_NAME_SIZE];
+    segment_name(name, segment_active(log_now())->id);
+    return name;
+}
+
+/* A group of four events of 400 bytes, which leave again but for the newest few. */
+static void come_and_go(void)
+{
+    uint64_t first;
+    while (!model_append(&m, &m.queues[0], 4, 400, false))
+        model_turn(&m, 1, UINT64_MAX);
+    while (m.queues[0].live > 10 && (first = model_first_live(&m.queues[0], 1)) != 0)
+        model_settle(&m, &m.queues[0], first, CAUSE_ACKED);
+    model_turn(&m, 50, UINT64_MAX);
+}
+
+/* Until so many more segments were begun, the last of them in a file that was another's. */
+static void begin_segments(uint64_t count)
+{
+    uint64_t last = segment_active(log_now())->id + count;
+    while (segment_active(log_now())->id < last || !spare_was_used(log_now(), segment_active(log_now())->id))
+        come_and_go();
+    model_quiet(&m);
+}
+
+static void freed_segments_become_spares(void **state)
+{
+    (void)state;
+    begin_segments(40);
+    struct span content;
+    const struct segment *s = segment_active(log_now());
+    assert_true(disk_used(m.disk) <= (2 + SPARES + RETIRED) * SEGMENT + m.config.segment_size);
+    assert_true(disk_content(m.disk, active_name(), &content));
+    assert_int_equal(content.size, SEGMENT);
+    uint64_t left = 0;
+    for (size_t at = s->size; at < content.size; at++)
+        left += content.data[at] != 0;
+    assert_true(s->size + 4096 < SEGMENT && left > 1000); /* of an earlier life */
+    assert_true(log_now()->info.freed_segments > 30);
+}
+
+static void count_file(void *context, const char *name, struct span content)
+{
+    uint64_t id;
+    *(uint32_t *)context += segment_id_of(name, &id) && content.size == m.config.segment_size;
+}
+
+static uint32_t files(void)
+{
+    uint32_t count = 0;
+    disk_each(m.disk, count_file, &count);
+    return count;
+}
+
+static void what_is_freed_at_once_goes_but_for_a_few(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 800; i++) {
+        assert_true(model_append(&m, &m.queues[0], 4, 400, false));
+        model_turn(&m, 1, UINT64_MAX);
+    }
+    assert_true(files() > 15);
+    model_settle_rest(&m, &m.queues[0], 1);
+    for (int i = 0; i < 20; i++)
+        model_turn(&m, 1000, UINT64_MAX);
+    assert_int_equal(files(), 1 + SPARES + RETIRED);
+    assert_int_equal(log_disk_bytes(log_now()), (1 + SPARES + RETIRED) * SEGMENT + log_now()->checkpoint_size);
+}
+
+static void a_file_of_another_size_is_not_used(void **state)
+{
+    (void)state;
+    begin_segments(5);
+    model_shut(&m, MODEL_KILL);
+    m.config.segment_size = 2 * SEGMENT;
+    model_open(&m, MODEL_KILL);
+    model_settle_rest(&m, &m.queues[0], 1);
+    for (int i = 0; i < 20; i++)
+        model_turn(&m, 1000, UINT64_MAX);
+    assert_int_equal(files(), 1 + SPARES);
+    assert_int_equal(disk_used(m.disk) / SEGMENT, 2 * (1 + SPARES)); /* and no other */
+}
+
+static void a_checkpoint_that_lacks_room_gets_that_of_one(void **state)
+{
+    (void)state;
+    begin_segments(10);
+    while (log_now()->retired_count == 0 || log_now()->spares < SPARES)
+        come_and_go();
+    uint64_t used = disk_used(m.disk), checkpoints = log_now()->info.checkpoints;
+    disk_set_capacity(m.disk, used);
+    while (log_now()->info.checkpoints == checkpoints)
+        come_and_go();
+    assert_true(disk_used(m.disk) < used);
+    disk_set_capacity(m.disk, UINT64_MAX);
+}
+
+/* ------------------------------------------------------------------ starts */
+
+struct looking {
+    struct log *log;
+    unsigned unused;
+};
+
+/* By its header a start knows a file that was another segment's: then nothing of its own may be in it. */
+static void holds_nothing_of_its_own(void *context, const char *name, struct span content)
+{
+    struct looking *l = context;
+    struct group_header h;
+    uint64_t id;
+    if (!segment_id_of(name, &id) || !log_was_never_begun(l->log, id))
+        return;
+    struct segment_header own = log_header_of(l->log, id, 0);
+    assert_true(group_search(content, 0, &own, &h) == SIZE_MAX);
+    l->unused++;
+}
+
+static unsigned look_for_unused(void)
+{
+    struct files *f = disk_open(m.disk);
+    struct looking l = { .log = log_new(&m.config, f) };
+    l.log->keyed = true;
+    disk_each(m.disk, holds_nothing_of_its_own, &l);
+    log_free(l.log);
+    f->ops->close(f);
+    return l.unused;
+}
+
+static void a_start_takes_nothing_of_an_earlier_life(void **state)
+{
+    (void)state;
+    static const enum model_end ends[] = { MODEL_CRASH, MODEL_KILL, MODEL_CRASH, MODEL_STOP };
+    unsigned unused = 0;
+    for (int round = 0; round < 40; round++) {
+        begin_segments(3);
+        for (uint64_t i = model_random(&m, 40); i > 0; i--) { /* to anywhere, also between one segment and the next */
+            model_append(&m, &m.queues[0], 4, 400, false);
+            model_turn(&m, 1, model_random(&m, 4));
+        }
+        model_shut(&m, ends[round % 4]);
+        unused += look_for_unused();
+        model_open(&m, ends[round % 4]);
+    }
+    assert_true(unused > 40);
+}
+
+/* The file as it was before the last group up to `cut`, and as it is now behind: what was not brought to the disk. */
+static struct disk *torn_at(struct span before, struct span now, uint64_t cut, bool head_is_lost)
+{
+    struct disk *d = dir_copy(m.disk);
+    struct buf b = { 0 };
+    const struct span parts[2] = { head_is_lost ? before : now, head_is_lost ? now : before };
+    buf_add(&b, parts[0].data, cut);
+    buf_add(&b, parts[1].data + cut, parts[1].size - cut);
+    disk_put(d, active_name(), buf_span(&b));
+    buf_free(&b);
+    return d;
+}
+
+static void a_group_torn_over_what_was_there_is_cut(void **state)
+{
+    (void)state;
+    struct span content;
+    struct buf before = { 0 };
+    struct error e;
+    struct lines lines;
+    begin_segments(10);
+    while (log_now()->since_checkpoint > SEGMENT / 4 || segment_active(log_now())->size > SEGMENT / 2)
+        come_and_go();
+    model_quiet(&m);
+    uint64_t checkpoints = log_now()->info.checkpoints;
+    assert_true(disk_content(m.disk, active_name(), &content));
+    buf_add(&before, content.data, content.size);
+    uint64_t at = segment_active(log_now())->size, live = m.queues[0].live;
+    for (int i = 0; i < 4; i++)
+        assert_true(model_append(&m, &m.queues[0], 4, 400, false)); /* one group, of more than a page */
+    while (m.done < m.ticket)
+        model_turn(&m, 1, UINT64_MAX);
+    assert_int_equal(log_now()->info.checkpoints, checkpoints);
+    uint64_t behind = segment_active(log_now())->size;
+    assert_true(behind > at + 6400 && behind < SEGMENT);
+    assert_true(disk_content(m.disk, active_name(), &content));
+    for (uint64_t cut = at; cut < behind + 8192; cut += 61) {
+        for (int head = 0; head < 2; head++) {
+            struct disk *d = torn_at(buf_span(&before), content, cut, head);
+            bool torn, whole = head ? cut == at : cut >= behind;
+            if (!dir_check(d, &lines))
+                fail_msg("cut at %d: %s", (int)cut, lines.text);
+            assert_int_equal(dir_open(d, &m.config, &e, &torn), (int64_t)live + (whole ? 16 : 0));
+            assert_int_equal(dir_open(d, &m.config, &e, &torn), (int64_t)live + (whole ? 16 : 0));
+            assert_false(torn);
+            disk_free(d);
+        }
+    }
+    buf_free(&before);
+}
+
+static void damage_before_what_was_there_is_told(void **state)
+{
+    (void)state;
+    begin_segments(10);
+    struct lines lines;
+    while (dir_groups(m.disk, active_name()).count < 4) {
+        come_and_go();
+        model_quiet(&m);
+    }
+    struct groups g = dir_groups(m.disk, active_name());
+    struct disk *d = dir_copy(m.disk);
+    assert_true(dir_check(d, &lines));
+    says(lines, ".log: holds nothing that is needed"); /* spares */
+    assert_null(strstr(lines.text, "torn"));
+    assert_true(disk_damage(d, active_name(), g.of[g.count - 2].at + 50, 1, &chance));
+    dir_refuses(d, &m.config, active_name(), ": damaged at offset ");
+    assert_false(dir_check(d, &lines));
+    disk_free(d);
+}
+
+int main(void)
+{
+#define with_log(test) cmocka_unit_test_setup_teardown(test, begin, end)
+    const struct CMUnitTest tests[] = {
+        with_log(freed_segments_become_spares),
+        with_log(what_is_freed_at_once_goes_but_for_a_few),
+        with_log(a_file_of_another_size_is_not_used),
+        with_log(a_checkpoint_that_lacks_room_gets_that_of_one),
+        with_log(a_start_takes_nothing_of_an_earlier_life),
+        with_log(a_group_torn_over_what_was_there_is_cut),
+        with_log(damage_before_what_was_there_is_told),
+    };
+    return cmocka_run_group_tests_name("log_retired", tests, NULL, NULL);
+}
