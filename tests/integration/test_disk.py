@@ -194,21 +194,30 @@ def test_a_disk_that_breaks_ends_the_broker_and_loses_nothing(cluster, tmp_path,
     books = Books()
     publishers = [Publisher(books, sidecar, "load", f"/p{i}", batch=100, wait="1s", size=10000) for i in range(3)]
     consumer = Consumer(books, sidecar, "load")  # so that segments are freed, too
-    consumer.start()
+    keeps_up = call not in ("fallocate", "unlinkat")  # else their files are used again, and none is allocated or removed
+    if keeps_up:
+        consumer.start()
     for publisher in publishers:
         publisher.start()
-    while len(books.confirmed()) < 200:
+    while len(books.confirmed()) < (12000 if call == "unlinkat" else 200):
         assert broker.popen.poll() is None
     cue.touch()
+    if call == "unlinkat":
+        for publisher in publishers:
+            publisher.finish()
+        consumer.start()
     assert broker.popen.wait(timeout=30) == 1
-    for publisher in publishers:
-        publisher.finish()
+    if call != "unlinkat":
+        for publisher in publishers:
+            publisher.finish()
     said = [line for line in broker.log.read_text().splitlines() if '"error"' in line]
     assert len(said) == 1 and "the disk failed" in said[0] and os.strerror(getattr(errno, error)) in said[0], said
     assert set(books.statuses) <= {(202, None), (503, "unavailable"), (504, "unknown")}, books.statuses
     cue.unlink()
     restart(cluster, broker, "--segment-size", "16MiB")
     sidecar.wait_attached()
+    if call == "fallocate":
+        consumer.start()
     drained(books, sidecar, "load")
     consumer.finish()
     books.check(crashes=1)
@@ -232,9 +241,9 @@ def test_segments_that_cannot_be_removed_for_want_of_room_are_removed_later(clus
         assert publish(client, "disk", "10s")[0] == 202
     client.close()
     assert take_and_ack(sidecar, "disk", 10000) == list(range(1, 10001))
-    assert len(list(data.glob("0*.log"))) >= 6
+    assert len(list(data.glob("0*.log"))) >= 8
     cue.unlink()
-    until(lambda: len(list(data.glob("0*.log"))) <= 5)
+    until(lambda: len(list(data.glob("0*.log"))) <= 6)  # active, three spares, two that may become such
     assert broker.stop() == 0
     assert ledger_after_restart(cluster, broker, sidecar)["acked"] == 10000
 
