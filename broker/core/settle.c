@@ -58,6 +58,7 @@ struct settling {
     struct settled_run run;
     uint64_t acked, first_acked; /* a run that was acked now, and is not remembered yet */
     uint64_t all_acked;
+    bool says_acked; /* of some of them, be it once more */
     uint64_t late_end; /* deliveries before it, if not current, have the answer `late` */
     enum settle_result late;
 };
@@ -142,10 +143,11 @@ static void add_results(struct settling *s, uint64_t delivery, uint64_t count, e
         s->run.first = delivery;
     s->run.count += count;
     s->run.result = result;
+    s->says_acked |= result == SETTLED_ACKED;
 }
 
-/* Applies one Settle of the current consumption and writes its results as runs. Returns how many were acked. */
-static uint64_t settle_run(struct core *c, struct consumer *k, const struct settle *word, struct buf *out)
+/* Applies one Settle of the current consumption and writes its results as runs. Does it say of any that it is acked? */
+static bool settle_run(struct core *c, struct consumer *k, const struct settle *word, struct buf *out)
 {
     struct settling s = { .out = out, .consumer = k, .word = word };
     for (uint64_t i = 0, count; i < word->count; i += count) {
@@ -161,7 +163,7 @@ static uint64_t settle_run(struct core *c, struct consumer *k, const struct sett
     flush_acked(&s);
     if (s.all_acked)
         rate_add(&k->queue->out_rate, s.all_acked, c->now.mono);
-    return s.all_acked;
+    return s.says_acked;
 }
 
 /* Answered at once only while few settlements of the queue are not on disk (config.unsettled_most), and never before what was
@@ -179,8 +181,7 @@ bool settle_body(struct core *c, struct session *s, struct body *b)
     uint64_t epoch = b->u.ack.consumer_epoch;
     bool current = k && k->epoch && k->epoch == epoch;
     size_t start = s->out.size;
-    uint64_t acked = 0;
-    bool dropped = false;
+    bool acked = false, dropped = false;
     struct open_body open = frame_begin_settled(&s->out, b->name, epoch);
     enum frame_status status;
     struct settle word;
@@ -191,7 +192,7 @@ bool settle_body(struct core *c, struct session *s, struct body *b)
         }
         dropped |= word.kind == SETTLE_DROP;
         if (current)
-            acked += settle_run(c, k, &word, &s->out);
+            acked |= settle_run(c, k, &word, &s->out);
         else
             frame_add_settled_run(&s->out, &(struct settled_run){ word.first, word.count, SETTLED_EXPIRED });
     }

@@ -190,7 +190,7 @@ def test_a_disk_that_breaks_ends_the_broker_and_loses_nothing(cluster, tmp_path,
     cue = tmp_path / "cue"
     broker = breaking_broker(cluster, tmp_path, call, getattr(errno, error))
     sidecar = cluster.sidecar(broker)
-    sidecar.declare("load", capacity=100000)
+    sidecar.declare("load", capacity=100000, capacity_bytes="1GiB")
     books = Books()
     publishers = [Publisher(books, sidecar, "load", f"/p{i}", batch=100, wait="1s", size=10000) for i in range(3)]
     consumer = Consumer(books, sidecar, "load")  # so that segments are freed, too
@@ -199,8 +199,8 @@ def test_a_disk_that_breaks_ends_the_broker_and_loses_nothing(cluster, tmp_path,
         consumer.start()
     for publisher in publishers:
         publisher.start()
-    while len(books.confirmed()) < (12000 if call == "unlinkat" else 200):
-        assert broker.popen.poll() is None
+    until(lambda: len(books.confirmed()) >= (12000 if call == "unlinkat" else 200) or broker.popen.poll() is not None)
+    assert broker.popen.poll() is None
     cue.touch()
     if call == "unlinkat":
         for publisher in publishers:
