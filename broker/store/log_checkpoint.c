@@ -168,10 +168,11 @@ void checkpoint_idle(struct log *l)
         checkpoint_consider(l);
 }
 
-/* Where something waits to be placed what that waits for comes first: a disk that stands still asks for no turn. */
+/* Where something waits to be placed what that waits for comes first: a disk that stands still asks for no turn. An orderly end has a
+ * checkpoint of its own. */
 mono_t checkpoint_due(const struct log *l)
 {
-    if (l->checkpointing || !everything_is_placed(l) || !count_dead(l))
+    if (l->checkpointing || l->stopping || !everything_is_placed(l) || !count_dead(l))
         return MONO_NEVER;
     mono_t at = mono_add_ms(l->last_checkpoint, LEAST_EVERY_MS);
     return mono_before(at, l->checkpoint_again) ? l->checkpoint_again : at;
