@@ -58,7 +58,7 @@ struct settling {
     struct settled_run run;
     uint64_t acked, first_acked; /* a run that was acked now, and is not remembered yet */
     uint64_t all_acked;
-    bool says_acked; /* of some of them, be it once more */
+    bool says_acked;   /* of some of them, be it once more */
     uint64_t late_end; /* deliveries before it, if not current, have the answer `late` */
     enum settle_result late;
 };
