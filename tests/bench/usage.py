@@ -18,23 +18,31 @@ def tree(pids):
     return found
 
 
+def told(pid, name):
+    """What the kernel says of it; nothing of one that is gone meanwhile: some start programs of a moment, as Erlang does."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/{name}").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def lines(pids, name, key):
+    """The number behind `key:` of each."""
+    return (int(line.split()[1]) for pid in tree(pids) for line in told(pid, name).splitlines()
+            if line.startswith(key + ":"))
+
+
 def cpu(pids):
     """Seconds so far."""
-    total = 0
-    for pid in tree(pids):
-        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        total += (int(fields[11]) + int(fields[12])) / TICK
-    return total
+    stats = filter(None, (told(pid, "stat") for pid in tree(pids)))
+    return sum(int(ticks) for stat in stats for ticks in stat.rsplit(")", 1)[1].split()[11:13]) / TICK
 
 
 def memory(pids, key):
     """Sum in MiB: VmRSS, or VmHWM of each one's peak. What is shared counts in each."""
-    return sum(int(line.split()[1]) for pid in tree(pids)
-               for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
-               if line.startswith(key + ":")) / 1024
+    return sum(lines(pids, "status", key)) / 1024
 
 
 def written(pids):
     """Bytes that were to go to a disk so far."""
-    return sum(int(line.split()[1]) for pid in tree(pids)
-               for line in pathlib.Path(f"/proc/{pid}/io").read_text().splitlines() if line.startswith("write_bytes:"))
+    return sum(lines(pids, "io", "write_bytes"))
