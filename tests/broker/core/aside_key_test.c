@@ -120,17 +120,24 @@ static void a_delayed_event_comes_before_what_is_aside(void **state)
     in_order(&t, before + 2, 3, 2, MANY);
 }
 
+/* `count` events of the key a, the first of them delivered, and one of b behind them. */
+static struct peer *one_behind(struct taken *t, const char *settings, unsigned count)
+{
+    declared(settings);
+    struct peer *k = mail_consumer("k", 8), *p = joined("late");
+    published(count, "a", "");
+    publish(p, "mail", 0, "b1#b");
+    settle_disk();
+    hear(k, t);
+    return k;
+}
+
 /* As long as its delivery is young it was left alone. */
 static void a_key_that_fails_makes_room_at_once(void **state)
 {
     (void)state;
     struct taken t = { 0 };
-    declared("ordered=key");
-    struct peer *k = mail_consumer("k", 8), *p = joined("late");
-    published(2 * AHEAD, "a", "");
-    publish(p, "mail", 0, "b1#b");
-    settle_disk();
-    hear(k, &t);
+    struct peer *k = one_behind(&t, "ordered=key", 2 * AHEAD);
     assert_int_equal(t.count, 1);
     fail_for(k, t.events[0].delivery, LONG);
     settle_disk();
@@ -150,12 +157,7 @@ static void a_key_that_fails_again_and_again_holds_up_no_other(void **state)
 {
     (void)state;
     struct taken t = { 0 };
-    declared("ordered=key max_deliveries=10");
-    struct peer *k = mail_consumer("k", 8), *p = joined("late");
-    published(2 * AHEAD, "a", "");
-    publish(p, "mail", 0, "b1#b");
-    settle_disk();
-    hear(k, &t);
+    struct peer *k = one_behind(&t, "ordered=key max_deliveries=10", 2 * AHEAD);
     for (size_t i = 0; times_came(&t, 1) < 4; i++) {
         assert_true(i < t.count);
         if (t.events[i].sequence == 1)
@@ -171,12 +173,7 @@ static void the_mark_follows_what_is_looked_at(void **state)
 {
     (void)state;
     struct taken t = { 0 };
-    declared("ordered=key");
-    struct peer *k = mail_consumer("k", 8), *p = joined("late");
-    published(3000, "a", "");
-    publish(p, "mail", 0, "b1#b");
-    settle_disk();
-    hear(k, &t);
+    struct peer *k = one_behind(&t, "ordered=key", 3000);
     assert_int_equal(t.count, 1);
     fail_for(k, t.events[0].delivery, LONG);
     wait_ms(ASIDE_STILL_MS);
