@@ -6,6 +6,7 @@
 #include "broker/core/trouble.h"
 
 #include "base/xalloc.h"
+#include "clients/c/client_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +52,13 @@ static struct fact *fact_of(const struct sim *s, struct span event)
     return id < s->fact_count ? s->facts[id] : NULL;
 }
 
+static uint64_t sessions_begun(const struct actor *a)
+{
+    struct client_stats stats;
+    client_stats(a->client, &stats);
+    return stats.attaches - stats.resumes;
+}
+
 void fact_sent(struct sim *s, struct actor *a, struct span event, uint64_t number)
 {
     struct fact *f = fact_of(s, event);
@@ -64,6 +72,7 @@ void fact_sent(struct sim *s, struct actor *a, struct span event, uint64_t numbe
             each->sent = true;
             each->number = number;
             each->sent_as = a->producer;
+            each->sent_in = sessions_begun(a);
             each = each->sibling;
         } while (each && each != f);
     }
@@ -141,9 +150,15 @@ static void confirmed(struct sim *s, struct fact *f, uint64_t sequence, uint64_t
         accepted(s, f, sequence, incarnation);
 }
 
+/* Of the session before this one: what else is sent again, and waits for room, has the whole window, and not even a Skip may pass it. */
+static bool waits_for_window(const struct actor *a, const struct fact *f)
+{
+    return f->sent_in != sessions_begun(a) && a->client->sent_events >= a->client->window_events;
+}
+
 static void check_unsure(struct sim *s, const struct actor *a, const struct fact *f)
 {
-    int64_t disturbed = a->disturbed;
+    int64_t disturbed = waits_for_window(a, f) ? s->now : a->disturbed;
     if (s->on_disk[f->origin] && s->disk_disturbed > disturbed)
         disturbed = s->disk_disturbed;
     /* It lay in a link to nowhere. */

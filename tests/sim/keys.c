@@ -200,8 +200,9 @@ void keys_check_progress(struct sim *s, struct queue *q)
 {
     unsigned i = sim_queue_index(q->name);
     uint64_t end = queue_deliverable_end(q);
-    bool still = q->partitions && q->durable && !q->paused && partition_is_full(s->core, q) &&
-                 !aside_is_spent(s->core) && q->next_ready < q->loaded && q->next_ready < end && is_hungry(q);
+    bool flows = q->partitions && q->durable && !q->paused && !s->stops_at; /* what stops hands out no more */
+    bool still = flows && partition_is_full(s->core, q) && !aside_is_spent(s->core) && q->next_ready < q->loaded &&
+                 q->next_ready < end && is_hungry(q);
     if (!still || s->still_since[i] == 0 || s->still_at[i] != q->next_ready) {
         s->still_since[i] = still ? s->now : 0;
         s->still_at[i] = q->next_ready;

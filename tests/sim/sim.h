@@ -88,6 +88,7 @@ struct fact {
     uint64_t kept, kept_by; /* of a first one: the sequence it, or a twin, was accepted as, and by which run; 0: none */
     bool sent;              /* it was on the wire, under this producer id and number */
     struct token sent_as;
+    uint64_t sent_in; /* the newest of its publisher's sessions in which it was: how many had begun */
     uint64_t number;
     unsigned outcomes;
     enum reason reason;

@@ -75,7 +75,7 @@ static int64_t next_time(struct sim *s)
     check_rest(s, core);
     due = core < due ? core : due;
     due = storing < due ? storing : due;
-    due = s->stops_at && s->stops_at < due ? s->stops_at : due;
+    due = s->stops_at > s->now && s->stops_at < due ? s->stops_at : due; /* past it the log is what is waited for */
     for (unsigned i = 0; i < SIM_CLIENTS; i++) {
         const struct actor *a = &s->actors[i];
         int64_t own[] = { pipes_due(a->to_broker), pipe_due(&a->control_out), client_next(a) };
