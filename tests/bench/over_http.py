@@ -109,7 +109,7 @@ def paced(figures, directory, transport, connections, seconds, rate=1000, size=1
     check_ledger(b.ledger(), count, 0)
 
 
-BATCH, BATCH_CONNECTIONS = 100, 4
+BATCH = 100
 
 
 def fields(*pairs):
@@ -131,9 +131,9 @@ def batch(form):
         (5, fields((1, b"datacontenttype"), (2, fields((3, b"text/plain"))))), (7, e["data"].encode()))) for e in events))
 
 
-def batches(figures, directory, transport, form, seconds):
-    """As publish, of batches, on BATCH_CONNECTIONS."""
-    work = f"{form} batches of {BATCH} {transport}"
+def batches(figures, directory, transport, form, connections, seconds):
+    """As publish, of batches."""
+    work = f"{form} batches of {BATCH}, {connections} connections {transport}"
     kind, body = batch(form)
     file = pathlib.Path(directory) / "batch"
     file.write_bytes(body)
@@ -143,7 +143,7 @@ def batches(figures, directory, transport, form, seconds):
         subprocess.run(["curl", "-sS", "-f", "-o", "/dev/null", "-X", "PUT", f"http://{s.ready['http']}/v1/queues/bench",
                         "-d", '{"capacity":100000000,"capacity_bytes":"100MiB","overflow":"drop_oldest"}'], check=True)
         before = s.cpu(), b.cpu()
-        rate, count, times, own = wrk(s.ready["http"], "/v1/queues/bench/events", BATCH_CONNECTIONS, seconds, kind, str(file))
+        rate, count, times, own = wrk(s.ready["http"], "/v1/queues/bench/events", connections, seconds, kind, str(file))
         figures.note("sluice over HTTP", work, "throughput", "events/s", rate * BATCH)
         figures.note("sluice over HTTP", work, "p50", "us", times[0])
         figures.note("sluice over HTTP", work, "sidecar CPU", "s/million", (s.cpu() - before[0]) * 1e6 / (count * BATCH))
@@ -154,7 +154,7 @@ def batches(figures, directory, transport, form, seconds):
         s.stop()
         b.stop()
     ledger = b.ledger()
-    if not count * BATCH <= ledger["accepted"] <= (count + BATCH_CONNECTIONS) * BATCH:
+    if not count * BATCH <= ledger["accepted"] <= (count + connections) * BATCH:
         raise RuntimeError(f"wrk counted {count} answers, the ledger {ledger}")
     check_ledger(ledger, ledger["accepted"], 0)
 
