@@ -1,0 +1,27 @@
+/* A real directory with the log's files, for a test. */
+#ifndef SLUICE_TESTS_BROKER_STORE_FILES_PLACE_H
+#define SLUICE_TESTS_BROKER_STORE_FILES_PLACE_H
+
+#include "tests/broker/store/file_ops.h"
+
+struct place {
+    char top[64], data[80]; /* a directory of the test's own, and the files' below it */
+    struct files *files;
+};
+
+/* For cmocka: *state is a struct place. */
+int place_set_up(void **state);
+int place_tear_down(void **state);
+
+struct files *open_at(const char *path, bool only_read);
+void reopen(struct place *p);
+void submit(struct place *p, struct file_op *op, uint64_t tag);
+/* The next that is done, which the caller frees. */
+struct file_op *await_done(struct place *p);
+/* Submits, waits, frees: the result. */
+int perform(struct place *p, struct file_op *op);
+/* The same at once, by this thread. */
+int apply(struct place *p, struct file_op *op);
+void assert_content(struct place *p, const char *name, uint64_t offset, uint8_t byte, size_t size);
+
+#endif
