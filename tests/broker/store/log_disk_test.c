@@ -15,9 +15,7 @@ static struct model m;
 static void open_log(enum log_sync sync)
 {
     model_begin(&m, 3, SEGMENT, sync);
-    model_new_queue(&m);
-    model_new_queue(&m);
-    model_new_queue(&m);
+    model_new_queues(&m, 3);
 }
 
 static int end(void **state)
@@ -27,49 +25,11 @@ static int end(void **state)
     return 0;
 }
 
-static struct log_info info(void)
-{
-    struct log_info i;
-    log_info(m.log, &i);
-    return i;
-}
-
-/* `count` events of 200 bytes in each queue in turn, durable. */
-static void fill(uint64_t count)
-{
-    for (uint64_t i = 0; i < count; i++) {
-        for (uint32_t q = 0; q < 3; q++) {
-            while (!model_append(&m, &m.queues[q], 1, 200, false))
-                model_turn(&m, 1, UINT64_MAX);
-        }
-        if (i % 8 == 7)
-            model_turn(&m, 1, UINT64_MAX);
-    }
-    model_quiet(&m);
-}
-
-static void load_all(void)
-{
-    for (uint32_t q = 0; q < 3; q++) {
-        for (uint64_t from = 1; (from = model_first_live(&m.queues[q], from)) != 0;) {
-            uint64_t before = m.loaded;
-            if (m.queues[q].events[from].at) {
-                from++;
-                continue;
-            }
-            model_load(&m, &m.queues[q], from, 30000);
-            while (m.queues[q].loading)
-                model_turn(&m, 1, UINT64_MAX);
-            assert_true(m.loaded > before);
-        }
-    }
-}
-
 static void a_full_disk_refuses_events_settles_and_resumes(void **state)
 {
     (void)state;
     open_log(LOG_SYNC_GROUP);
-    fill(10);
+    model_fill(&m, 10);
     disk_set_capacity(m.disk, disk_used(m.disk));
     uint64_t taken = 0;
     while (model_append(&m, &m.queues[0], 1, 200, false) && taken < 10000) {
@@ -77,7 +37,7 @@ static void a_full_disk_refuses_events_settles_and_resumes(void **state)
         model_turn(&m, 5, UINT64_MAX);
     }
     assert_true(taken > 100 && taken < 10000);
-    assert_true(info().full);
+    assert_true(model_info(&m).full);
     assert_int_equal(m.log->ops->room(m.log), 0);
     for (uint64_t s = 1; s < 200; s++) {
         model_settle(&m, &m.queues[0], s, CAUSE_ACKED);
@@ -102,7 +62,7 @@ static void room_comes_back_by_itself(void **state)
         model_turn(&m, 1000, UINT64_MAX);
     assert_true(model_append(&m, &m.queues[0], 1, 200, false));
     model_quiet(&m);
-    assert_false(info().full);
+    assert_false(model_info(&m).full);
 }
 
 static void a_budget_is_a_full_disk(void **state)
@@ -118,7 +78,7 @@ static void a_budget_is_a_full_disk(void **state)
         model_turn(&m, 5, UINT64_MAX);
     }
     assert_true(taken < 10000);
-    assert_true(info().disk_bytes <= m.config.disk_budget);
+    assert_true(model_info(&m).disk_bytes <= m.config.disk_budget);
     assert_true(disk_used(m.disk) <= m.config.disk_budget);
 }
 
@@ -126,7 +86,7 @@ static void a_failure_is_told_once_and_ends_it(enum disk_fault fault, const char
 {
     open_log(LOG_SYNC_GROUP);
     m.may_fail = true;
-    fill(10);
+    model_fill(&m, 10);
     disk_set_fault(m.disk, fault, true);
     assert_true(model_append(&m, &m.queues[0], 1, 200, false));
     for (int i = 0; i < 10; i++)
@@ -138,7 +98,7 @@ static void a_failure_is_told_once_and_ends_it(enum disk_fault fault, const char
     assert_true(m.log->ops->stop(m.log));
     model_restart(&m, MODEL_CRASH);
     m.loaded = 0;
-    load_all();
+    model_load_all(&m);
     assert_true(m.loaded >= 30);
 }
 
@@ -165,7 +125,7 @@ static void a_break_is_told_once_and_ends_it(enum disk_fault fault, const char *
 {
     open_log(LOG_SYNC_GROUP);
     m.may_fail = true;
-    fill(10);
+    model_fill(&m, 10);
     disk_set_fault(m.disk, fault, true);
     for (int i = 0; !m.failed && i < 20000; i++) {
         if (model_append(&m, &m.queues[0], 1, 200, false) && i % 5)
@@ -204,7 +164,7 @@ static void a_segment_that_cannot_be_removed_is_a_failing_disk(void **state)
     (void)state;
     open_log(LOG_SYNC_GROUP);
     m.may_fail = true;
-    fill(2000);
+    model_fill(&m, 2000);
     disk_set_fault(m.disk, DISK_REMOVE_FAILS, true);
     for (uint32_t q = 0; q < 3; q++)
         model_settle_rest(&m, &m.queues[q], 1);
@@ -220,10 +180,10 @@ static void a_spare_that_found_no_room_leaves_no_gap(void **state)
     (void)state;
     open_log(LOG_SYNC_GROUP);
     disk_set_fault(m.disk, DISK_NO_SPACE, true); /* for the first of three */
-    fill(400);
+    model_fill(&m, 400);
     assert_false(disk_fault_is_armed(m.disk, DISK_NO_SPACE));
     model_restart(&m, MODEL_CRASH);
-    load_all();
+    model_load_all(&m);
 }
 
 /* With one segment less nothing beyond the active one could be filled, with two the second round would end before it began. */

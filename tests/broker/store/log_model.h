@@ -68,6 +68,12 @@ void model_begin(struct model *m, uint64_t seed, uint64_t segment_size, enum log
 void model_end(struct model *m);
 
 struct model_queue *model_new_queue(struct model *m);
+void model_new_queues(struct model *m, uint32_t count);
+struct log_info model_info(const struct model *m);
+/* `count` events of 200 bytes in each queue in turn, durable. */
+void model_fill(struct model *m, uint64_t count);
+/* Everything live whose bytes are on disk only is loaded. */
+void model_load_all(struct model *m);
 /* False: refused. */
 bool model_append(struct model *m, struct model_queue *q, uint32_t count, uint32_t size, bool keep);
 /* The same events for several queues at once. */

@@ -170,8 +170,7 @@ static void stretches_tell_how_often_they_asked(void **state)
 static void begin_with(uint64_t segment)
 {
     model_begin(&m, 1, segment, LOG_SYNC_GROUP);
-    for (uint32_t i = 0; i < QUEUES; i++)
-        model_new_queue(&m);
+    model_new_queues(&m, QUEUES);
 }
 
 static int begin(void **state)
@@ -186,13 +185,6 @@ static int end(void **state)
     (void)state;
     model_end(&m);
     return 0;
-}
-
-static struct log_info info(void)
-{
-    struct log_info i;
-    log_info(m.log, &i);
-    return i;
 }
 
 /* `runs` runs of four events for the first `queues` queues, durable. */
@@ -257,11 +249,11 @@ static void load_everything(void)
 static void it_is_written_once(void **state)
 {
     (void)state;
-    uint64_t before = info().written_bytes;
+    uint64_t before = model_info(&m).written_bytes;
     share(20, QUEUES, 1000);
-    uint64_t payload = 20 * 4 * 1000, written = info().written_bytes - before;
+    uint64_t payload = 20 * 4 * 1000, written = model_info(&m).written_bytes - before;
     assert_true(written < payload + payload / 4); /* checkpoints are in it */
-    assert_true(info().event_bytes >= payload && info().event_bytes < payload + payload / 4);
+    assert_true(model_info(&m).event_bytes >= payload && model_info(&m).event_bytes < payload + payload / 4);
     load_everything();
 }
 
@@ -289,14 +281,14 @@ static void a_segment_lives_until_the_last_queue_has_settled(void **state)
         settle(i, 0);
     settle_down();
     assert_true(disk_content(m.disk, DIR_FIRST, &content));
-    assert_int_equal(info().freed_segments, 0);
+    assert_int_equal(model_info(&m).freed_segments, 0);
     load_everything();
     model_restart(&m, MODEL_KILL);
     load_everything();
     settle(QUEUES - 1, 0);
     settle_down();
     assert_false(disk_content(m.disk, DIR_FIRST, &content));
-    assert_true(info().segments <= 2);
+    assert_true(model_info(&m).segments <= 2);
 }
 
 /* By the count of what is live, seven eighths of each segment are dead; by its bytes, nothing is. */
@@ -307,26 +299,26 @@ static void what_one_queue_still_wants_is_not_copied_to_free_nothing(void **stat
     for (uint32_t i = 1; i < QUEUES; i++)
         settle(i, 0);
     settle_down();
-    assert_true(info().segments >= 3);
-    assert_int_equal(info().moved_events, 0);
+    assert_true(model_info(&m).segments >= 3);
+    assert_int_equal(model_info(&m).moved_events, 0);
 }
 
 static void stragglers_are_moved_once_for_all_who_want_them(void **state)
 {
     (void)state;
     share(150, QUEUES, 400);
-    uint64_t segments = info().segments;
+    uint64_t segments = model_info(&m).segments;
     settle_all(10); /* all want the same tenth */
     settle_down();
-    assert_true(info().moved_events > 0 && info().moved_events <= 60);
-    assert_true(info().segments * 2 < segments);
+    assert_true(model_info(&m).moved_events > 0 && model_info(&m).moved_events <= 60);
+    assert_true(model_info(&m).segments * 2 < segments);
     load_everything();
     model_restart(&m, MODEL_KILL);
     load_everything();
     model_restart(&m, MODEL_STOP);
     settle_all(0);
     settle_down();
-    assert_true(info().segments <= 2);
+    assert_true(model_info(&m).segments <= 2);
 }
 
 static void stragglers_of_different_queues_are_moved_for_these_alone(void **state)
@@ -336,7 +328,7 @@ static void stragglers_of_different_queues_are_moved_for_these_alone(void **stat
     for (uint32_t i = 0; i < QUEUES; i++)
         settle(i, 20 + i * 3);
     settle_down();
-    assert_true(info().moved_events > 0);
+    assert_true(model_info(&m).moved_events > 0);
     load_everything();
     model_restart(&m, MODEL_CRASH);
     load_everything();
@@ -355,7 +347,7 @@ static void what_is_wanted_of_the_active_segment_is_counted_over_some_turns(void
     model_quiet(&m);
     struct log *l = (struct log *)(void *)m.log;
     struct segment *s = segment_active(l);
-    assert_int_equal(info().segments, 1);
+    assert_int_equal(model_info(&m).segments, 1);
     while (!plan_count(l, s, &bytes))
         turns++;
     assert_true(turns > 1 && turns < 10);

@@ -16,9 +16,7 @@ static struct model m;
 static void open_log(enum log_sync sync)
 {
     model_begin(&m, 3, SEGMENT, sync);
-    model_new_queue(&m);
-    model_new_queue(&m);
-    model_new_queue(&m);
+    model_new_queues(&m, 3);
 }
 
 static int end(void **state)
@@ -26,13 +24,6 @@ static int end(void **state)
     (void)state;
     model_end(&m);
     return 0;
-}
-
-static struct log_info info(void)
-{
-    struct log_info i;
-    log_info(m.log, &i);
-    return i;
 }
 
 static void flush(void)
@@ -45,37 +36,6 @@ static void step(void)
 {
     assert_true(disk_step(m.disk, &m.random));
     model_poll(&m);
-}
-
-/* `count` events of 200 bytes in each queue in turn, durable. */
-static void fill(uint64_t count)
-{
-    for (uint64_t i = 0; i < count; i++) {
-        for (uint32_t q = 0; q < 3; q++) {
-            while (!model_append(&m, &m.queues[q], 1, 200, false))
-                model_turn(&m, 1, UINT64_MAX);
-        }
-        if (i % 8 == 7)
-            model_turn(&m, 1, UINT64_MAX);
-    }
-    model_quiet(&m);
-}
-
-static void load_all(void)
-{
-    for (uint32_t q = 0; q < 3; q++) {
-        for (uint64_t from = 1; (from = model_first_live(&m.queues[q], from)) != 0;) {
-            uint64_t before = m.loaded;
-            if (m.queues[q].events[from].at) {
-                from++;
-                continue;
-            }
-            model_load(&m, &m.queues[q], from, 30000);
-            while (m.queues[q].loading)
-                model_turn(&m, 1, UINT64_MAX);
-            assert_true(m.loaded > before);
-        }
-    }
 }
 
 /* ------------------------------------------------------------------ room */
@@ -119,8 +79,8 @@ static void what_arrives_during_a_sync_shares_the_next(void **state)
         flush();
     }
     model_quiet(&m);
-    assert_int_equal(info().syncs, 2);
-    assert_int_equal(info().groups, 2);
+    assert_int_equal(model_info(&m).syncs, 2);
+    assert_int_equal(model_info(&m).groups, 2);
 }
 
 static void with_an_interval_completions_follow_the_write_and_syncs_the_clock(void **state)
@@ -134,11 +94,11 @@ static void with_an_interval_completions_follow_the_write_and_syncs_the_clock(vo
         assert_int_equal(m.done, m.ticket);
         model_turn(&m, 1, UINT64_MAX);
     }
-    assert_true(info().syncs <= 2);
-    uint64_t before = info().syncs;
+    assert_true(model_info(&m).syncs <= 2);
+    uint64_t before = model_info(&m).syncs;
     model_turn(&m, m.config.sync_interval_ms, UINT64_MAX);
     model_turn(&m, m.config.sync_interval_ms, UINT64_MAX);
-    assert_true(info().syncs > before);
+    assert_true(model_info(&m).syncs > before);
     model_restart(&m, MODEL_KILL);
 }
 
@@ -150,7 +110,7 @@ static void without_sync_completions_follow_the_write(void **state)
     flush();
     step();
     assert_int_equal(m.done, m.ticket);
-    assert_int_equal(info().syncs, 0);
+    assert_int_equal(model_info(&m).syncs, 0);
     model_restart(&m, MODEL_KILL);
 }
 
@@ -178,18 +138,18 @@ static void backlog_comes_back_in_order_from_sealed_and_active_segments(void **s
     (void)state;
     open_log(LOG_SYNC_GROUP);
     for (int round = 0; round < 6; round++) {
-        fill(100);
+        model_fill(&m, 100);
         m.queues[1].next += 3; /* a hole */
     }
-    assert_true(info().segments > 4);
+    assert_true(model_info(&m).segments > 4);
     for (uint64_t s = 1; s < 300; s += 3)
         model_settle(&m, &m.queues[2], s, CAUSE_ACKED);
     model_quiet(&m);
-    load_all();
+    model_load_all(&m);
     assert_int_equal(m.loaded, 600 + 600 + 500);
     model_restart(&m, MODEL_CRASH);
     m.loaded = 0;
-    load_all();
+    model_load_all(&m);
     assert_int_equal(m.loaded, 600 + 600 + 500);
 }
 
@@ -199,7 +159,7 @@ static void settlements_are_counted_until_they_are_durable(void **state)
 {
     (void)state;
     open_log(LOG_SYNC_GROUP);
-    fill(10);
+    model_fill(&m, 10);
     assert_int_equal(m.log->ops->settled_ticket(m.log), 0);
     for (uint64_t s = 1; s <= 5; s++)
         model_settle(&m, &m.queues[0], s, CAUSE_ACKED);
@@ -220,7 +180,7 @@ static void a_purge_takes_what_has_no_place_yet_with_it(void **state)
 {
     (void)state;
     open_log(LOG_SYNC_GROUP);
-    fill(5);
+    model_fill(&m, 5);
     assert_true(model_append(&m, &m.queues[0], 4, 100, false));
     model_settle_rest(&m, &m.queues[0], 3);
     model_quiet(&m);
@@ -234,7 +194,7 @@ static void after_an_orderly_end_nothing_comes_again(void **state)
 {
     (void)state;
     open_log(LOG_SYNC_GROUP);
-    fill(50);
+    model_fill(&m, 50);
     for (uint64_t s = 1; s <= 40; s++)
         model_settle(&m, &m.queues[1], s, CAUSE_DEAD);
     model_restart(&m, MODEL_STOP);
@@ -246,7 +206,7 @@ static void a_forgotten_queue_stays_gone(void **state)
 {
     (void)state;
     open_log(LOG_SYNC_GROUP);
-    fill(20);
+    model_fill(&m, 20);
     model_forget(&m, &m.queues[0]);
     model_ask_settled(&m);
     model_quiet(&m);
@@ -261,13 +221,13 @@ static void settled_segments_are_freed_without_new_work(void **state)
 {
     (void)state;
     open_log(LOG_SYNC_GROUP);
-    fill(600);
-    assert_true(info().segments > 4);
+    model_fill(&m, 600);
+    assert_true(model_info(&m).segments > 4);
     for (uint32_t q = 0; q < 3; q++)
         model_settle_rest(&m, &m.queues[q], 1);
     model_quiet(&m);
-    assert_int_equal(info().segments, 1);
-    assert_true(info().freed_segments > 4);
+    assert_int_equal(model_info(&m).segments, 1);
+    assert_true(model_info(&m).freed_segments > 4);
     model_restart(&m, MODEL_KILL);
 }
 
@@ -275,8 +235,8 @@ static void stragglers_move_so_that_half_of_the_disk_is_live(void **state)
 {
     (void)state;
     open_log(LOG_SYNC_GROUP);
-    fill(1500);
-    uint64_t before = info().segments;
+    model_fill(&m, 1500);
+    uint64_t before = model_info(&m).segments;
     for (uint32_t q = 0; q < 3; q++) {
         for (uint64_t s = 1; s < m.queues[q].next; s++) {
             if (s % 10)
@@ -286,15 +246,15 @@ static void stragglers_move_so_that_half_of_the_disk_is_live(void **state)
     model_quiet(&m);
     for (int i = 0; i < 200; i++)
         model_turn(&m, 100, UINT64_MAX);
-    assert_true(info().moved_events > 0);
+    assert_true(model_info(&m).moved_events > 0);
     /* 450 events of 200 bytes, each a record of its own: some 240 bytes. Twice that, a segment, and the active one. */
-    assert_true((info().segments - 2) * SEGMENT <= 2 * 450 * 240u);
-    assert_true(info().segments < before / 3);
-    load_all();
+    assert_true((model_info(&m).segments - 2) * SEGMENT <= 2 * 450 * 240u);
+    assert_true(model_info(&m).segments < before / 3);
+    model_load_all(&m);
     assert_int_equal(m.loaded, 450);
     model_restart(&m, MODEL_CRASH);
     m.loaded = 0;
-    load_all();
+    model_load_all(&m);
     assert_int_equal(m.loaded, 450);
 }
 
@@ -302,9 +262,9 @@ static void spares_are_allocated_ahead(void **state)
 {
     (void)state;
     open_log(LOG_SYNC_GROUP);
-    fill(10);
+    model_fill(&m, 10);
     assert_true(disk_used(m.disk) >= 4 * SEGMENT); /* active and three */
-    assert_true(info().disk_bytes >= 4 * SEGMENT);
+    assert_true(model_info(&m).disk_bytes >= 4 * SEGMENT);
 }
 
 /* Else a queue that gives up much, and is never empty, comes to hold more than its share. */
