@@ -420,14 +420,22 @@ void binding_fds(const struct binding *b, int *control_fd, int *inbox_fd)
     *inbox_fd = b->inbox_fd;
 }
 
-bool binding_wait(struct binding *b, int other_fd, int timeout_ms)
+/* To the nanosecond: a linger that ended up to a millisecond late would not end together with the others'. */
+static int poll_until(struct pollfd *fds, nfds_t count, mono_t until)
+{
+    int64_t ns = until.ns - clock_now().mono.ns;
+    struct timespec left = { .tv_sec = ns > 0 ? ns / 1000000000 : 0, .tv_nsec = ns > 0 ? ns % 1000000000 : 0 };
+    return ppoll(fds, count, until.ns == MONO_NEVER.ns ? NULL : &left, NULL);
+}
+
+bool binding_wait(struct binding *b, int other_fd, mono_t until)
 {
     struct pollfd fds[] = {
         { .fd = b->control_fd, .events = POLLIN },
         { .fd = b->inbox_fd, .events = POLLIN },
         { .fd = other_fd, .events = POLLIN }, /* a negative one is passed over */
     };
-    if (poll(fds, 3, timeout_ms) <= 0)
+    if (poll_until(fds, 3, until) <= 0)
         memset(fds, 0, sizeof fds);
     binding_heard(b, fds[0].revents != 0, fds[1].revents != 0);
     return fds[2].revents != 0;
@@ -461,7 +469,7 @@ static bool receive(struct binding *b, void *socket, input_fn *input, struct now
 void binding_receive(struct binding *b, struct now now)
 {
     if (!b->looked)
-        binding_wait(b, -1, 0);
+        binding_wait(b, -1, (mono_t){ 0 });
     b->looked = false;
     /* Control first: the attach reply must be known before the frames of the session it opens. */
     if (b->control_more)

@@ -19,9 +19,9 @@ struct client *binding_client(struct binding *b);
 /* File descriptors to poll for reading, edge-triggered as ZMQ_FD is: after any wake-up, and after any command, call
  * binding_run until it returns false before sleeping again. */
 void binding_fds(const struct binding *b, int *control_fd, int *inbox_fd);
-/* For an owner who polls nothing else: sleeps until something came, other_fd (< 0: none) is readable, or timeout_ms passed.
+/* For an owner who polls nothing else: sleeps until something came, other_fd (< 0: none) is readable, or it is `until`.
  * Returns true when other_fd is readable; binding_receive then knows what came without asking again. */
-bool binding_wait(struct binding *b, int other_fd, int timeout_ms);
+bool binding_wait(struct binding *b, int other_fd, mono_t until);
 /* For an owner who polls the two descriptors himself: which were readable. To be said after every look at them; binding_run
  * then does not look again. */
 void binding_heard(struct binding *b, bool control, bool inbox);

@@ -23,7 +23,9 @@ struct client_config {
     uint32_t frame_bytes;  /* frames of publishes and settlements are sealed at about this size; 64 KiB */
     const char *no_answer; /* what to add when a broker does not answer: a hint; NULL: none */
     const char *secret_key_file, *broker_key_file; /* the binding's: CURVE over tcp; both or none */
-    int64_t linger_ms; /* 0: everything goes out at client_flush; else publishes wait this long for company */
+    int64_t
+        linger_ms; /* 0: everything goes out at client_flush; else publishes and acks wait for the next multiple of it on
+                          the monotonic clock, at which all clients of a machine send together */
 };
 
 /* Why an entry's outcome came: REASON_ok with a sequence; REASON_unknown: may have been accepted; else refused. */
@@ -94,6 +96,10 @@ void client_tick(struct client *c, struct now now);
 void client_flush(struct client *c, struct now now);
 /* When client_tick (or, with a linger, client_flush) wants to be called next. */
 mono_t client_due(const struct client *c);
+/* Publishes or acks wait for the end of a linger, and client_due comes no later: until then others may wait with them. */
+bool client_lingers(const struct client *c);
+/* Ends a linger: the next flush sends what waits. */
+void client_hurry(struct client *c);
 
 /* ---- commands. All may be called while away: they hold until attached. */
 

@@ -135,12 +135,24 @@ static void give_back(struct consumption *k, const struct settle *release)
     add_settle(k, release);
 }
 
+/* Acks may wait for company; the rest is more urgent, and takes them along. */
+static void begin_to_wait(struct client *c, enum settle_kind kind)
+{
+    if (kind == SETTLE_ACK)
+        client_linger(c);
+    else
+        client_hurry(c);
+}
+
 void client_settle(struct client *c, struct span queue, uint64_t consumer_epoch, const struct settle *s)
 {
     struct consumption *k = find(c, queue);
-    if (k && k->wanted && k->epoch == consumer_epoch && consumer_epoch != 0 && s->kind == SETTLE_RELEASE)
+    bool current = k && k->wanted && k->epoch == consumer_epoch && consumer_epoch != 0;
+    if (current)
+        begin_to_wait(c, s->kind);
+    if (current && s->kind == SETTLE_RELEASE)
         give_back(k, s);
-    else if (k && k->wanted && k->epoch == consumer_epoch && consumer_epoch != 0)
+    else if (current)
         add_settle(k, s);
     else if (k)
         c->handler->settled(c->ctx, k->name, consumer_epoch, s->first, s->count, SETTLED_EXPIRED);
@@ -292,7 +304,7 @@ static bool write_settles(struct client *c, struct consumption *k)
     return k->settle_count == 0;
 }
 
-static bool write_one(struct client *c, struct consumption *k)
+static bool write_one(struct client *c, struct consumption *k, bool wait)
 {
     if (k->leave)
         frame_add_leave(&c->out, span_str(k->name));
@@ -302,7 +314,8 @@ static bool write_one(struct client *c, struct consumption *k)
     if (!k->told)
         frame_add_consume(&c->out, span_str(k->name), k->number);
     k->told = true;
-    if (!write_settles(c, k))
+    wait = wait && k->generation_told == k->generation; /* else there is a frame that they may go with */
+    if (!wait && !write_settles(c, k))
         return false;
     if (k->generation_told != k->generation)
         frame_add_credit(&c->out, span_str(k->name), k->generation, k->limit);
@@ -310,10 +323,10 @@ static bool write_one(struct client *c, struct consumption *k)
     return true;
 }
 
-bool consume_write(struct client *c)
+bool consume_write(struct client *c, bool wait)
 {
     for (struct consumption *k = c->consumptions; k; k = k->hh.next) {
-        if (!write_one(c, k))
+        if (!write_one(c, k, wait))
             return false;
     }
     for (struct receipt_settle *r = c->receipts; r; r = r->hh.next) {

@@ -150,6 +150,7 @@ struct client {
 };
 
 /* client.c */
+void client_linger(struct client *c); /* what is about to wait may wait for company */
 struct token client_random(struct client *c);
 void client_seal(struct client *c); /* what is in `out` becomes a frame */
 /* Seals when the frame is full. False when the link has no room for another. */
@@ -165,7 +166,7 @@ bool attach_hello(struct client *c, const struct frame_header *h, struct wire_re
 void attach_reply(struct client *c, const struct reply *reply);
 
 /* client_publish.c */
-void publish_write(struct client *c);
+void publish_write(struct client *c, bool wait); /* wait: a linger goes on */
 mono_t publish_due(const struct client *c);
 void publish_free(struct client *c);
 
@@ -183,7 +184,7 @@ bool consume_deliver(struct client *c, struct body *b);
 bool consume_settled(struct client *c, struct body *b);
 void consume_idle(struct client *c, const struct body *b);
 void consume_receipt_settled(struct client *c, const struct body *b);
-bool consume_write(struct client *c); /* false: the link has no room for all of it */
+bool consume_write(struct client *c, bool wait); /* false: the link has no room for all of it */
 void consume_tick(struct client *c);
 mono_t consume_due(const struct client *c);
 void consume_new_session(struct client *c);

@@ -51,8 +51,8 @@ static void copy_event(uint8_t **data, struct record *r, struct span event, cons
 static void count_unsent(struct client *c, struct outlet *o, uint32_t count, uint64_t bytes, mono_t act)
 {
     o->act = mono_min(o->act, act);
-    if (c->unsent_events == 0 && c->config.linger_ms)
-        c->linger_due = mono_add_ms(c->now.mono, c->config.linger_ms);
+    if (c->unsent_events == 0)
+        client_linger(c);
     c->unsent_events += count;
     c->unsent_bytes += bytes;
     c->undecided_events += count;
@@ -317,15 +317,9 @@ static bool write_new(struct client *c, struct outlet *o)
     return true;
 }
 
-static bool lingers(const struct client *c)
+void publish_write(struct client *c, bool wait)
 {
-    return c->config.linger_ms && c->now.mono.ns < c->linger_due.ns && c->unsent_bytes < c->config.frame_bytes &&
-           c->unsent_events > 0;
-}
-
-void publish_write(struct client *c)
-{
-    bool wait = lingers(c), room = write_news(c);
+    bool room = write_news(c);
     for (struct outlet *o = c->outlets; o && room; o = o->hh.next)
         room = write_again(c, o) && (wait || write_new(c, o)) && client_next_frame(c);
     if (!wait)
@@ -334,7 +328,7 @@ void publish_write(struct client *c)
 
 mono_t publish_due(const struct client *c)
 {
-    mono_t due = c->linger_due;
+    mono_t due = client_lingers(c) ? c->linger_due : MONO_NEVER; /* past it something else holds them back, not time */
     for (const struct outlet *o = c->outlets; o; o = o->hh.next)
         due = mono_min(due, mono_min(o->seen_due, o->act));
     return due;

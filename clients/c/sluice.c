@@ -21,11 +21,17 @@
 
 /* ------------------------------------------------------------------ commands */
 
+/* What is published or acked during a linger needs no wake-up of its own, unless it is a frame's worth by now. */
+static bool may_wait(const struct sluice *s, enum command_kind kind)
+{
+    return s->lingers && (kind == COMMAND_PUBLISH || kind == COMMAND_ACK) && s->queue.bytes.size < FRAME_BYTES;
+}
+
 struct command *sluice_command(struct sluice *s, enum command_kind kind, bool *wake)
 {
     struct commands *q = &s->queue;
-    *wake = s->asleep;
-    s->asleep = false;
+    *wake = s->asleep && !may_wait(s, kind);
+    s->asleep &= !*wake;
     if (q->count == q->capacity) {
         q->capacity = q->capacity ? q->capacity * 2 : 64;
         q->items = xrealloc(q->items, q->capacity * sizeof *q->items);
@@ -122,6 +128,7 @@ static bool end_turn(struct sluice *s, bool more, bool *stop)
     show_state(s);
     *stop = s->stop;
     s->asleep = !more && !s->stop && s->queue.count == 0;
+    s->lingers = client_lingers(s->client);
     bool asleep = s->asleep;
     pthread_mutex_unlock(&s->lock);
     return asleep;
@@ -129,9 +136,8 @@ static bool end_turn(struct sluice *s, bool more, bool *stop)
 
 static void sleep_until(struct sluice *s, mono_t due)
 {
-    int64_t wait = mono_wait_ms(due, clock_now().mono);
     uint64_t count;
-    if (!binding_wait(s->binding, s->wake_fd, wait > 60000 ? 60000 : (int)wait))
+    if (!binding_wait(s->binding, s->wake_fd, due))
         return;
     ssize_t n = read(s->wake_fd, &count, sizeof count);
     (void)n; /* EAGAIN: somebody else's doing */
@@ -140,6 +146,7 @@ static void sleep_until(struct sluice *s, mono_t due)
 static void say_goodbye(struct sluice *s)
 {
     take_commands(s);
+    client_hurry(s->client);
     client_flush(s->client, s->now);
     client_bye(s->client, s->now);
     binding_run(s->binding, s->now);

@@ -188,6 +188,7 @@ static void ask(struct sluice *s, struct sluice_sub *sub)
 static void end(struct sluice *s, struct sluice_sub *sub, bool own)
 {
     /* What was acked must be on its way before the queue is left. */
+    client_hurry(s->client);
     client_flush(s->client, s->now);
     client_leave(s->client, span_str(sub->queue));
     sub->running = false;

@@ -130,7 +130,8 @@ struct sluice {
     struct sluice_sub *subs;
     uint64_t undecided; /* events */
     uint32_t waiting;   /* who waits for `changed` */
-    bool asleep;        /* the thread waits for a wake-up */
+    bool asleep;        /* the thread waits for a wake-up … */
+    bool lingers;       /* … and wakes up by itself at the end of a linger, until which publishes and acks may wait */
     bool stop;
     atomic_uint_fast64_t buffered; /* bytes of publishes without an outcome; only what lowers it needs the lock */
     atomic_bool has_publishes;     /* `queue` holds some: what is published after them must not overtake them */

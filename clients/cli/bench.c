@@ -25,7 +25,7 @@ static const struct cli_option option_table[] = {
     { "rate", 'r', CLI_COUNT, FIELD(rate), "n",
       "events a second of all together, latencies counted from the time\n"
       "each was to be sent; as fast as it goes without" },
-    { "linger", 0, CLI_COUNT, FIELD(linger_ms), "ms", "events wait this long for company [0]" },
+    { "linger", 0, CLI_COUNT, FIELD(linger_ms), "ms", "events and acks wait at most this long for company [0]" },
     CLI_KEYS(FIELD(key), FIELD(broker_key)),
     { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print the result as JSON" },
 };

@@ -97,7 +97,9 @@ bool bench_consume(const struct bench *b, struct bench_shared *s, struct bench_r
     c.next = xcalloc(b->producers, sizeof *c.next);
     for (unsigned long i = 0; i < b->producers; i++)
         c.next[i] = i;
-    struct sluice_options options = { .secret_key_file = b->key, .broker_key_file = b->broker_key };
+    struct sluice_options options = { .linger_ms = (int64_t)b->linger_ms,
+                                      .secret_key_file = b->key,
+                                      .broker_key_file = b->broker_key };
     struct sluice *connection = sluice_connect(b->broker, &options, error);
     struct sluice_sub *sub = connection ? sluice_subscribe(connection, b->queue, CREDIT, on_event, &c) : NULL;
     start_producers(b, s);

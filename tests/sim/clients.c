@@ -43,6 +43,7 @@ void client_birth(struct actor *a)
     snprintf(inbox, sizeof inbox, "inproc://%u.%llu", a->index, (unsigned long long)a->instance);
     snprintf(name, sizeof name, "c%llu", (unsigned long long)a->instance);
     struct client_config config = { .name = name, .inbox = inbox, .frame_bytes = 400 };
+    config.linger_ms = sim_chance(s, 25) ? (int64_t)sim_random(s, 50) + 1 : 0;
     for (unsigned i = 0; i < sizeof config.seed; i++)
         config.seed[i] = (uint8_t)sim_random(s, 256);
     a->client = client_new(&config, &handler, a, sim_now(s));

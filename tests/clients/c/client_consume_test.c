@@ -1,6 +1,8 @@
 /* Turns, credit, deliveries and settlements: the pure client against a scripted broker. */
 #include "tests/clients/c/script.h"
 
+#include <stdlib.h>
+
 /* Attached, and active on "orders" in epoch 7 with credit for three; nothing in the trace. */
 static struct script *active(void **state)
 {
@@ -287,6 +289,73 @@ static void settling_in_an_epoch_that_is_over_is_expired(void **state)
     assert_string_equal(trace(s), "settled orders e7 1 expired");
 }
 
+static struct script *active_and_lingering(void **state)
+{
+    script_linger(*state, 20);
+    struct script *s = active(state);
+    pass_to_a_multiple_of(s, 20);
+    trace(s);
+    return s;
+}
+
+static void acks_linger_with_what_is_published(void **state)
+{
+    struct script *s = active_and_lingering(state);
+    deliver(s, "orders", 7, 1, "one two three");
+    settle(s, "orders", 7, SETTLE_ACK, 1, 1);
+    pass(s, 10);
+    settle(s, "orders", 7, SETTLE_ACK, 2, 1);
+    publish(s, "mail", 9000, "four");
+    pass(s, 9);
+    assert_string_equal(trace(s), "delivery orders d1 one; delivery orders d2 two; delivery orders d3 three");
+    uint64_t frames = s->received;
+    pass(s, 1);
+    assert_string_equal(trace(s), "ack orders e7 1..2; publish mail 1 four(8990)");
+    assert_int_equal(s->received, frames + 1);
+}
+
+static void what_is_said_at_once_takes_lingering_acks_along(void **state)
+{
+    struct script *s = active_and_lingering(state);
+    deliver(s, "orders", 7, 1, "one two three");
+    trace(s);
+    settle(s, "orders", 7, SETTLE_ACK, 1, 1);
+    assert_string_equal(trace(s), "");
+    credit(s, "orders", 5);
+    assert_string_equal(trace(s), "ack orders e7 1; credit orders g2 8");
+    settle(s, "orders", 7, SETTLE_ACK, 2, 1);
+    settle(s, "orders", 7, SETTLE_NACK, 3, 1);
+    assert_string_equal(trace(s), "ack orders e7 2; nack orders e7 3");
+}
+
+static void a_frame_of_what_is_published_takes_lingering_acks_along(void **state)
+{
+    struct script *s = active_and_lingering(state);
+    char *big = calloc(1, 65537);
+    memset(big, 'x', 65536);
+    deliver(s, "orders", 7, 1, "one");
+    settle(s, "orders", 7, SETTLE_ACK, 1, 1);
+    uint64_t frames = s->received;
+    publish(s, "mail", 9000, big);
+    assert_int_equal(s->received, frames + 1);
+    assert_non_null(strstr(trace(s), "ack orders e7 1; publish mail 1"));
+    free(big);
+}
+
+static void a_linger_can_be_ended(void **state)
+{
+    struct script *s = active_and_lingering(state);
+    deliver(s, "orders", 7, 1, "one");
+    settle(s, "orders", 7, SETTLE_ACK, 1, 1);
+    publish(s, "mail", 9000, "two");
+    trace(s);
+    client_hurry(s->client);
+    assert_false(client_lingers(s->client));
+    flush(s);
+    leave(s, "orders");
+    assert_string_equal(trace(s), "ack orders e7 1; publish mail 1 two(9000); leave orders");
+}
+
 static void settle_by(struct script *s, enum settle_kind kind, const char *receipt)
 {
     client_settle_receipt(s->client, &(struct receipt_ack){ .kind = kind, .receipt = span_str(receipt) }, s->now);
@@ -357,6 +426,10 @@ int main(void)
         scripted(many_words_go_in_several_frames),
         scripted(settlements_that_find_no_room_on_the_link_go_later_and_in_order),
         scripted(settling_in_an_epoch_that_is_over_is_expired),
+        scripted(acks_linger_with_what_is_published),
+        scripted(what_is_said_at_once_takes_lingering_acks_along),
+        scripted(a_frame_of_what_is_published_takes_lingering_acks_along),
+        scripted(a_linger_can_be_ended),
         scripted(a_receipt_is_settled_through_any_session),
         scripted(a_resumed_session_keeps_the_turn),
         scripted(a_new_session_revokes_the_turn_and_consumes_again),

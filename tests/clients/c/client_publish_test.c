@@ -81,6 +81,7 @@ static void what_lingers_goes_with_its_company(void **state)
     struct script *s = *state;
     script_linger(s, 20);
     attach(s);
+    pass_to_a_multiple_of(s, 20);
     publish(s, "orders", 0, "one");
     pass(s, 15);
     publish(s, "orders", 0, "two");
@@ -88,6 +89,23 @@ static void what_lingers_goes_with_its_company(void **state)
     assert_string_equal(trace(s), "");
     pass(s, 1);
     assert_string_equal(trace(s), "publish orders 1 one two");
+}
+
+/* Whatever they began with: processes of one machine share the clock, and so do not wake the broker one by one. */
+static void all_lingers_end_at_the_same_times(void **state)
+{
+    struct script *s = *state;
+    script_linger(s, 20);
+    attach(s);
+    for (int64_t after = 1; after < 20; after += 6) {
+        pass_to_a_multiple_of(s, 20);
+        pass(s, after);
+        publish(s, "orders", 0, "one");
+        pass(s, 19 - after);
+        assert_string_equal(trace(s), "");
+        pass(s, 1);
+        assert_string_not_equal(trace(s), "");
+    }
 }
 
 static void who_tries_once_and_lingers_is_sent_all_the_same(void **state)
@@ -99,6 +117,35 @@ static void who_tries_once_and_lingers_is_sent_all_the_same(void **state)
     publish(s, "orders", 5, "two");
     pass(s, 20);
     assert_string_equal(trace(s), "publish orders 1 one two(1)");
+}
+
+static void what_lingered_before_the_window_opened_does_not_linger_again(void **state)
+{
+    struct script *s = *state;
+    script_linger(s, 20);
+    s->window_events = 2;
+    attach(s);
+    publish(s, "orders", 9000, "one two three");
+    pass(s, 20);
+    assert_non_null(strstr(trace(s), "two"));
+    frame_add_window(&s->out, 4, 1u << 20);
+    say(s);
+    assert_non_null(strstr(trace(s), "three"));
+}
+
+static void who_lingers_while_away_waits_for_the_broker(void **state)
+{
+    struct script *s = *state;
+    script_linger(s, 20);
+    until_asked(s);
+    publish(s, "orders", 9000, "one");
+    assert_true(client_lingers(s->client));
+    pass(s, 1000); /* and is not due all the time */
+    assert_false(client_lingers(s->client));
+    hello(s);
+    trace(s);
+    accept_attach(s);
+    assert_string_equal(trace(s), "attached; publish orders 1 one(8000)");
 }
 
 static void a_full_frame_does_not_linger(void **state)
@@ -243,7 +290,10 @@ int main(void)
         scripted(one_publish_body_carries_what_several_calls_said),
         scripted(the_time_that_remains_is_sent),
         scripted(what_lingers_goes_with_its_company),
+        scripted(all_lingers_end_at_the_same_times),
         scripted(who_tries_once_and_lingers_is_sent_all_the_same),
+        scripted(what_lingered_before_the_window_opened_does_not_linger_again),
+        scripted(who_lingers_while_away_waits_for_the_broker),
         scripted(a_full_frame_does_not_linger),
         scripted(only_a_window_goes_out),
         scripted(bytes_count_against_the_window_too),

@@ -82,6 +82,13 @@ void pass(struct script *s, int64_t ms)
     set_time(s, end);
 }
 
+void pass_to_a_multiple_of(struct script *s, int64_t ms)
+{
+    int64_t over = s->now.mono.ns % (ms * MONO_MS);
+    assert_int_equal(over % MONO_MS, 0);
+    pass(s, ms - over / MONO_MS);
+}
+
 /* ------------------------------------------------------------------ attaching */
 
 void until_asked(struct script *s)

@@ -63,6 +63,8 @@ void *script_cookie(char letter);
 const char *trace(struct script *s);
 /* Time passes: the client ticks and flushes whenever it is due, the broker sends heartbeats. */
 void pass(struct script *s, int64_t ms);
+/* At least 1 ms, until the clock stands there: when lingers of so long end. */
+void pass_to_a_multiple_of(struct script *s, int64_t ms);
 void flush(struct script *s);
 
 /* ---- attaching */

@@ -1,6 +1,7 @@
 /* What sluice.h promises to consumers, sentence by sentence. */
 #include "base/clock.h"
 #include "tests/clients/c/seen.h"
+#include "tests/clients/c/test_broker.h"
 
 static const struct sluice_event event = { .data = "x", .size = 1 };
 
@@ -31,6 +32,25 @@ static void the_others_stand_by_and_take_over(void **state)
     sluice_unsubscribe(standby);
     assert_int_equal(sluice_close(one, 1000), SLUICE_OK);
     assert_int_equal(sluice_close(two, 1000), SLUICE_OK);
+}
+
+static void what_was_acked_leaves_before_its_subscription(void **state)
+{
+    struct sluice_options options = { .linger_ms = 3600000 };
+    struct sluice *s = seen_connect(state), *lingering = sluice_connect(test_broker_endpoint(*state), &options, NULL);
+    struct seen events = seen_fresh(), later = seen_fresh();
+    struct sluice_sub *sub = sluice_subscribe(lingering, "orders", 0, seen_event, &events);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(sluice_publish_wait(s, "orders", &event, 1000, NULL), SLUICE_OK);
+    assert_true(seen_wait(&events, 3));
+    sluice_unsubscribe(sub);
+    assert_int_equal(sluice_publish_wait(s, "orders", &event, 1000, NULL), SLUICE_OK);
+    sub = sluice_subscribe(s, "orders", 0, seen_event, &later);
+    assert_true(seen_wait(&later, 1));
+    assert_int_equal(later.last_sequence, 4); /* none came again */
+    sluice_unsubscribe(sub);
+    assert_int_equal(sluice_close(lingering, 0), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
 }
 
 static void no_callback_runs_after_unsubscribe(void **state)
@@ -163,6 +183,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_others_stand_by_and_take_over, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(what_was_acked_leaves_before_its_subscription, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(no_callback_runs_after_unsubscribe, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(an_ack_after_the_lease_does_nothing, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_nack_delays_as_asked, seen_start, seen_stop),

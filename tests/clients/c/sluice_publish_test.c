@@ -240,6 +240,31 @@ static void the_blocking_form_waits_for_room_in_the_own_buffer(void **state)
     assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
 }
 
+/* What is published during a linger wakes nobody, until it is a frame's worth. */
+static void a_frame_of_what_lingers_goes_at_once(void **state)
+{
+    struct sluice_options options = { .linger_ms = 3600000 };
+    struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL);
+    struct seen confirms = seen_fresh();
+    char data[1024] = { 0 };
+    struct sluice_event e = { .data = data, .size = sizeof data };
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(sluice_publish(s, "orders", &e, 20000, seen_confirm, &confirms), SLUICE_OK);
+    assert_true(seen_wait(&confirms, 200));
+    sluice_close(s, 0);
+}
+
+static void what_lingers_goes_by_itself(void **state)
+{
+    struct sluice_options options = { .linger_ms = 20 };
+    struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL);
+    struct sluice_event e = { .data = "x", .size = 1 };
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(sluice_publish(s, "orders", &e, 20000, NULL, NULL), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "orders", &e, 20000, NULL), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
+}
+
 /* ------------------------------------------------------------------ batches */
 
 static atomic_uint nobodys;
@@ -414,6 +439,8 @@ int main(void)
         cmocka_unit_test(what_waits_in_vain_for_the_broker_was_not_accepted),
         cmocka_unit_test_setup_teardown(what_is_too_large_is_said_at_once_or_by_the_confirm, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(the_blocking_form_waits_for_room_in_the_own_buffer, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(a_frame_of_what_lingers_goes_at_once, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(what_lingers_goes_by_itself, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_batch_without_contexts_confirms_each_with_null, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_batch_of_nothing_is_invalid, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(any_thread_may_publish, seen_start, seen_stop),
