@@ -43,6 +43,7 @@ struct file_op {
     uint64_t offset, size;
     struct buf data;
     uint64_t tag; /* the submitter's */
+    bool more;    /* in: another change is submitted at once, and this one need not begin before it is */
     int error;    /* an errno; 0: done */
     struct file_op *next;
 };

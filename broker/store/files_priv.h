@@ -6,6 +6,7 @@
 #include "broker/store/files.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stddef.h>
 
@@ -68,11 +69,13 @@ struct worker {
     pthread_mutex_t mutex; /* of what follows */
     pthread_cond_t more;
     struct file_op *first, *last;
+    bool sleeps; /* and was not woken yet */
     bool stop;
 };
 
 struct workers {
     struct directory *directory;
+    cpu_set_t allowed; /* what the threads may run on; empty: not known */
     struct worker changes, reads;
     pthread_mutex_t mutex; /* of what follows */
     struct file_op *first, *last;

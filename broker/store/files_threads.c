@@ -83,8 +83,11 @@ static bool belong_together(const struct file_op *op, const struct file_op *next
 static struct file_op *next(struct worker *w)
 {
     pthread_mutex_lock(&w->mutex);
-    while (!w->first && !w->stop)
+    while (!w->first && !w->stop) {
+        w->sleeps = true;
         pthread_cond_wait(&w->more, &w->mutex);
+    }
+    w->sleeps = false;
     struct file_op *op = pop(&w->first), *sync = NULL;
     if (op && belong_together(op, w->first))
         sync = pop(&w->first);
@@ -108,7 +111,8 @@ static void *work(void *argument)
     return NULL;
 }
 
-/* Signals are for the thread that waits for them. */
+/* Signals are for the thread that waits for them. And whoever submits first may be kept on one processor just then (base/same_cpu.h),
+ * which is not for this one to inherit. */
 static int start(struct worker *w)
 {
     sigset_t all, before;
@@ -119,6 +123,7 @@ static int start(struct worker *w)
     if (!error) {
         w->started = true;
         pthread_setname_np(w->thread, w->name);
+        pthread_setaffinity_np(w->thread, sizeof w->all->allowed, &w->all->allowed);
     }
     return error;
 }
@@ -152,6 +157,8 @@ int workers_init(struct workers *w, struct directory *d)
     w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (w->event < 0)
         return errno;
+    if (sched_getaffinity(0, sizeof w->allowed, &w->allowed) != 0)
+        CPU_ZERO(&w->allowed); /* which nobody can be given */
     pthread_mutex_init(&w->mutex, NULL);
     worker_init(&w->changes, w, "log-changes");
     worker_init(&w->reads, w, "log-reads");
@@ -170,9 +177,12 @@ void workers_submit(struct workers *w, struct file_op *op)
         return;
     }
     pthread_mutex_lock(&by->mutex);
+    bool wakes = by->sleeps && !op->more;
+    by->sleeps = by->sleeps && !wakes;
     push(&by->first, &by->last, op);
-    pthread_cond_signal(&by->more);
     pthread_mutex_unlock(&by->mutex);
+    if (wakes) /* not under the mutex: woken, it takes that first */
+        pthread_cond_signal(&by->more);
 }
 
 void workers_free(struct workers *w)

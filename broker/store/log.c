@@ -43,6 +43,7 @@ void log_submit(struct log *l, enum file_kind kind, const char *name, uint64_t o
     struct file_op *op = new_op(kind, name, tag);
     op->offset = offset;
     op->size = size;
+    op->more = kind == FILE_WRITE && l->config.sync == LOG_SYNC_GROUP; /* its sync */
     l->info.syncs += kind == FILE_SYNC;
     if (data) {
         l->info.written_bytes += data->size;

@@ -1,6 +1,8 @@
 /* Files of a real directory: what is promised of order and content, against the kernel. */
 #include "tests/broker/store/files_place.h"
 
+#include "base/same_cpu.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -32,6 +34,46 @@ static void changes_happen_in_order(void **state)
         assert_content(p, "a", i, (uint8_t)i, 1);
     assert_content(p, "a", 200, 200, 1000);
     assert_content(p, "a", 1200, 0, 3800);
+}
+
+static void what_another_one_follows_is_done_before_it(void **state)
+{
+    struct place *p = *state;
+    assert_int_equal(perform(p, new_op(FILE_CREATE, "a", 0, 5000)), 0);
+    for (unsigned i = 0; i < 100; i++) {
+        struct file_op *write = new_change(FILE_WRITE, "a", i, (uint8_t)i, 1000);
+        write->more = true;
+        submit(p, write, 2 * i);
+        submit(p, new_op(FILE_SYNC, "a", 0, 0), 2 * i + 1);
+        for (unsigned k = 0; k < 2; k++) {
+            struct file_op *op = await_done(p);
+            assert_int_equal(op->tag, 2 * i + k);
+            assert_int_equal(op->error, 0);
+            finish_op(op);
+        }
+        assert_content(p, "a", i, (uint8_t)i, 1000);
+    }
+}
+
+/* The broker's loop is kept on one processor now and then, and threads inherit that. */
+static void its_threads_run_where_the_process_may(void **state)
+{
+    struct place *p = *state;
+    cpu_set_t all, one, found;
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    CPU_ZERO(&one);
+    CPU_SET((unsigned)sched_getcpu(), &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    int created = perform(p, new_op(FILE_CREATE, "a", 0, 10)), read = perform(p, new_op(FILE_READ, "a", 0, 10));
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+    assert_int_equal(created, 0);
+    assert_int_equal(read, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        int thread = same_cpu_find(i ? "log-reads" : "log-changes");
+        assert_true(thread > 0);
+        assert_int_equal(sched_getaffinity(thread, sizeof found, &found), 0);
+        assert_true(CPU_EQUAL(&found, &all));
+    }
 }
 
 static void it_is_readable_exactly_while_something_is_done(void **state)
@@ -266,6 +308,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_set_up, place_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(changes_happen_in_order),
+        TEST(what_another_one_follows_is_done_before_it),
+        TEST(its_threads_run_where_the_process_may),
         TEST(it_is_readable_exactly_while_something_is_done),
         TEST(a_created_file_is_allocated_and_reads_as_zeros),
         TEST(data_ends_where_nothing_was_written_behind),
