@@ -108,6 +108,8 @@ enum store_status log_taken(struct log *l, struct group *g, uint64_t *ticket)
     g->urgent = true;
     *ticket = g->number;
     l->info.full = false;
+    if (g->run_count && l->spares <= RESERVED && (l->no_room || group_room(l) < l->config.segment_size / 4))
+        group_close(l); /* what nobody asks room for shall not push the events out of theirs */
     return STORE_LATER;
 }
 

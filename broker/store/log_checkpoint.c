@@ -85,7 +85,7 @@ static void put_all(struct log *l, struct buf *b)
     wire_store64(chain, l->chain);
     put(b, segment_active(l)->id);
     put(b, segment_active(l)->size);
-    put(b, l->placed);
+    put(b, l->placed - l->carried);
     buf_add(b, chain, sizeof chain);
     put_segments(l, b);
     put(b, HASH_COUNT(l->queues));
@@ -153,7 +153,7 @@ void checkpoint_consider(struct log *l)
     if (l->checkpointing || mono_before(l->now, l->checkpoint_again))
         return;
     bool late = mono_since_ms(l->now, l->last_checkpoint) >= LEAST_EVERY_MS || l->no_room;
-    if (l->since_checkpoint >= enough || (late && count_dead(l)))
+    if (l->since_checkpoint >= enough || (late && count_dead(l)) || l->checkpoint_starved)
         checkpoint_start(l);
 }
 
@@ -172,7 +172,7 @@ void checkpoint_idle(struct log *l)
  * checkpoint of its own. */
 mono_t checkpoint_due(const struct log *l)
 {
-    if (l->checkpointing || l->stopping || !everything_is_placed(l) || !count_dead(l))
+    if (l->checkpointing || !everything_is_placed(l) || !(count_dead(l) || l->checkpoint_starved))
         return MONO_NEVER;
     mono_t at = mono_add_ms(l->last_checkpoint, LEAST_EVERY_MS);
     return mono_before(at, l->checkpoint_again) ? l->checkpoint_again : at;
@@ -200,15 +200,16 @@ static void free_segments(struct log *l)
     l->freeing_count = 0;
 }
 
-/* No room for the checkpoint: give up a spare for it, or what would become one, if it frees a segment, which can become one. */
-static void starve(struct log *l)
+/* No room for the checkpoint: give up a spare for it, or what would become one, if it frees a segment, which can become one, or carries
+ * what has no place. */
+static void starve(struct log *l, bool carries)
 {
     l->freeing_count = 0;
     l->checkpoint_again = mono_add_ms(l->now, LEAST_EVERY_MS);
     l->since_checkpoint = l->config.segment_size; /* still due */
     l->rested = l->stopping && l->spares == 0;    /* an orderly end needs none: everything is in the log */
     if (!segment_give_up_retired(l)) {
-        if (l->spares == 0 || l->spare_coming || !count_dead(l))
+        if (l->spares == 0 || l->spare_coming || (!count_dead(l) && !carries))
             return;
         segment_remove_file(l, segment_active(l)->id + l->spares);
         l->spares--;
@@ -219,9 +220,11 @@ static void starve(struct log *l)
 
 void checkpoint_done(struct log *l, struct file_op *op)
 {
+    bool carries = l->carry_through != 0;
     l->checkpointing = false;
+    carry_done(l, op->error == 0);
     if (file_lacks_room(op->error)) {
-        starve(l);
+        starve(l, carries);
         return;
     }
     if (op->error) {

@@ -18,6 +18,16 @@ static void let_go(struct log *l)
     l->victim = NULL;
 }
 
+void compact_give_up(struct log *l, uint64_t through)
+{
+    if (!l->move_ticket || l->move_ticket > through)
+        return;
+    l->moving = false;
+    l->move_ticket = 0;
+    l->victim->looked_events = 0; /* it may be chosen again, though nothing of it was settled since */
+    let_go(l);
+}
+
 static void damaged(struct log *l, const char *name, uint64_t offset)
 {
     log_fail(l, "damaged record in", name, offset, "run sluice-broker --check on the data directory");
@@ -51,9 +61,9 @@ void compact_consider(struct log *l)
         return;
     if (l->plan && (l->victim->live_events == 0 || !plan_part(l->plan, &offset, &size)))
         let_go(l);
-    else if (l->plan)
+    else if (l->plan && group_has_place(l, size))
         read_file(l, offset, size);
-    else if ((l->victim = plan_choose(l)))
+    else if (!l->plan && (l->victim = plan_choose(l)))
         read_file(l, l->victim->table_at, l->victim->table_size);
 }
 

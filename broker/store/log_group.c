@@ -3,8 +3,7 @@
  * a valid group behind a damaged one on disk is damage, never a reordered write.
  *
  * Rolling over: a group that does not fit seals the active segment with its table and goes into the next, which was allocated
- * ahead (a spare). Events are admitted only while they fit without the last two spares: those are for settling, moving and
- * checkpointing when the disk is full (docs/log-format.md). */
+ * ahead (a spare). Who may take the last ones: log_room.c; what finds no place: log_carry.c. */
 #include "broker/store/log_state.h"
 
 #include "base/xalloc.h"
@@ -19,7 +18,7 @@ static uint64_t group_limit(const struct log *l)
 
 /* ------------------------------------------------------------------ gathering */
 
-static void close_open(struct log *l)
+void group_close(struct log *l)
 {
     struct group *g = l->open;
     l->open = NULL;
@@ -35,7 +34,7 @@ static void close_open(struct log *l)
 struct group *group_open(struct log *l)
 {
     if (l->open && l->open->records.size > group_limit(l))
-        close_open(l);
+        group_close(l);
     if (!l->open) {
         l->open = xcalloc(1, sizeof *l->open);
         l->open->number = l->next_number++;
@@ -110,27 +109,6 @@ void group_free(struct group *g)
     free(g);
 }
 
-/* ------------------------------------------------------------------ room */
-
-static uint64_t gathered(const struct log *l)
-{
-    uint64_t bytes = l->open ? l->open->records.size : 0;
-    for (const struct group *g = l->first_closed; g; g = g->next)
-        bytes += g->records.size;
-    return bytes;
-}
-
-uint64_t group_room(const struct log *l)
-{
-    uint64_t waiting = gathered(l);
-    const struct segment *s = segment_active(l);
-    uint64_t used = s->size + segment_table_size(s) + l->config.segment_size / 8;
-    uint64_t room = used < l->config.segment_size ? l->config.segment_size - used : 0;
-    if (l->spares > RESERVED)
-        room += (l->spares - RESERVED) * (l->config.segment_size / 2);
-    return waiting < room ? room - waiting : 0;
-}
-
 /* ------------------------------------------------------------------ placing */
 
 static void change(struct log *l, enum file_kind kind, const struct segment *s, uint64_t offset, struct buf *data)
@@ -150,7 +128,7 @@ static void write_padded(struct log *l, struct segment *s, uint64_t at, struct b
 
 static void write_group(struct log *l, struct segment *s, uint64_t number, struct buf *records)
 {
-    struct group_header h = { .number = number, .durable = l->synced };
+    struct group_header h = { .number = number - l->carried, .durable = l->synced - l->carried };
     struct span bytes = span_of(records->data + GROUP_HEADER_SIZE, records->size - GROUP_HEADER_SIZE);
     struct segment_header in = log_header_of(l, s->id, 0);
     group_header_write(records->data, &h, bytes, &in, l->chain);
@@ -237,6 +215,15 @@ static void place_run(struct log *l, struct segment *s, const struct group *g, c
     }
 }
 
+void group_fly(struct log *l, struct group *g)
+{
+    if (l->last_flying)
+        l->last_flying->next = g;
+    else
+        l->flying = g;
+    l->last_flying = g;
+}
+
 static void take_place(struct log *l, struct group *g)
 {
     struct segment *s = segment_active(l);
@@ -246,20 +233,16 @@ static void take_place(struct log *l, struct group *g)
     write_group(l, s, g->number, &g->records);
     l->placed = g->number;
     g->next = NULL;
-    if (l->last_flying)
-        l->last_flying->next = g;
-    else
-        l->flying = g;
-    l->last_flying = g;
+    group_fly(l, g);
 }
 
 /* False when a group waits for a spare. */
 static bool place_all(struct log *l)
 {
-    close_open(l);
+    group_close(l);
     while (l->first_closed) {
         struct group *g = l->first_closed;
-        if (!fits(l, g) && !roll_over(l))
+        if (!fits(l, g) && !(room_may_begin(l) && roll_over(l)))
             return false;
         l->first_closed = g->next;
         if (!l->first_closed)
@@ -316,6 +299,8 @@ void group_commit(struct log *l)
         return;
     sync_by_interval(l);
     l->counts_on = false;
+    if (l->carry_through)
+        return;
     if (!l->committing && !has_reason(l) && is_stuck(l) && roll_over(l))
         l->committing = true; /* nothing is placed, so commit_through stays */
     if (l->committing || !has_reason(l))
@@ -331,10 +316,12 @@ void group_commit(struct log *l)
             change(l, FILE_SYNC, segment_active(l), 0, NULL);
         if (whole)
             checkpoint_consider(l);
+    } else if (!whole) {
+        carry_consider(l);
     }
 }
 
-static void land_groups(struct log *l)
+void group_land(struct log *l)
 {
     while (l->flying && l->flying->number <= l->durable) {
         struct group *g = l->flying;
@@ -368,6 +355,6 @@ void group_done(struct log *l, struct file_op *op)
     }
     if (l->config.sync == LOG_SYNC_GROUP)
         l->synced = l->durable;
-    land_groups(l);
+    group_land(l);
     compact_durable(l);
 }

@@ -53,7 +53,8 @@ static bool is_candidate(const struct segment *s)
     return has_changed(s) && s->written == s->size && live_share(s) * 2 < s->size;
 }
 
-/* Is less than half of what is used beyond one segment live? */
+/* Is less than half of what is used beyond one segment live? Where there is no room a segment that was sealed early, by a start say, counts for
+ * all that its file takes. */
 static bool is_wasteful(const struct log *l)
 {
     uint64_t used = 0, live = 0;
@@ -61,7 +62,7 @@ static bool is_wasteful(const struct log *l)
         const struct segment *s = l->segments[i];
         if (s->live_events == 0)
             continue; /* the next checkpoint frees it */
-        used += s->size;
+        used += l->no_room ? l->config.segment_size : s->size;
         live += live_share(s);
     }
     return used > 2 * live + l->config.segment_size;

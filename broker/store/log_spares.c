@@ -21,6 +21,11 @@ uint64_t log_disk_bytes(const struct log *l)
     return files * l->config.segment_size + l->checkpoint_size;
 }
 
+bool segment_is_at_budget(const struct log *l)
+{
+    return log_disk_bytes(l) + l->config.segment_size > l->config.disk_budget;
+}
+
 /* ------------------------------------------------------------------ removing */
 
 static bool take_leftover(struct log *l, uint64_t id)
@@ -79,10 +84,12 @@ static bool is_waited_for(const struct log *l)
     return l->spares == 0 && l->first_closed && !l->committing;
 }
 
-/* A checkpoint that lacked room comes first, unless it waits itself: it begins when everything is placed. */
+/* A checkpoint that lacked room comes first, unless it waits itself: it begins when everything is placed. One that is on its way where there is
+ * no room has what there is: it may need a spare's, and may free more. */
 static bool may_come(const struct log *l)
 {
-    return !l->failed && !l->spare_coming && (!l->checkpoint_starved || is_waited_for(l));
+    return !l->failed && !l->spare_coming && !(l->no_room && l->checkpointing) &&
+           (!l->checkpoint_starved || is_waited_for(l));
 }
 
 mono_t segment_due(const struct log *l)
@@ -106,7 +113,7 @@ void segment_want_spares(struct log *l)
         l->spare_coming = true;
         return;
     }
-    if (log_disk_bytes(l) + l->config.segment_size > l->config.disk_budget) {
+    if (segment_is_at_budget(l)) {
         lacks_room(l);
         return;
     }

@@ -3,13 +3,13 @@
  *   log.c             the store's calls, life
  *   log_settle.c      how events leave
  *   log_turn.c        the loop's turn: what the disk did, what is due, what the core is told
- *   log_group.c       groups: gathering, placing in segments, writing, syncing; tickets
+ *   log_group.c       groups: gathering, placing in segments, writing, syncing; tickets; log_room.c for whom there is room
  *   log_pad.c         zeros behind what is written
  *   log_spares.c      segments' files: allocated ahead, removed; log_retired.c used again
  *   log_segments.c    segments, and where each queue's events are (extents)
  *   log_share.c       what several queues take; log_places.c where it is in the active segment
  *   log_load.c        reading backlog
- *   log_checkpoint.c  checkpoints, and the segments they free
+ *   log_checkpoint.c  checkpoints, and the segments they free; log_carry.c groups that find no place but in one
  *   log_compact.c     moving stragglers out of segments that are mostly dead; log_plan.c which, log_stretch.c what of a run
  *   log_recover.c     start-up; log_replay.c its records, log_ready.c its last step
  *   log_key.c         the secret key, segments' headers with it
@@ -123,7 +123,6 @@ struct group {
     struct group_settled *settled;
     size_t settled_count, settled_capacity;
     bool urgent; /* somebody waits for it */
-    bool roomy;  /* holds events: waits for room when the disk is full */
     struct group *next;
 };
 
@@ -193,6 +192,9 @@ struct log {
     mono_t last_checkpoint;
     uint64_t *freeing; /* ids, to be removed once the checkpoint is durable */
     uint32_t freeing_count;
+    uint64_t
+        carry_through; /* the checkpoint on its way carries the waiting groups up to this one (log_carry.c); 0: none */
+    uint64_t carried;  /* groups since the start that are in no segment: a number on disk is a ticket without them */
     bool checkpoint_starved; /* there was no room for it: a spare is given up */
     mono_t checkpoint_again;
 
@@ -263,6 +265,16 @@ void group_commit(struct log *l);         /* starts a commit when there is reaso
 void group_done(struct log *l, struct file_op *op);
 uint64_t group_room(const struct log *l); /* bytes of events' records that surely find a place */
 void group_free(struct group *g);
+void group_close(struct log *l);                /* what comes next gathers in another one */
+void group_fly(struct log *l, struct group *g); /* it has its place, and is to become durable */
+void group_land(struct log *l);                 /* those that are durable are done */
+
+/* log_room.c */
+uint64_t group_room(const struct log *l);                  /* bytes of events' records that surely find a place */
+bool group_has_place(const struct log *l, uint64_t bytes); /* for what is moved, about so many */
+/* May the first that waits take a spare? The last is for what can only be in a segment; one without anything live comes back with the next
+ * checkpoint. */
+bool room_may_begin(const struct log *l);
 
 /* log_segments.c */
 void segment_name(char out[FILE_NAME_SIZE], uint64_t id);
@@ -298,6 +310,7 @@ void extent_find_runs(struct log_queue *q, struct extent *x);
 
 /* log_spares.c */
 uint64_t log_disk_bytes(const struct log *l);
+bool segment_is_at_budget(const struct log *l); /* not one more may be allocated; a checkpoint may still be written */
 void segment_want_spares(struct log *l);
 void segment_spare_done(struct log *l, struct file_op *op);
 void segment_remove_file(struct log *l, uint64_t id);
@@ -330,7 +343,7 @@ void load_free(struct load *d);
 void checkpoint_consider(struct log *l); /* right after everything was placed */
 void checkpoint_idle(struct log *l);     /* at any time: nothing may be placed for long */
 mono_t checkpoint_due(const struct log *l);
-void checkpoint_start(struct log *l); /* everything is placed */
+void checkpoint_start(struct log *l); /* everything is placed, or carried by it */
 void checkpoint_done(struct log *l, struct file_op *op);
 /* Where the log continues behind the checkpoint. */
 struct position {
@@ -339,6 +352,12 @@ struct position {
 /* Reads the checkpoint into an empty log. *found: there is one. */
 bool checkpoint_read(struct log *l, const struct log_replay *replay, struct position *from, bool *found,
                      struct error *e);
+
+/* log_carry.c */
+void carry_consider(struct log *l);        /* right after a group found no place */
+bool carry_is_barred(const struct log *l); /* events are among what waits */
+mono_t carry_due(const struct log *l);
+void carry_done(struct log *l, bool durable); /* the checkpoint is, or is not */
 
 /* log_stretch.c */
 /* Tells of one event whether it is wanted in the queue, and behind which sequence that may change. */
@@ -398,7 +417,8 @@ void plan_stop_counting(struct log *l);
 void compact_consider(struct log *l);
 void compact_read(struct log *l, struct file_op *op);
 void compact_durable(struct log *l);
-bool compact_goes_on(const struct log *l); /* the next turn is wanted at once */
+void compact_give_up(struct log *l, uint64_t through); /* the part that is in a group up to this one was not placed */
+bool compact_goes_on(const struct log *l);             /* the next turn is wanted at once */
 
 /* log_key.c */
 /* The key that the directory has into l->config.key, l->keyed; when it has none, the configured one stays. *filed: the file has it. */

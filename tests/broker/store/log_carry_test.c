@@ -1,0 +1,246 @@
+/* The log at its budget, when its reserve is full of what nobody asked room for: it goes on, and gets its room back. */
+#include "broker/store/log_state.h"
+#include "tests/broker/store/log_model.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define SEGMENT (8u << 10)
+#define QUEUES  3u
+
+static struct model m;
+
+static struct log *log_now(void)
+{
+    return (struct log *)(void *)m.log;
+}
+
+static void open_log(uint64_t seed, enum log_sync sync, unsigned segments)
+{
+    model_begin(&m, seed, SEGMENT, sync);
+    for (uint32_t i = 0; i < QUEUES; i++)
+        model_new_queue(&m);
+    model_shut(&m, MODEL_KILL);
+    m.config.disk_budget = segments * SEGMENT + 4096;
+    model_open(&m, MODEL_KILL);
+}
+
+static void open_log_on_small_disk(uint64_t seed, enum log_sync sync, uint64_t bytes)
+{
+    open_log(seed, sync, 1000);
+    disk_set_capacity(m.disk, bytes);
+}
+
+static int end(void **state)
+{
+    (void)state;
+    model_end(&m);
+    return 0;
+}
+
+/* Until there is no room; every queue has some in each segment. */
+static void fill(void)
+{
+    for (uint32_t i = 0; model_append(&m, &m.queues[i % QUEUES], 1, 100, false); i++)
+        model_turn(&m, 5, UINT64_MAX);
+    model_quiet(&m);
+}
+
+/* The disk stands still; in each turn a note comes. */
+static void stall(unsigned notes)
+{
+    for (unsigned i = 0; i < notes; i++) {
+        model_note(&m);
+        model_turn(&m, 1, 0);
+    }
+}
+
+/* What was noted is durable though nothing could be freed, and acks are, which free segments. */
+static void goes_on(void)
+{
+    model_quiet(&m);
+    for (uint32_t q = 0; q < QUEUES; q++) {
+        for (uint64_t s = 1; (s = model_first_live(&m.queues[q], s)) != 0; s++) {
+            model_settle(&m, &m.queues[q], s, CAUSE_ACKED);
+            model_turn(&m, 5, UINT64_MAX);
+        }
+    }
+    model_quiet(&m);
+    for (int i = 0; i < 5; i++)
+        model_turn(&m, 1000, UINT64_MAX);
+    assert_true(log_now()->spares >= RESERVED);
+    assert_true(model_append(&m, &m.queues[0], 1, 100, false));
+    assert_true(disk_used(m.disk) <= m.config.disk_budget);
+}
+
+/* There is no budget but the disk, and a checkpoint needs room as segments do. */
+static void a_full_disk_carries_them_too(void **state)
+{
+    (void)state;
+    for (uint64_t more = 200; more < SEGMENT; more += 700) {
+        open_log_on_small_disk(more, LOG_SYNC_GROUP, 6 * SEGMENT + more);
+        fill();
+        stall(2000);
+        goes_on();
+        assert_true(log_now()->carried > 1);
+        model_restart(&m, MODEL_CRASH);
+        fill();
+        model_end(&m);
+    }
+    open_log(1, LOG_SYNC_GROUP, 6);
+}
+
+static void what_came_while_the_disk_stood_still(enum log_sync sync, enum model_end how)
+{
+    open_log(1, sync, 6);
+    fill();
+    stall(2000);
+    goes_on();
+    assert_true(log_now()->carried > 1);
+    model_restart(&m, how);
+    fill();
+    model_end(&m);
+}
+
+static void notes_that_filled_the_reserve_are_carried(void **state)
+{
+    (void)state;
+    what_came_while_the_disk_stood_still(LOG_SYNC_GROUP, MODEL_CRASH);
+    what_came_while_the_disk_stood_still(LOG_SYNC_GROUP, MODEL_STOP);
+    what_came_while_the_disk_stood_still(LOG_SYNC_INTERVAL, MODEL_CRASH);
+    what_came_while_the_disk_stood_still(LOG_SYNC_NONE, MODEL_KILL);
+    open_log(1, LOG_SYNC_GROUP, 6); /* for the end */
+}
+
+/* One note after the other, and events whenever they are let in: they stand in the reserve's segments beside the notes. */
+static void notes_beside_events_in_the_reserve_are_carried(void **state)
+{
+    (void)state;
+    open_log(2, LOG_SYNC_GROUP, 6);
+    fill();
+    for (unsigned i = 0; i < 4000; i++) {
+        model_note(&m);
+        model_turn(&m, 1, UINT64_MAX);
+        if (i % 50 == 0)
+            model_append(&m, &m.queues[0], 1, 100, false);
+    }
+    goes_on();
+    model_restart(&m, MODEL_CRASH);
+}
+
+/* Cut off at every step between the stall and rest, whatever is durable then. */
+static void a_crash_finds_the_carried_or_the_written(enum model_end how)
+{
+    uint64_t carried = 0;
+    for (unsigned steps = 0; steps < 60; steps++) {
+        open_log(3 + steps, LOG_SYNC_GROUP, 6);
+        fill();
+        stall(1200);
+        for (unsigned i = 0; i < steps; i++)
+            model_turn(&m, i % 7 == 0 ? 500 : 1, 1);
+        carried += log_now()->carried;
+        model_restart(&m, how);
+        goes_on();
+        model_restart(&m, how);
+        model_end(&m);
+    }
+    open_log(3, LOG_SYNC_GROUP, 6);
+    assert_true(carried > 0);
+}
+
+static void a_crash_of_the_machine_loses_nothing(void **state)
+{
+    (void)state;
+    a_crash_finds_the_carried_or_the_written(MODEL_CRASH);
+}
+
+static void an_end_of_the_process_loses_nothing(void **state)
+{
+    (void)state;
+    a_crash_finds_the_carried_or_the_written(MODEL_KILL);
+}
+
+/* A start seals the segment that it finds: little is in it, but its file takes as much as any. */
+static void segments_that_starts_sealed_give_their_room_back(void **state)
+{
+    (void)state;
+    open_log(4, LOG_SYNC_GROUP, 6);
+    for (unsigned i = 0; i < 4; i++) {
+        for (unsigned k = 0; k < 5; k++)
+            assert_true(model_append(&m, &m.queues[0], 1, 100, false));
+        model_quiet(&m);
+        for (unsigned k = 0; k < 4; k++)
+            model_settle(&m, &m.queues[0], m.queues[0].next - 1 - k, CAUSE_ACKED);
+        model_quiet(&m);
+        model_restart(&m, MODEL_KILL);
+    }
+    for (int i = 0; i < 20; i++)
+        model_turn(&m, 1000, UINT64_MAX);
+    assert_int_equal(m.queues[0].live, 4);
+    assert_int_equal(log_now()->spares, SPARES);
+}
+
+static void one_step(void)
+{
+    struct model_queue *q = &m.queues[model_random(&m, QUEUES)];
+    uint64_t s = model_first_live(q, 1 + model_random(&m, q->next));
+    switch (model_random(&m, 8)) {
+    case 0:
+    case 1:
+    case 2: model_append(&m, q, 1 + (uint32_t)model_random(&m, 4), 20 + (uint32_t)model_random(&m, 200), false); break;
+    case 3:
+    case 4:
+    case 5:
+        if (s)
+            model_settle(&m, q, s, CAUSE_ACKED);
+        break;
+    case 6:
+        if (model_random(&m, 40) == 0)
+            stall(50 + (unsigned)model_random(&m, 300));
+        break;
+    default: model_note(&m);
+    }
+    model_turn(&m, (int64_t)model_random(&m, 100), model_random(&m, 3) ? UINT64_MAX : model_random(&m, 4));
+}
+
+static void stalls_at_the_budget_always_end(void **state)
+{
+    (void)state;
+    uint64_t carried = 0, moved = 0;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        unsigned segments = 5 + (unsigned)(seed % 4);
+        if (seed > 40)
+            open_log_on_small_disk(seed, (enum log_sync)(seed % 3), segments * SEGMENT + 1024);
+        else
+            open_log(seed, (enum log_sync)(seed % 3), segments);
+        for (unsigned i = 0; i < 1500; i++)
+            one_step();
+        model_quiet(&m);
+        carried += log_now()->carried;
+        moved += log_now()->info.moved_events;
+        model_restart(&m, seed % 2 ? MODEL_CRASH : MODEL_STOP);
+        goes_on();
+        model_end(&m);
+    }
+    open_log(1, LOG_SYNC_GROUP, 6);
+    assert_true(carried > 100 && moved > 100);
+}
+
+#define with_log(test) cmocka_unit_test_teardown(test, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        with_log(notes_that_filled_the_reserve_are_carried),
+        with_log(notes_beside_events_in_the_reserve_are_carried),
+        with_log(a_crash_of_the_machine_loses_nothing),
+        with_log(an_end_of_the_process_loses_nothing),
+        with_log(a_full_disk_carries_them_too),
+        with_log(segments_that_starts_sealed_give_their_room_back),
+        with_log(stalls_at_the_budget_always_end),
+    };
+    return cmocka_run_group_tests_name("log_carry", tests, NULL, NULL);
+}
