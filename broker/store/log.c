@@ -108,8 +108,6 @@ enum store_status log_taken(struct log *l, struct group *g, uint64_t *ticket)
     g->urgent = true;
     *ticket = g->number;
     l->info.full = false;
-    if (g->run_count && l->spares <= RESERVED && (l->no_room || group_room(l) < l->config.segment_size / 4))
-        group_close(l); /* what nobody asks room for shall not push the events out of theirs */
     return STORE_LATER;
 }
 
@@ -165,7 +163,7 @@ static enum store_status note(struct store *store, struct span bytes, uint64_t *
     struct log *l = log_self(store);
     if (l->failed)
         return STORE_FAILED;
-    struct group *g = group_open(l);
+    struct group *g = group_open_behind(l, bytes.size);
     size_t mark = record_begin(&g->records, RECORD_NOTE);
     buf_add(&g->records, bytes.data, bytes.size);
     record_end(&g->records, mark);

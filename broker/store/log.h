@@ -70,9 +70,10 @@ struct log_info {
     uint64_t groups, group_bytes, event_bytes; /* written since the start */
     uint64_t written_bytes;                    /* to files since the start: groups, tables, checkpoints, moved events */
     uint64_t syncs, checkpoints, moved_events, freed_segments;
-    bool full;    /* events wait for room */
-    bool torn;    /* recovery cut a torn tail */
-    bool unclean; /* recovery found more than the last checkpoint: the stop before was no orderly one */
+    uint64_t carried_groups; /* that found no place and are in a checkpoint instead */
+    bool full;               /* events wait for room */
+    bool torn;               /* recovery cut a torn tail */
+    bool unclean;            /* recovery found more than the last checkpoint: the stop before was no orderly one */
 };
 void log_info(const struct store *s, struct log_info *out);
 

@@ -9,13 +9,13 @@
  * Tickets are the groups' numbers. On disk there is no gap where groups were carried: the numbers there are less by log.carried. */
 #include "broker/store/log_state.h"
 
+#include "base/mutation.h"
+
 bool carry_is_barred(const struct log *l)
 {
     for (const struct group *g = l->first_closed; g; g = g->next) {
-        for (size_t i = 0; i < g->run_count; i++) {
-            if (!g->runs[i].moved)
-                return true;
-        }
+        if (g->has_events)
+            return true;
     }
     return false;
 }
@@ -25,7 +25,7 @@ static bool may_carry(const struct log *l)
 {
     if (!l->first_closed || l->failed || l->committing || l->checkpointing || !l->no_room || l->spare_coming)
         return false;
-    return !carry_is_barred(l);
+    return !carry_is_barred(l) && !MUTATED(carry_nothing);
 }
 
 void carry_consider(struct log *l)
@@ -44,20 +44,16 @@ mono_t carry_due(const struct log *l)
 static void take_off(struct log *l)
 {
     while (l->first_closed && l->first_closed->number <= l->carry_through) {
-        struct group *g = l->first_closed;
-        l->first_closed = g->next;
-        g->next = NULL;
-        group_fly(l, g);
+        group_fly(l, group_take_closed(l));
         l->carried++;
+        l->info.carried_groups++;
     }
-    if (!l->first_closed)
-        l->last_closed = NULL;
 }
 
 void carry_done(struct log *l, bool durable)
 {
     uint64_t through = l->carry_through;
-    if (through && durable) {
+    if (through && durable && !l->failed) {
         take_off(l);
         l->placed = l->commit_through = l->written = l->durable = l->synced = through;
         group_land(l);

@@ -157,22 +157,23 @@ void checkpoint_consider(struct log *l)
         checkpoint_start(l);
 }
 
-static bool everything_is_placed(const struct log *l)
+/* Where something waits to be placed what that waits for comes first: a disk that stands still asks for no turn. An orderly end has a
+ * checkpoint of its own. */
+static bool is_wanted(const struct log *l)
 {
-    return !l->open && !l->first_closed && !l->fresh;
+    bool everything_is_placed = !l->open && !l->first_closed && !l->fresh;
+    return !l->failed && !l->stopping && everything_is_placed && (count_dead(l) || l->checkpoint_starved);
 }
 
 void checkpoint_idle(struct log *l)
 {
-    if (!l->failed && !l->stopping && everything_is_placed(l) && (count_dead(l) || l->checkpoint_starved))
+    if (is_wanted(l))
         checkpoint_consider(l);
 }
 
-/* Where something waits to be placed what that waits for comes first: a disk that stands still asks for no turn. An orderly end has a
- * checkpoint of its own. */
 mono_t checkpoint_due(const struct log *l)
 {
-    if (l->checkpointing || !everything_is_placed(l) || !(count_dead(l) || l->checkpoint_starved))
+    if (l->checkpointing || !is_wanted(l))
         return MONO_NEVER;
     mono_t at = mono_add_ms(l->last_checkpoint, LEAST_EVERY_MS);
     return mono_before(at, l->checkpoint_again) ? l->checkpoint_again : at;
@@ -201,7 +202,7 @@ static void free_segments(struct log *l)
 }
 
 /* No room for the checkpoint: give up a spare for it, or what would become one, if it frees a segment, which can become one, or carries
- * what has no place. */
+ * what has no place, or is the last. */
 static void starve(struct log *l, bool carries)
 {
     l->freeing_count = 0;
@@ -209,7 +210,7 @@ static void starve(struct log *l, bool carries)
     l->since_checkpoint = l->config.segment_size; /* still due */
     l->rested = l->stopping && l->spares == 0;    /* an orderly end needs none: everything is in the log */
     if (!segment_give_up_retired(l)) {
-        if (l->spares == 0 || l->spare_coming || (!count_dead(l) && !carries))
+        if (l->spares == 0 || l->spare_coming || !(count_dead(l) || carries || l->stopping))
             return;
         segment_remove_file(l, segment_active(l)->id + l->spares);
         l->spares--;

@@ -50,6 +50,12 @@ bool compact_goes_on(const struct log *l)
     return l->plan && !l->moving && !l->stopping && !plan_is_looked(l->plan);
 }
 
+/* The most that moving a part of that size takes: cut in pieces, it may be more than it was. */
+static uint64_t most_of(const struct plan *p, uint64_t size)
+{
+    return 2 * size < plan_cost(p) ? 2 * size : plan_cost(p);
+}
+
 void compact_consider(struct log *l)
 {
     uint32_t offset, size;
@@ -61,7 +67,7 @@ void compact_consider(struct log *l)
         return;
     if (l->plan && (l->victim->live_events == 0 || !plan_part(l->plan, &offset, &size)))
         let_go(l);
-    else if (l->plan && group_has_place(l, size))
+    else if (l->plan && group_has_place(l, most_of(l->plan, size)))
         read_file(l, offset, size);
     else if (!l->plan && (l->victim = plan_choose(l)))
         read_file(l, l->victim->table_at, l->victim->table_size);
@@ -79,11 +85,10 @@ static bool move_record(struct log *l, struct span bytes)
     while (stretch_next(&s)) {
         uint64_t size;
         struct span lane = stretch_lane(&s, &run, &size);
-        struct group *g = group_open(l);
+        struct group *g = group_open_behind(l, size);
         stretch_move(g, &s, run.accepted_ms, lane, size);
         g->urgent = true;
         l->move_ticket = g->number;
-        l->info.moved_events += s.events;
     }
     return true;
 }

@@ -18,12 +18,18 @@ static uint64_t group_limit(const struct log *l)
 
 /* ------------------------------------------------------------------ gathering */
 
-void group_close(struct log *l)
+uint64_t group_bytes(const struct group *g)
+{
+    return g->records.size + g->table_bytes;
+}
+
+static void close_open(struct log *l)
 {
     struct group *g = l->open;
     l->open = NULL;
     if (!g)
         return;
+    l->closed_bytes += group_bytes(g);
     if (l->last_closed)
         l->last_closed->next = g;
     else
@@ -34,7 +40,7 @@ void group_close(struct log *l)
 struct group *group_open(struct log *l)
 {
     if (l->open && l->open->records.size > group_limit(l))
-        group_close(l);
+        close_open(l);
     if (!l->open) {
         l->open = xcalloc(1, sizeof *l->open);
         l->open->number = l->next_number++;
@@ -44,6 +50,24 @@ struct group *group_open(struct log *l)
     return l->open;
 }
 
+struct group *group_open_behind(struct log *l, uint64_t bytes)
+{
+    if (l->open && l->open->has_events && room_is_tight(l, bytes))
+        close_open(l);
+    return group_open(l);
+}
+
+struct group *group_take_closed(struct log *l)
+{
+    struct group *g = l->first_closed;
+    l->first_closed = g->next;
+    if (!l->first_closed)
+        l->last_closed = NULL;
+    l->closed_bytes -= group_bytes(g);
+    g->next = NULL;
+    return g;
+}
+
 void group_add_run(struct group *g, const struct group_run *run)
 {
     if (g->run_count == g->run_capacity) {
@@ -51,6 +75,7 @@ void group_add_run(struct group *g, const struct group_run *run)
         g->runs = xrealloc(g->runs, g->run_capacity * sizeof *g->runs);
     }
     g->runs[g->run_count++] = *run;
+    g->has_events |= !run->moved;
     g->table_bytes += table_bound(1, 0, 0);
 }
 
@@ -92,7 +117,7 @@ void group_gather_settled(struct log *l)
         q->listed = false;
         if (q->fresh.count == 0)
             continue;
-        struct group *g = group_open(l);
+        struct group *g = group_open_behind(l, q->fresh.count * sizeof *q->fresh.ranges);
         settled_write(&g->records, q->id, q->fresh.ranges, q->fresh.count);
         group_add_settled(g, q->id, q->fresh.events);
         q->fresh.count = q->fresh.events = 0;
@@ -183,8 +208,7 @@ static bool roll_over(struct log *l)
 static bool fits(const struct log *l, const struct group *g)
 {
     const struct segment *s = segment_active(l);
-    size_t table = segment_table_size(s) + g->table_bytes;
-    return s->size == SEGMENT_HEADER_SIZE || s->size + g->records.size + table <= l->config.segment_size;
+    return s->size == SEGMENT_HEADER_SIZE || s->size + segment_table_size(s) + group_bytes(g) <= l->config.segment_size;
 }
 
 static void place_events(struct log *l, struct segment *s, const struct group_run *run, const struct table_entry *e,
@@ -201,6 +225,7 @@ static void place_run(struct log *l, struct segment *s, const struct group *g, c
     struct table_entry e = run->entry;
     struct run_target t;
     e.offset += (uint32_t)s->size;
+    l->info.moved_events += run->moved ? run->entry.count : 0;
     if (run->target_count == 0) {
         segment_add_run(s, &e);
         place_events(l, s, run, &e, false);
@@ -232,22 +257,18 @@ static void take_place(struct log *l, struct group *g)
     l->usual_group = g->records.size < group_limit(l) ? g->records.size : 0;
     write_group(l, s, g->number, &g->records);
     l->placed = g->number;
-    g->next = NULL;
     group_fly(l, g);
 }
 
 /* False when a group waits for a spare. */
 static bool place_all(struct log *l)
 {
-    group_close(l);
+    close_open(l);
     while (l->first_closed) {
-        struct group *g = l->first_closed;
-        if (!fits(l, g) && !(room_may_begin(l) && roll_over(l)))
+        bool has_place = fits(l, l->first_closed) && !room_is_kept(l);
+        if (!has_place && !(room_may_begin(l) && roll_over(l)))
             return false;
-        l->first_closed = g->next;
-        if (!l->first_closed)
-            l->last_closed = NULL;
-        take_place(l, g);
+        take_place(l, group_take_closed(l));
     }
     return true;
 }

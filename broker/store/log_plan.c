@@ -42,19 +42,24 @@ static uint64_t live_share(const struct segment *s)
     return events ? bytes * s->live_events / events : 0;
 }
 
+/* What emptying it would give back: where there is no room that is all of its file, however early it was sealed, by a start say. */
+static uint64_t taken_by(const struct log *l, const struct segment *s)
+{
+    return l->no_room ? l->config.segment_size : s->size;
+}
+
 /* Looked at once, it is worth another look when an eighth of that is gone. */
 static bool has_changed(const struct segment *s)
 {
     return s->looked_events == 0 || s->live_events * 8 <= s->looked_events * 7;
 }
 
-static bool is_candidate(const struct segment *s)
+static bool is_candidate(const struct log *l, const struct segment *s)
 {
-    return has_changed(s) && s->written == s->size && live_share(s) * 2 < s->size;
+    return has_changed(s) && s->written == s->size && live_share(s) * 2 < taken_by(l, s);
 }
 
-/* Is less than half of what is used beyond one segment live? Where there is no room a segment that was sealed early, by a start say, counts for
- * all that its file takes. */
+/* Is less than half of what is used beyond one segment live? Where there is no room: could there be a segment more? */
 static bool is_wasteful(const struct log *l)
 {
     uint64_t used = 0, live = 0;
@@ -62,10 +67,10 @@ static bool is_wasteful(const struct log *l)
         const struct segment *s = l->segments[i];
         if (s->live_events == 0)
             continue; /* the next checkpoint frees it */
-        used += l->no_room ? l->config.segment_size : s->size;
+        used += taken_by(l, s);
         live += live_share(s);
     }
-    return used > 2 * live + l->config.segment_size;
+    return used > (l->no_room ? live : 2 * live) + l->config.segment_size;
 }
 
 struct segment *plan_choose(const struct log *l)
@@ -73,7 +78,7 @@ struct segment *plan_choose(const struct log *l)
     struct segment *least = NULL;
     for (uint32_t i = 0; i + 1 < l->segment_count; i++) {
         struct segment *s = l->segments[i];
-        if (s->live_events && is_candidate(s) && (!least || live_share(s) < live_share(least)))
+        if (s->live_events && is_candidate(l, s) && (!least || live_share(s) < live_share(least)))
             least = s;
     }
     return least && is_wasteful(l) ? least : NULL;
@@ -119,7 +124,7 @@ static void remember(struct segment *s, const struct plan *p)
 {
     s->looked_bytes = p->wanted;
     s->looked_events = p->events;
-    s->dear = p->cost * 4 > s->size * 3;
+    s->dear = p->cost * 4 > taken_by(p->live.log, s) * 3;
 }
 
 static void looked_through(struct plan *p)
@@ -172,7 +177,7 @@ bool plan_is_looked(const struct plan *p)
 bool plan_pays(const struct plan *p)
 {
     const struct segment *s = p->segment;
-    return p->looked && !s->dear && live_share(s) * 2 < s->size && is_wasteful(p->live.log);
+    return p->looked && !s->dear && live_share(s) * 2 < taken_by(p->live.log, s) && is_wasteful(p->live.log);
 }
 
 /* ------------------------------------------------------------------ counting what is not sealed */
@@ -242,6 +247,11 @@ bool plan_record(struct plan *p, uint32_t *offset, uint32_t *size)
     *size = p->places[p->next].size;
     p->next++;
     return true;
+}
+
+uint64_t plan_cost(const struct plan *p)
+{
+    return p->cost;
 }
 
 struct live_in *plan_live(struct plan *p)

@@ -4,10 +4,7 @@
 
 static uint64_t gathered(const struct log *l)
 {
-    uint64_t bytes = l->open ? l->open->records.size + l->open->table_bytes : 0;
-    for (const struct group *g = l->first_closed; g; g = g->next)
-        bytes += g->records.size + g->table_bytes;
-    return bytes;
+    return l->closed_bytes + (l->open ? group_bytes(l->open) : 0);
 }
 
 uint64_t group_room(const struct log *l)
@@ -23,18 +20,34 @@ uint64_t group_room(const struct log *l)
     return waiting < room ? room - waiting : 0;
 }
 
+bool room_is_tight(const struct log *l, uint64_t bytes)
+{
+    return l->spares <= RESERVED && (l->no_room || group_room(l) < bytes + l->config.segment_size / 4);
+}
+
 /* Spares that are kept for a checkpoint's sake: where it is the disk that is full, it needs the room of one. */
 static uint32_t kept(const struct log *l)
 {
     return segment_is_at_budget(l) ? 0 : 1;
 }
 
-/* Twice as many, since what is moved in pieces takes more than it did. */
 bool group_has_place(const struct log *l, uint64_t bytes)
 {
     const struct segment *s = segment_active(l);
     return !l->no_room || l->spares > kept(l) ||
-           s->size + segment_table_size(s) + gathered(l) + 2 * bytes <= l->config.segment_size;
+           s->size + segment_table_size(s) + gathered(l) + bytes <= l->config.segment_size;
+}
+
+/* Something is moved, and what waits before it leaves it a place in a segment more. */
+static bool moves_into_one(const struct log *l)
+{
+    uint64_t bytes = SEGMENT_HEADER_SIZE + GROUP_HEADER_SIZE;
+    for (const struct group *g = l->first_closed; g; g = g->next) {
+        bytes += group_bytes(g);
+        if (g->run_count)
+            return bytes <= l->config.segment_size;
+    }
+    return false;
 }
 
 static bool has_runs(const struct group *g)
@@ -44,9 +57,16 @@ static bool has_runs(const struct group *g)
     return g != NULL;
 }
 
+/* In the last segment what is moved gives room back, while notes could be carried: most of it is not for these. */
+bool room_is_kept(const struct log *l)
+{
+    return l->no_room && l->spares == 0 && segment_is_at_budget(l) && !has_runs(l->first_closed) &&
+           segment_active(l)->size + group_bytes(l->first_closed) > l->config.segment_size / 4;
+}
+
 bool room_may_begin(const struct log *l)
 {
     if (!l->no_room || l->spares > 1 || carry_is_barred(l))
         return true;
-    return l->spares > kept(l) && (segment_active(l)->live_events == 0 || has_runs(l->first_closed));
+    return l->spares > kept(l) && (segment_active(l)->live_events == 0 || moves_into_one(l));
 }

@@ -163,7 +163,7 @@ void log_forget(struct store *store, uint32_t queue)
     if (!q)
         return;
     group_gather_settled(l);
-    struct group *g = group_open(l);
+    struct group *g = group_open_behind(l, 0);
     forgotten_write(&g->records, queue);
     g->urgent = true;
     log_queue_drop(l, q);

@@ -23,7 +23,7 @@ uint64_t log_disk_bytes(const struct log *l)
 
 bool segment_is_at_budget(const struct log *l)
 {
-    return log_disk_bytes(l) + l->config.segment_size > l->config.disk_budget;
+    return l->retired_count == 0 && log_disk_bytes(l) + l->config.segment_size > l->config.disk_budget;
 }
 
 /* ------------------------------------------------------------------ removing */

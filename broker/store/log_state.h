@@ -122,7 +122,8 @@ struct group {
     size_t table_bytes; /* the most that its runs take in a table */
     struct group_settled *settled;
     size_t settled_count, settled_capacity;
-    bool urgent; /* somebody waits for it */
+    bool urgent;     /* somebody waits for it */
+    bool has_events; /* runs that were not there before: they need a place */
     struct group *next;
 };
 
@@ -168,6 +169,7 @@ struct log {
     uint64_t written, durable; /* durable: what completions say, by config.sync */
     uint64_t synced;
     struct group *open, *first_closed, *last_closed; /* open: gathering; closed: full, to be placed */
+    uint64_t closed_bytes;                           /* that the closed ones take, with their share of a table */
     struct group *flying, *last_flying;              /* placed, not durable */
     uint32_t changes;                                /* changes submitted and not done that belong to the commit */
     uint64_t commit_through;                         /* its last group */
@@ -255,6 +257,9 @@ bool log_poll(struct store *store, struct store_completion *out);
 
 /* log_group.c */
 struct group *group_open(struct log *l); /* the gathering one, a new one when it is full */
+/* The same for what nobody asks room for, about so many bytes: where events have hardly more than the room that they asked for, it is none
+ * that has events. */
+struct group *group_open_behind(struct log *l, uint64_t bytes);
 void group_add_run(struct group *g, const struct group_run *run);
 void group_add_shared(struct group *g, struct group_run run, uint32_t target_count, struct span targets);
 /* The targets of a shared one. */
@@ -263,15 +268,18 @@ void group_add_settled(struct group *g, uint32_t queue, uint32_t count); /* thei
 void group_gather_settled(struct log *l); /* moves fresh settlements into the open group */
 void group_commit(struct log *l);         /* starts a commit when there is reason and none is under way */
 void group_done(struct log *l, struct file_op *op);
-uint64_t group_room(const struct log *l); /* bytes of events' records that surely find a place */
 void group_free(struct group *g);
-void group_close(struct log *l);                /* what comes next gathers in another one */
+uint64_t group_bytes(const struct group *g);    /* that it takes in a segment, its share of the table included */
+struct group *group_take_closed(struct log *l); /* the first that waits */
 void group_fly(struct log *l, struct group *g); /* it has its place, and is to become durable */
 void group_land(struct log *l);                 /* those that are durable are done */
 
 /* log_room.c */
-uint64_t group_room(const struct log *l);                  /* bytes of events' records that surely find a place */
+uint64_t group_room(const struct log *l); /* bytes of events' records that surely find a place */
+bool room_is_tight(const struct log *l,
+                   uint64_t bytes); /* so many more beside the events could push them out of theirs */
 bool group_has_place(const struct log *l, uint64_t bytes); /* for what is moved, about so many */
+bool room_is_kept(const struct log *l); /* what is left of the last segment is for others than those that wait */
 /* May the first that waits take a spare? The last is for what can only be in a segment; one without anything live comes back with the next
  * checkpoint. */
 bool room_may_begin(const struct log *l);
@@ -407,6 +415,7 @@ bool plan_part(struct plan *p, uint32_t *offset, uint32_t *size);
 /* One after the other, of the part: offset and size; false: no more. */
 bool plan_record(struct plan *p, uint32_t *offset, uint32_t *size);
 struct live_in *plan_live(struct plan *p);
+uint64_t plan_cost(const struct plan *p); /* bytes, about, that moving all of it writes */
 void plan_free(struct plan *p);
 /* Bytes of the active segment's records that somebody wants; false: it has not looked at all of them yet, and goes on when it is
  * asked again. */

@@ -55,7 +55,7 @@ mono_t log_due(const struct store *store)
         return at;
     if (compact_goes_on(l) || l->counts_on)
         return l->now;
-    if (!l->committing && l->lazy_since.ns != INT64_MAX)
+    if (!l->committing && !l->carry_through && l->lazy_since.ns != INT64_MAX)
         at = mono_min(at, mono_add_ms(l->lazy_since, l->config.lazy_ms));
     at = mono_min(mono_min(at, segment_due(l)), mono_min(checkpoint_due(l), carry_due(l)));
     if (l->config.sync == LOG_SYNC_INTERVAL && l->sync_waits)

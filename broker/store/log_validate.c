@@ -132,6 +132,20 @@ static void check_groups(const struct log *l)
     equal("the next group's number", 0, number + 1, l->next_number);
 }
 
+/* Events were let in, so there is a place for them, behind what comes before them. */
+static void check_room(const struct log *l)
+{
+    const struct segment *s = segment_active(l);
+    uint64_t end = s->size + segment_table_size(s), waiting = 0;
+    for (const struct group *g = l->first_closed; g; g = g->next) {
+        waiting += group_bytes(g);
+        if (g->has_events && l->spares == 0)
+            hold(s->size == SEGMENT_HEADER_SIZE || end + waiting <= l->config.segment_size,
+                 "events that find no place, in group", g->number, end + waiting, l->config.segment_size);
+    }
+    equal("bytes of closed groups", 0, waiting, l->closed_bytes);
+}
+
 void log_validate(const struct store *s)
 {
     const struct log *l = (const struct log *)(const void *)s;
@@ -145,4 +159,5 @@ void log_validate(const struct store *s)
     for (uint32_t i = 0; i < l->segment_count; i++)
         check_segment(l, i);
     check_groups(l);
+    check_room(l);
 }

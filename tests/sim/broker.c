@@ -167,7 +167,7 @@ static void draw_end(struct sim *s)
 {
     if (!s->mood.restarts || s->calm || s->config.incarnation >= SIM_STARTS || s->stops_at)
         return;
-    if (sim_random(s, s->disk ? 3000 : 8000))
+    if (sim_random(s, storing_carries(s) ? 50 : s->disk ? 3000 : 8000))
         return;
     uint64_t how = sim_random(s, 10);
     if (how < 3)

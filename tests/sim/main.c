@@ -36,7 +36,7 @@ static int run(unsigned long first, unsigned long last, bool trace, bool expect)
 {
     static struct sim s;
     unsigned long failures = 0, ran = 0;
-    unsigned long long handed_over = 0, published = 0;
+    unsigned long long handed_over = 0, published = 0, carried = 0;
     clock_t began = clock();
     double simulated = 0;
     for (unsigned long seed = first; seed <= last && !(expect && failures); seed++, ran++) {
@@ -49,11 +49,13 @@ static int run(unsigned long first, unsigned long last, bool trace, bool expect)
         handed_over += s.handed_over;
         published += s.fact_count;
         sim_free(&s);
+        carried += s.carried;
     }
     double seconds = (double)(clock() - began) / CLOCKS_PER_SEC;
-    printf("%lu seeds, %lu failed; %llu published, %llu handed over; %.1f simulated hours in %.1f s of CPU, %.1f a "
+    printf("%lu seeds, %lu failed; %llu published, %llu handed over, %llu groups carried; %.1f simulated hours in %.1f "
+           "s of CPU, %.1f a "
            "minute\n",
-           ran, failures, published, handed_over, simulated / 3600, seconds, simulated / 60 / seconds);
+           ran, failures, published, handed_over, carried, simulated / 3600, seconds, simulated / 60 / seconds);
     return (failures > 0) == expect ? 0 : 1;
 }
 

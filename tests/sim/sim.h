@@ -166,7 +166,7 @@ struct actor {
 
 /* ------------------------------------------------------------------ the world */
 
-/* What this seed's world does besides ordinary faults. Drawn once, so that the checks know. */
+/* What this seed's world does besides ordinary faults. Said once, so that the checks know. */
 struct mood {
     bool purges, deletes, restarts; /* events may vanish for a reason */
     bool lowers;                    /* programs lower their credit */
@@ -182,6 +182,7 @@ struct mood {
     bool long_leases;               /* no lease ends while its events are on their way */
     bool disk;                      /* the broker has one, and some queues are on it; it may be … */
     bool slow_disk, full_disk, failing_disk; /* … for a while */
+    bool cramped;                            /* … and has the least that a log can do with, for good */
 };
 
 enum broker_end {
@@ -210,6 +211,7 @@ struct sim {
     struct mood mood;
     unsigned queues; /* how many there are */
     uint64_t steps, handed_over;
+    uint64_t carried;  /* groups that the log found no place for */
     uint64_t restless; /* steps in a row after which the broker wanted the next one at once */
 
     struct core_config config;
@@ -301,8 +303,9 @@ void storing_draw(struct sim *s);
 void storing_fault(struct sim *s); /* something happens to the disk */
 void storing_heal(struct sim *s);
 bool storing_disturbed(const struct sim *s);
-void storing_step(struct sim *s); /* the disk executes what is due */
-void storing_wake(struct sim *s); /* the log may have submitted something */
+bool storing_carries(const struct sim *s); /* in this run the log had something that is in no segment */
+void storing_step(struct sim *s);          /* the disk executes what is due */
+void storing_wake(struct sim *s);          /* the log may have submitted something */
 int64_t storing_due(const struct sim *s);
 int64_t storing_log_due(const struct sim *s);     /* the log alone */
 bool storing_open(struct sim *s, bool *hopeless); /* the core's log; false: it did not open */

@@ -24,6 +24,11 @@ void storing_draw(struct sim *s)
     s->log_config.cache_bytes = sim_chance(s, 50) ? sim_random(s, 4000) : 1u << 20;
     if (s->mood.full_disk && sim_chance(s, 50))
         s->log_config.disk_budget = s->log_config.segment_size * (5 + sim_random(s, 4)) + 65536;
+    if (s->mood.cramped) {
+        s->log_config.segment_size = 8192;
+        s->log_config.disk_budget = 8192 * (6 + sim_random(s, 2));
+        s->log_config.lazy_ms = 1;
+    }
     s->config.confirm_synced = true;
     s->config.mark_ahead = sim_chance(s, 50) ? 1 + (uint32_t)sim_random(s, 8) : 1024;
     s->config.unsettled_most = sim_chance(s, 50) ? 2 + (uint32_t)sim_random(s, 10) : 1000;
@@ -95,6 +100,14 @@ bool storing_disturbed(const struct sim *s)
     return s->disk_full_until != EVER || s->disk_stalled_until > s->now;
 }
 
+bool storing_carries(const struct sim *s)
+{
+    struct log_info info = { 0 };
+    if (s->mood.cramped && s->log)
+        log_info(s->log, &info);
+    return info.carried_groups > 0;
+}
+
 /* ------------------------------------------------------------------ operations */
 
 static int64_t next_delay(struct sim *s)
@@ -104,6 +117,13 @@ static int64_t next_delay(struct sim *s)
     return (int64_t)sim_random(s, sim_chance(s, 3) ? 300 * (uint64_t)MS : (uint64_t)MS);
 }
 
+/* Where there is no room left it stands still, while notes and settlements come: these fill what is reserved for them. */
+static bool is_crowded(struct sim *s)
+{
+    return s->mood.cramped && !s->calm && s->log && s->disk_stalled_until <= s->now && s->log->ops->room(s->log) == 0 &&
+           sim_random(s, 100) == 0;
+}
+
 /* Executes what is due: some of the operations, each after a delay of its own. */
 void storing_step(struct sim *s)
 {
@@ -111,6 +131,8 @@ void storing_step(struct sim *s)
         return;
     if (s->disk_full_until <= s->now)
         empty(s);
+    if (is_crowded(s))
+        stall(s);
     if (storing_disturbed(s))
         s->disk_disturbed = s->now;
     while (s->disk_stalled_until <= s->now && s->disk_due <= s->now && disk_step(s->disk, &s->random))
@@ -193,8 +215,12 @@ void storing_cut_off(struct sim *s, bool machine)
 
 void storing_close(struct sim *s)
 {
-    if (s->log)
+    struct log_info info = { 0 };
+    if (s->log) {
+        log_info(s->log, &info);
+        s->carried += info.carried_groups;
         s->log->ops->close(s->log);
+    }
     if (s->files)
         s->files->ops->close(s->files);
     s->log = NULL;

@@ -159,6 +159,8 @@ static void draw_mood(struct sim *s)
     s->mood.topics = !s->mood.letters && !s->mood.deletes && !s->mood.tight && sim_chance(s, 50);
     s->mood.drops = s->mood.dies && !s->mood.topics && sim_chance(s, 30);
     s->mood.expiries = s->mood.delays && s->mood.dies && sim_chance(s, 50);
+    /* Not drawn, so that the other seeds are what they were. What dies into another queue needs more room than there is. */
+    s->mood.cramped = s->mood.disk && !s->mood.letters && s->seed % 4 == 1;
     s->mood.restarts |= s->mood.letters;
     s->mood.restarts |= s->mood.disk && sim_chance(s, 70);
 }

@@ -183,6 +183,77 @@ static void segments_that_starts_sealed_give_their_room_back(void **state)
     assert_int_equal(log_now()->spares, SPARES);
 }
 
+/* Each has a few events, and all of them are wanted. */
+static void segments_of_many_starts_become_one(void **state)
+{
+    (void)state;
+    open_log(5, LOG_SYNC_GROUP, 6);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_true(model_append(&m, &m.queues[i % QUEUES], 1, 100, false));
+        model_quiet(&m);
+        model_restart(&m, MODEL_KILL);
+    }
+    for (int i = 0; i < 30; i++)
+        model_turn(&m, 1000, UINT64_MAX);
+    assert_int_equal(log_now()->spares, SPARES);
+}
+
+/* While a checkpoint is written nothing can be placed, however long settlements have waited. */
+static void who_carries_asks_for_no_turn(void **state)
+{
+    (void)state;
+    open_log(6, LOG_SYNC_GROUP, 6);
+    fill();
+    stall(2000);
+    for (unsigned i = 0; i < 2000 && !log_now()->carry_through; i++)
+        model_turn(&m, 1, i % 2);
+    assert_true(log_now()->carry_through > 0);
+    model_settle(&m, &m.queues[0], model_first_live(&m.queues[0], 1), CAUSE_ACKED);
+    for (unsigned i = 0; i < 20; i++)
+        model_turn(&m, 1, 0);
+    assert_true(log_now()->carry_through > 0);
+    assert_false(mono_before(m.log->ops->due(m.log), mono_add_ms(m.now, 1)));
+    goes_on();
+}
+
+static void append_all(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        assert_true(model_append(&m, &m.queues[0], 1, 100, false));
+        model_turn(&m, 5, UINT64_MAX);
+    }
+    model_quiet(&m);
+}
+
+static void an_orderly_end_asks_for_no_turn_while_the_disk_stands_still(void **state)
+{
+    (void)state;
+    open_log(7, LOG_SYNC_GROUP, 1000);
+    append_all(200);
+    for (uint64_t s = 1; s <= 200; s++)
+        model_settle(&m, &m.queues[0], s, CAUSE_ACKED);
+    model_note(&m);
+    model_turn(&m, 10, 0);
+    assert_false(m.log->ops->stop(m.log));
+    for (unsigned i = 0; i < 5; i++) {
+        model_turn(&m, 1000, 0);
+        assert_false(m.log->ops->stop(m.log));
+    }
+    assert_false(mono_before(m.log->ops->due(m.log), mono_add_ms(m.now, 1)));
+    model_quiet(&m);
+}
+
+/* There is room for segments, and none for a checkpoint: the last one gets that of a spare, though it frees nothing. */
+static void an_orderly_end_finds_room_for_its_checkpoint(void **state)
+{
+    (void)state;
+    open_log(8, LOG_SYNC_GROUP, 1000);
+    append_all(100);
+    disk_set_capacity(m.disk, disk_used(m.disk));
+    model_restart(&m, MODEL_STOP);
+    assert_false(log_now()->info.unclean);
+}
+
 static void one_step(void)
 {
     struct model_queue *q = &m.queues[model_random(&m, QUEUES)];
@@ -240,6 +311,10 @@ int main(void)
         with_log(an_end_of_the_process_loses_nothing),
         with_log(a_full_disk_carries_them_too),
         with_log(segments_that_starts_sealed_give_their_room_back),
+        with_log(segments_of_many_starts_become_one),
+        with_log(who_carries_asks_for_no_turn),
+        with_log(an_orderly_end_asks_for_no_turn_while_the_disk_stands_still),
+        with_log(an_orderly_end_finds_room_for_its_checkpoint),
         with_log(stalls_at_the_budget_always_end),
     };
     return cmocka_run_group_tests_name("log_carry", tests, NULL, NULL);
