@@ -21,7 +21,9 @@
     X(deliver_unmarked)   /* deliver past the mark that is on disk */                                                  \
     X(answer_unsynced)    /* answer acks however many settlements are not on disk */                                   \
     X(free_early)         /* free segments before the checkpoint that does without them is on disk */                  \
+    X(reuse_early)        /* the same, and their files become spares at once */                                        \
     X(carry_nothing)      /* let what finds no place on a full disk wait for one */                                    \
+    X(carry_unsynced)     /* confirm what a checkpoint carries before that is on disk */                               \
     X(forget_settled)     /* write checkpoints without the settlements of what their segments still hold */            \
     X(forget_outcomes)    /* write checkpoints without what became of producers' entries */                            \
     X(forget_kept)        /* write checkpoints without the subscriptions */                                            \

@@ -368,6 +368,7 @@ void log_info(const struct store *s, struct log_info *out)
     *out = l->info;
     out->segments = l->segment_count;
     out->disk_bytes = log_disk_bytes(l);
+    out->carries = l->carry_through != 0;
     out->disk_budget = l->config.disk_budget;
     out->live_bytes = 0;
     for (const struct log_queue *q = l->queues; q; q = q->hh.next)

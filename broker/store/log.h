@@ -71,6 +71,7 @@ struct log_info {
     uint64_t written_bytes;                    /* to files since the start: groups, tables, checkpoints, moved events */
     uint64_t syncs, checkpoints, moved_events, freed_segments;
     uint64_t carried_groups; /* that found no place and are in a checkpoint instead */
+    bool carries;            /* a checkpoint with some of them is on its way */
     bool full;               /* events wait for room */
     bool torn;               /* recovery cut a torn tail */
     bool unclean;            /* recovery found more than the last checkpoint: the stop before was no orderly one */

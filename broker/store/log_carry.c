@@ -32,8 +32,12 @@ void carry_consider(struct log *l)
 {
     if (!may_carry(l) || mono_before(l->now, l->checkpoint_again))
         return;
-    l->carry_through = l->last_closed->number;
+    uint64_t through = l->carry_through = l->last_closed->number;
     checkpoint_start(l);
+    if (MUTATED(carry_unsynced)) {
+        carry_done(l, true);
+        l->carry_through = through;
+    }
 }
 
 mono_t carry_due(const struct log *l)

@@ -140,7 +140,7 @@ void checkpoint_start(struct log *l)
     l->last_checkpoint = l->now;
     l->checkpoint_size = b.size;
     sync_before(l);
-    if (MUTATED(free_early))
+    if (MUTATED(free_early) || MUTATED(reuse_early))
         free_segments(l);
     log_submit(l, FILE_REPLACE, CHECKPOINT_FILE, 0, 0, &b, TAG_CHECKPOINT);
 }

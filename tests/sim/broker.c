@@ -165,9 +165,10 @@ static void begin_stop(struct sim *s)
 /* A seed's broker may end at any step. */
 static void draw_end(struct sim *s)
 {
-    if (!s->mood.restarts || s->calm || s->config.incarnation >= SIM_STARTS || s->stops_at)
+    bool carries = storing_carries(s); /* mostly later on, when little vanishes any more */
+    if (!s->mood.restarts || (s->calm && !carries) || s->config.incarnation >= SIM_STARTS || s->stops_at)
         return;
-    if (sim_random(s, storing_carries(s) ? 50 : s->disk ? 3000 : 8000))
+    if (sim_random(s, carries ? 50 : s->disk ? 3000 : 8000))
         return;
     uint64_t how = sim_random(s, 10);
     if (how < 3)

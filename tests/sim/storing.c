@@ -9,6 +9,17 @@
 
 /* ------------------------------------------------------------------ what the seed says */
 
+/* It is the disk that is full, not a queue, and each delivery and each ack waits for what is noted of it. */
+static void cramp(struct sim *s)
+{
+    s->log_config.segment_size = 4096;
+    s->log_config.disk_budget = 4096 * (6 + s->seed / 4 % 2);
+    s->log_config.lazy_ms = 1;
+    s->config.mark_ahead = s->config.unsettled_most = 1;
+    for (unsigned q = 0; q < s->queues; q++)
+        s->capacity[q] += 60;
+}
+
 void storing_draw(struct sim *s)
 {
     s->disk_due = s->disk_full_until = EVER;
@@ -24,16 +35,13 @@ void storing_draw(struct sim *s)
     s->log_config.cache_bytes = sim_chance(s, 50) ? sim_random(s, 4000) : 1u << 20;
     if (s->mood.full_disk && sim_chance(s, 50))
         s->log_config.disk_budget = s->log_config.segment_size * (5 + sim_random(s, 4)) + 65536;
-    if (s->mood.cramped) {
-        s->log_config.segment_size = 8192;
-        s->log_config.disk_budget = 8192 * (6 + sim_random(s, 2));
-        s->log_config.lazy_ms = 1;
-    }
     s->config.confirm_synced = true;
     s->config.mark_ahead = sim_chance(s, 50) ? 1 + (uint32_t)sim_random(s, 8) : 1024;
     s->config.unsettled_most = sim_chance(s, 50) ? 2 + (uint32_t)sim_random(s, 10) : 1000;
     for (unsigned i = 0; i < sizeof s->config.receipt_key; i++)
         s->config.receipt_key[i] = (uint8_t)(1 + sim_random(s, 255));
+    if (s->mood.cramped)
+        cramp(s);
 }
 
 /* ------------------------------------------------------------------ faults */
@@ -100,12 +108,18 @@ bool storing_disturbed(const struct sim *s)
     return s->disk_full_until != EVER || s->disk_stalled_until > s->now;
 }
 
-bool storing_carries(const struct sim *s)
+static struct log_info info_of(const struct sim *s)
 {
     struct log_info info = { 0 };
-    if (s->mood.cramped && s->log)
+    if (s->log)
         log_info(s->log, &info);
-    return info.carried_groups > 0;
+    return info;
+}
+
+bool storing_carries(const struct sim *s)
+{
+    struct log_info info = s->mood.cramped ? info_of(s) : (struct log_info){ 0 };
+    return info.carries || info.carried_groups;
 }
 
 /* ------------------------------------------------------------------ operations */
@@ -117,11 +131,13 @@ static int64_t next_delay(struct sim *s)
     return (int64_t)sim_random(s, sim_chance(s, 3) ? 300 * (uint64_t)MS : (uint64_t)MS);
 }
 
-/* Where there is no room left it stands still, while notes and settlements come: these fill what is reserved for them. */
+/* Where there is no room left it stands still, while notes and settlements come: these fill what is reserved for them. Or it
+ * does in the midst of what carries them. */
 static bool is_crowded(struct sim *s)
 {
-    return s->mood.cramped && !s->calm && s->log && s->disk_stalled_until <= s->now && s->log->ops->room(s->log) == 0 &&
-           sim_random(s, 100) == 0;
+    if (!s->mood.cramped || s->calm || !s->log || s->disk_stalled_until > s->now || s->log->ops->room(s->log))
+        return false;
+    return sim_random(s, info_of(s).carries ? 5 : 100) == 0;
 }
 
 /* Executes what is due: some of the operations, each after a delay of its own. */
@@ -215,12 +231,9 @@ void storing_cut_off(struct sim *s, bool machine)
 
 void storing_close(struct sim *s)
 {
-    struct log_info info = { 0 };
-    if (s->log) {
-        log_info(s->log, &info);
-        s->carried += info.carried_groups;
+    s->carried += info_of(s).carried_groups;
+    if (s->log)
         s->log->ops->close(s->log);
-    }
     if (s->files)
         s->files->ops->close(s->files);
     s->log = NULL;

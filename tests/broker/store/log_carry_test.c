@@ -1,80 +1,11 @@
 /* The log at its budget, when its reserve is full of what nobody asked room for: it goes on, and gets its room back. */
-#include "broker/store/log_state.h"
-#include "tests/broker/store/log_model.h"
+#include "tests/broker/store/cramped_log.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
-
-#define SEGMENT (8u << 10)
-#define QUEUES  3u
-
-static struct model m;
-
-static struct log *log_now(void)
-{
-    return (struct log *)(void *)m.log;
-}
-
-static void open_log(uint64_t seed, enum log_sync sync, unsigned segments)
-{
-    model_begin(&m, seed, SEGMENT, sync);
-    for (uint32_t i = 0; i < QUEUES; i++)
-        model_new_queue(&m);
-    model_shut(&m, MODEL_KILL);
-    m.config.disk_budget = segments * SEGMENT + 4096;
-    model_open(&m, MODEL_KILL);
-}
-
-static void open_log_on_small_disk(uint64_t seed, enum log_sync sync, uint64_t bytes)
-{
-    open_log(seed, sync, 1000);
-    disk_set_capacity(m.disk, bytes);
-}
-
-static int end(void **state)
-{
-    (void)state;
-    model_end(&m);
-    return 0;
-}
-
-/* Until there is no room; every queue has some in each segment. */
-static void fill(void)
-{
-    for (uint32_t i = 0; model_append(&m, &m.queues[i % QUEUES], 1, 100, false); i++)
-        model_turn(&m, 5, UINT64_MAX);
-    model_quiet(&m);
-}
-
-/* The disk stands still; in each turn a note comes. */
-static void stall(unsigned notes)
-{
-    for (unsigned i = 0; i < notes; i++) {
-        model_note(&m);
-        model_turn(&m, 1, 0);
-    }
-}
-
-/* What was noted is durable though nothing could be freed, and acks are, which free segments. */
-static void goes_on(void)
-{
-    model_quiet(&m);
-    for (uint32_t q = 0; q < QUEUES; q++) {
-        for (uint64_t s = 1; (s = model_first_live(&m.queues[q], s)) != 0; s++) {
-            model_settle(&m, &m.queues[q], s, CAUSE_ACKED);
-            model_turn(&m, 5, UINT64_MAX);
-        }
-    }
-    model_quiet(&m);
-    for (int i = 0; i < 5; i++)
-        model_turn(&m, 1000, UINT64_MAX);
-    assert_true(log_now()->spares >= RESERVED);
-    assert_true(model_append(&m, &m.queues[0], 1, 100, false));
-    assert_true(disk_used(m.disk) <= m.config.disk_budget);
-}
 
 /* There is no budget but the disk, and a checkpoint needs room as segments do. */
 static void a_full_disk_carries_them_too(void **state)
@@ -198,62 +129,6 @@ static void segments_of_many_starts_become_one(void **state)
     assert_int_equal(log_now()->spares, SPARES);
 }
 
-/* While a checkpoint is written nothing can be placed, however long settlements have waited. */
-static void who_carries_asks_for_no_turn(void **state)
-{
-    (void)state;
-    open_log(6, LOG_SYNC_GROUP, 6);
-    fill();
-    stall(2000);
-    for (unsigned i = 0; i < 2000 && !log_now()->carry_through; i++)
-        model_turn(&m, 1, i % 2);
-    assert_true(log_now()->carry_through > 0);
-    model_settle(&m, &m.queues[0], model_first_live(&m.queues[0], 1), CAUSE_ACKED);
-    for (unsigned i = 0; i < 20; i++)
-        model_turn(&m, 1, 0);
-    assert_true(log_now()->carry_through > 0);
-    assert_false(mono_before(m.log->ops->due(m.log), mono_add_ms(m.now, 1)));
-    goes_on();
-}
-
-static void append_all(unsigned count)
-{
-    for (unsigned i = 0; i < count; i++) {
-        assert_true(model_append(&m, &m.queues[0], 1, 100, false));
-        model_turn(&m, 5, UINT64_MAX);
-    }
-    model_quiet(&m);
-}
-
-static void an_orderly_end_asks_for_no_turn_while_the_disk_stands_still(void **state)
-{
-    (void)state;
-    open_log(7, LOG_SYNC_GROUP, 1000);
-    append_all(200);
-    for (uint64_t s = 1; s <= 200; s++)
-        model_settle(&m, &m.queues[0], s, CAUSE_ACKED);
-    model_note(&m);
-    model_turn(&m, 10, 0);
-    assert_false(m.log->ops->stop(m.log));
-    for (unsigned i = 0; i < 5; i++) {
-        model_turn(&m, 1000, 0);
-        assert_false(m.log->ops->stop(m.log));
-    }
-    assert_false(mono_before(m.log->ops->due(m.log), mono_add_ms(m.now, 1)));
-    model_quiet(&m);
-}
-
-/* There is room for segments, and none for a checkpoint: the last one gets that of a spare, though it frees nothing. */
-static void an_orderly_end_finds_room_for_its_checkpoint(void **state)
-{
-    (void)state;
-    open_log(8, LOG_SYNC_GROUP, 1000);
-    append_all(100);
-    disk_set_capacity(m.disk, disk_used(m.disk));
-    model_restart(&m, MODEL_STOP);
-    assert_false(log_now()->info.unclean);
-}
-
 static void one_step(void)
 {
     struct model_queue *q = &m.queues[model_random(&m, QUEUES)];
@@ -300,7 +175,7 @@ static void stalls_at_the_budget_always_end(void **state)
     assert_true(carried > 100 && moved > 100);
 }
 
-#define with_log(test) cmocka_unit_test_teardown(test, end)
+#define with_log(test) cmocka_unit_test_teardown(test, cramped_end)
 
 int main(void)
 {
@@ -312,9 +187,6 @@ int main(void)
         with_log(a_full_disk_carries_them_too),
         with_log(segments_that_starts_sealed_give_their_room_back),
         with_log(segments_of_many_starts_become_one),
-        with_log(who_carries_asks_for_no_turn),
-        with_log(an_orderly_end_asks_for_no_turn_while_the_disk_stands_still),
-        with_log(an_orderly_end_finds_room_for_its_checkpoint),
         with_log(stalls_at_the_budget_always_end),
     };
     return cmocka_run_group_tests_name("log_carry", tests, NULL, NULL);
