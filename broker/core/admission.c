@@ -56,7 +56,7 @@ enum reason admission_make_room(struct admission *a, uint64_t size)
 
 /* It is confirmed once the first one is durable. The log also keeps its outcome, which no run tells of; where the disk has no room
  * for that, a restart makes "refused" of an outcome that its publisher has not seen, and it tries again. */
-bool admission_duplicate(struct admission *a, uint64_t sequence, const struct entry *e)
+bool admission_hashed_duplicate(struct admission *a, uint64_t sequence, const struct entry *e)
 {
     struct queue *q = a->queue;
     uint64_t first = duplicate_of(a->core, q, e->dedup), ticket = 0;

@@ -30,7 +30,11 @@ static inline bool admission_has_terms(const struct entry *e)
 }
 /* Decides an entry that the queue accepted before, within its dedup window: it gets the first one's sequence, and takes no room.
  * False: it is none. */
-bool admission_duplicate(struct admission *a, uint64_t sequence, const struct entry *e);
+bool admission_hashed_duplicate(struct admission *a, uint64_t sequence, const struct entry *e);
+static inline bool admission_duplicate(struct admission *a, uint64_t sequence, const struct entry *e)
+{
+    return e->dedup.size && admission_hashed_duplicate(a, sequence, e);
+}
 /* Looks anew at what room there is. */
 void admission_look(struct admission *a);
 /* Takes the room for it, of which there is too little: the oldest make some. */

@@ -185,24 +185,13 @@ static void add_event(struct core *c, struct queue *q, const struct item *item, 
     *run = (struct copying){ event.data, event.size };
 }
 
-/* How many neighbours of `first` can go as one batch: ready, never separated, with the same attempt, within credit and
- * about `bytes`. */
+/* How many neighbours of `first` can go as one batch, within credit and about `bytes`. */
 static uint32_t batch_size(struct queue *q, uint64_t first, uint64_t credit, size_t bytes)
 {
-    struct item *item = queue_item(q, first);
-    uint16_t attempt = item->attempt;
     if (first != q->next_ready)
         return 1; /* what comes again goes alone: its neighbours have their own history */
-    uint32_t count = 0;
-    size_t size = 0;
     uint64_t end = queue_deliverable_end(q);
-    credit = credit < end - first ? credit : end - first;
-    while (item && item->state == ITEM_READY && item->attempt == attempt && count < credit && size < bytes) {
-        size += item->size;
-        count++;
-        item = queue_item(q, first + count);
-    }
-    return count;
+    return queue_ready_run(q, credit < end - first ? credit : end - first, bytes);
 }
 
 /* The next batch for the consumer; of a queue with partitions it is taken out already. */
@@ -231,11 +220,9 @@ static void deliver_batch(struct core *c, struct consumer *k, const struct selec
     uint32_t attempt = queue_item(q, s->first)->attempt + 1u;
     size_t mark = frame_begin_batch(out, k->next_delivery, s->first, attempt, span_of(text, text_size));
     struct copying run = { 0 };
-    for (uint32_t i = 0; i < s->count; i++) {
-        struct item *item = queue_item(q, s->first + i);
-        add_event(c, q, item, out, &run);
-        queue_taken(q, s->first + i, item, l->slot);
-    }
+    for (uint32_t i = 0; i < s->count; i++)
+        add_event(c, q, queue_item(q, s->first + i), out, &run);
+    queue_taken_run(q, s->first, s->count, l->slot);
     copy_out(out, &run);
     wire_end(out, mark);
     l->partition = s->partition;

@@ -137,9 +137,6 @@ struct room queue_room(const struct core *c, const struct queue *q)
     };
 }
 
-/* At most what a record on disk adds to an event that is alone in its run. */
-#define DISK_OVERHEAD 192u
-
 bool room_take_word(struct room *r)
 {
     if (r->short_of != REASON_disk || r->budget < DISK_OVERHEAD)
@@ -157,29 +154,17 @@ void room_less(struct room *r, uint64_t events, uint64_t bytes, bool are_queues)
     r->bytes = left(r->bytes, bytes);
 }
 
-enum reason room_take(struct room *r, uint64_t size)
-{
-    if (r->events == 0 || r->bytes < size)
-        return REASON_full;
-    uint64_t overhead = r->short_of == REASON_disk ? DISK_OVERHEAD : 0;
-    if (r->budget < size + overhead)
-        return r->short_of;
-    r->events--;
-    r->bytes -= size;
-    r->budget -= size + overhead;
-    return REASON_ok;
-}
-
 /* The newest events, whose bytes are in memory, become items. */
 static void add_items(struct core *c, struct queue *q, const struct store_event *events, size_t count,
                       enum item_state state)
 {
+    int32_t accepted = core_tenths(c);
     items_make_room(q, count);
     for (size_t i = 0; i < count; i++) {
         *item_at(q, q->loaded++) = (struct item){
             .at = events[i].locator,
             .size = (uint32_t)events[i].event.size,
-            .accepted = core_tenths(c),
+            .accepted = accepted,
             .state = (uint8_t)state,
         };
     }

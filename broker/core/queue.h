@@ -144,13 +144,26 @@ struct room {
     uint64_t budget;        /* bytes of the broker: memory, or the disk's … */
     enum reason short_of;   /* … as this says: REASON_budget or REASON_disk */
 };
+/* At most what a record on disk adds to an event that is alone in its run. */
+#define DISK_OVERHEAD 192u
 struct room queue_room(const struct core *c, const struct queue *q);
 /* Takes the room of a word in the log, which an entry may cost that is not accepted; false when there is none. */
 bool room_take_word(struct room *r);
 /* Without what `events` of `bytes` in all take; of the broker's part only, unless they are the queue's. */
 void room_less(struct room *r, uint64_t events, uint64_t bytes, bool are_queues);
 /* Takes the room of one event: REASON_ok, or REASON_full or REASON_budget and nothing is taken. */
-enum reason room_take(struct room *r, uint64_t size);
+static inline enum reason room_take(struct room *r, uint64_t size)
+{
+    if (r->events == 0 || r->bytes < size)
+        return REASON_full;
+    uint64_t overhead = r->short_of == REASON_disk ? DISK_OVERHEAD : 0;
+    if (r->budget < size + overhead)
+        return r->short_of;
+    r->events--;
+    r->bytes -= size;
+    r->budget -= size + overhead;
+    return REASON_ok;
+}
 /* Events that the store has taken under the next sequences become the queue's, `bytes` in all. kept: their bytes are in
  * memory. */
 void queue_enter(struct core *c, struct queue *q, const struct store_event *events, size_t count, uint64_t bytes,
@@ -170,7 +183,13 @@ void queue_accept_on(struct core *c, struct queue *q, struct store_event *events
 void queue_remove(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 /* Takes an item out for good. */
 void queue_settle(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum store_cause cause);
-/* queue_run.c: the same for the acks of neighbours, at most `most` from `first` on, as long as they are in flight under that lease.
+/* queue_run.c */
+/* How many neighbours can go together from next_ready on, which is ready: ready like it, with as many attempts; not more than `most`,
+ * and no more than reach `bytes`. */
+uint32_t queue_ready_run(const struct queue *q, uint64_t most, size_t bytes);
+/* queue_taken for neighbours that are ready. */
+void queue_taken_run(struct queue *q, uint64_t first, uint32_t count, uint32_t lease);
+/* queue_settle for the acks of neighbours, at most `most` from `first` on, as long as they are in flight under that lease.
  * Returns how many; 0 also where they must be settled one by one. */
 uint32_t queue_ack_run(struct core *c, struct queue *q, uint64_t first, uint64_t most, uint32_t lease);
 /* In flight or delayed back to ready; or out, where it expired meanwhile: `item` is not to be used after it. */

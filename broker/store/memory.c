@@ -155,10 +155,10 @@ static store_locator locator_of(uint32_t block, uint32_t offset)
 }
 
 /* `holders`: queues that have it. */
-static void put_event(struct memory_store *m, uint32_t queue, struct store_event *e, uint32_t holders, bool shared)
+static void put_event(struct memory_store *m, struct shelf *s, struct store_event *e, uint32_t holders, bool shared)
 {
     uint32_t need = (uint32_t)e->event.size + EVENT_HEADER_MAX;
-    uint32_t index = block_for(m, shelf_of(m, queue), need);
+    uint32_t index = block_for(m, s, need);
     struct block *b = m->blocks[index];
     uint8_t *start = b->data + b->fill;
     *start = BATCH_EVENT_TAG;
@@ -177,9 +177,10 @@ static enum store_status share_events(struct store *store, struct store_share *s
     uint32_t holders = 0;
     for (size_t i = 0; i < share->target_count; i++)
         holders += share->targets[i].keep;
+    struct shelf *s = holders ? shelf_of(m, share->owner) : NULL;
     for (size_t i = 0; i < share->count; i++) {
         if (holders)
-            put_event(m, share->owner, &share->events[i], holders, true);
+            put_event(m, s, &share->events[i], holders, true);
         else
             share->events[i].locator = 0;
     }
@@ -240,8 +241,9 @@ static void release(struct store *store, uint32_t queue, store_locator at)
 static enum store_status append(struct store *store, struct store_run *run, uint64_t *ticket)
 {
     struct memory_store *m = self(store);
+    struct shelf *s = shelf_of(m, run->queue);
     for (size_t i = 0; i < run->count; i++)
-        put_event(m, run->queue, &run->events[i], 1, false);
+        put_event(m, s, &run->events[i], 1, false);
     if (run->leaving)
         release(store, run->leaving->queue, run->leaving->at);
     *ticket = 0;

@@ -140,6 +140,8 @@ void client_leave(struct client *c, struct span queue);
 uint64_t client_credit(struct client *c, struct span queue, uint64_t wanted);
 /* Settles deliveries of the current consumption, by number. Answered by `settled`. */
 void client_settle(struct client *c, struct span queue, uint64_t consumer_epoch, const struct settle *settle);
+/* The same for the ack of one that is being handed over: next to nothing where the one before it was acked, too. */
+void client_ack(struct client *c, const struct client_delivery *d);
 /* Settles by receipt text, anybody's. Answered by `receipt_settled` with the returned request number (the one
  * in `ack` does not count); while away it waits, and after 5 s answers SETTLED_UNKNOWN. */
 uint64_t client_settle_receipt(struct client *c, const struct receipt_ack *ack, struct now now);

@@ -158,6 +158,20 @@ void client_settle(struct client *c, struct span queue, uint64_t consumer_epoch,
         c->handler->settled(c->ctx, k->name, consumer_epoch, s->first, s->count, SETTLED_EXPIRED);
 }
 
+void client_ack(struct client *c, const struct client_delivery *d)
+{
+    struct consumption *k = c->last_consumption;
+    bool current = k && k->name == d->queue && k->wanted && k->epoch == d->consumer_epoch && k->epoch != 0;
+    struct settle *last = current && k->settle_count ? &k->settles[k->settle_count - 1] : NULL;
+    if (!last || last->kind != SETTLE_ACK || last->first + last->count != d->delivery || last->ms || says(last)) {
+        client_settle(c, span_str(d->queue), d->consumer_epoch,
+                      &(struct settle){ .kind = SETTLE_ACK, .first = d->delivery, .count = 1 });
+        return;
+    }
+    begin_to_wait(c, SETTLE_ACK);
+    last->count++;
+}
+
 static struct span copy_text(uint8_t **to, struct span text)
 {
     struct span copy = span_of(*to, text.size);

@@ -15,7 +15,7 @@
 
 #define BUFFER_BYTES    (16u << 20)
 #define CONNECT_WAIT_MS 5000
-#define FRAME_BYTES     (256u << 10)
+#define FRAME_BYTES     (512u << 10) /* a window of 256 events of 1 KiB is one */
 #define ERROR_SIZE      256
 #define LARGEST_KEPT    (2u << 20)
 

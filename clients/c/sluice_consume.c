@@ -231,9 +231,9 @@ static struct sluice_sub *running(struct sluice *s, const char *queue)
     return sub && sub->running ? sub : NULL;
 }
 
-static void settle_now(struct sluice *s, const struct client_delivery *d, enum settle_kind kind)
+static void nack_now(struct sluice *s, const struct client_delivery *d)
 {
-    struct settle word = { .kind = kind, .first = d->delivery, .count = 1 };
+    struct settle word = { .kind = SETTLE_NACK, .first = d->delivery, .count = 1 };
     client_settle(s->client, span_str(d->queue), d->consumer_epoch, &word);
 }
 
@@ -266,9 +266,9 @@ void sub_delivery(struct sluice *s, const struct client_delivery *d)
         .lease_ms = d->lease_ms,
     };
     if (!sluice_decode(s, d->event, &delivery))
-        settle_now(s, d, SETTLE_NACK); /* no CloudEvent: another consumer may make something of it */
+        nack_now(s, d); /* no CloudEvent: another consumer may make something of it */
     else if (sub->on_event(sub->context, &delivery))
-        settle_now(s, d, SETTLE_ACK);
+        client_ack(s->client, d);
     else
         keep_unsettled(s, sub, d, delivery.token); /* a sluice_ack from within the callback comes as a command, later */
 }

@@ -1,4 +1,5 @@
 /* Turns, credit, deliveries and settlements: the pure client against a scripted broker. */
+#include "clients/c/client_priv.h"
 #include "tests/clients/c/script.h"
 
 #include <stdlib.h>
@@ -204,6 +205,29 @@ static void neighbouring_settlements_are_one_run(void **state)
     assert_string_equal(trace(s), "ack orders e7 1..2; nack orders e7 3");
     settled(s, "orders", 7, 1, 2, SETTLED_ACKED);
     assert_string_equal(trace(s), "settled orders e7 1..2 acked");
+}
+
+static void acks_of_what_is_handed_over_join_their_neighbours_only(void **state)
+{
+    struct script *s = active(state);
+    deliver(s, "orders", 7, 1, "one two three");
+    trace(s);
+    struct client_delivery d = { .queue = s->client->last_consumption->name, .consumer_epoch = 7 };
+    const uint64_t acked[] = { 1, 2, 4, 6 };
+    for (size_t i = 0; i < sizeof acked / sizeof *acked; i++) {
+        if (acked[i] == 6)
+            client_settle(s->client, span_str("orders"), 7,
+                          &(struct settle){ .kind = SETTLE_NACK, .first = 5, .count = 1 });
+        d.delivery = acked[i];
+        client_ack(s->client, &d);
+    }
+    d.delivery = 7;
+    d.consumer_epoch = 6; /* of an earlier turn */
+    client_ack(s->client, &d);
+    flush(s);
+    assert_string_equal(
+        trace(s),
+        "settled orders e6 7 expired; ack orders e7 1..2; ack orders e7 4; nack orders e7 5; ack orders e7 6");
 }
 
 static void what_is_said_of_one_is_said_of_no_other(void **state)
@@ -422,6 +446,7 @@ int main(void)
         scripted(a_delivery_without_proof_waits_for_it),
         scripted(an_answer_read_late_proves_nothing),
         scripted(neighbouring_settlements_are_one_run),
+        scripted(acks_of_what_is_handed_over_join_their_neighbours_only),
         scripted(what_is_said_of_one_is_said_of_no_other),
         scripted(many_words_go_in_several_frames),
         scripted(settlements_that_find_no_room_on_the_link_go_later_and_in_order),
