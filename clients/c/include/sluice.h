@@ -64,8 +64,10 @@ struct sluice_options {
     const char *inbox;       /* endpoint to bind; NULL: any free port, or a path beside an ipc broker's */
     int64_t connect_wait_ms; /* how long sluice_connect waits for the broker; 0: 5,000; < 0: does not wait */
     size_t buffer_bytes;     /* most bytes of undecided publishes; 0: 16 MiB */
-    int64_t linger_ms; /* publishes and acks wait for company until the next multiple of it on the machine's monotonic
-                                clock, at which all processes with the same linger send together; 0: none */
+    /* Publishes and acks wait for company until the next multiple of it on the machine's monotonic clock, at which all
+     * processes with the same linger send together; 0: none. To be well below the leases of the queues consumed: an event
+     * whose ack lingers is still leased. */
+    int64_t linger_ms;
     /* CURVE, for a broker that asks for keys (see `sluice keygen`): files with this client's secret key and the
      * broker's public one. Both or none. */
     const char *secret_key_file, *broker_key_file;
