@@ -1,5 +1,5 @@
 /* The store's calls over the log. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_move.h"
 
 #include "base/xalloc.h"
 

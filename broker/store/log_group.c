@@ -4,7 +4,7 @@
  *
  * Rolling over: a group that does not fit seals the active segment with its table and goes into the next, which was allocated
  * ahead (a spare). Who may take the last ones: log_room.c; what finds no place: log_carry.c. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_move.h"
 
 #include "base/xalloc.h"
 

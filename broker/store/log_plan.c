@@ -2,7 +2,7 @@
  * is cannot be told from counts where queues share runs: of ten queues nine may be through with all of it, or each with nine tenths.
  * So counts only say which segment to look at. Its table tells of every run who has it; what somebody wants is counted once there,
  * however many want it, and so is what moving it would write. Moving goes through the records by place, each for all its queues. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_move.h"
 
 #include "base/xalloc.h"
 

@@ -7,6 +7,7 @@
 #ifndef SLUICE_BROKER_LOG_REPAIR_H
 #define SLUICE_BROKER_LOG_REPAIR_H
 
+#include "broker/store/log_move.h"
 #include "broker/store/log_walk.h"
 
 /* What the new log has of a queue. */

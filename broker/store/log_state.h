@@ -10,7 +10,7 @@
  *   log_share.c       what several queues take; log_places.c where it is in the active segment
  *   log_load.c        reading backlog
  *   log_checkpoint.c  checkpoints, and the segments they free; log_carry.c groups that find no place but in one
- *   log_compact.c     moving stragglers out of segments that are mostly dead; log_plan.c which, log_stretch.c what of a run
+ *   log_compact.c     moving stragglers out of segments that are mostly dead; log_move.h: log_plan.c which, log_stretch.c what of a run
  *   log_recover.c     start-up; log_replay.c its records, log_ready.c its last step
  *   log_key.c         the secret key, segments' headers with it
  *   log_validate.c    what always holds, for tests
@@ -366,61 +366,6 @@ void carry_consider(struct log *l);        /* right after a group found no place
 bool carry_is_barred(const struct log *l); /* events are among what waits */
 mono_t carry_due(const struct log *l);
 void carry_done(struct log *l, bool durable); /* the checkpoint is, or is not */
-
-/* log_stretch.c */
-/* Tells of one event whether it is wanted in the queue, and behind which sequence that may change. */
-typedef bool stretch_ask(void *context, uint32_t target, const struct run_target *t, uint64_t sequence,
-                         uint64_t *until);
-/* What of a run of events goes together: the next stretch of neighbours that the same queues want. */
-struct stretches {
-    stretch_ask *ask;
-    void *context;
-    const struct run_target *targets; /* their first sequences are the run's */
-    uint32_t target_count;
-    uint64_t count, at;         /* of the run; behind the last stretch */
-    struct run_target *wanting; /* out: with the stretch's first sequences; room for target_count */
-    uint32_t wanting_count;
-    uint64_t from, events;   /* out: [from, from + events) within the run */
-    uint64_t asked;          /* out: how often somebody was asked: so much work it was */
-    struct wire_reader rest; /* private: of the run's events, behind `walked` of them */
-    uint64_t walked;
-};
-bool stretch_next(struct stretches *s);
-/* Its events in lane form; `bytes` of them. Of each stretch, in order. */
-struct span stretch_lane(struct stretches *s, const struct shared_record *run, uint64_t *bytes);
-/* Writes it as moved. */
-void stretch_move(struct group *g, const struct stretches *s, int64_t accepted_ms, struct span lane, uint64_t bytes);
-/* The log's own question: is it live in that segment? One run after the other. */
-struct live_in {
-    struct segment *segment;
-    struct log *log;
-    struct run_target *targets, *wanting; /* room */
-    struct log_queue **queues;            /* of the targets; NULL: it is gone */
-    uint32_t capacity;
-};
-/* Ready for a run with these targets. */
-struct stretches live_stretches(struct live_in *live, const struct table_entry *e, struct target_reader targets);
-void live_free(struct live_in *live);
-
-/* log_plan.c */
-struct plan;
-struct segment *plan_choose(const struct log *l); /* a sealed segment that may be worth emptying; NULL: none */
-struct plan *plan_new(struct log *l, struct segment *s, struct buf *table); /* its bytes pass; NULL: it is damaged */
-/* Goes on looking through the table; true when it is through. *damaged: it cannot. */
-bool plan_look(struct plan *p, bool *damaged);
-bool plan_is_looked(const struct plan *p);
-bool plan_pays(const struct plan *p); /* looked through: is it worth emptying? */
-/* The next records to be moved lie in [*offset, *offset + *size); false: none is left. */
-bool plan_part(struct plan *p, uint32_t *offset, uint32_t *size);
-/* One after the other, of the part: offset and size; false: no more. */
-bool plan_record(struct plan *p, uint32_t *offset, uint32_t *size);
-struct live_in *plan_live(struct plan *p);
-uint64_t plan_cost(const struct plan *p); /* bytes, about, that moving all of it writes */
-void plan_free(struct plan *p);
-/* Bytes of the active segment's records that somebody wants; false: it has not looked at all of them yet, and goes on when it is
- * asked again. */
-bool plan_count(struct log *l, struct segment *s, uint64_t *bytes);
-void plan_stop_counting(struct log *l);
 
 /* log_compact.c */
 void compact_consider(struct log *l);

@@ -1,7 +1,7 @@
 /* What of a run is copied when its segment is emptied. Queues that share a run settle its events one by one and each at its own pace, so the
  * run falls into stretches of neighbours that the same queues still want; each stretch is written once, for all of them. Nobody's
  * copy says that it has what is settled or lies elsewhere. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_move.h"
 
 #include "base/xalloc.h"
 

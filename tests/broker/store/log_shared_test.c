@@ -1,5 +1,5 @@
 /* Runs that several queues have: once in the log, and each queue's own from there on. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_move.h"
 #include "tests/broker/store/log_dirs.h"
 #include "tests/broker/store/log_model.h"
 
