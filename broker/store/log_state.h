@@ -194,9 +194,9 @@ struct log {
     mono_t last_checkpoint;
     uint64_t *freeing; /* ids, to be removed once the checkpoint is durable */
     uint32_t freeing_count;
-    uint64_t
-        carry_through; /* the checkpoint on its way carries the waiting groups up to this one (log_carry.c); 0: none */
-    uint64_t carried;  /* groups since the start that are in no segment: a number on disk is a ticket without them */
+    /* The checkpoint on its way carries the waiting groups up to this one (log_carry.c); 0: none. */
+    uint64_t carry_through;
+    uint64_t carried; /* groups since the start that are in no segment: a number on disk is a ticket without them */
     bool checkpoint_starved; /* there was no room for it: a spare is given up */
     mono_t checkpoint_again;
 
@@ -276,8 +276,8 @@ void group_land(struct log *l);                 /* those that are durable are do
 
 /* log_room.c */
 uint64_t group_room(const struct log *l); /* bytes of events' records that surely find a place */
-bool room_is_tight(const struct log *l,
-                   uint64_t bytes); /* so many more beside the events could push them out of theirs */
+/* So many bytes more beside the events could push them out of theirs. */
+bool room_is_tight(const struct log *l, uint64_t bytes);
 bool group_has_place(const struct log *l, uint64_t bytes); /* for what is moved, about so many */
 bool room_is_kept(const struct log *l); /* what is left of the last segment is for others than those that wait */
 /* May the first that waits take a spare? The last is for what can only be in a segment; one without anything live comes back with the next

@@ -23,9 +23,9 @@ struct client_config {
     uint32_t frame_bytes;  /* frames of publishes and settlements are sealed at about this size; 64 KiB */
     const char *no_answer; /* what to add when a broker does not answer: a hint; NULL: none */
     const char *secret_key_file, *broker_key_file; /* the binding's: CURVE over tcp; both or none */
-    int64_t
-        linger_ms; /* 0: everything goes out at client_flush; else publishes and acks wait for the next multiple of it on
-                          the monotonic clock, at which all clients of a machine send together */
+    /* 0: everything goes out at client_flush; else publishes and acks wait for the next multiple of it on the monotonic
+     * clock, at which all clients of a machine send together. */
+    int64_t linger_ms;
 };
 
 /* Why an entry's outcome came: REASON_ok with a sequence; REASON_unknown: may have been accepted; else refused. */
