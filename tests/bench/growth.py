@@ -1,19 +1,25 @@
-"""10,000 queues of which 1,000 are busy, beside 10 busy ones, and 1,000 sessions that publish, beside one, each at the same total rate: the
-broker's CPU and memory."""
+"""What more of something costs, at the same work: 10,000 queues of which 1,000 are busy, beside 10 busy ones; 1,000 sessions that
+publish, beside one; 64 producers, each with the same window, beside 4."""
 import subprocess
 
-from measure import BENCH, broker, check_ledger
+from measure import BENCH, BIN, Load, broker, check_ledger
 
 # Queues, how many of them are busy, sessions that publish, events a second of all.
 QUEUES = ((10, 10, 1, 20000), (10000, 1000, 1, 20000))
 SESSIONS = ((10, 10, 1, 2000), (10, 10, 1000, 2000)) # a session's thread must wake for each event: 20,000/s is too much for the load
+PRODUCERS = (4, 64)
 
 
 def work_name(queues, active, sessions, rate):
     return f"{queues} queues, {active} active, {sessions} sessions, {rate}/s"
 
 
+def producers_work_name(count):
+    return f"200 B window 256, {count} producers"
+
+
 def many_queues(figures, directory, shape, seconds):
+    """shape: of QUEUES or SESSIONS. The broker's CPU and memory."""
     queues, active, sessions, rate = shape
     b = broker("tcp", directory)
     load = subprocess.Popen([BENCH / "bench_queues", b.ready["broker"], *map(str, (queues, active, rate, seconds, sessions))],
@@ -35,3 +41,19 @@ def many_queues(figures, directory, shape, seconds):
     check_ledger(b.ledger(), rate * seconds + queues, rate * seconds + active)
     figures.note("sluice", work_name(*shape), "broker CPU", "s/million", used * 1e6 / (rate * seconds))
     figures.note("sluice", work_name(*shape), "broker resident", "MiB", resident)
+
+
+def many_producers(figures, directory, count, events):
+    """As fast as it goes: throughput, and the CPU of broker and load. A few events would measure how the producers start."""
+    work = producers_work_name(count)
+    b = broker("tcp", directory)
+    try:
+        before = b.cpu()
+        load = Load(BIN / "sluice", "bench", "--json", "--events", events, "--producers", count, b.ready["broker"])
+        used = b.cpu() - before
+    finally:
+        b.stop()
+    check_ledger(b.ledger(), events, events)
+    figures.note("sluice", work, "throughput", "events/s", load.result["events_per_second"])
+    figures.note("sluice", work, "broker CPU", "s/million", used * 1e6 / events)
+    figures.note("sluice", work, "load CPU", "s/million", load.cpu * 1e6 / events)

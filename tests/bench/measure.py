@@ -14,13 +14,13 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Figures:
-    """Values by (system, work, metric, unit), one a round."""
+    """Values by (part of the bench, system, work, metric, unit), one a round."""
 
     def __init__(self):
-        self.values = {}
+        self.part, self.values = "", {}
 
     def note(self, system, work, metric, unit, value):
-        self.values.setdefault((system, work, metric, unit), []).append(value)
+        self.values.setdefault((self.part, system, work, metric, unit), []).append(value)
 
     def times(self, system, work, name, percentiles):
         for key in ("p50", "p99", "p99.9"):
@@ -28,7 +28,7 @@ class Figures:
 
     def rows(self):
         return [{"system": s, "work": w, "metric": m, "unit": u, "median": statistics.median(v), "min": min(v),
-                 "max": max(v)} for (s, w, m, u), v in self.values.items()]
+                 "max": max(v), "part": p} for (p, s, w, m, u), v in self.values.items()]
 
 
 class Server:
