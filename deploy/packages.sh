@@ -8,7 +8,8 @@ packages_of() {
         "libprotobuf-dev libzmq3-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libyaml-dev libsodium-dev" \
         "uthash-dev libxxhash-dev" ;;
     quickstart) echo "curl jq ca-certificates" ;;
-    test) echo "libcmocka-dev python3 python3-pytest python3-zmq python3-jsonschema python3-venv curl jq ca-certificates procps" ;;
+    test) echo "libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-zmq python3-jsonschema python3-venv curl jq" \
+        "ca-certificates procps" ;;
     # npm may have come another way, with a nodejs that Debian's package of it conflicts with.
     test-long) echo "clang libclang-rt-14-dev clang-format shellcheck wrk valgrind python3-yaml buildah podman runc" \
         "catatonit iptables debootstrap chromium $(command -v npm >/dev/null || echo npm)" ;;
