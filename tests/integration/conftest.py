@@ -13,9 +13,18 @@ import time
 import description
 import pytest
 
-# Taken out of the environment: to the programs they would be settings that nobody knows, which they say in their logs.
-BIN = pathlib.Path(os.environ.pop("SLUICE_BIN", pathlib.Path(__file__).parents[2] / "build/release/bin"))
-LONG = bool(os.environ.pop("SLUICE_LONG", ""))  # many rounds: tests/run without --fast
+
+
+def option(name, default):
+    """From the environment, in which it is kept under another name, for pytest's workers: to the programs it would be a setting
+    that nobody knows, which they say in their logs."""
+    if name in os.environ:
+        os.environ[f"TESTS_{name}"] = os.environ.pop(name)
+    return os.environ.get(f"TESTS_{name}", default)
+
+
+BIN = pathlib.Path(option("SLUICE_BIN", pathlib.Path(__file__).parents[2] / "build/release/bin"))
+LONG = bool(option("SLUICE_LONG", ""))  # many rounds: tests/run without --fast
 SANITIZED = re.search("asan|tsan", str(BIN)) is not None
 
 
