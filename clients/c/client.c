@@ -231,16 +231,19 @@ void client_tick(struct client *c, struct now now)
         heartbeat(c);
 }
 
+/* What is sealed while older frames wait to go again waits behind them. It would count as sent, and be unknown when the session
+ * is lost meanwhile: rather it stays here. */
+bool client_may_write(const struct client *c)
+{
+    return c->state == CLIENT_ATTACHED && !c->link.resend_from && link_room(&c->link);
+}
+
 void client_flush(struct client *c, struct now now)
 {
     c->now = now;
-    if (c->state != CLIENT_ATTACHED)
-        return;
-    if (c->link.resend_from)
+    if (c->state == CLIENT_ATTACHED && c->link.resend_from)
         resend(c);
-    /* What is sealed while older frames wait to go again waits behind them. It would count as sent, and be unknown when the session
-     * is lost meanwhile: rather it stays here. */
-    if (c->link.resend_from || !link_room(&c->link))
+    if (!client_may_write(c))
         return;
     bool wait = client_lingers(c) && c->unsent_bytes < c->config.frame_bytes;
     if (!consume_write(c, wait)) /* it is told in order: the rest goes once the link has room again */

@@ -150,7 +150,8 @@ struct client {
 };
 
 /* client.c */
-void client_linger(struct client *c); /* what is about to wait may wait for company */
+void client_linger(struct client *c);          /* what is about to wait may wait for company */
+bool client_may_write(const struct client *c); /* can a flush write anything? */
 struct token client_random(struct client *c);
 void client_seal(struct client *c); /* what is in `out` becomes a frame */
 /* Seals when the frame is full. False when the link has no room for another. */

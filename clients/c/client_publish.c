@@ -329,8 +329,9 @@ void publish_write(struct client *c, bool wait)
 mono_t publish_due(const struct client *c)
 {
     mono_t due = client_lingers(c) ? c->linger_due : MONO_NEVER; /* past it something else holds them back, not time */
+    bool may_write = client_may_write(c);                        /* else what was seen waits for more than its time */
     for (const struct outlet *o = c->outlets; o; o = o->hh.next)
-        due = mono_min(due, mono_min(o->seen_due, o->act));
+        due = mono_min(due, mono_min(may_write ? o->seen_due : MONO_NEVER, o->act));
     return due;
 }
 

@@ -172,6 +172,33 @@ static void a_skip_does_not_wait_for_the_window(void **state)
     assert_string_equal(trace(s), "skip mail 1");
 }
 
+/* Which outcomes were seen is told within a second. Where that cannot be said then it wakes nobody: pass() would not end. */
+static void what_was_seen_waits_for_somebody_to_tell(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 9000, "one");
+    confirm(s, "orders", 1, 1, 41);
+    lose_session(s);
+    pass(s, 1500);
+    s->producer_known = true;
+    accept_attach(s);
+    assert_string_equal(trace(s), "attached; seen orders 1");
+}
+
+static void what_was_seen_waits_for_room_on_the_link(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 9000, "one");
+    confirm(s, "orders", 1, 1, 41);
+    pass(s, 500);
+    s->deaf = true;
+    s->client->link.limits.frames = 1;
+    publish(s, "mail", 9000, "two");
+    pass(s, 900);
+    assert_false(link_room(&s->client->link));
+    assert_true(client_is_attached(s->client));
+}
+
 static void who_tries_once_waits_a_second_for_the_answer(void **state)
 {
     struct script *s = attached(state);
@@ -316,6 +343,8 @@ int main(void)
         scripted(at_its_deadline_an_entry_is_skipped_and_then_unknown),
         scripted(the_answer_to_a_skip_is_the_outcome),
         scripted(a_skip_does_not_wait_for_the_window),
+        scripted(what_was_seen_waits_for_somebody_to_tell),
+        scripted(what_was_seen_waits_for_room_on_the_link),
         scripted(who_tries_once_waits_a_second_for_the_answer),
         scripted(what_was_never_sent_is_unavailable),
         scripted(what_is_undecided_goes_again_under_its_number),
