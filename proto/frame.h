@@ -171,6 +171,8 @@ struct run {
     uint32_t flags;
     struct wire_reader targets; /* reading; see run_target_next */
 };
+/* One word may settle this many deliveries; more is a violation. */
+#define SETTLE_COUNT_MAX 1000000u
 struct settle {
     enum settle_kind kind;
     uint64_t first, count, ms;

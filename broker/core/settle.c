@@ -8,9 +8,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* One Settle may name this many deliveries: more than any window holds. */
-#define SETTLE_COUNT_MAX 1000000u
-
 static uint64_t bounded(uint64_t ms)
 {
     return ms < LEASE_MAX_MS ? ms : LEASE_MAX_MS;

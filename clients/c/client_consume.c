@@ -230,6 +230,7 @@ static void hand_over(struct client *c, struct consumption *k, struct client_del
     if (!k->wanted || k->epoch != d->consumer_epoch)
         return; /* left meanwhile: the broker takes everything back by itself */
     if (d->delivery > k->limit || k->released) {
+        client_hurry(c);
         give_back(k, &(struct settle){ .kind = SETTLE_RELEASE, .first = d->delivery, .count = 1 });
         return;
     }
@@ -303,6 +304,17 @@ void consume_receipt_settled(struct client *c, const struct body *b)
 
 /* ------------------------------------------------------------------ writing */
 
+/* As several words where there are more deliveries than one may name. */
+static void write_settle(struct client *c, struct settle s)
+{
+    for (; s.count > SETTLE_COUNT_MAX; s.first += SETTLE_COUNT_MAX, s.count -= SETTLE_COUNT_MAX) {
+        struct settle part = s;
+        part.count = SETTLE_COUNT_MAX;
+        frame_add_settle(&c->out, &part);
+    }
+    frame_add_settle(&c->out, &s);
+}
+
 /* What writes answers false when the link has no room for all: then it goes on there with the next flush. A frame that is larger than
  * the broker takes would be sent again for ever. */
 static bool write_settles(struct client *c, struct consumption *k)
@@ -311,7 +323,7 @@ static bool write_settles(struct client *c, struct consumption *k)
     while (written < k->settle_count && client_next_frame(c)) {
         struct open_body open = frame_begin_ack(&c->out, span_str(k->name), k->epoch);
         for (; written < k->settle_count && c->out.size < c->config.frame_bytes; written++)
-            frame_add_settle(&c->out, &k->settles[written]);
+            write_settle(c, k->settles[written]);
         frame_end(&c->out, open);
     }
     drop_first_settles(k, written);

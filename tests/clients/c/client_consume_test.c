@@ -303,6 +303,17 @@ static void settlements_that_find_no_room_on_the_link_go_later_and_in_order(void
     assert_int_equal(nacks, 1000);
 }
 
+/* The broker takes no word that names more, and a long linger can gather them. */
+static void a_long_run_of_acks_goes_as_several_words(void **state)
+{
+    struct script *s = active(state);
+    client_settle(s->client, span_str("orders"), 7,
+                  &(struct settle){ .kind = SETTLE_ACK, .first = 1, .count = SETTLE_COUNT_MAX });
+    settle(s, "orders", 7, SETTLE_ACK, SETTLE_COUNT_MAX + 1, SETTLE_COUNT_MAX + 5);
+    assert_string_equal(trace(s), "ack orders e7 1..1000000; ack orders e7 1000001..2000000; "
+                                  "ack orders e7 2000001..2000005");
+}
+
 static void settling_in_an_epoch_that_is_over_is_expired(void **state)
 {
     struct script *s = active(state);
@@ -350,6 +361,28 @@ static void what_is_said_at_once_takes_lingering_acks_along(void **state)
     settle(s, "orders", 7, SETTLE_ACK, 2, 1);
     settle(s, "orders", 7, SETTLE_NACK, 3, 1);
     assert_string_equal(trace(s), "ack orders e7 2; nack orders e7 3");
+}
+
+static void what_goes_back_unseen_takes_lingering_acks_along(void **state)
+{
+    struct script *s = active_and_lingering(state);
+    deliver(s, "orders", 7, 1, "one");
+    credit(s, "orders", 0);
+    settle(s, "orders", 7, SETTLE_ACK, 1, 1);
+    trace(s);
+    deliver(s, "orders", 7, 2, "two");
+    assert_string_equal(trace(s), "ack orders e7 1; release orders e7 2");
+}
+
+/* What is acked after it, before the flush, begins no linger for it. */
+static void a_nack_does_not_wait_with_the_acks_behind_it(void **state)
+{
+    struct script *s = active_and_lingering(state);
+    deliver(s, "orders", 7, 1, "one two");
+    trace(s);
+    client_settle(s->client, span_str("orders"), 7, &(struct settle){ .kind = SETTLE_NACK, .first = 1, .count = 1 });
+    settle(s, "orders", 7, SETTLE_ACK, 2, 1);
+    assert_string_equal(trace(s), "nack orders e7 1; ack orders e7 2");
 }
 
 static void a_frame_of_what_is_published_takes_lingering_acks_along(void **state)
@@ -450,9 +483,12 @@ int main(void)
         scripted(what_is_said_of_one_is_said_of_no_other),
         scripted(many_words_go_in_several_frames),
         scripted(settlements_that_find_no_room_on_the_link_go_later_and_in_order),
+        scripted(a_long_run_of_acks_goes_as_several_words),
         scripted(settling_in_an_epoch_that_is_over_is_expired),
         scripted(acks_linger_with_what_is_published),
         scripted(what_is_said_at_once_takes_lingering_acks_along),
+        scripted(what_goes_back_unseen_takes_lingering_acks_along),
+        scripted(a_nack_does_not_wait_with_the_acks_behind_it),
         scripted(a_frame_of_what_is_published_takes_lingering_acks_along),
         scripted(a_linger_can_be_ended),
         scripted(a_receipt_is_settled_through_any_session),
