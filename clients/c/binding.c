@@ -19,8 +19,10 @@
 #include <zmq.h>
 
 #define HANDSHAKE_MS 2000
-/* Messages taken from each socket in one turn. */
+/* Messages, and about so many bytes, taken from each socket in one turn. Thousands of events lie in so many bytes, each handed to the
+ * program: heartbeats, acks and credit go in between, or a session would be lost over what is worked at. */
 #define RECEIVE_BUDGET 256
+#define RECEIVE_BYTES  (512u << 10)
 /* From here on libzmq sends out of our own buffer; what is smaller it would copy all the same. */
 #define ZERO_COPY_SIZE 8192u
 /* libzmq lets go of an ipc or inproc name a moment after the close that freed it. */
@@ -158,7 +160,8 @@ static bool bind_inbox(struct binding *b, const char *endpoint, struct error *e)
         return error_set(e, "cannot bind the inbox %s: %s", endpoint, zmq_strerror(errno));
     if (b->lock.path && chmod(b->lock.path, 0660) != 0)
         return error_set(e, "cannot give the broker's group access to %s: %s", b->lock.path, strerror(errno));
-    zmq_getsockopt(b->inbox, ZMQ_LAST_ENDPOINT, bound, &size);
+    if (zmq_getsockopt(b->inbox, ZMQ_LAST_ENDPOINT, bound, &size) != 0)
+        return error_set(e, "cannot use the inbox %s: %s", endpoint, zmq_strerror(errno));
     b->inbox_bound = xstrdup(bound);
     return true;
 }
@@ -453,13 +456,15 @@ typedef void input_fn(struct client *c, struct span bytes, struct now now);
 /* False when the socket is empty. */
 static bool receive(struct binding *b, void *socket, input_fn *input, struct now now)
 {
-    for (int i = 0; i < RECEIVE_BUDGET; i++) {
+    size_t bytes = 0;
+    for (int i = 0; i < RECEIVE_BUDGET && bytes < RECEIVE_BYTES; i++) {
         zmq_msg_t m;
         zmq_msg_init(&m);
         if (zmq_msg_recv(&m, socket, ZMQ_DONTWAIT) < 0) {
             zmq_msg_close(&m);
             return false;
         }
+        bytes += zmq_msg_size(&m);
         input(b->client, span_of(zmq_msg_data(&m), zmq_msg_size(&m)), now);
         zmq_msg_close(&m);
     }

@@ -1,6 +1,8 @@
 /* Opening and closing a client's sockets. */
 #include "clients/c/binding.h"
 
+#include "base/clock.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -66,6 +68,11 @@ static void nonsense_addresses_are_errors(void **state)
     assert_non_null(strstr(e.text, "smoke://signal"));
     assert_null(open_inbox(state, "tcp://127.0.0.1:1", "ipc://relative", &e));
     assert_non_null(strstr(e.text, "absolute"));
+    char endless[700] = "inproc://";
+    memset(endless + strlen(endless), 'x', sizeof endless - 1 - strlen(endless));
+    endless[sizeof endless - 1] = '\0';
+    assert_null(open_inbox(state, "inproc://broker", endless, &e));
+    assert_non_null(strstr(e.text, "cannot use"));
 }
 
 static void an_ipc_inbox_is_the_groups_and_goes_at_close(void **state)
@@ -103,6 +110,27 @@ static void made_up_inproc_names_differ(void **state)
     binding_close(b);
 }
 
+/* What a frame brings may take the program long, and so much of it would be a session without a sign of life. */
+static void much_is_received_in_several_turns(void **state)
+{
+    struct error e = { "" };
+    struct binding *b = open_inbox(state, "inproc://broker", NULL, &e);
+    void *lane = zmq_socket(*state, ZMQ_PUSH);
+    int none = 0;
+    zmq_setsockopt(lane, ZMQ_LINGER, &none, sizeof none);
+    assert_int_equal(zmq_connect(lane, binding_inbox(b)), 0);
+    uint8_t *frame = calloc(1, 256u << 10);
+    for (int i = 0; i < 8; i++)
+        assert_true(zmq_send(lane, frame, 256u << 10, ZMQ_DONTWAIT) > 0);
+    unsigned turns = 1;
+    while (binding_run(b, clock_now()))
+        turns++;
+    assert_in_range(turns, 4, 5);
+    free(frame);
+    zmq_close(lane);
+    binding_close(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +139,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nonsense_addresses_are_errors, open_context, close_context),
         cmocka_unit_test_setup_teardown(an_ipc_inbox_is_the_groups_and_goes_at_close, open_context, close_context),
         cmocka_unit_test_setup_teardown(made_up_inproc_names_differ, open_context, close_context),
+        cmocka_unit_test_setup_teardown(much_is_received_in_several_turns, open_context, close_context),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
