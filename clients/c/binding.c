@@ -19,8 +19,8 @@
 #include <zmq.h>
 
 #define HANDSHAKE_MS 2000
-/* Messages, and about so many bytes, taken from each socket in one turn. Thousands of events lie in so many bytes, each handed to the
- * program: heartbeats, acks and credit go in between, or a session would be lost over what is worked at. */
+/* Messages, and about so many bytes, taken from each socket in one turn. Thousands of events lie in so many bytes, each handed to
+ * the program: heartbeats, acks and credit go in between, or a session would be lost over what is worked at. */
 #define RECEIVE_BUDGET 256
 #define RECEIVE_BYTES  (512u << 10)
 /* From here on libzmq sends out of our own buffer; what is smaller it would copy all the same. */

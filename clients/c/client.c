@@ -78,6 +78,12 @@ void client_hurry(struct client *c)
     c->linger_due = mono_min(c->linger_due, c->now.mono);
 }
 
+void client_hurry_on(struct client *c)
+{
+    client_hurry(c);
+    c->config.linger_ms = 0;
+}
+
 bool client_lingers(const struct client *c)
 {
     return c->linger_due.ns != MONO_NEVER.ns && mono_before(c->now.mono, c->linger_due);

@@ -100,6 +100,8 @@ mono_t client_due(const struct client *c);
 bool client_lingers(const struct client *c);
 /* Ends a linger: the next flush sends what waits. */
 void client_hurry(struct client *c);
+/* The same, and none begins any more. */
+void client_hurry_on(struct client *c);
 
 /* ---- commands. All may be called while away: they hold until attached. */
 

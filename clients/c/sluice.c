@@ -16,6 +16,7 @@
 #define BUFFER_BYTES    (16u << 20)
 #define CONNECT_WAIT_MS 5000
 #define FRAME_BYTES     (512u << 10) /* a window of 256 events of 1 KiB is one */
+#define LINGER_MOST_MS  INT64_C(86400000)
 #define ERROR_SIZE      256
 #define LARGEST_KEPT    (2u << 20)
 
@@ -50,6 +51,12 @@ void sluice_wake(struct sluice *s)
     (void)n; /* EAGAIN: it is awake as it can be */
 }
 
+void sluice_waited(struct sluice *s)
+{
+    if (--s->waiting == 0 && s->stop)
+        pthread_cond_broadcast(&s->changed);
+}
+
 bool sluice_on_thread(const struct sluice *s)
 {
     return pthread_equal(pthread_self(), s->thread) != 0;
@@ -75,6 +82,8 @@ static void take_commands(struct sluice *s)
     s->taken = full;
     s->asleep = false;
     bool has_publishes = atomic_load_explicit(&s->has_publishes, memory_order_relaxed);
+    bool no_room = s->full, hurry = s->hurry;
+    s->full = false;
     pthread_mutex_unlock(&s->lock);
     for (size_t i = 0; i < s->taken.count; i++) {
         if (s->taken.items[i].kind == COMMAND_PUBLISH)
@@ -86,6 +95,10 @@ static void take_commands(struct sluice *s)
     buf_clear(&s->taken.bytes);
     if (has_publishes)
         publishes_taken(s);
+    if (hurry)
+        client_hurry_on(s->client);
+    else if (no_room)
+        client_hurry(s->client);
 }
 
 /* ------------------------------------------------------------------ the thread */
@@ -127,8 +140,9 @@ static bool end_turn(struct sluice *s, bool more, bool *stop)
     pthread_mutex_lock(&s->lock);
     show_state(s);
     *stop = s->stop;
-    s->asleep = !more && !s->stop && s->queue.count == 0;
     s->lingers = client_lingers(s->client);
+    s->full &= s->lingers;
+    s->asleep = !more && !s->stop && s->queue.count == 0 && !s->full;
     bool asleep = s->asleep;
     pthread_mutex_unlock(&s->lock);
     return asleep;
@@ -146,7 +160,6 @@ static void sleep_until(struct sluice *s, mono_t due)
 static void say_goodbye(struct sluice *s)
 {
     take_commands(s);
-    client_hurry(s->client);
     client_flush(s->client, s->now);
     client_bye(s->client, s->now);
     binding_run(s->binding, s->now);
@@ -292,14 +305,26 @@ static void init_locks(struct sluice *s)
     pthread_mutex_init(&s->lock, NULL);
 }
 
+/* The program's signals are the program's: none is handled on the library's thread, which inherits this, and none may end what
+ * libzmq does for the caller halfway: a context whose end was interrupted stays, with its threads and descriptors. */
+static void hold_signals(sigset_t *before)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, before);
+}
+
 static void free_connection(struct sluice *s)
 {
+    sigset_t before;
+    hold_signals(&before);
     sub_free(s);
     binding_close(s->binding);
     if (s->zmq)
         zmq_ctx_term(s->zmq);
     if (s->wake_fd >= 0)
         close(s->wake_fd);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     free(s->queue.items);
     free(s->taken.items);
     buf_free(&s->queue.bytes);
@@ -324,6 +349,8 @@ static bool open_binding(struct sluice *s, const char *broker, const struct slui
         .frame_bytes = FRAME_BYTES,
         .linger_ms = options->linger_ms,
     };
+    if (options->linger_ms < 0 || options->linger_ms > LINGER_MOST_MS)
+        return error_set(e, "linger_ms must be from 0 to %lld", (long long)LINGER_MOST_MS);
     if (strncmp(broker, "inproc://", 9) == 0)
         return error_set(e, "inproc addresses are the broker's own process's; use tcp://HOST:PORT or ipc:///PATH");
     if (sodium_init() < 0)
@@ -340,16 +367,11 @@ static bool open_binding(struct sluice *s, const char *broker, const struct slui
     return true;
 }
 
-/* The program's signals are the program's: none is handled on the library's thread. */
 static bool start_thread(struct sluice *s, struct error *e)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_mutex_lock(&s->lock); /* the thread waits until its own name is known */
     int failed = pthread_create(&s->thread, NULL, run, s);
     pthread_mutex_unlock(&s->lock);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return failed ? error_set(e, "cannot start a thread: %s", strerror(failed)) : true;
 }
 
@@ -383,6 +405,15 @@ static void keep_large_blocks(void)
     free(block);
 }
 
+static bool open_connection(struct sluice *s, const char *broker, const struct sluice_options *options, struct error *e)
+{
+    sigset_t before;
+    hold_signals(&before);
+    bool fine = open_binding(s, broker, options, e) && start_thread(s, e);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return fine;
+}
+
 struct sluice *sluice_connect(const char *broker, const struct sluice_options *options, char *error)
 {
     static const struct sluice_options defaults;
@@ -395,7 +426,7 @@ struct sluice *sluice_connect(const char *broker, const struct sluice_options *o
     keep_large_blocks();
     init_locks(s);
     set_names(s, options->name);
-    if (!broker || !open_binding(s, broker, options, &e) || !start_thread(s, &e)) {
+    if (!broker || !open_connection(s, broker, options, &e)) {
         free_connection(s);
         s = NULL;
     } else if (options->connect_wait_ms >= 0 &&
@@ -410,20 +441,42 @@ struct sluice *sluice_connect(const char *broker, const struct sluice_options *o
 
 /* ------------------------------------------------------------------ close */
 
+/* Up to `until`; the lock is held. What lingers goes: there is no more company to come. */
+static void wait_decided(struct sluice *s, const struct timespec *until)
+{
+    s->hurry = true;
+    sluice_wake(s);
+    s->waiting++;
+    while (s->undecided && pthread_cond_timedwait(&s->changed, &s->lock, until) == 0)
+        continue;
+    s->waiting--;
+}
+
+/* Nobody will tell them anything any more. */
+static void let_waiting_out(struct sluice *s)
+{
+    pthread_mutex_lock(&s->lock);
+    sub_end_all(s);
+    pthread_cond_broadcast(&s->changed);
+    while (s->waiting)
+        pthread_cond_wait(&s->changed, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+}
+
 int sluice_close(struct sluice *s, int64_t wait_ms)
 {
     if (!s)
         return SLUICE_OK;
+    if (sluice_on_thread(s))
+        return SLUICE_INVALID;
     struct timespec until = time_of(wait_ms > 0 ? wait_ms : 0);
     pthread_mutex_lock(&s->lock);
-    s->waiting++;
-    while (s->undecided && pthread_cond_timedwait(&s->changed, &s->lock, &until) == 0)
-        continue;
-    s->waiting--;
+    wait_decided(s, &until);
     s->stop = true;
     pthread_mutex_unlock(&s->lock);
     sluice_wake(s);
     pthread_join(s->thread, NULL);
+    let_waiting_out(s);
     int result = s->undecided ? SLUICE_UNKNOWN : SLUICE_OK;
     free_connection(s);
     return result;

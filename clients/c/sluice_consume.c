@@ -115,17 +115,20 @@ void sluice_unsubscribe(struct sluice_sub *sub)
     if (!sub)
         return;
     struct sluice *s = sub->connection;
-    tell_thread(s, sub, COMMAND_UNSUBSCRIBE, 0, 0);
     if (sluice_on_thread(s)) { /* the thread frees it when it comes to the command */
+        tell_thread(s, sub, COMMAND_UNSUBSCRIBE, 0, 0);
         sub->ended = true;
         return;
     }
     pthread_mutex_lock(&s->lock);
     s->waiting++;
+    pthread_mutex_unlock(&s->lock);
+    tell_thread(s, sub, COMMAND_UNSUBSCRIBE, 0, 0);
+    pthread_mutex_lock(&s->lock);
     while (!sub->done)
         pthread_cond_wait(&s->changed, &s->lock);
-    s->waiting--;
     DL_DELETE(s->subs, sub);
+    sluice_waited(s);
     pthread_mutex_unlock(&s->lock);
     free_sub(sub);
 }
@@ -334,6 +337,13 @@ mono_t sub_care(struct sluice *s)
     }
     pthread_mutex_unlock(&s->lock);
     return due;
+}
+
+void sub_end_all(struct sluice *s)
+{
+    struct sluice_sub *sub;
+    DL_FOREACH (s->subs, sub)
+        sub->done = true;
 }
 
 void sub_free(struct sluice *s)

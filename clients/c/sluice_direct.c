@@ -41,10 +41,14 @@ static bool hand_over(struct sluice *s, const char *queue, const struct direct *
 /* As outbox_admit. What this turn's outcomes freed goes first: it is counted still, so that nobody else's count is touched. */
 static int admit(struct sluice *s, uint64_t bytes)
 {
-    if (s->freed_bytes < bytes)
-        return outbox_admit(s, bytes);
-    s->freed_bytes -= bytes;
-    return SLUICE_OK;
+    if (s->freed_bytes >= bytes) {
+        s->freed_bytes -= bytes;
+        return SLUICE_OK;
+    }
+    int error = outbox_admit(s, bytes);
+    if (error == SLUICE_BUSY)
+        client_hurry(s->client); /* no more company can come */
+    return error;
 }
 
 static int publish(struct sluice *s, const char *queue, const struct direct *d, uint32_t wait_ms,
@@ -84,6 +88,8 @@ int direct_publish(struct sluice *s, const char *queue, const struct sluice_even
     struct direct d;
     if (s->ending)
         return SLUICE_UNAVAILABLE;
+    if (sluice_is_endless(event))
+        return SLUICE_TOO_LARGE;
     if (sluice_is_plain(s, event) && encode_plain(s, event, &d))
         return publish(s, queue, &d, wait_ms, confirm, context);
     if (!sluice_prepare(s, &s->own_ids, event, &e))

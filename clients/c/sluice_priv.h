@@ -129,7 +129,9 @@ struct sluice {
     struct commands queue;
     struct sluice_sub *subs;
     uint64_t undecided; /* events */
-    uint32_t waiting;   /* who waits for `changed` */
+    uint32_t waiting;   /* calls that wait, most for `changed`; sluice_close lets them out first */
+    bool full;          /* somebody found no room: no more company can come, and what lingers goes */
+    bool hurry;         /* sluice_close waits: nothing lingers any more */
     bool asleep;        /* the thread waits for a wake-up … */
     bool lingers;       /* … and wakes up by itself at the end of a linger, until which publishes and acks may wait */
     bool stop;
@@ -157,9 +159,16 @@ struct sluice {
 /* Adds a command; the lock is held. Its fields are the caller's to fill; wake after unlocking when *wake. */
 struct command *sluice_command(struct sluice *s, enum command_kind kind, bool *wake);
 void sluice_wake(struct sluice *s);
+/* A call that was counted as waiting returns; the lock is held. */
+void sluice_waited(struct sluice *s);
 bool sluice_on_thread(const struct sluice *s);
 
 /* sluice_event.c */
+/* Too large for any frame, and maybe no size at all: nothing is to be reckoned with it. */
+static inline bool sluice_is_endless(const struct sluice_event *event)
+{
+    return event->size > FRAME_MAX_SIZE / 2;
+}
 /* An event that is about to be encoded: with an id that was made up where it has none. */
 struct sluice_encoding {
     struct event event;
@@ -214,6 +223,8 @@ void sub_delivery(struct sluice *s, const struct client_delivery *d);
 void sub_turn(struct sluice *s, const char *queue, enum turn_state state, uint64_t epoch);
 /* Once a loop turn: grants credit, asks again for queues that did not exist. Returns when it wants to be called. */
 mono_t sub_care(struct sluice *s);
+/* When there is no thread any more; the lock is held: who waits for the end of one has it. */
+void sub_end_all(struct sluice *s);
 void sub_free(struct sluice *s);
 
 #endif

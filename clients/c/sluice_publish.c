@@ -34,6 +34,18 @@ int outbox_admit(struct sluice *s, uint64_t bytes)
     return SLUICE_OK;
 }
 
+/* As outbox_admit, for callers; the lock is held. */
+static int admit(struct sluice *s, uint64_t bytes, bool *wake)
+{
+    int error = outbox_admit(s, bytes);
+    if (error != SLUICE_BUSY)
+        return error;
+    *wake = s->asleep && s->lingers;
+    s->full |= *wake || !s->asleep; /* awake it sees whether anything lingers */
+    s->asleep &= !*wake;
+    return error;
+}
+
 static struct command *queue_publish(struct sluice *s, size_t at, uint32_t count, uint32_t wait_ms,
                                      sluice_confirm_fn *confirm, void *context, void **contexts, bool *wake)
 {
@@ -69,7 +81,7 @@ static int publish_locked(struct sluice *s, const char *queue, const struct slui
     } else if (sluice_prepare(s, &s->ids, event, &e)) {
         event_encode(&e.event, b);
         size_t size = b->size - start - sizeof head;
-        error = size > FRAME_MAX_SIZE / 2 ? SLUICE_TOO_LARGE : outbox_admit(s, size);
+        error = size > FRAME_MAX_SIZE / 2 ? SLUICE_TOO_LARGE : admit(s, size, wake);
         head.size = (uint32_t)size; /* admitted: it fits */
         memcpy(b->data + start, &head, sizeof head);
     }
@@ -86,6 +98,8 @@ static int publish(struct sluice *s, const char *queue, const struct sluice_even
     bool wake = false;
     if (!valid_queue(queue) || !event)
         return SLUICE_INVALID;
+    if (sluice_is_endless(event))
+        return SLUICE_TOO_LARGE;
     pthread_mutex_lock(&s->lock);
     int error = publish_locked(s, queue, event, wait_ms, confirm, context, more, &wake);
     pthread_mutex_unlock(&s->lock);
@@ -134,17 +148,22 @@ int sluice_publish_wait(struct sluice *s, const char *queue, const struct sluice
     bool wake = false;
     if (!valid_queue(queue) || !event || sluice_on_thread(s))
         return SLUICE_INVALID;
+    if (sluice_is_endless(event))
+        return SLUICE_TOO_LARGE;
     struct waiting w = { .s = s };
     pthread_cond_init(&w.done_now, NULL);
     pthread_mutex_lock(&s->lock);
     s->waiting++;
-    while ((w.error = publish_locked(s, queue, event, wait_ms, waited, &w, NULL, &wake)) == SLUICE_BUSY)
+    while ((w.error = publish_locked(s, queue, event, wait_ms, waited, &w, NULL, &wake)) == SLUICE_BUSY) {
+        if (wake)
+            sluice_wake(s);
         pthread_cond_wait(&s->changed, &s->lock);
-    s->waiting--;
+    }
     if (wake)
         sluice_wake(s);
     while (w.error == SLUICE_OK && !w.done)
         pthread_cond_wait(&w.done_now, &s->lock);
+    sluice_waited(s);
     pthread_mutex_unlock(&s->lock);
     pthread_cond_destroy(&w.done_now);
     if (sequence && w.error == SLUICE_OK)
@@ -186,7 +205,7 @@ int sluice_publish_encoded(struct sluice *s, const char *queue, const struct slu
     if (error != SLUICE_OK)
         return error;
     pthread_mutex_lock(&s->lock);
-    error = s->stop ? SLUICE_UNAVAILABLE : outbox_admit(s, bytes);
+    error = s->stop ? SLUICE_UNAVAILABLE : admit(s, bytes, &wake);
     if (error == SLUICE_OK) {
         size_t at = begin_publish(s, queue);
         for (uint32_t i = 0; i < count; i++) {

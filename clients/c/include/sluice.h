@@ -5,8 +5,8 @@
  *   if (sluice_publish_wait(s, "orders", &event, 1000, &sequence) != 0) ...
  *
  * One connection is one session; a thread of the library runs it. Every function may be called from any thread; callbacks
- * run on the library's thread, must not block, and may call any function but sluice_publish_wait (it answers SLUICE_INVALID
- * there) and sluice_close.
+ * run on the library's thread, must not block, and may call any function but sluice_publish_wait and sluice_close (they answer
+ * SLUICE_INVALID there). After a fork the connection is the parent's: the child must not use it, not even to close it.
  *
  * Errors are the numbers of proto/reasons.def (SLUICE_OK = 0); sluice_strerror gives a sentence. */
 #ifndef SLUICE_H
@@ -65,8 +65,8 @@ struct sluice_options {
     int64_t connect_wait_ms; /* how long sluice_connect waits for the broker; 0: 5,000; < 0: does not wait */
     size_t buffer_bytes;     /* most bytes of undecided publishes; 0: 16 MiB */
     /* Publishes and acks wait for company until the next multiple of it on the machine's monotonic clock, at which all
-     * processes with the same linger send together; 0: none. To be well below the leases of the queues consumed: an event
-     * whose ack lingers is still leased. */
+     * processes with the same linger send together; 0: none; at most a day. It ends early where buffer_bytes are full. To be well
+     * below the leases of the queues consumed: an event whose ack lingers is still leased. */
     int64_t linger_ms;
     /* CURVE, for a broker that asks for keys (see `sluice keygen`): files with this client's secret key and the
      * broker's public one. Both or none. */
@@ -77,8 +77,9 @@ struct sluice_options {
  * options NULL: all defaults. Free with sluice_close. */
 SLUICE_API struct sluice *sluice_connect(const char *broker, const struct sluice_options *options, char *error);
 
-/* Waits up to wait_ms for undecided publishes, ends the subscriptions, says goodbye, frees. Publishes still undecided then
- * get SLUICE_UNKNOWN. Returns SLUICE_OK, or SLUICE_UNKNOWN when there were such. NULL is allowed. */
+/* Waits up to wait_ms for undecided publishes, of which none lingers any more, ends the subscriptions, says goodbye, frees.
+ * Publishes still undecided then get SLUICE_UNKNOWN. Returns SLUICE_OK, or SLUICE_UNKNOWN when there were such. NULL is allowed.
+ * Who waits in sluice_publish_wait or sluice_unsubscribe comes back first; no other call may be under way, or follow. */
 SLUICE_API int sluice_close(struct sluice *s, int64_t wait_ms);
 
 /* What became of a publish: `error` SLUICE_OK with the queue's sequence, or why not. Called exactly once. What went to a topic

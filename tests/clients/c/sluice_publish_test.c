@@ -5,6 +5,7 @@
 #include "tests/clients/c/test_broker.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -254,6 +255,23 @@ static void a_frame_of_what_lingers_goes_at_once(void **state)
     sluice_close(s, 0);
 }
 
+/* Who finds no room keeps company from coming: what fills it waits for nothing. */
+static void what_fills_the_own_buffer_lingers_no_more(void **state)
+{
+    struct sluice_options options = { .linger_ms = 3600000, .buffer_bytes = 500 };
+    struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL);
+    struct seen confirms = seen_fresh();
+    struct sluice_event e = { .data = "x", .size = 1 };
+    for (int i = 0; i < 50; i++) {
+        int error;
+        while ((error = sluice_publish(s, "orders", &e, 20000, seen_confirm, &confirms)) == SLUICE_BUSY)
+            sched_yield();
+        assert_int_equal(error, SLUICE_OK);
+    }
+    assert_true(seen_wait(&confirms, 40));
+    sluice_close(s, 0);
+}
+
 static void what_lingers_goes_by_itself(void **state)
 {
     struct sluice_options options = { .linger_ms = 20 };
@@ -440,6 +458,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_too_large_is_said_at_once_or_by_the_confirm, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(the_blocking_form_waits_for_room_in_the_own_buffer, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_frame_of_what_lingers_goes_at_once, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(what_fills_the_own_buffer_lingers_no_more, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(what_lingers_goes_by_itself, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_batch_without_contexts_confirms_each_with_null, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_batch_of_nothing_is_invalid, seen_start, seen_stop),
