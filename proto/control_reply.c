@@ -29,6 +29,7 @@ static void pack_broker(const struct reply *r, Sluice__V1__Reply *m, struct buf 
     b.disk_budget = i->disk_budget;
     b.disk_written = i->disk_written;
     b.disk_syncs = i->disk_syncs;
+    b.disk_carried_groups = i->disk_carried_groups;
     b.disk_full = i->disk_full;
     m->result_case = SLUICE__V1__REPLY__RESULT_BROKER;
     m->broker = &b;
@@ -110,6 +111,7 @@ static void read_broker(const Sluice__V1__BrokerInfo *m, struct reply *out)
         .disk_budget = m->disk_budget,
         .disk_written = m->disk_written,
         .disk_syncs = m->disk_syncs,
+        .disk_carried_groups = m->disk_carried_groups,
         .disk_full = m->disk_full,
     };
     control_ledger_read(m->ledger, &out->u.broker.ledger);

@@ -212,4 +212,7 @@ void metrics_write_broker(const struct broker_info *i, struct buf *b)
     lone(b, "sluice_broker_disk_written_bytes_total", "counter", "bytes written to the log's files",
          (double)i->disk_written);
     lone(b, "sluice_broker_disk_syncs_total", "counter", "fdatasyncs of the log's files", (double)i->disk_syncs);
+    lone(b, "sluice_broker_disk_carried_groups_total", "counter",
+         "groups of acks and notes that found no room in a segment and went into a checkpoint",
+         (double)i->disk_carried_groups);
 }

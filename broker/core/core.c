@@ -351,6 +351,7 @@ static void disk_info(const struct core *c, struct broker_info *out)
     out->disk_budget = log.disk_budget;
     out->disk_written = log.written_bytes;
     out->disk_syncs = log.syncs;
+    out->disk_carried_groups = log.carried_groups;
     out->disk_full = log.full;
 }
 

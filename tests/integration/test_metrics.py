@@ -108,3 +108,4 @@ def test_the_disk_is_counted(cluster):
                before["sluice_broker_disk_written_bytes_total", None])
     assert 3000 < written < 6000
     assert after["sluice_broker_disk_used_bytes", None] >= 32 << 20
+    assert after["sluice_broker_disk_carried_groups_total", None] == 0  # there was room

@@ -171,6 +171,8 @@ void check_end(struct sim *s)
     struct broker_info info;
     core_info(s->core, &info, sim_now(s));
     const struct ledger *l = &info.ledger;
+    if (info.disk_carried_groups != storing_carried(s))
+        sim_fail(s, "the broker tells of another number of carried groups than its log");
     if (mutation == MUTATION_none)
         core_validate(s->core);
     uint64_t lost = check_facts(s);

@@ -303,9 +303,10 @@ void storing_draw(struct sim *s);
 void storing_fault(struct sim *s); /* something happens to the disk */
 void storing_heal(struct sim *s);
 bool storing_disturbed(const struct sim *s);
-bool storing_carries(const struct sim *s); /* in this run the log had something that is in no segment */
-void storing_step(struct sim *s);          /* the disk executes what is due */
-void storing_wake(struct sim *s);          /* the log may have submitted something */
+bool storing_carries(const struct sim *s);     /* in this run the log had something that is in no segment */
+uint64_t storing_carried(const struct sim *s); /* how many groups were since the broker's start, as the log says */
+void storing_step(struct sim *s);              /* the disk executes what is due */
+void storing_wake(struct sim *s);              /* the log may have submitted something */
 int64_t storing_due(const struct sim *s);
 int64_t storing_log_due(const struct sim *s);     /* the log alone */
 bool storing_open(struct sim *s, bool *hopeless); /* the core's log; false: it did not open */

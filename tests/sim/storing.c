@@ -122,6 +122,11 @@ bool storing_carries(const struct sim *s)
     return info.carries || info.carried_groups;
 }
 
+uint64_t storing_carried(const struct sim *s)
+{
+    return info_of(s).carried_groups;
+}
+
 /* ------------------------------------------------------------------ operations */
 
 static int64_t next_delay(struct sim *s)
