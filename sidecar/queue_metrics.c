@@ -19,6 +19,7 @@
       q->dead_letter_held)                                                                                             \
     X(bytes, gauge, SUM, "bytes of what the queue holds", q->bytes)                                                    \
     X(capacity, gauge, SUM, "most events it holds", q->settings.capacity)                                              \
+    X(capacity_bytes, gauge, SUM, "most bytes it holds", q->settings.capacity_bytes)                                   \
     X(waiting_publishers, gauge, SUM, "publishes waiting for room", q->waiting_publishers)                             \
     X(consumers, gauge, SUM, "the active consumers and those standing by", q->active_consumers + q->standbys)          \
     X(parked_keys, gauge, SUM, "keys that a failed event holds up", q->parked_keys)                                    \

@@ -55,6 +55,8 @@ def test_the_text_is_well_formed_and_its_counters_count(cluster, broker):
         ("sluice_held_events", None): 0,
         ("sluice_attached", None): 1,
         ("sluice_queue_ready", 'queue="q"'): 1,
+        ("sluice_queue_capacity", 'queue="q"'): 2,
+        ("sluice_queue_capacity_bytes", 'queue="q"'): 64 << 20,
         ("sluice_queue_accepted_total", 'queue="q"'): 2,
         ("sluice_queue_acked_total", 'queue="q"'): 1,
         ("sluice_queue_refused_total", 'queue="q"'): 1,
