@@ -58,12 +58,13 @@ static void declare_all(struct broker *b, const struct broker_options *o, uint32
         struct error e = { "" };
         struct queue_settings settings = q->settings;
         settings.present &= ~without;
-        if (!core_configure_queue(b->core, q->name, &settings, &e, clock_now()))
+        if (!core_configure_queue(b->core, q->name, &settings, &e, clock_now()) && !without)
             log_about(LOG_ERROR, "config", q->name, NULL, "not declared as configured: %s", e.text);
     }
 }
 
-/* First all of them, then which of them the others' dead go to, whatever the order in the file. */
+/* First all of them, then which of them the others' dead go to, whatever the order in the file; what is wrong with one is
+ * found again then, and said. */
 void broker_declare(struct broker *b, const struct broker_options *o)
 {
     declare_all(b, o, 1u << QUEUE_SETTING_dead_letter);

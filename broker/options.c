@@ -244,6 +244,16 @@ static bool check_dead_letters(const struct broker_options *o, struct error *e)
     return true;
 }
 
+static bool check_durabilities(const struct broker_options *o, struct error *e)
+{
+    for (const struct declared_queue *q = o->queues; q && !o->data; q = q->next) {
+        if ((q->settings.present & (1u << QUEUE_SETTING_durability)) && q->settings.durability == DURABILITY_DISK)
+            return error_set(e, "queues: '%s' has durability disk, which needs a data directory: set data (--data DIR)",
+                             q->name);
+    }
+    return true;
+}
+
 bool broker_options_check(const struct broker_options *o, struct error *e)
 {
     uint64_t least = log_least_budget(o->segment_size);
@@ -254,7 +264,8 @@ bool broker_options_check(const struct broker_options *o, struct error *e)
                          "disk_budget is %" PRIu64 " bytes, too few to take events: with a segment_size of %" PRIu64
                          " bytes it must be at least %" PRIu64 " (%" PRIu64 "MiB); raise it, or lower segment_size",
                          o->disk_budget, o->segment_size, least, (least + (1 << 20) - 1) >> 20);
-    return check_dead_letters(o, e) && (o->data || options_know_queues(o, broker_options_declare, o, "the file", e));
+    return check_durabilities(o, e) && check_dead_letters(o, e) &&
+           (o->data || options_know_queues(o, broker_options_declare, o, "the file", e));
 }
 
 static uint64_t read_number(const char *path)

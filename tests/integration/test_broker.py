@@ -74,6 +74,15 @@ def test_a_wrong_configuration_is_refused_with_its_line(tmp_path, text, says):
     assert run("sluice", "config", "check", "broker", str(file)).returncode == 1
 
 
+def test_a_queue_on_disk_without_a_data_directory_is_refused(tmp_path):
+    file = tmp_path / "broker.yaml"
+    file.write_text("queues:\n  orders: {durability: disk}\n")
+    for more in (), ("--check-config",):
+        result = run("sluice-broker", "--config", str(file), "--listen", "tcp://127.0.0.1:0", *more)
+        assert result.returncode == 2 and "'orders' has durability disk" in result.stderr and "--data DIR" in result.stderr
+    assert run("sluice-broker", "--config", str(file), "--data", str(tmp_path / "data"), "--check-config").returncode == 0
+
+
 def test_a_queue_without_settings_is_declared_with_the_defaults(cluster, tmp_path):
     file = tmp_path / "broker.yaml"
     file.write_text("queues:\n  orders: {}\n  mail:\n")
