@@ -4,7 +4,9 @@
 #include "sidecar/link/uplink_priv.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ------------------------------------------------------------------ publishing */
 
@@ -125,13 +127,17 @@ static void on_replied(void *ctx, void *cookie, const struct reply *reply)
 static void on_attached(void *ctx, bool resumed)
 {
     struct uplink *u = ctx;
+    u->said_away[0] = '\0';
     log_write(LOG_INFO, "link", "%s to the broker at %s", resumed ? "attached again" : "attached", u->broker);
 }
 
+/* It is asked again every few seconds: what became of that is worth a line when it is something new. */
 static void on_away(void *ctx, const char *why)
 {
     struct uplink *u = ctx;
-    log_write(LOG_WARN, "link", "not attached to the broker at %s: %s", u->broker, why);
+    bool again = strncmp(u->said_away, why, sizeof u->said_away - 1) == 0;
+    log_write(again ? LOG_DEBUG : LOG_WARN, "link", "not attached to the broker at %s: %s", u->broker, why);
+    snprintf(u->said_away, sizeof u->said_away, "%s", why);
 }
 
 static void on_turn(void *ctx, const char *queue, enum turn_state state, uint64_t consumer_epoch, bool contended,

@@ -1,4 +1,6 @@
+import json
 import random
+import time
 
 import pytest
 import zmq
@@ -39,6 +41,22 @@ def test_a_restarted_broker_is_found_again(cluster, tmp_path):
     assert answer.status in (503, 504)
     cluster.broker("--auto-declare", "--ingress", ingress, listen=endpoint)
     assert s.publish("q", query="?wait=30s").status == 202
+
+
+def test_that_the_broker_is_away_is_said_once_and_not_each_time_it_is_asked(cluster):
+    broker = cluster.broker()
+    s = cluster.sidecar(broker, "--log-level", "debug")
+    broker.kill()
+
+    def said(level):
+        lines = [json.loads(line) for line in s.log.read_text().splitlines()]
+        return [line["msg"] for line in lines if line["level"] == level and "not attached" in line["msg"]]
+
+    deadline = time.monotonic() + 60
+    while len(said("debug")) < 2:  # asked again and again
+        assert time.monotonic() < deadline, s.log.read_text()
+        time.sleep(0.1)
+    assert len(said("warn")) == len(set(said("warn"))) > 0 and set(said("debug")) <= set(said("warn"))
 
 
 def test_over_ipc_everything_is_the_same(cluster, tmp_path):
