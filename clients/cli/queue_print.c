@@ -1,5 +1,7 @@
 #include "clients/cli/queue.h"
 
+#include "base/units.h"
+
 #include <math.h>
 #include <stdio.h>
 
@@ -80,6 +82,18 @@ static void print_value(const json_t *v)
     putchar('\n');
 }
 
+/* A setting that is a size is shown as it is written: 64MiB, not 67108864. */
+static void print_member(const char *key, const json_t *v)
+{
+    char size[24];
+    if (strcmp(key, "capacity_bytes") == 0 && json_integer_value(v) > 0) {
+        size_format((uint64_t)json_integer_value(v), size);
+        fputs(size, stdout);
+    } else {
+        print_scalar(v);
+    }
+}
+
 /* "shares.0  partition 0, ready 3, …": an object a line. */
 static void print_list(const char *name, const json_t *list)
 {
@@ -117,7 +131,8 @@ void queue_print_all(const json_t *q)
         }
         if (!json_is_object(v)) {
             printf("%-22s ", key);
-            print_value(v);
+            print_member(key, v);
+            putchar('\n');
             continue;
         }
         json_object_foreach (v, inner, w) {
@@ -134,7 +149,7 @@ static void print_setting(const json_t *q, const char *name)
     if (!v)
         return;
     printf(", %s ", name);
-    print_scalar(v);
+    print_member(name, v);
 }
 
 void queue_print_declared(const json_t *q, bool made, char *const *named, int count)

@@ -85,6 +85,10 @@ def test_declaring_a_queue_says_so_in_a_line(dev):
     assert declared() == "q: made, durability memory, capacity 10000\n"
     assert declared() == "q: was there, durability memory, capacity 10000\n"
     assert declared("capacity=5", "lease=1m") == "q: changed, durability memory, capacity 5, lease 1m\n"
+    assert declared("capacity_bytes=1048576") == "q: changed, durability memory, capacity 5, capacity_bytes 1MiB\n"
+    assert declared("capacity_bytes=65537") == "q: changed, durability memory, capacity 5, capacity_bytes 65537\n"
+    declared("capacity_bytes=64MiB")
+    assert re.search(r"^capacity_bytes +64MiB$", run("sluice", "queue", "show", "q", environment=dev).stdout, re.M)
 
 
 def test_a_made_event_says_when(dev):
