@@ -38,8 +38,10 @@ bool endpoint_check(const char *endpoint, bool insecure, struct error *e)
 {
     switch (endpoint_transport(endpoint)) {
     case TRANSPORT_TCP:
-        if (!port_of(endpoint) || strtoul(port_of(endpoint), NULL, 10) > 65535)
+        if (!port_of(endpoint))
             return error_set(e, "'%s' has no port: write tcp://HOST:PORT", endpoint);
+        if (strtoul(port_of(endpoint), NULL, 10) > 65535)
+            return error_set(e, "the port of '%s' is too large: it is at most 65535", endpoint);
         if (endpoint_is_exposed(endpoint) && !insecure)
             return error_set(
                 e,

@@ -60,6 +60,7 @@ static void beyond_loopback_needs_consent(void **state)
     assert_false(endpoint_check("tcp://127.0.0.1", false, &e));
     assert_non_null(strstr(e.text, "no port"));
     assert_false(endpoint_check("tcp://127.0.0.1:65536", false, &e));
+    assert_non_null(strstr(e.text, "at most 65535"));
     assert_false(endpoint_check("ipc://relative", false, &e));
     assert_false(endpoint_check("http://x:1", false, &e));
 }
