@@ -123,14 +123,17 @@ static size_t headers_size(const struct api_request *r)
     return size;
 }
 
+static bool is_batch(const struct api_request *r)
+{
+    struct span type = header_find(r, "Content-Type");
+    return type.size >= 28 && strncasecmp((const char *)type.data, "application/cloudevents-batch", 28) == 0;
+}
+
 static uint64_t limit_of(const struct api_config *c, const struct api_request *r, const struct api_route *route)
 {
     if (route->kind != API_PUBLISH)
         return OTHER_BODY_MAX;
-    struct span type = header_find(r, "Content-Type");
-    if (type.size >= 28 && strncasecmp((const char *)type.data, "application/cloudevents-batch", 28) == 0)
-        return c->batch_max_bytes;
-    return c->event_max / 3 * 4 + ENVELOPE_SIZE;
+    return is_batch(r) ? c->batch_max_bytes : c->event_max / 3 * 4 + ENVELOPE_SIZE;
 }
 
 static uint64_t declared_length(const struct api_request *r)
@@ -157,7 +160,9 @@ static enum api_answer refuse(enum reason why, const char *detail, struct arena 
 
 static enum api_answer refuse_address(enum reason why, const char *allow, struct arena *a, struct api_response *out)
 {
-    refuse(why, NULL, a, out);
+    char answers[ALLOW_SIZE + 32];
+    snprintf(answers, sizeof answers, "this address answers %s", allow);
+    refuse(why, why == REASON_method ? answers : NULL, a, out);
     if (why == REASON_method)
         respond_header(out, a, "Allow", allow);
     return API_RESPONSE;
@@ -197,7 +202,9 @@ static enum api_answer check_length(const struct api_config *c, const struct api
     *body_limit = limit_of(c, r, route);
     if (declared_length(r) <= *body_limit)
         return API_CONTINUE;
-    snprintf(sentence, sizeof sentence, "at most %llu bytes here", (unsigned long long)*body_limit);
+    bool lone = route->kind == API_PUBLISH && !is_batch(r); /* its body may be longer than the event is */
+    snprintf(sentence, sizeof sentence, "%sat most %llu bytes here", lone ? "an event may have " : "",
+             (unsigned long long)(lone ? c->event_max : *body_limit));
     return refuse(REASON_too_large, sentence, a, out);
 }
 
