@@ -163,7 +163,8 @@ static void write_link(const struct uplink *u, struct buf *b)
     lone(b, "sluice_link_frames_sent_total", "counter", "frames to the broker", (double)s.client.frames_out);
     lone(b, "sluice_link_frames_received_total", "counter", "frames from the broker", (double)s.client.frames_in);
     lone(b, "sluice_link_frames_resent_total", "counter", "frames sent again", (double)s.client.resent);
-    lone(b, "sluice_link_round_trip_seconds", "gauge", "smoothed", (double)s.client.rtt_ms / 1000);
+    lone(b, "sluice_link_round_trip_seconds", "gauge", "a round trip to the broker, smoothed",
+         (double)s.client.rtt_ms / 1000);
     lone(b, "sluice_undecided_events", "gauge", "published and not yet decided", (double)s.client.undecided_events);
     lone(b, "sluice_undecided_bytes", "gauge", "bytes of these", (double)s.client.undecided_bytes);
     lone(b, "sluice_taken_events_total", "counter", "events handed to takes and pushes", (double)s.taken_events);

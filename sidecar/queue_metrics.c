@@ -22,6 +22,8 @@
     X(capacity_bytes, gauge, SUM, "most bytes it holds", q->settings.capacity_bytes)                                   \
     X(waiting_publishers, gauge, SUM, "publishes waiting for room", q->waiting_publishers)                             \
     X(consumers, gauge, SUM, "the active consumers and those standing by", q->active_consumers + q->standbys)          \
+    X(paused, gauge, SUM, "1 while it is paused: nothing is delivered", q->paused)                                     \
+    X(closed, gauge, SUM, "1 while it is closed: nothing is accepted", q->closed)                                      \
     X(parked_keys, gauge, SUM, "keys that a failed event holds up", q->parked_keys)                                    \
     X(oldest_age_seconds, gauge, MAX, "age of the oldest event", (double)q->oldest_age_ms / 1000)                      \
     X(accepted_total, counter, SUM, "events accepted", q->ledger.accepted)                                             \

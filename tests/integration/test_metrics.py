@@ -40,6 +40,7 @@ def test_the_text_is_well_formed_and_its_counters_count(cluster, broker):
     assert [s.publish("q", query="?wait=0s").status for _ in range(3)] == [202, 202, 429]
     taken = s.take("q", wait="5s").json["events"]
     s.ack("q", taken[0]["receipt"])
+    s.ops("POST", "/v1/queues/q/pause")
     s.http("GET", "/v1/nothing")
     samples = scrape(s)
     route = 'method="POST",route="/v1/queues/{q}/events"'
@@ -55,6 +56,8 @@ def test_the_text_is_well_formed_and_its_counters_count(cluster, broker):
         ("sluice_held_events", None): 0,
         ("sluice_attached", None): 1,
         ("sluice_queue_ready", 'queue="q"'): 1,
+        ("sluice_queue_paused", 'queue="q"'): 1,
+        ("sluice_queue_closed", 'queue="q"'): 0,
         ("sluice_queue_capacity", 'queue="q"'): 2,
         ("sluice_queue_capacity_bytes", 'queue="q"'): 64 << 20,
         ("sluice_queue_accepted_total", 'queue="q"'): 2,
