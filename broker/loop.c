@@ -73,6 +73,21 @@ void broker_declare(struct broker *b, const struct broker_options *o)
         declare_topic(b, t);
 }
 
+static void log_ledger(const struct broker *b)
+{
+    struct broker_info i;
+    core_info(b->core, &i, clock_now());
+    if (i.ledger.accepted == 0)
+        return; /* nothing to account for: a start that failed, too */
+    log_write(LOG_INFO, "broker",
+              "ledger: accepted %llu = acked %llu + dead_lettered %llu + expired %llu + purged %llu + dropped %llu + "
+              "remaining %llu",
+              (unsigned long long)i.ledger.accepted, (unsigned long long)i.ledger.acked,
+              (unsigned long long)i.ledger.dead_lettered, (unsigned long long)i.ledger.expired,
+              (unsigned long long)i.ledger.purged, (unsigned long long)i.ledger.dropped,
+              (unsigned long long)i.ledger.remaining);
+}
+
 static void free_broker(struct broker *b)
 {
     core_free(b->core);
@@ -119,6 +134,7 @@ struct broker *broker_open(void *context, const struct broker_options *o, struct
     endpoint_advertise(net_ingress_endpoint(b->net), ingress, sizeof ingress);
     core_set_ingress(b->core, ingress);
     broker_declare(b, o);
+    log_ledger(b); /* what the data directory had; the same line says at the end what became of it */
     return b;
 }
 
@@ -199,21 +215,6 @@ void broker_stop(struct broker *b)
     run_until(b, has_said_bye, REST_MS);
     run_until(b, is_alone, FAREWELL_MS);
     run_until(b, is_at_rest, REST_MS);
-}
-
-static void log_ledger(const struct broker *b)
-{
-    struct broker_info i;
-    core_info(b->core, &i, clock_now());
-    if (i.ledger.accepted == 0)
-        return; /* nothing to account for: a start that failed, too */
-    log_write(LOG_INFO, "broker",
-              "ledger: accepted %llu = acked %llu + dead_lettered %llu + expired %llu + purged %llu + dropped %llu + "
-              "remaining %llu",
-              (unsigned long long)i.ledger.accepted, (unsigned long long)i.ledger.acked,
-              (unsigned long long)i.ledger.dead_lettered, (unsigned long long)i.ledger.expired,
-              (unsigned long long)i.ledger.purged, (unsigned long long)i.ledger.dropped,
-              (unsigned long long)i.ledger.remaining);
 }
 
 void broker_close(struct broker *b)

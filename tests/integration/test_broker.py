@@ -43,6 +43,15 @@ def test_a_restarted_broker_is_found_again(cluster, tmp_path):
     assert s.publish("q", query="?wait=30s").status == 202
 
 
+def test_a_start_says_what_the_data_directory_had(cluster):
+    broker = cluster.broker("--auto-declare")
+    s = cluster.sidecar(broker)
+    assert s.publish("q").status == 202
+    assert "ledger" not in broker.log.read_text()
+    broker.kill()
+    assert "ledger: accepted 1 = acked 0 " in cluster.broker().log.read_text()
+
+
 def test_that_the_broker_is_away_is_said_once_and_not_each_time_it_is_asked(cluster):
     broker = cluster.broker()
     s = cluster.sidecar(broker, "--log-level", "debug")
