@@ -149,7 +149,9 @@ static int remove_file(struct directory *d, const struct file_op *op)
     int error = handles_drop(&d->handles, op->name);
     if (!error)
         error = remove_name(d, op->name);
-    return error ? error : sync_whole(d->fd);
+    if (error)
+        return error;
+    return sync_whole(d->fd) != 0 ? EIO : 0; /* as in put_in_place: the file is gone, and may be back after a crash */
 }
 
 /* Readers that have it open go on reading it; whoever asks for a name gets what has it now. */

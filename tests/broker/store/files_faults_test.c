@@ -235,6 +235,23 @@ static void removing_tells_what_fails(void **state)
     }
 }
 
+/* A lack of room says that the file is still there. */
+static void a_file_that_is_gone_is_not_said_to_be_there(void **state)
+{
+    struct place *p = *state;
+    for (size_t e = 0; e < sizeof errors / sizeof *errors; e++) {
+        assert_int_equal(change(p, FILE_REPLACE, "a", 'o', SIZE), 0);
+        arm(UNLINK, 0, errors[e]);
+        assert_int_equal(change(p, FILE_REMOVE, "a", 0, 0), errors[e]);
+        assert_true(disarm());
+        assert_true(holds(p, "a", 'o', SIZE));
+        arm(SYNC_DIRECTORY, 0, errors[e]);
+        assert_int_equal(change(p, FILE_REMOVE, "a", 0, 0), EIO);
+        assert_true(disarm());
+        assert_false(exists(p, "a"));
+    }
+}
+
 static void renaming_tells_what_fails(void **state)
 {
     struct place *p = *state;
@@ -295,6 +312,7 @@ int main(void)
         TEST(without_fallocate_zeros_are_written),
         TEST(a_failed_write_or_sync_is_the_end),
         TEST(removing_tells_what_fails),
+        TEST(a_file_that_is_gone_is_not_said_to_be_there),
         TEST(renaming_tells_what_fails),
         TEST(a_failed_read_is_told_and_stops_nothing),
         TEST(what_cannot_be_cleared_away_is_a_failing_disk),
