@@ -43,6 +43,8 @@ void repair_say(struct repair *r, const char *format, ...) __attribute__((format
 /* ---- log_repair_new.c. False: it failed, and was said. */
 
 bool repair_open_new(struct repair *r, const struct log_config *config);
+/* Says so, and that this is the end of it. */
+void repair_lacks_room(struct repair *r);
 /* Everything that was put in is on disk. */
 bool repair_pump(struct repair *r);
 /* The same, but once in a while: `bytes` more were put in. */

@@ -141,6 +141,18 @@ static void put_state(void *context, struct buf *out)
     buf_add(out, r->state.data, r->state.size);
 }
 
+/* Without it nothing of what was copied would be there. A log that runs waits for room; this one has all that it will get. */
+static bool write_checkpoint(struct repair *r)
+{
+    uint64_t before = r->new->info.checkpoints;
+    checkpoint_start(r->new);
+    if (!repair_pump(r))
+        return false;
+    if (r->new->info.checkpoints == before)
+        repair_lacks_room(r);
+    return !r->stopped;
+}
+
 bool repair_copy_checkpoint(struct repair *r)
 {
     bool fine = !r->stopped;
@@ -151,8 +163,7 @@ bool repair_copy_checkpoint(struct repair *r)
     if (!fine || !repair_pump(r))
         return false;
     log_set_owner(&r->new->base, &(struct log_owner){ r, put_state });
-    checkpoint_start(r->new);
-    fine = repair_pump(r);
+    fine = write_checkpoint(r);
     r->new->checkpointing = true; /* never again: the state is the old checkpoint's */
     return fine;
 }

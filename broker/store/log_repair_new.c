@@ -69,6 +69,12 @@ static const struct files_ops at_once_ops = {
 
 /* ------------------------------------------------------------------ the new log */
 
+void repair_lacks_room(struct repair *r)
+{
+    repair_say(r, "there is no room for the new log; make room, empty the directory, and try again");
+    r->stopped = true;
+}
+
 bool repair_pump(struct repair *r)
 {
     struct log *l = r->new;
@@ -80,11 +86,11 @@ bool repair_pump(struct repair *r)
         }
     } while (!l->failed && !l->no_room && (l->committing || l->open || l->first_closed || l->fresh));
     r->unpumped = 0;
-    if (l->failed || l->no_room)
-        repair_say(r, "%s",
-                   l->failed ? l->trouble
-                             : "there is no room for the new log; make room, empty the directory, and try again");
-    r->stopped |= l->failed || l->no_room;
+    if (l->failed)
+        repair_say(r, "%s", l->trouble);
+    else if (l->no_room)
+        repair_lacks_room(r);
+    r->stopped |= l->failed;
     return !r->stopped;
 }
 

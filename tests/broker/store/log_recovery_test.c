@@ -333,6 +333,26 @@ static void repair_wants_an_empty_directory(void **state)
     disk_free(to);
 }
 
+/* Whatever does not fit, nothing is called repaired that is not all there. */
+static void repair_without_room_says_so(void **state)
+{
+    (void)state;
+    write_segments();
+    struct error e = { "" };
+    struct lines l;
+    bool torn, fits = false;
+    for (uint64_t room = 100; !fits; room += 1u << 19) { /* of files of 1 MiB */
+        struct disk *d = dir_copy(m.disk), *to = disk_new();
+        disk_set_capacity(to, room);
+        fits = dir_repair(d, to, &l);
+        assert_true(fits || strstr(l.text, "no room for the new log") || strstr(l.text, "No space left on device"));
+        if (fits)
+            assert_int_equal(dir_open(to, &m.config, &e, &torn), 640);
+        disk_free(d);
+        disk_free(to);
+    }
+}
+
 static void without_its_checkpoint_a_log_is_salvaged_as_far_as_it_is_there(void **state)
 {
     (void)state;
@@ -411,6 +431,7 @@ int main(void)
         with_log(damage_behind_the_checkpoint_costs_what_was_there),
         with_log(a_run_is_found_behind_any_number_of_copies),
         with_log(repair_wants_an_empty_directory),
+        with_log(repair_without_room_says_so),
         with_log(without_its_checkpoint_a_log_is_salvaged_as_far_as_it_is_there),
     };
     return cmocka_run_group_tests_name("log_recovery", tests, NULL, NULL);
