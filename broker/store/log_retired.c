@@ -64,6 +64,10 @@ void spare_came(struct log *l, const struct file_op *op)
 void retired_remains(struct log *l, const struct file_op *op)
 {
     uint64_t id;
-    if (op->kind == FILE_RENAME && segment_id_of(op->name, &id))
+    if (op->kind != FILE_RENAME || !segment_id_of(op->name, &id))
+        return;
+    if (l->retired_count < RETIRED)
         l->retired[l->retired_count++] = id;
+    else
+        segment_remove_file(l, id); /* others were freed meanwhile */
 }

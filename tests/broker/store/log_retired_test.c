@@ -135,6 +135,44 @@ static void a_checkpoint_that_lacks_room_gets_that_of_one(void **state)
     disk_set_capacity(m.disk, UINT64_MAX);
 }
 
+static void append_one_group(void)
+{
+    assert_true(model_append(&m, &m.queues[0], 4, 400, false));
+    model_turn(&m, 1, UINT64_MAX);
+}
+
+/* Its place among those that are kept went to another one, which was freed meanwhile. */
+static void one_that_could_not_be_renamed_is_one_too_many(void **state)
+{
+    (void)state;
+    struct log *l = log_now();
+    begin_segments(10);
+    while (l->segment_count < 4)
+        append_one_group();
+    model_settle_rest(&m, &m.queues[0], 1);
+    model_quiet(&m);
+    assert_int_equal(l->retired_count, RETIRED);
+    for (int i = 0; i < 100 && !l->spare_coming; i++) {
+        model_turn(&m, 1, UINT64_MAX);
+        model_settle_rest(&m, &m.queues[0], 1);
+        assert_true(model_append(&m, &m.queues[0], 4, 400, false));
+        model_turn(&m, 1000, 0);
+    }
+    assert_true(l->spare_coming && l->checkpointing && l->freeing_count && l->retired_count + 1 == RETIRED);
+    while (disk_pending(m.disk) > 1)
+        disk_step(m.disk, &m.random);
+    disk_set_fault(m.disk, DISK_NO_SPACE, true);
+    disk_step(m.disk, &m.random);
+    assert_false(disk_fault_is_armed(m.disk, DISK_NO_SPACE));
+    uint64_t freed = l->info.freed_segments;
+    model_turn(&m, 1, UINT64_MAX);
+    assert_true(l->info.freed_segments > freed);
+    assert_int_equal(l->retired_count, RETIRED);
+    begin_segments(10);
+    assert_true(files() <= 2 + SPARES + RETIRED);
+    model_restart(&m, MODEL_CRASH);
+}
+
 /* ------------------------------------------------------------------ starts */
 
 struct looking {
@@ -263,6 +301,7 @@ int main(void)
         with_log(what_is_freed_at_once_goes_but_for_a_few),
         with_log(a_file_of_another_size_is_not_used),
         with_log(a_checkpoint_that_lacks_room_gets_that_of_one),
+        with_log(one_that_could_not_be_renamed_is_one_too_many),
         with_log(a_start_takes_nothing_of_an_earlier_life),
         with_log(a_group_torn_over_what_was_there_is_cut),
         with_log(damage_before_what_was_there_is_told),
