@@ -110,8 +110,7 @@ void group_header_write(uint8_t *out, struct group_header *h, struct span record
     wire_store64(out + 36, h->chain);
 }
 
-/* Is a header here whose records are here, too? */
-static bool header_of(struct span bytes, const struct segment_header *in, struct group_header *h)
+bool group_header_read(struct span bytes, const struct segment_header *in, struct group_header *h)
 {
     size_t size = group_header_size(in->version);
     if (bytes.size < size || wire_load32(bytes.data) != GROUP_MAGIC)
@@ -131,7 +130,7 @@ enum log_status group_read(struct span bytes, const struct segment_header *in, u
     size_t size = group_header_size(in->version), look = bytes.size < size ? bytes.size : size;
     if (look == 0 || all_zero(bytes.data, look))
         return LOG_END;
-    if (!header_of(bytes, in, h))
+    if (!group_header_read(bytes, in, h))
         return LOG_BAD;
     *records = span_of(bytes.data + size, h->size);
     if (in->version == 1)
@@ -150,7 +149,7 @@ static bool records_whole(struct span records)
 
 static bool is_group(struct span bytes, const struct segment_header *in, struct group_header *h)
 {
-    if (!header_of(bytes, in, h) || h->size == 0)
+    if (!group_header_read(bytes, in, h) || h->size == 0)
         return false;
     struct span records = span_of(bytes.data + group_header_size(in->version), h->size);
     return in->version == 1 ? records_whole(records) : chain_of(bytes.data, records, in) == h->chain;

@@ -64,6 +64,8 @@ void group_header_write(uint8_t *out, struct group_header *h, struct span record
 /* The group at the start of `bytes`. LOG_END: zeros where a header would be. LOG_BAD: no group that follows `previous` is here. */
 enum log_status group_read(struct span bytes, const struct segment_header *in, uint64_t previous,
                            struct group_header *h, struct span *records);
+/* Its header alone; false: none of this segment is here, or not all of its records are. */
+bool group_header_read(struct span bytes, const struct segment_header *in, struct group_header *h);
 /* The first offset at or beyond `from` where a whole group of this segment stands, whatever it follows; SIZE_MAX when there is
  * none. Tells damage in the middle from a torn tail. In version 1, which has no key, it is what looks like one. */
 size_t group_search(struct span bytes, size_t from, const struct segment_header *in, struct group_header *h);

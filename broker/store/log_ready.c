@@ -20,8 +20,6 @@ static bool clear_tail(struct scan *c, const struct segment *s)
 {
     struct group_header h;
     bool any = false;
-    if (!recover_read(c, s->id))
-        return false;
     for (size_t at = (size_t)s->size; (at = group_search(buf_span(&c->bytes), at, &c->header, &h)) != SIZE_MAX; at++) {
         struct buf zeros = { 0 };
         size_t size = group_header_size(c->header.version);
@@ -54,10 +52,34 @@ static bool seal_last(struct scan *c, struct segment *s)
     return apply(c, FILE_WRITE, s->id, at, 0, &b) && apply(c, FILE_SYNC, s->id, 0, 0, NULL);
 }
 
+/* From where on nobody says that it was synced: neither a group behind it nor the checkpoint. */
+static uint64_t first_unsure(const struct scan *c, const struct segment *s)
+{
+    uint64_t at = s->id == c->from.segment ? c->from.offset : SEGMENT_HEADER_SIZE;
+    struct group_header h;
+    while (at < s->size && group_header_read(span_of(c->bytes.data + at, (size_t)(s->size - at)), &c->header, &h)) {
+        uint64_t next = at + group_header_size(c->header.version) + h.size;
+        if (h.number > c->durable || next == s->size)
+            break;
+        at = next;
+    }
+    return at > SEGMENT_HEADER_SIZE ? at : 0;
+}
+
 /* Its groups were read, but the process may have been killed before they were synced. From now on they count as durable: the table
- * that seals them says so, and must not be on disk before they are. */
+ * that seals them says so, and must not be on disk before they are.
+ *
+ * Or their sync failed, and that is why the process ended. Then they are in the system's memory and may not be on disk, and no sync brings
+ * them there any more, since for the system nothing is left to be written. So they are written again. */
 static bool sync_last(struct scan *c, const struct segment *s)
 {
+    struct buf b = { 0 };
+    uint64_t from = first_unsure(c, s);
+    if (from < s->size) {
+        buf_add(&b, c->bytes.data + from, (size_t)(s->size - from));
+        if (!apply(c, FILE_WRITE, s->id, from, 0, &b))
+            return false;
+    }
     return apply(c, FILE_SYNC, s->id, 0, 0, NULL);
 }
 
@@ -92,7 +114,9 @@ bool recover_get_ready(struct scan *c)
     struct segment *last = segment_active(l);
     if ((!c->filed && !log_key_keep(l, c->e)) || !remove_rest(c))
         return false;
-    if (last && (!sync_last(c, last) || (!last->sealed && !(clear_tail(c, last) && seal_last(c, last)))))
+    if (last && (!recover_read(c, last->id) || !sync_last(c, last)))
+        return false;
+    if (last && !last->sealed && !(clear_tail(c, last) && seal_last(c, last)))
         return false;
     l->chain = c->at.chain;
     l->placed = l->written = l->durable = l->synced = l->told = c->at.number;

@@ -121,6 +121,7 @@ static bool scan_segment(struct scan *c, struct segment *s, bool *more)
         c->at.offset += size;
         c->at.chain = h.chain;
         c->at.number = h.number;
+        c->durable = h.durable;
         c->log->info.unclean |= !known;
         if (!known)
             c->log->since_checkpoint += size;

@@ -14,6 +14,7 @@ struct scan {
     struct buf bytes;             /* of the segment being read */
     struct segment_header header; /* of the segment scanned last */
     bool filed;                   /* the key has its file */
+    uint64_t durable;             /* as the newest group says */
     struct error *e;
 };
 

@@ -108,6 +108,54 @@ void disk_free(struct disk *d)
     free(d);
 }
 
+/* ---- what survives */
+
+static uint64_t sector_of(uint64_t offset)
+{
+    return offset / DISK_SECTOR;
+}
+
+static uint64_t piece_end(uint64_t at, uint64_t end)
+{
+    uint64_t sector_end = (sector_of(at) + 1) * DISK_SECTOR;
+    return sector_end < end ? sector_end : end;
+}
+
+/* Which writes survive in which sector. `most`: the write in which the machine stopped; it is torn, later ones are gone. */
+struct survival {
+    enum { NONE, ALL, TORN, MIXED } kind;
+    uint64_t seed, most;
+};
+
+static bool survives(const struct survival *s, uint64_t write, uint64_t writes, uint64_t sector)
+{
+    uint64_t chance = s->seed ^ (sector * 0xd6e8feb86659fd93u);
+    switch (s->kind) {
+    case NONE: return false;
+    case ALL: return true;
+    case TORN: return write < s->most || (write == s->most && disk_random(&chance, 2));
+    case MIXED: return write < disk_random(&chance, writes + 1); /* what a sector holds is what it held at one moment */
+    }
+    return false;
+}
+
+static void keep_by_chance(struct disk_file *f, uint64_t *random)
+{
+    uint64_t writes = 0, index = 0;
+    for (const struct disk_write *w = f->first; w; w = w->next)
+        writes++;
+    struct survival s = { .kind = (unsigned)disk_random(random, 4), .seed = disk_random(random, 0) };
+    s.most = disk_random(random, writes);
+    for (const struct disk_write *w = f->first; w; w = w->next, index++) {
+        uint64_t end = w->offset + w->data.size, next;
+        for (uint64_t at = w->offset; at < end; at = next) {
+            next = piece_end(at, end);
+            if (survives(&s, index, writes, sector_of(at)))
+                put(&f->durable, at, w->data.data + (at - w->offset), (size_t)(next - at));
+        }
+    }
+}
+
 /* ---- operations */
 
 void disk_set_capacity(struct disk *d, uint64_t bytes)
@@ -176,13 +224,17 @@ static int write_data(struct disk *d, const struct file_op *op, uint64_t *random
     return 0;
 }
 
-static int sync_data(struct disk *d, const struct file_op *op)
+static int sync_data(struct disk *d, const struct file_op *op, uint64_t *random)
 {
     struct disk_file *f = disk_find(d, op->name);
     if (!f)
         return ENOENT;
-    if (strikes(d, DISK_SYNC_FAILS))
+    if (strikes(d, DISK_SYNC_FAILS)) { /* for the system it is written now */
+        keep_by_chance(f, random);
+        forget_writes(f);
+        f->lost = true;
         return EIO;
+    }
     for (const struct disk_write *w = f->first; w; w = w->next)
         put(&f->durable, w->offset, w->data.data, w->data.size);
     forget_writes(f);
@@ -216,6 +268,8 @@ static int replace(struct disk *d, const struct file_op *op, uint64_t *random)
 
 static int remove_one(struct disk *d, const struct file_op *op, uint64_t *random)
 {
+    if (strikes(d, DISK_REMOVE_NO_SPACE))
+        return ENOSPC;
     bool fails = strikes(d, DISK_REMOVE_FAILS);
     if (!fails || disk_random(random, 2))
         remove_file(d, op->name);
@@ -272,7 +326,7 @@ int disk_execute(struct disk *d, struct file_op *op, uint64_t *random)
 {
     switch (op->kind) {
     case FILE_WRITE: return write_data(d, op, random);
-    case FILE_SYNC: return sync_data(d, op);
+    case FILE_SYNC: return sync_data(d, op, random);
     case FILE_CREATE: return create(d, op, random);
     case FILE_REPLACE: return replace(d, op, random);
     case FILE_READ: return read_into(d, op);
@@ -283,52 +337,6 @@ int disk_execute(struct disk *d, struct file_op *op, uint64_t *random)
 }
 
 /* ---- a crash */
-
-static uint64_t sector_of(uint64_t offset)
-{
-    return offset / DISK_SECTOR;
-}
-
-static uint64_t piece_end(uint64_t at, uint64_t end)
-{
-    uint64_t sector_end = (sector_of(at) + 1) * DISK_SECTOR;
-    return sector_end < end ? sector_end : end;
-}
-
-/* Which writes survive in which sector. `most`: the write in which the machine stopped; it is torn, later ones are gone. */
-struct survival {
-    enum { NONE, ALL, TORN, MIXED } kind;
-    uint64_t seed, most;
-};
-
-static bool survives(const struct survival *s, uint64_t write, uint64_t writes, uint64_t sector)
-{
-    uint64_t chance = s->seed ^ (sector * 0xd6e8feb86659fd93u);
-    switch (s->kind) {
-    case NONE: return false;
-    case ALL: return true;
-    case TORN: return write < s->most || (write == s->most && disk_random(&chance, 2));
-    case MIXED: return write < disk_random(&chance, writes + 1); /* what a sector holds is what it held at one moment */
-    }
-    return false;
-}
-
-static void keep_by_chance(struct disk_file *f, uint64_t *random)
-{
-    uint64_t writes = 0, index = 0;
-    for (const struct disk_write *w = f->first; w; w = w->next)
-        writes++;
-    struct survival s = { .kind = (unsigned)disk_random(random, 4), .seed = disk_random(random, 0) };
-    s.most = disk_random(random, writes);
-    for (const struct disk_write *w = f->first; w; w = w->next, index++) {
-        uint64_t end = w->offset + w->data.size, next;
-        for (uint64_t at = w->offset; at < end; at = next) {
-            next = piece_end(at, end);
-            if (survives(&s, index, writes, sector_of(at)))
-                put(&f->durable, at, w->data.data + (at - w->offset), (size_t)(next - at));
-        }
-    }
-}
 
 static void cut_off(struct disk *d)
 {
@@ -341,10 +349,12 @@ void disk_crash(struct disk *d, uint64_t *random)
 {
     cut_off(d);
     for (struct disk_file *f = d->files; f; f = f->next) {
-        if (!f->first)
+        if (!f->first && !f->lost)
             continue;
-        keep_by_chance(f, random);
+        if (f->first)
+            keep_by_chance(f, random);
         forget_writes(f);
+        f->lost = false;
         resize(&f->written, 0);
         put(&f->written, 0, f->durable.data, f->durable.size);
     }
@@ -411,6 +421,7 @@ bool disk_truncate(struct disk *d, const char *name, uint64_t size)
     if (!f)
         return false;
     forget_writes(f); /* both layers are the same from now on */
+    f->lost = false;
     resize(&f->durable, size);
     resize(&f->written, 0);
     put(&f->written, 0, f->durable.data, f->durable.size);

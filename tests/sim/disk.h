@@ -12,15 +12,16 @@
 #define DISK_SECTOR 512u
 
 enum disk_fault {
-    DISK_NO_SPACE,      /* the next FILE_CREATE, FILE_REPLACE or FILE_RENAME fails with ENOSPC */
-    DISK_WRITE_FAILS,   /* the next FILE_WRITE fails with EIO and writes nothing */
-    DISK_WRITE_SHORT,   /* the next FILE_WRITE writes a part of it, and fails with EIO */
-    DISK_SYNC_FAILS,    /* the next FILE_SYNC fails with EIO; what it should have made durable may still survive */
-    DISK_READ_FAILS,    /* the next FILE_READ or read() fails with EIO */
-    DISK_CREATE_FAILS,  /* the next FILE_CREATE fails with EIO; the file may be there or not */
-    DISK_REPLACE_FAILS, /* the next FILE_REPLACE fails with EIO; the content is the old or the new */
-    DISK_REMOVE_FAILS,  /* the next FILE_REMOVE fails with EIO; the file may be there or not */
-    DISK_RENAME_FAILS,  /* the next FILE_RENAME fails with EIO; the file has one of the names */
+    DISK_NO_SPACE,        /* the next FILE_CREATE, FILE_REPLACE or FILE_RENAME fails with ENOSPC */
+    DISK_REMOVE_NO_SPACE, /* the next FILE_REMOVE fails with ENOSPC, and the file stays */
+    DISK_WRITE_FAILS,     /* the next FILE_WRITE fails with EIO and writes nothing */
+    DISK_WRITE_SHORT,     /* the next FILE_WRITE writes a part of it, and fails with EIO */
+    DISK_SYNC_FAILS,      /* the next FILE_SYNC fails with EIO; what stays volatile then no later sync makes durable */
+    DISK_READ_FAILS,      /* the next FILE_READ or read() fails with EIO */
+    DISK_CREATE_FAILS,    /* the next FILE_CREATE fails with EIO; the file may be there or not */
+    DISK_REPLACE_FAILS,   /* the next FILE_REPLACE fails with EIO; the content is the old or the new */
+    DISK_REMOVE_FAILS,    /* the next FILE_REMOVE fails with EIO; the file may be there or not */
+    DISK_RENAME_FAILS,    /* the next FILE_RENAME fails with EIO; the file has one of the names */
     DISK_FAULTS,
 };
 

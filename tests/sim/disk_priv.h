@@ -15,6 +15,7 @@ struct disk_file {
     char name[FILE_NAME_SIZE];
     struct buf written, durable;
     struct disk_write *first, **last;
+    bool lost;              /* a sync failed: some of what is read may never become durable */
     struct disk_file *next; /* by name */
 };
 

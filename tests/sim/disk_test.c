@@ -366,6 +366,32 @@ static void a_failed_sync_decides_nothing(void **state)
     assert_true(kept > 10 && lost > 10);
 }
 
+/* The system has it in memory, takes it for written, and a process that asks again hears no more of it. */
+static void what_a_failed_sync_lost_is_read_until_the_machine_stops(void **state)
+{
+    struct bench *b = *state;
+    unsigned lost = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        assert_int_equal(perform(b, new_change(FILE_REPLACE, "a", 0, 'o', 100)), 0);
+        assert_int_equal(perform(b, new_change(FILE_WRITE, "a", 0, 'x', 100)), 0);
+        disk_set_fault(b->disk, DISK_SYNC_FAILS, true);
+        assert_int_equal(perform(b, new_op(FILE_SYNC, "a", 0, 0)), EIO);
+        restart(b);
+        assert_content(b, "a", 100, 'x', 0);
+        assert_int_equal(perform(b, new_op(FILE_SYNC, "a", 0, 0)), 0);
+        struct span content;
+        assert_true(disk_content(b->disk, "a", &content));
+        lost += content.data[0] == 'o';
+        assert_int_equal(perform(b, new_change(FILE_WRITE, "a", 0, 'x', 50)),
+                         0); /* but what is written again is written */
+        assert_int_equal(perform(b, new_op(FILE_SYNC, "a", 0, 0)), 0);
+        crash(b);
+        assert_true(disk_content(b->disk, "a", &content));
+        assert_true(content.data[49] == 'x');
+    }
+    assert_true(lost > 10 && lost < 90);
+}
+
 static void reads_can_fail(void **state)
 {
     struct bench *b = *state;
@@ -432,6 +458,7 @@ int main(void)
         TEST(after_a_failure_nothing_is_changed),
         TEST(a_short_write_leaves_its_beginning),
         TEST(a_failed_sync_decides_nothing),
+        TEST(what_a_failed_sync_lost_is_read_until_the_machine_stops),
         TEST(reads_can_fail),
         TEST(damage_is_where_it_was_asked_for),
     };

@@ -147,6 +147,28 @@ static void a_start_that_is_cut_off_has_claimed_nothing_that_was_not_synced(void
     }
 }
 
+/* What the process was told is not on disk is in the system's memory, where the next start finds it whole. From then on it is taken for
+ * accepted: a publisher that asks is told so. Then the power fails. */
+static void what_a_failed_sync_left_is_on_disk_before_it_counts(void **state)
+{
+    (void)state;
+    uint64_t back = 0;
+    m.may_fail = true;
+    for (int i = 0; i < 200; i++) {
+        write_groups((int)model_random(&m, 3));
+        uint64_t live = m.queues[0].live;
+        disk_set_fault(m.disk, DISK_SYNC_FAILS, true);
+        for (uint64_t n = 1 + model_random(&m, 3); n; n--)
+            assert_true(model_append(&m, &m.queues[0], 4, 100, false));
+        while (!m.failed)
+            model_turn(&m, 1, UINT64_MAX);
+        model_restart(&m, MODEL_KILL);
+        back += m.queues[0].live > live;
+        model_restart(&m, MODEL_CRASH); /* what was there is there */
+    }
+    assert_true(back > 150);
+}
+
 static void damage_anywhere_in_what_was_durable_stops_the_start(void **state)
 {
     (void)state;
@@ -420,6 +442,7 @@ int main(void)
         with_log(a_torn_tail_is_told),
         with_log(zeros_at_the_end_of_the_last_group_belong_to_it),
         with_log(a_start_that_is_cut_off_has_claimed_nothing_that_was_not_synced),
+        with_log(what_a_failed_sync_left_is_on_disk_before_it_counts),
         with_log(damage_anywhere_in_what_was_durable_stops_the_start),
         with_log(a_missing_segment_stops_the_start),
         with_log(a_missing_checkpoint_stops_the_start_when_it_is_needed),
