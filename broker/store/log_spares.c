@@ -43,12 +43,14 @@ void segment_remove_file(struct log *l, uint64_t id)
 {
     char name[FILE_NAME_SIZE];
     segment_name(name, id);
+    l->removing++;
     log_submit(l, FILE_REMOVE, name, 0, 0, NULL, TAG_REMOVE);
 }
 
 void segment_remove_done(struct log *l, struct file_op *op)
 {
     uint64_t id;
+    l->removing--;
     if (op->error == 0 || !segment_id_of(op->name, &id))
         return;
     if (!file_lacks_room(op->error)) {
@@ -85,10 +87,11 @@ static bool is_waited_for(const struct log *l)
 }
 
 /* A checkpoint that lacked room comes first, unless it waits itself: it begins when everything is placed. One that is on its way where there is
- * no room has what there is: it may need a spare's, and may free more. */
+ * no room has what there is: it may need a spare's, and may free more. And what is being removed may be the very one that would come, and stay
+ * for want of room. */
 static bool may_come(const struct log *l)
 {
-    return !l->failed && !l->spare_coming && !(l->no_room && l->checkpointing) &&
+    return !l->failed && !l->spare_coming && !l->removing && !(l->no_room && l->checkpointing) &&
            (!l->checkpoint_starved || is_waited_for(l));
 }
 

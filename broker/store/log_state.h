@@ -162,6 +162,7 @@ struct log {
     uint64_t used;       /* spares whose files were other segments': a bit each, by id modulo 64 */
     uint64_t *leftovers; /* ids of files that could not be removed for want of room */
     uint32_t leftover_count;
+    uint32_t removing; /* removals under way */
     mono_t remove_again;
     uint64_t chain;            /* of the group placed last */
     uint64_t next_number;      /* of the next group to be opened */

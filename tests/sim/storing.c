@@ -50,6 +50,10 @@ static void fill(struct sim *s)
 {
     sim_trace(s, "fault: the disk is full");
     disk_set_capacity(s->disk, disk_used(s->disk) + sim_random(s, 3 * s->log_config.segment_size));
+    if (s->seed / 8 % 2) { /* of a file system that wants room for names, and to give some back; not drawn either */
+        disk_set_fault(s->disk, DISK_NO_SPACE, true);
+        disk_set_fault(s->disk, DISK_REMOVE_NO_SPACE, true);
+    }
     s->disk_full_until = s->now + (int64_t)(500 + sim_random(s, 8000)) * MS;
 }
 

@@ -173,6 +173,44 @@ static void one_that_could_not_be_renamed_is_one_too_many(void **state)
     model_restart(&m, MODEL_CRASH);
 }
 
+static void settle_the_oldest_segment(void)
+{
+    while (log_now()->segments[0]->live_events)
+        model_settle(&m, &m.queues[0], model_first_live(&m.queues[0], 1), CAUSE_ACKED);
+}
+
+/* It was given up for a checkpoint, and the file system wants room for removing it, too. */
+static void a_spare_that_is_being_removed_is_not_made_anew(void **state)
+{
+    (void)state;
+    struct log *l = log_now();
+    while (l->segment_count < 3)
+        append_one_group();
+    model_quiet(&m);
+    disk_set_capacity(m.disk, disk_used(m.disk));
+    settle_the_oldest_segment();
+    for (int i = 0; i < 20 && !l->checkpoint_starved; i++)
+        model_turn(&m, 100, UINT64_MAX);
+    assert_int_equal(l->spares, SPARES - 1);
+    disk_set_fault(m.disk, DISK_REMOVE_NO_SPACE, true);
+    model_turn(&m, 1, 1);
+    model_poll(&m);
+    assert_int_equal(l->leftover_count, 1);
+    disk_set_capacity(m.disk, disk_used(m.disk) + SEGMENT / 2);
+    model_turn(&m, 1100, 0); /* it is tried again, behind the checkpoint, which frees a segment */
+    assert_int_equal(disk_pending(m.disk), 2);
+    disk_step(m.disk, &m.random);
+    disk_set_fault(m.disk, DISK_REMOVE_NO_SPACE, true);
+    for (int i = 0; i < 3; i++)
+        model_turn(&m, 1, UINT64_MAX);
+    assert_false(disk_fault_is_armed(m.disk, DISK_REMOVE_NO_SPACE));
+    assert_false(m.failed);
+    assert_int_equal(l->spares, SPARES);
+    disk_set_capacity(m.disk, UINT64_MAX);
+    begin_segments(3);
+    model_restart(&m, MODEL_CRASH);
+}
+
 /* ------------------------------------------------------------------ starts */
 
 struct looking {
@@ -302,6 +340,7 @@ int main(void)
         with_log(a_file_of_another_size_is_not_used),
         with_log(a_checkpoint_that_lacks_room_gets_that_of_one),
         with_log(one_that_could_not_be_renamed_is_one_too_many),
+        with_log(a_spare_that_is_being_removed_is_not_made_anew),
         with_log(a_start_takes_nothing_of_an_earlier_life),
         with_log(a_group_torn_over_what_was_there_is_cut),
         with_log(damage_before_what_was_there_is_told),
