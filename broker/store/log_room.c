@@ -64,9 +64,11 @@ bool room_is_kept(const struct log *l)
            segment_active(l)->size + group_bytes(l->first_closed) > l->config.segment_size / 4;
 }
 
+/* Where there was room a moment ago it may have been that of the last one itself, which a checkpoint had and gave back: whether there is
+ * another shows when it comes. */
 bool room_may_begin(const struct log *l)
 {
-    if (!l->no_room || l->spares > 1 || carry_is_barred(l))
+    if (l->spares > 1 || carry_is_barred(l))
         return true;
     return l->spares > kept(l) && (segment_active(l)->live_events == 0 || moves_into_one(l));
 }

@@ -80,10 +80,10 @@ static void lacks_room(struct log *l)
     l->spare_again = mono_add_ms(l->now, AGAIN_MS);
 }
 
-/* Groups that are closed and not placed, though no commit is under way: there is no segment for them. */
+/* Groups that are closed and not placed, though no commit is under way: there is no segment for them, or none but the last. */
 static bool is_waited_for(const struct log *l)
 {
-    return l->spares == 0 && l->first_closed && !l->committing;
+    return l->spares <= 1 && l->first_closed && !l->committing;
 }
 
 /* A checkpoint that lacked room comes first, unless it waits itself: it begins when everything is placed. One that is on its way where there is

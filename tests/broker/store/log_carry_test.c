@@ -152,27 +152,42 @@ static void one_step(void)
     model_turn(&m, (int64_t)model_random(&m, 100), model_random(&m, 3) ? UINT64_MAX : model_random(&m, 4));
 }
 
+static uint64_t carried, moved;
+
+/* At a budget, or on a disk of that size. */
+static void stall_again_and_again(uint64_t seed, bool small_disk)
+{
+    unsigned segments = 5 + (unsigned)(seed % 4);
+    if (small_disk)
+        open_log_on_small_disk(seed, (enum log_sync)(seed % 3), segments * SEGMENT + 1024);
+    else
+        open_log(seed, (enum log_sync)(seed % 3), segments);
+    for (unsigned i = 0; i < 1500; i++)
+        one_step();
+    model_quiet(&m);
+    carried += log_now()->carried;
+    moved += log_now()->info.moved_events;
+    model_restart(&m, seed % 2 ? MODEL_CRASH : MODEL_STOP);
+    goes_on();
+    model_end(&m);
+}
+
 static void stalls_at_the_budget_always_end(void **state)
 {
     (void)state;
-    uint64_t carried = 0, moved = 0;
-    for (uint64_t seed = 1; seed <= 60; seed++) {
-        unsigned segments = 5 + (unsigned)(seed % 4);
-        if (seed > 40)
-            open_log_on_small_disk(seed, (enum log_sync)(seed % 3), segments * SEGMENT + 1024);
-        else
-            open_log(seed, (enum log_sync)(seed % 3), segments);
-        for (unsigned i = 0; i < 1500; i++)
-            one_step();
-        model_quiet(&m);
-        carried += log_now()->carried;
-        moved += log_now()->info.moved_events;
-        model_restart(&m, seed % 2 ? MODEL_CRASH : MODEL_STOP);
-        goes_on();
-        model_end(&m);
-    }
+    carried = moved = 0;
+    for (uint64_t seed = 1; seed <= 60; seed++)
+        stall_again_and_again(seed, seed > 40);
     open_log(1, LOG_SYNC_GROUP, 6);
     assert_true(carried > 100 && moved > 100);
+}
+
+/* It came back when a checkpoint had had its room: without it the next one has none, and nothing is freed any more. */
+static void the_last_spare_of_a_full_disk_is_not_for_notes(void **state)
+{
+    (void)state;
+    stall_again_and_again(2407, true);
+    open_log(1, LOG_SYNC_GROUP, 6);
 }
 
 #define with_log(test) cmocka_unit_test_teardown(test, cramped_end)
@@ -188,6 +203,7 @@ int main(void)
         with_log(segments_that_starts_sealed_give_their_room_back),
         with_log(segments_of_many_starts_become_one),
         with_log(stalls_at_the_budget_always_end),
+        with_log(the_last_spare_of_a_full_disk_is_not_for_notes),
     };
     return cmocka_run_group_tests_name("log_carry", tests, NULL, NULL);
 }
