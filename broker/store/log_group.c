@@ -296,11 +296,10 @@ static void sync_by_interval(struct log *l)
 /* Is most of it dead? What queues share is wanted until the last of them has settled it. */
 static bool is_mostly_dead(struct log *l, struct segment *s)
 {
-    if (s->share_count == 0)
-        return s->all_events && s->live_events * 2 < s->all_events;
-    uint64_t wanted = UINT64_MAX / 2;
-    l->counts_on = s->live_events * 2 < s->all_events && !plan_count(l, s, &wanted);
-    return !l->counts_on && wanted * 2 < s->size;
+    uint64_t wanted = plan_wanted(s);
+    bool mostly = wanted * 2 < s->size;
+    l->counts_on = mostly && s->share_count && !plan_count(l, s, &wanted);
+    return mostly && !l->counts_on && wanted * 2 < s->size;
 }
 
 /* No room for events, and the active segment, mostly dead, is full: only when it is sealed can it be emptied and freed. */

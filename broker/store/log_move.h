@@ -42,6 +42,8 @@ void live_free(struct live_in *live);
 
 /* log_plan.c */
 struct plan;
+/* About how many of its bytes are of events that somebody wants: those of a shared one once, as far as that is known. */
+uint64_t plan_wanted(const struct segment *s);
 struct segment *plan_choose(const struct log *l); /* a sealed segment that may be worth emptying; NULL: none */
 struct plan *plan_new(struct log *l, struct segment *s, struct buf *table); /* its bytes pass; NULL: it is damaged */
 /* Goes on looking through the table; true when it is through. *damaged: it cannot. */

@@ -35,11 +35,15 @@ struct plan {
 
 /* ------------------------------------------------------------------ which */
 
-static uint64_t live_share(const struct segment *s)
+/* Until it was looked at: its bytes by the share of its events that are live, but no more than these have. It may be full of settlements
+ * and notes, which nobody wants any more. */
+uint64_t plan_wanted(const struct segment *s)
 {
-    uint64_t events = s->looked_events ? s->looked_events : s->all_events;
-    uint64_t bytes = s->looked_events ? s->looked_bytes : s->size;
-    return events ? bytes * s->live_events / events : 0;
+    if (s->looked_events)
+        return s->looked_bytes * s->live_events / s->looked_events;
+    uint64_t share = s->all_events ? s->size * s->live_events / s->all_events : 0;
+    uint64_t own = s->live_bytes + s->live_events * STRETCH_BYTES;
+    return own < share ? own : share;
 }
 
 /* What emptying it would give back: where there is no room that is all of its file, however early it was sealed, by a start say. */
@@ -56,7 +60,7 @@ static bool has_changed(const struct segment *s)
 
 static bool is_candidate(const struct log *l, const struct segment *s)
 {
-    return has_changed(s) && s->written == s->size && live_share(s) * 2 < taken_by(l, s);
+    return has_changed(s) && s->written == s->size && plan_wanted(s) * 2 < taken_by(l, s);
 }
 
 /* Is less than half of what is used beyond one segment live? Where there is no room: could there be a segment more? */
@@ -68,7 +72,7 @@ static bool is_wasteful(const struct log *l)
         if (s->live_events == 0)
             continue; /* the next checkpoint frees it */
         used += taken_by(l, s);
-        live += live_share(s);
+        live += plan_wanted(s);
     }
     return used > (l->no_room ? live : 2 * live) + l->config.segment_size;
 }
@@ -78,7 +82,7 @@ struct segment *plan_choose(const struct log *l)
     struct segment *least = NULL;
     for (uint32_t i = 0; i + 1 < l->segment_count; i++) {
         struct segment *s = l->segments[i];
-        if (s->live_events && is_candidate(l, s) && (!least || live_share(s) < live_share(least)))
+        if (s->live_events && is_candidate(l, s) && (!least || plan_wanted(s) < plan_wanted(least)))
             least = s;
     }
     return least && is_wasteful(l) ? least : NULL;
@@ -177,7 +181,7 @@ bool plan_is_looked(const struct plan *p)
 bool plan_pays(const struct plan *p)
 {
     const struct segment *s = p->segment;
-    return p->looked && !s->dear && live_share(s) * 2 < taken_by(p->live.log, s) && is_wasteful(p->live.log);
+    return p->looked && !s->dear && plan_wanted(s) * 2 < taken_by(p->live.log, s) && is_wasteful(p->live.log);
 }
 
 /* ------------------------------------------------------------------ counting what is not sealed */
@@ -214,7 +218,7 @@ bool plan_count(struct log *l, struct segment *s, uint64_t *bytes)
     if (p)
         remember(s, p);
     plan_stop_counting(l);
-    *bytes = live_share(s);
+    *bytes = plan_wanted(s);
     return true;
 }
 

@@ -190,6 +190,26 @@ static void the_last_spare_of_a_full_disk_is_not_for_notes(void **state)
     open_log(1, LOG_SYNC_GROUP, 6);
 }
 
+/* Each has one event that stays: nothing in it but that is wanted. */
+static void segments_full_of_notes_are_emptied_for_their_few_events(void **state)
+{
+    (void)state;
+    open_log(21, LOG_SYNC_GROUP, 6);
+    for (int i = 0; i < 3000; i++) {
+        model_note(&m);
+        if (segment_active(log_now())->live_events == 0)
+            model_append(&m, &m.queues[0], 1, 100, false);
+        model_turn(&m, 5, UINT64_MAX);
+    }
+    model_quiet(&m);
+    for (int i = 0; i < 5; i++)
+        model_turn(&m, 1000, UINT64_MAX);
+    assert_true(m.queues[0].live > 10);
+    assert_true(log_now()->spares > RESERVED);
+    assert_true(model_append(&m, &m.queues[0], 1, 100, false));
+    model_restart(&m, MODEL_CRASH);
+}
+
 #define with_log(test) cmocka_unit_test_teardown(test, cramped_end)
 
 int main(void)
@@ -202,6 +222,7 @@ int main(void)
         with_log(a_full_disk_carries_them_too),
         with_log(segments_that_starts_sealed_give_their_room_back),
         with_log(segments_of_many_starts_become_one),
+        with_log(segments_full_of_notes_are_emptied_for_their_few_events),
         with_log(stalls_at_the_budget_always_end),
         with_log(the_last_spare_of_a_full_disk_is_not_for_notes),
     };
