@@ -1,6 +1,5 @@
 /* The public calls of the core: inputs set the time, reach the part they concern, and leave effects; a flush gives every
  * queue and session that changed its turn. */
-#include "broker/core/attempts.h"
 #include "broker/core/explain.h"
 #include "broker/core/partition.h"
 #include "broker/core/redrive.h"
