@@ -125,10 +125,10 @@ static void much_is_received_in_several_turns(void **state)
     unsigned turns = 1;
     while (binding_run(b, clock_now()))
         turns++;
-    assert_in_range(turns, 4, 5);
     free(frame);
     zmq_close(lane);
-    binding_close(b);
+    binding_close(b); /* before anything fails: a context with open sockets does not end */
+    assert_in_range(turns, 4, 5);
 }
 
 int main(void)
