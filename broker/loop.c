@@ -1,6 +1,7 @@
 #include "broker/loop.h"
 
 #include "base/clock.h"
+#include "base/heap_trim.h"
 #include "base/same_cpu.h"
 #include "base/xalloc.h"
 #include "broker/data.h"
@@ -23,6 +24,7 @@ struct broker {
     struct core *core;
     struct net *net;
     struct same_cpu cpu;
+    struct heap_trim heap;
 };
 
 static void configure(const struct broker_options *o, struct core_config *c)
@@ -154,6 +156,7 @@ static bool turn(struct broker *b)
     if (log)
         log->ops->flush(log, now.mono);
     net_perform(b->net, b->core, now);
+    heap_trim_turn(&b->heap, now.mono);
     return more;
 }
 
@@ -165,7 +168,8 @@ void broker_share_cpu(struct broker *b)
 static mono_t due(const struct broker *b)
 {
     const struct store *log = b->data.log;
-    return log ? mono_min(core_due(b->core), log->ops->due(log)) : core_due(b->core);
+    mono_t due = mono_min(core_due(b->core), heap_trim_due(&b->heap));
+    return log ? mono_min(due, log->ops->due(log)) : due;
 }
 
 bool broker_run(struct broker *b, int stop_fd)

@@ -141,12 +141,14 @@ static void turn(struct sidecar *s)
     s->busy |= push_run(s->push, s->now);
     jobs_care(s);
     http_run(s->http, s->now);
+    heap_trim_turn(&s->heap, s->now.mono);
 }
 
 static mono_t due(const struct sidecar *s)
 {
     mono_t due = mono_min(uplink_due(s->uplink), http_due(s->http));
     due = mono_min(due, mono_min(push_due(s->push), mono_min(streams_due(s), subscriptions_due(s))));
+    due = mono_min(due, heap_trim_due(&s->heap));
     return s->draining ? mono_min(due, s->drain_end) : due;
 }
 

@@ -2,6 +2,7 @@
 #ifndef SLUICE_SIDECAR_PRIV_H
 #define SLUICE_SIDECAR_PRIV_H
 
+#include "base/heap_trim.h"
 #include "sidecar/http/server.h"
 #include "sidecar/link/uplink.h"
 #include "sidecar/metrics.h"
@@ -49,6 +50,7 @@ struct sidecar {
     uint64_t streamed_events;
     mono_t drain_end;
     mono_t started;
+    struct heap_trim heap;
     struct now now;
     bool busy; /* the uplink has something to do that it was not asked for this turn: another turn follows at once */
     uint64_t random_counter;

@@ -3,6 +3,7 @@ import http.client
 import json
 import os
 import re
+import time
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_a_sidecar_under_64_connections_is_small(broker, sidecar):
 @pytest.mark.parametrize("size", [16, 200, 1024])
 def test_a_queued_event_costs_its_bytes_and_at_most_64_more(broker, sidecar, size):
     count, batch = 50000, 500
-    sidecar.declare("q", capacity=count, capacity_bytes="1GiB", dedup_window="0s")
+    sidecar.declare("q", capacity=count, capacity_bytes="1GiB", dedup_window="0s", durability="memory")
     body = json.dumps([{"specversion": "1.0", "id": f"{i:04d}", "source": "/memory", "type": "test",
                         "datacontenttype": "text/plain", "data": "x" * size} for i in range(batch)])
     before = resident(broker)
@@ -67,3 +68,24 @@ def test_a_remembered_id_costs_at_most_80_bytes(broker, sidecar):
     state = sidecar.http("GET", "/v1/queues/q").json
     assert (state["ready"], state["duplicates"], state["dedup_evicted"]) == (count, 0, 0)
     assert (resident(broker) - before) * 1024 <= state["bytes"] + (64 + 80) * count
+
+
+def test_what_a_backlog_took_goes_back_to_the_system(broker, sidecar):
+    count, batch, size = 60000, 1000, 1024
+    sidecar.declare("q", capacity=count, capacity_bytes="1GiB", dedup_window="0s", durability="memory")
+    before = resident(broker)
+    body = json.dumps([{"specversion": "1.0", "id": f"{i:04d}", "source": "/memory", "type": "test", "data": "x" * size}
+                       for i in range(batch)])
+    for _ in range(count // batch):
+        answer = sidecar.http("POST", "/v1/queues/q/events?wait=10s", body,
+                              {"Content-Type": "application/cloudevents-batch+json"})
+        assert answer.status == 202, answer.body
+    assert resident(broker) - before >= count * size // 1024
+    for i in range(50): # what is allocated behind it stays, so that the heap does not get shorter by itself
+        sidecar.declare(f"young{i}", durability="memory")
+        assert sidecar.http("POST", f"/v1/queues/young{i}/events", "x" * 1024).status == 202
+    assert sidecar.ops("POST", "/v1/queues/q/purge").json["purged"] == count
+    deadline = time.monotonic() + 60
+    while resident(broker) - before > 16 * MB and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert resident(broker) - before <= 16 * MB

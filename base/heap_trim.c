@@ -1,0 +1,66 @@
+#include "base/heap_trim.h"
+
+#include <malloc.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define LOOK_MS 5000
+#define LOOKS   2u                  /* that must find much: what is free for so long is not wanted soon */
+#define MUCH    (UINT64_C(8) << 20) /* not in use, and resident: bytes … */
+#define SHARE   8u                  /* … and the use's eighth */
+
+bool heap_trim_look(struct heap_trim *h, uint64_t used, uint64_t resident)
+{
+    uint64_t rest = resident > used ? resident - used : 0;
+    if (rest < h->remained)
+        h->remained = rest;
+    bool much = rest - h->remained > MUCH + used / SHARE;
+    h->seen = much ? h->seen + 1 : 0;
+    if (h->seen < LOOKS)
+        return false;
+    h->seen = 0;
+    return true;
+}
+
+/* Bytes; 0 where /proc does not tell. */
+static uint64_t resident_bytes(void)
+{
+    unsigned long long all = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (!f)
+        return 0;
+    bool told = fscanf(f, "%llu %llu", &all, &resident) == 2;
+    fclose(f);
+    return told ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+static uint64_t used_bytes(void)
+{
+    struct mallinfo2 m = mallinfo2();
+    return m.uordblks + m.hblkhd;
+}
+
+static void look(struct heap_trim *h)
+{
+    if (!heap_trim_look(h, used_bytes(), resident_bytes()))
+        return;
+    malloc_trim(0);
+    uint64_t used = used_bytes(), resident = resident_bytes();
+    h->remained = resident > used ? resident - used : 0;
+}
+
+void heap_trim_turn(struct heap_trim *h, mono_t now)
+{
+    if (mono_before(now, h->next)) {
+        h->waits = true; /* something happened since: what it left is looked at */
+        return;
+    }
+    look(h);
+    h->next = mono_add_ms(now, LOOK_MS);
+    h->waits = h->seen > 0;
+}
+
+mono_t heap_trim_due(const struct heap_trim *h)
+{
+    return h->waits ? h->next : MONO_NEVER;
+}
