@@ -6,7 +6,7 @@
 
 #define LOOK_MS 5000
 #define LOOKS   2u                  /* that must find much: what is free for so long is not wanted soon */
-#define MUCH    (UINT64_C(8) << 20) /* not in use, and resident: bytes … */
+#define MUCH    (UINT64_C(4) << 20) /* not in use, and resident: bytes … */
 #define SHARE   8u                  /* … and the use's eighth */
 
 bool heap_trim_look(struct heap_trim *h, uint64_t used, uint64_t resident)
