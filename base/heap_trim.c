@@ -7,7 +7,7 @@
 #define LOOK_MS 5000
 #define LOOKS   2u                  /* that must find much: what is free for so long is not wanted soon */
 #define MUCH    (UINT64_C(4) << 20) /* not in use, and resident: bytes … */
-#define SHARE   8u                  /* … and the use's eighth */
+#define SHARE   16u                 /* … and the use's sixteenth */
 
 bool heap_trim_look(struct heap_trim *h, uint64_t used, uint64_t resident)
 {
