@@ -5,17 +5,14 @@
 #include "clients/c/binding.h"
 
 #include "base/clock.h"
-#include "base/ipc_lock.h"
 #include "base/xalloc.h"
 #include "clients/c/admit.h"
+#include "clients/c/inbox.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <zmq.h>
 
 #define HANDSHAKE_MS 2000
@@ -25,9 +22,6 @@
 #define RECEIVE_BYTES  (512u << 10)
 /* From here on libzmq sends out of our own buffer; what is smaller it would copy all the same. */
 #define ZERO_COPY_SIZE 8192u
-/* libzmq lets go of an ipc or inproc name a moment after the close that freed it. */
-#define BIND_TRIES    50
-#define BIND_PAUSE_NS 10000000
 /* A Bye that was said gets this long to leave; an attached broker takes it at once. */
 #define BYE_LINGER_MS 250
 
@@ -102,80 +96,6 @@ static int fd_of(void *socket)
     return fd;
 }
 
-static bool starts_with(const char *text, const char *prefix)
-{
-    return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
-/* ------------------------------------------------------------------ the inbox */
-
-static bool is_loopback(const char *broker)
-{
-    return starts_with(broker, "tcp://127.") || starts_with(broker, "tcp://localhost:");
-}
-
-/* Where to bind when nobody said: a free port, open to the network only if the broker is not on this machine; else a
- * name nobody else has (a second bind of an ipc path would steal it silently). */
-static char *made_up_inbox(const char *broker)
-{
-    char *name = xmalloc(strlen(broker) + 64);
-    uint8_t random[8];
-    char hex[2 * sizeof random + 1];
-    randombytes_buf(random, sizeof random);
-    sodium_bin2hex(hex, sizeof hex, random, sizeof random);
-    if (starts_with(broker, "ipc://"))
-        sprintf(name, "%s.%s", broker, hex);
-    else if (starts_with(broker, "inproc://"))
-        sprintf(name, "inproc://sluice-inbox-%s", hex);
-    else
-        strcpy(name, is_loopback(broker) ? "tcp://127.0.0.1:0" : "tcp://*:0");
-    return name;
-}
-
-static bool bind_with_patience(void *socket, const char *endpoint)
-{
-    bool named = !starts_with(endpoint, "tcp://");
-    for (int i = 0; zmq_bind(socket, endpoint) != 0; i++) {
-        if (!named || errno != EADDRINUSE || i == BIND_TRIES)
-            return false;
-        nanosleep(&(struct timespec){ .tv_nsec = BIND_PAUSE_NS }, NULL);
-    }
-    return true;
-}
-
-static bool bind_inbox(struct binding *b, const char *endpoint, struct error *e)
-{
-    char bound[512];
-    size_t size = sizeof bound;
-    if (starts_with(endpoint, "ipc://")) {
-        const char *path = endpoint + strlen("ipc://");
-        if (path[0] != '/')
-            return error_set(e, "the inbox %s must be an absolute path: ipc:///DIR/NAME", endpoint);
-        if (!ipc_lock_take(&b->lock, path, e))
-            return false;
-    }
-    if (!(b->inbox = open_socket(b, ZMQ_PULL)))
-        return error_set(e, "cannot open a socket: %s", zmq_strerror(errno));
-    if (!bind_with_patience(b->inbox, endpoint))
-        return error_set(e, "cannot bind the inbox %s: %s", endpoint, zmq_strerror(errno));
-    if (b->lock.path && chmod(b->lock.path, 0660) != 0)
-        return error_set(e, "cannot give the broker's group access to %s: %s", b->lock.path, strerror(errno));
-    if (zmq_getsockopt(b->inbox, ZMQ_LAST_ENDPOINT, bound, &size) != 0)
-        return error_set(e, "cannot use the inbox %s: %s", endpoint, zmq_strerror(errno));
-    b->inbox_bound = xstrdup(bound);
-    return true;
-}
-
-/* What the broker is told: a tcp inbox is dialled at the address it sees us at, so only the port counts. */
-static char *told_inbox(const char *bound)
-{
-    if (!starts_with(bound, "tcp://"))
-        return xstrdup(bound);
-    char *told = xmalloc(strlen(bound) + 16);
-    sprintf(told, "tcp://*%s", strrchr(bound, ':'));
-    return told;
-}
-
 /* ------------------------------------------------------------------ effects */
 
 /* The same socket throughout, so that its descriptor stays the owner's to poll. Disconnecting drops what waits in it. */
@@ -198,7 +118,7 @@ static void control_send(void *ctx, struct span message)
 /* tcp://[*]:PORT: the host is the control endpoint's. */
 static char *ingress_endpoint(const char *broker, const char *endpoint)
 {
-    if (!starts_with(endpoint, "tcp://*:") || !starts_with(broker, "tcp://"))
+    if (!address_is(endpoint, "tcp://*:") || !address_is(broker, "tcp://"))
         return xstrdup(endpoint);
     int host = (int)(strrchr(broker, ':') - broker);
     char *full = xmalloc(strlen(broker) + strlen(endpoint));
@@ -251,57 +171,66 @@ static void ingress_send(void *ctx, struct frame *f)
 static void attached(void *ctx, bool resumed)
 {
     struct binding *b = ctx;
-    b->user.attached(b->ctx, resumed);
+    if (b->user.attached)
+        b->user.attached(b->ctx, resumed);
 }
 
 static void away(void *ctx, const char *why)
 {
     struct binding *b = ctx;
-    b->user.away(b->ctx, why);
+    if (b->user.away)
+        b->user.away(b->ctx, why);
 }
 
 static void outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, const struct client_outcome *o)
 {
     struct binding *b = ctx;
-    b->user.outcome(b->ctx, cookie, index, count, o);
+    if (b->user.outcome)
+        b->user.outcome(b->ctx, cookie, index, count, o);
 }
 
 static void turn(void *ctx, const char *queue, enum turn_state state, uint64_t consumer_epoch, bool contended,
                  enum reason reason)
 {
     struct binding *b = ctx;
-    b->user.turn(b->ctx, queue, state, consumer_epoch, contended, reason);
+    if (b->user.turn)
+        b->user.turn(b->ctx, queue, state, consumer_epoch, contended, reason);
 }
 
 static void delivery(void *ctx, const struct client_delivery *d)
 {
     struct binding *b = ctx;
-    b->user.delivery(b->ctx, d);
+    if (b->user.delivery)
+        b->user.delivery(b->ctx, d);
 }
 
 static void idle(void *ctx, const char *queue, uint64_t generation)
 {
     struct binding *b = ctx;
-    b->user.idle(b->ctx, queue, generation);
+    if (b->user.idle)
+        b->user.idle(b->ctx, queue, generation);
 }
 
 static void settled(void *ctx, const char *queue, uint64_t consumer_epoch, uint64_t first, uint64_t count,
                     enum settle_result result)
 {
     struct binding *b = ctx;
-    b->user.settled(b->ctx, queue, consumer_epoch, first, count, result);
+    if (b->user.settled)
+        b->user.settled(b->ctx, queue, consumer_epoch, first, count, result);
 }
 
 static void receipt_settled(void *ctx, uint64_t request, enum settle_result result)
 {
     struct binding *b = ctx;
-    b->user.receipt_settled(b->ctx, request, result);
+    if (b->user.receipt_settled)
+        b->user.receipt_settled(b->ctx, request, result);
 }
 
 static void replied(void *ctx, void *cookie, const struct reply *reply)
 {
     struct binding *b = ctx;
-    b->user.replied(b->ctx, cookie, reply);
+    if (b->user.replied)
+        b->user.replied(b->ctx, cookie, reply);
 }
 
 static const struct client_handler effects = {
@@ -337,7 +266,7 @@ static bool read_keys(struct binding *b, const struct client_config *config, str
 {
     if (!config->secret_key_file != !config->broker_key_file)
         return error_set(e, "keys go together: this client's secret key and the broker's public key");
-    if (!config->secret_key_file || !starts_with(b->broker, "tcp://"))
+    if (!config->secret_key_file || !address_is(b->broker, "tcp://"))
         return true; /* over ipc the kernel says who is who */
     b->has_keys = curve_read_secret(config->secret_key_file, &b->own_keys, e) &&
                   curve_read_public(config->broker_key_file, b->broker_key, e) &&
@@ -356,8 +285,19 @@ static void explain_silence(const struct binding *b, char *out, size_t size)
             b->broker_key, b->own_keys.public);
     else
         snprintf(out, size, "%s",
-                 starts_with(b->broker, "tcp://") ? "; is it up, and if it asks for keys, is a secret key set here?"
-                                                  : "");
+                 address_is(b->broker, "tcp://") ? "; is it up, and if it asks for keys, is a secret key set here?"
+                                                 : "");
+}
+
+static bool open_inbox(struct binding *b, const char *wanted, struct error *e)
+{
+    char *endpoint = wanted ? xstrdup(wanted) : inbox_make_up(b->broker);
+    if (!(b->inbox = open_socket(b, ZMQ_PULL)))
+        error_set(e, "cannot open a socket: %s", zmq_strerror(errno));
+    else
+        b->inbox_bound = inbox_bind(b->inbox, endpoint, &b->lock, e);
+    free(endpoint);
+    return b->inbox_bound != NULL;
 }
 
 struct binding *binding_open(void *zmq_context, const char *broker, const struct client_config *config,
@@ -369,15 +309,12 @@ struct binding *binding_open(void *zmq_context, const char *broker, const struct
     b->own = effects;
     b->user = *handler;
     b->ctx = ctx;
-    char *inbox = config->inbox ? xstrdup(config->inbox) : made_up_inbox(broker);
-    if (!read_keys(b, config, e) || !open_control(b, e) || !bind_inbox(b, inbox, e)) {
-        free(inbox);
+    if (!read_keys(b, config, e) || !open_control(b, e) || !open_inbox(b, config->inbox, e)) {
         binding_close(b);
         return NULL;
     }
-    free(inbox);
     struct client_config told = *config;
-    char *told_as = told_inbox(b->inbox_bound);
+    char *told_as = inbox_told(b->inbox_bound);
     char no_answer[320];
     explain_silence(b, no_answer, sizeof no_answer);
     told.inbox = told_as;

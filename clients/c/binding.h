@@ -9,8 +9,9 @@
 struct binding;
 
 /* `config->inbox` is what to bind: tcp://HOST:PORT (0: any; tcp://[*]:0 when NULL and the broker is tcp), ipc://PATH or
- * inproc://NAME (made up when NULL and the broker is ipc or inproc). The effect members of `handler` are ignored: the
- * binding has its own. `zmq_context` is borrowed. NULL with a sentence when the inbox cannot be bound. */
+ * inproc://NAME (made up when NULL and the broker is ipc or inproc). The effect members of `handler` are ignored, for
+ * the binding has its own, and an event whose member is NULL is told to nobody. `zmq_context` is borrowed. NULL with a
+ * sentence when the inbox cannot be bound. */
 struct binding *binding_open(void *zmq_context, const char *broker, const struct client_config *config,
                              const struct client_handler *handler, void *ctx, struct error *e);
 /* Closes the sockets without a goodbye (client_bye and binding_run first for an orderly end). */

@@ -1,4 +1,4 @@
-/* The library's connection: its thread, the queue of commands into it, opening and closing. */
+/* The library's connection: opening, closing, and looking at it. */
 #include "clients/c/sluice_priv.h"
 
 #include "base/clock.h"
@@ -15,268 +15,9 @@
 
 #define BUFFER_BYTES    (16u << 20)
 #define CONNECT_WAIT_MS 5000
-#define FRAME_BYTES     (512u << 10) /* a window of 256 events of 1 KiB is one */
 #define LINGER_MOST_MS  INT64_C(86400000)
 #define ERROR_SIZE      256
 #define LARGEST_KEPT    (2u << 20)
-
-/* ------------------------------------------------------------------ commands */
-
-/* What is published or acked during a linger needs no wake-up of its own, unless it is a frame's worth by now. */
-static bool may_wait(const struct sluice *s, enum command_kind kind)
-{
-    return s->lingers && (kind == COMMAND_PUBLISH || kind == COMMAND_ACK) && s->queue.bytes.size < FRAME_BYTES;
-}
-
-struct command *sluice_command(struct sluice *s, enum command_kind kind, bool *wake)
-{
-    struct commands *q = &s->queue;
-    *wake = s->asleep && !may_wait(s, kind);
-    s->asleep &= !*wake;
-    if (q->count == q->capacity) {
-        q->capacity = q->capacity ? q->capacity * 2 : 64;
-        q->items = xrealloc(q->items, q->capacity * sizeof *q->items);
-    }
-    struct command *c = &q->items[q->count++];
-    if (kind == COMMAND_PUBLISH)
-        atomic_store_explicit(&s->has_publishes, true, memory_order_release);
-    *c = (struct command){ .kind = kind };
-    return c;
-}
-
-void sluice_wake(struct sluice *s)
-{
-    uint64_t one = 1;
-    ssize_t n = write(s->wake_fd, &one, sizeof one);
-    (void)n; /* EAGAIN: it is awake as it can be */
-}
-
-void sluice_waited(struct sluice *s)
-{
-    if (--s->waiting == 0 && s->stop)
-        pthread_cond_broadcast(&s->changed);
-}
-
-bool sluice_on_thread(const struct sluice *s)
-{
-    return pthread_equal(pthread_self(), s->thread) != 0;
-}
-
-/* From here on callbacks may publish past the queue, unless more came meanwhile. */
-static void publishes_taken(struct sluice *s)
-{
-    pthread_mutex_lock(&s->lock);
-    bool more = false;
-    for (size_t i = 0; i < s->queue.count && !more; i++)
-        more = s->queue.items[i].kind == COMMAND_PUBLISH;
-    atomic_store_explicit(&s->has_publishes, more, memory_order_release);
-    pthread_mutex_unlock(&s->lock);
-}
-
-/* Takes the whole queue: callers fill the emptied other one meanwhile. */
-static void take_commands(struct sluice *s)
-{
-    pthread_mutex_lock(&s->lock);
-    struct commands full = s->queue;
-    s->queue = s->taken;
-    s->taken = full;
-    s->asleep = false;
-    bool has_publishes = atomic_load_explicit(&s->has_publishes, memory_order_relaxed);
-    bool no_room = s->full, hurry = s->hurry;
-    s->full = false;
-    pthread_mutex_unlock(&s->lock);
-    for (size_t i = 0; i < s->taken.count; i++) {
-        if (s->taken.items[i].kind == COMMAND_PUBLISH)
-            outbox_command(s, &s->taken.items[i]);
-        else
-            sub_command(s, &s->taken.items[i]);
-    }
-    s->taken.count = 0;
-    buf_clear(&s->taken.bytes);
-    if (has_publishes)
-        publishes_taken(s);
-    if (hurry)
-        client_hurry_on(s->client);
-    else if (no_room)
-        client_hurry(s->client);
-}
-
-/* ------------------------------------------------------------------ the thread */
-
-/* The thread's news for the callers; the lock is held. */
-static void show_state(struct sluice *s)
-{
-    struct client_stats c;
-    client_stats(s->client, &c);
-    bool attached = client_is_attached(s->client);
-    bool news = attached != s->stats.attached || s->freed_bytes || s->decided;
-    atomic_fetch_sub_explicit(&s->buffered, s->freed_bytes, memory_order_relaxed);
-    s->undecided += s->published - s->decided;
-    s->freed_bytes = s->decided = s->published = 0;
-    s->stats =
-        (struct sluice_stats){ c.confirmed, c.refused, c.unknown, c.delivered, 0, c.attaches, c.resent, attached };
-    if (!attached)
-        snprintf(s->trouble, sizeof s->trouble, "%s", client_trouble(s->client));
-    if (news && s->waiting)
-        pthread_cond_broadcast(&s->changed);
-}
-
-/* What callbacks ask for leaves with what they caused: one frame, not two. True when there is more to do at once. */
-static bool turn(struct sluice *s, mono_t *due)
-{
-    s->now = clock_now();
-    take_commands(s);
-    binding_receive(s->binding, s->now);
-    take_commands(s);
-    *due = sub_care(s);
-    bool more = binding_send(s->binding, s->now);
-    *due = mono_min(*due, binding_due(s->binding));
-    return more;
-}
-
-/* Ends a turn. Callers that queue a command from now on wake the thread if it may sleep. */
-static bool end_turn(struct sluice *s, bool more, bool *stop)
-{
-    pthread_mutex_lock(&s->lock);
-    show_state(s);
-    *stop = s->stop;
-    s->lingers = client_lingers(s->client);
-    s->full &= s->lingers;
-    s->asleep = !more && !s->stop && s->queue.count == 0 && !s->full;
-    bool asleep = s->asleep;
-    pthread_mutex_unlock(&s->lock);
-    return asleep;
-}
-
-static void sleep_until(struct sluice *s, mono_t due)
-{
-    uint64_t count;
-    if (!binding_wait(s->binding, s->wake_fd, due))
-        return;
-    ssize_t n = read(s->wake_fd, &count, sizeof count);
-    (void)n; /* EAGAIN: somebody else's doing */
-}
-
-static void say_goodbye(struct sluice *s)
-{
-    take_commands(s);
-    client_flush(s->client, s->now);
-    client_bye(s->client, s->now);
-    binding_run(s->binding, s->now);
-}
-
-static void *run(void *arg)
-{
-    struct sluice *s = arg;
-    pthread_mutex_lock(&s->lock);
-    pthread_mutex_unlock(&s->lock);
-    for (bool stop = false; !stop;) {
-        mono_t due;
-        bool more = turn(s, &due);
-        if (end_turn(s, more, &stop))
-            sleep_until(s, due);
-        s->ending = stop;
-    }
-    s->now = clock_now();
-    say_goodbye(s);
-    end_turn(s, false, &(bool){ false });
-    outbox_abandon(s);
-    return NULL;
-}
-
-/* ------------------------------------------------------------------ what the client tells */
-
-static void control_open(void *ctx)
-{
-    (void)ctx;
-}
-
-static void control_send(void *ctx, struct span message)
-{
-    (void)ctx;
-    (void)message;
-}
-
-static void ingress_open(void *ctx, const char *endpoint)
-{
-    (void)ctx;
-    (void)endpoint;
-}
-
-static void ingress_send(void *ctx, struct frame *frame)
-{
-    (void)ctx;
-    frame_drop(frame);
-}
-
-static void attached(void *ctx, bool resumed)
-{
-    (void)ctx; /* show_state tells, after the turn; lost turns come as Turn */
-    (void)resumed;
-}
-
-static void away(void *ctx, const char *why)
-{
-    (void)ctx;
-    (void)why;
-}
-
-static void outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, const struct client_outcome *o)
-{
-    outbox_outcome(ctx, cookie, index, count, o);
-}
-
-static void turned(void *ctx, const char *queue, enum turn_state state, uint64_t consumer_epoch, bool contended,
-                   enum reason reason)
-{
-    (void)contended;
-    (void)reason;
-    sub_turn(ctx, queue, state, consumer_epoch);
-}
-
-static void delivery(void *ctx, const struct client_delivery *d)
-{
-    sub_delivery(ctx, d);
-}
-
-static void idle(void *ctx, const char *queue, uint64_t generation)
-{
-    (void)ctx;
-    (void)queue;
-    (void)generation;
-}
-
-static void settled(void *ctx, const char *queue, uint64_t consumer_epoch, uint64_t first, uint64_t count,
-                    enum settle_result result)
-{
-    (void)ctx, (void)queue, (void)consumer_epoch, (void)first, (void)count, (void)result;
-}
-
-static void receipt_settled(void *ctx, uint64_t request, enum settle_result result)
-{
-    (void)ctx, (void)request, (void)result;
-}
-
-static void replied(void *ctx, void *cookie, const struct reply *reply)
-{
-    (void)ctx, (void)cookie, (void)reply;
-}
-
-static const struct client_handler handler = {
-    .control_open = control_open,
-    .control_send = control_send,
-    .ingress_open = ingress_open,
-    .ingress_send = ingress_send,
-    .attached = attached,
-    .away = away,
-    .outcome = outcome,
-    .turn = turned,
-    .delivery = delivery,
-    .idle = idle,
-    .settled = settled,
-    .receipt_settled = receipt_settled,
-    .replied = replied,
-};
 
 /* ------------------------------------------------------------------ connect */
 
@@ -346,7 +87,7 @@ static bool open_binding(struct sluice *s, const char *broker, const struct slui
         .secret_key_file = options->secret_key_file,
         .broker_key_file = options->broker_key_file,
         .buffer_bytes = UINT64_MAX / 2, /* the bound is kept here, where callers can wait for room */
-        .frame_bytes = FRAME_BYTES,
+        .frame_bytes = SLUICE_FRAME_BYTES,
         .linger_ms = options->linger_ms,
     };
     if (options->linger_ms < 0 || options->linger_ms > LINGER_MOST_MS)
@@ -360,7 +101,7 @@ static bool open_binding(struct sluice *s, const char *broker, const struct slui
     s->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (!s->zmq || s->wake_fd < 0)
         return error_set(e, "cannot open sockets: %s", strerror(errno));
-    s->binding = binding_open(s->zmq, broker, &config, &handler, s, e);
+    s->binding = binding_open(s->zmq, broker, &config, &thread_told, s, e);
     if (!s->binding)
         return false;
     s->client = binding_client(s->binding);
@@ -370,7 +111,7 @@ static bool open_binding(struct sluice *s, const char *broker, const struct slui
 static bool start_thread(struct sluice *s, struct error *e)
 {
     pthread_mutex_lock(&s->lock); /* the thread waits until its own name is known */
-    int failed = pthread_create(&s->thread, NULL, run, s);
+    int failed = pthread_create(&s->thread, NULL, thread_run, s);
     pthread_mutex_unlock(&s->lock);
     return failed ? error_set(e, "cannot start a thread: %s", strerror(failed)) : true;
 }

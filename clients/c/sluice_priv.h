@@ -1,5 +1,6 @@
-/* What the files of the library share: sluice.c runs the connection, sluice_publish.c and sluice_consume.c are its two
- * halves, sluice_event.c translates events; sluice_terms.c and sluice_settle.c say more than the plain calls do.
+/* What the files of the library share: sluice.c opens and closes the connection, sluice_thread.c runs it, sluice_publish.c and
+ * sluice_consume.c are its two halves, sluice_event.c translates events; sluice_terms.c and sluice_settle.c say more than the
+ * plain calls do.
  *
  * One thread owns the binding and everything under "the thread's". Callers put commands into a queue under the lock and
  * wake the thread; it takes the whole queue at once, so that many callers cost one wake-up. What is published from a callback
@@ -56,8 +57,10 @@ struct commands {
     struct buf bytes;
 };
 
-#define RANDOM_SEED_SIZE 32u /* of randombytes_buf_deterministic */
-#define EXTENSIONS_MAX   64u
+#define SLUICE_FRAME_BYTES (512u << 10) /* a window of 256 events of 1 KiB is one */
+
+#define RANDOM_SEED_SIZE   32u /* of randombytes_buf_deterministic */
+#define EXTENSIONS_MAX     64u
 
 /* Randomness for event ids, drawn ahead; the seed of the next lot comes first. */
 struct id_source {
@@ -155,13 +158,17 @@ struct sluice {
     struct delivery_texts texts;
 };
 
-/* sluice.c */
+/* sluice_thread.c */
 /* Adds a command; the lock is held. Its fields are the caller's to fill; wake after unlocking when *wake. */
 struct command *sluice_command(struct sluice *s, enum command_kind kind, bool *wake);
 void sluice_wake(struct sluice *s);
 /* A call that was counted as waiting returns; the lock is held. */
 void sluice_waited(struct sluice *s);
 bool sluice_on_thread(const struct sluice *s);
+/* The thread's function; arg: the connection. It begins once its creator lets go of the lock. */
+void *thread_run(void *arg);
+/* For binding_open, with the connection as ctx. What else the client has to tell, show_state finds after the turn. */
+extern const struct client_handler thread_told;
 
 /* sluice_event.c */
 /* Too large for any frame, and maybe no size at all: nothing is to be reckoned with it. */

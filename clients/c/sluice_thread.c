@@ -1,0 +1,199 @@
+/* The library's thread: the queue of commands into it, its turns, and what the client tells it. */
+#include "clients/c/sluice_priv.h"
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ------------------------------------------------------------------ commands */
+
+/* What is published or acked during a linger needs no wake-up of its own, unless it is a frame's worth by now. */
+static bool may_wait(const struct sluice *s, enum command_kind kind)
+{
+    return s->lingers && (kind == COMMAND_PUBLISH || kind == COMMAND_ACK) && s->queue.bytes.size < SLUICE_FRAME_BYTES;
+}
+
+struct command *sluice_command(struct sluice *s, enum command_kind kind, bool *wake)
+{
+    struct commands *q = &s->queue;
+    *wake = s->asleep && !may_wait(s, kind);
+    s->asleep &= !*wake;
+    if (q->count == q->capacity) {
+        q->capacity = q->capacity ? q->capacity * 2 : 64;
+        q->items = xrealloc(q->items, q->capacity * sizeof *q->items);
+    }
+    struct command *c = &q->items[q->count++];
+    if (kind == COMMAND_PUBLISH)
+        atomic_store_explicit(&s->has_publishes, true, memory_order_release);
+    *c = (struct command){ .kind = kind };
+    return c;
+}
+
+void sluice_wake(struct sluice *s)
+{
+    uint64_t one = 1;
+    ssize_t n = write(s->wake_fd, &one, sizeof one);
+    (void)n; /* EAGAIN: it is awake as it can be */
+}
+
+void sluice_waited(struct sluice *s)
+{
+    if (--s->waiting == 0 && s->stop)
+        pthread_cond_broadcast(&s->changed);
+}
+
+bool sluice_on_thread(const struct sluice *s)
+{
+    return pthread_equal(pthread_self(), s->thread) != 0;
+}
+
+/* From here on callbacks may publish past the queue, unless more came meanwhile. */
+static void publishes_taken(struct sluice *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool more = false;
+    for (size_t i = 0; i < s->queue.count && !more; i++)
+        more = s->queue.items[i].kind == COMMAND_PUBLISH;
+    atomic_store_explicit(&s->has_publishes, more, memory_order_release);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Takes the whole queue: callers fill the emptied other one meanwhile. */
+static void take_commands(struct sluice *s)
+{
+    pthread_mutex_lock(&s->lock);
+    struct commands full = s->queue;
+    s->queue = s->taken;
+    s->taken = full;
+    s->asleep = false;
+    bool has_publishes = atomic_load_explicit(&s->has_publishes, memory_order_relaxed);
+    bool no_room = s->full, hurry = s->hurry;
+    s->full = false;
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; i < s->taken.count; i++) {
+        if (s->taken.items[i].kind == COMMAND_PUBLISH)
+            outbox_command(s, &s->taken.items[i]);
+        else
+            sub_command(s, &s->taken.items[i]);
+    }
+    s->taken.count = 0;
+    buf_clear(&s->taken.bytes);
+    if (has_publishes)
+        publishes_taken(s);
+    if (hurry)
+        client_hurry_on(s->client);
+    else if (no_room)
+        client_hurry(s->client);
+}
+
+/* ------------------------------------------------------------------ the thread */
+
+/* The thread's news for the callers; the lock is held. */
+static void show_state(struct sluice *s)
+{
+    struct client_stats c;
+    client_stats(s->client, &c);
+    bool attached = client_is_attached(s->client);
+    bool news = attached != s->stats.attached || s->freed_bytes || s->decided;
+    atomic_fetch_sub_explicit(&s->buffered, s->freed_bytes, memory_order_relaxed);
+    s->undecided += s->published - s->decided;
+    s->freed_bytes = s->decided = s->published = 0;
+    s->stats =
+        (struct sluice_stats){ c.confirmed, c.refused, c.unknown, c.delivered, 0, c.attaches, c.resent, attached };
+    if (!attached)
+        snprintf(s->trouble, sizeof s->trouble, "%s", client_trouble(s->client));
+    if (news && s->waiting)
+        pthread_cond_broadcast(&s->changed);
+}
+
+/* What callbacks ask for leaves with what they caused: one frame, not two. True when there is more to do at once. */
+static bool turn(struct sluice *s, mono_t *due)
+{
+    s->now = clock_now();
+    take_commands(s);
+    binding_receive(s->binding, s->now);
+    take_commands(s);
+    *due = sub_care(s);
+    bool more = binding_send(s->binding, s->now);
+    *due = mono_min(*due, binding_due(s->binding));
+    return more;
+}
+
+/* Ends a turn. Callers that queue a command from now on wake the thread if it may sleep. */
+static bool end_turn(struct sluice *s, bool more, bool *stop)
+{
+    pthread_mutex_lock(&s->lock);
+    show_state(s);
+    *stop = s->stop;
+    s->lingers = client_lingers(s->client);
+    s->full &= s->lingers;
+    s->asleep = !more && !s->stop && s->queue.count == 0 && !s->full;
+    bool asleep = s->asleep;
+    pthread_mutex_unlock(&s->lock);
+    return asleep;
+}
+
+static void sleep_until(struct sluice *s, mono_t due)
+{
+    uint64_t count;
+    if (!binding_wait(s->binding, s->wake_fd, due))
+        return;
+    ssize_t n = read(s->wake_fd, &count, sizeof count);
+    (void)n; /* EAGAIN: somebody else's doing */
+}
+
+static void say_goodbye(struct sluice *s)
+{
+    take_commands(s);
+    client_flush(s->client, s->now);
+    client_bye(s->client, s->now);
+    binding_run(s->binding, s->now);
+}
+
+void *thread_run(void *arg)
+{
+    struct sluice *s = arg;
+    pthread_mutex_lock(&s->lock);
+    pthread_mutex_unlock(&s->lock);
+    for (bool stop = false; !stop;) {
+        mono_t due;
+        bool more = turn(s, &due);
+        if (end_turn(s, more, &stop))
+            sleep_until(s, due);
+        s->ending = stop;
+    }
+    s->now = clock_now();
+    say_goodbye(s);
+    end_turn(s, false, &(bool){ false });
+    outbox_abandon(s);
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ what the client tells */
+
+static void outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, const struct client_outcome *o)
+{
+    outbox_outcome(ctx, cookie, index, count, o);
+}
+
+static void turned(void *ctx, const char *queue, enum turn_state state, uint64_t consumer_epoch, bool contended,
+                   enum reason reason)
+{
+    (void)contended;
+    (void)reason;
+    sub_turn(ctx, queue, state, consumer_epoch);
+}
+
+static void delivery(void *ctx, const struct client_delivery *d)
+{
+    sub_delivery(ctx, d);
+}
+
+const struct client_handler thread_told = {
+    .outcome = outcome,
+    .turn = turned,
+    .delivery = delivery,
+};
