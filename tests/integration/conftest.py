@@ -179,6 +179,12 @@ def sidecar(cluster, broker):
     return cluster.sidecar(broker)
 
 
+@pytest.fixture(params=["disk", "memory"])
+def durability(request):
+    """For a test that holds for queues of both kinds."""
+    return request.param
+
+
 def run(*arguments, input=None, environment=None, timeout=60):
     """A command of the build; what subprocess.run gives."""
     return subprocess.run([str(BIN / arguments[0]), *arguments[1:]], input=input, capture_output=True, text=True,

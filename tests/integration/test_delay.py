@@ -12,11 +12,6 @@ STRUCTURED = {"Content-Type": "application/cloudevents+json"}
 UTC = datetime.timezone.utc
 
 
-@pytest.fixture(params=["disk", "memory"])
-def durability(request):
-    return request.param
-
-
 def event(id, **more):
     return {"specversion": "1.0", "id": id, "source": "/s", "type": "t", "data": id, **more}
 

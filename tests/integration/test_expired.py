@@ -12,11 +12,6 @@ from conftest import run
 UTC = datetime.timezone.utc
 
 
-@pytest.fixture(params=["disk", "memory"])
-def durability(request):
-    return request.param
-
-
 def publish(s, *ids, queue="q", expires=None, delay=None):
     """Events of these ids, expiring so many seconds from now; their sequences."""
     stamp = {} if expires is None else {

@@ -232,7 +232,7 @@ def test_every_documented_answer_is_given_and_every_answer_is_documented(cluster
         ("POST", "/v1/queues/{q}/events", 504), ("POST", "/v1/queues/{q}/acks", 503),  # test_http.py: brokers that die
         ("POST", "/v1/queues/{q}/events", 507),  # disks that are full come with durable queues
         ("PUT", "/v1/queues/{q}", 409),  # test_broker.py: managed queues
-        ("POST", "/v1/queues/{q}/redrive", 202),  # test_dead.py: at a rate
+        ("POST", "/v1/queues/{q}/redrive", 202),  # test_redrive.py: at a rate
         ("POST", "/v1/topics/{t}/events", 504), ("POST", "/v1/topics/{t}/events", 507),  # as with a queue's
         ("DELETE", "/v1/topics/{t}", 409), ("DELETE", "/v1/topics/{t}/bindings/{q}", 409),  # test_topics.py: managed
         ("PUT", "/v1/subscriptions/{s}", 504),  # only when the broker falls silent between its two calls

@@ -1,0 +1,78 @@
+"""How tests make events fail, look at the dead, and give them back."""
+import time
+
+
+def take_one(s, queue="q"):
+    """The next event; a test that waits for one that does not come ends here."""
+    events = s.take(queue, wait="25s").json["events"]
+    assert len(events) == 1
+    return events[0]
+
+
+def settle(s, queue="q", **lists):
+    answer = s.http("POST", f"/v1/queues/{queue}/acks", lists)
+    assert answer.status == 200, answer.body
+    return [r["result"] for r in answer.json["results"]]
+
+
+def fail(s, queue="q", **said):
+    taken = take_one(s, queue)
+    assert settle(s, queue, nack=[{"receipt": taken["receipt"], **said}]) == ["nacked"]
+    return taken
+
+
+def die(s, count=1, queue="q", data="x", **said):
+    """Publishes events to a queue of max_deliveries 1, and fails each."""
+    for i in range(count):
+        assert s.publish(queue, f"{data}{i}").status == 202
+        fail(s, queue, **said)
+
+
+def describe(s, queue="q"):
+    return s.http("GET", f"/v1/queues/{queue}").json
+
+
+def peek(s, state, queue="q", query=""):
+    return s.http("GET", f"/v1/queues/{queue}/peek?max=1000&state={state}{query}").json["events"]
+
+
+def redrive(s, body=None, queue="q"):
+    answer = s.ops("POST", f"/v1/queues/{queue}/redrive", body)
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+def wait_for(s, figure, value, queue="q", timeout=40):
+    """Asks until the description says so."""
+    deadline = time.monotonic() + timeout
+    while describe(s, queue)[figure] != value:
+        assert time.monotonic() < deadline, describe(s, queue)
+
+
+def environment(s):
+    return {"SLUICE_URL": "http://" + s.ready["http"], "SLUICE_OPS_URL": "http://" + s.ready["ops"]}
+
+
+def put_on_disk(s):
+    """A call that changes a queue is answered when that, and so all before it, is on disk."""
+    assert s.ops("POST", "/v1/queues/q/resume").status == 200
+
+
+def take_all(s, count, settle_them):
+    """Takes and settles until there were so many; their ids."""
+    ids = []
+    while len(ids) < count:
+        taken = s.take("q", max=1000, wait="25s").json["events"]
+        assert taken
+        settle_them([e["receipt"] for e in taken])
+        ids += [e["event"]["id"] for e in taken]
+    return ids
+
+
+def peek_all(s, state, page=1000):
+    seen, at = [], 1
+    while at:
+        answer = s.http("GET", f"/v1/queues/q/peek?state={state}&max={page}&from={at}").json
+        seen += answer["events"]
+        at = answer["next"]
+    return seen
