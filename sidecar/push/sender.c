@@ -207,10 +207,11 @@ static bool set_up(struct sending *x, const struct sender_request *r)
     long connect_ms = r->limit_ms < CONNECT_MS ? (long)r->limit_ms : CONNECT_MS;
     return add_headers(x, r->headers) && !curl_easy_setopt(easy, CURLOPT_URL, r->target->url) &&
            !curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, socket) &&
+           !curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body) &&
+           !curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.size) &&
+           /* behind the fields, which make a POST of any request */
            !curl_easy_setopt(easy, post ? CURLOPT_POST : CURLOPT_HTTPGET, 1L) &&
            !curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, post ? NULL : r->method) &&
-           !curl_easy_setopt(easy, CURLOPT_POSTFIELDS, post ? body : NULL) &&
-           (!post || !curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.size)) &&
            !curl_easy_setopt(easy, CURLOPT_HTTPHEADER, x->headers) &&
            !curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms) &&
            !curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)r->limit_ms);

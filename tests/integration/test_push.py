@@ -185,6 +185,7 @@ def test_the_handshake_comes_first_and_its_origin_with_every_push(named, applica
     got = app.wait(2)
     assert [r.method for r in got] == ["OPTIONS", "POST"]
     assert [r.headers["WebHook-Request-Origin"] for r in got] == ["shop", "shop"]
+    assert not {"Content-Length", "Transfer-Encoding"} & set(got[0].headers)  # a body it would have from standard input
     until_acked(named, 1)
 
 
