@@ -143,16 +143,19 @@ static void count(struct slot *x, const struct push_outcome *o, const struct pus
         sentence_of(o, v->word, s->last_error);
 }
 
+/* An answer decides on its event, and on the subscription as it was when the event was sent: one that was put since then may lead
+ * elsewhere. */
 static void pushed(struct slot *x, const struct push_outcome *o)
 {
     struct subscription *s = x->of;
     struct push *p = s->push;
-    bool dapr = s->settings.dialect == DIALECT_DAPR;
+    bool dapr = x->dialect == DIALECT_DAPR;
     struct push_verdict v = dapr ? push_judge_dapr(o, p->now.wall) : push_judge(o, p->now.wall);
     enum subscription_state before = s->course.state;
     count(x, o, &v);
     settle_by(x, o, &v);
-    course_pushed(&s->course, &v, p->now.mono, randombytes_random());
+    if (x->life == s->life)
+        course_pushed(&s->course, &v, p->now.mono, randombytes_random());
     if (s->course.state != before)
         snprintf(s->detail, sizeof s->detail, "%s", s->last_error);
     say_state(s, before);
@@ -193,6 +196,8 @@ static void start(struct slot *x, const char *method, int64_t limit_ms)
     struct subscription *s = x->of;
     bool keep = s->settings.dialect == DIALECT_DAPR;
     struct sender_request r = { method, &s->target, &x->headers, buf_span(&x->body), limit_ms, keep };
+    x->life = s->life;
+    x->dialect = s->settings.dialect;
     x->started = s->push->now.mono;
     x->sending = sender_start(s->push->sender, &r, x);
     if (x->sending)

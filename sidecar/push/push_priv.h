@@ -20,6 +20,8 @@ struct slot {
     struct subscription *of;
     enum slot_kind kind;
     struct sending *sending;
+    unsigned life; /* the subscription's, when it was sent */
+    enum subscription_dialect dialect;
     uint32_t attempt;
     mono_t started;
     struct buf receipt, headers, body;
@@ -32,6 +34,7 @@ struct subscription {
     struct subscription_settings settings;
     struct subscription_target target;
     struct course course;
+    unsigned life; /* grows when it is put anew: what is sent before it says nothing of it */
     bool managed;
     uint64_t revision;
     bool ending; /* deleted; lives until its last push has ended */

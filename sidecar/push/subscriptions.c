@@ -57,6 +57,7 @@ enum push_put push_put(struct push *p, const char *name, const struct subscripti
     s->detail[0] = '\0';
     subscription_target(s->settings.url, &s->target);
     course_begin(&s->course, s->settings.handshake);
+    s->life++;
     if (p->draining)
         course_drain(&s->course);
     return is_new ? PUSH_PUT_NEW : PUSH_PUT_CHANGED;

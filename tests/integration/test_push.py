@@ -161,6 +161,46 @@ def test_settings_change_while_it_runs(named, application):
     until_acked(named, 2)
 
 
+@pytest.mark.parametrize("status,headers", [(410, {}), (429, {"Retry-After": "600"})])
+def test_what_an_earlier_url_answers_late_is_not_the_new_one_s_word(named, application, status, headers):
+    release = threading.Event()
+
+    def behave(handler, number):
+        release.wait(PATIENCE)
+        handler.say(status, headers)
+    app, second = application(behave), application()
+    subscribe(named, app.url)
+    named.publish("q", "old")
+    app.wait(1)
+    subscribe(named, second.url, concurrency=2)
+    release.set()
+    until(lambda: look(named)["in_flight"] == 0)
+    assert look(named)["state"] == "active"
+    named.publish("q", "new")
+    assert b"new" in [r.body for r in second.wait(1 if status == 429 else 2)]
+
+
+def test_a_late_answer_to_what_was_pushed_without_leave_begins_nothing(named, application):
+    release = threading.Event()
+
+    def behave(handler, number):
+        if handler.command == "OPTIONS":
+            handler.say(200)
+            return
+        release.wait(PATIENCE)
+        handler.say(429, {"Retry-After": "0"})
+    app = application(behave)
+    subscribe(named, app.url)
+    named.publish("q", "old")
+    app.wait(1)
+    subscribe(named, app.url, handshake=True)
+    until_state(named, "refused")
+    release.set()
+    until(lambda: look(named)["results"]["throttled"] == 1)
+    asked = app.wait(len(app.requests) + 2)
+    assert [r.method for r in asked].count("POST") == 1
+
+
 def test_delete_lets_what_is_under_way_end(named, application):
     release = threading.Event()
     app = application(blocked(release))
