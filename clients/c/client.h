@@ -145,7 +145,8 @@ void client_settle(struct client *c, struct span queue, uint64_t consumer_epoch,
 /* The same for the ack of one that is being handed over: next to nothing where the one before it was acked, too. */
 void client_ack(struct client *c, const struct client_delivery *d);
 /* Settles by receipt text, anybody's. Answered by `receipt_settled` with the returned request number (the one
- * in `ack` does not count); while away it waits, and after 5 s answers SETTLED_UNKNOWN. */
+ * in `ack` does not count); while away it waits, and after CLIENT_SETTLE_MS answers SETTLED_UNKNOWN. */
+#define CLIENT_SETTLE_MS 5000
 uint64_t client_settle_receipt(struct client *c, const struct receipt_ack *ack, struct now now);
 
 /* A control call other than attach; r->id is set inside. Held while away, then repeated under the same id until answered;

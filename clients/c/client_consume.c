@@ -7,8 +7,6 @@
 
 #include <stdlib.h>
 
-#define RECEIPT_ANSWER_MS 5000
-
 static struct consumption *find(struct client *c, struct span name)
 {
     struct consumption *k = c->last_consumption;
@@ -190,7 +188,7 @@ uint64_t client_settle_receipt(struct client *c, const struct receipt_ack *ack, 
     r->ack.request = r->request;
     r->ack.receipt = copy_text(&texts, ack->receipt);
     r->ack.error = copy_text(&texts, ack->error);
-    r->deadline = mono_add_ms(now.mono, RECEIPT_ANSWER_MS);
+    r->deadline = mono_add_ms(now.mono, CLIENT_SETTLE_MS);
     HASH_ADD(hh, c->receipts, request, sizeof r->request, r);
     return r->request;
 }

@@ -27,19 +27,30 @@ void held_add(struct uplink *u, struct taking *t, const struct take *by, struct 
     t->held++;
 }
 
-void uplink_disown(struct uplink *u, struct span receipt)
+static struct held *find(const struct uplink *u, struct span receipt)
 {
     struct held *h = NULL;
     HASH_FIND(hh, u->held, receipt.data, receipt.size, h);
+    return h;
+}
+
+bool held_has(const struct uplink *u, struct span receipt)
+{
+    return find(u, receipt) != NULL;
+}
+
+void uplink_disown(struct uplink *u, struct span receipt)
+{
+    struct held *h = find(u, receipt);
     if (h)
         h->request = NULL;
 }
 
-void held_settled(struct uplink *u, const char *receipt, enum settle_result result, uint64_t ms)
+/* Its lease may go on: to leave the queue would give the event to somebody else meanwhile. */
+void held_settled(struct uplink *u, struct span receipt, enum settle_result result, uint64_t ms)
 {
-    struct held *h = NULL;
-    HASH_FIND_STR(u->held, receipt, h);
-    if (!h)
+    struct held *h = find(u, receipt);
+    if (!h || result == SETTLED_UNKNOWN)
         return;
     if (result == SETTLED_EXTENDED)
         h->until = mono_add_ms(u->now.mono, (int64_t)ms);

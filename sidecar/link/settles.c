@@ -1,38 +1,64 @@
-/* Acks by receipt: each goes to the broker under a number and comes back with its result. */
+/* Acks by receipt: each goes to the broker under a number and comes back with its result. Whoever waits for it is told when no answer
+ * comes, and may ask again. What nobody waits for is asked again here, as long as the event is ours: what an application answered to a
+ * push is known once only, and a broker that starts anew takes it still. */
 #include "base/xalloc.h"
 #include "sidecar/link/uplink_priv.h"
 
 #include <stdlib.h>
 
+static void ask(struct uplink *u, struct settle_wait *w)
+{
+    w->asked = u->now.mono;
+    w->number = client_settle_receipt(u->client, &w->ack, u->now);
+    HASH_ADD(hh, u->settles, number, sizeof w->number, w);
+}
+
+static struct span copy(uint8_t *to, struct span text)
+{
+    if (text.size)
+        memcpy(to, text.data, text.size);
+    return span_of(to, text.size);
+}
+
 static void send(struct uplink *u, const struct receipt_ack *ack, struct settling *of, size_t index)
 {
-    struct settle_wait *w = xmalloc(sizeof *w + ack->receipt.size + 1);
-    *w = (struct settle_wait){ .of = of, .index = index, .kind = ack->kind, .ms = ack->ms };
-    memcpy(w->receipt, ack->receipt.data, ack->receipt.size);
-    w->receipt[ack->receipt.size] = '\0';
-    w->number = client_settle_receipt(u->client, ack, u->now);
-    HASH_ADD(hh, u->settles, number, sizeof w->number, w);
+    struct settle_wait *w = xmalloc(sizeof *w + ack->receipt.size + ack->error.size);
+    *w = (struct settle_wait){ .of = of, .index = index, .ack = *ack };
+    w->ack.receipt = copy(w->texts, ack->receipt);
+    w->ack.error = copy(w->texts + ack->receipt.size, ack->error);
+    ask(u, w);
+}
+
+static struct settling *settling_new(void *request, size_t count)
+{
+    struct settling *s = xcalloc(1, sizeof *s + count * sizeof *s->results);
+    s->request = request;
+    s->count = s->left = count;
+    return s;
 }
 
 void uplink_settle(struct uplink *u, const struct receipt_ack *settles, size_t count, void *request, struct now now)
 {
-    struct settling *s = xcalloc(1, sizeof *s + count * sizeof *s->results);
+    struct settling *s = request ? settling_new(request, count) : NULL;
     u->now = now;
-    s->request = request;
-    s->count = s->left = count;
-    if (count == 0) {
-        u->handler.settled(request, s->results);
-        free(s);
-        return;
-    }
     for (size_t i = 0; i < count; i++)
         send(u, &settles[i], s, i);
+    if (s && count == 0) {
+        u->handler.settled(request, s->results);
+        free(s);
+    }
 }
 
 void uplink_release(struct uplink *u, struct span receipt, struct now now)
 {
     u->now = now;
     send(u, &(struct receipt_ack){ .kind = SETTLE_RELEASE, .receipt = receipt }, NULL, 0);
+}
+
+/* The broker's own "unknown" comes at once. */
+static bool is_silence(const struct uplink *u, const struct settle_wait *w, enum settle_result result)
+{
+    return result == SETTLED_UNKNOWN && mono_since_ms(u->now.mono, w->asked) >= CLIENT_SETTLE_MS;
 }
 
 void settles_settled(struct uplink *u, uint64_t number, enum settle_result result)
@@ -42,12 +68,16 @@ void settles_settled(struct uplink *u, uint64_t number, enum settle_result resul
     if (!w)
         return;
     struct settling *s = w->of;
-    held_settled(u, w->receipt, result, w->ms);
+    HASH_DEL(u->settles, w);
+    if (!s && is_silence(u, w, result) && held_has(u, w->ack.receipt)) {
+        ask(u, w);
+        return;
+    }
+    held_settled(u, w->ack.receipt, result, w->ack.ms);
     if (s) {
         s->results[w->index] = result;
         s->left--;
     }
-    HASH_DEL(u->settles, w);
     free(w);
     if (s && s->left == 0) {
         if (s->request)

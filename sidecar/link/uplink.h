@@ -54,7 +54,7 @@ void uplink_take(struct uplink *u, const char *queue, uint32_t max, int64_t wait
 /* The same for one who is told by that handler's `taken`, `alive` and `let_go`, the only ones called. It stands in the same line. */
 void uplink_take_by(struct uplink *u, const struct uplink_handler *by, const char *queue, uint32_t max, int64_t wait_ms,
                     void *request, struct now now);
-/* With a NULL request nobody is told. */
+/* With a NULL request nobody is told; it is asked again where the broker is silent, as long as the event is ours. */
 void uplink_settle(struct uplink *u, const struct receipt_ack *settles, size_t count, void *request, struct now now);
 /* An event that was taken could not be handed over: it goes back uncounted. */
 void uplink_release(struct uplink *u, struct span receipt, struct now now);

@@ -62,12 +62,12 @@ struct settling {
 /* One receipt on its way. */
 struct settle_wait {
     uint64_t number;
-    struct settling *of; /* NULL: nobody waits (a release, or forgotten) */
+    struct settling *of; /* NULL: nobody waits (a release, or what a push came to) */
     size_t index;
-    enum settle_kind kind;
-    uint64_t ms;
+    struct receipt_ack ack; /* its receipt and error are `texts` */
+    mono_t asked;
     UT_hash_handle hh;
-    char receipt[];
+    uint8_t texts[];
 };
 
 /* Names that outcomes point to. */
@@ -116,8 +116,10 @@ void takes_free(struct uplink *u);
 
 /* held.c: what was handed out and is not yet settled */
 void held_add(struct uplink *u, struct taking *t, const struct take *by, struct span receipt, uint32_t lease_ms);
-/* The broker's word on it: gone, or kept until now + ms. */
-void held_settled(struct uplink *u, const char *receipt, enum settle_result result, uint64_t ms);
+/* Has it been handed out, and is its lease not over? */
+bool held_has(const struct uplink *u, struct span receipt);
+/* The broker's word on it: gone, or kept until now + ms. Where nobody knows it stays what it was. */
+void held_settled(struct uplink *u, struct span receipt, enum settle_result result, uint64_t ms);
 /* Forgets what its lease has ended for; at most once a second. */
 void held_prune(struct uplink *u);
 /* Forgets all of a queue's. */

@@ -116,6 +116,28 @@ def test_a_broker_s_restart_is_outlived(cluster, application, tmp_path):
 # ------------------------------------------------------------------ slots
 
 
+def test_what_was_answered_while_the_broker_is_away_counts_when_it_is_back(cluster, application, tmp_path):
+    listen = f"tcp://127.0.0.1:{free_port()}"
+    broker = cluster.broker(listen=listen)
+    s = cluster.sidecar(broker, "--app-name", "shop")
+    s.declare("q", lease="5m")
+    release = threading.Event()
+    app = application(blocked(release))
+    subscribe(s, app.url)
+    s.publish("q", "once")
+    app.wait(1)
+    broker.kill()
+    release.set()
+    until(lambda: look(s)["results"]["acked"] == 1)
+    # who waits for an ack is told after 5 s that nobody knows; the push's is older
+    assert s.ack("q", "AQEB.0").json["results"][0]["result"] == "unknown"
+    cluster.broker(listen=listen)
+    s.wait_attached()
+    s.publish("q", "next")
+    until_acked(s, 2)
+    assert [(r.body, r.headers["Sluice-Attempt"]) for r in app.requests] == [(b"once", "1"), (b"next", "1")]
+
+
 def test_concurrency_is_what_is_at_the_application_at_once_and_nothing_beyond_is_fetched(named, application):
     release = threading.Event()
 

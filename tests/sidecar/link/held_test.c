@@ -81,6 +81,22 @@ static void extending_holds_it_longer(void **state)
     driver_close(&l);
 }
 
+/* Whoever took it was promised its lease: the queue must not be left meanwhile. */
+static void what_became_of_it_nobody_knows_is_held(void **state)
+{
+    struct asked taken, a = { .count = 1 };
+    struct driver l;
+    (void)state;
+    driver_open(&l, 10, 50, 0);
+    take(&l, "bounded", 1, &taken);
+    const struct receipt_ack longer = { .kind = SETTLE_EXTEND, .receipt = span_str(taken.receipts[0]), .ms = 60000 };
+    uplink_settle(l.uplink, &longer, 1, &a, clock_now());
+    driver_silence(&l);
+    assert_true(a.answered && a.results[0] == SETTLED_UNKNOWN);
+    assert_int_equal(driver_stats(&l).held_events, 1);
+    driver_close(&l);
+}
+
 static void nothing_is_held_of_a_queue_that_is_gone(void **state)
 {
     struct request r = { .call = CALL_DELETE, .queue = "temporary", .u.delete_.force = true };
@@ -167,6 +183,7 @@ int main(void)
         cmocka_unit_test(taken_events_are_held_until_they_are_settled),
         cmocka_unit_test(what_its_lease_has_ended_for_is_held_no_more),
         cmocka_unit_test(extending_holds_it_longer),
+        cmocka_unit_test(what_became_of_it_nobody_knows_is_held),
         cmocka_unit_test(nothing_is_held_of_a_queue_that_is_gone),
         cmocka_unit_test(their_taker_hears_when_they_are_its_own_no_more),
     };

@@ -1,6 +1,7 @@
 #include "tests/sidecar/link/link_driver.h"
 
 #include "base/clock.h"
+#include "clients/c/client.h"
 #include "tests/clients/c/test_broker.h"
 
 #include <poll.h>
@@ -183,6 +184,13 @@ void driver_settle(struct driver *l, enum settle_kind kind, const char *receipt,
     *a = (struct asked){ .count = 1 };
     uplink_settle(l->uplink, &s, 1, a, clock_now());
     driver_answer(l, a);
+}
+
+void driver_silence(struct driver *l)
+{
+    struct now later = clock_now();
+    later.mono = mono_add_ms(later.mono, CLIENT_SETTLE_MS);
+    uplink_run(l->uplink, later);
 }
 
 struct uplink_stats driver_stats(const struct driver *l)

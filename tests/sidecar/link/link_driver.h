@@ -51,6 +51,8 @@ void driver_turn(struct driver *l);
 void driver_publish(struct driver *l, const char *queue, size_t count, size_t bytes, uint32_t wait_ms, struct asked *a);
 void driver_take(struct driver *l, const char *queue, uint32_t max, int64_t wait_ms, struct asked *a);
 void driver_settle(struct driver *l, enum settle_kind kind, const char *receipt, uint64_t ms, struct asked *a);
+/* Runs it once as if the broker had been silent since it was asked to settle, for as long as that is waited for. */
+void driver_silence(struct driver *l);
 /* Takes and waits for it. */
 void driver_taken(struct driver *l, const char *queue, uint32_t max, struct asked *a);
 struct uplink_stats driver_stats(const struct driver *l);
