@@ -199,8 +199,32 @@ static int64_t on_fill(void *ctx, struct exchange *x, uint8_t *to, size_t room)
     return stream_fill(*http_slot(x), to, room);
 }
 
-/* What a publish that is not decided will come to nobody knows: 503 would be a lie. */
-static void on_abandon(void *ctx, struct exchange *x)
+/* Has the broker got a call of it that changes something? */
+static bool may_have_changed(const struct job *j)
+{
+    switch (j->command.kind) {
+    case API_CALL: return j->attached && api_call_changes(&j->command);
+    case API_SUBSCRIBE: return j->changing;
+    case API_UNSUBSCRIBE: return j->attached;
+    default: return false;
+    }
+}
+
+static void answer_abandoned(struct job *j, enum reason why)
+{
+    struct api_response r;
+    if (j->command.kind == API_STREAM) {
+        stream_refuse(j, why);
+    } else if (may_have_changed(j)) {
+        api_problem(REASON_unknown, "the call may have been carried out: look, then repeat it", 0, j->arena, &r);
+        job_answer(j, &r);
+    } else {
+        answer_problem(j, why);
+    }
+}
+
+/* What a publish, or a call that changes something, will come to when it is not decided nobody knows: 503 would be a lie. */
+static void on_abandon(void *ctx, struct exchange *x, enum reason why)
 {
     struct sidecar *s = ctx;
     struct job *j = *http_slot(x);
@@ -212,10 +236,7 @@ static void on_abandon(void *ctx, struct exchange *x)
         stream_closed(j, false);
     uplink_forget(s->uplink, j);
     leave_drain(s, j);
-    if (j->command.kind == API_STREAM)
-        stream_refuse(j, REASON_draining);
-    else
-        answer_problem(j, REASON_draining);
+    answer_abandoned(j, why);
 }
 
 const struct http_handler jobs_http = { begin, on_request, finish, on_refused, on_abandon, on_done, on_fill };

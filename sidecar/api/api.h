@@ -207,6 +207,8 @@ void api_render_acks(const struct api_command *c, const enum settle_result *resu
 void api_render_reply(const struct api_command *c, const struct reply *reply, struct arena *a,
                       struct api_response *out);
 
+/* Does such a call change anything? */
+bool api_call_changes(const struct api_command *c);
 /* The same, when the broker was there and did not answer: of a call that changes something nobody knows whether it did. */
 void api_render_silence(const struct api_command *c, struct arena *a, struct api_response *out);
 

@@ -292,12 +292,17 @@ void api_render_reply(const struct api_command *c, const struct reply *r, struct
     }
 }
 
-void api_render_silence(const struct api_command *c, struct arena *a, struct api_response *out)
+bool api_call_changes(const struct api_command *c)
 {
     const struct request *r = &c->u.call.request;
     bool counts_only = r->call == CALL_REDRIVE && r->u.redrive.dry_run;
-    if (r->call == CALL_DESCRIBE || r->call == CALL_EXPLAIN || r->call == CALL_LIST || r->call == CALL_PEEK ||
-        counts_only || r->call == CALL_DESCRIBE_TOPIC || r->call == CALL_LIST_TOPICS)
+    return !(r->call == CALL_DESCRIBE || r->call == CALL_EXPLAIN || r->call == CALL_LIST || r->call == CALL_PEEK ||
+             counts_only || r->call == CALL_DESCRIBE_TOPIC || r->call == CALL_LIST_TOPICS);
+}
+
+void api_render_silence(const struct api_command *c, struct arena *a, struct api_response *out)
+{
+    if (!api_call_changes(c))
         api_problem(REASON_unavailable, "the broker did not answer in time", 1000, a, out);
     else
         api_problem(REASON_unknown,

@@ -370,7 +370,7 @@ void http_abandon(struct http_server *s)
     do {
         DL_FOREACH (s->exchanges, x) {
             if (x->stage == STAGE_ASKED || x->streams)
-                s->handler.abandon(s->ctx, x);
+                s->handler.abandon(s->ctx, x, REASON_draining);
         }
         http_run(s, s->now);
     } while (s->closing && does_anybody_wait(s));
@@ -385,7 +385,6 @@ void exchanges_drop_gone(struct http_server *s)
 {
     struct exchange *x;
     DL_FOREACH (s->exchanges, x) {
-        struct api_response nobody_reads;
         if (!x->suspended || http_is_alive(x))
             continue;
         if (x->streams) {
@@ -393,9 +392,8 @@ void exchanges_drop_gone(struct http_server *s)
             http_wake(x);
             continue;
         }
-        api_problem(REASON_timeout, NULL, 0, &x->arena, &nobody_reads);
         x->close = true;
-        http_answer(x, &nobody_reads);
+        s->handler.abandon(s->ctx, x, REASON_timeout); /* one that still reads is told the truth */
     }
 }
 

@@ -21,8 +21,9 @@ struct http_handler {
     void (*finish)(void *ctx, const struct api_request *r, struct arena *a, struct api_response *out);
     /* An exchange that `request` never saw was answered: refused by `begin`, or its body is too large. */
     void (*refused)(void *ctx, int status);
-    /* The server ends and this exchange still waits: answer it now, with what is known; or its answer goes on: end it. */
-    void (*abandon)(void *ctx, struct exchange *x);
+    /* This exchange still waits, and the server ends (REASON_draining) or its client is gone, or half so (REASON_timeout): answer it
+     * now, with what is known. Or its answer goes on, and the server ends: end it. */
+    void (*abandon)(void *ctx, struct exchange *x, enum reason why);
     /* The exchange is over and about to be freed; `sent`: the response was written whole. Called for every exchange that
      * `request` saw. */
     void (*done)(void *ctx, struct exchange *x, bool sent);

@@ -203,6 +203,19 @@ def test_a_take_whose_client_vanished_gives_up_its_place(q, end):
     assert [(e["event"]["data"], e["attempt"]) for e in taken] == [("kept", 1)]
 
 
+def test_a_client_that_sends_no_more_and_still_reads_is_told_unknown_of_its_publish(q):
+    q.declare("q", capacity=1)
+    q.publish("q")
+    with dial(q.ready["http"]) as connection:
+        connection.sendall(f"POST /v1/queues/q/events?wait=60s HTTP/1.1\r\n{HOST}Content-Length: 1\r\n\r\nx".encode())
+        eventually(lambda: q.http("GET", "/v1/queues/q").json["waiting_publishers"] == 1)
+        connection.shutdown(socket.SHUT_WR)
+        received = receive_all(connection)
+    assert status_of(received) == 504 and b'"reason":"unknown","retryable":false' in received
+    q.ops("POST", "/v1/queues/q/purge")  # which makes room
+    eventually(lambda: q.http("GET", "/v1/queues/q").json["ledger"]["accepted"] == 2)
+
+
 def test_a_vanished_take_leaves_the_turn_to_the_other_sidecar(cluster, broker):
     first, second = cluster.sidecar(broker), cluster.sidecar(broker)
     first.declare("q")
@@ -285,6 +298,23 @@ def test_a_stopping_sidecar_says_unknown_of_what_is_undecided(cluster, broker):
         eventually(lambda: s.http("GET", "/v1/queues/q").json["waiting_publishers"] == 1)
         assert s.stop() == 0
         assert (waiting.result().status, waiting.result().json["reason"]) == (504, "unknown")
+
+
+def test_a_stopping_sidecar_says_unknown_of_a_call_that_the_broker_may_have_got(cluster, broker):
+    s = cluster.sidecar(broker)
+    s.declare("q")
+    s.publish("q")
+    broker.popen.send_signal(signal.SIGSTOP)
+    try:
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            purging = pool.submit(s.ops, "POST", "/v1/queues/q/purge")
+            looking = pool.submit(s.ops, "GET", "/v1/queues/q")
+            eventually(lambda: s.ops("GET", "/healthz").json["connections"] == 3)
+            s.popen.send_signal(signal.SIGTERM)
+            assert (purging.result().status, purging.result().json["reason"]) == (504, "unknown")
+            assert (looking.result().status, looking.result().json["reason"]) == (503, "draining")
+    finally:
+        broker.popen.send_signal(signal.SIGCONT)
 
 
 def test_acks_still_come_in_after_sigterm_and_end_the_drain(cluster, broker):

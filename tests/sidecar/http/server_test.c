@@ -57,10 +57,10 @@ static void refused(void *ctx, int status)
     (void)ctx, (void)status;
 }
 
-static void answer(void *ctx, struct exchange *x)
+static void answer(void *ctx, struct exchange *x, enum reason why)
 {
     struct api_response r;
-    (void)ctx;
+    (void)ctx, (void)why;
     api_text(200, "text/plain", span_str("done"), &r);
     http_answer(x, &r);
 }
@@ -173,7 +173,7 @@ static void a_connection_is_held_for_a_moment_and_suspended_then(void **state)
     d.now.mono = end;
     http_run(d.http, d.now);
     assert_true(http_due(d.http).ns > mono_add_ms(end, 100).ns);
-    answer(&d, d.asked[0]);
+    answer(&d, d.asked[0], REASON_draining);
     assert_true(has_to_run(&d));
     rest(&d);
     assert_answered(fd);
@@ -189,7 +189,7 @@ static void a_held_one_is_answered_without_having_been_suspended(void **state)
     int fd = dial(&d);
     ask(fd, "/soon");
     until_asked(&d, 1);
-    answer(&d, d.asked[0]);
+    answer(&d, d.asked[0], REASON_draining);
     rest(&d);
     assert_answered(fd);
     http_close(d.http);
@@ -242,7 +242,7 @@ static void a_request_behind_an_answered_one_goes_on_beside_one_that_is_held(voi
     until_asked(&d, 1);
     ask(fd, "/soon");
     until_asked(&d, 2);
-    answer(&d, d.asked[0]);
+    answer(&d, d.asked[0], REASON_draining);
     until_asked(&d, 3);
     http_close(d.http);
     assert_answered(fd);
@@ -279,7 +279,7 @@ static void who_came_when_there_were_too_many_is_let_in_when_one_ends(void **sta
     assert_int_equal(d.count, 0);
     close(first);
     until_asked(&d, 1);
-    answer(&d, d.asked[0]);
+    answer(&d, d.asked[0], REASON_draining);
     rest(&d);
     assert_answered(second);
     http_close(d.http);
