@@ -178,9 +178,15 @@ static void put(struct sender *s, struct sending *x)
     free(x);
 }
 
+/* "name: value". Without a value libcurl would leave it out, unless it is written "name;". */
 static bool add_line(struct sending *x, const char *line)
 {
-    struct curl_slist *all = curl_slist_append(x->headers, line);
+    size_t name = strlen(line) - 2;
+    char *empty = strcmp(line + name, ": ") == 0 ? xstrdup(line) : NULL;
+    if (empty)
+        strcpy(empty + name, ";");
+    struct curl_slist *all = curl_slist_append(x->headers, empty ? empty : line);
+    free(empty);
     if (all)
         x->headers = all;
     return all != NULL;

@@ -17,13 +17,14 @@ def test_an_event_arrives_in_binary_mode_and_2xx_acks_it(named, application):
     made = subscribe(named, app.url)
     assert (made["state"], made["managed"], made["kept"]) == ("active", None, "by the broker")
     event = {"specversion": "1.0", "id": "ä 1%", "source": "/shop", "type": "order.placed", "subject": "a\"b",
-             "time": "2024-05-06T07:08:09.120Z", "datacontenttype": "application/json", "n": 7, "data": {"item": 1.0}}
+             "time": "2024-05-06T07:08:09.120Z", "datacontenttype": "application/json", "n": 7, "empty": "",
+             "data": {"item": 1.0}}
     assert named.http("POST", "/v1/queues/q/events", json.dumps(event),
                       {"Content-Type": "application/cloudevents+json"}).status == 202
     got = app.wait(1)[0]
     assert (got.method, got.path) == ("POST", "/events")
     expected = {"ce-specversion": "1.0", "ce-id": "%C3%A4%201%25", "ce-source": "/shop", "ce-type": "order.placed",
-                "ce-subject": "a%22b", "ce-time": "2024-05-06T07:08:09.120Z", "ce-n": "7",
+                "ce-subject": "a%22b", "ce-time": "2024-05-06T07:08:09.120Z", "ce-n": "7", "ce-empty": "",
                 "Content-Type": "application/json", "Sluice-Queue": "q", "Sluice-Sequence": "1", "Sluice-Attempt": "1"}
     assert {name: got.headers[name] for name in expected} == expected
     assert int(got.headers["Sluice-Consumer-Epoch"]) >= 1 and got.headers["ce-datacontenttype"] is None
