@@ -96,12 +96,13 @@ static bool is_token(struct span name)
 static const char *find_smuggling(const struct api_request *r)
 {
     struct span length = { 0 };
-    unsigned hosts = 0, codings = 0;
+    unsigned hosts = 0, types = 0, codings = 0;
     for (size_t i = 0; i < r->header_count; i++) {
         struct span name = r->headers[i].name, value = r->headers[i].value;
         if (!is_token(name))
             return "a header's name holds a space or another character that no name may hold";
         hosts += header_name_is(name, "Host");
+        types += header_name_is(name, "Content-Type");
         if (header_name_is(name, "Transfer-Encoding") && (codings++ || !header_name_is(value, "chunked")))
             return "Transfer-Encoding must be chunked, once";
         if (!header_name_is(name, "Content-Length"))
@@ -112,6 +113,8 @@ static const char *find_smuggling(const struct api_request *r)
     }
     if (hosts > 1)
         return "more than one Host header";
+    if (types > 1)
+        return "more than one Content-Type header";
     return codings && length.data ? "Content-Length beside Transfer-Encoding" : NULL;
 }
 
@@ -194,6 +197,17 @@ static enum api_answer answer_leave(const struct api_request *r, struct arena *a
     return API_RESPONSE;
 }
 
+/* A consumer could not know that an event's data is compressed: no attribute says so. */
+static bool is_encoded(const struct api_request *r)
+{
+    for (size_t i = 0; i < r->header_count; i++) {
+        struct span value = r->headers[i].value;
+        if (header_name_is(r->headers[i].name, "Content-Encoding") && value.size && !header_name_is(value, "identity"))
+            return true;
+    }
+    return false;
+}
+
 static enum api_answer check_length(const struct api_config *c, const struct api_request *r,
                                     const struct api_route *route, struct arena *a, uint64_t *body_limit,
                                     struct api_response *out)
@@ -230,5 +244,7 @@ enum api_answer api_begin(const struct api_config *c, const struct api_request *
         return refuse_address(why, allow, a, out);
     if (!(route->listeners & 1u << r->listener) && !(c->operate && r->listener == API_APPLICATION))
         return refuse_listener(c, r, a, out);
+    if (is_encoded(r))
+        return refuse(REASON_media_type, "Content-Encoding is not understood here: send the body as it is", a, out);
     return check_length(c, r, route, a, body_limit, out);
 }

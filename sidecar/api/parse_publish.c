@@ -203,21 +203,12 @@ static enum api_answer refuse_type(struct parsing *p, const char *sentence)
     return API_RESPONSE;
 }
 
-/* A consumer could not know that the data is compressed: no attribute says so. */
-static bool is_encoded(const struct api_request *r)
-{
-    struct span coding = header_find(r, "Content-Encoding");
-    return coding.size && !header_name_is(coding, "identity");
-}
-
 enum api_answer parse_publish(struct parsing *p)
 {
     struct error why;
     enum form form = form_of(p->request);
     if (!read_options(p, &why))
         return respond_invalid(&why, p->arena, p->out);
-    if (is_encoded(p->request))
-        return refuse_type(p, "Content-Encoding is not understood here: send the body as it is");
     if (form == FORM_UNKNOWN)
         return refuse_type(p, "CloudEvents come as application/cloudevents+json, +protobuf, "
                               "application/cloudevents-batch+json or -batch+protobuf, in UTF-8");

@@ -45,16 +45,31 @@ static bool refuse_header(struct span name, struct error *why)
                      names[1], names[2], names[3]);
 }
 
+/* Whoever reads one value of two would read the wrong one as likely as not. */
+static bool is_once(const struct api_request *r, const char *name, struct error *why)
+{
+    unsigned times = 0;
+    for (size_t i = 0; i < r->header_count; i++)
+        times += header_name_is(r->headers[i].name, name);
+    return times <= 1 || error_set(why, "header '%s' is given twice", name);
+}
+
 static bool check_names(const struct api_request *r, struct error *why)
 {
+    bool any = false;
     for (size_t i = 0; i < r->header_count; i++) {
         struct span name = r->headers[i].name;
         bool ours =
             name.size >= sizeof PREFIX - 1 && strncasecmp((const char *)name.data, PREFIX, sizeof PREFIX - 1) == 0;
         if (ours && !is_among(name, names, COUNT(names)) && !is_among(name, of_pushes, COUNT(of_pushes)))
             return refuse_header(name, why);
+        any |= ours;
     }
-    return true;
+    for (size_t i = 0; i < COUNT(names) && any; i++) {
+        if (!is_once(r, names[i], why))
+            return false;
+    }
+    return is_once(r, "Idempotency-Key", why);
 }
 
 static bool parse_ttl(struct parsing *p, struct error *why)

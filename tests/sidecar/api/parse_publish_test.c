@@ -193,6 +193,30 @@ static void formats_and_codings_that_are_not_understood_are_415(void **state)
     driver_refuses("POST", "/v1/queues/q/events", "Content-Encoding", "gzip", "x", 415, "Content-Encoding");
 }
 
+static void headers_that_say_two_things_are_refused(void **state)
+{
+    static const struct {
+        const char *name, *first, *second, *says;
+        int status;
+    } bad[] = {
+        { "Content-Type", "text/plain", "application/cloudevents+json", "more than one Content-Type", 400 },
+        { "Content-Encoding", "identity", "gzip", "Content-Encoding", 415 },
+        { "Idempotency-Key", "a", "b", "'Idempotency-Key' is given twice", 400 },
+        { "Sluice-Delay", "1h", "2h", "'Sluice-Delay' is given twice", 400 },
+        { "sluice-wait", "1s", "1s", "'Sluice-Wait' is given twice", 400 },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct driver d;
+        driver_begin(&d);
+        driver_header(&d, bad[i].name, bad[i].first);
+        driver_header(&d, bad[i].name, bad[i].second);
+        assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/events", event), API_RESPONSE);
+        assert_says(&d, bad[i].status, bad[i].says);
+        driver_end(&d);
+    }
+}
+
 static void a_coding_that_changes_nothing_passes(void **state)
 {
     struct driver d;
@@ -262,6 +286,7 @@ int main(void)
         cmocka_unit_test(protobuf_is_kept_as_it_came),
         cmocka_unit_test(protobuf_batches_name_the_index_of_what_is_wrong),
         cmocka_unit_test(formats_and_codings_that_are_not_understood_are_415),
+        cmocka_unit_test(headers_that_say_two_things_are_refused),
         cmocka_unit_test(a_coding_that_changes_nothing_passes),
         cmocka_unit_test(broken_json_says_where),
         cmocka_unit_test(an_event_above_the_limit_is_413),
