@@ -7,7 +7,6 @@
 
 #include "base/xalloc.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <utlist.h>
 
@@ -48,31 +47,6 @@ struct exchange {
     mono_t held_until;
 };
 
-/* ------------------------------------------------------------------ connections */
-
-struct peer *peer_new(struct http_server *s, struct MHD_Connection *connection)
-{
-    struct peer *p = xcalloc(1, sizeof *p);
-    p->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    p->deadline = mono_add_ms(s->now.mono, s->config.idle_ms + s->config.request_ms);
-    DL_APPEND(s->peers, p);
-    s->peer_count++;
-    return p;
-}
-
-void peer_free(struct http_server *s, struct peer *p)
-{
-    DL_DELETE(s->peers, p);
-    s->peer_count--;
-    free(p);
-}
-
-bool peer_is_gone(const struct peer *p)
-{
-    struct pollfd f = { .fd = p->fd, .events = POLLRDHUP };
-    return poll(&f, 1, 0) > 0 && (f.revents & (POLLRDHUP | POLLHUP | POLLERR));
-}
-
 static struct peer *peer_of(struct MHD_Connection *connection)
 {
     return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
@@ -89,10 +63,8 @@ void *exchange_begin(void *ctx, const char *uri, struct MHD_Connection *connecti
     x->uri = xstrdup(uri);
     x->peer = peer_of(connection);
     arena_init(&x->arena, ARENA_SIZE);
-    if (x->peer) {
-        x->peer->busy = true;
+    if (x->peer)
         x->peer->deadline = mono_add_ms(l->server->now.mono, l->server->config.request_ms);
-    }
     DL_APPEND(l->server->exchanges, x);
     return x;
 }
@@ -203,6 +175,8 @@ static enum MHD_Result send_response(struct exchange *x)
     struct api_response *r = &x->response;
     struct http_server *s = x->listener->server;
     x->stage = STAGE_ANSWERED;
+    if (x->peer)
+        x->peer->busy = true;
     listener_owes(x->listener, 2); /* to write it, and to begin anew */
     if (!x->seen)
         s->handler.refused(s->ctx, r->status);
@@ -266,8 +240,10 @@ static void ask(struct exchange *x)
     x->arena.cap += x->body.size * ARENA_TIMES;
     x->stage = STAGE_ASKED;
     x->seen = true;
-    if (x->peer)
+    if (x->peer) {
+        x->peer->busy = true;
         x->peer->deadline = MONO_NEVER; /* it is ours to answer now */
+    }
     s->handler.request(s->ctx, x, &x->request, &x->arena);
     if (x->stage == STAGE_ASKED)
         (x->soon ? hold : suspend)(x);

@@ -28,7 +28,8 @@ struct listener {
 struct peer {
     struct peer *prev, *next;
     int fd;
-    bool busy; /* with an exchange */
+    bool busy; /* with a request that is whole */
+    bool gone; /* when it was looked at last */
     mono_t deadline;
 };
 
@@ -56,6 +57,8 @@ void peer_free(struct http_server *s, struct peer *p);
 
 /* Has its client closed or reset it, or shut down its sending side? */
 bool peer_is_gone(const struct peer *p);
+/* The same of one of which nothing is being answered, and nothing can be any more. To be asked from time to time. */
+bool peer_has_left(struct peer *p);
 /* Ends the waiting of exchanges whose client has gone: a suspended connection's end is not seen by libmicrohttpd. */
 void exchanges_drop_gone(struct http_server *s);
 

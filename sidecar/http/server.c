@@ -134,7 +134,8 @@ void http_readable(struct http_server *s, int fd)
 }
 
 /* libmicrohttpd's timeouts count silence only: a byte now and then would hold a connection for ever. And an end that comes
- * with bytes that make no request it may not see until its timeout. */
+ * with bytes that make no request, or not the whole of one, it may not see until its timeout: a few who vanish in the middle of
+ * theirs would take all connections from the others. */
 static void sweep(struct http_server *s)
 {
     if (mono_before(s->now.mono, s->next_sweep))
@@ -142,7 +143,7 @@ static void sweep(struct http_server *s)
     s->next_sweep = mono_add_ms(s->now.mono, SWEEP_MS);
     exchanges_drop_gone(s);
     for (struct peer *p = s->peers; p; p = p->next) {
-        if (p->deadline.ns <= s->now.mono.ns || (!p->busy && peer_is_gone(p)))
+        if (p->deadline.ns <= s->now.mono.ns || peer_has_left(p))
             shutdown(p->fd, SHUT_RDWR);
     }
 }

@@ -268,6 +268,45 @@ static void a_client_that_vanishes_while_it_is_held_leaves_nothing_to_wait_for(v
     http_close(d.http);
 }
 
+/* The end comes with the last bytes, so that there is nothing more to wake anybody. */
+static void a_client_that_vanishes_half_way_through_its_request_holds_no_connection(void **state)
+{
+    static const char *const halves[] = { "POST /later HTT", "POST /later HTTP/1.1\r\nHost: localhost\r\nConte",
+                                          "POST /later HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf" };
+    (void)state;
+    for (size_t i = 0; i < sizeof halves / sizeof *halves; i++) {
+        struct driver d;
+        driver_open(&d, 10);
+        int fd = connected(&d);
+        say(fd, halves[i], strlen(halves[i]));
+        close(fd);
+        for (unsigned second = 0; second < 4; second++) {
+            http_readable(d.http, d.fd);
+            http_run(d.http, d.now);
+            rest(&d);
+            d.now.mono = mono_add_ms(d.now.mono, 1000);
+        }
+        assert_int_equal(http_connections(d.http), 0);
+        http_close(d.http);
+    }
+}
+
+static void one_that_sends_no_more_is_answered_all_the_same(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_open(&d, 10);
+    int fd = connected(&d);
+    ask(fd, "/later"); /* nobody has read that yet when it is looked for who has gone */
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    d.now.mono = mono_add_ms(d.now.mono, 1000);
+    until_asked(&d, 1);
+    answer(&d, d.asked[0], REASON_draining);
+    rest(&d);
+    assert_answered(fd);
+    http_close(d.http);
+}
+
 static void who_came_when_there_were_too_many_is_let_in_when_one_ends(void **state)
 {
     struct driver d;
@@ -314,6 +353,8 @@ int main(void)
         cmocka_unit_test(so_does_one_in_small_chunks),
         cmocka_unit_test(a_request_behind_an_answered_one_goes_on_beside_one_that_is_held),
         cmocka_unit_test(a_client_that_vanishes_while_it_is_held_leaves_nothing_to_wait_for),
+        cmocka_unit_test(a_client_that_vanishes_half_way_through_its_request_holds_no_connection),
+        cmocka_unit_test(one_that_sends_no_more_is_answered_all_the_same),
         cmocka_unit_test(who_came_when_there_were_too_many_is_let_in_when_one_ends),
         cmocka_unit_test(closing_answers_those_too_who_ask_meanwhile),
     };
