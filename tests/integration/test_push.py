@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from conftest import BIN
 from pushing import (PATIENCE, application, blocked, free_port, ledger, look, named, subscribe, until,
                      until_acked, until_state)
 
@@ -84,6 +85,22 @@ def test_a_refused_connection_is_no_failure(named, application):
     assert {r.headers["Sluice-Attempt"] for r in got} == {"1"}
     s = look(named)
     assert s["results"]["failed"] == 0 and s["state"] == "active" and s["detail"] is None
+
+
+def test_a_name_that_nobody_resolves_in_time_holds_up_nothing_else(cluster, broker, tmp_path):
+    library, resolved = BIN.parent / "lib/libslow_resolver.so", tmp_path / "resolved"
+    assert library.exists()
+    s = cluster.sidecar(broker, "--app-name", "shop", "--push-allow", "slow.test", environment={
+        "LD_PRELOAD": str(library), "SLOW_RESOLVER": str(resolved), "ASAN_OPTIONS": "verify_asan_link_order=0"})
+    try:
+        s.declare("q")
+        subscribe(s, "http://slow.test/", timeout="100ms", concurrency=2)
+        s.publish("q")
+        assert "Resolving timed out" in until_state(s, "unreachable")["detail"]
+        assert s.publish("q").status == 202
+    finally:
+        resolved.touch()
+    assert s.stop() == 0
 
 
 def test_a_queue_that_is_not_there_is_waited_for(named, application):
