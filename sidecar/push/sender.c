@@ -1,7 +1,7 @@
 /* libcurl tells which descriptors it waits for (into an epoll of its own, nested in the loop's) and by when it wants to be
  * called. A request that goes out on a connection kept open and gets no byte back is one that libcurl would send again by
  * itself: the application may have seen it, so the prerequest callback ends the second try, and the broker's next attempt
- * carries the right number. Idle connections are used again for a second only: most servers close them after five. */
+ * carries the right number. */
 #include "sidecar/push/sender.h"
 
 #include "base/clock.h"
@@ -20,7 +20,6 @@
 #define BUFFER_SIZE  4096L
 #define SPARE_MOST   16u
 #define EVENTS       64
-#define HEADER_MAX   256u
 
 struct sending {
     struct sending *prev, *next;
@@ -32,16 +31,18 @@ struct sending {
     bool too_big, coded, keep_body;
     struct buf body;
     size_t retry_after_size, allowed_size;
-    char retry_after[HEADER_MAX], allowed[HEADER_MAX];
+    char retry_after[PUSH_HEADER_MAX], allowed[PUSH_HEADER_MAX];
     char error[CURL_ERROR_SIZE];
 };
 
 struct sender {
     void (*done)(void *cookie, const struct sender_answer *answer);
-    CURLM *multi; /* NULL before the first request */
+    CURLM *multi; /* NULL while there are neither requests nor connections */
+    bool begun;   /* libcurl is */
     struct sending *under_way, *spare;
     unsigned spare_count;
     mono_t due;
+    mono_t idle_end; /* then what is open and not used again is closed; MONO_NEVER: something is under way */
     int epoll_fd;
 };
 
@@ -89,28 +90,13 @@ static size_t on_body(char *data, size_t one, size_t size, void *ctx)
     return x->too_big ? 0 : size;
 }
 
-/* "name: value\r\n" */
-static void keep_header(struct span line, const char *name, char out[HEADER_MAX], size_t *size)
-{
-    size_t length = strlen(name);
-    const uint8_t *at = line.data + length + 1, *end = line.data + line.size;
-    if (line.size <= length || line.data[length] != ':' || strncasecmp((const char *)line.data, name, length) != 0)
-        return;
-    while (at < end && (*at == ' ' || *at == '\t'))
-        at++;
-    while (at < end && (end[-1] == '\n' || end[-1] == '\r' || end[-1] == ' '))
-        end--;
-    *size = (size_t)(end - at) < HEADER_MAX ? (size_t)(end - at) : 0;
-    memcpy(out, at, *size);
-}
-
 /* Nobody offered to decode anything, and a few bytes could become very many: only chunks are understood. */
 static bool is_coded(struct span line)
 {
-    char coding[HEADER_MAX];
-    size_t size = HEADER_MAX;
-    keep_header(line, "Transfer-Encoding", coding, &size);
-    return size != HEADER_MAX && (size != 7 || strncasecmp(coding, "chunked", 7) != 0);
+    char coding[PUSH_HEADER_MAX];
+    size_t size = PUSH_HEADER_MAX;
+    push_header(line, "Transfer-Encoding", coding, &size);
+    return size != PUSH_HEADER_MAX && (size != 7 || strncasecmp(coding, "chunked", 7) != 0);
 }
 
 static size_t on_header(char *data, size_t one, size_t size, void *ctx)
@@ -122,8 +108,8 @@ static size_t on_header(char *data, size_t one, size_t size, void *ctx)
     x->too_big |= x->header_bytes > SENDER_HEADERS_MAX;
     if (size >= 5 && memcmp(data, "HTTP/", 5) == 0) /* what an interim answer said is not the answer's */
         x->retry_after_size = x->allowed_size = 0;
-    keep_header(line, "Retry-After", x->retry_after, &x->retry_after_size);
-    keep_header(line, "WebHook-Allowed-Origin", x->allowed, &x->allowed_size);
+    push_header(line, "Retry-After", x->retry_after, &x->retry_after_size);
+    push_header(line, "WebHook-Allowed-Origin", x->allowed, &x->allowed_size);
     x->coded |= is_coded(line);
     return x->too_big || x->coded ? 0 : size;
 }
@@ -229,9 +215,8 @@ static bool start_libcurl(struct sender *s)
 {
     if (s->multi)
         return true;
-    if (curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK)
-        return false;
-    s->multi = curl_multi_init();
+    s->begun = s->begun || curl_global_init(CURL_GLOBAL_NOTHING) == CURLE_OK;
+    s->multi = s->begun ? curl_multi_init() : NULL;
     return s->multi && !curl_multi_setopt(s->multi, CURLMOPT_SOCKETFUNCTION, on_socket) &&
            !curl_multi_setopt(s->multi, CURLMOPT_SOCKETDATA, s) &&
            !curl_multi_setopt(s->multi, CURLMOPT_TIMERFUNCTION, on_timer) &&
@@ -254,13 +239,21 @@ struct sending *sender_start(struct sender *s, const struct sender_request *requ
         return NULL;
     }
     DL_APPEND(s->under_way, x);
+    s->idle_end = MONO_NEVER;
     return x;
+}
+
+static void take_out(struct sender *s, struct sending *x)
+{
+    curl_multi_remove_handle(s->multi, x->easy);
+    DL_DELETE(s->under_way, x);
+    if (!s->under_way)
+        s->idle_end = mono_add_ms(clock_now().mono, IDLE_SECONDS * 1000);
 }
 
 void sender_cancel(struct sender *s, struct sending *x)
 {
-    curl_multi_remove_handle(s->multi, x->easy);
-    DL_DELETE(s->under_way, x);
+    take_out(s, x);
     put(s, x);
 }
 
@@ -297,8 +290,7 @@ static void end(struct sender *s, struct sending *x, CURLcode code)
     answer.outcome.body = buf_span(&x->body);
     answer.outcome.retry_after = span_of(x->retry_after, x->retry_after_size);
     answer.allowed_origin = span_of(x->allowed, x->allowed_size);
-    curl_multi_remove_handle(s->multi, x->easy);
-    DL_DELETE(s->under_way, x);
+    take_out(s, x);
     s->done(x->cookie, &answer);
     put(s, x);
 }
@@ -329,7 +321,7 @@ int sender_fd(const struct sender *s)
 
 mono_t sender_due(const struct sender *s)
 {
-    return s->due;
+    return mono_min(s->due, s->idle_end);
 }
 
 static int as_curl(uint32_t events)
@@ -346,10 +338,22 @@ static void keep_time(struct sender *s)
         on_timer(s->multi, ms, s);
 }
 
+/* libcurl closes an idle connection only when it looks for another one: until then an application that serves one after the other
+ * would stand still. Most servers close them after five seconds. */
+static void close_connections(struct sender *s)
+{
+    if (s->multi)
+        curl_multi_cleanup(s->multi);
+    s->multi = NULL;
+    s->due = s->idle_end = MONO_NEVER;
+}
+
 bool sender_run(struct sender *s, mono_t now)
 {
     struct epoll_event events[EVENTS];
     int running;
+    if (s->idle_end.ns <= now.ns)
+        close_connections(s);
     if (!s->multi)
         return false;
     if (s->due.ns <= now.ns) {
@@ -371,9 +375,7 @@ struct sender *sender_open(void (*done)(void *cookie, const struct sender_answer
         return NULL;
     }
     struct sender *s = xcalloc(1, sizeof *s);
-    s->done = done;
-    s->due = MONO_NEVER;
-    s->epoll_fd = fd;
+    *s = (struct sender){ .done = done, .due = MONO_NEVER, .idle_end = MONO_NEVER, .epoll_fd = fd };
     return s;
 }
 
@@ -389,10 +391,9 @@ void sender_close(struct sender *s)
         curl_easy_cleanup(x->easy);
         free(x);
     }
-    if (s->multi) {
-        curl_multi_cleanup(s->multi);
+    close_connections(s);
+    if (s->begun)
         curl_global_cleanup();
-    }
     close(s->epoll_fd);
     free(s);
 }

@@ -55,6 +55,20 @@ bool push_retry_after(struct span value, wall_t now, int64_t *ms)
     return parse_seconds(text, ms) || parse_date(text, now, ms);
 }
 
+void push_header(struct span line, const char *name, char out[PUSH_HEADER_MAX], size_t *size)
+{
+    size_t length = strlen(name);
+    const uint8_t *at = line.data + length + 1, *end = line.data + line.size;
+    if (line.size <= length || line.data[length] != ':' || strncasecmp((const char *)line.data, name, length) != 0)
+        return;
+    while (at < end && (*at == ' ' || *at == '\t'))
+        at++;
+    while (at < end && (end[-1] == '\n' || end[-1] == '\r' || end[-1] == ' '))
+        end--;
+    *size = (size_t)(end - at) < PUSH_HEADER_MAX ? (size_t)(end - at) : 0;
+    memcpy(out, at, *size);
+}
+
 static struct push_verdict judge_status(const struct push_outcome *o, wall_t now)
 {
     int64_t ms;

@@ -49,6 +49,10 @@ void push_said(struct span body, char out[PUSH_SAID_MAX + 1]);
 /* Retry-After: seconds, or a date (RFC 9110, 10.2.3; its preferred form). False when it is neither. */
 bool push_retry_after(struct span value, wall_t now, int64_t *ms);
 
+/* An answer's header line, "name: value\r\n": when it is the named one, its value, and 0 for the size of one that is too long. */
+#define PUSH_HEADER_MAX 256u
+void push_header(struct span line, const char *name, char out[PUSH_HEADER_MAX], size_t *size);
+
 /* Does the answer to a handshake allow `origin`? `allowed` is the WebHook-Allowed-Origin header's value. */
 bool push_is_allowed(struct span allowed, const char *origin);
 

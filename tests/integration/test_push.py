@@ -1,4 +1,6 @@
 """Push to the application: a real broker and sidecar, and an application that does what each test wants of it."""
+import http.client
+import http.server
 import json
 import os
 import threading
@@ -66,6 +68,32 @@ def test_a_plain_body_is_pushed_as_the_event_it_was_wrapped_into(named, applicat
     got = app.wait(1)[0]
     assert (got.headers["ce-type"], got.headers["ce-source"], got.headers["Content-Type"]) == (
         "sluice.event", "/shop", "text/plain")
+
+
+def test_an_application_that_serves_one_connection_after_the_other_is_left_alone_when_there_is_nothing_to_push(named):
+    served = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # which keeps its only connection, until the other end closes it
+
+        def do_POST(self):
+            served.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(204)
+            self.end_headers()
+        do_GET = lambda self: self.send_error(404)
+        log_message = lambda *_: None
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as app:
+        threading.Thread(target=app.serve_forever, daemon=True).start()
+        address = "127.0.0.1:%d" % app.server_address[1]
+        subscribe(named, f"http://{address}/")
+        for event in (b"first", b"second"):
+            named.publish("q", event)
+            until(lambda: served[-1:] == [event])
+            probe = http.client.HTTPConnection(address, timeout=PATIENCE)
+            probe.request("GET", "/", headers={"Connection": "close"})
+            assert probe.getresponse().status == 404
+        until_acked(named, 2)
+        app.shutdown()
 
 
 # ------------------------------------------------------------------ nobody there
