@@ -196,11 +196,10 @@ static bool set_up(struct sending *x, const struct sender_request *r)
 {
     CURL *easy = x->easy;
     bool post = strcmp(r->method, "POST") == 0;
-    const char *socket = *r->target->socket ? r->target->socket : NULL;
     const char *body = r->body.size ? (const char *)r->body.data : ""; /* NULL would be read from standard input */
     long connect_ms = r->limit_ms < CONNECT_MS ? (long)r->limit_ms : CONNECT_MS;
     return add_headers(x, r->headers) && !curl_easy_setopt(easy, CURLOPT_URL, r->target->url) &&
-           !curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, socket) &&
+           !curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, *r->target->socket ? r->target->socket : NULL) &&
            !curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body) &&
            !curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.size) &&
            /* behind the fields, which make a POST of any request */
@@ -276,6 +275,8 @@ static const char *error_of(const struct sending *x, CURLcode code, enum push_en
         return "the answer has a Transfer-Encoding other than chunked";
     if (code == CURLE_ABORTED_BY_CALLBACK)
         return "the connection ended before an answer came";
+    if (code == CURLE_OUT_OF_MEMORY) /* as it calls what passes a bound of its own: a request's head of 1 MiB */
+        return "the event's attributes are too large for an HTTP request's headers";
     return x->error[0] ? x->error : curl_easy_strerror(code);
 }
 

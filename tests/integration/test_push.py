@@ -96,6 +96,19 @@ def test_an_application_that_serves_one_connection_after_the_other_is_left_alone
         app.shutdown()
 
 
+def test_attributes_that_no_header_holds_are_a_failure_that_says_so_and_hold_up_nothing(named, application):
+    app = application()
+    named.declare("q", max_deliveries=1)
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "long": "é" * 300000}  # each is six in a header
+    assert named.http("POST", "/v1/queues/q/events", json.dumps(event, ensure_ascii=False),
+                      {"Content-Type": "application/cloudevents+json"}).status == 202
+    named.publish("q", "next")
+    subscribe(named, app.url)
+    assert app.wait(1)[0].body == b"next"
+    dead = named.http("GET", "/v1/queues/q/peek?state=dead").json["events"]
+    assert "too large for an HTTP request's headers" in dead[0]["trouble"]["error"]
+
+
 # ------------------------------------------------------------------ nobody there
 
 
