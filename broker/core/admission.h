@@ -28,6 +28,17 @@ static inline bool admission_has_terms(const struct entry *e)
 {
     return e->not_before_ms || e->delay_ms || e->expires_ms;
 }
+/* Why an entry can never be accepted as things are; REASON_ok when it can, maybe later. */
+static inline enum reason admission_hopeless(const struct core *c, const struct queue *q, const struct entry *e)
+{
+    if (q->closed)
+        return REASON_closed;
+    if (e->event.size > c->config.max_event || e->event.size > q->settings.capacity_bytes)
+        return REASON_too_large;
+    if (q->settings.require_consumer && !q->active)
+        return REASON_no_consumer;
+    return REASON_ok;
+}
 /* Decides an entry that the queue accepted before, within its dedup window: it gets the first one's sequence, and takes no room.
  * False: it is none. */
 bool admission_hashed_duplicate(struct admission *a, uint64_t sequence, const struct entry *e);

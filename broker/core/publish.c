@@ -25,18 +25,6 @@ static enum reason refused_unseen(const struct core *c, const struct destination
     return q || t ? REASON_ok : REASON_unknown_queue;
 }
 
-/* Why an entry can never be accepted as things are; REASON_ok when it can, maybe later. */
-static enum reason hopeless(const struct core *c, const struct queue *q, const struct entry *e)
-{
-    if (q->closed)
-        return REASON_closed;
-    if (e->event.size > c->config.max_event || e->event.size > q->settings.capacity_bytes)
-        return REASON_too_large;
-    if (q->settings.require_consumer && !q->active)
-        return REASON_no_consumer;
-    return REASON_ok;
-}
-
 /* Counts an entry against the session's window and the numbering. False: a violation. *known: it was decided already
  * (sent again after a lost session). */
 static bool count_entry(const struct core *c, struct session *s, struct destination *d, uint64_t sequence,
@@ -141,7 +129,7 @@ static enum reason judge(struct arrival *a, uint64_t sequence, const struct entr
     /* Behind waiters of its own publisher even a duplicate waits, or a batch would not be admitted as a prefix. */
     if (!a->destination->waiters && a->group.count == 0 && admission_duplicate(&a->admission, sequence, e))
         return REASON_ok;
-    why = hopeless(a->core, a->queue, e);
+    why = admission_hopeless(a->core, a->queue, e);
     if (why != REASON_ok)
         return why;
     if ((!a->queue->waiters && a->group.count == 0 && !is_behind_topics(a->queue)) || MUTATED(overtake_waiters)) {

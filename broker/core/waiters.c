@@ -245,30 +245,45 @@ uint64_t waiting_skip(struct core *c, struct waiting *w, uint64_t sequence, uint
 
 /* ------------------------------------------------------------------ admitted */
 
+/* REASON_ok: it is decided. What never fits as things are by now is refused: it would hold up those behind it for nothing, and have
+ * dropped for nothing whatever the queue holds. */
+static enum reason admit_next(struct admission *a, struct waiting *w, const struct entry *e)
+{
+    uint64_t sequence = w->first + w->next;
+    if (admission_duplicate(a, sequence, e)) {
+        waiting_entry_leaves(w, e->event.size);
+        return REASON_ok;
+    }
+    enum reason why = admission_hopeless(a->core, a->queue, e);
+    if (why != REASON_ok) {
+        admission_flush(a);
+        a->queue->refused++;
+        waiting_refuse(a->core, w, w->next, e->event.size, why, a->queue);
+        return REASON_ok;
+    }
+    why = admission_take_room(a, e->event.size);
+    if (why != REASON_ok)
+        return why;
+    waiting_entry_leaves(w, e->event.size);
+    admission_accept(a, sequence, e);
+    return REASON_ok;
+}
+
 /* Admits from one run as far as there is room. False when it stopped for want of it. */
 static bool admit_run(struct admission *a, struct waiting *w)
 {
     while (w->next < w->count) {
         struct wire_reader rest = w->rest;
         struct entry e;
-        bool whole = take_entry(&rest, w->wait_ms, &e);
-        assert(whole);
-        (void)whole;
-        if (waiting_is_decided(w, w->next)) {
-            /* refused out of turn */
-        } else if (admission_duplicate(a, w->first + w->next, &e)) {
-            waiting_entry_leaves(w, e.event.size);
-        } else {
-            enum reason room = admission_take_room(a, e.event.size);
-            if (room != REASON_ok) {
-                w->blocked = room;
-                a->core->starved |= room == REASON_budget;
-                if (room == REASON_disk)
-                    durable_starved(a->core, a->room.budget);
-                return false;
-            }
-            waiting_entry_leaves(w, e.event.size);
-            admission_accept(a, w->first + w->next, &e);
+        waiting_take_entry(&rest, w->wait_ms, &e);
+        enum reason why =
+            waiting_is_decided(w, w->next) ? REASON_ok : admit_next(a, w, &e); /* else refused out of turn */
+        if (why != REASON_ok) {
+            w->blocked = why;
+            a->core->starved |= why == REASON_budget;
+            if (why == REASON_disk)
+                durable_starved(a->core, a->room.budget);
+            return false;
         }
         w->next++;
         w->rest = rest;

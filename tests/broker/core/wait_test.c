@@ -224,6 +224,46 @@ static void a_deleted_queue_refuses_who_waits(void **state)
     assert_string_equal(ledger(d, NULL), "accepted 1 acked 0 purged 1 dropped 0 remaining 0");
 }
 
+/* What waits may become what never fits: it would keep everybody else waiting in front of an empty queue. */
+static void who_is_too_large_by_now_does_not_hold_up_the_others(void **state)
+{
+    struct driver *d = *state;
+    struct peer *a = attached(d, "a"), *b = attached(d, "b");
+    declare(d, "orders", "capacity=1 capacity_bytes=4096");
+    publish(a, "orders", 60000, "full big:3000 +goes-with-it");
+    publish(b, "orders", 60000, "small");
+    heard(a);
+    declare(d, "orders", "capacity_bytes=1024");
+    assert_string_equal(heard(a), "refuse orders 2..3 too_large 1/1");
+    operate(d, CALL_PURGE, "orders");
+    assert_string_equal(heard(b), "confirm orders 1 -> 2");
+}
+
+/* … and where the oldest make room, all of them would be dropped for it, in vain. */
+static void nothing_is_dropped_for_who_is_too_large_by_now(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    declare(d, "orders", "capacity=2 capacity_bytes=4096");
+    publish(p, "orders", 60000, "one two big:3000");
+    declare(d, "orders", "capacity_bytes=1024 overflow=drop_oldest");
+    assert_string_equal(ledger(d, "orders"), "accepted 2 acked 0 purged 0 dropped 0 remaining 2");
+    assert_string_equal(heard(p), "confirm orders 1..2 -> 1; refuse orders 3 too_large 2/2");
+}
+
+static void nobody_is_let_in_while_the_consumer_that_is_required_is_away(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p"), *k = attached(d, "k");
+    declare(d, "orders", "capacity=1 require_consumer=true");
+    consume(k, "orders");
+    publish(p, "orders", 60000, "one two");
+    leave(k, "orders");
+    heard(p);
+    operate(d, CALL_PURGE, "orders");
+    assert_string_equal(heard(p), "refuse orders 2 no_consumer 0/1");
+}
+
 static void many_waiters_of_many_sizes_come_through_in_order(void **state)
 {
     struct driver *d = *state;
@@ -260,6 +300,9 @@ int main(void)
         driven(waiters_stay_while_their_session_resumes),
         driven(a_larger_capacity_lets_waiters_in),
         driven(a_deleted_queue_refuses_who_waits),
+        driven(who_is_too_large_by_now_does_not_hold_up_the_others),
+        driven(nothing_is_dropped_for_who_is_too_large_by_now),
+        driven(nobody_is_let_in_while_the_consumer_that_is_required_is_away),
         driven(many_waiters_of_many_sizes_come_through_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
