@@ -272,7 +272,9 @@ void attach_echo(struct core *c, struct session *s, struct span request_id)
     bool known = true;
     guard_attached(s);
     if (s->pending.fresh && !producer_attach(c, s, &known)) {
-        attach_fail(c, s, REASON_fenced, "a newer holder of this producer id has attached; take another id");
+        attach_fail(
+            c, s, REASON_fenced,
+            "a newer holder of this producer id has attached, or it has been used for too many names; take another id");
         return;
     }
     if (s->pending.fresh) {

@@ -4,8 +4,6 @@
 
 #include "base/mutation.h"
 
-/* Names a producer may have published to; beyond it the producer is forgotten. */
-#define DESTINATIONS_MAX 65536u
 /* So long at least what is to take the place of the oldest waits until that was read, whatever it says itself. */
 #define DROP_WAIT_MS 5000u
 
@@ -260,7 +258,7 @@ bool publish_body(struct core *c, struct session *s, struct body *b)
 {
     if (!name_valid(b->name) || b->u.publish.first == 0)
         return false;
-    if (HASH_COUNT(s->producer->destinations) > DESTINATIONS_MAX)
+    if (producer_has_its_fill(s->producer))
         return false;
     struct arrival a = { .core = c, .session = s, .destination = destination_of(s->producer, b->name) };
     if (owes_too_many_seen(c, a.destination))
@@ -297,7 +295,8 @@ static uint64_t skip_some(struct core *c, struct destination *d, uint64_t sequen
 bool publish_skip(struct core *c, struct session *s, const struct body *b)
 {
     uint64_t first = b->u.skip.first, end = first + b->u.skip.count;
-    if (!name_valid(b->name) || first == 0 || first == end || end - first > c->config.window_events)
+    if (!name_valid(b->name) || first == 0 || first == end || end - first > c->config.window_events ||
+        producer_has_its_fill(s->producer))
         return false;
     struct destination *d = destination_of(s->producer, b->name);
     struct queue *q = queue_find(c, b->name);

@@ -182,6 +182,12 @@ static bool apply(struct core *c, struct session *s, struct body *b, bool *bye)
     }
 }
 
+static const char *violation(const struct session *s)
+{
+    return producer_has_its_fill(s->producer) ? "its producer id was used for too many names"
+                                              : "it sent a malformed or forbidden frame";
+}
+
 /* False: a violation. The session may be gone after it. */
 static bool apply_all(struct core *c, struct session *s, struct wire_reader *bodies)
 {
@@ -195,7 +201,7 @@ static bool apply_all(struct core *c, struct session *s, struct wire_reader *bod
         }
     }
     if (status == FRAME_BAD)
-        session_end(c, s, "it sent a malformed or forbidden frame", true);
+        session_end(c, s, violation(s), true);
     else if (bye)
         session_end(c, s, NULL, true);
     else

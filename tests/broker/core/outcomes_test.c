@@ -167,6 +167,31 @@ static void an_answer_that_was_lost_fences_nobody(void **state)
     assert_string_equal(come_back(p), "attach refused fenced; lane closed");
 }
 
+/* Each name that a producer has used is kept, be it by a skip: one that never ends would have the broker grow without end. Its holder
+ * goes on under another id, for under this one it would be ended for ever. */
+static void a_producer_of_too_many_names_is_fenced(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    declare(d, "orders", "");
+    for (unsigned i = 0; i < 70000 && is_attached(p); i++) {
+        char name[16];
+        snprintf(name, sizeof name, "q%u", i);
+        frame_add_skip(&p->out, span_str(name), 1, 1);
+        if (i % 500 == 0)
+            push(p);
+    }
+    assert_false(is_attached(p));
+    assert_true(logged(d, "its producer id was used for too many names"));
+    heard(p);
+    assert_string_equal(come_back(p), "attach refused fenced; lane closed");
+    p->producer.low++;
+    p->told_epoch = 0;
+    assert_string_equal(come_back(p), "attached");
+    publish(p, "orders", 0, "one");
+    assert_string_equal(heard(p), "confirm orders 1 -> 1");
+}
+
 static void a_broker_that_forgot_the_producer_goes_on_above_its_epoch(void **state)
 {
     struct driver *d = *state;
@@ -266,6 +291,7 @@ int main(void)
         driven(each_session_of_a_producer_has_the_next_epoch),
         driven(of_two_holders_of_one_id_the_older_is_fenced),
         driven(an_answer_that_was_lost_fences_nobody),
+        driven(a_producer_of_too_many_names_is_fenced),
         driven(a_broker_that_forgot_the_producer_goes_on_above_its_epoch),
         driven(the_epoch_outlives_a_restart),
         driven(only_so_many_producers_without_a_session_are_remembered),
