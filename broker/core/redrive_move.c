@@ -2,6 +2,7 @@
  * event at the target's tail and leaving the dead store by the same step of the store. Publishers that wait for room there
  * come first: what is dead can wait. */
 #include "broker/core/redrive.h"
+#include "broker/core/topic.h"
 
 #include "proto/filter.h"
 
@@ -13,10 +14,14 @@
 
 /* ------------------------------------------------------------------ one event */
 
-static bool has_room(struct core *c, const struct queue *to, size_t size)
+/* Of its publishers nobody waits for it, by its name or by a topic's. Within the broker's memory the event's own bytes make room for it:
+ * else a broker whose memory is full of what is dead could not have it redriven. */
+static bool has_room(struct core *c, const struct queue *q, const struct queue *to, size_t size)
 {
     struct room room = queue_room(c, to);
-    return !to->waiters && !to->closed && room_take(&room, size) == REASON_ok;
+    if (!q->durable && !to->durable)
+        room.budget += size;
+    return !to->waiters && !topic_oldest(to) && !to->closed && room_take(&room, size) == REASON_ok;
 }
 
 /* `event`: its bare bytes. */
@@ -43,7 +48,7 @@ static enum redrive_step take(struct core *c, struct redrive *r, struct queue *q
     if (wanted && !r->dry_run) {
         if (r->rate && r->allowance < 1000)
             return REDRIVE_ENOUGH;
-        if (!has_room(c, to, event.size))
+        if (!has_room(c, q, to, event.size))
             return REDRIVE_FULL;
         move_one(c, q, to, t, event);
         r->allowance -= r->rate ? 1000 : 0;

@@ -1,5 +1,5 @@
 /* Redrives by filter, by reason, at a rate, and beside publishers that wait, in memory. */
-#include "tests/broker/core/driver.h"
+#include "tests/broker/core/topic_driver.h"
 
 #include "proto/event.h"
 #include "proto/filter.h"
@@ -256,6 +256,29 @@ static void publishers_that_wait_come_first(void **state)
     assert_int_equal(describe(d, "orders").dead, 0);
 }
 
+static void publishers_that_wait_by_a_topic_come_first_too(void **state)
+{
+    struct driver *d = *state;
+    struct peer *k = with_dead(d, "capacity_bytes=1024", "a b c", 3), *p = attached(d, "w");
+    make_topic(d, "all", "target");
+    publish(p, "target", 0, "big:1000");
+    publish(p, "all", 60000, "big:1010");
+    assert_string_equal(redrive(d, request(0)), "redriven 0 left 3");
+    consume(k, "target");
+    credit(k, "target", 100);
+    ack(k, "target", 1, 1);
+    assert_non_null(strstr(heard(p), "confirm all 1 -> target:2"));
+}
+
+/* The dead may be what fills it. */
+static void a_budget_that_is_used_up_by_the_dead_lets_them_go(void **state)
+{
+    struct driver *d = *state;
+    with_dead(d, "", "big:600 big:600 big:600", 3);
+    d->core->config.memory_budget = broker(d).memory_used;
+    assert_string_equal(redrive(d, request(0)), "redriven 3 left 0");
+}
+
 static int free_filter(void **state)
 {
     (void)state;
@@ -276,6 +299,8 @@ int main(void)
         driven(a_dry_run_has_no_rate),
         driven(purging_and_deleting_meanwhile_end_it),
         driven(publishers_that_wait_come_first),
+        driven(publishers_that_wait_by_a_topic_come_first_too),
+        driven(a_budget_that_is_used_up_by_the_dead_lets_them_go),
     };
     return cmocka_run_group_tests(tests, NULL, free_filter);
 }
