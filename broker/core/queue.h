@@ -205,7 +205,7 @@ struct item *queue_next(struct queue *q, uint64_t *sequence);
 /* Marks it taken by a lease. */
 void queue_taken(struct queue *q, uint64_t sequence, struct item *item, uint32_t lease);
 uint64_t queue_purge(struct core *c, struct queue *q, bool everything);
-uint32_t queue_oldest_ms(const struct core *c, struct queue *q);
+uint64_t queue_oldest_ms(const struct core *c, struct queue *q);
 uint64_t queue_remaining(const struct queue *q);
 /* Calls `visit` for the items from `from` on, in order, until it returns false. */
 void queue_each(struct queue *q, uint64_t from, bool (*visit)(void *, uint64_t, struct item *), void *ctx);

@@ -21,10 +21,10 @@ double rate_read(const struct rate *r, mono_t now)
     return seconds <= 0 ? r->value : r->value * exp(-seconds / RATE_SECONDS);
 }
 
-uint32_t queue_oldest_ms(const struct core *c, struct queue *q)
+uint64_t queue_oldest_ms(const struct core *c, struct queue *q)
 {
     const struct item *oldest = queue_oldest(q);
-    return oldest ? (uint32_t)(core_tenths(c) - oldest->accepted) * 100 : 0;
+    return oldest ? ((uint64_t)core_tenths(c) - (uint64_t)oldest->accepted) * 100 : 0;
 }
 
 uint32_t queue_retry_ms(const struct core *c, const struct queue *q)

@@ -32,6 +32,15 @@ static void declare_all(struct driver *d, const char *names)
         assert_string_equal(declare(d, name, ""), "ok");
 }
 
+static void an_age_of_months_does_not_begin_anew(void **state)
+{
+    struct driver *d = *state;
+    declare(d, "orders", "");
+    publish(attached(d, "p"), "orders", 0, "one");
+    d->now.mono = mono_add_ms(d->now.mono, INT64_C(50) * 24 * 3600 * 1000);
+    assert_true(describe(d, "orders").oldest_age_ms == UINT64_C(50) * 24 * 3600 * 1000);
+}
+
 static void queues_are_listed_in_the_order_of_their_names(void **state)
 {
     struct driver *d = *state;
@@ -210,6 +219,7 @@ static void describe_tells_ages_rates_and_who_is_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        driven(an_age_of_months_does_not_begin_anew),
         driven(queues_are_listed_in_the_order_of_their_names),
         driven(lists_come_in_pages),
         driven(a_prefix_selects),
