@@ -35,8 +35,15 @@ bool answers_again(struct core *c, const struct request *r, const struct route *
     return true;
 }
 
+static uint64_t bytes_of(const struct answered *a)
+{
+    return a->request.size + a->reply.size;
+}
+
 static void free_answer(struct core *c, struct answered *a)
 {
+    c->answer_count--;
+    c->answer_bytes -= bytes_of(a);
     DL_DELETE(c->answer_list, a);
     HASH_DEL(c->answers, a);
     buf_free(&a->request);
@@ -58,8 +65,8 @@ void answers_remember(struct core *c, struct token id, struct span packed_reques
     buf_add(&a->reply, reply->bytes.data, reply->bytes.size);
     HASH_ADD(hh, c->answers, id, sizeof a->id, a);
     DL_APPEND(c->answer_list, a);
-    if (++c->answer_count <= ANSWERS_REMEMBERED)
-        return;
-    free_answer(c, c->answer_list);
-    c->answer_count--;
+    c->answer_count++;
+    c->answer_bytes += bytes_of(a);
+    while (c->answer_count > ANSWERS_REMEMBERED || (c->answer_bytes > ANSWERS_BYTES && c->answer_count > 1))
+        free_answer(c, c->answer_list);
 }

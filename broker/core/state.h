@@ -136,6 +136,7 @@ struct answered {
     UT_hash_handle hh;
 };
 #define ANSWERS_REMEMBERED 4096u
+#define ANSWERS_BYTES      (16u << 20) /* … of at most so much, requests and replies */
 
 /* What waits for a ticket of the log: the outcome of accepted entries, or something to be said. In the order of tickets. */
 struct pending {
@@ -214,6 +215,7 @@ struct core {
     bool starved;            /* somebody waits for the broker's budget */
     struct answered *answers, *answer_list;
     uint32_t answer_count;
+    uint64_t answer_bytes;
     struct ledger closed_ledger;        /* of deleted queues */
     struct subscription *subscriptions; /* subscriptions.h */
     uint32_t subscription_count;

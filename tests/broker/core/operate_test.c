@@ -218,6 +218,27 @@ static void the_oldest_of_thousands_of_answers_are_forgotten(void **state)
     assert_int_equal(ask(d, &first)->reason, REASON_ok);
 }
 
+/* An answer may be large, as that to a subscription, which has all of its application: what is remembered is bounded by bytes, too. */
+static void what_is_remembered_of_large_answers_is_bounded(void **state)
+{
+    struct driver *d = *state;
+    static uint8_t settings[SUBSCRIPTION_SETTINGS_MAX];
+    struct request r = { .call = CALL_PUT_SUBSCRIPTION, .u.subscription.app = "shop" };
+    char name[16];
+    r.u.subscription.name = name;
+    r.u.subscription.settings = span_of(settings, sizeof settings);
+    for (uint64_t i = 1; i <= 200; i++) {
+        snprintf(name, sizeof name, "s%u", (unsigned)i);
+        r.id = (struct token){ 5, i };
+        assert_int_equal(ask(d, &r)->reason, REASON_ok);
+    }
+    uint64_t bytes = 0;
+    for (const struct answered *a = d->core->answer_list; a; a = a->next)
+        bytes += a->request.size + a->reply.size;
+    assert_in_range(bytes, 1, 16u << 20);
+    assert_true(token_equal(d->core->answer_list->prev->id, r.id)); /* the newest */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +256,7 @@ int main(void)
         driven(another_call_under_the_same_id_is_refused),
         driven(looking_is_never_answered_from_memory),
         driven(the_oldest_of_thousands_of_answers_are_forgotten),
+        driven(what_is_remembered_of_large_answers_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
