@@ -334,8 +334,7 @@ uint64_t aside_purge(struct core *c, struct queue *q)
             backlog_settle(c, q, first, CAUSE_PURGED);
         return count;
     }
-    while (p->aside.wanting)
-        key_over(q, p->aside.wanting->current);
+    keys_purge_aside(q);
     aside_set_free(&p->aside.all);
     count_memory(p);
     return at_once;

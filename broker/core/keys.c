@@ -172,6 +172,16 @@ void keys_clear_waiting(struct queue *q)
     }
 }
 
+/* Not only those that want it: what came next, and could not be delivered, was set aside with its partition. */
+void keys_purge_aside(struct queue *q)
+{
+    struct key *k, *next;
+    HASH_ITER (hh, q->partitions->keys, k, next) {
+        if (aside_set_has(&q->partitions->aside.all, k->current))
+            key_over(q, k->current);
+    }
+}
+
 void keys_free(struct queue *q)
 {
     struct partitions *p = q->partitions;

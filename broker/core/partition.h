@@ -121,6 +121,8 @@ struct parked {
 };
 struct parked keys_parked(struct queue *q);
 void keys_clear_waiting(struct queue *q);
+/* Keys whose current event is aside go with all that is; their lines are empty, and nothing waits behind them. */
+void keys_purge_aside(struct queue *q);
 void keys_free(struct queue *q);
 
 /* share.c */

@@ -116,6 +116,35 @@ static void but_one_by_one_where_others_behind_it_stay(void **state)
     assert_true(purged_beside(true) > AHEAD);
 }
 
+/* What comes next of its key is set aside with the partition that it stands in, when that cannot be delivered. */
+static void a_purge_frees_the_keys_of_what_is_aside(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("ordered=key partitions=2");
+    bench.d->core->config.look_ahead = 1;
+    struct peer *both[2] = { mail_consumer("k", 8), mail_consumer("l", 8) };
+    published(3, "a", "");
+    struct peer *of_a = hear(both[0], &t) ? both[0] : both[1], *of_d = of_a == both[0] ? both[1] : both[0];
+    hear(of_a, &t);
+    assert_int_equal(t.count, 1);
+    struct link *link = &session_find(bench.d->core, of_a->token)->link;
+    uint32_t frames = link->limits.frames;
+    link->limits.frames = 0; /* it is not reached */
+    ack(of_a, "mail", t.events[0].delivery, 1);
+    published(3, "d", "");
+    wait_ms(ASIDE_STILL_MS);
+    drain(of_d, &t);
+    assert_int_equal(t.count, 4);
+    assert_true(aside_set_has(&mail()->partitions->aside.all, 2) && mail()->partitions->keys->current == 2);
+    assert_string_equal(ask_durably(&(struct request){ .call = CALL_PURGE, .queue = "mail" }), "ok");
+    link->limits.frames = frames;
+    published(2, "a", "");
+    heartbeat(of_a);
+    drain(of_a, &t);
+    assert_int_equal(t.count, 6);
+}
+
 static void a_queue_is_deleted_with_what_is_aside(void **state)
 {
     (void)state;
@@ -231,6 +260,7 @@ int main(void)
         on_disk(a_purge_takes_what_is_aside),
         on_disk(what_is_aside_is_purged_at_once),
         on_disk(but_one_by_one_where_others_behind_it_stay),
+        on_disk(a_purge_frees_the_keys_of_what_is_aside),
         on_disk(a_queue_is_deleted_with_what_is_aside),
         on_disk(it_is_explained_and_shown),
         on_disk(it_is_explained_by_whose_partition_it_is_in),
