@@ -255,14 +255,28 @@ static uint32_t share_of(const struct core *c, const struct queue *q, uint32_t s
     return (uint32_t)((events < by_bytes ? events : by_bytes) / standing);
 }
 
+/* Nothing of the partition can be delivered before something of it is read that is aside. */
+static bool lacks_what_is_aside(struct queue *q, struct partition *at)
+{
+    return partition_is_reached(q, at) && partition_awaits_disk(q->partitions, at);
+}
+
 /* No more may be set aside. What stands behind something that is aside is exchanged for that all the same: nothing of its partition
- * would ever be delivered, and the memory never be free. It is no more than the look-ahead. */
+ * would ever be delivered, and the memory never be free. So is what stands behind its keys, whose events may be there themselves, as
+ * they were in hand before. It is no more than the look-ahead. */
 static void exchange(struct core *c, struct queue *q)
 {
     struct partitions *p = q->partitions;
+    uint32_t lacking = 0;
     for (uint32_t i = 0; i < p->count; i++) {
-        if (partition_is_reached(q, &p->at[i]) && partition_awaits_disk(p, &p->at[i]))
-            thin(c, q, &p->at[i].ready, &p->at[i].aside, 0, true);
+        if (!lacks_what_is_aside(q, &p->at[i]))
+            continue;
+        thin(c, q, &p->at[i].ready, &p->at[i].aside, 0, true);
+        lacking++;
+    }
+    for (struct key *k = lacking ? p->keys : NULL; k; k = k->hh.next) {
+        if (lacks_what_is_aside(q, &p->at[k->hash % p->count]))
+            thin(c, q, &k->waiting, &k->aside, 0, true);
     }
 }
 

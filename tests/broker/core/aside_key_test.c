@@ -280,6 +280,38 @@ static void what_was_set_aside_leaves_no_memory_behind(void **state)
         assert_true(key->waiting.capacity <= 2 * AHEAD);
 }
 
+/* No more may be set aside, a2 is, and b1, which comes behind it, was in hand before and stays in memory: what is behind b1 has to make room
+ * for a2, or nobody ever gets anything. */
+static void what_is_behind_a_key_makes_room_for_what_comes_before_it(void **state)
+{
+    (void)state;
+    struct taken t = { 0 };
+    declared("ordered=key partitions=2 lease=1h");
+    struct core_config *config = &bench.d->core->config;
+    config->look_ahead = 2;
+    struct peer *both[2] = { mail_consumer("k", 8), mail_consumer("l", 8) }, *p = joined("p");
+    publish(p, "mail", 0, "a1#a a2#a b1#b b2#b");
+    settle_disk();
+    struct peer *k = hear(both[0], &t) ? both[0] : both[1];
+    hear(k, &t);
+    assert_true(t.count == 2 && t.events[0].sequence == 1 && t.events[1].sequence == 3);
+    struct link *link = &session_find(bench.d->core, k->token)->link;
+    uint32_t frames = link->limits.frames;
+    link->limits.frames = 0; /* it is not reached */
+    ack(k, "mail", t.events[0].delivery, 1);
+    publish(p, "mail", 0, "d1#d");
+    settle_disk();
+    assert_true(aside() == 1 && aside_set_has(&mail()->partitions->aside.all, 2));
+    config->look_ahead = 1;
+    config->memory_budget = ASIDE_SHARE;
+    assert_true(aside_is_spent(bench.d->core));
+    fail_for(k, t.events[1].delivery, 0);
+    link->limits.frames = frames;
+    heartbeat(k);
+    settle_disk();
+    assert_true(hear(k, &t) > 0 && t.events[2].sequence == 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +327,7 @@ int main(void)
         on_disk(a_key_whose_next_event_is_delivered_in_this_turn_flows),
         on_disk(where_no_more_may_be_set_aside_it_waits_for_what_stands_still),
         on_disk(what_was_set_aside_leaves_no_memory_behind),
+        on_disk(what_is_behind_a_key_makes_room_for_what_comes_before_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
