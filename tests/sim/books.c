@@ -55,8 +55,8 @@ static void check_letters(struct sim *s)
 {
     uint64_t died = books_letters_sent(s), letters = letters_seen(s), unseen = books_never_seen(s, 1);
     if (s->on_disk[0] && (died < letters || died > letters + unseen))
-        sim_fail(s, "%llu events died in %s, and %llu (or %llu more) arrived where they go", N(died), sim_queue_name(0),
-                 N(letters), N(unseen));
+        sim_wrong(s, "%llu events died in %s, and %llu (or %llu more) arrived where they go", N(died),
+                  sim_queue_name(0), N(letters), N(unseen));
 }
 
 /* ------------------------------------------------------------------ ends */
@@ -82,16 +82,16 @@ static void check_ends(struct sim *s, unsigned queue)
     const struct queue *q = find(s, queue);
     uint64_t known = seen(s, queue), ended = 0;
     if (!q || q->ledger.accepted < known) {
-        sim_fail(s, "%s says it accepted %llu events, seen were %llu", sim_queue_name(queue),
-                 N(q ? q->ledger.accepted : 0), N(known));
+        sim_wrong(s, "%s says it accepted %llu events, seen were %llu", sim_queue_name(queue),
+                  N(q ? q->ledger.accepted : 0), N(known));
         return;
     }
     for (size_t i = 0; i < s->fact_count; i++)
         ended += ended_unseen(s, s->facts[i], queue);
     uint64_t never = q->ledger.accepted - known, ends = unseen_ends(s, q, queue);
     if (never + ended > ends)
-        sim_fail(s, "%s: %llu events were never seen and %llu no more, and only %llu died or expired unseen", q->name,
-                 N(never), N(ended), N(ends));
+        sim_wrong(s, "%s: %llu events were never seen and %llu no more, and only %llu died or expired unseen", q->name,
+                  N(never), N(ended), N(ends));
 }
 
 /* ------------------------------------------------------------------ topics */
@@ -114,13 +114,13 @@ static void check_all_or_none(struct sim *s)
         if (f->sequence > 0 || !is_elsewhere(f))
             continue;
         if (s->ttl_ms[f->queue] == 0)
-            sim_fail(s, "#%llu, sent to the topic, was not in all of its queues", N(f->id));
+            sim_wrong(s, "#%llu, sent to the topic, was not in all of its queues", N(f->id));
         missing[f->queue]++;
     }
     for (unsigned q = 0; q < s->queues; q++) {
         if (missing[q] > books_never_seen(s, q))
-            sim_fail(s, "%llu events, sent to the topic, were not seen in %s, which accepted %llu that nobody saw",
-                     N(missing[q]), sim_queue_name(q), N(books_never_seen(s, q)));
+            sim_wrong(s, "%llu events, sent to the topic, were not seen in %s, which accepted %llu that nobody saw",
+                      N(missing[q]), sim_queue_name(q), N(books_never_seen(s, q)));
     }
 }
 

@@ -31,8 +31,12 @@ void broker_draw(struct sim *s)
 
 /* ------------------------------------------------------------------ starts */
 
-void broker_settings(const struct sim *s, unsigned q, struct queue_settings *out)
+void broker_settings(struct sim *s, unsigned q, struct queue_settings *out)
 {
+    if (s->mood.anything) {
+        anything_settings(s, q, out);
+        return;
+    }
     queue_settings_put(out, QUEUE_SETTING_capacity, s->capacity[q]);
     queue_settings_put(out, QUEUE_SETTING_lease, s->lease_ms[q]);
     queue_settings_put(out, QUEUE_SETTING_backoff, s->backoff_ms[q]);
@@ -61,7 +65,7 @@ static void declare(struct sim *s, unsigned q)
     struct error e = { "" };
     broker_settings(s, q, &settings);
     if (operate_declare(s->core, span_str(sim_queue_name(q)), &settings, false, false, &out, NULL, &e) != REASON_ok)
-        sim_fail(s, "declare: %s", e.text);
+        sim_wrong(s, "declare: %s", e.text);
 }
 
 /* The second and the third queue take events whose way says so; both have those that go both ways. */
@@ -126,7 +130,7 @@ void broker_start(struct sim *s)
     storing_check_start(s);
     for (unsigned q = s->queues; q-- > 0 && !s->failed;) /* where the dead go first */
         declare(s, q);
-    if (s->mood.topics && !s->failed)
+    if (s->mood.topics && !s->failed && (!s->mood.anything || s->config.incarnation == 1))
         make_topic(s);
 }
 
@@ -211,6 +215,7 @@ static void finish_turn(struct sim *s)
 
 static void broker_turn(struct sim *s)
 {
+    anything_turn(s);
     for (unsigned i = 0; i < SIM_CLIENTS; i++)
         take_ingress(s, &s->actors[i]);
     if (s->log)

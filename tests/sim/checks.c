@@ -59,8 +59,8 @@ static bool within_capacity(struct sim *s, const struct queue *q)
 static void check_queue(struct sim *s, struct queue *q)
 {
     if (!within_capacity(s, q))
-        sim_fail(s, "%s holds %llu of %llu", q->name, (unsigned long long)queue_remaining(q),
-                 (unsigned long long)q->settings.capacity);
+        sim_wrong(s, "%s holds %llu of %llu", q->name, (unsigned long long)queue_remaining(q),
+                  (unsigned long long)q->settings.capacity);
     check_credit(s, q);
     keys_check_shares(s, q);
     keys_check_progress(s, q);
@@ -72,10 +72,11 @@ static void check_topic(struct sim *s)
 {
     const struct topic *t = topic_find(s->core, span_str(SIM_TOPIC));
     bool idle = t && t->waiters && !t->is_woken;
-    for (uint32_t i = 0; idle && i < t->binding_count; i++) {
-        const struct queue *q = t->bindings[i].queue;
-        struct room room = queue_room(s->core, q);
-        idle = room.events > 0 && room.budget > (q->durable ? 6000 : 100000) && !q->waiters && !q->closed;
+    for (uint32_t i = 0; idle && i <= t->binding_count; i++) {
+        const struct queue *q = i < t->binding_count ? t->bindings[i].queue : t->catch_all;
+        struct room room = q ? queue_room(s->core, q) : (struct room){ 0 };
+        idle = !q || (room.events > 0 && room.bytes > 6000 && room.budget > (q->durable ? 6000 : 100000) &&
+                      !q->waiters && !q->closed);
     }
     if (!idle || s->topic_roomy_since == 0)
         s->topic_roomy_since = idle ? s->now : 0;
@@ -101,8 +102,8 @@ void check_step(struct sim *s)
     }
     check_topic(s);
     if (used > s->config.memory_budget + said_of_the_dead(s))
-        sim_fail(s, "the broker holds %llu bytes of %llu", (unsigned long long)used,
-                 (unsigned long long)s->config.memory_budget);
+        sim_wrong(s, "the broker holds %llu bytes of %llu", (unsigned long long)used,
+                  (unsigned long long)s->config.memory_budget);
     timing_check(s);
     if (s->steps % 16 == 0)
         remembering_check(s);
@@ -183,7 +184,7 @@ void check_end(struct sim *s)
     uint64_t dead = l->dead_lettered + l->dropped + (s->mood.expiries ? l->expired : 0);
     uint64_t vanished = l->purged + (dead_may_go ? dead : 0);
     if (lost > vanished || (lost && !s->mood.purges && !s->mood.deletes && !s->mood.redrives))
-        sim_fail(s, "%llu confirmed events never arrived", (unsigned long long)lost);
+        sim_wrong(s, "%llu confirmed events never arrived", (unsigned long long)lost);
     if (l->remaining)
         sim_fail(s, "%llu events never drained", (unsigned long long)l->remaining);
     if (l->accepted != l->acked + l->purged + l->dropped + l->dead_lettered + l->expired)
@@ -191,6 +192,7 @@ void check_end(struct sim *s)
     if (!s->mood.deletes && !s->mood.redrives)
         check_sequences(s);
     books_check(s);
+    anything_check_end(s);
     keeping_check(s);
     for (unsigned i = 0; i < SIM_CLIENTS; i++) {
         if (!s->actors[i].client || !client_is_attached(s->actors[i].client))

@@ -97,19 +97,19 @@ static bool prefix_refused(const struct sim *s, const struct fact *f)
 static void accepted(struct sim *s, struct fact *f, uint64_t sequence, uint64_t incarnation)
 {
     if (refused(f))
-        sim_fail(s, "#%llu was refused (%s) and yet is in the queue", ID(f), reason_info(f->reason)->name);
+        sim_wrong(s, "#%llu was refused (%s) and yet is in the queue", ID(f), reason_info(f->reason)->name);
     bool same = f->sequence == sequence && (s->on_disk[f->queue] || f->incarnation == incarnation);
     bool redriven =
         s->mood.redrives; /* it may be a new event of the queue by now, and never have been handed over before */
     if (f->sequence && !same && !redriven)
-        sim_fail(s, "#%llu has sequences %llu and %llu: doubled", ID(f), (unsigned long long)f->sequence,
-                 (unsigned long long)sequence);
+        sim_wrong(s, "#%llu has sequences %llu and %llu: doubled", ID(f), (unsigned long long)f->sequence,
+                  (unsigned long long)sequence);
     if (redriven && sequence < f->sequence)
         return; /* a confirm that was long on its way */
     f->sequence = sequence;
     f->incarnation = incarnation;
     if (prefix_refused(s, f))
-        sim_fail(s, "#%llu was accepted behind a refused entry of its batch", ID(f));
+        sim_wrong(s, "#%llu was accepted behind a refused entry of its batch", ID(f));
 }
 
 #define WINDOW_MS 110000 /* of dedup, and less; a tight budget may forget earlier */
@@ -123,8 +123,8 @@ static void check_twins(struct sim *s, const struct fact *f, uint64_t sequence, 
     bool apart = s->mood.deletes || s->mood.redrives || s->mood.tight || s->now - first->published > WINDOW_MS * MS ||
                  s->wall_offset_ms != 0;
     if (first->kept && first->kept != sequence && lasts && !apart && s->mood.repeats)
-        sim_fail(s, "#%llu is in the queue as %llu, and the same event as %llu", ID(f), (unsigned long long)sequence,
-                 (unsigned long long)first->kept);
+        sim_wrong(s, "#%llu is in the queue as %llu, and the same event as %llu", ID(f), (unsigned long long)sequence,
+                  (unsigned long long)first->kept);
     first->kept = sequence;
     first->kept_by = incarnation;
 }
@@ -132,7 +132,7 @@ static void check_twins(struct sim *s, const struct fact *f, uint64_t sequence, 
 static void duplicate(struct sim *s, struct fact *f, uint64_t sequence, uint64_t incarnation)
 {
     if (!s->mood.repeats || f->handed_over || f->sequence)
-        sim_fail(s, "#%llu is in the queue, and said to be a duplicate", ID(f));
+        sim_wrong(s, "#%llu is in the queue, and said to be a duplicate", ID(f));
     f->duplicate = true;
     check_twins(s, f, sequence, incarnation);
 }
@@ -140,7 +140,7 @@ static void duplicate(struct sim *s, struct fact *f, uint64_t sequence, uint64_t
 static void confirmed(struct sim *s, struct fact *f, uint64_t sequence, uint64_t incarnation, uint32_t flags)
 {
     if (((flags & RUN_DURABLE) != 0) != s->on_disk[f->origin])
-        sim_fail(s, "#%llu: its receipt says %sdurable", ID(f), flags & RUN_DURABLE ? "" : "not ");
+        sim_wrong(s, "#%llu: its receipt says %sdurable", ID(f), flags & RUN_DURABLE ? "" : "not ");
     if (flags & RUN_DUPLICATE) {
         duplicate(s, f, sequence, incarnation);
         return;
@@ -164,11 +164,11 @@ static void check_unsure(struct sim *s, const struct actor *a, const struct fact
     /* It lay in a link to nowhere. */
     bool unnoticed = s->restarted && f->published - s->restarted < UNNOTICED_MS * MS;
     if (!f->sent && !unnoticed)
-        sim_fail(s, "#%llu was never sent, and yet its outcome is unknown", ID(f));
+        sim_wrong(s, "#%llu was never sent, and yet its outcome is unknown", ID(f));
     if (s->now - disturbed > QUIET_MS * MS)
-        sim_fail(s, "#%llu: its outcome is unknown, though nothing stood between client and broker", ID(f));
+        sim_wrong(s, "#%llu: its outcome is unknown, though nothing stood between client and broker", ID(f));
     if (s->on_disk[f->origin] && s->now < f->deadline && !s->mood.deletes)
-        sim_fail(s, "#%llu: its outcome is unknown before its time is over, though its queue is on disk", ID(f));
+        sim_wrong(s, "#%llu: its outcome is unknown before its time is over, though its queue is on disk", ID(f));
 }
 
 void fact_outcome(struct sim *s, struct actor *a, struct fact *f, const struct client_outcome *o, uint32_t offset)
@@ -186,7 +186,7 @@ void fact_outcome(struct sim *s, struct actor *a, struct fact *f, const struct c
         sim_fail(s, "#%llu is in the queue and yet was refused (%s)", ID(f), reason_info(o->reason)->name);
     else if (o->reason == REASON_unavailable && f->sent &&
              !s->on_disk[f->origin]) /* a start may know that for certain */
-        sim_fail(s, "#%llu was sent, and yet is said to be certainly not accepted", ID(f));
+        sim_wrong(s, "#%llu was sent, and yet is said to be certainly not accepted", ID(f));
 }
 
 /* ------------------------------------------------------------------ deliveries */
@@ -229,7 +229,7 @@ static void check_attempt(struct sim *s, const struct fact *f, const struct clie
     uint32_t expected = f->attempt + (f->released ? 0 : 1);
     bool unanswered = f->release_asked && d->attempt == f->attempt; /* the answer waits for the disk */
     if (d->attempt != expected && !unanswered)
-        sim_fail(s, "#%llu came with attempt %u instead of %u", ID(f), d->attempt, expected);
+        sim_wrong(s, "#%llu came with attempt %u instead of %u", ID(f), d->attempt, expected);
 }
 
 static void become_newest(struct fact *f, const struct client_delivery *d, struct life *life)
@@ -289,25 +289,25 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
         f = in_queue(f, sim_queue_index(d->queue));
     bool late = false;
     if (!f || !life || !is_in_place(s, f, sim_queue_index(d->queue), life, &late))
-        sim_fail(s, "an event that nobody published to %s, or that is elsewhere", d->queue);
+        sim_wrong(s, "an event that nobody published to %s, or that is elsewhere", d->queue);
     if (s->failed || late)
         return NULL;
     if (f->duplicate)
-        sim_fail(s, "#%llu was confirmed as a duplicate, and is delivered", ID(f));
+        sim_wrong(s, "#%llu was confirmed as a duplicate, and is delivered", ID(f));
     if (!fact_is_letter(f))
         check_twins(s, f, d->sequence, life->incarnation);
     accepted(s, f, d->sequence, life->incarnation);
     /* A delivery from before the restart that was long on its way says nothing: its run is the older one. */
     if (f->handed_over && f->life->incarnation < life->incarnation && d->attempt < 2 && !s->mood.redrives)
-        sim_fail(s, "#%llu comes again after a restart as if for the first time", ID(f));
+        sim_wrong(s, "#%llu comes again after a restart as if for the first time", ID(f));
     if (f->acked && life->incarnation >= f->acked_by) /* within an incarnation; see above */
-        sim_fail(s, "#%llu was delivered after its ack was confirmed", ID(f));
+        sim_wrong(s, "#%llu was delivered after its ack was confirmed", ID(f));
     if (f->dropped)
-        sim_fail(s, "#%llu was delivered after it was dropped", ID(f));
+        sim_wrong(s, "#%llu was delivered after it was dropped", ID(f));
     if (d->consumer_epoch < life->newest_epoch && s->partitions[f->queue] == 1)
-        sim_fail(s, "#%llu was handed to c%llu under epoch %llu after epoch %llu", ID(f),
-                 (unsigned long long)a->instance, (unsigned long long)d->consumer_epoch,
-                 (unsigned long long)life->newest_epoch);
+        sim_wrong(s, "#%llu was handed to c%llu under epoch %llu after epoch %llu", ID(f),
+                  (unsigned long long)a->instance, (unsigned long long)d->consumer_epoch,
+                  (unsigned long long)life->newest_epoch);
     /* What is redriven, or a letter, joins at the tail. */
     if (d->attempt == 1 && f->handed_over == 0 && !s->mood.redrives && !fact_is_letter(f) && !f->delayed)
         keys_check_order(s, f, life);
@@ -353,7 +353,7 @@ static void check_repetition(struct sim *s, struct asked *w, enum settle_result 
     const struct receipt_seen *r = &w->seen;
     bool remembered = r->acked_at && r->life->acks - r->acked_at < 200;
     if (remembered && result == SETTLED_EXPIRED && lives(s, r->life))
-        sim_fail(s, "#%llu: a repeated ack was not answered as the first was", ID(r->fact));
+        sim_wrong(s, "#%llu: a repeated ack was not answered as the first was", ID(r->fact));
     for (unsigned i = 0; i < SIM_RECEIPTS && result == SETTLED_ACKED && w->request; i++) {
         if (strcmp(s->receipts[i].text, r->text) == 0)
             s->receipts[i].acked_at = r->life->acks;
@@ -407,7 +407,7 @@ static void dropped(struct sim *s, const struct asked *w)
     bool stays = same && (letters ? queue_item(q, f->sequence) && !held /* else it is elsewhere */
                                   : q->dead < q->settings.dead_capacity);
     if (stays && w->seen.queue == f->queue && !f->dropped)
-        sim_fail(s, "#%llu was dropped, and is not dead", ID(f));
+        sim_wrong(s, "#%llu was dropped, and is not dead", ID(f));
 }
 
 void fact_settled(struct sim *s, const struct actor *a, struct asked *w, enum settle_result result)
@@ -417,13 +417,13 @@ void fact_settled(struct sim *s, const struct actor *a, struct asked *w, enum se
     sim_trace(s, "#%llu (epoch %llu delivery %llu): answer %d", ID(f), (unsigned long long)w->seen.epoch,
               (unsigned long long)w->seen.delivery, (int)result);
     if (!done && result != SETTLED_EXPIRED && result != SETTLED_UNKNOWN)
-        sim_fail(s, "#%llu: an answer that does not fit the question", ID(f));
+        sim_wrong(s, "#%llu: an answer that does not fit the question", ID(f));
     bool own = w->seen.life->incarnation == s->config.incarnation; /* else its key went with the broker */
     int64_t disturbed = a->disturbed > s->disk_disturbed ? a->disturbed : s->disk_disturbed;
     if (result == SETTLED_UNKNOWN && own && s->now - disturbed > 5000 * MS + QUIET_MS * MS)
         sim_fail(s, "#%llu: the broker does not know its own receipt", ID(f));
     if (done && w->newer && !before_start(s, a, w))
-        sim_fail(s, "#%llu was settled by what was no longer current", ID(f));
+        sim_wrong(s, "#%llu was settled by what was no longer current", ID(f));
     if (w->kind == SETTLE_RELEASE && done && is_newest(&w->seen))
         f->released = true;
     if (w->kind == SETTLE_DROP && done)

@@ -29,6 +29,10 @@ void operating_act(struct actor *a)
         keeping_act(a);
         return;
     }
+    if (s->mood.anything) {
+        anything_act(a);
+        return;
+    }
     static const enum call calls[] = { CALL_PAUSE, CALL_RESUME, CALL_RESUME, CALL_CLOSE, CALL_OPEN, CALL_OPEN };
     unsigned queue = (unsigned)sim_random(s, s->queues);
     if (s->mood.redrives && sim_chance(s, 30))

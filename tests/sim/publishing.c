@@ -30,7 +30,8 @@ static struct fact *draw_twin(struct sim *s, unsigned queue)
         return NULL;
     struct fact *f = s->facts[s->fact_count - back];
     f = f->twin ? f->twin : f;
-    return f->origin == queue && !f->by_topic ? f : NULL; /* the topic gets no hashes */
+    bool same = f->origin == queue && !f->by_topic; /* the topic gets no hashes */
+    return same || s->mood.anything ? f : NULL;
 }
 
 static void put_hash(uint8_t hash[EVENT_HASH_SIZE], const struct fact *f)
@@ -83,11 +84,11 @@ void publishing_act(struct actor *a)
         f->deadline = s->now + wait_ms * MS;
         if (topic)
             draw_way(a, f);
-        if (count == 1 && !topic)
+        if ((count == 1 && !topic) || s->mood.anything)
             f->twin = draw_twin(s, queue);
         put_hash(hashes[i], f);
         events[i] = span_of(bytes[i], keys_put_event(s, f, bytes[i]) + draw_size(s, queue));
-        timing_terms(s, f, topic != 0, &terms[i]);
+        timing_terms(s, f, topic && !s->mood.anything, &terms[i]);
     }
     for (unsigned q = 1; topic && q < s->queues; q++)
         join_queue(a, p, q);
@@ -97,7 +98,9 @@ void publishing_act(struct actor *a)
     struct span name = span_str(topic ? SIM_TOPIC : sim_queue_name(queue));
     enum reason why;
     bool once = s->mood.repeats && !topic;
-    bool taken = topic ? client_publish_topic(a->client, name, events, NULL, NULL, count, wait_ms, p, sim_now(s), &why)
+    bool any = s->mood.anything;
+    bool taken = topic ? client_publish_topic(a->client, name, events, any ? hashes : NULL, any ? terms : NULL, count,
+                                              wait_ms, p, sim_now(s), &why)
                        : client_publish_on(a->client, name, events, once ? hashes : NULL, s->mood.delays ? terms : NULL,
                                            count, wait_ms, p, sim_now(s), &why);
     if (!taken)
@@ -114,7 +117,8 @@ static void topic_outcome(struct actor *a, struct fact *f, const struct client_o
         while (i < o->target_count && strcmp(o->targets[i].queue, queue) != 0)
             i++;
         if (i == o->target_count) {
-            sim_fail(a->sim, "#%llu is confirmed, and not by %s", (unsigned long long)f->id, queue);
+            sim_wrong(a->sim, "#%llu is confirmed, and not by %s", (unsigned long long)f->id, queue);
+            f->outcomes++;
             return;
         }
         own.sequence += o->targets[i].sequence;
@@ -133,8 +137,8 @@ static void topic_outcomes(struct actor *a, struct fact *f, const struct client_
         count++;
     } while (each && each != f);
     if (o->reason == REASON_ok && o->target_count != count)
-        sim_fail(a->sim, "#%llu is confirmed by %zu queues, it goes to %zu", (unsigned long long)f->id, o->target_count,
-                 count);
+        sim_wrong(a->sim, "#%llu is confirmed by %zu queues, it goes to %zu", (unsigned long long)f->id,
+                  o->target_count, count);
 }
 
 void publishing_outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, const struct client_outcome *o)

@@ -8,6 +8,7 @@
  *   publishing.c  what their programs do: publish,
  *   consuming.c     consume and settle,
  *   operating.c     operate on queues
+ *   anything.c      call anything, in worlds where anything goes
  *   keys.c        which events have which key, and what must hold of each key
  *   timing.c      delays and expiries: drawn, and what must hold of them
  *   facts.c       what must hold, told from outside: by what publishers were told and consumers were given
@@ -178,9 +179,12 @@ struct mood {
     bool topics;                    /* programs publish to a topic over three queues, too, two of them with a filter */
     bool letters;                   /* the first queue's dead go to the second one */
     bool expiries;                  /* what expires goes where the dead go */
-    bool drops;                     /* the first queue drops its oldest when it is full, to where the dead go */
-    bool long_leases;               /* no lease ends while its events are on their way */
-    bool disk;                      /* the broker has one, and some queues are on it; it may be … */
+    bool
+        anything; /* queues come and go with whatever settings, and programs make every call there is: what is told from outside
+                      is no use then, and what holds within the broker is checked alone (sim_wrong) */
+    bool drops;       /* the first queue drops its oldest when it is full, to where the dead go */
+    bool long_leases; /* no lease ends while its events are on their way */
+    bool disk;        /* the broker has one, and some queues are on it; it may be … */
     bool slow_disk, full_disk, failing_disk; /* … for a while */
     bool cramped;                            /* … and has the least that a log can do with, for good */
 };
@@ -256,7 +260,7 @@ struct sim {
     size_t fact_count, fact_capacity;
     struct publish **publishes;
     size_t publish_count, publish_capacity;
-    struct life *lives[256];
+    struct life *lives[2048];
     size_t life_count;
     struct receipt_seen receipts[SIM_RECEIPTS]; /* some of those seen: others try them, late and twice */
 };
@@ -266,6 +270,8 @@ uint64_t sim_random(struct sim *s, uint64_t below);
 bool sim_chance(struct sim *s, unsigned percent);
 struct now sim_now(const struct sim *s);
 void sim_fail(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same where the world is as its mood says; not where anything goes. */
+void sim_wrong(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_trace(const struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool sim_run(uint64_t seed, bool trace, struct sim *out); /* true: everything held. Release with sim_free */
 void sim_free(struct sim *s);
@@ -294,7 +300,7 @@ void net_ingress_send(void *ctx, struct frame *frame);
 /* broker.c */
 void broker_draw(struct sim *s); /* its configuration */
 void broker_start(struct sim *s);
-void broker_settings(const struct sim *s, unsigned queue, struct queue_settings *out);
+void broker_settings(struct sim *s, unsigned queue, struct queue_settings *out);
 void broker_step(struct sim *s);
 void broker_free(struct sim *s);
 
@@ -352,6 +358,13 @@ void remembering_check(struct sim *s);
 void operating_act(struct actor *a);
 void operating_set_right(struct actor *a); /* in the calm nothing stays paused, closed or deleted */
 void operating_replied(void *ctx, void *cookie, const struct reply *reply);
+
+/* anything.c */
+void anything_draw(struct sim *s);
+void anything_settings(struct sim *s, unsigned queue, struct queue_settings *out);
+void anything_act(struct actor *a);
+void anything_turn(struct sim *s);      /* what befalls the broker beside calls */
+void anything_check_end(struct sim *s); /* nothing is left of what drained */
 
 /* keys.c */
 #define SIM_EVENT_HEAD 40u     /* at most what an event has before its padding */

@@ -273,12 +273,12 @@ static void check_returned(struct sim *s, struct fact *f, unsigned *returned)
 {
     uint64_t last = s->config.incarnation - 1;
     if (f->acked_by != last || s->clean[last])
-        sim_fail(s, "#%llu came back at a start, though run %llu had confirmed its ack and run %llu ended%s",
-                 (unsigned long long)f->id, (unsigned long long)f->acked_by, (unsigned long long)last,
-                 s->clean[last] ? " in order" : "");
+        sim_wrong(s, "#%llu came back at a start, though run %llu had confirmed its ack and run %llu ended%s",
+                  (unsigned long long)f->id, (unsigned long long)f->acked_by, (unsigned long long)last,
+                  s->clean[last] ? " in order" : "");
     if (++returned[f->queue] > s->config.unsettled_most)
-        sim_fail(s, "%s: more than %u settled events came back at once", sim_queue_name(f->queue),
-                 s->config.unsettled_most);
+        sim_wrong(s, "%s: more than %u settled events came back at once", sim_queue_name(f->queue),
+                  s->config.unsettled_most);
     sim_trace(s, "#%llu comes again, its ack was not on disk", (unsigned long long)f->id);
     f->acked = false;
 }
@@ -313,20 +313,20 @@ void storing_check_start(struct sim *s)
         else if (s->mood.deletes)
             continue;
         else if (!q || q->next_sequence <= f->sequence)
-            sim_fail(s, "#%llu was %s as %llu, which will be used again", (unsigned long long)f->id,
-                     f->handed_over ? "delivered" : "confirmed", (unsigned long long)f->sequence);
+            sim_wrong(s, "#%llu was %s as %llu, which will be used again", (unsigned long long)f->id,
+                      f->handed_over ? "delivered" : "confirmed", (unsigned long long)f->sequence);
         else if (timing_may_be_gone(s, f))
             continue;
         else if (!live && !f->ack_asked && s->mood.letters && f->queue == 0)
             elsewhere++; /* among the other queue's; if not, it never arrives, which the end sees */
         else if (!live && !f->ack_asked && !s->mood.purges && !s->mood.redrives)
-            sim_fail(s, "#%llu was %s and did not survive", (unsigned long long)f->id,
-                     f->handed_over ? "delivered" : "confirmed");
+            sim_wrong(s, "#%llu was %s and did not survive", (unsigned long long)f->id,
+                      f->handed_over ? "delivered" : "confirmed");
     }
     const struct queue *q = queue_find(s->core, span_str(sim_queue_name(0)));
     if (q && elsewhere > books_letters_sent(s))
-        sim_fail(s, "%llu events of %s are gone, and only %llu of it died", (unsigned long long)elsewhere, q->name,
-                 (unsigned long long)books_letters_sent(s));
+        sim_wrong(s, "%llu events of %s are gone, and only %llu of it died", (unsigned long long)elsewhere, q->name,
+                  (unsigned long long)books_letters_sent(s));
 }
 
 uint64_t storing_dead_unseen(struct sim *s, unsigned queue)

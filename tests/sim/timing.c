@@ -47,10 +47,10 @@ static void began(struct sim *s, struct fact *f, const struct item *item)
     f->flight_attempt = item->attempt;
     f->flight_run = s->config.incarnation;
     if (first && f->not_before_ms > s->wall_most_ms) /* once due it stays so, when the clock is set back, too */
-        sim_fail(s, "#%llu is delivered %lld ms before its time", ID(f),
-                 (long long)(f->not_before_ms - s->wall_most_ms));
+        sim_wrong(s, "#%llu is delivered %lld ms before its time", ID(f),
+                  (long long)(f->not_before_ms - s->wall_most_ms));
     if (f->expires_ms && f->expires_ms <= wall(s))
-        sim_fail(s, "#%llu is delivered %lld ms after it expired", ID(f), (long long)(wall(s) - f->expires_ms));
+        sim_wrong(s, "#%llu is delivered %lld ms after it expired", ID(f), (long long)(wall(s) - f->expires_ms));
 }
 
 struct looking {
@@ -84,7 +84,7 @@ static bool look(void *context, uint64_t sequence, struct item *item)
         began(s, f, item);
     else if (item->state != ITEM_IN_FLIGHT && f->expires_ms && f->expires_ms <= wall(s) &&
              !is_kept(s, at->queue, sequence, item))
-        sim_fail(s, "#%llu expired, and is still in its queue", ID(f));
+        sim_wrong(s, "#%llu expired, and is still in its queue", ID(f));
     return true;
 }
 
@@ -92,8 +92,8 @@ static bool is_in_hand(void *context, uint64_t sequence, struct item *item)
 {
     const struct looking *at = context;
     if (item->state == ITEM_IN_FLIGHT && doomed_has(at->queue->calendar, sequence))
-        sim_fail(at->sim, "%s: event %llu expired, and is delivered again", at->queue->name,
-                 (unsigned long long)sequence);
+        sim_wrong(at->sim, "%s: event %llu expired, and is delivered again", at->queue->name,
+                  (unsigned long long)sequence);
     return true;
 }
 
@@ -110,7 +110,7 @@ static void check_doomed(struct sim *s, struct queue *q)
     if (!waits || *since == 0)
         *since = waits ? s->now : 0;
     if (waits && s->now - *since > 5001 * MS)
-        sim_fail(s, "%s has room for its dead, and what expired is not among them", q->name);
+        sim_wrong(s, "%s has room for its dead, and what expired is not among them", q->name);
 }
 
 void timing_check(struct sim *s)

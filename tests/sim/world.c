@@ -23,15 +23,30 @@ struct now sim_now(const struct sim *s)
     return (struct now){ { s->now }, { 1700000000000 + s->wall_offset_ms + s->now / MS } };
 }
 
-void sim_fail(struct sim *s, const char *format, ...)
+__attribute__((format(printf, 2, 0))) static void fail(struct sim *s, const char *format, va_list args)
 {
     if (s->failed)
         return;
+    vsnprintf(s->failure, sizeof s->failure, format, args);
+    s->failed = true;
+}
+
+void sim_fail(struct sim *s, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
-    vsnprintf(s->failure, sizeof s->failure, format, args);
+    fail(s, format, args);
     va_end(args);
-    s->failed = true;
+}
+
+void sim_wrong(struct sim *s, const char *format, ...)
+{
+    va_list args;
+    if (s->mood.anything)
+        return;
+    va_start(args, format);
+    fail(s, format, args);
+    va_end(args);
 }
 
 void sim_trace(const struct sim *s, const char *format, ...)
@@ -163,6 +178,7 @@ static void draw_mood(struct sim *s)
     s->mood.cramped = s->mood.disk && !s->mood.letters && s->seed % 4 == 1;
     s->mood.restarts |= s->mood.letters;
     s->mood.restarts |= s->mood.disk && sim_chance(s, 70);
+    anything_draw(s);
 }
 
 bool sim_run(uint64_t seed, bool trace, struct sim *s)

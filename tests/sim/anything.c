@@ -1,0 +1,203 @@
+/* Worlds where anything goes: queues are declared with whatever settings, deleted and made again, bound to the topic and unbound, and
+ * programs make every call there is, on any of them. Nobody outside can tell then what must become of an event. What is checked is
+ * what holds within the broker after each step, that each entry gets one outcome, that the books balance, and that everything drains
+ * in the end and leaves nothing. */
+#include "broker/core/calendar.h"
+#include "broker/core/partition.h"
+#include "broker/core/redrive.h"
+#include "proto/filter.h"
+#include "tests/sim/sim.h"
+
+#define CAPACITY_BYTES_CALM (UINT64_C(1) << 26)
+
+void anything_draw(struct sim *s)
+{
+    struct mood *m = &s->mood;
+    m->anything = s->seed % 6 == 5; /* not drawn, so that the other seeds are what they were */
+    if (!m->anything)
+        return;
+    m->purges = m->deletes = m->repeats = m->dies = m->delays = m->topics = true;
+    m->letters = m->drops = m->expiries = m->cramped = false; /* they come with the settings */
+}
+
+/* ------------------------------------------------------------------ settings */
+
+/* Where faults are over what lets everything drain holds; before, some of the settings are given. */
+static void put(struct sim *s, struct queue_settings *out, enum queue_setting which, uint64_t value, uint64_t calm)
+{
+    if (s->calm || sim_chance(s, 60))
+        queue_settings_put(out, which, s->calm ? calm : value);
+}
+
+/* Where the dead go: to a queue behind this one, so that there are no circles. */
+static const char *draw_letter(struct sim *s, unsigned queue)
+{
+    unsigned behind = s->queues - 1 - queue;
+    if (s->calm || behind == 0 || sim_chance(s, 40))
+        return "";
+    return sim_queue_name(queue + 1 + (unsigned)sim_random(s, behind));
+}
+
+void anything_settings(struct sim *s, unsigned queue, struct queue_settings *out)
+{
+    const struct queue *q = queue_find(s->core, span_str(sim_queue_name(queue)));
+    put(s, out, QUEUE_SETTING_capacity, 1 + sim_random(s, 60), 100);
+    put(s, out, QUEUE_SETTING_capacity_bytes, sim_chance(s, 20) ? 1024 + sim_random(s, 4000) : 1u << 20,
+        CAPACITY_BYTES_CALM);
+    put(s, out, QUEUE_SETTING_overflow, sim_random(s, 3), OVERFLOW_WAIT);
+    put(s, out, QUEUE_SETTING_require_consumer, sim_chance(s, 10), false);
+    put(s, out, QUEUE_SETTING_lease, 500 + sim_random(s, 4000), 2000);
+    put(s, out, QUEUE_SETTING_backoff, sim_chance(s, 50) ? sim_random(s, 2000) : 0, 0);
+    put(s, out, QUEUE_SETTING_max_deliveries, 1 + sim_random(s, 4), 4);
+    put(s, out, QUEUE_SETTING_max_crashes, 1 + sim_random(s, 4), 4);
+    put(s, out, QUEUE_SETTING_dead_capacity, sim_chance(s, 50) ? sim_random(s, 6) : 10000, 100000);
+    put(s, out, QUEUE_SETTING_dead_letter_dropped, sim_chance(s, 50), false);
+    put(s, out, QUEUE_SETTING_dead_letter_expired, sim_chance(s, 50), false);
+    put(s, out, QUEUE_SETTING_ttl, sim_chance(s, 25) ? 1 + sim_random(s, 8000) : 0, 0);
+    put(s, out, QUEUE_SETTING_delay, sim_chance(s, 25) ? 1 + sim_random(s, 2000) : 0, 0);
+    put(s, out, QUEUE_SETTING_dedup_window, sim_chance(s, 30) ? sim_random(s, 500) : 120000, 120000);
+    put(s, out, QUEUE_SETTING_dedup_entries, 1 + sim_random(s, 20), 100000);
+    if (s->calm || sim_chance(s, 60))
+        queue_settings_put_text(out, QUEUE_SETTING_dead_letter, span_str(draw_letter(s, queue)));
+    if (!q || (queue_remaining(q) == 0 && sim_chance(s, 50))) { /* refused where it is not empty by then */
+        queue_settings_put(out, QUEUE_SETTING_partitions, sim_chance(s, 50) ? 1 : 2 + sim_random(s, 3));
+        queue_settings_put(out, QUEUE_SETTING_ordered, sim_chance(s, 60) ? ORDERED_KEY : ORDERED_NONE);
+    }
+    if (!q)
+        queue_settings_put(out, QUEUE_SETTING_durability, s->on_disk[queue] ? DURABILITY_DISK : DURABILITY_MEMORY);
+}
+
+/* ------------------------------------------------------------------ calls */
+
+/* Every event, or those that go one way. */
+static struct span draw_filter(struct sim *s, struct buf *filter)
+{
+    static const char *const filters[] = { "{\"exact\": {\"type\": \"b\"}}",
+                                           "{\"not\": {\"exact\": {\"type\": \"b\"}}}" };
+    if (sim_chance(s, 50) && !filter_from_text(span_str(filters[sim_random(s, 2)]), "", filter, NULL))
+        sim_fail(s, "a filter is none");
+    return buf_span(filter);
+}
+
+static void draw_redrive(struct sim *s, struct request *r, uint64_t next, uint64_t sequences[3])
+{
+    r->u.redrive.to = sim_chance(s, 50) ? "" : sim_queue_name((unsigned)sim_random(s, s->queues));
+    r->u.redrive.stop = sim_chance(s, 5);
+    r->u.redrive.dry_run = sim_chance(s, 10);
+    r->u.redrive.rate = sim_chance(s, 40) ? 1 + (uint32_t)sim_random(s, 200) : 0;
+    r->u.redrive.sequences = sequences;
+    r->u.redrive.count = sim_chance(s, 20) ? 3 : 0;
+    for (size_t i = 0; i < r->u.redrive.count; i++)
+        sequences[i] = 1 + sim_random(s, next);
+}
+
+static void draw_topic_call(struct sim *s, struct request *r)
+{
+    bool whole = r->call == CALL_PUT_TOPIC || r->call == CALL_DELETE_TOPIC;
+    const char *queue = r->queue;
+    r->topic = SIM_TOPIC;
+    r->queue = whole ? "" : queue;
+    if (r->call != CALL_PUT_TOPIC)
+        return;
+    r->u.put_topic.has_unrouted = sim_chance(s, 70);
+    r->u.put_topic.unrouted = (enum unrouted)sim_random(s, UNROUTED_QUEUE + 1);
+    r->u.put_topic.catch_all = r->u.put_topic.unrouted == UNROUTED_QUEUE ? queue : "";
+}
+
+/* What the call is about, beside its queue. `next`: the sequences of that end before. */
+static void draw_rest(struct sim *s, struct request *r, unsigned queue, uint64_t next, uint64_t sequences[3],
+                      struct buf *filter)
+{
+    switch (r->call) {
+    case CALL_DECLARE: anything_settings(s, queue, &r->u.declare.settings); return;
+    case CALL_DELETE: r->u.delete_.force = sim_chance(s, 80); return;
+    case CALL_PURGE: r->u.purge.dead = sim_chance(s, 40); return;
+    case CALL_CANCEL: r->u.cancel.sequence = 1 + sim_random(s, next); return;
+    case CALL_EXPLAIN: r->u.explain.sequence = 1 + sim_random(s, next); return;
+    case CALL_REDRIVE:
+        draw_redrive(s, r, next, sequences);
+        r->u.redrive.filter = draw_filter(s, filter);
+        return;
+    case CALL_PEEK:
+        r->u.peek.state = (enum event_state)sim_random(s, STATE_DEAD + 1);
+        r->u.peek.from = sim_random(s, next);
+        r->u.peek.max = (uint32_t)sim_random(s, 20);
+        return;
+    case CALL_BIND: r->u.bind.filter = draw_filter(s, filter); break;
+    case CALL_LIST: r->u.list.prefix = r->u.list.after = r->queue = ""; return;
+    default: break;
+    }
+    if (r->call == CALL_PUT_TOPIC || r->call == CALL_DELETE_TOPIC || r->call == CALL_BIND || r->call == CALL_UNBIND)
+        draw_topic_call(s, r);
+}
+
+void anything_act(struct actor *a)
+{
+    static const enum call calls[] = { CALL_DECLARE, CALL_DECLARE, CALL_DECLARE,  CALL_DECLARE,   CALL_DELETE,
+                                       CALL_PURGE,   CALL_PURGE,   CALL_PAUSE,    CALL_RESUME,    CALL_RESUME,
+                                       CALL_CLOSE,   CALL_OPEN,    CALL_OPEN,     CALL_REDRIVE,   CALL_REDRIVE,
+                                       CALL_REDRIVE, CALL_CANCEL,  CALL_CANCEL,   CALL_PUT_TOPIC, CALL_PUT_TOPIC,
+                                       CALL_BIND,    CALL_BIND,    CALL_BIND,     CALL_UNBIND,    CALL_DELETE_TOPIC,
+                                       CALL_PEEK,    CALL_EXPLAIN, CALL_DESCRIBE, CALL_LIST };
+    struct sim *s = a->sim;
+    unsigned queue = (unsigned)sim_random(s, s->queues);
+    struct request r = { .call = calls[sim_random(s, sizeof calls / sizeof *calls)],
+                         .queue = sim_queue_name(queue),
+                         .topic = "" };
+    const struct queue *q = queue_find(s->core, span_str(r.queue));
+    uint64_t sequences[3];
+    struct buf filter = { 0 };
+    draw_rest(s, &r, queue, q ? q->next_sequence : 1, sequences, &filter);
+    sim_trace(s, "c%llu calls %d on %s", (unsigned long long)a->instance, (int)r.call, sim_queue_name(queue));
+    client_call(a->client, &r, a, 3000, sim_now(s));
+    buf_free(&filter);
+}
+
+/* Keys are taken from those that are admitted, and given back: each time some of the sessions end. */
+static bool is_admitted(void *s, const char *peer)
+{
+    (void)peer;
+    return sim_chance(s, 70);
+}
+
+void anything_turn(struct sim *s)
+{
+    if (s->mood.anything && !s->calm && sim_random(s, 4000) == 0)
+        core_revoke(s->core, is_admitted, s, sim_now(s));
+}
+
+/* ------------------------------------------------------------------ the end */
+
+#define NOTHING_IS_LEFT(condition)                                                                                     \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            sim_fail(s, "%s: something is left of what drained: %s", q->name, #condition);                             \
+    } while (0)
+
+static void check_calendar(struct sim *s, const struct queue *q, const struct calendar *k)
+{
+    NOTHING_IS_LEFT(k->parked_events == 0 && k->called_events == 0 && !k->loading);
+    NOTHING_IS_LEFT(k->doomed_events == 0 && k->condemned.count == 0 && k->overdue.count == 0 && !k->doomed_loading);
+}
+
+static void check_queue(struct sim *s, const struct queue *q)
+{
+    const struct partitions *p = q->partitions;
+    NOTHING_IS_LEFT(q->bytes == 0 && q->held == 0 && !q->stragglers && !q->waiters);
+    NOTHING_IS_LEFT(HASH_COUNT(q->troubles) == q->dead);
+    NOTHING_IS_LEFT(!p || (!p->keys && p->sorted == 0 && p->sorted_bytes == 0));
+    NOTHING_IS_LEFT(!p || (p->aside.all.events == 0 && p->aside.counted == 0));
+    NOTHING_IS_LEFT(!q->durable || (q->durable->backlog_events == 0 && q->durable->backlog_bytes == 0));
+    if (q->calendar)
+        check_calendar(s, q, q->calendar);
+}
+
+void anything_check_end(struct sim *s)
+{
+    const struct core *c = s->core;
+    for (uint32_t i = 0; s->mood.anything && i < c->queue_count; i++)
+        check_queue(s, c->by_name[i]);
+    if (s->mood.anything &&
+        (c->waiting_bytes || c->aside_bytes || c->looks || c->explanations || c->lease_count != c->free_lease_count))
+        sim_fail(s, "something is left in the broker of what drained");
+}
