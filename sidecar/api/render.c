@@ -24,16 +24,26 @@ static const char *advice(const struct api_event *e)
                  "source and id: within its dedup_window the queue takes it once";
 }
 
+#define DETAIL_SIZE (NAME_MAX_SIZE + 300u)
+
+/* What its reason's title does not say; "" where there is nothing. */
+static const char *detail_of(const struct api_command *c, const struct api_event *e, const struct api_outcome *o,
+                             char out[DETAIL_SIZE])
+{
+    if (o->reason == REASON_unknown)
+        return advice(e);
+    if (o->reason != REASON_full || !o->capacity || o->depth < o->capacity)
+        return "";
+    snprintf(out, DETAIL_SIZE, "queue '%s' is full: it holds %llu of %llu events", o->queue ? o->queue : c->queue,
+             (unsigned long long)o->depth, (unsigned long long)o->capacity);
+    return out;
+}
+
 static void render_refusal(const struct api_command *c, const struct api_event *e, const struct api_outcome *o,
                            struct arena *a, struct api_response *out)
 {
-    char detail[NAME_MAX_SIZE + 300] = "";
-    const char *queue = o->queue ? o->queue : c->queue;
-    if (o->reason == REASON_full && o->capacity && o->depth >= o->capacity)
-        snprintf(detail, sizeof detail, "queue '%s' is full: it holds %llu of %llu events", queue,
-                 (unsigned long long)o->depth, (unsigned long long)o->capacity);
-    else if (o->reason == REASON_unknown)
-        snprintf(detail, sizeof detail, "%s", advice(e));
+    char room[DETAIL_SIZE];
+    const char *detail = detail_of(c, e, o, room);
     problem_open_of(c, o->reason, detail, is_retryable(e, o->reason), out);
     if (!c->u.publish.batch)
         json_add_text_member(&out->body, "id", e->id);
@@ -81,9 +91,23 @@ static bool render_accepted(struct buf *b, struct span id, uint64_t sequence)
     return true;
 }
 
-static void render_item(struct buf *b, const struct api_event *e, const struct api_outcome *o)
+/* An item has no title of its own: where there is no more to say, that is its detail. */
+static void render_refused(struct buf *b, const struct api_command *c, const struct api_event *e,
+                           const struct api_outcome *o)
 {
     const struct reason_info *info = reason_info(o->reason);
+    char room[DETAIL_SIZE];
+    const char *detail = detail_of(c, e, o, room);
+    json_add_number_member(b, "status", (uint64_t)info->status);
+    json_add_text_member(b, "reason", span_str(info->name));
+    json_add_text_member(b, "detail", span_str(*detail ? detail : info->title));
+    if (o->queue)
+        json_add_text_member(b, "queue", span_str(o->queue));
+}
+
+static void render_item(struct buf *b, const struct api_command *c, const struct api_event *e,
+                        const struct api_outcome *o)
+{
     if (o->reason == REASON_ok && !o->is_topic && render_accepted(b, e->id, o->sequence))
         return;
     if (b->data[b->size - 1] != '[')
@@ -95,10 +119,7 @@ static void render_item(struct buf *b, const struct api_event *e, const struct a
     } else if (o->reason == REASON_ok) {
         json_add_number_member(b, "sequence", o->sequence);
     } else {
-        json_add_number_member(b, "status", (uint64_t)info->status);
-        json_add_text_member(b, "reason", span_str(info->name));
-        if (o->queue)
-            json_add_text_member(b, "queue", span_str(o->queue));
+        render_refused(b, c, e, o);
     }
     buf_add_byte(b, '}');
 }
@@ -109,7 +130,7 @@ static void render_batch(const struct api_command *c, const struct api_outcome *
     respond_begin_json(out, refused ? 207 : 202);
     buf_add_str(&out->body, "{\"events\":[");
     for (size_t i = 0; i < c->u.publish.count; i++)
-        render_item(&out->body, &c->u.publish.events[i], &outcomes[i]);
+        render_item(&out->body, c, &c->u.publish.events[i], &outcomes[i]);
     buf_add_str(&out->body, "]}\n");
     if (refused)
         respond_number_header(out, a, "Sluice-Refused", refused);

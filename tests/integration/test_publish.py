@@ -69,7 +69,7 @@ def test_a_batch_is_admitted_as_a_prefix_and_207_says_so(q):
     assert answer.status == 207 and answer.headers["Sluice-Refused"] == "2"
     events = answer.json["events"]
     assert [e.get("sequence") for e in events] == [1, 2, 3, None, None]
-    assert events[3] == {"id": "3", "status": 429, "reason": "full"}
+    assert events[3] == {"id": "3", "status": 429, "reason": "full", "detail": "queue 'q' is full: it holds 3 of 3 events"}
 
 
 def test_a_full_queue_answers_429_with_depth_and_retry_after(q):

@@ -59,13 +59,16 @@ static void some_refused_are_207_and_counted(void **state)
 {
     const struct api_outcome o[] = { { .sequence = 7 },
                                      { .reason = REASON_full, .depth = 9, .capacity = 9, .retry_after_ms = 1500 },
-                                     { .reason = REASON_full, .depth = 9, .capacity = 9, .retry_after_ms = 1500 } };
+                                     { .reason = REASON_unknown } };
     struct driver d;
     (void)state;
     publish(&d, 0, 3, true, o);
     assert_int_equal(d.response.status, 207);
-    assert_body(&d, "{\"events\":[{\"id\":\"a\",\"sequence\":7},{\"id\":\"b\",\"status\":429,\"reason\":\"full\"},"
-                    "{\"id\":\"c\",\"status\":429,\"reason\":\"full\"}]}\n");
+    assert_body(&d, "{\"events\":[{\"id\":\"a\",\"sequence\":7},{\"id\":\"b\",\"status\":429,\"reason\":\"full\","
+                    "\"detail\":\"queue 'q' is full: it holds 9 of 9 events\"},"
+                    "{\"id\":\"c\",\"status\":504,\"reason\":\"unknown\",\"detail\":\"the broker did not answer in time and "
+                    "may have accepted the event; its id was made up here, so that sent again it would be a second event: "
+                    "send an id of your own (ce-id or Idempotency-Key) to be able to retry\"}]}\n");
     assert_string_equal(driver_response_header(&d, "Sluice-Refused"), "2");
     driver_end(&d);
 }
@@ -111,7 +114,8 @@ static void what_went_to_a_topic_names_its_queues(void **state)
     driver_end(&d);
     publish(&d, 0, 3, true, o);
     assert_body(&d, "{\"events\":[{\"id\":\"a\",\"queues\":{\"audit\":7,\"mail\":41}},{\"id\":\"b\",\"queues\":{}},"
-                    "{\"id\":\"c\",\"status\":429,\"reason\":\"full\",\"queue\":\"mail\"}]}\n");
+                    "{\"id\":\"c\",\"status\":429,\"reason\":\"full\","
+                    "\"detail\":\"queue 'mail' is full: it holds 9 of 9 events\",\"queue\":\"mail\"}]}\n");
     driver_end(&d);
     publish(&d, 2, 1, false, &o[2]);
     assert_says(&d, 429, "queue 'mail' is full: it holds 9 of 9 events");
