@@ -1,5 +1,6 @@
 /* sluice-broker: options, signals, wiring. The loop is in loop.c. */
 #include "base/log.h"
+#include "base/standard_fds.h"
 #include "broker/loop.h"
 #include "broker/offline.h"
 
@@ -85,6 +86,7 @@ int main(int argc, char **argv)
 {
     struct broker_options options;
     struct error e;
+    standard_fds_hold();
     tune_malloc();
     int offline = offline_main(argc, argv);
     if (offline >= 0)

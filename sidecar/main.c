@@ -1,5 +1,6 @@
 /* sluice-sidecar: options, signals, wiring. The loop is in sidecar.c. */
 #include "base/log.h"
+#include "base/standard_fds.h"
 #include "sidecar/sidecar.h"
 
 #include <jansson.h>
@@ -77,6 +78,7 @@ int main(int argc, char **argv)
     struct sidecar_options options;
     struct error e;
     char *token = NULL;
+    standard_fds_hold();
     tune_malloc();
     settings_main(sidecar_settings(&options), &options, "sluice-sidecar",
                   "Publishes, takes and looks into a Sluice broker's queues over HTTP, for the application beside it.",

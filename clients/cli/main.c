@@ -1,5 +1,6 @@
 /* sluice: the command line. All but dev, bench, keygen and ping speak HTTP to a sidecar, so it works through a
  * port-forward. */
+#include "base/standard_fds.h"
 #include "clients/cli/cli.h"
 
 #include <poll.h>
@@ -145,12 +146,13 @@ int main(int argc, char **argv)
 {
     const char *url = NULL, *ops_url = NULL;
     int at = 1;
+    standard_fds_hold();
     for (; at + 1 < argc && (strcmp(argv[at], "--url") == 0 || strcmp(argv[at], "--ops-url") == 0); at += 2)
         *(argv[at][2] == 'u' ? &url : &ops_url) = argv[at + 1];
     http_use(url, ops_url);
     if (at >= argc)
         return print_help(stderr), CLI_USAGE;
-    if (strcmp(argv[at], "--version") == 0)
+    if (strcmp(argv[at], "--version") == 0 || strcmp(argv[at], "version") == 0)
         return printf("sluice %s\n", SLUICE_VERSION), finish(CLI_OK);
     if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0 || strcmp(argv[at], "help") == 0)
         return finish(help(argc - at, argv + at));
