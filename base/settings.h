@@ -52,6 +52,7 @@ struct setting_section {
     const char *key; /* "queues" */
     bool (*scalar)(void *context, const char *path, const char *value, int line, struct error *e);
     void *context;
+    unsigned depth; /* levels of keys below it: NAME: {SETTING: value} are 2; 0: any */
 };
 
 struct settings {

@@ -6,6 +6,7 @@
 #include "base/xalloc.h"
 
 #include <errno.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <yaml.h>
@@ -22,8 +23,7 @@ struct reading {
     struct span text;
     yaml_parser_t parser;
     char path[PATH_MAX_SIZE]; /* dotted, of the mapping being read */
-    char *seen[256];          /* full keys read so far: a second one is a mistake */
-    size_t seen_count;
+    void *seen;               /* a tree (tsearch) of the full keys read so far: a second one is a mistake */
 };
 
 static bool fail_at(struct reading *r, size_t line, const char *what)
@@ -139,6 +139,13 @@ static bool is_within_section(const struct reading *r)
     return section && r->path[strlen(section->key)] != '\0';
 }
 
+/* A mapping where the section has values only: its keys would pass for parts of a name with dots. */
+static bool is_too_deep(const struct reading *r, unsigned depth)
+{
+    const struct setting_section *section = section_of(r, r->path);
+    return section && section->depth && depth > section->depth;
+}
+
 static bool read_scalar(struct reading *r, const char *value, size_t line)
 {
     struct error inner = { "" };
@@ -189,7 +196,9 @@ static bool read_value(struct reading *r, unsigned depth)
     case YAML_SEQUENCE_START_EVENT: fine = read_sequence(r, line); break;
     case YAML_MAPPING_START_EVENT: {
         struct error inner;
-        if (is_group(r, r->path))
+        if (is_too_deep(r, depth))
+            fine = fail_at(r, line, "a plain value is expected here, not a mapping");
+        else if (is_group(r, r->path))
             fine = read_mapping(r, depth + 1);
         else if (settings_find(r->settings, r->path))
             fine = fail_at(r, line, "a plain value is expected here, not a mapping");
@@ -203,6 +212,11 @@ static bool read_value(struct reading *r, unsigned depth)
     return fine;
 }
 
+static int compare_keys(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
 /* Adds the key to the path and remembers that it was read. False when it was read before. */
 static bool enter_key(struct reading *r, const char *key, size_t line)
 {
@@ -211,14 +225,11 @@ static bool enter_key(struct reading *r, const char *key, size_t line)
     if (written < 0 || (size_t)written >= sizeof r->path - size)
         return fail_at(r, line, "this key is too long");
     char what[600];
-    for (size_t i = 0; i < r->seen_count; i++) {
-        if (strcmp(r->seen[i], r->path) == 0) {
-            snprintf(what, sizeof what, "'%s' is given twice", r->path);
-            return fail_at(r, line, what);
-        }
+    if (tfind(r->path, &r->seen, compare_keys)) {
+        snprintf(what, sizeof what, "'%s' is given twice", r->path);
+        return fail_at(r, line, what);
     }
-    if (r->seen_count < sizeof r->seen / sizeof *r->seen)
-        r->seen[r->seen_count++] = xstrdup(r->path);
+    tsearch(xstrdup(r->path), &r->seen, compare_keys);
     return true;
 }
 
@@ -283,8 +294,7 @@ bool settings_read_text(const struct settings *s, void *options, const char *nam
     yaml_parser_set_input_string(&r.parser, text.data ? text.data : (const unsigned char *)"", text.size);
     bool fine = read_document(&r);
     yaml_parser_delete(&r.parser);
-    for (size_t i = 0; i < r.seen_count; i++)
-        free(r.seen[i]);
+    tdestroy(r.seen, free);
     return fine;
 }
 

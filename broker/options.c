@@ -197,8 +197,8 @@ static void doubt(const void *options)
 
 const struct settings *broker_settings(struct broker_options *options)
 {
-    static struct setting_section sections[] = { { "queues", read_queue, NULL },
-                                                 { "topics", options_read_topic, NULL } };
+    static struct setting_section sections[] = { { "queues", read_queue, NULL, 2 },
+                                                 { "topics", options_read_topic, NULL, 4 } };
     static const struct settings settings = { rows, sizeof rows / sizeof *rows, sections, 2, check, doubt };
     sections[0].context = sections[1].context = options;
     options->queues = NULL;

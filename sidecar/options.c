@@ -259,7 +259,7 @@ static bool read_subscription(void *context, const char *path, const char *value
 
 const struct settings *sidecar_settings(struct sidecar_options *options)
 {
-    static struct setting_section section = { "subscriptions", read_subscription, NULL };
+    static struct setting_section section = { "subscriptions", read_subscription, NULL, 2 };
     static const struct settings settings = { rows, sizeof rows / sizeof *rows, &section, 1, NULL, NULL };
     section.context = options;
     options->subscriptions = NULL;

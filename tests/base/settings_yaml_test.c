@@ -1,4 +1,5 @@
 /* Settings from YAML: values, sections, and mistakes with their line. */
+#include "base/buf.h"
 #include "base/settings.h"
 
 #include <setjmp.h>
@@ -26,9 +27,10 @@ static bool take_scalar(void *context, const char *path, const char *value, int 
     return true;
 }
 
-static const struct setting_section section = { "queues", take_scalar, scalars };
+static const struct setting_section sections[] = { { "queues", take_scalar, scalars, 2 },
+                                                   { "trees", take_scalar, scalars, 0 } };
 static const struct settings settings = {
-    .rows = sample_rows, .count = sizeof sample_rows / sizeof *sample_rows, .sections = &section, .section_count = 1
+    .rows = sample_rows, .count = sizeof sample_rows / sizeof *sample_rows, .sections = sections, .section_count = 2
 };
 
 static int begin(void **state)
@@ -215,7 +217,7 @@ static void what_a_section_refuses_gets_its_line(void **state)
 static void depth_and_length_of_keys_are_bounded(void **state)
 {
     (void)state;
-    char text[2000] = "queues:\n", key[700];
+    char text[2000] = "trees:\n", key[700];
     for (int depth = 1; depth < 12; depth++)
         snprintf(text + strlen(text), sizeof text - strlen(text), "%*sk:\n", depth, "");
     assert_refused(text, "mappings nest too deep");
@@ -257,9 +259,32 @@ static void files_are_read_and_named_in_errors(void **state)
     assert_non_null(strstr(error.text, "cannot read /tmp"));
 }
 
+static void a_key_is_told_from_an_earlier_one_however_many_there_are(void **state)
+{
+    (void)state;
+    struct buf text = { 0 };
+    buf_add_str(&text, "queues:\n");
+    for (int i = 0; i < 300; i++)
+        buf_printf(&text, "  q%d: {}\n", i);
+    buf_add_str(&text, "  q290: {}\n");
+    buf_add_byte(&text, '\0');
+    assert_refused((const char *)text.data, "broker.yaml:302: 'queues.q290' is given twice");
+    buf_free(&text);
+}
+
+static void a_mapping_deeper_than_its_section_is_no_part_of_a_name(void **state)
+{
+    (void)state;
+    assert_refused("queues:\n  orders:\n    limits:\n      capacity: 5\n",
+                   "broker.yaml:4: a plain value is expected here, not a mapping");
+    assert_refused("queues: {orders: {limits: {}}}\n", "broker.yaml:1: a plain value is expected here");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_key_is_told_from_an_earlier_one_however_many_there_are, begin, end),
+        cmocka_unit_test_setup_teardown(a_mapping_deeper_than_its_section_is_no_part_of_a_name, begin, end),
         cmocka_unit_test_setup_teardown(values_of_every_type_are_read, begin, end),
         cmocka_unit_test_setup_teardown(an_empty_text_changes_nothing, begin, end),
         cmocka_unit_test_setup_teardown(an_unknown_key_has_its_line_and_the_closest_known_key, begin, end),

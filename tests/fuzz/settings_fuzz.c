@@ -27,7 +27,7 @@ static bool take_scalar(void *context, const char *path, const char *value, int 
 static void read_yaml(struct span text)
 {
     struct queue_settings queue = { 0 };
-    const struct setting_section section = { "queues", take_scalar, &queue };
+    const struct setting_section section = { "queues", take_scalar, &queue, 2 };
     const struct settings settings = { sample_rows, sizeof sample_rows / sizeof *sample_rows, &section, 1, NULL, NULL };
     struct sample options;
     struct error e = { "" };
