@@ -190,7 +190,7 @@ static struct span bytes_at(const struct core *c, const struct queue *q, store_l
     return event_of_lane(lane);
 }
 
-static bool not_found(const struct queue *q, uint64_t sequence, struct reply *reply, struct error *why)
+void explain_absence(const struct queue *q, uint64_t sequence, struct error *why)
 {
     if (sequence >= q->next_sequence)
         error_set(why, "never existed: queue '%s' has accepted events up to sequence %llu", q->name,
@@ -200,6 +200,11 @@ static bool not_found(const struct queue *q, uint64_t sequence, struct reply *re
                   "settled: event %llu of queue '%s' was acknowledged, expired, dropped, purged or dead-lettered to "
                   "another queue; which of these is not remembered",
                   (unsigned long long)sequence, q->name);
+}
+
+static bool not_found(const struct queue *q, uint64_t sequence, struct reply *reply, struct error *why)
+{
+    explain_absence(q, sequence, why);
     reply->reason = REASON_not_found;
     reply->detail = why->text;
     return true;

@@ -8,6 +8,8 @@
  * what is known of it in `why`. */
 bool explain_request(struct core *c, struct queue *q, const struct request *r, const struct route *route,
                      struct reply *reply, struct error *why);
+/* What is known of an event that the queue does not hold: whether there ever was one of that sequence. */
+void explain_absence(const struct queue *q, uint64_t sequence, struct error *why);
 bool explain_loaded(struct core *c, const struct store_completion *done); /* false: it is not for an explanation */
 void explain_free(struct core *c);
 

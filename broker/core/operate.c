@@ -51,8 +51,8 @@ static enum reason check_change(const struct core *c, const struct queue *q, con
     }
     if (changes_partitions(q, given) && queue_remaining(q)) {
         error_set(why,
-                  "'partitions' and 'ordered' of queue '%s' can change only while it is empty; it holds %llu events",
-                  q->name, (unsigned long long)queue_remaining(q));
+                  "'partitions' and 'ordered' of queue '%s' can change only while it is empty; it holds %llu event%s",
+                  q->name, (unsigned long long)queue_remaining(q), queue_remaining(q) == 1 ? "" : "s");
         return REASON_conflict;
     }
     return REASON_ok;
@@ -288,13 +288,15 @@ static void delete_queue(struct core *c, struct queue *q, const struct request *
         queue_delete(c, q, REASON_deleted);
 }
 
-static void cancel(struct core *c, struct queue *q, const struct request *r, struct reply *reply)
+static void cancel(struct core *c, struct queue *q, const struct request *r, struct reply *reply, struct error *why)
 {
     enum reason done = calendar_cancel(c, q, r->u.cancel.sequence);
+    if (done == REASON_unknown_event)
+        explain_absence(q, r->u.cancel.sequence, why);
     if (done == REASON_ok)
         reply->result = RESULT_CANCELLED;
     else
-        refuse(reply, done, "");
+        refuse(reply, done, done == REASON_unknown_event ? why->text : "");
 }
 
 static void set_closed(struct core *c, struct queue *q, bool closed)
@@ -317,7 +319,7 @@ static void call_queue(struct core *c, struct queue *q, struct calling *now)
         reply->result = RESULT_PURGED;
         reply->u.purged.purged = r->u.purge.dead ? dead_purge(c, q) : queue_purge(c, q, false);
         return;
-    case CALL_CANCEL: cancel(c, q, r, reply); return;
+    case CALL_CANCEL: cancel(c, q, r, reply, &now->why); return;
     case CALL_PAUSE:
     case CALL_RESUME: q->paused = r->call == CALL_PAUSE; break;
     case CALL_CLOSE:
