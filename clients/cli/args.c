@@ -4,6 +4,7 @@
 #include "clients/cli/cli.h"
 #include "proto/control.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 
 #define OPTIONS_MAX 32
 #define HELP_COLUMN 28
+#define NAMES_MAX   (OPTIONS_MAX + 3) /* that a word may have meant: with --help, --url and --ops-url */
 
 enum { ID_HELP = 1000, ID_URL, ID_OPS_URL };
 
@@ -66,11 +68,21 @@ static bool is_swapped(const char *a, const char *b)
     return *a && *b && a[1] && a[0] == b[1] && a[1] == b[0] && strcmp(a + 2, b + 2) == 0;
 }
 
+/* Dashes are in every option: they make none like another. */
+static const char *bare(const char *word)
+{
+    return word + strspn(word, "-");
+}
+
 int cli_unknown(const char *what, const char *word, const char *const *names, size_t count, const char *help)
 {
-    const char *near = settings_closest(names, count, word);
+    const char *bare_names[NAMES_MAX] = { NULL }, *near;
+    assert(count <= NAMES_MAX);
     for (size_t i = 0; i < count; i++)
-        near = is_swapped(word, names[i]) ? names[i] : near;
+        bare_names[i] = bare(names[i]);
+    near = settings_closest(bare_names, count, bare(word));
+    for (size_t i = 0; i < count; i++)
+        near = near == bare_names[i] || is_swapped(word, names[i]) ? names[i] : near;
     cli_usage("there is no %s '%s'. See '%s'.", what, word, help);
     if (near)
         fprintf(stderr, "\nDid you mean '%s'?\n", near);
@@ -91,7 +103,7 @@ static const char *setting_meant(const char *word)
 
 static int unknown_option(const struct cli_syntax *s, const char *command, char *word)
 {
-    const char *names[OPTIONS_MAX + 3] = { "--help", "--url", "--ops-url" };
+    const char *names[NAMES_MAX] = { "--help", "--url", "--ops-url" };
     char help[64], texts[OPTIONS_MAX][40];
     size_t count = s->http ? 3 : 1;
     for (size_t i = 0; i < s->option_count; i++) {
@@ -183,6 +195,15 @@ static int command_size(const char *usage)
     return (int)size;
 }
 
+bool cli_words_fine(int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        if (!utf8_valid(span_str(argv[i])))
+            return cli_usage("'%s' is no text in UTF-8", argv[i]), false;
+    }
+    return true;
+}
+
 struct cli_args cli_parse(const struct cli_syntax *s, void *options, int argc, char **argv)
 {
     struct option longs[OPTIONS_MAX + 4];
@@ -203,6 +224,9 @@ struct cli_args cli_parse(const struct cli_syntax *s, void *options, int argc, c
             return stop(cli_usage("%s needs a value. See 'sluice help %s'.", argv[optind - 1], command));
         else if (f == '?' && optopt && !strchr(shorts, optopt) && strncmp(argv[optind - 1], "--", 2) != 0)
             return stop(cli_usage("there is no option '-%c'. See 'sluice help %s'.", optopt, command));
+        else if (f == '?' && optopt && strncmp(argv[optind - 1], "--", 2) == 0)
+            return stop(cli_usage("%.*s takes no value. See 'sluice help %s'.", (int)strcspn(argv[optind - 1], "="),
+                                  argv[optind - 1], command));
         else if (f == '?')
             return stop(unknown_option(s, command, argv[optind - 1]));
         else if (!store(find_option(s, f), options, optarg))

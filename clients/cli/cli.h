@@ -60,6 +60,8 @@ struct cli_args {
 };
 
 struct cli_args cli_parse(const struct cli_syntax *syntax, void *options, int argc, char **argv);
+/* What goes into JSON or an address must be UTF-8: else says so, and false. Not for commands that take data or files. */
+bool cli_words_fine(int argc, char **argv);
 /* Prints that a word is none of `names`, and which it may have meant; returns CLI_USAGE. `help` is the command to ask. */
 int cli_unknown(const char *what, const char *word, const char *const *names, size_t count, const char *help);
 
@@ -128,6 +130,8 @@ const json_t *http_json(struct http_reply *r);
 bool http_fine(struct http_reply *r);
 /* Why not, as a sentence. Lives as long as the reply, or until the next call. */
 const char *http_trouble(struct http_reply *r);
+/* The same of one of several, whose problem is its item in the answer. */
+const char *http_trouble_of(const json_t *problem, long status);
 /* The broker or the sidecar is away: the same call may succeed later. */
 bool http_away(const struct http_reply *r);
 /* "/v1/queues/" and the name, percent-encoded, and what `format` says. */

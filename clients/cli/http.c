@@ -101,6 +101,7 @@ static void set_up(const struct http_call *c, struct http_reply *r, struct curl_
     set_target(c->operations, c->path);
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, c->method);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L); /* ".." is no name, and no step up either */
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, trouble);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -194,21 +195,28 @@ static void add_detail(struct buf *out, const char *detail)
     }
 }
 
+const char *http_trouble_of(const json_t *problem, long status)
+{
+    const char *detail = json_text_of(problem, "detail"), *title = json_text_of(problem, "title");
+    buf_clear(&sentence);
+    add_detail(&sentence, *detail ? detail : *title ? title : "refused");
+    buf_printf(&sentence, " (%ld)", status);
+    if (strcmp(json_text_of(problem, "reason"), "operating") == 0)
+        buf_add_str(&sentence, "; SLUICE_OPS_URL or --ops-url says where that is");
+    buf_add_byte(&sentence, '\0');
+    return (const char *)sentence.data;
+}
+
 const char *http_trouble(struct http_reply *r)
 {
-    const char *detail = json_text_of(http_json(r), "detail"), *title = json_text_of(http_json(r), "title");
+    if (r->status && strncmp(r->type, "application/problem+json", 24) == 0)
+        return http_trouble_of(http_json(r), r->status);
     buf_clear(&sentence);
     if (r->status == 0)
         buf_printf(&sentence, "no sidecar answers at %s: %s (SLUICE_URL or --url says where it is)", asked, trouble);
-    else if (strncmp(r->type, "application/problem+json", 24) != 0)
+    else
         buf_printf(&sentence, "%s answers %ld, but not as a sidecar does: does SLUICE_URL or --url name one?", asked,
                    r->status);
-    else {
-        add_detail(&sentence, *detail ? detail : *title ? title : "refused");
-        buf_printf(&sentence, " (%ld)", r->status);
-    }
-    if (strcmp(json_text_of(http_json(r), "reason"), "operating") == 0)
-        buf_add_str(&sentence, "; SLUICE_OPS_URL or --ops-url says where that is");
     buf_add_byte(&sentence, '\0');
     return (const char *)sentence.data;
 }

@@ -4,6 +4,7 @@
 #include "base/units.h"
 #include "clients/cli/cli.h"
 #include "proto/control.h"
+#include "sidecar/api/json_write.h"
 
 #include <sodium.h>
 #include <stddef.h>
@@ -56,6 +57,22 @@ static bool round_trip(void *socket, struct reply *reply, struct arena *arena)
     return fine;
 }
 
+static void print_pong(const char *broker, const struct reply *reply, double ms, bool json)
+{
+    unsigned long long uptime = reply->u.pong.uptime_ms / 1000;
+    struct buf line = { 0 };
+    if (!json) {
+        printf("%s: version %s, up %llu s, %.3f ms\n", broker, reply->u.pong.version, uptime, ms);
+        return;
+    }
+    buf_add_byte(&line, '{');
+    json_add_text_member(&line, "broker", span_str(broker));
+    json_add_text_member(&line, "version", span_str(reply->u.pong.version));
+    buf_printf(&line, ",\"uptime_seconds\":%llu,\"ms\":%.3f}\n", uptime, ms);
+    fwrite(line.data, 1, line.size, stdout);
+    buf_free(&line);
+}
+
 static int ping_once(void *socket, const char *broker, const struct ping_options *o)
 {
     struct arena arena;
@@ -67,10 +84,7 @@ static int ping_once(void *socket, const char *broker, const struct ping_options
         code = cli_fail("no broker answers at %s within %s%s", broker, o->wait,
                         o->key ? "" : "; is it up, and does it ask for keys (--key)?");
     else
-        printf(o->json ? "{\"broker\":\"%s\",\"version\":\"%s\",\"uptime_seconds\":%llu,\"ms\":%.3f}\n"
-                       : "%s: version %s, up %llu s, %.3f ms\n",
-               broker, reply.u.pong.version, (unsigned long long)reply.u.pong.uptime_ms / 1000,
-               (double)(clock_now().mono.ns - start.ns) / 1e6);
+        print_pong(broker, &reply, (double)(clock_now().mono.ns - start.ns) / 1e6, o->json);
     fflush(stdout);
     arena_free(&arena);
     return code;
@@ -124,5 +138,7 @@ int cli_ping(int argc, char **argv)
         return a.code;
     if (a.count > 1)
         return cli_usage("one broker at a time: what is '%s'?", a.rest[1]);
+    if (a.count && !cli_words_fine(1, a.rest))
+        return CLI_USAGE;
     return ping(a.count ? a.rest[0] : broker && *broker ? broker : "tcp://127.0.0.1:7400", &o);
 }

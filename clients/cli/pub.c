@@ -138,18 +138,28 @@ static bool waits(struct pub *p, long status, const json_t *refused)
     return !p->rejected;
 }
 
-static void stop_here(struct pub *p, struct http_reply *r, const json_t *refused)
+/* What is full may have room later. */
+static const char *advice(const struct pub *p, long status)
+{
+    if (status != 429 || cli_stopped())
+        return "";
+    return p->options.wait ? "; a longer --wait waits for room" : "; --wait tries again for so long";
+}
+
+static void stop_here(struct pub *p, struct http_reply *r, long status, const json_t *refused)
 {
     const char *named = json_text_of(refused, "queue"), *reason = json_text_of(refused, "reason");
+    unsigned long long position = p->events[0].position;
     progress_clear(&p->progress);
     p->failed = true;
     if (p->rejected)
-        cli_fail("refused from %s %llu on: %s, and the overflow of '%s' is reject; --wait tries again for so long",
-                 p->unit, (unsigned long long)p->events[0].position, reason, *named ? named : p->queue);
+        cli_fail("refused from %s %llu on: %s, and the overflow of '%s' is reject%s", p->unit, position, reason,
+                 *named ? named : p->queue, advice(p, status));
     else if (r->status == 207)
-        cli_fail("refused from %s %llu on: %s", p->unit, (unsigned long long)p->events[0].position, reason);
+        cli_fail("refused from %s %llu on: %s%s", p->unit, position, http_trouble_of(refused, status),
+                 advice(p, status));
     else
-        cli_fail("%s %llu: %s", p->unit, (unsigned long long)p->events[0].position, http_trouble(r));
+        cli_fail("%s %llu: %s%s", p->unit, position, http_trouble(r), advice(p, status));
 }
 
 static void say_waiting(struct pub *p, long status)
@@ -180,7 +190,7 @@ static bool try_once(struct pub *p, size_t *n, mono_t since, int64_t limit_ms)
         say_waiting(p, status);
         again = cli_pause(left < RETRY_MS ? left : RETRY_MS);
     } else if (!again) {
-        stop_here(p, &r, refused);
+        stop_here(p, &r, status, refused);
     }
     http_reply_free(&r);
     return again;

@@ -1,6 +1,8 @@
 /* sluice queue: looking and operating, over HTTP. */
 #include "clients/cli/queue.h"
 
+#include "proto/control.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -190,8 +192,9 @@ static int peek(const struct verb *v, const struct queue_options *o, struct cli_
 static bool event_path(const char *given, char out[EVENT_PATH_SIZE])
 {
     char *end;
+    errno = 0;
     unsigned long long sequence = strtoull(given, &end, 10);
-    if (*given < '1' || *given > '9' || *end)
+    if (*given < '1' || *given > '9' || *end || errno)
         return cli_usage("'%s' must be a whole number above 0, a sequence as peek shows it", given), false;
     snprintf(out, EVENT_PATH_SIZE, "/events/%llu", sequence);
     return true;
@@ -222,13 +225,18 @@ static int cancel(const struct verb *v, const struct queue_options *o, struct cl
     return code;
 }
 
-static json_t *setting_value(const char *text)
+/* A shell knows texts only: a number, or true and false, where the setting is one. What is not stays a text, which is refused with
+ * the form that is wanted. */
+static json_t *setting_value(const char *name, const char *text)
 {
-    char *end;
-    long long n = strtoll(text, &end, 10);
-    if (*text && !*end)
+    enum queue_setting which;
+    const struct queue_setting_info *info = queue_setting_find(span_str(name), &which);
+    bool number = info && (info->type == QUEUE_SETTING_NUMBER || info->type == QUEUE_SETTING_SIZE);
+    errno = 0;
+    long long n = number ? strtoll(text, NULL, 10) : 0;
+    if (number && *text && text[strspn(text, "0123456789")] == '\0' && errno == 0)
         return json_integer(n);
-    if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)
+    if (info && info->type == QUEUE_SETTING_BOOL && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0))
         return json_boolean(*text == 't');
     return json_string(text);
 }
@@ -249,7 +257,7 @@ static int declare(const struct verb *v, const struct queue_options *o, struct c
             return cli_usage("'%s' is no <setting>=<value>. See 'sluice queue declare --help'.", a->rest[i]);
         }
         *equals = '\0';
-        json_object_set_new(body, a->rest[i], setting_value(equals + 1));
+        json_object_set_new(body, a->rest[i], setting_value(a->rest[i], equals + 1));
     }
     char *text = json_dumps(body, JSON_COMPACT);
     struct http_reply r = call("PUT", false, a->rest[0], "", text);
@@ -354,6 +362,8 @@ int cli_queue(int argc, char **argv)
     struct queue_options o = { .prefix = "", .max = 10 };
     if (argc < 2)
         return print_help(stderr), CLI_USAGE;
+    if (!cli_words_fine(argc, argv))
+        return CLI_USAGE;
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
         return print_help(stdout), CLI_OK;
     for (size_t i = 0; i < COUNT(verbs); i++) {

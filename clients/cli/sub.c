@@ -232,7 +232,7 @@ static bool print_all(struct sub *s)
 {
     for (size_t i = 0; i < s->count; i++)
         print_item(s, &s->items[i]);
-    bool written = fflush(stdout) == 0;
+    bool written = fflush(stdout) == 0 && !ferror(stdout); /* either may have failed alone */
     if (!written)
         cli_fail("cannot write to the standard output; nothing more is acked");
     s->handled += written ? s->count : 0;

@@ -160,6 +160,12 @@ static void show(const struct top_options *o, json_t *queues, bool screen)
     json_decref(queues);
 }
 
+/* False: nobody reads any more. The end of the program says so, as of all that could not be written. */
+static bool is_read(void)
+{
+    return fflush(stdout) == 0 && !ferror(stdout);
+}
+
 /* Until the next look is due; false to end. */
 static bool wait_for_key(struct top_options *o, int64_t ms, bool screen)
 {
@@ -194,6 +200,8 @@ int cli_top(int argc, char **argv)
         enter_screen();
     for (unsigned long looks = 1; queues; looks++) {
         show(&o, queues, screen);
+        if (!is_read())
+            return CLI_OK;
         if ((o.count && looks == o.count) || !wait_for_key(&o, interval_ms < 50 ? 50 : interval_ms, screen))
             return CLI_OK;
         queues = fetch(&o);

@@ -32,6 +32,8 @@ int cli_run_verb(const struct cli_verbs *v, void *options, int argc, char **argv
     assert(v->count <= VERBS_MAX);
     if (argc < 2)
         return print_help(v, stderr), CLI_USAGE;
+    if (!cli_words_fine(argc, argv))
+        return CLI_USAGE;
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
         return print_help(v, stdout), CLI_OK;
     for (size_t i = 0; i < v->count; i++) {

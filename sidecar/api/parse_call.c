@@ -25,6 +25,8 @@ static bool refuse_setting(const char *key, struct error *why)
 static bool put_number(struct queue_settings *s, enum queue_setting which, const json_t *value, struct error *why)
 {
     const struct queue_setting_info *info = queue_setting_info(which);
+    if (info->type == QUEUE_SETTING_BOOL)
+        return error_set(why, "'%s' must be true or false", info->name);
     if (info->type != QUEUE_SETTING_NUMBER && info->type != QUEUE_SETTING_SIZE)
         return error_set(why, "'%s' must be a string%s", info->name,
                          info->type == QUEUE_SETTING_DURATION ? ", a duration like \"30s\"" : "");
@@ -50,7 +52,9 @@ static bool put_setting(struct queue_settings *s, const char *key, const json_t 
         queue_settings_put_text(s, which, span_str(""));
         return true;
     }
-    if (!json_is_string(value) || info->type == QUEUE_SETTING_BOOL)
+    if (info->type == QUEUE_SETTING_BOOL)
+        return error_set(why, "'%s' must be true or false", info->name);
+    if (!json_is_string(value))
         return error_set(why, "'%s' is of the wrong type: %s", info->name, info->help);
     return queue_settings_parse(s, span_str(key), span_of(json_string_value(value), json_string_length(value)), why);
 }

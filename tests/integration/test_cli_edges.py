@@ -1,0 +1,124 @@
+"""The command line where it is used carelessly: closed streams, odd words, pipes that end."""
+import json
+import os
+import subprocess
+import time
+
+import pytest
+
+from conftest import BIN, Process, run
+
+
+@pytest.fixture
+def dev(cluster, tmp_path):
+    p = Process(tmp_path, "dev", ["sluice", "dev", "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0"])
+    cluster.processes.append(p)
+    return {"SLUICE_URL": "http://" + p.ready["http"], "SLUICE_OPS_URL": "http://" + p.ready["ops"]}
+
+
+def without(descriptor, *arguments, environment):
+    """A command that is started with that descriptor closed; its exit status and what is on stderr."""
+    done = subprocess.run(["sh", "-c", f'exec "$@" {descriptor}', "sh", str(BIN / "sluice"), *arguments], timeout=20,
+                          stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
+    return done.returncode, done.stderr
+
+
+def test_a_closed_stream_is_an_error_and_not_another_descriptor(dev):
+    assert without("<&-", "pub", "q", environment=dev) == (1, "sluice: cannot read the standard input: Bad file descriptor\n")
+    run("sluice", "queue", "declare", "q", environment=dev)
+    for command in (["queue", "list"], ["pub", "q", "a"], ["version"]):
+        assert without(">&-", *command, environment=dev) == (1, "sluice: cannot write to the standard output\n"), command
+    done = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", str(BIN / "sluice"), "sub", "q", "-n", "1", "--", "cat"], timeout=20,
+                          capture_output=True, text=True, env={**os.environ, **dev})
+    assert (done.returncode, done.stdout) == (0, "a")
+
+
+@pytest.mark.parametrize("program", ["sluice-broker", "sluice-sidecar"])
+def test_a_daemon_without_standard_streams_opens_nothing_in_their_place(tmp_path, program):
+    flags = ["--listen", "tcp://127.0.0.1:0", "--data", str(tmp_path / "data")] if program == "sluice-broker" else [
+        "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--broker", "tcp://127.0.0.1:1", "--probe", f"unix:{tmp_path}/probe"]
+    p = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", str(BIN / program), *flags])
+    try:
+        wanted = tmp_path / ("data/receipt.key" if program == "sluice-broker" else "probe")
+        deadline = time.monotonic() + 60
+        while not wanted.exists():
+            assert p.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        assert {os.readlink(f"/proc/{p.pid}/fd/{n}") for n in (0, 1, 2)} == {"/dev/null"}
+    finally:
+        p.terminate()
+        assert p.wait(timeout=40) == 0
+
+
+def test_top_ends_when_nobody_reads_it(dev):
+    top = subprocess.Popen([str(BIN / "sluice"), "top", "--interval", "50ms"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           text=True, env={**os.environ, **dev})
+    assert "queues" in top.stdout.readline()
+    top.stdout.close()
+    assert top.wait(timeout=20) == 1 and top.stderr.read() == "sluice: cannot write to the standard output\n"
+
+
+def test_words_that_are_no_utf_8_are_refused_and_not_left_out(dev):
+    odd = b"\xff\xfe"
+    run("sluice", "queue", "declare", "q", environment=dev)
+    for words in (["queue", "declare", "p", b"dead_letter=" + odd], ["queue", "redrive", "q", "--to", odd],
+                  ["queue", "redrive", "q", "--reason", odd], ["topic", "put", "t", "--unrouted", b"queue=" + odd],
+                  ["subscription", "put", "s", "--queue", odd, "--to", "http://127.0.0.1:1/"]):
+        done = subprocess.run([str(BIN / "sluice"), *words], capture_output=True, env={**os.environ, **dev}, timeout=20)
+        assert done.returncode == 2 and b"is no text in UTF-8" in done.stderr, (words, done)
+    assert run("sluice", "queue", "list", "--names", environment=dev).stdout == "q\n"
+
+
+def test_a_setting_in_a_shell_is_refused_with_the_form_it_has(dev):
+    def refused(*settings):
+        done = run("sluice", "queue", "declare", "q", *settings, environment=dev)
+        assert done.returncode == 1
+        return done.stderr
+
+    assert refused("lease=30") == "sluice: 'lease' must be a duration like 500ms, 30s or 2m, not '30' (400)\n"
+    assert refused("require_consumer=1") == "sluice: 'require_consumer' must be true or false (400)\n"
+    assert refused("capacity=99999999999999999999") == ("sluice: 'capacity' must be a whole number, not "
+                                                        "'99999999999999999999' (400)\n")
+    assert refused("overflow=5") == "sluice: 'overflow' must be wait, reject or drop_oldest, not '5' (400)\n"
+    run("sluice", "queue", "declare", "404", environment=dev)
+    done = run("sluice", "queue", "declare", "q", "dead_letter=404", "require_consumer=true", environment=dev)
+    assert done.stdout.endswith("dead_letter 404, require_consumer yes\n"), done
+
+
+def test_several_events_into_a_full_queue_say_what_to_do(dev):
+    run("sluice", "queue", "declare", "q", "capacity=1", environment=dev)
+    done = run("sluice", "pub", "q", "a", "b", "c", "--wait", "0s", environment=dev)
+    assert done.returncode == 1 and done.stdout == "1 confirmed, 2 refused\n"
+    assert done.stderr == ("sluice: refused from argument 2 on: queue 'q' is full: it holds 1 of 1 events (429); a longer --wait "
+                           "waits for room\n")
+    one = run("sluice", "pub", "q", "d", "--wait", "0s", environment=dev)
+    assert one.stderr == "sluice: argument 1: queue 'q' is full: it holds 1 of 1 events (429); a longer --wait waits for room\n"
+
+
+def test_an_option_that_is_none_is_likened_to_those_that_are_near():
+    assert run("sluice", "pub", "--sidecar", "x", "q").stderr == "sluice: there is no option '--sidecar'. See 'sluice help pub'.\n"
+    assert "Did you mean '--delay'?" in run("sluice", "pub", "--dealy", "1s", "q").stderr
+    assert run("sluice", "pub", "--json=yes", "q").stderr == "sluice: --json takes no value. See 'sluice help pub'.\n"
+    assert run("sluice", "version").stdout == run("sluice", "--version").stdout != ""
+
+
+def test_an_event_that_is_not_there_is_said_alike(dev):
+    run("sluice", "pub", "q", "a", environment=dev)
+    run("sluice", "queue", "purge", "q", environment=dev)
+    for sequence, says in (("1", "settled: event 1 of queue 'q' was"), ("7", "never existed: queue 'q' has accepted events up to")):
+        explained, cancelled = (run("sluice", "queue", verb, "q", sequence, environment=dev) for verb in ("explain", "cancel"))
+        assert explained.returncode == cancelled.returncode == 1
+        assert says in explained.stderr and explained.stderr == cancelled.stderr
+    assert run("sluice", "queue", "cancel", "q", "99999999999999999999", environment=dev).returncode == 2
+
+
+def test_a_name_of_dots_is_a_name_and_no_step_up(dev):
+    for name in ("..", "."):
+        done = run("sluice", "queue", "show", name, environment=dev)
+        assert done.returncode == 1 and "a name is 1 to 128 letters" in done.stderr, done.stderr
+
+
+def test_the_json_of_ping_is_json_whatever_the_address(cluster, tmp_path):
+    broker = cluster.broker(listen=f'ipc://{tmp_path}/a"b\\c')
+    done = run("sluice", "ping", "-n", "1", "--json", broker.ready["broker"])
+    assert json.loads(done.stdout)["broker"] == broker.ready["broker"]
