@@ -61,7 +61,7 @@ struct settings {
     const struct setting_section *sections;
     size_t section_count;
     /* What no key alone can say of the whole; NULL: nothing. Called by settings_main. */
-    bool (*check)(const void *options, struct error *e);
+    bool (*check)(void *options, struct error *e);
     /* What may be wrong, and only a start can tell: prints lines for people. NULL: nothing. Called with --check-config. */
     void (*doubt)(const void *options);
 };
@@ -85,9 +85,9 @@ void settings_free(const struct settings *s, void *options);
  * Handles --help (prints and exits 0), --version (likewise) and --check-config (validates, says so, exits 0 or 2).
  * On a mistake prints "PROGRAM: what is wrong and what to do" to stderr and exits 2.
  * `summary` is the paragraph under the usage line. */
-/* The file that --config or SLUICE_CONFIG names; NULL when neither does. */
-const char *settings_config_path(int argc, char **argv);
 void settings_main(const struct settings *s, void *options, const char *program, const char *summary, int argc,
                    char **argv);
+/* The file that --config or SLUICE_CONFIG names; NULL when neither does. The arguments are those that settings_main took. */
+const char *settings_config_path(const struct settings *s, int argc, char **argv);
 
 #endif

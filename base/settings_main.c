@@ -185,15 +185,16 @@ static void apply_flags(const struct start *s, int argc, char **argv, struct opt
     }
 }
 
-const char *settings_config_path(int argc, char **argv)
+/* By getopt, too: --conf FILE is --config FILE. */
+const char *settings_config_path(const struct settings *s, int argc, char **argv)
 {
     const char *config = getenv("SLUICE_CONFIG");
-    for (int i = 1; i < argc; i++) {
-        if (strncmp(argv[i], "--config=", 9) == 0)
-            config = argv[i] + 9;
-        else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)
-            config = argv[i + 1];
-    }
+    struct option *flags = make_flags(s);
+    int flag;
+    optind = 1;
+    while ((flag = getopt_long(argc, argv, "h", flags, NULL)) != -1)
+        config = flag == FLAG_CONFIG ? optarg : config;
+    free_flags(flags);
     return config;
 }
 

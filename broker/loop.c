@@ -5,6 +5,7 @@
 #include "base/same_cpu.h"
 #include "base/xalloc.h"
 #include "broker/data.h"
+#include "broker/declare.h"
 #include "broker/net/endpoints.h"
 #include "broker/net/net.h"
 
@@ -41,38 +42,9 @@ static void configure(const struct broker_options *o, struct core_config *c)
     c->version = SLUICE_VERSION;
 }
 
-static void declare_topic(struct broker *b, const struct declared_topic *t)
-{
-    struct binding_config bindings[TOPIC_BINDINGS_MAX];
-    struct topic_config config = {
-        .name = t->name, .unrouted = t->unrouted, .catch_all = t->catch_all, .bindings = bindings
-    };
-    struct error e = { "" };
-    for (const struct declared_binding *d = t->bindings; d && config.binding_count < TOPIC_BINDINGS_MAX; d = d->next)
-        bindings[config.binding_count++] = (struct binding_config){ d->queue, buf_span(&d->filter) };
-    if (!core_configure_topic(b->core, &config, &e, clock_now()))
-        log_write(LOG_ERROR, "config", "topic '%s' is not as configured: %s", t->name, e.text);
-}
-
-static void declare_all(struct broker *b, const struct broker_options *o, uint32_t without)
-{
-    for (const struct declared_queue *q = o->queues; q; q = q->next) {
-        struct error e = { "" };
-        struct queue_settings settings = q->settings;
-        settings.present &= ~without;
-        if (!core_configure_queue(b->core, q->name, &settings, &e, clock_now()) && !without)
-            log_about(LOG_ERROR, "config", q->name, NULL, "not declared as configured: %s", e.text);
-    }
-}
-
-/* First all of them, then which of them the others' dead go to, whatever the order in the file; what is wrong with one is
- * found again then, and said. */
 void broker_declare(struct broker *b, const struct broker_options *o)
 {
-    declare_all(b, o, 1u << QUEUE_SETTING_dead_letter);
-    declare_all(b, o, 0);
-    for (const struct declared_topic *t = o->topics; t; t = t->next)
-        declare_topic(b, t);
+    declare_again(b->core, o);
 }
 
 static void log_ledger(const struct broker *b)
@@ -99,11 +71,13 @@ static void free_broker(struct broker *b)
     free(b);
 }
 
-void broker_read_clients(struct broker *b)
+bool broker_read_clients(struct broker *b)
 {
     struct error e;
-    if (!net_read_clients(b->net, b->core, clock_now(), &e))
+    bool fine = net_read_clients(b->net, b->core, clock_now(), &e);
+    if (!fine)
         log_write(LOG_ERROR, "config", "the keys to admit stay as they were: %s", e.text);
+    return fine;
 }
 
 struct broker *broker_open(void *context, const struct broker_options *o, struct error *e)
@@ -135,7 +109,7 @@ struct broker *broker_open(void *context, const struct broker_options *o, struct
     }
     endpoint_advertise(net_ingress_endpoint(b->net), ingress, sizeof ingress);
     core_set_ingress(b->core, ingress);
-    broker_declare(b, o);
+    declare_configured(b->core, o);
     log_ledger(b); /* what the data directory had; the same line says at the end what became of it */
     return b;
 }

@@ -44,38 +44,46 @@ static void say_ready(const struct broker *b)
     fflush(stdout);
 }
 
-/* True when the loop shall end; SIGHUP re-reads the configuration's queues and the clients' keys instead. */
-static bool take_signal(int fd, struct broker *b, int argc, char **argv)
+/* The configuration's queues and the clients' keys. All of a file or nothing: one that a start would refuse changes nothing. */
+static void read_again(struct broker *b, const struct broker_options *running, int argc, char **argv)
+{
+    struct broker_options again;
+    struct error e;
+    const struct settings *settings = broker_settings(&again);
+    const char *config = settings_config_path(settings, argc, argv);
+    settings_defaults(settings, &again);
+    if (running->clients && broker_read_clients(b))
+        log_write(LOG_INFO, "config", "the keys to admit were read again");
+    if (!config && !running->clients)
+        log_write(LOG_WARN, "config", "there is nothing to read again: no configuration file was given, and no keys");
+    else if (config && settings_read_file(settings, &again, config, &e) &&
+             broker_options_check_queues(&again, running, &e))
+        broker_declare(b, &again);
+    else if (config)
+        log_write(LOG_ERROR, "config", "the queues and topics stay as they were: %s", e.text);
+    broker_options_free(&again);
+}
+
+/* True when the loop shall end. */
+static bool take_signal(int fd, struct broker *b, const struct broker_options *running, int argc, char **argv)
 {
     struct signalfd_siginfo info;
     if (read(fd, &info, sizeof info) != (ssize_t)sizeof info)
         return false;
     if (info.ssi_signo != SIGHUP)
         return true;
-    struct broker_options again;
-    struct error e = { "no configuration file was given" };
-    const struct settings *settings = broker_settings(&again);
-    const char *config = settings_config_path(argc, argv);
-    settings_defaults(settings, &again);
-    broker_read_clients(b);
-    if (config && settings_read_file(settings, &again, config, &e)) {
-        broker_declare(b, &again);
-        log_write(LOG_INFO, "config", "queues and keys were read again; every other setting needs a restart");
-    } else {
-        log_write(LOG_ERROR, "config", "the queues stay as they were: %s", e.text);
-    }
-    broker_options_free(&again);
+    read_again(b, running, argc, argv);
     return false;
 }
 
 /* Serves until a signal ends it. False: the disk failed. */
-static bool serve(struct broker *b, int signal_fd, int argc, char **argv)
+static bool serve(struct broker *b, const struct broker_options *options, int signal_fd, int argc, char **argv)
 {
     bool fine;
     say_ready(b);
     do
         fine = broker_run(b, signal_fd);
-    while (fine && !take_signal(signal_fd, b, argc, argv));
+    while (fine && !take_signal(signal_fd, b, options, argc, argv));
     if (fine)
         broker_stop(b);
     broker_close(b);
@@ -112,7 +120,7 @@ int main(int argc, char **argv)
     if (b && options.same_cpu)
         broker_share_cpu(b);
     if (b)
-        fine = serve(b, signal_fd, argc, argv);
+        fine = serve(b, &options, signal_fd, argc, argv);
     else
         fprintf(stderr, "sluice-broker: %s\n", e.text);
     zmq_ctx_term(context);

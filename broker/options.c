@@ -1,7 +1,9 @@
 #include "broker/options.h"
 #include "broker/options_topics.h"
 
+#include "base/units.h"
 #include "base/xalloc.h"
+#include "broker/net/endpoints.h"
 #include "broker/store/log.h"
 
 #include <inttypes.h>
@@ -171,7 +173,7 @@ static bool read_queue(void *context, const char *path, const char *value, int l
     return queue_settings_parse(&queue_named(o, name)->settings, span_str(dot + 1), span_str(value), e);
 }
 
-static bool check(const void *options, struct error *e)
+static bool check(void *options, struct error *e)
 {
     return broker_options_check(options, e);
 }
@@ -186,14 +188,7 @@ bool broker_options_declare(const void *options, const char *queue)
     return false;
 }
 
-/* A queue may be in the data directory, too, which is not opened for this. */
-static void doubt(const void *options)
-{
-    const struct broker_options *o = options;
-    struct error e;
-    if (!options_know_queues(o, broker_options_declare, o, "the file", &e))
-        fprintf(stderr, "sluice-broker: %s. Unless the data directory has it, the broker goes on without it\n", e.text);
-}
+static void doubt(const void *options);
 
 const struct settings *broker_settings(struct broker_options *options)
 {
@@ -246,7 +241,7 @@ static bool check_dead_letters(const struct broker_options *o, struct error *e)
 
 static bool check_durabilities(const struct broker_options *o, struct error *e)
 {
-    for (const struct declared_queue *q = o->queues; q && !o->data; q = q->next) {
+    for (const struct declared_queue *q = o->queues; q; q = q->next) {
         if ((q->settings.present & (1u << QUEUE_SETTING_durability)) && q->settings.durability == DURABILITY_DISK)
             return error_set(e, "queues: '%s' has durability disk, which needs a data directory: set data (--data DIR)",
                              q->name);
@@ -254,18 +249,71 @@ static bool check_durabilities(const struct broker_options *o, struct error *e)
     return true;
 }
 
-bool broker_options_check(const struct broker_options *o, struct error *e)
+/* Without a data directory there are no queues but the file's. */
+static bool check_targets(const struct broker_options *o, bool auto_declare, struct error *e)
+{
+    for (const struct declared_queue *q = o->queues; q && !auto_declare; q = q->next) {
+        const char *target = dead_letter_of(o, q->name);
+        if (target && !broker_options_declare(o, target))
+            return error_set(e, "queues: '%s' has dead_letter '%s', which is not in the file; declare it under queues:",
+                             q->name, target);
+    }
+    return options_know_queues(o, broker_options_declare, o, "the file", e);
+}
+
+/* A queue may be in the data directory, too, which is not opened for this. */
+static void doubt(const void *options)
+{
+    const struct broker_options *o = options;
+    struct error e;
+    if (!check_targets(o, o->auto_declare, &e))
+        fprintf(stderr, "sluice-broker: %s. Unless the data directory has it, the broker goes on without it\n", e.text);
+}
+
+bool broker_options_check_queues(const struct broker_options *o, const struct broker_options *rest, struct error *e)
+{
+    return check_dead_letters(o, e) &&
+           (rest->data || (check_durabilities(o, e) && check_targets(o, rest->auto_declare, e)));
+}
+
+static bool check_disk(const struct broker_options *o, struct error *e)
 {
     uint64_t least = log_least_budget(o->segment_size);
     if (strcmp(o->sync, "group") != 0 && strcmp(o->sync, "interval") != 0 && strcmp(o->sync, "none") != 0)
         return error_set(e, "sync must be group, interval or none, not '%s'", o->sync);
-    if (o->disk_budget && o->disk_budget < least)
-        return error_set(e,
-                         "disk_budget is %" PRIu64 " bytes, too few to take events: with a segment_size of %" PRIu64
-                         " bytes it must be at least %" PRIu64 " (%" PRIu64 "MiB); raise it, or lower segment_size",
-                         o->disk_budget, o->segment_size, least, (least + (1 << 20) - 1) >> 20);
-    return check_durabilities(o, e) && check_dead_letters(o, e) &&
-           (o->data || options_know_queues(o, broker_options_declare, o, "the file", e));
+    return !o->disk_budget || o->disk_budget >= least ||
+           error_set(e,
+                     "disk_budget is %" PRIu64 " bytes, too few to take events: with a segment_size of %" PRIu64
+                     " bytes it must be at least %" PRIu64 " (%" PRIu64 "MiB); raise it, or lower segment_size",
+                     o->disk_budget, o->segment_size, least, (least + (1 << 20) - 1) >> 20);
+}
+
+/* A client goes on for six tenths of the session timeout without hearing that it was heard, which a heartbeat tells: two must fit. */
+static bool check_times(const struct broker_options *o, struct error *e)
+{
+    char heartbeat[24], timeout[24];
+    if (o->heartbeat <= o->session_timeout / 3)
+        return true;
+    duration_format(o->heartbeat, heartbeat);
+    duration_format(o->session_timeout, timeout);
+    return error_set(
+        e,
+        "a heartbeat of %s is too seldom for a session_timeout of %s: clients that are well would be taken "
+        "for gone; make it a third of that at most",
+        heartbeat, timeout);
+}
+
+static bool check_network(const struct broker_options *o, struct error *e)
+{
+    if (!o->secret_key_file != !o->clients)
+        return error_set(e, "'curve.secret_key_file' and 'curve.clients' go together: set both or none");
+    bool insecure = o->insecure || o->secret_key_file;
+    return endpoint_check(o->listen, insecure, e) && (!o->ingress || endpoint_check(o->ingress, insecure, e));
+}
+
+bool broker_options_check(const struct broker_options *o, struct error *e)
+{
+    return check_disk(o, e) && check_times(o, e) && check_network(o, e) && broker_options_check_queues(o, o, e);
 }
 
 static uint64_t read_number(const char *path)

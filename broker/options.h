@@ -47,6 +47,9 @@ struct broker_options {
 const struct settings *broker_settings(struct broker_options *options);
 /* What no key alone can say: whether they fit together. */
 bool broker_options_check(const struct broker_options *options, struct error *e);
+/* Of its queues and topics alone: whether they fit together, and what `rest` has (its data directory, auto_declare). */
+bool broker_options_check_queues(const struct broker_options *options, const struct broker_options *rest,
+                                 struct error *e);
 /* Is that queue among the options' own (struct broker_options)? */
 bool broker_options_declare(const void *options, const char *queue);
 void broker_options_free(struct broker_options *options);

@@ -257,10 +257,18 @@ static bool read_subscription(void *context, const char *path, const char *value
     return subscription_parse(&subscription_named(o, name)->settings, span_str(dot + 1), span_str(value), e);
 }
 
+static bool check(void *options, struct error *e)
+{
+    char *token;
+    bool fine = sidecar_options_check(options, &token, e);
+    free(token);
+    return fine;
+}
+
 const struct settings *sidecar_settings(struct sidecar_options *options)
 {
     static struct setting_section section = { "subscriptions", read_subscription, NULL, 2 };
-    static const struct settings settings = { rows, sizeof rows / sizeof *rows, &section, 1, NULL, NULL };
+    static const struct settings settings = { rows, sizeof rows / sizeof *rows, &section, 1, check, NULL };
     section.context = options;
     options->subscriptions = NULL;
     return &settings;

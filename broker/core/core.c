@@ -315,16 +315,6 @@ void core_set_ingress(struct core *c, const char *endpoint)
     c->ingress = xstrdup(endpoint);
 }
 
-bool core_configure_queue(struct core *c, const char *name, const struct queue_settings *settings, struct error *e,
-                          struct now now)
-{
-    c->now = now;
-    struct queue *q;
-    if (!name_valid(span_str(name)))
-        return error_set(e, "'%s' is no valid queue name: letters, digits, '.', '_', '-', at most 128", name);
-    return operate_declare(c, span_str(name), settings, false, true, &q, NULL, e) == REASON_ok;
-}
-
 void core_stop(struct core *c, struct now now)
 {
     c->now = now;

@@ -140,6 +140,8 @@ void core_set_ingress(struct core *core, const char *endpoint);
 /* Declares a queue from the configuration: managed, and its settings win. False with the reason when they cannot hold. */
 bool core_configure_queue(struct core *core, const char *name, const struct queue_settings *settings, struct error *e,
                           struct now now);
+/* What an existing queue has. False: there is none. */
+bool core_queue_settings(struct core *core, const char *name, struct queue_settings *out);
 struct binding_config {
     const char *queue;
     struct span filter; /* encoded (proto/filter.h); empty: every event */
@@ -153,6 +155,9 @@ struct topic_config {
 };
 /* The same for a topic: bound to these queues, which exist, and to no others. */
 bool core_configure_topic(struct core *core, const struct topic_config *topic, struct error *e, struct now now);
+/* Of all that is managed, what `kept` says no to is managed no more: calls may change and delete it. */
+void core_unmanage(struct core *core, bool (*kept)(const void *context, bool topic, const char *name),
+                   const void *context);
 /* Orderly stop: refuses new work with `draining`, delivers nothing more, and tells sessions Bye once every outcome that waits for
  * the disk was told. */
 void core_stop(struct core *core, struct now now);

@@ -8,22 +8,46 @@
 #include <stdlib.h>
 
 struct config_options {
+    const char *data;
+    struct cli_list set;
     bool json;
 };
 
 static const struct cli_option option_table[] = {
+    { "data", 0, CLI_TEXT, offsetof(struct config_options, data), "dir",
+      "what the broker's --data says beside the file" },
+    { "set", 's', CLI_LIST, offsetof(struct config_options, set), "key=value",
+      "what another flag or the environment says beside the\nfile, as insecure=true; may be given again" },
     { "json", 0, CLI_SWITCH, offsetof(struct config_options, json), NULL, "print {\"fine\",\"error\"} as JSON" },
 };
 static const struct cli_syntax syntax = {
     .usage = "config check [<options>] (broker | sidecar) <file>",
     .text = "Checks a configuration file as the broker or the sidecar reads it; a mistake is named with its line, and "
             "the key\n"
-            "that may have been meant.",
+            "that may have been meant. The environment is not looked at.",
     .options = option_table,
-    .option_count = 1,
+    .option_count = sizeof option_table / sizeof *option_table,
+    .notes = "  sluice config check broker broker.yaml --data /var/lib/sluice",
 };
 
-static bool check(bool broker, const char *file, struct error *e)
+/* What comes beside the file wins over it, as flags do. */
+static bool add_flags(const struct settings *settings, void *options, const struct config_options *o, struct error *e)
+{
+    if (o->data && !settings_set(settings, options, "data", o->data, e))
+        return false;
+    for (size_t i = 0; i < o->set.count; i++) {
+        const char *given = o->set.items[i], *equals = strchr(given, '=');
+        char key[64];
+        if (!equals || (size_t)(equals - given) >= sizeof key)
+            return error_set(e, "--set: '%s' is no key=value, like log.level=debug", given);
+        snprintf(key, sizeof key, "%.*s", (int)(equals - given), given);
+        if (!settings_set(settings, options, key, equals + 1, e))
+            return false;
+    }
+    return true;
+}
+
+static bool check(bool broker, const char *file, const struct config_options *o, struct error *e)
 {
     struct broker_options b;
     struct sidecar_options s;
@@ -31,7 +55,7 @@ static bool check(bool broker, const char *file, struct error *e)
     const struct settings *settings = broker ? broker_settings(&b) : sidecar_settings(&s);
     void *options = broker ? (void *)&b : (void *)&s;
     settings_defaults(settings, options);
-    bool fine = settings_read_file(settings, options, file, e) &&
+    bool fine = settings_read_file(settings, options, file, e) && add_flags(settings, options, o, e) &&
                 (broker ? broker_options_check(&b, e) : sidecar_options_check(&s, &token, e));
     free(token);
     if (broker)
@@ -59,7 +83,7 @@ int cli_config(int argc, char **argv)
     bool broker = a.count > 1 && strcmp(a.rest[1], "broker") == 0;
     if (a.count != 3 || strcmp(a.rest[0], "check") != 0 || !(broker || strcmp(a.rest[1], "sidecar") == 0))
         return cli_usage("write: sluice config check broker FILE, or sluice config check sidecar FILE");
-    bool fine = check(broker, a.rest[2], &e);
+    bool fine = check(broker, a.rest[2], &o, &e);
     if (o.json)
         print_json(fine, e.text);
     else if (fine)

@@ -213,12 +213,14 @@ static void the_config_file_is_named_by_a_flag_before_the_environment(void **sta
 {
     (void)state;
     char program[] = "sluice", flag[] = "--config", value[] = "a.yaml", joined[] = "--config=b.yaml";
-    assert_null(settings_config_path(1, (char *[]){ program, NULL }));
+    char cut[] = "--conf"; /* as getopt takes it at the start */
+    assert_null(settings_config_path(&sample_settings, 1, (char *[]){ program, NULL }));
     assert_int_equal(setenv("SLUICE_CONFIG", "env.yaml", 1), 0);
-    assert_string_equal(settings_config_path(1, (char *[]){ program, NULL }), "env.yaml");
-    assert_string_equal(settings_config_path(3, (char *[]){ program, flag, value, NULL }), "a.yaml");
-    assert_string_equal(settings_config_path(2, (char *[]){ program, joined, NULL }), "b.yaml");
-    assert_string_equal(settings_config_path(2, (char *[]){ program, flag, NULL }), "env.yaml");
+    assert_string_equal(settings_config_path(&sample_settings, 1, (char *[]){ program, NULL }), "env.yaml");
+    assert_string_equal(settings_config_path(&sample_settings, 3, (char *[]){ program, flag, value, NULL }), "a.yaml");
+    assert_string_equal(settings_config_path(&sample_settings, 3, (char *[]){ program, cut, value, NULL }), "a.yaml");
+    assert_string_equal(settings_config_path(&sample_settings, 2, (char *[]){ program, joined, NULL }), "b.yaml");
+    assert_string_equal(settings_config_path(&sample_settings, 2, (char *[]){ program, flag, NULL }), "env.yaml");
     assert_int_equal(unsetenv("SLUICE_CONFIG"), 0);
 }
 

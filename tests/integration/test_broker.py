@@ -84,7 +84,7 @@ def test_a_port_in_use_is_said(broker):
 
 def test_listening_beyond_loopback_needs_insecure():
     refused = run("sluice-broker", "--listen", "tcp://0.0.0.0:0")
-    assert refused.returncode == 1 and "insecure: true" in refused.stderr
+    assert refused.returncode == 2 and "insecure: true" in refused.stderr
 
 
 @pytest.mark.parametrize("text,says", [

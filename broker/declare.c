@@ -1,0 +1,154 @@
+#include "broker/declare.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "base/xalloc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void declare_topic(struct core *core, const struct declared_topic *t)
+{
+    struct binding_config bindings[TOPIC_BINDINGS_MAX];
+    struct topic_config config = {
+        .name = t->name, .unrouted = t->unrouted, .catch_all = t->catch_all, .bindings = bindings
+    };
+    struct error e = { "" };
+    for (const struct declared_binding *d = t->bindings; d && config.binding_count < TOPIC_BINDINGS_MAX; d = d->next)
+        bindings[config.binding_count++] = (struct binding_config){ d->queue, buf_span(&d->filter) };
+    if (!core_configure_topic(core, &config, &e, clock_now()))
+        log_write(LOG_ERROR, "config", "topic '%s' is not as configured: %s", t->name, e.text);
+}
+
+static void declare_all(struct core *core, const struct broker_options *o, uint32_t without)
+{
+    for (const struct declared_queue *q = o->queues; q; q = q->next) {
+        struct error e = { "" };
+        struct queue_settings settings = q->settings;
+        settings.present &= ~without;
+        if (!core_configure_queue(core, q->name, &settings, &e, clock_now()) && !without)
+            log_about(LOG_ERROR, "config", q->name, NULL, "not declared as configured: %s", e.text);
+    }
+}
+
+/* First all of them, then which of them the others' dead go to, whatever the order in the file; what is wrong with one is
+ * found again then, and said. */
+void declare_configured(struct core *core, const struct broker_options *o)
+{
+    declare_all(core, o, 1u << QUEUE_SETTING_dead_letter);
+    declare_all(core, o, 0);
+    for (const struct declared_topic *t = o->topics; t; t = t->next)
+        declare_topic(core, t);
+}
+
+/* ------------------------------------------------------------------ what a file that was read again changed */
+
+struct before {
+    bool was_there;
+    struct queue_settings settings;
+};
+
+static void add_value(struct buf *b, const struct queue_settings *s, enum queue_setting which)
+{
+    const struct queue_setting_info *info = queue_setting_info(which);
+    uint64_t value = queue_settings_get(s, which);
+    char text[24];
+    if (info->type == QUEUE_SETTING_NAME) {
+        const char *name = queue_settings_text(s, which);
+        buf_add_str(b, *name ? name : "none");
+    } else if (info->choices) {
+        buf_add_str(b, info->choices[value]);
+    } else if (info->type == QUEUE_SETTING_BOOL) {
+        buf_add_str(b, value ? "true" : "false");
+    } else if (info->type == QUEUE_SETTING_NUMBER) {
+        buf_printf(b, "%llu", (unsigned long long)value);
+    } else {
+        if (info->type == QUEUE_SETTING_DURATION)
+            duration_format((int64_t)value, text);
+        else
+            size_format(value, text);
+        buf_add_str(b, text);
+    }
+}
+
+/* "capacity 5 -> 10, lease 30s -> 1m"; empty: nothing changed. */
+static void add_changes(struct buf *b, const struct queue_settings *before, const struct queue_settings *after)
+{
+    for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++) {
+        enum queue_setting which = (enum queue_setting)i;
+        if (queue_settings_same(before, after, which))
+            continue;
+        buf_printf(b, "%s%s ", b->size ? ", " : "", queue_setting_info(which)->name);
+        add_value(b, before, which);
+        buf_add_str(b, " -> ");
+        add_value(b, after, which);
+    }
+    buf_add_byte(b, '\0');
+}
+
+/* For the log, which holds back what repeats too often. */
+struct counts {
+    unsigned made, changed, let_go;
+};
+
+static void say_changes(struct core *core, const char *queue, const struct before *before, struct counts *n)
+{
+    struct queue_settings after;
+    struct buf changes = { 0 };
+    if (!core_queue_settings(core, queue, &after))
+        return; /* refused, which was said */
+    if (!before->was_there) {
+        log_about(LOG_INFO, "config", queue, NULL, "made");
+        n->made++;
+        return;
+    }
+    add_changes(&changes, &before->settings, &after);
+    if (changes.size > 1)
+        log_about(LOG_INFO, "config", queue, NULL, "changed: %s", (const char *)changes.data);
+    n->changed += changes.size > 1;
+    buf_free(&changes);
+}
+
+struct file {
+    const struct broker_options *options;
+    struct counts *counts;
+};
+
+static bool is_in_file(const void *context, bool topic, const char *name)
+{
+    const struct file *file = context;
+    const struct broker_options *o = file->options;
+    if (!topic && broker_options_declare(o, name))
+        return true;
+    for (const struct declared_topic *t = o->topics; topic && t; t = t->next) {
+        if (strcmp(t->name, name) == 0)
+            return true;
+    }
+    log_about(LOG_INFO, "config", topic ? NULL : name, NULL,
+              "%s '%s' is not in the file any more: it stays, and calls may change and delete it",
+              topic ? "topic" : "queue", name);
+    file->counts->let_go++;
+    return false;
+}
+
+void declare_again(struct core *core, const struct broker_options *o)
+{
+    struct counts n = { 0 };
+    size_t count = 0, i = 0;
+    for (const struct declared_queue *q = o->queues; q; q = q->next)
+        count++;
+    struct before *before = xcalloc(count + 1, sizeof *before);
+    for (const struct declared_queue *q = o->queues; q; q = q->next, i++)
+        before[i].was_there = core_queue_settings(core, q->name, &before[i].settings);
+    declare_configured(core, o);
+    i = 0;
+    for (const struct declared_queue *q = o->queues; q; q = q->next)
+        say_changes(core, q->name, &before[i++], &n);
+    core_unmanage(core, is_in_file, &(struct file){ o, &n });
+    free(before);
+    log_write(LOG_INFO, "config",
+              "the file's queues and topics were read again: %u queues made, %u changed, %u not in it any more; every "
+              "other setting needs a restart",
+              n.made, n.changed, n.let_go);
+}

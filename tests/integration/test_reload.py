@@ -1,0 +1,110 @@
+"""What a configuration is before a start, and what SIGHUP makes of a changed one."""
+import json
+import re
+import signal
+import time
+
+import pytest
+
+from conftest import run
+
+
+def reload(broker, file, text, says):
+    """Changes the file, and waits for the line that ends its reading; the lines since."""
+    before = len(broker.log.read_text().splitlines())
+    file.write_text(text)
+    broker.popen.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 20
+    while True:
+        lines = [json.loads(line) for line in broker.log.read_text().splitlines()[before:]]
+        if any(re.search(says, line["msg"]) for line in lines):
+            return [f"{line.get('queue', '-')}: {line['msg']}" for line in lines]
+        assert time.monotonic() < deadline, lines
+        time.sleep(0.02)
+
+
+def test_what_a_changed_file_did_is_logged(cluster, tmp_path):
+    file = tmp_path / "broker.yaml"
+    file.write_text("queues:\n  orders: {capacity: 5}\n  mail: {}\n")
+    broker = cluster.broker("--conf", str(file))  # cut short, as getopt takes it
+    sidecar = cluster.sidecar(broker)
+    said = reload(broker, file, "queues:\n  dead: {}\n  mail: {}\n"
+                                "  orders: {capacity: 9, lease: 1m, capacity_bytes: 1MiB, overflow: reject, dead_letter: dead}\n",
+                  "were read again")
+    assert said == ["dead: made", "orders: changed: capacity 5 -> 9, capacity_bytes 64MiB -> 1MiB, overflow wait -> reject, "
+                                  "lease 30s -> 1m, dead_letter none -> dead",
+                    "-: the file's queues and topics were read again: 1 queues made, 1 changed, 0 not in it any more; every other "
+                    "setting needs a restart"]
+    assert sidecar.http("GET", "/v1/queues/orders").json["capacity"] == 9
+
+
+def test_what_is_not_in_the_file_any_more_may_be_deleted(cluster, tmp_path):
+    file = tmp_path / "broker.yaml"
+    file.write_text("queues: {a: {}, b: {}}\ntopics: {t: {bindings: {a: {}}}}\n")
+    broker = cluster.broker("--config", str(file))
+    sidecar = cluster.sidecar(broker)
+    assert sidecar.ops("DELETE", "/v1/queues/b").json["reason"] == "managed"
+    said = reload(broker, file, "queues: {a: {}}\n", "were read again")
+    assert "b: queue 'b' is not in the file any more: it stays, and calls may change and delete it" in said
+    assert any("topic 't' is not in the file any more" in line for line in said)
+    assert sidecar.http("GET", "/v1/queues/b").json["managed"] is None
+    assert sidecar.ops("DELETE", "/v1/queues/b").status == 204
+    assert sidecar.ops("DELETE", "/v1/topics/t").status == 204
+    assert sidecar.ops("DELETE", "/v1/queues/a").json["reason"] == "managed"
+
+
+@pytest.mark.parametrize("wrong,says", [
+    ("a: {capacity: 9, dead_letter: b}\n  b: {dead_letter: a}", "dead letters would go in a circle"),
+    ("a: {capacity: 9}\n  b: {capacity: many}", "broker.yaml:3: 'capacity' must be"),
+])
+def test_a_file_that_a_start_would_refuse_changes_nothing(cluster, tmp_path, wrong, says):
+    file = tmp_path / "broker.yaml"
+    file.write_text("queues:\n  a: {capacity: 5}\n")
+    broker = cluster.broker("--config", str(file))
+    sidecar = cluster.sidecar(broker)
+    said = reload(broker, file, f"queues:\n  {wrong}\n", "stay as they were")
+    assert len(said) == 1 and says in said[0]
+    assert [q for q in sidecar.http("GET", "/v1/queues").json["queues"]] == ["a"]
+    assert sidecar.http("GET", "/v1/queues/a").json["capacity"] == 5
+
+
+def test_without_a_file_there_is_nothing_to_read_again(cluster, tmp_path):
+    broker = cluster.broker()
+    said = reload(broker, tmp_path / "none", "", "nothing to read again")
+    assert len(said) == 1 and "no configuration file was given, and no keys" in said[0]
+
+
+@pytest.mark.parametrize("text,says", [
+    ("listen: tcp://0.0.0.0:7400", "insecure: true"), ("listen: 127.0.0.1:7400", "is no endpoint"),
+    ("curve: {clients: keys}", "go together"), ("heartbeat: 20s", "a heartbeat of 20s is too seldom for a session_timeout of 10s"),
+    ("session_timeout: 5s", "a heartbeat of 3s is too seldom"),
+    ("queues: {a: {dead_letter: b}}", "'a' has dead_letter 'b', which is not in the file"),
+    ("queues: {a: {limits: {capacity: 5}}}", "a plain value is expected here, not a mapping"),
+])
+def test_what_a_start_would_refuse_is_said_before(tmp_path, text, says):
+    file = tmp_path / "broker.yaml"
+    file.write_text(text + "\n")
+    for command in (["sluice-broker", "--config", str(file)], ["sluice-broker", "--config", str(file), "--check-config"],
+                    ["sluice", "config", "check", "broker", str(file)]):
+        done = run(*command)
+        assert done.returncode in (1, 2) and says in done.stderr, done
+
+
+def test_what_a_sidecar_s_start_would_refuse_is_said_before(tmp_path):
+    for flags, says in ((["--http", "0.0.0.0:8480"], "token_file"), (["--token-file", str(tmp_path / "none")], "cannot read token_file"),
+                        (["--curve-broker-key-file", "x"], "go together")):
+        done = run("sluice-sidecar", "--check-config", *flags)
+        assert done.returncode == 2 and says in done.stderr, done
+
+
+def test_a_file_is_checked_with_what_comes_beside_it(tmp_path):
+    file = tmp_path / "broker.yaml"
+    file.write_text("listen: tcp://0.0.0.0:7400\nqueues: {orders: {durability: disk, dead_letter: dead}}\n")
+    check = ["sluice", "config", "check", "broker", str(file)]
+    assert run(*check).returncode == 1
+    done = run(*check, "--data", "/data", "--set", "insecure=true")
+    assert (done.returncode, done.stdout) == (0, f"{file} is fine\n"), done.stderr
+    assert "did you mean 'insecure'" in run(*check, "--data", "/data", "--set", "insecur=true").stderr
+    assert "is no key=value" in run(*check, "--set", "insecure").stderr
+    doubt = run("sluice-broker", "--config", str(file), "--data", str(tmp_path), "--insecure", "--check-config")
+    assert doubt.returncode == 0 and "'orders' has dead_letter 'dead', which is not in the file" in doubt.stderr
