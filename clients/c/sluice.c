@@ -227,6 +227,9 @@ int sluice_close(struct sluice *s, int64_t wait_ms)
 
 void sluice_stats(struct sluice *s, struct sluice_stats *out)
 {
+    *out = (struct sluice_stats){ 0 };
+    if (!s)
+        return;
     pthread_mutex_lock(&s->lock);
     *out = s->stats;
     out->undecided = s->undecided + (sluice_on_thread(s) ? s->published : 0);

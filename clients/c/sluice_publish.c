@@ -96,7 +96,7 @@ static int publish(struct sluice *s, const char *queue, const struct sluice_even
                    sluice_confirm_fn *confirm, void *context, struct publish_more *more)
 {
     bool wake = false;
-    if (!valid_queue(queue) || !event)
+    if (!s || !valid_queue(queue) || !event)
         return SLUICE_INVALID;
     if (sluice_is_endless(event))
         return SLUICE_TOO_LARGE;
@@ -111,7 +111,7 @@ static int publish(struct sluice *s, const char *queue, const struct sluice_even
 int sluice_publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
                    sluice_confirm_fn *confirm, void *context)
 {
-    if (queue && event && sluice_on_thread(s) && direct_may(s))
+    if (s && queue && event && sluice_on_thread(s) && direct_may(s))
         return direct_publish(s, queue, event, wait_ms, confirm, context);
     return publish(s, queue, event, wait_ms, confirm, context, NULL);
 }
@@ -146,7 +146,7 @@ int sluice_publish_wait(struct sluice *s, const char *queue, const struct sluice
                         uint64_t *sequence)
 {
     bool wake = false;
-    if (!valid_queue(queue) || !event || sluice_on_thread(s))
+    if (!s || !valid_queue(queue) || !event || sluice_on_thread(s))
         return SLUICE_INVALID;
     if (sluice_is_endless(event))
         return SLUICE_TOO_LARGE;
@@ -199,7 +199,7 @@ int sluice_publish_encoded(struct sluice *s, const char *queue, const struct slu
 {
     bool wake = false;
     uint64_t bytes;
-    if (!valid_queue(queue) || !events || count == 0)
+    if (!s || !valid_queue(queue) || !events || count == 0)
         return SLUICE_INVALID;
     int error = check_encoded(events, count, &bytes);
     if (error != SLUICE_OK)

@@ -8,6 +8,9 @@
  * run on the library's thread, must not block, and may call any function but sluice_publish_wait and sluice_close (they answer
  * SLUICE_INVALID there). After a fork the connection is the parent's: the child must not use it, not even to close it.
  *
+ * What takes a connection or a subscription takes NULL, as a call that failed gave it: publishing answers SLUICE_INVALID, subscribing
+ * NULL, and the rest does nothing; but settling wants the subscription that the event came by.
+ *
  * Errors are the numbers of proto/reasons.def (SLUICE_OK = 0); sluice_strerror gives a sentence. */
 #ifndef SLUICE_H
 #define SLUICE_H
@@ -191,7 +194,7 @@ SLUICE_API void sluice_nack_because(struct sluice_sub *sub, uint64_t token, uint
                                     const char *error);
 SLUICE_API void sluice_drop_because(struct sluice_sub *sub, uint64_t token, uint32_t status, const char *error);
 
-/* Counts since the connect. What a callback was told is counted shortly after. */
+/* Counts since the connect; all 0 without one. What a callback was told is counted shortly after. */
 struct sluice_stats {
     uint64_t confirmed, refused, unknown; /* publishes, by what became of them; refused: certainly not accepted */
     uint64_t delivered;                   /* events that came, of all subscriptions */

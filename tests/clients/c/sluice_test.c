@@ -227,9 +227,27 @@ static void connecting_to_nobody_says_so(void **state)
     assert_non_null(strstr(error, "keys go together"));
 }
 
+static void without_a_connection_nothing_is_done(void **state)
+{
+    const struct sluice_event e = { .data = "x", .size = 1 };
+    const struct sluice_bytes encoded = { "x", 1 };
+    struct sluice_stats stats = { .confirmed = 7 };
+    (void)state;
+    assert_int_equal(sluice_publish(NULL, "orders", &e, 0, NULL, NULL), SLUICE_INVALID);
+    assert_int_equal(sluice_publish_on(NULL, "orders", &e, NULL, NULL, NULL), SLUICE_INVALID);
+    assert_int_equal(sluice_publish_wait(NULL, "orders", &e, 0, NULL), SLUICE_INVALID);
+    assert_int_equal(sluice_publish_encoded(NULL, "orders", &encoded, 1, 0, NULL, NULL), SLUICE_INVALID);
+    assert_null(sluice_subscribe(NULL, "orders", 0, NULL, NULL));
+    sluice_unsubscribe(NULL);
+    sluice_stats(NULL, &stats);
+    assert_int_equal(stats.confirmed, 0);
+    assert_int_equal(sluice_close(NULL, 0), SLUICE_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_a_connection_nothing_is_done),
         cmocka_unit_test_setup_teardown(a_blocking_publish_returns_the_sequence, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(every_publish_is_confirmed_once_and_consumed_in_order, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_full_queue_says_so, seen_start, seen_stop),
