@@ -257,10 +257,18 @@ static bool handle(struct sub *s, const struct sub_item *items, size_t count)
 
 /* ------------------------------------------------------------------ taking */
 
+/* How much of --wait is left, since something came. Never below 0. */
+static int64_t wait_left(const struct sub *s)
+{
+    int64_t left = s->wait_ms - mono_since_ms(clock_now().mono, s->came);
+    return left > 0 ? left : 0;
+}
+
 static struct http_reply take(const struct sub *s, unsigned long max)
 {
     struct buf path = { 0 };
-    http_queue_path(&path, s->queue, "/take?max=%lu&wait=%s", max, s->options.wait);
+    int64_t wait_ms = s->options.exit_empty ? wait_left(s) : s->wait_ms;
+    http_queue_path(&path, s->queue, "/take?max=%lu&wait=%lldms", max, (long long)wait_ms);
     struct http_reply r =
         http_do(&(struct http_call){ .method = "POST", .abortable = true, .path = (char *)path.data });
     buf_free(&path);
@@ -324,7 +332,10 @@ static int take_and_handle(struct sub *s, struct sub_item *items, bool *go)
                 cli_fail("%s answers, but not as a sidecar does: does SLUICE_URL or --url name one?", http_url(false));
         else if (count > 0)
             code = handle(s, items, (size_t)count) ? CLI_OK : CLI_FAILED;
-        *go = code == CLI_OK && (count || !s->options.exit_empty);
+        if (count > 0)
+            s->came = clock_now().mono;
+        *go = code == CLI_OK &&
+              (!s->options.exit_empty || wait_left(s)); /* a sidecar may wait for less (take.wait_max) */
     } else if (!r.aborted && !wait_out(s, &r)) {
         code = end_of(s, &r);
         *go = false;
@@ -351,6 +362,7 @@ static int run(struct sub *s)
     bool go = true;
     struct sub_item *items = xcalloc(s->options.max, sizeof *items);
     ask_for_the_lease(s);
+    s->came = clock_now().mono;
     while (go && !cli_stopped() && (!s->options.count || s->handled < s->options.count))
         code = take_and_handle(s, items, &go);
     free(items);
@@ -365,6 +377,7 @@ int cli_sub(int argc, char **argv)
     struct cli_args a = cli_parse(&syntax, &s.options, argc, argv);
     if (!a.go)
         return a.code;
+    duration_parse(span_str(s.options.wait), &s.wait_ms);
     s.queue = a.rest[0];
     s.command = a.count > 1 ? a.rest + 1 : NULL;
     s.options.max = s.options.max ? s.options.max : s.command ? 1 : TAKE_DEFAULT;

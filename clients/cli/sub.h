@@ -25,6 +25,8 @@ struct sub {
     const char *queue;
     char **command;   /* NULL: print */
     int64_t lease_ms; /* of the queue; 0: not known */
+    int64_t wait_ms;  /* of the options */
+    mono_t came;      /* something, or this began */
     uint64_t handled; /* well or not */
     bool worked;      /* an answer came before: from then on the broker's absence is waited out */
     bool said_standby, said_away;

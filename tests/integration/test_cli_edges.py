@@ -122,3 +122,11 @@ def test_the_json_of_ping_is_json_whatever_the_address(cluster, tmp_path):
     broker = cluster.broker(listen=f'ipc://{tmp_path}/a"b\\c')
     done = run("sluice", "ping", "-n", "1", "--json", broker.ready["broker"])
     assert json.loads(done.stdout)["broker"] == broker.ready["broker"]
+
+
+def test_empty_is_what_stayed_so_for_the_whole_wait(cluster):
+    sidecar = cluster.sidecar(cluster.broker("--auto-declare"), "--take-wait-max", "200ms")  # each take comes back sooner
+    environment = {"SLUICE_URL": "http://" + sidecar.ready["http"]}
+    begun = time.monotonic()
+    assert run("sluice", "sub", "q", "--exit-empty", "--wait", "1s", environment=environment).returncode == 0
+    assert time.monotonic() - begun >= 1
