@@ -43,6 +43,12 @@ static int listen_unix(const char *address, char *bound, struct error *e)
         return -1;
     }
     strcpy(at.sun_path, path);
+    struct stat there;
+    if (stat(path, &there) == 0 &&
+        !S_ISSOCK(there.st_mode)) { /* connecting to a file fails like connecting to a dead socket */
+        error_set(e, "%s exists and is no socket; choose another path", path);
+        return -1;
+    }
     if (is_stale(&at))
         unlink(path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

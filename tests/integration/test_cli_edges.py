@@ -130,3 +130,11 @@ def test_empty_is_what_stayed_so_for_the_whole_wait(cluster):
     begun = time.monotonic()
     assert run("sluice", "sub", "q", "--exit-empty", "--wait", "1s", environment=environment).returncode == 0
     assert time.monotonic() - begun >= 1
+
+
+def test_a_file_in_the_place_of_a_socket_stays(tmp_path):
+    file = tmp_path / "notes"
+    file.write_text("precious")
+    refused = run("sluice-sidecar", "--http", f"unix:{file}", "--ops", "127.0.0.1:0")
+    assert refused.returncode == 1 and refused.stderr == f"sluice-sidecar: {file} exists and is no socket; choose another path\n"
+    assert file.read_text() == "precious"
