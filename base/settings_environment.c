@@ -25,6 +25,9 @@ static bool set_from(const struct setting *row, void *options, const char *value
     char *copy = xstrdup(value), *rest = copy, *item;
     settings_list_clear(row, options);
     while ((item = strsep(&rest, ",")) != NULL) {
+        item += strspn(item, " ");
+        for (size_t size = strlen(item); size && item[size - 1] == ' ';)
+            item[--size] = '\0';
         if (*item)
             settings_list_add(row, options, item);
     }
@@ -57,8 +60,13 @@ bool settings_read_environment(const struct settings *s, void *options, char *co
 /* Kubernetes injects some for a Service named sluice, and the command reads some of its own. */
 static bool is_foreign(const char *name)
 {
-    return strstr(name, "_PORT") || strstr(name, "_SERVICE_") || strcmp(name, "SLUICE_CONFIG") == 0 ||
-           strcmp(name, "SLUICE_URL") == 0 || strcmp(name, "SLUICE_OPS_URL") == 0;
+    static const char *const own[] = { "SLUICE_CONFIG", "SLUICE_URL", "SLUICE_OPS_URL", "SLUICE_TOKEN",
+                                       "SLUICE_BROKER" };
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        if (strcmp(name, own[i]) == 0)
+            return true;
+    }
+    return strstr(name, "_PORT") || strstr(name, "_SERVICE_");
 }
 
 /* The least distance to a setting's name, which is in `closest`. */

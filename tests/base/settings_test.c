@@ -182,7 +182,7 @@ static void the_environment_sets_every_type(void **state)
 static void a_list_in_the_environment_is_split_at_commas_and_replaces(void **state)
 {
     (void)state;
-    static const char *const environment[] = { "SLUICE_ALLOW_HOSTS=a.example,,b.example,", NULL };
+    static const char *const environment[] = { "SLUICE_ALLOW_HOSTS= a.example,, b.example ,", NULL };
     assert_true(set("allow.hosts", "from.file"));
     assert_true(read_environment(environment));
     assert_int_equal(options.hosts.count, 2);
