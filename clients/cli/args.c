@@ -232,7 +232,8 @@ struct cli_args cli_parse(const struct cli_syntax *s, void *options, int argc, c
         else if (!store(find_option(s, f), options, optarg))
             return stop(CLI_USAGE);
     }
-    http_use(url, ops_url);
+    if (!http_use(url, ops_url))
+        return stop(CLI_USAGE);
     if (argc - optind < (int)s->least)
         return stop(cli_usage("something is missing: sluice %.*s", (int)strcspn(s->usage, "\n"), s->usage));
     return (struct cli_args){ .go = true, .count = argc - optind, .rest = argv + optind };

@@ -118,8 +118,8 @@ struct http_call {
     size_t size;
 };
 /* --url and --ops-url; NULL: SLUICE_URL, or http://127.0.0.1:8480, and SLUICE_OPS_URL, or the URL when one was given, or
- * http://127.0.0.1:9480. */
-void http_use(const char *url, const char *ops_url);
+ * http://127.0.0.1:9480. False: one is empty, which was said. */
+bool http_use(const char *url, const char *ops_url);
 const char *http_url(bool operations);
 /* Free with http_reply_free. */
 struct http_reply http_do(const struct http_call *call);

@@ -16,10 +16,14 @@ static char trouble[CURL_ERROR_SIZE];
 static struct buf sentence;
 static const char *asked; /* the URL of the last call */
 
-void http_use(const char *url, const char *ops_url)
+/* An empty one is a variable's that is not set: what was meant for one sidecar must not reach another. */
+bool http_use(const char *url, const char *ops_url)
 {
+    if ((url && !*url) || (ops_url && !*ops_url))
+        return cli_usage("--%s needs a value, like http://127.0.0.1:8480", url && !*url ? "url" : "ops-url"), false;
     given_url = url ? url : given_url;
     given_ops_url = ops_url ? ops_url : given_ops_url;
+    return true;
 }
 
 static const char *from_environment(const char *name)

@@ -142,14 +142,26 @@ static int finish(int code)
     return code ? code : cli_fail("cannot write to the standard output");
 }
 
+/* "--url URL" or "--url=URL" at argv[*at], which is then the word behind it. */
+static bool take_option(const char *name, int argc, char **argv, int *at, const char **value)
+{
+    size_t size = strlen(name);
+    if (*at >= argc || strncmp(argv[*at], name, size) != 0 || (argv[*at][size] && argv[*at][size] != '='))
+        return false;
+    const char *word = argv[(*at)++];
+    *value = word[size] ? word + size + 1 : *at < argc ? argv[(*at)++] : "";
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     const char *url = NULL, *ops_url = NULL;
     int at = 1;
     standard_fds_hold();
-    for (; at + 1 < argc && (strcmp(argv[at], "--url") == 0 || strcmp(argv[at], "--ops-url") == 0); at += 2)
-        *(argv[at][2] == 'u' ? &url : &ops_url) = argv[at + 1];
-    http_use(url, ops_url);
+    while (take_option("--url", argc, argv, &at, &url) || take_option("--ops-url", argc, argv, &at, &ops_url))
+        continue;
+    if (!http_use(url, ops_url))
+        return CLI_USAGE;
     if (at >= argc)
         return print_help(stderr), CLI_USAGE;
     if (strcmp(argv[at], "--version") == 0 || strcmp(argv[at], "version") == 0)

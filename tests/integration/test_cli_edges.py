@@ -138,3 +138,12 @@ def test_a_file_in_the_place_of_a_socket_stays(tmp_path):
     refused = run("sluice-sidecar", "--http", f"unix:{file}", "--ops", "127.0.0.1:0")
     assert refused.returncode == 1 and refused.stderr == f"sluice-sidecar: {file} exists and is no socket; choose another path\n"
     assert file.read_text() == "precious"
+
+
+def test_an_address_may_follow_an_equals_sign_and_is_not_empty(dev):
+    run("sluice", "queue", "declare", "q", environment=dev)
+    for given in ([f"--url={dev['SLUICE_URL']}"], ["--url", dev["SLUICE_URL"]], ["--ops-url=http://127.0.0.1:1", "--url", dev["SLUICE_URL"]]):
+        assert run("sluice", *given, "queue", "list", "--names").stdout == "q\n"
+    for words in (["--url", "", "queue", "list"], ["--url=", "queue", "list"], ["--url"], ["queue", "list", "--url", ""]):
+        refused = run("sluice", *words, environment=dev)
+        assert (refused.returncode, refused.stderr) == (2, "sluice: --url needs a value, like http://127.0.0.1:8480\n")
