@@ -1,3 +1,4 @@
+#include "base/units.h"
 #include "clients/cli/cli.h"
 
 #include <stdio.h>
@@ -27,8 +28,13 @@ const char *cli_size(long long bytes, char out[16])
 
 void cli_print_plain(struct span text, size_t most)
 {
-    for (size_t i = 0; i < text.size && i < most; i++)
-        putchar(text.data[i] < 0x20 || text.data[i] == 0x7f ? '.' : text.data[i]);
+    struct span shown = utf8_cut(text, most);
+    for (size_t i = 0; i < shown.size; i++) {
+        uint8_t c = shown.data[i];
+        bool c1 = c == 0xc2 && i + 1 < shown.size && shown.data[i + 1] < 0xa0; /* U+0080 to U+009F in UTF-8 */
+        putchar(c < 0x20 || c == 0x7f || c1 ? '.' : c);
+        i += c1;
+    }
     if (text.size > most)
         fputs("...", stdout);
 }

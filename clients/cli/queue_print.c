@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* With these a line has 90 columns before its consumer: a screen of 100 shows all of it. What is full of a capacity is
  * shown, the capacity is not. */
@@ -62,6 +63,14 @@ static void print_real(double v)
         printf("%.4g", v);
 }
 
+/* Quotes escape no more than JSON asks for. */
+static void print_document(const json_t *v)
+{
+    char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
+    cli_print_plain(span_str(text ? text : ""), SIZE_MAX);
+    free(text);
+}
+
 static void print_scalar(const json_t *v)
 {
     if (json_is_string(v))
@@ -73,7 +82,7 @@ static void print_scalar(const json_t *v)
     else if (json_is_real(v))
         print_real(json_real_value(v));
     else
-        json_dumpf(v, stdout, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
+        print_document(v);
 }
 
 static void print_value(const json_t *v)
@@ -111,7 +120,7 @@ static void print_list(const char *name, const json_t *list)
             else if (json_is_null(v))
                 putchar('-');
             else
-                json_dumpf(v, stdout, JSON_ENCODE_ANY | JSON_COMPACT);
+                print_document(v);
             comma = ", ";
         }
         putchar('\n');
@@ -245,7 +254,9 @@ void queue_print_explained(const json_t *e)
     if (json_object_get(e, "trouble"))
         print_trouble(json_object_get(e, "trouble"));
     print_attempts(e);
-    printf("  %s\n", json_text_of(e, "explanation"));
+    fputs("  ", stdout);
+    cli_print_plain(span_str(json_text_of(e, "explanation")), SIZE_MAX);
+    putchar('\n');
     if (json_object_get(e, "age_seconds"))
         printf("  accepted %s\n", json_text_of(e, "accepted"));
     if (*json_text_of(e, "consumer")) {

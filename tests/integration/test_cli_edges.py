@@ -1,6 +1,7 @@
 """The command line where it is used carelessly: closed streams, odd words, pipes that end."""
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -147,3 +148,13 @@ def test_an_address_may_follow_an_equals_sign_and_is_not_empty(dev):
     for words in (["--url", "", "queue", "list"], ["--url=", "queue", "list"], ["--url"], ["queue", "list", "--url", ""]):
         refused = run("sluice", *words, environment=dev)
         assert (refused.returncode, refused.stderr) == (2, "sluice: --url needs a value, like http://127.0.0.1:8480\n")
+
+
+def test_what_an_event_holds_commands_no_terminal(dev):
+    for data in ("\x1b[31mred\x7f\u009b31m \u00a0\u00e9", '{"a": "\u009b31m\x7f\u00e9"}'):
+        run("sluice", "pub", "q", data, "--content-type", "application/json" if data[0] == "{" else "text/plain", environment=dev)
+    run("sluice", "pub", "q", 150 * "\u00e9", environment=dev)
+    peeked = run("sluice", "queue", "peek", "q", environment=dev).stdout
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", peeked), repr(peeked)
+    assert ".[31mred..31m \u00a0\u00e9" in peeked and '{"a":".31m.\u00e9"}' in peeked
+    assert 100 * "\u00e9" + "..." in peeked
