@@ -23,7 +23,7 @@ static void declare_topic(struct core *core, const struct declared_topic *t)
 
 static void declare_all(struct core *core, const struct broker_options *o, uint32_t without)
 {
-    for (const struct declared_queue *q = o->queues; q; q = q->next) {
+    for (const struct declared_queue *q = o->queues; q; q = q->hh.next) {
         struct error e = { "" };
         struct queue_settings settings = q->settings;
         settings.present &= ~without;
@@ -136,14 +136,14 @@ void declare_again(struct core *core, const struct broker_options *o)
 {
     struct counts n = { 0 };
     size_t count = 0, i = 0;
-    for (const struct declared_queue *q = o->queues; q; q = q->next)
+    for (const struct declared_queue *q = o->queues; q; q = q->hh.next)
         count++;
     struct before *before = xcalloc(count + 1, sizeof *before);
-    for (const struct declared_queue *q = o->queues; q; q = q->next, i++)
+    for (const struct declared_queue *q = o->queues; q; q = q->hh.next, i++)
         before[i].was_there = core_queue_settings(core, q->name, &before[i].settings);
     declare_configured(core, o);
     i = 0;
-    for (const struct declared_queue *q = o->queues; q; q = q->next)
+    for (const struct declared_queue *q = o->queues; q; q = q->hh.next)
         say_changes(core, q->name, &before[i++], &n);
     core_unmanage(core, is_in_file, &(struct file){ o, &n });
     free(before);

@@ -141,16 +141,22 @@ static const struct setting rows[] = {
       .meta = "FORMAT" },
 };
 
+static struct declared_queue *queue_find_declared(const struct broker_options *o, struct span name)
+{
+    struct declared_queue *q;
+    HASH_FIND(hh, o->queues, name.data, name.size, q);
+    return q;
+}
+
 static struct declared_queue *queue_named(struct broker_options *o, struct span name)
 {
-    struct declared_queue **at = &o->queues;
-    for (; *at; at = &(*at)->next) {
-        if (span_equal(span_str((*at)->name), name))
-            return *at;
-    }
-    *at = xcalloc(1, sizeof **at);
-    memcpy((*at)->name, name.data, name.size);
-    return *at;
+    struct declared_queue *q = queue_find_declared(o, name);
+    if (q)
+        return q;
+    q = xcalloc(1, sizeof *q);
+    memcpy(q->name, name.data, name.size);
+    HASH_ADD_STR(o->queues, name, q);
+    return q;
 }
 
 /* `queues: {NAME: {SETTING: VALUE}}`; a name may hold dots, a setting never does. */
@@ -180,12 +186,7 @@ static bool check(void *options, struct error *e)
 
 bool broker_options_declare(const void *options, const char *queue)
 {
-    const struct broker_options *o = options;
-    for (const struct declared_queue *q = o->queues; q; q = q->next) {
-        if (strcmp(q->name, queue) == 0)
-            return true;
-    }
-    return false;
+    return queue_find_declared(options, span_str(queue)) != NULL;
 }
 
 static void doubt(const void *options);
@@ -203,9 +204,9 @@ const struct settings *broker_settings(struct broker_options *options)
 
 void broker_options_free(struct broker_options *o)
 {
-    while (o->queues) {
-        struct declared_queue *q = o->queues;
-        o->queues = q->next;
+    struct declared_queue *q, *next;
+    HASH_ITER (hh, o->queues, q, next) {
+        HASH_DEL(o->queues, q);
         free(q);
     }
     options_free_topics(o);
@@ -213,35 +214,35 @@ void broker_options_free(struct broker_options *o)
     settings_free(&settings, o);
 }
 
-static const char *dead_letter_of(const struct broker_options *o, const char *name)
+/* Where the dead of one go, if that is among the file's own; what others were declared with is known to the broker only. */
+static struct declared_queue *dead_letter_of(const struct broker_options *o, const struct declared_queue *q)
 {
-    for (const struct declared_queue *q = o->queues; q; q = q->next) {
-        if (strcmp(q->name, name) == 0)
-            return q->settings.dead_letter[0] ? q->settings.dead_letter : NULL;
-    }
-    return NULL;
+    return *q->settings.dead_letter ? queue_find_declared(o, span_str(q->settings.dead_letter)) : NULL;
 }
 
-/* Among the file's own queues; what others were declared with is known to the broker only. */
+/* Each is walked over once: who comes to where an earlier walk was has come to its end. */
 static bool check_dead_letters(const struct broker_options *o, struct error *e)
 {
-    for (const struct declared_queue *q = o->queues; q; q = q->next) {
-        const char *at = dead_letter_of(o, q->name), *last = q->name;
-        for (const struct declared_queue *steps = o->queues; at && steps; steps = steps->next) {
-            if (strcmp(at, q->name) == 0)
-                return error_set(e, "queues: dead letters would go in a circle: '%s' has dead_letter '%s'%s%s%s",
-                                 q->name, q->settings.dead_letter, last == q->name ? "" : ", and so on to '",
-                                 last == q->name ? "" : last, last == q->name ? "" : "', which has it back");
+    unsigned walk = 0;
+    for (struct declared_queue *q = o->queues; q; q = q->hh.next)
+        q->walk = 0;
+    for (struct declared_queue *q = o->queues; q; q = q->hh.next) {
+        struct declared_queue *at = q, *last = q;
+        for (walk++; at && !at->walk; at = dead_letter_of(o, at)) {
+            at->walk = walk;
             last = at;
-            at = dead_letter_of(o, at);
         }
+        if (at && at->walk == walk)
+            return error_set(e, "queues: dead letters would go in a circle: '%s' has dead_letter '%s'%s%s%s", at->name,
+                             at->settings.dead_letter, last == at ? "" : ", and so on to '",
+                             last == at ? "" : last->name, last == at ? "" : "', which has it back");
     }
     return true;
 }
 
 static bool check_durabilities(const struct broker_options *o, struct error *e)
 {
-    for (const struct declared_queue *q = o->queues; q; q = q->next) {
+    for (const struct declared_queue *q = o->queues; q; q = q->hh.next) {
         if ((q->settings.present & (1u << QUEUE_SETTING_durability)) && q->settings.durability == DURABILITY_DISK)
             return error_set(e, "queues: '%s' has durability disk, which needs a data directory: set data (--data DIR)",
                              q->name);
@@ -252,9 +253,9 @@ static bool check_durabilities(const struct broker_options *o, struct error *e)
 /* Without a data directory there are no queues but the file's. */
 static bool check_targets(const struct broker_options *o, bool auto_declare, struct error *e)
 {
-    for (const struct declared_queue *q = o->queues; q && !auto_declare; q = q->next) {
-        const char *target = dead_letter_of(o, q->name);
-        if (target && !broker_options_declare(o, target))
+    for (const struct declared_queue *q = o->queues; q && !auto_declare; q = q->hh.next) {
+        const char *target = q->settings.dead_letter;
+        if (*target && !broker_options_declare(o, target))
             return error_set(e, "queues: '%s' has dead_letter '%s', which is not in the file; declare it under queues:",
                              q->name, target);
     }

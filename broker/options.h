@@ -5,10 +5,13 @@
 #include "base/settings.h"
 #include "proto/control.h"
 
+#include <uthash.h>
+
 struct declared_queue {
     char name[NAME_MAX_SIZE + 1];
     struct queue_settings settings;
-    struct declared_queue *next;
+    unsigned walk; /* the check's that came by last */
+    UT_hash_handle hh;
 };
 
 struct declared_binding {
@@ -39,7 +42,7 @@ struct broker_options {
     uint64_t disk_budget; /* 0: 80 % of what is free or the log's at start */
     uint64_t segment_size;
     char *log_level, *log_format;
-    struct declared_queue *queues;
+    struct declared_queue *queues; /* by name; hh.next is the file's order */
     struct declared_topic *topics;
 };
 

@@ -108,3 +108,16 @@ def test_a_file_is_checked_with_what_comes_beside_it(tmp_path):
     assert "is no key=value" in run(*check, "--set", "insecure").stderr
     doubt = run("sluice-broker", "--config", str(file), "--data", str(tmp_path), "--insecure", "--check-config")
     assert doubt.returncode == 0 and "'orders' has dead_letter 'dead', which is not in the file" in doubt.stderr
+
+
+@pytest.mark.parametrize("queues,says", [
+    ("a: {dead_letter: b}, b: {dead_letter: c}, c: {dead_letter: d}, d: {dead_letter: b}",
+     "'b' has dead_letter 'c', and so on to 'd', which has it back"),
+    ("a: {dead_letter: z}, z: {}, c: {dead_letter: c}", "'c' has dead_letter 'c'"),
+    ("a: {dead_letter: z}, b: {dead_letter: a}, c: {dead_letter: b}, d: {dead_letter: b}, z: {}", "is fine"),
+])
+def test_a_circle_of_dead_letters_is_found_where_it_is(tmp_path, queues, says):
+    file = tmp_path / "broker.yaml"
+    file.write_text(f"queues: {{{queues}}}\n")
+    done = run("sluice", "config", "check", "broker", str(file))
+    assert (done.stdout + done.stderr).endswith(f"{says}\n"), done
