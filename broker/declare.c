@@ -15,7 +15,7 @@ static void declare_topic(struct core *core, const struct declared_topic *t)
         .name = t->name, .unrouted = t->unrouted, .catch_all = t->catch_all, .bindings = bindings
     };
     struct error e = { "" };
-    for (const struct declared_binding *d = t->bindings; d && config.binding_count < TOPIC_BINDINGS_MAX; d = d->next)
+    for (const struct declared_binding *d = t->bindings; d; d = d->next) /* as many as there may be */
         bindings[config.binding_count++] = (struct binding_config){ d->queue, buf_span(&d->filter) };
     if (!core_configure_topic(core, &config, &e, clock_now()))
         log_write(LOG_ERROR, "config", "topic '%s' is not as configured: %s", t->name, e.text);

@@ -28,13 +28,17 @@ static struct declared_topic *topic_named(struct broker_options *o, struct span 
     return *at;
 }
 
+/* NULL: there are too many. */
 static struct declared_binding *binding_to(struct declared_topic *t, struct span queue)
 {
     struct declared_binding **at = &t->bindings;
-    for (; *at; at = &(*at)->next) {
+    unsigned count = 0;
+    for (; *at; at = &(*at)->next, count++) {
         if (span_equal(span_str((*at)->queue), queue))
             return *at;
     }
+    if (count == TOPIC_BINDINGS_MAX)
+        return NULL;
     *at = xcalloc(1, sizeof **at);
     memcpy((*at)->queue, queue.data, queue.size);
     return *at;
@@ -62,6 +66,8 @@ static bool read_binding(struct declared_topic *t, struct span rest, const char 
     if (!filter && *value)
         return error_set(e, "a binding is 'QUEUE: {}' or 'QUEUE: {filter: JSON}'");
     struct declared_binding *b = binding_to(t, queue);
+    if (!b)
+        return error_set(e, "topic '%s' has %u queues already, which is the most", t->name, TOPIC_BINDINGS_MAX);
     b->line = line;
     buf_clear(&b->filter);
     return !filter || filter_from_text(span_str(value), "filter", &b->filter, e);

@@ -121,3 +121,12 @@ def test_a_circle_of_dead_letters_is_found_where_it_is(tmp_path, queues, says):
     file.write_text(f"queues: {{{queues}}}\n")
     done = run("sluice", "config", "check", "broker", str(file))
     assert (done.stdout + done.stderr).endswith(f"{says}\n"), done
+
+
+def test_a_topic_has_as_many_queues_as_it_may(tmp_path):
+    file = tmp_path / "broker.yaml"
+    for count, says in ((1000, "is fine"), (1001, "broker.yaml:2: topic 't' has 1000 queues already, which is the most")):
+        names = [f"q{i}: {{}}" for i in range(count)]
+        file.write_text(f"queues: {{{', '.join(names)}}}\ntopics: {{t: {{bindings: {{{', '.join(names)}}}}}}}\n")
+        done = run("sluice", "config", "check", "broker", str(file))
+        assert (done.stdout + done.stderr).endswith(f"{says}\n"), done
