@@ -176,20 +176,33 @@ void log_about(enum log_level level, const char *component, const char *queue, c
     va_end(args);
 }
 
+static const char *const formats[] = { "text", "json", "auto" };
+
+static size_t format_find(const char *name)
+{
+    size_t i = 0;
+    while (i < 3 && strcmp(formats[i], name) != 0)
+        i++;
+    return i;
+}
+
+bool log_settings_check(const char *level, const char *format, struct error *e)
+{
+    enum log_level least;
+    if (!log_level_parse(level, &least))
+        return error_set(e, "'log.level' must be debug, info, warn or error, not '%s'", level);
+    return format_find(format) < 3 || error_set(e, "'log.format' must be json, text or auto, not '%s'", format);
+}
+
 void log_configure(const char *program, const char *level, const char *format)
 {
-    static const char *const formats[] = { "text", "json", "auto" };
     static const int json[] = { 0, 1, -1 };
     enum log_level least;
-    size_t i = 0;
-    while (i < 3 && strcmp(formats[i], format) != 0)
-        i++;
-    bool known = log_level_parse(level, &least);
-    if (!known)
-        fprintf(stderr, "%s: 'log.level' must be debug, info, warn or error, not '%s'\n", program, level);
-    else if (i == 3)
-        fprintf(stderr, "%s: 'log.format' must be json, text or auto, not '%s'\n", program, format);
-    if (!known || i == 3)
+    struct error e;
+    if (!log_settings_check(level, format, &e)) {
+        fprintf(stderr, "%s: %s\n", program, e.text);
         exit(2);
-    log_setup(least, json[i]);
+    }
+    log_level_parse(level, &least);
+    log_setup(least, json[format_find(format)]);
 }

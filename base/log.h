@@ -4,14 +4,17 @@
 #ifndef SLUICE_BASE_LOG_H
 #define SLUICE_BASE_LOG_H
 
+#include "base/error.h"
+
 #include <stdbool.h>
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 /* Sets what is written from now on; `json` < 0 chooses by isatty(2). The default is LOG_INFO, chosen. */
 void log_setup(enum log_level least, int json);
-/* The same from a program's settings: level by name; format "json", "text" or "auto". A wrong one is said on stderr in
- * PROGRAM's name and ends it with status 2. */
+/* Of a program's settings: is there such a level, and is the format "json", "text" or "auto"? */
+bool log_settings_check(const char *level, const char *format, struct error *e);
+/* As log_setup, from such settings. A wrong one is said on stderr in PROGRAM's name and ends it with status 2. */
 void log_configure(const char *program, const char *level, const char *format);
 /* "debug", "info", "warn", "error" -> level; false when it is none of them. */
 bool log_level_parse(const char *name, enum log_level *out);

@@ -1,6 +1,7 @@
 #include "broker/options.h"
 #include "broker/options_topics.h"
 
+#include "base/log.h"
 #include "base/units.h"
 #include "base/xalloc.h"
 #include "broker/net/endpoints.h"
@@ -314,7 +315,8 @@ static bool check_network(const struct broker_options *o, struct error *e)
 
 bool broker_options_check(const struct broker_options *o, struct error *e)
 {
-    return check_disk(o, e) && check_times(o, e) && check_network(o, e) && broker_options_check_queues(o, o, e);
+    return log_settings_check(o->log_level, o->log_format, e) && check_disk(o, e) && check_times(o, e) &&
+           check_network(o, e) && broker_options_check_queues(o, o, e);
 }
 
 static uint64_t read_number(const char *path)

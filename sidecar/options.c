@@ -1,5 +1,6 @@
 #include "sidecar/options.h"
 
+#include "base/log.h"
 #include "base/units.h"
 #include "base/xalloc.h"
 
@@ -337,6 +338,8 @@ static bool read_token(const char *path, char **token, struct error *e)
 bool sidecar_options_check(struct sidecar_options *o, char **token, struct error *e)
 {
     *token = NULL;
+    if (!log_settings_check(o->log_level, o->log_format, e))
+        return false;
     if (o->token_file && !read_token(o->token_file, token, e))
         return false;
     if (!o->secret_key_file != !o->broker_key_file)

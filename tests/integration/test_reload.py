@@ -78,6 +78,7 @@ def test_without_a_file_there_is_nothing_to_read_again(cluster, tmp_path):
     ("listen: tcp://0.0.0.0:7400", "insecure: true"), ("listen: 127.0.0.1:7400", "is no endpoint"),
     ("curve: {clients: keys}", "go together"), ("heartbeat: 20s", "a heartbeat of 20s is too seldom for a session_timeout of 10s"),
     ("session_timeout: 5s", "a heartbeat of 3s is too seldom"),
+    ("log: {level: verbose}", "'log.level' must be debug"), ("log: {format: xml}", "'log.format' must be json"),
     ("queues: {a: {dead_letter: b}}", "'a' has dead_letter 'b', which is not in the file"),
     ("queues: {a: {limits: {capacity: 5}}}", "a plain value is expected here, not a mapping"),
 ])
@@ -92,7 +93,7 @@ def test_what_a_start_would_refuse_is_said_before(tmp_path, text, says):
 
 def test_what_a_sidecar_s_start_would_refuse_is_said_before(tmp_path):
     for flags, says in ((["--http", "0.0.0.0:8480"], "token_file"), (["--token-file", str(tmp_path / "none")], "cannot read token_file"),
-                        (["--curve-broker-key-file", "x"], "go together")):
+                        (["--curve-broker-key-file", "x"], "go together"), (["--log-level", "verbose"], "'log.level' must be")):
         done = run("sluice-sidecar", "--check-config", *flags)
         assert done.returncode == 2 and says in done.stderr, done
 
