@@ -197,7 +197,8 @@ void explain_absence(const struct queue *q, uint64_t sequence, struct error *why
                   (unsigned long long)(q->next_sequence - 1));
     else
         error_set(why,
-                  "settled: event %llu of queue '%s' was acknowledged, expired, dropped, purged or dead-lettered to "
+                  "settled: event %llu of queue '%s' was acknowledged, cancelled, expired, dropped, purged or "
+                  "dead-lettered to "
                   "another queue; which of these is not remembered",
                   (unsigned long long)sequence, q->name);
 }
