@@ -198,8 +198,7 @@ void explain_absence(const struct queue *q, uint64_t sequence, struct error *why
     else
         error_set(why,
                   "settled: event %llu of queue '%s' was acknowledged, cancelled, expired, dropped, purged or "
-                  "dead-lettered to "
-                  "another queue; which of these is not remembered",
+                  "dead-lettered to another queue; which of these is not remembered",
                   (unsigned long long)sequence, q->name);
 }
 

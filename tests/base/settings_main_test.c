@@ -221,9 +221,12 @@ static void unknown_variables_warn_but_not_those_kubernetes_injects(void **state
                       "'SLUICE_MAX_QUEUES'?");
     assert_int_equal(run("SLUICE_NOTHING_LIKE_IT=3", 0, NULL), 0);
     assert_output_has("the environment variable SLUICE_NOTHING_LIKE_IT is not known and was ignored\"");
-    static const char *const silent[] = { "SLUICE_PORT=tcp://10.0.0.1:7400", "SLUICE_SERVICE_HOST=10.0.0.1",
-                                          "SLUICE_PORT_7400_TCP=tcp://10.0.0.1:7400", "SLUICE_APP_NAME=x",
-                                          "SLUICE_URL=http://127.0.0.1", "SLUICE_TOKEN=0123456789abcdef",
+    static const char *const silent[] = { "SLUICE_PORT=tcp://10.0.0.1:7400",
+                                          "SLUICE_SERVICE_HOST=10.0.0.1",
+                                          "SLUICE_PORT_7400_TCP=tcp://10.0.0.1:7400",
+                                          "SLUICE_APP_NAME=x",
+                                          "SLUICE_URL=http://127.0.0.1",
+                                          "SLUICE_TOKEN=0123456789abcdef",
                                           "SLUICE_BROKER=tcp://127.0.0.1:7400" };
     for (size_t i = 0; i < sizeof silent / sizeof *silent; i++) {
         assert_int_equal(run(silent[i], 0, NULL), 0);

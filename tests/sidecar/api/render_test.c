@@ -64,11 +64,12 @@ static void some_refused_are_207_and_counted(void **state)
     (void)state;
     publish(&d, 0, 3, true, o);
     assert_int_equal(d.response.status, 207);
-    assert_body(&d, "{\"events\":[{\"id\":\"a\",\"sequence\":7},{\"id\":\"b\",\"status\":429,\"reason\":\"full\","
-                    "\"detail\":\"queue 'q' is full: it holds 9 of 9 events\"},"
-                    "{\"id\":\"c\",\"status\":504,\"reason\":\"unknown\",\"detail\":\"the broker did not answer in time and "
-                    "may have accepted the event; its id was made up here, so that sent again it would be a second event: "
-                    "send an id of your own (ce-id or Idempotency-Key) to be able to retry\"}]}\n");
+    assert_body(
+        &d, "{\"events\":[{\"id\":\"a\",\"sequence\":7},{\"id\":\"b\",\"status\":429,\"reason\":\"full\","
+            "\"detail\":\"queue 'q' is full: it holds 9 of 9 events\"},"
+            "{\"id\":\"c\",\"status\":504,\"reason\":\"unknown\",\"detail\":\"the broker did not answer in time and "
+            "may have accepted the event; its id was made up here, so that sent again it would be a second event: "
+            "send an id of your own (ce-id or Idempotency-Key) to be able to retry\"}]}\n");
     assert_string_equal(driver_response_header(&d, "Sluice-Refused"), "2");
     driver_end(&d);
 }
