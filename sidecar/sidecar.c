@@ -89,7 +89,7 @@ static bool open_push(struct sidecar *s, struct error *e)
 static bool open_parts(struct sidecar *s, void *zmq, struct error *e)
 {
     const struct sidecar_options *o = s->options;
-    struct http_config http = { (uint32_t)o->max_connections, o->request_timeout, o->idle_timeout };
+    struct http_config http = { (uint32_t)o->max_connections, o->request_timeout, o->idle_timeout, o->buffer };
     char name[320], host[128] = "";
     gethostname(host, sizeof host - 1);
     snprintf(name, sizeof name, "%s@%s/%d", application_name(o), host, (int)getpid());

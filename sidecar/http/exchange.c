@@ -17,6 +17,9 @@
 #define LARGE_BODY 4096u
 /* Room for so much of a body is made as soon as it begins, not as it grows: memory is not in use before it comes. */
 #define BODY_AT_ONCE (256u << 10)
+/* A body's first bytes have room whatever the others take: only what is large is refused for a while. */
+#define BODY_ALWAYS (16u << 10)
+#define BUSY_MS     1000
 /* A publish to a queue in memory is confirmed sooner, many times over. */
 #define HOLD_MS 2
 /* A piece of an answer that goes on. */
@@ -218,19 +221,41 @@ static void make_room(struct exchange *x)
     buf_reserve(&x->body, most < x->body_limit ? most : x->body_limit);
 }
 
+static void drop_body(struct exchange *x)
+{
+    x->listener->server->body_bytes -= x->body.size;
+    buf_free(&x->body);
+}
+
+static void refuse_body(struct exchange *x, enum reason why, const char *sentence, uint32_t retry_ms)
+{
+    api_problem(why, sentence, retry_ms, &x->arena, &x->response);
+    x->stage = STAGE_REFUSED;
+    drop_body(x);
+}
+
+static bool has_room(const struct exchange *x, size_t size)
+{
+    const struct http_server *s = x->listener->server;
+    uint64_t most = s->config.bodies > x->body_limit ? s->config.bodies : x->body_limit;
+    return x->body.size + size <= BODY_ALWAYS || s->body_bytes + size <= most;
+}
+
 static void add_body(struct exchange *x, const char *bytes, size_t size)
 {
     if (x->stage != STAGE_BODY)
         return; /* discarded */
     if (x->body.size + size > x->body_limit) {
-        api_problem(REASON_too_large, "the body is larger than this address takes", 0, &x->arena, &x->response);
-        x->stage = STAGE_REFUSED;
-        buf_free(&x->body);
-        return;
+        refuse_body(x, REASON_too_large, "the body is larger than this address takes", 0);
+    } else if (!has_room(x, size)) {
+        refuse_body(x, REASON_busy, "too many large bodies are on their way: send this one again later, or smaller",
+                    BUSY_MS);
+    } else {
+        if (size >= LARGE_BODY && !x->body.data)
+            make_room(x);
+        buf_add(&x->body, bytes, size);
+        x->listener->server->body_bytes += size;
     }
-    if (size >= LARGE_BODY && !x->body.data)
-        make_room(x);
-    buf_add(&x->body, bytes, size);
 }
 
 static void ask(struct exchange *x)
@@ -320,7 +345,7 @@ void exchange_completed(void *ctx, struct MHD_Connection *connection, void **slo
         x->peer->deadline = mono_add_ms(s->now.mono, s->config.idle_ms + s->config.request_ms);
     }
     DL_DELETE(s->exchanges, x);
-    buf_free(&x->body);
+    drop_body(x);
     buf_free(&x->response.body);
     arena_free(&x->arena);
     free(x->uri);

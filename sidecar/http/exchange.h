@@ -41,6 +41,7 @@ struct http_server {
     struct peer *peers;
     uint32_t peer_count;
     struct exchange *exchanges;
+    uint64_t body_bytes; /* of their bodies */
     mono_t next_sweep;
     bool closing; /* every response is its connection's last */
     struct now now;

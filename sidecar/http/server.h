@@ -19,7 +19,7 @@ struct http_handler {
     void (*request)(void *ctx, struct exchange *x, const struct api_request *r, struct arena *a);
     /* Every response, before it is sent: adds what all have (api_finish). */
     void (*finish)(void *ctx, const struct api_request *r, struct arena *a, struct api_response *out);
-    /* An exchange that `request` never saw was answered: refused by `begin`, or its body is too large. */
+    /* An exchange that `request` never saw was answered: refused by `begin`, or for its body. */
     void (*refused)(void *ctx, int status);
     /* This exchange still waits, and the server ends (REASON_draining) or its client is gone, or half so (REASON_timeout): answer it
      * now, with what is known. Or its answer goes on, and the server ends: end it. */
@@ -38,6 +38,7 @@ struct http_config {
     uint32_t max_connections; /* of each listener */
     int64_t request_ms;       /* how long a request may take to arrive */
     int64_t idle_ms;          /* how long a connection may stay without a request */
+    uint64_t bodies; /* most bytes of bodies that arrive, or whose request waits; one may have its limit always */
 };
 
 struct http_server *http_open(const struct http_config *config, const struct http_handler *handler, void *ctx);

@@ -39,6 +39,33 @@ def test_a_sidecar_under_64_connections_is_small(broker, sidecar):
     assert peak <= 12 * MB
 
 
+def test_many_large_bodies_that_come_slowly_do_not_fill_the_memory(broker, sidecar):
+    sidecar.declare("q")
+    size, head = 4 << 20, {"Content-Type": "application/cloudevents-batch+json"}
+    connections = [http.client.HTTPConnection(sidecar.ready["http"], timeout=30) for _ in range(60)]
+    for connection in connections: # all but their ends
+        connection.putrequest("POST", "/v1/queues/q/events")
+        connection.putheader("Content-Length", str(size))
+        connection.putheader("Content-Type", head["Content-Type"])
+        connection.endheaders(b" " * (size - 100))
+    assert sidecar.publish("q", "small").status == 202 # and nobody else is disturbed
+    event = json.dumps([{"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}]).encode()
+    statuses = []
+    for connection in connections:
+        connection.send(event.rjust(100))
+        answer = connection.getresponse()
+        body = json.loads(answer.read())
+        statuses.append(answer.status)
+        if answer.status == 503:
+            assert (body["reason"], answer.getheader("Retry-After")) == ("busy", "1")
+    peak = resident(sidecar, "VmHWM")
+    for connection in connections:
+        connection.close()
+    assert statuses.count(202) >= 3 and set(statuses) == {202, 503}
+    assert peak <= 64 * MB
+    assert sidecar.http("POST", "/v1/queues/q/events", b" " * (size - 100) + event.rjust(100), head).status == 202
+
+
 @pytest.mark.parametrize("size", [16, 200, 1024])
 def test_a_queued_event_costs_its_bytes_and_at_most_64_more(broker, sidecar, size):
     count, batch = 50000, 500

@@ -25,6 +25,7 @@ struct driver {
     int fd;
     struct exchange *asked[8]; /* those that wait */
     size_t count, done;
+    unsigned refused; /* before they were whole */
 };
 
 /* ------------------------------------------------------------------ the handler: nothing is answered by itself */
@@ -54,7 +55,9 @@ static void finish(void *ctx, const struct api_request *r, struct arena *a, stru
 
 static void refused(void *ctx, int status)
 {
-    (void)ctx, (void)status;
+    struct driver *d = ctx;
+    (void)status;
+    d->refused++;
 }
 
 static void answer(void *ctx, struct exchange *x, enum reason why)
@@ -133,12 +136,18 @@ static void ask(int fd, const char *path)
     say(fd, text, (size_t)size);
 }
 
+static void assert_status(int fd, const char *status)
+{
+    char text[1000] = "", line[32];
+    int size = snprintf(line, sizeof line, "HTTP/1.1 %s ", status);
+    assert_true(recv(fd, text, sizeof text - 1, 0) > 0);
+    assert_memory_equal(text, line, (size_t)size);
+    close(fd);
+}
+
 static void assert_answered(int fd)
 {
-    char text[1000] = "";
-    assert_true(recv(fd, text, sizeof text - 1, 0) > 0);
-    assert_memory_equal(text, "HTTP/1.1 200 ", 13);
-    close(fd);
+    assert_status(fd, "200");
 }
 
 static void until_asked(struct driver *d, size_t count)
@@ -229,6 +238,80 @@ static void so_does_one_in_small_chunks(void **state)
     size += (size_t)snprintf(body + size, sizeof body - size, "0\r\n\r\n");
     assert_uploads_beside_a_held_one("POST /later HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
                                      body, size);
+}
+
+/* Connections have ended, and no more than so many are left. */
+static void until_connected(struct driver *d, uint32_t count)
+{
+    while (http_connections(d->http) > count)
+        step(d);
+}
+
+static int upload(struct driver *d, size_t size)
+{
+    static const char body[BODY];
+    char head[100];
+    int fd = connected(d);
+    int length =
+        snprintf(head, sizeof head, "POST /later HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n", size);
+    say(fd, head, (size_t)length);
+    say(fd, body, size);
+    return fd;
+}
+
+static void until_refused(struct driver *d, unsigned count)
+{
+    while (d->refused < count)
+        step(d);
+    rest(d);
+}
+
+static void bodies_have_so_much_room_together_and_a_small_one_always(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_open(&d, 10); /* its room is that of one body */
+    int first = upload(&d, BODY);
+    until_asked(&d, 1);
+    int second = upload(&d, BODY);
+    until_refused(&d, 1);
+    assert_status(second, "503");
+    until_connected(&d, 1);
+    int small = upload(&d, 16384);
+    until_asked(&d, 2);
+    answer(&d, d.asked[0], REASON_draining);
+    answer(&d, d.asked[1], REASON_draining);
+    rest(&d);
+    assert_answered(first);
+    assert_answered(small);
+    until_connected(&d, 0);
+    int next = upload(&d, BODY);
+    until_asked(&d, 3);
+    http_close(d.http);
+    assert_answered(next);
+}
+
+static void a_body_that_is_broken_off_leaves_its_room(void **state)
+{
+    struct driver d;
+    char head[] = "POST /later HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n";
+    static const char body[BODY];
+    (void)state;
+    driver_open(&d, 10);
+    int broken = connected(&d);
+    say(broken, head, strlen(head));
+    say(broken, body, BODY - 1);
+    rest(&d);
+    step(&d);
+    rest(&d);
+    assert_int_equal(setsockopt(broken, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 }, sizeof(struct linger)),
+                     0);
+    close(broken);
+    until_connected(&d, 0);
+    int next = upload(&d, BODY);
+    until_asked(&d, 1);
+    http_close(d.http);
+    assert_answered(next);
 }
 
 static void a_request_behind_an_answered_one_goes_on_beside_one_that_is_held(void **state)
@@ -351,6 +434,8 @@ int main(void)
         cmocka_unit_test(a_held_one_is_answered_without_having_been_suspended),
         cmocka_unit_test(an_upload_goes_on_beside_one_that_is_held),
         cmocka_unit_test(so_does_one_in_small_chunks),
+        cmocka_unit_test(bodies_have_so_much_room_together_and_a_small_one_always),
+        cmocka_unit_test(a_body_that_is_broken_off_leaves_its_room),
         cmocka_unit_test(a_request_behind_an_answered_one_goes_on_beside_one_that_is_held),
         cmocka_unit_test(a_client_that_vanishes_while_it_is_held_leaves_nothing_to_wait_for),
         cmocka_unit_test(a_client_that_vanishes_half_way_through_its_request_holds_no_connection),
