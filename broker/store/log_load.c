@@ -255,6 +255,7 @@ static void add_loaded(struct log *l, struct load *d, struct log_queue *q, const
     };
 }
 
+/* What was moved since the read began is taken, too: it is the same there and here, and what lies behind it must not come before it. */
 static bool take_run(struct log *l, struct load *d, struct log_queue *q, const struct table_entry *e, struct span bytes)
 {
     struct record r;
@@ -265,8 +266,7 @@ static bool take_run(struct log *l, struct load *d, struct log_queue *q, const s
         return false;
     d->events = xrealloc(d->events, (d->count + run.count) * sizeof *d->events);
     for (uint64_t sequence = run.first; run_next(&run, &event, &lane); sequence++) {
-        const struct extent *x = extent_at(q, sequence);
-        if (sequence >= d->from && x && x->segment == d->segment && extent_is_live(q, sequence))
+        if (sequence >= d->from && extent_is_live(q, sequence))
             add_loaded(l, d, q, &run, sequence, event);
     }
     return true;

@@ -258,6 +258,49 @@ static void stragglers_move_so_that_half_of_the_disk_is_live(void **state)
     assert_int_equal(m.loaded, 450);
 }
 
+/* The last event of the part that was read to be moved and waits to be placed; 0: there is none. */
+static uint64_t last_to_be_placed(void)
+{
+    const struct log *l = (const struct log *)(const void *)m.log;
+    uint64_t last = 0;
+    for (const struct group *g = l->first_closed; g; g = g->next)
+        last = g->run_count && g->runs[0].moved ? g->runs[g->run_count - 1].entry.first : last;
+    if (l->open && l->open->run_count && l->open->runs[0].moved)
+        last = l->open->runs[l->open->run_count - 1].entry.first;
+    return l->committing ? last : 0;
+}
+
+/* A part of a segment is moved while that and what lies behind it is read: the model sees to it that none is left out. */
+static void what_is_moved_while_it_is_read_is_not_passed_over(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        model_begin(&m, seed, 4u << 20, LOG_SYNC_GROUP);
+        model_new_queues(&m, 1);
+        struct model_queue *q = &m.queues[0];
+        for (int i = 0; i < 6000; i++) {
+            assert_true(model_append(&m, q, 1, 3000, false));
+            model_turn(&m, 1, UINT64_MAX);
+        }
+        for (uint64_t s = 1; s < q->next; s++) {
+            if (s % 4)
+                model_settle(&m, q, s, CAUSE_ACKED);
+        }
+        uint64_t last = 0;
+        for (int i = 0; i < 2000 && (last = last_to_be_placed()) == 0; i++) {
+            model_note(&m);
+            model_turn(&m, 10, 1);
+        }
+        assert_true(last > 0);
+        model_load(&m, q, last, 64u << 10);
+        for (int i = 0; i < 50; i++)
+            model_turn(&m, 1, 1);
+        model_quiet(&m);
+        model_end(&m);
+    }
+    open_log(LOG_SYNC_GROUP);
+}
+
 static void spares_are_allocated_ahead(void **state)
 {
     (void)state;
@@ -301,6 +344,7 @@ int main(void)
         with_log(a_forgotten_queue_stays_gone),
         with_log(settled_segments_are_freed_without_new_work),
         with_log(stragglers_move_so_that_half_of_the_disk_is_live),
+        with_log(what_is_moved_while_it_is_read_is_not_passed_over),
         with_log(spares_are_allocated_ahead),
         with_log(what_is_given_up_counts_as_much_as_what_was_kept),
     };
