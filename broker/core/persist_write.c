@@ -164,11 +164,12 @@ static void put_trouble(struct buf *b, uint32_t tag, uint32_t queue, const struc
 /* A note's most, beside what its text costs. */
 #define TROUBLE_ROOM (TROUBLE_ERROR_MAX + 170u)
 
+/* Without room what failed comes once more after a crash; what was dropped must not, and is dropped once. */
 void persist_trouble(struct core *c, const struct queue *q, const struct trouble *t)
 {
     struct buf b = { 0 };
     uint64_t room = q->durable ? c->disk->ops->room(c->disk) : 0;
-    if (!q->durable || (!t->dead && room < TROUBLE_ROOM))
+    if (!q->durable || (!t->dead && !t->dropped && room < TROUBLE_ROOM))
         return;
     put_trouble(&b, NOTE_TROUBLE, q->id, t, room < TROUBLE_ROOM + ATTEMPT_ROOM ? TRIED_NONE : TRIED_NEWEST);
     put_note(c, &b);

@@ -403,10 +403,10 @@ static void dropped(struct sim *s, const struct asked *w)
     const struct trouble *t = same ? trouble_find(q, f->sequence) : NULL;
     bool letters = s->mood.letters && f->queue == 0;
     bool held = (t && t->held) || (q && q->calendar && doomed_has(q->calendar, f->sequence));
-    f->dropped |= same && held && !s->mood.full_disk;
+    f->dropped |= same && held;
     bool stays = same && (letters ? queue_item(q, f->sequence) && !held /* else it is elsewhere */
                                   : q->dead < q->settings.dead_capacity);
-    if (stays && w->seen.queue == f->queue && !f->dropped)
+    if (stays && w->seen.queue == f->queue && !f->dropped && !timing_may_be_gone(s, f))
         sim_wrong(s, "#%llu was dropped, and is not dead", ID(f));
 }
 

@@ -195,6 +195,37 @@ static void what_is_dropped_and_kept_is_on_the_books_of_the_dropped_after_a_cras
     assert_parked("one{news/1 dropped}");
 }
 
+static void fill_disk(struct peer *p, const char *word)
+{
+    const char *said = "";
+    for (unsigned i = 0; i < 200 && !strstr(said, " disk"); i++) {
+        publish(p, "mail", 0, word);
+        settle_disk();
+        said = heard(p);
+    }
+    assert_non_null(strstr(said, " disk"));
+}
+
+/* On a full disk nothing finds room where the dead go; that it was dropped is kept all the same. */
+static void what_was_dropped_on_a_full_disk_does_not_come_again_after_a_crash(void **state)
+{
+    (void)state;
+    assert_string_equal(declare_durably("parking", "durability=disk"), "ok");
+    assert_string_equal(declare_durably("mail", "durability=disk dead_letter=parking"), "ok");
+    struct peer *p = consuming("mail");
+    disk_set_capacity(bench.disk, disk_used(bench.disk));
+    fill_disk(p, "big:3000");
+    fill_disk(p, "big:10");
+    settle(p, "mail", SETTLE_DROP, 1, 1, 0);
+    settle_disk();
+    assert_non_null(strstr(heard(p), "dropped"));
+    assert_int_equal(describe(bench.d, "mail").dead_letter_held, 1);
+    disk_set_capacity(bench.disk, UINT64_MAX);
+    crash(0);
+    assert_null(strstr(heard(consuming("mail")), " s1 "));
+    assert_parked("deliver parking d1 s1 a1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +238,7 @@ int main(void)
         on_disk(from_disk_to_memory_is_refused),
         on_disk(also_when_the_target_comes_back_in_memory),
         on_disk(a_target_missing_at_a_start_holds_them_back),
+        on_disk(what_was_dropped_on_a_full_disk_does_not_come_again_after_a_crash),
         on_disk(what_is_dropped_and_kept_is_on_the_books_of_the_dropped_after_a_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
