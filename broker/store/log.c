@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define ROOM_MARGIN 4096u
-
 void log_config_defaults(struct log_config *c)
 {
     *c = (struct log_config){
@@ -206,14 +204,10 @@ static uint32_t unsettled(const struct store *store, uint32_t queue)
     return q ? q->unsettled : 0;
 }
 
-/* Less than there is, by what the heads of runs cost beside what their events are counted for. A spare's worth of room must
- * remain, or nobody would ever be admitted to it. */
 static uint64_t room(const struct store *store)
 {
     const struct log *l = (const struct log *)(const void *)store;
-    uint64_t bytes = l->failed ? 0 : group_room(l);
-    uint64_t margin = l->config.segment_size / 8 < ROOM_MARGIN ? l->config.segment_size / 8 : ROOM_MARGIN;
-    return bytes > margin ? bytes - margin : 0;
+    return l->failed ? 0 : room_for_events(l);
 }
 
 static uint64_t memory(const struct store *store)
@@ -230,7 +224,7 @@ struct log *log_new(const struct log_config *config, struct files *files)
     l->config = *config;
     l->files = files;
     l->cache = store_memory_open();
-    l->lazy_since = MONO_NEVER;
+    l->lazy_since = l->out_since = MONO_NEVER;
     l->next_number = 1;
     return l;
 }

@@ -1,6 +1,7 @@
-/* Moving stragglers: when less than half of what lies in sealed segments is live, the one with the least live share is emptied, its live
- * events written again as moved runs, each once for all queues that want it. It is freed by the checkpoint after that. One part at
- * a time, so that it never competes much with what clients wait for. Which segment, and what of it: log_plan.c. */
+/* Moving stragglers: when less than half of what lies in sealed segments is live, or events wait for room and nothing else gives any, the one
+ * with the least live share is emptied, its live events written again as moved runs, each once for all queues that want it. It is
+ * freed by the checkpoint after that. One part at a time, so that it never competes much with what clients wait for. Which segment,
+ * and what of it: log_plan.c. */
 #include "broker/store/log_move.h"
 
 static void read_file(struct log *l, uint64_t offset, uint64_t size)

@@ -293,21 +293,20 @@ static void sync_by_interval(struct log *l)
     l->next_sync = mono_add_ms(l->now, l->config.sync_interval_ms);
 }
 
-/* Is most of it dead? What queues share is wanted until the last of them has settled it. */
+/* Is most of it dead? What queues share is wanted until the last of them has settled it. Into the last spare it must be moved for certain. */
 static bool is_mostly_dead(struct log *l, struct segment *s)
 {
     uint64_t wanted = plan_wanted(s);
-    bool mostly = wanted * 2 < s->size;
-    l->counts_on = mostly && s->share_count && !plan_count(l, s, &wanted);
-    return mostly && !l->counts_on && wanted * 2 < s->size;
+    bool mostly = wanted * 2 < s->size, last = l->spares == 1;
+    l->counts_on = mostly && (s->share_count || last) && !plan_count(l, s, &wanted);
+    return mostly && !l->counts_on && wanted * 2 < s->size && !(last && s->dear);
 }
 
 /* No room for events, and the active segment, mostly dead, is full: only when it is sealed can it be emptied and freed. */
 static bool is_stuck(struct log *l)
 {
     struct segment *s = segment_active(l);
-    bool full = l->no_room && l->spares > 1 && s->size > l->config.segment_size / 2 &&
-                group_room(l) < l->config.segment_size / 8;
+    bool full = room_is_out(l) && s->size > l->config.segment_size / 2 && room_may_turn(l);
     if (!full)
         plan_stop_counting(l);
     return full && is_mostly_dead(l, s);

@@ -10,6 +10,7 @@
 
 #define PART_BYTES   (1u << 20)
 #define GAP_MAX      (64u << 10)
+#define REST_MS      1000
 #define LOOK_AT_ONCE 16384u /* questions whether a queue wants a stretch: a few milliseconds */
 /* Of a record that is written for a part of a run, about: its head and its place in the table; for each queue in both. */
 #define STRETCH_BYTES 40u
@@ -30,6 +31,7 @@ struct plan {
     uint32_t next,
         part_end; /* of the part that is moved: the next record, behind its last; next also of a table that is counted */
     uint64_t wanted, cost, events;
+    uint64_t tabled; /* what is moved takes so much in a table */
     bool looked;
 };
 
@@ -64,10 +66,10 @@ static bool is_candidate(const struct log *l, const struct segment *s)
 }
 
 /* Is less than half of what is used beyond one segment live? Where there is no room: could there be a segment more? */
-static bool is_wasteful(const struct log *l)
+static bool is_wasteful(const struct log *l, uint32_t count)
 {
     uint64_t used = 0, live = 0;
-    for (uint32_t i = 0; i + 1 < l->segment_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         const struct segment *s = l->segments[i];
         if (s->live_events == 0)
             continue; /* the next checkpoint frees it */
@@ -77,7 +79,12 @@ static bool is_wasteful(const struct log *l)
     return used > (l->no_room ? live : 2 * live) + l->config.segment_size;
 }
 
-struct segment *plan_choose(const struct log *l)
+bool plan_may_turn(const struct log *l)
+{
+    return is_wasteful(l, l->segment_count);
+}
+
+static struct segment *choose_wasteful(const struct log *l)
 {
     struct segment *least = NULL;
     for (uint32_t i = 0; i + 1 < l->segment_count; i++) {
@@ -85,7 +92,55 @@ struct segment *plan_choose(const struct log *l)
         if (s->live_events && is_candidate(l, s) && (!least || plan_wanted(s) < plan_wanted(least)))
             least = s;
     }
-    return least && is_wasteful(l) ? least : NULL;
+    return least && is_wasteful(l, l->segment_count - 1) ? least : NULL;
+}
+
+/* ------------------------------------------------------------------ when nothing else gives room */
+
+/* What moving it takes, as far as that is known. */
+static uint64_t cost_of(const struct segment *s)
+{
+    return has_changed(s) ? plan_wanted(s) : s->looked_cost;
+}
+
+/* Nothing of it was settled since: it will not be free by itself. Nor was it looked at in vain. */
+static bool rests(const struct segment *s)
+{
+    bool in_vain = s->dear && !has_changed(s);
+    return s->live_events && s->written == s->size && s->watched_events == s->live_events && !in_vain;
+}
+
+static void watch_all(struct log *l)
+{
+    for (uint32_t i = 0; i + 1 < l->segment_count; i++)
+        l->segments[i]->watched_events = l->segments[i]->live_events;
+    l->out_since = l->now;
+}
+
+/* Events wait for room, and for a while no segment was freed: what is wanted lies thin in segments that are more than half full of it, and
+ * stays there. Of those that rest one is emptied, at most one in that time, if there is more room afterwards. */
+static struct segment *choose_resting(struct log *l)
+{
+    struct segment *least = NULL;
+    if (!room_is_out(l)) {
+        l->out_since = MONO_NEVER;
+        return NULL;
+    }
+    if (l->out_since.ns != INT64_MAX && mono_since_ms(l->now, l->out_since) < REST_MS)
+        return NULL;
+    for (uint32_t i = 0; i + 1 < l->segment_count && l->out_since.ns != INT64_MAX; i++) {
+        struct segment *s = l->segments[i];
+        if (rests(s) && room_comes_of(l, cost_of(s)) && (!least || cost_of(s) < cost_of(least)))
+            least = s;
+    }
+    watch_all(l);
+    return least;
+}
+
+struct segment *plan_choose(struct log *l)
+{
+    struct segment *s = choose_wasteful(l);
+    return s ? s : choose_resting(l);
 }
 
 /* ------------------------------------------------------------------ looking */
@@ -110,6 +165,7 @@ static uint64_t look_at(struct plan *p, const struct table_item *item)
         uint64_t bytes = (uint64_t)e->size * s.events / e->count;
         p->cost += s.events == e->count ? bytes : bytes + STRETCH_BYTES + s.wanting_count * WANTING_BYTES;
         p->events += s.events * s.wanting_count;
+        p->tabled += table_bound(1, 0, s.wanting_count * WANTING_BYTES) - table_bound(0, 0, 0);
         events += s.events;
     }
     p->wanted += e->size * events / e->count;
@@ -128,6 +184,7 @@ static void remember(struct segment *s, const struct plan *p)
 {
     s->looked_bytes = p->wanted;
     s->looked_events = p->events;
+    s->looked_cost = p->cost + p->tabled + p->live.log->config.segment_size / 16; /* with the heads of groups */
     s->dear = p->cost * 4 > taken_by(p->live.log, s) * 3;
 }
 
@@ -181,7 +238,11 @@ bool plan_is_looked(const struct plan *p)
 bool plan_pays(const struct plan *p)
 {
     const struct segment *s = p->segment;
-    return p->looked && !s->dear && plan_wanted(s) * 2 < taken_by(p->live.log, s) && is_wasteful(p->live.log);
+    const struct log *l = p->live.log;
+    if (!p->looked || s->dear)
+        return false;
+    bool wasteful = plan_wanted(s) * 2 < taken_by(l, s) && is_wasteful(l, l->segment_count - 1);
+    return wasteful || (room_is_out(l) && room_comes_of(l, s->looked_cost));
 }
 
 /* ------------------------------------------------------------------ counting what is not sealed */

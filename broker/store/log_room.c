@@ -1,23 +1,48 @@
 /* Room in the active segment and its spares, and who has it. Events are admitted only while they fit without the last two spares: those
  * are for settling, moving and notes, for which nobody asks, and for a checkpoint when the disk is full (docs/log-format.md). */
-#include "broker/store/log_state.h"
+#include "broker/store/log_move.h"
+
+#define ROOM_MARGIN 4096u
 
 static uint64_t gathered(const struct log *l)
 {
     return l->closed_bytes + (l->open ? group_bytes(l->open) : 0);
 }
 
+/* With so much of the active segment used, so many spares, and so much that waits to be placed. */
+static uint64_t room_with(const struct log *l, uint64_t used, uint32_t spares, uint64_t waiting)
+{
+    if (l->no_room && spares == 0)
+        return 0; /* the active segment is the last one */
+    used += l->config.segment_size / 8;
+    uint64_t room = used < l->config.segment_size ? l->config.segment_size - used : 0;
+    if (spares > RESERVED)
+        room += (spares - RESERVED) * (l->config.segment_size / 2);
+    return waiting < room ? room - waiting : 0;
+}
+
 uint64_t group_room(const struct log *l)
 {
-    if (l->no_room && l->spares == 0)
-        return 0; /* the active segment is the last one */
-    uint64_t waiting = gathered(l);
     const struct segment *s = segment_active(l);
-    uint64_t used = s->size + segment_table_size(s) + l->config.segment_size / 8;
-    uint64_t room = used < l->config.segment_size ? l->config.segment_size - used : 0;
-    if (l->spares > RESERVED)
-        room += (l->spares - RESERVED) * (l->config.segment_size / 2);
-    return waiting < room ? room - waiting : 0;
+    return room_with(l, s->size + segment_table_size(s), l->spares, gathered(l));
+}
+
+static uint64_t margin_of(const struct log *l)
+{
+    return l->config.segment_size / 8 < ROOM_MARGIN ? l->config.segment_size / 8 : ROOM_MARGIN;
+}
+
+/* Less than there is, by what the heads of runs cost beside what their events are counted for. A spare's worth of room must
+ * remain, or nobody would ever be admitted to it. */
+uint64_t room_for_events(const struct log *l)
+{
+    uint64_t room = group_room(l), margin = margin_of(l);
+    return room > margin ? room - margin : 0;
+}
+
+bool room_is_out(const struct log *l)
+{
+    return l->no_room && room_for_events(l) < l->config.segment_size / 8;
 }
 
 bool room_is_tight(const struct log *l, uint64_t bytes)
@@ -36,6 +61,33 @@ bool group_has_place(const struct log *l, uint64_t bytes)
     const struct segment *s = segment_active(l);
     return !l->no_room || l->spares > kept(l) ||
            s->size + segment_table_size(s) + gathered(l) + bytes <= l->config.segment_size;
+}
+
+/* Groups fill the active segment up to where the next one does not fit. */
+static uint64_t tail_for(const struct log *l, uint64_t used, uint64_t bytes)
+{
+    used += l->config.segment_size / 8;
+    uint64_t tail = used < l->config.segment_size ? l->config.segment_size - used : 0;
+    return tail < bytes ? tail : bytes;
+}
+
+bool room_comes_of(const struct log *l, uint64_t bytes)
+{
+    const struct segment *s = segment_active(l);
+    uint64_t size = l->config.segment_size, used = s->size + segment_table_size(s) + gathered(l);
+    uint64_t now = group_room(l) + l->spares * size, then;
+    if (used + bytes <= size)
+        then = room_with(l, used + bytes, l->spares + 1, 0) + (l->spares + 1) * size;
+    else if (l->spares > kept(l))
+        then = room_with(l, SEGMENT_HEADER_SIZE + bytes - tail_for(l, used, bytes), l->spares, 0) + l->spares * size;
+    else
+        return false;
+    return then >= now + size / 8;
+}
+
+bool room_may_turn(const struct log *l)
+{
+    return l->spares > 1 || (l->spares > kept(l) && plan_may_turn(l));
 }
 
 /* Something is moved, and what waits before it leaves it a place in a segment more. */

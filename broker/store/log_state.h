@@ -64,7 +64,9 @@ struct segment {
     /* What was found when its table was last read for that: bytes of records that somebody wants, once each, when so many events were
      * live; 0: never. */
     uint64_t looked_bytes, looked_events;
-    bool dear; /* … and emptying it would write nearly as much as it frees */
+    uint64_t looked_cost;    /* … and what emptying it would take elsewhere */
+    bool dear;               /* it would write nearly as much as it frees */
+    uint64_t watched_events; /* live when it was last looked whether it rests */
 };
 
 /* A stretch of one queue's events in one segment. Some of them may be settled (log_queue.settled). */
@@ -204,6 +206,7 @@ struct log {
     /* compaction */
     struct segment *victim; /* being emptied, or looked at for that */
     struct plan *plan;      /* for it */
+    mono_t out_since;       /* room has been out, and no segment was freed; MONO_NEVER: it is not */
     struct plan *counting;  /* of the active segment, see plan_count … */
     bool counts_on;         /* … which wants another turn */
     bool moving;            /* something of it is being read, or a part written elsewhere */

@@ -1,0 +1,153 @@
+/* The log at its budget, when what is wanted lies thin in segments that are more than half full of it: room comes of moving it, once nothing
+ * else gives any. On a disk that has room it stays where it is. */
+#include "broker/store/log_move.h"
+#include "tests/broker/store/cramped_log.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define BIG 400u
+
+static void fill_with_big_ones(void)
+{
+    for (uint32_t i = 0; i < 100 && model_append(&m, &m.queues[i % QUEUES], 1, BIG, false); i++)
+        model_turn(&m, 5, UINT64_MAX);
+    model_quiet(&m);
+}
+
+static void settle_one_in(const struct segment *segment)
+{
+    for (uint32_t i = 0; i < QUEUES; i++) {
+        const struct log_queue *q = log_queue_of(log_now(), m.queues[i].id, false);
+        for (const struct extent *x = q->extents; x < q->extents + q->extent_count; x++) {
+            if (x->segment == segment) {
+                model_settle(&m, &m.queues[i], ranges_next_gap(&q->settled, x->first), CAUSE_ACKED);
+                return;
+            }
+        }
+    }
+}
+
+/* So many of each full segment. */
+static void thin_out(unsigned events)
+{
+    for (unsigned e = 0; e < events; e++) {
+        for (uint32_t i = 0; i + 1 < log_now()->segment_count; i++)
+            settle_one_in(log_now()->segments[i]);
+    }
+    model_turn(&m, 5, UINT64_MAX);
+}
+
+static uint64_t moved(void)
+{
+    return model_info(&m).moved_events;
+}
+
+static void pass(unsigned seconds)
+{
+    for (unsigned i = 0; i < seconds * 2; i++)
+        model_turn(&m, 500, UINT64_MAX);
+}
+
+static void assert_no_segment_is_half_dead(void)
+{
+    for (uint32_t i = 0; i + 1 < log_now()->segment_count; i++)
+        assert_true(plan_wanted(log_now()->segments[i]) * 2 > SEGMENT);
+}
+
+static void room_comes_of_segments_that_are_more_than_half_live(void **state)
+{
+    (void)state;
+    open_log(1, LOG_SYNC_GROUP, 6);
+    fill_with_big_ones();
+    thin_out(5);
+    assert_no_segment_is_half_dead();
+    assert_false(model_append(&m, &m.queues[0], 1, BIG, false));
+    pass(30);
+    assert_true(moved() > 0);
+    assert_true(model_append(&m, &m.queues[0], 1, BIG, false));
+    model_restart(&m, MODEL_CRASH);
+}
+
+/* Each move leaves more room than there was, and then none is worth it. */
+static void where_nothing_comes_and_goes_it_comes_to_an_end(void **state)
+{
+    (void)state;
+    open_log(2, LOG_SYNC_GROUP, 6);
+    fill_with_big_ones();
+    thin_out(5);
+    pass(60);
+    uint64_t before = moved(), checkpoints = model_info(&m).checkpoints;
+    pass(300);
+    assert_int_equal(moved(), before);
+    assert_int_equal(model_info(&m).checkpoints, checkpoints);
+}
+
+/* It becomes free by itself, or less than half live at least. */
+static void what_is_being_settled_is_left_alone(void **state)
+{
+    (void)state;
+    open_log(3, LOG_SYNC_GROUP, 6);
+    fill_with_big_ones();
+    thin_out(3);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        for (uint32_t i = 0; i + 1 < log_now()->segment_count; i++)
+            settle_one_in(log_now()->segments[i]);
+        model_turn(&m, 900, UINT64_MAX);
+        for (unsigned i = 0; i < 10; i++)
+            model_turn(&m, 1, UINT64_MAX);
+        assert_no_segment_is_half_dead();
+        assert_int_equal(moved(), 0);
+    }
+    pass(5);
+    assert_true(moved() > 0);
+}
+
+static void where_there_is_room_nothing_is_moved(void **state)
+{
+    (void)state;
+    open_log(4, LOG_SYNC_GROUP, 1000);
+    fill_with_big_ones();
+    thin_out(5);
+    pass(30);
+    assert_int_equal(moved(), 0);
+}
+
+/* One event lies among the notes that fill it, and there is one spare left. That is for what is moved: so the segment is sealed, emptied into
+ * it and freed. */
+static void the_active_segment_is_emptied_into_the_last_spare(void **state)
+{
+    (void)state;
+    open_log(5, LOG_SYNC_GROUP, 6);
+    fill_with_big_ones();
+    for (unsigned i = 0; i < 3000 && (log_now()->spares > 1 || group_room(log_now()) > 0); i++) {
+        model_note(&m);
+        if (log_now()->spares == 1 && segment_active(log_now())->live_events == 0)
+            model_append(&m, &m.queues[0], 1, BIG, false);
+        model_turn(&m, 1, UINT64_MAX);
+    }
+    assert_int_equal(log_now()->spares, 1);
+    assert_int_equal(segment_active(log_now())->live_events, 1);
+    assert_false(model_append(&m, &m.queues[0], 1, BIG, false));
+    model_quiet(&m);
+    pass(5);
+    assert_true(model_append(&m, &m.queues[0], 1, BIG, false));
+    model_restart(&m, MODEL_CRASH);
+}
+
+#define with_log(test) cmocka_unit_test_teardown(test, cramped_end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        with_log(room_comes_of_segments_that_are_more_than_half_live),
+        with_log(where_nothing_comes_and_goes_it_comes_to_an_end),
+        with_log(what_is_being_settled_is_left_alone),
+        with_log(where_there_is_room_nothing_is_moved),
+        with_log(the_active_segment_is_emptied_into_the_last_spare),
+    };
+    return cmocka_run_group_tests_name("log_thin", tests, NULL, NULL);
+}
