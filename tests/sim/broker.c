@@ -218,6 +218,7 @@ static void broker_turn(struct sim *s)
     anything_turn(s);
     for (unsigned i = 0; i < SIM_CLIENTS; i++)
         take_ingress(s, &s->actors[i]);
+    operating_clear_dead(s);
     if (s->log)
         core_disk(s->core, sim_now(s));
     core_tick(s->core, sim_now(s));

@@ -1,6 +1,10 @@
 /* Programs that operate on queues under load: pause, close, purge, delete and declare, redrive. */
 #include "tests/sim/sim.h"
 
+#include "broker/core/trouble.h"
+
+#define CLEAR_MS 5000
+
 static void call(struct actor *a, enum call call, unsigned queue)
 {
     struct sim *s = a->sim;
@@ -52,6 +56,20 @@ void operating_set_right(struct actor *a)
         call(a, CALL_RESUME, q);
         call(a, CALL_OPEN, q);
     }
+}
+
+/* Not by a call: which they were must be known in that very step. */
+void operating_clear_dead(struct sim *s)
+{
+    struct queue *q = queue_find(s->core, span_str(sim_queue_name(1)));
+    bool full_of_dead = s->mood.cramped && s->mood.letters && s->on_disk[1];
+    if (!s->calm || !full_of_dead || !q || s->now < s->cleared_at + CLEAR_MS * MS)
+        return;
+    sim_trace(s, "the %llu dead of %s are purged", (unsigned long long)q->dead, q->name);
+    s->cleared_at = s->now;
+    for (struct trouble *t = dead_next(q, NULL); t; t = dead_next(q, t))
+        ranges_add(&s->cleared, t->sequence, t->sequence + 1);
+    dead_purge(s->core, q);
 }
 
 void operating_replied(void *ctx, void *cookie, const struct reply *reply)

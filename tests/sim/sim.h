@@ -19,6 +19,7 @@
 #define SLUICE_SIM_H
 
 #include "broker/core/state.h"
+#include "broker/store/ranges.h"
 #include "clients/c/client.h"
 
 #include "base/mutation.h"
@@ -248,6 +249,9 @@ struct sim {
     int64_t disk_stalled_until, disk_full_until;
     int64_t disk_disturbed; /* when something last stood between the broker and its disk */
 
+    int64_t cleared_at;    /* when the second queue's dead were purged last … */
+    struct ranges cleared; /* … and all that ever were */
+
     struct kept kept[SIM_KEPT];
     size_t kept_count;
 
@@ -357,6 +361,8 @@ void keeping_check(struct sim *s);
 void remembering_check(struct sim *s);
 void operating_act(struct actor *a);
 void operating_set_right(struct actor *a); /* in the calm nothing stays paused, closed or deleted */
+/* In the calm whoever runs the broker has the dead go that fill a cramped disk, now and then. */
+void operating_clear_dead(struct sim *s);
 void operating_replied(void *ctx, void *cookie, const struct reply *reply);
 
 /* anything.c */

@@ -9,15 +9,16 @@
 
 /* ------------------------------------------------------------------ what the seed says */
 
-/* It is the disk that is full, not a queue, and each delivery and each ack waits for what is noted of it. */
+/* It is the disk that is full, not a queue, and each delivery and each ack waits for what is noted of it. Where the dead go to another queue
+ * they are what fills it, and those need more room there than they have here. */
 static void cramp(struct sim *s)
 {
-    s->log_config.segment_size = 4096;
-    s->log_config.disk_budget = 4096 * (6 + s->seed / 4 % 2);
+    s->log_config.segment_size = s->mood.letters ? 1u << 13 : 4096;
+    s->log_config.disk_budget = s->log_config.segment_size * (6 + s->seed / 4 % 2);
     s->log_config.lazy_ms = 1;
     s->config.mark_ahead = s->config.unsettled_most = 1;
     for (unsigned q = 0; q < s->queues; q++)
-        s->capacity[q] += 60;
+        s->capacity[q] += s->mood.letters ? 20 : 60;
 }
 
 void storing_draw(struct sim *s)
@@ -263,6 +264,12 @@ static bool is_dead(const struct queue *q, uint64_t sequence)
     return t && t->dead;
 }
 
+/* It was dead, and purged. */
+static bool was_cleared(const struct sim *s, const struct fact *f)
+{
+    return f->queue == 1 && ranges_has(&s->cleared, f->sequence);
+}
+
 static bool is_live(struct queue *q, uint64_t sequence)
 {
     return queue_item(q, sequence) || backlog_where(q, sequence) != BACKLOG_NOWHERE || is_dead(q, sequence);
@@ -315,7 +322,7 @@ void storing_check_start(struct sim *s)
         else if (!q || q->next_sequence <= f->sequence)
             sim_wrong(s, "#%llu was %s as %llu, which will be used again", (unsigned long long)f->id,
                       f->handed_over ? "delivered" : "confirmed", (unsigned long long)f->sequence);
-        else if (timing_may_be_gone(s, f))
+        else if (timing_may_be_gone(s, f) || was_cleared(s, f))
             continue;
         else if (!live && !f->ack_asked && s->mood.letters && f->queue == 0)
             elsewhere++; /* among the other queue's; if not, it never arrives, which the end sees */
@@ -334,14 +341,15 @@ uint64_t storing_dead_unseen(struct sim *s, unsigned queue)
     struct queue *q = queue_find(s->core, span_str(sim_queue_name(queue)));
     uint64_t seen = 0;
     for (size_t i = 0; q && i < s->fact_count; i++)
-        seen += s->facts[i]->queue == queue && is_dead(q, s->facts[i]->sequence);
-    return q ? q->dead - seen : 0;
+        seen += s->facts[i]->queue == queue && storing_is_dead(s, s->facts[i]);
+    uint64_t cleared = queue == 1 ? ranges_count_in(&s->cleared, 0, UINT64_MAX) : 0;
+    return q ? q->dead + cleared - seen : 0;
 }
 
 bool storing_is_dead(struct sim *s, const struct fact *f)
 {
     struct queue *q = queue_find(s->core, span_str(sim_queue_name(f->queue)));
-    return q && is_dead(q, f->sequence);
+    return q && (is_dead(q, f->sequence) || was_cleared(s, f));
 }
 
 bool storing_is_condemned(struct sim *s, const struct fact *f)

@@ -174,8 +174,8 @@ static void draw_mood(struct sim *s)
     s->mood.topics = !s->mood.letters && !s->mood.deletes && !s->mood.tight && sim_chance(s, 50);
     s->mood.drops = s->mood.dies && !s->mood.topics && sim_chance(s, 30);
     s->mood.expiries = s->mood.delays && s->mood.dies && sim_chance(s, 50);
-    /* Not drawn, so that the other seeds are what they were. What dies into another queue needs more room than there is. */
-    s->mood.cramped = s->mood.disk && !s->mood.letters && s->seed % 4 == 1;
+    /* Not drawn, so that the other seeds are what they were. */
+    s->mood.cramped = s->mood.disk && s->seed % 4 == 1;
     s->mood.restarts |= s->mood.letters;
     s->mood.restarts |= s->mood.disk && sim_chance(s, 70);
     anything_draw(s);
@@ -186,8 +186,9 @@ bool sim_run(uint64_t seed, bool trace, struct sim *s)
     *s = (struct sim){ .seed = seed, .random = seed * 0x2545f4914f6cdd1du, .trace = trace };
     s->now = 1000 * MS;
     s->calm_at = s->now + 40000 * MS;
-    s->end_at = s->now + 140000 * MS;
     draw_mood(s);
+    /* Among what fills a cramped disk the dead find their room little by little: they are tried again every 5 s. */
+    s->end_at = s->calm_at + (s->mood.cramped && s->mood.letters ? 200000 : 100000) * MS;
     s->queues = s->mood.topics ? 3 : 2;
     broker_draw(s);
     broker_start(s);
@@ -216,4 +217,5 @@ void sim_free(struct sim *s)
     }
     broker_free(s);
     facts_free(s);
+    ranges_free(&s->cleared);
 }
