@@ -140,7 +140,9 @@ void timing_become_calm(struct sim *s)
 bool timing_may_have_expired(const struct sim *s, const struct fact *f)
 {
     bool own = f->expires_ms && !fact_is_letter(f); /* a letter has its queue's terms only */
-    return s->ttl_ms[f->queue] || (own && f->expires_ms <= s->wall_most_ms);
+    int64_t latest =
+        s->wall_most_ms > wall(s) ? s->wall_most_ms : wall(s); /* this step's is not noted yet where the broker ends */
+    return s->ttl_ms[f->queue] || (own && f->expires_ms <= latest);
 }
 
 bool timing_may_be_gone(const struct sim *s, const struct fact *f)
