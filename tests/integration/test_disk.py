@@ -166,6 +166,42 @@ def test_room_that_others_make_is_used(cluster, disk):
     assert take_and_ack(sidecar, "disk", confirmed) == list(range(1, confirmed + 1))
 
 
+def drop(sidecar, queue, count):
+    """The sequences of the first events, each of which is answered as dropped."""
+    sequences = []
+    while len(sequences) < count:
+        events = sidecar.take(queue, max=50, wait="20s").json["events"]
+        sequences += [e["sequence"] for e in events]
+        dropped = sidecar.http("POST", f"/v1/queues/{queue}/acks", {"drop": [e["receipt"] for e in events]})
+        assert dropped.status == 200, dropped.body
+    return sequences
+
+
+def publish_small(sidecar):
+    """Into the last of the room."""
+    return sidecar.publish("disk", "x" * 100, query="?wait=0s").status
+
+
+def test_what_dies_on_a_full_disk_finds_room_where_the_dead_go_when_there_is_some(cluster, disk):
+    flags = "--disk-budget", "1GiB"
+    broker = broker_on(cluster, disk, *flags)
+    sidecar = cluster.sidecar(broker)
+    sidecar.declare("undelivered", capacity=1000000, capacity_bytes="1GiB")
+    sidecar.declare("disk", capacity=1000000, capacity_bytes="1GiB", dead_letter="undelivered")
+    confirmed = fill(sidecar)
+    while publish_small(sidecar) == 202:
+        confirmed += 1
+    dropped = drop(sidecar, "disk", 100)
+    broker.kill()
+    broker_on(cluster, disk, *flags, "--ingress", broker.ready["ingress"], "--listen", broker.ready["broker"])
+    sidecar.wait_attached()
+    left = take_and_ack(sidecar, "disk", confirmed - len(dropped))
+    assert not set(left) & set(dropped), "what was dropped came again"
+    take_and_ack(sidecar, "undelivered", len(dropped))
+    assert ledger(sidecar, "disk")["remaining"] == 0
+    assert ledger(sidecar, "undelivered")["accepted"] == len(dropped)
+
+
 # ---- a disk that breaks
 
 def breaking_broker(cluster, directory, call, error=errno.EIO):
