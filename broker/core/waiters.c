@@ -31,12 +31,14 @@ void waiting_take_entry(struct wire_reader *rest, uint32_t wait_ms, struct entry
     (void)whole;
 }
 
-/* From the entry of that index on, by scanning from the start: only what is refused out of turn needs it. */
+/* From the entry of that index on, by scanning: only what is refused needs it. */
 static struct wire_reader entries_from(const struct waiting *w, uint32_t index)
 {
-    struct wire_reader r = wire_open(span_of(w->bytes, w->byte_count));
+    /* What was decided in its turn lies behind: a scan of that for each that is refused would take the square of the run. */
+    bool behind = index < w->next;
+    struct wire_reader r = behind ? wire_open(span_of(w->bytes, w->byte_count)) : w->rest;
     struct entry e;
-    for (uint32_t i = 0; i < index; i++) {
+    for (uint32_t i = behind ? 0 : w->next; i < index; i++) {
         bool whole = take_entry(&r, w->wait_ms, &e);
         assert(whole); /* it was scanned when it arrived */
         (void)whole;
