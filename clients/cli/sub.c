@@ -334,8 +334,8 @@ static int take_and_handle(struct sub *s, struct sub_item *items, bool *go)
             code = handle(s, items, (size_t)count) ? CLI_OK : CLI_FAILED;
         if (count > 0)
             s->came = clock_now().mono;
-        *go = code == CLI_OK &&
-              (!s->options.exit_empty || wait_left(s)); /* a sidecar may wait for less (take.wait_max) */
+        *go = code == CLI_OK && /* a sidecar may wait for less (take.wait_max) */
+              (count > 0 || !s->options.exit_empty || wait_left(s));
     } else if (!r.aborted && !wait_out(s, &r)) {
         code = end_of(s, &r);
         *go = false;

@@ -133,6 +133,13 @@ def test_empty_is_what_stayed_so_for_the_whole_wait(cluster):
     assert time.monotonic() - begun >= 1
 
 
+def test_what_is_not_empty_is_consumed_whole_also_without_a_wait(dev):
+    for i in range(3):
+        assert run("sluice", "pub", "many", *[f"{i}.{j}" for j in range(70)], environment=dev).returncode == 0
+    done = run("sluice", "sub", "many", "--exit-empty", "--wait", "0s", environment=dev)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 210), done.stderr
+
+
 def test_a_file_in_the_place_of_a_socket_stays(tmp_path):
     file = tmp_path / "notes"
     file.write_text("precious")
