@@ -176,7 +176,7 @@ def test_a_broker_s_restart_is_outlived(cluster, application, tmp_path):
 
 
 def test_what_was_answered_while_the_broker_is_away_counts_when_it_is_back(cluster, application, tmp_path):
-    listen = f"tcp://127.0.0.1:{free_port()}"
+    listen = f"ipc://{tmp_path}/broker"
     broker = cluster.broker(listen=listen)
     s = cluster.sidecar(broker, "--app-name", "shop")
     s.declare("q", lease="5m")
