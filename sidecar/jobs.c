@@ -199,13 +199,13 @@ static int64_t on_fill(void *ctx, struct exchange *x, uint8_t *to, size_t room)
     return stream_fill(*http_slot(x), to, room);
 }
 
-/* Has the broker got a call of it that changes something? */
-static bool may_have_changed(const struct job *j)
+/* May the broker have got, or get, a call of it that changes something? While it is away what is held goes to one that comes. */
+static bool may_change(const struct job *j)
 {
     switch (j->command.kind) {
-    case API_CALL: return j->attached && api_call_changes(&j->command);
+    case API_CALL: return api_call_changes(&j->command);
     case API_SUBSCRIBE: return j->changing;
-    case API_UNSUBSCRIBE: return j->attached;
+    case API_UNSUBSCRIBE: return true;
     default: return false;
     }
 }
@@ -215,7 +215,7 @@ static void answer_abandoned(struct job *j, enum reason why)
     struct api_response r;
     if (j->command.kind == API_STREAM) {
         stream_refuse(j, why);
-    } else if (may_have_changed(j)) {
+    } else if (may_change(j)) {
         api_problem(REASON_unknown, "the call may have been carried out: look, then repeat it", 0, j->arena, &r);
         job_answer(j, &r);
     } else {
@@ -239,7 +239,15 @@ static void on_abandon(void *ctx, struct exchange *x, enum reason why)
     answer_abandoned(j, why);
 }
 
-const struct http_handler jobs_http = { begin, on_request, finish, on_refused, on_abandon, on_done, on_fill };
+static bool publishes(void *ctx, const struct api_request *r)
+{
+    (void)ctx;
+    return api_is_publish(r);
+}
+
+const struct http_handler jobs_http = {
+    begin, on_request, finish, on_refused, on_abandon, on_done, on_fill, publishes
+};
 
 /* ------------------------------------------------------------------ from the broker */
 

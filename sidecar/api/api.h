@@ -150,6 +150,8 @@ enum api_answer { API_CONTINUE, API_COMMAND, API_RESPONSE };
  * Refuses, as libmicrohttpd does not: Content-Length with Transfer-Encoding, differing Content-Lengths, more than one Host. */
 enum api_answer api_begin(const struct api_config *c, const struct api_request *r, struct arena *a,
                           uint64_t *body_limit, struct api_response *out, bool *close);
+/* By its method and address: is it a publish? */
+bool api_is_publish(const struct api_request *r);
 
 /* What every answer has besides, the refused ones', too; once, just before it is sent: a page of an allowed origin may read it. */
 void api_finish(const struct api_config *c, const struct api_request *r, struct arena *a, struct api_response *out);

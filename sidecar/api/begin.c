@@ -248,3 +248,12 @@ enum api_answer api_begin(const struct api_config *c, const struct api_request *
         return refuse(REASON_media_type, "Content-Encoding is not understood here: send the body as it is", a, out);
     return check_length(c, r, route, a, body_limit, out);
 }
+
+bool api_is_publish(const struct api_request *r)
+{
+    struct span names[ROUTE_NAMES];
+    char allow[ALLOW_SIZE];
+    enum reason why;
+    const struct api_route *route = routes_find(r->method, r->path, names, allow, &why);
+    return route && (route->kind == API_PUBLISH || route->kind == API_PUBLISH_DAPR);
+}

@@ -238,7 +238,9 @@ static bool has_room(const struct exchange *x, size_t size)
 {
     const struct http_server *s = x->listener->server;
     uint64_t most = s->config.bodies > x->body_limit ? s->config.bodies : x->body_limit;
-    return x->body.size + size <= BODY_ALWAYS || s->body_bytes + size <= most;
+    if (x->body.size + size <= BODY_ALWAYS || s->body_bytes + size <= most)
+        return true;
+    return !s->handler.publishes(s->ctx, &x->request);
 }
 
 static void add_body(struct exchange *x, const char *bytes, size_t size)

@@ -30,6 +30,8 @@ struct http_handler {
     /* The next bytes of an answer that goes on, at most `room` of them, to `to`: how many; 0: there are none now (http_wake
      * says when); HTTP_END: it is whole. */
     int64_t (*fill)(void *ctx, struct exchange *x, uint8_t *to, size_t room);
+    /* Is it a publish? What settles events comes in however much publishes hold, for it is what lets them end. */
+    bool (*publishes)(void *ctx, const struct api_request *r);
 };
 
 #define HTTP_END (-1)
@@ -38,7 +40,7 @@ struct http_config {
     uint32_t max_connections; /* of each listener */
     int64_t request_ms;       /* how long a request may take to arrive */
     int64_t idle_ms;          /* how long a connection may stay without a request */
-    uint64_t bodies; /* most bytes of bodies that arrive, or whose request waits; one may have its limit always */
+    uint64_t bodies;          /* most bytes of publishes' bodies that arrive or wait; one may have its limit always */
 };
 
 struct http_server *http_open(const struct http_config *config, const struct http_handler *handler, void *ctx);
