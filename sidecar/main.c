@@ -73,6 +73,17 @@ static bool take_signal(int fd)
     return info.ssi_signo != SIGHUP;
 }
 
+/* Until a signal ends it. */
+static void serve(struct sidecar *s, const struct sidecar_options *options, int signal_fd)
+{
+    say_ready(s, options);
+    do
+        sidecar_run(s, signal_fd);
+    while (!take_signal(signal_fd));
+    sidecar_stop(s, signal_fd);
+    sidecar_close(s);
+}
+
 int main(int argc, char **argv)
 {
     struct sidecar_options options;
@@ -88,19 +99,14 @@ int main(int argc, char **argv)
     int signal_fd = open_signals();
     void *zmq = zmq_ctx_new();
     struct sidecar *s = sidecar_options_check(&options, &token, &e) ? sidecar_open(zmq, &options, token, &e) : NULL;
-    if (!s) {
+    bool started = s != NULL;
+    if (started)
+        serve(s, &options, signal_fd);
+    else
         fprintf(stderr, "sluice-sidecar: %s\n", e.text);
-        return 1;
-    }
-    say_ready(s, &options);
-    do
-        sidecar_run(s, signal_fd);
-    while (!take_signal(signal_fd));
-    sidecar_stop(s, signal_fd);
-    sidecar_close(s);
     zmq_ctx_term(zmq);
     close(signal_fd);
     free(token);
     sidecar_options_free(&options);
-    return 0;
+    return started ? 0 : 1;
 }
