@@ -1,5 +1,6 @@
 """HTTP itself, byte by byte: what is malformed, slow, vanishing or too much gets a clear answer and disturbs nobody."""
 import concurrent.futures
+import http.client
 import json
 import resource
 import signal
@@ -306,13 +307,16 @@ def test_a_stopping_sidecar_says_unknown_of_a_call_that_the_broker_may_have_got(
     s.publish("q")
     broker.popen.send_signal(signal.SIGSTOP)
     try:
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            purging = pool.submit(s.ops, "POST", "/v1/queues/q/purge")
-            looking = pool.submit(s.ops, "GET", "/v1/queues/q")
+        purging, looking = (http.client.HTTPConnection(s.ready["ops"], timeout=30) for _ in range(2))
+        purging.request("POST", "/v1/queues/q/purge")
+        looking.request("GET", "/v1/queues/q")
+        for _ in range(2): # what comes behind them is answered: they are there
             eventually(lambda: s.ops("GET", "/healthz").json["connections"] == 3)
-            s.popen.send_signal(signal.SIGTERM)
-            assert (purging.result().status, purging.result().json["reason"]) == (504, "unknown")
-            assert (looking.result().status, looking.result().json["reason"]) == (503, "draining")
+        s.popen.send_signal(signal.SIGTERM)
+        for connection, said in ((purging, (504, "unknown")), (looking, (503, "draining"))):
+            answer = connection.getresponse()
+            assert (answer.status, json.loads(answer.read())["reason"]) == said
+            connection.close()
     finally:
         broker.popen.send_signal(signal.SIGCONT)
 
