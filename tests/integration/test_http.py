@@ -321,6 +321,20 @@ def test_a_stopping_sidecar_says_unknown_of_a_call_that_the_broker_may_have_got(
         broker.popen.send_signal(signal.SIGCONT)
 
 
+def test_it_says_so_of_a_call_that_is_held_for_a_broker_that_is_away(cluster, broker):
+    s = cluster.sidecar(broker)
+    s.declare("q")
+    broker.kill()
+    eventually(lambda: s.ops("GET", "/readyz").status == 503)
+    purging = http.client.HTTPConnection(s.ready["ops"], timeout=30)
+    purging.request("POST", "/v1/queues/q/purge")
+    assert s.ops("GET", "/livez").status == 200 # what comes behind it is answered: it is there
+    s.popen.send_signal(signal.SIGTERM)
+    answer = purging.getresponse()
+    assert (answer.status, json.loads(answer.read())["reason"]) == (504, "unknown")
+    purging.close()
+
+
 def test_acks_still_come_in_after_sigterm_and_end_the_drain(cluster, broker):
     s = cluster.sidecar(broker, "--drain-limit", "30s")
     s.declare("q")
