@@ -23,6 +23,14 @@ uint8_t *buf_grow(struct buf *b, size_t more)
     return b->data + b->size;
 }
 
+void buf_shrink(struct buf *b)
+{
+    if (!b->size || b->size == b->capacity)
+        return;
+    b->capacity = b->size;
+    b->data = (uint8_t *)xrealloc(b->data - b->head, b->head + b->capacity) + b->head;
+}
+
 void buf_add(struct buf *b, const void *data, size_t size)
 {
     if (size == 0)

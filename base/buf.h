@@ -25,6 +25,9 @@ static inline uint8_t *buf_reserve(struct buf *b, size_t more)
     return b->data && more <= b->capacity - b->size ? b->data + b->size : buf_grow(b, more);
 }
 
+/* Gives back what lies behind its bytes. The bytes may move. */
+void buf_shrink(struct buf *b);
+
 /* Appends. `data` must not point into the buffer itself. */
 void buf_add(struct buf *b, const void *data, size_t size);
 void buf_add_byte(struct buf *b, uint8_t byte);

@@ -237,6 +237,22 @@ struct open_body {
 };
 struct open_body frame_begin_publish(struct buf *b, struct span destination, uint64_t first, uint32_t wait_ms);
 void frame_add_entry(struct buf *b, const struct entry *entry, uint32_t publish_wait_ms);
+/* A Publish that is gathered before it is known which number its first entry has and how long all of them wait: the end says. */
+struct early_publish {
+    struct open_body body;
+    size_t numbers;
+};
+struct early_publish frame_begin_early_publish(struct buf *b, struct span destination);
+void frame_end_early_publish(struct buf *b, struct early_publish early, uint64_t first, uint32_t wait_ms);
+/* An entry whose event was written where it lies, ENTRY_HEAD bytes behind the buffer's end, with ENTRY_TAIL more of room behind it;
+ * fewer than 16,000 bytes. `hash`: its dedup, or NULL. */
+#define ENTRY_HEAD 6u
+#define ENTRY_TAIL (2u + EVENT_HASH_SIZE)
+void frame_add_entry_in_place(struct buf *b, size_t event_size, const uint8_t *hash);
+/* All that the entry at that offset of a buffer says, and the same entry again from there: with its wait, for it was written without,
+ * wherever that is not the Publish's. */
+struct span frame_entry_content(const struct buf *b, size_t offset);
+void frame_add_entry_again(struct buf *b, struct span content, uint32_t wait_ms, uint32_t publish_wait_ms);
 struct open_body frame_begin_ack(struct buf *b, struct span queue, uint64_t consumer_epoch);
 void frame_add_settle(struct buf *b, const struct settle *settle);
 struct open_body frame_begin_confirm(struct buf *b, struct span destination);

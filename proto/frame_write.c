@@ -216,6 +216,69 @@ void frame_add_entry(struct buf *b, const struct entry *e, uint32_t publish_wait
     wire_end(b, mark);
 }
 
+/* Widths of what is filled in later: a sequence is below 2^53. */
+#define NUMBER_BYTES 8u
+#define WAIT_BYTES   5u
+
+struct early_publish frame_begin_early_publish(struct buf *b, struct span destination)
+{
+    struct early_publish early = { .body = begin(b, BODY_PUBLISH) };
+    wire_add_span(b, 1, destination);
+    early.numbers = b->size;
+    buf_reserve(b, 2 + NUMBER_BYTES + WAIT_BYTES);
+    b->size += 2 + NUMBER_BYTES + WAIT_BYTES;
+    return early;
+}
+
+void frame_end_early_publish(struct buf *b, struct early_publish early, uint64_t first, uint32_t wait_ms)
+{
+    uint8_t *to = b->data + early.numbers;
+    *to++ = 2 << 3 | WIRE_VARINT;
+    to = wire_put_padded(to, first, NUMBER_BYTES);
+    *to++ = 3 << 3 | WIRE_VARINT;
+    wire_put_padded(to, wait_ms, WAIT_BYTES);
+    frame_end(b, early.body);
+}
+
+void frame_add_entry_in_place(struct buf *b, size_t event_size, const uint8_t *hash)
+{
+    uint8_t *to = b->data + b->size, *end = to + ENTRY_HEAD + event_size;
+    if (hash) {
+        *end++ = 7 << 3 | WIRE_BYTES;
+        *end++ = EVENT_HASH_SIZE;
+        memcpy(end, hash, EVENT_HASH_SIZE);
+        end += EVENT_HASH_SIZE;
+    }
+    b->size = (size_t)(end - b->data);
+    *to++ = 4 << 3 | WIRE_BYTES;
+    to = wire_put_padded(to, (uint64_t)(end - to) - 2, 2);
+    *to++ = 1 << 3 | WIRE_BYTES;
+    wire_put_padded(to, event_size, 2);
+}
+
+struct span frame_entry_content(const struct buf *b, size_t offset)
+{
+    struct wire_reader r = wire_open(span_of(b->data + offset, b->size - offset));
+    struct wire_field f = { 0 };
+    wire_next(&r, &f);
+    return f.bytes;
+}
+
+void frame_add_entry_again(struct buf *b, struct span content, uint32_t wait_ms, uint32_t publish_wait_ms)
+{
+    uint64_t wait = wait_ms == publish_wait_ms ? 0 : (uint64_t)wait_ms + 1;
+    uint8_t *at = buf_reserve(b, 24 + content.size), *to = at;
+    *to++ = 4 << 3 | WIRE_BYTES;
+    to = wire_put_varint(to, content.size + (wait ? 1 + wire_varint_size(wait) : 0));
+    memcpy(to, content.data, content.size);
+    to += content.size;
+    if (wait) {
+        *to++ = 2 << 3 | WIRE_VARINT;
+        to = wire_put_varint(to, wait);
+    }
+    b->size += (size_t)(to - at);
+}
+
 struct open_body frame_begin_ack(struct buf *b, struct span queue, uint64_t consumer_epoch)
 {
     struct open_body open = begin(b, BODY_ACK);

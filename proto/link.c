@@ -34,19 +34,24 @@ struct frame *frame_new(size_t body_size)
     return init_frame(f, body_size);
 }
 
-/* The bodies as a frame: where they are, unless that would pin much more memory than they need. */
-static struct frame *frame_of(struct buf *bodies)
+struct frame *frame_take(struct buf *bodies)
 {
-    if (bodies->head != FRAME_HEAD || bodies->size < TAKE_SIZE || bodies->size < bodies->capacity / 4) {
-        struct frame *f = frame_new(bodies->size);
-        memcpy(f->data + FRAME_HEADER_SIZE, bodies->data, bodies->size);
-        buf_clear(bodies);
-        return f;
-    }
+    assert(bodies->head == FRAME_HEAD && bodies->size > 0);
     struct frame *f = init_frame((struct frame *)(void *)(bodies->data - bodies->head), bodies->size);
     size_t capacity = bodies->capacity;
     *bodies = (struct buf){ .head = FRAME_HEAD };
-    buf_reserve(bodies, capacity); /* at once, and not by doubling: the next frame will be of about this size */
+    buf_reserve(bodies, capacity); /* at once, and not by doubling */
+    return f;
+}
+
+/* Where they are, unless that would pin much more memory than they need. */
+static struct frame *frame_of(struct buf *bodies)
+{
+    if (bodies->head == FRAME_HEAD && bodies->size >= TAKE_SIZE && bodies->size >= bodies->capacity / 4)
+        return frame_take(bodies);
+    struct frame *f = frame_new(bodies->size);
+    memcpy(f->data + FRAME_HEADER_SIZE, bodies->data, bodies->size);
+    buf_clear(bodies);
     return f;
 }
 
@@ -199,7 +204,11 @@ static void write_header(struct link *l, uint64_t sequence, mono_t now, uint8_t 
 struct frame *link_seal(struct link *l, struct buf *bodies, mono_t now)
 {
     assert(bodies->size > 0);
-    struct frame *f = frame_of(bodies);
+    return link_seal_frame(l, frame_of(bodies), now);
+}
+
+struct frame *link_seal_frame(struct link *l, struct frame *f, mono_t now)
+{
     f->sequence = l->next_sequence++;
     f->sealed = now;
     if (l->ring_count == 0)

@@ -34,6 +34,9 @@ struct frame {
 struct frame *frame_new(size_t body_size);
 struct frame *frame_hold(struct frame *f);
 void frame_drop(struct frame *f); /* NULL does nothing */
+/* Bodies in a buffer with that head as a frame, where they lie. The buffer is empty afterwards, with new memory of that capacity, for
+ * the next frame will be of about this size. */
+struct frame *frame_take(struct buf *bodies);
 
 struct link_limits {
     uint32_t frames;      /* most unacknowledged frames */
@@ -100,6 +103,8 @@ bool link_room(const struct link *l);
 /* Makes the buffer's bytes (bodies) the next frame and keeps it; the caller gets one holder's share to send. While the
  * link is closed the frame is kept, and NULL comes back: link_resend sends it once the link is open. Clears the buffer. */
 struct frame *link_seal(struct link *l, struct buf *bodies, mono_t now);
+/* The same of a frame of bodies, whose share passes to the link. */
+struct frame *link_seal_frame(struct link *l, struct frame *f, mono_t now);
 /* The header of a heartbeat, telling `received`. */
 void link_heartbeat(struct link *l, mono_t now, uint8_t out[FRAME_HEADER_SIZE]);
 /* Judges an arrived frame and takes from its header what was acknowledged. LINK_FRESH counts it as received. */

@@ -152,6 +152,15 @@ static inline uint8_t *wire_put_varint(uint8_t *to, uint64_t value)
     return to;
 }
 
+/* The same in exactly `bytes` bytes, for a place that is filled in later (non-minimal varints are legal). */
+static inline uint8_t *wire_put_padded(uint8_t *to, uint64_t value, unsigned bytes)
+{
+    for (unsigned i = 0; i + 1 < bytes; i++, value >>= 7)
+        *to++ = (uint8_t)(value | 0x80);
+    *to++ = (uint8_t)(value & 0x7f);
+    return to;
+}
+
 /* Byte for byte, so that the compiler makes one store of it. */
 static inline void wire_store32(uint8_t *to, uint32_t value)
 {
@@ -203,8 +212,7 @@ static inline void wire_add_fixed64(struct buf *b, uint32_t tag, uint64_t value)
     b->size += (size_t)(end - at) + 8;
 }
 
-/* A nested message whose size is not known yet: its length is a padded varint of 4 bytes, patched by wire_end
- * (non-minimal varints are legal). Nested messages stay below 256 MiB. Returns the mark for wire_end. */
+/* A nested message whose size is not known yet: its length is a padded varint of 4 bytes, patched by wire_end. Nested messages stay below 256 MiB. Returns the mark for wire_end. */
 static inline size_t wire_begin(struct buf *b, uint32_t tag)
 {
     uint8_t *at = buf_reserve(b, 14);
@@ -215,12 +223,7 @@ static inline size_t wire_begin(struct buf *b, uint32_t tag)
 
 static inline void wire_end(struct buf *b, size_t mark)
 {
-    size_t size = b->size - mark;
-    uint8_t *to = b->data + mark - 4;
-    to[0] = (uint8_t)(size | 0x80);
-    to[1] = (uint8_t)(size >> 7 | 0x80);
-    to[2] = (uint8_t)(size >> 14 | 0x80);
-    to[3] = (uint8_t)(size >> 21 & 0x7f);
+    wire_put_padded(b->data + mark - 4, b->size - mark, 4);
 }
 
 #endif

@@ -1,6 +1,6 @@
 /* The client's public frame: inputs set the time and reach the part they concern; a flush writes what the parts have to
  * say, consuming before publishing, into as few frames as possible. */
-#include "clients/c/client_priv.h"
+#include "clients/c/client_block.h"
 
 #include "base/mutation.h"
 #include "base/xalloc.h"
@@ -95,7 +95,9 @@ void client_seal(struct client *c)
 {
     if (c->out.size == 0)
         return;
-    struct frame *f = link_seal(&c->link, &c->out, c->now.mono);
+    struct frame *f = c->lent_block ? link_seal_frame(&c->link, block_take_frame(c), c->now.mono)
+                                    : link_seal(&c->link, &c->out, c->now.mono);
+    c->out_comes_first = false;
     if (!f)
         return;
     c->stats.frames_out++;

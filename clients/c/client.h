@@ -126,10 +126,11 @@ bool client_publish_topic(struct client *c, struct span topic, const struct span
                           const uint8_t (*hashes)[EVENT_HASH_SIZE], const struct client_terms *terms, uint32_t count,
                           uint32_t wait_ms, void *cookie, struct now now, enum reason *why);
 /* The same without a copy, of one event that is written where it will lie: room for `most` bytes, or NULL when that is more than
- * a few KiB; then, with nothing called in between, what was written there is published. `hash`: as above, or NULL. */
-uint8_t *client_reserve(struct client *c, size_t most);
-bool client_publish_reserved(struct client *c, struct span queue, size_t size, const uint8_t *hash, uint32_t wait_ms,
-                             void *cookie, struct now now, enum reason *why);
+ * a few KiB or the name is not valid; then, with nothing called in between, what was written there is published to that queue.
+ * `hash`: as above, or NULL. */
+uint8_t *client_reserve(struct client *c, struct span queue, size_t most);
+bool client_publish_reserved(struct client *c, size_t size, const uint8_t *hash, uint32_t wait_ms, void *cookie,
+                             struct now now, enum reason *why);
 /* The publisher no longer cares: nothing is called for `cookie` any more; what was sent takes its course. */
 void client_publish_forget(struct client *c, void *cookie);
 

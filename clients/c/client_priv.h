@@ -3,7 +3,7 @@
  *   client.c          new and free, frames in, tick, flush
  *   client_attach.c   attach, resume, back-off
  *   client_publish.c  what is published: numbering, window, sending
- *   client_outcome.c  what became of it: decisions, deadlines (client_records.c keeps both)
+ *   client_outcome.c  what became of it: decisions, deadlines (client_records.c keeps both, client_block.c their bytes)
  *   client_consume.c  turns, credit, deliveries, settlements
  *   client_call.c     control calls */
 #ifndef SLUICE_CLIENT_PRIV_H
@@ -16,10 +16,15 @@
 
 enum client_state { CLIENT_WAITING, CLIENT_ATTACHING, CLIENT_ATTACHED };
 
-/* The bytes of one client_publish call, or of several small ones, shared by their entries. */
+/* Entries, encoded as they go into a frame, one behind the other. A block of one destination begins with a Publish, so that it
+ * becomes a frame where it lies, and the frame is what is kept. */
 struct block {
-    uint32_t holders;
-    uint8_t data[];
+    struct buf bytes;
+    struct frame *frame;   /* that has the bytes now; NULL: they are in `bytes` */
+    struct outlet *outlet; /* whose Publish it is; NULL: it cannot go as it lies any more, its entries are copied */
+    struct early_publish publish;
+    uint32_t entries; /* ever put into it */
+    uint32_t holders; /* the undecided ones, and the client while it may take more */
 };
 
 enum record_state {
@@ -35,16 +40,13 @@ enum record_state {
 struct record {
     void *cookie; /* NULL: nobody wants to know */
     struct block *block;
-    const uint8_t *data;
-    uint32_t size;
+    uint32_t at, content; /* where in the block what its entry says begins, and its bytes */
+    uint32_t size;        /* of its event */
     uint32_t index;       /* in its publish */
     mono_t deadline;      /* of the wait */
     mono_t act;           /* when something must be done about it */
     uint8_t state;        /* enum record_state */
     bool continued, once; /* once: wait_ms was 0 */
-    bool topic;           /* its destination must be one */
-    bool hashed;          /* its identity's hash follows its bytes */
-    bool on_terms;        /* behind that its client_terms follow */
     bool doomed; /* it continues a refused entry, so it is refused with it; a broker that starts anew is told so */
 };
 
@@ -127,14 +129,17 @@ struct client {
     struct link link;
     struct link_limits limits;
     struct buf out;
+    bool out_comes_first; /* holds what must reach the broker before what is published next */
     int64_t session_timeout_ms;
     uint32_t max_event;
     uint64_t incarnation;
 
     struct outlet *outlets;
-    struct outlet *last_outlet; /* the one asked for last: most programs publish to few */
-    struct block *open_block;   /* takes the next small publish */
-    uint64_t open_used;
+    struct outlet *last_outlet;           /* the one asked for last: most programs publish to few */
+    struct block *open_block;             /* takes the next entry */
+    struct block *lent_block;             /* whose bytes are `out`, until it is sealed */
+    struct outlet *reserved_outlet;       /* whose entry is being written into it */
+    struct buf spare;                     /* memory for the next block */
     uint64_t window_events, window_bytes; /* totals allowed */
     uint64_t sent_events, sent_bytes;     /* totals sent in this session */
     uint64_t undecided_events, undecided_bytes;

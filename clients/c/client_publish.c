@@ -7,6 +7,13 @@
 
 #define SEEN_EVERY 256u
 #define SKIPS_MOST 1000u /* of one body */
+/* Bytes an entry has besides its event, at most. */
+#define ENTRY_MOST 100u
+/* What is larger is not worth writing in place. */
+#define RESERVE_MOST (4u << 10)
+#define CACHE_LINE   64u
+/* What stands in `out` may go behind a block that becomes a frame, up to so many bytes, where its place does not matter. */
+#define BESIDE_MOST (4u << 10)
 
 static bool check(const struct client *c, const struct span *events, uint32_t count, uint64_t *bytes, enum reason *why)
 {
@@ -22,30 +29,12 @@ static bool check(const struct client *c, const struct span *events, uint32_t co
     return c->undecided_bytes + *bytes <= c->config.buffer_bytes;
 }
 
-static bool has_terms(const struct client_terms *t)
+static void add_entry(struct client *c, struct outlet *o, struct record *r, const struct entry *e)
 {
-    return t && (t->expires_ms || t->not_before_ms || t->delay_ms);
-}
-
-/* Copies an event, and behind it its hash and its terms where it has them, to *data, which moves behind them. */
-static void copy_event(uint8_t **data, struct record *r, struct span event, const uint8_t *hash,
-                       const struct client_terms *terms)
-{
-    r->data = *data;
-    r->size = (uint32_t)event.size;
-    r->hashed = hash && event_hash_is_set(hash);
-    r->on_terms = has_terms(terms);
-    if (event.size)
-        memcpy(*data, event.data, event.size);
-    *data += event.size;
-    if (r->hashed) {
-        memcpy(*data, hash, EVENT_HASH_SIZE);
-        *data += EVENT_HASH_SIZE;
-    }
-    if (r->on_terms) {
-        memcpy(*data, terms, sizeof *terms);
-        *data += sizeof *terms;
-    }
+    struct block *block = block_for(c, o, ENTRY_MOST + e->event.size);
+    size_t offset = block->bytes.size;
+    frame_add_entry(&block->bytes, e, e->wait_ms);
+    block_add(block, offset, r);
 }
 
 static void count_unsent(struct client *c, struct outlet *o, uint32_t count, uint64_t bytes, mono_t act)
@@ -78,63 +67,67 @@ static bool publish(struct client *c, struct span queue, bool topic, const struc
     if (!check(c, events, count, &bytes, why))
         return false;
     struct outlet *o = outlet_of(c, queue);
-    uint8_t *data;
-    uint64_t behind = (hashes ? EVENT_HASH_SIZE : 0) + (terms ? sizeof *terms : 0);
-    struct block *block = block_for(c, count, bytes + count * behind, &data);
     mono_t deadline = mono_add_ms(now.mono, wait_ms);
     mono_t act = act_at(c, deadline);
     for (uint32_t i = 0; i < count; i++) {
+        struct entry e = { .event = events[i], .continued = i > 0, .topic = topic };
+        if (hashes && event_hash_is_set(hashes[i]))
+            e.dedup = span_of(hashes[i], EVENT_HASH_SIZE);
+        if (terms) {
+            e.expires_ms = terms[i].expires_ms;
+            e.not_before_ms = terms[i].not_before_ms;
+            e.delay_ms = terms[i].delay_ms;
+        }
         struct record *r = record_push(&o->unsent);
-        *r = (struct record){
-            .cookie = cookie,
-            .block = block,
-            .index = i,
-            .deadline = deadline,
-            .act = act,
-            .continued = i > 0,
-            .once = wait_ms == 0,
-            .topic = topic,
-        };
-        copy_event(&data, r, events[i], hashes ? hashes[i] : NULL, terms ? &terms[i] : NULL);
+        *r = (struct record){ .cookie = cookie,
+                              .size = (uint32_t)events[i].size,
+                              .index = i,
+                              .deadline = deadline,
+                              .act = act,
+                              .continued = i > 0,
+                              .once = wait_ms == 0 };
+        add_entry(c, o, r, &e);
     }
     count_unsent(c, o, count, bytes, act);
     return true;
 }
 
-uint8_t *client_reserve(struct client *c, size_t most)
+/* The next one's place is fetched while this one is written: of a window of hundreds little is in the cache, and a write that waits
+ * for its memory holds up what comes after it. */
+uint8_t *client_reserve(struct client *c, struct span queue, size_t most)
 {
-    return block_reserve(c, most + EVENT_HASH_SIZE);
-}
-
-bool client_publish_reserved(struct client *c, struct span queue, size_t size, const uint8_t *hash, uint32_t wait_ms,
-                             void *cookie, struct now now, enum reason *why)
-{
-    uint64_t bytes;
-    uint8_t *data = c->open_block->data + c->open_used;
-    struct span event = span_of(data, size);
-    c->now = now;
     struct outlet *o = c->last_outlet;
     if (!o || !span_equal(span_of(o->name, o->name_size), queue))
         o = name_valid(queue) ? outlet_of(c, queue) : NULL;
-    *why = REASON_invalid;
-    if (!o || !check(c, &event, 1, &bytes, why))
+    if (!o || most > RESERVE_MOST)
+        return NULL;
+    size_t room = ENTRY_HEAD + most + ENTRY_TAIL;
+    struct buf *b = &block_for(c, o, room)->bytes;
+    uint8_t *at = b->data + b->size;
+    for (size_t i = room; i < 2 * room && b->size + i < b->capacity; i += CACHE_LINE)
+        __builtin_prefetch(at + i, 1);
+    c->reserved_outlet = o;
+    return at + ENTRY_HEAD;
+}
+
+bool client_publish_reserved(struct client *c, size_t size, const uint8_t *hash, uint32_t wait_ms, void *cookie,
+                             struct now now, enum reason *why)
+{
+    struct span event = { .size = size };
+    struct outlet *o = c->reserved_outlet;
+    struct block *block = c->open_block;
+    uint64_t bytes;
+    c->now = now;
+    if (!check(c, &event, 1, &bytes, why))
         return false;
     mono_t deadline = mono_add_ms(now.mono, wait_ms);
     struct record *r = record_push(&o->unsent);
-    *r = (struct record){ .cookie = cookie,
-                          .block = c->open_block,
-                          .data = data,
-                          .size = (uint32_t)size,
-                          .deadline = deadline,
-                          .act = act_at(c, deadline),
-                          .once = wait_ms == 0,
-                          .hashed = hash != NULL };
-    c->open_block->holders++;
-    c->open_used += size;
-    if (hash) {
-        memcpy(data + size, hash, EVENT_HASH_SIZE);
-        c->open_used += EVENT_HASH_SIZE;
-    }
+    *r = (struct record){
+        .cookie = cookie, .size = (uint32_t)size, .deadline = deadline, .act = act_at(c, deadline), .once = wait_ms == 0
+    };
+    size_t offset = block->bytes.size;
+    frame_add_entry_in_place(&block->bytes, size, hash);
+    block_add(block, offset, r);
     count_unsent(c, o, 1, size, r->act);
     return true;
 }
@@ -197,27 +190,21 @@ static bool window_open(const struct client *c, const struct record *r)
     return c->sent_events < c->window_events && c->sent_bytes + r->size <= c->window_bytes;
 }
 
-static void write_entry(struct client *c, struct record *r, uint32_t wait_ms)
+static void note_sent(struct client *c, struct record *r)
 {
-    struct entry e = { .event = span_of(r->data, r->size), .wait_ms = time_left(c, r), .continued = r->continued };
-    e.topic = r->topic;
-    const uint8_t *behind = r->data + r->size;
-    if (r->hashed)
-        e.dedup = span_of(behind, EVENT_HASH_SIZE);
-    if (r->on_terms) {
-        struct client_terms terms;
-        memcpy(&terms, behind + e.dedup.size, sizeof terms);
-        e.expires_ms = terms.expires_ms;
-        e.not_before_ms = terms.not_before_ms;
-        e.delay_ms = terms.delay_ms;
-    }
-    frame_add_entry(&c->out, &e, wait_ms);
     c->sent_events++;
     c->sent_bytes += r->size;
     if (r->state == RECORD_UNSENT || r->state == RECORD_SENT) {
         r->state = RECORD_SENT;
         r->act = mono_add_ms(r->deadline, r->once ? ANSWER_MS : GRACE_MS);
     }
+}
+
+static void write_entry(struct client *c, struct record *r, uint32_t wait_ms)
+{
+    frame_add_entry_again(&c->out, record_content(r), time_left(c, r), wait_ms);
+    block_spoil(r->block);
+    note_sent(c, r);
 }
 
 static void write_seen(struct client *c, struct outlet *o)
@@ -273,11 +260,13 @@ static bool write_again(struct client *c, struct outlet *o)
             continue;
         }
         if (r->state != RECORD_SENT || r->doomed) {
+            c->out_comes_first = true;
             frame_add_skip(&c->out, span_str(o->name), o->resend++, 1);
             continue;
         }
         if (!window_open(c, r) || !client_next_frame(c))
             return false;
+        c->out_comes_first = true;
         uint32_t wait_ms = time_left(c, r);
         struct open_body open = frame_begin_publish(&c->out, span_str(o->name), o->resend, wait_ms);
         for (; r->state == RECORD_SENT && !r->doomed && window_open(c, r) && c->out.size < c->config.frame_bytes;) {
@@ -292,27 +281,79 @@ static bool write_again(struct client *c, struct outlet *o)
     return true;
 }
 
+static struct record *move_to_sent(struct client *c, struct outlet *o)
+{
+    struct record *to = record_push(&o->sent);
+    *to = *record_at(&o->unsent, 0);
+    record_pop(&o->unsent);
+    c->unsent_events--;
+    c->unsent_bytes -= to->size;
+    return to;
+}
+
+/* Can the block that the first unsent entry lies in go as it lies: in one Publish, so all its entries wait as long, and the window
+ * has room for all of them? */
+static bool may_lend(const struct client *c, const struct outlet *o)
+{
+    const struct record *first = record_at(&o->unsent, 0);
+    uint32_t count = first->block->entries;
+    uint64_t bytes = 0;
+    if (first->block->outlet != o || !block_may_lend(c, first->block) || c->sent_events + count > c->window_events)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct record *r = record_at(&o->unsent, i);
+        bool waits_as_long = r->deadline.ns == first->deadline.ns && r->once == first->once;
+        if (!waits_as_long && time_left(c, r) != time_left(c, first))
+            return false;
+        bytes += r->size;
+    }
+    return c->sent_bytes + bytes <= c->window_bytes;
+}
+
+/* False when the link has no room for it. */
+static bool lend(struct client *c, struct outlet *o)
+{
+    if (c->lent_block || c->out_comes_first || c->out.size > BESIDE_MOST)
+        client_seal(c);
+    if (!link_room(&c->link))
+        return false;
+    struct record *first = record_at(&o->unsent, 0);
+    uint32_t count = first->block->entries;
+    block_lend(c, first->block, o->base + o->sent.count, time_left(c, first));
+    for (; count; count--) {
+        struct record *r = move_to_sent(c, o);
+        note_sent(c, r);
+        o->act = mono_min(o->act, r->act);
+    }
+    return true;
+}
+
+/* Entries one by one, into one Publish: until the frame is full or the window shut, so that no block of this destination goes in
+ * front of it. */
+static void copy(struct client *c, struct outlet *o)
+{
+    uint32_t wait_ms = time_left(c, record_at(&o->unsent, 0));
+    struct open_body open = frame_begin_publish(&c->out, span_str(o->name), o->base + o->sent.count, wait_ms);
+    while (o->unsent.count && window_open(c, record_at(&o->unsent, 0)) && c->out.size < c->config.frame_bytes) {
+        struct record *r = move_to_sent(c, o);
+        write_entry(c, r, wait_ms);
+        o->act = mono_min(o->act, r->act);
+        record_drop_decided(&o->unsent);
+    }
+    frame_end(&c->out, open);
+}
+
 /* Moves records from unsent to sent, into one Publish body per frame. */
 static bool write_new(struct client *c, struct outlet *o)
 {
     for (record_drop_decided(&o->unsent); o->unsent.count; record_drop_decided(&o->unsent)) {
-        struct record *r = record_at(&o->unsent, 0);
-        if (!window_open(c, r) || !client_next_frame(c))
+        if (!window_open(c, record_at(&o->unsent, 0)) || !client_next_frame(c))
             return false;
-        uint32_t wait_ms = time_left(c, r);
         write_seen(c, o);
-        struct open_body open = frame_begin_publish(&c->out, span_str(o->name), o->base + o->sent.count, wait_ms);
-        while (o->unsent.count && window_open(c, record_at(&o->unsent, 0)) && c->out.size < c->config.frame_bytes) {
-            struct record *to = record_push(&o->sent);
-            *to = *record_at(&o->unsent, 0);
-            record_pop(&o->unsent);
-            c->unsent_events--;
-            c->unsent_bytes -= to->size;
-            write_entry(c, to, wait_ms);
-            o->act = mono_min(o->act, to->act);
-            record_drop_decided(&o->unsent);
-        }
-        frame_end(&c->out, open);
+        if (!may_lend(c, o))
+            copy(c, o);
+        else if (!lend(c, o))
+            return false;
     }
     return true;
 }
@@ -349,4 +390,5 @@ void publish_free(struct client *c)
         free(o);
     }
     block_close(c);
+    buf_free(&c->spare);
 }

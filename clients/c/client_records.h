@@ -3,7 +3,7 @@
 #ifndef SLUICE_CLIENT_RECORDS_H
 #define SLUICE_CLIENT_RECORDS_H
 
-#include "clients/c/client_priv.h"
+#include "clients/c/client_block.h"
 
 /* After an entry's deadline the broker's own refusal, which knows more, may still be on its way. */
 #define GRACE_MS 50
@@ -14,12 +14,6 @@ static inline struct record *record_at(const struct records *r, uint32_t index)
 {
     return &r->ring[(r->head + index) & (r->capacity - 1)];
 }
-
-/* Where the bytes of `count` entries of one publish go, and the block that keeps them: one share for each. */
-struct block *block_for(struct client *c, uint32_t count, uint64_t bytes, uint8_t **data);
-/* Room for so many bytes where block_for would put them next; NULL: more than what shares a block. */
-uint8_t *block_reserve(struct client *c, uint64_t bytes);
-void block_close(struct client *c); /* the one that is being filled */
 
 struct record *record_push(struct records *r);    /* at the end; the caller fills it in */
 void record_pop(struct records *r);               /* the first */

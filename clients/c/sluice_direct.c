@@ -17,10 +17,10 @@ struct direct {
     uint8_t hash[1][EVENT_HASH_SIZE];
 };
 
-static void encode(struct sluice *s, const struct event *e, struct direct *d)
+static void encode(struct sluice *s, const char *queue, const struct event *e, struct direct *d)
 {
     size_t most = event_encoded_most(e);
-    uint8_t *at = client_reserve(s->client, most);
+    uint8_t *at = client_reserve(s->client, span_str(queue), most);
     d->reserved = at != NULL;
     d->bytes = (struct buf){ .data = at, .capacity = at ? most : 0 };
     event_encode(e, &d->bytes);
@@ -32,8 +32,7 @@ static bool hand_over(struct sluice *s, const char *queue, const struct direct *
 {
     struct span event = buf_span(&d->bytes);
     if (d->reserved)
-        return client_publish_reserved(s->client, span_str(queue), event.size, d->hashed ? d->hash[0] : NULL, wait_ms,
-                                       p, s->now, why);
+        return client_publish_reserved(s->client, event.size, d->hashed ? d->hash[0] : NULL, wait_ms, p, s->now, why);
     return client_publish_once(s->client, span_str(queue), &event, d->hashed ? d->hash : NULL, 1, wait_ms, p, s->now,
                                why);
 }
@@ -69,10 +68,10 @@ static int publish(struct sluice *s, const char *queue, const struct direct *d, 
 }
 
 /* False, with nothing done: it is too large to share a block. */
-static bool encode_plain(struct sluice *s, const struct sluice_event *event, struct direct *d)
+static bool encode_plain(struct sluice *s, const char *queue, const struct sluice_event *event, struct direct *d)
 {
     size_t most = sluice_plain_most(s, event);
-    uint8_t *at = client_reserve(s->client, most);
+    uint8_t *at = client_reserve(s->client, span_str(queue), most);
     if (!at)
         return false;
     d->reserved = true;
@@ -90,11 +89,11 @@ int direct_publish(struct sluice *s, const char *queue, const struct sluice_even
         return SLUICE_UNAVAILABLE;
     if (sluice_is_endless(event))
         return SLUICE_TOO_LARGE;
-    if (sluice_is_plain(s, event) && encode_plain(s, event, &d))
+    if (sluice_is_plain(s, event) && encode_plain(s, queue, event, &d))
         return publish(s, queue, &d, wait_ms, confirm, context);
     if (!sluice_prepare(s, &s->own_ids, event, &e))
         return SLUICE_INVALID;
-    encode(s, &e.event, &d);
+    encode(s, queue, &e.event, &d);
     d.hashed = event->id != NULL; /* a made-up one tells no retry */
     if (d.hashed)
         event_hash(e.event.source, e.event.id, d.hash[0]);

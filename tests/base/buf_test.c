@@ -109,6 +109,22 @@ static void a_cleared_buffer_keeps_its_memory(void **state)
     buf_free(&b);
 }
 
+static void a_shrunk_buffer_holds_what_it_held_and_grows_again(void **state)
+{
+    (void)state;
+    struct buf b = { .head = 24 };
+    buf_shrink(&b);
+    buf_reserve(&b, 10000);
+    buf_shrink(&b); /* nothing in it: for what comes next */
+    assert_true(b.capacity >= 10000);
+    buf_add_str(&b, "kept");
+    buf_shrink(&b);
+    assert_int_equal(b.capacity, 4);
+    buf_add_str(&b, " and more");
+    assert_holds(&b, "kept and more");
+    buf_free(&b);
+}
+
 static void spans_compare_by_their_bytes(void **state)
 {
     (void)state;
@@ -123,10 +139,15 @@ static void spans_compare_by_their_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_was_added_survives_growth),    cmocka_unit_test(growth_is_geometric),
-        cmocka_unit_test(pieces_of_all_kinds_join),          cmocka_unit_test(adding_nothing_changes_nothing),
-        cmocka_unit_test(reserved_room_is_not_yet_used),     cmocka_unit_test(long_prints_are_whole),
-        cmocka_unit_test(a_cleared_buffer_keeps_its_memory), cmocka_unit_test(spans_compare_by_their_bytes),
+        cmocka_unit_test(what_was_added_survives_growth),
+        cmocka_unit_test(growth_is_geometric),
+        cmocka_unit_test(pieces_of_all_kinds_join),
+        cmocka_unit_test(adding_nothing_changes_nothing),
+        cmocka_unit_test(reserved_room_is_not_yet_used),
+        cmocka_unit_test(long_prints_are_whole),
+        cmocka_unit_test(a_cleared_buffer_keeps_its_memory),
+        cmocka_unit_test(a_shrunk_buffer_holds_what_it_held_and_grows_again),
+        cmocka_unit_test(spans_compare_by_their_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

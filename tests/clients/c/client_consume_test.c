@@ -395,7 +395,7 @@ static void a_frame_of_what_is_published_takes_lingering_acks_along(void **state
     uint64_t frames = s->received;
     publish(s, "mail", 9000, big);
     assert_int_equal(s->received, frames + 1);
-    assert_non_null(strstr(trace(s), "ack orders e7 1; publish mail 1"));
+    assert_non_null(strstr(trace(s), "; ack orders e7 1"));
     free(big);
 }
 

@@ -10,9 +10,10 @@
 
 /* ------------------------------------------------------------------ life */
 
-static void start(struct script *s, int64_t linger_ms)
+static void start(struct script *s, int64_t linger_ms, uint32_t frame_bytes)
 {
     struct client_config config = { .name = "app", .inbox = "tcp://*:7001", .linger_ms = linger_ms };
+    config.frame_bytes = frame_bytes;
     memset(config.seed, 7, sizeof config.seed);
     s->now = (struct now){ { INT64_C(1000) * 1000 * MONO_MS }, { INT64_C(1700000000000) } };
     s->session = (struct token){ 11, 0 };
@@ -32,7 +33,7 @@ static void stop(struct script *s)
 int script_setup(void **state)
 {
     struct script *s = xcalloc(1, sizeof *s);
-    start(s, 0);
+    start(s, 0, 0);
     *state = s;
     return 0;
 }
@@ -44,11 +45,21 @@ int script_teardown(void **state)
     return 0;
 }
 
-void script_linger(struct script *s, int64_t ms)
+static void restart(struct script *s, int64_t linger_ms, uint32_t frame_bytes)
 {
     stop(s);
     *s = (struct script){ 0 };
-    start(s, ms);
+    start(s, linger_ms, frame_bytes);
+}
+
+void script_linger(struct script *s, int64_t ms)
+{
+    restart(s, ms, 0);
+}
+
+void script_frames(struct script *s, uint32_t bytes)
+{
+    restart(s, 0, bytes);
 }
 
 /* ------------------------------------------------------------------ time */

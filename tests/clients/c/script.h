@@ -56,6 +56,8 @@ int script_teardown(void **state);
 #define scripted(test) cmocka_unit_test_setup_teardown(test, script_setup, script_teardown)
 /* The client anew, with this linger. */
 void script_linger(struct script *s, int64_t ms);
+/* The client anew, with frames of about that size. */
+void script_frames(struct script *s, uint32_t bytes);
 /* The cookie of that letter. */
 void *script_cookie(char letter);
 
