@@ -299,11 +299,20 @@ static void give_up_sent(struct client *c, struct outlet *o)
     tell_now(c, &t);
 }
 
+/* A destination of which there is nothing need not be remembered: its next entry is the first again. */
+static void begin_anew(struct client *c, struct outlet *o)
+{
+    give_up_sent(c, o);
+    if (o->unsent.count == 0 && o->sent.count == 0)
+        outlet_free(c, o);
+}
+
 static void take_outcomes(struct client *c, const struct outcomes *listed)
 {
     struct outlet *o = outlet_of(c, span_str(listed->destination));
     if (!o)
         return;
+    o->listed = true;
     for (size_t i = 0; i < listed->run_count; i++) {
         const struct outcome *run = &listed->runs[i];
         struct client_outcome what = {
@@ -332,23 +341,17 @@ size_t publish_undecided(const struct client *c, const char **names, size_t most
     return count;
 }
 
-static bool is_listed(const struct outlet *o, const struct outcomes *outcomes, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(o->name, outcomes[i].destination) == 0)
-            return true;
-    }
-    return false;
-}
-
 void publish_new_session(struct client *c, bool known, bool restarted, const struct outcomes *outcomes, size_t count)
 {
     for (size_t i = 0; known && i < count; i++)
         take_outcomes(c, &outcomes[i]);
-    for (struct outlet *o = c->outlets; o; o = o->hh.next) {
+    struct outlet *o, *next;
+    HASH_ITER (hh, c->outlets, o, next) {
         /* A broker that restarted speaks only for what was on disk. */
-        if (!known || (restarted && !is_listed(o, outcomes, count))) {
-            give_up_sent(c, o);
+        bool speaks_for = known && (!restarted || o->listed);
+        o->listed = false;
+        if (!speaks_for) {
+            begin_anew(c, o);
             continue;
         }
         o->resend = o->sent.count ? o->base : 0;

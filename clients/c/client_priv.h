@@ -67,6 +67,7 @@ struct outlet {
     uint64_t seen_told; /* the outcome the broker knows we have seen */
     mono_t seen_due;    /* to tell it of later ones by themselves; never: there are none */
     bool skips;         /* some records want a Skip */
+    bool listed;        /* the attach that is being read has outcomes of it */
     mono_t act;         /* a lower bound of the records' act */
     UT_hash_handle hh;
 };

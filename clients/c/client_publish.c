@@ -379,16 +379,8 @@ mono_t publish_due(const struct client *c)
 void publish_free(struct client *c)
 {
     struct outlet *o, *next;
-    HASH_ITER (hh, c->outlets, o, next) {
-        HASH_DEL(c->outlets, o);
-        for (uint32_t i = 0; i < o->sent.count; i++)
-            record_release(record_at(&o->sent, i));
-        for (uint32_t i = 0; i < o->unsent.count; i++)
-            record_release(record_at(&o->unsent, i));
-        free(o->sent.ring);
-        free(o->unsent.ring);
-        free(o);
-    }
+    HASH_ITER (hh, c->outlets, o, next)
+        outlet_free(c, o);
     block_close(c);
     buf_free(&c->spare);
 }

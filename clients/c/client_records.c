@@ -40,21 +40,56 @@ void record_drop_decided(struct records *unsent)
         record_pop(unsent);
 }
 
+static void rest(struct records *r)
+{
+    if (r->count == 0) {
+        free(r->ring);
+        *r = (struct records){ 0 };
+    }
+}
+
+/* Of two destinations that take turns neither keeps rings that are empty: there may be ten thousands. */
+static void turn_to(struct client *c, struct outlet *o)
+{
+    if (c->last_outlet) {
+        rest(&c->last_outlet->sent);
+        rest(&c->last_outlet->unsent);
+    }
+    c->last_outlet = o;
+}
+
 struct outlet *outlet_of(struct client *c, struct span name)
 {
     struct outlet *o = c->last_outlet;
     if (o && span_equal(span_of(o->name, o->name_size), name))
         return o;
     HASH_FIND(hh, c->outlets, name.data, (unsigned)name.size, o);
-    if (o)
-        c->last_outlet = o;
-    if (o || name.size > NAME_MAX_SIZE)
-        return o;
-    o = xcalloc(1, sizeof *o);
-    memcpy(o->name, name.data, name.size);
-    o->name_size = name.size;
-    o->base = 1;
-    o->act = o->seen_due = MONO_NEVER;
-    HASH_ADD_KEYPTR(hh, c->outlets, o->name, (unsigned)name.size, o);
+    if (!o && name.size > NAME_MAX_SIZE)
+        return NULL;
+    if (!o) {
+        o = xcalloc(1, sizeof *o);
+        memcpy(o->name, name.data, name.size);
+        o->name_size = name.size;
+        o->base = 1;
+        o->act = o->seen_due = MONO_NEVER;
+        HASH_ADD_KEYPTR(hh, c->outlets, o->name, (unsigned)name.size, o);
+    }
+    turn_to(c, o);
     return o;
+}
+
+void outlet_free(struct client *c, struct outlet *o)
+{
+    HASH_DEL(c->outlets, o);
+    for (uint32_t i = 0; i < o->sent.count; i++)
+        record_release(record_at(&o->sent, i));
+    for (uint32_t i = 0; i < o->unsent.count; i++)
+        record_release(record_at(&o->unsent, i));
+    if (c->last_outlet == o)
+        c->last_outlet = NULL;
+    if (c->open_block && c->open_block->outlet == o)
+        block_spoil(c->open_block);
+    free(o->sent.ring);
+    free(o->unsent.ring);
+    free(o);
 }

@@ -22,5 +22,7 @@ void record_drop_decided(struct records *unsent); /* at the front: given up befo
 
 /* The destination of that name, made with the first call; NULL for a name that is too long. */
 struct outlet *outlet_of(struct client *c, struct span name);
+/* With all its records, of which nobody is told. */
+void outlet_free(struct client *c, struct outlet *o);
 
 #endif

@@ -131,6 +131,61 @@ static void much_is_received_in_several_turns(void **state)
     assert_in_range(turns, 4, 5);
 }
 
+/* Of a producer with 65,536 destinations of long names: nine megabytes. */
+static void the_answer_to_an_attach_may_be_large(void **state)
+{
+    struct error e = { "" };
+    void *broker = zmq_socket(*state, ZMQ_ROUTER);
+    int none = 0;
+    zmq_setsockopt(broker, ZMQ_LINGER, &none, sizeof none);
+    assert_int_equal(zmq_bind(broker, "tcp://127.0.0.1:*"), 0);
+    char address[128], name[NAME_MAX_SIZE + 1];
+    size_t size = sizeof address;
+    zmq_getsockopt(broker, ZMQ_LAST_ENDPOINT, address, &size);
+    struct binding *b = open_inbox(state, address, NULL, &e);
+    assert_non_null(b);
+    zmq_msg_t route, request;
+    zmq_msg_init(&route);
+    zmq_msg_init(&request);
+    while (zmq_msg_recv(&route, broker, ZMQ_DONTWAIT) < 0) {
+        binding_run(b, clock_now());
+        binding_wait(b, -1, mono_add_ms(clock_now().mono, 1));
+    }
+    zmq_msg_recv(&request, broker, 0);
+    struct arena arena;
+    struct request asked;
+    arena_init(&arena, 1u << 20);
+    assert_true(request_unpack(span_of(zmq_msg_data(&request), zmq_msg_size(&request)), &arena, &asked));
+    memset(name, 'x', NAME_MAX_SIZE);
+    name[NAME_MAX_SIZE] = '\0';
+    struct outcomes *all = calloc(65536, sizeof *all);
+    for (size_t i = 0; i < 65536; i++)
+        all[i] = (struct outcomes){ .destination = name };
+    struct reply reply = { .id = asked.id, .detail = "", .result = RESULT_ATTACHED };
+    reply.u.attached.token = (struct token){ 1, 1 };
+    reply.u.attached.outcomes = all;
+    reply.u.attached.outcome_count = 65536;
+    struct buf packed = { 0 };
+    reply_pack(&reply, &packed);
+    size_t size_of_reply = packed.size;
+    zmq_msg_send(&route, broker, ZMQ_SNDMORE);
+    zmq_send(broker, packed.data, packed.size, 0);
+    /* There was no Hello for it: that it says so means that it was read. */
+    for (int i = 0; i < 2000 && !strstr(client_trouble(binding_client(b)), "does not fit"); i++) {
+        binding_wait(b, -1, mono_add_ms(clock_now().mono, 1));
+        binding_run(b, clock_now());
+    }
+    bool was_read = strstr(client_trouble(binding_client(b)), "does not fit") != NULL;
+    buf_free(&packed);
+    free(all);
+    arena_free(&arena);
+    zmq_msg_close(&request);
+    binding_close(b);
+    zmq_close(broker);
+    assert_true(size_of_reply > FRAME_MAX_SIZE);
+    assert_true(was_read);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +195,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_ipc_inbox_is_the_groups_and_goes_at_close, open_context, close_context),
         cmocka_unit_test_setup_teardown(made_up_inproc_names_differ, open_context, close_context),
         cmocka_unit_test_setup_teardown(much_is_received_in_several_turns, open_context, close_context),
+        cmocka_unit_test_setup_teardown(the_answer_to_an_attach_may_be_large, open_context, close_context),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -173,6 +173,28 @@ static void who_is_fenced_reports_it_and_goes_on_under_another_id(void **state)
     assert_int_equal(strncmp(trace(s), "attached; publish orders 1 three(", 33), 0);
 }
 
+/* Its numbers begin anew, so there is nothing to remember of a destination of which nothing waits. */
+static void destinations_of_which_nothing_waits_end_with_the_producer(void **state)
+{
+    struct script *s = *state;
+    attach(s);
+    publish(s, "orders", 60000, "one");
+    publish(s, "mail", 60000, "two");
+    confirm(s, "orders", 1, 1, 1);
+    frame_add_bye(&s->out);
+    say(s);
+    until_asked(s);
+    publish(s, "bills", 60000, "three");
+    assert_int_equal(HASH_COUNT(s->client->outlets), 3);
+    hello(s);
+    trace(s);
+    accept_attach(s); /* and does not know the producer */
+    assert_int_equal(strncmp(trace(s), "outcome a 0 unknown; attached; publish bills 1 three(", 53), 0);
+    assert_int_equal(HASH_COUNT(s->client->outlets), 1);
+    publish(s, "orders", 0, "four");
+    assert_string_equal(trace(s), "publish orders 1 four");
+}
+
 /* Only what it sends is lost. It would be given up by the broker after 10 s without a word of it. */
 static void a_client_that_is_not_heard_attaches_again_before_the_broker_gives_it_up(void **state)
 {
@@ -249,6 +271,7 @@ int main(void)
         scripted(a_session_that_is_gone_is_replaced_by_a_new_one),
         scripted(a_producer_id_is_held_under_the_epoch_that_was_told),
         scripted(who_is_fenced_reports_it_and_goes_on_under_another_id),
+        scripted(destinations_of_which_nothing_waits_end_with_the_producer),
         scripted(a_client_that_is_not_heard_attaches_again_before_the_broker_gives_it_up),
         scripted(a_quiet_link_is_never_doubted),
         scripted(a_broker_that_says_goodbye_is_left_with_its_session),

@@ -277,6 +277,22 @@ static void outcomes_are_seen_up_to_the_first_undecided_only(void **state)
     assert_string_equal(trace(s), "outcome a 0 accepted 2; seen orders 3");
 }
 
+/* Of ten thousand destinations each would keep some kilobytes otherwise. */
+static void a_destination_that_is_left_keeps_no_room_for_entries(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 0, "one");
+    confirm(s, "orders", 1, 1, 1);
+    publish(s, "mail", 0, "two");
+    struct outlet *o = NULL;
+    HASH_FIND(hh, s->client->outlets, "orders", 6, o);
+    assert_null(o->sent.ring);
+    assert_null(o->unsent.ring);
+    trace(s);
+    publish(s, "orders", 0, "three");
+    assert_string_equal(trace(s), "seen orders 1; publish orders 2 three");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +314,7 @@ int main(void)
         scripted(more_than_the_buffer_holds_is_refused),
         scripted(events_beyond_max_event_and_names_that_are_none_are_refused),
         scripted(outcomes_are_said_to_be_seen_after_a_second),
+        scripted(a_destination_that_is_left_keeps_no_room_for_entries),
         scripted(outcomes_are_seen_up_to_the_first_undecided_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
