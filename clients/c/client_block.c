@@ -61,7 +61,7 @@ void block_spoil(struct block *b)
     b->outlet = NULL;
 }
 
-/* Is the open one to take no more? Else it is ready for this entry. */
+/* Is the open one to take no more? Else it is ready for this entry. It may pass the size of a frame by one, as `out` may. */
 static bool is_full(struct client *c, struct outlet *o, size_t most)
 {
     struct block *b = c->open_block;
@@ -74,7 +74,9 @@ static bool is_full(struct client *c, struct outlet *o, size_t most)
             return true;
         block_spoil(b);
     }
-    return b->bytes.size + most > (b->outlet ? c->config.frame_bytes : BLOCK_SIZE);
+    if (!b->outlet || most > BLOCK_SIZE)
+        return b->bytes.size + most > BLOCK_SIZE;
+    return b->bytes.size >= c->config.frame_bytes;
 }
 
 struct block *block_for(struct client *c, struct outlet *o, size_t most)

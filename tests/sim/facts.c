@@ -300,7 +300,9 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
     /* A delivery from before the restart that was long on its way says nothing: its run is the older one. */
     if (f->handed_over && f->life->incarnation < life->incarnation && d->attempt < 2 && !s->mood.redrives)
         sim_wrong(s, "#%llu comes again after a restart as if for the first time", ID(f));
-    if (f->acked && life->incarnation >= f->acked_by) /* within an incarnation; see above */
+    bool redriven =
+        s->mood.redrives && d->sequence < f->sequence; /* it died while this was on its way, and came back as another */
+    if (f->acked && life->incarnation >= f->acked_by && !redriven) /* within an incarnation; see above */
         sim_wrong(s, "#%llu was delivered after its ack was confirmed", ID(f));
     if (f->dropped)
         sim_wrong(s, "#%llu was delivered after it was dropped", ID(f));
