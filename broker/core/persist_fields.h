@@ -63,7 +63,8 @@ enum {
     OUTCOME_QUEUE,
     OUTCOME_SEEN,
     OUTCOME_RUN,
-    OUTCOME_TOPIC /* instead of a queue */
+    OUTCOME_TOPIC,    /* instead of a queue */
+    OUTCOME_FORGOTTEN /* the name of which nothing is known from here on: it is in memory by now */
 };
 enum {
     TROUBLE_QUEUE = 1, /* in a note; a snapshot has it within its queue */

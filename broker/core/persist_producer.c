@@ -104,6 +104,8 @@ void persist_take_outcome(struct core *c, struct span bytes)
             d = persist_destination(persist_producer_of(c, id), span_str(q->name));
         else if (f.tag == OUTCOME_TOPIC && name_valid(f.bytes))
             d = persist_destination(persist_producer_of(c, id), f.bytes);
+        else if (f.tag == OUTCOME_FORGOTTEN)
+            destination_forget(persist_producer_of(c, id), f.bytes);
         else if (d && f.tag == OUTCOME_SEEN)
             destination_seen(d, f.number);
         else if (d && f.tag == OUTCOME_RUN)

@@ -383,6 +383,34 @@ uint64_t persist_outcome(struct core *c, const struct destination *d, const stru
     return put_note(c, &b);
 }
 
+static void persist_forgotten(struct core *c, const struct destination *d)
+{
+    struct buf b = { 0 };
+    size_t mark = wire_begin(&b, NOTE_OUTCOME);
+    put_token(&b, d->producer->id);
+    wire_add_span(&b, OUTCOME_FORGOTTEN, span_str(d->name));
+    wire_end(&b, mark);
+    put_note(c, &b);
+}
+
+void persist_destination_lasts(struct core *c, const struct destination *d)
+{
+    if (!c->disk)
+        return;
+    if (!d->lasts) {
+        persist_forgotten(c, d);
+        return;
+    }
+    for (uint32_t i = 0; i < d->outcome_count; i++) {
+        if (d->outcomes[i].reason == REASON_ok)
+            persist_outcome(c, d, NULL, &d->outcomes[i]);
+    }
+    for (const struct pending *p = d->pending ? c->pending : NULL; p; p = p->next) {
+        if (p->kind == PENDING_OUTCOME && p->destination == d)
+            persist_outcome(c, d, NULL, &p->outcome);
+    }
+}
+
 /* Only what is on disk outlives a restart: outcomes of a queue in memory would promise what is gone. Those of a deleted queue stay:
  * a publisher that was away for long must not hear "refused" of what was accepted. What is accepted and not confirmed
  * yet is in the log before this snapshot, so it counts as accepted. */

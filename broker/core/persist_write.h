@@ -22,5 +22,7 @@ size_t persist_origin(uint8_t *out, const struct destination *d, uint64_t first,
                       const uint8_t (*hashes)[DEDUP_HASH_SIZE], size_t count);
 /* An outcome that no run tells of; q: NULL where the destination is a topic. */
 uint64_t persist_outcome(struct core *c, const struct destination *d, const struct queue *q, const struct outcome *o);
+/* Whether the destination lasts has changed: all that was accepted and is not seen, or that nothing more of it will be said. */
+void persist_destination_lasts(struct core *c, const struct destination *d);
 
 #endif

@@ -86,6 +86,13 @@ void destination_close_holes(struct destination *d);
 /* After a restart numbers may be missing that were refused and known to be: `sequence` is the next one. */
 void destination_jump(struct destination *d, uint64_t sequence);
 struct destination *destination_of(struct producer *p, struct span name);
+/* From before a restart, where nobody has it in hand. */
+void destination_forget(struct producer *p, struct span name);
+/* Its queue, or its topic's, is on disk now, or in memory. The log hears of a change: after a restart the broker speaks for those on
+ * disk, and must know all that they ever accepted; it must not speak for others. */
+void destination_lasts(struct core *c, struct destination *d, bool lasts);
+/* Whoever published to that name before there was something on disk. */
+void producers_last(struct core *c, const char *name);
 /* Records the outcome of `count` entries from `first` and has it told. */
 void destination_decide(struct core *c, struct destination *d, const struct outcome *o, const struct queue *q,
                         uint64_t events, uint64_t bytes);

@@ -189,7 +189,7 @@ static void take_queue(struct arrival *a, struct queue *q)
     a->queue = q;
     a->admission.queue = q;
     a->admission.room = queue_room(a->core, q);
-    a->destination->lasts = q->durable != NULL;
+    destination_lasts(a->core, a->destination, q->durable != NULL);
 }
 
 /* The first use of a name declares a queue, where that is configured: unless a topic is meant. */
@@ -247,7 +247,7 @@ static bool arrive_at_topic(struct arrival *a, struct body *b)
     struct fanout f; /* large: what it holds is written before it is read */
     fanout_begin(&f, a->core, a->destination, a->topic, UINT64_MAX);
     a->fanout = &f;
-    a->destination->lasts = topic_is_durable(a->topic);
+    destination_lasts(a->core, a->destination, topic_is_durable(a->topic));
     bool fine = arrive(a, b);
     fanout_flush(&f);
     waiting_start(a->core, a->destination, NULL, a->topic, &a->group);

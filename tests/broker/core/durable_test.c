@@ -1,6 +1,8 @@
 /* What waits for the disk: confirms, deliveries, answers, and the farewell. */
 #include "tests/broker/core/disk_driver.h"
 
+#include <stdio.h>
+
 /* ------------------------------------------------------------------ confirms */
 
 static void a_confirm_follows_the_sync(void **state)
@@ -248,6 +250,91 @@ static void outcomes_of_queues_in_memory_do_not_outlive_the_broker(void **state)
     assert_null(destination_known("mail"));
 }
 
+/* What others publish makes the log write one. */
+static void checkpoint_comes(void)
+{
+    struct peer *other = joined("other");
+    struct log_info before, now;
+    log_info(bench.log, &before);
+    for (unsigned i = 0; i < 100; i++) {
+        publish(other, "orders", 0, "big:6000");
+        settle_disk();
+        ask_durably(&(struct request){ .call = CALL_PURGE, .queue = "orders" });
+        log_info(bench.log, &now);
+        if (now.checkpoints > before.checkpoints)
+            return;
+    }
+    fail_msg("there was no checkpoint");
+}
+
+/* The queue of that name gives way to another one. */
+static void declare_anew(const char *durability)
+{
+    struct request r = { .call = CALL_DELETE, .queue = "mail", .u.delete_.force = true };
+    assert_string_equal(ask_durably(&r), "ok");
+    assert_string_equal(declare_durably("mail", durability), "ok");
+}
+
+/* "1..2 ok, 3..3 unavailable" */
+static const char *outcomes_known(void)
+{
+    static char text[200];
+    const struct destination *to = destination_known("mail");
+    size_t at = 0;
+    text[0] = '\0';
+    for (uint32_t i = 0; to && i < to->outcome_count; i++)
+        at += (size_t)snprintf(text + at, sizeof text - at, "%s%llu..%llu %s", i ? ", " : "",
+                               (unsigned long long)to->outcomes[i].first,
+                               (unsigned long long)(to->outcomes[i].first + to->outcomes[i].count - 1),
+                               reason_info((enum reason)to->outcomes[i].reason)->name);
+    return text;
+}
+
+/* The publisher heard nothing all the while. */
+static void what_a_queue_in_memory_accepted_is_not_refused_when_it_is_on_disk_by_then(void **state)
+{
+    (void)state;
+    declare_durably("mail", "durability=disk");
+    struct peer *p = joined("p");
+    publish(p, "mail", 0, "one");
+    settle_disk();
+    declare_anew("durability=memory");
+    publish(p, "mail", 0, "two");
+    checkpoint_comes();
+    declare_anew("durability=disk");
+    publish(p, "mail", 0, "three");
+    settle_disk();
+    crash(0);
+    assert_string_equal(outcomes_known(), "1..1 ok, 2..2 ok, 3..3 ok");
+}
+
+/* It would be sent again, and be there twice. */
+static void what_a_queue_in_memory_accepted_is_known_once_there_is_one_on_disk(void **state)
+{
+    (void)state;
+    declare_durably("mail", "durability=memory");
+    struct peer *p = joined("p");
+    publish(p, "mail", 0, "one two");
+    declare_anew("durability=disk");
+    crash(0);
+    assert_string_equal(outcomes_known(), "1..2 ok");
+}
+
+/* Else it speaks for the name, and the publisher sends again what may have been accepted in memory. */
+static void a_name_that_was_on_disk_is_not_spoken_for_when_it_is_in_memory_by_then(void **state)
+{
+    (void)state;
+    declare_durably("mail", "durability=disk");
+    struct peer *p = joined("p");
+    publish(p, "mail", 0, "one");
+    settle_disk();
+    declare_anew("durability=memory");
+    publish(p, "mail", 0, "two");
+    settle_disk();
+    crash(0);
+    assert_null(destination_known("mail"));
+}
+
 static void a_stopping_broker_says_bye_behind_the_last_confirm(void **state)
 {
     struct driver *d = *state;
@@ -294,6 +381,9 @@ int main(void)
         on_disk(without_room_on_disk_an_entry_waits_and_is_refused_for_the_disk),
         on_disk(outcomes_outlive_the_deletion_of_their_queue),
         on_disk(outcomes_of_queues_in_memory_do_not_outlive_the_broker),
+        on_disk(what_a_queue_in_memory_accepted_is_not_refused_when_it_is_on_disk_by_then),
+        on_disk(what_a_queue_in_memory_accepted_is_known_once_there_is_one_on_disk),
+        on_disk(a_name_that_was_on_disk_is_not_spoken_for_when_it_is_in_memory_by_then),
         on_disk(a_stopping_broker_says_bye_behind_the_last_confirm),
         on_disk(a_stopping_broker_delivers_nothing_more),
     };

@@ -135,6 +135,28 @@ static void what_entered_no_queue_is_remembered_too(void **state)
     assert_non_null(strstr(told_again(id), " | all through 2: 1 -> a:1 b:1, 2 -> a:1 b:1 duplicate"));
 }
 
+/* With no queue at all a topic has no place on the disk, until it is bound again. */
+static void what_entered_no_queue_while_there_was_none_is_not_refused(void **state)
+{
+    (void)state;
+    struct request put = { .call = CALL_PUT_TOPIC, .topic = "all", .u.put_topic = { true, UNROUTED_DROP, "", false } };
+    struct request unbind = { .call = CALL_UNBIND, .topic = "all", .queue = "a" };
+    assert_string_equal(ask_durably(&put), "ok");
+    assert_string_equal(declare_durably("a", "capacity=100"), "ok");
+    assert_string_equal(bind_durably("all", "a"), "ok");
+    struct peer *p = joined("p");
+    struct token id = p->producer;
+    publish(p, "all", 0, "one");
+    settle_disk();
+    assert_string_equal(ask_durably(&unbind), "ok");
+    publish(p, "all", 0, "two");
+    assert_string_equal(bind_durably("all", "a"), "ok");
+    publish(p, "all", 0, "three");
+    settle_disk();
+    crash(0);
+    assert_non_null(strstr(told_again(id), " | all through 3: 1 -> a:1, 2 -> nowhere, 3 -> a:2"));
+}
+
 static void a_queue_that_had_the_event_is_named_after_a_crash(void **state)
 {
     (void)state;
@@ -218,6 +240,7 @@ int main(void)
         on_disk(bindings_filters_and_what_is_unrouted_come_back),
         on_disk(a_forced_deletion_of_a_bound_queue_comes_back_unbound),
         on_disk(what_entered_no_queue_is_remembered_too),
+        on_disk(what_entered_no_queue_while_there_was_none_is_not_refused),
         on_disk(a_queue_that_had_the_event_is_named_after_a_crash),
         on_disk(backlog_of_each_queue_is_delivered_after_a_crash),
         on_disk(queues_of_one_topic_have_one_durability),
