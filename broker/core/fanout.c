@@ -380,7 +380,6 @@ static enum reason admit_next(struct fanout *f, struct waiting *w, const struct 
     if (waits)
         return why;
     fanout_flush(f);
-    f->topic->refused++;
     waiting_refuse(f->core, w, w->next, e->event.size, why, f->lacks);
     return REASON_ok;
 }

@@ -134,6 +134,7 @@ static void refuse_by(struct core *c, struct waiting *w, uint32_t index, uint64_
         w->decided = xcalloc(w->count, 1);
     w->decided[index] = 1;
     waiting_entry_leaves(w, size);
+    ++*(w->topic ? &w->topic->refused : &w->queue->refused);
     admission_refuse(c, w->destination, by, w->first + index, why, 1, size);
 }
 
@@ -259,7 +260,6 @@ static enum reason admit_next(struct admission *a, struct waiting *w, const stru
     enum reason why = admission_hopeless(a->core, a->queue, e);
     if (why != REASON_ok) {
         admission_flush(a);
-        a->queue->refused++;
         waiting_refuse(a->core, w, w->next, e->event.size, why, a->queue);
         return REASON_ok;
     }

@@ -64,6 +64,9 @@ static void all_or_none(void **state)
     assert_string_equal(heard(p), "confirm all 1 -> a:1 b:1; refuse all 2 full 1/1 by b");
     assert_string_equal(ledger(d, "a"), "accepted 1 acked 0 purged 0 dropped 0 remaining 1");
     assert_int_equal(topic_of(d, "all").refused, 1);
+    publish(p, "all", 1000, "three +four");
+    pass(d, 1000);
+    assert_int_equal(topic_of(d, "all").refused, 3);
 }
 
 static void what_waits_takes_nothing(void **state)

@@ -282,6 +282,31 @@ static void many_waiters_of_many_sizes_come_through_in_order(void **state)
     assert_string_equal(ledger(d, "orders"), "accepted 66 acked 66 purged 0 dropped 0 remaining 0");
 }
 
+/* One by one, for whatever reason and however many at once. */
+static void the_queue_counts_who_waited_and_was_refused(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p"), *k = attached(d, "k");
+    declare(d, "orders", "capacity=1");
+    publish(p, "orders", 0, "one two");
+    publish(p, "orders", 1000, "three four +five");
+    pass(d, 1000);
+    assert_int_equal(describe(d, "orders").refused, 4); /* their time was up */
+    publish(p, "orders", 60000, "six +seven eight");
+    give_up(p, "orders", 6, 1);
+    assert_int_equal(describe(d, "orders").refused, 6);
+    consume(k, "orders");
+    declare(d, "orders", "require_consumer=true");
+    publish(p, "orders", 60000, "nine +ten");
+    leave(k, "orders");
+    operate(d, CALL_PURGE, "orders");
+    assert_int_equal(describe(d, "orders").refused, 9); /* nobody is let in */
+    declare(d, "orders", "require_consumer=false");
+    publish(p, "orders", 60000, "eleven twelve");
+    operate(d, CALL_CLOSE, "orders");
+    assert_int_equal(describe(d, "orders").refused, 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +329,7 @@ int main(void)
         driven(nothing_is_dropped_for_who_is_too_large_by_now),
         driven(nobody_is_let_in_while_the_consumer_that_is_required_is_away),
         driven(many_waiters_of_many_sizes_come_through_in_order),
+        driven(the_queue_counts_who_waited_and_was_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
