@@ -6,6 +6,7 @@
 #include "base/mutation.h"
 #include "base/xalloc.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -62,6 +63,14 @@ void aside_remove(struct partitions *p, struct aside_line *line, uint64_t sequen
     remove_from(p, line, sequence, sequence + 1);
 }
 
+void aside_change_lines(struct partitions *p, struct aside_line *from, struct aside_line *to, uint64_t sequence)
+{
+    size_t before = to->ranges.capacity;
+    aside_remove(p, from, sequence);
+    to->events += ranges_add(&to->ranges, sequence, sequence + 1);
+    count_line(p, to, before);
+}
+
 bool aside_first(struct partitions *p, struct aside_line *line, uint64_t *first)
 {
     uint64_t end, live;
@@ -103,6 +112,7 @@ static void set_aside(struct core *c, struct queue *q, struct aside_line *line, 
 {
     struct partitions *p = q->partitions;
     size_t before = line->ranges.capacity;
+    assert(!aside_is_spent(c));
     c->disk->ops->release(c->disk, q->id, item->at);
     q->durable->backlog_bytes += item->size;
     item->state = ITEM_GONE;
@@ -165,17 +175,17 @@ static uint32_t split(struct queue *q, struct heap *h, uint32_t most, uint64_t *
     return gone;
 }
 
-static void move_out(struct core *c, struct queue *q, struct aside_line *line, uint64_t sequence, bool beyond)
+static void move_out(struct core *c, struct queue *q, struct aside_line *line, uint64_t sequence)
 {
     struct item *item = queue_item(q, sequence);
-    if (!item || (aside_is_spent(c) && !beyond))
+    if (!item || aside_is_spent(c))
         return;
     partition_uncount(q, sequence, item);
     set_aside(c, q, line, sequence, item);
 }
 
-/* Leaves the first `most` in memory. `beyond`: also where no more may be set aside. */
-static void thin(struct core *c, struct queue *q, struct heap *h, struct aside_line *line, uint32_t most, bool beyond)
+/* Leaves the first `most` in memory. */
+static void thin(struct core *c, struct queue *q, struct heap *h, struct aside_line *line, uint32_t most)
 {
     uint64_t first;
     if (h->count <= most)
@@ -184,7 +194,7 @@ static void thin(struct core *c, struct queue *q, struct heap *h, struct aside_l
     uint32_t count = split(q, h, most, out);
     bool others = aside_first(q->partitions, line, &first) && count && first > out[0];
     for (uint32_t i = 0; i < count; i++) /* before what is there: from behind, where ranges move least */
-        move_out(c, q, line, out[others ? count - 1 - i : i], beyond);
+        move_out(c, q, line, out[others ? count - 1 - i : i]);
     for (uint32_t i = 0; i < count; i++) { /* there was no more room for it */
         if (queue_item(q, out[i]))
             heap_push(h, out[i]);
@@ -238,11 +248,11 @@ static void thin_all(struct core *c, struct queue *q, uint32_t most)
     struct partitions *p = q->partitions;
     for (uint32_t i = 0; i < p->count; i++) {
         if (!flows(q, &p->at[i]))
-            thin(c, q, &p->at[i].ready, &p->at[i].aside, most, false);
+            thin(c, q, &p->at[i].ready, &p->at[i].aside, most);
     }
     for (struct key *k = p->keys; k; k = k->hh.next) {
         if (still_at(c, q, k).ns <= c->now.mono.ns)
-            thin(c, q, &k->waiting, &k->aside, most, false);
+            thin(c, q, &k->waiting, &k->aside, most);
     }
 }
 
@@ -255,31 +265,6 @@ static uint32_t share_of(const struct core *c, const struct queue *q, uint32_t s
     return (uint32_t)((events < by_bytes ? events : by_bytes) / standing);
 }
 
-/* Nothing of the partition can be delivered before something of it is read that is aside. */
-static bool lacks_what_is_aside(struct queue *q, struct partition *at)
-{
-    return partition_is_reached(q, at) && partition_awaits_disk(q->partitions, at);
-}
-
-/* No more may be set aside. What stands behind something that is aside is exchanged for that all the same: nothing of its partition
- * would ever be delivered, and the memory never be free. So is what stands behind its keys, whose events may be there themselves, as
- * they were in hand before. It is no more than the look-ahead. */
-static void exchange(struct core *c, struct queue *q)
-{
-    struct partitions *p = q->partitions;
-    uint32_t lacking = 0;
-    for (uint32_t i = 0; i < p->count; i++) {
-        if (!lacks_what_is_aside(q, &p->at[i]))
-            continue;
-        thin(c, q, &p->at[i].ready, &p->at[i].aside, 0, true);
-        lacking++;
-    }
-    for (struct key *k = lacking ? p->keys : NULL; k; k = k->hh.next) {
-        if (lacks_what_is_aside(q, &p->at[k->hash % p->count]))
-            thin(c, q, &k->waiting, &k->aside, 0, true);
-    }
-}
-
 /* Who looks walks over all keys: what was found is good until the first of them stands still. */
 bool aside_relieve(struct core *c, struct queue *q)
 {
@@ -287,8 +272,6 @@ bool aside_relieve(struct core *c, struct queue *q)
     mono_t next = { INT64_MAX };
     if (timer_is_set(&a->still))
         return false;
-    if (aside_is_spent(c) && !MUTATED(stand_still))
-        exchange(c, q);
     uint32_t standing = aside_is_spent(c) || MUTATED(stand_still) ? 0 : count_standing(c, q, &next);
     for (uint32_t most = standing ? share_of(c, q, standing) : 0; standing; most /= 2) {
         thin_all(c, q, most);

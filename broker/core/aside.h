@@ -12,7 +12,8 @@
  *
  * Order: nothing of a partition or key is delivered while something earlier of it is aside; what is sorted later joins the
  * line. Cost: 16 bytes a range, twice; a run of neighbours of one key or partition is one range. When all of it is an
- * ASIDE_SHAREth of the memory budget, no more is set aside, and what stands still holds up the others as soon as the look-ahead is full. */
+ * ASIDE_SHAREth of the memory budget, no more is set aside, and what stands still holds up the others as soon as the look-ahead is full;
+ * but for what is aside already, which its partition reads one after the other. */
 #ifndef SLUICE_BROKER_CORE_ASIDE_H
 #define SLUICE_BROKER_CORE_ASIDE_H
 
@@ -74,6 +75,8 @@ void aside_line_free(struct partitions *p, struct aside_line *line);
 void aside_forget(struct core *c, struct queue *q);                                  /* the queue goes */
 void aside_free(struct partitions *p);                                               /* its lines went before */
 void aside_remove(struct partitions *p, struct aside_line *line, uint64_t sequence); /* from the line alone */
+/* Into another line: it stands behind a key from now on. */
+void aside_change_lines(struct partitions *p, struct aside_line *from, struct aside_line *to, uint64_t sequence);
 /* From the set alone: it left its queue, or is parked, or an item again. */
 void aside_leave_set(struct partitions *p, uint64_t sequence);
 

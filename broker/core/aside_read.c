@@ -40,13 +40,9 @@ static void read_from(struct core *c, struct queue *q, const struct aside_line *
     c->disk->ops->load(c->disk, q->id, first, bytes, ASIDE_TAG | q->id);
 }
 
-/* Nothing of it can be delivered before its next one is read: that comes even where there is no room, as it would wait for others that
- * stand still else. Not with an order by key: there it may come to stand behind its key, and the next after it. */
-static bool goes_without_room(struct partitions *p, struct partition *at)
-{
-    return !p->ordered && partition_awaits_disk(p, at);
-}
-
+/* Where nothing of a partition can be delivered before its next one is read, that comes even where there is no room, as it would wait for
+ * others that stand still else, or for itself. With an order by key it may have to stand behind its key: then it does so without
+ * being in memory, and the next one is read. */
 static bool read_partition(struct core *c, struct queue *q)
 {
     struct partitions *p = q->partitions;
@@ -56,7 +52,7 @@ static bool read_partition(struct core *c, struct queue *q)
         if (!is_low(c, q, &p->at[partition], &first))
             continue;
         bool room = partition_has_room(c, q);
-        if (!room && !goes_without_room(p, &p->at[partition]))
+        if (!room && !partition_awaits_disk(p, &p->at[partition]))
             continue;
         p->aside.served = partition + 1;
         read_from(c, q, &p->at[partition].aside, first, room ? UINT32_MAX : 1);
@@ -109,7 +105,7 @@ bool aside_comes_without_room(const struct core *c, struct queue *q)
     if (p->aside.reading || p->aside.wanting)
         return true;
     for (uint32_t i = 0; i < p->count; i++) {
-        if (goes_without_room(p, &p->at[i]) && is_low(c, q, &p->at[i], &first))
+        if (partition_awaits_disk(p, &p->at[i]) && is_low(c, q, &p->at[i], &first))
             return true;
     }
     return false;
@@ -119,8 +115,9 @@ bool aside_comes_without_room(const struct core *c, struct queue *q)
 
 /* Whose it is. */
 struct place {
-    struct key *key; /* it stands behind it; NULL: in the partition */
+    struct key *key; /* it stands behind it; NULL: in the partition … */
     uint32_t partition;
+    struct key *before; /* … where this one stands before it; NULL: none */
 };
 
 static struct place place_of(const struct core *c, struct queue *q, const struct store_loaded *e)
@@ -128,9 +125,11 @@ static struct place place_of(const struct core *c, struct queue *q, const struct
     struct partitions *p = q->partitions;
     uint64_t hash = partition_key(c, q, &(struct item){ .at = e->locator });
     struct key *k = p->ordered && hash ? key_find(q, hash) : NULL;
+    bool behind = k && ranges_has(&k->aside.ranges, e->sequence);
     return (struct place){
-        .key = k && ranges_has(&k->aside.ranges, e->sequence) ? k : NULL,
+        .key = behind ? k : NULL,
         .partition = hash ? (uint32_t)(hash % p->count) : aside_partition(p, e->sequence),
+        .before = !behind && key_blocker(q, p->ordered ? hash : 0, e->sequence) ? k : NULL,
     };
 }
 
@@ -152,7 +151,7 @@ static bool is_wanted(const struct core *c, struct queue *q, const struct place 
     if (at->key)
         return key_wants(q, at->key, full);
     struct partition *partition = &p->at[at->partition];
-    return partition_wants(partition) && (!full || goes_without_room(p, partition));
+    return partition_wants(partition) && (!full || partition_awaits_disk(p, partition));
 }
 
 static void put_back(struct core *c, struct queue *q, const struct place *at, const struct store_loaded *e)
@@ -184,10 +183,14 @@ bool aside_loaded(struct core *c, const struct store_completion *done)
         const struct store_loaded *e = &done->events[i];
         bool there = p && aside_set_has(&p->aside.all, e->sequence);
         struct place at = there ? place_of(c, q, e) : (struct place){ 0 };
-        if (there && is_wanted(c, q, &at, e->sequence))
+        bool wanted = there && is_wanted(c, q, &at, e->sequence), stays = at.before && partition_is_full(c, q);
+        if (wanted && !stays) {
             put_back(c, q, &at, e);
-        else
-            c->disk->ops->release(c->disk, done->queue, e->locator);
+            continue;
+        }
+        if (wanted)
+            aside_change_lines(p, &p->at[at.partition].aside, &at.before->aside, e->sequence);
+        c->disk->ops->release(c->disk, done->queue, e->locator);
     }
     if (!p)
         return true;

@@ -312,6 +312,37 @@ static void what_is_behind_a_key_makes_room_for_what_comes_before_it(void **stat
     assert_true(hear(k, &t) > 0 && t.events[2].sequence == 2);
 }
 
+/* Whoever wants little of much reads what is aside a few at a time, and what came since fills the look-ahead again and again. */
+static void where_no_more_may_be_set_aside_there_is_no_more(void **state)
+{
+    (void)state;
+    struct taken t = { 0 }, u = { 0 };
+    struct pair of = half_drained(&t, "ordered=key partitions=2", MANY, "");
+    uint64_t most = aside();
+    bench.d->core->config.memory_budget = bench.d->core->aside_bytes * ASIDE_SHARE;
+    published(MANY, "ad", "");
+    drain(of.flowing, &t);
+    for (uint64_t i = 1; i <= MANY; i++) {
+        credit(of.stalled, "mail", i);
+        for (unsigned turns = 0; turns < 5 && u.count < i; turns++) {
+            settle_disk();
+            hear(of.stalled, &u);
+        }
+        assert_int_equal(u.count, i);
+        ack(of.stalled, "mail", i, 1);
+        drain(of.flowing, &t);
+        assert_true(aside() <= most);
+    }
+    credit(of.stalled, "mail", 2 * MANY);
+    for (size_t before = 0; before < t.count + u.count;) { /* each may wait for the other */
+        before = t.count + u.count;
+        settle_disk();
+        drain(of.stalled, &u);
+        drain(of.flowing, &t);
+    }
+    assert_true(u.count == 2 * MANY && t.count == 2 * MANY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +359,7 @@ int main(void)
         on_disk(where_no_more_may_be_set_aside_it_waits_for_what_stands_still),
         on_disk(what_was_set_aside_leaves_no_memory_behind),
         on_disk(what_is_behind_a_key_makes_room_for_what_comes_before_it),
+        on_disk(where_no_more_may_be_set_aside_there_is_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
