@@ -163,6 +163,7 @@ static void put_back(struct core *c, struct queue *q, const struct place *at, co
     item->place = (uint8_t)(at->partition + 1);
     if (k && k->current != e->sequence) {
         heap_push(&k->waiting, e->sequence);
+        partition_is_ready(q, e->sequence);
         partition_count(q, e->sequence, item);
         return;
     }

@@ -19,6 +19,14 @@ void heap_push(struct heap *h, uint64_t sequence)
     h->at[i] = sequence;
 }
 
+bool heap_has(const struct heap *h, uint64_t sequence)
+{
+    uint32_t i = 0;
+    while (i < h->count && h->at[i] != sequence)
+        i++;
+    return i < h->count;
+}
+
 void heap_pop(struct heap *h)
 {
     uint64_t last = h->at[--h->count];

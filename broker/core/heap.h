@@ -2,6 +2,7 @@
 #ifndef SLUICE_BROKER_CORE_HEAP_H
 #define SLUICE_BROKER_CORE_HEAP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The least is at[0] while count > 0. All zero: empty. */
@@ -11,7 +12,8 @@ struct heap {
 };
 
 void heap_push(struct heap *h, uint64_t sequence);
-void heap_pop(struct heap *h); /* the least; it is not empty */
+bool heap_has(const struct heap *h, uint64_t sequence); /* looks at all of it: for tests */
+void heap_pop(struct heap *h);                          /* the least; it is not empty */
 /* Lets go of memory that it does not need any more. */
 void heap_fit(struct heap *h);
 void heap_free(struct heap *h);

@@ -59,8 +59,7 @@ void items_place(struct queue *q, uint64_t sequence, const struct item *item)
 
 static struct item *next_before(struct queue *q, uint64_t end, uint64_t *sequence);
 
-/* As items. */
-static uint64_t held(const struct queue *q)
+uint64_t items_held(const struct queue *q)
 {
     uint64_t all = queue_remaining(q), on_disk = q->durable ? backlog_on_disk(q) : 0;
     return all > on_disk ? all - on_disk : 0;
@@ -71,7 +70,7 @@ void items_advance(struct queue *q)
     while (q->base < q->loaded) {
         bool gone = item_at(q, q->base)->state == ITEM_GONE;
         if (!gone) {
-            if (q->base >= q->next_ready || q->next_ready - q->base <= RING_SLACK + 4 * held(q))
+            if (q->base >= q->next_ready || q->next_ready - q->base <= RING_SLACK + 4 * items_held(q))
                 break;
             straggle(q, q->base);
         }

@@ -11,6 +11,7 @@ static inline struct item *item_at(const struct queue *q, uint64_t sequence)
     return &q->ring[sequence & (q->ring_capacity - 1)];
 }
 
+uint64_t items_held(const struct queue *q);         /* how many there are */
 void items_make_room(struct queue *q, size_t more); /* for so many at the tail */
 /* Nothing is live in [loaded, sequence): the ring goes on there. A wide gap leaves what is held behind as stragglers. */
 bool items_may_skip_to(struct queue *q, uint64_t sequence); /* not while something before a wide gap awaits its turn */

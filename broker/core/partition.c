@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+#define OLDEST_LEAST 1024u
+
 void partitions_set(struct queue *q)
 {
     bool ordered = q->settings.ordered == ORDERED_KEY;
@@ -31,6 +33,7 @@ void partitions_free(struct queue *q)
         heap_free(&p->at[i].ready);
         aside_line_free(p, &p->at[i].aside);
     }
+    heap_free(&p->oldest);
     aside_free(p);
     free(p);
     q->partitions = NULL;
@@ -134,6 +137,7 @@ static void put(struct core *c, struct queue *q, uint64_t sequence, struct item 
     if (aside_join(c, q, &at->aside, sequence, item))
         return;
     heap_push(&at->ready, sequence);
+    partition_is_ready(q, sequence);
     partition_count(q, sequence, item);
 }
 
@@ -336,43 +340,48 @@ void partition_purged(struct queue *q)
         p->at[i].ready.count = 0;
         aside_line_free(p, &p->at[i].aside);
     }
+    heap_free(&p->oldest);
+    p->drops = false;
     keys_clear_waiting(q);
 }
 
-/* The oldest of them that is ready; those that left meanwhile go. */
-static struct item *oldest_of(struct queue *q, struct heap *h)
+/* ------------------------------------------------------------------ the oldest */
+
+/* Whoever drops his oldest asks for it with each event that comes: to look for it in every partition, and behind every key, would cost as much
+ * as there are keys. So they are all in one heap then, as long as that holds no more of those that left than of others. */
+void partition_is_ready(struct queue *q, uint64_t sequence)
 {
-    while (h->count) {
-        struct item *item = queue_item(q, h->at[0]);
-        if (item && item->state == ITEM_READY)
-            return item;
-        heap_pop(h);
-    }
-    return NULL;
+    struct partitions *p = q->partitions;
+    if (!p->drops)
+        return;
+    heap_push(&p->oldest, sequence);
+    p->drops = p->oldest.count <= 2 * items_held(q) + OLDEST_LEAST;
+    if (!p->drops)
+        heap_free(&p->oldest);
 }
 
-static void take_older(struct queue *q, struct heap *h, struct item **oldest, uint64_t *sequence)
+static bool add_ready(void *queue, uint64_t sequence, struct item *item)
 {
-    struct item *item = oldest_of(q, h);
-    if (!item || (*oldest && h->at[0] > *sequence))
-        return;
-    *oldest = item;
-    *sequence = h->at[0];
+    struct queue *q = queue;
+    if (item->state == ITEM_READY && sequence < q->next_ready)
+        heap_push(&q->partitions->oldest, sequence);
+    return true;
 }
 
 struct item *partition_oldest(struct queue *q, uint64_t *sequence)
 {
     struct partitions *p = q->partitions;
-    struct item *oldest = NULL;
-    for (uint32_t i = 0; i < p->count; i++)
-        take_older(q, &p->at[i].ready, &oldest, sequence);
-    for (struct key *k = p->keys; k; k = k->hh.next)
-        take_older(q, &k->waiting, &oldest, sequence);
-    for (uint64_t s = q->next_ready; !oldest && s < q->loaded; s++) {
-        if (item_at(q, s)->state == ITEM_READY) {
-            *sequence = s;
-            oldest = item_at(q, s);
-        }
+    if (!p->drops)
+        queue_all(q, add_ready, q);
+    p->drops = true;
+    for (; p->oldest.count; heap_pop(&p->oldest)) {
+        struct item *item = queue_item(q, *sequence = p->oldest.at[0]);
+        if (item && item->state == ITEM_READY)
+            return item;
     }
-    return oldest;
+    for (*sequence = q->next_ready; *sequence < q->loaded; ++*sequence) {
+        if (item_at(q, *sequence)->state == ITEM_READY)
+            return item_at(q, *sequence);
+    }
+    return NULL;
 }

@@ -47,6 +47,8 @@ struct partitions {
     struct aside aside;
     uint64_t delivered_end;        /* nothing from here on was delivered */
     struct key *keys, *by_current; /* the same, by hash and by current event */
+    bool drops;                    /* somebody asked for the oldest: from then on … */
+    struct heap oldest; /* … all that is ready before next_ready, whomever it is for; holds some that left meanwhile */
     struct partition at[];
 };
 
@@ -96,6 +98,8 @@ void partition_goes_on(struct core *c, struct queue *q, uint64_t sequence);
 void partition_returned(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 /* Nothing is ready any more. */
 void partition_purged(struct queue *q);
+/* It is ready, and before next_ready, from now on. */
+void partition_is_ready(struct queue *q, uint64_t sequence);
 /* The oldest that is ready, whoever it is for; NULL: none is. */
 struct item *partition_oldest(struct queue *q, uint64_t *sequence);
 

@@ -51,7 +51,7 @@ const struct partition_info *partitions_list(struct queue *q, struct arena *aren
 struct checking {
     struct core *core;
     struct queue *queue;
-    uint64_t sorted, bytes, in_flight;
+    uint64_t sorted, bytes, in_flight, oldest;
 };
 
 #define HOLDS(condition)                                                                                               \
@@ -75,6 +75,7 @@ static bool check_item(void *ctx, uint64_t sequence, struct item *item)
 {
     struct checking *check = ctx;
     if (item->state == ITEM_READY && sequence < check->queue->next_ready) {
+        check->oldest = check->oldest ? check->oldest : sequence;
         bool counts = partition_counts(check->queue, sequence, item);
         check->sorted += counts;
         check->bytes += counts ? item->size : 0;
@@ -97,6 +98,7 @@ void partitions_validate(struct core *c, struct queue *q)
         check.in_flight -= p->at[i].in_flight;
     }
     HOLDS(check.in_flight == 0);
+    HOLDS(!p->drops || !check.oldest || heap_has(&p->oldest, check.oldest));
     HOLDS(aside_set_validate(&p->aside.all));
     HOLDS(p->aside.counted == p->aside.all.memory + p->aside.lines);
     for (const struct key *k = p->keys; k; k = k->hh.next) {

@@ -179,6 +179,33 @@ static void the_oldest_is_dropped_wherever_it_waits(void **state)
     assert_string_equal(ledger(d, "orders"), "accepted 5 acked 1 purged 0 dropped 1 remaining 3");
 }
 
+/* Also what came back, and what is known of the oldest does not outgrow what there is. */
+static void the_oldest_is_found_again_and_again(void **state)
+{
+    struct driver *d = *state;
+    struct peer *k = consumer_of(d, "capacity=4 overflow=drop_oldest", "a1#a b1#b a2#a b2#b", 2);
+    struct peer *p = attached(d, "p");
+    const struct partitions *parts = queue_find(d->core, span_str("orders"))->partitions;
+    heard(k);
+    publish(p, "orders", 0, "a3#a"); /* a2 goes */
+    settle(k, "orders", SETTLE_RELEASE, 2, 1, 0);
+    publish(p, "orders", 0, "c1#c"); /* b1, which is back */
+    ack(k, "orders", 1, 1);
+    credit(k, "orders", 9);
+    assert_non_null(strstr(heard(k), "deliver orders d3..5 s4..6 a1 b2 a3 c1"));
+    ack(k, "orders", 3, 3);
+    for (uint64_t i = 6; i < 3000; i++) { /* each is delivered, and none is dropped */
+        credit(k, "orders", i);
+        publish(p, "orders", 0, "e#e");
+        ack(k, "orders", i, 1);
+        seen(p, "orders", known(p, "orders")->next_publish - 1);
+        heard(k);
+        heard(p);
+    }
+    assert_true(parts->oldest.count < 2000);
+    assert_string_equal(ledger(d, "orders"), "accepted 3000 acked 2998 purged 0 dropped 2 remaining 0");
+}
+
 static void the_order_changes_only_while_the_queue_is_empty(void **state)
 {
     struct driver *d = *state;
@@ -212,6 +239,7 @@ int main(void)
         driven(a_purge_of_the_parked_event_frees_its_key),
         driven(the_next_consumer_goes_on_with_the_same_event_of_a_key),
         driven(the_oldest_is_dropped_wherever_it_waits),
+        driven(the_oldest_is_found_again_and_again),
         driven(the_order_changes_only_while_the_queue_is_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
