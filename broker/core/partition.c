@@ -379,9 +379,8 @@ struct item *partition_oldest(struct queue *q, uint64_t *sequence)
         if (item && item->state == ITEM_READY)
             return item;
     }
-    for (*sequence = q->next_ready; *sequence < q->loaded; ++*sequence) {
-        if (item_at(q, *sequence)->state == ITEM_READY)
-            return item_at(q, *sequence);
-    }
-    return NULL;
+    while (q->next_ready < q->loaded && item_at(q, q->next_ready)->state != ITEM_READY)
+        q->next_ready++; /* gone, or delayed: it comes back by itself */
+    *sequence = q->next_ready;
+    return q->next_ready < q->loaded ? item_at(q, q->next_ready) : NULL;
 }
