@@ -45,6 +45,7 @@
     X(pass_aside)         /* deliver events of a partition or key that lie behind what is set aside of it */           \
     X(forget_aside)       /* do not read what is set aside behind a key once that is free */                           \
     X(stand_still)        /* set nothing aside, so that what stands still holds up the others */                       \
+    X(await_room)         /* read what is aside only where more may be looked at */                                    \
     X(transfer_undrained) /* hand a partition over while events of it are in flight */                                 \
     X(uneven_shares)      /* a consumer that comes gets no partition of those that others have */
 

@@ -52,7 +52,7 @@ static bool read_partition(struct core *c, struct queue *q)
         if (!is_low(c, q, &p->at[partition], &first))
             continue;
         bool room = partition_has_room(c, q);
-        if (!room && !partition_awaits_disk(p, &p->at[partition]))
+        if (!room && (!partition_awaits_disk(p, &p->at[partition]) || MUTATED(await_room)))
             continue;
         p->aside.served = partition + 1;
         read_from(c, q, &p->at[partition].aside, first, room ? UINT32_MAX : 1);

@@ -73,7 +73,8 @@ void consuming_delivery(void *ctx, const struct client_delivery *d)
         s->receipts[sim_random(s, SIM_RECEIPTS)] = seen;
     if (a->held_count == sizeof a->held / sizeof *a->held || (!s->calm && sim_chance(s, 4)))
         return; /* its program forgets about it: the lease will run out */
-    int64_t busy = (int64_t)sim_random(s, s->calm ? 5 : sim_chance(s, 5) ? 15000 : 800);
+    uint64_t mostly = s->mood.pinched ? 3000 : 800;
+    int64_t busy = (int64_t)sim_random(s, s->calm ? 5 : sim_chance(s, 5) ? 15000 : mostly);
     a->held[a->held_count++] = (struct held){ seen, sim_queue_index(d->queue), s->now + busy * MS };
 }
 

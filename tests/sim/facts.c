@@ -254,6 +254,7 @@ static void become_letter(struct sim *s, struct fact *f, unsigned queue)
     f->sequence = 0;
     f->handed_over = 0;
     f->dropped = false;
+    f->dropped_by = 0;
     f->life = NULL;
 }
 
@@ -304,7 +305,7 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
         s->mood.redrives && d->sequence < f->sequence; /* it died while this was on its way, and came back as another */
     if (f->acked && life->incarnation >= f->acked_by && !redriven) /* within an incarnation; see above */
         sim_wrong(s, "#%llu was delivered after its ack was confirmed", ID(f));
-    if (f->dropped)
+    if (f->dropped && life->incarnation >= f->dropped_by)
         sim_wrong(s, "#%llu was delivered after it was dropped", ID(f));
     if (d->consumer_epoch < life->newest_epoch && s->partitions[f->queue] == 1)
         sim_wrong(s, "#%llu was handed to c%llu under epoch %llu after epoch %llu", ID(f),
@@ -357,7 +358,7 @@ static void check_repetition(struct sim *s, struct asked *w, enum settle_result 
     if (remembered && result == SETTLED_EXPIRED && lives(s, r->life))
         sim_wrong(s, "#%llu: a repeated ack was not answered as the first was", ID(r->fact));
     for (unsigned i = 0; i < SIM_RECEIPTS && result == SETTLED_ACKED && w->request; i++) {
-        if (strcmp(s->receipts[i].text, r->text) == 0)
+        if (strcmp(s->receipts[i].text, r->text) == 0 && s->receipts[i].acked_at == 0)
             s->receipts[i].acked_at = r->life->acks;
     }
 }
@@ -406,6 +407,8 @@ static void dropped(struct sim *s, const struct asked *w)
     bool letters = s->mood.letters && f->queue == 0;
     bool held = (t && t->held) || (q && q->calendar && doomed_has(q->calendar, f->sequence));
     f->dropped |= same && held;
+    if (f->dropped && f->dropped_by == 0)
+        f->dropped_by = s->config.incarnation;
     bool stays = same && (letters ? queue_item(q, f->sequence) && !held /* else it is elsewhere */
                                   : q->dead < q->settings.dead_capacity);
     if (stays && w->seen.queue == f->queue && !f->dropped && !timing_may_be_gone(s, f))

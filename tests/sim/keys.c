@@ -17,6 +17,28 @@ static uint64_t draw(const struct sim *s, unsigned queue, uint64_t below)
     return (z ^ (z >> 31)) % below;
 }
 
+/* Not drawn either. Every key and partition of a queue stands still now and then, behind more than may be looked at, and what is set aside
+ * takes all the memory that it may. Whatever is ready has to come in the end, to whoever wants it. */
+void keys_pinch(struct sim *s)
+{
+    struct mood *m = &s->mood;
+    m->pinched = s->seed % 12 == 2 || s->seed % 12 == 6;
+    if (!m->pinched)
+        return;
+    m->tight = m->disk = true;
+    m->deletes = m->topics = m->letters = m->drops = m->full_disk = m->failing_disk = false;
+}
+
+static void draw_pinched(struct sim *s)
+{
+    s->config.look_ahead = 1 + (uint32_t)draw(s, 2, 8);
+    s->config.memory_budget = 600 + draw(s, 5, 3500);
+    s->capacity[0] = 40 + draw(s, 6, 200);
+    s->partitions[0] = 1 + draw(s, 7, 4);
+    s->ordered[0] = s->partitions[0] == 1 || draw(s, 8, 5) < 3;
+    s->stubborn[0] = s->ordered[0] && draw(s, 9, 2);
+}
+
 void keys_draw(struct sim *s)
 {
     s->config.look_ahead = 1 + (uint32_t)draw(s, 2, s->mood.anything ? 5 : 20);
@@ -31,6 +53,8 @@ void keys_draw(struct sim *s)
         s->config.look_ahead = 1 + (uint32_t)draw(s, 2, 3);
         s->dead_capacity[0] = draw(s, 4, 4) ? 10000 : s->dead_capacity[0];
     }
+    if (s->mood.pinched)
+        draw_pinched(s);
 }
 
 static bool has_keys(const struct sim *s, unsigned queue)
@@ -200,7 +224,8 @@ void keys_check_progress(struct sim *s, struct queue *q)
 {
     unsigned i = sim_queue_index(q->name);
     uint64_t end = queue_deliverable_end(q);
-    bool flows = q->partitions && q->durable && !q->paused && !s->stops_at; /* what stops hands out no more */
+    /* What stops hands out no more. And where consumers take long, each delivery that changes hands is young again. */
+    bool flows = q->partitions && q->durable && !q->paused && !s->stops_at && !s->mood.pinched;
     bool still = flows && partition_is_full(s->core, q) && !aside_is_spent(s->core) && q->next_ready < q->loaded &&
                  q->next_ready < end && is_hungry(q);
     if (!still || s->still_since[i] == 0 || s->still_at[i] != q->next_ready) {

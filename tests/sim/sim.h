@@ -106,12 +106,13 @@ struct fact {
     uint64_t epoch;
     uint32_t attempt;
     uint64_t delivery;
-    bool released;      /* … and it went back uncounted, … */
-    bool release_asked; /* … or may have */
-    bool acked;         /* its ack was confirmed … */
-    uint64_t acked_by;  /* … by this run of the broker */
-    bool ack_asked;     /* somebody acked it; the broker may have heard */
-    bool dropped;       /* by its consumer, and seen dead or waiting for room among the dead */
+    bool released;       /* … and it went back uncounted, … */
+    bool release_asked;  /* … or may have */
+    bool acked;          /* its ack was confirmed … */
+    uint64_t acked_by;   /* … by this run of the broker */
+    bool ack_asked;      /* somebody acked it; the broker may have heard */
+    bool dropped;        /* by its consumer, and seen dead or waiting for room among the dead … */
+    uint64_t dropped_by; /* … in this run of the broker */
 };
 
 /* A delivery as its receipt tells it. */
@@ -188,6 +189,7 @@ struct mood {
     bool disk;        /* the broker has one, and some queues are on it; it may be … */
     bool slow_disk, full_disk, failing_disk; /* … for a while */
     bool cramped;                            /* … and has the least that a log can do with, for good */
+    bool pinched; /* most of the first queue, on it, stands still, and there is hardly memory to set that aside */
 };
 
 enum broker_end {
@@ -373,8 +375,9 @@ void anything_turn(struct sim *s);      /* what befalls the broker beside calls 
 void anything_check_end(struct sim *s); /* nothing is left of what drained */
 
 /* keys.c */
-#define SIM_EVENT_HEAD 40u     /* at most what an event has before its padding */
-void keys_draw(struct sim *s); /* which queues have partitions, and which are ordered by key */
+#define SIM_EVENT_HEAD 40u      /* at most what an event has before its padding */
+void keys_pinch(struct sim *s); /* the mood of some seeds */
+void keys_draw(struct sim *s);  /* which queues have partitions, and which are ordered by key */
 /* Writes the head of an event: its id, its key, and which way the topic sends it. Returns its size. */
 size_t keys_put_event(const struct sim *s, const struct fact *f, uint8_t out[SIM_EVENT_HEAD]);
 unsigned keys_of(const struct sim *s, unsigned queue, uint64_t id);

@@ -30,6 +30,7 @@ void storing_draw(struct sim *s)
     for (unsigned q = 0; q < s->queues; q++)
         s->on_disk[q] = sim_chance(s, 75);
     s->on_disk[sim_random(s, s->queues)] = true;
+    s->on_disk[0] |= s->mood.pinched;
     log_config_defaults(&s->log_config);
     s->log_config.segment_size = (uint64_t)8192 << sim_random(s, 6);
     s->log_config.lazy_ms = 1 + (int64_t)sim_random(s, 100);

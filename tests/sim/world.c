@@ -179,6 +179,7 @@ static void draw_mood(struct sim *s)
     s->mood.restarts |= s->mood.letters;
     s->mood.restarts |= s->mood.disk && sim_chance(s, 70);
     anything_draw(s);
+    keys_pinch(s);
 }
 
 bool sim_run(uint64_t seed, bool trace, struct sim *s)
