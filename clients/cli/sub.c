@@ -384,6 +384,7 @@ int cli_sub(int argc, char **argv)
     s.options.max = s.options.max < TAKE_MAX ? s.options.max : TAKE_MAX;
     if (s.command && !sub_can_run(s.command[0]))
         return CLI_FAILED;
+    sub_find_inherited(&s);
     cli_catch_signals();
     return run(&s);
 }

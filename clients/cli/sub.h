@@ -6,6 +6,8 @@
 #include "clients/cli/cli.h"
 #include "sidecar/api/json_scan.h"
 
+#define SUB_INHERITED_MAX 64
+
 struct sub_options {
     const char *wait, *retry_delay;
     unsigned long count, max;
@@ -35,8 +37,12 @@ struct sub {
     const struct sub_item *items;
     size_t count, at;
     mono_t extended;
+    int inherited[SUB_INHERITED_MAX]; /* descriptors that whoever started this may mean for the command */
+    size_t inherited_count;
 };
 
+/* To be called before anything is opened. */
+void sub_find_inherited(struct sub *s);
 /* Whether there is such a program, in PATH or where it says; else says so. */
 bool sub_can_run(const char *program);
 /* Runs the command with the event's data as its standard input. True when it ended with status 0; else says

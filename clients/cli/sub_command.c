@@ -2,7 +2,9 @@
 #include "base/clock.h"
 #include "clients/cli/sub.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,9 +52,33 @@ static int make_input(struct span data)
     return fd;
 }
 
+/* Those of ours that know nothing of exec: libcurl opens its sockets so. A command that outlives its `sluice sub` would else
+ * hold the connection open on which a take waits: the sidecar would hand that, and so nobody, an event. */
+static void keep_ours(const struct sub *s)
+{
+    if (close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC) != 0)
+        return; /* a kernel before 5.11 */
+    for (size_t i = 0; i < s->inherited_count; i++)
+        fcntl(s->inherited[i], F_SETFD, 0);
+}
+
+void sub_find_inherited(struct sub *s)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    const struct dirent *entry;
+    while (folder && (entry = readdir(folder)) != NULL && s->inherited_count < SUB_INHERITED_MAX) {
+        int fd = atoi(entry->d_name), flags = fcntl(fd, F_GETFD);
+        if (fd > STDERR_FILENO && flags >= 0 && !(flags & FD_CLOEXEC))
+            s->inherited[s->inherited_count++] = fd;
+    }
+    if (folder)
+        closedir(folder);
+}
+
 static void become(const struct sub *s, const struct sub_item *item, int input)
 {
     dup2(input, 0);
+    keep_ours(s);
     set_variable("SLUICE_QUEUE", span_str(s->queue));
     set_variable("SLUICE_ID", item->id);
     set_variable("SLUICE_SOURCE", item->source);

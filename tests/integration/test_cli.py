@@ -46,6 +46,18 @@ def test_sub_counts_what_its_command_could_not_handle(dev):
     assert (describe("q", dev)["ready"], describe("q", dev)["dead"]) == (1, 1)
 
 
+def test_a_command_gets_none_of_the_descriptors_but_those_that_were_meant_for_it(dev):
+    run("sluice", "pub", "q", "a", environment=dev)
+    meant = os.open("/dev/zero", os.O_RDONLY)
+    script = 'for fd in /proc/$$/fd/*; do [ -L "$fd" ] && echo "${fd##*/} $(readlink "$fd")"; done'
+    got = subprocess.run([BIN / "sluice", "sub", "q", "--count", "1", "--", "bash", "-c", script], env={**os.environ, **dev},
+                         pass_fds=(meant,), capture_output=True, text=True, timeout=20)
+    os.close(meant)
+    beyond = [line for line in got.stdout.splitlines() if int(line.split()[0]) > 2]
+    # bash keeps none of its own but 255, of a script that is a file
+    assert beyond == [f"{meant} /dev/zero"], got.stdout + got.stderr
+
+
 def test_a_command_that_is_not_there_ends_sub_before_it_takes(dev):
     run("sluice", "pub", "q", "a", environment=dev)
     for command in ("/nonexistent/command", "no-such-command"):
