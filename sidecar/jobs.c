@@ -2,7 +2,6 @@
 #include "sidecar/sidecar_priv.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -91,14 +90,6 @@ static void publish(struct job *j)
         answer_problem(j, why);
 }
 
-static void drain(struct job *j)
-{
-    j->waiting = true;
-    j->next_draining = j->sidecar->draining;
-    j->sidecar->draining = j;
-    jobs_drain(j->sidecar);
-}
-
 static void ask(struct job *j)
 {
     struct sidecar *s = j->sidecar;
@@ -130,7 +121,7 @@ static void carry_out(struct job *j)
     case API_UNSUBSCRIBE:
     case API_SUBSCRIPTION:
     case API_SUBSCRIPTIONS: subscriptions_answer(j); return;
-    case API_DRAIN: drain(j); return;
+    case API_DRAIN: drain_join(j); return;
     default: state_answer(j);
     }
 }
@@ -163,15 +154,6 @@ static void release_taken(struct job *j)
     buf_clear(&j->receipts);
 }
 
-static void leave_drain(struct sidecar *s, const struct job *j)
-{
-    struct job **at = &s->draining;
-    while (*at && *at != j)
-        at = &(*at)->next_draining;
-    if (*at)
-        *at = j->next_draining;
-}
-
 static void on_done(void *ctx, struct exchange *x, bool sent)
 {
     struct sidecar *s = ctx;
@@ -183,7 +165,7 @@ static void on_done(void *ctx, struct exchange *x, bool sent)
         stream_closed(j, sent);
     if (j->waiting) {
         uplink_forget(s->uplink, j);
-        leave_drain(s, j);
+        drain_leave(s, j);
     }
     if (!sent)
         release_taken(j);
@@ -235,7 +217,7 @@ static void on_abandon(void *ctx, struct exchange *x, enum reason why)
     if (j->stream)
         stream_closed(j, false);
     uplink_forget(s->uplink, j);
-    leave_drain(s, j);
+    drain_leave(s, j);
     answer_abandoned(j, why);
 }
 
@@ -328,42 +310,3 @@ static void replied(void *request, const struct reply *reply)
 }
 
 const struct uplink_handler jobs_uplink = { published, taken, alive, settled, replied, NULL };
-
-/* ------------------------------------------------------------------ drain */
-
-void jobs_drain(struct sidecar *s)
-{
-    if (s->api.draining)
-        return;
-    log_write(LOG_INFO, "sidecar", "draining: no more takes and pushes; publishing and acks go on");
-    s->api.draining = true;
-    s->drain_end = mono_add_ms(s->now.mono, s->options->drain_limit);
-    push_drain(s->push);
-    streams_drain(s);
-    uplink_drain(s->uplink, s->now);
-}
-
-static void answer_drain(struct job *j, bool drained)
-{
-    struct uplink_stats stats;
-    struct api_response r;
-    uplink_stats(j->sidecar->uplink, &stats);
-    api_text(200, "application/json", span_str(""), &r);
-    buf_printf(&r.body, "{\"drained\":%s,\"undecided\":%llu,\"held\":%llu}\n", drained ? "true" : "false",
-               (unsigned long long)stats.client.undecided_events, (unsigned long long)stats.held_events);
-    job_answer(j, &r);
-}
-
-void jobs_care(struct sidecar *s)
-{
-    streams_care(s);
-    subscriptions_care(s);
-    bool drained = uplink_is_drained(s->uplink);
-    if (!s->draining || (!drained && mono_before(s->now.mono, s->drain_end)))
-        return;
-    while (s->draining) {
-        struct job *j = s->draining;
-        s->draining = j->next_draining;
-        answer_drain(j, drained);
-    }
-}

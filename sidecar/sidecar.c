@@ -139,7 +139,9 @@ static void turn(struct sidecar *s)
     s->busy = false;
     s->busy |= uplink_run(s->uplink, s->now);
     s->busy |= push_run(s->push, s->now);
-    jobs_care(s);
+    streams_care(s);
+    subscriptions_care(s);
+    drain_care(s);
     http_run(s->http, s->now);
     heap_trim_turn(&s->heap, s->now.mono);
 }
@@ -148,8 +150,7 @@ static mono_t due(const struct sidecar *s)
 {
     mono_t due = mono_min(uplink_due(s->uplink), http_due(s->http));
     due = mono_min(due, mono_min(push_due(s->push), mono_min(streams_due(s), subscriptions_due(s))));
-    due = mono_min(due, heap_trim_due(&s->heap));
-    return s->draining ? mono_min(due, s->drain_end) : due;
+    return mono_min(due, mono_min(heap_trim_due(&s->heap), drain_due(s)));
 }
 
 /* Waits for the next thing to do. True when stop_fd is readable. */
@@ -211,18 +212,28 @@ static bool has_said_bye(const struct sidecar *s)
     return uplink_has_said_bye(s->uplink);
 }
 
+/* Whoever waits for these publishes is told that nobody knows (504). */
+static void say_left(const struct sidecar *s, bool hurry)
+{
+    if (hurry)
+        drain_say(s, LOG_WARN, "a second signal: ending at once");
+    else if (!is_quiet(s))
+        drain_say(s, LOG_WARN, "ending; what is not decided is told as unknown");
+}
+
 /* New connections are taken until what was handed out is settled: the acks must come in. */
 void sidecar_stop(struct sidecar *s, int stop_fd)
 {
     s->now = clock_now();
-    jobs_drain(s);
+    drain_begin(s);
     bool hurry = run_until(s, stop_fd, s->drain_end, is_drained);
-    if (!hurry && !is_drained(s))
-        log_write(LOG_WARN, "sidecar", "the drain's limit passed; what was not settled comes again elsewhere");
     http_stop_listening(s->http);
     mono_t flush_end = mono_add_ms(clock_now().mono, FLUSH_MS);
+    if (!hurry && !is_quiet(s))
+        drain_say(s, LOG_INFO, "waiting for publishes to be decided, for what is left of drain_limit and 2s at least");
     if (!hurry)
-        run_until(s, stop_fd, mono_before(flush_end, s->drain_end) ? s->drain_end : flush_end, is_quiet);
+        hurry = run_until(s, stop_fd, mono_before(flush_end, s->drain_end) ? s->drain_end : flush_end, is_quiet);
+    say_left(s, hurry);
     s->now = clock_now();
     http_abandon(s->http);
     run_until(s, -1, mono_add_ms(s->now.mono, ANSWERS_MS), is_silent);

@@ -3,6 +3,7 @@
 #define SLUICE_SIDECAR_PRIV_H
 
 #include "base/heap_trim.h"
+#include "base/log.h"
 #include "sidecar/http/server.h"
 #include "sidecar/link/uplink.h"
 #include "sidecar/metrics.h"
@@ -49,6 +50,7 @@ struct sidecar {
     struct stream *streams;
     uint64_t streamed_events;
     mono_t drain_end;
+    bool drain_ended; /* all was settled, or its limit passed */
     mono_t started;
     struct heap_trim heap;
     struct now now;
@@ -68,10 +70,17 @@ void job_stream(struct job *j, struct api_response *head);
 void job_refuse_away(struct job *j, struct api_response *r);
 /* How long those are held, which may be about to end: a person is waiting. */
 #define AWAY_TIMEOUT_MS 2000
-/* Begins to drain; once. */
-void jobs_drain(struct sidecar *s);
-/* Answers those who wait for the drain's end, when it has come. */
-void jobs_care(struct sidecar *s);
+
+/* drain.c: takes and pushes end, acks and publishing go on, until all is settled or drain_limit is over */
+void drain_begin(struct sidecar *s);
+/* A job that is answered at its end, and begins it; one that does not wait any more. */
+void drain_join(struct job *j);
+void drain_leave(struct sidecar *s, const struct job *j);
+/* Once a loop turn. */
+void drain_care(struct sidecar *s);
+mono_t drain_due(const struct sidecar *s);
+/* A line in the log: that, and what is still waited for. */
+void drain_say(const struct sidecar *s, enum log_level level, const char *what);
 
 /* subscriptions.c: calls about these */
 void subscriptions_answer(struct job *j);

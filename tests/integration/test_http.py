@@ -299,6 +299,35 @@ def test_a_stopping_sidecar_says_unknown_of_what_is_undecided(cluster, broker):
         eventually(lambda: s.http("GET", "/v1/queues/q").json["waiting_publishers"] == 1)
         assert s.stop() == 0
         assert (waiting.result().status, waiting.result().json["reason"]) == (504, "unknown")
+    assert log_of(s, "sidecar") == [
+        ("info", "draining for at most 1s (drain_limit): no more takes and pushes; publishing and acks go on; "
+                 "events handed out and not settled: 0, published and not decided: 1"),
+        ("info", "drained; events handed out and not settled: 0, published and not decided: 1"),
+        ("info", "waiting for publishes to be decided, for what is left of drain_limit and 2s at least; "
+                 "events handed out and not settled: 0, published and not decided: 1"),
+        ("warn", "ending; what is not decided is told as unknown; "
+                 "events handed out and not settled: 0, published and not decided: 1")]
+
+
+def log_of(process, component):
+    lines = [json.loads(line) for line in process.log.read_text().splitlines()]
+    return [(line["level"], line["msg"]) for line in lines if line["component"] == component]
+
+
+def test_the_log_says_what_a_drain_waits_for_in_vain_and_why(cluster, broker):
+    s = cluster.sidecar(broker)
+    s.declare("q")
+    s.publish("q")
+    assert len(s.take("q", wait="5s").json["events"]) == 1
+    broker.kill()
+    eventually(lambda: s.ops("GET", "/readyz").status == 503)
+    answer = s.ops("POST", "/v1/drain").json
+    assert answer == {"drained": False, "undecided": 0, "held": 1}
+    assert s.stop() == 0
+    begin, end = log_of(s, "sidecar")
+    left = "; events handed out and not settled: 1, published and not decided: 0; not attached to the broker: the broker"
+    assert begin[1].startswith("draining for at most 1s") and left in begin[1]
+    assert end[0] == "warn" and end[1].startswith("the drain's limit passed; what is not settled comes again elsewhere" + left)
 
 
 def test_a_stopping_sidecar_says_unknown_of_a_call_that_the_broker_may_have_got(cluster, broker):
@@ -356,6 +385,8 @@ def test_a_second_sigterm_ends_the_drain_at_once(cluster, broker):
     eventually(lambda: s.take("q").status == 503)
     s.popen.send_signal(signal.SIGTERM)
     assert s.popen.wait(timeout=10) == 0
+    assert log_of(s, "sidecar")[1:] == [("warn", "a second signal: ending at once; "
+                                                 "events handed out and not settled: 1, published and not decided: 0")]
 
 
 def test_a_drain_is_over_when_the_last_event_is_settled_though_publishers_go_on(cluster, broker):
