@@ -4,6 +4,7 @@
     pods.py broker         the broker's pod, with its configuration and its volume, as YAML
     pods.py shop BROKER    the application's pod; BROKER is the address that the Service's name stands for
     pods.py drain          the sidecar's preStop command, an argument a line
+    pods.py probe          the broker's liveness probe, likewise
 
 podman (4.3) knows neither StatefulSets and Services nor init containers that keep running, and publishes every containerPort
 on the host; those are translated. Everything else is played as it is written.
@@ -51,6 +52,26 @@ def shop_documents(address):
                 hostAliases=[{"ip": address, "hostnames": [only("Service")["metadata"]["name"]]}])]
 
 
+def seconds(text):
+    return float(text.removesuffix("s"))
+
+
+def faults_of_the_broker_s_probes(broker):
+    """It has no HTTP: the command line asks its loop. A probe that is hasty ends brokers that are busy, or still read their log."""
+    listen = next(line.split()[1] for line in only("ConfigMap")["data"]["broker.yaml"].splitlines() if line.startswith("listen:"))
+    for kind, patience in (("startupProbe", 1800), ("livenessProbe", 60)):
+        probe = broker[kind]
+        command = probe["exec"]["command"]
+        if command[:2] != ["/usr/bin/sluice", "ping"] or command[-1] != listen.replace("0.0.0.0", "127.0.0.1"):
+            yield f"the broker's {kind} does not ping where it listens"
+        if command[command.index("--count") + 1] != "1":
+            yield f"the broker's {kind} pings more than once"
+        if seconds(command[command.index("--wait") + 1]) + 2 > probe["timeoutSeconds"]:
+            yield f"the broker's {kind} is cut off before it can say that nobody answers"
+        if probe["periodSeconds"] * probe["failureThreshold"] < patience:
+            yield f"the broker's {kind} has no patience: a broker is restarted within {patience} s"
+
+
 def faults():
     """Sentences; none when all is well."""
     application = only("Deployment")["spec"]["template"]
@@ -68,7 +89,10 @@ def faults():
         yield "the sidecar does not drain before it is stopped"
     if application["metadata"]["labels"].get("sluice") != "client":
         yield "the NetworkPolicy lets pods with the label sluice: client in, and the application has it not"
+    if application["spec"]["terminationGracePeriodSeconds"] < 25:
+        yield "the sidecar is killed before its drain can end: drain_limit (20 s) and 5 s more"
     broker = only("StatefulSet")["spec"]["template"]["spec"]
+    yield from faults_of_the_broker_s_probes(broker["containers"][0])
     for container, spec in [(sidecar, {}), *((c, broker["securityContext"]) for c in broker["containers"])]:
         security = {**spec, **container["securityContext"]}
         wanted = {"runAsNonRoot": True, "runAsUser": int(USER), "readOnlyRootFilesystem": True,
@@ -86,6 +110,9 @@ def main(what, *arguments):
         return 1 if found else 0
     if what == "drain":
         print("\n".join(only("Deployment")["spec"]["template"]["spec"]["initContainers"][0]["lifecycle"]["preStop"]["exec"]["command"]))
+        return 0
+    if what == "probe":
+        print("\n".join(only("StatefulSet")["spec"]["template"]["spec"]["containers"][0]["livenessProbe"]["exec"]["command"]))
         return 0
     yaml.safe_dump_all(broker_documents() if what == "broker" else shop_documents(*arguments), sys.stdout)
     return 0

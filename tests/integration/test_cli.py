@@ -188,6 +188,24 @@ def test_ping_and_bench_speak_to_a_broker(cluster):
     assert (result["events"], result["consumed"], result["refused"]) == (5000, 5000, 0)
 
 
+def test_a_broker_that_stands_still_fails_the_probe_of_its_manifest(cluster):
+    manifest = (pathlib.Path(__file__).parents[2] / "deploy/kubernetes/broker.yaml").read_text()
+    words = re.search(r"livenessProbe: {exec: {command: \[/usr/bin/(.*?)\]}", manifest).group(1)
+    probe = [word.strip('"') for word in words.split(", ")]
+    assert probe[-1] == "tcp://127.0.0.1:7400" and probe[-3:-1] == ["--wait", "5s"]
+    b = cluster.broker()
+    probe[-2:] = ["1s", b.ready["broker"]]
+    assert run(*probe).returncode == 0
+    b.popen.send_signal(signal.SIGSTOP)
+    try:
+        silent = run(*probe)
+    finally:
+        b.popen.send_signal(signal.SIGCONT)
+    assert (silent.returncode, silent.stdout) == (1, "") and "no broker answers" in silent.stderr
+    assert run(*probe).returncode == 0
+    assert "attached" not in b.log.read_text(), "a probe is no session"
+
+
 def test_without_a_sidecar_the_error_says_where_it_looked():
     for command in (("queue", "list"), ("pub", "q", "x"), ("sub", "q"), ("drain",), ("top", "--once")):
         result = run("sluice", *command, environment={"SLUICE_URL": "http://127.0.0.1:1", "SLUICE_OPS_URL": ""})
