@@ -1,6 +1,7 @@
 #include "broker/options.h"
 #include "broker/options_topics.h"
 
+#include "base/curve.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "base/xalloc.h"
@@ -180,9 +181,20 @@ static bool read_queue(void *context, const char *path, const char *value, int l
     return queue_settings_parse(&queue_named(o, name)->settings, span_str(dot + 1), span_str(value), e);
 }
 
+/* Can the keys be read that it names? `sluice config check` does not ask: they are not where the file is looked at. */
+static bool check_keys(const struct broker_options *o, struct error *e)
+{
+    struct curve_keys own;
+    struct curve_set clients = { 0 };
+    bool fine = !o->secret_key_file ||
+                (curve_read_secret(o->secret_key_file, &own, e) && curve_read_set(o->clients, &clients, e));
+    curve_set_free(&clients);
+    return fine;
+}
+
 static bool check(void *options, struct error *e)
 {
-    return broker_options_check(options, e);
+    return broker_options_check(options, e) && check_keys(options, e);
 }
 
 bool broker_options_declare(const void *options, const char *queue)
@@ -310,13 +322,24 @@ static bool check_network(const struct broker_options *o, struct error *e)
     if (!o->secret_key_file != !o->clients)
         return error_set(e, "'curve.secret_key_file' and 'curve.clients' go together: set both or none");
     bool insecure = o->insecure || o->secret_key_file;
-    return endpoint_check(o->listen, insecure, e) && (!o->ingress || endpoint_check(o->ingress, insecure, e));
+    if (!endpoint_check(o->listen, insecure, e) || (o->ingress && !endpoint_check(o->ingress, insecure, e)))
+        return false;
+    return !o->ingress || strcmp(o->listen, o->ingress) != 0 || strcmp(o->listen + strlen(o->listen) - 2, ":0") == 0 ||
+           error_set(e, "listen and ingress are two sockets: both have the address %s", o->listen);
+}
+
+/* Less than the greatest event, it is a unit that was forgotten: nothing would ever be accepted. */
+static bool check_memory(const struct broker_options *o, struct error *e)
+{
+    return !o->memory_budget || o->memory_budget >= 1 << 20 ||
+           error_set(e, "memory_budget is %" PRIu64 " bytes, at least 1MiB is needed: give it a unit, like 256MiB",
+                     o->memory_budget);
 }
 
 bool broker_options_check(const struct broker_options *o, struct error *e)
 {
     return log_settings_check(o->log_level, o->log_format, e) && check_disk(o, e) && check_times(o, e) &&
-           check_network(o, e) && broker_options_check_queues(o, o, e);
+           check_network(o, e) && check_memory(o, e) && broker_options_check_queues(o, o, e);
 }
 
 static uint64_t read_number(const char *path)

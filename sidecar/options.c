@@ -1,15 +1,12 @@
 #include "sidecar/options.h"
 
-#include "base/log.h"
 #include "base/units.h"
 #include "base/xalloc.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define AT(field) offsetof(struct sidecar_options, field)
-#define TOKEN_MAX 512
 
 static const struct setting rows[] = {
     { .key = "broker",
@@ -261,7 +258,7 @@ static bool read_subscription(void *context, const char *path, const char *value
 static bool check(void *options, struct error *e)
 {
     char *token;
-    bool fine = sidecar_options_check(options, &token, e);
+    bool fine = sidecar_options_check(options, &token, e) && sidecar_options_check_keys(options, e);
     free(token);
     return fine;
 }
@@ -284,79 +281,4 @@ void sidecar_options_free(struct sidecar_options *o)
     }
     const struct settings settings = { .rows = rows, .count = sizeof rows / sizeof *rows };
     settings_free(&settings, o);
-}
-
-static bool check_subscriptions(struct sidecar_options *o, struct error *e)
-{
-    struct error inner;
-    unsigned count = 0;
-    if (o->subscriptions && !o->app_name)
-        return error_set(e, "subscriptions belong to an application: give its name (app.name, or --app-name)");
-    for (struct declared_subscription *s = o->subscriptions; s; s = s->next) {
-        if (!subscription_complete(&s->settings, &o->push_allow, &inner))
-            return error_set(e, "subscription '%s': %.380s", s->name, inner.text);
-        if (++count > SUBSCRIPTIONS_MAX)
-            return error_set(e, "a sidecar has at most %u subscriptions", SUBSCRIPTIONS_MAX);
-    }
-    return true;
-}
-
-bool address_is_local(const char *address)
-{
-    return strncmp(address, "unix:", 5) == 0 || strncmp(address, "127.", 4) == 0 ||
-           strncmp(address, "localhost:", 10) == 0 || strncmp(address, "[::1]:", 6) == 0;
-}
-
-/* HOST:PORT, [V6]:PORT or unix:PATH; what only the system can say comes when it is listened on. */
-static bool check_address(const char *address, struct error *e)
-{
-    const char *colon = strrchr(address, ':');
-    if (strncmp(address, "unix:", 5) == 0)
-        return true;
-    if (!colon || colon == address || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1))
-        return error_set(e, "'%s' is no address to listen on: write HOST:PORT, [V6]:PORT or unix:/PATH", address);
-    return (strlen(colon + 1) <= 5 && atol(colon + 1) <= 65535) ||
-           error_set(e, "'%s' is no address to listen on: a port is at most 65535", address);
-}
-
-static bool read_token(const char *path, char **token, struct error *e)
-{
-    char text[TOKEN_MAX + 2] = "";
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return error_set(e, "cannot read token_file %s: %s", path, strerror(errno));
-    size_t size = fread(text, 1, sizeof text - 1, f);
-    fclose(f);
-    text[size] = '\0';
-    text[strcspn(text, "\r\n")] = '\0';
-    if (strlen(text) < 16 || strlen(text) > TOKEN_MAX)
-        return error_set(e, "token_file %s must hold one line of 16 to %d characters", path, TOKEN_MAX);
-    *token = xstrdup(text);
-    return true;
-}
-
-bool sidecar_options_check(struct sidecar_options *o, char **token, struct error *e)
-{
-    *token = NULL;
-    if (!log_settings_check(o->log_level, o->log_format, e))
-        return false;
-    if (o->token_file && !read_token(o->token_file, token, e))
-        return false;
-    if (!o->secret_key_file != !o->broker_key_file)
-        return error_set(e, "'curve.secret_key_file' and 'curve.broker_key_file' go together: set both or none");
-    const char *const asked[] = { o->http, o->ops, o->probe };
-    for (unsigned i = 0; i < 3; i++) {
-        if (asked[i] && *asked[i] && !check_address(asked[i], e))
-            return false;
-    }
-    for (unsigned i = 0; i < 2; i++) {
-        if (!address_is_local(asked[i]) && !*token)
-            return error_set(e,
-                             "%s is beyond loopback, where everybody could publish and consume: set token_file, or "
-                             "listen on 127.0.0.1",
-                             asked[i]);
-    }
-    if (o->app_name && !name_valid(span_str(o->app_name)))
-        return error_set(e, "'app.name' must be 1 to 128 letters, digits, '.', '_' or '-', not '%s'", o->app_name);
-    return check_subscriptions(o, e);
 }

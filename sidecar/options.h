@@ -25,6 +25,8 @@ void sidecar_options_free(struct sidecar_options *o);
 /* What the table cannot say, and the rest of what subscriptions leave out: addresses beyond loopback need a token, … Reads the token. *token is owned by the caller,
  * NULL when none is set. False with a sentence. */
 bool sidecar_options_check(struct sidecar_options *o, char **token, struct error *e);
+/* Can the keys be read that it names? What `sluice config check` does not ask: they are not where the file is looked at. */
+bool sidecar_options_check_keys(const struct sidecar_options *o, struct error *e);
 /* Does everybody who can reach that address sit on this machine? Unix sockets and loopback. */
 bool address_is_local(const char *address);
 

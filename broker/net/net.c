@@ -74,6 +74,8 @@ static bool refuse_bind(const char *endpoint, struct error *e)
 {
     if (zmq_errno() == EADDRINUSE)
         return error_set(e, "%s is in use: another process listens there; stop it or choose another port", endpoint);
+    if (zmq_errno() == ENODEV)
+        return error_set(e, "cannot listen on %s: that is no address, name or interface of this machine", endpoint);
     return error_set(e, "cannot listen on %s: %s", endpoint, zmq_strerror(zmq_errno()));
 }
 

@@ -81,21 +81,46 @@ def test_without_a_file_there_is_nothing_to_read_again(cluster, tmp_path):
     ("log: {level: verbose}", "'log.level' must be debug"), ("log: {format: xml}", "'log.format' must be json"),
     ("queues: {a: {dead_letter: b}}", "'a' has dead_letter 'b', which is not in the file"),
     ("queues: {a: {limits: {capacity: 5}}}", "a plain value is expected here, not a mapping"),
+    ("ingress: tcp://127.0.0.1:7400", "listen and ingress are two sockets"),
+    ("memory_budget: 256", "memory_budget is 256 bytes, at least 1MiB is needed"),
 ])
 def test_what_a_start_would_refuse_is_said_before(tmp_path, text, says):
     file = tmp_path / "broker.yaml"
     file.write_text(text + "\n")
-    for command in (["sluice-broker", "--config", str(file)], ["sluice-broker", "--config", str(file), "--check-config"],
-                    ["sluice", "config", "check", "broker", str(file)]):
+    for command, status in ((["sluice-broker", "--config", str(file)], 2), (["sluice-broker", "--config", str(file), "--check-config"], 2),
+                            (["sluice", "config", "check", "broker", str(file)], 1)):
         done = run(*command)
-        assert done.returncode in (1, 2) and says in done.stderr, done
+        assert done.returncode == status and says in done.stderr, done
 
 
 def test_what_a_sidecar_s_start_would_refuse_is_said_before(tmp_path):
     for flags, says in ((["--http", "0.0.0.0:8480"], "token_file"), (["--token-file", str(tmp_path / "none")], "cannot read token_file"),
-                        (["--curve-broker-key-file", "x"], "go together"), (["--log-level", "verbose"], "'log.level' must be")):
-        done = run("sluice-sidecar", "--check-config", *flags)
-        assert done.returncode == 2 and says in done.stderr, done
+                        (["--curve-broker-key-file", "x"], "go together"), (["--log-level", "verbose"], "'log.level' must be"),
+                        (["--broker", "tcp://sluice"], "'tcp://sluice' is no address of a broker"), (["--broker", "ipc://"], "is no address of a broker"),
+                        (["--broker", "sluice:7400"], "is no address of a broker"), (["--broker", "tcp://sluice:74000"], "is no address of a broker"),
+                        (["--inbox", "tcp://0.0.0.0:inbox"], "is no address of an inbox"),
+                        (["--http", "127.0.0.1:9480"], "two of them have the address 127.0.0.1:9480"),
+                        (["--push-allow", "http://reports:8080"], "'push.allow' has 'http://reports:8080', which is no host"),
+                        (["--allow-hosts", "shop.internal/"], "'allow.hosts' has 'shop.internal/', which is no host"),
+                        (["--allow-origins", "localhost:3000"], "'allow.origins' has 'localhost:3000', which is no origin"),
+                        (["--allow-origins", "http://localhost:3000/"], "which is no origin"), (["--allow-origins", "*"], "which is no origin")):
+        for more in (["--check-config"], []):
+            done = run("sluice-sidecar", *flags, *more)
+            assert done.returncode == 2 and says in done.stderr, done
+    for flags in (["--broker", "tcp://sluice:7400", "--inbox", "tcp://*:*"], ["--broker", "ipc:///run/a:b", "--inbox", "ipc:///run/inbox"],
+                  ["--http", "127.0.0.1:0", "--ops", "127.0.0.1:0"], ["--allow-origins", "null", "--allow-origins", "http://[::1]:3000"],
+                  ["--push-allow", "[fd00::1]:8080", "--allow-hosts", "shop.internal:8480"]):
+        assert run("sluice-sidecar", "--check-config", *flags).returncode == 0, flags
+
+
+def test_keys_that_cannot_be_read_are_found_by_the_start_s_check_and_not_asked_for_by_the_file_s(tmp_path):
+    for what, text in (("broker", "curve: {secret_key_file: none, clients: none}"), ("sidecar", "curve: {secret_key_file: none, broker_key_file: none}")):
+        file = tmp_path / f"{what}.yaml"
+        file.write_text(text + "\n")
+        for more in (["--check-config"], []):
+            done = run(f"sluice-{what}", "--config", str(file), *more)
+            assert done.returncode == 2 and "cannot read the secret key none" in done.stderr, done
+        assert run("sluice", "config", "check", what, str(file)).returncode == 0
 
 
 def test_a_file_is_checked_with_what_comes_beside_it(tmp_path):

@@ -1,0 +1,159 @@
+/* What the table of options.c cannot say: what depends on other settings, and on what is written in a value. */
+#include "base/curve.h"
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "sidecar/options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TOKEN_MAX 512
+
+static bool check_subscriptions(struct sidecar_options *o, struct error *e)
+{
+    struct error inner;
+    unsigned count = 0;
+    if (o->subscriptions && !o->app_name)
+        return error_set(e, "subscriptions belong to an application: give its name (app.name, or --app-name)");
+    for (struct declared_subscription *s = o->subscriptions; s; s = s->next) {
+        if (!subscription_complete(&s->settings, &o->push_allow, &inner))
+            return error_set(e, "subscription '%s': %.380s", s->name, inner.text);
+        if (++count > SUBSCRIPTIONS_MAX)
+            return error_set(e, "a sidecar has at most %u subscriptions", SUBSCRIPTIONS_MAX);
+    }
+    return true;
+}
+
+bool address_is_local(const char *address)
+{
+    return strncmp(address, "unix:", 5) == 0 || strncmp(address, "127.", 4) == 0 ||
+           strncmp(address, "localhost:", 10) == 0 || strncmp(address, "[::1]:", 6) == 0;
+}
+
+/* HOST:PORT, [V6]:PORT or unix:PATH; what only the system can say comes when it is listened on. */
+static bool check_address(const char *address, struct error *e)
+{
+    const char *colon = strrchr(address, ':');
+    if (strncmp(address, "unix:", 5) == 0)
+        return true;
+    if (!colon || colon == address || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1))
+        return error_set(e, "'%s' is no address to listen on: write HOST:PORT, [V6]:PORT or unix:/PATH", address);
+    return (strlen(colon + 1) <= 5 && atol(colon + 1) <= 65535) ||
+           error_set(e, "'%s' is no address to listen on: a port is at most 65535", address);
+}
+
+static bool read_token(const char *path, char **token, struct error *e)
+{
+    char text[TOKEN_MAX + 2] = "";
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return error_set(e, "cannot read token_file %s: %s", path, strerror(errno));
+    size_t size = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    text[size] = '\0';
+    text[strcspn(text, "\r\n")] = '\0';
+    if (strlen(text) < 16 || strlen(text) > TOKEN_MAX)
+        return error_set(e, "token_file %s must hold one line of 16 to %d characters", path, TOKEN_MAX);
+    *token = xstrdup(text);
+    return true;
+}
+
+static bool begins_with(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* tcp://HOST:PORT, or what an inbox may say instead of a port; ipc and inproc with anything behind. libzmq says no more of a wrong one
+ * than "Invalid argument", and only at the start. */
+static bool is_endpoint(const char *endpoint, bool inbox)
+{
+    const char *colon = strrchr(endpoint, ':');
+    if (begins_with(endpoint, "ipc://"))
+        return endpoint[6] != '\0';
+    if (begins_with(endpoint, "inproc://"))
+        return endpoint[9] != '\0';
+    if (!begins_with(endpoint, "tcp://") || colon <= endpoint + 6 || !colon[1])
+        return false;
+    if (inbox && (strcmp(colon, ":*") == 0 || strcmp(colon, ":!") == 0))
+        return true;
+    return strspn(colon + 1, "0123456789") == strlen(colon + 1) && strlen(colon + 1) <= 5 && atol(colon + 1) <= 65535;
+}
+
+static bool check_endpoints(const struct sidecar_options *o, struct error *e)
+{
+    if (!is_endpoint(o->broker, false))
+        return error_set(e, "'%s' is no address of a broker; it looks like tcp://HOST:PORT or ipc:///PATH", o->broker);
+    return !o->inbox || is_endpoint(o->inbox, true) ||
+           error_set(e, "'%s' is no address of an inbox; it looks like tcp://HOST:PORT or ipc:///PATH", o->inbox);
+}
+
+static bool check_addresses(const struct sidecar_options *o, const char *token, struct error *e)
+{
+    const char *const asked[] = { o->http, o->ops, o->probe };
+    for (unsigned i = 0; i < 3; i++) {
+        if (asked[i] && *asked[i] && !check_address(asked[i], e))
+            return false;
+        for (unsigned k = 0; k < i && asked[i] && *asked[i]; k++) {
+            if (strcmp(asked[i], asked[k]) == 0 && strcmp(asked[i] + strlen(asked[i]) - 2, ":0") != 0)
+                return error_set(e, "http, ops and probe are listeners of their own: two of them have the address %s",
+                                 asked[i]);
+        }
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        if (!address_is_local(asked[i]) && !token)
+            return error_set(e,
+                             "%s is beyond loopback, where everybody could publish and consume: set token_file, or "
+                             "listen on 127.0.0.1",
+                             asked[i]);
+    }
+    return true;
+}
+
+/* Hosts stand alone, origins have a scheme; what is written otherwise matches nothing, and nobody would say so. */
+static bool check_lists(const struct sidecar_options *o, struct error *e)
+{
+    const struct setting_list *const hosts[] = { &o->push_allow, &o->hosts };
+    for (unsigned k = 0; k < 2; k++) {
+        for (size_t i = 0; i < hosts[k]->count; i++) {
+            if (!*hosts[k]->items[i] || strpbrk(hosts[k]->items[i], "/*@ "))
+                return error_set(e,
+                                 "'%s' has '%s', which is no host: write HOST or HOST:PORT, without http:// and a path",
+                                 k ? "allow.hosts" : "push.allow", hosts[k]->items[i]);
+        }
+    }
+    for (size_t i = 0; i < o->origins.count; i++) {
+        const char *origin = o->origins.items[i], *host = strstr(origin, "://");
+        if (strcmp(origin, "null") != 0 && (!host || host == origin || !host[3] || strpbrk(host + 3, "/*@ ")))
+            return error_set(
+                e,
+                "'allow.origins' has '%s', which is no origin: write http://HOST or http://HOST:PORT, without a path",
+                origin);
+    }
+    return true;
+}
+
+bool sidecar_options_check_keys(const struct sidecar_options *o, struct error *e)
+{
+    struct curve_keys own;
+    char broker[CURVE_KEY_SIZE];
+    if (!o->secret_key_file || !begins_with(o->broker, "tcp://"))
+        return true; /* over ipc the kernel says who is who */
+    return curve_read_secret(o->secret_key_file, &own, e) && curve_read_public(o->broker_key_file, broker, e);
+}
+
+bool sidecar_options_check(struct sidecar_options *o, char **token, struct error *e)
+{
+    *token = NULL;
+    if (!log_settings_check(o->log_level, o->log_format, e))
+        return false;
+    if (o->token_file && !read_token(o->token_file, token, e))
+        return false;
+    if (!o->secret_key_file != !o->broker_key_file)
+        return error_set(e, "'curve.secret_key_file' and 'curve.broker_key_file' go together: set both or none");
+    if (!check_endpoints(o, e) || !check_addresses(o, *token, e) || !check_lists(o, e))
+        return false;
+    if (o->app_name && !name_valid(span_str(o->app_name)))
+        return error_set(e, "'app.name' must be 1 to 128 letters, digits, '.', '_' or '-', not '%s'", o->app_name);
+    return check_subscriptions(o, e);
+}
