@@ -58,9 +58,9 @@ struct named {
 };
 
 struct queue_metrics {
-    uint64_t most, own;
+    uint64_t most;
     const struct setting_list *pinned;
-    struct named *named;
+    struct named *named; /* those that came first; not the pinned */
 };
 
 struct queue_collection {
@@ -104,20 +104,21 @@ static bool is_pinned(const struct queue_metrics *m, const char *name)
 }
 
 /* Sticky: a queue that once had its own series keeps it, or its counters would jump into `other`. A queue that is
- * called so cannot have its own. */
+ * called so cannot have its own. What is pinned is so by its name alone, and not remembered: of a pattern's queues there may come,
+ * and go, any number. */
 bool queue_metrics_have_own(struct queue_metrics *m, const char *name)
 {
     struct named *n = NULL;
-    HASH_FIND_STR(m->named, name, n);
-    if (n)
-        return true;
-    bool pinned = is_pinned(m, name);
-    if (strcmp(name, OTHER) == 0 || (!pinned && m->own >= m->most))
+    if (strcmp(name, OTHER) == 0)
         return false;
+    if (is_pinned(m, name))
+        return true;
+    HASH_FIND_STR(m->named, name, n);
+    if (n || HASH_COUNT(m->named) >= m->most)
+        return n != NULL;
     n = xcalloc(1, sizeof *n);
     snprintf(n->name, sizeof n->name, "%s", name);
     HASH_ADD_STR(m->named, name, n);
-    m->own += !pinned;
     return true;
 }
 
