@@ -68,6 +68,46 @@ const struct setting *settings_find(const struct settings *s, const char *key)
     return NULL;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool same_list(const struct setting_list *a, const struct setting_list *b)
+{
+    bool same = a->count == b->count;
+    for (size_t i = 0; i < a->count && same; i++)
+        same = strcmp(a->items[i], b->items[i]) == 0;
+    return same;
+}
+
+static bool same_value(const struct setting *row, const void *a, const void *b)
+{
+    const char *at = (const char *)a + row->offset, *other = (const char *)b + row->offset;
+    switch (row->type) {
+    case SETTING_STRING: return same_text(*(char *const *)(const void *)at, *(char *const *)(const void *)other);
+    case SETTING_STRINGS: return same_list((const void *)at, (const void *)other);
+    case SETTING_BOOL: return *(const bool *)at == *(const bool *)other;
+    case SETTING_DURATION:
+    case SETTING_NUMBER:
+    case SETTING_SIZE: break;
+    }
+    return memcmp(at, other, sizeof(uint64_t)) == 0;
+}
+
+bool settings_differ(const struct settings *s, const void *a, const void *b, char *out, size_t size)
+{
+    size_t used = 0;
+    *out = '\0';
+    for (size_t i = 0; i < s->count; i++) {
+        const char *key = s->rows[i].key;
+        if (same_value(&s->rows[i], a, b) || used + strlen(key) + 3 > size)
+            continue;
+        used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "", key);
+    }
+    return used > 0;
+}
+
 /* ------------------------------------------------------------------ values */
 
 static bool parse_bool(const char *text, int64_t *out)

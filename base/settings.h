@@ -42,7 +42,6 @@ struct setting {
     int64_t min, max; /* inclusive; both 0 = unchecked */
     const char *help; /* one line, lower case, no full stop */
     const char *meta; /* the value's name in --help: "HOST:PORT", "DIR" */
-    bool reload;      /* takes effect on SIGHUP; others need a restart, which the log then says */
 };
 
 /* A YAML mapping below one top-level key whose entries the caller parses itself (`queues:` of the broker).
@@ -89,5 +88,9 @@ void settings_main(const struct settings *s, void *options, const char *program,
                    char **argv);
 /* The file that --config or SLUICE_CONFIG names; NULL when neither does. The arguments are those that settings_main took. */
 const char *settings_config_path(const struct settings *s, int argc, char **argv);
+/* What a start would have now, of these arguments and the same environment; without settings->check. False: the file is wrong. */
+bool settings_read_again(const struct settings *s, void *options, int argc, char **argv, struct error *e);
+/* The keys in which the two differ, with ", " between them, as far as they fit. False: in none. */
+bool settings_differ(const struct settings *s, const void *a, const void *b, char *out, size_t size);
 
 #endif

@@ -198,6 +198,20 @@ const char *settings_config_path(const struct settings *s, int argc, char **argv
     return config;
 }
 
+bool settings_read_again(const struct settings *settings, void *options, int argc, char **argv, struct error *e)
+{
+    const struct start s = { settings, options, argv[0], "" };
+    const char *config = settings_config_path(settings, argc, argv);
+    settings_defaults(settings, options);
+    if ((config && !settings_read_file(settings, options, config, e)) ||
+        !settings_read_environment(settings, options, environ, e))
+        return false;
+    struct option *flags = make_flags(settings);
+    apply_flags(&s, argc, argv, flags); /* they were fine at the start */
+    free_flags(flags);
+    return true;
+}
+
 void settings_main(const struct settings *settings, void *options, const char *program, const char *summary, int argc,
                    char **argv)
 {

@@ -44,23 +44,34 @@ static void say_ready(const struct broker *b)
     fflush(stdout);
 }
 
+/* What is not read again, and yet was changed: nobody shall believe that it holds. */
+static void say_not_taken(const struct settings *settings, const struct broker_options *again,
+                          const struct broker_options *running)
+{
+    char keys[512];
+    if (settings_differ(settings, again, running, keys, sizeof keys))
+        log_write(LOG_WARN, "config", "changed, and not taken before a restart: %s", keys);
+}
+
 /* The configuration's queues and the clients' keys. All of a file or nothing: one that a start would refuse changes nothing. */
 static void read_again(struct broker *b, const struct broker_options *running, int argc, char **argv)
 {
     struct broker_options again;
     struct error e;
     const struct settings *settings = broker_settings(&again);
-    const char *config = settings_config_path(settings, argc, argv);
-    settings_defaults(settings, &again);
+    bool config = settings_config_path(settings, argc, argv) != NULL;
+    bool fine =
+        settings_read_again(settings, &again, argc, argv, &e) && broker_options_check_queues(&again, running, &e);
     if (running->clients && broker_read_clients(b))
         log_write(LOG_INFO, "config", "the keys to admit were read again");
     if (!config && !running->clients)
         log_write(LOG_WARN, "config", "there is nothing to read again: no configuration file was given, and no keys");
-    else if (config && settings_read_file(settings, &again, config, &e) &&
-             broker_options_check_queues(&again, running, &e))
+    else if (config && fine)
         broker_declare(b, &again);
     else if (config)
         log_write(LOG_ERROR, "config", "the queues and topics stay as they were: %s", e.text);
+    if (config && fine)
+        say_not_taken(settings, &again, running);
     broker_options_free(&again);
 }
 

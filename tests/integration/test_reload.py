@@ -38,6 +38,17 @@ def test_what_a_changed_file_did_is_logged(cluster, tmp_path):
     assert sidecar.http("GET", "/v1/queues/orders").json["capacity"] == 9
 
 
+def test_what_was_changed_and_needs_a_restart_is_named(cluster, tmp_path):
+    file = tmp_path / "broker.yaml"
+    file.write_text("max_queues: 7\nmemory_budget: 64MiB\nqueues: {a: {}}\n")
+    broker = cluster.broker("--config", str(file), "--memory-budget", "32MiB")  # flags win: the file may say of it what it likes
+    says = "not taken before a restart"
+    said = reload(broker, file, "max_queues: 8\nmemory_budget: 16MiB\nauto_declare: true\nlog: {level: info}\nqueues: {a: {}}\n", says)
+    assert said[-1] == "-: changed, and not taken before a restart: auto_declare, max_queues"
+    said = reload(broker, file, "max_queues: 7\nqueues: {a: {capacity: 5}}\n", "were read again")
+    assert not any(says in line for line in said), said
+
+
 def test_what_is_not_in_the_file_any_more_may_be_deleted(cluster, tmp_path):
     file = tmp_path / "broker.yaml"
     file.write_text("queues: {a: {}, b: {}}\ntopics: {t: {bindings: {a: {}}}}\n")
