@@ -31,6 +31,18 @@ static bool add_attribute(struct buf *b, const char *given)
     return true;
 }
 
+/* The broker would take it, and nobody ever get it. */
+static bool lasts(const struct pub *p)
+{
+    int64_t delay = 0, ttl = 0;
+    if (!p->options.ttl || !p->options.delay || !duration_parse(span_str(p->options.ttl), &ttl) ||
+        !duration_parse(span_str(p->options.delay), &delay) || ttl > delay)
+        return true;
+    cli_usage("--ttl %s is over before --delay %s, which counts in: nobody would get these events", p->options.ttl,
+              p->options.delay);
+    return false;
+}
+
 bool pub_event_begin(struct pub *p)
 {
     const struct pub_options *o = &p->options;
@@ -42,6 +54,8 @@ bool pub_event_begin(struct pub *p)
     int64_t ms;
     if (o->not_before && (strlen(o->not_before) > NOT_BEFORE_MAX || !timestamp_parse_ms(span_str(o->not_before), &ms)))
         return cli_usage("--not-before: '%s' is no time like 2030-01-02T03:04:05Z", o->not_before), false;
+    if (!lasts(p))
+        return false;
     uint64_t run;
     randombytes_buf(&run, sizeof run);
     buf_add_str(&p->head, "{\"specversion\":\"1.0\",\"id\":");
