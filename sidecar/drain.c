@@ -10,6 +10,10 @@ void drain_say(const struct sidecar *s, enum log_level level, const char *what)
     struct uplink_stats stats;
     bool away = !uplink_is_attached(s->uplink);
     uplink_stats(s->uplink, &stats);
+    if (stats.held_events + stats.client.undecided_events == 0) {
+        log_write(level, "sidecar", "%s", what);
+        return;
+    }
     log_write(level, "sidecar", "%s; events handed out and not settled: %llu, published and not decided: %llu%s%s",
               what, (unsigned long long)stats.held_events, (unsigned long long)stats.client.undecided_events,
               away ? "; not attached to the broker: " : "", away ? uplink_trouble(s->uplink) : "");

@@ -79,7 +79,7 @@ void drain_leave(struct sidecar *s, const struct job *j);
 /* Once a loop turn. */
 void drain_care(struct sidecar *s);
 mono_t drain_due(const struct sidecar *s);
-/* A line in the log: that, and what is still waited for. */
+/* A line in the log: that, and what is still waited for, if anything is. */
 void drain_say(const struct sidecar *s, enum log_level level, const char *what);
 
 /* subscriptions.c: calls about these */
