@@ -1,5 +1,6 @@
 """/metrics as Prometheus would read it."""
 import concurrent.futures
+import pathlib
 import re
 
 from conftest import call
@@ -114,3 +115,15 @@ def test_the_disk_is_counted(cluster):
     assert 3000 < written < 6000
     assert after["sluice_broker_disk_used_bytes", None] >= 32 << 20
     assert after["sluice_broker_disk_carried_groups_total", None] == 0  # there was room
+
+
+def test_the_alerts_are_about_series_that_there_are(cluster, broker):
+    rules = (pathlib.Path(__file__).parents[2] / "deploy/prometheus/alerts.yaml").read_text()
+    s = cluster.sidecar(broker, "--operations", "--app-name", "shop")
+    s.declare("q")
+    assert s.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:1/"}).status == 201
+    samples = scrape(s)
+    asked = set(re.findall(r"\bsluice_[a-z_]+", rules))
+    assert len(asked) > 15 and asked <= {name for name, _ in samples}, asked
+    labels = {label for _, of in samples for label in re.findall(r'(\w+)="', of or "")} | {"instance"}
+    assert set(re.findall(r"\$labels\.(\w+)", rules)) <= labels
