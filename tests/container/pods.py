@@ -87,6 +87,9 @@ def faults():
         yield "a readiness probe takes every application out of its Service when the broker restarts"
     if sidecar["lifecycle"]["preStop"]["exec"]["command"][-1] != "drain":
         yield "the sidecar does not drain before it is stopped"
+    for template in application, only("StatefulSet")["spec"]["template"]:
+        if template["metadata"]["annotations"] != {"prometheus.io/scrape": "true", "prometheus.io/port": "9481"}:
+            yield "a sidecar's metrics are not scraped: nobody would be told that it is not attached"
     if application["metadata"]["labels"].get("sluice") != "client":
         yield "the NetworkPolicy lets pods with the label sluice: client in, and the application has it not"
     if application["spec"]["terminationGracePeriodSeconds"] < 25:
