@@ -50,16 +50,17 @@ static void say_ready(const struct sidecar *s, const struct sidecar_options *o)
     fflush(stdout);
 }
 
-static int open_signals(void)
+/* While it stops only those that ask for that once more are heard: a SIGHUP, which changes nothing, must not end a drain. */
+static int watch_signals(int fd, bool hangup)
 {
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
+    if (hangup)
+        sigaddset(&signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    return signalfd(fd, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 /* True: stop. SIGHUP changes nothing here, and must not kill either. */
@@ -80,6 +81,7 @@ static void serve(struct sidecar *s, const struct sidecar_options *options, int 
     do
         sidecar_run(s, signal_fd);
     while (!take_signal(signal_fd));
+    watch_signals(signal_fd, false);
     sidecar_stop(s, signal_fd);
     sidecar_close(s);
 }
@@ -96,7 +98,8 @@ int main(int argc, char **argv)
                   argc, argv);
     log_configure("sluice-sidecar", options.log_level, options.log_format);
     raise_limits();
-    int signal_fd = open_signals();
+    signal(SIGPIPE, SIG_IGN);
+    int signal_fd = watch_signals(-1, true);
     void *zmq = zmq_ctx_new();
     struct sidecar *s = sidecar_options_check(&options, &token, &e) ? sidecar_open(zmq, &options, token, &e) : NULL;
     bool started = s != NULL;

@@ -376,13 +376,16 @@ def test_acks_still_come_in_after_sigterm_and_end_the_drain(cluster, broker):
     assert s.popen.wait(timeout=10) == 0
 
 
-def test_a_second_sigterm_ends_the_drain_at_once(cluster, broker):
+def test_a_second_sigterm_ends_the_drain_at_once_and_a_sighup_does_not(cluster, broker):
     s = cluster.sidecar(broker, "--drain-limit", "10m")
     s.declare("q")
     s.publish("q")
     assert len(s.take("q", wait="5s").json["events"]) == 1
     s.popen.send_signal(signal.SIGTERM)
     eventually(lambda: s.take("q").status == 503)
+    s.popen.send_signal(signal.SIGHUP)
+    for _ in range(3):
+        assert s.publish("q").status == 202
     s.popen.send_signal(signal.SIGTERM)
     assert s.popen.wait(timeout=10) == 0
     assert log_of(s, "sidecar")[1:] == [("warn", "a second signal: ending at once; "
