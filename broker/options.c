@@ -3,6 +3,7 @@
 
 #include "base/curve.h"
 #include "base/log.h"
+#include "base/memory_limit.h"
 #include "base/units.h"
 #include "base/xalloc.h"
 #include "broker/net/endpoints.h"
@@ -340,23 +341,9 @@ bool broker_options_check(const struct broker_options *o, struct error *e)
            check_network(o, e) && check_memory(o, e) && broker_options_check_queues(o, o, e);
 }
 
-static uint64_t read_number(const char *path)
-{
-    FILE *f = fopen(path, "re");
-    char text[32] = "";
-    if (!f)
-        return 0;
-    if (!fgets(text, sizeof text, f))
-        text[0] = '\0';
-    fclose(f);
-    return strtoull(text, NULL, 10); /* "max" is 0: no limit */
-}
-
 uint64_t broker_memory_budget(void)
 {
     uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    uint64_t limit = read_number("/sys/fs/cgroup/memory.max");
-    if (!limit)
-        limit = read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes");
+    uint64_t limit = memory_limit("/proc/self/cgroup", "/sys/fs/cgroup");
     return (limit && limit < machine ? limit : machine) / 2;
 }
