@@ -1,5 +1,6 @@
 """The disk's budget runs out: publishers wait and are told, consumers go on, and service resumes by itself."""
 import json
+import re
 
 from conftest import run
 
@@ -19,6 +20,9 @@ def test_a_full_disk_is_507_and_what_is_acked_makes_room(cluster):
     refused = s.publish("q", EVENT, query="?wait=0s")
     assert (refused.status, refused.json["reason"]) == (507, "disk") and refused.headers["Retry-After"]
     assert s.publish("memory").status == 202
+    # what deploy/prometheus/alerts.yaml looks at
+    [refusals] = re.findall(r'^sluice_published_events_total{result="disk"} (\d+)$', s.ops("GET", "/metrics").body.decode(), re.M)
+    assert int(refusals) > 0
     taken = run("sluice", "sub", "q", "--count", str(counts["confirmed"]), environment=environment)
     assert (taken.returncode, taken.stderr) == (0, "")
     assert taken.stdout == f"{EVENT}\n" * counts["confirmed"]
