@@ -64,8 +64,8 @@ static bool begins_with(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* tcp://HOST:PORT, or what an inbox may say instead of a port; ipc and inproc with anything behind. libzmq says no more of a wrong one
- * than "Invalid argument", and only at the start. */
+/* tcp://HOST:PORT, or what an inbox may say instead of a port; ipc and inproc with anything behind. libzmq says no more of a
+ * wrong one than "Invalid argument", and only at the start. */
 static bool is_endpoint(const char *endpoint, bool inbox)
 {
     const char *colon = strrchr(endpoint, ':');

@@ -103,9 +103,8 @@ static bool is_pinned(const struct queue_metrics *m, const char *name)
     return false;
 }
 
-/* Sticky: a queue that once had its own series keeps it, or its counters would jump into `other`. A queue that is
- * called so cannot have its own. What is pinned is so by its name alone, and not remembered: of a pattern's queues there may come,
- * and go, any number. */
+/* Sticky: a queue that once had its own series keeps it, or its counters would jump into `other`. A queue that is called so
+ * cannot have its own. What is pinned is so by its name alone, and not remembered: a pattern's queues may come and go. */
 bool queue_metrics_have_own(struct queue_metrics *m, const char *name)
 {
     struct named *n = NULL;

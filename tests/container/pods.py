@@ -57,7 +57,7 @@ def seconds(text):
 
 
 def faults_of_the_broker_s_probes(broker):
-    """It has no HTTP: the command line asks its loop. A probe that is hasty ends brokers that are busy, or still read their log."""
+    """It has no HTTP: a ping asks its loop. A hasty probe ends brokers that are busy, or still read their log."""
     listen = next(line.split()[1] for line in only("ConfigMap")["data"]["broker.yaml"].splitlines() if line.startswith("listen:"))
     for kind, patience in (("startupProbe", 1800), ("livenessProbe", 60)):
         probe = broker[kind]

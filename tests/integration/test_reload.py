@@ -43,7 +43,8 @@ def test_what_was_changed_and_needs_a_restart_is_named(cluster, tmp_path):
     file.write_text("max_queues: 7\nmemory_budget: 64MiB\nqueues: {a: {}}\n")
     broker = cluster.broker("--config", str(file), "--memory-budget", "32MiB")  # flags win: the file may say of it what it likes
     says = "not taken before a restart"
-    said = reload(broker, file, "max_queues: 8\nmemory_budget: 16MiB\nauto_declare: true\nlog: {level: info}\nqueues: {a: {}}\n", says)
+    said = reload(broker, file, "max_queues: 8\nmemory_budget: 16MiB\nauto_declare: true\nlog: {level: info}\n"
+                                "queues: {a: {}}\n", says)
     assert said[-1] == "-: changed, and not taken before a restart: auto_declare, max_queues"
     said = reload(broker, file, "max_queues: 7\nqueues: {a: {capacity: 5}}\n", "were read again")
     assert not any(says in line for line in said), said
@@ -98,7 +99,8 @@ def test_without_a_file_there_is_nothing_to_read_again(cluster, tmp_path):
 def test_what_a_start_would_refuse_is_said_before(tmp_path, text, says):
     file = tmp_path / "broker.yaml"
     file.write_text(text + "\n")
-    for command, status in ((["sluice-broker", "--config", str(file)], 2), (["sluice-broker", "--config", str(file), "--check-config"], 2),
+    for command, status in ((["sluice-broker", "--config", str(file)], 2),
+                            (["sluice-broker", "--config", str(file), "--check-config"], 2),
                             (["sluice", "config", "check", "broker", str(file)], 1)):
         done = run(*command)
         assert done.returncode == status and says in done.stderr, done
@@ -107,25 +109,30 @@ def test_what_a_start_would_refuse_is_said_before(tmp_path, text, says):
 def test_what_a_sidecar_s_start_would_refuse_is_said_before(tmp_path):
     for flags, says in ((["--http", "0.0.0.0:8480"], "token_file"), (["--token-file", str(tmp_path / "none")], "cannot read token_file"),
                         (["--curve-broker-key-file", "x"], "go together"), (["--log-level", "verbose"], "'log.level' must be"),
-                        (["--broker", "tcp://sluice"], "'tcp://sluice' is no address of a broker"), (["--broker", "ipc://"], "is no address of a broker"),
-                        (["--broker", "sluice:7400"], "is no address of a broker"), (["--broker", "tcp://sluice:74000"], "is no address of a broker"),
+                        (["--broker", "tcp://sluice"], "'tcp://sluice' is no address of a broker"),
+                        (["--broker", "ipc://"], "is no address of a broker"),
+                        (["--broker", "sluice:7400"], "is no address of a broker"),
+                        (["--broker", "tcp://sluice:74000"], "is no address of a broker"),
                         (["--inbox", "tcp://0.0.0.0:inbox"], "is no address of an inbox"),
                         (["--http", "127.0.0.1:9480"], "two of them have the address 127.0.0.1:9480"),
                         (["--push-allow", "http://reports:8080"], "'push.allow' has 'http://reports:8080', which is no host"),
                         (["--allow-hosts", "shop.internal/"], "'allow.hosts' has 'shop.internal/', which is no host"),
                         (["--allow-origins", "localhost:3000"], "'allow.origins' has 'localhost:3000', which is no origin"),
-                        (["--allow-origins", "http://localhost:3000/"], "which is no origin"), (["--allow-origins", "*"], "which is no origin")):
+                        (["--allow-origins", "http://localhost:3000/"], "which is no origin"),
+                        (["--allow-origins", "*"], "which is no origin")):
         for more in (["--check-config"], []):
             done = run("sluice-sidecar", *flags, *more)
             assert done.returncode == 2 and says in done.stderr, done
-    for flags in (["--broker", "tcp://sluice:7400", "--inbox", "tcp://*:*"], ["--broker", "ipc:///run/a:b", "--inbox", "ipc:///run/inbox"],
-                  ["--http", "127.0.0.1:0", "--ops", "127.0.0.1:0"], ["--allow-origins", "null", "--allow-origins", "http://[::1]:3000"],
+    for flags in (["--broker", "tcp://sluice:7400", "--inbox", "tcp://*:*"],
+                  ["--broker", "ipc:///run/a:b", "--inbox", "ipc:///run/inbox"], ["--http", "127.0.0.1:0", "--ops", "127.0.0.1:0"],
+                  ["--allow-origins", "null", "--allow-origins", "http://[::1]:3000"],
                   ["--push-allow", "[fd00::1]:8080", "--allow-hosts", "shop.internal:8480"]):
         assert run("sluice-sidecar", "--check-config", *flags).returncode == 0, flags
 
 
 def test_keys_that_cannot_be_read_are_found_by_the_start_s_check_and_not_asked_for_by_the_file_s(tmp_path):
-    for what, text in (("broker", "curve: {secret_key_file: none, clients: none}"), ("sidecar", "curve: {secret_key_file: none, broker_key_file: none}")):
+    for what, text in (("broker", "curve: {secret_key_file: none, clients: none}"),
+                       ("sidecar", "curve: {secret_key_file: none, broker_key_file: none}")):
         file = tmp_path / f"{what}.yaml"
         file.write_text(text + "\n")
         for more in (["--check-config"], []):
