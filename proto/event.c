@@ -2,7 +2,7 @@
  *
  * Attribute values come back exactly as published: a timestamp whose text would be written differently after a round trip
  * through google.protobuf.Timestamp (another offset, other fraction digits), or that it cannot hold, is stored as the
- * string it was; so are bytes that are not given in canonical base64. */
+ * string it was; so are bytes that are not given in canonical base64. An integer is a number and no text: -0 comes back as 0. */
 #include "proto/event.h"
 
 #include "base/units.h"
@@ -83,14 +83,26 @@ static bool is_plain(struct span s)
     return true;
 }
 
-/* No C0 or C1 control characters and no noncharacters' lead: what the CloudEvents type system calls a String. */
+size_t event_banned(const uint8_t *at, const uint8_t *end)
+{
+    size_t left = (size_t)(end - at);
+    if (left && (at[0] < 0x20 || at[0] == 0x7f))
+        return 1;
+    if (left >= 2 && at[0] == 0xc2 && at[1] < 0xa0)
+        return 2;
+    if (left >= 3 && at[0] == 0xef &&
+        ((at[1] == 0xb7 && at[2] >= 0x90 && at[2] <= 0xaf) || (at[1] == 0xbf && at[2] >= 0xbe)))
+        return 3;
+    return left >= 4 && at[0] >= 0xf0 && (at[1] & 0x0f) == 0x0f && at[2] == 0xbf && at[3] >= 0xbe ? 4 : 0;
+}
+
+/* What the CloudEvents type system calls a String. */
 static bool is_string(struct span s)
 {
     if (is_plain(s))
         return true;
     for (size_t i = 0; i < s.size; i++) {
-        uint8_t c = s.data[i];
-        if (c < 0x20 || c == 0x7f || (c == 0xc2 && i + 1 < s.size && s.data[i + 1] < 0xa0))
+        if (event_banned(s.data + i, s.data + s.size))
             return false;
     }
     return utf8_valid(s);
@@ -134,7 +146,7 @@ static bool check_required(struct span value, const char *name, struct error *wh
     if (value.size == 0)
         return error_set(why, "attribute '%s' is missing or empty", name);
     if (!is_string(value))
-        return error_set(why, "attribute '%s' holds control characters or is not UTF-8", name);
+        return error_set(why, "attribute '%s' holds control characters or noncharacters, or is not UTF-8", name);
     return true;
 }
 
@@ -159,13 +171,15 @@ static bool check_value(const struct attribute *a, struct error *why)
     int32_t nanos;
     const char *wanted = NULL;
     bool time = name_is(a->name, "time") || a->type == ATTRIBUTE_TIMESTAMP;
+    bool text = name_is(a->name, "subject") || name_is(a->name, "datacontenttype");
     if (!is_string(a->text))
-        wanted = "UTF-8 text without control characters";
+        wanted = "UTF-8 text without control characters and noncharacters";
     else if (a->text.size == 0 && a->type != ATTRIBUTE_STRING && a->type != ATTRIBUTE_BYTES)
         wanted = "a value";
-    else if (a->text.size == 0 && (time || name_is(a->name, "subject") || name_is(a->name, "dataschema") ||
-                                   name_is(a->name, "datacontenttype")))
+    else if (a->text.size == 0 && (time || text || name_is(a->name, "dataschema")))
         wanted = "a value";
+    else if (text && (a->type == ATTRIBUTE_BOOLEAN || a->type == ATTRIBUTE_INTEGER))
+        wanted = "a string";
     else if (time && !timestamp_parse(a->text, &seconds, &nanos))
         wanted = "an RFC 3339 timestamp like 2024-05-01T12:00:00Z";
     else if (a->type == ATTRIBUTE_INTEGER && !is_integer(a->text))

@@ -12,40 +12,55 @@
 /* The text of a CloudEventAttributeValue that can be a key. */
 static struct span text_of(struct span value, char number[EVENT_KEY_NUMBER])
 {
-    struct wire_reader r = wire_open(value);
-    struct wire_field f;
     struct span text = { 0 };
+    struct wire_field f;
+    if (value.size == 0)
+        return text;
+    struct wire_reader r = wire_open(value);
     while (!wire_done(&r) && wire_next(&r, &f)) {
         if (f.type == WIRE_BYTES && f.tag >= 3 && f.tag <= 6)
             text = f.bytes;
         else if (f.type == WIRE_VARINT && f.tag == 2)
             text = span_of(number, (size_t)snprintf(number, EVENT_KEY_NUMBER, "%d", (int)(int32_t)(uint32_t)f.number));
+        else if ((f.type == WIRE_VARINT && f.tag == 1) || (f.type == WIRE_BYTES && f.tag == 7))
+            text = (struct span){ 0 }; /* the last one counts, as everywhere */
     }
     return text;
+}
+
+bool event_entry(struct span entry, struct span *name, struct span *value)
+{
+    struct wire_reader r = wire_open(entry);
+    struct wire_field f;
+    *name = *value = (struct span){ 0 };
+    while (!wire_done(&r)) {
+        if (!wire_next(&r, &f))
+            return false;
+        if (f.type == WIRE_BYTES && f.tag == 1)
+            *name = f.bytes;
+        else if (f.type == WIRE_BYTES && f.tag == 2)
+            *value = f.bytes;
+    }
+    return true;
 }
 
 struct span event_key(struct span bytes, char number[EVENT_KEY_NUMBER])
 {
     struct wire_reader r = wire_open(bytes);
-    struct wire_field f, name, value;
-    struct span subject = { 0 };
+    struct wire_field f;
+    struct span name, value, subject = { 0 };
     while (!wire_done(&r) && wire_next(&r, &f)) {
-        struct wire_reader entry;
-        if (f.tag != 5 || f.type != WIRE_BYTES)
+        if (f.tag != 5 || f.type != WIRE_BYTES || !event_entry(f.bytes, &name, &value))
             continue;
-        entry = wire_open(f.bytes);
-        if (wire_done(&entry) || !wire_next(&entry, &name) || name.tag != 1 || name.type != WIRE_BYTES ||
-            wire_done(&entry) || !wire_next(&entry, &value) || value.tag != 2 || value.type != WIRE_BYTES)
-            continue;
-        if (span_equal(name.bytes, span_str("partitionkey"))) {
-            struct span key = text_of(value.bytes, number);
+        if (span_equal(name, span_str("partitionkey"))) {
+            struct span key = text_of(value, number);
             if (key.size)
                 return key;
-        } else if (span_equal(name.bytes, span_str("subject"))) {
-            subject = text_of(value.bytes, number);
+        } else if (span_equal(name, span_str("subject"))) {
+            subject = value;
         }
     }
-    return subject;
+    return text_of(subject, number);
 }
 
 uint64_t event_key_hash(struct span key)

@@ -177,23 +177,6 @@ static bool read_value(struct span value, struct text *out)
     return found;
 }
 
-/* An entry of the attributes' map: its name, and its value still encoded. */
-static bool read_entry(struct span entry, struct span *name, struct span *value)
-{
-    struct wire_reader r = wire_open(entry);
-    struct wire_field f;
-    *name = *value = (struct span){ 0 };
-    while (!wire_done(&r)) {
-        if (!wire_next(&r, &f))
-            return false;
-        if (f.type == WIRE_BYTES && f.tag == 1)
-            *name = f.bytes;
-        else if (f.type == WIRE_BYTES && f.tag == 2)
-            *value = f.bytes;
-    }
-    return value->size > 0;
-}
-
 /* ------------------------------------------------------------------ evaluation */
 
 enum verdict { NO, YES, UNKNOWN };
@@ -278,7 +261,7 @@ static bool meet(struct evaluation *e, const struct wire_field *f)
         return false;
     if (f->tag < 5)
         return answer(e, span_str(names[f->tag]), f->bytes, false);
-    return read_entry(f->bytes, &name, &value) && answer(e, name, value, true);
+    return event_entry(f->bytes, &name, &value) && value.size && answer(e, name, value, true);
 }
 
 bool filter_matches(struct span filter, struct span event)

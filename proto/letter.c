@@ -14,13 +14,11 @@ enum { EVENT_ATTRIBUTE = 5, ENTRY_NAME = 1, ENTRY_VALUE = 2, VALUE_INTEGER = 2, 
 
 /* ------------------------------------------------------------------ the event as it was */
 
-static bool is_of_an_earlier_death(const struct wire_field *f)
+static bool is_of_an_earlier_death(struct span entry)
 {
-    struct wire_reader r = wire_open(f->bytes);
-    struct wire_field name;
+    struct span name, value;
     size_t size = sizeof PREFIX - 1;
-    return wire_next(&r, &name) && name.tag == ENTRY_NAME && name.type == WIRE_BYTES && name.bytes.size >= size &&
-           memcmp(name.bytes.data, PREFIX, size) == 0;
+    return event_entry(entry, &name, &value) && name.size >= size && memcmp(name.data, PREFIX, size) == 0;
 }
 
 /* Copies the event without them. Returns how many attributes are left; what is no message is copied whole. */
@@ -38,7 +36,7 @@ static unsigned copy_event(struct buf *out, struct span event)
             return 0;
         }
         bool attribute = f.tag == EVENT_ATTRIBUTE && f.type == WIRE_BYTES;
-        if (attribute && is_of_an_earlier_death(&f))
+        if (attribute && is_of_an_earlier_death(f.bytes))
             continue;
         count += attribute;
         buf_add(out, from, (size_t)(r.at - from));
@@ -104,17 +102,15 @@ static void add_time(struct writing *w, const char *name, int64_t ms)
     end(w, entry, value);
 }
 
-/* CloudEvents' strings have no control characters, C1 among them (c2 80 to c2 9f). */
+/* CloudEvents' strings do not hold every character. */
 static void add_error(struct writing *w, const char *error)
 {
     char text[TROUBLE_ERROR_MAX + 1];
     snprintf(text, sizeof text, "%s", error);
-    for (char *c = text; *c; c++) {
-        bool second = c > text && (uint8_t)c[-1] == 0xc2 && (uint8_t)*c < 0xa0;
-        if (second)
-            c[-1] = ' ';
-        if (second || (uint8_t)*c < 0x20 || *c == 0x7f)
-            *c = ' ';
+    uint8_t *at = (uint8_t *)text, *end = at + strlen(text);
+    for (size_t size; at < end; at += size ? size : 1) {
+        size = event_banned(at, end);
+        memset(at, ' ', size);
     }
     if (*text)
         add_text(w, PREFIX "error", text);

@@ -7,7 +7,7 @@
  *   sluicedeadattempts   Integer    deliveries it had
  *   sluicedeadfailures   Integer    sluicedeadcrashes  Integer
  *   sluicedeadstatus     Integer    what the newest nack said; absent when it did not
- *   sluicedeaderror      String     likewise; its control characters are spaces
+ *   sluicedeaderror      String     likewise; with spaces for what no attribute may hold (event.h)
  *   sluicedeadfirst      Timestamp  when something first went wrong
  *   sluicedeadlast       Timestamp  and last */
 #ifndef SLUICE_PROTO_LETTER_H

@@ -60,14 +60,15 @@ void event_http_write(struct span encoded, struct buf *headers, struct buf *body
 {
     struct arena arena;
     struct event e;
+    struct scan_value value;
     arena_init(&arena, 64 * 1024 + 2 * encoded.size);
     if (event_decode(encoded, &arena, &e, NULL)) {
         struct span type = event_attribute(&e, "datacontenttype");
         write_attributes(&e, headers);
         if (type.size)
             add_content_type(headers, type);
-        else if (e.data_kind ==
-                 DATA_TEXT) /* which came as JSON without one: that means this type (json-format.md, 2.4) */
+        else if (e.data_kind == DATA_TEXT &&
+                 scan_text(e.data, &value)) /* came as JSON without: this type (json-format.md, 2.4) */
             add_content_type(headers, span_str("application/json"));
         struct span data = e.data_kind == DATA_PROTO ? event_any_value(e.data) : e.data;
         buf_add(body, data.data, data.size);

@@ -127,6 +127,33 @@ static void fields_come_in_any_order_and_twice(void **state)
     }
 }
 
+/* The broker reads the key by a scan of its own, which must find what whoever takes the event apart will see. */
+static void the_key_is_that_of_the_attributes_as_they_are_decoded(void **state)
+{
+    static const struct {
+        struct wire_field entries[2];
+        const char *key;
+    } cases[] = {
+        { { F(5, "\22\3\32\1v\n\14partitionkey"), F(5, "\n\7subject\22\3\32\1s") }, "v" },
+        { { F(5, "\n\7subject\n\14partitionkey\22\3\32\1v"), F(5, "\n\7subject\22\3\32\1s") }, "v" },
+        { { F(5, "\n\14partitionkey\n\7subject\22\3\32\1v"), F(5, "\n\1k\22\3\32\1x") }, "v" },
+        { { F(5, "\n\14partitionkey\22\3\32\1u\22\3\32\1v"), F(5, "\n\1k\22\3\32\1x") }, "v" },
+        { { F(5, "\n\14partitionkey\22\5\32\1v\10\1"), F(5, "\n\7subject\22\3\32\1s") }, "s" },
+        { { F(5, "\n\7subject\22\3\32\001s"), F(5, "\n\14partitionkey\22\4\20\7\32\0") }, "s" },
+    };
+    static const struct wire_field required[] = { F(1, "1"), F(2, "/shop"), F(3, "1.0"), F(4, "t") };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char number[EVENT_KEY_NUMBER];
+        buf_clear(&encoded);
+        add_fields(&encoded, required, 4);
+        add_fields(&encoded, cases[i].entries, 2);
+        struct span key = event_key(buf_span(&encoded), number);
+        if (!span_equal(key, S(cases[i].key)))
+            fail_msg("case %zu: the key is '%.*s'", i, (int)key.size, (const char *)key.data);
+    }
+}
+
 /* An attribute that has no value, or half of one. */
 static void a_value_is_whole_or_none(void **state)
 {
@@ -361,6 +388,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
         T(fields_come_in_any_order_and_twice),
+        T(the_key_is_that_of_the_attributes_as_they_are_decoded),
         T(a_value_is_whole_or_none),
         T(protobuf_c_reads_what_we_write),
         T(we_read_what_protobuf_c_writes),

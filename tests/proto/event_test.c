@@ -169,6 +169,23 @@ static void timestamps_come_back_letter_by_letter(void **state)
     }
 }
 
+/* An Integer is a number and no text: -0 is 0, as in protobuf and as every reader of JSON has it. */
+static void integers_come_back_in_their_canonical_form(void **state)
+{
+    (void)state;
+    static const char *const texts[][2] = { { "-0", "0" }, { "007", "7" }, { "-2147483648", "-2147483648" } };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct attribute a = { S("n"), ATTRIBUTE_INTEGER, S(texts[i][0]) };
+        struct event e = minimal(&a, 1), back;
+        buf_clear(&encoded);
+        assert_true(event_check(&e, &why));
+        event_encode(&e, &encoded);
+        assert_true(event_decode(buf_span(&encoded), &arena, &back, &why));
+        assert_int_equal(back.attributes[0].type, ATTRIBUTE_INTEGER);
+        assert_text(back.attributes[0].text, texts[i][1]);
+    }
+}
+
 static void bytes_that_are_no_base64_are_kept_as_the_text_they_are(void **state)
 {
     (void)state;
@@ -230,21 +247,34 @@ static void required_attributes_must_have_a_value(void **state)
     assert_invalid(&e, "attribute 'type' is missing");
 }
 
-static void strings_hold_no_control_characters_and_are_utf8(void **state)
+static void strings_hold_no_control_or_noncharacters_and_are_utf8(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "a\nb", "\x1f", "\x7f", "\xc2\x80", "\xc2\x9f", "\xff", "\xed\xa0\x80" };
+    static const char *const bad[] = { "a\nb",
+                                       "\x1f",
+                                       "\x7f",
+                                       "\xc2\x80",
+                                       "\xc2\x9f",
+                                       "\xff",
+                                       "\xed\xa0\x80",
+                                       "\xef\xb7\x90",
+                                       "\xef\xb7\xaf",
+                                       "\xef\xbf\xbe",
+                                       "\xef\xbf\xbf",
+                                       "\xf0\x9f\xbf\xbe",
+                                       "x\xf4\x8f\xbf\xbf" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct attribute a = { S("ext"), ATTRIBUTE_STRING, S(bad[i]) };
         struct event e = minimal(&a, 1);
-        assert_invalid(&e, "attribute 'ext' must be UTF-8 text without control characters");
+        assert_invalid(&e, "attribute 'ext' must be UTF-8 text without control characters and noncharacters");
         e = minimal(NULL, 0), e.id = S(bad[i]);
         assert_invalid(&e, "attribute 'id'");
     }
     struct event e = minimal(NULL, 0);
     e.id = span_of("a\0b", 3);
     assert_invalid(&e, "attribute 'id'");
-    e.id = S("\xc2\xa0 \xf0\x9f\x98\x80");
+    e.id =
+        S("\xc2\xa0 \xf0\x9f\x98\x80 \xef\xb7\x8f\xef\xb7\xb0\xef\xbf\xbd\xf0\x9f\xbf\xbd\xf0\x9e\xbf\xbf\xef\xbb\xbf");
     assert_true(event_check(&e, &why));
 }
 
@@ -305,6 +335,8 @@ static void values_must_fit_their_type(void **state)
         { "dataschema", ATTRIBUTE_STRING, "", "a value" },
         { "subject", ATTRIBUTE_STRING, "", "a value" },
         { "datacontenttype", ATTRIBUTE_STRING, "", "a value" },
+        { "datacontenttype", ATTRIBUTE_INTEGER, "7", "a string" },
+        { "subject", ATTRIBUTE_BOOLEAN, "true", "a string" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct attribute a = { S(cases[i].name), cases[i].type, S(cases[i].text) };
@@ -420,11 +452,12 @@ int main(void)
         T(attributes_of_every_type_come_back_as_published),
         T(the_bound_holds_for_as_many_attributes_as_there_may_be),
         T(timestamps_come_back_letter_by_letter),
+        T(integers_come_back_in_their_canonical_form),
         T(bytes_that_are_no_base64_are_kept_as_the_text_they_are),
         T(data_of_every_kind_round_trips),
         T(attributes_are_found_by_name),
         T(required_attributes_must_have_a_value),
-        T(strings_hold_no_control_characters_and_are_utf8),
+        T(strings_hold_no_control_or_noncharacters_and_are_utf8),
         T(names_are_lower_case_letters_and_digits),
         T(a_name_is_given_once),
         T(values_must_fit_their_type),

@@ -137,15 +137,27 @@ static void a_second_death_replaces_what_the_first_one_left(void **state)
     buf_free(&first);
 }
 
-static void control_characters_of_an_error_are_spaces(void **state)
+/* Protobuf allows any order, and so an event may have come with one. */
+static void what_an_earlier_death_left_is_found_in_any_order_of_its_fields(void **state)
+{
+    (void)state;
+    static const uint8_t entry[] = "\x2a\x16\x12\x03\x1a\x01q\x0a\x0fsluicedeadqueue";
+    encode(1);
+    buf_add(&encoded, entry, sizeof entry - 1);
+    letter_write(&written, buf_span(&encoded), &sample);
+    struct event e = decoded(); /* which has no name twice */
+    assert_string_equal(text(&e, "sluicedeadqueue"), "orders");
+}
+
+static void what_no_attribute_may_hold_of_an_error_is_spaces(void **state)
 {
     (void)state;
     struct letter l = sample;
-    l.trouble.error = "a\tb\nc\x7f\xc2\x85\xc3\xa9";
+    l.trouble.error = "a\tb\nc\x7f\xc2\x85\xc3\xa9\xef\xbf\xbf\xf0\x9f\xbf\xbe!";
     encode(0);
     letter_write(&written, buf_span(&encoded), &l);
     struct event e = decoded();
-    assert_string_equal(text(&e, "sluicedeaderror"), "a b c   \xc3\xa9");
+    assert_string_equal(text(&e, "sluicedeaderror"), "a b c   \xc3\xa9       !");
 }
 
 static void an_event_with_all_the_attributes_there_may_be_gets_none(void **state)
@@ -179,7 +191,8 @@ int main(void)
         CASE(everything_that_was_published_is_there_byte_by_byte),
         CASE(what_was_not_said_is_absent),
         CASE(a_second_death_replaces_what_the_first_one_left),
-        CASE(control_characters_of_an_error_are_spaces),
+        CASE(what_an_earlier_death_left_is_found_in_any_order_of_its_fields),
+        CASE(what_no_attribute_may_hold_of_an_error_is_spaces),
         CASE(an_event_with_all_the_attributes_there_may_be_gets_none),
         CASE(bytes_that_are_no_event_are_kept_as_they_are),
     };

@@ -41,13 +41,16 @@ static void attributes_become_headers(void **state)
           "<a/>");
 }
 
-static void data_without_a_type_is_json_when_it_is_text(void **state)
+static void data_without_a_type_is_json_when_it_is_text_that_is(void **state)
 {
     const struct event text = { span_str("1"), span_str("/s"), span_str("t"), NULL, 0, DATA_TEXT, span_str("{}") };
+    const struct event plain = { span_str("1"), span_str("/s"), span_str("t"), NULL, 0, DATA_TEXT, span_str("hello") };
     const struct event bytes = { span_str("1"), span_str("/s"), span_str("t"), NULL, 0, DATA_BINARY, span_str("x") };
     const struct event none = { .id = span_str("1"), .source = span_str("/s"), .type = span_str("t") };
     (void)state;
     write(&text, "ce-specversion: 1.0\nce-id: 1\nce-source: /s\nce-type: t\nContent-Type: application/json\n", "{}");
+    write(&plain, "ce-specversion: 1.0\nce-id: 1\nce-source: /s\nce-type: t\n",
+          "hello"); /* as protobuf's text_data may be */
     write(&bytes, "ce-specversion: 1.0\nce-id: 1\nce-source: /s\nce-type: t\n", "x");
     write(&none, "ce-specversion: 1.0\nce-id: 1\nce-source: /s\nce-type: t\n", "");
 }
@@ -67,7 +70,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attributes_become_headers),
-        cmocka_unit_test(data_without_a_type_is_json_when_it_is_text),
+        cmocka_unit_test(data_without_a_type_is_json_when_it_is_text_that_is),
         cmocka_unit_test(what_is_no_event_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
