@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <yaml.h>
 
-#define DEPTH_MAX     8u
 #define PATH_MAX_SIZE 512u
 #define FILE_MAX      (1u << 20)
 
@@ -22,8 +21,9 @@ struct reading {
     struct error *error;
     struct span text;
     yaml_parser_t parser;
-    char path[PATH_MAX_SIZE]; /* dotted, of the mapping being read */
-    void *seen;               /* a tree (tsearch) of the full keys read so far: a second one is a mistake */
+    char path[PATH_MAX_SIZE];         /* dotted, of the mapping being read */
+    size_t starts[SETTING_DEPTH_MAX]; /* in it, of each key */
+    void *seen;                       /* a tree (tsearch) of the full keys read so far: a second one is a mistake */
 };
 
 static bool fail_at(struct reading *r, size_t line, const char *what)
@@ -146,17 +146,29 @@ static bool is_too_deep(const struct reading *r, unsigned depth)
     return section && section->depth && depth > section->depth;
 }
 
-static bool read_scalar(struct reading *r, const char *value, size_t line)
+/* The keys below the section's; the path is cut into them. */
+static bool read_section(const struct reading *r, const struct setting_section *section, unsigned depth,
+                         const char *value, int line, struct error *e)
+{
+    char path[PATH_MAX_SIZE];
+    const char *keys[SETTING_DEPTH_MAX];
+    memcpy(path, r->path, sizeof path);
+    for (unsigned i = 1; i < depth; i++) {
+        path[r->starts[i] - 1] = '\0';
+        keys[i - 1] = path + r->starts[i];
+    }
+    if (strcmp(path, section->key) != 0) /* its key and what is below in one word */
+        return settings_refuse_key(r->settings, path, e);
+    return section->scalar(section->context, keys, depth - 1, value, line, e);
+}
+
+/* `depth`: how many keys the value has around it. */
+static bool read_scalar(struct reading *r, unsigned depth, const char *value, size_t line)
 {
     struct error inner = { "" };
     const struct setting_section *section = section_of(r, r->path);
-    bool fine;
-    if (section) {
-        const char *below = r->path + strlen(section->key);
-        fine = section->scalar(section->context, *below ? below + 1 : "", value, (int)line + 1, &inner);
-    } else {
-        fine = settings_set(r->settings, r->options, r->path, value, &inner);
-    }
+    bool fine = section ? read_section(r, section, depth, value, (int)line + 1, &inner)
+                        : settings_set(r->settings, r->options, r->path, value, &inner);
     return fine || fail_at(r, line, inner.text);
 }
 
@@ -192,7 +204,7 @@ static bool read_value(struct reading *r, unsigned depth)
     size_t line = event.start_mark.line;
     bool fine;
     switch (event.type) {
-    case YAML_SCALAR_EVENT: fine = read_scalar(r, (const char *)event.data.scalar.value, line); break;
+    case YAML_SCALAR_EVENT: fine = read_scalar(r, depth, (const char *)event.data.scalar.value, line); break;
     case YAML_SEQUENCE_START_EVENT: fine = read_sequence(r, line); break;
     case YAML_MAPPING_START_EVENT: {
         struct error inner;
@@ -236,9 +248,10 @@ static bool enter_key(struct reading *r, const char *key, size_t line)
 static bool read_mapping(struct reading *r, unsigned depth)
 {
     bool empty = true;
-    if (depth > DEPTH_MAX)
+    if (depth > SETTING_DEPTH_MAX)
         return fail_at(r, r->parser.mark.line, "mappings nest too deep");
     size_t outer = strlen(r->path);
+    r->starts[depth - 1] = outer ? outer + 1 : 0;
     for (;;) {
         yaml_event_t event;
         if (!next_event(r, &event))
@@ -246,7 +259,7 @@ static bool read_mapping(struct reading *r, unsigned depth)
         size_t line = event.start_mark.line;
         if (event.type == YAML_MAPPING_END_EVENT) {
             yaml_event_delete(&event);
-            return !empty || !is_within_section(r) || read_scalar(r, "", line);
+            return !empty || !is_within_section(r) || read_scalar(r, depth - 1, "", line);
         }
         empty = false;
         bool fine = event.type == YAML_SCALAR_EVENT ? enter_key(r, (const char *)event.data.scalar.value, line)

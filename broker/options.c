@@ -160,24 +160,22 @@ static struct declared_queue *queue_named(struct broker_options *o, struct span 
     return q;
 }
 
-/* `queues: {NAME: {SETTING: VALUE}}`; a name may hold dots, a setting never does. */
-static bool read_queue(void *context, const char *path, const char *value, int line, struct error *e)
+/* `queues: {NAME: {SETTING: VALUE}}`. */
+static bool read_queue(void *context, const char *const *keys, size_t count, const char *value, int line,
+                       struct error *e)
 {
     struct broker_options *o = context;
     (void)line;
-    const char *dot = strrchr(path, '.');
-    struct span name = span_of(path, dot ? (size_t)(dot - path) : strlen(path));
-    if (*path && !name_valid(name))
-        return error_set(e, "'%.*s' is no valid queue name: letters, digits, '.', '_', '-', at most 128",
-                         (int)name.size, path);
-    if (!dot && *value == '\0') { /* `orders:` or `orders: {}`: all defaults; `queues:` alone: none */
-        if (*path)
-            queue_named(o, name);
-        return true;
-    }
-    if (!dot)
+    if (count && !name_valid(span_str(keys[0])))
+        return error_set(e, "'%s' is no valid queue name: letters, digits, '.', '_', '-', at most 128", keys[0]);
+    if (count == 2)
+        return queue_settings_parse(&queue_named(o, span_str(keys[0]))->settings, span_str(keys[1]), span_str(value),
+                                    e);
+    if (*value)
         return error_set(e, "a queue's settings are expected: 'NAME: {capacity: 1000}'");
-    return queue_settings_parse(&queue_named(o, name)->settings, span_str(dot + 1), span_str(value), e);
+    if (count) /* `orders:` or `orders: {}`: all defaults; `queues:` alone: none */
+        queue_named(o, span_str(keys[0]));
+    return true;
 }
 
 /* Can the keys be read that it names? `sluice config check` does not ask: they are not where the file is looked at. */

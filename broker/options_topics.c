@@ -6,8 +6,7 @@
  *       bindings:
  *         audit: {}
  *         mail: {filter: '{"exact": {"type": "order.placed"}}'}
- *
- * Names may hold dots, the words between them never do. */
+ */
 #include "broker/options_topics.h"
 
 #include "base/units.h"
@@ -50,27 +49,20 @@ static bool check_name(struct span name, const char *what, struct error *e)
                                          (int)name.size, (const char *)name.data, what);
 }
 
-static bool ends_with(struct span text, const char *end)
+/* `keys`: those below "bindings". */
+static bool read_binding(struct declared_topic *t, const char *const *keys, size_t count, const char *value, int line,
+                         struct error *e)
 {
-    size_t size = strlen(end);
-    return text.size > size && memcmp(text.data + text.size - size, end, size) == 0;
-}
-
-/* `rest`: what stands behind "bindings.". */
-static bool read_binding(struct declared_topic *t, struct span rest, const char *value, int line, struct error *e)
-{
-    bool filter = ends_with(rest, ".filter") && *value;
-    struct span queue = filter ? span_of(rest.data, rest.size - strlen(".filter")) : rest;
-    if (!check_name(queue, "queue", e))
+    if (!check_name(span_str(keys[0]), "queue", e))
         return false;
-    if (!filter && *value)
+    if (count == 1 ? *value != '\0' : strcmp(keys[1], "filter") != 0)
         return error_set(e, "a binding is 'QUEUE: {}' or 'QUEUE: {filter: JSON}'");
-    struct declared_binding *b = binding_to(t, queue);
+    struct declared_binding *b = binding_to(t, span_str(keys[0]));
     if (!b)
         return error_set(e, "topic '%s' has %u queues already, which is the most", t->name, TOPIC_BINDINGS_MAX);
     b->line = line;
     buf_clear(&b->filter);
-    return !filter || filter_from_text(span_str(value), "filter", &b->filter, e);
+    return count == 1 || filter_from_text(span_str(value), "filter", &b->filter, e);
 }
 
 static bool read_unrouted(struct declared_topic *t, const char *value, struct error *e)
@@ -93,29 +85,37 @@ static bool read_catch_all(struct declared_topic *t, const char *value, int line
     return true;
 }
 
-bool options_read_topic(void *context, const char *path, const char *value, int line, struct error *e)
+static bool refuse_key(const struct declared_topic *t, const char *key, struct error *e)
+{
+    static const char *const known[] = { "bindings", "unrouted" };
+    const char *closest = settings_closest(known, 2, key);
+    return error_set(e, "unknown key '%s' of topic '%s'%s%s%s", key, t->name, closest ? "; did you mean '" : "",
+                     closest ? closest : "", closest ? "'?" : "");
+}
+
+bool options_read_topic(void *context, const char *const *keys, size_t count, const char *value, int line,
+                        struct error *e)
 {
     struct broker_options *o = context;
-    struct span whole = span_str(path);
-    const char *bindings = strstr(path, ".bindings");
-    if (*path == '\0')
-        return true; /* `topics:` alone */
-    size_t size = bindings                              ? (size_t)(bindings - path)
-                  : ends_with(whole, ".unrouted.queue") ? whole.size - strlen(".unrouted.queue")
-                  : ends_with(whole, ".unrouted")       ? whole.size - strlen(".unrouted")
-                                                        : whole.size;
-    struct span name = span_of(path, size);
-    const char *rest = path + size;
-    if (!check_name(name, "topic", e))
+    if (count && !check_name(span_str(keys[0]), "topic", e))
         return false;
-    if (!*rest && *value)
+    if (count < 2 && *value)
         return error_set(e, "a topic's bindings are expected: 'NAME: {bindings: {QUEUE: {}}}'");
-    struct declared_topic *t = topic_named(o, name);
-    if (strncmp(rest, ".bindings.", 10) == 0)
-        return read_binding(t, span_str(rest + 10), value, line, e);
-    if (strcmp(rest, ".unrouted") == 0)
+    if (count == 0)
+        return true; /* `topics:` alone */
+    struct declared_topic *t = topic_named(o, span_str(keys[0]));
+    if (count == 1)
+        return true;
+    if (strcmp(keys[1], "bindings") == 0) {
+        if (count > 2)
+            return read_binding(t, keys + 2, count - 2, value, line, e);
+        return *value == '\0' || error_set(e, "a topic's bindings are 'QUEUE: {}' or 'QUEUE: {filter: JSON}'");
+    }
+    if (strcmp(keys[1], "unrouted") == 0 && count == 2)
         return read_unrouted(t, value, e);
-    return strcmp(rest, ".unrouted.queue") != 0 || read_catch_all(t, value, line, e);
+    if (strcmp(keys[1], "unrouted") == 0 && count == 3 && strcmp(keys[2], "queue") == 0)
+        return read_catch_all(t, value, line, e);
+    return refuse_key(t, strcmp(keys[1], "unrouted") == 0 ? keys[2] : keys[1], e);
 }
 
 static bool refuse_unknown(const struct declared_topic *t, const char *queue, int line, const char *where,

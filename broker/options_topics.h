@@ -5,7 +5,8 @@
 #include "broker/options.h"
 
 /* As struct setting_section has it; the context is a struct broker_options. */
-bool options_read_topic(void *context, const char *path, const char *value, int line, struct error *e);
+bool options_read_topic(void *context, const char *const *keys, size_t count, const char *value, int line,
+                        struct error *e);
 /* Does `known` know every queue that a topic's bindings and `unrouted` name? `where` says in what it looks, for the sentence. */
 bool options_know_queues(const struct broker_options *o, bool (*known)(const void *context, const char *queue),
                          const void *context, const char *where, struct error *e);

@@ -238,21 +238,20 @@ static struct declared_subscription *subscription_named(struct sidecar_options *
     return *at;
 }
 
-/* `subscriptions: {NAME: {KEY: VALUE}}`; a name may hold dots, a key never does. */
-static bool read_subscription(void *context, const char *path, const char *value, int line, struct error *e)
+/* `subscriptions: {NAME: {KEY: VALUE}}`. */
+static bool read_subscription(void *context, const char *const *keys, size_t count, const char *value, int line,
+                              struct error *e)
 {
     struct sidecar_options *o = context;
     (void)line;
-    const char *dot = strrchr(path, '.');
-    struct span name = span_of(path, dot ? (size_t)(dot - path) : strlen(path));
-    if (*path && !name_valid(name))
-        return error_set(e, "'%.*s' is no valid name of a subscription: letters, digits, '.', '_', '-', at most 128",
-                         (int)name.size, path);
-    if (!*path && *value == '\0') /* `subscriptions:` alone: none */
-        return true;
-    if (!dot)
-        return error_set(e, "a subscription's keys are expected: 'NAME: {queue: orders, url: http://127.0.0.1:8080/}'");
-    return subscription_parse(&subscription_named(o, name)->settings, span_str(dot + 1), span_str(value), e);
+    if (count && !name_valid(span_str(keys[0])))
+        return error_set(e, "'%s' is no valid name of a subscription: letters, digits, '.', '_', '-', at most 128",
+                         keys[0]);
+    if (count == 2)
+        return subscription_parse(&subscription_named(o, span_str(keys[0]))->settings, span_str(keys[1]),
+                                  span_str(value), e);
+    return (count == 0 && *value == '\0') || /* `subscriptions:` alone: none */
+           error_set(e, "a subscription's keys are expected: 'NAME: {queue: orders, url: http://127.0.0.1:8080/}'");
 }
 
 static bool check(void *options, struct error *e)

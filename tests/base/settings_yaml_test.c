@@ -15,15 +15,17 @@
 
 static struct sample options;
 static struct error error;
-static char scalars[512]; /* what the section was given: "path=value@line;" */
+static char scalars[512]; /* what the section was given: "key/key=value@line;" */
 
-static bool take_scalar(void *context, const char *path, const char *value, int line, struct error *e)
+static bool take_scalar(void *context, const char *const *keys, size_t count, const char *value, int line,
+                        struct error *e)
 {
-    size_t size = strlen(scalars);
     assert_ptr_equal(context, scalars);
     if (strcmp(value, "refuse me") == 0)
-        return error_set(e, "'%s' is not to be", path);
-    snprintf(scalars + size, sizeof scalars - size, "%s=%s@%d;", path, value, line);
+        return error_set(e, "'%s' is not to be", keys[count - 1]);
+    for (size_t i = 0; i < count; i++)
+        snprintf(scalars + strlen(scalars), sizeof scalars - strlen(scalars), "%s%s", i ? "/" : "", keys[i]);
+    snprintf(scalars + strlen(scalars), sizeof scalars - strlen(scalars), "=%s@%d;", value, line);
     return true;
 }
 
@@ -185,7 +187,7 @@ static void tags_nuls_and_more_documents_are_refused(void **state)
     assert_string_equal(options.listen, "tcp://127.0.0.1:7400");
 }
 
-static void a_section_gets_its_scalars_with_path_and_line(void **state)
+static void a_section_gets_its_scalars_with_keys_and_line(void **state)
 {
     (void)state;
     assert_true(read_text("strict: true\n"
@@ -194,7 +196,7 @@ static void a_section_gets_its_scalars_with_path_and_line(void **state)
                           "    capacity: 10\n"
                           "    lease: 30s\n"
                           "  mail: {overflow: reject}\n"));
-    assert_string_equal(scalars, "orders.capacity=10@4;orders.lease=30s@5;mail.overflow=reject@6;");
+    assert_string_equal(scalars, "orders/capacity=10@4;orders/lease=30s@5;mail/overflow=reject@6;");
 }
 
 static void what_a_section_names_without_saying_more_is_told_too(void **state)
@@ -203,15 +205,27 @@ static void what_a_section_names_without_saying_more_is_told_too(void **state)
     assert_true(read_text("queues:\n  orders: {}\n  mail:\n"));
     assert_string_equal(scalars, "orders=@2;mail=@3;");
     scalars[0] = '\0';
+    assert_true(read_text("trees: {a: {}, b: {c: {d: {}}}}\nqueues:\n"));
+    assert_string_equal(scalars, "a=@1;b/c/d=@1;=@2;");
+    scalars[0] = '\0';
     assert_true(read_text("queues: {}\n"));
     assert_string_equal(scalars, "");
+}
+
+static void dots_in_keys_of_a_section_part_nothing(void **state)
+{
+    (void)state;
+    assert_true(read_text("queues:\n  orders.eu: {}\n  a.b: {c.d: 1}\ntrees: {a.: {.b: {'': {..: 1}}}}\n"));
+    assert_string_equal(scalars, "orders.eu=@2;a.b/c.d=1@3;a./.b//..=1@4;");
+    assert_refused("queues.orders.capacity: 5\n", "broker.yaml:1: unknown key 'queues.orders.capacity'");
+    assert_refused("queues.orders: {}\n", "broker.yaml:1: unknown key 'queues.orders'");
 }
 
 static void what_a_section_refuses_gets_its_line(void **state)
 {
     (void)state;
     assert_false(read_text("queues:\n  orders:\n    lease: refuse me\n"));
-    assert_string_equal(error.text, "broker.yaml:3: 'orders.lease' is not to be");
+    assert_string_equal(error.text, "broker.yaml:3: 'lease' is not to be");
 }
 
 static void depth_and_length_of_keys_are_bounded(void **state)
@@ -295,8 +309,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(broken_yaml_comes_with_what_was_expected, begin, end),
         cmocka_unit_test_setup_teardown(anchors_and_aliases_are_refused, begin, end),
         cmocka_unit_test_setup_teardown(tags_nuls_and_more_documents_are_refused, begin, end),
-        cmocka_unit_test_setup_teardown(a_section_gets_its_scalars_with_path_and_line, begin, end),
+        cmocka_unit_test_setup_teardown(a_section_gets_its_scalars_with_keys_and_line, begin, end),
         cmocka_unit_test_setup_teardown(what_a_section_names_without_saying_more_is_told_too, begin, end),
+        cmocka_unit_test_setup_teardown(dots_in_keys_of_a_section_part_nothing, begin, end),
         cmocka_unit_test_setup_teardown(what_a_section_refuses_gets_its_line, begin, end),
         cmocka_unit_test_setup_teardown(depth_and_length_of_keys_are_bounded, begin, end),
         cmocka_unit_test_setup_teardown(over_large_texts_are_refused_unread, begin, end),

@@ -13,15 +13,15 @@ static void must(bool holds)
         abort();
 }
 
-/* A section as the broker has one: NAME.SETTING. */
-static bool take_scalar(void *context, const char *path, const char *value, int line, struct error *e)
+/* A section as the broker has one: NAME, SETTING. */
+static bool take_scalar(void *context, const char *const *keys, size_t count, const char *value, int line,
+                        struct error *e)
 {
     struct queue_settings *queue = context;
-    const char *dot = strrchr(path, '.');
-    must(line > 0);
-    if (!dot || !name_valid(span_of(path, (size_t)(dot - path))))
-        return error_set(e, "'%s' is no setting of a queue", path);
-    return queue_settings_parse(queue, span_str(dot + 1), span_str(value), e);
+    must(line > 0 && count <= 2);
+    if (count < 2 || !name_valid(span_str(keys[0])))
+        return error_set(e, "no setting of a queue");
+    return queue_settings_parse(queue, span_str(keys[1]), span_str(value), e);
 }
 
 static void read_yaml(struct span text)

@@ -90,6 +90,10 @@ def test_listening_beyond_loopback_needs_insecure():
 @pytest.mark.parametrize("text,says", [
     ("queues:\n  orders: {capcity: 5}\n", "did you mean 'capacity'"), ("lisen: tcp://127.0.0.1:0\n", "did you mean 'listen'"),
     ("queues: [\n", ""), ("heartbeat: 5\n", "duration"), ("queues:\n  orders: {capacity: 0}\n", "capacity"),
+    ("topics:\n  orders:\n    bindngs:\n      audit: {}\n", "unknown key 'bindngs' of topic 'orders'; did you mean 'bindings'?"),
+    ("topics:\n  orders: {unrouted: {queu: q}}\n", "unknown key 'queu' of topic 'orders'"),
+    ("topics:\n  orders: {bindings: audit}\n", "a topic's bindings are"), ("topics: orders\n", "a topic's bindings are expected"),
+    ("queues: {q: {}}\ntopics: {t: {bindings: {q: {filter: }}}}\n", "filter: is no JSON"),
     ("queues:\n  or ders: {}\n", "'or ders' is no valid queue name"), ("queues:\n  orders: 5\n", "settings are expected"),
     ("queues:\n\torders: {}\n", "use spaces"),
 ])

@@ -188,6 +188,10 @@ def test_topics_of_the_configuration(cluster, tmp_path):
     for answer in (s.http("PUT", "/v1/topics/all.orders", {"unrouted": "drop"}), s.ops("DELETE", "/v1/topics/all.orders"),
                    s.http("PUT", "/v1/topics/all.orders/bindings/rest")):
         assert (answer.status, answer.json["reason"]) == (409, "managed")
+    config.write_text("queues: {audit.filter: }\n"  # names with dots, and with words of the file's own
+                      "topics:\n  all.bindings.x:\n    unrouted: drop\n    bindings: {audit.filter: {}}\n")
+    t = cluster.sidecar(cluster.broker("--config", str(config))).http("GET", "/v1/topics/all.bindings.x").json
+    assert (t["unrouted"], t["bindings"]) == ("drop", {"audit.filter": {"matched": 0}})
     config.write_text("topics: {t: {bindings: {q: {filter: '{\"sql\": 1}'}}}}\n")
     done = subprocess.run([BIN / "sluice-broker", "--config", config, "--check-config"], capture_output=True, text=True)
     assert done.returncode == 2 and "broker.yaml:1" in done.stderr and "unknown operator 'sql'" in done.stderr
