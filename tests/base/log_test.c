@@ -154,6 +154,18 @@ static void lower_levels_are_left_out(void **state)
     free(text);
 }
 
+static void what_is_configured_holds(void **state)
+{
+    (void)state;
+    log_configure("sluice-test", "error", "text");
+    capture();
+    log_write(LOG_WARN, "core", "below");
+    log_write(LOG_ERROR, "core", "at the level");
+    char *text = captured_text();
+    assert_string_equal(text, "12:00:00 error core: at the level\n");
+    free(text);
+}
+
 static void an_over_long_message_is_cut_to_one_line(void **state)
 {
     (void)state;
@@ -278,6 +290,7 @@ int main(void)
         cmocka_unit_test_setup(a_line_is_one_json_object, start),
         cmocka_unit_test_setup(absent_queue_and_session_are_left_out, start),
         cmocka_unit_test_setup(a_message_that_is_not_utf8_still_makes_a_line, start),
+        cmocka_unit_test_setup(what_is_configured_holds, start),
         cmocka_unit_test_setup(text_lines_name_time_level_and_component, start),
         cmocka_unit_test_setup(without_a_terminal_lines_are_json, start),
         cmocka_unit_test_setup(lower_levels_are_left_out, start),

@@ -160,6 +160,8 @@ static void broken_yaml_comes_with_what_was_expected(void **state)
         "broker.yaml:4: a 'key: value' is expected, which begins in the column of the keys before it; nothing "
         "may follow a value in quotes (it began in line 2)");
     assert_refused("listen: 'it's'\n", "broker.yaml:1: a 'key: value' is expected");
+    assert_refused("allow: {hosts: [a b}\n", "");
+    assert_null(strstr(error.text, "it began"));
     assert_refused("listen: \"x\nstrict: true\n", "a quote is not closed (it began in line 1)");
     assert_refused("listen: @x\n", "broker.yaml:1: a value cannot begin with this character; put it in quotes");
     assert_refused("app: {name: x\nstrict: true\n", "a '{' is not closed (it began in line 1)");

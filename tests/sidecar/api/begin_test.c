@@ -107,6 +107,11 @@ static void what_a_proxy_may_read_otherwise_is_refused_and_the_connection_ends(v
                                           { "Transfer-Encoding", "chunked, gzip" },
                                           { "X Y", "1" },
                                           { "X\x01", "1" },
+                                          { "X/", "1" },
+                                          { "X:", "1" },
+                                          { "X@", "1" },
+                                          { "X[", "1" },
+                                          { "X{", "1" },
                                           { "", "1" } };
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -118,6 +123,16 @@ static void what_a_proxy_may_read_otherwise_is_refused_and_the_connection_ends(v
         assert_true(d.close);
         driver_end(&d);
     }
+}
+
+static void a_header_s_name_is_any_token(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    driver_header(&d, "!#$%&'*+-.^_`|~09AZaz", "1");
+    assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/events", "hello"), API_COMMAND);
+    driver_end(&d);
 }
 
 static void one_chunked_coding_or_two_equal_lengths_pass(void **state)
@@ -316,6 +331,7 @@ int main(void)
         cmocka_unit_test(tokens_are_asked_where_needed),
         cmocka_unit_test(each_listener_has_its_addresses),
         cmocka_unit_test(what_a_proxy_may_read_otherwise_is_refused_and_the_connection_ends),
+        cmocka_unit_test(a_header_s_name_is_any_token),
         cmocka_unit_test(one_chunked_coding_or_two_equal_lengths_pass),
         cmocka_unit_test(a_refused_body_is_read_unless_it_is_enormous_or_waits_for_our_word),
         cmocka_unit_test(a_body_s_limit_is_its_address_s_and_form_s),

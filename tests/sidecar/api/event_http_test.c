@@ -265,6 +265,12 @@ static void a_bad_idempotency_key_is_refused(void **state)
     assert_false(wrap(&f, &generated));
     assert_non_null(strstr(f.why.text, "Idempotency-Key"));
     driver_end(&f.d);
+    longest[512] = '\0';
+    begin(&f, "hello");
+    driver_header(&f.d, "Idempotency-Key", longest);
+    assert_true(wrap(&f, &generated));
+    assert_int_equal(f.event.id.size, 512);
+    driver_end(&f.d);
     begin(&f, "hello");
     driver_header(&f.d, "Idempotency-Key", "\"\"");
     assert_false(wrap(&f, &generated));

@@ -50,6 +50,16 @@ static void sizes_are_numbers_or_text_and_switches_are_booleans(void **state)
     driver_end(&d);
 }
 
+static void null_takes_a_name_back(void **state)
+{
+    struct driver d;
+    (void)state;
+    const struct queue_settings *s = &call(&d, "PUT", "/v1/queues/q", "{\"dead_letter\":null}")->u.declare.settings;
+    assert_int_equal(s->present, 1u << QUEUE_SETTING_dead_letter);
+    assert_string_equal(s->dead_letter, "");
+    driver_end(&d);
+}
+
 static void if_none_match_star_only_creates(void **state)
 {
     struct driver d;
@@ -278,6 +288,7 @@ int main(void)
         cmocka_unit_test(only_what_a_declaration_gives_is_present),
         cmocka_unit_test(an_empty_declaration_changes_nothing),
         cmocka_unit_test(sizes_are_numbers_or_text_and_switches_are_booleans),
+        cmocka_unit_test(null_takes_a_name_back),
         cmocka_unit_test(if_none_match_star_only_creates),
         cmocka_unit_test(bad_settings_are_refused_by_name),
         cmocka_unit_test(a_list_has_a_page_of_100_and_at_most_1000),

@@ -262,6 +262,16 @@ static void an_event_above_the_limit_is_413(void **state)
                      API_RESPONSE);
     assert_says(&d, 413, "more than the limit of 100");
     driver_end(&d);
+    for (int more = 0; more < 2; more++) {
+        driver_begin(&d);
+        driver_header(&d, "Content-Type", "application/cloudevents+protobuf");
+        d.config.event_max = 15 - (unsigned)more; /* bytes of this one */
+        assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/events",
+                                     "\n\1"
+                                     "1\22\2/s\32\0031.0\"\1t"),
+                         more ? API_RESPONSE : API_COMMAND);
+        driver_end(&d);
+    }
 }
 
 static void a_bad_wait_is_refused_by_name(void **state)
