@@ -186,6 +186,7 @@ static void outcomes_are_answered_in_its_words(void **state)
         publish(&d, "/v1.0/publish/sluice/orders", "x");
         api_render_publish(&d.command, &o, &d.arena, &d.response);
         assert_says(&d, rows[i].status, rows[i].code);
+        assert_says(&d, rows[i].status, "error when publish to topic orders: ");
         driver_end(&d);
     }
     driver_begin(&d);

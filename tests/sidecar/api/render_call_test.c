@@ -53,6 +53,11 @@ static void a_description_has_its_figures(void **state)
     render(&d, &c, &r);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         assert_says(&d, 200, parts[i]);
+    assert_says(&d, 200, "\"redrive\":null");
+    driver_end(&d);
+    r.u.queue.redrive = (struct redriving_info){ 5, 6, 7, "later", true };
+    render(&d, &c, &r);
+    assert_says(&d, 200, "\"redrive\":{\"redriven\":5,\"left\":6,\"rate\":7,\"to\":\"later\",\"waits\":true}");
     driver_end(&d);
 }
 

@@ -37,6 +37,19 @@ static void a_topic_is_put(void **state)
     driver_end(&d);
 }
 
+static void if_none_match_star_only_makes_a_topic(void **state)
+{
+    struct driver d;
+    (void)state;
+    for (int star = 0; star < 2; star++) {
+        driver_begin(&d);
+        driver_header(&d, "If-None-Match", star ? "*" : "\"tag\"");
+        assert_int_equal(driver_send(&d, "PUT", "/v1/topics/all", ""), star ? API_COMMAND : API_RESPONSE);
+        assert_true(d.command.u.call.request.u.put_topic.only_create == star);
+        driver_end(&d);
+    }
+}
+
 static void a_queue_is_bound_with_a_filter(void **state)
 {
     struct driver d;
@@ -116,6 +129,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_topic_is_put),
+        cmocka_unit_test(if_none_match_star_only_makes_a_topic),
         cmocka_unit_test(a_queue_is_bound_with_a_filter),
         cmocka_unit_test(what_may_not_be_asked),
         cmocka_unit_test(topics_are_shown_with_their_bindings),

@@ -1,0 +1,98 @@
+/* One event over HTTP, and why it is where it is. */
+#include "tests/sidecar/api/api_driver.h"
+
+static const struct api_command command = { .queue = "orders", .u.call.request.call = CALL_EXPLAIN };
+
+static struct reply explained(enum event_state state, enum blocked_by blocked)
+{
+    struct reply r = { .result = RESULT_EXPLAINED };
+    r.u.explained = (struct explained){ .event = { .sequence = 7,
+                                                   .state = state,
+                                                   .event = span_str("\x0a\x01\x61\x12\x02/s\x1a\x03\x31.0\x22\x01t"),
+                                                   .trouble = { .error = "" } },
+                                        .blocked = blocked,
+                                        .consumer = "",
+                                        .behind = 3,
+                                        .blocker = 5 };
+    return r;
+}
+
+static void begin(struct driver *d, const struct reply *r)
+{
+    driver_begin(d);
+    api_render_reply(&command, r, &d->arena, &d->response);
+}
+
+static void assert_silent(const struct driver *d, const char *text)
+{
+    if (memmem(d->response.body.data, d->response.body.size, text, strlen(text)))
+        fail_msg("'%s' is said", text);
+}
+
+static void what_is_ready_has_a_place(void **state)
+{
+    struct reply r = explained(STATE_READY, BLOCKED_BEHIND);
+    struct driver d;
+    (void)state;
+    begin(&d, &r);
+    assert_says(&d, 200,
+                "{\"queue\":\"orders\",\"blocked_by\":\"behind\",\"explanation\":\"3 ready events are before it\","
+                "\"behind\":3,\"consumer\":null,\"next\":null,\"attempts\":[],\"sequence\":7");
+    driver_end(&d);
+    r = explained(STATE_READY, BLOCKED_NOT);
+    r.u.explained.consumer = "c";
+    begin(&d, &r);
+    assert_says(&d, 200, "\"blocked_by\":null,\"explanation\":\"it is the next one its consumer gets\",\"behind\":3,");
+    assert_says(&d, 200, "\"consumer\":\"c\"");
+    driver_end(&d);
+    r = explained(STATE_IN_FLIGHT, BLOCKED_IN_FLIGHT);
+    begin(&d, &r);
+    assert_silent(&d, "\"behind\"");
+    driver_end(&d);
+}
+
+static void who_waits_for_its_key_is_told_for_whom(void **state)
+{
+    struct reply r = explained(STATE_READY, BLOCKED_KEY);
+    struct driver d;
+    (void)state;
+    begin(&d, &r);
+    assert_says(&d, 200, "\"explanation\":\"event 5 of the same key has to be settled first\"");
+    assert_says(&d, 200, "\"blocked_by_sequence\":5,");
+    driver_end(&d);
+    r.u.explained.blocked = BLOCKED_PAUSED;
+    begin(&d, &r);
+    assert_silent(&d, "blocked_by_sequence");
+    driver_end(&d);
+}
+
+static void what_happens_by_itself_has_its_time(void **state)
+{
+    struct reply r = explained(STATE_DELAYED, BLOCKED_DELAYED);
+    struct driver d;
+    (void)state;
+    r.u.explained.now_ms = 1700000000123;
+    r.u.explained.accepted_ms = 1700000000123 - 61005;
+    r.u.explained.next = NEXT_READY;
+    r.u.explained.next_ms = 1700000001200;
+    begin(&d, &r);
+    assert_says(&d, 200, "\"next\":{\"what\":\"ready\",\"at\":\"2023-11-14T22:13:21.2Z\",\"in_seconds\":1.077},");
+    assert_says(&d, 200, "\"accepted\":\"2023-11-14T22:12:19.118Z\",\"age_seconds\":61.005,");
+    driver_end(&d);
+    r.u.explained.next_ms = 1; /* over, and the clock was set forward since */
+    r.u.explained.accepted_ms = 0;
+    begin(&d, &r);
+    assert_says(&d, 200, "\"in_seconds\":0.000}");
+    assert_silent(&d, "\"accepted\"");
+    driver_end(&d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_ready_has_a_place),
+        cmocka_unit_test(who_waits_for_its_key_is_told_for_whom),
+        cmocka_unit_test(what_happens_by_itself_has_its_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
