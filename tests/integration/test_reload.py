@@ -29,10 +29,11 @@ def test_what_a_changed_file_did_is_logged(cluster, tmp_path):
     broker = cluster.broker("--conf", str(file))  # cut short, as getopt takes it
     sidecar = cluster.sidecar(broker)
     said = reload(broker, file, "queues:\n  dead: {}\n  mail: {}\n"
-                                "  orders: {capacity: 9, lease: 1m, capacity_bytes: 1MiB, overflow: reject, dead_letter: dead}\n",
+                                "  orders: {capacity: 9, lease: 1m, capacity_bytes: 1MiB, overflow: reject, dead_letter: dead, "
+                                "require_consumer: true}\n",
                   "were read again")
     assert said == ["dead: made", "orders: changed: capacity 5 -> 9, capacity_bytes 64MiB -> 1MiB, overflow wait -> reject, "
-                                  "lease 30s -> 1m, dead_letter none -> dead",
+                                  "lease 30s -> 1m, require_consumer false -> true, dead_letter none -> dead",
                     "-: the file's queues and topics were read again: 1 queues made, 1 changed, 0 not in it any more; every other "
                     "setting needs a restart"]
     assert sidecar.http("GET", "/v1/queues/orders").json["capacity"] == 9
@@ -59,6 +60,7 @@ def test_what_is_not_in_the_file_any_more_may_be_deleted(cluster, tmp_path):
     said = reload(broker, file, "queues: {a: {}}\n", "were read again")
     assert "b: queue 'b' is not in the file any more: it stays, and calls may change and delete it" in said
     assert any("topic 't' is not in the file any more" in line for line in said)
+    assert "0 queues made, 0 changed, 2 not in it any more" in said[-1]
     assert sidecar.http("GET", "/v1/queues/b").json["managed"] is None
     assert sidecar.ops("DELETE", "/v1/queues/b").status == 204
     assert sidecar.ops("DELETE", "/v1/topics/t").status == 204

@@ -107,7 +107,7 @@ static void attributes_of_every_type_come_back_as_published(void **state)
         { "most", "2147483647" },
         { "bin", "AP/+" },
         { "nobin", "" },
-        { "uri", "https://example.com/a?b#c" },
+        { "uri", "z9+-.A://example.com/a?b#c" },
         { "ref", "../a" },
         { "when", "2024-05-01T12:00:00.5Z" },
         { "empty", "" },
@@ -331,6 +331,8 @@ static void values_must_fit_their_type(void **state)
         { "u", ATTRIBUTE_URI, "/relative", "an absolute URI" },
         { "u", ATTRIBUTE_URI, ":no-scheme", "an absolute URI" },
         { "u", ATTRIBUTE_URI, "1http://x", "an absolute URI" },
+        { "u", ATTRIBUTE_URI, "a_b:x", "an absolute URI" },
+        { "u", ATTRIBUTE_URI, "no-scheme", "an absolute URI" },
         { "dataschema", ATTRIBUTE_STRING, "schema.json", "an absolute URI" },
         { "dataschema", ATTRIBUTE_STRING, "", "a value" },
         { "subject", ATTRIBUTE_STRING, "", "a value" },
@@ -392,6 +394,21 @@ static void a_hash_is_of_source_and_id(void **state)
                                                             0x1f, 0x23, 0xed, 0x06, 0x3f, 0xf1, 0x99, 0x35 };
     event_hash(S("/s"), S(longest), hash);
     assert_memory_equal(hash, known_longest, sizeof hash);
+    static const struct { /* about what is taken at once, 256 bytes */
+        size_t source, id;
+        uint8_t known[EVENT_HASH_SIZE];
+    } sizes[] = {
+        { 200, 55, { 0xfd, 0x14, 0xb2, 0x3f, 0x40, 0x92, 0xe8, 0xda, 0x34, 0xc4, 0x30, 0x10, 0x24, 0x92, 0x70, 0xfb } },
+        { 200, 56, { 0x82, 0x65, 0x55, 0x97, 0xb9, 0x41, 0xbf, 0x87, 0x53, 0xb5, 0x8c, 0xaa, 0x13, 0xcc, 0xda, 0x1a } },
+        { 255, 1, { 0x04, 0x8d, 0x1a, 0xf2, 0x3b, 0x88, 0xfa, 0x73, 0xaf, 0xee, 0x75, 0x36, 0xda, 0xd7, 0x98, 0xd5 } }
+    };
+    for (size_t i = 0; i < 3; i++) {
+        char source[256], text[64];
+        memset(source, 's', sizeof source);
+        memset(text, 'i', sizeof text);
+        event_hash(span_of(source, sizes[i].source), span_of(text, sizes[i].id), hash);
+        assert_memory_equal(hash, sizes[i].known, sizeof hash);
+    }
 }
 
 static void source_and_id_are_found_in_encoded_events(void **state)

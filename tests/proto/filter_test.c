@@ -31,6 +31,7 @@ static void make_event(void)
         { S("subject"), ATTRIBUTE_STRING, S("orders/7") },
         { S("time"), ATTRIBUTE_TIMESTAMP, S("2024-05-01T12:00:00Z") },
         { S("count"), ATTRIBUTE_INTEGER, S("-42") },
+        { S("seen"), ATTRIBUTE_TIMESTAMP, S("2024-05-01T12:00:00.025Z") },
         { S("urgent"), ATTRIBUTE_BOOLEAN, S("true") },
         { S("dataschema"), ATTRIBUTE_URI, S("https://example.com/schema") },
         { S("origin"), ATTRIBUTE_URI_REF, S("../shop") },
@@ -119,6 +120,7 @@ static void attributes_of_every_type_are_compared_by_their_text(void **state)
     make_event();
     assert_true(passes("{\"exact\":{\"time\":\"2024-05-01T12:00:00Z\"}}"));
     assert_true(passes("{\"prefix\":{\"time\":\"2024-05\"}}"));
+    assert_true(passes("{\"exact\":{\"seen\":\"2024-05-01T12:00:00.025Z\"}}"));
     assert_true(passes("{\"exact\":{\"count\":\"-42\"}}"));
     assert_true(passes("{\"exact\":{\"urgent\":\"true\"}}"));
     assert_false(passes("{\"exact\":{\"urgent\":\"1\"}}"));
@@ -255,6 +257,8 @@ static void a_filter_comes_back_as_it_was(void **state)
     (void)state;
     static const char *const filters[] = {
         "{\"exact\":{\"type\":\"order.placed\",\"subject\":\"a\"}}",
+        "{\"exact\":{\"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn\":\"as long as a name may "
+        "be\"}}",
         "{\"suffix\":{\"z\":\"gr\\u00fc\\u00df\",\"a\":\"\\\"\"}}",
         "{\"all\":[{\"prefix\":{\"a\":\"b\"}},{\"not\":{\"any\":[{\"suffix\":{\"c\":\"d\"}}]}}]}",
     };

@@ -173,6 +173,12 @@ static void what_is_kept_is_read_as_it_was_written(void **state)
     assert_true(subscription_read(buf_span(&kept), &read, &why));
     assert_true(subscription_complete(&read, NULL, &why));
     assert_true(subscription_equal(&s, &read));
+    struct subscription_settings plain = s;
+    assert_true(subscription_parse(&plain, span_str("handshake"), span_str("true"), &why));
+    buf_clear(&kept);
+    subscription_write(&plain, &kept);
+    assert_true(subscription_read(buf_span(&kept), &read, &why) && read.handshake);
+    assert_false(subscription_equal(&s, &read));
     assert_false(subscription_read(span_of(kept.data, kept.size - 1), &read, &why));
     assert_false(subscription_read(span_str("later key\n"), &read, &why));
     assert_false(subscription_read(span_str("queue\n"), &read, &why));

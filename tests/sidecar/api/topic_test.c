@@ -95,13 +95,24 @@ static void topics_are_shown_with_their_bindings(void **state)
                                          .catch_all = "rest",
                                          .bindings = bindings,
                                          .binding_count = 2,
-                                         .accepted = 3 };
+                                         .accepted = 3,
+                                         .dropped = 4,
+                                         .refused = 5,
+                                         .duplicates = 6,
+                                         .waiting_publishers = 7,
+                                         .in_rate_milli = 1500 };
     asks(&d, "PUT", "/v1/topics/all", "");
     api_render_reply(&d.command, &reply, &d.arena, &d.response);
     assert_says(&d, 201,
                 "\"bindings\":{\"audit\":{\"matched\":3},\"mail\":{\"filter\":{\"prefix\":{\"type\":\"order.\"}},"
                 "\"matched\":2}}");
     assert_says(&d, 201, "\"unrouted\":{\"queue\":\"rest\"}");
+    assert_says(&d, 201,
+                "\"accepted\":3,\"dropped\":4,\"refused\":5,\"duplicates\":6,\"waiting_publishers\":7,\"rate\":1.5}");
+    driver_end(&d);
+    asks(&d, "GET", "/v1/topics/all", "");
+    api_render_reply(&d.command, &reply, &d.arena, &d.response);
+    assert_int_equal(d.response.status, 200);
     driver_end(&d);
     asks(&d, "GET", "/v1/topics/all/bindings/mail", "");
     api_render_reply(&d.command, &reply, &d.arena, &d.response);
@@ -112,6 +123,39 @@ static void topics_are_shown_with_their_bindings(void **state)
     assert_says(&d, 404, "that queue is not bound to the topic");
     driver_end(&d);
     buf_free(&filter);
+}
+
+static void a_list_has_topics_by_their_names(void **state)
+{
+    const struct topic_info topics[] = { { .topic = "all", .managed = true }, { .topic = "one" } };
+    struct reply reply = { .result = RESULT_TOPICS, .detail = "", .u.topics = { topics, 2, "one" } };
+    struct driver d;
+    (void)state;
+    asks(&d, "GET", "/v1/topics?limit=2", "");
+    api_render_reply(&d.command, &reply, &d.arena, &d.response);
+    assert_says(&d, 200, "{\"topics\":{\"all\":{\"topic\":\"all\",");
+    assert_says(&d, 200, "\"one\":{\"topic\":\"one\",");
+    assert_says(&d, 200, "\"next\":\"one\"}");
+    driver_end(&d);
+    reply.u.topics.next = "";
+    asks(&d, "GET", "/v1/topics", "");
+    api_render_reply(&d.command, &reply, &d.arena, &d.response);
+    assert_says(&d, 200, "\"next\":null}");
+    driver_end(&d);
+}
+
+static void what_is_unbound_is_gone_without_a_word(void **state)
+{
+    struct reply reply = { .result = RESULT_TOPIC, .detail = "", .u.topic = { .topic = "all", .catch_all = "" } };
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    d.request.listener = API_OPERATIONS;
+    assert_int_equal(driver_send(&d, "DELETE", "/v1/topics/all/bindings/mail", ""), API_COMMAND);
+    api_render_reply(&d.command, &reply, &d.arena, &d.response);
+    assert_int_equal(d.response.status, 204);
+    assert_int_equal(d.response.body.size, 0);
+    driver_end(&d);
 }
 
 static void a_topic_that_is_not_there_is_named(void **state)
@@ -133,6 +177,8 @@ int main(void)
         cmocka_unit_test(a_queue_is_bound_with_a_filter),
         cmocka_unit_test(what_may_not_be_asked),
         cmocka_unit_test(topics_are_shown_with_their_bindings),
+        cmocka_unit_test(a_list_has_topics_by_their_names),
+        cmocka_unit_test(what_is_unbound_is_gone_without_a_word),
         cmocka_unit_test(a_topic_that_is_not_there_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
