@@ -83,8 +83,9 @@ def test_a_port_in_use_is_said(broker):
 
 
 def test_listening_beyond_loopback_needs_insecure():
-    refused = run("sluice-broker", "--listen", "tcp://0.0.0.0:0")
-    assert refused.returncode == 2 and "insecure: true" in refused.stderr
+    for place in ["--listen", "tcp://0.0.0.0:0"], ["--listen", "tcp://127.0.0.1:0", "--ingress", "tcp://0.0.0.0:0"]:
+        refused = run("sluice-broker", *place)
+        assert refused.returncode == 2 and "insecure: true" in refused.stderr
 
 
 @pytest.mark.parametrize("text,says", [

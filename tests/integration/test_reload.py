@@ -154,6 +154,9 @@ def test_a_file_is_checked_with_what_comes_beside_it(tmp_path):
     assert "is no key=value" in run(*check, "--set", "insecure").stderr
     doubt = run("sluice-broker", "--config", str(file), "--data", str(tmp_path), "--insecure", "--check-config")
     assert doubt.returncode == 0 and "'orders' has dead_letter 'dead', which is not in the file" in doubt.stderr
+    file.write_text("auto_declare: true\nqueues: {orders: {dead_letter: dead}}\n")  # it is made when it is needed
+    fine = run("sluice-broker", "--config", str(file), "--check-config")
+    assert fine.returncode == 0 and "dead" not in fine.stderr
 
 
 @pytest.mark.parametrize("queues,says", [

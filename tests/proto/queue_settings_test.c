@@ -149,6 +149,7 @@ static void wrong_values_are_named_with_what_was_expected(void **state)
     } cases[] = { { "capacity", "many", "a whole number" },
                   { "capacity", "-1", "a whole number" },
                   { "capacity", "1.5", "a whole number" },
+                  { "capacity", "1k", "a whole number" },
                   { "capacity", "", "a whole number" },
                   { "capacity_bytes", "big", "a size" },
                   { "lease", "30", "a duration" },
