@@ -102,7 +102,9 @@ static bool is_string(struct span s)
     if (is_plain(s))
         return true;
     for (size_t i = 0; i < s.size; i++) {
-        if (event_banned(s.data + i, s.data + s.size))
+        uint8_t c = s.data[i];
+        bool may_be = c < 0x20 || c == 0x7f || c == 0xc2 || c >= 0xef;
+        if (may_be && event_banned(s.data + i, s.data + s.size))
             return false;
     }
     return utf8_valid(s);
@@ -165,20 +167,24 @@ static bool check_name(struct span name, struct error *why)
                              (int)(name.size < 80 ? name.size : 80), (const char *)name.data);
 }
 
+static bool is_text_only(struct span name)
+{
+    return span_equal(name, span_of("subject", 7)) || span_equal(name, span_of("datacontenttype", 15));
+}
+
 static bool check_value(const struct attribute *a, struct error *why)
 {
     int64_t seconds;
     int32_t nanos;
     const char *wanted = NULL;
     bool time = name_is(a->name, "time") || a->type == ATTRIBUTE_TIMESTAMP;
-    bool text = name_is(a->name, "subject") || name_is(a->name, "datacontenttype");
     if (!is_string(a->text))
         wanted = "UTF-8 text without control characters and noncharacters";
     else if (a->text.size == 0 && a->type != ATTRIBUTE_STRING && a->type != ATTRIBUTE_BYTES)
         wanted = "a value";
-    else if (a->text.size == 0 && (time || text || name_is(a->name, "dataschema")))
+    else if (a->text.size == 0 && (time || name_is(a->name, "dataschema") || is_text_only(a->name)))
         wanted = "a value";
-    else if (text && (a->type == ATTRIBUTE_BOOLEAN || a->type == ATTRIBUTE_INTEGER))
+    else if ((a->type == ATTRIBUTE_BOOLEAN || a->type == ATTRIBUTE_INTEGER) && is_text_only(a->name))
         wanted = "a string";
     else if (time && !timestamp_parse(a->text, &seconds, &nanos))
         wanted = "an RFC 3339 timestamp like 2024-05-01T12:00:00Z";

@@ -165,7 +165,9 @@ static void timestamps_come_back_letter_by_letter(void **state)
     for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
         struct attribute time = { S("time"), ATTRIBUTE_TIMESTAMP, S(times[i]) };
         struct event e = minimal(&time, 1);
-        round_trip(&e);
+        struct event back = round_trip(&e);
+        bool canonical = i < 2 || i == 6 || i == 9 || i == 10 || i == 16; /* which protobuf's own type writes so */
+        assert_int_equal(back.attributes[0].type, canonical ? ATTRIBUTE_TIMESTAMP : ATTRIBUTE_STRING);
     }
 }
 
