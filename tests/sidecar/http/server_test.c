@@ -300,6 +300,53 @@ static void bodies_have_so_much_room_together_and_a_small_one_always(void **stat
     assert_answered(next);
 }
 
+/* Which no length announced. */
+static void a_body_in_chunks_above_its_limit_is_413(void **state)
+{
+    static const char head[] = "POST /later HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+    static const char body[BODY];
+    for (unsigned more = 0; more < 2; more++) {
+        struct driver d;
+        char size[16];
+        (void)state;
+        driver_open(&d, 10);
+        int fd = connected(&d), length = snprintf(size, sizeof size, "%x\r\n", BODY);
+        say(fd, head, sizeof head - 1);
+        say(fd, size, (size_t)length);
+        say(fd, body, BODY);
+        say(fd, more ? "\r\n1\r\nx\r\n0\r\n\r\n" : "\r\n0\r\n\r\n", more ? 13 : 7);
+        if (more)
+            until_refused(&d, 1);
+        else
+            until_asked(&d, 1);
+        assert_int_equal(d.count, !more);
+        for (size_t i = 0; i < d.count; i++)
+            answer(&d, d.asked[i], REASON_draining);
+        rest(&d);
+        assert_status(fd, more ? "413" : "200");
+        http_close(d.http);
+    }
+}
+
+/* It is not known whether a first request will come: it has the time of both. */
+static void a_connection_that_says_nothing_is_kept_for_a_while(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_open(&d, 10);
+    mono_t start = d.now.mono;
+    int fd = connected(&d);
+    d.now.mono = mono_add_ms(start, 89000);
+    http_run(d.http, d.now);
+    rest(&d);
+    assert_int_equal(http_connections(d.http), 1);
+    d.now.mono = mono_add_ms(start, 91000);
+    http_run(d.http, d.now);
+    until_connected(&d, 0);
+    close(fd);
+    http_close(d.http);
+}
+
 static void a_body_that_is_broken_off_leaves_its_room(void **state)
 {
     struct driver d;
@@ -444,6 +491,8 @@ int main(void)
         cmocka_unit_test(an_upload_goes_on_beside_one_that_is_held),
         cmocka_unit_test(so_does_one_in_small_chunks),
         cmocka_unit_test(bodies_have_so_much_room_together_and_a_small_one_always),
+        cmocka_unit_test(a_body_in_chunks_above_its_limit_is_413),
+        cmocka_unit_test(a_connection_that_says_nothing_is_kept_for_a_while),
         cmocka_unit_test(a_body_that_is_broken_off_leaves_its_room),
         cmocka_unit_test(a_request_behind_an_answered_one_goes_on_beside_one_that_is_held),
         cmocka_unit_test(a_client_that_vanishes_while_it_is_held_leaves_nothing_to_wait_for),
