@@ -82,6 +82,15 @@ def test_a_port_in_use_is_said(broker):
     assert second.returncode == 1 and "is in use" in second.stderr
 
 
+def test_limits_of_the_configuration_hold(cluster):
+    s = cluster.sidecar(cluster.broker("--max-event", "2KiB", "--max-queues", "1"))
+    s.declare("one")
+    refused = s.http("PUT", "/v1/queues/two", {})
+    assert (refused.status, refused.json["reason"]) == (409, "too_many_queues")
+    assert s.publish("one", "x" * 1000).status == 202
+    assert s.publish("one", "x" * 3000).status == 413
+
+
 def test_listening_beyond_loopback_needs_insecure():
     for place in ["--listen", "tcp://0.0.0.0:0"], ["--listen", "tcp://127.0.0.1:0", "--ingress", "tcp://0.0.0.0:0"]:
         refused = run("sluice-broker", *place)

@@ -164,7 +164,8 @@ static void ranges_of_sequences_must_be_whole_and_below_2_to_53(void **state)
         enum frame_status expected;
     } cases[] = { { 5, 1, FRAME_END },       { 0, 1, FRAME_END },          { 5, 0, FRAME_BAD },
                   { BIG - 1, 1, FRAME_END }, { BIG - 1, 2, FRAME_BAD },    { BIG, 1, FRAME_BAD },
-                  { 1, BIG, FRAME_BAD },     { UINT64_MAX, 1, FRAME_BAD }, { 2, UINT64_MAX, FRAME_BAD } };
+                  { 1, BIG, FRAME_BAD },     { UINT64_MAX, 1, FRAME_BAD }, { 2, UINT64_MAX, FRAME_BAD },
+                  { 0, BIG, FRAME_BAD } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint64_t first = cases[i].first, count = cases[i].count;
         write_numbers(BODY_SKIP, (uint64_t[]){ 0, first, count }, 3);

@@ -80,7 +80,7 @@ static void every_body_comes_back_in_order(void **state)
                                    "10 orders\n"
                                    "  run 100 1 70 1\n"
                                    "  run 101 40 71 2\n"
-                                   "11 orders 141 9 1 10000 10001 250\n"
+                                   "11 orders 141 9 1 10000 10001 250 audit\n"
                                    "12 mail 3 30000 2 5\n"
                                    "  batch 11 1000 1 receipt-a\n"
                                    "    event one\n"
@@ -93,7 +93,7 @@ static void every_body_comes_back_in_order(void **state)
                                    "14 mail 5\n"
                                    "15 mail 1 4 1 9 2\n"
                                    "16  2048 1048576\n"
-                                   "17  77 2 60000 receipt-a.1\n"
+                                   "17  77 2 60000 503 receipt-a.1 no luck\n"
                                    "18  77 2\n";
     struct buf text = { 0 };
     sample_frame(&frame);
@@ -126,7 +126,7 @@ static void bodies_of_zeros_round_trip(void **state)
     buf_add_byte(&text, '\0');
     assert_string_equal((const char *)text.data,
                         "1   \n2  0 0\n4  0\n5  0\n6  0 0\n7  0\n10 \n12  0 0 0 0\n13  0\n14  0\n"
-                        "15  0 0 0 0 0\n16  0 0\n17  0 0 0 \n18  0 0\n");
+                        "15  0 0 0 0 0\n16  0 0\n17  0 0 0 0  \n18  0 0\n");
     buf_free(&text);
 }
 

@@ -62,7 +62,7 @@ void sample_bodies(struct buf *b)
     frame_add_run(b, &(struct run){ .first = 100, .count = 1, .sequence = 70, .flags = RUN_DURABLE });
     frame_add_run(b, &(struct run){ .first = 101, .count = 40, .sequence = 71, .flags = RUN_DUPLICATE });
     frame_end(b, open);
-    frame_add_refuse(b, S("orders"), 141, 9, 1, 10000, 10001, 250, S(""));
+    frame_add_refuse(b, S("orders"), 141, 9, 1, 10000, 10001, 250, S("audit"));
     add_deliver(b);
     open = frame_begin_settled(b, S("mail"), 3);
     frame_add_settled_run(b, &(struct settled_run){ 11, 2, SETTLED_ACKED });
@@ -71,7 +71,7 @@ void sample_bodies(struct buf *b)
     frame_add_idle(b, S("mail"), 5);
     frame_add_turn(b, S("mail"), TURN_ACTIVE, 4, true, 9, 2);
     frame_add_window(b, 2048, 1 << 20);
-    frame_add_receipt_ack(b, &(struct receipt_ack){ 77, 60000, SETTLE_EXTEND, S("receipt-a.1"), 0, { 0 } });
+    frame_add_receipt_ack(b, &(struct receipt_ack){ 77, 60000, SETTLE_EXTEND, S("receipt-a.1"), 503, S("no luck") });
     frame_add_receipt_settled(b, 77, SETTLED_EXTENDED);
 }
 
@@ -201,6 +201,7 @@ static enum frame_status describe_body(struct body *b, struct buf *text)
     case BODY_REFUSE:
         PUT(text, b->u.refuse.first, b->u.refuse.count, b->u.refuse.reason, b->u.refuse.depth, b->u.refuse.capacity,
             b->u.refuse.retry_after_ms);
+        put(text, b->u.refuse.queue);
         break;
     case BODY_DELIVER: return describe_deliver(b, text);
     case BODY_IDLE: PUT(text, b->u.idle.generation); break;
@@ -211,7 +212,9 @@ static enum frame_status describe_body(struct body *b, struct buf *text)
     case BODY_WINDOW: PUT(text, b->u.window.events, b->u.window.bytes); break;
     case BODY_RECEIPT_ACK:
         PUT(text, b->u.receipt_ack.request, b->u.receipt_ack.kind, b->u.receipt_ack.ms);
+        PUT(text, b->u.receipt_ack.status);
         put(text, b->u.receipt_ack.receipt);
+        put(text, b->u.receipt_ack.error);
         break;
     case BODY_RECEIPT_SETTLED: PUT(text, b->u.receipt_settled.request, b->u.receipt_settled.result); break;
     }
