@@ -59,6 +59,8 @@ static void defaults_are_all_present_and_within_their_ranges(void **state)
 static void values_of_every_setting_are_read(void **state)
 {
     (void)state;
+    assert_true(parse("capacity", "123456789"));
+    assert_int_equal(settings.capacity, 123456789);
     assert_true(parse("capacity", "1000"));
     assert_true(parse("capacity_bytes", "64MiB"));
     assert_true(parse("durability", "disk"));
