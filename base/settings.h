@@ -48,9 +48,9 @@ struct setting {
 #define SETTING_DEPTH_MAX 8u
 
 /* A YAML mapping below one top-level key whose entries the caller parses itself (`queues:` of the broker).
- * Called for every scalar below it, and for every mapping that is empty, with the value "". `keys`: those below the section's, `count` of
- * them, the outermost first; none is split at its dots. Returns false with the error filled to refuse the value (the line is added
- * for the caller). */
+ * Called for every scalar below it, and for every mapping that is empty, with the value "". `keys`: those below the section's,
+ * `count` of them, the outermost first; none is split at its dots. Returns false with the error filled to refuse the value (the
+ * line is added for the caller). */
 struct setting_section {
     const char *key; /* "queues" */
     bool (*scalar)(void *context, const char *const *keys, size_t count, const char *value, int line, struct error *e);

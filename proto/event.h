@@ -47,11 +47,11 @@ size_t event_encoded_most(const struct event *e);
  * with a sentence when it is malformed or not a valid CloudEvent: "attribute 'source' is missing". */
 bool event_decode(struct span bytes, struct arena *arena, struct event *out, struct error *why);
 /* CloudEvents' rules: id, source and type non-empty; attribute names of [a-z0-9]+ (1 to 20 is a SHOULD; up to 64 taken),
- * no "data" or repeated names; values well-formed UTF-8 without control characters and noncharacters; integers in int32; timestamps
- * RFC 3339; URIs absolute where the type says so; subject and datacontenttype no numbers or booleans. */
+ * no "data" or repeated names; values well-formed UTF-8 without control characters and noncharacters; integers in int32;
+ * timestamps RFC 3339; URIs absolute where the type says so; subject and datacontenttype no numbers or booleans. */
 bool event_check(const struct event *e, struct error *why);
-/* How many bytes the character has that well-formed UTF-8 begins with, if it is one that no attribute's value may hold: a control
- * character of C0 or C1, or one of Unicode's noncharacters (U+FDD0 to U+FDEF and the last two of each plane); else 0. */
+/* How many bytes the character has that well-formed UTF-8 begins with, if it is one that no attribute's value may hold: a
+ * control character of C0 or C1, or one of Unicode's noncharacters (U+FDD0 to U+FDEF and the last two of each plane); else 0. */
 size_t event_banned(const uint8_t *at, const uint8_t *end);
 /* What id, source and type must be: some text, as above. */
 bool event_text_valid(struct span text);
@@ -72,8 +72,8 @@ static inline bool event_hash_is_set(const uint8_t hash[EVENT_HASH_SIZE])
 /* Finds source and id of an encoded event, which is not checked otherwise. False when one is missing. */
 bool event_identity(struct span bytes, struct span *source, struct span *id);
 
-/* An encoded event's attribute: its name, and its value still encoded, in whichever order; of what comes twice the last one. Empty:
- * it has none. False: the bytes are no entry of the map. */
+/* An encoded event's attribute: its name, and its value still encoded, in whichever order; of what comes twice the last one.
+ * Empty: it has none. False: the bytes are no entry of the map. */
 bool event_entry(struct span entry, struct span *name, struct span *value);
 /* The key by which an event is ordered and finds its partition: its `partitionkey`, else its `subject`; empty when it has neither,
  * or is malformed. An integer is taken in decimal, into `number`. */

@@ -347,6 +347,21 @@ static void a_connection_that_says_nothing_is_kept_for_a_while(void **state)
     http_close(d.http);
 }
 
+static void a_socket_in_the_file_system_goes_with_its_server(void **state)
+{
+    struct driver d;
+    struct error e;
+    char directory[] = "/tmp/sluice-server-XXXXXX", address[64];
+    (void)state;
+    assert_non_null(mkdtemp(directory));
+    snprintf(address, sizeof address, "unix:%s/ops", directory);
+    driver_open(&d, 10);
+    assert_true(http_listen(d.http, API_OPERATIONS, address, &e));
+    assert_int_equal(access(address + 5, F_OK), 0);
+    http_close(d.http);
+    assert_int_equal(rmdir(directory), 0);
+}
+
 static void a_body_that_is_broken_off_leaves_its_room(void **state)
 {
     struct driver d;
@@ -493,6 +508,7 @@ int main(void)
         cmocka_unit_test(bodies_have_so_much_room_together_and_a_small_one_always),
         cmocka_unit_test(a_body_in_chunks_above_its_limit_is_413),
         cmocka_unit_test(a_connection_that_says_nothing_is_kept_for_a_while),
+        cmocka_unit_test(a_socket_in_the_file_system_goes_with_its_server),
         cmocka_unit_test(a_body_that_is_broken_off_leaves_its_room),
         cmocka_unit_test(a_request_behind_an_answered_one_goes_on_beside_one_that_is_held),
         cmocka_unit_test(a_client_that_vanishes_while_it_is_held_leaves_nothing_to_wait_for),
