@@ -257,8 +257,25 @@ bool durable_comes(const struct queue *q)
 
 /* ------------------------------------------------------------------ room */
 
+#define TELL_STARVED_MS 60000 /* under a steady load each ack makes a little room, and it is used up at once */
+
+static void tell_starved(struct core *c)
+{
+    if (c->disk_starved_told.ns && mono_since_ms(c->now.mono, c->disk_starved_told) < TELL_STARVED_MS)
+        return;
+    c->disk_starved_told = c->now.mono;
+    struct log_info log;
+    log_info(c->disk, &log);
+    core_note(
+        c, LOG_WARN, NULL, NULL,
+        "no room on the disk for more events (%llu bytes of %llu are used): durable publishes wait, or are refused, "
+        "until consumers have acked what lies there, or there is a larger disk_budget or disk",
+        (unsigned long long)log.disk_bytes, (unsigned long long)log.disk_budget);
+}
+
 void durable_starved(struct core *c, uint64_t left)
 {
+    tell_starved(c);
     if (!c->disk_starved || left < c->disk_starved_at)
         c->disk_starved_at = left;
     c->disk_starved = true;

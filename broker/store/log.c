@@ -101,11 +101,10 @@ void log_queue_drop(struct log *l, struct log_queue *q)
 
 /* ------------------------------------------------------------------ in */
 
-enum store_status log_taken(struct log *l, struct group *g, uint64_t *ticket)
+enum store_status log_taken(struct group *g, uint64_t *ticket)
 {
     g->urgent = true;
     *ticket = g->number;
-    l->info.full = false;
     return STORE_LATER;
 }
 
@@ -136,10 +135,8 @@ static enum store_status append(struct store *store, struct store_run *run, uint
     uint64_t bytes = log_bytes_of(run->events, run->count);
     if (l->failed)
         return STORE_FAILED;
-    if (group_room(l) < bytes + run->count * 6) {
-        l->info.full = true;
+    if (group_room(l) < bytes + run->count * 6)
         return STORE_FULL;
-    }
     struct group *g = group_open(l);
     log_put_run(l, g, run, bytes);
     if (run->leaving)
@@ -153,7 +150,7 @@ static enum store_status append(struct store *store, struct store_run *run, uint
         for (size_t i = 0; i < run->count; i++)
             run->events[i].locator = 0;
     }
-    return log_taken(l, g, ticket);
+    return log_taken(g, ticket);
 }
 
 static enum store_status note(struct store *store, struct span bytes, uint64_t *ticket)
@@ -165,7 +162,7 @@ static enum store_status note(struct store *store, struct span bytes, uint64_t *
     size_t mark = record_begin(&g->records, RECORD_NOTE);
     buf_add(&g->records, bytes.data, bytes.size);
     record_end(&g->records, mark);
-    return log_taken(l, g, ticket);
+    return log_taken(g, ticket);
 }
 
 static void load(struct store *store, uint32_t queue, uint64_t from, uint64_t bytes, uint64_t tag)

@@ -72,7 +72,6 @@ struct log_info {
     uint64_t syncs, checkpoints, moved_events, freed_segments;
     uint64_t carried_groups; /* that found no place and are in a checkpoint instead */
     bool carries;            /* a checkpoint with some of them is on its way */
-    bool full;               /* events wait for room */
     bool torn;               /* recovery cut a torn tail */
     bool unclean;            /* recovery found more than the last checkpoint: the stop before was no orderly one */
 };

@@ -66,10 +66,8 @@ enum store_status log_share(struct store *store, struct store_share *share, uint
     uint64_t bytes = log_bytes_of(share->events, share->count);
     if (l->failed)
         return STORE_FAILED;
-    if (group_room(l) < bytes + share->count * 6 + share->target_count * TARGET_BYTES) {
-        l->info.full = true;
+    if (group_room(l) < bytes + share->count * 6 + share->target_count * TARGET_BYTES)
         return STORE_FULL;
-    }
     struct group *g = group_open(l);
     if (share->target_count == 1)
         log_put_run(l, g, &run, bytes);
@@ -77,5 +75,5 @@ enum store_status log_share(struct store *store, struct store_share *share, uint
         put_share(l, g, share, bytes);
     if (share_is_kept(l, share, share->targets, bytes))
         l->cache->ops->share(l->cache, share, ticket);
-    return log_taken(l, g, ticket);
+    return log_taken(g, ticket);
 }

@@ -238,7 +238,7 @@ void log_free(struct log *l);
 /* For log_share.c: one run in the open group; the answer to what was put in. */
 void log_put_run(struct log *l, struct group *g, const struct store_run *run, uint64_t bytes);
 uint64_t log_bytes_of(const struct store_event *events, size_t count);
-enum store_status log_taken(struct log *l, struct group *g, uint64_t *ticket);
+enum store_status log_taken(struct group *g, uint64_t *ticket);
 
 /* log_share.c: see store.h */
 enum store_status log_share(struct store *store, struct store_share *share, uint64_t *ticket);
