@@ -257,8 +257,7 @@ static void a_filter_comes_back_as_it_was(void **state)
     (void)state;
     static const char *const filters[] = {
         "{\"exact\":{\"type\":\"order.placed\",\"subject\":\"a\"}}",
-        "{\"exact\":{\"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn\":\"as long as a name may "
-        "be\"}}",
+        "{\"exact\":{\"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn\":\"a long name\"}}",
         "{\"suffix\":{\"z\":\"gr\\u00fc\\u00df\",\"a\":\"\\\"\"}}",
         "{\"all\":[{\"prefix\":{\"a\":\"b\"}},{\"not\":{\"any\":[{\"suffix\":{\"c\":\"d\"}}]}}]}",
     };
