@@ -30,11 +30,22 @@ void block_drop(struct block *b)
     free(b);
 }
 
+/* Its memory may have been a larger one's, and it may be kept for long. */
+static void fit(struct block *b)
+{
+    if (b->bytes.size < b->bytes.capacity / 4)
+        buf_shrink(&b->bytes);
+}
+
 void block_close(struct client *c)
 {
-    if (c->open_block)
-        block_drop(c->open_block);
+    struct block *b = c->open_block;
     c->open_block = NULL;
+    if (!b)
+        return;
+    if (b->holders > 1)
+        fit(b);
+    block_drop(b);
 }
 
 static void begin(struct block *b, struct outlet *o)
@@ -115,8 +126,7 @@ void block_lend(struct client *c, struct block *b, uint64_t first, uint32_t wait
     assert(!c->lent_block && !b->frame);
     frame_end_early_publish(&b->bytes, b->publish, first, wait_ms);
     buf_add(&b->bytes, c->out.data, c->out.size);
-    if (b->bytes.size < b->bytes.capacity / 4)
-        buf_shrink(&b->bytes); /* it would pin much more memory than it needs */
+    fit(b);
     buf_free(&c->spare);
     c->spare = c->out;
     buf_clear(&c->spare);

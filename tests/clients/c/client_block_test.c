@@ -220,6 +220,27 @@ static void terms_and_identities_go_as_they_lie_too(void **state)
     buf_free(&again);
 }
 
+/* Of a large event's memory, and of a burst's, nothing is left to what comes after it and waits for long. */
+static void a_small_entry_does_not_keep_the_memory_of_a_large_one(void **state)
+{
+    struct script *s = attached(state);
+    char large[60001];
+    memset(large, 'x', sizeof large - 1);
+    large[sizeof large - 1] = '\0';
+    for (int i = 0; i < 8; i++) {
+        publish(s, "orders", 0, large);
+        publish(s, "mail", 60000, "letter");
+    }
+    const struct outlet *o = outlet_of(s->client, span_str("mail"));
+    size_t kept = 0;
+    for (uint32_t i = 0; i < o->sent.count; i++) {
+        const struct block *b = record_at(&o->sent, i)->block;
+        kept += b == s->client->open_block ? 0 : b->bytes.capacity;
+    }
+    assert_int_equal(o->sent.count, 8);
+    assert_in_range(kept, 1, 8 * 512);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +256,7 @@ int main(void)
         scripted(a_block_worth_a_frame_is_not_shared_with_another_destination),
         scripted(each_frame_of_what_was_published_at_once_is_kept_as_it_was_sent),
         scripted(terms_and_identities_go_as_they_lie_too),
+        scripted(a_small_entry_does_not_keep_the_memory_of_a_large_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
