@@ -106,7 +106,7 @@ void client_seal(struct client *c)
 
 bool client_next_frame(struct client *c)
 {
-    if (c->out.size < c->config.frame_bytes)
+    if (!client_frame_is_full(c))
         return true;
     client_seal(c);
     return link_room(&c->link);

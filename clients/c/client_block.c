@@ -125,6 +125,7 @@ void block_lend(struct client *c, struct block *b, uint64_t first, uint32_t wait
 {
     assert(!c->lent_block && !b->frame);
     frame_end_early_publish(&b->bytes, b->publish, first, wait_ms);
+    c->lent_most = (uint32_t)(b->bytes.size < c->config.frame_bytes / 2 ? 2 * b->bytes.size : c->config.frame_bytes);
     buf_add(&b->bytes, c->out.data, c->out.size);
     fit(b);
     buf_free(&c->spare);

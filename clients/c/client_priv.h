@@ -139,6 +139,7 @@ struct client {
     struct outlet *last_outlet;           /* the one asked for last: most programs publish to few */
     struct block *open_block;             /* takes the next entry */
     struct block *lent_block;             /* whose bytes are `out`, until it is sealed */
+    uint32_t lent_most;                   /* then `out` is full from this size on, for it is kept as long as they are */
     struct outlet *reserved_outlet;       /* whose entry is being written into it */
     struct buf spare;                     /* memory for the next block */
     uint64_t window_events, window_bytes; /* totals allowed */
@@ -160,6 +161,11 @@ void client_linger(struct client *c);          /* what is about to wait may wait
 bool client_may_write(const struct client *c); /* can a flush write anything? */
 struct token client_random(struct client *c);
 void client_seal(struct client *c); /* what is in `out` becomes a frame */
+/* Is the frame full? */
+static inline bool client_frame_is_full(const struct client *c)
+{
+    return c->out.size >= (c->lent_block ? c->lent_most : c->config.frame_bytes);
+}
 /* Seals when the frame is full. False when the link has no room for another. */
 bool client_next_frame(struct client *c);
 

@@ -269,7 +269,7 @@ static bool write_again(struct client *c, struct outlet *o)
         c->out_comes_first = true;
         uint32_t wait_ms = time_left(c, r);
         struct open_body open = frame_begin_publish(&c->out, span_str(o->name), o->resend, wait_ms);
-        for (; r->state == RECORD_SENT && !r->doomed && window_open(c, r) && c->out.size < c->config.frame_bytes;) {
+        for (; r->state == RECORD_SENT && !r->doomed && window_open(c, r) && !client_frame_is_full(c);) {
             write_entry(c, r, wait_ms);
             if (++o->resend == o->base + o->sent.count)
                 break;
@@ -334,7 +334,7 @@ static void copy(struct client *c, struct outlet *o)
 {
     uint32_t wait_ms = time_left(c, record_at(&o->unsent, 0));
     struct open_body open = frame_begin_publish(&c->out, span_str(o->name), o->base + o->sent.count, wait_ms);
-    while (o->unsent.count && window_open(c, record_at(&o->unsent, 0)) && c->out.size < c->config.frame_bytes) {
+    while (o->unsent.count && window_open(c, record_at(&o->unsent, 0)) && !client_frame_is_full(c)) {
         struct record *r = move_to_sent(c, o);
         write_entry(c, r, wait_ms);
         o->act = mono_min(o->act, r->act);

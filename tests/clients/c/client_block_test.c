@@ -3,6 +3,8 @@
 #include "clients/c/client_records.h"
 #include "tests/clients/c/script.h"
 
+#include <stdio.h>
+
 #define LONG_WORDS                                                                                                     \
     "one.............................. two.............................. three............................"
 
@@ -241,6 +243,31 @@ static void a_small_entry_does_not_keep_the_memory_of_a_large_one(void **state)
     assert_in_range(kept, 1, 8 * 512);
 }
 
+/* A frame is kept as long as one of its block's entries, so what others say in it is not much more than the block. */
+static void a_block_is_not_kept_in_a_frame_of_others(void **state)
+{
+    struct script *s = *state;
+    script_frames(s, 8192);
+    attach(s);
+    for (int i = 0; i < 12; i++)
+        queue_up_long(s, "orders", 0);
+    for (int i = 0; i < 200; i++) {
+        char queue[16];
+        snprintf(queue, sizeof queue, "q%d", i);
+        queue_up(s, queue, "letter", 0);
+    }
+    flush(s);
+    assert_non_null(frame_of(s, 0));
+    assert_in_range(frame_of(s, 0)->size, 1200, 3200);
+    confirm(s, "orders", 1, 36, 1);
+    for (int i = 0; i < 200; i++) {
+        char queue[16];
+        snprintf(queue, sizeof queue, "q%d", i);
+        confirm(s, queue, 1, 1, 1);
+    }
+    assert_true(client_is_quiet(s->client));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +284,7 @@ int main(void)
         scripted(each_frame_of_what_was_published_at_once_is_kept_as_it_was_sent),
         scripted(terms_and_identities_go_as_they_lie_too),
         scripted(a_small_entry_does_not_keep_the_memory_of_a_large_one),
+        scripted(a_block_is_not_kept_in_a_frame_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
