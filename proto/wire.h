@@ -212,7 +212,8 @@ static inline void wire_add_fixed64(struct buf *b, uint32_t tag, uint64_t value)
     b->size += (size_t)(end - at) + 8;
 }
 
-/* A nested message whose size is not known yet: its length is a padded varint of 4 bytes, patched by wire_end. Nested messages stay below 256 MiB. Returns the mark for wire_end. */
+/* A nested message whose size is not known yet: its length is a padded varint of 4 bytes, patched by wire_end.
+ * Nested messages stay below 256 MiB. Returns the mark for wire_end. */
 static inline size_t wire_begin(struct buf *b, uint32_t tag)
 {
     uint8_t *at = buf_reserve(b, 14);

@@ -1,5 +1,6 @@
 /* The client's public frame: inputs set the time and reach the part they concern; a flush writes what the parts have to
- * say, consuming before publishing, into as few frames as possible. */
+ * say, consuming before publishing, into as few frames as possible. (A block of entries that becomes a frame stands in front of
+ * what was said before it, where the order does not matter: client_block.h.) */
 #include "clients/c/client_block.h"
 
 #include "base/mutation.h"
