@@ -10,6 +10,8 @@
 #define BLOCK_SIZE (16u << 10)
 /* From here on, or an eighth of a frame, copying costs more than a frame of its own. */
 #define LEND_SIZE (4u << 10)
+/* By then what follows a decision at once has been decided, too: copying what is left is rare. */
+#define THIN_AFTER_MS 1000
 
 static uint32_t block_size(const struct client *c)
 {
@@ -139,6 +141,12 @@ void block_lend(struct client *c, struct block *b, uint64_t first, uint32_t wait
         c->open_block = NULL;
         b->holders--; /* its records hold it */
     }
+}
+
+bool block_is_thin(const struct client *c, const struct block *b)
+{
+    return b->frame && b->frame->size > block_size(c) && b->holders <= b->entries / 8 &&
+           mono_since_ms(c->now.mono, b->frame->sealed) >= THIN_AFTER_MS;
 }
 
 struct frame *block_take_frame(struct client *c)

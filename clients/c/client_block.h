@@ -23,6 +23,8 @@ bool block_may_lend(const struct client *c, const struct block *b);
 void block_lend(struct client *c, struct block *b, uint64_t first, uint32_t wait_ms);
 /* The frame that `out` becomes when there is a lent block. */
 struct frame *block_take_frame(struct client *c);
+/* A frame that is kept for a few of its entries, and has been for a while. */
+bool block_is_thin(const struct client *c, const struct block *b);
 /* The one that is being filled takes no more. */
 void block_close(struct client *c);
 /* One share less. */

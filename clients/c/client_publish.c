@@ -207,9 +207,19 @@ static void write_entry(struct client *c, struct record *r, uint32_t wait_ms)
     note_sent(c, r);
 }
 
+/* Decisions come in order, nearly always: what is left of a frame is in front. */
+static void move_out_of_thin_frame(struct client *c, struct outlet *o)
+{
+    struct block *b = o->sent.count ? record_at(&o->sent, 0)->block : NULL;
+    if (b && block_is_thin(c, b))
+        records_move_out(&o->sent, b);
+}
+
+/* A second after a decision at the latest. */
 static void write_seen(struct client *c, struct outlet *o)
 {
     o->seen_due = MONO_NEVER;
+    move_out_of_thin_frame(c, o);
     if (o->base - 1 == o->seen_told)
         return;
     o->seen_told = o->base - 1;

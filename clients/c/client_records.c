@@ -34,6 +34,25 @@ void record_release(struct record *r)
     r->block = NULL;
 }
 
+void records_move_out(const struct records *sent, struct block *b)
+{
+    struct block *to = xcalloc(1, sizeof *to);
+    uint32_t left = b->holders;
+    for (uint32_t i = 0; left && i < sent->count; i++) {
+        struct record *r = record_at(sent, i);
+        if (r->block != b)
+            continue;
+        struct span content = record_content(r);
+        r->at = (uint32_t)to->bytes.size;
+        buf_add(&to->bytes, content.data, content.size);
+        r->block = to;
+        to->holders++;
+        left--;
+        block_drop(b);
+    }
+    buf_shrink(&to->bytes);
+}
+
 void record_drop_decided(struct records *unsent)
 {
     while (unsent->count && record_at(unsent, 0)->state == RECORD_DECIDED)

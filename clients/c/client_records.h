@@ -19,6 +19,8 @@ struct record *record_push(struct records *r);    /* at the end; the caller fill
 void record_pop(struct records *r);               /* the first */
 void record_release(struct record *r);            /* its bytes, which it shares with the others of its publish */
 void record_drop_decided(struct records *unsent); /* at the front: given up before they were sent */
+/* Out of a block whose undecided entries are all among them; it ends. */
+void records_move_out(const struct records *sent, struct block *b);
 
 /* The destination of that name, made with the first call; NULL for a name that is too long. */
 struct outlet *outlet_of(struct client *c, struct span name);

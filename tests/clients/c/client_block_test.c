@@ -268,6 +268,71 @@ static void a_block_is_not_kept_in_a_frame_of_others(void **state)
     assert_true(client_is_quiet(s->client));
 }
 
+static void the_last_entry_of_a_frame_does_not_keep_it_for_long(void **state)
+{
+    struct script *s = attached(state);
+    for (int i = 0; i < 10; i++)
+        queue_up_long(s, "orders", 60000);
+    flush(s);
+    uint32_t count = 0;
+    while (frame_of(s, count) == frame_of(s, 0))
+        count++;
+    assert_true(count >= 9);
+    const struct frame *second = frame_of(s, count);
+    confirm(s, "orders", 1, count - 1, 1);
+    pass(s, 900);
+    assert_non_null(frame_of(s, 0));
+    struct span says = record_content(record_at(&outlet_of(s->client, span_str("orders"))->sent, 0));
+    char before[64];
+    assert_in_range(says.size, 1, sizeof before);
+    memcpy(before, says.data, says.size);
+    pass(s, 200);
+    assert_null(frame_of(s, 0));
+    assert_ptr_equal(frame_of(s, 1), second);
+    struct span after = record_content(record_at(&outlet_of(s->client, span_str("orders"))->sent, 0));
+    assert_true(span_equal(after, span_of(before, says.size)));
+    confirm(s, "orders", count, 31 - count, count);
+    assert_true(client_is_quiet(s->client));
+}
+
+static void what_has_moved_out_of_its_frame_goes_again_in_a_new_session(void **state)
+{
+    struct script *s = attached(state);
+    char word[16], expected[64];
+    for (int i = 1; i <= 150; i++) {
+        snprintf(word, sizeof word, "w%d", i);
+        queue_up(s, "orders", word, 60000);
+    }
+    flush(s);
+    uint32_t count = 0;
+    while (frame_of(s, count) == frame_of(s, 0))
+        count++;
+    assert_in_range(count, 24, 120);
+    confirm(s, "orders", 1, count - 3, 1);
+    pass(s, 1100);
+    assert_null(frame_of(s, 0));
+    assert_null(frame_of(s, 2));
+    assert_non_null(frame_of(s, 3));
+    s->silent = true;
+    until_asked(s);
+    refuse_attach(s, REASON_unknown_session, "");
+    s->silent = false;
+    s->producer_known = true;
+    until_asked(s);
+    hello(s);
+    trace(s);
+    accept_attach(s);
+    const char *text = trace(s);
+    snprintf(expected, sizeof expected, "publish orders %u w%u(", count - 2, count - 2);
+    assert_non_null(strstr(text, expected));
+    for (uint32_t i = count - 1; i <= count + 1; i++) {
+        snprintf(expected, sizeof expected, ") w%u(", i);
+        assert_non_null(text = strstr(text, expected));
+    }
+    confirm(s, "orders", count - 2, 153 - count, count - 2);
+    assert_true(client_is_quiet(s->client));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +350,8 @@ int main(void)
         scripted(terms_and_identities_go_as_they_lie_too),
         scripted(a_small_entry_does_not_keep_the_memory_of_a_large_one),
         scripted(a_block_is_not_kept_in_a_frame_of_others),
+        scripted(the_last_entry_of_a_frame_does_not_keep_it_for_long),
+        scripted(what_has_moved_out_of_its_frame_goes_again_in_a_new_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
