@@ -247,7 +247,6 @@ static bool arrive_at_topic(struct arrival *a, struct body *b)
     struct fanout f; /* large: what it holds is written before it is read */
     fanout_begin(&f, a->core, a->destination, a->topic, UINT64_MAX);
     a->fanout = &f;
-    destination_lasts(a->core, a->destination, topic_is_durable(a->topic));
     bool fine = arrive(a, b);
     fanout_flush(&f);
     waiting_start(a->core, a->destination, NULL, a->topic, &a->group);

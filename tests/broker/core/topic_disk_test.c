@@ -157,6 +157,29 @@ static void what_entered_no_queue_while_there_was_none_is_not_refused(void **sta
     assert_non_null(strstr(told_again(id), " | all through 3: 1 -> a:1, 2 -> nowhere, 3 -> a:2"));
 }
 
+/* Who waited for room in a topic's queue on disk comes into one in memory: as if it had been published just then. */
+static void what_waited_and_came_into_memory_is_not_spoken_for(void **state)
+{
+    (void)state;
+    const struct binding_config to_memory = { .queue = "m" };
+    struct topic_config config = {
+        .name = "all", .unrouted = UNROUTED_REFUSE, .bindings = &to_memory, .binding_count = 1
+    };
+    assert_string_equal(ask_durably(&(struct request){ .call = CALL_PUT_TOPIC, .topic = "all" }), "ok");
+    assert_string_equal(declare_durably("a", "capacity=1"), "ok");
+    assert_string_equal(declare_durably("m", "durability=memory"), "ok");
+    assert_string_equal(bind_durably("all", "a"), "ok");
+    struct peer *p = joined("p");
+    struct token id = p->producer;
+    publish(p, "all", 60000, "one two");
+    settle_disk();
+    assert_true(core_configure_topic(bench.d->core, &config, NULL, bench.d->now));
+    settle_disk();
+    assert_string_equal(heard(p), "confirm all 1 -> a:1 durable; confirm all 2 -> m:1");
+    crash(0);
+    assert_null(strstr(told_again(id), "all through"));
+}
+
 static void a_queue_that_had_the_event_is_named_after_a_crash(void **state)
 {
     (void)state;
@@ -241,6 +264,7 @@ int main(void)
         on_disk(a_forced_deletion_of_a_bound_queue_comes_back_unbound),
         on_disk(what_entered_no_queue_is_remembered_too),
         on_disk(what_entered_no_queue_while_there_was_none_is_not_refused),
+        on_disk(what_waited_and_came_into_memory_is_not_spoken_for),
         on_disk(a_queue_that_had_the_event_is_named_after_a_crash),
         on_disk(backlog_of_each_queue_is_delivered_after_a_crash),
         on_disk(queues_of_one_topic_have_one_durability),
