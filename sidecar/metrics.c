@@ -208,7 +208,7 @@ void metrics_write_broker(const struct broker_info *i, struct buf *b)
          (double)i->ledger.accepted);
     lone(b, "sluice_broker_disk_used_bytes", "gauge", "bytes of the log's files", (double)i->disk_used);
     lone(b, "sluice_broker_disk_budget_bytes", "gauge", "most bytes of the log's files", (double)i->disk_budget);
-    lone(b, "sluice_broker_disk_full", "gauge", "1 while durable publishes wait for room on the disk",
+    lone(b, "sluice_broker_disk_full", "gauge", "1 while durable publishes find no room and the log cannot grow",
          i->disk_full ? 1 : 0);
     lone(b, "sluice_broker_disk_written_bytes_total", "counter", "bytes written to the log's files",
          (double)i->disk_written);

@@ -341,7 +341,7 @@ static void disk_info(const struct core *c, struct broker_info *out)
     out->disk_written = log.written_bytes;
     out->disk_syncs = log.syncs;
     out->disk_carried_groups = log.carried_groups;
-    out->disk_full = c->disk_starved;
+    out->disk_full = durable_disk_is_full(c);
 }
 
 void core_info(const struct core *c, struct broker_info *out, struct now now)

@@ -257,13 +257,13 @@ bool durable_comes(const struct queue *q)
 
 /* ------------------------------------------------------------------ room */
 
-#define TELL_STARVED_MS 60000 /* under a steady load each ack makes a little room, and it is used up at once */
+#define TELL_FULL_MS 60000 /* under a steady load each ack makes a little room, and it is used up at once */
 
-static void tell_starved(struct core *c)
+static void tell_full(struct core *c)
 {
-    if (c->disk_starved_told.ns && mono_since_ms(c->now.mono, c->disk_starved_told) < TELL_STARVED_MS)
+    if (c->disk_full_told.ns && mono_since_ms(c->now.mono, c->disk_full_told) < TELL_FULL_MS)
         return;
-    c->disk_starved_told = c->now.mono;
+    c->disk_full_told = c->now.mono;
     struct log_info log;
     log_info(c->disk, &log);
     core_note(
@@ -275,10 +275,14 @@ static void tell_starved(struct core *c)
 
 void durable_starved(struct core *c, uint64_t left)
 {
-    tell_starved(c);
     if (!c->disk_starved || left < c->disk_starved_at)
         c->disk_starved_at = left;
     c->disk_starved = true;
+}
+
+bool durable_disk_is_full(const struct core *c)
+{
+    return c->disk_starved && log_is_full(c->disk);
 }
 
 bool durable_has_room(const struct core *c)
@@ -306,8 +310,11 @@ void core_disk(struct core *c, struct now now)
         c->on_disk = done.ticket;
         release_through(c, done.ticket);
     }
-    if (!durable_has_room(c))
+    if (!durable_has_room(c)) {
+        if (durable_disk_is_full(c))
+            tell_full(c);
         return;
+    }
     c->disk_starved = false; /* set again by whoever still lacks room */
     topics_wake_all(c);
     for (uint32_t i = 0; i < c->queue_count; i++) {

@@ -302,6 +302,8 @@ void durable_move_mark(struct core *c, struct queue *q);
 void durable_starved(struct core *c, uint64_t left);
 /* Is there more room than they found? */
 bool durable_has_room(const struct core *c);
+/* Did somebody find too little because there is no room for more of the log? A disk that is behind has some again in a moment. */
+bool durable_disk_is_full(const struct core *c);
 /* Is something on disk about to be deliverable? */
 bool durable_comes(const struct queue *q);
 /* The first sequence that may not be delivered yet; UINT64_MAX in memory. */

@@ -166,7 +166,7 @@ struct core {
     struct timers redrive_timers;
     bool disk_starved;        /* somebody waits for room on the disk: … */
     uint64_t disk_starved_at; /* … for more than this */
-    mono_t disk_starved_told; /* when the log said so; 0: never */
+    mono_t disk_full_told;    /* when the log said so; 0: never */
     bool failed;              /* the log failed: nothing is confirmed any more */
     mono_t started;
     int64_t start_ms; /* the same by the wall clock, as explain last saw it; 0: it did not look */

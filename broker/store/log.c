@@ -353,6 +353,11 @@ const char *log_trouble(const struct store *s)
     return ((const struct log *)(const void *)s)->trouble;
 }
 
+bool log_is_full(const struct store *s)
+{
+    return ((const struct log *)(const void *)s)->no_room;
+}
+
 void log_info(const struct store *s, struct log_info *out)
 {
     const struct log *l = (const struct log *)(const void *)s;

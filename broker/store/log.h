@@ -76,6 +76,8 @@ struct log_info {
     bool unclean;            /* recovery found more than the last checkpoint: the stop before was no orderly one */
 };
 void log_info(const struct store *s, struct log_info *out);
+/* Was there no room for another segment, when it was last tried? Else who finds no room waits for a disk that is behind. */
+bool log_is_full(const struct store *s);
 
 /* Aborts with a line unless every count agrees with what it counts. For tests. */
 void log_validate(const struct store *s);

@@ -335,6 +335,24 @@ static void a_name_that_was_on_disk_is_not_spoken_for_when_it_is_in_memory_by_th
     assert_null(destination_known("mail"));
 }
 
+/* The disk is behind for a moment: that is no reason to send somebody for a larger one. */
+static void a_disk_that_is_behind_is_not_full(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = joined("p");
+    for (unsigned i = 0; i < 20; i++)
+        publish(p, "orders", 0, "big:6000");
+    assert_non_null(strstr(heard(p), "disk"));
+    settle_disk();
+    assert_false(broker(d).disk_full || logged(d, "no room on the disk"));
+    disk_set_capacity(bench.disk, disk_used(bench.disk));
+    for (unsigned i = 0; i < 40; i++) {
+        publish(p, "orders", 0, "big:6000");
+        settle_disk();
+    }
+    assert_true(broker(d).disk_full && logged(d, "no room on the disk"));
+}
+
 static void a_stopping_broker_says_bye_behind_the_last_confirm(void **state)
 {
     struct driver *d = *state;
@@ -384,6 +402,7 @@ int main(void)
         on_disk(what_a_queue_in_memory_accepted_is_not_refused_when_it_is_on_disk_by_then),
         on_disk(what_a_queue_in_memory_accepted_is_known_once_there_is_one_on_disk),
         on_disk(a_name_that_was_on_disk_is_not_spoken_for_when_it_is_in_memory_by_then),
+        on_disk(a_disk_that_is_behind_is_not_full),
         on_disk(a_stopping_broker_says_bye_behind_the_last_confirm),
         on_disk(a_stopping_broker_delivers_nothing_more),
     };
