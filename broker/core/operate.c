@@ -127,7 +127,7 @@ enum reason operate_declare(struct core *c, struct span name, const struct queue
             return letters;
         *out = q = queue_create(c, name, &settings);
         if (q->durable)
-            producers_last(c, q->name);
+            destinations_last(c, q->name);
     }
     q->managed |= by_config;
     persist_queue(c, q);

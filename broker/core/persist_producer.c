@@ -105,7 +105,7 @@ void persist_take_outcome(struct core *c, struct span bytes)
         else if (f.tag == OUTCOME_TOPIC && name_valid(f.bytes))
             d = persist_destination(persist_producer_of(c, id), f.bytes);
         else if (f.tag == OUTCOME_FORGOTTEN)
-            destination_forget(persist_producer_of(c, id), f.bytes);
+            destination_forget(c, persist_producer_of(c, id), f.bytes);
         else if (d && f.tag == OUTCOME_SEEN)
             destination_seen(d, f.number);
         else if (d && f.tag == OUTCOME_RUN)

@@ -89,9 +89,10 @@ bool producer_expire(struct core *c, mono_t due)
     return t != NULL;
 }
 
-static void free_destination(struct destination *d)
+static void free_destination(struct core *c, struct destination *d)
 {
     assert(!d->waiters);
+    destination_unlist(c, d);
     HASH_DEL(d->producer->destinations, d);
     clear_untold(d);
     for (uint32_t i = 0; i < d->outcome_count; i++)
@@ -106,7 +107,7 @@ void producer_free(struct core *c, struct producer *p)
     struct destination *d, *next;
     durable_forget_destinations(c, p);
     HASH_ITER (hh, p->destinations, d, next)
-        free_destination(d);
+        free_destination(c, d);
     timers_clear(&c->producer_timers, &p->expiry);
     HASH_DEL(c->producers, p);
     free(p);
@@ -119,29 +120,11 @@ static struct destination *find_destination(struct producer *p, struct span name
     return d;
 }
 
-void destination_forget(struct producer *p, struct span name)
+void destination_forget(struct core *c, struct producer *p, struct span name)
 {
     struct destination *d = find_destination(p, name);
     if (d)
-        free_destination(d);
-}
-
-void destination_lasts(struct core *c, struct destination *d, bool lasts)
-{
-    if (d->lasts == lasts)
-        return;
-    d->lasts = lasts;
-    if (d->next > 1)
-        persist_destination_lasts(c, d);
-}
-
-void producers_last(struct core *c, const char *name)
-{
-    for (struct producer *p = c->disk ? c->producers : NULL; p; p = p->hh.next) {
-        struct destination *d = find_destination(p, span_str(name));
-        if (d)
-            destination_lasts(c, d, true);
-    }
+        free_destination(c, d);
 }
 
 struct destination *destination_of(struct producer *p, struct span name)

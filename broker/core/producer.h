@@ -48,6 +48,8 @@ struct destination {
     enum reason seen_reason; /* of sequence `seen`; REASON_ok: it was not refused, as far as is known */
     uint64_t pending;        /* accepted entries whose confirm waits for the disk */
     bool lasts;              /* its queue is on disk, or was when it was deleted: its outcomes outlive a restart */
+    bool fleeting;           /* listed in core->fleeting, as it does not last: see lasting.c */
+    struct destination *fleeting_prev, *fleeting_next;
     struct waiting *waiters; /* utlist DL */
     uint64_t waiting_events, waiting_bytes;
     UT_hash_handle hh;
@@ -87,12 +89,7 @@ void destination_close_holes(struct destination *d);
 void destination_jump(struct destination *d, uint64_t sequence);
 struct destination *destination_of(struct producer *p, struct span name);
 /* From before a restart, where nobody has it in hand. */
-void destination_forget(struct producer *p, struct span name);
-/* Its queue, or its topic's, is on disk now, or in memory. The log hears of a change: after a restart the broker speaks for those on
- * disk, and must know all that they ever accepted; it must not speak for others. */
-void destination_lasts(struct core *c, struct destination *d, bool lasts);
-/* Whoever published to that name before there was something on disk. */
-void producers_last(struct core *c, const char *name);
+void destination_forget(struct core *c, struct producer *p, struct span name);
 /* Records the outcome of `count` entries from `first` and has it told. */
 void destination_decide(struct core *c, struct destination *d, const struct outcome *o, const struct queue *q,
                         uint64_t events, uint64_t bytes);
@@ -101,6 +98,14 @@ bool destination_decided(const struct destination *d, uint64_t sequence);
 enum reason destination_refused(const struct destination *d, uint64_t sequence);
 void destination_seen(struct destination *d, uint64_t through);
 void session_tell_outcomes(struct core *c, struct session *s); /* writes what is untold into `out` */
+
+/* lasting.c */
+/* Its queue, or its topic's, is on disk now, or in memory. The log hears of a change: after a restart the broker speaks for those on
+ * disk, and must know all that they ever accepted; it must not speak for others. */
+void destination_lasts(struct core *c, struct destination *d, bool lasts);
+/* All of that name last: there is something on disk now. */
+void destinations_last(struct core *c, const char *name);
+void destination_unlist(struct core *c, struct destination *d); /* it goes */
 
 /* publish.c */
 bool publish_body(struct core *c, struct session *s, struct body *b); /* false: a violation */

@@ -4,7 +4,7 @@
  *   attach.c    attach, Hello, resume, the end of a session
  *   guard.c     what was refused, by whom: denial, and the ingress bound again
  *   session.c   frames in, bodies out, links
- *   producer.c  producers, their destinations, outcomes
+ *   producer.c  producers, their destinations, outcomes (lasting.c: which of those outlive a restart)
  *   publish.c   entries as they arrive (admission.c lets them in)
  *   duplicates.c  those that came before (dedup.c remembers them)
  *   waiters.c   entries that wait for room
@@ -189,9 +189,10 @@ struct core {
     mono_t origins_swept;
     struct flood flood;
     struct producer *producers;
-    struct queue *queues;   /* by name */
-    struct queue *by_id;    /* the same, through hh_id */
-    struct queue **by_name; /* sorted, for lists */
+    struct fleeting *fleeting; /* names that are in memory, beside a disk: lasting.c */
+    struct queue *queues;      /* by name */
+    struct queue *by_id;       /* the same, through hh_id */
+    struct queue **by_name;    /* sorted, for lists */
     uint32_t queue_count, by_name_capacity;
     uint32_t next_queue_id;
     uint64_t epoch_floor; /* a new queue's consumer epochs begin above it */

@@ -320,6 +320,36 @@ static void what_a_queue_in_memory_accepted_is_known_once_there_is_one_on_disk(v
     assert_string_equal(outcomes_known(), "1..2 ok");
 }
 
+/* Of each that is still there. */
+static void everybody_who_published_to_it_in_memory_is_spoken_for_then(void **state)
+{
+    struct driver *d = *state;
+    declare_durably("mail", "durability=memory");
+    struct peer *gone = joined("gone");
+    publish(gone, "mail", 0, "one");
+    bye(gone);
+    pass(d, d->config.producer_memory_ms);
+    assert_null(d->core->producers);
+    struct peer *p = joined("p"), *q = joined("q");
+    struct token ids[] = { p->producer, q->producer };
+    publish(p, "mail", 0, "two");
+    publish(q, "mail", 0, "three four");
+    publish(q, "other", 0, "five");
+    declare_anew("durability=disk");
+    declare_anew("durability=memory");
+    publish(p, "mail", 0, "six");
+    declare_anew("durability=disk");
+    settle_disk();
+    crash(0);
+    for (unsigned i = 0; i < 2; i++) {
+        struct producer *known = NULL;
+        HASH_FIND(hh, d->core->producers, &ids[i], sizeof ids[i], known);
+        assert_non_null(known);
+        assert_int_equal(HASH_COUNT(known->destinations), 1);
+        assert_int_equal(known->destinations->next, 3);
+    }
+}
+
 /* Else it speaks for the name, and the publisher sends again what may have been accepted in memory. */
 static void a_name_that_was_on_disk_is_not_spoken_for_when_it_is_in_memory_by_then(void **state)
 {
@@ -401,6 +431,7 @@ int main(void)
         on_disk(outcomes_of_queues_in_memory_do_not_outlive_the_broker),
         on_disk(what_a_queue_in_memory_accepted_is_not_refused_when_it_is_on_disk_by_then),
         on_disk(what_a_queue_in_memory_accepted_is_known_once_there_is_one_on_disk),
+        on_disk(everybody_who_published_to_it_in_memory_is_spoken_for_then),
         on_disk(a_name_that_was_on_disk_is_not_spoken_for_when_it_is_in_memory_by_then),
         on_disk(a_disk_that_is_behind_is_not_full),
         on_disk(a_stopping_broker_says_bye_behind_the_last_confirm),
