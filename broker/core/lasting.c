@@ -1,6 +1,6 @@
 /* Which destinations outlive a restart: those whose queue, or topic, is on disk. The log hears of a change. */
 #include "broker/core/persist_write.h"
-#include "broker/core/state.h"
+#include "broker/core/topic.h"
 
 #include "base/xalloc.h"
 
@@ -62,4 +62,23 @@ void destinations_last(struct core *c, const char *name)
 {
     for (struct fleeting *f; (f = find(c, name)) != NULL;)
         destination_lasts(c, f->destinations, true);
+}
+
+/* What the name stands for by now. A topic without any queue is on its way from some to others. */
+static bool is_in_memory(struct core *c, struct span name)
+{
+    const struct queue *q = queue_find(c, name);
+    const struct topic *t = q ? NULL : topic_find(c, name);
+    return q ? !q->durable : t && (t->binding_count || t->catch_all) && !topic_is_durable(t);
+}
+
+void destinations_recovered(struct core *c, struct producer *p)
+{
+    struct destination *d, *next;
+    HASH_ITER (hh, p->destinations, d, next) {
+        if (is_in_memory(c, span_str(d->name)))
+            destination_forget(c, p, span_str(d->name));
+        else
+            destination_close_holes(d);
+    }
 }

@@ -106,6 +106,9 @@ void destination_lasts(struct core *c, struct destination *d, bool lasts);
 /* All of that name last: there is something on disk now. */
 void destinations_last(struct core *c, const char *name);
 void destination_unlist(struct core *c, struct destination *d); /* it goes */
+/* After a restart. Those whose queue is in memory by now are forgotten, also where the log has no word on what that accepted: it was told,
+ * and delivered, before there could be one. */
+void destinations_recovered(struct core *c, struct producer *p);
 
 /* publish.c */
 bool publish_body(struct core *c, struct session *s, struct body *b); /* false: a violation */

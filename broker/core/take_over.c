@@ -66,8 +66,7 @@ bool core_open_disk(struct core *c, struct store *disk, struct now now, struct e
         core_run_queue(c, q);
     }
     for (struct producer *p = c->producers; p; p = p->hh.next) {
-        for (struct destination *d = p->destinations; d; d = d->hh.next)
-            destination_close_holes(d);
+        destinations_recovered(c, p);
         producer_release(c, p);
     }
     return true;

@@ -365,6 +365,38 @@ static void a_name_that_was_on_disk_is_not_spoken_for_when_it_is_in_memory_by_th
     assert_null(destination_known("mail"));
 }
 
+/* Its publisher would hear that there is no such queue. */
+static void nor_when_that_was_deleted_since(void **state)
+{
+    (void)state;
+    declare_durably("mail", "durability=disk");
+    struct peer *p = joined("p");
+    publish(p, "mail", 0, "one");
+    settle_disk();
+    declare_anew("durability=memory");
+    publish(p, "mail", 0, "two");
+    struct request r = { .call = CALL_DELETE, .queue = "mail", .u.delete_.force = true };
+    assert_string_equal(ask_durably(&r), "ok");
+    crash(0);
+    assert_null(destination_known("mail"));
+}
+
+/* What is accepted in memory is told, and delivered, before the log has a word on that. */
+static void nor_when_the_log_had_no_time_to_say_so(void **state)
+{
+    (void)state;
+    declare_durably("mail", "durability=disk");
+    struct peer *p = joined("p");
+    publish(p, "mail", 0, "one");
+    settle_disk();
+    declare_anew("durability=memory");
+    heard(p);
+    publish(p, "mail", 0, "two");
+    assert_string_equal(heard(p), "confirm mail 2 -> 1");
+    crash(0);
+    assert_null(destination_known("mail"));
+}
+
 /* The disk is behind for a moment: that is no reason to send somebody for a larger one. */
 static void a_disk_that_is_behind_is_not_full(void **state)
 {
@@ -433,6 +465,8 @@ int main(void)
         on_disk(what_a_queue_in_memory_accepted_is_known_once_there_is_one_on_disk),
         on_disk(everybody_who_published_to_it_in_memory_is_spoken_for_then),
         on_disk(a_name_that_was_on_disk_is_not_spoken_for_when_it_is_in_memory_by_then),
+        on_disk(nor_when_that_was_deleted_since),
+        on_disk(nor_when_the_log_had_no_time_to_say_so),
         on_disk(a_disk_that_is_behind_is_not_full),
         on_disk(a_stopping_broker_says_bye_behind_the_last_confirm),
         on_disk(a_stopping_broker_delivers_nothing_more),
