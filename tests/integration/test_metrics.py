@@ -1,10 +1,12 @@
 """/metrics as Prometheus would read it."""
 import concurrent.futures
+import json
 import pathlib
 import re
 
 from conftest import call
 
+DEPLOY = pathlib.Path(__file__).parents[2] / "deploy"
 SAMPLE = re.compile(r'([a-z_]+)(?:\{(.*)\})? (\S+)$')
 
 
@@ -117,13 +119,39 @@ def test_the_disk_is_counted(cluster):
     assert after["sluice_broker_disk_carried_groups_total", None] == 0  # there was room
 
 
-def test_the_alerts_are_about_series_that_there_are(cluster, broker):
-    rules = (pathlib.Path(__file__).parents[2] / "deploy/prometheus/alerts.yaml").read_text()
+def test_the_alerts_and_the_dashboard_are_about_series_that_there_are(cluster, broker):
+    rules = (DEPLOY / "prometheus/alerts.yaml").read_text()
+    dashboard = json.loads((DEPLOY / "grafana/sluice.json").read_text())
+    variables = {v["name"]: v["query"] for v in dashboard["templating"]["list"]}
+    targets = [t for panel in dashboard["panels"] for t in panel.get("targets", [])]
+    queries = "\n".join([t["expr"] for t in targets] + [v["query"] for v in variables.values() if isinstance(v, dict)])
     s = cluster.sidecar(broker, "--operations", "--app-name", "shop")
     s.declare("q")
+    assert s.publish("q").status == 202  # durations are told of routes that were used
     assert s.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:1/"}).status == 201
     samples = scrape(s)
-    asked = set(re.findall(r"\bsluice_[a-z_]+", rules))
-    assert len(asked) > 15 and asked <= {name for name, _ in samples}, asked
-    labels = {label for _, of in samples for label in re.findall(r'(\w+)="', of or "")} | {"instance"}
+    for text, at_least in (rules, 15), (queries, 30):
+        asked = set(re.findall(r"\b(?:sluice|process)_[a-z_]+", text))
+        assert len(asked) > at_least and asked <= {name for name, _ in samples}, asked - {name for name, _ in samples}
+    labels = {label for _, of in samples for label in re.findall(r'(\w+)="', of or "")} | {"instance", "job"}
     assert set(re.findall(r"\$labels\.(\w+)", rules)) <= labels
+    assert set(re.findall(r"\{\{(\w+)\}\}", json.dumps(targets))) <= labels
+    named = set(re.findall(r"\$(?!__)\{?(\w+)", json.dumps(dashboard)))
+    assert named == set(variables), "a variable that nobody defines, or that nothing uses"
+
+
+def test_the_dashboard_can_be_laid_out_and_says_what_is_healthy():
+    dashboard = json.loads((DEPLOY / "grafana/sluice.json").read_text())
+    assert (dashboard["uid"], dashboard["schemaVersion"], dashboard["id"]) == ("sluice", 42, None)
+    panels, taken = dashboard["panels"], set()
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        at = panel["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert cells and at["x"] >= 0 and at["x"] + at["w"] <= 24 and not cells & taken, panel["title"]
+        taken |= cells
+        if panel["type"] == "row":
+            continue
+        assert panel["fieldConfig"]["defaults"]["unit"] and re.search(r"\b[Hh]ealthy is\b[^.]*\.$", panel["description"]), panel["title"]
+        assert len({t["refId"] for t in panel["targets"]}) == len(panel["targets"]) > 0, panel["title"]
+        assert {of["datasource"]["uid"] for of in (panel, *panel["targets"])} == {"${datasource}"}, panel["title"]
