@@ -159,7 +159,7 @@ struct broker_info {
     uint64_t disk_used, disk_budget;   /* bytes of the log's files */
     uint64_t disk_written, disk_syncs; /* since the start: bytes written, fdatasyncs */
     uint64_t disk_carried_groups;      /* since the start: found no place, and are in a checkpoint instead */
-    bool disk_full;                    /* events wait for room */
+    bool disk_full;                    /* and there was no room for another segment when somebody needed it */
 };
 
 /* A queue that has events of a topic's; see struct outcome. */

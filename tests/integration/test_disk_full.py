@@ -26,7 +26,7 @@ def test_a_full_disk_is_507_and_what_is_acked_makes_room(cluster):
     assert (refused.status, refused.json["reason"]) == (507, "disk") and refused.headers["Retry-After"]
     assert s.publish("memory").status == 202
     assert is_full(s)
-    assert broker.log.read_text().count("no room on the disk for more events") == 1
+    assert 1 <= broker.log.read_text().count("no room on the disk for more events") <= 3 # once a minute, not for each of them
     taken = run("sluice", "sub", "q", "--count", str(counts["confirmed"]), environment=environment)
     assert (taken.returncode, taken.stderr) == (0, "")
     assert taken.stdout == f"{EVENT}\n" * counts["confirmed"]
