@@ -214,16 +214,5 @@ bool event_decode(struct span bytes, struct arena *arena, struct event *out, str
 
 bool event_identity(struct span bytes, struct span *source, struct span *id)
 {
-    struct wire_reader r = wire_open(bytes);
-    struct wire_field f;
-    *source = *id = (struct span){ 0 };
-    while (!wire_done(&r)) {
-        if (!wire_next(&r, &f))
-            return false;
-        if (f.type == WIRE_BYTES && f.tag == 1)
-            *id = f.bytes;
-        else if (f.type == WIRE_BYTES && f.tag == 2)
-            *source = f.bytes;
-    }
-    return source->size && id->size;
+    return event_entry(bytes, id, source) && source->size && id->size; /* fields 1 and 2, as an entry has them */
 }

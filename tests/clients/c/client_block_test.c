@@ -111,11 +111,9 @@ static void who_waits_otherwise_is_copied_with_its_own_time(void **state)
     assert_null(frame_of(s, 0));
 }
 
-static void what_the_window_has_no_room_for_stays(void **state)
+/* All three of a block for two of which the window has room. */
+static void see_the_third_wait_for_the_window(struct script *s)
 {
-    struct script *s = *state;
-    script_frames(s, 512);
-    s->window_events = 2;
     attach(s);
     queue_up_long(s, "orders", 60000);
     flush(s);
@@ -125,18 +123,21 @@ static void what_the_window_has_no_room_for_stays(void **state)
     assert_non_null(strstr(trace(s), "publish orders 3 three"));
 }
 
+static void what_the_window_has_no_room_for_stays(void **state)
+{
+    struct script *s = *state;
+    script_frames(s, 512);
+    s->window_events = 2;
+    see_the_third_wait_for_the_window(s);
+}
+
 static void bytes_of_the_window_hold_a_block_back_too(void **state)
 {
     struct script *s = *state;
     script_frames(s, 512);
+    s->window_events = 3;
     s->window_bytes = 70;
-    attach(s);
-    queue_up_long(s, "orders", 60000);
-    flush(s);
-    assert_null(strstr(trace(s), "three"));
-    frame_add_window(&s->out, 100, 1u << 20);
-    say(s);
-    assert_non_null(strstr(trace(s), "publish orders 3 three"));
+    see_the_third_wait_for_the_window(s);
 }
 
 static void what_was_given_up_before_it_was_sent_is_not_in_the_frame(void **state)
