@@ -325,7 +325,7 @@ static bool check_network(const struct broker_options *o, struct error *e)
            error_set(e, "listen and ingress are two sockets: both have the address %s", o->listen);
 }
 
-/* Less than the greatest event, it is a unit that was forgotten: nothing would ever be accepted. */
+/* So little is a unit that was forgotten: no event of the usual greatest size would ever be accepted. */
 static bool check_memory(const struct broker_options *o, struct error *e)
 {
     return !o->memory_budget || o->memory_budget >= 1 << 20 ||

@@ -1,5 +1,5 @@
-/* Blocks: what has been published lies encoded in them, from publish to outcome; private to client_publish.c and
- * client_outcome.c.
+/* Blocks: what has been published lies encoded in them, from publish to outcome; private to the client:
+ * client_publish.c fills and lends them, client.c seals, client_records.c lets go.
  *
  * Entries of one destination that are published one after the other lie behind each other in one block, as they go into a Publish.
  * When such a block has all that its destination has to say next, it is lent: it becomes the frame, and the frame is what is kept,
