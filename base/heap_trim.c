@@ -1,8 +1,8 @@
 #include "base/heap_trim.h"
 
+#include "base/usage.h"
+
 #include <malloc.h>
-#include <stdio.h>
-#include <unistd.h>
 
 #define LOOK_MS 5000
 #define LOOKS   2u                  /* that must find much: what is free for so long is not wanted soon */
@@ -22,18 +22,6 @@ bool heap_trim_look(struct heap_trim *h, uint64_t used, uint64_t resident)
     return true;
 }
 
-/* Bytes; 0 where /proc does not tell. */
-static uint64_t resident_bytes(void)
-{
-    unsigned long long all = 0, resident = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (!f)
-        return 0;
-    bool told = fscanf(f, "%llu %llu", &all, &resident) == 2;
-    fclose(f);
-    return told ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
-}
-
 static uint64_t used_bytes(void)
 {
     struct mallinfo2 m = mallinfo2();
@@ -42,10 +30,10 @@ static uint64_t used_bytes(void)
 
 static void look(struct heap_trim *h)
 {
-    if (!heap_trim_look(h, used_bytes(), resident_bytes()))
+    if (!heap_trim_look(h, used_bytes(), usage_resident_bytes()))
         return;
     malloc_trim(0);
-    uint64_t used = used_bytes(), resident = resident_bytes();
+    uint64_t used = used_bytes(), resident = usage_resident_bytes();
     h->remained = resident > used ? resident - used : 0;
 }
 

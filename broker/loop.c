@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/heap_trim.h"
 #include "base/same_cpu.h"
+#include "base/usage.h"
 #include "base/xalloc.h"
 #include "broker/data.h"
 #include "broker/declare.h"
@@ -40,6 +41,7 @@ static void configure(const struct broker_options *o, struct core_config *c)
     c->heartbeat_ms = o->heartbeat;
     c->session_timeout_ms = o->session_timeout;
     c->version = SLUICE_VERSION;
+    c->usage = usage_read;
 }
 
 void broker_declare(struct broker *b, const struct broker_options *o)

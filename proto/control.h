@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/units.h"
+#include "base/usage.h"
 #include "proto/reason.h"
 #include "proto/token.h"
 
@@ -160,6 +161,7 @@ struct broker_info {
     uint64_t disk_written, disk_syncs; /* since the start: bytes written, fdatasyncs */
     uint64_t disk_carried_groups;      /* since the start: found no place, and are in a checkpoint instead */
     bool disk_full;                    /* and there was no room for another segment when somebody needed it */
+    struct usage usage;                /* of the broker's process */
 };
 
 /* A queue that has events of a topic's; see struct outcome. */

@@ -31,6 +31,10 @@ static void pack_broker(const struct reply *r, Sluice__V1__Reply *m, struct buf 
     b.disk_syncs = i->disk_syncs;
     b.disk_carried_groups = i->disk_carried_groups;
     b.disk_full = i->disk_full;
+    b.cpu_ns = i->usage.cpu_ns;
+    b.resident_bytes = i->usage.resident_bytes;
+    b.open_fds = i->usage.open_fds;
+    b.max_fds = i->usage.max_fds;
     m->result_case = SLUICE__V1__REPLY__RESULT_BROKER;
     m->broker = &b;
     control_pack(&m->base, out);
@@ -113,6 +117,7 @@ static void read_broker(const Sluice__V1__BrokerInfo *m, struct reply *out)
         .disk_syncs = m->disk_syncs,
         .disk_carried_groups = m->disk_carried_groups,
         .disk_full = m->disk_full,
+        .usage = { m->cpu_ns, m->resident_bytes, m->open_fds, m->max_fds },
     };
     control_ledger_read(m->ledger, &out->u.broker.ledger);
 }

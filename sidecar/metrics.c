@@ -1,13 +1,12 @@
 #include "sidecar/metrics.h"
 
+#include "base/usage.h"
 #include "base/xalloc.h"
 #include "sidecar/api/routes.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #define STATUSES 24u
 
@@ -132,26 +131,25 @@ static void write_published(const struct metrics *m, struct buf *b)
     }
 }
 
-static double resident_bytes(void)
+/* Names as Prometheus' own clients have them. What the kernel, or an older broker, does not tell has no series. */
+static void write_usage(const char *whose, const struct usage *u, struct buf *b)
 {
-    unsigned long total = 0, resident = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (f) {
-        if (fscanf(f, "%lu %lu", &total, &resident) != 2)
-            resident = 0;
-        fclose(f);
+    const struct {
+        const char *name, *type, *help;
+        double value;
+    } all[] = {
+        { "cpu_seconds_total", "counter", "user and system CPU time", (double)u->cpu_ns / 1e9 },
+        { "resident_memory_bytes", "gauge", "resident memory", (double)u->resident_bytes },
+        { "open_fds", "gauge", "open file descriptors", (double)u->open_fds },
+        { "max_fds", "gauge", "most file descriptors that may be open",
+          u->max_fds == UINT64_MAX ? 0 : (double)u->max_fds },
+    };
+    char name[64];
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        snprintf(name, sizeof name, "%s_%s", whose, all[i].name);
+        if (all[i].value > 0)
+            lone(b, name, all[i].type, all[i].help, all[i].value);
     }
-    return (double)resident * (double)sysconf(_SC_PAGESIZE);
-}
-
-static void write_process(struct buf *b)
-{
-    struct rusage use;
-    getrusage(RUSAGE_SELF, &use);
-    lone(b, "process_cpu_seconds_total", "counter", "user and system CPU time",
-         (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
-             (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6);
-    lone(b, "process_resident_memory_bytes", "gauge", "resident memory", resident_bytes());
 }
 
 static void write_link(const struct uplink *u, struct buf *b)
@@ -183,7 +181,9 @@ void metrics_write(const struct metrics *m, const struct uplink *u, uint32_t con
     write_published(m, b);
     lone(b, "sluice_http_connections", "gauge", "open connections", connections);
     write_link(u, b);
-    write_process(b);
+    struct usage own;
+    usage_read(&own);
+    write_usage("process", &own, b);
 }
 
 void metrics_write_broker(const struct broker_info *i, struct buf *b)
@@ -216,4 +216,5 @@ void metrics_write_broker(const struct broker_info *i, struct buf *b)
     lone(b, "sluice_broker_disk_carried_groups_total", "counter",
          "groups of acks and notes that found no room in a segment and went into a checkpoint",
          (double)i->disk_carried_groups);
+    write_usage("sluice_broker", &i->usage, b);
 }

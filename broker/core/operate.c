@@ -347,6 +347,8 @@ static bool call(struct core *c, struct calling *now)
     case CALL_BROKER:
         reply->result = RESULT_BROKER;
         core_info(c, &reply->u.broker, c->now);
+        if (c->config.usage)
+            c->config.usage(&reply->u.broker.usage);
         return true;
     case CALL_LIST: list(c, r, reply, &now->arena); return true;
     case CALL_PUT_TOPIC:

@@ -4,6 +4,8 @@ import json
 import pathlib
 import re
 
+import pytest
+
 from conftest import call
 
 DEPLOY = pathlib.Path(__file__).parents[2] / "deploy"
@@ -100,6 +102,26 @@ def test_without_operations_a_sidecar_tells_of_itself_only(cluster, broker):
     s.declare("q")
     text = call(s.ready["probe"], "GET", "/metrics").body.decode()
     assert "sluice_attached 1" in text and "sluice_queue" not in text and "sluice_broker" not in text
+
+
+def usage(samples, whose):
+    return {name: samples[f"{whose}_{name}", None] for name in ("cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds")}
+
+
+def test_both_processes_tell_what_they_take(cluster, broker):
+    s = cluster.sidecar(broker, "--operations")
+    s.declare("q", durability="memory")
+    before = scrape(s)
+    for process, whose in (s, "process"), (broker, "sluice_broker"):
+        told, proc = usage(before, whose), pathlib.Path(f"/proc/{process.popen.pid}")
+        assert 0 < told["cpu_seconds_total"] < 60
+        assert told["resident_memory_bytes"] == pytest.approx(int((proc / "statm").read_text().split()[1]) * 4096, rel=0.2)
+        assert told["open_fds"] == pytest.approx(len(list((proc / "fd").iterdir())), abs=2)
+        assert told["max_fds"] == int(re.search(r"Max open files +(\d+)", (proc / "limits").read_text())[1])
+    s.publish("q", "x" * 500000)
+    after = scrape(s)
+    for whose in "process", "sluice_broker":
+        assert usage(after, whose)["cpu_seconds_total"] > usage(before, whose)["cpu_seconds_total"]
 
 
 def test_the_disk_is_counted(cluster):
