@@ -19,6 +19,8 @@
 #define FAREWELL_MS 200
 /* How long the disk may take for what waits for it, and for the last checkpoint. */
 #define REST_MS 10000
+/* Without an event in queues in memory for so long, nobody else needs the loop while it waits for the disk. */
+#define QUIET_MS 1000
 
 struct broker {
     struct store *store;
@@ -27,6 +29,8 @@ struct broker {
     struct net *net;
     struct same_cpu cpu;
     struct heap_trim heap;
+    uint64_t moves; /* of events in memory, when last looked at … */
+    mono_t moved;   /* … and when there were more than before */
 };
 
 static void configure(const struct broker_options *o, struct core_config *c)
@@ -116,6 +120,26 @@ struct broker *broker_open(void *context, const struct broker_options *o, struct
     return b;
 }
 
+static bool is_for_the_disk_alone(struct broker *b, mono_t now)
+{
+    uint64_t moves = store_memory_moves(b->store);
+    if (moves != b->moves)
+        b->moved = now;
+    b->moves = moves;
+    return mono_since_ms(now, b->moved) >= QUIET_MS;
+}
+
+/* True: it has something for the core already. */
+static bool flush_log(struct broker *b, struct now now)
+{
+    struct store *log = b->data.log;
+    if (!log)
+        return false;
+    log_may_wait(log, is_for_the_disk_alone(b, now.mono));
+    log->ops->flush(log, now.mono);
+    return log_has_news(log);
+}
+
 /* One turn: take what arrived and what the disk completed, let time pass, seal what was produced, give the log what is to be
  * written, carry out the rest. Confirms leave in net_perform and nowhere else; those of queues on disk are among what is
  * to be carried out only after the log completed their sync (core/durable.c). */
@@ -129,11 +153,15 @@ static bool turn(struct broker *b)
         core_disk(b->core, now);
     core_tick(b->core, now);
     core_flush(b->core, now);
-    if (log)
-        log->ops->flush(log, now.mono);
+    bool waited = flush_log(b, now);
+    if (waited) { /* what it made durable leaves with this turn, not with the next, which may wait for the disk again */
+        now = clock_now();
+        core_disk(b->core, now);
+        core_flush(b->core, now);
+    }
     net_perform(b->net, b->core, now);
     heap_trim_turn(&b->heap, now.mono);
-    return more;
+    return more || waited;
 }
 
 void broker_share_cpu(struct broker *b)
@@ -167,8 +195,11 @@ bool broker_run(struct broker *b, int stop_fd)
 static void run_until(struct broker *b, bool (*done)(const struct broker *), int64_t ms)
 {
     mono_t end = mono_add_ms(clock_now().mono, ms);
-    for (turn(b); !done(b) && !core_disk_failed(b->core) && mono_before(clock_now().mono, end); turn(b))
-        net_wait(b->net, mono_wait_ms(mono_min(due(b), end), clock_now().mono), -1, data_fd(&b->data));
+    bool more = turn(b);
+    while (!done(b) && !core_disk_failed(b->core) && mono_before(clock_now().mono, end)) {
+        net_wait(b->net, more ? 0 : mono_wait_ms(mono_min(due(b), end), clock_now().mono), -1, data_fd(&b->data));
+        more = turn(b);
+    }
 }
 
 static bool has_said_bye(const struct broker *b)

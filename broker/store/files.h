@@ -4,7 +4,7 @@
  * seam executes them (files_posix.c: threads; the simulator: whenever its seed says so, torn, lost or failed). Changes
  * (everything but FILE_READ) are executed in the order of submission, one after the other; reads are executed in
  * order among themselves and may overtake changes. After a FILE_WRITE or FILE_SYNC failed, every later change fails
- * with ECANCELED: nothing may be written behind a hole.
+ * with ECANCELED: nothing may be written behind a hole. Submitting does not wait, but for a FILE_SYNC with `wait`.
  *
  * The blocking calls are for start-up, --check and --repair; they may not be mixed with submitted operations that are
  * not done yet. */
@@ -44,7 +44,9 @@ struct file_op {
     struct buf data;
     uint64_t tag; /* the submitter's */
     bool more;    /* in: another change is submitted at once, and this one need not begin before it is */
-    int error;    /* an errno; 0: done */
+    bool wait; /* in, of a FILE_SYNC: the submitter waits, also for the write before it, if nothing else is under way */
+    int error; /* an errno; 0: done */
+    uint64_t took_ns; /* out, of a FILE_SYNC: how long the disk took; 0: it was not measured */
     struct file_op *next;
 };
 
@@ -53,11 +55,11 @@ struct files {
 };
 
 struct files_ops {
-    /* ---- while running; none of these blocks */
+    /* ---- while running */
     void (*submit)(struct files *f, struct file_op *op);
-    /* One that is done, in the order in which they were done; NULL: none. */
+    /* One that is done, in the order in which they were done; NULL: none. At once after `submit` those for which it waited. */
     struct file_op *(*done)(struct files *f);
-    /* A descriptor that is readable while something is done; -1: there is none, ask. */
+    /* A descriptor that is readable while something is done for which `submit` did not wait; -1: there is none, ask. */
     int (*fd)(const struct files *f);
     /* Bytes that may still be allocated in the directory's file system. */
     uint64_t (*room)(const struct files *f);

@@ -79,7 +79,8 @@ struct workers {
     struct worker changes, reads;
     pthread_mutex_t mutex; /* of what follows */
     struct file_op *first, *last;
-    int event; /* readable exactly while `first` is set */
+    int event;                            /* readable exactly while `first` is set */
+    struct file_op *waited, *last_waited; /* done by the submitter itself; its own */
 };
 
 int workers_init(struct workers *w, struct directory *d);

@@ -2,8 +2,10 @@
  * threads take operations one by one: the log batches, so that there are few.
  *
  * A write whose sync comes next is told together with it: nobody can do anything with a write before its sync, and
- * waking the loop in between takes the processor from the sync. */
+ * waking the loop in between takes the processor from the sync. The submitter may wait for the two instead: then it does them itself. */
 #include "broker/store/files_priv.h"
+
+#include "base/clock.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -69,7 +71,15 @@ struct file_op *workers_done(struct workers *w)
     if (op && !w->first)
         clear_event(w->event);
     pthread_mutex_unlock(&w->mutex);
-    return op;
+    return op ? op : pop(&w->waited);
+}
+
+static void execute(struct workers *w, struct file_op *op)
+{
+    int64_t start = op->kind == FILE_SYNC ? clock_now().mono.ns : 0;
+    file_execute(w->directory, op);
+    if (op->kind == FILE_SYNC)
+        op->took_ns = (uint64_t)(clock_now().mono.ns - start);
 }
 
 /* ---- one thread */
@@ -105,7 +115,7 @@ static void *work(void *argument)
     struct file_op *ops;
     while ((ops = next(w)) != NULL) {
         for (struct file_op *op = ops; op; op = op->next)
-            file_execute(w->all->directory, op);
+            execute(w->all, op);
         finish(w->all, ops);
     }
     return NULL;
@@ -165,9 +175,30 @@ int workers_init(struct workers *w, struct directory *d)
     return 0;
 }
 
+/* False: the thread has something to do, or is to do it with this. */
+static bool is_done_here(struct worker *by, struct file_op *sync)
+{
+    pthread_mutex_lock(&by->mutex);
+    bool idle = by->sleeps && (!by->first || (by->first == by->last && belong_together(by->first, sync)));
+    struct file_op *write = idle ? pop(&by->first) : NULL;
+    pthread_mutex_unlock(&by->mutex);
+    if (!idle)
+        return false;
+    for (unsigned i = 0; i < 2; i++) {
+        struct file_op *op = i ? sync : write;
+        if (!op)
+            continue;
+        execute(by->all, op);
+        push(&by->all->waited, &by->all->last_waited, op);
+    }
+    return true;
+}
+
 void workers_submit(struct workers *w, struct file_op *op)
 {
     struct worker *by = op->kind == FILE_READ ? &w->reads : &w->changes;
+    if (op->wait && is_done_here(by, op))
+        return;
     op->error = by->started ? 0 : start(by);
     if (op->error) {
         if (by == &w->changes)

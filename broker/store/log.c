@@ -42,6 +42,7 @@ void log_submit(struct log *l, enum file_kind kind, const char *name, uint64_t o
     op->offset = offset;
     op->size = size;
     op->more = kind == FILE_WRITE && l->config.sync == LOG_SYNC_GROUP; /* its sync */
+    op->wait = kind == FILE_SYNC && tag == TAG_COMMIT && wait_pays(l, l->commit_bytes);
     l->info.syncs += kind == FILE_SYNC;
     if (data) {
         l->info.written_bytes += data->size;

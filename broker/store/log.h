@@ -57,6 +57,11 @@ struct log_owner {
 struct store *log_open(const struct log_config *config, struct files *files, const struct log_replay *replay,
                        struct error *e);
 void log_set_owner(struct store *s, const struct log_owner *owner);
+/* Until it is said otherwise: may `flush` wait for the disk, where that is quicker than to be told by another thread? Nobody else needs
+ * the caller meanwhile. What was waited for is told by the next poll. */
+void log_may_wait(struct store *s, bool may);
+/* Has the next poll something to tell that is durable? */
+bool log_has_news(const struct store *s);
 
 /* After recovery: calls `visit` with the queue's live sequences in order; *bytes of their events. */
 void log_each_live(struct store *s, uint32_t queue, void (*visit)(void *context, uint64_t first, uint64_t end),

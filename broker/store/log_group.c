@@ -163,6 +163,7 @@ static void write_group(struct log *l, struct segment *s, uint64_t number, struc
     l->info.groups++;
     uint64_t at = s->size;
     s->size += records->size;
+    l->commit_bytes += records->size;
     write_padded(l, s, at, records);
 }
 
@@ -326,6 +327,7 @@ void group_commit(struct log *l)
         return;
     group_gather_settled(l);
     uint64_t before = l->placed;
+    l->commit_bytes = 0;
     bool whole = place_all(l);
     if (l->placed != before) {
         l->committing = true;
@@ -362,6 +364,8 @@ void group_done(struct log *l, struct file_op *op)
         log_fail(l, op->kind == FILE_SYNC ? "cannot sync" : "cannot write", op->name, op->offset, strerror(op->error));
         return;
     }
+    if (op->kind == FILE_SYNC)
+        wait_note(l, op);
     if (--l->changes)
         return;
     l->committing = false;

@@ -176,8 +176,11 @@ struct log {
     struct group *flying, *last_flying;              /* placed, not durable */
     uint32_t changes;                                /* changes submitted and not done that belong to the commit */
     uint64_t commit_through;                         /* its last group */
+    uint64_t commit_bytes;                           /* of it */
     bool committing;
-    bool sync_waits; /* interval: something was written since the last sync */
+    bool may_wait;        /* says the owner */
+    uint32_t quick_syncs; /* in a row, up to now (log_wait.c) */
+    bool sync_waits;      /* interval: something was written since the last sync */
     mono_t next_sync;
 
     size_t usual_group; /* bytes of the newest: the next one's buffer has room for as many at once */
@@ -277,6 +280,10 @@ uint64_t group_bytes(const struct group *g);    /* that it takes in a segment, i
 struct group *group_take_closed(struct log *l); /* the first that waits */
 void group_fly(struct log *l, struct group *g); /* it has its place, and is to become durable */
 void group_land(struct log *l);                 /* those that are durable are done */
+
+/* log_wait.c */
+bool wait_pays(const struct log *l, uint64_t bytes); /* for the sync of a commit of so many */
+void wait_note(struct log *l, const struct file_op *sync);
 
 /* log_room.c */
 uint64_t group_room(const struct log *l); /* bytes of events' records that surely find a place */

@@ -37,10 +37,12 @@ void log_flush(struct store *store, mono_t now)
     segment_want_spares(l);
     load_advance(l);
     compact_consider(l);
+    take_done(l); /* what was waited for */
 }
 
-static bool has_news(const struct log *l)
+bool log_has_news(const struct store *store)
 {
+    const struct log *l = (const struct log *)(const void *)store;
     return l->failed ? l->told != UINT64_MAX : l->durable != l->told;
 }
 
@@ -49,7 +51,7 @@ mono_t log_due(const struct store *store)
 {
     const struct log *l = (const struct log *)(const void *)store;
     mono_t at = MONO_NEVER;
-    if (has_news(l) || l->ready_loads)
+    if (log_has_news(store) || l->ready_loads)
         return l->now;
     if (l->failed)
         return at;
@@ -65,7 +67,7 @@ mono_t log_due(const struct store *store)
 
 static bool poll_durable(struct log *l, struct store_completion *out)
 {
-    if (!has_news(l))
+    if (!log_has_news(&l->base))
         return false;
     l->told = l->failed ? UINT64_MAX : l->durable;
     *out = (struct store_completion){

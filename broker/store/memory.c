@@ -47,7 +47,7 @@ struct memory_store {
     uint32_t spare_count;
     struct shelf *shelves;
     struct shelf *last; /* the shelf of the last append: runs of one queue are the rule */
-    uint64_t bytes;
+    uint64_t bytes, moves;
 };
 
 static struct memory_store *self(struct store *s)
@@ -169,6 +169,7 @@ static void put_event(struct memory_store *m, struct shelf *s, struct store_even
     b->fill += (uint32_t)(at - start) + (uint32_t)e->event.size;
     b->live += holders;
     b->shared = shared;
+    m->moves++;
 }
 
 static enum store_status share_events(struct store *store, struct store_share *share, uint64_t *ticket)
@@ -222,6 +223,7 @@ static void release(struct store *store, uint32_t queue, store_locator at)
     struct memory_store *m = self(store);
     struct block *b = block_at(m, at, queue);
     assert(b->live > 0);
+    m->moves++;
     if (--b->live > 0)
         return;
     uint32_t index = (uint32_t)(at >> 32) - 1;
@@ -339,6 +341,11 @@ static bool stop(struct store *store)
 static uint64_t memory(const struct store *store)
 {
     return ((const struct memory_store *)(const void *)store)->bytes;
+}
+
+uint64_t store_memory_moves(const struct store *store)
+{
+    return ((const struct memory_store *)(const void *)store)->moves;
 }
 
 static void close_store(struct store *store)

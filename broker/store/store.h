@@ -146,5 +146,7 @@ struct store {
 
 /* Events in process memory, in blocks that are filled in order and freed when their last event leaves. */
 struct store *store_memory_open(void);
+/* How often an event was put there, or left, since it was opened. */
+uint64_t store_memory_moves(const struct store *s);
 
 #endif

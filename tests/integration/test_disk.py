@@ -2,6 +2,7 @@
 import errno
 import itertools
 import os
+import pathlib
 import re
 import subprocess
 import tempfile
@@ -376,3 +377,30 @@ def test_a_file_system_that_is_read_only_is_said(disk):
     subprocess.run([*inside, "sh", "-c", f"mkdir '{data}' && mount -o remount,ro '{disk.path}'"], check=True, timeout=30)
     said = refused("--data", data, prefix=inside)
     assert data in said and "Read-only file system" in said
+
+
+def written_by(process, thread):
+    """Bytes that these threads of the process wrote, to files and sockets."""
+    tasks = pathlib.Path(f"/proc/{process.popen.pid}/task").iterdir()
+    return sum(int(re.search(r"wchar: (\d+)", (task / "io").read_text())[1]) for task in tasks
+               if (task / "comm").read_text().strip() == thread)
+
+
+def test_the_loop_waits_for_a_quick_disk_itself_unless_queues_in_memory_are_used(cluster, disk):
+    b = cluster.broker(data=disk.seen("data"))
+    s = cluster.sidecar(b)
+    s.declare("kept", durability="disk")
+    s.declare("held", durability="memory")
+
+    def is_written_by(thread):
+        before = written_by(b, thread)
+        assert s.publish("kept", "x" * 20000).status == 202
+        return written_by(b, thread) - before > 20000
+
+    assert is_written_by("log-changes")  # the disk is not known yet
+    assert any(is_written_by("sluice-broker") for _ in range(5000)), "a row of quick syncs ends"
+    waited = 0
+    for _ in range(50):
+        assert s.publish("held", "x").status == 202
+        waited += is_written_by("sluice-broker")
+    assert waited < 10  # a pause of the machine's between the two is a second without

@@ -205,8 +205,10 @@ static void finish_turn(struct sim *s)
 {
     if (s->end && s->log && sim_chance(s, 30))
         return;
-    if (s->log)
-        s->log->ops->flush(s->log, sim_now(s).mono);
+    if (s->log && storing_flush(s)) {
+        core_disk(s->core, sim_now(s));
+        core_flush(s->core, sim_now(s));
+    }
     storing_wake(s);
     for (uint64_t some = s->end && s->disk ? sim_random(s, 12) : 0; some; some--)
         disk_step(s->disk, &s->random);

@@ -66,6 +66,7 @@ static int execute(struct disk_view *v, struct file_op *op, uint64_t *random)
     if (op->kind != FILE_READ && v->broken)
         return op->error = ECANCELED;
     op->error = disk_execute(v->disk, op, random);
+    op->took_ns = op->kind == FILE_SYNC ? v->disk->sync_ns : 0;
     if (op->error && (op->kind == FILE_WRITE || op->kind == FILE_SYNC))
         v->broken = true;
     return op->error;
@@ -98,6 +99,20 @@ void disk_settle(struct disk *d, uint64_t *random)
     }
 }
 
+/* The submitter waits, if nothing else is under way. */
+static void do_alone(struct disk_view *v, const struct file_op *sync)
+{
+    const struct file_op *first = v->changes.first;
+    uint64_t random = 0;
+    struct file_op *op;
+    if (first != sync && (first->kind != FILE_WRITE || first->next != sync))
+        return;
+    while ((op = pop(&v->changes)) != NULL) {
+        execute(v, op, &random);
+        push(&v->done, op);
+    }
+}
+
 /* ---- the slots */
 
 static void submit(struct files *f, struct file_op *op)
@@ -105,6 +120,8 @@ static void submit(struct files *f, struct file_op *op)
     struct disk_view *v = self(f);
     op->error = v->disk ? 0 : ECANCELED;
     push(!v->disk ? &v->done : op->kind == FILE_READ ? &v->reads : &v->changes, op);
+    if (v->disk && op->wait)
+        do_alone(v, op);
 }
 
 static struct file_op *done(struct files *f)

@@ -321,6 +321,7 @@ void storing_step(struct sim *s);              /* the disk executes what is due 
 void storing_wake(struct sim *s);              /* the log may have submitted something */
 int64_t storing_due(const struct sim *s);
 int64_t storing_log_due(const struct sim *s);     /* the log alone */
+bool storing_flush(struct sim *s);                /* true: the log has something for the core already */
 bool storing_open(struct sim *s, bool *hopeless); /* the core's log; false: it did not open */
 void storing_cut_off(struct sim *s,
                      bool machine); /* the broker is gone; with `machine` what was not synced may be lost */

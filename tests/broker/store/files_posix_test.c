@@ -55,6 +55,57 @@ static void what_another_one_follows_is_done_before_it(void **state)
     }
 }
 
+/* True: submit waited for both. Else the thread did them, or does: it may not have gone back to sleep. */
+static bool write_and_wait(struct place *p, unsigned i)
+{
+    struct pollfd fd = { .fd = p->files->ops->fd(p->files), .events = POLLIN };
+    struct file_op *write = new_change(FILE_WRITE, "a", i, (uint8_t)i, 1000), *sync = new_op(FILE_SYNC, "a", 0, 0);
+    write->more = sync->wait = true;
+    submit(p, write, 1);
+    submit(p, sync, 2);
+    bool told = poll(&fd, 1, 0) == 1;
+    struct file_op *first = p->files->ops->done(p->files);
+    bool waited = !told && first;
+    for (uint64_t tag = 1; tag <= 2; tag++) {
+        struct file_op *op = first ? first : waited ? p->files->ops->done(p->files) : await_done(p);
+        first = NULL;
+        assert_int_equal(op->tag, tag);
+        assert_true((op->took_ns > 0) == (tag == 2));
+        assert_int_equal(finish_op(op), 0);
+    }
+    assert_content(p, "a", i, (uint8_t)i, 1000);
+    return waited;
+}
+
+static void a_sync_that_may_be_waited_for_is_done_here_when_the_thread_sleeps(void **state)
+{
+    struct place *p = *state;
+    unsigned waited = 0;
+    assert_int_equal(perform(p, new_op(FILE_CREATE, "a", 0, 1 << 20)), 0);
+    for (unsigned i = 0; i < 10000 && waited < 10; i++)
+        waited += write_and_wait(p, i);
+    assert_int_equal(waited, 10);
+}
+
+static void what_the_thread_has_to_do_is_done_before_a_sync_that_may_be_waited_for(void **state)
+{
+    struct place *p = *state;
+    assert_int_equal(perform(p, new_op(FILE_CREATE, "a", 0, 5000)), 0);
+    for (unsigned i = 0; i < 100; i++) {
+        struct file_op *sync = new_op(FILE_SYNC, "a", 0, 0);
+        sync->wait = true;
+        submit(p, new_change(FILE_REPLACE, "b", 0, 'b', 1000), 0);
+        submit(p, new_change(FILE_WRITE, "a", i, 'a', 1000), 1);
+        submit(p, sync, 2);
+        for (uint64_t tag = 0; tag <= 2; tag++) {
+            struct file_op *op = p->files->ops->done(p->files);
+            op = op ? op : await_done(p);
+            assert_int_equal(op->tag, tag);
+            assert_int_equal(finish_op(op), 0);
+        }
+    }
+}
+
 /* The broker's loop is kept on one processor now and then, and threads inherit that. */
 static void its_threads_run_where_the_process_may(void **state)
 {
@@ -309,6 +360,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(changes_happen_in_order),
         TEST(what_another_one_follows_is_done_before_it),
+        TEST(a_sync_that_may_be_waited_for_is_done_here_when_the_thread_sleeps),
+        TEST(what_the_thread_has_to_do_is_done_before_a_sync_that_may_be_waited_for),
         TEST(its_threads_run_where_the_process_may),
         TEST(it_is_readable_exactly_while_something_is_done),
         TEST(a_created_file_is_allocated_and_reads_as_zeros),

@@ -359,6 +359,8 @@ void model_turn(struct model *m, int64_t ms, uint64_t steps)
 {
     m->step++;
     m->now = mono_add_ms(m->now, ms);
+    if (m->waits)
+        log_may_wait(m->log, model_random(m, 2));
     m->log->ops->flush(m->log, m->now);
     log_validate(m->log);
     for (uint64_t i = 0; i < steps && disk_step(m->disk, &m->random); i++) {

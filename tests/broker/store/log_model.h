@@ -57,6 +57,7 @@ struct model {
     bool failed;   /* the log said so */
     bool may_fail; /* faults are injected */
     bool shares;   /* runs go to several queues */
+    bool waits;    /* half the turns may wait for the disk */
     uint64_t failures, loaded, refused;
 };
 

@@ -223,6 +223,7 @@ static void run_seed(enum kind kind, uint64_t seed)
     if (model_random(&m, 4) == 0)
         m.config.cache_bytes = 2000;
     m.shares = model_random(&m, 3) > 0;
+    m.waits = seed % 3 == 0;
     for (uint64_t i = 1 + model_random(&m, m.shares ? 12 : 5); i; i--)
         model_new_queue(&m);
     for (uint64_t i = 0; i < steps; i++) {

@@ -95,6 +95,21 @@ static void nothing_held_is_no_memory(void **state)
     assert_int_equal(memory(), 0);
 }
 
+static void each_coming_and_each_going_is_a_move(void **state)
+{
+    (void)state;
+    uint64_t before = store_memory_moves(store);
+    struct kept a = put(1, 1, 100, 'a'), b = put(2, 1, 70000, 'b');
+    assert_int_equal(store_memory_moves(store), before + 2);
+    (void)read_back(&a);
+    (void)memory();
+    assert_int_equal(store_memory_moves(store), before + 2);
+    drop(&a);
+    assert_int_equal(store_memory_moves(store), before + 3);
+    store->ops->release(store, 2, b.locator);
+    assert_int_equal(store_memory_moves(store), before + 4);
+}
+
 static void an_event_is_read_back_in_the_lanes_form(void **state)
 {
     (void)state;
@@ -289,6 +304,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
         T(nothing_held_is_no_memory),
+        T(each_coming_and_each_going_is_a_move),
         T(an_event_is_read_back_in_the_lanes_form),
         T(neighbours_are_contiguous),
         T(a_run_is_taken_whole),

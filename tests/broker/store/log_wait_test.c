@@ -1,0 +1,148 @@
+/* Who waits for a commit's sync: flush itself, or whoever carries out what was submitted. Over the simulated disk, which does nothing
+ * by itself: what is durable without a step of it was waited for. */
+#include "tests/broker/store/log_model.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define ROW  64u     /* quick syncs after which the disk is trusted */
+#define SLOW 300001u /* ns of a sync that is not quick */
+
+static struct model m;
+
+static int begin(void **state)
+{
+    (void)state;
+    model_begin(&m, 5, 1u << 20, LOG_SYNC_GROUP);
+    model_new_queue(&m);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    model_end(&m);
+    return 0;
+}
+
+static void put(uint32_t size)
+{
+    assert_true(model_append(&m, &m.queues[0], 1, size, false));
+    m.log->ops->flush(m.log, m.now = mono_add_ms(m.now, 1));
+}
+
+/* Flush waited for the sync of an event of so many bytes. If not, it is executed now. */
+static bool waits_for(uint32_t size)
+{
+    put(size);
+    bool waited = log_has_news(m.log);
+    disk_settle(m.disk, &m.random);
+    model_poll(&m);
+    assert_int_equal(m.done, m.ticket);
+    return waited;
+}
+
+static void sync_quickly(unsigned times)
+{
+    for (unsigned i = 0; i < times; i++)
+        assert_false(waits_for(50));
+}
+
+static void it_waits_after_a_row_of_quick_syncs_where_it_may(void **state)
+{
+    (void)state;
+    log_may_wait(m.log, true);
+    sync_quickly(ROW);
+    for (unsigned i = 0; i < 5; i++)
+        assert_true(waits_for(50));
+    log_may_wait(m.log, false);
+    assert_false(waits_for(50));
+    log_may_wait(m.log, true);
+    assert_true(waits_for(50));
+}
+
+static void a_slow_sync_begins_the_row_anew(void **state)
+{
+    (void)state;
+    log_may_wait(m.log, true);
+    sync_quickly(ROW);
+    disk_set_sync_ns(m.disk, SLOW);
+    assert_true(waits_for(50));
+    disk_set_sync_ns(m.disk, SLOW - 1);
+    sync_quickly(ROW - 1);
+    disk_set_sync_ns(m.disk, SLOW);
+    sync_quickly(1);
+    disk_set_sync_ns(m.disk, SLOW - 1);
+    sync_quickly(ROW);
+    assert_true(waits_for(50));
+}
+
+static void a_large_group_is_not_waited_for(void **state)
+{
+    (void)state;
+    log_may_wait(m.log, true);
+    sync_quickly(ROW);
+    assert_true(waits_for(65000));
+    assert_false(waits_for(65600));
+    assert_true(waits_for(50));
+}
+
+static void what_waits_behind_a_sync_is_not_waited_for_before_it_is_done(void **state)
+{
+    (void)state;
+    sync_quickly(ROW);
+    put(50);
+    log_may_wait(m.log, true);
+    assert_int_equal(disk_pending(m.disk), 2);
+    put(50); /* the commit before is under way */
+    assert_int_equal(disk_pending(m.disk), 2);
+    assert_false(log_has_news(m.log));
+    disk_settle(m.disk, &m.random);
+    put(50);
+    assert_true(log_has_news(m.log));
+    model_poll(&m);
+    assert_int_equal(m.done, m.ticket);
+}
+
+static void a_failed_sync_that_was_waited_for_is_told(void **state)
+{
+    (void)state;
+    log_may_wait(m.log, true);
+    sync_quickly(ROW);
+    uint64_t before = m.ticket;
+    disk_set_fault(m.disk, DISK_SYNC_FAILS, true);
+    m.may_fail = true;
+    put(50);
+    assert_true(log_has_news(m.log));
+    model_poll(&m);
+    assert_true(m.failed);
+    assert_int_equal(m.done, before);
+    model_restart(&m, MODEL_KILL);
+}
+
+static void a_new_segment_is_waited_for_too(void **state)
+{
+    (void)state;
+    log_may_wait(m.log, true);
+    sync_quickly(ROW);
+    uint64_t segments = model_info(&m).segments;
+    for (unsigned i = 0; i < 100; i++)
+        assert_true(waits_for(30000));
+    assert_in_range(model_info(&m).segments - segments, 2, 4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(it_waits_after_a_row_of_quick_syncs_where_it_may, begin, end),
+        cmocka_unit_test_setup_teardown(a_slow_sync_begins_the_row_anew, begin, end),
+        cmocka_unit_test_setup_teardown(a_large_group_is_not_waited_for, begin, end),
+        cmocka_unit_test_setup_teardown(what_waits_behind_a_sync_is_not_waited_for_before_it_is_done, begin, end),
+        cmocka_unit_test_setup_teardown(a_failed_sync_that_was_waited_for_is_told, begin, end),
+        cmocka_unit_test_setup_teardown(a_new_segment_is_waited_for_too, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
