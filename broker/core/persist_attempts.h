@@ -1,4 +1,4 @@
-/* Histories in the log, by the numbers in persist_fields.h. Private to persist_write.c and persist_queue.c. */
+/* Histories in the log, by the numbers in persist_fields.h. Private to persist_*.c. */
 #ifndef SLUICE_BROKER_CORE_PERSIST_ATTEMPTS_H
 #define SLUICE_BROKER_CORE_PERSIST_ATTEMPTS_H
 

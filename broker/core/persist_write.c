@@ -1,26 +1,7 @@
-/* The core's state into the log: a note for each change, a snapshot for each checkpoint. */
-#include "broker/core/calendar.h"
-#include "broker/core/items.h"
-#include "broker/core/partition.h"
+/* A note in the log for each change of the core's state that must survive; the whole of it: persist_snapshot.c. */
 #include "broker/core/persist_attempts.h"
 #include "broker/core/persist_fields.h"
-#include "broker/core/subscriptions.h"
-#include "broker/core/topic.h"
-#include "broker/core/trouble.h"
-
-#include "base/mutation.h"
-
-static void put_ledger(struct buf *b, uint32_t tag, const struct ledger *l)
-{
-    size_t mark = wire_begin(b, tag);
-    wire_add_number(b, LEDGER_ACCEPTED, l->accepted);
-    wire_add_number(b, LEDGER_ACKED, l->acked);
-    wire_add_number(b, LEDGER_DEAD, l->dead_lettered);
-    wire_add_number(b, LEDGER_EXPIRED, l->expired);
-    wire_add_number(b, LEDGER_PURGED, l->purged);
-    wire_add_number(b, LEDGER_DROPPED, l->dropped);
-    wire_end(b, mark);
-}
+#include "broker/core/persist_words.h"
 
 /* A setting is its index in the table and its value, or its text. */
 static void put_settings(struct buf *b, const struct queue_settings *settings)
@@ -37,7 +18,7 @@ static void put_settings(struct buf *b, const struct queue_settings *settings)
 }
 
 /* What is declared of it. */
-static void put_declared(struct buf *b, const struct queue *q)
+void persist_put_declared(struct buf *b, const struct queue *q)
 {
     wire_add_number(b, QUEUE_ID, q->id);
     wire_add_span(b, QUEUE_NAME, span_str(q->name));
@@ -49,7 +30,7 @@ static void put_declared(struct buf *b, const struct queue *q)
 static void put_queue(struct buf *b, const struct queue *q)
 {
     size_t mark = wire_begin(b, NOTE_QUEUE);
-    put_declared(b, q);
+    persist_put_declared(b, q);
     wire_end(b, mark);
 }
 
@@ -82,7 +63,7 @@ uint64_t persist_deleted(struct core *c, const struct queue *q)
     return put_note(c, &b);
 }
 
-static void put_topic(struct buf *b, const struct topic *t)
+void persist_put_topic(struct buf *b, const struct topic *t)
 {
     size_t mark = wire_begin(b, NOTE_TOPIC);
     wire_add_number(b, TOPIC_ID, t->id);
@@ -102,7 +83,7 @@ uint64_t persist_topic(struct core *c, const struct topic *t)
 {
     struct buf b = { 0 };
     if (c->disk)
-        put_topic(&b, t);
+        persist_put_topic(&b, t);
     return put_note(c, &b);
 }
 
@@ -119,7 +100,7 @@ static void put_token(struct buf *b, struct token id)
     wire_add_fixed64(b, PRODUCER_LOW, id.low);
 }
 
-static void put_holder(struct buf *b, const struct producer *p)
+void persist_put_holder(struct buf *b, const struct producer *p)
 {
     put_token(b, p->id);
     wire_add_number(b, PRODUCER_EPOCH, p->epoch);
@@ -129,15 +110,12 @@ uint64_t persist_producer(struct core *c, const struct producer *p)
 {
     struct buf b = { 0 };
     size_t mark = wire_begin(&b, NOTE_PRODUCER);
-    put_holder(&b, p);
+    persist_put_holder(&b, p);
     wire_end(&b, mark);
     return put_note(c, &b);
 }
 
-/* Which attempts go with it. */
-enum tried { TRIED_NONE, TRIED_NEWEST, TRIED_ALL };
-
-static void put_trouble(struct buf *b, uint32_t tag, uint32_t queue, const struct trouble *t, enum tried tried)
+void persist_put_trouble(struct buf *b, uint32_t tag, uint32_t queue, const struct trouble *t, enum tried tried)
 {
     size_t mark = wire_begin(b, tag);
     wire_add_number(b, TROUBLE_QUEUE, queue);
@@ -163,7 +141,6 @@ static void put_trouble(struct buf *b, uint32_t tag, uint32_t queue, const struc
 
 /* A note's most, beside what its text costs. */
 #define TROUBLE_ROOM (TROUBLE_ERROR_MAX + 170u)
-
 /* Without room what failed comes once more after a crash; what was dropped must not, and is dropped once. */
 void persist_trouble(struct core *c, const struct queue *q, const struct trouble *t)
 {
@@ -171,7 +148,7 @@ void persist_trouble(struct core *c, const struct queue *q, const struct trouble
     uint64_t room = q->durable ? c->disk->ops->room(c->disk) : 0;
     if (!q->durable || (!t->dead && !t->dropped && room < TROUBLE_ROOM))
         return;
-    put_trouble(&b, NOTE_TROUBLE, q->id, t, room < TROUBLE_ROOM + ATTEMPT_ROOM ? TRIED_NONE : TRIED_NEWEST);
+    persist_put_trouble(&b, NOTE_TROUBLE, q->id, t, room < TROUBLE_ROOM + ATTEMPT_ROOM ? TRIED_NONE : TRIED_NEWEST);
     put_note(c, &b);
 }
 
@@ -219,128 +196,7 @@ void persist_terms(struct buf *note, const struct terms *terms)
     wire_add_fixed64(note, ORIGIN_EXPIRES, (uint64_t)terms->expires_ms);
 }
 
-/* ------------------------------------------------------------------ the snapshot */
-
-/* How far the queue may have been delivered. While it runs that is what the newest mark says; in the end it is known. */
-static uint64_t mark_of(const struct core *c, const struct queue *q)
-{
-    const struct durable *d = q->durable;
-    uint64_t end = q->partitions ? q->partitions->delivered_end : q->next_ready;
-    uint64_t mark = c->stopping ? end : d->mark_written;
-    return mark > d->recovered_mark ? mark : d->recovered_mark;
-}
-
-static void put_dedup(const struct core *c, struct buf *b, const struct dedup *d)
-{
-    size_t mark = wire_begin(b, QUEUE_DEDUP);
-    for (uint64_t i = 0, count = dedup_count(d); i < count; i++) {
-        const struct dedup_entry *e = dedup_at(d, i);
-        uint8_t *to = buf_reserve(b, DEDUP_ENTRY_SIZE);
-        memcpy(to, e->hash, DEDUP_HASH_SIZE);
-        wire_store64(to + DEDUP_HASH_SIZE, e->sequence);
-        wire_store64(to + DEDUP_HASH_SIZE + 8, (uint64_t)(c->now.wall.ms - mono_since_ms(c->now.mono, e->at)));
-        b->size += DEDUP_ENTRY_SIZE;
-    }
-    wire_end(b, mark);
-}
-
-static void put_due_run(struct buf *b, const struct due_run *run, int64_t *from)
-{
-    int64_t step = run->at - *from;
-    uint8_t *start = buf_reserve(b, 30), *at = wire_put_varint(start, (uint64_t)step << 1 ^ (uint64_t)(step >> 63));
-    at = wire_put_varint(at, run->first);
-    at = wire_put_varint(at, run->count);
-    b->size += (size_t)(at - start);
-    *from = *from ? *from : run->at;
-}
-
-/* What is overdue is over at once. */
-static void put_overdue(struct buf *b, const struct ranges *overdue, int64_t *from)
-{
-    for (uint64_t at = 0, end; ranges_next(overdue, at, &at, &end); at = end) {
-        struct due_run run = { 1, at, (uint32_t)(end - at) };
-        put_due_run(b, &run, from);
-    }
-}
-
-/* Of the condemned their troubles tell; the others expired. */
-static void put_doomed(struct buf *b, const struct calendar *k, int64_t *from)
-{
-    for (uint64_t at = 0, end, first, behind; ranges_next(&k->doomed, at, &at, &end);) {
-        bool some = ranges_next(&k->condemned, at, &first, &behind);
-        if (some && first == at) {
-            at = behind;
-            continue;
-        }
-        end = some && first < end ? first : end;
-        struct due_run run = { 1, at, (uint32_t)(end - at) };
-        put_due_run(b, &run, from);
-        at = end;
-    }
-}
-
-static void put_calendar(struct buf *b, const struct calendar *k)
-{
-    int64_t from = 0;
-    size_t mark = wire_begin(b, QUEUE_WAITING);
-    for (uint32_t i = 0; i < k->waiting.count && !MUTATED(forget_delays); i++)
-        put_due_run(b, &k->waiting.runs[i], &from);
-    wire_end(b, mark);
-    from = 0;
-    mark = wire_begin(b, QUEUE_EXPIRING);
-    for (uint32_t i = 0; i < k->expiring.count; i++)
-        put_due_run(b, &k->expiring.runs[i], &from);
-    if (k->newest.count)
-        put_due_run(b, &k->newest, &from);
-    put_overdue(b, &k->overdue, &from);
-    if (!MUTATED(forget_doomed))
-        put_doomed(b, k, &from);
-    wire_end(b, mark);
-}
-
-static void put_parked_within(struct buf *b, const struct ranges *parked, uint64_t from, uint64_t to)
-{
-    for (uint64_t at = from, end; ranges_next(parked, at, &at, &end) && at < to; at = end) {
-        uint8_t *start = buf_reserve(b, 20), *size = wire_put_varint(start, at);
-        b->size += (size_t)(wire_put_varint(size, (end < to ? end : to) - at) - start);
-    }
-}
-
-/* At the stop, when nothing is delivered any more: what backlog_attempt says 0 of. The others are parked for a second time, because
- * the wall clock was set back across a restart, and may have been delivered in between. */
-static void put_fresh(struct buf *b, const struct queue *q)
-{
-    const struct durable *d = q->durable;
-    const struct calendar *k = q->calendar;
-    size_t mark = wire_begin(b, QUEUE_FRESH);
-    for (uint64_t at = 0, end; ranges_next(&k->fresh, at, &at, &end); at = end)
-        put_parked_within(b, &k->parked, at, end);
-    put_parked_within(b, &k->parked, d->recovered_mark < d->recovered_end ? d->recovered_mark : d->recovered_end,
-                      UINT64_MAX);
-    wire_end(b, mark);
-}
-
-static void put_queue_state(struct core *c, struct buf *b, const struct queue *q)
-{
-    size_t mark = wire_begin(b, NOTE_QUEUE);
-    put_declared(b, q);
-    if (q->durable) {
-        wire_add_number(b, QUEUE_NEXT_SEQUENCE, q->next_sequence);
-        wire_add_number(b, QUEUE_MARK, mark_of(c, q));
-        put_ledger(b, QUEUE_LEDGER, &q->ledger);
-        if (dedup_count(&q->dedup))
-            put_dedup(c, b, &q->dedup);
-        if (q->calendar)
-            put_calendar(b, q->calendar);
-        if (q->calendar && c->stopping)
-            put_fresh(b, q);
-        for (const struct trouble *t = MUTATED(forget_dead) ? NULL : q->troubles; t; t = t->hh.next)
-            put_trouble(b, QUEUE_TROUBLE, q->id, t, TRIED_ALL);
-    }
-    wire_end(b, mark);
-}
-
-static void put_run(struct buf *b, uint32_t tag, const struct outcome *o)
+void persist_put_run(struct buf *b, uint32_t tag, const struct outcome *o)
 {
     size_t mark = wire_begin(b, tag);
     wire_add_number(b, RUN_FIRST, o->first);
@@ -378,7 +234,7 @@ uint64_t persist_outcome(struct core *c, const struct destination *d, const stru
     wire_add_number(&b, OUTCOME_QUEUE, q ? q->id : 0);
     wire_add_span(&b, OUTCOME_TOPIC, span_str(q ? "" : d->name));
     wire_add_number(&b, OUTCOME_SEEN, d->seen);
-    put_run(&b, OUTCOME_RUN, o);
+    persist_put_run(&b, OUTCOME_RUN, o);
     wire_end(&b, mark);
     return put_note(c, &b);
 }
@@ -408,44 +264,5 @@ void persist_destination_lasts(struct core *c, const struct destination *d)
     for (const struct pending *p = d->pending ? c->pending : NULL; p; p = p->next) {
         if (p->kind == PENDING_OUTCOME && p->destination == d)
             persist_outcome(c, d, NULL, &p->outcome);
-    }
-}
-
-/* Only what is on disk outlives a restart: outcomes of a queue in memory would promise what is gone. Those of a deleted queue stay:
- * a publisher that was away for long must not hear "refused" of what was accepted. What is accepted and not confirmed
- * yet is in the log before this snapshot, so it counts as accepted. */
-static void put_destination(struct core *c, struct buf *b, const struct destination *d)
-{
-    if (!d->lasts || MUTATED(forget_outcomes))
-        return;
-    size_t mark = wire_begin(b, PRODUCER_DESTINATION);
-    wire_add_span(b, DESTINATION_NAME, span_str(d->name));
-    wire_add_number(b, DESTINATION_NEXT, d->next);
-    wire_add_number(b, DESTINATION_SEEN, d->seen);
-    for (uint32_t i = 0; i < d->outcome_count; i++)
-        put_run(b, DESTINATION_RUN, &d->outcomes[i]);
-    for (const struct pending *p = d->pending ? c->pending : NULL; p; p = p->next) {
-        if (p->kind == PENDING_OUTCOME && p->destination == d)
-            put_run(b, DESTINATION_RUN, &p->outcome);
-    }
-    wire_end(b, mark);
-}
-
-void core_snapshot(void *context, struct buf *out)
-{
-    struct core *c = context;
-    wire_add_number(out, STATE_NEXT_QUEUE, c->next_queue_id);
-    put_ledger(out, STATE_CLOSED_LEDGER, &c->closed_ledger);
-    for (uint32_t i = 0; i < c->queue_count; i++)
-        put_queue_state(c, out, c->by_name[i]);
-    for (uint32_t i = 0; i < c->topic_count; i++)
-        put_topic(out, c->topics_by_name[i]);
-    subscriptions_put(c, out);
-    for (const struct producer *p = c->producers; p; p = p->hh.next) {
-        size_t mark = wire_begin(out, NOTE_PRODUCER);
-        put_holder(out, p);
-        for (const struct destination *d = p->destinations; d; d = d->hh.next)
-            put_destination(c, out, d);
-        wire_end(out, mark);
     }
 }
