@@ -15,6 +15,8 @@
 
 /* Messages taken from each socket in one turn: enough to batch well, too few to starve timers. */
 #define TURN_MESSAGES 256u
+/* Answers to calls that nobody reads have a quarter of the memory budget, and no more than this. */
+#define UNREAD_MOST (256u << 20)
 /* How long those who were attached are still answered: what they had sent before they heard the Bye is refused, not lost. */
 #define FAREWELL_MS 200
 /* How long the disk may take for what waits for it, and for the last checkpoint. */
@@ -103,6 +105,7 @@ struct broker *broker_open(void *context, const struct broker_options *o, struct
         return NULL;
     }
     configure(o, &config);
+    sockets.unread_most = config.memory_budget / 4 < UNREAD_MOST ? config.memory_budget / 4 : UNREAD_MOST;
     struct broker *b = xcalloc(1, sizeof *b);
     bool fine = data_open(&b->data, o, &config, e);
     b->store = store_memory_open();

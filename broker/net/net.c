@@ -8,6 +8,7 @@
 #include "base/zap.h"
 #include "broker/net/endpoints.h"
 #include "broker/net/lanes.h"
+#include "broker/net/replies.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -24,7 +25,8 @@
 #define CONTROL_MAX_SIZE (1 << 20)
 #define CONTROL_HWM      1000
 #define HANDSHAKE_MS     2000
-#define BACKLOG          1024 /* libzmq's 100 makes a storm of reconnects wait for SYNs sent again */
+#define TURN_ANSWERS     (8u << 20) /* bytes of answers to calls from which on no more are taken in a turn */
+#define BACKLOG          1024       /* libzmq's 100 makes a storm of reconnects wait for SYNs sent again */
 #define ENDPOINT_SIZE    256
 #define DOMAIN           "sluice" /* of control and ingress; a lane's is its number */
 /* libzmq lets go of an endpoint a moment after the close that freed it. */
@@ -43,6 +45,7 @@ struct net {
     char *clients_path;
     struct curve_set clients;
     struct lanes *lanes;
+    struct replies *replies;
     mono_t rebind_since, rebind_said;
     /* A ZMQ_FD says once that something came, and whoever reads or sends on the socket takes the word away: so a socket
      * is read until it is empty, and again after it was sent on. In between it is left alone: each look at an idle one
@@ -155,6 +158,7 @@ struct net *net_open(void *context, const struct net_options *o, struct error *e
     struct net *n = xcalloc(1, sizeof *n);
     n->context = context;
     n->lanes = lanes_new(context, &n->keys);
+    n->replies = replies_new(o->unread_most);
     if (!read_keys(n, o, e) || !open_sockets(n, o, e)) {
         net_close(n);
         return NULL;
@@ -185,6 +189,7 @@ void net_close(struct net *n)
     if (n->zap)
         zmq_close(n->zap);
     lanes_free(n->lanes);
+    replies_free(n->replies);
     curve_set_free(&n->clients);
     free(n->clients_path);
     sodium_memzero(&n->keys, sizeof n->keys);
@@ -386,12 +391,26 @@ static bool drain(struct net *n, struct core *core, struct now now, size_t budge
     return budget == 0;
 }
 
+/* The same of calls. A short one may have an answer of megabytes, and answers leave at the end of the turn. */
+static bool drain_calls(struct net *n, struct core *core, struct now now, size_t budget)
+{
+    uint64_t bytes = 0;
+    size_t count, seen = 0;
+    for (; budget && bytes < TURN_ANSWERS; budget--) {
+        if (!receive_control(n, core, now))
+            return false;
+        for (const struct effect *effects = core_effects(core, &count); seen < count; seen++)
+            bytes += effects[seen].bytes.size;
+    }
+    return true;
+}
+
 bool net_receive(struct net *n, struct core *core, struct now now, size_t budget)
 {
     if (n->zap_more)
         n->zap_more = drain(n, core, now, budget, receive_handshake);
     if (n->control_more)
-        n->control_more = drain(n, core, now, budget, receive_control);
+        n->control_more = drain_calls(n, core, now, budget);
     if (!n->ingress)
         try_rebind(n, now.mono);
     if (n->ingress_more)
@@ -404,9 +423,7 @@ bool net_receive(struct net *n, struct core *core, struct now now, size_t budget
 static void reply(struct net *n, const struct effect *e)
 {
     n->control_more = true;
-    if (zmq_send(n->control, e->route.id, e->route.size, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0)
-        return; /* gone, or does not read: it asks again */
-    zmq_send(n->control, e->bytes.data, e->bytes.size, ZMQ_DONTWAIT);
+    replies_send(n->replies, n->control, &e->route, buf_span(&e->bytes));
 }
 
 static void open_lane(struct net *n, struct core *core, const struct effect *e, struct now now)

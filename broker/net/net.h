@@ -13,6 +13,7 @@ struct net_options {
     const char *ingress; /* NULL: tcp's next port (any when 0), ipc's PATH.ingress, inproc's NAME.ingress */
     bool insecure;       /* may listen beyond loopback without CURVE */
     uint32_t max_sessions;
+    uint64_t unread_most; /* bytes of answers to calls that all peers together may leave unread */
     /* CURVE for tcp: this broker's secret key, and a file or directory of the public keys to admit; both or none. */
     const char *secret_key_file, *clients;
 };

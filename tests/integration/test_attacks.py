@@ -126,6 +126,33 @@ def test_garbage_on_control_is_answered_and_bounded(broker, honest):
     assert metric(honest, "sluice_broker_frames_rejected_total") > 100
 
 
+def test_answers_that_nobody_reads_are_bounded_by_their_bytes(cluster):
+    """A few bytes ask for megabytes, and libzmq counts messages."""
+    broker = cluster.broker("--memory-budget", "64MiB")
+    honest = cluster.sidecar(broker)
+    honest.declare("honest", capacity=10000)
+    honest.declare("big")
+    block = os.urandom(500_000).hex()
+    for _ in range(5):
+        assert honest.publish("big", block).status == 202
+    deaf = RawClient(broker.ready)
+    deaf.control.setsockopt(zmq.RCVHWM, 1)
+    deaf.control.setsockopt(zmq.RCVBUF, 4096)
+    deaf.control.disconnect(broker.ready["broker"])
+    deaf.control.connect(broker.ready["broker"])
+    peek = data(8, data(1, "big") + number(4, 100) + number(5, 4 << 20))
+    before = resident_mib(broker)
+    for _ in range(15):
+        for _ in range(20):
+            deaf.control.send(data(1, os.urandom(16)) + peek)
+        exact(honest, 5)
+        assert len(honest.http("GET", "/v1/queues/big/peek?max=1").json["events"]) == 1
+        assert resident_mib(broker) < before + 100
+    assert "too much is left unread" in broker.log.read_text()
+    deaf.close()
+    exact(honest)
+
+
 def test_a_flooder_nobody_shares_an_address_with_is_denied(cluster):
     """The honest sidecar comes by 127.0.0.1, the flooder by 127.0.0.2."""
     b = cluster.broker()

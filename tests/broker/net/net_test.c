@@ -26,7 +26,7 @@ static int open_with(const char *listen)
 {
     struct core_config config;
     struct error e = { "" };
-    struct net_options options = { .listen = listen, .max_sessions = 10 };
+    struct net_options options = { .listen = listen, .max_sessions = 10, .unread_most = 64u << 20 };
     core_config_defaults(&config);
     config.flood_bytes = 1u << 20;
     f.zmq = zmq_ctx_new();
