@@ -132,11 +132,17 @@ static bool is_batch(const struct api_request *r)
     return type.size >= 28 && strncasecmp((const char *)type.data, "application/cloudevents-batch", 28) == 0;
 }
 
+/* A publish of one event; to Dapr's address a batch is data as any other. */
+static bool is_lone(const struct api_request *r, const struct api_route *route)
+{
+    return route->kind == API_PUBLISH_DAPR || (route->kind == API_PUBLISH && !is_batch(r));
+}
+
 static uint64_t limit_of(const struct api_config *c, const struct api_request *r, const struct api_route *route)
 {
-    if (route->kind != API_PUBLISH)
-        return OTHER_BODY_MAX;
-    return is_batch(r) ? c->batch_max_bytes : c->event_max / 3 * 4 + ENVELOPE_SIZE;
+    if (is_lone(r, route))
+        return c->event_max / 3 * 4 + ENVELOPE_SIZE;
+    return route->kind == API_PUBLISH ? c->batch_max_bytes : OTHER_BODY_MAX;
 }
 
 static uint64_t declared_length(const struct api_request *r)
@@ -216,7 +222,7 @@ static enum api_answer check_length(const struct api_config *c, const struct api
     *body_limit = limit_of(c, r, route);
     if (declared_length(r) <= *body_limit)
         return API_CONTINUE;
-    bool lone = route->kind == API_PUBLISH && !is_batch(r); /* its body may be longer than the event is */
+    bool lone = is_lone(r, route); /* its body may be longer than the event is */
     snprintf(sentence, sizeof sentence, "%sat most %llu bytes here", lone ? "an event may have " : "",
              (unsigned long long)(lone ? c->event_max : *body_limit));
     return refuse(REASON_too_large, sentence, a, out);

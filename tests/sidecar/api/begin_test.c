@@ -194,6 +194,9 @@ static void a_body_s_limit_is_its_address_s_and_form_s(void **state)
     assert_int_equal(limit_of("/v1/queues/q/events", "application/cloudevents-batch+json"), 4 << 20);
     assert_true(limit_of("/v1/queues/q/events", "text/plain") > 1 << 20);
     assert_true(limit_of("/v1/queues/q/events", "text/plain") < 2 << 20);
+    assert_int_equal(limit_of("/v1.0/publish/sluice/t", "text/plain"), limit_of("/v1/queues/q/events", "text/plain"));
+    assert_int_equal(limit_of("/v1.0/publish/sluice/t", "application/cloudevents-batch+json"),
+                     limit_of("/v1/queues/q/events", "text/plain"));
     assert_int_equal(limit_of("/v1/queues/q/acks", "application/json"), 1 << 20);
 }
 
