@@ -221,12 +221,19 @@ bool consume_turn(struct client *c, const struct body *b)
     return true;
 }
 
+/* Is what comes of the present turn? The program may leave from within a delivery, and consume again. */
+static bool is_current(const struct consumption *k, uint64_t consumer_epoch)
+{
+    return k->wanted && k->epoch == consumer_epoch;
+}
+
 /* One event; what is above the limit by now goes back unseen. So does what follows it, until the broker has taken it back:
  * the limit may have been raised again meanwhile, and later events must not overtake the one that was given back. */
 static void hand_over(struct client *c, struct consumption *k, struct client_delivery *d)
 {
-    if (!k->wanted || k->epoch != d->consumer_epoch)
+    if (!is_current(k, d->consumer_epoch))
         return; /* left meanwhile: the broker takes everything back by itself */
+    k->received = d->delivery;
     if (d->delivery > k->limit || k->released) {
         client_hurry(c);
         give_back(k, &(struct settle){ .kind = SETTLE_RELEASE, .first = d->delivery, .count = 1 });
@@ -239,7 +246,7 @@ static void hand_over(struct client *c, struct consumption *k, struct client_del
 bool consume_deliver(struct client *c, struct body *b)
 {
     struct consumption *k = find(c, b->name);
-    if (!k || !k->wanted || k->epoch != b->u.deliver.consumer_epoch ||
+    if (!k || !is_current(k, b->u.deliver.consumer_epoch) ||
         (k->number != b->u.deliver.consumption && !MUTATED(ignore_consumption)))
         return true;
     struct batch batch;
@@ -253,14 +260,12 @@ bool consume_deliver(struct client *c, struct body *b)
             .attempt = batch.attempt,
             .receipt = batch.receipt,
         };
-        if (k->wanted && batch.first_delivery != k->received + 1)
+        if (is_current(k, d.consumer_epoch) && batch.first_delivery != k->received + 1)
             return false;
         for (uint64_t i = 0; (status = batch_next(&batch, &d.event)) == FRAME_OK; i++) {
             d.delivery = batch.first_delivery + i;
             d.sequence = batch.first_sequence + i;
             d.receipt_index = i;
-            if (k->wanted)
-                k->received = d.delivery;
             hand_over(c, k, &d);
         }
         if (status == FRAME_BAD)

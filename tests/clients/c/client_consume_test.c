@@ -114,6 +114,27 @@ static void what_the_program_releases_is_followed_by_what_comes_until_it_was_ans
                                   "settled orders e7 1..2 released; delivery orders d3 one");
 }
 
+static void begin_again(struct script *s)
+{
+    s->on_delivery = NULL;
+    client_leave(s->client, span_str("orders"));
+    client_consume(s->client, span_str("orders"));
+    client_credit(s->client, span_str("orders"), 3);
+}
+
+/* What is left of the frame is of the consumption that ended, and so are its numbers. */
+static void a_program_may_leave_and_begin_again_from_within_a_delivery(void **state)
+{
+    struct script *s = active(state);
+    s->on_delivery = begin_again;
+    add_deliver(s, "orders", 7, 1, "one two");
+    deliver(s, "orders", 7, 3, "three");
+    assert_string_equal(trace(s), "delivery orders d1 one; leave orders; consume orders 2; credit orders g2 3");
+    give_turn(s, "orders", TURN_ACTIVE, 8);
+    deliver(s, "orders", 8, 1, "one");
+    assert_string_equal(trace(s), "turn orders active e8; delivery orders d1 one");
+}
+
 static void deliveries_of_another_epoch_or_consumption_are_dropped(void **state)
 {
     struct script *s = active(state);
@@ -474,6 +495,7 @@ int main(void)
         scripted(a_hole_between_deliveries_breaks_the_protocol),
         scripted(what_comes_above_the_limit_goes_back_unseen_and_so_does_what_follows),
         scripted(what_the_program_releases_is_followed_by_what_comes_until_it_was_answered),
+        scripted(a_program_may_leave_and_begin_again_from_within_a_delivery),
         scripted(deliveries_of_another_epoch_or_consumption_are_dropped),
         scripted(a_delivery_that_proves_itself_is_handed_over_at_once),
         scripted(a_delivery_without_proof_waits_for_it),

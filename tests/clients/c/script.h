@@ -35,6 +35,8 @@ struct script {
     struct buf out;          /* bodies of its next frame */
     unsigned heartbeats;     /* the client's that were heard */
 
+    void (*on_delivery)(struct script *s); /* what the program does from within; NULL: nothing */
+
     /* what the newest Attach said, and whether it awaits an answer */
     bool asked;
     struct token attach_id, resumes, producer;

@@ -245,7 +245,10 @@ static void on_turn(void *ctx, const char *queue, enum turn_state state, uint64_
 
 static void on_delivery(void *ctx, const struct client_delivery *d)
 {
+    struct script *s = ctx;
     note(ctx, "delivery %s d%llu %s", d->queue, (unsigned long long)d->delivery, name_of(d->event));
+    if (s->on_delivery)
+        s->on_delivery(s);
 }
 
 static void on_idle(void *ctx, const char *queue, uint64_t generation)
