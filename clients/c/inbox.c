@@ -19,9 +19,13 @@ bool address_is(const char *address, const char *scheme)
     return strncmp(address, scheme, strlen(scheme)) == 0;
 }
 
-static bool is_loopback(const char *broker)
+/* Where a broker is that is reached by the machine itself; else an inbox is open to the network. */
+static const char *tcp_beside(const char *broker)
 {
-    return address_is(broker, "tcp://127.") || address_is(broker, "tcp://localhost:");
+    if (address_is(broker, "tcp://[::1]:"))
+        return "tcp://[::1]:0";
+    bool loopback = address_is(broker, "tcp://127.") || address_is(broker, "tcp://localhost:");
+    return loopback ? "tcp://127.0.0.1:0" : "tcp://*:0";
 }
 
 char *inbox_make_up(const char *broker)
@@ -36,7 +40,7 @@ char *inbox_make_up(const char *broker)
     else if (address_is(broker, "inproc://"))
         sprintf(name, "inproc://sluice-inbox-%s", hex);
     else
-        strcpy(name, is_loopback(broker) ? "tcp://127.0.0.1:0" : "tcp://*:0");
+        strcpy(name, tcp_beside(broker));
     return name;
 }
 

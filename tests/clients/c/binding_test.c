@@ -50,6 +50,20 @@ static void a_made_up_tcp_inbox_gets_a_free_port_on_loopback(void **state)
     binding_close(b);
 }
 
+/* Beside a broker on the other loopback it must not be open to the network either. */
+static void so_does_one_beside_a_broker_on_ipv6_s_loopback(void **state)
+{
+    struct error e = { "" };
+    struct binding *b = open_inbox(state, "tcp://[::1]:1", NULL, &e);
+    if (!b) {
+        assert_non_null(strstr(e.text, "tcp://[::1]:0")); /* this machine has no IPv6 */
+        return;
+    }
+    assert_int_equal(strncmp(binding_inbox(b), "tcp://[::1]:", 12), 0);
+    assert_int_not_equal(atoi(binding_inbox(b) + 12), 0);
+    binding_close(b);
+}
+
 static void a_port_in_use_is_an_error_that_names_it(void **state)
 {
     struct error e = { "" };
@@ -190,6 +204,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_made_up_tcp_inbox_gets_a_free_port_on_loopback, open_context, close_context),
+        cmocka_unit_test_setup_teardown(so_does_one_beside_a_broker_on_ipv6_s_loopback, open_context, close_context),
         cmocka_unit_test_setup_teardown(a_port_in_use_is_an_error_that_names_it, open_context, close_context),
         cmocka_unit_test_setup_teardown(nonsense_addresses_are_errors, open_context, close_context),
         cmocka_unit_test_setup_teardown(an_ipc_inbox_is_the_groups_and_goes_at_close, open_context, close_context),
