@@ -11,11 +11,13 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-#define FAREWELL_MS 200
-#define FLUSH_MS    2000 /* a drain that ended long ago leaves waiting publishes this much */
-#define ANSWERS_MS  1000
+#define FAREWELL_MS     200
+#define FLUSH_MS        2000 /* a drain that ended long ago leaves waiting publishes this much */
+#define ANSWERS_MS      1000
+#define OWN_DESCRIPTORS 64u
 
 static const char *application_name(const struct sidecar_options *o)
 {
@@ -86,10 +88,24 @@ static bool open_push(struct sidecar *s, struct error *e)
     return s->push != NULL;
 }
 
+/* Those that connections may take: others are needed for the broker, for pushes and for what is read. */
+static uint64_t descriptors_for_connections(void)
+{
+    struct rlimit files = { .rlim_cur = RLIM_INFINITY };
+    getrlimit(RLIMIT_NOFILE, &files);
+    return files.rlim_cur > 2 * OWN_DESCRIPTORS ? files.rlim_cur - OWN_DESCRIPTORS : files.rlim_cur / 2;
+}
+
 static bool open_parts(struct sidecar *s, void *zmq, struct error *e)
 {
     const struct sidecar_options *o = s->options;
-    struct http_config http = { (uint32_t)o->max_connections, o->request_timeout, o->idle_timeout, o->buffer };
+    struct http_config http = {
+        .max_connections = (uint32_t)o->max_connections,
+        .descriptors = descriptors_for_connections(),
+        .request_ms = o->request_timeout,
+        .idle_ms = o->idle_timeout,
+        .bodies = o->buffer,
+    };
     char name[320], host[128] = "";
     gethostname(host, sizeof host - 1);
     snprintf(name, sizeof name, "%s@%s/%d", application_name(o), host, (int)getpid());

@@ -58,6 +58,19 @@ static void connection_changed(void *ctx, struct MHD_Connection *connection, voi
     l->ready |= code == MHD_CONNECTION_NOTIFY_CLOSED;
 }
 
+/* A listener whose accept finds no descriptor tries again and again while it has no connection that could end, and nothing else
+ * finds one either. So what there are is shared out: an eighth each to operations and probes. */
+static unsigned connections_of(const struct http_server *s, enum api_listener which)
+{
+    uint64_t most = s->config.max_connections, eighth = s->config.descriptors / 8;
+    uint64_t share = which == API_APPLICATION ? s->config.descriptors - 2 * eighth : eighth;
+    if (LISTENERS * most <= s->config.descriptors || most <= share)
+        return (unsigned)most;
+    log_write(LOG_WARN, "http", "%s takes %llu connections at most, not %llu: this process may open no more files",
+              s->listeners[which].address, (unsigned long long)share, (unsigned long long)most);
+    return share ? (unsigned)share : 1;
+}
+
 bool http_listen(struct http_server *s, enum api_listener which, const char *address, struct error *e)
 {
     struct listener *l = &s->listeners[which];
@@ -67,7 +80,7 @@ bool http_listen(struct http_server *s, enum api_listener which, const char *add
     l->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, exchange_access, l,
         MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL, /* first: it then serves the other options, too */
-        MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->config.max_connections,
+        MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_CONNECTION_LIMIT, connections_of(s, which),
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(s->config.idle_ms / 1000), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
         MHD_OPTION_URI_LOG_CALLBACK, exchange_begin, l, MHD_OPTION_NOTIFY_COMPLETED, exchange_completed, l,

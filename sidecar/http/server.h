@@ -38,6 +38,7 @@ struct http_handler {
 
 struct http_config {
     uint32_t max_connections; /* of each listener */
+    uint64_t descriptors;     /* most that all of them may take together; then each has less */
     int64_t request_ms;       /* how long a request may take to arrive */
     int64_t idle_ms;          /* how long a connection may stay without a request */
     uint64_t bodies;          /* most bytes of publishes' bodies that arrive or wait; one may have its limit always */

@@ -85,15 +85,22 @@ static const struct http_handler handler = { begin, asked, finish, refused, answ
 
 /* ------------------------------------------------------------------ the loop, and clients */
 
-static void driver_open(struct driver *d, uint32_t max_connections)
+static void driver_open_with(struct driver *d, uint32_t max_connections, uint64_t descriptors)
 {
-    struct http_config config = { .max_connections = max_connections, .request_ms = 30000, .idle_ms = 60000 };
+    struct http_config config = {
+        .max_connections = max_connections, .descriptors = descriptors, .request_ms = 30000, .idle_ms = 60000
+    };
     struct error e;
     *d = (struct driver){ .now = { .mono = { 1000000000 } } };
     d->http = http_open(&config, &handler, d);
     assert_true(http_listen(d->http, API_APPLICATION, "127.0.0.1:0", &e));
     assert_int_equal(http_fds(d->http, &d->fd), 1);
     http_run(d->http, d->now);
+}
+
+static void driver_open(struct driver *d, uint32_t max_connections)
+{
+    driver_open_with(d, max_connections, UINT64_MAX);
 }
 
 static bool has_to_run(const struct driver *d)
@@ -478,6 +485,27 @@ static void who_came_when_there_were_too_many_is_let_in_when_one_ends(void **sta
     http_close(d.http);
 }
 
+/* Of eight the operations' and the probes' listeners have one each. */
+static void connections_are_no_more_than_there_are_descriptors(void **state)
+{
+    struct driver d;
+    int fds[7];
+    (void)state;
+    driver_open_with(&d, 10, 8);
+    for (size_t i = 0; i < 6; i++)
+        fds[i] = connected(&d);
+    fds[6] = dial(&d);
+    ask(fds[6], "/later");
+    http_readable(d.http, d.fd);
+    http_run(d.http, d.now);
+    assert_int_equal(http_connections(d.http), 6);
+    close(fds[0]);
+    until_asked(&d, 1);
+    for (size_t i = 1; i < 7; i++)
+        close(fds[i]);
+    http_close(d.http);
+}
+
 /* The run that brings the last answers out brings requests in. */
 static void closing_answers_those_too_who_ask_meanwhile(void **state)
 {
@@ -515,6 +543,7 @@ int main(void)
         cmocka_unit_test(a_client_that_vanishes_half_way_through_its_request_holds_no_connection),
         cmocka_unit_test(one_that_sends_no_more_is_answered_all_the_same),
         cmocka_unit_test(who_came_when_there_were_too_many_is_let_in_when_one_ends),
+        cmocka_unit_test(connections_are_no_more_than_there_are_descriptors),
         cmocka_unit_test(closing_answers_those_too_who_ask_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
