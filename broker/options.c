@@ -319,7 +319,8 @@ static bool check_network(const struct broker_options *o, struct error *e)
     if (!o->secret_key_file != !o->clients)
         return error_set(e, "'curve.secret_key_file' and 'curve.clients' go together: set both or none");
     bool insecure = o->insecure || o->secret_key_file;
-    if (!endpoint_check(o->listen, insecure, e) || (o->ingress && !endpoint_check(o->ingress, insecure, e)))
+    if (!endpoint_check_listen(o->listen, insecure, e) ||
+        (o->ingress && !endpoint_check_listen(o->ingress, insecure, e)))
         return false;
     return !o->ingress || strcmp(o->listen, o->ingress) != 0 || strcmp(o->listen + strlen(o->listen) - 2, ":0") == 0 ||
            error_set(e, "listen and ingress are two sockets: both have the address %s", o->listen);

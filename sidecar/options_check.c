@@ -1,5 +1,6 @@
 /* What the table of options.c cannot say: what depends on other settings, and on what is written in a value. */
 #include "base/curve.h"
+#include "base/endpoint.h"
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "sidecar/options.h"
@@ -64,27 +65,19 @@ static bool begins_with(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* tcp://HOST:PORT, or what an inbox may say instead of a port; ipc and inproc with anything behind. libzmq says no more of a
- * wrong one than "Invalid argument", and only at the start. */
-static bool is_endpoint(const char *endpoint, bool inbox)
+/* An inbox may leave its port to the system. */
+static bool is_inbox(const char *endpoint)
 {
     const char *colon = strrchr(endpoint, ':');
-    if (begins_with(endpoint, "ipc://"))
-        return endpoint[6] != '\0';
-    if (begins_with(endpoint, "inproc://"))
-        return endpoint[9] != '\0';
-    if (!begins_with(endpoint, "tcp://") || colon <= endpoint + 6 || !colon[1])
-        return false;
-    if (inbox && (strcmp(colon, ":*") == 0 || strcmp(colon, ":!") == 0))
-        return true;
-    return strspn(colon + 1, "0123456789") == strlen(colon + 1) && strlen(colon + 1) <= 5 && atol(colon + 1) <= 65535;
+    bool any_port = colon && (strcmp(colon, ":*") == 0 || strcmp(colon, ":!") == 0);
+    return endpoint_check(endpoint, NULL) || (any_port && colon > endpoint + 6 && begins_with(endpoint, "tcp://"));
 }
 
 static bool check_endpoints(const struct sidecar_options *o, struct error *e)
 {
-    if (!is_endpoint(o->broker, false))
+    if (!endpoint_check(o->broker, NULL))
         return error_set(e, "'%s' is no address of a broker; it looks like tcp://HOST:PORT or ipc:///PATH", o->broker);
-    return !o->inbox || is_endpoint(o->inbox, true) ||
+    return !o->inbox || is_inbox(o->inbox) ||
            error_set(e, "'%s' is no address of an inbox; it looks like tcp://HOST:PORT or ipc:///PATH", o->inbox);
 }
 

@@ -9,22 +9,6 @@ static bool starts_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-enum transport endpoint_transport(const char *endpoint)
-{
-    if (starts_with(endpoint, "tcp://"))
-        return TRANSPORT_TCP;
-    if (starts_with(endpoint, "ipc://"))
-        return TRANSPORT_IPC;
-    return starts_with(endpoint, "inproc://") ? TRANSPORT_INPROC : TRANSPORT_UNKNOWN;
-}
-
-/* Where the port begins; NULL when the endpoint has none. */
-static const char *port_of(const char *endpoint)
-{
-    const char *colon = strrchr(endpoint, ':');
-    return colon && colon > endpoint + 5 && colon[1] >= '0' && colon[1] <= '9' ? colon + 1 : NULL;
-}
-
 bool endpoint_is_exposed(const char *endpoint)
 {
     if (endpoint_transport(endpoint) != TRANSPORT_TCP)
@@ -34,33 +18,21 @@ bool endpoint_is_exposed(const char *endpoint)
            !starts_with(host, "lo:");
 }
 
-bool endpoint_check(const char *endpoint, bool insecure, struct error *e)
+bool endpoint_check_listen(const char *endpoint, bool insecure, struct error *e)
 {
-    switch (endpoint_transport(endpoint)) {
-    case TRANSPORT_TCP:
-        if (!port_of(endpoint))
-            return error_set(e, "'%s' has no port: write tcp://HOST:PORT", endpoint);
-        if (strtoul(port_of(endpoint), NULL, 10) > 65535)
-            return error_set(e, "the port of '%s' is too large: it is at most 65535", endpoint);
-        if (endpoint_is_exposed(endpoint) && !insecure)
-            return error_set(
-                e,
-                "%s is beyond loopback and anybody who reaches it may publish, consume and delete: set "
-                "'insecure: true' to accept that (and keep strangers out by a NetworkPolicy), or listen on "
-                "127.0.0.1",
-                endpoint);
-        return true;
-    case TRANSPORT_IPC:
-        return endpoint[6] == '/' || error_set(e, "'%s' needs an absolute path: ipc:///run/sluice/broker", endpoint);
-    case TRANSPORT_INPROC: return true;
-    case TRANSPORT_UNKNOWN: break;
-    }
-    return error_set(e, "'%s' is no endpoint: write tcp://HOST:PORT or ipc:///PATH", endpoint);
+    if (!endpoint_check(endpoint, e))
+        return false;
+    return insecure || !endpoint_is_exposed(endpoint) ||
+           error_set(e,
+                     "%s is beyond loopback and anybody who reaches it may publish, consume and delete: set "
+                     "'insecure: true' to accept that (and keep strangers out by a NetworkPolicy), or listen on "
+                     "127.0.0.1",
+                     endpoint);
 }
 
 void endpoint_ingress(const char *control, char *out, size_t size)
 {
-    const char *port = port_of(control);
+    const char *port = endpoint_port(control);
     if (endpoint_transport(control) != TRANSPORT_TCP || !port) {
         snprintf(out, size, "%s.ingress", control);
         return;
@@ -71,7 +43,7 @@ void endpoint_ingress(const char *control, char *out, size_t size)
 
 void endpoint_advertise(const char *bound, char *out, size_t size)
 {
-    const char *port = port_of(bound);
+    const char *port = endpoint_port(bound);
     if (endpoint_transport(bound) == TRANSPORT_TCP && port)
         snprintf(out, size, "tcp://*:%s", port);
     else

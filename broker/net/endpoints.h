@@ -2,16 +2,13 @@
 #ifndef SLUICE_BROKER_NET_ENDPOINTS_H
 #define SLUICE_BROKER_NET_ENDPOINTS_H
 
-#include "base/error.h"
+#include "base/endpoint.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-enum transport { TRANSPORT_TCP, TRANSPORT_IPC, TRANSPORT_INPROC, TRANSPORT_UNKNOWN };
-
-enum transport endpoint_transport(const char *endpoint);
 /* May it be listened on? Beyond loopback only when `insecure`; false with a sentence. */
-bool endpoint_check(const char *endpoint, bool insecure, struct error *e);
+bool endpoint_check_listen(const char *endpoint, bool insecure, struct error *e);
 /* True for tcp endpoints whose host is not loopback. */
 bool endpoint_is_exposed(const char *endpoint);
 /* The ingress that goes with a control endpoint: tcp's next port (0 stays 0), ipc's and inproc's NAME.ingress. */

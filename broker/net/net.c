@@ -120,14 +120,14 @@ static bool open_sockets(struct net *n, const struct net_options *o, struct erro
     set_common(n, n->control, o->listen, CONTROL_MAX_SIZE);
     set(n->control, ZMQ_ROUTER_MANDATORY, 1);
     set(n->control, ZMQ_SNDHWM, CONTROL_HWM);
-    if (!endpoint_check(o->listen, o->insecure || n->has_keys, e) || !own_path(&n->control_lock, o->listen, e) ||
+    if (!endpoint_check_listen(o->listen, o->insecure || n->has_keys, e) || !own_path(&n->control_lock, o->listen, e) ||
         !bind_socket(n->control, o->listen, n->control_endpoint, e))
         return false;
     if (o->ingress)
         snprintf(ingress, sizeof ingress, "%s", o->ingress);
     else
         endpoint_ingress(o->listen, ingress, sizeof ingress);
-    return endpoint_check(ingress, o->insecure || n->has_keys, e) && own_path(&n->ingress_lock, ingress, e) &&
+    return endpoint_check_listen(ingress, o->insecure || n->has_keys, e) && own_path(&n->ingress_lock, ingress, e) &&
            bind_socket(n->ingress, ingress, n->ingress_endpoint, e);
 }
 

@@ -51,18 +51,18 @@ static void beyond_loopback_needs_consent(void **state)
 {
     (void)state;
     struct error e = { "" };
-    assert_true(endpoint_check("tcp://127.0.0.1:7400", false, &e));
-    assert_true(endpoint_check("tcp://[::1]:7400", false, &e));
-    assert_true(endpoint_check("tcp://localhost:7400", false, &e));
-    assert_false(endpoint_check("tcp://0.0.0.0:7400", false, &e));
+    assert_true(endpoint_check_listen("tcp://127.0.0.1:7400", false, &e));
+    assert_true(endpoint_check_listen("tcp://[::1]:7400", false, &e));
+    assert_true(endpoint_check_listen("tcp://localhost:7400", false, &e));
+    assert_false(endpoint_check_listen("tcp://0.0.0.0:7400", false, &e));
     assert_non_null(strstr(e.text, "insecure: true"));
-    assert_true(endpoint_check("tcp://0.0.0.0:7400", true, &e));
-    assert_false(endpoint_check("tcp://127.0.0.1", false, &e));
+    assert_true(endpoint_check_listen("tcp://0.0.0.0:7400", true, &e));
+    assert_false(endpoint_check_listen("tcp://127.0.0.1", false, &e));
     assert_non_null(strstr(e.text, "no port"));
-    assert_false(endpoint_check("tcp://127.0.0.1:65536", false, &e));
+    assert_false(endpoint_check_listen("tcp://127.0.0.1:65536", false, &e));
     assert_non_null(strstr(e.text, "at most 65535"));
-    assert_false(endpoint_check("ipc://relative", false, &e));
-    assert_false(endpoint_check("http://x:1", false, &e));
+    assert_false(endpoint_check_listen("ipc://relative", false, &e));
+    assert_false(endpoint_check_listen("http://x:1", false, &e));
 }
 
 static void peers_have_one_name_each(void **state)
