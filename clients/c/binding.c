@@ -22,8 +22,6 @@
 #define RECEIVE_BYTES  (512u << 10)
 /* From here on libzmq sends out of our own buffer; what is smaller it would copy all the same. */
 #define ZERO_COPY_SIZE 8192u
-/* The answer to an attach tells outcomes of all destinations of a producer, 65,536 names at most. */
-#define REPLY_MAX_SIZE (64 << 20)
 /* A Bye that was said gets this long to leave; an attached broker takes it at once. */
 #define BYE_LINGER_MS 250
 
@@ -71,7 +69,7 @@ static void set_keys(struct binding *b, void *socket, int type)
 static void *open_socket(struct binding *b, int type)
 {
     void *s = zmq_socket(b->zmq, type);
-    int64_t most = type == ZMQ_DEALER ? REPLY_MAX_SIZE : FRAME_MAX_SIZE;
+    int64_t most = type == ZMQ_DEALER ? CLIENT_REPLY_MAX : FRAME_MAX_SIZE;
     if (!s)
         return NULL;
     set_int(s, ZMQ_LINGER, 0);

@@ -211,7 +211,7 @@ void client_control_in(struct client *c, struct span message, struct now now)
     struct arena arena;
     struct reply reply;
     c->now = now;
-    arena_init(&arena, 64u << 20);
+    arena_init(&arena, CLIENT_REPLY_MAX);
     if (reply_unpack(message, &arena, &reply) && !call_reply(c, &reply) && c->state == CLIENT_ATTACHING &&
         token_equal(reply.id, c->attach_id))
         attach_reply(c, &reply);

@@ -89,6 +89,10 @@ struct client *client_new(const struct client_config *config, const struct clien
 void client_free(struct client *c);
 
 /* ---- inputs */
+
+/* Most bytes of a reply, and of what it becomes when it is unpacked: the answer to an attach tells outcomes of all
+ * destinations of a producer, 65,536 names at most. */
+#define CLIENT_REPLY_MAX (64u << 20)
 void client_control_in(struct client *c, struct span message, struct now now);
 void client_frame_in(struct client *c, struct span frame, struct now now);
 void client_tick(struct client *c, struct now now);
