@@ -28,22 +28,6 @@ static struct span text_of(struct span value, char number[EVENT_KEY_NUMBER])
     return text;
 }
 
-bool event_entry(struct span entry, struct span *name, struct span *value)
-{
-    struct wire_reader r = wire_open(entry);
-    struct wire_field f;
-    *name = *value = (struct span){ 0 };
-    while (!wire_done(&r)) {
-        if (!wire_next(&r, &f))
-            return false;
-        if (f.type == WIRE_BYTES && f.tag == 1)
-            *name = f.bytes;
-        else if (f.type == WIRE_BYTES && f.tag == 2)
-            *value = f.bytes;
-    }
-    return true;
-}
-
 struct span event_key(struct span bytes, char number[EVENT_KEY_NUMBER])
 {
     struct wire_reader r = wire_open(bytes);
