@@ -1,32 +1,9 @@
 /* Control messages that must be refused, and newer ones that must not. */
-#include "proto/control.h"
+#include "tests/proto/control_driver.h"
 
 #include "proto/wire.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
-
-static struct arena arena;
-static struct buf packed;
-
-static int begin(void **state)
-{
-    (void)state;
-    arena_init(&arena, 1 << 20);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    arena_free(&arena);
-    buf_free(&packed);
-    return 0;
-}
 
 static bool takes_request(void)
 {
@@ -311,18 +288,17 @@ static void every_cap_either_fits_or_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
-        T(texts_that_are_not_utf8_are_refused),
-        T(texts_with_a_nul_inside_are_refused),
-        T(tokens_have_16_bytes_or_none),
-        T(no_bytes_are_a_request_for_nothing),
-        T(calls_and_results_of_a_newer_version_are_none),
-        T(settings_of_a_newer_version_are_not_seen_as_given),
-        T(unknown_states_of_events_are_refused),
-        T(truncated_messages_never_read_outside),
-        T(random_bytes_never_read_outside),
-        T(what_would_not_fit_the_arena_is_refused),
-        T(every_cap_either_fits_or_refuses)
+        with_arena(texts_that_are_not_utf8_are_refused),
+        with_arena(texts_with_a_nul_inside_are_refused),
+        with_arena(tokens_have_16_bytes_or_none),
+        with_arena(no_bytes_are_a_request_for_nothing),
+        with_arena(calls_and_results_of_a_newer_version_are_none),
+        with_arena(settings_of_a_newer_version_are_not_seen_as_given),
+        with_arena(unknown_states_of_events_are_refused),
+        with_arena(truncated_messages_never_read_outside),
+        with_arena(random_bytes_never_read_outside),
+        with_arena(what_would_not_fit_the_arena_is_refused),
+        with_arena(every_cap_either_fits_or_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

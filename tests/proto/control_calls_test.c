@@ -1,30 +1,6 @@
 /* The calls about dead and delayed events, topics and subscriptions, and their answers: what is packed is what is unpacked, and
  * what is beyond its bound is refused. */
-#include "proto/control.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
-static struct arena arena;
-static struct buf packed;
-
-static int begin(void **state)
-{
-    (void)state;
-    arena_init(&arena, 4 << 20);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    arena_free(&arena);
-    buf_free(&packed);
-    return 0;
-}
+#include "tests/proto/control_driver.h"
 
 static bool passes(const struct request *r, struct request *back)
 {
@@ -301,19 +277,18 @@ static void subscriptions_keep_their_settings(void **state)
 
 int main(void)
 {
-#define CASE(test) cmocka_unit_test_setup_teardown(test, begin, end)
     const struct CMUnitTest tests[] = {
-        CASE(a_redrive_keeps_what_it_asks_for),
-        CASE(a_redrive_beyond_its_bounds_is_refused),
-        CASE(a_purge_says_whether_of_the_dead),
-        CASE(a_cancel_names_its_event),
-        CASE(an_attach_names_at_most_1024_destinations),
-        CASE(what_was_redriven_and_what_is_left_come_back),
-        CASE(causes_of_a_newer_version_are_refused),
-        CASE(calls_about_topics_keep_what_they_say),
-        CASE(a_binding_has_its_filter),
-        CASE(topics_come_back_with_their_bindings),
-        CASE(subscriptions_keep_their_settings),
+        with_arena(a_redrive_keeps_what_it_asks_for),
+        with_arena(a_redrive_beyond_its_bounds_is_refused),
+        with_arena(a_purge_says_whether_of_the_dead),
+        with_arena(a_cancel_names_its_event),
+        with_arena(an_attach_names_at_most_1024_destinations),
+        with_arena(what_was_redriven_and_what_is_left_come_back),
+        with_arena(causes_of_a_newer_version_are_refused),
+        with_arena(calls_about_topics_keep_what_they_say),
+        with_arena(a_binding_has_its_filter),
+        with_arena(topics_come_back_with_their_bindings),
+        with_arena(subscriptions_keep_their_settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

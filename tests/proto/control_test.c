@@ -1,31 +1,7 @@
 /* Control requests and replies: what is packed is what is unpacked. What must be refused is control_bad_test.c's. */
-#include "proto/control.h"
+#include "tests/proto/control_driver.h"
 
 #include "base/error.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
-static struct arena arena;
-static struct buf packed;
-
-static int begin(void **state)
-{
-    (void)state;
-    arena_init(&arena, 1 << 20);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    arena_free(&arena);
-    buf_free(&packed);
-    return 0;
-}
 
 static const struct token id = { UINT64_C(0x0102030405060708), UINT64_C(0xf1f2f3f4f5f6f7f8) };
 
@@ -437,23 +413,22 @@ static void packing_appends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
-        T(attach_round_trips),
-        T(texts_that_are_not_given_come_back_empty),
-        T(calls_of_a_name_only_round_trip),
-        T(calls_without_arguments_round_trip),
-        T(declare_keeps_which_settings_were_given),
-        T(every_setting_round_trips),
-        T(list_delete_and_peek_round_trip),
-        T(a_refusal_carries_its_reason_and_a_sentence),
-        T(small_replies_round_trip),
-        T(a_queues_description_round_trips),
-        T(lists_of_queues_round_trip),
-        T(peeked_events_round_trip),
-        T(an_explanation_round_trips),
-        T(attached_round_trips_with_its_outcomes),
-        T(the_brokers_description_round_trips),
-        T(packing_appends)
+        with_arena(attach_round_trips),
+        with_arena(texts_that_are_not_given_come_back_empty),
+        with_arena(calls_of_a_name_only_round_trip),
+        with_arena(calls_without_arguments_round_trip),
+        with_arena(declare_keeps_which_settings_were_given),
+        with_arena(every_setting_round_trips),
+        with_arena(list_delete_and_peek_round_trip),
+        with_arena(a_refusal_carries_its_reason_and_a_sentence),
+        with_arena(small_replies_round_trip),
+        with_arena(a_queues_description_round_trips),
+        with_arena(lists_of_queues_round_trip),
+        with_arena(peeked_events_round_trip),
+        with_arena(an_explanation_round_trips),
+        with_arena(attached_round_trips_with_its_outcomes),
+        with_arena(the_brokers_description_round_trips),
+        with_arena(packing_appends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

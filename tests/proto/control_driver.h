@@ -1,0 +1,34 @@
+/* What the tests of control messages share: an arena for what is unpacked, and the bytes of the message that was packed last. Each
+ * test has them anew. */
+#ifndef SLUICE_TESTS_PROTO_CONTROL_DRIVER_H
+#define SLUICE_TESTS_PROTO_CONTROL_DRIVER_H
+
+#include "proto/control.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static struct arena arena;
+static struct buf packed;
+
+static int begin(void **state)
+{
+    (void)state;
+    arena_init(&arena, 1 << 20);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    arena_free(&arena);
+    buf_free(&packed);
+    return 0;
+}
+
+#define with_arena(test) cmocka_unit_test_setup_teardown(test, begin, end)
+
+#endif
