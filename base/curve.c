@@ -23,10 +23,19 @@ static bool is_key(const char *text)
     return strlen(text) == TEXT_SIZE && zmq_z85_decode(raw, text);
 }
 
+/* What of the line found no room: that of a comment is no line of its own. */
+static void skip_rest(FILE *f, const char *line)
+{
+    int c = strchr(line, '\n') ? '\n' : 0;
+    while (c != '\n' && c != EOF)
+        c = getc(f);
+}
+
 /* The next line that says something, without its end. */
 static bool next_line(FILE *f, char line[LINE_MAX_SIZE])
 {
     while (fgets(line, LINE_MAX_SIZE, f)) {
+        skip_rest(f, line);
         line[strcspn(line, "\r\n")] = '\0';
         if (*line && *line != '#')
             return true;

@@ -76,6 +76,15 @@ def test_the_right_key_works_end_to_end(cluster, keys):
     assert f"attached from key:{public}@127.0.0.1" in b.log.read_text()
 
 
+def test_a_file_of_keys_may_have_long_comments(cluster, keys):
+    for name in ("broker.key", "broker.pub", "clients/shop.key", "clients/shop.pub"):
+        path = keys / name
+        path.write_text(f"# {'of the shop ' * 50}\n\n{path.read_text()}")
+    b = guarded(cluster, keys)
+    s = cluster.sidecar(b, *with_keys(keys, "clients/shop"))
+    assert s.publish("q").status == 202
+
+
 def test_ping_and_bench_have_keys_too(cluster, keys):
     b = guarded(cluster, keys).ready["broker"]
     mine = ["--key", str(keys / "clients/shop.key"), "--broker-key", str(keys / "broker.pub")]
