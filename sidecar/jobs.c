@@ -286,6 +286,11 @@ void job_refuse_away(struct job *j, struct api_response *r)
     api_refuse(&j->command, REASON_unavailable, sentence.text, 1000, j->arena, r);
 }
 
+bool job_may_have_reached(const struct job *j)
+{
+    return j->attached || uplink_is_attached(j->sidecar->uplink);
+}
+
 static void replied(void *request, const struct reply *reply)
 {
     struct job *j = request;
@@ -299,8 +304,7 @@ static void replied(void *request, const struct reply *reply)
         state_replied(j, reply);
         return;
     }
-    bool reached = j->attached || uplink_is_attached(j->sidecar->uplink);
-    if (reply->reason == REASON_unavailable && reached)
+    if (reply->reason == REASON_unavailable && job_may_have_reached(j))
         api_render_silence(&j->command, j->arena, &r);
     else if (reply->reason == REASON_unavailable)
         job_refuse_away(j, &r);

@@ -66,6 +66,8 @@ extern const struct uplink_handler jobs_uplink;
 void job_answer(struct job *j, struct api_response *response);
 /* The same with an answer that goes on. */
 void job_stream(struct job *j, struct api_response *head);
+/* May the broker have got its call? It was there when that was made, or came since: calls are held while it is away. */
+bool job_may_have_reached(const struct job *j);
 /* Refuses what only the broker knows, when nobody was reached, before or since: calls are held while away (client_call). */
 void job_refuse_away(struct job *j, struct api_response *r);
 /* How long those are held, which may be about to end: a person is waiting. */

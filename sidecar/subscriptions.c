@@ -178,7 +178,7 @@ static void listed(struct job *j, const struct reply *reply)
     if (is_list(reply)) {
         take_list(j->sidecar, reply);
         list(j);
-    } else if (reply->reason == REASON_unavailable && !j->attached && !uplink_is_attached(j->sidecar->uplink)) {
+    } else if (reply->reason == REASON_unavailable && !job_may_have_reached(j)) {
         job_refuse_away(j, &r);
         job_answer(j, &r);
     } else {
@@ -237,7 +237,8 @@ static void changed(struct job *j, const struct reply *reply)
         take_list(j->sidecar, reply);
     if (reply->reason == REASON_not_found)
         refuse_missing(j);
-    else if (reply->reason == REASON_unavailable && j->attached && (j->changing || j->command.kind == API_UNSUBSCRIBE))
+    else if (reply->reason == REASON_unavailable && job_may_have_reached(j) &&
+             (j->changing || j->command.kind == API_UNSUBSCRIBE))
         refuse(j, REASON_unknown, "the broker gave no answer: the change may have been made; ask again");
     else if (!is_list(reply))
         refuse(j, reply->reason == REASON_ok ? REASON_unavailable : reply->reason, reply->detail);

@@ -1,11 +1,15 @@
 """Subscriptions: where they push to, the calls about them, those of the configuration, those that the broker keeps, their metrics."""
+import http.client
 import json
 import re
+import threading
 
 import pytest
+import zmq
 
 from conftest import run
 from pushing import application, look, named, subscribe, until, until_acked, until_state
+from rawclient import fields
 
 
 # ------------------------------------------------------------------ where to
@@ -248,6 +252,53 @@ def test_without_the_broker_nothing_is_changed_and_nothing_is_claimed(cluster, t
 
 
 # ------------------------------------------------------------------ metrics
+
+
+class Between:
+    """Stands between a sidecar and its broker: says when the first request has come, passes all on once it is let, but no delete."""
+    DELETE = 25
+
+    def __init__(self, broker):
+        self.context = zmq.Context()
+        self.sidecar, self.broker = self.context.socket(zmq.ROUTER), self.context.socket(zmq.DEALER)
+        self.endpoint = f"tcp://127.0.0.1:{self.sidecar.bind_to_random_port('tcp://127.0.0.1')}"
+        self.broker.connect(broker.ready["broker"])
+        self.come, self.open, self.over = threading.Event(), threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.over.is_set():
+            if self.sidecar.poll(10):
+                route, request = self.sidecar.recv_multipart()
+                self.come.set()
+                self.open.wait()
+                if self.DELETE not in dict(fields(request)):
+                    self.broker.send(request)
+            if self.broker.poll(0):
+                self.sidecar.send_multipart([route, self.broker.recv()])
+
+    def close(self):
+        self.open.set()
+        self.over.set()
+        self.thread.join()
+        self.context.destroy(linger=0)
+
+
+def test_a_change_that_a_broker_got_as_it_came_back_and_did_not_answer_is_unknown(cluster, broker):
+    between = Between(broker)
+    try:
+        s = cluster.sidecar(between.endpoint, "--app-name", "shop")
+        between.come.wait()
+        connection = http.client.HTTPConnection(s.ready["http"], timeout=30)
+        connection.request("DELETE", "/v1/subscriptions/s")
+        assert s.ops("GET", "/livez").status == 200  # what comes behind it is answered: it is there
+        between.open.set()
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())["reason"]) == (504, "unknown")
+        connection.close()
+    finally:
+        between.close()
 
 
 def test_metrics_tell_the_pushes(named, application):
