@@ -43,11 +43,14 @@ static struct span at(const struct take *k, size_t offset, size_t size)
     return span_of(k->bytes.data + offset, size);
 }
 
-/* What the take had collected goes back: nobody has seen it. */
+/* What the take had collected goes back: nobody has seen it, and who asked is told nothing of it, for he may be gone by then. */
 static void give_back(struct uplink *u, struct take *k)
 {
-    for (uint32_t i = 0; i < k->count; i++)
-        uplink_release(u, at(k, k->events[i].receipt, k->events[i].receipt_size), u->now);
+    for (uint32_t i = 0; i < k->count; i++) {
+        struct span receipt = at(k, k->events[i].receipt, k->events[i].receipt_size);
+        uplink_disown(u, receipt);
+        uplink_release(u, receipt, u->now);
+    }
     k->count = 0;
     buf_clear(&k->bytes);
 }

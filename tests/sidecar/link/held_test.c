@@ -177,6 +177,29 @@ static void their_taker_hears_when_they_are_its_own_no_more(void **state)
     driver_close(&l);
 }
 
+/* Its first events are here and the others are not, when it is forgotten. What goes back then is nobody's. */
+static void a_taker_that_is_forgotten_half_way_hears_nothing_any_more(void **state)
+{
+    mono_t end = mono_add_ms(clock_now().mono, 20000);
+    struct asked a;
+    struct driver l;
+    (void)state;
+    owner = (struct owner){ 0 };
+    driver_open(&l, 10, 0, 0);
+    for (int i = 0; i < 2; i++) {
+        driver_publish(&l, "bounded", 4, 200000, 5000, &a);
+        driver_answer(&l, &a);
+    }
+    uplink_take_by(l.uplink, &owning, "bounded", 8, INT64_MAX / 2, &owner, clock_now());
+    while (holds_nothing(&l) && mono_before(clock_now().mono, end))
+        uplink_run(l.uplink, clock_now()); /* takes in about 512 KiB at once */
+    assert_int_equal(owner.taken, 0);
+    uplink_forget(l.uplink, &owner);
+    driver_until(&l, holds_nothing);
+    assert_int_equal(owner.gone, 0);
+    driver_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +209,7 @@ int main(void)
         cmocka_unit_test(what_became_of_it_nobody_knows_is_held),
         cmocka_unit_test(nothing_is_held_of_a_queue_that_is_gone),
         cmocka_unit_test(their_taker_hears_when_they_are_its_own_no_more),
+        cmocka_unit_test(a_taker_that_is_forgotten_half_way_hears_nothing_any_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
