@@ -317,3 +317,16 @@ void call(struct script *s, char cookie, enum call what, const char *queue, int6
     client_call(s->client, &(struct request){ .call = what, .queue = queue }, script_cookie(cookie), timeout_ms,
                 s->now);
 }
+
+/* ------------------------------------------------------------------ consuming */
+
+struct script *active(void **state)
+{
+    struct script *s = *state;
+    attach(s);
+    consume(s, "orders");
+    credit(s, "orders", 3);
+    give_turn(s, "orders", TURN_ACTIVE, 7);
+    trace(s);
+    return s;
+}

@@ -111,4 +111,7 @@ void credit(struct script *s, const char *queue, uint64_t wanted);
 void settle(struct script *s, const char *queue, uint64_t epoch, enum settle_kind kind, uint64_t first, uint64_t count);
 void call(struct script *s, char cookie, enum call call, const char *queue, int64_t timeout_ms);
 
+/* Attached, and active on "orders" in epoch 7 with credit for three; nothing in the trace. */
+struct script *active(void **state);
+
 #endif
