@@ -122,6 +122,29 @@ static void what_is_dropped_may_lie_in_the_backlog(void **state)
     assert_false(drop_is_awaited(kept));
 }
 
+/* The room of those that come in together, and were not put into the log yet, is theirs: what is dropped for the last of them does not
+ * find it for its letter. */
+static void a_letter_does_not_take_the_room_of_what_was_let_in(void **state)
+{
+    (void)state;
+    char words[64];
+    assert_string_equal(declare_durably("parking", "durability=disk"), "ok");
+    assert_string_equal(declare_durably("kept", "durability=disk capacity=2 overflow=drop_oldest dead_letter=parking "
+                                                "dead_letter_dropped=true"),
+                        "ok");
+    struct peer *p = joined("p");
+    publish(p, "kept", 0, "big:20000");
+    settle_disk();
+    heard(p);
+    snprintf(words, sizeof words, "big:%u", (unsigned)bench.log->ops->room(bench.log) - 30000);
+    publish(p, "orders", 0, words); /* the disk is behind */
+    publish(p, "kept", 0, "big:20000 big:100");
+    settle_disk();
+    assert_non_null(strstr(heard(p), "confirm kept 2"));
+    struct queue *kept = queue_find(bench.d->core, span_str("kept"));
+    assert_true(kept->ledger.accepted - kept->ledger.dropped == queue_remaining(kept));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +154,7 @@ int main(void)
         on_disk(where_the_queue_for_the_dead_is_full_who_waits_for_it_is_refused),
         on_disk(a_topic_finds_room_the_second_time),
         on_disk(what_is_dropped_may_lie_in_the_backlog),
+        on_disk(a_letter_does_not_take_the_room_of_what_was_let_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
