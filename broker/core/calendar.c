@@ -18,6 +18,8 @@
 
 /* Delays that end in one turn of a queue: more wait for the next, so that others get theirs. */
 #define FIRED_AT_ONCE 16384u
+/* The same of events that run out. Nothing of the queue is delivered before all of them have. */
+#define EXPIRED_AT_ONCE 65536u
 /* A queue's ttl is kept to this part of itself: neighbours that expire closer together expire with the first of them. */
 #define TTL_GRAIN 4096
 /* Fewer stale runs than that are not worth a sweep. */
@@ -250,29 +252,38 @@ static void expire(struct core *c, struct queue *q, uint64_t sequence)
         backlog_settle(c, q, sequence, CAUSE_EXPIRED);
 }
 
-static void expire_due(struct core *c, struct calendar *k)
+/* False: there are more of them. */
+static bool expire_due(struct core *c, struct calendar *k)
 {
     struct due_run run;
+    uint32_t left = EXPIRED_AT_ONCE;
     if (k->newest.count && k->newest.at <= c->now.wall.ms)
         close_newest(k);
     while (due_pop(&k->expiring, c->now.wall.ms, &run)) {
-        uint64_t end = run.first + run.count;
-        for (uint64_t s = run.first; (s = calendar_held(k->queue, s, end)) < end; s++)
+        uint64_t s = run.first, end = s + run.count;
+        for (; left && (s = calendar_held(k->queue, s, end)) < end; s++, left--)
             expire(c, k->queue, s);
+        if (s < end) {
+            due_push(&k->expiring, &(struct due_run){ run.at, s, (uint32_t)(end - s) });
+            return false;
+        }
     }
+    return true;
 }
 
 /* Expiry first: what runs out before, or when, its delay ends is never ready. */
-void calendar_turn(struct core *c, struct queue *q)
+bool calendar_turn(struct core *c, struct queue *q)
 {
     struct calendar *k = q->calendar;
     uint32_t left = FIRED_AT_ONCE;
-    if (!MUTATED(ignore_expiry))
-        expire_due(c, k);
-    doomed_turn(c, q);
-    fire(c, k, &k->backing_off, c->now.mono.ns, &left);
-    fire(c, k, &k->waiting, c->now.wall.ms + (MUTATED(fire_early) ? 50 : 0), &left);
+    bool all = MUTATED(ignore_expiry) || expire_due(c, k);
+    if (all) {
+        doomed_turn(c, q);
+        fire(c, k, &k->backing_off, c->now.mono.ns, &left);
+        fire(c, k, &k->waiting, c->now.wall.ms + (MUTATED(fire_early) ? 50 : 0), &left);
+    }
     calendar_arm(c, k);
+    return all;
 }
 
 /* ------------------------------------------------------------------ out */

@@ -158,6 +158,17 @@ void core_run_queue(struct core *c, struct queue *q)
     c->runnable_last = q;
 }
 
+void core_stop_queue(struct core *c, struct queue *q)
+{
+    if (!q->runnable)
+        return;
+    q->runnable = false;
+    LL_DELETE2(c->runnable, q, runnable_next);
+    c->runnable_last = c->runnable;
+    while (c->runnable_last && c->runnable_last->runnable_next)
+        c->runnable_last = c->runnable_last->runnable_next;
+}
+
 void core_freed(struct core *c)
 {
     if (!c->starved)
@@ -246,8 +257,11 @@ static void run_queues(struct core *c)
         c->runnable = q->runnable_next;
         q->runnable = false;
         publish_admit(c, q);
-        if (q->calendar) /* what was admitted just now may be due or expired already */
-            calendar_turn(c, q);
+        /* What was admitted just now may be due or expired already. Where more has than a turn takes, others come before it goes on. */
+        if (q->calendar && !calendar_turn(c, q)) {
+            core_stop_queue(c, q); /* its calendar is due at once */
+            continue;
+        }
         deliver_run(c, q);
         backlog_want(c, q);
         if (q->calendar)

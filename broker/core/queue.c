@@ -70,23 +70,12 @@ struct queue *queue_create(struct core *c, struct span name, const struct queue_
     return q;
 }
 
-static void stop_running(struct core *c, struct queue *q)
-{
-    if (!q->runnable)
-        return;
-    q->runnable = false;
-    LL_DELETE2(c->runnable, q, runnable_next);
-    c->runnable_last = c->runnable;
-    while (c->runnable_last && c->runnable_last->runnable_next)
-        c->runnable_last = c->runnable_last->runnable_next;
-}
-
 void queue_free(struct core *c, struct queue *q)
 {
     assert(!q->waiters && !q->topic_count && !q->consumers && queue_remaining(q) == 0);
     if (q->consumer_epoch > c->epoch_floor) /* a queue of the same name will go on above it */
         c->epoch_floor = q->consumer_epoch;
-    stop_running(c, q);
+    core_stop_queue(c, q);
     durable_forget_queue(c, q);
     struct store *store = queue_store(c, q);
     if (store) /* none: the log could not be opened, and what was replayed of it goes again */

@@ -260,9 +260,10 @@ uint16_t backlog_attempt_by_mark(const struct queue *q, uint64_t sequence);
 /* calendar.c, calendar_disk.c; those that take a queue only where it has a calendar */
 /* What holds of events that are accepted now: what they said, and the queue's settings. */
 struct terms calendar_terms(const struct queue *q, const struct terms *given, int64_t now_ms);
-void calendar_wake(struct core *c);                  /* queues of which something is due get a turn */
-mono_t calendar_due(const struct core *c);           /* when that is to be called next */
-void calendar_turn(struct core *c, struct queue *q); /* what is due becomes ready, or expires */
+void calendar_wake(struct core *c);        /* queues of which something is due get a turn */
+mono_t calendar_due(const struct core *c); /* when that is to be called next */
+/* What is due becomes ready, or expires. False: more of it expires, and the queue has another turn for that, before anything else. */
+bool calendar_turn(struct core *c, struct queue *q);
 /* Comes back from its delivery: true when its time is up, and then it is gone. */
 bool calendar_ends(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 void calendar_gone(struct queue *q, uint64_t sequence);                          /* the event left the queue */

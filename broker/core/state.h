@@ -239,7 +239,8 @@ int32_t core_tenths(const struct core *c); /* since the start: what item.accepte
 uint64_t core_budget_left(const struct core *c);
 /* Bytes were freed: whoever waits for the broker's budget may try again. */
 void core_freed(struct core *c);
-void core_run_queue(struct core *c, struct queue *q); /* admit and deliver at the next flush */
+void core_run_queue(struct core *c, struct queue *q);  /* admit and deliver at the next flush */
+void core_stop_queue(struct core *c, struct queue *q); /* not, whoever asked for it */
 
 /* attach.c */
 void attach_request(struct core *c, const struct request *r, const struct route *route, const char *peer);

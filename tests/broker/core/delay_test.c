@@ -329,6 +329,33 @@ static void neighbours_under_one_ttl_are_one_run(void **state)
     assert_int_equal(describe(d, "orders").ledger.expired, 500);
 }
 
+/* Of many that run out at once none is delivered, and others have their turns before all of them are gone. */
+static void what_runs_out_at_once_does_not_hold_up_others(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p"), *k = attached(d, "k");
+    declare(d, "orders", "capacity=400000 ttl=1h");
+    declare(d, "other", "");
+    struct queue *q = queue_find(d->core, span_str("orders"));
+    for (unsigned i = 0; i < 400000; i++) {
+        struct store_event e = { .event = span_str("x") };
+        uint64_t ticket;
+        queue_accept(d->core, q, &e, 1, (struct span){ 0 }, &ticket);
+    }
+    publish(p, "orders", 1000, "waits");
+    d->now.wall.ms += 3600000;
+    consume(k, "other");
+    credit(k, "other", 9);
+    assert_true(q->ledger.expired > 0 && q->ready > 0);
+    consume(k, "orders");
+    credit(k, "orders", 9);
+    publish(p, "other", 0, "one");
+    assert_true(strstr(heard(k), "deliver other") && q->out_rate.value == 0);
+    pass(d, 5);
+    assert_int_equal(q->ledger.expired, 400000);
+    assert_non_null(strstr(heard(k), "deliver orders d1 s400001 a1 waits"));
+}
+
 static void peek_and_explain_say_when_an_event_expires(void **state)
 {
     struct driver *d = *state;
@@ -375,6 +402,7 @@ int main(void)
         driven(a_plain_queue_has_no_calendar),
         driven(what_is_settled_before_its_time_is_swept_out),
         driven(neighbours_under_one_ttl_are_one_run),
+        driven(what_runs_out_at_once_does_not_hold_up_others),
         driven(peek_and_explain_say_when_an_event_expires),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
