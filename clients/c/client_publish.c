@@ -261,10 +261,10 @@ static bool write_news(struct client *c)
  * for it any more. False when window or link ended it early. */
 static bool write_again(struct client *c, struct outlet *o)
 {
+    if (o->resend && o->resend < o->base)
+        o->resend = o->base; /* decided meanwhile, and there may be no record at all any more */
     while (o->resend && o->resend < o->base + o->sent.count) {
-        struct record *r = record_at(&o->sent, o->resend < o->base ? 0 : (uint32_t)(o->resend - o->base));
-        if (o->resend < o->base)
-            o->resend = o->base;
+        struct record *r = record_at(&o->sent, (uint32_t)(o->resend - o->base));
         if (r->state == RECORD_DECIDED) {
             o->resend++;
             continue;

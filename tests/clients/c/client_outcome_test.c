@@ -247,6 +247,25 @@ static void what_is_undecided_goes_again_under_its_number(void **state)
     assert_null(strstr(text, "three"));
 }
 
+/* The broker waited for its disk when the session was lost: it tells of what the window did not let go again yet. */
+static void what_is_decided_before_it_went_again_does_not_go(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 9000, "one two");
+    publish_as(s, 'b', "disk", 9000, "three");
+    lose_session(s);
+    s->producer_known = true;
+    s->window_events = 1;
+    accept_attach(s);
+    assert_non_null(strstr(trace(s), "attached; publish orders 1 one(")); /* and nothing else */
+    confirm(s, "disk", 1, 1, 7);
+    publish_as(s, 'c', "mail", 9000, "four"); /* disk's records rest */
+    assert_string_equal(trace(s), "outcome b 0 accepted 7");
+    frame_add_window(&s->out, 9, 1u << 20);
+    say(s);
+    assert_non_null(strstr(trace(s), "publish mail 1 four("));
+}
+
 static void what_was_decided_and_is_not_listed_is_unknown(void **state)
 {
     struct script *s = attached(state);
@@ -348,6 +367,7 @@ int main(void)
         scripted(who_tries_once_waits_a_second_for_the_answer),
         scripted(what_was_never_sent_is_unavailable),
         scripted(what_is_undecided_goes_again_under_its_number),
+        scripted(what_is_decided_before_it_went_again_does_not_go),
         scripted(what_was_decided_and_is_not_listed_is_unknown),
         scripted(what_nobody_waits_for_any_more_is_skipped_in_the_new_session),
         scripted(to_a_broker_that_forgot_the_producer_nothing_is_sent_again),
