@@ -189,6 +189,7 @@ struct mood {
     bool disk;        /* the broker has one, and some queues are on it; it may be … */
     bool slow_disk, full_disk, failing_disk; /* … for a while */
     bool cramped;                            /* … and has the least that a log can do with, for good */
+    bool repairs;                            /* … and its log is written anew by a repair before some of the starts */
     bool pinched; /* most of the first queue, on it, stands still, and there is hardly memory to set that aside */
 };
 

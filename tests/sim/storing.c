@@ -4,6 +4,7 @@
 
 #include "broker/core/doomed.h"
 #include "broker/core/trouble.h"
+#include "broker/store/log.h"
 
 #define EVER INT64_MAX
 
@@ -198,6 +199,35 @@ int64_t storing_due(const struct sim *s)
     return own < due ? own : due;
 }
 
+/* ------------------------------------------------------------------ repairs */
+
+static void hear(void *context, const char *line)
+{
+    struct sim *s = context;
+    sim_trace(s, "repair: %s", line);
+    if (strstr(line, " lost, sequences") || strstr(line, "in no whole record"))
+        sim_fail(s, "a repair of what is whole says: %s", line);
+}
+
+/* Whoever runs the broker has the log written anew, though nothing of it is damaged: all is there as before. */
+static void repair_for_nothing(struct sim *s)
+{
+    if (!s->mood.repairs || s->config.incarnation < 2 || s->disk_full_until != EVER || sim_chance(s, 50))
+        return;
+    uint8_t key[LOG_KEY_SIZE];
+    struct disk *to = disk_new();
+    struct files *source = disk_open(s->disk), *target = disk_open(to);
+    for (unsigned i = 0; i < sizeof key; i++)
+        key[i] = (uint8_t)sim_random(s, 256);
+    sim_trace(s, "the log is repaired");
+    if (!log_repair(source, target, key, hear, s))
+        sim_fail(s, "the log cannot be repaired");
+    source->ops->close(source);
+    target->ops->close(target);
+    disk_free(s->disk);
+    s->disk = to;
+}
+
 /* ------------------------------------------------------------------ starts */
 
 static bool open_log(struct sim *s, struct error *e)
@@ -217,6 +247,7 @@ bool storing_open(struct sim *s, bool *hopeless)
     *hopeless = false;
     if (!s->disk)
         return true;
+    repair_for_nothing(s);
     bool full = s->disk_full_until != EVER;
     bool armed = s->config.incarnation > 1 && s->mood.failing_disk && !s->calm && sim_chance(s, 30);
     if (armed)

@@ -176,6 +176,7 @@ static void draw_mood(struct sim *s)
     s->mood.expiries = s->mood.delays && s->mood.dies && sim_chance(s, 50);
     /* Not drawn, so that the other seeds are what they were. */
     s->mood.cramped = s->mood.disk && s->seed % 4 == 1;
+    s->mood.repairs = s->mood.disk && s->seed % 5 == 2;
     s->mood.restarts |= s->mood.letters;
     s->mood.restarts |= s->mood.disk && sim_chance(s, 70);
     anything_draw(s);
