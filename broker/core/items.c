@@ -57,8 +57,6 @@ void items_place(struct queue *q, uint64_t sequence, const struct item *item)
         add_straggler(q, sequence, item);
 }
 
-static struct item *next_before(struct queue *q, uint64_t end, uint64_t *sequence);
-
 uint64_t items_held(const struct queue *q)
 {
     uint64_t all = queue_remaining(q), on_disk = q->durable ? backlog_on_disk(q) : 0;
@@ -82,10 +80,20 @@ void items_advance(struct queue *q)
         resize_ring(q, q->ring_capacity / 2);
 }
 
+/* What is gone, or delayed: that comes back by itself. */
+static void pass_what_is_not_ready(struct queue *q)
+{
+    while (q->next_ready < q->loaded && item_at(q, q->next_ready)->state != ITEM_READY)
+        q->next_ready++;
+}
+
+/* Those that come again do so from where they are. */
 bool items_may_skip_to(struct queue *q, uint64_t sequence)
 {
-    uint64_t next;
-    return sequence - q->loaded <= RING_SLACK || !next_before(q, UINT64_MAX, &next) || next < q->base;
+    if (sequence - q->loaded <= RING_SLACK)
+        return true;
+    pass_what_is_not_ready(q);
+    return q->next_ready == q->loaded;
 }
 
 void items_skip_to(struct queue *q, uint64_t sequence)
@@ -163,8 +171,7 @@ static struct item *next_before(struct queue *q, uint64_t end, uint64_t *sequenc
         }
         returned_pop(q); /* left meanwhile */
     }
-    while (q->next_ready < q->loaded && item_at(q, q->next_ready)->state != ITEM_READY)
-        q->next_ready++; /* gone, or delayed: it comes back by itself */
+    pass_what_is_not_ready(q);
     if (q->next_ready >= q->loaded || q->next_ready >= end)
         return NULL;
     *sequence = q->next_ready;
