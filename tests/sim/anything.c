@@ -160,10 +160,66 @@ static bool is_admitted(void *s, const char *peer)
     return sim_chance(s, 70);
 }
 
+static bool is_in_file(const void *s, bool topic, const char *name)
+{
+    (void)topic;
+    (void)name;
+    return sim_chance((struct sim *)(uintptr_t)s, 50);
+}
+
+static bool is_in_none(const void *s, bool topic, const char *name)
+{
+    (void)s;
+    (void)topic;
+    (void)name;
+    return false;
+}
+
+/* The configuration's topic: some of the queues, whatever it had before. */
+static void configure_topic(struct sim *s)
+{
+    struct buf filters[SIM_QUEUES] = { { 0 } };
+    struct binding_config bindings[SIM_QUEUES];
+    struct topic_config config = { .name = SIM_TOPIC, .bindings = bindings };
+    struct error e;
+    for (unsigned q = 0; q < s->queues; q++) {
+        if (sim_chance(s, 60))
+            bindings[config.binding_count++] =
+                (struct binding_config){ sim_queue_name(q), draw_filter(s, &filters[q]) };
+    }
+    config.unrouted = (enum unrouted)sim_random(s, UNROUTED_QUEUE + 1);
+    config.catch_all = sim_queue_name((unsigned)sim_random(s, s->queues));
+    core_configure_topic(s->core, &config, &e, sim_now(s));
+    for (unsigned q = 0; q < s->queues; q++)
+        buf_free(&filters[q]);
+}
+
+/* The configuration is read again: it has some of the queues, and the topic or not. */
+static void configure(struct sim *s)
+{
+    struct error e;
+    sim_trace(s, "the configuration is read again");
+    for (unsigned q = s->queues; q-- > 0;) {
+        struct queue_settings settings = { 0 };
+        anything_settings(s, q, &settings);
+        if (sim_chance(s, 60))
+            core_configure_queue(s->core, sim_queue_name(q), &settings, &e, sim_now(s));
+    }
+    if (sim_chance(s, 60))
+        configure_topic(s);
+    core_unmanage(s->core, is_in_file, s);
+}
+
 void anything_turn(struct sim *s)
 {
-    if (s->mood.anything && !s->calm && sim_random(s, 4000) == 0)
+    if (!s->mood.anything)
+        return;
+    if (s->calm)
+        core_unmanage(s->core, is_in_none, s); /* calls set everything right */
+    else if (sim_random(s, 4000) == 0)
         core_revoke(s->core, is_admitted, s, sim_now(s));
+    else if (sim_random(s, 1000) == 0)
+        configure(s);
 }
 
 /* ------------------------------------------------------------------ the end */

@@ -182,7 +182,7 @@ void fact_outcome(struct sim *s, struct actor *a, struct fact *f, const struct c
         confirmed(s, f, o->sequence + offset, stats.incarnation, o->flags);
     else if (o->reason == REASON_unknown)
         check_unsure(s, a, f);
-    else if (f->sequence)
+    else if (f->sequence && s->config.confirm_synced) /* else it may have been delivered, and lost since */
         sim_fail(s, "#%llu is in the queue and yet was refused (%s)", ID(f), reason_info(o->reason)->name);
     else if (o->reason == REASON_unavailable && f->sent &&
              !s->on_disk[f->origin]) /* a start may know that for certain */

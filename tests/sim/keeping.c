@@ -74,7 +74,7 @@ void keeping_check(struct sim *s)
     size_t there = 0;
     for (size_t i = 0; i < s->kept_count; i++) {
         const struct kept *k = &s->kept[i];
-        bool lasts = s->disk || k->broker == s->config.incarnation;
+        bool lasts = (s->disk && s->config.confirm_synced) || k->broker == s->config.incarnation;
         name_of(i, name);
         bool found = is_there(&reply, name);
         there += found;
