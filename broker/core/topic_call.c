@@ -214,6 +214,15 @@ static struct queue *queue_meant(struct core *c, const char *name, struct error 
     return q;
 }
 
+/* What the topic had and is not to have goes before anything comes: the new queues may be of the other durability. */
+static void drop_catch_all(struct core *c, struct topic *t, const struct topic_config *config)
+{
+    bool stays =
+        t->catch_all && config->unrouted == UNROUTED_QUEUE && strcmp(t->catch_all->name, config->catch_all) == 0;
+    if (t->catch_all && !stays)
+        topic_set_unrouted(c, t, UNROUTED_REFUSE, NULL, NULL);
+}
+
 static bool configure_bindings(struct core *c, struct topic *t, const struct topic_config *config, struct error *e)
 {
     for (uint32_t i = t->binding_count; i-- > 0;) {
@@ -237,6 +246,7 @@ bool core_configure_topic(struct core *c, const struct topic_config *config, str
     if (topic_put(c, span_str(config->name), &t, &created, e) != REASON_ok)
         return false;
     t->managed = true;
+    drop_catch_all(c, t, config);
     bool fine = configure_bindings(c, t, config, e);
     if (fine && config->unrouted == UNROUTED_QUEUE)
         fine = (catch_all = queue_meant(c, config->catch_all, e)) != NULL;
