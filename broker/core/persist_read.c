@@ -105,12 +105,15 @@ static void replay_run(void *context, const struct store_run *run, uint64_t byte
     replay_origin(c, q, run);
 }
 
-static void forget_settled(struct queue *q, struct trouble *t)
+/* What was dead is on the books already: a repair settles it like any other where its bytes were lost. */
+static void forget_settled(struct queue *q, struct trouble *t, enum store_cause cause)
 {
     if (!t)
         return;
     q->dead -= t->dead != DEAD_NOT;
     q->dead_bytes -= t->dead ? t->size : 0;
+    if (t->dead && cause != CAUSE_REMOVED)
+        --*ledger_of(&q->ledger, cause);
     trouble_forget(q, t);
 }
 
@@ -124,13 +127,13 @@ static void replay_settled(void *context, uint32_t queue, enum store_cause cause
         *ledger_of(&q->ledger, cause) += count;
     if (count < HASH_COUNT(q->troubles)) {
         for (uint64_t s = first; s < first + count; s++)
-            forget_settled(q, trouble_find(q, s));
+            forget_settled(q, trouble_find(q, s), cause);
         return;
     }
     struct trouble *t, *next;
     HASH_ITER (hh, q->troubles, t, next) {
         if (t->sequence >= first && t->sequence - first < count)
-            forget_settled(q, t);
+            forget_settled(q, t, cause);
     }
 }
 

@@ -11,12 +11,28 @@ static void add_live(void *context, uint64_t first, uint64_t end)
  * others, which a late receipt or a log of the application would take for the same. */
 #define SEQUENCES_SKIPPED (UINT64_C(1) << 24)
 
+/* What is known of an event that is not in the log any more: a repair found a note of it, and not the event. */
+static void forget_lost(struct queue *q, struct trouble *t)
+{
+    if (t->dead) {
+        --*dead_book(&q->ledger, t->dead);
+        q->dead--;
+        q->dead_bytes -= t->size;
+    }
+    trouble_forget(q, t);
+}
+
 /* What is dead is none of the backlog. */
 static void take_out_dead(struct queue *q)
 {
     struct durable *d = q->durable;
-    for (struct trouble *t = dead_next(q, NULL); t; t = dead_next(q, t))
-        d->backlog_events -= ranges_remove(&d->backlog, t->sequence, t->sequence + 1);
+    struct trouble *t, *next;
+    HASH_ITER (hh, q->troubles, t, next) {
+        if (!ranges_has(&d->backlog, t->sequence))
+            forget_lost(q, t);
+        else if (t->dead)
+            d->backlog_events -= ranges_remove(&d->backlog, t->sequence, t->sequence + 1);
+    }
     d->backlog_bytes -= q->dead_bytes < d->backlog_bytes ? q->dead_bytes : d->backlog_bytes;
     if (d->backlog_events == 0)
         d->backlog_bytes = 0;
