@@ -209,15 +209,15 @@ static void hear(void *context, const char *line)
 {
     struct sim *s = context;
     sim_trace(s, "repair: %s", line);
-    bool lost = strstr(line, " lost, sequences") || strstr(line, "in no whole record");
-    if (lost && s->config.confirm_synced) /* else what was not synced may be in pieces */
+    if (strstr(line, " lost, sequences") || strstr(line, "in no whole record"))
         sim_fail(s, "a repair of what is whole says: %s", line);
 }
 
 /* Whoever runs the broker has the log written anew, though nothing of it is damaged: all is there as before. */
 static void repair_for_nothing(struct sim *s)
 {
-    if (!s->mood.repairs || s->config.incarnation < 2 || s->disk_full_until != EVER || sim_chance(s, 50))
+    bool whole = s->config.confirm_synced; /* else what was not synced may be in pieces */
+    if (!s->mood.repairs || !whole || s->config.incarnation < 2 || s->disk_full_until != EVER || sim_chance(s, 50))
         return;
     uint8_t key[LOG_KEY_SIZE];
     struct disk *to = disk_new();
