@@ -199,8 +199,8 @@ void keys_check_shares(struct sim *s, const struct queue *q)
 
 #define STUBBORN_KEY 1u
 #define STUBBORN_MS  8000u
-/* A delivery that is in hand for a second stands still (ASIDE_STILL_MS); and then some. */
-#define STILL_MOST_MS 3000
+/* A delivery that is in hand for a second stands still (ASIDE_STILL_MS); one that failed and comes again begins anew. */
+#define STILL_MOST_MS 5000
 
 uint64_t keys_fails_for(struct sim *s, const struct fact *f)
 {
