@@ -4,6 +4,7 @@
 #include "clients/cli/bench.h"
 #include "base/xalloc.h"
 #include "clients/cli/cli.h"
+#include "clients/cli/control.h"
 
 #include <sluice.h>
 #include <stddef.h>
@@ -17,7 +18,8 @@
 
 #define FIELD(name) offsetof(struct bench, name)
 static const struct cli_option option_table[] = {
-    { "queue", 'q', CLI_TEXT, FIELD(queue), "name", "[sluice-bench]; it is used as it is, and drained" },
+    { "queue", 'q', CLI_TEXT, FIELD(queue), "name",
+      "[sluice-bench]; one that is there is used as it is, and\ndrained; else it is made, and deleted at the end" },
     { "events", 'n', CLI_COUNT, FIELD(events), "n", "[100000]" },
     { "size", 's', CLI_COUNT, FIELD(size), "bytes", "of each event's data, 8 or more [200]" },
     { "producers", 'p', CLI_COUNT, FIELD(producers), "n", "[4]" },
@@ -86,6 +88,45 @@ static bool start_producers(const struct bench *b, struct bench_shared *s)
         _exit(0);
     }
     return true;
+}
+
+/* ------------------------------------------------------------------ the queue */
+
+/* False: it was said why. *reason is the broker's, of which `expected` is not complained about. */
+static bool ask(const struct bench *b, struct request *r, enum reason expected, enum reason *reason)
+{
+    int code;
+    struct arena arena;
+    struct reply reply = { 0 };
+    arena_init(&arena, 1 << 20);
+    r->queue = b->queue;
+    struct control *control = control_open(b->broker, b->key, b->broker_key, "5s", &code);
+    bool fine = code == CLI_OK && control_ask(control, r, &arena, &reply);
+    *reason = reply.reason;
+    if (fine && reply.reason != REASON_ok && reply.reason != expected)
+        fine = cli_fail("queue '%s': %s", b->queue, *reply.detail ? reply.detail : reason_info(reply.reason)->title) ==
+               CLI_OK;
+    control_close(control);
+    arena_free(&arena);
+    return fine;
+}
+
+/* So that a broker where queues are declared can be measured, too, and nothing is left in it. *made: it was not there. */
+static bool make_queue(const struct bench *b, bool *made)
+{
+    struct request r = { .call = CALL_DECLARE, .u.declare.only_create = true };
+    enum reason reason;
+    bool fine = ask(b, &r, REASON_exists, &reason);
+    *made = fine && reason == REASON_ok;
+    return fine;
+}
+
+static void delete_queue(const struct bench *b)
+{
+    struct request r = { .call = CALL_DELETE, .u.delete_.force = true };
+    enum reason reason;
+    if (!ask(b, &r, REASON_unknown_queue, &reason))
+        cli_fail("the queue '%s' stays behind", b->queue);
 }
 
 /* ------------------------------------------------------------------ the report */
@@ -159,7 +200,7 @@ static void report(const struct bench *b, const struct bench_shared *s, const st
         printf("}\n");
 }
 
-static int run(const struct bench *b)
+static int measure(const struct bench *b)
 {
     char error[256] = "";
     struct bench_result result = { 0 };
@@ -179,6 +220,17 @@ static int run(const struct bench *b)
         sum.disordered)
         return cli_fail("the books do not balance: see the counts above");
     return CLI_OK;
+}
+
+static int run(const struct bench *b)
+{
+    bool made;
+    if (!make_queue(b, &made))
+        return CLI_FAILED;
+    int code = measure(b);
+    if (made)
+        delete_queue(b);
+    return code;
 }
 
 /* ------------------------------------------------------------------ options */

@@ -1,16 +1,12 @@
 /* sluice ping: control round trips to a broker. */
 #include "base/clock.h"
-#include "base/curve.h"
-#include "base/units.h"
 #include "clients/cli/cli.h"
-#include "proto/control.h"
+#include "clients/cli/control.h"
 #include "sidecar/api/json_write.h"
 
-#include <sodium.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <zmq.h>
 
 #define BETWEEN_MS 200
 
@@ -34,29 +30,6 @@ static const struct cli_syntax syntax = {
     .option_count = sizeof option_table / sizeof *option_table,
 };
 
-static bool is_answer(zmq_msg_t *m, const struct request *r, struct arena *arena, struct reply *reply)
-{
-    return reply_unpack(span_of(zmq_msg_data(m), zmq_msg_size(m)), arena, reply) && reply->result == RESULT_PONG &&
-           memcmp(&reply->id, &r->id, sizeof r->id) == 0;
-}
-
-static bool round_trip(void *socket, struct reply *reply, struct arena *arena)
-{
-    struct request r = { .call = CALL_PING, .queue = "" };
-    struct buf b = { 0 };
-    zmq_msg_t m;
-    bool fine = false;
-    randombytes_buf(&r.id, sizeof r.id);
-    request_pack(&r, &b);
-    int sent = zmq_send(socket, b.data, b.size, 0);
-    buf_free(&b);
-    zmq_msg_init(&m);
-    while (sent >= 0 && !fine && zmq_msg_recv(&m, socket, 0) >= 0)
-        fine = is_answer(&m, &r, arena, reply); /* else a late answer to an earlier one */
-    zmq_msg_close(&m);
-    return fine;
-}
-
 static void print_pong(const char *broker, const struct reply *reply, double ms, bool json)
 {
     unsigned long long uptime = reply->u.pong.uptime_ms / 1000;
@@ -73,59 +46,31 @@ static void print_pong(const char *broker, const struct reply *reply, double ms,
     buf_free(&line);
 }
 
-static int ping_once(void *socket, const char *broker, const struct ping_options *o)
+static int ping_once(struct control *control, const char *broker, const struct ping_options *o)
 {
+    struct request r = { .call = CALL_PING, .queue = "" };
     struct arena arena;
     struct reply reply;
-    int code = CLI_OK;
     arena_init(&arena, 64 << 10);
     mono_t start = clock_now().mono;
-    if (!round_trip(socket, &reply, &arena))
-        code = cli_fail("no broker answers at %s within %s%s", broker, o->wait,
-                        o->key ? "" : "; is it up, and does it ask for keys (--key)?");
-    else
+    bool answered = control_ask(control, &r, &arena, &reply);
+    if (answered)
         print_pong(broker, &reply, (double)(clock_now().mono.ns - start.ns) / 1e6, o->json);
     fflush(stdout);
     arena_free(&arena);
-    return code;
-}
-
-static bool set_keys(void *socket, const struct ping_options *o, struct error *e)
-{
-    struct curve_keys own;
-    char broker_key[CURVE_KEY_SIZE];
-    if (!o->key && !o->broker_key)
-        return true;
-    if (!o->key || !o->broker_key)
-        return error_set(e, "--key and --broker-key go together: give both or none");
-    if (!curve_read_secret(o->key, &own, e) || !curve_read_public(o->broker_key, broker_key, e))
-        return false;
-    curve_join(socket, &own, broker_key);
-    return true;
+    return answered ? CLI_OK : CLI_FAILED;
 }
 
 static int ping(const char *broker, const struct ping_options *o)
 {
-    int code = CLI_OK, zero = 0;
-    int64_t wait_ms = 5000;
-    struct error e;
-    void *zmq = zmq_ctx_new(), *socket = zmq_socket(zmq, ZMQ_DEALER);
-    duration_parse(span_str(o->wait), &wait_ms);
-    int wait = wait_ms < 1 ? 1 : (int)wait_ms;
-    zmq_setsockopt(socket, ZMQ_RCVTIMEO, &wait, sizeof wait);
-    zmq_setsockopt(socket, ZMQ_SNDTIMEO, &wait, sizeof wait);
-    zmq_setsockopt(socket, ZMQ_LINGER, &zero, sizeof zero);
-    if (!set_keys(socket, o, &e))
-        code = cli_fail("%s", e.text);
-    else if (zmq_connect(socket, broker) != 0)
-        code = cli_usage("'%s' is no endpoint: write tcp://HOST:PORT or ipc:///PATH", broker);
+    int code;
+    struct control *control = control_open(broker, o->key, o->broker_key, o->wait, &code);
     for (unsigned long i = 0; i < o->count && code == CLI_OK; i++) {
         if (i && !cli_pause(BETWEEN_MS))
             break;
-        code = ping_once(socket, broker, o);
+        code = ping_once(control, broker, o);
     }
-    zmq_close(socket);
-    zmq_ctx_term(zmq);
+    control_close(control);
     return code;
 }
 

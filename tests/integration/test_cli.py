@@ -188,6 +188,20 @@ def test_ping_and_bench_speak_to_a_broker(cluster):
     assert (result["events"], result["consumed"], result["refused"]) == (5000, 5000, 0)
 
 
+def test_bench_makes_its_queue_and_leaves_nothing_but_what_was_there(cluster):
+    b = cluster.broker()  # where queues are declared
+    s = cluster.sidecar(b)
+    bench = ["sluice", "bench", "--events", "2000", "--json", b.ready["broker"]]
+    assert json.loads(run(*bench).stdout)["consumed"] == 2000
+    assert s.http("GET", "/v1/queues").json["queues"] == {}
+    s.declare("mine")
+    assert json.loads(run(*bench, "--queue", "mine").stdout)["consumed"] == 2000
+    assert s.http("GET", "/v1/queues/mine").json["ledger"]["acked"] == 2000
+    s.http("PUT", "/v1/topics/fan", {})
+    refused = run(*bench, "--queue", "fan")
+    assert refused.returncode == 1 and "queue 'fan': there is a topic of that name" in refused.stderr, refused
+
+
 def test_a_broker_that_stands_still_fails_the_probe_of_its_manifest(cluster):
     manifest = (pathlib.Path(__file__).parents[2] / "deploy/kubernetes/broker.yaml").read_text()
     words = re.search(r"livenessProbe: {exec: {command: \[/usr/bin/(.*?)\]}", manifest).group(1)
