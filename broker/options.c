@@ -281,9 +281,21 @@ static void doubt(const void *options)
         fprintf(stderr, "sluice-broker: %s. Unless the data directory has it, the broker goes on without it\n", e.text);
 }
 
+/* What the data directory has beside them is known to the broker only. */
+static bool check_counts(const struct broker_options *o, uint64_t most, struct error *e)
+{
+    unsigned queues = HASH_COUNT(o->queues), topics = 0;
+    for (const struct declared_topic *t = o->topics; t; t = t->next)
+        topics++;
+    bool many_queues = queues > most;
+    return (!many_queues && topics <= most) ||
+           error_set(e, "max_queues is %" PRIu64 ", but the file has %u %s: raise it, or declare fewer", most,
+                     many_queues ? queues : topics, many_queues ? "queues" : "topics, which it bounds, too");
+}
+
 bool broker_options_check_queues(const struct broker_options *o, const struct broker_options *rest, struct error *e)
 {
-    return check_dead_letters(o, e) &&
+    return check_counts(o, rest->max_queues, e) && check_dead_letters(o, e) &&
            (rest->data || (check_durabilities(o, e) && check_targets(o, rest->auto_declare, e)));
 }
 

@@ -124,6 +124,19 @@ def test_a_queue_on_disk_without_a_data_directory_is_refused(tmp_path):
     assert run("sluice-broker", "--config", str(file), "--data", str(tmp_path / "data"), "--check-config").returncode == 0
 
 
+@pytest.mark.parametrize("text, says", [
+    ("queues: {a: {}, b: {}, c: {}}\n", "max_queues is 2, but the file has 3 queues"),
+    ("topics: {a: {}, b: {}, c: {}}\n", "max_queues is 2, but the file has 3 topics")])
+def test_more_than_max_queues_allows_are_refused_before_anything_starts(tmp_path, text, says):
+    file = tmp_path / "broker.yaml"
+    file.write_text("max_queues: 2\n" + text)
+    for more in (), ("--check-config",):
+        result = run("sluice-broker", "--config", str(file), "--listen", "tcp://127.0.0.1:0", *more)
+        assert result.returncode == 2 and says in result.stderr, result
+    assert says in run("sluice", "config", "check", "broker", str(file)).stderr
+    assert run("sluice-broker", "--config", str(file), "--max-queues", "3", "--check-config").returncode == 0
+
+
 def test_a_queue_without_settings_is_declared_with_the_defaults(cluster, tmp_path):
     file = tmp_path / "broker.yaml"
     file.write_text("queues:\n  orders: {}\n  mail:\n")
