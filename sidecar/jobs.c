@@ -26,10 +26,22 @@ void job_stream(struct job *j, struct api_response *head)
     http_stream(j->exchange, head);
 }
 
+void job_refused_for(struct job *j, enum reason reason)
+{
+    const struct sidecar *s = j->sidecar;
+    struct error sentence;
+    if (reason != REASON_unavailable || uplink_is_attached(s->uplink))
+        return;
+    const char *why = uplink_trouble(s->uplink);
+    error_set(&sentence, "no broker answers at %s, so nothing was done: %s", s->options->broker,
+              *why ? why : "is it up, and is that its address?");
+    j->command.away = arena_strndup(j->arena, sentence.text, strlen(sentence.text));
+}
+
 static void answer_problem(struct job *j, enum reason reason)
 {
     struct api_response r;
-    api_problem(reason, NULL, 1000, j->arena, &r);
+    api_refuse(&j->command, reason, NULL, 1000, j->arena, &r);
     job_answer(j, &r);
 }
 
@@ -239,6 +251,7 @@ static void published(void *request, const struct api_outcome *outcomes)
     struct api_response r;
     for (size_t i = 0; i < j->command.u.publish.count; i++)
         metrics_published(j->sidecar->metrics, outcomes[i].reason, 1);
+    job_refused_for(j, outcomes[j->command.u.publish.count - 1].reason); /* the first refusal is all later ones' */
     api_render_publish(&j->command, outcomes, j->arena, &r);
     job_answer(j, &r);
 }
@@ -248,6 +261,7 @@ static void taken(void *request, const struct uplink_taken *t)
     struct job *j = request;
     struct api_response r;
     if (t->reason != REASON_ok) {
+        job_refused_for(j, t->reason);
         api_refuse(&j->command, t->reason, NULL, 1000, j->arena, &r);
         job_answer(j, &r);
         return;
@@ -279,11 +293,8 @@ static void settled(void *request, const enum settle_result *results)
 
 void job_refuse_away(struct job *j, struct api_response *r)
 {
-    const char *why = uplink_trouble(j->sidecar->uplink);
-    struct error sentence;
-    error_set(&sentence, "no broker answers at %s, so nothing was done: %s", j->sidecar->options->broker,
-              *why ? why : "is it up, and is that its address?");
-    api_refuse(&j->command, REASON_unavailable, sentence.text, 1000, j->arena, r);
+    job_refused_for(j, REASON_unavailable);
+    api_refuse(&j->command, REASON_unavailable, NULL, 1000, j->arena, r);
 }
 
 bool job_may_have_reached(const struct job *j)

@@ -14,7 +14,8 @@
 static void refuse(struct job *j, enum reason reason, const char *detail)
 {
     struct api_response r;
-    api_problem(reason, detail, 1000, j->arena, &r);
+    job_refused_for(j, reason);
+    api_refuse(&j->command, reason, detail, 1000, j->arena, &r);
     job_answer(j, &r);
 }
 

@@ -182,7 +182,8 @@ static void add_detail(struct buf *out, const char *detail)
 {
     static const char *const forms[][2] = { { "force=true", "--force" },
                                             { "PUT /v1/queues/", "sluice queue declare " },
-                                            { "PUT /v1/topics/", "sluice topic put " } };
+                                            { "PUT /v1/topics/", "sluice topic put " },
+                                            { "POST /v1/drain", "sluice drain" } };
     while (*detail) {
         const char *with = NULL;
         for (size_t i = 0; i < sizeof forms / sizeof *forms && !with; i++) {

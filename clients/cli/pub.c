@@ -169,7 +169,7 @@ static void say_waiting(struct pub *p, long status)
     p->said_waiting = true;
     progress_clear(&p->progress);
     cli_fail(status == 429   ? "'%s' is full; waiting for room%s"
-             : status == 507 ? "the broker's disk is full; '%s' waits for room%s"
+             : status == 507 ? "the broker's disk has no room; '%s' waits for it%s"
                              : "the broker is away; '%s' waits for it%s",
              p->queue, p->options.wait ? "" : " (--wait limits this)");
 }

@@ -345,6 +345,7 @@ static int take_and_handle(struct sub *s, struct sub_item *items, bool *go)
     return code;
 }
 
+/* Where the broker is away this is the first to know: the take that follows waits for it, and would be silent meanwhile. */
 static void ask_for_the_lease(struct sub *s)
 {
     struct buf path = { 0 };
@@ -352,6 +353,8 @@ static void ask_for_the_lease(struct sub *s)
     struct http_reply r = http_do(&(struct http_call){ .method = "GET", .path = (char *)path.data });
     if (r.status == 200 && !duration_parse(span_str(json_text_of(http_json(&r), "lease")), &s->lease_ms))
         s->lease_ms = 0;
+    if (r.status == 503 && s->wait_ms)
+        cli_fail("%s; waiting for it", http_trouble(&r));
     http_reply_free(&r);
     buf_free(&path);
 }

@@ -109,6 +109,7 @@ struct api_command {
     uint64_t sequence;        /* of {n} */
     const char *subscription; /* its name; NULL: not about one */
     const char *topic;        /* likewise */
+    const char *away;         /* why no broker is reached, to be said where that is the reason; NULL: not known */
     union {
         struct {
             struct api_event *events;

@@ -32,10 +32,14 @@ static const char *detail_of(const struct api_command *c, const struct api_event
 {
     if (o->reason == REASON_unknown)
         return advice(e);
-    if (o->reason != REASON_full || !o->capacity || o->depth < o->capacity)
-        return "";
-    snprintf(out, DETAIL_SIZE, "queue '%s' is full: it holds %llu of %llu events", o->queue ? o->queue : c->queue,
-             (unsigned long long)o->depth, (unsigned long long)o->capacity);
+    const char *meaning = respond_meaning(c, o->reason);
+    if (o->reason != REASON_full || !o->capacity)
+        return meaning ? meaning : "";
+    bool by_count = o->depth >= o->capacity;
+    snprintf(out, DETAIL_SIZE, "queue '%s' %s %llu of %llu events%s", o->queue ? o->queue : c->queue,
+             by_count ? "is full: it holds" : "has no room, though it holds", (unsigned long long)o->depth,
+             (unsigned long long)o->capacity,
+             by_count ? "" : ": its capacity_bytes are used up, or others wait for room there already");
     return out;
 }
 

@@ -86,6 +86,19 @@ void problem_close(enum reason reason, uint32_t retry_after_ms, struct arena *a,
         respond_header(out, a, "WWW-Authenticate", "Bearer realm=\"sluice\"");
 }
 
+/* Publishing goes on at a sidecar that drains: what refuses an event then is the broker. */
+const char *respond_meaning(const struct api_command *c, enum reason reason)
+{
+    if (reason == REASON_unavailable)
+        return c->away;
+    if (reason != REASON_draining)
+        return NULL;
+    return c->kind == API_PUBLISH
+               ? "the broker is stopping, so nothing was accepted: send it again when the broker is back"
+               : "this sidecar is draining, as a signal or POST /v1/drain told it, and hands out nothing more: take "
+                 "from another, or from this one when it was started again";
+}
+
 void problem_open_of(const struct api_command *c, enum reason reason, const char *detail, bool retryable,
                      struct api_response *out)
 {
@@ -97,7 +110,7 @@ void problem_open_of(const struct api_command *c, enum reason reason, const char
                  c->topic);
     if ((reason == REASON_unknown_queue || reason == REASON_unknown_topic) && !(detail && *detail))
         detail = missing;
-    problem_open(reason, detail, retryable, out);
+    problem_open(reason, detail && *detail ? detail : respond_meaning(c, reason), retryable, out);
     if (c->topic)
         json_add_text_member(&out->body, "topic", span_str(c->topic));
     if (*c->queue)

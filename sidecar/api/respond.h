@@ -18,6 +18,8 @@ void problem_close(enum reason reason, uint32_t retry_after_ms, struct arena *a,
 /* A problem with a command's queue: names it, and says in the detail what `detail` (NULL or "") leaves open. */
 void problem_open_of(const struct api_command *c, enum reason reason, const char *detail, bool retryable,
                      struct api_response *out);
+/* What the reason means for that command, where its title cannot say it; NULL: nothing more. */
+const char *respond_meaning(const struct api_command *c, enum reason reason);
 /* 400 with the sentence; gives API_RESPONSE, so that `return respond_invalid(...)` reads well. */
 enum api_answer respond_invalid(const struct error *e, struct arena *a, struct api_response *out);
 

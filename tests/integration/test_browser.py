@@ -168,7 +168,7 @@ def test_the_page_of_the_document_works_when_pasted(broker, allowing, site, brow
     assert site.wait_for("printed")[0]["words"] == [1, 1, {"item": "book"}]
     eventually_acked(sidecar, "orders", 1)
     sidecar.ops("POST", "/v1/drain")
-    site.wait(lambda s: ["paused:", "this process is draining"] in [p["words"] for p in s.seen])
+    site.wait(lambda s: any("this sidecar is draining" in p["words"][1] for p in s.seen if p["words"][0] == "paused:"))
 
 
 def next_request(port):

@@ -202,6 +202,18 @@ def test_bench_makes_its_queue_and_leaves_nothing_but_what_was_there(cluster):
     assert refused.returncode == 1 and "queue 'fan': there is a topic of that name" in refused.stderr, refused
 
 
+def test_sub_says_at_once_that_the_broker_is_away(cluster, tmp_path):
+    nobody = f"ipc://{tmp_path}/nobody"
+    s = cluster.sidecar(nobody, attached=False)
+    said = run("sluice", "sub", "q", "--wait", "100ms", environment={"SLUICE_URL": "http://" + s.ready["http"]})
+    lines = said.stderr.splitlines()
+    assert said.returncode == 1 and len(lines) == 2, said
+    assert all(f"no broker answers at {nobody}, so nothing was done: " in line for line in lines) and lines[0].endswith("; waiting for it")
+    s.ops("POST", "/v1/drain")
+    drained = run("sluice", "sub", "q", "--wait", "0s", environment={"SLUICE_URL": "http://" + s.ready["http"]})
+    assert drained.stderr.startswith("sluice: this sidecar is draining, as a signal or sluice drain told it"), drained
+
+
 def test_a_broker_that_stands_still_fails_the_probe_of_its_manifest(cluster):
     manifest = (pathlib.Path(__file__).parents[2] / "deploy/kubernetes/broker.yaml").read_text()
     words = re.search(r"livenessProbe: {exec: {command: \[/usr/bin/(.*?)\]}", manifest).group(1)

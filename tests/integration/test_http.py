@@ -271,7 +271,7 @@ def test_a_thousand_takes_wait_at_once_and_each_gets_its_event(cluster, broker):
 
 def test_a_publish_that_waits_in_a_broker_that_dies_is_unknown(cluster):
     broker = cluster.broker()
-    s = cluster.sidecar(broker)
+    s = cluster.sidecar(broker, "--app-name", "shop")
     s.declare("q", capacity=1)
     s.publish("q")
     with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -285,8 +285,12 @@ def test_a_publish_that_waits_in_a_broker_that_dies_is_unknown(cluster):
     never_sent = s.publish("q", query="?wait=0s")
     assert (never_sent.status, never_sent.json["reason"]) == (503, "unavailable")
     assert int(never_sent.headers["Retry-After"]) >= 1
+    nowhere = f"no broker answers at {broker.ready['broker']}, so nothing was done: "
+    assert nowhere in never_sent.json["detail"]
     assert s.ack("q", "AQEB.0").json["results"][0]["result"] == "unknown"
-    assert s.take("q", wait="100ms").status == 503
+    late = s.take("q", wait="100ms")
+    assert late.status == 503 and nowhere in late.json["detail"]
+    assert nowhere in s.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:9/"}).json["detail"]
     assert s.ops("GET", "/livez").status == 200 and s.ops("GET", "/readyz").status == 503
 
 

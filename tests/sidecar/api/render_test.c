@@ -82,6 +82,8 @@ static void all_refused_alike_are_the_common_error(void **state)
     (void)state;
     publish(&d, 0, 2, true, o);
     assert_says(&d, 429, "\"queue\":\"q\",\"depth\":9,\"capacity\":10}");
+    assert_says(&d, 429,
+                "\"detail\":\"queue 'q' has no room, though it holds 9 of 10 events: its capacity_bytes are used up, ");
     assert_string_equal(driver_response_header(&d, "Retry-After"), "2");
     driver_end(&d);
 }
@@ -100,6 +102,32 @@ static void a_refusal_has_the_depth_only_where_the_queue_is_full(void **state)
         assert_says(&d, reason_info(others[i])->status, "\"queue\":\"q\",\"id\":\"a\"}");
         driver_end(&d);
     }
+}
+
+/* Of a publish it is the broker that drains: a sidecar that does still publishes. */
+static void who_drains_and_why_nobody_is_reached_is_said(void **state)
+{
+    static const struct api_outcome draining = { .reason = REASON_draining }, away = { .reason = REASON_unavailable };
+    struct api_command c = { .kind = API_PUBLISH, .queue = "q", .u.publish = { .events = events, .count = 1 } };
+    struct driver d;
+    (void)state;
+    publish(&d, 0, 1, false, &draining);
+    assert_says(&d, 503, "\"detail\":\"the broker is stopping, so nothing was accepted");
+    driver_end(&d);
+    c.away = "no broker answers at X";
+    driver_begin(&d);
+    api_render_publish(&c, &away, &d.arena, &d.response);
+    assert_says(&d, 503, "\"detail\":\"no broker answers at X\",");
+    driver_end(&d);
+    driver_begin(&d);
+    c.kind = API_TAKE;
+    api_refuse(&c, REASON_unavailable, NULL, 1000, &d.arena, &d.response);
+    assert_says(&d, 503, "\"detail\":\"no broker answers at X\",");
+    driver_end(&d);
+    driver_begin(&d);
+    api_refuse(&c, REASON_draining, NULL, 1000, &d.arena, &d.response);
+    assert_says(&d, 503, "\"detail\":\"this sidecar is draining");
+    driver_end(&d);
 }
 
 static void what_went_to_a_topic_names_its_queues(void **state)
@@ -211,6 +239,7 @@ int main(void)
         cmocka_unit_test(a_batch_names_each_id_as_json_wants_it),
         cmocka_unit_test(some_refused_are_207_and_counted),
         cmocka_unit_test(all_refused_alike_are_the_common_error),
+        cmocka_unit_test(who_drains_and_why_nobody_is_reached_is_said),
         cmocka_unit_test(what_went_to_a_topic_names_its_queues),
         cmocka_unit_test(all_refused_for_different_reasons_are_207),
         cmocka_unit_test(unknown_is_retryable_under_the_publisher_s_own_id_only),

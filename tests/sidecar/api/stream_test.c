@@ -123,7 +123,7 @@ static void a_turn_an_end_and_nothing(void **state)
     buf_add_byte(&b, '\0');
     const char *text = (const char *)b.data;
     assert_ptr_equal(strstr(text, "event: consumer\ndata: {\"consumer\":\"active\",\"epoch\":9}\n\n:\n\n"
-                                  "event: end\ndata: {\"reason\":\"draining\","),
+                                  "event: end\ndata: {\"reason\":\"draining\",\"detail\":\"this sidecar is draining"),
                      text);
     assert_non_null(strstr(text, "\"queue\":\"q\"}\n\n"));
     buf_free(&b);
