@@ -85,6 +85,8 @@ bool control_ask(struct control *c, struct request *r, struct arena *arena, stru
     zmq_msg_close(&m);
     if (!fine)
         cli_fail("no broker answers at %s within %s%s", c->broker, c->wait,
-                 c->keys ? "" : "; is it up, and does it ask for keys (--key)?");
+                 c->keys ? "; is it up, does it admit this client's key (its log names those it denies), and is "
+                           "--broker-key its own?"
+                         : "; is it up, and does it ask for keys (--key)?");
     return fine;
 }

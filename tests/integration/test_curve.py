@@ -92,6 +92,9 @@ def test_ping_and_bench_have_keys_too(cluster, keys):
     assert json.loads(run("sluice", "bench", "--events", "2000", "--json", *mine, b).stdout)["consumed"] == 2000
     refused = run("sluice", "ping", "-n", "1", "--wait", "300ms", b)
     assert refused.returncode == 1 and "--key" in refused.stderr
+    stranger = ["--key", str(keys / "stranger.key"), "--broker-key", str(keys / "broker.pub")]
+    denied = run("sluice", "ping", "-n", "1", "--wait", "300ms", *stranger, b)
+    assert denied.returncode == 1 and "does it admit this client's key" in denied.stderr
     for command in ("ping", "bench"):
         half = run("sluice", command, *mine[:2], b)
         assert half.returncode == 1 and "go together" in half.stderr
