@@ -45,6 +45,8 @@ static void default_text(const struct setting *row, char out[64])
         snprintf(out, 64, " [%s]", text);
     } else if (row->type == SETTING_NUMBER && row->number) {
         snprintf(out, 64, " [%lld]", (long long)row->number);
+    } else if (row->type == SETTING_BOOL && row->number) {
+        snprintf(out, 64, " [true; =false behind it turns it off]");
     }
 }
 
@@ -69,6 +71,12 @@ static void print_groups(const struct settings *s)
     printf("%s", *before == ',' ? ".\n" : "");
 }
 
+static void print_sections(const struct settings *s)
+{
+    for (size_t i = 0; i < s->section_count; i++)
+        printf("%s %s:%s", i ? "," : "In the file only:", s->sections[i].key, i + 1 < s->section_count ? "" : ".\n");
+}
+
 static void print_help(const struct start *s)
 {
     printf("usage: %s [--config FILE] [options]\n\n%s\n\noptions:\n", s->program, s->summary);
@@ -90,6 +98,7 @@ static void print_help(const struct start *s)
            "environment\n"
            "variable (SLUICE_A_B). Flags win over the environment, which wins over the file.\n");
     print_groups(s->settings);
+    print_sections(s->settings);
 }
 
 static struct option *make_flags(const struct settings *s)

@@ -163,8 +163,10 @@ static void write_link(const struct uplink *u, struct buf *b)
     lone(b, "sluice_link_frames_resent_total", "counter", "frames sent again", (double)s.client.resent);
     lone(b, "sluice_link_round_trip_seconds", "gauge", "a round trip to the broker, smoothed",
          (double)s.client.rtt_ms / 1000);
-    lone(b, "sluice_undecided_events", "gauge", "published and not yet decided", (double)s.client.undecided_events);
-    lone(b, "sluice_undecided_bytes", "gauge", "bytes of these", (double)s.client.undecided_bytes);
+    lone(b, "sluice_undecided_events", "gauge", "events published here whose outcome is not known yet",
+         (double)s.client.undecided_events);
+    lone(b, "sluice_undecided_bytes", "gauge", "bytes of events published here whose outcome is not known yet",
+         (double)s.client.undecided_bytes);
     lone(b, "sluice_taken_events_total", "counter", "events handed to takes and pushes", (double)s.taken_events);
     lone(b, "sluice_waiting_takes", "gauge", "takes, and free slots of subscriptions, that wait for events",
          (double)s.waiting_takes);
@@ -191,8 +193,10 @@ void metrics_write_broker(const struct broker_info *i, struct buf *b)
     lone(b, "sluice_broker_uptime_seconds", "gauge", "since the broker's start", (double)i->uptime_ms / 1000);
     lone(b, "sluice_broker_sessions", "gauge", "attached clients", (double)i->sessions);
     lone(b, "sluice_broker_queues", "gauge", "queues", (double)i->queues);
-    lone(b, "sluice_broker_memory_used_bytes", "gauge", "what counts against the budget", (double)i->memory_used);
-    lone(b, "sluice_broker_memory_budget_bytes", "gauge", "the budget", (double)i->memory_budget);
+    lone(b, "sluice_broker_memory_used_bytes", "gauge", "bytes that count against memory_budget",
+         (double)i->memory_used);
+    lone(b, "sluice_broker_memory_budget_bytes", "gauge", "memory_budget: beyond it publishes wait, then get 429",
+         (double)i->memory_budget);
     lone(b, "sluice_broker_frames_received_total", "counter", "frames in", (double)i->frames_in);
     lone(b, "sluice_broker_frames_sent_total", "counter", "frames out", (double)i->frames_out);
     lone(b, "sluice_broker_frames_resent_total", "counter", "frames sent again", (double)i->resent);

@@ -15,7 +15,7 @@
     X(in_flight, gauge, SUM, "events delivered and not settled", q->in_flight)                                         \
     X(delayed, gauge, SUM, "events waiting for their time", q->delayed)                                                \
     X(dead, gauge, SUM, "dead events, beside the queue", q->dead)                                                      \
-    X(dead_letter_held, gauge, SUM, "of the delayed: they should be dead, and find no room there",                     \
+    X(dead_letter_held, gauge, SUM, "delayed events that should be dead, and find no room where the dead go",          \
       q->dead_letter_held)                                                                                             \
     X(bytes, gauge, SUM, "bytes of what the queue holds", q->bytes)                                                    \
     X(capacity, gauge, SUM, "most events it holds", q->settings.capacity)                                              \
