@@ -170,8 +170,8 @@ struct sluice_delivery {
 typedef bool sluice_event_fn(void *context, const struct sluice_delivery *delivery);
 
 /* Subscribes: the library keeps up to `credit` events unsettled (0: 256). The queue, or each of its partitions, has one
- * active consumer; others stand by. Returns NULL when an argument is wrong, or this connection subscribes to that queue
- * already. */
+ * active consumer; others stand by. A queue that is not there is asked for again each second, and nothing comes before it was
+ * declared. Returns NULL when an argument is wrong, or this connection subscribes to that queue already. */
 SLUICE_API struct sluice_sub *sluice_subscribe(struct sluice *s, const char *queue, uint32_t credit,
                                                sluice_event_fn *on_event, void *context);
 /* Ends it; unsettled events go back to the queue. No callback runs after it returns (from a callback: after that one).
