@@ -162,13 +162,15 @@ static void stop_here(struct pub *p, struct http_reply *r, long status, const js
         cli_fail("%s %llu: %s%s", p->unit, position, http_trouble(r), advice(p, status));
 }
 
-static void say_waiting(struct pub *p, long status)
+static void say_waiting(struct pub *p, long status, const json_t *refused)
 {
     if (p->said_waiting)
         return;
     p->said_waiting = true;
     progress_clear(&p->progress);
-    cli_fail(status == 429   ? "'%s' is full; waiting for room%s"
+    bool budget = strcmp(json_text_of(refused, "reason"), "budget") == 0;
+    cli_fail(budget          ? "the broker's memory_budget is used up; '%s' waits for room%s"
+             : status == 429 ? "'%s' is full; waiting for room%s"
              : status == 507 ? "the broker's disk has no room; '%s' waits for it%s"
                              : "the broker is away; '%s' waits for it%s",
              p->queue, p->options.wait ? "" : " (--wait limits this)");
@@ -187,7 +189,7 @@ static bool try_once(struct pub *p, size_t *n, mono_t since, int64_t limit_ms)
         again = true;
     } else if ((status == 429 || status == 503 || status == 507) && left > 0 && !cli_stopped() &&
                waits(p, status, refused)) {
-        say_waiting(p, status);
+        say_waiting(p, status, refused);
         again = cli_pause(left < RETRY_MS ? left : RETRY_MS);
     } else if (!again) {
         stop_here(p, &r, status, refused);

@@ -32,6 +32,8 @@ static const char *detail_of(const struct api_command *c, const struct api_event
 {
     if (o->reason == REASON_unknown)
         return advice(e);
+    if (o->reason == REASON_too_large) /* what is so for the sidecar has its own answer */
+        return "it is larger than the broker's max_event, or than its queue's capacity_bytes";
     const char *meaning = respond_meaning(c, o->reason);
     if (o->reason != REASON_full || !o->capacity)
         return meaning ? meaning : "";

@@ -392,6 +392,15 @@ def test_a_full_queue_is_said_and_waited_for_and_ctrl_c_ends_with_130(dev, start
     assert pub.interrupt() == 130
 
 
+def test_a_full_memory_budget_is_not_called_a_full_queue(cluster):
+    s = cluster.sidecar(cluster.broker("--memory-budget", "1MiB"))
+    s.declare("q", durability="memory")
+    environment = {"SLUICE_URL": "http://" + s.ready["http"]}
+    done = run("sluice", "pub", "q", "--wait", "100ms", input="".join(f"{i} {'x' * 100000}\n" for i in range(20)), environment=environment)
+    assert done.returncode == 1 and "the broker's memory_budget is used up; 'q' waits for room" in done.stderr, done
+    assert "is full" not in done.stderr, done
+
+
 def test_a_long_publish_shows_on_a_terminal_how_far_it_is(dev, start):
     run("sluice", "queue", "declare", "q", "capacity=1", environment=dev)
     pub = start("pub", "q", environment=dev, terminal=True)

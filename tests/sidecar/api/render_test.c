@@ -105,14 +105,18 @@ static void a_refusal_has_the_depth_only_where_the_queue_is_full(void **state)
 }
 
 /* Of a publish it is the broker that drains: a sidecar that does still publishes. */
-static void who_drains_and_why_nobody_is_reached_is_said(void **state)
+static void what_a_title_leaves_open_is_said(void **state)
 {
-    static const struct api_outcome draining = { .reason = REASON_draining }, away = { .reason = REASON_unavailable };
+    static const struct api_outcome draining = { .reason = REASON_draining }, away = { .reason = REASON_unavailable },
+                                    large = { .reason = REASON_too_large };
     struct api_command c = { .kind = API_PUBLISH, .queue = "q", .u.publish = { .events = events, .count = 1 } };
     struct driver d;
     (void)state;
     publish(&d, 0, 1, false, &draining);
     assert_says(&d, 503, "\"detail\":\"the broker is stopping, so nothing was accepted");
+    driver_end(&d);
+    publish(&d, 0, 1, false, &large);
+    assert_says(&d, 413, "\"detail\":\"it is larger than the broker's max_event, or than its queue's capacity_bytes\"");
     driver_end(&d);
     c.away = "no broker answers at X";
     driver_begin(&d);
@@ -239,7 +243,7 @@ int main(void)
         cmocka_unit_test(a_batch_names_each_id_as_json_wants_it),
         cmocka_unit_test(some_refused_are_207_and_counted),
         cmocka_unit_test(all_refused_alike_are_the_common_error),
-        cmocka_unit_test(who_drains_and_why_nobody_is_reached_is_said),
+        cmocka_unit_test(what_a_title_leaves_open_is_said),
         cmocka_unit_test(what_went_to_a_topic_names_its_queues),
         cmocka_unit_test(all_refused_for_different_reasons_are_207),
         cmocka_unit_test(unknown_is_retryable_under_the_publisher_s_own_id_only),
