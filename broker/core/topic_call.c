@@ -23,6 +23,15 @@ void topic_names_of(const struct queue *q, struct error *out)
         used += (size_t)snprintf(out->text + used, sizeof out->text - used, "%s%s", i ? ", " : "", q->topics[i]->name);
 }
 
+const char *topic_instead(struct core *c, const struct request *r, struct error *why)
+{
+    if (r->call == CALL_REDRIVE || !topic_find(c, span_str(r->queue))) /* a redrive's detail is about its target */
+        return "";
+    error_set(why, "'%s' is a topic, and no queue: GET /v1/topics/%s shows the queues that are bound to it", r->queue,
+              r->queue);
+    return why->text;
+}
+
 enum reason topic_put(struct core *c, struct span name, struct topic **out, bool *created, struct error *why)
 {
     *out = topic_find(c, name);

@@ -183,6 +183,7 @@ static void add_detail(struct buf *out, const char *detail)
     static const char *const forms[][2] = { { "force=true", "--force" },
                                             { "PUT /v1/queues/", "sluice queue declare " },
                                             { "PUT /v1/topics/", "sluice topic put " },
+                                            { "GET /v1/topics/", "sluice topic show " },
                                             { "POST /v1/drain", "sluice drain" } };
     while (*detail) {
         const char *with = NULL;

@@ -158,6 +158,10 @@ def test_sub_says_that_a_topic_is_consumed_by_its_queues(dev):
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == ("sluice: 'news' is a topic; consume a queue that is bound to it "
                               "('sluice topic show news' shows them)\n")
+    for verb in ("show", "peek"):
+        shown = run("sluice", "queue", verb, "news", environment=dev).stderr
+        assert shown == ("sluice: 'news' is a topic, and no queue: sluice topic show news shows the queues that are bound to it "
+                         "(404)\n"), shown
 
 
 def test_the_list_of_queues_shows_what_is_delayed_and_dead(dev):
