@@ -127,8 +127,9 @@ void calendar_arm(struct core *c, struct calendar *k)
     wall = expires < wall ? expires : wall;
     if (k->newest.count && k->newest.at < wall)
         wall = k->newest.at;
+    mono = doomed_due(k) < mono ? doomed_due(k) : mono;
     set_timer(&c->wall_timers, &k->wall, wall);
-    set_timer(&c->delay_timers, &k->mono, doomed_due(k) < mono ? doomed_due(k) : mono);
+    set_timer(&c->delay_timers, &k->mono, k->goes_on ? c->now.mono.ns : mono);
     uint64_t memory = due_memory(&k->waiting) + due_memory(&k->expiring) + due_memory(&k->backing_off);
     c->calendar_bytes += memory - k->memory;
     k->memory = memory;
@@ -282,6 +283,7 @@ bool calendar_turn(struct core *c, struct queue *q)
         fire(c, k, &k->backing_off, c->now.mono.ns, &left);
         fire(c, k, &k->waiting, c->now.wall.ms + (MUTATED(fire_early) ? 50 : 0), &left);
     }
+    k->goes_on = !all;
     calendar_arm(c, k);
     return all;
 }

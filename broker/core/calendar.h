@@ -25,7 +25,8 @@ struct calendar {
     struct due_run newest;        /* expiring, not in the heap yet: neighbours that expire with it join */
     uint32_t sweep_waiting, sweep_expiring, sweep_backing_off; /* runs at which the stale ones are swept out */
     uint64_t memory;                                           /* of it, as core->calendar_bytes counts it */
-    struct ranges overdue;                                     /* its expiry passed and it is in flight */
+    bool goes_on; /* more runs out than the last turn took, which has another at once, whatever the clocks do */
+    struct ranges overdue; /* its expiry passed and it is in flight */
     /* of a queue on disk */
     struct ranges parked; /* delayed */
     struct ranges called; /* ready, before `loaded`, and to be read */

@@ -259,7 +259,7 @@ static void run_queues(struct core *c)
         publish_admit(c, q);
         /* What was admitted just now may be due or expired already. Where more has than a turn takes, others come before it goes on. */
         if (q->calendar && !calendar_turn(c, q)) {
-            core_stop_queue(c, q); /* its calendar is due at once */
+            core_stop_queue(c, q); /* its calendar has it run again at once */
             continue;
         }
         deliver_run(c, q);

@@ -356,6 +356,29 @@ static void what_runs_out_at_once_does_not_hold_up_others(void **state)
     assert_non_null(strstr(heard(k), "deliver orders d1 s400001 a1 waits"));
 }
 
+/* The wall clock is set back before all of them are gone: the rest lives on, and is delivered. */
+static void what_runs_out_at_once_may_be_too_early_half_way(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p"), *k = attached(d, "k");
+    declare(d, "orders", "capacity=200000 ttl=1h");
+    struct queue *q = queue_find(d->core, span_str("orders"));
+    consume(k, "orders");
+    credit(k, "orders", 9);
+    for (unsigned i = 0; i < 100000; i++) {
+        struct store_event e = { .event = span_str("x") };
+        uint64_t ticket;
+        queue_accept(d->core, q, &e, 1, (struct span){ 0 }, &ticket);
+    }
+    d->now.wall.ms += 3600000;
+    publish(p, "orders", 0, "later");
+    assert_true(q->ledger.expired > 0 && q->ready > 1 && q->in_flight == 0);
+    d->now.wall.ms -= 3600000;
+    pass(d, 5);
+    assert_int_equal(q->in_flight, 9);
+    assert_true(q->ledger.expired < 100000);
+}
+
 static void peek_and_explain_say_when_an_event_expires(void **state)
 {
     struct driver *d = *state;
@@ -403,6 +426,7 @@ int main(void)
         driven(what_is_settled_before_its_time_is_swept_out),
         driven(neighbours_under_one_ttl_are_one_run),
         driven(what_runs_out_at_once_does_not_hold_up_others),
+        driven(what_runs_out_at_once_may_be_too_early_half_way),
         driven(peek_and_explain_say_when_an_event_expires),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
