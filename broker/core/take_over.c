@@ -11,9 +11,12 @@ static void add_live(void *context, uint64_t first, uint64_t end)
  * others, which a late receipt or a log of the application would take for the same. */
 #define SEQUENCES_SKIPPED (UINT64_C(1) << 24)
 
-/* What is known of an event that is not in the log any more: a repair found a note of it, and not the event. */
+/* What is known of an event that is not in the log any more: a repair found a note of it, and not the event. No other event gets its
+ * sequence, which another start would take for this one. */
 static void forget_lost(struct queue *q, struct trouble *t)
 {
+    if (t->sequence >= q->next_sequence)
+        q->next_sequence = t->sequence + 1;
     if (t->dead) {
         --*dead_book(&q->ledger, t->dead);
         q->dead--;
@@ -22,17 +25,21 @@ static void forget_lost(struct queue *q, struct trouble *t)
     trouble_forget(q, t);
 }
 
-/* What is dead is none of the backlog. */
+static void forget_all_lost(struct queue *q)
+{
+    struct trouble *t, *next;
+    HASH_ITER (hh, q->troubles, t, next) {
+        if (!ranges_has(&q->durable->backlog, t->sequence))
+            forget_lost(q, t);
+    }
+}
+
+/* What is dead is none of the backlog. In order, for a hole in the middle of many ranges moves half of them. */
 static void take_out_dead(struct queue *q)
 {
     struct durable *d = q->durable;
-    struct trouble *t, *next;
-    HASH_ITER (hh, q->troubles, t, next) {
-        if (!ranges_has(&d->backlog, t->sequence))
-            forget_lost(q, t);
-        else if (t->dead)
-            d->backlog_events -= ranges_remove(&d->backlog, t->sequence, t->sequence + 1);
-    }
+    for (struct trouble *t = dead_next(q, NULL); t; t = dead_next(q, t))
+        d->backlog_events -= ranges_remove(&d->backlog, t->sequence, t->sequence + 1);
     d->backlog_bytes -= q->dead_bytes < d->backlog_bytes ? q->dead_bytes : d->backlog_bytes;
     if (d->backlog_events == 0)
         d->backlog_bytes = 0;
@@ -49,6 +56,7 @@ static bool take_over(struct core *c, struct queue *q, struct error *e)
         q->next_sequence += SEQUENCES_SKIPPED;
     log_each_live(c->disk, q->id, add_live, q, &bytes);
     d->backlog_bytes = bytes;
+    forget_all_lost(q);
     take_out_dead(q);
     calendar_take_over(c, q, !log.unclean);
     q->bytes = d->backlog_bytes;
