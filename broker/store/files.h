@@ -46,7 +46,7 @@ struct file_op {
     bool more;    /* in: another change is submitted at once, and this one need not begin before it is */
     bool wait; /* in, of a FILE_SYNC: the submitter waits, also for the write before it, if nothing else is under way */
     int error; /* an errno; 0: done */
-    uint64_t took_ns; /* out, of a FILE_SYNC: how long the disk took; 0: it was not measured */
+    uint64_t took_ns; /* out, of a FILE_WRITE or FILE_SYNC: how long the disk took; 0: it was not measured */
     struct file_op *next;
 };
 

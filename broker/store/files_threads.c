@@ -76,9 +76,10 @@ struct file_op *workers_done(struct workers *w)
 
 static void execute(struct workers *w, struct file_op *op)
 {
-    int64_t start = op->kind == FILE_SYNC ? clock_now().mono.ns : 0;
+    bool measured = op->kind == FILE_WRITE || op->kind == FILE_SYNC;
+    int64_t start = measured ? clock_now().mono.ns : 0;
     file_execute(w->directory, op);
-    if (op->kind == FILE_SYNC)
+    if (measured)
         op->took_ns = (uint64_t)(clock_now().mono.ns - start);
 }
 

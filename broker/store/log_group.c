@@ -364,8 +364,7 @@ void group_done(struct log *l, struct file_op *op)
         log_fail(l, op->kind == FILE_SYNC ? "cannot sync" : "cannot write", op->name, op->offset, strerror(op->error));
         return;
     }
-    if (op->kind == FILE_SYNC)
-        wait_note(l, op);
+    wait_note(l, op);
     if (--l->changes)
         return;
     l->committing = false;

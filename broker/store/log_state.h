@@ -282,8 +282,8 @@ void group_fly(struct log *l, struct group *g); /* it has its place, and is to b
 void group_land(struct log *l);                 /* those that are durable are done */
 
 /* log_wait.c */
-bool wait_pays(const struct log *l, uint64_t bytes); /* for the sync of a commit of so many */
-void wait_note(struct log *l, const struct file_op *sync);
+bool wait_pays(const struct log *l, uint64_t bytes);     /* for the sync of a commit of so many */
+void wait_note(struct log *l, const struct file_op *op); /* that was done, of a commit */
 
 /* log_room.c */
 uint64_t group_room(const struct log *l); /* bytes of events' records that surely find a place */

@@ -1,7 +1,8 @@
 /* Who waits for a commit's sync. A thread does, so that the loop goes on meanwhile; but to tell the thread and to hear from it are two
  * hand-overs between threads, which cost as much as the sync of a small group on a good disk. So whoever commits waits itself where its
  * owner says that nobody else needs it meanwhile, the group is small, and the disk has been quick for a while: one that was not has
- * a row of syncs waited for by the thread before it is trusted again. Quick is what a disk in the same machine is: one behind a network
+ * a row of syncs waited for by the thread before it is trusted again; so has one whose writes are slow, as where the file system is
+ * mounted to sync each of them, and a sync has nothing left to do. Quick is what a disk in the same machine is: one behind a network
  * may stand still for a minute, and a loop that waits for it hears nobody. */
 #include "broker/store/log_state.h"
 
@@ -19,10 +20,10 @@ bool wait_pays(const struct log *l, uint64_t bytes)
     return l->may_wait && l->quick_syncs >= QUICK_ROW && bytes <= SMALL_BYTES;
 }
 
-void wait_note(struct log *l, const struct file_op *sync)
+void wait_note(struct log *l, const struct file_op *op)
 {
-    if (sync->took_ns > QUICK_NS)
+    if (op->took_ns > QUICK_NS)
         l->quick_syncs = 0;
-    else if (l->quick_syncs < QUICK_ROW)
+    else if (op->kind == FILE_SYNC && l->quick_syncs < QUICK_ROW)
         l->quick_syncs++;
 }

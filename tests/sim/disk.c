@@ -158,6 +158,11 @@ static void keep_by_chance(struct disk_file *f, uint64_t *random)
 
 /* ---- operations */
 
+void disk_set_write_ns(struct disk *d, uint64_t ns)
+{
+    d->write_ns = ns;
+}
+
 void disk_set_sync_ns(struct disk *d, uint64_t ns)
 {
     d->sync_ns = ns;

@@ -58,7 +58,8 @@ void disk_kill(struct disk *d);
  * with ENOSPC, and so does a FILE_WRITE that makes its file longer. */
 void disk_set_capacity(struct disk *d, uint64_t bytes);
 uint64_t disk_used(const struct disk *d);
-/* How long each FILE_SYNC says from now on that it took; 0 before. */
+/* How long each FILE_WRITE, or FILE_SYNC, says from now on that it took; 0 before. */
+void disk_set_write_ns(struct disk *d, uint64_t ns);
 void disk_set_sync_ns(struct disk *d, uint64_t ns);
 /* Arms a fault, until it happened or is taken back. */
 void disk_set_fault(struct disk *d, enum disk_fault fault, bool armed);

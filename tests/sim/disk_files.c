@@ -66,7 +66,7 @@ static int execute(struct disk_view *v, struct file_op *op, uint64_t *random)
     if (op->kind != FILE_READ && v->broken)
         return op->error = ECANCELED;
     op->error = disk_execute(v->disk, op, random);
-    op->took_ns = op->kind == FILE_SYNC ? v->disk->sync_ns : 0;
+    op->took_ns = op->kind == FILE_SYNC ? v->disk->sync_ns : op->kind == FILE_WRITE ? v->disk->write_ns : 0;
     if (op->error && (op->kind == FILE_WRITE || op->kind == FILE_SYNC))
         v->broken = true;
     return op->error;

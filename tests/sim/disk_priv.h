@@ -24,7 +24,7 @@ struct disk_view;
 struct disk {
     struct disk_file *files;
     uint64_t capacity;
-    uint64_t sync_ns;
+    uint64_t write_ns, sync_ns;
     bool faults[DISK_FAULTS];
     struct disk_view *view; /* NULL: nobody uses it */
 };

@@ -80,6 +80,18 @@ static void a_slow_sync_begins_the_row_anew(void **state)
     assert_true(waits_for(50));
 }
 
+/* As where the file system syncs each write: its sync has nothing to do. */
+static void a_slow_write_begins_the_row_anew(void **state)
+{
+    (void)state;
+    log_may_wait(m.log, true);
+    disk_set_write_ns(m.disk, SLOW);
+    sync_quickly(2 * ROW);
+    disk_set_write_ns(m.disk, SLOW - 1);
+    sync_quickly(ROW - 1); /* behind the last of the slow ones was a sync */
+    assert_true(waits_for(50));
+}
+
 static void a_large_group_is_not_waited_for(void **state)
 {
     (void)state;
@@ -139,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_waits_after_a_row_of_quick_syncs_where_it_may, begin, end),
         cmocka_unit_test_setup_teardown(a_slow_sync_begins_the_row_anew, begin, end),
+        cmocka_unit_test_setup_teardown(a_slow_write_begins_the_row_anew, begin, end),
         cmocka_unit_test_setup_teardown(a_large_group_is_not_waited_for, begin, end),
         cmocka_unit_test_setup_teardown(what_waits_behind_a_sync_is_not_waited_for_before_it_is_done, begin, end),
         cmocka_unit_test_setup_teardown(a_failed_sync_that_was_waited_for_is_told, begin, end),
