@@ -6,6 +6,9 @@
 #include "clients/cli/cli.h"
 #include "clients/cli/control.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <sluice.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -92,8 +95,8 @@ static bool start_producers(const struct bench *b, struct bench_shared *s)
 
 /* ------------------------------------------------------------------ the queue */
 
-/* False: it was said why. *reason is the broker's, of which `expected` is not complained about. */
-static bool ask(const struct bench *b, struct request *r, enum reason expected, enum reason *reason)
+/* An exit status; where it is not CLI_OK it was said why. *reason is the broker's, of which `expected` is not complained about. */
+static int ask(const struct bench *b, struct request *r, enum reason expected, enum reason *reason)
 {
     int code;
     struct arena arena;
@@ -101,31 +104,31 @@ static bool ask(const struct bench *b, struct request *r, enum reason expected, 
     arena_init(&arena, 1 << 20);
     r->queue = b->queue;
     struct control *control = control_open(b->broker, b->key, b->broker_key, "5s", &code);
-    bool fine = code == CLI_OK && control_ask(control, r, &arena, &reply);
+    if (code == CLI_OK && !control_ask(control, r, &arena, &reply))
+        code = CLI_FAILED;
     *reason = reply.reason;
-    if (fine && reply.reason != REASON_ok && reply.reason != expected)
-        fine = cli_fail("queue '%s': %s", b->queue, *reply.detail ? reply.detail : reason_info(reply.reason)->title) ==
-               CLI_OK;
+    if (code == CLI_OK && reply.reason != REASON_ok && reply.reason != expected)
+        code = cli_fail("queue '%s': %s", b->queue, *reply.detail ? reply.detail : reason_info(reply.reason)->title);
     control_close(control);
     arena_free(&arena);
-    return fine;
+    return code;
 }
 
 /* So that a broker where queues are declared can be measured, too, and nothing is left in it. *made: it was not there. */
-static bool make_queue(const struct bench *b, bool *made)
+static int make_queue(const struct bench *b, bool *made)
 {
     struct request r = { .call = CALL_DECLARE, .u.declare.only_create = true };
     enum reason reason;
-    bool fine = ask(b, &r, REASON_exists, &reason);
-    *made = fine && reason == REASON_ok;
-    return fine;
+    int code = ask(b, &r, REASON_exists, &reason);
+    *made = code == CLI_OK && reason == REASON_ok;
+    return code;
 }
 
 static void delete_queue(const struct bench *b)
 {
     struct request r = { .call = CALL_DELETE, .u.delete_.force = true };
     enum reason reason;
-    if (!ask(b, &r, REASON_unknown_queue, &reason))
+    if (ask(b, &r, REASON_unknown_queue, &reason) != CLI_OK)
         cli_fail("the queue '%s' stays behind", b->queue);
 }
 
@@ -222,14 +225,44 @@ static int measure(const struct bench *b)
     return CLI_OK;
 }
 
+/* Who measures is a process, so that a signal which ends it leaves one that deletes the queue. It holds an end of a pipe, as its
+ * producers do: the other end tells when all are gone. */
+static int measure_apart(const struct bench *b)
+{
+    int gone[2], status = 0;
+    if (pipe(gone) != 0)
+        return cli_fail("no descriptors: %s", strerror(errno));
+    cli_catch_signals();
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0) {
+        cli_restore_signals();
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        exit(getppid() == parent ? measure(b) : CLI_FAILED);
+    }
+    close(gone[1]);
+    struct pollfd fds[] = { { .fd = gone[0], .events = POLLIN }, { .fd = cli_signal_fd(), .events = POLLIN } };
+    while (pid > 0 && !fds[0].revents) {
+        if (poll(fds, 2, -1) > 0 && fds[1].revents) {
+            kill(pid, SIGTERM);
+            fds[1].fd = -1;
+        }
+    }
+    close(gone[0]);
+    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+        return cli_fail("no process to measure with: %s", strerror(errno));
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status);
+    return cli_stopped() ? CLI_INTERRUPTED : cli_fail("signal %d ended it", WTERMSIG(status));
+}
+
 static int run(const struct bench *b)
 {
     bool made;
-    if (!make_queue(b, &made))
-        return CLI_FAILED;
-    int code = measure(b);
-    if (made)
-        delete_queue(b);
+    int code = make_queue(b, &made);
+    if (code != CLI_OK || !made)
+        return code == CLI_OK ? measure(b) : code;
+    code = measure_apart(b);
+    delete_queue(b);
     return code;
 }
 

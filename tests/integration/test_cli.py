@@ -12,6 +12,7 @@ import time
 import pytest
 
 from conftest import BIN, SANITIZED, Process, run
+from pushing import until
 
 
 @pytest.fixture
@@ -204,6 +205,22 @@ def test_bench_makes_its_queue_and_leaves_nothing_but_what_was_there(cluster):
     s.http("PUT", "/v1/topics/fan", {})
     refused = run(*bench, "--queue", "fan")
     assert refused.returncode == 1 and "queue 'fan': there is a topic of that name" in refused.stderr, refused
+
+
+def test_bench_that_is_interrupted_leaves_no_queue_behind(cluster):
+    b = cluster.broker()
+    s = cluster.sidecar(b)
+    bench = subprocess.Popen([str(BIN / "sluice"), "bench", "--events", "1000000", "--rate", "1000", b.ready["broker"]],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(lambda: s.http("GET", "/v1/queues/sluice-bench").json.get("ledger", {}).get("acked", 0) > 0)
+    bench.send_signal(signal.SIGINT)
+    told = bench.communicate(timeout=40)
+    assert (bench.returncode, *told) == (130, "", "")
+    assert s.http("GET", "/v1/queues").json["queues"] == {}
+
+
+def test_bench_calls_what_is_no_endpoint_wrong_usage():
+    assert run("sluice", "bench", "--events", "1", "nonsense").returncode == 2
 
 
 def test_sub_says_at_once_that_the_broker_is_away(cluster, tmp_path):
