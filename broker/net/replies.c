@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <zmq.h>
 
-#define SHARES 256u
-/* Whoever has read everything is answered so much in any case: an attach, and most calls. */
+#define SHARES 4096u
+/* Where a share has read everything it is answered so much in any case: an attach, and most calls. */
 #define ALWAYS (16u << 10)
 
 /* Outlives its owner for what libzmq holds. */
@@ -74,7 +74,7 @@ static unsigned share_of(const struct replies *r, const struct route *to)
 {
     uint8_t hash[crypto_shorthash_BYTES];
     crypto_shorthash(hash, to->id, to->size, r->key);
-    return hash[0] % SHARES;
+    return (hash[0] | (unsigned)hash[1] << 8) % SHARES;
 }
 
 static bool may_go(const struct replies *r, unsigned share, size_t size)

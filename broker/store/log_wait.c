@@ -17,7 +17,8 @@ void log_may_wait(struct store *store, bool may)
 
 bool wait_pays(const struct log *l, uint64_t bytes)
 {
-    return l->may_wait && l->quick_syncs >= QUICK_ROW && bytes <= SMALL_BYTES;
+    bool small = l->config.sync == LOG_SYNC_GROUP && bytes <= SMALL_BYTES; /* else a sync is of many commits */
+    return small && l->may_wait && l->quick_syncs >= QUICK_ROW;
 }
 
 void wait_note(struct log *l, const struct file_op *op)
