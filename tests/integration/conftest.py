@@ -13,6 +13,8 @@ import time
 import description
 import pytest
 
+from rawclient import RawClient
+
 
 
 def option(name, default):
@@ -166,6 +168,7 @@ class Cluster:
 def cluster(tmp_path):
     c = Cluster(tmp_path)
     yield c
+    RawClient.close_all()
     c.end()
 
 

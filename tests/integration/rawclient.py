@@ -77,9 +77,11 @@ class Reply:
 
 class RawClient:
     """Sockets towards a broker's ready line. Every receive has a deadline of `wait` seconds."""
+    alive = []
 
     def __init__(self, ready, inbox="tcp://127.0.0.1:*", wait=10, name="raw"):
         self.context = zmq.Context()
+        self.alive.append(self)
         self.name = name
         self.wait = int(wait * 1000)
         self.control, self.inbox, self.ingress = (self.socket(k) for k in (zmq.DEALER, zmq.PULL, zmq.PUSH))
@@ -132,3 +134,9 @@ class RawClient:
 
     def close(self):
         self.context.destroy(linger=0)
+
+    @classmethod
+    def close_all(cls):
+        """Those of a test that failed, too: a context that is collected before its sockets waits for them for ever."""
+        while cls.alive:
+            cls.alive.pop().close()
