@@ -154,9 +154,11 @@ static const char *scan_flags(const struct start *s, int argc, char **argv, stru
     while ((flag = getopt_long(argc, argv, "h", flags, NULL)) != -1) {
         if (flag == FLAG_HELP || flag == 'h') {
             print_help(s);
+            free_flags(flags);
             exit(0);
         } else if (flag == FLAG_VERSION) {
             printf("%s %s\n", s->program, SLUICE_VERSION);
+            free_flags(flags);
             exit(0);
         } else if (flag == FLAG_CONFIG) {
             config = optarg;
