@@ -389,8 +389,9 @@ static void the_brokers_description_round_trips(void **state)
 {
     (void)state;
     struct reply r = { .result = RESULT_BROKER };
-    r.u.broker = (struct broker_info){ "0.1.0", 1,  2,  3,  4,  5,  6,  ledger, 7,  8,  9,
-                                       10,      11, 12, 13, 14, 15, 16, 17,     18, 19, true, { 20, 21, 22, 23 } };
+    r.u.broker = (struct broker_info){
+        "0.1.0", 1, 2, 3, 4, 5, 6, ledger, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, true, { 20, 21, 22, 23 }
+    };
     struct reply back = reply_round_trip(r);
     assert_string_equal(back.u.broker.version, "0.1.0");
     back.u.broker.version = r.u.broker.version;
