@@ -42,9 +42,8 @@ struct core_config {
     uint64_t look_ahead_bytes; /* … and their bytes: 65,536 and 16 MiB; no farther is looked for what need not wait */
     uint8_t receipt_key[16];   /* of receipts; all zero: drawn from the seed */
     const char *version;
-    void (*usage)(
-        struct usage
-            *out); /* asked when somebody asks for the broker's figures; NULL: there is no process to tell of */
+    /* What the process takes, asked when somebody asks for the broker's figures; NULL: there is no process to tell of. */
+    void (*usage)(struct usage *out);
 };
 
 /* The defaults of the design; the owner then overrides. seed and incarnation are left zero. */

@@ -53,12 +53,14 @@ static int ping_once(struct control *control, const char *broker, const struct p
     struct reply reply;
     arena_init(&arena, 64 << 10);
     mono_t start = clock_now().mono;
-    bool answered = control_ask(control, &r, &arena, &reply);
-    if (answered)
+    bool answered = control_ask(control, &r, &arena, &reply), pong = answered && reply.result == RESULT_PONG;
+    if (answered && !pong)
+        cli_fail("%s answers, but knows no ping: is it a sluice-broker's listen address?", broker);
+    if (pong)
         print_pong(broker, &reply, (double)(clock_now().mono.ns - start.ns) / 1e6, o->json);
     fflush(stdout);
     arena_free(&arena);
-    return answered ? CLI_OK : CLI_FAILED;
+    return pong ? CLI_OK : CLI_FAILED;
 }
 
 static int ping(const char *broker, const struct ping_options *o)
