@@ -1,0 +1,47 @@
+/* The ingress, bound again. */
+#include "broker/net/net_state.h"
+
+#include <malloc.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#define REBIND_SAY_MS 5000
+
+void net_rebind_begin(struct net *n, mono_t now)
+{
+    if (!n->ingress)
+        return;
+    zmq_close(n->ingress);
+    n->ingress = NULL;
+    n->ingress_fd = -1;
+    n->ingress_more = false;
+    n->rebind_since = n->rebind_said = now;
+}
+
+/* The closed one unlinks its ipc path when it is really gone: bound before that, the new path would vanish. */
+static bool is_free(const struct net *n)
+{
+    return n->ingress_transport != TRANSPORT_IPC || access(n->ingress_endpoint + 6, F_OK) != 0;
+}
+
+void net_rebind_try(struct net *n, mono_t now)
+{
+    struct error e = { "it is still there" };
+    char bound[ENDPOINT_SIZE];
+    void *socket = is_free(n) ? net_open_ingress(n, n->ingress_endpoint) : NULL;
+    if (socket && net_bind(socket, n->ingress_endpoint, bound, &e)) {
+        n->ingress = socket;
+        n->ingress_fd = net_fd_of(socket);
+        n->ingress_more = true;
+        malloc_trim(0); /* what the flood took goes back to the system */
+        log_write(LOG_INFO, "net", "the ingress %s is bound again after %lld ms", n->ingress_endpoint,
+                  (long long)mono_since_ms(now, n->rebind_since));
+        return;
+    }
+    if (socket)
+        zmq_close(socket);
+    if (mono_since_ms(now, n->rebind_said) >= REBIND_SAY_MS) {
+        n->rebind_said = now;
+        log_write(LOG_ERROR, "net", "cannot bind the ingress %s again, trying on: %s", n->ingress_endpoint, e.text);
+    }
+}
