@@ -3,7 +3,7 @@
 #define SLUICE_BROKER_OPTIONS_H
 
 #include "base/settings.h"
-#include "proto/control.h"
+#include "proto/control_info.h"
 
 #include <uthash.h>
 

@@ -14,7 +14,7 @@
 #define SLUICE_PROTO_LETTER_H
 
 #include "base/buf.h"
-#include "proto/control.h"
+#include "proto/control_info.h"
 
 struct letter {
     const char *queue;

@@ -1,7 +1,6 @@
 /* A queue's settings from their one table (queue_settings.def). */
-#include "proto/control.h"
+#include "proto/queue_settings.h"
 
-#include "base/error.h"
 #include "base/settings.h"
 
 #include <stddef.h>

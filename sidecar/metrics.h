@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 #include "base/mono.h"
-#include "proto/control.h"
+#include "proto/control_info.h"
 #include "sidecar/link/uplink.h"
 
 struct metrics;

@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/mono.h"
 #include "broker/store/log.h"
-#include "proto/control.h"
+#include "proto/control_info.h"
 #include "proto/link.h"
 
 struct core;

@@ -31,6 +31,7 @@
 #include "broker/core/persist_write.h"
 #include "broker/core/producer.h"
 #include "broker/core/queue.h"
+#include "proto/control.h"
 
 #include <uthash.h>
 #include <utlist.h>

@@ -2,7 +2,7 @@
 #include "base/settings.h"
 #include "base/units.h"
 #include "clients/cli/cli.h"
-#include "proto/control.h"
+#include "proto/queue_settings.h"
 
 #include <assert.h>
 #include <errno.h>

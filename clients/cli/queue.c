@@ -1,7 +1,7 @@
 /* sluice queue: looking and operating, over HTTP. */
 #include "clients/cli/queue.h"
 
-#include "proto/control.h"
+#include "proto/queue_settings.h"
 
 #include <errno.h>
 #include <stddef.h>

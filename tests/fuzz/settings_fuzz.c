@@ -1,7 +1,7 @@
 /* Configuration files, and the units in them. What is taken is in its range; what is refused says why. */
 #include "base/settings.h"
 #include "base/units.h"
-#include "proto/control.h"
+#include "proto/queue_settings.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* A queue's settings: parsing, ranges, and the one table they come from. */
 #include "base/error.h"
-#include "proto/control.h"
+#include "proto/queue_settings.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,6 @@
 /* The broker's sockets for real, on free ports: what comes in, what goes out, and the ingress bound again. */
 #include "broker/net/net.h"
+#include "proto/control.h"
 
 #include "base/clock.h"
 
