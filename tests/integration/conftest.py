@@ -13,6 +13,7 @@ import time
 import description
 import pytest
 
+from command import Command
 from rawclient import RawClient
 
 
@@ -156,6 +157,12 @@ class Cluster:
             p.wait_attached()
         return p
 
+    def dev(self):
+        """`sluice dev`: a broker and a sidecar in one process."""
+        p = Process(self.directory, "dev", ["sluice", "dev", "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0"])
+        self.processes.append(p)
+        return p
+
     def end(self):
         for p in reversed(self.processes):
             if p.popen.poll() is None:
@@ -182,6 +189,26 @@ def sidecar(cluster, broker):
     return cluster.sidecar(broker)
 
 
+@pytest.fixture
+def dev(cluster):
+    """What the command line needs to find `sluice dev`."""
+    p = cluster.dev()
+    return {"SLUICE_URL": "http://" + p.ready["http"], "SLUICE_OPS_URL": "http://" + p.ready["ops"]}
+
+
+@pytest.fixture
+def start():
+    """Starts a command that goes on; it ends with the test."""
+    commands = []
+
+    def start(*arguments, environment, terminal=False):
+        commands.append(Command(BIN / "sluice", *arguments, environment=environment, terminal=terminal))
+        return commands[-1]
+    yield start
+    for command in commands:
+        command.end()
+
+
 @pytest.fixture(params=["disk", "memory"])
 def durability(request):
     """For a test that holds for queues of both kinds."""
@@ -192,3 +219,8 @@ def run(*arguments, input=None, environment=None, timeout=60):
     """A command of the build; what subprocess.run gives."""
     return subprocess.run([str(BIN / arguments[0]), *arguments[1:]], input=input, capture_output=True, text=True,
                           timeout=timeout, env={**os.environ, **(environment or {})})
+
+
+def describe(queue, environment):
+    """What the command line shows of a queue."""
+    return json.loads(run("sluice", "queue", "show", queue, "--json", environment=environment).stdout)

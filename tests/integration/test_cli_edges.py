@@ -7,14 +7,7 @@ import time
 
 import pytest
 
-from conftest import BIN, Process, run
-
-
-@pytest.fixture
-def dev(cluster, tmp_path):
-    p = Process(tmp_path, "dev", ["sluice", "dev", "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0"])
-    cluster.processes.append(p)
-    return {"SLUICE_URL": "http://" + p.ready["http"], "SLUICE_OPS_URL": "http://" + p.ready["ops"]}
+from conftest import BIN, run
 
 
 def without(descriptor, *arguments, environment):

@@ -1,0 +1,47 @@
+"""A command that goes on while its test looks at what it writes, and interrupts it."""
+import os
+import select
+import signal
+import subprocess
+import time
+
+
+class Command:
+    """On a pseudo-terminal when asked. Everything it wrote is in `seen`."""
+
+    def __init__(self, program, *arguments, environment, terminal=False):
+        self.terminal, slave = os.openpty() if terminal else (None, None)
+        self.popen = subprocess.Popen([str(program), *arguments], stdin=slave or subprocess.PIPE,
+                                      stdout=slave or subprocess.PIPE, stderr=slave or subprocess.STDOUT,
+                                      env={**os.environ, "TERM": "xterm", **environment})
+        if terminal:
+            os.close(slave)
+        self.seen = ""
+
+    def wait_for(self, text, timeout=40):
+        """Reads until `text` was seen, or the deadline fails the test."""
+        deadline = time.monotonic() + timeout
+        source = self.terminal or self.popen.stdout.fileno()
+        while text not in self.seen:
+            readable, _, _ = select.select([source], [], [], max(0, deadline - time.monotonic()))
+            assert readable, f"no {text!r} within {timeout} s in {self.seen!r}"
+            try:
+                got = os.read(source, 65536).decode()
+            except OSError:  # how a terminal without a writer ends
+                got = ""
+            assert got, f"ended without {text!r}: {self.seen!r}"
+            self.seen += got
+
+    def interrupt(self):
+        self.popen.send_signal(signal.SIGINT)
+        return self.popen.wait(timeout=40)
+
+    def end(self):
+        if self.popen.poll() is None:
+            self.popen.kill()
+            self.popen.wait()
+        for pipe in (self.popen.stdin, self.popen.stdout):
+            if pipe:
+                pipe.close()
+        if self.terminal is not None:
+            os.close(self.terminal)
