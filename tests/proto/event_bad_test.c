@@ -1,39 +1,13 @@
 /* Encoded events of others: by protobuf-c, of newer versions, cut, random, or larger than the arena. */
-#include "proto/event.h"
+#include "tests/proto/event_driver.h"
 
 #include "proto/wire.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 #include "cloudevents.pb-c.h"
 
-#define S(text) span_str(text)
-
 typedef Io__Cloudevents__V1__CloudEvent CloudEvent;
-
-static struct arena arena;
-static struct buf encoded;
-static struct error why;
-
-static int begin(void **state)
-{
-    (void)state;
-    arena_init(&arena, 1 << 20);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    arena_free(&arena);
-    buf_free(&encoded);
-    return 0;
-}
 
 static struct attribute sample_attributes[] = {
     { { 0 }, ATTRIBUTE_BOOLEAN, { 0 } },   { { 0 }, ATTRIBUTE_INTEGER, { 0 } }, { { 0 }, ATTRIBUTE_STRING, { 0 } },
@@ -389,22 +363,19 @@ static void cut_and_changed_bytes_never_read_outside(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
-        T(fields_come_in_any_order_and_twice),
-        T(the_key_is_that_of_the_attributes_as_they_are_decoded),
-        T(a_value_is_whole_or_none),
-        T(protobuf_c_reads_what_we_write),
-        T(we_read_what_protobuf_c_writes),
-        T(only_version_1_is_read),
-        T(a_missing_attribute_is_named),
-        T(rules_hold_for_what_is_decoded_too),
-        T(attributes_without_a_value_are_malformed),
-        T(timestamps_beyond_the_years_1_to_9999_are_malformed),
-        T(unknown_fields_are_skipped),
-        T(too_many_attributes_are_refused_before_they_cost_memory),
-        T(every_arena_either_fits_or_refuses),
-        T(cut_and_changed_bytes_never_read_outside)
-    };
+    const struct CMUnitTest tests[] = { T(fields_come_in_any_order_and_twice),
+                                        T(the_key_is_that_of_the_attributes_as_they_are_decoded),
+                                        T(a_value_is_whole_or_none),
+                                        T(protobuf_c_reads_what_we_write),
+                                        T(we_read_what_protobuf_c_writes),
+                                        T(only_version_1_is_read),
+                                        T(a_missing_attribute_is_named),
+                                        T(rules_hold_for_what_is_decoded_too),
+                                        T(attributes_without_a_value_are_malformed),
+                                        T(timestamps_beyond_the_years_1_to_9999_are_malformed),
+                                        T(unknown_fields_are_skipped),
+                                        T(too_many_attributes_are_refused_before_they_cost_memory),
+                                        T(every_arena_either_fits_or_refuses),
+                                        T(cut_and_changed_bytes_never_read_outside) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
