@@ -45,7 +45,7 @@ void arena_reset(struct arena *a, size_t cap)
     a->cap = cap;
 }
 
-static struct arena_block *block_for(struct arena *a, size_t size)
+static struct arena_block *block_with_room(struct arena *a, size_t size)
 {
     struct arena_block *b = a->blocks;
     if (b && b->size - b->used >= size)
@@ -69,7 +69,7 @@ void *arena_alloc(struct arena *a, size_t size)
     size = size ? (size + align - 1) & ~(align - 1) : align;
     if (a->used + size > a->cap)
         return NULL;
-    struct arena_block *b = block_for(a, size);
+    struct arena_block *b = block_with_room(a, size);
     void *p = b->data + b->used;
     b->used += size;
     a->used += size;

@@ -21,12 +21,6 @@ bool file_name_is_valid(const char *name)
     return size < aside || strcmp(name + size - aside, FILE_ASIDE) != 0;
 }
 
-/* After EINTR the descriptor is closed all the same. */
-int file_close(int fd)
-{
-    return close(fd) != 0 && errno != EINTR ? errno : 0;
-}
-
 static int sync_data(int fd)
 {
     while (fdatasync(fd) != 0)

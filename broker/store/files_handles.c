@@ -19,6 +19,12 @@ void handles_init(struct handles *h, int dir, bool only_read)
     h->flags = (only_read ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW;
 }
 
+/* After EINTR the descriptor is closed all the same. */
+int file_close(int fd)
+{
+    return close(fd) != 0 && errno != EINTR ? errno : 0;
+}
+
 /* Takes *at out of the list and closes it. */
 static int discard(struct handles *h, struct handle **at)
 {

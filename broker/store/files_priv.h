@@ -42,6 +42,7 @@ void handles_set_unsynced(struct handles *h, struct handle *one, bool unsynced);
 int handles_drop(struct handles *h, const char *name);
 /* Closes all, when nothing uses them any more. */
 int handles_close(struct handles *h);
+int file_close(int fd); /* an errno */
 
 /* ---- one operation at a time */
 
@@ -57,7 +58,6 @@ bool file_name_is_valid(const char *name);
 int file_execute(struct directory *d, struct file_op *op);
 int file_read(struct directory *d, const char *name, uint64_t offset, void *to, size_t size, size_t *got);
 int file_extent(struct directory *d, const char *name, uint64_t *data, uint64_t *size);
-int file_close(int fd);
 
 /* ---- the threads */
 
