@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sluice.h>
+#include <sodium.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@
 #define FIELD(name) offsetof(struct bench, name)
 static const struct cli_option option_table[] = {
     { "queue", 'q', CLI_TEXT, FIELD(queue), "name",
-      "[sluice-bench]; one that is there is used as it is, and\ndrained; else it is made, and deleted at the end" },
+      "one that is there is used as it is, and drained; else it is\n"
+      "made, and deleted at the end [one of this run's own]" },
     { "events", 'n', CLI_COUNT, FIELD(events), "n", "[100000]" },
     { "size", 's', CLI_COUNT, FIELD(size), "bytes", "of each event's data, 8 or more [200]" },
     { "producers", 'p', CLI_COUNT, FIELD(producers), "n", "[4]" },
@@ -39,7 +41,7 @@ static const struct cli_syntax syntax = {
     .text = "Publishes to a broker, tcp://HOST:PORT or ipc:///PATH [SLUICE_BROKER, tcp://127.0.0.1:7400], and consumes "
             "it.\n"
             "Each producer is a process and a connection, this one is the consumer. The exit status is 0 when every\n"
-            "event was confirmed and consumed, once and in order.",
+            "event was confirmed and consumed, once and in order. It gives up when nothing comes for 10 s.",
     .options = option_table,
     .option_count = sizeof option_table / sizeof *option_table,
     .notes = "  sluice bench tcp://127.0.0.1:7400\n"
@@ -203,6 +205,18 @@ static void report(const struct bench *b, const struct bench_shared *s, const st
         printf("}\n");
 }
 
+/* All are gone when it returns. Nobody consumes what those of a consumer that gave up would go on to publish, and for each event
+ * they might wait as long as its publish may. (One that was waited for before is nobody's pid, or by now another's.) */
+static void wait_for_producers(const struct bench *b, const struct bench_shared *s, bool end_them)
+{
+    for (unsigned long i = 0; end_them && i < b->producers; i++) {
+        if (waitpid(s->producers[i].pid, NULL, WNOHANG) == 0)
+            kill(s->producers[i].pid, SIGKILL);
+    }
+    while (wait(NULL) > 0)
+        continue;
+}
+
 static int measure(const struct bench *b)
 {
     char error[256] = "";
@@ -211,14 +225,17 @@ static int measure(const struct bench *b)
     if (!s || !start_producers(b, s))
         return cli_fail("no memory or no processes for %lu producers", b->producers);
     bool fine = bench_consume(b, s, &result, error);
-    while (wait(NULL) > 0)
-        continue;
+    wait_for_producers(b, s, !fine || result.gave_up);
     if (!fine)
         return cli_fail("%s", error);
     struct bench_producer sum = sum_up(b, s);
     report(b, s, &sum, &result);
+    if (result.gave_up && result.away)
+        return cli_fail("no broker answers at %s any more: it gave up after %d s", b->broker, BENCH_GIVE_UP_SECONDS);
     if (sum.error)
         return cli_fail("not all was published: %s", sluice_strerror(sum.error));
+    if (result.gave_up)
+        return cli_fail("nothing came any more: it gave up after %d s, see the counts above", BENCH_GIVE_UP_SECONDS);
     if (sum.confirmed != b->events || result.consumed != b->events || result.repeated || result.disordered ||
         sum.disordered)
         return cli_fail("the books do not balance: see the counts above");
@@ -271,7 +288,7 @@ static int run(const struct bench *b)
 int cli_bench(int argc, char **argv)
 {
     const char *broker = getenv("SLUICE_BROKER");
-    struct bench b = { .queue = "sluice-bench", .events = 100000, .size = 200, .producers = 4, .window = 256 };
+    struct bench b = { .events = 100000, .size = 200, .producers = 4, .window = 256 };
     struct cli_args a = cli_parse(&syntax, &b, argc, argv);
     if (!a.go)
         return a.code;
@@ -279,6 +296,9 @@ int cli_bench(int argc, char **argv)
         return cli_usage("one broker at a time: what is '%s'?", a.rest[1]);
     b.broker = a.count ? a.rest[0] : broker && *broker ? broker : "tcp://127.0.0.1:7400";
     b.size = b.size < sizeof(unsigned long) ? sizeof(unsigned long) : b.size;
+    char own[32]; /* else the first of two runs at once to end would delete the queue under the other */
+    snprintf(own, sizeof own, "sluice-bench-%08x", (unsigned)randombytes_random());
+    b.queue = b.queue ? b.queue : own;
     b.stride = b.rate || b.events <= TIME_ALL_UP_TO ? 1 : STRIDE;
     return run(&b);
 }

@@ -35,10 +35,15 @@ struct bench_shared {
     unsigned long slots;
 };
 
+/* When nothing comes for so long, nothing more will. */
+#define BENCH_GIVE_UP_SECONDS 10
+
 /* What the consumer saw. */
 struct bench_result {
     unsigned long consumed, disordered, repeated;
     int64_t ended;
+    bool gave_up; /* before everything came */
+    bool away;    /* the broker did not answer any more at the end */
 };
 
 int64_t bench_now(void);
@@ -52,8 +57,8 @@ static inline unsigned long bench_slot(const struct bench *b, const struct bench
 
 /* The whole life of a producer's process. */
 void bench_produce(const struct bench *b, struct bench_shared *s, unsigned long number);
-/* Consumes until everything confirmed was consumed, or nothing came for ten seconds. Starts the producers when all are
- * ready. False with a sentence in error (256 bytes) when there is no broker. */
+/* Starts the producers when all are ready and consumes until everything came, or gives up. False with a sentence in error (256
+ * bytes) when there is no broker: then no producer is started. */
 bool bench_consume(const struct bench *b, struct bench_shared *s, struct bench_result *result, char *error);
 
 #endif

@@ -13,17 +13,19 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CREDIT          8192
-#define GIVE_UP_SECONDS 10
+#define CREDIT     8192
+#define GIVE_UP_NS (BENCH_GIVE_UP_SECONDS * INT64_C(1000000000))
+#define LOOK_NS    100000000
 
 struct consumer {
     const struct bench *b;
     struct bench_shared *s;
     struct bench_result *result;
-    unsigned long *next; /* by producer: its next event */
-    pthread_mutex_t lock;
+    unsigned long *next;  /* by producer: its next event */
+    atomic_ulong came;    /* events, others' that were in the queue before as well; one thread counts */
+    pthread_mutex_t lock; /* over what follows */
     pthread_cond_t ended;
-    unsigned long seen; /* under the lock, from time to time: what was consumed */
+    bool all; /* was consumed */
 };
 
 int64_t bench_now(void)
@@ -47,6 +49,7 @@ static bool on_event(void *context, const struct sluice_delivery *d)
 {
     struct consumer *c = context;
     unsigned long event;
+    atomic_store_explicit(&c->came, atomic_load_explicit(&c->came, memory_order_relaxed) + 1, memory_order_relaxed);
     if (d->size != c->b->size)
         return true; /* was in the queue before */
     memcpy(&event, d->data, sizeof event);
@@ -56,29 +59,42 @@ static bool on_event(void *context, const struct sluice_delivery *d)
     unsigned long slot = bench_slot(c->b, c->s, event);
     if (slot < c->s->slots)
         c->s->delivered[slot] = bench_now();
-    if (++c->result->consumed % 1024 == 0 || c->result->consumed == c->b->events) {
+    if (++c->result->consumed == c->b->events) {
         pthread_mutex_lock(&c->lock);
         c->result->ended = bench_now();
-        c->seen = c->result->consumed;
+        c->all = true;
         pthread_cond_signal(&c->ended);
         pthread_mutex_unlock(&c->lock);
     }
     return true;
 }
 
-/* Until everything came, or nothing more did for a while. */
-static void wait_for_the_last(struct consumer *c)
+/* Until everything came, or nothing more did for a while. Returns about when the last came. */
+static int64_t wait_for_the_last(struct consumer *c)
 {
+    unsigned long before = 0;
+    int64_t now = bench_now(), last = now;
     pthread_mutex_lock(&c->lock);
-    for (unsigned long before = c->seen + 1; c->seen < c->b->events && c->seen != before;) {
-        before = c->seen;
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += GIVE_UP_SECONDS;
-        while (c->seen == before && pthread_cond_timedwait(&c->ended, &c->lock, &until) == 0)
-            continue;
+    while (!c->all && now - last < GIVE_UP_NS) {
+        struct timespec until = { .tv_sec = (now + LOOK_NS) / 1000000000, .tv_nsec = (now + LOOK_NS) % 1000000000 };
+        pthread_cond_timedwait(&c->ended, &c->lock, &until);
+        now = bench_now();
+        unsigned long came = atomic_load_explicit(&c->came, memory_order_relaxed);
+        last = came == before ? last : now;
+        before = came;
     }
     pthread_mutex_unlock(&c->lock);
+    return last;
+}
+
+static void init_lock(struct consumer *c)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->ended, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&c->lock, NULL);
 }
 
 static void start_producers(const struct bench *b, struct bench_shared *s)
@@ -92,8 +108,7 @@ static void start_producers(const struct bench *b, struct bench_shared *s)
 bool bench_consume(const struct bench *b, struct bench_shared *s, struct bench_result *result, char *error)
 {
     struct consumer c = { .b = b, .s = s, .result = result };
-    pthread_mutex_init(&c.lock, NULL);
-    pthread_cond_init(&c.ended, NULL);
+    init_lock(&c);
     c.next = xcalloc(b->producers, sizeof *c.next);
     for (unsigned long i = 0; i < b->producers; i++)
         c.next[i] = i;
@@ -102,11 +117,19 @@ bool bench_consume(const struct bench *b, struct bench_shared *s, struct bench_r
                                       .broker_key_file = b->broker_key };
     struct sluice *connection = sluice_connect(b->broker, &options, error);
     struct sluice_sub *sub = connection ? sluice_subscribe(connection, b->queue, CREDIT, on_event, &c) : NULL;
-    start_producers(b, s);
-    if (sub)
-        wait_for_the_last(&c);
+    struct sluice_stats stats;
+    int64_t last = 0;
+    if (sub) {
+        start_producers(b, s);
+        last = wait_for_the_last(&c);
+    }
+    sluice_stats(connection, &stats);
     sluice_unsubscribe(sub);
     sluice_close(connection, 1000);
+    result->gave_up = !c.all;
+    result->away = !stats.attached;
+    if (result->gave_up)
+        result->ended = last;
     free(c.next);
     return sub != NULL;
 }

@@ -1,0 +1,76 @@
+"""sluice bench where it does not go as meant: a broker that dies, a queue that stands still, another bench beside it."""
+import json
+import subprocess
+
+import pytest
+
+from conftest import BIN, run
+from pushing import until
+
+
+@pytest.fixture
+def bench(cluster):
+    """Starts one; whatever becomes of it, it is gone in the end."""
+    started = []
+
+    def start(*arguments):
+        started.append(subprocess.Popen([str(BIN / "sluice"), "bench", "--json", *map(str, arguments)], stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for b in started:
+        if b.poll() is None:
+            b.terminate()
+            b.communicate(timeout=40)
+
+
+def queues(sidecar):
+    return sidecar.http("GET", "/v1/queues").json["queues"]
+
+
+def until_under_way(sidecar):
+    until(lambda: any(q["ledger"]["acked"] for q in queues(sidecar).values()))
+
+
+@pytest.mark.parametrize("pace", [["--rate", 1000], ["--window", 2]])
+def test_a_bench_whose_broker_is_gone_says_so_and_ends(cluster, bench, pace):
+    broker = cluster.broker()
+    sidecar = cluster.sidecar(broker)
+    b = bench("--events", 100000000, *pace, broker.ready["broker"])
+    until_under_way(sidecar)
+    broker.kill()
+    out, err = b.communicate(timeout=50)  # ten seconds, and five for the queue that it cannot delete
+    assert b.returncode == 1 and json.loads(out)["consumed"] > 0
+    assert err.startswith(f"sluice: no broker answers at {broker.ready['broker']} any more: it gave up after 10 s\n"), err
+
+
+def test_a_bench_of_which_nothing_comes_any_more_says_so_and_ends(cluster, bench):
+    broker = cluster.broker()
+    sidecar = cluster.sidecar(broker)
+    sidecar.declare("mine")
+    assert sidecar.ops("POST", "/v1/queues/mine/pause").status == 200
+    b = bench("--events", 1000000, "--queue", "mine", broker.ready["broker"])
+    out, err = b.communicate(timeout=50)
+    assert b.returncode == 1 and json.loads(out)["consumed"] == 0
+    assert err == "sluice: nothing came any more: it gave up after 10 s, see the counts above\n"
+
+
+def test_a_bench_at_a_low_rate_is_not_given_up(cluster, bench):
+    b = bench("--events", 240, "--rate", 20, cluster.broker().ready["broker"])  # twelve seconds
+    out, err = b.communicate(timeout=60)
+    result = json.loads(out)
+    assert (b.returncode, err, result["consumed"]) == (0, "", 240)
+    assert 15 < result["events_per_second"] < 25
+
+
+def test_benches_that_name_no_queue_have_one_each(cluster, bench):
+    broker = cluster.broker()
+    sidecar = cluster.sidecar(broker)
+    long = bench("--events", 4000, "--rate", 1000, broker.ready["broker"])
+    until_under_way(sidecar)
+    short = run("sluice", "bench", "--json", "--events", "100", broker.ready["broker"])
+    assert short.returncode == 0 and json.loads(short.stdout)["consumed"] == 100, short
+    out, err = long.communicate(timeout=60)
+    assert (long.returncode, err, json.loads(out)["consumed"]) == (0, "", 4000)
+    assert queues(sidecar) == {}
