@@ -25,15 +25,24 @@ static struct sluice_sub *find_locked(struct sluice *s, const char *queue)
     return NULL;
 }
 
+struct command *sub_command_of(struct sluice_sub *sub, enum command_kind kind, bool *wake)
+{
+    struct command *c = sub->done ? NULL : sluice_command(sub->connection, kind, wake);
+    if (c)
+        c->sub = sub;
+    return c;
+}
+
 static void tell_thread(struct sluice *s, struct sluice_sub *sub, enum command_kind kind, uint64_t token, uint32_t ms)
 {
-    bool wake;
+    bool wake = false;
     pthread_mutex_lock(&s->lock);
-    struct command *c = sluice_command(s, kind, &wake);
-    c->sub = sub;
-    c->own = sluice_on_thread(s);
-    c->token = token;
-    c->ms = ms;
+    struct command *c = sub_command_of(sub, kind, &wake);
+    if (c) {
+        c->own = sluice_on_thread(s);
+        c->token = token;
+        c->ms = ms;
+    }
     pthread_mutex_unlock(&s->lock);
     if (wake)
         sluice_wake(s);
@@ -187,6 +196,14 @@ static void ask(struct sluice *s, struct sluice_sub *sub)
     client_consume(s->client, span_str(sub->queue));
 }
 
+static void take_back(struct commands *q, const struct sluice_sub *sub)
+{
+    for (size_t i = 0; i < q->count; i++) {
+        if (q->items[i].sub == sub)
+            q->items[i].sub = NULL;
+    }
+}
+
 /* The end of a subscription, said under the lock to whoever waits for it. `own`: nobody does, the thread frees it. */
 static void end(struct sluice *s, struct sluice_sub *sub, bool own)
 {
@@ -199,6 +216,8 @@ static void end(struct sluice *s, struct sluice_sub *sub, bool own)
         s->last_sub = NULL;
     pthread_mutex_lock(&s->lock);
     sub->done = true;
+    take_back(&s->taken, sub); /* what others settled meanwhile is too late: from here on it may be freed */
+    take_back(&s->queue, sub);
     if (own)
         DL_DELETE(s->subs, sub);
     pthread_cond_broadcast(&s->changed);
@@ -209,6 +228,8 @@ static void end(struct sluice *s, struct sluice_sub *sub, bool own)
 
 void sub_command(struct sluice *s, const struct command *c)
 {
+    if (!c->sub)
+        return; /* it ended meanwhile */
     switch (c->kind) {
     case COMMAND_SUBSCRIBE:
         c->sub->running = true;

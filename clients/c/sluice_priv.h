@@ -47,8 +47,8 @@ struct command {
     void *context;             /* of a lone event */
     void **contexts;           /* owned copy; NULL: all get `context` */
     struct publish_more *more; /* owned; NULL: a plain one */
-    struct sluice_sub *sub;
-    bool own; /* UNSUBSCRIBE from the thread itself: nobody waits, it frees the subscription */
+    struct sluice_sub *sub;    /* NULL: it ended before its turn came */
+    bool own;                  /* UNSUBSCRIBE from the thread itself: nobody waits, it frees the subscription */
 };
 
 struct commands {
@@ -224,7 +224,10 @@ bool more_publish(struct sluice *s, const struct command *c, struct span event, 
 /* Its receipt; `o` NULL: no broker said anything. Frees it. */
 void more_told(struct publish_more *more, enum reason why, const struct client_outcome *o);
 
-/* sluice_consume.c; on the thread */
+/* sluice_consume.c */
+/* As sluice_command, for what is said of a subscription; NULL when that has ended. The lock is held. */
+struct command *sub_command_of(struct sluice_sub *sub, enum command_kind kind, bool *wake);
+/* On the thread: */
 void sub_command(struct sluice *s, const struct command *c);
 void sub_delivery(struct sluice *s, const struct client_delivery *d);
 void sub_turn(struct sluice *s, const char *queue, enum turn_state state, uint64_t epoch);

@@ -7,17 +7,18 @@ static void settle_because(struct sluice_sub *sub, enum command_kind kind, uint6
     struct sluice *s = sub->connection;
     struct span text =
         utf8_cut(span_str(error), TROUBLE_ERROR_MAX); /* the broker keeps no more, and nothing that is not UTF-8 */
-    bool wake;
+    bool wake = false;
     pthread_mutex_lock(&s->lock);
-    struct command *c = sluice_command(s, kind, &wake);
-    c->sub = sub;
-    c->token = token;
-    c->ms = delay_ms;
-    c->status = status <= UINT16_MAX ? status : 0;
-    c->at = s->queue.bytes.size;
-    c->text_size = (uint32_t)text.size;
-    if (text.size)
-        buf_add(&s->queue.bytes, text.data, text.size);
+    struct command *c = sub_command_of(sub, kind, &wake);
+    if (c) {
+        c->token = token;
+        c->ms = delay_ms;
+        c->status = status <= UINT16_MAX ? status : 0;
+        c->at = s->queue.bytes.size;
+        c->text_size = (uint32_t)text.size;
+        if (text.size)
+            buf_add(&s->queue.bytes, text.data, text.size);
+    }
     pthread_mutex_unlock(&s->lock);
     if (wake)
         sluice_wake(s);

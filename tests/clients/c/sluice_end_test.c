@@ -124,6 +124,57 @@ static void closing_inside_a_callback_is_refused(void **state)
     assert_int_equal(sluice_close(c.s, 1000), SLUICE_OK);
 }
 
+/* ------------------------------------------------------------------ subscriptions */
+
+static bool wait_inside(void *context, const struct sluice_delivery *d)
+{
+    struct chain *c = context;
+    seen_event(&c->seen, d);
+    while (atomic_load(&c->said) < 0)
+        continue;
+    return true;
+}
+
+static void *unsubscribe(void *sub)
+{
+    sluice_unsubscribe(sub);
+    return NULL;
+}
+
+/* Until the thread, which is held up, has a command waiting for it. */
+static void wait_for_a_command(struct sluice *s)
+{
+    size_t count;
+    do {
+        pthread_mutex_lock(&s->lock);
+        count = s->queue.count;
+        pthread_mutex_unlock(&s->lock);
+    } while (count == 0);
+}
+
+static void who_settles_while_another_thread_unsubscribes_is_too_late(void **state)
+{
+    struct chain held_up = { .seen = seen_fresh(), .s = seen_connect(state), .said = -1 };
+    struct seen events = seen_fresh();
+    pthread_t thread;
+    events.settle_now = false;
+    struct sluice_sub *sub = sluice_subscribe(held_up.s, "orders", 0, seen_event, &events);
+    assert_int_equal(sluice_publish_wait(held_up.s, "orders", &event, 20000, NULL), SLUICE_OK);
+    assert_true(seen_wait(&events, 1));
+    assert_non_null(sluice_subscribe(held_up.s, "other", 0, wait_inside, &held_up));
+    assert_int_equal(sluice_publish(held_up.s, "other", &event, 20000, NULL, NULL), SLUICE_OK);
+    assert_true(seen_wait(&held_up.seen, 1));
+    assert_int_equal(pthread_create(&thread, NULL, unsubscribe, sub), 0);
+    wait_for_a_command(held_up.s);
+    for (int i = 0; i < 100000; i++) { /* long enough for the other thread to come back, and free it, in between */
+        sluice_ack(sub, events.token);
+        sluice_nack_because(sub, events.token, 0, 1, "late");
+    }
+    atomic_store(&held_up.said, 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(sluice_close(held_up.s, 20000), SLUICE_OK);
+}
+
 /* ------------------------------------------------------------------ signals */
 
 static unsigned descriptors(void)
@@ -251,6 +302,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_waits_for_an_outcome_comes_back_from_a_close, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(so_does_who_waits_for_room_in_the_own_buffer, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(closing_inside_a_callback_is_refused, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(who_settles_while_another_thread_unsubscribes_is_too_late, seen_start,
+                                        seen_stop),
         cmocka_unit_test_setup_teardown(signals_leave_nothing_behind, seen_start, seen_stop),
         cmocka_unit_test(neither_does_a_connect_that_fails),
         cmocka_unit_test_setup_teardown(a_linger_that_is_none_is_refused, seen_start, seen_stop),
