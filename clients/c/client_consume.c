@@ -355,7 +355,7 @@ static bool write_one(struct client *c, struct consumption *k, bool wait)
 bool consume_write(struct client *c, bool wait)
 {
     for (struct consumption *k = c->consumptions; k; k = k->hh.next) {
-        if (!write_one(c, k, wait))
+        if (!client_next_frame(c) || !write_one(c, k, wait)) /* of a new session all are told at once */
             return false;
     }
     for (struct receipt_settle *r = c->receipts; r; r = r->hh.next) {

@@ -2,6 +2,8 @@
 #include "clients/c/client_priv.h"
 #include "tests/clients/c/script.h"
 
+#include <stdio.h>
+
 /* ------------------------------------------------------------------ turns and credit */
 
 static void consuming_is_said_once_and_credit_follows(void **state)
@@ -40,6 +42,23 @@ static void credit_is_absolute_and_each_change_has_a_generation(void **state)
     deliver(s, "orders", 7, 1, "one");
     credit(s, "orders", 2);
     assert_string_equal(trace(s), "delivery orders d1 one; credit orders g4 3");
+}
+
+/* 8 MiB is the most that the broker takes: what is larger would be sent again and again. */
+static void many_queues_are_consumed_in_several_frames(void **state)
+{
+    struct script *s = *state;
+    script_frames(s, 512);
+    for (unsigned i = 0; i < 100; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "queue-%u", i);
+        client_consume(s->client, span_str(name));
+        client_credit(s->client, span_str(name), 3);
+    }
+    attach(s);
+    for (const struct consumption *k = s->client->consumptions; k; k = k->hh.next)
+        assert_true(k->told && k->generation_told == k->generation);
+    assert_true(s->client->stats.frames_out >= 6);
 }
 
 static void idle_tells_its_generation(void **state)
@@ -233,6 +252,7 @@ int main(void)
         scripted(consuming_is_said_once_and_credit_follows),
         scripted(what_is_wanted_while_away_is_said_when_attached),
         scripted(credit_is_absolute_and_each_change_has_a_generation),
+        scripted(many_queues_are_consumed_in_several_frames),
         scripted(idle_tells_its_generation),
         scripted(deliveries_are_handed_over_in_order),
         scripted(a_hole_between_deliveries_breaks_the_protocol),
