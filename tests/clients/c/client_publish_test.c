@@ -215,6 +215,27 @@ static void more_than_the_buffer_holds_is_refused(void **state)
     assert_false(client_is_quiet(s->client));
 }
 
+static void what_was_written_in_reserved_room_is_refused_likewise(void **state)
+{
+    struct script *s = attached(state);
+    enum reason why;
+    const struct {
+        uint32_t max_event;
+        uint64_t buffer_bytes;
+        enum reason why;
+    } narrow[] = { { 2, 100, REASON_too_large }, { 100, 2, REASON_busy } };
+    for (size_t i = 0; i < sizeof narrow / sizeof *narrow; i++) {
+        s->client->max_event = narrow[i].max_event;
+        s->client->config.buffer_bytes = narrow[i].buffer_bytes;
+        memcpy(client_reserve(s->client, span_str("orders"), 100), "one", 3);
+        assert_false(client_publish_reserved(s->client, 3, NULL, 0, script_cookie('b'), s->now, &why));
+        assert_int_equal(why, narrow[i].why);
+    }
+    assert_true(client_is_quiet(s->client));
+    publish(s, "orders", 0, "x"); /* nothing half stayed */
+    assert_string_equal(trace(s), "publish orders 1 x");
+}
+
 static void events_beyond_max_event_and_names_that_are_none_are_refused(void **state)
 {
     struct script *s = attached(state);
@@ -312,6 +333,7 @@ int main(void)
         scripted(bytes_count_against_the_window_too),
         scripted(a_window_that_stays_shut_is_full_at_the_deadline),
         scripted(more_than_the_buffer_holds_is_refused),
+        scripted(what_was_written_in_reserved_room_is_refused_likewise),
         scripted(events_beyond_max_event_and_names_that_are_none_are_refused),
         scripted(outcomes_are_said_to_be_seen_after_a_second),
         scripted(a_destination_that_is_left_keeps_no_room_for_entries),
