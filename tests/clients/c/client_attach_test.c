@@ -29,6 +29,28 @@ static void the_hello_of_another_attempt_is_not_echoed(void **state)
     attach(s);
 }
 
+static void a_hello_of_odd_sizes_is_not_echoed(void **state)
+{
+    struct script *s = *state;
+    char endpoint[202];
+    uint8_t id[17] = { 0 };
+    memset(endpoint, 'x', sizeof endpoint);
+    until_asked(s);
+    trace(s);
+    wire_store64(id, s->attach_id.high);
+    wire_store64(id + 8, s->attach_id.low);
+    const struct {
+        size_t id, endpoint;
+    } odd[] = { { 15, 1 }, { 17, 1 }, { 0, 0 }, { 16, 201 } };
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        frame_add_hello(&s->out, span_of(id, odd[i].id), span_of(endpoint, odd[i].endpoint));
+        struct frame_header h = header(s, 0);
+        say_as(s, &h);
+        assert_string_equal(trace(s), "");
+    }
+    attach(s);
+}
+
 static void an_attempt_without_an_answer_is_over_after_2500_ms(void **state)
 {
     struct script *s = *state;
@@ -93,6 +115,11 @@ static void a_silent_broker_is_attached_to_again_and_the_session_resumed(void **
     hello(s);
     accept_attach(s);
     assert_string_equal(trace(s), "ingress tcp://*:7700; echo; attached again");
+    struct client_stats stats;
+    client_stats(s->client, &stats);
+    assert_int_equal(stats.attaches, 2);
+    assert_int_equal(stats.resumes, 1);
+    assert_int_equal(stats.incarnation, s->incarnation);
 }
 
 static void what_was_lost_goes_again_when_the_session_is_resumed(void **state)
@@ -264,6 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         scripted(it_attaches_by_echoing_the_hello),
         scripted(the_hello_of_another_attempt_is_not_echoed),
+        scripted(a_hello_of_odd_sizes_is_not_echoed),
         scripted(an_attempt_without_an_answer_is_over_after_2500_ms),
         scripted(every_further_attempt_waits_a_random_time_below_a_bound_that_doubles),
         scripted(a_silent_broker_is_attached_to_again_and_the_session_resumed),

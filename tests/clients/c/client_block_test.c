@@ -334,6 +334,24 @@ static void what_has_moved_out_of_its_frame_goes_again_in_a_new_session(void **s
     assert_true(client_is_quiet(s->client));
 }
 
+/* Another frame would count as sent, and be unknown when the session is lost meanwhile. */
+static void what_the_link_has_no_room_for_stays(void **state)
+{
+    struct script *s = *state;
+    script_frames(s, 512);
+    s->client->limits.frames = 1;
+    queue_up_long(s, "orders", 60000);
+    queue_up_long(s, "mail", 60000);
+    queue_up(s, "sales", "four", 60000);
+    attach(s);
+    assert_int_equal(s->client->stats.frames_out, 1);
+    assert_int_equal(s->client->unsent_events, 4);
+    say(s); /* it was received */
+    assert_int_equal(s->client->stats.frames_out, 2);
+    say(s);
+    assert_int_equal(s->client->unsent_events, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +360,7 @@ int main(void)
         scripted(a_kept_frame_outlives_the_link_and_is_sent_again_in_a_new_session),
         scripted(acks_and_what_was_seen_go_behind_the_block_in_its_frame),
         scripted(who_waits_otherwise_is_copied_with_its_own_time),
+        scripted(what_the_link_has_no_room_for_stays),
         scripted(what_the_window_has_no_room_for_stays),
         scripted(bytes_of_the_window_hold_a_block_back_too),
         scripted(what_was_given_up_before_it_was_sent_is_not_in_the_frame),

@@ -44,6 +44,18 @@ static void credit_is_absolute_and_each_change_has_a_generation(void **state)
     assert_string_equal(trace(s), "delivery orders d1 one; credit orders g4 3");
 }
 
+static void who_has_no_queue_asks_again_when_the_program_does(void **state)
+{
+    struct script *s = active(state);
+    give_turn(s, "orders", TURN_NONE, 0);
+    credit(s, "orders", 9);
+    pass(s, 5000);
+    assert_string_equal(trace(s), "turn orders none e0");
+    consume(s, "orders");
+    credit(s, "orders", 2);
+    assert_string_equal(trace(s), "consume orders 2; credit orders g1 0; credit orders g2 2");
+}
+
 /* 8 MiB is the most that the broker takes: what is larger would be sent again and again. */
 static void many_queues_are_consumed_in_several_frames(void **state)
 {
@@ -252,6 +264,7 @@ int main(void)
         scripted(consuming_is_said_once_and_credit_follows),
         scripted(what_is_wanted_while_away_is_said_when_attached),
         scripted(credit_is_absolute_and_each_change_has_a_generation),
+        scripted(who_has_no_queue_asks_again_when_the_program_does),
         scripted(many_queues_are_consumed_in_several_frames),
         scripted(idle_tells_its_generation),
         scripted(deliveries_are_handed_over_in_order),

@@ -1,9 +1,6 @@
 /* What became of what was published: the pure client against a scripted broker. */
 #include "tests/clients/c/script.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 static struct script *attached(void **state)
 {
     struct script *s = *state;
@@ -32,6 +29,38 @@ static void each_entry_is_told_once_in_runs(void **state)
     refuse_entries(s, "orders", 3, 1, REASON_full);
     confirm(s, "orders", 1, 3, 41); /* nobody says so twice; if he does, it changes nothing */
     assert_string_equal(trace(s), "outcome a 0..1 accepted 41; outcome a 2 full");
+    assert_true(client_is_quiet(s->client));
+}
+
+static void what_became_of_entries_is_counted(void **state)
+{
+    struct script *s = attached(state);
+    struct client_stats stats;
+    publish(s, "orders", 1000, "one two three four");
+    publish(s, "orders", 1000, "five six seven");
+    confirm(s, "orders", 1, 3, 41);
+    refuse_entries(s, "orders", 4, 2, REASON_full);
+    client_stats(s->client, &stats);
+    assert_int_equal(stats.undecided_events, 2);
+    assert_int_equal(stats.undecided_bytes, strlen("six") + strlen("seven"));
+    pass(s, 2050);
+    client_stats(s->client, &stats);
+    assert_int_equal(stats.undecided_events + stats.undecided_bytes, 0);
+    assert_int_equal(stats.confirmed, 3);
+    assert_int_equal(stats.refused, 2);
+    assert_int_equal(stats.unknown, 2);
+}
+
+static void of_very_many_entries_each_is_told(void **state)
+{
+    struct script *s = *state;
+    s->window_events = 5000;
+    attach(s);
+    for (unsigned i = 0; i < 200; i++)
+        publish(s, "orders", 9000, "a b c d e f g h i j");
+    confirm(s, "orders", 1, 700, 1);
+    confirm(s, "orders", 701, 1300, 701);
+    assert_int_equal(s->client->stats.confirmed, 2000);
     assert_true(client_is_quiet(s->client));
 }
 
@@ -68,6 +97,16 @@ static void of_a_topic_each_entry_has_a_sequence_in_each_queue(void **state)
     confirm_topic(s, &(struct run){ .first = 4, .count = 1, .flags = RUN_TOPIC }, NULL, 0); /* nothing matched */
     assert_string_equal(trace(s), "outcome c 0 accepted");
     assert_true(client_is_quiet(s->client));
+}
+
+static void of_a_topic_s_queues_the_one_that_refused_is_named(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "sales", 9000, "one");
+    trace(s);
+    frame_add_refuse(&s->out, span_str("sales"), 1, 1, REASON_full, 5, 5, 0, span_str("audit"));
+    say(s);
+    assert_string_equal(trace(s), "outcome a 0 full by audit");
 }
 
 static void a_topic_s_outcomes_survive_the_session(void **state)
@@ -224,137 +263,15 @@ static void what_was_never_sent_is_unavailable(void **state)
     assert_string_equal(trace(s), "outcome a 0 accepted 1");
 }
 
-/* ------------------------------------------------------------------ a new session */
-
-static void what_is_undecided_goes_again_under_its_number(void **state)
-{
-    struct script *s = attached(state);
-    publish(s, "orders", 9000, "one two three");
-    publish(s, "orders", 9000, "four");
-    lose_session(s);
-    struct outcome runs[] = { { .first = 1, .count = 1, .sequence = 8 },
-                              { .first = 3, .count = 1, .reason = REASON_full } };
-    struct outcomes known = { "orders", 1, runs, 2 };
-    s->producer_known = true;
-    s->outcomes = &known;
-    s->outcome_count = 1;
-    accept_attach(s);
-    char text[256];
-    snprintf(text, sizeof text, "%s", trace(s));
-    assert_non_null(strstr(text, "outcome a 0 accepted 8; outcome a 2 full; attached; "));
-    assert_non_null(strstr(text, "publish orders 2 +two(")); /* and not 3 */
-    assert_non_null(strstr(text, "publish orders 4 four("));
-    assert_null(strstr(text, "three"));
-}
-
-/* The broker waited for its disk when the session was lost: it tells of what the window did not let go again yet. */
-static void what_is_decided_before_it_went_again_does_not_go(void **state)
-{
-    struct script *s = attached(state);
-    publish(s, "orders", 9000, "one two");
-    publish_as(s, 'b', "disk", 9000, "three");
-    lose_session(s);
-    s->producer_known = true;
-    s->window_events = 1;
-    accept_attach(s);
-    assert_non_null(strstr(trace(s), "attached; publish orders 1 one(")); /* and nothing else */
-    confirm(s, "disk", 1, 1, 7);
-    publish_as(s, 'c', "mail", 9000, "four"); /* disk's records rest */
-    assert_string_equal(trace(s), "outcome b 0 accepted 7");
-    frame_add_window(&s->out, 9, 1u << 20);
-    say(s);
-    assert_non_null(strstr(trace(s), "publish mail 1 four("));
-}
-
-static void what_was_decided_and_is_not_listed_is_unknown(void **state)
-{
-    struct script *s = attached(state);
-    publish(s, "orders", 9000, "one two");
-    lose_session(s);
-    struct outcome run = { .first = 2, .count = 1, .sequence = 9 };
-    struct outcomes known = { "orders", 2, &run, 1 };
-    s->producer_known = true;
-    s->outcomes = &known;
-    s->outcome_count = 1;
-    accept_attach(s);
-    assert_string_equal(trace(s), "outcome a 1 accepted 9; outcome a 0 unknown; attached");
-}
-
-static void what_nobody_waits_for_any_more_is_skipped_in_the_new_session(void **state)
-{
-    struct script *s = attached(state);
-    publish(s, "orders", 1000, "one");
-    publish(s, "orders", 9000, "two");
-    pass(s, 1050);
-    lose_session(s);
-    struct outcomes known = { "orders", 0, NULL, 0 };
-    s->producer_known = true;
-    s->outcomes = &known;
-    s->outcome_count = 1;
-    accept_attach(s);
-    assert_non_null(strstr(trace(s), "attached; skip orders 1; publish orders 2 two("));
-}
-
-static void to_a_broker_that_forgot_the_producer_nothing_is_sent_again(void **state)
-{
-    struct script *s = attached(state);
-    publish_as(s, 'a', "orders", 9000, "one two");
-    frame_add_bye(&s->out);
-    say(s);
-    publish_as(s, 'b', "orders", 9000, "three"); /* while away */
-    until_asked(s);
-    hello(s);
-    trace(s);
-    s->producer_known = false;
-    accept_attach(s);
-    char text[256];
-    snprintf(text, sizeof text, "%s", trace(s));
-    assert_int_equal(strncmp(text, "outcome a 0..1 unknown; attached; publish orders 1 three(", 57), 0);
-}
-
-/* After a restart the broker lists what was on disk; of the rest nobody knows any more. */
-static void a_restarted_broker_speaks_for_what_is_on_disk_only(void **state)
-{
-    struct script *s = attached(state);
-    publish_as(s, 'a', "disk", 9000, "one two");
-    publish_as(s, 'b', "memory", 9000, "three");
-    frame_add_bye(&s->out);
-    say(s);
-    trace(s);
-    until_asked(s);
-    assert_non_null(strstr(trace(s), "attach new disk memory")); /* what it wants to know of */
-    hello(s);
-    trace(s);
-    struct outcome run = { .first = 1, .count = 1, .sequence = 3, .flags = RUN_DURABLE };
-    struct outcomes known = { "disk", 1, &run, 1 };
-    s->producer_known = true;
-    s->outcomes = &known;
-    s->outcome_count = 1;
-    s->incarnation++;
-    accept_attach(s);
-    char text[256];
-    snprintf(text, sizeof text, "%s", trace(s));
-    assert_int_equal(strncmp(text, "outcome a 0 accepted 3; outcome b 0 unknown; attached; ", 55), 0);
-    assert_non_null(strstr(text, "publish disk 2 +two("));
-    assert_null(strstr(text, "three"));
-}
-
-static void the_same_incarnation_speaks_for_all_destinations(void **state)
-{
-    struct script *s = attached(state);
-    publish(s, "orders", 9000, "one");
-    lose_session(s);
-    s->producer_known = true; /* it never got there: not even its destination is known */
-    accept_attach(s);
-    assert_non_null(strstr(trace(s), "attached; publish orders 1 one("));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         scripted(each_entry_is_told_once_in_runs),
+        scripted(what_became_of_entries_is_counted),
+        scripted(of_very_many_entries_each_is_told),
         scripted(one_confirm_tells_several_publishers),
         scripted(of_a_topic_each_entry_has_a_sequence_in_each_queue),
+        scripted(of_a_topic_s_queues_the_one_that_refused_is_named),
         scripted(a_topic_s_outcomes_survive_the_session),
         scripted(a_topic_s_run_that_ends_within_a_target_is_no_run),
         scripted(who_no_longer_cares_is_told_nothing),
@@ -366,13 +283,6 @@ int main(void)
         scripted(what_was_seen_waits_for_room_on_the_link),
         scripted(who_tries_once_waits_a_second_for_the_answer),
         scripted(what_was_never_sent_is_unavailable),
-        scripted(what_is_undecided_goes_again_under_its_number),
-        scripted(what_is_decided_before_it_went_again_does_not_go),
-        scripted(what_was_decided_and_is_not_listed_is_unknown),
-        scripted(what_nobody_waits_for_any_more_is_skipped_in_the_new_session),
-        scripted(to_a_broker_that_forgot_the_producer_nothing_is_sent_again),
-        scripted(a_restarted_broker_speaks_for_what_is_on_disk_only),
-        scripted(the_same_incarnation_speaks_for_all_destinations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

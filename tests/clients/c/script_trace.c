@@ -233,7 +233,8 @@ static void on_outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, 
     else if (o->reason == REASON_ok)
         note(ctx, "outcome %c %s accepted %llu", *(char *)cookie, text, (unsigned long long)o->sequence);
     else
-        note(ctx, "outcome %c %s %s", *(char *)cookie, text, reason_info(o->reason)->name);
+        note(ctx, "outcome %c %s %s%s%s", *(char *)cookie, text, reason_info(o->reason)->name, *o->queue ? " by " : "",
+             o->queue);
 }
 
 static void on_turn(void *ctx, const char *queue, enum turn_state state, uint64_t epoch, bool contended,
