@@ -111,7 +111,7 @@ struct http_reply {
 struct http_call {
     const char *method;
     bool operations; /* a call of the operations listener */
-    bool abortable;  /* a signal may end it */
+    bool abortable;  /* a signal may end it at once; else it gets ten seconds more */
     const char *path;
     const char *const *headers; /* "Name: value" lines ended by NULL, or NULL */
     const void *data;

@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "clients/cli/cli.h"
 
 #include <curl/curl.h>
@@ -8,6 +9,8 @@
 
 #define CONNECT_MS 5000L
 #define POLL_MS    1000
+/* What a signal may not end at once, for its outcome is wanted, gets so long: more than a sidecar takes for it. */
+#define GRACE_MS 10000
 
 static const char *given_url, *given_ops_url;
 static CURL *easy;
@@ -120,18 +123,31 @@ static void set_up(const struct http_call *c, struct http_reply *r, struct curl_
     }
 }
 
+/* *stopped: when a signal was first seen; MONO_NEVER before. */
+static bool is_over(const struct http_call *c, mono_t *stopped)
+{
+    if (!cli_stopped())
+        return false;
+    mono_t now = clock_now().mono;
+    *stopped = mono_min(*stopped, now);
+    return c->abortable || mono_since_ms(now, *stopped) >= GRACE_MS;
+}
+
 /* Until it is done, or a signal ends it. */
 static CURLcode perform(const struct http_call *c, struct http_reply *r)
 {
     struct curl_waitfd stop = { .fd = cli_signal_fd(), .events = CURL_WAIT_POLLIN };
     bool watch = c->abortable && stop.fd >= 0;
+    mono_t stopped = MONO_NEVER;
     int running = 1, left;
     curl_multi_add_handle(multi, easy);
-    while (curl_multi_perform(multi, &running) == CURLM_OK && running && !(watch && cli_stopped()))
+    while (curl_multi_perform(multi, &running) == CURLM_OK && running && !is_over(c, &stopped))
         curl_multi_poll(multi, &stop, watch ? 1 : 0, POLL_MS, NULL);
     const CURLMsg *done = curl_multi_info_read(multi, &left);
     CURLcode code = done ? done->data.result : CURLE_ABORTED_BY_CALLBACK;
-    r->aborted = !done;
+    r->aborted = !done && c->abortable;
+    if (!done && !c->abortable)
+        snprintf(trouble, sizeof trouble, "nothing came within %d s of the interruption", GRACE_MS / 1000);
     curl_multi_remove_handle(multi, easy);
     return code;
 }

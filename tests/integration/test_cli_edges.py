@@ -2,6 +2,8 @@
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
 import time
 
@@ -50,6 +52,20 @@ def test_top_ends_when_nobody_reads_it(dev):
     assert "queues" in top.stdout.readline()
     top.stdout.close()
     assert top.wait(timeout=20) == 1 and top.stderr.read() == "sluice: cannot write to the standard output\n"
+
+
+def test_an_interruption_ends_what_waits_for_a_sidecar_that_stands_still():
+    with socket.create_server(("127.0.0.1", 0)) as still:
+        url = f"http://127.0.0.1:{still.getsockname()[1]}"
+        pub = subprocess.Popen([str(BIN / "sluice"), "pub", "q", "x"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, "SLUICE_URL": url})
+        connection = still.accept()[0]
+        assert b"POST /v1/queues/q/events" in connection.recv(65536)
+        pub.send_signal(signal.SIGINT)
+        out, err = pub.communicate(timeout=50)
+        connection.close()
+    assert (pub.returncode, out) == (130, "0 confirmed, 1 unknown: they may have been accepted\n")
+    assert err.startswith(f"sluice: argument 1: no sidecar answers at {url}: nothing came within 10 s of the interruption"), err
 
 
 def test_words_that_are_no_utf_8_are_refused_and_not_left_out(dev):
