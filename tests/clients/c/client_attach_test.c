@@ -119,6 +119,7 @@ static void a_silent_broker_is_attached_to_again_and_the_session_resumed(void **
     client_stats(s->client, &stats);
     assert_int_equal(stats.attaches, 2);
     assert_int_equal(stats.resumes, 1);
+    assert_int_equal(stats.frames_in, 1);
     assert_int_equal(stats.incarnation, s->incarnation);
 }
 

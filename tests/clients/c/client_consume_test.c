@@ -207,6 +207,19 @@ static void a_delivery_without_proof_waits_for_it(void **state)
     assert_string_equal(trace(s), "delivery orders d1 one");
 }
 
+/* Three fifths of the session timeout: beyond it the broker may have given the deliveries to somebody else. */
+static void the_broker_s_session_timeout_says_how_old_a_proof_may_be(void **state)
+{
+    struct script *s = *state;
+    s->session_timeout_ms = 5000;
+    active(state);
+    s->silent = true;
+    pass(s, 2990);
+    assert_true(link_proven(&s->client->link, s->now.mono));
+    pass(s, 20);
+    assert_false(link_proven(&s->client->link, s->now.mono));
+}
+
 /* The process stood still between its echo and reading the answer: meanwhile the broker may have ended the session. */
 static void an_answer_read_late_proves_nothing(void **state)
 {
@@ -275,6 +288,7 @@ int main(void)
         scripted(deliveries_of_another_epoch_or_consumption_are_dropped),
         scripted(a_delivery_that_proves_itself_is_handed_over_at_once),
         scripted(a_delivery_without_proof_waits_for_it),
+        scripted(the_broker_s_session_timeout_says_how_old_a_proof_may_be),
         scripted(an_answer_read_late_proves_nothing),
         scripted(a_resumed_session_keeps_the_turn),
         scripted(a_new_session_revokes_the_turn_and_consumes_again),

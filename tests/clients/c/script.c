@@ -18,6 +18,7 @@ static void start(struct script *s, int64_t linger_ms, uint32_t frame_bytes)
     s->now = (struct now){ { INT64_C(1000) * 1000 * MONO_MS }, { INT64_C(1700000000000) } };
     s->session = (struct token){ 11, 0 };
     s->incarnation = 5;
+    s->session_timeout_ms = 10000;
     s->window_events = 1000;
     s->window_bytes = 1u << 20;
     s->client = client_new(&config, &script_handler, s, s->now);
@@ -151,7 +152,7 @@ void accept_attach(struct script *s)
     r.u.attached.window_events = s->window_events;
     r.u.attached.window_bytes = s->window_bytes;
     r.u.attached.heartbeat_ms = 3000;
-    r.u.attached.session_timeout_ms = 10000;
+    r.u.attached.session_timeout_ms = s->session_timeout_ms;
     r.u.attached.incarnation = s->incarnation;
     r.u.attached.producer_epoch = r.u.attached.resumed ? 0 : s->producer_epoch;
     r.u.attached.max_event = 1u << 20;

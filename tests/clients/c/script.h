@@ -45,6 +45,7 @@ struct script {
 
     /* what the next Attached says */
     uint64_t incarnation, producer_epoch, window_events, window_bytes;
+    uint32_t session_timeout_ms;
     bool producer_known;
     const struct outcomes *outcomes;
     size_t outcome_count;
