@@ -223,6 +223,42 @@ static void the_own_buffer_bounds_callbacks_too(void **state)
     stream_free(c);
 }
 
+static void publish_another(void *context, int error, uint64_t sequence)
+{
+    struct stream *c = context;
+    for (; c->next; c->next--)
+        sluice_publish(c->s, "orders", &(struct sluice_event){ .data = "x", .size = 1 }, 20000, publish_another, c);
+    seen_confirm(&c->seen, error, sequence);
+}
+
+/* Ends a linger, as what is more urgent than a publish does. */
+static void hurry(struct sluice *s)
+{
+    struct seen none = seen_fresh();
+    sluice_unsubscribe(sluice_subscribe(s, "other", 1, seen_event, &none));
+}
+
+static void what_a_callback_publishes_lingers_until_the_own_buffer_is_full(void **state)
+{
+    struct sluice_options options = { .buffer_bytes = 1000, .linger_ms = 3600000 };
+    struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL), *other = seen_connect(state);
+    struct stream *c = stream_new(s, 1);
+    struct sluice_event e = { .data = "x", .size = 1 };
+    c->next = 1;
+    assert_int_equal(sluice_publish(s, "orders", &e, 20000, publish_another, c), SLUICE_OK);
+    hurry(s);
+    assert_true(seen_wait(&c->seen, 1));
+    for (int i = 0; i < 20; i++) /* round trips in which it would have come */
+        assert_int_equal(sluice_publish_wait(other, "other", &e, 20000, NULL), SLUICE_OK);
+    assert_int_equal(seen_count(&c->seen), 1);
+    c->next = 100; /* beyond what is busy */
+    hurry(s);
+    assert_true(seen_wait(&c->seen, 8));
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
+    assert_int_equal(sluice_close(other, 20000), SLUICE_OK);
+    stream_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +267,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_queued_already_is_not_overtaken, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(callbacks_write_an_event_as_callers_do, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(the_own_buffer_bounds_callbacks_too, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(what_a_callback_publishes_lingers_until_the_own_buffer_is_full, seen_start,
+                                        seen_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

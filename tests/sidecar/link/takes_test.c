@@ -35,6 +35,22 @@ static void a_take_gets_what_is_there_and_waits_for_no_more(void **state)
     driver_close(&l);
 }
 
+/* The broker has said that there is no more: what comes then comes alone. */
+static void a_take_that_waits_gets_what_comes_at_once(void **state)
+{
+    struct driver l;
+    struct asked a;
+    (void)state;
+    driver_open(&l, 10, 0, 0);
+    driver_take(&l, "bounded", 8, 600000, &a);
+    for (unsigned i = 0; i < 5; i++)
+        driver_turn(&l);
+    fill(&l, 1, 10);
+    driver_answer(&l, &a);
+    assert_int_equal(a.count, 1);
+    driver_close(&l);
+}
+
 static void a_take_ends_at_its_deadline(void **state)
 {
     struct driver l;
@@ -234,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_queue_is_answered_at_once_where_nobody_waits),
         cmocka_unit_test(a_take_gets_what_is_there_and_waits_for_no_more),
+        cmocka_unit_test(a_take_that_waits_gets_what_comes_at_once),
         cmocka_unit_test(a_take_ends_at_its_deadline),
         cmocka_unit_test(takes_are_served_in_the_order_of_their_arrival),
         cmocka_unit_test(a_take_is_full_at_its_bytes_and_the_rest_goes_to_the_next),

@@ -43,6 +43,35 @@ static void what_an_end_means(void **state)
     }
 }
 
+static void of_a_line_only_the_header_s_value_is_taken(void **state)
+{
+    char large[PUSH_HEADER_MAX + 32];
+    static const struct {
+        const char *line, *value; /* NULL: it is another header, and what was known stays */
+    } rows[] = {
+        { "Retry-After: 5\r\n", "5" },  { "retry-AFTER:5", "5" },     { "Retry-After: \t 5 s  \r\n", "5 s" },
+        { "Retry-After:\r\n", "" },     { "Retry-After: \r\n", "" },  { "Retry-After", NULL },
+        { "Retry-After-All: 5", NULL }, { "X-Retry-After: 5", NULL }, { "Retry-After 5", NULL },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char out[PUSH_HEADER_MAX] = "?";
+        size_t size = 1;
+        push_header(span_str(rows[i].line), "Retry-After", out, &size);
+        const char *value = rows[i].value ? rows[i].value : "?";
+        if (size != strlen(value) || memcmp(out, value, size) != 0)
+            fail_msg("row %zu: %.*s", i, (int)size, out);
+    }
+    char out[PUSH_HEADER_MAX];
+    size_t size = 1;
+    memset(large, 'x', sizeof large);
+    memcpy(large, "Retry-After: ", 13);
+    push_header(span_of(large, 13 + PUSH_HEADER_MAX), "Retry-After", out, &size);
+    assert_int_equal(size, 0); /* as if it were not there */
+    push_header(span_of(large, 13 + PUSH_HEADER_MAX - 1), "Retry-After", out, &size);
+    assert_int_equal(size, PUSH_HEADER_MAX - 1);
+}
+
 static void assert_said(const char *body, size_t size, const char *said)
 {
     char out[PUSH_SAID_MAX + 1];
@@ -198,6 +227,7 @@ int main(void)
         cmocka_unit_test(what_an_end_means),
         cmocka_unit_test(in_dapr_s_dialect_the_body_of_a_2xx_decides),
         cmocka_unit_test(in_dapr_s_dialect_404_drops_and_410_is_a_failure),
+        cmocka_unit_test(of_a_line_only_the_header_s_value_is_taken),
         cmocka_unit_test(what_an_answer_says_is_kept_in_one_line_and_cut_between_characters),
         cmocka_unit_test(retry_after_is_seconds_or_a_date),
         cmocka_unit_test(a_handshake_is_granted_by_name_or_to_all),
