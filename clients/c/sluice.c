@@ -2,6 +2,7 @@
 #include "clients/c/sluice_priv.h"
 
 #include "base/clock.h"
+#include "base/units.h"
 #include "base/xalloc.h"
 
 #include <errno.h>
@@ -23,11 +24,13 @@
 
 static void set_names(struct sluice *s, const char *name)
 {
+    const char *program = program_invocation_short_name;
     if (name && *name) {
         s->name = xstrdup(name);
     } else {
-        s->name = xmalloc(strlen(program_invocation_short_name) + 16);
-        sprintf(s->name, "%s/%d", program_invocation_short_name, (int)getpid());
+        program = utf8_valid(span_str(program)) ? program : "program";
+        s->name = xmalloc(strlen(program) + 16);
+        sprintf(s->name, "%s/%d", program, (int)getpid());
     }
     s->source = xmalloc(strlen(s->name) + 2);
     sprintf(s->source, "/%s", s->name);
@@ -92,6 +95,8 @@ static bool open_binding(struct sluice *s, const char *broker, const struct slui
     };
     if (options->linger_ms < 0 || options->linger_ms > LINGER_MOST_MS)
         return error_set(e, "linger_ms must be from 0 to %lld", (long long)LINGER_MOST_MS);
+    if (!utf8_valid(span_str(s->name))) /* a broker hears nothing of it */
+        return error_set(e, "the connection's name must be text in UTF-8");
     if (strncmp(broker, "inproc://", 9) == 0)
         return error_set(e, "inproc addresses are the broker's own process's; use tcp://HOST:PORT or ipc:///PATH");
     if (sodium_init() < 0)

@@ -63,7 +63,7 @@ struct sluice_event {
 };
 
 struct sluice_options {
-    const char *name;        /* for people and as source; NULL: the program's name and pid */
+    const char *name;        /* for people and as source, in UTF-8; NULL: the program's name and pid */
     const char *inbox;       /* endpoint to bind; NULL: any free port, or a path beside an ipc broker's */
     int64_t connect_wait_ms; /* how long sluice_connect waits for the broker; 0: 5,000; < 0: does not wait */
     size_t buffer_bytes;     /* most bytes of undecided publishes; 0: 16 MiB */

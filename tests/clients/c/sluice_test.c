@@ -227,6 +227,14 @@ static void connecting_to_nobody_says_so(void **state)
     assert_non_null(strstr(error, "keys go together"));
 }
 
+static void a_name_that_is_no_text_is_refused(void **state)
+{
+    struct sluice_options options = { .name = "\xff\xfe" };
+    char error[256] = "";
+    assert_null(sluice_connect(test_broker_endpoint(*state), &options, error));
+    assert_string_equal(error, "the connection's name must be text in UTF-8");
+}
+
 static void without_a_connection_nothing_is_done(void **state)
 {
     const struct sluice_event e = { .data = "x", .size = 1 };
@@ -247,6 +255,7 @@ static void without_a_connection_nothing_is_done(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_name_that_is_no_text_is_refused, seen_start, seen_stop),
         cmocka_unit_test(without_a_connection_nothing_is_done),
         cmocka_unit_test_setup_teardown(a_blocking_publish_returns_the_sequence, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(every_publish_is_confirmed_once_and_consumed_in_order, seen_start, seen_stop),

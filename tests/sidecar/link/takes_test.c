@@ -58,6 +58,7 @@ static void a_take_ends_at_its_deadline(void **state)
     (void)state;
     driver_open(&l, 10, 0, 0);
     driver_take(&l, "bounded", 1, 50, &a);
+    assert_true(uplink_due(l.uplink).ns <= mono_add_ms(clock_now().mono, 50).ns);
     assert_int_equal(driver_stats(&l).waiting_takes, 1);
     driver_answer(&l, &a);
     assert_true(a.reason == REASON_ok && a.count == 0);
