@@ -60,6 +60,38 @@ static void a_receipt_says_where_the_event_is(void **state)
     assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
 }
 
+struct sums {
+    struct seen seen;
+    struct sluice *s;
+    uint64_t sequences;
+};
+
+static void add_up(void *context, int error, uint64_t sequence)
+{
+    struct sums *c = context;
+    c->sequences += sequence;
+    seen_confirm(&c->seen, error, sequence);
+}
+
+/* In one frame, so that they are decided as one run. */
+static void publish_three_to_a_topic(void *context, int error, uint64_t sequence)
+{
+    struct sums *c = context;
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(sluice_publish(c->s, "both", &event, 20000, add_up, c), SLUICE_OK);
+    seen_confirm(&c->seen, error, sequence);
+}
+
+static void a_confirm_of_a_topic_has_no_sequence(void **state)
+{
+    struct sums c = { .seen = seen_fresh(), .s = seen_connect(state) };
+    assert_int_equal(sluice_publish(c.s, "orders", &event, 20000, publish_three_to_a_topic, &c), SLUICE_OK);
+    assert_true(seen_wait(&c.seen, 4));
+    assert_int_equal(c.seen.accepted, 4);
+    assert_int_equal(c.sequences, 0);
+    assert_int_equal(sluice_close(c.s, 20000), SLUICE_OK);
+}
+
 static void what_must_be_a_topic_goes_to_no_queue(void **state)
 {
     struct sluice *s = seen_connect(state);
@@ -254,6 +286,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_receipt_says_where_the_event_is, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(a_confirm_of_a_topic_has_no_sequence, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(what_must_be_a_topic_goes_to_no_queue, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_refusal_says_who_had_no_room, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_delayed_event_comes_after_its_delay, seen_start, seen_stop),
