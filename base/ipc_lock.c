@@ -2,6 +2,7 @@
 
 #include "base/xalloc.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,7 +10,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define MADE_UP_DIGITS 16u
+#define SWEEP_SECONDS  60
 
 static char *lock_name(const char *path)
 {
@@ -73,4 +78,50 @@ void ipc_lock_release(struct ipc_lock *lock)
     free(name);
     free(lock->path);
     lock->path = NULL;
+}
+
+/* ------------------------------------------------------------------ what a crash left */
+
+/* Is it "BASE.XXXXXXXXXXXXXXXX.lock"? */
+static bool is_made_up(const char *name, const char *base)
+{
+    size_t size = strlen(base);
+    if (strncmp(name, base, size) != 0 || name[size] != '.')
+        return false;
+    name += size + 1;
+    return strspn(name, "0123456789abcdef") == MADE_UP_DIGITS && strcmp(name + MADE_UP_DIGITS, ".lock") == 0;
+}
+
+static void sweep(const char *path)
+{
+    struct stat st;
+    char *name = lock_name(path);
+    int fd = open(name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0 && fstat(fd, &st) == 0 && time(NULL) - st.st_mtime >= SWEEP_SECONDS &&
+        flock(fd, LOCK_EX | LOCK_NB) == 0 && is_current(fd, name)) {
+        unlink(path);
+        unlink(name);
+    }
+    if (fd >= 0)
+        close(fd);
+    free(name);
+}
+
+void ipc_lock_sweep(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    char *folder = xstrdup(slash ? path : "."), *name = xmalloc(strlen(path) + MADE_UP_DIGITS + 2);
+    if (slash)
+        folder[slash - path + 1] = '\0';
+    DIR *d = opendir(folder);
+    for (const struct dirent *entry; d && (entry = readdir(d)) != NULL;) {
+        if (!is_made_up(entry->d_name, base))
+            continue;
+        sprintf(name, "%s%.*s", path, (int)MADE_UP_DIGITS + 1, entry->d_name + strlen(base));
+        sweep(name);
+    }
+    if (d)
+        closedir(d);
+    free(folder);
+    free(name);
 }

@@ -14,5 +14,8 @@ struct ipc_lock {
 bool ipc_lock_take(struct ipc_lock *lock, const char *path, struct error *e);
 /* Removes the socket and the lock's file and lets go; nothing when nothing is held. A zeroed struct holds nothing. */
 void ipc_lock_release(struct ipc_lock *lock);
+/* Removes what holders of "PATH.XXXXXXXXXXXXXXXX" (sixteen hex digits: names that are made up, once each, and so taken by nobody
+ * again) have left that crashed. What is younger than a minute may be about to be locked, and stays. */
+void ipc_lock_sweep(const char *path);
 
 #endif

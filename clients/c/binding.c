@@ -292,6 +292,8 @@ static void explain_silence(const struct binding *b, char *out, size_t size)
 static bool open_inbox(struct binding *b, const char *wanted, struct error *e)
 {
     char *endpoint = wanted ? xstrdup(wanted) : inbox_make_up(b->broker);
+    if (!wanted && address_is(b->broker, "ipc://")) /* a client that crashed left its inbox, and nobody else comes by */
+        ipc_lock_sweep(b->broker + strlen("ipc://"));
     if (!(b->inbox = open_socket(b, ZMQ_PULL)))
         error_set(e, "cannot open a socket: %s", zmq_strerror(errno));
     else

@@ -1,6 +1,7 @@
 /* One process at a time binds an ipc path; a directory of its own for each test. */
 #include "base/ipc_lock.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -152,6 +154,49 @@ static void a_folder_that_is_not_there_is_named(void **state)
     assert_null(lock.path);
 }
 
+/* A lock's file as a crash leaves it, so many seconds ago. */
+static void leave(const char *suffix, time_t age)
+{
+    char name[160];
+    struct timespec times[2] = { { .tv_sec = time(NULL) - age }, { .tv_sec = time(NULL) - age } };
+    snprintf(name, sizeof name, "%s.%s.lock", path, suffix);
+    int fd = open(name, O_CREAT | O_RDWR, 0660);
+    assert_true(fd >= 0 && futimens(fd, times) == 0);
+    close(fd);
+}
+
+static void what_a_crash_left_is_swept_and_nothing_else(void **state)
+{
+    (void)state;
+    struct ipc_lock held = { 0 };
+    char bound[120], held_path[120];
+    snprintf(bound, sizeof bound, "%s.0123456789abcdef", path);
+    snprintf(held_path, sizeof held_path, "%s.00000000000000ff", path);
+    leave("0123456789abcdef", 61);
+    FILE *f = fopen(bound, "w");
+    assert_non_null(f);
+    fclose(f);
+    assert_true(ipc_lock_take(&held, held_path, NULL));
+    leave("00000000000000ff", 61);
+    leave("fedcba9876543210", 30);
+    leave("ingress", 61);
+    leave("0123456789abcde", 61);
+    leave("0123456789abcdeff", 61);
+    ipc_lock_sweep(path);
+    assert_false(exists(bound));
+    strcat(bound, ".lock");
+    assert_false(exists(bound));
+    strcat(held_path, ".lock");
+    assert_true(exists(held_path));
+    ipc_lock_release(&held);
+    static const char *const stay[] = { "fedcba9876543210", "ingress", "0123456789abcde", "0123456789abcdeff" };
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(bound, sizeof bound, "%s.%s.lock", path, stay[i]);
+        assert_int_equal(unlink(bound), 0); /* it was there */
+    }
+    ipc_lock_sweep("/nowhere/at/all");
+}
+
 int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, begin, end)
@@ -161,6 +206,7 @@ int main(void)
         T(only_user_and_group_may_open_the_lock),
         T(the_lock_of_a_killed_process_is_free),
         T(what_is_no_socket_is_left_alone),
+        T(what_a_crash_left_is_swept_and_nothing_else),
         T(a_folder_that_is_not_there_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,7 @@
 import json
+import os
 import random
+import re
 import time
 
 import pytest
@@ -75,6 +77,19 @@ def test_over_ipc_everything_is_the_same(cluster, tmp_path):
     assert s.take("q", wait="5s").json["events"][0]["event"]["data"] == "over ipc"
     second = run("sluice-broker", "--listen", f"ipc://{tmp_path}/broker.sock")
     assert second.returncode == 1 and "in use by another process" in second.stderr
+
+
+def test_over_ipc_the_next_client_removes_what_a_killed_one_left(cluster, tmp_path):
+    b = cluster.broker(listen=f"ipc://{tmp_path}/b")
+    s = cluster.sidecar(b)
+    s.wait_attached()
+    s.kill()
+    left = [path for path in tmp_path.iterdir() if re.fullmatch(r"b\.[0-9a-f]{16}(\.lock)?", path.name)]
+    assert len(left) == 2
+    for path in left:
+        os.utime(path, (0, 0))  # long ago
+    cluster.sidecar(b).wait_attached()
+    assert not any(path.exists() for path in left)
 
 
 def test_a_port_in_use_is_said(broker):
