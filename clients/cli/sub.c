@@ -299,7 +299,7 @@ static bool is_topic(const char *name)
 {
     struct buf path = { 0 };
     http_topic_path(&path, name, "%s", "");
-    struct http_reply r = http_do(&(struct http_call){ .method = "GET", .path = (char *)path.data });
+    struct http_reply r = http_do(&(struct http_call){ .method = "GET", .abortable = true, .path = (char *)path.data });
     bool is = r.status == 200;
     http_reply_free(&r);
     buf_free(&path);
@@ -350,7 +350,7 @@ static void ask_for_the_lease(struct sub *s)
 {
     struct buf path = { 0 };
     http_queue_path(&path, s->queue, "%s", "");
-    struct http_reply r = http_do(&(struct http_call){ .method = "GET", .path = (char *)path.data });
+    struct http_reply r = http_do(&(struct http_call){ .method = "GET", .abortable = true, .path = (char *)path.data });
     if (r.status == 200 && !duration_parse(span_str(json_text_of(http_json(&r), "lease")), &s->lease_ms))
         s->lease_ms = 0;
     if (r.status == 503 && s->wait_ms)

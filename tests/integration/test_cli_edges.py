@@ -54,18 +54,28 @@ def test_top_ends_when_nobody_reads_it(dev):
     assert top.wait(timeout=20) == 1 and top.stderr.read() == "sluice: cannot write to the standard output\n"
 
 
-def test_an_interruption_ends_what_waits_for_a_sidecar_that_stands_still():
+def interrupted_while_it_waits(*command):
+    """Against a sidecar that stands still: what it had asked for, its exit status, what it said and how long the end took."""
     with socket.create_server(("127.0.0.1", 0)) as still:
         url = f"http://127.0.0.1:{still.getsockname()[1]}"
-        pub = subprocess.Popen([str(BIN / "sluice"), "pub", "q", "x"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               env={**os.environ, "SLUICE_URL": url})
+        p = subprocess.Popen([str(BIN / "sluice"), *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             env={**os.environ, "SLUICE_URL": url})
         connection = still.accept()[0]
-        assert b"POST /v1/queues/q/events" in connection.recv(65536)
-        pub.send_signal(signal.SIGINT)
-        out, err = pub.communicate(timeout=50)
+        asked = connection.recv(65536).decode().split(" HTTP/")[0]
+        begun = time.monotonic()
+        p.send_signal(signal.SIGINT)
+        out, err = p.communicate(timeout=50)
         connection.close()
-    assert (pub.returncode, out) == (130, "0 confirmed, 1 unknown: they may have been accepted\n")
-    assert err.startswith(f"sluice: argument 1: no sidecar answers at {url}: nothing came within 10 s of the interruption"), err
+    return asked.split("?")[0], p.returncode, out, err.replace(url, "URL"), time.monotonic() - begun
+
+
+def test_an_interruption_ends_what_waits_for_a_sidecar_that_stands_still():
+    asked, code, out, err, took = interrupted_while_it_waits("pub", "q", "x")  # its outcome is wanted
+    assert (asked, code, out) == ("POST /v1/queues/q/events", 130, "0 confirmed, 1 unknown: they may have been accepted\n")
+    assert err.startswith("sluice: argument 1: no sidecar answers at URL: nothing came within 10 s of the interruption"), err
+    asked, code, out, err, took = interrupted_while_it_waits("sub", "q")
+    assert (asked, code, out, err) == ("GET /v1/queues/q", 0, "", "")
+    assert took < 9
 
 
 def test_words_that_are_no_utf_8_are_refused_and_not_left_out(dev):
