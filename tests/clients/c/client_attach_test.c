@@ -156,6 +156,20 @@ static void a_session_that_is_gone_is_replaced_by_a_new_one(void **state)
     assert_string_equal(trace(s), "ingress tcp://*:7700; echo; attached");
 }
 
+static void an_answer_that_does_not_fit_ends_the_session(void **state)
+{
+    struct script *s = *state;
+    attach(s);
+    s->silent = true;
+    until_asked(s);
+    hello(s);
+    trace(s);
+    s->received = 9; /* never sent */
+    accept_attach(s);
+    until_asked(s);
+    assert_string_equal(trace(s), "away: the broker's word about the session does not fit; control; attach new");
+}
+
 static void a_producer_id_is_held_under_the_epoch_that_was_told(void **state)
 {
     struct script *s = *state;
@@ -298,6 +312,7 @@ int main(void)
         scripted(a_silent_broker_is_attached_to_again_and_the_session_resumed),
         scripted(what_was_lost_goes_again_when_the_session_is_resumed),
         scripted(a_session_that_is_gone_is_replaced_by_a_new_one),
+        scripted(an_answer_that_does_not_fit_ends_the_session),
         scripted(a_producer_id_is_held_under_the_epoch_that_was_told),
         scripted(who_is_fenced_reports_it_and_goes_on_under_another_id),
         scripted(destinations_of_which_nothing_waits_end_with_the_producer),

@@ -148,6 +148,19 @@ static void who_no_longer_cares_is_told_nothing(void **state)
     assert_string_equal(trace(s), "outcome b 0 accepted 2");
 }
 
+static void nor_of_what_was_not_sent_yet(void **state)
+{
+    struct script *s = *state;
+    until_asked(s);
+    publish_as(s, 'a', "orders", 10, "one");
+    publish_as(s, 'b', "orders", 10, "two");
+    client_publish_forget(s->client, script_cookie('a'));
+    trace(s);
+    pass(s, 20);
+    assert_string_equal(trace(s), "outcome b 0 unavailable");
+    assert_int_equal(s->client->unsent_events + s->client->unsent_bytes, 0);
+}
+
 /* The window let only the head of a batch go; when that is refused the rest is, too, for admission is a prefix. */
 static void the_unsent_rest_of_a_refused_batch_is_refused_with_it(void **state)
 {
@@ -183,6 +196,17 @@ static void at_its_deadline_an_entry_is_skipped_and_then_unknown(void **state)
     confirm(s, "orders", 1, 2, 1); /* too late to tell anybody; the number is decided all the same */
     pass(s, 1000);
     assert_string_equal(trace(s), "seen orders 2");
+}
+
+static void each_entry_whose_time_is_up_is_skipped(void **state)
+{
+    struct script *s = attached(state);
+    const uint32_t waits[] = { 1000, 9000, 1000, 1000, 9000, 9000, 1000 };
+    for (size_t i = 0; i < sizeof waits / sizeof *waits; i++)
+        publish(s, "orders", waits[i], "x");
+    trace(s);
+    pass(s, 1050);
+    assert_string_equal(trace(s), "skip orders 1; skip orders 3..4; skip orders 7");
 }
 
 static void the_answer_to_a_skip_is_the_outcome(void **state)
@@ -275,8 +299,10 @@ int main(void)
         scripted(a_topic_s_outcomes_survive_the_session),
         scripted(a_topic_s_run_that_ends_within_a_target_is_no_run),
         scripted(who_no_longer_cares_is_told_nothing),
+        scripted(nor_of_what_was_not_sent_yet),
         scripted(the_unsent_rest_of_a_refused_batch_is_refused_with_it),
         scripted(at_its_deadline_an_entry_is_skipped_and_then_unknown),
+        scripted(each_entry_whose_time_is_up_is_skipped),
         scripted(the_answer_to_a_skip_is_the_outcome),
         scripted(a_skip_does_not_wait_for_the_window),
         scripted(what_was_seen_waits_for_somebody_to_tell),
