@@ -90,6 +90,7 @@ static void deliveries_are_handed_over_in_order(void **state)
     deliver(s, "orders", 7, 1, "one two");
     deliver(s, "orders", 7, 3, "three");
     assert_string_equal(trace(s), "delivery orders d1 one; delivery orders d2 two; delivery orders d3 three");
+    assert_int_equal(s->client->stats.delivered, 3);
 }
 
 static void a_hole_between_deliveries_breaks_the_protocol(void **state)

@@ -263,6 +263,21 @@ static void outcomes_are_said_to_be_seen_after_a_second(void **state)
     assert_string_equal(trace(s), "seen orders 2");
 }
 
+/* Counted from the first of them, however many come after it. */
+static void decisions_that_go_on_do_not_put_it_off(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 9000, "one two three");
+    confirm(s, "orders", 1, 1, 1);
+    pass(s, 600);
+    confirm(s, "orders", 2, 1, 2);
+    trace(s);
+    pass(s, 399);
+    assert_string_equal(trace(s), "");
+    pass(s, 1);
+    assert_string_equal(trace(s), "seen orders 2");
+}
+
 /* A session that publishes twice a second says it with that, and sends nothing else. */
 static void what_the_next_publish_said_is_not_said_again(void **state)
 {
@@ -318,6 +333,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         scripted(entries_are_numbered_densely_per_destination),
+        scripted(decisions_that_go_on_do_not_put_it_off),
         scripted(what_the_next_publish_said_is_not_said_again),
         scripted(what_is_written_in_reserved_room_goes_out_like_any_other),
         scripted(nothing_large_or_without_a_name_goes_out_of_reserved_room),

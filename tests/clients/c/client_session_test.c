@@ -138,6 +138,24 @@ static void to_a_broker_that_forgot_the_producer_nothing_is_sent_again(void **st
     assert_int_equal(strncmp(text, "outcome a 0..1 unknown; attached; publish orders 1 three(", 57), 0);
 }
 
+static void nor_is_it_told_what_was_seen(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 9000, "one");
+    confirm(s, "orders", 1, 1, 1);
+    pass(s, 1000);
+    frame_add_bye(&s->out);
+    say(s);
+    publish(s, "orders", 9000, "two"); /* keeps the destination */
+    until_asked(s);
+    hello(s);
+    trace(s);
+    s->producer_known = false;
+    accept_attach(s);
+    pass(s, 500);
+    assert_null(strstr(trace(s), "seen"));
+}
+
 /* After a restart the broker lists what was on disk; of the rest nobody knows any more. */
 static void a_restarted_broker_speaks_for_what_is_on_disk_only(void **state)
 {
@@ -185,6 +203,7 @@ int main(void)
         scripted(what_continues_a_refused_entry_does_not_go_again),
         scripted(what_nobody_waits_for_any_more_is_skipped_in_the_new_session),
         scripted(to_a_broker_that_forgot_the_producer_nothing_is_sent_again),
+        scripted(nor_is_it_told_what_was_seen),
         scripted(a_restarted_broker_speaks_for_what_is_on_disk_only),
         scripted(the_same_incarnation_speaks_for_all_destinations),
     };
