@@ -31,6 +31,20 @@ static void what_is_wanted_while_away_is_said_when_attached(void **state)
     assert_string_equal(trace(s), "attached; consume orders 1; credit orders g2 3");
 }
 
+static void a_name_may_be_as_long_as_there_are(void **state)
+{
+    struct script *s = *state;
+    char name[NAME_MAX_SIZE + 2] = "", said[NAME_MAX_SIZE + 20];
+    memset(name, 'q', NAME_MAX_SIZE + 1);
+    attach(s);
+    consume(s, name); /* no queue has that name */
+    assert_string_equal(trace(s), "");
+    name[NAME_MAX_SIZE] = '\0';
+    consume(s, name);
+    snprintf(said, sizeof said, "consume %s 1", name);
+    assert_string_equal(trace(s), said);
+}
+
 static void credit_is_absolute_and_each_change_has_a_generation(void **state)
 {
     struct script *s = active(state);
@@ -56,21 +70,50 @@ static void who_has_no_queue_asks_again_when_the_program_does(void **state)
     assert_string_equal(trace(s), "consume orders 2; credit orders g1 0; credit orders g2 2");
 }
 
-/* 8 MiB is the most that the broker takes: what is larger would be sent again and again. */
-static void many_queues_are_consumed_in_several_frames(void **state)
+static void consume_a_hundred(struct script *s)
 {
-    struct script *s = *state;
-    script_frames(s, 512);
     for (unsigned i = 0; i < 100; i++) {
         char name[16];
         snprintf(name, sizeof name, "queue-%u", i);
         client_consume(s->client, span_str(name));
         client_credit(s->client, span_str(name), 3);
     }
-    attach(s);
+}
+
+static unsigned told_of(const struct script *s)
+{
+    unsigned count = 0;
     for (const struct consumption *k = s->client->consumptions; k; k = k->hh.next)
-        assert_true(k->told && k->generation_told == k->generation);
+        count += k->told && k->generation_told == k->generation;
+    return count;
+}
+
+/* 8 MiB is the most that the broker takes: what is larger would be sent again and again. */
+static void many_queues_are_consumed_in_several_frames(void **state)
+{
+    struct script *s = *state;
+    script_frames(s, 512);
+    consume_a_hundred(s);
+    attach(s);
+    assert_int_equal(told_of(s), 100);
     assert_true(s->client->stats.frames_out >= 6);
+}
+
+static void those_for_which_the_link_has_no_room_are_consumed_later(void **state)
+{
+    struct script *s = *state;
+    script_frames(s, 512);
+    s->client->limits.frames = 2;
+    consume_a_hundred(s);
+    publish(s, "orders", 60000, "x");
+    attach(s);
+    assert_int_equal(s->client->stats.frames_out, 2);
+    assert_in_range(told_of(s), 1, 99);
+    assert_int_equal(s->client->unsent_events, 1);
+    for (unsigned i = 0; i < 10; i++)
+        say(s); /* what was sent is acknowledged */
+    assert_int_equal(told_of(s), 100);
+    assert_int_equal(s->client->unsent_events, 0);
 }
 
 static void idle_tells_its_generation(void **state)
@@ -277,9 +320,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         scripted(consuming_is_said_once_and_credit_follows),
         scripted(what_is_wanted_while_away_is_said_when_attached),
+        scripted(a_name_may_be_as_long_as_there_are),
         scripted(credit_is_absolute_and_each_change_has_a_generation),
         scripted(who_has_no_queue_asks_again_when_the_program_does),
         scripted(many_queues_are_consumed_in_several_frames),
+        scripted(those_for_which_the_link_has_no_room_are_consumed_later),
         scripted(idle_tells_its_generation),
         scripted(deliveries_are_handed_over_in_order),
         scripted(a_hole_between_deliveries_breaks_the_protocol),

@@ -173,6 +173,8 @@ static void the_unsent_rest_of_a_refused_batch_is_refused_with_it(void **state)
     confirm(s, "orders", 1, 1, 1);
     refuse_entries(s, "orders", 2, 1, REASON_closed);
     assert_string_equal(trace(s), "outcome a 0 accepted 1; outcome a 1..2 closed");
+    assert_int_equal(s->client->unsent_events, 1);
+    assert_int_equal(s->client->unsent_bytes, strlen("four"));
     frame_add_window(&s->out, 9, 1u << 20);
     say(s);
     assert_string_equal(trace(s), "seen orders 2; publish orders 3 four(9000)");
@@ -207,6 +209,19 @@ static void each_entry_whose_time_is_up_is_skipped(void **state)
     trace(s);
     pass(s, 1050);
     assert_string_equal(trace(s), "skip orders 1; skip orders 3..4; skip orders 7");
+}
+
+/* A broker takes so many in one word. */
+static void a_thousand_are_skipped_at_once_at_most(void **state)
+{
+    struct script *s = *state;
+    s->window_events = 2000;
+    attach(s);
+    for (unsigned i = 0; i < 101; i++)
+        publish(s, "orders", 1000, "a b c d e f g h i j");
+    trace(s);
+    pass(s, 1050);
+    assert_string_equal(trace(s), "skip orders 1..1000; skip orders 1001..1010");
 }
 
 static void the_answer_to_a_skip_is_the_outcome(void **state)
@@ -303,6 +318,7 @@ int main(void)
         scripted(the_unsent_rest_of_a_refused_batch_is_refused_with_it),
         scripted(at_its_deadline_an_entry_is_skipped_and_then_unknown),
         scripted(each_entry_whose_time_is_up_is_skipped),
+        scripted(a_thousand_are_skipped_at_once_at_most),
         scripted(the_answer_to_a_skip_is_the_outcome),
         scripted(a_skip_does_not_wait_for_the_window),
         scripted(what_was_seen_waits_for_somebody_to_tell),

@@ -34,6 +34,8 @@ static void what_is_written_in_reserved_room_goes_out_like_any_other(void **stat
     at = client_reserve(s->client, span_str("mail"), 100);
     memcpy(at, "two", 3);
     assert_true(client_publish_reserved(s->client, 3, NULL, 0, script_cookie('c'), s->now, &why));
+    assert_int_equal(s->client->unsent_events, 2);
+    assert_int_equal(s->client->undecided_bytes, strlen("zero") + strlen("one") + strlen("two"));
     publish(s, "orders", 0, "three");
     assert_string_equal(trace(s), "publish orders 2 one three; publish mail 1 two");
     confirm(s, "orders", 1, 2, 7);
