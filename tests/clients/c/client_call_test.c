@@ -116,12 +116,15 @@ static void a_forgotten_call_calls_nobody(void **state)
     attach(s);
     call(s, 'a', CALL_PURGE, "orders", 10000);
     call(s, 'b', CALL_PURGE, "orders", 1000);
+    call(s, 'c', CALL_PURGE, "orders", 10000);
     client_call_forget(s->client, script_cookie('a'));
     client_call_forget(s->client, script_cookie('b'));
     trace(s);
     reply_to(s, s->calls[0], REASON_ok);
     pass(s, 2000);
     assert_null(strstr(trace(s), "replied"));
+    reply_to(s, s->calls[2], REASON_ok);
+    assert_string_equal(trace(s), "replied c ok");
 }
 
 int main(void)

@@ -163,6 +163,19 @@ static void what_comes_above_the_limit_goes_back_unseen_and_so_does_what_follows
     assert_string_equal(trace(s), "settled orders e7 4..5 released; delivery orders d6 two");
 }
 
+/* What went back before it is answered under the turn before, if at all. */
+static void a_new_turn_hands_over_again(void **state)
+{
+    struct script *s = active(state);
+    deliver(s, "orders", 7, 1, "one two three four");
+    trace(s);
+    give_turn(s, "orders", TURN_ACTIVE, 8);
+    credit(s, "orders", 2);
+    trace(s);
+    deliver(s, "orders", 8, 5, "five");
+    assert_string_equal(trace(s), "delivery orders d5 five");
+}
+
 static void what_the_program_releases_is_followed_by_what_comes_until_it_was_answered(void **state)
 {
     struct script *s = active(state);
@@ -329,6 +342,7 @@ int main(void)
         scripted(deliveries_are_handed_over_in_order),
         scripted(a_hole_between_deliveries_breaks_the_protocol),
         scripted(what_comes_above_the_limit_goes_back_unseen_and_so_does_what_follows),
+        scripted(a_new_turn_hands_over_again),
         scripted(what_the_program_releases_is_followed_by_what_comes_until_it_was_answered),
         scripted(a_program_may_leave_and_begin_again_from_within_a_delivery),
         scripted(deliveries_of_another_epoch_or_consumption_are_dropped),

@@ -1,6 +1,8 @@
 /* What became of what was published: the pure client against a scripted broker. */
 #include "tests/clients/c/script.h"
 
+#include <stdio.h>
+
 static struct script *attached(void **state)
 {
     struct script *s = *state;
@@ -97,6 +99,23 @@ static void of_a_topic_each_entry_has_a_sequence_in_each_queue(void **state)
     confirm_topic(s, &(struct run){ .first = 4, .count = 1, .flags = RUN_TOPIC }, NULL, 0); /* nothing matched */
     assert_string_equal(trace(s), "outcome c 0 accepted");
     assert_true(client_is_quiet(s->client));
+}
+
+static void a_topic_may_have_many_queues(void **state)
+{
+    enum { QUEUES = 20 };
+    struct script *s = attached(state);
+    static char names[QUEUES][4], said[200] = "outcome a 0 accepted";
+    struct target all[QUEUES];
+    for (unsigned i = 0; i < QUEUES; i++) {
+        snprintf(names[i], sizeof names[i], "q%u", i);
+        snprintf(said + strlen(said), sizeof said - strlen(said), " %s %u", names[i], i + 1);
+        all[i] = (struct target){ names[i], i + 1 };
+    }
+    publish(s, "sales", 9000, "one");
+    trace(s);
+    confirm_topic(s, &(struct run){ .first = 1, .count = 1, .flags = RUN_TOPIC }, all, QUEUES);
+    assert_string_equal(trace(s), said);
 }
 
 static void of_a_topic_s_queues_the_one_that_refused_is_named(void **state)
@@ -310,6 +329,7 @@ int main(void)
         scripted(of_very_many_entries_each_is_told),
         scripted(one_confirm_tells_several_publishers),
         scripted(of_a_topic_each_entry_has_a_sequence_in_each_queue),
+        scripted(a_topic_may_have_many_queues),
         scripted(of_a_topic_s_queues_the_one_that_refused_is_named),
         scripted(a_topic_s_outcomes_survive_the_session),
         scripted(a_topic_s_run_that_ends_within_a_target_is_no_run),

@@ -123,6 +123,8 @@ static void a_long_run_of_acks_goes_as_several_words(void **state)
     settle(s, "orders", 7, SETTLE_ACK, SETTLE_COUNT_MAX + 1, SETTLE_COUNT_MAX + 5);
     assert_string_equal(trace(s), "ack orders e7 1..1000000; ack orders e7 1000001..2000000; "
                                   "ack orders e7 2000001..2000005");
+    settle(s, "orders", 7, SETTLE_NACK, 1, SETTLE_COUNT_MAX);
+    assert_string_equal(trace(s), "nack orders e7 1..1000000");
 }
 
 static void settling_in_an_epoch_that_is_over_is_expired(void **state)
