@@ -6,6 +6,7 @@
 #include "broker/core/partition.h"
 #include "broker/core/persist_attempts.h"
 #include "broker/core/persist_fields.h"
+#include "broker/core/salvaged.h"
 #include "broker/core/topic.h"
 
 /* ------------------------------------------------------------------ settings, books, what a snapshot has of events */
@@ -206,13 +207,7 @@ bool persist_take_queue(struct core *c, struct span bytes)
     struct queue_words w;
     if (!read_queue(bytes, &w))
         return false;
-    struct queue *q = queue_find(c, w.name);
-    if (!q) {
-        uint32_t next = c->next_queue_id;
-        c->next_queue_id = w.id - 1;
-        q = queue_create(c, w.name, &w.settings);
-        c->next_queue_id = next > w.id ? next : w.id;
-    }
+    struct queue *q = salvaged_as(c, w.id, w.name, &w.settings);
     q->settings = w.settings;
     partitions_set(q);
     q->paused = w.paused;

@@ -5,6 +5,7 @@
 #include "broker/core/calendar.h"
 #include "broker/core/persist_fields.h"
 #include "broker/core/persist_topic.h"
+#include "broker/core/salvaged.h"
 #include "broker/core/subscriptions.h"
 #include "broker/core/trouble.h"
 
@@ -96,9 +97,9 @@ static void replay_origin(struct core *c, struct queue *q, const struct store_ru
 static void replay_run(void *context, const struct store_run *run, uint64_t bytes)
 {
     struct core *c = context;
-    struct queue *q = queue_by_id(c, run->queue);
+    struct queue *q = salvaged_queue(c, run->queue);
     (void)bytes;
-    if (!q || !q->durable)
+    if (!q->durable)
         return;
     q->next_sequence = run->first + run->count;
     q->ledger.accepted += run->count;

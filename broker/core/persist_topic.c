@@ -1,6 +1,7 @@
 /* Topics from the log: a note or a snapshot's field says all of one. */
 #include "broker/core/persist_topic.h"
 #include "broker/core/persist_fields.h"
+#include "broker/core/salvaged.h"
 #include "broker/core/targets.h"
 #include "broker/core/topic.h"
 
@@ -79,8 +80,10 @@ bool persist_take_topic(struct core *c, struct span bytes)
     if (!read_topic(bytes, &w))
         return false;
     struct topic *t = topic_find(c, w.name);
-    if (!t)
+    if (!t || t->id != w.id) {
+        salvaged_lose_name(c, w.name);
         t = create(c, &w);
+    }
     struct queue *catch_all = w.unrouted == UNROUTED_QUEUE ? queue_by_id(c, w.catch_all) : NULL;
     topic_set_unrouted(c, t, UNROUTED_REFUSE, NULL, NULL);
     take_bindings(c, t, bytes);

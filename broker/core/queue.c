@@ -13,13 +13,6 @@
 
 /* ------------------------------------------------------------------ life of a queue */
 
-struct queue *queue_find(struct core *c, struct span name)
-{
-    struct queue *q = NULL;
-    HASH_FIND(hh, c->queues, name.data, (unsigned)name.size, q);
-    return q;
-}
-
 struct queue *queue_by_id(struct core *c, uint64_t id)
 {
     struct queue *q = NULL;
@@ -27,19 +20,6 @@ struct queue *queue_by_id(struct core *c, uint64_t id)
     if (key == id)
         HASH_FIND(hh_id, c->by_id, &key, sizeof key, q);
     return q;
-}
-
-uint32_t queue_place(const struct core *c, const char *name)
-{
-    uint32_t low = 0, high = c->queue_count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (strcmp(c->by_name[middle]->name, name) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
 }
 
 struct queue *queue_create(struct core *c, struct span name, const struct queue_settings *settings)
@@ -57,16 +37,8 @@ struct queue *queue_create(struct core *c, struct span name, const struct queue_
         q->durable->end = q->durable->mark = q->durable->mark_written = 1;
     }
     partitions_set(q);
-    HASH_ADD_KEYPTR(hh, c->queues, q->name, (unsigned)name.size, q);
     HASH_ADD(hh_id, c->by_id, id, sizeof q->id, q);
-    if (c->queue_count == c->by_name_capacity) {
-        c->by_name_capacity = c->by_name_capacity ? c->by_name_capacity * 2 : 16;
-        c->by_name = xrealloc(c->by_name, c->by_name_capacity * sizeof(struct queue *));
-    }
-    uint32_t place = queue_place(c, q->name);
-    memmove(c->by_name + place + 1, c->by_name + place, (c->queue_count - place) * sizeof(struct queue *));
-    c->by_name[place] = q;
-    c->queue_count++;
+    queue_list_name(c, q);
     return q;
 }
 
@@ -80,10 +52,7 @@ void queue_free(struct core *c, struct queue *q)
     struct store *store = queue_store(c, q);
     if (store) /* none: the log could not be opened, and what was replayed of it goes again */
         store->ops->forget(store, q->id);
-    uint32_t place = queue_place(c, q->name);
-    memmove(c->by_name + place, c->by_name + place + 1, (c->queue_count - place - 1) * sizeof(struct queue *));
-    c->queue_count--;
-    HASH_DELETE(hh, c->queues, q);
+    queue_unlist_name(c, q);
     HASH_DELETE(hh_id, c->by_id, q);
     trouble_free(q);
     aside_forget(c, q);

@@ -135,6 +135,9 @@ struct queue *queue_find(struct core *c, struct span name);
 struct queue *queue_by_id(struct core *c, uint64_t id);
 /* Where in by_name the first name at or behind this one is: queue_count when there is none. */
 uint32_t queue_place(const struct core *c, const char *name);
+void queue_list_name(struct core *c, struct queue *q);
+void queue_unlist_name(struct core *c, struct queue *q);
+void queue_rename(struct core *c, struct queue *q, struct span name); /* to one that nothing has; nobody uses it yet */
 struct queue *queue_create(struct core *c, struct span name, const struct queue_settings *settings);
 void queue_free(struct core *c, struct queue *q);
 struct item *queue_item(struct queue *q, uint64_t sequence); /* NULL when it is gone */

@@ -8,7 +8,7 @@
  *   publish.c   entries as they arrive (admission.c lets them in)
  *   duplicates.c  those that came before (dedup.c remembers them)
  *   waiters.c   entries that wait for room
- *   queue.c     what a queue holds, its books (queue_view.c tells of them)
+ *   queue.c     what a queue holds, its books (queue_view.c tells of them; queue_name.c finds it)
  *   drop.c      what of it makes room for others
  *   items.c     where its items are
  *   partition.c which go to whom, where a queue has partitions or an order by key (keys.c, share.c, aside.c)

@@ -1,5 +1,6 @@
 /* The disk is taken over, once the log has told what there was: what a queue held is its backlog. */
 #include "broker/core/doomed.h"
+#include "broker/core/salvaged.h"
 #include "broker/core/trouble.h"
 
 static void add_live(void *context, uint64_t first, uint64_t end)
@@ -89,6 +90,7 @@ bool core_open_disk(struct core *c, struct store *disk, struct now now, struct e
             return false;
         core_run_queue(c, q);
     }
+    salvaged_letters(c);
     for (struct producer *p = c->producers; p; p = p->hh.next) {
         destinations_recovered(c, p);
         producer_release(c, p);

@@ -119,6 +119,18 @@ static struct binding *insert_binding(struct topic *t, struct queue *q)
     return &t->bindings[place];
 }
 
+static int by_name(const void *left, const void *right)
+{
+    const struct binding *a = left, *b = right;
+    return strcmp(a->queue->name, b->queue->name);
+}
+
+void topic_sort(struct topic *t)
+{
+    if (t->binding_count) /* else there may be none at all */
+        qsort(t->bindings, t->binding_count, sizeof *t->bindings, by_name);
+}
+
 enum reason topic_bind(struct core *c, struct topic *t, struct queue *q, struct span filter, struct error *why)
 {
     struct binding *b = binding_of(t, q);

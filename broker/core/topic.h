@@ -37,6 +37,7 @@ struct topic *topic_find(struct core *c, struct span name);
 struct topic *topic_create(struct core *c, struct span name);
 /* Its waiters are refused with `deleted`. */
 void topic_delete(struct core *c, struct topic *t);
+void topic_sort(struct topic *t);                             /* its bindings, one of whose queues has another name */
 void topic_free(struct core *c, struct topic *t);             /* the same unpersisted, of one where nobody waits */
 void topics_free(struct core *c);                             /* all of them, unpersisted */
 uint32_t topic_place(const struct core *c, const char *name); /* as queue_place */
