@@ -1,7 +1,7 @@
 /* What peers leave unread lies in libzmq's memory, whose high-water mark counts messages; but one peek's answer may have
  * megabytes. So bytes are counted here, up when a reply is handed over and down when libzmq lets go of it. Peers share counts,
  * by a hash of their routes under a key of this process, so that nothing has to be kept of each and nobody can choose whom to
- * share with. */
+ * share with. Each has two, and the lesser is believed: whom one share says too much of is mostly alone in the other. */
 #include "broker/net/replies.h"
 
 #include "base/log.h"
@@ -13,13 +13,14 @@
 #include <zmq.h>
 
 #define SHARES 4096u
+#define ROWS   2u
 /* Where a share has read everything it is answered so much in any case: an attach, and most calls. */
 #define ALWAYS (16u << 10)
 
 /* Outlives its owner for what libzmq holds. */
 struct unread {
     atomic_size_t holders;
-    atomic_size_t all, of[SHARES];
+    atomic_size_t all, of[ROWS][SHARES];
 };
 
 struct replies {
@@ -28,9 +29,14 @@ struct replies {
     uint8_t key[crypto_shorthash_KEYBYTES];
 };
 
+/* A peer's, one of each row. */
+struct shares {
+    uint16_t at[ROWS];
+};
+
 struct reply_block {
     struct unread *unread;
-    unsigned share;
+    struct shares shares;
     atomic_size_t size; /* written last and read first: what it orders need not be guessed of libzmq */
     uint8_t bytes[];
 };
@@ -64,36 +70,44 @@ static void let_go(void *data, void *block)
     size_t size = atomic_load_explicit(&b->size, memory_order_acquire);
     struct unread *u = b->unread;
     (void)data;
-    atomic_fetch_sub_explicit(&u->of[b->share], size, memory_order_relaxed);
+    for (unsigned i = 0; i < ROWS; i++)
+        atomic_fetch_sub_explicit(&u->of[i][b->shares.at[i]], size, memory_order_relaxed);
     atomic_fetch_sub_explicit(&u->all, size, memory_order_relaxed);
     free(b);
     drop(u);
 }
 
-static unsigned share_of(const struct replies *r, const struct route *to)
+static struct shares shares_of(const struct replies *r, const struct route *to)
 {
+    struct shares out;
     uint8_t hash[crypto_shorthash_BYTES];
     crypto_shorthash(hash, to->id, to->size, r->key);
-    return (hash[0] | (unsigned)hash[1] << 8) % SHARES;
+    for (unsigned i = 0; i < ROWS; i++) /* any bits of it are as good as two hashes */
+        out.at[i] = (uint16_t)((hash[2 * i] | (unsigned)hash[2 * i + 1] << 8) % SHARES);
+    return out;
 }
 
-static bool may_go(const struct replies *r, unsigned share, size_t size)
+static bool may_go(const struct replies *r, struct shares shares, size_t size)
 {
-    size_t all = atomic_load_explicit(&r->unread->all, memory_order_relaxed);
-    size_t own = atomic_load_explicit(&r->unread->of[share], memory_order_relaxed);
+    size_t all = atomic_load_explicit(&r->unread->all, memory_order_relaxed), own = SIZE_MAX;
+    for (unsigned i = 0; i < ROWS; i++) {
+        size_t in_row = atomic_load_explicit(&r->unread->of[i][shares.at[i]], memory_order_relaxed);
+        own = in_row < own ? in_row : own;
+    }
     return (own == 0 && size <= ALWAYS) || (own < r->most / 2 && all < r->most);
 }
 
 /* A message that libzmq sends out of our memory and counts down when it has. */
-static void hand_over(struct replies *r, unsigned share, struct span text, zmq_msg_t *m)
+static void hand_over(struct replies *r, struct shares shares, struct span text, zmq_msg_t *m)
 {
     struct reply_block *b = xmalloc(sizeof *b + text.size);
     b->unread = r->unread;
-    b->share = share;
+    b->shares = shares;
     memcpy(b->bytes, text.data, text.size);
     atomic_init(&b->size, 0);
     atomic_fetch_add_explicit(&r->unread->holders, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&r->unread->of[share], text.size, memory_order_relaxed);
+    for (unsigned i = 0; i < ROWS; i++)
+        atomic_fetch_add_explicit(&r->unread->of[i][shares.at[i]], text.size, memory_order_relaxed);
     atomic_fetch_add_explicit(&r->unread->all, text.size, memory_order_relaxed);
     atomic_store_explicit(&b->size, text.size, memory_order_release);
     zmq_msg_init_data(m, b->bytes, text.size, let_go, b);
@@ -102,14 +116,14 @@ static void hand_over(struct replies *r, unsigned share, struct span text, zmq_m
 void replies_send(struct replies *r, void *control, const struct route *to, struct span text)
 {
     zmq_msg_t m;
-    unsigned share = share_of(r, to);
-    if (!may_go(r, share, text.size)) {
+    struct shares shares = shares_of(r, to);
+    if (!may_go(r, shares, text.size)) {
         log_write(LOG_WARN, "net", "an answer to a call is dropped: too much is left unread");
         return;
     }
     if (zmq_send(control, to->id, to->size, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0)
         return; /* gone, or does not read */
-    hand_over(r, share, text, &m);
+    hand_over(r, shares, text, &m);
     if (zmq_msg_send(&m, control, ZMQ_DONTWAIT) < 0)
         zmq_msg_close(&m);
 }
