@@ -59,8 +59,15 @@ static enum reason find_target(struct core *c, struct span name, const char *tar
     *to = queue_find(c, span_str(target));
     if (*to)
         return REASON_ok;
-    if (c->config.auto_declare && !c->stopping)
+    if (c->config.auto_declare && !c->stopping) {
+        bool both = !queue_find(c, name); /* the other one is about to be made */
+        if (both && c->queue_count + 2 > c->config.max_queues) {
+            error_set(why, "the broker's max_queues (%u) has no room for '%s', where the dead letters go, beside it",
+                      c->config.max_queues, target);
+            return REASON_too_many_queues;
+        }
         return operate_declare(c, span_str(target), NULL, false, false, to, NULL, why);
+    }
     error_set(why, "there is no queue '%s' for the dead letters of '%.*s'; declare it first (PUT /v1/queues/%s)",
               target, (int)name.size, (const char *)name.data, target);
     return REASON_unknown_queue;

@@ -97,6 +97,20 @@ static void the_brokers_bound_on_queues_is_told_and_room_comes_back(void **state
     assert_string_equal(declare(d, "c", ""), "ok");
 }
 
+static void a_target_that_is_made_with_its_source_is_counted(void **state)
+{
+    struct driver *d = *state;
+    d->config.max_queues = 2;
+    d->config.auto_declare = true;
+    driver_restart(d);
+    assert_string_equal(declare(d, "a", ""), "ok");
+    assert_string_equal(declare(d, "b", "dead_letter=c"), "too_many_queues");
+    assert_detail_has(d, "max_queues (2) has no room for 'c'");
+    assert_int_equal(broker(d).queues, 1);
+    assert_string_equal(declare(d, "a", "dead_letter=c"), "ok");
+    assert_int_equal(broker(d).queues, 2);
+}
+
 static void a_larger_capacity_lets_waiters_in(void **state)
 {
     struct driver *d = *state;
@@ -165,6 +179,7 @@ int main(void)
         driven(settings_beyond_their_range_are_refused_with_the_range),
         driven(names_that_are_none_are_refused_by_every_call),
         driven(the_brokers_bound_on_queues_is_told_and_room_comes_back),
+        driven(a_target_that_is_made_with_its_source_is_counted),
         driven(a_larger_capacity_lets_waiters_in),
         driven(configured_queues_change_in_the_configuration_only),
         driven(a_declared_queue_becomes_the_configurations),
