@@ -5,6 +5,7 @@
 #include "base/units.h"
 #include "base/xalloc.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,23 +22,41 @@ static void declare_topic(struct core *core, const struct declared_topic *t)
         log_write(LOG_ERROR, "config", "topic '%s' is not as configured: %s", t->name, e.text);
 }
 
-static void declare_all(struct core *core, const struct broker_options *o, uint32_t without)
+#define DEAD_LETTER (1u << QUEUE_SETTING_dead_letter)
+
+static bool declare_queue(struct core *core, const struct declared_queue *q, uint32_t without, bool says)
 {
-    for (const struct declared_queue *q = o->queues; q; q = q->hh.next) {
-        struct error e = { "" };
-        struct queue_settings settings = q->settings;
-        settings.present &= ~without;
-        if (!core_configure_queue(core, q->name, &settings, &e, clock_now()) && !without)
-            log_about(LOG_ERROR, "config", q->name, NULL, "not declared as configured: %s", e.text);
-    }
+    struct error e = { "" };
+    struct queue_settings settings = q->settings;
+    settings.present &= ~without;
+    bool fine = core_configure_queue(core, q->name, &settings, &e, clock_now());
+    if (!fine && says)
+        log_about(LOG_ERROR, "config", q->name, NULL, "not declared as configured: %s", e.text);
+    return fine;
 }
 
-/* First all of them, then which of them the others' dead go to, whatever the order in the file; what is wrong with one is
- * found again then, and said. */
+/* How many are refused. */
+static unsigned declare_letters(struct core *core, const struct broker_options *o, bool says)
+{
+    unsigned refused = 0;
+    for (const struct declared_queue *q = o->queues; q; q = q->hh.next)
+        refused += (q->settings.present & DEAD_LETTER) && !declare_queue(core, q, 0, says);
+    return refused;
+}
+
+/* First all of them, then which of them the others' dead go to, whatever the order in the file: where two change places, one has to let
+ * go before the other may. What is wrong with one is found again in the end, and said. */
 void declare_configured(struct core *core, const struct broker_options *o)
 {
-    declare_all(core, o, 1u << QUEUE_SETTING_dead_letter);
-    declare_all(core, o, 0);
+    unsigned refused = UINT_MAX, before;
+    for (const struct declared_queue *q = o->queues; q; q = q->hh.next)
+        declare_queue(core, q, DEAD_LETTER, !(q->settings.present & DEAD_LETTER));
+    do {
+        before = refused;
+        refused = declare_letters(core, o, false);
+    } while (refused && refused < before);
+    if (refused)
+        declare_letters(core, o, true);
     for (const struct declared_topic *t = o->topics; t; t = t->next)
         declare_topic(core, t);
 }

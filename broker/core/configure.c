@@ -8,7 +8,11 @@ bool core_configure_queue(struct core *c, const char *name, const struct queue_s
     struct queue *q;
     if (!name_valid(span_str(name)))
         return error_set(e, "'%s' is no valid queue name: letters, digits, '.', '_', '-', at most 128", name);
-    return operate_declare(c, span_str(name), settings, false, true, &q, NULL, e) == REASON_ok;
+    bool fine = operate_declare(c, span_str(name), settings, false, true, &q, NULL, e) == REASON_ok;
+    q = queue_find(c, span_str(name));
+    if (q) /* it is the file's, also where it cannot be as the file says */
+        q->managed = true;
+    return fine;
 }
 
 bool core_queue_settings(struct core *c, const char *name, struct queue_settings *out)

@@ -232,24 +232,32 @@ static void drop_catch_all(struct core *c, struct topic *t, const struct topic_c
         topic_set_unrouted(c, t, UNROUTED_REFUSE, NULL, NULL);
 }
 
+/* Those that cannot be had are left out; `e` has the first of them. */
 static bool configure_bindings(struct core *c, struct topic *t, const struct topic_config *config, struct error *e)
 {
+    bool fine = true;
     for (uint32_t i = t->binding_count; i-- > 0;) {
         if (!is_configured(config, t->bindings[i].queue))
             topic_unbind(c, t, t->bindings[i].queue);
     }
     for (size_t i = 0; i < config->binding_count; i++) {
-        struct queue *q = queue_meant(c, config->bindings[i].queue, e);
-        if (!q || topic_bind(c, t, q, config->bindings[i].filter, e) != REASON_ok)
-            return false;
+        struct error *why = fine ? e : NULL;
+        struct queue *q = queue_meant(c, config->bindings[i].queue, why);
+        fine &= q && topic_bind(c, t, q, config->bindings[i].filter, why) == REASON_ok;
     }
-    return true;
+    return fine;
+}
+
+static bool configure_unrouted(struct core *c, struct topic *t, const struct topic_config *config, struct error *e)
+{
+    struct queue *catch_all = config->unrouted == UNROUTED_QUEUE ? queue_meant(c, config->catch_all, e) : NULL;
+    return (catch_all || config->unrouted != UNROUTED_QUEUE) &&
+           topic_set_unrouted(c, t, config->unrouted, catch_all, e) == REASON_ok;
 }
 
 bool core_configure_topic(struct core *c, const struct topic_config *config, struct error *e, struct now now)
 {
     struct topic *t;
-    struct queue *catch_all = NULL;
     bool created;
     c->now = now;
     if (topic_put(c, span_str(config->name), &t, &created, e) != REASON_ok)
@@ -257,9 +265,7 @@ bool core_configure_topic(struct core *c, const struct topic_config *config, str
     t->managed = true;
     drop_catch_all(c, t, config);
     bool fine = configure_bindings(c, t, config, e);
-    if (fine && config->unrouted == UNROUTED_QUEUE)
-        fine = (catch_all = queue_meant(c, config->catch_all, e)) != NULL;
-    fine = fine && topic_set_unrouted(c, t, config->unrouted, catch_all, e) == REASON_ok;
+    fine &= configure_unrouted(c, t, config, fine ? e : NULL);
     persist_topic(c, t);
     return fine;
 }

@@ -67,6 +67,17 @@ def test_what_is_not_in_the_file_any_more_may_be_deleted(cluster, tmp_path):
     assert sidecar.ops("DELETE", "/v1/queues/a").json["reason"] == "managed"
 
 
+def test_dead_letters_change_their_direction_at_once(cluster, tmp_path):
+    file = tmp_path / "broker.yaml"
+    file.write_text("queues: {a: {dead_letter: b}, b: {dead_letter: c}, c: {}}\n")
+    broker = cluster.broker("--config", str(file))
+    sidecar = cluster.sidecar(broker)
+    said = reload(broker, file, "queues: {c: {dead_letter: b}, b: {dead_letter: a}, a: {dead_letter: ''}}\n", "were read again")
+    assert not any("not declared" in line for line in said), said
+    assert "0 queues made, 3 changed" in said[-1]
+    assert [sidecar.http("GET", f"/v1/queues/{q}").json["dead_letter"] for q in "abc"] == [None, "a", "b"]
+
+
 @pytest.mark.parametrize("wrong,says", [
     ("a: {capacity: 9, dead_letter: b}\n  b: {dead_letter: a}", "dead letters would go in a circle"),
     ("a: {capacity: 9}\n  b: {capacity: many}", "broker.yaml:3: 'capacity' must be"),

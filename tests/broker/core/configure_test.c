@@ -78,12 +78,40 @@ static void a_topic_of_queues_that_do_not_go_together_says_so(void **state)
     assert_non_null(strstr(e.text, "there is no queue 'none'; declare it under queues:"));
 }
 
+static void what_can_be_had_of_a_topic_is_had(void **state)
+{
+    (void)state;
+    struct error e = { "" };
+    assert_true(configure_queue("fast", "durability=memory"));
+    assert_true(configure_queue("mail", "durability=disk"));
+    struct binding_config bindings[] = {
+        { .queue = "gone" }, { .queue = "orders" }, { .queue = "fast" }, { .queue = "mail" }
+    };
+    struct topic_config config = {
+        .name = "news", .unrouted = UNROUTED_QUEUE, .catch_all = "mail", .bindings = bindings, .binding_count = 4
+    };
+    assert_false(core_configure_topic(bench.d->core, &config, &e, bench.d->now));
+    assert_non_null(strstr(e.text, "there is no queue 'gone'")); /* the first of two */
+    assert_true(news()->binding_count == 2 && news()->unrouted == UNROUTED_QUEUE && news()->catch_all);
+}
+
+static void a_queue_that_cannot_be_as_the_file_says_is_the_file_s_all_the_same(void **state)
+{
+    (void)state;
+    assert_string_equal(declare_durably("mail", "durability=disk"), "ok");
+    assert_false(configure_queue("mail", "durability=memory"));
+    assert_string_equal(declare_durably("mail", "capacity=6"), "managed");
+    assert_string_equal(ask_durably(&(struct request){ .call = CALL_DELETE, .queue = "mail" }), "managed");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         on_disk(what_is_configured_is_changed_there_until_it_is_let_go),
         on_disk(a_topic_moves_to_queues_of_the_other_durability),
         on_disk(a_topic_of_queues_that_do_not_go_together_says_so),
+        on_disk(what_can_be_had_of_a_topic_is_had),
+        on_disk(a_queue_that_cannot_be_as_the_file_says_is_the_file_s_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
