@@ -57,17 +57,40 @@ static bool read_one(const char *path, const char *what, char out[CURVE_KEY_SIZE
     return true;
 }
 
+/* The file that 'sluice keygen' wrote beside it: NAME.pub of NAME.key, and the other way round. False: it is not there. */
+static bool read_other(const char *path, char out[CURVE_KEY_SIZE])
+{
+    char other[4096];
+    size_t size = strlen(path);
+    bool secret = size > 4 && strcmp(path + size - 4, ".key") == 0;
+    if (size >= sizeof other || (!secret && (size <= 4 || strcmp(path + size - 4, ".pub") != 0)))
+        return false;
+    snprintf(other, sizeof other, "%.*s%s", (int)size - 4, path, secret ? ".pub" : ".key");
+    return read_one(other, "other", out, NULL);
+}
+
+/* Both halves look alike; but beside its other half each can be told from it. */
+static bool check_half(const char *path, const char *key, bool secret, struct error *e)
+{
+    char other[CURVE_KEY_SIZE], half[CURVE_KEY_SIZE];
+    if (!read_other(path, other) || zmq_curve_public(half, secret ? other : key) != 0 ||
+        strcmp(half, secret ? key : other) != 0)
+        return true;
+    return error_set(e, "%s holds the %s key of its pair, and the %s one is wanted; the two were exchanged", path,
+                     secret ? "public" : "secret", secret ? "secret" : "public");
+}
+
 bool curve_read_secret(const char *path, struct curve_keys *out, struct error *e)
 {
     if (!zmq_has("curve"))
         return error_set(e, "this libzmq was built without CURVE, so that keys cannot be used");
-    return read_one(path, "secret", out->secret, e) &&
+    return read_one(path, "secret", out->secret, e) && check_half(path, out->secret, true, e) &&
            (zmq_curve_public(out->public, out->secret) == 0 || error_set(e, "%s holds no usable key", path));
 }
 
 bool curve_read_public(const char *path, char out[CURVE_KEY_SIZE], struct error *e)
 {
-    return read_one(path, "public", out, e);
+    return read_one(path, "public", out, e) && check_half(path, out, false, e);
 }
 
 /* ------------------------------------------------------------------ sets */
@@ -85,7 +108,8 @@ static bool add_file(struct curve_set *s, const char *path, struct error *e)
     if (!f)
         return error_set(e, "cannot read the keys in %s: %s", path, strerror(errno));
     while (fine && next_line(f, line)) {
-        fine = is_key(line) || error_set(e, "%s: '%.50s' is no public key of 40 characters", path, line);
+        fine = (is_key(line) || error_set(e, "%s: '%.50s' is no public key of 40 characters", path, line)) &&
+               check_half(path, line, false, e);
         if (fine) {
             s->keys = xrealloc(s->keys, (s->count + 1) * sizeof *s->keys);
             memcpy(s->keys[s->count++], line, CURVE_KEY_SIZE);

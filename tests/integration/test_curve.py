@@ -194,3 +194,24 @@ def test_wrong_keys_are_said_at_the_start(keys, flags, says):
 def test_a_sidecar_needs_both_keys(keys):
     s = run("sluice-sidecar", "--curve-secret-key-file", str(keys / "broker.key"))
     assert s.returncode == 2 and "go together" in s.stderr
+
+
+def test_halves_that_were_exchanged_are_found_before_the_start(keys):
+    def said(program, *flags):
+        done = run(program, *flags, "--check-config")
+        return done.returncode, done.stderr
+
+    broker = ["--curve-clients", str(keys / "clients"), "--curve-secret-key-file"]
+    sidecar = ["--curve-secret-key-file", str(keys / "stranger.key"), "--curve-broker-key-file"]
+    assert said("sluice-broker", *broker, str(keys / "broker.key"))[0] == 0
+    assert said("sluice-sidecar", *sidecar, str(keys / "broker.pub"))[0] == 0
+    code, text = said("sluice-broker", *broker, str(keys / "broker.pub"))
+    assert code == 2 and "broker.pub holds the public key of its pair, and the secret one is wanted" in text
+    code, text = said("sluice-sidecar", *sidecar, str(keys / "broker.key"))
+    assert code == 2 and "broker.key holds the secret key of its pair, and the public one is wanted" in text
+    shop = keys / "clients" / "shop.pub", keys / "clients" / "shop.key"
+    contents = [path.read_text() for path in shop]
+    for path, content in zip(shop, reversed(contents)):
+        path.write_text(content)
+    code, text = said("sluice-broker", *broker, str(keys / "broker.key"))
+    assert code == 2 and "shop.pub holds the secret key of its pair" in text
