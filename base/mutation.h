@@ -36,6 +36,7 @@
     X(recount_attempts)   /* begin to count deliveries anew after a restart */                                         \
     X(lose_expired)       /* what expires on disk is gone, where it should be kept, too */                             \
     X(forget_doomed)      /* write checkpoints without what expired and waits for room where the dead go */            \
+    X(letters_to_memory)  /* a queue in memory may get the name of one where the dead of a queue on disk go */         \
     X(forget_held)        /* deliver again what waited for room among the dead when the broker ended */                \
     X(fan_out_to_one)     /* put what goes to several queues of a topic into the first of them only */                 \
     X(share_with_one)     /* at the start, find what several queues have for the first of them only */                 \

@@ -88,7 +88,7 @@ static enum reason check_sources(const struct core *c, struct span name, const s
 {
     for (uint32_t i = 0; settings->durability == DURABILITY_MEMORY && i < c->queue_count; i++) {
         const struct queue *q = c->by_name[i];
-        if (q->durable && span_equal(span_str(q->settings.dead_letter), name))
+        if (q->durable && span_equal(span_str(q->settings.dead_letter), name) && !MUTATED(letters_to_memory))
             return refuse_memory(q->name, q->settings.dead_letter, why);
     }
     return REASON_ok;

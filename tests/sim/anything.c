@@ -29,13 +29,27 @@ static void put(struct sim *s, struct queue_settings *out, enum queue_setting wh
         queue_settings_put(out, which, s->calm ? calm : value);
 }
 
+/* In half of these worlds, once the topic has its queues, one that is made anew may be on the other side of the disk, and the dead go
+ * anywhere, as far as the broker lets them; not drawn, so that the other worlds are what they were. */
+static bool is_turned_round(const struct sim *s)
+{
+    return s->disk && s->steps && s->seed / 24 % 2;
+}
+
 /* Where the dead go: to a queue behind this one, so that there are no circles. */
 static const char *draw_letter(struct sim *s, unsigned queue)
 {
     unsigned behind = s->queues - 1 - queue;
+    if (!s->calm && is_turned_round(s))
+        return sim_chance(s, 40) ? "" : sim_queue_name((unsigned)sim_random(s, s->queues));
     if (s->calm || behind == 0 || sim_chance(s, 40))
         return "";
     return sim_queue_name(queue + 1 + (unsigned)sim_random(s, behind));
+}
+
+static bool is_to_be_on_disk(struct sim *s, unsigned queue)
+{
+    return is_turned_round(s) ? sim_chance(s, 50) : s->on_disk[queue];
 }
 
 void anything_settings(struct sim *s, unsigned queue, struct queue_settings *out)
@@ -64,7 +78,8 @@ void anything_settings(struct sim *s, unsigned queue, struct queue_settings *out
         queue_settings_put(out, QUEUE_SETTING_ordered, sim_chance(s, 60) ? ORDERED_KEY : ORDERED_NONE);
     }
     if (!q)
-        queue_settings_put(out, QUEUE_SETTING_durability, s->on_disk[queue] ? DURABILITY_DISK : DURABILITY_MEMORY);
+        queue_settings_put(out, QUEUE_SETTING_durability,
+                           is_to_be_on_disk(s, queue) ? DURABILITY_DISK : DURABILITY_MEMORY);
 }
 
 /* ------------------------------------------------------------------ calls */
@@ -220,6 +235,26 @@ void anything_turn(struct sim *s)
         core_revoke(s->core, is_admitted, s, sim_now(s));
     else if (sim_random(s, 1000) == 0)
         configure(s);
+}
+
+/* ------------------------------------------------------------------ after each step */
+
+/* Where the dead go is nowhere in the end, and never from the disk into memory. */
+void anything_check_step(struct sim *s)
+{
+    for (uint32_t i = 0; s->mood.anything && i < s->core->queue_count; i++) {
+        const struct queue *q = s->core->by_name[i], *to = q;
+        for (unsigned steps = 0; to && to->settings.dead_letter[0]; steps++) {
+            const struct queue *from = to;
+            to = queue_find(s->core, span_str(from->settings.dead_letter));
+            if (steps > s->core->queue_count)
+                sim_fail(s, "%s: its dead go round in a circle", q->name);
+            if (to && from->durable && !to->durable)
+                sim_fail(s, "%s is on disk, and its dead go into memory", from->name);
+            if (s->failed)
+                return;
+        }
+    }
 }
 
 /* ------------------------------------------------------------------ the end */

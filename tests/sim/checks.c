@@ -101,6 +101,7 @@ void check_step(struct sim *s)
         used += s->core->by_name[i]->durable ? 0 : s->core->by_name[i]->bytes;
     }
     check_topic(s);
+    anything_check_step(s);
     if (used > s->config.memory_budget + said_of_the_dead(s))
         sim_wrong(s, "the broker holds %llu bytes of %llu", (unsigned long long)used,
                   (unsigned long long)s->config.memory_budget);

@@ -373,7 +373,8 @@ void operating_replied(void *ctx, void *cookie, const struct reply *reply);
 void anything_draw(struct sim *s);
 void anything_settings(struct sim *s, unsigned queue, struct queue_settings *out);
 void anything_act(struct actor *a);
-void anything_turn(struct sim *s);      /* what befalls the broker beside calls */
+void anything_turn(struct sim *s); /* what befalls the broker beside calls */
+void anything_check_step(struct sim *s);
 void anything_check_end(struct sim *s); /* nothing is left of what drained */
 
 /* keys.c */
