@@ -319,6 +319,14 @@ static void fail(const char *what, const char *name)
     abort();
 }
 
+static bool is_listed_once(const struct topic *t, const struct queue *q)
+{
+    uint32_t listed = 0;
+    for (uint32_t i = 0; i < q->topic_count; i++)
+        listed += q->topics[i] == t;
+    return listed == 1;
+}
+
 static void validate(const struct topic *t)
 {
     const struct waiting *w;
@@ -332,12 +340,11 @@ static void validate(const struct topic *t)
     }
     if (waiting != t->waiting)
         fail("it counts its waiters", t->name);
+    if (t->catch_all && !is_listed_once(t, t->catch_all))
+        fail("the queue of what matches nothing knows so", t->name);
     for (uint32_t i = 0; i < t->binding_count; i++) {
         const struct queue *q = t->bindings[i].queue;
-        uint32_t listed = 0;
-        for (uint32_t k = 0; k < q->topic_count; k++)
-            listed += q->topics[k] == t;
-        if (listed != 1)
+        if (!is_listed_once(t, q))
             fail("a queue bound to it knows so", t->name);
         if ((q->durable != NULL) != topic_is_durable(t))
             fail("its queues have one durability", t->name);
