@@ -93,7 +93,7 @@ static void wait_entry(struct arrival *a, uint64_t sequence, const struct entry 
     a->destination->waiting_bytes += e->event.size;
 }
 
-static bool may_wait(const struct arrival *a, const struct entry *e, enum reason *why)
+static bool may_wait(struct arrival *a, const struct entry *e, enum reason *why)
 {
     const struct core_config *config = &a->core->config;
     const struct destination *d = a->destination;
@@ -104,6 +104,7 @@ static bool may_wait(const struct arrival *a, const struct entry *e, enum reason
         return false;
     if (d->waiting_events >= config->window_events / 2 || d->waiting_bytes + e->event.size > config->window_bytes / 2)
         return false;
+    flush_arrived(a); /* what came before it in this frame is in memory, too */
     if (core_budget_left(a->core) < group + a->coded) {
         *why = REASON_budget;
         return false;

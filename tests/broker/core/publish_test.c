@@ -184,6 +184,19 @@ static void the_brokers_budget_refuses_and_recovers(void **state)
     assert_string_equal(heard(p), "confirm mails 2 -> 1");
 }
 
+/* What came before in the same frame has its part of the budget already. */
+static void who_would_wait_behind_its_own_frame_does_not_exceed_the_budget(void **state)
+{
+    struct driver *d = *state;
+    d->config.memory_budget = 250000;
+    driver_restart(d);
+    struct peer *p = attached(d, "p");
+    declare(d, "orders", "");
+    publish(p, "orders", 1000, "a:100000 b:100000 c:100000");
+    assert_string_equal(heard(p), "confirm orders 1..2 -> 1; refuse orders 3 budget 2/10000");
+    assert_true(broker(d).memory_used <= 250000);
+}
+
 static void waiting_bytes_count_in_the_budget(void **state)
 {
     struct driver *d = *state;
@@ -311,6 +324,7 @@ int main(void)
         driven(a_closed_queue_refuses_and_lets_go_who_waited),
         driven(a_queue_may_require_a_consumer),
         driven(the_brokers_budget_refuses_and_recovers),
+        driven(who_would_wait_behind_its_own_frame_does_not_exceed_the_budget),
         driven(waiting_bytes_count_in_the_budget),
         driven(reject_does_not_wait),
         driven(drop_oldest_makes_room_and_counts),
