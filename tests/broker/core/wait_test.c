@@ -104,6 +104,23 @@ static void giving_up_makes_way(void **state)
     assert_string_equal(heard(q), "confirm orders 1 -> 2");
 }
 
+/* A batch is a prefix, in however many frames it came. */
+static void what_continues_who_gave_up_goes_with_him_and_no_more(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    declare(d, "orders", "capacity=1");
+    publish(p, "orders", 0, "full");
+    publish(p, "orders", 9000, "one two");
+    publish(p, "orders", 9000, "+three four");
+    heard(p);
+    give_up(p, "orders", 3, 1);
+    assert_string_equal(heard(p), "refuse orders 3..4 skipped 1/1");
+    for (unsigned i = 0; i < 2; i++)
+        operate(d, CALL_PURGE, "orders");
+    assert_string_equal(heard(p), "confirm orders 2 -> 2; confirm orders 5 -> 3");
+}
+
 static void giving_up_what_is_decided_changes_nothing(void **state)
 {
     struct driver *d = *state;
@@ -316,6 +333,7 @@ int main(void)
         driven(entries_of_one_frame_have_their_own_deadlines),
         driven(who_waits_behind_a_refused_one_moves_up),
         driven(giving_up_makes_way),
+        driven(what_continues_who_gave_up_goes_with_him_and_no_more),
         driven(giving_up_what_is_decided_changes_nothing),
         driven(giving_up_what_never_arrived_is_an_outcome_too),
         driven(one_destination_waits_with_at_most_half_the_window),
