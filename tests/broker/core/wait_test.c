@@ -121,6 +121,21 @@ static void what_continues_who_gave_up_goes_with_him_and_no_more(void **state)
     assert_string_equal(heard(p), "confirm orders 2 -> 2; confirm orders 5 -> 3");
 }
 
+static void what_continues_whose_time_ran_out_goes_with_it_and_no_more(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    declare(d, "orders", "capacity=1");
+    publish(p, "orders", 0, "full");
+    publish(p, "orders", 1000, "one");
+    publish(p, "orders", 9000, "+two three");
+    heard(p);
+    pass(d, 1000);
+    assert_string_equal(heard(p), "refuse orders 2..3 full 1/1");
+    operate(d, CALL_PURGE, "orders");
+    assert_string_equal(heard(p), "confirm orders 4 -> 2");
+}
+
 static void giving_up_what_is_decided_changes_nothing(void **state)
 {
     struct driver *d = *state;
@@ -334,6 +349,7 @@ int main(void)
         driven(who_waits_behind_a_refused_one_moves_up),
         driven(giving_up_makes_way),
         driven(what_continues_who_gave_up_goes_with_him_and_no_more),
+        driven(what_continues_whose_time_ran_out_goes_with_it_and_no_more),
         driven(giving_up_what_is_decided_changes_nothing),
         driven(giving_up_what_never_arrived_is_an_outcome_too),
         driven(one_destination_waits_with_at_most_half_the_window),
