@@ -19,6 +19,38 @@ static void a_partition_whose_consumer_stalls_holds_up_no_other(void **state)
     assert_int_equal(queue_remaining(mail()), 0);
 }
 
+/* What waits is a heap: no list any more once some of it was taken, and with gaps where some of it expired. */
+static void who_took_some_before_it_stalled_gets_the_rest_in_order(void **state)
+{
+    (void)state;
+    struct taken t = { 0 }, other = { 0 };
+    declared("partitions=2");
+    struct peer *k = mail_consumer("k", 0), *flowing = mail_consumer("other", 0), *stalled = k;
+    if (strcmp(mail()->partitions->at[0].owner->session->name, "k") != 0) { /* who has the key d */
+        stalled = flowing;
+        flowing = k;
+    }
+    credit(flowing, "mail", 8); /* somebody looks for more */
+    published(2, "d", "");
+    published(1, "d", "!50");
+    published(12, "d", "");
+    credit(stalled, "mail", 2);
+    settle_disk();
+    assert_int_equal(hear(stalled, &other), 2);
+    ack(stalled, "mail", 1, 2);
+    wait_ms(60);
+    published(MANY - 15, "d", "");
+    published(MANY, "a", "");
+    drain(flowing, &t);
+    in_order(&t, 0, MANY + 1, 1, MANY);
+    assert_true(aside() > 0);
+    credit(stalled, "mail", 8);
+    settle_disk();
+    drain(stalled, &other);
+    in_order(&other, 2, 4, 1, MANY - 3);
+    assert_int_equal(queue_remaining(mail()), 0);
+}
+
 /* Nothing but what has left lies behind it: the queue's items end with it, and so does the look ahead. */
 static void what_is_set_aside_may_be_the_last_there_is(void **state)
 {
@@ -204,6 +236,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         on_disk(a_partition_whose_consumer_stalls_holds_up_no_other),
+        on_disk(who_took_some_before_it_stalled_gets_the_rest_in_order),
         on_disk(what_is_set_aside_may_be_the_last_there_is),
         on_disk(it_is_handed_over_with_what_is_aside),
         on_disk(what_has_no_key_stays_in_its_partition),
