@@ -264,6 +264,26 @@ static void a_backlog_under_a_ttl_makes_room_as_it_expires(void **state)
     assert_string_equal(ledger(bench.d, "orders"), "accepted 6 acked 0 purged 0 dropped 0 remaining 1");
 }
 
+/* No entry says them: they follow from what the queue was when it accepted. */
+static void the_queues_own_delay_and_ttl_go_on_across_a_crash(void **state)
+{
+    (void)state;
+    struct queue_settings settings = settings_of("delay=10s ttl=20s");
+    assert_true(core_configure_queue(bench.d->core, "orders", &settings, NULL, bench.d->now));
+    publish_durably(joined("p"), "one");
+    wait_ms(4000);
+    crash(0);
+    assert_string_equal(delayed(0), "1:one +6000");
+    wait_ms(5999);
+    assert_int_equal(describe(bench.d, "orders").ready, 0);
+    wait_ms(1);
+    assert_int_equal(describe(bench.d, "orders").ready, 1);
+    wait_ms(19999);
+    assert_int_equal(describe(bench.d, "orders").ready, 1);
+    wait_ms(1);
+    assert_int_equal(describe(bench.d, "orders").ledger.expired, 1);
+}
+
 /* ------------------------------------------------------------------ cancelled, purged, looked at */
 
 static void cancelling_is_answered_once_it_is_on_disk(void **state)
@@ -345,6 +365,7 @@ int main(void)
         on_disk(expiry_survives_and_takes_what_was_never_loaded),
         on_disk(one_in_flight_that_expired_is_gone_after_a_restart),
         on_disk(a_backlog_under_a_ttl_makes_room_as_it_expires),
+        on_disk(the_queues_own_delay_and_ttl_go_on_across_a_crash),
         on_disk(cancelling_is_answered_once_it_is_on_disk),
         on_disk(purge_takes_what_is_delayed_on_disk),
         on_disk(looking_goes_through_memory_and_disk),
