@@ -104,6 +104,25 @@ static void they_outlive_an_orderly_stop(void **state)
     assert_string_equal(dead(0, 0), "1:one/1 2:two/1");
 }
 
+static void its_neighbours_leave_without_it(void **state)
+{
+    (void)state;
+    declare_durably("mail", "durability=disk max_deliveries=1 backoff=0s");
+    struct peer *p = consuming("p");
+    publish(p, "mail", 0, "one two three");
+    settle_disk();
+    settle(p, "mail", SETTLE_NACK, 2, 1, 0);
+    settle_disk();
+    ack(p, "mail", 1, 1);
+    ack(p, "mail", 3, 1);
+    settle_disk();
+    pass(bench.d, 100);
+    settle_disk(); /* lazily */
+    crash(0);
+    assert_string_equal(books(), "accepted 3 acked 2 dead 1 purged 0 remaining 0 | 1");
+    assert_string_equal(redrive(""), "redriven 1 left 0");
+}
+
 static void failures_outlive_the_broker(void **state)
 {
     (void)state;
@@ -270,6 +289,7 @@ int main(void)
         on_disk(they_are_shown_from_the_disk),
         on_disk(they_outlive_a_crash),
         on_disk(they_outlive_an_orderly_stop),
+        on_disk(its_neighbours_leave_without_it),
         on_disk(failures_outlive_the_broker),
         on_disk(what_is_dropped_is_on_disk_before_its_consumer_is_told),
         on_disk(that_an_event_was_dropped_outlives_the_broker_though_there_was_no_room),
