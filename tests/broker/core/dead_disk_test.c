@@ -123,6 +123,27 @@ static void its_neighbours_leave_without_it(void **state)
     assert_string_equal(redrive(""), "redriven 1 left 0");
 }
 
+/* They lie between what a purge takes, and nobody has read any of it yet. */
+static void a_purge_after_a_start_leaves_them(void **state)
+{
+    (void)state;
+    declare_durably("mail", "durability=disk max_deliveries=1 backoff=0s");
+    struct peer *p = consuming("p");
+    publish(p, "mail", 0, "one two three four");
+    settle_disk();
+    settle(p, "mail", SETTLE_NACK, 2, 1, 0);
+    settle(p, "mail", SETTLE_NACK, 4, 1, 0);
+    settle_disk();
+    for (unsigned i = 0; i < 2; i++) {
+        crash(0);
+        struct request r = { .call = CALL_PURGE, .queue = "mail" };
+        assert_string_equal(ask_durably(&r), "ok");
+        assert_int_equal(bench.d->reply.u.purged.purged, i == 0 ? 2 : 0);
+        assert_string_equal(books(), "accepted 4 acked 0 dead 2 purged 2 remaining 0 | 2");
+    }
+    assert_string_equal(redrive(""), "redriven 2 left 0");
+}
+
 static void failures_outlive_the_broker(void **state)
 {
     (void)state;
@@ -290,6 +311,7 @@ int main(void)
         on_disk(they_outlive_a_crash),
         on_disk(they_outlive_an_orderly_stop),
         on_disk(its_neighbours_leave_without_it),
+        on_disk(a_purge_after_a_start_leaves_them),
         on_disk(failures_outlive_the_broker),
         on_disk(what_is_dropped_is_on_disk_before_its_consumer_is_told),
         on_disk(that_an_event_was_dropped_outlives_the_broker_though_there_was_no_room),
