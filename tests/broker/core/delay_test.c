@@ -20,6 +20,8 @@ static const char *cancel(struct driver *d, uint64_t sequence)
     struct request r = { .call = CALL_CANCEL, .queue = "orders", .u.cancel.sequence = sequence };
     const struct reply *reply = ask(d, &r);
     assert_int_equal(reply->result, reply->reason == REASON_ok ? RESULT_CANCELLED : RESULT_NONE);
+    if (reply->reason == REASON_unknown_event) /* says whether it ever was there */
+        assert_non_null(strstr(reply->detail, sequence == 0 || sequence > 4 ? "never existed: " : "settled: event "));
     return reason_info(reply->reason)->name;
 }
 
