@@ -176,6 +176,23 @@ static void settlements_are_counted_until_they_are_durable(void **state)
     assert_int_equal(model_first_live(&m.queues[0], 1), 6);
 }
 
+static void settlements_wait_no_longer_where_others_follow(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_GROUP);
+    uint64_t lazy_ms = (uint64_t)m.config.lazy_ms;
+    model_fill(&m, lazy_ms + 1);
+    model_quiet(&m);
+    uint64_t before = model_info(&m).groups;
+    for (uint64_t s = 1; s <= lazy_ms; s++) {
+        model_settle(&m, &m.queues[0], s, CAUSE_ACKED);
+        assert_int_equal(model_info(&m).groups, before);
+        model_turn(&m, 1, UINT64_MAX);
+    }
+    assert_int_equal(model_info(&m).groups, before + 1);
+    assert_int_equal(m.log->ops->unsettled(m.log, 1), 0);
+}
+
 static void a_purge_takes_what_has_no_place_yet_with_it(void **state)
 {
     (void)state;
@@ -339,6 +356,7 @@ int main(void)
         with_log(what_is_kept_is_in_memory_until_the_queues_share_is_used),
         with_log(backlog_comes_back_in_order_from_sealed_and_active_segments),
         with_log(settlements_are_counted_until_they_are_durable),
+        with_log(settlements_wait_no_longer_where_others_follow),
         with_log(a_purge_takes_what_has_no_place_yet_with_it),
         with_log(after_an_orderly_end_nothing_comes_again),
         with_log(a_forgotten_queue_stays_gone),
