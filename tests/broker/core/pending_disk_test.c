@@ -27,6 +27,22 @@ static void a_confirm_outlives_its_queue(void **state)
     assert_string_equal(heard(p), "confirm mail 1..2 -> 1");
 }
 
+static void another_queues_events_come_though_one_is_deleted(void **state)
+{
+    (void)state;
+    declare_durably("mail", "durability=disk");
+    struct peer *k = joined("k"), *p = joined("p");
+    consume(k, "orders");
+    credit(k, "orders", 10);
+    settle_disk();
+    heard(k);
+    publish(p, "orders", 0, "one two");
+    call_only(CALL_DELETE, NULL);
+    settle_disk();
+    assert_string_equal(heard(p), "confirm orders 1..2 -> 1");
+    assert_string_equal(heard(k), "deliver orders d1..2 s1..2 a1 one two");
+}
+
 static void what_a_forgotten_publisher_sent_is_delivered_once_it_is_durable(void **state)
 {
     struct driver *d = *state;
@@ -94,13 +110,61 @@ static void a_duplicate_waits_for_the_first_one_where_there_is_no_room_for_word_
     assert_string_equal(heard(again), "confirm orders 1 -> 1 duplicate");
 }
 
+/* Until the disk has no room for another one. */
+static void fill_with(struct peer *p, const char *name)
+{
+    disk_set_capacity(bench.disk, disk_used(bench.disk));
+    for (unsigned i = 0; i < 200; i++) {
+        publish(p, name, 0, "big:3000");
+        settle_disk();
+        if (strstr(heard(p), " disk "))
+            return;
+    }
+    fail_msg("the disk has no end");
+}
+
+/* In memory who waits makes room for himself: his bytes are there already. They are not in the log, which would have to refuse what
+ * was promised to fit. */
+static void who_waits_for_the_disk_has_no_room_there(const char *name)
+{
+    struct peer *p = joined("p");
+    fill_with(p, name);
+    publish(p, name, 60000, "big:9000");
+    struct request open = { .call = CALL_OPEN, .queue = "orders" };
+    assert_string_equal(ask_durably(&open), "ok"); /* he is tried again */
+    assert_string_equal(heard(p), "");
+    disk_set_capacity(bench.disk, UINT64_MAX);
+    pass(bench.d, 2000); /* the log tries again after a while */
+    settle_disk();
+    assert_non_null(strstr(heard(p), "confirm"));
+}
+
+static void who_waits_for_the_disk_makes_no_room_for_himself(void **state)
+{
+    (void)state;
+    who_waits_for_the_disk_has_no_room_there("orders");
+}
+
+static void nor_does_who_waits_for_it_at_a_topic(void **state)
+{
+    (void)state;
+    struct request put = { .call = CALL_PUT_TOPIC, .topic = "all" };
+    struct request bind = { .call = CALL_BIND, .topic = "all", .queue = "orders" };
+    assert_string_equal(ask_durably(&put), "ok");
+    assert_string_equal(ask_durably(&bind), "ok");
+    who_waits_for_the_disk_has_no_room_there("all");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         on_disk(a_confirm_outlives_its_queue),
+        on_disk(another_queues_events_come_though_one_is_deleted),
         on_disk(what_a_forgotten_publisher_sent_is_delivered_once_it_is_durable),
         on_disk(an_outcome_on_its_way_is_known_though_its_queue_gave_way_to_others),
         on_disk(a_duplicate_waits_for_the_first_one_where_there_is_no_room_for_word_of_it),
+        on_disk(who_waits_for_the_disk_makes_no_room_for_himself),
+        on_disk(nor_does_who_waits_for_it_at_a_topic),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,6 +93,23 @@ static void it_may_be_stopped_while_it_reads(void **state)
     assert_int_equal(describe(d, QUEUE).dead, 3);
 }
 
+/* Asked again it is not begun again; asked for another it is. */
+static void two_at_once_are_answered_each(void **state)
+{
+    struct driver *d = *state;
+    with_dead("one two three", 3);
+    unsigned before = d->replies;
+    struct request first = { .call = CALL_REDRIVE, .queue = QUEUE, .u.redrive.to = "", .id = { 1, 1 } };
+    struct request second = { .call = CALL_REDRIVE, .queue = QUEUE, .u.redrive.to = "orders", .id = { 2, 2 } };
+    ask_only(d, &first);
+    ask_only(d, &second);
+    ask_only(d, &first);
+    settle_disk();
+    assert_int_equal(d->replies, before + 2);
+    assert_int_equal(describe(d, QUEUE).dead, 0);
+    assert_int_equal(describe(d, QUEUE).ledger.accepted + describe(d, "orders").ledger.accepted, 6);
+}
+
 static void purging_while_it_reads_leaves_nothing_to_redrive(void **state)
 {
     struct driver *d = *state;
@@ -111,6 +128,7 @@ int main(void)
         on_disk(redriven_events_are_there_after_a_crash_and_the_dead_are_not),
         on_disk(a_rate_goes_on_over_the_disk_until_the_broker_ends),
         on_disk(it_may_be_stopped_while_it_reads),
+        on_disk(two_at_once_are_answered_each),
         on_disk(purging_while_it_reads_leaves_nothing_to_redrive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
