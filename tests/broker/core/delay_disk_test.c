@@ -264,6 +264,20 @@ static void a_backlog_under_a_ttl_makes_room_as_it_expires(void **state)
     assert_string_equal(ledger(bench.d, "orders"), "accepted 6 acked 0 purged 0 dropped 0 remaining 1");
 }
 
+/* Whoever asks just then, and does not wait, would be told that there is nothing. */
+static void nobody_is_told_that_there_is_nothing_while_it_is_read(void **state)
+{
+    (void)state;
+    struct peer *k = joined("k");
+    consume(k, "orders");
+    publish_durably(joined("p"), "one~50");
+    pass(bench.d, 50);
+    credit(k, "orders", 10);
+    assert_null(strstr(heard(k), "idle"));
+    settle_disk();
+    assert_string_equal(heard(k), "deliver orders d1 s1 a1 one; idle orders g1");
+}
+
 /* No entry says them: they follow from what the queue was when it accepted. */
 static void the_queues_own_delay_and_ttl_go_on_across_a_crash(void **state)
 {
@@ -365,6 +379,7 @@ int main(void)
         on_disk(expiry_survives_and_takes_what_was_never_loaded),
         on_disk(one_in_flight_that_expired_is_gone_after_a_restart),
         on_disk(a_backlog_under_a_ttl_makes_room_as_it_expires),
+        on_disk(nobody_is_told_that_there_is_nothing_while_it_is_read),
         on_disk(the_queues_own_delay_and_ttl_go_on_across_a_crash),
         on_disk(cancelling_is_answered_once_it_is_on_disk),
         on_disk(purge_takes_what_is_delayed_on_disk),
