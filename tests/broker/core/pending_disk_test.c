@@ -86,6 +86,21 @@ static void an_outcome_on_its_way_is_known_though_its_queue_gave_way_to_others(v
         assert_int_equal(to->outcomes[i].reason, REASON_ok);
 }
 
+/* It would promise what is gone; and its publisher, who asks, is told that nobody knows. */
+static void an_outcome_of_a_queue_in_memory_is_not_known_after_a_stop_though_the_queue_is_gone(void **state)
+{
+    struct driver *d = *state;
+    declare_durably("mail", "durability=memory");
+    struct peer *p = joined("p");
+    publish(p, "mail", 0, "one");
+    struct request r = { .call = CALL_DELETE, .queue = "mail", .u.delete_.force = true };
+    assert_string_equal(ask_durably(&r), "ok");
+    stop_orderly();
+    struct producer *known = NULL;
+    HASH_FIND(hh, d->core->producers, &p->producer, sizeof p->producer, known);
+    assert_true(!known || HASH_COUNT(known->destinations) == 0);
+}
+
 static uint64_t no_room(const struct store *s)
 {
     (void)s;
@@ -162,6 +177,7 @@ int main(void)
         on_disk(another_queues_events_come_though_one_is_deleted),
         on_disk(what_a_forgotten_publisher_sent_is_delivered_once_it_is_durable),
         on_disk(an_outcome_on_its_way_is_known_though_its_queue_gave_way_to_others),
+        on_disk(an_outcome_of_a_queue_in_memory_is_not_known_after_a_stop_though_the_queue_is_gone),
         on_disk(a_duplicate_waits_for_the_first_one_where_there_is_no_room_for_word_of_it),
         on_disk(who_waits_for_the_disk_makes_no_room_for_himself),
         on_disk(nor_does_who_waits_for_it_at_a_topic),
