@@ -68,6 +68,29 @@ static void all_or_none(void **state)
     assert_int_equal(topic_of(d, "all").refused, 3);
 }
 
+/* Whoever waits for a cannot be helped by it: it is b that turns him away, in whichever order they are asked. */
+static void who_does_not_wait_says_so_before_the_others_are_waited_for(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    make_topic(d, "all", "a b c");
+    declare(d, "a", "capacity=1");
+    declare(d, "b", "capacity=2 overflow=reject");
+    declare(d, "c", "capacity=1");
+    publish(p, "all", 0, "one");
+    publish(p, "b", 0, "two");
+    heard(p);
+    publish(p, "all", 9000, "three");
+    assert_string_equal(heard(p), "refuse all 2 full 2/2 by b");
+    operate(d, CALL_PURGE, "b");
+    publish(p, "all", 9000, "four");
+    assert_string_equal(heard(p), ""); /* now it waits */
+    operate(d, CALL_PURGE, "c");
+    assert_string_equal(heard(p), "");
+    operate(d, CALL_PURGE, "a");
+    assert_string_equal(heard(p), "confirm all 3 -> a:2 b:3 c:2");
+}
+
 static void overflow_is_each_queue_s_own(void **state)
 {
     struct driver *d = *state;
@@ -258,6 +281,7 @@ int main(void)
         driven(each_queue_delivers_and_settles_by_itself),
         driven(sequences_run_on_beside_those_of_direct_publishes),
         driven(all_or_none),
+        driven(who_does_not_wait_says_so_before_the_others_are_waited_for),
         driven(overflow_is_each_queue_s_own),
         driven(a_queue_that_takes_nothing_refuses_the_whole_and_is_named),
         driven(a_queue_that_has_the_event_counts_as_satisfied),
