@@ -96,6 +96,21 @@ static void consumed_or_purged_it_stays_a_duplicate(void **state)
     assert_string_equal(ledger(d, "orders"), "accepted 2 acked 1 purged 1 dropped 0 remaining 0");
 }
 
+/* Else ids could be made up that all fall into one place. */
+static void where_a_hash_falls_is_each_brokers_own(void **state)
+{
+    struct driver *d = *state;
+    uint8_t keys[2][16], none[16] = { 0 };
+    for (uint8_t i = 0; i < 2; i++) {
+        d->config.seed[0] = i;
+        driver_restart(d);
+        declare(d, "orders", "");
+        memcpy(keys[i], queue_find(d->core, span_str("orders"))->dedup.key, sizeof keys[i]);
+    }
+    assert_memory_not_equal(keys[0], none, sizeof none);
+    assert_memory_not_equal(keys[0], keys[1], sizeof keys[0]);
+}
+
 static void a_deleted_queue_forgets(void **state)
 {
     struct driver *d = *state;
@@ -296,6 +311,7 @@ int main(void)
         driven(a_window_of_0_takes_everything),
         driven(the_oldest_is_forgotten_early_and_counted),
         driven(consumed_or_purged_it_stays_a_duplicate),
+        driven(where_a_hash_falls_is_each_brokers_own),
         driven(a_deleted_queue_forgets),
         driven(a_full_queue_still_knows_what_it_has),
         driven(what_was_refused_was_never_entered),
