@@ -75,7 +75,7 @@ static struct redrive *find_of(const struct core *c, const struct queue *q)
 
 static bool is_running(const struct core *c, struct token id)
 {
-    const struct redrive *r = c->redrives;
+    const struct redrive *r = token_is_zero(id) ? NULL : c->redrives; /* without an id nobody asks again */
     while (r && (r->rate || !token_equal(r->id, id)))
         r = r->next;
     return r != NULL;

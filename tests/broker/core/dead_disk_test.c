@@ -1,4 +1,5 @@
 /* Dead events on disk: they outlive the broker with what went wrong, and are read again when they are wanted. */
+#include "broker/core/trouble.h"
 #include "tests/broker/core/disk_driver.h"
 
 #include <stdio.h>
@@ -142,6 +143,24 @@ static void a_purge_after_a_start_leaves_them(void **state)
         assert_string_equal(books(), "accepted 4 acked 0 dead 2 purged 2 remaining 0 | 2");
     }
     assert_string_equal(redrive(""), "redriven 2 left 0");
+}
+
+static void what_went_wrong_goes_with_what_is_purged(void **state)
+{
+    (void)state;
+    declare_durably("mail", "durability=disk max_deliveries=9 backoff=0s");
+    struct peer *p = consuming("p");
+    publish(p, "mail", 0, "one two three");
+    settle_disk();
+    settle(p, "mail", SETTLE_NACK, 1, 2, 0);
+    settle_disk();
+    crash(0);
+    const struct queue *q = queue_find(bench.d->core, span_str("mail"));
+    assert_int_equal(HASH_COUNT(q->troubles), 2);
+    struct request r = { .call = CALL_PURGE, .queue = "mail" };
+    assert_string_equal(ask_durably(&r), "ok"); /* none of them was read */
+    assert_int_equal(HASH_COUNT(q->troubles), 0);
+    assert_int_equal(bench.d->core->history_bytes, 0);
 }
 
 static void failures_outlive_the_broker(void **state)
@@ -312,6 +331,7 @@ int main(void)
         on_disk(they_outlive_an_orderly_stop),
         on_disk(its_neighbours_leave_without_it),
         on_disk(a_purge_after_a_start_leaves_them),
+        on_disk(what_went_wrong_goes_with_what_is_purged),
         on_disk(failures_outlive_the_broker),
         on_disk(what_is_dropped_is_on_disk_before_its_consumer_is_told),
         on_disk(that_an_event_was_dropped_outlives_the_broker_though_there_was_no_room),

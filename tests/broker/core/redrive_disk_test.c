@@ -110,6 +110,21 @@ static void two_at_once_are_answered_each(void **state)
     assert_int_equal(describe(d, QUEUE).ledger.accepted + describe(d, "orders").ledger.accepted, 6);
 }
 
+static void two_without_an_id_are_answered_each(void **state)
+{
+    struct driver *d = *state;
+    struct buf bytes = { 0 };
+    struct route route = { .id = { 255, 1 }, .size = 2 };
+    with_dead("one two three", 3);
+    unsigned before = d->replies;
+    request_pack(&(struct request){ .call = CALL_REDRIVE, .queue = QUEUE, .u.redrive.to = "" }, &bytes);
+    for (unsigned i = 0; i < 2; i++)
+        core_control(d->core, buf_span(&bytes), &route, "inproc", d->now);
+    buf_free(&bytes);
+    settle_disk();
+    assert_int_equal(d->replies, before + 2);
+}
+
 static void purging_while_it_reads_leaves_nothing_to_redrive(void **state)
 {
     struct driver *d = *state;
@@ -129,6 +144,7 @@ int main(void)
         on_disk(a_rate_goes_on_over_the_disk_until_the_broker_ends),
         on_disk(it_may_be_stopped_while_it_reads),
         on_disk(two_at_once_are_answered_each),
+        on_disk(two_without_an_id_are_answered_each),
         on_disk(purging_while_it_reads_leaves_nothing_to_redrive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
