@@ -91,6 +91,24 @@ static void who_does_not_wait_says_so_before_the_others_are_waited_for(void **st
     assert_string_equal(heard(p), "confirm all 3 -> a:2 b:3 c:2");
 }
 
+static void events_of_one_frame_have_their_own_terms(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    make_topic(d, "all", "a b");
+    publish(p, "all", 0, "one two~50 three~50 four!80 five");
+    assert_string_equal(heard(p), "confirm all 1..5 -> a:1 b:1");
+    for (const char *q = "a"; q; q = *q == 'a' ? "b" : NULL) {
+        assert_int_equal(describe(d, q).delayed, 2);
+        assert_int_equal(describe(d, q).ready, 3);
+    }
+    pass(d, 50);
+    assert_int_equal(describe(d, "b").ready, 5);
+    pass(d, 30);
+    assert_int_equal(describe(d, "b").ready, 4);
+    assert_int_equal(describe(d, "a").ledger.expired, 1);
+}
+
 static void overflow_is_each_queue_s_own(void **state)
 {
     struct driver *d = *state;
@@ -282,6 +300,7 @@ int main(void)
         driven(sequences_run_on_beside_those_of_direct_publishes),
         driven(all_or_none),
         driven(who_does_not_wait_says_so_before_the_others_are_waited_for),
+        driven(events_of_one_frame_have_their_own_terms),
         driven(overflow_is_each_queue_s_own),
         driven(a_queue_that_takes_nothing_refuses_the_whole_and_is_named),
         driven(a_queue_that_has_the_event_counts_as_satisfied),
