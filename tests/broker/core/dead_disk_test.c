@@ -105,6 +105,21 @@ static void they_outlive_an_orderly_stop(void **state)
     assert_string_equal(dead(0, 0), "1:one/1 2:two/1");
 }
 
+/* They have left the queue, whose capacity_bytes are for others; the log counts them still. */
+static void their_bytes_are_none_of_the_queues_after_a_crash_either(void **state)
+{
+    (void)state;
+    with_dead("big:500 small:20", 1);
+    assert_int_equal(describe(bench.d, "mail").bytes, 20);
+    crash(0);
+    assert_int_equal(describe(bench.d, "mail").bytes, 20);
+    stop_orderly();
+    assert_int_equal(describe(bench.d, "mail").bytes, 20);
+    settle_disk(); /* the other is read */
+    assert_string_equal(redrive(""), "redriven 1 left 0");
+    assert_int_equal(describe(bench.d, "mail").bytes, 520);
+}
+
 static void its_neighbours_leave_without_it(void **state)
 {
     (void)state;
@@ -329,6 +344,7 @@ int main(void)
         on_disk(they_are_shown_from_the_disk),
         on_disk(they_outlive_a_crash),
         on_disk(they_outlive_an_orderly_stop),
+        on_disk(their_bytes_are_none_of_the_queues_after_a_crash_either),
         on_disk(its_neighbours_leave_without_it),
         on_disk(a_purge_after_a_start_leaves_them),
         on_disk(what_went_wrong_goes_with_what_is_purged),

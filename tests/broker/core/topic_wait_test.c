@@ -203,6 +203,22 @@ static void draining_refuses_what_waits(void **state)
     assert_string_equal(heard(p), "refuse all 2 draining 1/1 by b; bye");
 }
 
+static void who_was_let_in_of_one_frame_waits_no_more(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p"), *k = attached(d, "k");
+    make_topic(d, "all", "a");
+    declare(d, "a", "capacity=1");
+    publish(p, "all", 9000, "one two three four");
+    assert_int_equal(topic_of(d, "all").waiting_publishers, 3);
+    consume(k, "a");
+    credit(k, "a", 9);
+    for (uint64_t i = 1; i <= 3; i++) {
+        ack(k, "a", i, 1);
+        assert_int_equal(topic_of(d, "all").waiting_publishers, 3 - i);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +234,7 @@ int main(void)
         driven(deleting_a_topic_refuses_its_waiters_and_leaves_the_events),
         driven(a_new_binding_takes_waiters_in),
         driven(draining_refuses_what_waits),
+        driven(who_was_let_in_of_one_frame_waits_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
