@@ -119,6 +119,24 @@ static const char *come_back(struct peer *p)
     return attach_anew(p);
 }
 
+/* Else a publisher that comes back often enough would stand before a window that is shut for good. */
+static void what_is_sent_again_and_was_decided_takes_nothing_of_the_window(void **state)
+{
+    struct driver *d = *state;
+    d->config.window_events = 8;
+    d->config.window_bytes = 80;
+    driver_restart(d);
+    struct peer *p = attached(d, "p");
+    declare(d, "orders", "capacity=100");
+    publish(p, "orders", 0, "one:10 two:10");
+    heartbeat(p);
+    assert_non_null(strstr(come_back(p), "attached known"));
+    for (unsigned i = 0; i < 20; i++)
+        publish_from(p, "orders", 1, 0, "one:10 two:10");
+    assert_true(is_attached(p));
+    assert_int_equal(describe(d, "orders").ready, 2);
+}
+
 static void each_session_of_a_producer_has_the_next_epoch(void **state)
 {
     struct driver *d = *state;
@@ -288,6 +306,7 @@ int main(void)
         driven(attaching_anew_tells_every_unseen_outcome),
         driven(what_continues_a_refused_entry_is_refused_when_it_is_sent_again),
         driven(a_producer_is_remembered_for_a_while),
+        driven(what_is_sent_again_and_was_decided_takes_nothing_of_the_window),
         driven(each_session_of_a_producer_has_the_next_epoch),
         driven(of_two_holders_of_one_id_the_older_is_fenced),
         driven(an_answer_that_was_lost_fences_nobody),

@@ -86,6 +86,22 @@ static void an_outcome_on_its_way_is_known_though_its_queue_gave_way_to_others(v
         assert_int_equal(to->outcomes[i].reason, REASON_ok);
 }
 
+static void what_is_sent_again_meanwhile_takes_nothing_of_the_window(void **state)
+{
+    struct driver *d = *state;
+    d->config.window_events = 8;
+    d->config.window_bytes = 80;
+    crash(0);
+    struct peer *p = joined("p");
+    publish(p, "orders", 0, "one:10 two:10");
+    for (unsigned i = 0; i < 20; i++)
+        publish_from(p, "orders", 1, 0, "one:10 two:10");
+    assert_true(is_attached(p));
+    settle_disk();
+    assert_non_null(strstr(heard(p), "confirm orders 1..2 -> 1"));
+    assert_int_equal(describe(d, "orders").ready, 2);
+}
+
 /* It would promise what is gone; and its publisher, who asks, is told that nobody knows. */
 static void an_outcome_of_a_queue_in_memory_is_not_known_after_a_stop_though_the_queue_is_gone(void **state)
 {
@@ -177,6 +193,7 @@ int main(void)
         on_disk(another_queues_events_come_though_one_is_deleted),
         on_disk(what_a_forgotten_publisher_sent_is_delivered_once_it_is_durable),
         on_disk(an_outcome_on_its_way_is_known_though_its_queue_gave_way_to_others),
+        on_disk(what_is_sent_again_meanwhile_takes_nothing_of_the_window),
         on_disk(an_outcome_of_a_queue_in_memory_is_not_known_after_a_stop_though_the_queue_is_gone),
         on_disk(a_duplicate_waits_for_the_first_one_where_there_is_no_room_for_word_of_it),
         on_disk(who_waits_for_the_disk_makes_no_room_for_himself),

@@ -156,7 +156,10 @@ static void a_queue_that_has_the_event_counts_as_satisfied(void **state)
     assert_string_equal(heard(p), "confirm all 3 -> a:2 b:3; confirm all 4 -> a:2 b:3 duplicate");
     assert_string_equal(ledger(d, "b"), "accepted 3 acked 0 purged 0 dropped 0 remaining 3");
     assert_int_equal(topic_of(d, "all").duplicates, 2);
-    declare(d, "a", "capacity=2"); /* full, and satisfied */
+    assert_int_equal(describe(d, "a").duplicates, 2);
+    assert_int_equal(describe(d, "b").duplicates, 2);
+    assert_int_equal(topic_of(d, "all").in_rate_milli, 200); /* of ten seconds */
+    declare(d, "a", "capacity=2");                           /* full, and satisfied */
     publish(p, "all", 0, "one@1");
     assert_string_equal(heard(p), "confirm all 5 -> a:1 b:2 duplicate");
 }
@@ -174,6 +177,7 @@ static void what_nothing_matches(void **state)
     publish(p, "all", 0, BLUE " " RED " " BLUE);
     assert_string_equal(heard(p), "confirm all 2 -> nowhere; confirm all 3 -> a:1; confirm all 4 -> nowhere");
     assert_int_equal(topic_of(d, "all").dropped, 2);
+    assert_int_equal(topic_of(d, "all").accepted, 3);
     assert_string_equal(set_unrouted(d, "all", UNROUTED_QUEUE, "none"), "unknown_queue");
     assert_string_equal(set_unrouted(d, "all", UNROUTED_QUEUE, "rest"), "ok");
     publish(p, "all", 0, BLUE " " RED);
