@@ -219,6 +219,36 @@ static void who_was_let_in_of_one_frame_waits_no_more(void **state)
     }
 }
 
+/* It would have fitted all the time. */
+static void who_stood_behind_a_topics_first_is_let_in_once_that_is_gone(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p"), *q = attached(d, "q");
+    make_topic(d, "all", "a");
+    declare(d, "a", "capacity_bytes=1024");
+    publish(p, "all", 0, "full:500");
+    publish(p, "all", 1000, "large:900");
+    publish(q, "a", 5000, "small:100");
+    assert_string_equal(heard(q), "");
+    pass(d, 1000);
+    assert_string_equal(heard(q), "confirm a 1 -> 2");
+}
+
+static void who_stood_behind_it_in_its_catch_all_is_let_in_once_it_goes_elsewhere(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p"), *q = attached(d, "q");
+    put_topic(d, "all");
+    declare(d, "rest", "capacity_bytes=1024");
+    assert_string_equal(set_unrouted(d, "all", UNROUTED_QUEUE, "rest"), "ok");
+    publish(p, "all", 0, "full:500");
+    publish(p, "all", 9000, "large:900");
+    publish(q, "rest", 9000, "small:100");
+    assert_string_equal(heard(q), "");
+    assert_string_equal(set_unrouted(d, "all", UNROUTED_DROP, ""), "ok");
+    assert_string_equal(heard(q), "confirm rest 1 -> 2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +265,8 @@ int main(void)
         driven(a_new_binding_takes_waiters_in),
         driven(draining_refuses_what_waits),
         driven(who_was_let_in_of_one_frame_waits_no_more),
+        driven(who_stood_behind_a_topics_first_is_let_in_once_that_is_gone),
+        driven(who_stood_behind_it_in_its_catch_all_is_let_in_once_it_goes_elsewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
