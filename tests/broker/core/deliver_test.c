@@ -315,6 +315,43 @@ static void a_closed_queue_still_drains(void **state)
     assert_string_equal(heard(k), "turn orders active e1; deliver orders d1 s1 a1 one; settled orders 1 acked");
 }
 
+/* Nothing came back from the one who leaves, and nobody publishes. */
+static void who_takes_over_gets_what_is_there(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p"), *a = attached(d, "a"), *b = attached(d, "b");
+    declare(d, "orders", "");
+    consume(a, "orders");
+    consume(b, "orders");
+    publish(p, "orders", 0, "one two");
+    credit(b, "orders", 9);
+    heard(b);
+    leave(a, "orders");
+    assert_non_null(strstr(heard(b), "deliver orders d1..2 s1..2 a1 one two"));
+}
+
+/* Frames are not acknowledged until it says something; what then fits is sent. */
+static void who_fell_behind_gets_the_rest_as_it_acknowledges(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p"), *k = attached(d, "k");
+    uint64_t next = 1;
+    declare(d, "orders", "");
+    consume(k, "orders");
+    credit(k, "orders", 5000);
+    while (!queue_find(d->core, span_str("orders"))->ready) {
+        assert_true(next++ < 5000);
+        publish(p, "orders", 0, "one");
+    }
+    for (unsigned i = 0; i < 3; i++)
+        publish(p, "orders", 0, "more");
+    for (unsigned i = 0; queue_find(d->core, span_str("orders"))->ready; i++) {
+        assert_true(i < 3);
+        ack(k, "nothing", 1, 1); /* of a queue that it does not consume: a frame like any other */
+    }
+    assert_int_equal(describe(d, "orders").in_flight, next + 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +374,8 @@ int main(void)
         driven(an_unknown_or_deleted_queue_has_no_turn),
         driven(a_paused_queue_delivers_nothing_and_accepts),
         driven(a_closed_queue_still_drains),
+        driven(who_takes_over_gets_what_is_there),
+        driven(who_fell_behind_gets_the_rest_as_it_acknowledges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
