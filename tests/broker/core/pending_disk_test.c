@@ -14,6 +14,13 @@ static void call_only(enum call call, const char *settings)
     ask_only(bench.d, &r);
 }
 
+static struct producer *producer_of(struct token id)
+{
+    struct producer *known = NULL;
+    HASH_FIND(hh, bench.d->core->producers, &id, sizeof id, known);
+    return known;
+}
+
 static void a_confirm_outlives_its_queue(void **state)
 {
     (void)state;
@@ -53,10 +60,8 @@ static void what_a_forgotten_publisher_sent_is_delivered_once_it_is_durable(void
     heard(k);
     publish(p, "orders", 0, "one");
     bye(p);
-    struct producer *known = NULL;
     pass(d, d->config.producer_memory_ms);
-    HASH_FIND(hh, d->core->producers, &p->producer, sizeof p->producer, known);
-    assert_null(known);
+    assert_null(producer_of(p->producer));
     assert_string_equal(heard(k), "");
     settle_disk();
     assert_non_null(strstr(heard(k), "deliver orders d1 s1 a1 one"));
@@ -65,9 +70,10 @@ static void what_a_forgotten_publisher_sent_is_delivered_once_it_is_durable(void
 /* Its publisher must not hear "refused" of what was accepted. */
 static void an_outcome_on_its_way_is_known_though_its_queue_gave_way_to_others(void **state)
 {
-    struct driver *d = *state;
+    (void)state;
     declare_durably("mail", "durability=disk");
     struct peer *p = joined("p");
+    struct token id = p->producer;
     publish(p, "mail", 0, "one");
     call_only(CALL_DELETE, NULL);
     call_only(CALL_DECLARE, "durability=memory");
@@ -76,8 +82,7 @@ static void an_outcome_on_its_way_is_known_though_its_queue_gave_way_to_others(v
     call_only(CALL_DECLARE, "durability=disk");
     settle_disk();
     crash(0);
-    struct producer *known = NULL;
-    HASH_FIND(hh, d->core->producers, &p->producer, sizeof p->producer, known);
+    struct producer *known = producer_of(id);
     assert_non_null(known);
     const struct destination *to = destination_of(known, span_str("mail"));
     assert_int_equal(to->next, 3);
@@ -105,15 +110,15 @@ static void what_is_sent_again_meanwhile_takes_nothing_of_the_window(void **stat
 /* It would promise what is gone; and its publisher, who asks, is told that nobody knows. */
 static void an_outcome_of_a_queue_in_memory_is_not_known_after_a_stop_though_the_queue_is_gone(void **state)
 {
-    struct driver *d = *state;
+    (void)state;
     declare_durably("mail", "durability=memory");
     struct peer *p = joined("p");
+    struct token id = p->producer;
     publish(p, "mail", 0, "one");
     struct request r = { .call = CALL_DELETE, .queue = "mail", .u.delete_.force = true };
     assert_string_equal(ask_durably(&r), "ok");
     stop_orderly();
-    struct producer *known = NULL;
-    HASH_FIND(hh, d->core->producers, &p->producer, sizeof p->producer, known);
+    const struct producer *known = producer_of(id);
     assert_true(!known || HASH_COUNT(known->destinations) == 0);
 }
 
