@@ -27,6 +27,8 @@ const char *endpoint_port(const char *endpoint)
 static bool check_tcp(const char *endpoint, struct error *e)
 {
     const char *port = endpoint_port(endpoint);
+    if (begins_with(endpoint, "tcp://:"))
+        return error_set(e, "'%s' has no host: write tcp://HOST:PORT", endpoint);
     if (!port)
         return error_set(e, "'%s' has no port: write tcp://HOST:PORT", endpoint);
     return strtoul(port, NULL, 10) <= 65535 ||

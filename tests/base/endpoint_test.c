@@ -28,7 +28,7 @@ static void what_is_none_says_what_it_lacks(void **state)
     } bad[] = {
         { "tcp://127.0.0.1", "has no port" },
         { "tcp://127.0.0.1:", "has no port" },
-        { "tcp://:7400", "has no port" },
+        { "tcp://:7400", "has no host" },
         { "tcp://127.0.0.1:7400x", "has no port" },
         { "tcp://127.0.0.1:-1", "has no port" },
         { "tcp://127.0.0.1:65536", "at most 65535" },
