@@ -132,23 +132,24 @@ static void write_published(const struct metrics *m, struct buf *b)
 }
 
 /* Names as Prometheus' own clients have them. What the kernel, or an older broker, does not tell has no series. */
-static void write_usage(const char *whose, const struct usage *u, struct buf *b)
+static void write_usage(const char *prefix, const char *whose, const struct usage *u, struct buf *b)
 {
     const struct {
         const char *name, *type, *help;
         double value;
     } all[] = {
-        { "cpu_seconds_total", "counter", "user and system CPU time", (double)u->cpu_ns / 1e9 },
-        { "resident_memory_bytes", "gauge", "resident memory", (double)u->resident_bytes },
-        { "open_fds", "gauge", "open file descriptors", (double)u->open_fds },
-        { "max_fds", "gauge", "most file descriptors that may be open",
+        { "cpu_seconds_total", "counter", "user and system CPU time of", (double)u->cpu_ns / 1e9 },
+        { "resident_memory_bytes", "gauge", "resident memory of", (double)u->resident_bytes },
+        { "open_fds", "gauge", "open file descriptors of", (double)u->open_fds },
+        { "max_fds", "gauge", "most file descriptors that may be open of",
           u->max_fds == UINT64_MAX ? 0 : (double)u->max_fds },
     };
-    char name[64];
+    char name[64], help[96];
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        snprintf(name, sizeof name, "%s_%s", whose, all[i].name);
+        snprintf(name, sizeof name, "%s_%s", prefix, all[i].name);
+        snprintf(help, sizeof help, "%s %s", all[i].help, whose);
         if (all[i].value > 0)
-            lone(b, name, all[i].type, all[i].help, all[i].value);
+            lone(b, name, all[i].type, help, all[i].value);
     }
 }
 
@@ -185,7 +186,7 @@ void metrics_write(const struct metrics *m, const struct uplink *u, uint32_t con
     write_link(u, b);
     struct usage own;
     usage_read(&own);
-    write_usage("process", &own, b);
+    write_usage("process", "this sidecar", &own, b);
 }
 
 void metrics_write_broker(const struct broker_info *i, struct buf *b)
@@ -220,5 +221,5 @@ void metrics_write_broker(const struct broker_info *i, struct buf *b)
     lone(b, "sluice_broker_disk_carried_groups_total", "counter",
          "groups of acks and notes that found no room in a segment and went into a checkpoint",
          (double)i->disk_carried_groups);
-    write_usage("sluice_broker", &i->usage, b);
+    write_usage("sluice_broker", "the broker", &i->usage, b);
 }

@@ -124,6 +124,13 @@ def test_both_processes_tell_what_they_take(cluster, broker):
         assert usage(after, whose)["cpu_seconds_total"] > usage(before, whose)["cpu_seconds_total"]
 
 
+def test_what_is_told_of_a_process_says_whose_it_is(cluster, broker):
+    text = call(cluster.sidecar(broker, "--operations").ready["ops"], "GET", "/metrics").body.decode()
+    for prefix, whose in ("process", "this sidecar"), ("sluice_broker", "the broker"):
+        for name in "cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds":
+            assert re.search(rf"^# HELP {prefix}_{name} .* of {whose}$", text, re.M), (prefix, name)
+
+
 def test_the_disk_is_counted(cluster):
     broker = cluster.broker("--disk-budget", "1GiB")
     s = cluster.sidecar(broker, "--operations")
