@@ -163,6 +163,7 @@ def test_the_alerts_and_the_dashboard_are_about_series_that_there_are(cluster, b
         asked = set(re.findall(r"\b(?:sluice|process)_[a-z_]+", text))
         assert len(asked) > at_least and asked <= {name for name, _ in samples}, asked - {name for name, _ in samples}
     labels = {label for _, of in samples for label in re.findall(r'(\w+)="', of or "")} | {"instance", "job"}
+    labels |= set(re.findall(r'label_replace\(.*, "(\w+)", "\w+", "", ""\)', rules))
     assert set(re.findall(r"\$labels\.(\w+)", rules)) <= labels
     assert set(re.findall(r"\{\{(\w+)\}\}", json.dumps(targets))) <= labels
     named = set(re.findall(r"\$(?!__)\{?(\w+)", json.dumps(dashboard)))
