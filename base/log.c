@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -205,4 +206,13 @@ void log_configure(const char *program, const char *level, const char *format)
     }
     log_level_parse(level, &least);
     log_setup(least, json[format_find(format)]);
+}
+
+void log_stopping(const char *component, unsigned number, unsigned pid)
+{
+    const char *name = number == SIGINT ? "SIGINT" : "SIGTERM";
+    if (pid)
+        log_write(LOG_INFO, component, "stopping: %s from process %u", name, pid);
+    else
+        log_write(LOG_INFO, component, "stopping: %s", name);
 }

@@ -28,5 +28,7 @@ void log_about(enum log_level level, const char *component, const char *queue, c
 /* A text that was made elsewhere. `message`, a literal, says which message it is: those are told apart by its address. */
 void log_text(enum log_level level, const char *component, const char *queue, const char *session, const char *message,
               const char *text);
+/* That SIGTERM or SIGINT ends this program, and who sent it: 0 is a process that cannot be seen from here, or the terminal. */
+void log_stopping(const char *component, unsigned signal, unsigned pid);
 
 #endif

@@ -81,8 +81,10 @@ static bool take_signal(int fd, struct broker *b, const struct broker_options *r
     struct signalfd_siginfo info;
     if (read(fd, &info, sizeof info) != (ssize_t)sizeof info)
         return false;
-    if (info.ssi_signo != SIGHUP)
+    if (info.ssi_signo != SIGHUP) {
+        log_stopping("broker", info.ssi_signo, info.ssi_pid);
         return true;
+    }
     read_again(b, running, argc, argv);
     return false;
 }

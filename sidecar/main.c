@@ -69,9 +69,12 @@ static bool take_signal(int fd)
     struct signalfd_siginfo info;
     if (read(fd, &info, sizeof info) != (ssize_t)sizeof info)
         return false;
-    if (info.ssi_signo == SIGHUP)
-        log_write(LOG_INFO, "config", "every setting of the sidecar needs a restart");
-    return info.ssi_signo != SIGHUP;
+    if (info.ssi_signo != SIGHUP) {
+        log_stopping("sidecar", info.ssi_signo, info.ssi_pid);
+        return true;
+    }
+    log_write(LOG_INFO, "config", "every setting of the sidecar needs a restart");
+    return false;
 }
 
 /* Until a signal ends it. */

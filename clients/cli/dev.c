@@ -121,8 +121,8 @@ static bool run(struct dev *d, void *zmq, struct error *e)
         struct signalfd_siginfo info;
         say_ready(s, broker_endpoint(d->running));
         sidecar_run(s, signal_fd);
-        if (read(signal_fd, &info, sizeof info) < 0)
-            log_write(LOG_DEBUG, "dev", "stopped without a signal");
+        if (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+            log_stopping("dev", info.ssi_signo, info.ssi_pid);
         sidecar_stop(s, signal_fd);
         sidecar_close(s);
     }

@@ -2,12 +2,13 @@ import json
 import os
 import random
 import re
+import signal
 import time
 
 import pytest
 import zmq
 
-from conftest import run
+from conftest import Process, run
 
 
 def test_garbage_on_every_socket_disturbs_nobody(cluster, broker):
@@ -52,6 +53,17 @@ def test_a_start_says_what_the_data_directory_had(cluster):
     assert "ledger" not in broker.log.read_text()
     broker.kill()
     assert "ledger: accepted 1 = acked 0 " in cluster.broker().log.read_text()
+
+
+def test_a_stop_says_which_signal_of_whom_it_was(cluster, tmp_path):
+    broker = cluster.broker()
+    dev = Process(tmp_path, "dev", ["sluice", "dev", "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0"])
+    cluster.processes.append(dev)
+    for process in cluster.sidecar(broker), broker, dev:
+        process.popen.send_signal(signal.SIGINT)
+        assert process.popen.wait(10) == 0
+        lines = [json.loads(line) for line in process.log.read_text().splitlines()]
+        assert [line["msg"] for line in lines if "stopping" in line["msg"]] == [f"stopping: SIGINT from process {os.getpid()}"]
 
 
 def test_that_the_broker_is_away_is_said_once_and_not_each_time_it_is_asked(cluster):
