@@ -8,35 +8,33 @@
 #include <stdio.h>
 
 /* A retry under an id that was made up here would be a new event: it cannot be safe. */
-static bool is_retryable(const struct api_event *e, enum reason reason)
+bool publish_is_retryable(const struct api_event *e, enum reason reason)
 {
     return reason_info(reason)->retryable && !(reason == REASON_unknown && e->id_generated);
 }
 
 /* Nobody knows: what to do then. */
-static const char *advice(const struct api_event *e)
+static const char *advice(const struct api_command *c, const struct api_event *e, char out[DETAIL_SIZE])
 {
-    return e->id_generated
-               ? "the broker did not answer in time and may have accepted the event; its id was made up here, so that "
-                 "sent again it would be a second event: send an id of your own (ce-id or Idempotency-Key) to be "
-                 "able to retry"
-               : "the broker did not answer in time and may have accepted the event; send it again with the same "
-                 "source and id: within its dedup_window the queue takes it once";
+    if (!e->id_generated)
+        return "the broker did not answer in time and may have accepted the event; send it again with the same "
+               "source and id: within its dedup_window the queue takes it once";
+    snprintf(out, DETAIL_SIZE,
+             "the broker did not answer in time and may have accepted the event; its id was made up here, so that "
+             "sent again it would be a second event: send an id of your own (%s) to be able to retry",
+             c->u.publish.dapr ? "metadata.cloudevent.id" : "ce-id or Idempotency-Key");
+    return out;
 }
 
-#define DETAIL_SIZE (NAME_MAX_SIZE + 300u)
-
-/* What its reason's title does not say; "" where there is nothing. */
-static const char *detail_of(const struct api_command *c, const struct api_event *e, const struct api_outcome *o,
-                             char out[DETAIL_SIZE])
+const char *publish_detail(const struct api_command *c, const struct api_event *e, const struct api_outcome *o,
+                           char out[DETAIL_SIZE])
 {
     if (o->reason == REASON_unknown)
-        return advice(e);
+        return advice(c, e, out);
     if (o->reason == REASON_too_large) /* what is so for the sidecar has its own answer */
         return "it is larger than the broker's max_event, or than its queue's capacity_bytes";
-    const char *meaning = respond_meaning(c, o->reason);
     if (o->reason != REASON_full || !o->capacity)
-        return meaning ? meaning : "";
+        return respond_detail(c, o->reason, NULL, out);
     bool by_count = o->depth >= o->capacity;
     snprintf(out, DETAIL_SIZE, "queue '%s' %s %llu of %llu events%s", o->queue ? o->queue : c->queue,
              by_count ? "is full: it holds" : "has no room, though it holds", (unsigned long long)o->depth,
@@ -49,12 +47,12 @@ static void render_refusal(const struct api_command *c, const struct api_event *
                            struct arena *a, struct api_response *out)
 {
     char room[DETAIL_SIZE];
-    const char *detail = detail_of(c, e, o, room);
-    problem_open_of(c, o->reason, detail, is_retryable(e, o->reason), out);
+    struct api_command about = *c;
+    if (o->queue) /* of a topic's queues the one that is the reason; the topic may be addressed as a queue */
+        about.queue = o->queue;
+    problem_open_of(&about, o->reason, publish_detail(c, e, o, room), publish_is_retryable(e, o->reason), out);
     if (!c->u.publish.batch)
         json_add_text_member(&out->body, "id", e->id);
-    if (o->queue)
-        json_add_text_member(&out->body, "queue", span_str(o->queue));
     if (o->reason == REASON_full && o->capacity) {
         json_add_number_member(&out->body, "depth", o->depth);
         json_add_number_member(&out->body, "capacity", o->capacity);
@@ -103,10 +101,10 @@ static void render_refused(struct buf *b, const struct api_command *c, const str
 {
     const struct reason_info *info = reason_info(o->reason);
     char room[DETAIL_SIZE];
-    const char *detail = detail_of(c, e, o, room);
+    const char *detail = publish_detail(c, e, o, room);
     json_add_number_member(b, "status", (uint64_t)info->status);
     json_add_text_member(b, "reason", span_str(info->name));
-    json_add_text_member(b, "detail", span_str(*detail ? detail : info->title));
+    json_add_text_member(b, "detail", span_str(detail ? detail : info->title));
     if (o->queue)
         json_add_text_member(b, "queue", span_str(o->queue));
 }

@@ -61,11 +61,12 @@ void api_stream_consumer(uint64_t consumer_epoch, struct buf *out)
 void api_stream_end(const struct api_command *c, enum reason reason, struct buf *out)
 {
     const struct reason_info *info = reason_info(reason);
-    const char *meaning = respond_meaning(c, reason);
+    char room[DETAIL_SIZE];
+    const char *detail = respond_detail(c, reason, NULL, room);
     struct buf json = { 0 };
     buf_add_byte(&json, '{');
     json_add_text_member(&json, "reason", span_str(info->name));
-    respond_add_sentence(&json, "detail", meaning ? meaning : info->title);
+    respond_add_sentence(&json, "detail", detail ? detail : info->title);
     json_add_text_member(&json, "queue", span_str(c->queue));
     buf_add_byte(&json, '}');
     buf_add_str(out, "event: end\n");

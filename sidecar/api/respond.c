@@ -87,30 +87,45 @@ void problem_close(enum reason reason, uint32_t retry_after_ms, struct arena *a,
 }
 
 /* Publishing goes on at a sidecar that drains: what refuses an event then is the broker. */
-const char *respond_meaning(const struct api_command *c, enum reason reason)
+static const char *meaning_of_draining(const struct api_command *c)
+{
+    switch (c->kind) {
+    case API_PUBLISH: return "the broker is stopping, so nothing was accepted: send it again when the broker is back";
+    case API_SUBSCRIBE:
+        return "this sidecar is draining, as a signal or POST /v1/drain told it, and pushes nothing more: put it at "
+               "another of the same app.name, or at this one when it was started again";
+    default:
+        return "this sidecar is draining, as a signal or POST /v1/drain told it, and hands out nothing more: take "
+               "from another, or from this one when it was started again";
+    }
+}
+
+/* What the reason means for that command, where its title cannot say it; NULL: nothing more. */
+static const char *meaning(const struct api_command *c, enum reason reason, char out[DETAIL_SIZE])
 {
     if (reason == REASON_unavailable)
         return c->away;
-    if (reason != REASON_draining)
+    if (reason == REASON_draining)
+        return meaning_of_draining(c);
+    if (reason == REASON_unknown_topic && c->topic)
+        snprintf(out, DETAIL_SIZE, "there is no topic '%s'; make it first (PUT /v1/topics/%s)", c->topic, c->topic);
+    else if (reason == REASON_unknown_queue || reason == REASON_unknown_topic)
+        snprintf(out, DETAIL_SIZE, "there is no queue '%s'; declare it first (PUT /v1/queues/%s)", c->queue, c->queue);
+    else
         return NULL;
-    return c->kind == API_PUBLISH
-               ? "the broker is stopping, so nothing was accepted: send it again when the broker is back"
-               : "this sidecar is draining, as a signal or POST /v1/drain told it, and hands out nothing more: take "
-                 "from another, or from this one when it was started again";
+    return out;
+}
+
+const char *respond_detail(const struct api_command *c, enum reason reason, const char *detail, char out[DETAIL_SIZE])
+{
+    return detail && *detail ? detail : meaning(c, reason, out);
 }
 
 void problem_open_of(const struct api_command *c, enum reason reason, const char *detail, bool retryable,
                      struct api_response *out)
 {
-    char missing[2 * NAME_MAX_SIZE + 100];
-    snprintf(missing, sizeof missing, "there is no queue '%s'; declare it first (PUT /v1/queues/%s)", c->queue,
-             c->queue);
-    if (reason == REASON_unknown_topic && c->topic)
-        snprintf(missing, sizeof missing, "there is no topic '%s'; make it first (PUT /v1/topics/%s)", c->topic,
-                 c->topic);
-    if ((reason == REASON_unknown_queue || reason == REASON_unknown_topic) && !(detail && *detail))
-        detail = missing;
-    problem_open(reason, detail && *detail ? detail : respond_meaning(c, reason), retryable, out);
+    char room[DETAIL_SIZE];
+    problem_open(reason, respond_detail(c, reason, detail, room), retryable, out);
     if (c->topic)
         json_add_text_member(&out->body, "topic", span_str(c->topic));
     if (*c->queue)

@@ -18,8 +18,15 @@ void problem_close(enum reason reason, uint32_t retry_after_ms, struct arena *a,
 /* A problem with a command's queue: names it, and says in the detail what `detail` (NULL or "") leaves open. */
 void problem_open_of(const struct api_command *c, enum reason reason, const char *detail, bool retryable,
                      struct api_response *out);
-/* What the reason means for that command, where its title cannot say it; NULL: nothing more. */
-const char *respond_meaning(const struct api_command *c, enum reason reason);
+/* Holds what a detail quotes. */
+#define DETAIL_SIZE (2 * NAME_MAX_SIZE + 300u)
+/* `detail`, or where that is NULL or "", what the reason means for that command and its title cannot say; NULL: nothing
+ * more. May be in `out`. */
+const char *respond_detail(const struct api_command *c, enum reason reason, const char *detail, char out[DETAIL_SIZE]);
+/* What became of one event of a publish: the detail as above, and may the event be sent again? */
+const char *publish_detail(const struct api_command *c, const struct api_event *e, const struct api_outcome *o,
+                           char out[DETAIL_SIZE]);
+bool publish_is_retryable(const struct api_event *e, enum reason reason);
 /* 400 with the sentence; gives API_RESPONSE, so that `return respond_invalid(...)` reads well. */
 enum api_answer respond_invalid(const struct error *e, struct arena *a, struct api_response *out);
 

@@ -197,6 +197,47 @@ static void outcomes_are_answered_in_its_words(void **state)
     driver_end(&d);
 }
 
+/* Dapr's errors have one text. */
+static void a_message_says_what_to_do(void **state)
+{
+    static const struct {
+        struct api_outcome outcome;
+        const char *message;
+        bool comes_again;
+    } rows[] = {
+        { { .reason = REASON_full, .depth = 1, .capacity = 1 },
+          "the queue is full; retry after the time in Retry-After, or raise its capacity: queue 'orders' is full: it "
+          "holds 1 "
+          "of 1 events (full)",
+          true },
+        { { .reason = REASON_full, .depth = 1, .capacity = 1, .queue = "mail" }, ": queue 'mail' is full", true },
+        { { .reason = REASON_closed },
+          ": the queue is closed to publishers; open it again to publish (closed)",
+          false },
+        { { .reason = REASON_unknown_queue },
+          ": there is no queue 'orders'; declare it first (PUT /v1/queues/orders) (",
+          false },
+        { { .reason = REASON_draining },
+          ": the broker is stopping, so nothing was accepted: send it again when",
+          true },
+        { { .reason = REASON_unavailable }, ": no broker answers at X (unavailable)", true },
+        { { .reason = REASON_unknown },
+          "send an id of your own (metadata.cloudevent.id) to be able to retry (unknown)",
+          false },
+    };
+    struct driver d;
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        driver_begin(&d);
+        publish(&d, "/v1.0/publish/sluice/orders", "x");
+        d.command.away = "no broker answers at X";
+        api_render_publish(&d.command, &rows[i].outcome, &d.arena, &d.response);
+        assert_says(&d, d.response.status, rows[i].message);
+        assert_int_equal(driver_response_header(&d, "Retry-After") != NULL, rows[i].comes_again);
+        driver_end(&d);
+    }
+}
+
 static void metadata_are_its_name_and_its_pubsubs(void **state)
 {
     char *items[] = { (char *)(uintptr_t) "pubsub", (char *)(uintptr_t) "other" };
@@ -248,6 +289,7 @@ int main(void)
         cmocka_unit_test(a_ttl_is_an_expiry_unless_the_event_has_one),
         cmocka_unit_test(mistakes_are_answered_in_its_words),
         cmocka_unit_test(outcomes_are_answered_in_its_words),
+        cmocka_unit_test(a_message_says_what_to_do),
         cmocka_unit_test(metadata_are_its_name_and_its_pubsubs),
         cmocka_unit_test(health_is_an_empty_204_or_why_not),
     };

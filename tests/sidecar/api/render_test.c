@@ -104,6 +104,18 @@ static void a_refusal_has_the_depth_only_where_the_queue_is_full(void **state)
     }
 }
 
+/* A topic may be addressed as a queue is. */
+static void a_refusal_names_one_queue(void **state)
+{
+    struct driver d;
+    const struct api_outcome o = { .reason = REASON_full, .queue = "mail", .depth = 1, .capacity = 1 };
+    (void)state;
+    publish(&d, 0, 1, false, &o);
+    assert_says(&d, 429, "\"queue\":\"mail\"");
+    assert_null(memmem(d.response.body.data, d.response.body.size, "\"queue\":\"q\"", 11));
+    driver_end(&d);
+}
+
 /* Of a publish it is the broker that drains: a sidecar that does still publishes. */
 static void what_a_title_leaves_open_is_said(void **state)
 {
@@ -130,7 +142,12 @@ static void what_a_title_leaves_open_is_said(void **state)
     driver_end(&d);
     driver_begin(&d);
     api_refuse(&c, REASON_draining, NULL, 1000, &d.arena, &d.response);
-    assert_says(&d, 503, "\"detail\":\"this sidecar is draining");
+    assert_says(&d, 503, "\"detail\":\"this sidecar is draining, as a signal or POST /v1/drain told it, and hands out");
+    driver_end(&d);
+    driver_begin(&d);
+    c.kind = API_SUBSCRIBE;
+    api_refuse(&c, REASON_draining, NULL, 1000, &d.arena, &d.response);
+    assert_says(&d, 503, "and pushes nothing more: put it at another of the same app.name, or at this one when");
     driver_end(&d);
 }
 
@@ -238,6 +255,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_refusal_has_the_depth_only_where_the_queue_is_full),
+        cmocka_unit_test(a_refusal_names_one_queue),
         cmocka_unit_test(one_confirmed_event_is_202),
         cmocka_unit_test(a_batch_of_one_is_still_a_batch),
         cmocka_unit_test(a_batch_names_each_id_as_json_wants_it),
