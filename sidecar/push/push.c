@@ -263,7 +263,9 @@ static void on_taken(void *request, const struct uplink_taken *t)
     if (t->reason == REASON_ok || t->reason == REASON_draining)
         return;
     course_no_queue(&s->course, s->push->now.mono, randombytes_random());
-    if (s->course.state != before)
+    if (s->course.state != before && t->reason == REASON_unknown_queue)
+        snprintf(s->detail, sizeof s->detail, "there is no queue '%s'; declare it first", s->settings.queue);
+    else if (s->course.state != before)
         snprintf(s->detail, sizeof s->detail, "queue '%s': %s", s->settings.queue, reason_info(t->reason)->title);
     say_state(s, before);
 }
@@ -334,6 +336,7 @@ void push_drain(struct push *p)
     p->draining = true;
     for (struct subscription *s = p->subscriptions; s; s = s->next) {
         course_drain(&s->course);
+        s->detail[0] = '\0'; /* it was another state's */
         push_wait_less(s, 0);
     }
 }

@@ -148,11 +148,18 @@ def test_a_queue_that_is_not_there_is_waited_for(named, application):
     app = application()
     subscribe(named, app.url, queue="later")
     s = until_state(named, "no_queue")
-    assert "later" in s["detail"]
+    assert s["detail"] == "there is no queue 'later'; declare it first"
     named.declare("later")
     named.publish("later")
     app.wait(1)
     until_acked(named, 1, "later")
+
+
+def test_what_a_drain_ended_says_nothing_of_what_was_before(named, application):
+    subscribe(named, application().url, queue="later")
+    until_state(named, "no_queue")
+    assert named.ops("POST", "/v1/drain").status == 200
+    assert until_state(named, "draining")["detail"] is None
 
 
 def test_a_broker_s_restart_is_outlived(cluster, application, tmp_path):
