@@ -152,6 +152,8 @@ bool event_http_wrap(const struct api_request *r, const char *app, const uint8_t
     struct span key = header_find(r, "Idempotency-Key");
     if (!start_event(r, a, out, why))
         return false;
+    if (key.data && key.size == 0) /* a variable that was not set, say: each retry would be a new event */
+        return error_set(why, "Idempotency-Key is empty; leave it out to have an id made up");
     if (key.size > ID_MAX_SIZE)
         return error_set(why, "Idempotency-Key is longer than %u bytes", ID_MAX_SIZE);
     *id_generated = key.size == 0;

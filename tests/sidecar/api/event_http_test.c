@@ -276,6 +276,11 @@ static void a_bad_idempotency_key_is_refused(void **state)
     assert_false(wrap(&f, &generated));
     driver_end(&f.d);
     begin(&f, "hello");
+    driver_header(&f.d, "Idempotency-Key", "");
+    assert_false(wrap(&f, &generated));
+    assert_non_null(strstr(f.why.text, "Idempotency-Key is empty"));
+    driver_end(&f.d);
+    begin(&f, "hello");
     driver_header(&f.d, "Idempotency-Key", "\xff");
     assert_false(wrap(&f, &generated));
     driver_end(&f.d);
