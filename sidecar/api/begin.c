@@ -222,9 +222,13 @@ static enum api_answer check_length(const struct api_config *c, const struct api
     *body_limit = limit_of(c, r, route);
     if (declared_length(r) <= *body_limit)
         return API_CONTINUE;
-    bool lone = is_lone(r, route); /* its body may be longer than the event is */
-    snprintf(sentence, sizeof sentence, "%sat most %llu bytes here", lone ? "an event may have " : "",
-             (unsigned long long)(lone ? c->event_max : *body_limit));
+    if (is_lone(r, route)) /* its body may be longer than the event is */
+        snprintf(sentence, sizeof sentence, "an event may have at most %llu bytes here (the sidecar's event_max)",
+                 (unsigned long long)c->event_max);
+    else
+        snprintf(sentence, sizeof sentence, "a %s may have at most %llu bytes here%s",
+                 route->kind == API_PUBLISH ? "batch" : "body", (unsigned long long)*body_limit,
+                 route->kind == API_PUBLISH ? " (the sidecar's batch.max_bytes); send several" : "");
     return refuse(REASON_too_large, sentence, a, out);
 }
 

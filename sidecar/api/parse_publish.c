@@ -77,8 +77,8 @@ static bool keep(struct parsing *p, const struct event *e, struct span encoded, 
         return false;
     p->too_large = encoded.size > p->config->event_max;
     if (p->too_large)
-        return error_set(why, "the event has %zu bytes, more than the limit of %llu", encoded.size,
-                         (unsigned long long)p->config->event_max);
+        return error_set(why, "the event has %zu bytes, more than the limit of %llu (the sidecar's event_max)",
+                         encoded.size, (unsigned long long)p->config->event_max);
     struct api_event *to = &c->u.publish.events[c->u.publish.count++];
     *to = (struct api_event){ .encoded = encoded, .id = e->id, .id_generated = generated };
     to->terms = c->u.publish.terms;
@@ -132,7 +132,8 @@ bool publish_count(struct parsing *p, size_t count, struct error *why)
 {
     p->too_large = count > p->config->batch_max_events;
     if (p->too_large)
-        return error_set(why, "a batch may hold at most %u events; send several", p->config->batch_max_events);
+        return error_set(why, "a batch may hold at most %u events (the sidecar's batch.max_events); send several",
+                         p->config->batch_max_events);
     return count > 0 || error_set(why, "the batch holds no events");
 }
 

@@ -100,6 +100,12 @@ static const char *meaning_of_draining(const struct api_command *c)
     }
 }
 
+/* A consumer is refused by a reason only: the broker does not say whether there is a topic of that name. */
+static bool consumes(const struct api_command *c)
+{
+    return c->kind == API_TAKE || c->kind == API_STREAM;
+}
+
 /* What the reason means for that command, where its title cannot say it; NULL: nothing more. */
 static const char *meaning(const struct api_command *c, enum reason reason, char out[DETAIL_SIZE])
 {
@@ -110,7 +116,8 @@ static const char *meaning(const struct api_command *c, enum reason reason, char
     if (reason == REASON_unknown_topic && c->topic)
         snprintf(out, DETAIL_SIZE, "there is no topic '%s'; make it first (PUT /v1/topics/%s)", c->topic, c->topic);
     else if (reason == REASON_unknown_queue || reason == REASON_unknown_topic)
-        snprintf(out, DETAIL_SIZE, "there is no queue '%s'; declare it first (PUT /v1/queues/%s)", c->queue, c->queue);
+        snprintf(out, DETAIL_SIZE, "there is no queue '%s'; declare it first (PUT /v1/queues/%s)%s", c->queue, c->queue,
+                 consumes(c) ? ", or take from one that is bound to it, where that is a topic" : "");
     else
         return NULL;
     return out;

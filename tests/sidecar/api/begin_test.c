@@ -207,12 +207,18 @@ static void a_declared_length_beyond_the_limit_is_413_before_the_body(void **sta
     driver_begin(&d);
     driver_header(&d, "Content-Length", "1048577");
     assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/acks", ""), API_RESPONSE);
-    assert_says(&d, 413, "at most 1048576 bytes here");
+    assert_says(&d, 413, "a body may have at most 1048576 bytes here\"");
+    driver_end(&d);
+    driver_begin(&d);
+    driver_header(&d, "Content-Type", "application/cloudevents-batch+json");
+    driver_header(&d, "Content-Length", "9000000");
+    assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/events", ""), API_RESPONSE);
+    assert_says(&d, 413, "a batch may have at most 4194304 bytes here (the sidecar's batch.max_bytes); send several\"");
     driver_end(&d);
     driver_begin(&d);
     driver_header(&d, "Content-Length", "2000000");
     assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/events", ""), API_RESPONSE);
-    assert_says(&d, 413, "an event may have at most 1048576 bytes here");
+    assert_says(&d, 413, "an event may have at most 1048576 bytes here (the sidecar's event_max)\"");
     driver_end(&d);
 }
 

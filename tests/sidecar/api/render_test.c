@@ -145,6 +145,11 @@ static void what_a_title_leaves_open_is_said(void **state)
     assert_says(&d, 503, "\"detail\":\"this sidecar is draining, as a signal or POST /v1/drain told it, and hands out");
     driver_end(&d);
     driver_begin(&d);
+    api_refuse(&c, REASON_unknown_queue, NULL, 0, &d.arena, &d.response);
+    assert_says(&d, 404,
+                "declare it first (PUT /v1/queues/q), or take from one that is bound to it, where that is a topic\"");
+    driver_end(&d);
+    driver_begin(&d);
     c.kind = API_SUBSCRIBE;
     api_refuse(&c, REASON_draining, NULL, 1000, &d.arena, &d.response);
     assert_says(&d, 503, "and pushes nothing more: put it at another of the same app.name, or at this one when");
