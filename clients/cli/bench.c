@@ -295,7 +295,8 @@ int cli_bench(int argc, char **argv)
     if (a.count > 1)
         return cli_usage("one broker at a time: what is '%s'?", a.rest[1]);
     b.broker = a.count ? a.rest[0] : broker && *broker ? broker : "tcp://127.0.0.1:7400";
-    b.size = b.size < sizeof(unsigned long) ? sizeof(unsigned long) : b.size;
+    if (b.size < sizeof(unsigned long)) /* a number that tells the event */
+        return cli_usage("--size: at least %zu, for each event holds its number", sizeof(unsigned long));
     char own[32]; /* else the first of two runs at once to end would delete the queue under the other */
     snprintf(own, sizeof own, "sluice-bench-%08x", (unsigned)randombytes_random());
     b.queue = b.queue ? b.queue : own;

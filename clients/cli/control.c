@@ -1,6 +1,7 @@
 #include "clients/cli/control.h"
 
 #include "base/curve.h"
+#include "base/endpoint.h"
 #include "base/units.h"
 #include "base/xalloc.h"
 #include "clients/cli/cli.h"
@@ -19,10 +20,8 @@ static bool set_keys(void *socket, const char *key, const char *broker_key, stru
 {
     struct curve_keys own;
     char public_key[CURVE_KEY_SIZE];
-    if (!key && !broker_key)
+    if (!key)
         return true;
-    if (!key || !broker_key)
-        return error_set(e, "--key and --broker-key go together: give both or none");
     if (!curve_read_secret(key, &own, e) || !curve_read_public(broker_key, public_key, e))
         return false;
     curve_join(socket, &own, public_key);
@@ -32,10 +31,14 @@ static bool set_keys(void *socket, const char *key, const char *broker_key, stru
 static int join(const struct control *c, const char *key, const char *broker_key)
 {
     struct error e;
+    if (!key != !broker_key)
+        return cli_usage("--key and --broker-key go together: give both or none");
+    if (!endpoint_check(c->broker, &e))
+        return cli_usage("%s", e.text);
     if (!set_keys(c->socket, key, broker_key, &e))
         return cli_fail("%s", e.text);
     if (zmq_connect(c->socket, c->broker) != 0)
-        return cli_usage("'%s' is no endpoint: write tcp://HOST:PORT or ipc:///PATH", c->broker);
+        return cli_usage("'%s' is no endpoint: %s", c->broker, zmq_strerror(zmq_errno()));
     return CLI_OK;
 }
 

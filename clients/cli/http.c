@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #define CONNECT_MS 5000L
@@ -152,6 +153,13 @@ static CURLcode perform(const struct http_call *c, struct http_reply *r)
     return code;
 }
 
+static void say_os_error(void)
+{
+    long number = 0;
+    if (curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &number) == CURLE_OK && number)
+        snprintf(trouble, sizeof trouble, "%s", strerror((int)number));
+}
+
 struct http_reply http_do(const struct http_call *c)
 {
     struct http_reply r = { 0 };
@@ -168,6 +176,8 @@ struct http_reply http_do(const struct http_call *c)
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &r.status);
     r.sent = code != CURLE_COULDNT_CONNECT && code != CURLE_COULDNT_RESOLVE_HOST && code != CURLE_URL_MALFORMAT &&
              code != CURLE_UNSUPPORTED_PROTOCOL;
+    if (code == CURLE_COULDNT_CONNECT && strncmp(asked, "unix:", 5) == 0)
+        say_os_error(); /* libcurl's sentence is about a host and a port, which nobody named */
     if (code != CURLE_OK && !*trouble)
         snprintf(trouble, sizeof trouble, "%s", curl_easy_strerror(code));
     curl_slist_free_all(headers);

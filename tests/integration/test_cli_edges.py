@@ -167,6 +167,25 @@ def test_a_file_in_the_place_of_a_socket_stays(tmp_path):
     assert file.read_text() == "precious"
 
 
+def test_a_socket_that_is_not_there_is_no_port_that_nobody_named(tmp_path):
+    refused = run("sluice", "--url", f"unix:{tmp_path}/none", "queue", "list")
+    assert (refused.returncode, refused.stderr) == (
+        1, f"sluice: no sidecar answers at unix:{tmp_path}/none: No such file or directory (SLUICE_URL or --url says where it is)\n")
+
+
+@pytest.mark.parametrize("command", ["ping", "bench"])
+def test_what_cannot_be_a_broker_s_address_is_wrong_usage_and_not_waited_for(command):
+    for endpoint, why in (("tcp://:7400", "has no host"), ("tcp://127.0.0.1", "has no port"), ("tcp://127.0.0.1:99999", "is too large"),
+                          ("ipc://here", "absolute path"), ("127.0.0.1:7400", "is no endpoint")):
+        refused = run("sluice", command, endpoint)
+        assert refused.returncode == 2 and why in refused.stderr, refused.stderr
+
+
+def test_bench_has_room_for_each_event_s_number():
+    refused = run("sluice", "bench", "--size", "7", "tcp://127.0.0.1:1")
+    assert (refused.returncode, refused.stderr) == (2, "sluice: --size: at least 8, for each event holds its number\n")
+
+
 def test_an_address_may_follow_an_equals_sign_and_is_not_empty(dev):
     run("sluice", "queue", "declare", "q", environment=dev)
     for given in ([f"--url={dev['SLUICE_URL']}"], ["--url", dev["SLUICE_URL"]], ["--ops-url=http://127.0.0.1:1", "--url", dev["SLUICE_URL"]]):
