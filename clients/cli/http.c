@@ -210,6 +210,7 @@ static void add_detail(struct buf *out, const char *detail)
                                             { "PUT /v1/queues/", "sluice queue declare " },
                                             { "PUT /v1/topics/", "sluice topic put " },
                                             { "GET /v1/topics/", "sluice topic show " },
+                                            { "Authorization: Bearer TOKEN", "set SLUICE_TOKEN" },
                                             { "POST /v1/drain", "sluice drain" } };
     while (*detail) {
         const char *with = NULL;

@@ -98,6 +98,9 @@ def test_a_listener_beyond_loopback_asks_for_a_token(cluster, broker, tmp_path):
     address = s.ready["http"].replace("0.0.0.0", "127.0.0.1")
     assert call(address, "GET", "/v1/queues").status == 401
     assert call(address, "GET", "/v1/queues", headers={"Authorization": "Bearer 0123456789abcdef"}).status == 200
+    url = {"SLUICE_URL": "http://" + address}
+    assert run("sluice", "queue", "list", environment=url).stderr == "sluice: a valid token is needed: set SLUICE_TOKEN (401)\n"
+    assert run("sluice", "queue", "list", environment={**url, "SLUICE_TOKEN": "0123456789abcdef"}).returncode == 0
 
 
 def test_probes_and_metrics(cluster, broker):
