@@ -63,5 +63,7 @@ bool incarnation_raise(const char *path, uint64_t *out, struct error *e)
     bool fine = write_number(dir, *out);
     why = errno;
     close(dir);
-    return fine || error_set(e, "cannot write to the data directory %s: %s", path, strerror(why));
+    return fine ||
+           error_set(e, "cannot write to the data directory %s: %s%s", path, strerror(why),
+                     why == ENOSPC || why == EDQUOT ? "; make some room: a few hundred KiB are enough to start" : "");
 }

@@ -1,8 +1,11 @@
 """The disk's budget runs out: publishers wait and are told, consumers go on, and service resumes by itself."""
+import errno
 import json
 import re
 
-from conftest import run
+import pytest
+
+from conftest import BIN, SANITIZED, run
 
 EVENT = "x" * 60000
 
@@ -35,3 +38,13 @@ def test_a_full_disk_is_507_and_what_is_acked_makes_room(cluster):
     assert s.http("GET", "/v1/queues/q/ledger").json == {
         "queue": "q", "accepted": counts["confirmed"] + 1, "acked": counts["confirmed"], "dead_lettered": 0, "expired": 0,
         "purged": 0, "dropped": 0, "remaining": 1}
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer's runtime wants to be the first that is preloaded")
+def test_a_start_without_any_room_says_how_little_is_enough(tmp_path):
+    (tmp_path / "cue").touch()
+    environment = {"LD_PRELOAD": str(BIN.parent / "lib/libfailing_disk.so"), "FAILING_DISK_CALL": "fdatasync",
+                   "FAILING_DISK_ERROR": str(errno.ENOSPC), "FAILING_DISK_CUE": str(tmp_path / "cue")}
+    done = run("sluice-broker", "--listen", "tcp://127.0.0.1:0", "--data", str(tmp_path / "data"), environment=environment)
+    assert (done.returncode, done.stderr) == (1, f"sluice-broker: cannot write to the data directory {tmp_path}/data: No space left on "
+                                                 "device; make some room: a few hundred KiB are enough to start\n")
