@@ -133,6 +133,20 @@ def test_the_program_of_the_c_document_works_when_pasted(cluster, tmp_path):
     assert '"ready_at":' in out
 
 
+def test_the_examples_of_the_c_library_say_what_became_of_their_events(cluster):
+    broker = cluster.broker()
+    sidecar = cluster.sidecar(broker)
+    sidecar.wait_attached()
+    sidecar.declare("q")
+    for queue, status, pipeline, publish in (("q", 0, "4000 of 4000 consumed", "2 accepted, 0 refused"),
+                                             ("none", 1, "0 of 4000 consumed", "0 accepted, 2 refused: no queue of that name; declare it "
+                                              "first (PUT /v1/queues/NAME)"),
+                                             ("no name", 1, "0 of 4000 consumed", "0 accepted, 0 refused")):
+        for program, said in ("example_pipeline", pipeline), ("example_publish", publish):
+            done = subprocess.run([BIN / program, broker.ready["broker"], queue], input="a\nb\n", capture_output=True, text=True, timeout=60)
+            assert (done.returncode, done.stdout) == (status, said + "\n"), done.stderr
+
+
 def test_the_example_with_keys_works_when_pasted(cluster, tmp_path):
     _, sidecar = start_lines(cluster, tmp_path, blocks("docs/operations.md", "sh")[0], FREE)
     sidecar.wait_attached()

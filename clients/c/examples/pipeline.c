@@ -10,14 +10,16 @@
 enum { PRODUCERS = 4, EACH = 1000 };
 static struct sluice *s;
 static const char *queue;
-static atomic_int consumed; /* what the example is about to count */
+static atomic_int accepted, consumed; /* what the example is about to count */
 
 static void *produce(void *arg)
 {
     for (int i = 0; i < EACH; i++) {
         struct sluice_event event = { .type = "number", .data = &i, .size = sizeof i };
-        if (sluice_publish_wait(s, queue, &event, 60000, NULL) != SLUICE_OK)
-            fprintf(stderr, "%d was not accepted\n", i);
+        int error = sluice_publish_wait(s, queue, &event, 60000, NULL);
+        if (error)
+            return fprintf(stderr, "%d was not accepted: %s\n", i, sluice_strerror(error)), arg;
+        accepted++;
     }
     return arg;
 }
@@ -39,9 +41,9 @@ int main(int argc, char **argv)
         pthread_create(&threads[i], NULL, produce, NULL);
     for (int i = 0; i < PRODUCERS; i++)
         pthread_join(threads[i], NULL);
-    for (int i = 0; i < 1000 && consumed < PRODUCERS * EACH; i++)
+    for (int i = 0; i < 1000 && consumed < accepted; i++)
         usleep(10000);
     sluice_unsubscribe(sub);
     printf("%d of %d consumed\n", consumed, PRODUCERS * EACH);
-    return sluice_close(s, 1000);
+    return sluice_close(s, 1000) || consumed < PRODUCERS * EACH;
 }

@@ -41,14 +41,14 @@ int main(int argc, char **argv)
     struct sluice *s = argc == 3 ? sluice_connect(argv[1], NULL, error) : NULL;
     if (!s)
         return fprintf(stderr, "publish: %s\n", error), 1;
-    while ((size = getline(&line, &capacity, stdin)) > 0) {
-        int failed = publish_line(s, argv[2], line, (size_t)size, &tally);
-        if (failed)
-            fprintf(stderr, "publish: %s\n", sluice_strerror(failed));
-    }
+    int failed = 0;
+    while (!failed && (size = getline(&line, &capacity, stdin)) > 0)
+        failed = publish_line(s, argv[2], line, (size_t)size, &tally);
+    if (failed) /* the call itself: of a name that can be none, say */
+        fprintf(stderr, "publish: %s\n", sluice_strerror(failed));
     free(line);
     int undecided = sluice_close(s, 15000);
     printf("%lu accepted, %lu refused%s%s\n", tally.accepted, tally.refused, tally.refused ? ": " : "",
            tally.refused ? sluice_strerror(tally.last_error) : "");
-    return undecided || tally.refused ? 1 : 0;
+    return failed || undecided || tally.refused ? 1 : 0;
 }
