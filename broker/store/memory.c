@@ -134,7 +134,7 @@ static void shut_block(struct memory_store *m, struct shelf *s)
 }
 
 /* A block with room for `need` bytes. */
-static uint32_t block_for(struct memory_store *m, struct shelf *s, uint32_t need)
+static uint32_t block_with_room(struct memory_store *m, struct shelf *s, uint32_t need)
 {
     if (s->open != NO_BLOCK && m->blocks[s->open]->size - m->blocks[s->open]->fill >= need)
         return s->open;
@@ -158,7 +158,7 @@ static store_locator locator_of(uint32_t block, uint32_t offset)
 static void put_event(struct memory_store *m, struct shelf *s, struct store_event *e, uint32_t holders, bool shared)
 {
     uint32_t need = (uint32_t)e->event.size + EVENT_HEADER_MAX;
-    uint32_t index = block_for(m, s, need);
+    uint32_t index = block_with_room(m, s, need);
     struct block *b = m->blocks[index];
     uint8_t *start = b->data + b->fill;
     *start = BATCH_EVENT_TAG;

@@ -42,7 +42,7 @@ static void finish(struct producer *p, int error)
 static void on_confirm(void *context, int error, uint64_t sequence);
 
 /* Times it from `intended`, or from now when that is 0. */
-static void publish_next(struct producer *p, int64_t intended)
+static void produce_next(struct producer *p, int64_t intended)
 {
     unsigned long number = p->next, slot = bench_slot(p->b, p->s, number);
     struct sluice_event event = { .data = p->data, .size = p->b->size };
@@ -85,7 +85,7 @@ static void leave_window(struct producer *p)
 static void fill_window(struct producer *p)
 {
     for (p->outstanding--; p->outstanding < p->b->window && p->next < p->b->events; p->outstanding++)
-        publish_next(p, 0);
+        produce_next(p, 0);
 }
 
 static void on_confirm(void *context, int error, uint64_t sequence)
@@ -128,7 +128,7 @@ static void publish_paced(struct producer *p)
         int64_t due = wait_until_due(p);
         if (!enter_window(p))
             return;
-        publish_next(p, due);
+        produce_next(p, due);
     }
 }
 
@@ -151,7 +151,7 @@ static void publish_all(struct producer *p)
         publish_paced(p);
     } else {
         p->outstanding = 1;
-        publish_next(p, 0);
+        produce_next(p, 0);
     }
     pthread_mutex_lock(&p->lock);
     while (!p->done)
