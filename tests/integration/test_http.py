@@ -2,6 +2,7 @@
 import concurrent.futures
 import http.client
 import json
+import os
 import resource
 import signal
 import socket
@@ -304,6 +305,7 @@ def test_a_stopping_sidecar_says_unknown_of_what_is_undecided(cluster, broker):
         assert s.stop() == 0
         assert (waiting.result().status, waiting.result().json["reason"]) == (504, "unknown")
     assert log_of(s, "sidecar") == [
+        ("info", f"stopping: SIGTERM from process {os.getpid()}"),
         ("info", "draining for at most 1s (drain_limit): no more takes and pushes; publishing and acks go on; "
                  "events handed out and not settled: 0, published and not decided: 1"),
         ("info", "drained; events handed out and not settled: 0, published and not decided: 1"),
@@ -328,7 +330,8 @@ def test_the_log_says_what_a_drain_waits_for_in_vain_and_why(cluster, broker):
     answer = s.ops("POST", "/v1/drain").json
     assert answer == {"drained": False, "undecided": 0, "held": 1}
     assert s.stop() == 0
-    begin, end = log_of(s, "sidecar")
+    begin, end, stopping = log_of(s, "sidecar")
+    assert stopping[1].startswith("stopping: SIGTERM")
     left = "; events handed out and not settled: 1, published and not decided: 0; not attached to the broker: the broker"
     assert begin[1].startswith("draining for at most 1s") and left in begin[1]
     assert end[0] == "warn" and end[1].startswith("the drain's limit passed; what is not settled comes again elsewhere" + left)
@@ -392,7 +395,7 @@ def test_a_second_sigterm_ends_the_drain_at_once_and_a_sighup_does_not(cluster, 
         assert s.publish("q").status == 202
     s.popen.send_signal(signal.SIGTERM)
     assert s.popen.wait(timeout=10) == 0
-    assert log_of(s, "sidecar")[1:] == [("warn", "a second signal: ending at once; "
+    assert log_of(s, "sidecar")[2:] == [("warn", "a second signal: ending at once; "
                                                  "events handed out and not settled: 1, published and not decided: 0")]
 
 
