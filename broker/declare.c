@@ -22,8 +22,6 @@ static void declare_topic(struct core *core, const struct declared_topic *t)
         log_write(LOG_ERROR, "config", "topic '%s' is not as configured: %s", t->name, e.text);
 }
 
-#define DEAD_LETTER (1u << QUEUE_SETTING_dead_letter)
-
 static bool declare_queue(struct core *core, const struct declared_queue *q, uint32_t without, bool says)
 {
     struct error e = { "" };
@@ -36,27 +34,27 @@ static bool declare_queue(struct core *core, const struct declared_queue *q, uin
 }
 
 /* How many are refused. */
-static unsigned declare_letters(struct core *core, const struct broker_options *o, bool says)
+static unsigned declare_queues(struct core *core, const struct broker_options *o, uint32_t without, bool says)
 {
     unsigned refused = 0;
     for (const struct declared_queue *q = o->queues; q; q = q->hh.next)
-        refused += (q->settings.present & DEAD_LETTER) && !declare_queue(core, q, 0, says);
+        refused += !declare_queue(core, q, without, says);
     return refused;
 }
 
-/* First all of them, then which of them the others' dead go to, whatever the order in the file: where two change places, one has to let
- * go before the other may. What is wrong with one is found again in the end, and said. */
+/* First all of them, then which of them the others' dead go to, whatever the order in the file: where two change places, one has to
+ * let go before the other may, and a name has to be let go before a queue in memory may get it. What is wrong with one is found
+ * again in the end, and said. */
 void declare_configured(struct core *core, const struct broker_options *o)
 {
     unsigned refused = UINT_MAX, before;
-    for (const struct declared_queue *q = o->queues; q; q = q->hh.next)
-        declare_queue(core, q, DEAD_LETTER, !(q->settings.present & DEAD_LETTER));
+    declare_queues(core, o, 1u << QUEUE_SETTING_dead_letter, false);
     do {
         before = refused;
-        refused = declare_letters(core, o, false);
+        refused = declare_queues(core, o, 0, false);
     } while (refused && refused < before);
     if (refused)
-        declare_letters(core, o, true);
+        declare_queues(core, o, 0, true);
     for (const struct declared_topic *t = o->topics; t; t = t->next)
         declare_topic(core, t);
 }

@@ -46,7 +46,8 @@ static enum reason check_change(const struct core *c, const struct queue *q, con
     if ((given->present & (1u << QUEUE_SETTING_durability)) && given->durability != q->settings.durability) {
         if (given->durability == DURABILITY_DISK && !has_disk(c, why))
             return REASON_invalid;
-        error_set(why, "the durability of queue '%s' cannot change; delete it and declare it anew", q->name);
+        error_set(why, "the durability of queue '%s' cannot change; %s", q->name,
+                  by_config ? "take it out of the file, delete it, and put it back" : "delete it and declare it anew");
         return REASON_conflict;
     }
     if (changes_partitions(q, given) && queue_remaining(q)) {

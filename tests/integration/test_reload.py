@@ -78,6 +78,38 @@ def test_dead_letters_change_their_direction_at_once(cluster, tmp_path):
     assert [sidecar.http("GET", f"/v1/queues/{q}").json["dead_letter"] for q in "abc"] == [None, "a", "b"]
 
 
+@pytest.mark.parametrize("queues", ["a: {dead_letter: c}, b: {durability: memory}, c: {}",
+                                    "b: {durability: memory}, a: {dead_letter: c}, c: {}"])
+def test_a_name_where_dead_letters_went_is_let_go_before_another_queue_has_it(cluster, tmp_path, queues):
+    file = tmp_path / "broker.yaml"
+    file.write_text("queues: {c: {}}\n")
+    broker = cluster.broker("--config", str(file))
+    sidecar = cluster.sidecar(broker)
+    assert sidecar.http("PUT", "/v1/queues/b", {}).status == 201
+    assert sidecar.http("PUT", "/v1/queues/a", {"dead_letter": "b"}).status == 201
+    assert sidecar.ops("DELETE", "/v1/queues/b?force=true").status == 204
+    said = reload(broker, file, f"queues: {{{queues}}}\n", "were read again")
+    assert not any("not declared" in line for line in said), said
+    assert "1 queues made, 1 changed" in said[-1]
+    assert sidecar.http("GET", "/v1/queues/b").json["durability"] == "memory"
+
+
+def test_how_a_queue_of_the_file_comes_to_the_other_side_of_the_disk(cluster, tmp_path):
+    file = tmp_path / "broker.yaml"
+    file.write_text("queues: {a: {}}\n")
+    broker = cluster.broker("--config", str(file))
+    sidecar = cluster.sidecar(broker)
+    said = reload(broker, file, "queues: {a: {durability: memory}}\n", "were read again")
+    assert ("a: not declared as configured: the durability of queue 'a' cannot change; take it out of the file, delete it, and put "
+            "it back") in said
+    assert sidecar.ops("DELETE", "/v1/queues/a").json["reason"] == "managed"
+    reload(broker, file, "queues: {}\n", "were read again")
+    assert sidecar.ops("DELETE", "/v1/queues/a").status == 204
+    said = reload(broker, file, "queues: {a: {durability: memory}}\n", "were read again")
+    assert "a: made" in said
+    assert sidecar.http("GET", "/v1/queues/a").json["durability"] == "memory"
+
+
 @pytest.mark.parametrize("wrong,says", [
     ("a: {capacity: 9, dead_letter: b}\n  b: {dead_letter: a}", "dead letters would go in a circle"),
     ("a: {capacity: 9}\n  b: {capacity: many}", "broker.yaml:3: 'capacity' must be"),
