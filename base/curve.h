@@ -21,7 +21,8 @@ struct curve_set {
     size_t count;
 };
 
-/* False with a sentence, also when this libzmq was built without CURVE, or the file has the other half of its pair, which lies beside it. */
+/* False with a sentence, also when this libzmq was built without CURVE, or the file has the other half of its pair, which lies
+ * beside it. */
 bool curve_read_secret(const char *path, struct curve_keys *out, struct error *e);
 bool curve_read_public(const char *path, char out[CURVE_KEY_SIZE], struct error *e);
 /* Reads a file or directory of public keys; *out is untouched when that fails. */
