@@ -3,8 +3,6 @@
 
 #include "base/xalloc.h"
 
-#include <stdlib.h>
-
 struct queue *queue_find(struct core *c, struct span name)
 {
     struct queue *q = NULL;
