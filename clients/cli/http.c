@@ -147,7 +147,7 @@ static CURLcode perform(const struct http_call *c, struct http_reply *r)
     const CURLMsg *done = curl_multi_info_read(multi, &left);
     CURLcode code = done ? done->data.result : CURLE_ABORTED_BY_CALLBACK;
     r->aborted = !done && c->abortable;
-    if (!done && !c->abortable)
+    if (!done && !c->abortable && cli_stopped())
         snprintf(trouble, sizeof trouble, "nothing came within %d s of the interruption", GRACE_MS / 1000);
     curl_multi_remove_handle(multi, easy);
     return code;

@@ -131,7 +131,7 @@ static bool waits(struct pub *p, long status, const json_t *refused)
         return true;
     struct buf path = { 0 };
     http_queue_path(&path, *named ? named : p->queue, "%s", "");
-    struct http_reply r = http_do(&(struct http_call){ .method = "GET", .path = (char *)path.data });
+    struct http_reply r = http_do(&(struct http_call){ .method = "GET", .abortable = true, .path = (char *)path.data });
     p->rejected = r.status == 200 && strcmp(json_text_of(http_json(&r), "overflow"), "reject") == 0;
     http_reply_free(&r);
     buf_free(&path);
