@@ -100,7 +100,7 @@ bool settings_look_around(const struct settings *s, char *const *environment, st
         if (slip && !meant)
             error_set(e, "%s in the environment is not known; did you mean '%s'?", name, closest);
         meant |= slip;
-        log_write(LOG_WARN, "config", "the environment variable %s is not known and was ignored%s%s%s", name,
+        log_write(LOG_WARN, "config", "the environment variable %s is not known and has no effect%s%s%s", name,
                   slip ? "; did you mean '" : "", slip ? closest : "", slip ? "'?" : "");
     }
     return meant;

@@ -217,10 +217,10 @@ static void unknown_variables_warn_but_not_those_kubernetes_injects(void **state
 {
     (void)state;
     assert_int_equal(run("SLUICE_MAX_QUEUE=3", 0, NULL), 0);
-    assert_output_has("the environment variable SLUICE_MAX_QUEUE is not known and was ignored; did you mean "
+    assert_output_has("the environment variable SLUICE_MAX_QUEUE is not known and has no effect; did you mean "
                       "'SLUICE_MAX_QUEUES'?");
     assert_int_equal(run("SLUICE_NOTHING_LIKE_IT=3", 0, NULL), 0);
-    assert_output_has("the environment variable SLUICE_NOTHING_LIKE_IT is not known and was ignored\"");
+    assert_output_has("the environment variable SLUICE_NOTHING_LIKE_IT is not known and has no effect\"");
     static const char *const silent[] = { "SLUICE_PORT=tcp://10.0.0.1:7400",
                                           "SLUICE_SERVICE_HOST=10.0.0.1",
                                           "SLUICE_PORT_7400_TCP=tcp://10.0.0.1:7400",
