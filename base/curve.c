@@ -51,10 +51,10 @@ static bool read_one(const char *path, const char *what, char out[CURVE_KEY_SIZE
         return error_set(e, "cannot read the %s key %s: %s", what, path, strerror(errno));
     bool fine = next_line(f, line) && is_key(line);
     fclose(f);
-    if (!fine)
-        return error_set(e, "%s holds no %s key of 40 characters; 'sluice keygen NAME' makes a pair", path, what);
-    memcpy(out, line, CURVE_KEY_SIZE);
-    return true;
+    if (fine)
+        memcpy(out, line, CURVE_KEY_SIZE);
+    explicit_bzero(line, sizeof line); /* it may be a secret */
+    return fine || error_set(e, "%s holds no %s key of 40 characters; 'sluice keygen NAME' makes a pair", path, what);
 }
 
 /* The file that 'sluice keygen' wrote beside it: NAME.pub of NAME.key, and the other way round. False: it is not there. */
@@ -73,8 +73,10 @@ static bool read_other(const char *path, char out[CURVE_KEY_SIZE])
 static bool check_half(const char *path, const char *key, bool secret, struct error *e)
 {
     char other[CURVE_KEY_SIZE], half[CURVE_KEY_SIZE];
-    if (!read_other(path, other) || zmq_curve_public(half, secret ? other : key) != 0 ||
-        strcmp(half, secret ? key : other) != 0)
+    bool exchanged = read_other(path, other) && zmq_curve_public(half, secret ? other : key) == 0 &&
+                     strcmp(half, secret ? key : other) == 0;
+    explicit_bzero(other, sizeof other);
+    if (!exchanged)
         return true;
     return error_set(e, "%s holds the %s key of its pair, and the %s one is wanted; the two were exchanged", path,
                      secret ? "public" : "secret", secret ? "secret" : "public");

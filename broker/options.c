@@ -186,6 +186,7 @@ static bool check_keys(const struct broker_options *o, struct error *e)
     bool fine = !o->secret_key_file ||
                 (curve_read_secret(o->secret_key_file, &own, e) && curve_read_set(o->clients, &clients, e));
     curve_set_free(&clients);
+    explicit_bzero(&own, sizeof own);
     return fine;
 }
 
@@ -281,7 +282,8 @@ static void doubt(const void *options)
         fprintf(stderr, "sluice-broker: %s. Unless the data directory has it, the broker goes on without it\n", e.text);
 }
 
-/* What the data directory has beside them is known to the broker only. */
+/* What the data directory has beside them is known to the broker only. Those that it has already count: a file has to be good for an
+ * empty directory, too, where all of it is made anew. */
 static bool check_counts(const struct broker_options *o, uint64_t most, struct error *e)
 {
     unsigned queues = HASH_COUNT(o->queues), topics = 0;
@@ -289,8 +291,11 @@ static bool check_counts(const struct broker_options *o, uint64_t most, struct e
         topics++;
     bool many_queues = queues > most;
     return (!many_queues && topics <= most) ||
-           error_set(e, "max_queues is %" PRIu64 ", but the file has %u %s: raise it, or declare fewer", most,
-                     many_queues ? queues : topics, many_queues ? "queues" : "topics, which it bounds, too");
+           error_set(e,
+                     "max_queues is %" PRIu64
+                     ", but the file has %u %s: raise it, or declare fewer (those that the data "
+                     "directory has already count as well)",
+                     most, many_queues ? queues : topics, many_queues ? "queues" : "topics, which it bounds, too");
 }
 
 bool broker_options_check_queues(const struct broker_options *o, const struct broker_options *rest, struct error *e)
