@@ -192,7 +192,9 @@ static struct span bytes_at(const struct core *c, const struct queue *q, store_l
 
 void explain_absence(const struct queue *q, uint64_t sequence, struct error *why)
 {
-    if (sequence == 0 || sequence >= q->next_sequence)
+    if (q->next_sequence == 1)
+        error_set(why, "never existed: queue '%s' has accepted no event yet", q->name);
+    else if (sequence == 0 || sequence >= q->next_sequence)
         error_set(why, "never existed: queue '%s' has accepted events up to sequence %llu", q->name,
                   (unsigned long long)(q->next_sequence - 1));
     else

@@ -266,8 +266,8 @@ static void refuse_bound(const struct queue *q, struct reply *reply, struct erro
 {
     struct error names;
     topic_names_of(q, &names);
-    error_set(why, "queue '%s' is bound to the topics %.300s; unbind it first, or delete it with force=true", q->name,
-              names.text);
+    error_set(why, "queue '%s' is bound to the topic%s %.300s; unbind it first, or delete it with force=true", q->name,
+              q->topic_count == 1 ? "" : "s", names.text);
     refuse(reply, REASON_bound, why->text);
 }
 

@@ -135,6 +135,9 @@ static void what_is_not_there_says_what_is_known(void **state)
     assert_non_null(strstr(explain(d, 1), "not_found: settled: event 1 of queue 'orders'"));
     assert_string_equal(explain(d, 2), "not_found: never existed: queue 'orders' has accepted events up to sequence 1");
     assert_non_null(strstr(explain(d, 0), "not_found: never existed"));
+    declare(d, "new", "");
+    struct request first = { .call = CALL_EXPLAIN, .queue = "new", .u.explain.sequence = 1 };
+    assert_string_equal(ask(d, &first)->detail, "never existed: queue 'new' has accepted no event yet");
     struct request r = { .call = CALL_EXPLAIN, .queue = "nobody", .u.explain.sequence = 1 };
     assert_int_equal(ask(d, &r)->reason, REASON_unknown_queue);
 }
