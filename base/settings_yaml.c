@@ -23,7 +23,7 @@ struct reading {
     yaml_parser_t parser;
     char path[PATH_MAX_SIZE];         /* dotted, of the mapping being read */
     size_t starts[SETTING_DEPTH_MAX]; /* in it, of each key */
-    void *seen;                       /* a tree (tsearch) of the full keys read so far: a second one is a mistake */
+    void *seen; /* a tree (tsearch) of what was read so far (mark_of): a second one is a mistake */
 };
 
 static bool fail_at(struct reading *r, size_t line, const char *what)
@@ -229,19 +229,32 @@ static int compare_keys(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* Adds the key to the path and remembers that it was read. False when it was read before. */
-static bool enter_key(struct reading *r, const char *key, size_t line)
+#define MARK_MAX_SIZE (PATH_MAX_SIZE + 8 * SETTING_DEPTH_MAX)
+
+/* The path, and in a section where its keys begin: a name there may have dots, as "orders.lease" beside the lease of "orders". */
+static void mark_of(const struct reading *r, unsigned depth, char out[MARK_MAX_SIZE])
 {
+    size_t size = 0;
+    for (unsigned i = 1; section_of(r, r->path) && i < depth; i++)
+        size += (size_t)snprintf(out + size, MARK_MAX_SIZE - size, "%zu:", r->starts[i]);
+    snprintf(out + size, MARK_MAX_SIZE - size, "%s", r->path);
+}
+
+/* Adds the key to the path and remembers that it was read. False when it was read before. */
+static bool enter_key(struct reading *r, unsigned depth, const char *key, size_t line)
+{
+    char mark[MARK_MAX_SIZE];
     size_t size = strlen(r->path);
     int written = snprintf(r->path + size, sizeof r->path - size, "%s%s", size ? "." : "", key);
     if (written < 0 || (size_t)written >= sizeof r->path - size)
         return fail_at(r, line, "this key is too long");
     char what[600];
-    if (tfind(r->path, &r->seen, compare_keys)) {
+    mark_of(r, depth, mark);
+    if (tfind(mark, &r->seen, compare_keys)) {
         snprintf(what, sizeof what, "'%s' is given twice", r->path);
         return fail_at(r, line, what);
     }
-    tsearch(xstrdup(r->path), &r->seen, compare_keys);
+    tsearch(xstrdup(mark), &r->seen, compare_keys);
     return true;
 }
 
@@ -262,7 +275,7 @@ static bool read_mapping(struct reading *r, unsigned depth)
             return !empty || !is_within_section(r) || read_scalar(r, depth - 1, "", line);
         }
         empty = false;
-        bool fine = event.type == YAML_SCALAR_EVENT ? enter_key(r, (const char *)event.data.scalar.value, line)
+        bool fine = event.type == YAML_SCALAR_EVENT ? enter_key(r, depth, (const char *)event.data.scalar.value, line)
                                                     : fail_at(r, line, "a key must be plain text");
         yaml_event_delete(&event);
         if (!fine || !read_value(r, depth))

@@ -123,6 +123,15 @@ static void a_key_given_twice_is_refused(void **state)
     assert_refused("strict: true\nlisten: x\nstrict: true\n", "broker.yaml:3: 'strict' is given twice");
     assert_refused("queues:\n  a:\n    lease: 1s\n    lease: 2s\n", "broker.yaml:4: 'queues.a.lease' is given twice");
     assert_refused("app:\n  name: x\napp:\n  name: y\n", "broker.yaml:3: 'app' is given twice");
+    assert_refused("app.name: x\napp: {name: y}\n", "broker.yaml:2: 'app.name' is given twice");
+}
+
+static void a_name_with_dots_is_no_setting_of_a_shorter_one(void **state)
+{
+    (void)state;
+    assert_true(read_text("queues:\n  a: {lease: 1s}\n  a.lease: {}\n  a.lease.b: {}\n"));
+    assert_string_equal(scalars, "a/lease=1s@2;a.lease=@3;a.lease.b=@4;");
+    assert_refused("queues:\n  a.b: {}\n  a: {lease: 1s}\n  a.b: {}\n", "broker.yaml:4: 'queues.a.b' is given twice");
 }
 
 static void shapes_that_do_not_fit_are_refused(void **state)
@@ -306,6 +315,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_unknown_key_has_its_line_and_the_closest_known_key, begin, end),
         cmocka_unit_test_setup_teardown(a_wrong_value_has_its_line, begin, end),
         cmocka_unit_test_setup_teardown(a_key_given_twice_is_refused, begin, end),
+        cmocka_unit_test_setup_teardown(a_name_with_dots_is_no_setting_of_a_shorter_one, begin, end),
         cmocka_unit_test_setup_teardown(shapes_that_do_not_fit_are_refused, begin, end),
         cmocka_unit_test_setup_teardown(broken_yaml_has_its_line, begin, end),
         cmocka_unit_test_setup_teardown(broken_yaml_comes_with_what_was_expected, begin, end),
