@@ -335,6 +335,11 @@ static bool check_network(const struct broker_options *o, struct error *e)
 {
     if (!o->secret_key_file != !o->clients)
         return error_set(e, "'curve.secret_key_file' and 'curve.clients' go together: set both or none");
+    const char *port = endpoint_port(o->listen);
+    if (!o->ingress && endpoint_transport(o->listen) == TRANSPORT_TCP && port && strtoul(port, NULL, 10) == 65535)
+        return error_set(e,
+                         "listen has the last port there is, and the ingress would have the next one: set ingress, or "
+                         "choose another port");
     bool insecure = o->insecure || o->secret_key_file;
     if (!endpoint_check_listen(o->listen, insecure, e) ||
         (o->ingress && !endpoint_check_listen(o->ingress, insecure, e)))

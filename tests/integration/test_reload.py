@@ -113,6 +113,8 @@ def test_how_a_queue_of_the_file_comes_to_the_other_side_of_the_disk(cluster, tm
 @pytest.mark.parametrize("wrong,says", [
     ("a: {capacity: 9, dead_letter: b}\n  b: {dead_letter: a}", "dead letters would go in a circle"),
     ("a: {capacity: 9}\n  b: {capacity: many}", "broker.yaml:3: 'capacity' must be"),
+    ("a: {capacity: 9}\nheartbeat: 9s", "a heartbeat of 9s is too seldom"),
+    ("a: {capacity: 9}\nsync: often", "sync must be group"),
 ])
 def test_a_file_that_a_start_would_refuse_changes_nothing(cluster, tmp_path, wrong, says):
     file = tmp_path / "broker.yaml"
@@ -139,6 +141,7 @@ def test_without_a_file_there_is_nothing_to_read_again(cluster, tmp_path):
     ("queues: {a: {dead_letter: b}}", "'a' has dead_letter 'b', which is not in the file"),
     ("queues: {a: {limits: {capacity: 5}}}", "a plain value is expected here, not a mapping"),
     ("ingress: tcp://127.0.0.1:7400", "listen and ingress are two sockets"),
+    ("listen: tcp://127.0.0.1:65535", "listen has the last port there is, and the ingress would have the next one: set ingress"),
     ("memory_budget: 256", "memory_budget is 256 bytes, at least 1MiB is needed"),
 ])
 def test_what_a_start_would_refuse_is_said_before(tmp_path, text, says):
