@@ -133,6 +133,20 @@ static void a_reset_hands_out_the_same_memory_zeroed_under_the_new_cap(void **st
     arena_free(&a);
 }
 
+static void a_reset_keeps_a_usual_block_and_no_large_one(void **state)
+{
+    (void)state;
+    struct arena a;
+    arena_init(&a, 1 << 20);
+    assert_non_null(arena_alloc(&a, 100));
+    arena_reset(&a, 1 << 20);
+    assert_non_null(a.blocks);
+    assert_non_null(arena_alloc(&a, 500000));
+    arena_reset(&a, 1 << 20);
+    assert_null(a.blocks);
+    arena_free(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +159,7 @@ int main(void)
         cmocka_unit_test(a_cap_of_zero_gives_nothing),
         cmocka_unit_test(copies_of_text_are_terminated),
         cmocka_unit_test(a_reset_hands_out_the_same_memory_zeroed_under_the_new_cap),
+        cmocka_unit_test(a_reset_keeps_a_usual_block_and_no_large_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

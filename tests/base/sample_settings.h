@@ -7,7 +7,7 @@
 struct sample {
     char *listen;
     char *app_name;
-    bool strict;
+    bool strict, loud;
     uint64_t max_queues;
     int64_t heartbeat;
     uint64_t memory_budget;
@@ -19,6 +19,7 @@ static const struct setting sample_rows[] = {
       .help = "control endpoint", .meta = "ENDPOINT" },
     { "app.name", SETTING_STRING, offsetof(struct sample, app_name), .help = "who this is" },
     { "strict", SETTING_BOOL, offsetof(struct sample, strict), .number = 1, .help = "refuse doubtful input" },
+    { "loud", SETTING_BOOL, offsetof(struct sample, loud), .help = "say everything" },
     { "max_queues", SETTING_NUMBER, offsetof(struct sample, max_queues), .number = 1000, .min = 1, .max = 100000,
       .help = "most queues" },
     { "heartbeat", SETTING_DURATION, offsetof(struct sample, heartbeat), .number = 3000, .min = 100, .max = 60000,

@@ -224,6 +224,27 @@ static void the_config_file_is_named_by_a_flag_before_the_environment(void **sta
     assert_int_equal(unsetenv("SLUICE_CONFIG"), 0);
 }
 
+static void what_differs_is_named_in_the_order_of_the_table(void **state)
+{
+    (void)state;
+    struct sample other;
+    char keys[64];
+    settings_defaults(&sample_settings, &other);
+    assert_false(settings_differ(&sample_settings, &options, &other, keys, sizeof keys));
+    assert_string_equal(keys, "");
+    assert_true(set("app.name", "shop") && set("strict", "false") && set("heartbeat", "4s") && set("allow.hosts", "a"));
+    assert_true(settings_differ(&sample_settings, &options, &other, keys, sizeof keys));
+    assert_string_equal(keys, "app.name, strict, heartbeat, allow.hosts");
+    assert_true(settings_differ(&sample_settings, &other, &options, keys, 20)); /* as many as fit */
+    assert_string_equal(keys, "app.name, strict");
+    assert_true(settings_set(&sample_settings, &other, "app.name", "shop", &error) &&
+                settings_set(&sample_settings, &other, "allow.hosts", "b", &error) && set("strict", "true") &&
+                set("heartbeat", "3s"));
+    assert_true(settings_differ(&sample_settings, &options, &other, keys, sizeof keys));
+    assert_string_equal(keys, "allow.hosts");
+    settings_free(&sample_settings, &other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +261,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(names_that_only_begin_alike_are_left_alone, begin, end),
         cmocka_unit_test_setup_teardown(a_mistake_in_the_environment_names_the_variable, begin, end),
         cmocka_unit_test(the_config_file_is_named_by_a_flag_before_the_environment),
+        cmocka_unit_test_setup_teardown(what_differs_is_named_in_the_order_of_the_table, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -191,6 +191,8 @@ static void tags_nuls_and_more_documents_are_refused(void **state)
 {
     (void)state;
     assert_refused("max_queues: !!str 5\n", "broker.yaml:1: ");
+    assert_refused("allow: {hosts: !!seq [a]}\n", "broker.yaml:1: tags like !!str are not supported");
+    assert_refused("app: !!map {name: x}\n", "broker.yaml:1: tags like !!str are not supported");
     assert_refused("app: &a\n  name: x\n", "broker.yaml:1: anchors are not supported");
     assert_refused("allow:\n  hosts: [&a x]\n", "broker.yaml:2: anchors are not supported");
     assert_refused("strict: true\n---\nmax_queues: 3\n", "broker.yaml:2: ");

@@ -38,6 +38,7 @@ static void make_event(void)
         { S("one"), ATTRIBUTE_BYTES, S("AA==") },
         { S("two"), ATTRIBUTE_BYTES, S("AP8=") },
         { S("three"), ATTRIBUTE_BYTES, S("AP/+") },
+        { S("seven"), ATTRIBUTE_BYTES, S("AQIDBAUGBw==") },
         { S("empty"), ATTRIBUTE_STRING, S("") },
     };
     struct event e = { .id = S("1"),
@@ -99,6 +100,9 @@ static void filters_combine(void **state)
     assert_false(passes("{\"any\":[{\"exact\":{\"type\":\"x\"}},{\"exact\":{\"type\":\"y\"}}]}"));
     assert_false(passes("{\"not\":{\"exact\":{\"type\":\"order.placed\"}}}"));
     assert_true(passes("{\"not\":{\"not\":{\"exact\":{\"type\":\"order.placed\"}}}}"));
+    /* what the event has first is known before what the filter asks for first */
+    assert_false(passes("{\"all\":[{\"exact\":{\"type\":\"x\"}},{\"exact\":{\"id\":\"1\"}}]}"));
+    assert_true(passes("{\"any\":[{\"exact\":{\"type\":\"order.placed\"}},{\"exact\":{\"id\":\"2\"}}]}"));
     assert_true(passes("{\"any\":[{\"all\":[{\"exact\":{\"id\":\"2\"}},{\"exact\":{\"id\":\"1\"}}]},"
                        "{\"not\":{\"any\":[{\"exact\":{\"id\":\"2\"}},{\"exact\":{\"id\":\"3\"}}]}}]}"));
 }
@@ -129,6 +133,8 @@ static void attributes_of_every_type_are_compared_by_their_text(void **state)
     assert_true(passes("{\"exact\":{\"one\":\"AA==\",\"two\":\"AP8=\",\"three\":\"AP/+\"}}"));
     assert_true(passes("{\"suffix\":{\"one\":\"A==\",\"two\":\"8=\",\"three\":\"P/+\"}}"));
     assert_false(passes("{\"suffix\":{\"one\":\"A=\"}}"));
+    assert_true(passes("{\"exact\":{\"seven\":\"AQIDBAUGBw==\"}}"));
+    assert_true(passes("{\"prefix\":{\"seven\":\"AQIDBAU\"}}"));
     assert_false(passes("{\"exact\":{\"two\":\"AP8\"}}"));
 }
 

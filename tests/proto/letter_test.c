@@ -158,6 +158,14 @@ static void what_no_attribute_may_hold_of_an_error_is_spaces(void **state)
     letter_write(&written, buf_span(&encoded), &l);
     struct event e = decoded();
     assert_string_equal(text(&e, "sluicedeaderror"), "a b c   \xc3\xa9       !");
+    char longest[TROUBLE_ERROR_MAX + 1];
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    l.trouble.error = longest;
+    buf_clear(&written);
+    letter_write(&written, buf_span(&encoded), &l);
+    e = decoded();
+    assert_string_equal(text(&e, "sluicedeaderror"), longest);
 }
 
 static void an_event_with_all_the_attributes_there_may_be_gets_none(void **state)

@@ -191,6 +191,18 @@ static void acknowledgements_cut_a_resend_short(void **state)
     assert_int_equal(arrive(&broker, seal(&client, 'd')), LINK_FRESH);
 }
 
+static void an_acknowledgement_of_some_sends_nothing_again(void **state)
+{
+    (void)state;
+    assert_int_equal(arrive(&broker, seal(&client, 'a')), LINK_FRESH);
+    struct frame *f = seal(&client, 'b'); /* on its way */
+    assert_int_equal(heartbeat(&broker, &client), LINK_HEARTBEAT);
+    assert_int_equal(client.link.ring_count, 1);
+    assert_false(link_tick(&client.link, now) & LINK_RESEND);
+    assert_int_equal(arrive(&broker, seal(&client, 'c')), LINK_REPEAT); /* it goes at once, and has overtaken */
+    assert_int_equal(arrive(&broker, f), LINK_FRESH);
+}
+
 static void a_peer_without_progress_is_sent_ever_more_rarely_and_16_frames_at_most(void **state)
 {
     (void)state;
@@ -433,6 +445,7 @@ int main(void)
         T(a_lost_tail_is_sent_again),
         T(frames_sealed_during_a_resend_keep_their_turn),
         T(acknowledgements_cut_a_resend_short),
+        T(an_acknowledgement_of_some_sends_nothing_again),
         T(a_peer_without_progress_is_sent_ever_more_rarely_and_16_frames_at_most),
         T(a_peer_that_was_away_and_is_back_is_sent_again_soon),
         T(bytes_a_transport_still_reads_do_not_change),

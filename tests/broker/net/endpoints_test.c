@@ -83,6 +83,7 @@ static void a_key_stands_before_its_address(void **state)
     (void)state;
     static const char key[] = "@.-:+=^!/*?&<>()[]{}@%$#0123456789abcde@"; /* Z85 has '@' and ':' too */
     char peer[112], back[41];
+    memset(back, 'x', sizeof back);
     peer_key_name(key, "::ffff:10.0.0.7", peer, sizeof peer);
     assert_string_equal(peer, "key:@.-:+=^!/*?&<>()[]{}@%$#0123456789abcde@@10.0.0.7");
     assert_true(peer_key(peer, back));
