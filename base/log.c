@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/units.h"
 
 #include <jansson.h>
 #include <pthread.h>
@@ -18,6 +19,7 @@
 #define REPEATS_ALLOWED  10u
 #define REPEAT_WINDOW_MS 10000
 #define REPEAT_SLOTS     64u
+#define TEXT_MAX_SIZE    1100u
 
 /* The process has one stderr, so the one logger is the process's too. */
 static struct {
@@ -94,21 +96,52 @@ static void format_time(wall_t wall, char out[32])
     snprintf(out + size, 32 - size, ".%03dZ", (int)(wall.ms % 1000));
 }
 
+/* The bytes of a letter of UTF-8; 0: it is none. */
+static size_t letter_size(const char *at, const char *end)
+{
+    for (size_t size = 1; size <= 4 && size <= (size_t)(end - at); size++) {
+        if (utf8_valid(span_of(at, size)))
+            return size;
+    }
+    return 0;
+}
+
+/* JSON holds no bytes that are not UTF-8: those of a file's name, or half a letter where a text was cut, are told as '?'. */
+static json_t *json_text(const char *text)
+{
+    json_t *whole = json_string(text);
+    if (whole)
+        return whole;
+    char copy[TEXT_MAX_SIZE];
+    snprintf(copy, sizeof copy, "%s", text);
+    for (char *at = copy, *end = copy + strlen(copy); at < end;) {
+        size_t size = letter_size(at, end);
+        if (!size)
+            *at = '?';
+        at += size ? size : 1;
+    }
+    return json_string(copy);
+}
+
 static char *json_line(const char *time, enum log_level level, const char *component, const char *queue,
                        const char *session, const char *text)
 {
-    json_t *line = json_pack("{s:s, s:s, s:s, s:s}", "time", time, "level", level_names[level], "component", component,
-                             "msg", text);
-    if (!line) /* not UTF-8: say so rather than nothing */
-        line = json_pack("{s:s, s:s, s:s, s:s}", "time", time, "level", level_names[level], "component", component,
-                         "msg", "(a message that is not UTF-8)");
+    json_t *line = json_pack("{s:s, s:s, s:s, s:o}", "time", time, "level", level_names[level], "component", component,
+                             "msg", json_text(text));
     if (queue)
-        json_object_set_new(line, "queue", json_string(queue));
+        json_object_set_new(line, "queue", json_text(queue));
     if (session)
-        json_object_set_new(line, "session", json_string(session));
+        json_object_set_new(line, "session", json_text(session));
     char *out = json_dumps(line, JSON_COMPACT);
     json_decref(line);
     return out;
+}
+
+/* A peer chooses its session's name, and must not make lines with it, or colours. */
+static void one_line(char *text)
+{
+    for (; *text; text++)
+        *text = (unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text;
 }
 
 static void write_line(enum log_level level, const char *component, const char *queue, const char *session,
@@ -117,7 +150,6 @@ static void write_line(enum log_level level, const char *component, const char *
     char time[32], line[1400];
     format_time(clock_now().wall, time);
     bool as_json = logger.json < 0 ? !isatty(2) : logger.json != 0;
-    int size;
     if (as_json) {
         char *json = json_line(time, level, component, queue, session, text);
         struct iovec parts[] = { { json, json ? strlen(json) : 0 }, { (char[]){ '\n' }, 1 } };
@@ -125,11 +157,12 @@ static void write_line(enum log_level level, const char *component, const char *
         (void)written; /* there is nowhere left to complain */
         free(json);
         return;
-    } else {
-        size = snprintf(line, sizeof line, "%.8s %-5s %s: %s%s%s%s%s\n", time + 11, level_names[level], component, text,
-                        queue ? " queue=" : "", queue ? queue : "", session ? " session=" : "", session ? session : "");
     }
-    size_t length = (size_t)size < sizeof line ? (size_t)size : sizeof line - 1;
+    snprintf(line, sizeof line - 1, "%.8s %-5s %s: %s%s%s%s%s", time + 11, level_names[level], component, text,
+             queue ? " queue=" : "", queue ? queue : "", session ? " session=" : "", session ? session : "");
+    one_line(line);
+    size_t length = strlen(line);
+    line[length++] = '\n';
     ssize_t written = write(2, line, length);
     (void)written;
 }
@@ -137,7 +170,7 @@ static void write_line(enum log_level level, const char *component, const char *
 void log_text(enum log_level level, const char *component, const char *queue, const char *session, const char *message,
               const char *text)
 {
-    char counted[1100];
+    char counted[TEXT_MAX_SIZE];
     unsigned held;
     pthread_mutex_lock(&logger.lock);
     if ((int)level >= logger.least && !repeats(message, clock_now().mono, &held)) {

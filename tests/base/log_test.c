@@ -107,14 +107,42 @@ static void absent_queue_and_session_are_left_out(void **state)
     json_decref(line);
 }
 
-static void a_message_that_is_not_utf8_still_makes_a_line(void **state)
+static void what_is_not_utf8_is_replaced_and_the_rest_is_told(void **state)
 {
     (void)state;
     capture();
-    log_write(LOG_INFO, "net", "peer said %s", "\xff\xfe");
+    log_about(LOG_INFO, "net", NULL, "caf\xe9", "cannot read %s: no such file", "\xff/caf\xe9/\xc3\xa9\xe2\x82.pub");
     json_t *line = parse_line(captured_text());
-    assert_non_null(strstr(member(line, "msg"), "not UTF-8"));
+    assert_string_equal(member(line, "msg"), "cannot read ?/caf?/\xc3\xa9??.pub: no such file");
+    assert_string_equal(member(line, "session"), "caf?");
     json_decref(line);
+}
+
+static void a_message_that_is_cut_within_a_letter_is_told(void **state)
+{
+    (void)state;
+    char text[2001] = "";
+    while (strlen(text) + 2 < sizeof text)
+        strcat(text, "\xc3\xa9");
+    for (unsigned i = 0; i < 2; i++) {
+        capture();
+        log_write(LOG_INFO, "net", i ? "%s" : "x%s", text);
+        json_t *line = parse_line(captured_text());
+        assert_true(strlen(member(line, "msg")) > 1000);
+        assert_non_null(strstr(member(line, "msg"), "\xc3\xa9\xc3\xa9"));
+        json_decref(line);
+    }
+}
+
+static void what_a_peer_is_called_makes_no_line_of_its_own(void **state)
+{
+    (void)state;
+    log_setup(LOG_INFO, 0);
+    capture();
+    log_about(LOG_INFO, "core", NULL, "shop\n12:00:00 error store: gone\x1b[2J\x7f", "attached\tfrom %s", "a\r");
+    char *text = captured_text();
+    assert_string_equal(text, "12:00:00 info  core: attached from a  session=shop 12:00:00 error store: gone [2J \n");
+    free(text);
 }
 
 static void text_lines_name_time_level_and_component(void **state)
@@ -289,7 +317,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_line_is_one_json_object, start),
         cmocka_unit_test_setup(absent_queue_and_session_are_left_out, start),
-        cmocka_unit_test_setup(a_message_that_is_not_utf8_still_makes_a_line, start),
+        cmocka_unit_test_setup(what_is_not_utf8_is_replaced_and_the_rest_is_told, start),
+        cmocka_unit_test_setup(a_message_that_is_cut_within_a_letter_is_told, start),
+        cmocka_unit_test_setup(what_a_peer_is_called_makes_no_line_of_its_own, start),
         cmocka_unit_test_setup(what_is_configured_holds, start),
         cmocka_unit_test_setup(text_lines_name_time_level_and_component, start),
         cmocka_unit_test_setup(without_a_terminal_lines_are_json, start),
