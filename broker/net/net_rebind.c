@@ -24,23 +24,34 @@ static bool is_free(const struct net *n)
     return n->ingress_transport != TRANSPORT_IPC || access(n->ingress_endpoint + 6, F_OK) != 0;
 }
 
+/* NULL with a sentence. */
+static void *open_again(struct net *n, struct error *e)
+{
+    char bound[ENDPOINT_SIZE];
+    if (!is_free(n)) {
+        error_set(e, "it is still there");
+        return NULL;
+    }
+    void *socket = net_open_ingress(n, n->ingress_endpoint);
+    if (!socket)
+        error_set(e, "cannot open a socket: %s", zmq_strerror(zmq_errno()));
+    if (!socket || net_bind(socket, n->ingress_endpoint, bound, e))
+        return socket;
+    zmq_close(socket);
+    return NULL;
+}
+
 void net_rebind_try(struct net *n, mono_t now)
 {
-    struct error e = { "it is still there" };
-    char bound[ENDPOINT_SIZE];
-    void *socket = is_free(n) ? net_open_ingress(n, n->ingress_endpoint) : NULL;
-    if (socket && net_bind(socket, n->ingress_endpoint, bound, &e)) {
-        n->ingress = socket;
-        n->ingress_fd = net_fd_of(socket);
+    struct error e;
+    n->ingress = open_again(n, &e);
+    if (n->ingress) {
+        n->ingress_fd = net_fd_of(n->ingress);
         n->ingress_more = true;
         malloc_trim(0); /* what the flood took goes back to the system */
         log_write(LOG_INFO, "net", "the ingress %s is bound again after %lld ms", n->ingress_endpoint,
                   (long long)mono_since_ms(now, n->rebind_since));
-        return;
-    }
-    if (socket)
-        zmq_close(socket);
-    if (mono_since_ms(now, n->rebind_said) >= REBIND_SAY_MS) {
+    } else if (mono_since_ms(now, n->rebind_said) >= REBIND_SAY_MS) {
         n->rebind_said = now;
         log_write(LOG_ERROR, "net", "cannot bind the ingress %s again, trying on: %s", n->ingress_endpoint, e.text);
     }

@@ -8,6 +8,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #include <cmocka.h>
@@ -108,28 +111,79 @@ static void a_request_is_answered_on_its_own_route(void **state)
     zmq_ctx_term(context);
 }
 
+/* Sends so much garbage that the ingress is bound again; what sent it. */
+static void *flood(void *context)
+{
+    static uint8_t junk[65536];
+    void *push = connected(context, ZMQ_PUSH, net_ingress_endpoint(f.net));
+    for (unsigned i = 0; i < 16; i++)
+        zmq_send(push, junk, sizeof junk, 0);
+    return push;
+}
+
+/* The ingress hears another address, which nothing is held against. */
+static void hear_another(void *context)
+{
+    uint64_t before = turn().rejected;
+    void *other = zmq_socket(context, ZMQ_PUSH);
+    int none = 0;
+    char from[256];
+    snprintf(from, sizeof from, "tcp://127.0.0.2:0;%s", net_ingress_endpoint(f.net) + strlen("tcp://"));
+    zmq_setsockopt(other, ZMQ_LINGER, &none, sizeof none);
+    assert_int_equal(zmq_connect(other, from), 0);
+    /* More than once: what a connection to the closing one brings is lost with it. */
+    turn_until((zmq_send(other, "late", 4, ZMQ_DONTWAIT), info.rejected > before));
+    zmq_close(other);
+}
+
 static void the_ingress_is_bound_again_where_it_was(void **state)
 {
     (void)state;
-    static uint8_t junk[65536];
     char endpoint[128];
-    void *context = zmq_ctx_new(), *push = connected(context, ZMQ_PUSH, net_ingress_endpoint(f.net));
     strcpy(endpoint, net_ingress_endpoint(f.net));
-    for (unsigned i = 0; i < 16; i++)
-        zmq_send(push, junk, sizeof junk, 0);
+    void *context = zmq_ctx_new(), *push = flood(context);
     turn_until(info.rebinds == 1 && info.denied == 1); /* nobody shares the address: it is denied, too */
-    uint64_t before = turn().rejected;
     assert_string_equal(net_ingress_endpoint(f.net), endpoint);
-    void *other = zmq_socket(context, ZMQ_PUSH); /* from another address, which nothing is held against */
-    int none = 0;
-    char from[256];
-    snprintf(from, sizeof from, "tcp://127.0.0.2:0;%s", endpoint + strlen("tcp://"));
-    zmq_setsockopt(other, ZMQ_LINGER, &none, sizeof none);
-    assert_int_equal(zmq_connect(other, from), 0);
-    zmq_send(other, "late", 4, 0);
-    turn_until(info.rejected == before + 1);
+    hear_another(context);
     zmq_close(push);
-    zmq_close(other);
+    zmq_ctx_term(context);
+}
+
+/* Tries to bind the ingress again while there is no descriptor to be had, by a clock that is six seconds ahead; what the broker says. */
+static void rebind_without_descriptors(char *said, size_t size)
+{
+    struct rlimit before;
+    struct now later = clock_now();
+    int log = memfd_create("stderr", MFD_CLOEXEC), kept = dup(2);
+    later.mono = mono_add_ms(later.mono, 6000);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(dup2(log, 2), 2);
+    setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 3, before.rlim_max }); /* which standard input, output and error have */
+    net_receive(f.net, f.core, later, 100);
+    setrlimit(RLIMIT_NOFILE, &before);
+    dup2(kept, 2);
+    ssize_t got = pread(log, said, size - 1, 0);
+    said[got > 0 ? got : 0] = '\0';
+    close(kept);
+    close(log);
+}
+
+static void a_rebind_that_finds_no_descriptor_says_so_and_is_tried_again(void **state)
+{
+    (void)state;
+    char said[1000];
+    void *context = zmq_ctx_new(), *push = flood(context);
+    for (struct broker_info info = { 0 }; !info.rebinds;) {
+        net_wait(f.net, 100, -1, -1);
+        net_receive(f.net, f.core, clock_now(), 100);
+        net_perform(f.net, f.core, clock_now());
+        core_info(f.core, &info, clock_now());
+    }
+    rebind_without_descriptors(said, sizeof said);
+    assert_non_null(strstr(said, "cannot bind the ingress"));
+    assert_non_null(strstr(said, "Too many open files"));
+    hear_another(context);
+    zmq_close(push);
     zmq_ctx_term(context);
 }
 
@@ -158,6 +212,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_request_is_answered_on_its_own_route, open_tcp, close_all),
         cmocka_unit_test_setup_teardown(the_ingress_is_bound_again_where_it_was, open_tcp, close_all),
+        cmocka_unit_test_setup_teardown(a_rebind_that_finds_no_descriptor_says_so_and_is_tried_again, open_tcp,
+                                        close_all),
         cmocka_unit_test_setup_teardown(what_is_no_request_is_counted, open_tcp, close_all),
         cmocka_unit_test_setup_teardown(one_authenticator_a_context, open_tcp, close_all),
     };
