@@ -243,6 +243,11 @@ static void what_differs_is_named_in_the_order_of_the_table(void **state)
     assert_true(settings_differ(&sample_settings, &options, &other, keys, sizeof keys));
     assert_string_equal(keys, "allow.hosts");
     settings_free(&sample_settings, &other);
+    settings_defaults(&sample_settings, &other);
+    assert_true(settings_set(&sample_settings, &other, "app.name", "shop", &error) &&
+                settings_set(&sample_settings, &other, "allow.hosts", "a", &error));
+    assert_false(settings_differ(&sample_settings, &options, &other, keys, sizeof keys));
+    settings_free(&sample_settings, &other);
 }
 
 int main(void)

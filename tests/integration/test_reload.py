@@ -142,6 +142,7 @@ def test_without_a_file_there_is_nothing_to_read_again(cluster, tmp_path):
     ("queues: {a: {limits: {capacity: 5}}}", "a plain value is expected here, not a mapping"),
     ("ingress: tcp://127.0.0.1:7400", "listen and ingress are two sockets"),
     ("listen: tcp://127.0.0.1:65535", "listen has the last port there is, and the ingress would have the next one: set ingress"),
+    ("max_event: 5MiB", "'max_event' must be between 1KiB and 4MiB, not 5MiB"),
     ("memory_budget: 256", "memory_budget is 256 bytes, at least 1MiB is needed"),
 ])
 def test_what_a_start_would_refuse_is_said_before(tmp_path, text, says):

@@ -348,9 +348,10 @@ static void attached_round_trips_with_its_outcomes(void **state)
     const struct target targets[] = { { "a", 100 }, { "b", 7 } };
     const struct outcome runs[] = {
         { .first = 1, .count = 5, .sequence = 100, .flags = 2, .targets = targets, .target_count = 2 },
-        { .first = 6, .count = 1, .reason = REASON_full }
+        { .first = 6, .count = 1, .reason = REASON_full },
+        { .first = 7, .count = 1, .sequence = 105, .flags = 2, .targets = targets + 1, .target_count = 1 }
     };
-    const struct outcomes outcomes[] = { { "orders", 6, runs, 2 }, { "mail", 0, NULL, 0 } };
+    const struct outcomes outcomes[] = { { "orders", 7, runs, 3 }, { "mail", 0, NULL, 0 } };
     struct reply r = { .result = RESULT_ATTACHED };
     r.u.attached.version = 1, r.u.attached.features = 2, r.u.attached.token = (struct token){ 3, 4 };
     r.u.attached.epoch = 5, r.u.attached.resumed = true, r.u.attached.received = 6;
@@ -371,8 +372,8 @@ static void attached_round_trips_with_its_outcomes(void **state)
     assert_int_equal(back.u.attached.producer_epoch, 14);
     assert_int_equal(back.u.attached.outcome_count, 2);
     assert_string_equal(back.u.attached.outcomes[0].destination, "orders");
-    assert_int_equal(back.u.attached.outcomes[0].decided, 6);
-    assert_int_equal(back.u.attached.outcomes[0].run_count, 2);
+    assert_int_equal(back.u.attached.outcomes[0].decided, 7);
+    assert_int_equal(back.u.attached.outcomes[0].run_count, 3);
     assert_int_equal(back.u.attached.outcomes[0].runs[0].sequence, 100);
     assert_int_equal(back.u.attached.outcomes[0].runs[0].flags, 2);
     assert_int_equal(back.u.attached.outcomes[0].runs[0].target_count, 2);
@@ -381,6 +382,8 @@ static void attached_round_trips_with_its_outcomes(void **state)
     assert_int_equal(back.u.attached.outcomes[0].runs[1].first, 6);
     assert_int_equal(back.u.attached.outcomes[0].runs[1].target_count, 0);
     assert_int_equal(back.u.attached.outcomes[0].runs[1].reason, REASON_full);
+    assert_int_equal(back.u.attached.outcomes[0].runs[2].target_count, 1);
+    assert_string_equal(back.u.attached.outcomes[0].runs[2].targets[0].queue, "b");
     assert_string_equal(back.u.attached.outcomes[1].destination, "mail");
     assert_int_equal(back.u.attached.outcomes[1].run_count, 0);
 }

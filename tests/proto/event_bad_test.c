@@ -115,6 +115,7 @@ static void the_key_is_that_of_the_attributes_as_they_are_decoded(void **state)
         { { F(5, "\n\14partitionkey\22\5\32\1v\10\1"), F(5, "\n\7subject\22\3\32\1s") }, "s" },
         { { F(5, "\n\14partitionkey\22\5\32\1v\72\0"), F(5, "\n\7subject\22\3\32\1s") }, "s" },
         { { F(5, "\n\14partitionkey\22\6\32\1v\102\1x"), F(5, "\n\7subject\22\3\32\1s") }, "v" },
+        { { F(5, "\n\14partitionkey\22\3\62\1v"), F(5, "\n\7subject\22\3\32\1s") }, "v" }, /* a URI reference */
         { { F(5, "\n\14partitionkey\22\2\20\7"), F(5, "\n\7subject\22\3\32\1s") }, "7" },
         { { F(5, "\n\7subject\22\2\20\7"), F(5, "\n\14partitionkey\22\4\20\10\32\0") }, "7" },
         { { F(5, "\n\7subject\22\3\32\001s"), F(5, "\n\14partitionkey\22\4\20\7\32\0") }, "s" },

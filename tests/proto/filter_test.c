@@ -199,15 +199,15 @@ static void a_sentence_says_what_is_wrong_and_where(void **state)
     refuses("{", "filter: is no JSON");
 }
 
-/* A filter of so many levels or tests, as JSON. */
-static char *nested(unsigned levels)
+/* A filter of so many levels or tests, as JSON. A level is "begin", and what closes it. */
+static char *nested(unsigned levels, const char *begin, const char *end)
 {
     struct buf b = { 0 };
     for (unsigned i = 1; i < levels; i++)
-        buf_add_str(&b, "{\"not\":");
+        buf_add_str(&b, begin);
     buf_add_str(&b, "{\"exact\":{\"a\":\"b\"}}");
     for (unsigned i = 1; i < levels; i++)
-        buf_add_byte(&b, '}');
+        buf_add_str(&b, end);
     buf_add_byte(&b, 0);
     return (char *)b.data;
 }
@@ -226,12 +226,16 @@ static char *wide(unsigned tests, unsigned value)
 static void bounds(void **state)
 {
     (void)state;
-    char *fits[] = { nested(FILTER_DEPTH_MAX), wide(FILTER_TESTS_MAX, 8), wide(1, 4000) };
-    char *deep = nested(FILTER_DEPTH_MAX + 1), *many = wide(FILTER_TESTS_MAX + 1, 8), *large = wide(8, 600);
+    char *fits[] = { nested(FILTER_DEPTH_MAX, "{\"not\":", "}"), wide(FILTER_TESTS_MAX, 8), wide(1, 4000),
+                     nested(FILTER_DEPTH_MAX, "{\"all\":[", "]}") };
+    char *deep = nested(FILTER_DEPTH_MAX + 1, "{\"not\":", "}");
+    char *deep_lists = nested(FILTER_DEPTH_MAX + 1, "{\"any\":[", "]}");
+    char *many = wide(FILTER_TESTS_MAX + 1, 8), *large = wide(8, 600);
     struct buf spread = { 0 };
     for (size_t i = 0; i < sizeof fits / sizeof *fits; i++)
         parse(fits[i]);
     refuses(deep, "nested at most 8 deep");
+    refuses(deep_lists, "nested at most 8 deep");
     refuses(many, "must be a list of 1 to 64");
     refuses(large, "too large, more than 4096 bytes");
     buf_printf(&spread, "{\"all\":[%s,{\"exact\":{\"a\":\"b\"}}]}", fits[1]);
@@ -241,6 +245,7 @@ static void bounds(void **state)
     for (size_t i = 0; i < sizeof fits / sizeof *fits; i++)
         free(fits[i]);
     free(deep);
+    free(deep_lists);
     free(many);
     free(large);
 }
