@@ -48,6 +48,7 @@ bool net_read_clients(struct net *n, struct core *core, struct now now, struct e
         return false;
     curve_set_free(&n->clients);
     n->clients = clients;
+    net_warn_of_no_keys(n);
     core_revoke(core, is_client, n, now);
     return true;
 }

@@ -34,6 +34,9 @@ struct net {
     bool control_more, ingress_more, zap_more;
 };
 
+/* Says so when nobody is admitted. */
+void net_warn_of_no_keys(const struct net *n);
+
 /* The descriptor that says when to look at a socket. */
 int net_fd_of(void *socket);
 

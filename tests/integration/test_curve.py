@@ -172,6 +172,16 @@ def test_sighup_admits_and_removes_keys(cluster, keys):
     assert shop.publish("q", query="?wait=0s").status in (503, 504)
 
 
+def test_a_sighup_that_finds_no_keys_any_more_says_so(cluster, keys):
+    b = guarded(cluster, keys)
+    says = "clients holds no keys: nobody can attach until there are some"
+    assert says not in b.log.read_text()
+    (keys / "clients/shop.pub").unlink()
+    b.popen.send_signal(signal.SIGHUP)
+    until(lambda: "the keys to admit were read again" in b.log.read_text())
+    assert says in b.log.read_text()
+
+
 def test_with_keys_a_broker_may_listen_beyond_loopback(cluster, keys):
     b = guarded(cluster, keys, listen="tcp://0.0.0.0:0")
     assert "WITHOUT authentication" not in b.log.read_text()
