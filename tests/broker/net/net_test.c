@@ -46,6 +46,14 @@ static int open_tcp(void **state)
     return open_with("tcp://127.0.0.1:0");
 }
 
+static int open_ipc(void **state)
+{
+    char endpoint[64];
+    (void)state;
+    snprintf(endpoint, sizeof endpoint, "ipc:///tmp/sluice-net-test.%d", (int)getpid());
+    return open_with(endpoint);
+}
+
 static int close_all(void **state)
 {
     (void)state;
@@ -87,28 +95,52 @@ static struct broker_info turn(void)
         } while (!(condition));                                                                                        \
     } while (0)
 
-static void a_request_is_answered_on_its_own_route(void **state)
+/* The answer to one request on a connection of its own. */
+static struct reply ask(const struct request *r, struct arena *arena)
 {
-    (void)state;
     void *context = zmq_ctx_new(), *dealer = connected(context, ZMQ_DEALER, net_control_endpoint(f.net));
-    struct request r = { .call = CALL_PING, .queue = "", .id = { 1, 2 } };
     struct buf bytes = { 0 };
-    request_pack(&r, &bytes);
+    request_pack(r, &bytes);
     zmq_send(dealer, bytes.data, bytes.size, 0);
     buf_free(&bytes);
-    uint8_t reply[256];
+    uint8_t reply[512];
     int size;
     mono_t end = mono_add_ms(clock_now().mono, PATIENCE_MS);
     while ((size = zmq_recv(dealer, reply, sizeof reply, ZMQ_DONTWAIT)) < 0 && mono_before(clock_now().mono, end))
         turn();
-    struct arena arena;
     struct reply back;
-    arena_init(&arena, 4096);
-    assert_true(size > 0 && reply_unpack(span_of(reply, (size_t)size), &arena, &back));
-    assert_int_equal(back.result, RESULT_PONG);
-    arena_free(&arena);
+    arena_init(arena, 4096);
+    assert_true(size > 0 && reply_unpack(span_of(reply, (size_t)size), arena, &back));
     zmq_close(dealer);
     zmq_ctx_term(context);
+    return back;
+}
+
+static void a_request_is_answered_on_its_own_route(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct request r = { .call = CALL_PING, .queue = "", .id = { 1, 2 } };
+    assert_int_equal(ask(&r, &arena).result, RESULT_PONG);
+    arena_free(&arena);
+}
+
+/* What follows from the refusal is carried out in the same turn: there is no other in which it would be. */
+static void an_inbox_that_cannot_be_dialled_is_refused_at_once(void **state)
+{
+    (void)state;
+    char inbox[200];
+    struct arena arena;
+    struct request r = { .call = CALL_ATTACH, .id = { 1, 2 } };
+    snprintf(inbox, sizeof inbox, "ipc:///tmp/%0150d", 0); /* longer than a path of a socket may be */
+    r.u.attach.version = r.u.attach.least_version = 1;
+    r.u.attach.producer = (struct token){ 3, 4 };
+    r.u.attach.inbox = inbox;
+    struct reply refused = ask(&r, &arena);
+    assert_int_equal(refused.reason, REASON_inbox_unreachable);
+    assert_non_null(strstr(refused.detail, "too long"));
+    assert_int_equal(turn().sessions, 0);
+    arena_free(&arena);
 }
 
 /* Sends so much garbage that the ingress is bound again; what sent it. */
@@ -211,6 +243,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_request_is_answered_on_its_own_route, open_tcp, close_all),
+        cmocka_unit_test_setup_teardown(an_inbox_that_cannot_be_dialled_is_refused_at_once, open_ipc, close_all),
         cmocka_unit_test_setup_teardown(the_ingress_is_bound_again_where_it_was, open_tcp, close_all),
         cmocka_unit_test_setup_teardown(a_rebind_that_finds_no_descriptor_says_so_and_is_tried_again, open_tcp,
                                         close_all),
