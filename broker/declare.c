@@ -55,7 +55,7 @@ void declare_configured(struct core *core, const struct broker_options *o)
     } while (refused && refused < before);
     if (refused)
         declare_queues(core, o, 0, true);
-    for (const struct declared_topic *t = o->topics; t; t = t->next)
+    for (const struct declared_topic *t = o->topics; t; t = t->hh.next)
         declare_topic(core, t);
 }
 
@@ -136,12 +136,8 @@ static bool is_in_file(const void *context, bool topic, const char *name)
 {
     const struct file *file = context;
     const struct broker_options *o = file->options;
-    if (!topic && broker_options_declare(o, name))
+    if (topic ? broker_options_declare_topic(o, name) : broker_options_declare(o, name))
         return true;
-    for (const struct declared_topic *t = o->topics; topic && t; t = t->next) {
-        if (strcmp(t->name, name) == 0)
-            return true;
-    }
     log_about(LOG_INFO, "config", topic ? NULL : name, NULL,
               "%s '%s' is not in the file any more: it stays, and calls may change and delete it",
               topic ? "topic" : "queue", name);

@@ -286,9 +286,7 @@ static void doubt(const void *options)
  * empty directory, too, where all of it is made anew. */
 static bool check_counts(const struct broker_options *o, uint64_t most, struct error *e)
 {
-    unsigned queues = HASH_COUNT(o->queues), topics = 0;
-    for (const struct declared_topic *t = o->topics; t; t = t->next)
-        topics++;
+    unsigned queues = HASH_COUNT(o->queues), topics = HASH_COUNT(o->topics);
     bool many_queues = queues > most;
     return (!many_queues && topics <= most) ||
            error_set(e,

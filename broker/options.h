@@ -27,7 +27,7 @@ struct declared_topic {
     char catch_all[NAME_MAX_SIZE + 1];
     int catch_line;
     struct declared_binding *bindings;
-    struct declared_topic *next;
+    UT_hash_handle hh;
 };
 
 struct broker_options {
@@ -43,7 +43,7 @@ struct broker_options {
     uint64_t segment_size;
     char *log_level, *log_format;
     struct declared_queue *queues; /* by name; hh.next is the file's order */
-    struct declared_topic *topics;
+    struct declared_topic *topics; /* likewise */
 };
 
 /* The table. Its `queues:` and `topics:` sections fill options->queues and ->topics; one table serves one options struct. */
@@ -55,6 +55,7 @@ bool broker_options_check_queues(const struct broker_options *options, const str
                                  struct error *e);
 /* Is that queue among the options' own (struct broker_options)? */
 bool broker_options_declare(const void *options, const char *queue);
+bool broker_options_declare_topic(const struct broker_options *options, const char *topic);
 void broker_options_free(struct broker_options *options);
 /* Half of the cgroup's memory limit, or of the machine's memory. */
 uint64_t broker_memory_budget(void);

@@ -15,16 +15,27 @@
 
 #include <stdlib.h>
 
+static struct declared_topic *topic_find_declared(const struct broker_options *o, struct span name)
+{
+    struct declared_topic *t;
+    HASH_FIND(hh, o->topics, name.data, name.size, t);
+    return t;
+}
+
+bool broker_options_declare_topic(const struct broker_options *o, const char *topic)
+{
+    return topic_find_declared(o, span_str(topic)) != NULL;
+}
+
 static struct declared_topic *topic_named(struct broker_options *o, struct span name)
 {
-    struct declared_topic **at = &o->topics;
-    for (; *at; at = &(*at)->next) {
-        if (span_equal(span_str((*at)->name), name))
-            return *at;
-    }
-    *at = xcalloc(1, sizeof **at);
-    memcpy((*at)->name, name.data, name.size);
-    return *at;
+    struct declared_topic *t = topic_find_declared(o, name);
+    if (t)
+        return t;
+    t = xcalloc(1, sizeof *t);
+    memcpy(t->name, name.data, name.size);
+    HASH_ADD_STR(o->topics, name, t);
+    return t;
 }
 
 /* NULL: there are too many. */
@@ -129,7 +140,7 @@ static bool refuse_unknown(const struct declared_topic *t, const char *queue, in
 bool options_know_queues(const struct broker_options *o, bool (*known)(const void *context, const char *queue),
                          const void *context, const char *where, struct error *e)
 {
-    for (const struct declared_topic *t = o->topics; t; t = t->next) {
+    for (const struct declared_topic *t = o->topics; t; t = t->hh.next) {
         for (const struct declared_binding *b = t->bindings; b; b = b->next) {
             if (!known(context, b->queue))
                 return refuse_unknown(t, b->queue, b->line, where, e);
@@ -142,9 +153,9 @@ bool options_know_queues(const struct broker_options *o, bool (*known)(const voi
 
 void options_free_topics(struct broker_options *o)
 {
-    while (o->topics) {
-        struct declared_topic *t = o->topics;
-        o->topics = t->next;
+    struct declared_topic *t, *next;
+    HASH_ITER (hh, o->topics, t, next) {
+        HASH_DEL(o->topics, t);
         while (t->bindings) {
             struct declared_binding *b = t->bindings;
             t->bindings = b->next;

@@ -1,12 +1,14 @@
 """What a configuration is before a start, and what SIGHUP makes of a changed one."""
 import json
+import os
 import re
 import signal
+import subprocess
 import time
 
 import pytest
 
-from conftest import run
+from conftest import BIN, run
 
 
 def reload(broker, file, text, says):
@@ -217,6 +219,22 @@ def test_a_circle_of_dead_letters_is_found_where_it_is(tmp_path, queues, says):
     file.write_text(f"queues: {{{queues}}}\n")
     done = run("sluice", "config", "check", "broker", str(file))
     assert (done.stdout + done.stderr).endswith(f"{says}\n"), done
+
+
+def cpu_of_a_check_of_topics(tmp_path, count):
+    file = tmp_path / f"{count}.yaml"
+    file.write_text("queues: {q: {}}\ntopics:\n" + "".join(f"  t{i}: {{bindings: {{q: {{}}}}}}\n" for i in range(count)))
+    check = subprocess.Popen([str(BIN / "sluice-broker"), "--config", str(file), "--check-config"], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(check.pid, 0)
+    check.returncode = os.waitstatus_to_exitcode(status)
+    assert check.returncode == 0
+    return usage.ru_utime + usage.ru_stime
+
+
+def test_a_file_s_topics_cost_what_they_are_and_not_the_square_of_it(tmp_path):
+    """While it is read again nothing else happens: 20,000 would take longer than a session lives without a word."""
+    few, many = (cpu_of_a_check_of_topics(tmp_path, count) for count in (2000, 16000))
+    assert many < 20 * few
 
 
 def test_a_topic_has_as_many_queues_as_it_may(tmp_path):
