@@ -263,6 +263,37 @@ static void one_authenticator_a_context(void **state)
     assert_non_null(strstr(e.text, "authenticator"));
 }
 
+static void a_broker_that_cannot_listen_says_why(void **state)
+{
+    (void)state;
+    static char taken[128];
+    const struct {
+        const char *listen, *says;
+    } cases[] = {
+        { taken, "is in use: another process listens there" },
+        { "tcp://no-such-interface:7400", "is no address, name or interface of this machine" },
+        { "tcp://0.0.0.0:7400", "insecure: true" },
+    };
+    strcpy(taken, net_control_endpoint(f.net));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct error e = { "" };
+        struct net_options options = { .listen = cases[i].listen, .insecure = i == 1, .unread_most = 64u << 20 };
+        void *context = zmq_ctx_new();
+        assert_null(net_open(context, &options, &e));
+        if (!strstr(e.text, cases[i].says))
+            fail_msg("%s: %s", cases[i].listen, e.text);
+        zmq_ctx_term(context);
+    }
+    struct error e = { "" };
+    struct net_options beyond = { .listen = "tcp://127.0.0.1:0",
+                                  .ingress = "tcp://0.0.0.0:0",
+                                  .unread_most = 64u << 20 };
+    void *context = zmq_ctx_new();
+    assert_null(net_open(context, &beyond, &e)); /* the ingress is as much of a door */
+    assert_non_null(strstr(e.text, "insecure: true"));
+    zmq_ctx_term(context);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +304,7 @@ int main(void)
                                         close_all),
         cmocka_unit_test_setup_teardown(what_is_no_request_is_counted, open_tcp, close_all),
         cmocka_unit_test_setup_teardown(a_message_over_the_limit_is_not_even_read, open_tcp, close_all),
+        cmocka_unit_test_setup_teardown(a_broker_that_cannot_listen_says_why, open_tcp, close_all),
         cmocka_unit_test_setup_teardown(one_authenticator_a_context, open_tcp, close_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
