@@ -342,6 +342,10 @@ static bool check_network(const struct broker_options *o, struct error *e)
     if (!endpoint_check_listen(o->listen, insecure, e) ||
         (o->ingress && !endpoint_check_listen(o->ingress, insecure, e)))
         return false;
+    if (o->ingress && endpoint_transport(o->listen) != endpoint_transport(o->ingress))
+        return error_set(
+            e, "listen and ingress are both tcp, or both ipc: a client is known by how it comes, and would be "
+               "somebody else at each");
     return !o->ingress || strcmp(o->listen, o->ingress) != 0 || strcmp(o->listen + strlen(o->listen) - 2, ":0") == 0 ||
            error_set(e, "listen and ingress are two sockets: both have the address %s", o->listen);
 }

@@ -143,6 +143,8 @@ def test_without_a_file_there_is_nothing_to_read_again(cluster, tmp_path):
     ("queues: {a: {dead_letter: b}}", "'a' has dead_letter 'b', which is not in the file"),
     ("queues: {a: {limits: {capacity: 5}}}", "a plain value is expected here, not a mapping"),
     ("ingress: tcp://127.0.0.1:7400", "listen and ingress are two sockets"),
+    ("ingress: ipc:///run/sluice/ingress", "listen and ingress are both tcp, or both ipc"),
+    ("listen: ipc:///run/sluice/broker\ningress: tcp://127.0.0.1:7401", "listen and ingress are both tcp, or both ipc"),
     ("listen: tcp://127.0.0.1:65535", "listen has the last port there is, and the ingress would have the next one: set ingress"),
     ("max_event: 5MiB", "'max_event' must be between 1KiB and 4MiB, not 5MiB"),
     ("memory_budget: 256", "memory_budget is 256 bytes, at least 1MiB is needed"),
