@@ -60,8 +60,8 @@ static void read_again(struct broker *b, const struct broker_options *running, i
     struct error e;
     const struct settings *settings = broker_settings(&again);
     bool config = settings_config_path(settings, argc, argv) != NULL;
-    bool fine = settings_read_again(settings, &again, argc, argv, &e) && broker_options_check(&again, &e) &&
-                broker_options_check_queues(&again, running, &e);
+    bool whole = settings_read_again(settings, &again, argc, argv, &e) && broker_options_check(&again, &e);
+    bool fine = whole && broker_options_check_queues(&again, running, &e);
     if (running->clients && broker_read_clients(b))
         log_write(LOG_INFO, "config", "the keys to admit were read again");
     if (!config && !running->clients)
@@ -69,7 +69,8 @@ static void read_again(struct broker *b, const struct broker_options *running, i
     else if (config && fine)
         broker_declare(b, &again);
     else if (config)
-        log_write(LOG_ERROR, "config", "the queues and topics stay as they were: %s", e.text);
+        log_write(LOG_ERROR, "config", "the queues and topics stay as they were: %s%s", e.text,
+                  whole ? "; a restart takes the file as it is" : "");
     if (config && fine)
         say_not_taken(settings, &again, running);
     broker_options_free(&again);

@@ -129,6 +129,16 @@ def test_a_file_that_a_start_would_refuse_changes_nothing(cluster, tmp_path, wro
     assert sidecar.http("GET", "/v1/queues/a").json["capacity"] == 5
 
 
+def test_a_file_that_only_a_start_can_take_is_told_from_one_that_is_wrong(cluster, tmp_path):
+    file = tmp_path / "broker.yaml"
+    file.write_text("max_queues: 1\nqueues: {a: {}}\n")
+    broker = cluster.broker("--config", str(file))
+    said = reload(broker, file, "max_queues: 2\nqueues: {a: {}, b: {}}\n", "stay as they were")
+    assert "max_queues is 1, but the file has 2 queues" in said[0] and said[0].endswith("; a restart takes the file as it is")
+    said = reload(broker, file, "max_queues: 1\nqueues: {a: {}, b: {}}\n", "stay as they were")
+    assert not said[0].endswith("; a restart takes the file as it is")
+
+
 def test_without_a_file_there_is_nothing_to_read_again(cluster, tmp_path):
     broker = cluster.broker()
     said = reload(broker, tmp_path / "none", "", "nothing to read again")
