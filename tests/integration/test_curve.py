@@ -7,6 +7,7 @@ import pytest
 import zmq
 
 from conftest import run
+from rawclient import data
 
 
 def keygen(directory, name):
@@ -170,6 +171,29 @@ def test_sighup_admits_and_removes_keys(cluster, keys):
     until(lambda: shop.ops("GET", "/readyz").status != 200)
     assert "its key is no longer admitted" in b.log.read_text()
     assert shop.publish("q", query="?wait=0s").status in (503, 504)
+
+
+def test_a_connection_whose_key_was_removed_is_not_answered_any_more(cluster, keys):
+    """It outlives its key, and calls need no session: they purge and delete."""
+    b = guarded(cluster, keys)
+    context = zmq.Context()
+    asks = context.socket(zmq.DEALER)
+    asks.curve_secretkey = (keys / "clients/shop.key").read_text().strip().encode()
+    asks.curve_publickey = (keys / "clients/shop.pub").read_text().strip().encode()
+    asks.curve_serverkey = (keys / "broker.pub").read_text().strip().encode()
+    asks.connect(b.ready["broker"])
+    ping = data(1, bytes(range(16))) + data(3, b"")
+    asks.send(ping)
+    assert asks.poll(10000) and asks.recv()
+    keygen(keys, "clients/other")
+    (keys / "clients/shop.pub").unlink()
+    b.popen.send_signal(signal.SIGHUP)
+    until(lambda: "the keys to admit were read again" in b.log.read_text())
+    asks.send(ping)
+    other = cluster.sidecar(b, "--operations", *with_keys(keys, "clients/other"))
+    until(lambda: "sluice_broker_frames_rejected_total 1\n" in other.ops("GET", "/metrics").body.decode())
+    assert not asks.poll(0)
+    context.destroy(linger=0)
 
 
 def test_a_sighup_that_finds_no_keys_any_more_says_so(cluster, keys):
