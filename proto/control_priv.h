@@ -17,6 +17,9 @@ bool control_texts(const ProtobufCMessageDescriptor *type, struct span bytes);
 /* For a generated struct that is only read: protobuf-c's members are not const. NULL becomes "". */
 char *control_borrow(const char *text);
 void control_pack(const ProtobufCMessage *m, struct buf *out);
+/* control_settings.c. One that was not sent reads as none given. */
+void control_settings_write(const struct queue_settings *s, Sluice__V1__QueueSettings *out);
+void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_settings *out);
 /* control_queue.c */
 void control_ledger_write(const struct ledger *l, Sluice__V1__Ledger *out);
 void control_ledger_read(const Sluice__V1__Ledger *m, struct ledger *out);
@@ -41,9 +44,6 @@ void control_topic_pack_request(const struct request *r, Sluice__V1__Request *m,
 bool control_topic_read_request(const Sluice__V1__Request *m, struct request *out); /* false: it is no such call */
 void control_topic_pack_reply(const struct reply *r, Sluice__V1__Reply *m, struct buf *out);
 bool control_topic_read_reply(const Sluice__V1__Reply *m, struct arena *arena, struct reply *out);
-void control_settings_write(const struct queue_settings *s, Sluice__V1__QueueSettings *out);
-void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_settings *out);
-
 /* control_subscription.c: put, delete and list, and their one answer */
 void control_pack_subscription(const struct request *r, Sluice__V1__Request *m, struct buf *out);
 bool control_read_subscription(const Sluice__V1__Request *m, struct request *out);
