@@ -29,6 +29,13 @@ static int end(void **state)
     return 0;
 }
 
+static inline void assert_same_settings(const struct queue_settings *a, const struct queue_settings *b)
+{
+    assert_int_equal(a->present, b->present);
+    for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++)
+        assert_true(queue_settings_same(a, b, (enum queue_setting)i));
+}
+
 #define with_arena(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 #endif
