@@ -44,7 +44,8 @@ static bool write_number(int dir, uint64_t number)
 
 bool incarnation_raise(const char *path, uint64_t *out, struct error *e)
 {
-    *out = (uint64_t)clock_now().wall.ms;
+    uint64_t now = (uint64_t)clock_now().wall.ms;
+    *out = now;
     if (!path)
         return true;
     if (mkdir(path, 0750) != 0 && errno != EEXIST)
@@ -59,7 +60,9 @@ bool incarnation_raise(const char *path, uint64_t *out, struct error *e)
                          "cannot read %s/incarnation: %s; put a number into it that is higher than any that was used",
                          path, strerror(why));
     }
-    ++*out;
+    /* The number in a directory that was restored from a copy is that of the copy's time: those after it were used since. By the
+     * clock, in seconds, this one is above them, too, so that epochs, with which consumers fence, do not go back. */
+    *out = *out < now / 1000 ? now / 1000 : *out + 1;
     bool fine = write_number(dir, *out);
     why = errno;
     close(dir);
