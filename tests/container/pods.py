@@ -96,10 +96,17 @@ def faults():
         yield "the sidecar is killed before its drain can end: drain_limit (20 s) and 5 s more"
     broker = only("StatefulSet")["spec"]["template"]["spec"]
     yield from faults_of_the_broker_s_probes(broker["containers"][0])
-    for container, spec in [(sidecar, {}), *((c, broker["securityContext"]) for c in broker["containers"])]:
-        security = {**spec, **container["securityContext"]}
+    clients = [d["spec"] for d in DOCUMENTS if d["kind"] == "NetworkPolicy"
+               and d["spec"]["podSelector"]["matchLabels"] == {"sluice": "client"}]
+    inbox = int(sidecar["command"][sidecar["command"].index("--inbox") + 1].rpartition(":")[2])
+    if {"from": [{"podSelector": {"matchLabels": {"app": "sluice"}}}], "ports": [{"port": inbox}]} not in clients[0]["ingress"]:
+        yield "the broker is not let in at the clients' inbox"
+    pods = [application["spec"], broker]
+    for container, spec in [(c, s) for s in pods for c in s.get("initContainers", []) + s["containers"]]:
+        security = {**spec["securityContext"], **container["securityContext"]}
         wanted = {"runAsNonRoot": True, "runAsUser": int(USER), "readOnlyRootFilesystem": True,
-                  "allowPrivilegeEscalation": False}
+                  "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]},
+                  "seccompProfile": {"type": "RuntimeDefault"}}  # more than Pod Security's "restricted" asks
         if {k: security.get(k) for k in wanted} != wanted:
             yield f"{container['name']} does not run as the manifests promise: {wanted}"
         if not {"cpu", "memory"} <= container["resources"]["requests"].keys() or "memory" not in container["resources"]["limits"]:
