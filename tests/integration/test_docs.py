@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from conftest import BIN, SANITIZED, Process, Sidecar, free_port, run
+from conftest import BIN, SANITIZED, Process, Sidecar, call, free_port, run
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -162,7 +162,7 @@ def test_the_configuration_files_shown_are_valid(tmp_path, index, what):
 
 
 def test_links_between_documents_lead_somewhere():
-    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    for document in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", document.read_text()):
             path = (document.parent / target) if target else document
             assert path.exists(), (document.name, target)
@@ -178,3 +178,22 @@ def test_every_reason_and_setting_is_documented_as_it_is():
         assert f"| `{name}` | {status} | {'yes' if retryable == 'true' else 'no'} | {title} |" in document
     for name in re.findall(r"^SETTING\(\d+, (\w+)", (ROOT / "proto/queue_settings.def").read_text(), re.M):
         assert f"| `{name}` |" in document
+
+
+def test_every_series_and_alert_is_documented_as_it_is(dev):
+    url, ops = dev["SLUICE_URL"].removeprefix("http://"), dev["SLUICE_OPS_URL"].removeprefix("http://")
+    for path, body in (("queues/q", {}), ("topics/t", {}), ("subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:1/"})):
+        assert call(url, "PUT", "/v1/" + path, body).status == 201
+    said = []
+    while not any("sluice_topic_" in line for line in said):  # what is asked for at the broker is a moment old
+        said = call(ops, "GET", "/metrics").body.decode().splitlines()
+    kinds = dict(line.split(" ")[2:4] for line in said if line.startswith("# TYPE "))
+    series = [(name, kinds[name], help) for name, help in (line.split(" ", 3)[2:] for line in said if line.startswith("# HELP "))]
+    listed = re.findall(r"^\| `(\w+)` \| (\w+) \| [^|]* \| (.*) \|$", (ROOT / "docs/metrics.md").read_text(), re.M)
+    assert sorted(listed) == sorted(series)
+    named = {name for document in (ROOT / "docs").rglob("*.md") for name in re.findall(r"`(sluice_[a-z_]+)(?:\{[^`]*)?`", document.read_text())}
+    functions = set(re.findall(r"\bsluice_\w+", (ROOT / "clients/c/include/sluice.h").read_text()))
+    assert {n for n in named if not n.endswith("_")} <= kinds.keys() | functions
+    operations = (ROOT / "docs/operations.md").read_text()
+    for alert in re.findall(r"- alert: (\w+)", (ROOT / "deploy/prometheus/alerts.yaml").read_text()):
+        assert f"`{alert}`" in operations, alert
