@@ -167,11 +167,17 @@ static enum api_answer refuse(enum reason why, const char *detail, struct arena 
     return API_RESPONSE;
 }
 
-static enum api_answer refuse_address(enum reason why, const char *allow, struct arena *a, struct api_response *out)
+static enum api_answer refuse_address(const struct api_request *r, enum reason why, const char *allow, struct arena *a,
+                                      struct api_response *out)
 {
-    char answers[ALLOW_SIZE + 32];
-    snprintf(answers, sizeof answers, "this address answers %s", allow);
-    refuse(why, why == REASON_method ? answers : NULL, a, out);
+    char detail[BESIDE_SIZE + 32] = "", beside[BESIDE_SIZE] = "";
+    if (why == REASON_method)
+        snprintf(detail, sizeof detail, "this address answers %s", allow);
+    else if (r->listener != API_PROBE)
+        routes_beside(r->path, beside);
+    if (beside[0])
+        snprintf(detail, sizeof detail, "here there are %s", beside);
+    refuse(why, detail[0] ? detail : NULL, a, out);
     if (why == REASON_method)
         respond_header(out, a, "Allow", allow);
     return API_RESPONSE;
@@ -251,7 +257,7 @@ enum api_answer api_begin(const struct api_config *c, const struct api_request *
         return answer_leave(r, a, out);
     const struct api_route *route = routes_find(r->method, r->path, names, allow, &why);
     if (!route)
-        return refuse_address(why, allow, a, out);
+        return refuse_address(r, why, allow, a, out);
     if (!(route->listeners & 1u << r->listener) && !(c->operate && r->listener == API_APPLICATION))
         return refuse_listener(c, r, a, out);
     if (is_encoded(r))

@@ -96,3 +96,27 @@ const struct api_route *routes_find(struct span method, struct span path, struct
     *why = used ? REASON_method : REASON_not_found;
     return NULL;
 }
+
+/* Who writes an address wrong mostly has its last part wrong: /v1/queues/orders/publish. */
+void routes_beside(struct span path, char *out)
+{
+    size_t used = 0, parent = path.size, depth = 0;
+    while (parent > 0 && path.data[parent - 1] != '/')
+        parent--;
+    for (size_t i = 0; i < parent; i++)
+        depth += path.data[i] == '/';
+    out[0] = '\0';
+    for (size_t i = 0; depth > 1 && i < sizeof routes / sizeof *routes; i++) {
+        char above[64], word[32];
+        struct span names[ROUTE_NAMES];
+        const char *at = routes[i].pattern;
+        for (size_t n = 0; at && n < depth; n++)
+            at = strchr(at, '/') ? strchr(at, '/') + 1 : NULL;
+        if (!at || *at == '{' || *at == '\0')
+            continue;
+        snprintf(above, sizeof above, "%.*s", (int)(at - routes[i].pattern), routes[i].pattern);
+        snprintf(word, sizeof word, "%.*s", (int)strcspn(at, "/"), at);
+        if (matches(above, span_of(path.data, parent), names) && !strstr(out, word)) /* none is a part of another */
+            used += (size_t)snprintf(out + used, BESIDE_SIZE - used, "%s%s", used ? ", " : "", word);
+    }
+}

@@ -310,6 +310,27 @@ static void a_wrong_method_learns_the_right_ones(void **state)
     driver_end(&d);
 }
 
+static void a_wrong_last_part_learns_the_right_ones_but_of_a_probe(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/publish", "x"), API_RESPONSE);
+    assert_says(&d, 404, "\"detail\":\"here there are events, take, ");
+    driver_end(&d);
+    driver_begin(&d);
+    assert_int_equal(driver_send(&d, "POST", "/v2", "x"), API_RESPONSE);
+    assert_says(&d, 404, "\"not_found\"");
+    assert_null(memmem(d.response.body.data, d.response.body.size, "detail", 6));
+    driver_end(&d);
+    driver_begin(&d);
+    d.request.listener = API_PROBE;
+    assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/publish", "x"), API_RESPONSE);
+    assert_says(&d, 404, "\"not_found\"");
+    assert_null(memmem(d.response.body.data, d.response.body.size, "detail", 6));
+    driver_end(&d);
+}
+
 static void a_wrong_token_is_no_token(void **state)
 {
     static const char *const bad[] = { "Bearer 0123456789abcdeX",
@@ -350,6 +371,7 @@ int main(void)
         cmocka_unit_test(probes_ask_for_no_token_and_no_host),
         cmocka_unit_test(app_operate_opens_operating_calls),
         cmocka_unit_test(a_wrong_method_learns_the_right_ones),
+        cmocka_unit_test(a_wrong_last_part_learns_the_right_ones_but_of_a_probe),
         cmocka_unit_test(a_wrong_token_is_no_token),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

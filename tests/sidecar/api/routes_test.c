@@ -90,6 +90,34 @@ static void other_addresses_are_not_found(void **state)
     }
 }
 
+static void what_is_beside_an_address_that_is_not_there_is_told(void **state)
+{
+    static const struct {
+        const char *path, *beside;
+    } cases[] = {
+        { "/v1/queues/orders/publish",
+          "events, take, stream, acks, peek, ledger, purge, redrive, pause, resume, close, open" },
+        { "/v1/queues/orders/",
+          "events, take, stream, acks, peek, ledger, purge, redrive, pause, resume, close, open" },
+        { "/v1/topics/t/bind", "events, bindings" },
+        { "/v1/queue", "queues, topics, subscriptions, drain" },
+        { "/v1.0/healthz/inbound", "outbound" },
+        { "/v1.0/state", "publish, metadata, healthz" },
+        { "/v1/queue/orders", "" },
+        { "/v1/queues//take", "" },
+        { "/v1/queues/", "" },
+        { "/queues", "" },
+        { "/v1", "" },
+        { "", "" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char beside[BESIDE_SIZE] = "?";
+        routes_beside(span_str(cases[i].path), beside);
+        assert_string_equal(beside, cases[i].beside);
+    }
+}
+
 static void probes_are_on_no_application_listener(void **state)
 {
     size_t count;
@@ -112,6 +140,7 @@ int main(void)
         cmocka_unit_test(head_is_get),
         cmocka_unit_test(another_method_is_told_what_is_allowed),
         cmocka_unit_test(other_addresses_are_not_found),
+        cmocka_unit_test(what_is_beside_an_address_that_is_not_there_is_told),
         cmocka_unit_test(probes_are_on_no_application_listener),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
