@@ -33,6 +33,7 @@ enum sluice_error {
     SLUICE_CLOSED = 4, /* the queue is closed to publishers */
     SLUICE_NO_CONSUMER = 5,
     SLUICE_UNROUTED = 6, /* no queue bound to the topic takes such events */
+    SLUICE_DISK = 7,     /* as SLUICE_FULL, of the broker's disk, or its disk_budget */
     SLUICE_UNKNOWN_QUEUE = 8,
     SLUICE_TOO_LARGE = 10,
     SLUICE_UNKNOWN = 11,       /* may or may not have been accepted: retry with the same id */

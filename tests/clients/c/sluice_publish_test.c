@@ -160,6 +160,8 @@ static void the_public_numbers_are_the_reasons(void **state)
     assert_int_equal(SLUICE_BUDGET, REASON_budget);
     assert_int_equal(SLUICE_CLOSED, REASON_closed);
     assert_int_equal(SLUICE_NO_CONSUMER, REASON_no_consumer);
+    assert_int_equal(SLUICE_UNROUTED, REASON_unrouted);
+    assert_int_equal(SLUICE_DISK, REASON_disk);
     assert_int_equal(SLUICE_UNKNOWN_QUEUE, REASON_unknown_queue);
     assert_int_equal(SLUICE_TOO_LARGE, REASON_too_large);
     assert_int_equal(SLUICE_UNKNOWN, REASON_unknown);
