@@ -170,14 +170,29 @@ def test_links_between_documents_lead_somewhere():
             assert not anchor or anchor in [h.lower().replace(" ", "-") for h in headings], (document.name, anchor)
 
 
+UNITS = {"NUMBER": [(1, "")], "SIZE": [(1 << 10 * power, "BKMGT"[power] + "iB") for power in (4, 3, 2, 1)],
+         "DURATION": [(86400000, "d"), (3600000, "h"), (60000, "m"), (1000, "s"), (1, "ms")]}
+
+
+def shown(kind, number):
+    """A setting's number as people write it; of other kinds any word."""
+    if kind not in UNITS or number == 0:
+        return {"NUMBER": "0", "DURATION": "0s"}.get(kind, "\\w*")
+    return next(f"{number // unit}{text}" for unit, text in UNITS[kind] if number % unit == 0)
+
+
 def test_every_reason_and_setting_is_documented_as_it_is():
     document = (ROOT / "docs/http-api.md").read_text()
     reasons = re.findall(r'^REASON\((\w+), \d+, (\d+), (true|false), "(.*)"\)', (ROOT / "proto/reasons.def").read_text(),
                          re.M)
     for name, status, retryable, title in reasons[1:]:
         assert f"| `{name}` | {status} | {'yes' if retryable == 'true' else 'no'} | {title} |" in document
-    for name in re.findall(r"^SETTING\(\d+, (\w+)", (ROOT / "proto/queue_settings.def").read_text(), re.M):
-        assert f"| `{name}` |" in document
+    settings = re.findall(r"^SETTING\(\d+, (\w+), (\w+), \w+, (\d+), (\d+), (\d+)", (ROOT / "proto/queue_settings.def").read_text(), re.M)
+    assert len(settings) == 20
+    for name, kind, *numbers in settings:
+        default, least, most = (shown(kind, int(n)) for n in numbers)
+        between = f" {least} to {most} " if kind in UNITS else " "
+        assert re.search(rf"^\| `{name}` \| `?{default}`? ?\|{between}\| \w", document, re.M), name
 
 
 def test_every_series_and_alert_is_documented_as_it_is(dev):
