@@ -16,13 +16,15 @@
 #include <zmq.h>
 
 struct dev_options {
-    const char *http, *ops, *broker, *data;
+    const char *http, *ops, *token_file, *broker, *data;
 };
 
 #define FIELD(name) offsetof(struct dev_options, name)
 static const struct cli_option option_table[] = {
     { "http", 0, CLI_TEXT, FIELD(http), "host:port", "application listener [127.0.0.1:8480]" },
     { "ops", 0, CLI_TEXT, FIELD(ops), "host:port", "operations listener [127.0.0.1:9480]" },
+    { "token-file", 0, CLI_TEXT, FIELD(token_file), "file",
+      "with the bearer token that listeners beyond loopback ask\nfor: sluice sends SLUICE_TOKEN" },
     { "broker", 0, CLI_TEXT, FIELD(broker), "tcp://host:port",
       "let other processes attach to the broker, too:\ntcp://127.0.0.1:7400, ipc:///PATH" },
     { "data", 0, CLI_TEXT, FIELD(data), "dir", "where the broker keeps what must survive a restart" },
@@ -65,8 +67,9 @@ static bool configure(struct dev *d, const struct dev_options *o, struct error *
     return set(b, &d->broker, "listen", o->broker ? o->broker : "inproc://sluice", e) &&
            set(b, &d->broker, "auto_declare", "true", e) && set(b, &d->broker, "data", o->data, e) &&
            set(s, &d->sidecar, "http", o->http, e) && set(s, &d->sidecar, "ops", o->ops, e) &&
-           set(s, &d->sidecar, "app.operate", "true", e) && set(s, &d->sidecar, "operations", "true", e) &&
-           set(s, &d->sidecar, "app.name", "dev", e) && set(s, &d->sidecar, "drain_limit", "2s", e);
+           set(s, &d->sidecar, "token_file", o->token_file, e) && set(s, &d->sidecar, "app.operate", "true", e) &&
+           set(s, &d->sidecar, "operations", "true", e) && set(s, &d->sidecar, "app.name", "dev", e) &&
+           set(s, &d->sidecar, "drain_limit", "2s", e);
 }
 
 static void say_ready(const struct sidecar *s, const char *broker)
@@ -106,7 +109,7 @@ static void stop_broker(struct dev *d, pthread_t thread)
 }
 
 /* The sidecar runs here, the broker in a thread of its own. */
-static bool run(struct dev *d, void *zmq, struct error *e)
+static bool run(struct dev *d, const char *token, void *zmq, struct error *e)
 {
     pthread_t thread;
     int signal_fd = open_signals();
@@ -116,7 +119,7 @@ static bool run(struct dev *d, void *zmq, struct error *e)
     d->stop_fd = eventfd(0, EFD_CLOEXEC);
     pthread_create(&thread, NULL, run_broker, d);
     settings_set(sidecar_settings(&d->sidecar), &d->sidecar, "broker", broker_endpoint(d->running), NULL);
-    struct sidecar *s = sidecar_open(zmq, &d->sidecar, NULL, e);
+    struct sidecar *s = sidecar_open(zmq, &d->sidecar, token, e);
     if (s) {
         struct signalfd_siginfo info;
         say_ready(s, broker_endpoint(d->running));
@@ -144,8 +147,9 @@ int cli_dev(int argc, char **argv)
         return cli_usage("dev takes no '%s'. See 'sluice help dev'.", a.rest[0]);
     void *zmq = zmq_ctx_new();
     char *token = NULL;
-    bool fine = configure(&d, &o, &e) && sidecar_options_check(&d.sidecar, &token, &e) && run(&d, zmq, &e);
+    bool fine = configure(&d, &o, &e) && sidecar_options_check(&d.sidecar, &token, &e) && run(&d, token, zmq, &e);
     zmq_ctx_term(zmq);
+    free(token);
     broker_options_free(&d.broker);
     sidecar_options_free(&d.sidecar);
     return fine ? CLI_OK : cli_fail("%s", e.text);

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import BIN, describe, run
+from conftest import BIN, Process, describe, run
 from pushing import until
 
 
@@ -81,6 +81,17 @@ def test_a_port_in_use_or_no_address_is_said_in_one_line(dev):
     for address, says in ((busy, "is in use"), ("foo", "write HOST:PORT"), ("127.0.0.1:99999", "at most 65535")):
         refused = run("sluice", "dev", "--http", address, "--ops", "127.0.0.1:0")
         assert refused.returncode == 1 and says in refused.stderr and refused.stderr.count("\n") == 1, refused.stderr
+
+
+def test_dev_is_reached_from_elsewhere_by_a_token_alone(tmp_path, cluster):
+    everywhere = "dev", "--http", "0.0.0.0:0", "--ops", "127.0.0.1:0"
+    refused = run("sluice", *everywhere)
+    assert refused.returncode == 1 and "set token_file" in refused.stderr
+    (tmp_path / "token").write_text("sixteen-letters-and-more\n")
+    cluster.processes.append(dev := Process(tmp_path, "dev", ["sluice", *everywhere, "--token-file", str(tmp_path / "token")]))
+    url = "http://127.0.0.1:" + dev.ready["http"].rpartition(":")[2]
+    for token, status in ({}, 1), ({"SLUICE_TOKEN": "sixteen-letters-and-more"}, 0):
+        assert run("sluice", "--url", url, "pub", "q", "x", environment=token).returncode == status
 
 
 def test_declaring_a_queue_says_so_in_a_line(dev):
