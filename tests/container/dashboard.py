@@ -93,7 +93,8 @@ def check(prometheus, broker, operations, shop):
     def work():
         shop.publish("pushed")
         shop.publish("taken")
-        for taken in shop.take("taken").json["events"]:
+        shop.publish("everything")  # a topic's name
+        for taken in shop.take("taken", max=9).json["events"]:
             shop.ack("taken", taken["receipt"])
 
     eventually("Prometheus has both sidecars", lambda: is_up(prometheus))
@@ -128,6 +129,8 @@ def main():
         operations, shop = cluster.sidecar(broker, "--operations"), cluster.sidecar(broker, "--app-name", "shop")
         for queue, capacity in ("taken", 1000), ("pushed", 1000), ("backlog", 4):
             shop.declare(queue, capacity=capacity)
+        for path in "/v1/topics/everything", "/v1/topics/everything/bindings/taken":
+            assert shop.http("PUT", path, {}).status < 300
         assert shop.http("PUT", "/v1/subscriptions/s", {"queue": "pushed", "url": application.url}).status == 201
         prometheus = Prometheus(sys.argv[1], directory, [operations, shop])
         ends.callback(prometheus.end)

@@ -157,6 +157,7 @@ def test_the_alerts_and_the_dashboard_are_about_series_that_there_are(cluster, b
     s = cluster.sidecar(broker, "--operations", "--app-name", "shop")
     s.declare("q")
     assert s.publish("q").status == 202  # durations are told of routes that were used
+    assert s.http("PUT", "/v1/topics/t", {}).status == 201
     assert s.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:1/"}).status == 201
     samples = scrape(s)
     for text, at_least in (rules, 15), (queries, 30):
