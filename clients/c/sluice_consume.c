@@ -48,28 +48,41 @@ static void tell_thread(struct sluice *s, struct sluice_sub *sub, enum command_k
         sluice_wake(s);
 }
 
+/* One that ended serves again, in a new era: an application may settle by it later still. The lock is held. */
+static struct sluice_sub *new_sub(struct sluice *s)
+{
+    struct sluice_sub *sub = s->ended_subs;
+    if (sub) {
+        DL_DELETE(s->ended_subs, sub);
+        sub->running = sub->ended = sub->again = sub->done = false;
+        sub->epoch = sub->granted = 0;
+        sub->era++;
+        return sub;
+    }
+    sub = xcalloc(1, sizeof *sub);
+    sub->connection = s;
+    return sub;
+}
+
 struct sluice_sub *sluice_subscribe(struct sluice *s, const char *queue, uint32_t credit, sluice_event_fn *on_event,
                                     void *context)
 {
     if (!s || !queue || !name_valid(span_str(queue)) || !on_event)
         return NULL;
-    struct sluice_sub *sub = xcalloc(1, sizeof *sub);
-    strcpy(sub->queue, queue);
-    sub->connection = s;
-    sub->credit = credit ? credit : DEFAULT_CREDIT;
-    sub->on_event = on_event;
-    sub->context = context;
-    sub->retry = MONO_NEVER;
     pthread_mutex_lock(&s->lock);
-    bool taken = s->stop || find_locked(s, queue);
-    if (!taken)
+    bool taken = s->stop || find_locked(s, queue); /* one connection has one turn at a queue */
+    struct sluice_sub *sub = taken ? NULL : new_sub(s);
+    if (sub) {
+        strcpy(sub->queue, queue);
+        sub->credit = credit ? credit : DEFAULT_CREDIT;
+        sub->on_event = on_event;
+        sub->context = context;
+        sub->retry = MONO_NEVER;
         DL_APPEND(s->subs, sub);
-    pthread_mutex_unlock(&s->lock);
-    if (taken) { /* one connection has one turn at a queue */
-        free(sub);
-        return NULL;
     }
-    tell_thread(s, sub, COMMAND_SUBSCRIBE, 0, 0);
+    pthread_mutex_unlock(&s->lock);
+    if (sub)
+        tell_thread(s, sub, COMMAND_SUBSCRIBE, 0, 0);
     return sub;
 }
 
@@ -113,10 +126,12 @@ static void free_unsettled(struct sluice_sub *sub)
     }
 }
 
-static void free_sub(struct sluice_sub *sub)
+/* It stays, for who settles by it though it ended; the lock is held. */
+static void retire(struct sluice *s, struct sluice_sub *sub)
 {
     free_unsettled(sub);
-    free(sub);
+    DL_DELETE(s->subs, sub);
+    DL_APPEND(s->ended_subs, sub);
 }
 
 void sluice_unsubscribe(struct sluice_sub *sub)
@@ -124,7 +139,7 @@ void sluice_unsubscribe(struct sluice_sub *sub)
     if (!sub)
         return;
     struct sluice *s = sub->connection;
-    if (sluice_on_thread(s)) { /* the thread frees it when it comes to the command */
+    if (sluice_on_thread(s)) { /* the thread retires it when it comes to the command */
         tell_thread(s, sub, COMMAND_UNSUBSCRIBE, 0, 0);
         sub->ended = true;
         return;
@@ -136,10 +151,9 @@ void sluice_unsubscribe(struct sluice_sub *sub)
     pthread_mutex_lock(&s->lock);
     while (!sub->done)
         pthread_cond_wait(&s->changed, &s->lock);
-    DL_DELETE(s->subs, sub);
+    retire(s, sub);
     sluice_waited(s);
     pthread_mutex_unlock(&s->lock);
-    free_sub(sub);
 }
 
 /* ------------------------------------------------------------------ the thread: commands */
@@ -204,7 +218,7 @@ static void take_back(struct commands *q, const struct sluice_sub *sub)
     }
 }
 
-/* The end of a subscription, said under the lock to whoever waits for it. `own`: nobody does, the thread frees it. */
+/* The end of a subscription, said under the lock to whoever waits for it. `own`: nobody does, the thread retires it. */
 static void end(struct sluice *s, struct sluice_sub *sub, bool own)
 {
     /* What was acked must be on its way before the queue is left. */
@@ -216,14 +230,12 @@ static void end(struct sluice *s, struct sluice_sub *sub, bool own)
         s->last_sub = NULL;
     pthread_mutex_lock(&s->lock);
     sub->done = true;
-    take_back(&s->taken, sub); /* what others settled meanwhile is too late: from here on it may be freed */
+    take_back(&s->taken, sub); /* what others settled meanwhile is too late */
     take_back(&s->queue, sub);
     if (own)
-        DL_DELETE(s->subs, sub);
+        retire(s, sub);
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
-    if (own)
-        free_sub(sub);
 }
 
 void sub_command(struct sluice *s, const struct command *c)
@@ -369,9 +381,9 @@ void sub_end_all(struct sluice *s)
 
 void sub_free(struct sluice *s)
 {
-    while (s->subs) {
-        struct sluice_sub *sub = s->subs;
-        DL_DELETE(s->subs, sub);
-        free_sub(sub);
-    }
+    struct sluice_sub *sub, *next;
+    while (s->subs)
+        retire(s, s->subs);
+    DL_FOREACH_SAFE (s->ended_subs, sub, next)
+        free(sub);
 }

@@ -48,7 +48,7 @@ struct command {
     void **contexts;           /* owned copy; NULL: all get `context` */
     struct publish_more *more; /* owned; NULL: a plain one */
     struct sluice_sub *sub;    /* NULL: it ended before its turn came */
-    bool own;                  /* UNSUBSCRIBE from the thread itself: nobody waits, it frees the subscription */
+    bool own;                  /* UNSUBSCRIBE from the thread itself: nobody waits, it retires the subscription */
 };
 
 struct commands {
@@ -130,7 +130,8 @@ struct sluice {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* attached, room, quiet, a subscription's end */
     struct commands queue;
-    struct sluice_sub *subs;
+    /* Those that ended are kept, for the next ones: an application may settle by one still. */
+    struct sluice_sub *subs, *ended_subs;
     uint64_t undecided; /* events */
     uint32_t waiting;   /* calls that wait, most for `changed`; sluice_close lets them out first */
     bool full;          /* somebody found no room: no more company can come, and what lingers goes */

@@ -175,8 +175,8 @@ typedef bool sluice_event_fn(void *context, const struct sluice_delivery *delive
  * declared. Returns NULL when an argument is wrong, or this connection subscribes to that queue already. */
 SLUICE_API struct sluice_sub *sluice_subscribe(struct sluice *s, const char *queue, uint32_t credit,
                                                sluice_event_fn *on_event, void *context);
-/* Ends it; unsettled events go back to the queue, and settling them from another thread meanwhile does nothing. No callback runs after
- * it returns (from a callback: after that one). NULL is allowed. */
+/* Ends it, once; unsettled events go back to the queue, and settling them meanwhile or later does nothing, until sluice_close. No
+ * callback runs after it returns (from a callback: after that one). NULL is allowed. */
 SLUICE_API void sluice_unsubscribe(struct sluice_sub *sub);
 /* Settles by delivery.token. Late ones (the lease is over) do nothing: the event comes again. A nack is a failure, after
  * max_deliveries of which the event is dead; delay_ms 0: it comes again after the queue's back-off. */

@@ -175,6 +175,30 @@ static void who_settles_while_another_thread_unsubscribes_is_too_late(void **sta
     assert_int_equal(sluice_close(held_up.s, 20000), SLUICE_OK);
 }
 
+static void who_settles_after_the_end_settles_nothing_of_the_next_subscription(void **state)
+{
+    struct sluice *s = seen_connect(state);
+    struct seen first = seen_fresh(), second = seen_fresh(), third = seen_fresh();
+    first.settle_now = second.settle_now = false;
+    assert_int_equal(sluice_publish_wait(s, "orders", &event, 20000, NULL), SLUICE_OK);
+    struct sluice_sub *ended = sluice_subscribe(s, "orders", 0, seen_event, &first);
+    assert_true(seen_wait(&first, 1));
+    sluice_unsubscribe(ended);
+    sluice_ack(ended, first.token);
+    struct sluice_sub *sub = sluice_subscribe(s, "orders", 0, seen_event, &second);
+    assert_ptr_equal(sub, ended); /* so that as many are kept as there ever were at once */
+    assert_true(seen_wait(&second, 1));
+    sluice_ack(ended, first.token);
+    sluice_nack_because(ended, first.token, 0, 1, "late");
+    sluice_extend(ended, first.token, 1);
+    sluice_unsubscribe(sub);
+    sub = sluice_subscribe(s, "orders", 0, seen_event, &third);
+    assert_true(seen_wait(&third, 1));
+    assert_int_equal(third.attempt, 3);
+    sluice_unsubscribe(sub);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
+}
+
 /* ------------------------------------------------------------------ signals */
 
 static unsigned descriptors(void)
@@ -303,6 +327,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(so_does_who_waits_for_room_in_the_own_buffer, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(closing_inside_a_callback_is_refused, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(who_settles_while_another_thread_unsubscribes_is_too_late, seen_start,
+                                        seen_stop),
+        cmocka_unit_test_setup_teardown(who_settles_after_the_end_settles_nothing_of_the_next_subscription, seen_start,
                                         seen_stop),
         cmocka_unit_test_setup_teardown(signals_leave_nothing_behind, seen_start, seen_stop),
         cmocka_unit_test(neither_does_a_connect_that_fails),
