@@ -2,6 +2,7 @@
 #include "clients/c/sluice_priv.h"
 
 #include "base/clock.h"
+#include "base/endpoint.h"
 #include "base/units.h"
 #include "base/xalloc.h"
 
@@ -99,6 +100,8 @@ static bool open_binding(struct sluice *s, const char *broker, const struct slui
         return error_set(e, "the connection's name must be text in UTF-8");
     if (strncmp(broker, "inproc://", 9) == 0)
         return error_set(e, "inproc addresses are the broker's own process's; use tcp://HOST:PORT or ipc:///PATH");
+    if (endpoint_transport(broker) == TRANSPORT_TCP && !endpoint_check(broker, e)) /* libzmq would dial it for ever */
+        return false;
     if (sodium_init() < 0)
         return error_set(e, "the system's source of randomness does not work");
     randombytes_buf(config.seed, sizeof config.seed);

@@ -227,6 +227,19 @@ static void connecting_to_nobody_says_so(void **state)
     assert_non_null(strstr(error, "keys go together"));
 }
 
+static void an_address_that_is_none_is_not_waited_for(void **state)
+{
+    struct sluice_options options = { .connect_wait_ms = -1 }; /* only what is known at once can fail then */
+    char error[256] = "";
+    (void)state;
+    assert_null(sluice_connect("tcp://:7400", &options, error));
+    assert_string_equal(error, "'tcp://:7400' has no host: write tcp://HOST:PORT");
+    assert_null(sluice_connect("tcp://127.0.0.1", &options, error));
+    assert_string_equal(error, "'tcp://127.0.0.1' has no port: write tcp://HOST:PORT");
+    assert_null(sluice_connect("tcp://127.0.0.1:99999", &options, error));
+    assert_string_equal(error, "the port of 'tcp://127.0.0.1:99999' is too large: it is at most 65535");
+}
+
 static void a_name_that_is_no_text_is_refused(void **state)
 {
     struct sluice_options options = { .name = "\xff\xfe" };
@@ -269,6 +282,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(bad_arguments_are_refused_at_once, seen_start, seen_stop),
         cmocka_unit_test(a_full_buffer_says_busy),
         cmocka_unit_test(connecting_to_nobody_says_so),
+        cmocka_unit_test(an_address_that_is_none_is_not_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
