@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FIELD(name) offsetof(struct bench, name)
@@ -205,16 +206,22 @@ static void report(const struct bench *b, const struct bench_shared *s, const st
         printf("}\n");
 }
 
-/* All are gone when it returns. Nobody consumes what those of a consumer that gave up would go on to publish, and for each event
- * they might wait as long as its publish may. (One that was waited for before is nobody's pid, or by now another's.) */
-static void wait_for_producers(const struct bench *b, const struct bench_shared *s, bool end_them)
+/* All are gone when it returns. Nobody consumes what those of a consumer that gave up would go on to publish; of one that has
+ * everything, only confirms are missing. For each they might wait as long as its publish may, so that they are ended: at once, or
+ * when none of these came for a while. True when one had to be. (One that was waited for before is nobody's pid, or by now
+ * another's.) */
+static bool wait_for_producers(const struct bench *b, const struct bench_shared *s, bool end_them)
 {
-    for (unsigned long i = 0; end_them && i < b->producers; i++) {
-        if (waitpid(s->producers[i].pid, NULL, WNOHANG) == 0)
-            kill(s->producers[i].pid, SIGKILL);
+    int64_t until = bench_now() + (end_them ? 0 : BENCH_GIVE_UP_NS);
+    bool ended = false;
+    for (unsigned long i = 0; i < b->producers; i++) {
+        while (waitpid(s->producers[i].pid, NULL, WNOHANG) == 0) {
+            if (bench_now() >= until)
+                ended = kill(s->producers[i].pid, SIGKILL) == 0;
+            nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+        }
     }
-    while (wait(NULL) > 0)
-        continue;
+    return ended;
 }
 
 static int measure(const struct bench *b)
@@ -225,7 +232,7 @@ static int measure(const struct bench *b)
     if (!s || !start_producers(b, s))
         return cli_fail("no memory or no processes for %lu producers", b->producers);
     bool fine = bench_consume(b, s, &result, error);
-    wait_for_producers(b, s, !fine || result.gave_up);
+    bool ended = wait_for_producers(b, s, !fine || result.gave_up);
     if (!fine)
         return cli_fail("%s", error);
     struct bench_producer sum = sum_up(b, s);
@@ -236,6 +243,8 @@ static int measure(const struct bench *b)
         return cli_fail("not all was published: %s", sluice_strerror(sum.error));
     if (result.gave_up)
         return cli_fail("nothing came any more: it gave up after %d s, see the counts above", BENCH_GIVE_UP_SECONDS);
+    if (ended)
+        return cli_fail("not every confirm came: it gave up after %d s, see the counts above", BENCH_GIVE_UP_SECONDS);
     if (sum.confirmed != b->events || result.consumed != b->events || result.repeated || result.disordered ||
         sum.disordered)
         return cli_fail("the books do not balance: see the counts above");

@@ -37,6 +37,7 @@ struct bench_shared {
 
 /* When nothing comes for so long, nothing more will. */
 #define BENCH_GIVE_UP_SECONDS 10
+#define BENCH_GIVE_UP_NS      (BENCH_GIVE_UP_SECONDS * INT64_C(1000000000))
 
 /* What the consumer saw. */
 struct bench_result {

@@ -13,9 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CREDIT     8192
-#define GIVE_UP_NS (BENCH_GIVE_UP_SECONDS * INT64_C(1000000000))
-#define LOOK_NS    100000000
+#define CREDIT  8192
+#define LOOK_NS 100000000
 
 struct consumer {
     const struct bench *b;
@@ -75,7 +74,7 @@ static int64_t wait_for_the_last(struct consumer *c)
     unsigned long before = 0;
     int64_t now = bench_now(), last = now;
     pthread_mutex_lock(&c->lock);
-    while (!c->all && now - last < GIVE_UP_NS) {
+    while (!c->all && now - last < BENCH_GIVE_UP_NS) {
         struct timespec until = { .tv_sec = (now + LOOK_NS) / 1000000000, .tv_nsec = (now + LOOK_NS) % 1000000000 };
         pthread_cond_timedwait(&c->ended, &c->lock, &until);
         now = bench_now();

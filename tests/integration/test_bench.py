@@ -1,6 +1,7 @@
 """sluice bench where it does not go as meant: a broker that dies, a queue that stands still, another bench beside it."""
 import json
 import subprocess
+import time
 
 import pytest
 
@@ -54,6 +55,21 @@ def test_a_bench_of_which_nothing_comes_any_more_says_so_and_ends(cluster, bench
     out, err = b.communicate(timeout=50)
     assert b.returncode == 1 and json.loads(out)["consumed"] == 0
     assert err == "sluice: nothing came any more: it gave up after 10 s, see the counts above\n"
+
+
+def test_a_bench_does_not_wait_as_long_for_the_last_confirms_as_a_publish_may(cluster, bench):
+    broker = cluster.broker()
+    sidecar = cluster.sidecar(broker)
+    sidecar.declare("mine")
+    sidecar.publish("mine", bytes(8))  # as its first event, which it is taken for; its own lingers
+    b = bench("--events", 1, "--producers", 1, "--size", 8, "--linger", 86400000, "--queue", "mine", broker.ready["broker"])
+    until_under_way(sidecar)
+    broker.kill()
+    begun = time.monotonic()
+    out, err = b.communicate(timeout=50)
+    assert (b.returncode, err) == (1, "sluice: not every confirm came: it gave up after 10 s, see the counts above\n")
+    assert (json.loads(out)["consumed"], json.loads(out)["confirmed"]) == (1, 0)
+    assert time.monotonic() - begun < 40
 
 
 def test_a_bench_at_a_low_rate_is_not_given_up(cluster, bench):
