@@ -102,6 +102,7 @@ bool cli_pause(int64_t ms);
 struct http_reply {
     long status;   /* 0: no answer came */
     bool aborted;  /* a signal ended it */
+    bool given_up; /* the same of one that may not be aborted, ten seconds later */
     bool sent;     /* without an answer: the request may have arrived */
     bool standby;  /* another session consumes the queue */
     char type[48]; /* of the content */

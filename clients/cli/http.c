@@ -147,8 +147,7 @@ static CURLcode perform(const struct http_call *c, struct http_reply *r)
     const CURLMsg *done = curl_multi_info_read(multi, &left);
     CURLcode code = done ? done->data.result : CURLE_ABORTED_BY_CALLBACK;
     r->aborted = !done && c->abortable;
-    if (!done && !c->abortable && cli_stopped())
-        snprintf(trouble, sizeof trouble, "nothing came within %d s of the interruption", GRACE_MS / 1000);
+    r->given_up = !done && !c->abortable && cli_stopped();
     curl_multi_remove_handle(multi, easy);
     return code;
 }
@@ -245,7 +244,9 @@ const char *http_trouble(struct http_reply *r)
     if (r->status && strncmp(r->type, "application/problem+json", 24) == 0)
         return http_trouble_of(http_json(r), r->status);
     buf_clear(&sentence);
-    if (r->status == 0)
+    if (r->given_up) /* connected it is: that takes less, or fails */
+        buf_printf(&sentence, "%s gave no answer within %d s of the interruption", asked, GRACE_MS / 1000);
+    else if (r->status == 0)
         buf_printf(&sentence, "no sidecar answers at %s: %s (SLUICE_URL or --url says where it is)", asked, trouble);
     else
         buf_printf(&sentence, "%s answers %ld, but not as a sidecar does: does SLUICE_URL or --url name one?", asked,
