@@ -1,146 +1,11 @@
 /* What sluice.h promises to publishers, sentence by sentence. */
-#include "proto/event.h"
 #include "proto/reason.h"
 #include "tests/clients/c/seen.h"
 #include "tests/clients/c/test_broker.h"
 
-#include <errno.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-/* ------------------------------------------------------------------ the event */
-
-/* A delivered event, copied out of the callback. */
-struct copy {
-    struct seen seen;
-    char id[64], source[64], type[64], subject[64], content_type[64], queue[64], tenant[64], data[64];
-    bool has_subject, has_content_type, encoded_agrees;
-    size_t size;
-    uint64_t epoch;
-    uint32_t lease_ms, attempt;
-};
-
-static void copy_text(char *to, bool *has, const char *text)
-{
-    *has = text != NULL;
-    snprintf(to, 64, "%s", text ? text : "");
-}
-
-static bool copy_event(void *context, const struct sluice_delivery *d)
-{
-    struct copy *c = context;
-    struct arena arena;
-    struct event e;
-    bool has;
-    arena_init(&arena, 65536);
-    assert_true(event_decode(span_of(d->encoded.data, d->encoded.size), &arena, &e, NULL));
-    struct span tenant = event_attribute(&e, "tenant");
-    snprintf(c->tenant, sizeof c->tenant, "%.*s", (int)tenant.size, tenant.data ? (const char *)tenant.data : "");
-    c->encoded_agrees = span_equal(e.id, span_str(d->id)) && e.data.size == d->size;
-    copy_text(c->id, &has, d->id);
-    copy_text(c->source, &has, d->source);
-    copy_text(c->type, &has, d->type);
-    copy_text(c->queue, &has, d->queue);
-    copy_text(c->subject, &c->has_subject, d->subject);
-    copy_text(c->content_type, &c->has_content_type, d->content_type);
-    snprintf(c->data, sizeof c->data, "%.*s", (int)d->size, d->data ? (const char *)d->data : "");
-    c->size = d->size;
-    c->epoch = d->consumer_epoch;
-    c->lease_ms = d->lease_ms;
-    c->attempt = d->attempt;
-    arena_free(&arena);
-    return seen_event(&c->seen, d);
-}
-
-static void publish_and_copy(struct sluice *s, const struct sluice_event *e, struct copy *c)
-{
-    *c = (struct copy){ .seen = seen_fresh() };
-    struct sluice_sub *sub = sluice_subscribe(s, "orders", 0, copy_event, c);
-    assert_int_equal(sluice_publish_wait(s, "orders", e, 1000, NULL), SLUICE_OK);
-    assert_true(seen_wait(&c->seen, 1));
-    sluice_unsubscribe(sub);
-}
-
-static void what_is_left_out_takes_the_defaults(void **state)
-{
-    struct sluice_options options = { .name = "shop" };
-    struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL);
-    struct sluice_event nothing = { 0 };
-    struct copy one, two;
-    publish_and_copy(s, &nothing, &one);
-    publish_and_copy(s, &nothing, &two);
-    assert_int_equal(strlen(one.id), 36);
-    assert_string_not_equal(one.id, two.id);
-    assert_string_equal(one.source, "/shop");
-    assert_string_equal(one.type, "sluice.event");
-    assert_false(one.has_subject);
-    assert_false(one.has_content_type);
-    assert_int_equal(one.size, 0);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
-}
-
-static void without_a_name_the_source_is_the_program_and_its_pid(void **state)
-{
-    struct sluice *s = seen_connect(state);
-    struct copy c;
-    char expected[64];
-    publish_and_copy(s, &(struct sluice_event){ 0 }, &c);
-    snprintf(expected, sizeof expected, "/%s/%d", program_invocation_short_name, (int)getpid());
-    assert_string_equal(c.source, expected);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
-}
-
-static void what_is_given_is_delivered(void **state)
-{
-    struct sluice *s = seen_connect(state);
-    const char *attributes[] = { "tenant", "acme", "region", "north", NULL };
-    struct sluice_event e = { .id = "7",
-                              .source = "/s",
-                              .type = "t",
-                              .subject = "about",
-                              .content_type = "text/plain",
-                              .data = "hello",
-                              .size = 5,
-                              .attributes = attributes };
-    struct copy c;
-    publish_and_copy(s, &e, &c);
-    assert_string_equal(c.id, "7");
-    assert_string_equal(c.source, "/s");
-    assert_string_equal(c.type, "t");
-    assert_string_equal(c.subject, "about");
-    assert_string_equal(c.content_type, "text/plain");
-    assert_string_equal(c.data, "hello");
-    assert_string_equal(c.tenant, "acme");
-    assert_string_equal(c.queue, "orders");
-    assert_int_equal(c.attempt, 1);
-    assert_int_equal(c.lease_ms, 30000);
-    assert_true(c.epoch > 0);
-    assert_true(c.encoded_agrees);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
-}
-
-static void a_publish_copies_what_it_is_given(void **state)
-{
-    struct sluice *s = seen_connect(state);
-    struct copy c = { .seen = seen_fresh() };
-    char data[] = "before", id[] = "one", queue[] = "orders";
-    struct sluice_sub *sub = sluice_subscribe(s, "orders", 0, copy_event, &c);
-    assert_int_equal(
-        sluice_publish(s, queue, &(struct sluice_event){ .id = id, .data = data, .size = 6 }, 1000, NULL, NULL),
-        SLUICE_OK);
-    memset(data, 'X', sizeof data);
-    memset(id, 'X', sizeof id);
-    memset(queue, 'X', sizeof queue);
-    assert_true(seen_wait(&c.seen, 1));
-    assert_string_equal(c.data, "before");
-    assert_string_equal(c.id, "one");
-    sluice_unsubscribe(sub);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
-}
 
 /* Until the counts know what the callbacks know. */
 static void wait_until_counted(struct sluice *s, struct sluice_stats *stats, uint64_t delivered)
@@ -450,10 +315,6 @@ static void a_callback_of_the_end_can_publish_no_more(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_is_left_out_takes_the_defaults, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(without_a_name_the_source_is_the_program_and_its_pid, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(what_is_given_is_delivered, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(a_publish_copies_what_it_is_given, seen_start, seen_stop),
         cmocka_unit_test(the_public_numbers_are_the_reasons),
         cmocka_unit_test_setup_teardown(a_queue_that_wants_a_consumer_refuses_without_one, seen_start, seen_stop),
         cmocka_unit_test(what_waits_in_vain_for_the_broker_was_not_accepted),
