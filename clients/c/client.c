@@ -53,6 +53,7 @@ void client_free(struct client *c)
 {
     publish_free(c);
     consume_free(c);
+    receipts_free(c);
     call_free(c);
     link_free(&c->link);
     buf_free(&c->out);
@@ -138,7 +139,7 @@ static bool apply(struct client *c, struct body *b)
     case BODY_SETTLED: return consume_settled(c, b);
     case BODY_TURN: return consume_turn(c, b);
     case BODY_IDLE: consume_idle(c, b); return true;
-    case BODY_RECEIPT_SETTLED: consume_receipt_settled(c, b); return true;
+    case BODY_RECEIPT_SETTLED: receipts_settled(c, b); return true;
     case BODY_WINDOW:
         if (b->u.window.events > c->window_events)
             c->window_events = b->u.window.events;
@@ -225,7 +226,7 @@ void client_tick(struct client *c, struct now now)
     c->now = now;
     attach_tick(c);
     publish_tick(c);
-    consume_tick(c);
+    receipts_tick(c);
     call_tick(c);
     if (c->state != CLIENT_ATTACHED)
         return;
@@ -255,8 +256,8 @@ void client_flush(struct client *c, struct now now)
     if (!client_may_write(c))
         return;
     bool wait = client_lingers(c) && c->unsent_bytes < c->config.frame_bytes;
-    if (!consume_write(c, wait)) /* it is told in order: the rest goes once the link has room again */
-        return;
+    if (!consume_write(c, wait) || !receipts_write(c))
+        return; /* it is told in order: the rest goes once the link has room again */
     publish_write(c, wait);
     if (c->bye == BYE_ASKED) {
         frame_add_bye(&c->out);
@@ -271,7 +272,7 @@ mono_t client_due(const struct client *c)
     if (c->state == CLIENT_ATTACHED)
         due = link_due(&c->link);
     due = mono_min(due, publish_due(c));
-    due = mono_min(due, consume_due(c));
+    due = mono_min(due, receipts_due(c));
     return mono_min(due, call_due(c));
 }
 

@@ -171,6 +171,7 @@ void attach_reply(struct client *c, const struct reply *r)
         begin_session(c, r);
         publish_new_session(c, r->u.attached.producer_known, restarted, r->u.attached.outcomes,
                             r->u.attached.outcome_count);
+        receipts_new_session(c);
         consume_new_session(c);
     }
     link_opened(&c->link, c->echoed, c->now.mono); /* the reply may have lain here for long */

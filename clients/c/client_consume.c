@@ -1,5 +1,5 @@
 /* Consuming: whose turn it is, how much is wanted, what comes, and how it is settled. Everything here is state that is
- * written at the next flush, so that a new session only has to be told the state again. */
+ * written at the next flush, so that a new session only has to be told the state again. (By receipt: client_receipts.c.) */
 #include "clients/c/client_priv.h"
 
 #include "base/mutation.h"
@@ -170,37 +170,6 @@ void client_ack(struct client *c, const struct client_delivery *d)
     last->count++;
 }
 
-static struct span copy_text(uint8_t **to, struct span text)
-{
-    struct span copy = span_of(*to, text.size);
-    if (text.size)
-        memcpy(*to, text.data, text.size);
-    *to += text.size;
-    return copy;
-}
-
-uint64_t client_settle_receipt(struct client *c, const struct receipt_ack *ack, struct now now)
-{
-    struct receipt_settle *r = xcalloc(1, sizeof *r + ack->receipt.size + ack->error.size);
-    uint8_t *texts = r->texts;
-    r->request = ++c->next_request;
-    r->ack = *ack;
-    r->ack.request = r->request;
-    r->ack.receipt = copy_text(&texts, ack->receipt);
-    r->ack.error = copy_text(&texts, ack->error);
-    r->deadline = mono_add_ms(now.mono, CLIENT_SETTLE_MS);
-    HASH_ADD(hh, c->receipts, request, sizeof r->request, r);
-    return r->request;
-}
-
-static void receipt_done(struct client *c, struct receipt_settle *r, enum settle_result result)
-{
-    uint64_t request = r->request;
-    HASH_DEL(c->receipts, r);
-    free(r);
-    c->handler->receipt_settled(c->ctx, request, result);
-}
-
 /* ------------------------------------------------------------------ from the broker */
 
 bool consume_turn(struct client *c, const struct body *b)
@@ -296,15 +265,6 @@ void consume_idle(struct client *c, const struct body *b)
         c->handler->idle(c->ctx, k->name, b->u.idle.generation);
 }
 
-void consume_receipt_settled(struct client *c, const struct body *b)
-{
-    struct receipt_settle *r = NULL;
-    uint64_t request = b->u.receipt_settled.request;
-    HASH_FIND(hh, c->receipts, &request, sizeof request, r);
-    if (r)
-        receipt_done(c, r, b->u.receipt_settled.result);
-}
-
 /* ------------------------------------------------------------------ writing */
 
 /* As several words where there are more deliveries than one may name. */
@@ -358,37 +318,13 @@ bool consume_write(struct client *c, bool wait)
         if (!client_next_frame(c) || !write_one(c, k, wait)) /* of a new session all are told at once */
             return false;
     }
-    for (struct receipt_settle *r = c->receipts; r; r = r->hh.next) {
-        if (!r->sent && !client_next_frame(c))
-            return false;
-        if (!r->sent)
-            frame_add_receipt_ack(&c->out, &r->ack);
-        r->sent = true;
-    }
     return true;
 }
 
-/* ------------------------------------------------------------------ time and sessions */
-
-void consume_tick(struct client *c)
-{
-    struct receipt_settle *r, *next;
-    HASH_ITER (hh, c->receipts, r, next) {
-        if (r->deadline.ns > c->now.mono.ns)
-            break; /* all wait equally long: the rest is younger */
-        receipt_done(c, r, SETTLED_UNKNOWN);
-    }
-}
-
-mono_t consume_due(const struct client *c)
-{
-    return c->receipts ? c->receipts->deadline : MONO_NEVER;
-}
+/* ------------------------------------------------------------------ sessions */
 
 void consume_new_session(struct client *c)
 {
-    for (struct receipt_settle *r = c->receipts; r; r = r->hh.next)
-        r->sent = false;
     for (struct consumption *k = c->consumptions; k; k = k->hh.next) {
         uint64_t wanted = k->limit > k->received ? k->limit - k->received : 0;
         bool active = k->state == TURN_ACTIVE;
@@ -411,10 +347,5 @@ void consume_free(struct client *c)
         drop_settles(k);
         free(k->settles);
         free(k);
-    }
-    struct receipt_settle *r, *next_r;
-    HASH_ITER (hh, c->receipts, r, next_r) {
-        HASH_DEL(c->receipts, r);
-        free(r);
     }
 }

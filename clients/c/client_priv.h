@@ -1,11 +1,12 @@
 /* What the files of the client share. Private to clients/c (and its tests).
  *
- *   client.c          new and free, frames in, tick, flush
- *   client_attach.c   attach, resume, back-off
- *   client_publish.c  what is published: numbering, window, sending
- *   client_outcome.c  what became of it: decisions, deadlines (client_records.c keeps both, client_block.c their bytes)
- *   client_consume.c  turns, credit, deliveries, settlements
- *   client_call.c     control calls */
+ *   client.c           new and free, frames in, tick, flush
+ *   client_attach.c    attach, resume, back-off
+ *   client_publish.c   what is published: numbering, window, sending
+ *   client_outcome.c   what became of it: decisions, deadlines (client_records.c keeps both, client_block.c their bytes)
+ *   client_consume.c   turns, credit, deliveries, settlements
+ *   client_receipts.c  settlements by receipt
+ *   client_call.c      control calls */
 #ifndef SLUICE_CLIENT_PRIV_H
 #define SLUICE_CLIENT_PRIV_H
 
@@ -196,12 +197,17 @@ bool consume_turn(struct client *c, const struct body *b);
 bool consume_deliver(struct client *c, struct body *b);
 bool consume_settled(struct client *c, struct body *b);
 void consume_idle(struct client *c, const struct body *b);
-void consume_receipt_settled(struct client *c, const struct body *b);
 bool consume_write(struct client *c, bool wait); /* false: the link has no room for all of it */
-void consume_tick(struct client *c);
-mono_t consume_due(const struct client *c);
 void consume_new_session(struct client *c);
 void consume_free(struct client *c);
+
+/* client_receipts.c */
+void receipts_settled(struct client *c, const struct body *b);
+bool receipts_write(struct client *c); /* false: the link has no room for all of it */
+void receipts_tick(struct client *c);
+mono_t receipts_due(const struct client *c);
+void receipts_new_session(struct client *c);
+void receipts_free(struct client *c);
 
 /* client_call.c */
 bool call_reply(struct client *c, const struct reply *reply); /* false: no call's */
