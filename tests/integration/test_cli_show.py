@@ -1,0 +1,185 @@
+"""What the command line shows of queues, what words it takes, and which sidecar it asks."""
+import json
+import re
+import socket
+import threading
+
+import pytest
+
+from conftest import describe, run
+from pushing import until
+
+
+def sluice(dev, *arguments, status=0):
+    done = run("sluice", *arguments, environment=dev)
+    assert done.returncode == status, done
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "+1", "5x", "", "1.5", "99999999999999999999"])
+def test_a_count_is_a_whole_number_above_0(given):
+    refused = run("sluice", "sub", "q", f"--count={given}")
+    assert (refused.returncode, refused.stderr) == (2, f"sluice: --count: '{given}' must be a whole number above 0\n")
+    refused = run("sluice", "queue", "redrive", "q", f"--sequence={given}")
+    assert refused.returncode == 2 and f"--sequence: '{given}' must be a whole number above 0" in refused.stderr
+    refused = run("sluice", "queue", "explain", "q", "--", given)
+    assert refused.returncode == 2 and f"'{given}' must be a whole number above 0" in refused.stderr
+
+
+def test_options_that_are_half_given_are_named():
+    assert run("sluice", "sub", "q", "--wait", "5").stderr == "sluice: --wait: '5' is no duration; write it like 250ms, 2s or 1m\n"
+    assert run("sluice", "sub", "q", "--wait").stderr == "sluice: --wait needs a value. See 'sluice help sub'.\n"
+    assert run("sluice", "sub", "q", "-Z").stderr == "sluice: there is no option '-Z'. See 'sluice help sub'.\n"
+    assert run("sluice", "sub").stderr == "sluice: something is missing: sluice sub [<options>] <queue> [-- <command> [<args>]]\n"
+    assert run("sluice", "--urls", "x").stderr == "sluice: there is no option '--urls' here. See 'sluice help'.\n"
+    many = [word for i in range(65) for word in ("-a", f"a{i}=x")]
+    assert run("sluice", "pub", "q", *many, "x").stderr == "sluice: --attribute: at most 64 of them\n"
+
+
+def test_one_word_too_many_is_named(dev):
+    for words, said in ((["queue", "list", "q"], "list takes no 'q'; --prefix chooses by name"),
+                        (["queue", "show", "q", "p"], "one queue at a time: what is 'p'?"),
+                        (["queue", "explain", "q", "1", "2"], "one event at a time: what is '2'?"),
+                        (["topic", "show", "t", "u"], "'u' is one too many. See 'sluice topic show --help'."),
+                        (["top", "q"], "top takes no 'q'; --prefix chooses queues by name"),
+                        (["drain", "q"], "drain takes no 'q'"),
+                        (["dev", "q"], "dev takes no 'q'. See 'sluice help dev'."),
+                        (["ping", "tcp://127.0.0.1:1", "q"], "one broker at a time: what is 'q'?"),
+                        (["bench", "tcp://127.0.0.1:1", "q"], "one broker at a time: what is 'q'?"),
+                        (["keygen", "a", "b"], "keygen makes one pair of keys, under one name. See 'sluice help keygen'."),
+                        (["completion", "fish"], "there is a completion script for bash and for zsh, not for 'fish'"),
+                        (["config", "verify", "broker", "x"],
+                         "write: sluice config check broker FILE, or sluice config check sidecar FILE")):
+        assert sluice(dev, *words, status=2) == f"sluice: {said}\n"
+
+
+def test_a_setting_is_a_name_and_a_whole_value(dev):
+    for given in ("capacity", "=5"):
+        assert f"'{given}' is no <setting>=<value>" in sluice(dev, "queue", "declare", "q", given, status=2)
+    assert "'capacity' must be a whole number, not '5x' (400)" in sluice(dev, "queue", "declare", "q", "capacity=5x", status=1)
+
+
+def test_a_name_is_sent_as_it_is_whatever_it_holds(dev):
+    for name in ("a/ledger", "a?b", "a&b", "a%41", "a#b", "é"):
+        for verb in ("show", "ledger", "pause"):
+            assert "a name is 1 to 128 letters" in sluice(dev, "queue", verb, name, status=1), name
+    sluice(dev, "queue", "declare", "a")
+    assert sluice(dev, "queue", "list", "--names", "--prefix", "a&limit=1") == ""
+
+
+def test_who_names_one_sidecar_operates_no_other(cluster):
+    one, other = cluster.dev(), cluster.sidecar(cluster.broker("--auto-declare"))
+    here, there = "http://" + one.ready["http"], "http://" + other.ready["http"]
+    for url in (here, there):
+        sluice({"SLUICE_URL": url}, "pub", "q", "a")
+    environment = {"SLUICE_URL": here, "SLUICE_OPS_URL": "http://" + one.ready["ops"]}
+    assert "SLUICE_OPS_URL or --ops-url says where that is" in sluice(environment, "--url", there, "queue", "purge", "q", status=1)
+    assert describe("q", environment)["ready"] == 1
+    assert "purged" in sluice(environment, "--url", there, "--ops-url", "http://" + other.ready["ops"], "queue", "purge", "q")
+    assert describe("q", environment)["ready"] == 1 and describe("q", {"SLUICE_URL": there})["ready"] == 0
+    assert "SLUICE_OPS_URL or --ops-url says where that is" in sluice(
+        {"SLUICE_URL": there, "SLUICE_OPS_URL": ""}, "queue", "purge", "q", status=1)
+
+
+def test_an_address_may_lack_its_scheme_end_in_a_slash_and_needs_no_proxy(dev):
+    bare = dev["SLUICE_URL"].removeprefix("http://")
+    sluice(dev, "queue", "declare", "q")
+    for url in (bare, dev["SLUICE_URL"] + "/"):
+        assert sluice({"http_proxy": "http://127.0.0.1:1"}, "--url", url, "queue", "list", "--names") == "q\n"
+
+
+def test_an_address_at_which_something_else_answers_is_no_sidecar_s():
+    for answer in (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nhi",
+                   b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nhi"):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}"
+            def serve():
+                for _ in range(2):
+                    connection = server.accept()[0]
+                    while connection.recv(65536):
+                        connection.sendall(answer)
+                    connection.close()
+            threading.Thread(target=serve, daemon=True).start()
+            done = run("sluice", "sub", "q", environment={"SLUICE_URL": url}, timeout=20)
+        assert done.returncode == 1 and "but not as a sidecar does: does SLUICE_URL or --url name one?" in done.stderr, done
+
+
+def test_a_list_of_none_says_so_but_to_programs(dev):
+    assert sluice(dev, "queue", "list") == "sluice: there is no queue\n"
+    assert sluice(dev, "queue", "list", "--prefix", "x") == "sluice: there is no queue that begins with x\n"
+    assert sluice(dev, "queue", "list", "--json") == sluice(dev, "queue", "list", "--names") == ""
+
+
+def test_a_row_tells_how_full_a_queue_is_and_what_stops_it(dev, start):
+    sluice(dev, "queue", "declare", "small", "capacity=3")
+    sluice(dev, "queue", "declare", "heavy", "capacity_bytes=64KiB")
+    sluice(dev, "pub", "small", "a", "b")
+    sluice(dev, "pub", "heavy", "x" * 40000)
+
+    def row(name):
+        return next(line for line in sluice(dev, "queue", "list").splitlines() if line.startswith(name + " "))
+
+    assert " 66% " in row("small") and row("small").endswith("  -")
+    assert re.search(r" 6[0-9]% .* (39|4\d) KiB ", row("heavy")), row("heavy")
+    sluice(dev, "pub", "small", "--delay", "1h", "c")
+    assert " 100% " in row("small")
+    pub = start("pub", "small", "d", environment=dev)
+    until(lambda: row("small").endswith("- publishers wait"))
+    pub.popen.kill()
+    sluice(dev, "queue", "close", "heavy")
+    assert row("heavy").endswith("- closed")
+    assert sluice(dev, "queue", "pause", "heavy").splitlines()[1].endswith("- paused closed")
+
+
+def test_a_ledger_is_a_sum_that_balances(dev):
+    sluice(dev, "pub", "q", "a", "b", "c")
+    sluice(dev, "sub", "q", "-n", "1")
+    assert [line.split() for line in sluice(dev, "queue", "ledger", "q").splitlines()] == [
+        ["accepted", "3"], ["=", "acked", "1"], ["+", "dead_lettered", "0"], ["+", "expired", "0"], ["+", "purged", "0"], ["+", "dropped", "0"],
+        ["+", "remaining", "2"]]
+
+
+def test_peek_goes_on_where_it_ended(dev):
+    sluice(dev, "pub", "q", "a", "b", "c")
+    assert sluice(dev, "queue", "peek", "q", "--max", "2").splitlines()[-1] == "more: --from 3"
+    rest = sluice(dev, "queue", "peek", "q", "--from", "3")
+    assert rest.startswith("#3 ") and "\nmore: " not in rest and "how each attempt ended" not in rest
+
+
+def test_a_partitioned_queue_shows_a_line_for_each_share(dev):
+    sluice(dev, "queue", "declare", "q", "partitions=2")
+    assert re.findall(r"^(shares\.\d) +partition (\d), ready 0", sluice(dev, "queue", "show", "q"), re.M) == [("shares.0", "0"), ("shares.1", "1")]
+
+
+def test_the_busiest_come_first_when_asked_for(dev):
+    for name, events in (("a", 1), ("b", 3), ("c", 2)):
+        sluice(dev, "pub", name, *["x"] * events)
+    names = [line.split()[0] for line in sluice(dev, "top", "--once", "--busy").splitlines()[3:6]]
+    assert names == ["b", "c", "a"]
+    looked = json.loads(sluice(dev, "top", "--once", "--busy", "--json", "--prefix", "b"))
+    assert [q["queue"] for q in looked] == ["b"]
+    assert re.match(r"\d\d:\d\d:\d\d  3 queues  6 ready  0 in flight  ", sluice(dev, "top", "--once"))
+
+
+def test_a_topic_is_shown_with_what_matched_and_where_the_rest_goes(dev):
+    sluice(dev, "queue", "declare", "rest")
+    sluice(dev, "topic", "put", "news", "--unrouted", "queue=rest")
+    assert sluice(dev, "topic", "bind", "news", "rest", "--json").startswith("{")
+    shown = sluice(dev, "topic", "show", "news")
+    assert re.search(r"^  rest +0 matched   every event\n  rest +what nothing matches$", shown, re.M), shown
+    assert sluice(dev, "topic", "put", "news", "--unrouted", "refuse").endswith("  what nothing matches: refuse\n")
+    assert [json.loads(line)["topic"] for line in sluice(dev, "topic", "list", "--json").splitlines()] == ["news"]
+    assert sluice(dev, "topic", "list", "--prefix", "x") == ""
+    assert "--unrouted: '5' must be" in sluice(dev, "topic", "put", "news", "--unrouted", "5", status=2)
+    assert "--filter is no JSON" in sluice(dev, "topic", "bind", "news", "rest", "--filter", "{", status=2)
+
+
+def test_a_check_of_a_file_is_told_to_programs_too(tmp_path):
+    (tmp_path / "good").write_text("log.level: info\n")
+    (tmp_path / "bad").write_text("lsten: x\n")
+    good = run("sluice", "config", "check", "sidecar", str(tmp_path / "good"), "--json")
+    assert (good.returncode, json.loads(good.stdout)) == (0, {"fine": True, "error": None})
+    bad = run("sluice", "config", "check", "broker", str(tmp_path / "bad"), "--json")
+    assert bad.returncode == 1 and not json.loads(bad.stdout)["fine"] and "lsten" in json.loads(bad.stdout)["error"]
+    for word in ("x" * 70 + "=1", "data"):
+        assert f"--set: '{word}' is no key=value" in run("sluice", "config", "check", "sidecar", str(tmp_path / "good"), "--set", word).stderr

@@ -1,0 +1,107 @@
+"""How sluice sub hands events over, and what becomes of them."""
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+from conftest import BIN, describe, run
+
+
+def peek(dev, *more):
+    return json.loads(run("sluice", "queue", "peek", "q", *more, "--json", environment=dev).stdout)["events"]
+
+
+def test_no_more_is_taken_than_was_asked_for(dev):
+    run("sluice", "pub", "q", "a", "b", "c", environment=dev)
+    assert run("sluice", "sub", "q", "-n", "2", environment=dev).stdout == "a\nb\n"
+    assert [e["attempt"] for e in peek(dev)] == [0]
+
+
+def test_whole_events_and_attributes_are_printed_when_asked_for(dev):
+    run("sluice", "pub", "q", "--id", "7", "--type", "t", "--source", "/s", "one", environment=dev)
+    run("sluice", "pub", "q", "two", environment=dev)
+    shown = run("sluice", "sub", "q", "--attributes", "-n", "1", environment=dev).stdout
+    assert shown == "#1 attempt=1 id=7 source=/s type=t\none\n"
+    whole = json.loads(run("sluice", "sub", "q", "--attributes", "--json", "-n", "1", environment=dev).stdout)
+    assert (whole["sequence"], whole["attempt"], whole["event"]["data"]) == (2, 1, "two") and whole["receipt"]
+
+
+def test_a_command_has_the_event_s_attributes_in_its_environment(dev):
+    run("sluice", "pub", "q", "--id", "7", "--type", "t", "--source", "/s", "--subject", 'a "b"', "--content-type", "text/csv", "one",
+        environment=dev)
+    got = run("sluice", "sub", "q", "-n", "1", "--", "env", environment=dev).stdout
+    for name, value in (("QUEUE", "q"), ("ID", "7"), ("SOURCE", "/s"), ("TYPE", "t"), ("SUBJECT", 'a "b"'), ("CONTENT_TYPE", "text/csv"),
+                        ("SEQUENCE", "1"), ("ATTEMPT", "1")):
+        assert f"\nSLUICE_{name}={value}\n" in "\n" + got, got
+
+
+def test_a_command_has_the_signals_as_they_were(dev):
+    run("sluice", "pub", "q", "a", environment=dev)
+    shown = ["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"]
+    assert run("sluice", "sub", "q", "-n", "1", "--", *shown, environment=dev).stdout.split() == [
+        "SigBlk:", "0000000000000000", "SigIgn:", "0000000000000000"]
+
+
+def test_one_event_at_a_time_is_taken_for_a_command(dev, start, tmp_path):
+    run("sluice", "pub", "q", "a", "b", environment=dev)
+    os.mkfifo(tmp_path / "go")
+    sub = start("sub", "q", "--", "sh", "-c", f"echo started; read x < {tmp_path}/go", environment=dev)
+    sub.wait_for("started")
+    assert (describe("q", dev)["in_flight"], describe("q", dev)["ready"]) == (1, 1)
+
+
+def test_how_a_command_failed_stays_with_its_event_and_when_it_comes_again(dev):
+    run("sluice", "queue", "declare", "q", "max_deliveries=2", environment=dev)
+    run("sluice", "pub", "q", "a", environment=dev)
+    run("sluice", "sub", "q", "-n", "1", "--retry-delay", "1h", "--", "sh", "-c", "exit 3", environment=dev)
+    [failed] = peek(dev, "--state", "delayed")
+    assert failed["trouble"]["error"] == "exit status 3"
+    run("sluice", "queue", "declare", "q", "max_deliveries=1", environment=dev)
+    run("sluice", "pub", "q", "b", environment=dev)
+    run("sluice", "sub", "q", "-n", "1", "--", "sh", "-c", "kill -9 $$", environment=dev)
+    [dead] = peek(dev, "--state", "dead")
+    assert dead["trouble"]["error"] == "signal 9"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_an_interruption_ended_has_not_failed(dev, start, tmp_path, number):
+    run("sluice", "queue", "declare", "q", "max_deliveries=1", environment=dev)
+    run("sluice", "pub", "q", "a", environment=dev)
+    os.mkfifo(tmp_path / "go")
+    sub = start("sub", "q", "--", "sh", "-c", f"echo started; read x < {tmp_path}/go; exit 1", environment=dev)
+    sub.wait_for("started")
+    sub.popen.send_signal(number)
+    (tmp_path / "go").write_text("on\n")
+    assert sub.popen.wait(timeout=20) == 0
+    assert sub.popen.stdout.read() == b""
+    assert (describe("q", dev)["ready"], describe("q", dev)["dead"]) == (1, 0)
+
+
+def test_fewer_than_asked_for_is_130_when_interrupted(dev, start):
+    run("sluice", "pub", "q", "a", environment=dev)
+    sub = start("sub", "q", "-n", "2", environment=dev)
+    sub.wait_for("a\n")
+    assert sub.interrupt() == 130
+
+
+def test_what_could_not_be_written_is_not_acked(dev):
+    run("sluice", "pub", "q", "a", environment=dev)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([BIN / "sluice", "sub", "q", "-n", "1"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20,
+                              env={**os.environ, **dev})
+    assert done.returncode == 1 and "sluice: cannot write to the standard output; nothing more is acked\n" in done.stderr
+    assert describe("q", dev)["ready"] == 1
+
+
+def test_a_take_is_for_a_thousand_at_most(dev):
+    run("sluice", "pub", "q", "a", environment=dev)
+    assert run("sluice", "sub", "q", "--max", "5000", "-n", "1", environment=dev, timeout=20).stdout == "a\n"
+
+
+def test_an_ack_that_came_too_late_is_said(dev):
+    run("sluice", "pub", "q", "a", environment=dev)
+    script = f"'{BIN}/sluice' queue delete q --force && '{BIN}/sluice' queue declare q"
+    sub = run("sluice", "sub", "q", "-n", "1", "--", "sh", "-c", script, environment=dev, timeout=30)
+    assert "some leases had ended before their ack: these events come again" in sub.stderr, sub
