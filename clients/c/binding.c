@@ -1,8 +1,9 @@
-/* A client's sockets. Nothing here decides anything: bytes go to the client and its effects are carried out.
+/* A client's sockets: opened, closed, and read. Nothing here decides anything: bytes go to the client, and its effects are carried
+ * out (binding_effects.c).
  *
  * Every PULL has RCVHWM 0 and is drained (at its high-water mark libzmq can abort the process); the client's windows bound
  * what is in flight. Nothing waits: what cannot be sent at once is lost, and the session protocol sends it again. */
-#include "clients/c/binding.h"
+#include "clients/c/binding_priv.h"
 
 #include "base/clock.h"
 #include "base/xalloc.h"
@@ -20,33 +21,8 @@
  * the program: heartbeats, acks and credit go in between, or a session would be lost over what is worked at. */
 #define RECEIVE_BUDGET 256
 #define RECEIVE_BYTES  (512u << 10)
-/* From here on libzmq sends out of our own buffer; what is smaller it would copy all the same. */
-#define ZERO_COPY_SIZE 8192u
 /* A Bye that was said gets this long to leave; an attached broker takes it at once. */
 #define BYE_LINGER_MS 250
-
-struct binding {
-    void *zmq; /* the context, borrowed */
-    char *broker;
-    void *control, *inbox, *ingress;
-    /* A ZMQ_FD says once that something came, and whoever reads or sends on the socket takes the word away: so a socket
-     * is read until it is empty, and again after it was sent on. In between it is left alone: each look at an idle one
-     * would cost system calls. */
-    int control_fd, inbox_fd;
-    bool control_more, inbox_more;
-    bool looked;          /* both were asked since the last binding_receive */
-    bool connected;       /* the DEALER was connected once */
-    char *inbox_bound;    /* as zmq shows it */
-    struct ipc_lock lock; /* of an ipc inbox */
-    bool has_keys;        /* CURVE */
-    struct curve_keys own_keys;
-    char broker_key[CURVE_KEY_SIZE];
-    struct admit *admit;
-    struct client *client;
-    struct client_handler own;
-    struct client_handler user;
-    void *ctx;
-};
 
 /* ------------------------------------------------------------------ sockets */
 
@@ -66,7 +42,7 @@ static void set_keys(struct binding *b, void *socket, int type)
     }
 }
 
-static void *open_socket(struct binding *b, int type)
+void *binding_socket(struct binding *b, int type)
 {
     void *s = zmq_socket(b->zmq, type);
     int64_t most = type == ZMQ_DEALER ? CLIENT_REPLY_MAX : FRAME_MAX_SIZE;
@@ -96,164 +72,11 @@ static int fd_of(void *socket)
     return fd;
 }
 
-/* ------------------------------------------------------------------ effects */
-
-/* The same socket throughout, so that its descriptor stays the owner's to poll. Disconnecting drops what waits in it. */
-static void control_open(void *ctx)
-{
-    struct binding *b = ctx;
-    if (b->connected)
-        zmq_disconnect(b->control, b->broker);
-    b->connected = zmq_connect(b->control, b->broker) == 0;
-    b->control_more = true;
-}
-
-static void control_send(void *ctx, struct span message)
-{
-    struct binding *b = ctx;
-    zmq_send(b->control, message.data, message.size, ZMQ_DONTWAIT); /* lost: repeated under the same id */
-    b->control_more = true;
-}
-
-/* tcp://[*]:PORT: the host is the control endpoint's. */
-static char *ingress_endpoint(const char *broker, const char *endpoint)
-{
-    if (!address_is(endpoint, "tcp://*:") || !address_is(broker, "tcp://"))
-        return xstrdup(endpoint);
-    int host = (int)(strrchr(broker, ':') - broker);
-    char *full = xmalloc(strlen(broker) + strlen(endpoint));
-    sprintf(full, "%.*s%s", host, broker, strrchr(endpoint, ':'));
-    return full;
-}
-
-static void ingress_open(void *ctx, const char *endpoint)
-{
-    struct binding *b = ctx;
-    char *full = ingress_endpoint(b->broker, endpoint);
-    if (b->ingress)
-        zmq_close(b->ingress);
-    b->ingress = open_socket(b, ZMQ_PUSH);
-    if (b->ingress && zmq_connect(b->ingress, full) != 0) {
-        zmq_close(b->ingress); /* the attach times out and says so */
-        b->ingress = NULL;
-    }
-    free(full);
-}
-
-/* Runs in libzmq's I/O thread: the frame's count is atomic. */
-static void let_go(void *data, void *frame)
-{
-    (void)data;
-    frame_drop(frame);
-}
-
-static void ingress_send(void *ctx, struct frame *f)
-{
-    struct binding *b = ctx;
-    zmq_msg_t m;
-    if (!b->ingress) {
-        frame_drop(f);
-        return;
-    }
-    if (f->size >= ZERO_COPY_SIZE) {
-        zmq_msg_init_data(&m, f->data, f->size, let_go, f);
-    } else {
-        zmq_msg_init_size(&m, f->size);
-        memcpy(zmq_msg_data(&m), f->data, f->size);
-        frame_drop(f);
-    }
-    if (zmq_msg_send(&m, b->ingress, ZMQ_DONTWAIT) < 0)
-        zmq_msg_close(&m);
-}
-
-/* ------------------------------------------------------------------ events, handed through */
-
-static void attached(void *ctx, bool resumed)
-{
-    struct binding *b = ctx;
-    if (b->user.attached)
-        b->user.attached(b->ctx, resumed);
-}
-
-static void away(void *ctx, const char *why)
-{
-    struct binding *b = ctx;
-    if (b->user.away)
-        b->user.away(b->ctx, why);
-}
-
-static void outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, const struct client_outcome *o)
-{
-    struct binding *b = ctx;
-    if (b->user.outcome)
-        b->user.outcome(b->ctx, cookie, index, count, o);
-}
-
-static void turn(void *ctx, const char *queue, enum turn_state state, uint64_t consumer_epoch, bool contended,
-                 enum reason reason)
-{
-    struct binding *b = ctx;
-    if (b->user.turn)
-        b->user.turn(b->ctx, queue, state, consumer_epoch, contended, reason);
-}
-
-static void delivery(void *ctx, const struct client_delivery *d)
-{
-    struct binding *b = ctx;
-    if (b->user.delivery)
-        b->user.delivery(b->ctx, d);
-}
-
-static void idle(void *ctx, const char *queue, uint64_t generation)
-{
-    struct binding *b = ctx;
-    if (b->user.idle)
-        b->user.idle(b->ctx, queue, generation);
-}
-
-static void settled(void *ctx, const char *queue, uint64_t consumer_epoch, uint64_t first, uint64_t count,
-                    enum settle_result result)
-{
-    struct binding *b = ctx;
-    if (b->user.settled)
-        b->user.settled(b->ctx, queue, consumer_epoch, first, count, result);
-}
-
-static void receipt_settled(void *ctx, uint64_t request, enum settle_result result)
-{
-    struct binding *b = ctx;
-    if (b->user.receipt_settled)
-        b->user.receipt_settled(b->ctx, request, result);
-}
-
-static void replied(void *ctx, void *cookie, const struct reply *reply)
-{
-    struct binding *b = ctx;
-    if (b->user.replied)
-        b->user.replied(b->ctx, cookie, reply);
-}
-
-static const struct client_handler effects = {
-    .control_open = control_open,
-    .control_send = control_send,
-    .ingress_open = ingress_open,
-    .ingress_send = ingress_send,
-    .attached = attached,
-    .away = away,
-    .outcome = outcome,
-    .turn = turn,
-    .delivery = delivery,
-    .idle = idle,
-    .settled = settled,
-    .receipt_settled = receipt_settled,
-    .replied = replied,
-};
-
 /* ------------------------------------------------------------------ open and close */
 
 static bool open_control(struct binding *b, struct error *e)
 {
-    if (!(b->control = open_socket(b, ZMQ_DEALER)))
+    if (!(b->control = binding_socket(b, ZMQ_DEALER)))
         return error_set(e, "cannot open a socket: %s", zmq_strerror(errno));
     if (zmq_connect(b->control, b->broker) != 0)
         return error_set(e, "'%s' is no address of a broker (%s); it looks like tcp://HOST:PORT or ipc:///PATH",
@@ -294,7 +117,7 @@ static bool open_inbox(struct binding *b, const char *wanted, struct error *e)
     char *endpoint = wanted ? xstrdup(wanted) : inbox_make_up(b->broker);
     if (!wanted && address_is(b->broker, "ipc://")) /* a client that crashed left its inbox, and nobody else comes by */
         ipc_lock_sweep(b->broker + strlen("ipc://"));
-    if (!(b->inbox = open_socket(b, ZMQ_PULL)))
+    if (!(b->inbox = binding_socket(b, ZMQ_PULL)))
         error_set(e, "cannot open a socket: %s", zmq_strerror(errno));
     else
         b->inbox_bound = inbox_bind(b->inbox, endpoint, &b->lock, e);
@@ -308,7 +131,7 @@ struct binding *binding_open(void *zmq_context, const char *broker, const struct
     struct binding *b = xcalloc(1, sizeof *b);
     b->zmq = zmq_context;
     b->broker = xstrdup(broker);
-    b->own = effects;
+    b->own = binding_effects;
     b->user = *handler;
     b->ctx = ctx;
     if (!read_keys(b, config, e) || !open_control(b, e) || !open_inbox(b, config->inbox, e)) {
