@@ -115,7 +115,7 @@ def test_a_made_event_says_when(dev):
     assert then == "2001-02-03T04:05:06Z"
 
 
-def test_queue_commands(dev):
+def test_a_queue_is_paused_filled_purged_and_deleted(dev):
     assert json.loads(run("sluice", "queue", "declare", "q", "capacity=3", "--json", environment=dev).stdout)["capacity"] == 3
     assert run("sluice", "queue", "pause", "q", "--json", environment=dev).returncode == 0
     assert "paused" in run("sluice", "queue", "list", environment=dev).stdout

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from conftest import describe, run
+from conftest import Process, describe, run
 from pushing import until
 
 
@@ -172,6 +172,21 @@ def test_a_topic_is_shown_with_what_matched_and_where_the_rest_goes(dev):
     assert sluice(dev, "topic", "list", "--prefix", "x") == ""
     assert "--unrouted: '5' must be" in sluice(dev, "topic", "put", "news", "--unrouted", "5", status=2)
     assert "--filter is no JSON" in sluice(dev, "topic", "bind", "news", "rest", "--filter", "{", status=2)
+
+
+def test_a_queue_is_deleted_with_what_is_in_it_when_told_so(dev):
+    sluice(dev, "pub", "q", "a")
+    assert sluice(dev, "queue", "delete", "q", "--force", "--json") == '{"deleted":true}\n'
+    assert sluice(dev, "queue", "list", "--names") == ""
+
+
+def test_dev_lets_others_attach_where_it_is_told_to(tmp_path):
+    p = Process(tmp_path, "dev", ["sluice", "dev", "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--broker", f"ipc://{tmp_path}/broker"])
+    try:
+        assert p.ready["broker"] == f"ipc://{tmp_path}/broker"
+        assert sluice({}, "ping", "-n", "1", p.ready["broker"]).startswith(p.ready["broker"] + ": version ")
+    finally:
+        assert p.stop() == 0
 
 
 def test_a_check_of_a_file_is_told_to_programs_too(tmp_path):

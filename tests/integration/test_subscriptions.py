@@ -181,7 +181,7 @@ def test_the_cli_makes_shows_changes_and_ends_them(cluster, broker, application)
     changed = json.loads(sluice("put", "s", "-c", "4", "--handshake", "--json"))
     assert (changed["concurrency"], changed["handshake"], changed["queue"], changed["timeout"]) == (4, True, "q", "2s")
     assert json.loads(sluice("put", "s", "--no-handshake", "--json"))["handshake"] is False
-    assert sluice("put", "t", "--queue", "q", "--to", app.url, "--dialect", "dapr").startswith("t: ")
+    assert re.search(r"^t: (.*\n)+  concurrency 1, timeout 25s, dialect dapr, kept", sluice("put", "t", "--queue", "q", "--to", app.url, "--dialect", "dapr"))
     assert sluice("list", "--names") == "s\nt\n"
     table = [line.split() for line in sluice("list").splitlines()]
     assert table[0] == ["SUBSCRIPTION", "QUEUE", "STATE", "IN", "FLIGHT", "ACKED", "FAILED", "URL"]

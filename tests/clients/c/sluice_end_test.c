@@ -166,7 +166,7 @@ static void who_settles_while_another_thread_unsubscribes_is_too_late(void **sta
     assert_true(seen_wait(&held_up.seen, 1));
     assert_int_equal(pthread_create(&thread, NULL, unsubscribe, sub), 0);
     wait_for_a_command(held_up.s);
-    for (int i = 0; i < 100000; i++) { /* long enough for the other thread to come back, and free it, in between */
+    for (int i = 0; i < 100000; i++) { /* the thread finds them behind the end */
         sluice_ack(sub, events.token);
         sluice_nack_because(sub, events.token, 0, 1, "late");
     }

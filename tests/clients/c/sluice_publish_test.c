@@ -28,6 +28,7 @@ static void the_public_numbers_are_the_reasons(void **state)
     assert_int_equal(SLUICE_UNROUTED, REASON_unrouted);
     assert_int_equal(SLUICE_DISK, REASON_disk);
     assert_int_equal(SLUICE_UNKNOWN_QUEUE, REASON_unknown_queue);
+    assert_int_equal(SLUICE_UNKNOWN_TOPIC, REASON_unknown_topic);
     assert_int_equal(SLUICE_TOO_LARGE, REASON_too_large);
     assert_int_equal(SLUICE_UNKNOWN, REASON_unknown);
     assert_int_equal(SLUICE_UNAVAILABLE, REASON_unavailable);
