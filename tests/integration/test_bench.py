@@ -57,6 +57,19 @@ def test_a_bench_of_which_nothing_comes_any_more_says_so_and_ends(cluster, bench
     assert err == "sluice: nothing came any more: it gave up after 10 s, see the counts above\n"
 
 
+@pytest.mark.parametrize("before, seen", [([0], "repeated"), ([1], "disordered")])
+def test_a_bench_that_gets_an_event_twice_or_too_early_says_so(cluster, bench, before, seen):
+    broker = cluster.broker()
+    sidecar = cluster.sidecar(broker)
+    sidecar.declare("mine")
+    for number in before:  # taken for one of its own
+        sidecar.publish("mine", number.to_bytes(8, "little"))
+    b = bench("--events", 3, "--producers", 1, "--size", 8, "--queue", "mine", broker.ready["broker"])
+    out, err = b.communicate(timeout=50)
+    assert (b.returncode, err) == (1, "sluice: the books do not balance: see the counts above\n")
+    assert json.loads(out)[seen] > 0 and json.loads(out)["confirmed"] == 3
+
+
 def test_a_bench_does_not_wait_as_long_for_the_last_confirms_as_a_publish_may(cluster, bench):
     broker = cluster.broker()
     sidecar = cluster.sidecar(broker)

@@ -339,6 +339,10 @@ def test_bash_completes_commands_verbs_options_and_queues(dev):
     assert complete("queue", "show", "") == ["orders"]
     assert complete("subscription", "") == ["list", "show", "put", "delete"] and complete("subs") == ["subscription"]
     assert complete("subscription", "put", "--c") == ["--concurrency"]
+    run("sluice", "topic", "put", "news", environment=dev)
+    assert complete("topic", "show", "") == ["news"] and complete("topic", "bind", "news", "") == ["orders"]
+    assert complete("config", "") == ["check"] and complete("config", "check", "") == ["broker", "sidecar"]
+    assert run("sluice", "completion", "zsh").stdout == "autoload -Uz bashcompinit && bashcompinit\n" + run("sluice", "completion", "bash").stdout
 
 
 def test_keygen_makes_a_pair_and_does_not_overwrite_it(tmp_path):

@@ -1,9 +1,12 @@
 """The command line while it runs: pipes, terminals, signals, brokers that come back."""
+import fcntl
 import json
 import os
 import pathlib
 import re
 import signal
+import struct
+import termios
 
 from conftest import SANITIZED, describe, run
 from pushing import until
@@ -82,6 +85,51 @@ def test_top_draws_on_its_own_screen_and_leaves_it(dev, start):
     os.write(top.terminal, b"q")
     top.wait_for("\033[?1049l")
     assert top.popen.wait(timeout=20) == 0
+
+
+def modes(terminal):
+    return termios.tcgetattr(terminal)[3] & (termios.ICANON | termios.ECHO)
+
+
+def test_top_leaves_the_terminal_as_it_was(dev, start):
+    for end in (b"q", b"Q", signal.SIGINT):
+        top = start("top", environment=dev, terminal=True)
+        top.wait_for("q: end")
+        assert modes(top.terminal) == 0
+        if isinstance(end, bytes):
+            os.write(top.terminal, end)
+        else:
+            top.popen.send_signal(end)
+        top.wait_for("\033[?1049l")
+        assert top.popen.wait(timeout=20) == 0
+        assert modes(top.terminal) == termios.ICANON | termios.ECHO
+
+
+def test_top_shows_as_many_queues_as_the_screen_has_rows_for_and_as_much_of_each(dev, start):
+    for i in range(6):
+        run("sluice", "pub", f"queue{i}", "x", environment=dev)
+    top = start("top", "--interval", "50ms", environment=dev, terminal=True)
+    top.wait_for("q: end")
+    fcntl.ioctl(top.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 8, 30, 0, 0))
+    top.wait_for("... and 3 more; --prefix chooses")
+    top.wait_for("\033[8;1H")
+    last = top.seen.rsplit("\033[H", 1)[-1].split("\r\n")
+    assert [line.split()[0] for line in last if line.startswith("queue")] == ["queue0", "queue1", "queue2"]
+    assert all(len(line.split("\033")[0]) < 30 for line in last[:6] if not line.startswith("...")), last
+
+
+def test_top_that_looks_once_takes_no_screen_and_ends_where_nobody_answers_any_more(cluster, start):
+    p = cluster.dev()
+    environment = {"SLUICE_URL": "http://" + p.ready["http"]}
+    run("sluice", "pub", "orders", "x", environment=environment)
+    once = start("top", "--once", environment=environment, terminal=True)
+    once.wait_for("orders")
+    assert once.popen.wait(timeout=20) == 0 and "\033" not in once.seen
+    top = start("top", "--interval", "50ms", environment=environment)
+    top.wait_for("orders")
+    p.stop()
+    top.wait_for("no sidecar answers at")
+    assert top.popen.wait(timeout=20) == 1
 
 
 def test_top_without_a_terminal_prints_tables(dev):

@@ -1,8 +1,10 @@
 """What the command line shows of queues, what words it takes, and which sidecar it asks."""
 import json
+import os
 import re
 import socket
 import threading
+import time
 
 import pytest
 
@@ -30,6 +32,7 @@ def test_options_that_are_half_given_are_named():
     assert run("sluice", "sub", "q", "--wait", "5").stderr == "sluice: --wait: '5' is no duration; write it like 250ms, 2s or 1m\n"
     assert run("sluice", "sub", "q", "--wait").stderr == "sluice: --wait needs a value. See 'sluice help sub'.\n"
     assert run("sluice", "sub", "q", "-Z").stderr == "sluice: there is no option '-Z'. See 'sluice help sub'.\n"
+    assert run("sluice", "sub", "q", "-aZ").stderr == "sluice: there is no option '-Z'. See 'sluice help sub'.\n"
     assert run("sluice", "sub").stderr == "sluice: something is missing: sluice sub [<options>] <queue> [-- <command> [<args>]]\n"
     assert run("sluice", "--urls", "x").stderr == "sluice: there is no option '--urls' here. See 'sluice help'.\n"
     many = [word for i in range(65) for word in ("-a", f"a{i}=x")]
@@ -139,6 +142,22 @@ def test_a_ledger_is_a_sum_that_balances(dev):
         ["+", "remaining", "2"]]
 
 
+def test_an_explanation_tells_who_has_it_what_went_wrong_and_what_comes_next(dev, start, tmp_path):
+    sluice(dev, "pub", "q", "--ttl", "1h", "a")
+    assert re.search(r"^#1 +ready +attempt 0 +sluice.event  expires 20\S+Z  a$", sluice(dev, "queue", "peek", "q"), re.M)
+    sluice(dev, "sub", "q", "-n", "1", "--retry-delay", "1h", "--", "false")
+    said = sluice(dev, "queue", "explain", "q", "1")
+    assert re.search(r"^ +failures 1, crashes 0, last 20\S+: exit status 1$", said, re.M), said
+    assert re.search(r"^  next     \w+ at 20\S+Z$", said, re.M), said
+    sluice(dev, "pub", "p", "b")
+    os.mkfifo(tmp_path / "go")
+    sub = start("sub", "p", "--", "sh", "-c", f"echo started; read x < {tmp_path}/go", environment=dev)
+    sub.wait_for("started")
+    said = sluice(dev, "queue", "explain", "p", "1")
+    assert re.search(r"^  consumer dev@\S+$", said, re.M), said
+    (tmp_path / "go").write_text("on\n")
+
+
 def test_peek_goes_on_where_it_ended(dev):
     sluice(dev, "pub", "q", "a", "b", "c")
     assert sluice(dev, "queue", "peek", "q", "--max", "2").splitlines()[-1] == "more: --from 3"
@@ -178,6 +197,23 @@ def test_a_queue_is_deleted_with_what_is_in_it_when_told_so(dev):
     sluice(dev, "pub", "q", "a")
     assert sluice(dev, "queue", "delete", "q", "--force", "--json") == '{"deleted":true}\n'
     assert sluice(dev, "queue", "list", "--names") == ""
+
+
+def test_a_drain_is_over_when_it_says_so(dev):
+    assert json.loads(sluice(dev, "drain"))
+    assert "draining" in sluice(dev, "sub", "q", "--wait", "0s", status=1)
+
+
+def test_a_ping_asks_as_often_as_told_whom_the_environment_names(cluster):
+    broker = cluster.broker()
+    environment = {"SLUICE_BROKER": broker.ready["broker"]}
+    pongs = [json.loads(line) for line in sluice(environment, "ping", "-n", "2", "--json").splitlines()]
+    assert [pong["broker"] for pong in pongs] == [broker.ready["broker"]] * 2
+    assert all(0 <= pong["uptime_seconds"] < 60 and 0 < pong["ms"] < 60000 for pong in pongs)
+    broker.kill()
+    begun = time.monotonic()
+    assert sluice(environment, "ping", "-n", "9", "--wait", "100ms", status=1).count("no broker answers") == 1
+    assert time.monotonic() - begun < 20
 
 
 def test_dev_lets_others_attach_where_it_is_told_to(tmp_path):
