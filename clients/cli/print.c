@@ -26,15 +26,23 @@ const char *cli_size(long long bytes, char out[16])
     return out;
 }
 
-void cli_print_plain(struct span text, size_t most)
+void cli_add_plain(struct buf *out, struct span text, size_t most)
 {
     struct span shown = utf8_cut(text, most);
     for (size_t i = 0; i < shown.size; i++) {
         uint8_t c = shown.data[i];
         bool c1 = c == 0xc2 && i + 1 < shown.size && shown.data[i + 1] < 0xa0; /* U+0080 to U+009F in UTF-8 */
-        putchar(c < 0x20 || c == 0x7f || c1 ? '.' : c);
+        buf_add_byte(out, c < 0x20 || c == 0x7f || c1 ? '.' : c);
         i += c1;
     }
     if (text.size > most)
-        fputs("...", stdout);
+        buf_add_str(out, "...");
+}
+
+void cli_print_plain(struct span text, size_t most)
+{
+    struct buf plain = { 0 };
+    cli_add_plain(&plain, text, most);
+    fwrite(plain.data, 1, plain.size, stdout);
+    buf_free(&plain);
 }

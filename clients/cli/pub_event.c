@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #define NOT_BEFORE_MAX 40u /* bytes, of a time with all its digits */
+#define SHOWN_MAX      60u /* bytes, of what is no JSON */
 /* A text holds a few control characters, and no more than one in so many bytes. */
 #define CONTROLS_FEW  16u
 #define CONTROLS_PART 8u
@@ -146,14 +147,21 @@ static void wrap(struct pub *p, struct span data, bool json)
     buf_add_byte(b, '}');
 }
 
+static void say_no_json(const struct pub *p, struct span data)
+{
+    struct buf shown = { 0 };
+    cli_add_plain(&shown, data, SHOWN_MAX);
+    cli_fail("%s %llu is no JSON: '%.*s'", p->unit, (unsigned long long)p->position, (int)shown.size,
+             (const char *)shown.data);
+    buf_free(&shown);
+}
+
 bool pub_event_add(struct pub *p, struct span data)
 {
     struct scan_value value;
     bool json = p->options.ndjson || (p->options.content_type && media_type_is_json(span_str(p->options.content_type)));
     if (json && (!utf8_valid(data) || !scan_text(data, &value)))
-        return cli_fail("%s %llu is no JSON: '%.*s'", p->unit, (unsigned long long)p->position,
-                        (int)(data.size < 60 ? data.size : 60), (const char *)data.data),
-               false;
+        return say_no_json(p, data), false;
     buf_add_byte(&p->batch, p->count ? ',' : '[');
     if (p->options.ndjson && value.kind == SCAN_OBJECT && is_event(value.raw))
         buf_add(&p->batch, value.raw.data, value.raw.size);

@@ -101,10 +101,19 @@ def test_a_line_that_is_no_json_ends_it_behind_those_before(dev):
         assert (done.returncode, done.stdout) == (1, b"2 confirmed\n") and b"sluice: line 3 is no JSON: " in done.stderr, done
 
 
+def test_what_is_no_json_is_shown_but_commands_no_terminal(dev):
+    for bad, shown in (("\x1b[31mred", ".[31mred"), ("x" + 40 * "\u00e9", "x" + 29 * "\u00e9" + "...")):
+        done = run("sluice", "pub", "q", "--ndjson", input=bad, environment=dev)
+        assert (done.returncode, done.stderr) == (1, f"sluice: line 1 is no JSON: '{shown}'\n")
+
+
 @pytest.mark.parametrize("bad, status", [(json.dumps({"specversion": "9", "id": "1", "source": "/s", "type": "t"}), 400),
                                          (json.dumps("x" * (1 << 20)), 413)], ids=["malformed", "too large"])
-def test_an_event_that_is_refused_is_named_by_its_line_though_it_went_with_others(dev, bad, status):
-    done = run("sluice", "pub", "q", "--ndjson", input=f"1\n2\n{bad}\n", environment=dev)
+def test_an_event_that_is_refused_is_named_by_its_line_though_it_went_with_others(dev, tmp_path, bad, status):
+    (tmp_path / "lines").write_text(f"1\n2\n{bad}\n")
+    with (tmp_path / "lines").open() as lines:  # of a file all are there at once, and go together
+        done = subprocess.run([BIN / "sluice", "pub", "q", "--ndjson"], stdin=lines, capture_output=True, text=True, timeout=20,
+                              env={**os.environ, **dev})
     assert (done.returncode, done.stdout) == (1, "2 confirmed, 1 refused\n"), done
     assert done.stderr.startswith("sluice: line 3: ") and f"({status})" in done.stderr, done.stderr
 

@@ -1,8 +1,10 @@
 """How sluice sub hands events over, and what becomes of them."""
+import datetime
 import json
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -58,6 +60,8 @@ def test_how_a_command_failed_stays_with_its_event_and_when_it_comes_again(dev):
     run("sluice", "sub", "q", "-n", "1", "--retry-delay", "1h", "--", "sh", "-c", "exit 3", environment=dev)
     [failed] = peek(dev, "--state", "delayed")
     assert failed["trouble"]["error"] == "exit status 3"
+    ready = datetime.datetime.fromisoformat(failed["ready_at"].replace("Z", "+00:00")).timestamp()
+    assert 3000 < ready - time.time() < 3601
     run("sluice", "queue", "declare", "q", "max_deliveries=1", environment=dev)
     run("sluice", "pub", "q", "b", environment=dev)
     run("sluice", "sub", "q", "-n", "1", "--", "sh", "-c", "kill -9 $$", environment=dev)
