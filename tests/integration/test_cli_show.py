@@ -189,7 +189,7 @@ def test_a_topic_is_shown_with_what_matched_and_where_the_rest_goes(dev):
     assert sluice(dev, "topic", "put", "news", "--unrouted", "refuse").endswith("  what nothing matches: refuse\n")
     assert [json.loads(line)["topic"] for line in sluice(dev, "topic", "list", "--json").splitlines()] == ["news"]
     assert sluice(dev, "topic", "list", "--prefix", "x") == ""
-    assert "--unrouted: '5' must be" in sluice(dev, "topic", "put", "news", "--unrouted", "5", status=2)
+    assert "--unrouted: '[1]' must be" in sluice(dev, "topic", "put", "news", "--unrouted", "[1]", status=2)
     assert "--filter is no JSON" in sluice(dev, "topic", "bind", "news", "rest", "--filter", "{", status=2)
 
 
