@@ -48,6 +48,7 @@ def test_a_full_queue_is_said_and_waited_for_and_ctrl_c_ends_with_130(dev, start
     pub = start("pub", "q", "d", environment=dev)
     pub.wait_for("waiting for room")
     assert pub.interrupt() == 130
+    pub.wait_for("0 confirmed, 1 refused\n")
 
 
 def test_a_full_memory_budget_is_not_called_a_full_queue(cluster):
@@ -125,6 +126,9 @@ def test_top_that_looks_once_takes_no_screen_and_ends_where_nobody_answers_any_m
     once = start("top", "--once", environment=environment, terminal=True)
     once.wait_for("orders")
     assert once.popen.wait(timeout=20) == 0 and "\033" not in once.seen
+    lines = start("top", "--json", "-n", "2", "--interval", "50ms", environment=environment, terminal=True)
+    lines.wait_for("]\r\n[")
+    assert lines.popen.wait(timeout=20) == 0 and "\033" not in lines.seen
     top = start("top", "--interval", "50ms", environment=environment)
     top.wait_for("orders")
     p.stop()
