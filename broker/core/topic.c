@@ -83,10 +83,11 @@ bool topic_is_durable(const struct topic *t)
 }
 
 /* A topic's queues are all in memory or all on disk: otherwise an event that a crash took from the one kind would still be in
- * the other. */
-static bool fits(const struct topic *t, const struct queue *q, struct error *why)
+ * the other. `leaves`: the catch-all that it comes for; NULL: for none. */
+static bool fits(const struct topic *t, const struct queue *q, const struct queue *leaves, struct error *why)
 {
-    if ((t->binding_count || t->catch_all) && topic_is_durable(t) != (q->durable != NULL))
+    bool has_others = t->binding_count || t->catch_all != leaves;
+    if (has_others && topic_is_durable(t) != (q->durable != NULL))
         return error_set(why,
                          "queue '%s' is %s and the other queues of topic '%s' are not: they must all have the same "
                          "durability",
@@ -142,7 +143,7 @@ enum reason topic_bind(struct core *c, struct topic *t, struct queue *q, struct 
         error_set(why, "topic '%s' has %u queues already, which is the most", t->name, TOPIC_BINDINGS_MAX);
         return REASON_conflict;
     }
-    if (!b && !fits(t, q, why))
+    if (!b && !fits(t, q, NULL, why))
         return REASON_conflict;
     if (!b && q->durable && !topic_is_durable(t))
         destinations_last(c, t->name);
@@ -178,7 +179,7 @@ enum reason topic_set_unrouted(struct core *c, struct topic *t, enum unrouted u,
                                struct error *why)
 {
     struct queue *before = t->catch_all;
-    if (catch_all && before != catch_all && !fits(t, catch_all, why))
+    if (catch_all && before != catch_all && !fits(t, catch_all, before, why))
         return REASON_conflict;
     if (catch_all && catch_all->durable && !topic_is_durable(t))
         destinations_last(c, t->name);

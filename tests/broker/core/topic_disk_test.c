@@ -230,6 +230,37 @@ static void queues_of_one_topic_have_one_durability(void **state)
         strstr(bench.d->reply.detail, "queue 'm' is in memory and the other queues of topic 'all' are not"));
 }
 
+static const char *send_rest_to(const char *queue)
+{
+    struct request put = { .call = CALL_PUT_TOPIC,
+                           .topic = "all",
+                           .u.put_topic = { true, UNROUTED_QUEUE, queue, false } };
+    return ask_durably(&put);
+}
+
+/* It is the only one, so there is no other that it would have to agree with. */
+static void a_catch_all_is_replaced_by_one_of_the_other_durability(void **state)
+{
+    (void)state;
+    assert_string_equal(declare_durably("m", "durability=memory"), "ok");
+    assert_string_equal(send_rest_to("m"), "ok");
+    struct peer *p = joined("p");
+    struct token id = p->producer;
+    publish(p, "all", 0, "one");
+    assert_string_equal(heard(p), "confirm all 1 -> m:1");
+    assert_string_equal(send_rest_to("orders"), "ok");
+    publish(p, "all", 0, "two");
+    settle_disk();
+    assert_string_equal(heard(p), "confirm all 2 -> orders:1 durable");
+    crash(0);
+    assert_non_null(strstr(told_again(id), " | all through 2: 1 -> m:1, 2 -> orders:1"));
+    assert_string_equal(declare_durably("a", "capacity=100"), "ok");
+    assert_string_equal(bind_durably("all", "a"), "ok");
+    assert_string_equal(send_rest_to("m"), "conflict");
+    assert_string_equal(ask_durably(&(struct request){ .call = CALL_UNBIND, .topic = "all", .queue = "a" }), "ok");
+    assert_string_equal(send_rest_to("m"), "ok");
+}
+
 static void a_full_disk_makes_it_wait(void **state)
 {
     (void)state;
@@ -268,6 +299,7 @@ int main(void)
         on_disk(a_queue_that_had_the_event_is_named_after_a_crash),
         on_disk(backlog_of_each_queue_is_delivered_after_a_crash),
         on_disk(queues_of_one_topic_have_one_durability),
+        on_disk(a_catch_all_is_replaced_by_one_of_the_other_durability),
         on_disk(a_full_disk_makes_it_wait),
         on_disk(a_producer_is_told_where_its_events_are_after_a_crash),
     };
