@@ -21,6 +21,28 @@ struct destination *persist_destination(struct producer *p, struct span name)
     return d;
 }
 
+static void move_outcomes(struct core *c, const struct destination *from, struct span to)
+{
+    struct producer *p = from->producer;
+    struct destination *d = persist_destination(p, to);
+    for (uint32_t i = 0; i < from->outcome_count; i++)
+        destination_restore(d, &from->outcomes[i]);
+    destination_seen(d, from->seen);
+    if (d->next < from->next)
+        d->next = from->next;
+    destination_forget(c, p, span_str(from->name));
+}
+
+void persist_move_outcomes(struct core *c, struct span from, struct span to)
+{
+    for (struct producer *p = c->producers; p; p = p->hh.next) {
+        const struct destination *d = NULL;
+        HASH_FIND(hh, p->destinations, from.data, (unsigned)from.size, d);
+        if (d)
+            move_outcomes(c, d, to);
+    }
+}
+
 static void take_run(struct core *c, struct destination *d, struct span bytes)
 {
     struct wire_reader r = wire_open(bytes);

@@ -16,5 +16,7 @@ bool persist_take_producer(struct core *c, struct span bytes);
 void persist_take_outcome(struct core *c, struct span bytes);
 struct producer *persist_producer_of(struct core *c, struct token id); /* makes it where there is none */
 struct destination *persist_destination(struct producer *p, struct span name);
+/* What became of entries that went to the one name is told of the other from now on. */
+void persist_move_outcomes(struct core *c, struct span from, struct span to);
 
 #endif

@@ -1,5 +1,6 @@
 #include "broker/core/salvaged.h"
 
+#include "broker/core/persist_read.h"
 #include "broker/core/topic.h"
 
 #include <stdio.h>
@@ -61,9 +62,11 @@ struct queue *salvaged_as(struct core *c, uint32_t id, struct span name, const s
     if (q && span_equal(span_str(q->name), name))
         return q;
     salvaged_lose_name(c, name);
-    if (q)
-        queue_rename(c, q, name);
-    return q ? q : create(c, id, name, settings);
+    if (!q)
+        return create(c, id, name, settings);
+    persist_move_outcomes(c, span_str(q->name), name); /* of what was accepted while it went without */
+    queue_rename(c, q, name);
+    return q;
 }
 
 /* ------------------------------------------------------------------ dead letters */

@@ -150,6 +150,29 @@ static void what_is_said_of_it_later_on_names_it(void **state)
     check_all_is_known();
 }
 
+/* Also of what was found before the queue had its name again. */
+static void its_publisher_is_told_of_it_by_its_name(void **state)
+{
+    (void)state;
+    struct damage d = { .from = written(), .and_checkpoint = true };
+    assert_string_equal(declare_durably("mail", "durability=disk"), "ok");
+    d.to = written();
+    struct peer *p = joined("p");
+    struct token id = p->producer;
+    publish(p, "mail", 0, "one two");
+    settle_disk();
+    assert_string_equal(declare_durably("mail", "capacity=7"), "ok");
+    publish(p, "mail", 0, "three");
+    settle_disk();
+    start_from(repaired(&d));
+    p = peer_new(bench.d, "again");
+    p->producer = id;
+    request_attach(p);
+    echo(p);
+    settle_disk();
+    assert_non_null(strstr(heard(p), "attached known | mail through 3: 1..3 -> 1"));
+}
+
 static void a_queue_is_not_taken_for_the_one_before_it(void **state)
 {
     (void)state;
@@ -273,6 +296,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         on_disk(what_a_queue_held_is_there_where_its_declaration_is_lost),
         on_disk(what_is_said_of_it_later_on_names_it),
+        on_disk(its_publisher_is_told_of_it_by_its_name),
         on_disk(a_queue_is_not_taken_for_the_one_before_it),
         on_disk(dead_letters_that_would_go_in_a_circle_stay),
         on_disk(whatever_is_lost_the_broker_starts),
