@@ -207,13 +207,32 @@ static void keep_outcome(struct destination *d, const struct outcome *o)
     d->outcome_count++;
 }
 
+/* Of a run the part from `first` to `end`. */
+static void keep_part(struct destination *d, const struct outcome *o, uint64_t first, uint64_t end)
+{
+    struct outcome part = *o;
+    part.first = first;
+    part.count = end - first;
+    part.sequence += o->reason == REASON_ok ? first - o->first : 0;
+    keep_outcome(d, &part);
+}
+
 void destination_restore(struct destination *d, const struct outcome *o)
 {
-    if (o->first < d->next && destination_decided(d, o->first))
-        return;
-    keep_outcome(d, o);
-    if (o->first + o->count > d->next)
-        d->next = o->first + o->count;
+    uint64_t end = o->first + o->count;
+    for (uint64_t at = o->first > d->seen ? o->first : d->seen + 1; at < end;) {
+        uint32_t i = run_behind(d, at);
+        const struct outcome *known = i < d->outcome_count ? &d->outcomes[i] : NULL;
+        if (known && known->first <= at) {
+            at = known->first + known->count;
+            continue;
+        }
+        uint64_t until = known && known->first < end ? known->first : end;
+        keep_part(d, o, at, until);
+        at = until;
+    }
+    if (end > d->next)
+        d->next = end;
 }
 
 static void refuse_hole(struct destination *d, uint64_t first, uint64_t end)

@@ -81,7 +81,7 @@ void producer_free(struct core *c, struct producer *p);
 /* Forgets the one that is without a session for longest, if that is to be by `due`. */
 bool producer_expire(struct core *c, mono_t due);
 struct producer *producer_add(struct core *c, struct token id);
-/* An outcome from before a restart. */
+/* Outcomes from before a restart, as far as they are not known: what a repair found may tell of a part before it tells of the whole. */
 void destination_restore(struct destination *d, const struct outcome *o);
 /* Acceptances are in order: what lies below one and was not accepted was refused. */
 void destination_close_holes(struct destination *d);

@@ -1,4 +1,5 @@
 /* Numbers and outcomes: what a producer is told after its session was lost, and what it says again. */
+#include "broker/core/persist_fields.h"
 #include "tests/broker/core/driver.h"
 
 #include <stdio.h>
@@ -243,6 +244,40 @@ static void the_epoch_outlives_a_restart(void **state)
     assert_string_equal(come_back(p), "attached known");
 }
 
+/* ------------------------------------------------------------------ told by a log */
+
+static void replay_accepted(struct peer *p, uint64_t first, uint64_t count, uint64_t sequence)
+{
+    struct buf note = { 0 };
+    struct log_replay replay = core_replay(p->driver->core);
+    size_t mark = wire_begin(&note, NOTE_OUTCOME);
+    wire_add_number(&note, OUTCOME_HIGH, p->producer.high);
+    wire_add_number(&note, OUTCOME_LOW, p->producer.low);
+    wire_add_bytes(&note, OUTCOME_TOPIC, span_str("orders"));
+    size_t run = wire_begin(&note, OUTCOME_RUN);
+    wire_add_number(&note, RUN_FIRST, first);
+    wire_add_number(&note, RUN_COUNT, count);
+    wire_add_number(&note, RUN_SEQUENCE, sequence);
+    wire_end(&note, run);
+    wire_end(&note, mark);
+    replay.note(replay.context, buf_span(&note));
+    buf_free(&note);
+}
+
+/* One that was repaired: where the first word is lost, and what makes it void, a later one repeats the others with it. */
+static void a_run_of_which_a_part_is_known_is_known_wholly(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = peer_new(d, "p");
+    declare(d, "orders", "");
+    replay_accepted(p, 4, 2, 14);
+    replay_accepted(p, 8, 1, 18);
+    replay_accepted(p, 3, 7, 13);
+    replay_accepted(p, 1, 4, 11);
+    assert_string_equal(attach_anew(p),
+                        "attached known | orders through 9: 1..2 -> 11, 3 -> 13, 4..7 -> 14, 8..9 -> 18");
+}
+
 /* Whoever attaches under ever new ids must not make the broker grow: the one without a session for longest goes. */
 static void only_so_many_producers_without_a_session_are_remembered(void **state)
 {
@@ -313,6 +348,7 @@ int main(void)
         driven(a_producer_of_too_many_names_is_fenced),
         driven(a_broker_that_forgot_the_producer_goes_on_above_its_epoch),
         driven(the_epoch_outlives_a_restart),
+        driven(a_run_of_which_a_part_is_known_is_known_wholly),
         driven(only_so_many_producers_without_a_session_are_remembered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
