@@ -28,12 +28,11 @@ void admission_look(struct admission *a)
     room_less(&a->room, a->count, a->bytes, true);
 }
 
-/* The oldest is among what is pending only when nothing else is left to drop. Where somebody waits for memory, he may come in with
- * what is dropped: then nothing may be pending, whose numbers that would change. Nor where what is dropped goes where the dead go, on
- * disk: its letter, or the note of it, would find the room there that was taken for what is pending. */
+/* The oldest is among what is pending only when nothing else is left to drop. Where what is dropped goes where the dead go, on disk,
+ * nothing may be pending: its letter, or the note of it, would find the room there that was taken for that. */
 static bool drop_oldest(struct admission *a)
 {
-    if (a->core->starved || (a->queue->durable && a->queue->settings.dead_letter_dropped))
+    if (a->queue->durable && a->queue->settings.dead_letter_dropped)
         admission_flush(a);
     if (queue_drop_oldest(a->core, a->queue))
         return true;

@@ -169,18 +169,6 @@ void core_stop_queue(struct core *c, struct queue *q)
         c->runnable_last = c->runnable_last->runnable_next;
 }
 
-void core_freed(struct core *c)
-{
-    if (!c->starved)
-        return;
-    c->starved = false; /* set again by whoever still lacks room */
-    topics_wake_all(c);
-    for (uint32_t i = 0; i < c->queue_count; i++) {
-        if (c->by_name[i]->waiters)
-            core_run_queue(c, c->by_name[i]);
-    }
-}
-
 /* ------------------------------------------------------------------ inputs */
 
 void core_frame(struct core *c, struct span frame, const char *peer, struct now now)

@@ -70,7 +70,6 @@ void duplicates_sweep(struct core *c)
     if (c->dedup_bytes == 0 || mono_since_ms(c->now.mono, c->dedup_swept) < SWEEP_EVERY_MS)
         return;
     c->dedup_swept = c->now.mono;
-    uint64_t before = c->dedup_bytes;
     for (uint32_t i = 0; i < c->queue_count; i++) {
         struct queue *q = c->by_name[i];
         struct dedup_limits limits = limits_of(q);
@@ -78,6 +77,4 @@ void duplicates_sweep(struct core *c)
         dedup_expire(&q->dedup, c->now.mono, &limits);
         c->dedup_bytes += dedup_memory(&q->dedup);
     }
-    if (c->dedup_bytes < before)
-        core_freed(c);
 }

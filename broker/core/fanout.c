@@ -249,7 +249,6 @@ static enum reason ask(struct fanout *f, struct queue *q, uint64_t size)
         why = drop_for_room(f, q, size);
     if (why == REASON_full)
         f->may_wait &= q->settings.overflow == OVERFLOW_WAIT;
-    f->core->starved |= why == REASON_budget;
     return why;
 }
 

@@ -20,7 +20,7 @@ struct waiting {
     uint64_t size;                       /* event bytes of the undecided ones */
     struct timer deadline;               /* one for all: a Publish with several waits makes several of these */
     uint32_t wait_ms;                    /* as published */
-    enum reason blocked;                 /* what it waits for: full or budget */
+    enum reason blocked;                 /* what it waits for: full, disk, or budget until its turn has come */
     uint8_t *decided;                    /* by index: refused out of turn; NULL while none was */
     struct waiting *prev, *next_waiting; /* in the queue, by arrival */
     struct waiting *destination_prev, *destination_next; /* in the destination, by sequence */

@@ -137,7 +137,6 @@ static enum reason judge(struct arrival *a, uint64_t sequence, const struct entr
             admission_accept(&a->admission, sequence, e);
             return REASON_ok;
         }
-        a->core->starved |= why == REASON_budget;
         if (why == REASON_disk)
             durable_starved(a->core, a->admission.room.budget);
     } else {

@@ -344,7 +344,6 @@ void queue_settle(struct core *c, struct queue *q, uint64_t sequence, struct ite
     ++*ledger_of(&q->ledger, cause);
     queue_remove(c, q, sequence, item);
     trouble_over(q, sequence);
-    core_freed(c);
 }
 
 struct sweep {

@@ -67,6 +67,5 @@ uint32_t queue_ack_run(struct core *c, struct queue *q, uint64_t first, uint64_t
     items_advance(q);
     if (q->waiters || q->topic_count)
         core_run_queue(c, q);
-    core_freed(c);
     return count;
 }

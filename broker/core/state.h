@@ -215,7 +215,6 @@ struct core {
     uint64_t calendar_bytes; /* memory of all calendars */
     uint64_t history_bytes;  /* memory of all histories */
     uint64_t aside_bytes;    /* memory of what is known of events set aside, see aside.h */
-    bool starved;            /* somebody waits for the broker's budget */
     struct answered *answers, *answer_list;
     uint32_t answer_count;
     uint64_t answer_bytes;
@@ -238,8 +237,6 @@ void core_reply(struct core *c, const struct route *route, const struct reply *r
 struct token core_random_token(struct core *c);
 int32_t core_tenths(const struct core *c); /* since the start: what item.accepted holds */
 uint64_t core_budget_left(const struct core *c);
-/* Bytes were freed: whoever waits for the broker's budget may try again. */
-void core_freed(struct core *c);
 void core_run_queue(struct core *c, struct queue *q);  /* admit and deliver at the next flush */
 void core_stop_queue(struct core *c, struct queue *q); /* not, whoever asked for it */
 

@@ -145,12 +145,10 @@ static void died(struct core *c, struct queue *q, struct trouble *t)
 {
     ++*dead_book(&q->ledger, t->dead);
     q->died[t->dead]++;
-    if (is_sent(q)) {
+    if (is_sent(q))
         trouble_forget(q, t);
-        core_freed(c);
-    } else {
+    else
         persist_trouble(c, q, t);
-    }
 }
 
 bool dead_bury(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum dead_reason why)
@@ -204,15 +202,14 @@ void dead_remove(struct core *c, struct queue *q, struct trouble *t)
     assert(t->dead);
     if (store) /* none: the log could not be opened, see queue_free */
         store->ops->settle(store, q->id, t->sequence, t->at, t->size, CAUSE_REMOVED);
-    dead_left(c, q, t);
+    dead_left(q, t);
 }
 
-void dead_left(struct core *c, struct queue *q, struct trouble *t)
+void dead_left(struct queue *q, struct trouble *t)
 {
     q->dead--;
     q->dead_bytes -= t->size;
     trouble_forget(q, t);
-    core_freed(c);
 }
 
 static int by_sequence(const struct trouble *a, const struct trouble *b)

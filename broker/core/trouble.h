@@ -53,8 +53,7 @@ enum dead_hold dead_bury_loaded(struct core *c, struct queue *q, const struct st
 uint64_t *dead_book(struct ledger *l, enum dead_reason why);
 void dead_restore(struct queue *q, struct trouble *t); /* from the log: counts it */
 void dead_remove(struct core *c, struct queue *q, struct trouble *t);
-void dead_left(struct core *c, struct queue *q,
-               struct trouble *t); /* the same, where the store has settled it already */
+void dead_left(struct queue *q, struct trouble *t); /* the same, where the store has settled it already */
 /* The dead in order of sequence; NULL begins, and ends. Only dead_remove of what was passed may come between. */
 struct trouble *dead_next(struct queue *q, struct trouble *after);
 uint64_t dead_purge(struct core *c, struct queue *q);

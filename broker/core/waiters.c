@@ -282,7 +282,6 @@ static bool admit_run(struct admission *a, struct waiting *w)
             waiting_is_decided(w, w->next) ? REASON_ok : admit_next(a, w, &e); /* else refused out of turn */
         if (why != REASON_ok) {
             w->blocked = why;
-            a->core->starved |= why == REASON_budget;
             if (why == REASON_disk)
                 durable_starved(a->core, a->room.budget);
             return false;
