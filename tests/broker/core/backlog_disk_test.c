@@ -31,11 +31,29 @@ static void it_has_none_where_that_was_set_back(void **state)
     assert_int_equal(oldest_ms(), 3000);
 }
 
+/* Of what is on disk only, too. */
+static void the_room_of_one_that_is_cancelled_goes_to_who_waits(void **state)
+{
+    (void)state;
+    struct peer *p = joined("p");
+    assert_string_equal(declare_durably("mail", "durability=disk capacity=1"), "ok");
+    publish(p, "mail", 0, "one~90000");
+    settle_disk();
+    assert_string_equal(heard(p), "confirm mail 1 -> 1");
+    publish(p, "mail", 60000, "two");
+    settle_disk();
+    assert_string_equal(heard(p), "");
+    struct request cancel = { .call = CALL_CANCEL, .queue = "mail", .u.cancel.sequence = 1 };
+    assert_string_equal(ask_durably(&cancel), "ok");
+    assert_string_equal(heard(p), "confirm mail 2 -> 2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         on_disk(its_age_goes_on_by_the_wall_clock),
         on_disk(it_has_none_where_that_was_set_back),
+        on_disk(the_room_of_one_that_is_cancelled_goes_to_who_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -105,6 +105,22 @@ static void a_lease_that_runs_out_ends_the_draining(void **state)
                 strcmp(taken, "turn orders active e3; deliver orders d1 s2 a2 d1; idle orders g1") == 0);
 }
 
+/* Its lease ran out, maybe on its way: the heir has to wait until it has come. */
+static void a_partition_is_not_drained_before_what_was_delivered_has_come(void **state)
+{
+    struct driver *d = *state;
+    publisher(d, "partitions=2 lease=1s", "a1#a d1#d");
+    struct peer *k = consumer(d, "k", 2);
+    heard(k);
+    k->silent = true;
+    struct peer *other = consumer(d, "other", 9);
+    pass(d, 1000);
+    assert_string_equal(heard(other), "turn orders standby");
+    heartbeat(k);
+    turn(d);
+    assert_string_equal(heard(other), "turn orders active e3; deliver orders d1 s2 a2 d1; idle orders g1");
+}
+
 static void a_consumer_that_vanishes_leaves_its_partitions_to_the_others(void **state)
 {
     struct driver *d = *state;
@@ -231,6 +247,7 @@ int main(void)
         driven(consumers_share_evenly_and_more_than_there_are_partitions_stand_by),
         driven(a_partition_is_drained_before_it_changes_hands),
         driven(a_lease_that_runs_out_ends_the_draining),
+        driven(a_partition_is_not_drained_before_what_was_delivered_has_come),
         driven(a_consumer_that_vanishes_leaves_its_partitions_to_the_others),
         driven(the_fencing_token_grows_with_every_partition_gained),
         driven(a_key_has_one_partition_and_its_order),

@@ -210,6 +210,26 @@ static void segments_full_of_notes_are_emptied_for_their_few_events(void **state
     model_restart(&m, MODEL_CRASH);
 }
 
+/* Notes could be carried; what is moved into it gives room back. */
+static void notes_take_a_quarter_of_the_last_segment(void **state)
+{
+    (void)state;
+    open_log(22, LOG_SYNC_GROUP, 6);
+    fill();
+    uint64_t most = 0;
+    for (unsigned i = 0; i < 8000; i++) {
+        const struct log *l = log_now();
+        bool is_full = l->no_room && segment_is_at_budget(l);
+        uint64_t placed = l->placed;
+        model_note(&m);
+        model_turn(&m, 1, i % 200 ? 0 : UINT64_MAX);
+        if (is_full && l->no_room && l->placed > placed && l->spares == 0 && segment_active(l)->size > most)
+            most = segment_active(l)->size;
+    }
+    assert_true(most > SEGMENT / 8 && most <= SEGMENT / 4);
+    goes_on();
+}
+
 #define with_log(test) cmocka_unit_test_teardown(test, cramped_end)
 
 int main(void)
@@ -223,6 +243,7 @@ int main(void)
         with_log(segments_that_starts_sealed_give_their_room_back),
         with_log(segments_of_many_starts_become_one),
         with_log(segments_full_of_notes_are_emptied_for_their_few_events),
+        with_log(notes_take_a_quarter_of_the_last_segment),
         with_log(stalls_at_the_budget_always_end),
         with_log(the_last_spare_of_a_full_disk_is_not_for_notes),
     };

@@ -135,6 +135,24 @@ static void a_checkpoint_that_lacks_room_gets_that_of_one(void **state)
     disk_set_capacity(m.disk, UINT64_MAX);
 }
 
+/* Whoever lacks room hears of each, and gives up nothing else for it. */
+static void those_that_are_kept_are_given_up_one_by_one(void **state)
+{
+    (void)state;
+    begin_segments(10);
+    while (log_now()->retired_count == 0 || log_now()->spares < SPARES)
+        come_and_go();
+    uint64_t used = disk_used(m.disk), kept = log_now()->retired_count;
+    for (uint64_t left = kept; left > 0; left--) {
+        assert_true(segment_give_up_retired(log_now()));
+        assert_int_equal(log_now()->retired_count, left - 1);
+    }
+    assert_false(segment_give_up_retired(log_now()));
+    disk_settle(m.disk, &m.random);
+    assert_int_equal(disk_used(m.disk), used - kept * SEGMENT);
+    come_and_go();
+}
+
 static void append_one_group(void)
 {
     assert_true(model_append(&m, &m.queues[0], 4, 400, false));
@@ -339,6 +357,7 @@ int main(void)
         with_log(what_is_freed_at_once_goes_but_for_a_few),
         with_log(a_file_of_another_size_is_not_used),
         with_log(a_checkpoint_that_lacks_room_gets_that_of_one),
+        with_log(those_that_are_kept_are_given_up_one_by_one),
         with_log(one_that_could_not_be_renamed_is_one_too_many),
         with_log(a_spare_that_is_being_removed_is_not_made_anew),
         with_log(a_start_takes_nothing_of_an_earlier_life),
