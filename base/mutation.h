@@ -26,6 +26,7 @@
     X(carry_unsynced)     /* confirm what a checkpoint carries before that is on disk */                               \
     X(forget_settled)     /* write checkpoints without the settlements of what their segments still hold */            \
     X(forget_outcomes)    /* write checkpoints without what became of producers' entries */                            \
+    X(forget_hashes)      /* write checkpoints without the hashes by which what comes again is known */                \
     X(forget_kept)        /* write checkpoints without the subscriptions */                                            \
     X(forget_dead)        /* write checkpoints without what is dead */                                                 \
     X(copy_dead)          /* what dies goes to another queue, and is not settled in its own */                         \

@@ -31,7 +31,7 @@ static uint64_t mark_of(const struct core *c, const struct queue *q)
 static void put_dedup(const struct core *c, struct buf *b, const struct dedup *d)
 {
     size_t mark = wire_begin(b, QUEUE_DEDUP);
-    for (uint64_t i = 0, count = dedup_count(d); i < count; i++) {
+    for (uint64_t i = 0, count = MUTATED(forget_hashes) ? 0 : dedup_count(d); i < count; i++) {
         const struct dedup_entry *e = dedup_at(d, i);
         uint8_t *to = buf_reserve(b, DEDUP_ENTRY_SIZE);
         memcpy(to, e->hash, DEDUP_HASH_SIZE);

@@ -20,6 +20,8 @@ void broker_draw(struct sim *s)
         s->tries[q] = s->mood.dies ? 1 + sim_random(s, 4) : 250;
         s->dead_capacity[q] = sim_chance(s, 50) ? sim_random(s, 6) : 10000;
     }
+    for (unsigned q = 0; q < s->queues && s->mood.in_step; q++)
+        s->lease_ms[q] -= s->lease_ms[q] % SIM_BEAT_MS;
     keys_draw(s);
     timing_draw(s);
     storing_draw(s);

@@ -34,6 +34,12 @@ static int64_t delay(struct sim *s)
     return (int64_t)sim_random(s, (uint64_t)most);
 }
 
+static int64_t arrival(struct sim *s)
+{
+    int64_t at = s->now + delay(s), beat = SIM_BEAT_MS * MS;
+    return s->mood.in_step && !s->calm ? (at + beat - 1) / beat * beat : at;
+}
+
 static void send(struct sim *s, struct pipe *p, struct frame *frame, struct span bytes)
 {
     if (!p || p->deaf) {
@@ -41,7 +47,7 @@ static void send(struct sim *s, struct pipe *p, struct frame *frame, struct span
         return;
     }
     struct parcel *parcel = xcalloc(1, sizeof *parcel);
-    parcel->arrives = s->now + delay(s);
+    parcel->arrives = arrival(s);
     if (parcel->arrives < p->last)
         parcel->arrives = p->last;
     p->last = parcel->arrives;

@@ -22,11 +22,15 @@ static size_t draw_size(struct sim *s, unsigned queue)
     return s->on_disk[queue] ? sim_random(s, EVENT_SIZE_DISK - 8) : 0;
 }
 
-/* An event of the same source and id as one of the last hundred, now and then. */
+#define AGAIN_MS 3000
+
+/* An event of the same source and id as one of the last hundred, now and then; mostly where the broker has just started, which is to know
+ * those that came before. */
 static struct fact *draw_twin(struct sim *s, unsigned queue)
 {
     size_t back = 2 + sim_random(s, 100); /* the newest is the one that looks for a twin */
-    if (!s->mood.repeats || !sim_chance(s, 25) || back > s->fact_count)
+    bool started = s->restarted && s->now - s->restarted < AGAIN_MS * MS;
+    if (!s->mood.repeats || !sim_chance(s, started ? 70 : 25) || back > s->fact_count)
         return NULL;
     struct fact *f = s->facts[s->fact_count - back];
     f = f->twin ? f->twin : f;

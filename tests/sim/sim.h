@@ -190,6 +190,7 @@ struct mood {
     bool slow_disk, full_disk, failing_disk; /* … for a while */
     bool cramped;                            /* … and has the least that a log can do with, for good */
     bool repairs;                            /* … and its log is written anew by a repair before some of the starts */
+    bool in_step; /* what is sent arrives at whole beats, as leases end: they meet in one turn */
     bool pinched; /* most of the first queue, on it, stands still, and there is hardly memory to set that aside */
 };
 
@@ -286,6 +287,7 @@ const char *sim_queue_name(unsigned queue);
 unsigned sim_queue_index(const char *name);
 
 /* net.c */
+#define SIM_BEAT_MS 100
 int64_t pipe_due(const struct pipe *p);
 struct parcel *pipe_take(struct sim *s, struct pipe *p); /* what has arrived; NULL: nothing. parcel_free it */
 void parcel_free(struct parcel *p);

@@ -18,7 +18,7 @@ static void cramp(struct sim *s)
     s->log_config.disk_budget = s->log_config.segment_size * (6 + s->seed / 4 % 2);
     s->log_config.lazy_ms = 1;
     s->config.mark_ahead = s->config.unsettled_most = 1;
-    for (unsigned q = 0; q < s->queues; q++)
+    for (unsigned q = s->mood.drops; q < s->queues; q++) /* one that drops is full before the disk is, and beside it */
         s->capacity[q] += s->mood.letters ? 20 : 60;
 }
 
@@ -45,7 +45,11 @@ void storing_draw(struct sim *s)
         s->config.receipt_key[i] = (uint8_t)(1 + sim_random(s, 255));
     if (s->mood.cramped)
         cramp(s);
-    if (s->mood.anything && s->seed / 6 % 4 >= 2) { /* not drawn */
+    if (s->mood.anything && s->seed / 6 % 3 == 1) { /* not drawn */
+        s->log_config.segment_size = 1u << 14;
+        s->log_config.disk_budget = s->log_config.segment_size * 6;
+    }
+    if (s->mood.anything && s->seed / 6 % 4 >= 2) { /* nor this */
         s->log_config.sync = s->seed / 6 % 4 == 2 ? LOG_SYNC_INTERVAL : LOG_SYNC_NONE;
         s->config.confirm_synced = false;
     }

@@ -177,6 +177,7 @@ static void draw_mood(struct sim *s)
     /* Not drawn, so that the other seeds are what they were. */
     s->mood.cramped = s->mood.disk && s->seed % 4 == 1;
     s->mood.repairs = s->mood.disk && s->seed % 5 == 2;
+    s->mood.in_step = s->seed % 7 == 3;
     s->mood.restarts |= s->mood.letters;
     s->mood.restarts |= s->mood.disk && sim_chance(s, 70);
     anything_draw(s);
