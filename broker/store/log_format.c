@@ -181,3 +181,8 @@ uint64_t group_reach(struct span bytes)
     }
     return most;
 }
+
+uint64_t checkpoint_checksum(const struct buf *b)
+{
+    return XXH3_64bits_withSeed(b->data + CHECKPOINT_HEADER, b->size - CHECKPOINT_HEADER, XXH3_64bits(b->data, 24));
+}

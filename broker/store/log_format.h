@@ -203,4 +203,12 @@ struct table_standing {
 };
 bool table_entry_of(struct table_standing *in, const struct table_item *item, uint32_t queue, struct table_entry *out);
 
+/* ------------------------------------------------------------------ checkpoints */
+
+#define CHECKPOINT_FILE   "checkpoint"
+#define CHECKPOINT_MAGIC  "SLUICECP"
+#define CHECKPOINT_HEADER 32u /* magic, version, size and checksum of what follows */
+/* Of all of it: the header's first 24 bytes seed what covers the content. */
+uint64_t checkpoint_checksum(const struct buf *b);
+
 #endif

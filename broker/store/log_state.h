@@ -368,7 +368,7 @@ void checkpoint_done(struct log *l, struct file_op *op);
 struct position {
     uint64_t segment, offset, number, chain;
 };
-/* Reads the checkpoint into an empty log. *found: there is one. */
+/* log_checkpoint_read.c: reads the checkpoint into an empty log. *found: there is one. */
 bool checkpoint_read(struct log *l, const struct log_replay *replay, struct position *from, bool *found,
                      struct error *e);
 
