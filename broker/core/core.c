@@ -9,8 +9,6 @@
 #include "base/xalloc.h"
 
 #include <sodium.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* A consumer epoch is a fencing token that applications may keep: it grows over deleted queues and over starts of the
@@ -67,63 +65,6 @@ struct core *core_new(const struct core_config *config, struct store *store, str
         memcpy(c->receipt_key, config->receipt_key, sizeof c->receipt_key);
     crypto_shorthash_siphashx24(c->dedup_key, (const unsigned char *)"dedup", 5, c->receipt_key);
     return c;
-}
-
-/* ------------------------------------------------------------------ effects */
-
-struct effect *core_effect(struct core *c, enum effect_kind kind)
-{
-    if (c->effect_count == c->effect_capacity) {
-        c->effect_capacity = c->effect_capacity ? c->effect_capacity * 2 : 64;
-        c->effects = xrealloc(c->effects, c->effect_capacity * sizeof *c->effects);
-    }
-    struct effect *e = &c->effects[c->effect_count++];
-    *e = (struct effect){ .kind = kind };
-    return e;
-}
-
-struct effect *core_effects(struct core *c, size_t *count)
-{
-    *count = c->effect_count;
-    return c->effects;
-}
-
-void core_effects_clear(struct core *c)
-{
-    for (size_t i = 0; i < c->effect_count; i++) {
-        struct effect *e = &c->effects[i];
-        frame_drop(e->frame);
-        buf_free(&e->bytes);
-        free(e->endpoint);
-        free(e->peer);
-        free(e->queue);
-        free(e->session);
-        free(e->text);
-    }
-    c->effect_count = 0;
-}
-
-void core_note(struct core *c, enum log_level level, const struct queue *q, const struct session *s, const char *format,
-               ...)
-{
-    char text[512];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    struct effect *e = core_effect(c, EFFECT_LOG);
-    e->level = level;
-    e->message = format;
-    e->queue = q ? xstrdup(q->name) : NULL;
-    e->session = s ? xstrdup(s->name) : NULL;
-    e->text = xstrdup(text);
-}
-
-void core_reply(struct core *c, const struct route *route, const struct reply *reply)
-{
-    struct effect *e = core_effect(c, EFFECT_REPLY);
-    e->route = *route;
-    reply_pack(reply, &e->bytes);
 }
 
 /* ------------------------------------------------------------------ shared small things */

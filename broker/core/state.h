@@ -1,6 +1,6 @@
 /* The core's state and what its files offer each other. Private to broker/core (and its tests).
  *
- *   core.c      the public calls, timers, flush, effects
+ *   core.c      the public calls, timers, flush; effects.c what comes of them
  *   attach.c    attach, Hello, resume, the end of a session
  *   guard.c     what was refused, by whom: denial, and the ingress bound again
  *   session.c   frames in, bodies out, links
@@ -21,7 +21,7 @@
  *   retry.c     deliveries that failed (attempts.c remembers them); trouble.c what went wrong, and the dead; letters.c those that go to another queue
  *   lease.c     the bookkeeping of leases
  *   receipt.c   the text of a receipt
- *   operate.c   control calls on queues (answers.c remembers what they were answered)
+ *   operate.c   control calls on queues (answers.c remembers what they were answered); declare.c how queues come, change and go
  *
  * Ownership: the core owns sessions, producers and queues; a session its consumers; a destination its waiting runs; a
  * consumer its leases. Everything else is a borrowed pointer that the owner clears when it goes. */
