@@ -1,8 +1,6 @@
 /* What waits for the disk: confirms, deliveries, answers, and the farewell. */
 #include "tests/broker/core/disk_driver.h"
 
-#include <stdio.h>
-
 /* ------------------------------------------------------------------ confirms */
 
 static void a_confirm_follows_the_sync(void **state)
@@ -209,194 +207,6 @@ static void without_room_on_disk_an_entry_waits_and_is_refused_for_the_disk(void
     assert_non_null(strstr(heard(p), "confirm"));
 }
 
-/* ------------------------------------------------------------------ restarts */
-
-static const struct destination *destination_known(const char *name)
-{
-    for (const struct producer *p = bench.d->core->producers; p; p = p->hh.next) {
-        struct destination *d = NULL;
-        HASH_FIND(hh, p->destinations, name, strlen(name), d);
-        if (d)
-            return d;
-    }
-    return NULL;
-}
-
-/* Its publisher may have been away all the time, and must not hear "refused" of what was accepted. */
-static void outcomes_outlive_the_deletion_of_their_queue(void **state)
-{
-    (void)state;
-    declare_durably("mail", "durability=disk");
-    struct peer *p = joined("p");
-    publish(p, "mail", 0, "one");
-    settle_disk();
-    struct request r = { .call = CALL_DELETE, .queue = "mail", .u.delete_.force = true };
-    assert_string_equal(ask_durably(&r), "ok");
-    stop_orderly();
-    stop_orderly(); /* now only the snapshot has it */
-    const struct destination *to = destination_known("mail");
-    assert_non_null(to);
-    assert_int_equal(to->outcome_count, 1);
-    assert_int_equal(to->outcomes[0].reason, REASON_ok);
-}
-
-static void outcomes_of_queues_in_memory_do_not_outlive_the_broker(void **state)
-{
-    (void)state;
-    declare_durably("mail", "durability=memory");
-    struct peer *p = joined("p");
-    publish(p, "mail", 0, "one");
-    stop_orderly();
-    assert_null(destination_known("mail"));
-}
-
-/* What others publish makes the log write one. */
-static void checkpoint_comes(void)
-{
-    struct peer *other = joined("other");
-    struct log_info before, now;
-    log_info(bench.log, &before);
-    for (unsigned i = 0; i < 100; i++) {
-        publish(other, "orders", 0, "big:6000");
-        settle_disk();
-        ask_durably(&(struct request){ .call = CALL_PURGE, .queue = "orders" });
-        log_info(bench.log, &now);
-        if (now.checkpoints > before.checkpoints)
-            return;
-    }
-    fail_msg("there was no checkpoint");
-}
-
-/* The queue of that name gives way to another one. */
-static void declare_anew(const char *durability)
-{
-    struct request r = { .call = CALL_DELETE, .queue = "mail", .u.delete_.force = true };
-    assert_string_equal(ask_durably(&r), "ok");
-    assert_string_equal(declare_durably("mail", durability), "ok");
-}
-
-/* "1..2 ok, 3..3 unavailable" */
-static const char *outcomes_known(void)
-{
-    static char text[200];
-    const struct destination *to = destination_known("mail");
-    size_t at = 0;
-    text[0] = '\0';
-    for (uint32_t i = 0; to && i < to->outcome_count; i++)
-        at += (size_t)snprintf(text + at, sizeof text - at, "%s%llu..%llu %s", i ? ", " : "",
-                               (unsigned long long)to->outcomes[i].first,
-                               (unsigned long long)(to->outcomes[i].first + to->outcomes[i].count - 1),
-                               reason_info((enum reason)to->outcomes[i].reason)->name);
-    return text;
-}
-
-/* The publisher heard nothing all the while. */
-static void what_a_queue_in_memory_accepted_is_not_refused_when_it_is_on_disk_by_then(void **state)
-{
-    (void)state;
-    declare_durably("mail", "durability=disk");
-    struct peer *p = joined("p");
-    publish(p, "mail", 0, "one");
-    settle_disk();
-    declare_anew("durability=memory");
-    publish(p, "mail", 0, "two");
-    checkpoint_comes();
-    declare_anew("durability=disk");
-    publish(p, "mail", 0, "three");
-    settle_disk();
-    crash(0);
-    assert_string_equal(outcomes_known(), "1..1 ok, 2..2 ok, 3..3 ok");
-}
-
-/* It would be sent again, and be there twice. */
-static void what_a_queue_in_memory_accepted_is_known_once_there_is_one_on_disk(void **state)
-{
-    (void)state;
-    declare_durably("mail", "durability=memory");
-    struct peer *p = joined("p");
-    publish(p, "mail", 0, "one two");
-    declare_anew("durability=disk");
-    crash(0);
-    assert_string_equal(outcomes_known(), "1..2 ok");
-}
-
-/* Of each that is still there. */
-static void everybody_who_published_to_it_in_memory_is_spoken_for_then(void **state)
-{
-    struct driver *d = *state;
-    declare_durably("mail", "durability=memory");
-    struct peer *gone = joined("gone");
-    publish(gone, "mail", 0, "one");
-    bye(gone);
-    pass(d, d->config.producer_memory_ms);
-    assert_null(d->core->producers);
-    struct peer *p = joined("p"), *q = joined("q");
-    struct token ids[] = { p->producer, q->producer };
-    publish(p, "mail", 0, "two");
-    publish(q, "mail", 0, "three four");
-    publish(q, "other", 0, "five");
-    declare_anew("durability=disk");
-    declare_anew("durability=memory");
-    publish(p, "mail", 0, "six");
-    declare_anew("durability=disk");
-    settle_disk();
-    crash(0);
-    for (unsigned i = 0; i < 2; i++) {
-        struct producer *known = NULL;
-        HASH_FIND(hh, d->core->producers, &ids[i], sizeof ids[i], known);
-        assert_non_null(known);
-        assert_int_equal(HASH_COUNT(known->destinations), 1);
-        assert_int_equal(known->destinations->next, 3);
-    }
-}
-
-/* Else it speaks for the name, and the publisher sends again what may have been accepted in memory. */
-static void a_name_that_was_on_disk_is_not_spoken_for_when_it_is_in_memory_by_then(void **state)
-{
-    (void)state;
-    declare_durably("mail", "durability=disk");
-    struct peer *p = joined("p");
-    publish(p, "mail", 0, "one");
-    settle_disk();
-    declare_anew("durability=memory");
-    publish(p, "mail", 0, "two");
-    settle_disk();
-    crash(0);
-    assert_null(destination_known("mail"));
-}
-
-/* Its publisher would hear that there is no such queue. */
-static void nor_when_that_was_deleted_since(void **state)
-{
-    (void)state;
-    declare_durably("mail", "durability=disk");
-    struct peer *p = joined("p");
-    publish(p, "mail", 0, "one");
-    settle_disk();
-    declare_anew("durability=memory");
-    publish(p, "mail", 0, "two");
-    struct request r = { .call = CALL_DELETE, .queue = "mail", .u.delete_.force = true };
-    assert_string_equal(ask_durably(&r), "ok");
-    crash(0);
-    assert_null(destination_known("mail"));
-}
-
-/* What is accepted in memory is told, and delivered, before the log has a word on that. */
-static void nor_when_the_log_had_no_time_to_say_so(void **state)
-{
-    (void)state;
-    declare_durably("mail", "durability=disk");
-    struct peer *p = joined("p");
-    publish(p, "mail", 0, "one");
-    settle_disk();
-    declare_anew("durability=memory");
-    heard(p);
-    publish(p, "mail", 0, "two");
-    assert_string_equal(heard(p), "confirm mail 2 -> 1");
-    crash(0);
-    assert_null(destination_known("mail"));
-}
-
 /* The disk is behind for a moment: that is no reason to send somebody for a larger one. */
 static void a_disk_that_is_behind_is_not_full(void **state)
 {
@@ -414,6 +224,8 @@ static void a_disk_that_is_behind_is_not_full(void **state)
     }
     assert_true(broker(d).disk_full && logged(d, "no room on the disk"));
 }
+
+/* ------------------------------------------------------------------ the farewell */
 
 static void a_stopping_broker_says_bye_behind_the_last_confirm(void **state)
 {
@@ -459,14 +271,6 @@ int main(void)
         on_disk(the_durability_of_a_queue_does_not_change),
         on_disk(a_purge_of_what_is_on_disk_only_lets_in_who_waits_for_room),
         on_disk(without_room_on_disk_an_entry_waits_and_is_refused_for_the_disk),
-        on_disk(outcomes_outlive_the_deletion_of_their_queue),
-        on_disk(outcomes_of_queues_in_memory_do_not_outlive_the_broker),
-        on_disk(what_a_queue_in_memory_accepted_is_not_refused_when_it_is_on_disk_by_then),
-        on_disk(what_a_queue_in_memory_accepted_is_known_once_there_is_one_on_disk),
-        on_disk(everybody_who_published_to_it_in_memory_is_spoken_for_then),
-        on_disk(a_name_that_was_on_disk_is_not_spoken_for_when_it_is_in_memory_by_then),
-        on_disk(nor_when_that_was_deleted_since),
-        on_disk(nor_when_the_log_had_no_time_to_say_so),
         on_disk(a_disk_that_is_behind_is_not_full),
         on_disk(a_stopping_broker_says_bye_behind_the_last_confirm),
         on_disk(a_stopping_broker_delivers_nothing_more),
