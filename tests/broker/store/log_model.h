@@ -104,4 +104,9 @@ void model_restart(struct model *m, enum model_end how);
 void model_shut(struct model *m, enum model_end how);
 void model_open(struct model *m, enum model_end how);
 
+/* `groups` groups of four events of 100 bytes, in each of two queues in turn, each durable before the next. */
+void model_write_groups(struct model *m, int groups);
+/* The same: several segments of live events, and a checkpoint. */
+void model_write_segments(struct model *m);
+
 #endif

@@ -57,3 +57,21 @@ void model_load_all(struct model *m)
     for (uint32_t q = 0; q < m->queue_count; q++)
         load_queue(m, &m->queues[q]);
 }
+
+void model_write_groups(struct model *m, int groups)
+{
+    for (int i = 0; i < groups; i++) {
+        assert_true(model_append(m, &m->queues[i % 2], 4, 100, false));
+        model_note(m);
+        model_turn(m, 1, UINT64_MAX);
+        model_turn(m, 1, UINT64_MAX);
+        assert_true(m->done == m->ticket);
+    }
+}
+
+void model_write_segments(struct model *m)
+{
+    model_write_groups(m, 150);
+    model_restart(m, MODEL_STOP);
+    model_write_groups(m, 10);
+}
