@@ -104,7 +104,7 @@ static void render_refused(struct buf *b, const struct api_command *c, const str
     const char *detail = publish_detail(c, e, o, room);
     json_add_number_member(b, "status", (uint64_t)info->status);
     json_add_text_member(b, "reason", span_str(info->name));
-    json_add_text_member(b, "detail", span_str(detail ? detail : info->title));
+    respond_add_sentence(b, "detail", detail ? detail : info->title);
     if (o->queue)
         json_add_text_member(b, "queue", span_str(o->queue));
 }

@@ -46,7 +46,16 @@ void respond_retry_after(struct api_response *out, struct arena *a, uint32_t ms)
     respond_number_header(out, a, "Retry-After", ms <= 1000 ? 1 : (ms + 999) / 1000);
 }
 
-/* A sentence may quote the request and cut it within a character; JSON may not hold half of one. */
+/* A lead byte, and the bytes behind it that can only go on from it. */
+static struct span next_character(const uint8_t *at, const uint8_t *end)
+{
+    size_t size = 1;
+    while (at + size < end && (at[size] & 0xc0) == 0x80)
+        size++;
+    return span_of(at, size);
+}
+
+/* A sentence may quote the request, or a setting, and cut it within a character; JSON may not hold half of one: that falls away. */
 void respond_add_sentence(struct buf *b, const char *name, const char *sentence)
 {
     struct span text = span_str(sentence);
@@ -54,11 +63,15 @@ void respond_add_sentence(struct buf *b, const char *name, const char *sentence)
         json_add_text_member(b, name, text);
         return;
     }
-    struct buf ascii = { 0 };
-    for (size_t i = 0; i < text.size; i++)
-        buf_add_byte(&ascii, text.data[i] < 0x80 ? text.data[i] : '?');
-    json_add_text_member(b, name, buf_span(&ascii));
-    buf_free(&ascii);
+    struct buf whole = { 0 };
+    for (const uint8_t *at = text.data, *end = at + text.size; at < end;) {
+        struct span character = next_character(at, end);
+        if (utf8_valid(character))
+            buf_add(&whole, character.data, character.size);
+        at += character.size;
+    }
+    json_add_text_member(b, name, buf_span(&whole));
+    buf_free(&whole);
 }
 
 void problem_open(enum reason reason, const char *detail, bool retryable, struct api_response *out)

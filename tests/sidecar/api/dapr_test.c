@@ -238,6 +238,19 @@ static void a_message_says_what_to_do(void **state)
     }
 }
 
+/* Where it quotes what it was cut in the middle of. */
+static void a_message_holds_whole_characters_only(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    publish(&d, "/v1.0/publish/sluice/orders", "x");
+    d.command.away = "no broker answers at \xc3\xa9\xe2\x82";
+    api_render_publish(&d.command, &(struct api_outcome){ .reason = REASON_unavailable }, &d.arena, &d.response);
+    assert_says(&d, 500, ": no broker answers at \xc3\xa9 (unavailable)\"");
+    driver_end(&d);
+}
+
 static void metadata_are_its_name_and_its_pubsubs(void **state)
 {
     char *items[] = { (char *)(uintptr_t) "pubsub", (char *)(uintptr_t) "other" };
@@ -290,6 +303,7 @@ int main(void)
         cmocka_unit_test(mistakes_are_answered_in_its_words),
         cmocka_unit_test(outcomes_are_answered_in_its_words),
         cmocka_unit_test(a_message_says_what_to_do),
+        cmocka_unit_test(a_message_holds_whole_characters_only),
         cmocka_unit_test(metadata_are_its_name_and_its_pubsubs),
         cmocka_unit_test(health_is_an_empty_204_or_why_not),
     };

@@ -74,6 +74,23 @@ static void some_refused_are_207_and_counted(void **state)
     driver_end(&d);
 }
 
+/* Why no broker is reached names its address, and may have been cut within a character of it. */
+static void a_refused_event_s_detail_is_utf8_whatever_was_cut(void **state)
+{
+    static const struct api_outcome o[] = { { .sequence = 7 }, { .reason = REASON_unavailable } };
+    struct api_event two[] = { { .id = span_str("a") }, { .id = span_str("b") } };
+    const struct api_command c = { .kind = API_PUBLISH,
+                                   .queue = "q",
+                                   .away = "no broker answers at \xc3\xa9\xe2\x82",
+                                   .u.publish = { .events = two, .count = 2, .batch = true } };
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    api_render_publish(&c, o, &d.arena, &d.response);
+    assert_says(&d, 207, "\"detail\":\"no broker answers at \xc3\xa9\"");
+    driver_end(&d);
+}
+
 static void all_refused_alike_are_the_common_error(void **state)
 {
     const struct api_outcome o[] = { { .reason = REASON_full, .depth = 9, .capacity = 10, .retry_after_ms = 1500 },
@@ -265,6 +282,7 @@ int main(void)
         cmocka_unit_test(a_batch_of_one_is_still_a_batch),
         cmocka_unit_test(a_batch_names_each_id_as_json_wants_it),
         cmocka_unit_test(some_refused_are_207_and_counted),
+        cmocka_unit_test(a_refused_event_s_detail_is_utf8_whatever_was_cut),
         cmocka_unit_test(all_refused_alike_are_the_common_error),
         cmocka_unit_test(what_a_title_leaves_open_is_said),
         cmocka_unit_test(what_went_to_a_topic_names_its_queues),
