@@ -8,6 +8,8 @@
 #include "base/xalloc.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
 #include <utlist.h>
 
 /* Decoding an event takes a few times its bytes; beyond this it is an attack. */
@@ -25,7 +27,8 @@
 /* A piece of an answer that goes on. */
 #define STREAM_BLOCK (16u << 10)
 
-enum stage { STAGE_ADDRESS, STAGE_BODY, STAGE_REFUSED, STAGE_ASKED, STAGE_ANSWERED };
+/* Up to STAGE_REFUSED the request is still arriving; STAGE_LATE: it took too long, and its client was told. */
+enum stage { STAGE_ADDRESS, STAGE_BODY, STAGE_REFUSED, STAGE_ASKED, STAGE_ANSWERED, STAGE_LATE };
 
 struct exchange {
     struct exchange *prev, *next;
@@ -281,6 +284,8 @@ enum MHD_Result exchange_access(void *ctx, struct MHD_Connection *connection, co
 {
     struct exchange *x = *slot;
     (void)ctx, (void)connection, (void)url, (void)version;
+    if (x->stage == STAGE_LATE)
+        return MHD_NO;
     if (x->stage == STAGE_ADDRESS)
         return read_headers(x, method);
     if (*upload_size) {
@@ -397,6 +402,46 @@ void exchanges_drop_gone(struct http_server *s)
         }
         x->close = true;
         s->handler.abandon(s->ctx, x, REASON_timeout); /* one that still reads is told the truth */
+    }
+}
+
+static void write_response(const struct api_response *r, wall_t now, struct buf *out)
+{
+    struct tm tm;
+    char date[40];
+    gmtime_r(&(time_t){ now.ms / 1000 }, &tm);
+    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close\r\nContent-Length: %zu\r\n", r->status,
+               MHD_get_reason_phrase_for((unsigned)r->status), date, r->body.size);
+    if (r->content_type)
+        buf_printf(out, "Content-Type: %s\r\n", r->content_type);
+    for (size_t i = 0; i < r->header_count; i++)
+        buf_printf(out, "%s: %s\r\n", (const char *)r->headers[i].name.data, (const char *)r->headers[i].value.data);
+    buf_add_str(out, "\r\n");
+    buf_add(out, r->body.data, r->body.size);
+}
+
+/* libmicrohttpd takes no response before the request is whole. Nothing of one is on its way, so this goes past it. */
+static void tell_late(struct exchange *x)
+{
+    struct http_server *s = x->listener->server;
+    struct buf text = { 0 };
+    if (x->stage != STAGE_REFUSED)
+        api_problem(REASON_timeout, NULL, 0, &x->arena, &x->response);
+    x->stage = STAGE_LATE; /* what of it may still be unread completes it no more */
+    s->handler.refused(s->ctx, x->response.status);
+    s->handler.finish(s->ctx, &x->request, &x->arena, &x->response);
+    write_response(&x->response, s->now.wall, &text);
+    send(x->peer->fd, text.data, text.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    buf_free(&text);
+}
+
+void exchange_tell_late(struct http_server *s, const struct peer *p)
+{
+    struct exchange *x;
+    DL_FOREACH (s->exchanges, x) {
+        if (x->peer == p && x->stage <= STAGE_REFUSED)
+            tell_late(x);
     }
 }
 

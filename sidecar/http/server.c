@@ -156,7 +156,10 @@ static void sweep(struct http_server *s)
     s->next_sweep = mono_add_ms(s->now.mono, SWEEP_MS);
     exchanges_drop_gone(s);
     for (struct peer *p = s->peers; p; p = p->next) {
-        if (p->deadline.ns <= s->now.mono.ns || peer_has_left(p))
+        bool late = p->deadline.ns <= s->now.mono.ns;
+        if (late)
+            exchange_tell_late(s, p);
+        if (late || peer_has_left(p))
             shutdown(p->fd, SHUT_RDWR);
     }
 }

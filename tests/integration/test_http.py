@@ -176,13 +176,16 @@ def test_methods(q):
 
 def test_a_byte_now_and_then_does_not_hold_a_connection(cluster, broker):
     s = cluster.sidecar(broker, "--request-timeout", "1s")
+    received = b""
     with dial(s.ready["http"]) as connection:
         connection.sendall(f"POST /v1/queues/q/events HTTP/1.1\r\n{HOST}Content-Length: 1000\r\n\r\n".encode())
         connection.settimeout(0.1)
         for _ in range(100):
             try:
                 connection.sendall(b"x")
-                if connection.recv(1) == b"":
+                piece = connection.recv(4096)
+                received += piece
+                if piece == b"":
                     break
             except TimeoutError:
                 continue
@@ -190,6 +193,8 @@ def test_a_byte_now_and_then_does_not_hold_a_connection(cluster, broker):
                 break
         else:
             raise AssertionError("still connected")
+    head, _, problem = received.partition(b"\r\n\r\n")
+    assert status_of(head) == 408 and json.loads(problem)["reason"] == "timeout"
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])

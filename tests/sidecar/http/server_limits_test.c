@@ -2,6 +2,7 @@
 #include "tests/sidecar/http/server_driver.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -107,6 +108,38 @@ static void a_connection_that_says_nothing_is_kept_for_a_while(void **state)
     http_close(d.http);
 }
 
+/* Its head, or a part of its body. */
+static void a_request_that_takes_too_long_is_told_so(void **state)
+{
+    static const char *const parts[] = { "POST /later HTTP/1.1\r\nHost: localhost\r\nConte",
+                                         "POST /later HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf" };
+    (void)state;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        struct driver d;
+        char text[1000] = "", rest_of_it;
+        driver_open(&d, 10);
+        int fd = connected(&d);
+        say(fd, parts[i], strlen(parts[i]));
+        step(&d);
+        rest(&d);
+        say(fd, "1", 1);
+        d.now.mono = mono_add_ms(d.now.mono, 30000);
+        http_run(d.http, d.now);
+        assert_int_equal(d.refused, 1);
+        say(fd, "2345", 4); /* comes too late to make it whole */
+        until_connected(&d, 0);
+        assert_true(recv(fd, text, sizeof text - 1, 0) > 0);
+        assert_int_equal(recv(fd, &rest_of_it, 1, 0), 0);
+        assert_memory_equal(text, "HTTP/1.1 408 Request Timeout\r\nDate: ", 36);
+        assert_non_null(strstr(text, "\r\nContent-Type: application/problem+json\r\n"));
+        assert_non_null(strstr(text, "\r\n\r\n{\"type\":\"urn:sluice:reason:timeout\""));
+        assert_int_equal(strtol(strstr(text, "Content-Length: ") + 16, NULL, 10), strlen(strstr(text, "\r\n\r\n") + 4));
+        close(fd);
+        assert_int_equal(d.count + d.done, 0);
+        http_close(d.http);
+    }
+}
+
 static void a_body_that_is_broken_off_leaves_its_room(void **state)
 {
     struct driver d;
@@ -197,6 +230,7 @@ int main(void)
         cmocka_unit_test(bodies_have_so_much_room_together_and_a_small_one_always),
         cmocka_unit_test(a_body_in_chunks_above_its_limit_is_413),
         cmocka_unit_test(a_connection_that_says_nothing_is_kept_for_a_while),
+        cmocka_unit_test(a_request_that_takes_too_long_is_told_so),
         cmocka_unit_test(a_body_that_is_broken_off_leaves_its_room),
         cmocka_unit_test(a_client_that_vanishes_half_way_through_its_request_holds_no_connection),
         cmocka_unit_test(who_came_when_there_were_too_many_is_let_in_when_one_ends),
