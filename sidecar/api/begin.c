@@ -129,7 +129,7 @@ static size_t headers_size(const struct api_request *r)
 static bool is_batch(const struct api_request *r)
 {
     struct span type = header_find(r, "Content-Type");
-    return type.size >= 28 && strncasecmp((const char *)type.data, "application/cloudevents-batch", 28) == 0;
+    return type.size >= 29 && strncasecmp((const char *)type.data, "application/cloudevents-batch", 29) == 0;
 }
 
 /* A publish of one event; to Dapr's address a batch is data as any other. */
@@ -262,7 +262,9 @@ enum api_answer api_begin(const struct api_config *c, const struct api_request *
         return refuse_listener(c, r, a, out);
     if (is_encoded(r))
         return refuse(REASON_media_type, "Content-Encoding is not understood here: send the body as it is", a, out);
-    return check_length(c, r, route, a, body_limit, out);
+    enum api_answer answer = check_length(c, r, route, a, body_limit, out);
+    *close &= answer == API_RESPONSE;
+    return answer;
 }
 
 bool api_is_publish(const struct api_request *r)

@@ -1,5 +1,7 @@
 #include "tests/sidecar/api/api_driver.h"
 
+#include <stdio.h>
+
 static void refuses(const char *name, const char *value, int status, const char *reason)
 {
     struct driver d;
@@ -175,6 +177,45 @@ static void a_refused_body_is_read_unless_it_is_enormous_or_waits_for_our_word(v
     assert_true(ends_after("Content-Length", "4000000000"));
     assert_true(ends_after("Content-Length", "40000000000000000000000"));
     assert_true(ends_after("Expect", "100-continue"));
+}
+
+static void one_that_waits_for_our_word_and_gets_it_keeps_its_connection(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    driver_header(&d, "Expect", "100-continue");
+    driver_header(&d, "Content-Length", "5");
+    assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/events", "hello"), API_COMMAND);
+    assert_false(d.close);
+    driver_end(&d);
+}
+
+/* What becomes of it before a byte of the body is read. */
+static enum api_answer judged(const char *type, uint64_t length)
+{
+    struct driver d;
+    char text[24];
+    driver_begin(&d);
+    snprintf(text, sizeof text, "%llu", (unsigned long long)length);
+    driver_header(&d, "Content-Type", type);
+    driver_header(&d, "Content-Length", text);
+    d.request.method = span_str("POST");
+    d.request.path = span_str("/v1/queues/q/events");
+    d.request.headers = d.headers;
+    enum api_answer answer = api_begin(&d.config, &d.request, &d.arena, &d.body_limit, &d.response, &d.close);
+    assert_int_equal(d.response.status, answer == API_CONTINUE ? 0 : 413);
+    driver_end(&d);
+    return answer;
+}
+
+static void a_length_is_compared_to_the_byte(void **state)
+{
+    (void)state;
+    assert_int_equal(judged("application/cloudevents-batch+json", 4 << 20), API_CONTINUE);
+    assert_int_equal(judged("application/cloudevents-batch+json", (4 << 20) + 1), API_RESPONSE);
+    assert_int_equal(judged("text/plain", (1 << 20) / 3 * 4 + 65536), API_CONTINUE);
+    assert_int_equal(judged("text/plain", (1 << 20) / 3 * 4 + 65537), API_RESPONSE);
 }
 
 static uint64_t limit_of(const char *target, const char *type)
@@ -363,6 +404,8 @@ int main(void)
         cmocka_unit_test(what_a_proxy_may_read_otherwise_is_refused_and_the_connection_ends),
         cmocka_unit_test(a_header_s_name_is_any_token),
         cmocka_unit_test(one_chunked_coding_or_two_equal_lengths_pass),
+        cmocka_unit_test(one_that_waits_for_our_word_and_gets_it_keeps_its_connection),
+        cmocka_unit_test(a_length_is_compared_to_the_byte),
         cmocka_unit_test(a_refused_body_is_read_unless_it_is_enormous_or_waits_for_our_word),
         cmocka_unit_test(a_body_s_limit_is_its_address_s_and_form_s),
         cmocka_unit_test(a_declared_length_beyond_the_limit_is_413_before_the_body),
