@@ -128,6 +128,8 @@ static void a_ttl_is_an_expiry_unless_the_event_has_one(void **state)
     driver_begin(&d);
     publish(&d, "/v1.0/publish/sluice/t?metadata.ttlInSeconds=5", "x");
     assert_true(d.command.u.publish.events[0].terms.expires_ms == 1700000005123);
+    publish(&d, "/v1.0/publish/sluice/t?metadata.ttlInSeconds=100", "x");
+    assert_true(d.command.u.publish.events[0].terms.expires_ms == 1700000100123);
     publish(&d, "/v1.0/publish/sluice/t?metadata.ttlinseconds=4294967295&metadata.rawPayload=true", "x");
     assert_true(d.command.u.publish.events[0].terms.expires_ms == 1700000000123 + INT64_C(4294967295000));
     publish(&d, "/v1.0/publish/sluice/t", "x");
@@ -220,7 +222,9 @@ static void a_message_says_what_to_do(void **state)
         { { .reason = REASON_draining },
           ": the broker is stopping, so nothing was accepted: send it again when",
           true },
-        { { .reason = REASON_unavailable }, ": no broker answers at X (unavailable)", true },
+        { { .reason = REASON_unavailable },
+          "error when publish to topic orders: no broker answers at X (unavailable)",
+          true },
         { { .reason = REASON_unknown },
           "send an id of your own (metadata.cloudevent.id) to be able to retry (unknown)",
           false },

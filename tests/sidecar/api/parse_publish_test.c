@@ -180,6 +180,8 @@ static void protobuf_batches_name_the_index_of_what_is_wrong(void **state)
                    400, "no protobuf CloudEventBatch");
     driver_refuses("POST", "/v1/queues/q/events", "Content-Type", "application/cloudevents-batch+protobuf", "", 400,
                    "no events");
+    driver_refuses("POST", "/v1/queues/q/events", "Content-Type", "application/cloudevents-batch+protobuf",
+                   "\x12\x01z\x08\x01", 400, "no events"); /* fields that it does not know */
 }
 
 static void formats_and_codings_that_are_not_understood_are_415(void **state)

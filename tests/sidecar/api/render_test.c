@@ -117,6 +117,7 @@ static void a_refusal_has_the_depth_only_where_the_queue_is_full(void **state)
         driver_begin(&d);
         api_render_publish(&c, &o, &d.arena, &d.response);
         assert_says(&d, reason_info(others[i])->status, "\"queue\":\"q\",\"id\":\"a\"}");
+        assert_null(memmem(d.response.body.data, d.response.body.size, "10000", 5));
         driver_end(&d);
     }
 }
