@@ -15,10 +15,13 @@
 static enum api_answer begin(void *ctx, const struct api_request *r, struct arena *a, uint64_t *body_limit,
                              struct api_response *out, bool *close)
 {
-    (void)ctx, (void)r, (void)a, (void)out;
+    (void)ctx;
     *body_limit = BODY;
     *close = false;
-    return API_CONTINUE;
+    if (!span_equal(r->path, span_str("/refused")))
+        return API_CONTINUE;
+    api_problem(REASON_not_found, NULL, 0, a, out);
+    return API_RESPONSE;
 }
 
 static void asked(void *ctx, struct exchange *x, const struct api_request *r, struct arena *a)
@@ -32,7 +35,8 @@ static void asked(void *ctx, struct exchange *x, const struct api_request *r, st
 
 static void finish(void *ctx, const struct api_request *r, struct arena *a, struct api_response *out)
 {
-    (void)ctx, (void)r, (void)a, (void)out;
+    (void)ctx, (void)r, (void)a;
+    out->headers[out->header_count++] = (struct api_header){ span_str("Finished"), span_str("yes") };
 }
 
 static void refused(void *ctx, int status)
@@ -130,12 +134,25 @@ void ask(int fd, const char *path)
     say(fd, text, (size_t)size);
 }
 
-void assert_status(int fd, const char *status)
+void assert_says(int fd, const char *status)
 {
     char text[1000] = "", line[32];
     int size = snprintf(line, sizeof line, "HTTP/1.1 %s ", status);
     assert_true(recv(fd, text, sizeof text - 1, 0) > 0);
     assert_memory_equal(text, line, (size_t)size);
+    assert_non_null(strstr(text, "\r\nFinished: yes\r\n"));
+}
+
+void assert_ends(int fd)
+{
+    char more;
+    assert_int_equal(recv(fd, &more, 1, 0), 0);
+    close(fd);
+}
+
+void assert_status(int fd, const char *status)
+{
+    assert_says(fd, status);
     close(fd);
 }
 

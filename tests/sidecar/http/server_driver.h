@@ -1,4 +1,5 @@
-/* The server under a clock of the test's, with a handler that answers nothing by itself, and clients over loopback. */
+/* The server under a clock of the test's, with a handler that answers nothing by itself (but /refused, by 404), and clients
+ * over loopback. */
 #ifndef SLUICE_TESTS_SIDECAR_HTTP_SERVER_DRIVER_H
 #define SLUICE_TESTS_SIDECAR_HTTP_SERVER_DRIVER_H
 
@@ -40,6 +41,9 @@ int connected(struct driver *d);
 void say(int fd, const void *bytes, size_t size);
 /* A POST without a body; one of /soon is held for a moment. */
 void ask(int fd, const char *path);
+/* What is answered; then that the server has closed the connection. */
+void assert_says(int fd, const char *status);
+void assert_ends(int fd);
 /* What is answered, after which the connection is closed. */
 void assert_status(int fd, const char *status);
 void assert_answered(int fd);

@@ -131,13 +131,54 @@ static void a_request_that_takes_too_long_is_told_so(void **state)
         assert_true(recv(fd, text, sizeof text - 1, 0) > 0);
         assert_int_equal(recv(fd, &rest_of_it, 1, 0), 0);
         assert_memory_equal(text, "HTTP/1.1 408 Request Timeout\r\nDate: ", 36);
-        assert_non_null(strstr(text, "\r\nContent-Type: application/problem+json\r\n"));
+        assert_non_null(strstr(text, "\r\nContent-Type: application/problem+json\r\nFinished: yes\r\n"));
         assert_non_null(strstr(text, "\r\n\r\n{\"type\":\"urn:sluice:reason:timeout\""));
         assert_int_equal(strtol(strstr(text, "Content-Length: ") + 16, NULL, 10), strlen(strstr(text, "\r\n\r\n") + 4));
         close(fd);
         assert_int_equal(d.count + d.done, 0);
         http_close(d.http);
     }
+}
+
+/* The rest of its body would only have been thrown away. */
+static void one_that_is_refused_and_takes_too_long_hears_why_it_is_refused(void **state)
+{
+    static const char part[] = "POST /refused HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf";
+    struct driver d;
+    (void)state;
+    driver_open(&d, 10);
+    int fd = connected(&d);
+    say(fd, part, sizeof part - 1);
+    step(&d);
+    rest(&d);
+    d.now.mono = mono_add_ms(d.now.mono, 30000);
+    http_run(d.http, d.now);
+    assert_int_equal(d.refused, 1);
+    until_connected(&d, 0);
+    assert_says(fd, "404");
+    assert_ends(fd);
+    http_close(d.http);
+}
+
+static void a_connection_that_was_used_is_kept_as_long_as_a_new_one(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_open(&d, 10);
+    int fd = connected(&d);
+    ask(fd, "/later");
+    until_asked(&d, 1);
+    answer(&d, d.asked[0], REASON_draining);
+    rest(&d);
+    assert_says(fd, "200");
+    d.now.mono = mono_add_ms(d.now.mono, 59000);
+    http_run(d.http, d.now);
+    rest(&d);
+    assert_int_equal(http_connections(d.http), 1);
+    ask(fd, "/later");
+    until_asked(&d, 2);
+    http_close(d.http);
+    assert_answered(fd);
 }
 
 static void a_body_that_is_broken_off_leaves_its_room(void **state)
@@ -169,11 +210,18 @@ static void a_client_that_vanishes_half_way_through_its_request_holds_no_connect
     static const char *const halves[] = { "POST /later HTT", "POST /later HTTP/1.1\r\nHost: localhost\r\nConte",
                                           "POST /later HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf" };
     (void)state;
-    for (size_t i = 0; i < sizeof halves / sizeof *halves; i++) {
+    for (size_t i = 0; i < 2 * sizeof halves / sizeof *halves; i++) {
         struct driver d;
         driver_open(&d, 10);
         int fd = connected(&d);
-        say(fd, halves[i], strlen(halves[i]));
+        if (i % 2) { /* it is the connection's second */
+            ask(fd, "/later");
+            until_asked(&d, 1);
+            answer(&d, d.asked[0], REASON_draining);
+            rest(&d);
+            assert_says(fd, "200"); /* unread it would make of the end a reset, which nobody misses */
+        }
+        say(fd, halves[i / 2], strlen(halves[i / 2]));
         close(fd);
         for (unsigned second = 0; second < 4; second++) {
             http_readable(d.http, d.fd);
@@ -224,6 +272,26 @@ static void connections_are_no_more_than_there_are_descriptors(void **state)
     http_close(d.http);
 }
 
+/* Where there is more than that for it. */
+static void connections_are_no_more_than_were_asked_for(void **state)
+{
+    struct driver d;
+    int fds[3];
+    (void)state;
+    driver_open_with(&d, 2, 5);
+    fds[0] = connected(&d);
+    fds[1] = connected(&d);
+    fds[2] = dial(&d);
+    ask(fds[2], "/later");
+    http_readable(d.http, d.fd);
+    http_run(d.http, d.now);
+    rest(&d);
+    assert_int_equal(http_connections(d.http), 2);
+    for (size_t i = 0; i < 3; i++)
+        close(fds[i]);
+    http_close(d.http);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,10 +299,13 @@ int main(void)
         cmocka_unit_test(a_body_in_chunks_above_its_limit_is_413),
         cmocka_unit_test(a_connection_that_says_nothing_is_kept_for_a_while),
         cmocka_unit_test(a_request_that_takes_too_long_is_told_so),
+        cmocka_unit_test(one_that_is_refused_and_takes_too_long_hears_why_it_is_refused),
+        cmocka_unit_test(a_connection_that_was_used_is_kept_as_long_as_a_new_one),
         cmocka_unit_test(a_body_that_is_broken_off_leaves_its_room),
         cmocka_unit_test(a_client_that_vanishes_half_way_through_its_request_holds_no_connection),
         cmocka_unit_test(who_came_when_there_were_too_many_is_let_in_when_one_ends),
         cmocka_unit_test(connections_are_no_more_than_there_are_descriptors),
+        cmocka_unit_test(connections_are_no_more_than_were_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

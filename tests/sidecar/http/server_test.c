@@ -14,20 +14,26 @@ static void a_connection_is_held_for_a_moment_and_suspended_then(void **state)
     struct driver d;
     (void)state;
     driver_open(&d, 10);
+    int before = connected(&d); /* its answer leaves nothing to be in a hurry for */
+    ask(before, "/later");
+    until_asked(&d, 1);
+    answer(&d, d.asked[0], REASON_draining);
+    rest(&d);
+    assert_answered(before);
     int fd = dial(&d);
     ask(fd, "/soon");
-    until_asked(&d, 1);
+    until_asked(&d, 2);
     rest(&d);
     mono_t end = mono_add_ms(d.now.mono, HELD_MS);
     assert_int_equal(http_due(d.http).ns, end.ns); /* in no hurry, though libmicrohttpd is */
     d.now.mono = end;
     http_run(d.http, d.now);
     assert_true(http_due(d.http).ns > mono_add_ms(end, 100).ns);
-    answer(&d, d.asked[0], REASON_draining);
+    answer(&d, d.asked[1], REASON_draining);
     assert_true(has_to_run(&d));
     rest(&d);
     assert_answered(fd);
-    assert_int_equal(d.done, 1);
+    assert_int_equal(d.done, 2);
     http_close(d.http);
 }
 
@@ -149,6 +155,37 @@ static void one_that_sends_no_more_is_answered_all_the_same(void **state)
     http_close(d.http);
 }
 
+/* Nothing but the look for them, each second, tells of the end of one that waits. */
+static void one_that_has_gone_while_it_waited_waits_no_more(void **state)
+{
+    (void)state;
+    for (unsigned reads = 0; reads < 2; reads++) {
+        struct driver d;
+        driver_open(&d, 10);
+        int fd = connected(&d), other = connected(&d);
+        ask(fd, "/later");
+        ask(other, "/later");
+        until_asked(&d, 2);
+        rest(&d);
+        if (reads)
+            assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        else
+            close(fd);
+        d.now.mono = mono_add_ms(d.now.mono, 1000);
+        while (d.done < 1)
+            step(&d);
+        rest(&d);
+        assert_int_equal(d.done, 1);
+        assert_int_equal(http_connections(d.http), 1);
+        if (reads) {
+            assert_says(fd, "200");
+            assert_ends(fd);
+        }
+        http_close(d.http);
+        assert_answered(other);
+    }
+}
+
 /* The run that brings the last answers out brings requests in. */
 static void closing_answers_those_too_who_ask_meanwhile(void **state)
 {
@@ -180,6 +217,7 @@ int main(void)
         cmocka_unit_test(a_request_behind_an_answered_one_goes_on_beside_one_that_is_held),
         cmocka_unit_test(a_client_that_vanishes_while_it_is_held_leaves_nothing_to_wait_for),
         cmocka_unit_test(one_that_sends_no_more_is_answered_all_the_same),
+        cmocka_unit_test(one_that_has_gone_while_it_waited_waits_no_more),
         cmocka_unit_test(closing_answers_those_too_who_ask_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
