@@ -20,9 +20,11 @@ static void valid_texts_are_taken_whole(void **state)
 
 static void malformed_texts_are_refused(void **state)
 {
-    static const char *const bad[] = { "",           "01",   "1.",   "+1",        "1e",       "\"a",    "\"\\x\"",
-                                       "\"\\u12\"",  "[1,]", "[,1]", "{\"a\"}",   "{\"a\":}", "{a:1}",  "[1 2]",
-                                       "{\"a\":1,}", "tru",  "[1]]", "{\"a\":1]", "nul",      "\"\n\"", "1 2" };
+    static const char *const bad[] = {
+        "",     "01",        "1.",      "+1",       "1e",    "\"a",         "\"\\x\"",     "\"\\u12\"",
+        "[1,]", "[,1]",      "{\"a\"}", "{\"a\":}", "{a:1}", "[1 2]",       "{\"a\":1,}",  "tru",
+        "[1]]", "{\"a\":1]", "nul",     "\"\n\"",   "1 2",   "\"\\u00g0\"", "\"\\u00/0\"", "\"\\u00 0\""
+    };
     struct scan_value v;
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -206,8 +206,12 @@ static void receipts_are_bounded_in_length_and_number(void **state)
     size_t used = 0;
     (void)state;
     memset(longest, 'r', 201);
-    used = (size_t)snprintf(body, sizeof body, "{\"ack\":[\"%s\"]}", longest);
+    snprintf(body, sizeof body, "{\"ack\":[\"%s\"]}", longest);
     driver_refuses("POST", "/v1/queues/q/acks", NULL, NULL, body, 400, "1 to 200 characters");
+    snprintf(body, sizeof body, "{\"ack\":[\"%s\"]}", longest + 1);
+    driver_begin(&d);
+    assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/acks", body), API_COMMAND);
+    driver_end(&d);
     used = (size_t)snprintf(body, sizeof body, "{\"ack\":[\"a\"");
     for (unsigned i = 1; i < 1000; i++)
         used += (size_t)snprintf(body + used, sizeof body - used, ",\"a\"");

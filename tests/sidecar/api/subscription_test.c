@@ -67,11 +67,35 @@ static void a_change_keeps_what_it_does_not_name(void **state)
     same = s;
     assert_true(subscription_put_number(&change, span_str("concurrency"), 9, &why));
     assert_true(subscription_put_bool(&change, span_str("handshake"), false, &why));
+    assert_true(s.timeout_ms == 0 && put(&s, "timeout", "7s", &why));
+    same.timeout_ms = 7000;
     subscription_merge(&s, &change);
-    assert_true(s.concurrency == 9 && !s.handshake);
+    assert_true(s.concurrency == 9 && !s.handshake && s.timeout_ms == 7000);
     assert_string_equal(s.queue, "orders");
     assert_string_equal(s.url, "unix:/a:/b");
     assert_true(subscription_equal(&s, &s) && !subscription_equal(&s, &same));
+}
+
+static void each_key_changes_nothing_but_itself(void **state)
+{
+    static const char *const first[][2] = { { "queue", "orders" }, { "url", "unix:/a:/b" }, { "concurrency", "7" },
+                                            { "timeout", "1s" },   { "handshake", "true" }, { "dialect", "dapr" } };
+    static const char *const then[][2] = {
+        { "queue", "mails" }, { "url", "unix:/c:/d" },  { "concurrency", "1000" },
+        { "timeout", "2s" },  { "handshake", "false" }, { "dialect", "cloudevents" }
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof then / sizeof *then; i++) {
+        struct subscription_settings s = { 0 }, change = { 0 }, wanted = { 0 };
+        struct error why;
+        for (size_t k = 0; k < sizeof first / sizeof *first; k++) {
+            const char *const *of = k == i ? then[k] : first[k];
+            assert_true(put(&s, first[k][0], first[k][1], &why) && put(&wanted, of[0], of[1], &why));
+        }
+        assert_true(put(&change, then[i][0], then[i][1], &why));
+        subscription_merge(&s, &change);
+        assert_true(subscription_equal(&s, &wanted));
+    }
 }
 
 static void check_url(const char *url, const struct setting_list *allow, bool fine)
@@ -192,6 +216,7 @@ int main(void)
         cmocka_unit_test(each_key_has_its_range),
         cmocka_unit_test(what_is_left_out_has_a_default_and_what_cannot_have_one_is_asked_for),
         cmocka_unit_test(a_change_keeps_what_it_does_not_name),
+        cmocka_unit_test(each_key_changes_nothing_but_itself),
         cmocka_unit_test(urls_lead_to_loopback_a_socket_or_a_listed_host),
         cmocka_unit_test(a_socket_s_url_has_its_path_apart),
     };
