@@ -1,5 +1,5 @@
-/* One request's way through libmicrohttpd: its address (begin), its headers, its body by pieces (access), suspended while
- * it waits for its answer, resumed with it, and completed.
+/* One request's way through libmicrohttpd: its address (begin), its headers, its body by pieces (access; body.c), suspended while
+ * it waits for its answer, resumed with it, and completed. One that ends otherwise: ends.c.
  *
  * A request that is left unanswered without being suspended keeps libmicrohttpd busy: it asks again and again. That is what
  * `hold` makes use of, for a moment; server.c does not let itself be hurried by it. */
@@ -8,50 +8,15 @@
 #include "base/xalloc.h"
 
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <utlist.h>
 
 /* Decoding an event takes a few times its bytes; beyond this it is an attack. */
 #define ARENA_SIZE  (256u << 10)
 #define ARENA_TIMES 8u
-/* Behind so much of a body, in one piece or in many small chunks, there may be more in the socket. */
-#define LARGE_BODY 4096u
-/* Room for so much of a body is made as soon as it begins, not as it grows: memory is not in use before it comes. */
-#define BODY_AT_ONCE (256u << 10)
-/* A body's first bytes have room whatever the others take: only what is large is refused for a while. */
-#define BODY_ALWAYS (16u << 10)
-#define BUSY_MS     1000
 /* A publish to a queue in memory is confirmed sooner, many times over. */
 #define HOLD_MS 2
 /* A piece of an answer that goes on. */
 #define STREAM_BLOCK (16u << 10)
-
-/* Up to STAGE_REFUSED the request is still arriving; STAGE_LATE: it took too long, and its client was told. */
-enum stage { STAGE_ADDRESS, STAGE_BODY, STAGE_REFUSED, STAGE_ASKED, STAGE_ANSWERED, STAGE_LATE };
-
-struct exchange {
-    struct exchange *prev, *next;
-    struct listener *listener;
-    struct MHD_Connection *connection;
-    struct peer *peer;
-    enum stage stage;
-    bool soon; /* to be held, not suspended */
-    bool held; /* until held_until */
-    bool suspended;
-    bool seen;    /* by the handler's `request` */
-    bool close;   /* after the response */
-    bool streams; /* its answer goes on; `cut`: no more, its client is gone */
-    bool cut;
-    char *uri; /* path, and query behind '?' */
-    struct api_request request;
-    struct arena arena;
-    struct buf body;
-    uint64_t body_limit;
-    struct api_response response;
-    void *slot;
-    mono_t held_until;
-};
 
 static struct peer *peer_of(struct MHD_Connection *connection)
 {
@@ -209,59 +174,7 @@ static enum MHD_Result read_headers(struct exchange *x, const char *method)
     return x->stage == STAGE_REFUSED && x->close ? send_response(x) : MHD_YES;
 }
 
-/* ------------------------------------------------------------------ the body */
-
-/* The length that its client declared; 0: none. */
-static size_t declared_length(const struct exchange *x)
-{
-    const char *text = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Content-Length");
-    return text ? strtoul(text, NULL, 10) : 0;
-}
-
-static void make_room(struct exchange *x)
-{
-    size_t length = declared_length(x), most = length < BODY_AT_ONCE ? length : BODY_AT_ONCE;
-    buf_reserve(&x->body, most < x->body_limit ? most : x->body_limit);
-}
-
-static void drop_body(struct exchange *x)
-{
-    x->listener->server->body_bytes -= x->body.size;
-    buf_free(&x->body);
-}
-
-static void refuse_body(struct exchange *x, enum reason why, const char *sentence, uint32_t retry_ms)
-{
-    api_problem(why, sentence, retry_ms, &x->arena, &x->response);
-    x->stage = STAGE_REFUSED;
-    drop_body(x);
-}
-
-static bool has_room(const struct exchange *x, size_t size)
-{
-    const struct http_server *s = x->listener->server;
-    uint64_t most = s->config.bodies > x->body_limit ? s->config.bodies : x->body_limit;
-    if (x->body.size + size <= BODY_ALWAYS || s->body_bytes + size <= most)
-        return true;
-    return !s->handler.publishes(s->ctx, &x->request);
-}
-
-static void add_body(struct exchange *x, const char *bytes, size_t size)
-{
-    if (x->stage != STAGE_BODY)
-        return; /* discarded */
-    if (x->body.size + size > x->body_limit) {
-        refuse_body(x, REASON_too_large, "the body is larger than this address takes", 0);
-    } else if (!has_room(x, size)) {
-        refuse_body(x, REASON_busy, "too many large bodies are on their way: send this one again later, or smaller",
-                    BUSY_MS);
-    } else {
-        if (size >= LARGE_BODY && !x->body.data)
-            make_room(x);
-        buf_add(&x->body, bytes, size);
-        x->listener->server->body_bytes += size;
-    }
-}
+/* ------------------------------------------------------------------ the whole request */
 
 static void ask(struct exchange *x)
 {
@@ -289,8 +202,7 @@ enum MHD_Result exchange_access(void *ctx, struct MHD_Connection *connection, co
     if (x->stage == STAGE_ADDRESS)
         return read_headers(x, method);
     if (*upload_size) {
-        add_body(x, upload, *upload_size);
-        listener_owes(x->listener, *upload_size >= LARGE_BODY || x->body.size >= LARGE_BODY);
+        exchange_add_body(x, upload, *upload_size);
         *upload_size = 0;
         return MHD_YES;
     }
@@ -352,97 +264,12 @@ void exchange_completed(void *ctx, struct MHD_Connection *connection, void **slo
         x->peer->deadline = mono_add_ms(s->now.mono, s->config.idle_ms + s->config.request_ms);
     }
     DL_DELETE(s->exchanges, x);
-    drop_body(x);
+    exchange_drop_body(x);
     buf_free(&x->response.body);
     arena_free(&x->arena);
     free(x->uri);
     free(x);
     *slot = NULL;
-}
-
-static bool does_anybody_wait(const struct http_server *s)
-{
-    const struct exchange *x;
-    DL_FOREACH (s->exchanges, x) {
-        if (x->suspended || x->held)
-            return true;
-    }
-    return false;
-}
-
-/* Also because a daemon must not be stopped while something of it is suspended: it would abort. The run that brings the answers
- * out may bring requests in; once nobody listens any more, each answer is its connection's last, and this ends. */
-void http_abandon(struct http_server *s)
-{
-    struct exchange *x;
-    do {
-        DL_FOREACH (s->exchanges, x) {
-            if (x->stage == STAGE_ASKED || x->streams)
-                s->handler.abandon(s->ctx, x, REASON_draining);
-        }
-        http_run(s, s->now);
-    } while (s->closing && does_anybody_wait(s));
-}
-
-bool http_is_alive(const struct exchange *x)
-{
-    return !x->peer || !peer_is_gone(x->peer);
-}
-
-void exchanges_drop_gone(struct http_server *s)
-{
-    struct exchange *x;
-    DL_FOREACH (s->exchanges, x) {
-        if (!x->suspended || http_is_alive(x))
-            continue;
-        if (x->streams) {
-            x->cut = true;
-            http_wake(x);
-            continue;
-        }
-        x->close = true;
-        s->handler.abandon(s->ctx, x, REASON_timeout); /* one that still reads is told the truth */
-    }
-}
-
-static void write_response(const struct api_response *r, wall_t now, struct buf *out)
-{
-    struct tm tm;
-    char date[40];
-    gmtime_r(&(time_t){ now.ms / 1000 }, &tm);
-    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
-    buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close\r\nContent-Length: %zu\r\n", r->status,
-               MHD_get_reason_phrase_for((unsigned)r->status), date, r->body.size);
-    if (r->content_type)
-        buf_printf(out, "Content-Type: %s\r\n", r->content_type);
-    for (size_t i = 0; i < r->header_count; i++)
-        buf_printf(out, "%s: %s\r\n", (const char *)r->headers[i].name.data, (const char *)r->headers[i].value.data);
-    buf_add_str(out, "\r\n");
-    buf_add(out, r->body.data, r->body.size);
-}
-
-/* libmicrohttpd takes no response before the request is whole. Nothing of one is on its way, so this goes past it. */
-static void tell_late(struct exchange *x)
-{
-    struct http_server *s = x->listener->server;
-    struct buf text = { 0 };
-    if (x->stage != STAGE_REFUSED)
-        api_problem(REASON_timeout, NULL, 0, &x->arena, &x->response);
-    x->stage = STAGE_LATE; /* what of it may still be unread completes it no more */
-    s->handler.refused(s->ctx, x->response.status);
-    s->handler.finish(s->ctx, &x->request, &x->arena, &x->response);
-    write_response(&x->response, s->now.wall, &text);
-    send(x->peer->fd, text.data, text.size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    buf_free(&text);
-}
-
-void exchange_tell_late(struct http_server *s, const struct peer *p)
-{
-    struct exchange *x;
-    DL_FOREACH (s->exchanges, x) {
-        if (x->peer == p && x->stage <= STAGE_REFUSED)
-            tell_late(x);
-    }
 }
 
 enum api_listener http_listener(const struct exchange *x)

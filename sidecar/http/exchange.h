@@ -1,4 +1,4 @@
-/* Connections and exchanges; what server.c and exchange.c share. Private to sidecar/http. */
+/* Connections and exchanges. Private to sidecar/http. */
 #ifndef SLUICE_SIDECAR_HTTP_EXCHANGE_H
 #define SLUICE_SIDECAR_HTTP_EXCHANGE_H
 
@@ -47,6 +47,32 @@ struct http_server {
     struct now now;
 };
 
+/* Up to STAGE_REFUSED the request is still arriving; STAGE_LATE: it took too long, and its client was told. */
+enum stage { STAGE_ADDRESS, STAGE_BODY, STAGE_REFUSED, STAGE_ASKED, STAGE_ANSWERED, STAGE_LATE };
+
+struct exchange {
+    struct exchange *prev, *next;
+    struct listener *listener;
+    struct MHD_Connection *connection;
+    struct peer *peer;
+    enum stage stage;
+    bool soon; /* to be held, not suspended */
+    bool held; /* until held_until */
+    bool suspended;
+    bool seen;    /* by the handler's `request` */
+    bool close;   /* after the response */
+    bool streams; /* its answer goes on; `cut`: no more, its client is gone */
+    bool cut;
+    char *uri; /* path, and query behind '?' */
+    struct api_request request;
+    struct arena arena;
+    struct buf body;
+    uint64_t body_limit;
+    struct api_response response;
+    void *slot;
+    mono_t held_until;
+};
+
 /* One of its connections needs so many more runs. */
 static inline void listener_owes(struct listener *l, unsigned runs)
 {
@@ -64,6 +90,10 @@ bool peer_has_left(struct peer *p);
 void exchanges_drop_gone(struct http_server *s);
 /* Has this connection brought a part of a request only? Then it is answered that its time is over; to be closed after that. */
 void exchange_tell_late(struct http_server *s, const struct peer *p);
+
+/* The next piece of its body. */
+void exchange_add_body(struct exchange *x, const char *bytes, size_t size);
+void exchange_drop_body(struct exchange *x);
 
 /* libmicrohttpd's callbacks; ctx is the listener. */
 void *exchange_begin(void *ctx, const char *uri, struct MHD_Connection *connection);

@@ -1,0 +1,91 @@
+/* Exchanges that end otherwise than by their answer: their client is gone or too slow, or the server ends. */
+#include "sidecar/http/exchange.h"
+
+#include <sys/socket.h>
+#include <time.h>
+#include <utlist.h>
+
+static bool does_anybody_wait(const struct http_server *s)
+{
+    const struct exchange *x;
+    DL_FOREACH (s->exchanges, x) {
+        if (x->suspended || x->held)
+            return true;
+    }
+    return false;
+}
+
+/* Also because a daemon must not be stopped while something of it is suspended: it would abort. The run that brings the answers
+ * out may bring requests in; once nobody listens any more, each answer is its connection's last, and this ends. */
+void http_abandon(struct http_server *s)
+{
+    struct exchange *x;
+    do {
+        DL_FOREACH (s->exchanges, x) {
+            if (x->stage == STAGE_ASKED || x->streams)
+                s->handler.abandon(s->ctx, x, REASON_draining);
+        }
+        http_run(s, s->now);
+    } while (s->closing && does_anybody_wait(s));
+}
+
+bool http_is_alive(const struct exchange *x)
+{
+    return !x->peer || !peer_is_gone(x->peer);
+}
+
+void exchanges_drop_gone(struct http_server *s)
+{
+    struct exchange *x;
+    DL_FOREACH (s->exchanges, x) {
+        if (!x->suspended || http_is_alive(x))
+            continue;
+        if (x->streams) {
+            x->cut = true;
+            http_wake(x);
+            continue;
+        }
+        x->close = true;
+        s->handler.abandon(s->ctx, x, REASON_timeout); /* one that still reads is told the truth */
+    }
+}
+
+static void write_response(const struct api_response *r, wall_t now, struct buf *out)
+{
+    struct tm tm;
+    char date[40];
+    gmtime_r(&(time_t){ now.ms / 1000 }, &tm);
+    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close\r\nContent-Length: %zu\r\n", r->status,
+               MHD_get_reason_phrase_for((unsigned)r->status), date, r->body.size);
+    if (r->content_type)
+        buf_printf(out, "Content-Type: %s\r\n", r->content_type);
+    for (size_t i = 0; i < r->header_count; i++)
+        buf_printf(out, "%s: %s\r\n", (const char *)r->headers[i].name.data, (const char *)r->headers[i].value.data);
+    buf_add_str(out, "\r\n");
+    buf_add(out, r->body.data, r->body.size);
+}
+
+/* libmicrohttpd takes no response before the request is whole. Nothing of one is on its way, so this goes past it. */
+static void tell_late(struct exchange *x)
+{
+    struct http_server *s = x->listener->server;
+    struct buf text = { 0 };
+    if (x->stage != STAGE_REFUSED)
+        api_problem(REASON_timeout, NULL, 0, &x->arena, &x->response);
+    x->stage = STAGE_LATE; /* what of it may still be unread completes it no more */
+    s->handler.refused(s->ctx, x->response.status);
+    s->handler.finish(s->ctx, &x->request, &x->arena, &x->response);
+    write_response(&x->response, s->now.wall, &text);
+    send(x->peer->fd, text.data, text.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    buf_free(&text);
+}
+
+void exchange_tell_late(struct http_server *s, const struct peer *p)
+{
+    struct exchange *x;
+    DL_FOREACH (s->exchanges, x) {
+        if (x->peer == p && x->stage <= STAGE_REFUSED)
+            tell_late(x);
+    }
+}
