@@ -1,5 +1,5 @@
 /* HTTP requests to applications, by libcurl's multi interface on the sidecar's loop. Nothing of libcurl exists, and costs
- * memory, before the first request. Private to sidecar/push; sender.c is the only file that knows libcurl. */
+ * memory, before the first request. Private to sidecar/push; sender.c and sending.c alone know libcurl. */
 #ifndef SLUICE_SIDECAR_PUSH_SENDER_H
 #define SLUICE_SIDECAR_PUSH_SENDER_H
 
