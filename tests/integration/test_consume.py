@@ -1,5 +1,7 @@
 import concurrent.futures
 
+from rawhttp import eventually
+
 
 def receipts(answer):
     return [e["receipt"] for e in answer.json["events"]]
@@ -126,3 +128,24 @@ def test_many_publishers_one_consumer_nothing_lost_order_kept(sidecar):
             p.result()
     for n in range(4):
         assert [s for s in seen if s.startswith(f"{n}:")] == [f"{n}:{i}" for i in range(100)]
+
+
+def test_an_unused_turn_is_given_back(cluster, broker):
+    s = cluster.sidecar(broker, "--turn-idle", "200ms")
+    s.declare("q")
+    assert s.take("q").headers["Sluice-Consumer"] == "active"
+    eventually(lambda: s.http("GET", "/v1/queues/q").json["consumer"] is None)
+
+
+def test_two_sidecars_take_turns_when_each_is_done(cluster, broker):
+    first, second = cluster.sidecar(broker), cluster.sidecar(broker)
+    first.declare("q")
+    for i in range(4):
+        first.publish("q", str(i))
+    seen = []
+    for s in (first, second, first, second):
+        taken = s.take("q", wait="15s")
+        assert taken.headers["Sluice-Consumer"] == "active" and int(taken.headers["Sluice-Consumer-Epoch"]) > 0
+        seen += [e["event"]["data"] for e in taken.json["events"]]
+        assert s.ack("q", taken.json["events"][0]["receipt"]).status == 200
+    assert seen == ["0", "1", "2", "3"]

@@ -1,0 +1,152 @@
+"""A sidecar whose broker goes, and one that ends: everybody who waits is told the truth, and what was handed out may be settled."""
+import concurrent.futures
+import http.client
+import json
+import os
+import signal
+
+from rawhttp import DEADLINE, eventually
+
+
+def test_a_publish_that_waits_in_a_broker_that_dies_is_unknown(cluster):
+    broker = cluster.broker()
+    s = cluster.sidecar(broker, "--app-name", "shop")
+    s.declare("q", capacity=1)
+    s.publish("q")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        generated = pool.submit(s.publish, "q", query="?wait=3s")
+        named = pool.submit(s.publish, "q", "x", {"Idempotency-Key": "mine"}, "?wait=3s")
+        eventually(lambda: s.http("GET", "/v1/queues/q").json["waiting_publishers"] == 2)
+        broker.kill()
+        for answer, retryable in ((generated.result(), False), (named.result(), True)):
+            assert (answer.status, answer.json["reason"], answer.json["retryable"]) == (504, "unknown", retryable)
+    assert named.result().json["id"] == "mine"
+    never_sent = s.publish("q", query="?wait=0s")
+    assert (never_sent.status, never_sent.json["reason"]) == (503, "unavailable")
+    assert int(never_sent.headers["Retry-After"]) >= 1
+    nowhere = f"no broker answers at {broker.ready['broker']}, so nothing was done: "
+    assert nowhere in never_sent.json["detail"]
+    assert s.ack("q", "AQEB.0").json["results"][0]["result"] == "unknown"
+    late = s.take("q", wait="100ms")
+    assert late.status == 503 and nowhere in late.json["detail"]
+    assert nowhere in s.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:9/"}).json["detail"]
+    assert s.ops("GET", "/livez").status == 200 and s.ops("GET", "/readyz").status == 503
+
+
+def test_a_stopping_sidecar_says_unknown_of_what_is_undecided(cluster, broker):
+    s = cluster.sidecar(broker)
+    s.declare("q", capacity=1)
+    s.publish("q")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waiting = pool.submit(s.publish, "q", query="?wait=60s")
+        eventually(lambda: s.http("GET", "/v1/queues/q").json["waiting_publishers"] == 1)
+        assert s.stop() == 0
+        assert (waiting.result().status, waiting.result().json["reason"]) == (504, "unknown")
+    assert log_of(s, "sidecar") == [
+        ("info", f"stopping: SIGTERM from process {os.getpid()}"),
+        ("info", "draining for at most 1s (drain_limit): no more takes and pushes; publishing and acks go on; "
+                 "events handed out and not settled: 0, published and not decided: 1"),
+        ("info", "drained; events handed out and not settled: 0, published and not decided: 1"),
+        ("info", "waiting for publishes to be decided, for what is left of drain_limit and 2s at least; "
+                 "events handed out and not settled: 0, published and not decided: 1"),
+        ("warn", "ending; what is not decided is told as unknown; "
+                 "events handed out and not settled: 0, published and not decided: 1")]
+
+
+def log_of(process, component):
+    lines = [json.loads(line) for line in process.log.read_text().splitlines()]
+    return [(line["level"], line["msg"]) for line in lines if line["component"] == component]
+
+
+def test_the_log_says_what_a_drain_waits_for_in_vain_and_why(cluster, broker):
+    s = cluster.sidecar(broker)
+    s.declare("q")
+    s.publish("q")
+    assert len(s.take("q", wait="5s").json["events"]) == 1
+    broker.kill()
+    eventually(lambda: s.ops("GET", "/readyz").status == 503)
+    answer = s.ops("POST", "/v1/drain").json
+    assert answer == {"drained": False, "undecided": 0, "held": 1}
+    assert s.stop() == 0
+    begin, end, stopping = log_of(s, "sidecar")
+    assert stopping[1].startswith("stopping: SIGTERM")
+    left = "; events handed out and not settled: 1, published and not decided: 0; not attached to the broker: the broker"
+    assert begin[1].startswith("draining for at most 1s") and left in begin[1]
+    assert end[0] == "warn" and end[1].startswith("the drain's limit passed; what is not settled comes again elsewhere" + left)
+
+
+def test_a_stopping_sidecar_says_unknown_of_a_call_that_the_broker_may_have_got(cluster, broker):
+    s = cluster.sidecar(broker)
+    s.declare("q")
+    s.publish("q")
+    broker.popen.send_signal(signal.SIGSTOP)
+    try:
+        purging, looking = (http.client.HTTPConnection(s.ready["ops"], timeout=30) for _ in range(2))
+        purging.request("POST", "/v1/queues/q/purge")
+        looking.request("GET", "/v1/queues/q")
+        for _ in range(2): # what comes behind them is answered: they are there
+            eventually(lambda: s.ops("GET", "/healthz").json["connections"] == 3)
+        s.popen.send_signal(signal.SIGTERM)
+        for connection, said in ((purging, (504, "unknown")), (looking, (503, "draining"))):
+            answer = connection.getresponse()
+            assert (answer.status, json.loads(answer.read())["reason"]) == said
+            connection.close()
+    finally:
+        broker.popen.send_signal(signal.SIGCONT)
+
+
+def test_it_says_so_of_a_call_that_is_held_for_a_broker_that_is_away(cluster, broker):
+    s = cluster.sidecar(broker)
+    s.declare("q")
+    broker.kill()
+    eventually(lambda: s.ops("GET", "/readyz").status == 503)
+    purging = http.client.HTTPConnection(s.ready["ops"], timeout=30)
+    purging.request("POST", "/v1/queues/q/purge")
+    assert s.ops("GET", "/livez").status == 200 # what comes behind it is answered: it is there
+    s.popen.send_signal(signal.SIGTERM)
+    answer = purging.getresponse()
+    assert (answer.status, json.loads(answer.read())["reason"]) == (504, "unknown")
+    purging.close()
+
+
+def test_acks_still_come_in_after_sigterm_and_end_the_drain(cluster, broker):
+    s = cluster.sidecar(broker, "--drain-limit", "30s")
+    s.declare("q")
+    s.publish("q")
+    receipt = s.take("q", wait="5s").json["events"][0]["receipt"]
+    s.popen.send_signal(signal.SIGTERM)
+    eventually(lambda: s.take("q").status == 503)
+    assert s.publish("q").status == 202
+    assert s.ack("q", receipt).json["results"][0]["result"] == "acked"
+    assert s.popen.wait(timeout=10) == 0
+
+
+def test_a_second_sigterm_ends_the_drain_at_once_and_a_sighup_does_not(cluster, broker):
+    s = cluster.sidecar(broker, "--drain-limit", "10m")
+    s.declare("q")
+    s.publish("q")
+    assert len(s.take("q", wait="5s").json["events"]) == 1
+    s.popen.send_signal(signal.SIGTERM)
+    eventually(lambda: s.take("q").status == 503)
+    s.popen.send_signal(signal.SIGHUP)
+    for _ in range(3):
+        assert s.publish("q").status == 202
+    s.popen.send_signal(signal.SIGTERM)
+    assert s.popen.wait(timeout=10) == 0
+    assert log_of(s, "sidecar")[2:] == [("warn", "a second signal: ending at once; "
+                                                 "events handed out and not settled: 1, published and not decided: 0")]
+
+
+def test_a_drain_is_over_when_the_last_event_is_settled_though_publishers_go_on(cluster, broker):
+    s = cluster.sidecar(broker, "--drain-limit", "10m")
+    s.declare("q", capacity=1)
+    s.publish("q")
+    receipt = s.take("q", wait="5s").json["events"][0]["receipt"]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        publishing = pool.submit(s.publish, "q", query="?wait=5s")
+        draining = pool.submit(s.ops, "POST", "/v1/drain", timeout=DEADLINE)
+        eventually(lambda: s.take("q").status == 503)
+        assert s.ack("q", receipt).status == 200
+        assert draining.result().json["drained"] is True
+        assert publishing.result().status == 202
+    assert s.ops("GET", "/healthz").json["status"] == "draining"
