@@ -61,6 +61,7 @@ static void what_is_no_event_says_so(void **state)
     (void)state;
     event_http_write(span_str("\xff\xff not an event"), &headers, &body);
     assert_true(memmem(headers.data, headers.size, "ce-type: sluice.invalid", 24) != NULL);
+    assert_true(memmem(headers.data, headers.size, "Content-Type: application/octet-stream", 39) != NULL);
     assert_true(span_equal(buf_span(&body), span_str("\xff\xff not an event")));
     buf_free(&headers);
     buf_free(&body);
