@@ -231,54 +231,6 @@ static void peeked_events_say_what_went_wrong(void **state)
     driver_end(&d);
 }
 
-/* The address is one that there is; what it names is gone. */
-static void an_event_that_is_gone_is_unknown_and_not_its_address(void **state)
-{
-    struct driver d;
-    struct api_command c = { .kind = API_CALL, .queue = "orders", .u.call.request.call = CALL_EXPLAIN };
-    struct reply r = { .reason = REASON_not_found, .detail = "never existed: ..." };
-    (void)state;
-    render(&d, &c, &r);
-    assert_says(&d, 404, "\"reason\":\"unknown_event\"");
-    assert_says(&d, 404, "\"detail\":\"never existed: ...\"");
-    assert_says(&d, 404, "\"title\":\"the queue holds no event of that sequence\"");
-    driver_end(&d);
-}
-
-static void an_explained_event_has_its_attempts(void **state)
-{
-    struct api_command c = { .queue = "orders", .u.call.request.call = CALL_EXPLAIN };
-    struct reply r = { .result = RESULT_EXPLAINED };
-    r.u.explained = (struct explained){
-        .event = { .sequence = 7,
-                   .state = STATE_IN_FLIGHT,
-                   .attempt = 4,
-                   .event = span_str("\x0a\x01\x61\x12\x02/s\x1a\x03\x31.0\x22\x01t"),
-                   .trouble = { .error = "" } },
-        .blocked = BLOCKED_IN_FLIGHT,
-        .consumer = "c",
-        .attempts = { { 3, ATTEMPT_LEASE_EXPIRED, 1700000000123, 30000, 0, "b", "the lease ran out" },
-                      { 4, ATTEMPT_IN_FLIGHT, 1700000061000, 7, 0, "c", "" } },
-        .attempt_count = 2,
-        .attempts_older = 2,
-    };
-    struct driver d;
-    (void)state;
-    render(&d, &c, &r);
-    assert_says(&d, 200,
-                "\"attempts\":[{\"attempt\":3,\"delivered\":\"2023-11-14T22:13:20.123Z\",\"outcome\":"
-                "\"lease_expired\",\"latency_seconds\":30.000,\"consumer\":\"b\",\"error\":\"the lease ran out\"},"
-                "{\"attempt\":4,\"delivered\":\"2023-11-14T22:14:21Z\",\"outcome\":\"in_flight\","
-                "\"latency_seconds\":0.007,\"consumer\":\"c\"}],\"attempts_older\":2,\"sequence\":7");
-    driver_end(&d);
-    r.u.explained.attempts_older = 0;
-    r.u.explained.attempts[0] = (struct attempt_info){ 1, ATTEMPT_NACKED, 1, 1, 503, "b", "no" };
-    r.u.explained.attempt_count = 1;
-    render(&d, &c, &r);
-    assert_says(&d, 200, "\"consumer\":\"b\",\"status\":503,\"error\":\"no\"}],\"sequence\":7");
-    driver_end(&d);
-}
-
 static void a_redrive_says_how_many_and_what_was_left(void **state)
 {
     struct api_command c = { .u.call.request = { .call = CALL_REDRIVE, .u.redrive.to = "" } };
@@ -398,8 +350,6 @@ int main(void)
         cmocka_unit_test(peeked_events_have_their_state_and_no_receipt),
         cmocka_unit_test(a_delayed_event_says_when_it_becomes_ready_and_when_it_expires),
         cmocka_unit_test(peeked_events_say_what_went_wrong),
-        cmocka_unit_test(an_event_that_is_gone_is_unknown_and_not_its_address),
-        cmocka_unit_test(an_explained_event_has_its_attempts),
         cmocka_unit_test(a_redrive_says_how_many_and_what_was_left),
         cmocka_unit_test(a_refused_redrive_says_which_queue_it_was),
         cmocka_unit_test(a_purge_says_how_many),

@@ -87,12 +87,60 @@ static void what_happens_by_itself_has_its_time(void **state)
     driver_end(&d);
 }
 
+/* The address is one that there is; what it names is gone. */
+static void an_event_that_is_gone_is_unknown_and_not_its_address(void **state)
+{
+    struct driver d;
+    struct reply r = { .reason = REASON_not_found, .detail = "never existed: ..." };
+    (void)state;
+    begin(&d, &r);
+    assert_says(&d, 404, "\"reason\":\"unknown_event\"");
+    assert_says(&d, 404, "\"detail\":\"never existed: ...\"");
+    assert_says(&d, 404, "\"title\":\"the queue holds no event of that sequence\"");
+    driver_end(&d);
+}
+
+static void an_explained_event_has_its_attempts(void **state)
+{
+    struct reply r = { .result = RESULT_EXPLAINED };
+    r.u.explained = (struct explained){
+        .event = { .sequence = 7,
+                   .state = STATE_IN_FLIGHT,
+                   .attempt = 4,
+                   .event = span_str("\x0a\x01\x61\x12\x02/s\x1a\x03\x31.0\x22\x01t"),
+                   .trouble = { .error = "" } },
+        .blocked = BLOCKED_IN_FLIGHT,
+        .consumer = "c",
+        .attempts = { { 3, ATTEMPT_LEASE_EXPIRED, 1700000000123, 30000, 0, "b", "the lease ran out" },
+                      { 4, ATTEMPT_IN_FLIGHT, 1700000061000, 7, 0, "c", "" } },
+        .attempt_count = 2,
+        .attempts_older = 2,
+    };
+    struct driver d;
+    (void)state;
+    begin(&d, &r);
+    assert_says(&d, 200,
+                "\"attempts\":[{\"attempt\":3,\"delivered\":\"2023-11-14T22:13:20.123Z\",\"outcome\":"
+                "\"lease_expired\",\"latency_seconds\":30.000,\"consumer\":\"b\",\"error\":\"the lease ran out\"},"
+                "{\"attempt\":4,\"delivered\":\"2023-11-14T22:14:21Z\",\"outcome\":\"in_flight\","
+                "\"latency_seconds\":0.007,\"consumer\":\"c\"}],\"attempts_older\":2,\"sequence\":7");
+    driver_end(&d);
+    r.u.explained.attempts_older = 0;
+    r.u.explained.attempts[0] = (struct attempt_info){ 1, ATTEMPT_NACKED, 1, 1, 503, "b", "no" };
+    r.u.explained.attempt_count = 1;
+    begin(&d, &r);
+    assert_says(&d, 200, "\"consumer\":\"b\",\"status\":503,\"error\":\"no\"}],\"sequence\":7");
+    driver_end(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_ready_has_a_place),
         cmocka_unit_test(who_waits_for_its_key_is_told_for_whom),
         cmocka_unit_test(what_happens_by_itself_has_its_time),
+        cmocka_unit_test(an_event_that_is_gone_is_unknown_and_not_its_address),
+        cmocka_unit_test(an_explained_event_has_its_attempts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
