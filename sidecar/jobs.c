@@ -206,6 +206,9 @@ static bool may_change(const struct job *j)
 
 static void answer_abandoned(struct job *j, enum reason why)
 {
+    const char *half =
+        "its client sends no more (it shut down its side of the connection), which ends the wait: keep it open "
+        "until the answer is there";
     struct api_response r;
     if (j->command.kind == API_STREAM) {
         stream_refuse(j, why);
@@ -213,7 +216,8 @@ static void answer_abandoned(struct job *j, enum reason why)
         api_problem(REASON_unknown, "the call may have been carried out: look, then repeat it", 0, j->arena, &r);
         job_answer(j, &r);
     } else {
-        answer_problem(j, why);
+        api_refuse(&j->command, why, why == REASON_timeout ? half : NULL, 1000, j->arena, &r);
+        job_answer(j, &r);
     }
 }
 

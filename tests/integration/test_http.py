@@ -183,6 +183,15 @@ def test_a_client_that_sends_no_more_and_still_reads_is_told_unknown_of_its_publ
     eventually(lambda: q.http("GET", "/v1/queues/q").json["ledger"]["accepted"] == 2)
 
 
+def test_a_client_that_sends_no_more_and_still_reads_is_told_what_ended_its_take(q):
+    with dial(q.ready["http"]) as connection:
+        connection.sendall(f"POST /v1/queues/q/take?wait=60s HTTP/1.1\r\n{HOST}\r\n".encode())
+        eventually(lambda: waiting_takes(q) == 1)
+        connection.shutdown(socket.SHUT_WR)
+        received = receive_all(connection)
+    assert status_of(received) == 408 and b'"detail":"its client sends no more' in received
+
+
 def test_a_vanished_take_leaves_the_turn_to_the_other_sidecar(cluster, broker):
     first, second = cluster.sidecar(broker), cluster.sidecar(broker)
     first.declare("q")
