@@ -68,7 +68,7 @@ static void an_event_stays_one_and_is_told_its_topic(void **state)
     driver_begin(&d);
     driver_header(&d, "Content-Type", "application/cloudevents+json; charset=utf-8");
     struct event e = publish(
-        &d, "/v1.0/publish/sluice/orders?metadata.other=1&x=y",
+        &d, "/v1.0/publish/sluice/orders?metadata.other=1&x=y&somethingttlInSeconds=0",
         "{\"specversion\":\"1.0\",\"id\":\"i\",\"source\":\"/s\",\"type\":\"t\",\"topic\":\"old\",\"data\":[1.0]}");
     assert_attribute(&e, "id", "i");
     assert_attribute(&e, "source", "/s");

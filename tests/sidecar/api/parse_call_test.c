@@ -58,6 +58,9 @@ static void null_takes_a_name_back(void **state)
     assert_int_equal(s->present, 1u << QUEUE_SETTING_dead_letter);
     assert_string_equal(s->dead_letter, "");
     driver_end(&d);
+    s = &call(&d, "PUT", "/v1/queues/q", "{\"dead_letter\":\"letters\"}")->u.declare.settings;
+    assert_string_equal(s->dead_letter, "letters");
+    driver_end(&d);
 }
 
 static void if_none_match_star_only_creates(void **state)

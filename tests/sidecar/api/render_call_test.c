@@ -13,6 +13,7 @@ static struct queue_info some_queue(void)
                             .ready = 3,
                             .in_flight = 2,
                             .delayed = 1,
+                            .dead_letter_held = 1,
                             .bytes = 600,
                             .oldest_age_ms = 1500,
                             .waiting_publishers = 4,
@@ -33,7 +34,7 @@ static void a_description_has_its_figures(void **state)
 {
     static const char *const parts[] = {
         "\"queue\":\"orders\",\"ready\":3,\"in_flight\":2,\"delayed\":1,\"dead\":0,",
-        "\"backlog\":5,",
+        "\"dead_letter_held\":1,\"backlog\":5,",
         "\"capacity\":10,",
         "\"lease\":\"30s\"",
         "\"overflow\":\"wait\"",
