@@ -1,6 +1,6 @@
 #include "broker/offline.h"
 
-#include "broker/core/persist_names.h"
+#include "broker/core/durable/persist_names.h"
 #include "broker/store/log.h"
 
 #include <sodium.h>

@@ -1,10 +1,10 @@
 /* The public calls of the core: inputs set the time, reach the part they concern, and leave effects; a flush gives every
  * queue and session that changed its turn. */
-#include "broker/core/explain.h"
-#include "broker/core/partition.h"
-#include "broker/core/redrive.h"
-#include "broker/core/subscriptions.h"
-#include "broker/core/topic.h"
+#include "broker/core/calls/explain.h"
+#include "broker/core/calls/redrive.h"
+#include "broker/core/calls/subscriptions.h"
+#include "broker/core/partition/partition.h"
+#include "broker/core/topic/topic.h"
 
 #include "base/xalloc.h"
 

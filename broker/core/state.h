@@ -1,36 +1,32 @@
 /* The core's state and what its files offer each other. Private to broker/core (and its tests).
  *
- *   core.c      the public calls, timers, flush; effects.c what comes of them
- *   attach.c    attach, Hello, resume, the end of a session
- *   guard.c     what was refused, by whom: denial, and the ingress bound again
- *   session.c   frames in, bodies out, links
- *   producer.c  producers, their destinations, outcomes (lasting.c: which of those outlive a restart)
- *   publish.c   entries as they arrive (admission.c lets them in)
- *   duplicates.c  those that came before (dedup.c remembers them)
- *   waiters.c   entries that wait for room
- *   queue.c     what a queue holds, its books (queue_view.c tells of them; queue_name.c finds it)
- *   drop.c      what of it makes room for others
- *   items.c     where its items are
- *   partition.c which go to whom, where a queue has partitions or an order by key (keys.c, share.c, aside.c)
- *   topic.c     topics and what is bound to them; fanout.c lets their entries in, topic_call.c answers calls on them
- *   targets.c   which queues have an event of a topic
- *   calendar.c  what of it waits for a time, and what runs out (calendar.h)
- *   deliver.c   consumers, turns, credit, Deliver
- *   settle.c    acks, by number and by receipt; the end of leases
- *   acked.c     acks that are remembered
- *   retry.c     deliveries that failed (attempts.c remembers them); trouble.c what went wrong, and the dead; letters.c those that go to another queue
- *   lease.c     the bookkeeping of leases
- *   receipt.c   the text of a receipt
- *   operate.c   control calls on queues (answers.c remembers what they were answered); declare.c how queues come, change and go
+ *   core.c        the public calls, timers, flush; effects.c what a turn leaves to be done
+ *   session/      who is there: attach.c attach, Hello, resume, the end; session.c frames in, bodies out, links;
+ *                 guard.c what was refused, by whom: denial, and the ingress bound again;
+ *                 take_over.c what was there before a restart
+ *   publish/      entries as they arrive: publish.c in order, admission.c lets them in, duplicates.c those that came before
+ *                 (dedup.c remembers them), waiters.c those that wait for room, producer.c who sent them, their outcomes
+ *   queue/        what a queue holds: queue.c its books (queue_view.c tells of them; queue_name.c finds it), items.c where
+ *                 its items are, drop.c what makes room for others, backlog.c what is on disk alone, calendar.c what waits
+ *                 for a time and what runs out (calendar.h)
+ *   partition/    which go to whom, where a queue has partitions (partition.c, share.c) or an order by key (keys.c, aside.c)
+ *   topic/        topics and what is bound to them: fanout.c lets their entries in, targets.c which queues have an event
+ *   deliver/      deliver.c consumers, turns, credit; settle.c acks, by number and by receipt; lease.c leases, receipt.c
+ *                 a receipt's text; acked.c acks that are remembered; retry.c deliveries that failed (attempts.c remembers
+ *                 them); trouble.c what went wrong, and the dead; letters.c and doomed.c those that go to another queue
+ *   calls/        control calls: declare.c and operate.c on queues, explain.c, peek.c, redrive.c, subscriptions.c; answers.c
+ *                 remembers what they were answered
+ *   durable/      what outlives a restart: durable.c outcomes that wait for the disk, lasting.c which of them are kept,
+ *                 persist_*.c the core's words in the log, salvaged.c queues that a repair found nameless
  *
  * Ownership: the core owns sessions, producers and queues; a session its consumers; a destination its waiting runs; a
  * consumer its leases. Everything else is a borrowed pointer that the owner clears when it goes. */
 #ifndef SLUICE_BROKER_CORE_STATE_H
 #define SLUICE_BROKER_CORE_STATE_H
 
-#include "broker/core/persist_write.h"
-#include "broker/core/producer.h"
-#include "broker/core/queue.h"
+#include "broker/core/durable/persist_write.h"
+#include "broker/core/publish/producer.h"
+#include "broker/core/queue/queue.h"
 #include "proto/control.h"
 
 #include <uthash.h>

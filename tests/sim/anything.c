@@ -2,9 +2,9 @@
  * programs make every call there is, on any of them. Nobody outside can tell then what must become of an event. What is checked is
  * what holds within the broker after each step, that each entry gets one outcome, that the books balance, and that everything drains
  * in the end and leaves nothing. */
-#include "broker/core/calendar.h"
-#include "broker/core/partition.h"
-#include "broker/core/redrive.h"
+#include "broker/core/calls/redrive.h"
+#include "broker/core/partition/partition.h"
+#include "broker/core/queue/calendar.h"
 #include "proto/filter.h"
 #include "tests/sim/sim.h"
 

@@ -1,6 +1,6 @@
 /* The broker's life: drawn, started, ended between any two effects or in order, started again. An end takes its queues in
  * memory; those on disk come back (storing.c). */
-#include "broker/core/topic.h"
+#include "broker/core/topic/topic.h"
 #include "proto/filter.h"
 #include "tests/sim/sim.h"
 

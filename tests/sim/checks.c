@@ -1,5 +1,5 @@
 /* What must hold inside the broker after each step, and everywhere once faults have been over for a while. */
-#include "broker/core/topic.h"
+#include "broker/core/topic/topic.h"
 #include "tests/sim/sim.h"
 
 #include <stdlib.h>

@@ -2,8 +2,8 @@
  * number, order, batches as prefixes, one active consumer, attempts, receipts that settle only what is current. */
 #include "tests/sim/sim.h"
 
-#include "broker/core/doomed.h"
-#include "broker/core/trouble.h"
+#include "broker/core/deliver/doomed.h"
+#include "broker/core/deliver/trouble.h"
 
 #include "base/xalloc.h"
 #include "clients/c/client_priv.h"

@@ -2,7 +2,7 @@
  * until somebody asks for its end; what is there was asked for. */
 #include "tests/sim/sim.h"
 
-#include "broker/core/subscriptions.h"
+#include "broker/core/calls/subscriptions.h"
 
 #include <stdio.h>
 

@@ -3,8 +3,8 @@
  * the queue says so, and from one consumer at a time, whose fencing token never goes back. */
 #include "tests/sim/sim.h"
 
-#include "broker/core/partition.h"
-#include "broker/core/trouble.h"
+#include "broker/core/deliver/trouble.h"
+#include "broker/core/partition/partition.h"
 
 #define ID(f) ((unsigned long long)(f)->id)
 

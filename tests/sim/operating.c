@@ -1,7 +1,7 @@
 /* Programs that operate on queues under load: pause, close, purge, delete and declare, redrive. */
 #include "tests/sim/sim.h"
 
-#include "broker/core/trouble.h"
+#include "broker/core/deliver/trouble.h"
 
 #define CLEAR_MS 5000
 

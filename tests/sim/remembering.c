@@ -3,7 +3,7 @@
  * grows, whenever the broker ended meanwhile. */
 #include "tests/sim/sim.h"
 
-#include "broker/core/attempts.h"
+#include "broker/core/deliver/attempts.h"
 
 /* Of a budget's part: no world here has more to remember. */
 #define ROOM_ENOUGH 100000u

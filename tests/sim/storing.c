@@ -2,8 +2,8 @@
  * one between everything else, and what a start must find after an end. */
 #include "tests/sim/sim.h"
 
-#include "broker/core/doomed.h"
-#include "broker/core/trouble.h"
+#include "broker/core/deliver/doomed.h"
+#include "broker/core/deliver/trouble.h"
 #include "broker/store/log.h"
 
 #define EVER INT64_MAX

@@ -2,7 +2,7 @@
  * broker at that step. */
 #include "tests/sim/sim.h"
 
-#include "broker/core/doomed.h"
+#include "broker/core/deliver/doomed.h"
 
 #define ID(f) ((unsigned long long)(f)->id)
 /* An event's own delay, and more than a queue's. */

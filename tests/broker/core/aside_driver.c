@@ -1,6 +1,6 @@
 #include "tests/broker/core/aside_driver.h"
 
-#include "broker/core/partition.h"
+#include "broker/core/partition/partition.h"
 
 #include <stdio.h>
 #include <stdlib.h>

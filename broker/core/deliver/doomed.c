@@ -1,0 +1,188 @@
+#include "broker/core/deliver/doomed.h"
+
+#include "broker/core/deliver/trouble.h"
+#include "broker/core/queue/items.h"
+
+#include "base/mutation.h"
+
+/* Tags of loads that are for them; see peek.c for others. */
+#define DOOMED_TAG (UINT64_C(7) << 32)
+/* So many are buried in one turn of a queue: more wait for the next, so that others get theirs. */
+#define AT_ONCE 16384u
+/* How long they wait where there is no room for the dead. */
+#define NO_ROOM_MS 5000
+/* When the disk does not have the first of them yet: then the queue gets a turn as soon as it has. */
+#define WHEN_DURABLE INT64_MAX
+
+void doomed_add(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
+{
+    struct calendar *k = q->calendar;
+    struct trouble *t = q->troubles ? trouble_find(q, sequence) : NULL;
+    if (k->condemned.count)
+        ranges_remove(&k->condemned, sequence, sequence + 1);
+    if (doomed_has(k, sequence))
+        return;
+    if (t)
+        trouble_unhold(q, t); /* should it be dead for another reason, that is over */
+    if (item)
+        queue_set_aside(c, q, sequence, item);
+    else
+        calendar_set_aside(c, q, sequence);
+    if (k->overdue.count)
+        ranges_remove(&k->overdue, sequence, sequence + 1);
+    ranges_add(&k->doomed, sequence, sequence + 1);
+    if (k->doomed_events++ == 0) {
+        k->doomed_why = HOLD_NOT;
+        k->doomed_at = c->now.mono.ns;
+    }
+    core_run_queue(c, q); /* whose turn tries them */
+}
+
+void doomed_gone(struct calendar *k, uint64_t sequence)
+{
+    if (k->doomed_events)
+        k->doomed_events -= ranges_remove(&k->doomed, sequence, sequence + 1);
+    if (k->condemned.count)
+        ranges_remove(&k->condemned, sequence, sequence + 1);
+}
+
+static bool should_be_dead(const struct queue *q, const struct trouble *t)
+{
+    return !t->dead && retry_verdict(q, t) != DEAD_NOT && backlog_where(q, t->sequence) != BACKLOG_NOWHERE;
+}
+
+void doomed_take_over(struct core *c, struct queue *q)
+{
+    for (const struct trouble *t = MUTATED(forget_held) ? NULL : q->troubles; t; t = t->hh.next) {
+        if (!should_be_dead(q, t))
+            continue;
+        calendar_of(c, q);
+        doomed_add(c, q, t->sequence, NULL);
+        ranges_add(&q->calendar->condemned, t->sequence, t->sequence + 1);
+    }
+}
+
+/* What it is to be dead for; DEAD_NOT: the queue's settings have changed, and it is not any more. */
+static enum dead_reason reason_of(const struct queue *q, uint64_t sequence)
+{
+    if (!doomed_is_condemned(q->calendar, sequence))
+        return q->settings.dead_letter_expired ? DEAD_EXPIRED : DEAD_NOT;
+    const struct trouble *t = trouble_find(q, sequence);
+    return t ? retry_verdict(q, t) : DEAD_NOT;
+}
+
+int64_t doomed_due(const struct calendar *k)
+{
+    return k->doomed_events && !k->doomed_loading ? k->doomed_at : INT64_MAX;
+}
+
+static void try_again(struct core *c, struct calendar *k, enum dead_hold why, int64_t ms)
+{
+    k->doomed_why = why;
+    k->doomed_at = mono_add_ms(c->now.mono, ms).ns;
+}
+
+/* [first, end) are the next. */
+static void read_from(struct core *c, struct queue *q, uint64_t first, uint64_t end)
+{
+    struct calendar *k = q->calendar;
+    if (!q->settings.dead_letter[0] && q->dead >= q->settings.dead_capacity) {
+        try_again(c, k, HOLD_FULL, NO_ROOM_MS); /* nothing is read in vain */
+        return;
+    }
+    if (first >= q->durable->end) {
+        k->doomed_why = HOLD_NOT;
+        k->doomed_at = WHEN_DURABLE;
+        return;
+    }
+    k->doomed_loading = true;
+    c->disk->ops->load(c->disk, q->id, first, calendar_load_bytes(q, &k->doomed, first, end), DOOMED_TAG | q->id);
+}
+
+/* It will not be dead: what expired is gone, what was condemned comes again. */
+static void let_go(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
+{
+    if (doomed_is_condemned(q->calendar, sequence)) {
+        doomed_gone(q->calendar, sequence);
+        calendar_call(c, q, sequence);
+    } else if (item)
+        queue_settle(c, q, sequence, item, CAUSE_EXPIRED);
+    else
+        backlog_settle(c, q, sequence, CAUSE_EXPIRED);
+}
+
+void doomed_turn(struct core *c, struct queue *q)
+{
+    struct calendar *k = q->calendar;
+    uint64_t first, end;
+    bool later = k->doomed_at > c->now.mono.ns && k->doomed_at != WHEN_DURABLE;
+    if (k->doomed_events == 0 || k->doomed_loading || later || c->failed)
+        return;
+    for (uint32_t left = AT_ONCE; left && ranges_next(&k->doomed, 0, &first, &end); left--) {
+        struct item *item = queue_item(q, first);
+        enum dead_reason reason = reason_of(q, first);
+        if (reason == DEAD_NOT) {
+            let_go(c, q, first, item);
+            continue;
+        }
+        if (!item) {
+            read_from(c, q, first, end);
+            return;
+        }
+        enum dead_hold why = dead_try(c, q, first, item, reason);
+        if (why != HOLD_NOT) {
+            try_again(c, k, why, NO_ROOM_MS);
+            return;
+        }
+    }
+}
+
+/* False: it stays where it is, and its bytes are not wanted. */
+static bool bury(struct core *c, struct queue *q, const struct store_loaded *e)
+{
+    struct calendar *k = q->calendar;
+    enum dead_reason reason = doomed_has(k, e->sequence) ? reason_of(q, e->sequence) : DEAD_NOT;
+    if (reason == DEAD_NOT || queue_item(q, e->sequence))
+        return false;
+    if (MUTATED(lose_expired)) {
+        backlog_settle(c, q, e->sequence, CAUSE_EXPIRED);
+        return false;
+    }
+    enum dead_hold why = dead_bury_loaded(c, q, e, reason);
+    if (why != HOLD_NOT)
+        try_again(c, k, why, NO_ROOM_MS);
+    return why == HOLD_NOT;
+}
+
+bool doomed_loaded(struct core *c, const struct store_completion *done)
+{
+    if (done->tag >> 32 != DOOMED_TAG >> 32)
+        return false;
+    struct queue *q = queue_by_id(c, done->queue);
+    if (q) {
+        q->calendar->doomed_loading = false;
+        try_again(c, q->calendar, HOLD_NOT, 0);
+    }
+    for (size_t i = 0; i < done->count; i++) {
+        bool room = q && q->calendar->doomed_why == HOLD_NOT;
+        if (!room || !bury(c, q, &done->events[i]))
+            c->disk->ops->release(c->disk, done->queue, done->events[i].locator);
+    }
+    if (q)
+        core_run_queue(c, q);
+    return true;
+}
+
+void doomed_tell(const struct core *c, const struct calendar *k, struct peeked *events, size_t count)
+{
+    int64_t next_ms = c->now.wall.ms + mono_wait_ms((mono_t){ k->doomed_at }, c->now.mono);
+    for (size_t i = 0; i < count; i++) {
+        struct trouble_info *t = &events[i].trouble;
+        if (!doomed_has(k, events[i].sequence))
+            continue;
+        t->held = k->doomed_why;
+        events[i].ready_ms = t->held ? next_ms : 0;
+        if (t->held && t->first_ms == 0) /* nothing else went wrong with it */
+            t->first_ms = t->last_ms = next_ms - NO_ROOM_MS;
+    }
+}

@@ -1,0 +1,84 @@
+/* Which destinations outlive a restart: those whose queue, or topic, is on disk. The log hears of a change. */
+#include "broker/core/durable/persist_write.h"
+#include "broker/core/topic/topic.h"
+
+#include "base/xalloc.h"
+
+#include <stdlib.h>
+
+/* Those of one name that do not, and were published to: whoever declares a queue on disk would look for them at every producer else. */
+struct fleeting {
+    char name[NAME_MAX_SIZE + 1];
+    struct destination *destinations; /* utlist DL */
+    UT_hash_handle hh;
+};
+
+static struct fleeting *find(const struct core *c, const char *name)
+{
+    struct fleeting *f = NULL;
+    HASH_FIND_STR(c->fleeting, name, f);
+    return f;
+}
+
+static void list(struct core *c, struct destination *d)
+{
+    struct fleeting *f = find(c, d->name);
+    if (!f) {
+        f = xcalloc(1, sizeof *f);
+        memcpy(f->name, d->name, sizeof f->name);
+        HASH_ADD_STR(c->fleeting, name, f);
+    }
+    DL_APPEND2(f->destinations, d, fleeting_prev, fleeting_next);
+    d->fleeting = true;
+}
+
+void destination_unlist(struct core *c, struct destination *d)
+{
+    if (!d->fleeting)
+        return;
+    struct fleeting *f = find(c, d->name);
+    DL_DELETE2(f->destinations, d, fleeting_prev, fleeting_next);
+    d->fleeting = false;
+    if (f->destinations)
+        return;
+    HASH_DEL(c->fleeting, f);
+    free(f);
+}
+
+void destination_lasts(struct core *c, struct destination *d, bool lasts)
+{
+    if (!lasts && !d->fleeting && c->disk)
+        list(c, d);
+    if (d->lasts == lasts)
+        return;
+    if (lasts)
+        destination_unlist(c, d);
+    d->lasts = lasts;
+    if (d->next > 1)
+        persist_destination_lasts(c, d);
+}
+
+void destinations_last(struct core *c, const char *name)
+{
+    for (struct fleeting *f; (f = find(c, name)) != NULL;)
+        destination_lasts(c, f->destinations, true);
+}
+
+/* What the name stands for by now. A topic without any queue is on its way from some to others. */
+static bool is_in_memory(struct core *c, struct span name)
+{
+    const struct queue *q = queue_find(c, name);
+    const struct topic *t = q ? NULL : topic_find(c, name);
+    return q ? !q->durable : t && (t->binding_count || t->catch_all) && !topic_is_durable(t);
+}
+
+void destinations_recovered(struct core *c, struct producer *p)
+{
+    struct destination *d, *next;
+    HASH_ITER (hh, p->destinations, d, next) {
+        if (is_in_memory(c, span_str(d->name)))
+            destination_forget(c, p, span_str(d->name));
+        else
+            destination_close_holes(d);
+    }
+}

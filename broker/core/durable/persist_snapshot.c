@@ -1,0 +1,178 @@
+/* The core's whole state for a checkpoint, in the words of the notes (persist_write.c) where these have them. */
+#include "broker/core/calls/subscriptions.h"
+#include "broker/core/durable/persist_fields.h"
+#include "broker/core/durable/persist_words.h"
+#include "broker/core/partition/partition.h"
+#include "broker/core/queue/calendar.h"
+
+#include "base/mutation.h"
+
+static void put_ledger(struct buf *b, uint32_t tag, const struct ledger *l)
+{
+    size_t mark = wire_begin(b, tag);
+    wire_add_number(b, LEDGER_ACCEPTED, l->accepted);
+    wire_add_number(b, LEDGER_ACKED, l->acked);
+    wire_add_number(b, LEDGER_DEAD, l->dead_lettered);
+    wire_add_number(b, LEDGER_EXPIRED, l->expired);
+    wire_add_number(b, LEDGER_PURGED, l->purged);
+    wire_add_number(b, LEDGER_DROPPED, l->dropped);
+    wire_end(b, mark);
+}
+
+/* How far the queue may have been delivered. While it runs that is what the newest mark says; in the end it is known. */
+static uint64_t mark_of(const struct core *c, const struct queue *q)
+{
+    const struct durable *d = q->durable;
+    uint64_t end = q->partitions ? q->partitions->delivered_end : q->next_ready;
+    uint64_t mark = c->stopping ? end : d->mark_written;
+    return mark > d->recovered_mark ? mark : d->recovered_mark;
+}
+
+static void put_dedup(const struct core *c, struct buf *b, const struct dedup *d)
+{
+    size_t mark = wire_begin(b, QUEUE_DEDUP);
+    for (uint64_t i = 0, count = MUTATED(forget_hashes) ? 0 : dedup_count(d); i < count; i++) {
+        const struct dedup_entry *e = dedup_at(d, i);
+        uint8_t *to = buf_reserve(b, DEDUP_ENTRY_SIZE);
+        memcpy(to, e->hash, DEDUP_HASH_SIZE);
+        wire_store64(to + DEDUP_HASH_SIZE, e->sequence);
+        wire_store64(to + DEDUP_HASH_SIZE + 8, (uint64_t)(c->now.wall.ms - mono_since_ms(c->now.mono, e->at)));
+        b->size += DEDUP_ENTRY_SIZE;
+    }
+    wire_end(b, mark);
+}
+
+static void put_due_run(struct buf *b, const struct due_run *run, int64_t *from)
+{
+    int64_t step = run->at - *from;
+    uint8_t *start = buf_reserve(b, 30), *at = wire_put_varint(start, (uint64_t)step << 1 ^ (uint64_t)(step >> 63));
+    at = wire_put_varint(at, run->first);
+    at = wire_put_varint(at, run->count);
+    b->size += (size_t)(at - start);
+    *from = *from ? *from : run->at;
+}
+
+/* What is overdue is over at once. */
+static void put_overdue(struct buf *b, const struct ranges *overdue, int64_t *from)
+{
+    for (uint64_t at = 0, end; ranges_next(overdue, at, &at, &end); at = end) {
+        struct due_run run = { 1, at, (uint32_t)(end - at) };
+        put_due_run(b, &run, from);
+    }
+}
+
+/* Of the condemned their troubles tell; the others expired. */
+static void put_doomed(struct buf *b, const struct calendar *k, int64_t *from)
+{
+    for (uint64_t at = 0, end, first, behind; ranges_next(&k->doomed, at, &at, &end);) {
+        bool some = ranges_next(&k->condemned, at, &first, &behind);
+        if (some && first == at) {
+            at = behind;
+            continue;
+        }
+        end = some && first < end ? first : end;
+        struct due_run run = { 1, at, (uint32_t)(end - at) };
+        put_due_run(b, &run, from);
+        at = end;
+    }
+}
+
+static void put_calendar(struct buf *b, const struct calendar *k)
+{
+    int64_t from = 0;
+    size_t mark = wire_begin(b, QUEUE_WAITING);
+    for (uint32_t i = 0; i < k->waiting.count && !MUTATED(forget_delays); i++)
+        put_due_run(b, &k->waiting.runs[i], &from);
+    wire_end(b, mark);
+    from = 0;
+    mark = wire_begin(b, QUEUE_EXPIRING);
+    for (uint32_t i = 0; i < k->expiring.count; i++)
+        put_due_run(b, &k->expiring.runs[i], &from);
+    if (k->newest.count)
+        put_due_run(b, &k->newest, &from);
+    put_overdue(b, &k->overdue, &from);
+    if (!MUTATED(forget_doomed))
+        put_doomed(b, k, &from);
+    wire_end(b, mark);
+}
+
+static void put_parked_within(struct buf *b, const struct ranges *parked, uint64_t from, uint64_t to)
+{
+    for (uint64_t at = from, end; ranges_next(parked, at, &at, &end) && at < to; at = end) {
+        uint8_t *start = buf_reserve(b, 20), *size = wire_put_varint(start, at);
+        b->size += (size_t)(wire_put_varint(size, (end < to ? end : to) - at) - start);
+    }
+}
+
+/* At the stop, when nothing is delivered any more: what backlog_attempt says 0 of. The others are parked for a second time, because
+ * the wall clock was set back across a restart, and may have been delivered in between. */
+static void put_fresh(struct buf *b, const struct queue *q)
+{
+    const struct durable *d = q->durable;
+    const struct calendar *k = q->calendar;
+    size_t mark = wire_begin(b, QUEUE_FRESH);
+    for (uint64_t at = 0, end; ranges_next(&k->fresh, at, &at, &end); at = end)
+        put_parked_within(b, &k->parked, at, end);
+    put_parked_within(b, &k->parked, d->recovered_mark < d->recovered_end ? d->recovered_mark : d->recovered_end,
+                      UINT64_MAX);
+    wire_end(b, mark);
+}
+
+static void put_queue_state(struct core *c, struct buf *b, const struct queue *q)
+{
+    size_t mark = wire_begin(b, NOTE_QUEUE);
+    persist_put_declared(b, q);
+    if (q->durable) {
+        wire_add_number(b, QUEUE_NEXT_SEQUENCE, q->next_sequence);
+        wire_add_number(b, QUEUE_MARK, mark_of(c, q));
+        put_ledger(b, QUEUE_LEDGER, &q->ledger);
+        if (dedup_count(&q->dedup))
+            put_dedup(c, b, &q->dedup);
+        if (q->calendar)
+            put_calendar(b, q->calendar);
+        if (q->calendar && c->stopping)
+            put_fresh(b, q);
+        for (const struct trouble *t = MUTATED(forget_dead) ? NULL : q->troubles; t; t = t->hh.next)
+            persist_put_trouble(b, QUEUE_TROUBLE, q->id, t, TRIED_ALL);
+    }
+    wire_end(b, mark);
+}
+
+/* Only what is on disk outlives a restart: outcomes of a queue in memory would promise what is gone. Those of a deleted queue stay:
+ * a publisher that was away for long must not hear "refused" of what was accepted. What is accepted and not confirmed
+ * yet is in the log before this snapshot, so it counts as accepted. */
+static void put_destination(struct core *c, struct buf *b, const struct destination *d)
+{
+    if (!d->lasts || MUTATED(forget_outcomes))
+        return;
+    size_t mark = wire_begin(b, PRODUCER_DESTINATION);
+    wire_add_span(b, DESTINATION_NAME, span_str(d->name));
+    wire_add_number(b, DESTINATION_NEXT, d->next);
+    wire_add_number(b, DESTINATION_SEEN, d->seen);
+    for (uint32_t i = 0; i < d->outcome_count; i++)
+        persist_put_run(b, DESTINATION_RUN, &d->outcomes[i]);
+    for (const struct pending *p = d->pending ? c->pending : NULL; p; p = p->next) {
+        if (p->kind == PENDING_OUTCOME && p->destination == d)
+            persist_put_run(b, DESTINATION_RUN, &p->outcome);
+    }
+    wire_end(b, mark);
+}
+
+void core_snapshot(void *context, struct buf *out)
+{
+    struct core *c = context;
+    wire_add_number(out, STATE_NEXT_QUEUE, c->next_queue_id);
+    put_ledger(out, STATE_CLOSED_LEDGER, &c->closed_ledger);
+    for (uint32_t i = 0; i < c->queue_count; i++)
+        put_queue_state(c, out, c->by_name[i]);
+    for (uint32_t i = 0; i < c->topic_count; i++)
+        persist_put_topic(out, c->topics_by_name[i]);
+    subscriptions_put(c, out);
+    for (const struct producer *p = c->producers; p; p = p->hh.next) {
+        size_t mark = wire_begin(out, NOTE_PRODUCER);
+        persist_put_holder(out, p);
+        for (const struct destination *d = p->destinations; d; d = d->hh.next)
+            put_destination(c, out, d);
+        wire_end(out, mark);
+    }
+}

@@ -1,0 +1,338 @@
+#include "broker/core/partition/aside.h"
+#include "broker/core/deliver/trouble.h"
+#include "broker/core/partition/partition.h"
+#include "broker/core/queue/items.h"
+
+#include "base/mutation.h"
+#include "base/xalloc.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+/* ------------------------------------------------------------------ memory */
+
+static void count_memory(struct partitions *p)
+{
+    struct aside *a = &p->aside;
+    uint64_t now = a->all.memory + a->lines;
+    if (a->total)
+        *a->total += now - a->counted;
+    a->counted = now;
+}
+
+static void count_line(struct partitions *p, const struct aside_line *line, size_t capacity_before)
+{
+    p->aside.lines += line->ranges.capacity * sizeof(struct range);
+    p->aside.lines -= capacity_before * sizeof(struct range);
+    count_memory(p);
+}
+
+bool aside_is_spent(const struct core *c)
+{
+    return c->aside_bytes >= c->config.memory_budget / ASIDE_SHARE;
+}
+
+void aside_line_free(struct partitions *p, struct aside_line *line)
+{
+    size_t before = line->ranges.capacity;
+    ranges_free(&line->ranges);
+    line->events = 0;
+    count_line(p, line, before);
+}
+
+void aside_free(struct partitions *p)
+{
+    aside_set_free(&p->aside.all);
+    count_memory(p);
+}
+
+/* ------------------------------------------------------------------ lines */
+
+static void remove_from(struct partitions *p, struct aside_line *line, uint64_t first, uint64_t end)
+{
+    size_t before = line->ranges.capacity;
+    line->events -= ranges_remove(&line->ranges, first, end);
+    if (line->ranges.count == 0)
+        ranges_free(&line->ranges); /* an empty one would keep some */
+    count_line(p, line, before);
+}
+
+void aside_remove(struct partitions *p, struct aside_line *line, uint64_t sequence)
+{
+    remove_from(p, line, sequence, sequence + 1);
+}
+
+void aside_change_lines(struct partitions *p, struct aside_line *from, struct aside_line *to, uint64_t sequence)
+{
+    size_t before = to->ranges.capacity;
+    aside_remove(p, from, sequence);
+    to->events += ranges_add(&to->ranges, sequence, sequence + 1);
+    count_line(p, to, before);
+}
+
+bool aside_first(struct partitions *p, struct aside_line *line, uint64_t *first)
+{
+    uint64_t end, live;
+    while (ranges_next(&line->ranges, 0, first, &end)) {
+        if (!aside_set_next(&p->aside.all, *first, &live)) {
+            aside_line_free(p, line); /* all of it left */
+            return false;
+        }
+        if (live == *first)
+            return true;
+        remove_from(p, line, *first, live);
+    }
+    return false;
+}
+
+uint64_t aside_count(struct partitions *p, struct aside_line *line)
+{
+    uint64_t first;
+    return line->events && aside_first(p, line, &first) ? line->events : 0;
+}
+
+bool aside_before(struct partitions *p, struct aside_line *line, uint64_t sequence)
+{
+    uint64_t first;
+    return aside_first(p, line, &first) && first < sequence;
+}
+
+uint32_t aside_partition(const struct partitions *p, uint64_t sequence)
+{
+    uint32_t i = 0;
+    while (i + 1 < p->count && !ranges_has(&p->at[i].aside.ranges, sequence))
+        i++;
+    return i;
+}
+
+/* ------------------------------------------------------------------ out of memory */
+
+static void set_aside(struct core *c, struct queue *q, struct aside_line *line, uint64_t sequence, struct item *item)
+{
+    struct partitions *p = q->partitions;
+    size_t before = line->ranges.capacity;
+    assert(!aside_is_spent(c));
+    c->disk->ops->release(c->disk, q->id, item->at);
+    q->durable->backlog_bytes += item->size;
+    item->state = ITEM_GONE;
+    items_gone(q, sequence, item);
+    p->aside.total = &c->aside_bytes;
+    aside_set_add(&p->aside.all, sequence);
+    line->events += ranges_add(&line->ranges, sequence, sequence + 1);
+    count_line(p, line, before);
+}
+
+static bool may_leave(const struct queue *q, uint64_t sequence, const struct item *item)
+{
+    return item->state == ITEM_READY && partition_counts(q, sequence, item) && sequence < q->durable->end;
+}
+
+bool aside_join(struct core *c, struct queue *q, struct aside_line *line, uint64_t sequence, struct item *item)
+{
+    if (line->events == 0 || MUTATED(pass_aside) || !may_leave(q, sequence, item) || aside_is_spent(c) ||
+        !aside_before(q->partitions, line, sequence))
+        return false;
+    set_aside(c, q, line, sequence, item);
+    return true;
+}
+
+static int ascending(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    return a < b ? -1 : a > b;
+}
+
+/* What ascends is a heap as well. It mostly does already. */
+static void sort_heap(struct heap *h)
+{
+    uint32_t i = 1;
+    while (i < h->count && h->at[i - 1] <= h->at[i])
+        i++;
+    if (i < h->count)
+        qsort(h->at, h->count, sizeof *h->at, ascending);
+}
+
+/* Splits a heap: it keeps the first `most` and what must stay. Returns how many go, into `out`. */
+static uint32_t split(struct queue *q, struct heap *h, uint32_t most, uint64_t *out)
+{
+    uint32_t kept = 0, gone = 0, stay = 0;
+    sort_heap(h);
+    for (uint32_t i = 0; i < h->count; i++) {
+        uint64_t sequence = h->at[i];
+        const struct item *item = queue_item(q, sequence);
+        if (!item || item->state != ITEM_READY || (kept && h->at[kept - 1] == sequence))
+            continue; /* left meanwhile */
+        bool goes = may_leave(q, sequence, item);
+        if (goes && stay >= most) {
+            out[gone++] = sequence;
+            continue;
+        }
+        stay += goes;
+        h->at[kept++] = sequence;
+    }
+    h->count = kept;
+    return gone;
+}
+
+static void move_out(struct core *c, struct queue *q, struct aside_line *line, uint64_t sequence)
+{
+    struct item *item = queue_item(q, sequence);
+    if (!item || aside_is_spent(c))
+        return;
+    partition_uncount(q, sequence, item);
+    set_aside(c, q, line, sequence, item);
+}
+
+/* Leaves the first `most` in memory. */
+static void thin(struct core *c, struct queue *q, struct heap *h, struct aside_line *line, uint32_t most)
+{
+    uint64_t first;
+    if (h->count <= most)
+        return;
+    uint64_t *out = xmalloc(h->count * sizeof *out);
+    uint32_t count = split(q, h, most, out);
+    bool others = aside_first(q->partitions, line, &first) && count && first > out[0];
+    for (uint32_t i = 0; i < count; i++) /* before what is there: from behind, where ranges move least */
+        move_out(c, q, line, out[others ? count - 1 - i : i]);
+    for (uint32_t i = 0; i < count; i++) { /* there was no more room for it */
+        if (queue_item(q, out[i]))
+            heap_push(h, out[i]);
+    }
+    free(out);
+    heap_fit(h); /* the next to stand still may be another, and another after it */
+}
+
+/* ------------------------------------------------------------------ relief */
+
+/* Is what the partition has in memory delivered in this turn? */
+static bool flows(const struct queue *q, struct partition *at)
+{
+    return partition_is_reached(q, at) && !partition_awaits_disk(q->partitions, at);
+}
+
+/* When the key stands still, if nothing happens until then: its event is in the midst of its delivery, or is delivered in this turn.
+ * One that failed before may fail for ever, however short it is in hand. */
+static mono_t still_at(const struct core *c, struct queue *q, const struct key *k)
+{
+    struct partitions *p = q->partitions;
+    const struct item *item = queue_item(q, k->current);
+    const struct trouble *t = q->troubles ? trouble_find(q, k->current) : NULL;
+    if (!item || (t && t->failures))
+        return c->now.mono;
+    if (item->state == ITEM_IN_FLIGHT)
+        return mono_add_ms(c->leases[item->lease]->delivered, ASIDE_STILL_MS);
+    bool comes = item->state == ITEM_READY && flows(q, &p->at[k->hash % p->count]);
+    return comes ? mono_add_ms(c->now.mono, ASIDE_STILL_MS) : c->now.mono;
+}
+
+/* How many partitions and keys stand still that have something in memory; and when the next key does. */
+static uint32_t count_standing(const struct core *c, struct queue *q, mono_t *next)
+{
+    struct partitions *p = q->partitions;
+    uint32_t count = 0;
+    *next = (mono_t){ INT64_MAX };
+    for (uint32_t i = 0; i < p->count; i++)
+        count += p->at[i].ready.count && !flows(q, &p->at[i]);
+    for (const struct key *k = p->keys; k; k = k->hh.next) {
+        mono_t at = still_at(c, q, k);
+        count += k->waiting.count && at.ns <= c->now.mono.ns;
+        if (k->waiting.count && at.ns > c->now.mono.ns)
+            *next = mono_min(*next, at);
+    }
+    return count;
+}
+
+static void thin_all(struct core *c, struct queue *q, uint32_t most)
+{
+    struct partitions *p = q->partitions;
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (!flows(q, &p->at[i]))
+            thin(c, q, &p->at[i].ready, &p->at[i].aside, most);
+    }
+    for (struct key *k = p->keys; k; k = k->hh.next) {
+        if (still_at(c, q, k).ns <= c->now.mono.ns)
+            thin(c, q, &k->waiting, &k->aside, most);
+    }
+}
+
+/* Half of what may be looked at, shared by all that stand still: so each has something at hand when it goes on. */
+static uint32_t share_of(const struct core *c, const struct queue *q, uint32_t standing)
+{
+    const struct partitions *p = q->partitions;
+    uint64_t each = p->sorted_bytes / (p->sorted + 1) + 1, events = c->config.look_ahead / 2;
+    uint64_t by_bytes = c->config.look_ahead_bytes / 2 / each;
+    return (uint32_t)((events < by_bytes ? events : by_bytes) / standing);
+}
+
+/* Who looks walks over all keys: what was found is good until the first of them stands still. */
+bool aside_relieve(struct core *c, struct queue *q)
+{
+    struct aside *a = &q->partitions->aside;
+    mono_t next = { INT64_MAX };
+    if (timer_is_set(&a->still))
+        return false;
+    uint32_t standing = aside_is_spent(c) || MUTATED(stand_still) ? 0 : count_standing(c, q, &next);
+    for (uint32_t most = standing ? share_of(c, q, standing) : 0; standing; most /= 2) {
+        thin_all(c, q, most);
+        if (most == 0 || !partition_is_full(c, q))
+            break;
+    }
+    if (!partition_is_full(c, q))
+        return true;
+    a->queue = q;
+    if (next.ns != INT64_MAX)
+        timers_set(&c->aside_timers, &a->still, next);
+    return false;
+}
+
+/* The struct a timer is embedded in. */
+#define OWNER(timer) ((struct aside *)(void *)((char *)(timer)-offsetof(struct aside, still)))
+
+void aside_wake(struct core *c)
+{
+    struct timer *t;
+    while ((t = timers_pop(&c->aside_timers, c->now.mono)) != NULL)
+        core_run_queue(c, OWNER(t)->queue);
+}
+
+void aside_failed(struct core *c, struct queue *q)
+{
+    if (!timer_is_set(&q->partitions->aside.still))
+        return;
+    timers_clear(&c->aside_timers, &q->partitions->aside.still);
+    core_run_queue(c, q);
+}
+
+void aside_forget(struct core *c, struct queue *q)
+{
+    if (q->partitions)
+        timers_clear(&c->aside_timers, &q->partitions->aside.still);
+}
+
+/* ------------------------------------------------------------------ gone */
+
+void aside_leave_set(struct partitions *p, uint64_t sequence)
+{
+    aside_set_remove(&p->aside.all, sequence);
+    count_memory(p);
+}
+
+uint64_t aside_purge(struct core *c, struct queue *q)
+{
+    struct partitions *p = q->partitions;
+    uint64_t count = p->aside.all.events, first;
+    if (count == 0)
+        return 0;
+    aside_set_next(&p->aside.all, 0, &first);
+    uint64_t at_once = backlog_purge_from(c, q, first);
+    if (at_once == 0) {
+        while (aside_set_next(&p->aside.all, 0, &first))
+            backlog_settle(c, q, first, CAUSE_PURGED);
+        return count;
+    }
+    keys_purge_aside(q);
+    aside_set_free(&p->aside.all);
+    count_memory(p);
+    return at_once;
+}

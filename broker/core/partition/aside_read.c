@@ -1,0 +1,201 @@
+/* What is aside comes back: one load at a time, for a partition whose owner wants more, or for a key that is free; from the first event
+ * of that on, with those neighbours that are wanted, too. The others of the load are let go again. */
+#include "broker/core/partition/aside.h"
+#include "broker/core/partition/partition.h"
+#include "broker/core/queue/calendar.h"
+
+#include "base/mutation.h"
+
+/* Tags of loads that are for this; see peek.c for others. */
+#define ASIDE_TAG (UINT64_C(8) << 32)
+/* A partition that has so few in memory reads on; a part of the look-ahead, where that is less. */
+#define LOW_MOST 512u
+/* So many of a key are in memory, about: they go one at a time. */
+#define KEY_AHEAD 64u
+
+static uint32_t low_of(const struct core *c)
+{
+    uint32_t low = c->config.look_ahead / 8;
+    return low == 0 ? 1 : low < LOW_MOST ? low : LOW_MOST;
+}
+
+/* Its owner would have more than is in memory, or what is there stands behind what is aside. Where nothing can be delivered just
+ * now nothing is read: it would be set aside again as soon as the look-ahead is full, and read again, without end. */
+static bool is_low(const struct core *c, struct queue *q, struct partition *at, uint64_t *first)
+{
+    return at->aside.events && partition_is_reached(q, at) && aside_first(q->partitions, &at->aside, first) &&
+           (at->ready.count < low_of(c) || *first < at->ready.at[0]);
+}
+
+/* ------------------------------------------------------------------ asked for */
+
+static void read_from(struct core *c, struct queue *q, const struct aside_line *line, uint64_t first, uint64_t most)
+{
+    uint64_t end, from;
+    ranges_next(&line->ranges, first, &from, &end);
+    uint64_t each = q->durable->backlog_bytes / backlog_on_disk(q) + 1;
+    uint64_t bytes = calendar_load_bytes(q, &line->ranges, first, end);
+    q->partitions->aside.reading = true;
+    bytes = bytes < most * each * 5 / 4 ? bytes : most * each * 5 / 4;
+    c->disk->ops->load(c->disk, q->id, first, bytes, ASIDE_TAG | q->id);
+}
+
+/* Where nothing of a partition can be delivered before its next one is read, that comes even where there is no room, as it would wait for
+ * others that stand still else, or for itself. With an order by key it may have to stand behind its key: then it does so without
+ * being in memory, and the next one is read. */
+static bool read_partition(struct core *c, struct queue *q)
+{
+    struct partitions *p = q->partitions;
+    uint64_t first;
+    for (uint32_t i = 0; i < p->count; i++) {
+        uint32_t partition = (p->aside.served + i) % p->count;
+        if (!is_low(c, q, &p->at[partition], &first))
+            continue;
+        bool room = partition_has_room(c, q);
+        if (!room && (!partition_awaits_disk(p, &p->at[partition]) || MUTATED(await_room)))
+            continue;
+        p->aside.served = partition + 1;
+        read_from(c, q, &p->at[partition].aside, first, room ? UINT32_MAX : 1);
+        return true;
+    }
+    return false;
+}
+
+static bool read_key(struct core *c, struct queue *q)
+{
+    struct key *k = q->partitions->aside.wanting;
+    if (!k)
+        return false;
+    DL_DELETE2(q->partitions->aside.wanting, k, wanting_prev,
+               wanting_next); /* should it not be among what is read, … */
+    DL_APPEND2(q->partitions->aside.wanting, k, wanting_prev, wanting_next); /* … others come before it comes again */
+    read_from(c, q, &k->aside, k->current, KEY_AHEAD);
+    return true;
+}
+
+void aside_want(struct core *c, struct queue *q)
+{
+    struct aside *a = &q->partitions->aside;
+    if (a->all.events == 0 || a->reading || c->failed)
+        return;
+    a->keys_turn = !a->keys_turn;
+    if (a->keys_turn ? !read_key(c, q) && !read_partition(c, q) : !read_partition(c, q))
+        read_key(c, q);
+}
+
+bool aside_comes(const struct core *c, struct queue *q)
+{
+    struct partitions *p = q->partitions;
+    uint64_t first;
+    if (p->aside.all.events == 0)
+        return false;
+    if (p->aside.reading || p->aside.wanting)
+        return true;
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (is_low(c, q, &p->at[i], &first))
+            return true;
+    }
+    return false;
+}
+
+bool aside_comes_without_room(const struct core *c, struct queue *q)
+{
+    struct partitions *p = q->partitions;
+    uint64_t first;
+    if (p->aside.reading || p->aside.wanting)
+        return true;
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (partition_awaits_disk(p, &p->at[i]) && is_low(c, q, &p->at[i], &first))
+            return true;
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------ read */
+
+/* Whose it is. */
+struct place {
+    struct key *key; /* it stands behind it; NULL: in the partition … */
+    uint32_t partition;
+    struct key *before; /* … where this one stands before it; NULL: none */
+};
+
+static struct place place_of(const struct core *c, struct queue *q, const struct store_loaded *e)
+{
+    struct partitions *p = q->partitions;
+    uint64_t hash = partition_key(c, q, &(struct item){ .at = e->locator });
+    struct key *k = p->ordered && hash ? key_find(q, hash) : NULL;
+    bool behind = k && ranges_has(&k->aside.ranges, e->sequence);
+    return (struct place){
+        .key = behind ? k : NULL,
+        .partition = hash ? (uint32_t)(hash % p->count) : aside_partition(p, e->sequence),
+        .before = !behind && key_blocker(q, p->ordered ? hash : 0, e->sequence) ? k : NULL,
+    };
+}
+
+/* Not parked, and few of it are in memory. What it waits for is read even where there is no room. */
+static bool key_wants(struct queue *q, const struct key *k, bool full)
+{
+    const struct item *current = queue_item(q, k->current);
+    return k->wanting || (!full && k->waiting.count < KEY_AHEAD && current && current->state != ITEM_DELAYED);
+}
+
+static bool is_wanted(const struct core *c, struct queue *q, const struct place *at, uint64_t sequence)
+{
+    struct partitions *p = q->partitions;
+    bool full = partition_is_full(c, q);
+    struct aside_line *line = at->key ? &at->key->aside : &p->at[at->partition].aside;
+    uint64_t first;
+    if (!aside_first(p, line, &first) || first != sequence)
+        return false; /* not in its order */
+    if (at->key)
+        return key_wants(q, at->key, full);
+    struct partition *partition = &p->at[at->partition];
+    return partition_wants(partition) && (!full || partition_awaits_disk(p, partition));
+}
+
+static void put_back(struct core *c, struct queue *q, const struct place *at, const struct store_loaded *e)
+{
+    struct partitions *p = q->partitions;
+    struct key *k = at->key;
+    aside_remove(p, k ? &k->aside : &p->at[at->partition].aside, e->sequence);
+    struct item *item = backlog_item(c, q, e, BACKLOG_ASIDE);
+    item->place = (uint8_t)(at->partition + 1);
+    if (k && k->current != e->sequence) {
+        heap_push(&k->waiting, e->sequence);
+        partition_is_ready(q, e->sequence);
+        partition_count(q, e->sequence, item);
+        return;
+    }
+    if (k)
+        key_unwant(p, k);
+    partition_returned(c, q, e->sequence, item);
+}
+
+bool aside_loaded(struct core *c, const struct store_completion *done)
+{
+    if (done->tag >> 32 != ASIDE_TAG >> 32)
+        return false;
+    struct queue *q = queue_by_id(c, done->queue);
+    struct partitions *p = q ? q->partitions : NULL; /* it may have none any more */
+    if (p && partition_is_full(c, q))
+        aside_relieve(c, q);
+    for (size_t i = 0; i < done->count; i++) {
+        const struct store_loaded *e = &done->events[i];
+        bool there = p && aside_set_has(&p->aside.all, e->sequence);
+        struct place at = there ? place_of(c, q, e) : (struct place){ 0 };
+        bool wanted = there && is_wanted(c, q, &at, e->sequence), stays = at.before && partition_is_full(c, q);
+        if (wanted && !stays) {
+            put_back(c, q, &at, e);
+            continue;
+        }
+        if (wanted)
+            aside_change_lines(p, &p->at[at.partition].aside, &at.before->aside, e->sequence);
+        c->disk->ops->release(c->disk, done->queue, e->locator);
+    }
+    if (!p)
+        return true;
+    p->aside.reading = false;
+    core_run_queue(c, q);
+    return true;
+}

@@ -1,0 +1,386 @@
+/* Which partition an event is in, and what comes next there. Events are sorted as somebody wants them: on behalf of one partition
+ * all that stands before its next event is looked at, and goes to where it belongs. */
+#include "broker/core/partition/partition.h"
+#include "broker/core/queue/calendar.h"
+#include "broker/core/queue/items.h"
+
+#include "base/mutation.h"
+#include "base/xalloc.h"
+
+#include <stdlib.h>
+
+#define OLDEST_LEAST 1024u
+
+void partitions_set(struct queue *q)
+{
+    bool ordered = q->settings.ordered == ORDERED_KEY;
+    uint32_t count = (uint32_t)q->settings.partitions;
+    partitions_free(q);
+    if (count == 1 && !ordered)
+        return;
+    q->partitions = xcalloc(1, sizeof *q->partitions + count * sizeof q->partitions->at[0]);
+    q->partitions->count = count;
+    q->partitions->ordered = ordered;
+}
+
+void partitions_free(struct queue *q)
+{
+    struct partitions *p = q->partitions;
+    if (!p)
+        return;
+    keys_free(q);
+    for (uint32_t i = 0; i < p->count; i++) {
+        heap_free(&p->at[i].ready);
+        aside_line_free(p, &p->at[i].aside);
+    }
+    heap_free(&p->oldest);
+    aside_free(p);
+    free(p);
+    q->partitions = NULL;
+}
+
+uint64_t partition_key(const struct core *c, const struct queue *q, const struct item *item)
+{
+    struct span lane;
+    char number[EVENT_KEY_NUMBER];
+    struct store *store = queue_store(c, q);
+    store->ops->read(store, q->id, item->at, &lane);
+    return event_key_hash(event_key(event_of_lane(lane), number));
+}
+
+/* ------------------------------------------------------------------ sorting */
+
+bool partition_is_full(const struct core *c, const struct queue *q)
+{
+    const struct partitions *p = q->partitions;
+    return p && q->durable && (p->sorted >= c->config.look_ahead || p->sorted_bytes >= c->config.look_ahead_bytes);
+}
+
+bool partition_awaits_mark(const struct queue *q)
+{
+    const struct partitions *p = q->partitions;
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (p->at[i].ready.count && p->at[i].ready.at[0] >= q->durable->mark)
+            return true;
+    }
+    return false;
+}
+
+bool partition_wants(const struct partition *p)
+{
+    return p->owner && !p->heir && p->owner->next_delivery <= p->owner->limit;
+}
+
+bool partition_is_reached(const struct queue *q, const struct partition *p)
+{
+    return partition_wants(p) && !q->paused && p->owner->session->link.open && link_room(&p->owner->session->link);
+}
+
+static uint64_t load_of(const struct partition *p)
+{
+    return p->ready.count + p->in_flight + p->aside.events;
+}
+
+static bool has_nothing(const struct partition *p)
+{
+    return partition_wants(p) && p->aside.events == 0;
+}
+
+/* Events without a key go to the partition with the least to do, if there is one among those whose consumer wants some. */
+static uint32_t least_loaded(const struct partitions *p)
+{
+    uint32_t least = 0;
+    for (uint32_t i = 1; i < p->count; i++) {
+        bool wants = has_nothing(&p->at[i]), less = load_of(&p->at[i]) < load_of(&p->at[least]);
+        if (wants != has_nothing(&p->at[least]) ? wants : less)
+            least = i;
+    }
+    return least;
+}
+
+/* Its partition, which it keeps as long as it is in memory: what comes again without a key must not come to somebody else while
+ * its former owner may still have it before it. */
+static struct partition *place(const struct core *c, const struct queue *q, struct item *item)
+{
+    struct partitions *p = q->partitions;
+    if (item->place == 0) {
+        uint64_t hash = p->count > 1 ? partition_key(c, q, item) : 0;
+        uint32_t partition = hash ? (uint32_t)(hash % p->count) : least_loaded(p);
+        item->place = (uint8_t)(partition + 1);
+    }
+    return &p->at[item->place - 1];
+}
+
+bool partition_counts(const struct queue *q, uint64_t sequence, const struct item *item)
+{
+    return q->durable && item->attempt == backlog_attempt_by_mark(q, sequence);
+}
+
+void partition_count(struct queue *q, uint64_t sequence, const struct item *item)
+{
+    bool counts = partition_counts(q, sequence, item);
+    q->partitions->sorted += counts;
+    q->partitions->sorted_bytes += counts ? item->size : 0;
+}
+
+void partition_uncount(struct queue *q, uint64_t sequence, const struct item *item)
+{
+    bool counts = partition_counts(q, sequence, item);
+    q->partitions->sorted -= counts;
+    q->partitions->sorted_bytes -= counts ? item->size : 0;
+}
+
+/* `item` is not to be used after it. */
+static void put(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
+{
+    struct partition *at = place(c, q, item);
+    if (aside_join(c, q, &at->aside, sequence, item))
+        return;
+    heap_push(&at->ready, sequence);
+    partition_is_ready(q, sequence);
+    partition_count(q, sequence, item);
+}
+
+/* After a restart: it failed before, and the rest of its back-off holds its key up as if nothing had happened. */
+static bool goes_on_backing_off(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
+{
+    uint64_t rest = q->durable && q->partitions->ordered ? calendar_rest(c, q, sequence) : 0;
+    uint64_t key = rest ? partition_key(c, q, item) : 0;
+    if (rest == 0 || key_blocker(q, key, sequence))
+        return false;
+    key_claim(q, key, sequence);
+    queue_hold_back(c, q, sequence, item, rest);
+    return true;
+}
+
+/* What is on disk of the queue's line, or was called. */
+static bool more_comes(const struct queue *q)
+{
+    return q->durable && (q->durable->backlog_events || (q->calendar && q->calendar->called_events));
+}
+
+bool partition_has_room(struct core *c, struct queue *q)
+{
+    if (!partition_is_full(c, q) || (!q->partitions->starved && aside_relieve(c, q)))
+        return true;
+    q->partitions->starved = true;
+    return false;
+}
+
+/* Sorts until that partition, of which nothing is in memory or aside, has something; false when there is nothing more to sort, or
+ * enough was. */
+static bool sort_for(struct core *c, struct queue *q, uint32_t partition)
+{
+    uint64_t end = queue_deliverable_end(q);
+    end = end < q->loaded ? end : q->loaded;
+    if (q->next_ready >= end && more_comes(q))
+        partition_has_room(c, q); /* for what is read then */
+    while (q->next_ready < end && partition_has_room(c, q)) {
+        if (q->next_ready >= end)
+            break; /* room was made by what stood before it, and all between it and there had left */
+        struct item *item = item_at(q, q->next_ready);
+        uint64_t sequence = q->next_ready++;
+        if (item->state == ITEM_READY && !goes_on_backing_off(c, q, sequence, item))
+            put(c, q, sequence, item);
+        if (q->partitions->at[partition].ready.count)
+            return true;
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------ what comes next */
+
+bool partition_awaits_disk(struct partitions *p, struct partition *at)
+{
+    if (at->aside.events == 0)
+        return false;
+    if (at->ready.count && MUTATED(pass_aside))
+        return false;
+    return aside_before(p, &at->aside, at->ready.count ? at->ready.at[0] : UINT64_MAX);
+}
+
+/* The partition's next event, out of its heap: NULL when there is none. What must wait for its key stands behind it then. */
+static struct item *pop_next(struct core *c, struct queue *q, uint32_t partition, uint64_t *sequence)
+{
+    struct partitions *p = q->partitions;
+    struct heap *ready = &p->at[partition].ready;
+    while (!partition_awaits_disk(p, &p->at[partition]) && (ready->count || sort_for(c, q, partition))) {
+        if (ready->at[0] >= queue_deliverable_end(q))
+            return NULL; /* it was delayed, and the mark is behind it still */
+        struct item *item = queue_item(q, *sequence = ready->at[0]);
+        heap_pop(ready);
+        if (!item || item->state != ITEM_READY)
+            continue; /* left meanwhile */
+        uint64_t hash = p->ordered ? partition_key(c, q, item) : 0;
+        if (!p->ordered || key_claim(q, hash, *sequence))
+            return item;
+        key_wait(c, q, hash, *sequence, item);
+    }
+    return NULL;
+}
+
+static void take(struct queue *q, struct partition *from, uint64_t sequence, const struct item *item)
+{
+    partition_uncount(q, sequence, item);
+    from->in_flight++;
+}
+
+/* Does the neighbour come next, and may it go along? */
+static bool goes_along(struct core *c, struct queue *q, uint32_t partition, uint64_t sequence)
+{
+    struct partitions *p = q->partitions;
+    struct heap *ready = &p->at[partition].ready;
+    const struct item *item = queue_item(q, sequence);
+    if (!item || item->state != ITEM_READY || item->attempt || sequence >= queue_deliverable_end(q))
+        return false;
+    if (partition_awaits_disk(p, &p->at[partition]) || (!ready->count && !sort_for(c, q, partition)) ||
+        ready->at[0] != sequence)
+        return false;
+    item = queue_item(q, sequence); /* it may lie elsewhere now */
+    if (p->ordered && key_blocker(q, partition_key(c, q, item), sequence))
+        return false;
+    heap_pop(ready);
+    return !p->ordered || key_claim(q, partition_key(c, q, item), sequence);
+}
+
+/* The batch that begins with the partition's next event. */
+static struct selection take_batch(struct core *c, struct queue *q, uint32_t partition, uint64_t credit, size_t bytes)
+{
+    struct partitions *p = q->partitions;
+    struct selection s = { .partition = partition };
+    struct item *item = pop_next(c, q, partition, &s.first);
+    if (!item)
+        return s;
+    size_t size = item->size;
+    take(q, &p->at[partition], s.first, item);
+    s.count = 1;
+    if (item->attempt)
+        return s; /* what comes again goes alone: its neighbours have their own history */
+    while (s.count < credit && size < bytes) {
+        if (!goes_along(c, q, partition, s.first + s.count))
+            break;
+        item = queue_item(q, s.first + s.count);
+        size += item->size;
+        take(q, &p->at[partition], s.first + s.count, item);
+        s.count++;
+    }
+    return s;
+}
+
+struct selection partition_take(struct core *c, struct consumer *k, uint64_t credit, size_t bytes)
+{
+    struct partitions *p = k->queue->partitions;
+    for (uint32_t i = 0; i < p->count; i++) {
+        uint32_t partition = (k->served + i) % p->count;
+        if (p->at[partition].owner != k || p->at[partition].heir)
+            continue;
+        struct selection s = take_batch(c, k->queue, partition, credit, bytes);
+        if (s.count) {
+            uint64_t end = s.first + s.count;
+            p->delivered_end = end > p->delivered_end ? end : p->delivered_end;
+            p->at[partition].frame = k->session->link.next_sequence;
+            k->served = partition + 1; /* the others of this consumer come before it comes again */
+            return s;
+        }
+    }
+    return (struct selection){ 0 };
+}
+
+bool partition_has_more(struct core *c, struct queue *q)
+{
+    if (!q->partitions->starved)
+        return false;
+    q->partitions->starved = false;
+    return partition_has_room(c, q);
+}
+
+/* ------------------------------------------------------------------ items that change */
+
+void partition_ended(struct core *c, struct queue *q, const struct item *item)
+{
+    struct partition *p = &q->partitions->at[c->leases[item->lease]->partition];
+    if (--p->in_flight == 0 && p->heir)
+        core_run_queue(c, q);
+}
+
+static void unsort(struct queue *q, uint64_t sequence, const struct item *item)
+{
+    if (item->state == ITEM_READY && sequence < q->next_ready)
+        partition_uncount(q, sequence, item);
+}
+
+void partition_left(struct core *c, struct queue *q, uint64_t sequence, const struct item *item)
+{
+    unsort(q, sequence, item);
+    if (item->state == ITEM_IN_FLIGHT)
+        partition_ended(c, q, item);
+    partition_goes_on(c, q, sequence);
+}
+
+void partition_goes_on(struct core *c, struct queue *q, uint64_t sequence)
+{
+    struct partitions *p = q->partitions;
+    uint64_t next = p->ordered ? key_over(q, sequence) : 0;
+    if (next)
+        heap_push(&place(c, q, queue_item(q, next))->ready, next);
+    if (next || p->aside.wanting)
+        core_run_queue(c, q);
+}
+
+void partition_returned(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
+{
+    if (sequence < q->next_ready) /* else it was not looked at yet, and will be */
+        put(c, q, sequence, item);
+}
+
+void partition_purged(struct queue *q)
+{
+    struct partitions *p = q->partitions;
+    for (uint32_t i = 0; i < p->count; i++) {
+        p->at[i].ready.count = 0;
+        aside_line_free(p, &p->at[i].aside);
+    }
+    heap_free(&p->oldest);
+    p->drops = false;
+    keys_clear_waiting(q);
+}
+
+/* ------------------------------------------------------------------ the oldest */
+
+/* Whoever drops his oldest asks for it with each event that comes: to look for it in every partition, and behind every key, would cost as much
+ * as there are keys. So they are all in one heap then, as long as that holds no more of those that left than of others. */
+void partition_is_ready(struct queue *q, uint64_t sequence)
+{
+    struct partitions *p = q->partitions;
+    if (!p->drops)
+        return;
+    heap_push(&p->oldest, sequence);
+    p->drops = p->oldest.count <= 2 * items_held(q) + OLDEST_LEAST;
+    if (!p->drops)
+        heap_free(&p->oldest);
+}
+
+static bool add_ready(void *queue, uint64_t sequence, struct item *item)
+{
+    struct queue *q = queue;
+    if (item->state == ITEM_READY && sequence < q->next_ready)
+        heap_push(&q->partitions->oldest, sequence);
+    return true;
+}
+
+struct item *partition_oldest(struct queue *q, uint64_t *sequence)
+{
+    struct partitions *p = q->partitions;
+    if (!p->drops)
+        queue_all(q, add_ready, q);
+    p->drops = true;
+    for (; p->oldest.count; heap_pop(&p->oldest)) {
+        struct item *item = queue_item(q, *sequence = p->oldest.at[0]);
+        if (item && item->state == ITEM_READY)
+            return item;
+    }
+    while (q->next_ready < q->loaded && item_at(q, q->next_ready)->state != ITEM_READY)
+        q->next_ready++; /* gone, or delayed: it comes back by itself */
+    *sequence = q->next_ready;
+    return q->next_ready < q->loaded ? item_at(q, q->next_ready) : NULL;
+}

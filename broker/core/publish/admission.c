@@ -1,0 +1,141 @@
+/* Admission of entries that have room: neighbours go to the store together. */
+#include "broker/core/publish/admission.h"
+
+void admission_flush(struct admission *a)
+{
+    if (a->count == 0)
+        return;
+    struct outcome o = {
+        .first = a->first, .count = a->count, .reason = REASON_ok, .sequence = a->queue->next_sequence
+    };
+    uint8_t origin[ORIGIN_MAX(APPEND_AT_ONCE)];
+    size_t hashes = a->hashed ? a->count : 0;
+    size_t size = a->queue->durable ? persist_origin(origin, a->destination, a->first, a->hashes, hashes) : 0;
+    uint64_t ticket;
+    queue_accept_on(a->core, a->queue, a->events, a->count, span_of(origin, size), &a->terms, &ticket);
+    durable_outcome(a->core, a->destination, a->queue, ticket, &o, a->count, a->bytes);
+    core_run_queue(a->core, a->queue);
+    a->count = 0;
+    a->hashed = false;
+    a->bytes = 0;
+}
+
+void admission_look(struct admission *a)
+{
+    a->room = queue_room(a->core, a->queue);
+    if (a->room.short_of == REASON_budget)
+        a->room.budget += a->own;
+    room_less(&a->room, a->count, a->bytes, true);
+}
+
+/* The oldest is among what is pending only when nothing else is left to drop. Where what is dropped goes where the dead go, on disk,
+ * nothing may be pending: its letter, or the note of it, would find the room there that was taken for that. */
+static bool drop_oldest(struct admission *a)
+{
+    if (a->queue->durable && a->queue->settings.dead_letter_dropped)
+        admission_flush(a);
+    if (queue_drop_oldest(a->core, a->queue))
+        return true;
+    if (a->count == 0)
+        return false;
+    admission_flush(a);
+    return queue_drop_oldest(a->core, a->queue);
+}
+
+enum reason admission_make_room(struct admission *a, uint64_t size)
+{
+    enum reason why;
+    do {
+        if (!drop_oldest(a))
+            return REASON_full;
+        admission_look(a);
+        why = room_take(&a->room, size);
+    } while (why == REASON_full);
+    return why;
+}
+
+/* It is confirmed once the first one is durable. The log also keeps its outcome, which no run tells of; where the disk has no room
+ * for that, a restart makes "refused" of an outcome that its publisher has not seen, and it tries again. */
+bool admission_hashed_duplicate(struct admission *a, uint64_t sequence, const struct entry *e)
+{
+    struct queue *q = a->queue;
+    uint64_t first = duplicate_of(a->core, q, e->dedup), ticket = 0;
+    if (first == 0)
+        return false;
+    admission_flush(a); /* outcomes in order; and the first one may be among these */
+    struct outcome o = {
+        .first = sequence, .count = 1, .reason = REASON_ok, .sequence = first, .flags = RUN_DUPLICATE
+    };
+    if (q->durable) {
+        o.flags |= a->core->config.confirm_synced ? RUN_DURABLE : 0;
+        ticket = room_take_word(&a->room) ? persist_outcome(a->core, a->destination, q, &o) : durable_newest(a->core);
+    }
+    q->duplicates++;
+    durable_outcome(a->core, a->destination, q, ticket, &o, 1, e->event.size);
+    return true;
+}
+
+static void keep_hash(struct admission *a, struct span hash)
+{
+    uint8_t *to = a->hashes[a->count];
+    if (hash.size != DEDUP_HASH_SIZE) {
+        memset(to, 0, DEDUP_HASH_SIZE);
+        return;
+    }
+    memcpy(to, hash.data, DEDUP_HASH_SIZE);
+    a->hashed = true;
+    duplicate_enter(a->core, a->queue, hash, a->queue->next_sequence + a->count);
+}
+
+/* Times beyond this are as good as never. */
+#define TIME_MOST (INT64_C(1) << 53)
+
+static int64_t bounded(int64_t ms)
+{
+    return ms < 1 ? 1 : ms < TIME_MOST ? ms : TIME_MOST;
+}
+
+struct terms admission_terms(const struct core *c, const struct entry *e)
+{
+    struct terms t = { 0 };
+    if (e->not_before_ms)
+        t.not_before_ms = bounded(e->not_before_ms);
+    if (e->delay_ms) /* from its acceptance, whatever its publisher's clock says */
+        t.not_before_ms = bounded(c->now.wall.ms + (int64_t)(e->delay_ms < TIME_MOST ? e->delay_ms : TIME_MOST));
+    if (e->expires_ms)
+        t.expires_ms = bounded(e->expires_ms);
+    return t;
+}
+
+/* What is pending has the same terms: a run in the log has one for all of it. */
+static void agree_on_terms(struct admission *a, const struct entry *e)
+{
+    struct terms t = admission_terms(a->core, e);
+    if (t.not_before_ms == a->terms.not_before_ms && t.expires_ms == a->terms.expires_ms)
+        return;
+    admission_flush(a);
+    a->terms = t;
+    a->on_terms = admission_has_terms(e);
+}
+
+void admission_accept(struct admission *a, uint64_t sequence, const struct entry *e)
+{
+    if (a->count && a->first + a->count != sequence)
+        admission_flush(a); /* one between was decided already */
+    if (a->on_terms || admission_has_terms(e))
+        agree_on_terms(a, e);
+    if (a->count == 0)
+        a->first = sequence;
+    keep_hash(a, e->dedup);
+    a->events[a->count++] = (struct store_event){ .event = e->event };
+    a->bytes += e->event.size;
+    if (a->count == APPEND_AT_ONCE)
+        admission_flush(a);
+}
+
+void admission_refuse(struct core *c, struct destination *d, const struct queue *q, uint64_t sequence, enum reason why,
+                      uint64_t events, uint64_t bytes)
+{
+    struct outcome o = { .first = sequence, .count = 1, .reason = why };
+    destination_decide(c, d, &o, q, events, bytes);
+}

@@ -1,0 +1,317 @@
+/* Admission: one path for every entry. It is accepted at once when nothing stands before it; else it waits in order of
+ * arrival, up to its deadline (waiters.c); else it is refused with the reason. */
+#include "broker/core/topic/topic.h"
+
+#include "base/mutation.h"
+
+/* So long at least what is to take the place of the oldest waits until that was read, whatever it says itself. */
+#define DROP_WAIT_MS 5000u
+
+/* ------------------------------------------------------------------ arriving entries */
+
+/* Why an entry is refused whatever it is. */
+static enum reason refused_unseen(const struct core *c, const struct destination *d, const struct queue *q,
+                                  const struct topic *t, const struct entry *e, uint64_t sequence)
+{
+    enum reason before = e->continued && !MUTATED(break_prefix) ? destination_refused(d, sequence - 1) : REASON_ok;
+    if (before != REASON_ok)
+        return before;
+    if (c->stopping)
+        return REASON_draining;
+    if (e->topic && !t)
+        return REASON_unknown_topic;
+    return q || t ? REASON_ok : REASON_unknown_queue;
+}
+
+/* Counts an entry against the session's window and the numbering. False: a violation. *known: it was decided already
+ * (sent again after a lost session). */
+static bool count_entry(const struct core *c, struct session *s, struct destination *d, uint64_t sequence,
+                        uint64_t size, bool *known)
+{
+    destination_jump(d, sequence);
+    s->sent_events++;
+    s->sent_bytes += size;
+    if (s->sent_events > s->told_events || s->sent_bytes > s->told_bytes || sequence > d->next)
+        return false;
+    *known = false;
+    if (sequence == d->next) {
+        d->next++;
+    } else if (destination_decided(d, sequence)) {
+        *known = true;
+        s->decided_events++;
+        s->decided_bytes += size;
+    } else if (d->pending && durable_is_pending(c, d, sequence)) {
+        *known = true; /* accepted; its confirm comes with the disk's */
+        s->decided_events++;
+        s->decided_bytes += size;
+    } else if (waiting_of(d, sequence)) {
+        return false;
+    }
+    return true;
+}
+
+struct arrival {
+    size_t coded; /* bytes of the present entry as it came */
+    struct core *core;
+    struct session *session;
+    struct destination *destination;
+    struct queue *queue;
+    struct topic *topic; /* instead of a queue */
+    struct admission admission;
+    struct fanout *fanout; /* into the topic */
+    bool awaits_drop;      /* the present entry: it may wait, whatever it says */
+    struct group group;
+};
+
+static void flush_arrived(struct arrival *a)
+{
+    if (a->topic)
+        fanout_flush(a->fanout);
+    else
+        admission_flush(&a->admission);
+}
+
+static void wait_entry(struct arrival *a, uint64_t sequence, const struct entry *e, enum reason blocked,
+                       const uint8_t *start, const uint8_t *end)
+{
+    struct group *g = &a->group;
+    uint32_t wait_ms = a->awaits_drop && e->wait_ms < DROP_WAIT_MS ? DROP_WAIT_MS : e->wait_ms;
+    flush_arrived(a);
+    if (g->count && (g->wait_ms != wait_ms || g->first + g->count != sequence))
+        waiting_start(a->core, a->destination, a->queue, a->topic, g);
+    if (g->count == 0)
+        *g = (struct group){ .first = sequence,
+                             .wait_ms = wait_ms,
+                             .blocked = blocked,
+                             .lacks = a->topic ? a->fanout->lacks : NULL,
+                             .start = start };
+    g->count++;
+    g->size += e->event.size;
+    g->end = end;
+    ++*(a->topic ? &a->topic->waiting : &a->queue->waiting);
+    a->destination->waiting_events++;
+    a->destination->waiting_bytes += e->event.size;
+}
+
+static bool may_wait(struct arrival *a, const struct entry *e, enum reason *why)
+{
+    const struct core_config *config = &a->core->config;
+    const struct destination *d = a->destination;
+    size_t group = a->group.count ? (size_t)(a->group.end - a->group.start) : 0;
+    *why = REASON_full;
+    bool waits = a->topic ? a->fanout->may_wait : a->queue->settings.overflow == OVERFLOW_WAIT;
+    if (!a->awaits_drop && (!waits || e->wait_ms == 0))
+        return false;
+    if (d->waiting_events >= config->window_events / 2 || d->waiting_bytes + e->event.size > config->window_bytes / 2)
+        return false;
+    flush_arrived(a); /* what came before it in this frame is in memory, too */
+    if (core_budget_left(a->core) < group + a->coded) {
+        *why = REASON_budget;
+        return false;
+    }
+    return true;
+}
+
+/* Does a topic's first, which came before, wait for this very queue? */
+static bool is_behind_topics(const struct queue *q)
+{
+    return q->topic_count && topic_oldest(q);
+}
+
+/* Accepts the entry or says why not; *waits: it may wait instead. */
+static enum reason judge(struct arrival *a, uint64_t sequence, const struct entry *e, bool *waits)
+{
+    *waits = false;
+    enum reason why = refused_unseen(a->core, a->destination, a->queue, NULL, e, sequence);
+    if (why != REASON_ok)
+        return why;
+    /* Behind waiters of its own publisher even a duplicate waits, or a batch would not be admitted as a prefix. */
+    if (!a->destination->waiters && a->group.count == 0 && admission_duplicate(&a->admission, sequence, e))
+        return REASON_ok;
+    why = admission_hopeless(a->core, a->queue, e);
+    if (why != REASON_ok)
+        return why;
+    if ((!a->queue->waiters && a->group.count == 0 && !is_behind_topics(a->queue)) || MUTATED(overtake_waiters)) {
+        why = admission_take_room(&a->admission, e->event.size);
+        if (why == REASON_ok) {
+            admission_accept(&a->admission, sequence, e);
+            return REASON_ok;
+        }
+        if (why == REASON_disk)
+            durable_starved(a->core, a->admission.room.budget);
+    } else {
+        why = REASON_full;
+    }
+    enum reason no_wait;
+    a->awaits_drop = why == REASON_full && drop_is_awaited(a->queue);
+    *waits = may_wait(a, e, &no_wait);
+    if (a->awaits_drop && !*waits)
+        drop_for_next(a->queue);
+    return *waits || why == REASON_budget || why == REASON_disk ? why : no_wait;
+}
+
+/* The same for a topic. Behind waiters of its own publisher even a duplicate waits, behind those of others it does not. */
+static enum reason judge_for_topic(struct arrival *a, uint64_t sequence, const struct entry *e, bool *waits)
+{
+    bool own = a->destination->waiters || a->group.count;
+    *waits = false;
+    enum reason why = refused_unseen(a->core, a->destination, NULL, a->topic, e, sequence), no_wait;
+    if (why != REASON_ok)
+        return why;
+    if (own) {
+        a->fanout->lacks = NULL;
+        a->fanout->may_wait = true;
+        why = REASON_full;
+    } else {
+        why = fanout_take(a->fanout, sequence, e, a->topic->waiters && !MUTATED(overtake_waiters));
+        if (why != REASON_full && why != REASON_budget && why != REASON_disk)
+            return why;
+        a->fanout->may_wait |= why != REASON_full;
+    }
+    *waits = may_wait(a, e, &no_wait);
+    return *waits || why != REASON_full ? why : no_wait;
+}
+
+static void refuse_arrived(struct arrival *a, uint64_t sequence, enum reason why, uint64_t size)
+{
+    struct queue *queue =
+        why == REASON_unknown_topic ? NULL : a->queue; /* a queue of the topic's name has no part in it */
+    flush_arrived(a);
+    admission_refuse(a->core, a->destination, a->topic ? a->fanout->lacks : queue, sequence, why, 1, size);
+    if (queue)
+        queue->refused++;
+    if (a->topic)
+        a->topic->refused++;
+}
+
+static void take_queue(struct arrival *a, struct queue *q)
+{
+    a->queue = q;
+    a->admission.queue = q;
+    a->admission.room = queue_room(a->core, q);
+    destination_lasts(a->core, a->destination, q->durable != NULL);
+}
+
+/* The first use of a name declares a queue, where that is configured: unless a topic is meant. */
+static void declare_unseen(struct arrival *a, const struct entry *e)
+{
+    struct queue *q = NULL;
+    if (!a->core->config.auto_declare || a->core->stopping || e->topic)
+        return;
+    operate_declare(a->core, span_str(a->destination->name), NULL, false, false, &q, NULL, NULL);
+    if (q)
+        take_queue(a, q);
+}
+
+/* What comes next has an id, as this one has: where it will be looked up. */
+static const void *next_home(const struct arrival *a, const struct body *b, const struct entry *e)
+{
+    return e->dedup.size && a->queue ? duplicate_home(a->queue, publish_peek_dedup(b)) : NULL;
+}
+
+/* Every entry of a Publish, in order. False: a violation, or malformed. */
+static bool arrive(struct arrival *a, struct body *b)
+{
+    for (uint64_t sequence = b->u.publish.first;; sequence++) {
+        const uint8_t *start = b->u.publish.entries.at;
+        struct entry e;
+        enum frame_status status = publish_next(b, &e);
+        if (status != FRAME_OK)
+            return status == FRAME_END;
+        a->coded = (size_t)(b->u.publish.entries.at - start);
+        bool known, waits;
+        if (!count_entry(a->core, a->session, a->destination, sequence, e.event.size, &known))
+            return false;
+        if (known)
+            continue;
+        if (!a->queue && !a->topic)
+            declare_unseen(a, &e);
+        __builtin_prefetch(next_home(a, b, &e), 1);
+        enum reason why = a->topic ? judge_for_topic(a, sequence, &e, &waits) : judge(a, sequence, &e, &waits);
+        if (waits)
+            wait_entry(a, sequence, &e, why, start, b->u.publish.entries.at);
+        else if (why != REASON_ok)
+            refuse_arrived(a, sequence, why, e.event.size);
+    }
+}
+
+/* A client that never says which outcomes it has seen would have the broker keep them without end. An honest one says so
+ * long before: it has no more than a window undecided. */
+static bool owes_too_many_seen(const struct core *c, const struct destination *d)
+{
+    return d->outcome_count > 4 * c->config.window_events;
+}
+
+static bool arrive_at_topic(struct arrival *a, struct body *b)
+{
+    struct fanout f; /* large: what it holds is written before it is read */
+    fanout_begin(&f, a->core, a->destination, a->topic, UINT64_MAX);
+    a->fanout = &f;
+    bool fine = arrive(a, b);
+    fanout_flush(&f);
+    waiting_start(a->core, a->destination, NULL, a->topic, &a->group);
+    return fine;
+}
+
+bool publish_body(struct core *c, struct session *s, struct body *b)
+{
+    if (!name_valid(b->name) || b->u.publish.first == 0)
+        return false;
+    if (producer_has_its_fill(s->producer))
+        return false;
+    struct arrival a = { .core = c, .session = s, .destination = destination_of(s->producer, b->name) };
+    if (owes_too_many_seen(c, a.destination))
+        return false;
+    struct queue *q = queue_find(c, b->name);
+    a.topic = q ? NULL : topic_find(c, b->name);
+    if (a.topic)
+        return arrive_at_topic(&a, b);
+    a.admission = (struct admission){ .core = c, .destination = a.destination };
+    if (q)
+        take_queue(&a, q);
+    bool fine = arrive(&a, b);
+    admission_flush(&a.admission);
+    waiting_start(c, a.destination, a.queue, NULL, &a.group);
+    return fine;
+}
+
+/* ------------------------------------------------------------------ giving up */
+
+/* Skips from `sequence` on; the first one that is still to be skipped. */
+static uint64_t skip_some(struct core *c, struct destination *d, uint64_t sequence, uint64_t end)
+{
+    if (sequence == d->next)
+        d->next++;
+    else if (destination_decided(d, sequence) || (d->pending && durable_is_pending(c, d, sequence)))
+        return sequence + 1;
+    struct waiting *w = waiting_of(d, sequence);
+    if (w)
+        return waiting_skip(c, w, sequence, end);
+    admission_refuse(c, d, NULL, sequence, REASON_skipped, 0, 0);
+    return sequence + 1;
+}
+
+bool publish_skip(struct core *c, struct session *s, const struct body *b)
+{
+    uint64_t first = b->u.skip.first, end = first + b->u.skip.count;
+    if (!name_valid(b->name) || first == 0 || first == end || end - first > c->config.window_events ||
+        producer_has_its_fill(s->producer))
+        return false;
+    struct destination *d = destination_of(s->producer, b->name);
+    struct queue *q = queue_find(c, b->name);
+    if (owes_too_many_seen(c, d))
+        return false;
+    destination_jump(d, first);
+    while (first < end) {
+        if (first > d->next)
+            return false;
+        first = skip_some(c, d, first, end);
+    }
+    waiting_free_decided(c, d);
+    if (q)
+        core_run_queue(c, q);
+    struct topic *t = q ? NULL : topic_find(c, b->name);
+    if (t)
+        topic_wake(c, t);
+    return true;
+}

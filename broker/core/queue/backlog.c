@@ -1,0 +1,295 @@
+/* Backlog: events of a queue on disk whose bytes are not in memory. They are the live sequences from `loaded` on, kept as ranges, so
+ * a hundred million cost what one costs. They come back in order, ahead of need, as items behind those that are there; until
+ * then all that is known of them is that they are ready.
+ *
+ * After a restart everything is backlog. An event enters as an item directly only while there is no backlog before it and its
+ * bytes could be kept. */
+#include "broker/core/deliver/trouble.h"
+#include "broker/core/partition/partition.h"
+#include "broker/core/queue/calendar.h"
+#include "broker/core/queue/items.h"
+
+#include "base/mutation.h"
+
+#include <assert.h>
+
+#define LOAD_BYTES (1u << 20)
+#define LEAST_LOW  16u
+
+void backlog_add(struct queue *q, uint64_t first, uint64_t count, uint64_t bytes)
+{
+    struct durable *d = q->durable;
+    assert(d && first >= q->loaded);
+    ranges_add(&d->backlog, first, first + count);
+    d->backlog_events += count;
+    d->backlog_bytes += bytes;
+}
+
+void backlog_want(struct core *c, struct queue *q)
+{
+    struct durable *d = q->durable;
+    uint64_t first, end;
+    if (!d || d->loading || d->backlog_events == 0 || q->loaded - q->next_ready > d->low || c->failed ||
+        partition_is_full(c, q))
+        return;
+    if (!ranges_next(&d->backlog, 0, &first, &end) || first >= d->end)
+        return; /* not durable yet */
+    if (!items_may_skip_to(q, first))
+        return; /* once what stands before the gap is delivered */
+    d->loading = true;
+    c->disk->ops->load(c->disk, q->id, first, LOAD_BYTES, q->id);
+}
+
+/* Tenths since the core started, by the wall clock: before the start they are negative. */
+static int32_t tenths_at(const struct core *c, int64_t wall_ms)
+{
+    int64_t most = (int64_t)(INT32_MAX / 2) * 100, ago = c->now.wall.ms - wall_ms;
+    ago = ago < 0 ? 0 : ago > most ? most : ago;
+    int64_t ms = mono_since_ms(c->now.mono, c->started) - ago;
+    return (int32_t)(ms >= 0 ? ms / 100 : -((99 - ms) / 100)); /* downwards, as of those accepted since */
+}
+
+uint16_t backlog_attempt_by_mark(const struct queue *q, uint64_t sequence)
+{
+    if (q->calendar && ranges_has(&q->calendar->fresh, sequence))
+        return 0;
+    return sequence < q->durable->recovered_mark && sequence < q->durable->recovered_end;
+}
+
+uint16_t backlog_attempt(const struct queue *q, uint64_t sequence)
+{
+    if (q->calendar && ranges_has(&q->calendar->fresh, sequence))
+        return 0;
+    const struct trouble *t = q->troubles && sequence < q->durable->recovered_end ? trouble_find(q, sequence) : NULL;
+    if (t && t->recovered && !MUTATED(recount_attempts))
+        return t->recovered;
+    return backlog_attempt_by_mark(q, sequence);
+}
+
+enum backlog_place backlog_where(const struct queue *q, uint64_t sequence)
+{
+    const struct calendar *k = q->calendar;
+    if (q->durable && ranges_has(&q->durable->backlog, sequence))
+        return BACKLOG_LINE;
+    if (q->partitions && aside_set_has(&q->partitions->aside.all, sequence))
+        return BACKLOG_ASIDE;
+    if (k && ranges_has(&k->called, sequence))
+        return BACKLOG_CALLED;
+    return k && ranges_has(&k->parked, sequence) ? BACKLOG_PARKED : BACKLOG_NOWHERE;
+}
+
+uint64_t backlog_on_disk(const struct queue *q)
+{
+    const struct calendar *k = q->calendar;
+    return q->durable->backlog_events + (k ? k->parked_events + k->called_events : 0) +
+           (q->partitions ? q->partitions->aside.all.events : 0);
+}
+
+static void take_from(struct ranges *r, uint64_t *count, uint64_t sequence)
+{
+    ranges_remove(r, sequence, sequence + 1);
+    --*count;
+}
+
+/* One less is on disk only. Sizes of single events are known once they are loaded; what was guessed before is put right here, in the
+ * queue's bytes too, so that the parts always add up to the whole. */
+static void take_out(struct queue *q, enum backlog_place from, uint64_t sequence, uint64_t size)
+{
+    struct durable *d = q->durable;
+    struct calendar *k = q->calendar;
+    if (from == BACKLOG_LINE)
+        take_from(&d->backlog, &d->backlog_events, sequence);
+    else if (from == BACKLOG_ASIDE)
+        aside_leave_set(q->partitions, sequence);
+    else if (from == BACKLOG_CALLED)
+        take_from(&k->called, &k->called_events, sequence);
+    else
+        take_from(&k->parked, &k->parked_events, sequence);
+    if (size > d->backlog_bytes)
+        q->bytes += size - d->backlog_bytes;
+    d->backlog_bytes -= size < d->backlog_bytes ? size : d->backlog_bytes;
+    if (backlog_on_disk(q) == 0) {
+        q->bytes -= d->backlog_bytes;
+        d->backlog_bytes = 0;
+    }
+}
+
+void backlog_left(struct core *c, struct queue *q, uint64_t sequence, uint64_t size)
+{
+    enum backlog_place from = backlog_where(q, sequence);
+    take_out(q, from, sequence, size);
+    q->bytes -= size < q->bytes ? size : q->bytes;
+    --*(from == BACKLOG_PARKED ? &q->delayed : &q->ready);
+    if (q->calendar)
+        calendar_gone(q, sequence);
+    if (from == BACKLOG_ASIDE)
+        partition_goes_on(c, q, sequence);
+    if (q->waiters || q->topic_count)
+        core_run_queue(c, q);
+}
+
+bool backlog_settle(struct core *c, struct queue *q, uint64_t sequence, enum store_cause cause)
+{
+    if (backlog_where(q, sequence) == BACKLOG_NOWHERE)
+        return false;
+    uint64_t size = q->durable->backlog_bytes / backlog_on_disk(q); /* a guess: it was not read */
+    c->disk->ops->settle(c->disk, q->id, sequence, 0, (uint32_t)size, cause);
+    backlog_left(c, q, sequence, size);
+    ++*ledger_of(&q->ledger, cause);
+    trouble_over(q, sequence);
+    return true;
+}
+
+static struct item item_of(const struct core *c, const struct queue *q, const struct store_loaded *e)
+{
+    return (struct item){
+        .at = e->locator,
+        .size = e->size,
+        .accepted = tenths_at(c, e->accepted_ms),
+        .state = ITEM_READY,
+        .attempt = backlog_attempt(q, e->sequence),
+    };
+}
+
+static void add_item(struct core *c, struct queue *q, const struct store_loaded *e)
+{
+    items_skip_to(q, e->sequence);
+    items_make_room(q, 1);
+    *item_at(q, q->loaded++) = item_of(c, q, e);
+    take_out(q, BACKLOG_LINE, e->sequence, e->size);
+}
+
+struct item *backlog_item(struct core *c, struct queue *q, const struct store_loaded *e, enum backlog_place from)
+{
+    struct item item = item_of(c, q, e);
+    items_place(q, e->sequence, &item);
+    take_out(q, from, e->sequence, e->size);
+    return queue_item(q, e->sequence);
+}
+
+void backlog_place(struct core *c, struct queue *q, const struct store_loaded *e)
+{
+    struct item *item = backlog_item(c, q, e, BACKLOG_CALLED);
+    if (q->partitions)
+        partition_returned(c, q, e->sequence, item);
+    else if (e->sequence < q->next_ready)
+        returned_push(q, e->sequence);
+}
+
+/* One that was delayed may have joined the backlog before it while it was read. */
+static bool is_first(const struct queue *q, uint64_t sequence)
+{
+    uint64_t first, end;
+    return !q->calendar || (ranges_next(&q->durable->backlog, 0, &first, &end) && first == sequence);
+}
+
+/* May it become an item now? Else its bytes go, and it is loaded again when its turn is near. */
+static bool takes(struct queue *q, const struct store_loaded *e)
+{
+    struct durable *d = q->durable;
+    return e->sequence >= q->loaded && e->sequence < d->end && is_first(q, e->sequence) &&
+           items_may_skip_to(q, e->sequence);
+}
+
+void backlog_loaded(struct core *c, const struct store_completion *done)
+{
+    struct queue *q = queue_by_id(c, done->queue);
+    bool in_turn = true;
+    uint64_t taken = 0;
+    if (q)
+        q->durable->loading = false;
+    for (size_t i = 0; i < done->count; i++) {
+        if (q && !ranges_has(&q->durable->backlog, done->events[i].sequence)) { /* dead, or settled meanwhile */
+            c->disk->ops->release(c->disk, done->queue, done->events[i].locator);
+            continue;
+        }
+        in_turn = in_turn && q && takes(q, &done->events[i]);
+        if (in_turn)
+            add_item(c, q, &done->events[i]);
+        else
+            c->disk->ops->release(c->disk, done->queue, done->events[i].locator);
+        taken += in_turn;
+    }
+    if (!q)
+        return;
+    q->durable->low = taken / 2 > LEAST_LOW ? taken / 2 : LEAST_LOW;
+    core_run_queue(c, q);
+}
+
+static bool dead_lie_behind(const struct queue *q, uint64_t from)
+{
+    for (const struct trouble *t = q->troubles; t; t = t->hh.next) {
+        if (t->dead && t->sequence >= from)
+            return true;
+    }
+    return false;
+}
+
+/* All at once; one by one only where dead events lie between, which is after a restart and before their neighbours are read. */
+static void settle_backlog(struct core *c, struct queue *q)
+{
+    struct durable *d = q->durable;
+    uint64_t first, end, size = d->backlog_bytes / d->backlog_events; /* nothing else is on disk any more */
+    if (!dead_lie_behind(q, q->loaded)) {
+        c->disk->ops->settle_rest(c->disk, q->id, q->loaded, d->backlog_bytes, CAUSE_PURGED);
+        return;
+    }
+    for (uint64_t at = 0; ranges_next(&d->backlog, at, &first, &end); at = end) {
+        for (; first < end; first++)
+            c->disk->ops->settle(c->disk, q->id, first, 0, (uint32_t)size, CAUSE_PURGED);
+    }
+}
+
+/* What went wrong with them, which is known before they are read again. */
+static void forget_troubles(struct queue *q, uint64_t from)
+{
+    struct trouble *t, *next;
+    HASH_ITER (hh, q->troubles, t, next) {
+        if (!t->dead && t->sequence >= from)
+            trouble_forget(q, t);
+    }
+}
+
+/* Those from there on are settled, and nothing is on disk only any more. */
+static void purged(struct core *c, struct queue *q, uint64_t from, uint64_t count)
+{
+    struct durable *d = q->durable;
+    forget_troubles(q, from);
+    q->ready -= count;
+    q->bytes -= d->backlog_bytes;
+    q->ledger.purged += count;
+    ranges_free(&d->backlog);
+    d->backlog_events = d->backlog_bytes = 0;
+    items_skip_to(q, q->next_sequence);
+    core_run_queue(c, q); /* whoever waited for that room */
+}
+
+uint64_t backlog_purge(struct core *c, struct queue *q)
+{
+    uint64_t count = q->durable->backlog_events;
+    if (count == 0)
+        return 0;
+    settle_backlog(c, q);
+    purged(c, q, q->loaded, count);
+    return count;
+}
+
+static bool note_item(void *found, uint64_t sequence, struct item *item)
+{
+    (void)sequence;
+    (void)item;
+    *(bool *)found = true;
+    return false;
+}
+
+uint64_t backlog_purge_from(struct core *c, struct queue *q, uint64_t from)
+{
+    uint64_t count = backlog_on_disk(q);
+    bool stays = dead_lie_behind(q, from);
+    queue_each(q, from, note_item, &stays);
+    if (stays)
+        return 0;
+    c->disk->ops->settle_rest(c->disk, q->id, from, q->durable->backlog_bytes, CAUSE_PURGED);
+    purged(c, q, from, count);
+    return count;
+}

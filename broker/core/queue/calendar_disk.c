@@ -1,0 +1,193 @@
+/* Delayed events on disk: known by their sequences only, and read when they are due. */
+#include "broker/core/queue/calendar.h"
+
+#include "broker/core/deliver/trouble.h"
+#include "broker/core/partition/partition.h"
+#include "broker/core/queue/items.h"
+
+/* Tags of loads that are for what was called; see peek.c for others. */
+#define CALLED_TAG (UINT64_C(5) << 32)
+/* So many of those that were read may await their turn. */
+#define CALLED_AHEAD 1024u
+#define LOAD_BYTES   (1u << 20)
+/* Neighbours that are farther apart are not worth reading what lies between. */
+#define GAP_MOST 32u
+
+/* ------------------------------------------------------------------ parked */
+
+void calendar_park(struct queue *q, uint64_t first, uint64_t count)
+{
+    ranges_add(&q->calendar->parked, first, first + count);
+    q->calendar->parked_events += count;
+}
+
+void calendar_set_aside(struct core *c, struct queue *q, uint64_t sequence)
+{
+    struct calendar *k = q->calendar;
+    enum backlog_place where = backlog_where(q, sequence);
+    if (where == BACKLOG_PARKED)
+        return;
+    if (where == BACKLOG_LINE) {
+        q->durable->backlog_events -= ranges_remove(&q->durable->backlog, sequence, sequence + 1);
+    } else if (where == BACKLOG_ASIDE) {
+        aside_leave_set(q->partitions, sequence);
+    } else {
+        ranges_remove(&k->called, sequence, sequence + 1);
+        k->called_events--;
+    }
+    calendar_park(q, sequence, 1);
+    q->ready--;
+    q->delayed++;
+    if (where == BACKLOG_ASIDE)
+        partition_goes_on(c, q, sequence);
+}
+
+void calendar_call(struct core *c, struct queue *q, uint64_t sequence)
+{
+    struct calendar *k = q->calendar;
+    ranges_remove(&k->parked, sequence, sequence + 1);
+    k->parked_events--;
+    q->delayed--;
+    q->ready++;
+    if (sequence >= q->loaded) {
+        backlog_add(q, sequence, 1, 0); /* its bytes count already */
+    } else {
+        ranges_add(&k->called, sequence, sequence + 1);
+        k->called_events++;
+    }
+    core_run_queue(c, q);
+}
+
+uint64_t calendar_purge(struct core *c, struct queue *q)
+{
+    struct calendar *k = q->calendar;
+    uint64_t count = k->parked_events + k->called_events, first, end;
+    while (ranges_next(&k->parked, 0, &first, &end) || ranges_next(&k->called, 0, &first, &end))
+        backlog_settle(c, q, first, CAUSE_PURGED);
+    k->waiting.count = k->backing_off.count = 0; /* nothing is delayed any more, in memory neither */
+    calendar_arm(c, k);
+    return count;
+}
+
+/* ------------------------------------------------------------------ called: read one by one */
+
+uint64_t calendar_load_bytes(const struct queue *q, const struct ranges *wanted, uint64_t first, uint64_t end)
+{
+    uint64_t each = q->durable->backlog_bytes / backlog_on_disk(q) + 1, next, behind;
+    while ((end - first) * each < LOAD_BYTES && ranges_next(wanted, end, &next, &behind) && next - end <= GAP_MOST)
+        end = behind;
+    uint64_t bytes = (end - first) * each * 5 / 4;
+    return bytes < LOAD_BYTES ? bytes : LOAD_BYTES;
+}
+
+void calendar_want(struct core *c, struct queue *q)
+{
+    struct calendar *k = q->calendar;
+    uint64_t first, end;
+    if (k->loading || k->called_events == 0 || q->returned.count > CALLED_AHEAD || partition_is_full(c, q) || c->failed)
+        return;
+    if (!ranges_next(&k->called, 0, &first, &end) || first >= q->durable->end ||
+        first >= q->next_ready + CALLED_AHEAD) /* its turn is far */
+        return;
+    k->loading = true;
+    c->disk->ops->load(c->disk, q->id, first, calendar_load_bytes(q, &k->called, first, end), CALLED_TAG | q->id);
+}
+
+bool calendar_comes(const struct queue *q)
+{
+    const struct calendar *k = q->calendar;
+    uint64_t first, end;
+    if (k->loading)
+        return true;
+    if (q->partitions ? partition_awaits_mark(q) : q->returned.count && q->returned.at[0] >= q->durable->mark)
+        return true;
+    return k->called_events && ranges_next(&k->called, 0, &first, &end) && first < q->durable->end &&
+           first < q->next_ready + CALLED_AHEAD;
+}
+
+bool calendar_loaded(struct core *c, const struct store_completion *done)
+{
+    if (done->tag >> 32 != CALLED_TAG >> 32)
+        return false;
+    struct queue *q = queue_by_id(c, done->queue);
+    for (size_t i = 0; i < done->count; i++) {
+        const struct store_loaded *e = &done->events[i];
+        if (q && ranges_has(&q->calendar->called, e->sequence))
+            backlog_place(c, q, e);
+        else
+            c->disk->ops->release(c->disk, done->queue, e->locator);
+    }
+    if (!q)
+        return true;
+    q->calendar->loading = false;
+    core_run_queue(c, q);
+    return true;
+}
+
+/* ------------------------------------------------------------------ after a restart */
+
+void calendar_restore(struct core *c, struct queue *q, uint64_t first, uint64_t count, const struct terms *terms)
+{
+    struct calendar *k = calendar_of(c, q);
+    if (terms->not_before_ms)
+        due_push(&k->waiting, &(struct due_run){ terms->not_before_ms, first, (uint32_t)count });
+    if (terms->expires_ms)
+        due_push(&k->expiring, &(struct due_run){ terms->expires_ms, first, (uint32_t)count });
+}
+
+/* What of [first, end) is backlog is parked instead. */
+static void park_live(struct queue *q, uint64_t first, uint64_t end)
+{
+    struct durable *d = q->durable;
+    uint64_t from, to;
+    while (ranges_next(&d->backlog, first, &from, &to) && from < end) {
+        to = to < end ? to : end;
+        d->backlog_events -= ranges_remove(&d->backlog, from, to);
+        calendar_park(q, from, to - from);
+        first = to;
+    }
+}
+
+/* The rest of a back-off. The wall clock alone tells how long the broker was away; where it was set back, nothing is known of that,
+ * and the back-off begins again. */
+static uint64_t rest_of(const struct core *c, const struct trouble *t)
+{
+    int64_t over = c->now.wall.ms - t->since_ms;
+    if (over < 0)
+        return t->delay_ms;
+    return (uint64_t)over < t->delay_ms ? t->delay_ms - (uint64_t)over : 0;
+}
+
+uint64_t calendar_rest(const struct core *c, const struct queue *q, uint64_t sequence)
+{
+    const struct trouble *t = q->troubles && sequence < q->durable->recovered_end ? trouble_find(q, sequence) : NULL;
+    return t && !t->dead ? rest_of(c, t) : 0;
+}
+
+/* With an order by key the event must be read first: it holds its key up meanwhile (see partition.c). */
+static void go_on_backing_off(struct core *c, struct queue *q)
+{
+    bool ordered = q->partitions && q->partitions->ordered;
+    for (const struct trouble *t = ordered ? NULL : q->troubles; t; t = t->hh.next) {
+        uint64_t rest = rest_of(c, t);
+        if (t->dead || rest == 0 || !ranges_has(&q->durable->backlog, t->sequence))
+            continue;
+        calendar_delay(c, q, t->sequence, rest);
+        park_live(q, t->sequence, t->sequence + 1);
+    }
+}
+
+void calendar_take_over(struct core *c, struct queue *q, bool clean)
+{
+    struct calendar *k = q->calendar;
+    for (uint32_t i = 0; k && i < k->waiting.count; i++) {
+        const struct due_run *run = &k->waiting.runs[i];
+        if (run->at > c->now.wall.ms)
+            park_live(q, run->first, run->first + run->count);
+    }
+    if (k && !clean)
+        ranges_free(&k->fresh);
+    go_on_backing_off(c, q);
+    if (q->calendar)
+        calendar_arm(c, q->calendar);
+}

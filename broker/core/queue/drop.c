@@ -1,0 +1,158 @@
+/* Room made by dropping the oldest (`overflow: drop_oldest`), wherever that is. What lies on disk only is dropped as it lies, unless it is
+ * to go where the dead go: then its bytes are read first, and whoever publishes waits for that as for any write, also who
+ * said not to wait. As many are read and dropped at once as those that wait have need of. Meanwhile each stays where it is,
+ * in its order; what is delivered before its bytes are there is not dropped.
+ *
+ * Where there is no room for the dead, those that wait are refused. */
+#include "broker/core/deliver/trouble.h"
+#include "broker/core/partition/partition.h"
+#include "broker/core/queue/calendar.h"
+
+/* Tags of loads that are for this; see peek.c for others. */
+#define DROP_TAG   (UINT64_C(9) << 32)
+#define LOAD_BYTES (1u << 20)
+/* Others come behind the first in the same turn. */
+#define LOAD_LEAST (16u << 10)
+/* Where the queue for the dead had no room nothing is read for it so long. */
+#define NO_ROOM_MS 5000
+
+/* The oldest that is ready and on disk only; UINT64_MAX: there is none. */
+static uint64_t oldest_on_disk(const struct queue *q)
+{
+    uint64_t oldest = UINT64_MAX, first, end;
+    if (!q->durable)
+        return oldest;
+    if (ranges_next(&q->durable->backlog, 0, &first, &end))
+        oldest = first;
+    if (q->calendar && ranges_next(&q->calendar->called, 0, &first, &end) && first < oldest)
+        oldest = first;
+    if (q->partitions && aside_set_next(&q->partitions->aside.all, 0, &first) && first < oldest)
+        oldest = first;
+    return oldest;
+}
+
+/* What those that wait lack. */
+struct need {
+    uint64_t events, bytes;
+};
+
+static struct need need_of(const struct core *c, const struct queue *q)
+{
+    struct room room = queue_room(c, q);
+    struct need need = { .events = q->waiting };
+    for (const struct waiting *w = q->waiters; w; w = w->next_waiting)
+        need.bytes += w->size;
+    need.events -= room.events < need.events ? room.events : need.events;
+    need.bytes -= room.bytes < need.bytes ? room.bytes : need.bytes;
+    return need;
+}
+
+/* ------------------------------------------------------------------ asked for */
+
+static void read_from(struct core *c, struct queue *q, uint64_t first)
+{
+    struct durable *d = q->durable;
+    uint64_t each = d->backlog_bytes / backlog_on_disk(q) + 1;
+    struct need need = need_of(c, q);
+    uint64_t bytes = need.events * each > need.bytes ? need.events * each : need.bytes;
+    bytes = bytes < LOAD_LEAST ? LOAD_LEAST : bytes * 5 / 4;
+    d->drop_reading = true;
+    c->disk->ops->load(c->disk, q->id, first, bytes < LOAD_BYTES ? bytes : LOAD_BYTES, DROP_TAG | q->id);
+}
+
+/* False: it cannot be dead now. */
+static bool want(struct core *c, struct queue *q, uint64_t first)
+{
+    struct durable *d = q->durable;
+    bool own = q->settings.dead_letter[0] == '\0';
+    if (c->failed || (own ? q->dead >= q->settings.dead_capacity : d->drop_again.ns > c->now.mono.ns))
+        return false;
+    if (!d->drop_reading && first < d->end) /* else the queue has a turn as soon as the disk has it */
+        read_from(c, q, first);
+    return true;
+}
+
+bool queue_drop_oldest(struct core *c, struct queue *q)
+{
+    uint64_t sequence, first = oldest_on_disk(q);
+    struct item *item = queue_oldest_ready(q, &sequence);
+    if (q->durable)
+        q->durable->drop_waits = false;
+    if (first != UINT64_MAX && (!item || first < sequence)) {
+        if (!q->settings.dead_letter_dropped)
+            return backlog_settle(c, q, first, CAUSE_DROPPED);
+        q->durable->drop_waits = want(c, q, first);
+        return false;
+    }
+    if (!item)
+        return false;
+    if (q->settings.dead_letter_dropped)
+        return dead_try(c, q, sequence, item, DEAD_DROPPED) == HOLD_NOT;
+    queue_settle(c, q, sequence, item, CAUSE_DROPPED);
+    return true;
+}
+
+bool drop_is_awaited(const struct queue *q)
+{
+    return q->durable && q->settings.overflow == OVERFLOW_DROP_OLDEST && (q->durable->drop_waits || q->waiting);
+}
+
+void drop_for_next(struct queue *q)
+{
+    if (q->durable && q->durable->drop_waits)
+        q->durable->drop_owed = true;
+}
+
+/* ------------------------------------------------------------------ read */
+
+static bool drops(const struct queue *q)
+{
+    return q->settings.overflow == OVERFLOW_DROP_OLDEST && q->settings.dead_letter_dropped;
+}
+
+static bool is_met(const struct queue *q, const struct need *need)
+{
+    return need->events == 0 && need->bytes == 0 && !q->durable->drop_owed;
+}
+
+static void less(struct need *need, uint64_t bytes)
+{
+    need->events -= need->events > 0;
+    need->bytes -= bytes < need->bytes ? bytes : need->bytes;
+}
+
+/* Drops those of them that still are the oldest, as many as are needed. Returns how many. */
+static size_t drop(struct core *c, struct queue *q, const struct store_completion *done)
+{
+    uint64_t in_memory;
+    struct need need = need_of(c, q);
+    size_t count = 0;
+    if (!queue_oldest_ready(q, &in_memory))
+        in_memory = UINT64_MAX;
+    for (; count < done->count && drops(q) && !is_met(q, &need); count++) {
+        const struct store_loaded *e = &done->events[count];
+        if (e->sequence > in_memory || e->sequence != oldest_on_disk(q))
+            break;
+        if (dead_bury_loaded(c, q, e, DEAD_DROPPED) != HOLD_NOT) {
+            q->durable->drop_again = mono_add_ms(c->now.mono, NO_ROOM_MS);
+            break;
+        }
+        q->durable->drop_owed = false;
+        less(&need, e->size);
+    }
+    return count;
+}
+
+bool drop_loaded(struct core *c, const struct store_completion *done)
+{
+    if (done->tag >> 32 != DROP_TAG >> 32)
+        return false;
+    struct queue *q = queue_by_id(c, done->queue);
+    for (size_t i = q ? drop(c, q, done) : 0; i < done->count; i++)
+        c->disk->ops->release(c->disk, done->queue, done->events[i].locator);
+    if (!q)
+        return true;
+    q->durable->drop_reading = q->durable->drop_waits = false;
+    core_run_queue(c, q); /* whose turn admits them */
+    return true;
+}

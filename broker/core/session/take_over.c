@@ -1,0 +1,99 @@
+/* The disk is taken over, once the log has told what there was: what a queue held is its backlog. */
+#include "broker/core/deliver/doomed.h"
+#include "broker/core/deliver/trouble.h"
+#include "broker/core/durable/salvaged.h"
+
+static void add_live(void *context, uint64_t first, uint64_t end)
+{
+    backlog_add(context, first, end - first, 0);
+}
+
+/* Where a confirm does not wait for the sync, confirmed events may be gone after an unclean stop: their sequences are not given to
+ * others, which a late receipt or a log of the application would take for the same. */
+#define SEQUENCES_SKIPPED (UINT64_C(1) << 24)
+
+/* What is known of an event that is not in the log any more: a repair found a note of it, and not the event. No other event gets its
+ * sequence, which another start would take for this one. */
+static void forget_lost(struct queue *q, struct trouble *t)
+{
+    if (t->sequence >= q->next_sequence)
+        q->next_sequence = t->sequence + 1;
+    if (t->dead) {
+        --*dead_book(&q->ledger, t->dead);
+        q->dead--;
+        q->dead_bytes -= t->size;
+    }
+    trouble_forget(q, t);
+}
+
+static void forget_all_lost(struct queue *q)
+{
+    struct trouble *t, *next;
+    HASH_ITER (hh, q->troubles, t, next) {
+        if (!ranges_has(&q->durable->backlog, t->sequence))
+            forget_lost(q, t);
+    }
+}
+
+/* What is dead is none of the backlog. In order, for a hole in the middle of many ranges moves half of them. */
+static void take_out_dead(struct queue *q)
+{
+    struct durable *d = q->durable;
+    for (struct trouble *t = dead_next(q, NULL); t; t = dead_next(q, t))
+        d->backlog_events -= ranges_remove(&d->backlog, t->sequence, t->sequence + 1);
+    d->backlog_bytes -= q->dead_bytes < d->backlog_bytes ? q->dead_bytes : d->backlog_bytes;
+    if (d->backlog_events == 0)
+        d->backlog_bytes = 0;
+}
+
+/* Everything a queue held before is its backlog. */
+static bool take_over(struct core *c, struct queue *q, struct error *e)
+{
+    struct durable *d = q->durable;
+    struct log_info log;
+    uint64_t bytes;
+    log_info(c->disk, &log);
+    if (log.unclean && !c->config.confirm_synced)
+        q->next_sequence += SEQUENCES_SKIPPED;
+    log_each_live(c->disk, q->id, add_live, q, &bytes);
+    d->backlog_bytes = bytes;
+    forget_all_lost(q);
+    take_out_dead(q);
+    calendar_take_over(c, q, !log.unclean);
+    q->bytes = d->backlog_bytes;
+    q->ready = d->backlog_events;
+    q->delayed = backlog_on_disk(q) - d->backlog_events;
+    doomed_take_over(c, q);
+    uint64_t first = q->next_sequence, end;
+    ranges_next(&d->backlog, 0, &first, &end);
+    q->base = q->loaded = q->next_ready = d->backlog_events ? first : q->next_sequence;
+    d->end = d->recovered_end = q->next_sequence;
+    d->mark = d->mark_written = d->recovered_mark > 1 ? d->recovered_mark : 1;
+    const struct ledger *l = &q->ledger;
+    uint64_t gone = l->acked + l->dead_lettered + l->expired + l->purged + l->dropped;
+    if (l->accepted == gone + queue_remaining(q))
+        return true;
+    return error_set(e,
+                     "the books of queue '%s' do not balance: accepted %llu, left %llu, remaining %llu; run "
+                     "sluice-broker --check on the data directory",
+                     q->name, (unsigned long long)l->accepted, (unsigned long long)gone,
+                     (unsigned long long)queue_remaining(q));
+}
+
+bool core_open_disk(struct core *c, struct store *disk, struct now now, struct error *e)
+{
+    c->now = now;
+    c->disk = disk;
+    for (uint32_t i = 0; i < c->queue_count; i++) {
+        struct queue *q = c->by_name[i];
+        if (q->durable && !take_over(c, q, e))
+            return false;
+        core_run_queue(c, q);
+    }
+    salvaged_letters(c);
+    for (struct producer *p = c->producers; p; p = p->hh.next) {
+        destinations_recovered(c, p);
+        producer_release(c, p);
+    }
+    return true;
+}
