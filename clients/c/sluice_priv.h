@@ -8,8 +8,8 @@
 #ifndef SLUICE_PRIV_H
 #define SLUICE_PRIV_H
 
-#include "clients/c/binding.h"
 #include "clients/c/include/sluice.h"
+#include "clients/net/binding.h"
 #include "proto/event.h"
 
 #include <pthread.h>

@@ -3,7 +3,7 @@
 #ifndef SLUICE_SIDECAR_UPLINK_H
 #define SLUICE_SIDECAR_UPLINK_H
 
-#include "clients/c/client.h"
+#include "clients/core/client.h"
 #include "sidecar/api/api.h"
 
 struct uplink;

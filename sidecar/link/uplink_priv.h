@@ -2,7 +2,7 @@
 #ifndef SLUICE_SIDECAR_UPLINK_PRIV_H
 #define SLUICE_SIDECAR_UPLINK_PRIV_H
 
-#include "clients/c/binding.h"
+#include "clients/net/binding.h"
 #include "sidecar/link/uplink.h"
 
 #include <uthash.h>

@@ -6,7 +6,7 @@
 #include "broker/core/deliver/trouble.h"
 
 #include "base/xalloc.h"
-#include "clients/c/client_priv.h"
+#include "clients/core/client_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>

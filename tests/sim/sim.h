@@ -20,7 +20,7 @@
 
 #include "broker/core/state.h"
 #include "broker/store/ranges.h"
-#include "clients/c/client.h"
+#include "clients/core/client.h"
 
 #include "base/mutation.h"
 #include "tests/sim/disk.h"

@@ -1,7 +1,7 @@
 #include "tests/sidecar/link/link_driver.h"
 
 #include "base/clock.h"
-#include "clients/c/client.h"
+#include "clients/core/client.h"
 #include "tests/clients/c/test_broker.h"
 
 #include <poll.h>

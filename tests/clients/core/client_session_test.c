@@ -1,0 +1,211 @@
+/* What a new session makes of what was published: the pure client against a scripted broker. */
+#include "tests/clients/core/script.h"
+
+#include <stdio.h>
+
+static struct script *attached(void **state)
+{
+    struct script *s = *state;
+    attach(s);
+    return s;
+}
+
+/* The session is gone and the client is asked for a new one; the trace is empty. */
+static void lose_session(struct script *s)
+{
+    frame_add_bye(&s->out);
+    say(s);
+    until_asked(s);
+    hello(s);
+    trace(s);
+}
+
+static void what_is_undecided_goes_again_under_its_number(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 9000, "one two three");
+    publish(s, "orders", 9000, "four");
+    lose_session(s);
+    struct outcome runs[] = { { .first = 1, .count = 1, .sequence = 8 },
+                              { .first = 3, .count = 1, .reason = REASON_full } };
+    struct outcomes known = { "orders", 1, runs, 2 };
+    s->producer_known = true;
+    s->outcomes = &known;
+    s->outcome_count = 1;
+    accept_attach(s);
+    char text[256];
+    snprintf(text, sizeof text, "%s", trace(s));
+    assert_non_null(strstr(text, "outcome a 0 accepted 8; outcome a 2 full; attached; "));
+    assert_non_null(strstr(text, "publish orders 2 +two(")); /* and not 3 */
+    assert_non_null(strstr(text, "publish orders 4 four("));
+    assert_null(strstr(text, "three"));
+}
+
+/* The broker waited for its disk when the session was lost: it tells of what the window did not let go again yet. */
+static void what_is_decided_before_it_went_again_does_not_go(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 9000, "one two");
+    publish_as(s, 'b', "disk", 9000, "three");
+    lose_session(s);
+    s->producer_known = true;
+    s->window_events = 1;
+    accept_attach(s);
+    assert_non_null(strstr(trace(s), "attached; publish orders 1 one(")); /* and nothing else */
+    confirm(s, "disk", 1, 1, 7);
+    publish_as(s, 'c', "mail", 9000, "four"); /* disk's records rest */
+    assert_string_equal(trace(s), "outcome b 0 accepted 7");
+    frame_add_window(&s->out, 9, 1u << 20);
+    say(s);
+    assert_non_null(strstr(trace(s), "publish mail 1 four("));
+}
+
+static void what_was_decided_and_is_not_listed_is_unknown(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 9000, "one two");
+    lose_session(s);
+    struct outcome run = { .first = 2, .count = 1, .sequence = 9 };
+    struct outcomes known = { "orders", 2, &run, 1 };
+    s->producer_known = true;
+    s->outcomes = &known;
+    s->outcome_count = 1;
+    accept_attach(s);
+    assert_string_equal(trace(s), "outcome a 1 accepted 9; outcome a 0 unknown; attached");
+}
+
+static void so_are_all_where_no_outcome_is_known_any_more(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 9000, "one two");
+    lose_session(s);
+    struct outcomes known = { "orders", 2, NULL, 0 };
+    s->producer_known = true;
+    s->outcomes = &known;
+    s->outcome_count = 1;
+    accept_attach(s);
+    assert_string_equal(trace(s), "outcome a 0..1 unknown; attached");
+}
+
+/* The broker that comes after does not know of the refusal, and would take them. */
+static void what_continues_a_refused_entry_does_not_go_again(void **state)
+{
+    struct script *s = attached(state);
+    publish_as(s, 'a', "orders", 0, "zero");
+    publish_as(s, 'b', "orders", 0, "one two three");
+    publish_as(s, 'c', "orders", 0, "four");
+    refuse_entries(s, "orders", 2, 1, REASON_full);
+    lose_session(s);
+    struct outcomes known = { "orders", 0, NULL, 0 };
+    s->producer_known = true;
+    s->outcomes = &known;
+    s->outcome_count = 1;
+    s->incarnation++;
+    accept_attach(s);
+    assert_string_equal(trace(s),
+                        "attached; publish orders 1 zero; skip orders 3; skip orders 4; publish orders 5 four");
+}
+
+static void what_nobody_waits_for_any_more_is_skipped_in_the_new_session(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 1000, "one");
+    publish(s, "orders", 9000, "two");
+    pass(s, 1050);
+    lose_session(s);
+    struct outcomes known = { "orders", 0, NULL, 0 };
+    s->producer_known = true;
+    s->outcomes = &known;
+    s->outcome_count = 1;
+    accept_attach(s);
+    assert_non_null(strstr(trace(s), "attached; skip orders 1; publish orders 2 two("));
+}
+
+static void to_a_broker_that_forgot_the_producer_nothing_is_sent_again(void **state)
+{
+    struct script *s = attached(state);
+    publish_as(s, 'a', "orders", 9000, "one two");
+    frame_add_bye(&s->out);
+    say(s);
+    publish_as(s, 'b', "orders", 9000, "three"); /* while away */
+    until_asked(s);
+    hello(s);
+    trace(s);
+    s->producer_known = false;
+    accept_attach(s);
+    char text[256];
+    snprintf(text, sizeof text, "%s", trace(s));
+    assert_int_equal(strncmp(text, "outcome a 0..1 unknown; attached; publish orders 1 three(", 57), 0);
+}
+
+static void nor_is_it_told_what_was_seen(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 9000, "one");
+    confirm(s, "orders", 1, 1, 1);
+    pass(s, 1000);
+    frame_add_bye(&s->out);
+    say(s);
+    publish(s, "orders", 9000, "two"); /* keeps the destination */
+    until_asked(s);
+    hello(s);
+    trace(s);
+    s->producer_known = false;
+    accept_attach(s);
+    pass(s, 500);
+    assert_null(strstr(trace(s), "seen"));
+}
+
+/* After a restart the broker lists what was on disk; of the rest nobody knows any more. */
+static void a_restarted_broker_speaks_for_what_is_on_disk_only(void **state)
+{
+    struct script *s = attached(state);
+    publish_as(s, 'a', "disk", 9000, "one two");
+    publish_as(s, 'b', "memory", 9000, "three");
+    frame_add_bye(&s->out);
+    say(s);
+    trace(s);
+    until_asked(s);
+    assert_non_null(strstr(trace(s), "attach new disk memory")); /* what it wants to know of */
+    hello(s);
+    trace(s);
+    struct outcome run = { .first = 1, .count = 1, .sequence = 3, .flags = RUN_DURABLE };
+    struct outcomes known = { "disk", 1, &run, 1 };
+    s->producer_known = true;
+    s->outcomes = &known;
+    s->outcome_count = 1;
+    s->incarnation++;
+    accept_attach(s);
+    char text[256];
+    snprintf(text, sizeof text, "%s", trace(s));
+    assert_int_equal(strncmp(text, "outcome a 0 accepted 3; outcome b 0 unknown; attached; ", 55), 0);
+    assert_non_null(strstr(text, "publish disk 2 +two("));
+    assert_null(strstr(text, "three"));
+}
+
+static void the_same_incarnation_speaks_for_all_destinations(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 9000, "one");
+    lose_session(s);
+    s->producer_known = true; /* it never got there: not even its destination is known */
+    accept_attach(s);
+    assert_non_null(strstr(trace(s), "attached; publish orders 1 one("));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        scripted(what_is_undecided_goes_again_under_its_number),
+        scripted(what_is_decided_before_it_went_again_does_not_go),
+        scripted(what_was_decided_and_is_not_listed_is_unknown),
+        scripted(so_are_all_where_no_outcome_is_known_any_more),
+        scripted(what_continues_a_refused_entry_does_not_go_again),
+        scripted(what_nobody_waits_for_any_more_is_skipped_in_the_new_session),
+        scripted(to_a_broker_that_forgot_the_producer_nothing_is_sent_again),
+        scripted(nor_is_it_told_what_was_seen),
+        scripted(a_restarted_broker_speaks_for_what_is_on_disk_only),
+        scripted(the_same_incarnation_speaks_for_all_destinations),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
