@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "broker/disk/files_posix.h"
 #include "broker/incarnation.h"
 
 #include <errno.h>

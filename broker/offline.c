@@ -1,6 +1,7 @@
 #include "broker/offline.h"
 
 #include "broker/core/durable/persist_names.h"
+#include "broker/disk/files_posix.h"
 #include "broker/store/log.h"
 
 #include <sodium.h>

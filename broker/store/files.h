@@ -1,7 +1,7 @@
 /* One directory of files, as the log uses it: the seam between the log's state machine and the disk.
  *
  * While the broker runs, the log only submits operations and later takes back what is done; whoever implements the
- * seam executes them (files_posix.c: threads; the simulator: whenever its seed says so, torn, lost or failed). Changes
+ * seam executes them (broker/disk: threads; the simulator: whenever its seed says so, torn, lost or failed). Changes
  * (everything but FILE_READ) are executed in the order of submission, one after the other; reads are executed in
  * order among themselves and may overtake changes. After a FILE_WRITE or FILE_SYNC failed, every later change fails
  * with ECANCELED: nothing may be written behind a hole. Submitting does not wait, but for a FILE_SYNC with `wait`.
@@ -77,12 +77,5 @@ struct files_ops {
     /* Waits for what was submitted, frees everything; operations that are done and not taken are freed, too. */
     void (*close)(struct files *f);
 };
-
-/* The directory `path` (made when it is missing, unless `only_read`), held under a lock file ("lock") so that a second broker is
- * kept out; NULL with a sentence when it cannot be had. Starts two threads with the first submit. `only_read` takes no lock,
- * refuses changes with EROFS, and is for --check. */
-struct files *files_posix_open(const char *path, bool only_read, struct error *e);
-/* False with a sentence while somebody holds it: what is read of it then is of no one moment. */
-bool files_posix_is_free(const char *path, struct error *e);
 
 #endif

@@ -2,6 +2,7 @@
  * events is written and synced the next one gathers; what is durable is settled. Prints {"groups":N,"seconds":S,
  * "group_bytes":B}: syncs, and bytes written for each. */
 #include "base/clock.h"
+#include "broker/disk/files_posix.h"
 #include "broker/store/log.h"
 
 #include <malloc.h>

@@ -1,5 +1,6 @@
 /* The simulated disk under changes drawn by a seed: the same seed gives the same disk, and a real directory agrees with it. */
-#include "tests/broker/store/file_ops.h"
+#include "broker/disk/files_posix.h"
+#include "tests/broker/disk/file_ops.h"
 #include "tests/sim/disk_priv.h"
 
 #include <errno.h>

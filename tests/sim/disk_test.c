@@ -1,5 +1,5 @@
 /* The simulated disk: it keeps what it must, loses what it may. */
-#include "tests/broker/store/file_ops.h"
+#include "tests/broker/disk/file_ops.h"
 #include "tests/sim/disk_priv.h"
 
 #include "base/xalloc.h"

@@ -1,8 +1,9 @@
 /* The log over a real directory, while each system call under it fails: with EIO always, and with a lack of room where room was promised, it
  * tells once that the disk failed and confirms nothing more; with a lack of room elsewhere it goes on. What it confirmed is there at
  * the next start, whatever failed. */
+#include "broker/disk/files_posix.h"
 #include "broker/store/log.h"
-#include "tests/broker/store/system_calls.h"
+#include "tests/broker/disk/system_calls.h"
 
 #include <errno.h>
 #include <ftw.h>

@@ -1,5 +1,6 @@
 /* The log's directory: who may have it, and what failures and a full disk leave of it. */
-#include "tests/broker/store/files_place.h"
+#include "broker/disk/files_posix.h"
+#include "tests/broker/disk/files_place.h"
 
 #include <errno.h>
 #include <sched.h>

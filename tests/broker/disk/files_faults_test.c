@@ -1,9 +1,10 @@
 /* Every system call of the log's files fails once, in every way that matters: the test stands between them and the C
  * library. Whatever fails is told, leaves no half of a file, and stops what must be stopped. */
 #include "broker/store/files.h"
-#include "tests/broker/store/system_calls.h"
+#include "tests/broker/disk/system_calls.h"
 
 #include "base/xalloc.h"
+#include "broker/disk/files_posix.h"
 
 #include <errno.h>
 #include <ftw.h>

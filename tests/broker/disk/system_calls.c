@@ -1,4 +1,4 @@
-#include "tests/broker/store/system_calls.h"
+#include "tests/broker/disk/system_calls.h"
 
 #include <dlfcn.h>
 #include <errno.h>

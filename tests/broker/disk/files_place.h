@@ -2,7 +2,7 @@
 #ifndef SLUICE_TESTS_BROKER_STORE_FILES_PLACE_H
 #define SLUICE_TESTS_BROKER_STORE_FILES_PLACE_H
 
-#include "tests/broker/store/file_ops.h"
+#include "tests/broker/disk/file_ops.h"
 
 struct place {
     char top[64], data[80]; /* a directory of the test's own, and the files' below it */

@@ -1,5 +1,5 @@
 /* Files of a real directory: what is promised of order and content, against the kernel. */
-#include "tests/broker/store/files_place.h"
+#include "tests/broker/disk/files_place.h"
 
 #include "base/same_cpu.h"
 

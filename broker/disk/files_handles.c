@@ -1,4 +1,4 @@
-#include "broker/store/files_priv.h"
+#include "broker/disk/files_priv.h"
 
 #include "base/xalloc.h"
 

@@ -3,7 +3,7 @@
  *
  * A write whose sync comes next is told together with it: nobody can do anything with a write before its sync, and
  * waking the loop in between takes the processor from the sync. The submitter may wait for the two instead: then it does them itself. */
-#include "broker/store/files_priv.h"
+#include "broker/disk/files_priv.h"
 
 #include "base/clock.h"
 

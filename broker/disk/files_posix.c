@@ -1,5 +1,5 @@
 /* A directory of a real file system. This file opens, locks and lists it; see files_priv.h for the rest. */
-#include "broker/store/files_priv.h"
+#include "broker/disk/files_priv.h"
 
 #include "base/log.h"
 #include "base/xalloc.h"

@@ -1,6 +1,7 @@
-#include "tests/broker/store/files_place.h"
+#include "tests/broker/disk/files_place.h"
 
 #include "base/xalloc.h"
+#include "broker/disk/files_posix.h"
 
 #include <ftw.h>
 #include <poll.h>

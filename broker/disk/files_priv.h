@@ -3,7 +3,7 @@
 #ifndef SLUICE_BROKER_FILES_PRIV_H
 #define SLUICE_BROKER_FILES_PRIV_H
 
-#include "broker/store/files.h"
+#include "broker/disk/files_posix.h"
 
 #include <pthread.h>
 #include <sched.h>

@@ -1,5 +1,5 @@
 /* Open files that threads share: who has one keeps it, who comes after its name moved on does not get it. */
-#include "broker/store/files_priv.h"
+#include "broker/disk/files_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* One operation on the disk. A new file and new content are made ready under another name, synced, and then renamed: a
  * crash leaves either the whole of it or nothing but a leftover that the next start sweeps. */
-#include "broker/store/files_priv.h"
+#include "broker/disk/files_priv.h"
 
 #include "base/xalloc.h"
 

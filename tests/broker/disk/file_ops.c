@@ -1,4 +1,4 @@
-#include "tests/broker/store/file_ops.h"
+#include "tests/broker/disk/file_ops.h"
 
 #include "base/xalloc.h"
 
