@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mono.h"
 #include "broker/store/log.h"
+#include "broker/store/store.h"
 #include "proto/control_info.h"
 #include "proto/link.h"
 
