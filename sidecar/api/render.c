@@ -33,6 +33,8 @@ const char *publish_detail(const struct api_command *c, const struct api_event *
         return advice(c, e, out);
     if (o->reason == REASON_too_large) /* what is so for the sidecar has its own answer */
         return "it is larger than the broker's max_event, or than its queue's capacity_bytes";
+    if (o->reason == REASON_unavailable && !c->away)
+        return "the connection to the broker was lost, and was not back in time; nothing was accepted: send it again";
     if (o->reason != REASON_full || !o->capacity)
         return respond_detail(c, o->reason, NULL, out);
     bool by_count = o->depth >= o->capacity;

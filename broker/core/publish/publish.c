@@ -287,7 +287,8 @@ static uint64_t skip_some(struct core *c, struct destination *d, uint64_t sequen
     struct waiting *w = waiting_of(d, sequence);
     if (w)
         return waiting_skip(c, w, sequence, end);
-    admission_refuse(c, d, NULL, sequence, REASON_skipped, 0, 0);
+    /* It came over no link, or over one whose session is gone: not for want of room. */
+    admission_refuse(c, d, NULL, sequence, REASON_unavailable, 0, 0);
     return sequence + 1;
 }
 

@@ -148,6 +148,10 @@ static void what_a_title_leaves_open_is_said(void **state)
     publish(&d, 0, 1, false, &large);
     assert_says(&d, 413, "\"detail\":\"it is larger than the broker's max_event, or than its queue's capacity_bytes\"");
     driver_end(&d);
+    publish(&d, 0, 1, false, &away); /* the broker says so of what a lost connection took with it */
+    assert_says(&d, 503,
+                "\"detail\":\"the connection to the broker was lost, and was not back in time; nothing was accepted");
+    driver_end(&d);
     c.away = "no broker answers at X";
     driver_begin(&d);
     api_render_publish(&c, &away, &d.arena, &d.response);

@@ -155,7 +155,7 @@ static void giving_up_what_never_arrived_is_an_outcome_too(void **state)
     declare(d, "orders", "capacity=9");
     give_up(p, "orders", 1, 2);
     publish(p, "orders", 0, "three");
-    assert_string_equal(heard(p), "refuse orders 1..2 skipped 0/0; confirm orders 3 -> 1");
+    assert_string_equal(heard(p), "refuse orders 1..2 unavailable 0/0; confirm orders 3 -> 1");
     give_up(p, "orders", 5, 1);
     assert_false(is_attached(p)); /* a gap */
 }
