@@ -184,8 +184,8 @@ void fact_outcome(struct sim *s, struct actor *a, struct fact *f, const struct c
         check_unsure(s, a, f);
     else if (f->sequence && s->config.confirm_synced) /* else it may have been delivered, and lost since */
         sim_fail(s, "#%llu is in the queue and yet was refused (%s)", ID(f), reason_info(o->reason)->name);
-    else if (o->reason == REASON_unavailable && f->sent &&
-             !s->on_disk[f->origin]) /* a start may know that for certain */
+    else if (o->reason == REASON_unavailable && f->sent && f->sent_in == sessions_begun(a) &&
+             !s->on_disk[f->origin]) /* a start may know that for certain, and the broker of an earlier session's */
         sim_wrong(s, "#%llu was sent, and yet is said to be certainly not accepted", ID(f));
 }
 

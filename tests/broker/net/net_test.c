@@ -109,7 +109,7 @@ static struct reply ask(const struct request *r, struct arena *arena)
     mono_t end = mono_add_ms(clock_now().mono, PATIENCE_MS);
     while ((size = zmq_recv(dealer, reply, sizeof reply, ZMQ_DONTWAIT)) < 0 && mono_before(clock_now().mono, end))
         turn();
-    struct reply back;
+    struct reply back = { 0 };
     arena_init(arena, 4096);
     assert_true(size > 0 && reply_unpack(span_of(reply, (size_t)size), arena, &back));
     zmq_close(dealer);
