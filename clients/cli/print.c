@@ -43,6 +43,7 @@ void cli_print_plain(struct span text, size_t most)
 {
     struct buf plain = { 0 };
     cli_add_plain(&plain, text, most);
-    fwrite(plain.data, 1, plain.size, stdout);
+    if (plain.size) /* else there may be no data at all */
+        fwrite(plain.data, 1, plain.size, stdout);
     buf_free(&plain);
 }

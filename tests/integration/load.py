@@ -104,8 +104,8 @@ class Books:
             assert len(sequences) <= 1, f"{key} was accepted more than once: {event.arrivals}"
             assert event.sequence is None or sequences == {event.sequence}, (key, event.sequence, event.arrivals)
             assert not (event.refused and event.arrivals), f"{key} was refused ({event.refused}), and came"
-            unsaid = [a for a in event.arrivals[1:] if a[1] < 2]
-            assert not unsaid, f"{key} came again without saying so: {event.arrivals}"
+            # Of two consumers the one that got it first may be the second that writes it down.
+            assert sum(attempt < 2 for _, attempt, _ in event.arrivals) <= 1, f"{key} came again without saying so: {event.arrivals}"
         assert self.again <= MOST_AGAIN * crashes, (self.again, crashes)
         assert self.fresh == sorted(self.fresh), "events came for the first time out of their queue's order"
         self.check_sequences()
