@@ -1,4 +1,4 @@
-/* What the files of the client share. Private to clients/c (and its tests).
+/* What the files of the client share. Private to clients/core (and its tests).
  *
  *   client.c           new and free, frames in, tick, flush
  *   client_attach.c    attach, resume, back-off

@@ -55,27 +55,25 @@ def test_top_ends_when_nobody_reads_it(dev):
 
 
 def interrupted_while_it_waits(*command):
-    """Against a sidecar that stands still: what it had asked for, its exit status, what it said and how long the end took."""
+    """Against a sidecar that stands still: what it had asked for, its exit status and what it said."""
     with socket.create_server(("127.0.0.1", 0)) as still:
         url = f"http://127.0.0.1:{still.getsockname()[1]}"
         p = subprocess.Popen([str(BIN / "sluice"), *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                              env={**os.environ, "SLUICE_URL": url})
         connection = still.accept()[0]
         asked = connection.recv(65536).decode().split(" HTTP/")[0]
-        begun = time.monotonic()
         p.send_signal(signal.SIGINT)
         out, err = p.communicate(timeout=50)
         connection.close()
-    return asked.split("?")[0], p.returncode, out, err.replace(url, "URL"), time.monotonic() - begun
+    return asked.split("?")[0], p.returncode, out, err.replace(url, "URL")
 
 
 def test_an_interruption_ends_what_waits_for_a_sidecar_that_stands_still():
-    asked, code, out, err, took = interrupted_while_it_waits("pub", "q", "x")  # its outcome is wanted
+    asked, code, out, err = interrupted_while_it_waits("pub", "q", "x")  # its outcome is wanted
     assert (asked, code, out) == ("POST /v1/queues/q/events", 130, "0 confirmed, 1 unknown: they may have been accepted\n")
     assert err == "sluice: argument 1: URL gave no answer within 10 s of the interruption\n"
-    asked, code, out, err, took = interrupted_while_it_waits("sub", "q")
+    asked, code, out, err = interrupted_while_it_waits("sub", "q")
     assert (asked, code, out, err) == ("GET /v1/queues/q", 0, "", "")
-    assert took < 9
 
 
 def test_words_that_are_no_utf_8_are_refused_and_not_left_out(dev):

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from conftest import BIN, SANITIZED, Process, Sidecar, call, free_port, run
+from pushing import until
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -199,9 +200,12 @@ def test_every_series_and_alert_is_documented_as_it_is(dev):
     url, ops = dev["SLUICE_URL"].removeprefix("http://"), dev["SLUICE_OPS_URL"].removeprefix("http://")
     for path, body in (("queues/q", {}), ("topics/t", {}), ("subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:1/"})):
         assert call(url, "PUT", "/v1/" + path, body).status == 201
-    said = []
-    while not any("sluice_topic_" in line for line in said):  # what is asked for at the broker is a moment old
-        said = call(ops, "GET", "/metrics").body.decode().splitlines()
+
+    def scraped():
+        text = call(ops, "GET", "/metrics").body.decode()
+        return text if "sluice_topic_" in text else None
+
+    said = until(scraped).splitlines()  # what is asked for at the broker is a moment old
     kinds = dict(line.split(" ")[2:4] for line in said if line.startswith("# TYPE "))
     series = [(name, kinds[name], help) for name, help in (line.split(" ", 3)[2:] for line in said if line.startswith("# HELP "))]
     listed = re.findall(r"^\| `(\w+)` \| (\w+) \| [^|]* \| (.*) \|$", (ROOT / "docs/metrics.md").read_text(), re.M)
