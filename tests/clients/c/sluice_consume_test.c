@@ -9,7 +9,7 @@ static const struct sluice_event event = { .data = "x", .size = 1 };
 static void pass_time(struct sluice *s)
 {
     for (int i = 0; i < 20; i++)
-        assert_int_equal(sluice_publish_wait(s, "other", &event, 1000, NULL), SLUICE_OK);
+        assert_int_equal(sluice_publish_wait(s, "other", &event, 20000, NULL), SLUICE_OK);
 }
 
 static void the_others_stand_by_and_take_over(void **state)
@@ -18,10 +18,10 @@ static void the_others_stand_by_and_take_over(void **state)
     struct seen first = seen_fresh(), second = seen_fresh();
     first.settle_now = false;
     struct sluice_sub *active = sluice_subscribe(one, "orders", 0, seen_event, &first);
-    assert_int_equal(sluice_publish_wait(one, "orders", &event, 1000, NULL), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(one, "orders", &event, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&first, 1));
     struct sluice_sub *standby = sluice_subscribe(two, "orders", 0, seen_event, &second);
-    assert_int_equal(sluice_publish_wait(two, "orders", &event, 1000, NULL), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(two, "orders", &event, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&first, 2));
     pass_time(two);
     assert_int_equal(seen_count(&second), 0);
@@ -30,8 +30,8 @@ static void the_others_stand_by_and_take_over(void **state)
     assert_int_equal(second.attempt, 2);
     assert_true(second.epoch > first.epoch);
     sluice_unsubscribe(standby);
-    assert_int_equal(sluice_close(one, 1000), SLUICE_OK);
-    assert_int_equal(sluice_close(two, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(one, 20000), SLUICE_OK);
+    assert_int_equal(sluice_close(two, 20000), SLUICE_OK);
 }
 
 static void what_was_acked_leaves_before_its_subscription(void **state)
@@ -41,16 +41,16 @@ static void what_was_acked_leaves_before_its_subscription(void **state)
     struct seen events = seen_fresh(), later = seen_fresh();
     struct sluice_sub *sub = sluice_subscribe(lingering, "orders", 0, seen_event, &events);
     for (int i = 0; i < 3; i++)
-        assert_int_equal(sluice_publish_wait(s, "orders", &event, 1000, NULL), SLUICE_OK);
+        assert_int_equal(sluice_publish_wait(s, "orders", &event, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&events, 3));
     sluice_unsubscribe(sub);
-    assert_int_equal(sluice_publish_wait(s, "orders", &event, 1000, NULL), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "orders", &event, 20000, NULL), SLUICE_OK);
     sub = sluice_subscribe(s, "orders", 0, seen_event, &later);
     assert_true(seen_wait(&later, 1));
     assert_int_equal(later.last_sequence, 4); /* none came again */
     sluice_unsubscribe(sub);
     assert_int_equal(sluice_close(lingering, 0), SLUICE_OK);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void no_callback_runs_after_unsubscribe(void **state)
@@ -66,7 +66,7 @@ static void no_callback_runs_after_unsubscribe(void **state)
     pass_time(s);
     assert_int_equal(seen_count(&events), count);
     sluice_unsubscribe(NULL);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void an_ack_after_the_lease_does_nothing(void **state)
@@ -75,7 +75,7 @@ static void an_ack_after_the_lease_does_nothing(void **state)
     struct seen events = seen_fresh();
     events.settle_now = false;
     struct sluice_sub *sub = sluice_subscribe(s, "brief", 1, seen_event, &events);
-    assert_int_equal(sluice_publish_wait(s, "brief", &event, 1000, NULL), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "brief", &event, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&events, 1));
     uint64_t late = events.token;
     assert_true(seen_wait(&events, 2)); /* the lease is over: it comes again */
@@ -84,7 +84,7 @@ static void an_ack_after_the_lease_does_nothing(void **state)
     assert_true(seen_wait(&events, 3)); /* and again, for that ack was of an earlier delivery */
     sluice_ack(sub, events.token);
     sluice_unsubscribe(sub);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void a_nack_delays_as_asked(void **state)
@@ -93,7 +93,7 @@ static void a_nack_delays_as_asked(void **state)
     struct seen events = seen_fresh();
     events.settle_now = false;
     struct sluice_sub *sub = sluice_subscribe(s, "orders", 1, seen_event, &events);
-    assert_int_equal(sluice_publish_wait(s, "orders", &event, 1000, NULL), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "orders", &event, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&events, 1));
     mono_t before = clock_now().mono;
     sluice_nack(sub, events.token, 150);
@@ -101,7 +101,7 @@ static void a_nack_delays_as_asked(void **state)
     assert_true(mono_since_ms(clock_now().mono, before) >= 149);
     sluice_ack(sub, events.token);
     sluice_unsubscribe(sub);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void what_is_deferred_comes_again_and_what_is_dropped_does_not(void **state)
@@ -110,7 +110,7 @@ static void what_is_deferred_comes_again_and_what_is_dropped_does_not(void **sta
     struct seen events = seen_fresh();
     events.settle_now = false;
     struct sluice_sub *sub = sluice_subscribe(s, "orders", 1, seen_event, &events);
-    assert_int_equal(sluice_publish_wait(s, "orders", &event, 1000, NULL), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "orders", &event, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&events, 1));
     mono_t before = clock_now().mono;
     sluice_defer(sub, events.token, 150);
@@ -118,12 +118,12 @@ static void what_is_deferred_comes_again_and_what_is_dropped_does_not(void **sta
     assert_int_equal(events.attempt, 2);
     assert_true(mono_since_ms(clock_now().mono, before) >= 149);
     sluice_drop(sub, events.token);
-    assert_int_equal(sluice_publish_wait(s, "orders", &event, 1000, NULL), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "orders", &event, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&events, 3)); /* with credit for one: the other is settled */
     assert_int_equal(events.attempt, 1);
     sluice_ack(sub, events.token);
     sluice_unsubscribe(sub);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static bool ack_inside(void *context, const struct sluice_delivery *d)
@@ -140,11 +140,11 @@ static void an_event_may_be_acked_from_its_callback(void **state)
     events.settle_now = false;
     events.sub = sluice_subscribe(s, "orders", 1, ack_inside, &events);
     for (int i = 0; i < 5; i++) /* with credit for one, the next comes only when the last was acked */
-        assert_int_equal(sluice_publish_wait(s, "orders", &event, 1000, NULL), SLUICE_OK);
+        assert_int_equal(sluice_publish_wait(s, "orders", &event, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&events, 5));
     assert_true(events.in_order);
     sluice_unsubscribe(events.sub);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void unsettled_events_stay_within_256_by_default(void **state)
@@ -159,7 +159,7 @@ static void unsettled_events_stay_within_256_by_default(void **state)
     pass_time(s);
     assert_int_equal(seen_count(&events), 256);
     sluice_unsubscribe(sub);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void wrong_arguments_subscribe_to_nothing(void **state)
@@ -176,7 +176,7 @@ static void wrong_arguments_subscribe_to_nothing(void **state)
     sluice_unsubscribe(sub);
     sub = sluice_subscribe(s, "orders", 0, seen_event, &events);
     assert_non_null(sub);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK); /* ends it, too */
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK); /* ends it, too */
 }
 
 int main(void)

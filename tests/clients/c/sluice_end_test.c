@@ -118,10 +118,10 @@ static void closing_inside_a_callback_is_refused(void **state)
 {
     struct chain c = { .seen = seen_fresh(), .s = seen_connect(state), .said = -1 };
     assert_non_null(sluice_subscribe(c.s, "orders", 1, close_inside, &c));
-    assert_int_equal(sluice_publish_wait(c.s, "orders", &event, 1000, NULL), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(c.s, "orders", &event, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&c.seen, 1));
     assert_int_equal(atomic_load(&c.said), SLUICE_INVALID);
-    assert_int_equal(sluice_close(c.s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(c.s, 20000), SLUICE_OK);
 }
 
 /* ------------------------------------------------------------------ subscriptions */
@@ -315,7 +315,7 @@ static void no_size_is_too_large_to_be_refused(void **state)
     assert_int_equal(sluice_publish(c.s, "orders", &event, 1000, publish_endless, &c), SLUICE_OK);
     assert_true(seen_wait(&c.seen, 1));
     assert_int_equal(atomic_load(&c.said), SLUICE_TOO_LARGE);
-    assert_int_equal(sluice_close(c.s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(c.s, 20000), SLUICE_OK);
 }
 
 int main(void)

@@ -54,7 +54,7 @@ static void publish_and_copy(struct sluice *s, const struct sluice_event *e, str
 {
     *c = (struct copy){ .seen = seen_fresh() };
     struct sluice_sub *sub = sluice_subscribe(s, "orders", 0, copy_event, c);
-    assert_int_equal(sluice_publish_wait(s, "orders", e, 1000, NULL), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "orders", e, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&c->seen, 1));
     sluice_unsubscribe(sub);
 }
@@ -74,7 +74,7 @@ static void what_is_left_out_takes_the_defaults(void **state)
     assert_false(one.has_subject);
     assert_false(one.has_content_type);
     assert_int_equal(one.size, 0);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void without_a_name_the_source_is_the_program_and_its_pid(void **state)
@@ -85,7 +85,7 @@ static void without_a_name_the_source_is_the_program_and_its_pid(void **state)
     publish_and_copy(s, &(struct sluice_event){ 0 }, &c);
     snprintf(expected, sizeof expected, "/%s/%d", program_invocation_short_name, (int)getpid());
     assert_string_equal(c.source, expected);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void what_is_given_is_delivered(void **state)
@@ -114,7 +114,7 @@ static void what_is_given_is_delivered(void **state)
     assert_int_equal(c.lease_ms, 30000);
     assert_true(c.epoch > 0);
     assert_true(c.encoded_agrees);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void a_publish_copies_what_it_is_given(void **state)
@@ -133,7 +133,7 @@ static void a_publish_copies_what_it_is_given(void **state)
     assert_string_equal(c.data, "before");
     assert_string_equal(c.id, "one");
     sluice_unsubscribe(sub);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 int main(void)

@@ -52,7 +52,7 @@ static void a_queue_that_wants_a_consumer_refuses_without_one(void **state)
         continue; /* until the broker has heard of it */
     assert_int_equal(error, SLUICE_OK);
     sluice_unsubscribe(sub);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void what_waits_in_vain_for_the_broker_was_not_accepted(void **state)
@@ -83,7 +83,7 @@ static void what_is_too_large_is_said_at_once_or_by_the_confirm(void **state)
     assert_int_equal(sluice_publish(s, "orders", &beyond_broker, 0, seen_confirm, &seen), SLUICE_OK);
     assert_true(seen_wait(&seen, 1));
     assert_int_equal(seen.last_error, SLUICE_TOO_LARGE);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
     assert_int_equal(seen.count, 1);
     free((void *)(uintptr_t)beyond_buffer.data);
 }
@@ -97,16 +97,16 @@ static void the_blocking_form_waits_for_room_in_the_own_buffer(void **state)
     struct sluice_stats stats;
     unsigned taken = 0;
     for (int i = 0; i < 10; i++)
-        assert_int_equal(sluice_publish_wait(s, "bounded", &e, 1000, NULL), SLUICE_OK);
+        assert_int_equal(sluice_publish_wait(s, "bounded", &e, 20000, NULL), SLUICE_OK);
     wait_until_counted(s, &stats, 0);
     while (sluice_publish(s, "bounded", &e, 1000, seen_confirm, &waiting) == SLUICE_OK)
         taken++;
     assert_true(taken > 0 && seen_count(&waiting) == 0); /* the buffer is full of what waits for the full queue */
-    assert_int_equal(sluice_publish_wait(s, "other", &e, 1000, NULL), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "other", &e, 20000, NULL), SLUICE_OK);
     assert_true(seen_count(&waiting) > 0);
     assert_true(seen_wait(&waiting, taken));
     assert_int_equal(waiting.last_error, SLUICE_FULL);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 /* What is published during a linger wakes nobody, until it is a frame's worth. */
@@ -187,7 +187,7 @@ static void a_batch_of_nothing_is_invalid(void **state)
     assert_int_equal(sluice_publish_encoded(s, "orders", &none, 0, 0, NULL, NULL), SLUICE_INVALID);
     assert_int_equal(sluice_publish_encoded(s, "orders", &none, 1, 0, NULL, NULL), SLUICE_INVALID);
     assert_int_equal(sluice_publish_encoded(s, "no spaces", &none, 1, 0, NULL, NULL), SLUICE_INVALID);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 /* ------------------------------------------------------------------ threads and callbacks */
@@ -223,7 +223,7 @@ static void any_thread_may_publish(void **state)
     struct sluice_stats stats;
     wait_until_counted(s, &stats, 0);
     assert_int_equal(stats.confirmed, 400);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 struct chain {
@@ -249,7 +249,7 @@ static void a_callback_may_publish_but_not_wait(void **state)
     assert_int_equal(sluice_publish(c.s, "orders", &e, 1000, publish_the_next, &c), SLUICE_OK);
     assert_true(seen_wait(&c.seen, 5));
     assert_int_equal(c.waiting_said, SLUICE_INVALID);
-    assert_int_equal(sluice_close(c.s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(c.s, 20000), SLUICE_OK);
     assert_int_equal(c.seen.accepted, 5);
 }
 
@@ -278,7 +278,7 @@ static void stats_count_every_outcome(void **state)
     assert_int_equal(stats.delivered, 11);
     assert_int_equal(stats.attaches, 1);
     assert_int_equal(stats.resent, 0);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void closing_waits_for_what_is_undecided(void **state)

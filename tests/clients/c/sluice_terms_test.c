@@ -57,7 +57,7 @@ static void a_receipt_says_where_the_event_is(void **state)
     assert_false(t.receipt.duplicate);
     assert_string_equal(publish(s, "orders", &once, NULL, &t), "ok 3");
     assert_true(t.receipt.duplicate);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 struct sums {
@@ -102,7 +102,7 @@ static void what_must_be_a_topic_goes_to_no_queue(void **state)
     assert_int_equal(t.receipt.error, SLUICE_UNKNOWN_TOPIC);
     publish(s, "nobody", &event, &topic, &t);
     assert_int_equal(t.receipt.error, SLUICE_UNKNOWN_TOPIC);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void a_refusal_says_who_had_no_room(void **state)
@@ -110,13 +110,13 @@ static void a_refusal_says_who_had_no_room(void **state)
     struct sluice *s = seen_connect(state);
     struct told t;
     for (unsigned i = 0; i < 10; i++)
-        assert_int_equal(sluice_publish_wait(s, "bounded", &event, 1000, NULL), SLUICE_OK);
+        assert_int_equal(sluice_publish_wait(s, "bounded", &event, 20000, NULL), SLUICE_OK);
     assert_string_equal(publish(s, "both", &event, NULL, &t), "1 bounded 10/10");
     assert_int_equal(t.receipt.target_count, 0);
     publish(s, "bounded", &event, NULL, &t);
     assert_int_equal(t.receipt.error, SLUICE_FULL);
     assert_true(t.receipt.depth == 10 && t.receipt.capacity == 10);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 /* Publishes and consumes; how long it took until the event came. */
@@ -140,7 +140,7 @@ static void a_delayed_event_comes_after_its_delay(void **state)
     struct sluice_publish_options at = { .not_before_ms = clock_now().wall.ms + 150 };
     assert_true(came_after(s, "mails", &at) >= 100); /* the wall clock may be slewed */
     assert_true(came_after(s, "mails", &(struct sluice_publish_options){ .not_before_ms = 1 }) < 20000);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 /* What has run out is accepted and never comes: the one behind it does. */
@@ -158,7 +158,7 @@ static void an_expired_event_is_not_delivered(void **state)
     assert_string_equal(events.data, "last");
     assert_int_equal(events.last_sequence, 3);
     sluice_unsubscribe(sub);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void contradictions_are_invalid(void **state)
@@ -179,7 +179,7 @@ static void contradictions_are_invalid(void **state)
     assert_int_equal(sluice_publish_on(s, "orders", NULL, NULL, receipt, &t), SLUICE_INVALID);
     assert_int_equal(seen_count(&t.seen), 0);
     assert_int_equal(sluice_publish_on(s, "orders", &event, NULL, NULL, NULL), SLUICE_OK); /* nobody wants to know */
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void what_is_undecided_at_the_end_is_unknown(void **state)
@@ -187,7 +187,7 @@ static void what_is_undecided_at_the_end_is_unknown(void **state)
     struct sluice *s = seen_connect(state);
     struct told t = { .seen = seen_fresh() };
     for (unsigned i = 0; i < 10; i++)
-        assert_int_equal(sluice_publish_wait(s, "bounded", &event, 1000, NULL), SLUICE_OK);
+        assert_int_equal(sluice_publish_wait(s, "bounded", &event, 20000, NULL), SLUICE_OK);
     struct sluice_publish_options o = { .wait_ms = 60000 };
     assert_int_equal(sluice_publish_on(s, "bounded", &event, &o, receipt, &t), SLUICE_OK);
     assert_int_equal(sluice_close(s, 0), SLUICE_UNKNOWN);
@@ -206,7 +206,7 @@ static void a_reason_settles_as_the_plain_word_does(void **state)
     error[sizeof error - 1] = '\0';
     events.settle_now = false;
     struct sluice_sub *sub = sluice_subscribe(s, "orders", 1, seen_event, &events);
-    assert_int_equal(sluice_publish_wait(s, "orders", &event, 1000, NULL), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "orders", &event, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&events, 1));
     sluice_nack_because(sub, events.token, 1, 503, error);
     assert_true(seen_wait(&events, 2));
@@ -214,12 +214,12 @@ static void a_reason_settles_as_the_plain_word_does(void **state)
     sluice_nack_because(sub, events.token, 1, 0, NULL);
     assert_true(seen_wait(&events, 3));
     sluice_drop_because(sub, events.token, 404, "no such customer");
-    assert_int_equal(sluice_publish_wait(s, "orders", &event, 1000, NULL), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "orders", &event, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&events, 4)); /* with credit for one: the other is settled */
     assert_int_equal(events.last_sequence, 2);
     sluice_ack(sub, events.token);
     sluice_unsubscribe(sub);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 /* What is kept of it; TROUBLE_ERROR_MAX would end within the last character. */
@@ -250,14 +250,14 @@ static void a_long_reason_is_cut_between_characters(void **state)
     events.settle_now = false;
     struct sluice_sub *sub = sluice_subscribe(s, "fragile", 1, seen_event, &events);
     struct sluice_sub *dead = sluice_subscribe(s, "buried", 1, read_letter, &letter);
-    assert_int_equal(sluice_publish_wait(s, "fragile", &event, 1000, NULL), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "fragile", &event, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&events, 1));
     sluice_drop_because(sub, events.token, 0, error);
     assert_true(seen_wait(&letter.seen, 1));
     assert_true(letter.says_it);
     sluice_unsubscribe(sub);
     sluice_unsubscribe(dead);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void an_extended_lease_ends_when_it_was_said_to(void **state)
@@ -267,7 +267,7 @@ static void an_extended_lease_ends_when_it_was_said_to(void **state)
     events.settle_now = false;
     struct sluice_sub *sub = sluice_subscribe(s, "orders", 2, seen_event, &events);
     for (unsigned i = 0; i < 2; i++)
-        assert_int_equal(sluice_publish_wait(s, "orders", &event, 1000, NULL), SLUICE_OK);
+        assert_int_equal(sluice_publish_wait(s, "orders", &event, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&events, 2));
     uint64_t token = events.token;
     sluice_extend(sub, token, 0);
@@ -279,7 +279,7 @@ static void an_extended_lease_ends_when_it_was_said_to(void **state)
     sluice_extend(sub, token, 60000); /* of a delivery that is over */
     sluice_ack(sub, events.token);
     sluice_unsubscribe(sub);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 int main(void)

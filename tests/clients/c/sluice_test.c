@@ -10,10 +10,10 @@ static void a_blocking_publish_returns_the_sequence(void **state)
     struct sluice *s = seen_connect(state);
     struct sluice_event e = { .data = "hello", .size = 5 };
     uint64_t first = 0, second = 0;
-    assert_int_equal(sluice_publish_wait(s, "orders", &e, 1000, &first), SLUICE_OK);
-    assert_int_equal(sluice_publish_wait(s, "orders", &e, 1000, &second), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "orders", &e, 20000, &first), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "orders", &e, 20000, &second), SLUICE_OK);
     assert_true(first > 0 && second == first + 1);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void every_publish_is_confirmed_once_and_consumed_in_order(void **state)
@@ -32,7 +32,7 @@ static void every_publish_is_confirmed_once_and_consumed_in_order(void **state)
     assert_true(events.in_order);
     assert_string_equal(events.type, "count");
     sluice_unsubscribe(sub);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
     assert_int_equal(confirms.count, 5000);
     assert_int_equal(events.count, 5000);
 }
@@ -45,7 +45,7 @@ static void a_full_queue_says_so(void **state)
         assert_int_equal(sluice_publish_wait(s, "bounded", &e, 0, NULL), SLUICE_OK);
     assert_int_equal(sluice_publish_wait(s, "bounded", &e, 0, NULL), SLUICE_FULL);
     assert_int_equal(sluice_publish_wait(s, "bounded", &e, 100, NULL), SLUICE_FULL);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void a_nacked_event_comes_again_with_a_higher_attempt(void **state)
@@ -55,7 +55,7 @@ static void a_nacked_event_comes_again_with_a_higher_attempt(void **state)
     events.settle_now = false;
     struct sluice_event e = { .data = "again", .size = 5 };
     struct sluice_sub *sub = sluice_subscribe(s, "orders", 1, seen_event, &events);
-    assert_int_equal(sluice_publish_wait(s, "orders", &e, 1000, NULL), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "orders", &e, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&events, 1));
     sluice_nack(sub, events.token, 0);
     assert_true(seen_wait(&events, 2));
@@ -63,7 +63,7 @@ static void a_nacked_event_comes_again_with_a_higher_attempt(void **state)
     assert_string_equal(events.data, "again");
     sluice_ack(sub, events.token);
     sluice_unsubscribe(sub);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void credit_bounds_what_is_unsettled(void **state)
@@ -73,17 +73,17 @@ static void credit_bounds_what_is_unsettled(void **state)
     events.settle_now = false;
     struct sluice_event e = { .data = "x", .size = 1 };
     for (int i = 0; i < 6; i++)
-        assert_int_equal(sluice_publish_wait(s, "orders", &e, 1000, NULL), SLUICE_OK);
+        assert_int_equal(sluice_publish_wait(s, "orders", &e, 20000, NULL), SLUICE_OK);
     struct sluice_sub *sub = sluice_subscribe(s, "orders", 2, seen_event, &events);
     assert_true(seen_wait(&events, 2));
     uint64_t sequence;
     for (int i = 0; i < 20; i++) /* round trips in which a third would have come */
-        assert_int_equal(sluice_publish_wait(s, "other", &e, 1000, &sequence), SLUICE_OK);
+        assert_int_equal(sluice_publish_wait(s, "other", &e, 20000, &sequence), SLUICE_OK);
     assert_int_equal(seen_count(&events), 2);
     sluice_ack(sub, events.token);
     assert_true(seen_wait(&events, 3));
     sluice_unsubscribe(sub);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void an_ack_before_unsubscribe_counts(void **state)
@@ -92,17 +92,17 @@ static void an_ack_before_unsubscribe_counts(void **state)
     struct seen events = seen_fresh(), later = seen_fresh();
     events.settle_now = false;
     struct sluice_event one = { .data = "one", .size = 3 }, two = { .data = "two", .size = 3 };
-    assert_int_equal(sluice_publish_wait(s, "orders", &one, 1000, NULL), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "orders", &one, 20000, NULL), SLUICE_OK);
     struct sluice_sub *sub = sluice_subscribe(s, "orders", 1, seen_event, &events);
     assert_true(seen_wait(&events, 1));
     sluice_ack(sub, events.token);
     sluice_unsubscribe(sub);
-    assert_int_equal(sluice_publish_wait(s, "orders", &two, 1000, NULL), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "orders", &two, 20000, NULL), SLUICE_OK);
     sub = sluice_subscribe(s, "orders", 1, seen_event, &later);
     assert_true(seen_wait(&later, 1));
     assert_string_equal(later.data, "two");
     sluice_unsubscribe(sub);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static bool unsubscribe_inside(void *context, const struct sluice_delivery *d)
@@ -119,15 +119,15 @@ static void unsubscribing_inside_the_callback_ends_it_there(void **state)
     struct sluice_event e = { .data = "x", .size = 1 };
     events.sub = sluice_subscribe(s, "orders", 8, unsubscribe_inside, &events); /* nothing is there to come yet */
     for (int i = 0; i < 3; i++)
-        assert_int_equal(sluice_publish_wait(s, "orders", &e, 1000, NULL), SLUICE_OK);
+        assert_int_equal(sluice_publish_wait(s, "orders", &e, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&events, 1));
     struct sluice_sub *sub = NULL;
     while (!(sub = sluice_subscribe(s, "orders", 8, seen_event, &rest)))
-        assert_int_equal(sluice_publish_wait(s, "other", &e, 1000, NULL), SLUICE_OK);
+        assert_int_equal(sluice_publish_wait(s, "other", &e, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&rest, 2));
     assert_int_equal(events.count, 1);
     sluice_unsubscribe(sub);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void a_batch_confirms_each_event_with_its_own_context(void **state)
@@ -147,7 +147,7 @@ static void a_batch_confirms_each_event_with_its_own_context(void **state)
     assert_true(seen_wait(&one, 1));
     assert_true(seen_wait(&two, 1));
     assert_int_equal(two.last_sequence, one.last_sequence + 1);
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void a_given_id_is_taken_once_and_a_made_up_one_always(void **state)
@@ -162,22 +162,22 @@ static void a_given_id_is_taken_once_and_a_made_up_one_always(void **state)
     struct sluice_bytes same = { encoded, sizeof encoded - 1 };
     uint64_t first, sequence;
     e.source = "/s";
-    assert_int_equal(sluice_publish_wait(s, "once", &e, 1000, &first), SLUICE_OK);
-    assert_int_equal(sluice_publish_wait(s, "once", &e, 1000, &sequence), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "once", &e, 20000, &first), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "once", &e, 20000, &sequence), SLUICE_OK);
     assert_int_equal(sequence, first);
     void *contexts[] = { &seen };
     assert_int_equal(sluice_publish_encoded(s, "once", &same, 1, 1000, seen_confirm, contexts), SLUICE_OK);
     assert_true(seen_wait(&seen, 1));
     assert_int_equal(seen.last_sequence, first);
     e.source = "/other";
-    assert_int_equal(sluice_publish_wait(s, "once", &e, 1000, &sequence), SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "once", &e, 20000, &sequence), SLUICE_OK);
     assert_int_equal(sequence, first + 1);
     e.id = NULL;
     for (uint64_t i = 2; i < 5; i++) {
-        assert_int_equal(sluice_publish_wait(s, "once", &e, 1000, &sequence), SLUICE_OK);
+        assert_int_equal(sluice_publish_wait(s, "once", &e, 20000, &sequence), SLUICE_OK);
         assert_int_equal(sequence, first + i);
     }
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void bad_arguments_are_refused_at_once(void **state)
@@ -191,7 +191,7 @@ static void bad_arguments_are_refused_at_once(void **state)
     e.attributes = odd;
     assert_int_equal(sluice_publish(s, "orders", &e, 0, NULL, NULL), SLUICE_INVALID);
     assert_null(sluice_subscribe(s, "", 0, seen_event, NULL));
-    assert_int_equal(sluice_close(s, 1000), SLUICE_OK);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
 static void a_full_buffer_says_busy(void **state)
