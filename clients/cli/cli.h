@@ -161,7 +161,7 @@ const char *json_text_of(const json_t *o, const char *key);
 /* "17 KiB" */
 const char *cli_size(long long bytes, char out[16]);
 void cli_print_json_line(const json_t *one);
-/* Bytes for a terminal: control characters become dots, and "..." what is more than `most` bytes. */
+/* Bytes for a terminal: control characters, and what is no UTF-8, become dots, and "..." what is more than `most` bytes. */
 void cli_add_plain(struct buf *out, struct span text, size_t most);
 void cli_print_plain(struct span text, size_t most);
 
