@@ -208,7 +208,7 @@ static void report(const struct bench *b, const struct bench_shared *s, const st
 
 /* All are gone when it returns. Nobody consumes what those of a consumer that gave up would go on to publish; of one that has
  * everything, only confirms are missing. For each they might wait as long as its publish may, so that they are ended: at once, or
- * when none of these came for a while. True when one had to be. (One that was waited for before is nobody's pid, or by now
+ * when they had as long for these as an event has to come. True when one had to be. (One that was waited for before is nobody's pid, or by now
  * another's.) */
 static bool wait_for_producers(const struct bench *b, const struct bench_shared *s, bool end_them)
 {
