@@ -140,8 +140,14 @@ static char *json_line(const char *time, enum log_level level, const char *compo
 /* A peer chooses its session's name, and must not make lines with it, or colours. */
 static void one_line(char *text)
 {
-    for (; *text; text++)
-        *text = (unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text;
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text, next = (unsigned char)text[1];
+        bool c1 = c == 0xc2 && next >= 0x80 && next < 0xa0; /* U+0080 to U+009F, of which one begins a command, too */
+        if (c < ' ' || c == 0x7f || c1)
+            *text = ' ';
+        if (c1)
+            *++text = ' ';
+    }
 }
 
 static void write_line(enum log_level level, const char *component, const char *queue, const char *session,

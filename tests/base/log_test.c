@@ -139,9 +139,13 @@ static void what_a_peer_is_called_makes_no_line_of_its_own(void **state)
     (void)state;
     log_setup(LOG_INFO, 0);
     capture();
-    log_about(LOG_INFO, "core", NULL, "shop\n12:00:00 error store: gone\x1b[2J\x7f", "attached\tfrom %s", "a\r");
+    log_about(LOG_INFO, "core", NULL,
+              "shop\n12:00:00 error store: gone\x1b[2J\x7f\xc2\x9b"
+              "31m\xc2\xa0",
+              "attached\tfrom %s", "a\r");
     char *text = captured_text();
-    assert_string_equal(text, "12:00:00 info  core: attached from a  session=shop 12:00:00 error store: gone [2J \n");
+    assert_string_equal(
+        text, "12:00:00 info  core: attached from a  session=shop 12:00:00 error store: gone [2J   31m\xc2\xa0\n");
     free(text);
 }
 
