@@ -40,8 +40,10 @@ static enum log_sync sync_of(const char *text)
 bool data_open(struct data *d, const struct broker_options *o, struct core_config *config, struct error *e)
 {
     *d = (struct data){ 0 };
-    if (!o->data)
+    if (!o->data) {
+        config->epoch_bits = 10; /* of milliseconds: a start has a thousand more for each that it is up */
         return incarnation_raise(NULL, &config->incarnation, e);
+    }
     if (!broker_options_check(o, e))
         return false;
     d->files = files_posix_open(o->data, false, e);

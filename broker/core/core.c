@@ -11,10 +11,6 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-/* A consumer epoch is a fencing token that applications may keep: it grows over deleted queues and over starts of the
- * broker, each of which has about a million of its own. */
-#define EPOCHS_PER_INCARNATION_BITS 20
-
 void core_config_defaults(struct core_config *config)
 {
     *config = (struct core_config){
@@ -35,6 +31,7 @@ void core_config_defaults(struct core_config *config)
         .look_ahead = 65536,
         .look_ahead_bytes = 16u << 20,
         .version = "0.1.0",
+        .epoch_bits = 20,
     };
 }
 
@@ -54,7 +51,7 @@ struct core *core_new(const struct core_config *config, struct store *store, str
     struct core *c = xcalloc(1, sizeof *c);
     c->config = *config;
     c->store = store;
-    c->epoch_floor = config->incarnation << EPOCHS_PER_INCARNATION_BITS;
+    c->epoch_floor = config->incarnation << config->epoch_bits;
     c->started = now.mono;
     c->now = now;
     c->ingress = xstrdup("");

@@ -22,7 +22,10 @@ struct core;
 
 struct core_config {
     uint8_t seed[32];
-    uint64_t incarnation;   /* of the broker; raised at every start */
+    uint64_t incarnation; /* of the broker; raised at every start */
+    /* A consumer epoch is a fencing token that applications may keep, in JavaScript, too, which rounds numbers above 2^53. It
+     * grows over deleted queues and over starts of the broker, each of which has so many of its own, as a power of two: 20. */
+    uint32_t epoch_bits;
     uint64_t memory_budget; /* bytes of queued and waiting events for the whole broker */
     uint32_t max_queues;
     bool auto_declare;          /* a publish, consume or declare of an unknown name declares it */

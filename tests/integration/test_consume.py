@@ -1,5 +1,6 @@
 import concurrent.futures
 
+from conftest import call
 from rawhttp import eventually
 
 
@@ -135,6 +136,17 @@ def test_an_unused_turn_is_given_back(cluster, broker):
     s.declare("q")
     assert s.take("q").headers["Sluice-Consumer"] == "active"
     eventually(lambda: s.http("GET", "/v1/queues/q").json["consumer"] is None)
+
+
+def test_a_fencing_token_is_a_number_that_no_language_rounds(cluster):
+    for s in cluster.sidecar(cluster.broker("--auto-declare")), cluster.dev():  # on disk, and in memory only
+        tokens = []
+        for data in "first", "second":
+            call(s.ready["http"], "POST", "/v1/queues/q/events", data, {"Content-Type": "text/plain"})
+            taken = call(s.ready["http"], "POST", "/v1/queues/q/take?wait=10s")
+            tokens.append(int(taken.headers["Sluice-Consumer-Epoch"]))
+            assert call(s.ready["ops"], "DELETE", "/v1/queues/q?force=true").status == 204
+        assert tokens[0] < tokens[1] < 2**53
 
 
 def test_two_sidecars_take_turns_when_each_is_done(cluster, broker):
