@@ -59,3 +59,15 @@ def test_a_copy_with_its_key_goes_on_with_epochs_above_those_that_were_lost(clus
     taken = sidecar.take("q", max=10, wait="10s")
     assert [e["event"]["data"] for e in taken.json["events"]] == ["kept", "new"]
     assert epoch(taken) > epoch(lost)
+
+
+def test_a_clock_that_was_set_back_takes_no_incarnation_back(cluster, tmp_path):
+    number = tmp_path / "data/incarnation"
+    before = int(time.time())
+    assert cluster.broker().stop() == 0
+    assert before <= int(number.read_text()) <= time.time()
+    ahead = int(time.time()) + 100000
+    number.write_text(f"{ahead}\n")
+    for used in 1, 2:
+        assert cluster.broker().stop() == 0
+        assert int(number.read_text()) == ahead + used
