@@ -11,6 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* More would not fit before the epochs of each (core.h); of the clock's seconds it is a quarter of a million years. */
+#define NUMBER_BITS 43
+
 /* 0 in a new directory. A number that is there and cannot be read is no 0: an incarnation that was used must not come again. */
 static int read_number(int dir, uint64_t *number)
 {
@@ -24,7 +27,7 @@ static int read_number(int dir, uint64_t *number)
     close(fd);
     if (!why) {
         *number = strtoull(text, &end, 10);
-        why = *number == 0 || *end != '\n' ? EBADMSG : 0;
+        why = *number == 0 || *number >> NUMBER_BITS || *end != '\n' ? EBADMSG : 0;
     }
     return why;
 }

@@ -340,7 +340,7 @@ def test_what_cannot_be_read_is_not_made_anew(cluster, tmp_path):
     failing = ("/usr/bin/env", f"LD_PRELOAD={BIN.parent}/lib/libfailing_disk.so", "FAILING_DISK_CALL=pread", f"FAILING_DISK_CUE={cue}")
     assert "cannot read receipt.key in the data directory: Input/output error" in refused("--data", str(data), prefix=failing)
     assert (data / "receipt.key").read_bytes() == before
-    for wrong in "", "many\n", "0\n":
+    for wrong in "", "many\n", "0\n", "8796093022208\n", "99999999999999999999\n":
         (data / "incarnation").write_text(wrong)
         assert "/incarnation: Bad message; put a number into it that is higher" in refused("--data", str(data))
         assert (data / "incarnation").read_text() == wrong
