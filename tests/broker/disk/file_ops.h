@@ -1,6 +1,6 @@
 /* Operations on the log's files, as tests ask for them. */
-#ifndef SLUICE_TESTS_BROKER_STORE_FILE_OPS_H
-#define SLUICE_TESTS_BROKER_STORE_FILE_OPS_H
+#ifndef SLUICE_TESTS_BROKER_DISK_FILE_OPS_H
+#define SLUICE_TESTS_BROKER_DISK_FILE_OPS_H
 
 #include "broker/store/files.h"
 

@@ -1,6 +1,6 @@
 /* A real directory with the log's files, for a test. */
-#ifndef SLUICE_TESTS_BROKER_STORE_FILES_PLACE_H
-#define SLUICE_TESTS_BROKER_STORE_FILES_PLACE_H
+#ifndef SLUICE_TESTS_BROKER_DISK_FILES_PLACE_H
+#define SLUICE_TESTS_BROKER_DISK_FILES_PLACE_H
 
 #include "tests/broker/disk/file_ops.h"
 

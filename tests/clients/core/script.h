@@ -8,8 +8,8 @@
  *     assert_string_equal(trace(s), "outcome a 0..1 accepted 7");
  *
  * Frames the client sends arrive, and are acknowledged by whatever the broker sends next, unless `deaf`. */
-#ifndef SLUICE_TESTS_CLIENTS_C_SCRIPT_H
-#define SLUICE_TESTS_CLIENTS_C_SCRIPT_H
+#ifndef SLUICE_TESTS_CLIENTS_CORE_SCRIPT_H
+#define SLUICE_TESTS_CLIENTS_CORE_SCRIPT_H
 
 #include "clients/core/client_priv.h"
 

@@ -1,6 +1,6 @@
 /* What the client does, as text; see script.h. */
-#ifndef SLUICE_TESTS_CLIENTS_C_SCRIPT_TRACE_H
-#define SLUICE_TESTS_CLIENTS_C_SCRIPT_TRACE_H
+#ifndef SLUICE_TESTS_CLIENTS_CORE_SCRIPT_TRACE_H
+#define SLUICE_TESTS_CLIENTS_CORE_SCRIPT_TRACE_H
 
 #include "tests/clients/core/script.h"
 
