@@ -51,6 +51,19 @@ static void whatever_is_queued_wakes_it(void **state)
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
+/* A frame or a timer may wake it in between, which takes both out of the queue: then once more. */
+static bool publish_and_ack_lie(struct sluice *s, struct sluice_sub *sub)
+{
+    for (int tries = 0; tries < 100; tries++) {
+        wait_for_sleep(s, true);
+        sluice_publish(s, "orders", &event, 20000, NULL, NULL);
+        sluice_ack(sub, 1);
+        if (is_left_lying(s))
+            return true;
+    }
+    return false;
+}
+
 static void during_a_linger_publishes_and_acks_do_not_and_the_rest_does(void **state)
 {
     struct sluice_options options = { .linger_ms = 3600000 };
@@ -60,10 +73,7 @@ static void during_a_linger_publishes_and_acks_do_not_and_the_rest_does(void **s
     for (int i = 0; i < 4; i++) {
         wait_for_sleep(s, false);
         sluice_publish(s, "orders", &event, 20000, NULL, NULL);
-        wait_for_sleep(s, true);
-        sluice_publish(s, "orders", &event, 20000, NULL, NULL);
-        sluice_ack(sub, 1);
-        assert_true(is_left_lying(s));
+        assert_true(publish_and_ack_lie(s, sub));
         switch (i) {
         case 0: sluice_nack(sub, 1, 0); break;
         case 1: sluice_drop(sub, 1); break;
