@@ -16,15 +16,25 @@
 
 /* ------------------------------------------------------------------ where it comes from */
 
-/* The host part of HOST[:PORT] or [V6][:PORT]. */
+/* Nothing, or ":8480". */
+static bool is_port(const uint8_t *at, const uint8_t *end)
+{
+    if (at < end && *at++ != ':')
+        return false;
+    while (at < end && *at >= '0' && *at <= '9')
+        at++;
+    return at == end;
+}
+
+/* The host part of HOST[:PORT] or [V6][:PORT]; nothing where it is neither: of localhost:x@evil.example another reader makes
+ * another host. */
 static struct span host_part(struct span host)
 {
-    if (host.size && host.data[0] == '[') {
-        const uint8_t *end = memchr(host.data, ']', host.size);
-        return span_of(host.data + 1, end ? (size_t)(end - host.data) - 1 : 0);
-    }
-    const uint8_t *colon = host.size ? memchr(host.data, ':', host.size) : NULL;
-    return colon ? span_of(host.data, (size_t)(colon - host.data)) : host;
+    bool v6 = host.size && host.data[0] == '[';
+    const uint8_t *at = host.size ? memchr(host.data, v6 ? ']' : ':', host.size) : NULL, *end = host.data + host.size;
+    if (v6)
+        return span_of(host.data + 1, at && is_port(at + 1, end) ? (size_t)(at - host.data) - 1 : 0);
+    return !at || is_port(at, end) ? span_of(host.data, at ? (size_t)(at - host.data) : host.size) : span_str("");
 }
 
 static bool is_ipv4(struct span name)
@@ -167,6 +177,17 @@ static enum api_answer refuse(enum reason why, const char *detail, struct arena 
     return API_RESPONSE;
 }
 
+/* The host may be that of the address, and not the header's that the title speaks of: it is said. */
+static enum api_answer refuse_sender(const struct api_request *r, enum reason why, struct arena *a,
+                                     struct api_response *out)
+{
+    struct span host = header_find(r, "Host");
+    char detail[160];
+    snprintf(detail, sizeof detail, "the request is for host '%.*s'", (int)(host.size < 100 ? host.size : 100),
+             host.size ? (const char *)host.data : "");
+    return refuse(why, why == REASON_host ? detail : NULL, a, out);
+}
+
 static enum api_answer refuse_address(const struct api_request *r, enum reason why, const char *allow, struct arena *a,
                                       struct api_response *out)
 {
@@ -252,7 +273,7 @@ enum api_answer api_begin(const struct api_config *c, const struct api_request *
         return refuse(REASON_headers_too_large, NULL, a, out);
     *close = answer_at_once(r);
     if (!check_sender(c, r, &why))
-        return refuse(why, NULL, a, out);
+        return refuse_sender(r, why, a, out);
     if (origin_asks_leave(r))
         return answer_leave(r, a, out);
     const struct api_route *route = routes_find(r->method, r->path, names, allow, &why);

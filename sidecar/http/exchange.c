@@ -6,8 +6,10 @@
 #include "sidecar/http/exchange.h"
 
 #include "base/xalloc.h"
+#include "sidecar/http/target.h"
 
 #include <stdlib.h>
+#include <strings.h>
 #include <utlist.h>
 
 /* Decoding an event takes a few times its bytes; beyond this it is an attack. */
@@ -53,18 +55,35 @@ static enum MHD_Result add_header(void *ctx, enum MHD_ValueKind kind, const char
     return MHD_YES;
 }
 
+/* The host that a target names counts, and not what the header says (RFC 9112, 3.2.2). How many there were is judged as ever. */
+static void set_host(struct headers *h, struct span authority)
+{
+    bool any = false;
+    for (size_t i = 0; i < h->count; i++) {
+        if (strcasecmp((const char *)h->items[i].name.data, "Host") != 0)
+            continue;
+        h->items[i].value = authority;
+        any = true;
+    }
+    if (!any)
+        h->items[h->count++] = (struct api_header){ span_str("Host"), authority };
+}
+
 static void fill_request(struct exchange *x, const char *method)
 {
     int count = MHD_get_connection_values(x->connection, MHD_HEADER_KIND, NULL, NULL);
-    struct headers h = { arena_alloc(&x->arena, (size_t)count * sizeof *h.items + 1), 0 };
-    const char *question = strchr(x->uri, '?');
+    struct headers h = { arena_alloc(&x->arena, ((size_t)count + 1) * sizeof *h.items), 0 };
+    struct http_target target;
+    target_split(x->uri, &target);
     if (h.items)
         MHD_get_connection_values(x->connection, MHD_HEADER_KIND, add_header, &h);
+    if (h.items && target.authority.data)
+        set_host(&h, target.authority);
     x->request = (struct api_request){
         .listener = x->listener->which,
         .method = span_str(arena_strndup(&x->arena, method, strlen(method))),
-        .path = span_of(x->uri, question ? (size_t)(question - x->uri) : strlen(x->uri)),
-        .query = span_str(question ? question + 1 : ""),
+        .path = target.path,
+        .query = target.query,
         .headers = h.items,
         .header_count = h.count,
     };

@@ -63,7 +63,7 @@ struct exchange {
     bool close;   /* after the response */
     bool streams; /* its answer goes on; `cut`: no more, its client is gone */
     bool cut;
-    char *uri; /* path, and query behind '?' */
+    char *uri; /* the target as it was sent */
     struct api_request request;
     struct arena arena;
     struct buf body;

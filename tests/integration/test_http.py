@@ -62,6 +62,34 @@ def test_what_is_no_http_ends_its_connection_only(q, text):
     assert q.publish("q").status == 202
 
 
+@pytest.mark.parametrize("target,host,status", [
+    ("http://localhost:8480/v1/queues/q", "localhost", 200), ("HTTP://127.0.0.1/v1/queues/q?", "evil.example", 200),
+    ("http://localhost", "localhost", 403), ("http://evil.example/v1/queues/q", "localhost", 403),
+    ("http:///v1/queues/q", "localhost", 403), ("http://localhost:8480@evil.example/v1/queues/q", "localhost", 403),
+    ("https://localhost/v1/queues/q", "localhost", 404),
+    ("http://localhost/v1/queues/q", "localhost\r\nHost: localhost", 400),
+])
+def test_a_whole_address_is_one_and_its_host_counts(q, target, host, status):
+    """As a client sends it that takes the sidecar for its proxy."""
+    received = exchange(q.ready["http"], f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
+    assert status_of(received) == status, received
+    assert status != 200 or b'"queue":"q"' in received
+    assert "evil.example" not in target or b"for host '" + target.split("/")[2].encode() in received
+
+
+def test_a_whole_address_needs_no_host_header_in_1_0(q):
+    for host, status in (("localhost", 200), ("evil.example", 403)):
+        received = exchange(q.ready["http"], f"GET http://{host}/v1/queues HTTP/1.0\r\n\r\n")
+        assert status_of(received) == status, received
+
+
+def test_a_page_of_the_host_that_the_address_names_may_send(q):
+    for origin, status in (("http://localhost:8480", 200), ("http://evil.example", 403)):
+        received = exchange(q.ready["http"], "GET http://localhost:8480/v1/queues HTTP/1.1\r\nHost: evil.example\r\n"
+                                             f"Origin: {origin}\r\nConnection: close\r\n\r\n")
+        assert status_of(received) == status, received
+
+
 def test_pipelined_requests_are_answered_in_order(q):
     publish = f"POST /v1/queues/q/events HTTP/1.1\r\n{HOST}Content-Length: 1\r\n\r\n"
     last = f"POST /v1/queues/q/take?max=3&wait=5s HTTP/1.1\r\n{HOST}Connection: close\r\n\r\n"

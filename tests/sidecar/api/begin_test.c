@@ -39,7 +39,13 @@ static void loopback_in_every_form_is_a_host(void **state)
     assert_true(host_passes("LOCALHOST:1"));
     assert_true(host_passes("127.0.0.2:80"));
     assert_true(host_passes("[::1]:8480"));
+    assert_true(host_passes("localhost:"));
     assert_false(host_passes("127.evil.example"));
+    assert_false(host_passes("localhost:x@evil.example"));
+    assert_false(host_passes("localhost:80.evil.example"));
+    assert_false(host_passes("[::1].evil.example"));
+    assert_false(host_passes("[::1]80"));
+    assert_false(host_passes("[::1"));
     assert_false(host_passes("localhost.evil.example"));
     assert_false(host_passes(""));
 }
