@@ -67,25 +67,48 @@ static void write_response(const struct api_response *r, wall_t now, struct buf 
 }
 
 /* libmicrohttpd takes no response before the request is whole. Nothing of one is on its way, so this goes past it. */
+static void tell(struct http_server *s, int fd, const struct api_request *r, struct arena *a, struct api_response *out)
+{
+    struct buf text = { 0 };
+    s->handler.refused(s->ctx, out->status);
+    s->handler.finish(s->ctx, r, a, out);
+    write_response(out, s->now.wall, &text);
+    send(fd, text.data, text.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    buf_free(&text);
+}
+
 static void tell_late(struct exchange *x)
 {
-    struct http_server *s = x->listener->server;
-    struct buf text = { 0 };
     if (x->stage != STAGE_REFUSED)
         api_problem(REASON_timeout, NULL, 0, &x->arena, &x->response);
     x->stage = STAGE_LATE; /* what of it may still be unread completes it no more */
-    s->handler.refused(s->ctx, x->response.status);
-    s->handler.finish(s->ctx, &x->request, &x->arena, &x->response);
-    write_response(&x->response, s->now.wall, &text);
-    send(x->peer->fd, text.data, text.size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    buf_free(&text);
+    tell(x->listener->server, x->peer->fd, &x->request, &x->arena, &x->response);
+}
+
+/* Its request line is not whole. Had it said nothing, libmicrohttpd would have ended it before, after idle_ms. */
+static void tell_nameless(struct http_server *s, const struct peer *p)
+{
+    struct api_request r = { 0 };
+    struct api_response out;
+    struct arena a;
+    arena_init(&a, 4096);
+    api_problem(REASON_timeout, NULL, 0, &a, &out);
+    tell(s, p->fd, &r, &a, &out);
+    buf_free(&out.body);
+    arena_free(&a);
 }
 
 void exchange_tell_late(struct http_server *s, const struct peer *p)
 {
     struct exchange *x;
+    bool any = false;
     DL_FOREACH (s->exchanges, x) {
-        if (x->peer == p && x->stage <= STAGE_REFUSED)
+        if (x->peer != p)
+            continue;
+        any = true;
+        if (x->stage <= STAGE_REFUSED)
             tell_late(x);
     }
+    if (!any)
+        tell_nameless(s, p);
 }

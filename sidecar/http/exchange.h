@@ -88,7 +88,8 @@ bool peer_is_gone(const struct peer *p);
 bool peer_has_left(struct peer *p);
 /* Ends the waiting of exchanges whose client has gone: a suspended connection's end is not seen by libmicrohttpd. */
 void exchanges_drop_gone(struct http_server *s);
-/* Has this connection brought a part of a request only? Then it is answered that its time is over; to be closed after that. */
+/* Has this connection brought a part of a request only, of its first line say? Then it is answered that its time is over; to be closed after
+ * that. */
 void exchange_tell_late(struct http_server *s, const struct peer *p);
 
 /* The next piece of its body. */

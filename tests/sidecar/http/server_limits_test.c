@@ -140,6 +140,28 @@ static void a_request_that_takes_too_long_is_told_so(void **state)
     }
 }
 
+/* It has the time of a connection that says nothing, and that of a request. */
+static void so_is_one_whose_first_line_never_ends(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_open(&d, 10);
+    int fd = connected(&d);
+    say(fd, "GET /lat", 8);
+    step(&d);
+    rest(&d);
+    d.now.mono = mono_add_ms(d.now.mono, 89000);
+    http_run(d.http, d.now);
+    assert_int_equal(d.refused, 0);
+    d.now.mono = mono_add_ms(d.now.mono, 1000);
+    http_run(d.http, d.now);
+    assert_int_equal(d.refused, 1);
+    until_connected(&d, 0);
+    assert_says(fd, "408");
+    assert_ends(fd);
+    http_close(d.http);
+}
+
 /* The rest of its body would only have been thrown away. */
 static void one_that_is_refused_and_takes_too_long_hears_why_it_is_refused(void **state)
 {
@@ -299,6 +321,7 @@ int main(void)
         cmocka_unit_test(a_body_in_chunks_above_its_limit_is_413),
         cmocka_unit_test(a_connection_that_says_nothing_is_kept_for_a_while),
         cmocka_unit_test(a_request_that_takes_too_long_is_told_so),
+        cmocka_unit_test(so_is_one_whose_first_line_never_ends),
         cmocka_unit_test(one_that_is_refused_and_takes_too_long_hears_why_it_is_refused),
         cmocka_unit_test(a_connection_that_was_used_is_kept_as_long_as_a_new_one),
         cmocka_unit_test(a_body_that_is_broken_off_leaves_its_room),
