@@ -221,12 +221,12 @@ static void answer_abandoned(struct job *j, enum reason why)
     }
 }
 
-/* What a publish, or a call that changes something, will come to when it is not decided nobody knows: 503 would be a lie. */
+/* What a publish, acks, or a call that changes something, will come to when it is not decided nobody knows: 503 would be a lie. */
 static void on_abandon(void *ctx, struct exchange *x, enum reason why)
 {
     struct sidecar *s = ctx;
     struct job *j = *http_slot(x);
-    if (j->command.kind == API_PUBLISH && uplink_abandon(s->uplink, j))
+    if ((j->command.kind == API_PUBLISH || j->command.kind == API_ACKS) && uplink_abandon(s->uplink, j))
         return;
     if (j->stream && stream_end(j, REASON_draining))
         return;

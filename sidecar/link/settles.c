@@ -34,6 +34,8 @@ static struct settling *settling_new(void *request, size_t count)
     struct settling *s = xcalloc(1, sizeof *s + count * sizeof *s->results);
     s->request = request;
     s->count = s->left = count;
+    for (size_t i = 0; i < count; i++)
+        s->results[i] = SETTLED_UNKNOWN; /* until it is decided */
     return s;
 }
 
@@ -84,6 +86,19 @@ void settles_settled(struct uplink *u, uint64_t number, enum settle_result resul
             u->handler.settled(s->request, s->results);
         free(s);
     }
+}
+
+bool settles_abandon(struct uplink *u, void *request)
+{
+    for (struct settle_wait *w = u->settles; w; w = w->hh.next) {
+        struct settling *s = w->of;
+        if (!s || s->request != request)
+            continue;
+        s->request = NULL;
+        u->handler.settled(request, s->results);
+        return true;
+    }
+    return false;
 }
 
 void settles_forget(struct uplink *u, void *request)

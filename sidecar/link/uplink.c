@@ -229,7 +229,7 @@ bool uplink_abandon(struct uplink *u, void *request)
         u->handler.published(request, p->outcomes);
         return true;
     }
-    return false;
+    return settles_abandon(u, request);
 }
 
 void uplink_forget(struct uplink *u, void *request)

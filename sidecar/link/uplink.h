@@ -61,7 +61,8 @@ void uplink_release(struct uplink *u, struct span receipt, struct now now);
 /* An event that was taken is its taker's no longer: `let_go` will not be called for it. */
 void uplink_disown(struct uplink *u, struct span receipt);
 void uplink_call(struct uplink *u, const struct request *call, void *request, int64_t timeout_ms, struct now now);
-/* Calls `published` now, with REASON_unknown for what is not decided. False: the request is no publish that waits. */
+/* Calls `published` now, with REASON_unknown for what is not decided, or `settled`, with SETTLED_UNKNOWN; that goes on. False: the request
+ * is nothing of that kind, or waits no more. */
 bool uplink_abandon(struct uplink *u, void *request);
 /* Nothing is called for the request any more. */
 void uplink_forget(struct uplink *u, void *request);

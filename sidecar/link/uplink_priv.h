@@ -127,6 +127,8 @@ void held_void(struct uplink *u, struct taking *t);
 
 /* settles.c */
 void settles_settled(struct uplink *u, uint64_t number, enum settle_result result);
+/* Calls `settled` now, as uplink_abandon says. False: the request has nothing to settle. */
+bool settles_abandon(struct uplink *u, void *request);
 void settles_forget(struct uplink *u, void *request);
 void settles_free(struct uplink *u);
 

@@ -79,18 +79,23 @@ def test_a_stopping_sidecar_says_unknown_of_a_call_that_the_broker_may_have_got(
     s = cluster.sidecar(broker)
     s.declare("q")
     s.publish("q")
+    receipt = s.take("q", wait="5s").json["events"][0]["receipt"]
     broker.popen.send_signal(signal.SIGSTOP)
     try:
-        purging, looking = (http.client.HTTPConnection(s.ready["ops"], timeout=30) for _ in range(2))
+        purging, looking, acking = (http.client.HTTPConnection(s.ready["ops"], timeout=30) for _ in range(3))
         purging.request("POST", "/v1/queues/q/purge")
         looking.request("GET", "/v1/queues/q")
+        acking.request("POST", "/v1/queues/q/acks", json.dumps({"ack": [receipt]}))
         for _ in range(2): # what comes behind them is answered: they are there
-            eventually(lambda: s.ops("GET", "/healthz").json["connections"] == 3)
+            eventually(lambda: s.ops("GET", "/healthz").json["connections"] == 4)
         s.popen.send_signal(signal.SIGTERM)
         for connection, said in ((purging, (504, "unknown")), (looking, (503, "draining"))):
             answer = connection.getresponse()
             assert (answer.status, json.loads(answer.read())["reason"]) == said
             connection.close()
+        answer = acking.getresponse()
+        assert answer.status == 207 and json.loads(answer.read())["results"] == [{"receipt": receipt, "result": "unknown"}]
+        acking.close()
     finally:
         broker.popen.send_signal(signal.SIGCONT)
 

@@ -2,6 +2,7 @@
 import concurrent.futures
 import json
 import resource
+import signal
 import socket
 import struct
 import threading
@@ -218,6 +219,24 @@ def test_a_client_that_sends_no_more_and_still_reads_is_told_what_ended_its_take
         connection.shutdown(socket.SHUT_WR)
         received = receive_all(connection)
     assert status_of(received) == 408 and b'"detail":"its client sends no more' in received
+
+
+def test_a_client_that_sends_no_more_and_still_reads_is_told_unknown_of_its_acks(q, broker):
+    """They are on their way to a broker that stands still for a moment: it has them when it goes on."""
+    q.publish("q")
+    body = json.dumps({"ack": [q.take("q", wait="5s").json["events"][0]["receipt"]]})
+    broker.popen.send_signal(signal.SIGSTOP)
+    try:
+        with dial(q.ready["http"]) as connection:
+            connection.sendall(f"POST /v1/queues/q/acks HTTP/1.1\r\n{HOST}Content-Length: {len(body)}\r\n\r\n{body}"
+                               .encode())
+            assert q.ops("GET", "/livez").status == 200  # by then it is asked
+            connection.shutdown(socket.SHUT_WR)
+            received = receive_all(connection)
+    finally:
+        broker.popen.send_signal(signal.SIGCONT)
+    assert status_of(received) == 207 and b'"result":"unknown"' in received
+    eventually(lambda: q.http("GET", "/v1/queues/q").json["ledger"]["acked"] == 1)
 
 
 def test_a_vanished_take_leaves_the_turn_to_the_other_sidecar(cluster, broker):

@@ -97,6 +97,24 @@ static void who_is_forgotten_is_not_told_but_the_ack_counts(void **state)
     driver_close(&l);
 }
 
+static void what_is_abandoned_is_told_unknown_and_goes_on(void **state)
+{
+    struct asked taken, abandoned = { .count = 1 };
+    struct driver l;
+    (void)state;
+    driver_open(&l, 10, 0, 0);
+    take(&l, 1, &taken);
+    const struct receipt_ack ack = { .kind = SETTLE_ACK, .receipt = span_str(taken.receipts[0]) };
+    uplink_settle(l.uplink, &ack, 1, &abandoned, clock_now());
+    assert_true(uplink_abandon(l.uplink, &abandoned));
+    assert_true(abandoned.answered);
+    assert_int_equal(abandoned.results[0], SETTLED_UNKNOWN);
+    assert_false(uplink_abandon(l.uplink, &abandoned));
+    driver_until(&l, holds_nothing);
+    assert_int_equal(settle(&l, SETTLE_ACK, taken.receipts[0], 0), SETTLED_ACKED);
+    driver_close(&l);
+}
+
 static void what_is_released_comes_again_as_if_it_had_not_been_delivered(void **state)
 {
     struct asked taken, again;
@@ -119,6 +137,7 @@ int main(void)
         cmocka_unit_test(results_are_in_the_order_of_the_receipts),
         cmocka_unit_test(nothing_to_settle_is_answered_at_once),
         cmocka_unit_test(who_is_forgotten_is_not_told_but_the_ack_counts),
+        cmocka_unit_test(what_is_abandoned_is_told_unknown_and_goes_on),
         cmocka_unit_test(what_is_released_comes_again_as_if_it_had_not_been_delivered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
