@@ -68,6 +68,11 @@ void drain_leave(struct sidecar *s, const struct job *j)
         *at = j->next_draining;
 }
 
+void drain_give_up(struct job *j)
+{
+    answer(j, uplink_is_drained(j->sidecar->uplink));
+}
+
 static void say_end(struct sidecar *s, bool drained)
 {
     if (s->drain_ended)

@@ -215,6 +215,10 @@ static void answer_abandoned(struct job *j, enum reason why)
     } else if (may_change(j)) {
         api_problem(REASON_unknown, "the call may have been carried out: look, then repeat it", 0, j->arena, &r);
         job_answer(j, &r);
+    } else if (j->command.kind == API_DRAIN && why == REASON_draining) {
+        drain_give_up(j);
+    } else if (j->command.kind == API_METRICS) {
+        state_replied(j, &(struct reply){ .reason = why });
     } else {
         api_refuse(&j->command, why, why == REASON_timeout ? half : NULL, 1000, j->arena, &r);
         job_answer(j, &r);

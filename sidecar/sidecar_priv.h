@@ -80,6 +80,8 @@ void drain_begin(struct sidecar *s);
 /* A job that is answered at its end, and begins it; one that does not wait any more. */
 void drain_join(struct job *j);
 void drain_leave(struct sidecar *s, const struct job *j);
+/* Answers one that has left with what there is. */
+void drain_give_up(struct job *j);
 /* Once a loop turn. */
 void drain_care(struct sidecar *s);
 mono_t drain_due(const struct sidecar *s);

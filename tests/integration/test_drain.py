@@ -136,10 +136,34 @@ def test_a_second_sigterm_ends_the_drain_at_once_and_a_sighup_does_not(cluster, 
     s.popen.send_signal(signal.SIGHUP)
     for _ in range(3):
         assert s.publish("q").status == 202
-    s.popen.send_signal(signal.SIGTERM)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        draining = pool.submit(s.ops, "POST", "/v1/drain")  # by a preStop hook, say, which is told what it came to
+        for _ in range(2):  # what comes behind it is answered: it is there
+            eventually(lambda: s.ops("GET", "/healthz").json["connections"] == 2)
+        s.popen.send_signal(signal.SIGTERM)
+        assert draining.result().json == {"drained": False, "undecided": 0, "held": 1}
     assert s.popen.wait(timeout=10) == 0
     assert log_of(s, "sidecar")[2:] == [("warn", "a second signal: ending at once; "
                                                  "events handed out and not settled: 1, published and not decided: 0")]
+
+
+def test_who_reads_the_metrics_when_it_ends_gets_the_sidecar_s_own_at_least(cluster, broker):
+    s = cluster.sidecar(broker, "--drain-limit", "10m", "--operations")
+    s.declare("q")
+    s.publish("q")
+    assert len(s.take("q", wait="5s").json["events"]) == 1
+    s.popen.send_signal(signal.SIGTERM)
+    eventually(lambda: s.take("q").status == 503)
+    broker.popen.send_signal(signal.SIGSTOP)
+    try:
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            metrics = pool.submit(s.ops, "GET", "/metrics")
+            for _ in range(2):
+                eventually(lambda: s.ops("GET", "/healthz").json["connections"] == 2)
+            s.popen.send_signal(signal.SIGTERM)
+            assert metrics.result().status == 200 and b"sluice_http_requests_total" in metrics.result().body
+    finally:
+        broker.popen.send_signal(signal.SIGCONT)
 
 
 def test_a_drain_is_over_when_the_last_event_is_settled_though_publishers_go_on(cluster, broker):
