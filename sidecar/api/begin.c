@@ -230,6 +230,15 @@ static enum api_answer answer_leave(const struct api_request *r, struct arena *a
     return API_RESPONSE;
 }
 
+/* A browser sends no Origin where a page has it fetch an image, a script or blindly. The page sees nothing of what comes, but a stream
+ * takes events all the same: whose page it is says this header (W3C Fetch Metadata, 2.3). */
+static bool is_blind_fetch(const struct api_request *r)
+{
+    struct span site = header_find(r, "Sec-Fetch-Site");
+    return site.size && !header_find(r, "Origin").data && !span_equal(site, span_str("same-origin")) &&
+           !span_equal(site, span_str("none"));
+}
+
 /* A consumer could not know that an event's data is compressed: no attribute says so. */
 static bool is_encoded(const struct api_request *r)
 {
@@ -281,6 +290,8 @@ enum api_answer api_begin(const struct api_config *c, const struct api_request *
         return refuse_address(r, why, allow, a, out);
     if (!(route->listeners & 1u << r->listener) && !(c->operate && r->listener == API_APPLICATION))
         return refuse_listener(c, r, a, out);
+    if (route->kind == API_STREAM && is_blind_fetch(r))
+        return refuse(REASON_origin, "its page asked in a way that shows it nothing of the stream", a, out);
     if (is_encoded(r))
         return refuse(REASON_media_type, "Content-Encoding is not understood here: send the body as it is", a, out);
     enum api_answer answer = check_length(c, r, route, a, body_limit, out);

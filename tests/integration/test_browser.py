@@ -155,6 +155,23 @@ def test_a_page_of_another_origin_gets_nothing_and_takes_nothing(sidecar, site, 
     assert (described["ready"], described["in_flight"], described["consumer"]) == (1, 0, None)
 
 
+def test_a_page_that_has_its_browser_fetch_blindly_takes_nothing_either(sidecar, site, browse):
+    """Of images, and of what it fetches without CORS, it sees nothing, and no Origin is sent; but a stream would take events."""
+    sidecar.declare("q")
+    sidecar.publish("q")
+    stream = f"http://{sidecar.ready['http']}/v1/queues/q/stream"
+    site.html = f"""<script>
+        const tell = (kind) => () => fetch("/seen", {{ method: "POST", body: JSON.stringify({{ kind, number: 0 }}) }});
+        fetch("{stream}", {{ mode: "no-cors" }}).then(tell("fetched"), tell("fetched"));
+        const image = new Image();
+        image.onload = image.onerror = tell("image");
+        image.src = "{stream}?window=2";</script>""".encode()
+    browse(site.origin)
+    site.wait_for("fetched")
+    site.wait_for("image")
+    assert sidecar.http("GET", "/v1/queues/q/events/1").json["attempts"] == []
+
+
 def test_the_page_of_the_document_works_when_pasted(broker, allowing, site, browse):
     """What it prints comes to its server."""
     sidecar = allowing(broker)

@@ -131,6 +131,36 @@ static void without_listed_origins_answers_say_nothing_of_them(void **state)
     driver_end(&d);
 }
 
+static enum api_answer blind(const char *site, const char *origin, const char *method, const char *target)
+{
+    struct driver d;
+    driver_begin(&d);
+    d.config.origins = &listed;
+    driver_header(&d, "Host", "localhost:8480");
+    if (site)
+        driver_header(&d, "Sec-Fetch-Site", site);
+    if (origin)
+        driver_header(&d, "Origin", origin);
+    enum api_answer answer = driver_send(&d, method, target, "");
+    if (answer == API_RESPONSE)
+        assert_says(&d, 403, "\"origin\"");
+    driver_end(&d);
+    return answer;
+}
+
+/* An image, a script, a fetch without CORS: no Origin comes with those. */
+static void a_page_that_would_see_nothing_of_a_stream_gets_none(void **state)
+{
+    (void)state;
+    assert_int_equal(blind("cross-site", NULL, "GET", "/v1/queues/q/stream"), API_RESPONSE);
+    assert_int_equal(blind("same-site", NULL, "GET", "/v1/queues/q/stream?window=1"), API_RESPONSE);
+    assert_int_equal(blind("same-origin", NULL, "GET", "/v1/queues/q/stream"), API_COMMAND);
+    assert_int_equal(blind("none", NULL, "GET", "/v1/queues/q/stream"), API_COMMAND);
+    assert_int_equal(blind(NULL, NULL, "GET", "/v1/queues/q/stream"), API_COMMAND);
+    assert_int_equal(blind("cross-site", SHOP, "GET", "/v1/queues/q/stream"), API_COMMAND);
+    assert_int_equal(blind("cross-site", NULL, "GET", "/v1/queues/q/peek"), API_COMMAND); /* it changes nothing */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +172,7 @@ int main(void)
         cmocka_unit_test(an_option_that_no_page_asks_is_no_method_here),
         cmocka_unit_test(errors_may_be_read_too),
         cmocka_unit_test(without_listed_origins_answers_say_nothing_of_them),
+        cmocka_unit_test(a_page_that_would_see_nothing_of_a_stream_gets_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
