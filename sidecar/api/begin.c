@@ -211,10 +211,22 @@ static enum api_answer refuse_listener(const struct api_config *c, const struct 
     char where[200] = "";
     if (r->listener == API_PROBE)
         return refuse(REASON_not_found, NULL, a, out);
+    if (r->listener == API_OPERATIONS)
+        return refuse(REASON_operating, "it is a push to an application, and what is pushed operates nothing", a, out);
     if (c->operations)
         snprintf(where, sizeof where, "this is answered on the operations listener only, %s of this sidecar",
                  c->operations);
     return refuse(REASON_operating, where, a, out);
+}
+
+/* A subscription, which the application may put, can lead to where the application may not go: to the operations on loopback, or on a socket
+ * that the sidecar's user alone may open. */
+static bool is_listened_to(const struct api_config *c, const struct api_request *r, const struct api_route *route)
+{
+    bool operates = !(route->listeners & 1u << API_APPLICATION);
+    bool pushed = operates && header_find(r, "Sluice-Sequence").data;
+    enum api_listener as = pushed ? API_APPLICATION : r->listener;
+    return route->listeners & 1u << as || (c->operate && as == API_APPLICATION);
 }
 
 /* What the address takes from others it takes from the page, too. */
@@ -288,7 +300,7 @@ enum api_answer api_begin(const struct api_config *c, const struct api_request *
     const struct api_route *route = routes_find(r->method, r->path, names, allow, &why);
     if (!route)
         return refuse_address(r, why, allow, a, out);
-    if (!(route->listeners & 1u << r->listener) && !(c->operate && r->listener == API_APPLICATION))
+    if (!is_listened_to(c, r, route))
         return refuse_listener(c, r, a, out);
     if (route->kind == API_STREAM && is_blind_fetch(r))
         return refuse(REASON_origin, "its page asked in a way that shows it nothing of the stream", a, out);

@@ -7,7 +7,7 @@ import threading
 import pytest
 import zmq
 
-from conftest import run
+from conftest import books, run
 from pushing import application, look, named, subscribe, until, until_acked, until_state
 from rawclient import fields
 
@@ -23,6 +23,16 @@ def test_a_unix_socket(named, application, tmp_path):
     got = app.wait(1)[0]
     assert (got.path, got.body, got.headers["Host"]) == ("/in?x=1", b"by socket", "localhost")
     until_acked(named, 1)
+
+
+def test_a_push_operates_nothing_which_its_application_could_not(named):
+    """Its sidecar reaches the operations listener, wherever that is."""
+    named.declare("victim")
+    named.publish("victim")
+    subscribe(named, f"http://{named.ready['ops']}/v1/queues/victim/purge")
+    named.publish("q")
+    assert until(lambda: look(named)["last_status"]) == 403
+    assert books(named, "victim")["purged"] == 0
 
 
 @pytest.mark.parametrize("url,says", [

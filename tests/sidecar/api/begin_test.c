@@ -346,6 +346,29 @@ static void app_operate_opens_operating_calls(void **state)
     driver_end(&d);
 }
 
+/* Its sidecar may reach the operations listener where the application that put the subscription may not. */
+static void what_is_pushed_operates_nothing(void **state)
+{
+    (void)state;
+    for (unsigned operate = 0; operate < 2; operate++) {
+        struct driver d;
+        driver_begin(&d);
+        d.request.listener = API_OPERATIONS;
+        d.config.operate = operate;
+        driver_header(&d, "sluice-sequence", "1");
+        assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/purge", ""), operate ? API_COMMAND : API_RESPONSE);
+        if (!operate)
+            assert_says(&d, 403, "what is pushed operates nothing");
+        driver_end(&d);
+    }
+    struct driver d;
+    driver_begin(&d);
+    d.request.listener = API_OPERATIONS;
+    driver_header(&d, "Sluice-Sequence", "1");
+    assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/events", "passed on"), API_COMMAND);
+    driver_end(&d);
+}
+
 static void a_wrong_method_learns_the_right_ones(void **state)
 {
     struct driver d;
@@ -419,6 +442,7 @@ int main(void)
         cmocka_unit_test(listed_hosts_and_origins_pass),
         cmocka_unit_test(probes_ask_for_no_token_and_no_host),
         cmocka_unit_test(app_operate_opens_operating_calls),
+        cmocka_unit_test(what_is_pushed_operates_nothing),
         cmocka_unit_test(a_wrong_method_learns_the_right_ones),
         cmocka_unit_test(a_wrong_last_part_learns_the_right_ones_but_of_a_probe),
         cmocka_unit_test(a_wrong_token_is_no_token),
