@@ -2,6 +2,7 @@
 #include "sidecar/api/parse.h"
 
 #include "base/units.h"
+#include "sidecar/api/event_http.h"
 #include "sidecar/api/query.h"
 #include "sidecar/api/respond.h"
 
@@ -75,6 +76,21 @@ static bool take_names(struct parsing *p, const struct api_route *route, const s
     return true;
 }
 
+/* Nothing here has an entity tag; and what was to be done on a condition is not done without it (RFC 9110, 13.2). */
+static bool is_unconditional(struct parsing *p, const struct api_route *route)
+{
+    bool creates = route->call == CALL_DECLARE || route->call == CALL_PUT_TOPIC; /* these know If-None-Match: * */
+    bool changes = strcmp(route->method, "PUT") == 0 || strcmp(route->method, "DELETE") == 0;
+    const char *refused = !changes                                        ? NULL
+                          : header_find(p->request, "If-Match").data      ? "If-Match is not understood here"
+                          : creates                                       ? NULL
+                          : header_find(p->request, "If-None-Match").data ? "If-None-Match is not understood here"
+                                                                          : NULL;
+    if (refused)
+        api_problem(REASON_invalid, refused, 0, p->arena, p->out);
+    return !refused;
+}
+
 static enum api_answer dispatch(struct parsing *p, const struct api_route *route)
 {
     switch (route->kind) {
@@ -82,11 +98,11 @@ static enum api_answer dispatch(struct parsing *p, const struct api_route *route
     case API_TAKE: return parse_take(p);
     case API_STREAM: return parse_stream(p);
     case API_ACKS: return parse_acks(p);
-    case API_CALL: return parse_call(p, route);
+    case API_CALL: return is_unconditional(p, route) ? parse_call(p, route) : API_RESPONSE;
     case API_SUBSCRIBE:
     case API_UNSUBSCRIBE:
     case API_SUBSCRIPTION:
-    case API_SUBSCRIPTIONS: return parse_subscription(p);
+    case API_SUBSCRIPTIONS: return is_unconditional(p, route) ? parse_subscription(p) : API_RESPONSE;
     case API_METADATA_DAPR:
     case API_HEALTH_DAPR: return API_COMMAND; /* Dapr passes over parameters that it does not know */
     default: return parse_no_query(p) ? API_COMMAND : API_RESPONSE;

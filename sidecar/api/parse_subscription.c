@@ -1,5 +1,4 @@
 /* Requests about subscriptions. */
-#include "sidecar/api/event_http.h"
 #include "sidecar/api/parse.h"
 #include "sidecar/api/query.h"
 #include "sidecar/api/respond.h"
@@ -44,8 +43,6 @@ static bool read_members(struct parsing *p, struct subscription_settings *s, str
 
 static bool parse_put(struct parsing *p, struct error *why)
 {
-    if (header_find(p->request, "If-None-Match").data)
-        return error_set(why, "If-None-Match is not understood here");
     struct subscription_settings *s = arena_alloc(p->arena, sizeof *s);
     if (!s)
         return error_set(why, "the request is too large");

@@ -54,6 +54,40 @@ static void every_call_names_an_unknown_query_parameter(void **state)
         driver_refuses(calls[i].method, calls[i].target, NULL, NULL, "", 400, "unknown query parameter 'x'");
 }
 
+/* Without an entity tag no condition but one is understood, and nothing is done without the condition it was to be done on. */
+static void what_changes_something_is_not_done_without_its_condition(void **state)
+{
+    static const struct {
+        const char *method, *target, *header;
+        bool done;
+    } calls[] = { { "PUT", "/v1/queues/q", "If-Match", false },
+                  { "PUT", "/v1/queues/q", "If-None-Match", true },
+                  { "DELETE", "/v1/queues/q", "If-Match", false },
+                  { "DELETE", "/v1/queues/q", "If-None-Match", false },
+                  { "DELETE", "/v1/queues/q/events/1", "If-Match", false },
+                  { "PUT", "/v1/topics/t", "if-match", false },
+                  { "PUT", "/v1/topics/t", "If-None-Match", true },
+                  { "PUT", "/v1/topics/t/bindings/q", "If-None-Match", false },
+                  { "PUT", "/v1/subscriptions/s", "If-Match", false },
+                  { "PUT", "/v1/subscriptions/s", "If-None-Match", false },
+                  { "GET", "/v1/queues/q", "If-Match", true },
+                  { "HEAD", "/v1/queues/q", "If-None-Match", true },
+                  { "POST", "/v1/queues/q/take", "If-Match", true } };
+    (void)state;
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        struct driver d;
+        driver_begin(&d);
+        d.request.listener = API_OPERATIONS;
+        d.config.app_named = true;
+        driver_header(&d, calls[i].header, "*");
+        assert_int_equal(driver_send(&d, calls[i].method, calls[i].target, ""),
+                         calls[i].done ? API_COMMAND : API_RESPONSE);
+        if (!calls[i].done)
+            assert_says(&d, 400, "is not understood here");
+        driver_end(&d);
+    }
+}
+
 static void each_address_becomes_its_command(void **state)
 {
     static const struct {
@@ -91,6 +125,7 @@ int main(void)
         cmocka_unit_test(bad_names_are_refused),
         cmocka_unit_test(a_name_has_at_most_128_characters),
         cmocka_unit_test(every_call_names_an_unknown_query_parameter),
+        cmocka_unit_test(what_changes_something_is_not_done_without_its_condition),
         cmocka_unit_test(each_address_becomes_its_command),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
