@@ -8,11 +8,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <utlist.h>
 
 #define SPARE_MOST 16u
 #define EVENTS     64
+/* Beside a descriptor: of a connection that is kept for the next request. */
+#define KEPT (UINT64_C(1) << 32)
 
 struct sender {
     void (*done)(void *cookie, const struct sender_answer *answer);
@@ -27,18 +30,33 @@ struct sender {
 
 /* ------------------------------------------------------------------ what libcurl wants of the loop */
 
+/* A connection that is kept is watched on: whatever comes on it, its end or an answer that nobody asked for, was not meant for the next
+ * request, which libcurl would send there all the same, and take that answer for its own. */
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *of_socket)
 {
     struct sender *s = ctx;
-    struct epoll_event event = { .events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) |
-                                           (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0),
-                                 .data.fd = fd };
+    bool kept = what == CURL_POLL_REMOVE;
+    struct epoll_event event = { .events = (what & CURL_POLL_IN || kept ? (uint32_t)EPOLLIN : 0) |
+                                           (what & CURL_POLL_OUT && !kept ? (uint32_t)EPOLLOUT : 0),
+                                 .data.u64 = (uint32_t)fd | (kept ? KEPT : 0) };
     (void)easy, (void)of_socket;
-    if (what == CURL_POLL_REMOVE)
-        epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-    else if (epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, fd, &event) < 0)
+    if (epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, fd, &event) < 0 && !kept)
         return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -1 : 0;
     return 0;
+}
+
+/* libcurl does not use one again whose end has come, and nothing before it. One that says ever more is shut down at least: then the next
+ * request fails. */
+static void drop_kept(struct sender *s, const struct epoll_event *event)
+{
+    char rest[4096];
+    int fd = (int)(uint32_t)event->data.u64;
+    if (!(event->data.u64 & KEPT))
+        return;
+    shutdown(fd, SHUT_RDWR);
+    for (unsigned i = 0; i < 16 && recv(fd, rest, sizeof rest, MSG_DONTWAIT) > 0; i++)
+        continue;
+    epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
 static int on_timer(CURLM *multi, long ms, void *ctx)
@@ -182,14 +200,19 @@ bool sender_run(struct sender *s, mono_t now)
         close_connections(s);
     if (!s->multi)
         return false;
+    int count = epoll_wait(s->epoll_fd, events, EVENTS, 0);
+    /* First: the others may have libcurl close them, and open new ones under their numbers. */
+    for (int i = 0; i < count; i++)
+        drop_kept(s, &events[i]);
     if (s->due.ns <= now.ns) {
         s->due = MONO_NEVER;
         curl_multi_socket_action(s->multi, CURL_SOCKET_TIMEOUT, 0, &running);
         keep_time(s);
     }
-    int count = epoll_wait(s->epoll_fd, events, EVENTS, 0);
-    for (int i = 0; i < count; i++)
-        curl_multi_socket_action(s->multi, events[i].data.fd, as_curl(events[i].events), &running);
+    for (int i = 0; i < count; i++) {
+        if (!(events[i].data.u64 & KEPT))
+            curl_multi_socket_action(s->multi, (int)(uint32_t)events[i].data.u64, as_curl(events[i].events), &running);
+    }
     return end_all(s);
 }
 

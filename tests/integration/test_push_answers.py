@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from conftest import BIN
-from pushing import application, blocked, gigabyte, ledger, look, named, subscribe, until, until_acked, until_state
+from pushing import PATIENCE, application, blocked, gigabyte, ledger, look, named, subscribe, until, until_acked, until_state
 
 
 # ------------------------------------------------------------------ what the status decides
@@ -213,3 +213,56 @@ def test_what_was_lost_with_a_closing_connection_comes_as_another_attempt(named,
     until_acked(named, 30)
     seen = [(int(r.body), r.headers["Sluice-Attempt"]) for r in app.requests]
     assert len(seen) == len(set(seen)) and {body for body, _ in seen} == set(range(30))
+
+
+def test_an_interim_answer_is_none(named, application):
+    """Nor is what it says of anything: only the last answer counts."""
+    def behave(handler, number):
+        handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\nRetry-After: 3600\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n")
+        handler.say(503 if number == 1 else 200)
+    app = application(behave)
+    subscribe(named, app.url)
+    named.publish("q")
+    until_acked(named, 1)
+    assert [r.headers["Sluice-Attempt"] for r in app.requests] == ["1", "2"]
+    assert look(named)["results"]["failed"] == 1
+
+
+def test_a_change_of_protocol_that_nobody_asked_for_is_a_failure(named, application):
+    def behave(handler, number):
+        if number > 1:
+            handler.say(200)
+            return
+        handler.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\nConnection: Upgrade\r\n\r\nother")
+        handler.close_connection = True
+    app = application(behave)
+    subscribe(named, app.url)
+    named.publish("q")
+    until_acked(named, 1)
+    assert look(named)["results"]["failed"] == 1 and app.requests[1].headers["Sluice-Attempt"] == "2"
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "later"])
+def test_what_an_application_says_too_much_answers_no_later_event(named, application, late):
+    """A second answer to the first request, and none to the second, whose connection it closes."""
+    said = threading.Event()
+
+    def behave(handler, number):
+        if number == 1:
+            handler.say(200)
+            if late:
+                until_acked(named, 1)
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            said.set()
+        elif number == 2:
+            handler.close_connection = True
+        else:
+            handler.say(200)
+    app = application(behave)
+    subscribe(named, app.url)
+    named.publish("q", "1")
+    assert said.wait(PATIENCE)
+    named.publish("q", "2")
+    got = app.wait(3)
+    until_acked(named, 2)
+    assert [(r.body, r.headers["Sluice-Attempt"]) for r in got] == [(b"1", "1"), (b"2", "1"), (b"2", "2")]
