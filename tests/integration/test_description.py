@@ -1,0 +1,29 @@
+"""The API's description (sidecar/api/openapi.json) has the addresses and parameters that there are. Its statuses: description.py and
+test_operate.py."""
+import pathlib
+import re
+
+from description import API, operations, resolve
+
+ROUTES = (pathlib.Path(__file__).parents[2] / "sidecar/api/routes.c").read_text()
+DAPR_S_REFUSALS = {("POST", "/v1.0/publish/{p}"), ("POST", "/v1.0/publish/{p}/")}
+
+
+def parameters_of(key, place):
+    given = API["paths"][key[1]].get("parameters", []) + operations()[key].get("parameters", [])
+    return {p["name"] for p in map(resolve, given) if p["in"] == place}
+
+
+def test_its_addresses_are_those_there_are():
+    assert set(re.findall(r'\{ "([A-Z]+)", "(/[^"]*)", ON_', ROUTES)) - DAPR_S_REFUSALS == set(operations())
+
+
+def test_its_parameters_are_those_there_are(sidecar):
+    for method, pattern in operations():
+        assert parameters_of((method, pattern), "path") == set(re.findall(r"\{(\w)\}", pattern))
+        if pattern.startswith("/v1.0/"):
+            continue  # which pass over those that they do not know
+        path = re.sub(r"\{\w\}", lambda m: "1" if m[0] == "{n}" else m[0][1], pattern)
+        answer = sidecar.ops(method, path + "?nobody=1", "{}" if method in ("PUT", "POST") else None)
+        known = re.search("unknown query parameter 'nobody'; known here: (.*)", answer.json["detail"])[1]
+        assert set(known.split(", ")) - {"none"} == parameters_of((method, pattern), "query"), (method, pattern)
