@@ -1,6 +1,6 @@
 #include "base/settings.h"
 #include "base/xalloc.h"
-#include "sidecar/metrics.h"
+#include "sidecar/metrics_priv.h"
 
 #include <fnmatch.h>
 #include <stdio.h>
@@ -39,18 +39,27 @@
 
 enum merge { SUM, MAX };
 
+#define IS_gauge   0
+#define IS_counter 1
+
 static const struct {
     const char *name, *type, *help;
     enum merge merge;
+    bool is_counter;
 } series[] = {
-#define SERIES_ROW(name, type, merge, help, value) { "sluice_queue_" #name, #type, help, merge },
+#define SERIES_ROW(name, type, merge, help, value) { "sluice_queue_" #name, #type, help, merge, IS_##type },
     SERIES(SERIES_ROW)
 #undef SERIES_ROW
 };
 
 #define SERIES_COUNT (sizeof series / sizeof *series)
 
-#define DIED         "sluice_queue_died_total"
+/* The counters among them, in their order; behind them those of DIED, by reason. */
+#define SERIES_IS(name, type, merge, help, value) +IS_##type
+#define COUNTERS                                  (0 SERIES(SERIES_IS))
+#define ALL_COUNTERS                              (COUNTERS + DEAD_REASONS)
+
+#define DIED                                      "sluice_queue_died_total"
 
 struct named {
     UT_hash_handle hh;
@@ -60,15 +69,16 @@ struct named {
 struct queue_metrics {
     uint64_t most;
     const struct setting_list *pinned;
-    struct named *named; /* those that came first; not the pinned */
+    struct named *named;                  /* those that came first; not the pinned */
+    struct running_sums *queues, *topics; /* of those without series of their own */
 };
 
 struct queue_collection {
     struct queue_metrics *metrics;
+    uint64_t pass;
     struct buf lines[SERIES_COUNT];
-    double other[SERIES_COUNT];
-    struct buf died; /* by reason */
-    uint64_t other_died[DEAD_REASONS];
+    double other[SERIES_COUNT]; /* gauges */
+    struct buf died;            /* by reason */
     bool has_other;
 };
 
@@ -77,6 +87,8 @@ struct queue_metrics *queue_metrics_new(uint64_t most, const struct setting_list
     struct queue_metrics *m = xcalloc(1, sizeof *m);
     m->most = most;
     m->pinned = pinned;
+    m->queues = running_sums_new(ALL_COUNTERS);
+    m->topics = topic_sums_new();
     return m;
 }
 
@@ -89,7 +101,14 @@ void queue_metrics_free(struct queue_metrics *m)
         HASH_DEL(m->named, n);
         free(n);
     }
+    running_sums_free(m->queues);
+    running_sums_free(m->topics);
     free(m);
+}
+
+struct running_sums *queue_metrics_topics(struct queue_metrics *m)
+{
+    return m->topics;
 }
 
 /* ------------------------------------------------------------------ which queues have their own series */
@@ -127,6 +146,7 @@ struct queue_collection *queue_collection_new(struct queue_metrics *m)
 {
     struct queue_collection *c = xcalloc(1, sizeof *c);
     c->metrics = m;
+    c->pass = running_sums_begin(m->queues);
     return c;
 }
 
@@ -152,12 +172,21 @@ static void add_died(struct buf *b, const char *queue, const uint64_t died[DEAD_
                    (unsigned long long)died[i]);
 }
 
-static void add_to_other(double *to, enum merge merge, double value)
+static void add_to_other(struct queue_collection *c, const struct queue_info *q, const double values[])
 {
-    if (merge == SUM)
-        *to += value;
-    else if (value > *to)
-        *to = value;
+    uint64_t counters[ALL_COUNTERS];
+    size_t count = 0;
+    for (unsigned i = 0; i < SERIES_COUNT; i++) {
+        if (series[i].is_counter)
+            counters[count++] = (uint64_t)values[i];
+        else if (series[i].merge == SUM)
+            c->other[i] += values[i];
+        else if (values[i] > c->other[i])
+            c->other[i] = values[i];
+    }
+    memcpy(counters + COUNTERS, q->died, sizeof q->died);
+    running_sums_add(c->metrics->queues, q->queue, counters);
+    c->has_other = true;
 }
 
 void queue_collection_add(struct queue_collection *c, const struct queue_info *q)
@@ -167,32 +196,31 @@ void queue_collection_add(struct queue_collection *c, const struct queue_info *q
         SERIES(SERIES_VALUE)
 #undef SERIES_VALUE
     };
-    bool own = queue_metrics_have_own(c->metrics, q->queue);
-    c->has_other |= !own;
-    for (unsigned i = 0; i < SERIES_COUNT; i++) {
-        if (own)
-            add_line(&c->lines[i], i, q->queue, values[i]);
-        else
-            add_to_other(&c->other[i], series[i].merge, values[i]);
+    if (!queue_metrics_have_own(c->metrics, q->queue)) {
+        add_to_other(c, q, values);
+        return;
     }
-    if (own)
-        add_died(&c->died, q->queue, q->died);
-    for (unsigned i = 0; i < DEAD_REASONS && !own; i++)
-        c->other_died[i] += q->died[i];
+    for (unsigned i = 0; i < SERIES_COUNT; i++)
+        add_line(&c->lines[i], i, q->queue, values[i]);
+    add_died(&c->died, q->queue, q->died);
 }
 
 void queue_collection_write(const struct queue_collection *c, struct buf *b)
 {
+    const uint64_t *counters = running_sums(c->metrics->queues);
+    size_t count = 0;
+    running_sums_end(c->metrics->queues, c->pass);
     for (unsigned i = 0; i < SERIES_COUNT; i++) {
+        double other = series[i].is_counter ? (double)counters[count++] : c->other[i];
         buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n", series[i].name, series[i].help, series[i].name, series[i].type);
         buf_add(b, c->lines[i].data, c->lines[i].size);
         if (c->has_other)
-            add_line(b, i, OTHER, c->other[i]);
+            add_line(b, i, OTHER, other);
     }
     buf_add_str(b, "# HELP " DIED
                    " events that became dead since the broker started, whatever book counts them\n# TYPE " DIED
                    " counter\n");
     buf_add(b, c->died.data, c->died.size);
     if (c->has_other)
-        add_died(b, OTHER, c->other_died);
+        add_died(b, OTHER, counters + COUNTERS);
 }

@@ -1,12 +1,12 @@
-#include "sidecar/metrics.h"
-
 #include "base/xalloc.h"
+#include "sidecar/metrics_priv.h"
 
 #include <stdlib.h>
 
 #define OTHER "other"
 
-/* A topic's figures, once: metric, type, help, where it comes from. Those of topics without series of their own become one sum. */
+/* A topic's figures, once, the counters first: metric, type, help, where it comes from. Those of topics without series of their
+ * own become one sum. */
 #define SERIES(X)                                                                                                      \
     X(accepted_total, counter, "events accepted, however many queues each went to", t->accepted)                       \
     X(dropped_total, counter, "events accepted that no queue's filter matched", t->dropped)                            \
@@ -24,18 +24,26 @@ static const struct {
 };
 
 #define SERIES_COUNT (sizeof series / sizeof *series)
+#define COUNTERS     4u
 
 struct topic_collection {
     struct queue_metrics *metrics;
+    uint64_t pass;
     struct buf lines[SERIES_COUNT];
-    uint64_t other[SERIES_COUNT];
+    uint64_t other[SERIES_COUNT]; /* from COUNTERS on */
     bool has_any, has_other;
 };
+
+struct running_sums *topic_sums_new(void)
+{
+    return running_sums_new(COUNTERS);
+}
 
 struct topic_collection *topic_collection_new(struct queue_metrics *m)
 {
     struct topic_collection *c = xcalloc(1, sizeof *c);
     c->metrics = m;
+    c->pass = running_sums_begin(queue_metrics_topics(m));
     return c;
 }
 
@@ -60,23 +68,26 @@ void topic_collection_add(struct topic_collection *c, const struct topic_info *t
         SERIES(SERIES_VALUE)
 #undef SERIES_VALUE
     };
-    bool own = queue_metrics_have_own(c->metrics, t->topic);
     c->has_any = true;
-    c->has_other |= !own;
-    for (unsigned i = 0; i < SERIES_COUNT; i++) {
-        if (own)
+    if (queue_metrics_have_own(c->metrics, t->topic)) {
+        for (unsigned i = 0; i < SERIES_COUNT; i++)
             add_line(&c->lines[i], i, t->topic, values[i]);
-        else
-            c->other[i] += values[i];
+        return;
     }
+    c->has_other = true;
+    running_sums_add(queue_metrics_topics(c->metrics), t->topic, values);
+    for (unsigned i = COUNTERS; i < SERIES_COUNT; i++)
+        c->other[i] += values[i];
 }
 
 void topic_collection_write(const struct topic_collection *c, struct buf *b)
 {
+    struct running_sums *counters = queue_metrics_topics(c->metrics);
+    running_sums_end(counters, c->pass);
     for (unsigned i = 0; i < SERIES_COUNT && c->has_any; i++) {
         buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n", series[i].name, series[i].help, series[i].name, series[i].type);
         buf_add(b, c->lines[i].data, c->lines[i].size);
         if (c->has_other)
-            add_line(b, i, OTHER, c->other[i]);
+            add_line(b, i, OTHER, i < COUNTERS ? running_sums(counters)[i] : c->other[i]);
     }
 }

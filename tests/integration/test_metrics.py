@@ -87,6 +87,35 @@ def test_queues_beyond_the_limit_are_one_and_pinned_ones_are_not_counted(cluster
     assert queues_of(scrape(s)) == {'queue="b"', 'queue="pinned"', 'queue="other"'}
 
 
+def test_the_counters_of_the_rest_never_fall(cluster, broker):
+    """Prometheus takes a fall for a counter that began anew, and its rate() leaps."""
+    s = cluster.sidecar(broker, "--operations", "--metrics-queues", "0")
+
+    def others():
+        samples = scrape(s)
+        return (*(samples["sluice_queue_" + name, 'queue="other"'] for name in ("accepted_total", "purged_total", "ready")),
+                samples["sluice_topic_accepted_total", 'topic="other"'])
+
+    for name in "a", "b":
+        s.declare(name)
+    for name in "s", "t":
+        assert s.http("PUT", f"/v1/topics/{name}", {"unrouted": "drop"}).status == 201
+        assert s.http("POST", f"/v1/topics/{name}/events", "x").status == 202
+    s.publish("a")
+    assert others() == (0, 0, 1, 0)  # what was before the first scrape is no increase
+    for name in "a", "a", "b":
+        s.publish(name)
+        s.http("POST", "/v1/topics/t/events", "x")
+    assert others() == (3, 0, 4, 3)
+    s.ops("DELETE", "/v1/queues/a?force=true")
+    s.ops("DELETE", "/v1/topics/t")
+    assert others() == (3, 0, 1, 3)
+    s.declare("a")
+    s.publish("a")
+    s.ops("POST", "/v1/queues/b/purge")
+    assert others() == (4, 1, 1, 3)
+
+
 def test_scrapes_at_the_same_time_do_not_mix(cluster, broker):
     s = cluster.sidecar(broker, "--operations", "--metrics-queues", "0")
     for i in range(30):
