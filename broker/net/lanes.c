@@ -12,6 +12,8 @@
 /* libzmq copies small messages into its batches anyway; from here on it sends from our memory. */
 #define ZERO_COPY_FROM 8192u
 #define DOMAIN_PREFIX  "sluice.lane."
+/* An inbox says what a handshake needs, and no more: libzmq would keep up to a thousand messages that nobody reads. */
+#define MOST_HEARD 1024
 
 struct lane {
     uint32_t number;
@@ -84,6 +86,7 @@ const char *lanes_peer(const struct lanes *l, uint32_t number)
 bool lanes_open(struct lanes *l, uint32_t number, const char *endpoint, const char *peer, const char **why)
 {
     char key[CURVE_KEY_SIZE];
+    int64_t most = MOST_HEARD;
     void *socket = zmq_socket(l->context, ZMQ_PUSH);
     if (!socket) {
         *why = zmq_strerror(zmq_errno());
@@ -92,6 +95,7 @@ bool lanes_open(struct lanes *l, uint32_t number, const char *endpoint, const ch
     set(socket, ZMQ_LINGER, 0);
     set(socket, ZMQ_SNDHWM, 0); /* the link bounds what is outstanding */
     set(socket, ZMQ_TCP_KEEPALIVE, 1);
+    zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
     set(socket, ZMQ_RECONNECT_IVL, 100);
     set(socket, ZMQ_RECONNECT_IVL_MAX, 2000);
     set(socket, ZMQ_IPV6, strchr(endpoint, '[') != NULL);
