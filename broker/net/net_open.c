@@ -17,8 +17,11 @@
 #define CONTROL_MAX_SIZE (1 << 20)
 #define CONTROL_HWM      1000
 #define HANDSHAKE_MS     2000
-#define BACKLOG          1024     /* libzmq's 100 makes a storm of reconnects wait for SYNs sent again */
-#define DOMAIN           "sluice" /* of control and ingress; a lane's is its number */
+/* A client whose machine or network vanished leaves its connections, and comes back by new ones: after two such times the old
+ * ones are closed. After the system's two hours they would be as many as it came back in these. */
+#define KEEPALIVE_S 60
+#define BACKLOG     1024     /* libzmq's 100 makes a storm of reconnects wait for SYNs sent again */
+#define DOMAIN      "sluice" /* of control and ingress; a lane's is its number */
 
 static void set(void *socket, int option, int value)
 {
@@ -34,6 +37,9 @@ static void set_common(struct net *n, void *socket, const char *endpoint, int64_
     set(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
     set(socket, ZMQ_BACKLOG, BACKLOG);
     set(socket, ZMQ_TCP_KEEPALIVE, 1);
+    set(socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_S);
+    set(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_S / 4);
+    set(socket, ZMQ_TCP_KEEPALIVE_CNT, 4);
     zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, DOMAIN, sizeof DOMAIN - 1);
     /* Only when asked: with it every IPv4 peer would show as ::ffff:A.B.C.D. */
     set(socket, ZMQ_IPV6, strchr(endpoint, '[') != NULL);

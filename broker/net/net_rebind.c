@@ -2,7 +2,6 @@
 #include "broker/net/net_state.h"
 
 #include <malloc.h>
-#include <unistd.h>
 #include <zmq.h>
 
 #define REBIND_SAY_MS 5000
@@ -18,20 +17,11 @@ void net_rebind_begin(struct net *n, mono_t now)
     n->rebind_since = n->rebind_said = now;
 }
 
-/* The closed one unlinks its ipc path when it is really gone: bound before that, the new path would vanish. */
-static bool is_free(const struct net *n)
-{
-    return n->ingress_transport != TRANSPORT_IPC || access(n->ingress_endpoint + 6, F_OK) != 0;
-}
-
-/* NULL with a sentence. */
+/* NULL with a sentence. Over ipc the closed one leaves its path, which the bind takes away; over tcp its port is in use for a
+ * moment. */
 static void *open_again(struct net *n, struct error *e)
 {
     char bound[ENDPOINT_SIZE];
-    if (!is_free(n)) {
-        error_set(e, "it is still there");
-        return NULL;
-    }
     void *socket = net_open_ingress(n, n->ingress_endpoint);
     if (!socket)
         error_set(e, "cannot open a socket: %s", zmq_strerror(zmq_errno()));

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,6 +12,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -254,6 +257,104 @@ static void a_message_over_the_limit_is_not_even_read(void **state)
     free(large);
 }
 
+/* A bare connection, which was let in when a first byte came. */
+static int bare(const char *endpoint, unsigned *port)
+{
+    struct sockaddr_un un = { .sun_family = AF_UNIX };
+    struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    bool ipc = strncmp(endpoint, "ipc://", 6) == 0;
+    socklen_t size = ipc ? sizeof un : sizeof in;
+    int fd = socket(ipc ? AF_UNIX : AF_INET, SOCK_STREAM, 0);
+    char byte;
+    if (ipc)
+        strcpy(un.sun_path, endpoint + 6);
+    else
+        in.sin_port = htons((uint16_t)atoi(strrchr(endpoint, ':') + 1));
+    if (connect(fd, ipc ? (struct sockaddr *)(void *)&un : (struct sockaddr *)(void *)&in, size) != 0 ||
+        read(fd, &byte, 1) != 1) {
+        close(fd);
+        return -1;
+    }
+    if (!ipc && getsockname(fd, (struct sockaddr *)(void *)&in, &size) == 0)
+        *port = ntohs(in.sin_port);
+    return fd;
+}
+
+/* The seconds until the kernel asks whether the other side of that connection, which came from `port`, is alive; 0: it does not,
+ * or has something else to do first. */
+static unsigned alive_in(unsigned port)
+{
+    char line[256];
+    unsigned remote, timer, found = 0;
+    unsigned long when;
+    FILE *table = fopen("/proc/net/tcp", "r");
+    assert_non_null(table);
+    while (fgets(line, sizeof line, table)) {
+        if (sscanf(line, "%*d: %*x:%*x %*x:%x %*x %*x:%*x %x:%lx", &remote, &timer, &when) == 3 && remote == port &&
+            timer == 2)
+            found = (unsigned)((when + 99) / 100);
+    }
+    fclose(table);
+    return found;
+}
+
+/* Or they would stay for the system's two hours, two for each time that a client came back from a network that had vanished. */
+static void connections_whose_other_side_vanished_are_closed_after_minutes(void **state)
+{
+    (void)state;
+    const char *endpoints[] = { net_control_endpoint(f.net), net_ingress_endpoint(f.net) };
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned port = 0, seconds;
+        mono_t end = mono_add_ms(clock_now().mono, PATIENCE_MS);
+        int fd = bare(endpoints[i], &port);
+        assert_true(fd >= 0);
+        while ((seconds = alive_in(port)) == 0)
+            assert_true((turn(), mono_before(clock_now().mono, end)));
+        assert_in_range(seconds, 30, 60);
+        close(fd);
+    }
+}
+
+static void an_ingress_over_ipc_is_bound_again_as_well(void **state)
+{
+    (void)state;
+    char said[1000] = "";
+    int log = memfd_create("stderr", MFD_CLOEXEC), kept = dup(2), fd;
+    void *context = zmq_ctx_new(), *push = flood(context);
+    turn_until(info.rebinds == 1);
+    assert_int_equal(dup2(log, 2), 2);
+    mono_t end = mono_add_ms(clock_now().mono, PATIENCE_MS);
+    while (!strstr(said, "is bound again") && mono_before(clock_now().mono, end)) {
+        turn();
+        assert_true(pread(log, said, sizeof said - 1, 0) >= 0);
+    }
+    dup2(kept, 2);
+    close(kept);
+    close(log);
+    assert_non_null(strstr(said, "is bound again"));
+    fd = bare(net_ingress_endpoint(f.net), NULL);
+    assert_true(fd >= 0);
+    close(fd);
+    zmq_close(push);
+    zmq_ctx_term(context);
+}
+
+/* At its mark libzmq would leave the rest with its sender, and might abort when that one dies. */
+static void what_is_not_taken_yet_waits_with_the_broker(void **state)
+{
+    (void)state;
+    static uint8_t junk[2000];
+    void *context = zmq_ctx_new(), *push = connected(context, ZMQ_PUSH, net_ingress_endpoint(f.net));
+    int patience = PATIENCE_MS;
+    zmq_setsockopt(push, ZMQ_SNDTIMEO, &patience, sizeof patience);
+    zmq_send(push, "hello", 5, 0);
+    turn_until(info.rejected == 1);      /* it is admitted */
+    for (unsigned i = 0; i < 20000; i++) /* what the system buffers, and the sender's own mark, are a fraction of it */
+        assert_int_equal(zmq_send(push, junk, sizeof junk, 0), sizeof junk);
+    zmq_close(push);
+    zmq_ctx_term(context);
+}
+
 static void one_authenticator_a_context(void **state)
 {
     (void)state;
@@ -301,6 +402,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_inbox_that_cannot_be_dialled_is_refused_at_once, open_ipc, close_all),
         cmocka_unit_test_setup_teardown(the_ingress_is_bound_again_where_it_was, open_tcp, close_all),
         cmocka_unit_test_setup_teardown(a_rebind_that_finds_no_descriptor_says_so_and_is_tried_again, open_tcp,
+                                        close_all),
+        cmocka_unit_test_setup_teardown(an_ingress_over_ipc_is_bound_again_as_well, open_ipc, close_all),
+        cmocka_unit_test_setup_teardown(what_is_not_taken_yet_waits_with_the_broker, open_tcp, close_all),
+        cmocka_unit_test_setup_teardown(connections_whose_other_side_vanished_are_closed_after_minutes, open_tcp,
                                         close_all),
         cmocka_unit_test_setup_teardown(what_is_no_request_is_counted, open_tcp, close_all),
         cmocka_unit_test_setup_teardown(a_message_over_the_limit_is_not_even_read, open_tcp, close_all),
