@@ -1,4 +1,5 @@
 /* sluice-broker: options, signals, wiring. The loop is in loop.c. */
+#include "base/accept.h"
 #include "base/log.h"
 #include "base/standard_fds.h"
 #include "broker/loop.h"
@@ -23,7 +24,7 @@ static void tune_malloc(void)
     mallopt(M_TRIM_THRESHOLD, 8 << 20);
 }
 
-/* Two descriptors a session: the soft limit would end at a few hundred. */
+/* Four descriptors a session: the soft limit would end at a few hundred. */
 static void raise_limits(void *context)
 {
     struct rlimit files;
@@ -31,6 +32,7 @@ static void raise_limits(void *context)
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
+    accept_leave_some();
     zmq_ctx_set(context, ZMQ_MAX_SOCKETS, 65535);
 }
 

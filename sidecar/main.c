@@ -1,4 +1,5 @@
 /* sluice-sidecar: options, signals, wiring. The loop is in sidecar.c. */
+#include "base/accept.h"
 #include "base/log.h"
 #include "base/standard_fds.h"
 #include "sidecar/sidecar.h"
@@ -27,6 +28,7 @@ static void raise_limits(void)
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
+    accept_leave_some();
 }
 
 static void add_address(json_t *line, const char *key, const char *address)

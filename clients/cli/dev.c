@@ -1,5 +1,6 @@
 /* sluice dev: a broker and a sidecar in one process. They talk over inproc, or over tcp when --broker asks for a broker
  * that other processes reach, too. */
+#include "base/accept.h"
 #include "base/log.h"
 #include "broker/loop.h"
 #include "clients/cli/cli.h"
@@ -145,6 +146,7 @@ int cli_dev(int argc, char **argv)
         return a.code;
     if (a.count)
         return cli_usage("dev takes no '%s'. See 'sluice help dev'.", a.rest[0]);
+    accept_leave_some();
     void *zmq = zmq_ctx_new();
     char *token = NULL;
     bool fine = configure(&d, &o, &e) && sidecar_options_check(&d.sidecar, &token, &e) && run(&d, token, zmq, &e);

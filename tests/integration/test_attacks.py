@@ -113,6 +113,28 @@ def test_a_flood_of_garbage_makes_the_ingress_bind_again(broker, honest, size):
     assert metric(honest, "sluice_broker_denied_total") == 0  # the same address has an honest session
 
 
+@pytest.fixture
+def place():
+    """A folder with a short path, for sockets."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield pathlib.Path(folder)
+
+
+def test_a_flood_over_ipc_makes_the_ingress_bind_again_too(cluster, place):
+    b = cluster.broker("--auto-declare", listen=f"ipc://{place}/broker")
+    honest = cluster.sidecar(b, "--operations")
+    flood = flooder(b.ready["ingress"], "push", 1 << 20, 2)
+    try:
+        while flood.poll() is None:
+            exact(honest, 10)
+    finally:
+        flood.kill()
+        flood.wait()
+    exact(honest)
+    assert metric(honest, "sluice_broker_ingress_rebinds_total") >= 1
+    assert (place / "broker.ingress").stat().st_mode & 0o777 == 0o660
+
+
 def test_garbage_on_control_is_answered_and_bounded(broker, honest):
     flood = flooder(broker.ready["broker"], "dealer", 1000, 3)  # which never reads an answer
     try:
@@ -233,6 +255,34 @@ def test_two_thousand_connections_that_say_nothing(broker, honest):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.parametrize("transport", ["tcp", "ipc"])
+def test_connections_that_take_all_descriptors_leave_some_to_the_broker(cluster, place, transport):
+    """libzmq would end the process over ipc, and over tcp there would be none for a file of the log."""
+    b = cluster.broker("--auto-declare", listen="tcp://127.0.0.1:0" if transport == "tcp" else f"ipc://{place}/broker")
+    honest = cluster.sidecar(b, "--operations")
+    exact(honest, 5)
+    resource.prlimit(b.popen.pid, resource.RLIMIT_NOFILE, (160, 160))
+    host, _, port = b.ready["broker"].split("//")[1].rpartition(":")
+    crowd = []
+    for _ in range(200):
+        s = socket.socket(socket.AF_INET if host else socket.AF_UNIX)
+        s.connect((host, int(port)) if host else port)
+        s.settimeout(20)
+        crowd.append(s)
+
+    def was_let_in(s):
+        try:
+            return s.recv(1) == GREETING[:1]  # the broker speaks first
+        except ConnectionResetError:
+            return False
+    assert 50 < sum(was_let_in(s) for s in crowd) < 150
+    exact(honest, 5)
+    for s in crowd:
+        s.close()
+    until(lambda: len(os.listdir(f"/proc/{b.popen.pid}/fd")) < 100)
+    exact(cluster.sidecar(b))
+
+
 def test_attaches_without_an_echo_exhaust_nothing(cluster):
     b = cluster.broker("--max-sessions", "100")
     honest = cluster.sidecar(b, "--operations")
@@ -325,7 +375,6 @@ c.close()
 """
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to act as a second user")
 def test_a_consumer_s_name_writes_nothing_else_on_a_terminal(broker, honest):
     """Sessions call themselves what they like."""
     mean = RawClient(broker.ready, name="mean\x1b]0;title\x07\n\x1b[2J").attach()
@@ -339,6 +388,7 @@ def test_a_consumer_s_name_writes_nothing_else_on_a_terminal(broker, honest):
     mean.close()
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to act as a second user")
 def test_over_ipc_nobody_can_act_for_another_user():
     with tempfile.TemporaryDirectory() as folder:
         place = pathlib.Path(folder)
