@@ -1,5 +1,5 @@
 /* Opening and closing a client's sockets. */
-#include "clients/net/binding.h"
+#include "clients/net/binding_priv.h"
 
 #include "base/clock.h"
 
@@ -145,6 +145,57 @@ static void much_is_received_in_several_turns(void **state)
     assert_in_range(turns, 4, 5);
 }
 
+/* At its mark libzmq would leave the rest with its sender, and might abort when that one dies. */
+static void what_is_not_received_yet_waits_here(void **state)
+{
+    static uint8_t frame[2000];
+    struct error e = { "" };
+    struct binding *b = open_inbox(state, "tcp://127.0.0.1:1", NULL, &e);
+    void *lane = zmq_socket(*state, ZMQ_PUSH);
+    int none = 0, patience = 10000;
+    bool fine = true;
+    zmq_setsockopt(lane, ZMQ_LINGER, &none, sizeof none);
+    zmq_setsockopt(lane, ZMQ_SNDTIMEO, &patience, sizeof patience);
+    assert_int_equal(zmq_connect(lane, binding_inbox(b)), 0);
+    for (unsigned i = 0; i < 20000 && fine;
+         i++) /* what the system buffers, and the lane's own mark, are a fraction of it */
+        fine = zmq_send(lane, frame, sizeof frame, 0) > 0;
+    zmq_close(lane);
+    binding_close(b);
+    assert_true(fine);
+}
+
+/* What the client says while the broker takes its time is in its windows; nothing of it is lost for a mark of libzmq's. */
+static void frames_wait_for_a_broker_that_takes_its_time(void **state)
+{
+    char folder[] = "/tmp/sluice-binding-XXXXXX", ingress[128];
+    struct error e = { "" };
+    struct binding *b = open_inbox(state, "inproc://broker", NULL, &e);
+    void *pull = zmq_socket(*state, ZMQ_PULL);
+    int none = 0, patience = 10000;
+    unsigned heard = 0, count = 0;
+    assert_non_null(mkdtemp(folder));
+    snprintf(ingress, sizeof ingress, "ipc://%s/ingress", folder);
+    binding_effects.ingress_open(b, ingress);
+    for (unsigned i = 0; i < 4096; i++) {
+        struct frame *f = frame_new(i % 2 ? 100 : 10000); /* the larger ones go out of the frame's own memory */
+        memset(f->data, 0, f->size);
+        memcpy(f->data, &i, sizeof i);
+        binding_effects.ingress_send(b, f);
+    }
+    zmq_setsockopt(pull, ZMQ_RCVHWM, &none, sizeof none);
+    zmq_setsockopt(pull, ZMQ_LINGER, &none, sizeof none);
+    zmq_setsockopt(pull, ZMQ_RCVTIMEO, &patience, sizeof patience);
+    assert_int_equal(zmq_bind(pull, ingress), 0);
+    while (count < 4096 && zmq_recv(pull, &heard, sizeof heard, 0) > 0 && heard == count)
+        count++;
+    zmq_close(pull);
+    binding_close(b);
+    assert_int_equal(count, 4096);
+    assert_int_equal(unlink(ingress + strlen("ipc://")), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 /* Of a producer with 65,536 destinations of long names: nine megabytes. */
 static void the_answer_to_an_attach_may_be_large(void **state)
 {
@@ -210,6 +261,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_ipc_inbox_is_the_groups_and_goes_at_close, open_context, close_context),
         cmocka_unit_test_setup_teardown(made_up_inproc_names_differ, open_context, close_context),
         cmocka_unit_test_setup_teardown(much_is_received_in_several_turns, open_context, close_context),
+        cmocka_unit_test_setup_teardown(what_is_not_received_yet_waits_here, open_context, close_context),
+        cmocka_unit_test_setup_teardown(frames_wait_for_a_broker_that_takes_its_time, open_context, close_context),
         cmocka_unit_test_setup_teardown(the_answer_to_an_attach_may_be_large, open_context, close_context),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
