@@ -3,7 +3,7 @@
  *
  * Topics and queues share one set of names: a publish names either. Waiters wait in the line of the name they were sent to,
  * holding nothing. Room that a queue has again goes to whoever came first: of its own line or of those of topics that may send
- * here, passing over a topic whose first waits for another queue (docs/protocol.md, B.6). */
+ * here, passing over a topic whose first waits for another queue (docs/protocol.md, B.12). */
 #ifndef SLUICE_BROKER_CORE_TOPIC_H
 #define SLUICE_BROKER_CORE_TOPIC_H
 
