@@ -300,6 +300,7 @@ void sub_delivery(struct sluice *s, const struct client_delivery *d)
         .token = token_of(sub, d->delivery),
         .consumer_epoch = d->fence,
         .lease_ms = d->lease_ms,
+        .sub = sub,
     };
     if (!sluice_decode(s, d->event, &delivery))
         nack_now(s, d); /* no CloudEvent: another consumer may make something of it */

@@ -5,6 +5,7 @@
 #include "proto/wire.h"
 
 #include <sodium.h>
+#include <stdio.h>
 
 #define DEFAULT_TYPE "sluice.event"
 /* Of what one delivery's strings may take, in proportion to its bytes. */
@@ -189,4 +190,19 @@ bool sluice_decode(struct sluice *s, struct span encoded, struct sluice_delivery
 {
     out->encoded = (struct sluice_bytes){ encoded.data, encoded.size };
     return decode_plain(s, encoded, out) || decode(s, encoded, out);
+}
+
+int sluice_attribute(const struct sluice_delivery *d, const char *name, char *text, size_t size)
+{
+    struct arena arena;
+    struct event e;
+    int length = -1;
+    arena_init(&arena, d->encoded.size * ARENA_FACTOR + 65536);
+    if (event_decode(span_of(d->encoded.data, d->encoded.size), &arena, &e, NULL)) {
+        struct span value = event_attribute(&e, name);
+        if (value.data)
+            length = snprintf(text, size, "%.*s", (int)value.size, (const char *)value.data);
+    }
+    arena_free(&arena);
+    return length;
 }

@@ -165,7 +165,13 @@ struct sluice_delivery {
     const void *data;
     size_t size;
     struct sluice_bytes encoded; /* the whole CloudEvent */
+    struct sluice_sub *sub;      /* what it came by, and is settled by */
 };
+
+/* Writes an attribute's text, of whatever the event has (time, partitionkey, sluicedeadreason, …), as snprintf does: cut to size
+ * bytes with the NUL; text may be NULL where size is 0. Returns the whole text's length, or -1: the event does not have it. Booleans are
+ * true and false, integers decimal, bytes base64. During the delivery's callback only. */
+SLUICE_API int sluice_attribute(const struct sluice_delivery *delivery, const char *name, char *text, size_t size);
 
 /* Called for each event. Return true to ack it at once, false to settle it later with sluice_ack or sluice_nack. */
 typedef bool sluice_event_fn(void *context, const struct sluice_delivery *delivery);

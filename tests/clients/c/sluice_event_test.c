@@ -11,8 +11,11 @@
 /* A delivered event, copied out of the callback. */
 struct copy {
     struct seen seen;
-    char id[64], source[64], type[64], subject[64], content_type[64], queue[64], tenant[64], data[64];
+    char id[64], source[64], type[64], subject[64], content_type[64], queue[64], tenant[64], data[64], count[64],
+        cut[3];
     bool has_subject, has_content_type, encoded_agrees;
+    int tenant_size, cut_size, nothing_size;
+    struct sluice_sub *sub;
     size_t size;
     uint64_t epoch;
     uint32_t lease_ms, attempt;
@@ -32,8 +35,11 @@ static bool copy_event(void *context, const struct sluice_delivery *d)
     bool has;
     arena_init(&arena, 65536);
     assert_true(event_decode(span_of(d->encoded.data, d->encoded.size), &arena, &e, NULL));
-    struct span tenant = event_attribute(&e, "tenant");
-    snprintf(c->tenant, sizeof c->tenant, "%.*s", (int)tenant.size, tenant.data ? (const char *)tenant.data : "");
+    c->tenant_size = sluice_attribute(d, "tenant", c->tenant, sizeof c->tenant);
+    c->cut_size = sluice_attribute(d, "tenant", c->cut, sizeof c->cut);
+    c->nothing_size = sluice_attribute(d, "nothing", c->count, 0);
+    sluice_attribute(d, "count", c->count, sizeof c->count);
+    c->sub = d->sub;
     c->encoded_agrees = span_equal(e.id, span_str(d->id)) && e.data.size == d->size;
     copy_text(c->id, &has, d->id);
     copy_text(c->source, &has, d->source);
@@ -56,6 +62,7 @@ static void publish_and_copy(struct sluice *s, const struct sluice_event *e, str
     struct sluice_sub *sub = sluice_subscribe(s, "orders", 0, copy_event, c);
     assert_int_equal(sluice_publish_wait(s, "orders", e, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&c->seen, 1));
+    assert_ptr_equal(c->sub, sub);
     sluice_unsubscribe(sub);
 }
 
@@ -109,11 +116,35 @@ static void what_is_given_is_delivered(void **state)
     assert_string_equal(c.content_type, "text/plain");
     assert_string_equal(c.data, "hello");
     assert_string_equal(c.tenant, "acme");
+    assert_int_equal(c.tenant_size, 4);
+    assert_string_equal(c.cut, "ac");
+    assert_int_equal(c.cut_size, 4);
+    assert_int_equal(c.nothing_size, -1);
     assert_string_equal(c.queue, "orders");
     assert_int_equal(c.attempt, 1);
     assert_int_equal(c.lease_ms, 30000);
     assert_true(c.epoch > 0);
     assert_true(c.encoded_agrees);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
+}
+
+static void an_attribute_of_any_type_is_read_as_text(void **state)
+{
+    struct sluice *s = seen_connect(state);
+    struct attribute count = { .name = span_str("count"), .type = ATTRIBUTE_INTEGER, .text = span_str("-42") };
+    struct event e = {
+        .id = span_str("1"), .source = span_str("/s"), .type = span_str("t"), .attributes = &count, .attribute_count = 1
+    };
+    struct buf bytes = { 0 };
+    event_encode(&e, &bytes);
+    struct copy c = { .seen = seen_fresh() };
+    struct sluice_sub *sub = sluice_subscribe(s, "orders", 0, copy_event, &c);
+    struct sluice_bytes encoded = { bytes.data, bytes.size };
+    assert_int_equal(sluice_publish_encoded(s, "orders", &encoded, 1, 1000, NULL, NULL), SLUICE_OK);
+    assert_true(seen_wait(&c.seen, 1));
+    assert_string_equal(c.count, "-42");
+    sluice_unsubscribe(sub);
+    buf_free(&bytes);
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
@@ -142,6 +173,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_left_out_takes_the_defaults, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(without_a_name_the_source_is_the_program_and_its_pid, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(what_is_given_is_delivered, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(an_attribute_of_any_type_is_read_as_text, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_publish_copies_what_it_is_given, seen_start, seen_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
