@@ -90,6 +90,6 @@ bool control_ask(struct control *c, struct request *r, struct arena *arena, stru
         cli_fail("no broker answers at %s within %s%s", c->broker, c->wait,
                  c->keys ? "; is it up, does it admit this client's key (its log names those it denies), and is "
                            "--broker-key its own?"
-                         : "; is it up, and does it ask for keys (--key)?");
+                         : "; is it up, are its name and port these, and does it ask for keys (--key)?");
     return fine;
 }

@@ -101,15 +101,16 @@ static bool read_keys(struct binding *b, const struct client_config *config, str
 static void explain_silence(const struct binding *b, char *out, size_t size)
 {
     if (b->has_keys)
-        snprintf(
-            out, size,
-            "; is it up, does it use keys, is the key in broker_key_file (%s) its public one, and is this client's "
-            "(%s) among its curve.clients?",
-            b->broker_key, b->own_keys.public);
+        snprintf(out, size,
+                 "; is it up at this name and port, does it use keys, is the key in broker_key_file (%s) its public "
+                 "one, and is this client's "
+                 "(%s) among its curve.clients?",
+                 b->broker_key, b->own_keys.public);
     else
         snprintf(out, size, "%s",
-                 address_is(b->broker, "tcp://") ? "; is it up, and if it asks for keys, is a secret key set here?"
-                                                 : "");
+                 address_is(b->broker, "tcp://")
+                     ? "; is it up, are its name and port these, and if it asks for keys, is a secret key set here?"
+                     : "");
 }
 
 static bool open_inbox(struct binding *b, const char *wanted, struct error *e)
