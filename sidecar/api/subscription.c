@@ -48,8 +48,8 @@ bool subscription_find_key(struct span key, enum subscription_key *out, struct e
     }
     snprintf(wrong, sizeof wrong, "%.*s", (int)(key.size < 60 ? key.size : 60), (const char *)key.data);
     const char *near = settings_closest(key_names, SUBSCRIPTION_KEYS, wrong);
-    return error_set(why, near ? "unknown key '%s'; did you mean '%s'?" : "unknown key '%s' of a subscription", wrong,
-                     near);
+    return error_set(why, near ? "unknown key '%s'; did you mean '%s'?" : "unknown key '%s'; known here: %s", wrong,
+                     near ? near : "queue, url, concurrency, timeout, dialect, handshake");
 }
 
 static bool put_concurrency(struct subscription_settings *s, int64_t value, struct error *why)

@@ -39,7 +39,8 @@ static void each_key_has_its_range(void **state)
     refuses("dialect", "Dapr", "cloudevents or dapr");
     refuses("handshake", "yes", "true or false");
     refuses("conccurrency", "1", "did you mean 'concurrency'");
-    refuses("whatever-it-is", "1", "unknown key");
+    refuses("whatever-it-is", "1",
+            "unknown key 'whatever-it-is'; known here: queue, url, concurrency, timeout, dialect, handshake");
 }
 
 static void what_is_left_out_has_a_default_and_what_cannot_have_one_is_asked_for(void **state)
