@@ -93,6 +93,22 @@ def test_a_second_sidecar_stands_by_and_takes_over_after_a_drain(cluster, broker
     assert first.publish("q").status == 202
 
 
+def test_loops_of_several_sidecars_that_take_and_ack_go_round(cluster, broker):
+    sidecars = [cluster.sidecar(broker, "--turn-idle", "1h") for _ in range(2)]  # so no turn ends for want of use
+    sidecars[0].declare("q")
+    for i in range(4):
+        sidecars[0].publish("q", str(i))
+    held = sidecars[0].take("q", wait="5s")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for i in range(3):
+            active, other = sidecars[i % 2], sidecars[(i + 1) % 2]
+            waiting = pool.submit(other.take, "q", wait="30s")
+            eventually(lambda: active.http("GET", "/v1/queues/q").json["standbys"] == 1)
+            assert active.ack("q", *receipts(held)).status == 200
+            held = waiting.result()
+            assert [e["event"]["data"] for e in held.json["events"]] == [str(i + 1)]
+
+
 def test_a_killed_consumer_s_events_come_again_elsewhere(cluster):
     broker = cluster.broker("--session-timeout", "2s", "--heartbeat", "500ms")
     first, second = cluster.sidecar(broker), cluster.sidecar(broker)
