@@ -2,7 +2,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
-#include "base/units.h"
+#include "base/utf8.h"
 
 #include <jansson.h>
 #include <pthread.h>
@@ -96,16 +96,6 @@ static void format_time(wall_t wall, char out[32])
     snprintf(out + size, 32 - size, ".%03dZ", (int)(wall.ms % 1000));
 }
 
-/* The bytes of a letter of UTF-8; 0: it is none. */
-static size_t letter_size(const char *at, const char *end)
-{
-    for (size_t size = 1; size <= 4 && size <= (size_t)(end - at); size++) {
-        if (utf8_valid(span_of(at, size)))
-            return size;
-    }
-    return 0;
-}
-
 /* JSON holds no bytes that are not UTF-8: those of a file's name, or half a letter where a text was cut, are told as '?'. */
 static json_t *json_text(const char *text)
 {
@@ -114,11 +104,10 @@ static json_t *json_text(const char *text)
         return whole;
     char copy[TEXT_MAX_SIZE];
     snprintf(copy, sizeof copy, "%s", text);
-    for (char *at = copy, *end = copy + strlen(copy); at < end;) {
-        size_t size = letter_size(at, end);
-        if (!size)
-            *at = '?';
-        at += size ? size : 1;
+    struct span rest = span_str(copy), character;
+    for (char *at = copy; rest.size; at += character.size) {
+        if (!utf8_next(&rest, &character))
+            memset(at, '?', character.size);
     }
     return json_string(copy);
 }
@@ -140,13 +129,11 @@ static char *json_line(const char *time, enum log_level level, const char *compo
 /* A peer chooses its session's name, and must not make lines with it, or colours. */
 static void one_line(char *text)
 {
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text, next = (unsigned char)text[1];
-        bool c1 = c == 0xc2 && next >= 0x80 && next < 0xa0; /* U+0080 to U+009F, of which one begins a command, too */
-        if (c < ' ' || c == 0x7f || c1)
-            *text = ' ';
-        if (c1)
-            *++text = ' ';
+    struct span rest = span_str(text), character;
+    for (char *at = text; rest.size; at += character.size) {
+        utf8_next(&rest, &character);
+        if (utf8_is_control(character))
+            memset(at, ' ', character.size);
     }
 }
 

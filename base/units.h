@@ -19,9 +19,4 @@ bool size_parse(struct span text, uint64_t *bytes);
 #define NAME_MAX_SIZE 128
 bool name_valid(struct span name);
 
-/* True when the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlongs, <= U+10FFFF). */
-bool utf8_valid(struct span bytes);
-/* At most that many of the text's first bytes, and no part of a character at their end. Borrowed. */
-struct span utf8_cut(struct span text, size_t most);
-
 #endif

@@ -2,6 +2,8 @@
  * control_reply.c. Unpacking allocates from the caller's capped arena, so that a small hostile message cannot grow. */
 #include "proto/control_priv.h"
 
+#include "base/utf8.h"
+
 #include <stdlib.h>
 
 static void *arena_take(void *arena, size_t size)

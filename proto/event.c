@@ -5,7 +5,7 @@
  * string it was; so are bytes that are not given in canonical base64. An integer is a number and no text: -0 comes back as 0. */
 #include "proto/event.h"
 
-#include "base/units.h"
+#include "base/utf8.h"
 #include "proto/wire.h"
 
 #include <sodium.h>

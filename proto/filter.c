@@ -6,6 +6,7 @@
 #include "proto/filter_priv.h"
 
 #include "base/units.h"
+#include "base/utf8.h"
 #include "proto/event.h"
 
 #include <assert.h>

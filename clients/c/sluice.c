@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/endpoint.h"
-#include "base/units.h"
+#include "base/utf8.h"
 #include "base/xalloc.h"
 
 #include <errno.h>

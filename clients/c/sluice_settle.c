@@ -1,6 +1,8 @@
 /* Settling with a reason: the application's status and its words go with the event, for people (docs/http-api.md). And more time. */
 #include "clients/c/sluice_priv.h"
 
+#include "base/utf8.h"
+
 static void settle_because(struct sluice_sub *sub, enum command_kind kind, uint64_t token, uint32_t delay_ms,
                            uint32_t status, const char *error)
 {

@@ -1,6 +1,7 @@
 /* Options by getopt_long, from each command's table; and what is said when they are wrong. */
 #include "base/settings.h"
 #include "base/units.h"
+#include "base/utf8.h"
 #include "clients/cli/cli.h"
 #include "proto/queue_settings.h"
 

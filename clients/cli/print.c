@@ -1,4 +1,4 @@
-#include "base/units.h"
+#include "base/utf8.h"
 #include "clients/cli/cli.h"
 
 #include <stdio.h>
@@ -26,28 +26,10 @@ const char *cli_size(long long bytes, char out[16])
     return out;
 }
 
-/* A lead byte, and the bytes behind it that can only go on from it. */
-static struct span next_character(const uint8_t *at, const uint8_t *end)
-{
-    size_t size = 1;
-    while (at + size < end && (at[size] & 0xc0) == 0x80)
-        size++;
-    return span_of(at, size);
-}
-
-static bool is_plain(struct span character)
-{
-    uint8_t c = character.data[0];
-    bool c1 = c == 0xc2 && character.size == 2 && character.data[1] < 0xa0; /* U+0080 to U+009F */
-    return c >= 0x20 && c != 0x7f && !c1 && utf8_valid(character);
-}
-
 void cli_add_plain(struct buf *out, struct span text, size_t most)
 {
-    struct span shown = utf8_cut(text, most), character;
-    for (const uint8_t *at = shown.data, *end = at + shown.size; at < end; at += character.size) {
-        character = next_character(at, end);
-        if (is_plain(character))
+    for (struct span rest = utf8_cut(text, most), character; rest.size;) {
+        if (utf8_next(&rest, &character) && !utf8_is_control(character))
             buf_add(out, character.data, character.size);
         else
             buf_add_byte(out, '.');

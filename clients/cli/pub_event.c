@@ -2,6 +2,7 @@
  * should cost no more than reading them, and a JSON value's own bytes must arrive as they are. */
 #include "base/clock.h"
 #include "base/units.h"
+#include "base/utf8.h"
 #include "clients/cli/pub.h"
 #include "proto/event.h"
 #include "sidecar/api/event_json.h"

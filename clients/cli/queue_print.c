@@ -1,6 +1,7 @@
 #include "clients/cli/queue.h"
 
 #include "base/units.h"
+#include "base/utf8.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -11,10 +12,11 @@
 #define HEADING "%-20s %8s %9s %8s %6s %5s %8s %8s %8s  %s"
 #define ROW     "%-20s %8lld %9lld %8lld %6lld %4.0f%% %8.1f %8.1f %8s  %s%s%s%s"
 
+/* No character has more columns than bytes. The last column stays free: a terminal would go on to the next line there. */
 static void end_line(const char *line, int width)
 {
-    size_t size = strlen(line), most = width ? (size_t)width - 1 : size;
-    cli_print_plain(span_of(line, size < most ? size : most), most);
+    struct span all = span_str(line), shown = width ? utf8_cut(all, (size_t)width - 1) : all;
+    cli_print_plain(shown, shown.size);
     puts(width ? "\033[K" : "");
 }
 

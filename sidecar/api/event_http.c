@@ -1,6 +1,6 @@
 #include "sidecar/api/event_http.h"
 
-#include "base/units.h"
+#include "base/utf8.h"
 #include "sidecar/api/event_json.h"
 #include "sidecar/api/query.h"
 

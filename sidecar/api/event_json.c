@@ -1,6 +1,6 @@
 #include "sidecar/api/event_json.h"
 
-#include "base/units.h"
+#include "base/utf8.h"
 
 #include <sodium.h>
 #include <strings.h>

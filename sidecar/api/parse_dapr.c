@@ -1,6 +1,7 @@
 /* A publish as Dapr's HTTP API has it. Data that is no CloudEvent is wrapped into one with the attributes that its sidecar
  * gives it: type com.dapr.event.sent, topic, pubsubname, and what the headers say of the trace. */
 #include "base/units.h"
+#include "base/utf8.h"
 #include "sidecar/api/dapr.h"
 #include "sidecar/api/event_http.h"
 #include "sidecar/api/event_json.h"

@@ -1,7 +1,7 @@
 /* A publish's body in JSON. One pass validates it and reads its events, for a batch is long and each look at it costs as much as
  * all the rest. When something is wrong it is looked at again: what is said is then what a reader in order would say, the
  * syntax of the whole first. */
-#include "base/units.h"
+#include "base/utf8.h"
 #include "sidecar/api/event_json.h"
 #include "sidecar/api/parse.h"
 

@@ -1,6 +1,7 @@
 #include "sidecar/api/query.h"
 
 #include "base/units.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* Responses: bodies, headers, problems. Every error of the API is application/problem+json (RFC 9457). */
 #include "sidecar/api/respond.h"
 
-#include "base/units.h"
+#include "base/utf8.h"
 #include "sidecar/api/json_write.h"
 
 #include <stdio.h>
@@ -46,15 +46,6 @@ void respond_retry_after(struct api_response *out, struct arena *a, uint32_t ms)
     respond_number_header(out, a, "Retry-After", ms <= 1000 ? 1 : (ms + 999) / 1000);
 }
 
-/* A lead byte, and the bytes behind it that can only go on from it. */
-static struct span next_character(const uint8_t *at, const uint8_t *end)
-{
-    size_t size = 1;
-    while (at + size < end && (at[size] & 0xc0) == 0x80)
-        size++;
-    return span_of(at, size);
-}
-
 /* A sentence may quote the request, or a setting, and cut it within a character; JSON may not hold half of one: that falls away. */
 void respond_add_sentence(struct buf *b, const char *name, const char *sentence)
 {
@@ -64,11 +55,9 @@ void respond_add_sentence(struct buf *b, const char *name, const char *sentence)
         return;
     }
     struct buf whole = { 0 };
-    for (const uint8_t *at = text.data, *end = at + text.size; at < end;) {
-        struct span character = next_character(at, end);
-        if (utf8_valid(character))
+    for (struct span rest = text, character; rest.size;) {
+        if (utf8_next(&rest, &character))
             buf_add(&whole, character.data, character.size);
-        at += character.size;
     }
     json_add_text_member(b, name, buf_span(&whole));
     buf_free(&whole);

@@ -1,5 +1,6 @@
 #include "sidecar/push/verdict.h"
 
+#include "base/utf8.h"
 #include "sidecar/api/json_scan.h"
 
 #include <stdio.h>

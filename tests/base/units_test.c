@@ -1,4 +1,4 @@
-/* Durations, sizes, names and UTF-8, by tables. */
+/* Durations, sizes and names, by tables. */
 #include "base/units.h"
 
 #include <setjmp.h>
@@ -199,99 +199,6 @@ static void names_have_at_most_128_bytes(void **state)
     assert_false(name_valid(span_of(name, 129)));
 }
 
-static void every_code_point_is_utf8_but_surrogates(void **state)
-{
-    (void)state;
-    for (uint32_t c = 0; c <= 0x110000; c++) {
-        uint8_t b[4];
-        size_t size;
-        if (c < 0x80) {
-            b[0] = (uint8_t)c, size = 1;
-        } else if (c < 0x800) {
-            b[0] = (uint8_t)(0xc0 | c >> 6), b[1] = (uint8_t)(0x80 | (c & 63)), size = 2;
-        } else if (c < 0x10000) {
-            b[0] = (uint8_t)(0xe0 | c >> 12), b[1] = (uint8_t)(0x80 | (c >> 6 & 63));
-            b[2] = (uint8_t)(0x80 | (c & 63)), size = 3;
-        } else {
-            b[0] = (uint8_t)(0xf0 | c >> 18), b[1] = (uint8_t)(0x80 | (c >> 12 & 63));
-            b[2] = (uint8_t)(0x80 | (c >> 6 & 63)), b[3] = (uint8_t)(0x80 | (c & 63)), size = 4;
-        }
-        bool good = c <= 0x10ffff && !(c >= 0xd800 && c <= 0xdfff);
-        if (utf8_valid(span_of(b, size)) != good)
-            fail_msg("U+%04X was judged wrongly", c);
-        if (size > 1 && utf8_valid(span_of(b, size - 1)))
-            fail_msg("U+%04X without its last byte was accepted", c);
-    }
-}
-
-/* Wherever it is among bytes that are passed over many at once. */
-static void a_stray_byte_is_found_at_every_place(void **state)
-{
-    uint8_t text[100];
-    (void)state;
-    for (size_t size = 1; size <= sizeof text; size++) {
-        for (size_t at = 0; at < size; at++) {
-            memset(text, 'a', size);
-            text[at] = 0xc3;
-            assert_false(utf8_valid(span_of(text, size)));
-            if (at + 1 < size)
-                text[at + 1] = 0xa9;
-            assert_true(utf8_valid(span_of(text, size)) == (at + 1 < size));
-        }
-    }
-}
-
-static void overlong_and_stray_bytes_are_no_utf8(void **state)
-{
-    (void)state;
-    static const char *const bad[] = { "\x80",
-                                       "\xbf",
-                                       "\xc0\x80",
-                                       "\xc1\xbf",
-                                       "\xe0\x80\x80",
-                                       "\xe0\x9f\xbf",
-                                       "\xf0\x80\x80\x80",
-                                       "\xf0\x8f\xbf\xbf",
-                                       "\xf4\x90\x80\x80",
-                                       "\xf5\x80\x80\x80",
-                                       "\xff",
-                                       "\xfe",
-                                       "a\xc3",
-                                       "\xc3\x28",
-                                       "\xe2\x28\xa1",
-                                       "\xe2\x82\x28",
-                                       "\xf0\x9f\x98\x28",
-                                       "\xc3\xa9\xa9" };
-    for (size_t i = 0; i < COUNT(bad); i++)
-        assert_false(utf8_valid(span_str(bad[i])));
-    assert_true(utf8_valid(span_str("")));
-    assert_true(utf8_valid(span_str(NULL)));
-    assert_true(utf8_valid(span_of("a\0b", 3)));
-    assert_true(utf8_valid(span_str("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80")));
-}
-
-static void a_text_is_cut_between_characters(void **state)
-{
-    (void)state;
-    static const char *const texts[] = { "ab\xc3\xa9z", "a\xe2\x82\xac", "\xf0\x9f\x98\x80z", "abcd", "" };
-    static const size_t sizes[][5] = { /* cut at 0 to 4 */
-                                       { 0, 1, 2, 2, 4 },
-                                       { 0, 1, 1, 1, 4 },
-                                       { 0, 0, 0, 0, 4 },
-                                       { 0, 1, 2, 3, 4 },
-                                       { 0 }
-    };
-    for (size_t i = 0; i < COUNT(texts); i++) {
-        for (size_t most = 0; most < 5; most++) {
-            struct span cut = utf8_cut(span_str(texts[i]), most);
-            assert_int_equal(cut.size, sizes[i][most]);
-            assert_true(utf8_valid(cut));
-        }
-    }
-    assert_int_equal(utf8_cut(span_str("ab\xc3"), 3).size, 3); /* what comes in whole is not looked at */
-    assert_int_equal(utf8_cut(span_str("\x80\x80"), 1).size, 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,10 +211,6 @@ int main(void)
         cmocka_unit_test(no_size_is_refused_and_nothing_stored),
         cmocka_unit_test(names_are_letters_digits_dots_dashes_and_underscores),
         cmocka_unit_test(names_have_at_most_128_bytes),
-        cmocka_unit_test(every_code_point_is_utf8_but_surrogates),
-        cmocka_unit_test(a_stray_byte_is_found_at_every_place),
-        cmocka_unit_test(overlong_and_stray_bytes_are_no_utf8),
-        cmocka_unit_test(a_text_is_cut_between_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

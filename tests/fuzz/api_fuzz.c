@@ -1,7 +1,7 @@
 /* The whole of sidecar/api: lines of input become method, target, headers; the rest the body. What parses as a publish
  * must render, and so must its events as JSON that scans again, and as a push whose headers have one line each; what is
  * taken as a subscription must lead to loopback. */
-#include "base/units.h"
+#include "base/utf8.h"
 #include "sidecar/api/api.h"
 #include "sidecar/api/event_http.h"
 #include "sidecar/api/event_json.h"

@@ -1,6 +1,7 @@
 /* Configuration files, and the units in them. What is taken is in its range; what is refused says why. */
 #include "base/settings.h"
 #include "base/units.h"
+#include "base/utf8.h"
 #include "proto/queue_settings.h"
 
 #include <stdlib.h>

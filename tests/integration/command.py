@@ -1,36 +1,43 @@
 """A command that goes on while its test looks at what it writes, and interrupts it."""
+import codecs
+import fcntl
 import os
 import select
 import signal
+import struct
 import subprocess
+import termios
 import time
 
 
 class Command:
-    """On a pseudo-terminal when asked. Everything it wrote is in `seen`."""
+    """On a pseudo-terminal when asked, of so many rows and columns where they are given. Everything it wrote is in `seen`."""
 
     def __init__(self, program, *arguments, environment, terminal=False):
         self.terminal, slave = os.openpty() if terminal else (None, None)
+        if terminal not in (True, False):
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *terminal, 0, 0))
         self.popen = subprocess.Popen([str(program), *arguments], stdin=slave or subprocess.PIPE,
                                       stdout=slave or subprocess.PIPE, stderr=slave or subprocess.STDOUT,
                                       env={**os.environ, "TERM": "xterm", **environment})
         if terminal:
             os.close(slave)
         self.seen = ""
+        self.decode = codecs.getincrementaldecoder("utf-8")().decode  # a read may end within a character
 
-    def wait_for(self, text, timeout=40):
-        """Reads until `text` was seen, or the deadline fails the test."""
+    def wait_for(self, text, timeout=40, times=1):
+        """Reads until `text` was seen so often, or the deadline fails the test."""
         deadline = time.monotonic() + timeout
         source = self.terminal or self.popen.stdout.fileno()
-        while text not in self.seen:
+        while self.seen.count(text) < times:
             readable, _, _ = select.select([source], [], [], max(0, deadline - time.monotonic()))
             assert readable, f"no {text!r} within {timeout} s in {self.seen!r}"
             try:
-                got = os.read(source, 65536).decode()
+                got = os.read(source, 65536)
             except OSError:  # how a terminal without a writer ends
-                got = ""
+                got = b""
             assert got, f"ended without {text!r}: {self.seen!r}"
-            self.seen += got
+            self.seen += self.decode(got)
 
     def interrupt(self):
         self.popen.send_signal(signal.SIGINT)

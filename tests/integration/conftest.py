@@ -15,6 +15,7 @@ import pytest
 
 from command import Command
 from rawclient import RawClient
+from standin import StandIn
 
 
 
@@ -207,6 +208,19 @@ def start():
     yield start
     for command in commands:
         command.end()
+
+
+@pytest.fixture
+def standing_in():
+    """Starts a stand-in for a sidecar; it ends with the test."""
+    started = []
+
+    def start(*queues):
+        started.append(StandIn(*queues))
+        return started[-1]
+    yield start
+    for stand_in in started:
+        stand_in.end()
 
 
 @pytest.fixture(params=["disk", "memory"])

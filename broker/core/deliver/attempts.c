@@ -3,7 +3,7 @@
 #include "broker/core/deliver/attempts.h"
 
 #include "base/mutation.h"
-#include "base/units.h"
+#include "base/utf8.h"
 #include "base/xalloc.h"
 
 #include <assert.h>

@@ -3,6 +3,7 @@
  * redriven or purged. On disk it stays where it lies in the log, and its bytes are read again when they are wanted. */
 #include "broker/core/deliver/trouble.h"
 
+#include "base/utf8.h"
 #include "base/xalloc.h"
 #include "broker/core/deliver/attempts.h"
 #include "broker/core/deliver/letters.h"

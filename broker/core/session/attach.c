@@ -3,6 +3,7 @@
  * new epoch and a new lane. */
 #include "broker/core/topic/topic.h"
 
+#include "base/utf8.h"
 #include "base/xalloc.h"
 
 #include <stdio.h>
