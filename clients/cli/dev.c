@@ -18,6 +18,7 @@
 
 struct dev_options {
     const char *http, *ops, *token_file, *broker, *data;
+    bool insecure;
 };
 
 #define FIELD(name) offsetof(struct dev_options, name)
@@ -28,6 +29,8 @@ static const struct cli_option option_table[] = {
       "with the bearer token that listeners beyond loopback ask\nfor: sluice sends SLUICE_TOKEN" },
     { "broker", 0, CLI_TEXT, FIELD(broker), "tcp://host:port",
       "let other processes attach to the broker, too:\ntcp://127.0.0.1:7400, ipc:///PATH" },
+    { "insecure", 0, CLI_SWITCH, FIELD(insecure), NULL,
+      "also from beyond loopback, where nobody is authenticated:\nwhoever reaches it may do everything" },
     { "data", 0, CLI_TEXT, FIELD(data), "dir", "where the broker keeps what must survive a restart" },
 };
 static const struct cli_syntax syntax = {
@@ -66,6 +69,7 @@ static bool configure(struct dev *d, const struct dev_options *o, struct error *
     settings_defaults(b, &d->broker);
     settings_defaults(s, &d->sidecar);
     return set(b, &d->broker, "listen", o->broker ? o->broker : "inproc://sluice", e) &&
+           set(b, &d->broker, "insecure", o->insecure ? "true" : NULL, e) &&
            set(b, &d->broker, "auto_declare", "true", e) && set(b, &d->broker, "data", o->data, e) &&
            set(s, &d->sidecar, "http", o->http, e) && set(s, &d->sidecar, "ops", o->ops, e) &&
            set(s, &d->sidecar, "token_file", o->token_file, e) && set(s, &d->sidecar, "app.operate", "true", e) &&

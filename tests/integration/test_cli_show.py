@@ -222,6 +222,21 @@ def test_dev_lets_others_attach_where_it_is_told_to(tmp_path):
         assert p.stop() == 0
 
 
+def test_dev_lets_whoever_reaches_it_attach_only_when_told_so(tmp_path):
+    dev = ["sluice", "dev", "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--broker", "tcp://0.0.0.0:0"]
+    refused = run(*dev)
+    assert refused.returncode == 1 and refused.stderr.count("\n") == 1, refused
+    assert refused.stderr.startswith("sluice: tcp://0.0.0.0:0 is beyond loopback") and "give --insecure" in refused.stderr
+    p = Process(tmp_path, "dev", [*dev, "--insecure"])
+    try:
+        broker = "tcp://127.0.0.1:" + p.ready["broker"].rpartition(":")[2]
+        assert sluice({}, "ping", "-n", "1", broker).startswith(broker + ": version ")
+        assert sluice({"SLUICE_URL": "http://" + p.ready["http"]}, "pub", "q", "a") == "1 confirmed\n"
+    finally:
+        assert p.stop() == 0
+    assert "WITHOUT authentication" in p.log.read_text()
+
+
 def test_a_check_of_a_file_is_told_to_programs_too(tmp_path):
     (tmp_path / "good").write_text("log.level: info\n")
     (tmp_path / "bad").write_text("lsten: x\n")
