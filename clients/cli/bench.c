@@ -2,7 +2,6 @@
  * open loop when a rate is given, with every latency counted from the time the event was meant to be sent, so that a
  * stall is not hidden. */
 #include "clients/cli/bench.h"
-#include "base/xalloc.h"
 #include "clients/cli/cli.h"
 #include "clients/cli/control.h"
 
@@ -64,7 +63,7 @@ static void *share(size_t size)
 
 static struct bench_shared *open_shared(const struct bench *b)
 {
-    unsigned long slots = (b->events / b->producers / b->stride + 1) * b->producers;
+    unsigned long slots = bench_slots(b);
     struct bench_shared *s = share(sizeof *s);
     if (!s || pipe(s->go) != 0)
         return NULL;
@@ -137,51 +136,7 @@ static void delete_queue(const struct bench *b)
 
 /* ------------------------------------------------------------------ the report */
 
-struct times {
-    double p50, p99, p999;
-};
-
-static int compare(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* Of what was both intended and came, in microseconds. */
-static struct times times_of(const struct bench_shared *s, const int64_t *came)
-{
-    int64_t *sorted = xcalloc(s->slots, sizeof *sorted);
-    unsigned long count = 0;
-    for (unsigned long i = 0; i < s->slots; i++) {
-        if (s->intended[i] && came[i])
-            sorted[count++] = came[i] - s->intended[i];
-    }
-    qsort(sorted, count, sizeof *sorted, compare);
-    struct times t = { 0 };
-    if (count) {
-        t.p50 = (double)sorted[(count - 1) / 2] / 1000;
-        t.p99 = (double)sorted[(unsigned long)((double)(count - 1) * 0.99)] / 1000;
-        t.p999 = (double)sorted[(unsigned long)((double)(count - 1) * 0.999)] / 1000;
-    }
-    free(sorted);
-    return t;
-}
-
-static struct bench_producer sum_up(const struct bench *b, const struct bench_shared *s)
-{
-    struct bench_producer sum = { 0 };
-    for (unsigned long i = 0; i < b->producers; i++) {
-        const struct bench_producer *p = &s->producers[i];
-        sum.confirmed += p->confirmed;
-        sum.refused += p->refused;
-        sum.disordered += p->disordered;
-        sum.error = p->error ? p->error : sum.error;
-        sum.ended = p->ended > sum.ended ? p->ended : sum.ended;
-    }
-    return sum;
-}
-
-static void print_times(const struct bench *b, const char *key, const char *title, struct times t)
+static void print_times(const struct bench *b, const char *key, const char *title, struct bench_times t)
 {
     if (b->json)
         printf(",\"%s\":{\"p50\":%.1f,\"p99\":%.1f,\"p99.9\":%.1f}", key, t.p50, t.p99, t.p999);
@@ -192,16 +147,15 @@ static void print_times(const struct bench *b, const char *key, const char *titl
 static void report(const struct bench *b, const struct bench_shared *s, const struct bench_producer *sum,
                    const struct bench_result *r)
 {
-    int64_t ended = r->ended > sum->ended ? r->ended : sum->ended;
-    double seconds = ended > s->start ? (double)(ended - s->start) / 1e9 : 0;
+    double seconds = bench_seconds(s->start, sum, r);
     printf(b->json ? "{\"events\":%lu,\"confirmed\":%lu,\"refused\":%lu,\"consumed\":%lu,\"repeated\":%lu,"
                      "\"disordered\":%lu,\"seconds\":%.4f,\"events_per_second\":%.0f"
                    : "%lu events: %lu confirmed, %lu refused, %lu consumed, %lu repeated, %lu out of order, in %.3f s: "
                      "%.0f events/s\n",
            b->events, sum->confirmed, sum->refused, r->consumed, r->repeated, r->disordered + sum->disordered, seconds,
            seconds > 0 ? (double)r->consumed / seconds : 0);
-    print_times(b, "confirm_us", "confirm", times_of(s, s->confirmed));
-    print_times(b, "end_to_end_us", "end to end", times_of(s, s->delivered));
+    print_times(b, "confirm_us", "confirm", bench_times_of(s->intended, s->confirmed, s->slots));
+    print_times(b, "end_to_end_us", "end to end", bench_times_of(s->intended, s->delivered, s->slots));
     if (b->json)
         printf("}\n");
 }
@@ -235,7 +189,7 @@ static int measure(const struct bench *b)
     bool ended = wait_for_producers(b, s, !fine || result.gave_up);
     if (!fine)
         return cli_fail("%s", error);
-    struct bench_producer sum = sum_up(b, s);
+    struct bench_producer sum = bench_sum(s->producers, b->producers);
     report(b, s, &sum, &result);
     if (result.gave_up && result.away)
         return cli_fail("no broker answers at %s any more: it gave up after %d s", b->broker, BENCH_GIVE_UP_SECONDS);

@@ -49,6 +49,24 @@ struct bench_result {
 
 int64_t bench_now(void);
 
+/* ---- bench_figures.c: what is computed of what was counted and timed */
+
+struct bench_times {
+    double p50, p99, p999; /* microseconds */
+};
+/* Of what was both intended and came; all 0 when nothing was. */
+struct bench_times bench_times_of(const int64_t *intended, const int64_t *came, unsigned long slots);
+/* Counts what the event tells of its order: `next` is each producer's next one. */
+void bench_check(const struct bench *b, unsigned long *next, unsigned long event, struct bench_result *r);
+/* When an event is to be sent, at the rate. */
+int64_t bench_due(const struct bench *b, int64_t start, unsigned long event);
+/* Of all producers: the sums, the last error, when the last one ended. */
+struct bench_producer bench_sum(const struct bench_producer *producers, unsigned long count);
+/* From the start until all was consumed and confirmed; 0 when nothing was. */
+double bench_seconds(int64_t start, const struct bench_producer *sum, const struct bench_result *r);
+
+/* How many have times, at most. */
+unsigned long bench_slots(const struct bench *b);
 /* Where the times of an event are kept; `slots` when it is not timed. */
 static inline unsigned long bench_slot(const struct bench *b, const struct bench_shared *s, unsigned long event)
 {

@@ -34,16 +34,6 @@ int64_t bench_now(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static void check(struct consumer *c, unsigned long event)
-{
-    unsigned long *next = &c->next[event % c->b->producers];
-    if (event < *next)
-        c->result->repeated++;
-    else if (event > *next)
-        c->result->disordered++;
-    *next = event + c->b->producers;
-}
-
 static bool on_event(void *context, const struct sluice_delivery *d)
 {
     struct consumer *c = context;
@@ -54,7 +44,7 @@ static bool on_event(void *context, const struct sluice_delivery *d)
     memcpy(&event, d->data, sizeof event);
     if (event >= c->b->events)
         return true;
-    check(c, event);
+    bench_check(c->b, c->next, event, c->result);
     unsigned long slot = bench_slot(c->b, c->s, event);
     if (slot < c->s->slots)
         c->s->delivered[slot] = bench_now();

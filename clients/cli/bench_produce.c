@@ -104,7 +104,7 @@ static void on_confirm(void *context, int error, uint64_t sequence)
 
 static int64_t wait_until_due(const struct producer *p)
 {
-    int64_t due = p->s->start + (int64_t)((double)p->next * 1e9 / (double)p->b->rate);
+    int64_t due = bench_due(p->b, p->s->start, p->next);
     struct timespec at = { .tv_sec = due / 1000000000, .tv_nsec = due % 1000000000 };
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
     return due;

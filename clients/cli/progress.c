@@ -24,24 +24,31 @@ static void format_bar(char *out, size_t size, double part, int width)
     snprintf(out, size, "[%.*s] %3d%%  ", width, bar, (int)(part * 100));
 }
 
+void progress_line(uint64_t total, uint64_t bytes, uint64_t events, int64_t elapsed_ms, int width,
+                   char line[PROGRESS_SIZE])
+{
+    char bar[80] = "", left[32] = "";
+    double rate = (double)events * 1000 / (double)elapsed_ms;
+    if (total && bytes) {
+        double part = bytes < total ? (double)bytes / (double)total : 1;
+        int64_t s = (int64_t)((double)elapsed_ms / 1000 * (1 - part) / part);
+        format_bar(bar, sizeof bar, part, width > 100 ? BAR_MAX : width > 70 ? 20 : 5);
+        snprintf(left, sizeof left, "  %lld:%02lld left", (long long)s / 60, (long long)s % 60);
+    }
+    snprintf(line, width < PROGRESS_SIZE ? (size_t)width : PROGRESS_SIZE, "%s%llu confirmed  %.0f/s%s", bar,
+             (unsigned long long)events, rate, left);
+}
+
 void progress_show(struct progress *g, uint64_t events, uint64_t bytes)
 {
     mono_t now = clock_now().mono;
     int64_t elapsed = mono_since_ms(now, g->start);
-    char bar[80] = "", left[32] = "", line[256];
+    char line[PROGRESS_SIZE];
     if (!g->on || elapsed < AFTER_MS || mono_since_ms(now, g->shown) < EVERY_MS)
         return;
     g->shown = now;
-    double rate = (double)events * 1000 / (double)elapsed;
-    int width = terminal_width();
-    if (g->total && bytes) {
-        double part = bytes < g->total ? (double)bytes / (double)g->total : 1;
-        int64_t s = (int64_t)((double)elapsed / 1000 * (1 - part) / part);
-        format_bar(bar, sizeof bar, part, width > 100 ? BAR_MAX : width > 70 ? 20 : 5);
-        snprintf(left, sizeof left, "  %lld:%02lld left", (long long)s / 60, (long long)s % 60);
-    }
-    int size = snprintf(line, sizeof line, "%s%llu confirmed  %.0f/s%s", bar, (unsigned long long)events, rate, left);
-    fprintf(stderr, "\r%.*s\033[K", size < width ? size : width - 1, line);
+    progress_line(g->total, bytes, events, elapsed, terminal_width(), line);
+    fprintf(stderr, "\r%s\033[K", line);
     fflush(stderr);
 }
 
