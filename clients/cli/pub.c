@@ -1,8 +1,7 @@
-/* sluice pub: arguments, lines or files become events, published in order, a batch at a time. */
+/* sluice pub: arguments, lines or files become events. */
 #include "clients/cli/pub.h"
 
 #include "base/clock.h"
-#include "base/units.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,9 +14,6 @@
 
 #define CHUNK         (256u << 10)
 #define LINE_MAX_SIZE (16u << 20)
-#define WAIT_PIECE_MS 2000 /* a signal is heard this soon while the queue is full */
-#define RETRY_MS      200
-#define ALL_DONE      (-1L)
 
 #define FIELD(name)   offsetof(struct pub_options, name)
 static const struct cli_option option_table[] = {
@@ -59,176 +55,15 @@ static const struct cli_syntax syntax = {
              "  sluice pub images --file cat.png --content-type image/png",
 };
 
-/* ------------------------------------------------------------------ sending */
-
-static void drop_first(struct pub *p, size_t n)
-{
-    if (n == 0)
-        return;
-    size_t end = p->events[n - 1].end;
-    if (n == p->count) {
-        p->count = 0;
-        buf_clear(&p->batch);
-        return;
-    }
-    memmove(p->batch.data + 1, p->batch.data + end + 1, p->batch.size - end - 1);
-    p->batch.size -= end;
-    for (size_t i = n; i < p->count; i++) {
-        p->events[i - n] = p->events[i];
-        p->events[i - n].end -= end;
-    }
-    p->count -= n;
-}
-
-static struct http_reply post(const struct pub *p, size_t n, int64_t wait_ms)
-{
-    const struct pub_options *o = &p->options;
-    char hold[80]; /* both are short: they were read */
-    const char *headers[] = { "Content-Type: application/cloudevents-batch+json", NULL, NULL };
-    struct buf path = { 0 }, body = { 0 };
-    if (o->delay || o->not_before) {
-        snprintf(hold, sizeof hold, o->delay ? "Sluice-Delay: %s" : "Sluice-Not-Before: %s",
-                 o->delay ? o->delay : o->not_before);
-        headers[1] = hold;
-    }
-    (o->topic ? http_topic_path : http_queue_path)(&path, p->queue, "/events?wait=%lldms", (long long)wait_ms);
-    buf_add(&body, p->batch.data, p->events[n - 1].end);
-    buf_add_byte(&body, ']');
-    struct http_reply r = http_do(&(struct http_call){
-        .method = "POST", .path = (char *)path.data, .headers = headers, .data = body.data, .size = body.size });
-    buf_free(&path);
-    buf_free(&body);
-    return r;
-}
-
-/* What became of the first n events: those confirmed and unknown are counted, and the confirmed leave the batch. Returns
- * the status that the first other one got (0: no answer came), or ALL_DONE; *refused is what was said of it. */
-static long take_outcomes(struct pub *p, struct http_reply *r, size_t n, const json_t **refused)
-{
-    const json_t *events = json_object_get(http_json(r), "events");
-    size_t done = r->status == 202 ? n : 0, i = 0;
-    *refused = http_json(r);
-    if (r->status == 207) {
-        while (done < n && !json_object_get(json_array_get(events, done), "reason"))
-            done++;
-        *refused = json_array_get(events, done);
-        for (i = done; i < n; i++)
-            p->unknown += json_number_of(json_array_get(events, i), "status") == 504;
-    } else if (r->status == 504 || (r->status == 0 && r->sent)) {
-        p->unknown += n;
-    }
-    long status = r->status == 207 ? (long)json_number_of(json_array_get(events, done), "status") : r->status;
-    p->confirmed += done;
-    drop_first(p, done);
-    return done == n ? ALL_DONE : status;
-}
-
-/* Where overflow is reject nobody waits but who says so by --wait. */
-static bool waits(struct pub *p, long status, const json_t *refused)
-{
-    const char *named = json_text_of(refused, "queue");
-    if (p->options.wait || status != 429)
-        return true;
-    struct buf path = { 0 };
-    http_queue_path(&path, *named ? named : p->queue, "%s", "");
-    struct http_reply r = http_do(&(struct http_call){ .method = "GET", .abortable = true, .path = (char *)path.data });
-    p->rejected = r.status == 200 && strcmp(json_text_of(http_json(&r), "overflow"), "reject") == 0;
-    http_reply_free(&r);
-    buf_free(&path);
-    return !p->rejected;
-}
-
-/* What is full may have room later. */
-static const char *advice(const struct pub *p, long status)
-{
-    if (status != 429 || cli_stopped())
-        return "";
-    return p->options.wait ? "; a longer --wait waits for room" : "; --wait tries again for so long";
-}
-
-static void stop_here(struct pub *p, struct http_reply *r, long status, const json_t *refused)
-{
-    const char *named = json_text_of(refused, "queue"), *reason = json_text_of(refused, "reason");
-    unsigned long long position = p->events[0].position;
-    progress_clear(&p->progress);
-    p->failed = true;
-    if (p->rejected)
-        cli_fail("refused from %s %llu on: %s, and the overflow of '%s' is reject%s", p->unit, position, reason,
-                 *named ? named : p->queue, advice(p, status));
-    else if (r->status == 207)
-        cli_fail("refused from %s %llu on: %s%s", p->unit, position, http_trouble_of(refused, status),
-                 advice(p, status));
-    else
-        cli_fail("%s %llu: %s%s", p->unit, position, http_trouble(r), advice(p, status));
-}
-
-static void say_waiting(struct pub *p, long status, const json_t *refused)
-{
-    if (p->said_waiting)
-        return;
-    p->said_waiting = true;
-    progress_clear(&p->progress);
-    bool budget = strcmp(json_text_of(refused, "reason"), "budget") == 0;
-    cli_fail(budget          ? "the broker's memory_budget is used up; '%s' waits for room%s"
-             : status == 429 ? "'%s' is full; waiting for room%s"
-             : status == 507 ? "the broker's disk has no room; '%s' waits for it%s"
-                             : "the broker is away; '%s' waits for it%s",
-             p->queue, p->options.wait ? "" : " (--wait limits this)");
-}
-
-/* Once: n events, or fewer. Returns false when it is over. */
-static bool try_once(struct pub *p, size_t *n, mono_t since, int64_t limit_ms)
-{
-    int64_t left = limit_ms < 0 ? WAIT_PIECE_MS : limit_ms - mono_since_ms(clock_now().mono, since);
-    const json_t *refused;
-    struct http_reply r = post(p, *n, left < 0 ? 0 : left < WAIT_PIECE_MS ? left : WAIT_PIECE_MS);
-    long status = take_outcomes(p, &r, *n, &refused);
-    bool again = status == ALL_DONE;
-    if ((status == 400 || status == 413) && *n > 1) {
-        *n = 1; /* one of them is wrong: singly up to it */
-        again = true;
-    } else if ((status == 429 || status == 503 || status == 507) && left > 0 && !cli_stopped() &&
-               waits(p, status, refused)) {
-        say_waiting(p, status, refused);
-        again = cli_pause(left < RETRY_MS ? left : RETRY_MS);
-    } else if (!again) {
-        stop_here(p, &r, status, refused);
-    }
-    http_reply_free(&r);
-    return again;
-}
-
-static void flush(struct pub *p)
-{
-    int64_t limit_ms = -1;
-    size_t n = PUB_BATCH_EVENTS;
-    mono_t since = clock_now().mono;
-    if (p->options.wait)
-        duration_parse(span_str(p->options.wait), &limit_ms);
-    while (p->count && !p->failed) {
-        size_t before = p->count;
-        n = n < p->count ? n : p->count;
-        if (!try_once(p, &n, since, limit_ms))
-            p->failed = true;
-        if (p->count < before) {
-            since = clock_now().mono;
-            p->said_waiting = false;
-        }
-        progress_show(&p->progress, p->confirmed, p->bytes_read);
-    }
-    if (p->failed)
-        p->refused = p->count > p->unknown ? p->count - p->unknown : 0;
-}
-
 /* ------------------------------------------------------------------ reading */
 
 static void add(struct pub *p, struct span data)
 {
     if (!pub_event_add(p, data)) {
-        flush(p); /* what came before it */
+        pub_flush(p); /* what came before it */
         p->failed = true;
     } else if (p->count == PUB_BATCH_EVENTS || p->batch.size >= PUB_BATCH_BYTES) {
-        flush(p);
+        pub_flush(p);
     }
 }
 
@@ -274,7 +109,7 @@ static void read_lines(struct pub *p)
 {
     struct buf text = { 0 };
     ssize_t got = 1;
-    while (!p->failed && (more_is_ready(0) || (flush(p), !p->failed))) {
+    while (!p->failed && (more_is_ready(0) || (pub_flush(p), !p->failed))) {
         if (!wait_for_input(0))
             break;
         got = read(0, buf_reserve(&text, CHUNK), CHUNK);
@@ -287,7 +122,7 @@ static void read_lines(struct pub *p)
         text.size -= used;
         if (text.size > LINE_MAX_SIZE) {
             cli_fail("line %llu is longer than 16 MiB", (unsigned long long)p->position + 1);
-            flush(p);
+            pub_flush(p);
             p->failed = true;
         }
     }
@@ -327,7 +162,7 @@ static void read_files(struct pub *p)
             add(p, buf_span(&text));
         else
             p->failed = true;
-        flush(p);
+        pub_flush(p);
         buf_free(&text);
     }
 }
@@ -351,14 +186,14 @@ static void read_all(struct pub *p, int count, char **data)
         add(p, span_str(data[i]));
     }
     if (p->options.files.count) {
-        flush(p);
+        pub_flush(p);
         read_files(p);
     } else if (count == 0) {
         p->unit = "line";
         begin_progress(p);
         read_lines(p);
     }
-    flush(p);
+    pub_flush(p);
 }
 
 static int report(struct pub *p)

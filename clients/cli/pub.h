@@ -1,5 +1,5 @@
-/* The parts of `sluice pub`: what is read becomes events (pub_event.c), in batches that are published in order until all
- * are confirmed (pub.c), with a bar on the way (progress.c). */
+/* The parts of `sluice pub`: what is read (pub.c) becomes events (pub_event.c), in batches that are published in order until
+ * all are confirmed (pub_send.c), with a bar on the way (progress.c). */
 #ifndef SLUICE_CLI_PUB_H
 #define SLUICE_CLI_PUB_H
 
@@ -46,6 +46,9 @@ struct pub {
 /* pub_event.c: appends DATA to the batch as one event; false with a sentence said when it cannot be one. */
 bool pub_event_begin(struct pub *p); /* once: what all events share; false when an option is wrong */
 bool pub_event_add(struct pub *p, struct span data);
+
+/* pub_send.c: publishes the batch. It is empty then, or p->failed, which was said, and the rest is counted as refused. */
+void pub_flush(struct pub *p);
 
 /* progress.c: a line on the terminal that is drawn over; nothing where stderr is none, or before it took a second. */
 void progress_show(struct progress *g, uint64_t events, uint64_t bytes);

@@ -1,4 +1,4 @@
-/* The parts of `sluice sub`: events are taken and settled (sub.c), and handled by a command (sub_command.c). */
+/* The parts of `sluice sub`: events are taken and settled (sub.c), read (sub_items.c), and handled by a command (sub_command.c). */
 #ifndef SLUICE_CLI_SUB_H
 #define SLUICE_CLI_SUB_H
 
@@ -40,6 +40,9 @@ struct sub {
     int inherited[SUB_INHERITED_MAX]; /* descriptors that whoever started this may mean for the command */
     size_t inherited_count;
 };
+
+/* Reads an answer's events, at most so many; returns how many, or -1 when it is none of take's. */
+int sub_read_items(struct span text, struct arena *a, struct sub_item *items, size_t most);
 
 /* To be called before anything is opened. */
 void sub_find_inherited(struct sub *s);
