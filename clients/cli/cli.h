@@ -17,6 +17,8 @@ cli_command cli_dev, cli_pub, cli_sub, cli_queue, cli_drain, cli_ping, cli_top, 
 /* Prints "sluice: ..." to stderr and returns CLI_USAGE, or CLI_FAILED. */
 int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* From then on called before anything is said so. */
+void cli_before_saying(void (*call)(void));
 
 /* ---- options (args.c): declared once; parsing and help come from the table */
 
@@ -161,6 +163,8 @@ const char *json_text_of(const json_t *o, const char *key);
 /* "17 KiB" */
 const char *cli_size(long long bytes, char out[16]);
 void cli_print_json_line(const json_t *one);
+/* Is it a terminal on which lines can be drawn over? */
+bool cli_draws(int fd);
 /* Bytes for a terminal: control characters, and what is no UTF-8, become dots, and "..." what is more than `most` bytes. */
 void cli_add_plain(struct buf *out, struct span text, size_t most);
 void cli_print_plain(struct span text, size_t most);

@@ -47,8 +47,17 @@ static void print_help(FILE *out)
                  "failed, 2 wrong usage, 130 interrupted.\n");
 }
 
+static void (*before_saying)(void);
+
+void cli_before_saying(void (*call)(void))
+{
+    before_saying = call;
+}
+
 static int complain(int code, const char *format, va_list args)
 {
+    if (before_saying)
+        before_saying();
     fflush(stdout); /* what was printed before comes before */
     fputs("sluice: ", stderr);
     vfprintf(stderr, format, args);

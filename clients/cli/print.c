@@ -2,6 +2,8 @@
 #include "clients/cli/cli.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 long long json_number_of(const json_t *o, const char *key)
 {
@@ -24,6 +26,12 @@ const char *cli_size(long long bytes, char out[16])
         n /= 1024;
     snprintf(out, 16, unit && n < 10 ? "%.1f %s" : "%.0f %s", n, units[unit]);
     return out;
+}
+
+bool cli_draws(int fd)
+{
+    const char *kind = getenv("TERM");
+    return isatty(fd) && !(kind && strcmp(kind, "dumb") == 0);
 }
 
 void cli_add_plain(struct buf *out, struct span text, size_t most)

@@ -13,7 +13,7 @@
 static int terminal_width(void)
 {
     struct winsize w;
-    return ioctl(2, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col : 80;
+    return ioctl(2, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : 80;
 }
 
 static void format_bar(char *out, size_t size, double part, int width)

@@ -170,7 +170,7 @@ static void read_files(struct pub *p)
 static void begin_progress(struct pub *p)
 {
     struct stat s;
-    p->progress.on = isatty(2);
+    p->progress.on = cli_draws(2);
     p->progress.start = clock_now().mono;
     if (fstat(0, &s) == 0 && S_ISREG(s.st_mode))
         p->progress.total = (uint64_t)s.st_size;

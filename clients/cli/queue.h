@@ -4,8 +4,9 @@
 
 #include "clients/cli/cli.h"
 
-/* A table. width: of the terminal, lines are cut there; 0: they are not. Rows end with a newline, or on a terminal of
+/* A table. width: of the terminal, lines are cut there; 0: they are not. Lines end with a newline, or on a terminal of
  * that width with the rest of the line cleared. */
+void queue_print_line(const char *line, int width);
 void queue_print_heading(int width);
 void queue_print_row(const json_t *queue, int width);
 

@@ -13,7 +13,7 @@
 #define ROW     "%-20s %8lld %9lld %8lld %6lld %4.0f%% %8.1f %8.1f %8s  %s%s%s%s"
 
 /* No character has more columns than bytes. The last column stays free: a terminal would go on to the next line there. */
-static void end_line(const char *line, int width)
+void queue_print_line(const char *line, int width)
 {
     struct span all = span_str(line), shown = width ? utf8_cut(all, (size_t)width - 1) : all;
     cli_print_plain(shown, shown.size);
@@ -25,7 +25,7 @@ void queue_print_heading(int width)
     char line[256];
     snprintf(line, sizeof line, HEADING, "QUEUE", "READY", "IN FLIGHT", "DELAYED", "DEAD", "FULL", "IN/S", "OUT/S",
              "BYTES", "CONSUMER");
-    end_line(line, width);
+    queue_print_line(line, width);
 }
 
 static double rate(const json_t *q, const char *key)
@@ -53,7 +53,7 @@ void queue_print_row(const json_t *q, int width)
              *consumer ? consumer : "-", json_is_true(json_object_get(q, "paused")) ? " paused" : "",
              json_is_true(json_object_get(q, "closed")) ? " closed" : "",
              json_number_of(q, "waiting_publishers") ? " publishers wait" : "");
-    end_line(line, width);
+    queue_print_line(line, width);
 }
 
 /* No exponents, and no more digits than a person reads. */

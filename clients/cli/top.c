@@ -2,13 +2,12 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "clients/cli/queue.h"
+#include "clients/cli/screen.h"
 
 #include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +16,9 @@ struct top_options {
     unsigned long count;
     bool once, json, busy;
 };
+
+/* The total, an empty one, the heading; what is not shown, and the keys. */
+#define OTHER_LINES 5
 
 #define FIELD(name) offsetof(struct top_options, name)
 static const struct cli_option option_table[] = {
@@ -36,27 +38,6 @@ static const struct cli_syntax syntax = {
     .option_count = sizeof option_table / sizeof *option_table,
     .http = true,
 };
-
-static struct termios before;
-
-static void leave_screen(void)
-{
-    fputs("\033[?25h\033[?1049l", stdout); /* the cursor, and the screen as it was */
-    fflush(stdout);
-    tcsetattr(0, TCSANOW, &before);
-}
-
-static void enter_screen(void)
-{
-    struct termios raw;
-    if (tcgetattr(0, &before) == 0) {
-        raw = before;
-        raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-        tcsetattr(0, TCSANOW, &raw);
-    }
-    fputs("\033[?1049h\033[?25l", stdout);
-    atexit(leave_screen);
-}
 
 static void collect(void *context, const json_t *q)
 {
@@ -109,30 +90,33 @@ static void print_total(const json_t *queues, int width)
     strftime(clock, sizeof clock, "%H:%M:%S", localtime_r(&now, &tm));
     snprintf(text, sizeof text, "%s  %zu queues  %lld ready  %lld in flight  %s  %.1f/s in  %.1f/s out", clock,
              json_array_size(queues), ready, in_flight, cli_size(bytes, size), in, out);
-    printf("%.*s%s\n%s\n", width ? width - 1 : 255, text, width ? "\033[K" : "", width ? "\033[K" : "");
+    queue_print_line(text, width);
+    queue_print_line("", width);
 }
 
-/* As many rows as the screen has. */
-static void draw(const struct top_options *o, const json_t *queues, bool screen)
+static void draw_table(const json_t *queues, size_t rows, int width)
 {
-    struct winsize w = { .ws_row = 0 };
-    bool sized = screen && ioctl(1, TIOCGWINSZ, &w) == 0 && w.ws_row > 5;
-    size_t count = json_array_size(queues), rows = sized && count > w.ws_row - 5u ? w.ws_row - 5u : count;
-    int width = screen ? sized && w.ws_col ? w.ws_col : 80 : 0;
-    if (screen)
-        fputs("\033[H", stdout);
     print_total(queues, width);
     queue_print_heading(width);
     for (size_t i = 0; i < rows; i++)
         queue_print_row(json_array_get(queues, i), width);
-    if (rows < count)
-        printf("... and %zu more; --prefix chooses%s\n", count - rows, screen ? "\033[K" : "");
-    if (screen)
-        printf("\033[J\n\033[%d;1H%s", sized ? w.ws_row : 24,
-               o->busy ? "q: end  b: by name" : "q: end  b: busiest first");
-    else
-        putchar('\n');
-    fflush(stdout);
+}
+
+/* As many rows as the screen has: one more line would move all of them up. */
+static void draw_screen(const struct top_options *o, const json_t *queues)
+{
+    int height, width;
+    char more[64];
+    screen_size(&height, &width);
+    size_t count = json_array_size(queues), room = height > OTHER_LINES ? (size_t)(height - OTHER_LINES) : 0;
+    size_t rows = count < room ? count : room;
+    fputs("\033[H", stdout);
+    draw_table(queues, rows, width);
+    if (rows < count) {
+        snprintf(more, sizeof more, "... and %zu more; --prefix chooses", count - rows);
+        queue_print_line(more, width);
+    }
+    printf("\033[J\033[%d;1H%.*s", height, width - 1, o->busy ? "q: end  b: by name" : "q: end  b: busiest first");
 }
 
 /* NULL, and said why, when it cannot be told. */
@@ -153,9 +137,11 @@ static void show(const struct top_options *o, json_t *queues, bool screen)
     if (o->json) {
         json_dumpf(queues, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
         putchar('\n');
-        fflush(stdout);
+    } else if (screen) {
+        draw_screen(o, queues);
     } else {
-        draw(o, queues, screen);
+        draw_table(queues, json_array_size(queues), 0);
+        putchar('\n');
     }
     json_decref(queues);
 }
@@ -170,12 +156,15 @@ static bool is_read(void)
 static bool wait_for_key(struct top_options *o, int64_t ms, bool screen)
 {
     struct pollfd p[] = { { .fd = screen && isatty(0) ? 0 : -1, .events = POLLIN },
-                          { .fd = cli_signal_fd(), .events = POLLIN } };
+                          { .fd = cli_signal_fd(), .events = POLLIN },
+                          { .fd = screen_stop_fd(), .events = POLLIN } };
     char key = 0;
-    if (poll(p, 2, (int)ms) <= 0)
+    if (poll(p, 3, (int)ms) <= 0)
         return true;
     if (p[1].revents || (p[0].revents && read(0, &key, 1) != 1))
         return false;
+    if (p[2].revents)
+        screen_stop();
     o->busy ^= key == 'b';
     return key != 'q' && key != 'Q';
 }
@@ -191,13 +180,13 @@ int cli_top(int argc, char **argv)
         return cli_usage("top takes no '%s'; --prefix chooses queues by name", a.rest[0]);
     duration_parse(span_str(o.interval), &interval_ms);
     o.count = o.once ? 1 : o.count;
-    bool screen = isatty(1) && !o.json && o.count != 1;
+    bool screen = cli_draws(1) && !o.json && o.count != 1;
     json_t *queues = fetch(&o);
     if (!queues) /* before the screen is taken: an error must stay readable */
         return CLI_FAILED;
     cli_catch_signals();
     if (screen)
-        enter_screen();
+        screen_enter();
     for (unsigned long looks = 1; queues; looks++) {
         show(&o, queues, screen);
         if (!is_read())

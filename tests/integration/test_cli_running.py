@@ -106,17 +106,49 @@ def test_top_leaves_the_terminal_as_it_was(dev, start):
         assert modes(top.terminal) == termios.ICANON | termios.ECHO
 
 
+def test_top_that_is_stopped_lends_the_terminal_and_takes_it_again(dev, start):
+    top = start("top", "--interval", "1h", environment=dev, terminal=True)
+    top.wait_for("q: end")
+    top.popen.send_signal(signal.SIGTSTP)  # as Ctrl-Z does
+    top.wait_for("\033[?1049l")
+    os.waitid(os.P_PID, top.popen.pid, os.WSTOPPED)
+    assert modes(top.terminal) == termios.ICANON | termios.ECHO
+    top.popen.send_signal(signal.SIGCONT)
+    top.wait_for("\033[?1049h", times=2)
+    top.wait_for("q: end", times=2)
+    assert modes(top.terminal) == 0
+    os.write(top.terminal, b"q")
+    assert top.popen.wait(timeout=20) == 0
+
+
+def test_why_top_ends_is_said_when_its_screen_is_gone(cluster, start):
+    p = cluster.dev()
+    top = start("top", "--interval", "50ms", environment={"SLUICE_URL": "http://" + p.ready["http"]}, terminal=True)
+    top.wait_for("q: end")
+    p.stop()
+    top.wait_for("no sidecar answers at")
+    assert top.popen.wait(timeout=20) == 1
+    assert "no sidecar" not in top.seen.partition("\033[?1049l")[0] and top.seen.count("\033[?1049l") == 1
+
+
+def test_nothing_is_drawn_over_where_a_terminal_cannot_do_it(dev, start):
+    run("sluice", "pub", "orders", "x", environment=dev)
+    top = start("top", "--interval", "50ms", "--count", "2", environment={**dev, "TERM": "dumb"}, terminal=True)
+    top.wait_for("orders", times=2)
+    assert top.popen.wait(timeout=20) == 0 and "\033" not in top.seen
+
+
 def test_top_shows_as_many_queues_as_the_screen_has_rows_for_and_as_much_of_each(dev, start):
     for i in range(6):
         run("sluice", "pub", f"queue{i}", "x", environment=dev)
     top = start("top", "--interval", "50ms", environment=dev, terminal=True)
     top.wait_for("q: end")
     fcntl.ioctl(top.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 8, 30, 0, 0))
-    top.wait_for("... and 3 more; --prefix chooses")
+    top.wait_for("... and 3 more; --prefix ch")
     top.wait_for("\033[8;1H")
     last = top.seen.rsplit("\033[H", 1)[-1].split("\r\n")
     assert [line.split()[0] for line in last if line.startswith("queue")] == ["queue0", "queue1", "queue2"]
-    assert all(len(line.split("\033")[0]) < 30 for line in last[:6] if not line.startswith("...")), last
+    assert all(len(line.split("\033")[0]) < 30 for line in last[:7]), last
 
 
 def test_top_that_looks_once_takes_no_screen_and_ends_where_nobody_answers_any_more(cluster, start):
