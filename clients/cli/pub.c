@@ -133,14 +133,16 @@ static void read_lines(struct pub *p)
     buf_free(&text);
 }
 
+/* A pipe may have no writer yet: neither opening nor reading waits, so that a signal ends it. */
 static bool read_whole(const char *name, struct buf *out)
 {
     bool standard = strcmp(name, "-") == 0;
-    int fd = standard ? 0 : open(name, O_RDONLY | O_CLOEXEC);
+    int fd = standard ? 0 : open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     ssize_t got = fd < 0 ? -1 : 1;
-    while (got > 0 && out->size <= LINE_MAX_SIZE) {
+    while (got > 0 && out->size <= LINE_MAX_SIZE && wait_for_input(fd)) {
         got = read(fd, buf_reserve(out, CHUNK), CHUNK);
         out->size += got > 0 ? (size_t)got : 0;
+        got = got < 0 && errno == EAGAIN ? 1 : got;
     }
     if (got < 0)
         cli_fail("cannot read %s: %s", name, strerror(errno));

@@ -144,6 +144,28 @@ def test_where_a_full_queue_rejects_a_wait_tries_again(dev, start):
     pub.wait_for("2 confirmed")
 
 
+def test_a_signal_ends_it_while_it_waits_for_a_file_that_is_a_pipe(dev, start, tmp_path):
+    (tmp_path / "file").write_text("data")
+    os.mkfifo(tmp_path / "pipe")
+    pub = start("pub", "q", "--file", str(tmp_path / "file"), "--file", str(tmp_path / "pipe"), environment=dev)
+    assert run("sluice", "sub", "q", "--count", "1", environment=dev, timeout=20).stdout == "data\n"
+    assert pub.interrupt() == 130
+    pub.wait_for("1 confirmed\n")
+
+
+def test_a_file_may_be_a_pipe_whose_writer_comes_later(dev, start, tmp_path):
+    (tmp_path / "file").write_text("data")
+    os.mkfifo(tmp_path / "pipe")
+    pub = start("pub", "q", "--file", str(tmp_path / "file"), "--file", str(tmp_path / "pipe"), environment=dev)
+    assert run("sluice", "sub", "q", "--count", "1", environment=dev, timeout=20).stdout == "data\n"
+    with (tmp_path / "pipe").open("w") as pipe:
+        pipe.write("one\n")
+        pipe.flush()
+        pipe.write("two")
+    pub.wait_for("2 confirmed\n")
+    assert run("sluice", "sub", "q", "--count", "1", environment=dev, timeout=20).stdout == "one\ntwo\n"
+
+
 def test_a_signal_ends_it_while_it_waits_for_input(dev, start):
     for number in (signal.SIGINT, signal.SIGTERM):
         pub = start("pub", "q", environment=dev)
