@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #define RETRY_MS     1000
+#define EMPTY_MS     100 /* from one take of nothing to the next, where it did not wait so long itself */
 #define TAKE_DEFAULT 100
 #define TAKE_MAX     1000
 /* Escaped strings and base64 are decoded here; a take is about 4 MiB. */
@@ -228,6 +229,14 @@ static bool is_topic(const char *name)
     return is;
 }
 
+/* A take that came back empty at once is not asked for again at once. */
+static void rest(mono_t asked)
+{
+    int64_t took = mono_since_ms(clock_now().mono, asked);
+    if (took < EMPTY_MS)
+        cli_pause(EMPTY_MS - took);
+}
+
 /* Why nothing more is taken; an exit status. */
 static int end_of(const struct sub *s, struct http_reply *r)
 {
@@ -243,6 +252,7 @@ static int take_and_handle(struct sub *s, struct sub_item *items, bool *go)
 {
     struct arena arena;
     unsigned long left = s->options.count ? s->options.count - s->handled : s->options.max;
+    mono_t asked = clock_now().mono;
     struct http_reply r = take(s, left < s->options.max ? left : s->options.max);
     int code = CLI_OK;
     arena_init(&arena, ARENA_SIZE);
@@ -258,6 +268,8 @@ static int take_and_handle(struct sub *s, struct sub_item *items, bool *go)
             s->came = clock_now().mono;
         *go = code == CLI_OK && /* a sidecar may wait for less (take.wait_max) */
               (count > 0 || !s->options.exit_empty || wait_left(s));
+        if (*go && count == 0)
+            rest(asked);
     } else if (!r.aborted && !wait_out(s, &r)) {
         code = end_of(s, &r);
         *go = false;

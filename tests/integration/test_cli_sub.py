@@ -9,6 +9,7 @@ import time
 import pytest
 
 from conftest import BIN, describe, run
+from pushing import until
 
 
 def peek(dev, *more):
@@ -100,6 +101,13 @@ def test_what_could_not_be_written_is_not_acked(dev):
                               env={**os.environ, **dev})
     assert done.returncode == 1 and "sluice: cannot write to the standard output; nothing more is acked\n" in done.stderr
     assert describe("q", dev)["ready"] == 1
+
+
+def test_a_queue_without_events_is_not_asked_again_and_again(standing_in, start):
+    sidecar = standing_in()
+    start("sub", "q", "--wait", "0s", environment=sidecar.environment)
+    until(lambda: len(sidecar.asked) > 10)
+    assert sidecar.asked[10] - sidecar.asked[0] > 0.5  # ten rests, or nearly
 
 
 def test_a_take_is_for_a_thousand_at_most(dev):
