@@ -137,7 +137,7 @@ static int run(int argc, char **argv)
 /* help queue show: a verb's own, too. */
 static int help(int argc, char **argv)
 {
-    if (argc < 2)
+    if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return print_help(stdout), CLI_OK;
     char *words[] = { argv[1], argc > 2 ? argv[2] : "--help", "--help", NULL };
     return run(argc > 2 ? 3 : 2, words);

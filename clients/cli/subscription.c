@@ -133,7 +133,11 @@ static int list(const void *options, struct cli_args *a)
 {
     struct listing l = { .options = options };
     (void)a;
-    return http_each("subscriptions", 100, "", print_listed, &l) ? CLI_OK : CLI_FAILED;
+    if (!http_each("subscriptions", 100, "", print_listed, &l))
+        return CLI_FAILED;
+    if (!l.headed && !l.options->names && !l.options->json)
+        cli_fail("there is no subscription");
+    return CLI_OK;
 }
 
 static int show(const void *options, struct cli_args *a)

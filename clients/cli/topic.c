@@ -71,7 +71,9 @@ static void print_binding(const char *queue, const json_t *binding)
 {
     const json_t *filter = json_object_get(binding, "filter");
     char *text = filter ? json_dumps(filter, JSON_COMPACT) : NULL;
-    printf("  %-24s %12lld matched   %s\n", queue, json_number_of(binding, "matched"), text ? text : "every event");
+    printf("  %-24s %12lld matched   ", queue, json_number_of(binding, "matched"));
+    cli_print_plain(span_str(text ? text : "every event"), SIZE_MAX);
+    putchar('\n');
     free(text);
 }
 
@@ -91,24 +93,35 @@ static void print_topic(const json_t *t)
         printf("  what nothing matches: %s\n", json_string_value(unrouted));
 }
 
+struct listing {
+    const struct topic_options *options;
+    bool any;
+};
+
 static void print_listed(void *context, const json_t *one)
 {
-    const struct topic_options *o = context;
-    if (o->names)
+    struct listing *l = context;
+    if (l->options->names)
         puts(json_text_of(one, "topic"));
-    else if (o->json)
+    else if (l->options->json)
         cli_print_json_line(one);
     else
         print_topic(one);
+    l->any = true;
 }
 
 /* ------------------------------------------------------------------ verbs */
 
 static int list(const void *options, struct cli_args *a)
 {
-    struct topic_options o = *(const struct topic_options *)options;
+    const struct topic_options *o = options;
+    struct listing l = { .options = o };
     (void)a;
-    return http_each("topics", 1000, o.prefix, print_listed, &o) ? CLI_OK : CLI_FAILED;
+    if (!http_each("topics", 1000, o->prefix, print_listed, &l))
+        return CLI_FAILED;
+    if (!l.any && !o->names && !o->json)
+        cli_fail("there is no topic%s%s", *o->prefix ? " that begins with " : "", o->prefix);
+    return CLI_OK;
 }
 
 static int show(const void *options, struct cli_args *a)

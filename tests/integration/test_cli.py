@@ -273,6 +273,7 @@ def test_a_mistake_is_named_and_what_was_meant():
     assert run("sluice", "help", "queue", "declare").stdout == run("sluice", "queue", "declare", "--help").stdout != ""
     assert "there is no option '--evnts'" in run("sluice", "bench", "--evnts", "5").stderr
     assert run("sluice", "help", "pub").stdout == run("sluice", "pub", "-h").stdout != ""
+    assert run("sluice", "help").stdout == run("sluice", "help", "help").stdout == run("sluice", "help", "--help").stdout != ""
 
 
 def test_what_is_not_text_and_numbers_beyond_a_double_come_back_as_they_were(dev, tmp_path):

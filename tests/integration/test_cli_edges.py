@@ -201,3 +201,8 @@ def test_what_an_event_holds_commands_no_terminal(dev):
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", peeked), repr(peeked)
     assert ".[31mred..31m \u00a0\u00e9" in peeked and '{"a":".31m.\u00e9"}' in peeked
     assert 100 * "\u00e9" + "..." in peeked
+    run("sluice", "topic", "put", "t", environment=dev)
+    for verb in ("bind", "show"):
+        bound = run("sluice", "topic", verb, "t", *(["q", "--filter", '{"exact": {"type": "\u009b31m\x7f"}}'] if verb == "bind" else []),
+                    environment=dev).stdout
+        assert '{"exact":{"type":".31m."}}' in bound, repr(bound)

@@ -187,9 +187,15 @@ def test_a_topic_is_shown_with_what_matched_and_where_the_rest_goes(dev):
     assert re.search(r"^  rest +0 matched   every event\n  rest +what nothing matches$", shown, re.M), shown
     assert sluice(dev, "topic", "put", "news", "--unrouted", "refuse").endswith("  what nothing matches: refuse\n")
     assert [json.loads(line)["topic"] for line in sluice(dev, "topic", "list", "--json").splitlines()] == ["news"]
-    assert sluice(dev, "topic", "list", "--prefix", "x") == ""
+    assert sluice(dev, "topic", "list", "--prefix", "x") == "sluice: there is no topic that begins with x\n"
     assert "--unrouted: '[1]' must be" in sluice(dev, "topic", "put", "news", "--unrouted", "[1]", status=2)
     assert "--filter is no JSON" in sluice(dev, "topic", "bind", "news", "rest", "--filter", "{", status=2)
+
+
+def test_what_there_is_none_of_is_said(dev):
+    for what in ("queue", "topic", "subscription"):
+        assert sluice(dev, what, "list") == f"sluice: there is no {what}\n"
+        assert sluice(dev, what, "list", "--names") == sluice(dev, what, "list", "--json") == ""
 
 
 def test_a_queue_is_deleted_with_what_is_in_it_when_told_so(dev):

@@ -180,7 +180,7 @@ def test_the_cli_makes_shows_changes_and_ends_them(cluster, broker, application)
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    assert sluice("list") == ""
+    assert sluice("list") == "sluice: there is no subscription\n"
     said = sluice("put", "s", "--queue", "q", "--to", app.url, "--timeout", "2s")
     assert re.search(rf"^s: \w+, 0 in flight.*\n  q to {re.escape(app.url)}\n  concurrency 1, timeout 2s, dialect cloudevents, "
                      r"kept by the broker\n  0 acked, ", said), said
