@@ -55,23 +55,25 @@ static const struct cli_syntax syntax = {
 
 /* ------------------------------------------------------------------ what the processes share */
 
-static void *share(size_t size)
+static void *share(size_t count, size_t size)
 {
-    void *p = mmap(NULL, size ? size : 1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (count > SIZE_MAX / size)
+        return NULL;
+    void *p = mmap(NULL, count * size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     return p == MAP_FAILED ? NULL : p;
 }
 
 static struct bench_shared *open_shared(const struct bench *b)
 {
     unsigned long slots = bench_slots(b);
-    struct bench_shared *s = share(sizeof *s);
+    struct bench_shared *s = share(1, sizeof *s);
     if (!s || pipe(s->go) != 0)
         return NULL;
     s->slots = slots;
-    s->producers = share(b->producers * sizeof *s->producers);
-    s->intended = share(slots * sizeof *s->intended);
-    s->confirmed = share(slots * sizeof *s->confirmed);
-    s->delivered = share(slots * sizeof *s->delivered);
+    s->producers = share(b->producers, sizeof *s->producers);
+    s->intended = share(slots, sizeof *s->intended);
+    s->confirmed = share(slots, sizeof *s->confirmed);
+    s->delivered = share(slots, sizeof *s->delivered);
     return s->producers && s->intended && s->confirmed && s->delivered ? s : NULL;
 }
 

@@ -90,6 +90,14 @@ def test_a_bench_at_a_low_rate_is_not_given_up(cluster, bench):
     assert 15 < result["events_per_second"] < 25
 
 
+def test_a_bench_of_more_than_there_is_memory_for_does_not_begin(cluster):
+    broker = cluster.broker()
+    for events in (1 << 62, (1 << 62) + 4096, (1 << 64) - 1):  # of eight bytes each, some are a small number again
+        done = run("sluice", "bench", "--events", str(events), "--rate", "1000", "--producers", "1", broker.ready["broker"])
+        assert (done.returncode, done.stderr) == (1, "sluice: no memory or no processes for 1 producers\n")
+    assert queues(cluster.sidecar(broker)) == {}
+
+
 def test_benches_that_name_no_queue_have_one_each(cluster, bench):
     broker = cluster.broker()
     sidecar = cluster.sidecar(broker)
