@@ -260,6 +260,8 @@ bool settings_refuse_key(const struct settings *s, const char *key, struct error
             names[count++] = groups[i];
     }
     const char *closest = settings_closest(names, count, key);
+    if (closest && strcmp(closest, key) == 0)
+        return error_set(e, "'%s' has no value of its own, but keys below it", key);
     if (closest)
         return error_set(e, "unknown key '%s'; did you mean '%s'?", key, closest);
     return error_set(e, "unknown key '%s'", key);

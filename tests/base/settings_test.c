@@ -128,6 +128,8 @@ static void an_unknown_key_comes_with_the_closest_known_one(void **state)
     assert_string_equal(error.text, "unknown key 'lisen'; did you mean 'listen'?");
     assert_false(set("zzzzzz", "x"));
     assert_string_equal(error.text, "unknown key 'zzzzzz'");
+    assert_false(set("app", "x"));
+    assert_string_equal(error.text, "'app' has no value of its own, but keys below it");
 }
 
 static void the_closest_name_needs_the_fewest_changes(void **state)

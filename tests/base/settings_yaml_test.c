@@ -139,7 +139,7 @@ static void shapes_that_do_not_fit_are_refused(void **state)
     (void)state;
     assert_refused("listen: [a, b]\n", "broker.yaml:1: a list is not expected here");
     assert_refused("listen:\n  host: a\n", "a plain value is expected here, not a mapping");
-    assert_refused("app: 5\n", "unknown key 'app'");
+    assert_refused("app: 5\n", "broker.yaml:1: 'app' has no value of its own, but keys below it");
     assert_refused("allow:\n  hosts:\n    - [a]\n", "broker.yaml:3: a list holds plain values only");
     assert_refused("allow:\n  hosts:\n    - {a: b}\n", "a list holds plain values only");
     assert_refused("just text\n", "broker.yaml:1: 'key: value' lines are expected");
