@@ -71,7 +71,7 @@ def test_a_long_publish_shows_on_a_terminal_how_far_it_is(dev, start):
     pub.wait_for("1 confirmed  ")
     assert run("sluice", "sub", "q", "--count", "2", environment=dev).stdout == "a\nb\n"
     os.write(pub.terminal, b"\x04")
-    pub.wait_for("2 confirmed")
+    pub.wait_for("\r\033[K2 confirmed\r\n")  # in the bar's place
     assert pub.popen.wait(timeout=20) == 0
 
 
