@@ -1,6 +1,9 @@
 """sluice bench where it does not go as meant: a broker that dies, a queue that stands still, another bench beside it."""
 import json
+import re
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -88,6 +91,55 @@ def test_a_bench_at_a_low_rate_is_not_given_up(cluster, bench):
     result = json.loads(out)
     assert (b.returncode, err, result["consumed"]) == (0, "", 240)
     assert 15 < result["events_per_second"] < 25
+
+
+def is_sound(result):
+    """Are the figures of a run in which nothing went wrong what they are called?"""
+    assert result["confirmed"] == result["consumed"] == result["events"]
+    assert result["refused"] == result["repeated"] == result["disordered"] == 0
+    assert result["events_per_second"] == pytest.approx(result["consumed"] / result["seconds"], rel=0.01)
+    for times in (result["confirm_us"], result["end_to_end_us"]):
+        assert 0 < times["p50"] <= times["p99"] <= times["p99.9"] < result["seconds"] * 1e6, result
+    return True
+
+
+def test_a_bench_tells_what_it_measured_in_both_forms(cluster):
+    broker = cluster.broker()
+    command = ["sluice", "bench", "--events", "3000", "--producers", "3", "--window", "16", "--size", "50", broker.ready["broker"]]
+    assert is_sound(json.loads(run(*command, "--json").stdout))
+    assert len(re.findall(r'"attached from .*"session":"sluice-bench"', broker.log.read_text())) == 3
+    total, confirm, end_to_end = run(*command).stdout.splitlines()
+    told = re.fullmatch(r"3000 events: 3000 confirmed, 0 refused, 3000 consumed, 0 repeated, 0 out of order, in (\d+\.\d{3}) s: (\d+) events/s",
+                        total)
+    assert int(told[2]) == pytest.approx(3000 / float(told[1]), rel=0.05, abs=0.0005 * int(told[2]) / float(told[1]))
+    for line, title in ((confirm, "confirm"), (end_to_end, "end to end")):
+        assert re.fullmatch(title + r" +p50 +\d+ us   p99 +\d+ us   p99\.9 +\d+ us", line)
+
+
+@pytest.mark.parametrize("pace", [["--rate", "2000"], []], ids=["paced", "unpaced"])
+def test_a_bench_of_one_event_at_a_time_is_sound(cluster, pace):
+    done = run("sluice", "bench", "--json", "--events", "1000", "--producers", "1", "--window", "1", *pace, cluster.broker().ready["broker"])
+    assert done.returncode == 0 and is_sound(json.loads(done.stdout)), done
+    assert not pace or 0.49 < json.loads(done.stdout)["seconds"]
+
+
+def test_a_stall_is_told_by_every_event_that_was_due_meanwhile(cluster, bench):
+    broker = cluster.broker()
+    sidecar = cluster.sidecar(broker)
+    b = bench("--events", 2000, "--rate", 500, "--producers", 1, "--window", 1, broker.ready["broker"])
+    until_under_way(sidecar)
+    broker.popen.send_signal(signal.SIGSTOP)
+    time.sleep(1)  # this is the stall: a quarter of all was due within it, though only one event could be sent
+    broker.popen.send_signal(signal.SIGCONT)
+    out, err = b.communicate(timeout=60)
+    assert (b.returncode, err) == (0, "")
+    assert json.loads(out)["confirm_us"]["p99"] > 500_000 and json.loads(out)["end_to_end_us"]["p99"] > 500_000
+
+
+def test_a_bench_whose_events_are_refused_says_why(cluster):
+    done = run("sluice", "bench", "--json", "--events", "10", "--producers", "1", "--size", "5000", cluster.broker("--max-event", "2KiB").ready["broker"])
+    assert (done.returncode, json.loads(done.stdout)["confirmed"], json.loads(done.stdout)["consumed"]) == (1, 0, 0), done
+    assert done.stderr.startswith("sluice: not all was published: "), done.stderr
 
 
 def test_a_bench_of_more_than_there_is_memory_for_does_not_begin(cluster):
