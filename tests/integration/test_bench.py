@@ -109,8 +109,8 @@ def test_a_bench_tells_what_it_measured_in_both_forms(cluster):
     assert is_sound(json.loads(run(*command, "--json").stdout))
     assert len(re.findall(r'"attached from .*"session":"sluice-bench"', broker.log.read_text())) == 3
     total, confirm, end_to_end = run(*command).stdout.splitlines()
-    told = re.fullmatch(r"3000 events: 3000 confirmed, 0 refused, 3000 consumed, 0 repeated, 0 out of order, in (\d+\.\d{3}) s: (\d+) events/s",
-                        total)
+    told = re.fullmatch(r"3000 events: 3000 confirmed, 0 refused, 3000 consumed, 0 repeated, 0 out of order, "
+                        r"in (\d+\.\d{3}) s: (\d+) events/s", total)
     assert int(told[2]) == pytest.approx(3000 / float(told[1]), rel=0.05, abs=0.0005 * int(told[2]) / float(told[1]))
     for line, title in ((confirm, "confirm"), (end_to_end, "end to end")):
         assert re.fullmatch(title + r" +p50 +\d+ us   p99 +\d+ us   p99\.9 +\d+ us", line)
@@ -118,7 +118,8 @@ def test_a_bench_tells_what_it_measured_in_both_forms(cluster):
 
 @pytest.mark.parametrize("pace", [["--rate", "2000"], []], ids=["paced", "unpaced"])
 def test_a_bench_of_one_event_at_a_time_is_sound(cluster, pace):
-    done = run("sluice", "bench", "--json", "--events", "1000", "--producers", "1", "--window", "1", *pace, cluster.broker().ready["broker"])
+    broker = cluster.broker().ready["broker"]
+    done = run("sluice", "bench", "--json", "--events", "1000", "--producers", "1", "--window", "1", *pace, broker)
     assert done.returncode == 0 and is_sound(json.loads(done.stdout)), done
     assert not pace or 0.49 < json.loads(done.stdout)["seconds"]
 
@@ -137,7 +138,8 @@ def test_a_stall_is_told_by_every_event_that_was_due_meanwhile(cluster, bench):
 
 
 def test_a_bench_whose_events_are_refused_says_why(cluster):
-    done = run("sluice", "bench", "--json", "--events", "10", "--producers", "1", "--size", "5000", cluster.broker("--max-event", "2KiB").ready["broker"])
+    broker = cluster.broker("--max-event", "2KiB")
+    done = run("sluice", "bench", "--json", "--events", "10", "--producers", "1", "--size", "5000", broker.ready["broker"])
     assert (done.returncode, json.loads(done.stdout)["confirmed"], json.loads(done.stdout)["consumed"]) == (1, 0, 0), done
     assert done.stderr.startswith("sluice: not all was published: "), done.stderr
 

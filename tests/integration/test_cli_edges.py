@@ -188,6 +188,10 @@ def test_an_address_may_follow_an_equals_sign_and_is_not_empty(dev):
     run("sluice", "queue", "declare", "q", environment=dev)
     for given in ([f"--url={dev['SLUICE_URL']}"], ["--url", dev["SLUICE_URL"]], ["--ops-url=http://127.0.0.1:1", "--url", dev["SLUICE_URL"]]):
         assert run("sluice", *given, "queue", "list", "--names").stdout == "q\n"
+    for words in (["pub", "q", "x"], ["sub", "q", "-n", "1"], ["top", "--once"], ["queue", "show", "q"], ["topic", "list"],
+                  ["subscription", "list"], ["drain", "--ops-url", dev["SLUICE_OPS_URL"]]):
+        done = run("sluice", *words, "--url", dev["SLUICE_URL"])
+        assert done.returncode == 0, (words, done)
     for words in (["--url", "", "queue", "list"], ["--url=", "queue", "list"], ["--url"], ["queue", "list", "--url", ""]):
         refused = run("sluice", *words, environment=dev)
         assert (refused.returncode, refused.stderr) == (2, "sluice: --url needs a value, like http://127.0.0.1:8480\n")
