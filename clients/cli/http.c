@@ -12,6 +12,8 @@
 #define POLL_MS    1000
 /* What a signal may not end at once, for its outcome is wanted, gets so long: more than a sidecar takes for it. */
 #define GRACE_MS 10000
+/* What waits for nothing but its answer, as a GET does, is said to be waiting after so long. */
+#define SILENT_MS 5000
 
 static const char *given_url, *given_ops_url;
 static CURL *easy;
@@ -140,10 +142,17 @@ static CURLcode perform(const struct http_call *c, struct http_reply *r)
     struct curl_waitfd stop = { .fd = cli_signal_fd(), .events = CURL_WAIT_POLLIN };
     bool watch = c->abortable && stop.fd >= 0;
     mono_t stopped = MONO_NEVER;
+    mono_t begun = clock_now().mono;
+    bool silent = strcmp(c->method, "GET") == 0;
     int running = 1, left;
     curl_multi_add_handle(multi, easy);
-    while (curl_multi_perform(multi, &running) == CURLM_OK && running && !is_over(c, &stopped))
+    while (curl_multi_perform(multi, &running) == CURLM_OK && running && !is_over(c, &stopped)) {
         curl_multi_poll(multi, &stop, watch ? 1 : 0, POLL_MS, NULL);
+        if (silent && mono_since_ms(clock_now().mono, begun) >= SILENT_MS) {
+            cli_fail("%s has not answered for %d s; still waiting", asked, SILENT_MS / 1000);
+            silent = false;
+        }
+    }
     const CURLMsg *done = curl_multi_info_read(multi, &left);
     CURLcode code = done ? done->data.result : CURLE_ABORTED_BY_CALLBACK;
     r->aborted = !done && c->abortable;

@@ -48,6 +48,13 @@ void screen_enter(void)
     cli_before_saying(leave);
 }
 
+void screen_begin(void)
+{
+    if (!drawn_on)
+        enter();
+    fputs("\033[H", stdout);
+}
+
 void screen_size(int *rows, int *columns)
 {
     struct winsize w = { .ws_row = 0 };

@@ -7,6 +7,8 @@
 
 /* Once, after cli_catch_signals. Keys come as they are typed from then on, and are not shown. */
 void screen_enter(void);
+/* To draw from its first line on. After something was said it is there again. */
+void screen_begin(void);
 /* Its size, or what a terminal has that does not tell. */
 void screen_size(int *rows, int *columns);
 /* Readable when Ctrl-Z was typed; -1 while there is no screen. Then: */

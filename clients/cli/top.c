@@ -110,7 +110,7 @@ static void draw_screen(const struct top_options *o, const json_t *queues)
     screen_size(&height, &width);
     size_t count = json_array_size(queues), room = height > OTHER_LINES ? (size_t)(height - OTHER_LINES) : 0;
     size_t rows = count < room ? count : room;
-    fputs("\033[H", stdout);
+    screen_begin();
     draw_table(queues, rows, width);
     if (rows < count) {
         snprintf(more, sizeof more, "... and %zu more; --prefix chooses", count - rows);

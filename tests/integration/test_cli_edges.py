@@ -76,6 +76,23 @@ def test_an_interruption_ends_what_waits_for_a_sidecar_that_stands_still():
     assert (asked, code, out, err) == ("GET /v1/queues/q", 0, "", "")
 
 
+def test_a_sidecar_that_does_not_answer_is_named_and_waited_for(start):
+    body = b'{"queues":{}}'
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    with socket.create_server(("127.0.0.1", 0)) as still:
+        url = f"http://127.0.0.1:{still.getsockname()[1]}"
+        top = start("top", "--interval", "50ms", environment={"SLUICE_URL": url}, terminal=True)
+        connection = still.accept()[0]
+        for looks in (0, 1):
+            assert connection.recv(65536)
+            top.wait_for(f"sluice: {url} has not answered for 5 s; still waiting", times=looks + 1)
+            assert top.seen.count("\033[?1049h") == top.seen.count("\033[?1049l") == looks  # it is read where it stays
+            connection.sendall(answer)
+            top.wait_for("q: end", times=looks + 1)
+            assert top.seen.count("\033[?1049h") == looks + 1
+        connection.close()
+
+
 def test_words_that_are_no_utf_8_are_refused_and_not_left_out(dev):
     odd = b"\xff\xfe"
     run("sluice", "queue", "declare", "q", environment=dev)
