@@ -72,6 +72,17 @@ def test_a_bench_that_gets_an_event_twice_or_too_early_says_so(cluster, bench, b
     assert json.loads(out)[seen] > 0 and json.loads(out)["confirmed"] == 3
 
 
+def test_what_was_in_the_queue_before_a_bench_is_taken_and_not_counted(cluster):
+    broker = cluster.broker()
+    sidecar = cluster.sidecar(broker)
+    sidecar.declare("mine")
+    for other in (b"", b"other", (3).to_bytes(8, "little"), b"\xff" * 8, bytes(9)):
+        assert sidecar.publish("mine", other).status == 202
+    done = run("sluice", "bench", "--json", "--events", "3", "--size", "8", "--queue", "mine", broker.ready["broker"])
+    assert done.returncode == 0 and is_sound(json.loads(done.stdout)), done
+    until(lambda: sidecar.http("GET", "/v1/queues/mine").json["ledger"]["acked"] == 8)
+
+
 def test_a_bench_does_not_wait_as_long_for_the_last_confirms_as_a_publish_may(cluster, bench):
     broker = cluster.broker()
     sidecar = cluster.sidecar(broker)
