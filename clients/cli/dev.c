@@ -153,7 +153,8 @@ int cli_dev(int argc, char **argv)
     accept_leave_some();
     void *zmq = zmq_ctx_new();
     char *token = NULL;
-    bool fine = configure(&d, &o, &e) && sidecar_options_check(&d.sidecar, &token, &e) && run(&d, token, zmq, &e);
+    bool fine = configure(&d, &o, &e) && broker_options_check(&d.broker, &e) &&
+                sidecar_options_check(&d.sidecar, &token, &e) && run(&d, token, zmq, &e);
     zmq_ctx_term(zmq);
     free(token);
     broker_options_free(&d.broker);
