@@ -127,6 +127,12 @@ def test_a_bench_tells_what_it_measured_in_both_forms(cluster):
         assert re.fullmatch(title + r" +p50 +\d+ us   p99 +\d+ us   p99\.9 +\d+ us", line)
 
 
+def test_a_window_of_large_events_has_room(cluster):
+    done = run("sluice", "bench", "--json", "--events", "3000", "--producers", "1", "--window", "1500", "--size", "8000",
+               cluster.broker().ready["broker"])
+    assert done.returncode == 0 and is_sound(json.loads(done.stdout)), done
+
+
 @pytest.mark.parametrize("pace", [["--rate", "2000"], []], ids=["paced", "unpaced"])
 def test_a_bench_of_one_event_at_a_time_is_sound(cluster, pace):
     broker = cluster.broker().ready["broker"]
