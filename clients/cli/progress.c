@@ -2,41 +2,16 @@
 #include "clients/cli/pub.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #define AFTER_MS 1000 /* what is over sooner needs no bar */
 #define EVERY_MS 100
-#define BAR_MAX  40
 
 static int terminal_width(void)
 {
     struct winsize w;
     return ioctl(2, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : 80;
-}
-
-static void format_bar(char *out, size_t size, double part, int width)
-{
-    char bar[BAR_MAX + 1];
-    memset(bar, '.', sizeof bar);
-    memset(bar, '#', (size_t)(part * width));
-    snprintf(out, size, "[%.*s] %3d%%  ", width, bar, (int)(part * 100));
-}
-
-void progress_line(uint64_t total, uint64_t bytes, uint64_t events, int64_t elapsed_ms, int width,
-                   char line[PROGRESS_SIZE])
-{
-    char bar[80] = "", left[32] = "";
-    double rate = (double)events * 1000 / (double)elapsed_ms;
-    if (total && bytes) {
-        double part = bytes < total ? (double)bytes / (double)total : 1;
-        int64_t s = (int64_t)((double)elapsed_ms / 1000 * (1 - part) / part);
-        format_bar(bar, sizeof bar, part, width > 100 ? BAR_MAX : width > 70 ? 20 : 5);
-        snprintf(left, sizeof left, "  %lld:%02lld left", (long long)s / 60, (long long)s % 60);
-    }
-    snprintf(line, width < PROGRESS_SIZE ? (size_t)width : PROGRESS_SIZE, "%s%llu confirmed  %.0f/s%s", bar,
-             (unsigned long long)events, rate, left);
 }
 
 void progress_show(struct progress *g, uint64_t events, uint64_t bytes)
@@ -52,9 +27,25 @@ void progress_show(struct progress *g, uint64_t events, uint64_t bytes)
     fflush(stderr);
 }
 
-void progress_clear(struct progress *g)
+/* There is one standard error. */
+static struct progress *current;
+
+static void clear(void)
 {
-    if (g->on && g->shown.ns)
+    if (current->on && current->shown.ns)
         fputs("\r\033[K", stderr);
-    g->shown.ns = 0;
+    current->shown.ns = 0;
+}
+
+void progress_begin(struct progress *g, uint64_t total)
+{
+    *g = (struct progress){ .on = cli_draws(2), .total = total, .start = clock_now().mono };
+    current = g;
+    cli_before_saying(clear);
+}
+
+void progress_end(void)
+{
+    if (current)
+        clear();
 }

@@ -1,8 +1,6 @@
 /* sluice pub: arguments, lines or files become events. */
 #include "clients/cli/pub.h"
 
-#include "base/clock.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -172,10 +170,7 @@ static void read_files(struct pub *p)
 static void begin_progress(struct pub *p)
 {
     struct stat s;
-    p->progress.on = cli_draws(2);
-    p->progress.start = clock_now().mono;
-    if (fstat(0, &s) == 0 && S_ISREG(s.st_mode))
-        p->progress.total = (uint64_t)s.st_size;
+    progress_begin(&p->progress, fstat(0, &s) == 0 && S_ISREG(s.st_mode) ? (uint64_t)s.st_size : 0);
     if (isatty(0))
         fprintf(stderr, "Each line you type is published; Ctrl-D ends.\n");
 }
@@ -200,7 +195,7 @@ static void read_all(struct pub *p, int count, char **data)
 
 static int report(struct pub *p)
 {
-    progress_clear(&p->progress);
+    progress_end();
     unsigned long long confirmed = p->confirmed, refused = p->refused, unknown = p->unknown;
     if (p->options.json) {
         printf("{\"confirmed\":%llu,\"refused\":%llu,\"unknown\":%llu}\n", confirmed, refused, unknown);

@@ -51,10 +51,11 @@ bool pub_event_add(struct pub *p, struct span data);
 void pub_flush(struct pub *p);
 
 /* progress.c: a line on the terminal that is drawn over; nothing where stderr is none, or before it took a second. */
+void progress_begin(struct progress *g, uint64_t total); /* bytes; 0: not known. What is said takes its place. */
 void progress_show(struct progress *g, uint64_t events, uint64_t bytes);
-void progress_clear(struct progress *g);
-/* What it shows after so long (not 0), in less than `width` columns: "[##...]  40%  400 confirmed  100/s  0:06 left", without
- * what takes knowing how many of how many bytes were read (0: not known). */
+void progress_end(void);
+/* progress_line.c: what it shows after so long (not 0), in less than `width` columns: "[##...]  40%  400 confirmed  100/s
+ * 0:06 left", without what takes knowing how many of how many bytes were read (0: not known). */
 #define PROGRESS_SIZE 256
 void progress_line(uint64_t total, uint64_t bytes, uint64_t events, int64_t elapsed_ms, int width,
                    char line[PROGRESS_SIZE]);

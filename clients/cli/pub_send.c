@@ -98,7 +98,6 @@ static void stop_here(struct pub *p, struct http_reply *r, long status, const js
 {
     const char *named = json_text_of(refused, "queue"), *reason = json_text_of(refused, "reason");
     unsigned long long position = p->events[0].position;
-    progress_clear(&p->progress);
     p->failed = true;
     if (p->rejected)
         cli_fail("refused from %s %llu on: %s, and the overflow of '%s' is reject%s", p->unit, position, reason,
@@ -115,7 +114,6 @@ static void say_waiting(struct pub *p, long status, const json_t *refused)
     if (p->said_waiting)
         return;
     p->said_waiting = true;
-    progress_clear(&p->progress);
     bool budget = strcmp(json_text_of(refused, "reason"), "budget") == 0;
     cli_fail(budget          ? "the broker's memory_budget is used up; '%s' waits for room%s"
              : status == 429 ? "'%s' is full; waiting for room%s"

@@ -75,6 +75,18 @@ def test_a_long_publish_shows_on_a_terminal_how_far_it_is(dev, start):
     assert pub.popen.wait(timeout=20) == 0
 
 
+def test_what_is_said_takes_the_place_of_how_far_a_publish_is(dev, start):
+    run("sluice", "queue", "declare", "q", "capacity=1", environment=dev)
+    pub = start("pub", "q", "--ndjson", environment=dev, terminal=True)
+    pub.wait_for("Ctrl-D ends")
+    os.write(pub.terminal, b"1\n2\n")
+    pub.wait_for("1 confirmed  ")
+    assert run("sluice", "sub", "q", "--count", "2", environment=dev).stdout == "1\n2\n"
+    os.write(pub.terminal, b"{\n")
+    pub.wait_for("\r\033[Ksluice: line 3 is no JSON: '{'\r\n2 confirmed\r\n")
+    assert pub.popen.wait(timeout=20) == 1
+
+
 def test_top_draws_on_its_own_screen_and_leaves_it(dev, start):
     run("sluice", "pub", "orders", "x", environment=dev)
     top = start("top", environment=dev, terminal=True)
