@@ -127,6 +127,14 @@ def test_a_bench_tells_what_it_measured_in_both_forms(cluster):
         assert re.fullmatch(title + r" +p50 +\d+ us   p99 +\d+ us   p99\.9 +\d+ us", line)
 
 
+def test_a_bench_that_is_told_nothing_does_what_its_help_says(cluster):
+    broker = cluster.broker()
+    done = run("sluice", "bench", "--json", environment={"SLUICE_BROKER": broker.ready["broker"]})
+    assert done.returncode == 0 and is_sound(json.loads(done.stdout)), done
+    assert json.loads(done.stdout)["events"] == 100000
+    assert len(re.findall(r'"attached from .*"session":"sluice-bench"', broker.log.read_text())) == 4
+
+
 def test_a_window_of_large_events_has_room(cluster):
     done = run("sluice", "bench", "--json", "--events", "3000", "--producers", "1", "--window", "1500", "--size", "8000",
                cluster.broker().ready["broker"])
