@@ -135,6 +135,19 @@ def test_a_bench_that_is_told_nothing_does_what_its_help_says(cluster):
     assert len(re.findall(r'"attached from .*"session":"sluice-bench"', broker.log.read_text())) == 4
 
 
+def test_a_bench_that_is_interrupted_deletes_its_queue_with_what_is_in_it(cluster, bench):
+    broker = cluster.broker()
+    sidecar = cluster.sidecar(broker)
+    b = bench("--events", 1000000, "--rate", 1000, broker.ready["broker"])
+    until_under_way(sidecar)
+    [name] = queues(sidecar)
+    assert sidecar.ops("POST", f"/v1/queues/{name}/pause").status == 200
+    until(lambda: queues(sidecar)[name]["ready"])
+    b.send_signal(signal.SIGINT)
+    assert (b.communicate(timeout=40), b.returncode) == (("", ""), 130)
+    assert queues(sidecar) == {}
+
+
 def test_a_window_of_large_events_has_room(cluster):
     done = run("sluice", "bench", "--json", "--events", "3000", "--producers", "1", "--window", "1500", "--size", "8000",
                cluster.broker().ready["broker"])
