@@ -175,10 +175,12 @@ def test_a_stall_is_told_by_every_event_that_was_due_meanwhile(cluster, bench):
     assert json.loads(out)["confirm_us"]["p99"] > 500_000 and json.loads(out)["end_to_end_us"]["p99"] > 500_000
 
 
-def test_a_bench_whose_events_are_refused_says_why(cluster):
+@pytest.mark.parametrize("size, refused", [(5000, 10), (20_000_000, 0)], ids=["by the broker", "before they are sent"])
+def test_a_bench_whose_events_are_refused_says_why(cluster, size, refused):
     broker = cluster.broker("--max-event", "2KiB")
-    done = run("sluice", "bench", "--json", "--events", "10", "--producers", "1", "--size", "5000", broker.ready["broker"])
-    assert (done.returncode, json.loads(done.stdout)["confirmed"], json.loads(done.stdout)["consumed"]) == (1, 0, 0), done
+    done = run("sluice", "bench", "--json", "--events", "10", "--producers", "1", "--size", str(size), broker.ready["broker"])
+    counts = json.loads(done.stdout)
+    assert (done.returncode, counts["confirmed"], counts["refused"], counts["consumed"]) == (1, 0, refused, 0), done
     assert done.stderr.startswith("sluice: not all was published: "), done.stderr
 
 
