@@ -123,7 +123,7 @@ def test_top_that_is_stopped_lends_the_terminal_and_takes_it_again(dev, start):
     top.wait_for("q: end")
     top.popen.send_signal(signal.SIGTSTP)  # as Ctrl-Z does
     top.wait_for("\033[?1049l")
-    os.waitid(os.P_PID, top.popen.pid, os.WSTOPPED)
+    until(lambda: os.waitid(os.P_PID, top.popen.pid, os.WSTOPPED | os.WNOHANG))
     assert modes(top.terminal) == termios.ICANON | termios.ECHO
     top.popen.send_signal(signal.SIGCONT)
     top.wait_for("\033[?1049h", times=2)
