@@ -56,6 +56,9 @@ def test_one_event_at_a_time_is_taken_for_a_command(dev, start, tmp_path):
     sub = start("sub", "q", "--", "sh", "-c", f"echo started; read x < {tmp_path}/go", environment=dev)
     sub.wait_for("started")
     assert (describe("q", dev)["in_flight"], describe("q", dev)["ready"]) == (1, 1)
+    sub.popen.send_signal(signal.SIGINT)
+    (tmp_path / "go").write_text("on\n")
+    assert sub.popen.wait(timeout=20) == 0
 
 
 def test_how_a_command_failed_stays_with_its_event_and_when_it_comes_again(dev):
