@@ -14,6 +14,7 @@ class StandIn:
 
         class Answers(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # an answer goes as one: in two parts, the second would wait for an ACK of the first
 
             def answer(self):
                 if self.command == "POST":
