@@ -51,7 +51,7 @@ uint64_t plan_wanted(const struct segment *s)
 /* What emptying it would give back: where there is no room that is all of its file, however early it was sealed, by a start say. */
 static uint64_t taken_by(const struct log *l, const struct segment *s)
 {
-    return l->no_room ? l->config.segment_size : s->size;
+    return l->no_room ? s->file : s->size;
 }
 
 /* Looked at once, it is worth another look when an eighth of that is gone. */

@@ -248,6 +248,17 @@ static void find_short(void *context, const char *name, uint64_t size)
             name, size, s->size);
 }
 
+/* One that is larger than segments are now counts as one of these: else a budget that suits them is passed by it alone, and there would be
+ * no spare into which it could be emptied. */
+static void take_size(void *context, const char *name, uint64_t size)
+{
+    struct log *l = context;
+    uint64_t id;
+    struct segment *s = segment_id_of(name, &id) ? segment_find(l, id) : NULL;
+    if (s && size < l->config.segment_size)
+        segment_has_file(l, s, size);
+}
+
 static bool all_there(const struct scan *c)
 {
     for (uint32_t i = 0; i < c->log->segment_count; i++) {
@@ -277,7 +288,9 @@ static bool recover(struct log *l, const struct log_replay *replay, bool only_re
         c.ids = walk_list(l->files, &c.count, &why);
         fine = why == 0 ? true : error_set(e, "cannot list the data directory: %s", strerror(why));
     }
-    fine = fine && all_there(&c) && !lacks_checkpoint(&c) && scan_all(&c, &end) && (only_read || recover_get_ready(&c));
+    fine = fine && all_there(&c) && !lacks_checkpoint(&c) && scan_all(&c, &end);
+    l->files->ops->list(l->files, take_size, l);
+    fine = fine && (only_read || recover_get_ready(&c));
     if (l->since_checkpoint)
         l->since_checkpoint += l->config.segment_size; /* so that the next start has nothing to replay again */
     free(c.ids);

@@ -40,7 +40,14 @@ struct segment *segment_add(struct log *l, uint64_t id)
     s->id = id;
     s->size = s->written = SEGMENT_HEADER_SIZE;
     l->segments[l->segment_count++] = s;
+    segment_has_file(l, s, l->config.segment_size);
     return s;
+}
+
+void segment_has_file(struct log *l, struct segment *s, uint64_t size)
+{
+    l->segment_bytes += size - s->file;
+    s->file = size;
 }
 
 static uint32_t place_of(const struct log *l, uint64_t id)
@@ -66,6 +73,7 @@ void segment_remove(struct log *l, uint64_t id)
 {
     uint32_t i = place_of(l, id);
     assert(i < l->segment_count && l->segments[i]->id == id && l->segments[i]->live_events == 0);
+    l->segment_bytes -= l->segments[i]->file;
     segment_free(l->segments[i]);
     memmove(l->segments + i, l->segments + i + 1, (l->segment_count - i - 1) * sizeof(struct segment *));
     l->segment_count--;

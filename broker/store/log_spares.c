@@ -17,8 +17,8 @@ uint64_t log_least_budget(uint64_t segment_size)
 
 uint64_t log_disk_bytes(const struct log *l)
 {
-    uint64_t files = l->segment_count + l->spares + l->spare_coming + l->leftover_count + l->retired_count;
-    return files * l->config.segment_size + l->checkpoint_size;
+    uint64_t others = l->spares + l->spare_coming + l->leftover_count + l->retired_count;
+    return l->segment_bytes + others * l->config.segment_size + l->checkpoint_size;
 }
 
 bool segment_is_at_budget(const struct log *l)

@@ -57,6 +57,7 @@ struct segment {
     struct buf share_targets; /* encoded */
     uint64_t all_events;      /* ever placed here: a shared one once for each queue */
     bool sealed;
+    uint64_t file;  /* its bytes, as far as they count: a segment's, or fewer where segments were smaller once */
     uint64_t ahead; /* bytes of the file that were written, be it as zeros or in an earlier life */
     bool own;       /* begun since the start: its file has the size that a segment has by this configuration */
     uint32_t table_at, table_size;    /* of the TABLE record in a sealed segment */
@@ -155,9 +156,10 @@ struct log {
 
     struct segment **segments; /* by id; the last is active */
     uint32_t segment_count, segment_capacity;
-    uint32_t spares;    /* allocated segments beyond the active one: ids active + 1 … */
-    bool spare_coming;  /* the next one is being allocated */
-    mono_t spare_again; /* an allocation failed for want of room: the next try */
+    uint64_t segment_bytes; /* of their files */
+    uint32_t spares;        /* allocated segments beyond the active one: ids active + 1 … */
+    bool spare_coming;      /* the next one is being allocated */
+    mono_t spare_again;     /* an allocation failed for want of room: the next try */
     bool no_room;
     uint64_t retired[RETIRED]; /* ids of freed segments whose files wait to become spares */
     uint32_t retired_count;
@@ -300,6 +302,7 @@ void segment_name(char out[FILE_NAME_SIZE], uint64_t id);
 bool segment_id_of(const char *name, uint64_t *id);
 struct segment *segment_add(struct log *l, uint64_t id);
 struct segment *segment_find(const struct log *l, uint64_t id);
+void segment_has_file(struct log *l, struct segment *s, uint64_t size); /* smaller than segments are now */
 struct segment *segment_active(const struct log *l);
 size_t segment_table_size(const struct segment *s);                   /* an upper bound of its table's record */
 void segment_add_run(struct segment *s, const struct table_entry *e); /* to its table */

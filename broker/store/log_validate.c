@@ -117,6 +117,14 @@ static void check_segment(const struct log *l, uint32_t index)
     hold(index == 0 || l->segments[index - 1]->id < s->id, "segments are out of order", s->id, 0, 0);
 }
 
+static void check_files(const struct log *l)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < l->segment_count; i++)
+        bytes += l->segments[i]->file;
+    equal("bytes of segments' files", 0, bytes, l->segment_bytes);
+}
+
 static void check_groups(const struct log *l)
 {
     hold(l->synced <= l->durable && l->durable <= l->placed && l->placed < l->next_number, "numbers of groups",
@@ -158,6 +166,7 @@ void log_validate(const struct store *s)
     }
     for (uint32_t i = 0; i < l->segment_count; i++)
         check_segment(l, i);
+    check_files(l);
     check_groups(l);
     check_room(l);
 }

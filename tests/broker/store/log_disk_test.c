@@ -80,6 +80,31 @@ static void a_budget_is_a_full_disk(void **state)
     assert_true(disk_used(m.disk) <= m.config.disk_budget);
 }
 
+static void assert_every_byte_counts(void)
+{
+    uint64_t said = model_info(&m).disk_bytes, used = disk_used(m.disk);
+    assert_true(said <= used && said + 100 > used); /* but for the key */
+}
+
+/* Else the disk would be full of them for as long as they are there. */
+static void segments_that_were_smaller_once_count_as_they_are(void **state)
+{
+    (void)state;
+    open_log(LOG_SYNC_GROUP);
+    model_fill(&m, 400);
+    assert_every_byte_counts();
+    model_shut(&m, MODEL_STOP);
+    m.config.segment_size = SEGMENT * 8;
+    model_open(&m, MODEL_STOP);
+    model_fill(&m, 100);
+    assert_true(model_info(&m).segments > 4);
+    assert_every_byte_counts();
+    for (uint32_t q = 0; q < 3; q++)
+        model_settle_rest(&m, &m.queues[q], 1);
+    model_quiet(&m);
+    assert_every_byte_counts();
+}
+
 static void a_failure_is_told_once_and_ends_it(enum disk_fault fault, const char *what)
 {
     open_log(LOG_SYNC_GROUP);
@@ -215,6 +240,7 @@ int main(void)
         with_log(a_full_disk_refuses_events_settles_and_resumes),
         with_log(room_comes_back_by_itself),
         with_log(a_budget_is_a_full_disk),
+        with_log(segments_that_were_smaller_once_count_as_they_are),
         with_log(a_spare_that_found_no_room_leaves_no_gap),
         with_log(the_least_budget_takes_events_again_and_again),
         with_log(a_segment_that_cannot_be_allocated_is_a_failing_disk),
