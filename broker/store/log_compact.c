@@ -19,13 +19,13 @@ static void let_go(struct log *l)
     l->victim = NULL;
 }
 
+/* What came before it took its place. It is chosen again as any that rests, as long as events wait for room; else nobody misses any. */
 void compact_give_up(struct log *l, uint64_t through)
 {
     if (!l->move_ticket || l->move_ticket > through)
         return;
     l->moving = false;
     l->move_ticket = 0;
-    l->victim->looked_events = 0; /* it may be chosen again, though nothing of it was settled since */
     let_go(l);
 }
 
@@ -51,12 +51,6 @@ bool compact_goes_on(const struct log *l)
     return l->plan && !l->moving && !l->stopping && !plan_is_looked(l->plan);
 }
 
-/* The most that moving a part of that size takes: cut in pieces, it may be more than it was. */
-static uint64_t most_of(const struct plan *p, uint64_t size)
-{
-    return 2 * size < plan_cost(p) ? 2 * size : plan_cost(p);
-}
-
 void compact_consider(struct log *l)
 {
     uint32_t offset, size;
@@ -68,7 +62,7 @@ void compact_consider(struct log *l)
         return;
     if (l->plan && (l->victim->live_events == 0 || !plan_part(l->plan, &offset, &size)))
         let_go(l);
-    else if (l->plan && group_has_place(l, most_of(l->plan, size)))
+    else if (l->plan && group_has_place(l, plan_rest(l->plan)))
         read_file(l, offset, size);
     else if (!l->plan && (l->victim = plan_choose(l)))
         read_file(l, l->victim->table_at, l->victim->table_size);

@@ -183,6 +183,8 @@ void table_write(struct buf *b, struct table_entry *entries, size_t count, const
                  size_t shared_count);
 /* The most that table_write appends for these, `targets`: bytes of all targets that are written down. */
 size_t table_bound(size_t count, size_t shared_count, size_t targets);
+/* … and how much more these make of it. */
+size_t table_growth(size_t count, size_t shared_count, size_t targets);
 
 struct table_reader {
     struct wire_reader r;

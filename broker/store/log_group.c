@@ -76,7 +76,7 @@ void group_add_run(struct group *g, const struct group_run *run)
     }
     g->runs[g->run_count++] = *run;
     g->has_events |= !run->moved;
-    g->table_bytes += table_bound(1, 0, 0);
+    g->table_bytes += table_growth(1, 0, 0);
 }
 
 void group_add_shared(struct group *g, struct group_run run, uint32_t target_count, struct span targets)
@@ -87,7 +87,7 @@ void group_add_shared(struct group *g, struct group_run run, uint32_t target_cou
     run.targets_size = targets.size;
     buf_add(&g->targets, targets.data, targets.size);
     group_add_run(g, &run);
-    g->table_bytes += table_bound(0, 1, targets.size);
+    g->table_bytes += table_growth(0, 1, targets.size);
 }
 
 static struct span targets_of(const struct group *g, const struct group_run *run)

@@ -18,6 +18,7 @@
 
 struct place {
     uint32_t offset, size;
+    uint64_t takes; /* about, where it is moved to, with its share of a table */
 };
 
 struct plan {
@@ -31,7 +32,7 @@ struct plan {
     uint32_t next,
         part_end; /* of the part that is moved: the next record, behind its last; next also of a table that is counted */
     uint64_t wanted, cost, events;
-    uint64_t tabled; /* what is moved takes so much in a table */
+    uint64_t rest; /* of what the places take, from `next` on */
     bool looked;
 };
 
@@ -145,13 +146,19 @@ struct segment *plan_choose(struct log *l)
 
 /* ------------------------------------------------------------------ looking */
 
-static void add_place(struct plan *p, const struct table_entry *e)
+static void add_place(struct plan *p, const struct table_entry *e, uint64_t takes)
 {
     if (p->count == p->capacity) {
         p->capacity = p->capacity ? p->capacity * 2 : 64;
         p->places = xrealloc(p->places, p->capacity * sizeof *p->places);
     }
-    p->places[p->count++] = (struct place){ e->offset, e->size };
+    p->places[p->count++] = (struct place){ e->offset, e->size, takes };
+    p->rest += takes;
+}
+
+static size_t tabled(const struct stretches *s)
+{
+    return s->wanting_count == 1 ? table_growth(1, 0, 0) : table_growth(1, 1, s->wanting_count * WANTING_BYTES);
 }
 
 /* Returns how much work it was. Where each queue has settled others, a run falls into as many stretches as it has events, and each of
@@ -160,17 +167,18 @@ static uint64_t look_at(struct plan *p, const struct table_item *item)
 {
     const struct table_entry *e = &item->e;
     struct stretches s = live_stretches(&p->live, e, targets_open(item->targets, item->target_count, item->past));
-    uint64_t events = 0;
+    uint64_t events = 0, takes = 0;
     while (stretch_next(&s)) {
         uint64_t bytes = (uint64_t)e->size * s.events / e->count;
-        p->cost += s.events == e->count ? bytes : bytes + STRETCH_BYTES + s.wanting_count * WANTING_BYTES;
+        bytes += s.events == e->count ? 0 : STRETCH_BYTES + s.wanting_count * WANTING_BYTES;
+        p->cost += bytes;
+        takes += bytes + tabled(&s);
         p->events += s.events * s.wanting_count;
-        p->tabled += table_bound(1, 0, s.wanting_count * WANTING_BYTES) - table_bound(0, 0, 0);
         events += s.events;
     }
     p->wanted += e->size * events / e->count;
     if (events)
-        add_place(p, e);
+        add_place(p, e, takes);
     return s.asked;
 }
 
@@ -180,11 +188,17 @@ static int by_offset(const void *a, const void *b)
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
+/* With the heads of groups. */
+uint64_t plan_rest(const struct plan *p)
+{
+    return p->rest ? p->rest + p->rest / 16 + GROUP_HEADER_SIZE : 0;
+}
+
 static void remember(struct segment *s, const struct plan *p)
 {
     s->looked_bytes = p->wanted;
     s->looked_events = p->events;
-    s->looked_cost = p->cost + p->tabled + p->live.log->config.segment_size / 16; /* with the heads of groups */
+    s->looked_cost = plan_rest(p);
     s->dear = p->cost * 4 > taken_by(p->live.log, s) * 3;
 }
 
@@ -310,13 +324,9 @@ bool plan_record(struct plan *p, uint32_t *offset, uint32_t *size)
         return false;
     *offset = p->places[p->next].offset;
     *size = p->places[p->next].size;
+    p->rest -= p->places[p->next].takes;
     p->next++;
     return true;
-}
-
-uint64_t plan_cost(const struct plan *p)
-{
-    return p->cost;
 }
 
 struct live_in *plan_live(struct plan *p)

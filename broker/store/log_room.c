@@ -56,11 +56,15 @@ static uint32_t kept(const struct log *l)
     return segment_is_at_budget(l) ? 0 : 1;
 }
 
-bool group_has_place(const struct log *l, uint64_t bytes)
+static bool active_holds(const struct log *l, uint64_t bytes)
 {
     const struct segment *s = segment_active(l);
-    return !l->no_room || l->spares > kept(l) ||
-           s->size + segment_table_size(s) + gathered(l) + bytes <= l->config.segment_size;
+    return s->size + segment_table_size(s) + bytes <= l->config.segment_size;
+}
+
+bool group_has_place(const struct log *l, uint64_t bytes)
+{
+    return !l->no_room || l->spares > kept(l) || active_holds(l, gathered(l) + bytes);
 }
 
 /* Groups fill the active segment up to where the next one does not fit. */
@@ -90,30 +94,32 @@ bool room_may_turn(const struct log *l)
     return l->spares > 1 || (l->spares > kept(l) && plan_may_turn(l));
 }
 
-/* Something is moved, and what waits before it leaves it a place in a segment more. */
-static bool moves_into_one(const struct log *l)
+/* What waits up to the last of what is moved; 0: nothing is. */
+static uint64_t up_to_moves(const struct log *l)
 {
-    uint64_t bytes = SEGMENT_HEADER_SIZE + GROUP_HEADER_SIZE;
+    uint64_t bytes = 0, all = 0;
     for (const struct group *g = l->first_closed; g; g = g->next) {
-        bytes += group_bytes(g);
-        if (g->run_count)
-            return bytes <= l->config.segment_size;
+        all += group_bytes(g);
+        bytes = g->run_count ? all : bytes;
     }
-    return false;
+    return bytes;
 }
 
-static bool has_runs(const struct group *g)
+/* Of the segment that is being emptied, and in no group yet. */
+static uint64_t still_to_move(const struct log *l)
 {
-    while (g && g->run_count == 0)
-        g = g->next;
-    return g != NULL;
+    return l->plan ? plan_rest(l->plan) : 0;
 }
 
-/* In the last segment what is moved gives room back, while notes could be carried: most of it is not for these. */
+/* In the last segment what is moved gives room back, once all of its segment is, while notes could be carried: most of it is not for these,
+ * and none for a part of what is moved. */
 bool room_is_kept(const struct log *l)
 {
-    return l->no_room && l->spares == 0 && segment_is_at_budget(l) && !has_runs(l->first_closed) &&
-           segment_active(l)->size + group_bytes(l->first_closed) > l->config.segment_size / 4;
+    if (!l->no_room || l->spares || !segment_is_at_budget(l) || carry_is_barred(l))
+        return false;
+    uint64_t moves = up_to_moves(l), first = group_bytes(l->first_closed);
+    bool too_many = !moves && segment_active(l)->size + first > l->config.segment_size / 4;
+    return too_many || !active_holds(l, (moves ? moves : first) + still_to_move(l));
 }
 
 /* Where there was room a moment ago it may have been that of the last one itself, which a checkpoint had and gave back: whether there is
@@ -122,5 +128,7 @@ bool room_may_begin(const struct log *l)
 {
     if (l->spares > 1 || carry_is_barred(l))
         return true;
-    return l->spares > kept(l) && (segment_active(l)->live_events == 0 || moves_into_one(l));
+    uint64_t moves = up_to_moves(l), empty = SEGMENT_HEADER_SIZE + GROUP_HEADER_SIZE + table_bound(0, 0, 0);
+    bool moves_into_it = moves && empty + moves + still_to_move(l) <= l->config.segment_size;
+    return l->spares > kept(l) && (segment_active(l)->live_events == 0 || moves_into_it);
 }

@@ -92,9 +92,14 @@ void table_write(struct buf *b, struct table_entry *entries, size_t count, const
     record_end(b, mark);
 }
 
+size_t table_growth(size_t count, size_t shared_count, size_t targets)
+{
+    return count * ENTRY_BOUND + shared_count * SHARED_BOUND + targets;
+}
+
 size_t table_bound(size_t count, size_t shared_count, size_t targets)
 {
-    return RECORD_HEADER_SIZE + 20 + count * ENTRY_BOUND + shared_count * SHARED_BOUND + targets;
+    return RECORD_HEADER_SIZE + 20 + table_growth(count, shared_count, targets);
 }
 
 /* ------------------------------------------------------------------ reading */

@@ -1,4 +1,5 @@
 /* The log at its budget, when its reserve is full of what nobody asked room for: it goes on, and gets its room back. */
+#include "broker/store/log_move.h"
 #include "tests/broker/store/cramped_log.h"
 
 #include <setjmp.h>
@@ -129,7 +130,8 @@ static void segments_of_many_starts_become_one(void **state)
     assert_int_equal(log_now()->spares, SPARES);
 }
 
-static void one_step(void)
+/* Lazy: half as much is settled as comes. */
+static void one_step(bool lazy)
 {
     struct model_queue *q = &m.queues[model_random(&m, QUEUES)];
     uint64_t s = model_first_live(q, 1 + model_random(&m, q->next));
@@ -140,7 +142,7 @@ static void one_step(void)
     case 3:
     case 4:
     case 5:
-        if (s)
+        if (s && !(lazy && model_random(&m, 2)))
             model_settle(&m, q, s, CAUSE_ACKED);
         break;
     case 6:
@@ -163,7 +165,7 @@ static void stall_again_and_again(uint64_t seed, bool small_disk)
     else
         open_log(seed, (enum log_sync)(seed % 3), segments);
     for (unsigned i = 0; i < 1500; i++)
-        one_step();
+        one_step(false);
     model_quiet(&m);
     carried += log_now()->carried;
     moved += log_now()->info.moved_events;
@@ -180,6 +182,50 @@ static void stalls_at_the_budget_always_end(void **state)
         stall_again_and_again(seed, seed > 40);
     open_log(1, LOG_SYNC_GROUP, 6);
     assert_true(carried > 100 && moved > 100);
+}
+
+static void pass(unsigned seconds)
+{
+    for (unsigned i = 0; i < seconds * 2; i++)
+        model_turn(&m, 500, UINT64_MAX);
+}
+
+static void assert_nothing_is_tried_again_and_again(void)
+{
+    struct log_info before = model_info(&m);
+    pass(100);
+    assert_int_equal(model_info(&m).moved_events, before.moved_events);
+    assert_int_equal(model_info(&m).checkpoints, before.checkpoints);
+}
+
+/* As such small segments can be, where tables and the heads of records and groups take as much again. */
+static void assert_segments_are_full_of_what_is_wanted(void)
+{
+    assert_true(log_now()->spares > 0);
+    for (uint32_t i = 0; i + 1 < log_now()->segment_count; i++)
+        assert_true(plan_wanted(log_now()->segments[i]) > SEGMENT * 3 / 8);
+}
+
+/* Then nobody settles any more: what can be emptied was, and there is room for events, or else there is none to be had. */
+static void room_comes_without_an_ack_wherever_there_is_some(void **state)
+{
+    (void)state;
+    unsigned refused = 0;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        open_log(seed, (enum log_sync)(seed % 3), 5);
+        for (unsigned i = 0; i < 1500; i++)
+            one_step(true);
+        model_quiet(&m);
+        pass(100);
+        assert_nothing_is_tried_again_and_again();
+        if (!model_append(&m, &m.queues[0], 1, 100, false)) {
+            assert_segments_are_full_of_what_is_wanted();
+            refused++;
+        }
+        model_end(&m);
+    }
+    open_log(1, LOG_SYNC_GROUP, 6);
+    assert_true(refused > 0 && refused < 50);
 }
 
 /* It came back when a checkpoint had had its room: without it the next one has none, and nothing is freed any more. */
@@ -245,6 +291,7 @@ int main(void)
         with_log(segments_full_of_notes_are_emptied_for_their_few_events),
         with_log(notes_take_a_quarter_of_the_last_segment),
         with_log(stalls_at_the_budget_always_end),
+        with_log(room_comes_without_an_ack_wherever_there_is_some),
         with_log(the_last_spare_of_a_full_disk_is_not_for_notes),
     };
     return cmocka_run_group_tests_name("log_carry", tests, NULL, NULL);

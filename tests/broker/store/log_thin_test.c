@@ -138,6 +138,102 @@ static void the_active_segment_is_emptied_into_the_last_spare(void **state)
     model_restart(&m, MODEL_CRASH);
 }
 
+/* One spare is left, which is for what is moved, and so many notes are in the segment before it. */
+static void leave_one_spare(unsigned notes)
+{
+    fill();
+    while (log_now()->spares > 1) {
+        model_note(&m);
+        model_turn(&m, 1, UINT64_MAX);
+    }
+    for (unsigned i = 0; i < notes; i++) {
+        model_note(&m);
+        model_turn(&m, 1, UINT64_MAX);
+    }
+    model_quiet(&m);
+    assert_int_equal(log_now()->spares, 1);
+}
+
+/* The disk stands still for a while, at any time after it was chosen to be emptied, and notes come. If they and it do not fit into the last
+ * spare together, they must not take a place there: half of it here, and half where it was, there would never be room again. */
+static void what_is_moved_finds_its_place_whatever_waits_before_it(void **state)
+{
+    (void)state;
+    uint64_t carried = 0, emptied = 0;
+    for (unsigned i = 0; i < 400; i++) {
+        open_log(6, LOG_SYNC_GROUP, 5);
+        leave_one_spare(60 + i % 5 * 30);
+        while (!log_now()->moving) {
+            settle_one_in(log_now()->segments[0]);
+            model_turn(&m, 5, 1);
+        }
+        for (unsigned turns = i / 5 % 8; turns; turns--)
+            model_turn(&m, 1, 1);
+        stall(80 + i / 40 * 20);
+        pass(10);
+        assert_true(log_now()->spares > 0);
+        assert_true(model_append(&m, &m.queues[0], 1, 100, false));
+        carried += log_now()->carried;
+        emptied += moved() > 0;
+        model_restart(&m, MODEL_CRASH);
+        model_end(&m);
+    }
+    open_log(6, LOG_SYNC_GROUP, 5);
+    assert_true(carried > 0 && emptied > 30);
+}
+
+/* As the core's are when it has much to say; the model does not know of it. */
+static void note_much(void)
+{
+    static const uint8_t much[40000];
+    uint64_t ticket;
+    assert_int_equal(m.log->ops->note(m.log, span_of(much, sizeof much), &ticket), STORE_LATER);
+}
+
+/* One spare is left, and there is hardly any room before it. */
+static void fill_large_segments(uint64_t seed, uint64_t size)
+{
+    model_begin(&m, seed, size, LOG_SYNC_GROUP);
+    model_new_queues(&m, QUEUES);
+    model_shut(&m, MODEL_KILL);
+    m.config.disk_budget = 5 * size + 4096;
+    model_open(&m, MODEL_KILL);
+    for (uint32_t i = 0; model_append(&m, &m.queues[i % QUEUES], 1, 6000, false); i++)
+        model_turn(&m, 5, UINT64_MAX);
+    while (log_now()->spares > 1 || group_has_place(log_now(), size / 8)) {
+        note_much();
+        model_turn(&m, 1, UINT64_MAX);
+        if (log_now()->spares == 1 && segment_active(log_now())->size > size * 7 / 8)
+            break;
+    }
+}
+
+/* It is moved a part at a time. The disk stands still in between, and notes come. */
+static void what_is_moved_in_parts_finds_its_place(void **state)
+{
+    (void)state;
+    uint64_t size = 4u << 20;
+    for (uint64_t seed = 1; seed <= 16; seed++) {
+        fill_large_segments(seed, size);
+        const struct segment *first = log_now()->segments[0];
+        while (first->live_bytes > size * 3 / 8)
+            settle_one_in(first);
+        for (unsigned i = 0; i < 400 && !(log_now()->spares == 0 && log_now()->moving); i++)
+            model_turn(&m, 500, 1);
+        uint64_t parts = moved();
+        assert_true(parts > 0 && log_now()->spares == 0);
+        for (uint64_t i = 60 + seed * 2; i; i--) {
+            note_much();
+            model_turn(&m, 1, 0);
+        }
+        pass(10);
+        assert_true(moved() > parts && log_now()->spares > 0);
+        assert_true(model_append(&m, &m.queues[0], 1, 6000, false));
+        model_end(&m);
+    }
+    open_log(6, LOG_SYNC_GROUP, 5);
+}
+
 #define with_log(test) cmocka_unit_test_teardown(test, cramped_end)
 
 int main(void)
@@ -148,6 +244,8 @@ int main(void)
         with_log(what_is_being_settled_is_left_alone),
         with_log(where_there_is_room_nothing_is_moved),
         with_log(the_active_segment_is_emptied_into_the_last_spare),
+        with_log(what_is_moved_finds_its_place_whatever_waits_before_it),
+        with_log(what_is_moved_in_parts_finds_its_place),
     };
     return cmocka_run_group_tests_name("log_thin", tests, NULL, NULL);
 }
