@@ -43,6 +43,7 @@ def test_a_full_disk_is_507_and_what_is_acked_makes_room(cluster):
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer's runtime wants to be the first that is preloaded")
 def test_a_start_without_any_room_says_how_little_is_enough(tmp_path):
     (tmp_path / "cue").touch()
+    (tmp_path / "data").mkdir()  # a broker that makes it waits for the disk under all that the other tests write
     environment = {"LD_PRELOAD": str(BIN.parent / "lib/libfailing_disk.so"), "FAILING_DISK_CALL": "fdatasync",
                    "FAILING_DISK_ERROR": str(errno.ENOSPC), "FAILING_DISK_CUE": str(tmp_path / "cue")}
     done = run("sluice-broker", "--listen", "tcp://127.0.0.1:0", "--data", str(tmp_path / "data"), environment=environment)
