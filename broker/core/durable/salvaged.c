@@ -17,6 +17,14 @@ static struct queue *create(struct core *c, uint32_t id, struct span name, const
     return q;
 }
 
+/* Was it made up here? */
+static bool is_made_up(const struct queue *q)
+{
+    char name[NAME_MAX_SIZE + 1];
+    int size = snprintf(name, sizeof name, "recovered-%u", q->id);
+    return strncmp(q->name, name, (size_t)size) == 0 && (q->name[size] == '\0' || q->name[size] == '-');
+}
+
 /* One that nothing has. */
 static struct span make_name(struct core *c, uint32_t id, char out[NAME_MAX_SIZE + 1])
 {
@@ -50,7 +58,11 @@ void salvaged_lose_name(struct core *c, struct span name)
     if (!q)
         return;
     topic_forget_queue(c, q);
-    queue_rename(c, q, make_name(c, q->id, other));
+    struct span called = make_name(c, q->id, other);
+    if (is_made_up(q))
+        persist_move_outcomes(c, name,
+                              called); /* they are this queue's; those of a name that it was given stay with that */
+    queue_rename(c, q, called);
     core_note(c, LOG_WARN, q, NULL,
               "the log does not say what became of queue '%.*s' before another got that name: it is '%s' now",
               (int)name.size, (const char *)name.data, q->name);

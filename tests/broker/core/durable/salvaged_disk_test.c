@@ -4,6 +4,7 @@
 #include "broker/core/topic/topic.h"
 #include "tests/broker/core/disk_driver.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static struct queue *find(const struct core *c, const char *name)
@@ -173,6 +174,38 @@ static void its_publisher_is_told_of_it_by_its_name(void **state)
     assert_non_null(strstr(heard(p), "attached known | mail through 3: 1..3 -> 1"));
 }
 
+/* What was found while it went without is its own, also where another queue is really called what it was called meanwhile. */
+static void nobody_is_told_of_it_by_a_name_that_another_has(void **state)
+{
+    (void)state;
+    struct damage d = { .from = written(), .and_checkpoint = true };
+    assert_string_equal(declare_durably("mail", "durability=disk"), "ok");
+    d.to = written();
+    struct peer *p = joined("p");
+    struct token id = p->producer;
+    publish(p, "mail", 0, "one two");
+    settle_disk();
+    char name[32];
+    snprintf(name, sizeof name, "recovered-%u", find(bench.d->core, "mail")->id);
+    assert_string_equal(declare_durably(name, "durability=disk"), "ok");
+    publish(p, name, 0, "three");
+    settle_disk();
+    start_from(repaired(&d));
+    const struct queue *q = find(bench.d->core, name);
+    assert_true(q && queue_remaining(q) == 1);
+    p = peer_new(bench.d, "again");
+    p->producer = id;
+    request_attach(p);
+    echo(p);
+    settle_disk();
+    char told[80];
+    snprintf(told, sizeof told, "%s through 1: 1 -> 1", name);
+    const char *text = heard(p);
+    if (!strstr(text, told))
+        fail_msg("'%s' is not in: %s", told, text);
+    check_all_is_known();
+}
+
 static void a_queue_is_not_taken_for_the_one_before_it(void **state)
 {
     (void)state;
@@ -297,6 +330,7 @@ int main(void)
         on_disk(what_a_queue_held_is_there_where_its_declaration_is_lost),
         on_disk(what_is_said_of_it_later_on_names_it),
         on_disk(its_publisher_is_told_of_it_by_its_name),
+        on_disk(nobody_is_told_of_it_by_a_name_that_another_has),
         on_disk(a_queue_is_not_taken_for_the_one_before_it),
         on_disk(dead_letters_that_would_go_in_a_circle_stay),
         on_disk(whatever_is_lost_the_broker_starts),
