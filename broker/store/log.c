@@ -296,8 +296,6 @@ static bool stop(struct store *store)
 }
 
 static const struct store_ops ops = {
-    .name = "log",
-    .durable = true,
     .append = append,
     .share = log_share,
     .note = note,

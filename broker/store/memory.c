@@ -178,21 +178,10 @@ static enum store_status share_events(struct store *store, struct store_share *s
     uint32_t holders = 0;
     for (size_t i = 0; i < share->target_count; i++)
         holders += share->targets[i].keep;
-    struct shelf *s = holders ? shelf_of(m, share->owner) : NULL;
-    for (size_t i = 0; i < share->count; i++) {
-        if (holders)
-            put_event(m, s, &share->events[i], holders, true);
-        else
-            share->events[i].locator = 0;
-    }
-    *ticket = 0;
-    return STORE_OK;
-}
-
-static enum store_status note(struct store *store, struct span bytes, uint64_t *ticket)
-{
-    (void)store;
-    (void)bytes;
+    assert(holders);
+    struct shelf *s = shelf_of(m, share->owner);
+    for (size_t i = 0; i < share->count; i++)
+        put_event(m, s, &share->events[i], holders, true);
     *ticket = 0;
     return STORE_OK;
 }
@@ -274,70 +263,6 @@ static void settle(struct store *store, uint32_t queue, uint64_t sequence, store
     release(store, queue, at);
 }
 
-/* Everything is in memory: there is no rest, and nothing to load. */
-static void settle_rest(struct store *store, uint32_t queue, uint64_t from, uint64_t bytes, enum store_cause cause)
-{
-    (void)store;
-    (void)queue;
-    (void)from;
-    (void)bytes;
-    (void)cause;
-}
-
-static void load(struct store *store, uint32_t queue, uint64_t from, uint64_t bytes, uint64_t tag)
-{
-    (void)store;
-    (void)queue;
-    (void)from;
-    (void)bytes;
-    (void)tag;
-    assert(false);
-}
-
-static void flush(struct store *store, mono_t now)
-{
-    (void)store;
-    (void)now;
-}
-
-static mono_t due(const struct store *store)
-{
-    (void)store;
-    return MONO_NEVER;
-}
-
-static bool poll_nothing(struct store *store, struct store_completion *out)
-{
-    (void)store;
-    (void)out;
-    return false;
-}
-
-static uint64_t settled_ticket(struct store *store)
-{
-    (void)store;
-    return 0;
-}
-
-static uint32_t unsettled(const struct store *store, uint32_t queue)
-{
-    (void)store;
-    (void)queue;
-    return 0;
-}
-
-static uint64_t room(const struct store *store)
-{
-    (void)store;
-    return UINT64_MAX;
-}
-
-static bool stop(struct store *store)
-{
-    (void)store;
-    return true;
-}
-
 static uint64_t memory(const struct store *store)
 {
     return ((const struct memory_store *)(const void *)store)->bytes;
@@ -368,24 +293,13 @@ static void close_store(struct store *store)
 struct store *store_memory_open(void)
 {
     static const struct store_ops ops = {
-        .name = "memory",
         .append = append,
         .share = share_events,
-        .note = note,
         .read = read_event,
         .settle = settle,
-        .settle_rest = settle_rest,
         .release = release,
-        .load = load,
         .forget = forget,
-        .flush = flush,
-        .due = due,
-        .poll = poll_nothing,
-        .settled_ticket = settled_ticket,
-        .unsettled = unsettled,
-        .room = room,
         .memory = memory,
-        .stop = stop,
         .close = close_store,
     };
     struct memory_store *m = xcalloc(1, sizeof *m);

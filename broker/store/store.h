@@ -98,29 +98,31 @@ struct store_completion {
 struct store;
 
 struct store_ops {
-    const char *name;
-    bool durable; /* events and notes survive a restart; append, note and load answer STORE_LATER */
-
     enum store_status (*append)(struct store *s, struct store_run *run, uint64_t *ticket);
     enum store_status (*share)(struct store *s, struct store_share *share, uint64_t *ticket);
-    /* A word of the core's that must survive: replayed in order with everything else. */
-    enum store_status (*note)(struct store *s, struct span bytes, uint64_t *ticket);
     /* Points `out` at the event in its lane form: BATCH_EVENT_TAG, size varint, bytes (proto/frame.h), so that
      * neighbours in memory can go onto a lane by one copy. Valid until the event is settled or released. */
     void (*read)(struct store *s, uint32_t queue, store_locator at, struct span *out);
     /* The event left its queue; the locator (0 allowed) is void. Lazily durable. Once per event. */
     void (*settle)(struct store *s, uint32_t queue, uint64_t sequence, store_locator at, uint32_t size,
                    enum store_cause cause);
-    /* The same for everything live at or beyond `from`, of which nothing is in memory; `bytes` of events in all. */
-    void (*settle_rest)(struct store *s, uint32_t queue, uint64_t from, uint64_t bytes, enum store_cause cause);
     /* Gives up an event's bytes in memory; the event stays. */
     void (*release)(struct store *s, uint32_t queue, store_locator at);
+    /* The queue is gone; what it held counts as settled. Idempotent. */
+    void (*forget)(struct store *s, uint32_t queue);
+    /* Bytes of memory the store holds for events, unused parts of its blocks included: what the budget counts. */
+    uint64_t (*memory)(const struct store *s);
+    void (*close)(struct store *s);
+
+    /* ---- of a store whose events outlive the process; the others have none of these */
+
+    /* A word of the core's that must survive: replayed in order with everything else. */
+    enum store_status (*note)(struct store *s, struct span bytes, uint64_t *ticket);
+    /* Settles everything live at or beyond `from`, of which nothing is in memory; `bytes` of events in all. */
+    void (*settle_rest)(struct store *s, uint32_t queue, uint64_t from, uint64_t bytes, enum store_cause cause);
     /* Brings live events of the queue, from the first at or beyond `from`, into memory: at least one, about `bytes`. They must
      * be durable. Completes under `tag`, in the order of the calls. */
     void (*load)(struct store *s, uint32_t queue, uint64_t from, uint64_t bytes, uint64_t tag);
-    /* The queue is gone; what it held counts as settled. Idempotent. */
-    void (*forget)(struct store *s, uint32_t queue);
-
     /* Once a loop turn, after everything was put in: starts what can be started. */
     void (*flush)(struct store *s, mono_t now);
     /* When flush wants to be called next without new work. */
@@ -133,11 +135,8 @@ struct store_ops {
     uint32_t (*unsettled)(const struct store *s, uint32_t queue);
     /* Bytes that append takes now for certain: of records, which cost something beside their events. */
     uint64_t (*room)(const struct store *s);
-    /* Bytes of memory the store holds for events, unused parts of its blocks included: what the budget counts. */
-    uint64_t (*memory)(const struct store *s);
     /* Orderly end: call once a turn, after flush, until it is true. Then nothing that was settled comes again. */
     bool (*stop)(struct store *s);
-    void (*close)(struct store *s);
 };
 
 struct store {
