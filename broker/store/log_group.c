@@ -115,8 +115,6 @@ void group_gather_settled(struct log *l)
         struct log_queue *q = l->fresh;
         l->fresh = q->fresh_next;
         q->listed = false;
-        if (q->fresh.count == 0)
-            continue;
         struct group *g = group_open_behind(l, q->fresh.count * sizeof *q->fresh.ranges);
         settled_write(&g->records, q->id, q->fresh.ranges, q->fresh.count);
         group_add_settled(g, q->id, q->fresh.events);

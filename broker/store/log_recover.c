@@ -9,6 +9,7 @@
 
 #include "broker/store/log_walk.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -205,8 +206,8 @@ static bool scan_all(struct scan *c, size_t *end)
 {
     size_t i = first_index(c);
     *end = c->count;
-    if (c->from.segment && (i == c->count || c->ids[i] != c->from.segment))
-        return damaged(c, c->from.segment, 0);
+    assert(c->from.segment == 0 ||
+           (i < c->count && c->ids[i] == c->from.segment)); /* it is among those that are all there */
     for (bool more = true, blank; more && i < c->count; i++) {
         struct segment *s = NULL;
         if (!begin_segment(c, c->ids[i], &s, &blank))

@@ -3,8 +3,10 @@
 #include "tests/broker/store/log_dirs.h"
 #include "tests/broker/store/log_model.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -188,6 +190,163 @@ static void a_run_is_found_behind_any_number_of_copies(void **state)
     disk_free(to);
 }
 
+/* Everything of several segments is settled but one event of queue 2 in each, and what queue 1 has, and what it shares with queue 3, in
+ * the first. It is moved to the end, and the segments are used again. */
+static void write_stragglers(void)
+{
+    struct model_queue *both[] = { &m.queues[0], model_new_queue(&m) }, *other = &m.queues[1];
+    struct span left;
+    for (int i = 0; i < 3; i++) {
+        assert_true(model_append(&m, &m.queues[0], 1, 100, false));
+        assert_true(model_share(&m, both, 2, 1, 100, false));
+    }
+    while (other->next <= 1000) {
+        assert_true(model_append(&m, other, 1, 200, false));
+        model_turn(&m, 1, UINT64_MAX);
+    }
+    for (uint64_t s = 1; s <= 1000; s++) {
+        if (s % 200)
+            model_settle(&m, other, s, CAUSE_ACKED);
+    }
+    while (disk_content(m.disk, DIR_FIRST, &left)) {
+        assert_true(model_append(&m, other, 1, 200, false));
+        model_turn(&m, 100, UINT64_MAX);
+    }
+    assert_true(model_info(&m).moved_events > 0);
+}
+
+/* They lie behind no later events of their queues. */
+static void what_was_moved_is_taken_without_a_checkpoint(void **state)
+{
+    (void)state;
+    struct error e = { "" };
+    struct lines l;
+    bool torn;
+    write_stragglers();
+    struct disk *d = dir_copy(m.disk), *to = disk_new();
+    dir_remove(d, "checkpoint");
+    assert_true(dir_repair(d, to, &l));
+    says(l, "without a checkpoint");
+    says(l, "queue 1: 6 events are salvaged");
+    says(l, "queue 3: 3 events are salvaged");
+    assert_true(dir_open(to, &m.config, &e, &torn) > 9);
+    disk_free(d);
+    disk_free(to);
+}
+
+static void what_is_not_the_log_s_is_copied(void **state)
+{
+    (void)state;
+    model_write_groups(&m, 2);
+    struct lines l;
+    struct span content;
+    struct disk *d = dir_copy(m.disk), *to = disk_new();
+    struct buf large = { 0 };
+    memset(buf_reserve(&large, 700000), 'x', 700000); /* read in steps */
+    large.size = 700000;
+    disk_put(d, "receipt.key", span_str("0123456789abcdef"));
+    disk_put(d, "large", buf_span(&large));
+    disk_put(d, "lock", span_str("who has the old one"));
+    assert_true(dir_repair(d, to, &l));
+    assert_true(disk_content(to, "receipt.key", &content) && span_equal(content, span_str("0123456789abcdef")));
+    assert_true(disk_content(to, "large", &content) && span_equal(content, buf_span(&large)));
+    assert_false(disk_content(to, "lock", &content));
+    assert_true(disk_content(to, "log.key", &content) && memcmp(content.data, "repaired", 8) == 0);
+    buf_free(&large);
+    disk_free(d);
+    disk_free(to);
+}
+
+/* Its segments are as large as those it comes of: nothing larger would find a place. */
+static void the_largest_event_has_its_place(void **state)
+{
+    end(state);
+    struct error e = { "" };
+    struct lines l;
+    bool torn;
+    model_begin(&m, 1, 8u << 20, LOG_SYNC_GROUP);
+    model_new_queues(&m, 1);
+    for (int i = 0; i < 4; i++) {
+        assert_true(model_append(&m, &m.queues[0], 1, 3u << 20, false));
+        model_quiet(&m);
+    }
+    struct disk *d = dir_copy(m.disk), *to = disk_new();
+    assert_true(dir_repair(d, to, &l));
+    assert_int_equal(dir_open(to, &m.config, &e, &torn), 4);
+    disk_free(d);
+    disk_free(to);
+}
+
+/* Whatever fails, it is told, and nothing is called repaired. */
+static void a_new_disk_that_fails_ends_a_repair(void **state)
+{
+    (void)state;
+    static const enum disk_fault faults[] = { DISK_WRITE_FAILS,  DISK_WRITE_SHORT,   DISK_SYNC_FAILS,
+                                              DISK_CREATE_FAILS, DISK_REPLACE_FAILS, DISK_NO_SPACE };
+    model_write_segments(&m);
+    for (size_t i = 0; i < 2 * sizeof faults / sizeof *faults; i++) {
+        struct disk *d = dir_copy(m.disk), *to = disk_new();
+        struct lines l;
+        if (i % 2)
+            dir_remove(d, "checkpoint");
+        disk_set_fault(to, faults[i / 2], true);
+        assert_false(dir_repair(d, to, &l));
+        assert_true(strlen(l.text) > 0 && !disk_fault_is_armed(to, faults[i / 2]));
+        disk_free(d);
+        disk_free(to);
+    }
+}
+
+/* Files of which one cannot be read. */
+static const struct files_ops *sound;
+static const char *unreadable;
+
+static int read_but_one(struct files *f, const char *name, uint64_t offset, void *to, size_t size, size_t *got)
+{
+    return strcmp(name, unreadable) == 0 ? EIO : sound->read(f, name, offset, to, size, got);
+}
+
+static void add_line(void *context, const char *line)
+{
+    struct lines *l = context;
+    size_t used = strlen(l->text);
+    snprintf(l->text + used, sizeof l->text - used, "%s\n", line);
+}
+
+static bool repair_without(const char *name, struct lines *l)
+{
+    struct disk *from = dir_copy(m.disk), *to = disk_new();
+    struct files *source = disk_open(from), *target = disk_open(to);
+    struct files_ops ops = *source->ops;
+    sound = source->ops;
+    unreadable = name;
+    ops.read = read_but_one;
+    source->ops = &ops;
+    l->text[0] = '\0';
+    bool fine = log_repair(source, target, (const uint8_t[LOG_KEY_SIZE]){ "repaired" }, add_line, l);
+    source->ops = sound;
+    source->ops->close(source);
+    target->ops->close(target);
+    disk_free(from);
+    disk_free(to);
+    return fine;
+}
+
+static void an_old_disk_that_fails_ends_a_repair(void **state)
+{
+    (void)state;
+    struct lines l;
+    model_write_segments(&m);
+    assert_true(repair_without("nothing", &l));
+    assert_false(repair_without(DIR_SECOND, &l));
+    says(l, "cannot read the log: ");
+    assert_false(repair_without("log.key", &l));
+    says(l, "cannot read log.key: ");
+    disk_put(m.disk, "incarnation", span_str("7"));
+    assert_false(repair_without("incarnation", &l));
+    says(l, "cannot copy incarnation: ");
+}
+
 #define with_log(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -200,6 +359,11 @@ int main(void)
         with_log(repair_wants_an_empty_directory),
         with_log(repair_without_room_says_so),
         with_log(without_its_checkpoint_a_log_is_salvaged_as_far_as_it_is_there),
+        with_log(what_was_moved_is_taken_without_a_checkpoint),
+        with_log(what_is_not_the_log_s_is_copied),
+        with_log(the_largest_event_has_its_place),
+        with_log(a_new_disk_that_fails_ends_a_repair),
+        with_log(an_old_disk_that_fails_ends_a_repair),
     };
     return cmocka_run_group_tests_name("log_repair", tests, NULL, NULL);
 }
