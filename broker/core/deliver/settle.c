@@ -273,8 +273,8 @@ void settle_receipt(struct core *c, struct session *s, const struct body *b)
 
 /* ------------------------------------------------------------------ by the end of something */
 
-/* Gives back every delivery under one lease, which goes with the last. */
-static void give_back(struct core *c, struct lease *l, bool failure)
+/* Fails every delivery under the lease, which goes with the last. */
+static void fail_all(struct core *c, struct lease *l)
 {
     const struct failure ran_out = { .error = span_str("the lease ran out"), .lease_ended = true };
     struct queue *q = l->consumer->queue;
@@ -284,10 +284,7 @@ static void give_back(struct core *c, struct lease *l, bool failure)
         struct item *item = queue_item(q, first + i);
         if (!item || item->state != ITEM_IN_FLIGHT || item->lease != slot)
             continue;
-        if (failure)
-            retry_failed(c, q, first + i, item, &ran_out);
-        else
-            queue_return(c, q, first + i, item);
+        retry_failed(c, q, first + i, item, &ran_out);
         bool last = l->outstanding == 1;
         lease_delivery_ended(c, l);
         if (last)
@@ -298,7 +295,7 @@ static void give_back(struct core *c, struct lease *l, bool failure)
 void settle_lease_expired(struct core *c, struct lease *l)
 {
     if (!MUTATED(ignore_lease))
-        give_back(c, l, true);
+        fail_all(c, l);
 }
 
 /* Gives back what is in flight under a listed lease and under its children, which all go. */

@@ -1,6 +1,7 @@
 /* Control calls on topics: put, describe, list, delete, bind, unbind. */
 #include "broker/core/topic/topic.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #define LIST_DEFAULT 100u
@@ -53,11 +54,10 @@ enum reason topic_put(struct core *c, struct span name, struct topic **out, bool
 
 /* ------------------------------------------------------------------ looking */
 
-static bool describe(const struct core *c, struct topic *t, struct arena *arena, struct topic_info *out)
+static void describe(const struct core *c, struct topic *t, struct arena *arena, struct topic_info *out)
 {
     struct binding_info *bindings = arena_alloc(arena, t->binding_count * sizeof *bindings);
-    if (!bindings)
-        return false;
+    assert(bindings); /* a page of topics is bounded, and so is what one has */
     for (uint32_t i = 0; i < t->binding_count; i++) {
         const struct binding *b = &t->bindings[i];
         bindings[i] = (struct binding_info){ b->queue->name, buf_span(&b->filter), b->matched };
@@ -76,14 +76,12 @@ static bool describe(const struct core *c, struct topic *t, struct arena *arena,
         .waiting_publishers = t->waiting,
         .in_rate_milli = (uint64_t)(rate_read(&t->in_rate, c->now.mono) * 1000),
     };
-    return true;
 }
 
 static void answer(const struct core *c, struct topic *t, struct reply *reply, struct arena *arena)
 {
     reply->result = RESULT_TOPIC;
-    if (!describe(c, t, arena, &reply->u.topic))
-        refuse(reply, REASON_too_large, "the topic has too many bindings to be shown at once");
+    describe(c, t, arena, &reply->u.topic);
 }
 
 static void list(struct core *c, const struct request *r, struct reply *reply, struct arena *arena)
@@ -100,13 +98,12 @@ static void list(struct core *c, const struct request *r, struct reply *reply, s
         i++;
     for (; i < c->topic_count && strncmp(c->topics_by_name[i]->name, prefix, strlen(prefix)) == 0; i++) {
         struct topic *t = c->topics_by_name[i];
-        bool full = count == limit || (count && bindings + t->binding_count > LIST_BINDINGS);
-        if (full || !describe(c, t, arena, &topics[count])) {
-            reply->u.topics.next = count ? topics[count - 1].topic : "";
+        if (count == limit || (count && bindings + t->binding_count > LIST_BINDINGS)) {
+            reply->u.topics.next = topics[count - 1].topic;
             break;
         }
         bindings += t->binding_count;
-        count++;
+        describe(c, t, arena, &topics[count++]);
     }
     reply->u.topics.topics = topics;
     reply->u.topics.count = count;
@@ -145,10 +142,8 @@ static void put(struct core *c, const struct request *r, struct reply *reply, st
     enum reason done = topic_put(c, span_str(r->topic), &t, &created, why);
     if (done == REASON_ok && sets)
         done = topic_set_unrouted(c, t, r->u.put_topic.unrouted, catch_all, why);
-    if (done != REASON_ok) {
+    if (done != REASON_ok) { /* then none was created: what a new one gets fits */
         refuse(reply, done, why->text);
-        if (t && created)
-            topic_delete(c, t);
         return;
     }
     persist_topic(c, t);

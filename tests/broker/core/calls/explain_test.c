@@ -157,6 +157,73 @@ static void what_the_disk_has_not_yet_says_so_and_backlog_is_read(void **state)
     assert_int_equal(d->reply.u.explained.accepted_ms, d->now.wall.ms);
 }
 
+/* What is delivered next waits for its mark, which is on its way to the disk. */
+static void what_waits_for_its_mark_and_what_is_behind_it(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = joined("p");
+    publish_durably(p, "one two");
+    consume(p, "orders");
+    credit(p, "orders", 9);
+    assert_string_equal(explain(d, 1), "ready a0 one: disk of p");
+    assert_string_equal(explain(d, 2), "ready a0 two: behind behind 1 of p");
+    settle_disk();
+    assert_string_equal(explain(d, 1), "in_flight a1 one: in_flight of p, lease_end in 30000");
+}
+
+static void explain_from_disk(struct driver *d, uint64_t sequence)
+{
+    ask_only(d, &(struct request){ .call = CALL_EXPLAIN, .queue = "orders", .u.explain.sequence = sequence });
+}
+
+static void what_leaves_while_it_is_read_is_told_as_gone(void **state)
+{
+    struct driver *d = *state;
+    publish_durably(joined("p"), "one!5000 two");
+    crash(0);
+    unsigned before = d->replies;
+    explain_from_disk(d, 1);
+    assert_int_equal(d->replies, before);
+    pass(d, 5000); /* what is read is the next one */
+    settle_disk();
+    assert_int_equal(d->replies, before + 1);
+    assert_int_equal(d->reply.reason, REASON_not_found);
+    assert_non_null(strstr(d->reply.detail, "settled: event 1 "));
+}
+
+static void a_queue_that_is_deleted_while_it_is_read_is_told(void **state)
+{
+    struct driver *d = *state;
+    publish_durably(joined("p"), "one two");
+    crash(0);
+    unsigned before = d->replies;
+    explain_from_disk(d, 2);
+    queue_delete(d->core, queue_find(d->core, span_str("orders")), REASON_deleted);
+    assert_int_equal(d->replies, before);
+    for (unsigned i = 0; i < 4; i++)
+        settle_disk();
+    assert_int_equal(d->replies, before + 1);
+    assert_int_equal(d->reply.reason, REASON_deleted);
+}
+
+static void too_many_that_are_read_at_once_are_refused(void **state)
+{
+    struct driver *d = *state;
+    publish_durably(joined("p"), "one two");
+    crash(0);
+    unsigned before = d->replies;
+    for (unsigned i = 0; i < 17; i++)
+        explain_from_disk(d, 1 + i % 2);
+    assert_int_equal(d->replies, before + 1);
+    assert_int_equal(d->reply.reason, REASON_busy);
+    for (unsigned i = 0; i < 40 && d->replies < before + 17; i++)
+        settle_disk();
+    assert_int_equal(d->replies, before + 17);
+    assert_int_equal(d->reply.result, RESULT_EXPLAINED);
+    crash(0);
+    explain_from_disk(d, 1); /* the broker ends before it is answered */
+}
+
 static void what_is_dead_on_disk_is_read_too(void **state)
 {
     struct driver *d = *state;
@@ -211,6 +278,10 @@ int main(void)
         driven(what_waits_for_its_key_names_the_event),
         driven(what_is_not_there_says_what_is_known),
         on_disk(what_the_disk_has_not_yet_says_so_and_backlog_is_read),
+        on_disk(what_waits_for_its_mark_and_what_is_behind_it),
+        on_disk(what_leaves_while_it_is_read_is_told_as_gone),
+        on_disk(a_queue_that_is_deleted_while_it_is_read_is_told),
+        on_disk(too_many_that_are_read_at_once_are_refused),
         on_disk(what_is_dead_on_disk_is_read_too),
         on_disk(what_expired_says_what_keeps_it_from_the_dead),
     };

@@ -123,12 +123,22 @@ static void too_many_pages_at_once_are_refused(void **state)
     assert_int_equal(d->replies, before + 17);
 }
 
+static void a_broker_ends_while_pages_are_read(void **state)
+{
+    (void)state;
+    filled();
+    for (unsigned i = 0; i < 3; i++)
+        look(EVENTS, 1);
+    crash(0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         on_disk(what_is_on_disk_only_is_read_and_shown),    on_disk(a_page_on_disk_says_where_the_next_one_begins),
         on_disk(a_page_that_begins_in_memory_ends_there),   on_disk(what_is_purged_meanwhile_is_not_shown),
         on_disk(a_queue_that_is_deleted_meanwhile_is_told), on_disk(too_many_pages_at_once_are_refused),
+        on_disk(a_broker_ends_while_pages_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

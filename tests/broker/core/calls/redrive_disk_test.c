@@ -136,6 +136,22 @@ static void purging_while_it_reads_leaves_nothing_to_redrive(void **state)
     assert_int_equal(describe(d, QUEUE).ledger.accepted, 3);
 }
 
+/* Each holds what it read until it is through. */
+static void too_many_at_once_are_refused(void **state)
+{
+    struct driver *d = *state;
+    with_dead("one two three", 3);
+    unsigned before = d->replies;
+    for (unsigned i = 0; i < 5; i++)
+        ask_only(d, &(struct request){ .call = CALL_REDRIVE, .queue = QUEUE, .u.redrive.to = "" });
+    assert_int_equal(d->replies, before + 1);
+    assert_int_equal(d->reply.reason, REASON_busy);
+    for (unsigned i = 0; i < 8 && d->replies < before + 5; i++)
+        settle_disk();
+    assert_int_equal(d->replies, before + 5);
+    assert_int_equal(describe(d, QUEUE).ledger.accepted, 6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +162,7 @@ int main(void)
         on_disk(two_at_once_are_answered_each),
         on_disk(two_without_an_id_are_answered_each),
         on_disk(purging_while_it_reads_leaves_nothing_to_redrive),
+        on_disk(too_many_at_once_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

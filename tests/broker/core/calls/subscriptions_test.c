@@ -1,4 +1,5 @@
 /* Subscriptions that are kept for an application's sidecars. */
+#include "broker/core/calls/subscriptions.h"
 #include "tests/broker/core/driver.h"
 
 #include <stdio.h>
@@ -102,6 +103,26 @@ static void an_application_has_at_most_256(void **state)
     assert_string_equal(put(d, "mail", "s", "x"), "s=x@257 (new)");
 }
 
+static void a_broker_keeps_so_many(void **state)
+{
+    struct driver *d = *state;
+    char app[16], name[16];
+    struct request r = { .call = CALL_PUT_SUBSCRIPTION, .queue = "" };
+    attached(d, "p");
+    for (unsigned i = 0; i < SUBSCRIPTIONS_MOST; i++) {
+        snprintf(app, sizeof app, "a%u", i / 16);
+        snprintf(name, sizeof name, "s%u", i);
+        r.u.subscription.app = app, r.u.subscription.name = name, r.u.subscription.settings = span_str("");
+        r.id = (struct token){ 0 };
+        assert_int_equal(ask(d, &r)->reason, REASON_ok);
+    }
+    assert_string_equal(put(d, "mail", "s", "x"), "invalid");
+    assert_non_null(strstr(d->reply.detail, "the broker keeps"));
+    assert_string_equal(put(d, "mail", "s", "x"), "invalid");
+    drop(d, app, name);
+    assert_non_null(strstr(put(d, "mail", "s", "x"), "s=x@"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +130,7 @@ int main(void)
         driven(a_list_that_is_known_is_not_sent_again),
         driven(names_are_names),
         driven(an_application_has_at_most_256),
+        driven(a_broker_keeps_so_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

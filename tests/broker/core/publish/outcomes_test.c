@@ -111,6 +111,24 @@ static void a_producer_is_remembered_for_a_while(void **state)
     assert_string_equal(attach_anew(p), "attached");
 }
 
+/* Three waited, the second was given up. The others are sent again, and come to lie side by side. */
+static void what_was_decided_in_between_keeps_its_number(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    declare(d, "orders", "capacity=1");
+    publish(p, "orders", 0, "full");
+    publish(p, "orders", 9000, "two three four");
+    give_up(p, "orders", 3, 1);
+    bye(p);
+    assert_string_equal(attach_anew(p), "attached known | orders through 1: 1 -> 1, 3 skipped");
+    declare(d, "orders", "capacity=9");
+    publish_from(p, "orders", 2, 0, "two three four");
+    assert_string_equal(heard(p), "confirm orders 2 -> 2; confirm orders 4 -> 3");
+    bye(p);
+    assert_string_equal(attach_anew(p), "attached known | orders through 4: 1..2 -> 1, 3 skipped, 4 -> 3");
+}
+
 /* ------------------------------------------------------------------ epochs of a producer id */
 
 /* Attaches anew under the epoch it was told; what it heard. */
@@ -340,6 +358,7 @@ int main(void)
         driven(outcomes_seen_are_forgotten),
         driven(attaching_anew_tells_every_unseen_outcome),
         driven(what_continues_a_refused_entry_is_refused_when_it_is_sent_again),
+        driven(what_was_decided_in_between_keeps_its_number),
         driven(a_producer_is_remembered_for_a_while),
         driven(what_is_sent_again_and_was_decided_takes_nothing_of_the_window),
         driven(each_session_of_a_producer_has_the_next_epoch),

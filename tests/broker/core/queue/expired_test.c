@@ -113,6 +113,15 @@ static void without_room_it_stays_delayed_and_nobody_gets_it(void **state)
     assert_string_equal(ledger(d, "orders"), "accepted 3 acked 0 purged 0 dropped 0 remaining 1");
 }
 
+static void what_is_delayed_beside_it_is_told_by_itself(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = keeping(d, "ttl=50ms dead_capacity=1");
+    publish(p, "orders", 0, "one two~60000 three");
+    pass(d, 50);
+    assert_string_equal(seen_in(d, STATE_DELAYED), "2  +59950; 3 dead_letter_full +5000");
+}
+
 static void where_its_queue_is_closed_or_missing_it_stays_and_says_so(void **state)
 {
     struct driver *d = *state;
@@ -255,6 +264,7 @@ int main(void)
         driven(without_the_setting_it_is_gone),
         driven(it_may_go_to_another_queue),
         driven(without_room_it_stays_delayed_and_nobody_gets_it),
+        driven(what_is_delayed_beside_it_is_told_by_itself),
         driven(where_its_queue_is_closed_or_missing_it_stays_and_says_so),
         driven(its_delay_does_not_end_while_it_is_held),
         driven(one_that_is_held_is_cancelled_or_purged),

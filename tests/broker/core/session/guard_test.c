@@ -223,9 +223,25 @@ static void whoever_cycles_addresses_does_not_grow_the_broker(void **state)
     attached(d, "honest");
 }
 
+static void a_resume_that_acknowledges_what_was_never_sent_ends_the_session(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p");
+    p->received += 1000;
+    request_attach(p);
+    assert_string_equal(heard(p), "lane closed; attach refused unknown_session");
+    assert_false(is_attached(p));
+    assert_true(logged(d, "session ended: it acknowledged what was never sent"));
+    p->token = (struct token){ 0 };
+    p->sent = p->received = 0;
+    attach(p);
+    assert_true(is_attached(p));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        driven(a_resume_that_acknowledges_what_was_never_sent_ends_the_session),
         driven(a_flood_of_garbage_denies_its_origin_and_binds_the_ingress_again),
         driven(denial_ends),
         driven(a_slow_trickle_is_only_counted),

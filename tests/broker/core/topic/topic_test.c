@@ -2,6 +2,8 @@
  * topic_wait_test.c's. */
 #include "tests/broker/core/topic_driver.h"
 
+#include <stdio.h>
+
 static void an_event_goes_to_every_queue_that_matches(void **state)
 {
     struct driver *d = *state;
@@ -201,6 +203,49 @@ static void names_are_shared_with_queues(void **state)
     assert_int_equal(queue_find(d->core, span_str("a"))->refused, 0); /* it was not asked */
 }
 
+static void what_a_topic_may_have_is_bounded(void **state)
+{
+    struct driver *d = *state;
+    d->config.max_queues = TOPIC_BINDINGS_MAX + 1;
+    driver_restart(d);
+    attached(d, "p");
+    put_topic(d, "all");
+    for (unsigned i = 0; i <= TOPIC_BINDINGS_MAX; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "q%u", i);
+        assert_string_equal(declare(d, name, ""), "ok");
+        assert_string_equal(bind_filter(d, "all", name, NULL), i < TOPIC_BINDINGS_MAX ? "ok" : "conflict");
+    }
+    assert_non_null(strstr(d->reply.detail, "which is the most"));
+    assert_string_equal(bind_filter(d, "all", "q0", NULL), "ok"); /* it is bound already */
+    assert_int_equal(topic_of(d, "all").binding_count, TOPIC_BINDINGS_MAX);
+}
+
+static void topics_are_limited_as_queues_are(void **state)
+{
+    struct driver *d = *state;
+    d->config.max_queues = 2;
+    driver_restart(d);
+    attached(d, "p");
+    assert_string_equal(put_topic(d, "a"), "ok");
+    assert_string_equal(put_topic(d, "b"), "ok");
+    assert_string_equal(put_topic(d, "c"), "conflict");
+    assert_non_null(strstr(d->reply.detail, "max_queues (2)"));
+    assert_string_equal(put_topic(d, "b"), "ok");
+    assert_string_equal(topic_call_on(d, CALL_DELETE_TOPIC, "a"), "ok");
+    assert_string_equal(put_topic(d, "c"), "ok");
+}
+
+static void a_filter_that_nobody_understands_binds_nothing(void **state)
+{
+    struct driver *d = *state;
+    attached(d, "p");
+    make_topic(d, "all", "a");
+    struct request r = { .call = CALL_BIND, .topic = "all", .queue = "a", .u.bind.filter = span_str("\377no filter") };
+    assert_int_equal(ask(d, &r)->reason, REASON_invalid);
+    assert_int_equal(topic_of(d, "all").bindings[0].filter.size, 0);
+}
+
 /* A typing error in a topic's name does not make a queue of it. */
 static void what_is_meant_for_a_topic_declares_no_queue(void **state)
 {
@@ -312,6 +357,9 @@ int main(void)
         driven(a_queue_that_has_the_event_counts_as_satisfied),
         driven(what_nothing_matches),
         driven(names_are_shared_with_queues),
+        driven(what_a_topic_may_have_is_bounded),
+        driven(topics_are_limited_as_queues_are),
+        driven(a_filter_that_nobody_understands_binds_nothing),
         driven(what_is_meant_for_a_topic_declares_no_queue),
         driven(a_bound_queue_is_deleted_by_force_only),
         driven(a_batch_is_admitted_as_a_prefix),
