@@ -46,11 +46,3 @@ char *xstrdup(const char *text)
 {
     return must(strdup(text));
 }
-
-void *xmemdup(const void *data, size_t size)
-{
-    void *copy = xmalloc(size);
-    if (size)
-        memcpy(copy, data, size);
-    return copy;
-}

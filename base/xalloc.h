@@ -8,6 +8,5 @@ void *xmalloc(size_t size);
 void *xcalloc(size_t count, size_t size); /* overflow of count * size aborts too */
 void *xrealloc(void *p, size_t size);
 char *xstrdup(const char *text);
-void *xmemdup(const void *data, size_t size); /* size 0 gives a freeable pointer */
 
 #endif

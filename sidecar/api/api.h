@@ -231,7 +231,6 @@ void api_problem(enum reason reason, const char *detail, uint32_t retry_after_ms
 /* The same for a refusal of a command: names its queue, and which queue does not exist. */
 void api_refuse(const struct api_command *c, enum reason reason, const char *detail, uint32_t retry_after_ms,
                 struct arena *a, struct api_response *out);
-void api_json(int status, const char *json, struct api_response *out);
 void api_text(int status, const char *content_type, struct span body, struct api_response *out);
 
 /* The OpenAPI 3.1 document, built into the binary from sidecar/api/openapi.json. */

@@ -30,11 +30,6 @@ void api_text(int status, const char *content_type, struct span body, struct api
     buf_add(&out->body, body.data, body.size);
 }
 
-void api_json(int status, const char *json, struct api_response *out)
-{
-    api_text(status, "application/json", span_str(json), out);
-}
-
 void respond_begin_json(struct api_response *out, int status)
 {
     *out = (struct api_response){ .status = status, .content_type = "application/json" };

@@ -291,11 +291,6 @@ void exchange_completed(void *ctx, struct MHD_Connection *connection, void **slo
     *slot = NULL;
 }
 
-enum api_listener http_listener(const struct exchange *x)
-{
-    return x->listener->which;
-}
-
 void **http_slot(struct exchange *x)
 {
     return &x->slot;

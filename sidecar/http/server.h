@@ -79,7 +79,6 @@ void http_stream(struct exchange *x, struct api_response *head);
 void http_wake(struct exchange *x);
 /* Is its client still connected? One that shut down its sending side counts as gone. */
 bool http_is_alive(const struct exchange *x);
-enum api_listener http_listener(const struct exchange *x);
 /* The handler's own pointer, NULL at first. */
 void **http_slot(struct exchange *x);
 

@@ -242,11 +242,14 @@ static void a_delete_may_be_forced(void **state)
     driver_refuses("DELETE", "/v1/queues/q?force=1", NULL, NULL, "", 400, "'force'");
 }
 
-static void a_cancel_names_one_event_by_its_sequence(void **state)
+static void one_event_is_named_by_its_sequence(void **state)
 {
     struct driver d;
     (void)state;
-    const struct request *r = call(&d, "DELETE", "/v1/queues/q/events/17", "");
+    const struct request *r = call(&d, "GET", "/v1/queues/q/events/18", "");
+    assert_true(r->call == CALL_EXPLAIN && r->u.explain.sequence == 18);
+    driver_end(&d);
+    r = call(&d, "DELETE", "/v1/queues/q/events/17", "");
     assert_int_equal(r->call, CALL_CANCEL);
     assert_string_equal(r->queue, "q");
     assert_true(r->u.cancel.sequence == 17);
@@ -301,7 +304,7 @@ int main(void)
         cmocka_unit_test(a_bad_redrive_is_refused_by_name),
         cmocka_unit_test(at_most_10000_sequences_are_redriven_at_once),
         cmocka_unit_test(a_delete_may_be_forced),
-        cmocka_unit_test(a_cancel_names_one_event_by_its_sequence),
+        cmocka_unit_test(one_event_is_named_by_its_sequence),
         cmocka_unit_test(ledger_is_a_describe_of_which_only_the_books_are_shown),
         cmocka_unit_test(operations_name_their_queue),
     };

@@ -175,6 +175,7 @@ static void bad_bodies_say_where(void **state)
         { "{\"ack\":[\"\"]}", "ack[0]" },
         { "{\"nack\":[{\"receipt\":\"a\",\"dealy\":\"1s\"}]}", "'dealy'" },
         { "{\"nack\":[{\"delay\":\"1s\"}]}", "nack[0]: a receipt" },
+        { "{\"nack\":[7]}", "nack[0]: each item is a receipt, or an object" },
         { "{\"nack\":[{\"receipt\":\"a\",\"delay\":5}]}", "'delay'" },
         { "{\"nack\":[{\"receipt\":\"a\",\"delay\":\"13h\"}]}", "at most 12h" },
         { "{\"nack\":[{\"receipt\":\"a\",\"status\":0}]}", "'status'" },

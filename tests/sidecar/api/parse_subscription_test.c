@@ -52,6 +52,12 @@ static void what_a_put_may_not_say(void **state)
     refuses("PUT", "/v1/subscriptions/s?x=1", "{}", 400, "unknown query parameter 'x'");
     refuses("PUT", "/v1/subscriptions/a%20b", "{}", 400, "a name is 1 to 128");
     refuses("POST", s, "", 405, "does not answer this method");
+    struct driver d;
+    begin(&d);
+    driver_header(&d, "If-None-Match", "*");
+    assert_int_equal(driver_send(&d, "PUT", s, "{}"), API_RESPONSE);
+    assert_says(&d, 400, "If-None-Match is not understood here");
+    driver_end(&d);
 }
 
 static void only_a_named_application_has_subscriptions(void **state)

@@ -38,6 +38,9 @@ static void parameters_are_found_by_name_and_decoded(void **state)
     assert_true(parse(&f, ""));
     assert_false(f.known[0].present || f.known[1].present);
     arena_free(&f.arena);
+    assert_true(parse(&f, "&&max=7&&wait=1&")); /* nothing between two is none */
+    assert_true(span_equal(f.known[0].value, span_str("7")) && span_equal(f.known[1].value, span_str("1")));
+    arena_free(&f.arena);
 }
 
 static void a_parameter_without_a_value_is_present_and_empty(void **state)

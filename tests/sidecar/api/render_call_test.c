@@ -181,6 +181,22 @@ static void peeked_events_have_their_state_and_no_receipt(void **state)
     driver_end(&d);
 }
 
+static void a_ready_event_says_what_it_waits_behind(void **state)
+{
+    const struct peeked p = { .sequence = 7,
+                              .state = STATE_READY,
+                              .parked_behind = 5,
+                              .event = span_str("\x0a\x01\x61\x12\x02/s\x1a\x03\x31.0\x22\x01t") };
+    struct api_command c = { .u.call.request.call = CALL_PEEK };
+    struct reply r = { .result = RESULT_PEEKED, .u.peeked = { &p, 1, 0 } };
+    struct driver d;
+    (void)state;
+    render(&d, &c, &r);
+    assert_body(&d, "{\"events\":[{\"sequence\":7,\"state\":\"ready\",\"attempt\":0,\"parked_behind\":5,\"event\":{"
+                    "\"specversion\":\"1.0\",\"id\":\"a\",\"source\":\"/s\",\"type\":\"t\"}}],\"next\":null}\n");
+    driver_end(&d);
+}
+
 static void a_delayed_event_says_when_it_becomes_ready_and_when_it_expires(void **state)
 {
     struct peeked p = { .sequence = 7,
@@ -349,6 +365,7 @@ int main(void)
         cmocka_unit_test(the_ledger_is_the_books_alone),
         cmocka_unit_test(a_list_is_by_name_with_its_next),
         cmocka_unit_test(peeked_events_have_their_state_and_no_receipt),
+        cmocka_unit_test(a_ready_event_says_what_it_waits_behind),
         cmocka_unit_test(a_delayed_event_says_when_it_becomes_ready_and_when_it_expires),
         cmocka_unit_test(peeked_events_say_what_went_wrong),
         cmocka_unit_test(a_redrive_says_how_many_and_what_was_left),

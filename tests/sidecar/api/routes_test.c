@@ -131,9 +131,29 @@ static void probes_are_on_no_application_listener(void **state)
     }
 }
 
+static bool is_publish(const char *method, const char *path)
+{
+    return api_is_publish(&(struct api_request){ .method = span_str(method), .path = span_str(path) });
+}
+
+/* What settles events is none: it comes in where publishes have to wait for room. */
+static void a_publish_is_known_by_its_address(void **state)
+{
+    (void)state;
+    assert_true(is_publish("POST", "/v1/queues/q/events"));
+    assert_true(is_publish("POST", "/v1/topics/t/events"));
+    assert_true(is_publish("POST", "/v1.0/publish/pubsub/t"));
+    assert_false(is_publish("GET", "/v1/queues/q/events"));
+    assert_false(is_publish("POST", "/v1/queues/q/acks"));
+    assert_false(is_publish("POST", "/v1/queues/q/take"));
+    assert_false(is_publish("PUT", "/v1/queues/q"));
+    assert_false(is_publish("POST", "/nowhere"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_publish_is_known_by_its_address),
         cmocka_unit_test(every_row_finds_itself),
         cmocka_unit_test(the_queue_s_name_stays_encoded),
         cmocka_unit_test(an_address_may_name_two),

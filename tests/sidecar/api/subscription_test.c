@@ -56,6 +56,10 @@ static void what_is_left_out_has_a_default_and_what_cannot_have_one_is_asked_for
     assert_true(put(&s, "url", "http://127.0.0.1:8080/events", &why));
     assert_true(subscription_complete(&s, NULL, &why));
     assert_true(s.concurrency == 1 && s.timeout_ms == 25000 && !s.handshake);
+    assert_true(put(&s, "handshake", "true", &why) && subscription_complete(&s, NULL, &why));
+    assert_true(put(&s, "dialect", "dapr", &why));
+    assert_false(subscription_complete(&s, NULL, &why));
+    assert_non_null(strstr(why.text, "dapr has none"));
 }
 
 static void a_change_keeps_what_it_does_not_name(void **state)
