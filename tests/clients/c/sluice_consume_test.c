@@ -3,6 +3,8 @@
 #include "tests/clients/c/seen.h"
 #include "tests/clients/c/test_broker.h"
 
+#include <sched.h>
+
 static const struct sluice_event event = { .data = "x", .size = 1 };
 
 /* Round trips in which whatever was on its way has come. */
@@ -162,6 +164,31 @@ static void unsettled_events_stay_within_256_by_default(void **state)
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
+/* Another consumer may make something of it: it is neither lost nor in the way. */
+static void what_is_no_cloudevent_goes_back_as_failed(void **state)
+{
+    struct sluice *s = seen_connect(state);
+    struct seen confirms = seen_fresh(), events = seen_fresh();
+    struct sluice_bytes junk = { "no event", 8 };
+    void *contexts[] = { &confirms };
+    assert_int_equal(sluice_publish_encoded(s, "orders", &junk, 1, 20000, seen_confirm, contexts), SLUICE_OK);
+    assert_true(seen_wait(&confirms, 1));
+    assert_int_equal(confirms.last_error, SLUICE_OK);
+    assert_int_equal(sluice_publish_wait(s, "orders", &event, 20000, NULL), SLUICE_OK);
+    struct sluice_sub *sub = sluice_subscribe(s, "orders", 1, seen_event, &events);
+    assert_true(seen_wait(&events, 1));
+    assert_int_equal(events.last_sequence, 2);
+    struct sluice_stats stats = { 0 };
+    for (mono_t begun = clock_now().mono; stats.delivered < 3;
+         sluice_stats(s, &stats)) { /* long before its lease ends */
+        assert_true(mono_since_ms(clock_now().mono, begun) < 20000);
+        sched_yield();
+    }
+    assert_int_equal(seen_count(&events), 1);
+    sluice_unsubscribe(sub);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
+}
+
 static void wrong_arguments_subscribe_to_nothing(void **state)
 {
     struct sluice *s = seen_connect(state);
@@ -191,6 +218,7 @@ int main(void)
                                         seen_stop),
         cmocka_unit_test_setup_teardown(an_event_may_be_acked_from_its_callback, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(unsettled_events_stay_within_256_by_default, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(what_is_no_cloudevent_goes_back_as_failed, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(wrong_arguments_subscribe_to_nothing, seen_start, seen_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

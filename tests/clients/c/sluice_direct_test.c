@@ -191,6 +191,31 @@ static void callbacks_write_an_event_as_callers_do(void **state)
 
 /* ------------------------------------------------------------------ bounds */
 
+/* Twice the same, which is taken once; and what no broker takes. */
+static void publish_with_an_id(void *context, int error, uint64_t sequence)
+{
+    struct stream *c = context;
+    struct sluice_event e = { .id = "42", .source = "/s", .data = "x", .size = 1 };
+    struct sluice_event large = { .data = c->data, .size = c->size };
+    assert_int_equal(sluice_publish(c->s, "once", &large, 20000, publish_with_an_id, c), SLUICE_TOO_LARGE);
+    if (c->next++ < 3)
+        assert_int_equal(sluice_publish(c->s, "once", &e, 20000, publish_with_an_id, c), SLUICE_OK);
+    seen_confirm(&c->seen, error, sequence);
+}
+
+static void what_callbacks_publish_has_its_id_and_its_limits(void **state)
+{
+    struct sluice *s = seen_connect(state);
+    struct stream *c = stream_new(s, 2 << 20);
+    struct sluice_event first = { .data = "x", .size = 1 };
+    assert_int_equal(sluice_publish(s, "orders", &first, 20000, publish_with_an_id, c), SLUICE_OK);
+    assert_true(seen_wait(&c->seen, 4));
+    assert_int_equal(c->seen.accepted, 4);
+    assert_int_equal(c->seen.last_sequence, 1);
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
+    stream_free(c);
+}
+
 static void publish_until_busy(void *context, int error, uint64_t sequence)
 {
     struct stream *c = context;
@@ -266,6 +291,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(so_does_what_is_too_large_to_share_a_block, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(what_is_queued_already_is_not_overtaken, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(callbacks_write_an_event_as_callers_do, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(what_callbacks_publish_has_its_id_and_its_limits, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(the_own_buffer_bounds_callbacks_too, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(what_a_callback_publishes_lingers_until_the_own_buffer_is_full, seen_start,
                                         seen_stop),

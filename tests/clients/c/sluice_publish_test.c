@@ -5,6 +5,7 @@
 
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Until the counts know what the callbacks know. */
@@ -292,6 +293,31 @@ static void closing_waits_for_what_is_undecided(void **state)
     assert_int_equal(confirms.accepted, 500);
 }
 
+/* More than go at once, and more than there is room for. */
+static void each_of_a_batch_is_told_once_also_at_the_end(void **state)
+{
+    enum { COUNT = 20, ROOM = 10 };
+    struct sluice *s = seen_connect(state);
+    struct seen seen[COUNT];
+    struct sluice_bytes batch[COUNT];
+    void *contexts[COUNT];
+    char encoded[COUNT][16];
+    for (int i = 0; i < COUNT; i++) { /* an id, source "/s", spec_version "1.0", type "t" */
+        int size = snprintf(encoded[i], sizeof encoded[i], "\x0a\x01%c\x12\x02/s\x1a\x03%s\x22\x01t", 'a' + i, "1.0");
+        batch[i] = (struct sluice_bytes){ encoded[i], (size_t)size };
+        seen[i] = seen_fresh();
+        contexts[i] = &seen[i];
+    }
+    assert_int_equal(sluice_publish_encoded(s, "bounded", batch, COUNT, 60000, seen_confirm, contexts), SLUICE_OK);
+    assert_true(seen_wait(&seen[ROOM - 1], 1));
+    assert_int_equal(sluice_close(s, 0), SLUICE_UNKNOWN);
+    for (unsigned i = 0; i < COUNT; i++) {
+        assert_int_equal(seen[i].count, 1);
+        assert_int_equal(seen[i].last_error, i < ROOM ? SLUICE_OK : SLUICE_UNKNOWN);
+        assert_int_equal(seen[i].last_sequence, i < ROOM ? i + 1 : 0);
+    }
+}
+
 static void publish_at_the_end(void *context, int error, uint64_t sequence)
 {
     struct chain *c = context;
@@ -330,6 +356,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_callback_may_publish_but_not_wait, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(stats_count_every_outcome, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(closing_waits_for_what_is_undecided, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(each_of_a_batch_is_told_once_also_at_the_end, seen_start, seen_stop),
         cmocka_unit_test(a_callback_of_the_end_can_publish_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

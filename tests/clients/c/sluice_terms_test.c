@@ -3,6 +3,7 @@
 #include "tests/clients/c/seen.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct sluice_event event = { .data = "x", .size = 1 };
@@ -196,6 +197,18 @@ static void what_is_undecided_at_the_end_is_unknown(void **state)
     assert_string_equal(t.receipt.refused_by, "");
 }
 
+static void what_the_broker_does_not_take_is_told_by_a_receipt(void **state)
+{
+    struct sluice *s = seen_connect(state);
+    struct told t;
+    struct sluice_event large = { .data = calloc(1, 2 << 20), .size = 2 << 20 };
+    publish(s, "orders", &large, NULL, &t);
+    assert_int_equal(t.receipt.error, SLUICE_TOO_LARGE);
+    assert_string_equal(publish(s, "orders", &event, NULL, &t), "ok 1");
+    assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
+    free((void *)(uintptr_t)large.data);
+}
+
 /* What is said of it is seen in the broker (tests/integration); here: it is settled, each by its own word. */
 static void a_reason_settles_as_the_plain_word_does(void **state)
 {
@@ -293,6 +306,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_expired_event_is_not_delivered, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(contradictions_are_invalid, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(what_is_undecided_at_the_end_is_unknown, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(what_the_broker_does_not_take_is_told_by_a_receipt, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_reason_settles_as_the_plain_word_does, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_long_reason_is_cut_between_characters, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(an_extended_lease_ends_when_it_was_said_to, seen_start, seen_stop),

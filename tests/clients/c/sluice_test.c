@@ -238,6 +238,8 @@ static void an_address_that_is_none_is_not_waited_for(void **state)
     assert_string_equal(error, "'tcp://127.0.0.1' has no port: write tcp://HOST:PORT");
     assert_null(sluice_connect("tcp://127.0.0.1:99999", &options, error));
     assert_string_equal(error, "the port of 'tcp://127.0.0.1:99999' is too large: it is at most 65535");
+    assert_null(sluice_connect("inproc://control", &options, error));
+    assert_non_null(strstr(error, "use tcp://HOST:PORT or ipc:///PATH"));
 }
 
 static void a_name_that_is_no_text_is_refused(void **state)
