@@ -329,6 +329,45 @@ def test_without_leave_nothing_is_pushed_and_it_is_asked_again(named, applicatio
     until_acked(named, 1)
 
 
+def hangs_on_options(release):
+    def behave(handler, number):
+        if handler.command == "OPTIONS":
+            release.wait(PATIENCE)
+        handler.say(200, {"WebHook-Allowed-Origin": "*"})
+    return behave
+
+
+def test_a_handshake_that_hangs_is_given_up_with_what_it_was_for(named, application):
+    late, later = threading.Event(), threading.Event()
+    app, second = application(hangs_on_options(late)), application(hangs_on_options(later))
+    named.publish("q")
+    subscribe(named, app.url, handshake=True)
+    app.wait(1)
+    subscribe(named, second.url)
+    second.wait(1)
+    late.set()
+    until(lambda: app.at_once == 0)
+    assert [look(named)["state"] for _ in range(3)] == ["handshaking"] * 3  # that was no word of the second's
+    assert named.http("DELETE", "/v1/subscriptions/s").status == 204
+    assert named.http("GET", "/v1/subscriptions/s").status == 404
+    subscribe(named, second.url, handshake=True)
+    second.wait(2)
+    later.set()
+    until_acked(named, 1)
+    assert [r.method for r in app.requests + second.requests] == ["OPTIONS"] * 3 + ["POST"]
+
+
+def test_a_sidecar_that_waits_for_leave_stops_at_once(cluster, broker, application):
+    release = threading.Event()
+    app = application(hangs_on_options(release))
+    s = cluster.sidecar(broker, "--app-name", "shop", "--drain-limit", "1h")
+    s.declare("q")
+    subscribe(s, app.url, handshake=True)
+    app.wait(1)
+    assert s.stop() == 0
+    release.set()
+
+
 # ------------------------------------------------------------------ drain and the end
 
 
