@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from conftest import call
+from conftest import call, run
 
 DEPLOY = pathlib.Path(__file__).parents[2] / "deploy"
 SAMPLE = re.compile(r'([a-z_]+)(?:\{(.*)\})? (\S+)$')
@@ -114,6 +114,29 @@ def test_the_counters_of_the_rest_never_fall(cluster, broker):
     s.publish("a")
     s.ops("POST", "/v1/queues/b/purge")
     assert others() == (4, 1, 1, 3)
+
+
+def test_more_than_a_page_of_queues_and_topics_is_told(cluster, tmp_path):
+    names = [f"{i:04d}" for i in range(1003)]  # a page holds 1,000
+    config = tmp_path / "broker.yaml"
+    config.write_text("queues:\n" + "".join(f"  q{n}: {{}}\n" for n in names) +
+                      "topics:\n" + "".join(f"  t{n}: {{unrouted: drop}}\n" for n in names))
+    broker = cluster.broker("--config", str(config))
+    s = cluster.sidecar(broker, "--operations", "--metrics-queues", "2004")
+    scrape(s)  # what the others count is told from then on
+    for name in ("q0000", "q1002"):
+        s.publish(name)
+    for name in ("t0000", "t1001", "t1002"):
+        assert s.http("POST", f"/v1/topics/{name}/events", "x", {"Content-Type": "text/plain"}).status == 202
+    samples = scrape(s)
+    assert queues_of(samples) == {f'queue="q{n}"' for n in names}
+    assert samples["sluice_queue_ready", 'queue="q1002"'] == 1
+    own = {labels for name, labels in samples if name == "sluice_topic_dropped_total"}
+    assert own == {f'topic="t{n}"' for n in names[:1001]} | {'topic="other"'}  # 2,004 have their own
+    assert samples["sluice_topic_dropped_total", 'topic="t0000"'] == 1
+    assert samples["sluice_topic_dropped_total", 'topic="other"'] == 2
+    told = run("sluice", "queue", "list", "--names", environment={"SLUICE_URL": "http://" + s.ready["http"]})
+    assert told.stdout.split() == [f"q{n}" for n in names]
 
 
 def test_scrapes_at_the_same_time_do_not_mix(cluster, broker):
