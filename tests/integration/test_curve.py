@@ -206,6 +206,24 @@ def test_a_sighup_that_finds_no_keys_any_more_says_so(cluster, keys):
     assert says in b.log.read_text()
 
 
+def test_a_sighup_that_cannot_read_the_keys_leaves_them_as_they_were(cluster, keys):
+    b = guarded(cluster, keys)
+    shop = cluster.sidecar(b, *with_keys(keys, "clients/shop"))
+    (keys / "clients/late.pub").write_text((keys / "stranger.pub").read_text())
+    (keys / "clients/junk.pub").write_text("no key\n")
+    b.popen.send_signal(signal.SIGHUP)
+    until(lambda: "the keys to admit stay as they were" in b.log.read_text())
+    assert "junk.pub: 'no key' is no public key of 40 characters" in b.log.read_text()
+    assert shop.publish("q").status == 202
+    assert cluster.sidecar(b, *with_keys(keys, "clients/shop")).publish("q").status == 202
+    late = cluster.sidecar(b.ready["broker"], *with_keys(keys, "stranger"))
+    trouble(late)
+    (keys / "clients/junk.pub").unlink()
+    b.popen.send_signal(signal.SIGHUP)
+    until(lambda: late.ops("GET", "/readyz").status == 200)
+    assert shop.publish("q").status == 202
+
+
 def test_with_keys_a_broker_may_listen_beyond_loopback(cluster, keys):
     b = guarded(cluster, keys, listen="tcp://0.0.0.0:0")
     assert "WITHOUT authentication" not in b.log.read_text()
