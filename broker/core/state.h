@@ -10,7 +10,8 @@
  *                 its items are, drop.c what makes room for others, backlog.c what is on disk alone, calendar.c what waits
  *                 for a time and what runs out (calendar.h)
  *   partition/    which go to whom, where a queue has partitions (partition.c, share.c) or an order by key (keys.c, aside.c)
- *   topic/        topics and what is bound to them: fanout.c lets their entries in, targets.c which queues have an event
+ *   topic/        topics and what is bound to them: fanout.c lets their entries in (fanout_room.c: where there
+ *                 is room), targets.c which queues have an event
  *   deliver/      deliver.c consumers, turns, credit; settle.c acks, by number and by receipt; lease.c leases, receipt.c
  *                 a receipt's text; acked.c acks that are remembered; retry.c deliveries that failed (attempts.c remembers
  *                 them); trouble.c what went wrong, and the dead; letters.c and doomed.c those that go to another queue

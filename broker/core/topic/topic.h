@@ -111,4 +111,10 @@ void fanout_flush(struct fanout *f);
 /* The topic's waiters, as far as there is room. */
 void fanout_admit(struct core *c, struct topic *t);
 
+/* ---- fanout_room.c: may the entry get into all the queues of f->next? */
+/* Why it can never be accepted as things are; REASON_ok when it can, maybe later. */
+enum reason fanout_hopeless(struct fanout *f, const struct entry *e);
+/* Every queue is asked, and may drop its oldest for it. Says whose fault it is as fanout_take does. */
+enum reason fanout_room(struct fanout *f, const struct entry *e);
+
 #endif
