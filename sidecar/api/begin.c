@@ -224,7 +224,7 @@ static enum api_answer refuse_listener(const struct api_config *c, const struct 
 static bool is_listened_to(const struct api_config *c, const struct api_request *r, const struct api_route *route)
 {
     bool operates = !(route->listeners & 1u << API_APPLICATION);
-    bool pushed = operates && header_find(r, "Sluice-Sequence").data;
+    bool pushed = operates && r->listener == API_OPERATIONS && header_find(r, "Sluice-Sequence").data;
     enum api_listener as = pushed ? API_APPLICATION : r->listener;
     return route->listeners & 1u << as || (c->operate && as == API_APPLICATION);
 }

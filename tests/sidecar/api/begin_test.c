@@ -369,6 +369,20 @@ static void what_is_pushed_operates_nothing(void **state)
     driver_end(&d);
 }
 
+/* It asks for no token and looks at no host: nothing that a request says of itself may make more of it. */
+static void a_push_to_the_probe_listener_operates_nothing_ever(void **state)
+{
+    struct driver d;
+    (void)state;
+    driver_begin(&d);
+    d.request.listener = API_PROBE;
+    d.config.operate = true;
+    driver_header(&d, "Sluice-Sequence", "1");
+    assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/purge", ""), API_RESPONSE);
+    assert_says(&d, 404, "not_found");
+    driver_end(&d);
+}
+
 static void a_wrong_method_learns_the_right_ones(void **state)
 {
     struct driver d;
@@ -443,6 +457,7 @@ int main(void)
         cmocka_unit_test(probes_ask_for_no_token_and_no_host),
         cmocka_unit_test(app_operate_opens_operating_calls),
         cmocka_unit_test(what_is_pushed_operates_nothing),
+        cmocka_unit_test(a_push_to_the_probe_listener_operates_nothing_ever),
         cmocka_unit_test(a_wrong_method_learns_the_right_ones),
         cmocka_unit_test(a_wrong_last_part_learns_the_right_ones_but_of_a_probe),
         cmocka_unit_test(a_wrong_token_is_no_token),
