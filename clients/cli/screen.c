@@ -11,15 +11,17 @@
 #include <unistd.h>
 
 static struct termios before;
-static bool drawn_on;
+static volatile sig_atomic_t drawn_on;
 static int stop_fd = -1;
+
+#define BACK "\033[?25h\033[?1049l" /* the cursor, and the screen as it was */
 
 static void leave(void)
 {
     if (!drawn_on)
         return;
     drawn_on = false;
-    fputs("\033[?25h\033[?1049l", stdout); /* the cursor, and the screen as it was */
+    fputs(BACK, stdout);
     fflush(stdout);
     tcsetattr(0, TCSANOW, &before);
 }
@@ -27,13 +29,23 @@ static void leave(void)
 static void enter(void)
 {
     struct termios raw;
-    if (tcgetattr(0, &before) == 0) {
+    bool typed = tcgetattr(0, &before) == 0;
+    drawn_on = true;
+    if (typed) {
         raw = before;
         raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
         tcsetattr(0, TCSANOW, &raw);
     }
     fputs("\033[?1049h\033[?25l", stdout);
-    drawn_on = true;
+}
+
+/* Ctrl-\ ends a program whatever it is at, so this is done in the handler: all of it is safe there. */
+static void quit(int number)
+{
+    if (drawn_on && write(1, BACK, sizeof BACK - 1) > 0)
+        tcsetattr(0, TCSANOW, &before);
+    signal(number, SIG_DFL);
+    raise(number);
 }
 
 void screen_enter(void)
@@ -43,6 +55,7 @@ void screen_enter(void)
     sigaddset(&stop, SIGTSTP);
     sigprocmask(SIG_BLOCK, &stop, NULL);
     stop_fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
+    signal(SIGQUIT, quit);
     enter();
     atexit(leave);
     cli_before_saying(leave);

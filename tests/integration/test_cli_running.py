@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import struct
 import termios
@@ -116,6 +117,16 @@ def test_top_leaves_the_terminal_as_it_was(dev, start):
         top.wait_for("\033[?1049l")
         assert top.popen.wait(timeout=20) == 0
         assert modes(top.terminal) == termios.ICANON | termios.ECHO
+
+
+def test_top_leaves_the_terminal_as_it_was_to_who_quits_it(dev, start):
+    top = start("top", "--interval", "1h", environment=dev, terminal=True)
+    top.wait_for("q: end")
+    resource.prlimit(top.popen.pid, resource.RLIMIT_CORE, (0, 0))  # it would leave a core where the tests run
+    top.popen.send_signal(signal.SIGQUIT)  # as Ctrl-\ does
+    top.wait_for("\033[?1049l")
+    assert top.popen.wait(timeout=20) == -signal.SIGQUIT
+    assert modes(top.terminal) == termios.ICANON | termios.ECHO
 
 
 def test_top_that_is_stopped_lends_the_terminal_and_takes_it_again(dev, start):
