@@ -152,7 +152,7 @@ struct sluice_bytes {
 SLUICE_API int sluice_publish_encoded(struct sluice *s, const char *queue, const struct sluice_bytes *events,
                                       uint32_t count, uint32_t wait_ms, sluice_confirm_fn *confirm, void **contexts);
 
-/* A delivered event; everything it points to lives during the callback only. */
+/* A delivered event; everything it points to but `sub` lives during the callback only. */
 struct sluice_delivery {
     const char *queue;
     uint64_t sequence;
