@@ -1,0 +1,66 @@
+"""Asking an application for leave before anything is pushed to it."""
+import threading
+
+from pushing import PATIENCE, application, look, named, subscribe, until, until_acked, until_state
+
+
+def test_the_handshake_comes_first_and_its_origin_with_every_push(named, application):
+    app = application(lambda h, n: h.say(200, {"WebHook-Allowed-Origin": "shop", "WebHook-Allowed-Rate": "*"}))
+    named.publish("q")
+    subscribe(named, app.url, handshake=True)
+    got = app.wait(2)
+    assert [r.method for r in got] == ["OPTIONS", "POST"]
+    assert [r.headers["WebHook-Request-Origin"] for r in got] == ["shop", "shop"]
+    assert not {"Content-Length", "Transfer-Encoding"} & set(got[0].headers)  # a body it would have from standard input
+    until_acked(named, 1)
+
+
+def test_without_leave_nothing_is_pushed_and_it_is_asked_again(named, application):
+    def behave(handler, number):
+        handler.say(200, {"WebHook-Allowed-Origin": "*"} if number > 2 else {})
+    app = application(behave)
+    named.publish("q")
+    subscribe(named, app.url, handshake=True)
+    s = until_state(named, "refused")
+    assert "WebHook-Allowed-Origin" in s["detail"]
+    assert [r.method for r in app.wait(4)] == ["OPTIONS", "OPTIONS", "OPTIONS", "POST"]
+    until_acked(named, 1)
+
+
+def hangs_on_options(release):
+    def behave(handler, number):
+        if handler.command == "OPTIONS":
+            release.wait(PATIENCE)
+        handler.say(200, {"WebHook-Allowed-Origin": "*"})
+    return behave
+
+
+def test_a_handshake_that_hangs_is_given_up_with_what_it_was_for(named, application):
+    late, later = threading.Event(), threading.Event()
+    app, second = application(hangs_on_options(late)), application(hangs_on_options(later))
+    named.publish("q")
+    subscribe(named, app.url, handshake=True)
+    app.wait(1)
+    subscribe(named, second.url)
+    second.wait(1)
+    late.set()
+    until(lambda: app.at_once == 0)
+    assert [look(named)["state"] for _ in range(3)] == ["handshaking"] * 3  # that was no word of the second's
+    assert named.http("DELETE", "/v1/subscriptions/s").status == 204
+    assert named.http("GET", "/v1/subscriptions/s").status == 404
+    subscribe(named, second.url, handshake=True)
+    second.wait(2)
+    later.set()
+    until_acked(named, 1)
+    assert [r.method for r in app.requests + second.requests] == ["OPTIONS"] * 3 + ["POST"]
+
+
+def test_a_sidecar_that_waits_for_leave_stops_at_once(cluster, broker, application):
+    release = threading.Event()
+    app = application(hangs_on_options(release))
+    s = cluster.sidecar(broker, "--app-name", "shop", "--drain-limit", "1h")
+    s.declare("q")
+    subscribe(s, app.url, handshake=True)
+    app.wait(1)
+    assert s.stop() == 0
+    release.set()
