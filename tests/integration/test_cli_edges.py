@@ -82,7 +82,9 @@ def test_a_sidecar_that_does_not_answer_is_named_and_waited_for(start):
     with socket.create_server(("127.0.0.1", 0)) as still:
         url = f"http://127.0.0.1:{still.getsockname()[1]}"
         top = start("top", "--interval", "50ms", environment={"SLUICE_URL": url}, terminal=True)
+        still.settimeout(40)
         connection = still.accept()[0]
+        connection.settimeout(40)
         for looks in (0, 1):
             assert connection.recv(65536)
             top.wait_for(f"sluice: {url} has not answered for 5 s; still waiting", times=looks + 1)
