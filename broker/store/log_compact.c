@@ -51,6 +51,13 @@ bool compact_goes_on(const struct log *l)
     return l->plan && !l->moving && !l->stopping && !plan_is_looked(l->plan);
 }
 
+/* Without it what was not begun would be in the way of others, of which less may be left. It is chosen again when there is a place. What was
+ * begun has one, which is kept for it (room_is_kept). */
+static bool lacks_place(const struct log *l)
+{
+    return !plan_is_begun(l->plan) && !group_has_place(l, plan_rest(l->plan));
+}
+
 void compact_consider(struct log *l)
 {
     uint32_t offset, size;
@@ -60,12 +67,16 @@ void compact_consider(struct log *l)
         look(l);
     if (l->loads || compact_goes_on(l))
         return;
-    if (l->plan && (l->victim->live_events == 0 || !plan_part(l->plan, &offset, &size)))
+    if (l->plan && (l->victim->live_events == 0 || !plan_part(l->plan, &offset, &size))) {
         let_go(l);
-    else if (l->plan && group_has_place(l, plan_rest(l->plan)))
+    } else if (l->plan && lacks_place(l)) {
+        l->victim->no_place = true;
+        let_go(l);
+    } else if (l->plan && group_has_place(l, plan_rest(l->plan))) {
         read_file(l, offset, size);
-    else if (!l->plan && (l->victim = plan_choose(l)))
+    } else if (!l->plan && (l->victim = plan_choose(l))) {
         read_file(l, l->victim->table_at, l->victim->table_size);
+    }
 }
 
 static bool move_record(struct log *l, struct span bytes)

@@ -292,13 +292,19 @@ static void sync_by_interval(struct log *l)
     l->next_sync = mono_add_ms(l->now, l->config.sync_interval_ms);
 }
 
-/* Is most of it dead? What queues share is wanted until the last of them has settled it. Into the last spare it must be moved for certain. */
+/* For certain: of the last segment notes may have a quarter before it is moved. */
+static bool fits_into_last(const struct log *l, const struct segment *s)
+{
+    return !s->dear && s->looked_cost + table_bound(0, 0, 0) <= l->config.segment_size - l->config.segment_size / 4;
+}
+
+/* Is most of it dead? What queues share is wanted until the last of them has settled it. */
 static bool is_mostly_dead(struct log *l, struct segment *s)
 {
     uint64_t wanted = plan_wanted(s);
     bool mostly = wanted * 2 < s->size, last = l->spares == 1;
     l->counts_on = mostly && (s->share_count || last) && !plan_count(l, s, &wanted);
-    return mostly && !l->counts_on && wanted * 2 < s->size && !(last && s->dear);
+    return mostly && !l->counts_on && wanted * 2 < s->size && (!last || fits_into_last(l, s));
 }
 
 /* No room for events, and the active segment, mostly dead, is full: only when it is sealed can it be emptied and freed. */

@@ -63,6 +63,7 @@ bool plan_part(struct plan *p, uint32_t *offset, uint32_t *size);
 /* One after the other, of the part: offset and size; false: no more. */
 bool plan_record(struct plan *p, uint32_t *offset, uint32_t *size);
 struct live_in *plan_live(struct plan *p);
+bool plan_is_begun(const struct plan *p);
 uint64_t plan_rest(const struct plan *p); /* bytes, about, that it takes to move what is left of it */
 void plan_free(struct plan *p);
 /* Bytes of the active segment's records that somebody wants; false: it has not looked at all of them yet, and goes on when it is

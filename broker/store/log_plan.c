@@ -63,7 +63,8 @@ static bool has_changed(const struct segment *s)
 
 static bool is_candidate(const struct log *l, const struct segment *s)
 {
-    return has_changed(s) && s->written == s->size && plan_wanted(s) * 2 < taken_by(l, s);
+    bool may_go_on = s->no_place && group_has_place(l, s->looked_cost);
+    return (has_changed(s) || may_go_on) && s->written == s->size && plan_wanted(s) * 2 < taken_by(l, s);
 }
 
 /* Is less than half of what is used beyond one segment live? Where there is no room: could there be a segment more? */
@@ -188,6 +189,11 @@ static int by_offset(const void *a, const void *b)
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
+bool plan_is_begun(const struct plan *p)
+{
+    return p->next > 0;
+}
+
 /* With the heads of groups. */
 uint64_t plan_rest(const struct plan *p)
 {
@@ -199,6 +205,7 @@ static void remember(struct segment *s, const struct plan *p)
     s->looked_bytes = p->wanted;
     s->looked_events = p->events;
     s->looked_cost = plan_rest(p);
+    s->no_place = false;
     s->dear = p->cost * 4 > taken_by(p->live.log, s) * 3;
 }
 

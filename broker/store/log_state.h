@@ -67,6 +67,7 @@ struct segment {
     uint64_t looked_bytes, looked_events;
     uint64_t looked_cost;    /* … and what emptying it would take elsewhere */
     bool dear;               /* it would write nearly as much as it frees */
+    bool no_place;           /* it was to be emptied, and there was no place for that */
     uint64_t watched_events; /* live when it was last looked whether it rests */
 };
 

@@ -138,14 +138,19 @@ static void the_active_segment_is_emptied_into_the_last_spare(void **state)
     model_restart(&m, MODEL_CRASH);
 }
 
+static void note_until(uint32_t spares)
+{
+    while (log_now()->spares > spares) {
+        model_note(&m);
+        model_turn(&m, 1, UINT64_MAX);
+    }
+}
+
 /* One spare is left, which is for what is moved, and so many notes are in the segment before it. */
 static void leave_one_spare(unsigned notes)
 {
     fill();
-    while (log_now()->spares > 1) {
-        model_note(&m);
-        model_turn(&m, 1, UINT64_MAX);
-    }
+    note_until(1);
     for (unsigned i = 0; i < notes; i++) {
         model_note(&m);
         model_turn(&m, 1, UINT64_MAX);
@@ -183,11 +188,11 @@ static void what_is_moved_finds_its_place_whatever_waits_before_it(void **state)
 }
 
 /* As the core's are when it has much to say; the model does not know of it. */
-static void note_much(void)
+static void note_much(size_t size)
 {
     static const uint8_t much[40000];
     uint64_t ticket;
-    assert_int_equal(m.log->ops->note(m.log, span_of(much, sizeof much), &ticket), STORE_LATER);
+    assert_int_equal(m.log->ops->note(m.log, span_of(much, size), &ticket), STORE_LATER);
 }
 
 /* One spare is left, and there is hardly any room before it. */
@@ -201,7 +206,7 @@ static void fill_large_segments(uint64_t seed, uint64_t size)
     for (uint32_t i = 0; model_append(&m, &m.queues[i % QUEUES], 1, 6000, false); i++)
         model_turn(&m, 5, UINT64_MAX);
     while (log_now()->spares > 1 || group_has_place(log_now(), size / 8)) {
-        note_much();
+        note_much(40000);
         model_turn(&m, 1, UINT64_MAX);
         if (log_now()->spares == 1 && segment_active(log_now())->size > size * 7 / 8)
             break;
@@ -223,7 +228,7 @@ static void what_is_moved_in_parts_finds_its_place(void **state)
         uint64_t parts = moved();
         assert_true(parts > 0 && log_now()->spares == 0);
         for (uint64_t i = 60 + seed * 2; i; i--) {
-            note_much();
+            note_much(40000);
             model_turn(&m, 1, 0);
         }
         pass(10);
@@ -232,6 +237,66 @@ static void what_is_moved_in_parts_finds_its_place(void **state)
         model_end(&m);
     }
     open_log(6, LOG_SYNC_GROUP, 5);
+}
+
+/* The segment before the last spare is full of runs of which every second event is settled: moved one by one, what is left takes more
+ * than three quarters of another. */
+static void fill_with_what_grows(void)
+{
+    open_log(7, LOG_SYNC_GROUP, 5);
+    fill_with_big_ones();
+    thin_out(3);
+    note_until(1);
+    uint64_t first = m.queues[0].next;
+    while (model_append(&m, &m.queues[0], 8, 62, false))
+        model_turn(&m, 1, UINT64_MAX);
+    for (uint64_t s = first; s < m.queues[0].next; s++) {
+        if ((s - first) % 9 % 2 == 0)
+            model_settle(&m, &m.queues[0], s, CAUSE_ACKED);
+    }
+}
+
+/* Of the oldest segment one event is left. */
+static void settle_the_oldest(void)
+{
+    const struct segment *oldest = log_now()->segments[0];
+    while (oldest->live_events > 1)
+        settle_one_in(oldest);
+}
+
+static void assert_there_is_room_again(void)
+{
+    pass(10);
+    assert_true(log_now()->spares > 0);
+    assert_true(model_append(&m, &m.queues[0], 1, 100, false));
+    model_restart(&m, MODEL_CRASH);
+}
+
+/* A start has begun the last segment, and a note is the first there: what would be emptied at once finds no place beside it. Another does. */
+static void what_has_no_place_keeps_no_other_from_being_emptied(void **state)
+{
+    (void)state;
+    fill_with_what_grows();
+    model_turn(&m, 100, UINT64_MAX);
+    model_restart(&m, MODEL_KILL);
+    assert_int_equal(log_now()->spares, 0);
+    note_much(1800);
+    assert_there_is_room_again();
+}
+
+/* Notes may have a quarter of that before it is looked at. */
+static void what_may_find_no_place_in_the_last_spare_is_not_sealed_into_it(void **state)
+{
+    (void)state;
+    fill_with_what_grows();
+    for (unsigned i = 0; i < 1000; i++) {
+        model_turn(&m, 1, 1);
+        if (i % 20 == 0)
+            model_note(&m);
+        assert_int_equal(log_now()->spares, 1);
+    }
+    settle_the_oldest();
+    assert_there_is_room_again();
 }
 
 #define with_log(test) cmocka_unit_test_teardown(test, cramped_end)
@@ -246,6 +311,8 @@ int main(void)
         with_log(the_active_segment_is_emptied_into_the_last_spare),
         with_log(what_is_moved_finds_its_place_whatever_waits_before_it),
         with_log(what_is_moved_in_parts_finds_its_place),
+        with_log(what_has_no_place_keeps_no_other_from_being_emptied),
+        with_log(what_may_find_no_place_in_the_last_spare_is_not_sealed_into_it),
     };
     return cmocka_run_group_tests_name("log_thin", tests, NULL, NULL);
 }
