@@ -3,7 +3,7 @@
  * With a checkpoint: what was live then is written anew, then the checkpoint (the core's state is copied as it is), then
  * what was logged after it, record by record. Live events whose record is not whole anywhere get an empty one in their place, which
  * is dropped at the end: so the core's books, which count them, stay exact. Without a checkpoint there is only the second
- * part, over all segments. Files that are not the log's are copied.
+ * part, over all segments; what was moved is put where it belongs then. Files that are not the log's are copied.
  *
  * The new log is written by the log's own code, over files that do everything at once. */
 #include "broker/store/log_repair.h"
@@ -148,7 +148,7 @@ static void say_damage(void *context, uint64_t segment, uint64_t from, uint64_t 
 
 static bool salvage(struct repair *r)
 {
-    const struct walk all = { r, r->position.segment ? repair_copy_record : NULL, say_damage };
+    const struct walk all = { r, r->position.segment ? repair_copy_record : repair_note_moved, say_damage };
     const struct walk after = { r, repair_replay_record, NULL };
     struct copying c = { r, true };
     repair_want(r);
@@ -185,6 +185,7 @@ bool log_repair(struct files *from, struct files *to, const uint8_t key[LOG_KEY_
         repair_kept_drop(&r, r.queues);
     live_free(&r.room);
     buf_free(&r.state);
+    buf_free(&r.moved);
     if (r.new)
         log_free(r.new);
     if (r.old)

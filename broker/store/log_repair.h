@@ -10,6 +10,12 @@
 #include "broker/store/log_move.h"
 #include "broker/store/log_walk.h"
 
+/* A run of the old log's that was moved, and where its record is. */
+struct moved_run {
+    uint64_t first, segment;
+    uint32_t count, offset, size;
+};
+
 /* What the new log has of a queue. */
 struct kept {
     uint32_t id;
@@ -17,6 +23,10 @@ struct kept {
     struct ranges wanted; /* live as of the checkpoint, and not found yet */
     uint64_t lost_bytes;  /* first: of all that was wanted; in the end: of what was not found */
     uint64_t next;
+    struct moved_run *moved; /* without a checkpoint: those that lie behind later events */
+    size_t moved_count, moved_capacity, moved_at;
+    bool sorted;   /* they are, once they are asked for */
+    uint64_t seen; /* by the walk that notes them: behind the last event */
     UT_hash_handle hh;
 };
 
@@ -33,6 +43,7 @@ struct repair {
     struct kept *queues;
     struct segment unplaced; /* of the new log: where events are that have no record yet */
     struct live_in room;
+    struct buf moved; /* the record of a run that was moved */
     uint64_t unpumped, damaged;
     bool stopped; /* something could not be written, and was said */
     int64_t clock_ms;
@@ -68,6 +79,8 @@ bool repair_copy_checkpoint(struct repair *r);
 
 /* ---- log_repair_replay.c */
 
+/* A walk's `record`, without a checkpoint: notes what was moved and lies behind later events of its queue. */
+void repair_note_moved(void *context, uint64_t segment, uint64_t group, uint64_t offset, const struct record *rec);
 /* A walk's `record`: does again what it says, unless the checkpoint has it. */
 void repair_replay_record(void *context, uint64_t segment, uint64_t group, uint64_t offset, const struct record *rec);
 

@@ -119,6 +119,7 @@ void repair_kept_drop(struct repair *r, struct kept *k)
     ranges_free(&k->gone);
     ranges_free(&k->lost);
     ranges_free(&k->wanted);
+    free(k->moved);
     HASH_DEL(r->queues, k);
     free(k);
 }

@@ -1,7 +1,10 @@
 /* --repair: what was logged after the checkpoint, record by record; without a checkpoint, everything. */
 #include "broker/store/log_repair.h"
 
+#include "base/xalloc.h"
+
 #include <inttypes.h>
+#include <stdlib.h>
 
 static void say_gap(struct repair *r, const struct kept *k, uint64_t first)
 {
@@ -10,15 +13,87 @@ static void say_gap(struct repair *r, const struct kept *k, uint64_t first)
                    first - 1);
 }
 
-static bool replay_run(struct repair *r, const struct run_record *run, struct span note)
+/* What of the run is before `end`, and not there yet. */
+static void put_run(struct repair *r, struct kept *k, const struct run_record *run, uint64_t end)
 {
-    struct kept *k = repair_kept_of(r, run->queue);
-    uint64_t first = run->first > k->next ? run->first : k->next, end = run->first + run->count;
-    if (first >= end)
-        return true; /* it is there */
+    uint64_t first = run->first > k->next ? run->first : k->next;
+    if (r->stopped || first >= end)
+        return;
     say_gap(r, k, run->first);
-    return repair_append_part(r, run, first, end, note);
+    repair_append_part(r, run, first, end, run->note);
 }
+
+/* ------------------------------------------------------------------ what was moved
+ *
+ * Without a checkpoint it is met behind later events, and a queue's events are written in order. So a walk notes where it is, and
+ * what of it belongs before a run is read from there when that is replayed. */
+
+void repair_note_moved(void *context, uint64_t segment, uint64_t group, uint64_t offset, const struct record *rec)
+{
+    struct repair *r = context;
+    struct shared_record s;
+    struct run_target t;
+    uint8_t own[OWN_TARGET_MAX];
+    (void)group;
+    if (!record_shared(rec, &s, own))
+        return;
+    struct target_reader targets = targets_open(s.targets, s.target_count, 0);
+    while (target_next(&targets, &t)) {
+        struct kept *k = repair_kept_of(r, t.queue);
+        if (s.moved && t.first < k->seen) {
+            if (k->moved_count == k->moved_capacity) {
+                k->moved_capacity = k->moved_capacity ? k->moved_capacity * 2 : 8;
+                k->moved = xrealloc(k->moved, k->moved_capacity * sizeof *k->moved);
+            }
+            k->moved[k->moved_count++] = (struct moved_run){ t.first, segment, (uint32_t)s.count, (uint32_t)offset,
+                                                             (uint32_t)(RECORD_HEADER_SIZE + rec->payload.size) };
+        }
+        k->seen = t.first + s.count > k->seen ? t.first + s.count : k->seen;
+    }
+}
+
+static void take_moved(struct repair *r, struct kept *k, const struct moved_run *m, uint64_t end)
+{
+    char name[FILE_NAME_SIZE];
+    size_t got = 0;
+    struct record rec;
+    struct run_record run;
+    segment_name(name, m->segment);
+    buf_clear(&r->moved);
+    int why = r->from->ops->read(r->from, name, m->offset, buf_reserve(&r->moved, m->size), m->size, &got);
+    struct span bytes = span_of(r->moved.data, got);
+    if (why == 0 && record_next(&bytes, &rec) == LOG_OK && record_run_of(&rec, k->id, &run)) {
+        put_run(r, k, &run, end);
+        return;
+    }
+    repair_say(r, "cannot read the log: %s", why ? strerror(why) : "it changes meanwhile");
+    r->stopped = true;
+}
+
+static int by_sequence(const void *a, const void *b)
+{
+    const struct moved_run *x = a, *y = b;
+    return x->first < y->first ? -1 : x->first > y->first;
+}
+
+/* One that reaches beyond it stays, for its rest. */
+static void take_moved_before(struct repair *r, struct kept *k, uint64_t before)
+{
+    if (!k->sorted && k->moved_count)
+        qsort(k->moved, k->moved_count, sizeof *k->moved, by_sequence);
+    k->sorted = true;
+    while (!r->stopped && k->next < before && k->moved_at < k->moved_count) {
+        const struct moved_run *m = &k->moved[k->moved_at];
+        uint64_t end = m->first + m->count;
+        if (m->first < before && k->next < end)
+            take_moved(r, k, m, end < before ? end : before);
+        if (end > before)
+            return;
+        k->moved_at++;
+    }
+}
+
+/* ------------------------------------------------------------------ the records */
 
 static bool is_new_to_all(struct repair *r, const struct shared_record *s)
 {
@@ -38,12 +113,14 @@ static void replay_shared(struct repair *r, const struct shared_record *s)
     bool whole = !s->moved && is_new_to_all(r, s);
     for (uint32_t i = 0; target_next(&targets, &t); i++) {
         struct run_record run = shared_run(s, i, &t);
+        struct kept *k = repair_kept_of(r, t.queue);
+        take_moved_before(r, k, t.first);
         if (whole)
-            say_gap(r, repair_kept_of(r, t.queue), t.first);
+            say_gap(r, k, t.first);
         else
-            replay_run(r, &run, run.note);
+            put_run(r, k, &run, t.first + s->count);
     }
-    if (whole)
+    if (whole && !r->stopped)
         repair_share(r, s);
 }
 

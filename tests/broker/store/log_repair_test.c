@@ -190,50 +190,6 @@ static void a_run_is_found_behind_any_number_of_copies(void **state)
     disk_free(to);
 }
 
-/* Everything of several segments is settled but one event of queue 2 in each, and what queue 1 has, and what it shares with queue 3, in
- * the first. It is moved to the end, and the segments are used again. */
-static void write_stragglers(void)
-{
-    struct model_queue *both[] = { &m.queues[0], model_new_queue(&m) }, *other = &m.queues[1];
-    struct span left;
-    for (int i = 0; i < 3; i++) {
-        assert_true(model_append(&m, &m.queues[0], 1, 100, false));
-        assert_true(model_share(&m, both, 2, 1, 100, false));
-    }
-    while (other->next <= 1000) {
-        assert_true(model_append(&m, other, 1, 200, false));
-        model_turn(&m, 1, UINT64_MAX);
-    }
-    for (uint64_t s = 1; s <= 1000; s++) {
-        if (s % 200)
-            model_settle(&m, other, s, CAUSE_ACKED);
-    }
-    while (disk_content(m.disk, DIR_FIRST, &left)) {
-        assert_true(model_append(&m, other, 1, 200, false));
-        model_turn(&m, 100, UINT64_MAX);
-    }
-    assert_true(model_info(&m).moved_events > 0);
-}
-
-/* They lie behind no later events of their queues. */
-static void what_was_moved_is_taken_without_a_checkpoint(void **state)
-{
-    (void)state;
-    struct error e = { "" };
-    struct lines l;
-    bool torn;
-    write_stragglers();
-    struct disk *d = dir_copy(m.disk), *to = disk_new();
-    dir_remove(d, "checkpoint");
-    assert_true(dir_repair(d, to, &l));
-    says(l, "without a checkpoint");
-    says(l, "queue 1: 6 events are salvaged");
-    says(l, "queue 3: 3 events are salvaged");
-    assert_true(dir_open(to, &m.config, &e, &torn) > 9);
-    disk_free(d);
-    disk_free(to);
-}
-
 static void what_is_not_the_log_s_is_copied(void **state)
 {
     (void)state;
@@ -359,7 +315,6 @@ int main(void)
         with_log(repair_wants_an_empty_directory),
         with_log(repair_without_room_says_so),
         with_log(without_its_checkpoint_a_log_is_salvaged_as_far_as_it_is_there),
-        with_log(what_was_moved_is_taken_without_a_checkpoint),
         with_log(what_is_not_the_log_s_is_copied),
         with_log(the_largest_event_has_its_place),
         with_log(a_new_disk_that_fails_ends_a_repair),
