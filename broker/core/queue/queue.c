@@ -290,8 +290,9 @@ void queue_taken(struct queue *q, uint64_t sequence, struct item *item, uint32_t
         item->attempt++;
     item->lease = lease;
     if (q->partitions)
-        return;                                                 /* partition_take did the rest */
-    assert(q->returned.count && q->returned.at[0] == sequence); /* what comes for the first time: queue_taken_run */
+        return; /* partition_take did the rest */
+    /* What comes for the first time goes by queue_taken_run. */
+    assert(q->returned.count && q->returned.at[0] == sequence);
     returned_pop(q);
 }
 
