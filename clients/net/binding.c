@@ -103,8 +103,7 @@ static void explain_silence(const struct binding *b, char *out, size_t size)
     if (b->has_keys)
         snprintf(out, size,
                  "; is it up at this name and port, does it use keys, is the key in broker_key_file (%s) its public "
-                 "one, and is this client's "
-                 "(%s) among its curve.clients?",
+                 "one, and is this client's (%s) among its curve.clients?",
                  b->broker_key, b->own_keys.public);
     else
         snprintf(out, size, "%s",

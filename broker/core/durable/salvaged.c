@@ -59,9 +59,8 @@ void salvaged_lose_name(struct core *c, struct span name)
         return;
     topic_forget_queue(c, q);
     struct span called = make_name(c, q->id, other);
-    if (is_made_up(q))
-        persist_move_outcomes(c, name,
-                              called); /* they are this queue's; those of a name that it was given stay with that */
+    if (is_made_up(q)) /* they are this queue's; those of a name that it was given stay with that */
+        persist_move_outcomes(c, name, called);
     queue_rename(c, q, called);
     core_note(c, LOG_WARN, q, NULL,
               "the log does not say what became of queue '%.*s' before another got that name: it is '%s' now",
