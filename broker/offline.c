@@ -14,15 +14,15 @@ static void print(void *context, const char *line)
     puts(line);
 }
 
-static struct files *open_directory(const char *path, bool only_read)
+static struct files *open_directory(const char *path, bool read_only)
 {
     struct error e;
     struct stat info;
     struct files *files = NULL;
-    if (only_read && (stat(path, &info) != 0 || !S_ISDIR(info.st_mode)))
+    if (read_only && (stat(path, &info) != 0 || !S_ISDIR(info.st_mode)))
         error_set(&e, "%s is not a directory", path);
-    else if (!only_read || files_posix_is_free(path, &e))
-        files = files_posix_open(path, only_read, &e);
+    else if (!read_only || files_posix_is_free(path, &e))
+        files = files_posix_open(path, read_only, &e);
     if (!files)
         fprintf(stderr, "sluice-broker: %s\n", e.text);
     return files;

@@ -15,10 +15,10 @@
 
 bool file_name_is_valid(const char *name)
 {
-    size_t size = strnlen(name, FILE_NAME_SIZE), aside = sizeof FILE_ASIDE - 1;
+    size_t size = strnlen(name, FILE_NAME_SIZE), temp = sizeof FILE_TEMP_SUFFIX - 1;
     if (size == 0 || size == FILE_NAME_SIZE || name[0] == '.' || strchr(name, '/') || strcmp(name, FILE_LOCK) == 0)
         return false;
-    return size < aside || strcmp(name + size - aside, FILE_ASIDE) != 0;
+    return size < temp || strcmp(name + size - temp, FILE_TEMP_SUFFIX) != 0;
 }
 
 static int sync_data(int fd)
@@ -103,28 +103,28 @@ static int remove_name(struct directory *d, const char *name)
 }
 
 /* Makes the new file under `aside`, or leaves nothing. */
-static int prepare(struct directory *d, const struct file_op *op, const char *aside)
+static int prepare(struct directory *d, const struct file_op *op, const char *temp)
 {
-    int fd = openat(d->fd, aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+    int fd = openat(d->fd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
     if (fd < 0)
         return errno;
     int error = fill(fd, op), closed = file_close(fd);
     error = error ? error : closed;
-    if (error && remove_name(d, aside) != 0)
+    if (error && remove_name(d, temp) != 0)
         return EIO; /* what is left takes room that nobody counts */
     return error;
 }
 
 static int put_in_place(struct directory *d, const struct file_op *op)
 {
-    char aside[FILE_NAME_SIZE + sizeof FILE_ASIDE];
-    snprintf(aside, sizeof aside, "%s" FILE_ASIDE, op->name);
-    int error = prepare(d, op, aside);
+    char temp[FILE_NAME_SIZE + sizeof FILE_TEMP_SUFFIX];
+    snprintf(temp, sizeof temp, "%s" FILE_TEMP_SUFFIX, op->name);
+    int error = prepare(d, op, temp);
     if (error)
         return error;
-    if (renameat(d->fd, aside, d->fd, op->name) != 0) {
+    if (renameat(d->fd, temp, d->fd, op->name) != 0) {
         error = errno;
-        return remove_name(d, aside) != 0 ? EIO : error;
+        return remove_name(d, temp) != 0 ? EIO : error;
     }
     /* Which of the two is there after a crash is not known now: that is no mere lack of space, whatever it is called. */
     return handles_drop(&d->handles, op->name) != 0 || sync_whole(d->fd) != 0 ? EIO : 0;
@@ -206,11 +206,11 @@ static off_t data_end(int fd)
 }
 
 /* Synced before, because file systems have taken for a hole what was written and was not on disk yet. */
-static int extent_of(int fd, bool only_read, uint64_t *data, uint64_t *size)
+static int extent_of(int fd, bool read_only, uint64_t *data, uint64_t *size)
 {
     struct stat st;
     bool synced = fdatasync(fd) == 0;
-    if ((!synced && !only_read) || fstat(fd, &st) != 0)
+    if ((!synced && !read_only) || fstat(fd, &st) != 0)
         return errno;
     off_t end = synced ? data_end(fd) : -1;
     *size = (uint64_t)st.st_size;
@@ -224,7 +224,7 @@ int file_extent(struct directory *d, const char *name, uint64_t *data, uint64_t 
     int error = file_name_is_valid(name) ? handles_take(&d->handles, name, &h) : EINVAL;
     if (error)
         return error;
-    error = extent_of(h->fd, d->only_read, data, size);
+    error = extent_of(h->fd, d->read_only, data, size);
     int given = handles_give(&d->handles, h);
     return error ? error : given;
 }
@@ -260,7 +260,7 @@ int file_execute(struct directory *d, struct file_op *op)
         op->error = EINVAL;
     else if (op->kind == FILE_READ)
         op->error = read_into(d, op);
-    else if (d->only_read)
+    else if (d->read_only)
         op->error = EROFS;
     else if (atomic_load(&d->broken))
         op->error = ECANCELED;

@@ -12,11 +12,11 @@
 /* So many stay open; more only while each of them is in use or holds writes that were not synced. */
 #define MOST_IDLE 16u
 
-void handles_init(struct handles *h, int dir, bool only_read)
+void handles_init(struct handles *h, int dir, bool read_only)
 {
     pthread_mutex_init(&h->mutex, NULL);
     h->dir = dir;
-    h->flags = (only_read ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW;
+    h->flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW;
 }
 
 /* After EINTR the descriptor is closed all the same. */

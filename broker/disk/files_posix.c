@@ -21,7 +21,7 @@ struct posix_files {
     struct files base;
     struct directory directory;
     struct workers workers;
-    int lock; /* -1: only_read */
+    int lock; /* -1: read_only */
 };
 
 static struct posix_files *self(const struct files *f)
@@ -40,10 +40,10 @@ static int sync_parent(int dir)
     return error ? error : closed;
 }
 
-static int open_directory(const char *path, bool only_read, struct error *e)
+static int open_directory(const char *path, bool read_only, struct error *e)
 {
-    bool made = !only_read && mkdir(path, DIRECTORY_MODE) == 0;
-    if (!only_read && !made && errno != EEXIST) {
+    bool made = !read_only && mkdir(path, DIRECTORY_MODE) == 0;
+    if (!read_only && !made && errno != EEXIST) {
         error_set(e, "cannot make the data directory %s: %s", path, strerror(errno));
         return -1;
     }
@@ -180,8 +180,8 @@ static int sweep(int dir)
     int error = 0;
     const struct dirent *entry;
     while (!error && (errno = 0, entry = readdir(entries)) != NULL) {
-        size_t size = strlen(entry->d_name), aside = sizeof FILE_ASIDE - 1;
-        if (size > aside && strcmp(entry->d_name + size - aside, FILE_ASIDE) == 0 &&
+        size_t size = strlen(entry->d_name), temp = sizeof FILE_TEMP_SUFFIX - 1;
+        if (size > temp && strcmp(entry->d_name + size - temp, FILE_TEMP_SUFFIX) == 0 &&
             unlinkat(dir, entry->d_name, 0) != 0)
             error = errno;
     }
@@ -249,16 +249,16 @@ static void close_files(struct files *f)
 
 static bool make_ready(struct posix_files *p, const char *path, struct error *e)
 {
-    if (!p->directory.only_read && (p->lock = take_lock(p->directory.fd, path, e)) < 0)
+    if (!p->directory.read_only && (p->lock = take_lock(p->directory.fd, path, e)) < 0)
         return false;
-    int error = p->directory.only_read ? 0 : sweep(p->directory.fd);
+    int error = p->directory.read_only ? 0 : sweep(p->directory.fd);
     if (error)
         return error_set(e, "cannot remove what is left half made in %s: %s", path, strerror(error));
     error = workers_init(&p->workers, &p->directory);
     return !error || error_set(e, "cannot make an eventfd: %s", strerror(error));
 }
 
-struct files *files_posix_open(const char *path, bool only_read, struct error *e)
+struct files *files_posix_open(const char *path, bool read_only, struct error *e)
 {
     static const struct files_ops ops = {
         .submit = submit,
@@ -271,14 +271,14 @@ struct files *files_posix_open(const char *path, bool only_read, struct error *e
         .apply = apply,
         .close = close_files,
     };
-    int dir = open_directory(path, only_read, e);
+    int dir = open_directory(path, read_only, e);
     if (dir < 0)
         return NULL;
     struct posix_files *p = xcalloc(1, sizeof *p);
     p->base.ops = &ops;
     p->lock = -1;
     p->directory.fd = dir;
-    p->directory.only_read = only_read;
+    p->directory.read_only = read_only;
     atomic_init(&p->directory.broken, false);
     if (!make_ready(p, path, e)) {
         if (p->lock >= 0)
@@ -287,6 +287,6 @@ struct files *files_posix_open(const char *path, bool only_read, struct error *e
         free(p);
         return NULL;
     }
-    handles_init(&p->directory.handles, dir, only_read);
+    handles_init(&p->directory.handles, dir, read_only);
     return &p->base;
 }

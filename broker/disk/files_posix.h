@@ -5,10 +5,10 @@
 
 #include "broker/store/files.h"
 
-/* The directory `path` (made when it is missing, unless `only_read`), held under a lock file ("lock") so that a second broker is
- * kept out; NULL with a sentence when it cannot be had. Starts two threads with the first submit. `only_read` takes no lock,
+/* The directory `path` (made when it is missing, unless `read_only`), held under a lock file ("lock") so that a second broker is
+ * kept out; NULL with a sentence when it cannot be had. Starts two threads with the first submit. `read_only` takes no lock,
  * refuses changes with EROFS, and is for --check. */
-struct files *files_posix_open(const char *path, bool only_read, struct error *e);
+struct files *files_posix_open(const char *path, bool read_only, struct error *e);
 /* False with a sentence while somebody holds it: what is read of it then is of no one moment. */
 bool files_posix_is_free(const char *path, struct error *e);
 

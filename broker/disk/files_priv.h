@@ -12,8 +12,8 @@
 
 #define FILE_MODE 0640
 /* Where a file's content is made ready before it gets its name; what a crash left of these is swept at the next start. */
-#define FILE_ASIDE ".new"
-#define FILE_LOCK  "lock"
+#define FILE_TEMP_SUFFIX ".new"
+#define FILE_LOCK        "lock"
 
 /* ---- open files: the few that are in use stay open, for all threads */
 
@@ -33,7 +33,7 @@ struct handles {
     unsigned count;
 };
 
-void handles_init(struct handles *h, int dir, bool only_read);
+void handles_init(struct handles *h, int dir, bool read_only);
 int handles_take(struct handles *h, const char *name, struct handle **out);
 /* Every taken one is given back. */
 int handles_give(struct handles *h, struct handle *one);
@@ -48,7 +48,7 @@ int file_close(int fd); /* an errno */
 
 struct directory {
     int fd;
-    bool only_read;
+    bool read_only;
     atomic_bool broken; /* a write or sync failed: no change may follow */
     struct handles handles;
 };

@@ -278,7 +278,7 @@ static bool all_there(const struct scan *c)
     return c->e->text[0] == 0;
 }
 
-static bool recover(struct log *l, const struct log_replay *replay, bool only_read, struct error *e)
+static bool recover(struct log *l, const struct log_replay *replay, bool read_only, struct error *e)
 {
     struct scan c = { .log = l, .replay = replay, .e = e };
     bool found;
@@ -291,7 +291,7 @@ static bool recover(struct log *l, const struct log_replay *replay, bool only_re
     }
     fine = fine && all_there(&c) && !lacks_checkpoint(&c) && scan_all(&c, &end);
     l->files->ops->list(l->files, take_size, l);
-    fine = fine && (only_read || recover_get_ready(&c));
+    fine = fine && (read_only || recover_get_ready(&c));
     if (l->since_checkpoint)
         l->since_checkpoint += l->config.segment_size; /* so that the next start has nothing to replay again */
     free(c.ids);

@@ -15,10 +15,10 @@
 
 #define PATIENCE_MS 20000
 
-struct files *open_at(const char *path, bool only_read)
+struct files *open_at(const char *path, bool read_only)
 {
     struct error e = { 0 };
-    struct files *f = files_posix_open(path, only_read, &e);
+    struct files *f = files_posix_open(path, read_only, &e);
     if (!f)
         fail_msg("%s", e.text);
     return f;

@@ -13,7 +13,7 @@ struct place {
 int place_set_up(void **state);
 int place_tear_down(void **state);
 
-struct files *open_at(const char *path, bool only_read);
+struct files *open_at(const char *path, bool read_only);
 void reopen(struct place *p);
 void submit(struct place *p, struct file_op *op, uint64_t tag);
 /* The next that is done, which the caller frees. */
