@@ -180,7 +180,7 @@ static void free_segments(struct log *l)
         uint64_t id = l->freeing[i];
         if (is_read(l, id))
             continue; /* the next checkpoint frees it */
-        segment_let_go(l, segment_find(l, id));
+        segment_recycle_or_remove(l, segment_find(l, id));
         segment_remove(l, id);
         l->info.freed_segments++;
         l->no_room = false; /* try again to allocate */
@@ -197,7 +197,7 @@ static void starve(struct log *l, bool carries)
     l->checkpoint_again = mono_add_ms(l->now, LEAST_EVERY_MS);
     l->since_checkpoint = l->config.segment_size; /* still due */
     l->rested = l->stopping && l->spares == 0;    /* an orderly end needs none: everything is in the log */
-    if (!segment_give_up_retired(l)) {
+    if (!segment_remove_recyclable(l)) {
         if (l->spares == 0 || l->spare_coming || !(count_dead(l) || carries || l->stopping))
             return;
         segment_remove_file(l, segment_active(l)->id + l->spares);

@@ -17,13 +17,13 @@ uint64_t log_least_budget(uint64_t segment_size)
 
 uint64_t log_disk_bytes(const struct log *l)
 {
-    uint64_t others = l->spares + l->spare_coming + l->leftover_count + l->retired_count;
+    uint64_t others = l->spares + l->spare_coming + l->leftover_count + l->recyclable_count;
     return l->segment_bytes + others * l->config.segment_size + l->checkpoint_size;
 }
 
 bool segment_is_at_budget(const struct log *l)
 {
-    return l->retired_count == 0 && log_disk_bytes(l) + l->config.segment_size > l->config.disk_budget;
+    return l->recyclable_count == 0 && log_disk_bytes(l) + l->config.segment_size > l->config.disk_budget;
 }
 
 /* ------------------------------------------------------------------ removing */
@@ -112,7 +112,7 @@ void segment_want_spares(struct log *l)
         return;
     char name[FILE_NAME_SIZE];
     segment_name(name, segment_active(l)->id + l->spares + 1);
-    if (retired_becomes(l, name)) {
+    if (recycle_as_spare(l, name)) {
         l->spare_coming = true;
         return;
     }
@@ -128,11 +128,11 @@ void segment_spare_done(struct log *l, struct file_op *op)
 {
     l->spare_coming = false;
     if (op->error == 0) {
-        spare_came(l, op);
+        spare_arrived(l, op);
         l->spares++;
         l->no_room = false;
     } else if (file_lacks_room(op->error)) {
-        retired_remains(l, op);
+        recycle_failed(l, op);
         lacks_room(l);
     } else {
         log_fail(l, op->kind == FILE_RENAME ? "cannot rename" : "cannot allocate", op->name, NO_OFFSET,

@@ -5,7 +5,7 @@
  *   log_turn.c        the loop's turn: what the disk did, what is due, what the core is told
  *   log_group.c       groups: gathering, placing in segments, writing, syncing; tickets; log_room.c for whom there is room
  *   log_pad.c         zeros behind what is written
- *   log_spares.c      segments' files: allocated ahead, removed; log_retired.c used again
+ *   log_spares.c      segments' files: allocated ahead, removed; log_recycle.c used again
  *   log_segments.c    segments, and where each queue's events are (extents)
  *   log_share.c       what several queues take; log_places.c where it is in the active segment
  *   log_load.c        reading backlog
@@ -28,7 +28,7 @@
 #define GROUP_BYTES    (4u << 20) /* a group is closed beyond this; one record may pass it */
 #define SPARES         3u         /* segments allocated ahead */
 #define RESERVED       2u /* of them not for events: one for settling, moving and notes, one for a checkpoint's sake */
-#define RETIRED        2u /* freed segments' files that are kept to become spares */
+#define RECYCLABLE_MAX 2u /* freed segments' files that are kept to become spares */
 #define NO_TICKET      0u
 #define NO_OFFSET      UINT64_MAX
 #define LOG_KEY_FILE   "log.key"
@@ -162,9 +162,9 @@ struct log {
     bool spare_coming;      /* the next one is being allocated */
     mono_t spare_again;     /* an allocation failed for want of room: the next try */
     bool no_room;
-    uint64_t retired[RETIRED]; /* ids of freed segments whose files wait to become spares */
-    uint32_t retired_count;
-    uint64_t used;       /* spares whose files were other segments': a bit each, by id modulo 64 */
+    uint64_t recyclable[RECYCLABLE_MAX]; /* ids of freed segments whose files wait to become spares */
+    uint32_t recyclable_count;
+    uint64_t recycled;   /* spares whose files were other segments': a bit each, by id modulo 64 */
     uint64_t *leftovers; /* ids of files that could not be removed for want of room */
     uint32_t leftover_count;
     uint32_t removing; /* removals under way */
@@ -337,9 +337,9 @@ bool segment_is_at_budget(const struct log *l); /* not one more may be allocated
 void segment_want_spares(struct log *l);
 void segment_spare_done(struct log *l, struct file_op *op);
 void segment_remove_file(struct log *l, uint64_t id);
-void segment_let_go(struct log *l,
-                    const struct segment *s); /* of a freed one's file: it is kept for a spare, or removed */
-bool segment_give_up_retired(struct log *l);  /* removes one that was kept; false: there is none */
+void segment_recycle_or_remove(struct log *l,
+                               const struct segment *s); /* of a freed one's file: it is kept for a spare, or removed */
+bool segment_remove_recyclable(struct log *l);           /* removes one that was kept; false: there is none */
 void segment_remove_done(struct log *l, struct file_op *op);
 void segment_remove_again(struct log *l); /* what could not be removed for want of room */
 mono_t segment_due(const struct log *l);  /* when to try again what lacked room */
@@ -348,12 +348,12 @@ mono_t segment_due(const struct log *l);  /* when to try again what lacked room 
 uint64_t pad_written(const struct log *l, struct segment *s, struct buf *b,
                      uint64_t at); /* of what goes there in the segment */
 
-/* log_retired.c, for log_spares.c */
-bool retired_becomes(struct log *l, const char *spare); /* one that was kept takes that name; false: there is none */
-bool spare_was_used(const struct log *l, uint64_t id);
-void spare_came(struct log *l, const struct file_op *op); /* a spare is there */
-void retired_remains(struct log *l,
-                     const struct file_op *op); /* a spare that there was no room for, not even for its name */
+/* log_recycle.c, for log_spares.c */
+bool recycle_as_spare(struct log *l, const char *spare); /* one that was kept takes that name; false: there is none */
+bool spare_is_recycled(const struct log *l, uint64_t id);
+void spare_arrived(struct log *l, const struct file_op *op); /* a spare is there */
+void recycle_failed(struct log *l,
+                    const struct file_op *op); /* a spare that there was no room for, not even for its name */
 
 /* log_load.c */
 void load_start(struct log *l, uint32_t queue, uint64_t from, uint64_t bytes, uint64_t tag);

@@ -58,7 +58,7 @@ static void come_and_go(void)
 static void begin_segments(uint64_t count)
 {
     uint64_t last = segment_active(log_now())->id + count;
-    while (segment_active(log_now())->id < last || !spare_was_used(log_now(), segment_active(log_now())->id))
+    while (segment_active(log_now())->id < last || !spare_is_recycled(log_now(), segment_active(log_now())->id))
         come_and_go();
     model_quiet(&m);
 }
@@ -69,7 +69,7 @@ static void freed_segments_become_spares(void **state)
     begin_segments(40);
     struct span content;
     const struct segment *s = segment_active(log_now());
-    assert_true(disk_used(m.disk) <= (2 + SPARES + RETIRED) * SEGMENT + m.config.segment_size);
+    assert_true(disk_used(m.disk) <= (2 + SPARES + RECYCLABLE_MAX) * SEGMENT + m.config.segment_size);
     assert_true(disk_content(m.disk, active_name(), &content));
     assert_int_equal(content.size, SEGMENT);
     uint64_t left = 0;
@@ -103,8 +103,8 @@ static void what_is_freed_at_once_goes_but_for_a_few(void **state)
     model_settle_rest(&m, &m.queues[0], 1);
     for (int i = 0; i < 20; i++)
         model_turn(&m, 1000, UINT64_MAX);
-    assert_int_equal(files(), 1 + SPARES + RETIRED);
-    assert_int_equal(log_disk_bytes(log_now()), (1 + SPARES + RETIRED) * SEGMENT + log_now()->checkpoint_size);
+    assert_int_equal(files(), 1 + SPARES + RECYCLABLE_MAX);
+    assert_int_equal(log_disk_bytes(log_now()), (1 + SPARES + RECYCLABLE_MAX) * SEGMENT + log_now()->checkpoint_size);
 }
 
 static void a_file_of_another_size_is_not_used(void **state)
@@ -125,7 +125,7 @@ static void a_checkpoint_that_lacks_room_gets_that_of_one(void **state)
 {
     (void)state;
     begin_segments(10);
-    while (log_now()->retired_count == 0 || log_now()->spares < SPARES)
+    while (log_now()->recyclable_count == 0 || log_now()->spares < SPARES)
         come_and_go();
     uint64_t used = disk_used(m.disk), checkpoints = log_now()->info.checkpoints;
     disk_set_capacity(m.disk, used);
@@ -140,14 +140,14 @@ static void those_that_are_kept_are_given_up_one_by_one(void **state)
 {
     (void)state;
     begin_segments(10);
-    while (log_now()->retired_count == 0 || log_now()->spares < SPARES)
+    while (log_now()->recyclable_count == 0 || log_now()->spares < SPARES)
         come_and_go();
-    uint64_t used = disk_used(m.disk), kept = log_now()->retired_count;
+    uint64_t used = disk_used(m.disk), kept = log_now()->recyclable_count;
     for (uint64_t left = kept; left > 0; left--) {
-        assert_true(segment_give_up_retired(log_now()));
-        assert_int_equal(log_now()->retired_count, left - 1);
+        assert_true(segment_remove_recyclable(log_now()));
+        assert_int_equal(log_now()->recyclable_count, left - 1);
     }
-    assert_false(segment_give_up_retired(log_now()));
+    assert_false(segment_remove_recyclable(log_now()));
     disk_settle(m.disk, &m.random);
     assert_int_equal(disk_used(m.disk), used - kept * SEGMENT);
     come_and_go();
@@ -169,14 +169,14 @@ static void one_that_could_not_be_renamed_is_one_too_many(void **state)
         append_one_group();
     model_settle_rest(&m, &m.queues[0], 1);
     model_quiet(&m);
-    assert_int_equal(l->retired_count, RETIRED);
+    assert_int_equal(l->recyclable_count, RECYCLABLE_MAX);
     for (int i = 0; i < 100 && !l->spare_coming; i++) {
         model_turn(&m, 1, UINT64_MAX);
         model_settle_rest(&m, &m.queues[0], 1);
         assert_true(model_append(&m, &m.queues[0], 4, 400, false));
         model_turn(&m, 1000, 0);
     }
-    assert_true(l->spare_coming && l->checkpointing && l->freeing_count && l->retired_count + 1 == RETIRED);
+    assert_true(l->spare_coming && l->checkpointing && l->freeing_count && l->recyclable_count + 1 == RECYCLABLE_MAX);
     while (disk_pending(m.disk) > 1)
         disk_step(m.disk, &m.random);
     disk_set_fault(m.disk, DISK_NO_SPACE, true);
@@ -185,9 +185,9 @@ static void one_that_could_not_be_renamed_is_one_too_many(void **state)
     uint64_t freed = l->info.freed_segments;
     model_turn(&m, 1, UINT64_MAX);
     assert_true(l->info.freed_segments > freed);
-    assert_int_equal(l->retired_count, RETIRED);
+    assert_int_equal(l->recyclable_count, RECYCLABLE_MAX);
     begin_segments(10);
-    assert_true(files() <= 2 + SPARES + RETIRED);
+    assert_true(files() <= 2 + SPARES + RECYCLABLE_MAX);
     model_restart(&m, MODEL_CRASH);
 }
 
@@ -364,5 +364,5 @@ int main(void)
         with_log(a_group_torn_over_what_was_there_is_cut),
         with_log(damage_before_what_was_there_is_told),
     };
-    return cmocka_run_group_tests_name("log_retired", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("log_recycle", tests, NULL, NULL);
 }

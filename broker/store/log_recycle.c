@@ -14,28 +14,28 @@ static bool is_fit(const struct log *l, const struct segment *s)
     return s->own && s->size <= l->config.segment_size;
 }
 
-void segment_let_go(struct log *l, const struct segment *s)
+void segment_recycle_or_remove(struct log *l, const struct segment *s)
 {
-    if (l->retired_count < RETIRED && is_fit(l, s) && !MUTATED(free_early))
-        l->retired[l->retired_count++] = s->id;
+    if (l->recyclable_count < RECYCLABLE_MAX && is_fit(l, s) && !MUTATED(free_early))
+        l->recyclable[l->recyclable_count++] = s->id;
     else
         segment_remove_file(l, s->id);
 }
 
-bool segment_give_up_retired(struct log *l)
+bool segment_remove_recyclable(struct log *l)
 {
-    if (l->retired_count == 0)
+    if (l->recyclable_count == 0)
         return false;
-    segment_remove_file(l, l->retired[--l->retired_count]);
+    segment_remove_file(l, l->recyclable[--l->recyclable_count]);
     return true;
 }
 
-bool retired_becomes(struct log *l, const char *spare)
+bool recycle_as_spare(struct log *l, const char *spare)
 {
     char name[FILE_NAME_SIZE];
-    if (l->retired_count == 0)
+    if (l->recyclable_count == 0)
         return false;
-    segment_name(name, l->retired[--l->retired_count]);
+    segment_name(name, l->recyclable[--l->recyclable_count]);
     log_rename(l, name, spare, TAG_SPARE);
     return true;
 }
@@ -45,29 +45,29 @@ static uint64_t bit_of(uint64_t id)
     return UINT64_C(1) << (id & 63);
 }
 
-bool spare_was_used(const struct log *l, uint64_t id)
+bool spare_is_recycled(const struct log *l, uint64_t id)
 {
-    return (l->used & bit_of(id)) != 0;
+    return (l->recycled & bit_of(id)) != 0;
 }
 
-void spare_came(struct log *l, const struct file_op *op)
+void spare_arrived(struct log *l, const struct file_op *op)
 {
     uint64_t id;
     bool renamed = op->kind == FILE_RENAME;
     if (!segment_id_of(renamed ? op->to : op->name, &id))
         return;
-    l->used &= ~bit_of(id);
+    l->recycled &= ~bit_of(id);
     if (renamed)
-        l->used |= bit_of(id);
+        l->recycled |= bit_of(id);
 }
 
-void retired_remains(struct log *l, const struct file_op *op)
+void recycle_failed(struct log *l, const struct file_op *op)
 {
     uint64_t id;
     if (op->kind != FILE_RENAME || !segment_id_of(op->name, &id))
         return;
-    if (l->retired_count < RETIRED)
-        l->retired[l->retired_count++] = id;
+    if (l->recyclable_count < RECYCLABLE_MAX)
+        l->recyclable[l->recyclable_count++] = id;
     else
         segment_remove_file(l, id); /* others were freed meanwhile */
 }
