@@ -251,7 +251,7 @@ void log_free(struct log *l)
         log_queue_drop(l, l->queues);
     free_groups(l->open);
     free_groups(l->first_closed);
-    free_groups(l->flying);
+    free_groups(l->in_flight);
     free_loads(l->loads);
     free_loads(l->ready_loads);
     free_loads(l->polled);

@@ -48,7 +48,7 @@ mono_t carry_due(const struct log *l)
 static void take_off(struct log *l)
 {
     while (l->first_closed && l->first_closed->number <= l->carry_through) {
-        group_fly(l, group_take_closed(l));
+        group_add_in_flight(l, group_take_closed(l));
         l->carried++;
         l->info.carried_groups++;
     }
@@ -60,7 +60,7 @@ void carry_done(struct log *l, bool durable)
     if (through && durable && !l->failed) {
         take_off(l);
         l->placed = l->commit_through = l->written = l->durable = l->synced = through;
-        group_land(l);
+        group_free_durable(l);
         compact_give_up(l, through);
     }
     l->carry_through = 0;

@@ -239,13 +239,13 @@ static void place_run(struct log *l, struct segment *s, const struct group *g, c
     }
 }
 
-void group_fly(struct log *l, struct group *g)
+void group_add_in_flight(struct log *l, struct group *g)
 {
-    if (l->last_flying)
-        l->last_flying->next = g;
+    if (l->last_in_flight)
+        l->last_in_flight->next = g;
     else
-        l->flying = g;
-    l->last_flying = g;
+        l->in_flight = g;
+    l->last_in_flight = g;
 }
 
 static void take_place(struct log *l, struct group *g)
@@ -256,7 +256,7 @@ static void take_place(struct log *l, struct group *g)
     l->usual_group = g->records.size < group_limit(l) ? g->records.size : 0;
     write_group(l, s, g->number, &g->records);
     l->placed = g->number;
-    group_fly(l, g);
+    group_add_in_flight(l, g);
 }
 
 /* False when a group waits for a spare. */
@@ -346,11 +346,11 @@ void group_commit(struct log *l)
     }
 }
 
-void group_land(struct log *l)
+void group_free_durable(struct log *l)
 {
-    while (l->flying && l->flying->number <= l->durable) {
-        struct group *g = l->flying;
-        l->flying = g->next;
+    while (l->in_flight && l->in_flight->number <= l->durable) {
+        struct group *g = l->in_flight;
+        l->in_flight = g->next;
         for (size_t i = 0; i < g->settled_count; i++) {
             struct log_queue *q = log_queue_of(l, g->settled[i].queue, false);
             if (q)
@@ -358,8 +358,8 @@ void group_land(struct log *l)
         }
         group_free(g);
     }
-    if (!l->flying)
-        l->last_flying = NULL;
+    if (!l->in_flight)
+        l->last_in_flight = NULL;
 }
 
 void group_done(struct log *l, struct file_op *op)
@@ -381,6 +381,6 @@ void group_done(struct log *l, struct file_op *op)
     }
     if (l->config.sync == LOG_SYNC_GROUP)
         l->synced = l->durable;
-    group_land(l);
+    group_free_durable(l);
     compact_durable(l);
 }

@@ -176,7 +176,7 @@ struct log {
     uint64_t synced;
     struct group *open, *first_closed, *last_closed; /* open: gathering; closed: full, to be placed */
     uint64_t closed_bytes;                           /* that the closed ones take, with their share of a table */
-    struct group *flying, *last_flying;              /* placed, not durable */
+    struct group *in_flight, *last_in_flight;        /* placed, not durable */
     uint32_t changes;                                /* changes submitted and not done that belong to the commit */
     uint64_t commit_through;                         /* its last group */
     uint64_t commit_bytes;                           /* of it */
@@ -281,8 +281,8 @@ void group_done(struct log *l, struct file_op *op);
 void group_free(struct group *g);
 uint64_t group_bytes(const struct group *g);    /* that it takes in a segment, its share of the table included */
 struct group *group_take_closed(struct log *l); /* the first that waits */
-void group_fly(struct log *l, struct group *g); /* it has its place, and is to become durable */
-void group_land(struct log *l);                 /* those that are durable are done */
+void group_add_in_flight(struct log *l, struct group *g); /* it has its place, and is to become durable */
+void group_free_durable(struct log *l);                   /* those that are durable are done */
 
 /* log_wait.c */
 bool wait_pays(const struct log *l, uint64_t bytes);     /* for the sync of a commit of so many */

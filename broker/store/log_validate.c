@@ -83,7 +83,7 @@ static void check_counts(const struct log *l, const struct log_queue *q)
     uint64_t live = 0;
     count_group(l->first_closed, q->id, false, &w);
     count_group(l->open, q->id, false, &w);
-    count_group(l->flying, q->id, true, &w);
+    count_group(l->in_flight, q->id, true, &w);
     for (uint32_t i = 0; i < q->extent_count; i++)
         live += q->extents[i].live;
     equal("live events of queue", q->id, live + w.events - ranges_count_in(&q->settled, q->placed_end, UINT64_MAX),
@@ -130,8 +130,8 @@ static void check_groups(const struct log *l)
     hold(l->synced <= l->durable && l->durable <= l->placed && l->placed < l->next_number, "numbers of groups",
          l->placed, l->durable, l->next_number);
     uint64_t number = l->durable;
-    for (const struct group *g = l->flying; g; g = g->next)
-        equal("a flying group's number", g->number, ++number, g->number);
+    for (const struct group *g = l->in_flight; g; g = g->next)
+        equal("a group in flight's number", g->number, ++number, g->number);
     equal("the group placed last", l->placed, number, l->placed);
     for (const struct group *g = l->first_closed; g; g = g->next)
         equal("a closed group's number", g->number, ++number, g->number);
