@@ -256,7 +256,7 @@ void log_free(struct log *l)
     free_loads(l->ready_loads);
     free_loads(l->polled);
     plan_free(l->plan);
-    plan_stop_counting(l);
+    plan_stop_measuring_active(l);
     for (uint32_t i = 0; i < l->segment_count; i++)
         segment_free(l->segments[i]);
     free(l->segments);

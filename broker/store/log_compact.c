@@ -35,9 +35,9 @@ static void damaged(struct log *l, const char *name, uint64_t offset)
 }
 
 /* Whether it is worth it is decided once, when all of the table was looked at. */
-static void look(struct log *l)
+static void measure(struct log *l)
 {
-    bool bad = false, through = plan_look(l->plan, &bad);
+    bool bad = false, through = plan_measure(l->plan, &bad);
     char name[FILE_NAME_SIZE];
     segment_name(name, l->victim->id);
     if (bad)
@@ -48,7 +48,7 @@ static void look(struct log *l)
 
 bool compact_goes_on(const struct log *l)
 {
-    return l->plan && !l->moving && !l->stopping && !plan_is_looked(l->plan);
+    return l->plan && !l->moving && !l->stopping && !plan_is_measured(l->plan);
 }
 
 /* Without it what was not begun would be in the way of others, of which less may be left. It is chosen again when there is a place. What was
@@ -64,7 +64,7 @@ void compact_consider(struct log *l)
     if (l->failed || l->moving || l->stopping)
         return;
     if (compact_goes_on(l))
-        look(l);
+        measure(l);
     if (l->loads || compact_goes_on(l))
         return;
     if (l->plan && (l->victim->live_events == 0 || !plan_part(l->plan, &offset, &size))) {
@@ -128,7 +128,7 @@ void compact_read(struct log *l, struct file_op *op)
     l->moving = false;
     l->plan = plan_new(l, l->victim, &op->data);
     if (l->plan)
-        look(l);
+        measure(l);
     else
         damaged(l, op->name, op->offset);
 }

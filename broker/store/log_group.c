@@ -188,7 +188,7 @@ static void seal(struct log *l, struct segment *s)
     s->table_at = (uint32_t)s->size + GROUP_HEADER_SIZE;
     s->table_size = (uint32_t)b.size - GROUP_HEADER_SIZE;
     s->sealed = true;
-    s->looked_events = 0;
+    s->measured_events = 0;
     write_group(l, s, l->placed, &b); /* a table repeats the number before it */
     change(l, FILE_SYNC, s, 0, NULL);
 }
@@ -295,7 +295,8 @@ static void sync_by_interval(struct log *l)
 /* For certain: of the last segment notes may have a quarter before it is moved. */
 static bool fits_into_last(const struct log *l, const struct segment *s)
 {
-    return !s->dear && s->looked_cost + table_bound(0, 0, 0) <= l->config.segment_size - l->config.segment_size / 4;
+    return !s->too_costly &&
+           s->measured_cost + table_bound(0, 0, 0) <= l->config.segment_size - l->config.segment_size / 4;
 }
 
 /* Is most of it dead? What queues share is wanted until the last of them has settled it. */
@@ -303,8 +304,8 @@ static bool is_mostly_dead(struct log *l, struct segment *s)
 {
     uint64_t wanted = plan_wanted(s);
     bool mostly = wanted * 2 < s->size, last = l->spares == 1;
-    l->counts_on = mostly && (s->share_count || last) && !plan_count(l, s, &wanted);
-    return mostly && !l->counts_on && wanted * 2 < s->size && (!last || fits_into_last(l, s));
+    l->measuring_active = mostly && (s->share_count || last) && !plan_measure_active(l, s, &wanted);
+    return mostly && !l->measuring_active && wanted * 2 < s->size && (!last || fits_into_last(l, s));
 }
 
 /* No room for events, and the active segment, mostly dead, is full: only when it is sealed can it be emptied and freed. */
@@ -313,7 +314,7 @@ static bool is_stuck(struct log *l)
     struct segment *s = segment_active(l);
     bool full = room_is_out(l) && s->size > l->config.segment_size / 2 && room_may_turn(l);
     if (!full)
-        plan_stop_counting(l);
+        plan_stop_measuring_active(l);
     return full && is_mostly_dead(l, s);
 }
 
@@ -322,7 +323,7 @@ void group_commit(struct log *l)
     if (l->failed)
         return;
     sync_by_interval(l);
-    l->counts_on = false;
+    l->measuring_active = false;
     if (l->carry_through)
         return;
     if (!l->committing && !has_reason(l) && is_stuck(l) && roll_over(l))

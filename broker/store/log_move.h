@@ -55,8 +55,8 @@ struct segment *plan_choose(struct log *l); /* a sealed segment that may be wort
 struct plan *plan_new(struct log *l, struct segment *s, struct buf *table); /* its bytes pass; NULL: it is damaged */
 bool plan_may_turn(const struct log *l); /* were the active segment sealed: would the one with the least be emptied? */
 /* Goes on looking through the table; true when it is through. *damaged: it cannot. */
-bool plan_look(struct plan *p, bool *damaged);
-bool plan_is_looked(const struct plan *p);
+bool plan_measure(struct plan *p, bool *damaged);
+bool plan_is_measured(const struct plan *p);
 bool plan_pays(const struct plan *p); /* looked through: is it worth emptying? */
 /* The next records to be moved lie in [*offset, *offset + *size); false: none is left. */
 bool plan_part(struct plan *p, uint32_t *offset, uint32_t *size);
@@ -68,7 +68,7 @@ uint64_t plan_rest(const struct plan *p); /* bytes, about, that it takes to move
 void plan_free(struct plan *p);
 /* Bytes of the active segment's records that somebody wants; false: it has not looked at all of them yet, and goes on when it is
  * asked again. */
-bool plan_count(struct log *l, struct segment *s, uint64_t *bytes);
-void plan_stop_counting(struct log *l);
+bool plan_measure_active(struct log *l, struct segment *s, uint64_t *bytes);
+void plan_stop_measuring_active(struct log *l);
 
 #endif

@@ -8,10 +8,10 @@
 
 #include <stdlib.h>
 
-#define PART_BYTES   (1u << 20)
-#define GAP_MAX      (64u << 10)
-#define REST_MS      1000
-#define LOOK_AT_ONCE 16384u /* questions whether a queue wants a stretch: a few milliseconds */
+#define PART_BYTES      (1u << 20)
+#define GAP_MAX         (64u << 10)
+#define REST_MS         1000
+#define MEASURE_AT_ONCE 16384u /* questions whether a queue wants a stretch: a few milliseconds */
 /* Of a record that is written for a part of a run, about: its head and its place in the table; for each queue in both. */
 #define STRETCH_BYTES 40u
 #define WANTING_BYTES 12u
@@ -33,7 +33,7 @@ struct plan {
         part_end; /* of the part that is moved: the next record, behind its last; next also of a table that is counted */
     uint64_t wanted, cost, events;
     uint64_t rest; /* of what the places take, from `next` on */
-    bool looked;
+    bool measured;
 };
 
 /* ------------------------------------------------------------------ which */
@@ -42,8 +42,8 @@ struct plan {
  * and notes, which nobody wants any more. */
 uint64_t plan_wanted(const struct segment *s)
 {
-    if (s->looked_events)
-        return s->looked_bytes * s->live_events / s->looked_events;
+    if (s->measured_events)
+        return s->measured_bytes * s->live_events / s->measured_events;
     uint64_t share = s->all_events ? s->size * s->live_events / s->all_events : 0;
     uint64_t own = s->live_bytes + s->live_events * STRETCH_BYTES;
     return own < share ? own : share;
@@ -58,12 +58,12 @@ static uint64_t taken_by(const struct log *l, const struct segment *s)
 /* Looked at once, it is worth another look when an eighth of that is gone. */
 static bool has_changed(const struct segment *s)
 {
-    return s->looked_events == 0 || s->live_events * 8 <= s->looked_events * 7;
+    return s->measured_events == 0 || s->live_events * 8 <= s->measured_events * 7;
 }
 
 static bool is_candidate(const struct log *l, const struct segment *s)
 {
-    bool may_go_on = s->no_place && group_has_place(l, s->looked_cost);
+    bool may_go_on = s->no_place && group_has_place(l, s->measured_cost);
     return (has_changed(s) || may_go_on) && s->written == s->size && plan_wanted(s) * 2 < taken_by(l, s);
 }
 
@@ -102,13 +102,13 @@ static struct segment *choose_wasteful(const struct log *l)
 /* What moving it takes, as far as that is known. */
 static uint64_t cost_of(const struct segment *s)
 {
-    return has_changed(s) ? plan_wanted(s) : s->looked_cost;
+    return has_changed(s) ? plan_wanted(s) : s->measured_cost;
 }
 
 /* Nothing of it was settled since: it will not be free by itself. Nor was it looked at in vain. */
 static bool rests(const struct segment *s)
 {
-    bool in_vain = s->dear && !has_changed(s);
+    bool in_vain = s->too_costly && !has_changed(s);
     return s->live_events && s->written == s->size && s->watched_events == s->live_events && !in_vain;
 }
 
@@ -164,7 +164,7 @@ static size_t tabled(const struct stretches *s)
 
 /* Returns how much work it was. Where each queue has settled others, a run falls into as many stretches as it has events, and each of
  * its queues is asked for each. */
-static uint64_t look_at(struct plan *p, const struct table_item *item)
+static uint64_t measure_run(struct plan *p, const struct table_item *item)
 {
     const struct table_entry *e = &item->e;
     struct stretches s = live_stretches(&p->live, e, targets_open(item->targets, item->target_count, item->past));
@@ -202,16 +202,16 @@ uint64_t plan_rest(const struct plan *p)
 
 static void remember(struct segment *s, const struct plan *p)
 {
-    s->looked_bytes = p->wanted;
-    s->looked_events = p->events;
-    s->looked_cost = plan_rest(p);
+    s->measured_bytes = p->wanted;
+    s->measured_events = p->events;
+    s->measured_cost = plan_rest(p);
     s->no_place = false;
-    s->dear = p->cost * 4 > taken_by(p->live.log, s) * 3;
+    s->too_costly = p->cost * 4 > taken_by(p->live.log, s) * 3;
 }
 
-static void looked_through(struct plan *p)
+static void finish_measuring(struct plan *p)
 {
-    p->looked = true;
+    p->measured = true;
     if (p->count)
         qsort(p->places, p->count, sizeof *p->places, by_offset);
     remember(p->segment, p);
@@ -233,26 +233,26 @@ struct plan *plan_new(struct log *l, struct segment *s, struct buf *table)
     return NULL;
 }
 
-bool plan_look(struct plan *p, bool *damaged)
+bool plan_measure(struct plan *p, bool *damaged)
 {
     struct table_item item;
     enum log_status status = LOG_OK;
-    for (uint64_t done = 0; !p->looked && done < LOOK_AT_ONCE; done++) {
+    for (uint64_t done = 0; !p->measured && done < MEASURE_AT_ONCE; done++) {
         status = table_next(&p->reader, &item);
         if (status != LOG_OK)
             break;
         if (item.e.count && (uint64_t)item.e.offset + item.e.size <= p->segment->table_at)
-            done += look_at(p, &item);
+            done += measure_run(p, &item);
     }
     *damaged = status == LOG_BAD;
     if (status == LOG_END)
-        looked_through(p);
-    return p->looked;
+        finish_measuring(p);
+    return p->measured;
 }
 
-bool plan_is_looked(const struct plan *p)
+bool plan_is_measured(const struct plan *p)
 {
-    return p->looked;
+    return p->measured;
 }
 
 /* Looked at, it is what it is: only the sum over all segments is estimated. */
@@ -260,46 +260,46 @@ bool plan_pays(const struct plan *p)
 {
     const struct segment *s = p->segment;
     const struct log *l = p->live.log;
-    if (!p->looked || s->dear)
+    if (!p->measured || s->too_costly)
         return false;
     bool wasteful = plan_wanted(s) * 2 < taken_by(l, s) && is_wasteful(l, l->segment_count - 1);
-    return wasteful || (room_is_out(l) && room_comes_of(l, s->looked_cost));
+    return wasteful || (room_is_out(l) && room_comes_of(l, s->measured_cost));
 }
 
 /* ------------------------------------------------------------------ counting what is not sealed */
 
-void plan_stop_counting(struct log *l)
+void plan_stop_measuring_active(struct log *l)
 {
-    plan_free(l->counting);
-    l->counting = NULL;
+    plan_free(l->active_plan);
+    l->active_plan = NULL;
 }
 
-static struct plan *counting_of(struct log *l, struct segment *s)
+static struct plan *active_plan_of(struct log *l, struct segment *s)
 {
-    if (l->counting && l->counting->id != s->id)
-        plan_stop_counting(l);
-    if (!l->counting) {
-        l->counting = xcalloc(1, sizeof *l->counting);
-        *l->counting = (struct plan){ .segment = s, .id = s->id, .live = { .segment = s, .log = l } };
+    if (l->active_plan && l->active_plan->id != s->id)
+        plan_stop_measuring_active(l);
+    if (!l->active_plan) {
+        l->active_plan = xcalloc(1, sizeof *l->active_plan);
+        *l->active_plan = (struct plan){ .segment = s, .id = s->id, .live = { .segment = s, .log = l } };
     }
-    return l->counting;
+    return l->active_plan;
 }
 
 /* What is settled meanwhile changes the sum a little, as it does what was looked at before. */
-bool plan_count(struct log *l, struct segment *s, uint64_t *bytes)
+bool plan_measure_active(struct log *l, struct segment *s, uint64_t *bytes)
 {
-    struct plan *p = has_changed(s) ? counting_of(l, s) : NULL;
+    struct plan *p = has_changed(s) ? active_plan_of(l, s) : NULL;
     for (uint64_t done = 0; p && p->next < s->table_count; done++) {
-        if (done >= LOOK_AT_ONCE)
+        if (done >= MEASURE_AT_ONCE)
             return false;
         struct table_item item = { .e = s->table[p->next++] };
         if (item.e.queue == SHARED_MARK)
             item = segment_shared(s, (uint32_t)item.e.first);
-        done += look_at(p, &item);
+        done += measure_run(p, &item);
     }
     if (p)
         remember(s, p);
-    plan_stop_counting(l);
+    plan_stop_measuring_active(l);
     *bytes = plan_wanted(s);
     return true;
 }

@@ -64,9 +64,9 @@ struct segment {
     uint64_t live_events, live_bytes; /* as all_events: nobody wants the segment any more when they are 0 */
     /* What was found when its table was last read for that: bytes of records that somebody wants, once each, when so many events were
      * live; 0: never. */
-    uint64_t looked_bytes, looked_events;
-    uint64_t looked_cost;    /* … and what emptying it would take elsewhere */
-    bool dear;               /* it would write nearly as much as it frees */
+    uint64_t measured_bytes, measured_events;
+    uint64_t measured_cost;  /* … and what emptying it would take elsewhere */
+    bool too_costly;         /* it would write nearly as much as it frees */
     bool no_place;           /* it was to be emptied, and there was no place for that */
     uint64_t watched_events; /* live when it was last looked whether it rests */
 };
@@ -210,13 +210,13 @@ struct log {
     mono_t checkpoint_again;
 
     /* compaction */
-    struct segment *victim; /* being emptied, or looked at for that */
-    struct plan *plan;      /* for it */
-    mono_t out_since;       /* room has been out, and no segment was freed; MONO_NEVER: it is not */
-    struct plan *counting;  /* of the active segment, see plan_count … */
-    bool counts_on;         /* … which wants another turn */
-    bool moving;            /* something of it is being read, or a part written elsewhere */
-    uint64_t move_ticket;   /* of the part that is being written; 0: none */
+    struct segment *victim;   /* being emptied, or looked at for that */
+    struct plan *plan;        /* for it */
+    mono_t out_since;         /* room has been out, and no segment was freed; MONO_NEVER: it is not */
+    struct plan *active_plan; /* of the active segment, see plan_measure_active … */
+    bool measuring_active;    /* … which wants another turn */
+    bool moving;              /* something of it is being read, or a part written elsewhere */
+    uint64_t move_ticket;     /* of the part that is being written; 0: none */
 
     bool stopping, rested; /* rested: the last checkpoint was started */
     bool failed;

@@ -55,7 +55,7 @@ mono_t log_due(const struct store *store)
         return l->now;
     if (l->failed)
         return at;
-    if (compact_goes_on(l) || l->counts_on)
+    if (compact_goes_on(l) || l->measuring_active)
         return l->now;
     if (!l->committing && !l->carry_through && l->lazy_since.ns != INT64_MAX)
         at = mono_min(at, mono_add_ms(l->lazy_since, l->config.lazy_ms));

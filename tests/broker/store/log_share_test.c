@@ -197,16 +197,16 @@ static void what_is_wanted_of_the_active_segment_is_counted_over_some_turns(void
     struct log *l = (struct log *)(void *)m.log;
     struct segment *s = segment_active(l);
     assert_int_equal(model_info(&m).segments, 1);
-    while (!plan_count(l, s, &bytes))
+    while (!plan_measure_active(l, s, &bytes))
         turns++;
     assert_true(turns > 1 && turns < 10);
-    assert_null(l->counting);
+    assert_null(l->active_plan);
     assert_true(bytes > s->size / 3 && bytes < s->size);
-    assert_true(plan_count(l, s, &first) && first == bytes); /* nothing has changed */
+    assert_true(plan_measure_active(l, s, &first) && first == bytes); /* nothing has changed */
     settle_all(0);
     model_quiet(&m);
-    for (turns = 1; !plan_count(l, s, &bytes); turns++)
-        assert_non_null(l->counting);
+    for (turns = 1; !plan_measure_active(l, s, &bytes); turns++)
+        assert_non_null(l->active_plan);
     assert_int_equal(bytes, 0);
 }
 
