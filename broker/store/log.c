@@ -222,7 +222,7 @@ struct log *log_new(const struct log_config *config, struct files *files)
     l->config = *config;
     l->files = files;
     l->cache = store_memory_open();
-    l->lazy_since = l->out_since = MONO_NEVER;
+    l->lazy_since = l->exhausted_since = MONO_NEVER;
     l->next_number = 1;
     return l;
 }

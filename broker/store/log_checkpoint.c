@@ -184,7 +184,7 @@ static void free_segments(struct log *l)
         segment_remove(l, id);
         l->info.freed_segments++;
         l->no_room = false; /* try again to allocate */
-        l->out_since = MONO_NEVER;
+        l->exhausted_since = MONO_NEVER;
     }
     l->freeing_count = 0;
 }

@@ -52,7 +52,7 @@ bool compact_goes_on(const struct log *l)
 }
 
 /* Without it what was not begun would be in the way of others, of which less may be left. It is chosen again when there is a place. What was
- * begun has one, which is kept for it (room_is_kept). */
+ * begun has one, which is kept for it (room_is_reserved). */
 static bool lacks_place(const struct log *l)
 {
     return !plan_is_begun(l->plan) && !group_has_place(l, plan_rest(l->plan));

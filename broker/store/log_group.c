@@ -264,8 +264,8 @@ static bool place_all(struct log *l)
 {
     close_open(l);
     while (l->first_closed) {
-        bool has_place = fits(l, l->first_closed) && !room_is_kept(l);
-        if (!has_place && !(room_may_begin(l) && roll_over(l)))
+        bool has_place = fits(l, l->first_closed) && !room_is_reserved(l);
+        if (!has_place && !(room_may_take_spare(l) && roll_over(l)))
             return false;
         take_place(l, group_take_closed(l));
     }
@@ -312,7 +312,7 @@ static bool is_mostly_dead(struct log *l, struct segment *s)
 static bool is_stuck(struct log *l)
 {
     struct segment *s = segment_active(l);
-    bool full = room_is_out(l) && s->size > l->config.segment_size / 2 && room_may_turn(l);
+    bool full = room_is_exhausted(l) && s->size > l->config.segment_size / 2 && room_may_seal_active(l);
     if (!full)
         plan_stop_measuring_active(l);
     return full && is_mostly_dead(l, s);

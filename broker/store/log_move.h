@@ -42,10 +42,11 @@ void live_free(struct live_in *live);
 
 /* log_room.c, where nothing else gives room */
 uint64_t room_for_events(const struct log *l); /* group_room, of what the bytes of events alone are counted for */
-bool room_is_out(const struct log *l); /* there is no more to be had, and hardly any left: events wait, or will soon */
-bool room_may_turn(const struct log *l); /* may the active segment be sealed to be emptied? */
+bool room_is_exhausted(
+    const struct log *l); /* there is no more to be had, and hardly any left: events wait, or will soon */
+bool room_may_seal_active(const struct log *l); /* may the active segment be sealed to be emptied? */
 /* Were a segment emptied by moving so many bytes: would there be more room than now, by an eighth of a segment at least? */
-bool room_comes_of(const struct log *l, uint64_t bytes);
+bool room_is_gained_by(const struct log *l, uint64_t bytes);
 
 /* log_plan.c */
 struct plan;
@@ -53,7 +54,8 @@ struct plan;
 uint64_t plan_wanted(const struct segment *s);
 struct segment *plan_choose(struct log *l); /* a sealed segment that may be worth emptying; NULL: none */
 struct plan *plan_new(struct log *l, struct segment *s, struct buf *table); /* its bytes pass; NULL: it is damaged */
-bool plan_may_turn(const struct log *l); /* were the active segment sealed: would the one with the least be emptied? */
+bool plan_may_seal_active(
+    const struct log *l); /* were the active segment sealed: would the one with the least be emptied? */
 /* Goes on looking through the table; true when it is through. *damaged: it cannot. */
 bool plan_measure(struct plan *p, bool *damaged);
 bool plan_is_measured(const struct plan *p);

@@ -10,7 +10,7 @@
 
 #define PART_BYTES      (1u << 20)
 #define GAP_MAX         (64u << 10)
-#define REST_MS         1000
+#define IDLE_MS         1000
 #define MEASURE_AT_ONCE 16384u /* questions whether a queue wants a stretch: a few milliseconds */
 /* Of a record that is written for a part of a run, about: its head and its place in the table; for each queue in both. */
 #define STRETCH_BYTES 40u
@@ -81,7 +81,7 @@ static bool is_wasteful(const struct log *l, uint32_t count)
     return used > (l->no_room ? live : 2 * live) + l->config.segment_size;
 }
 
-bool plan_may_turn(const struct log *l)
+bool plan_may_seal_active(const struct log *l)
 {
     return is_wasteful(l, l->segment_count);
 }
@@ -106,7 +106,7 @@ static uint64_t cost_of(const struct segment *s)
 }
 
 /* Nothing of it was settled since: it will not be free by itself. Nor was it looked at in vain. */
-static bool rests(const struct segment *s)
+static bool is_idle(const struct segment *s)
 {
     bool in_vain = s->too_costly && !has_changed(s);
     return s->live_events && s->written == s->size && s->watched_events == s->live_events && !in_vain;
@@ -116,23 +116,23 @@ static void watch_all(struct log *l)
 {
     for (uint32_t i = 0; i + 1 < l->segment_count; i++)
         l->segments[i]->watched_events = l->segments[i]->live_events;
-    l->out_since = l->now;
+    l->exhausted_since = l->now;
 }
 
 /* Events wait for room, and for a while no segment was freed: what is wanted lies thin in segments that are more than half full of it, and
  * stays there. Of those that rest one is emptied, at most one in that time, if there is more room afterwards. */
-static struct segment *choose_resting(struct log *l)
+static struct segment *choose_idle(struct log *l)
 {
     struct segment *least = NULL;
-    if (!room_is_out(l)) {
-        l->out_since = MONO_NEVER;
+    if (!room_is_exhausted(l)) {
+        l->exhausted_since = MONO_NEVER;
         return NULL;
     }
-    if (l->out_since.ns != INT64_MAX && mono_since_ms(l->now, l->out_since) < REST_MS)
+    if (l->exhausted_since.ns != INT64_MAX && mono_since_ms(l->now, l->exhausted_since) < IDLE_MS)
         return NULL;
-    for (uint32_t i = 0; i + 1 < l->segment_count && l->out_since.ns != INT64_MAX; i++) {
+    for (uint32_t i = 0; i + 1 < l->segment_count && l->exhausted_since.ns != INT64_MAX; i++) {
         struct segment *s = l->segments[i];
-        if (rests(s) && room_comes_of(l, cost_of(s)) && (!least || cost_of(s) < cost_of(least)))
+        if (is_idle(s) && room_is_gained_by(l, cost_of(s)) && (!least || cost_of(s) < cost_of(least)))
             least = s;
     }
     watch_all(l);
@@ -142,7 +142,7 @@ static struct segment *choose_resting(struct log *l)
 struct segment *plan_choose(struct log *l)
 {
     struct segment *s = choose_wasteful(l);
-    return s ? s : choose_resting(l);
+    return s ? s : choose_idle(l);
 }
 
 /* ------------------------------------------------------------------ looking */
@@ -263,7 +263,7 @@ bool plan_pays(const struct plan *p)
     if (!p->measured || s->too_costly)
         return false;
     bool wasteful = plan_wanted(s) * 2 < taken_by(l, s) && is_wasteful(l, l->segment_count - 1);
-    return wasteful || (room_is_out(l) && room_comes_of(l, s->measured_cost));
+    return wasteful || (room_is_exhausted(l) && room_is_gained_by(l, s->measured_cost));
 }
 
 /* ------------------------------------------------------------------ counting what is not sealed */

@@ -40,7 +40,7 @@ uint64_t room_for_events(const struct log *l)
     return room > margin ? room - margin : 0;
 }
 
-bool room_is_out(const struct log *l)
+bool room_is_exhausted(const struct log *l)
 {
     return l->no_room && room_for_events(l) < l->config.segment_size / 8;
 }
@@ -75,7 +75,7 @@ static uint64_t tail_for(const struct log *l, uint64_t used, uint64_t bytes)
     return tail < bytes ? tail : bytes;
 }
 
-bool room_comes_of(const struct log *l, uint64_t bytes)
+bool room_is_gained_by(const struct log *l, uint64_t bytes)
 {
     const struct segment *s = segment_active(l);
     uint64_t size = l->config.segment_size, used = s->size + segment_table_size(s) + gathered(l);
@@ -89,9 +89,9 @@ bool room_comes_of(const struct log *l, uint64_t bytes)
     return then >= now + size / 8;
 }
 
-bool room_may_turn(const struct log *l)
+bool room_may_seal_active(const struct log *l)
 {
-    return l->spares > 1 || (l->spares > kept(l) && plan_may_turn(l));
+    return l->spares > 1 || (l->spares > kept(l) && plan_may_seal_active(l));
 }
 
 /* What waits up to the last of what is moved; 0: nothing is. */
@@ -113,7 +113,7 @@ static uint64_t still_to_move(const struct log *l)
 
 /* In the last segment what is moved gives room back, once all of its segment is, while notes could be carried: most of it is not for these,
  * and none for a part of what is moved. */
-bool room_is_kept(const struct log *l)
+bool room_is_reserved(const struct log *l)
 {
     if (!l->no_room || l->spares || !segment_is_at_budget(l) || carry_is_barred(l))
         return false;
@@ -124,7 +124,7 @@ bool room_is_kept(const struct log *l)
 
 /* Where there was room a moment ago it may have been that of the last one itself, which a checkpoint had and gave back: whether there is
  * another shows when it comes. */
-bool room_may_begin(const struct log *l)
+bool room_may_take_spare(const struct log *l)
 {
     if (l->spares > 1 || carry_is_barred(l))
         return true;

@@ -212,7 +212,7 @@ struct log {
     /* compaction */
     struct segment *victim;   /* being emptied, or looked at for that */
     struct plan *plan;        /* for it */
-    mono_t out_since;         /* room has been out, and no segment was freed; MONO_NEVER: it is not */
+    mono_t exhausted_since;   /* room has been out, and no segment was freed; MONO_NEVER: it is not */
     struct plan *active_plan; /* of the active segment, see plan_measure_active … */
     bool measuring_active;    /* … which wants another turn */
     bool moving;              /* something of it is being read, or a part written elsewhere */
@@ -293,10 +293,10 @@ uint64_t group_room(const struct log *l); /* bytes of events' records that surel
 /* So many bytes more beside the events could push them out of theirs. */
 bool room_is_tight(const struct log *l, uint64_t bytes);
 bool group_has_place(const struct log *l, uint64_t bytes); /* for what is moved, about so many */
-bool room_is_kept(const struct log *l); /* what is left of the last segment is for others than those that wait */
+bool room_is_reserved(const struct log *l); /* what is left of the last segment is for others than those that wait */
 /* May the first that waits take a spare? The last is for what can only be in a segment; one without anything live comes back with the next
  * checkpoint. */
-bool room_may_begin(const struct log *l);
+bool room_may_take_spare(const struct log *l);
 
 /* log_segments.c */
 void segment_name(char out[FILE_NAME_SIZE], uint64_t id);
