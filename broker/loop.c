@@ -190,7 +190,7 @@ bool broker_run(struct broker *b, int stop_fd)
         log_write(
             LOG_ERROR, "store",
             "the disk failed, so nothing more is confirmed and the broker ends: %s; what was confirmed is on disk",
-            log_trouble(b->data.log));
+            log_failure(b->data.log));
     return !core_disk_failed(b->core);
 }
 

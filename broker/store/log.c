@@ -58,9 +58,9 @@ void log_fail(struct log *l, const char *what, const char *name, uint64_t offset
         return;
     l->failed = true;
     if (offset == NO_OFFSET)
-        snprintf(l->trouble, sizeof l->trouble, "%s %s: %s", what, name, why);
+        snprintf(l->failure, sizeof l->failure, "%s %s: %s", what, name, why);
     else
-        snprintf(l->trouble, sizeof l->trouble, "%s %s at offset %llu: %s", what, name, (unsigned long long)offset,
+        snprintf(l->failure, sizeof l->failure, "%s %s at offset %llu: %s", what, name, (unsigned long long)offset,
                  why);
 }
 
@@ -347,9 +347,9 @@ void log_each_live(struct store *s, uint32_t queue, void (*visit)(void *context,
     }
 }
 
-const char *log_trouble(const struct store *s)
+const char *log_failure(const struct store *s)
 {
-    return ((const struct log *)(const void *)s)->trouble;
+    return ((const struct log *)(const void *)s)->failure;
 }
 
 bool log_is_full(const struct store *s)

@@ -68,7 +68,7 @@ void log_each_live(struct store *s, uint32_t queue, void (*visit)(void *context,
                    void *context, uint64_t *bytes);
 
 /* What failed, once a completion said STORE_FAILED: a sentence with file and offset. "" before. */
-const char *log_trouble(const struct store *s);
+const char *log_failure(const struct store *s);
 
 struct log_info {
     uint64_t segments, disk_bytes, live_bytes, disk_budget;

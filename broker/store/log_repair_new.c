@@ -87,7 +87,7 @@ bool repair_pump(struct repair *r)
     } while (!l->failed && !l->no_room && (l->committing || l->open || l->first_closed || l->fresh));
     r->unpumped = 0;
     if (l->failed)
-        repair_say(r, "%s", l->trouble);
+        repair_say(r, "%s", l->failure);
     else if (l->no_room)
         repair_lacks_room(r);
     r->stopped |= l->failed;

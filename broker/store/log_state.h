@@ -220,7 +220,7 @@ struct log {
 
     bool stopping, rested; /* rested: the last checkpoint was started */
     bool failed;
-    char trouble[256];
+    char failure[256];
     struct log_info info;
 };
 

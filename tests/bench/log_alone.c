@@ -69,7 +69,7 @@ static void turn(struct feeder *f)
         f->log->ops->flush(f->log, clock_now().mono);
         while (f->log->ops->poll(f->log, &done)) {
             if (done.status != STORE_OK) {
-                fprintf(stderr, "log_alone: %s\n", log_trouble(f->log));
+                fprintf(stderr, "log_alone: %s\n", log_failure(f->log));
                 exit(1);
             }
             durable = done.ticket;

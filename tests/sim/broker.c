@@ -150,7 +150,7 @@ static void restart(struct sim *s)
 {
     static const char *const how[] = { "", "is killed", "crashes with its machine", "ends: its disk failed", "stops" };
     sim_trace(s, "the broker %s and starts again%s%s", how[s->end], s->end == END_FAILED ? ": " : "",
-              s->end == END_FAILED ? log_trouble(s->log) : "");
+              s->end == END_FAILED ? log_failure(s->log) : "");
     s->clean[s->config.incarnation] = s->end == END_STOPPED;
     storing_cut_off(s, s->end == END_CRASHED || (s->end != END_KILLED && sim_chance(s, 50)));
     close_all(s);

@@ -62,8 +62,8 @@ static void ends_and_says_where(void)
         model_turn(&m, 100, UINT64_MAX);
     struct span content;
     assert_true(m.failed);
-    if (!strstr(log_trouble(m.log), "damaged record in 000000000000000") || !strstr(log_trouble(m.log), "--check"))
-        fail_msg("'%s'", log_trouble(m.log));
+    if (!strstr(log_failure(m.log), "damaged record in 000000000000000") || !strstr(log_failure(m.log), "--check"))
+        fail_msg("'%s'", log_failure(m.log));
     assert_true(disk_content(m.disk, DIR_FIRST, &content));
     assert_int_equal(model_info(&m).freed_segments, 0);
 }
@@ -112,7 +112,7 @@ static void a_failed_sync_in_between_ends_it(void **state)
     for (int i = 0; i < 20 && !m.failed; i++)
         model_turn(&m, 100, UINT64_MAX);
     assert_true(m.failed);
-    assert_non_null(strstr(log_trouble(m.log), "cannot sync " DIR_FIRST));
+    assert_non_null(strstr(log_failure(m.log), "cannot sync " DIR_FIRST));
 }
 
 /* ------------------------------------------------------------------ met by a start */

@@ -116,7 +116,7 @@ static void a_failure_is_told_once_and_ends_it(enum disk_fault fault, const char
         model_turn(&m, 10, UINT64_MAX);
     assert_true(m.failed);
     assert_int_equal(m.failures, 1);
-    assert_true(strstr(log_trouble(m.log), what) && strstr(log_trouble(m.log), ".log at offset "));
+    assert_true(strstr(log_failure(m.log), what) && strstr(log_failure(m.log), ".log at offset "));
     assert_false(model_append(&m, &m.queues[0], 1, 200, false));
     assert_true(m.log->ops->stop(m.log));
     model_restart(&m, MODEL_CRASH);
@@ -157,7 +157,7 @@ static void a_break_is_told_once_and_ends_it(enum disk_fault fault, const char *
     }
     assert_true(m.failed);
     assert_int_equal(m.failures, 1);
-    assert_true(strstr(log_trouble(m.log), what) && strstr(log_trouble(m.log), "Input/output error"));
+    assert_true(strstr(log_failure(m.log), what) && strstr(log_failure(m.log), "Input/output error"));
     assert_false(model_append(&m, &m.queues[0], 1, 200, false));
     assert_true(m.log->ops->stop(m.log));
     model_restart(&m, MODEL_CRASH);
@@ -194,7 +194,7 @@ static void a_segment_that_cannot_be_removed_is_a_failing_disk(void **state)
     for (int i = 0; !m.failed && i < 100; i++)
         model_turn(&m, 100, UINT64_MAX);
     assert_true(m.failed);
-    assert_true(strstr(log_trouble(m.log), "cannot remove 0000"));
+    assert_true(strstr(log_failure(m.log), "cannot remove 0000"));
     model_restart(&m, MODEL_CRASH);
 }
 

@@ -137,8 +137,8 @@ static void ends(enum call call, unsigned after, int error)
         turn();
     if (!fault_struck() || t.failures != 1)
         fail_msg("call %d, %s: it %s", (int)call, strerror(error), fault_struck() ? "did not end" : "was not made");
-    if (!strstr(log_trouble(t.log), strerror(EIO)) && !strstr(log_trouble(t.log), strerror(error)))
-        fail_msg("call %d, %s: it says %s", (int)call, strerror(error), log_trouble(t.log));
+    if (!strstr(log_failure(t.log), strerror(EIO)) && !strstr(log_failure(t.log), strerror(error)))
+        fail_msg("call %d, %s: it says %s", (int)call, strerror(error), log_failure(t.log));
     for (int i = 0; i < 20; i++)
         turn(); /* no confirm, no second word */
     restart();
@@ -184,7 +184,7 @@ static void a_lack_of_room_elsewhere_is_waited_out(void **state)
         for (int n = 0; n < 400 || (n < MOST_TURNS && !is_felt(calls[i / 2])); n++)
             turn();
         if (!fault_struck() || t.failures)
-            fail_msg("call %d: %s", (int)calls[i / 2], fault_struck() ? log_trouble(t.log) : "it was not made");
+            fail_msg("call %d: %s", (int)calls[i / 2], fault_struck() ? log_failure(t.log) : "it was not made");
         assert_true(is_felt(calls[i / 2]));
         disarm();
         uint64_t before = t.confirmed;

@@ -108,7 +108,7 @@ bool model_append(struct model *m, struct model_queue *q, uint32_t count, uint32
         model_expect(m, room < (uint64_t)count * (size + 192), "refused although there was room", room, count);
         m->refused++;
     } else {
-        model_expect(m, status == STORE_FAILED && log_trouble(m->log)[0], "append's answer", status, 0);
+        model_expect(m, status == STORE_FAILED && log_failure(m->log)[0], "append's answer", status, 0);
     }
     return false;
 }
@@ -323,10 +323,10 @@ static void took_durable(struct model *m, const struct store_completion *done)
     if (done->status == STORE_FAILED) {
         if (!m->may_fail)
             fail_msg("seed %llu step %llu: %s", (unsigned long long)m->seed, (unsigned long long)m->step,
-                     log_trouble(m->log));
+                     log_failure(m->log));
         m->failed = true;
         m->failures++;
-        model_expect(m, strstr(log_trouble(m->log), ".log") || strstr(log_trouble(m->log), "checkpoint"),
+        model_expect(m, strstr(log_failure(m->log), ".log") || strstr(log_failure(m->log), "checkpoint"),
                      "the trouble names the file", 0, 0);
         return;
     }
