@@ -30,7 +30,7 @@ struct block {
     uint8_t data[];
 };
 
-struct shelf { /* a queue's place to put the next event */
+struct writer { /* a queue's place to put the next event */
     uint32_t queue;
     uint32_t open; /* block being filled, or NO_BLOCK */
     uint32_t next_size;
@@ -45,8 +45,8 @@ struct memory_store {
     uint32_t free_count, free_capacity;
     struct block *spare[SPARE_BLOCKS]; /* of MOST_BLOCK */
     uint32_t spare_count;
-    struct shelf *shelves;
-    struct shelf *last; /* the shelf of the last append: runs of one queue are the rule */
+    struct writer *writers;
+    struct writer *last; /* the writer of the last append: runs of one queue are the rule */
     uint64_t bytes, moves;
 };
 
@@ -102,51 +102,51 @@ static void free_block(struct memory_store *m, uint32_t index)
 }
 
 /* NULL: nothing was put there yet, or it was forgotten. */
-static struct shelf *find_shelf(const struct memory_store *m, uint32_t queue)
+static struct writer *find_writer(const struct memory_store *m, uint32_t queue)
 {
     if (m->last && m->last->queue == queue)
         return m->last;
-    struct shelf *s = NULL;
-    HASH_FIND(hh, m->shelves, &queue, sizeof queue, s);
-    return s;
+    struct writer *w = NULL;
+    HASH_FIND(hh, m->writers, &queue, sizeof queue, w);
+    return w;
 }
 
-static struct shelf *shelf_of(struct memory_store *m, uint32_t queue)
+static struct writer *writer_of(struct memory_store *m, uint32_t queue)
 {
-    struct shelf *s = find_shelf(m, queue);
-    if (!s) {
-        s = xcalloc(1, sizeof *s);
-        s->queue = queue;
-        s->open = NO_BLOCK;
-        s->next_size = LEAST_BLOCK;
-        HASH_ADD(hh, m->shelves, queue, sizeof s->queue, s);
+    struct writer *w = find_writer(m, queue);
+    if (!w) {
+        w = xcalloc(1, sizeof *w);
+        w->queue = queue;
+        w->open = NO_BLOCK;
+        w->next_size = LEAST_BLOCK;
+        HASH_ADD(hh, m->writers, queue, sizeof w->queue, w);
     }
-    m->last = s;
-    return s;
+    m->last = w;
+    return w;
 }
 
-/* Stops filling the shelf's block; it goes when its last event does. */
-static void shut_block(struct memory_store *m, struct shelf *s)
+/* Stops filling the writer's block; it goes when its last event does. */
+static void shut_block(struct memory_store *m, struct writer *w)
 {
-    if (s->open != NO_BLOCK && m->blocks[s->open]->live == 0)
-        free_block(m, s->open);
-    s->open = NO_BLOCK;
+    if (w->open != NO_BLOCK && m->blocks[w->open]->live == 0)
+        free_block(m, w->open);
+    w->open = NO_BLOCK;
 }
 
 /* A block with room for `need` bytes. */
-static uint32_t block_with_room(struct memory_store *m, struct shelf *s, uint32_t need)
+static uint32_t block_with_room(struct memory_store *m, struct writer *w, uint32_t need)
 {
-    if (s->open != NO_BLOCK && m->blocks[s->open]->size - m->blocks[s->open]->fill >= need)
-        return s->open;
+    if (w->open != NO_BLOCK && m->blocks[w->open]->size - m->blocks[w->open]->fill >= need)
+        return w->open;
     if (need > MOST_BLOCK / 4)
-        return new_block(m, s->queue, need); /* its own: it would waste the rest of a shared one */
-    shut_block(m, s);
-    while (s->next_size < need)
-        s->next_size *= 2;
-    s->open = new_block(m, s->queue, s->next_size);
-    if (s->next_size < MOST_BLOCK)
-        s->next_size *= 2;
-    return s->open;
+        return new_block(m, w->queue, need); /* its own: it would waste the rest of a shared one */
+    shut_block(m, w);
+    while (w->next_size < need)
+        w->next_size *= 2;
+    w->open = new_block(m, w->queue, w->next_size);
+    if (w->next_size < MOST_BLOCK)
+        w->next_size *= 2;
+    return w->open;
 }
 
 static store_locator locator_of(uint32_t block, uint32_t offset)
@@ -155,10 +155,10 @@ static store_locator locator_of(uint32_t block, uint32_t offset)
 }
 
 /* `holders`: queues that have it. */
-static void put_event(struct memory_store *m, struct shelf *s, struct store_event *e, uint32_t holders, bool shared)
+static void put_event(struct memory_store *m, struct writer *w, struct store_event *e, uint32_t holders, bool shared)
 {
     uint32_t need = (uint32_t)e->event.size + EVENT_HEADER_MAX;
-    uint32_t index = block_with_room(m, s, need);
+    uint32_t index = block_with_room(m, w, need);
     struct block *b = m->blocks[index];
     uint8_t *start = b->data + b->fill;
     *start = BATCH_EVENT_TAG;
@@ -179,9 +179,9 @@ static enum store_status share_events(struct store *store, struct store_share *s
     for (size_t i = 0; i < share->target_count; i++)
         holders += share->targets[i].keep;
     assert(holders);
-    struct shelf *s = shelf_of(m, share->owner);
+    struct writer *w = writer_of(m, share->owner);
     for (size_t i = 0; i < share->count; i++)
-        put_event(m, s, &share->events[i], holders, true);
+        put_event(m, w, &share->events[i], holders, true);
     *ticket = 0;
     return STORE_OK;
 }
@@ -216,15 +216,15 @@ static void release(struct store *store, uint32_t queue, store_locator at)
     if (--b->live > 0)
         return;
     uint32_t index = (uint32_t)(at >> 32) - 1;
-    struct shelf *s = find_shelf(m, b->queue);
-    if (!s || s->open != index) {
+    struct writer *w = find_writer(m, b->queue);
+    if (!w || w->open != index) {
         free_block(m, index);
         return;
     }
     b->fill = 0; /* the queue ran empty: fill the same block again, unless it is a big one */
     if (b->size > LEAST_BLOCK * 4) {
-        s->next_size = b->size / 2; /* a queue that stays quiet comes back to small blocks */
-        s->open = NO_BLOCK;
+        w->next_size = b->size / 2; /* a queue that stays quiet comes back to small blocks */
+        w->open = NO_BLOCK;
         free_block(m, index);
     }
 }
@@ -232,9 +232,9 @@ static void release(struct store *store, uint32_t queue, store_locator at)
 static enum store_status append(struct store *store, struct store_run *run, uint64_t *ticket)
 {
     struct memory_store *m = self(store);
-    struct shelf *s = shelf_of(m, run->queue);
+    struct writer *w = writer_of(m, run->queue);
     for (size_t i = 0; i < run->count; i++)
-        put_event(m, s, &run->events[i], 1, false);
+        put_event(m, w, &run->events[i], 1, false);
     if (run->leaving)
         release(store, run->leaving->queue, run->leaving->at);
     *ticket = 0;
@@ -244,14 +244,14 @@ static enum store_status append(struct store *store, struct store_run *run, uint
 static void forget(struct store *store, uint32_t queue)
 {
     struct memory_store *m = self(store);
-    struct shelf *s = find_shelf(m, queue);
-    if (!s)
+    struct writer *w = find_writer(m, queue);
+    if (!w)
         return;
-    shut_block(m, s);
-    if (m->last == s)
+    shut_block(m, w);
+    if (m->last == w)
         m->last = NULL;
-    HASH_DEL(m->shelves, s);
-    free(s);
+    HASH_DEL(m->writers, w);
+    free(w);
 }
 
 static void settle(struct store *store, uint32_t queue, uint64_t sequence, store_locator at, uint32_t size,
@@ -276,10 +276,10 @@ uint64_t store_memory_moves(const struct store *store)
 static void close_store(struct store *store)
 {
     struct memory_store *m = self(store);
-    struct shelf *s, *next;
-    HASH_ITER (hh, m->shelves, s, next) {
-        HASH_DEL(m->shelves, s);
-        free(s);
+    struct writer *w, *next;
+    HASH_ITER (hh, m->writers, w, next) {
+        HASH_DEL(m->writers, w);
+        free(w);
     }
     for (uint32_t i = 0; i < m->block_count; i++)
         free(m->blocks[i]);
