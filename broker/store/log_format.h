@@ -1,4 +1,4 @@
-/* The log's bytes: segments, groups (log_format.c), records (log_records.c, log_shared.c, log_table.c); docs/log-format.md. Pure: bytes
+/* The log's bytes: segments, groups (log_format.c), records (log_records.c, log_records_shared.c, log_table.c); docs/log-format.md. Pure: bytes
  * to structs and back.
  *
  *   segment  = header (64 B), groups, zeros, what an earlier life of the file left

@@ -7,7 +7,7 @@
  *   log_pad.c         zeros behind what is written
  *   log_spares.c      segments' files: allocated ahead, removed; log_recycle.c used again
  *   log_segments.c    segments, and where each queue's events are (extents)
- *   log_share.c       what several queues take; log_places.c where it is in the active segment
+ *   log_share.c       what several queues take; log_shared_runs.c where it is in the active segment
  *   log_load.c        reading backlog
  *   log_checkpoint.c  checkpoints, and the segments they free; log_carry.c groups that find no place but in one
  *   log_compact.c     moving stragglers out of segments that are mostly dead; log_move.h: log_plan.c which, log_stretch.c what of a run
@@ -79,7 +79,7 @@ struct extent {
     struct table_entry *runs;  /* ascending; of the active segment, or read back for loading; else NULL */
     uint32_t run_count, run_capacity;
     bool lazy;       /* active segment: it holds shared runs; `runs` lacks what the table has from `tabled` on */
-    uint32_t tabled; /* (log_places.c) */
+    uint32_t tabled; /* (log_shared_runs.c) */
 };
 
 /* One queue's settlements that are not in a group yet, in order. */
@@ -324,7 +324,7 @@ struct extent *extent_at(struct log_queue *q, uint64_t sequence); /* holding it,
 void extent_drop_all(struct log *l, struct log_queue *q);
 void segment_forget_runs(struct log_queue *q, const struct segment *s); /* the runs' places only */
 
-/* log_places.c */
+/* log_shared_runs.c */
 /* To the active segment's table; `targets` are encoded. */
 void segment_add_shared(struct segment *s, const struct table_entry *place, uint32_t target_count, struct span targets);
 struct table_item segment_shared(const struct segment *s, uint32_t number); /* until the next is added */

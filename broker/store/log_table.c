@@ -54,7 +54,7 @@ static void put_entries(struct buf *b, const struct table_entry *entries, size_t
     }
 }
 
-/* Those that go on from the one before share its targets' bytes (log_places.c). */
+/* Those that go on from the one before share its targets' bytes (log_shared_runs.c). */
 static bool goes_on(const struct table_item *before, const struct table_item *s)
 {
     return before && before->targets.data == s->targets.data && before->past + before->e.count == s->past;

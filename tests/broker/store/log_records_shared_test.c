@@ -162,5 +162,5 @@ int main(void)
         cmocka_unit_test(a_tables_shared_runs_cost_little_where_they_go_on),
         cmocka_unit_test(stretches_tell_how_often_they_asked),
     };
-    return cmocka_run_group_tests_name("log_shared", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("log_records_shared", tests, NULL, NULL);
 }
