@@ -118,11 +118,11 @@ struct target_reader {
 struct shared_record {
     bool moved;
     uint32_t target_count; /* at least 1 */
-    uint32_t noted;        /* which of them has `note`; the others have `more` */
+    uint32_t noted;        /* which of them has `note`; the others have `other_note` */
     struct span targets;   /* encoded */
     uint64_t count;
     int64_t accepted_ms;
-    struct span note, more;
+    struct span note, other_note;
     struct wire_reader events; /* as in struct run_record */
     uint64_t bytes;
 };

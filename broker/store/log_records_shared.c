@@ -81,8 +81,8 @@ static size_t begin(struct buf *b, const struct shared_record *s)
     add_varint(b, (uint64_t)s->accepted_ms);
     add_varint(b, s->note.size);
     buf_add(b, s->note.data, s->note.size);
-    add_varint(b, s->more.size);
-    buf_add(b, s->more.data, s->more.size);
+    add_varint(b, s->other_note.size);
+    buf_add(b, s->other_note.data, s->other_note.size);
     return mark;
 }
 
@@ -130,7 +130,7 @@ bool shared_read(struct span payload, struct shared_record *out)
     uint64_t moved, noted, accepted;
     if (!wire_varint(&r, &moved) || moved > 1 || !read_targets(&r, out) || !wire_varint(&r, &noted) ||
         noted >= out->target_count || !wire_varint(&r, &out->count) || out->count == 0 || out->count >= COUNT_MAX ||
-        !wire_varint(&r, &accepted) || !read_note(&r, &out->note) || !read_note(&r, &out->more))
+        !wire_varint(&r, &accepted) || !read_note(&r, &out->note) || !read_note(&r, &out->other_note))
         return false;
     out->moved = moved != 0;
     out->noted = (uint32_t)noted;
@@ -148,7 +148,7 @@ struct run_record shared_run(const struct shared_record *s, uint32_t index, cons
         .first = t->first,
         .count = s->count,
         .accepted_ms = s->accepted_ms,
-        .note = index == s->noted ? s->note : s->more,
+        .note = index == s->noted ? s->note : s->other_note,
         .events = s->events,
         .bytes = s->bytes,
     };

@@ -197,7 +197,7 @@ bool repair_share(struct repair *r, const struct shared_record *run)
                                  .count = (size_t)run->count,
                                  .accepted_ms = run->accepted_ms,
                                  .note = run->note,
-                                 .more = run->more };
+                                 .other_note = run->other_note };
     enum store_status status = s->ops->share(s, &share, &ticket);
     if (status == STORE_FULL && repair_pump(r))
         status = s->ops->share(s, &share, &ticket);

@@ -30,7 +30,7 @@ static void put_share(struct log *l, struct group *g, const struct store_share *
                                .count = share->count,
                                .accepted_ms = share->accepted_ms,
                                .note = share->note,
-                               .more = share->more };
+                               .other_note = share->other_note };
     struct buf encoded = { 0 };
     size_t start = g->records.size;
     for (size_t i = 0; i < share->target_count; i++) {

@@ -72,8 +72,8 @@ struct store_share {
     struct store_event *events; /* locator: the same for each target that keeps; 0: none was kept after all */
     size_t count;
     int64_t accepted_ms;
-    struct span note; /* as in struct store_run; given back with the first target's events … */
-    struct span more; /* … and this with each other's */
+    struct span note;       /* as in struct store_run; given back with the first target's events … */
+    struct span other_note; /* … and this with each other's */
 };
 
 /* An event that came back from the disk. */

@@ -114,7 +114,7 @@ static void append(struct fanout *f, uint64_t *ticket)
         persist_terms(&more, &f->terms);
     }
     share.note = buf_span(&note);
-    share.more = buf_span(&more);
+    share.other_note = buf_span(&more);
     enum store_status status = store->ops->share(store, &share, ticket);
     assert(status == STORE_OK || status == STORE_LATER || status == STORE_FAILED); /* its room was taken */
     c->failed |= status == STORE_FAILED;

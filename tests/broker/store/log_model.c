@@ -152,7 +152,7 @@ bool model_share(struct model *m, struct model_queue **queues, uint32_t queue_co
                                  .count = count,
                                  .accepted_ms = first.accepted_ms,
                                  .note = span_of(word, sizeof word),
-                                 .more = span_of(more, sizeof more) };
+                                 .other_note = span_of(more, sizeof more) };
     enum store_status status = m->log->ops->share(m->log, &share, &ticket);
     store_locator at[MODEL_RUN_MAX];
     for (uint32_t i = 0; i < count; i++)

@@ -18,7 +18,7 @@ static struct span record_of(struct buf *b, struct buf *targets)
                                .count = 2,
                                .accepted_ms = 1234,
                                .note = span_str("first"),
-                               .more = span_str("else") };
+                               .other_note = span_str("else") };
     shared_write(b, &s, events);
     return buf_span(b);
 }
