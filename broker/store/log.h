@@ -96,13 +96,13 @@ struct log_names {
     const char *(*name)(const void *context, uint32_t queue);
 };
 
-/* Reads every byte of the directory and reports to `say`, a line each: segments, events by queue, damage with file and offset.
+/* Reads every byte of the directory and reports to `report`, a line each: segments, events by queue, damage with file and offset.
  * True: whole (a torn tail is whole). Changes nothing. `names` may be NULL. */
-bool log_check(struct files *files, const struct log_names *names, void (*say)(void *context, const char *line),
+bool log_check(struct files *files, const struct log_names *names, void (*report)(void *context, const char *line),
                void *context);
 /* Copies every whole record of `from` into the empty directory `to`, whose log gets the key, and reports what was lost, by queue and
  * sequence. */
 bool log_repair(struct files *from, struct files *to, const uint8_t key[LOG_KEY_SIZE],
-                void (*say)(void *context, const char *line), void *context);
+                void (*report)(void *context, const char *line), void *context);
 
 #endif

@@ -19,7 +19,7 @@ struct tally {
 
 struct check {
     struct files *files;
-    void (*say)(void *context, const char *line);
+    void (*report)(void *context, const char *line);
     void *context;
     const struct log_names *names; /* or NULL */
     struct log *log;               /* as a start would find it */
@@ -27,15 +27,15 @@ struct check {
     struct tally *tallies;
 };
 
-static void say(struct check *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct check *c, const char *format, ...)
+static void report_line(struct check *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void report_line(struct check *c, const char *format, ...)
 {
     char line[512];
     va_list rest;
     va_start(rest, format);
     vsnprintf(line, sizeof line, format, rest);
     va_end(rest);
-    c->say(c->context, line);
+    c->report(c->context, line);
 }
 
 static const char *plural(uint64_t count)
@@ -78,7 +78,8 @@ static void check_record(void *context, uint64_t segment, uint64_t group, uint64
         return;
     if (!record_shared(r, &s, own)) {
         c->whole = false;
-        say(c, "%016" PRIx64 ".log: damaged at offset %" PRIu64 ": the record's events are malformed", segment, offset);
+        report_line(c, "%016" PRIx64 ".log: damaged at offset %" PRIu64 ": the record's events are malformed", segment,
+                    offset);
     } else if (!s.moved) {
         count_shared(c, &s);
     }
@@ -88,7 +89,8 @@ static void check_damage(void *context, uint64_t segment, uint64_t from, uint64_
 {
     struct check *c = context;
     c->whole = false;
-    say(c, "%016" PRIx64 ".log: damaged at offset %" PRIu64 ": whole again from offset %" PRIu64, segment, from, to);
+    report_line(c, "%016" PRIx64 ".log: damaged at offset %" PRIu64 ": whole again from offset %" PRIu64, segment, from,
+                to);
 }
 
 /* The end of the log is in this segment: what lies behind its last whole group was torn off there. */
@@ -106,12 +108,12 @@ static void check_end(struct check *c, const struct walked *w)
         if (!w->damaged && !w->rest && w->groups == 0)
             return;
         c->whole = false;
-        say(c, "%016" PRIx64 ".log: damaged at offset %" PRIu64 ": no whole group is behind it", w->id, w->end);
+        report_line(c, "%016" PRIx64 ".log: damaged at offset %" PRIu64 ": no whole group is behind it", w->id, w->end);
     } else if (w->rest) {
-        say(c,
-            "%016" PRIx64 ".log: torn tail at offset %" PRIu64
-            ": what was not confirmed there is cut at the next start",
-            w->id, w->end);
+        report_line(c,
+                    "%016" PRIx64 ".log: torn tail at offset %" PRIu64
+                    ": what was not confirmed there is cut at the next start",
+                    w->id, w->end);
     }
 }
 
@@ -124,16 +126,16 @@ static void check_segment(struct check *c, uint64_t id)
     int why = walk_segment(c->log, id, needed ? &walk : &silent, &w);
     if (why) {
         c->whole = false;
-        say(c, "%016" PRIx64 ".log: cannot be read: %s", id, strerror(why));
+        report_line(c, "%016" PRIx64 ".log: cannot be read: %s", id, strerror(why));
         return;
     }
     if (!needed || (w.blank && w.groups == 0 && !w.rest)) {
-        say(c, "%016" PRIx64 ".log: holds nothing that is needed", id);
+        report_line(c, "%016" PRIx64 ".log: holds nothing that is needed", id);
         return;
     }
-    say(c, "%016" PRIx64 ".log: %s, %" PRIu64 " group%s, %" PRIu64 " record%s, %" PRIu64 " event%s", id,
-        w.sealed ? "sealed" : "open", w.groups, plural(w.groups), w.records, plural(w.records), w.events,
-        plural(w.events));
+    report_line(c, "%016" PRIx64 ".log: %s, %" PRIu64 " group%s, %" PRIu64 " record%s, %" PRIu64 " event%s", id,
+                w.sealed ? "sealed" : "open", w.groups, plural(w.groups), w.records, plural(w.records), w.events,
+                plural(w.events));
     check_end(c, &w);
 }
 
@@ -155,20 +157,20 @@ static struct label label_of(const struct check *c, uint32_t queue)
     return l;
 }
 
-static void say_queues(struct check *c)
+static void report_queues(struct check *c)
 {
     struct tally *t, *next;
     HASH_SORT(c->tallies, by_queue);
     HASH_ITER (hh, c->tallies, t, next) {
-        say(c, "%s: %" PRIu64 " event%s accepted in these segments, sequences %" PRIu64 " to %" PRIu64,
-            label_of(c, t->queue).text, t->events, t->events == 1 ? " was" : "s were", t->first, t->end - 1);
+        report_line(c, "%s: %" PRIu64 " event%s accepted in these segments, sequences %" PRIu64 " to %" PRIu64,
+                    label_of(c, t->queue).text, t->events, t->events == 1 ? " was" : "s were", t->first, t->end - 1);
         HASH_DEL(c->tallies, t);
         free(t);
     }
     for (const struct log_queue *q = c->log->queues; c->opens && q; q = q->hh.next) {
         if (q->live)
-            say(c, "%s: %" PRIu64 " event%s of %" PRIu64 " bytes %s live", label_of(c, q->id).text, q->live,
-                plural(q->live), q->live_bytes, q->live == 1 ? "is" : "are");
+            report_line(c, "%s: %" PRIu64 " event%s of %" PRIu64 " bytes %s live", label_of(c, q->id).text, q->live,
+                        plural(q->live), q->live_bytes, q->live == 1 ? "is" : "are");
     }
 }
 
@@ -184,10 +186,10 @@ static void name_by_note(void *context, struct span bytes)
     name_by_state(context, bytes);
 }
 
-bool log_check(struct files *files, const struct log_names *names, void (*tell)(void *context, const char *line),
+bool log_check(struct files *files, const struct log_names *names, void (*report)(void *context, const char *line),
                void *context)
 {
-    struct check c = { .files = files, .say = tell, .context = context, .names = names };
+    struct check c = { .files = files, .report = report, .context = context, .names = names };
     struct log_config config;
     struct error e = { "" };
     struct log_names own = names ? *names : (struct log_names){ 0 };
@@ -199,11 +201,11 @@ bool log_check(struct files *files, const struct log_names *names, void (*tell)(
     c.log = log_new(&config, files);
     c.whole = c.opens = log_scan(c.log, names ? &named : &nobody, &e);
     if (!c.opens)
-        say(&c, "%s", e.text);
+        report_line(&c, "%s", e.text);
     uint64_t *ids = walk_list(files, &count, &why);
     for (size_t i = 0; i < count; i++)
         check_segment(&c, ids[i]);
-    say_queues(&c);
+    report_queues(&c);
     free(ids);
     log_free(c.log);
     return c.whole && why == 0;

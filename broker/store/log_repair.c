@@ -16,19 +16,19 @@
 #define LEAST_SEGMENT (1u << 20)
 #define MOST_SEGMENT  (1u << 30)
 
-void repair_say(struct repair *r, const char *format, ...)
+void repair_report(struct repair *r, const char *format, ...)
 {
     char line[512];
     va_list rest;
     va_start(rest, format);
     vsnprintf(line, sizeof line, format, rest);
     va_end(rest);
-    r->say(r->context, line);
+    r->report(r->context, line);
 }
 
 static void report_lost(struct repair *r)
 {
-    struct kept *k, *next;
+    struct repair_queue *k, *next;
     HASH_ITER (hh, r->queues, k, next) {
         for (size_t i = 0; i < k->lost.count; i++) {
             const struct range *lost = ranges_at(&k->lost, i);
@@ -38,13 +38,13 @@ static void report_lost(struct repair *r)
                 repair_settle_one(r, k, s, 0, CAUSE_DROPPED);
             }
             if (count)
-                repair_say(r, "queue %" PRIu32 ": %" PRIu64 " event%s lost, sequences %" PRIu64 " to %" PRIu64, k->id,
-                           count, count == 1 ? " is" : "s are", lost->first, lost->end - 1);
+                repair_report(r, "queue %" PRIu32 ": %" PRIu64 " event%s lost, sequences %" PRIu64 " to %" PRIu64,
+                              k->id, count, count == 1 ? " is" : "s are", lost->first, lost->end - 1);
         }
         const struct log_queue *q = log_queue_of(r->new, k->id, false);
         if (q && q->live)
-            repair_say(r, "queue %" PRIu32 ": %" PRIu64 " event%s salvaged", k->id, q->live,
-                       q->live == 1 ? " is" : "s are");
+            repair_report(r, "queue %" PRIu32 ": %" PRIu64 " event%s salvaged", k->id, q->live,
+                          q->live == 1 ? " is" : "s are");
     }
 }
 
@@ -63,7 +63,7 @@ static bool open_old(struct repair *r, const struct log_config *config, struct e
     r->old = log_new(config, r->from);
     if (log_key_find(r->old, &filed, e))
         return true;
-    repair_say(r, "%s", e->text);
+    repair_report(r, "%s", e->text);
     return false;
 }
 
@@ -78,8 +78,8 @@ static bool read_checkpoint(struct repair *r, const struct log_config *config)
     if (checkpoint_read(r->old, &replay, &r->position, &found, &e) && found)
         return true;
     if (found)
-        repair_say(r, "%s", e.text);
-    repair_say(r, "without a checkpoint: what was only in it (queues, producers, settlements) is lost");
+        repair_report(r, "%s", e.text);
+    repair_report(r, "without a checkpoint: what was only in it (queues, producers, settlements) is lost");
     log_free(r->old);
     r->position = (struct position){ 0 };
     buf_clear(&r->state);
@@ -96,7 +96,7 @@ static bool walk_all(struct repair *r, uint64_t from, const struct walk *w)
         why = ids[i] < from ? 0 : walk_segment(r->old, ids[i], w, &out);
     free(ids);
     if (why)
-        repair_say(r, "cannot read the log: %s", strerror(why));
+        repair_report(r, "cannot read the log: %s", strerror(why));
     return why == 0;
 }
 
@@ -121,7 +121,7 @@ static void copy_file(void *context, const char *name, uint64_t size)
     buf_free(&op.data);
     c->fine = why == 0;
     if (why)
-        repair_say(r, "cannot copy %s: %s", name, strerror(why));
+        repair_report(r, "cannot copy %s: %s", name, strerror(why));
 }
 
 static void is_foreign(void *context, const char *name, uint64_t size)
@@ -135,20 +135,20 @@ static bool is_empty(struct repair *r)
     bool foreign = false;
     int why = r->to->ops->list(r->to, is_foreign, &foreign);
     if (why || foreign)
-        repair_say(r, "the directory to repair to %s", why ? "cannot be read" : "is not empty");
+        repair_report(r, "the directory to repair to %s", why ? "cannot be read" : "is not empty");
     return why == 0 && !foreign;
 }
 
-static void say_damage(void *context, uint64_t segment, uint64_t from, uint64_t to)
+static void report_damage(void *context, uint64_t segment, uint64_t from, uint64_t to)
 {
     struct repair *r = context;
     r->damaged++;
-    repair_say(r, "%016" PRIx64 ".log: damaged from offset %" PRIu64 " to %" PRIu64, segment, from, to);
+    repair_report(r, "%016" PRIx64 ".log: damaged from offset %" PRIu64 " to %" PRIu64, segment, from, to);
 }
 
 static bool salvage(struct repair *r)
 {
-    const struct walk all = { r, r->position.segment ? repair_copy_record : repair_note_moved, say_damage };
+    const struct walk all = { r, r->position.segment ? repair_copy_record : repair_note_moved, report_damage };
     const struct walk after = { r, repair_replay_record, NULL };
     struct copying c = { r, true };
     repair_want(r);
@@ -170,9 +170,9 @@ static void largest_segment(void *context, const char *name, uint64_t size)
 }
 
 bool log_repair(struct files *from, struct files *to, const uint8_t key[LOG_KEY_SIZE],
-                void (*tell)(void *context, const char *line), void *context)
+                void (*report)(void *context, const char *line), void *context)
 {
-    struct repair r = { .from = from, .to = to, .say = tell, .context = context };
+    struct repair r = { .from = from, .to = to, .report = report, .context = context };
     struct log_config config;
     log_config_defaults(&config);
     config.lazy_ms = 0;
@@ -182,7 +182,7 @@ bool log_repair(struct files *from, struct files *to, const uint8_t key[LOG_KEY_
     bool fine = is_empty(&r);
     fine = fine && read_checkpoint(&r, &config) && repair_open_new(&r, &config) && salvage(&r);
     while (r.queues)
-        repair_kept_drop(&r, r.queues);
+        repair_queue_drop(&r, r.queues);
     live_free(&r.room);
     buf_free(&r.state);
     buf_free(&r.moved);

@@ -17,7 +17,7 @@ struct moved_run {
 };
 
 /* What the new log has of a queue. */
-struct kept {
+struct repair_queue {
     uint32_t id;
     struct ranges have, gone, lost;
     struct ranges wanted; /* live as of the checkpoint, and not found yet */
@@ -34,13 +34,13 @@ struct repair {
     struct files *from, *to;
     struct files at_once; /* over `to` */
     struct file_op *done, **last_done;
-    void (*say)(void *context, const char *line);
+    void (*report)(void *context, const char *line);
     void *context;
     struct log *old; /* as of the checkpoint */
     struct position position;
     struct buf state;
     struct log *new;
-    struct kept *queues;
+    struct repair_queue *queues;
     struct segment unplaced; /* of the new log: where events are that have no record yet */
     struct live_in room;
     struct buf moved; /* the record of a run that was moved */
@@ -49,7 +49,7 @@ struct repair {
     int64_t clock_ms;
 };
 
-void repair_say(struct repair *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void repair_report(struct repair *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- log_repair_new.c. False: it failed, and was said. */
 
@@ -60,13 +60,14 @@ void repair_lacks_room(struct repair *r);
 bool repair_pump(struct repair *r);
 /* The same, but once in a while: `bytes` more were put in. */
 bool repair_pump_sometimes(struct repair *r, uint64_t bytes);
-struct kept *repair_kept_of(struct repair *r, uint32_t id);
-void repair_kept_drop(struct repair *r, struct kept *k);
+struct repair_queue *repair_queue_of(struct repair *r, uint32_t id);
+void repair_queue_drop(struct repair *r, struct repair_queue *k);
 /* The run's events in [first, end). */
 bool repair_append_part(struct repair *r, const struct run_record *run, uint64_t first, uint64_t end, struct span note);
 /* All of it, for all its queues. */
 bool repair_share(struct repair *r, const struct shared_record *s);
-void repair_settle_one(struct repair *r, struct kept *k, uint64_t sequence, uint64_t bytes, enum store_cause cause);
+void repair_settle_one(struct repair *r, struct repair_queue *k, uint64_t sequence, uint64_t bytes,
+                       enum store_cause cause);
 
 /* ---- log_repair_copy.c */
 

@@ -28,7 +28,7 @@ static void add_unplaced(struct repair *r, struct log_queue *q, uint64_t first, 
 static void want_queue(struct repair *r, const struct log_queue *old)
 {
     struct log_queue *q = log_queue_of(r->new, old->id, true);
-    struct kept *k = repair_kept_of(r, old->id);
+    struct repair_queue *k = repair_queue_of(r, old->id);
     uint64_t gap, gap_end;
     for (uint32_t i = 0; i < old->extent_count; i++) {
         const struct extent *x = &old->extents[i];
@@ -53,16 +53,16 @@ void repair_want(struct repair *r)
 
 /* ------------------------------------------------------------------ what is found */
 
-static struct kept *find_kept(const struct repair *r, uint32_t id)
+static struct repair_queue *find_queue(const struct repair *r, uint32_t id)
 {
-    struct kept *k = NULL;
+    struct repair_queue *k = NULL;
     HASH_FIND(hh, r->queues, &id, sizeof id, k);
     return k;
 }
 
 static bool is_wanted(void *context, uint32_t target, const struct run_target *t, uint64_t sequence, uint64_t *until)
 {
-    const struct kept *k = find_kept(context, t->queue);
+    const struct repair_queue *k = find_queue(context, t->queue);
     uint64_t first, end;
     (void)target;
     *until = UINT64_MAX;
@@ -75,7 +75,7 @@ static bool is_wanted(void *context, uint32_t target, const struct run_target *t
 static void found_stretch(struct repair *r, const struct stretches *s, uint64_t bytes)
 {
     for (uint32_t i = 0; i < s->wanting_count; i++) {
-        struct kept *k = find_kept(r, s->wanting[i].queue);
+        struct repair_queue *k = find_queue(r, s->wanting[i].queue);
         ranges_remove(&k->wanted, s->wanting[i].first, s->wanting[i].first + s->events);
         k->lost_bytes -= bytes < k->lost_bytes ? bytes : k->lost_bytes;
     }
@@ -123,7 +123,7 @@ static void put_empty(struct repair *r, uint32_t queue, uint64_t first, uint64_t
     buf_free(&lane);
 }
 
-static bool put_lost(struct repair *r, struct kept *k, uint64_t first, uint64_t end)
+static bool put_lost(struct repair *r, struct repair_queue *k, uint64_t first, uint64_t end)
 {
     ranges_add(&k->lost, first, end);
     while (!r->stopped && first < end) {
@@ -156,7 +156,7 @@ static bool write_checkpoint(struct repair *r)
 bool repair_copy_checkpoint(struct repair *r)
 {
     bool fine = !r->stopped;
-    for (struct kept *k = r->queues; fine && k; k = k->hh.next) {
+    for (struct repair_queue *k = r->queues; fine && k; k = k->hh.next) {
         for (uint64_t at = 0, end; fine && ranges_next(&k->wanted, at, &at, &end); at = end)
             fine = put_lost(r, k, at, end);
     }

@@ -71,7 +71,7 @@ static const struct files_ops at_once_ops = {
 
 void repair_lacks_room(struct repair *r)
 {
-    repair_say(r, "there is no room for the new log; make room, empty the directory, and try again");
+    repair_report(r, "there is no room for the new log; make room, empty the directory, and try again");
     r->stopped = true;
 }
 
@@ -87,7 +87,7 @@ bool repair_pump(struct repair *r)
     } while (!l->failed && !l->no_room && (l->committing || l->open || l->first_closed || l->fresh));
     r->unpumped = 0;
     if (l->failed)
-        repair_say(r, "%s", l->failure);
+        repair_report(r, "%s", l->failure);
     else if (l->no_room)
         repair_lacks_room(r);
     r->stopped |= l->failed;
@@ -100,9 +100,9 @@ bool repair_pump_sometimes(struct repair *r, uint64_t bytes)
     return r->unpumped < PUMP_BYTES || repair_pump(r);
 }
 
-struct kept *repair_kept_of(struct repair *r, uint32_t id)
+struct repair_queue *repair_queue_of(struct repair *r, uint32_t id)
 {
-    struct kept *k = NULL;
+    struct repair_queue *k = NULL;
     HASH_FIND(hh, r->queues, &id, sizeof id, k);
     if (!k) {
         k = xcalloc(1, sizeof *k);
@@ -113,7 +113,7 @@ struct kept *repair_kept_of(struct repair *r, uint32_t id)
     return k;
 }
 
-void repair_kept_drop(struct repair *r, struct kept *k)
+void repair_queue_drop(struct repair *r, struct repair_queue *k)
 {
     ranges_free(&k->have);
     ranges_free(&k->gone);
@@ -128,14 +128,14 @@ static bool took(struct repair *r, enum store_status status, uint32_t queue, uin
 {
     if (status == STORE_LATER)
         return true;
-    repair_say(r, "queue %" PRIu32 ": event %" PRIu64 " cannot be written", queue, first);
+    repair_report(r, "queue %" PRIu32 ": event %" PRIu64 " cannot be written", queue, first);
     r->stopped = true;
     return false;
 }
 
 static void has_run(struct repair *r, uint32_t queue, uint64_t first, size_t count)
 {
-    struct kept *k = repair_kept_of(r, queue);
+    struct repair_queue *k = repair_queue_of(r, queue);
     ranges_add(&k->have, first, first + count);
     k->next = first + count;
 }
@@ -210,7 +210,8 @@ bool repair_share(struct repair *r, const struct shared_record *run)
 }
 
 /* What was lost with an event does not count any more, whatever its settlement says. */
-void repair_settle_one(struct repair *r, struct kept *k, uint64_t sequence, uint64_t bytes, enum store_cause cause)
+void repair_settle_one(struct repair *r, struct repair_queue *k, uint64_t sequence, uint64_t bytes,
+                       enum store_cause cause)
 {
     struct store *s = &r->new->base;
     if (!ranges_add(&k->gone, sequence, sequence + 1))
@@ -230,7 +231,7 @@ bool repair_open_new(struct repair *r, const struct log_config *config)
     r->last_done = &r->done;
     struct store *s = log_open(config, &r->at_once, &nobody, &e);
     if (!s) {
-        repair_say(r, "%s", e.text);
+        repair_report(r, "%s", e.text);
         return false;
     }
     r->new = log_self(s);

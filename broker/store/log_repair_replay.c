@@ -6,20 +6,20 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-static void say_gap(struct repair *r, const struct kept *k, uint64_t first)
+static void report_gap(struct repair *r, const struct repair_queue *k, uint64_t first)
 {
     if (first > k->next && r->damaged)
-        repair_say(r, "queue %" PRIu32 ": sequences %" PRIu64 " to %" PRIu64 " are in no whole record", k->id, k->next,
-                   first - 1);
+        repair_report(r, "queue %" PRIu32 ": sequences %" PRIu64 " to %" PRIu64 " are in no whole record", k->id,
+                      k->next, first - 1);
 }
 
 /* What of the run is before `end`, and not there yet. */
-static void put_run(struct repair *r, struct kept *k, const struct run_record *run, uint64_t end)
+static void put_run(struct repair *r, struct repair_queue *k, const struct run_record *run, uint64_t end)
 {
     uint64_t first = run->first > k->next ? run->first : k->next;
     if (r->stopped || first >= end)
         return;
-    say_gap(r, k, run->first);
+    report_gap(r, k, run->first);
     repair_append_part(r, run, first, end, run->note);
 }
 
@@ -39,7 +39,7 @@ void repair_note_moved(void *context, uint64_t segment, uint64_t group, uint64_t
         return;
     struct target_reader targets = targets_open(s.targets, s.target_count, 0);
     while (target_next(&targets, &t)) {
-        struct kept *k = repair_kept_of(r, t.queue);
+        struct repair_queue *k = repair_queue_of(r, t.queue);
         if (s.moved && t.first < k->seen) {
             if (k->moved_count == k->moved_capacity) {
                 k->moved_capacity = k->moved_capacity ? k->moved_capacity * 2 : 8;
@@ -52,7 +52,7 @@ void repair_note_moved(void *context, uint64_t segment, uint64_t group, uint64_t
     }
 }
 
-static void take_moved(struct repair *r, struct kept *k, const struct moved_run *m, uint64_t end)
+static void take_moved(struct repair *r, struct repair_queue *k, const struct moved_run *m, uint64_t end)
 {
     char name[FILE_NAME_SIZE];
     size_t got = 0;
@@ -66,7 +66,7 @@ static void take_moved(struct repair *r, struct kept *k, const struct moved_run 
         put_run(r, k, &run, end);
         return;
     }
-    repair_say(r, "cannot read the log: %s", why ? strerror(why) : "it changes meanwhile");
+    repair_report(r, "cannot read the log: %s", why ? strerror(why) : "it changes meanwhile");
     r->stopped = true;
 }
 
@@ -77,7 +77,7 @@ static int by_sequence(const void *a, const void *b)
 }
 
 /* One that reaches beyond it stays, for its rest. */
-static void take_moved_before(struct repair *r, struct kept *k, uint64_t before)
+static void take_moved_before(struct repair *r, struct repair_queue *k, uint64_t before)
 {
     if (!k->sorted && k->moved_count)
         qsort(k->moved, k->moved_count, sizeof *k->moved, by_sequence);
@@ -101,7 +101,7 @@ static bool is_new_to_all(struct repair *r, const struct shared_record *s)
     struct run_target t;
     bool new = true;
     while (target_next(&targets, &t))
-        new &= t.first >= repair_kept_of(r, t.queue)->next;
+        new &= t.first >= repair_queue_of(r, t.queue)->next;
     return new;
 }
 
@@ -113,10 +113,10 @@ static void replay_shared(struct repair *r, const struct shared_record *s)
     bool whole = !s->moved && is_new_to_all(r, s);
     for (uint32_t i = 0; target_next(&targets, &t); i++) {
         struct run_record run = shared_run(s, i, &t);
-        struct kept *k = repair_kept_of(r, t.queue);
+        struct repair_queue *k = repair_queue_of(r, t.queue);
         take_moved_before(r, k, t.first);
         if (whole)
-            say_gap(r, k, t.first);
+            report_gap(r, k, t.first);
         else
             put_run(r, k, &run, t.first + s->count);
     }
@@ -139,7 +139,7 @@ static bool replay_settled(struct repair *r, const struct record *rec)
     struct settled_range range;
     if (!settled_read(rec->payload, &s))
         return true;
-    struct kept *k = repair_kept_of(r, s.queue);
+    struct repair_queue *k = repair_queue_of(r, s.queue);
     while (settled_range_next(&s, &range) == LOG_OK) {
         uint64_t at = range.first, first, end, share = range.bytes / (range.end - range.first);
         while (ranges_next(&k->have, at, &first, &end) && first < range.end) {
@@ -173,7 +173,7 @@ void repair_replay_record(void *context, uint64_t segment, uint64_t group, uint6
     case RECORD_FORGOTTEN:
         if (forgotten_read(rec->payload, &id)) {
             s->ops->forget(s, id);
-            repair_kept_drop(r, repair_kept_of(r, id));
+            repair_queue_drop(r, repair_queue_of(r, id));
         }
         break;
     case RECORD_TABLE: break;
