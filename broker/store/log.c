@@ -102,7 +102,7 @@ void log_queue_drop(struct log *l, struct log_queue *q)
 
 /* ------------------------------------------------------------------ in */
 
-enum store_status log_taken(struct group *g, uint64_t *ticket)
+enum store_status log_accepted(struct group *g, uint64_t *ticket)
 {
     g->urgent = true;
     *ticket = g->number;
@@ -141,7 +141,7 @@ static enum store_status append(struct store *store, struct store_run *run, uint
     struct group *g = group_open(l);
     log_put_run(l, g, run, bytes);
     if (run->leaving)
-        log_leave(l, g, run->leaving);
+        log_settle_in_group(l, g, run->leaving);
     struct log_queue *q = log_queue_of(l, run->queue, false);
     if (run->keep && q->cached_bytes + bytes <= l->config.cache_bytes) {
         run->leaving = NULL; /* it has left */
@@ -151,7 +151,7 @@ static enum store_status append(struct store *store, struct store_run *run, uint
         for (size_t i = 0; i < run->count; i++)
             run->events[i].locator = 0;
     }
-    return log_taken(g, ticket);
+    return log_accepted(g, ticket);
 }
 
 static enum store_status note(struct store *store, struct span bytes, uint64_t *ticket)
@@ -163,7 +163,7 @@ static enum store_status note(struct store *store, struct span bytes, uint64_t *
     size_t mark = record_begin(&g->records, RECORD_NOTE);
     buf_add(&g->records, bytes.data, bytes.size);
     record_end(&g->records, mark);
-    return log_taken(g, ticket);
+    return log_accepted(g, ticket);
 }
 
 static void load(struct store *store, uint32_t queue, uint64_t from, uint64_t bytes, uint64_t tag)
@@ -284,14 +284,14 @@ static bool stop(struct store *store)
     if (!l->stopping) {
         l->stopping = true;
         l->config.lazy_ms = 0;
-        l->rested = false;
+        l->final_checkpoint = false;
     }
     if (!at_rest(l))
         return false;
-    if (l->rested)
+    if (l->final_checkpoint)
         return true;
     checkpoint_start(l);
-    l->rested = true;
+    l->final_checkpoint = true;
     return false;
 }
 

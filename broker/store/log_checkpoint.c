@@ -195,8 +195,8 @@ static void starve(struct log *l, bool carries)
 {
     l->freeing_count = 0;
     l->checkpoint_again = mono_add_ms(l->now, LEAST_EVERY_MS);
-    l->since_checkpoint = l->config.segment_size; /* still due */
-    l->rested = l->stopping && l->spares == 0;    /* an orderly end needs none: everything is in the log */
+    l->since_checkpoint = l->config.segment_size;        /* still due */
+    l->final_checkpoint = l->stopping && l->spares == 0; /* an orderly end needs none: everything is in the log */
     if (!segment_remove_recyclable(l)) {
         if (l->spares == 0 || l->spare_coming || !(count_dead(l) || carries || l->stopping))
             return;

@@ -9,15 +9,15 @@
 
 #define KEY_FILE_SIZE (LOG_KEY_SIZE + 8) /* the key, its checksum */
 
-static bool find_in_file(struct log *l, bool *filed, struct error *e)
+static bool find_in_file(struct log *l, bool *key_in_file, struct error *e)
 {
     uint8_t bytes[KEY_FILE_SIZE];
     size_t got = 0;
     int why = l->files->ops->read(l->files, LOG_KEY_FILE, 0, bytes, sizeof bytes, &got);
     if (why && why != ENOENT)
         return error_set(e, "cannot read " LOG_KEY_FILE ": %s", strerror(why));
-    *filed = !why && got == sizeof bytes && wire_load64(bytes + LOG_KEY_SIZE) == XXH3_64bits(bytes, LOG_KEY_SIZE);
-    if (*filed)
+    *key_in_file = !why && got == sizeof bytes && wire_load64(bytes + LOG_KEY_SIZE) == XXH3_64bits(bytes, LOG_KEY_SIZE);
+    if (*key_in_file)
         memcpy(l->config.key, bytes, LOG_KEY_SIZE);
     return true;
 }
@@ -36,21 +36,21 @@ static bool find_in_header(struct log *l, uint64_t id)
     return true;
 }
 
-bool log_key_find(struct log *l, bool *filed, struct error *e)
+bool log_key_find(struct log *l, bool *key_in_file, struct error *e)
 {
     size_t count = 0;
     int why = 0;
-    if (!find_in_file(l, filed, e))
+    if (!find_in_file(l, key_in_file, e))
         return false;
-    l->keyed = *filed;
-    uint64_t *ids = *filed ? NULL : walk_list(l->files, &count, &why);
+    l->keyed = *key_in_file;
+    uint64_t *ids = *key_in_file ? NULL : walk_list(l->files, &count, &why);
     for (size_t i = 0; i < count && !l->keyed; i++)
         l->keyed = find_in_header(l, ids[i]);
     free(ids);
     return why == 0 ? true : error_set(e, "cannot list the data directory: %s", strerror(why));
 }
 
-bool log_key_keep(struct log *l, struct error *e)
+bool log_key_write(struct log *l, struct error *e)
 {
     struct file_op op = { .kind = FILE_REPLACE, .name = LOG_KEY_FILE };
     uint8_t sum[8];

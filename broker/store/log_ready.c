@@ -112,14 +112,14 @@ bool recover_get_ready(struct scan *c)
 {
     struct log *l = c->log;
     struct segment *last = segment_active(l);
-    if ((!c->filed && !log_key_keep(l, c->e)) || !remove_rest(c))
+    if ((!c->key_in_file && !log_key_write(l, c->e)) || !remove_rest(c))
         return false;
     if (last && (!recover_read(c, last->id) || !sync_last(c, last)))
         return false;
     if (last && !last->sealed && !(clear_tail(c, last) && seal_last(c, last)))
         return false;
     l->chain = c->at.chain;
-    l->placed = l->written = l->durable = l->synced = l->told = c->at.number;
+    l->placed = l->written = l->durable = l->synced = l->reported = c->at.number;
     l->next_number = c->at.number + 1;
     if (!new_segment(c, last ? last->id + 1 : 1))
         return false;

@@ -283,7 +283,7 @@ static bool recover(struct log *l, const struct log_replay *replay, bool read_on
     struct scan c = { .log = l, .replay = replay, .e = e };
     bool found;
     size_t end;
-    bool fine = log_key_find(l, &c.filed, e) && checkpoint_read(l, replay, &c.from, &found, e);
+    bool fine = log_key_find(l, &c.key_in_file, e) && checkpoint_read(l, replay, &c.from, &found, e);
     if (fine) {
         int why;
         c.ids = walk_list(l->files, &c.count, &why);

@@ -13,7 +13,7 @@ struct scan {
     size_t count;
     struct buf bytes;             /* of the segment being read */
     struct segment_header header; /* of the segment scanned last */
-    bool filed;                   /* the key has its file */
+    bool key_in_file;             /* the key has its file */
     uint64_t durable;             /* as the newest group says */
     struct error *e;
 };

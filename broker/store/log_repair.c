@@ -59,9 +59,9 @@ static bool keep_state(void *context, struct span state)
 
 static bool open_old(struct repair *r, const struct log_config *config, struct error *e)
 {
-    bool filed;
+    bool key_in_file;
     r->old = log_new(config, r->from);
-    if (log_key_find(r->old, &filed, e))
+    if (log_key_find(r->old, &key_in_file, e))
         return true;
     repair_report(r, "%s", e->text);
     return false;

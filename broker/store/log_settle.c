@@ -74,7 +74,7 @@ void log_settle(struct store *store, uint32_t queue, uint64_t sequence, store_lo
     add_fresh(l, q, &(struct settled_range){ sequence, sequence + 1, size, cause });
 }
 
-void log_leave(struct log *l, struct group *g, const struct store_leaving *e)
+void log_settle_in_group(struct log *l, struct group *g, const struct store_leaving *e)
 {
     struct log_queue *q = log_queue_of(l, e->queue, false);
     assert(q);

@@ -75,5 +75,5 @@ enum store_status log_share(struct store *store, struct store_share *share, uint
         put_share(l, g, share, bytes);
     if (share_is_kept(l, share, share->targets, bytes))
         l->cache->ops->share(l->cache, share, ticket);
-    return log_taken(g, ticket);
+    return log_accepted(g, ticket);
 }

@@ -191,7 +191,7 @@ struct log {
     struct log_queue *last_queue; /* the one asked for last: runs of one queue are the rule */
     struct log_queue *fresh;      /* with settlements not in a group */
     mono_t lazy_since;            /* of the oldest of them; MONO_NEVER: none */
-    uint64_t told;                /* durable ticket last given to the core */
+    uint64_t reported;            /* durable ticket last given to the core */
     struct load *loads, *last_load;
     struct load *ready_loads; /* completed for the core, freed with the next poll */
     struct load *polled;
@@ -218,7 +218,7 @@ struct log {
     bool moving;              /* something of it is being read, or a part written elsewhere */
     uint64_t move_ticket;     /* of the part that is being written; 0: none */
 
-    bool stopping, rested; /* rested: the last checkpoint was started */
+    bool stopping, final_checkpoint; /* final_checkpoint: the last checkpoint was started */
     bool failed;
     char failure[256];
     struct log_info info;
@@ -244,7 +244,7 @@ void log_free(struct log *l);
 /* For log_share.c: one run in the open group; the answer to what was put in. */
 void log_put_run(struct log *l, struct group *g, const struct store_run *run, uint64_t bytes);
 uint64_t log_bytes_of(const struct store_event *events, size_t count);
-enum store_status log_taken(struct group *g, uint64_t *ticket);
+enum store_status log_accepted(struct group *g, uint64_t *ticket);
 
 /* log_share.c: see store.h */
 enum store_status log_share(struct store *store, struct store_share *share, uint64_t *ticket);
@@ -254,7 +254,7 @@ void log_release(struct store *store, uint32_t queue, store_locator at);
 void log_settle(struct store *store, uint32_t queue, uint64_t sequence, store_locator at, uint32_t size,
                 enum store_cause cause);
 /* The same within a group, beside what enters another queue by the same step: a group is there as a whole or not at all. */
-void log_leave(struct log *l, struct group *g, const struct store_leaving *e);
+void log_settle_in_group(struct log *l, struct group *g, const struct store_leaving *e);
 void log_settle_rest(struct store *store, uint32_t queue, uint64_t from, uint64_t bytes, enum store_cause cause);
 void log_forget(struct store *store, uint32_t queue);
 /* Gives up an event's bytes in memory; `q` may be NULL, `at` 0. */
@@ -390,10 +390,10 @@ void compact_give_up(struct log *l, uint64_t through); /* the part that is in a 
 bool compact_goes_on(const struct log *l);             /* the next turn is wanted at once */
 
 /* log_key.c */
-/* The key that the directory has into l->config.key, l->keyed; when it has none, the configured one stays. *filed: the file has it. */
-bool log_key_find(struct log *l, bool *filed, struct error *e);
+/* The key that the directory has into l->config.key, l->keyed; when it has none, the configured one stays. *key_in_file: the file has it. */
+bool log_key_find(struct log *l, bool *key_in_file, struct error *e);
 /* Writes the file; blocking. */
-bool log_key_keep(struct log *l, struct error *e);
+bool log_key_write(struct log *l, struct error *e);
 /* The header of a segment that is begun. */
 struct segment_header log_header_of(const struct log *l, uint64_t segment, uint64_t chain);
 /* The header at the start of a segment's bytes; when none of this segment is there (not *whole), one with which its groups are looked

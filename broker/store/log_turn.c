@@ -43,7 +43,7 @@ void log_flush(struct store *store, mono_t now)
 bool log_has_news(const struct store *store)
 {
     const struct log *l = (const struct log *)(const void *)store;
-    return l->failed ? l->told != UINT64_MAX : l->durable != l->told;
+    return l->failed ? l->reported != UINT64_MAX : l->durable != l->reported;
 }
 
 /* What flush found done is told by the next poll, and no descriptor will say so again: that poll is due at once. */
@@ -69,7 +69,7 @@ static bool poll_durable(struct log *l, struct store_completion *out)
 {
     if (!log_has_news(&l->base))
         return false;
-    l->told = l->failed ? UINT64_MAX : l->durable;
+    l->reported = l->failed ? UINT64_MAX : l->durable;
     *out = (struct store_completion){
         .kind = STORE_DURABLE,
         .status = l->failed ? STORE_FAILED : STORE_OK,
