@@ -109,7 +109,7 @@ struct counts {
     unsigned made, changed, let_go;
 };
 
-static void say_changes(struct core *core, const char *queue, const struct before *before, struct counts *n)
+static void log_changes(struct core *core, const char *queue, const struct before *before, struct counts *n)
 {
     struct queue_settings after;
     struct buf changes = { 0 };
@@ -145,7 +145,7 @@ static bool is_in_file(const void *context, bool topic, const char *name)
     return false;
 }
 
-void declare_again(struct core *core, const struct broker_options *o)
+void declare_reloaded(struct core *core, const struct broker_options *o)
 {
     struct counts n = { 0 };
     size_t count = 0, i = 0;
@@ -157,7 +157,7 @@ void declare_again(struct core *core, const struct broker_options *o)
     declare_configured(core, o);
     i = 0;
     for (const struct declared_queue *q = o->queues; q; q = q->hh.next)
-        say_changes(core, q->name, &before[i++], &n);
+        log_changes(core, q->name, &before[i++], &n);
     core_unmanage(core, is_in_file, &(struct file){ o, &n });
     free(before);
     log_write(LOG_INFO, "config",

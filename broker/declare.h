@@ -8,6 +8,6 @@
 /* Declares all of them; what is wrong with one is logged. */
 void declare_configured(struct core *core, const struct broker_options *options);
 /* The same of a file that was read again: logs what changed, and what is no longer in it is let go. */
-void declare_again(struct core *core, const struct broker_options *options);
+void declare_reloaded(struct core *core, const struct broker_options *options);
 
 #endif

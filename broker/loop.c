@@ -50,9 +50,9 @@ static void configure(const struct broker_options *o, struct core_config *c)
     c->usage = usage_read;
 }
 
-void broker_declare(struct broker *b, const struct broker_options *o)
+void broker_reload_declarations(struct broker *b, const struct broker_options *o)
 {
-    declare_again(b->core, o);
+    declare_reloaded(b->core, o);
 }
 
 static void log_ledger(const struct broker *b)
@@ -79,10 +79,10 @@ static void free_broker(struct broker *b)
     free(b);
 }
 
-bool broker_read_clients(struct broker *b)
+bool broker_reload_clients(struct broker *b)
 {
     struct error e;
-    bool fine = net_read_clients(b->net, b->core, clock_now(), &e);
+    bool fine = net_reload_clients(b->net, b->core, clock_now(), &e);
     if (!fine)
         log_write(LOG_ERROR, "config", "the keys to admit stay as they were: %s", e.text);
     return fine;

@@ -17,9 +17,9 @@ bool broker_run(struct broker *b, int stop_fd);
 /* Refuses what waits, tells every client Bye and gives that a moment to leave. */
 void broker_stop(struct broker *b);
 /* Declares what the options' queues and topics say now, on SIGHUP: logs what changed, and what could not be. */
-void broker_declare(struct broker *b, const struct broker_options *options);
+void broker_reload_declarations(struct broker *b, const struct broker_options *options);
 /* Reads the keys of the clients to admit again: on SIGHUP. False: it could not, and the log says why. */
-bool broker_read_clients(struct broker *b);
+bool broker_reload_clients(struct broker *b);
 /* Logs the ledger, frees everything. */
 void broker_close(struct broker *b);
 const char *broker_endpoint(const struct broker *b);

@@ -36,7 +36,7 @@ static void raise_limits(void *context)
     zmq_ctx_set(context, ZMQ_MAX_SOCKETS, 65535);
 }
 
-static void say_ready(const struct broker *b)
+static void print_ready_line(const struct broker *b)
 {
     json_t *line = json_pack("{s:b, s:s, s:s, s:i, s:s}", "ready", 1, "broker", broker_endpoint(b), "ingress",
                              broker_ingress(b), "pid", (int)getpid(), "version", SLUICE_VERSION);
@@ -47,8 +47,8 @@ static void say_ready(const struct broker *b)
 }
 
 /* What is not read again, and yet was changed: nobody shall believe that it holds. */
-static void say_not_taken(const struct settings *settings, const struct broker_options *again,
-                          const struct broker_options *running)
+static void warn_of_restart_needed(const struct settings *settings, const struct broker_options *again,
+                                   const struct broker_options *running)
 {
     char keys[512];
     if (settings_differ(settings, again, running, keys, sizeof keys))
@@ -56,7 +56,7 @@ static void say_not_taken(const struct settings *settings, const struct broker_o
 }
 
 /* The configuration's queues and the clients' keys. All of a file or nothing: one that a start would refuse changes nothing. */
-static void read_again(struct broker *b, const struct broker_options *running, int argc, char **argv)
+static void reload(struct broker *b, const struct broker_options *running, int argc, char **argv)
 {
     struct broker_options again;
     struct error e;
@@ -64,17 +64,17 @@ static void read_again(struct broker *b, const struct broker_options *running, i
     bool config = settings_config_path(settings, argc, argv) != NULL;
     bool whole = settings_read_again(settings, &again, argc, argv, &e) && broker_options_check(&again, &e);
     bool fine = whole && broker_options_check_queues(&again, running, &e);
-    if (running->clients && broker_read_clients(b))
+    if (running->clients && broker_reload_clients(b))
         log_write(LOG_INFO, "config", "the keys to admit were read again");
     if (!config && !running->clients)
         log_write(LOG_WARN, "config", "there is nothing to read again: no configuration file was given, and no keys");
     else if (config && fine)
-        broker_declare(b, &again);
+        broker_reload_declarations(b, &again);
     else if (config)
         log_write(LOG_ERROR, "config", "the queues and topics stay as they were: %s%s", e.text,
                   whole ? "; a restart takes the file as it is" : "");
     if (config && fine)
-        say_not_taken(settings, &again, running);
+        warn_of_restart_needed(settings, &again, running);
     broker_options_free(&again);
 }
 
@@ -88,7 +88,7 @@ static bool take_signal(int fd, struct broker *b, const struct broker_options *r
         log_stopping("broker", info.ssi_signo, info.ssi_pid);
         return true;
     }
-    read_again(b, running, argc, argv);
+    reload(b, running, argc, argv);
     return false;
 }
 
@@ -96,7 +96,7 @@ static bool take_signal(int fd, struct broker *b, const struct broker_options *r
 static bool serve(struct broker *b, const struct broker_options *options, int signal_fd, int argc, char **argv)
 {
     bool fine;
-    say_ready(b);
+    print_ready_line(b);
     do
         fine = broker_run(b, signal_fd);
     while (fine && !take_signal(signal_fd, b, options, argc, argv));

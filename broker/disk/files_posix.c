@@ -64,7 +64,7 @@ static int open_directory(const char *path, bool read_only, struct error *e)
 /* ---- the lock. Its file stays, so that nobody locks one that no name leads to; the kernel drops the lock with the
  * process. */
 
-static void say_who_has_it(int lock, const char *path, struct error *e)
+static void set_lock_held_error(int lock, const char *path, struct error *e)
 {
     char text[32] = "";
     ssize_t n = pread(lock, text, sizeof text - 1, 0);
@@ -97,7 +97,7 @@ static int take_lock(int dir, const char *path, struct error *e)
         return lock;
     }
     if (errno == EWOULDBLOCK)
-        say_who_has_it(lock, path, e);
+        set_lock_held_error(lock, path, e);
     else
         error_set(e, "cannot lock %s/" FILE_LOCK ": %s", path, strerror(errno));
     close(lock);
@@ -110,7 +110,7 @@ bool files_posix_is_free(const char *path, struct error *e)
     int lock = dir < 0 ? -1 : openat(dir, FILE_LOCK, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     bool held = lock >= 0 && flock(lock, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     if (held)
-        say_who_has_it(lock, path, e);
+        set_lock_held_error(lock, path, e);
     if (lock >= 0)
         close(lock);
     if (dir >= 0)

@@ -33,7 +33,7 @@ bool net_wait(struct net *n, int64_t timeout_ms, int stop_fd, int disk_fd);
 bool net_receive(struct net *n, struct core *core, struct now now, size_t budget);
 /* Reads the keys to admit again, from where they were; sessions of those that are no longer among them end. False with a sentence, and nothing
  * is changed. */
-bool net_read_clients(struct net *n, struct core *core, struct now now, struct error *e);
+bool net_reload_clients(struct net *n, struct core *core, struct now now, struct error *e);
 /* Carries out the core's effects and clears them. */
 void net_perform(struct net *n, struct core *core, struct now now);
 

@@ -39,7 +39,7 @@ static bool is_client(void *ctx, const char *peer)
     return !peer_key(peer, key) || curve_set_has(&n->clients, key);
 }
 
-bool net_read_clients(struct net *n, struct core *core, struct now now, struct error *e)
+bool net_reload_clients(struct net *n, struct core *core, struct now now, struct error *e)
 {
     struct curve_set clients;
     if (!n->has_keys)

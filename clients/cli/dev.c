@@ -77,7 +77,7 @@ static bool configure(struct dev *d, const struct dev_options *o, struct error *
            set(s, &d->sidecar, "drain_limit", "2s", e);
 }
 
-static void say_ready(const struct sidecar *s, const char *broker)
+static void print_ready_line(const struct sidecar *s, const char *broker)
 {
     json_t *line = json_pack("{s:b, s:s, s:s, s:s, s:i, s:s}", "ready", 1, "http", sidecar_address(s, API_APPLICATION),
                              "ops", sidecar_address(s, API_OPERATIONS), "broker", broker, "pid", (int)getpid(),
@@ -127,7 +127,7 @@ static bool run(struct dev *d, const char *token, void *zmq, struct error *e)
     struct sidecar *s = sidecar_open(zmq, &d->sidecar, token, e);
     if (s) {
         struct signalfd_siginfo info;
-        say_ready(s, broker_endpoint(d->running));
+        print_ready_line(s, broker_endpoint(d->running));
         sidecar_run(s, signal_fd);
         if (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
             log_stopping("dev", info.ssi_signo, info.ssi_pid);
