@@ -23,7 +23,7 @@ bool carry_is_barred(const struct log *l)
 /* Does what waits only lack room, and could go without? */
 static bool may_carry(const struct log *l)
 {
-    if (!l->first_closed || l->failed || l->committing || l->checkpointing || !l->no_room || l->spare_coming)
+    if (!l->first_closed || l->failed || l->committing || l->checkpointing || !l->no_room || l->spare_pending)
         return false;
     return !carry_is_barred(l) && !MUTATED(carry_nothing);
 }

@@ -102,14 +102,14 @@ static bool is_last(const struct check *c, uint64_t id)
 
 static void check_end(struct check *c, const struct walked *w)
 {
-    if (w->sealed || (w->damaged && !w->rest))
+    if (w->sealed || (w->damaged && !w->torn))
         return;
-    if (!is_last(c, w->id) || (w->rest && !c->opens)) {
-        if (!w->damaged && !w->rest && w->groups == 0)
+    if (!is_last(c, w->id) || (w->torn && !c->opens)) {
+        if (!w->damaged && !w->torn && w->groups == 0)
             return;
         c->whole = false;
         report_line(c, "%016" PRIx64 ".log: damaged at offset %" PRIu64 ": no whole group is behind it", w->id, w->end);
-    } else if (w->rest) {
+    } else if (w->torn) {
         report_line(c,
                     "%016" PRIx64 ".log: torn tail at offset %" PRIu64
                     ": what was not confirmed there is cut at the next start",
@@ -129,7 +129,7 @@ static void check_segment(struct check *c, uint64_t id)
         report_line(c, "%016" PRIx64 ".log: cannot be read: %s", id, strerror(why));
         return;
     }
-    if (!needed || (w.blank && w.groups == 0 && !w.rest)) {
+    if (!needed || (w.blank && w.groups == 0 && !w.torn)) {
         report_line(c, "%016" PRIx64 ".log: holds nothing that is needed", id);
         return;
     }

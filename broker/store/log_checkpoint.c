@@ -198,7 +198,7 @@ static void starve(struct log *l, bool carries)
     l->since_checkpoint = l->config.segment_size;        /* still due */
     l->final_checkpoint = l->stopping && l->spares == 0; /* an orderly end needs none: everything is in the log */
     if (!segment_remove_recyclable(l)) {
-        if (l->spares == 0 || l->spare_coming || !(count_dead(l) || carries || l->stopping))
+        if (l->spares == 0 || l->spare_pending || !(count_dead(l) || carries || l->stopping))
             return;
         segment_remove_file(l, segment_active(l)->id + l->spares);
         l->spares--;

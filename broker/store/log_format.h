@@ -199,11 +199,11 @@ bool table_open(const struct record *r, struct table_reader *out);
 enum log_status table_next(struct table_reader *t, struct table_item *out);
 /* What one queue has of an item; false: nothing. `in`: {0} before the first item of a walk through one table, whose items share their
  * targets' bytes where they go on: there the queue, which may be the thousandth, is looked for once. */
-struct table_standing {
+struct table_cursor {
     const uint8_t *targets;
     uint64_t first; /* of the queue in these; 0: it is not among them */
 };
-bool table_entry_of(struct table_standing *in, const struct table_item *item, uint32_t queue, struct table_entry *out);
+bool table_entry_of(struct table_cursor *in, const struct table_item *item, uint32_t queue, struct table_entry *out);
 
 /* ------------------------------------------------------------------ checkpoints */
 

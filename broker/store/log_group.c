@@ -173,8 +173,8 @@ static void begin_segment(struct log *l, uint64_t id)
     struct buf b = { 0 };
     segment_header_write(buf_reserve(&b, SEGMENT_HEADER_SIZE), &h);
     b.size = SEGMENT_HEADER_SIZE;
-    s->own = true;
-    s->ahead = spare_is_recycled(l, id) ? l->config.segment_size : 0;
+    s->begun_here = true;
+    s->prewritten = spare_is_recycled(l, id) ? l->config.segment_size : 0;
     write_padded(l, s, 0, &b);
     change(l, FILE_SYNC, s, 0, NULL);
 }

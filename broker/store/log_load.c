@@ -37,7 +37,7 @@ void load_again(struct log *l, struct load *d)
 {
     d->state = LOAD_WAITS;
     d->segment = NULL;
-    d->tabled = 0;
+    d->table_read = 0;
     add_load(l, d);
 }
 
@@ -161,13 +161,13 @@ static bool begin(struct log *l, struct load *d)
         choose_runs(d, x, from);
     if (d->run_count == 0 && is_on_its_way(x))
         return false;
-    if (d->run_count == 0 && (d->tabled == x->segment->id || !x->segment->sealed)) {
+    if (d->run_count == 0 && (d->table_read == x->segment->id || !x->segment->sealed)) {
         lacks_events(l, x->segment);
         return false;
     }
     if (d->run_count == 0) {
         d->state = LOAD_TABLE;
-        d->tabled = x->segment->id;
+        d->table_read = x->segment->id;
         read_file(l, x->segment, x->segment->table_at, x->segment->table_size);
         return true;
     }
@@ -222,7 +222,7 @@ static bool take_table(struct log *l, struct load *d, struct span bytes)
     struct table_reader table;
     struct table_item item;
     struct table_entry e;
-    struct table_standing standing = { 0 };
+    struct table_cursor cursor = { 0 };
     enum log_status status;
     if (bytes.size != d->segment->table_size || record_next(&bytes, &r) != LOG_OK || !table_open(&r, &table))
         return false;
@@ -230,7 +230,7 @@ static bool take_table(struct log *l, struct load *d, struct span bytes)
         return true; /* forgotten meanwhile */
     segment_forget_runs(q, d->segment);
     while ((status = table_next(&table, &item)) == LOG_OK) {
-        if (table_entry_of(&standing, &item, q->id, &e))
+        if (table_entry_of(&cursor, &item, q->id, &e))
             take_entry(q, d->segment, &e);
     }
     sort_runs(q, d->segment);

@@ -29,7 +29,7 @@ struct span stretch_lane(struct stretches *s, const struct shared_record *run, u
 /* Writes it as moved. */
 void stretch_move(struct group *g, const struct stretches *s, int64_t accepted_ms, struct span lane, uint64_t bytes);
 /* The log's own question: is it live in that segment? One run after the other. */
-struct live_in {
+struct live_filter {
     struct segment *segment;
     struct log *log;
     struct run_target *targets, *wanting; /* room */
@@ -37,8 +37,8 @@ struct live_in {
     uint32_t capacity;
 };
 /* Ready for a run with these targets. */
-struct stretches live_stretches(struct live_in *live, const struct table_entry *e, struct target_reader targets);
-void live_free(struct live_in *live);
+struct stretches live_stretches(struct live_filter *live, const struct table_entry *e, struct target_reader targets);
+void live_free(struct live_filter *live);
 
 /* log_room.c, where nothing else gives room */
 uint64_t room_for_events(const struct log *l); /* group_room, of what the bytes of events alone are counted for */
@@ -64,7 +64,7 @@ bool plan_pays(const struct plan *p); /* looked through: is it worth emptying? *
 bool plan_part(struct plan *p, uint32_t *offset, uint32_t *size);
 /* One after the other, of the part: offset and size; false: no more. */
 bool plan_record(struct plan *p, uint32_t *offset, uint32_t *size);
-struct live_in *plan_live(struct plan *p);
+struct live_filter *plan_live(struct plan *p);
 bool plan_is_begun(const struct plan *p);
 uint64_t plan_rest(const struct plan *p); /* bytes, about, that it takes to move what is left of it */
 void plan_free(struct plan *p);

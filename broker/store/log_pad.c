@@ -25,12 +25,12 @@ static uint64_t ahead(const struct log *l)
 uint64_t pad_written(const struct log *l, struct segment *s, struct buf *b, uint64_t at)
 {
     uint64_t end = at + b->size, to = end + GROUP_HEADER_SIZE;
-    if (to > s->ahead && b->size < ahead(l) / 4)
+    if (to > s->prewritten && b->size < ahead(l) / 4)
         to += ahead(l);
     to = (to + PAGE - 1) / PAGE * PAGE;
     to = to < l->config.segment_size ? to : l->config.segment_size;
     if (to > end)
         add_zeros(b, to - end);
-    s->ahead = to > s->ahead ? to : s->ahead;
+    s->prewritten = to > s->prewritten ? to : s->prewritten;
     return to > end ? to - end : 0;
 }

@@ -26,7 +26,7 @@ struct plan {
     uint64_t id; /* its */
     struct buf table;
     struct table_reader reader;
-    struct live_in live;
+    struct live_filter live;
     struct place *places; /* of records that somebody wants */
     uint32_t count, capacity;
     uint32_t next,
@@ -52,7 +52,7 @@ uint64_t plan_wanted(const struct segment *s)
 /* What emptying it would give back: where there is no room that is all of its file, however early it was sealed, by a start say. */
 static uint64_t taken_by(const struct log *l, const struct segment *s)
 {
-    return l->no_room ? s->file : s->size;
+    return l->no_room ? s->file_bytes : s->size;
 }
 
 /* Looked at once, it is worth another look when an eighth of that is gone. */
@@ -223,7 +223,7 @@ struct plan *plan_new(struct log *l, struct segment *s, struct buf *table)
     struct plan *p = xcalloc(1, sizeof *p);
     struct record r;
     p->segment = s;
-    p->live = (struct live_in){ .segment = s, .log = l };
+    p->live = (struct live_filter){ .segment = s, .log = l };
     p->table = *table;
     *table = (struct buf){ 0 };
     struct span rest = buf_span(&p->table);
@@ -336,7 +336,7 @@ bool plan_record(struct plan *p, uint32_t *offset, uint32_t *size)
     return true;
 }
 
-struct live_in *plan_live(struct plan *p)
+struct live_filter *plan_live(struct plan *p)
 {
     return &p->live;
 }

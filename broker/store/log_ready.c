@@ -90,7 +90,7 @@ static bool new_segment(struct scan *c, uint64_t id)
     segment_header_write(buf_reserve(&b, SEGMENT_HEADER_SIZE), &h);
     b.size = SEGMENT_HEADER_SIZE;
     struct segment *s = segment_add(c->log, id);
-    s->own = true;
+    s->begun_here = true;
     pad_written(c->log, s, &b, 0);
     bool fine = apply(c, FILE_CREATE, id, 0, c->log->config.segment_size, NULL) && apply(c, FILE_WRITE, id, 0, 0, &b) &&
                 apply(c, FILE_SYNC, id, 0, 0, NULL);

@@ -257,7 +257,7 @@ static void take_size(void *context, const char *name, uint64_t size)
     uint64_t id;
     struct segment *s = segment_id_of(name, &id) ? segment_find(l, id) : NULL;
     if (s && size < l->config.segment_size)
-        segment_has_file(l, s, size);
+        segment_set_file_bytes(l, s, size);
 }
 
 static bool all_there(const struct scan *c)

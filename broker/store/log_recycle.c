@@ -11,7 +11,7 @@
 /* One whose file is longer or shorter than others is of no use. */
 static bool is_fit(const struct log *l, const struct segment *s)
 {
-    return s->own && s->size <= l->config.segment_size;
+    return s->begun_here && s->size <= l->config.segment_size;
 }
 
 void segment_recycle_or_remove(struct log *l, const struct segment *s)

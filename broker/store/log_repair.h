@@ -42,7 +42,7 @@ struct repair {
     struct log *new;
     struct repair_queue *queues;
     struct segment unplaced; /* of the new log: where events are that have no record yet */
-    struct live_in room;
+    struct live_filter room;
     struct buf moved; /* the record of a run that was moved */
     uint64_t unpumped, damaged;
     bool stopped; /* something could not be written, and was said */

@@ -40,14 +40,14 @@ struct segment *segment_add(struct log *l, uint64_t id)
     s->id = id;
     s->size = s->written = SEGMENT_HEADER_SIZE;
     l->segments[l->segment_count++] = s;
-    segment_has_file(l, s, l->config.segment_size);
+    segment_set_file_bytes(l, s, l->config.segment_size);
     return s;
 }
 
-void segment_has_file(struct log *l, struct segment *s, uint64_t size)
+void segment_set_file_bytes(struct log *l, struct segment *s, uint64_t size)
 {
-    l->segment_bytes += size - s->file;
-    s->file = size;
+    l->segment_bytes += size - s->file_bytes;
+    s->file_bytes = size;
 }
 
 static uint32_t place_of(const struct log *l, uint64_t id)
@@ -73,7 +73,7 @@ void segment_remove(struct log *l, uint64_t id)
 {
     uint32_t i = place_of(l, id);
     assert(i < l->segment_count && l->segments[i]->id == id && l->segments[i]->live_events == 0);
-    l->segment_bytes -= l->segments[i]->file;
+    l->segment_bytes -= l->segments[i]->file_bytes;
     segment_free(l->segments[i]);
     memmove(l->segments + i, l->segments + i + 1, (l->segment_count - i - 1) * sizeof(struct segment *));
     l->segment_count--;
@@ -91,7 +91,7 @@ static void free_runs(struct extent *x)
     free(x->runs);
     x->runs = NULL;
     x->run_count = x->run_capacity = 0;
-    x->lazy = false;
+    x->runs_incomplete = false;
 }
 
 void segment_forget_runs(struct log_queue *q, const struct segment *s)
@@ -163,14 +163,14 @@ void extent_add_run(struct extent *x, const struct table_entry *e)
 /* Of shared runs there may be many queues' worth: their places are looked up in the table when they are wanted. */
 static void know_run(struct extent *x, const struct table_entry *e, bool shared)
 {
-    if (x->lazy)
+    if (x->runs_incomplete)
         return;
     if (!shared) {
         extent_add_run(x, e);
         return;
     }
-    x->lazy = true;
-    x->tabled = x->segment->table_count - 1;
+    x->runs_incomplete = true;
+    x->next_table_run = x->segment->table_count - 1;
 }
 
 void extent_add(struct log *l, struct segment *s, const struct table_entry *e, uint64_t bytes, bool shared)
@@ -262,7 +262,7 @@ static uint32_t cut_extent(struct log_queue *q, uint32_t i, uint64_t first, uint
     right.live = total - inside - left_live;
     right.runs = NULL;
     right.run_count = right.run_capacity = 0;
-    right.lazy = false; /* nothing moves out of the active segment */
+    right.runs_incomplete = false; /* nothing moves out of the active segment */
     right.live_bytes = x->live ? x->live_bytes * right.live / x->live : 0;
     x->live = left_live;
     x->live_bytes -= right.live_bytes;

@@ -66,13 +66,13 @@ struct table_item segment_shared(const struct segment *s, uint32_t number)
 void extent_find_runs(struct log_queue *q, struct extent *x)
 {
     const struct segment *s = x->segment;
-    struct table_standing standing = { 0 };
-    for (; x->lazy && x->tabled < s->table_count; x->tabled++) {
-        struct table_item item = { .e = s->table[x->tabled] };
+    struct table_cursor cursor = { 0 };
+    for (; x->runs_incomplete && x->next_table_run < s->table_count; x->next_table_run++) {
+        struct table_item item = { .e = s->table[x->next_table_run] };
         struct table_entry e;
         if (item.e.queue == SHARED_MARK)
             item = segment_shared(s, (uint32_t)item.e.first);
-        if (table_entry_of(&standing, &item, q->id, &e) && e.first < x->end && e.first + e.count > x->first)
+        if (table_entry_of(&cursor, &item, q->id, &e) && e.first < x->end && e.first + e.count > x->first)
             extent_add_run(x, &e);
     }
 }

@@ -17,7 +17,7 @@ uint64_t log_least_budget(uint64_t segment_size)
 
 uint64_t log_disk_bytes(const struct log *l)
 {
-    uint64_t others = l->spares + l->spare_coming + l->leftover_count + l->recyclable_count;
+    uint64_t others = l->spares + l->spare_pending + l->leftover_count + l->recyclable_count;
     return l->segment_bytes + others * l->config.segment_size + l->checkpoint_size;
 }
 
@@ -91,7 +91,7 @@ static bool is_waited_for(const struct log *l)
  * for want of room. */
 static bool may_come(const struct log *l)
 {
-    return !l->failed && !l->spare_coming && !l->removing && !(l->no_room && l->checkpointing) &&
+    return !l->failed && !l->spare_pending && !l->removing && !(l->no_room && l->checkpointing) &&
            (!l->checkpoint_starved || is_waited_for(l));
 }
 
@@ -113,20 +113,20 @@ void segment_want_spares(struct log *l)
     char name[FILE_NAME_SIZE];
     segment_name(name, segment_active(l)->id + l->spares + 1);
     if (recycle_as_spare(l, name)) {
-        l->spare_coming = true;
+        l->spare_pending = true;
         return;
     }
     if (segment_is_at_budget(l)) {
         lacks_room(l);
         return;
     }
-    l->spare_coming = true;
+    l->spare_pending = true;
     log_submit(l, FILE_CREATE, name, 0, l->config.segment_size, NULL, TAG_SPARE);
 }
 
 void segment_spare_done(struct log *l, struct file_op *op)
 {
-    l->spare_coming = false;
+    l->spare_pending = false;
     if (op->error == 0) {
         spare_arrived(l, op);
         l->spares++;

@@ -57,9 +57,9 @@ struct segment {
     struct buf share_targets; /* encoded */
     uint64_t all_events;      /* ever placed here: a shared one once for each queue */
     bool sealed;
-    uint64_t file;  /* its bytes, as far as they count: a segment's, or fewer where segments were smaller once */
-    uint64_t ahead; /* bytes of the file that were written, be it as zeros or in an earlier life */
-    bool own;       /* begun since the start: its file has the size that a segment has by this configuration */
+    uint64_t file_bytes; /* its bytes, as far as they count: a segment's, or fewer where segments were smaller once */
+    uint64_t prewritten; /* bytes of the file that were written, be it as zeros or in an earlier life */
+    bool begun_here;     /* begun since the start: its file has the size that a segment has by this configuration */
     uint32_t table_at, table_size;    /* of the TABLE record in a sealed segment */
     uint64_t live_events, live_bytes; /* as all_events: nobody wants the segment any more when they are 0 */
     /* What was found when its table was last read for that: bytes of records that somebody wants, once each, when so many events were
@@ -78,8 +78,8 @@ struct extent {
     uint64_t live, live_bytes; /* bytes: about, where ranges were settled across extents */
     struct table_entry *runs;  /* ascending; of the active segment, or read back for loading; else NULL */
     uint32_t run_count, run_capacity;
-    bool lazy;       /* active segment: it holds shared runs; `runs` lacks what the table has from `tabled` on */
-    uint32_t tabled; /* (log_shared_runs.c) */
+    bool runs_incomplete; /* active segment: it holds shared runs; `runs` lacks what the table has from `tabled` on */
+    uint32_t next_table_run; /* (log_shared_runs.c) */
 };
 
 /* One queue's settlements that are not in a group yet, in order. */
@@ -137,7 +137,7 @@ struct load {
     uint64_t from, bytes, tag;
     enum { LOAD_WAITS, LOAD_TABLE, LOAD_RUNS, LOAD_READY } state;
     struct segment *segment;
-    uint64_t tabled;          /* the segment whose table was read */
+    uint64_t table_read;      /* the segment whose table was read */
     uint64_t base;            /* file offset of what was read */
     struct table_entry *runs; /* what of it is wanted */
     uint32_t run_count;
@@ -159,7 +159,7 @@ struct log {
     uint32_t segment_count, segment_capacity;
     uint64_t segment_bytes; /* of their files */
     uint32_t spares;        /* allocated segments beyond the active one: ids active + 1 … */
-    bool spare_coming;      /* the next one is being allocated */
+    bool spare_pending;     /* the next one is being allocated */
     mono_t spare_again;     /* an allocation failed for want of room: the next try */
     bool no_room;
     uint64_t recyclable[RECYCLABLE_MAX]; /* ids of freed segments whose files wait to become spares */
@@ -303,7 +303,7 @@ void segment_name(char out[FILE_NAME_SIZE], uint64_t id);
 bool segment_id_of(const char *name, uint64_t *id);
 struct segment *segment_add(struct log *l, uint64_t id);
 struct segment *segment_find(const struct log *l, uint64_t id);
-void segment_has_file(struct log *l, struct segment *s, uint64_t size); /* smaller than segments are now */
+void segment_set_file_bytes(struct log *l, struct segment *s, uint64_t size); /* smaller than segments are now */
 struct segment *segment_active(const struct log *l);
 size_t segment_table_size(const struct segment *s);                   /* an upper bound of its table's record */
 void segment_add_run(struct segment *s, const struct table_entry *e); /* to its table */

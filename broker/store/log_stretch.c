@@ -75,7 +75,7 @@ struct span stretch_lane(struct stretches *s, const struct shared_record *run, u
 
 static bool is_live(void *context, uint32_t target, const struct run_target *t, uint64_t sequence, uint64_t *until)
 {
-    const struct live_in *live = context;
+    const struct live_filter *live = context;
     struct log_queue *q = live->queues[target];
     const struct extent *x = q ? extent_at(q, sequence) : NULL;
     uint64_t gap, settled, end;
@@ -96,7 +96,7 @@ static bool is_live(void *context, uint32_t target, const struct run_target *t, 
     return true;
 }
 
-static void make_room(struct live_in *live, uint32_t count)
+static void make_room(struct live_filter *live, uint32_t count)
 {
     if (count <= live->capacity)
         return;
@@ -106,7 +106,7 @@ static void make_room(struct live_in *live, uint32_t count)
     live->queues = xrealloc(live->queues, live->capacity * sizeof(struct log_queue *));
 }
 
-struct stretches live_stretches(struct live_in *live, const struct table_entry *e, struct target_reader targets)
+struct stretches live_stretches(struct live_filter *live, const struct table_entry *e, struct target_reader targets)
 {
     uint32_t count = 0;
     make_room(live, targets.left + 1); /* one is read ahead */
@@ -124,7 +124,7 @@ struct stretches live_stretches(struct live_in *live, const struct table_entry *
                                .wanting = live->wanting };
 }
 
-void live_free(struct live_in *live)
+void live_free(struct live_filter *live)
 {
     free(live->targets);
     free(live->wanting);

@@ -193,13 +193,13 @@ static uint64_t first_in(const struct table_item *item, uint32_t queue)
     return 0;
 }
 
-bool table_entry_of(struct table_standing *in, const struct table_item *item, uint32_t queue, struct table_entry *out)
+bool table_entry_of(struct table_cursor *in, const struct table_item *item, uint32_t queue, struct table_entry *out)
 {
     *out = item->e;
     if (item->target_count == 0)
         return item->e.queue == queue;
     if (in->targets != item->targets.data)
-        *in = (struct table_standing){ item->targets.data, first_in(item, queue) };
+        *in = (struct table_cursor){ item->targets.data, first_in(item, queue) };
     out->queue = queue;
     out->first = in->first + item->past;
     return in->first != 0;

@@ -121,7 +121,7 @@ static void check_files(const struct log *l)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < l->segment_count; i++)
-        bytes += l->segments[i]->file;
+        bytes += l->segments[i]->file_bytes;
     equal("bytes of segments' files", 0, bytes, l->segment_bytes);
 }
 

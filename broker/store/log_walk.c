@@ -165,7 +165,7 @@ int walk_segment(struct log *l, uint64_t id, const struct walk *w, struct walked
             break;
     }
     size_t left = p.at < b.size ? b.size - p.at : 0, head = out->blank ? left : group_header_size(p.in.version);
-    out->rest = !out->sealed && left && !is_zero(span_of(b.data + p.at, left < head ? left : head));
+    out->torn = !out->sealed && left && !is_zero(span_of(b.data + p.at, left < head ? left : head));
     buf_free(&b);
     return why;
 }

@@ -10,7 +10,7 @@ struct walked {
     uint64_t groups, records, events;
     bool blank;       /* no header of a segment */
     bool sealed;      /* ends with a table */
-    bool rest;        /* behind the last whole group a torn one begins */
+    bool torn;        /* behind the last whole group a torn one begins */
     uint64_t end;     /* behind the last whole group */
     uint32_t damaged; /* stretches with whole groups behind them */
 };

@@ -50,7 +50,7 @@ static void read_table(struct span payload, uint8_t version)
         for (uint64_t before = 0; target_next(&targets, &t); before = t.queue, count++)
             assert(count == 0 || t.queue > before);
         assert(count == item.target_count &&
-               (count == 0 || table_entry_of(&(struct table_standing){ 0 }, &item, t.queue, &e)));
+               (count == 0 || table_entry_of(&(struct table_cursor){ 0 }, &item, t.queue, &e)));
     }
 }
 

@@ -82,7 +82,7 @@ static void a_tables_shared_runs_cost_little_where_they_go_on(void **state)
     struct table_entry alone[] = { { 7, 3, 40, 64, 100 } }, e;
     struct table_item shared[12], item;
     struct table_reader table;
-    struct table_standing seventh = { 0 }, last_one = { 0 };
+    struct table_cursor seventh = { 0 }, last_one = { 0 };
     struct record r;
     for (uint32_t i = 0; i < 100; i++)
         to[i] = (struct run_target){ i + 1, 1000 * (i + 1) };

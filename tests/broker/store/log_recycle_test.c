@@ -170,13 +170,13 @@ static void one_that_could_not_be_renamed_is_one_too_many(void **state)
     model_settle_rest(&m, &m.queues[0], 1);
     model_quiet(&m);
     assert_int_equal(l->recyclable_count, RECYCLABLE_MAX);
-    for (int i = 0; i < 100 && !l->spare_coming; i++) {
+    for (int i = 0; i < 100 && !l->spare_pending; i++) {
         model_turn(&m, 1, UINT64_MAX);
         model_settle_rest(&m, &m.queues[0], 1);
         assert_true(model_append(&m, &m.queues[0], 4, 400, false));
         model_turn(&m, 1000, 0);
     }
-    assert_true(l->spare_coming && l->checkpointing && l->freeing_count && l->recyclable_count + 1 == RECYCLABLE_MAX);
+    assert_true(l->spare_pending && l->checkpointing && l->freeing_count && l->recyclable_count + 1 == RECYCLABLE_MAX);
     while (disk_pending(m.disk) > 1)
         disk_step(m.disk, &m.random);
     disk_set_fault(m.disk, DISK_NO_SPACE, true);
