@@ -136,7 +136,7 @@ static bool is_in_file(const void *context, bool topic, const char *name)
 {
     const struct file *file = context;
     const struct broker_options *o = file->options;
-    if (topic ? broker_options_declare_topic(o, name) : broker_options_declare(o, name))
+    if (topic ? broker_options_has_topic(o, name) : broker_options_has_queue(o, name))
         return true;
     log_about(LOG_INFO, "config", topic ? NULL : name, NULL,
               "%s '%s' is not in the file any more: it stays, and calls may change and delete it",

@@ -20,7 +20,7 @@
 /* How long those who were attached are still answered: what they had sent before they heard the Bye is refused, not lost. */
 #define FAREWELL_MS 200
 /* How long the disk may take for what waits for it, and for the last checkpoint. */
-#define REST_MS 10000
+#define STOP_MS 10000
 /* Without an event in queues in memory for so long, nobody else needs the loop while it waits for the disk. */
 #define QUIET_MS 1000
 
@@ -123,7 +123,7 @@ struct broker *broker_open(void *context, const struct broker_options *o, struct
     return b;
 }
 
-static bool is_for_the_disk_alone(struct broker *b, mono_t now)
+static bool memory_is_quiet(struct broker *b, mono_t now)
 {
     uint64_t moves = store_memory_moves(b->store);
     if (moves != b->moves)
@@ -138,7 +138,7 @@ static bool flush_log(struct broker *b, struct now now)
     struct store *log = b->data.log;
     if (!log)
         return false;
-    log_may_wait(log, is_for_the_disk_alone(b, now.mono));
+    log_may_wait(log, memory_is_quiet(b, now.mono));
     log->ops->flush(log, now.mono);
     return log_has_news(log);
 }
@@ -218,7 +218,7 @@ static bool is_alone(const struct broker *b)
 }
 
 /* The log's last checkpoint is written: nothing that was settled comes again. */
-static bool is_at_rest(const struct broker *b)
+static bool log_has_stopped(const struct broker *b)
 {
     return !b->data.log || b->data.log->ops->stop(b->data.log);
 }
@@ -226,9 +226,9 @@ static bool is_at_rest(const struct broker *b)
 void broker_stop(struct broker *b)
 {
     core_stop(b->core, clock_now());
-    run_until(b, has_said_bye, REST_MS);
+    run_until(b, has_said_bye, STOP_MS);
     run_until(b, is_alone, FAREWELL_MS);
-    run_until(b, is_at_rest, REST_MS);
+    run_until(b, log_has_stopped, STOP_MS);
 }
 
 void broker_close(struct broker *b)

@@ -195,7 +195,7 @@ static bool check(void *options, struct error *e)
     return broker_options_check(options, e) && check_keys(options, e);
 }
 
-bool broker_options_declare(const void *options, const char *queue)
+bool broker_options_has_queue(const void *options, const char *queue)
 {
     return queue_find_declared(options, span_str(queue)) != NULL;
 }
@@ -266,11 +266,11 @@ static bool check_targets(const struct broker_options *o, bool auto_declare, str
 {
     for (const struct declared_queue *q = o->queues; q && !auto_declare; q = q->hh.next) {
         const char *target = q->settings.dead_letter;
-        if (*target && !broker_options_declare(o, target))
+        if (*target && !broker_options_has_queue(o, target))
             return error_set(e, "queues: '%s' has dead_letter '%s', which is not in the file; declare it under queues:",
                              q->name, target);
     }
-    return options_know_queues(o, broker_options_declare, o, "the file", e);
+    return options_check_targets_exist(o, broker_options_has_queue, o, "the file", e);
 }
 
 /* A queue may be in the data directory, too, which is not opened for this. */

@@ -54,8 +54,8 @@ bool broker_options_check(const struct broker_options *options, struct error *e)
 bool broker_options_check_queues(const struct broker_options *options, const struct broker_options *rest,
                                  struct error *e);
 /* Is that queue among the options' own (struct broker_options)? */
-bool broker_options_declare(const void *options, const char *queue);
-bool broker_options_declare_topic(const struct broker_options *options, const char *topic);
+bool broker_options_has_queue(const void *options, const char *queue);
+bool broker_options_has_topic(const struct broker_options *options, const char *topic);
 void broker_options_free(struct broker_options *options);
 /* Half of the cgroup's memory limit, or of the machine's memory. */
 uint64_t broker_memory_budget(void);

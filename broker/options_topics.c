@@ -22,7 +22,7 @@ static struct declared_topic *topic_find_declared(const struct broker_options *o
     return t;
 }
 
-bool broker_options_declare_topic(const struct broker_options *o, const char *topic)
+bool broker_options_has_topic(const struct broker_options *o, const char *topic)
 {
     return topic_find_declared(o, span_str(topic)) != NULL;
 }
@@ -137,8 +137,8 @@ static bool refuse_unknown(const struct declared_topic *t, const char *queue, in
                      queue, line, where);
 }
 
-bool options_know_queues(const struct broker_options *o, bool (*known)(const void *context, const char *queue),
-                         const void *context, const char *where, struct error *e)
+bool options_check_targets_exist(const struct broker_options *o, bool (*known)(const void *context, const char *queue),
+                                 const void *context, const char *where, struct error *e)
 {
     for (const struct declared_topic *t = o->topics; t; t = t->hh.next) {
         for (const struct declared_binding *b = t->bindings; b; b = b->next) {

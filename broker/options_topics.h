@@ -8,8 +8,8 @@
 bool options_read_topic(void *context, const char *const *keys, size_t count, const char *value, int line,
                         struct error *e);
 /* Does `known` know every queue that a topic's bindings and `unrouted` name? `where` says in what it looks, for the sentence. */
-bool options_know_queues(const struct broker_options *o, bool (*known)(const void *context, const char *queue),
-                         const void *context, const char *where, struct error *e);
+bool options_check_targets_exist(const struct broker_options *o, bool (*known)(const void *context, const char *queue),
+                                 const void *context, const char *where, struct error *e);
 void options_free_topics(struct broker_options *o);
 
 #endif

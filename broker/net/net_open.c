@@ -111,7 +111,7 @@ int net_fd_of(void *socket)
     return fd;
 }
 
-void net_warn_of_no_keys(const struct net *n)
+void net_warn_if_no_keys(const struct net *n)
 {
     if (n->has_keys && n->clients.count == 0)
         log_write(LOG_WARN, "net", "%s holds no keys: nobody can attach until there are some (SIGHUP reads them again)",
@@ -126,7 +126,7 @@ static bool read_keys(struct net *n, const struct net_options *o, struct error *
         return true;
     n->clients_path = xstrdup(o->clients);
     n->has_keys = curve_read_secret(o->secret_key_file, &n->keys, e) && curve_read_set(o->clients, &n->clients, e);
-    net_warn_of_no_keys(n);
+    net_warn_if_no_keys(n);
     return n->has_keys;
 }
 

@@ -4,7 +4,7 @@
 #include <malloc.h>
 #include <zmq.h>
 
-#define REBIND_SAY_MS 5000
+#define REBIND_LOG_MS 5000
 
 void net_rebind_begin(struct net *n, mono_t now)
 {
@@ -14,7 +14,7 @@ void net_rebind_begin(struct net *n, mono_t now)
     n->ingress = NULL;
     n->ingress_fd = -1;
     n->ingress_more = false;
-    n->rebind_since = n->rebind_said = now;
+    n->rebind_since = n->rebind_logged = now;
 }
 
 /* NULL with a sentence. Over ipc the closed one leaves its path, which the bind takes away; over tcp its port is in use for a
@@ -41,8 +41,8 @@ void net_rebind_try(struct net *n, mono_t now)
         malloc_trim(0); /* what the flood took goes back to the system */
         log_write(LOG_INFO, "net", "the ingress %s is bound again after %lld ms", n->ingress_endpoint,
                   (long long)mono_since_ms(now, n->rebind_since));
-    } else if (mono_since_ms(now, n->rebind_said) >= REBIND_SAY_MS) {
-        n->rebind_said = now;
+    } else if (mono_since_ms(now, n->rebind_logged) >= REBIND_LOG_MS) {
+        n->rebind_logged = now;
         log_write(LOG_ERROR, "net", "cannot bind the ingress %s again, trying on: %s", n->ingress_endpoint, e.text);
     }
 }

@@ -48,7 +48,7 @@ bool net_reload_clients(struct net *n, struct core *core, struct now now, struct
         return false;
     curve_set_free(&n->clients);
     n->clients = clients;
-    net_warn_of_no_keys(n);
+    net_warn_if_no_keys(n);
     core_revoke(core, is_client, n, now);
     return true;
 }

@@ -26,7 +26,7 @@ struct net {
     struct curve_set clients;
     struct lanes *lanes;
     struct replies *replies;
-    mono_t rebind_since, rebind_said;
+    mono_t rebind_since, rebind_logged;
     /* A ZMQ_FD says once that something came, and whoever reads or sends on the socket takes the word away: so a socket
      * is read until it is empty, and again after it was sent on. In between it is left alone: each look at an idle one
      * would cost system calls. */
@@ -35,7 +35,7 @@ struct net {
 };
 
 /* Says so when nobody is admitted. */
-void net_warn_of_no_keys(const struct net *n);
+void net_warn_if_no_keys(const struct net *n);
 
 /* The descriptor that says when to look at a socket. */
 int net_fd_of(void *socket);
