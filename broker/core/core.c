@@ -74,7 +74,7 @@ int32_t core_tenths(const struct core *c)
 static uint64_t memory_used(const struct core *c)
 {
     return c->store->ops->memory(c->store) + (c->disk ? c->disk->ops->memory(c->disk) : 0) + c->waiting_bytes +
-           c->dedup_bytes + c->calendar_bytes + c->history_bytes + c->aside_bytes;
+           c->dedup_bytes + c->schedule_bytes + c->history_bytes + c->aside_bytes;
 }
 
 uint64_t core_budget_left(const struct core *c)
@@ -167,7 +167,7 @@ void core_tick(struct core *c, struct now now)
         settle_lease_expired(c, OWNER(t, struct lease, timer));
     while ((t = timers_pop(&c->redrive_timers, now.mono)) != NULL)
         redrive_due(c, OWNER(t, struct redrive, timer));
-    calendar_wake(c);
+    schedule_wake(c);
     aside_wake(c);
     while (producer_expire(c, now.mono))
         ;
@@ -184,14 +184,14 @@ static void run_queues(struct core *c)
         q->runnable = false;
         publish_admit(c, q);
         /* What was admitted just now may be due or expired already. Where more has than a turn takes, others come before it goes on. */
-        if (q->calendar && !calendar_turn(c, q)) {
-            core_stop_queue(c, q); /* its calendar has it run again at once */
+        if (q->schedule && !schedule_turn(c, q)) {
+            core_stop_queue(c, q); /* its schedule has it run again at once */
             continue;
         }
         deliver_run(c, q);
         backlog_want(c, q);
-        if (q->calendar)
-            calendar_want(c, q);
+        if (q->schedule)
+            schedule_want(c, q);
         if (q->partitions)
             aside_want(c, q);
     }
@@ -228,7 +228,7 @@ static void say_bye(struct core *c)
 void core_flush(struct core *c, struct now now)
 {
     c->now = now;
-    calendar_wake(c);
+    schedule_wake(c);
     flush_all(c);
     say_bye(c);
     flush_all(c);
@@ -243,7 +243,7 @@ mono_t core_due(const struct core *c)
     due = mono_min(due, timers_next(&c->lease_timers));
     due = mono_min(due, timers_next(&c->redrive_timers));
     due = mono_min(due, timers_next(&c->aside_timers));
-    due = mono_min(due, calendar_due(c));
+    due = mono_min(due, schedule_due(c));
     return mono_min(due, timers_next(&c->producer_timers));
 }
 

@@ -7,8 +7,8 @@
  *   publish/      entries as they arrive: publish.c in order, admission.c lets them in, duplicates.c those that came before
  *                 (dedup.c remembers them), waiters.c those that wait for room, producer.c who sent them, their outcomes
  *   queue/        what a queue holds: queue.c its books (queue_view.c tells of them; queue_name.c finds it), items.c where
- *                 its items are, drop.c what makes room for others, backlog.c what is on disk alone, calendar.c what waits
- *                 for a time and what runs out (calendar.h)
+ *                 its items are, drop.c what makes room for others, backlog.c what is on disk alone, schedule.c what waits
+ *                 for a time and what runs out (schedule.h)
  *   partition/    which go to whom, where a queue has partitions (partition.c, share.c) or an order by key (keys.c, aside.c)
  *   topic/        topics and what is bound to them: fanout.c lets their entries in (fanout_room.c: where there
  *                 is room), targets.c which queues have an event
@@ -176,7 +176,7 @@ struct core {
 
     struct timers timers; /* of sessions */
     struct timers lease_timers;
-    struct timers delay_timers; /* of calendars: what follows the monotonic clock … */
+    struct timers delay_timers; /* of schedules: what follows the monotonic clock … */
     struct timers wall_timers;  /* … and the wall clock: `due` holds its milliseconds */
     struct timers aside_timers; /* see aside.h */
     struct timers wait_timers;
@@ -209,7 +209,7 @@ struct core {
     uint8_t dedup_key[16]; /* of every queue's dedup window … */
     uint64_t dedup_bytes;  /* … and the memory of all of them */
     mono_t dedup_swept;
-    uint64_t calendar_bytes; /* memory of all calendars */
+    uint64_t schedule_bytes; /* memory of all schedules */
     uint64_t history_bytes;  /* memory of all histories */
     uint64_t aside_bytes;    /* memory of what is known of events set aside, see aside.h */
     struct answered *answers, *answer_list;

@@ -4,7 +4,7 @@
  * in the end and leaves nothing. */
 #include "broker/core/calls/redrive.h"
 #include "broker/core/partition/partition.h"
-#include "broker/core/queue/calendar.h"
+#include "broker/core/queue/schedule.h"
 #include "proto/filter.h"
 #include "tests/sim/sim.h"
 
@@ -265,7 +265,7 @@ void anything_check_step(struct sim *s)
             sim_fail(s, "%s: something is left of what drained: %s", q->name, #condition);                             \
     } while (0)
 
-static void check_calendar(struct sim *s, const struct queue *q, const struct calendar *k)
+static void check_schedule(struct sim *s, const struct queue *q, const struct schedule *k)
 {
     NOTHING_IS_LEFT(k->parked_events == 0 && k->called_events == 0 && !k->loading);
     NOTHING_IS_LEFT(k->doomed_events == 0 && k->condemned.count == 0 && k->overdue.count == 0 && !k->doomed_loading);
@@ -279,8 +279,8 @@ static void check_queue(struct sim *s, const struct queue *q)
     NOTHING_IS_LEFT(!p || (!p->keys && p->sorted == 0 && p->sorted_bytes == 0));
     NOTHING_IS_LEFT(!p || (p->aside.all.events == 0 && p->aside.counted == 0));
     NOTHING_IS_LEFT(!q->durable || (q->durable->backlog_events == 0 && q->durable->backlog_bytes == 0));
-    if (q->calendar)
-        check_calendar(s, q, q->calendar);
+    if (q->schedule)
+        check_schedule(s, q, q->schedule);
 }
 
 void anything_check_end(struct sim *s)

@@ -405,7 +405,7 @@ static void dropped(struct sim *s, const struct asked *w)
     f->dropped |= storing_is_dead(s, f);
     const struct trouble *t = same ? trouble_find(q, f->sequence) : NULL;
     bool letters = s->mood.letters && f->queue == 0;
-    bool held = (t && t->held) || (q && q->calendar && doomed_has(q->calendar, f->sequence));
+    bool held = (t && t->held) || (q && q->schedule && doomed_has(q->schedule, f->sequence));
     f->dropped |= same && held;
     if (f->dropped && f->dropped_by == 0)
         f->dropped_by = s->config.incarnation;

@@ -405,7 +405,7 @@ bool storing_is_dead(struct sim *s, const struct fact *f)
 bool storing_is_condemned(struct sim *s, const struct fact *f)
 {
     struct queue *q = queue_find(s->core, span_str(sim_queue_name(f->queue)));
-    return q && q->calendar && doomed_is_condemned(q->calendar, f->sequence);
+    return q && q->schedule && doomed_is_condemned(q->schedule, f->sequence);
 }
 
 bool storing_has_returned(struct sim *s, const struct fact *f)

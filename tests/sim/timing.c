@@ -61,8 +61,8 @@ struct looking {
 /* It waits, and nobody gets it, until it is among the dead: in memory only where those have no room. */
 static bool is_kept(const struct sim *s, const struct queue *q, uint64_t sequence, const struct item *item)
 {
-    return s->mood.expiries && item->state == ITEM_DELAYED && doomed_has(q->calendar, sequence) &&
-           (q->durable || q->calendar->doomed_why != HOLD_NOT);
+    return s->mood.expiries && item->state == ITEM_DELAYED && doomed_has(q->schedule, sequence) &&
+           (q->durable || q->schedule->doomed_why != HOLD_NOT);
 }
 
 static bool look(void *context, uint64_t sequence, struct item *item)
@@ -91,7 +91,7 @@ static bool look(void *context, uint64_t sequence, struct item *item)
 static bool is_in_hand(void *context, uint64_t sequence, struct item *item)
 {
     const struct looking *at = context;
-    if (item->state == ITEM_IN_FLIGHT && doomed_has(at->queue->calendar, sequence))
+    if (item->state == ITEM_IN_FLIGHT && doomed_has(at->queue->schedule, sequence))
         sim_wrong(at->sim, "%s: event %llu expired, and is delivered again", at->queue->name,
                   (unsigned long long)sequence);
     return true;
@@ -101,7 +101,7 @@ static bool is_in_hand(void *context, uint64_t sequence, struct item *item)
  * tried again, but for the disk. */
 static void check_doomed(struct sim *s, struct queue *q)
 {
-    const struct calendar *k = q->calendar;
+    const struct schedule *k = q->schedule;
     bool roomy = !q->settings.dead_letter[0] && q->dead < q->settings.dead_capacity;
     bool waits = k && k->doomed_events && roomy && !q->durable;
     int64_t *since = &s->doomed_since[sim_queue_index(q->name)];

@@ -52,17 +52,17 @@ static void put_next(struct explained *e, enum next_step what, int64_t at_ms)
 /* It expired, or is to be dead since a restart. */
 static bool is_doomed(const struct queue *q, uint64_t sequence)
 {
-    return q->calendar && doomed_has(q->calendar, sequence);
+    return q->schedule && doomed_has(q->schedule, sequence);
 }
 
 static void explain_delayed(const struct core *c, const struct queue *q, const struct trouble *t, struct explained *e)
 {
-    if (q->calendar)
-        calendar_tell(c, q, &e->event, 1);
+    if (q->schedule)
+        schedule_describe(c, q, &e->event, 1);
     bool held = e->event.trouble.held != HOLD_NOT, failed = t && (t->failures || t->crashes);
     e->blocked = held ? BLOCKED_DEAD_LETTER : failed ? BLOCKED_BACK_OFF : BLOCKED_DELAYED;
     if (!held && is_doomed(q, e->event.sequence))
-        e->blocked = doomed_is_condemned(q->calendar, e->event.sequence) ? BLOCKED_DEAD_LETTER : BLOCKED_EXPIRED;
+        e->blocked = doomed_is_condemned(q->schedule, e->event.sequence) ? BLOCKED_DEAD_LETTER : BLOCKED_EXPIRED;
     if (e->event.ready_ms)
         put_next(e, held ? NEXT_DEAD_LETTER : NEXT_READY, e->event.ready_ms);
 }
@@ -172,8 +172,8 @@ static void explain(struct core *c, struct queue *q, const struct item *item, st
                      : !item || item->state == ITEM_READY ? STATE_READY
                      : item->state == ITEM_IN_FLIGHT      ? STATE_IN_FLIGHT
                                                           : STATE_DELAYED;
-    if (q->calendar)
-        calendar_tell_expiry(q, &e->event, 1);
+    if (q->schedule)
+        schedule_describe_expiry(q, &e->event, 1);
     if (e->event.state == STATE_READY)
         explain_ready(c, q, item, e);
     else if (e->event.state == STATE_IN_FLIGHT)

@@ -46,7 +46,7 @@ static void describe(const struct core *c, struct queue *q, struct queue_info *o
         .redelivered = q->redelivered,
         .duplicates = q->duplicates,
         .dedup_evicted = q->dedup.evicted,
-        .dead_letter_held = q->held + (q->calendar ? doomed_held(q->calendar) : 0),
+        .dead_letter_held = q->held + (q->schedule ? doomed_held(q->schedule) : 0),
     };
     memcpy(out->died, q->died, sizeof out->died);
     out->ledger.remaining = queue_remaining(q);
@@ -155,7 +155,7 @@ static void delete_queue(struct core *c, struct queue *q, const struct request *
 
 static void cancel(struct core *c, struct queue *q, const struct request *r, struct reply *reply, struct error *why)
 {
-    enum reason done = calendar_cancel(c, q, r->u.cancel.sequence);
+    enum reason done = schedule_cancel(c, q, r->u.cancel.sequence);
     if (done == REASON_unknown_event)
         explain_absence(q, r->u.cancel.sequence, why);
     if (done == REASON_ok)

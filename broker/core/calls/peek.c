@@ -2,7 +2,7 @@
  * and its answer follows. A page may be shorter than asked for; `next` says where to go on. */
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/partition/partition.h"
-#include "broker/core/queue/calendar.h"
+#include "broker/core/queue/schedule.h"
 
 #include "base/xalloc.h"
 
@@ -100,10 +100,10 @@ static void add_dead(struct page *p, uint64_t from)
 
 static void answer(const struct page *p, struct reply *reply)
 {
-    if (p->state == STATE_DELAYED && p->count && p->queue->calendar)
-        calendar_tell(p->core, p->queue, p->events, p->count);
-    if (p->state != STATE_DEAD && p->count && p->queue->calendar)
-        calendar_tell_expiry(p->queue, p->events, p->count);
+    if (p->state == STATE_DELAYED && p->count && p->queue->schedule)
+        schedule_describe(p->core, p->queue, p->events, p->count);
+    if (p->state != STATE_DEAD && p->count && p->queue->schedule)
+        schedule_describe_expiry(p->queue, p->events, p->count);
     reply->result = RESULT_PEEKED;
     reply->u.peeked.events = p->events;
     reply->u.peeked.count = p->count;
@@ -127,11 +127,11 @@ static uint64_t first_on_disk(struct queue *q, enum event_state state, uint64_t 
     if (!q->durable || state == STATE_IN_FLIGHT)
         return 0;
     if (state == STATE_DELAYED)
-        return q->calendar && ranges_next(&q->calendar->parked, from, &first, &end) && first < q->durable->end ? first
+        return q->schedule && ranges_next(&q->schedule->parked, from, &first, &end) && first < q->durable->end ? first
                                                                                                                : 0;
     if (!ranges_next(&q->durable->backlog, from, &first, &end))
         first = UINT64_MAX;
-    if (q->calendar && ranges_next(&q->calendar->called, from, &called, &end) && called < first)
+    if (q->schedule && ranges_next(&q->schedule->called, from, &called, &end) && called < first)
         first = called;
     if (q->partitions && aside_set_next(&q->partitions->aside.all, from, &aside) && aside < first)
         first = aside;

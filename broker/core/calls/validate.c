@@ -36,14 +36,14 @@ static void validate_consumers(const struct queue *q)
         fail("what is in flight is a consumer's");
 }
 
-static void validate_calendars(const struct core *c)
+static void validate_schedules(const struct core *c)
 {
     if (!timers_validate(&c->delay_timers) || !timers_validate(&c->wall_timers) || !timers_validate(&c->aside_timers))
-        fail("the calendars' timers are heaps");
+        fail("the schedules' timers are heaps");
     for (uint32_t i = 0; i < c->queue_count; i++) {
         const struct queue *q = c->by_name[i];
-        if (q->calendar && !calendar_validate(q->calendar))
-            fail("a queue's calendar is in order");
+        if (q->schedule && !schedule_validate(q->schedule))
+            fail("a queue's schedule is in order");
     }
 }
 
@@ -63,7 +63,7 @@ void core_validate(const struct core *c)
 {
     validate_duplicates(c);
     topics_validate(c);
-    validate_calendars(c);
+    validate_schedules(c);
     attempts_validate(c);
     if (!timers_validate(&c->timers) || !timers_validate(&c->lease_timers) || !timers_validate(&c->wait_timers))
         fail("timers are a heap");

@@ -16,7 +16,7 @@
 
 void doomed_add(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
-    struct calendar *k = q->calendar;
+    struct schedule *k = q->schedule;
     struct trouble *t = q->troubles ? trouble_find(q, sequence) : NULL;
     if (k->condemned.count)
         ranges_remove(&k->condemned, sequence, sequence + 1);
@@ -27,7 +27,7 @@ void doomed_add(struct core *c, struct queue *q, uint64_t sequence, struct item 
     if (item)
         queue_set_aside(c, q, sequence, item);
     else
-        calendar_set_aside(c, q, sequence);
+        schedule_park_event(c, q, sequence);
     if (k->overdue.count)
         ranges_remove(&k->overdue, sequence, sequence + 1);
     ranges_add(&k->doomed, sequence, sequence + 1);
@@ -38,7 +38,7 @@ void doomed_add(struct core *c, struct queue *q, uint64_t sequence, struct item 
     core_run_queue(c, q); /* whose turn tries them */
 }
 
-void doomed_gone(struct calendar *k, uint64_t sequence)
+void doomed_gone(struct schedule *k, uint64_t sequence)
 {
     if (k->doomed_events)
         k->doomed_events -= ranges_remove(&k->doomed, sequence, sequence + 1);
@@ -56,27 +56,27 @@ void doomed_take_over(struct core *c, struct queue *q)
     for (const struct trouble *t = MUTATED(forget_held) ? NULL : q->troubles; t; t = t->hh.next) {
         if (!should_be_dead(q, t))
             continue;
-        calendar_of(c, q);
+        schedule_of(c, q);
         doomed_add(c, q, t->sequence, NULL);
-        ranges_add(&q->calendar->condemned, t->sequence, t->sequence + 1);
+        ranges_add(&q->schedule->condemned, t->sequence, t->sequence + 1);
     }
 }
 
 /* What it is to be dead for; DEAD_NOT: the queue's settings have changed, and it is not any more. */
 static enum dead_reason reason_of(const struct queue *q, uint64_t sequence)
 {
-    if (!doomed_is_condemned(q->calendar, sequence))
+    if (!doomed_is_condemned(q->schedule, sequence))
         return q->settings.dead_letter_expired ? DEAD_EXPIRED : DEAD_NOT;
     const struct trouble *t = trouble_find(q, sequence);
     return t ? retry_verdict(q, t) : DEAD_NOT;
 }
 
-int64_t doomed_due(const struct calendar *k)
+int64_t doomed_due(const struct schedule *k)
 {
     return k->doomed_events && !k->doomed_loading ? k->doomed_at : INT64_MAX;
 }
 
-static void try_again(struct core *c, struct calendar *k, enum dead_hold why, int64_t ms)
+static void try_again(struct core *c, struct schedule *k, enum dead_hold why, int64_t ms)
 {
     k->doomed_why = why;
     k->doomed_at = mono_add_ms(c->now.mono, ms).ns;
@@ -85,7 +85,7 @@ static void try_again(struct core *c, struct calendar *k, enum dead_hold why, in
 /* [first, end) are the next. */
 static void read_from(struct core *c, struct queue *q, uint64_t first, uint64_t end)
 {
-    struct calendar *k = q->calendar;
+    struct schedule *k = q->schedule;
     if (!q->settings.dead_letter[0] && q->dead >= q->settings.dead_capacity) {
         try_again(c, k, HOLD_FULL, NO_ROOM_MS); /* nothing is read in vain */
         return;
@@ -96,15 +96,15 @@ static void read_from(struct core *c, struct queue *q, uint64_t first, uint64_t 
         return;
     }
     k->doomed_loading = true;
-    c->disk->ops->load(c->disk, q->id, first, calendar_load_bytes(q, &k->doomed, first, end), DOOMED_TAG | q->id);
+    c->disk->ops->load(c->disk, q->id, first, schedule_load_bytes(q, &k->doomed, first, end), DOOMED_TAG | q->id);
 }
 
 /* It will not be dead: what expired is gone, what was condemned comes again. */
 static void let_go(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
-    if (doomed_is_condemned(q->calendar, sequence)) {
-        doomed_gone(q->calendar, sequence);
-        calendar_call(c, q, sequence);
+    if (doomed_is_condemned(q->schedule, sequence)) {
+        doomed_gone(q->schedule, sequence);
+        schedule_call(c, q, sequence);
     } else if (item)
         queue_settle(c, q, sequence, item, CAUSE_EXPIRED);
     else
@@ -113,7 +113,7 @@ static void let_go(struct core *c, struct queue *q, uint64_t sequence, struct it
 
 void doomed_turn(struct core *c, struct queue *q)
 {
-    struct calendar *k = q->calendar;
+    struct schedule *k = q->schedule;
     uint64_t first, end;
     bool later = k->doomed_at > c->now.mono.ns && k->doomed_at != WHEN_DURABLE;
     if (k->doomed_events == 0 || k->doomed_loading || later || c->failed)
@@ -140,7 +140,7 @@ void doomed_turn(struct core *c, struct queue *q)
 /* False: it stays where it is, and its bytes are not wanted. */
 static bool bury(struct core *c, struct queue *q, const struct store_loaded *e)
 {
-    struct calendar *k = q->calendar;
+    struct schedule *k = q->schedule;
     enum dead_reason reason = doomed_has(k, e->sequence) ? reason_of(q, e->sequence) : DEAD_NOT;
     if (reason == DEAD_NOT || queue_item(q, e->sequence))
         return false;
@@ -160,11 +160,11 @@ bool doomed_loaded(struct core *c, const struct store_completion *done)
         return false;
     struct queue *q = queue_by_id(c, done->queue);
     if (q) {
-        q->calendar->doomed_loading = false;
-        try_again(c, q->calendar, HOLD_NOT, 0);
+        q->schedule->doomed_loading = false;
+        try_again(c, q->schedule, HOLD_NOT, 0);
     }
     for (size_t i = 0; i < done->count; i++) {
-        bool room = q && q->calendar->doomed_why == HOLD_NOT;
+        bool room = q && q->schedule->doomed_why == HOLD_NOT;
         if (!room || !bury(c, q, &done->events[i]))
             c->disk->ops->release(c->disk, done->queue, done->events[i].locator);
     }
@@ -173,7 +173,7 @@ bool doomed_loaded(struct core *c, const struct store_completion *done)
     return true;
 }
 
-void doomed_tell(const struct core *c, const struct calendar *k, struct peeked *events, size_t count)
+void doomed_tell(const struct core *c, const struct schedule *k, struct peeked *events, size_t count)
 {
     int64_t next_ms = c->now.wall.ms + mono_wait_ms((mono_t){ k->doomed_at }, c->now.mono);
     for (size_t i = 0; i < count; i++) {

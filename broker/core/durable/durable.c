@@ -246,7 +246,7 @@ void durable_move_mark(struct core *c, struct queue *q)
 bool durable_comes(const struct queue *q)
 {
     const struct durable *d = q->durable;
-    if (d && q->calendar && calendar_comes(q))
+    if (d && q->schedule && schedule_comes(q))
         return true;
     if (!d || q->next_ready >= d->end)
         return false;
@@ -302,7 +302,7 @@ void core_disk(struct core *c, struct now now)
             return;
         }
         if (done.kind == STORE_LOADED) {
-            if (!calendar_loaded(c, &done) && !redrive_loaded(c, &done) && !explain_loaded(c, &done) &&
+            if (!schedule_loaded(c, &done) && !redrive_loaded(c, &done) && !explain_loaded(c, &done) &&
                 !doomed_loaded(c, &done) && !aside_loaded(c, &done) && !drop_loaded(c, &done) && !peek_loaded(c, &done))
                 backlog_loaded(c, &done);
             continue;

@@ -6,7 +6,7 @@
 #include "broker/core/durable/persist_fields.h"
 #include "broker/core/durable/salvaged.h"
 #include "broker/core/partition/partition.h"
-#include "broker/core/queue/calendar.h"
+#include "broker/core/queue/schedule.h"
 #include "broker/core/topic/topic.h"
 
 /* ------------------------------------------------------------------ settings, books, what a snapshot has of events */
@@ -105,7 +105,7 @@ static void take_runs(struct core *c, struct queue *q, struct span bytes, bool w
         int64_t at = from + (int64_t)(step >> 1 ^ (0 - (step & 1)));
         struct terms t = { waiting ? at : 0, waiting ? 0 : at };
         if (count && count <= UINT32_MAX)
-            calendar_restore(c, q, first, count, &t);
+            schedule_restore(c, q, first, count, &t);
         from = from ? from : at;
     }
 }
@@ -116,7 +116,7 @@ static void take_fresh(struct core *c, struct queue *q, struct span bytes)
     uint64_t first, count;
     while (wire_varint(&r, &first) && wire_varint(&r, &count)) {
         if (first < q->next_sequence && count && count <= q->next_sequence - first)
-            ranges_add(&calendar_of(c, q)->fresh, first, first + count);
+            ranges_add(&schedule_of(c, q)->fresh, first, first + count);
     }
 }
 

@@ -7,7 +7,7 @@
 #include "broker/core/durable/persist_fields.h"
 #include "broker/core/durable/persist_topic.h"
 #include "broker/core/durable/salvaged.h"
-#include "broker/core/queue/calendar.h"
+#include "broker/core/queue/schedule.h"
 
 /* ------------------------------------------------------------------ notes and the snapshot */
 
@@ -77,9 +77,9 @@ static void replay_origin(struct core *c, struct queue *q, const struct store_ru
         default: break;
         }
     }
-    terms = calendar_terms(q, &terms, run->accepted_ms); /* the settings are those of then */
+    terms = schedule_terms(q, &terms, run->accepted_ms); /* the settings are those of then */
     if (terms.not_before_ms || terms.expires_ms)
-        calendar_restore(c, q, run->first, run->count, &terms);
+        schedule_restore(c, q, run->first, run->count, &terms);
     if (token_is_zero(id) || first == 0)
         return;
     struct destination *d = persist_destination(persist_producer_of(c, id), topic.size ? topic : span_str(q->name));

@@ -3,7 +3,7 @@
 #include "broker/core/durable/persist_fields.h"
 #include "broker/core/durable/persist_words.h"
 #include "broker/core/partition/partition.h"
-#include "broker/core/queue/calendar.h"
+#include "broker/core/queue/schedule.h"
 
 #include "base/mutation.h"
 
@@ -62,7 +62,7 @@ static void put_overdue(struct buf *b, const struct ranges *overdue, int64_t *fr
 }
 
 /* Of the condemned their troubles tell; the others expired. */
-static void put_doomed(struct buf *b, const struct calendar *k, int64_t *from)
+static void put_doomed(struct buf *b, const struct schedule *k, int64_t *from)
 {
     for (uint64_t at = 0, end, first, behind; ranges_next(&k->doomed, at, &at, &end);) {
         bool some = ranges_next(&k->condemned, at, &first, &behind);
@@ -77,7 +77,7 @@ static void put_doomed(struct buf *b, const struct calendar *k, int64_t *from)
     }
 }
 
-static void put_calendar(struct buf *b, const struct calendar *k)
+static void put_schedule(struct buf *b, const struct schedule *k)
 {
     int64_t from = 0;
     size_t mark = wire_begin(b, QUEUE_WAITING);
@@ -109,7 +109,7 @@ static void put_parked_within(struct buf *b, const struct ranges *parked, uint64
 static void put_fresh(struct buf *b, const struct queue *q)
 {
     const struct durable *d = q->durable;
-    const struct calendar *k = q->calendar;
+    const struct schedule *k = q->schedule;
     size_t mark = wire_begin(b, QUEUE_FRESH);
     for (uint64_t at = 0, end; ranges_next(&k->fresh, at, &at, &end); at = end)
         put_parked_within(b, &k->parked, at, end);
@@ -128,9 +128,9 @@ static void put_queue_state(struct core *c, struct buf *b, const struct queue *q
         put_ledger(b, QUEUE_LEDGER, &q->ledger);
         if (dedup_count(&q->dedup))
             put_dedup(c, b, &q->dedup);
-        if (q->calendar)
-            put_calendar(b, q->calendar);
-        if (q->calendar && c->stopping)
+        if (q->schedule)
+            put_schedule(b, q->schedule);
+        if (q->schedule && c->stopping)
             put_fresh(b, q);
         for (const struct trouble *t = MUTATED(forget_dead) ? NULL : q->troubles; t; t = t->hh.next)
             persist_put_trouble(b, QUEUE_TROUBLE, q->id, t, TRIED_ALL);

@@ -2,7 +2,7 @@
  * of that on, with those neighbours that are wanted, too. The others of the load are let go again. */
 #include "broker/core/partition/aside.h"
 #include "broker/core/partition/partition.h"
-#include "broker/core/queue/calendar.h"
+#include "broker/core/queue/schedule.h"
 
 #include "base/mutation.h"
 
@@ -34,7 +34,7 @@ static void read_from(struct core *c, struct queue *q, const struct aside_line *
     uint64_t end, from;
     ranges_next(&line->ranges, first, &from, &end);
     uint64_t each = q->durable->backlog_bytes / backlog_on_disk(q) + 1;
-    uint64_t bytes = calendar_load_bytes(q, &line->ranges, first, end);
+    uint64_t bytes = schedule_load_bytes(q, &line->ranges, first, end);
     q->partitions->aside.reading = true;
     bytes = bytes < most * each * 5 / 4 ? bytes : most * each * 5 / 4;
     c->disk->ops->load(c->disk, q->id, first, bytes, ASIDE_TAG | q->id);

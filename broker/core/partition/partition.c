@@ -1,8 +1,8 @@
 /* Which partition an event is in, and what comes next there. Events are sorted as somebody wants them: on behalf of one partition
  * all that stands before its next event is looked at, and goes to where it belongs. */
 #include "broker/core/partition/partition.h"
-#include "broker/core/queue/calendar.h"
 #include "broker/core/queue/items.h"
+#include "broker/core/queue/schedule.h"
 
 #include "base/mutation.h"
 #include "base/xalloc.h"
@@ -144,7 +144,7 @@ static void put(struct core *c, struct queue *q, uint64_t sequence, struct item 
 /* After a restart: it failed before, and the rest of its back-off holds its key up as if nothing had happened. */
 static bool goes_on_backing_off(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
-    uint64_t rest = q->durable && q->partitions->ordered ? calendar_rest(c, q, sequence) : 0;
+    uint64_t rest = q->durable && q->partitions->ordered ? schedule_backoff_left(c, q, sequence) : 0;
     uint64_t key = rest ? partition_key(c, q, item) : 0;
     if (rest == 0 || key_blocker(q, key, sequence))
         return false;
@@ -156,7 +156,7 @@ static bool goes_on_backing_off(struct core *c, struct queue *q, uint64_t sequen
 /* What is on disk of the queue's line, or was called. */
 static bool more_comes(const struct queue *q)
 {
-    return q->durable && (q->durable->backlog_events || (q->calendar && q->calendar->called_events));
+    return q->durable && (q->durable->backlog_events || (q->schedule && q->schedule->called_events));
 }
 
 bool partition_has_room(struct core *c, struct queue *q)

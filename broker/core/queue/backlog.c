@@ -6,8 +6,8 @@
  * bytes could be kept. */
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/partition/partition.h"
-#include "broker/core/queue/calendar.h"
 #include "broker/core/queue/items.h"
+#include "broker/core/queue/schedule.h"
 
 #include "base/mutation.h"
 
@@ -51,14 +51,14 @@ static int32_t tenths_at(const struct core *c, int64_t wall_ms)
 
 uint16_t backlog_attempt_by_mark(const struct queue *q, uint64_t sequence)
 {
-    if (q->calendar && ranges_has(&q->calendar->fresh, sequence))
+    if (q->schedule && ranges_has(&q->schedule->fresh, sequence))
         return 0;
     return sequence < q->durable->recovered_mark && sequence < q->durable->recovered_end;
 }
 
 uint16_t backlog_attempt(const struct queue *q, uint64_t sequence)
 {
-    if (q->calendar && ranges_has(&q->calendar->fresh, sequence))
+    if (q->schedule && ranges_has(&q->schedule->fresh, sequence))
         return 0;
     const struct trouble *t = q->troubles && sequence < q->durable->recovered_end ? trouble_find(q, sequence) : NULL;
     if (t && t->recovered && !MUTATED(recount_attempts))
@@ -68,7 +68,7 @@ uint16_t backlog_attempt(const struct queue *q, uint64_t sequence)
 
 enum backlog_place backlog_where(const struct queue *q, uint64_t sequence)
 {
-    const struct calendar *k = q->calendar;
+    const struct schedule *k = q->schedule;
     if (q->durable && ranges_has(&q->durable->backlog, sequence))
         return BACKLOG_LINE;
     if (q->partitions && aside_set_has(&q->partitions->aside.all, sequence))
@@ -80,7 +80,7 @@ enum backlog_place backlog_where(const struct queue *q, uint64_t sequence)
 
 uint64_t backlog_on_disk(const struct queue *q)
 {
-    const struct calendar *k = q->calendar;
+    const struct schedule *k = q->schedule;
     return q->durable->backlog_events + (k ? k->parked_events + k->called_events : 0) +
            (q->partitions ? q->partitions->aside.all.events : 0);
 }
@@ -96,7 +96,7 @@ static void take_from(struct ranges *r, uint64_t *count, uint64_t sequence)
 static void take_out(struct queue *q, enum backlog_place from, uint64_t sequence, uint64_t size)
 {
     struct durable *d = q->durable;
-    struct calendar *k = q->calendar;
+    struct schedule *k = q->schedule;
     if (from == BACKLOG_LINE)
         take_from(&d->backlog, &d->backlog_events, sequence);
     else if (from == BACKLOG_ASIDE)
@@ -120,8 +120,8 @@ void backlog_left(struct core *c, struct queue *q, uint64_t sequence, uint64_t s
     take_out(q, from, sequence, size);
     q->bytes -= size < q->bytes ? size : q->bytes;
     --*(from == BACKLOG_PARKED ? &q->delayed : &q->ready);
-    if (q->calendar)
-        calendar_gone(q, sequence);
+    if (q->schedule)
+        schedule_gone(q, sequence);
     if (from == BACKLOG_ASIDE)
         partition_goes_on(c, q, sequence);
     if (q->waiters || q->topic_count)
@@ -180,7 +180,7 @@ void backlog_place(struct core *c, struct queue *q, const struct store_loaded *e
 static bool is_first(const struct queue *q, uint64_t sequence)
 {
     uint64_t first, end;
-    return !q->calendar || (ranges_next(&q->durable->backlog, 0, &first, &end) && first == sequence);
+    return !q->schedule || (ranges_next(&q->durable->backlog, 0, &first, &end) && first == sequence);
 }
 
 /* May it become an item now? Else its bytes go, and it is loaded again when its turn is near. */

@@ -6,7 +6,7 @@
  * Where there is no room for the dead, those that wait are refused. */
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/partition/partition.h"
-#include "broker/core/queue/calendar.h"
+#include "broker/core/queue/schedule.h"
 
 /* Tags of loads that are for this; see peek.c for others. */
 #define DROP_TAG   (UINT64_C(9) << 32)
@@ -24,7 +24,7 @@ static uint64_t oldest_on_disk(const struct queue *q)
         return oldest;
     if (ranges_next(&q->durable->backlog, 0, &first, &end))
         oldest = first;
-    if (q->calendar && ranges_next(&q->calendar->called, 0, &first, &end) && first < oldest)
+    if (q->schedule && ranges_next(&q->schedule->called, 0, &first, &end) && first < oldest)
         oldest = first;
     if (q->partitions && aside_set_next(&q->partitions->aside.all, 0, &first) && first < oldest)
         oldest = first;

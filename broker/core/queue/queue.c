@@ -1,9 +1,9 @@
 /* What a queue holds: its life, and events in, between states and out. The books (ledger, counts, bytes) change here,
- * for runs of acks in queue_run.c, and nowhere else; items.c keeps the items, calendar.c knows when delayed ones are due. */
+ * for runs of acks in queue_run.c, and nowhere else; items.c keeps the items, schedule.c knows when delayed ones are due. */
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/partition/partition.h"
-#include "broker/core/queue/calendar.h"
 #include "broker/core/queue/items.h"
+#include "broker/core/queue/schedule.h"
 
 #include "base/mutation.h"
 #include "base/xalloc.h"
@@ -57,7 +57,7 @@ void queue_free(struct core *c, struct queue *q)
     trouble_free(q);
     aside_forget(c, q);
     partitions_free(q);
-    calendar_free(c, q);
+    schedule_free(c, q);
     items_free(q);
     duplicates_forget(c, q);
     if (q->durable)
@@ -138,8 +138,8 @@ bool queue_keeps(const struct core *c, const struct queue *q, const struct terms
 /* Those that are delayed on disk are read when they are due, however long that is: none of them is loaded in its turn. */
 static void park(struct core *c, struct queue *q, size_t count, uint64_t bytes)
 {
-    calendar_of(c, q);
-    calendar_park(q, q->next_sequence, count);
+    schedule_of(c, q);
+    schedule_park(q, q->next_sequence, count);
     q->durable->backlog_bytes += bytes;
     if (q->loaded != q->next_sequence)
         return;
@@ -163,7 +163,7 @@ void queue_enter(struct core *c, struct queue *q, const struct store_event *even
     *(delayed ? &q->delayed : &q->ready) += count;
     q->ledger.accepted += count;
     if (delayed || terms->expires_ms)
-        calendar_accepted(c, q, first, count, terms);
+        schedule_accepted(c, q, first, count, terms);
     rate_add(&q->in_rate, count, c->now.mono);
 }
 
@@ -181,7 +181,7 @@ static void accept(struct core *c, struct queue *q, struct store_event *events, 
                    const struct terms *given, const struct store_leaving *leaving, uint64_t *ticket)
 {
     struct buf words = { 0 };
-    struct terms terms = calendar_terms(q, given, c->now.wall.ms);
+    struct terms terms = schedule_terms(q, given, c->now.wall.ms);
     struct store *store = queue_store(c, q);
     struct store_run run = {
         .queue = q->id,
@@ -239,7 +239,7 @@ static void move(struct queue *q, struct item *item, enum item_state to)
 void queue_return(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
     assert(item->state == ITEM_IN_FLIGHT || item->state == ITEM_DELAYED);
-    if (q->calendar && calendar_ends(c, q, sequence, item))
+    if (q->schedule && schedule_expire_overdue(c, q, sequence, item))
         return;
     if (q->partitions && item->state == ITEM_IN_FLIGHT)
         partition_ended(c, q, item);
@@ -256,12 +256,12 @@ void queue_return(struct core *c, struct queue *q, uint64_t sequence, struct ite
 void queue_delay(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms)
 {
     assert(item->state == ITEM_IN_FLIGHT || item->state == ITEM_DELAYED);
-    if (q->calendar && calendar_ends(c, q, sequence, item))
+    if (q->schedule && schedule_expire_overdue(c, q, sequence, item))
         return;
     if (q->partitions && item->state == ITEM_IN_FLIGHT)
         partition_ended(c, q, item);
     move(q, item, ITEM_DELAYED);
-    calendar_delay(c, q, sequence, ms);
+    schedule_delay(c, q, sequence, ms);
     if (q->partitions)
         aside_failed(c, q);
 }
@@ -270,7 +270,7 @@ void queue_hold_back(struct core *c, struct queue *q, uint64_t sequence, struct 
 {
     assert(item->state == ITEM_READY);
     move(q, item, ITEM_DELAYED);
-    calendar_delay(c, q, sequence, ms);
+    schedule_delay(c, q, sequence, ms);
 }
 
 void queue_set_aside(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
@@ -330,8 +330,8 @@ void queue_remove(struct core *c, struct queue *q, uint64_t sequence, struct ite
     q->bytes -= item->size;
     item->state = ITEM_GONE;
     items_gone(q, sequence, item);
-    if (q->calendar)
-        calendar_gone(q, sequence);
+    if (q->schedule)
+        schedule_gone(q, sequence);
     if (q->waiters || q->topic_count)
         core_run_queue(c, q);
 }
@@ -375,7 +375,7 @@ uint64_t queue_purge(struct core *c, struct queue *q, bool everything)
     if (q->partitions)
         partition_purged(q);
     items_advance(q);
-    uint64_t parked = q->calendar ? calendar_purge(c, q) : 0;
+    uint64_t parked = q->schedule ? schedule_purge(c, q) : 0;
     uint64_t aside = q->partitions ? aside_purge(c, q) : 0;
     return w.count + parked + aside + (q->durable ? backlog_purge(c, q) : 0);
 }

@@ -21,7 +21,7 @@ struct history;
 struct redrive;
 struct partitions;
 struct topic; /* topic.h */
-struct calendar;
+struct schedule;
 
 enum item_state { ITEM_GONE, ITEM_READY, ITEM_IN_FLIGHT, ITEM_DELAYED };
 
@@ -78,7 +78,7 @@ struct queue {
     struct straggler *stragglers;
     struct heap returned;          /* sequences to deliver again; may hold stale ones */
     struct partitions *partitions; /* NULL: it is one FIFO; see partition.h */
-    struct calendar *calendar;     /* NULL: nothing of it was ever delayed, or expires */
+    struct schedule *schedule;     /* NULL: nothing of it was ever delayed, or expires */
 
     uint64_t ready, in_flight, delayed; /* events in each state */
     uint64_t bytes;                     /* of all of them */
@@ -120,7 +120,7 @@ struct durable {
     uint64_t recovered_end;  /* events before it were accepted before the restart */
     struct ranges backlog;   /* live sequences >= loaded */
     uint64_t backlog_events;
-    uint64_t backlog_bytes; /* of everything that is on disk only: the calendar's, too */
+    uint64_t backlog_bytes; /* of everything that is on disk only: the schedule's, too */
     uint64_t low;           /* load more once fewer than this are loaded and not delivered */
     bool loading;
     /* drop.c */
@@ -260,28 +260,28 @@ uint16_t backlog_attempt(const struct queue *q, uint64_t sequence);
 /* The same of one of which no failure is known: it never changes. */
 uint16_t backlog_attempt_by_mark(const struct queue *q, uint64_t sequence);
 
-/* calendar.c, calendar_disk.c; those that take a queue only where it has a calendar */
+/* schedule.c, schedule_disk.c; those that take a queue only where it has a schedule */
 /* What holds of events that are accepted now: what they said, and the queue's settings. */
-struct terms calendar_terms(const struct queue *q, const struct terms *given, int64_t now_ms);
-void calendar_wake(struct core *c);        /* queues of which something is due get a turn */
-mono_t calendar_due(const struct core *c); /* when that is to be called next */
+struct terms schedule_terms(const struct queue *q, const struct terms *given, int64_t now_ms);
+void schedule_wake(struct core *c);        /* queues of which something is due get a turn */
+mono_t schedule_due(const struct core *c); /* when that is to be called next */
 /* What is due becomes ready, or expires. False: more of it expires, and the queue has another turn for that, before anything else. */
-bool calendar_turn(struct core *c, struct queue *q);
+bool schedule_turn(struct core *c, struct queue *q);
 /* Comes back from its delivery: true when its time is up, and then it is gone. */
-bool calendar_ends(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
-void calendar_gone(struct queue *q, uint64_t sequence);                          /* the event left the queue */
-enum reason calendar_cancel(struct core *c, struct queue *q, uint64_t sequence); /* of any queue */
-uint64_t calendar_purge(struct core *c, struct queue *q);                        /* what is on disk only */
+bool schedule_expire_overdue(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
+void schedule_gone(struct queue *q, uint64_t sequence);                          /* the event left the queue */
+enum reason schedule_cancel(struct core *c, struct queue *q, uint64_t sequence); /* of any queue */
+uint64_t schedule_purge(struct core *c, struct queue *q);                        /* what is on disk only */
 /* Says of delayed events when they become ready. One walk over all that is delayed. */
-void calendar_tell(const struct core *c, const struct queue *q, struct peeked *events, size_t count);
+void schedule_describe(const struct core *c, const struct queue *q, struct peeked *events, size_t count);
 /* Says of events when they expire. One walk over all that expire. */
-void calendar_tell_expiry(const struct queue *q, struct peeked *events, size_t count);
-void calendar_want(struct core *c, struct queue *q);                       /* asks the disk for what is due */
-bool calendar_comes(const struct queue *q);                                /* is something due on its way from there? */
-bool calendar_loaded(struct core *c, const struct store_completion *done); /* false: it is not for a calendar */
+void schedule_describe_expiry(const struct queue *q, struct peeked *events, size_t count);
+void schedule_want(struct core *c, struct queue *q);                       /* asks the disk for what is due */
+bool schedule_comes(const struct queue *q);                                /* is something due on its way from there? */
+bool schedule_loaded(struct core *c, const struct store_completion *done); /* false: it is not for a schedule */
 /* After a restart, of any queue; `clean`: the log ends with its checkpoint. */
-void calendar_take_over(struct core *c, struct queue *q, bool clean);
-bool calendar_validate(const struct calendar *k);
+void schedule_recover(struct core *c, struct queue *q, bool clean);
+bool schedule_validate(const struct schedule *k);
 
 /* durable.c */
 /* What follows from accepting is held until the ticket is durable; 0: at once. */

@@ -7,7 +7,7 @@
 /* Something beside the items keeps word of single events, and wants to hear of each. */
 static bool has_more_books(const struct queue *q)
 {
-    return q->partitions || q->calendar || q->troubles;
+    return q->partitions || q->schedule || q->troubles;
 }
 
 uint32_t queue_ready_run(const struct queue *q, uint64_t most, size_t bytes)

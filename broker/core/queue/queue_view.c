@@ -1,7 +1,7 @@
 /* What is told of a queue: rates, ages, guesses, and whether its books agree with what it holds. */
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/partition/partition.h"
-#include "broker/core/queue/calendar.h"
+#include "broker/core/queue/schedule.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -90,9 +90,9 @@ void queue_validate(struct queue *q)
         HOLDS(ranges_count_in(&q->durable->backlog, 0, UINT64_MAX) == q->durable->backlog_events);
         HOLDS(ranges_count_in(&q->durable->backlog, q->loaded, q->next_sequence) == q->durable->backlog_events);
         HOLDS(q->durable->end <= q->next_sequence);
-        t.ready += q->calendar ? q->calendar->called_events : 0;
+        t.ready += q->schedule ? q->schedule->called_events : 0;
         t.ready += q->partitions ? q->partitions->aside.all.events : 0;
-        t.delayed += q->calendar ? q->calendar->parked_events : 0;
+        t.delayed += q->schedule ? q->schedule->parked_events : 0;
     } else {
         HOLDS(q->loaded == q->next_sequence);
     }

@@ -59,7 +59,7 @@ static bool take_over(struct core *c, struct queue *q, struct error *e)
     d->backlog_bytes = bytes;
     forget_all_lost(q);
     take_out_dead(q);
-    calendar_take_over(c, q, !log.unclean);
+    schedule_recover(c, q, !log.unclean);
     q->bytes = d->backlog_bytes;
     q->ready = d->backlog_events;
     q->delayed = backlog_on_disk(q) - d->backlog_events;

@@ -76,7 +76,7 @@ static void tell_outcome(struct fanout *f, const struct queue_routes *routes, ui
 static void enter_queue(struct fanout *f, struct queue_route *r, bool kept, uint64_t ticket)
 {
     struct queue *q = r->queue;
-    struct terms terms = calendar_terms(q, &f->terms, f->core->now.wall.ms);
+    struct terms terms = schedule_terms(q, &f->terms, f->core->now.wall.ms);
     queue_enter(f->core, q, f->events, f->count, f->bytes, kept, &terms);
     if (r->binding)
         r->binding->matched += f->count;
@@ -101,7 +101,7 @@ static void append(struct fanout *f, uint64_t *ticket)
         enters[i] = !f->set.items[i].has;
         if (!enters[i])
             continue;
-        struct terms terms = calendar_terms(q, &f->terms, c->now.wall.ms);
+        struct terms terms = schedule_terms(q, &f->terms, c->now.wall.ms);
         targets[share.target_count++] = (struct store_target){ q->id, q->next_sequence, queue_keeps(c, q, &terms) };
         f->set.items[i].has = q->next_sequence;
     }

@@ -2,7 +2,7 @@
  * comes back in order. */
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/partition/partition.h"
-#include "broker/core/queue/calendar.h"
+#include "broker/core/queue/schedule.h"
 #include "tests/broker/core/aside_driver.h"
 
 static void a_parked_key_holds_up_no_other_and_comes_in_order_when_it_is_free(void **state)

@@ -1,6 +1,6 @@
 /* What is aside expires, is purged, deleted, explained and shown, and outlives a crash, like what is not. */
 #include "broker/core/partition/partition.h"
-#include "broker/core/queue/calendar.h"
+#include "broker/core/queue/schedule.h"
 #include "tests/broker/core/aside_driver.h"
 
 static void what_is_aside_expires_and_its_key_goes_on(void **state)
@@ -262,10 +262,10 @@ static void a_deleted_queue_gives_back_what_was_known_of_its_events(void **state
     credit(of.stalled, "mail", 1);
     settle_disk();
     settle(of.stalled, "mail", SETTLE_NACK, 1, 1, LONG);
-    assert_true(c->aside_bytes > 0 && c->calendar_bytes > 0 && c->history_bytes > 0);
+    assert_true(c->aside_bytes > 0 && c->schedule_bytes > 0 && c->history_bytes > 0);
     struct request r = { .call = CALL_DELETE, .queue = "mail", .u.delete_.force = true };
     assert_string_equal(ask_durably(&r), "ok");
-    assert_int_equal(c->aside_bytes + c->calendar_bytes + c->history_bytes + c->dedup_bytes, 0);
+    assert_int_equal(c->aside_bytes + c->schedule_bytes + c->history_bytes + c->dedup_bytes, 0);
 }
 
 int main(void)

@@ -3,7 +3,7 @@
 #include "tests/broker/core/driver.h"
 
 #include "broker/core/partition/partition.h"
-#include "broker/core/queue/calendar.h"
+#include "broker/core/queue/schedule.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* Delays and expiries of a queue on disk: read when they are due, and kept by restarts and checkpoints. */
 #include "tests/broker/core/disk_driver.h"
 
-#include "broker/core/queue/calendar.h"
+#include "broker/core/queue/schedule.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* Events that wait for a time, and those that run out at one, in memory. */
 #include "tests/broker/core/driver.h"
 
-#include "broker/core/queue/calendar.h"
+#include "broker/core/queue/schedule.h"
 
 #include <stdio.h>
 
@@ -238,7 +238,7 @@ static void one_in_flight_is_judged_when_it_comes_back(void **state)
     leave(p, "orders");
     struct queue_info q = describe(d, "orders");
     assert_true(q.ledger.acked == 1 && q.ledger.expired == 3 && q.ledger.remaining == 0);
-    assert_int_equal(queue_find(d->core, span_str("orders"))->calendar->overdue.count, 0);
+    assert_int_equal(queue_find(d->core, span_str("orders"))->schedule->overdue.count, 0);
 }
 
 static void the_queue_s_ttl_holds_for_all_and_the_earlier_wins(void **state)
@@ -286,13 +286,13 @@ static void the_wall_clock_rules_expiry(void **state)
 
 /* ------------------------------------------------------------------ cost */
 
-static void a_plain_queue_has_no_calendar(void **state)
+static void a_plain_queue_has_no_schedule(void **state)
 {
     struct driver *d = *state;
     struct peer *p = consumer(d, "");
     publish(p, "orders", 0, "one two");
     ack(p, "orders", 1, 2);
-    assert_null(queue_find(d->core, span_str("orders"))->calendar);
+    assert_null(queue_find(d->core, span_str("orders"))->schedule);
 }
 
 /* A busy queue whose events are long gone when their time comes keeps about as much as it holds. */
@@ -309,7 +309,7 @@ static void what_is_settled_before_its_time_is_swept_out(void **state)
         ack(p, "orders", i + 1, 1);
         buf_clear(&p->trace);
     }
-    assert_true(queue_find(d->core, span_str("orders"))->calendar->expiring.count <= 2048);
+    assert_true(queue_find(d->core, span_str("orders"))->schedule->expiring.count <= 2048);
 }
 
 static void neighbours_under_one_ttl_are_one_run(void **state)
@@ -321,7 +321,7 @@ static void neighbours_under_one_ttl_are_one_run(void **state)
         publish(p, "orders", 0, "x");
         pass(d, 1);
     }
-    const struct calendar *k = queue_find(d->core, span_str("orders"))->calendar;
+    const struct schedule *k = queue_find(d->core, span_str("orders"))->schedule;
     assert_true(k->expiring.count == 0 && k->newest.count == 500);
     d->now.wall.ms = k->newest.at - 1;
     turn(d);
@@ -424,7 +424,7 @@ int main(void)
         driven(the_queue_s_ttl_holds_for_all_and_the_earlier_wins),
         driven(what_expires_makes_room_for_those_who_wait),
         driven(the_wall_clock_rules_expiry),
-        driven(a_plain_queue_has_no_calendar),
+        driven(a_plain_queue_has_no_schedule),
         driven(what_is_settled_before_its_time_is_swept_out),
         driven(neighbours_under_one_ttl_are_one_run),
         driven(what_runs_out_at_once_does_not_hold_up_others),

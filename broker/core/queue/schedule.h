@@ -1,4 +1,4 @@
-/* A queue's calendar: which of its events wait for a time, and which run out at one. A queue whose events do neither has none.
+/* A queue's schedule: which of its events wait for a time, and which run out at one. A queue whose events do neither has none.
  *
  *   waiting      not-before: by the wall clock, so that a step of it is followed
  *   backing_off  a delay that began here (a nack's, a back-off): by the monotonic clock
@@ -8,15 +8,15 @@
  * are read once it is due. Then it takes its place in the queue by its sequence, as if it had never been delayed: where the
  * queue is not loaded that far it joins the backlog, else it is read alone (`called`).
  *
- *   calendar.c         what is due, and what becomes of it
- *   calendar_disk.c    what is parked; and after a restart */
-#ifndef SLUICE_BROKER_CORE_CALENDAR_H
-#define SLUICE_BROKER_CORE_CALENDAR_H
+ *   schedule.c         what is due, and what becomes of it
+ *   schedule_disk.c    what is parked; and after a restart */
+#ifndef SLUICE_BROKER_CORE_SCHEDULE_H
+#define SLUICE_BROKER_CORE_SCHEDULE_H
 
 #include "broker/core/queue/due.h"
 #include "broker/core/state.h"
 
-struct calendar {
+struct schedule {
     struct queue *queue;
     struct timer wall;            /* in core->wall_timers */
     struct timer mono;            /* in core->delay_timers */
@@ -24,7 +24,7 @@ struct calendar {
     struct due backing_off;       /* monotonic, ns */
     struct due_run newest;        /* expiring, not in the heap yet: neighbours that expire with it join */
     uint32_t sweep_waiting, sweep_expiring, sweep_backing_off; /* runs at which the stale ones are swept out */
-    uint64_t memory;                                           /* of it, as core->calendar_bytes counts it */
+    uint64_t memory;                                           /* of it, as core->schedule_bytes counts it */
     bool goes_on; /* more runs out than the last turn took, which has another at once, whatever the clocks do */
     struct ranges overdue; /* its expiry passed and it is in flight */
     /* of a queue on disk */
@@ -41,29 +41,29 @@ struct calendar {
     bool doomed_loading;
 };
 
-struct calendar *calendar_of(struct core *c, struct queue *q); /* makes it where there is none */
-void calendar_free(struct core *c, struct queue *q);
+struct schedule *schedule_of(struct core *c, struct queue *q); /* makes it where there is none */
+void schedule_free(struct core *c, struct queue *q);
 /* The least sequence of [from, end) that the queue holds, wherever it is; `end` when there is none. */
-uint64_t calendar_held(struct queue *q, uint64_t from, uint64_t end);
+uint64_t schedule_held(struct queue *q, uint64_t from, uint64_t end);
 /* Sets the timers to what is due next. */
-void calendar_arm(struct core *c, struct calendar *k);
+void schedule_arm(struct core *c, struct schedule *k);
 
 /* Events accepted with these terms, as items or parked. */
-void calendar_accepted(struct core *c, struct queue *q, uint64_t first, uint64_t count, const struct terms *terms);
+void schedule_accepted(struct core *c, struct queue *q, uint64_t first, uint64_t count, const struct terms *terms);
 /* A delayed item, or a parked event, comes again after so long. */
-void calendar_delay(struct core *c, struct queue *q, uint64_t sequence, uint64_t ms);
+void schedule_delay(struct core *c, struct queue *q, uint64_t sequence, uint64_t ms);
 
-/* calendar_disk.c */
-void calendar_park(struct queue *q, uint64_t first, uint64_t count);
+/* schedule_disk.c */
+void schedule_park(struct queue *q, uint64_t first, uint64_t count);
 /* How much is worth reading for [first, end) and its neighbours in `wanted`. */
-uint64_t calendar_load_bytes(const struct queue *q, const struct ranges *wanted, uint64_t first, uint64_t end);
+uint64_t schedule_load_bytes(const struct queue *q, const struct ranges *wanted, uint64_t first, uint64_t end);
 /* What is on disk only, wherever, is parked. */
-void calendar_set_aside(struct core *c, struct queue *q, uint64_t sequence);
+void schedule_park_event(struct core *c, struct queue *q, uint64_t sequence);
 /* A parked event is due: it takes its place. */
-void calendar_call(struct core *c, struct queue *q, uint64_t sequence);
+void schedule_call(struct core *c, struct queue *q, uint64_t sequence);
 /* What is left of the back-off in which a restart found the event, of a queue on disk; 0: nothing. */
-uint64_t calendar_rest(const struct core *c, const struct queue *q, uint64_t sequence);
+uint64_t schedule_backoff_left(const struct core *c, const struct queue *q, uint64_t sequence);
 /* From the log, before the queue is taken over: they may be settled already. */
-void calendar_restore(struct core *c, struct queue *q, uint64_t first, uint64_t count, const struct terms *terms);
+void schedule_restore(struct core *c, struct queue *q, uint64_t first, uint64_t count, const struct terms *terms);
 
 #endif

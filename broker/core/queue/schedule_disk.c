@@ -1,5 +1,5 @@
 /* Delayed events on disk: known by their sequences only, and read when they are due. */
-#include "broker/core/queue/calendar.h"
+#include "broker/core/queue/schedule.h"
 
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/partition/partition.h"
@@ -15,15 +15,15 @@
 
 /* ------------------------------------------------------------------ parked */
 
-void calendar_park(struct queue *q, uint64_t first, uint64_t count)
+void schedule_park(struct queue *q, uint64_t first, uint64_t count)
 {
-    ranges_add(&q->calendar->parked, first, first + count);
-    q->calendar->parked_events += count;
+    ranges_add(&q->schedule->parked, first, first + count);
+    q->schedule->parked_events += count;
 }
 
-void calendar_set_aside(struct core *c, struct queue *q, uint64_t sequence)
+void schedule_park_event(struct core *c, struct queue *q, uint64_t sequence)
 {
-    struct calendar *k = q->calendar;
+    struct schedule *k = q->schedule;
     enum backlog_place where = backlog_where(q, sequence);
     if (where == BACKLOG_PARKED)
         return;
@@ -35,16 +35,16 @@ void calendar_set_aside(struct core *c, struct queue *q, uint64_t sequence)
         ranges_remove(&k->called, sequence, sequence + 1);
         k->called_events--;
     }
-    calendar_park(q, sequence, 1);
+    schedule_park(q, sequence, 1);
     q->ready--;
     q->delayed++;
     if (where == BACKLOG_ASIDE)
         partition_goes_on(c, q, sequence);
 }
 
-void calendar_call(struct core *c, struct queue *q, uint64_t sequence)
+void schedule_call(struct core *c, struct queue *q, uint64_t sequence)
 {
-    struct calendar *k = q->calendar;
+    struct schedule *k = q->schedule;
     ranges_remove(&k->parked, sequence, sequence + 1);
     k->parked_events--;
     q->delayed--;
@@ -58,20 +58,20 @@ void calendar_call(struct core *c, struct queue *q, uint64_t sequence)
     core_run_queue(c, q);
 }
 
-uint64_t calendar_purge(struct core *c, struct queue *q)
+uint64_t schedule_purge(struct core *c, struct queue *q)
 {
-    struct calendar *k = q->calendar;
+    struct schedule *k = q->schedule;
     uint64_t count = k->parked_events + k->called_events, first, end;
     while (ranges_next(&k->parked, 0, &first, &end) || ranges_next(&k->called, 0, &first, &end))
         backlog_settle(c, q, first, CAUSE_PURGED);
     k->waiting.count = k->backing_off.count = 0; /* nothing is delayed any more, in memory neither */
-    calendar_arm(c, k);
+    schedule_arm(c, k);
     return count;
 }
 
 /* ------------------------------------------------------------------ called: read one by one */
 
-uint64_t calendar_load_bytes(const struct queue *q, const struct ranges *wanted, uint64_t first, uint64_t end)
+uint64_t schedule_load_bytes(const struct queue *q, const struct ranges *wanted, uint64_t first, uint64_t end)
 {
     uint64_t each = q->durable->backlog_bytes / backlog_on_disk(q) + 1, next, behind;
     while ((end - first) * each < LOAD_BYTES && ranges_next(wanted, end, &next, &behind) && next - end <= GAP_MOST)
@@ -80,9 +80,9 @@ uint64_t calendar_load_bytes(const struct queue *q, const struct ranges *wanted,
     return bytes < LOAD_BYTES ? bytes : LOAD_BYTES;
 }
 
-void calendar_want(struct core *c, struct queue *q)
+void schedule_want(struct core *c, struct queue *q)
 {
-    struct calendar *k = q->calendar;
+    struct schedule *k = q->schedule;
     uint64_t first, end;
     if (k->loading || k->called_events == 0 || q->returned.count > CALLED_AHEAD || partition_is_full(c, q) || c->failed)
         return;
@@ -90,12 +90,12 @@ void calendar_want(struct core *c, struct queue *q)
         first >= q->next_ready + CALLED_AHEAD) /* its turn is far */
         return;
     k->loading = true;
-    c->disk->ops->load(c->disk, q->id, first, calendar_load_bytes(q, &k->called, first, end), CALLED_TAG | q->id);
+    c->disk->ops->load(c->disk, q->id, first, schedule_load_bytes(q, &k->called, first, end), CALLED_TAG | q->id);
 }
 
-bool calendar_comes(const struct queue *q)
+bool schedule_comes(const struct queue *q)
 {
-    const struct calendar *k = q->calendar;
+    const struct schedule *k = q->schedule;
     uint64_t first, end;
     if (k->loading)
         return true;
@@ -105,30 +105,30 @@ bool calendar_comes(const struct queue *q)
            first < q->next_ready + CALLED_AHEAD;
 }
 
-bool calendar_loaded(struct core *c, const struct store_completion *done)
+bool schedule_loaded(struct core *c, const struct store_completion *done)
 {
     if (done->tag >> 32 != CALLED_TAG >> 32)
         return false;
     struct queue *q = queue_by_id(c, done->queue);
     for (size_t i = 0; i < done->count; i++) {
         const struct store_loaded *e = &done->events[i];
-        if (q && ranges_has(&q->calendar->called, e->sequence))
+        if (q && ranges_has(&q->schedule->called, e->sequence))
             backlog_place(c, q, e);
         else
             c->disk->ops->release(c->disk, done->queue, e->locator);
     }
     if (!q)
         return true;
-    q->calendar->loading = false;
+    q->schedule->loading = false;
     core_run_queue(c, q);
     return true;
 }
 
 /* ------------------------------------------------------------------ after a restart */
 
-void calendar_restore(struct core *c, struct queue *q, uint64_t first, uint64_t count, const struct terms *terms)
+void schedule_restore(struct core *c, struct queue *q, uint64_t first, uint64_t count, const struct terms *terms)
 {
-    struct calendar *k = calendar_of(c, q);
+    struct schedule *k = schedule_of(c, q);
     if (terms->not_before_ms)
         due_push(&k->waiting, &(struct due_run){ terms->not_before_ms, first, (uint32_t)count });
     if (terms->expires_ms)
@@ -143,7 +143,7 @@ static void park_live(struct queue *q, uint64_t first, uint64_t end)
     while (ranges_next(&d->backlog, first, &from, &to) && from < end) {
         to = to < end ? to : end;
         d->backlog_events -= ranges_remove(&d->backlog, from, to);
-        calendar_park(q, from, to - from);
+        schedule_park(q, from, to - from);
         first = to;
     }
 }
@@ -158,7 +158,7 @@ static uint64_t rest_of(const struct core *c, const struct trouble *t)
     return (uint64_t)over < t->delay_ms ? t->delay_ms - (uint64_t)over : 0;
 }
 
-uint64_t calendar_rest(const struct core *c, const struct queue *q, uint64_t sequence)
+uint64_t schedule_backoff_left(const struct core *c, const struct queue *q, uint64_t sequence)
 {
     const struct trouble *t = q->troubles && sequence < q->durable->recovered_end ? trouble_find(q, sequence) : NULL;
     return t && !t->dead ? rest_of(c, t) : 0;
@@ -172,14 +172,14 @@ static void go_on_backing_off(struct core *c, struct queue *q)
         uint64_t rest = rest_of(c, t);
         if (t->dead || rest == 0 || !ranges_has(&q->durable->backlog, t->sequence))
             continue;
-        calendar_delay(c, q, t->sequence, rest);
+        schedule_delay(c, q, t->sequence, rest);
         park_live(q, t->sequence, t->sequence + 1);
     }
 }
 
-void calendar_take_over(struct core *c, struct queue *q, bool clean)
+void schedule_recover(struct core *c, struct queue *q, bool clean)
 {
-    struct calendar *k = q->calendar;
+    struct schedule *k = q->schedule;
     for (uint32_t i = 0; k && i < k->waiting.count; i++) {
         const struct due_run *run = &k->waiting.runs[i];
         if (run->at > c->now.wall.ms)
@@ -188,6 +188,6 @@ void calendar_take_over(struct core *c, struct queue *q, bool clean)
     if (k && !clean)
         ranges_free(&k->fresh);
     go_on_backing_off(c, q);
-    if (q->calendar)
-        calendar_arm(c, q->calendar);
+    if (q->schedule)
+        schedule_arm(c, q->schedule);
 }

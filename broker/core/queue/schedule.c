@@ -1,10 +1,10 @@
-/* What becomes due, and what becomes of it. Each queue with a calendar has two timers, one for each clock; when one of them is
+/* What becomes due, and what becomes of it. Each queue with a schedule has two timers, one for each clock; when one of them is
  * due the queue gets a turn, which takes out what is due and sets them again. So a million delayed events cost nothing
  * until their time, and then a step down a heap each.
  *
  * An event that expires is gone at its time wherever it is: an item, or on disk and never loaded. One in flight is judged when it
  * comes back (`overdue`). */
-#include "broker/core/queue/calendar.h"
+#include "broker/core/queue/schedule.h"
 
 #include "broker/core/deliver/doomed.h"
 #include "broker/core/deliver/trouble.h"
@@ -27,24 +27,24 @@
 /* How long at most before the wall clock is looked at again: it may be set. */
 #define WALL_WAIT_MS 1000
 
-struct calendar *calendar_of(struct core *c, struct queue *q)
+struct schedule *schedule_of(struct core *c, struct queue *q)
 {
     (void)c;
-    if (q->calendar)
-        return q->calendar;
-    q->calendar = xcalloc(1, sizeof *q->calendar);
-    q->calendar->queue = q;
-    return q->calendar;
+    if (q->schedule)
+        return q->schedule;
+    q->schedule = xcalloc(1, sizeof *q->schedule);
+    q->schedule->queue = q;
+    return q->schedule;
 }
 
-void calendar_free(struct core *c, struct queue *q)
+void schedule_free(struct core *c, struct queue *q)
 {
-    struct calendar *k = q->calendar;
+    struct schedule *k = q->schedule;
     if (!k)
         return;
     timers_clear(&c->wall_timers, &k->wall);
     timers_clear(&c->delay_timers, &k->mono);
-    c->calendar_bytes -= k->memory;
+    c->schedule_bytes -= k->memory;
     due_free(&k->waiting);
     due_free(&k->expiring);
     due_free(&k->backing_off);
@@ -55,7 +55,7 @@ void calendar_free(struct core *c, struct queue *q)
     ranges_free(&k->doomed);
     ranges_free(&k->condemned);
     free(k);
-    q->calendar = NULL;
+    q->schedule = NULL;
 }
 
 /* ------------------------------------------------------------------ what is held */
@@ -84,26 +84,26 @@ static uint64_t held_item(struct queue *q, uint64_t from, uint64_t end)
 }
 
 /* Items last: then only those before what else was found are looked at. */
-uint64_t calendar_held(struct queue *q, uint64_t from, uint64_t end)
+uint64_t schedule_held(struct queue *q, uint64_t from, uint64_t end)
 {
     uint64_t aside;
     if (q->durable)
         end = held_in(&q->durable->backlog, from, end);
     if (q->partitions && aside_set_next(&q->partitions->aside.all, from, &aside))
         end = least(aside, end);
-    end = held_in(&q->calendar->parked, from, end);
-    end = held_in(&q->calendar->called, from, end);
+    end = held_in(&q->schedule->parked, from, end);
+    end = held_in(&q->schedule->called, from, end);
     return least(held_item(q, from, end), end);
 }
 
 static bool is_held(void *queue, const struct due_run *run)
 {
     uint64_t end = run->first + run->count;
-    return calendar_held(queue, run->first, end) < end;
+    return schedule_held(queue, run->first, end) < end;
 }
 
 /* Twice what was kept last: a sweep is paid for by what came since. */
-static void add(struct calendar *k, struct due *d, uint32_t *sweep_at, const struct due_run *run)
+static void add(struct schedule *k, struct due *d, uint32_t *sweep_at, const struct due_run *run)
 {
     if (d->count >= SWEEP_LEAST && d->count >= *sweep_at) {
         due_sweep(d, is_held, k->queue);
@@ -121,7 +121,7 @@ static void set_timer(struct timers *timers, struct timer *t, int64_t at)
         timers_set(timers, t, due);
 }
 
-void calendar_arm(struct core *c, struct calendar *k)
+void schedule_arm(struct core *c, struct schedule *k)
 {
     int64_t wall = due_next(&k->waiting), expires = due_next(&k->expiring), mono = due_next(&k->backing_off);
     wall = expires < wall ? expires : wall;
@@ -131,14 +131,14 @@ void calendar_arm(struct core *c, struct calendar *k)
     set_timer(&c->wall_timers, &k->wall, wall);
     set_timer(&c->delay_timers, &k->mono, k->goes_on ? c->now.mono.ns : mono);
     uint64_t memory = due_memory(&k->waiting) + due_memory(&k->expiring) + due_memory(&k->backing_off);
-    c->calendar_bytes += memory - k->memory;
+    c->schedule_bytes += memory - k->memory;
     k->memory = memory;
 }
 
 /* The struct a timer is embedded in. */
-#define OWNER(timer, member) ((struct calendar *)(void *)((char *)(timer)-offsetof(struct calendar, member)))
+#define OWNER(timer, member) ((struct schedule *)(void *)((char *)(timer)-offsetof(struct schedule, member)))
 
-void calendar_wake(struct core *c)
+void schedule_wake(struct core *c)
 {
     struct timer *t;
     while ((t = timers_pop(&c->delay_timers, c->now.mono)) != NULL)
@@ -147,7 +147,7 @@ void calendar_wake(struct core *c)
         core_run_queue(c, OWNER(t, wall)->queue);
 }
 
-mono_t calendar_due(const struct core *c)
+mono_t schedule_due(const struct core *c)
 {
     mono_t mono = timers_next(&c->delay_timers);
     int64_t wall = timers_next(&c->wall_timers).ns;
@@ -159,7 +159,7 @@ mono_t calendar_due(const struct core *c)
 
 /* ------------------------------------------------------------------ in */
 
-struct terms calendar_terms(const struct queue *q, const struct terms *given, int64_t now)
+struct terms schedule_terms(const struct queue *q, const struct terms *given, int64_t now)
 {
     const struct queue_settings *s = &q->settings;
     struct terms t = *given;
@@ -173,7 +173,7 @@ struct terms calendar_terms(const struct queue *q, const struct terms *given, in
     return t;
 }
 
-static void close_newest(struct calendar *k)
+static void close_newest(struct schedule *k)
 {
     if (k->newest.count)
         add(k, &k->expiring, &k->sweep_expiring, &k->newest);
@@ -181,14 +181,14 @@ static void close_newest(struct calendar *k)
 }
 
 /* Does it expire with those accepted before it? Never later than it should. */
-static bool joins_newest(const struct calendar *k, uint64_t first, int64_t expires_ms)
+static bool joins_newest(const struct schedule *k, uint64_t first, int64_t expires_ms)
 {
     int64_t grain = (int64_t)k->queue->settings.ttl_ms / TTL_GRAIN;
     return k->newest.count && k->newest.first + k->newest.count == first && k->newest.count < UINT32_MAX / 2 &&
            expires_ms >= k->newest.at && expires_ms - k->newest.at <= grain;
 }
 
-static void expires(struct calendar *k, uint64_t first, uint64_t count, int64_t at)
+static void expires(struct schedule *k, uint64_t first, uint64_t count, int64_t at)
 {
     if (joins_newest(k, first, at)) {
         k->newest.count += (uint32_t)count;
@@ -198,22 +198,22 @@ static void expires(struct calendar *k, uint64_t first, uint64_t count, int64_t 
     k->newest = (struct due_run){ at, first, (uint32_t)count };
 }
 
-void calendar_accepted(struct core *c, struct queue *q, uint64_t first, uint64_t count, const struct terms *terms)
+void schedule_accepted(struct core *c, struct queue *q, uint64_t first, uint64_t count, const struct terms *terms)
 {
-    struct calendar *k = calendar_of(c, q);
+    struct schedule *k = schedule_of(c, q);
     if (terms->expires_ms)
         expires(k, first, count, terms->expires_ms);
     if (terms->not_before_ms)
         add(k, &k->waiting, &k->sweep_waiting, &(struct due_run){ terms->not_before_ms, first, (uint32_t)count });
-    calendar_arm(c, k);
+    schedule_arm(c, k);
 }
 
-void calendar_delay(struct core *c, struct queue *q, uint64_t sequence, uint64_t ms)
+void schedule_delay(struct core *c, struct queue *q, uint64_t sequence, uint64_t ms)
 {
-    struct calendar *k = calendar_of(c, q);
+    struct schedule *k = schedule_of(c, q);
     add(k, &k->backing_off, &k->sweep_backing_off,
         &(struct due_run){ mono_add_ms(c->now.mono, (int64_t)ms).ns, sequence, 1 });
-    calendar_arm(c, k);
+    schedule_arm(c, k);
 }
 
 /* ------------------------------------------------------------------ due */
@@ -221,20 +221,20 @@ void calendar_delay(struct core *c, struct queue *q, uint64_t sequence, uint64_t
 static void come_due(struct core *c, struct queue *q, uint64_t sequence)
 {
     struct item *item = queue_item(q, sequence);
-    if (doomed_has(q->calendar, sequence))
+    if (doomed_has(q->schedule, sequence))
         return;
     if (item && item->state == ITEM_DELAYED)
         retry_due(c, q, sequence, item);
-    else if (!item && ranges_has(&q->calendar->parked, sequence))
-        calendar_call(c, q, sequence);
+    else if (!item && ranges_has(&q->schedule->parked, sequence))
+        schedule_call(c, q, sequence);
 }
 
-static void fire(struct core *c, struct calendar *k, struct due *d, int64_t now, uint32_t *left)
+static void fire(struct core *c, struct schedule *k, struct due *d, int64_t now, uint32_t *left)
 {
     struct due_run run;
     while (*left && due_pop(d, now, &run)) {
         uint64_t end = run.first + run.count;
-        for (uint64_t s = run.first; (s = calendar_held(k->queue, s, end)) < end; s++)
+        for (uint64_t s = run.first; (s = schedule_held(k->queue, s, end)) < end; s++)
             come_due(c, k->queue, s);
         *left -= run.count < *left ? run.count : *left;
     }
@@ -244,7 +244,7 @@ static void expire(struct core *c, struct queue *q, uint64_t sequence)
 {
     struct item *item = queue_item(q, sequence);
     if (item && item->state == ITEM_IN_FLIGHT)
-        ranges_add(&q->calendar->overdue, sequence, sequence + 1);
+        ranges_add(&q->schedule->overdue, sequence, sequence + 1);
     else if (q->settings.dead_letter_expired)
         doomed_add(c, q, sequence, item);
     else if (item)
@@ -254,7 +254,7 @@ static void expire(struct core *c, struct queue *q, uint64_t sequence)
 }
 
 /* False: there are more of them. */
-static bool expire_due(struct core *c, struct calendar *k)
+static bool expire_due(struct core *c, struct schedule *k)
 {
     struct due_run run;
     uint32_t left = EXPIRED_AT_ONCE;
@@ -262,7 +262,7 @@ static bool expire_due(struct core *c, struct calendar *k)
         close_newest(k);
     while (due_pop(&k->expiring, c->now.wall.ms, &run)) {
         uint64_t s = run.first, end = s + run.count;
-        for (; left && (s = calendar_held(k->queue, s, end)) < end; s++, left--)
+        for (; left && (s = schedule_held(k->queue, s, end)) < end; s++, left--)
             expire(c, k->queue, s);
         if (s < end) {
             due_push(&k->expiring, &(struct due_run){ run.at, s, (uint32_t)(end - s) });
@@ -273,9 +273,9 @@ static bool expire_due(struct core *c, struct calendar *k)
 }
 
 /* Expiry first: what runs out before, or when, its delay ends is never ready. */
-bool calendar_turn(struct core *c, struct queue *q)
+bool schedule_turn(struct core *c, struct queue *q)
 {
-    struct calendar *k = q->calendar;
+    struct schedule *k = q->schedule;
     uint32_t left = FIRED_AT_ONCE;
     bool all = MUTATED(ignore_expiry) || expire_due(c, k);
     if (all) {
@@ -284,15 +284,15 @@ bool calendar_turn(struct core *c, struct queue *q)
         fire(c, k, &k->waiting, c->now.wall.ms + (MUTATED(fire_early) ? 50 : 0), &left);
     }
     k->goes_on = !all;
-    calendar_arm(c, k);
+    schedule_arm(c, k);
     return all;
 }
 
 /* ------------------------------------------------------------------ out */
 
-bool calendar_ends(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
+bool schedule_expire_overdue(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
-    if (!ranges_has(&q->calendar->overdue, sequence))
+    if (!ranges_has(&q->schedule->overdue, sequence))
         return false;
     if (q->settings.dead_letter_expired)
         doomed_add(c, q, sequence, item);
@@ -301,9 +301,9 @@ bool calendar_ends(struct core *c, struct queue *q, uint64_t sequence, struct it
     return true;
 }
 
-void calendar_gone(struct queue *q, uint64_t sequence)
+void schedule_gone(struct queue *q, uint64_t sequence)
 {
-    struct calendar *k = q->calendar;
+    struct schedule *k = q->schedule;
     doomed_gone(k, sequence);
     if (k->overdue.count)
         ranges_remove(&k->overdue, sequence, sequence + 1);
@@ -311,7 +311,7 @@ void calendar_gone(struct queue *q, uint64_t sequence)
         ranges_remove(&k->fresh, sequence, sequence + 1);
 }
 
-enum reason calendar_cancel(struct core *c, struct queue *q, uint64_t sequence)
+enum reason schedule_cancel(struct core *c, struct queue *q, uint64_t sequence)
 {
     struct item *item = queue_item(q, sequence);
     if (item && item->state != ITEM_DELAYED)
@@ -365,9 +365,9 @@ static void tell_expiry(struct peeked *events, size_t count, const struct due_ru
         events[i].expires_ms = run->at;
 }
 
-void calendar_tell(const struct core *c, const struct queue *q, struct peeked *events, size_t count)
+void schedule_describe(const struct core *c, const struct queue *q, struct peeked *events, size_t count)
 {
-    const struct calendar *k = q->calendar;
+    const struct schedule *k = q->schedule;
     for (uint32_t i = 0; i < k->waiting.count; i++)
         tell_run(events, count, &k->waiting.runs[i], k->waiting.runs[i].at);
     for (uint32_t i = 0; i < k->backing_off.count; i++) {
@@ -378,16 +378,16 @@ void calendar_tell(const struct core *c, const struct queue *q, struct peeked *e
         doomed_tell(c, k, events, count);
 }
 
-void calendar_tell_expiry(const struct queue *q, struct peeked *events, size_t count)
+void schedule_describe_expiry(const struct queue *q, struct peeked *events, size_t count)
 {
-    const struct calendar *k = q->calendar;
+    const struct schedule *k = q->schedule;
     for (uint32_t i = 0; i < k->expiring.count; i++)
         tell_expiry(events, count, &k->expiring.runs[i]);
     if (k->newest.count)
         tell_expiry(events, count, &k->newest);
 }
 
-bool calendar_validate(const struct calendar *k)
+bool schedule_validate(const struct schedule *k)
 {
     return due_validate(&k->waiting) && due_validate(&k->expiring) && due_validate(&k->backing_off) &&
            ranges_count_in(&k->parked, 0, UINT64_MAX) == k->parked_events &&
