@@ -156,7 +156,7 @@ static bool goes_on_backing_off(struct core *c, struct queue *q, uint64_t sequen
 /* What is on disk of the queue's line, or was called. */
 static bool more_comes(const struct queue *q)
 {
-    return q->durable && (q->durable->backlog_events || (q->schedule && q->schedule->called_events));
+    return q->durable && (q->durable->backlog_events || (q->schedule && q->schedule->unparked_events));
 }
 
 bool partition_has_room(struct core *c, struct queue *q)

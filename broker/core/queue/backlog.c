@@ -73,15 +73,15 @@ enum backlog_place backlog_where(const struct queue *q, uint64_t sequence)
         return BACKLOG_LINE;
     if (q->partitions && aside_set_has(&q->partitions->aside.all, sequence))
         return BACKLOG_ASIDE;
-    if (k && ranges_has(&k->called, sequence))
-        return BACKLOG_CALLED;
+    if (k && ranges_has(&k->unparked, sequence))
+        return BACKLOG_UNPARKED;
     return k && ranges_has(&k->parked, sequence) ? BACKLOG_PARKED : BACKLOG_NOWHERE;
 }
 
 uint64_t backlog_on_disk(const struct queue *q)
 {
     const struct schedule *k = q->schedule;
-    return q->durable->backlog_events + (k ? k->parked_events + k->called_events : 0) +
+    return q->durable->backlog_events + (k ? k->parked_events + k->unparked_events : 0) +
            (q->partitions ? q->partitions->aside.all.events : 0);
 }
 
@@ -101,8 +101,8 @@ static void take_out(struct queue *q, enum backlog_place from, uint64_t sequence
         take_from(&d->backlog, &d->backlog_events, sequence);
     else if (from == BACKLOG_ASIDE)
         aside_leave_set(q->partitions, sequence);
-    else if (from == BACKLOG_CALLED)
-        take_from(&k->called, &k->called_events, sequence);
+    else if (from == BACKLOG_UNPARKED)
+        take_from(&k->unparked, &k->unparked_events, sequence);
     else
         take_from(&k->parked, &k->parked_events, sequence);
     if (size > d->backlog_bytes)
@@ -169,7 +169,7 @@ struct item *backlog_item(struct core *c, struct queue *q, const struct store_lo
 
 void backlog_place(struct core *c, struct queue *q, const struct store_loaded *e)
 {
-    struct item *item = backlog_item(c, q, e, BACKLOG_CALLED);
+    struct item *item = backlog_item(c, q, e, BACKLOG_UNPARKED);
     if (q->partitions)
         partition_returned(c, q, e->sequence, item);
     else if (e->sequence < q->next_ready)

@@ -24,7 +24,7 @@ static uint64_t oldest_on_disk(const struct queue *q)
         return oldest;
     if (ranges_next(&q->durable->backlog, 0, &first, &end))
         oldest = first;
-    if (q->schedule && ranges_next(&q->schedule->called, 0, &first, &end) && first < oldest)
+    if (q->schedule && ranges_next(&q->schedule->unparked, 0, &first, &end) && first < oldest)
         oldest = first;
     if (q->partitions && aside_set_next(&q->partitions->aside.all, 0, &first) && first < oldest)
         oldest = first;

@@ -244,7 +244,7 @@ uint64_t backlog_purge(struct core *c, struct queue *q);
  * are no items but in flight; the set of those aside is the caller's to clear. */
 uint64_t backlog_purge_from(struct core *c, struct queue *q, uint64_t from);
 /* Where an event is that is on disk only. */
-enum backlog_place { BACKLOG_NOWHERE, BACKLOG_LINE, BACKLOG_ASIDE, BACKLOG_CALLED, BACKLOG_PARKED };
+enum backlog_place { BACKLOG_NOWHERE, BACKLOG_LINE, BACKLOG_ASIDE, BACKLOG_UNPARKED, BACKLOG_PARKED };
 enum backlog_place backlog_where(const struct queue *q, uint64_t sequence);
 uint64_t backlog_on_disk(const struct queue *q); /* how many there are in all places */
 /* One that was read becomes an item, before `loaded`. */

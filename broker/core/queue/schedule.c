@@ -50,7 +50,7 @@ void schedule_free(struct core *c, struct queue *q)
     due_free(&k->backing_off);
     ranges_free(&k->overdue);
     ranges_free(&k->parked);
-    ranges_free(&k->called);
+    ranges_free(&k->unparked);
     ranges_free(&k->fresh);
     ranges_free(&k->doomed);
     ranges_free(&k->condemned);
@@ -92,7 +92,7 @@ uint64_t schedule_held(struct queue *q, uint64_t from, uint64_t end)
     if (q->partitions && aside_set_next(&q->partitions->aside.all, from, &aside))
         end = least(aside, end);
     end = held_in(&q->schedule->parked, from, end);
-    end = held_in(&q->schedule->called, from, end);
+    end = held_in(&q->schedule->unparked, from, end);
     return least(held_item(q, from, end), end);
 }
 
@@ -226,7 +226,7 @@ static void come_due(struct core *c, struct queue *q, uint64_t sequence)
     if (item && item->state == ITEM_DELAYED)
         retry_due(c, q, sequence, item);
     else if (!item && ranges_has(&q->schedule->parked, sequence))
-        schedule_call(c, q, sequence);
+        schedule_unpark(c, q, sequence);
 }
 
 static void fire(struct core *c, struct schedule *k, struct due *d, int64_t now, uint32_t *left)
@@ -391,7 +391,7 @@ bool schedule_validate(const struct schedule *k)
 {
     return due_validate(&k->waiting) && due_validate(&k->expiring) && due_validate(&k->backing_off) &&
            ranges_count_in(&k->parked, 0, UINT64_MAX) == k->parked_events &&
-           ranges_count_in(&k->called, 0, UINT64_MAX) == k->called_events && ranges_validate(&k->parked) &&
-           ranges_validate(&k->called) && ranges_count_in(&k->doomed, 0, UINT64_MAX) == k->doomed_events &&
+           ranges_count_in(&k->unparked, 0, UINT64_MAX) == k->unparked_events && ranges_validate(&k->parked) &&
+           ranges_validate(&k->unparked) && ranges_count_in(&k->doomed, 0, UINT64_MAX) == k->doomed_events &&
            ranges_count_in(&k->condemned, 0, UINT64_MAX) <= k->doomed_events;
 }

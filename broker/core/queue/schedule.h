@@ -6,7 +6,7 @@
  *
  * In memory a delayed event is an item like every other. On disk it is `parked`: only its sequence is known, and its bytes
  * are read once it is due. Then it takes its place in the queue by its sequence, as if it had never been delayed: where the
- * queue is not loaded that far it joins the backlog, else it is read alone (`called`).
+ * queue is not loaded that far it joins the backlog, else it is read alone (`unparked`).
  *
  *   schedule.c         what is due, and what becomes of it
  *   schedule_disk.c    what is parked; and after a restart */
@@ -28,10 +28,10 @@ struct schedule {
     bool goes_on; /* more runs out than the last turn took, which has another at once, whatever the clocks do */
     struct ranges overdue; /* its expiry passed and it is in flight */
     /* of a queue on disk */
-    struct ranges parked; /* delayed */
-    struct ranges called; /* ready, before `loaded`, and to be read */
-    struct ranges fresh;  /* parked at an orderly stop, and certainly never delivered before it */
-    uint64_t parked_events, called_events;
+    struct ranges parked;   /* delayed */
+    struct ranges unparked; /* ready, before `loaded`, and to be read */
+    struct ranges fresh;    /* parked at an orderly stop, and certainly never delivered before it */
+    uint64_t parked_events, unparked_events;
     bool loading;
     /* doomed.h: not dead yet; condemned: those of them that did not expire */
     struct ranges doomed, condemned;
@@ -60,7 +60,7 @@ uint64_t schedule_load_bytes(const struct queue *q, const struct ranges *wanted,
 /* What is on disk only, wherever, is parked. */
 void schedule_park_event(struct core *c, struct queue *q, uint64_t sequence);
 /* A parked event is due: it takes its place. */
-void schedule_call(struct core *c, struct queue *q, uint64_t sequence);
+void schedule_unpark(struct core *c, struct queue *q, uint64_t sequence);
 /* What is left of the back-off in which a restart found the event, of a queue on disk; 0: nothing. */
 uint64_t schedule_backoff_left(const struct core *c, const struct queue *q, uint64_t sequence);
 /* From the log, before the queue is taken over: they may be settled already. */

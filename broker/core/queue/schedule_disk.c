@@ -6,10 +6,10 @@
 #include "broker/core/queue/items.h"
 
 /* Tags of loads that are for what was called; see peek.c for others. */
-#define CALLED_TAG (UINT64_C(5) << 32)
+#define UNPARKED_TAG (UINT64_C(5) << 32)
 /* So many of those that were read may await their turn. */
-#define CALLED_AHEAD 1024u
-#define LOAD_BYTES   (1u << 20)
+#define UNPARKED_AHEAD 1024u
+#define LOAD_BYTES     (1u << 20)
 /* Neighbours that are farther apart are not worth reading what lies between. */
 #define GAP_MOST 32u
 
@@ -32,8 +32,8 @@ void schedule_park_event(struct core *c, struct queue *q, uint64_t sequence)
     } else if (where == BACKLOG_ASIDE) {
         aside_leave_set(q->partitions, sequence);
     } else {
-        ranges_remove(&k->called, sequence, sequence + 1);
-        k->called_events--;
+        ranges_remove(&k->unparked, sequence, sequence + 1);
+        k->unparked_events--;
     }
     schedule_park(q, sequence, 1);
     q->ready--;
@@ -42,7 +42,7 @@ void schedule_park_event(struct core *c, struct queue *q, uint64_t sequence)
         partition_goes_on(c, q, sequence);
 }
 
-void schedule_call(struct core *c, struct queue *q, uint64_t sequence)
+void schedule_unpark(struct core *c, struct queue *q, uint64_t sequence)
 {
     struct schedule *k = q->schedule;
     ranges_remove(&k->parked, sequence, sequence + 1);
@@ -52,8 +52,8 @@ void schedule_call(struct core *c, struct queue *q, uint64_t sequence)
     if (sequence >= q->loaded) {
         backlog_add(q, sequence, 1, 0); /* its bytes count already */
     } else {
-        ranges_add(&k->called, sequence, sequence + 1);
-        k->called_events++;
+        ranges_add(&k->unparked, sequence, sequence + 1);
+        k->unparked_events++;
     }
     core_run_queue(c, q);
 }
@@ -61,8 +61,8 @@ void schedule_call(struct core *c, struct queue *q, uint64_t sequence)
 uint64_t schedule_purge(struct core *c, struct queue *q)
 {
     struct schedule *k = q->schedule;
-    uint64_t count = k->parked_events + k->called_events, first, end;
-    while (ranges_next(&k->parked, 0, &first, &end) || ranges_next(&k->called, 0, &first, &end))
+    uint64_t count = k->parked_events + k->unparked_events, first, end;
+    while (ranges_next(&k->parked, 0, &first, &end) || ranges_next(&k->unparked, 0, &first, &end))
         backlog_settle(c, q, first, CAUSE_PURGED);
     k->waiting.count = k->backing_off.count = 0; /* nothing is delayed any more, in memory neither */
     schedule_arm(c, k);
@@ -84,13 +84,14 @@ void schedule_want(struct core *c, struct queue *q)
 {
     struct schedule *k = q->schedule;
     uint64_t first, end;
-    if (k->loading || k->called_events == 0 || q->returned.count > CALLED_AHEAD || partition_is_full(c, q) || c->failed)
+    if (k->loading || k->unparked_events == 0 || q->returned.count > UNPARKED_AHEAD || partition_is_full(c, q) ||
+        c->failed)
         return;
-    if (!ranges_next(&k->called, 0, &first, &end) || first >= q->durable->end ||
-        first >= q->next_ready + CALLED_AHEAD) /* its turn is far */
+    if (!ranges_next(&k->unparked, 0, &first, &end) || first >= q->durable->end ||
+        first >= q->next_ready + UNPARKED_AHEAD) /* its turn is far */
         return;
     k->loading = true;
-    c->disk->ops->load(c->disk, q->id, first, schedule_load_bytes(q, &k->called, first, end), CALLED_TAG | q->id);
+    c->disk->ops->load(c->disk, q->id, first, schedule_load_bytes(q, &k->unparked, first, end), UNPARKED_TAG | q->id);
 }
 
 bool schedule_comes(const struct queue *q)
@@ -101,18 +102,18 @@ bool schedule_comes(const struct queue *q)
         return true;
     if (q->partitions ? partition_awaits_mark(q) : q->returned.count && q->returned.at[0] >= q->durable->mark)
         return true;
-    return k->called_events && ranges_next(&k->called, 0, &first, &end) && first < q->durable->end &&
-           first < q->next_ready + CALLED_AHEAD;
+    return k->unparked_events && ranges_next(&k->unparked, 0, &first, &end) && first < q->durable->end &&
+           first < q->next_ready + UNPARKED_AHEAD;
 }
 
 bool schedule_loaded(struct core *c, const struct store_completion *done)
 {
-    if (done->tag >> 32 != CALLED_TAG >> 32)
+    if (done->tag >> 32 != UNPARKED_TAG >> 32)
         return false;
     struct queue *q = queue_by_id(c, done->queue);
     for (size_t i = 0; i < done->count; i++) {
         const struct store_loaded *e = &done->events[i];
-        if (q && ranges_has(&q->schedule->called, e->sequence))
+        if (q && ranges_has(&q->schedule->unparked, e->sequence))
             backlog_place(c, q, e);
         else
             c->disk->ops->release(c->disk, done->queue, e->locator);
