@@ -44,10 +44,10 @@
     X(reply_unsynced)     /* answer calls on queues before the disk has what they changed */                           \
     X(deliver_parked)     /* deliver events of a key while one of it is unsettled */                                   \
     X(due_beside)         /* deliver what was delayed while a later event of its key is unsettled */                   \
-    X(pass_aside)         /* deliver events of a partition or key that lie behind what is set aside of it */           \
-    X(forget_aside)       /* do not read what is set aside behind a key once that is free */                           \
-    X(stand_still)        /* set nothing aside, so that what stands still holds up the others */                       \
-    X(await_room)         /* read what is aside only where more may be looked at */                                    \
+    X(pass_spilled)       /* deliver events of a partition or key that lie behind what is spilled of it */             \
+    X(forget_spilled)     /* do not read what is spilled behind a key once that is free */                             \
+    X(stand_still)        /* spill nothing, so that what stands still holds up the others */                           \
+    X(await_room)         /* read what is spilled only where more may be looked at */                                  \
     X(transfer_undrained) /* hand a partition over while events of it are in flight */                                 \
     X(uneven_shares)      /* a consumer that comes gets no partition of those that others have */
 

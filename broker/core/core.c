@@ -74,7 +74,7 @@ int32_t core_tenths(const struct core *c)
 static uint64_t memory_used(const struct core *c)
 {
     return c->store->ops->memory(c->store) + (c->disk ? c->disk->ops->memory(c->disk) : 0) + c->waiting_bytes +
-           c->dedup_bytes + c->schedule_bytes + c->history_bytes + c->aside_bytes;
+           c->dedup_bytes + c->schedule_bytes + c->history_bytes + c->spill_bytes;
 }
 
 uint64_t core_budget_left(const struct core *c)
@@ -168,7 +168,7 @@ void core_tick(struct core *c, struct now now)
     while ((t = timers_pop(&c->redrive_timers, now.mono)) != NULL)
         redrive_due(c, OWNER(t, struct redrive, timer));
     schedule_wake(c);
-    aside_wake(c);
+    spill_wake(c);
     while (producer_expire(c, now.mono))
         ;
     while ((t = timers_pop(&c->timers, now.mono)) != NULL)
@@ -193,7 +193,7 @@ static void run_queues(struct core *c)
         if (q->schedule)
             schedule_want(c, q);
         if (q->partitions)
-            aside_want(c, q);
+            spill_want(c, q);
     }
 }
 
@@ -242,7 +242,7 @@ mono_t core_due(const struct core *c)
     due = mono_min(due, timers_next(&c->wait_timers));
     due = mono_min(due, timers_next(&c->lease_timers));
     due = mono_min(due, timers_next(&c->redrive_timers));
-    due = mono_min(due, timers_next(&c->aside_timers));
+    due = mono_min(due, timers_next(&c->spill_timers));
     due = mono_min(due, schedule_due(c));
     return mono_min(due, timers_next(&c->producer_timers));
 }
@@ -331,7 +331,7 @@ void core_free(struct core *c)
     timers_free(&c->timers);
     timers_free(&c->lease_timers);
     timers_free(&c->delay_timers);
-    timers_free(&c->aside_timers);
+    timers_free(&c->spill_timers);
     timers_free(&c->redrive_timers);
     timers_free(&c->wall_timers);
     timers_free(&c->wait_timers);

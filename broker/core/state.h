@@ -9,7 +9,7 @@
  *   queue/        what a queue holds: queue.c its books (queue_view.c tells of them; queue_name.c finds it), items.c where
  *                 its items are, drop.c what makes room for others, backlog.c what is on disk alone, schedule.c what waits
  *                 for a time and what runs out (schedule.h)
- *   partition/    which go to whom, where a queue has partitions (partition.c, share.c) or an order by key (keys.c, aside.c)
+ *   partition/    which go to whom, where a queue has partitions (partition.c, share.c) or an order by key (keys.c, spill.c)
  *   topic/        topics and what is bound to them: fanout.c lets their entries in (fanout_room.c: where there
  *                 is room), targets.c which queues have an event
  *   deliver/      deliver.c consumers, turns, credit; settle.c acks, by number and by receipt; lease.c leases, receipt.c
@@ -178,7 +178,7 @@ struct core {
     struct timers lease_timers;
     struct timers delay_timers; /* of schedules: what follows the monotonic clock … */
     struct timers wall_timers;  /* … and the wall clock: `due` holds its milliseconds */
-    struct timers aside_timers; /* see aside.h */
+    struct timers spill_timers; /* see spill.h */
     struct timers wait_timers;
     struct timers producer_timers;
 
@@ -211,7 +211,7 @@ struct core {
     mono_t dedup_swept;
     uint64_t schedule_bytes; /* memory of all schedules */
     uint64_t history_bytes;  /* memory of all histories */
-    uint64_t aside_bytes;    /* memory of what is known of events set aside, see aside.h */
+    uint64_t spill_bytes;    /* memory of what is known of events spilled, see spill.h */
     struct answered *answers, *answer_list;
     uint32_t answer_count;
     uint64_t answer_bytes;

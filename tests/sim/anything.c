@@ -277,7 +277,7 @@ static void check_queue(struct sim *s, const struct queue *q)
     NOTHING_IS_LEFT(q->bytes == 0 && q->held == 0 && !q->stragglers && !q->waiters);
     NOTHING_IS_LEFT(HASH_COUNT(q->troubles) == q->dead);
     NOTHING_IS_LEFT(!p || (!p->keys && p->sorted == 0 && p->sorted_bytes == 0));
-    NOTHING_IS_LEFT(!p || (p->aside.all.events == 0 && p->aside.counted == 0));
+    NOTHING_IS_LEFT(!p || (p->spill.all.events == 0 && p->spill.counted == 0));
     NOTHING_IS_LEFT(!q->durable || (q->durable->backlog_events == 0 && q->durable->backlog_bytes == 0));
     if (q->schedule)
         check_schedule(s, q, q->schedule);
@@ -289,6 +289,6 @@ void anything_check_end(struct sim *s)
     for (uint32_t i = 0; s->mood.anything && i < c->queue_count; i++)
         check_queue(s, c->by_name[i]);
     if (s->mood.anything &&
-        (c->waiting_bytes || c->aside_bytes || c->looks || c->explanations || c->lease_count != c->free_lease_count))
+        (c->waiting_bytes || c->spill_bytes || c->looks || c->explanations || c->lease_count != c->free_lease_count))
         sim_fail(s, "something is left in the broker of what drained");
 }

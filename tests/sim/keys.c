@@ -17,7 +17,7 @@ static uint64_t draw(const struct sim *s, unsigned queue, uint64_t below)
     return (z ^ (z >> 31)) % below;
 }
 
-/* Not drawn either. Every key and partition of a queue stands still now and then, behind more than may be looked at, and what is set aside
+/* Not drawn either. Every key and partition of a queue stands still now and then, behind more than may be looked at, and what is spilled
  * takes all the memory that it may. Whatever is ready has to come in the end, to whoever wants it. */
 void keys_pinch(struct sim *s)
 {
@@ -48,7 +48,7 @@ void keys_draw(struct sim *s)
         s->stubborn[q] = s->ordered[q] && draw(s, 3 + q, 2);
         s->partitions[q] = kind >= 2 && kind < 8 ? 2 + draw(s, q, 48) / 16 : 1;
     }
-    if (s->mood.drops && s->mood.disk) { /* what is dropped lies aside now and then, and there is room for it */
+    if (s->mood.drops && s->mood.disk) { /* what is dropped is spilled now and then, and there is room for it */
         s->partitions[0] += s->partitions[0] == 1;
         s->config.look_ahead = 1 + (uint32_t)draw(s, 2, 3);
         s->dead_capacity[0] = draw(s, 4, 4) ? 10000 : s->dead_capacity[0];
@@ -199,7 +199,7 @@ void keys_check_shares(struct sim *s, const struct queue *q)
 
 #define STUBBORN_KEY 1u
 #define STUBBORN_MS  8000u
-/* A delivery that is in hand for a second stands still (ASIDE_STILL_MS); one that failed and comes again begins anew. */
+/* A delivery that is in hand for a second stands still (SPILL_STALLED_MS); one that failed and comes again begins anew. */
 #define STILL_MOST_MS 5000
 
 uint64_t keys_fails_for(struct sim *s, const struct fact *f)
@@ -214,7 +214,7 @@ static bool is_hungry(const struct queue *q)
     for (uint32_t i = 0; i < q->partitions->count; i++) {
         const struct partition *p = &q->partitions->at[i];
         const struct link *l = p->owner ? &p->owner->session->link : NULL;
-        if (partition_wants(p) && l->open && link_room(l) && p->ready.count == 0 && p->aside.events == 0)
+        if (partition_wants(p) && l->open && link_room(l) && p->ready.count == 0 && p->spill.events == 0)
             return true;
     }
     return false;
@@ -226,7 +226,7 @@ void keys_check_progress(struct sim *s, struct queue *q)
     uint64_t end = queue_deliverable_end(q);
     /* What stops hands out no more. And where consumers take long, each delivery that changes hands is young again. */
     bool flows = q->partitions && q->durable && !q->paused && !s->stops_at && !s->mood.pinched;
-    bool still = flows && partition_is_full(s->core, q) && !aside_is_spent(s->core) && q->next_ready < q->loaded &&
+    bool still = flows && partition_is_full(s->core, q) && !spill_is_exhausted(s->core) && q->next_ready < q->loaded &&
                  q->next_ready < end && is_hungry(q);
     if (!still || s->still_since[i] == 0 || s->still_at[i] != q->next_ready) {
         s->still_since[i] = still ? s->now : 0;

@@ -191,7 +191,7 @@ struct mood {
     bool cramped;                            /* … and has the least that a log can do with, for good */
     bool repairs;                            /* … and its log is written anew by a repair before some of the starts */
     bool in_step; /* what is sent arrives at whole beats, as leases end: they meet in one turn */
-    bool pinched; /* most of the first queue, on it, stands still, and there is hardly memory to set that aside */
+    bool pinched; /* most of the first queue, on it, stands still, and there is hardly memory to spill that */
 };
 
 enum broker_end {

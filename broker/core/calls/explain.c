@@ -95,8 +95,8 @@ static uint64_t count_before(struct queue *q, uint64_t sequence)
 {
     struct walk w = { .end = sequence };
     queue_each(q, 0, count_ready, &w);
-    uint64_t aside = q->partitions ? aside_set_count_in(&q->partitions->aside.all, 0, sequence) : 0;
-    return w.ready + aside + (q->durable ? ranges_count_in(&q->durable->backlog, 0, sequence) : 0);
+    uint64_t spilled = q->partitions ? spill_set_count_in(&q->partitions->spill.all, 0, sequence) : 0;
+    return w.ready + spilled + (q->durable ? ranges_count_in(&q->durable->backlog, 0, sequence) : 0);
 }
 
 /* The hash of the key of one whose bytes were read; 0: it has none. */
@@ -113,8 +113,8 @@ static struct consumer *consumer_of(const struct queue *q, const struct item *it
     if (p && item && item->place)
         return p->at[item->place - 1].owner;
     uint64_t key = p && !item ? key_of(e->event.event) : 0, sequence = e->event.sequence;
-    if (p && !item && !key && backlog_where(q, sequence) == BACKLOG_ASIDE)
-        return p->at[aside_partition(p, sequence)].owner;
+    if (p && !item && !key && backlog_where(q, sequence) == BACKLOG_SPILLED)
+        return p->at[spill_partition(p, sequence)].owner;
     return key ? p->at[key % p->count].owner : q->active;
 }
 

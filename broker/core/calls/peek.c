@@ -121,7 +121,7 @@ static uint64_t first_dead(struct queue *q, uint64_t from)
 /* The first sequence >= from in that state on disk only; 0: none. */
 static uint64_t first_on_disk(struct queue *q, enum event_state state, uint64_t from)
 {
-    uint64_t first = UINT64_MAX, unparked, aside, end;
+    uint64_t first = UINT64_MAX, unparked, spilled, end;
     if (state == STATE_DEAD)
         return first_dead(q, from);
     if (!q->durable || state == STATE_IN_FLIGHT)
@@ -133,8 +133,8 @@ static uint64_t first_on_disk(struct queue *q, enum event_state state, uint64_t 
         first = UINT64_MAX;
     if (q->schedule && ranges_next(&q->schedule->unparked, from, &unparked, &end) && unparked < first)
         first = unparked;
-    if (q->partitions && aside_set_next(&q->partitions->aside.all, from, &aside) && aside < first)
-        first = aside;
+    if (q->partitions && spill_set_next(&q->partitions->spill.all, from, &spilled) && spilled < first)
+        first = spilled;
     return first < q->durable->end ? first : 0;
 }
 

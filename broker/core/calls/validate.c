@@ -38,7 +38,7 @@ static void validate_consumers(const struct queue *q)
 
 static void validate_schedules(const struct core *c)
 {
-    if (!timers_validate(&c->delay_timers) || !timers_validate(&c->wall_timers) || !timers_validate(&c->aside_timers))
+    if (!timers_validate(&c->delay_timers) || !timers_validate(&c->wall_timers) || !timers_validate(&c->spill_timers))
         fail("the schedules' timers are heaps");
     for (uint32_t i = 0; i < c->queue_count; i++) {
         const struct queue *q = c->by_name[i];

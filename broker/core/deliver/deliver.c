@@ -64,7 +64,7 @@ static void activate(struct core *c, struct queue *q)
 
 void deliver_set_partitions(struct core *c, struct queue *q)
 {
-    aside_forget(c, q);
+    spill_forget(c, q);
     partitions_set(q);
     q->returned.count = 0;
     q->active = NULL;
@@ -253,16 +253,16 @@ static bool deliver_some(struct core *c, struct consumer *k)
     return true;
 }
 
-/* What is being read from the disk, or waits for its mark, comes in a moment; but for what is behind what may not be set aside. */
+/* What is being read from the disk, or waits for its mark, comes in a moment; but for what is behind what may not be spilled. */
 static bool more_comes(const struct core *c, struct queue *q)
 {
     if (!q->partitions)
         return durable_comes(q);
-    const struct aside *a = &q->partitions->aside;
-    bool waits = partition_is_full(c, q) && (aside_is_spent(c) || timer_is_set(&a->still));
+    const struct spill *a = &q->partitions->spill;
+    bool waits = partition_is_full(c, q) && (spill_is_exhausted(c) || timer_is_set(&a->stalled));
     if (waits)
-        return aside_comes_without_room(c, q);
-    return q->partitions->starved || (q->durable && aside_comes(c, q)) || durable_comes(q);
+        return spill_comes_without_room(c, q);
+    return q->partitions->starved || (q->durable && spill_comes(c, q)) || durable_comes(q);
 }
 
 static void deliver_to(struct core *c, struct consumer *k)

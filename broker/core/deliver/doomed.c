@@ -25,7 +25,7 @@ void doomed_add(struct core *c, struct queue *q, uint64_t sequence, struct item 
     if (t)
         trouble_unhold(q, t); /* should it be dead for another reason, that is over */
     if (item)
-        queue_set_aside(c, q, sequence, item);
+        queue_withdraw(c, q, sequence, item);
     else
         schedule_park_event(c, q, sequence);
     if (k->overdue.count)

@@ -7,7 +7,7 @@
  * after a crash they come with `attempt` 2. */
 #include "broker/core/calls/explain.h"
 #include "broker/core/deliver/doomed.h"
-#include "broker/core/partition/aside.h"
+#include "broker/core/partition/spill.h"
 #include "broker/core/topic/targets.h"
 
 #include "base/mutation.h"
@@ -303,7 +303,7 @@ void core_disk(struct core *c, struct now now)
         }
         if (done.kind == STORE_LOADED) {
             if (!schedule_loaded(c, &done) && !redrive_loaded(c, &done) && !explain_loaded(c, &done) &&
-                !doomed_loaded(c, &done) && !aside_loaded(c, &done) && !drop_loaded(c, &done) && !peek_loaded(c, &done))
+                !doomed_loaded(c, &done) && !spill_loaded(c, &done) && !drop_loaded(c, &done) && !peek_loaded(c, &done))
                 backlog_loaded(c, &done);
             continue;
         }

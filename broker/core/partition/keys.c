@@ -49,7 +49,7 @@ static bool stands_before(const struct key *k, uint64_t sequence)
 void key_unwant(struct partitions *p, struct key *k)
 {
     if (k->wanting)
-        DL_DELETE2(p->aside.wanting, k, wanting_prev, wanting_next);
+        DL_DELETE2(p->spill.wanting, k, wanting_prev, wanting_next);
     k->wanting = false;
 }
 
@@ -78,7 +78,7 @@ void key_wait(struct core *c, struct queue *q, uint64_t hash, uint64_t sequence,
     struct key *k = key_find(q, hash);
     bool counted = partition_counts(q, sequence, item);
     uint32_t size = item->size;
-    if (!aside_join(c, q, &k->aside, sequence, item)) {
+    if (!spill_join(c, q, &k->spill, sequence, item)) {
         heap_push(&k->waiting, sequence);
         return;
     }
@@ -91,7 +91,7 @@ static void free_key(struct partitions *p, struct key *k)
     HASH_DELETE(hh, p->keys, k);
     key_unwant(p, k);
     heap_free(&k->waiting);
-    aside_line_free(p, &k->aside);
+    spill_line_free(p, &k->spill);
     free(k);
 }
 
@@ -109,7 +109,7 @@ static uint64_t first_waiting(struct queue *q, struct key *k)
 static void want(struct partitions *p, struct key *k)
 {
     k->wanting = true;
-    DL_APPEND2(p->aside.wanting, k, wanting_prev, wanting_next);
+    DL_APPEND2(p->spill.wanting, k, wanting_prev, wanting_next);
 }
 
 uint64_t key_over(struct queue *q, uint64_t sequence)
@@ -120,9 +120,9 @@ uint64_t key_over(struct queue *q, uint64_t sequence)
         return 0;
     HASH_DELETE(hh_current, p->by_current, k);
     key_unwant(p, k);
-    uint64_t next = first_waiting(q, k), aside;
-    if (aside_first(p, &k->aside, &aside) && (next == 0 || aside < next) && !MUTATED(forget_aside)) {
-        set_current(p, k, aside);
+    uint64_t next = first_waiting(q, k), spilled;
+    if (spill_first(p, &k->spill, &spilled) && (next == 0 || spilled < next) && !MUTATED(forget_spilled)) {
+        set_current(p, k, spilled);
         want(p, k);
         return 0;
     }
@@ -159,7 +159,7 @@ struct parked keys_parked(struct queue *q)
         if (!item || item->state != ITEM_DELAYED)
             continue;
         parked.keys++;
-        parked.events += count_waiting(q, k) + aside_count(q->partitions, &k->aside);
+        parked.events += count_waiting(q, k) + spill_count(q->partitions, &k->spill);
     }
     return parked;
 }
@@ -168,16 +168,16 @@ void keys_clear_waiting(struct queue *q)
 {
     for (struct key *k = q->partitions->keys; k; k = k->hh.next) {
         k->waiting.count = 0;
-        aside_line_free(q->partitions, &k->aside);
+        spill_line_free(q->partitions, &k->spill);
     }
 }
 
-/* Not only those that want it: what came next, and could not be delivered, was set aside with its partition. */
-void keys_purge_aside(struct queue *q)
+/* Not only those that want it: what came next, and could not be delivered, was spilled with its partition. */
+void keys_purge_spilled(struct queue *q)
 {
     struct key *k, *next;
     HASH_ITER (hh, q->partitions->keys, k, next) {
-        if (aside_set_has(&q->partitions->aside.all, k->current))
+        if (spill_set_has(&q->partitions->spill.all, k->current))
             key_over(q, k->current);
     }
 }

@@ -31,10 +31,10 @@ void partitions_free(struct queue *q)
     keys_free(q);
     for (uint32_t i = 0; i < p->count; i++) {
         heap_free(&p->at[i].ready);
-        aside_line_free(p, &p->at[i].aside);
+        spill_line_free(p, &p->at[i].spill);
     }
     heap_free(&p->oldest);
-    aside_free(p);
+    spill_free(p);
     free(p);
     q->partitions = NULL;
 }
@@ -78,12 +78,12 @@ bool partition_is_reached(const struct queue *q, const struct partition *p)
 
 static uint64_t load_of(const struct partition *p)
 {
-    return p->ready.count + p->in_flight + p->aside.events;
+    return p->ready.count + p->in_flight + p->spill.events;
 }
 
 static bool has_nothing(const struct partition *p)
 {
-    return partition_wants(p) && p->aside.events == 0;
+    return partition_wants(p) && p->spill.events == 0;
 }
 
 /* Events without a key go to the partition with the least to do, if there is one among those whose consumer wants some. */
@@ -134,7 +134,7 @@ void partition_uncount(struct queue *q, uint64_t sequence, const struct item *it
 static void put(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
     struct partition *at = place(c, q, item);
-    if (aside_join(c, q, &at->aside, sequence, item))
+    if (spill_join(c, q, &at->spill, sequence, item))
         return;
     heap_push(&at->ready, sequence);
     partition_is_ready(q, sequence);
@@ -161,13 +161,13 @@ static bool more_comes(const struct queue *q)
 
 bool partition_has_room(struct core *c, struct queue *q)
 {
-    if (!partition_is_full(c, q) || (!q->partitions->starved && aside_relieve(c, q)))
+    if (!partition_is_full(c, q) || (!q->partitions->starved && spill_make_room(c, q)))
         return true;
     q->partitions->starved = true;
     return false;
 }
 
-/* Sorts until that partition, of which nothing is in memory or aside, has something; false when there is nothing more to sort, or
+/* Sorts until that partition, of which nothing is in memory or spilled, has something; false when there is nothing more to sort, or
  * enough was. */
 static bool sort_for(struct core *c, struct queue *q, uint32_t partition)
 {
@@ -192,11 +192,11 @@ static bool sort_for(struct core *c, struct queue *q, uint32_t partition)
 
 bool partition_awaits_disk(struct partitions *p, struct partition *at)
 {
-    if (at->aside.events == 0)
+    if (at->spill.events == 0)
         return false;
-    if (at->ready.count && MUTATED(pass_aside))
+    if (at->ready.count && MUTATED(pass_spilled))
         return false;
-    return aside_before(p, &at->aside, at->ready.count ? at->ready.at[0] : UINT64_MAX);
+    return spill_has_before(p, &at->spill, at->ready.count ? at->ready.at[0] : UINT64_MAX);
 }
 
 /* The partition's next event, out of its heap: NULL when there is none. What must wait for its key stands behind it then. */
@@ -323,7 +323,7 @@ void partition_goes_on(struct core *c, struct queue *q, uint64_t sequence)
     uint64_t next = p->ordered ? key_over(q, sequence) : 0;
     if (next)
         heap_push(&place(c, q, queue_item(q, next))->ready, next);
-    if (next || p->aside.wanting)
+    if (next || p->spill.wanting)
         core_run_queue(c, q);
 }
 
@@ -338,7 +338,7 @@ void partition_purged(struct queue *q)
     struct partitions *p = q->partitions;
     for (uint32_t i = 0; i < p->count; i++) {
         p->at[i].ready.count = 0;
-        aside_line_free(p, &p->at[i].aside);
+        spill_line_free(p, &p->at[i].spill);
     }
     heap_free(&p->oldest);
     p->drops = false;

@@ -5,21 +5,21 @@
  *   keys.c       at most one delivery of a key unsettled
  *   partition_view.c  what is told of them
  *   share.c      which consumer has which partitions, and how they change hands
- *   aside.c      what of those that stand still is on disk only again, so that the others go on (aside.h)
+ *   spill.c      what of those that stand still is on disk only again, so that the others go on (spill.h)
  *
  * The queue keeps its ring, its sequences and its books. Ready events before q->next_ready were *sorted*: their sequences stand in
- * their partition's heap, or behind their key, or were set aside. Sorting goes only as far as somebody wants what lies there, and of
+ * their partition's heap, or behind their key, or were spilled. Sorting goes only as far as somebody wants what lies there, and of
  * a queue on disk at most config.look_ahead events and config.look_ahead_bytes of those that wait are in memory: what of them
- * stands still is set aside then. The key is read from the event itself, so that nothing more is kept of it, on disk or off it. */
+ * stands still is spilled then. The key is read from the event itself, so that nothing more is kept of it, on disk or off it. */
 #ifndef SLUICE_BROKER_CORE_PARTITION_H
 #define SLUICE_BROKER_CORE_PARTITION_H
 
-#include "broker/core/partition/aside.h"
+#include "broker/core/partition/spill.h"
 #include "broker/core/state.h"
 
 struct partition {
     struct heap ready; /* to deliver, the oldest first; holds some that left meanwhile */
-    struct aside_line aside;
+    struct spill_line spill;
     uint64_t in_flight;
     uint64_t frame;         /* to the owner's session, in which the newest delivery is or will be */
     struct consumer *owner; /* who gets what comes; NULL: nobody */
@@ -32,8 +32,8 @@ struct key {
     uint64_t current;        /* that event: no other of the key is delivered … */
     bool begun;              /* … once it was; until then an earlier one may become current instead */
     struct heap waiting;     /* those behind it that were looked at; holds some that left meanwhile */
-    struct aside_line aside; /* more of them */
-    bool wanting;            /* the current event is in that line: to be read, in aside.wanting */
+    struct spill_line spill; /* more of them */
+    bool wanting;            /* the current event is in that line: to be read, in spill.wanting */
     struct key *wanting_prev, *wanting_next;
     UT_hash_handle hh, hh_current;
 };
@@ -43,8 +43,8 @@ struct partitions {
     bool ordered;
     bool moving;                   /* some partition has an heir */
     bool starved;                  /* in this turn somebody wanted more than may be looked at */
-    uint64_t sorted, sorted_bytes; /* ready events before next_ready that may be set aside, but are not */
-    struct aside aside;
+    uint64_t sorted, sorted_bytes; /* ready events before next_ready that may be spilled, but are not */
+    struct spill spill;
     uint64_t delivered_end;        /* nothing from here on was delivered */
     struct key *keys, *by_current; /* the same, by hash and by current event */
     bool drops;                    /* somebody asked for the oldest: from then on … */
@@ -76,7 +76,7 @@ bool partition_is_full(const struct core *c, const struct queue *q);
 
 /* After everybody had what there is: is there more for somebody now? */
 bool partition_has_more(struct core *c, struct queue *q);
-/* Is what comes next aside, so that it has to be read first? */
+/* Is what comes next spilled, so that it has to be read first? */
 bool partition_awaits_disk(struct partitions *p, struct partition *at);
 /* Is there room to look at more? What stands still makes some. */
 bool partition_has_room(struct core *c, struct queue *q);
@@ -125,8 +125,8 @@ struct parked {
 };
 struct parked keys_parked(struct queue *q);
 void keys_clear_waiting(struct queue *q);
-/* Keys whose current event is aside go with all that is; their lines are empty, and nothing waits behind them. */
-void keys_purge_aside(struct queue *q);
+/* Keys whose current event is spilled go with all that is; their lines are empty, and nothing waits behind them. */
+void keys_purge_spilled(struct queue *q);
 void keys_free(struct queue *q);
 
 /* share.c */

@@ -40,9 +40,9 @@ const struct partition_info *partitions_list(struct queue *q, struct arena *aren
     if (*count)
         queue_all(q, count_ready, &(struct counting){ q, out });
     for (uint32_t i = 0; i < *count; i++)
-        out[i].ready += aside_count(p, &p->at[i].aside);
+        out[i].ready += spill_count(p, &p->at[i].spill);
     for (struct key *k = *count ? p->keys : NULL; k; k = k->hh.next)
-        out[k->hash % *count].ready += aside_count(p, &k->aside);
+        out[k->hash % *count].ready += spill_count(p, &k->spill);
     return out;
 }
 
@@ -99,10 +99,10 @@ void partitions_validate(struct core *c, struct queue *q)
     }
     HOLDS(check.in_flight == 0);
     HOLDS(!p->drops || !check.oldest || heap_has(&p->oldest, check.oldest));
-    HOLDS(aside_set_validate(&p->aside.all));
-    HOLDS(p->aside.counted == p->aside.all.memory + p->aside.lines);
+    HOLDS(spill_set_validate(&p->spill.all));
+    HOLDS(p->spill.counted == p->spill.all.memory + p->spill.lines);
     for (const struct key *k = p->keys; k; k = k->hh.next) {
-        HOLDS(queue_item(q, k->current) || aside_set_has(&p->aside.all, k->current));
-        HOLDS(!k->wanting || ranges_has(&k->aside.ranges, k->current));
+        HOLDS(queue_item(q, k->current) || spill_set_has(&p->spill.all, k->current));
+        HOLDS(!k->wanting || ranges_has(&k->spill.ranges, k->current));
     }
 }

@@ -71,8 +71,8 @@ enum backlog_place backlog_where(const struct queue *q, uint64_t sequence)
     const struct schedule *k = q->schedule;
     if (q->durable && ranges_has(&q->durable->backlog, sequence))
         return BACKLOG_LINE;
-    if (q->partitions && aside_set_has(&q->partitions->aside.all, sequence))
-        return BACKLOG_ASIDE;
+    if (q->partitions && spill_set_has(&q->partitions->spill.all, sequence))
+        return BACKLOG_SPILLED;
     if (k && ranges_has(&k->unparked, sequence))
         return BACKLOG_UNPARKED;
     return k && ranges_has(&k->parked, sequence) ? BACKLOG_PARKED : BACKLOG_NOWHERE;
@@ -82,7 +82,7 @@ uint64_t backlog_on_disk(const struct queue *q)
 {
     const struct schedule *k = q->schedule;
     return q->durable->backlog_events + (k ? k->parked_events + k->unparked_events : 0) +
-           (q->partitions ? q->partitions->aside.all.events : 0);
+           (q->partitions ? q->partitions->spill.all.events : 0);
 }
 
 static void take_from(struct ranges *r, uint64_t *count, uint64_t sequence)
@@ -99,8 +99,8 @@ static void take_out(struct queue *q, enum backlog_place from, uint64_t sequence
     struct schedule *k = q->schedule;
     if (from == BACKLOG_LINE)
         take_from(&d->backlog, &d->backlog_events, sequence);
-    else if (from == BACKLOG_ASIDE)
-        aside_leave_set(q->partitions, sequence);
+    else if (from == BACKLOG_SPILLED)
+        spill_leave_set(q->partitions, sequence);
     else if (from == BACKLOG_UNPARKED)
         take_from(&k->unparked, &k->unparked_events, sequence);
     else
@@ -122,7 +122,7 @@ void backlog_left(struct core *c, struct queue *q, uint64_t sequence, uint64_t s
     --*(from == BACKLOG_PARKED ? &q->delayed : &q->ready);
     if (q->schedule)
         schedule_gone(q, sequence);
-    if (from == BACKLOG_ASIDE)
+    if (from == BACKLOG_SPILLED)
         partition_goes_on(c, q, sequence);
     if (q->waiters || q->topic_count)
         core_run_queue(c, q);

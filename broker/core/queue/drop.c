@@ -26,7 +26,7 @@ static uint64_t oldest_on_disk(const struct queue *q)
         oldest = first;
     if (q->schedule && ranges_next(&q->schedule->unparked, 0, &first, &end) && first < oldest)
         oldest = first;
-    if (q->partitions && aside_set_next(&q->partitions->aside.all, 0, &first) && first < oldest)
+    if (q->partitions && spill_set_next(&q->partitions->spill.all, 0, &first) && first < oldest)
         oldest = first;
     return oldest;
 }

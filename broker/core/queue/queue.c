@@ -55,7 +55,7 @@ void queue_free(struct core *c, struct queue *q)
     queue_unlist_name(c, q);
     HASH_DELETE(hh_id, c->by_id, q);
     trouble_free(q);
-    aside_forget(c, q);
+    spill_forget(c, q);
     partitions_free(q);
     schedule_free(c, q);
     items_free(q);
@@ -246,7 +246,7 @@ void queue_return(struct core *c, struct queue *q, uint64_t sequence, struct ite
     move(q, item, ITEM_READY);
     if (q->partitions) {
         partition_returned(c, q, sequence, item);
-        aside_failed(c, q);
+        spill_delivery_failed(c, q);
     } else if (sequence < q->next_ready) { /* else its turn comes */
         returned_push(q, sequence);
     }
@@ -263,7 +263,7 @@ void queue_delay(struct core *c, struct queue *q, uint64_t sequence, struct item
     move(q, item, ITEM_DELAYED);
     schedule_delay(c, q, sequence, ms);
     if (q->partitions)
-        aside_failed(c, q);
+        spill_delivery_failed(c, q);
 }
 
 void queue_hold_back(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms)
@@ -273,7 +273,7 @@ void queue_hold_back(struct core *c, struct queue *q, uint64_t sequence, struct 
     schedule_delay(c, q, sequence, ms);
 }
 
-void queue_set_aside(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
+void queue_withdraw(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
     if (q->partitions) /* it holds up nothing there any more */
         partition_left(c, q, sequence, item);
@@ -376,6 +376,6 @@ uint64_t queue_purge(struct core *c, struct queue *q, bool everything)
         partition_purged(q);
     items_advance(q);
     uint64_t parked = q->schedule ? schedule_purge(c, q) : 0;
-    uint64_t aside = q->partitions ? aside_purge(c, q) : 0;
-    return w.count + parked + aside + (q->durable ? backlog_purge(c, q) : 0);
+    uint64_t spilled = q->partitions ? spill_purge(c, q) : 0;
+    return w.count + parked + spilled + (q->durable ? backlog_purge(c, q) : 0);
 }

@@ -202,7 +202,7 @@ void queue_delay(struct core *c, struct queue *q, uint64_t sequence, struct item
 /* Ready, and to be delivered after `ms`. */
 void queue_hold_back(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms);
 /* Delayed, and never delivered again: for its partition and its key it has left. */
-void queue_set_aside(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
+void queue_withdraw(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 /* The next to deliver; NULL when nothing is ready. */
 struct item *queue_next(struct queue *q, uint64_t *sequence);
 /* Marks it taken by a lease. */
@@ -240,11 +240,11 @@ void backlog_add(struct queue *q, uint64_t first, uint64_t count, uint64_t bytes
 void backlog_want(struct core *c, struct queue *q);
 void backlog_loaded(struct core *c, const struct store_completion *done);
 uint64_t backlog_purge(struct core *c, struct queue *q);
-/* The same with what is aside, of which the first is `from`, all at once: 0, and nothing changed, where others behind it stay. There
- * are no items but in flight; the set of those aside is the caller's to clear. */
+/* The same with what is spilled, of which the first is `from`, all at once: 0, and nothing changed, where others behind it stay. There
+ * are no items but in flight; the set of those spilled is the caller's to clear. */
 uint64_t backlog_purge_from(struct core *c, struct queue *q, uint64_t from);
 /* Where an event is that is on disk only. */
-enum backlog_place { BACKLOG_NOWHERE, BACKLOG_LINE, BACKLOG_ASIDE, BACKLOG_UNPARKED, BACKLOG_PARKED };
+enum backlog_place { BACKLOG_NOWHERE, BACKLOG_LINE, BACKLOG_SPILLED, BACKLOG_UNPARKED, BACKLOG_PARKED };
 enum backlog_place backlog_where(const struct queue *q, uint64_t sequence);
 uint64_t backlog_on_disk(const struct queue *q); /* how many there are in all places */
 /* One that was read becomes an item, before `loaded`. */

@@ -91,7 +91,7 @@ void queue_validate(struct queue *q)
         HOLDS(ranges_count_in(&q->durable->backlog, q->loaded, q->next_sequence) == q->durable->backlog_events);
         HOLDS(q->durable->end <= q->next_sequence);
         t.ready += q->schedule ? q->schedule->unparked_events : 0;
-        t.ready += q->partitions ? q->partitions->aside.all.events : 0;
+        t.ready += q->partitions ? q->partitions->spill.all.events : 0;
         t.delayed += q->schedule ? q->schedule->parked_events : 0;
     } else {
         HOLDS(q->loaded == q->next_sequence);

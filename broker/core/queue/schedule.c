@@ -86,11 +86,11 @@ static uint64_t held_item(struct queue *q, uint64_t from, uint64_t end)
 /* Items last: then only those before what else was found are looked at. */
 uint64_t schedule_held(struct queue *q, uint64_t from, uint64_t end)
 {
-    uint64_t aside;
+    uint64_t spilled;
     if (q->durable)
         end = held_in(&q->durable->backlog, from, end);
-    if (q->partitions && aside_set_next(&q->partitions->aside.all, from, &aside))
-        end = least(aside, end);
+    if (q->partitions && spill_set_next(&q->partitions->spill.all, from, &spilled))
+        end = least(spilled, end);
     end = held_in(&q->schedule->parked, from, end);
     end = held_in(&q->schedule->unparked, from, end);
     return least(held_item(q, from, end), end);

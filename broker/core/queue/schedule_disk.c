@@ -29,8 +29,8 @@ void schedule_park_event(struct core *c, struct queue *q, uint64_t sequence)
         return;
     if (where == BACKLOG_LINE) {
         q->durable->backlog_events -= ranges_remove(&q->durable->backlog, sequence, sequence + 1);
-    } else if (where == BACKLOG_ASIDE) {
-        aside_leave_set(q->partitions, sequence);
+    } else if (where == BACKLOG_SPILLED) {
+        spill_leave_set(q->partitions, sequence);
     } else {
         ranges_remove(&k->unparked, sequence, sequence + 1);
         k->unparked_events--;
@@ -38,7 +38,7 @@ void schedule_park_event(struct core *c, struct queue *q, uint64_t sequence)
     schedule_park(q, sequence, 1);
     q->ready--;
     q->delayed++;
-    if (where == BACKLOG_ASIDE)
+    if (where == BACKLOG_SPILLED)
         partition_goes_on(c, q, sequence);
 }
 

@@ -1,7 +1,7 @@
-/* A queue on disk drops its oldest event wherever that is: aside, or in the backlog. */
+/* A queue on disk drops its oldest event wherever that is: spilled, or in the backlog. */
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/partition/partition.h"
-#include "tests/broker/core/aside_driver.h"
+#include "tests/broker/core/spill_driver.h"
 
 #include <stdio.h>
 
@@ -10,7 +10,7 @@ static void what_is_dropped_for_want_of_room_is_the_oldest(void **state)
     (void)state;
     struct taken t = { 0 };
     half_drained(&t, "partitions=2 overflow=drop_oldest capacity=250", 120, "");
-    uint64_t before = aside();
+    uint64_t before = spilled();
     published(140, t.events[0].sequence % 2 ? "d" : "a", "");
     assert_int_equal(mail()->ledger.dropped, 10);
     assert_true(before > 0 && queue_remaining(mail()) == 250);
@@ -40,7 +40,7 @@ static void dropped_ones_are_the_oldest_where_they_go_to_the_dead(void **state)
     assert_int_equal(mail()->ledger.dropped, 10);
     assert_true(mail()->dead == 10 && queue_remaining(mail()) == 250 && mail()->refused == 0);
     uint64_t first;
-    assert_true(aside_set_next(&mail()->partitions->aside.all, 0, &first));
+    assert_true(spill_set_next(&mail()->partitions->spill.all, 0, &first));
     assert_true(first > 20);
 }
 

@@ -1,7 +1,7 @@
-/* A partition whose consumer stalls, of a queue on disk, holds up no other, however much is in it: that is set aside, and comes back in
+/* A partition whose consumer stalls, of a queue on disk, holds up no other, however much is in it: that is spilled, and comes back in
  * order. */
 #include "broker/core/partition/partition.h"
-#include "tests/broker/core/aside_driver.h"
+#include "tests/broker/core/spill_driver.h"
 
 #include <stdio.h>
 
@@ -11,7 +11,7 @@ static void a_partition_whose_consumer_stalls_holds_up_no_other(void **state)
     struct taken t = { 0 }, other = { 0 };
     struct peer *stalled = half_drained(&t, "partitions=2", MANY, "").stalled;
     in_order(&t, 0, t.events[0].sequence, 2, MANY);
-    assert_true(aside() >= MANY - AHEAD);
+    assert_true(spilled() >= MANY - AHEAD);
     credit(stalled, "mail", 8);
     settle_disk();
     drain(stalled, &other);
@@ -43,7 +43,7 @@ static void who_took_some_before_it_stalled_gets_the_rest_in_order(void **state)
     published(MANY, "a", "");
     drain(flowing, &t);
     in_order(&t, 0, MANY + 1, 1, MANY);
-    assert_true(aside() > 0);
+    assert_true(spilled() > 0);
     credit(stalled, "mail", 8);
     settle_disk();
     drain(stalled, &other);
@@ -52,7 +52,7 @@ static void who_took_some_before_it_stalled_gets_the_rest_in_order(void **state)
 }
 
 /* Nothing but what has left lies behind it: the queue's items end with it, and so does the look ahead. */
-static void what_is_set_aside_may_be_the_last_there_is(void **state)
+static void what_is_spilled_may_be_the_last_there_is(void **state)
 {
     (void)state;
     struct taken t = { 0 };
@@ -66,18 +66,18 @@ static void what_is_set_aside_may_be_the_last_there_is(void **state)
     assert_int_equal(mail()->ready, 1);
     credit(first ? other : k, "mail", 1);
     settle_disk();
-    assert_int_equal(aside(), 1);
+    assert_int_equal(spilled(), 1);
     credit(first ? k : other, "mail", 1);
     settle_disk();
     assert_int_equal(hear(first ? k : other, &t), 1);
 }
 
-static void it_is_handed_over_with_what_is_aside(void **state)
+static void it_is_handed_over_with_what_is_spilled(void **state)
 {
     (void)state;
     struct taken t = { 0 };
     struct pair of = half_drained(&t, "partitions=2 ordered=key", MANY, "");
-    assert_true(aside() > 0);
+    assert_true(spilled() > 0);
     uint64_t first = t.events[0].sequence % 2 + 1;
     leave(of.stalled, "mail");
     settle_disk();
@@ -133,7 +133,7 @@ static void an_emptied_line_of_a_partition_costs_nothing(void **state)
     (void)state;
     struct taken t = { 0 };
     struct peer *other = half_drained(&t, "partitions=2", MANY, "").stalled;
-    assert_true(aside() > 0 && bench.d->core->aside_bytes > 0);
+    assert_true(spilled() > 0 && bench.d->core->spill_bytes > 0);
     size_t before = t.count;
     credit(other, "mail", 8);
     settle_disk();
@@ -144,11 +144,11 @@ static void an_emptied_line_of_a_partition_costs_nothing(void **state)
         settle_disk();
     }
     assert_int_equal(t.count, 2 * MANY);
-    assert_true(aside() == 0 && bench.d->core->aside_bytes == 0);
+    assert_true(spilled() == 0 && bench.d->core->spill_bytes == 0);
 }
 
-/* No more may be set aside, and one that stands still fills the look-ahead: another still gets what is aside of its own. */
-static void where_no_more_may_be_set_aside_a_partition_gets_its_own(void **state)
+/* No more may be spilled, and one that stands still fills the look-ahead: another still gets what is spilled of its own. */
+static void where_no_more_may_be_spilled_a_partition_gets_its_own(void **state)
 {
     (void)state;
     struct taken t = { 0 }, u = { 0 };
@@ -166,9 +166,9 @@ static void where_no_more_may_be_set_aside_a_partition_gets_its_own(void **state
     published(60, (char[]){ keys[0], keys[1], 0 }, "");
     credit(of[0], "mail", 8);
     settle_disk();
-    drain(of[0], &t); /* 1's is aside */
+    drain(of[0], &t); /* 1's is spilled */
     assert_int_equal(t.count, 60);
-    bench.d->core->config.memory_budget = bench.d->core->aside_bytes * ASIDE_SHARE;
+    bench.d->core->config.memory_budget = bench.d->core->spill_bytes * SPILL_SHARE;
     published(60, (char[]){ keys[2], 0 }, ""); /* nobody takes it */
     settle_disk();
     hear(of[0], &t);
@@ -185,7 +185,7 @@ static void a_paused_queue_reads_no_more_than_it_keeps(void **state)
     struct taken t = { 0 };
     bench.d->config.look_ahead_bytes = 40;
     struct peer *stalled = half_drained(&t, "partitions=2", MANY, "").stalled;
-    assert_true(aside() > 0);
+    assert_true(spilled() > 0);
     struct request pause = { .call = CALL_PAUSE, .queue = "mail" };
     assert_string_equal(ask_durably(&pause), "ok");
     count_loads();
@@ -195,7 +195,7 @@ static void a_paused_queue_reads_no_more_than_it_keeps(void **state)
     assert_true(counted() <= 2);
 }
 
-static void a_receipt_from_before_a_crash_acks_what_is_aside(void **state)
+static void a_receipt_from_before_a_crash_acks_what_is_spilled(void **state)
 {
     (void)state;
     struct taken t = { 0 };
@@ -221,15 +221,15 @@ static void a_receipt_from_before_a_crash_acks_what_is_aside(void **state)
     settle_disk();
     drain(one, &t);
     struct taken u = { 0 };
-    bool is_aside = backlog_where(mail(), sequence) == BACKLOG_ASIDE;
+    bool is_spilled = backlog_where(mail(), sequence) == BACKLOG_SPILLED;
     settle_by(one, 1, SETTLE_ACK, receipt, 0);
     settle_disk();
     credit(two, "mail", 8);
     settle_disk();
     drain(two, &u);
     assert_int_equal(queue_remaining(mail()), 0);
-    assert_int_equal(u.count, is_aside ? MANY - 1 : MANY);
-    assert_true(is_aside);
+    assert_int_equal(u.count, is_spilled ? MANY - 1 : MANY);
+    assert_true(is_spilled);
 }
 
 int main(void)
@@ -237,14 +237,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         on_disk(a_partition_whose_consumer_stalls_holds_up_no_other),
         on_disk(who_took_some_before_it_stalled_gets_the_rest_in_order),
-        on_disk(what_is_set_aside_may_be_the_last_there_is),
-        on_disk(it_is_handed_over_with_what_is_aside),
+        on_disk(what_is_spilled_may_be_the_last_there_is),
+        on_disk(it_is_handed_over_with_what_is_spilled),
         on_disk(what_has_no_key_stays_in_its_partition),
         on_disk(what_came_back_does_not_count),
         on_disk(an_emptied_line_of_a_partition_costs_nothing),
-        on_disk(where_no_more_may_be_set_aside_a_partition_gets_its_own),
+        on_disk(where_no_more_may_be_spilled_a_partition_gets_its_own),
         on_disk(a_paused_queue_reads_no_more_than_it_keeps),
-        on_disk(a_receipt_from_before_a_crash_acks_what_is_aside),
+        on_disk(a_receipt_from_before_a_crash_acks_what_is_spilled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,9 @@
-/* Keys that stand still, of a queue on disk with an order by key, hold up no other, however much is behind them: that is set aside, and
+/* Keys that stand still, of a queue on disk with an order by key, hold up no other, however much is behind them: that is spilled, and
  * comes back in order. */
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/partition/partition.h"
 #include "broker/core/queue/schedule.h"
-#include "tests/broker/core/aside_driver.h"
+#include "tests/broker/core/spill_driver.h"
 
 static void a_parked_key_holds_up_no_other_and_comes_in_order_when_it_is_free(void **state)
 {
@@ -14,7 +14,7 @@ static void a_parked_key_holds_up_no_other_and_comes_in_order_when_it_is_free(vo
     in_order(&t, 0, 2, 2, MANY);
     assert_int_equal(t.count, MANY);
     assert_int_equal(mail()->ready, MANY - 1);
-    assert_true(aside() >= MANY - 1 - AHEAD);
+    assert_true(spilled() >= MANY - 1 - AHEAD);
     assert_int_equal(keys_parked(mail()).events, MANY - 1);
     size_t before = t.count;
     wait_ms(LONG);
@@ -23,7 +23,7 @@ static void a_parked_key_holds_up_no_other_and_comes_in_order_when_it_is_free(vo
     assert_int_equal(t.events[before].attempt, 2);
     in_order(&t, before + 1, 3, 2, MANY - 1);
     assert_int_equal(queue_remaining(mail()), 0);
-    assert_true(aside() == 0 && bench.d->core->aside_bytes == 0);
+    assert_true(spilled() == 0 && bench.d->core->spill_bytes == 0);
 }
 
 /* Its consumer says nothing: for a second it is no matter, then it stands still. */
@@ -42,8 +42,8 @@ static void a_key_in_hand_for_long_holds_up_no_other(void **state)
     credit(k, "mail", 8);
     settle_disk();
     drain(k, &t);
-    assert_true(t.count < MANY && aside() == 0);
-    wait_ms(ASIDE_STILL_MS);
+    assert_true(t.count < MANY && spilled() == 0);
+    wait_ms(SPILL_STALLED_MS);
     drain(k, &t);
     in_order(&t, 0, 2, 2, MANY);
     ack(k, "mail", first, 1);
@@ -81,7 +81,7 @@ static void two_keys_that_stand_still_hold_up_no_third(void **state)
     assert_int_equal(queue_remaining(mail()), 0);
 }
 
-static void what_is_published_later_stays_behind_what_is_aside(void **state)
+static void what_is_published_later_stays_behind_what_is_spilled(void **state)
 {
     (void)state;
     struct taken t = { 0 };
@@ -89,7 +89,7 @@ static void what_is_published_later_stays_behind_what_is_aside(void **state)
     drain(k, &t);
     wait_ms(LONG);
     assert_int_equal(hear(k, &t), 1); /* a1 */
-    published(1, "ab", "");           /* beside it: what is aside is not read yet */
+    published(1, "ab", "");           /* beside it: what is spilled is not read yet */
     ack(k, "mail", t.events[t.count - 1].delivery, 1);
     settle_disk();
     drain(k, &t);
@@ -97,7 +97,7 @@ static void what_is_published_later_stays_behind_what_is_aside(void **state)
     assert_int_equal(queue_remaining(mail()), 0);
 }
 
-static void a_delayed_event_comes_before_what_is_aside(void **state)
+static void a_delayed_event_comes_before_what_is_spilled(void **state)
 {
     (void)state;
     struct taken t = { 0 };
@@ -110,7 +110,7 @@ static void a_delayed_event_comes_before_what_is_aside(void **state)
     credit(k, "mail", 8);
     settle_disk();
     drain(k, &t);
-    assert_true(aside() > AHEAD);
+    assert_true(spilled() > AHEAD);
     wait_ms(1000); /* due, and behind a0 */
     wait_ms(1000);
     size_t before = t.count;
@@ -176,14 +176,14 @@ static void the_mark_follows_what_is_looked_at(void **state)
     struct peer *k = one_behind(&t, "ordered=key", 3000);
     assert_int_equal(t.count, 1);
     fail_for(k, t.events[0].delivery, LONG);
-    wait_ms(ASIDE_STILL_MS);
+    wait_ms(SPILL_STALLED_MS);
     for (unsigned i = 0; i < 40; i++)
         settle_disk();
     assert_int_equal(hear(k, &t), 1);
     assert_int_equal(t.events[1].sequence, 3001);
 }
 
-/* The look-ahead is full of what is behind a young delivery, and what is aside of another key is about to be read. */
+/* The look-ahead is full of what is behind a young delivery, and what is spilled of another key is about to be read. */
 static void nobody_is_told_of_nothing_while_a_key_is_read(void **state)
 {
     (void)state;
@@ -193,24 +193,24 @@ static void nobody_is_told_of_nothing_while_a_key_is_read(void **state)
     published(MANY, "ab", "");
     hear(k, &t);
     assert_int_equal(t.events[0].sequence, 1);
-    wait_ms(ASIDE_STILL_MS);
+    wait_ms(SPILL_STALLED_MS);
     for (unsigned i = 1; i < t.count; i++) /* the key a stands still */
         ack(k, "mail", t.events[i].delivery, 1);
-    for (unsigned n = 3; aside() < AHEAD; n++) {
+    for (unsigned n = 3; spilled() < AHEAD; n++) {
         credit(k, "mail", n);
         settle_disk();
         size_t before = t.count;
         hear(k, &t);
-        if (aside() < AHEAD && t.count > before)
+        if (spilled() < AHEAD && t.count > before)
             ack(k, "mail", t.events[t.count - 1].delivery, 1);
     }
     credit(k, "mail", 1000);
     settle_disk();
-    assert_true(partition_is_full(bench.d->core, mail()) && timer_is_set(&mail()->partitions->aside.still));
+    assert_true(partition_is_full(bench.d->core, mail()) && timer_is_set(&mail()->partitions->spill.stalled));
     heard(k);
     frame_add_credit(&k->out, span_str("mail"), ++known(k, "mail")->generation, 1001);
     ack(k, "mail", t.events[0].delivery, 1);
-    assert_true(mail()->partitions->aside.reading);
+    assert_true(mail()->partitions->spill.reading);
     assert_null(strstr(heard(k), "idle"));
     settle_disk();
     assert_int_equal(hear(k, &t), 1);
@@ -225,7 +225,7 @@ static void a_key_whose_next_event_is_delivered_in_this_turn_flows(void **state)
     struct peer *k = mail_consumer("k", 8), *other = mail_consumer("other", 8);
     published(AHEAD - 5, "d", "");
     hear(other, &t); /* its turn comes second */
-    assert_true(t.count == 1 && !hear(k, &t) && aside() == 0 && !partition_is_full(bench.d->core, mail()));
+    assert_true(t.count == 1 && !hear(k, &t) && spilled() == 0 && !partition_is_full(bench.d->core, mail()));
     struct peer *p = joined("p9");
     publish(p, "mail", 0, "x#d x#d x#d x#d x#d x#d x#d x#d x#d x#d x#d");
     struct open_body open = frame_begin_ack(&other->out, span_str("mail"), known(other, "mail")->consumer_epoch);
@@ -234,16 +234,16 @@ static void a_key_whose_next_event_is_delivered_in_this_turn_flows(void **state)
     push_only(other); /* the turn in which the disk has the others is its own, too */
     settle_disk();
     assert_true(partition_is_full(bench.d->core, mail()));
-    assert_int_equal(aside(), 0);
+    assert_int_equal(spilled(), 0);
 }
 
-static void where_no_more_may_be_set_aside_it_waits_for_what_stands_still(void **state)
+static void where_no_more_may_be_spilled_it_waits_for_what_stands_still(void **state)
 {
     (void)state;
     struct taken t = { 0 };
     struct peer *k = parked(&t, "ordered=key", "");
-    bench.d->core->config.memory_budget = bench.d->core->aside_bytes * ASIDE_SHARE;
-    assert_true(aside() > 0 && mail()->next_ready < 2 * MANY);
+    bench.d->core->config.memory_budget = bench.d->core->spill_bytes * SPILL_SHARE;
+    assert_true(spilled() > 0 && mail()->next_ready < 2 * MANY);
     drain(k, &t);
     assert_true(t.count < MANY);
     size_t before = t.count;
@@ -255,7 +255,7 @@ static void where_no_more_may_be_set_aside_it_waits_for_what_stands_still(void *
 }
 
 /* Each was alone for a while, and had the whole look-ahead. */
-static void what_was_set_aside_leaves_no_memory_behind(void **state)
+static void what_was_spilled_leaves_no_memory_behind(void **state)
 {
     (void)state;
     struct taken t = { 0 };
@@ -268,7 +268,7 @@ static void what_was_set_aside_leaves_no_memory_behind(void **state)
     credit(k, "mail", 2);
     for (unsigned i = 0; i < 10; i++)
         settle_disk();
-    assert_true(aside() > 0 && mail()->partitions->keys->waiting.capacity >= 1000);
+    assert_true(spilled() > 0 && mail()->partitions->keys->waiting.capacity >= 1000);
     bench.d->core->config.look_ahead = AHEAD;
     published(2 * AHEAD, "b", "");
     settle_disk();
@@ -280,7 +280,7 @@ static void what_was_set_aside_leaves_no_memory_behind(void **state)
         assert_true(key->waiting.capacity <= 2 * AHEAD);
 }
 
-/* No more may be set aside, a2 is, and b1, which comes behind it, was in hand before and stays in memory: what is behind b1 has to make room
+/* No more may be spilled, a2 is, and b1, which comes behind it, was in hand before and stays in memory: what is behind b1 has to make room
  * for a2, or nobody ever gets anything. */
 static void what_is_behind_a_key_makes_room_for_what_comes_before_it(void **state)
 {
@@ -301,10 +301,10 @@ static void what_is_behind_a_key_makes_room_for_what_comes_before_it(void **stat
     ack(k, "mail", t.events[0].delivery, 1);
     publish(p, "mail", 0, "d1#d");
     settle_disk();
-    assert_true(aside() == 1 && aside_set_has(&mail()->partitions->aside.all, 2));
+    assert_true(spilled() == 1 && spill_set_has(&mail()->partitions->spill.all, 2));
     config->look_ahead = 1;
-    config->memory_budget = ASIDE_SHARE;
-    assert_true(aside_is_spent(bench.d->core));
+    config->memory_budget = SPILL_SHARE;
+    assert_true(spill_is_exhausted(bench.d->core));
     fail_for(k, t.events[1].delivery, 0);
     link->limits.frames = frames;
     heartbeat(k);
@@ -312,14 +312,14 @@ static void what_is_behind_a_key_makes_room_for_what_comes_before_it(void **stat
     assert_true(hear(k, &t) > 0 && t.events[2].sequence == 2);
 }
 
-/* Whoever wants little of much reads what is aside a few at a time, and what came since fills the look-ahead again and again. */
-static void where_no_more_may_be_set_aside_there_is_no_more(void **state)
+/* Whoever wants little of much reads what is spilled a few at a time, and what came since fills the look-ahead again and again. */
+static void where_no_more_may_be_spilled_there_is_no_more(void **state)
 {
     (void)state;
     struct taken t = { 0 }, u = { 0 };
     struct pair of = half_drained(&t, "ordered=key partitions=2", MANY, "");
-    uint64_t most = aside();
-    bench.d->core->config.memory_budget = bench.d->core->aside_bytes * ASIDE_SHARE;
+    uint64_t most = spilled();
+    bench.d->core->config.memory_budget = bench.d->core->spill_bytes * SPILL_SHARE;
     published(MANY, "ad", "");
     drain(of.flowing, &t);
     for (uint64_t i = 1; i <= MANY; i++) {
@@ -331,7 +331,7 @@ static void where_no_more_may_be_set_aside_there_is_no_more(void **state)
         assert_int_equal(u.count, i);
         ack(of.stalled, "mail", i, 1);
         drain(of.flowing, &t);
-        assert_true(aside() <= most);
+        assert_true(spilled() <= most);
     }
     credit(of.stalled, "mail", 2 * MANY);
     for (size_t before = 0; before < t.count + u.count;) { /* each may wait for the other */
@@ -349,17 +349,17 @@ int main(void)
         on_disk(a_parked_key_holds_up_no_other_and_comes_in_order_when_it_is_free),
         on_disk(a_key_in_hand_for_long_holds_up_no_other),
         on_disk(two_keys_that_stand_still_hold_up_no_third),
-        on_disk(what_is_published_later_stays_behind_what_is_aside),
-        on_disk(a_delayed_event_comes_before_what_is_aside),
+        on_disk(what_is_published_later_stays_behind_what_is_spilled),
+        on_disk(a_delayed_event_comes_before_what_is_spilled),
         on_disk(a_key_that_fails_makes_room_at_once),
         on_disk(a_key_that_fails_again_and_again_holds_up_no_other),
         on_disk(the_mark_follows_what_is_looked_at),
         on_disk(nobody_is_told_of_nothing_while_a_key_is_read),
         on_disk(a_key_whose_next_event_is_delivered_in_this_turn_flows),
-        on_disk(where_no_more_may_be_set_aside_it_waits_for_what_stands_still),
-        on_disk(what_was_set_aside_leaves_no_memory_behind),
+        on_disk(where_no_more_may_be_spilled_it_waits_for_what_stands_still),
+        on_disk(what_was_spilled_leaves_no_memory_behind),
         on_disk(what_is_behind_a_key_makes_room_for_what_comes_before_it),
-        on_disk(where_no_more_may_be_set_aside_there_is_no_more),
+        on_disk(where_no_more_may_be_spilled_there_is_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "broker/core/partition/aside.h"
+#include "broker/core/partition/spill.h"
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/partition/partition.h"
 #include "broker/core/queue/items.h"
@@ -14,26 +14,26 @@
 
 static void count_memory(struct partitions *p)
 {
-    struct aside *a = &p->aside;
+    struct spill *a = &p->spill;
     uint64_t now = a->all.memory + a->lines;
     if (a->total)
         *a->total += now - a->counted;
     a->counted = now;
 }
 
-static void count_line(struct partitions *p, const struct aside_line *line, size_t capacity_before)
+static void count_line(struct partitions *p, const struct spill_line *line, size_t capacity_before)
 {
-    p->aside.lines += line->ranges.capacity * sizeof(struct range);
-    p->aside.lines -= capacity_before * sizeof(struct range);
+    p->spill.lines += line->ranges.capacity * sizeof(struct range);
+    p->spill.lines -= capacity_before * sizeof(struct range);
     count_memory(p);
 }
 
-bool aside_is_spent(const struct core *c)
+bool spill_is_exhausted(const struct core *c)
 {
-    return c->aside_bytes >= c->config.memory_budget / ASIDE_SHARE;
+    return c->spill_bytes >= c->config.memory_budget / SPILL_SHARE;
 }
 
-void aside_line_free(struct partitions *p, struct aside_line *line)
+void spill_line_free(struct partitions *p, struct spill_line *line)
 {
     size_t before = line->ranges.capacity;
     ranges_free(&line->ranges);
@@ -41,15 +41,15 @@ void aside_line_free(struct partitions *p, struct aside_line *line)
     count_line(p, line, before);
 }
 
-void aside_free(struct partitions *p)
+void spill_free(struct partitions *p)
 {
-    aside_set_free(&p->aside.all);
+    spill_set_free(&p->spill.all);
     count_memory(p);
 }
 
 /* ------------------------------------------------------------------ lines */
 
-static void remove_from(struct partitions *p, struct aside_line *line, uint64_t first, uint64_t end)
+static void remove_from(struct partitions *p, struct spill_line *line, uint64_t first, uint64_t end)
 {
     size_t before = line->ranges.capacity;
     line->events -= ranges_remove(&line->ranges, first, end);
@@ -58,25 +58,25 @@ static void remove_from(struct partitions *p, struct aside_line *line, uint64_t 
     count_line(p, line, before);
 }
 
-void aside_remove(struct partitions *p, struct aside_line *line, uint64_t sequence)
+void spill_remove(struct partitions *p, struct spill_line *line, uint64_t sequence)
 {
     remove_from(p, line, sequence, sequence + 1);
 }
 
-void aside_change_lines(struct partitions *p, struct aside_line *from, struct aside_line *to, uint64_t sequence)
+void spill_change_lines(struct partitions *p, struct spill_line *from, struct spill_line *to, uint64_t sequence)
 {
     size_t before = to->ranges.capacity;
-    aside_remove(p, from, sequence);
+    spill_remove(p, from, sequence);
     to->events += ranges_add(&to->ranges, sequence, sequence + 1);
     count_line(p, to, before);
 }
 
-bool aside_first(struct partitions *p, struct aside_line *line, uint64_t *first)
+bool spill_first(struct partitions *p, struct spill_line *line, uint64_t *first)
 {
     uint64_t end, live;
     while (ranges_next(&line->ranges, 0, first, &end)) {
-        if (!aside_set_next(&p->aside.all, *first, &live)) {
-            aside_line_free(p, line); /* all of it left */
+        if (!spill_set_next(&p->spill.all, *first, &live)) {
+            spill_line_free(p, line); /* all of it left */
             return false;
         }
         if (live == *first)
@@ -86,39 +86,39 @@ bool aside_first(struct partitions *p, struct aside_line *line, uint64_t *first)
     return false;
 }
 
-uint64_t aside_count(struct partitions *p, struct aside_line *line)
+uint64_t spill_count(struct partitions *p, struct spill_line *line)
 {
     uint64_t first;
-    return line->events && aside_first(p, line, &first) ? line->events : 0;
+    return line->events && spill_first(p, line, &first) ? line->events : 0;
 }
 
-bool aside_before(struct partitions *p, struct aside_line *line, uint64_t sequence)
+bool spill_has_before(struct partitions *p, struct spill_line *line, uint64_t sequence)
 {
     uint64_t first;
-    return aside_first(p, line, &first) && first < sequence;
+    return spill_first(p, line, &first) && first < sequence;
 }
 
-uint32_t aside_partition(const struct partitions *p, uint64_t sequence)
+uint32_t spill_partition(const struct partitions *p, uint64_t sequence)
 {
     uint32_t i = 0;
-    while (i + 1 < p->count && !ranges_has(&p->at[i].aside.ranges, sequence))
+    while (i + 1 < p->count && !ranges_has(&p->at[i].spill.ranges, sequence))
         i++;
     return i;
 }
 
 /* ------------------------------------------------------------------ out of memory */
 
-static void set_aside(struct core *c, struct queue *q, struct aside_line *line, uint64_t sequence, struct item *item)
+static void spill(struct core *c, struct queue *q, struct spill_line *line, uint64_t sequence, struct item *item)
 {
     struct partitions *p = q->partitions;
     size_t before = line->ranges.capacity;
-    assert(!aside_is_spent(c));
+    assert(!spill_is_exhausted(c));
     c->disk->ops->release(c->disk, q->id, item->at);
     q->durable->backlog_bytes += item->size;
     item->state = ITEM_GONE;
     items_gone(q, sequence, item);
-    p->aside.total = &c->aside_bytes;
-    aside_set_add(&p->aside.all, sequence);
+    p->spill.total = &c->spill_bytes;
+    spill_set_add(&p->spill.all, sequence);
     line->events += ranges_add(&line->ranges, sequence, sequence + 1);
     count_line(p, line, before);
 }
@@ -128,12 +128,12 @@ static bool may_leave(const struct queue *q, uint64_t sequence, const struct ite
     return item->state == ITEM_READY && partition_counts(q, sequence, item) && sequence < q->durable->end;
 }
 
-bool aside_join(struct core *c, struct queue *q, struct aside_line *line, uint64_t sequence, struct item *item)
+bool spill_join(struct core *c, struct queue *q, struct spill_line *line, uint64_t sequence, struct item *item)
 {
-    if (line->events == 0 || MUTATED(pass_aside) || !may_leave(q, sequence, item) || aside_is_spent(c) ||
-        !aside_before(q->partitions, line, sequence))
+    if (line->events == 0 || MUTATED(pass_spilled) || !may_leave(q, sequence, item) || spill_is_exhausted(c) ||
+        !spill_has_before(q->partitions, line, sequence))
         return false;
-    set_aside(c, q, line, sequence, item);
+    spill(c, q, line, sequence, item);
     return true;
 }
 
@@ -175,24 +175,24 @@ static uint32_t split(struct queue *q, struct heap *h, uint32_t most, uint64_t *
     return gone;
 }
 
-static void move_out(struct core *c, struct queue *q, struct aside_line *line, uint64_t sequence)
+static void move_out(struct core *c, struct queue *q, struct spill_line *line, uint64_t sequence)
 {
     struct item *item = queue_item(q, sequence);
-    if (!item || aside_is_spent(c))
+    if (!item || spill_is_exhausted(c))
         return;
     partition_uncount(q, sequence, item);
-    set_aside(c, q, line, sequence, item);
+    spill(c, q, line, sequence, item);
 }
 
 /* Leaves the first `most` in memory. */
-static void thin(struct core *c, struct queue *q, struct heap *h, struct aside_line *line, uint32_t most)
+static void thin(struct core *c, struct queue *q, struct heap *h, struct spill_line *line, uint32_t most)
 {
     uint64_t first;
     if (h->count <= most)
         return;
     uint64_t *out = xmalloc(h->count * sizeof *out);
     uint32_t count = split(q, h, most, out);
-    bool others = aside_first(q->partitions, line, &first) && count && first > out[0];
+    bool others = spill_first(q->partitions, line, &first) && count && first > out[0];
     for (uint32_t i = 0; i < count; i++) /* before what is there: from behind, where ranges move least */
         move_out(c, q, line, out[others ? count - 1 - i : i]);
     for (uint32_t i = 0; i < count; i++) { /* there was no more room for it */
@@ -221,9 +221,9 @@ static mono_t still_at(const struct core *c, struct queue *q, const struct key *
     if (!item || (t && t->failures))
         return c->now.mono;
     if (item->state == ITEM_IN_FLIGHT)
-        return mono_add_ms(c->leases[item->lease]->delivered, ASIDE_STILL_MS);
+        return mono_add_ms(c->leases[item->lease]->delivered, SPILL_STALLED_MS);
     bool comes = item->state == ITEM_READY && flows(q, &p->at[k->hash % p->count]);
-    return comes ? mono_add_ms(c->now.mono, ASIDE_STILL_MS) : c->now.mono;
+    return comes ? mono_add_ms(c->now.mono, SPILL_STALLED_MS) : c->now.mono;
 }
 
 /* How many partitions and keys stand still that have something in memory; and when the next key does. */
@@ -248,11 +248,11 @@ static void thin_all(struct core *c, struct queue *q, uint32_t most)
     struct partitions *p = q->partitions;
     for (uint32_t i = 0; i < p->count; i++) {
         if (!flows(q, &p->at[i]))
-            thin(c, q, &p->at[i].ready, &p->at[i].aside, most);
+            thin(c, q, &p->at[i].ready, &p->at[i].spill, most);
     }
     for (struct key *k = p->keys; k; k = k->hh.next) {
         if (still_at(c, q, k).ns <= c->now.mono.ns)
-            thin(c, q, &k->waiting, &k->aside, most);
+            thin(c, q, &k->waiting, &k->spill, most);
     }
 }
 
@@ -266,13 +266,13 @@ static uint32_t share_of(const struct core *c, const struct queue *q, uint32_t s
 }
 
 /* Who looks walks over all keys: what was found is good until the first of them stands still. */
-bool aside_relieve(struct core *c, struct queue *q)
+bool spill_make_room(struct core *c, struct queue *q)
 {
-    struct aside *a = &q->partitions->aside;
+    struct spill *a = &q->partitions->spill;
     mono_t next = { INT64_MAX };
-    if (timer_is_set(&a->still))
+    if (timer_is_set(&a->stalled))
         return false;
-    uint32_t standing = aside_is_spent(c) || MUTATED(stand_still) ? 0 : count_standing(c, q, &next);
+    uint32_t standing = spill_is_exhausted(c) || MUTATED(stand_still) ? 0 : count_standing(c, q, &next);
     for (uint32_t most = standing ? share_of(c, q, standing) : 0; standing; most /= 2) {
         thin_all(c, q, most);
         if (most == 0 || !partition_is_full(c, q))
@@ -282,57 +282,57 @@ bool aside_relieve(struct core *c, struct queue *q)
         return true;
     a->queue = q;
     if (next.ns != INT64_MAX)
-        timers_set(&c->aside_timers, &a->still, next);
+        timers_set(&c->spill_timers, &a->stalled, next);
     return false;
 }
 
 /* The struct a timer is embedded in. */
-#define OWNER(timer) ((struct aside *)(void *)((char *)(timer)-offsetof(struct aside, still)))
+#define OWNER(timer) ((struct spill *)(void *)((char *)(timer)-offsetof(struct spill, stalled)))
 
-void aside_wake(struct core *c)
+void spill_wake(struct core *c)
 {
     struct timer *t;
-    while ((t = timers_pop(&c->aside_timers, c->now.mono)) != NULL)
+    while ((t = timers_pop(&c->spill_timers, c->now.mono)) != NULL)
         core_run_queue(c, OWNER(t)->queue);
 }
 
-void aside_failed(struct core *c, struct queue *q)
+void spill_delivery_failed(struct core *c, struct queue *q)
 {
-    if (!timer_is_set(&q->partitions->aside.still))
+    if (!timer_is_set(&q->partitions->spill.stalled))
         return;
-    timers_clear(&c->aside_timers, &q->partitions->aside.still);
+    timers_clear(&c->spill_timers, &q->partitions->spill.stalled);
     core_run_queue(c, q);
 }
 
-void aside_forget(struct core *c, struct queue *q)
+void spill_forget(struct core *c, struct queue *q)
 {
     if (q->partitions)
-        timers_clear(&c->aside_timers, &q->partitions->aside.still);
+        timers_clear(&c->spill_timers, &q->partitions->spill.stalled);
 }
 
 /* ------------------------------------------------------------------ gone */
 
-void aside_leave_set(struct partitions *p, uint64_t sequence)
+void spill_leave_set(struct partitions *p, uint64_t sequence)
 {
-    aside_set_remove(&p->aside.all, sequence);
+    spill_set_remove(&p->spill.all, sequence);
     count_memory(p);
 }
 
-uint64_t aside_purge(struct core *c, struct queue *q)
+uint64_t spill_purge(struct core *c, struct queue *q)
 {
     struct partitions *p = q->partitions;
-    uint64_t count = p->aside.all.events, first;
+    uint64_t count = p->spill.all.events, first;
     if (count == 0)
         return 0;
-    aside_set_next(&p->aside.all, 0, &first);
+    spill_set_next(&p->spill.all, 0, &first);
     uint64_t at_once = backlog_purge_from(c, q, first);
     if (at_once == 0) {
-        while (aside_set_next(&p->aside.all, 0, &first))
+        while (spill_set_next(&p->spill.all, 0, &first))
             backlog_settle(c, q, first, CAUSE_PURGED);
         return count;
     }
-    keys_purge_aside(q);
-    aside_set_free(&p->aside.all);
+    keys_purge_spilled(q);
+    spill_set_free(&p->spill.all);
     count_memory(p);
     return at_once;
 }

@@ -1,9 +1,9 @@
-/* What is aside expires, is purged, deleted, explained and shown, and outlives a crash, like what is not. */
+/* What is spilled expires, is purged, deleted, explained and shown, and outlives a crash, like what is not. */
 #include "broker/core/partition/partition.h"
 #include "broker/core/queue/schedule.h"
-#include "tests/broker/core/aside_driver.h"
+#include "tests/broker/core/spill_driver.h"
 
-static void what_is_aside_expires_and_its_key_goes_on(void **state)
+static void what_is_spilled_expires_and_its_key_goes_on(void **state)
 {
     (void)state;
     struct taken t = { 0 };
@@ -12,7 +12,7 @@ static void what_is_aside_expires_and_its_key_goes_on(void **state)
     assert_int_equal(mail()->in_flight, 0);
     wait_ms(900000);
     assert_int_equal(mail()->ledger.expired, MANY);
-    assert_true(queue_remaining(mail()) == 0 && aside() == 0 && !mail()->partitions->keys);
+    assert_true(queue_remaining(mail()) == 0 && spilled() == 0 && !mail()->partitions->keys);
     published(2, "a", "");
     drain(k, &t);
     assert_int_equal(queue_remaining(mail()), 0);
@@ -28,7 +28,7 @@ static void what_expires_goes_where_the_dead_go(void **state)
     for (unsigned i = 0; i < 100 && queue_remaining(mail()); i++)
         wait_ms(1);
     assert_int_equal(mail()->dead, MANY);
-    assert_true(aside() == 0 && !mail()->partitions->keys);
+    assert_true(spilled() == 0 && !mail()->partitions->keys);
 }
 
 static void what_expired_is_not_counted_as_parked(void **state)
@@ -66,14 +66,14 @@ static void what_expired_is_not_counted_as_ready(void **state)
     arena_free(&arena);
 }
 
-static void a_purge_takes_what_is_aside(void **state)
+static void a_purge_takes_what_is_spilled(void **state)
 {
     (void)state;
     struct taken t = { 0 };
     struct peer *k = parked(&t, "ordered=key", "");
     drain(k, &t);
     assert_string_equal(ask_durably(&(struct request){ .call = CALL_PURGE, .queue = "mail" }), "ok");
-    assert_true(queue_remaining(mail()) == 0 && aside() == 0 && bench.d->core->aside_bytes == 0);
+    assert_true(queue_remaining(mail()) == 0 && spilled() == 0 && bench.d->core->spill_bytes == 0);
     assert_int_equal(mail()->ledger.purged, MANY);
     published(3, "a", "");
     size_t before = t.count;
@@ -81,7 +81,7 @@ static void a_purge_takes_what_is_aside(void **state)
     assert_int_equal(t.count - before, 3);
 }
 
-/* Purges while one event is in hand, before what is aside or behind it. Returns how many were settled by themselves. */
+/* Purges while one event is in hand, before what is spilled or behind it. Returns how many were settled by themselves. */
 static unsigned purged_beside(bool behind)
 {
     struct taken t = { 0 };
@@ -93,18 +93,18 @@ static unsigned purged_beside(bool behind)
         wait_ms(LONG); /* a1 comes again */
     assert_int_equal(mail()->in_flight, 1);
     uint64_t before = queue_remaining(mail()) - 1;
-    assert_true(aside() > AHEAD);
+    assert_true(spilled() > AHEAD);
     count_settles();
     assert_string_equal(ask_durably(&(struct request){ .call = CALL_PURGE, .queue = "mail" }), "ok");
     unsigned count = counted();
-    assert_true(aside() == 0 && bench.d->core->aside_bytes == 0 && queue_remaining(mail()) == 1);
+    assert_true(spilled() == 0 && bench.d->core->spill_bytes == 0 && queue_remaining(mail()) == 1);
     assert_int_equal(mail()->ledger.purged, before);
     crash(0);
     assert_int_equal(queue_remaining(mail()), 1);
     return count;
 }
 
-static void what_is_aside_is_purged_at_once(void **state)
+static void what_is_spilled_is_purged_at_once(void **state)
 {
     (void)state;
     assert_true(purged_beside(false) <= AHEAD);
@@ -116,8 +116,8 @@ static void but_one_by_one_where_others_behind_it_stay(void **state)
     assert_true(purged_beside(true) > AHEAD);
 }
 
-/* What comes next of its key is set aside with the partition that it stands in, when that cannot be delivered. */
-static void a_purge_frees_the_keys_of_what_is_aside(void **state)
+/* What comes next of its key is spilled with the partition that it stands in, when that cannot be delivered. */
+static void a_purge_frees_the_keys_of_what_is_spilled(void **state)
 {
     (void)state;
     struct taken t = { 0 };
@@ -133,10 +133,10 @@ static void a_purge_frees_the_keys_of_what_is_aside(void **state)
     link->limits.frames = 0; /* it is not reached */
     ack(of_a, "mail", t.events[0].delivery, 1);
     published(3, "d", "");
-    wait_ms(ASIDE_STILL_MS);
+    wait_ms(SPILL_STALLED_MS);
     drain(of_d, &t);
     assert_int_equal(t.count, 4);
-    assert_true(aside_set_has(&mail()->partitions->aside.all, 2) && mail()->partitions->keys->current == 2);
+    assert_true(spill_set_has(&mail()->partitions->spill.all, 2) && mail()->partitions->keys->current == 2);
     assert_string_equal(ask_durably(&(struct request){ .call = CALL_PURGE, .queue = "mail" }), "ok");
     link->limits.frames = frames;
     published(2, "a", "");
@@ -145,7 +145,7 @@ static void a_purge_frees_the_keys_of_what_is_aside(void **state)
     assert_int_equal(t.count, 6);
 }
 
-static void a_queue_is_deleted_with_what_is_aside(void **state)
+static void a_queue_is_deleted_with_what_is_spilled(void **state)
 {
     (void)state;
     struct taken t = { 0 };
@@ -155,7 +155,7 @@ static void a_queue_is_deleted_with_what_is_aside(void **state)
     struct request r = { .call = CALL_DELETE, .queue = "mail", .u.delete_.force = true };
     assert_string_equal(ask_durably(&r), "ok");
     settle_disk();
-    assert_true(!mail() && bench.d->core->aside_bytes == 0);
+    assert_true(!mail() && bench.d->core->spill_bytes == 0);
 }
 
 static void it_is_explained_and_shown(void **state)
@@ -189,7 +189,7 @@ static void it_is_explained_and_shown(void **state)
     assert_int_equal(next, 2 * MANY + 1);
 }
 
-/* Without a key its partition is where it is aside, and nothing of itself says which. */
+/* Without a key its partition is where it is spilled, and nothing of itself says which. */
 static void it_is_explained_by_whose_partition_it_is_in(void **state)
 {
     (void)state;
@@ -199,9 +199,9 @@ static void it_is_explained_by_whose_partition_it_is_in(void **state)
     published(MANY, "-", "");
     (void)k; /* acks nothing: as much is done for one as for the other */
     uint64_t sequence;
-    assert_true(aside_set_next(&mail()->partitions->aside.all, 0, &sequence));
+    assert_true(spill_set_next(&mail()->partitions->spill.all, 0, &sequence));
     const struct partition *at = mail()->partitions->at;
-    while (!ranges_has(&at->aside.ranges, sequence))
+    while (!ranges_has(&at->spill.ranges, sequence))
         at++;
     assert_true(at->owner && at->owner != mail()->active);
     struct request r = { .call = CALL_EXPLAIN, .queue = "mail", .u.explain.sequence = sequence };
@@ -262,24 +262,24 @@ static void a_deleted_queue_gives_back_what_was_known_of_its_events(void **state
     credit(of.stalled, "mail", 1);
     settle_disk();
     settle(of.stalled, "mail", SETTLE_NACK, 1, 1, LONG);
-    assert_true(c->aside_bytes > 0 && c->schedule_bytes > 0 && c->history_bytes > 0);
+    assert_true(c->spill_bytes > 0 && c->schedule_bytes > 0 && c->history_bytes > 0);
     struct request r = { .call = CALL_DELETE, .queue = "mail", .u.delete_.force = true };
     assert_string_equal(ask_durably(&r), "ok");
-    assert_int_equal(c->aside_bytes + c->schedule_bytes + c->history_bytes + c->dedup_bytes, 0);
+    assert_int_equal(c->spill_bytes + c->schedule_bytes + c->history_bytes + c->dedup_bytes, 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        on_disk(what_is_aside_expires_and_its_key_goes_on),
+        on_disk(what_is_spilled_expires_and_its_key_goes_on),
         on_disk(what_expires_goes_where_the_dead_go),
         on_disk(what_expired_is_not_counted_as_parked),
         on_disk(what_expired_is_not_counted_as_ready),
-        on_disk(a_purge_takes_what_is_aside),
-        on_disk(what_is_aside_is_purged_at_once),
+        on_disk(a_purge_takes_what_is_spilled),
+        on_disk(what_is_spilled_is_purged_at_once),
         on_disk(but_one_by_one_where_others_behind_it_stay),
-        on_disk(a_purge_frees_the_keys_of_what_is_aside),
-        on_disk(a_queue_is_deleted_with_what_is_aside),
+        on_disk(a_purge_frees_the_keys_of_what_is_spilled),
+        on_disk(a_queue_is_deleted_with_what_is_spilled),
         on_disk(it_is_explained_and_shown),
         on_disk(it_is_explained_by_whose_partition_it_is_in),
         on_disk(its_partition_is_described_with_it),

@@ -1,4 +1,4 @@
-#include "tests/broker/core/aside_driver.h"
+#include "tests/broker/core/spill_driver.h"
 
 #include "broker/core/partition/partition.h"
 
@@ -10,9 +10,9 @@ struct queue *mail(void)
     return queue_find(bench.d->core, span_str("mail"));
 }
 
-uint64_t aside(void)
+uint64_t spilled(void)
 {
-    return mail()->partitions->aside.all.events;
+    return mail()->partitions->spill.all.events;
 }
 
 void declared(const char *settings)

@@ -1,13 +1,13 @@
-/* What is aside comes back: one load at a time, for a partition whose owner wants more, or for a key that is free; from the first event
+/* What is spilled comes back: one load at a time, for a partition whose owner wants more, or for a key that is free; from the first event
  * of that on, with those neighbours that are wanted, too. The others of the load are let go again. */
-#include "broker/core/partition/aside.h"
 #include "broker/core/partition/partition.h"
+#include "broker/core/partition/spill.h"
 #include "broker/core/queue/schedule.h"
 
 #include "base/mutation.h"
 
 /* Tags of loads that are for this; see peek.c for others. */
-#define ASIDE_TAG (UINT64_C(8) << 32)
+#define SPILL_TAG (UINT64_C(8) << 32)
 /* A partition that has so few in memory reads on; a part of the look-ahead, where that is less. */
 #define LOW_MOST 512u
 /* So many of a key are in memory, about: they go one at a time. */
@@ -19,25 +19,25 @@ static uint32_t low_of(const struct core *c)
     return low == 0 ? 1 : low < LOW_MOST ? low : LOW_MOST;
 }
 
-/* Its owner would have more than is in memory, or what is there stands behind what is aside. Where nothing can be delivered just
- * now nothing is read: it would be set aside again as soon as the look-ahead is full, and read again, without end. */
+/* Its owner would have more than is in memory, or what is there stands behind what is spilled. Where nothing can be delivered just
+ * now nothing is read: it would be spilled again as soon as the look-ahead is full, and read again, without end. */
 static bool is_low(const struct core *c, struct queue *q, struct partition *at, uint64_t *first)
 {
-    return at->aside.events && partition_is_reached(q, at) && aside_first(q->partitions, &at->aside, first) &&
+    return at->spill.events && partition_is_reached(q, at) && spill_first(q->partitions, &at->spill, first) &&
            (at->ready.count < low_of(c) || *first < at->ready.at[0]);
 }
 
 /* ------------------------------------------------------------------ asked for */
 
-static void read_from(struct core *c, struct queue *q, const struct aside_line *line, uint64_t first, uint64_t most)
+static void read_from(struct core *c, struct queue *q, const struct spill_line *line, uint64_t first, uint64_t most)
 {
     uint64_t end, from;
     ranges_next(&line->ranges, first, &from, &end);
     uint64_t each = q->durable->backlog_bytes / backlog_on_disk(q) + 1;
     uint64_t bytes = schedule_load_bytes(q, &line->ranges, first, end);
-    q->partitions->aside.reading = true;
+    q->partitions->spill.reading = true;
     bytes = bytes < most * each * 5 / 4 ? bytes : most * each * 5 / 4;
-    c->disk->ops->load(c->disk, q->id, first, bytes, ASIDE_TAG | q->id);
+    c->disk->ops->load(c->disk, q->id, first, bytes, SPILL_TAG | q->id);
 }
 
 /* Where nothing of a partition can be delivered before its next one is read, that comes even where there is no room, as it would wait for
@@ -48,14 +48,14 @@ static bool read_partition(struct core *c, struct queue *q)
     struct partitions *p = q->partitions;
     uint64_t first;
     for (uint32_t i = 0; i < p->count; i++) {
-        uint32_t partition = (p->aside.served + i) % p->count;
+        uint32_t partition = (p->spill.served + i) % p->count;
         if (!is_low(c, q, &p->at[partition], &first))
             continue;
         bool room = partition_has_room(c, q);
         if (!room && (!partition_awaits_disk(p, &p->at[partition]) || MUTATED(await_room)))
             continue;
-        p->aside.served = partition + 1;
-        read_from(c, q, &p->at[partition].aside, first, room ? UINT32_MAX : 1);
+        p->spill.served = partition + 1;
+        read_from(c, q, &p->at[partition].spill, first, room ? UINT32_MAX : 1);
         return true;
     }
     return false;
@@ -63,19 +63,19 @@ static bool read_partition(struct core *c, struct queue *q)
 
 static bool read_key(struct core *c, struct queue *q)
 {
-    struct key *k = q->partitions->aside.wanting;
+    struct key *k = q->partitions->spill.wanting;
     if (!k)
         return false;
-    DL_DELETE2(q->partitions->aside.wanting, k, wanting_prev,
+    DL_DELETE2(q->partitions->spill.wanting, k, wanting_prev,
                wanting_next); /* should it not be among what is read, … */
-    DL_APPEND2(q->partitions->aside.wanting, k, wanting_prev, wanting_next); /* … others come before it comes again */
-    read_from(c, q, &k->aside, k->current, KEY_AHEAD);
+    DL_APPEND2(q->partitions->spill.wanting, k, wanting_prev, wanting_next); /* … others come before it comes again */
+    read_from(c, q, &k->spill, k->current, KEY_AHEAD);
     return true;
 }
 
-void aside_want(struct core *c, struct queue *q)
+void spill_want(struct core *c, struct queue *q)
 {
-    struct aside *a = &q->partitions->aside;
+    struct spill *a = &q->partitions->spill;
     if (a->all.events == 0 || a->reading || c->failed)
         return;
     a->keys_turn = !a->keys_turn;
@@ -83,13 +83,13 @@ void aside_want(struct core *c, struct queue *q)
         read_key(c, q);
 }
 
-bool aside_comes(const struct core *c, struct queue *q)
+bool spill_comes(const struct core *c, struct queue *q)
 {
     struct partitions *p = q->partitions;
     uint64_t first;
-    if (p->aside.all.events == 0)
+    if (p->spill.all.events == 0)
         return false;
-    if (p->aside.reading || p->aside.wanting)
+    if (p->spill.reading || p->spill.wanting)
         return true;
     for (uint32_t i = 0; i < p->count; i++) {
         if (is_low(c, q, &p->at[i], &first))
@@ -98,11 +98,11 @@ bool aside_comes(const struct core *c, struct queue *q)
     return false;
 }
 
-bool aside_comes_without_room(const struct core *c, struct queue *q)
+bool spill_comes_without_room(const struct core *c, struct queue *q)
 {
     struct partitions *p = q->partitions;
     uint64_t first;
-    if (p->aside.reading || p->aside.wanting)
+    if (p->spill.reading || p->spill.wanting)
         return true;
     for (uint32_t i = 0; i < p->count; i++) {
         if (partition_awaits_disk(p, &p->at[i]) && is_low(c, q, &p->at[i], &first))
@@ -125,10 +125,10 @@ static struct place place_of(const struct core *c, struct queue *q, const struct
     struct partitions *p = q->partitions;
     uint64_t hash = partition_key(c, q, &(struct item){ .at = e->locator });
     struct key *k = p->ordered && hash ? key_find(q, hash) : NULL;
-    bool behind = k && ranges_has(&k->aside.ranges, e->sequence);
+    bool behind = k && ranges_has(&k->spill.ranges, e->sequence);
     return (struct place){
         .key = behind ? k : NULL,
-        .partition = hash ? (uint32_t)(hash % p->count) : aside_partition(p, e->sequence),
+        .partition = hash ? (uint32_t)(hash % p->count) : spill_partition(p, e->sequence),
         .before = !behind && key_blocker(q, p->ordered ? hash : 0, e->sequence) ? k : NULL,
     };
 }
@@ -144,9 +144,9 @@ static bool is_wanted(const struct core *c, struct queue *q, const struct place 
 {
     struct partitions *p = q->partitions;
     bool full = partition_is_full(c, q);
-    struct aside_line *line = at->key ? &at->key->aside : &p->at[at->partition].aside;
+    struct spill_line *line = at->key ? &at->key->spill : &p->at[at->partition].spill;
     uint64_t first;
-    if (!aside_first(p, line, &first) || first != sequence)
+    if (!spill_first(p, line, &first) || first != sequence)
         return false; /* not in its order */
     if (at->key)
         return key_wants(q, at->key, full);
@@ -158,8 +158,8 @@ static void put_back(struct core *c, struct queue *q, const struct place *at, co
 {
     struct partitions *p = q->partitions;
     struct key *k = at->key;
-    aside_remove(p, k ? &k->aside : &p->at[at->partition].aside, e->sequence);
-    struct item *item = backlog_item(c, q, e, BACKLOG_ASIDE);
+    spill_remove(p, k ? &k->spill : &p->at[at->partition].spill, e->sequence);
+    struct item *item = backlog_item(c, q, e, BACKLOG_SPILLED);
     item->place = (uint8_t)(at->partition + 1);
     if (k && k->current != e->sequence) {
         heap_push(&k->waiting, e->sequence);
@@ -172,17 +172,17 @@ static void put_back(struct core *c, struct queue *q, const struct place *at, co
     partition_returned(c, q, e->sequence, item);
 }
 
-bool aside_loaded(struct core *c, const struct store_completion *done)
+bool spill_loaded(struct core *c, const struct store_completion *done)
 {
-    if (done->tag >> 32 != ASIDE_TAG >> 32)
+    if (done->tag >> 32 != SPILL_TAG >> 32)
         return false;
     struct queue *q = queue_by_id(c, done->queue);
     struct partitions *p = q ? q->partitions : NULL; /* it may have none any more */
     if (p && partition_is_full(c, q))
-        aside_relieve(c, q);
+        spill_make_room(c, q);
     for (size_t i = 0; i < done->count; i++) {
         const struct store_loaded *e = &done->events[i];
-        bool there = p && aside_set_has(&p->aside.all, e->sequence);
+        bool there = p && spill_set_has(&p->spill.all, e->sequence);
         struct place at = there ? place_of(c, q, e) : (struct place){ 0 };
         bool wanted = there && is_wanted(c, q, &at, e->sequence), stays = at.before && partition_is_full(c, q);
         if (wanted && !stays) {
@@ -190,12 +190,12 @@ bool aside_loaded(struct core *c, const struct store_completion *done)
             continue;
         }
         if (wanted)
-            aside_change_lines(p, &p->at[at.partition].aside, &at.before->aside, e->sequence);
+            spill_change_lines(p, &p->at[at.partition].spill, &at.before->spill, e->sequence);
         c->disk->ops->release(c->disk, done->queue, e->locator);
     }
     if (!p)
         return true;
-    p->aside.reading = false;
+    p->spill.reading = false;
     core_run_queue(c, q);
     return true;
 }

@@ -1,4 +1,4 @@
-#include "broker/core/partition/aside_set.h"
+#include "broker/core/partition/spill_set.h"
 
 #include "base/xalloc.h"
 
@@ -6,16 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-void aside_set_free(struct aside_set *s)
+void spill_set_free(struct spill_set *s)
 {
     for (size_t i = s->head; i < s->count; i++)
         ranges_free(&s->parts[i]);
     free(s->parts);
-    *s = (struct aside_set){ 0 };
+    *s = (struct spill_set){ 0 };
 }
 
 /* Room for `more` parts, at the front or behind. */
-static void grow(struct aside_set *s, size_t more, bool front)
+static void grow(struct spill_set *s, size_t more, bool front)
 {
     size_t capacity = s->capacity ? s->capacity : 4;
     while (capacity < s->count + more)
@@ -31,9 +31,9 @@ static void grow(struct aside_set *s, size_t more, bool front)
     s->count += more;
 }
 
-static struct ranges *part_of(struct aside_set *s, uint64_t sequence)
+static struct ranges *part_of(struct spill_set *s, uint64_t sequence)
 {
-    uint64_t part = sequence / ASIDE_PART;
+    uint64_t part = sequence / SPILL_PART;
     if (s->count == 0)
         s->first_part = part;
     if (part < s->first_part) {
@@ -48,7 +48,7 @@ static struct ranges *part_of(struct aside_set *s, uint64_t sequence)
     return &s->parts[part - s->first_part];
 }
 
-void aside_set_add(struct aside_set *s, uint64_t sequence)
+void spill_set_add(struct spill_set *s, uint64_t sequence)
 {
     struct ranges *r = part_of(s, sequence);
     size_t before = r->capacity;
@@ -57,7 +57,7 @@ void aside_set_add(struct aside_set *s, uint64_t sequence)
 }
 
 /* Parts at both ends of which nothing is left go. */
-static void trim(struct aside_set *s)
+static void trim(struct spill_set *s)
 {
     while (s->count > s->head && s->parts[s->count - 1].count == 0)
         s->count--;
@@ -65,7 +65,7 @@ static void trim(struct aside_set *s)
         s->head++;
     if (s->head == s->count) {
         s->memory = 0;
-        aside_set_free(s);
+        spill_set_free(s);
     } else if (s->head > s->count / 2) {
         s->count -= s->head;
         memmove(s->parts, s->parts + s->head, s->count * sizeof *s->parts);
@@ -74,7 +74,7 @@ static void trim(struct aside_set *s)
     }
 }
 
-void aside_set_remove(struct aside_set *s, uint64_t sequence)
+void spill_set_remove(struct spill_set *s, uint64_t sequence)
 {
     struct ranges *r = part_of(s, sequence);
     size_t before = r->capacity;
@@ -89,20 +89,20 @@ void aside_set_remove(struct aside_set *s, uint64_t sequence)
         trim(s);
 }
 
-static const struct ranges *part_at(const struct aside_set *s, uint64_t part)
+static const struct ranges *part_at(const struct spill_set *s, uint64_t part)
 {
     return part >= s->first_part && part - s->first_part < s->count ? &s->parts[part - s->first_part] : NULL;
 }
 
-bool aside_set_has(const struct aside_set *s, uint64_t sequence)
+bool spill_set_has(const struct spill_set *s, uint64_t sequence)
 {
-    const struct ranges *r = part_at(s, sequence / ASIDE_PART);
+    const struct ranges *r = part_at(s, sequence / SPILL_PART);
     return r && ranges_has(r, sequence);
 }
 
-bool aside_set_next(const struct aside_set *s, uint64_t from, uint64_t *first)
+bool spill_set_next(const struct spill_set *s, uint64_t from, uint64_t *first)
 {
-    uint64_t end, part = from / ASIDE_PART;
+    uint64_t end, part = from / SPILL_PART;
     size_t i = part > s->first_part ? (size_t)(part - s->first_part) : 0;
     for (i = i < s->head ? s->head : i; i < s->count; i++) {
         if (ranges_next(&s->parts[i], from, first, &end))
@@ -111,21 +111,21 @@ bool aside_set_next(const struct aside_set *s, uint64_t from, uint64_t *first)
     return false;
 }
 
-uint64_t aside_set_count_in(const struct aside_set *s, uint64_t first, uint64_t end)
+uint64_t spill_set_count_in(const struct spill_set *s, uint64_t first, uint64_t end)
 {
     uint64_t count = 0;
-    for (size_t i = s->head; i < s->count && (s->first_part + i) * ASIDE_PART < end; i++)
+    for (size_t i = s->head; i < s->count && (s->first_part + i) * SPILL_PART < end; i++)
         count += ranges_count_in(&s->parts[i], first, end);
     return count;
 }
 
-bool aside_set_validate(const struct aside_set *s)
+bool spill_set_validate(const struct spill_set *s)
 {
     uint64_t events = 0, memory = s->capacity * sizeof *s->parts;
     for (size_t i = 0; i < s->count; i++) {
         const struct ranges *r = &s->parts[i];
-        uint64_t from = (s->first_part + i) * ASIDE_PART, all = ranges_count_in(r, 0, UINT64_MAX);
-        if (!ranges_validate(r) || ranges_count_in(r, from, from + ASIDE_PART) != all || (i < s->head && all))
+        uint64_t from = (s->first_part + i) * SPILL_PART, all = ranges_count_in(r, 0, UINT64_MAX);
+        if (!ranges_validate(r) || ranges_count_in(r, from, from + SPILL_PART) != all || (i < s->head && all))
             return false;
         events += all;
         memory += r->capacity * sizeof *r->items;

@@ -1,5 +1,5 @@
-/* The set of what is aside, against a plain array. */
-#include "broker/core/partition/aside_set.h"
+/* The set of what is spilled, against a plain array. */
+#include "broker/core/partition/spill_set.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#define SPAN (4 * ASIDE_PART)
+#define SPAN (4 * SPILL_PART)
 
 static uint64_t next_random(uint64_t *seed)
 {
@@ -17,65 +17,65 @@ static uint64_t next_random(uint64_t *seed)
     return *seed >> 33;
 }
 
-static void check(const struct aside_set *s, const bool *there, uint64_t base, uint64_t from)
+static void check(const struct spill_set *s, const bool *there, uint64_t base, uint64_t from)
 {
     uint64_t first = 0, expected = from;
     while (expected < SPAN && !there[expected])
         expected++;
-    assert_true(aside_set_next(s, base + from, &first) == (expected < SPAN));
+    assert_true(spill_set_next(s, base + from, &first) == (expected < SPAN));
     if (expected < SPAN)
         assert_int_equal(first, base + expected);
-    assert_true(aside_set_has(s, base + from) == there[from]);
+    assert_true(spill_set_has(s, base + from) == there[from]);
 }
 
 static void it_is_what_was_added_and_not_removed(void **state)
 {
     (void)state;
     static bool there[SPAN];
-    const uint64_t base = 7 * ASIDE_PART + 11;
-    struct aside_set s = { 0 };
+    const uint64_t base = 7 * SPILL_PART + 11;
+    struct spill_set s = { 0 };
     uint64_t seed = 1, count = 0;
     for (unsigned i = 0; i < 200000; i++) {
         uint64_t at = next_random(&seed) % SPAN;
         if (i % 20000 < 10000 && !there[at]) {
-            aside_set_add(&s, base + at);
+            spill_set_add(&s, base + at);
             there[at] = true;
             count++;
         } else if (i % 20000 >= 10000 && there[at]) {
-            aside_set_remove(&s, base + at);
+            spill_set_remove(&s, base + at);
             there[at] = false;
             count--;
         }
         assert_int_equal(s.events, count);
         check(&s, there, base, next_random(&seed) % SPAN);
         if (i % 5000 == 0)
-            assert_true(aside_set_validate(&s));
+            assert_true(spill_set_validate(&s));
     }
     uint64_t half = 0;
     for (uint64_t i = 100; i < SPAN / 2; i++)
         half += there[i];
-    assert_int_equal(aside_set_count_in(&s, base + 100, base + SPAN / 2), half);
-    aside_set_free(&s);
+    assert_int_equal(spill_set_count_in(&s, base + 100, base + SPAN / 2), half);
+    spill_set_free(&s);
 }
 
 static void it_costs_what_its_ranges_cost_and_nothing_when_it_is_empty(void **state)
 {
     (void)state;
-    struct aside_set s = { 0 };
+    struct spill_set s = { 0 };
     uint64_t first;
-    for (uint64_t i = 0; i < 100 * ASIDE_PART; i++)
-        aside_set_add(&s, i);
+    for (uint64_t i = 0; i < 100 * SPILL_PART; i++)
+        spill_set_add(&s, i);
     assert_true(s.memory < 100 * 300);
-    for (uint64_t i = 0; i < 99 * ASIDE_PART; i++)
-        aside_set_remove(&s, i);
-    assert_true(aside_set_next(&s, 0, &first) && first == 99 * ASIDE_PART);
-    assert_true(aside_set_validate(&s));
-    for (uint64_t i = 99 * ASIDE_PART; i < 100 * ASIDE_PART; i++)
-        aside_set_remove(&s, i);
-    assert_true(s.memory == 0 && s.events == 0 && !aside_set_next(&s, 0, &first));
-    aside_set_add(&s, 5); /* far before where it was */
-    assert_true(aside_set_has(&s, 5) && aside_set_validate(&s));
-    aside_set_free(&s);
+    for (uint64_t i = 0; i < 99 * SPILL_PART; i++)
+        spill_set_remove(&s, i);
+    assert_true(spill_set_next(&s, 0, &first) && first == 99 * SPILL_PART);
+    assert_true(spill_set_validate(&s));
+    for (uint64_t i = 99 * SPILL_PART; i < 100 * SPILL_PART; i++)
+        spill_set_remove(&s, i);
+    assert_true(s.memory == 0 && s.events == 0 && !spill_set_next(&s, 0, &first));
+    spill_set_add(&s, 5); /* far before where it was */
+    assert_true(spill_set_has(&s, 5) && spill_set_validate(&s));
+    spill_set_free(&s);
 }
 
 int main(void)

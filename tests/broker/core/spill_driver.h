@@ -1,7 +1,7 @@
-/* Queues on disk of which a part stands still, for tests of what is set aside: at most AHEAD events are looked at ahead, and ten times as
+/* Queues on disk of which a part stands still, for tests of what is spilled: at most AHEAD events are looked at ahead, and ten times as
  * many stand still. Of two partitions the keys a, b and c are in the second, d, e and f in the first. */
-#ifndef SLUICE_TESTS_BROKER_CORE_ASIDE_DRIVER_H
-#define SLUICE_TESTS_BROKER_CORE_ASIDE_DRIVER_H
+#ifndef SLUICE_TESTS_BROKER_CORE_SPILL_DRIVER_H
+#define SLUICE_TESTS_BROKER_CORE_SPILL_DRIVER_H
 
 #include "tests/broker/core/disk_driver.h"
 
@@ -25,9 +25,9 @@ struct pair {
     struct peer *flowing, *stalled;
 };
 
-/* The queue, and how many of its events are aside. */
+/* The queue, and how many of its events are spilled. */
 struct queue *mail(void);
-uint64_t aside(void);
+uint64_t spilled(void);
 
 /* Starts with AHEAD and declares "mail" on disk with more settings. */
 void declared(const char *settings);
