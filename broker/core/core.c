@@ -147,7 +147,7 @@ void core_lane_failed(struct core *c, uint32_t lane, enum reason reason, const c
     for (struct session *s = c->sessions; s; s = s->hh.next) {
         if (s->lane != lane)
             continue;
-        core_note(c, LOG_WARN, NULL, s, "cannot dial %s: %s", s->endpoint, why);
+        core_log(c, LOG_WARN, NULL, s, "cannot dial %s: %s", s->endpoint, why);
         if (s->pending.active)
             attach_fail(c, s, reason, why);
         return;

@@ -39,8 +39,8 @@ void core_effects_clear(struct core *c)
     c->effect_count = 0;
 }
 
-void core_note(struct core *c, enum log_level level, const struct queue *q, const struct session *s, const char *format,
-               ...)
+void core_log(struct core *c, enum log_level level, const struct queue *q, const struct session *s, const char *format,
+              ...)
 {
     char text[512];
     va_list args;

@@ -228,8 +228,8 @@ struct core {
 
 /* core.c */
 struct effect *core_effect(struct core *c, enum effect_kind kind);
-void core_note(struct core *c, enum log_level level, const struct queue *q, const struct session *s, const char *format,
-               ...) __attribute__((format(printf, 5, 6)));
+void core_log(struct core *c, enum log_level level, const struct queue *q, const struct session *s, const char *format,
+              ...) __attribute__((format(printf, 5, 6)));
 void core_reply(struct core *c, const struct route *route, const struct reply *reply);
 struct token core_random_token(struct core *c);
 int32_t core_tenths(const struct core *c); /* since the start: what item.accepted holds */

@@ -266,7 +266,7 @@ static void tell_full(struct core *c)
     c->disk_full_told = c->now.mono;
     struct log_info log;
     log_info(c->disk, &log);
-    core_note(
+    core_log(
         c, LOG_WARN, NULL, NULL,
         "no room on the disk for more events (%llu bytes of %llu are used): durable publishes wait, or are refused, "
         "until consumers have acked what lies there, or there is a larger disk_budget or disk",

@@ -280,7 +280,7 @@ void attach_echo(struct core *c, struct session *s, struct span request_id)
     }
     if (s->pending.fresh) {
         vouch_for(c, s);
-        core_note(c, LOG_INFO, NULL, s, "attached from %s, inbox %s", s->peer, s->endpoint);
+        core_log(c, LOG_INFO, NULL, s, "attached from %s, inbox %s", s->peer, s->endpoint);
     }
     answer_attached(c, s, known);
     s->pending.active = false;
@@ -305,7 +305,7 @@ void session_end(struct core *c, struct session *s, const char *why, bool clean)
 {
     if (why) {
         c->sessions_ended++;
-        core_note(c, LOG_WARN, NULL, s, "session ended: %s", why);
+        core_log(c, LOG_WARN, NULL, s, "session ended: %s", why);
     }
     publish_drop_session(c, s);
     while (s->consumers)

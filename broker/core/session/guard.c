@@ -132,8 +132,8 @@ static void deny(struct core *c, struct origin *o)
         return;
     o->denied_until = mono_add_ms(c->now.mono, DENIED_MS);
     c->denied++;
-    core_note(c, LOG_WARN, NULL, NULL, "%s sent %llu bytes of garbage within %d s and is denied for %d s", o->name,
-              (unsigned long long)o->garbage, WINDOW_MS / 1000, DENIED_MS / 1000);
+    core_log(c, LOG_WARN, NULL, NULL, "%s sent %llu bytes of garbage within %d s and is denied for %d s", o->name,
+             (unsigned long long)o->garbage, WINDOW_MS / 1000, DENIED_MS / 1000);
     o->garbage = 0;
     end_sessions(c, o);
 }
@@ -179,9 +179,9 @@ static void rebind(struct core *c)
     f->rebound = c->now.mono;
     c->rebinds++;
     core_effect(c, EFFECT_INGRESS_REBIND);
-    core_note(c, LOG_WARN, NULL, NULL,
-              "%llu bytes of frames were refused within %d s: the ingress is bound again, and every client sends again",
-              (unsigned long long)f->bytes, WINDOW_MS / 1000);
+    core_log(c, LOG_WARN, NULL, NULL,
+             "%llu bytes of frames were refused within %d s: the ingress is bound again, and every client sends again",
+             (unsigned long long)f->bytes, WINDOW_MS / 1000);
     f->bytes = 0;
 }
 
