@@ -219,7 +219,7 @@ static void say_bye(struct core *c)
         return;
     c->bye_said = true;
     for (struct session *s = c->sessions; s; s = s->hh.next) {
-        session_tell_outcomes(c, s);
+        session_write_outcomes(c, s);
         frame_add_bye(&s->out);
         session_touch(c, s);
     }

@@ -114,7 +114,7 @@ struct session {
     uint64_t pending_epoch;        /* … and under which epoch it holds that id */
     struct producer *producer;
     struct consumer *consumers;       /* utlist DL (session_prev/next) */
-    struct destination *untold;       /* destinations with an untold outcome */
+    struct destination *unsent;       /* destinations with an unsent outcome */
     uint64_t sent_events, sent_bytes; /* published under this session */
     uint64_t decided_events, decided_bytes;
     uint64_t told_events, told_bytes; /* window totals told last */

@@ -62,18 +62,18 @@ bool producer_attach(struct core *c, struct session *s, bool *known)
     return true;
 }
 
-static void clear_untold(struct destination *d)
+static void clear_unsent(struct destination *d)
 {
-    if (d->untold.count)
-        outcome_drop(&d->untold);
-    d->untold.count = 0;
+    if (d->unsent.count)
+        outcome_drop(&d->unsent);
+    d->unsent.count = 0;
 }
 
 void producer_release(struct core *c, struct producer *p)
 {
     p->session = NULL;
     for (struct destination *d = p->destinations; d; d = d->hh.next) {
-        clear_untold(d); /* the next attach tells outcomes anew */
+        clear_unsent(d); /* the next attach tells outcomes anew */
         d->listed = false;
     }
     timers_set(&c->producer_timers, &p->expiry, mono_add_ms(c->now.mono, c->config.producer_memory_ms));
@@ -94,7 +94,7 @@ static void free_destination(struct core *c, struct destination *d)
     assert(!d->waiters);
     destination_unlist(c, d);
     HASH_DEL(d->producer->destinations, d);
-    clear_untold(d);
+    clear_unsent(d);
     for (uint32_t i = 0; i < d->outcome_count; i++)
         outcome_drop(&d->outcomes[i]);
     targets_drop(d->newest);
@@ -291,15 +291,15 @@ void destination_seen(struct destination *d, uint64_t through)
 /* ------------------------------------------------------------------ telling */
 
 /* The queue that refused what was sent to a topic. */
-static struct span untold_queue(struct core *c, const struct destination *d)
+static struct span unsent_queue(struct core *c, const struct destination *d)
 {
-    const struct queue *q = d->untold_queue ? queue_by_id(c, d->untold_queue) : NULL;
+    const struct queue *q = d->unsent_queue ? queue_by_id(c, d->unsent_queue) : NULL;
     return span_str(q ? q->name : "");
 }
 
-static void write_untold(struct core *c, struct session *s, struct destination *d)
+static void write_unsent(struct core *c, struct session *s, struct destination *d)
 {
-    const struct outcome *o = &d->untold;
+    const struct outcome *o = &d->unsent;
     if (o->count == 0)
         return;
     if (o->reason == REASON_ok) {
@@ -311,19 +311,19 @@ static void write_untold(struct core *c, struct session *s, struct destination *
             frame_add_run(&s->out, &run);
         frame_end(&s->out, open);
     } else {
-        frame_add_refuse(&s->out, span_str(d->name), o->first, o->count, o->reason, d->untold_depth, d->untold_capacity,
-                         d->untold_retry_ms, untold_queue(c, d));
+        frame_add_refuse(&s->out, span_str(d->name), o->first, o->count, o->reason, d->unsent_depth, d->unsent_capacity,
+                         d->unsent_retry_ms, unsent_queue(c, d));
     }
-    clear_untold(d);
+    clear_unsent(d);
 }
 
-void session_tell_outcomes(struct core *c, struct session *s)
+void session_write_outcomes(struct core *c, struct session *s)
 {
-    struct destination *d = s->untold;
-    s->untold = NULL;
+    struct destination *d = s->unsent;
+    s->unsent = NULL;
     for (; d; d = d->listed_next) {
         d->listed = false;
-        write_untold(c, s, d);
+        write_unsent(c, s, d);
     }
 }
 
@@ -331,23 +331,23 @@ static void tell(struct core *c, struct session *s, struct destination *d, const
                  const struct queue *q)
 {
     uint32_t by = q && strcmp(q->name, d->name) != 0 ? q->id : 0;
-    if (continues(&d->untold, o) && (o->reason == REASON_ok || by == d->untold_queue)) {
-        d->untold.count += o->count;
+    if (continues(&d->unsent, o) && (o->reason == REASON_ok || by == d->unsent_queue)) {
+        d->unsent.count += o->count;
     } else {
-        write_untold(c, s, d);
-        d->untold = *o;
+        write_unsent(c, s, d);
+        d->unsent = *o;
         outcome_hold(o);
     }
-    d->untold_queue = by;
+    d->unsent_queue = by;
     if (o->reason != REASON_ok) {
-        d->untold_depth = q ? queue_remaining(q) : 0;
-        d->untold_capacity = q ? q->settings.capacity : 0;
-        d->untold_retry_ms = q ? queue_retry_ms(c, q) : 0;
+        d->unsent_depth = q ? queue_remaining(q) : 0;
+        d->unsent_capacity = q ? q->settings.capacity : 0;
+        d->unsent_retry_ms = q ? queue_retry_ms(c, q) : 0;
     }
     if (!d->listed) {
         d->listed = true;
-        d->listed_next = s->untold;
-        s->untold = d;
+        d->listed_next = s->unsent;
+        s->unsent = d;
     }
     session_touch(c, s);
 }

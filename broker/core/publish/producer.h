@@ -36,12 +36,12 @@ struct destination {
     uint64_t seen;            /* the client knows every outcome up to here */
     struct outcome *outcomes; /* decided and not yet seen, ascending by first */
     uint32_t outcome_count, outcome_capacity;
-    struct outcome untold; /* the newest run, not yet in a frame; count 0: none */
-    uint64_t untold_depth, untold_capacity;
-    uint32_t untold_retry_ms;
-    uint32_t untold_queue;  /* id: that refused what was sent to a topic; 0: it was sent to a queue */
+    struct outcome unsent; /* the newest run, not yet in a frame; count 0: none */
+    uint64_t unsent_depth, unsent_capacity;
+    uint32_t unsent_retry_ms;
+    uint32_t unsent_queue;  /* id: that refused what was sent to a topic; 0: it was sent to a queue */
     struct targets *newest; /* of a topic: where the newest accepted events went; see targets.h */
-    bool listed;            /* in the session's list of destinations with something untold */
+    bool listed;            /* in the session's list of destinations with something unsent */
     struct destination *listed_next;
     uint64_t refused_tail; /* the highest refused sequence … */
     enum reason refused_reason;
@@ -97,7 +97,7 @@ bool destination_decided(const struct destination *d, uint64_t sequence);
 /* Why that one was refused: a continued entry behind it is refused too. REASON_ok: it was not. */
 enum reason destination_refused(const struct destination *d, uint64_t sequence);
 void destination_seen(struct destination *d, uint64_t through);
-void session_tell_outcomes(struct core *c, struct session *s); /* writes what is untold into `out` */
+void session_write_outcomes(struct core *c, struct session *s); /* writes what is unsent into `out` */
 
 /* lasting.c */
 /* Its queue, or its topic's, is on disk now, or in memory. The log hears of a change: after a restart the broker speaks for those on

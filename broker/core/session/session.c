@@ -60,7 +60,7 @@ static void tell_window(struct core *c, struct session *s)
 
 void session_flush(struct core *c, struct session *s)
 {
-    session_tell_outcomes(c, s);
+    session_write_outcomes(c, s);
     tell_window(c, s);
     if (s->link.open && s->link.resend_from)
         resend(c, s);
