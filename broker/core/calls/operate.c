@@ -231,7 +231,7 @@ static bool call(struct core *c, struct calling *now)
     else if (r->call == CALL_DECLARE)
         declare(c, now);
     else if (!q)
-        refuse(reply, REASON_unknown_queue, topic_instead(c, r, &now->why));
+        refuse(reply, REASON_unknown_queue, topic_hint(c, r, &now->why));
     else if (r->call == CALL_PEEK)
         return peek_request(c, q, r, now->route, reply, &now->arena);
     else if (r->call == CALL_EXPLAIN)

@@ -112,7 +112,7 @@ static void want(struct partitions *p, struct key *k)
     DL_APPEND2(p->spill.wanting, k, wanting_prev, wanting_next);
 }
 
-uint64_t key_over(struct queue *q, uint64_t sequence)
+uint64_t key_release(struct queue *q, uint64_t sequence)
 {
     struct partitions *p = q->partitions;
     struct key *k = find_current(q, sequence);
@@ -178,7 +178,7 @@ void keys_purge_spilled(struct queue *q)
     struct key *k, *next;
     HASH_ITER (hh, q->partitions->keys, k, next) {
         if (spill_set_has(&q->partitions->spill.all, k->current))
-            key_over(q, k->current);
+            key_release(q, k->current);
     }
 }
 

@@ -320,7 +320,7 @@ void partition_left(struct core *c, struct queue *q, uint64_t sequence, const st
 void partition_goes_on(struct core *c, struct queue *q, uint64_t sequence)
 {
     struct partitions *p = q->partitions;
-    uint64_t next = p->ordered ? key_over(q, sequence) : 0;
+    uint64_t next = p->ordered ? key_release(q, sequence) : 0;
     if (next)
         heap_push(&place(c, q, queue_item(q, next))->ready, next);
     if (next || p->spill.wanting)

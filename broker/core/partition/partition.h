@@ -116,7 +116,7 @@ void key_wait(struct core *c, struct queue *q, uint64_t hash, uint64_t sequence,
 /* The current event is not to be read any more. */
 void key_unwant(struct partitions *p, struct key *k);
 /* The event left the queue. The next of its key; 0: there is none, or it has to be read first, or it was no key's current one. */
-uint64_t key_over(struct queue *q, uint64_t sequence);
+uint64_t key_release(struct queue *q, uint64_t sequence);
 /* The event for which one of that key waits; 0: none. */
 uint64_t key_blocker(const struct queue *q, uint64_t hash, uint64_t sequence);
 struct parked {

@@ -20,12 +20,12 @@ void admission_flush(struct admission *a)
     a->bytes = 0;
 }
 
-void admission_look(struct admission *a)
+void admission_refresh(struct admission *a)
 {
     a->room = queue_room(a->core, a->queue);
     if (a->room.short_of == REASON_budget)
         a->room.budget += a->own;
-    room_less(&a->room, a->count, a->bytes, true);
+    room_subtract(&a->room, a->count, a->bytes, true);
 }
 
 /* The oldest is among what is pending only when nothing else is left to drop. Where what is dropped goes where the dead go, on disk,
@@ -48,7 +48,7 @@ enum reason admission_make_room(struct admission *a, uint64_t size)
     do {
         if (!drop_oldest(a))
             return REASON_full;
-        admission_look(a);
+        admission_refresh(a);
         why = room_take(&a->room, size);
     } while (why == REASON_full);
     return why;

@@ -47,7 +47,7 @@ static inline bool admission_duplicate(struct admission *a, uint64_t sequence, c
     return e->dedup.size && admission_hashed_duplicate(a, sequence, e);
 }
 /* Looks anew at what room there is. */
-void admission_look(struct admission *a);
+void admission_refresh(struct admission *a);
 /* Takes the room for it, of which there is too little: the oldest make some. */
 enum reason admission_make_room(struct admission *a, uint64_t size);
 /* Takes the room for it; the oldest make some, where the queue says so. */

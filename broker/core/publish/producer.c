@@ -39,7 +39,7 @@ static void raise_epoch(struct producer *p, uint64_t epoch)
 /* Names that one may have published to: each costs memory as long as the producer is known, whether or not there is anything of it. */
 #define NAMES_MOST 65536u
 
-bool producer_has_its_fill(const struct producer *p)
+bool producer_is_full(const struct producer *p)
 {
     return HASH_COUNT(p->destinations) > NAMES_MOST;
 }
@@ -49,7 +49,7 @@ bool producer_attach(struct core *c, struct session *s, bool *known)
     struct producer *p = NULL;
     HASH_FIND(hh, c->producers, &s->pending_producer, sizeof s->pending_producer, p);
     *known = p != NULL;
-    if (p && (is_fenced(p, s->pending_epoch) || producer_has_its_fill(p)))
+    if (p && (is_fenced(p, s->pending_epoch) || producer_is_full(p)))
         return false;
     if (!p)
         p = producer_add(c, s->pending_producer);

@@ -72,7 +72,7 @@ struct producer {
 
 /* producer.c */
 /* Did it publish to as many names as one may? Then its sessions end, and its holder goes on under another id. */
-bool producer_has_its_fill(const struct producer *p);
+bool producer_is_full(const struct producer *p);
 /* The session becomes the holder of its pending producer, which ends an older holder's. False: it is itself an older one, or the
  * producer has its fill. */
 bool producer_attach(struct core *c, struct session *s, bool *known);

@@ -257,7 +257,7 @@ bool publish_body(struct core *c, struct session *s, struct body *b)
 {
     if (!name_valid(b->name) || b->u.publish.first == 0)
         return false;
-    if (producer_has_its_fill(s->producer))
+    if (producer_is_full(s->producer))
         return false;
     struct arrival a = { .core = c, .session = s, .destination = destination_of(s->producer, b->name) };
     if (owes_too_many_seen(c, a.destination))
@@ -296,7 +296,7 @@ bool publish_skip(struct core *c, struct session *s, const struct body *b)
 {
     uint64_t first = b->u.skip.first, end = first + b->u.skip.count;
     if (!name_valid(b->name) || first == 0 || first == end || end - first > c->config.window_events ||
-        producer_has_its_fill(s->producer))
+        producer_is_full(s->producer))
         return false;
     struct destination *d = destination_of(s->producer, b->name);
     struct queue *q = queue_find(c, b->name);

@@ -305,7 +305,7 @@ static bool admit_own(struct core *c, struct queue *q)
     struct waiting *w = q->waiters;
     /* The run's own bytes count against the budget until it is gone: they make room for themselves, but not on disk. */
     struct admission a = { .core = c, .destination = w->destination, .queue = q, .own = w->byte_count };
-    admission_look(&a);
+    admission_refresh(&a);
     bool whole = admit_run(&a, w);
     admission_flush(&a);
     if (whole)

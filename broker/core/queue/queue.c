@@ -103,7 +103,7 @@ bool room_take_word(struct room *r)
     return true;
 }
 
-void room_less(struct room *r, uint64_t events, uint64_t bytes, bool are_queues)
+void room_subtract(struct room *r, uint64_t events, uint64_t bytes, bool are_queues)
 {
     r->budget = left(r->budget, bytes + (r->short_of == REASON_disk ? events * DISK_OVERHEAD : 0));
     if (!are_queues)

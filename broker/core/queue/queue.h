@@ -153,7 +153,7 @@ struct room queue_room(const struct core *c, const struct queue *q);
 /* Takes the room of a word in the log, which an entry may cost that is not accepted; false when there is none. */
 bool room_take_word(struct room *r);
 /* Without what `events` of `bytes` in all take; of the broker's part only, unless they are the queue's. */
-void room_less(struct room *r, uint64_t events, uint64_t bytes, bool are_queues);
+void room_subtract(struct room *r, uint64_t events, uint64_t bytes, bool are_queues);
 /* Takes the room of one event: REASON_ok, or REASON_full or REASON_budget and nothing is taken. */
 static inline enum reason room_take(struct room *r, uint64_t size)
 {

@@ -184,8 +184,8 @@ static bool apply(struct core *c, struct session *s, struct body *b, bool *bye)
 
 static const char *violation(const struct session *s)
 {
-    return producer_has_its_fill(s->producer) ? "its producer id was used for too many names"
-                                              : "it sent a malformed or forbidden frame";
+    return producer_is_full(s->producer) ? "its producer id was used for too many names"
+                                         : "it sent a malformed or forbidden frame";
 }
 
 /* False: a violation. The session may be gone after it. */

@@ -71,7 +71,7 @@ static enum reason look_for_room(struct fanout *f, const struct queue *q, uint64
         room.budget += f->own; /* the run that waits makes room for itself, but not on disk */
     else
         less(&room.budget, disk_overhead(f) + (f->count ? f->set.count * TARGET_OVERHEAD : 0));
-    room_less(&room, f->count, f->bytes, is_pending(f, q));
+    room_subtract(&room, f->count, f->bytes, is_pending(f, q));
     enum reason why = room_take(&room, size);
     if (why == REASON_disk) /* that is not less than its own part: less would be exceeded at once */
         durable_starved(f->core, room.budget + disk_overhead(f));

@@ -61,7 +61,7 @@ void topics_validate(const struct core *c);
 
 /* topic_call.c */
 /* Of a call on a queue that is not there: says so where the name is a topic's; "" otherwise. */
-const char *topic_instead(struct core *c, const struct request *r, struct error *why);
+const char *topic_hint(struct core *c, const struct request *r, struct error *why);
 void topic_call(struct core *c, const struct request *r, struct reply *reply, struct arena *arena, struct error *why);
 void topic_names_of(const struct queue *q, struct error *out); /* "orders-all, audit": those bound to it */
 enum reason topic_put(struct core *c, struct span name, struct topic **out, bool *created, struct error *why);

@@ -24,7 +24,7 @@ void topic_names_of(const struct queue *q, struct error *out)
         used += (size_t)snprintf(out->text + used, sizeof out->text - used, "%s%s", i ? ", " : "", q->topics[i]->name);
 }
 
-const char *topic_instead(struct core *c, const struct request *r, struct error *why)
+const char *topic_hint(struct core *c, const struct request *r, struct error *why)
 {
     if (r->call == CALL_REDRIVE || !topic_find(c, span_str(r->queue))) /* a redrive's detail is about its target */
         return "";
