@@ -3,7 +3,7 @@
  *   core.c        the public calls, timers, flush; effects.c what a turn leaves to be done
  *   session/      who is there: attach.c attach, Hello, resume, the end; session.c frames in, bodies out, links;
  *                 guard.c what was refused, by whom: denial, and the ingress bound again;
- *                 take_over.c what was there before a restart
+ *                 recover.c what was there before a restart
  *   publish/      entries as they arrive: publish.c in order, admission.c lets them in, duplicates.c those that came before
  *                 (dedup.c remembers them), waiters.c those that wait for room, producer.c who sent them, their outcomes
  *   queue/        what a queue holds: queue.c its books (queue_view.c tells of them; queue_name.c finds it), items.c where

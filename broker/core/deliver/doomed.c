@@ -51,7 +51,7 @@ static bool should_be_dead(const struct queue *q, const struct trouble *t)
     return !t->dead && retry_verdict(q, t) != DEAD_NOT && backlog_where(q, t->sequence) != BACKLOG_NOWHERE;
 }
 
-void doomed_take_over(struct core *c, struct queue *q)
+void doomed_recover(struct core *c, struct queue *q)
 {
     for (const struct trouble *t = MUTATED(forget_held) ? NULL : q->troubles; t; t = t->hh.next) {
         if (!should_be_dead(q, t))

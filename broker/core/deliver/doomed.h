@@ -14,7 +14,7 @@
 void doomed_add(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 void doomed_gone(struct schedule *k, uint64_t sequence); /* it left, or comes again */
 /* After a restart, of a queue on disk, once its books say what it holds. */
-void doomed_take_over(struct core *c, struct queue *q);
+void doomed_recover(struct core *c, struct queue *q);
 static inline bool doomed_has(const struct schedule *k, uint64_t sequence)
 {
     return k->doomed_events && ranges_has(&k->doomed, sequence);

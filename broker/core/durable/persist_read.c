@@ -1,5 +1,5 @@
 /* The core's state from the log: a snapshot, and what was noted and put into the log after it. What a field says of a queue or a
- * producer is read in a file of its own; the disk is taken over by take_over.c then. */
+ * producer is read in a file of its own; the disk is taken over by recover.c then. */
 #include "broker/core/durable/persist_read.h"
 
 #include "broker/core/calls/subscriptions.h"

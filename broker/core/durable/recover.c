@@ -47,7 +47,7 @@ static void take_out_dead(struct queue *q)
 }
 
 /* Everything a queue held before is its backlog. */
-static bool take_over(struct core *c, struct queue *q, struct error *e)
+static bool recover_queue(struct core *c, struct queue *q, struct error *e)
 {
     struct durable *d = q->durable;
     struct log_info log;
@@ -63,7 +63,7 @@ static bool take_over(struct core *c, struct queue *q, struct error *e)
     q->bytes = d->backlog_bytes;
     q->ready = d->backlog_events;
     q->delayed = backlog_on_disk(q) - d->backlog_events;
-    doomed_take_over(c, q);
+    doomed_recover(c, q);
     uint64_t first = q->next_sequence, end;
     ranges_next(&d->backlog, 0, &first, &end);
     q->base = q->loaded = q->next_ready = d->backlog_events ? first : q->next_sequence;
@@ -86,7 +86,7 @@ bool core_open_disk(struct core *c, struct store *disk, struct now now, struct e
     c->disk = disk;
     for (uint32_t i = 0; i < c->queue_count; i++) {
         struct queue *q = c->by_name[i];
-        if (q->durable && !take_over(c, q, e))
+        if (q->durable && !recover_queue(c, q, e))
             return false;
         core_run_queue(c, q);
     }
