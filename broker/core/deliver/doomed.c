@@ -104,7 +104,7 @@ static void let_go(struct core *c, struct queue *q, uint64_t sequence, struct it
 {
     if (doomed_is_condemned(q->schedule, sequence)) {
         doomed_gone(q->schedule, sequence);
-        schedule_call(c, q, sequence);
+        schedule_unpark(c, q, sequence);
     } else if (item)
         queue_settle(c, q, sequence, item, CAUSE_EXPIRED);
     else
