@@ -14,7 +14,7 @@
  *                 is room), targets.c which queues have an event
  *   deliver/      deliver.c consumers, turns, credit; settle.c acks, by number and by receipt; lease.c leases, receipt.c
  *                 a receipt's text; acked.c acks that are remembered; retry.c deliveries that failed (attempts.c remembers
- *                 them); trouble.c what went wrong, and the dead; letters.c and doomed.c those that go to another queue
+ *                 them); trouble.c what went wrong, and the dead; dead_letter.c and doomed.c those that go to another queue
  *   calls/        control calls: declare.c and operate.c on queues, explain.c, peek.c, redrive.c, subscriptions.c; answers.c
  *                 remembers what they were answered
  *   durable/      what outlives a restart: durable.c outcomes that wait for the disk, lasting.c which of them are kept,

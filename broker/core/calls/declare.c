@@ -1,5 +1,5 @@
 /* Queues that are declared, changed and deleted, by whomever: a call, the configuration, the first use of a name. */
-#include "broker/core/deliver/letters.h"
+#include "broker/core/deliver/dead_letter.h"
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/topic/topic.h"
 
@@ -62,15 +62,15 @@ static struct queue_settings defaults_of(const struct core *c)
 }
 
 /* A target that was there once and is missing since stays as it is, whatever else changes. */
-static enum reason check_letters(struct core *c, struct span name, const struct queue_settings *present,
-                                 const struct queue_settings *given, struct error *why)
+static enum reason check_dead_letter(struct core *c, struct span name, const struct queue_settings *present,
+                                     const struct queue_settings *given, struct error *why)
 {
     if (!(given->present & 1u << QUEUE_SETTING_dead_letter) ||
         queue_settings_same(given, present, QUEUE_SETTING_dead_letter))
         return REASON_ok;
     struct queue_settings merged = *present;
     apply_settings(&merged, given);
-    return letters_check(c, name, &merged, why);
+    return dead_letter_check(c, name, &merged, why);
 }
 
 enum reason operate_declare(struct core *c, struct span name, const struct queue_settings *given, bool only_create,
@@ -89,7 +89,7 @@ enum reason operate_declare(struct core *c, struct span name, const struct queue
             return REASON_exists;
         enum reason change = check_change(c, q, given, by_config, why);
         if (change == REASON_ok)
-            change = check_letters(c, name, &q->settings, given, why);
+            change = check_dead_letter(c, name, &q->settings, given, why);
         if (change != REASON_ok)
             return change;
         bool parts = changes_partitions(q, given);
@@ -109,7 +109,7 @@ enum reason operate_declare(struct core *c, struct span name, const struct queue
         apply_settings(&settings, given);
         if (settings.durability == DURABILITY_DISK && !has_disk(c, why))
             return REASON_invalid;
-        enum reason letters = letters_check(c, name, &settings, why);
+        enum reason letters = dead_letter_check(c, name, &settings, why);
         if (letters != REASON_ok)
             return letters;
         *out = q = queue_create(c, name, &settings);

@@ -2,8 +2,8 @@
  * A mutation's answer is remembered under its request id, so that a lost reply does not purge twice. */
 #include "broker/core/calls/explain.h"
 #include "broker/core/calls/subscriptions.h"
+#include "broker/core/deliver/dead_letter.h"
 #include "broker/core/deliver/doomed.h"
-#include "broker/core/deliver/letters.h"
 #include "broker/core/partition/partition.h"
 #include "broker/core/topic/topic.h"
 
@@ -136,7 +136,7 @@ static void refuse_bound(const struct queue *q, struct reply *reply, struct erro
 static void delete_queue(struct core *c, struct queue *q, const struct request *r, struct reply *reply,
                          struct error *why)
 {
-    const struct queue *source = letters_source(c, q->name);
+    const struct queue *source = dead_letter_source(c, q->name);
     if (q->managed)
         refuse(reply, REASON_managed, "the queue is managed by the broker's configuration file; remove it there first");
     else if (q->topic_count && !r->u.delete_.force)

@@ -6,7 +6,7 @@
 #include "base/utf8.h"
 #include "base/xalloc.h"
 #include "broker/core/deliver/attempts.h"
-#include "broker/core/deliver/letters.h"
+#include "broker/core/deliver/dead_letter.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -134,7 +134,7 @@ static bool die(struct core *c, struct queue *q, struct trouble *t, const struct
     t->dead = why;
     if (t->first_ms == 0) /* nothing went wrong before */
         t->first_ms = t->last_ms = c->now.wall.ms;
-    enum dead_hold stands = is_sent(q) ? letters_send(c, q, item, t, cause_of(why)) : keep(c, q, t, item);
+    enum dead_hold stands = is_sent(q) ? dead_letter_send(c, q, item, t, cause_of(why)) : keep(c, q, t, item);
     hold(q, t, stands);
     if (stands != HOLD_NOT)
         t->dead = DEAD_NOT;

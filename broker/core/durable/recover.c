@@ -90,7 +90,7 @@ bool core_open_disk(struct core *c, struct store *disk, struct now now, struct e
             return false;
         core_run_queue(c, q);
     }
-    salvaged_letters(c);
+    salvaged_check_dead_letters(c);
     for (struct producer *p = c->producers; p; p = p->hh.next) {
         destinations_recovered(c, p);
         producer_release(c, p);

@@ -96,7 +96,7 @@ static bool is_circle(struct core *c, const struct queue *q)
     return at == q;
 }
 
-void salvaged_letters(struct core *c)
+void salvaged_check_dead_letters(struct core *c)
 {
     for (uint32_t i = 0; i < c->queue_count; i++) {
         struct queue *q = c->by_name[i];

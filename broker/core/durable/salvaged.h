@@ -12,6 +12,6 @@ struct queue *salvaged_as(struct core *c, uint32_t id, struct span name, const s
 /* The same for a name that is a topic's from now on. */
 void salvaged_lose_name(struct core *c, struct span name);
 /* Before anything is delivered: where dead letters go in a circle, or from the disk to memory, they stay beside their queue. */
-void salvaged_letters(struct core *c);
+void salvaged_check_dead_letters(struct core *c);
 
 #endif

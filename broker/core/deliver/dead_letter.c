@@ -5,7 +5,7 @@
  * Which ends may be apart: a queue in memory may name one on disk; until the disk has it, the event is as safe as it was. A queue on
  * disk may not name one in memory, where a restart would lose what is confirmed. Nor may names go in circles: an event that
  * nobody can handle would go round for ever. */
-#include "broker/core/deliver/letters.h"
+#include "broker/core/deliver/dead_letter.h"
 
 #include "base/mutation.h"
 #include "proto/letter.h"
@@ -94,7 +94,8 @@ static enum reason check_sources(const struct core *c, struct span name, const s
     return REASON_ok;
 }
 
-enum reason letters_check(struct core *c, struct span name, const struct queue_settings *settings, struct error *why)
+enum reason dead_letter_check(struct core *c, struct span name, const struct queue_settings *settings,
+                              struct error *why)
 {
     const char *target = settings->dead_letter;
     struct queue *to;
@@ -110,7 +111,7 @@ enum reason letters_check(struct core *c, struct span name, const struct queue_s
     return refuse_memory(from, target, why);
 }
 
-const struct queue *letters_source(const struct core *c, const char *name)
+const struct queue *dead_letter_source(const struct core *c, const char *name)
 {
     for (uint32_t i = 0; i < c->queue_count; i++) {
         if (strcmp(c->by_name[i]->settings.dead_letter, name) == 0)
@@ -146,8 +147,8 @@ static void accept(struct core *c, struct queue *q, struct queue *to, const stru
     core_run_queue(c, to);
 }
 
-enum dead_hold letters_send(struct core *c, struct queue *q, const struct item *item, const struct trouble *t,
-                            enum store_cause cause)
+enum dead_hold dead_letter_send(struct core *c, struct queue *q, const struct item *item, const struct trouble *t,
+                                enum store_cause cause)
 {
     struct queue *to = queue_find(c, span_str(q->settings.dead_letter));
     if (!to || to->closed)
