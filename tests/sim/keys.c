@@ -105,7 +105,7 @@ void keys_check_order(struct sim *s, const struct fact *f, struct life *life)
 static bool is_unsettled(struct sim *s, const struct fact *f, const struct life *life)
 {
     bool there = s->on_disk[f->queue] || f->incarnation == life->incarnation;
-    bool leaves = storing_is_dead(s, f) || storing_is_condemned(s, f) || timing_may_have_expired(s, f);
+    bool leaves = storing_is_dead(s, f) || storing_is_doomed_by_failure(s, f) || timing_may_have_expired(s, f);
     return f->sequence && there && !f->ack_asked && !f->duplicate && !leaves;
 }
 

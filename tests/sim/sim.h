@@ -334,7 +334,7 @@ void storing_check_start(struct sim *s);                     /* what a start mus
 uint64_t storing_dead_unseen(struct sim *s, unsigned queue); /* dead events that nobody was ever given */
 bool storing_is_dead(struct sim *s, const struct fact *f);
 /* A restart found that it is to be dead, and there is no room for that yet. */
-bool storing_is_condemned(struct sim *s, const struct fact *f);
+bool storing_is_doomed_by_failure(struct sim *s, const struct fact *f);
 /* Was the event's ack undone by a crash? */
 bool storing_has_returned(struct sim *s, const struct fact *f);
 

@@ -402,10 +402,10 @@ bool storing_is_dead(struct sim *s, const struct fact *f)
     return q && (is_dead(q, f->sequence) || was_cleared(s, f));
 }
 
-bool storing_is_condemned(struct sim *s, const struct fact *f)
+bool storing_is_doomed_by_failure(struct sim *s, const struct fact *f)
 {
     struct queue *q = queue_find(s->core, span_str(sim_queue_name(f->queue)));
-    return q && q->schedule && doomed_is_condemned(q->schedule, f->sequence);
+    return q && q->schedule && doomed_by_failure(q->schedule, f->sequence);
 }
 
 bool storing_has_returned(struct sim *s, const struct fact *f)

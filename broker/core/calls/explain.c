@@ -62,7 +62,7 @@ static void explain_delayed(const struct core *c, const struct queue *q, const s
     bool held = e->event.trouble.held != HOLD_NOT, failed = t && (t->failures || t->crashes);
     e->blocked = held ? BLOCKED_DEAD_LETTER : failed ? BLOCKED_BACK_OFF : BLOCKED_DELAYED;
     if (!held && is_doomed(q, e->event.sequence))
-        e->blocked = doomed_is_condemned(q->schedule, e->event.sequence) ? BLOCKED_DEAD_LETTER : BLOCKED_EXPIRED;
+        e->blocked = doomed_by_failure(q->schedule, e->event.sequence) ? BLOCKED_DEAD_LETTER : BLOCKED_EXPIRED;
     if (e->event.ready_ms)
         put_next(e, held ? NEXT_DEAD_LETTER : NEXT_READY, e->event.ready_ms);
 }

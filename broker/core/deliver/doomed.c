@@ -18,8 +18,8 @@ void doomed_add(struct core *c, struct queue *q, uint64_t sequence, struct item 
 {
     struct schedule *k = q->schedule;
     struct trouble *t = q->troubles ? trouble_find(q, sequence) : NULL;
-    if (k->condemned.count)
-        ranges_remove(&k->condemned, sequence, sequence + 1);
+    if (k->doomed_by_failure.count)
+        ranges_remove(&k->doomed_by_failure, sequence, sequence + 1);
     if (doomed_has(k, sequence))
         return;
     if (t)
@@ -42,8 +42,8 @@ void doomed_gone(struct schedule *k, uint64_t sequence)
 {
     if (k->doomed_events)
         k->doomed_events -= ranges_remove(&k->doomed, sequence, sequence + 1);
-    if (k->condemned.count)
-        ranges_remove(&k->condemned, sequence, sequence + 1);
+    if (k->doomed_by_failure.count)
+        ranges_remove(&k->doomed_by_failure, sequence, sequence + 1);
 }
 
 static bool should_be_dead(const struct queue *q, const struct trouble *t)
@@ -58,14 +58,14 @@ void doomed_recover(struct core *c, struct queue *q)
             continue;
         schedule_of(c, q);
         doomed_add(c, q, t->sequence, NULL);
-        ranges_add(&q->schedule->condemned, t->sequence, t->sequence + 1);
+        ranges_add(&q->schedule->doomed_by_failure, t->sequence, t->sequence + 1);
     }
 }
 
 /* What it is to be dead for; DEAD_NOT: the queue's settings have changed, and it is not any more. */
 static enum dead_reason reason_of(const struct queue *q, uint64_t sequence)
 {
-    if (!doomed_is_condemned(q->schedule, sequence))
+    if (!doomed_by_failure(q->schedule, sequence))
         return q->settings.dead_letter_expired ? DEAD_EXPIRED : DEAD_NOT;
     const struct trouble *t = trouble_find(q, sequence);
     return t ? retry_verdict(q, t) : DEAD_NOT;
@@ -99,10 +99,10 @@ static void read_from(struct core *c, struct queue *q, uint64_t first, uint64_t 
     c->disk->ops->load(c->disk, q->id, first, schedule_load_bytes(q, &k->doomed, first, end), DOOMED_TAG | q->id);
 }
 
-/* It will not be dead: what expired is gone, what was condemned comes again. */
+/* It will not be dead: what expired is gone, what failed comes again. */
 static void let_go(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
-    if (doomed_is_condemned(q->schedule, sequence)) {
+    if (doomed_by_failure(q->schedule, sequence)) {
         doomed_gone(q->schedule, sequence);
         schedule_unpark(c, q, sequence);
     } else if (item)

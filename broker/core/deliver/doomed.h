@@ -3,7 +3,7 @@
  * is room for the dead. What lies on disk only is read first, and where there is no room it is tried again every 5 s.
  * Nothing is kept of a doomed event but its sequence.
  *
- * So is what a restart finds that was dropped, or failed too often, and was not dead yet for want of room: it is condemned, and
+ * So is what a restart finds that was dropped, or failed too often, and was not dead yet for want of room: it is doomed, too, and
  * its trouble says what for. Should it expire meanwhile, it is as every expired one. */
 #ifndef SLUICE_BROKER_CORE_DOOMED_H
 #define SLUICE_BROKER_CORE_DOOMED_H
@@ -19,9 +19,9 @@ static inline bool doomed_has(const struct schedule *k, uint64_t sequence)
 {
     return k->doomed_events && ranges_has(&k->doomed, sequence);
 }
-static inline bool doomed_is_condemned(const struct schedule *k, uint64_t sequence)
+static inline bool doomed_by_failure(const struct schedule *k, uint64_t sequence)
 {
-    return k->condemned.count && ranges_has(&k->condemned, sequence);
+    return k->doomed_by_failure.count && ranges_has(&k->doomed_by_failure, sequence);
 }
 /* When something is to be done for them, monotonic, ns; INT64_MAX: not by itself. */
 int64_t doomed_due(const struct schedule *k);

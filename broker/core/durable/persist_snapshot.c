@@ -61,11 +61,11 @@ static void put_overdue(struct buf *b, const struct ranges *overdue, int64_t *fr
     }
 }
 
-/* Of the condemned their troubles tell; the others expired. */
+/* Of those that failed their troubles tell; the others expired. */
 static void put_doomed(struct buf *b, const struct schedule *k, int64_t *from)
 {
     for (uint64_t at = 0, end, first, behind; ranges_next(&k->doomed, at, &at, &end);) {
-        bool some = ranges_next(&k->condemned, at, &first, &behind);
+        bool some = ranges_next(&k->doomed_by_failure, at, &first, &behind);
         if (some && first == at) {
             at = behind;
             continue;

@@ -53,7 +53,7 @@ void schedule_free(struct core *c, struct queue *q)
     ranges_free(&k->unparked);
     ranges_free(&k->fresh);
     ranges_free(&k->doomed);
-    ranges_free(&k->condemned);
+    ranges_free(&k->doomed_by_failure);
     free(k);
     q->schedule = NULL;
 }
@@ -393,5 +393,5 @@ bool schedule_validate(const struct schedule *k)
            ranges_count_in(&k->parked, 0, UINT64_MAX) == k->parked_events &&
            ranges_count_in(&k->unparked, 0, UINT64_MAX) == k->unparked_events && ranges_validate(&k->parked) &&
            ranges_validate(&k->unparked) && ranges_count_in(&k->doomed, 0, UINT64_MAX) == k->doomed_events &&
-           ranges_count_in(&k->condemned, 0, UINT64_MAX) <= k->doomed_events;
+           ranges_count_in(&k->doomed_by_failure, 0, UINT64_MAX) <= k->doomed_events;
 }

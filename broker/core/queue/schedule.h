@@ -33,8 +33,8 @@ struct schedule {
     struct ranges fresh;    /* parked at an orderly stop, and certainly never delivered before it */
     uint64_t parked_events, unparked_events;
     bool loading;
-    /* doomed.h: not dead yet; condemned: those of them that did not expire */
-    struct ranges doomed, condemned;
+    /* doomed.h: not dead yet; doomed_by_failure: those of them that did not expire */
+    struct ranges doomed, doomed_by_failure;
     uint64_t doomed_events;
     int64_t doomed_at;         /* monotonic, ns: when they are tried; INT64_MAX: once the disk has the first */
     enum dead_hold doomed_why; /* what stood in the way last */
