@@ -38,7 +38,7 @@ void doomed_add(struct core *c, struct queue *q, uint64_t sequence, struct item 
     core_run_queue(c, q); /* whose turn tries them */
 }
 
-void doomed_gone(struct schedule *k, uint64_t sequence)
+void doomed_remove(struct schedule *k, uint64_t sequence)
 {
     if (k->doomed_events)
         k->doomed_events -= ranges_remove(&k->doomed, sequence, sequence + 1);
@@ -103,7 +103,7 @@ static void read_from(struct core *c, struct queue *q, uint64_t first, uint64_t 
 static void let_go(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
     if (doomed_by_failure(q->schedule, sequence)) {
-        doomed_gone(q->schedule, sequence);
+        doomed_remove(q->schedule, sequence);
         schedule_unpark(c, q, sequence);
     } else if (item)
         queue_settle(c, q, sequence, item, CAUSE_EXPIRED);
@@ -111,7 +111,7 @@ static void let_go(struct core *c, struct queue *q, uint64_t sequence, struct it
         backlog_settle(c, q, sequence, CAUSE_EXPIRED);
 }
 
-void doomed_turn(struct core *c, struct queue *q)
+void doomed_run(struct core *c, struct queue *q)
 {
     struct schedule *k = q->schedule;
     uint64_t first, end;
@@ -173,7 +173,7 @@ bool doomed_loaded(struct core *c, const struct store_completion *done)
     return true;
 }
 
-void doomed_tell(const struct core *c, const struct schedule *k, struct peeked *events, size_t count)
+void doomed_describe(const struct core *c, const struct schedule *k, struct peeked *events, size_t count)
 {
     int64_t next_ms = c->now.wall.ms + mono_wait_ms((mono_t){ k->doomed_at }, c->now.mono);
     for (size_t i = 0; i < count; i++) {

@@ -12,7 +12,7 @@
 
 /* It expired and is in nobody's hands; item: NULL, it is on disk only. */
 void doomed_add(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
-void doomed_gone(struct schedule *k, uint64_t sequence); /* it left, or comes again */
+void doomed_remove(struct schedule *k, uint64_t sequence); /* it left, or comes again */
 /* After a restart, of a queue on disk, once its books say what it holds. */
 void doomed_recover(struct core *c, struct queue *q);
 static inline bool doomed_has(const struct schedule *k, uint64_t sequence)
@@ -26,7 +26,7 @@ static inline bool doomed_by_failure(const struct schedule *k, uint64_t sequence
 /* When something is to be done for them, monotonic, ns; INT64_MAX: not by itself. */
 int64_t doomed_due(const struct schedule *k);
 /* Buries those that can be, and reads those that must be. */
-void doomed_turn(struct core *c, struct queue *q);
+void doomed_run(struct core *c, struct queue *q);
 /* False: it was not loaded for them. */
 bool doomed_loaded(struct core *c, const struct store_completion *done);
 /* How many stay for want of room. */
@@ -35,6 +35,6 @@ static inline uint64_t doomed_held(const struct schedule *k)
     return k->doomed_why != HOLD_NOT ? k->doomed_events : 0;
 }
 /* Says of those of a page what stands in the way, since when at least, and when it is tried again. */
-void doomed_tell(const struct core *c, const struct schedule *k, struct peeked *events, size_t count);
+void doomed_describe(const struct core *c, const struct schedule *k, struct peeked *events, size_t count);
 
 #endif

@@ -279,7 +279,7 @@ bool schedule_turn(struct core *c, struct queue *q)
     uint32_t left = FIRED_AT_ONCE;
     bool all = MUTATED(ignore_expiry) || expire_due(c, k);
     if (all) {
-        doomed_turn(c, q);
+        doomed_run(c, q);
         fire(c, k, &k->backing_off, c->now.mono.ns, &left);
         fire(c, k, &k->waiting, c->now.wall.ms + (MUTATED(fire_early) ? 50 : 0), &left);
     }
@@ -304,7 +304,7 @@ bool schedule_expire_overdue(struct core *c, struct queue *q, uint64_t sequence,
 void schedule_gone(struct queue *q, uint64_t sequence)
 {
     struct schedule *k = q->schedule;
-    doomed_gone(k, sequence);
+    doomed_remove(k, sequence);
     if (k->overdue.count)
         ranges_remove(&k->overdue, sequence, sequence + 1);
     if (k->fresh.count)
@@ -375,7 +375,7 @@ void schedule_describe(const struct core *c, const struct queue *q, struct peeke
         tell_run(events, count, run, c->now.wall.ms + mono_wait_ms((mono_t){ run->at }, c->now.mono));
     }
     if (k->doomed_events)
-        doomed_tell(c, k, events, count);
+        doomed_describe(c, k, events, count);
 }
 
 void schedule_describe_expiry(const struct queue *q, struct peeked *events, size_t count)
