@@ -159,7 +159,7 @@ static void explain(struct core *c, struct queue *q, const struct item *item, st
     e->consumer = "";
     e->now_ms = c->now.wall.ms;
     e->event.trouble = trouble_info(t);
-    attempts_tell(c, q, item, e);
+    attempts_describe(c, q, item, e);
     if (t && t->dead) {
         e->event.state = STATE_DEAD;
         e->event.attempt = t->attempt;

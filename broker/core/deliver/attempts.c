@@ -197,7 +197,7 @@ struct attempt_info attempt_info(const struct attempt *a)
                                   .error = a->text + a->error_at };
 }
 
-void attempts_tell(struct core *c, const struct queue *q, const struct item *item, struct explained *e)
+void attempts_describe(struct core *c, const struct queue *q, const struct item *item, struct explained *e)
 {
     const struct trouble *t = trouble_find(q, e->event.sequence);
     const struct history *h = t ? t->history : NULL;

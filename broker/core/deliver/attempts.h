@@ -48,7 +48,7 @@ void attempts_restore(struct core *c, struct queue *q, struct trouble *t, const 
 uint16_t attempts_known(const struct trouble *t);
 void attempts_free(struct queue *q, struct trouble *t);
 /* Its attempts, oldest first, and one that goes on where it is in flight; the texts are borrowed. */
-void attempts_tell(struct core *c, const struct queue *q, const struct item *item, struct explained *e);
+void attempts_describe(struct core *c, const struct queue *q, const struct item *item, struct explained *e);
 /* For people; the texts are the attempt's. */
 struct attempt_info attempt_info(const struct attempt *a);
 void attempts_validate(const struct core *c); /* aborts where the counts are not what they count */
