@@ -35,7 +35,7 @@ static void move_one(struct core *c, struct queue *q, struct queue *to, struct t
     durable_accepted(c, to, ticket, sequence);
     core_run_queue(c, to);
     if (same)
-        dead_left(q, t);
+        dead_forget(q, t);
     else
         dead_remove(c, q, t);
 }

@@ -104,7 +104,7 @@ static struct history *history_of(struct core *c, struct queue *q, struct troubl
 static struct attempt *new_attempt(const struct attempt_info *info, struct span consumer, struct span error)
 {
     consumer = utf8_cut(consumer, CONSUMER_NAME_MAX);
-    error = trouble_words(error);
+    error = trouble_clip_error(error);
     struct attempt *a = xcalloc(1, sizeof *a + consumer.size + error.size + 2);
     a->delivered_ms = info->delivered_ms;
     a->latency_ms = info->latency_ms;

@@ -65,7 +65,7 @@ void retry_failed(struct core *c, struct queue *q, uint64_t sequence, struct ite
 {
     struct trouble *t = trouble_of(q, sequence);
     count(c, t, &t->failures);
-    trouble_say(t, f->status, f->error);
+    trouble_set_error(t, f->status, f->error);
     attempts_add(c, q, sequence, item, outcome_of(t, f), f->status, f->error);
     decide(c, q, t, item, f->delay_ms ? f->delay_ms : backoff_ms(c, q, t->failures));
 }

@@ -50,14 +50,14 @@ void trouble_unhold(struct queue *q, struct trouble *t)
     hold(q, t, HOLD_NOT);
 }
 
-void trouble_over(struct queue *q, uint64_t sequence)
+void trouble_settled(struct queue *q, uint64_t sequence)
 {
     struct trouble *t = q->troubles ? trouble_find(q, sequence) : NULL;
     if (t && !t->dead)
         trouble_forget(q, t);
 }
 
-struct span trouble_words(struct span error)
+struct span trouble_clip_error(struct span error)
 {
     error = utf8_cut(error, TROUBLE_ERROR_MAX);
     if (!utf8_valid(error))
@@ -65,9 +65,9 @@ struct span trouble_words(struct span error)
     return error;
 }
 
-void trouble_say(struct trouble *t, uint32_t status, struct span error)
+void trouble_set_error(struct trouble *t, uint32_t status, struct span error)
 {
-    error = trouble_words(error);
+    error = trouble_clip_error(error);
     free(t->error);
     t->error = NULL;
     t->status = (uint16_t)(status <= UINT16_MAX ? status : 0);
@@ -101,7 +101,7 @@ static enum store_cause cause_of(enum dead_reason why)
     return why == DEAD_DROPPED ? CAUSE_DROPPED : why == DEAD_EXPIRED ? CAUSE_EXPIRED : CAUSE_DEAD;
 }
 
-uint64_t *dead_book(struct ledger *l, enum dead_reason why)
+uint64_t *dead_counter(struct ledger *l, enum dead_reason why)
 {
     return ledger_of(l, cause_of(why));
 }
@@ -144,7 +144,7 @@ static bool die(struct core *c, struct queue *q, struct trouble *t, const struct
 /* It left its queue. */
 static void died(struct core *c, struct queue *q, struct trouble *t)
 {
-    ++*dead_book(&q->ledger, t->dead);
+    ++*dead_counter(&q->ledger, t->dead);
     q->died[t->dead]++;
     if (is_sent(q))
         trouble_forget(q, t);
@@ -203,10 +203,10 @@ void dead_remove(struct core *c, struct queue *q, struct trouble *t)
     assert(t->dead);
     if (store) /* none: the log could not be opened, see queue_free */
         store->ops->settle(store, q->id, t->sequence, t->at, t->size, CAUSE_REMOVED);
-    dead_left(q, t);
+    dead_forget(q, t);
 }
 
-void dead_left(struct queue *q, struct trouble *t)
+void dead_forget(struct queue *q, struct trouble *t)
 {
     q->dead--;
     q->dead_bytes -= t->size;

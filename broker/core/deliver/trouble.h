@@ -1,6 +1,6 @@
 /* What went wrong with a queue's events, and the dead ones among them. Private to broker/core.
  *
- * Ownership: the queue owns its troubles. That of an event that comes again goes when the event is settled (trouble_over);
+ * Ownership: the queue owns its troubles. That of an event that comes again goes when the event is settled (trouble_settled);
  * that of a dead one is the dead event itself and goes with dead_remove. */
 #ifndef SLUICE_BROKER_CORE_TROUBLE_H
 #define SLUICE_BROKER_CORE_TROUBLE_H
@@ -31,10 +31,10 @@ struct trouble *trouble_find(const struct queue *q, uint64_t sequence); /* NULL:
 struct trouble *trouble_of(struct queue *q, uint64_t sequence);         /* makes it where there is none */
 void trouble_forget(struct queue *q, struct trouble *t);
 /* The event is settled: nothing of it is remembered, unless it is dead. */
-void trouble_over(struct queue *q, uint64_t sequence);
+void trouble_settled(struct queue *q, uint64_t sequence);
 /* Of what was said, what is kept: at most TROUBLE_ERROR_MAX bytes of UTF-8, or nothing. Borrowed. */
-struct span trouble_words(struct span error);
-void trouble_say(struct trouble *t, uint32_t status, struct span error);
+struct span trouble_clip_error(struct span error);
+void trouble_set_error(struct trouble *t, uint32_t status, struct span error);
 /* Nothing stands in the way of the event's death any more. */
 void trouble_unhold(struct queue *q, struct trouble *t);
 /* For people; the text is the trouble's. NULL gives none. */
@@ -50,10 +50,10 @@ enum dead_hold dead_try(struct core *c, struct queue *q, uint64_t sequence, stru
 /* The same of one that was on disk only, and was read for this: its bytes are gone then. */
 enum dead_hold dead_bury_loaded(struct core *c, struct queue *q, const struct store_loaded *e, enum dead_reason why);
 /* The book that counts it. */
-uint64_t *dead_book(struct ledger *l, enum dead_reason why);
+uint64_t *dead_counter(struct ledger *l, enum dead_reason why);
 void dead_restore(struct queue *q, struct trouble *t); /* from the log: counts it */
 void dead_remove(struct core *c, struct queue *q, struct trouble *t);
-void dead_left(struct queue *q, struct trouble *t); /* the same, where the store has settled it already */
+void dead_forget(struct queue *q, struct trouble *t); /* the same, where the store has settled it already */
 /* The dead in order of sequence; NULL begins, and ends. Only dead_remove of what was passed may come between. */
 struct trouble *dead_next(struct queue *q, struct trouble *after);
 uint64_t dead_purge(struct core *c, struct queue *q);

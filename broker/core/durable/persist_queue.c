@@ -173,7 +173,7 @@ static struct queue *take_trouble(struct core *c, struct span bytes, enum dead_r
     t->last_ms = words.last_ms;
     t->delay_ms = words.delay_ms;
     t->since_ms = words.since_ms;
-    trouble_say(t, words.status, error);
+    trouble_set_error(t, words.status, error);
     persist_take_attempts(c, q, t, bytes);
     t->recovered = attempts_known(t);
     *why = t->dead;
@@ -188,7 +188,7 @@ void persist_take_trouble(struct core *c, struct span bytes)
     enum dead_reason why;
     struct queue *q = take_trouble(c, bytes, &why);
     if (q)
-        ++*dead_book(&q->ledger, why);
+        ++*dead_counter(&q->ledger, why);
 }
 
 static void take_troubles(struct core *c, struct span queue)

@@ -19,7 +19,7 @@ static void forget_lost(struct queue *q, struct trouble *t)
     if (t->sequence >= q->next_sequence)
         q->next_sequence = t->sequence + 1;
     if (t->dead) {
-        --*dead_book(&q->ledger, t->dead);
+        --*dead_counter(&q->ledger, t->dead);
         q->dead--;
         q->dead_bytes -= t->size;
     }

@@ -136,7 +136,7 @@ bool backlog_settle(struct core *c, struct queue *q, uint64_t sequence, enum sto
     c->disk->ops->settle(c->disk, q->id, sequence, 0, (uint32_t)size, cause);
     backlog_left(c, q, sequence, size);
     ++*ledger_of(&q->ledger, cause);
-    trouble_over(q, sequence);
+    trouble_settled(q, sequence);
     return true;
 }
 

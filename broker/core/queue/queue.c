@@ -342,7 +342,7 @@ void queue_settle(struct core *c, struct queue *q, uint64_t sequence, struct ite
     store->ops->settle(store, q->id, sequence, item->at, item->size, cause);
     ++*ledger_of(&q->ledger, cause);
     queue_remove(c, q, sequence, item);
-    trouble_over(q, sequence);
+    trouble_settled(q, sequence);
 }
 
 struct sweep {
