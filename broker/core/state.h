@@ -17,7 +17,7 @@
  *                 them); trouble.c what went wrong, and the dead; dead_letter.c and doomed.c those that go to another queue
  *   calls/        control calls: declare.c and operate.c on queues, explain.c, peek.c, redrive.c, subscriptions.c; answers.c
  *                 remembers what they were answered
- *   durable/      what outlives a restart: durable.c outcomes that wait for the disk, lasting.c which of them are kept,
+ *   durable/      what outlives a restart: durable.c outcomes that wait for the disk, destinations.c which of them are kept,
  *                 persist_*.c the core's words in the log, salvaged.c queues that a repair found nameless
  *
  * Ownership: the core owns sessions, producers and queues; a session its consumers; a destination its waiting runs; a
@@ -187,10 +187,10 @@ struct core {
     mono_t origins_swept;
     struct flood flood;
     struct producer *producers;
-    struct fleeting *fleeting; /* names that are in memory, beside a disk: lasting.c */
-    struct queue *queues;      /* by name */
-    struct queue *by_id;       /* the same, through hh_id */
-    struct queue **by_name;    /* sorted, for lists */
+    struct transient *transient; /* names that are in memory, beside a disk: destinations.c */
+    struct queue *queues;        /* by name */
+    struct queue *by_id;         /* the same, through hh_id */
+    struct queue **by_name;      /* sorted, for lists */
     uint32_t queue_count, by_name_capacity;
     uint32_t next_queue_id;
     uint64_t epoch_floor; /* a new queue's consumer epochs begin above it */

@@ -114,7 +114,7 @@ enum reason operate_declare(struct core *c, struct span name, const struct queue
             return letters;
         *out = q = queue_create(c, name, &settings);
         if (q->durable)
-            destinations_last(c, q->name);
+            destinations_set_persistent(c, q->name);
     }
     q->managed |= by_config;
     persist_queue(c, q);

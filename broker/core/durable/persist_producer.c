@@ -17,7 +17,7 @@ struct producer *persist_producer_of(struct core *c, struct token id)
 struct destination *persist_destination(struct producer *p, struct span name)
 {
     struct destination *d = destination_of(p, name);
-    d->lasts = true;
+    d->persistent = true;
     return d;
 }
 

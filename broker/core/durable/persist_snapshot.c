@@ -143,7 +143,7 @@ static void put_queue_state(struct core *c, struct buf *b, const struct queue *q
  * yet is in the log before this snapshot, so it counts as accepted. */
 static void put_destination(struct core *c, struct buf *b, const struct destination *d)
 {
-    if (!d->lasts || MUTATED(forget_outcomes))
+    if (!d->persistent || MUTATED(forget_outcomes))
         return;
     size_t mark = wire_begin(b, PRODUCER_DESTINATION);
     wire_add_span(b, DESTINATION_NAME, span_str(d->name));

@@ -249,11 +249,11 @@ static void persist_forgotten(struct core *c, const struct destination *d)
     put_note(c, &b);
 }
 
-void persist_destination_lasts(struct core *c, const struct destination *d)
+void persist_destination_state(struct core *c, const struct destination *d)
 {
     if (!c->disk)
         return;
-    if (!d->lasts) {
+    if (!d->persistent) {
         persist_forgotten(c, d);
         return;
     }

@@ -23,6 +23,6 @@ size_t persist_origin(uint8_t *out, const struct destination *d, uint64_t first,
 /* An outcome that no run tells of; q: NULL where the destination is a topic. */
 uint64_t persist_outcome(struct core *c, const struct destination *d, const struct queue *q, const struct outcome *o);
 /* Whether the destination lasts has changed: all that was accepted and is not seen, or that nothing more of it will be said. */
-void persist_destination_lasts(struct core *c, const struct destination *d);
+void persist_destination_state(struct core *c, const struct destination *d);
 
 #endif

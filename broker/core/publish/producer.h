@@ -47,9 +47,9 @@ struct destination {
     enum reason refused_reason;
     enum reason seen_reason; /* of sequence `seen`; REASON_ok: it was not refused, as far as is known */
     uint64_t pending;        /* accepted entries whose confirm waits for the disk */
-    bool lasts;              /* its queue is on disk, or was when it was deleted: its outcomes outlive a restart */
-    bool fleeting;           /* listed in core->fleeting, as it does not last: see lasting.c */
-    struct destination *fleeting_prev, *fleeting_next;
+    bool persistent;         /* its queue is on disk, or was when it was deleted: its outcomes outlive a restart */
+    bool transient;          /* listed in core->transient, as it does not last: see destinations.c */
+    struct destination *transient_prev, *transient_next;
     struct waiting *waiters; /* utlist DL */
     uint64_t waiting_events, waiting_bytes;
     UT_hash_handle hh;
@@ -99,12 +99,12 @@ enum reason destination_refused(const struct destination *d, uint64_t sequence);
 void destination_seen(struct destination *d, uint64_t through);
 void session_write_outcomes(struct core *c, struct session *s); /* writes what is unsent into `out` */
 
-/* lasting.c */
+/* destinations.c */
 /* Its queue, or its topic's, is on disk now, or in memory. The log hears of a change: after a restart the broker speaks for those on
  * disk, and must know all that they ever accepted; it must not speak for others. */
-void destination_lasts(struct core *c, struct destination *d, bool lasts);
+void destination_set_persistent(struct core *c, struct destination *d, bool persistent);
 /* All of that name last: there is something on disk now. */
-void destinations_last(struct core *c, const char *name);
+void destinations_set_persistent(struct core *c, const char *name);
 void destination_unlist(struct core *c, struct destination *d); /* it goes */
 /* After a restart. Those whose queue is in memory by now are forgotten, also where the log has no word on what that accepted: it was told,
  * and delivered, before there could be one. */

@@ -189,7 +189,7 @@ static void take_queue(struct arrival *a, struct queue *q)
     a->queue = q;
     a->admission.queue = q;
     a->admission.room = queue_room(a->core, q);
-    destination_lasts(a->core, a->destination, q->durable != NULL);
+    destination_set_persistent(a->core, a->destination, q->durable != NULL);
 }
 
 /* The first use of a name declares a queue, where that is configured: unless a topic is meant. */

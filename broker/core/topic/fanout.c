@@ -22,7 +22,7 @@ void fanout_begin(struct fanout *f, struct core *c, struct destination *d, struc
     f->hashed = false;
     f->lacks = NULL;
     f->may_wait = false;
-    destination_lasts(c, d, topic_is_durable(t)); /* also for who waited: other queues may be bound by now */
+    destination_set_persistent(c, d, topic_is_durable(t)); /* also for who waited: other queues may be bound by now */
 }
 
 /* ------------------------------------------------------------------ where it goes */

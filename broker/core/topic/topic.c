@@ -146,7 +146,7 @@ enum reason topic_bind(struct core *c, struct topic *t, struct queue *q, struct 
     if (!b && !fits(t, q, NULL, why))
         return REASON_conflict;
     if (!b && q->durable && !topic_is_durable(t))
-        destinations_last(c, t->name);
+        destinations_set_persistent(c, t->name);
     if (!b)
         b = insert_binding(t, q);
     buf_clear(&b->filter);
@@ -182,7 +182,7 @@ enum reason topic_set_unrouted(struct core *c, struct topic *t, enum unrouted u,
     if (catch_all && before != catch_all && !fits(t, catch_all, before, why))
         return REASON_conflict;
     if (catch_all && catch_all->durable && !topic_is_durable(t))
-        destinations_last(c, t->name);
+        destinations_set_persistent(c, t->name);
     t->unrouted = u;
     t->catch_all = u == UNROUTED_QUEUE ? catch_all : NULL;
     if (before && before != t->catch_all) {

@@ -7,61 +7,61 @@
 #include <stdlib.h>
 
 /* Those of one name that do not, and were published to: whoever declares a queue on disk would look for them at every producer else. */
-struct fleeting {
+struct transient {
     char name[NAME_MAX_SIZE + 1];
     struct destination *destinations; /* utlist DL */
     UT_hash_handle hh;
 };
 
-static struct fleeting *find(const struct core *c, const char *name)
+static struct transient *find(const struct core *c, const char *name)
 {
-    struct fleeting *f = NULL;
-    HASH_FIND_STR(c->fleeting, name, f);
+    struct transient *f = NULL;
+    HASH_FIND_STR(c->transient, name, f);
     return f;
 }
 
 static void list(struct core *c, struct destination *d)
 {
-    struct fleeting *f = find(c, d->name);
+    struct transient *f = find(c, d->name);
     if (!f) {
         f = xcalloc(1, sizeof *f);
         memcpy(f->name, d->name, sizeof f->name);
-        HASH_ADD_STR(c->fleeting, name, f);
+        HASH_ADD_STR(c->transient, name, f);
     }
-    DL_APPEND2(f->destinations, d, fleeting_prev, fleeting_next);
-    d->fleeting = true;
+    DL_APPEND2(f->destinations, d, transient_prev, transient_next);
+    d->transient = true;
 }
 
 void destination_unlist(struct core *c, struct destination *d)
 {
-    if (!d->fleeting)
+    if (!d->transient)
         return;
-    struct fleeting *f = find(c, d->name);
-    DL_DELETE2(f->destinations, d, fleeting_prev, fleeting_next);
-    d->fleeting = false;
+    struct transient *f = find(c, d->name);
+    DL_DELETE2(f->destinations, d, transient_prev, transient_next);
+    d->transient = false;
     if (f->destinations)
         return;
-    HASH_DEL(c->fleeting, f);
+    HASH_DEL(c->transient, f);
     free(f);
 }
 
-void destination_lasts(struct core *c, struct destination *d, bool lasts)
+void destination_set_persistent(struct core *c, struct destination *d, bool persistent)
 {
-    if (!lasts && !d->fleeting && c->disk)
+    if (!persistent && !d->transient && c->disk)
         list(c, d);
-    if (d->lasts == lasts)
+    if (d->persistent == persistent)
         return;
-    if (lasts)
+    if (persistent)
         destination_unlist(c, d);
-    d->lasts = lasts;
+    d->persistent = persistent;
     if (d->next > 1)
-        persist_destination_lasts(c, d);
+        persist_destination_state(c, d);
 }
 
-void destinations_last(struct core *c, const char *name)
+void destinations_set_persistent(struct core *c, const char *name)
 {
-    for (struct fleeting *f; (f = find(c, name)) != NULL;)
-        destination_lasts(c, f->destinations, true);
+    for (struct transient *f; (f = find(c, name)) != NULL;)
+        destination_set_persistent(c, f->destinations, true);
 }
 
 /* What the name stands for by now. A topic without any queue is on its way from some to others. */
