@@ -47,7 +47,7 @@ void persist_take_ledger(struct ledger *l, struct span bytes)
     }
 }
 
-struct queue_words {
+struct queue_fields {
     uint32_t id;
     struct span name;
     struct queue_settings settings;
@@ -57,11 +57,11 @@ struct queue_words {
     struct span dedup, waiting, expiring, fresh;
 };
 
-static bool read_queue(struct span bytes, struct queue_words *w)
+static bool read_queue(struct span bytes, struct queue_fields *w)
 {
     struct wire_reader r = wire_open(bytes);
     struct wire_field f;
-    *w = (struct queue_words){ .settings = queue_settings_defaults() };
+    *w = (struct queue_fields){ .settings = queue_settings_defaults() };
     while (!wire_done(&r)) {
         if (!wire_next(&r, &f))
             return false;
@@ -204,7 +204,7 @@ static void take_troubles(struct core *c, struct span queue)
 
 bool persist_take_queue(struct core *c, struct span bytes)
 {
-    struct queue_words w;
+    struct queue_fields w;
     if (!read_queue(bytes, &w))
         return false;
     struct queue *q = salvaged_as(c, w.id, w.name, &w.settings);

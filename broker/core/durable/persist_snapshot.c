@@ -1,7 +1,7 @@
 /* The core's whole state for a checkpoint, in the words of the notes (persist_write.c) where these have them. */
 #include "broker/core/calls/subscriptions.h"
 #include "broker/core/durable/persist_fields.h"
-#include "broker/core/durable/persist_words.h"
+#include "broker/core/durable/persist_put.h"
 #include "broker/core/partition/partition.h"
 #include "broker/core/queue/schedule.h"
 

@@ -10,18 +10,18 @@
 
 #include <stdlib.h>
 
-struct topic_words {
+struct topic_fields {
     uint32_t id;
     struct span name;
     enum unrouted unrouted;
     uint64_t catch_all;
 };
 
-static bool read_topic(struct span bytes, struct topic_words *w)
+static bool read_topic(struct span bytes, struct topic_fields *w)
 {
     struct wire_reader r = wire_open(bytes);
     struct wire_field f;
-    *w = (struct topic_words){ 0 };
+    *w = (struct topic_fields){ 0 };
     while (!wire_done(&r)) {
         if (!wire_next(&r, &f))
             return false;
@@ -65,7 +65,7 @@ static void take_bindings(struct core *c, struct topic *t, struct span bytes)
 }
 
 /* Topics count their ids on with the queues. */
-static struct topic *create(struct core *c, const struct topic_words *w)
+static struct topic *create(struct core *c, const struct topic_fields *w)
 {
     uint32_t next = c->next_queue_id;
     c->next_queue_id = w->id - 1;
@@ -76,7 +76,7 @@ static struct topic *create(struct core *c, const struct topic_words *w)
 
 bool persist_take_topic(struct core *c, struct span bytes)
 {
-    struct topic_words w;
+    struct topic_fields w;
     if (!read_topic(bytes, &w))
         return false;
     struct topic *t = topic_find(c, w.name);

@@ -1,7 +1,7 @@
 /* A note in the log for each change of the core's state that must survive; the whole of it: persist_snapshot.c. */
 #include "broker/core/durable/persist_attempts.h"
 #include "broker/core/durable/persist_fields.h"
-#include "broker/core/durable/persist_words.h"
+#include "broker/core/durable/persist_put.h"
 
 /* A setting is its index in the table and its value, or its text. */
 static void put_settings(struct buf *b, const struct queue_settings *settings)

@@ -1,7 +1,7 @@
 /* The words that notes (persist_write.c) and snapshots (persist_snapshot.c) have in common, by the numbers in persist_fields.h; both
  * are read by persist_read.c. Appended to `b`. */
-#ifndef SLUICE_BROKER_CORE_PERSIST_WORDS_H
-#define SLUICE_BROKER_CORE_PERSIST_WORDS_H
+#ifndef SLUICE_BROKER_CORE_PERSIST_PUT_H
+#define SLUICE_BROKER_CORE_PERSIST_PUT_H
 
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/state.h"
