@@ -323,7 +323,7 @@ void core_free(struct core *c)
     durable_free(c);
     core_effects_clear(c);
     guard_free(c);
-    answers_free(c);
+    reply_cache_free(c);
     subscriptions_free(c);
     peek_free(c);
     redrive_free(c);

@@ -127,14 +127,14 @@ struct session {
 /* ------------------------------------------------------------------ the core */
 
 /* The answer to a mutation, kept for its repetition. */
-struct answered {
+struct cached_reply {
     struct token id;
     struct buf request, reply;
-    struct answered *prev, *next;
+    struct cached_reply *prev, *next;
     UT_hash_handle hh;
 };
-#define ANSWERS_REMEMBERED 4096u
-#define ANSWERS_BYTES      (16u << 20) /* … of at most so much, requests and replies */
+#define REPLY_CACHE_MOST  4096u
+#define REPLY_CACHE_BYTES (16u << 20) /* … of at most so much, requests and replies */
 
 /* What waits for a ticket of the log: the outcome of accepted entries, or something to be said. In the order of tickets. */
 struct pending {
@@ -212,9 +212,9 @@ struct core {
     uint64_t schedule_bytes; /* memory of all schedules */
     uint64_t history_bytes;  /* memory of all histories */
     uint64_t spill_bytes;    /* memory of what is known of events spilled, see spill.h */
-    struct answered *answers, *answer_list;
-    uint32_t answer_count;
-    uint64_t answer_bytes;
+    struct cached_reply *reply_cache, *reply_cache_list;
+    uint32_t reply_cache_count;
+    uint64_t reply_cache_bytes;
     struct ledger closed_ledger;        /* of deleted queues */
     struct subscription *subscriptions; /* subscriptions.h */
     uint32_t subscription_count;
@@ -366,8 +366,8 @@ void retry_due(struct core *c, struct queue *q, uint64_t sequence, struct item *
 
 /* answers.c */
 /* Answers a request that was answered before; false when it was not. */
-bool answers_again(struct core *c, const struct request *r, const struct route *route);
-void answers_remember(struct core *c, struct token id, struct span packed_request, const struct effect *reply);
-void answers_free(struct core *c);
+bool reply_cache_repeat(struct core *c, const struct request *r, const struct route *route);
+void reply_cache_add(struct core *c, struct token id, struct span packed_request, const struct effect *reply);
+void reply_cache_free(struct core *c);
 
 #endif

@@ -258,14 +258,14 @@ static void remember(struct core *c, const struct request *r)
 {
     struct buf packed = { 0 };
     request_pack(r, &packed);
-    answers_remember(c, r->id, buf_span(&packed), &c->effects[c->effect_count - 1]);
+    reply_cache_add(c, r->id, buf_span(&packed), &c->effects[c->effect_count - 1]);
     buf_free(&packed);
 }
 
 void operate_request(struct core *c, const struct request *r, const struct route *route)
 {
     bool mutation = mutates(r->call);
-    if (mutation && answers_again(c, r, route)) {
+    if (mutation && reply_cache_repeat(c, r, route)) {
         if (c->disk) /* its first answer may wait still */
             durable_hold_reply(c, c->disk->ops->settled_ticket(c->disk));
         return;

@@ -103,7 +103,7 @@ static void answer_later(struct core *c, struct redrive *r)
     write_answer(r, &reply);
     core_reply(c, &r->route, &reply);
     if (!token_is_zero(r->id))
-        answers_remember(c, r->id, buf_span(&r->request), &c->effects[c->effect_count - 1]);
+        reply_cache_add(c, r->id, buf_span(&r->request), &c->effects[c->effect_count - 1]);
     durable_hold_reply(c, c->disk->ops->settled_ticket(c->disk));
 }
 

@@ -211,9 +211,9 @@ static void the_oldest_of_thousands_of_answers_are_forgotten(void **state)
     struct driver *d = *state;
     struct request first = { .call = CALL_DELETE, .queue = "orders", .id = { 5, 5 } };
     assert_int_equal(ask(d, &first)->reason, REASON_unknown_queue);
-    for (unsigned i = 0; i < ANSWERS_REMEMBERED; i++)
+    for (unsigned i = 0; i < REPLY_CACHE_MOST; i++)
         operate(d, CALL_PAUSE, "nowhere");
-    assert_int_equal(d->core->answer_count, ANSWERS_REMEMBERED);
+    assert_int_equal(d->core->reply_cache_count, REPLY_CACHE_MOST);
     declare(d, "orders", "");
     assert_int_equal(ask(d, &first)->reason, REASON_ok);
 }
@@ -233,10 +233,10 @@ static void what_is_remembered_of_large_answers_is_bounded(void **state)
         assert_int_equal(ask(d, &r)->reason, REASON_ok);
     }
     uint64_t bytes = 0;
-    for (const struct answered *a = d->core->answer_list; a; a = a->next)
+    for (const struct cached_reply *a = d->core->reply_cache_list; a; a = a->next)
         bytes += a->request.size + a->reply.size;
     assert_in_range(bytes, 1, 16u << 20);
-    assert_true(token_equal(d->core->answer_list->prev->id, r.id)); /* the newest */
+    assert_true(token_equal(d->core->reply_cache_list->prev->id, r.id)); /* the newest */
 }
 
 int main(void)

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 /* Is it the call that was answered under this id? */
-static bool repeats(const struct answered *a, const struct request *r)
+static bool repeats(const struct cached_reply *a, const struct request *r)
 {
     struct buf packed = { 0 };
     request_pack(r, &packed);
@@ -17,10 +17,10 @@ static bool repeats(const struct answered *a, const struct request *r)
     return same;
 }
 
-bool answers_again(struct core *c, const struct request *r, const struct route *route)
+bool reply_cache_repeat(struct core *c, const struct request *r, const struct route *route)
 {
-    struct answered *a = NULL;
-    HASH_FIND(hh, c->answers, &r->id, sizeof r->id, a);
+    struct cached_reply *a = NULL;
+    HASH_FIND(hh, c->reply_cache, &r->id, sizeof r->id, a);
     if (!a || token_is_zero(r->id))
         return false;
     if (!repeats(a, r)) {
@@ -35,38 +35,39 @@ bool answers_again(struct core *c, const struct request *r, const struct route *
     return true;
 }
 
-static uint64_t bytes_of(const struct answered *a)
+static uint64_t bytes_of(const struct cached_reply *a)
 {
     return a->request.size + a->reply.size;
 }
 
-static void free_answer(struct core *c, struct answered *a)
+static void free_answer(struct core *c, struct cached_reply *a)
 {
-    c->answer_count--;
-    c->answer_bytes -= bytes_of(a);
-    DL_DELETE(c->answer_list, a);
-    HASH_DEL(c->answers, a);
+    c->reply_cache_count--;
+    c->reply_cache_bytes -= bytes_of(a);
+    DL_DELETE(c->reply_cache_list, a);
+    HASH_DEL(c->reply_cache, a);
     buf_free(&a->request);
     buf_free(&a->reply);
     free(a);
 }
 
-void answers_free(struct core *c)
+void reply_cache_free(struct core *c)
 {
-    while (c->answer_list)
-        free_answer(c, c->answer_list);
+    while (c->reply_cache_list)
+        free_answer(c, c->reply_cache_list);
 }
 
-void answers_remember(struct core *c, struct token id, struct span packed_request, const struct effect *reply)
+void reply_cache_add(struct core *c, struct token id, struct span packed_request, const struct effect *reply)
 {
-    struct answered *a = xcalloc(1, sizeof *a);
+    struct cached_reply *a = xcalloc(1, sizeof *a);
     a->id = id;
     buf_add(&a->request, packed_request.data, packed_request.size);
     buf_add(&a->reply, reply->bytes.data, reply->bytes.size);
-    HASH_ADD(hh, c->answers, id, sizeof a->id, a);
-    DL_APPEND(c->answer_list, a);
-    c->answer_count++;
-    c->answer_bytes += bytes_of(a);
-    while (c->answer_count > ANSWERS_REMEMBERED || (c->answer_bytes > ANSWERS_BYTES && c->answer_count > 1))
-        free_answer(c, c->answer_list);
+    HASH_ADD(hh, c->reply_cache, id, sizeof a->id, a);
+    DL_APPEND(c->reply_cache_list, a);
+    c->reply_cache_count++;
+    c->reply_cache_bytes += bytes_of(a);
+    while (c->reply_cache_count > REPLY_CACHE_MOST ||
+           (c->reply_cache_bytes > REPLY_CACHE_BYTES && c->reply_cache_count > 1))
+        free_answer(c, c->reply_cache_list);
 }
