@@ -155,10 +155,10 @@ struct core {
     struct store *store; /* in memory */
     struct store *disk;  /* the log; NULL: there is none */
     struct pending *pending, *last_pending, *spare_pending;
-    uint64_t on_disk;   /* the newest ticket that is durable */
-    struct look *looks; /* pages of peeks that are being read from the disk; see peek.c */
-    uint32_t look_count;
-    uint64_t look_counter;
+    uint64_t on_disk;                   /* the newest ticket that is durable */
+    struct pending_peek *pending_peeks; /* pages of peeks that are being read from the disk; see peek.c */
+    uint32_t pending_peek_count;
+    uint64_t load_counter;
     struct explanation *explanations; /* that are being read from the disk, see explain.c */
     struct redrive *redrives;         /* under way, see redrive.h */
     struct timers redrive_timers;

@@ -289,7 +289,7 @@ void anything_check_end(struct sim *s)
     const struct core *c = s->core;
     for (uint32_t i = 0; s->mood.anything && i < c->queue_count; i++)
         check_queue(s, c->by_name[i]);
-    if (s->mood.anything &&
-        (c->waiting_bytes || c->spill_bytes || c->looks || c->explanations || c->lease_count != c->free_lease_count))
+    if (s->mood.anything && (c->waiting_bytes || c->spill_bytes || c->pending_peeks || c->explanations ||
+                             c->lease_count != c->free_lease_count))
         sim_fail(s, "something is left in the broker of what drained");
 }

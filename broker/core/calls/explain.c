@@ -230,7 +230,7 @@ static bool load(struct core *c, const struct queue *q, const struct request *r,
         return true;
     }
     struct explanation *x = xcalloc(1, sizeof *x);
-    *x = (struct explanation){ .tag = EXPLAIN_TAG + ++c->look_counter, .route = *route, .id = r->id, .queue = q->id };
+    *x = (struct explanation){ .tag = EXPLAIN_TAG + ++c->load_counter, .route = *route, .id = r->id, .queue = q->id };
     x->sequence = r->u.explain.sequence;
     LL_PREPEND(c->explanations, x);
     c->disk->ops->load(c->disk, q->id, x->sequence, 1, x->tag);

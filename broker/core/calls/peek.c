@@ -12,19 +12,19 @@
 #define PEEK_MOST       1000u
 #define PEEK_BYTES_MOST (4u << 20)
 /* Pages read from the disk at a time: what more ask is refused. */
-#define LOOKS_MOST 16u
+#define PENDING_PEEKS_MOST 16u
 /* Tags of loads that are looks; a backlog's is its queue's id. */
-#define LOOK_TAG (UINT64_C(1) << 32)
+#define PEEK_TAG (UINT64_C(1) << 32)
 
 /* A page on its way from the disk. */
-struct look {
+struct pending_peek {
     uint64_t tag;
     struct route route;
     struct token id; /* of the request */
     uint32_t queue, max;
     enum event_state state;
     size_t max_bytes;
-    struct look *next;
+    struct pending_peek *next;
 };
 
 struct page {
@@ -160,24 +160,24 @@ static uint64_t first_item(struct queue *q, enum event_state state, uint64_t fro
     return s.found;
 }
 
-static void look_on_disk(struct core *c, const struct page *p, uint64_t from, const struct request *r,
-                         const struct route *route)
+static void load_page(struct core *c, const struct page *p, uint64_t from, const struct request *r,
+                      const struct route *route)
 {
     uint64_t bytes = p->max * (p->queue->bytes / (queue_remaining(p->queue) + 1) + 200);
-    struct look *look = xcalloc(1, sizeof *look);
-    *look = (struct look){
-        .tag = LOOK_TAG + ++c->look_counter,
+    struct pending_peek *peek = xcalloc(1, sizeof *peek);
+    *peek = (struct pending_peek){
+        .tag = PEEK_TAG + ++c->load_counter,
         .route = *route,
         .id = r->id,
         .queue = p->queue->id,
         .state = p->state,
         .max = (uint32_t)p->max,
         .max_bytes = p->max_bytes,
-        .next = c->looks,
+        .next = c->pending_peeks,
     };
-    c->looks = look;
-    c->look_count++;
-    c->disk->ops->load(c->disk, look->queue, from, bytes < p->max_bytes ? bytes : p->max_bytes, look->tag);
+    c->pending_peeks = peek;
+    c->pending_peek_count++;
+    c->disk->ops->load(c->disk, peek->queue, from, bytes < p->max_bytes ? bytes : p->max_bytes, peek->tag);
 }
 
 static uint32_t least(uint32_t wanted, uint32_t fallback, uint32_t most)
@@ -199,8 +199,8 @@ bool peek_request(struct core *c, struct queue *q, const struct request *r, cons
     else
         queue_each(q, r->u.peek.from, add_item, &p);
     uint64_t on_disk = p.next ? 0 : p.limit ? p.limit : first_on_disk(q, p.state, r->u.peek.from);
-    if (on_disk && p.count == 0 && c->look_count < LOOKS_MOST) {
-        look_on_disk(c, &p, on_disk, r, route);
+    if (on_disk && p.count == 0 && c->pending_peek_count < PENDING_PEEKS_MOST) {
+        load_page(c, &p, on_disk, r, route);
         return false;
     }
     if (on_disk && p.count == 0) {
@@ -215,17 +215,17 @@ bool peek_request(struct core *c, struct queue *q, const struct request *r, cons
 
 /* ------------------------------------------------------------------ from the disk */
 
-static struct look *take_look(struct core *c, uint64_t tag)
+static struct pending_peek *take_pending(struct core *c, uint64_t tag)
 {
-    struct look **at = &c->looks;
+    struct pending_peek **at = &c->pending_peeks;
     while (*at && (*at)->tag != tag)
         at = &(*at)->next;
-    struct look *look = *at;
-    if (look) {
-        *at = look->next;
-        c->look_count--;
+    struct pending_peek *peek = *at;
+    if (peek) {
+        *at = peek->next;
+        c->pending_peek_count--;
     }
-    return look;
+    return peek;
 }
 
 /* Is it still what is looked for, and with how many attempts? */
@@ -267,15 +267,15 @@ static void add_loaded(struct page *p, const struct store_completion *done)
 
 bool peek_loaded(struct core *c, const struct store_completion *done)
 {
-    struct look *look = done->tag >= LOOK_TAG ? take_look(c, done->tag) : NULL;
-    if (!look)
+    struct pending_peek *peek = done->tag >= PEEK_TAG ? take_pending(c, done->tag) : NULL;
+    if (!peek)
         return false;
     struct arena arena;
-    struct reply reply = { .id = look->id, .detail = "" };
-    struct page p = { .core = c, .state = look->state, .max = look->max, .max_bytes = look->max_bytes };
+    struct reply reply = { .id = peek->id, .detail = "" };
+    struct page p = { .core = c, .state = peek->state, .max = peek->max, .max_bytes = peek->max_bytes };
     arena_init(&arena, 1u << 20);
     p.events = arena_alloc(&arena, p.max * sizeof *p.events);
-    p.queue = queue_by_id(c, look->queue);
+    p.queue = queue_by_id(c, peek->queue);
     if (p.queue)
         add_loaded(&p, done);
     answer(&p, &reply);
@@ -283,19 +283,19 @@ bool peek_loaded(struct core *c, const struct store_completion *done)
         reply.reason = REASON_deleted;
         reply.result = RESULT_NONE;
     }
-    core_reply(c, &look->route, &reply);
+    core_reply(c, &peek->route, &reply);
     for (size_t i = 0; i < done->count; i++)
         c->disk->ops->release(c->disk, done->queue, done->events[i].locator);
     arena_free(&arena);
-    free(look);
+    free(peek);
     return true;
 }
 
 void peek_free(struct core *c)
 {
-    while (c->looks) {
-        struct look *look = c->looks;
-        c->looks = look->next;
-        free(look);
+    while (c->pending_peeks) {
+        struct pending_peek *peek = c->pending_peeks;
+        c->pending_peeks = peek->next;
+        free(peek);
     }
 }

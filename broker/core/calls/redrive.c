@@ -216,7 +216,7 @@ static void stop(struct core *c, const struct queue *q, struct reply *reply)
 static struct redrive *make(struct core *c, const struct request *asked, struct queue *q, const struct queue *to)
 {
     struct redrive *r = xcalloc(1, sizeof *r);
-    *r = (struct redrive){ .tag = REDRIVE_TAG + ++c->look_counter, .queue = q->id, .to = to->id };
+    *r = (struct redrive){ .tag = REDRIVE_TAG + ++c->load_counter, .queue = q->id, .to = to->id };
     r->dry_run = asked->u.redrive.dry_run;
     r->rate = r->dry_run ? 0 : asked->u.redrive.rate;
     r->sequences = select_dead(q, asked, &r->count);

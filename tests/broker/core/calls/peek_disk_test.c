@@ -104,7 +104,7 @@ static void a_queue_that_is_deleted_meanwhile_is_told(void **state)
     ask_only(d, &r);
     core_disk(d->core, d->now); /* what was read may come before the answer to the deletion, or behind it */
     settle_disk();
-    assert_int_equal(d->core->look_count, 0);
+    assert_int_equal(d->core->pending_peek_count, 0);
 }
 
 static void too_many_pages_at_once_are_refused(void **state)
