@@ -84,7 +84,7 @@ static void list(struct core *c, const struct request *r, struct reply *reply, s
 /* ------------------------------------------------------------------ dispatch */
 
 /* What one request is about, on its way to its answer. */
-struct calling {
+struct call_context {
     const struct request *request;
     const struct route *route;
     struct reply reply;
@@ -92,13 +92,13 @@ struct calling {
     struct error why;
 };
 
-static void answer_queue(struct core *c, struct queue *q, struct calling *now)
+static void answer_queue(struct core *c, struct queue *q, struct call_context *ctx)
 {
-    struct queue_info *info = &now->reply.u.queue;
-    now->reply.result = RESULT_QUEUE;
+    struct queue_info *info = &ctx->reply.u.queue;
+    ctx->reply.result = RESULT_QUEUE;
     describe(c, q, info);
     if (q->partitions)
-        info->partitions = partitions_list(q, &now->arena, &info->partition_count);
+        info->partitions = partitions_list(q, &ctx->arena, &info->partition_count);
 }
 
 static void refuse(struct reply *reply, enum reason why, const char *detail)
@@ -108,19 +108,19 @@ static void refuse(struct reply *reply, enum reason why, const char *detail)
     reply->result = RESULT_NONE;
 }
 
-static void declare(struct core *c, struct calling *now)
+static void declare(struct core *c, struct call_context *ctx)
 {
-    const struct request *r = now->request;
-    struct reply *reply = &now->reply;
+    const struct request *r = ctx->request;
+    struct reply *reply = &ctx->reply;
     struct queue *q;
     bool created;
     enum reason done = operate_declare(c, span_str(r->queue), &r->u.declare.settings, r->u.declare.only_create, false,
-                                       &q, &created, &now->why);
+                                       &q, &created, &ctx->why);
     if (done != REASON_ok) {
-        refuse(reply, done, now->why.text);
+        refuse(reply, done, ctx->why.text);
         return;
     }
-    answer_queue(c, q, now);
+    answer_queue(c, q, ctx);
     reply->u.queue.created = created;
 }
 
@@ -174,17 +174,17 @@ static void set_closed(struct core *c, struct queue *q, bool closed)
 }
 
 /* A call on an existing queue. */
-static void call_queue(struct core *c, struct queue *q, struct calling *now)
+static void call_queue(struct core *c, struct queue *q, struct call_context *ctx)
 {
-    const struct request *r = now->request;
-    struct reply *reply = &now->reply;
+    const struct request *r = ctx->request;
+    struct reply *reply = &ctx->reply;
     switch (r->call) {
-    case CALL_DELETE: delete_queue(c, q, r, reply, &now->why); return;
+    case CALL_DELETE: delete_queue(c, q, r, reply, &ctx->why); return;
     case CALL_PURGE:
         reply->result = RESULT_PURGED;
         reply->u.purged.purged = r->u.purge.dead ? dead_purge(c, q) : queue_purge(c, q, false);
         return;
-    case CALL_CANCEL: cancel(c, q, r, reply, &now->why); return;
+    case CALL_CANCEL: cancel(c, q, r, reply, &ctx->why); return;
     case CALL_PAUSE:
     case CALL_RESUME: q->paused = r->call == CALL_PAUSE; break;
     case CALL_CLOSE:
@@ -193,14 +193,14 @@ static void call_queue(struct core *c, struct queue *q, struct calling *now)
     }
     persist_queue(c, q);
     core_run_queue(c, q);
-    answer_queue(c, q, now);
+    answer_queue(c, q, ctx);
 }
 
 /* False: the answer follows by itself. */
-static bool call(struct core *c, struct calling *now)
+static bool call(struct core *c, struct call_context *ctx)
 {
-    const struct request *r = now->request;
-    struct reply *reply = &now->reply;
+    const struct request *r = ctx->request;
+    struct reply *reply = &ctx->reply;
     switch (r->call) {
     case CALL_PING:
         reply->result = RESULT_PONG;
@@ -213,33 +213,33 @@ static bool call(struct core *c, struct calling *now)
         if (c->config.usage)
             c->config.usage(&reply->u.broker.usage);
         return true;
-    case CALL_LIST: list(c, r, reply, &now->arena); return true;
+    case CALL_LIST: list(c, r, reply, &ctx->arena); return true;
     case CALL_PUT_TOPIC:
     case CALL_DESCRIBE_TOPIC:
     case CALL_LIST_TOPICS:
     case CALL_DELETE_TOPIC:
     case CALL_BIND:
-    case CALL_UNBIND: topic_call(c, r, reply, &now->arena, &now->why); return true;
+    case CALL_UNBIND: topic_call(c, r, reply, &ctx->arena, &ctx->why); return true;
     case CALL_PUT_SUBSCRIPTION:
     case CALL_DELETE_SUBSCRIPTION:
-    case CALL_SUBSCRIPTIONS: subscription_request(c, r, reply, &now->arena, &now->why); return true;
+    case CALL_SUBSCRIPTIONS: subscription_request(c, r, reply, &ctx->arena, &ctx->why); return true;
     default: break;
     }
     struct queue *q = queue_find(c, span_str(r->queue));
     if (!name_valid(span_str(r->queue)))
         refuse(reply, REASON_invalid, "a queue's name is letters, digits, '.', '_', '-', at most 128 of them");
     else if (r->call == CALL_DECLARE)
-        declare(c, now);
+        declare(c, ctx);
     else if (!q)
-        refuse(reply, REASON_unknown_queue, topic_hint(c, r, &now->why));
+        refuse(reply, REASON_unknown_queue, topic_hint(c, r, &ctx->why));
     else if (r->call == CALL_PEEK)
-        return peek_request(c, q, r, now->route, reply, &now->arena);
+        return peek_request(c, q, r, ctx->route, reply, &ctx->arena);
     else if (r->call == CALL_EXPLAIN)
-        return explain_request(c, q, r, now->route, reply, &now->why);
+        return explain_request(c, q, r, ctx->route, reply, &ctx->why);
     else if (r->call == CALL_REDRIVE)
-        return redrive_request(c, q, r, now->route, reply);
+        return redrive_request(c, q, r, ctx->route, reply);
     else
-        call_queue(c, q, now);
+        call_queue(c, q, ctx);
     return true;
 }
 
@@ -270,12 +270,12 @@ void operate_request(struct core *c, const struct request *r, const struct route
             durable_hold_reply(c, c->disk->ops->settled_ticket(c->disk));
         return;
     }
-    struct calling now = { .request = r, .route = route, .reply = { .id = r->id, .detail = "" } };
-    arena_init(&now.arena, 4u << 20);
-    bool answered = call(c, &now);
+    struct call_context ctx = { .request = r, .route = route, .reply = { .id = r->id, .detail = "" } };
+    arena_init(&ctx.arena, 4u << 20);
+    bool answered = call(c, &ctx);
     if (answered)
-        core_reply(c, route, &now.reply);
-    arena_free(&now.arena);
+        core_reply(c, route, &ctx.reply);
+    arena_free(&ctx.arena);
     if (!answered)
         return;
     if (mutation && !token_is_zero(r->id))
