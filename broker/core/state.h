@@ -279,10 +279,10 @@ void topics_wake_all(struct core *c); /* who waits there is tried at the next fl
 void deliver_consume(struct core *c, struct session *s, struct span queue, uint32_t number);
 void deliver_leave(struct core *c, struct consumer *k, bool clean);
 void deliver_credit(struct core *c, struct consumer *k, uint64_t generation, uint64_t limit);
-void deliver_run(struct core *c, struct queue *q);                   /* as far as credit and the link have room */
-void deliver_gone(struct core *c, struct queue *q, enum reason why); /* the queue is deleted */
+void deliver_run(struct core *c, struct queue *q); /* as far as credit and the link have room */
+void deliver_queue_deleted(struct core *c, struct queue *q, enum reason why); /* the queue is deleted */
 struct consumer *consumer_find(struct session *s, struct span queue);
-void deliver_tell_turn(struct core *c, struct consumer *k, enum turn_state state);
+void deliver_send_turn(struct core *c, struct consumer *k, enum turn_state state);
 /* The queue, which is empty, has other partitions now: its consumers get their turns anew. */
 void deliver_set_partitions(struct core *c, struct queue *q);
 
@@ -291,7 +291,7 @@ bool settle_body(struct core *c, struct session *s, struct body *b); /* false: a
 void settle_receipt(struct core *c, struct session *s, const struct body *b);
 void settle_lease_expired(struct core *c, struct lease *l);
 /* Gives back what the consumer had in flight. */
-void settle_void(struct core *c, struct consumer *k, bool clean);
+void settle_consumer_left(struct core *c, struct consumer *k, bool clean);
 
 /* acked.c */
 void acked_remember(struct queue *q, uint64_t epoch, uint64_t first, uint64_t count);

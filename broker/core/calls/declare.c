@@ -126,7 +126,7 @@ void queue_delete(struct core *c, struct queue *q, enum reason why)
 {
     publish_refuse_all(c, q, NULL, why);
     topic_forget_queue(c, q);
-    deliver_gone(c, q, why);
+    deliver_queue_deleted(c, q, why);
     queue_purge(c, q, true);
     dead_purge(c, q);
     ledger_add(&c->closed_ledger, &q->ledger);

@@ -25,7 +25,7 @@ static bool is_contended(const struct queue *q)
     return q->consumer_count > (q->partitions ? q->partitions->count : 1);
 }
 
-void deliver_tell_turn(struct core *c, struct consumer *k, enum turn_state state)
+void deliver_send_turn(struct core *c, struct consumer *k, enum turn_state state)
 {
     struct session *s = k->session;
     bool contended = is_contended(k->queue);
@@ -40,7 +40,7 @@ static void tell_contention(struct core *c, struct queue *q)
 {
     for (struct consumer *k = q->consumers; k; k = k->queue_next) {
         if (k->epoch && k->contended_told != is_contended(q))
-            deliver_tell_turn(c, k, TURN_ACTIVE);
+            deliver_send_turn(c, k, TURN_ACTIVE);
         if (!q->partitions)
             return; /* the active one comes first */
     }
@@ -58,7 +58,7 @@ static void activate(struct core *c, struct queue *q)
     if (!k)
         return;
     k->epoch = k->fence = ++q->consumer_epoch;
-    deliver_tell_turn(c, k, TURN_ACTIVE);
+    deliver_send_turn(c, k, TURN_ACTIVE);
     core_run_queue(c, q);
 }
 
@@ -75,7 +75,7 @@ void deliver_set_partitions(struct core *c, struct queue *q)
     activate(c, q);
     for (struct consumer *k = q->consumers; k; k = k->queue_next) {
         if (!k->epoch)
-            deliver_tell_turn(c, k, TURN_STANDBY);
+            deliver_send_turn(c, k, TURN_STANDBY);
     }
 }
 
@@ -107,7 +107,7 @@ void deliver_consume(struct core *c, struct session *s, struct span name, uint32
     if (q->partitions || !q->active || MUTATED(second_active))
         activate(c, q);
     if (!k->epoch)
-        deliver_tell_turn(c, k, TURN_STANDBY);
+        deliver_send_turn(c, k, TURN_STANDBY);
     tell_contention(c, q);
 }
 
@@ -128,20 +128,20 @@ static void remove_consumer(struct consumer *k)
 void deliver_leave(struct core *c, struct consumer *k, bool clean)
 {
     struct queue *q = k->queue;
-    settle_void(c, k, clean);
+    settle_consumer_left(c, k, clean);
     remove_consumer(k);
     if (q->partitions || !q->active)
         activate(c, q);
     tell_contention(c, q);
 }
 
-void deliver_gone(struct core *c, struct queue *q, enum reason why)
+void deliver_queue_deleted(struct core *c, struct queue *q, enum reason why)
 {
     while (q->consumers) {
         struct consumer *k = q->consumers;
         q->active = NULL;
         refuse_consume(c, k->session, span_str(q->name), k->number, why);
-        settle_void(c, k, true);
+        settle_consumer_left(c, k, true);
         remove_consumer(k);
     }
 }

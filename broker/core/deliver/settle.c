@@ -299,7 +299,7 @@ void settle_lease_expired(struct core *c, struct lease *l)
 }
 
 /* Gives back what is in flight under a listed lease and under its children, which all go. */
-static void void_lease(struct core *c, struct lease *l, bool crashed)
+static void end_lease(struct core *c, struct lease *l, bool crashed)
 {
     struct queue *q = l->consumer->queue;
     uint64_t sequence = l->first_sequence;
@@ -317,10 +317,10 @@ static void void_lease(struct core *c, struct lease *l, bool crashed)
     }
 }
 
-void settle_void(struct core *c, struct consumer *k, bool clean)
+void settle_consumer_left(struct core *c, struct consumer *k, bool clean)
 {
     struct lease *l;
     while ((l = lease_last(k)) != NULL)
-        void_lease(c, l, !clean);
+        end_lease(c, l, !clean);
     assert(k->outstanding == 0);
 }

@@ -47,7 +47,7 @@ static void give(struct core *c, struct queue *q, struct partition *p, struct co
     k->fence = ++q->consumer_epoch;
     if (k->epoch == 0) {
         k->epoch = k->fence;
-        deliver_tell_turn(c, k, TURN_ACTIVE);
+        deliver_send_turn(c, k, TURN_ACTIVE);
     }
 }
 
