@@ -51,12 +51,12 @@ static enum settle_result result_of(enum settle_kind kind)
 struct settling {
     struct buf *out;
     struct consumer *consumer;
-    const struct settle *word;
+    const struct settle *request;
     struct settled_run run;
     uint64_t acked, first_acked; /* a run that was acked now, and is not remembered yet */
     uint64_t all_acked;
-    bool says_acked;   /* of some of them, be it once more */
-    uint64_t late_end; /* deliveries before it, if not current, have the answer `late` */
+    bool reports_acked; /* of some of them, be it once more */
+    uint64_t late_end;  /* deliveries before it, if not current, have the answer `late` */
     enum settle_result late;
 };
 
@@ -81,7 +81,7 @@ static void add_acked(struct settling *s, uint64_t delivery, uint64_t count)
 static enum settle_result late(struct settling *s, uint64_t delivery)
 {
     const struct queue *q = s->consumer->queue;
-    if (s->word->kind != SETTLE_ACK)
+    if (s->request->kind != SETTLE_ACK)
         return SETTLED_EXPIRED;
     if (delivery >= s->late_end) {
         flush_acked(s);
@@ -101,8 +101,8 @@ static enum settle_result settle_delivery(struct core *c, struct settling *s, ui
     struct lease *l = item ? lease_of(c, k->queue, item) : NULL;
     if (!l || (l != made && l->parent != made))
         return late(s, delivery);
-    if (s->word->kind != SETTLE_ACK) {
-        const struct settle *w = s->word;
+    if (s->request->kind != SETTLE_ACK) {
+        const struct settle *w = s->request;
         apply(c, l, sequence, item, w->kind,
               &(struct failure){ .delay_ms = bounded(w->ms), .status = w->status, .error = w->error });
     } else { /* the hot path: its rate is counted once for all */
@@ -110,7 +110,7 @@ static enum settle_result settle_delivery(struct core *c, struct settling *s, ui
         lease_delivery_ended(c, l);
         add_acked(s, delivery, 1);
     }
-    return result_of(s->word->kind);
+    return result_of(s->request->kind);
 }
 
 /* The hot path: neighbours that are acked at once, as long as they are current under the lease they were delivered with. Returns
@@ -118,7 +118,7 @@ static enum settle_result settle_delivery(struct core *c, struct settling *s, ui
 static uint64_t settle_neighbours(struct core *c, struct settling *s, uint64_t delivery, uint64_t most)
 {
     struct consumer *k = s->consumer;
-    struct lease *l = s->word->kind == SETTLE_ACK ? lease_find(k, delivery) : NULL;
+    struct lease *l = s->request->kind == SETTLE_ACK ? lease_find(k, delivery) : NULL;
     if (!l)
         return 0;
     uint64_t offset = delivery - l->first_delivery, left = l->count - offset;
@@ -140,27 +140,27 @@ static void add_results(struct settling *s, uint64_t delivery, uint64_t count, e
         s->run.first = delivery;
     s->run.count += count;
     s->run.result = result;
-    s->says_acked |= result == SETTLED_ACKED;
+    s->reports_acked |= result == SETTLED_ACKED;
 }
 
 /* Applies one Settle of the current consumption and writes its results as runs. Does it say of any that it is acked? */
-static bool settle_run(struct core *c, struct consumer *k, const struct settle *word, struct buf *out)
+static bool settle_run(struct core *c, struct consumer *k, const struct settle *request, struct buf *out)
 {
-    struct settling s = { .out = out, .consumer = k, .word = word };
-    for (uint64_t i = 0, count; i < word->count; i += count) {
+    struct settling s = { .out = out, .consumer = k, .request = request };
+    for (uint64_t i = 0, count; i < request->count; i += count) {
         enum settle_result result = SETTLED_ACKED;
-        count = settle_neighbours(c, &s, word->first + i, word->count - i);
+        count = settle_neighbours(c, &s, request->first + i, request->count - i);
         if (count == 0) {
-            result = settle_delivery(c, &s, word->first + i);
+            result = settle_delivery(c, &s, request->first + i);
             count = 1;
         }
-        add_results(&s, word->first + i, count, result);
+        add_results(&s, request->first + i, count, result);
     }
     frame_add_settled_run(out, &s.run);
     flush_acked(&s);
     if (s.all_acked)
         rate_add(&k->queue->out_rate, s.all_acked, c->now.mono);
-    return s.says_acked;
+    return s.reports_acked;
 }
 
 /* Answered at once only while few settlements of the queue are not on disk (config.unsettled_most), and never before what was
@@ -181,17 +181,17 @@ bool settle_body(struct core *c, struct session *s, struct body *b)
     bool acked = false, dropped = false;
     struct open_body open = frame_begin_settled(&s->out, b->name, epoch);
     enum frame_status status;
-    struct settle word;
-    while ((status = ack_next(b, &word)) == FRAME_OK) {
-        if (word.count > SETTLE_COUNT_MAX || (current && word.first + word.count > k->next_delivery)) {
+    struct settle request;
+    while ((status = ack_next(b, &request)) == FRAME_OK) {
+        if (request.count > SETTLE_COUNT_MAX || (current && request.first + request.count > k->next_delivery)) {
             status = FRAME_BAD; /* settles what was never delivered */
             break;
         }
-        dropped |= word.kind == SETTLE_DROP;
+        dropped |= request.kind == SETTLE_DROP;
         if (current)
-            acked |= settle_run(c, k, &word, &s->out);
+            acked |= settle_run(c, k, &request, &s->out);
         else
-            frame_add_settled_run(&s->out, &(struct settled_run){ word.first, word.count, SETTLED_EXPIRED });
+            frame_add_settled_run(&s->out, &(struct settled_run){ request.first, request.count, SETTLED_EXPIRED });
     }
     frame_end(&s->out, open);
     if (acked || (current && dropped))
