@@ -184,7 +184,7 @@ static void release_mark(struct core *c, const struct pending *p)
     if (!p->queue)
         return;
     p->queue->durable->mark = p->queue->durable->mark_written;
-    p->queue->durable->mark_comes = false;
+    p->queue->durable->mark_pending = false;
     core_run_queue(c, p->queue);
 }
 
@@ -225,7 +225,7 @@ void durable_move_mark(struct core *c, struct queue *q)
 {
     struct durable *d = q->durable;
     uint64_t most = (uint64_t)c->config.mark_ahead * MARK_AHEAD_GROWS;
-    if (!d || c->failed || d->mark_comes) /* one at a time */
+    if (!d || c->failed || d->mark_pending) /* one at a time */
         return;
     if (q->next_ready + d->mark_ahead / 2 < d->mark)
         return;
@@ -240,7 +240,7 @@ void durable_move_mark(struct core *c, struct queue *q)
     struct pending *p = add_pending(c, ticket);
     p->kind = PENDING_MARK;
     p->queue = q;
-    d->mark_comes = true;
+    d->mark_pending = true;
 }
 
 bool durable_comes(const struct queue *q)

@@ -113,8 +113,8 @@ struct queue {
 struct durable {
     uint64_t end;          /* events before it are on disk; see durable.c */
     uint64_t mark;         /* events before it may be delivered: the mark is on disk … */
-    uint64_t mark_written; /* … or on its way there, while mark_comes */
-    bool mark_comes;
+    uint64_t mark_written; /* … or on its way there, while mark_pending */
+    bool mark_pending;
     uint64_t mark_ahead;     /* how far the next mark goes beyond what is delivered */
     uint64_t recovered_mark; /* events before it may have been delivered before a restart */
     uint64_t recovered_end;  /* events before it were accepted before the restart */
