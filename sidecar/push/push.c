@@ -58,7 +58,7 @@ void push_ask_no_more(struct subscription *s)
             continue;
         sender_cancel(s->push->sender, x->sending);
         slot_free(x);
-        s->course.asking = false;
+        s->lifecycle.handshaking = false;
     }
 }
 
@@ -79,7 +79,7 @@ static const char *sentence_of(const struct push_outcome *o, const char *word, c
 
 static void say_state(struct subscription *s, enum subscription_state before)
 {
-    enum subscription_state state = s->course.state;
+    enum subscription_state state = s->lifecycle.state;
     if (state == before)
         return;
     if (state == SUBSCRIPTION_ACTIVE)
@@ -151,12 +151,12 @@ static void pushed(struct slot *x, const struct push_outcome *o)
     struct push *p = s->push;
     bool dapr = x->dialect == DIALECT_DAPR;
     struct push_verdict v = dapr ? push_judge_dapr(o, p->now.wall) : push_judge(o, p->now.wall);
-    enum subscription_state before = s->course.state;
+    enum subscription_state before = s->lifecycle.state;
     count(x, o, &v);
     settle_by(x, o, &v);
     if (x->life == s->life)
-        course_pushed(&s->course, &v, p->now.mono, randombytes_random());
-    if (s->course.state != before)
+        lifecycle_push_ended(&s->lifecycle, &v, p->now.mono, randombytes_random());
+    if (s->lifecycle.state != before)
         snprintf(s->detail, sizeof s->detail, "%s", s->last_error);
     say_state(s, before);
     slot_free(x);
@@ -169,9 +169,9 @@ static void asked(struct slot *x, const struct sender_answer *answer)
     struct push *p = s->push;
     const struct push_outcome *o = &answer->outcome;
     bool reached = o->end == PUSH_ANSWERED;
-    enum subscription_state before = s->course.state;
-    course_allowed(&s->course, reached, push_is_allowed(answer->allowed_origin, p->app), p->now.mono,
-                   randombytes_random());
+    enum subscription_state before = s->lifecycle.state;
+    lifecycle_handshake_ended(&s->lifecycle, reached, push_is_allowed(answer->allowed_origin, p->app), p->now.mono,
+                              randombytes_random());
     if (reached)
         snprintf(s->detail, sizeof s->detail,
                  "the application answered the handshake %d without 'WebHook-Allowed-Origin: %s'", o->status, p->app);
@@ -249,7 +249,7 @@ static void on_taken(void *request, const struct uplink_taken *t)
 {
     struct slot *x = request;
     struct subscription *s = x->of;
-    enum subscription_state before = s->course.state;
+    enum subscription_state before = s->lifecycle.state;
     s->push->now = clock_now(); /* it may have been long since the loop came by */
     if (t->count) {
         s->waiting--;
@@ -262,10 +262,10 @@ static void on_taken(void *request, const struct uplink_taken *t)
     slot_free(x);
     if (t->reason == REASON_ok || t->reason == REASON_draining)
         return;
-    course_no_queue(&s->course, s->push->now.mono, randombytes_random());
-    if (s->course.state != before && t->reason == REASON_unknown_queue)
+    lifecycle_no_queue(&s->lifecycle, s->push->now.mono, randombytes_random());
+    if (s->lifecycle.state != before && t->reason == REASON_unknown_queue)
         snprintf(s->detail, sizeof s->detail, "there is no queue '%s'; declare it first", s->settings.queue);
-    else if (s->course.state != before)
+    else if (s->lifecycle.state != before)
         snprintf(s->detail, sizeof s->detail, "queue '%s': %s", s->settings.queue, reason_info(t->reason)->title);
     say_state(s, before);
 }
@@ -283,7 +283,7 @@ static const struct uplink_handler takes = { .taken = on_taken, .alive = on_aliv
 static void ask(struct subscription *s)
 {
     struct slot *x = slot_new(s, SLOT_ASKING);
-    course_asked(&s->course);
+    lifecycle_handshake_sent(&s->lifecycle);
     add_header(&x->headers, "WebHook-Request-Origin", s->push->app);
     start(x, "OPTIONS", s->settings.timeout_ms);
 }
@@ -299,10 +299,10 @@ static void wait_more(struct subscription *s, uint32_t slots)
 
 static void care(struct subscription *s)
 {
-    course_tick(&s->course, s->push->now.mono);
-    if (course_shall_ask(&s->course))
+    lifecycle_tick(&s->lifecycle, s->push->now.mono);
+    if (lifecycle_needs_handshake(&s->lifecycle))
         ask(s);
-    uint32_t slots = course_slots(&s->course, s->settings.concurrency);
+    uint32_t slots = lifecycle_slots(&s->lifecycle, s->settings.concurrency);
     push_wait_less(s, slots > s->pushing ? slots - s->pushing : 0);
     wait_more(s, slots);
 }
@@ -322,7 +322,7 @@ mono_t push_due(const struct push *p)
 {
     mono_t due = sender_due(p->sender);
     for (const struct subscription *s = p->subscriptions; s; s = s->next)
-        due = mono_min(due, s->course.until);
+        due = mono_min(due, s->lifecycle.until);
     return due;
 }
 
@@ -335,7 +335,7 @@ void push_drain(struct push *p)
 {
     p->draining = true;
     for (struct subscription *s = p->subscriptions; s; s = s->next) {
-        course_drain(&s->course);
+        lifecycle_drain(&s->lifecycle);
         s->detail[0] = '\0'; /* it was another state's */
         push_wait_less(s, 0);
     }

@@ -2,7 +2,7 @@
 #ifndef SLUICE_SIDECAR_PUSH_PRIV_H
 #define SLUICE_SIDECAR_PUSH_PRIV_H
 
-#include "sidecar/push/course.h"
+#include "sidecar/push/lifecycle.h"
 #include "sidecar/push/push.h"
 #include "sidecar/push/sender.h"
 
@@ -33,7 +33,7 @@ struct subscription {
     char name[NAME_MAX_SIZE + 1];
     struct subscription_settings settings;
     struct subscription_target target;
-    struct course course;
+    struct lifecycle lifecycle;
     unsigned life; /* grows when it is put anew: what is sent before it says nothing of it */
     bool managed;
     uint64_t revision;

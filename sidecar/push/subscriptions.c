@@ -44,7 +44,7 @@ enum push_put push_put(struct push *p, const char *name, const struct subscripti
     bool is_new = !s, same = s && subscription_equal(&s->settings, settings);
     if (s)
         s->revision = revision;
-    if (same && s->course.state != SUBSCRIPTION_STOPPED)
+    if (same && s->lifecycle.state != SUBSCRIPTION_STOPPED)
         return PUSH_PUT_SAME;
     if (is_new && p->count == SUBSCRIPTIONS_MAX)
         return PUSH_PUT_TOO_MANY;
@@ -56,10 +56,10 @@ enum push_put push_put(struct push *p, const char *name, const struct subscripti
     s->revision = revision;
     s->detail[0] = '\0';
     subscription_target(s->settings.url, &s->target);
-    course_begin(&s->course, s->settings.handshake);
+    lifecycle_begin(&s->lifecycle, s->settings.handshake);
     s->life++;
     if (p->draining)
-        course_drain(&s->course);
+        lifecycle_drain(&s->lifecycle);
     return is_new ? PUSH_PUT_NEW : PUSH_PUT_CHANGED;
 }
 
@@ -88,7 +88,7 @@ bool push_delete(struct push *p, const char *name)
     LL_PREPEND(p->ending, s);
     p->count--;
     s->ending = true;
-    course_drain(&s->course);
+    lifecycle_drain(&s->lifecycle);
     push_wait_less(s, 0);
     push_ask_no_more(s);
     push_end(s);
@@ -99,7 +99,7 @@ bool push_delete(struct push *p, const char *name)
 
 static void fill(const struct subscription *s, mono_t now, struct subscription_info *out)
 {
-    const struct course *c = &s->course;
+    const struct lifecycle *c = &s->lifecycle;
     bool standby = c->state == SUBSCRIPTION_ACTIVE && uplink_is_standby(s->push->uplink, s->settings.queue);
     *out = (struct subscription_info){
         .name = s->name,

@@ -7,10 +7,10 @@
 
 #include <cmocka.h>
 
-#include "sidecar/push/course.h"
+#include "sidecar/push/lifecycle.h"
 
 struct trace {
-    struct course course;
+    struct lifecycle lifecycle;
     mono_t now;
     char text[2048];
     size_t used;
@@ -18,18 +18,18 @@ struct trace {
 
 static void note(struct trace *t, const char *what)
 {
-    const struct course *c = &t->course;
+    const struct lifecycle *c = &t->lifecycle;
     int64_t ms = mono_wait_ms(c->until, t->now);
     t->used += (size_t)snprintf(t->text + t->used, sizeof t->text - t->used, "%s: %s %u %lld%s\n", what,
-                                subscription_state_name(c->state), course_slots(c, 8), (long long)ms,
-                                course_shall_ask(c) ? " ask" : "");
+                                subscription_state_name(c->state), lifecycle_slots(c, 8), (long long)ms,
+                                lifecycle_needs_handshake(c) ? " ask" : "");
     assert_true(t->used < sizeof t->text);
 }
 
 static void begin(struct trace *t, bool handshake)
 {
     *t = (struct trace){ .now = { 1000 * MONO_MS } };
-    course_begin(&t->course, handshake);
+    lifecycle_begin(&t->lifecycle, handshake);
     note(t, "begin");
 }
 
@@ -37,7 +37,7 @@ static void after(struct trace *t, int64_t ms)
 {
     char what[32];
     t->now = mono_add_ms(t->now, ms);
-    course_tick(&t->course, t->now);
+    lifecycle_tick(&t->lifecycle, t->now);
     snprintf(what, sizeof what, "+%lld", (long long)ms);
     note(t, what);
 }
@@ -45,16 +45,16 @@ static void after(struct trace *t, int64_t ms)
 static void push(struct trace *t, enum push_result result, int64_t pause_ms)
 {
     const struct push_verdict v = { .result = result, .pause_ms = pause_ms };
-    course_pushed(&t->course, &v, t->now, 0);
+    lifecycle_push_ended(&t->lifecycle, &v, t->now, 0);
     note(t, push_result_name(result));
 }
 
 static void answered(struct trace *t, bool reached, bool allowed)
 {
-    assert_true(course_shall_ask(&t->course));
-    course_asked(&t->course);
-    assert_false(course_shall_ask(&t->course));
-    course_allowed(&t->course, reached, allowed, t->now, 0);
+    assert_true(lifecycle_needs_handshake(&t->lifecycle));
+    lifecycle_handshake_sent(&t->lifecycle);
+    assert_false(lifecycle_needs_handshake(&t->lifecycle));
+    lifecycle_handshake_ended(&t->lifecycle, reached, allowed, t->now, 0);
     note(t, allowed ? "allowed" : reached ? "not allowed" : "not reached");
 }
 
@@ -127,9 +127,9 @@ static void gone_is_final_until_it_begins_again(void **state)
     push(&t, PUSH_ACKED, 0);
     push(&t, PUSH_THROTTLED, 1000);
     after(&t, 1000000);
-    course_drain(&t.course);
+    lifecycle_drain(&t.lifecycle);
     note(&t, "drain");
-    course_begin(&t.course, false);
+    lifecycle_begin(&t.lifecycle, false);
     note(&t, "begin");
     assert_string_equal(t.text, "begin: active 8 -1\n"
                                 "gone: stopped 0 -1\n"
@@ -172,10 +172,10 @@ static void a_missing_queue_is_asked_for_again(void **state)
     (void)state;
     begin(&t, false);
     for (unsigned i = 0; i < 8; i++) /* each slot hears of it */
-        course_no_queue(&t.course, t.now, 0);
+        lifecycle_no_queue(&t.lifecycle, t.now, 0);
     note(&t, "no queue");
     after(&t, 125);
-    course_no_queue(&t.course, t.now, 0);
+    lifecycle_no_queue(&t.lifecycle, t.now, 0);
     note(&t, "no queue");
     after(&t, 250);
     push(&t, PUSH_ACKED, 0);
@@ -192,15 +192,15 @@ static void a_drain_begins_nothing_and_is_not_undone(void **state)
     struct trace t;
     (void)state;
     begin(&t, true);
-    course_asked(&t.course);
-    course_drain(&t.course);
+    lifecycle_handshake_sent(&t.lifecycle);
+    lifecycle_drain(&t.lifecycle);
     note(&t, "drain");
-    course_allowed(&t.course, true, true, t.now, 0);
+    lifecycle_handshake_ended(&t.lifecycle, true, true, t.now, 0);
     note(&t, "allowed");
     push(&t, PUSH_ACKED, 0);
     push(&t, PUSH_THROTTLED, 1000);
     push(&t, PUSH_UNREACHABLE, 0);
-    course_no_queue(&t.course, t.now, 0);
+    lifecycle_no_queue(&t.lifecycle, t.now, 0);
     note(&t, "no queue");
     assert_string_equal(t.text, "begin: handshaking 0 -1 ask\n"
                                 "drain: draining 0 -1\n"

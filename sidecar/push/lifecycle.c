@@ -1,35 +1,35 @@
-#include "sidecar/push/course.h"
+#include "sidecar/push/lifecycle.h"
 
-static void enter(struct course *c, enum subscription_state state)
+static void enter(struct lifecycle *c, enum subscription_state state)
 {
     c->state = state;
     c->until = MONO_NEVER;
 }
 
-static void wait_ms(struct course *c, enum subscription_state state, mono_t now, int64_t ms)
+static void wait_ms(struct lifecycle *c, enum subscription_state state, mono_t now, int64_t ms)
 {
     c->state = state;
     c->until = mono_add_ms(now, ms);
 }
 
-static void back_off(struct course *c, enum subscription_state state, mono_t now, uint32_t random)
+static void back_off(struct lifecycle *c, enum subscription_state state, mono_t now, uint32_t random)
 {
     c->tries++;
     wait_ms(c, state, now, push_reconnect_ms(c->tries, random));
 }
 
-static bool is_final(const struct course *c)
+static bool is_final(const struct lifecycle *c)
 {
     return c->state == SUBSCRIPTION_STOPPED || c->state == SUBSCRIPTION_DRAINING;
 }
 
-void course_begin(struct course *c, bool handshake)
+void lifecycle_begin(struct lifecycle *c, bool handshake)
 {
-    *c = (struct course){ 0 };
+    *c = (struct lifecycle){ 0 };
     enter(c, handshake ? SUBSCRIPTION_HANDSHAKING : SUBSCRIPTION_ACTIVE);
 }
 
-void course_tick(struct course *c, mono_t now)
+void lifecycle_tick(struct lifecycle *c, mono_t now)
 {
     if (mono_before(now, c->until))
         return;
@@ -41,7 +41,7 @@ void course_tick(struct course *c, mono_t now)
     }
 }
 
-uint32_t course_slots(const struct course *c, uint32_t concurrency)
+uint32_t lifecycle_slots(const struct lifecycle *c, uint32_t concurrency)
 {
     if (c->until.ns != MONO_NEVER.ns)
         return 0;
@@ -52,19 +52,19 @@ uint32_t course_slots(const struct course *c, uint32_t concurrency)
     }
 }
 
-bool course_shall_ask(const struct course *c)
+bool lifecycle_needs_handshake(const struct lifecycle *c)
 {
-    return c->state == SUBSCRIPTION_HANDSHAKING && !c->asking;
+    return c->state == SUBSCRIPTION_HANDSHAKING && !c->handshaking;
 }
 
-void course_asked(struct course *c)
+void lifecycle_handshake_sent(struct lifecycle *c)
 {
-    c->asking = true;
+    c->handshaking = true;
 }
 
-void course_allowed(struct course *c, bool reached, bool allowed, mono_t now, uint32_t random)
+void lifecycle_handshake_ended(struct lifecycle *c, bool reached, bool allowed, mono_t now, uint32_t random)
 {
-    c->asking = false;
+    c->handshaking = false;
     if (c->state != SUBSCRIPTION_HANDSHAKING)
         return;
     if (reached && allowed) {
@@ -77,7 +77,7 @@ void course_allowed(struct course *c, bool reached, bool allowed, mono_t now, ui
 
 /* Pushes that were under way together end one after the other: what one of them has decided stands, unless another asks for
  * more. */
-void course_pushed(struct course *c, const struct push_verdict *v, mono_t now, uint32_t random)
+void lifecycle_push_ended(struct lifecycle *c, const struct push_verdict *v, mono_t now, uint32_t random)
 {
     if (is_final(c))
         return;
@@ -100,13 +100,13 @@ void course_pushed(struct course *c, const struct push_verdict *v, mono_t now, u
     }
 }
 
-void course_no_queue(struct course *c, mono_t now, uint32_t random)
+void lifecycle_no_queue(struct lifecycle *c, mono_t now, uint32_t random)
 {
     if (c->state == SUBSCRIPTION_ACTIVE || c->state == SUBSCRIPTION_UNREACHABLE)
         back_off(c, SUBSCRIPTION_NO_QUEUE, now, random);
 }
 
-void course_drain(struct course *c)
+void lifecycle_drain(struct lifecycle *c)
 {
     if (c->state != SUBSCRIPTION_STOPPED)
         enter(c, SUBSCRIPTION_DRAINING);
