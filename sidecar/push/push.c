@@ -56,7 +56,7 @@ void push_ask_no_more(struct subscription *s)
     DL_FOREACH_SAFE (s->slots, x, next) {
         if (x->kind != SLOT_ASKING)
             continue;
-        sender_cancel(s->push->sender, x->sending);
+        sender_cancel(s->push->sender, x->transfer);
         slot_free(x);
         s->lifecycle.handshaking = false;
     }
@@ -199,8 +199,8 @@ static void start(struct slot *x, const char *method, int64_t limit_ms)
     x->life = s->life;
     x->dialect = s->settings.dialect;
     x->started = s->push->now.mono;
-    x->sending = sender_start(s->push->sender, &r, x);
-    if (x->sending)
+    x->transfer = sender_start(s->push->sender, &r, x);
+    if (x->transfer)
         return;
     struct sender_answer none = { .outcome = { .end = PUSH_NOT_SENT, .error = "no request could be made" } };
     on_done(x, &none);

@@ -19,7 +19,7 @@ struct slot {
     struct slot *prev, *next;
     struct subscription *of;
     enum slot_kind kind;
-    struct sending *sending;
+    struct transfer *transfer;
     unsigned life; /* the subscription's, when it was sent */
     enum subscription_dialect dialect;
     uint32_t attempt;

@@ -1,6 +1,6 @@
 /* libcurl tells which descriptors it waits for (into an epoll of its own, nested in the loop's) and by when it wants to be
  * called. */
-#include "sidecar/push/sending.h"
+#include "sidecar/push/transfer.h"
 
 #include "base/clock.h"
 #include "base/xalloc.h"
@@ -21,7 +21,7 @@ struct sender {
     void (*done)(void *cookie, const struct sender_answer *answer);
     CURLM *multi; /* NULL while there are neither requests nor connections */
     bool begun;   /* libcurl is */
-    struct sending *under_way, *spare;
+    struct transfer *under_way, *spare;
     unsigned spare_count;
     mono_t due;
     mono_t idle_end; /* then what is open and not used again is closed; MONO_NEVER: something is under way */
@@ -69,25 +69,25 @@ static int on_timer(CURLM *multi, long ms, void *ctx)
 
 /* ------------------------------------------------------------------ one request */
 
-static struct sending *get(struct sender *s)
+static struct transfer *get(struct sender *s)
 {
-    struct sending *x = s->spare;
+    struct transfer *x = s->spare;
     if (!x)
-        return sending_new();
+        return transfer_new();
     DL_DELETE(s->spare, x);
     s->spare_count--;
     return x;
 }
 
-static void put(struct sender *s, struct sending *x)
+static void put(struct sender *s, struct transfer *x)
 {
-    sending_clear(x);
+    transfer_clear(x);
     if (s->spare_count < SPARE_MOST) {
         DL_PREPEND(s->spare, x);
         s->spare_count++;
         return;
     }
-    sending_free(x);
+    transfer_free(x);
 }
 
 static bool start_libcurl(struct sender *s)
@@ -102,13 +102,13 @@ static bool start_libcurl(struct sender *s)
            !curl_multi_setopt(s->multi, CURLMOPT_TIMERDATA, s);
 }
 
-struct sending *sender_start(struct sender *s, const struct sender_request *request, void *cookie)
+struct transfer *sender_start(struct sender *s, const struct sender_request *request, void *cookie)
 {
-    struct sending *x = start_libcurl(s) ? get(s) : NULL;
+    struct transfer *x = start_libcurl(s) ? get(s) : NULL;
     if (!x)
         return NULL;
     x->cookie = cookie;
-    if (!sending_set_up(x, request) || curl_multi_add_handle(s->multi, x->easy) != CURLM_OK) {
+    if (!transfer_set_up(x, request) || curl_multi_add_handle(s->multi, x->easy) != CURLM_OK) {
         put(s, x);
         return NULL;
     }
@@ -117,7 +117,7 @@ struct sending *sender_start(struct sender *s, const struct sender_request *requ
     return x;
 }
 
-static void take_out(struct sender *s, struct sending *x)
+static void take_out(struct sender *s, struct transfer *x)
 {
     curl_multi_remove_handle(s->multi, x->easy);
     DL_DELETE(s->under_way, x);
@@ -125,15 +125,15 @@ static void take_out(struct sender *s, struct sending *x)
         s->idle_end = mono_add_ms(clock_now().mono, IDLE_SECONDS * 1000);
 }
 
-void sender_cancel(struct sender *s, struct sending *x)
+void sender_cancel(struct sender *s, struct transfer *x)
 {
     take_out(s, x);
     put(s, x);
 }
 
-static void end(struct sender *s, struct sending *x, CURLcode code)
+static void end(struct sender *s, struct transfer *x, CURLcode code)
 {
-    struct sender_answer answer = sending_answer(x, code);
+    struct sender_answer answer = transfer_answer(x, code);
     take_out(s, x);
     s->done(x->cookie, &answer);
     put(s, x);
@@ -145,7 +145,7 @@ static bool end_all(struct sender *s)
     int left;
     bool any = false;
     while ((message = curl_multi_info_read(s->multi, &left))) {
-        struct sending *x = NULL;
+        struct transfer *x = NULL;
         CURLcode code = message->data.result; /* the message does not survive the handle's removal */
         if (message->msg != CURLMSG_DONE)
             continue;
@@ -235,9 +235,9 @@ void sender_close(struct sender *s)
     while (s->under_way)
         sender_cancel(s, s->under_way);
     while (s->spare) {
-        struct sending *x = s->spare;
+        struct transfer *x = s->spare;
         DL_DELETE(s->spare, x);
-        sending_free(x);
+        transfer_free(x);
     }
     close_connections(s);
     if (s->begun)

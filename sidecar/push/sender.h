@@ -1,5 +1,5 @@
 /* HTTP requests to applications, by libcurl's multi interface on the sidecar's loop. Nothing of libcurl exists, and costs
- * memory, before the first request. Private to sidecar/push; sender.c and sending.c alone know libcurl. */
+ * memory, before the first request. Private to sidecar/push; sender.c and transfer.c alone know libcurl. */
 #ifndef SLUICE_SIDECAR_PUSH_SENDER_H
 #define SLUICE_SIDECAR_PUSH_SENDER_H
 
@@ -7,7 +7,7 @@
 #include "sidecar/push/verdict.h"
 
 struct sender;
-struct sending; /* one request under way */
+struct transfer; /* one request under way */
 
 struct sender_request {
     const char *method; /* POST or OPTIONS */
@@ -34,8 +34,8 @@ struct sender *sender_open(void (*done)(void *cookie, const struct sender_answer
 /* Cancels what is under way. */
 void sender_close(struct sender *s);
 /* NULL: it could not even begin. */
-struct sending *sender_start(struct sender *s, const struct sender_request *request, void *cookie);
-void sender_cancel(struct sender *s, struct sending *x);
+struct transfer *sender_start(struct sender *s, const struct sender_request *request, void *cookie);
+void sender_cancel(struct sender *s, struct transfer *x);
 
 /* ---- the loop's part: one descriptor to poll (level-triggered) */
 int sender_fd(const struct sender *s);

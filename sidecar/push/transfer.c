@@ -1,7 +1,7 @@
 /* A request that goes out on a connection kept open and gets no byte back is one that libcurl would send again by itself: the
  * application may have seen it, so the prerequest callback ends the second try, and the broker's next attempt carries the
  * right number. */
-#include "sidecar/push/sending.h"
+#include "sidecar/push/transfer.h"
 
 #include "base/xalloc.h"
 
@@ -15,14 +15,14 @@
 
 static int on_request(void *ctx, char *peer, char *own, int peer_port, int own_port)
 {
-    struct sending *x = ctx;
+    struct transfer *x = ctx;
     (void)peer, (void)own, (void)peer_port, (void)own_port;
     return ++x->requests == 1 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
 static size_t on_body(char *data, size_t one, size_t size, void *ctx)
 {
-    struct sending *x = ctx;
+    struct transfer *x = ctx;
     (void)one;
     x->body_bytes += size;
     x->too_big |= x->body_bytes > (x->keep_body ? SENDER_KEPT_MAX : SENDER_ANSWER_MAX);
@@ -42,7 +42,7 @@ static bool is_coded(struct span line)
 
 static size_t on_header(char *data, size_t one, size_t size, void *ctx)
 {
-    struct sending *x = ctx;
+    struct transfer *x = ctx;
     struct span line = span_of(data, size);
     (void)one;
     x->header_bytes += size;
@@ -59,9 +59,9 @@ static size_t on_header(char *data, size_t one, size_t size, void *ctx)
 
 /* What is the same of every request. No proxy, no redirect, no other protocol, no name or secret from anywhere. QUICK_EXIT: one
  * that ends while its host is still looked for leaves that thread to itself, for to wait for it would be to stand still. */
-struct sending *sending_new(void)
+struct transfer *transfer_new(void)
 {
-    struct sending *x = xcalloc(1, sizeof *x);
+    struct transfer *x = xcalloc(1, sizeof *x);
     CURL *easy = x->easy = curl_easy_init();
     bool fine =
         easy && !curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http") &&
@@ -83,13 +83,13 @@ struct sending *sending_new(void)
     return NULL;
 }
 
-void sending_free(struct sending *x)
+void transfer_free(struct transfer *x)
 {
     curl_easy_cleanup(x->easy);
     free(x);
 }
 
-void sending_clear(struct sending *x)
+void transfer_clear(struct transfer *x)
 {
     curl_slist_free_all(x->headers);
     x->headers = NULL;
@@ -97,7 +97,7 @@ void sending_clear(struct sending *x)
 }
 
 /* "name: value". Without a value libcurl would leave it out, unless it is written "name;". */
-static bool add_line(struct sending *x, const char *line)
+static bool add_line(struct transfer *x, const char *line)
 {
     size_t name = strlen(line) - 2;
     char *empty = strcmp(line + name, ": ") == 0 ? xstrdup(line) : NULL;
@@ -111,7 +111,7 @@ static bool add_line(struct sending *x, const char *line)
 }
 
 /* Two headers are left out that libcurl would make up: a content type nobody named, and a question before a larger body. */
-static bool add_headers(struct sending *x, const struct buf *headers)
+static bool add_headers(struct transfer *x, const struct buf *headers)
 {
     const char *at = (const char *)headers->data, *end = at + headers->size;
     bool typed = false, fine = add_line(x, "Expect:");
@@ -122,7 +122,7 @@ static bool add_headers(struct sending *x, const struct buf *headers)
     return fine && (typed || add_line(x, "Content-Type:"));
 }
 
-bool sending_set_up(struct sending *x, const struct sender_request *r)
+bool transfer_set_up(struct transfer *x, const struct sender_request *r)
 {
     CURL *easy = x->easy;
     bool post = strcmp(r->method, "POST") == 0;
@@ -147,7 +147,7 @@ bool sending_set_up(struct sending *x, const struct sender_request *r)
 
 /* ------------------------------------------------------------------ what it came to */
 
-static enum push_end end_of(const struct sending *x, CURLcode code)
+static enum push_end end_of(const struct transfer *x, CURLcode code)
 {
     return code == CURLE_OK                   ? PUSH_ANSWERED
            : x->requests == 0                 ? PUSH_NOT_SENT
@@ -156,7 +156,7 @@ static enum push_end end_of(const struct sending *x, CURLcode code)
                                               : PUSH_BROKEN;
 }
 
-static const char *error_of(const struct sending *x, CURLcode code, enum push_end end)
+static const char *error_of(const struct transfer *x, CURLcode code, enum push_end end)
 {
     if (end == PUSH_ANSWER_TOO_BIG)
         return "the answer is too large to be read";
@@ -169,7 +169,7 @@ static const char *error_of(const struct sending *x, CURLcode code, enum push_en
     return x->error[0] ? x->error : curl_easy_strerror(code);
 }
 
-struct sender_answer sending_answer(const struct sending *x, CURLcode code)
+struct sender_answer transfer_answer(const struct transfer *x, CURLcode code)
 {
     struct sender_answer answer = { .outcome.end = end_of(x, code) };
     long status = 0;

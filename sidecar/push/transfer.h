@@ -1,6 +1,6 @@
 /* One request to an application: what libcurl is told of it, and what it came to. Private to sender.c, whose it is. */
-#ifndef SLUICE_SIDECAR_PUSH_SENDING_H
-#define SLUICE_SIDECAR_PUSH_SENDING_H
+#ifndef SLUICE_SIDECAR_PUSH_TRANSFER_H
+#define SLUICE_SIDECAR_PUSH_TRANSFER_H
 
 #include "sidecar/push/sender.h"
 
@@ -9,8 +9,8 @@
 /* How long a connection is kept for the next one. */
 #define IDLE_SECONDS 1L
 
-struct sending {
-    struct sending *prev, *next;
+struct transfer {
+    struct transfer *prev, *next;
     CURL *easy;
     struct curl_slist *headers;
     void *cookie;
@@ -24,13 +24,13 @@ struct sending {
 };
 
 /* For one request after the other, each set up anew. NULL: no memory for it. */
-struct sending *sending_new(void);
-void sending_free(struct sending *x);
+struct transfer *transfer_new(void);
+void transfer_free(struct transfer *x);
 /* False: it cannot be sent; to be cleared all the same. */
-bool sending_set_up(struct sending *x, const struct sender_request *r);
+bool transfer_set_up(struct transfer *x, const struct sender_request *r);
 /* What it came to; points into it. */
-struct sender_answer sending_answer(const struct sending *x, CURLcode code);
+struct sender_answer transfer_answer(const struct transfer *x, CURLcode code);
 /* Lets go of what it held for its request. */
-void sending_clear(struct sending *x);
+void transfer_clear(struct transfer *x);
 
 #endif
