@@ -71,11 +71,11 @@ void settles_settled(struct uplink *u, uint64_t number, enum settle_result resul
         return;
     struct settling *s = w->of;
     HASH_DEL(u->settles, w);
-    if (!s && is_silence(u, w, result) && held_has(u, w->ack.receipt)) {
+    if (!s && is_silence(u, w, result) && leases_has(u, w->ack.receipt)) {
         ask(u, w);
         return;
     }
-    held_settled(u, w->ack.receipt, result, w->ack.ms);
+    leases_settled(u, w->ack.receipt, result, w->ack.ms);
     if (s) {
         s->results[w->index] = result;
         s->left--;

@@ -133,7 +133,7 @@ void takes_turn(struct uplink *u, const char *queue, enum turn_state state, uint
     if (!t)
         return;
     if (state != TURN_ACTIVE || t->epoch != epoch) { /* a new turn, or none: what an earlier one gave is void */
-        held_void(u, t);
+        leases_void(u, t);
         for (struct take *k = t->waiting; k; k = k->next) {
             k->count = 0;
             buf_clear(&k->bytes);
@@ -172,7 +172,7 @@ static void collect(struct uplink *u, struct taking *t, struct take *k, const st
     e->event = k->bytes.size;
     e->event_size = d->event.size;
     buf_add(&k->bytes, d->event.data, d->event.size);
-    held_add(u, t, k, at(k, e->receipt, e->receipt_size), d->lease_ms);
+    leases_add(u, t, k, at(k, e->receipt, e->receipt_size), d->lease_ms);
 }
 
 static bool is_full(const struct uplink *u, const struct take *k)
@@ -242,7 +242,7 @@ static void end_overdue(struct uplink *u, struct taking *t)
 
 static bool is_unused(const struct taking *t)
 {
-    return !t->waiting && t->held == 0;
+    return !t->waiting && t->leases == 0;
 }
 
 /* One `curl` must not keep the turn from the other sidecars. */
@@ -265,7 +265,7 @@ static void leave(struct uplink *u, struct taking *t)
 void takes_care(struct uplink *u)
 {
     struct taking *t, *next;
-    held_prune(u);
+    leases_prune(u);
     HASH_ITER (hh, u->takings, t, next) {
         tell_credit(u, t); /* a new take's demand ends an older Idle before that could answer the take */
         end_overdue(u, t);
@@ -282,7 +282,7 @@ void takes_care(struct uplink *u)
 
 mono_t takes_due(const struct uplink *u)
 {
-    mono_t due = u->held ? u->next_prune : MONO_NEVER;
+    mono_t due = u->leases ? u->next_prune : MONO_NEVER;
     for (const struct taking *t = u->takings; t; t = t->hh.next) {
         if (t->unused_since.ns != MONO_NEVER.ns)
             due = mono_min(due, mono_add_ms(t->unused_since, u->config.turn_idle_ms));
@@ -333,7 +333,7 @@ void takes_free(struct uplink *u)
 {
     struct taking *t, *next;
     HASH_ITER (hh, u->takings, t, next) {
-        held_void(u, t);
+        leases_void(u, t);
         while (t->waiting) {
             struct take *k = t->waiting;
             DL_DELETE(t->waiting, k);

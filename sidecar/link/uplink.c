@@ -318,7 +318,7 @@ const char *uplink_inbox(const struct uplink *u)
 void uplink_stats(const struct uplink *u, struct uplink_stats *out)
 {
     *out = (struct uplink_stats){ .taken_events = u->taken_events,
-                                  .held_events = HASH_COUNT(u->held),
+                                  .held_events = HASH_COUNT(u->leases),
                                   .queues = HASH_COUNT(u->takings) };
     client_stats(u->client, &out->client);
     for (const struct taking *t = u->takings; t; t = t->hh.next) {

@@ -36,7 +36,7 @@ struct uplink_handler {
     void (*replied)(void *request, const struct reply *reply);
     /* An event that this take was given is settled, or is no longer its own (its lease ended, the turn was lost). Nothing may be
      * asked of the uplink from within. NULL: nobody wants to know. */
-    void (*let_go)(void *request, struct span receipt);
+    void (*lease_ended)(void *request, struct span receipt);
 };
 
 /* NULL with a sentence when the inbox cannot be bound or the endpoint is none. `zmq` is borrowed. */
@@ -51,14 +51,14 @@ enum reason uplink_publish(struct uplink *u, const char *queue, const struct api
 enum reason uplink_publish_topic(struct uplink *u, const char *topic, const struct api_event *events, size_t count,
                                  uint32_t wait_ms, void *request, struct now now);
 void uplink_take(struct uplink *u, const char *queue, uint32_t max, int64_t wait_ms, void *request, struct now now);
-/* The same for one who is told by that handler's `taken`, `alive` and `let_go`, the only ones called. It stands in the same line. */
+/* The same for one who is told by that handler's `taken`, `alive` and `lease_ended`, the only ones called. It stands in the same line. */
 void uplink_take_by(struct uplink *u, const struct uplink_handler *by, const char *queue, uint32_t max, int64_t wait_ms,
                     void *request, struct now now);
 /* With a NULL request nobody is told; it is asked again where the broker is silent, as long as the event is ours. */
 void uplink_settle(struct uplink *u, const struct receipt_ack *settles, size_t count, void *request, struct now now);
 /* An event that was taken could not be handed over: it goes back uncounted. */
 void uplink_release(struct uplink *u, struct span receipt, struct now now);
-/* An event that was taken is its taker's no longer: `let_go` will not be called for it. */
+/* An event that was taken is its taker's no longer: `lease_ended` will not be called for it. */
 void uplink_disown(struct uplink *u, struct span receipt);
 void uplink_call(struct uplink *u, const struct request *call, void *request, int64_t timeout_ms, struct now now);
 /* Calls `published` now, with REASON_unknown for what is not decided, or `settled`, with SETTLED_UNKNOWN; that goes on. False: the request

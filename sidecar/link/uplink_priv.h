@@ -38,13 +38,13 @@ struct taking {
     bool consuming, contended;
     bool idle;           /* the newest credit found nothing more: what comes now comes alone */
     uint64_t generation; /* of the newest credit */
-    uint64_t held;       /* events handed out and not settled */
+    uint64_t leases;     /* events handed out and not settled */
     mono_t unused_since; /* MONO_NEVER while in use */
     UT_hash_handle hh;
 };
 
 /* An event that was handed out: its queue stays ours until it is settled or its lease ends. */
-struct held {
+struct lease {
     struct taking *taking;
     mono_t until;
     const struct uplink_handler *by;
@@ -92,7 +92,7 @@ struct uplink {
     struct now now;
     struct publishing *publishing;
     struct taking *takings;
-    struct held *held;
+    struct lease *leases;
     struct settle_wait *settles;
     mono_t next_prune;
     uint64_t taken_events;
@@ -114,16 +114,16 @@ bool takes_are_drained(const struct uplink *u);
 void takes_forget(struct uplink *u, void *request);
 void takes_free(struct uplink *u);
 
-/* held.c: what was handed out and is not yet settled */
-void held_add(struct uplink *u, struct taking *t, const struct take *by, struct span receipt, uint32_t lease_ms);
+/* leases.c: what was handed out and is not yet settled */
+void leases_add(struct uplink *u, struct taking *t, const struct take *by, struct span receipt, uint32_t lease_ms);
 /* Has it been handed out, and is its lease not over? */
-bool held_has(const struct uplink *u, struct span receipt);
+bool leases_has(const struct uplink *u, struct span receipt);
 /* The broker's word on it: gone, or kept until now + ms. Where nobody knows it stays what it was. */
-void held_settled(struct uplink *u, struct span receipt, enum settle_result result, uint64_t ms);
+void leases_settled(struct uplink *u, struct span receipt, enum settle_result result, uint64_t ms);
 /* Forgets what its lease has ended for; at most once a second. */
-void held_prune(struct uplink *u);
+void leases_prune(struct uplink *u);
 /* Forgets all of a queue's. */
-void held_void(struct uplink *u, struct taking *t);
+void leases_void(struct uplink *u, struct taking *t);
 
 /* settles.c */
 void settles_settled(struct uplink *u, uint64_t number, enum settle_result result);

@@ -139,7 +139,9 @@ static void on_let_go(void *request, struct span receipt)
     snprintf(o->last_gone, sizeof o->last_gone, "%.*s", (int)receipt.size, (const char *)receipt.data);
 }
 
-static const struct uplink_handler owning = { .taken = on_owner_taken, .alive = on_owner_alive, .let_go = on_let_go };
+static const struct uplink_handler owning = { .taken = on_owner_taken,
+                                              .alive = on_owner_alive,
+                                              .lease_ended = on_let_go };
 static struct owner owner;
 
 static bool owns_three(struct driver *l)
