@@ -165,7 +165,7 @@ static void on_settled(void *ctx, const char *queue, uint64_t consumer_epoch, ui
 
 static void on_receipt_settled(void *ctx, uint64_t request, enum settle_result result)
 {
-    settles_settled(ctx, request, result);
+    settlements_decided(ctx, request, result);
 }
 
 static const struct client_handler events = {
@@ -210,7 +210,7 @@ void uplink_close(struct uplink *u)
 {
     if (!u)
         return;
-    settles_free(u);
+    settlements_free(u);
     takes_free(u);
     binding_close(u->binding);
     while (u->publishing)
@@ -229,7 +229,7 @@ bool uplink_abandon(struct uplink *u, void *request)
         u->handler.published(request, p->outcomes);
         return true;
     }
-    return settles_abandon(u, request);
+    return settlements_abandon(u, request);
 }
 
 void uplink_forget(struct uplink *u, void *request)
@@ -240,7 +240,7 @@ void uplink_forget(struct uplink *u, void *request)
             p->request = NULL;
     }
     takes_forget(u, request);
-    settles_forget(u, request);
+    settlements_forget(u, request);
     client_call_forget(u->client, request);
 }
 

@@ -55,7 +55,7 @@ void uplink_take(struct uplink *u, const char *queue, uint32_t max, int64_t wait
 void uplink_take_by(struct uplink *u, const struct uplink_handler *by, const char *queue, uint32_t max, int64_t wait_ms,
                     void *request, struct now now);
 /* With a NULL request nobody is told; it is asked again where the broker is silent, as long as the event is ours. */
-void uplink_settle(struct uplink *u, const struct receipt_ack *settles, size_t count, void *request, struct now now);
+void uplink_settle(struct uplink *u, const struct receipt_ack *acks, size_t count, void *request, struct now now);
 /* An event that was taken could not be handed over: it goes back uncounted. */
 void uplink_release(struct uplink *u, struct span receipt, struct now now);
 /* An event that was taken is its taker's no longer: `lease_ended` will not be called for it. */

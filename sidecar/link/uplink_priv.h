@@ -1,4 +1,4 @@
-/* What uplink.c (publishes, calls, the session), takes.c and settles.c share. */
+/* What uplink.c (publishes, calls, the session), takes.c and settlements.c share. */
 #ifndef SLUICE_SIDECAR_UPLINK_PRIV_H
 #define SLUICE_SIDECAR_UPLINK_PRIV_H
 
@@ -93,7 +93,7 @@ struct uplink {
     struct publishing *publishing;
     struct taking *takings;
     struct lease *leases;
-    struct settle_wait *settles;
+    struct settle_wait *settlements;
     mono_t next_prune;
     uint64_t taken_events;
     bool draining;
@@ -125,11 +125,11 @@ void leases_prune(struct uplink *u);
 /* Forgets all of a queue's. */
 void leases_void(struct uplink *u, struct taking *t);
 
-/* settles.c */
-void settles_settled(struct uplink *u, uint64_t number, enum settle_result result);
+/* settlements.c */
+void settlements_decided(struct uplink *u, uint64_t number, enum settle_result result);
 /* Calls `settled` now, as uplink_abandon says. False: the request has nothing to settle. */
-bool settles_abandon(struct uplink *u, void *request);
-void settles_forget(struct uplink *u, void *request);
-void settles_free(struct uplink *u);
+bool settlements_abandon(struct uplink *u, void *request);
+void settlements_forget(struct uplink *u, void *request);
+void settlements_free(struct uplink *u);
 
 #endif

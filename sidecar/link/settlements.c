@@ -10,7 +10,7 @@ static void ask(struct uplink *u, struct settle_wait *w)
 {
     w->asked = u->now.mono;
     w->number = client_settle_receipt(u->client, &w->ack, u->now);
-    HASH_ADD(hh, u->settles, number, sizeof w->number, w);
+    HASH_ADD(hh, u->settlements, number, sizeof w->number, w);
 }
 
 static struct span copy(uint8_t *to, struct span text)
@@ -39,12 +39,12 @@ static struct settling *settling_new(void *request, size_t count)
     return s;
 }
 
-void uplink_settle(struct uplink *u, const struct receipt_ack *settles, size_t count, void *request, struct now now)
+void uplink_settle(struct uplink *u, const struct receipt_ack *acks, size_t count, void *request, struct now now)
 {
     struct settling *s = request ? settling_new(request, count) : NULL;
     u->now = now;
     for (size_t i = 0; i < count; i++)
-        send(u, &settles[i], s, i);
+        send(u, &acks[i], s, i);
     if (s && count == 0) {
         u->handler.settled(request, s->results);
         free(s);
@@ -63,14 +63,14 @@ static bool is_silence(const struct uplink *u, const struct settle_wait *w, enum
     return result == SETTLED_UNKNOWN && mono_since_ms(u->now.mono, w->asked) >= CLIENT_SETTLE_MS;
 }
 
-void settles_settled(struct uplink *u, uint64_t number, enum settle_result result)
+void settlements_decided(struct uplink *u, uint64_t number, enum settle_result result)
 {
     struct settle_wait *w = NULL;
-    HASH_FIND(hh, u->settles, &number, sizeof number, w);
+    HASH_FIND(hh, u->settlements, &number, sizeof number, w);
     if (!w)
         return;
     struct settling *s = w->of;
-    HASH_DEL(u->settles, w);
+    HASH_DEL(u->settlements, w);
     if (!s && is_silence(u, w, result) && leases_has(u, w->ack.receipt)) {
         ask(u, w);
         return;
@@ -88,9 +88,9 @@ void settles_settled(struct uplink *u, uint64_t number, enum settle_result resul
     }
 }
 
-bool settles_abandon(struct uplink *u, void *request)
+bool settlements_abandon(struct uplink *u, void *request)
 {
-    for (struct settle_wait *w = u->settles; w; w = w->hh.next) {
+    for (struct settle_wait *w = u->settlements; w; w = w->hh.next) {
         struct settling *s = w->of;
         if (!s || s->request != request)
             continue;
@@ -101,19 +101,19 @@ bool settles_abandon(struct uplink *u, void *request)
     return false;
 }
 
-void settles_forget(struct uplink *u, void *request)
+void settlements_forget(struct uplink *u, void *request)
 {
-    for (struct settle_wait *w = u->settles; w; w = w->hh.next) {
+    for (struct settle_wait *w = u->settlements; w; w = w->hh.next) {
         if (w->of && w->of->request == request)
             w->of->request = NULL;
     }
 }
 
-void settles_free(struct uplink *u)
+void settlements_free(struct uplink *u)
 {
     struct settle_wait *w, *next;
-    HASH_ITER (hh, u->settles, w, next) {
-        HASH_DEL(u->settles, w);
+    HASH_ITER (hh, u->settlements, w, next) {
+        HASH_DEL(u->settlements, w);
         if (w->of && --w->of->left == 0)
             free(w->of);
         free(w);
