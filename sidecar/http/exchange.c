@@ -1,5 +1,5 @@
 /* One request's way through libmicrohttpd: its address (begin), its headers, its body by pieces (access; body.c), suspended while
- * it waits for its answer, resumed with it, and completed. One that ends otherwise: ends.c.
+ * it waits for its answer, resumed with it, and completed. One that ends otherwise: abort.c.
  *
  * A request that is left unanswered without being suspended keeps libmicrohttpd busy: it asks again and again. That is what
  * `hold` makes use of, for a moment; server.c does not let itself be hurried by it. */
@@ -216,7 +216,7 @@ enum MHD_Result exchange_access(void *ctx, struct MHD_Connection *connection, co
 {
     struct exchange *x = *slot;
     (void)ctx, (void)connection, (void)url, (void)version;
-    if (x->stage == STAGE_LATE)
+    if (x->stage == STAGE_TIMED_OUT)
         return MHD_NO;
     if (x->stage == STAGE_ADDRESS)
         return read_headers(x, method);

@@ -47,8 +47,8 @@ struct http_server {
     struct now now;
 };
 
-/* Up to STAGE_REFUSED the request is still arriving; STAGE_LATE: it took too long, and its client was told. */
-enum stage { STAGE_ADDRESS, STAGE_BODY, STAGE_REFUSED, STAGE_ASKED, STAGE_ANSWERED, STAGE_LATE };
+/* Up to STAGE_REFUSED the request is still arriving; STAGE_TIMED_OUT: it took too long, and its client was told. */
+enum stage { STAGE_ADDRESS, STAGE_BODY, STAGE_REFUSED, STAGE_ASKED, STAGE_ANSWERED, STAGE_TIMED_OUT };
 
 struct exchange {
     struct exchange *prev, *next;
@@ -90,7 +90,7 @@ bool peer_has_left(struct peer *p);
 void exchanges_drop_gone(struct http_server *s);
 /* Has this connection brought a part of a request only, of its first line say? Then it is answered that its time is over; to be closed after
  * that. */
-void exchange_tell_late(struct http_server *s, const struct peer *p);
+void exchange_time_out(struct http_server *s, const struct peer *p);
 
 /* The next piece of its body. */
 void exchange_add_body(struct exchange *x, const char *bytes, size_t size);

@@ -158,7 +158,7 @@ static void sweep(struct http_server *s)
     for (struct peer *p = s->peers; p; p = p->next) {
         bool late = p->deadline.ns <= s->now.mono.ns;
         if (late)
-            exchange_tell_late(s, p);
+            exchange_time_out(s, p);
         if (late || peer_has_left(p))
             shutdown(p->fd, SHUT_RDWR);
     }

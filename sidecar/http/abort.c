@@ -67,7 +67,8 @@ static void write_response(const struct api_response *r, wall_t now, struct buf 
 }
 
 /* libmicrohttpd takes no response before the request is whole. Nothing of one is on its way, so this goes past it. */
-static void tell(struct http_server *s, int fd, const struct api_request *r, struct arena *a, struct api_response *out)
+static void send_past(struct http_server *s, int fd, const struct api_request *r, struct arena *a,
+                      struct api_response *out)
 {
     struct buf text = { 0 };
     s->handler.refused(s->ctx, out->status);
@@ -77,28 +78,28 @@ static void tell(struct http_server *s, int fd, const struct api_request *r, str
     buf_free(&text);
 }
 
-static void tell_late(struct exchange *x)
+static void time_out(struct exchange *x)
 {
     if (x->stage != STAGE_REFUSED)
         api_problem(REASON_timeout, NULL, 0, &x->arena, &x->response);
-    x->stage = STAGE_LATE; /* what of it may still be unread completes it no more */
-    tell(x->listener->server, x->peer->fd, &x->request, &x->arena, &x->response);
+    x->stage = STAGE_TIMED_OUT; /* what of it may still be unread completes it no more */
+    send_past(x->listener->server, x->peer->fd, &x->request, &x->arena, &x->response);
 }
 
 /* Its request line is not whole. Had it said nothing, libmicrohttpd would have ended it before, after idle_ms. */
-static void tell_nameless(struct http_server *s, const struct peer *p)
+static void time_out_unparsed(struct http_server *s, const struct peer *p)
 {
     struct api_request r = { 0 };
     struct api_response out;
     struct arena a;
     arena_init(&a, 4096);
     api_problem(REASON_timeout, NULL, 0, &a, &out);
-    tell(s, p->fd, &r, &a, &out);
+    send_past(s, p->fd, &r, &a, &out);
     buf_free(&out.body);
     arena_free(&a);
 }
 
-void exchange_tell_late(struct http_server *s, const struct peer *p)
+void exchange_time_out(struct http_server *s, const struct peer *p)
 {
     struct exchange *x;
     bool any = false;
@@ -107,8 +108,8 @@ void exchange_tell_late(struct http_server *s, const struct peer *p)
             continue;
         any = true;
         if (x->stage <= STAGE_REFUSED)
-            tell_late(x);
+            time_out(x);
     }
     if (!any)
-        tell_nameless(s, p);
+        time_out_unparsed(s, p);
 }
