@@ -84,7 +84,7 @@ static void say_end(struct sidecar *s, bool drained)
         drain_say(s, LOG_WARN, "the drain's limit passed; what is not settled comes again elsewhere");
 }
 
-void drain_care(struct sidecar *s)
+void drain_tick(struct sidecar *s)
 {
     bool drained = uplink_is_drained(s->uplink);
     if (!s->api.draining || (!drained && mono_before(s->now.mono, s->drain_end)))

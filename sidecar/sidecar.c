@@ -155,9 +155,9 @@ static void turn(struct sidecar *s)
     s->busy = false;
     s->busy |= uplink_run(s->uplink, s->now);
     s->busy |= push_run(s->push, s->now);
-    streams_care(s);
-    subscriptions_care(s);
-    drain_care(s);
+    streams_tick(s);
+    subscriptions_tick(s);
+    drain_tick(s);
     http_run(s->http, s->now);
     heap_trim_turn(&s->heap, s->now.mono);
 }

@@ -83,7 +83,7 @@ void drain_leave(struct sidecar *s, const struct job *j);
 /* Answers one that has left with what there is. */
 void drain_give_up(struct job *j);
 /* Once a loop turn. */
-void drain_care(struct sidecar *s);
+void drain_tick(struct sidecar *s);
 mono_t drain_due(const struct sidecar *s);
 /* A line in the log: that, and what is still waited for, if anything is. */
 void drain_say(const struct sidecar *s, enum log_level level, const char *what);
@@ -92,7 +92,7 @@ void drain_say(const struct sidecar *s, enum log_level level, const char *what);
 void subscriptions_answer(struct job *j);
 void subscriptions_replied(struct job *j, const struct reply *reply);
 /* Once a loop turn: keeps what is run here as the broker has it. */
-void subscriptions_care(struct sidecar *s);
+void subscriptions_tick(struct sidecar *s);
 mono_t subscriptions_due(const struct sidecar *s);
 
 /* streams.c */
@@ -106,7 +106,7 @@ bool stream_end(struct job *j, enum reason reason);
 /* Answers one that has not begun, and does not. */
 void stream_refuse(struct job *j, enum reason reason);
 /* Once a loop turn. */
-void streams_care(struct sidecar *s);
+void streams_tick(struct sidecar *s);
 mono_t streams_due(const struct sidecar *s);
 /* Ends them all. */
 void streams_drain(struct sidecar *s);

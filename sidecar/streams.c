@@ -299,7 +299,7 @@ bool stream_end(struct job *j, enum reason reason)
     return true;
 }
 
-static void care(struct stream *t, mono_t now)
+static void tick(struct stream *t, mono_t now)
 {
     uint32_t window = t->job->command.u.stream.window;
     give_back_unwritten(t, now);
@@ -316,11 +316,11 @@ static void care(struct stream *t, mono_t now)
     wake(t);
 }
 
-void streams_care(struct sidecar *s)
+void streams_tick(struct sidecar *s)
 {
     struct stream *t;
     DL_FOREACH (s->streams, t)
-        care(t, s->now.mono);
+        tick(t, s->now.mono);
 }
 
 mono_t streams_due(const struct sidecar *s)

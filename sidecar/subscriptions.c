@@ -135,7 +135,7 @@ mono_t subscriptions_due(const struct sidecar *s)
     return s->kept.attached ? s->kept.next : MONO_NEVER;
 }
 
-void subscriptions_care(struct sidecar *s)
+void subscriptions_tick(struct sidecar *s)
 {
     struct kept *k = &s->kept;
     bool attached = s->api.app_named && uplink_is_attached(s->uplink);

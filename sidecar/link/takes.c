@@ -262,7 +262,7 @@ static void leave(struct uplink *u, struct taking *t)
     free(t);
 }
 
-void takes_care(struct uplink *u)
+void takes_tick(struct uplink *u)
 {
     struct taking *t, *next;
     leases_prune(u);
@@ -299,7 +299,7 @@ void takes_drain(struct uplink *u)
     struct taking *t, *next;
     HASH_ITER (hh, u->takings, t, next)
         fail_all(u, t, REASON_draining);
-    takes_care(u);
+    takes_tick(u);
 }
 
 bool uplink_is_standby(const struct uplink *u, const char *queue)

@@ -259,9 +259,9 @@ void uplink_heard(struct uplink *u, bool control, bool inbox)
 bool uplink_run(struct uplink *u, struct now now)
 {
     u->now = now;
-    takes_care(u); /* what requests have asked for meanwhile */
+    takes_tick(u); /* what requests have asked for meanwhile */
     bool more = binding_run(u->binding, now);
-    takes_care(u);
+    takes_tick(u);
     client_flush(u->client, now);
     return more;
 }

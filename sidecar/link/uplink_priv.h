@@ -107,7 +107,7 @@ void takes_turn(struct uplink *u, const char *queue, enum turn_state state, uint
 void takes_delivery(struct uplink *u, const struct client_delivery *d);
 void takes_idle(struct uplink *u, const char *queue, uint64_t generation);
 /* Once a loop turn, after what arrived: deadlines, credit, queues that nobody uses. */
-void takes_care(struct uplink *u);
+void takes_tick(struct uplink *u);
 mono_t takes_due(const struct uplink *u);
 void takes_drain(struct uplink *u);
 bool takes_are_drained(const struct uplink *u);

@@ -297,7 +297,7 @@ static void wait_more(struct subscription *s, uint32_t slots)
     }
 }
 
-static void care(struct subscription *s)
+static void tick(struct subscription *s)
 {
     lifecycle_tick(&s->lifecycle, s->push->now.mono);
     if (lifecycle_needs_handshake(&s->lifecycle))
@@ -312,7 +312,7 @@ bool push_run(struct push *p, struct now now)
     p->now = now;
     sender_run(p->sender, now.mono);
     for (struct subscription *s = p->subscriptions; s; s = s->next)
-        care(s);
+        tick(s);
     bool busy = p->busy;
     p->busy = false;
     return busy;
