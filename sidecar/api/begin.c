@@ -79,7 +79,7 @@ static bool check_sender(const struct api_config *c, const struct api_request *r
         *why = REASON_origin;
         return false;
     }
-    if (origin_asks_leave(r))
+    if (origin_is_preflight(r))
         return true; /* no browser sends credentials with that */
     if (c->token_needed[r->listener] && (!c->token || !token_matches(c->token, header_find(r, "Authorization")))) {
         *why = REASON_unauthorized;
@@ -230,7 +230,7 @@ static bool is_listened_to(const struct api_config *c, const struct api_request 
 }
 
 /* What the address takes from others it takes from the page, too. */
-static enum api_answer answer_leave(const struct api_request *r, struct arena *a, struct api_response *out)
+static enum api_answer answer_preflight(const struct api_request *r, struct arena *a, struct api_response *out)
 {
     enum reason why = REASON_ok;
     struct span names[ROUTE_NAMES];
@@ -238,7 +238,7 @@ static enum api_answer answer_leave(const struct api_request *r, struct arena *a
     routes_find(r->method, r->path, names, methods, &why);
     if (why != REASON_method)
         return refuse(why, NULL, a, out);
-    origin_give_leave(r, methods, a, out);
+    origin_allow_preflight(r, methods, a, out);
     return API_RESPONSE;
 }
 
@@ -295,8 +295,8 @@ enum api_answer api_begin(const struct api_config *c, const struct api_request *
     *close = answer_at_once(r);
     if (!check_sender(c, r, &why))
         return refuse_sender(r, why, a, out);
-    if (origin_asks_leave(r))
-        return answer_leave(r, a, out);
+    if (origin_is_preflight(r))
+        return answer_preflight(r, a, out);
     const struct api_route *route = routes_find(r->method, r->path, names, allow, &why);
     if (!route)
         return refuse_address(r, why, allow, a, out);

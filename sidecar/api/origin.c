@@ -30,7 +30,7 @@ bool origin_is_allowed(const struct api_config *c, struct span origin, struct sp
            strncasecmp((const char *)origin.data + scheme, (const char *)host.data, host.size) == 0;
 }
 
-bool origin_asks_leave(const struct api_request *r)
+bool origin_is_preflight(const struct api_request *r)
 {
     return span_equal(r->method, span_str("OPTIONS")) && header_find(r, "Origin").size &&
            header_find(r, "Access-Control-Request-Method").size;
@@ -54,7 +54,7 @@ static bool is_list_of_names(struct span text)
 }
 
 /* Headers may be any: an event's attributes are some, and nobody knows their names. */
-void origin_give_leave(const struct api_request *r, const char *methods, struct arena *a, struct api_response *out)
+void origin_allow_preflight(const struct api_request *r, const char *methods, struct arena *a, struct api_response *out)
 {
     struct span asked = header_find(r, "Access-Control-Request-Headers");
     *out = (struct api_response){ .status = 204 };

@@ -10,8 +10,9 @@ bool origin_is_listed(const struct setting_list *list, struct span value);
 /* Is it listed, or a page of this very host and port? */
 bool origin_is_allowed(const struct api_config *c, struct span origin, struct span host);
 /* Does a browser ask, by itself and without the page's credentials, whether the page may send its request (a preflight)? */
-bool origin_asks_leave(const struct api_request *r);
+bool origin_is_preflight(const struct api_request *r);
 /* It may, with these methods ("GET, HEAD") and the headers it asks for. */
-void origin_give_leave(const struct api_request *r, const char *methods, struct arena *a, struct api_response *out);
+void origin_allow_preflight(const struct api_request *r, const char *methods, struct arena *a,
+                            struct api_response *out);
 
 #endif
