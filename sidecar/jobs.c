@@ -89,7 +89,7 @@ static void publish(struct job *j)
     struct sidecar *s = j->sidecar;
     const struct api_command *c = &j->command;
     j->waiting = true;
-    http_soon(j->exchange);
+    http_hold(j->exchange);
     enum reason why = (c->topic ? uplink_publish_topic : uplink_publish)(s->uplink, c->topic ? c->topic : c->queue,
                                                                          c->u.publish.events, c->u.publish.count,
                                                                          c->u.publish.wait_ms, j, s->now);

@@ -219,7 +219,7 @@ static bool is_quiet(const struct sidecar *s)
 
 static bool is_silent(const struct sidecar *s)
 {
-    return http_is_silent(s->http);
+    return http_is_idle(s->http);
 }
 
 /* What was handed to ZeroMQ leaves while its sockets close (binding.c). */

@@ -126,9 +126,9 @@ static void wait_on(struct exchange *x)
     suspend(x);
 }
 
-void http_soon(struct exchange *x)
+void http_hold(struct exchange *x)
 {
-    x->soon = true;
+    x->hold = true;
 }
 
 /* ------------------------------------------------------------------ answering */
@@ -208,7 +208,7 @@ static void ask(struct exchange *x)
     }
     s->handler.request(s->ctx, x, &x->request, &x->arena);
     if (x->stage == STAGE_ASKED)
-        (x->soon ? hold : suspend)(x);
+        (x->hold ? hold : suspend)(x);
 }
 
 enum MHD_Result exchange_access(void *ctx, struct MHD_Connection *connection, const char *url, const char *method,

@@ -56,7 +56,7 @@ struct exchange {
     struct MHD_Connection *connection;
     struct peer *peer;
     enum stage stage;
-    bool soon; /* to be held, not suspended */
+    bool hold; /* to be held, not suspended */
     bool held; /* until held_until */
     bool suspended;
     bool seen;    /* by the handler's `request` */

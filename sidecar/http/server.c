@@ -210,7 +210,7 @@ mono_t http_due(const struct http_server *s)
     return due;
 }
 
-bool http_is_silent(const struct http_server *s)
+bool http_is_idle(const struct http_server *s)
 {
     return s->exchanges == NULL;
 }

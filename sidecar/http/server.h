@@ -71,7 +71,7 @@ mono_t http_due(const struct http_server *s);
 void http_answer(struct exchange *x, struct api_response *response);
 /* It will be answered in a moment, most likely; to be said within `request`. Its connection then is not suspended for a while,
  * for suspending and resuming it would cost four system calls. */
-void http_soon(struct exchange *x);
+void http_hold(struct exchange *x);
 /* Answers with these headers (the response's body is not used) and a body that `fill` gives, piece by piece, for as long as
  * it likes. A client that takes nothing of it for idle_ms is cut off. */
 void http_stream(struct exchange *x, struct api_response *head);
@@ -84,6 +84,6 @@ void **http_slot(struct exchange *x);
 
 uint32_t http_connections(const struct http_server *s);
 /* No request has come in part, waits, or is being answered. */
-bool http_is_silent(const struct http_server *s);
+bool http_is_idle(const struct http_server *s);
 
 #endif

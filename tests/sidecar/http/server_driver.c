@@ -29,7 +29,7 @@ static void asked(void *ctx, struct exchange *x, const struct api_request *r, st
     struct driver *d = ctx;
     (void)a;
     if (span_equal(r->path, span_str("/soon")))
-        http_soon(x);
+        http_hold(x);
     d->asked[d->count++] = x;
 }
 

@@ -135,7 +135,7 @@ static void a_client_that_vanishes_while_it_is_held_leaves_nothing_to_wait_for(v
         step(&d);
     rest(&d);
     assert_int_equal(http_connections(d.http), 0);
-    assert_true(http_due(d.http).ns == MONO_NEVER.ns && http_is_silent(d.http));
+    assert_true(http_due(d.http).ns == MONO_NEVER.ns && http_is_idle(d.http));
     http_close(d.http);
 }
 
