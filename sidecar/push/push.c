@@ -38,7 +38,7 @@ static void slot_free(struct slot *x)
     free(x);
 }
 
-void push_wait_less(struct subscription *s, uint32_t keep)
+void push_cancel_takes(struct subscription *s, uint32_t keep)
 {
     struct slot *x, *next;
     DL_FOREACH_SAFE (s->slots, x, next) {
@@ -50,11 +50,11 @@ void push_wait_less(struct subscription *s, uint32_t keep)
     }
 }
 
-void push_ask_no_more(struct subscription *s)
+void push_cancel_handshake(struct subscription *s)
 {
     struct slot *x, *next;
     DL_FOREACH_SAFE (s->slots, x, next) {
-        if (x->kind != SLOT_ASKING)
+        if (x->kind != SLOT_HANDSHAKE)
             continue;
         sender_cancel(s->push->sender, x->transfer);
         slot_free(x);
@@ -66,8 +66,8 @@ void push_ask_no_more(struct subscription *s)
 
 static const char *sentence_of(const struct push_outcome *o, const char *word, char out[256])
 {
-    char said[PUSH_SAID_MAX + 1];
-    push_said(o->body, said);
+    char said[PUSH_EXCERPT_MAX + 1];
+    push_excerpt(o->body, said);
     if (o->end == PUSH_ANSWERED && word)
         snprintf(out, 256, "the application answered %d, status %s", o->status, word);
     else if (o->end == PUSH_ANSWERED)
@@ -185,7 +185,7 @@ static void asked(struct slot *x, const struct sender_answer *answer)
 static void on_done(void *cookie, const struct sender_answer *answer)
 {
     struct slot *x = cookie;
-    if (x->kind == SLOT_ASKING)
+    if (x->kind == SLOT_HANDSHAKE)
         asked(x, answer);
     else
         pushed(x, &answer->outcome);
@@ -282,7 +282,7 @@ static const struct uplink_handler takes = { .taken = on_taken, .alive = on_aliv
 
 static void ask(struct subscription *s)
 {
-    struct slot *x = slot_new(s, SLOT_ASKING);
+    struct slot *x = slot_new(s, SLOT_HANDSHAKE);
     lifecycle_handshake_sent(&s->lifecycle);
     add_header(&x->headers, "WebHook-Request-Origin", s->push->app);
     start(x, "OPTIONS", s->settings.timeout_ms);
@@ -303,7 +303,7 @@ static void tick(struct subscription *s)
     if (lifecycle_needs_handshake(&s->lifecycle))
         ask(s);
     uint32_t slots = lifecycle_slots(&s->lifecycle, s->settings.concurrency);
-    push_wait_less(s, slots > s->pushing ? slots - s->pushing : 0);
+    push_cancel_takes(s, slots > s->pushing ? slots - s->pushing : 0);
     wait_more(s, slots);
 }
 
@@ -337,7 +337,7 @@ void push_drain(struct push *p)
     for (struct subscription *s = p->subscriptions; s; s = s->next) {
         lifecycle_drain(&s->lifecycle);
         s->detail[0] = '\0'; /* it was another state's */
-        push_wait_less(s, 0);
+        push_cancel_takes(s, 0);
     }
 }
 

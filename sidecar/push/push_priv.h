@@ -14,7 +14,7 @@
 #define PUSH_BOUNDS 14u
 
 /* A slot in use: it waits for an event, has one at the application, or asks for its leave (a handshake). */
-enum slot_kind { SLOT_WAITING, SLOT_PUSHING, SLOT_ASKING };
+enum slot_kind { SLOT_WAITING, SLOT_PUSHING, SLOT_HANDSHAKE };
 struct slot {
     struct slot *prev, *next;
     struct subscription *of;
@@ -61,9 +61,9 @@ struct push {
 };
 
 /* Takes back the events that are waited for, all but `keep`. */
-void push_wait_less(struct subscription *s, uint32_t keep);
+void push_cancel_takes(struct subscription *s, uint32_t keep);
 /* Takes back a handshake that is under way. */
-void push_ask_no_more(struct subscription *s);
+void push_cancel_handshake(struct subscription *s);
 /* Frees one that is ending and has no slots any more. */
 void push_end(struct subscription *s);
 

@@ -49,8 +49,8 @@ enum push_put push_put(struct push *p, const char *name, const struct subscripti
     if (is_new && p->count == SUBSCRIPTIONS_MAX)
         return PUSH_PUT_TOO_MANY;
     s = s ? s : add(p, name);
-    push_wait_less(s, 0);
-    push_ask_no_more(s);
+    push_cancel_takes(s, 0);
+    push_cancel_handshake(s);
     s->settings = *settings;
     s->managed = managed;
     s->revision = revision;
@@ -89,8 +89,8 @@ bool push_delete(struct push *p, const char *name)
     p->count--;
     s->ending = true;
     lifecycle_drain(&s->lifecycle);
-    push_wait_less(s, 0);
-    push_ask_no_more(s);
+    push_cancel_takes(s, 0);
+    push_cancel_handshake(s);
     push_end(s);
     return true;
 }

@@ -26,8 +26,8 @@ static size_t on_body(char *data, size_t one, size_t size, void *ctx)
     (void)one;
     x->body_bytes += size;
     x->too_big |= x->body_bytes > (x->keep_body ? SENDER_KEPT_MAX : SENDER_ANSWER_MAX);
-    if (!x->too_big && (x->keep_body || x->body.size < PUSH_SAID_MAX))
-        buf_add(&x->body, data, x->keep_body || size < PUSH_SAID_MAX ? size : PUSH_SAID_MAX);
+    if (!x->too_big && (x->keep_body || x->body.size < PUSH_EXCERPT_MAX))
+        buf_add(&x->body, data, x->keep_body || size < PUSH_EXCERPT_MAX ? size : PUSH_EXCERPT_MAX);
     return x->too_big ? 0 : size;
 }
 

@@ -143,9 +143,9 @@ static void blank_controls(char *text)
     }
 }
 
-void push_said(struct span body, char out[PUSH_SAID_MAX + 1])
+void push_excerpt(struct span body, char out[PUSH_EXCERPT_MAX + 1])
 {
-    size_t size = body.size < PUSH_SAID_MAX ? body.size : PUSH_SAID_MAX, least = size < 3 ? 0 : size - 3;
+    size_t size = body.size < PUSH_EXCERPT_MAX ? body.size : PUSH_EXCERPT_MAX, least = size < 3 ? 0 : size - 3;
     while (size > least && !utf8_valid(span_of(body.data, size)))
         size--;
     if (size == 0 || !utf8_valid(span_of(body.data, size)) || memchr(body.data, '\0', size))

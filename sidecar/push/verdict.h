@@ -8,7 +8,7 @@
 #include "sidecar/api/subscription.h"
 
 /* So much of an answer that is no success is kept for people. */
-#define PUSH_SAID_MAX 200u
+#define PUSH_EXCERPT_MAX 200u
 
 /* How a transfer ended. */
 enum push_end {
@@ -24,7 +24,7 @@ struct push_outcome {
     int status;
     struct span retry_after; /* the header's value; empty: none */
     const char *error;       /* of an end without an answer, for people */
-    struct span body; /* of an answer: its beginning, PUSH_SAID_MAX bytes at least, or all where it was asked for */
+    struct span body; /* of an answer: its beginning, PUSH_EXCERPT_MAX bytes at least, or all where it was asked for */
 };
 
 /* What to do with the event and with the subscription. */
@@ -44,7 +44,7 @@ struct push_verdict push_judge(const struct push_outcome *o, wall_t now);
 struct push_verdict push_judge_dapr(const struct push_outcome *o, wall_t now);
 
 /* What an answer's body says to people: its beginning, cut between characters, one line; "" where it is no UTF-8. */
-void push_said(struct span body, char out[PUSH_SAID_MAX + 1]);
+void push_excerpt(struct span body, char out[PUSH_EXCERPT_MAX + 1]);
 
 /* Retry-After: seconds, or a date (RFC 9110, 10.2.3; its preferred form). False when it is neither. */
 bool push_retry_after(struct span value, wall_t now, int64_t *ms);

@@ -74,14 +74,14 @@ static void of_a_line_only_the_header_s_value_is_taken(void **state)
 
 static void assert_said(const char *body, size_t size, const char *said)
 {
-    char out[PUSH_SAID_MAX + 1];
-    push_said(span_of(body, size), out);
+    char out[PUSH_EXCERPT_MAX + 1];
+    push_excerpt(span_of(body, size), out);
     assert_string_equal(out, said);
 }
 
 static void what_an_answer_says_is_kept_in_one_line_and_cut_between_characters(void **state)
 {
-    char long_one[300], wide[300], cut[PUSH_SAID_MAX + 1];
+    char long_one[300], wide[300], cut[PUSH_EXCERPT_MAX + 1];
     (void)state;
     assert_said("", 0, "");
     assert_said(NULL, 0, "");
@@ -97,8 +97,8 @@ static void what_an_answer_says_is_kept_in_one_line_and_cut_between_characters(v
     assert_said("a\0b", 3, "");
     assert_said("\xc3", 1, "");
     memset(long_one, 'x', sizeof long_one);
-    memset(cut, 'x', PUSH_SAID_MAX);
-    cut[PUSH_SAID_MAX] = '\0';
+    memset(cut, 'x', PUSH_EXCERPT_MAX);
+    cut[PUSH_EXCERPT_MAX] = '\0';
     assert_said(long_one, sizeof long_one, cut);
     for (size_t i = 0; i < sizeof wide; i++)
         wide[i] = "\xe2\x82\xac"[i % 3];
