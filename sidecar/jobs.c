@@ -324,7 +324,7 @@ static void replied(void *request, const struct reply *reply)
         return;
     }
     if (reply->reason == REASON_unavailable && job_may_have_reached(j))
-        api_render_silence(&j->command, j->arena, &r);
+        api_render_no_reply(&j->command, j->arena, &r);
     else if (reply->reason == REASON_unavailable)
         job_refuse_away(j, &r);
     else

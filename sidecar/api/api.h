@@ -213,7 +213,7 @@ void api_render_reply(const struct api_command *c, const struct reply *reply, st
 /* Does such a call change anything? */
 bool api_call_changes(const struct api_command *c);
 /* The same, when the broker was there and did not answer: of a call that changes something nobody knows whether it did. */
-void api_render_silence(const struct api_command *c, struct arena *a, struct api_response *out);
+void api_render_no_reply(const struct api_command *c, struct arena *a, struct api_response *out);
 
 /* Subscriptions: 201 when `created`; all of them, in the order of their names. */
 void api_render_subscription(const struct subscription_info *i, bool created, struct api_response *out);

@@ -191,11 +191,11 @@ static enum api_answer refuse_sender(const struct api_request *r, enum reason wh
 static enum api_answer refuse_address(const struct api_request *r, enum reason why, const char *allow, struct arena *a,
                                       struct api_response *out)
 {
-    char detail[BESIDE_SIZE + 32] = "", beside[BESIDE_SIZE] = "";
+    char detail[SIBLINGS_SIZE + 32] = "", beside[SIBLINGS_SIZE] = "";
     if (why == REASON_method)
         snprintf(detail, sizeof detail, "this address answers %s", allow);
     else if (r->listener != API_PROBE)
-        routes_beside(r->path, beside);
+        routes_siblings(r->path, beside);
     if (beside[0])
         snprintf(detail, sizeof detail, "here there are %s", beside);
     refuse(why, detail[0] ? detail : NULL, a, out);

@@ -300,7 +300,7 @@ bool api_call_changes(const struct api_command *c)
              counts_only || r->call == CALL_DESCRIBE_TOPIC || r->call == CALL_LIST_TOPICS);
 }
 
-void api_render_silence(const struct api_command *c, struct arena *a, struct api_response *out)
+void api_render_no_reply(const struct api_command *c, struct arena *a, struct api_response *out)
 {
     if (!api_call_changes(c))
         api_problem(REASON_unavailable, "the broker did not answer in time", 1000, a, out);

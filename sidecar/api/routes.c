@@ -98,7 +98,7 @@ const struct api_route *routes_find(struct span method, struct span path, struct
 }
 
 /* Who writes an address wrong mostly has its last part wrong: /v1/queues/orders/publish. */
-void routes_beside(struct span path, char *out)
+void routes_siblings(struct span path, char *out)
 {
     size_t used = 0, parent = path.size, depth = 0;
     while (parent > 0 && path.data[parent - 1] != '/')
@@ -117,6 +117,6 @@ void routes_beside(struct span path, char *out)
         snprintf(above, sizeof above, "%.*s", (int)(at - routes[i].pattern), routes[i].pattern);
         snprintf(word, sizeof word, "%.*s", (int)strcspn(at, "/"), at);
         if (matches(above, span_of(path.data, parent), names) && !strstr(out, word)) /* none is a part of another */
-            used += (size_t)snprintf(out + used, BESIDE_SIZE - used, "%s%s", used ? ", " : "", word);
+            used += (size_t)snprintf(out + used, SIBLINGS_SIZE - used, "%s%s", used ? ", " : "", word);
     }
 }

@@ -19,9 +19,9 @@ struct api_route {
     enum call call; /* of API_CALL */
 };
 
-#define ALLOW_SIZE  64u
-#define ROUTE_NAMES 2u
-#define BESIDE_SIZE 160u
+#define ALLOW_SIZE    64u
+#define ROUTE_NAMES   2u
+#define SIBLINGS_SIZE 160u
 
 /* All of them; *count rows. */
 const struct api_route *routes_all(size_t *count);
@@ -29,7 +29,7 @@ const struct api_route *routes_all(size_t *count);
  * order, still percent-encoded, empty where there are none. NULL with REASON_not_found or REASON_method; then `allow` (ALLOW_SIZE bytes) lists what the path does answer. */
 const struct api_route *routes_find(struct span method, struct span path, struct span names[ROUTE_NAMES], char *allow,
                                     enum reason *why);
-/* What there is where a path that was not found looked for its last part: "events, take, …", or nothing. BESIDE_SIZE bytes. */
-void routes_beside(struct span path, char *out);
+/* What there is where a path that was not found looked for its last part: "events, take, …", or nothing. SIBLINGS_SIZE bytes. */
+void routes_siblings(struct span path, char *out);
 
 #endif

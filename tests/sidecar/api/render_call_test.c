@@ -335,22 +335,22 @@ static void silence_is_unknown_of_what_changes_something(void **state)
     struct driver d;
     (void)state;
     driver_begin(&d);
-    api_render_silence(&c, &d.arena, &d.response);
+    api_render_no_reply(&c, &d.arena, &d.response);
     assert_says(&d, 504, "\"reason\":\"unknown\"");
     driver_end(&d);
     c.u.call.request.call = CALL_REDRIVE;
     driver_begin(&d);
-    api_render_silence(&c, &d.arena, &d.response);
+    api_render_no_reply(&c, &d.arena, &d.response);
     assert_says(&d, 504, "\"reason\":\"unknown\"");
     driver_end(&d);
     c.u.call.request.u.redrive.dry_run = true;
     driver_begin(&d);
-    api_render_silence(&c, &d.arena, &d.response);
+    api_render_no_reply(&c, &d.arena, &d.response);
     assert_says(&d, 503, "\"reason\":\"unavailable\"");
     driver_end(&d);
     c.u.call.request.call = CALL_LIST;
     driver_begin(&d);
-    api_render_silence(&c, &d.arena, &d.response);
+    api_render_no_reply(&c, &d.arena, &d.response);
     assert_says(&d, 503, "\"reason\":\"unavailable\"");
     driver_end(&d);
 }

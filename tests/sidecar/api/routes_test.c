@@ -112,8 +112,8 @@ static void what_is_beside_an_address_that_is_not_there_is_told(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char beside[BESIDE_SIZE] = "?";
-        routes_beside(span_str(cases[i].path), beside);
+        char beside[SIBLINGS_SIZE] = "?";
+        routes_siblings(span_str(cases[i].path), beside);
         assert_string_equal(beside, cases[i].beside);
     }
 }
