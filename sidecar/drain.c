@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-void drain_say(const struct sidecar *s, enum log_level level, const char *what)
+void drain_log(const struct sidecar *s, enum log_level level, const char *what)
 {
     struct uplink_stats stats;
     bool away = !uplink_is_attached(s->uplink);
@@ -19,13 +19,13 @@ void drain_say(const struct sidecar *s, enum log_level level, const char *what)
               away ? "; not attached to the broker: " : "", away ? uplink_trouble(s->uplink) : "");
 }
 
-static void say_begin(const struct sidecar *s)
+static void log_begin(const struct sidecar *s)
 {
     char limit[24], text[160];
     duration_format(s->options->drain_limit, limit);
     snprintf(text, sizeof text,
              "draining for at most %s (drain_limit): no more takes and pushes; publishing and acks go on", limit);
-    drain_say(s, LOG_INFO, text);
+    drain_log(s, LOG_INFO, text);
 }
 
 void drain_begin(struct sidecar *s)
@@ -37,7 +37,7 @@ void drain_begin(struct sidecar *s)
     push_drain(s->push);
     streams_drain(s);
     uplink_drain(s->uplink, s->now);
-    say_begin(s);
+    log_begin(s);
 }
 
 static void answer(struct job *j, bool drained)
@@ -73,15 +73,15 @@ void drain_give_up(struct job *j)
     answer(j, uplink_is_drained(j->sidecar->uplink));
 }
 
-static void say_end(struct sidecar *s, bool drained)
+static void log_end(struct sidecar *s, bool drained)
 {
     if (s->drain_ended)
         return;
     s->drain_ended = true;
     if (drained)
-        drain_say(s, LOG_INFO, "drained");
+        drain_log(s, LOG_INFO, "drained");
     else
-        drain_say(s, LOG_WARN, "the drain's limit passed; what is not settled comes again elsewhere");
+        drain_log(s, LOG_WARN, "the drain's limit passed; what is not settled comes again elsewhere");
 }
 
 void drain_tick(struct sidecar *s)
@@ -89,7 +89,7 @@ void drain_tick(struct sidecar *s)
     bool drained = uplink_is_drained(s->uplink);
     if (!s->api.draining || (!drained && mono_before(s->now.mono, s->drain_end)))
         return;
-    say_end(s, drained);
+    log_end(s, drained);
     while (s->draining) {
         struct job *j = s->draining;
         s->draining = j->next_draining;

@@ -26,7 +26,7 @@ void job_stream(struct job *j, struct api_response *head)
     http_stream(j->exchange, head);
 }
 
-void job_refused_for(struct job *j, enum reason reason)
+void job_explain_refusal(struct job *j, enum reason reason)
 {
     const struct sidecar *s = j->sidecar;
     struct error sentence;
@@ -259,7 +259,7 @@ static void published(void *request, const struct api_outcome *outcomes)
     struct api_response r;
     for (size_t i = 0; i < j->command.u.publish.count; i++)
         metrics_published(j->sidecar->metrics, outcomes[i].reason, 1);
-    job_refused_for(j, outcomes[j->command.u.publish.count - 1].reason); /* the first refusal is all later ones' */
+    job_explain_refusal(j, outcomes[j->command.u.publish.count - 1].reason); /* the first refusal is all later ones' */
     api_render_publish(&j->command, outcomes, j->arena, &r);
     job_answer(j, &r);
 }
@@ -269,7 +269,7 @@ static void taken(void *request, const struct uplink_taken *t)
     struct job *j = request;
     struct api_response r;
     if (t->reason != REASON_ok) {
-        job_refused_for(j, t->reason);
+        job_explain_refusal(j, t->reason);
         api_refuse(&j->command, t->reason, NULL, 1000, j->arena, &r);
         job_answer(j, &r);
         return;
@@ -301,7 +301,7 @@ static void settled(void *request, const enum settle_result *results)
 
 void job_refuse_away(struct job *j, struct api_response *r)
 {
-    job_refused_for(j, REASON_unavailable);
+    job_explain_refusal(j, REASON_unavailable);
     api_refuse(&j->command, REASON_unavailable, NULL, 1000, j->arena, r);
 }
 

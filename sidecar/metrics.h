@@ -32,7 +32,7 @@ void queue_metrics_free(struct queue_metrics *m);
 /* One answer's queues: added page by page, then written. Several may be under way at once. */
 struct queue_collection;
 /* Is that queue, or topic, which share one set of names, one of those? */
-bool queue_metrics_have_own(struct queue_metrics *m, const char *name);
+bool queue_metrics_has_series(struct queue_metrics *m, const char *name);
 /* The same of topics. */
 struct topic_collection;
 struct topic_collection *topic_collection_new(struct queue_metrics *m);

@@ -124,7 +124,7 @@ static bool is_pinned(const struct queue_metrics *m, const char *name)
 
 /* Sticky: a queue that once had its own series keeps it, or its counters would jump into `other`. A queue that is called so
  * cannot have its own. What is pinned is so by its name alone, and not remembered: a pattern's queues may come and go. */
-bool queue_metrics_have_own(struct queue_metrics *m, const char *name)
+bool queue_metrics_has_series(struct queue_metrics *m, const char *name)
 {
     struct named *n = NULL;
     if (strcmp(name, OTHER) == 0)
@@ -196,7 +196,7 @@ void queue_collection_add(struct queue_collection *c, const struct queue_info *q
         SERIES(SERIES_VALUE)
 #undef SERIES_VALUE
     };
-    if (!queue_metrics_have_own(c->metrics, q->queue)) {
+    if (!queue_metrics_has_series(c->metrics, q->queue)) {
         add_to_other(c, q, values);
         return;
     }

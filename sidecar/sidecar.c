@@ -232,9 +232,9 @@ static bool has_said_bye(const struct sidecar *s)
 static void say_left(const struct sidecar *s, bool hurry)
 {
     if (hurry)
-        drain_say(s, LOG_WARN, "a second signal: ending at once");
+        drain_log(s, LOG_WARN, "a second signal: ending at once");
     else if (!is_quiet(s))
-        drain_say(s, LOG_WARN, "ending; what is not decided is told as unknown");
+        drain_log(s, LOG_WARN, "ending; what is not decided is told as unknown");
 }
 
 /* New connections are taken until what was handed out is settled: the acks must come in. */
@@ -246,7 +246,7 @@ void sidecar_stop(struct sidecar *s, int stop_fd)
     http_stop_listening(s->http);
     mono_t flush_end = mono_add_ms(clock_now().mono, FLUSH_MS);
     if (!hurry && !is_quiet(s))
-        drain_say(s, LOG_INFO, "waiting for publishes to be decided, for what is left of drain_limit and 2s at least");
+        drain_log(s, LOG_INFO, "waiting for publishes to be decided, for what is left of drain_limit and 2s at least");
     if (!hurry)
         hurry = run_until(s, stop_fd, mono_before(flush_end, s->drain_end) ? s->drain_end : flush_end, is_quiet);
     say_left(s, hurry);

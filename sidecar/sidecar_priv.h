@@ -69,7 +69,7 @@ void job_stream(struct job *j, struct api_response *head);
 /* May the broker have got its call? It was there when that was made, or came since: calls are held while it is away. */
 bool job_may_have_reached(const struct job *j);
 /* What it is refused for: where that is `unavailable`, the answer will say why no broker is reached. */
-void job_refused_for(struct job *j, enum reason reason);
+void job_explain_refusal(struct job *j, enum reason reason);
 /* Refuses what only the broker knows, when nobody was reached, before or since: calls are held while away (client_call). */
 void job_refuse_away(struct job *j, struct api_response *r);
 /* How long those are held, which may be about to end: a person is waiting. */
@@ -86,7 +86,7 @@ void drain_give_up(struct job *j);
 void drain_tick(struct sidecar *s);
 mono_t drain_due(const struct sidecar *s);
 /* A line in the log: that, and what is still waited for, if anything is. */
-void drain_say(const struct sidecar *s, enum log_level level, const char *what);
+void drain_log(const struct sidecar *s, enum log_level level, const char *what);
 
 /* subscriptions.c: calls about these */
 void subscriptions_answer(struct job *j);

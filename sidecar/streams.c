@@ -190,7 +190,7 @@ static void add_event(struct stream *t, const struct api_taken *event)
 void stream_refuse(struct job *j, enum reason reason)
 {
     struct api_response r;
-    job_refused_for(j, reason);
+    job_explain_refusal(j, reason);
     if (reason_info(reason)->retryable)
         api_render_stream_end(&j->command, reason, j->arena, &r);
     else

@@ -14,7 +14,7 @@
 static void refuse(struct job *j, enum reason reason, const char *detail)
 {
     struct api_response r;
-    job_refused_for(j, reason);
+    job_explain_refusal(j, reason);
     api_refuse(&j->command, reason, detail, 1000, j->arena, &r);
     job_answer(j, &r);
 }

@@ -69,7 +69,7 @@ void topic_collection_add(struct topic_collection *c, const struct topic_info *t
 #undef SERIES_VALUE
     };
     c->has_any = true;
-    if (queue_metrics_have_own(c->metrics, t->topic)) {
+    if (queue_metrics_has_series(c->metrics, t->topic)) {
         for (unsigned i = 0; i < SERIES_COUNT; i++)
             add_line(&c->lines[i], i, t->topic, values[i]);
         return;

@@ -127,7 +127,7 @@ static void on_replied(void *ctx, void *cookie, const struct reply *reply)
 static void on_attached(void *ctx, bool resumed)
 {
     struct uplink *u = ctx;
-    u->said_away[0] = '\0';
+    u->logged_failure[0] = '\0';
     log_write(LOG_INFO, "link", "%s to the broker at %s", resumed ? "attached again" : "attached", u->broker);
 }
 
@@ -135,9 +135,9 @@ static void on_attached(void *ctx, bool resumed)
 static void on_away(void *ctx, const char *why)
 {
     struct uplink *u = ctx;
-    bool again = strncmp(u->said_away, why, sizeof u->said_away - 1) == 0;
+    bool again = strncmp(u->logged_failure, why, sizeof u->logged_failure - 1) == 0;
     log_write(again ? LOG_DEBUG : LOG_WARN, "link", "not attached to the broker at %s: %s", u->broker, why);
-    snprintf(u->said_away, sizeof u->said_away, "%s", why);
+    snprintf(u->logged_failure, sizeof u->logged_failure, "%s", why);
 }
 
 static void on_turn(void *ctx, const char *queue, enum turn_state state, uint64_t consumer_epoch, bool contended,

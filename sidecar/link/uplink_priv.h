@@ -98,7 +98,7 @@ struct uplink {
     uint64_t taken_events;
     bool draining;
     char *broker;
-    char said_away[256]; /* why not attached, as it was logged; "" while attached */
+    char logged_failure[256]; /* why not attached, as it was logged; "" while attached */
 };
 
 /* takes.c */

@@ -18,13 +18,13 @@ static void the_first_have_their_own_and_keep_it(void **state)
 {
     struct queue_metrics *m = queue_metrics_new(2, &pinned);
     (void)state;
-    assert_true(queue_metrics_have_own(m, "a"));
-    assert_true(queue_metrics_have_own(m, "job-1"));
-    assert_true(queue_metrics_have_own(m, "b"));
-    assert_false(queue_metrics_have_own(m, "c"));
-    assert_true(queue_metrics_have_own(m, "job-2"));
-    assert_true(queue_metrics_have_own(m, "a"));
-    assert_false(queue_metrics_have_own(m, "other"));
+    assert_true(queue_metrics_has_series(m, "a"));
+    assert_true(queue_metrics_has_series(m, "job-1"));
+    assert_true(queue_metrics_has_series(m, "b"));
+    assert_false(queue_metrics_has_series(m, "c"));
+    assert_true(queue_metrics_has_series(m, "job-2"));
+    assert_true(queue_metrics_has_series(m, "a"));
+    assert_false(queue_metrics_has_series(m, "other"));
     queue_metrics_free(m);
 }
 
@@ -32,12 +32,12 @@ static void what_is_pinned_and_comes_and_goes_costs_nothing(void **state)
 {
     struct queue_metrics *m = queue_metrics_new(2, &pinned);
     (void)state;
-    assert_true(queue_metrics_have_own(m, "job-first"));
+    assert_true(queue_metrics_has_series(m, "job-first"));
     size_t before = mallinfo2().uordblks;
     for (unsigned i = 0; i < 10000; i++) {
         char name[32];
         snprintf(name, sizeof name, "job-%u", i);
-        assert_true(queue_metrics_have_own(m, name));
+        assert_true(queue_metrics_has_series(m, name));
     }
     assert_int_equal(mallinfo2().uordblks, before);
     queue_metrics_free(m);
