@@ -227,7 +227,7 @@ static bool on_alive(void *request)
     return !t->ending && http_is_alive(t->job->exchange);
 }
 
-static void on_let_go(void *request, struct span receipt)
+static void on_lease_ended(void *request, struct span receipt)
 {
     struct stream *t = request;
     struct piece *p = NULL;
@@ -237,7 +237,7 @@ static void on_let_go(void *request, struct span receipt)
     t->job->sidecar->busy = true; /* its window has room again */
 }
 
-static const struct uplink_handler takes = { .taken = on_taken, .alive = on_alive, .let_go = on_let_go };
+static const struct uplink_handler takes = { .taken = on_taken, .alive = on_alive, .lease_ended = on_lease_ended };
 
 static void take(struct stream *t, int64_t wait_ms)
 {

@@ -132,7 +132,7 @@ static bool on_owner_alive(void *request)
     return true;
 }
 
-static void on_let_go(void *request, struct span receipt)
+static void on_lease_ended(void *request, struct span receipt)
 {
     struct owner *o = request;
     o->gone++;
@@ -141,7 +141,7 @@ static void on_let_go(void *request, struct span receipt)
 
 static const struct uplink_handler owning = { .taken = on_owner_taken,
                                               .alive = on_owner_alive,
-                                              .lease_ended = on_let_go };
+                                              .lease_ended = on_lease_ended };
 static struct owner owner;
 
 static bool owns_three(struct driver *l)
@@ -150,7 +150,7 @@ static bool owns_three(struct driver *l)
     return owner.taken == 3;
 }
 
-static bool has_let_go_of_two(struct driver *l)
+static bool two_leases_have_ended(struct driver *l)
 {
     (void)l;
     return owner.gone == 2;
@@ -174,7 +174,7 @@ static void their_taker_hears_when_they_are_its_own_no_more(void **state)
     uplink_disown(l.uplink, span_str(owner.receipts[0]));
     uplink_disown(l.uplink, span_str("no such receipt"));
     driver_until(&l, holds_nothing); /* their leases have ended */
-    driver_until(&l, has_let_go_of_two);
+    driver_until(&l, two_leases_have_ended);
     assert_string_equal(owner.last_gone, owner.receipts[2]);
     driver_close(&l);
 }
