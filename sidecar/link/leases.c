@@ -46,7 +46,8 @@ void uplink_disown(struct uplink *u, struct span receipt)
         h->request = NULL;
 }
 
-/* Its lease may go on: to leave the queue would give the event to somebody else meanwhile. */
+/* Once an ack's result is unknown the lease may still be running: leaving the queue now would hand the event to another
+ * consumer. */
 void leases_settled(struct uplink *u, struct span receipt, enum settle_result result, uint64_t ms)
 {
     struct lease *h = find(u, receipt);

@@ -1,6 +1,8 @@
-/* Acks by receipt: each goes to the broker under a number and comes back with its result. Whoever waits for it is told when no answer
- * comes, and may ask again. What nobody waits for is asked again here, as long as the event is ours: what an application answered to a
- * push is known once only, and a broker that starts anew takes it still. */
+/* Acks by receipt: each is sent to the broker under a number, and its result comes back with that number.
+ *
+ * If no result comes, a caller that waits is told so and may ack again. An ack that nobody waits for is sent again from
+ * here, for as long as the event's lease lasts: the application's answer to a push is given only once, and a restarted
+ * broker still accepts the ack. */
 #include "base/xalloc.h"
 #include "sidecar/link/uplink_priv.h"
 
@@ -35,7 +37,7 @@ static struct settling *settling_new(void *request, size_t count)
     s->request = request;
     s->count = s->left = count;
     for (size_t i = 0; i < count; i++)
-        s->results[i] = SETTLED_UNKNOWN; /* until it is decided */
+        s->results[i] = SETTLED_UNKNOWN; /* until a result comes */
     return s;
 }
 
@@ -57,7 +59,7 @@ void uplink_release(struct uplink *u, struct span receipt, struct now now)
     send(u, &(struct receipt_ack){ .kind = SETTLE_RELEASE, .receipt = receipt }, NULL, 0);
 }
 
-/* The broker's own "unknown" comes at once. */
+/* Was this "unknown" made by the client because no answer came? The broker's own "unknown" arrives at once. */
 static bool is_silence(const struct uplink *u, const struct settle_wait *w, enum settle_result result)
 {
     return result == SETTLED_UNKNOWN && mono_since_ms(u->now.mono, w->asked) >= CLIENT_SETTLE_MS;

@@ -1,13 +1,16 @@
-/* Takes, served in the order of their arrival. Credit is their demand: what they still want, and nothing beyond it, so
- * that a lease begins when somebody is there to have it. The broker answers credit with what it has and then with Idle:
- * a take is finished when it has its `max`, or when Idle says that there is no more; what comes after Idle came alone. */
+/* Takes, served in the order in which they arrived.
+ *
+ * The credit given to the broker is exactly what the waiting takes still want, so that no event's lease starts before
+ * somebody is there to take it. The broker answers credit with the events it has, then with Idle. A take ends when it
+ * has `max` events, or at Idle if it has some; while the broker is idle it ends with the loop turn that brings its next
+ * event. */
 #include "base/xalloc.h"
 #include "sidecar/link/uplink_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* How long the broker may take to say what there is to a take that does not want to wait. */
+/* How long a take with wait=0 waits for the broker's answer. */
 #define ONCE_MS 2000
 
 static struct taking *find(struct uplink *u, const char *queue)
@@ -43,7 +46,8 @@ static struct span at(const struct take *k, size_t offset, size_t size)
     return span_of(k->bytes.data + offset, size);
 }
 
-/* What the take had collected goes back: nobody has seen it, and who asked is told nothing of it, for he may be gone by then. */
+/* Releases what the take has collected: nobody has seen these events. lease_ended is not called for them, because the
+ * request may be gone by then. */
 static void give_back(struct uplink *u, struct take *k)
 {
     for (uint32_t i = 0; i < k->count; i++) {
@@ -85,7 +89,8 @@ static void fail_all(struct uplink *u, struct taking *t, enum reason reason)
     }
 }
 
-/* A take whose client has gone would cost its events a whole lease. */
+/* The first take whose client is still connected: events given to one that is gone would stay leased until the lease
+ * ends. */
 static struct take *first_alive(struct uplink *u, struct taking *t)
 {
     while (t->waiting && t->waiting->count == 0 && !t->waiting->by->alive(t->waiting->request))
@@ -132,7 +137,7 @@ void takes_turn(struct uplink *u, const char *queue, enum turn_state state, uint
     struct taking *t = find(u, queue);
     if (!t)
         return;
-    if (state != TURN_ACTIVE || t->epoch != epoch) { /* a new turn, or none: what an earlier one gave is void */
+    if (state != TURN_ACTIVE || t->epoch != epoch) { /* a new turn, or none: leases of the earlier one are void */
         leases_void(u, t);
         for (struct take *k = t->waiting; k; k = k->next) {
             k->count = 0;
@@ -180,7 +185,8 @@ static bool is_full(const struct uplink *u, const struct take *k)
     return k->count == k->max || k->bytes.size >= u->config.take_bytes;
 }
 
-/* Demand as the broker sees it. Lowered at once when a take ends early, so that what is on its way beyond it goes back. */
+/* Tells the broker how many events are wanted. Lowered at once when a take ends early, so that events already on their
+ * way beyond the new credit are returned. */
 static void tell_credit(struct uplink *u, struct taking *t)
 {
     uint64_t wanted = 0;
@@ -245,7 +251,7 @@ static bool is_unused(const struct taking *t)
     return !t->waiting && t->leases == 0;
 }
 
-/* One `curl` must not keep the turn from the other sidecars. */
+/* A contended turn is given up as soon as it is unused: a single `curl` must not keep other sidecars from consuming. */
 static bool shall_leave(const struct uplink *u, const struct taking *t)
 {
     if (!is_unused(t))
@@ -267,7 +273,7 @@ void takes_tick(struct uplink *u)
     struct taking *t, *next;
     leases_prune(u);
     HASH_ITER (hh, u->takings, t, next) {
-        tell_credit(u, t); /* a new take's demand ends an older Idle before that could answer the take */
+        tell_credit(u, t); /* first, so that a new take is not answered by an Idle of earlier credit */
         end_overdue(u, t);
         if (!is_unused(t))
             t->unused_since = MONO_NEVER;
@@ -292,7 +298,7 @@ mono_t takes_due(const struct uplink *u)
     return due;
 }
 
-/* ------------------------------------------------------------------ ends */
+/* ------------------------------------------------------------------ drain, forget, free */
 
 void takes_drain(struct uplink *u)
 {

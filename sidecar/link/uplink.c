@@ -25,7 +25,7 @@ static enum reason publish(struct uplink *u, const char *name, bool to_topic, co
         spans[i] = events[i].encoded;
         memcpy(hashes[i], events[i].hash, EVENT_HASH_SIZE);
         terms[i] = events[i].terms;
-        p->outcomes[i].reason = REASON_unknown; /* until it is decided */
+        p->outcomes[i].reason = REASON_unknown; /* until decided */
     }
     p->request = request;
     p->count = p->left = count;
@@ -57,7 +57,8 @@ enum reason uplink_publish_topic(struct uplink *u, const char *topic, const stru
     return publish(u, topic, true, events, count, wait_ms, request, now);
 }
 
-/* What the outcome points to is the client's: a copy of it for one event, kept with the publish. */
+/* The strings and targets of the outcome belong to the client: copies them for one event; the copy lives as long as
+ * `p`. */
 static void keep_names(struct publishing *p, struct api_outcome *to, const struct client_outcome *o, uint32_t offset)
 {
     size_t size = o->target_count * sizeof(struct target) + strlen(o->queue) + 1;
@@ -131,7 +132,7 @@ static void on_attached(void *ctx, bool resumed)
     log_write(LOG_INFO, "link", "%s to the broker at %s", resumed ? "attached again" : "attached", u->broker);
 }
 
-/* It is asked again every few seconds: what became of that is worth a line when it is something new. */
+/* An attach is retried every few seconds: a failure is a warning only if its reason has changed. */
 static void on_away(void *ctx, const char *why)
 {
     struct uplink *u = ctx;
@@ -156,7 +157,7 @@ static void on_idle(void *ctx, const char *queue, uint64_t generation)
     takes_idle(ctx, queue, generation);
 }
 
-/* Only releases are settled by number; nobody waits for their result. */
+/* Only releases are settled by delivery number, and nobody waits for their results. */
 static void on_settled(void *ctx, const char *queue, uint64_t consumer_epoch, uint64_t first, uint64_t count,
                        enum settle_result result)
 {
@@ -244,7 +245,7 @@ void uplink_forget(struct uplink *u, void *request)
     client_call_forget(u->client, request);
 }
 
-/* ------------------------------------------------------------------ the loop's part */
+/* ------------------------------------------------------------------ for the event loop */
 
 void uplink_fds(const struct uplink *u, int *control_fd, int *inbox_fd)
 {
@@ -259,7 +260,7 @@ void uplink_heard(struct uplink *u, bool control, bool inbox)
 bool uplink_run(struct uplink *u, struct now now)
 {
     u->now = now;
-    takes_tick(u); /* what requests have asked for meanwhile */
+    takes_tick(u); /* credit for takes that arrived since the last run */
     bool more = binding_run(u->binding, now);
     takes_tick(u);
     client_flush(u->client, now);
@@ -298,7 +299,7 @@ bool uplink_has_said_bye(const struct uplink *u)
     return client_has_said_bye(u->client);
 }
 
-/* ------------------------------------------------------------------ looking */
+/* ------------------------------------------------------------------ status */
 
 bool uplink_is_attached(const struct uplink *u)
 {

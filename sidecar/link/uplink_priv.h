@@ -1,4 +1,4 @@
-/* What uplink.c (publishes, calls, the session), takes.c and settlements.c share. */
+/* Shared by uplink.c (publishes, calls, the session), takes.c, leases.c and settlements.c. Private to sidecar/link. */
 #ifndef SLUICE_SIDECAR_UPLINK_PRIV_H
 #define SLUICE_SIDECAR_UPLINK_PRIV_H
 
@@ -8,7 +8,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
-/* A taken event's place in its take's bytes. */
+/* A taken event: where its receipt and its bytes are in `bytes` of the take. */
 struct taken_at {
     uint64_t sequence;
     uint32_t attempt, lease_ms;
@@ -18,59 +18,61 @@ struct taken_at {
 /* One waiting take. */
 struct take {
     struct take *prev, *next;
-    const struct uplink_handler *by; /* outlives it */
+    const struct uplink_handler *by; /* who is called; outlives the take */
     void *request;
     uint32_t max, count;
-    bool once; /* wait=0: answered as soon as the broker has said what there is */
+    bool once; /* wait=0: ends as soon as the broker has delivered what it has */
     mono_t deadline;
     struct buf bytes; /* receipts and events, back to back */
     struct taken_at *events;
     uint32_t capacity;
 };
 
-/* A queue that is consumed here. */
+/* A queue that this sidecar consumes. */
 struct taking {
     char queue[NAME_MAX_SIZE + 1];
     struct take *waiting; /* in the order of their arrival */
     enum turn_state state;
     uint64_t epoch;
-    uint64_t fence; /* of the newest delivery: the epoch, or more */
+    uint64_t fence; /* fencing token of the newest delivery: the epoch, or higher */
     bool consuming, contended;
-    bool idle;           /* the newest credit found nothing more: what comes now comes alone */
+    bool idle;           /* the broker answered the newest credit with Idle: it has nothing more for now */
     uint64_t generation; /* of the newest credit */
-    uint64_t leases;     /* events handed out and not settled */
+    uint64_t leases;     /* how many events are leased and not settled */
     mono_t unused_since; /* MONO_NEVER while in use */
     UT_hash_handle hh;
 };
 
-/* An event that was handed out: its queue stays ours until it is settled or its lease ends. */
+/* The lease of an event that was handed out. The queue is not left while it has one; it ends when the event is settled,
+ * when its time is over, or with the turn. */
 struct lease {
     struct taking *taking;
     mono_t until;
     const struct uplink_handler *by;
-    void *request; /* NULL: nobody's any more */
+    void *request; /* passed to lease_ended; NULL: nobody is told */
     UT_hash_handle hh;
     char receipt[];
 };
 
+/* One uplink_settle with a request: its acks, and how many have no result yet. */
 struct settling {
     void *request;
     size_t count, left;
     enum settle_result results[];
 };
 
-/* One receipt on its way. */
+/* One ack that was sent to the broker and has no result yet. */
 struct settle_wait {
     uint64_t number;
-    struct settling *of; /* NULL: nobody waits (a release, or what a push came to) */
+    struct settling *of; /* NULL: nobody waits for the result (a release, a push, a stream) */
     size_t index;
-    struct receipt_ack ack; /* its receipt and error are `texts` */
+    struct receipt_ack ack; /* its receipt and error point into `texts` */
     mono_t asked;
     UT_hash_handle hh;
     uint8_t texts[];
 };
 
-/* Names that outcomes point to. */
+/* Queue names and targets that outcomes point to. */
 struct kept_names {
     struct kept_names *next;
     _Alignas(struct target) char bytes[];
@@ -98,7 +100,7 @@ struct uplink {
     uint64_t taken_events;
     bool draining;
     char *broker;
-    char logged_failure[256]; /* why not attached, as it was logged; "" while attached */
+    char logged_failure[256]; /* why not attached, as last logged; "" while attached */
 };
 
 /* takes.c */
@@ -106,7 +108,7 @@ void takes_turn(struct uplink *u, const char *queue, enum turn_state state, uint
                 enum reason reason);
 void takes_delivery(struct uplink *u, const struct client_delivery *d);
 void takes_idle(struct uplink *u, const char *queue, uint64_t generation);
-/* Once a loop turn, after what arrived: deadlines, credit, queues that nobody uses. */
+/* Once before and once after the frames of a loop turn: deadlines, credit, leaving unused queues. */
 void takes_tick(struct uplink *u);
 mono_t takes_due(const struct uplink *u);
 void takes_drain(struct uplink *u);
@@ -114,20 +116,22 @@ bool takes_are_drained(const struct uplink *u);
 void takes_forget(struct uplink *u, void *request);
 void takes_free(struct uplink *u);
 
-/* leases.c: what was handed out and is not yet settled */
+/* leases.c: events that were handed out and are not settled yet */
 void leases_add(struct uplink *u, struct taking *t, const struct take *by, struct span receipt, uint32_t lease_ms);
-/* Has it been handed out, and is its lease not over? */
+/* Does the event of this receipt have a lease? */
 bool leases_has(const struct uplink *u, struct span receipt);
-/* The broker's word on it: gone, or kept until now + ms. Where nobody knows it stays what it was. */
+/* The result of an ack: the lease ends, or with SETTLED_EXTENDED lasts until now + ms. SETTLED_UNKNOWN changes nothing.
+ * */
 void leases_settled(struct uplink *u, struct span receipt, enum settle_result result, uint64_t ms);
-/* Forgets what its lease has ended for; at most once a second. */
+/* Drops the leases whose time is over; does so at most once a second. */
 void leases_prune(struct uplink *u);
-/* Forgets all of a queue's. */
+/* Drops all leases of a queue. */
 void leases_void(struct uplink *u, struct taking *t);
 
 /* settlements.c */
+/* The broker's result for the ack with that number, or SETTLED_UNKNOWN when none came in time. */
 void settlements_decided(struct uplink *u, uint64_t number, enum settle_result result);
-/* Calls `settled` now, as uplink_abandon says. False: the request has nothing to settle. */
+/* uplink_abandon's half for acks. False if no acks of this request are waiting. */
 bool settlements_abandon(struct uplink *u, void *request);
 void settlements_forget(struct uplink *u, void *request);
 void settlements_free(struct uplink *u);
