@@ -1,4 +1,4 @@
-/* Exchanges that end otherwise than by their answer: their client is gone or too slow, or the server ends. */
+/* Exchanges that are aborted: the client is gone or too slow, or the server stops. */
 #include "sidecar/http/exchange.h"
 
 #include <sys/socket.h>
@@ -15,8 +15,9 @@ static bool does_anybody_wait(const struct http_server *s)
     return false;
 }
 
-/* Also because a daemon must not be stopped while something of it is suspended: it would abort. The run that brings the answers
- * out may bring requests in; once nobody listens any more, each answer is its connection's last, and this ends. */
+/* libmicrohttpd aborts the process if a daemon is stopped while one of its connections is suspended. The run that sends
+ * the answers may also read new requests, hence the loop. It ends, because once the server is closing every answer
+ * closes its connection. */
 void http_abandon(struct http_server *s)
 {
     struct exchange *x;
@@ -46,7 +47,8 @@ void exchanges_drop_gone(struct http_server *s)
             continue;
         }
         x->close = true;
-        s->handler.abandon(s->ctx, x, REASON_timeout); /* one that still reads is told the truth */
+        s->handler.abandon(s->ctx, x,
+                           REASON_timeout); /* a client that shut down only its sending side reads the answer */
     }
 }
 
@@ -66,7 +68,8 @@ static void write_response(const struct api_response *r, wall_t now, struct buf 
     buf_add(out, r->body.data, r->body.size);
 }
 
-/* libmicrohttpd takes no response before the request is whole. Nothing of one is on its way, so this goes past it. */
+/* libmicrohttpd accepts no response before the request is complete. It has sent nothing on this connection yet, so the
+ * response is written to the socket directly. */
 static void send_past(struct http_server *s, int fd, const struct api_request *r, struct arena *a,
                       struct api_response *out)
 {
@@ -82,11 +85,12 @@ static void time_out(struct exchange *x)
 {
     if (x->stage != STAGE_REFUSED)
         api_problem(REASON_timeout, NULL, 0, &x->arena, &x->response);
-    x->stage = STAGE_TIMED_OUT; /* what of it may still be unread completes it no more */
+    x->stage = STAGE_TIMED_OUT; /* the request is not served even if its unread rest completes it */
     send_past(x->listener->server, x->peer->fd, &x->request, &x->arena, &x->response);
 }
 
-/* Its request line is not whole. Had it said nothing, libmicrohttpd would have ended it before, after idle_ms. */
+/* Not even the request line is complete. (A connection that sent nothing at all was closed by libmicrohttpd after
+ * idle_ms.) */
 static void time_out_unparsed(struct http_server *s, const struct peer *p)
 {
     struct api_request r = { 0 };

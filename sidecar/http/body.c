@@ -1,17 +1,19 @@
-/* A request's body, by pieces: what is kept of it, and what is only read, for its client to see the answer. */
+/* The pieces of a request's body: kept, or read and discarded so that the client gets to see the answer. */
 #include "sidecar/http/exchange.h"
 
 #include <stdlib.h>
 
-/* Behind so much of a body, in one piece or in many small chunks, there may be more in the socket. */
+/* After this much of a body, in one piece or in many small chunks, the socket may have more: the listener is run again.
+ * */
 #define LARGE_BODY 4096u
-/* Room for so much of a body is made as soon as it begins, not as it grows: memory is not in use before it comes. */
+/* Up to this much is reserved when the body begins, instead of growing the buffer: memory that is not written is not
+ * used. */
 #define BODY_AT_ONCE (256u << 10)
-/* A body's first bytes have room whatever the others take: only what is large is refused for a while. */
+/* The first bytes of a body are always accepted: only large bodies are refused when there are too many. */
 #define BODY_ALWAYS (16u << 10)
 #define BUSY_MS     1000
 
-/* The length that its client declared; 0: none. */
+/* The Content-Length; 0: none. */
 static size_t declared_length(const struct exchange *x)
 {
     const char *text = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Content-Length");

@@ -1,8 +1,9 @@
-/* One request's way through libmicrohttpd: its address (begin), its headers, its body by pieces (access; body.c), suspended while
- * it waits for its answer, resumed with it, and completed. One that ends otherwise: abort.c.
+/* The life of a request in libmicrohttpd: request line (exchange_begin), headers, body in pieces (exchange_access;
+ * body.c); suspended while it waits for its answer, resumed with it, and completed. Requests that end otherwise are in
+ * abort.c.
  *
- * A request that is left unanswered without being suspended keeps libmicrohttpd busy: it asks again and again. That is what
- * `hold` makes use of, for a moment; server.c does not let itself be hurried by it. */
+ * If a request is neither answered nor suspended, libmicrohttpd asks for the answer again in each of its runs. `hold`
+ * uses that for a short wait, and server.c keeps it from becoming a busy loop. */
 #include "sidecar/http/exchange.h"
 
 #include "base/xalloc.h"
@@ -12,12 +13,13 @@
 #include <strings.h>
 #include <utlist.h>
 
-/* Decoding an event takes a few times its bytes; beyond this it is an attack. */
+/* The arena's cap: this, and ARENA_TIMES the body. Decoding an event takes a few times its bytes; more than that is an
+ * attack. */
 #define ARENA_SIZE  (256u << 10)
 #define ARENA_TIMES 8u
-/* A publish to a queue in memory is confirmed sooner, many times over. */
+/* A publish to a queue in memory is usually confirmed much sooner. */
 #define HOLD_MS 2
-/* A piece of an answer that goes on. */
+/* The most that is read of a stream at once. */
 #define STREAM_BLOCK (16u << 10)
 
 static struct peer *peer_of(struct MHD_Connection *connection)
@@ -55,7 +57,8 @@ static enum MHD_Result add_header(void *ctx, enum MHD_ValueKind kind, const char
     return MHD_YES;
 }
 
-/* The host that a target names counts, and not what the header says (RFC 9112, 3.2.2). How many there were is judged as ever. */
+/* The authority of an absolute-form target overrides the Host header (RFC 9112, 3.2.2). The number of Host headers
+ * stays as it is: api_begin checks it. */
 static void set_host(struct headers *h, struct span authority)
 {
     bool any = false;
@@ -97,7 +100,7 @@ static void suspend(struct exchange *x)
     MHD_suspend_connection(x->connection);
 }
 
-/* A connection that is neither answered nor suspended: libmicrohttpd asks again in each of its runs. */
+/* Neither answers nor suspends the connection: libmicrohttpd asks again in each of its runs. */
 static void hold(struct exchange *x)
 {
     struct listener *l = x->listener;
@@ -133,7 +136,8 @@ void http_hold(struct exchange *x)
 
 /* ------------------------------------------------------------------ answering */
 
-/* What comes is asked for as the socket takes it; while there is nothing, nobody asks. */
+/* libmicrohttpd calls this whenever the socket can take more. While the stream has nothing, its connection is
+ * suspended. */
 static ssize_t read_stream(void *ctx, uint64_t position, char *to, size_t room)
 {
     struct exchange *x = ctx;
@@ -167,7 +171,7 @@ static enum MHD_Result send_response(struct exchange *x)
     x->stage = STAGE_ANSWERED;
     if (x->peer)
         x->peer->busy = true;
-    listener_owes(x->listener, 2); /* to write it, and to begin anew */
+    listener_owes(x->listener, 2); /* one to write it, one to go on to the next request */
     if (!x->seen)
         s->handler.refused(s->ctx, r->status);
     s->handler.finish(s->ctx, &x->request, &x->arena, r);
@@ -189,11 +193,11 @@ static enum MHD_Result read_headers(struct exchange *x, const char *method)
     fill_request(x, method);
     enum api_answer answer = s->handler.begin(s->ctx, &x->request, &x->arena, &x->body_limit, &x->response, &x->close);
     x->stage = answer == API_CONTINUE ? STAGE_BODY : STAGE_REFUSED;
-    /* Refused before its body was read: the connection cannot be used again, so answer now. */
+    /* Refused with the body unread: the connection cannot be reused, so answer now. */
     return x->stage == STAGE_REFUSED && x->close ? send_response(x) : MHD_YES;
 }
 
-/* ------------------------------------------------------------------ the whole request */
+/* ------------------------------------------------------------------ the complete request */
 
 static void ask(struct exchange *x)
 {
@@ -204,7 +208,7 @@ static void ask(struct exchange *x)
     x->seen = true;
     if (x->peer) {
         x->peer->busy = true;
-        x->peer->deadline = MONO_NEVER; /* it is ours to answer now */
+        x->peer->deadline = MONO_NEVER; /* from here on the sidecar is what takes time */
     }
     s->handler.request(s->ctx, x, &x->request, &x->arena);
     if (x->stage == STAGE_ASKED)
@@ -238,7 +242,7 @@ enum MHD_Result exchange_access(void *ctx, struct MHD_Connection *connection, co
 
 void http_answer(struct exchange *x, struct api_response *response)
 {
-    if (x->stage != STAGE_ASKED) { /* abandoned meanwhile: it has an answer */
+    if (x->stage != STAGE_ASKED) { /* was abandoned, and has an answer already */
         buf_free(&response->body);
         return;
     }

@@ -13,23 +13,23 @@ struct listener {
     struct http_server *server;
     enum api_listener which;
     struct MHD_Daemon *daemon; /* NULL: not used */
-    int fd;                    /* that listens */
-    int epoll_fd;              /* the daemon's: readable when there is something to do for it */
-    unsigned owed;             /* runs that a connection needs of which no socket will tell */
-    size_t held; /* connections that wait without being suspended: libmicrohttpd wants to look at them all the time */
-    mono_t hold_end; /* of the first of them, as the last run saw it */
-    bool quiet;
-    bool ready; /* to be run: its descriptor was readable, or a connection of it goes on */
-    mono_t due; /* when it is to be run all the same */
+    int fd;                    /* the listening socket */
+    int epoll_fd;              /* the daemon's: readable when the daemon has something to do */
+    unsigned owed;             /* runs still needed by a connection although no socket becomes readable */
+    size_t held;     /* connections that wait without being suspended; libmicrohttpd polls them in each of its runs */
+    mono_t hold_end; /* when the first of them is suspended, as of the last run */
+    bool quiet;      /* no longer listens */
+    bool ready;      /* must be run: its descriptor was readable, or a connection was resumed */
+    mono_t due;      /* when to run it even if nothing happens */
     char address[LISTEN_ADDRESS_MAX];
 };
 
-/* A connection, for its deadline. */
+/* A connection, and when it is closed. */
 struct peer {
     struct peer *prev, *next;
     int fd;
-    bool busy; /* with a request that is whole */
-    bool gone; /* when it was looked at last */
+    bool busy; /* a complete request of it is being answered */
+    bool gone; /* as of the last sweep */
     mono_t deadline;
 };
 
@@ -41,13 +41,14 @@ struct http_server {
     struct peer *peers;
     uint32_t peer_count;
     struct exchange *exchanges;
-    uint64_t body_bytes; /* of their bodies */
+    uint64_t body_bytes; /* size of all bodies of these */
     mono_t next_sweep;
-    bool closing; /* every response is its connection's last */
+    bool closing; /* every response closes its connection */
     struct now now;
 };
 
-/* Up to STAGE_REFUSED the request is still arriving; STAGE_TIMED_OUT: it took too long, and its client was told. */
+/* Up to STAGE_REFUSED the request is still arriving. STAGE_ASKED: the handler has it. STAGE_TIMED_OUT: it took too long
+ * to arrive and was answered 408. */
 enum stage { STAGE_ADDRESS, STAGE_BODY, STAGE_REFUSED, STAGE_ASKED, STAGE_ANSWERED, STAGE_TIMED_OUT };
 
 struct exchange {
@@ -56,14 +57,14 @@ struct exchange {
     struct MHD_Connection *connection;
     struct peer *peer;
     enum stage stage;
-    bool hold; /* to be held, not suspended */
-    bool held; /* until held_until */
+    bool hold; /* hold it instead of suspending it (http_hold) */
+    bool held; /* is held, until held_until */
     bool suspended;
-    bool seen;    /* by the handler's `request` */
-    bool close;   /* after the response */
-    bool streams; /* its answer goes on; `cut`: no more, its client is gone */
-    bool cut;
-    char *uri; /* the target as it was sent */
+    bool seen;    /* the handler's `request` was called */
+    bool close;   /* close the connection after the response */
+    bool streams; /* the response is a stream */
+    bool cut;     /* end the stream: its client is gone */
+    char *uri;    /* the request target as sent */
     struct api_request request;
     struct arena arena;
     struct buf body;
@@ -73,7 +74,7 @@ struct exchange {
     mono_t held_until;
 };
 
-/* One of its connections needs so many more runs. */
+/* The listener must be run this many more times for one of its connections. */
 static inline void listener_owes(struct listener *l, unsigned runs)
 {
     l->owed = l->owed > runs ? l->owed : runs;
@@ -84,19 +85,21 @@ void peer_free(struct http_server *s, struct peer *p);
 
 /* Has its client closed or reset it, or shut down its sending side? */
 bool peer_is_gone(const struct peer *p);
-/* The same of one of which nothing is being answered, and nothing can be any more. To be asked from time to time. */
+/* Likewise, for a connection without a request that is being answered or still could be. Call it once per sweep: it is
+ * true only if two calls in a row found the client gone. */
 bool peer_has_left(struct peer *p);
-/* Ends the waiting of exchanges whose client has gone: a suspended connection's end is not seen by libmicrohttpd. */
+/* Ends the exchanges that wait for an answer while their client is gone: libmicrohttpd does not notice that a suspended
+ * connection was closed. */
 void exchanges_drop_gone(struct http_server *s);
-/* Has this connection brought a part of a request only, of its first line say? Then it is answered that its time is over; to be closed after
- * that. */
+/* The connection's deadline is over. If only part of a request arrived, answers 408; the caller then closes the
+ * connection. */
 void exchange_time_out(struct http_server *s, const struct peer *p);
 
-/* The next piece of its body. */
+/* Adds the next piece of the request's body, or refuses the request for its size. */
 void exchange_add_body(struct exchange *x, const char *bytes, size_t size);
 void exchange_drop_body(struct exchange *x);
 
-/* libmicrohttpd's callbacks; ctx is the listener. */
+/* Callbacks of libmicrohttpd; ctx is the listener. */
 void *exchange_begin(void *ctx, const char *uri, struct MHD_Connection *connection);
 enum MHD_Result exchange_access(void *ctx, struct MHD_Connection *connection, const char *url, const char *method,
                                 const char *version, const char *upload, size_t *upload_size, void **slot);

@@ -23,7 +23,7 @@ static int refuse(int fd, const char *address, struct error *e)
     return -1;
 }
 
-/* A socket that nobody answers is left from a process that died. */
+/* Is the socket a leftover of a process that died? Nobody accepts connections on it then. */
 static bool is_stale(const struct sockaddr_un *at)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -69,7 +69,7 @@ static void name_bound(int fd, char *bound)
     snprintf(bound, LISTEN_ADDRESS_MAX, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-/* HOST:PORT apart; brackets around a V6 host fall away. */
+/* Splits HOST:PORT; removes the brackets around an IPv6 host. */
 static bool split(const char *address, char host[128], const char **port)
 {
     const char *colon = strrchr(address, ':');

@@ -6,7 +6,7 @@
 
 #define LISTEN_ADDRESS_MAX 256
 
-/* The listening socket and, in `bound`, its real address; -1 with a sentence. */
+/* Returns the listening socket and writes the address it is bound to; -1 with a message in *e. */
 int listen_open(const char *address, char bound[LISTEN_ADDRESS_MAX], struct error *e);
 
 #endif

@@ -1,4 +1,4 @@
-/* Connections, and whether there is anybody at their other end. */
+/* Connections, and whether their clients are still there. */
 #include "base/xalloc.h"
 #include "sidecar/http/exchange.h"
 
@@ -30,7 +30,8 @@ bool peer_is_gone(const struct peer *p)
     return poll(&f, 1, 0) > 0 && (f.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
-/* What came before its end is read first, and looked at: libmicrohttpd does both until we ask again. */
+/* Only if nothing is left unread, and only the second time: libmicrohttpd must first read and answer what came before
+ * the end. */
 bool peer_has_left(struct peer *p)
 {
     int unread = 0;

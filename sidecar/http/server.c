@@ -1,5 +1,5 @@
-/* Listeners, and the loop's part. A quiesced daemon gives its listening socket back: it must be closed, or new clients
- * hang in its backlog. */
+/* Listeners, and what the event loop calls. A quiesced daemon hands its listening socket back, which must be closed, or
+ * new clients hang in its backlog. */
 #include "sidecar/http/server.h"
 
 #include "base/log.h"
@@ -13,10 +13,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Per connection: 16 KiB of headers, and room to say that they were too many. */
+/* Per connection: 16 KiB of headers, and room to answer that they were too large. */
 #define CONNECTION_MEMORY (24u << 10)
 #define SWEEP_MS          1000
-/* In one go: more would let one listener keep the loop. */
+/* Runs of a listener per loop turn: a limit, so that one listener cannot keep the loop to itself. */
 #define RUNS 4
 
 struct http_server *http_open(const struct http_config *config, const struct http_handler *handler, void *ctx)
@@ -30,7 +30,7 @@ struct http_server *http_open(const struct http_config *config, const struct htt
     return s;
 }
 
-/* The path stays as it was sent: what is %2F in a name must not become a slash. */
+/* Leaves the path as sent: a %2F in a name must not become a slash. */
 static size_t keep_escapes(void *ctx, struct MHD_Connection *connection, char *text)
 {
     (void)ctx, (void)connection;
@@ -54,12 +54,15 @@ static void connection_changed(void *ctx, struct MHD_Connection *connection, voi
         *context = peer_new(l->server, connection);
     else if (*context)
         peer_free(l->server, *context);
-    /* Where there were too many, libmicrohttpd listens again with its next run: nothing else need bring that about. */
+    /* If the connection limit was reached, libmicrohttpd accepts again only in its next run, which no descriptor
+     * triggers. */
     l->ready |= code == MHD_CONNECTION_NOTIFY_CLOSED;
 }
 
-/* A listener whose accept finds no descriptor tries again and again while it has no connection that could end, and nothing else
- * finds one either. So what there are is shared out: an eighth each to operations and probes. */
+/* A listener's limit of connections. If accept fails because no file descriptor is left, a listener without connections
+ * retries in a busy loop, and everything else in the process fails, too. So if max_connections for each listener is
+ * more than there are descriptors, these are divided: an eighth each for operations and probes, the rest for the
+ * application. */
 static unsigned connections_of(const struct http_server *s, enum api_listener which)
 {
     uint64_t most = s->config.max_connections, eighth = s->config.descriptors / 8;
@@ -79,7 +82,7 @@ bool http_listen(struct http_server *s, enum api_listener which, const char *add
         return false;
     l->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, exchange_access, l,
-        MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL, /* first: it then serves the other options, too */
+        MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL, /* first, so that it logs errors in the other options, too */
         MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_CONNECTION_LIMIT, connections_of(s, which),
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(s->config.idle_ms / 1000), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
@@ -90,7 +93,7 @@ bool http_listen(struct http_server *s, enum api_listener which, const char *add
         return error_set(e, "libmicrohttpd would not serve %s", address);
     }
     l->epoll_fd = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
-    l->ready = true; /* it begins to listen with its first run */
+    l->ready = true; /* the daemon starts to accept in its first run */
     return true;
 }
 
@@ -128,7 +131,7 @@ void http_close(struct http_server *s)
     free(s);
 }
 
-/* ------------------------------------------------------------------ the loop's part */
+/* ------------------------------------------------------------------ for the event loop */
 
 size_t http_fds(const struct http_server *s, int *fds)
 {
@@ -146,9 +149,10 @@ void http_readable(struct http_server *s, int fd)
         s->listeners[i].ready |= s->listeners[i].daemon && s->listeners[i].epoll_fd == fd;
 }
 
-/* libmicrohttpd's timeouts count silence only: a byte now and then would hold a connection for ever. And an end that comes
- * with bytes that make no request, or not the whole of one, it may not see until its timeout: a few who vanish in the middle of
- * theirs would take all connections from the others. */
+/* Closes connections that libmicrohttpd would keep:
+ * - Its timeouts only measure silence: a client that sends a byte now and then could keep its connection for ever.
+ * - If a client closes its connection after only part of a request, libmicrohttpd may not notice before its timeout: a
+ *   few clients that vanish like this could use up all connections. */
 static void sweep(struct http_server *s)
 {
     if (mono_before(s->now.mono, s->next_sweep))
@@ -164,15 +168,16 @@ static void sweep(struct http_server *s)
     }
 }
 
-/* Is libmicrohttpd in a hurry for nothing but connections that are held? Should another one have to go on that nobody knows of, it
- * does in the next turn, or when these are suspended, HOLD_MS from now at most. */
+/* Does libmicrohttpd want to run again at once only because of held connections? Then it is not run. If another
+ * connection needed that run, it gets it in the next turn, or at the latest when the held ones are suspended, within
+ * HOLD_MS. */
 static bool is_held_up(const struct listener *l)
 {
     return l->held && l->owed == 0;
 }
 
-/* Runs it until it waits for its sockets. What it knows by itself to have come is not in its timeout: a connection that
- * goes on (exchange.c makes the listener ready then). */
+/* Runs the listener until it only waits for its sockets. MHD_get_timeout does not report resumed connections;
+ * exchange.c sets `ready` for these. */
 static void run(struct listener *l, mono_t now)
 {
     MHD_UNSIGNED_LONG_LONG ms = 0;

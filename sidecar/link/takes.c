@@ -2,8 +2,8 @@
  *
  * The credit given to the broker is exactly what the waiting takes still want, so that no event's lease starts before
  * somebody is there to take it. The broker answers credit with the events it has, then with Idle. A take ends when it
- * has `max` events, or at Idle if it has some; while the broker is idle it ends with the loop turn that brings its next
- * event. */
+ * has `max` events or is full by bytes, or at Idle if it has some; while the broker is idle it ends with the loop turn
+ * that brings its next event. */
 #include "base/xalloc.h"
 #include "sidecar/link/uplink_priv.h"
 
