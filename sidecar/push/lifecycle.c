@@ -37,7 +37,7 @@ void lifecycle_tick(struct lifecycle *c, mono_t now)
     case SUBSCRIPTION_THROTTLED:
     case SUBSCRIPTION_NO_QUEUE: enter(c, SUBSCRIPTION_ACTIVE); return;
     case SUBSCRIPTION_REFUSED: enter(c, SUBSCRIPTION_HANDSHAKING); return;
-    default: c->until = MONO_NEVER; /* unreachable: one event tries whether it still is */
+    default: c->until = MONO_NEVER; /* SUBSCRIPTION_UNREACHABLE: a single event tries the connection again */
     }
 }
 
@@ -75,8 +75,8 @@ void lifecycle_handshake_ended(struct lifecycle *c, bool reached, bool allowed, 
     }
 }
 
-/* Pushes that were under way together end one after the other: what one of them has decided stands, unless another asks for
- * more. */
+/* Pushes that were sent in parallel end one after the other. The state that one of them led to stays, unless a later
+ * one asks for a longer wait or ends the subscription. */
 void lifecycle_push_ended(struct lifecycle *c, const struct push_verdict *v, mono_t now, uint32_t random)
 {
     if (is_final(c))

@@ -1,5 +1,5 @@
-/* The lifecycle of a subscription, pure: how many pushes may be under way now, and when to try again. What happens comes in
- * with the time and randomness; push.c carries out what it says. */
+/* The state machine of a subscription: how many pushes may be under way, and when to try again. Pure: the functions are
+ * told what happened, the time and a random number, and push.c acts on the state. */
 #ifndef SLUICE_SIDECAR_PUSH_LIFECYCLE_H
 #define SLUICE_SIDECAR_PUSH_LIFECYCLE_H
 
@@ -7,27 +7,27 @@
 
 struct lifecycle {
     enum subscription_state state; /* never SUBSCRIPTION_STANDBY */
-    mono_t until;                  /* nothing is pushed or asked before; MONO_NEVER: nothing is waited for */
-    unsigned tries;                /* connections, handshakes or queues that failed in a row */
+    mono_t until;                  /* no push and no handshake before this; MONO_NEVER: no wait */
+    unsigned tries;                /* failed connections, handshakes or takes in a row */
     bool handshaking;              /* a handshake is under way */
 };
 
-/* A new subscription, or one that was put again. */
+/* Starts (again) with a subscription that was created or changed. */
 void lifecycle_begin(struct lifecycle *c, bool handshake);
-/* Time goes by: waits end. */
+/* Ends the wait if it is over. */
 void lifecycle_tick(struct lifecycle *c, mono_t now);
-/* How many slots may be in use: pushes under way and events waited for. Those under way above it go on. */
+/* How many slots may be in use, for pushes and for takes that wait. Pushes beyond it that are under way go on. */
 uint32_t lifecycle_slots(const struct lifecycle *c, uint32_t concurrency);
-/* Shall the application be asked now whether it wants events? Then the next input is lifecycle_handshake_sent. */
+/* Must a handshake be sent now? If so, call lifecycle_handshake_sent next. */
 bool lifecycle_needs_handshake(const struct lifecycle *c);
 void lifecycle_handshake_sent(struct lifecycle *c);
-/* Its answer; `reached`: there was one. */
+/* The handshake's result; `reached`: there was an answer; `allowed`: it allows pushes from this application. */
 void lifecycle_handshake_ended(struct lifecycle *c, bool reached, bool allowed, mono_t now, uint32_t random);
-/* A push ended. */
+/* A push ended with this verdict. */
 void lifecycle_push_ended(struct lifecycle *c, const struct push_verdict *v, mono_t now, uint32_t random);
 /* The queue cannot be consumed. */
 void lifecycle_no_queue(struct lifecycle *c, mono_t now, uint32_t random);
-/* Nothing new begins any more. */
+/* Drains: no new pushes. A stopped subscription stays stopped. */
 void lifecycle_drain(struct lifecycle *c);
 
 #endif

@@ -1,4 +1,4 @@
-/* Pushes: slots are filled from the queue, sent, and settled by what came of it. */
+/* Pushes: each slot takes an event from the queue, sends it, and settles it by the outcome. */
 #include "sidecar/push/push.h"
 
 #include "base/clock.h"
@@ -62,7 +62,7 @@ void push_cancel_handshake(struct subscription *s)
     }
 }
 
-/* ------------------------------------------------------------------ what is said to people */
+/* ------------------------------------------------------------------ messages for people */
 
 static const char *sentence_of(const struct push_outcome *o, const char *word, char out[256])
 {
@@ -101,11 +101,11 @@ static void settle(struct slot *x, struct receipt_ack word)
     p->busy = true;
 }
 
-/* When a failed event comes again is the broker's to say; what the application said goes with it. */
+/* When a failed event is redelivered is up to the broker; the application's answer is recorded with the nack. */
 static void settle_by(struct slot *x, const struct push_outcome *o, const struct push_verdict *v)
 {
     struct receipt_ack failure = {
-        /* or a deferral, which is none */
+        /* or a deferral, see below */
         .kind = v->result == PUSH_DROPPED ? SETTLE_DROP : SETTLE_NACK,
         .status = o->end == PUSH_ANSWERED ? (uint32_t)o->status : 0,
         .error = span_str(x->of->last_error),
@@ -130,7 +130,7 @@ static void count(struct slot *x, const struct push_outcome *o, const struct pus
     static const int64_t bounds_ms[PUSH_BOUNDS] = PUSH_BOUNDS_MS;
     struct subscription *s = x->of;
     int64_t took =
-        clock_now().mono.ns - x->started.ns; /* the turn's own `now` would not see what was done within the turn */
+        clock_now().mono.ns - x->started.ns; /* not p->now, which would leave out time spent within the turn */
     unsigned bucket = 0;
     while (bucket < PUSH_BOUNDS && took > bounds_ms[bucket] * MONO_MS)
         bucket++;
@@ -143,8 +143,8 @@ static void count(struct slot *x, const struct push_outcome *o, const struct pus
         sentence_of(o, v->word, s->last_error);
 }
 
-/* An answer decides on its event, and on the subscription as it was when the event was sent: one that was put since then may lead
- * elsewhere. */
+/* The answer settles its event. It changes the subscription's state only if that was not put since the event was sent:
+ * its URL may be another one by now. */
 static void pushed(struct slot *x, const struct push_outcome *o)
 {
     struct subscription *s = x->of;
@@ -244,13 +244,13 @@ static void write_request(struct slot *x, const struct api_taken *t, uint64_t co
     x->attempt = t->attempt;
 }
 
-/* Nothing is asked of the uplink from here: it is in the middle of its own list. */
+/* Must not call the uplink, which is iterating over its takes. */
 static void on_taken(void *request, const struct uplink_taken *t)
 {
     struct slot *x = request;
     struct subscription *s = x->of;
     enum subscription_state before = s->lifecycle.state;
-    s->push->now = clock_now(); /* it may have been long since the loop came by */
+    s->push->now = clock_now(); /* the last push_run may be long ago */
     if (t->count) {
         s->waiting--;
         s->pushing++;
@@ -278,7 +278,7 @@ static bool on_alive(void *request)
 
 static const struct uplink_handler takes = { .taken = on_taken, .alive = on_alive };
 
-/* ------------------------------------------------------------------ the loop's part */
+/* ------------------------------------------------------------------ for the event loop */
 
 static void ask(struct subscription *s)
 {
@@ -336,7 +336,7 @@ void push_drain(struct push *p)
     p->draining = true;
     for (struct subscription *s = p->subscriptions; s; s = s->next) {
         lifecycle_drain(&s->lifecycle);
-        s->detail[0] = '\0'; /* it was another state's */
+        s->detail[0] = '\0'; /* it belonged to the state before */
         push_cancel_takes(s, 0);
     }
 }

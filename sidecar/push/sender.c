@@ -1,5 +1,5 @@
-/* libcurl tells which descriptors it waits for (into an epoll of its own, nested in the loop's) and by when it wants to be
- * called. */
+/* libcurl's callbacks say which descriptors to watch and when to call it next. The descriptors are in an epoll of their
+ * own, which is nested in the event loop's. */
 #include "sidecar/push/transfer.h"
 
 #include "base/clock.h"
@@ -14,24 +14,24 @@
 
 #define SPARE_MOST 16u
 #define EVENTS     64
-/* Beside a descriptor: of a connection that is kept for the next request. */
+/* Flag beside a descriptor in epoll's data: an idle connection, kept for the next request. */
 #define KEPT (UINT64_C(1) << 32)
 
 struct sender {
     void (*done)(void *cookie, const struct sender_answer *answer);
     CURLM *multi; /* NULL while there are neither requests nor connections */
-    bool begun;   /* libcurl is */
+    bool begun;   /* curl_global_init was called */
     struct transfer *under_way, *spare;
     unsigned spare_count;
     mono_t due;
-    mono_t idle_end; /* then what is open and not used again is closed; MONO_NEVER: something is under way */
+    mono_t idle_end; /* when idle connections are closed; MONO_NEVER: a request is under way */
     int epoll_fd;
 };
 
-/* ------------------------------------------------------------------ what libcurl wants of the loop */
+/* ------------------------------------------------------------------ callbacks of libcurl */
 
-/* A connection that is kept is watched on: whatever comes on it, its end or an answer that nobody asked for, was not meant for the next
- * request, which libcurl would send there all the same, and take that answer for its own. */
+/* An idle connection stays watched. Whatever arrives on it, a close or an unsolicited answer, does not belong to the
+ * next request; but libcurl would send that request there and take the stale answer for its own. */
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *of_socket)
 {
     struct sender *s = ctx;
@@ -45,8 +45,9 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *of
     return 0;
 }
 
-/* libcurl does not use one again whose end has come, and nothing before it. One that says ever more is shut down at least: then the next
- * request fails. */
+/* Something arrived on an idle connection. Shuts it down and reads what it has: libcurl does not reuse a connection if
+ * all that it finds there is its end. If the peer sends more than is read here, the next request on it fails, since it
+ * is shut down. */
 static void drop_kept(struct sender *s, const struct epoll_event *event)
 {
     char rest[4096];
@@ -156,7 +157,7 @@ static bool end_all(struct sender *s)
     return any;
 }
 
-/* ------------------------------------------------------------------ the loop's part */
+/* ------------------------------------------------------------------ for the event loop */
 
 int sender_fd(const struct sender *s)
 {
@@ -174,7 +175,8 @@ static int as_curl(uint32_t events)
            (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
 }
 
-/* Called a moment too early, libcurl does nothing, and does not say its time again: it must be asked. */
+/* If libcurl is called a moment before its timeout, it does nothing and does not set the timer again, so ask for the
+ * time. */
 static void keep_time(struct sender *s)
 {
     long ms = -1;
@@ -182,8 +184,8 @@ static void keep_time(struct sender *s)
         on_timer(s->multi, ms, s);
 }
 
-/* libcurl closes an idle connection only when it looks for another one: until then an application that serves one after the other
- * would stand still. Most servers close them after five seconds. */
+/* libcurl closes an idle connection only when it looks for another one. Until then an application that serves one
+ * connection at a time would be blocked. (Most servers close idle connections after five seconds.) */
 static void close_connections(struct sender *s)
 {
     if (s->multi)
@@ -201,7 +203,7 @@ bool sender_run(struct sender *s, mono_t now)
     if (!s->multi)
         return false;
     int count = epoll_wait(s->epoll_fd, events, EVENTS, 0);
-    /* First: the others may have libcurl close them, and open new ones under their numbers. */
+    /* First, because libcurl may close these connections below and reuse their descriptor numbers. */
     for (int i = 0; i < count; i++)
         drop_kept(s, &events[i]);
     if (s->due.ns <= now.ns) {

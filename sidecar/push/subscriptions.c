@@ -1,4 +1,4 @@
-/* The subscriptions there are: put, deleted, looked at. */
+/* The list of subscriptions: put, delete, report. */
 #include "sidecar/push/push_priv.h"
 
 #include "base/xalloc.h"
@@ -95,7 +95,7 @@ bool push_delete(struct push *p, const char *name)
     return true;
 }
 
-/* ------------------------------------------------------------------ looking */
+/* ------------------------------------------------------------------ status */
 
 static void fill(const struct subscription *s, mono_t now, struct subscription_info *out)
 {

@@ -1,6 +1,6 @@
-/* A request that goes out on a connection kept open and gets no byte back is one that libcurl would send again by itself: the
- * application may have seen it, so the prerequest callback ends the second try, and the broker's next attempt carries the
- * right number. */
+/* If a request on a reused connection gets no byte back, libcurl sends it again by itself. But the application may have
+ * seen it, so the prerequest callback aborts the second try: the broker then makes the next attempt, with the right
+ * attempt number. */
 #include "sidecar/push/transfer.h"
 
 #include "base/xalloc.h"
@@ -31,7 +31,8 @@ static size_t on_body(char *data, size_t one, size_t size, void *ctx)
     return x->too_big ? 0 : size;
 }
 
-/* Nobody offered to decode anything, and a few bytes could become very many: only chunks are understood. */
+/* Any transfer coding but chunked is refused: none was offered, and compressed, a few bytes could expand to very many.
+ * */
 static bool is_coded(struct span line)
 {
     char coding[PUSH_HEADER_MAX];
@@ -47,7 +48,7 @@ static size_t on_header(char *data, size_t one, size_t size, void *ctx)
     (void)one;
     x->header_bytes += size;
     x->too_big |= x->header_bytes > SENDER_HEADERS_MAX;
-    if (size >= 5 && memcmp(data, "HTTP/", 5) == 0) /* what an interim answer said is not the answer's */
+    if (size >= 5 && memcmp(data, "HTTP/", 5) == 0) /* headers of an interim (1xx) answer do not count */
         x->retry_after_size = x->allowed_size = 0;
     push_header(line, "Retry-After", x->retry_after, &x->retry_after_size);
     push_header(line, "WebHook-Allowed-Origin", x->allowed, &x->allowed_size);
@@ -57,8 +58,9 @@ static size_t on_header(char *data, size_t one, size_t size, void *ctx)
 
 /* ------------------------------------------------------------------ a request */
 
-/* What is the same of every request. No proxy, no redirect, no other protocol, no name or secret from anywhere. QUICK_EXIT: one
- * that ends while its host is still looked for leaves that thread to itself, for to wait for it would be to stand still. */
+/* The options that are the same for every request: no proxy, no redirects, HTTP only, no user name or password from
+ * anywhere. QUICK_EXIT: if a request ends during its DNS lookup, libcurl must not wait for the resolver thread, which
+ * would block the event loop. */
 struct transfer *transfer_new(void)
 {
     struct transfer *x = xcalloc(1, sizeof *x);
@@ -96,7 +98,7 @@ void transfer_clear(struct transfer *x)
     buf_free(&x->body);
 }
 
-/* "name: value". Without a value libcurl would leave it out, unless it is written "name;". */
+/* Adds a line "name: value". libcurl sends a header with an empty value only if it is written "name;". */
 static bool add_line(struct transfer *x, const char *line)
 {
     size_t name = strlen(line) - 2;
@@ -110,7 +112,7 @@ static bool add_line(struct transfer *x, const char *line)
     return all != NULL;
 }
 
-/* Two headers are left out that libcurl would make up: a content type nobody named, and a question before a larger body. */
+/* Suppresses two headers that libcurl would add by itself: Expect, for larger bodies, and a default Content-Type. */
 static bool add_headers(struct transfer *x, const struct buf *headers)
 {
     const char *at = (const char *)headers->data, *end = at + headers->size;
@@ -137,7 +139,7 @@ bool transfer_set_up(struct transfer *x, const struct sender_request *r)
            !curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, *r->target->socket ? r->target->socket : NULL) &&
            !curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body) &&
            !curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.size) &&
-           /* behind the fields, which make a POST of any request */
+           /* after CURLOPT_POSTFIELDS, which makes a POST of any request */
            !curl_easy_setopt(easy, post ? CURLOPT_POST : CURLOPT_HTTPGET, 1L) &&
            !curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, post ? NULL : r->method) &&
            !curl_easy_setopt(easy, CURLOPT_HTTPHEADER, x->headers) &&
@@ -145,7 +147,7 @@ bool transfer_set_up(struct transfer *x, const struct sender_request *r)
            !curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)r->limit_ms);
 }
 
-/* ------------------------------------------------------------------ what it came to */
+/* ------------------------------------------------------------------ the result */
 
 static enum push_end end_of(const struct transfer *x, CURLcode code)
 {
@@ -164,7 +166,7 @@ static const char *error_of(const struct transfer *x, CURLcode code, enum push_e
         return "the answer has a Transfer-Encoding other than chunked";
     if (code == CURLE_ABORTED_BY_CALLBACK)
         return "the connection ended before an answer came";
-    if (code == CURLE_OUT_OF_MEMORY) /* as it calls what passes a bound of its own: a request's head of 1 MiB */
+    if (code == CURLE_OUT_OF_MEMORY) /* libcurl's code, too, for headers beyond its own limit of 1 MiB */
         return "the event's attributes are too large for an HTTP request's headers";
     return x->error[0] ? x->error : curl_easy_strerror(code);
 }

@@ -1,4 +1,5 @@
-/* One request to an application: what libcurl is told of it, and what it came to. Private to sender.c, whose it is. */
+/* One request to an application and its answer: a libcurl easy handle and what its callbacks collect. Private to
+ * sender.c. */
 #ifndef SLUICE_SIDECAR_PUSH_TRANSFER_H
 #define SLUICE_SIDECAR_PUSH_TRANSFER_H
 
@@ -6,7 +7,7 @@
 
 #include <curl/curl.h>
 
-/* How long a connection is kept for the next one. */
+/* How long an idle connection is kept for the next request. */
 #define IDLE_SECONDS 1L
 
 struct transfer {
@@ -14,7 +15,7 @@ struct transfer {
     CURL *easy;
     struct curl_slist *headers;
     void *cookie;
-    unsigned requests; /* times that a request began to be sent */
+    unsigned requests; /* how often libcurl began to send the request */
     size_t header_bytes, body_bytes;
     bool too_big, coded, keep_body;
     struct buf body;
@@ -23,14 +24,15 @@ struct transfer {
     char error[CURL_ERROR_SIZE];
 };
 
-/* For one request after the other, each set up anew. NULL: no memory for it. */
+/* A handle that can be used for one request after the other, each with its own transfer_set_up. NULL if libcurl fails.
+ * */
 struct transfer *transfer_new(void);
 void transfer_free(struct transfer *x);
-/* False: it cannot be sent; to be cleared all the same. */
+/* False if the request cannot be sent; call transfer_clear in any case. */
 bool transfer_set_up(struct transfer *x, const struct sender_request *r);
-/* What it came to; points into it. */
+/* The result of a request that ended with `code`; points into *x. */
 struct sender_answer transfer_answer(const struct transfer *x, CURLcode code);
-/* Lets go of what it held for its request. */
+/* Frees what belongs to the request; the handle can be set up again. */
 void transfer_clear(struct transfer *x);
 
 #endif

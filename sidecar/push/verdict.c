@@ -26,7 +26,7 @@ static bool parse_seconds(const char *text, int64_t *ms)
     return true;
 }
 
-/* "Sun, 06 Nov 1994 08:49:37 GMT"; the name of the day is not needed. */
+/* "Sun, 06 Nov 1994 08:49:37 GMT"; the name of the day is ignored. */
 static bool parse_date(const char *text, wall_t now, int64_t *ms)
 {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
@@ -94,7 +94,7 @@ struct push_verdict push_judge(const struct push_outcome *o, wall_t now)
     return (struct push_verdict){ .result = PUSH_FAILED };
 }
 
-/* The raw string of the object's member `status`, quotes and all; empty: there is none. */
+/* The raw value of the member `status`, quotes included; empty if there is none. */
 static struct span status_of_body(struct span body)
 {
     struct scan_value whole, value;
@@ -127,12 +127,12 @@ struct push_verdict push_judge_dapr(const struct push_outcome *o, wall_t now)
         return judge_body(o->body);
     if (o->status == 404)
         return (struct push_verdict){ .result = PUSH_DROPPED };
-    if (o->status == 410) /* it says nothing special there */
+    if (o->status == 410) /* has no special meaning in Dapr */
         return (struct push_verdict){ .result = PUSH_FAILED };
     return push_judge(o, now);
 }
 
-/* The control characters of ASCII, and those that UTF-8 writes as C2 80 to C2 9F. */
+/* Replaces control characters by spaces: those of ASCII, and U+0080 to U+009F (C2 80 to C2 9F in UTF-8). */
 static void blank_controls(char *text)
 {
     for (unsigned char *c = (unsigned char *)text; *c; c++) {
