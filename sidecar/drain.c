@@ -1,4 +1,4 @@
-/* The drain: what was handed out may still be settled, and the log says what is waited for. */
+/* The drain: events that were handed out may still be settled, and the log says what the drain waits for. */
 #include "base/log.h"
 #include "base/units.h"
 #include "sidecar/sidecar_priv.h"

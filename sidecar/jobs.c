@@ -1,4 +1,4 @@
-/* Requests: what HTTP brings is judged by the API, carried out by the uplink, and answered. */
+/* The life of a request: received by HTTP, parsed by the API, carried out by the uplink, and answered. */
 #include "sidecar/sidecar_priv.h"
 
 #include "base/clock.h"
@@ -7,14 +7,14 @@
 #include <stdlib.h>
 
 #define CALL_TIMEOUT_MS 5000
-/* What lies on disk is read first. */
+/* Longer, because a redrive first reads dead events from disk. */
 #define REDRIVE_TIMEOUT_MS 20000
 
 void job_answer(struct job *j, struct api_response *response)
 {
     struct sidecar *s = j->sidecar;
     j->waiting = false;
-    /* The turn's own `now` would not see what was done within the turn. */
+    /* Not s->now, which would leave out time spent within the turn. */
     metrics_request(s->metrics, j->command.route, response->status, clock_now().mono.ns - j->started.ns);
     http_answer(j->exchange, response);
 }
@@ -45,7 +45,7 @@ static void answer_problem(struct job *j, enum reason reason)
     job_answer(j, &r);
 }
 
-/* The same in the words of the API that was asked. */
+/* Likewise, in the format of the API that was called (Dapr's has its own). */
 static void answer_refusal(struct job *j, enum reason reason)
 {
     const struct api_outcome outcome = { .reason = reason, .retry_after_ms = 1000 };
@@ -75,7 +75,7 @@ static void on_refused(void *ctx, int status)
     metrics_request(s->metrics, NULL, status, 0);
 }
 
-/* A stream of the system's randomness: one draw a request would be a system call each. */
+/* Random bytes from a stream cipher with a random key: asking the kernel would be a system call for each request. */
 static void draw(struct sidecar *s, uint8_t out[16])
 {
     uint8_t nonce[crypto_stream_chacha20_NONCEBYTES] = { 0 };
@@ -193,7 +193,8 @@ static int64_t on_fill(void *ctx, struct exchange *x, uint8_t *to, size_t room)
     return stream_fill(*http_slot(x), to, room);
 }
 
-/* May the broker have got, or get, a call of it that changes something? While it is away what is held goes to one that comes. */
+/* Does the job have a call that changes something and that the broker may have received, or may still receive? Calls
+ * that are held while there is no session are sent when one comes up. */
 static bool may_change(const struct job *j)
 {
     switch (j->command.kind) {
@@ -225,7 +226,8 @@ static void answer_abandoned(struct job *j, enum reason why)
     }
 }
 
-/* What a publish, acks, or a call that changes something, will come to when it is not decided nobody knows: 503 would be a lie. */
+/* The result of a publish, of acks, or of a call that changes something is not known yet. A 503 would claim that
+ * nothing was done, so these are answered as unknown. */
 static void on_abandon(void *ctx, struct exchange *x, enum reason why)
 {
     struct sidecar *s = ctx;
@@ -259,7 +261,8 @@ static void published(void *request, const struct api_outcome *outcomes)
     struct api_response r;
     for (size_t i = 0; i < j->command.u.publish.count; i++)
         metrics_published(j->sidecar->metrics, outcomes[i].reason, 1);
-    job_explain_refusal(j, outcomes[j->command.u.publish.count - 1].reason); /* the first refusal is all later ones' */
+    job_explain_refusal(j,
+                        outcomes[j->command.u.publish.count - 1].reason); /* after a refusal all later events have it */
     api_render_publish(&j->command, outcomes, j->arena, &r);
     job_answer(j, &r);
 }
@@ -274,7 +277,7 @@ static void taken(void *request, const struct uplink_taken *t)
         job_answer(j, &r);
         return;
     }
-    bool gone = t->count && !http_is_alive(j->exchange); /* a write to it may still succeed, and reach nobody */
+    bool gone = t->count && !http_is_alive(j->exchange); /* a write could still succeed, although nobody reads it */
     for (size_t i = 0; i < t->count; i++) {
         buf_add(&j->receipts, t->events[i].receipt.data, t->events[i].receipt.size);
         buf_add_byte(&j->receipts, '\0');

@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-/* A sidecar is counted by its megabytes: one arena, and what is freed goes back early. */
+/* A sidecar must be small: a single malloc arena, and freed memory is returned to the system early. */
 static void tune_malloc(void)
 {
     mallopt(M_ARENA_MAX, 1);
@@ -52,7 +52,7 @@ static void say_ready(const struct sidecar *s, const struct sidecar_options *o)
     fflush(stdout);
 }
 
-/* While it stops only those that ask for that once more are heard: a SIGHUP, which changes nothing, must not end a drain. */
+/* `hangup`: also SIGHUP. Not while the sidecar stops, because any signal then ends the drain, and SIGHUP must not. */
 static int watch_signals(int fd, bool hangup)
 {
     sigset_t signals;
@@ -65,7 +65,7 @@ static int watch_signals(int fd, bool hangup)
     return signalfd(fd, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* True: stop. SIGHUP changes nothing here, and must not kill either. */
+/* Returns true to stop. SIGHUP has no effect; it is handled so that it does not end the process. */
 static bool take_signal(int fd)
 {
     struct signalfd_siginfo info;
@@ -79,7 +79,7 @@ static bool take_signal(int fd)
     return false;
 }
 
-/* Until a signal ends it. */
+/* Runs until a signal ends it. */
 static void serve(struct sidecar *s, const struct sidecar_options *options, int signal_fd)
 {
     say_ready(s, options);

@@ -10,7 +10,8 @@
 
 #define STATUSES 24u
 
-/* Upper bounds in microseconds; chosen around what a confirm takes, from loopback to a full queue's wait. */
+/* Upper bounds of the histogram's buckets, in microseconds: from a confirm over loopback to a publish that waits for
+ * room. */
 static const uint32_t bounds_us[] = { 100,   250,    500,    1000,   2500,    5000,    10000,   25000,
                                       50000, 100000, 250000, 500000, 1000000, 2500000, 10000000 };
 #define BOUNDS (sizeof bounds_us / sizeof *bounds_us)
@@ -30,7 +31,7 @@ struct metrics {
     const struct api_route *routes;
     size_t count;
     uint64_t published[64];          /* by reason */
-    struct route_metrics by_route[]; /* one more than routes: those without one */
+    struct route_metrics by_route[]; /* one more than routes: the last is for requests that matched none */
 };
 
 struct metrics *metrics_new(void)
@@ -131,7 +132,8 @@ static void write_published(const struct metrics *m, struct buf *b)
     }
 }
 
-/* Names as Prometheus' own clients have them. What the kernel, or an older broker, does not tell has no series. */
+/* The names are those of Prometheus' client libraries. A value that the kernel or an older broker does not report has
+ * no series. */
 static void write_usage(const char *prefix, const char *whose, const struct usage *u, struct buf *b)
 {
     const struct {

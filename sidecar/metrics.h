@@ -1,4 +1,4 @@
-/* The sidecar's own figures, and the Prometheus text of these, of the broker and of its queues. */
+/* The sidecar's own metrics, and the Prometheus text of these, of the broker, its queues and topics. */
 #ifndef SLUICE_SIDECAR_METRICS_H
 #define SLUICE_SIDECAR_METRICS_H
 
@@ -12,28 +12,31 @@ struct metrics;
 struct metrics *metrics_new(void);
 void metrics_free(struct metrics *m);
 
-/* A request was answered. `route` is one of routes_all's, NULL when it never had one. */
+/* Counts an answered request. `route` is one of routes_all's; NULL if none matched. */
 void metrics_request(struct metrics *m, const struct api_route *route, int status, int64_t took_ns);
-/* Events of a publish, by what became of them. */
+/* Counts events of a publish by their outcome. */
 void metrics_published(struct metrics *m, enum reason reason, uint64_t events);
 
-/* Everything about the sidecar. */
+/* Appends the metrics of the sidecar itself. */
 void metrics_write(const struct metrics *m, const struct uplink *u, uint32_t connections, struct buf *out);
 
-/* ---- the broker's, as its control calls tell them */
+/* ---- the broker's metrics, from its replies to control calls */
 void metrics_write_broker(const struct broker_info *b, struct buf *out);
 
-/* Which queues have series of their own: the first `most` names that ever came, for the process's life, and names that
- * match a pattern (shell's *, ?, []). The rest are one, queue="other". */
+/* Which queues and topics have series of their own: names that match a pattern of `pinned` (shell wildcards *, ?, [];
+ * borrowed), and the first `most` other names that were seen since the process started. All others are summed up as
+ * "other". */
 struct queue_metrics;
 struct queue_metrics *queue_metrics_new(uint64_t most, const struct setting_list *pinned);
 void queue_metrics_free(struct queue_metrics *m);
 
-/* One answer's queues: added page by page, then written. Several may be under way at once. */
-struct queue_collection;
-/* Is that queue, or topic, which share one set of names, one of those? */
+/* Has the queue or topic of that name series of its own? Queues and topics share one set of names. May add the name to
+ * it. */
 bool queue_metrics_has_series(struct queue_metrics *m, const char *name);
-/* The same of topics. */
+
+/* The queues, or the topics, of one answer to /metrics: added page by page, then written. Several may be under way at
+ * once. Freeing NULL is allowed. */
+struct queue_collection;
 struct topic_collection;
 struct topic_collection *topic_collection_new(struct queue_metrics *m);
 void topic_collection_free(struct topic_collection *c);

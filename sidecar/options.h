@@ -19,15 +19,17 @@ struct sidecar_options {
     char *log_level, *log_format;
 };
 
-/* The table; a configuration file's subscriptions go to `options`. */
+/* The table of settings. Subscriptions in a configuration file are added to `options`. */
 const struct settings *sidecar_settings(struct sidecar_options *options);
 void sidecar_options_free(struct sidecar_options *o);
-/* What the table cannot say, and the rest of what subscriptions leave out: addresses beyond loopback need a token, … Reads the token. *token is owned by the caller,
- * NULL when none is set. False with a sentence. */
+/* Checks what the table cannot express (such as: an address beyond loopback needs a token), completes the subscriptions
+ * with defaults, and reads the token file. *token passes to the caller; NULL if none is set. False with a message in
+ * *e. */
 bool sidecar_options_check(struct sidecar_options *o, char **token, struct error *e);
-/* Can the keys be read that it names? What `sluice config check` does not ask: they are not where the file is looked at. */
+/* Can the key files that `o` names be read? Not part of `sluice config check`, which may run on a machine without them.
+ * */
 bool sidecar_options_check_keys(const struct sidecar_options *o, struct error *e);
-/* Does everybody who can reach that address sit on this machine? Unix sockets and loopback. */
+/* Can the address be reached from this machine only? True for unix sockets and loopback. */
 bool address_is_local(const char *address);
 
 #endif

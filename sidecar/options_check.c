@@ -1,4 +1,4 @@
-/* What the table of options.c cannot say: what depends on other settings, and on what is written in a value. */
+/* Checks that the table in options.c cannot express: on several settings together, or on the content of a value. */
 #include "base/curve.h"
 #include "base/endpoint.h"
 #include "base/log.h"
@@ -32,7 +32,7 @@ bool address_is_local(const char *address)
            strncmp(address, "localhost:", 10) == 0 || strncmp(address, "[::1]:", 6) == 0;
 }
 
-/* HOST:PORT, [V6]:PORT or unix:PATH; what only the system can say comes when it is listened on. */
+/* HOST:PORT, [V6]:PORT or unix:PATH. The rest is found out when the address is bound. */
 static bool check_address(const char *address, struct error *e)
 {
     const char *colon = strrchr(address, ':');
@@ -65,7 +65,7 @@ static bool begins_with(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* An inbox may leave its port to the system. */
+/* An endpoint; or one whose port is chosen by the system (":*" or ":!"). */
 static bool is_inbox(const char *endpoint)
 {
     const char *colon = strrchr(endpoint, ':');
@@ -103,7 +103,7 @@ static bool check_addresses(const struct sidecar_options *o, const char *token, 
     return true;
 }
 
-/* Hosts stand alone, origins have a scheme; what is written otherwise matches nothing, and nobody would say so. */
+/* Hosts have no scheme, origins have one. Refused here, because in any other form they would silently match nothing. */
 static bool check_lists(const struct sidecar_options *o, struct error *e)
 {
     const struct setting_list *const hosts[] = { &o->push_allow, &o->hosts };
@@ -131,7 +131,7 @@ bool sidecar_options_check_keys(const struct sidecar_options *o, struct error *e
     struct curve_keys own;
     char broker[CURVE_KEY_SIZE];
     if (!o->secret_key_file || !begins_with(o->broker, "tcp://"))
-        return true; /* over ipc the kernel says who is who */
+        return true; /* CURVE is for tcp only: over ipc, the kernel identifies the peer */
     return curve_read_secret(o->secret_key_file, &own, e) && curve_read_public(o->broker_key_file, broker, e);
 }
 

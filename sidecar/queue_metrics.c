@@ -9,7 +9,7 @@
 
 #define OTHER "other"
 
-/* A queue's figures, once: metric, type, how the rest's become one (SUM or MAX), help, where it comes from. */
+/* The metrics of a queue: name, type, how "other" combines them (SUM or MAX), help, value. */
 #define SERIES(X)                                                                                                      \
     X(ready, gauge, SUM, "events waiting for a consumer", q->ready)                                                    \
     X(in_flight, gauge, SUM, "events delivered and not settled", q->in_flight)                                         \
@@ -54,7 +54,7 @@ static const struct {
 
 #define SERIES_COUNT (sizeof series / sizeof *series)
 
-/* The counters among them, in their order; behind them those of DIED, by reason. */
+/* How many of them are counters. In running_sums these come first, in the same order, then those of DIED by reason. */
 #define SERIES_IS(name, type, merge, help, value) +IS_##type
 #define COUNTERS                                  (0 SERIES(SERIES_IS))
 #define ALL_COUNTERS                              (COUNTERS + DEAD_REASONS)
@@ -69,16 +69,16 @@ struct named {
 struct queue_metrics {
     uint64_t most;
     const struct setting_list *pinned;
-    struct named *named;                  /* those that came first; not the pinned */
-    struct running_sums *queues, *topics; /* of those without series of their own */
+    struct named *named;                  /* the first `most` names; without pinned ones */
+    struct running_sums *queues, *topics; /* counters of those without series of their own */
 };
 
 struct queue_collection {
     struct queue_metrics *metrics;
     uint64_t pass;
     struct buf lines[SERIES_COUNT];
-    double other[SERIES_COUNT]; /* gauges */
-    struct buf died;            /* by reason */
+    double other[SERIES_COUNT]; /* gauges of queues without series of their own */
+    struct buf died;            /* lines of DIED */
     bool has_other;
 };
 
@@ -122,8 +122,9 @@ static bool is_pinned(const struct queue_metrics *m, const char *name)
     return false;
 }
 
-/* Sticky: a queue that once had its own series keeps it, or its counters would jump into `other`. A queue that is called so
- * cannot have its own. What is pinned is so by its name alone, and not remembered: a pattern's queues may come and go. */
+/* Sticky: a queue that once had its own series keeps it, or its counters would jump into "other". A queue that is
+ * itself called "other" never has its own. Pinned names are not remembered and do not count: queues that match a
+ * pattern may come and go. */
 bool queue_metrics_has_series(struct queue_metrics *m, const char *name)
 {
     struct named *n = NULL;

@@ -9,15 +9,15 @@
 
 struct seen {
     UT_hash_handle hh;
-    uint64_t pass; /* the newest that had begun when it was last seen */
+    uint64_t pass; /* the newest pass when it was last seen */
     char *name;
     uint64_t counters[];
 };
 
 struct running_sums {
     size_t count;
-    uint64_t passes; /* begun */
-    bool whole;      /* one has come to its end */
+    uint64_t passes; /* how many were begun */
+    bool whole;      /* a pass was completed */
     struct seen *seen;
     uint64_t sums[];
 };
@@ -51,7 +51,8 @@ uint64_t running_sums_begin(struct running_sums *s)
     return ++s->passes;
 }
 
-/* It begins from zero, unless it may have been there before this process was. */
+/* A new object counts from zero. During the first pass it may be older than this process, so only later increases
+ * count. */
 static struct seen *meet(struct running_sums *s, const char *name, const uint64_t counters[])
 {
     struct seen *seen = xcalloc(1, sizeof *seen + s->count * sizeof *seen->counters);
@@ -71,7 +72,7 @@ void running_sums_add(struct running_sums *s, const char *name, const uint64_t c
     seen->pass = s->passes;
     for (size_t i = 0; i < s->count; i++) {
         uint64_t before =
-            counters[i] < seen->counters[i] ? 0 : seen->counters[i]; /* another of that name, or of another life */
+            counters[i] < seen->counters[i] ? 0 : seen->counters[i]; /* fell: recreated, or the broker restarted */
         s->sums[i] += counters[i] - before;
         seen->counters[i] = counters[i];
     }

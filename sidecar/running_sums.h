@@ -1,5 +1,6 @@
-/* Counters of many that come and go (queues, topics), as sums that never fall while the process lives: Prometheus takes a fall
- * for a counter that began anew, and adds all of it to its rate. What was counted before the first pass is not in them. */
+/* Sums of the counters of many objects that come and go (queues, topics). The sums never decrease while the process
+ * runs, because Prometheus takes a decrease for a counter reset and adds the whole new value to the rate. What the
+ * objects counted before the first pass is left out. */
 #ifndef SLUICE_SIDECAR_RUNNING_SUMS_H
 #define SLUICE_SIDECAR_RUNNING_SUMS_H
 
@@ -8,16 +9,17 @@
 
 struct running_sums;
 
-/* Each of the many has that many counters. */
+/* `counters`: how many counters each object has. */
 struct running_sums *running_sums_new(size_t counters);
 void running_sums_free(struct running_sums *s); /* NULL is allowed */
 
-/* A pass over all there are begins; several may be under way at once. Its number. */
+/* Begins a pass over all objects and returns its number. Several may be under way at once. */
 uint64_t running_sums_begin(struct running_sums *s);
-/* One of them has these counters by now: adds what came since it was last seen, or all of it where it came after the first pass
- * or began anew. */
+/* Object `name` now has these counters. Adds their increase since it was last seen; or the whole value, if the object
+ * first appeared after the first complete pass, or the counter fell below the value last seen. */
 void running_sums_add(struct running_sums *s, const char *name, const uint64_t counters[]);
-/* The pass saw all: who was not seen since it began has left, and is forgotten. One that does not get here is of no harm. */
+/* The pass is complete: objects that were not seen since it began are forgotten. A pass may also be dropped without
+ * this call. */
 void running_sums_end(struct running_sums *s, uint64_t pass);
 
 /* The sums, in the order of the counters; valid until running_sums_free. */

@@ -1,5 +1,5 @@
-/* One thread, one loop: libmicrohttpd's and ZeroMQ's descriptors nest in one epoll. Requests that arrived in a turn share
- * frames to the broker; answers of a turn are resumed together. */
+/* One thread, one event loop: the descriptors of libmicrohttpd, ZeroMQ and libcurl are nested in one epoll. Requests
+ * that arrive in the same turn share frames to the broker, and their answers are sent together. */
 #include "sidecar/sidecar.h"
 
 #include "base/clock.h"
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define FAREWELL_MS     200
-#define FLUSH_MS        2000 /* a drain that ended long ago leaves waiting publishes this much */
+#define FLUSH_MS        2000 /* waiting publishes get at least this long after the drain, even if drain_limit is over */
 #define ANSWERS_MS      1000
 #define OWN_DESCRIPTORS 64u
 
@@ -88,7 +88,7 @@ static bool open_push(struct sidecar *s, struct error *e)
     return s->push != NULL;
 }
 
-/* Those that connections may take: others are needed for the broker, for pushes and for what is read. */
+/* How many descriptors connections may use: the rest is for the broker, for pushes and for files. */
 static uint64_t descriptors_for_connections(void)
 {
     struct rlimit files = { .rlim_cur = RLIM_INFINITY };
@@ -195,7 +195,7 @@ void sidecar_run(struct sidecar *s, int stop_fd)
     while (!wait_for_work(s, stop_fd, MONO_NEVER));
 }
 
-/* Until `done`, the time, or stop_fd. True: stopped by stop_fd. */
+/* Runs until `done`, `end`, or stop_fd is readable. True if it was stop_fd. */
 static bool run_until(struct sidecar *s, int stop_fd, mono_t end, bool (*done)(const struct sidecar *s))
 {
     bool stop = false;
@@ -222,13 +222,13 @@ static bool is_silent(const struct sidecar *s)
     return http_is_idle(s->http);
 }
 
-/* What was handed to ZeroMQ leaves while its sockets close (binding.c). */
+/* Messages that were handed to ZeroMQ are still sent while its sockets close (binding.c). */
 static bool has_said_bye(const struct sidecar *s)
 {
     return uplink_has_said_bye(s->uplink);
 }
 
-/* Whoever waits for these publishes is told that nobody knows (504). */
+/* Publishes that are still waiting are answered 504: their result is unknown. */
 static void say_left(const struct sidecar *s, bool hurry)
 {
     if (hurry)
@@ -237,7 +237,8 @@ static void say_left(const struct sidecar *s, bool hurry)
         drain_log(s, LOG_WARN, "ending; what is not decided is told as unknown");
 }
 
-/* New connections are taken until what was handed out is settled: the acks must come in. */
+/* New connections are accepted until the events that were handed out are settled, because the acks may come on new
+ * ones. */
 void sidecar_stop(struct sidecar *s, int stop_fd)
 {
     s->now = clock_now();

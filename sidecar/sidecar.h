@@ -1,4 +1,5 @@
-/* The sidecar as a whole: listeners, the session with the broker, and one loop. sluice-sidecar and `sluice dev` run it. */
+/* The sidecar as a whole: listeners, the session with the broker, and one event loop. Run by sluice-sidecar and `sluice
+ * dev`. */
 #ifndef SLUICE_SIDECAR_H
 #define SLUICE_SIDECAR_H
 
@@ -8,15 +9,17 @@
 
 struct sidecar;
 
-/* Binds everything; needs no broker yet. `zmq` is borrowed; `token` may be NULL. NULL with a sentence. */
+/* Binds all listeners; needs no broker yet. `zmq`, `options` and `token` (may be NULL) are borrowed. NULL with a
+ * message in *e. */
 struct sidecar *sidecar_open(void *zmq, const struct sidecar_options *options, const char *token, struct error *e);
 /* Runs until stop_fd is readable. */
 void sidecar_run(struct sidecar *s, int stop_fd);
-/* Orderly end: no new connections, drains (at most options.drain_limit, or until stop_fd is readable once more), says
- * goodbye. */
+/* Orderly shutdown: drains (for at most options.drain_limit, or until stop_fd is readable once more), stops accepting
+ * connections, and says goodbye to the broker. */
 void sidecar_stop(struct sidecar *s, int stop_fd);
+/* Frees it, without a shutdown of its own; NULL is allowed. */
 void sidecar_close(struct sidecar *s);
-/* Where it listens; NULL: not at all. */
+/* The address that the listener is bound to; NULL if it is not used. */
 const char *sidecar_address(const struct sidecar *s, enum api_listener which);
 
 #endif

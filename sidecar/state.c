@@ -1,4 +1,4 @@
-/* What the sidecar says about itself: probes, health, metrics, the index. */
+/* What the sidecar reports about itself: probes, health, metrics, the index page. */
 #include "sidecar/sidecar_priv.h"
 
 #include "sidecar/api/json_write.h"
@@ -100,7 +100,7 @@ static void ask_list(struct job *j, enum call call, const char *after)
     uplink_call(j->sidecar->uplink, &list, j, CALL_TIMEOUT_MS, j->sidecar->now);
 }
 
-/* The broker's part comes by calls: its own figures, then its queues and topics, page by page. */
+/* The broker's part is collected by calls: its own metrics, then its queues and its topics, page by page. */
 static void answer_metrics(struct job *j)
 {
     struct sidecar *s = j->sidecar;
@@ -152,7 +152,7 @@ void state_replied(struct job *j, const struct reply *reply)
     } else if (reply->reason == REASON_ok && reply->result == RESULT_TOPICS) {
         add_topics(j, reply);
     } else {
-        send_metrics(j); /* the sidecar's own at least */
+        send_metrics(j); /* the broker did not answer: at least the sidecar's own */
     }
 }
 

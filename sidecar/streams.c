@@ -1,8 +1,11 @@
-/* Streams: a queue's events as Server-Sent Events on a connection that stays. A stream takes as everybody does, in the line of
- * all takes of its queue, and only when its window has room and its client has read what it was given: a reader that is slow
- * or stands still keeps nobody else from anything. What is written but not yet on its way when its lease is mostly over
- * goes back, uncounted: nobody has seen it. A client that vanishes loses its events at once; what it may have seen comes as
- * another attempt, what it cannot have seen as if it had never been away. */
+/* Streams: the events of a queue as Server-Sent Events on a long-lived connection.
+ *
+ * A stream takes events like any other consumer, in the same FIFO as all takes of the queue. It takes only while its
+ * window has room and its client has read everything so far, so that a slow or blocked reader holds up nobody else.
+ *
+ * An event that is still unwritten when three quarters of its lease are over is released: nobody has seen it, and the
+ * attempt is not counted. If the client disconnects, all its events are returned at once: those that it may have seen
+ * count as an attempt, the others do not. */
 #include "sidecar/sidecar_priv.h"
 
 #include "base/xalloc.h"
@@ -14,12 +17,12 @@
 
 #define BEAT_MS 15000
 
-/* A piece of the stream; with a receipt it is an event that was taken. */
+/* A piece of the stream's text. If it has a receipt, it is an event. */
 struct piece {
     struct piece *prev, *next; /* among those that wait to be written */
     struct buf text;
-    mono_t until; /* an event's: not written by then, it goes back */
-    bool written; /* at least begun */
+    mono_t until; /* of an event: released if it is not written by then */
+    bool written; /* at least in part */
     UT_hash_handle hh;
     char receipt[];
 };
@@ -27,9 +30,9 @@ struct piece {
 struct stream {
     struct stream *prev, *next;
     struct job *job;
-    struct piece *unsettled; /* events, by their receipts */
-    struct piece *waiting;
-    struct buf writing; /* what is being written, from `at` on */
+    struct piece *unsettled; /* events, by receipt */
+    struct piece *waiting;   /* to be written, in order */
+    struct buf writing;      /* the piece that is being written, from `at` on */
     size_t at;
     uint64_t epoch;
     mono_t beat;
@@ -56,7 +59,7 @@ static void piece_free(struct piece *p)
     free(p);
 }
 
-/* It is the stream's no longer; one that waits is not written any more. */
+/* The stream no longer owns the event. If it is unwritten, it will not be written. */
 static void forget_event(struct stream *t, struct piece *p)
 {
     HASH_DEL(t->unsettled, p);
@@ -186,7 +189,8 @@ static void add_event(struct stream *t, const struct api_taken *event)
     s->streamed_events++;
 }
 
-/* What passes by itself is said on a stream, for EventSource asks again only after those; all else is an error like any other's. */
+/* A temporary reason is answered by a stream that ends at once (status 200), because EventSource reconnects only after
+ * that. Any other reason is an ordinary error. */
 void stream_refuse(struct job *j, enum reason reason)
 {
     struct api_response r;
@@ -214,7 +218,7 @@ static void on_taken(void *request, const struct uplink_taken *taken)
         api_stream_consumer(t->epoch = taken->consumer_epoch, &add_piece(t, span_str(""))->text);
     for (size_t i = 0; i < taken->count; i++)
         add_event(t, &taken->events[i]);
-    if (t->ending || !http_is_alive(j->exchange)) /* a write to it may still succeed, and reach nobody */
+    if (t->ending || !http_is_alive(j->exchange)) /* a write could still succeed, although nobody reads it */
         give_back_unwritten(t, MONO_NEVER);
     if (taken->reason != REASON_ok)
         finish(t, taken->reason);
@@ -250,7 +254,7 @@ static void take(struct stream *t, int64_t wait_ms)
 
 /* ------------------------------------------------------------------ a stream's life */
 
-/* Whoever only asks what is there must not become a consumer by it. */
+/* HEAD: must not become a consumer of the queue. */
 static void answer_head(struct job *j)
 {
     struct api_response r;
@@ -258,7 +262,7 @@ static void answer_head(struct job *j)
     job_answer(j, &r);
 }
 
-/* The first take does not wait: what it comes to says whether there is such a queue, and whose turn it is. */
+/* The first take does not wait: its result says whether the queue exists and who is the active consumer. */
 void stream_open(struct job *j)
 {
     if (j->command.u.stream.head_only) {
@@ -274,8 +278,8 @@ void stream_open(struct job *j)
     take(t, 0);
 }
 
-/* What its client may have seen of a stream that we have ended stays its own until it is acked: the connection's end says
- * nothing of it. */
+/* If this side ended the stream, events that the client may have seen stay leased to it, to be acked later. If the
+ * client disconnected, all its events are returned. */
 void stream_closed(struct job *j, bool sent)
 {
     struct stream *t = j->stream;
@@ -290,7 +294,6 @@ void stream_closed(struct job *j, bool sent)
     stream_free(t);
 }
 
-/* False: it has not begun. */
 bool stream_end(struct job *j, enum reason reason)
 {
     if (!j->stream->begun)
@@ -311,7 +314,7 @@ static void tick(struct stream *t, mono_t now)
         return;
     t->beat = mono_add_ms(now, BEAT_MS);
     if (!is_written(t))
-        return; /* its client has enough to read */
+        return; /* the client has unread data, and needs no beat */
     api_stream_beat(&add_piece(t, span_str(""))->text);
     wake(t);
 }

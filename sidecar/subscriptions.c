@@ -1,5 +1,6 @@
-/* Subscriptions: the broker keeps what was put by call, for all sidecars of the application. Each asks every two seconds whether
- * something has changed and runs what it then has; a change by call is the broker's first and comes back with the list. */
+/* Subscriptions that were put by call: the broker stores them, for all sidecars of the application. Each sidecar asks
+ * every two seconds whether something has changed, and runs what the broker has. A change is sent to the broker first,
+ * whose reply holds the new list. */
 #include "sidecar/sidecar_priv.h"
 
 #include "base/log.h"
@@ -59,7 +60,7 @@ static void show(struct job *j, bool created)
     job_answer(j, &r);
 }
 
-/* ------------------------------------------------------------------ as the broker has them */
+/* ------------------------------------------------------------------ following the broker */
 
 static bool is_listed(const struct reply *reply, const char *name)
 {
@@ -82,7 +83,7 @@ static void end_others(struct sidecar *s, const struct reply *reply)
     }
 }
 
-/* One that this sidecar cannot run is left out, and said so: another replica may be configured for it. */
+/* A subscription that this sidecar cannot run is skipped with a warning: another replica may be configured for it. */
 static void run_one(struct sidecar *s, const struct kept_subscription *k)
 {
     struct subscription_settings settings;
@@ -149,7 +150,7 @@ void subscriptions_tick(struct sidecar *s)
     ask_broker(&s->poll, CALL_SUBSCRIPTIONS, span_str(""), k->known ? k->revision : 0);
 }
 
-/* ------------------------------------------------------------------ looking */
+/* ------------------------------------------------------------------ list */
 
 static void list(struct job *j)
 {
@@ -189,7 +190,7 @@ static void listed(struct job *j, const struct reply *reply)
 
 /* ------------------------------------------------------------------ changes */
 
-/* What is there, with what the call changes of it. */
+/* The present settings (NULL: none) with the changes of the call. */
 static bool complete(struct job *j, const struct subscription_settings *present, struct subscription_settings *out,
                      struct error *why)
 {
@@ -198,7 +199,7 @@ static bool complete(struct job *j, const struct subscription_settings *present,
     return subscription_complete(out, &j->sidecar->options->push_allow, why);
 }
 
-/* By now this sidecar has what the broker has. */
+/* Second step of a put: the broker's list has just arrived, so the present settings are known. */
 static void put(struct job *j)
 {
     struct sidecar *s = j->sidecar;

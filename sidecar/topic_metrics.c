@@ -5,8 +5,7 @@
 
 #define OTHER "other"
 
-/* A topic's figures, once, the counters first: metric, type, help, where it comes from. Those of topics without series of their
- * own become one sum. */
+/* The metrics of a topic, counters first: name, type, help, value. Topics without series of their own are summed up. */
 #define SERIES(X)                                                                                                      \
     X(accepted_total, counter, "events accepted, however many queues each went to", t->accepted)                       \
     X(dropped_total, counter, "events accepted that no queue's filter matched", t->dropped)                            \
@@ -30,7 +29,7 @@ struct topic_collection {
     struct queue_metrics *metrics;
     uint64_t pass;
     struct buf lines[SERIES_COUNT];
-    uint64_t other[SERIES_COUNT]; /* from COUNTERS on */
+    uint64_t other[SERIES_COUNT]; /* the gauges, from COUNTERS on */
     bool has_any, has_other;
 };
 
