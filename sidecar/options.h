@@ -26,8 +26,8 @@ void sidecar_options_free(struct sidecar_options *o);
  * with defaults, and reads the token file. *token passes to the caller; NULL if none is set. False with a message in
  * *e. */
 bool sidecar_options_check(struct sidecar_options *o, char **token, struct error *e);
-/* Can the key files that `o` names be read? Not part of `sluice config check`, which may run on a machine without them.
- * */
+/* Can the key files that `o` names be read? Not part of `sluice config check`, which may run on a machine without
+ * them. */
 bool sidecar_options_check_keys(const struct sidecar_options *o, struct error *e);
 /* Can the address be reached from this machine only? True for unix sockets and loopback. */
 bool address_is_local(const char *address);

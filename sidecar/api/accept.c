@@ -18,7 +18,7 @@ static struct span trim(struct span s)
     return s;
 }
 
-/* What stands before `by`; *rest is what stands behind it. */
+/* The part before the first `by`, without white space around it; *rest becomes what follows. */
 static struct span next_part(struct span *rest, uint8_t by)
 {
     const uint8_t *at = rest->size ? memchr(rest->data, by, rest->size) : NULL;
@@ -27,7 +27,7 @@ static struct span next_part(struct span *rest, uint8_t by)
     return trim(part);
 }
 
-/* "0.25" is 250. What is no number counts as 1: the range was meant to be accepted. */
+/* "0.25" is 250. Anything that is not a number counts as 1 (1,000): the range was listed to be accepted. */
 static unsigned parse_quality(struct span text)
 {
     unsigned value = 0, digit = 1000;
@@ -42,7 +42,7 @@ static unsigned parse_quality(struct span text)
     return value;
 }
 
-/* 0: the range does not cover the type. */
+/* The precision with which the range covers the type; 0: not at all. */
 static unsigned precision_of(struct span range, const char *type)
 {
     size_t main = (size_t)(strchr(type, '/') - type) + 1;

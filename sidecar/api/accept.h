@@ -4,16 +4,17 @@
 
 #include "sidecar/api/api.h"
 
-/* How much a request wants a media type. */
+/* How much a request prefers a media type. */
 struct preference {
     unsigned quality; /* 0 (not acceptable) to 1,000 */
-    unsigned
-        precision; /* of the range that says so: 3 the type itself, 2 its subtypes' *, 1 everything, 0 no Accept at all */
+    /* of the range that decided: 3: the type itself; 2: TYPE/ and *; 1: all types; 0: there is no Accept header */
+    unsigned precision;
 };
 
-/* What all Accept headers of the request say of `type` ("application/json"); the most precise range decides. */
+/* The request's preference for `type` ("application/json"), by all its Accept headers: the most precise range
+ * decides. */
 struct preference accept_preference(const struct api_request *r, const char *type);
-/* Is the first wanted more than the second? At the same quality the more precise range wins. */
+/* Is the first preferred to the second? At equal quality the more precise range wins. */
 bool preference_above(struct preference first, struct preference second);
 
 #endif

@@ -1,4 +1,4 @@
-/* What is judged before a body is read: is it a request at all, may it come from there, does the address exist. */
+/* The checks before a body is read: is the request well-formed, may its sender send it, does the path exist. */
 #include "sidecar/api/event_http.h"
 #include "sidecar/api/origin.h"
 #include "sidecar/api/respond.h"
@@ -9,14 +9,14 @@
 #include <strings.h>
 
 #define HEADERS_MAX_SIZE (16u << 10)
-/* Beside the data an event has attributes, and JSON writes bytes as base64. */
+/* Room for an event's attributes beside its data; JSON also writes bytes as base64, which limit_of accounts for. */
 #define ENVELOPE_SIZE  (64u << 10)
 #define OTHER_BODY_MAX (1u << 20)
 #define DISCARD_MAX    (64u << 20)
 
-/* ------------------------------------------------------------------ where it comes from */
+/* ------------------------------------------------------------------ the sender */
 
-/* Nothing, or ":8480". */
+/* Is it empty, or like ":8480"? */
 static bool is_port(const uint8_t *at, const uint8_t *end)
 {
     if (at < end && *at++ != ':')
@@ -26,8 +26,8 @@ static bool is_port(const uint8_t *at, const uint8_t *end)
     return at == end;
 }
 
-/* The host part of HOST[:PORT] or [V6][:PORT]; nothing where it is neither: of localhost:x@evil.example another reader makes
- * another host. */
+/* The host of HOST[:PORT] or [V6][:PORT]; empty if it is neither, because others would read a different host from
+ * something like localhost:x@evil.example. */
 static struct span host_part(struct span host)
 {
     bool v6 = host.size && host.data[0] == '[';
@@ -80,7 +80,7 @@ static bool check_sender(const struct api_config *c, const struct api_request *r
         return false;
     }
     if (origin_is_preflight(r))
-        return true; /* no browser sends credentials with that */
+        return true; /* browsers send preflights without credentials */
     if (c->token_needed[r->listener] && (!c->token || !token_matches(c->token, header_find(r, "Authorization")))) {
         *why = REASON_unauthorized;
         return false;
@@ -88,7 +88,7 @@ static bool check_sender(const struct api_config *c, const struct api_request *r
     return true;
 }
 
-/* ------------------------------------------------------------------ is it a request */
+/* ------------------------------------------------------------------ the request */
 
 static bool is_token(struct span name)
 {
@@ -102,7 +102,8 @@ static bool is_token(struct span name)
     return name.size > 0;
 }
 
-/* What libmicrohttpd lets through and a proxy in front might read in another way (RFC 9112, 3.2 and 6.3). */
+/* Request smuggling: what libmicrohttpd accepts but a proxy in front might read differently (RFC 9112, 3.2 and 6.3).
+ * Returns the detail of the refusal; NULL: all is well. */
 static const char *find_smuggling(const struct api_request *r)
 {
     struct span length = { 0 };
@@ -142,7 +143,7 @@ static bool is_batch(const struct api_request *r)
     return type.size >= 29 && strncasecmp((const char *)type.data, "application/cloudevents-batch", 29) == 0;
 }
 
-/* A publish of one event; to Dapr's address a batch is data as any other. */
+/* Is it a publish of a single event? On Dapr's path a batch is ordinary data. */
 static bool is_lone(const struct api_request *r, const struct api_route *route)
 {
     return route->kind == API_PUBLISH_DAPR || (route->kind == API_PUBLISH && !is_batch(r));
@@ -164,8 +165,9 @@ static uint64_t declared_length(const struct api_request *r)
     return length;
 }
 
-/* A client that is still sending when the connection closes sees a broken pipe, not the answer. So a body that is not
- * enormous is read and thrown away first, unless its sender waits for our word before sending it. */
+/* A client that is still sending when the connection closes sees a broken pipe instead of the answer. So the body is
+ * read and discarded first, unless it is very large or the client waits for permission to send it (Expect:
+ * 100-continue). */
 static bool answer_at_once(const struct api_request *r)
 {
     return declared_length(r) > DISCARD_MAX || header_find(r, "Expect").data;
@@ -177,7 +179,8 @@ static enum api_answer refuse(enum reason why, const char *detail, struct arena 
     return API_RESPONSE;
 }
 
-/* The host may be that of the address, and not the header's that the title speaks of: it is said. */
+/* The detail names the host, because it may come from an absolute-form target and not from the Host header that the
+ * title mentions. */
 static enum api_answer refuse_sender(const struct api_request *r, enum reason why, struct arena *a,
                                      struct api_response *out)
 {
@@ -204,7 +207,7 @@ static enum api_answer refuse_address(const struct api_request *r, enum reason w
     return API_RESPONSE;
 }
 
-/* There is such an address, on another listener. */
+/* The path exists, but not on this listener. */
 static enum api_answer refuse_listener(const struct api_config *c, const struct api_request *r, struct arena *a,
                                        struct api_response *out)
 {
@@ -219,8 +222,10 @@ static enum api_answer refuse_listener(const struct api_config *c, const struct 
     return refuse(REASON_operating, where, a, out);
 }
 
-/* A subscription, which the application may put, can lead to where the application may not go: to the operations on loopback, or on a socket
- * that the sidecar's user alone may open. */
+/* Is the route served on the listener that the request came to? A push (it has Sluice-Sequence) to the operations
+ * listener counts as a request of the application: the application chooses the URLs of subscriptions, and could
+ * otherwise have the sidecar call operations on its behalf, on loopback or on a socket that only the sidecar's user may
+ * open. */
 static bool is_listened_to(const struct api_config *c, const struct api_request *r, const struct api_route *route)
 {
     bool operates = !(route->listeners & 1u << API_APPLICATION);
@@ -229,7 +234,7 @@ static bool is_listened_to(const struct api_config *c, const struct api_request 
     return route->listeners & 1u << as || (c->operate && as == API_APPLICATION);
 }
 
-/* What the address takes from others it takes from the page, too. */
+/* A preflight is allowed for every method that the path has. */
 static enum api_answer answer_preflight(const struct api_request *r, struct arena *a, struct api_response *out)
 {
     enum reason why = REASON_ok;
@@ -242,8 +247,9 @@ static enum api_answer answer_preflight(const struct api_request *r, struct aren
     return API_RESPONSE;
 }
 
-/* A browser sends no Origin where a page has it fetch an image, a script or blindly. The page sees nothing of what comes, but a stream
- * takes events all the same: whose page it is says this header (W3C Fetch Metadata, 2.3). */
+/* Browsers send no Origin when a page loads an image or a script or uses fetch in no-cors mode. The page cannot read
+ * the response, but a stream would take events all the same. Sec-Fetch-Site says whose page it is (W3C Fetch Metadata,
+ * 2.3). */
 static bool is_blind_fetch(const struct api_request *r)
 {
     struct span site = header_find(r, "Sec-Fetch-Site");
@@ -251,7 +257,7 @@ static bool is_blind_fetch(const struct api_request *r)
            !span_equal(site, span_str("none"));
 }
 
-/* A consumer could not know that an event's data is compressed: no attribute says so. */
+/* A compressed body is refused: CloudEvents has no attribute that would tell consumers to decompress the data. */
 static bool is_encoded(const struct api_request *r)
 {
     for (size_t i = 0; i < r->header_count; i++) {
@@ -270,7 +276,7 @@ static enum api_answer check_length(const struct api_config *c, const struct api
     *body_limit = limit_of(c, r, route);
     if (declared_length(r) <= *body_limit)
         return API_CONTINUE;
-    if (is_lone(r, route)) /* its body may be longer than the event is */
+    if (is_lone(r, route)) /* state event_max: the limit on the body is higher */
         snprintf(sentence, sizeof sentence, "an event may have at most %llu bytes here (the sidecar's event_max)",
                  (unsigned long long)c->event_max);
     else

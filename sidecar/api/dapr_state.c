@@ -1,4 +1,5 @@
-/* What Dapr's clients ask their sidecar before they publish: is it there (metadata), may I begin (health). */
+/* What Dapr's clients ask before they publish: whether the sidecar is there (metadata), and whether it is ready
+ * (health). */
 #include "sidecar/api/dapr.h"
 #include "sidecar/api/json_write.h"
 #include "sidecar/api/respond.h"
@@ -13,7 +14,7 @@ static void add_component(struct buf *b, const char *name, bool first)
     buf_add_str(b, ",\"capabilities\":[]}");
 }
 
-/* What it has: pub/sub components, and nothing of actors, endpoints or subscriptions in Dapr's sense. */
+/* Lists the pub/sub components; there are no actors, endpoints or subscriptions in Dapr's sense. */
 void api_render_dapr_metadata(const struct api_config *c, const char *version, struct api_response *out)
 {
     struct buf *b = &out->body;

@@ -29,7 +29,8 @@ bool event_http_is_binary(const struct api_request *r)
     return false;
 }
 
-/* RFC 7230's quoted-string, taken off before percent-decoding (section 3.1.3.2 of the binding). */
+/* Removes the quotes and escapes of a quoted-string (RFC 7230), before percent-decoding (section 3.1.3.2 of the
+ * binding). */
 static struct span unquote(struct span value, struct arena *a)
 {
     if (value.size < 2 || value.data[0] != '"' || value.data[value.size - 1] != '"')
@@ -83,7 +84,7 @@ static bool read_header(struct span name, struct span raw, struct arena *a, stru
     return true;
 }
 
-/* Text is kept as text where it is safe to show as such; everything else stays bytes. */
+/* Stores the body as text if data_is_text, otherwise as bytes. */
 static void keep_body(struct span body, struct span type, struct event *e)
 {
     if (body.size == 0)
@@ -92,7 +93,8 @@ static void keep_body(struct span body, struct span type, struct event *e)
     e->data_kind = data_is_text(body, type) ? DATA_TEXT : DATA_BINARY;
 }
 
-/* What curl -d says of every body that is given without a type. No form is an object or an array: their braces are %7B and %5B in one. */
+/* `curl -d` declares a body as a form if no type is given. A JSON object or array cannot be a form, in which { and [
+ * are written %7B and %5B. */
 static bool is_json_as_form(struct span type, struct span body)
 {
     struct scan_value value;
@@ -152,7 +154,7 @@ bool event_http_wrap(const struct api_request *r, const char *app, const uint8_t
     struct span key = header_find(r, "Idempotency-Key");
     if (!start_event(r, a, out, why))
         return false;
-    if (key.data && key.size == 0) /* a variable that was not set, say: each retry would be a new event */
+    if (key.data && key.size == 0) /* probably an unset variable; each retry would become a new event */
         return error_set(why, "Idempotency-Key is empty; leave it out to have an id made up");
     if (key.size > ID_MAX_SIZE)
         return error_set(why, "Idempotency-Key is longer than %u bytes", ID_MAX_SIZE);

@@ -1,5 +1,5 @@
-/* CloudEvents' HTTP binding (cloudevents/bindings/http-protocol-binding.md 1.0.2): binary mode, and any other body
- * wrapped into an event. Structured and batch modes are event_json.h's and the protobuf codec's. */
+/* CloudEvents' HTTP binding (cloudevents/bindings/http-protocol-binding.md 1.0.2): binary mode, and wrapping any other
+ * body into an event. Structured and batch modes are in event_json.h and the protobuf codec. */
 #ifndef SLUICE_SIDECAR_API_EVENT_HTTP_H
 #define SLUICE_SIDECAR_API_EVENT_HTTP_H
 
@@ -7,10 +7,10 @@
 
 #include <strings.h>
 
-/* The first header of that name (any case); an empty span with NULL data when absent. */
+/* The value of the first header of that name (in any case); an empty span with NULL data if there is none. */
 struct span header_find(const struct api_request *r, const char *name);
 
-/* Most names differ in size or in their first letter. */
+/* Compares without case. Checks the size and the first letter first, by which most names differ. */
 static inline bool header_name_is(struct span name, const char *wanted)
 {
     size_t size = strlen(wanted);
@@ -18,15 +18,16 @@ static inline bool header_name_is(struct span name, const char *wanted)
            strncasecmp((const char *)name.data, wanted, size) == 0;
 }
 
-/* True when the request has a header that begins with "ce-". */
+/* Has the request a header that begins with "ce-"? */
 bool event_http_is_binary(const struct api_request *r);
-/* Reads a binary-mode event and checks it. */
+/* Reads and checks an event in binary mode. */
 bool event_http_read(const struct api_request *r, struct arena *a, struct event *out, struct error *why);
-/* Wraps the body: id from Idempotency-Key or `random`, source "/APP", type "sluice.event", the time, the content type. */
+/* Wraps the body into an event: id from Idempotency-Key or `random`, source "/APP", type "sluice.event", time `now`,
+ * and the content type. */
 bool event_http_wrap(const struct api_request *r, const char *app, const uint8_t random[16], wall_t now,
                      struct arena *a, struct event *out, bool *id_generated, struct error *why);
-/* A stored event (protobuf) in binary mode: appends header lines ("ce-id: 42", each with its NUL) and the body. One that is
- * no valid CloudEvent is shown as event_json_write shows it. */
+/* Writes a stored event (protobuf) in binary mode: appends header lines ("ce-id: 42", each terminated by NUL) and the
+ * body. An event that is not a valid CloudEvent is wrapped as by event_json_write. */
 void event_http_write(struct span encoded, struct buf *headers, struct buf *body);
 
 #endif

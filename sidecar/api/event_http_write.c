@@ -1,8 +1,9 @@
-/* A stored event in binary mode (cloudevents/bindings/http-protocol-binding.md 1.0.2, 3.1): what the sidecar POSTs. */
+/* Writes a stored event in binary mode (cloudevents/bindings/http-protocol-binding.md 1.0.2, 3.1), as the sidecar POSTs
+ * it. */
 #include "sidecar/api/event_http.h"
 #include "sidecar/api/event_json.h"
 
-/* What the binding has percent-encoded: all but printable ASCII, and of that the space, '"' and '%'. */
+/* Must the binding percent-encode it? Everything but printable ASCII, and of that the space, '"' and '%'. */
 static void add_encoded(struct buf *b, struct span text)
 {
     static const char hex[] = "0123456789ABCDEF";
@@ -68,7 +69,8 @@ void event_http_write(struct span encoded, struct buf *headers, struct buf *body
         if (type.size)
             add_content_type(headers, type);
         else if (e.data_kind == DATA_TEXT &&
-                 scan_text(e.data, &value)) /* came as JSON without: this type (json-format.md, 2.4) */
+                 scan_text(e.data,
+                           &value)) /* JSON data without a datacontenttype: this is implied (json-format.md, 2.4) */
             add_content_type(headers, span_str("application/json"));
         struct span data = e.data_kind == DATA_PROTO ? event_any_value(e.data) : e.data;
         buf_add(body, data.data, data.size);

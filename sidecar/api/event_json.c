@@ -38,7 +38,7 @@ bool data_is_text(struct span data, struct span type)
     return (begins(type, "text/") || begins(type, "application/x-www-form-urlencoded")) && utf8_valid(data);
 }
 
-/* What reading one object has found so far. */
+/* State of reading one object. */
 struct reading {
     struct arena *arena;
     struct event *event;
@@ -53,7 +53,7 @@ static bool twice(struct span name, struct error *why)
                      (const char *)name.data);
 }
 
-/* The text that an attribute's JSON value stands for, and its type. */
+/* An attribute's value as text, and its type, from its JSON value. */
 static bool attribute_value(struct arena *a, const struct scan_value *v, struct attribute *out, struct error *why)
 {
     switch (v->kind) {
@@ -108,7 +108,7 @@ static bool read_member(struct reading *r, struct span name, const struct scan_v
         return !r->has_data ? (r->has_data = true) : twice(name, why);
     }
     if (v->kind == SCAN_NULL)
-        return true; /* null is absence */
+        return true; /* null: as if absent */
     if (key_is(name, "data_base64")) {
         r->has_base64 = true;
         return read_required(r, name, v, &r->base64, why);
@@ -145,7 +145,7 @@ static bool decode_base64(struct reading *r, struct error *why)
     return true;
 }
 
-/* A string beside a content type that is not JSON is the text itself; every other value is JSON, kept as it was written. */
+/* If the content type is not JSON, a string is decoded to its text. Every other value is JSON and kept as written. */
 static bool keep_data(struct reading *r, struct error *why)
 {
     if (r->has_data && r->has_base64)

@@ -33,8 +33,9 @@ static void write_text(struct span data, struct span type, struct buf *out)
         json_add_string(out, data);
 }
 
-/* Text that is JSON goes in as it is; other text as a string; bytes as base64. Producers whose data is bytes in memory, as libsluice's
- * is, say by its type that it is JSON or text: then their consumers get the same as those of others. */
+/* JSON is written as it is, other text as a string, bytes as base64. Producers like libsluice send all data as bytes;
+ * if its content type says that it is JSON or text, it is written as such, so that consumers see no difference between
+ * producers. */
 static void write_data(const struct event *e, struct buf *out)
 {
     struct span type = event_attribute(e, "datacontenttype");

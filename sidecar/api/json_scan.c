@@ -70,8 +70,9 @@ static bool take_escape(struct scan *s)
     return true;
 }
 
-/* The high bit of each special byte of eight: the usual arithmetic, in which a byte below 0x20, or one that the exclusive-or made
- * zero, borrows. Bytes above a special one may be marked, too; none is when there is no special one. */
+/* Sets the high bit of each special byte among eight, by the usual SWAR arithmetic: the subtraction borrows at a byte
+ * below 0x20 or one that the exclusive-or made zero. Bytes above a special one may be marked, too; if there is no
+ * special byte, none is. */
 static uint64_t mark_special(uint64_t eight)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), highs = UINT64_C(0x8080808080808080);
@@ -82,7 +83,7 @@ static uint64_t mark_special(uint64_t eight)
 
 typedef uint8_t sixteen __attribute__((vector_size(16)));
 
-/* Does each of sixteen bytes mean itself? */
+/* Is none of the sixteen bytes special? */
 static bool is_plain(const uint8_t *at)
 {
     sixteen v;
@@ -156,7 +157,7 @@ static bool take_nested(struct scan *s)
         } else if (!take_scalar(s, &ignored)) {
             return false;
         }
-        for (;;) { /* what may follow a value, or an opening bracket */
+        for (;;) { /* after a value or an opening bracket */
             if (depth == 0)
                 return true;
             skip_space(s);
@@ -240,7 +241,7 @@ bool scan_ended(struct scan *s)
     return s->at == s->end;
 }
 
-/* To the next element or past the closing bracket. */
+/* Moves to the next element, or past the closing bracket. */
 static enum scan_status step(struct scan *s, uint8_t closing)
 {
     skip_space(s);

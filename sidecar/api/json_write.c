@@ -4,7 +4,7 @@
 #include <jansson.h>
 #include <sodium.h>
 
-/* Six digits: rates and ages are no more exact. */
+/* Six significant digits: rates and ages are not more exact. */
 #define FORMAT (JSON_COMPACT | JSON_REAL_PRECISION(6))
 
 static void add_escaped(struct buf *b, uint8_t c)

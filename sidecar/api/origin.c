@@ -5,9 +5,9 @@
 
 #include <strings.h>
 
-/* How long a browser need not ask again. */
+/* How long a browser may cache the answer to a preflight. */
 #define LEAVE_S 600u
-/* Of the answers' headers a page may read these beside the few that it always may. */
+/* The response headers that a page may read in addition to those that are always readable. */
 #define READABLE "Retry-After, Sluice-Consumer, Sluice-Consumer-Epoch, Sluice-Refused"
 
 bool origin_is_listed(const struct setting_list *list, struct span value)
@@ -53,7 +53,7 @@ static bool is_list_of_names(struct span text)
     return true;
 }
 
-/* Headers may be any: an event's attributes are some, and nobody knows their names. */
+/* Any header is allowed, because an event's attributes are headers, and their names are not known here. */
 void origin_allow_preflight(const struct api_request *r, const char *methods, struct arena *a, struct api_response *out)
 {
     struct span asked = header_find(r, "Access-Control-Request-Headers");
@@ -68,7 +68,7 @@ void api_finish(const struct api_config *c, const struct api_request *r, struct 
 {
     if (!c->origins || c->origins->count == 0)
         return;
-    /* What is sent to a page that says where it is from must not come out of a cache for another one. */
+    /* A cache must not use a response to one origin for another. */
     respond_header(out, a, "Vary", "Origin");
     struct span origin = header_find(r, "Origin");
     if (!origin_is_listed(c->origins, origin))

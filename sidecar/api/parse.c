@@ -32,7 +32,7 @@ bool parse_keys(const json_t *object, const char *const *known, const char *list
     return true;
 }
 
-/* A {q}, {s} or {t} of the path, decoded and checked. */
+/* Decodes and checks a {q}, {s} or {t} of the path. */
 static bool take_name(struct parsing *p, struct span raw, const char **out)
 {
     struct span name;
@@ -46,7 +46,7 @@ static bool take_name(struct parsing *p, struct span raw, const char **out)
     return *out != NULL;
 }
 
-/* {n}: the sequence of an event. */
+/* Parses {n}: the sequence of an event. */
 static bool take_sequence(struct parsing *p, struct span raw)
 {
     struct query_parameter number = { .name = "sequence", .present = true, .value = raw };
@@ -76,10 +76,11 @@ static bool take_names(struct parsing *p, const struct api_route *route, const s
     return true;
 }
 
-/* Nothing here has an entity tag; and what was to be done on a condition is not done without it (RFC 9110, 13.2). */
+/* A request with a precondition that cannot be evaluated must not be carried out without it (RFC 9110, 13.2): there are
+ * no entity tags here. */
 static bool is_unconditional(struct parsing *p, const struct api_route *route)
 {
-    bool creates = route->call == CALL_DECLARE || route->call == CALL_PUT_TOPIC; /* these know If-None-Match: * */
+    bool creates = route->call == CALL_DECLARE || route->call == CALL_PUT_TOPIC; /* support If-None-Match: * */
     bool changes = strcmp(route->method, "PUT") == 0 || strcmp(route->method, "DELETE") == 0;
     const char *refused = !changes                                        ? NULL
                           : header_find(p->request, "If-Match").data      ? "If-Match is not understood here"
@@ -104,7 +105,7 @@ static enum api_answer dispatch(struct parsing *p, const struct api_route *route
     case API_SUBSCRIPTION:
     case API_SUBSCRIPTIONS: return is_unconditional(p, route) ? parse_subscription(p) : API_RESPONSE;
     case API_METADATA_DAPR:
-    case API_HEALTH_DAPR: return API_COMMAND; /* Dapr passes over parameters that it does not know */
+    case API_HEALTH_DAPR: return API_COMMAND; /* Dapr ignores unknown parameters */
     default: return parse_no_query(p) ? API_COMMAND : API_RESPONSE;
     }
 }

@@ -1,4 +1,4 @@
-/* What becomes a control request: declare, describe, list, delete, peek and the operations. */
+/* Requests that become control calls: declare, describe, list, delete, peek and the operations. */
 #include "base/settings.h"
 #include "sidecar/api/event_http.h"
 #include "sidecar/api/parse.h"
@@ -90,7 +90,7 @@ static bool parse_declare(struct parsing *p, struct request *r, struct error *wh
 
 /* ------------------------------------------------------------------ the rest */
 
-/* A parameter's text as the request's own string. */
+/* A parameter's text, copied to the arena as a string. */
 static const char *text_of(struct parsing *p, const struct query_parameter *q)
 {
     return q->present ? arena_strndup(p->arena, (const char *)q->value.data, q->value.size) : "";

@@ -10,7 +10,7 @@
 #define RECEIPT_MAX 200u
 #define SETTLES_MAX 1000u
 
-/* JSON unless protobuf is wanted more. False: neither will do. */
+/* JSON, unless the client prefers protobuf. False if it accepts neither. */
 static bool choose_format(const struct api_request *r, enum api_format *out)
 {
     struct preference json = accept_preference(r, "application/json");
@@ -44,7 +44,7 @@ enum api_answer parse_take(struct parsing *p)
 
 /* ------------------------------------------------------------------ acks */
 
-/* Adds it with its receipt. */
+/* Adds an ack, with this receipt, to the command. */
 static bool add_settle(struct parsing *p, const struct receipt_ack *ack, const json_t *receipt, struct error *why)
 {
     const char *text = json_string_value(receipt);
@@ -60,7 +60,7 @@ static bool add_settle(struct parsing *p, const struct receipt_ack *ack, const j
     return true;
 }
 
-/* An optional duration of an item: absent is `fallback`. */
+/* A duration of an item; if it is absent, `fallback`; a negative fallback makes it mandatory. */
 static bool read_duration(const json_t *item, const char *name, int64_t fallback, int64_t *ms, struct error *why)
 {
     const json_t *value = json_object_get(item, name);
@@ -73,7 +73,7 @@ static bool read_duration(const json_t *item, const char *name, int64_t fallback
     return true;
 }
 
-/* What the application says of its failure: a status of its own, and a text. */
+/* The failure as the application describes it: a status of its own, and a text. */
 static bool read_failure(struct parsing *p, const json_t *item, struct receipt_ack *ack, struct error *why)
 {
     const json_t *status = json_object_get(item, "status"), *error = json_object_get(item, "error");
@@ -95,7 +95,8 @@ static bool add_ack(struct parsing *p, const json_t *item, struct error *why)
     return add_settle(p, &(struct receipt_ack){ .kind = SETTLE_ACK }, item, why);
 }
 
-/* A nack without a delay, or with none of its own, waits for the queue's back-off; one of "0s" comes again at once. */
+/* Without a delay, a nacked event waits for the queue's back-off (ms 0); with a delay of "0s" it is redelivered at once
+ * (ms 1). */
 static bool add_nack(struct parsing *p, const json_t *item, struct error *why)
 {
     static const char *const known[] = { "receipt", "delay", "status", "error", NULL };
@@ -112,7 +113,7 @@ static bool add_nack(struct parsing *p, const json_t *item, struct error *why)
     return add_settle(p, &ack, json_object_get(item, "receipt"), why);
 }
 
-/* Dead at once: what went wrong may be said, when it comes again may not. */
+/* A drop makes the event dead at once: it may have a status and an error, but no delay. */
 static bool add_drop(struct parsing *p, const json_t *item, struct error *why)
 {
     static const char *const known[] = { "receipt", "status", "error", NULL };

@@ -1,5 +1,6 @@
-/* A publish as Dapr's HTTP API has it. Data that is no CloudEvent is wrapped into one with the attributes that its sidecar
- * gives it: type com.dapr.event.sent, topic, pubsubname, and what the headers say of the trace. */
+/* A publish in the format of Dapr's HTTP API. Data that is not a CloudEvent is wrapped into one, with the attributes
+ * that Dapr's sidecar would set: type com.dapr.event.sent, topic, pubsubname, and the trace context from the
+ * headers. */
 #include "base/units.h"
 #include "base/utf8.h"
 #include "sidecar/api/dapr.h"
@@ -11,7 +12,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-/* What the query's metadata say. */
+/* The metadata.* parameters of the query. */
 struct metadata {
     struct span id, source, type, traceid, traceparent, tracestate; /* cloudevent.NAME */
     struct span ttl;
@@ -54,7 +55,7 @@ static bool is_true(struct span value)
     return false;
 }
 
-/* Names in any case, as Dapr compares them. What is not known here is another component's. */
+/* Names are compared without case, as in Dapr. Unknown ones are ignored: they are for other components. */
 static void keep(struct metadata *m, struct span name, struct span value)
 {
     struct {
@@ -93,7 +94,7 @@ static bool read_metadata(struct parsing *p, struct metadata *m)
     return true;
 }
 
-/* From now on; an event that has an expirytime keeps that. */
+/* The time to live, from now on. An event's own expirytime takes precedence. */
 static bool set_ttl(struct parsing *p, struct span text)
 {
     uint64_t seconds = 0;
@@ -110,7 +111,7 @@ static bool set_ttl(struct parsing *p, struct span text)
 
 /* ------------------------------------------------------------------ the event */
 
-/* Sets a text attribute, also over one of that name; `value` empty: leaves it. */
+/* Sets or replaces a text attribute; an empty `value` changes nothing. */
 static void set(struct event *e, const char *name, struct span value)
 {
     size_t i = 0;
@@ -144,7 +145,7 @@ static void describe(struct parsing *p, struct event *e, const struct metadata *
     set(e, "topic", span_str(p->command->queue));
     set(e, "pubsubname", span_str(pubsub));
     set(e, "traceparent", parent);
-    set(e, "traceid", first_of(m->traceid, parent)); /* Dapr's own is the whole of traceparent, too */
+    set(e, "traceid", first_of(m->traceid, parent)); /* the whole traceparent, as in Dapr */
     set(e, "tracestate", first_of(m->tracestate, header_find(p->request, "tracestate")));
     e->id = first_of(m->id, e->id);
     e->source = first_of(m->source, e->source);

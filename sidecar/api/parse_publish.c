@@ -1,4 +1,4 @@
-/* Publishing: which of the six forms a body has, and its events in their stored form. */
+/* Publishing: determines which of the six forms the body has, and encodes its events as they are stored. */
 #include "base/units.h"
 #include "proto/wire.h"
 #include "sidecar/api/event_http.h"
@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-/* Most events' attributes need less. */
+/* Room for an event's attributes; most need less. */
 #define ATTRIBUTES_SIZE 512u
 
 enum form { FORM_BINARY, FORM_JSON, FORM_PROTOBUF, FORM_BATCH_JSON, FORM_BATCH_PROTOBUF, FORM_OTHER, FORM_UNKNOWN };
@@ -35,7 +35,8 @@ static bool charset_is_utf8(struct span type)
     return true;
 }
 
-/* A CloudEvents content type decides; else any ce- header makes it binary (section 3 of the HTTP binding). */
+/* A CloudEvents content type decides. Otherwise the form is binary if there is any ce- header (section 3 of the HTTP
+ * binding). */
 static enum form form_of(const struct api_request *r)
 {
     struct span type = header_find(r, "Content-Type");
@@ -53,7 +54,7 @@ static enum form form_of(const struct api_request *r)
 
 /* ------------------------------------------------------------------ one event */
 
-/* Makes room for `count` more: exactly, when there was none. */
+/* Makes room for `count` more events; the first time for exactly that many. */
 static bool make_room(struct parsing *p, size_t count, struct error *why)
 {
     struct api_command *c = p->command;
@@ -89,7 +90,7 @@ static bool keep(struct parsing *p, const struct event *e, struct span encoded, 
 
 bool publish_keep(struct parsing *p, const struct event *e, bool id_generated, struct error *why)
 {
-    buf_clear(&p->scratch); /* one for all events: how long one gets is known when it is written */
+    buf_clear(&p->scratch); /* reused for all events: the size of one is known only after it was encoded */
     buf_reserve(&p->scratch, e->data.size + ATTRIBUTES_SIZE);
     event_encode(e, &p->scratch);
     uint8_t *bytes = arena_alloc(p->arena, p->scratch.size);
@@ -99,7 +100,7 @@ bool publish_keep(struct parsing *p, const struct event *e, bool id_generated, s
     return keep(p, e, span_of(bytes, p->scratch.size), id_generated, why);
 }
 
-/* The bytes are kept as they came: they are valid, and another writer would only order them differently. */
+/* Keeps the bytes as sent: they are valid, and encoding them again would at most change the order of fields. */
 static bool add_protobuf(struct parsing *p, struct span bytes, struct error *why)
 {
     struct event e;
@@ -169,7 +170,7 @@ static bool add_protobuf_batch(struct parsing *p, struct error *why)
     return true;
 }
 
-/* ------------------------------------------------------------------ the whole */
+/* ------------------------------------------------------------------ the request */
 
 static bool read_events(struct parsing *p, enum form form, struct error *why)
 {

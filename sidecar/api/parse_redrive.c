@@ -1,5 +1,5 @@
-/* What a redrive is asked to do: {"sequences": [...], "filter": {...}, "reason": "WHY", "to": "NAME", "rate": N, "dry_run": true,
- * "stop": true}, each of them optional. */
+/* The body of a redrive: {"sequences": [...], "filter": {...}, "reason": "WHY", "to": "NAME", "rate": N, "dry_run":
+ * true, "stop": true}, all optional. */
 #include "base/units.h"
 #include "proto/filter.h"
 #include "sidecar/api/parse.h"
@@ -7,7 +7,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-/* An empty list is refused: where a program's own selection came out empty, "all" is the last thing it meant. */
+/* An empty list is refused: a program whose selection came out empty does not mean "all". */
 static bool read_sequences(struct parsing *p, const json_t *list, struct request *r, struct error *why)
 {
     size_t count = json_array_size(list);

@@ -1,5 +1,6 @@
-/* When events may be delivered: a publish says it for all its events, by Sluice-Delay or Sluice-Not-Before. When one expires is
- * in the event, for its consumers to see, or Sluice-TTL says it for all. */
+/* The terms of a publish: when its events may be delivered, and when they expire. Sluice-Delay or Sluice-Not-Before set
+ * the first for all its events. Sluice-TTL sets the second for all of them; or each event has its own attribute, which
+ * consumers see, too. */
 #include "base/settings.h"
 #include "base/units.h"
 #include "sidecar/api/event_http.h"
@@ -14,7 +15,7 @@
 
 static const char *const known[] = { "wait", "delay", "not-before", "ttl" };
 static const char *const names[] = { "Sluice-Wait", "Sluice-Delay", "Sluice-Not-Before", "Sluice-TTL" };
-/* What a push says of its event: whoever passes it on may pass them on, too. */
+/* The headers of a push, which are ignored: an application that forwards a push may forward its headers as well. */
 static const char *const of_pushes[] = { "Sluice-Queue", "Sluice-Sequence", "Sluice-Attempt", "Sluice-Consumer-Epoch" };
 
 #define COUNT(list) (sizeof(list) / sizeof *(list))
@@ -27,7 +28,7 @@ static bool is_among(struct span name, const char *const *list, size_t count)
     return i < count;
 }
 
-/* The name's beginning, which all have, would make any two of them look alike. */
+/* Searches the closest known name without the common prefix, which would make any two names look similar. */
 static bool refuse_header(struct span name, struct error *why)
 {
     char wrong[40] = "";
@@ -45,7 +46,7 @@ static bool refuse_header(struct span name, struct error *why)
                      names[1], names[2], names[3]);
 }
 
-/* Whoever reads one value of two would read the wrong one as likely as not. */
+/* Repeated headers are refused, because either value could be the one that was meant. */
 static bool is_once(const struct api_request *r, const char *name, struct error *why)
 {
     unsigned times = 0;

@@ -1,4 +1,5 @@
-/* What a topic is to be: {"unrouted": "refuse" | "drop" | {"queue": NAME}}; and a binding: {"filter": {...}}. Each may be left out. */
+/* The bodies of topics, {"unrouted": "refuse" | "drop" | {"queue": NAME}}, and of bindings, {"filter": {...}}; both
+ * members are optional. */
 #include "base/units.h"
 #include "proto/filter.h"
 #include "sidecar/api/event_http.h"
@@ -26,7 +27,8 @@ static bool read_unrouted(struct parsing *p, const json_t *value, struct request
     return r->u.put_topic.catch_all || error_set(why, "too much text at once");
 }
 
-/* The body's object, the caller's; NULL with a sentence unless it is empty, which *fine says. */
+/* Parses the body, an object that passes to the caller. NULL with *fine if the body is empty; NULL without *fine, and a
+ * message in *why, if it is not an object. */
 static json_t *open_object(struct parsing *p, const char *what, bool *fine, struct error *why)
 {
     json_error_t where;

@@ -1,6 +1,6 @@
-/* A publish's body in JSON. One pass validates it and reads its events, for a batch is long and each look at it costs as much as
- * all the rest. When something is wrong it is looked at again: what is said is then what a reader in order would say, the
- * syntax of the whole first. */
+/* The body of a publish in JSON. A single pass validates it and reads its events, because another pass over a long
+ * batch would cost as much as all the rest. Only if something is wrong it is read again, so that a syntax error
+ * anywhere in the body is reported before any other error. */
 #include "base/utf8.h"
 #include "sidecar/api/event_json.h"
 #include "sidecar/api/parse.h"
@@ -18,7 +18,7 @@ static bool read_event(struct parsing *p, struct scan *outer, struct error *why)
     return true;
 }
 
-/* Is the body JSON? `out`: its value. */
+/* Is the body valid JSON? *out is its value. */
 static bool check_syntax(struct parsing *p, struct scan_value *out, struct error *why)
 {
     size_t stopped;

@@ -1,4 +1,4 @@
-/* Outcomes of publishing and settling. */
+/* Renders the outcomes of publishes and of acks. */
 #include "sidecar/api/dapr.h"
 #include "sidecar/api/json_scan.h"
 #include "sidecar/api/json_write.h"
@@ -7,13 +7,13 @@
 
 #include <stdio.h>
 
-/* A retry under an id that was made up here would be a new event: it cannot be safe. */
+/* If the outcome is unknown and the id was generated here, a retry is not safe: it could be a second event. */
 bool publish_is_retryable(const struct api_event *e, enum reason reason)
 {
     return reason_info(reason)->retryable && !(reason == REASON_unknown && e->id_generated);
 }
 
-/* Nobody knows: what to do then. */
+/* The detail of an unknown outcome: what to do. */
 static const char *advice(const struct api_command *c, const struct api_event *e, char out[DETAIL_SIZE])
 {
     if (!e->id_generated)
@@ -31,7 +31,7 @@ const char *publish_detail(const struct api_command *c, const struct api_event *
 {
     if (o->reason == REASON_unknown)
         return advice(c, e, out);
-    if (o->reason == REASON_too_large) /* what is so for the sidecar has its own answer */
+    if (o->reason == REASON_too_large) /* from the broker; the sidecar's own limit is answered elsewhere */
         return "it is larger than the broker's max_event, or than its queue's capacity_bytes";
     if (o->reason == REASON_unavailable && !c->away)
         return "the connection to the broker was lost, and was not back in time; nothing was accepted: send it again";
@@ -50,7 +50,7 @@ static void render_refusal(const struct api_command *c, const struct api_event *
 {
     char room[DETAIL_SIZE];
     struct api_command about = *c;
-    if (o->queue) /* of a topic's queues the one that is the reason; the topic may be addressed as a queue */
+    if (o->queue) /* the topic's queue that refused; c->queue may be the topic's name */
         about.queue = o->queue;
     problem_open_of(&about, o->reason, publish_detail(c, e, o, room), publish_is_retryable(e, o->reason), out);
     if (!c->u.publish.batch)
@@ -78,7 +78,7 @@ static void render_one(const struct api_command *c, const struct api_outcome *o,
     buf_add_str(&out->body, "}\n");
 }
 
-/* What nearly all are, in one piece: accepted by a queue, with an id that needs no escape. */
+/* The fast path for nearly all items: accepted by a queue, with an id that needs no escapes. False if it has some. */
 static bool render_accepted(struct buf *b, struct span id, uint64_t sequence)
 {
     static const char before[] = "{\"id\":\"", between[] = "\",\"sequence\":";
@@ -97,7 +97,7 @@ static bool render_accepted(struct buf *b, struct span id, uint64_t sequence)
     return true;
 }
 
-/* An item has no title of its own: where there is no more to say, that is its detail. */
+/* Items have no "title" member; if there is no detail, the title is written there. */
 static void render_refused(struct buf *b, const struct api_command *c, const struct api_event *e,
                            const struct api_outcome *o)
 {

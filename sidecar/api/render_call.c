@@ -1,4 +1,4 @@
-/* Answers of control calls: describe, list, peek, ledger and the operations. */
+/* Renders the replies to control calls: describe, list, peek, ledger and the operations. */
 #include "proto/event.h"
 #include "sidecar/api/event_json.h"
 #include "sidecar/api/json_write.h"
@@ -55,14 +55,15 @@ static double rate(uint64_t milli)
     return (double)milli / 1000;
 }
 
-/* Three digits behind the point, none when it is large: people read it, and never as an exponent. Not negative. */
+/* A number for people: rounded to three decimals, or to a whole number from 1,000 on, so that it never has an exponent.
+ * `value` is not negative. */
 static json_t *measured(double value)
 {
     return value < 1000 ? json_real((double)(int64_t)(value * 1000 + 0.5) / 1000)
                         : json_integer((json_int_t)(value + 0.5));
 }
 
-/* Seconds until `amount` is reached at `speed` per second; null when it never is. */
+/* Seconds until `amount` is reached at `speed` per second; null if never. */
 static json_t *seconds_to(uint64_t amount, double speed)
 {
     return speed > 0 ? measured((double)amount / speed) : json_null();
@@ -73,7 +74,7 @@ static json_t *text_or_null(const char *text)
     return *text ? json_string(text) : json_null();
 }
 
-/* One by one, where the queue has more than one and was asked for by its name. */
+/* "shares": the queue's partitions, if it has more than one and was described by name. */
 static void put_partitions(json_t *o, const struct queue_info *q)
 {
     json_t *list = json_array();
@@ -90,7 +91,7 @@ static void put_partitions(json_t *o, const struct queue_info *q)
     json_object_set_new(o, "shares", list);
 }
 
-/* One that goes on by itself; null: none does. */
+/* The redrive that is running; null: none is. */
 static json_t *redriving_json(const struct redriving_info *r)
 {
     if (r->rate == 0)
@@ -182,7 +183,8 @@ static void add_time(struct buf *b, const char *name, int64_t ms)
     json_add_text_member(b, name, span_str(text));
 }
 
-/* What went wrong so far; nothing where nothing did. `reason` is why it is dead, or why it is not, though it should be. */
+/* "trouble": the failures so far; left out if there are none. "reason" is why the event is dead, or why it could not be
+ * made dead. */
 static void add_trouble(struct buf *b, const struct trouble_info *t)
 {
     if (!trouble_is(t))
@@ -253,7 +255,8 @@ static void render_redriven(const struct api_command *c, const struct reply *r, 
     buf_add_str(&out->body, "}\n");
 }
 
-/* Which queue it was: the one in the address, or the one in the body. */
+/* A redrive may be refused for the queue in the path or the one in the body ("to"): answers the second case. False in
+ * the first. */
 static bool refuse_target(const struct api_command *c, const struct reply *r, struct arena *a, struct api_response *out)
 {
     const struct request *asked = &c->u.call.request;

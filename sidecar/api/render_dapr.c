@@ -13,7 +13,8 @@ void dapr_refuse(int status, const char *code, const char *message, struct api_r
     buf_add_str(&out->body, "}\n");
 }
 
-/* There is no title beside it: these details want theirs, which says what to do; the others say that themselves. */
+/* A Dapr error has a single message and no title. For these reasons only the title says what to do, so both are needed;
+ * the details of other reasons say it themselves. */
 static bool wants_title(enum reason reason)
 {
     return reason == REASON_full || reason == REASON_too_large;

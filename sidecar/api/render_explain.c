@@ -1,4 +1,4 @@
-/* One event, and why it is where it is. */
+/* Renders one event and why it is in its state. */
 #include "proto/event.h"
 #include "sidecar/api/json_write.h"
 #include "sidecar/api/respond.h"
@@ -44,7 +44,7 @@ static void add_seconds(struct buf *b, const char *name, int64_t ms)
     buf_printf(b, "%lld.%03d", (long long)(ms / 1000), (int)(ms % 1000));
 }
 
-/* What happens to it by itself; null: nothing. */
+/* "next": what will happen to the event without further action; null: nothing. */
 static void add_next(struct buf *b, const struct explained *e)
 {
     json_add_name(b, span_str("next"));

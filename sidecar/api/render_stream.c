@@ -1,9 +1,9 @@
-/* Server-Sent Events: fields of a line each. A line that holds JSON may have been published with line ends of its own, which
- * become several lines of the same field; whoever reads joins them again. */
+/* Server-Sent Events: each field is a line. Published JSON may contain line breaks; it is then written as several lines
+ * of the same field, which the reader joins again. */
 #include "sidecar/api/json_write.h"
 #include "sidecar/api/respond.h"
 
-/* How soon a browser asks again when the connection was lost. */
+/* How soon a browser reconnects after the connection was lost. */
 #define RETRY_MS 1000u
 
 static void open_stream(struct arena *a, struct api_response *out)
@@ -11,7 +11,7 @@ static void open_stream(struct arena *a, struct api_response *out)
     *out = (struct api_response){ .status = 200, .content_type = "text/event-stream" };
     buf_printf(&out->body, "retry: %u\n\n", RETRY_MS);
     respond_header(out, a, "Cache-Control", "no-store");
-    respond_header(out, a, "X-Accel-Buffering", "no"); /* proxies that gather answers are asked not to */
+    respond_header(out, a, "X-Accel-Buffering", "no"); /* asks proxies not to buffer the response */
 }
 
 void api_render_stream(bool standby, uint64_t consumer_epoch, struct arena *a, struct api_response *out)

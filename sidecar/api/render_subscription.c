@@ -1,4 +1,4 @@
-/* Subscriptions as people see them. */
+/* Renders subscriptions. */
 #include "sidecar/api/json_write.h"
 #include "sidecar/api/respond.h"
 

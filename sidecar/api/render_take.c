@@ -1,4 +1,4 @@
-/* Taken events, as JSON or as a protobuf CloudEventBatch. */
+/* Renders taken events, as JSON or as a protobuf CloudEventBatch. */
 #include "proto/wire.h"
 #include "sidecar/api/event_json.h"
 #include "sidecar/api/json_write.h"
@@ -28,7 +28,7 @@ static void write_json(const struct api_taken *events, size_t count, struct buf 
     buf_add_str(b, "]}\n");
 }
 
-/* CloudEvent.attributes[name] = {ce_string: text}, appended to the event's own fields: protobuf merges. */
+/* Appends CloudEvent.attributes[name] = {ce_string: text} to the event's fields: protobuf merges repeated entries. */
 static void add_extension(struct buf *b, const char *name, struct span text)
 {
     size_t entry = wire_begin(b, 5);

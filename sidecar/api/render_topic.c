@@ -1,4 +1,4 @@
-/* Topics: what they are, and what became of events published to them. */
+/* Renders topics, and the outcomes of events published to them. */
 #include "sidecar/api/render_topic.h"
 
 #include "proto/filter.h"
@@ -18,7 +18,7 @@ static json_t *unrouted_json(const struct topic_info *t)
                                          : json_string(unrouted_name(t->unrouted));
 }
 
-/* A broker of another version may have a filter that this one cannot show. */
+/* "filter" is null if this sidecar does not understand it: the broker may be of another version. */
 static json_t *binding_json(const struct binding_info *b)
 {
     json_t *o = json_object();

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-/* The answer to one publish fits, name and id included. */
+/* Large enough for the answer to a publish of one event, with its names and id. */
 #define USUAL_BODY 256u
 
 void respond_header(struct api_response *out, struct arena *a, const char *name, const char *value)
@@ -41,7 +41,8 @@ void respond_retry_after(struct api_response *out, struct arena *a, uint32_t ms)
     respond_number_header(out, a, "Retry-After", ms <= 1000 ? 1 : (ms + 999) / 1000);
 }
 
-/* A sentence may quote the request, or a setting, and cut it within a character; JSON may not hold half of one: that falls away. */
+/* The text may quote the request or a setting, and may have cut it in the middle of a UTF-8 character. Invalid bytes
+ * are left out, because JSON must be valid UTF-8. */
 void respond_add_sentence(struct buf *b, const char *name, const char *sentence)
 {
     struct span text = span_str(sentence);
@@ -83,7 +84,7 @@ void problem_close(enum reason reason, uint32_t retry_after_ms, struct arena *a,
         respond_header(out, a, "WWW-Authenticate", "Bearer realm=\"sluice\"");
 }
 
-/* Publishing goes on at a sidecar that drains: what refuses an event then is the broker. */
+/* A draining sidecar still publishes; so if a publish is refused as draining, it was the broker. */
 static const char *meaning_of_draining(const struct api_command *c)
 {
     switch (c->kind) {
@@ -97,13 +98,13 @@ static const char *meaning_of_draining(const struct api_command *c)
     }
 }
 
-/* A consumer is refused by a reason only: the broker does not say whether there is a topic of that name. */
+/* The broker refuses a consumer with a reason only: it does not say whether there is a topic of that name. */
 static bool consumes(const struct api_command *c)
 {
     return c->kind == API_TAKE || c->kind == API_STREAM;
 }
 
-/* What the reason means for that command, where its title cannot say it; NULL: nothing more. */
+/* What the reason means for this command, beyond its title; NULL: nothing. */
 static const char *meaning(const struct api_command *c, enum reason reason, char out[DETAIL_SIZE])
 {
     if (reason == REASON_unavailable)

@@ -35,7 +35,7 @@ static const struct api_route routes[] = {
     { "GET", "/v1/subscriptions", ON_BOTH, API_SUBSCRIPTIONS, CALL_NONE },
     { "POST", "/v1/drain", ON_OPERATIONS, API_DRAIN, CALL_NONE },
     { "POST", "/v1.0/publish/{p}/{t}", ON_BOTH, API_PUBLISH_DAPR, CALL_NONE },
-    { "POST", "/v1.0/publish/{p}/", ON_BOTH, API_PUBLISH_DAPR, CALL_NONE }, /* refused in Dapr's words */
+    { "POST", "/v1.0/publish/{p}/", ON_BOTH, API_PUBLISH_DAPR, CALL_NONE }, /* refused in Dapr's format */
     { "POST", "/v1.0/publish/{p}", ON_BOTH, API_PUBLISH_DAPR, CALL_NONE },
     { "GET", "/v1.0/metadata", ON_BOTH, API_METADATA_DAPR, CALL_NONE },
     { "GET", "/v1.0/healthz", ON_BOTH, API_HEALTH_DAPR, CALL_NONE },
@@ -55,7 +55,7 @@ const struct api_route *routes_all(size_t *count)
     return routes;
 }
 
-/* Compares segment by segment; {q} and the like take any one segment that is not empty. */
+/* Compares segment by segment; {q} and the like match any single segment that is not empty. */
 static bool matches(const char *pattern, struct span path, struct span names[ROUTE_NAMES])
 {
     unsigned taken = 0;
@@ -97,7 +97,7 @@ const struct api_route *routes_find(struct span method, struct span path, struct
     return NULL;
 }
 
-/* Who writes an address wrong mostly has its last part wrong: /v1/queues/orders/publish. */
+/* Wrong paths mostly have a wrong last part: /v1/queues/orders/publish. */
 void routes_siblings(struct span path, char *out)
 {
     size_t used = 0, parent = path.size, depth = 0;
@@ -116,7 +116,8 @@ void routes_siblings(struct span path, char *out)
             continue;
         snprintf(above, sizeof above, "%.*s", (int)(at - routes[i].pattern), routes[i].pattern);
         snprintf(word, sizeof word, "%.*s", (int)strcspn(at, "/"), at);
-        if (matches(above, span_of(path.data, parent), names) && !strstr(out, word)) /* none is a part of another */
+        if (matches(above, span_of(path.data, parent), names) &&
+            !strstr(out, word)) /* strstr will do: no word is part of another */
             used += (size_t)snprintf(out + used, SIBLINGS_SIZE - used, "%s%s", used ? ", " : "", word);
     }
 }

@@ -1,13 +1,13 @@
-/* The addresses of the API, once: what begin, parse, metrics and the tests of openapi.json go by. */
+/* The table of the API's routes, used by begin.c, parse.c, the metrics and the tests of openapi.json. */
 #ifndef SLUICE_SIDECAR_API_ROUTES_H
 #define SLUICE_SIDECAR_API_ROUTES_H
 
 #include "sidecar/api/api.h"
 
-/* What a route's answer needs. */
+/* On which listeners a route is served. */
 enum route_listeners {
     ON_BOTH = 1 << API_APPLICATION | 1 << API_OPERATIONS,
-    ON_OPERATIONS = 1 << API_OPERATIONS, /* and on the application's with app.operate */
+    ON_OPERATIONS = 1 << API_OPERATIONS, /* also on the application's if app.operate is set */
     ON_PROBES = 1 << API_OPERATIONS | 1 << API_PROBE,
 };
 
@@ -23,13 +23,15 @@ struct api_route {
 #define ROUTE_NAMES   2u
 #define SIBLINGS_SIZE 160u
 
-/* All of them; *count rows. */
+/* The table; it has *count rows. */
 const struct api_route *routes_all(size_t *count);
-/* The route of method and path (HEAD counts as GET). names: the parts of the path that stand for {q}, {s} or {t}, in their
- * order, still percent-encoded, empty where there are none. NULL with REASON_not_found or REASON_method; then `allow` (ALLOW_SIZE bytes) lists what the path does answer. */
+/* The route for a method and path (HEAD counts as GET). `names`: the parts of the path for {q}, {s} or {t}, in their
+ * order, still percent-encoded; empty if there are none. NULL with *why REASON_not_found or REASON_method; for the
+ * latter `allow` (ALLOW_SIZE bytes) lists the methods that the path has. */
 const struct api_route *routes_find(struct span method, struct span path, struct span names[ROUTE_NAMES], char *allow,
                                     enum reason *why);
-/* What there is where a path that was not found looked for its last part: "events, take, …", or nothing. SIBLINGS_SIZE bytes. */
+/* For a path that was not found: what its last part could be instead, "events, take, …"; or "". `out` has SIBLINGS_SIZE
+ * bytes. */
 void routes_siblings(struct span path, char *out);
 
 #endif

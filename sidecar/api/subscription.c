@@ -190,9 +190,9 @@ bool subscription_equal(const struct subscription_settings *a, const struct subs
            a->timeout_ms == b->timeout_ms && a->handshake == b->handshake && a->dialect == b->dialect;
 }
 
-/* ------------------------------------------------------------------ where it may lead */
+/* ------------------------------------------------------------------ the URL */
 
-/* HOST[:PORT] or [V6][:PORT]; false when it is neither. *host is without brackets. */
+/* Splits HOST[:PORT] or [V6][:PORT]; false if it is neither. *host has no brackets. */
 static bool split_authority(struct span authority, struct span *host, struct span *port)
 {
     const uint8_t *at = authority.data, *end = at + authority.size, *after;
@@ -220,7 +220,7 @@ static bool port_is_valid(struct span port)
            atol(text) <= 65535;
 }
 
-/* Only what a name or an address is written with: nothing that an HTTP client might read in another way. */
+/* Has the host only characters of a name or an address, and none that an HTTP client might read differently? */
 static bool host_is_plain(struct span host)
 {
     static const char others[] = ".-_:";
@@ -232,7 +232,7 @@ static bool host_is_plain(struct span host)
     return host.size < 256;
 }
 
-/* The whole of 127.0.0.0/8, ::1, and the name that means them everywhere. */
+/* 127.0.0.0/8, ::1, and localhost. */
 static bool host_is_loopback(const char *host)
 {
     struct in_addr v4;

@@ -1,4 +1,4 @@
-/* A subscription's settings as the broker keeps them. */
+/* The settings of a subscription in the form in which the broker stores them. */
 #include "sidecar/api/subscription.h"
 
 #include <stdio.h>

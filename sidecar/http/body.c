@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-/* After this much of a body, in one piece or in many small chunks, the socket may have more: the listener is run again.
- * */
+/* After this much of a body, in one piece or in many small chunks, the socket may have more: the listener is run
+ * again. */
 #define LARGE_BODY 4096u
 /* Up to this much is reserved when the body begins, instead of growing the buffer: memory that is not written is not
  * used. */

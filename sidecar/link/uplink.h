@@ -45,8 +45,8 @@ struct uplink *uplink_open(void *zmq, const struct uplink_config *config, const 
                            struct error *e);
 void uplink_close(struct uplink *u);
 
-/* REASON_ok: `published` will be called. Any other reason: the whole publish was refused and `published` is not called.
- * */
+/* REASON_ok: `published` will be called. Any other reason: the whole publish was refused and `published` is not
+ * called. */
 enum reason uplink_publish(struct uplink *u, const char *queue, const struct api_event *events, size_t count,
                            uint32_t wait_ms, void *request, struct now now);
 /* Likewise, to a topic. */

@@ -120,8 +120,8 @@ void takes_free(struct uplink *u);
 void leases_add(struct uplink *u, struct taking *t, const struct take *by, struct span receipt, uint32_t lease_ms);
 /* Does the event of this receipt have a lease? */
 bool leases_has(const struct uplink *u, struct span receipt);
-/* The result of an ack: the lease ends, or with SETTLED_EXTENDED lasts until now + ms. SETTLED_UNKNOWN changes nothing.
- * */
+/* The result of an ack: the lease ends, or with SETTLED_EXTENDED lasts until now + ms. SETTLED_UNKNOWN changes
+ * nothing. */
 void leases_settled(struct uplink *u, struct span receipt, enum settle_result result, uint64_t ms);
 /* Drops the leases whose time is over; does so at most once a second. */
 void leases_prune(struct uplink *u);

@@ -31,8 +31,8 @@ static size_t on_body(char *data, size_t one, size_t size, void *ctx)
     return x->too_big ? 0 : size;
 }
 
-/* Any transfer coding but chunked is refused: none was offered, and compressed, a few bytes could expand to very many.
- * */
+/* Any transfer coding but chunked is refused: none was offered, and compressed, a few bytes could expand to very
+ * many. */
 static bool is_coded(struct span line)
 {
     char coding[PUSH_HEADER_MAX];

@@ -24,8 +24,8 @@ struct transfer {
     char error[CURL_ERROR_SIZE];
 };
 
-/* A handle that can be used for one request after the other, each with its own transfer_set_up. NULL if libcurl fails.
- * */
+/* A handle that can be used for one request after the other, each with its own transfer_set_up. NULL if libcurl
+ * fails. */
 struct transfer *transfer_new(void);
 void transfer_free(struct transfer *x);
 /* False if the request cannot be sent; call transfer_clear in any case. */

@@ -44,8 +44,8 @@ struct push_verdict push_judge(const struct push_outcome *o, wall_t now);
  * missing or empty status and a body that is not a JSON object are a success. 404 drops the event. */
 struct push_verdict push_judge_dapr(const struct push_outcome *o, wall_t now);
 
-/* The beginning of an answer's body, to be shown to people: cut between characters, on one line; "" if it is not UTF-8.
- * */
+/* The beginning of an answer's body, to be shown to people: cut between characters, on one line; "" if it is not
+ * UTF-8. */
 void push_excerpt(struct span body, char out[PUSH_EXCERPT_MAX + 1]);
 
 /* Parses Retry-After: seconds, or a date in the preferred format (RFC 9110, 10.2.3). False if it is neither. */
