@@ -9,6 +9,7 @@
 #define TIMEOUT_MAX_MS (INT64_C(12) * 3600 * 1000)
 #define TIMEOUT_MS     25000
 
+/* By enum subscription_key. */
 static const char *const key_names[] = { "queue", "url", "concurrency", "timeout", "dialect", "handshake" };
 static const char *const state_names[] = { "active",    "standby",  "handshaking", "refused", "unreachable",
                                            "throttled", "no_queue", "stopped",     "draining" };
@@ -37,9 +38,17 @@ const char *push_result_name(enum push_result result)
 
 /* ------------------------------------------------------------------ one key */
 
+static const char *list_keys(char out[128])
+{
+    size_t used = 0;
+    for (unsigned i = 0; i < SUBSCRIPTION_KEYS && used < 128; i++)
+        used += (size_t)snprintf(out + used, 128 - used, "%s%s", i ? ", " : "", key_names[i]);
+    return out;
+}
+
 bool subscription_find_key(struct span key, enum subscription_key *out, struct error *why)
 {
-    char wrong[64];
+    char wrong[64], known[128];
     for (unsigned i = 0; i < SUBSCRIPTION_KEYS; i++) {
         if (span_equal(key, span_str(key_names[i]))) {
             *out = i;
@@ -49,7 +58,7 @@ bool subscription_find_key(struct span key, enum subscription_key *out, struct e
     snprintf(wrong, sizeof wrong, "%.*s", (int)(key.size < 60 ? key.size : 60), (const char *)key.data);
     const char *near = settings_closest(key_names, SUBSCRIPTION_KEYS, wrong);
     return error_set(why, near ? "unknown key '%s'; did you mean '%s'?" : "unknown key '%s'; known here: %s", wrong,
-                     near ? near : "queue, url, concurrency, timeout, dialect, handshake");
+                     near ? near : list_keys(known));
 }
 
 static bool put_concurrency(struct subscription_settings *s, int64_t value, struct error *why)
