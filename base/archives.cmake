@@ -1,8 +1,8 @@
 # The daemons are counted by their megabytes. As shared objects libzmq and libmicrohttpd bring Kerberos, PGM, NORM, GnuTLS
 # and what those need: 30 libraries and two thirds of a sidecar's resident memory, for code that is never called.
 # libcurl, which the sidecar pushes with, would bring its own.
-# So programs named by sluice_link_archives() link the archives of the same packages, and base/left_out.c and
-# base/left_out_curl.c in place of those libraries' entry points. An archive that comes to need another one fails the probe
+# So programs named by sluice_link_archives() link the archives of the same packages, and base/library_stubs.c and
+# base/library_stubs_curl.c in place of those libraries' entry points. An archive that comes to need another one fails the probe
 # below, never a running program: then, and where an archive is missing or a sanitizer is on, the shared objects are linked
 # as anywhere else.
 
@@ -55,12 +55,12 @@ macro(sluice_check_archives)
         else()
             try_compile(SLUICE_ARCHIVES_LINK
                 SOURCE_FROM_CONTENT probe.c "${SLUICE_ARCHIVES_PROBE}"
-                SOURCES ${PROJECT_SOURCE_DIR}/base/left_out.c ${PROJECT_SOURCE_DIR}/base/left_out_curl.c
+                SOURCES ${PROJECT_SOURCE_DIR}/base/library_stubs.c ${PROJECT_SOURCE_DIR}/base/library_stubs_curl.c
                 LINK_LIBRARIES ${SLUICE_ARCHIVE_LIBS} -static-libgcc m Threads::Threads)
             set(SLUICE_ARCHIVES_WORK ${SLUICE_ARCHIVES_LINK})
             if(NOT SLUICE_ARCHIVES_LINK)
                 message(STATUS "shared libraries for the daemons, which costs memory: these archives need more than "
-                    "base/left_out.c and left_out_curl.c know (the linker's words are in CMakeFiles/CMakeError.log)")
+                    "base/library_stubs.c and library_stubs_curl.c know (the linker's words are in CMakeFiles/CMakeError.log)")
             endif()
         endif()
     endif()
@@ -73,10 +73,10 @@ function(sluice_offer_archives)
         set_target_properties(PkgConfig::${NAME} PROPERTIES INTERFACE_LINK_LIBRARIES
             "$<IF:$<BOOL:$<TARGET_PROPERTY:SLUICE_ARCHIVES>>,sluice_archives,${SHARED}>")
     endforeach()
-    add_library(sluice_left_out STATIC base/left_out.c base/left_out_curl.c)
-    target_link_libraries(sluice_left_out PRIVATE sluice_warnings)
+    add_library(sluice_library_stubs STATIC base/library_stubs.c base/library_stubs_curl.c)
+    target_link_libraries(sluice_library_stubs PRIVATE sluice_warnings)
     add_library(sluice_archives INTERFACE)
-    target_link_libraries(sluice_archives INTERFACE ${SLUICE_ARCHIVE_LIBS} sluice_left_out -static-libgcc m
+    target_link_libraries(sluice_archives INTERFACE ${SLUICE_ARCHIVE_LIBS} sluice_library_stubs -static-libgcc m
         Threads::Threads)
     target_link_options(sluice_archives INTERFACE -Wl,--gc-sections)
 endfunction()
