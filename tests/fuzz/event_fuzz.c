@@ -1,8 +1,8 @@
 /* CloudEvents. Bytes that decode must come back the same after encoding; and so must every event that the rules let
  * through, or what was accepted could not be read at the other end. The scans that do not take an event apart must find in it
  * what was found by who did. */
+#include "proto/dead_letter.h"
 #include "proto/event.h"
-#include "proto/letter.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,7 +58,9 @@ static bool is_key(const struct event *e, const char *name, struct span key)
 
 static void scan(struct span bytes, const struct event *e, struct arena *arena)
 {
-    const struct letter l = { .queue = "q", .attempts = 1, .trouble = { .dead = DEAD_MAX_DELIVERIES, .error = "" } };
+    const struct dead_letter l = { .queue = "q",
+                                   .attempts = 1,
+                                   .trouble = { .dead = DEAD_MAX_DELIVERIES, .error = "" } };
     struct span source, id;
     struct buf letter = { 0 };
     struct event dead;
@@ -66,7 +68,7 @@ static void scan(struct span bytes, const struct event *e, struct arena *arena)
     must(event_identity(bytes, &source, &id) && span_equal(source, e->source) && span_equal(id, e->id));
     struct span key = event_key(bytes, number);
     must(is_key(e, "partitionkey", key) || is_key(e, "subject", key) || key.size == 0);
-    letter_write(&letter, bytes, &l);
+    dead_letter_write(&letter, bytes, &l);
     must(event_decode(buf_span(&letter), arena, &dead, NULL));
     buf_free(&letter);
 }

@@ -1,5 +1,5 @@
 /* A dead event's letter: what was published, and what went wrong as attributes that any CloudEvents reader understands. */
-#include "proto/letter.h"
+#include "proto/dead_letter.h"
 
 #include "proto/event.h"
 
@@ -32,7 +32,7 @@ static int end(void **state)
     return 0;
 }
 
-static const struct letter sample = {
+static const struct dead_letter sample = {
     .queue = "orders",
     .sequence = UINT64_C(9007199254740991),
     .attempts = 12,
@@ -81,7 +81,7 @@ static void what_went_wrong_is_in_its_attributes(void **state)
 {
     (void)state;
     encode(1);
-    letter_write(&written, buf_span(&encoded), &sample);
+    dead_letter_write(&written, buf_span(&encoded), &sample);
     struct event e = decoded();
     assert_string_equal(text(&e, "sluicedeadqueue"), "orders");
     assert_string_equal(text(&e, "sluicedeadsequence"), "9007199254740991");
@@ -99,7 +99,7 @@ static void everything_that_was_published_is_there_byte_by_byte(void **state)
 {
     (void)state;
     encode(3);
-    letter_write(&written, buf_span(&encoded), &sample);
+    dead_letter_write(&written, buf_span(&encoded), &sample);
     assert_memory_equal(written.data, encoded.data, encoded.size);
     struct event e = decoded();
     assert_string_equal(text(&e, "x2"), "v");
@@ -109,11 +109,11 @@ static void everything_that_was_published_is_there_byte_by_byte(void **state)
 static void what_was_not_said_is_absent(void **state)
 {
     (void)state;
-    struct letter l = sample;
+    struct dead_letter l = sample;
     l.trouble.status = 0;
     l.trouble.error = "";
     encode(0);
-    letter_write(&written, buf_span(&encoded), &l);
+    dead_letter_write(&written, buf_span(&encoded), &l);
     struct event e = decoded();
     assert_null(event_attribute(&e, "sluicedeadstatus").data);
     assert_null(event_attribute(&e, "sluicedeaderror").data);
@@ -124,12 +124,12 @@ static void a_second_death_replaces_what_the_first_one_left(void **state)
 {
     (void)state;
     struct buf first = { 0 };
-    struct letter again = sample;
+    struct dead_letter again = sample;
     again.queue = "parking";
     again.trouble.status = 0;
     encode(1);
-    letter_write(&first, buf_span(&encoded), &sample);
-    letter_write(&written, buf_span(&first), &again);
+    dead_letter_write(&first, buf_span(&encoded), &sample);
+    dead_letter_write(&written, buf_span(&first), &again);
     struct event e = decoded(); /* which has no name twice, or it were no event */
     assert_string_equal(text(&e, "sluicedeadqueue"), "parking");
     assert_null(event_attribute(&e, "sluicedeadstatus").data);
@@ -144,7 +144,7 @@ static void what_an_earlier_death_left_is_found_in_any_order_of_its_fields(void 
     static const uint8_t entry[] = "\x2a\x16\x12\x03\x1a\x01q\x0a\x0fsluicedeadqueue";
     encode(1);
     buf_add(&encoded, entry, sizeof entry - 1);
-    letter_write(&written, buf_span(&encoded), &sample);
+    dead_letter_write(&written, buf_span(&encoded), &sample);
     struct event e = decoded(); /* which has no name twice */
     assert_string_equal(text(&e, "sluicedeadqueue"), "orders");
 }
@@ -152,10 +152,10 @@ static void what_an_earlier_death_left_is_found_in_any_order_of_its_fields(void 
 static void what_no_attribute_may_hold_of_an_error_is_spaces(void **state)
 {
     (void)state;
-    struct letter l = sample;
+    struct dead_letter l = sample;
     l.trouble.error = "a\tb\nc\x7f\xc2\x85\xc3\xa9\xef\xbf\xbf\xf0\x9f\xbf\xbe!";
     encode(0);
-    letter_write(&written, buf_span(&encoded), &l);
+    dead_letter_write(&written, buf_span(&encoded), &l);
     struct event e = decoded();
     assert_string_equal(text(&e, "sluicedeaderror"), "a b c   \xc3\xa9       !");
     char longest[TROUBLE_ERROR_MAX + 1];
@@ -163,7 +163,7 @@ static void what_no_attribute_may_hold_of_an_error_is_spaces(void **state)
     longest[sizeof longest - 1] = '\0';
     l.trouble.error = longest;
     buf_clear(&written);
-    letter_write(&written, buf_span(&encoded), &l);
+    dead_letter_write(&written, buf_span(&encoded), &l);
     e = decoded();
     assert_string_equal(text(&e, "sluicedeaderror"), longest);
 }
@@ -172,7 +172,7 @@ static void an_event_with_all_the_attributes_there_may_be_gets_none(void **state
 {
     (void)state;
     encode(EVENT_ATTRIBUTES_MAX - 2);
-    letter_write(&written, buf_span(&encoded), &sample);
+    dead_letter_write(&written, buf_span(&encoded), &sample);
     struct event e = decoded();
     assert_int_equal(e.attribute_count, EVENT_ATTRIBUTES_MAX);
     assert_string_equal(text(&e, "sluicedeadsequence"), "9007199254740991");
@@ -185,7 +185,7 @@ static void bytes_that_are_no_event_are_kept_as_they_are(void **state)
     static const char *const odd[] = { "one", "\x2a\x05xx", "\x08", "" };
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         buf_clear(&written);
-        letter_write(&written, span_str(odd[i]), &sample);
+        dead_letter_write(&written, span_str(odd[i]), &sample);
         assert_true(written.size > strlen(odd[i]) + 100);
         assert_memory_equal(written.data, odd[i], strlen(odd[i]));
     }

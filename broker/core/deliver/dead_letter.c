@@ -1,6 +1,6 @@
 /* Dead letters. A queue may name another one for its dead: what dies is then accepted there as a new event, at the tail, and settled
  * where it was by the same step of the store, so that it is in exactly one of the two whenever the broker ends. It tells
- * its consumer what went wrong by attributes of its own (proto/letter.h).
+ * its consumer what went wrong by attributes of its own (proto/dead_letter.h).
  *
  * Which ends may be apart: a queue in memory may name one on disk; until the disk has it, the event is as safe as it was. A queue on
  * disk may not name one in memory, where a restart would lose what is confirmed. Nor may names go in circles: an event that
@@ -8,7 +8,7 @@
 #include "broker/core/deliver/dead_letter.h"
 
 #include "base/mutation.h"
-#include "proto/letter.h"
+#include "proto/dead_letter.h"
 
 #include <stdio.h>
 
@@ -157,7 +157,8 @@ enum dead_hold dead_letter_send(struct core *c, struct queue *q, const struct it
     struct span lane;
     struct store *store = queue_store(c, q);
     store->ops->read(store, q->id, item->at, &lane);
-    letter_write(&event, event_of_lane(lane), &(struct letter){ q->name, t->sequence, item->attempt, trouble_info(t) });
+    dead_letter_write(&event, event_of_lane(lane),
+                      &(struct dead_letter){ q->name, t->sequence, item->attempt, trouble_info(t) });
     enum reason room = take_room(c, q, to, event.size);
     if (room == REASON_ok)
         accept(c, q, to, item, t->sequence, buf_span(&event), cause);

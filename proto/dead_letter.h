@@ -10,13 +10,13 @@
  *   sluicedeaderror      String     likewise; with spaces for what no attribute may hold (event.h)
  *   sluicedeadfirst      Timestamp  when something first went wrong
  *   sluicedeadlast       Timestamp  and last */
-#ifndef SLUICE_PROTO_LETTER_H
-#define SLUICE_PROTO_LETTER_H
+#ifndef SLUICE_PROTO_DEAD_LETTER_H
+#define SLUICE_PROTO_DEAD_LETTER_H
 
 #include "base/buf.h"
 #include "proto/control_info.h"
 
-struct letter {
+struct dead_letter {
     const char *queue;
     uint64_t sequence;
     uint32_t attempts;
@@ -25,6 +25,6 @@ struct letter {
 
 /* Appends the event with those attributes in place of what an earlier death left. Its other bytes are not touched, and need not be
  * an event's. Where it has so many attributes that whoever reads it would refuse more, it gets those that still fit. */
-void letter_write(struct buf *out, struct span event, const struct letter *l);
+void dead_letter_write(struct buf *out, struct span event, const struct dead_letter *l);
 
 #endif

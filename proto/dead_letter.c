@@ -1,6 +1,6 @@
 /* The event's protobuf is not taken apart and put together again: fields that are appended to an encoded message are the message's,
  * as protobuf says, and so the attributes' map gets its entries behind everything that was published. */
-#include "proto/letter.h"
+#include "proto/dead_letter.h"
 
 #include "proto/event.h"
 #include "proto/wire.h"
@@ -116,7 +116,7 @@ static void add_error(struct writing *w, const char *error)
         add_text(w, PREFIX "error", text);
 }
 
-void letter_write(struct buf *out, struct span event, const struct letter *l)
+void dead_letter_write(struct buf *out, struct span event, const struct dead_letter *l)
 {
     const struct trouble_info *t = &l->trouble;
     char sequence[24];
