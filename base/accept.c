@@ -12,12 +12,12 @@
 
 static atomic_bool leaves_some; /* libzmq's I/O thread asks */
 
-void accept_leave_some(void)
+void accept_reserve_fds(void)
 {
     atomic_store(&leaves_some, true);
 }
 
-uint64_t accept_left(uint64_t descriptors)
+uint64_t accept_reserved_fds(uint64_t descriptors)
 {
     return descriptors / 16 < LEFT_MOST ? descriptors / 16 : LEFT_MOST;
 }
@@ -27,7 +27,7 @@ static bool is_one_of_the_last(int fd)
 {
     struct rlimit files;
     return atomic_load(&leaves_some) && getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY &&
-           (uint64_t)fd >= files.rlim_cur - accept_left(files.rlim_cur);
+           (uint64_t)fd >= files.rlim_cur - accept_reserved_fds(files.rlim_cur);
 }
 
 int accept4(int listener, struct sockaddr *address, socklen_t *size, int flags)

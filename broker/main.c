@@ -32,7 +32,7 @@ static void raise_limits(void *context)
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
-    accept_leave_some();
+    accept_reserve_fds();
     zmq_ctx_set(context, ZMQ_MAX_SOCKETS, 65535);
 }
 

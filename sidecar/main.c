@@ -28,7 +28,7 @@ static void raise_limits(void)
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
-    accept_leave_some();
+    accept_reserve_fds();
 }
 
 static void add_address(json_t *line, const char *key, const char *address)

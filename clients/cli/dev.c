@@ -150,7 +150,7 @@ int cli_dev(int argc, char **argv)
         return a.code;
     if (a.count)
         return cli_usage("dev takes no '%s'. See 'sluice help dev'.", a.rest[0]);
-    accept_leave_some();
+    accept_reserve_fds();
     void *zmq = zmq_ctx_new();
     char *token = NULL;
     bool fine = configure(&d, &o, &e) && broker_options_check(&d.broker, &e) &&

@@ -52,12 +52,12 @@ static void a_connection_that_gets_one_of_the_last_is_closed(void **state)
 {
     (void)state;
     char byte;
-    accept_leave_some();
+    accept_reserve_fds();
     while ((taken[count] = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0)
         count++;
     assert_int_equal(errno, ECONNABORTED);
     int last = taken[--count];
-    assert_int_equal(last, ALL - accept_left(ALL) - 1);
+    assert_int_equal(last, ALL - accept_reserved_fds(ALL) - 1);
     assert_int_equal(read(peers[count + 1], &byte, 1), 0); /* they come in their order */
     assert_int_equal(recv(peers[count], &byte, 1, MSG_DONTWAIT), -1);
     assert_int_equal(errno, EAGAIN);
@@ -78,9 +78,9 @@ static void where_there_is_none_at_all_it_is_an_error_that_libzmq_knows(void **s
 static void a_sixteenth_is_left_and_64_at_most(void **state)
 {
     (void)state;
-    assert_int_equal(accept_left(ALL), 10);
-    assert_int_equal(accept_left(1024), 64);
-    assert_int_equal(accept_left(1u << 20), 64);
+    assert_int_equal(accept_reserved_fds(ALL), 10);
+    assert_int_equal(accept_reserved_fds(1024), 64);
+    assert_int_equal(accept_reserved_fds(1u << 20), 64);
 }
 
 int main(void)
