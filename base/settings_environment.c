@@ -85,7 +85,7 @@ static size_t nearest(const struct settings *s, const char *name, char closest[N
     return least;
 }
 
-bool settings_look_around(const struct settings *s, char *const *environment, struct error *e)
+bool settings_check_environment(const struct settings *s, char *const *environment, struct error *e)
 {
     bool meant = false;
     for (char *const *at = environment; at && *at; at++) {

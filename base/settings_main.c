@@ -240,7 +240,7 @@ void settings_main(const struct settings *settings, void *options, const char *p
     free_flags(flags);
     if (settings->check && !settings->check(options, &e))
         quit(&s, e.text);
-    bool meant = settings_look_around(settings, environ, &e);
+    bool meant = settings_check_environment(settings, environ, &e);
     if (check) {
         if (meant)
             quit(&s, e.text);

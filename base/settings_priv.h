@@ -15,6 +15,6 @@ bool settings_refuse_key(const struct settings *s, const char *key, struct error
 /* How many letters to change, add or leave out from one to the other; 64 where either has as many. */
 size_t settings_distance(const char *a, const char *b);
 /* Warns of variables that begin with SLUICE_ and are no setting. True: one of them is a slip of the pen, which `e` says. */
-bool settings_look_around(const struct settings *s, char *const *environment, struct error *e);
+bool settings_check_environment(const struct settings *s, char *const *environment, struct error *e);
 
 #endif
