@@ -222,7 +222,7 @@ static void take_back(struct commands *q, const struct sluice_sub *sub)
 static void end(struct sluice *s, struct sluice_sub *sub, bool own)
 {
     /* What was acked must be on its way before the queue is left. */
-    client_hurry(s->client);
+    client_end_linger(s->client);
     client_flush(s->client, s->now);
     client_leave(s->client, span_str(sub->queue));
     sub->running = false;

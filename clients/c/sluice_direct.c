@@ -46,7 +46,7 @@ static int admit(struct sluice *s, uint64_t bytes)
     }
     int error = outbox_admit(s, bytes);
     if (error == SLUICE_BUSY)
-        client_hurry(s->client); /* no more company can come */
+        client_end_linger(s->client); /* no more company can come */
     return error;
 }
 

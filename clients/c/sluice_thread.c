@@ -84,9 +84,9 @@ static void take_commands(struct sluice *s)
     if (has_publishes)
         publishes_taken(s);
     if (hurry)
-        client_hurry_on(s->client);
+        client_disable_linger(s->client);
     else if (no_room)
-        client_hurry(s->client);
+        client_end_linger(s->client);
 }
 
 /* ------------------------------------------------------------------ the thread */

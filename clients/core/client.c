@@ -75,14 +75,14 @@ void client_linger(struct client *c)
     c->linger_due = mono_add_ms((mono_t){ c->now.mono.ns - c->now.mono.ns % linger }, c->config.linger_ms);
 }
 
-void client_hurry(struct client *c)
+void client_end_linger(struct client *c)
 {
     c->linger_due = mono_min(c->linger_due, c->now.mono);
 }
 
-void client_hurry_on(struct client *c)
+void client_disable_linger(struct client *c)
 {
-    client_hurry(c);
+    client_end_linger(c);
     c->config.linger_ms = 0;
 }
 

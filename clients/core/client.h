@@ -103,9 +103,9 @@ mono_t client_due(const struct client *c);
 /* Publishes or acks wait for the end of a linger, and client_due comes no later: until then others may wait with them. */
 bool client_lingers(const struct client *c);
 /* Ends a linger: the next flush sends what waits. */
-void client_hurry(struct client *c);
+void client_end_linger(struct client *c);
 /* The same, and none begins any more. */
-void client_hurry_on(struct client *c);
+void client_disable_linger(struct client *c);
 
 /* ---- commands. All may be called while away: they hold until attached. */
 

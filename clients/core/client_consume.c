@@ -139,7 +139,7 @@ static void begin_to_wait(struct client *c, enum settle_kind kind)
     if (kind == SETTLE_ACK)
         client_linger(c);
     else
-        client_hurry(c);
+        client_end_linger(c);
 }
 
 void client_settle(struct client *c, struct span queue, uint64_t consumer_epoch, const struct settle *s)
@@ -204,7 +204,7 @@ static void hand_over(struct client *c, struct consumption *k, struct client_del
         return; /* left meanwhile: the broker takes everything back by itself */
     k->received = d->delivery;
     if (d->delivery > k->limit || k->released) {
-        client_hurry(c);
+        client_end_linger(c);
         give_back(k, &(struct settle){ .kind = SETTLE_RELEASE, .first = d->delivery, .count = 1 });
         return;
     }

@@ -219,7 +219,7 @@ static void a_linger_can_be_ended(void **state)
     settle(s, "orders", 7, SETTLE_ACK, 1, 1);
     publish(s, "mail", 9000, "two");
     trace(s);
-    client_hurry(s->client);
+    client_end_linger(s->client);
     assert_false(client_lingers(s->client));
     flush(s);
     leave(s, "orders");
