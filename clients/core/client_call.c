@@ -11,7 +11,7 @@
 
 #define RESEND_MS 1000
 
-static void finish(struct client *c, struct call_out *o, const struct reply *reply)
+static void finish(struct client *c, struct pending_call *o, const struct reply *reply)
 {
     DL_DELETE(c->calls, o);
     void *cookie = o->cookie;
@@ -21,7 +21,7 @@ static void finish(struct client *c, struct call_out *o, const struct reply *rep
         c->handler->replied(c->ctx, cookie, reply);
 }
 
-static void send_call(struct client *c, struct call_out *o)
+static void send_call(struct client *c, struct pending_call *o)
 {
     o->resend = mono_add_ms(c->now.mono, RESEND_MS);
     c->handler->control_send(c->ctx, buf_span(&o->packed));
@@ -30,7 +30,7 @@ static void send_call(struct client *c, struct call_out *o)
 void client_call(struct client *c, const struct request *r, void *cookie, int64_t timeout_ms, struct now now)
 {
     struct request copy = *r;
-    struct call_out *o = xcalloc(1, sizeof *o);
+    struct pending_call *o = xcalloc(1, sizeof *o);
     c->now = now;
     o->id = copy.id = client_random(c);
     o->cookie = cookie;
@@ -43,7 +43,7 @@ void client_call(struct client *c, const struct request *r, void *cookie, int64_
 
 void call_attached(struct client *c)
 {
-    struct call_out *o;
+    struct pending_call *o;
     DL_FOREACH (c->calls, o)
         send_call(c, o);
 }
@@ -56,7 +56,7 @@ void call_away(struct client *c)
 
 void client_call_forget(struct client *c, void *cookie)
 {
-    struct call_out *o;
+    struct pending_call *o;
     DL_FOREACH (c->calls, o) {
         if (o->cookie == cookie)
             o->cookie = NULL;
@@ -65,7 +65,7 @@ void client_call_forget(struct client *c, void *cookie)
 
 bool call_reply(struct client *c, const struct reply *reply)
 {
-    struct call_out *o;
+    struct pending_call *o;
     DL_FOREACH (c->calls, o) {
         if (token_equal(o->id, reply->id)) {
             finish(c, o, reply);
@@ -77,7 +77,7 @@ bool call_reply(struct client *c, const struct reply *reply)
 
 void call_tick(struct client *c)
 {
-    struct call_out *o, *next;
+    struct pending_call *o, *next;
     DL_FOREACH_SAFE (c->calls, o, next) {
         if (o->deadline.ns <= c->now.mono.ns) {
             struct reply reply = { .id = o->id, .reason = REASON_unavailable, .detail = "" };
@@ -91,7 +91,7 @@ void call_tick(struct client *c)
 mono_t call_due(const struct client *c)
 {
     mono_t due = MONO_NEVER;
-    const struct call_out *o;
+    const struct pending_call *o;
     DL_FOREACH (c->calls, o)
         due = mono_min(due, c->state == CLIENT_ATTACHED ? mono_min(o->deadline, o->resend) : o->deadline);
     return due;
@@ -100,7 +100,7 @@ mono_t call_due(const struct client *c)
 void call_free(struct client *c)
 {
     while (c->calls) {
-        struct call_out *o = c->calls;
+        struct pending_call *o = c->calls;
         DL_DELETE(c->calls, o);
         buf_free(&o->packed);
         free(o);

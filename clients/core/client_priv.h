@@ -98,12 +98,12 @@ struct receipt_settle {
     uint8_t texts[];
 };
 
-struct call_out {
+struct pending_call {
     struct token id;
     struct buf packed;
     void *cookie;
     mono_t deadline, resend;
-    struct call_out *prev, *next;
+    struct pending_call *prev, *next;
 };
 
 struct client {
@@ -153,7 +153,7 @@ struct client {
     struct consumption *last_consumption; /* the one asked for last */
     struct receipt_settle *receipts;
     uint64_t next_request;
-    struct call_out *calls;
+    struct pending_call *calls;
     struct client_stats stats;
 };
 
