@@ -104,7 +104,7 @@ static void show_state(struct sluice *s)
     s->stats =
         (struct sluice_stats){ c.confirmed, c.refused, c.unknown, c.delivered, 0, c.attaches, c.resent, attached };
     if (!attached)
-        snprintf(s->trouble, sizeof s->trouble, "%s", client_trouble(s->client));
+        snprintf(s->attach_error, sizeof s->attach_error, "%s", client_attach_error(s->client));
     if (news && s->waiting)
         pthread_cond_broadcast(&s->changed);
 }

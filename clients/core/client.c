@@ -44,7 +44,7 @@ struct client *client_new(const struct client_config *config, const struct clien
     c->limits = (struct link_limits){ 1024, 16u << 20, 3000, 6500, 6000 };
     struct token none = { 0, 0 };
     link_init(&c->link, none, 0, c->limits, now.mono);
-    snprintf(c->trouble, sizeof c->trouble, "not attached yet");
+    snprintf(c->attach_error, sizeof c->attach_error, "not attached yet");
     attach_start(c);
     return c;
 }
@@ -297,9 +297,9 @@ bool client_is_attached(const struct client *c)
     return c->state == CLIENT_ATTACHED;
 }
 
-const char *client_trouble(const struct client *c)
+const char *client_attach_error(const struct client *c)
 {
-    return c->state == CLIENT_ATTACHED ? "" : c->trouble;
+    return c->state == CLIENT_ATTACHED ? "" : c->attach_error;
 }
 
 void client_stats(const struct client *c, struct client_stats *out)

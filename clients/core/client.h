@@ -168,7 +168,7 @@ bool client_has_said_bye(const struct client *c);
 /* ---- looking */
 bool client_is_attached(const struct client *c);
 /* Why it is not attached, a sentence; "" when it is. */
-const char *client_trouble(const struct client *c);
+const char *client_attach_error(const struct client *c);
 struct client_stats {
     uint64_t undecided_events, undecided_bytes; /* published, no outcome yet */
     uint64_t confirmed, refused, unknown, delivered, attaches, resumes, frames_out, frames_in, resent;

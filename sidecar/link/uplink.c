@@ -308,7 +308,7 @@ bool uplink_is_attached(const struct uplink *u)
 
 const char *uplink_trouble(const struct uplink *u)
 {
-    return client_trouble(u->client);
+    return client_attach_error(u->client);
 }
 
 const char *uplink_inbox(const struct uplink *u)

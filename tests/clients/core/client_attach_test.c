@@ -12,7 +12,7 @@ static void it_attaches_by_echoing_the_hello(void **state)
     assert_false(client_is_attached(s->client));
     accept_attach(s);
     assert_string_equal(trace(s), "attached");
-    assert_string_equal(client_trouble(s->client), "");
+    assert_string_equal(client_attach_error(s->client), "");
 }
 
 static void the_hello_of_another_attempt_is_not_echoed(void **state)
@@ -88,7 +88,7 @@ static void every_further_attempt_waits_a_random_time_below_a_bound_that_doubles
     }
     assert_in_range(100 * sum / bounds, 40, 60);
     assert_true(longest > 4500);
-    assert_string_equal(client_trouble(s->client), "the broker is stopping");
+    assert_string_equal(client_attach_error(s->client), "the broker is stopping");
     hello(s);
     accept_attach(s);
     say(s);

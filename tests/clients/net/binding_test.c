@@ -238,11 +238,11 @@ static void the_answer_to_an_attach_may_be_large(void **state)
     zmq_msg_send(&route, broker, ZMQ_SNDMORE);
     zmq_send(broker, packed.data, packed.size, 0);
     /* There was no Hello for it: that it says so means that it was read. */
-    for (int i = 0; i < 2000 && !strstr(client_trouble(binding_client(b)), "does not fit"); i++) {
+    for (int i = 0; i < 2000 && !strstr(client_attach_error(binding_client(b)), "does not fit"); i++) {
         binding_wait(b, -1, mono_add_ms(clock_now().mono, 1));
         binding_run(b, clock_now());
     }
-    bool was_read = strstr(client_trouble(binding_client(b)), "does not fit") != NULL;
+    bool was_read = strstr(client_attach_error(binding_client(b)), "does not fit") != NULL;
     buf_free(&packed);
     free(all);
     arena_free(&arena);
