@@ -132,9 +132,9 @@ const json_t *http_json(struct http_reply *r);
 /* True when the status is 2xx; else says why on stderr. */
 bool http_fine(struct http_reply *r);
 /* Why not, as a sentence. Lives as long as the reply, or until the next call. */
-const char *http_trouble(struct http_reply *r);
+const char *http_error(struct http_reply *r);
 /* The same of one of several, whose problem is its item in the answer. */
-const char *http_trouble_of(const json_t *problem, long status);
+const char *http_error_of(const json_t *problem, long status);
 /* The broker or the sidecar is away: the same call may succeed later. */
 bool http_away(const struct http_reply *r);
 /* "/v1/queues/" and the name, percent-encoded, and what `format` says. */

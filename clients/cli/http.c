@@ -18,7 +18,7 @@
 static const char *given_url, *given_ops_url;
 static CURL *easy;
 static CURLM *multi;
-static char trouble[CURL_ERROR_SIZE];
+static char curl_error[CURL_ERROR_SIZE];
 static struct buf sentence;
 static const char *asked; /* the URL of the last call */
 
@@ -112,7 +112,7 @@ static void set_up(const struct http_call *c, struct http_reply *r, struct curl_
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, c->method);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L); /* ".." is no name, and no step up either */
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, trouble);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, curl_error);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, receive);
@@ -165,7 +165,7 @@ static void say_os_error(void)
 {
     long number = 0;
     if (curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &number) == CURLE_OK && number)
-        snprintf(trouble, sizeof trouble, "%s", strerror((int)number));
+        snprintf(curl_error, sizeof curl_error, "%s", strerror((int)number));
 }
 
 struct http_reply http_do(const struct http_call *c)
@@ -178,7 +178,7 @@ struct http_reply http_do(const struct http_call *c)
     }
     struct curl_slist *headers = make_headers(c->headers);
     set_up(c, &r, headers);
-    trouble[0] = '\0';
+    curl_error[0] = '\0';
     CURLcode code = perform(c, &r);
     if (code == CURLE_OK)
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &r.status);
@@ -186,8 +186,8 @@ struct http_reply http_do(const struct http_call *c)
              code != CURLE_UNSUPPORTED_PROTOCOL;
     if (code == CURLE_COULDNT_CONNECT && strncmp(asked, "unix:", 5) == 0)
         say_os_error(); /* libcurl's sentence is about a host and a port, which nobody named */
-    if (code != CURLE_OK && !*trouble)
-        snprintf(trouble, sizeof trouble, "%s", curl_easy_strerror(code));
+    if (code != CURLE_OK && !*curl_error)
+        snprintf(curl_error, sizeof curl_error, "%s", curl_easy_strerror(code));
     curl_slist_free_all(headers);
     return r;
 }
@@ -236,7 +236,7 @@ static void add_detail(struct buf *out, const char *detail)
     }
 }
 
-const char *http_trouble_of(const json_t *problem, long status)
+const char *http_error_of(const json_t *problem, long status)
 {
     const char *detail = json_text_of(problem, "detail"), *title = json_text_of(problem, "title");
     buf_clear(&sentence);
@@ -248,15 +248,15 @@ const char *http_trouble_of(const json_t *problem, long status)
     return (const char *)sentence.data;
 }
 
-const char *http_trouble(struct http_reply *r)
+const char *http_error(struct http_reply *r)
 {
     if (r->status && strncmp(r->type, "application/problem+json", 24) == 0)
-        return http_trouble_of(http_json(r), r->status);
+        return http_error_of(http_json(r), r->status);
     buf_clear(&sentence);
     if (r->given_up) /* connected it is: that takes less, or fails */
         buf_printf(&sentence, "%s gave no answer within %d s of the interruption", asked, GRACE_MS / 1000);
     else if (r->status == 0)
-        buf_printf(&sentence, "no sidecar answers at %s: %s (SLUICE_URL or --url says where it is)", asked, trouble);
+        buf_printf(&sentence, "no sidecar answers at %s: %s (SLUICE_URL or --url says where it is)", asked, curl_error);
     else
         buf_printf(&sentence, "%s answers %ld, but not as a sidecar does: does SLUICE_URL or --url name one?", asked,
                    r->status);
@@ -269,7 +269,7 @@ bool http_fine(struct http_reply *r)
     if (r->status >= 200 && r->status < 300)
         return true;
     if (!r->aborted)
-        cli_fail("%s", http_trouble(r));
+        cli_fail("%s", http_error(r));
     return false;
 }
 

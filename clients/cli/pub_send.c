@@ -103,10 +103,9 @@ static void stop_here(struct pub *p, struct http_reply *r, long status, const js
         cli_fail("refused from %s %llu on: %s, and the overflow of '%s' is reject%s", p->unit, position, reason,
                  *named ? named : p->queue, advice(p, status));
     else if (r->status == 207)
-        cli_fail("refused from %s %llu on: %s%s", p->unit, position, http_trouble_of(refused, status),
-                 advice(p, status));
+        cli_fail("refused from %s %llu on: %s%s", p->unit, position, http_error_of(refused, status), advice(p, status));
     else
-        cli_fail("%s %llu: %s%s", p->unit, position, http_trouble(r), advice(p, status));
+        cli_fail("%s %llu: %s%s", p->unit, position, http_error(r), advice(p, status));
 }
 
 static void say_waiting(struct pub *p, long status, const json_t *refused)

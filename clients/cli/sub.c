@@ -204,7 +204,7 @@ static bool wait_out(struct sub *s, struct http_reply *r)
     if (!s->worked || !http_away(r))
         return false;
     if (!s->said_away)
-        cli_fail("%s; trying again until it is back", http_trouble(r));
+        cli_fail("%s; trying again until it is back", http_error(r));
     s->said_away = true;
     return cli_pause(RETRY_MS);
 }
@@ -288,7 +288,7 @@ static void ask_for_the_lease(struct sub *s)
     if (r.status == 200 && !duration_parse(span_str(json_text_of(http_json(&r), "lease")), &s->lease_ms))
         s->lease_ms = 0;
     if (r.status == 503 && s->wait_ms)
-        cli_fail("%s; waiting for it", http_trouble(&r));
+        cli_fail("%s; waiting for it", http_error(&r));
     http_reply_free(&r);
     buf_free(&path);
 }
