@@ -196,7 +196,7 @@ static int command_size(const char *usage)
     return (int)size;
 }
 
-bool cli_words_fine(int argc, char **argv)
+bool cli_words_valid(int argc, char **argv)
 {
     for (int i = 0; i < argc; i++) {
         if (!utf8_valid(span_str(argv[i])))

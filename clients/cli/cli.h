@@ -63,7 +63,7 @@ struct cli_args {
 
 struct cli_args cli_parse(const struct cli_syntax *syntax, void *options, int argc, char **argv);
 /* What goes into JSON or an address must be UTF-8: else says so, and false. Not for commands that take data or files. */
-bool cli_words_fine(int argc, char **argv);
+bool cli_words_valid(int argc, char **argv);
 /* Prints that a word is none of `names`, and which it may have meant; returns CLI_USAGE. `help` is the command to ask. */
 int cli_unknown(const char *what, const char *word, const char *const *names, size_t count, const char *help);
 
@@ -130,7 +130,7 @@ void http_reply_free(struct http_reply *r);
 /* The body as JSON; NULL when it is none. Lives as long as the reply. */
 const json_t *http_json(struct http_reply *r);
 /* True when the status is 2xx; else says why on stderr. */
-bool http_fine(struct http_reply *r);
+bool http_ok(struct http_reply *r);
 /* Why not, as a sentence. Lives as long as the reply, or until the next call. */
 const char *http_error(struct http_reply *r);
 /* The same of one of several, whose problem is its item in the answer. */

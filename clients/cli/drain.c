@@ -30,7 +30,7 @@ int cli_drain(int argc, char **argv)
     if (a.count)
         return cli_usage("drain takes no '%s'", a.rest[0]);
     struct http_reply r = http_do(&(struct http_call){ .method = "POST", .operations = true, .path = "/v1/drain" });
-    bool fine = http_fine(&r);
+    bool fine = http_ok(&r);
     if (fine)
         fwrite(r.text.data, 1, r.text.size, stdout);
     http_reply_free(&r);

@@ -264,7 +264,7 @@ const char *http_error(struct http_reply *r)
     return (const char *)sentence.data;
 }
 
-bool http_fine(struct http_reply *r)
+bool http_ok(struct http_reply *r)
 {
     if (r->status >= 200 && r->status < 300)
         return true;

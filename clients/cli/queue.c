@@ -362,7 +362,7 @@ int cli_queue(int argc, char **argv)
     struct queue_options o = { .prefix = "", .max = 10 };
     if (argc < 2)
         return print_help(stderr), CLI_USAGE;
-    if (!cli_words_fine(argc, argv))
+    if (!cli_words_valid(argc, argv))
         return CLI_USAGE;
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
         return print_help(stdout), CLI_OK;

@@ -56,7 +56,7 @@ static bool post_acks(struct sub *s, const struct buf *body, bool *ended)
     http_queue_path(&path, s->queue, "/acks");
     struct http_reply r = http_do(
         &(struct http_call){ .method = "POST", .path = (char *)path.data, .data = body->data, .size = body->size });
-    bool fine = http_fine(&r) || http_away(&r) || r.status == 504;
+    bool fine = http_ok(&r) || http_away(&r) || r.status == 504;
     *ended = r.status == 207;
     http_reply_free(&r);
     buf_free(&path);
@@ -245,7 +245,7 @@ static int end_of(const struct sub *s, struct http_reply *r)
     if (r->status == 404 && is_topic(s->queue))
         return cli_fail("'%s' is a topic; consume a queue that is bound to it ('sluice topic show %s' shows them)",
                         s->queue, s->queue);
-    return http_fine(r) ? CLI_OK : CLI_FAILED;
+    return http_ok(r) ? CLI_OK : CLI_FAILED;
 }
 
 static int take_and_handle(struct sub *s, struct sub_item *items, bool *go)

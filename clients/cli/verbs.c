@@ -32,7 +32,7 @@ int cli_run_verb(const struct cli_verbs *v, void *options, int argc, char **argv
     assert(v->count <= VERBS_MAX);
     if (argc < 2)
         return print_help(v, stderr), CLI_USAGE;
-    if (!cli_words_fine(argc, argv))
+    if (!cli_words_valid(argc, argv))
         return CLI_USAGE;
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
         return print_help(v, stdout), CLI_OK;
@@ -62,7 +62,7 @@ bool http_each(const char *kind, unsigned limit, const char *prefix, http_each_f
             http_do(&(struct http_call){ .method = "GET", .abortable = true, .path = (char *)path.data });
         const char *name;
         json_t *one;
-        fine = http_fine(&r);
+        fine = http_ok(&r);
         json_object_foreach ((json_t *)json_object_get(http_json(&r), kind), name, one)
             each(context, one);
         snprintf(after, sizeof after, "%s", json_text_of(http_json(&r), "next"));
@@ -74,7 +74,7 @@ bool http_each(const char *kind, unsigned limit, const char *prefix, http_each_f
 
 int http_finish(struct http_reply *r, bool as_json, void (*print)(const json_t *))
 {
-    bool fine = http_fine(r);
+    bool fine = http_ok(r);
     if (fine && as_json && r->text.size)
         fwrite(r->text.data, 1, r->text.size, stdout);
     else if (fine && !as_json)
