@@ -109,7 +109,7 @@ static bool open_binding(struct sluice *s, const char *broker, const struct slui
     s->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (!s->zmq || s->wake_fd < 0)
         return error_set(e, "cannot open sockets: %s", strerror(errno));
-    s->binding = binding_open(s->zmq, broker, &config, &thread_told, s, e);
+    s->binding = binding_open(s->zmq, broker, &config, &thread_handler, s, e);
     if (!s->binding)
         return false;
     s->client = binding_client(s->binding);

@@ -360,7 +360,7 @@ static mono_t care(struct sluice *s, struct sluice_sub *sub)
     return mono_min(sub->retry, sub->unsettled ? sub->unsettled->deadline : MONO_NEVER);
 }
 
-mono_t sub_care(struct sluice *s)
+mono_t sub_tick(struct sluice *s)
 {
     mono_t due = MONO_NEVER;
     pthread_mutex_lock(&s->lock); /* the list is the callers' too; nothing in here calls them */

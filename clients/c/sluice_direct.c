@@ -4,7 +4,7 @@
 
 #include <assert.h>
 
-bool direct_may(struct sluice *s)
+bool direct_allowed(struct sluice *s)
 {
     return !atomic_load_explicit(&s->has_publishes, memory_order_acquire);
 }
@@ -87,7 +87,7 @@ int direct_publish(struct sluice *s, const char *queue, const struct sluice_even
     struct direct d;
     if (s->ending)
         return SLUICE_UNAVAILABLE;
-    if (sluice_is_endless(event))
+    if (sluice_is_oversized(event))
         return SLUICE_TOO_LARGE;
     if (sluice_is_plain(s, event) && encode_plain(s, queue, event, &d))
         return publish(s, queue, &d, wait_ms, confirm, context);

@@ -169,11 +169,11 @@ bool sluice_on_thread(const struct sluice *s);
 /* The thread's function; arg: the connection. It begins once its creator lets go of the lock. */
 void *thread_run(void *arg);
 /* For binding_open, with the connection as ctx. What else the client has to tell, show_state finds after the turn. */
-extern const struct client_handler thread_told;
+extern const struct client_handler thread_handler;
 
 /* sluice_event.c */
 /* Too large for any frame, and maybe no size at all: nothing is to be reckoned with it. */
-static inline bool sluice_is_endless(const struct sluice_event *event)
+static inline bool sluice_is_oversized(const struct sluice_event *event)
 {
     return event->size > FRAME_MAX_SIZE / 2;
 }
@@ -199,7 +199,7 @@ bool sluice_decode(struct sluice *s, struct span encoded, struct sluice_delivery
 
 /* sluice_direct.c; on the thread */
 /* May this thread publish without the queue? */
-bool direct_may(struct sluice *s);
+bool direct_allowed(struct sluice *s);
 int direct_publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
                    sluice_confirm_fn *confirm, void *context);
 
@@ -233,7 +233,7 @@ void sub_command(struct sluice *s, const struct command *c);
 void sub_delivery(struct sluice *s, const struct client_delivery *d);
 void sub_turn(struct sluice *s, const char *queue, enum turn_state state, uint64_t epoch);
 /* Once a loop turn: grants credit, asks again for queues that did not exist. Returns when it wants to be called. */
-mono_t sub_care(struct sluice *s);
+mono_t sub_tick(struct sluice *s);
 /* When there is no thread any more; the lock is held: who waits for the end of one has it. */
 void sub_end_all(struct sluice *s);
 void sub_free(struct sluice *s);

@@ -98,7 +98,7 @@ static int publish(struct sluice *s, const char *queue, const struct sluice_even
     bool wake = false;
     if (!s || !valid_queue(queue) || !event)
         return SLUICE_INVALID;
-    if (sluice_is_endless(event))
+    if (sluice_is_oversized(event))
         return SLUICE_TOO_LARGE;
     pthread_mutex_lock(&s->lock);
     int error = publish_locked(s, queue, event, wait_ms, confirm, context, more, &wake);
@@ -111,7 +111,7 @@ static int publish(struct sluice *s, const char *queue, const struct sluice_even
 int sluice_publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
                    sluice_confirm_fn *confirm, void *context)
 {
-    if (s && queue && event && sluice_on_thread(s) && direct_may(s))
+    if (s && queue && event && sluice_on_thread(s) && direct_allowed(s))
         return direct_publish(s, queue, event, wait_ms, confirm, context);
     return publish(s, queue, event, wait_ms, confirm, context, NULL);
 }
@@ -148,7 +148,7 @@ int sluice_publish_wait(struct sluice *s, const char *queue, const struct sluice
     bool wake = false;
     if (!s || !valid_queue(queue) || !event || sluice_on_thread(s))
         return SLUICE_INVALID;
-    if (sluice_is_endless(event))
+    if (sluice_is_oversized(event))
         return SLUICE_TOO_LARGE;
     struct waiting w = { .s = s };
     pthread_cond_init(&w.done_now, NULL);

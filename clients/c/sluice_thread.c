@@ -116,7 +116,7 @@ static bool turn(struct sluice *s, mono_t *due)
     take_commands(s);
     binding_receive(s->binding, s->now);
     take_commands(s);
-    *due = sub_care(s);
+    *due = sub_tick(s);
     bool more = binding_send(s->binding, s->now);
     *due = mono_min(*due, binding_due(s->binding));
     return more;
@@ -192,7 +192,7 @@ static void delivery(void *ctx, const struct client_delivery *d)
     sub_delivery(ctx, d);
 }
 
-const struct client_handler thread_told = {
+const struct client_handler thread_handler = {
     .outcome = outcome,
     .turn = turned,
     .delivery = delivery,
