@@ -29,7 +29,7 @@ enum command_kind {
 };
 
 /* What a publish says beyond its event, and whom its receipt goes to. It goes with that. */
-struct publish_more {
+struct publish_extras {
     struct client_terms terms;
     bool topic;
     sluice_receipt_fn *receipt;
@@ -44,11 +44,11 @@ struct command {
     uint32_t status, text_size; /* NACK, DROP: what the application says of it */
     uint64_t token;
     sluice_confirm_fn *confirm;
-    void *context;             /* of a lone event */
-    void **contexts;           /* owned copy; NULL: all get `context` */
-    struct publish_more *more; /* owned; NULL: a plain one */
-    struct sluice_sub *sub;    /* NULL: it ended before its turn came */
-    bool own;                  /* UNSUBSCRIBE from the thread itself: nobody waits, it retires the subscription */
+    void *context;                 /* of a lone event */
+    void **contexts;               /* owned copy; NULL: all get `context` */
+    struct publish_extras *extras; /* owned; NULL: a plain one */
+    struct sluice_sub *sub;        /* NULL: it ended before its turn came */
+    bool own;                      /* UNSUBSCRIBE from the thread itself: nobody waits, it retires the subscription */
 };
 
 struct commands {
@@ -83,7 +83,7 @@ struct pending {
     sluice_confirm_fn *confirm;
     void *context;
     void **contexts;
-    struct publish_more *more;
+    struct publish_extras *extras;
     uint64_t bytes; /* counted in sluice.buffered until all are known */
     uint32_t count, left;
 };
@@ -206,9 +206,9 @@ int direct_publish(struct sluice *s, const char *queue, const struct sluice_even
 /* sluice_publish.c */
 /* Counts so many bytes of one publish; SLUICE_OK, TOO_LARGE or BUSY. */
 int outbox_admit(struct sluice *s, uint64_t bytes);
-/* As sluice_publish; `more` passes when it succeeds. */
+/* As sluice_publish; `extras` passes when it succeeds. */
 int outbox_publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
-                   struct publish_more *more);
+                   struct publish_extras *extras);
 /* On the thread: */
 struct pending *pending_new(struct sluice *s, uint32_t count, sluice_confirm_fn *confirm, void *context,
                             void **contexts);
@@ -220,10 +220,10 @@ void outbox_abandon(struct sluice *s); /* what is undecided gets SLUICE_UNKNOWN 
 
 /* sluice_terms.c; on the thread */
 /* The client's publish of the command's one event. hash NULL: its id was made up. */
-bool more_publish(struct sluice *s, const struct command *c, struct span event, const uint8_t (*hash)[EVENT_HASH_SIZE],
-                  struct pending *p, enum reason *why);
+bool extras_publish(struct sluice *s, const struct command *c, struct span event,
+                    const uint8_t (*hash)[EVENT_HASH_SIZE], struct pending *p, enum reason *why);
 /* Its receipt; `o` NULL: no broker said anything. Frees it. */
-void more_told(struct publish_more *more, enum reason why, const struct client_outcome *o);
+void extras_report(struct publish_extras *extras, enum reason why, const struct client_outcome *o);
 
 /* sluice_consume.c */
 /* As sluice_command, for what is said of a subscription; NULL when that has ended. The lock is held. */

@@ -68,7 +68,7 @@ struct head {
 
 /* One event as a head and its bytes behind the queue's name. Undone on refusal, so that nothing half stays. */
 static int publish_locked(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
-                          sluice_confirm_fn *confirm, void *context, struct publish_more *more, bool *wake)
+                          sluice_confirm_fn *confirm, void *context, struct publish_extras *extras, bool *wake)
 {
     struct buf *b = &s->queue.bytes;
     size_t at = begin_publish(s, queue), start = b->size;
@@ -86,14 +86,14 @@ static int publish_locked(struct sluice *s, const char *queue, const struct slui
         memcpy(b->data + start, &head, sizeof head);
     }
     if (error == SLUICE_OK)
-        queue_publish(s, at, 1, wait_ms, confirm, context, NULL, wake)->more = more;
+        queue_publish(s, at, 1, wait_ms, confirm, context, NULL, wake)->extras = extras;
     else
         b->size = at;
     return error;
 }
 
 static int publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
-                   sluice_confirm_fn *confirm, void *context, struct publish_more *more)
+                   sluice_confirm_fn *confirm, void *context, struct publish_extras *extras)
 {
     bool wake = false;
     if (!s || !valid_queue(queue) || !event)
@@ -101,7 +101,7 @@ static int publish(struct sluice *s, const char *queue, const struct sluice_even
     if (sluice_is_oversized(event))
         return SLUICE_TOO_LARGE;
     pthread_mutex_lock(&s->lock);
-    int error = publish_locked(s, queue, event, wait_ms, confirm, context, more, &wake);
+    int error = publish_locked(s, queue, event, wait_ms, confirm, context, extras, &wake);
     pthread_mutex_unlock(&s->lock);
     if (wake)
         sluice_wake(s);
@@ -117,9 +117,9 @@ int sluice_publish(struct sluice *s, const char *queue, const struct sluice_even
 }
 
 int outbox_publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
-                   struct publish_more *more)
+                   struct publish_extras *extras)
 {
-    return publish(s, queue, event, wait_ms, NULL, NULL, more);
+    return publish(s, queue, event, wait_ms, NULL, NULL, extras);
 }
 
 /* A caller that waits for its one outcome. */
@@ -264,8 +264,8 @@ static void confirm_some(struct sluice *s, struct pending *p, uint32_t index, ui
 
 void outbox_outcome(struct sluice *s, struct pending *p, uint32_t index, uint32_t count, const struct client_outcome *o)
 {
-    if (p->more)
-        more_told(p->more, o->reason, o);
+    if (p->extras)
+        extras_report(p->extras, o->reason, o);
     bool one_sequence = o->reason == REASON_ok && !(o->flags & RUN_TOPIC);
     confirm_some(s, p, index, count, (int)o->reason, one_sequence ? o->sequence : 0);
 }
@@ -286,7 +286,7 @@ static bool hash_of(const struct head *head, struct span event, uint8_t out[EVEN
 void outbox_command(struct sluice *s, const struct command *c)
 {
     struct pending *p = pending_new(s, c->count, c->confirm, c->context, c->contexts);
-    p->more = c->more;
+    p->extras = c->extras;
     struct span few[SPANS_AT_ONCE];
     uint8_t few_hashes[SPANS_AT_ONCE][EVENT_HASH_SIZE];
     struct span *events = c->count <= SPANS_AT_ONCE ? few : xmalloc(c->count * sizeof *events);
@@ -304,11 +304,11 @@ void outbox_command(struct sluice *s, const struct command *c)
     }
     enum reason why;
     const uint8_t(*given)[EVENT_HASH_SIZE] = hashed ? (const uint8_t(*)[EVENT_HASH_SIZE])hashes : NULL;
-    bool taken = c->more
-                     ? more_publish(s, c, events[0], given, p, &why)
+    bool taken = c->extras
+                     ? extras_publish(s, c, events[0], given, p, &why)
                      : client_publish_once(s->client, span_str(queue), events, given, c->count, c->ms, p, s->now, &why);
-    if (!taken && c->more)
-        more_told(c->more, why, NULL);
+    if (!taken && c->extras)
+        extras_report(c->extras, why, NULL);
     if (!taken)
         confirm_some(s, p, 0, c->count, (int)why, 0);
     if (events != few) {
@@ -321,8 +321,8 @@ void outbox_command(struct sluice *s, const struct command *c)
 static void abandon(struct sluice *s, struct pending *p)
 {
     const uint8_t *told = p->contexts ? (const uint8_t *)(p->contexts + p->count) : NULL;
-    if (p->more)
-        more_told(p->more, REASON_unknown, NULL);
+    if (p->extras)
+        extras_report(p->extras, REASON_unknown, NULL);
     if (!told) {
         confirm_some(s, p, 0, p->left, SLUICE_UNKNOWN, 0);
         return;

@@ -25,30 +25,31 @@ static bool terms_of(const struct sluice_publish_options *o, struct client_terms
     return true;
 }
 
-static struct publish_more *more_of(const struct sluice_publish_options *o, sluice_receipt_fn *receipt, void *context)
+static struct publish_extras *extras_new(const struct sluice_publish_options *o, sluice_receipt_fn *receipt,
+                                         void *context)
 {
     static const struct sluice_publish_options none;
-    struct publish_more more = { .receipt = receipt, .context = context, .topic = o && o->topic };
-    if (!terms_of(o ? o : &none, &more.terms))
+    struct publish_extras extras = { .receipt = receipt, .context = context, .topic = o && o->topic };
+    if (!terms_of(o ? o : &none, &extras.terms))
         return NULL;
-    struct publish_more *own = xmalloc(sizeof *own);
-    *own = more;
+    struct publish_extras *own = xmalloc(sizeof *own);
+    *own = extras;
     return own;
 }
 
 int sluice_publish_on(struct sluice *s, const char *to, const struct sluice_event *event,
                       const struct sluice_publish_options *options, sluice_receipt_fn *receipt, void *context)
 {
-    struct publish_more *more = more_of(options, receipt, context);
-    int error = more ? outbox_publish(s, to, event, options ? options->wait_ms : 0, more) : SLUICE_INVALID;
+    struct publish_extras *extras = extras_new(options, receipt, context);
+    int error = extras ? outbox_publish(s, to, event, options ? options->wait_ms : 0, extras) : SLUICE_INVALID;
     if (error != SLUICE_OK)
-        free(more);
+        free(extras);
     return error;
 }
 
 /* ------------------------------------------------------------------ the thread */
 
-void more_told(struct publish_more *more, enum reason why, const struct client_outcome *o)
+void extras_report(struct publish_extras *extras, enum reason why, const struct client_outcome *o)
 {
     struct sluice_receipt r = { .error = (int)why, .refused_by = "" };
     if (o) {
@@ -66,18 +67,18 @@ void more_told(struct publish_more *more, enum reason why, const struct client_o
         targets[i] = (struct sluice_target){ o->targets[i].queue, o->targets[i].sequence + o->sequence };
     r.targets = targets;
     r.target_count = topic ? o->target_count : 0;
-    if (more->receipt)
-        more->receipt(more->context, &r);
+    if (extras->receipt)
+        extras->receipt(extras->context, &r);
     free(targets);
-    free(more);
+    free(extras);
 }
 
-bool more_publish(struct sluice *s, const struct command *c, struct span event, const uint8_t (*hash)[EVENT_HASH_SIZE],
-                  struct pending *p, enum reason *why)
+bool extras_publish(struct sluice *s, const struct command *c, struct span event,
+                    const uint8_t (*hash)[EVENT_HASH_SIZE], struct pending *p, enum reason *why)
 {
     struct span to = span_str((const char *)s->taken.bytes.data + c->at);
     bool (*publish)(struct client *, struct span, const struct span *, const uint8_t(*)[EVENT_HASH_SIZE],
                     const struct client_terms *, uint32_t, uint32_t, void *, struct now, enum reason *) =
-        c->more->topic ? client_publish_topic : client_publish_on;
-    return publish(s->client, to, &event, hash, &c->more->terms, 1, c->ms, p, s->now, why);
+        c->extras->topic ? client_publish_topic : client_publish_on;
+    return publish(s->client, to, &event, hash, &c->extras->terms, 1, c->ms, p, s->now, why);
 }
