@@ -238,14 +238,14 @@ static void a_reason_settles_as_the_plain_word_does(void **state)
 /* What is kept of it; TROUBLE_ERROR_MAX would end within the last character. */
 #define KEPT 249
 
-struct dead_letter {
+struct letter {
     struct seen seen;
     bool says_it;
 };
 
 static bool read_letter(void *context, const struct sluice_delivery *d)
 {
-    struct dead_letter *l = context;
+    struct letter *l = context;
     char kept[KEPT];
     memset(kept, 'e', sizeof kept);
     l->says_it = memmem(d->encoded.data, d->encoded.size, kept, sizeof kept) != NULL;

@@ -181,7 +181,7 @@ static void it_goes_on_along_a_chain(void **state)
     consume(p, "last");
     credit(p, "last", 1);
     assert_says(heard(p), "deliver last d1 s1 a1 one{");
-    /* No attributes are taken out of what is no event; see letter_test for those that are. */
+    /* No attributes are taken out of what is no event; see dead_letter_test for those that are. */
     assert_int_equal(broker(d).ledger.dead_lettered, 2);
     assert_int_equal(broker(d).ledger.accepted, 3);
 }
