@@ -10,7 +10,7 @@
 enum { PRODUCERS = 4, EACH = 1000 };
 static struct sluice *s;
 static const char *queue;
-static atomic_int accepted, consumed; /* what the example is about to count */
+static atomic_int accepted, consumed; /* compared at the end */
 
 static void *produce(void *arg)
 {
@@ -27,7 +27,7 @@ static void *produce(void *arg)
 static bool consume(void *context, const struct sluice_delivery *delivery)
 {
     (void)context, (void)delivery;
-    return ++consumed; /* true: done with it */
+    return ++consumed; /* true: ack it */
 }
 
 int main(int argc, char **argv)

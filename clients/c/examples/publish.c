@@ -1,4 +1,4 @@
-/* Publishes every line of its input without waiting for one before sending the next, and says what became of them.
+/* Publishes every line of its input without waiting for one before sending the next, and prints the outcomes.
  *
  *   publish tcp://127.0.0.1:7400 lines < FILE */
 #include <sluice.h>
@@ -12,7 +12,7 @@ struct tally {
     int last_error;
 };
 
-/* Runs on the library's thread. Nothing else touches the tally until sluice_close returned. */
+/* Runs on the library's thread. Nothing else touches the tally until sluice_close has returned. */
 static void confirmed(void *context, int error, uint64_t sequence)
 {
     struct tally *t = context;
@@ -28,7 +28,7 @@ static int publish_line(struct sluice *s, const char *queue, const char *line, s
     struct sluice_event event = { .type = "line", .content_type = "text/plain", .data = line, .size = size };
     int error;
     while ((error = sluice_publish(s, queue, &event, 10000, confirmed, t)) == SLUICE_BUSY)
-        usleep(1000); /* enough is on its way; an outcome makes room */
+        usleep(1000); /* the buffer is full; an outcome makes room */
     return error;
 }
 
@@ -44,7 +44,7 @@ int main(int argc, char **argv)
     int failed = 0;
     while (!failed && (size = getline(&line, &capacity, stdin)) > 0)
         failed = publish_line(s, argv[2], line, (size_t)size, &tally);
-    if (failed) /* the call itself: of a name that can be none, say */
+    if (failed) /* the call itself failed: the name is not valid, say */
         fprintf(stderr, "publish: %s\n", sluice_strerror(failed));
     free(line);
     int undecided = sluice_close(s, 15000);
