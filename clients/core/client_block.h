@@ -1,33 +1,37 @@
-/* Blocks: what has been published lies encoded in them, from publish to outcome; private to the client:
- * client_publish.c fills and lends them, client.c seals, client_records.c lets go.
+/* Blocks hold published entries in their encoded form, from publish to outcome. Private to the client: client_publish.c
+ * fills and lends them, client.c seals them, client_records.c releases them.
  *
- * Entries of one destination that are published one after the other lie behind each other in one block, as they go into a Publish.
- * When such a block has all that its destination has to say next, it is lent: it becomes the frame, and the frame is what is kept,
- * so that an event is written once and lies in memory once. Otherwise its entries are copied into a frame. */
+ * Consecutive publishes to one destination are stored one behind the other in one block, in the form of a Publish.
+ * If the block is exactly what its destination has to send next, it is lent: it becomes the frame and the frame is
+ * what is kept, so that an event is written once and is in memory once. Otherwise its entries are copied into a
+ * frame. */
 #ifndef SLUICE_CLIENT_BLOCK_H
 #define SLUICE_CLIENT_BLOCK_H
 
 #include "clients/core/client_priv.h"
 
-/* A block with room for an entry of that destination, of so many bytes at most. */
+/* The open block, with room for one more entry of that destination of at most `most` bytes; opens a new one if
+ * needed. */
 struct block *block_for(struct client *c, struct outlet *o, size_t most);
-/* The entry that was appended to the block from that offset on is this record's: its share is counted. */
+/* Assigns the entry just appended at `offset` to the record, which holds the block from now on. */
 void block_add(struct block *b, size_t offset, struct record *r);
-/* What a record's entry says; valid until the block is lent. */
+/* The content of a record's entry; valid until the block is lent. */
 struct span record_content(const struct record *r);
-/* From now on the block's entries are copied when they are sent. */
+/* Makes the block one that cannot be lent: its entries are copied when they are sent. */
 void block_spoil(struct block *b);
-/* Can it go as it lies: all that was ever put into it is unsent and undecided, and copying it would cost more than a frame. */
+/* May the block become a frame? Only if every entry ever added is undecided and unsent, and copying them would cost
+ * more than a frame of its own. */
 bool block_may_lend(const struct client *c, const struct block *b);
-/* Its bytes become `out`, with what was there behind them; client_seal, the next call, gives them back as the frame. */
+/* Makes the block's bytes `out`, followed by what was in `out`. The next call is client_seal, which turns them into the
+ * block's frame. `first` and `wait_ms` complete the Publish. */
 void block_lend(struct client *c, struct block *b, uint64_t first, uint32_t wait_ms);
-/* The frame that `out` becomes when there is a lent block. */
+/* Turns `out` into a frame that the lent block shares. */
 struct frame *block_take_frame(struct client *c);
-/* A frame that is kept for a few of its entries, and has been for a while. */
+/* True of a frame that has been kept for a while for only a few of its entries. */
 bool block_is_thin(const struct client *c, const struct block *b);
-/* The one that is being filled takes no more. */
+/* Closes the open block: it takes no more entries. */
 void block_close(struct client *c);
-/* One share less. */
+/* Gives up one reference. */
 void block_drop(struct block *b);
 
 #endif

@@ -3,7 +3,7 @@
  *   client.c           new and free, frames in, tick, flush
  *   client_attach.c    attach, resume, back-off
  *   client_publish.c   what is published: numbering, window, sending
- *   client_outcome.c   what became of it: decisions, deadlines (client_records.c keeps both, client_block.c their bytes)
+ *   client_outcome.c   outcomes: decisions, deadlines (client_records.c keeps the entries, client_block.c their bytes)
  *   client_consume.c   turns, credit, deliveries, settlements
  *   client_receipts.c  settlements by receipt
  *   client_call.c      control calls */
@@ -17,38 +17,38 @@
 
 enum client_state { CLIENT_WAITING, CLIENT_ATTACHING, CLIENT_ATTACHED };
 
-/* Entries, encoded as they go into a frame, one behind the other. A block of one destination begins with a Publish, so that it
- * becomes a frame where it lies, and the frame is what is kept. */
+/* Consecutive entries, encoded as in a frame. A block of one destination begins with a Publish, so that it can become a
+ * frame in place; then the frame owns the bytes. See client_block.h. */
 struct block {
     struct buf bytes;
-    struct frame *frame;   /* that has the bytes now; NULL: they are in `bytes` */
-    struct outlet *outlet; /* whose Publish it is; NULL: it cannot go as it lies any more, its entries are copied */
+    struct frame *frame;   /* holds the bytes now; NULL: they are in `bytes` */
+    struct outlet *outlet; /* whose Publish it is; NULL: spoiled, its entries are copied when sent */
     struct early_publish publish;
-    uint32_t entries; /* ever put into it */
-    uint32_t holders; /* the undecided ones, and the client while it may take more */
+    uint32_t entries; /* ever added */
+    uint32_t holders; /* the undecided entries, and the client while the block is open */
 };
 
 enum record_state {
     RECORD_UNSENT,
     RECORD_SENT,
-    RECORD_SKIP,     /* its publisher's time is up: a Skip is to be sent */
+    RECORD_SKIP,     /* its deadline has passed: a Skip is to be sent */
     RECORD_SKIPPED,  /* the Skip was sent */
-    RECORD_REPORTED, /* told "unknown"; the broker's decision no longer interests anybody */
+    RECORD_REPORTED, /* reported as "unknown"; the broker's decision no longer matters */
     RECORD_DECIDED,
 };
 
 /* One entry from its publish to its outcome. */
 struct record {
-    void *cookie; /* NULL: nobody wants to know */
+    void *cookie; /* NULL: forgotten, or reported */
     struct block *block;
-    uint32_t at, content; /* where in the block what its entry says begins, and its bytes */
+    uint32_t at, content; /* offset and bytes of its content in the block */
     uint32_t size;        /* of its event */
     uint32_t index;       /* in its publish */
     mono_t deadline;      /* of the wait */
-    mono_t act;           /* when something must be done about it */
+    mono_t act;           /* when the next step is due: skip, or report */
     uint8_t state;        /* enum record_state */
     bool continued, once; /* once: wait_ms was 0 */
-    bool doomed; /* it continues a refused entry, so it is refused with it; a broker that starts anew is told so */
+    bool doomed; /* it continues a refused entry, so it is refused too; skipped when sent again to a restarted broker */
 };
 
 /* A FIFO of records in a ring. */
@@ -65,11 +65,11 @@ struct outlet {
     uint64_t base;       /* every number below is decided */
     struct records unsent;
     uint64_t resend;    /* 0, or the number to send again from (after a lost session) */
-    uint64_t seen_told; /* the outcome the broker knows we have seen */
-    mono_t seen_due;    /* to tell it of later ones by themselves; never: there are none */
-    bool skips;         /* some records want a Skip */
-    bool listed;        /* the attach that is being read has outcomes of it */
-    mono_t act;         /* a lower bound of the records' act */
+    uint64_t seen_told; /* the newest outcome that the broker was told we have seen */
+    mono_t seen_due;    /* when to tell it of later ones at the latest; MONO_NEVER: there are none */
+    bool skips;         /* some records are in RECORD_SKIP */
+    bool listed;        /* the attach reply being read has outcomes of it */
+    mono_t act;         /* a lower bound of the records' `act` */
     UT_hash_handle hh;
 };
 
@@ -80,13 +80,13 @@ struct consumption {
     bool leave;  /* a Leave is to be sent */
     enum turn_state state;
     uint64_t epoch;    /* of the current turn; 0: none */
-    uint32_t number;   /* of this consumption: what carries another belongs to an earlier one */
+    uint32_t number;   /* of this consumption: turns and deliveries with another number belong to an earlier one */
     uint64_t received; /* the newest delivery number */
     uint64_t generation, generation_told, limit;
     struct settle *settles; /* to be sent */
     uint32_t settle_count, settle_capacity;
     UT_hash_handle hh;
-    uint64_t released; /* newest delivery that went back unseen, until the broker has answered it; 0: none */
+    uint64_t released; /* newest delivery released without being shown and not yet answered by the broker; 0: none */
 };
 
 struct receipt_settle {
@@ -117,11 +117,11 @@ struct client {
     enum client_state state;
     struct token session; /* zero: none to resume */
     struct token producer;
-    uint64_t producer_epoch; /* under which we hold that id; 0: none yet */
+    uint64_t producer_epoch; /* under which this client holds that id; 0: none yet */
     struct token attach_id;
     uint32_t attach_epoch; /* of the Hello; 0 before it came */
     struct token attach_token;
-    mono_t echoed;     /* when the Hello was */
+    mono_t echoed;     /* when the Hello was echoed */
     mono_t attach_due; /* next attempt, or the end of this one */
     uint32_t attempts;
     bool control_opened;
@@ -131,17 +131,17 @@ struct client {
     struct link link;
     struct link_limits limits;
     struct buf out;
-    bool out_comes_first; /* holds what must reach the broker before what is published next */
+    bool out_comes_first; /* `out` must reach the broker before what is published next */
     int64_t session_timeout_ms;
     uint32_t max_event;
     uint64_t incarnation;
 
     struct outlet *outlets;
-    struct outlet *last_outlet;           /* the one asked for last: most programs publish to few */
+    struct outlet *last_outlet;           /* the one looked up last: most programs publish to few */
     struct block *open_block;             /* takes the next entry */
-    struct block *lent_block;             /* whose bytes are `out`, until it is sealed */
-    uint32_t lent_most;                   /* then `out` is full from this size on, for it is kept as long as they are */
-    struct outlet *reserved_outlet;       /* whose entry is being written into it */
+    struct block *lent_block;             /* its bytes are `out`, until that is sealed; NULL: none */
+    uint32_t lent_most;                   /* with a lent block, `out` is full from this size on: all of it is kept */
+    struct outlet *reserved_outlet;       /* client_reserve's */
     struct buf spare;                     /* memory for the next block */
     uint64_t window_events, window_bytes; /* totals allowed */
     uint64_t sent_events, sent_bytes;     /* totals sent in this session */
@@ -150,7 +150,7 @@ struct client {
     mono_t linger_due;
 
     struct consumption *consumptions;
-    struct consumption *last_consumption; /* the one asked for last */
+    struct consumption *last_consumption; /* the one looked up last */
     struct receipt_settle *receipts;
     uint64_t next_request;
     struct pending_call *calls;
@@ -158,11 +158,10 @@ struct client {
 };
 
 /* client.c */
-void client_linger(struct client *c);          /* what is about to wait may wait for company */
+void client_linger(struct client *c);          /* begins a linger, if configured and none is running */
 bool client_may_write(const struct client *c); /* can a flush write anything? */
 struct token client_random(struct client *c);
-void client_seal(struct client *c); /* what is in `out` becomes a frame */
-/* Is the frame full? */
+void client_seal(struct client *c); /* turns `out` into a frame and sends it */
 static inline bool client_frame_is_full(const struct client *c)
 {
     return c->out.size >= (c->lent_block ? c->lent_most : c->config.frame_bytes);
@@ -172,7 +171,7 @@ bool client_next_frame(struct client *c);
 
 /* client_attach.c */
 void attach_start(struct client *c);
-/* The link is in doubt: attach again, resuming the session or (keep_session false) beginning a new one. */
+/* The link is in doubt: attaches again, resuming the session, or starting a new one if keep_session is false. */
 void attach_doubt(struct client *c, const char *why, bool keep_session);
 void attach_tick(struct client *c);
 /* True when the frame was a Hello. */
@@ -180,7 +179,7 @@ bool attach_hello(struct client *c, const struct frame_header *h, struct wire_re
 void attach_reply(struct client *c, const struct reply *reply);
 
 /* client_publish.c */
-void publish_write(struct client *c, bool wait); /* wait: a linger goes on */
+void publish_write(struct client *c, bool wait); /* wait: a linger is running, new entries stay */
 mono_t publish_due(const struct client *c);
 void publish_free(struct client *c);
 
@@ -188,7 +187,7 @@ void publish_free(struct client *c);
 bool publish_confirm(struct client *c, struct body *b); /* false: malformed */
 bool publish_refuse(struct client *c, const struct body *b);
 void publish_tick(struct client *c);
-/* Names of destinations with entries whose outcome is not known; the names are the outlets'. */
+/* Names of destinations with undecided entries, at most `most`; the strings belong to the outlets. */
 size_t publish_undecided(const struct client *c, const char **names, size_t most);
 void publish_new_session(struct client *c, bool known, bool restarted, const struct outcomes *outcomes, size_t count);
 
@@ -210,9 +209,9 @@ void receipts_new_session(struct client *c);
 void receipts_free(struct client *c);
 
 /* client_call.c */
-bool call_reply(struct client *c, const struct reply *reply); /* false: no call's */
-void call_attached(struct client *c);                         /* what was held goes out, and what was under way again */
-void call_away(struct client *c);                             /* none is left in the socket */
+bool call_reply(struct client *c, const struct reply *reply); /* false: it answers no call */
+void call_attached(struct client *c);                         /* sends held calls, and repeats pending ones */
+void call_away(struct client *c);                             /* drops what the socket still holds */
 void call_tick(struct client *c);
 mono_t call_due(const struct client *c);
 void call_free(struct client *c);

@@ -1,13 +1,13 @@
-/* The entries of a destination from publish to outcome, kept in rings; private to client_publish.c and
+/* Rings of records: the entries of a destination from publish to outcome. Private to client_publish.c and
  * client_outcome.c. */
 #ifndef SLUICE_CLIENT_RECORDS_H
 #define SLUICE_CLIENT_RECORDS_H
 
 #include "clients/core/client_block.h"
 
-/* After an entry's deadline the broker's own refusal, which knows more, may still be on its way. */
+/* How long after an entry's deadline to wait for the broker's own refusal, which carries more detail. */
 #define GRACE_MS 50
-/* How long an entry that tries once, and a Skip, wait for their answer. */
+/* How long an entry with wait_ms 0, and a Skip, wait for their answer. */
 #define ANSWER_MS 1000
 
 static inline struct record *record_at(const struct records *r, uint32_t index)
@@ -15,16 +15,17 @@ static inline struct record *record_at(const struct records *r, uint32_t index)
     return &r->ring[(r->head + index) & (r->capacity - 1)];
 }
 
-struct record *record_push(struct records *r);    /* at the end; the caller fills it in */
-void record_pop(struct records *r);               /* the first */
-void record_release(struct record *r);            /* its bytes, which it shares with the others of its publish */
-void record_drop_decided(struct records *unsent); /* at the front: given up before they were sent */
-/* Out of a block whose undecided entries are all among them; it ends. */
+struct record *record_push(struct records *r); /* appends one; the caller fills it in */
+void record_pop(struct records *r);            /* removes the first */
+void record_release(struct record *r);         /* releases its block */
+void record_drop_decided(
+    struct records *unsent); /* removes decided ones at the front: given up before they were sent */
+/* Copies the undecided entries of block `b`, all of them records of `sent`, into a new small block, which frees `b`. */
 void records_move_out(const struct records *sent, struct block *b);
 
-/* The destination of that name, made with the first call; NULL for a name that is too long. */
+/* The destination of that name, created on first use; NULL if the name is too long. */
 struct outlet *outlet_of(struct client *c, struct span name);
-/* With all its records, of which nobody is told. */
+/* Frees it with all its records, without reporting outcomes. */
 void outlet_free(struct client *c, struct outlet *o);
 
 #endif
