@@ -50,8 +50,9 @@ static void init_locks(struct sluice *s)
     pthread_mutex_init(&s->lock, NULL);
 }
 
-/* The program's signals are the program's: none is handled on the library's thread, which inherits this, and none may end what
- * libzmq does for the caller halfway: a context whose end was interrupted stays, with its threads and descriptors. */
+/* Blocks all signals. The library's thread inherits this, so that the program's handlers never run on it. And no
+ * signal may interrupt libzmq's work on the caller's thread: a context whose termination was interrupted leaks its
+ * threads and descriptors. */
 static void hold_signals(sigset_t *before)
 {
     sigset_t all;
@@ -90,13 +91,13 @@ static bool open_binding(struct sluice *s, const char *broker, const struct slui
         .inbox = options->inbox,
         .secret_key_file = options->secret_key_file,
         .broker_key_file = options->broker_key_file,
-        .buffer_bytes = UINT64_MAX / 2, /* the bound is kept here, where callers can wait for room */
+        .buffer_bytes = UINT64_MAX / 2, /* the limit is enforced here, where callers can wait for room */
         .frame_bytes = SLUICE_FRAME_BYTES,
         .linger_ms = options->linger_ms,
     };
     if (options->linger_ms < 0 || options->linger_ms > LINGER_MOST_MS)
         return error_set(e, "linger_ms must be from 0 to %lld", (long long)LINGER_MOST_MS);
-    if (!utf8_valid(span_str(s->name))) /* a broker hears nothing of it */
+    if (!utf8_valid(span_str(s->name))) /* a broker would ignore the attach */
         return error_set(e, "the connection's name must be text in UTF-8");
     if (strncmp(broker, "inproc://", 9) == 0)
         return error_set(e, "inproc addresses are the broker's own process's; use tcp://HOST:PORT or ipc:///PATH");
@@ -145,12 +146,12 @@ static bool wait_attached(struct sluice *s, const char *broker, int64_t wait_ms,
     return attached_now;
 }
 
-/* glibc maps what is larger than its threshold and gives it back to the kernel when it is freed, and raises the threshold to the
- * largest block that was: without one, a frame of 256 KiB would cost 64 page faults each time. A program that set the threshold
- * itself is left alone. */
+/* glibc maps blocks above a threshold and unmaps them when they are freed, and raises the threshold to the largest
+ * block freed so far. Without freeing a large one first, every frame of 256 KiB would cost 64 page faults. If the
+ * program has set the threshold itself, this changes nothing. */
 static void keep_large_blocks(void)
 {
-    void *volatile block = malloc(LARGEST_KEPT); /* volatile: else the compiler leaves both calls out */
+    void *volatile block = malloc(LARGEST_KEPT); /* volatile: or the compiler would remove both calls */
     free(block);
 }
 
@@ -190,7 +191,7 @@ struct sluice *sluice_connect(const char *broker, const struct sluice_options *o
 
 /* ------------------------------------------------------------------ close */
 
-/* Up to `until`; the lock is held. What lingers goes: there is no more company to come. */
+/* Waits for outcomes, at most until `until`, with the linger disabled. The lock is held. */
 static void wait_decided(struct sluice *s, const struct timespec *until)
 {
     s->hurry = true;
@@ -201,7 +202,7 @@ static void wait_decided(struct sluice *s, const struct timespec *until)
     s->waiting--;
 }
 
-/* Nobody will tell them anything any more. */
+/* Ends the blocked calls: no thread will wake them any more. */
 static void let_waiting_out(struct sluice *s)
 {
     pthread_mutex_lock(&s->lock);

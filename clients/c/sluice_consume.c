@@ -1,7 +1,7 @@
-/* The consuming half of the library: subscriptions, what they were given, and the credit that keeps it bounded.
+/* The consuming half of the library: subscriptions, their unsettled deliveries, and the credit that bounds those.
  *
- * A token is the delivery's number and the subscription's era, which every turn raises: a token of an earlier turn or
- * session settles nothing, whatever numbers come now. */
+ * A token combines the delivery's number with the subscription's era, which every turn raises. So a token of an earlier
+ * turn or session settles nothing, even when delivery numbers repeat. */
 #include "clients/c/sluice_priv.h"
 
 #include "base/xalloc.h"
@@ -48,7 +48,7 @@ static void tell_thread(struct sluice *s, struct sluice_sub *sub, enum command_k
         sluice_wake(s);
 }
 
-/* One that ended serves again, in a new era: an application may settle by it later still. The lock is held. */
+/* Reuses an ended subscription, in a new era: the application may still settle through it. The lock is held. */
 static struct sluice_sub *new_sub(struct sluice *s)
 {
     struct sluice_sub *sub = s->ended_subs;
@@ -70,7 +70,7 @@ struct sluice_sub *sluice_subscribe(struct sluice *s, const char *queue, uint32_
     if (!s || !queue || !name_valid(span_str(queue)) || !on_event)
         return NULL;
     pthread_mutex_lock(&s->lock);
-    bool taken = s->stop || find_locked(s, queue); /* one connection has one turn at a queue */
+    bool taken = s->stop || find_locked(s, queue); /* a connection consumes a queue once */
     struct sluice_sub *sub = taken ? NULL : new_sub(s);
     if (sub) {
         strcpy(sub->queue, queue);
@@ -126,7 +126,7 @@ static void free_unsettled(struct sluice_sub *sub)
     }
 }
 
-/* It stays, for who settles by it though it ended; the lock is held. */
+/* Keeps an ended subscription: the application may still settle through it. The lock is held. */
 static void retire(struct sluice *s, struct sluice_sub *sub)
 {
     free_unsettled(sub);
@@ -139,7 +139,7 @@ void sluice_unsubscribe(struct sluice_sub *sub)
     if (!sub)
         return;
     struct sluice *s = sub->connection;
-    if (sluice_on_thread(s)) { /* the thread retires it when it comes to the command */
+    if (sluice_on_thread(s)) { /* the thread retires it when it carries out the command */
         tell_thread(s, sub, COMMAND_UNSUBSCRIBE, 0, 0);
         sub->ended = true;
         return;
@@ -168,7 +168,7 @@ static int by_deadline(const struct unsettled *a, const struct unsettled *b)
     return a->deadline.ns < b->deadline.ns ? -1 : a->deadline.ns > b->deadline.ns;
 }
 
-/* Leases end in the order they began, but for those that were extended. */
+/* Keeps the list by deadline: leases end in the order they began, except extended ones. */
 static void add_unsettled(struct sluice_sub *sub, struct unsettled *u)
 {
     const UT_hash_table *table = sub->unsettled ? sub->unsettled->hh.tbl : NULL;
@@ -218,10 +218,10 @@ static void take_back(struct commands *q, const struct sluice_sub *sub)
     }
 }
 
-/* The end of a subscription, said under the lock to whoever waits for it. `own`: nobody does, the thread retires it. */
+/* Ends a subscription and signals whoever waits for it. `own`: nobody waits, the thread retires it. */
 static void end(struct sluice *s, struct sluice_sub *sub, bool own)
 {
-    /* What was acked must be on its way before the queue is left. */
+    /* Acks must be sent before the queue is left. */
     client_end_linger(s->client);
     client_flush(s->client, s->now);
     client_leave(s->client, span_str(sub->queue));
@@ -230,7 +230,7 @@ static void end(struct sluice *s, struct sluice_sub *sub, bool own)
         s->last_sub = NULL;
     pthread_mutex_lock(&s->lock);
     sub->done = true;
-    take_back(&s->taken, sub); /* what others settled meanwhile is too late */
+    take_back(&s->taken, sub); /* settlements queued meanwhile are too late */
     take_back(&s->queue, sub);
     if (own)
         retire(s, sub);
@@ -290,7 +290,7 @@ void sub_delivery(struct sluice *s, const struct client_delivery *d)
         s->last_queue = d->queue;
     }
     if (!sub || !sub->running || sub->ended)
-        return; /* left: the broker takes it back */
+        return; /* unsubscribed: the broker takes it back */
     if (sub->granted)
         sub->granted--;
     struct sluice_delivery delivery = {
@@ -303,11 +303,12 @@ void sub_delivery(struct sluice *s, const struct client_delivery *d)
         .sub = sub,
     };
     if (!sluice_decode(s, d->event, &delivery))
-        nack_now(s, d); /* no CloudEvent: another consumer may make something of it */
+        nack_now(s, d); /* not a CloudEvent: another consumer may know what to do with it */
     else if (sub->on_event(sub->context, &delivery))
         client_ack(s->client, d);
     else
-        keep_unsettled(s, sub, d, delivery.token); /* a sluice_ack from within the callback comes as a command, later */
+        keep_unsettled(s, sub, d,
+                       delivery.token); /* a sluice_ack made in the callback is queued, and comes after this */
 }
 
 void sub_turn(struct sluice *s, const char *queue, enum turn_state state, uint64_t epoch)
@@ -318,7 +319,7 @@ void sub_turn(struct sluice *s, const char *queue, enum turn_state state, uint64
     if (state == TURN_NONE)
         sub->retry = mono_add_ms(s->now.mono, RETRY_MS);
     if (state == TURN_ACTIVE && epoch == sub->epoch)
-        return; /* only somebody else standing by */
+        return; /* only the standby changed */
     sub->epoch = state == TURN_ACTIVE ? epoch : 0;
     sub->era++;
     sub->granted = 0;
@@ -328,7 +329,7 @@ void sub_turn(struct sluice *s, const char *queue, enum turn_state state, uint64
 
 /* ------------------------------------------------------------------ the thread: once a turn */
 
-/* A lease that ended makes room: the event comes again under another number. */
+/* Forgets deliveries whose lease has ended, which makes room: the event is redelivered under another number. */
 static void expire(struct sluice_sub *sub, mono_t now)
 {
     struct unsettled *u, *next;
@@ -345,7 +346,7 @@ static void grant(struct sluice *s, struct sluice_sub *sub)
     uint64_t used = HASH_COUNT(sub->unsettled), want = used < sub->credit ? sub->credit - used : 0;
     uint64_t step = sub->credit / 4 ? sub->credit / 4 : 1;
     if (want < sub->granted + step && !(sub->again && want > sub->granted))
-        return; /* too little to be worth a word */
+        return; /* too little to be worth a message */
     sub->again = false;
     sub->granted = want;
     client_credit(s->client, span_str(sub->queue), want);
@@ -363,7 +364,7 @@ static mono_t care(struct sluice *s, struct sluice_sub *sub)
 mono_t sub_tick(struct sluice *s)
 {
     mono_t due = MONO_NEVER;
-    pthread_mutex_lock(&s->lock); /* the list is the callers' too; nothing in here calls them */
+    pthread_mutex_lock(&s->lock); /* callers change the list too; nothing below calls back */
     struct sluice_sub *sub;
     DL_FOREACH (s->subs, sub) {
         if (sub->running)

@@ -1,5 +1,5 @@
-/* Publishing from a callback: the thread itself encodes the event where the client keeps it, without lock, queue or copy. What
- * callers have queued before goes first (`has_publishes`), so that nobody's events change places. */
+/* Publishing from a callback: the thread encodes the event directly into the client's buffer, without lock, queue or
+ * copy. Not while callers' publishes are queued (`has_publishes`): those go first, so that no events are reordered. */
 #include "clients/c/sluice_priv.h"
 
 #include <assert.h>
@@ -9,7 +9,7 @@ bool direct_allowed(struct sluice *s)
     return !atomic_load_explicit(&s->has_publishes, memory_order_acquire);
 }
 
-/* An event on its way to the client: in its reserved room, or in a buffer when it is large. */
+/* An encoded event: in room reserved by the client, or in a buffer of its own if it is large. */
 struct direct {
     struct buf bytes;
     bool reserved;
@@ -37,7 +37,8 @@ static bool hand_over(struct sluice *s, const char *queue, const struct direct *
                                why);
 }
 
-/* As outbox_admit. What this turn's outcomes freed goes first: it is counted still, so that nobody else's count is touched. */
+/* As outbox_admit, but first uses bytes that this turn's outcomes have freed: they are still counted in `buffered`,
+ * which then need not change. */
 static int admit(struct sluice *s, uint64_t bytes)
 {
     if (s->freed_bytes >= bytes) {
@@ -46,7 +47,7 @@ static int admit(struct sluice *s, uint64_t bytes)
     }
     int error = outbox_admit(s, bytes);
     if (error == SLUICE_BUSY)
-        client_end_linger(s->client); /* no more company can come */
+        client_end_linger(s->client); /* no more events can join */
     return error;
 }
 
@@ -55,7 +56,7 @@ static int publish(struct sluice *s, const char *queue, const struct direct *d, 
 {
     enum reason why;
     int error = d->bytes.size > FRAME_MAX_SIZE / 2 ? SLUICE_TOO_LARGE : admit(s, d->bytes.size);
-    if (error != SLUICE_OK) /* the client, which knows the names it has checked before, has not seen this one */
+    if (error != SLUICE_OK) /* refused before the client has checked the name */
         return name_valid(span_str(queue)) ? error : SLUICE_INVALID;
     struct pending *p = pending_new(s, 1, confirm, context, NULL);
     p->bytes = d->bytes.size;
@@ -67,7 +68,7 @@ static int publish(struct sluice *s, const char *queue, const struct direct *d, 
     return SLUICE_OK;
 }
 
-/* False, with nothing done: it is too large to share a block. */
+/* False, with nothing done, if the event is too large to share a block. */
 static bool encode_plain(struct sluice *s, const char *queue, const struct sluice_event *event, struct direct *d)
 {
     size_t most = sluice_plain_most(s, event);
@@ -75,7 +76,7 @@ static bool encode_plain(struct sluice *s, const char *queue, const struct sluic
     if (!at)
         return false;
     d->reserved = true;
-    d->hashed = false; /* a made-up id tells no retry */
+    d->hashed = false; /* a generated id cannot identify a retry */
     d->bytes = (struct buf){ .data = at, .size = (size_t)(sluice_encode_plain(s, event, at) - at), .capacity = most };
     return true;
 }
@@ -94,7 +95,7 @@ int direct_publish(struct sluice *s, const char *queue, const struct sluice_even
     if (!sluice_prepare(s, &s->own_ids, event, &e))
         return SLUICE_INVALID;
     encode(s, queue, &e.event, &d);
-    d.hashed = event->id != NULL; /* a made-up one tells no retry */
+    d.hashed = event->id != NULL; /* a generated one cannot identify a retry */
     if (d.hashed)
         event_hash(e.event.source, e.event.id, d.hash[0]);
     int error = publish(s, queue, &d, wait_ms, confirm, context);

@@ -1,4 +1,4 @@
-/* Events as programs see them, to and from CloudEvents in protobuf. */
+/* Translates struct sluice_event and struct sluice_delivery to and from CloudEvents in protobuf. */
 #include "clients/c/sluice_priv.h"
 
 #include "proto/event.h"
@@ -8,11 +8,12 @@
 #include <stdio.h>
 
 #define DEFAULT_TYPE "sluice.event"
-/* Of what one delivery's strings may take, in proportion to its bytes. */
+/* The cap on a delivery's strings, as a multiple of its encoded size. */
 #define ARENA_FACTOR 8u
 #define VARINT_MOST  10u
 
-/* The seed of the next lot comes out of this one, and nothing that was given out is kept. */
+/* Each batch begins with the seed of the next one, and bytes given out are erased, so earlier ids cannot be
+ * recovered. */
 static void draw_random(struct id_source *ids)
 {
     if (!ids->seeded)
@@ -76,9 +77,9 @@ bool sluice_prepare(const struct sluice *s, struct id_source *ids, const struct 
     return made_here || event_check(e, NULL);
 }
 
-/* ------------------------------------------------------------------ with nothing but data */
+/* ------------------------------------------------------------------ plain: nothing but data */
 
-#define ID_AT   2u /* behind its tag and its size */
+#define ID_AT   2u /* after its tag and size */
 #define ID_SIZE 36u
 #define DATA    6u /* the field's number */
 
@@ -107,7 +108,7 @@ uint8_t *sluice_encode_plain(struct sluice *s, const struct sluice_event *event,
 {
     size_t behind = ID_AT + ID_SIZE;
     memcpy(to, s->plain.data, ID_AT);
-    draw_id(&s->own_ids, (char *)to + ID_AT); /* with a NUL, which the next field overwrites */
+    draw_id(&s->own_ids, (char *)to + ID_AT); /* writes a NUL too, which the next field overwrites */
     memcpy(to + behind, s->plain.data + behind, s->plain.size - behind);
     to += s->plain.size;
     if (!event->data)
@@ -126,7 +127,7 @@ static const char *text_of(struct arena *arena, struct span s)
     return s.data ? arena_strndup(arena, (const char *)s.data, s.size) : NULL;
 }
 
-/* Any event, in whatever order its fields come. */
+/* Any event, with its fields in any order. */
 static bool decode(struct sluice *s, struct span encoded, struct sluice_delivery *out)
 {
     struct event e;
@@ -145,7 +146,7 @@ static bool decode(struct sluice *s, struct span encoded, struct sluice_delivery
     return out->id && out->source && out->type;
 }
 
-/* Takes the next field as a text that is the one kept, or one that is valid and kept from now on. */
+/* Reads the next field as a text, and keeps it unless it equals the kept one. False if it is not a valid short text. */
 static bool take_text(struct wire_reader *r, uint32_t tag, char kept[TEXT_KEPT], size_t *kept_size)
 {
     struct span text;
@@ -155,7 +156,7 @@ static bool take_text(struct wire_reader *r, uint32_t tag, char kept[TEXT_KEPT],
         return true;
     if (!event_text_valid(text))
         return false;
-    if ((size_t)(r->end - text.data) >= TEXT_KEPT) /* a copy of a size the compiler knows takes a few instructions */
+    if ((size_t)(r->end - text.data) >= TEXT_KEPT) /* a copy of constant size takes a few instructions */
         memcpy(kept, text.data, TEXT_KEPT);
     else
         memcpy(kept, text.data, text.size);
@@ -164,8 +165,8 @@ static bool take_text(struct wire_reader *r, uint32_t tag, char kept[TEXT_KEPT],
     return true;
 }
 
-/* An event as libsluice and the sidecar write it when it has no attributes: its fields in order, and bytes for data. False with
- * nothing said: it is another. */
+/* Decodes the form that libsluice and the sidecar write for an event without attributes: its fields in order, and
+ * bytes as data. False for any other form. */
 static bool decode_plain(struct sluice *s, struct span encoded, struct sluice_delivery *out)
 {
     struct delivery_texts *t = &s->texts;

@@ -1,10 +1,14 @@
-/* What the files of the library share: sluice.c opens and closes the connection, sluice_thread.c runs it, sluice_publish.c and
- * sluice_consume.c are its two halves, sluice_event.c translates events; sluice_terms.c and sluice_settle.c say more than the
- * plain calls do.
+/* What the files of the library share:
  *
- * One thread owns the binding and everything under "the thread's". Callers put commands into a queue under the lock and
- * wake the thread; it takes the whole queue at once, so that many callers cost one wake-up. What is published from a callback
- * passes the queue by (sluice_direct.c): the thread hands it to the client where it is. */
+ *   sluice.c          opens, closes and inspects the connection
+ *   sluice_thread.c   the library's thread and the command queue
+ *   sluice_publish.c  publishing; sluice_terms.c: with options and receipts; sluice_direct.c: from a callback
+ *   sluice_consume.c  subscriptions and settling; sluice_settle.c: with a reason, and extending a lease
+ *   sluice_event.c    events to and from CloudEvents in protobuf
+ *
+ * One thread owns the binding and every field under "the thread's". Callers append commands to a queue under the
+ * lock and wake the thread; it takes the whole queue at once, so that many callers cost one wake-up. Publishing from
+ * a callback bypasses the queue: the thread passes the event to the client itself. */
 #ifndef SLUICE_PRIV_H
 #define SLUICE_PRIV_H
 
@@ -28,7 +32,7 @@ enum command_kind {
     COMMAND_EXTEND
 };
 
-/* What a publish says beyond its event, and whom its receipt goes to. It goes with that. */
+/* The options of a sluice_publish_on, and its receipt callback. Allocated; freed once the receipt was given. */
 struct publish_extras {
     struct client_terms terms;
     bool topic;
@@ -40,15 +44,16 @@ struct command {
     enum command_kind kind;
     uint32_t count; /* PUBLISH: events, each a size_t and its bytes */
     uint32_t ms;    /* PUBLISH: the wait; NACK, DEFER: the delay; EXTEND: the lease */
-    size_t at; /* PUBLISH: in the batch's bytes: the queue's name with its NUL, then the events; NACK, DROP: the text */
-    uint32_t status, text_size; /* NACK, DROP: what the application says of it */
+    /* Offset in commands.bytes. PUBLISH: the queue's name with its NUL, then the events; NACK, DROP: the text */
+    size_t at;
+    uint32_t status, text_size; /* NACK, DROP: the application's status, and bytes of its text */
     uint64_t token;
     sluice_confirm_fn *confirm;
-    void *context;                 /* of a lone event */
-    void **contexts;               /* owned copy; NULL: all get `context` */
-    struct publish_extras *extras; /* owned; NULL: a plain one */
-    struct sluice_sub *sub;        /* NULL: it ended before its turn came */
-    bool own;                      /* UNSUBSCRIBE from the thread itself: nobody waits, it retires the subscription */
+    void *context;                 /* of a single event */
+    void **contexts;               /* owned copy; NULL: every event gets `context` */
+    struct publish_extras *extras; /* owned; NULL: none */
+    struct sluice_sub *sub;        /* NULL: the subscription ended before the command was carried out */
+    bool own;                      /* UNSUBSCRIBE in a callback: nobody waits, the thread retires the subscription */
 };
 
 struct commands {
@@ -62,33 +67,33 @@ struct commands {
 #define RANDOM_SEED_SIZE   32u /* of randombytes_buf_deterministic */
 #define EXTENSIONS_MAX     64u
 
-/* Randomness for event ids, drawn ahead; the seed of the next lot comes first. */
+/* Random bytes for event ids, generated ahead; the first ones are the seed of the next batch. */
 struct id_source {
     uint8_t random[RANDOM_SEED_SIZE + 2048];
-    size_t left; /* of what is behind the seed */
+    size_t left; /* unused bytes after the seed */
     bool seeded;
 };
 
 #define TEXT_KEPT 128u
 
-/* A delivery's strings: an id, and source and type of the one before, which are mostly the same and known to be valid. */
+/* The strings of a delivery, kept: source and type are mostly those of the delivery before and need no new check. */
 struct delivery_texts {
     char id[TEXT_KEPT], source[TEXT_KEPT], type[TEXT_KEPT]; /* each with its NUL */
     size_t source_size, type_size;                          /* 0: none yet */
 };
 
-/* Who waits for the outcomes of one publish. */
+/* A publish whose outcomes are awaited. */
 struct pending {
     struct pending *prev, *next;
     sluice_confirm_fn *confirm;
     void *context;
     void **contexts;
     struct publish_extras *extras;
-    uint64_t bytes; /* counted in sluice.buffered until all are known */
-    uint32_t count, left;
+    uint64_t bytes;       /* counted in sluice.buffered until all outcomes are known */
+    uint32_t count, left; /* events, and those without an outcome */
 };
 
-/* A delivery that the application settles later. */
+/* A delivery that the application will settle later. */
 struct unsettled {
     uint64_t token;
     uint64_t delivery;
@@ -105,13 +110,13 @@ struct sluice_sub {
     void *context;
     /* the thread's: */
     bool running;
-    bool ended; /* unsubscribed from a callback: nothing more is called */
-    bool again; /* a new turn: credit starts from nothing */
+    bool ended; /* unsubscribed in a callback: no further callbacks */
+    bool again; /* a new turn: all credit is to be granted anew */
     uint64_t epoch;
     uint64_t era;                /* raised by every turn: tokens of earlier ones are void */
     uint64_t granted;            /* deliveries the broker may still make */
-    struct unsettled *unsettled; /* in the order of their deadlines */
-    mono_t retry;                /* when to ask for the queue again; MONO_NEVER: it is ours, or we stand by */
+    struct unsettled *unsettled; /* by deadline */
+    mono_t retry;                /* when to ask for the queue again; MONO_NEVER: active or standing by */
     bool done;                   /* under the lock: unsubscribed */
 };
 
@@ -123,24 +128,24 @@ struct sluice {
     char *name, *source;
     size_t source_size;
     bool source_is_valid;
-    struct buf plain; /* an event without data, encoded: its id is what differs; empty: `source` is no valid one */
+    struct buf plain; /* an encoded event without data, to be given an id; empty if `source` is not valid */
     int wake_fd;
     uint64_t buffer_bytes;
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* attached, room, quiet, a subscription's end */
     struct commands queue;
-    /* Those that ended are kept, for the next ones: an application may settle by one still. */
+    /* Ended subscriptions are kept for reuse: an application may still settle through one. */
     struct sluice_sub *subs, *ended_subs;
     uint64_t undecided; /* events */
-    uint32_t waiting;   /* calls that wait, most for `changed`; sluice_close lets them out first */
-    bool full;          /* somebody found no room: no more company can come, and what lingers goes */
-    bool hurry;         /* sluice_close waits: nothing lingers any more */
-    bool asleep;        /* the thread waits for a wake-up … */
-    bool lingers;       /* … and wakes up by itself at the end of a linger, until which publishes and acks may wait */
+    uint32_t waiting;   /* blocked calls, most waiting for `changed`; sluice_close waits for them to return */
+    bool full;          /* a caller found no room: end the linger, no more events can join */
+    bool hurry;         /* sluice_close waits: disable the linger */
+    bool asleep;        /* the thread sleeps until woken … */
+    bool lingers;       /* … or until a linger ends: publishes and acks until then need no wake-up */
     bool stop;
-    atomic_uint_fast64_t buffered; /* bytes of publishes without an outcome; only what lowers it needs the lock */
-    atomic_bool has_publishes;     /* `queue` holds some: what is published after them must not overtake them */
+    atomic_uint_fast64_t buffered; /* bytes of publishes without an outcome; lowered under the lock only */
+    atomic_bool has_publishes;     /* `queue` holds some, which a publish from a callback must not overtake */
     char trouble[256];
     struct sluice_stats stats;
     struct id_source ids;
@@ -149,64 +154,66 @@ struct sluice {
     struct commands taken;
     struct pending *pending, *spare;
     struct sluice_sub *last_sub;   /* of the newest delivery … */
-    const char *last_queue;        /* … by the client's own pointer to the queue's name */
-    uint64_t freed_bytes, decided; /* not yet taken off `buffered` and `undecided` */
+    const char *last_queue;        /* … and the client's own pointer to its queue's name */
+    uint64_t freed_bytes, decided; /* not yet subtracted from `buffered` and `undecided` */
     uint64_t published;            /* from callbacks, not yet added to `undecided` */
-    bool ending;                   /* nothing more is published */
+    bool ending;                   /* publishing from callbacks is refused */
     struct id_source own_ids;
     struct now now;
-    struct arena arena; /* what one delivery's strings take */
+    struct arena arena; /* strings of the current delivery */
     struct delivery_texts texts;
 };
 
 /* sluice_thread.c */
-/* Adds a command; the lock is held. Its fields are the caller's to fill; wake after unlocking when *wake. */
+/* Appends a command, whose fields the caller fills in. The lock is held. If *wake is set, call sluice_wake after
+ * unlocking. */
 struct command *sluice_command(struct sluice *s, enum command_kind kind, bool *wake);
 void sluice_wake(struct sluice *s);
-/* A call that was counted as waiting returns; the lock is held. */
+/* A call that was counted in `waiting` is about to return; the lock is held. */
 void sluice_waited(struct sluice *s);
 bool sluice_on_thread(const struct sluice *s);
-/* The thread's function; arg: the connection. It begins once its creator lets go of the lock. */
+/* The thread's function; arg: the connection. It starts work once its creator has released the lock. */
 void *thread_run(void *arg);
-/* For binding_open, with the connection as ctx. What else the client has to tell, show_state finds after the turn. */
+/* For binding_open, with the connection as ctx. Everything else the client reports is read after each turn
+ * (show_state). */
 extern const struct client_handler thread_handler;
 
 /* sluice_event.c */
-/* Too large for any frame, and maybe no size at all: nothing is to be reckoned with it. */
+/* Too large for any frame; checked first because computing with such a size might overflow. */
 static inline bool sluice_is_oversized(const struct sluice_event *event)
 {
     return event->size > FRAME_MAX_SIZE / 2;
 }
-/* An event that is about to be encoded: with an id that was made up where it has none. */
+/* An event about to be encoded, with a generated id if it has none. */
 struct sluice_encoding {
     struct event event;
     struct attribute attributes[EXTENSIONS_MAX + 2];
     char id[37];
 };
-/* False: it is not a valid CloudEvent. `ids`: under the lock s->ids, on the thread s->own_ids. What is in *out points into it and
- * into `event`. */
+/* Prepares an event for encoding. *out points into itself and into `event`. `ids`: s->ids under the lock, s->own_ids
+ * on the thread. Returns false if it is not a valid CloudEvent. */
 bool sluice_prepare(const struct sluice *s, struct id_source *ids, const struct sluice_event *event,
                     struct sluice_encoding *out);
 /* Makes s->plain. */
 void sluice_prepare_plain(struct sluice *s);
-/* Is nothing but its data given? */
+/* Does the event give nothing but data? Then it is "plain". */
 bool sluice_is_plain(const struct sluice *s, const struct sluice_event *event);
-/* Writes a plain event with a made-up id: at most sluice_plain_most bytes. Returns its end. On the thread. */
+/* Encodes a plain event with a generated id into at most sluice_plain_most bytes. Returns the end. On the thread. */
 size_t sluice_plain_most(const struct sluice *s, const struct sluice_event *event);
 uint8_t *sluice_encode_plain(struct sluice *s, const struct sluice_event *event, uint8_t *to);
-/* Fills what an application sees of a delivery; strings in s->texts and the arena. False: malformed bytes. */
+/* Fills in the event's part of a delivery; its strings are in s->texts and the arena. False: malformed bytes. */
 bool sluice_decode(struct sluice *s, struct span encoded, struct sluice_delivery *out);
 
 /* sluice_direct.c; on the thread */
-/* May this thread publish without the queue? */
+/* May the thread bypass the command queue? Not while that holds publishes. */
 bool direct_allowed(struct sluice *s);
 int direct_publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
                    sluice_confirm_fn *confirm, void *context);
 
 /* sluice_publish.c */
-/* Counts so many bytes of one publish; SLUICE_OK, TOO_LARGE or BUSY. */
+/* Adds the bytes of one publish to `buffered`. Returns SLUICE_OK, TOO_LARGE or BUSY. */
 int outbox_admit(struct sluice *s, uint64_t bytes);
-/* As sluice_publish; `extras` passes when it succeeds. */
+/* As sluice_publish; takes over `extras` on success. */
 int outbox_publish(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
                    struct publish_extras *extras);
 /* On the thread: */
@@ -216,25 +223,25 @@ void pending_free(struct sluice *s, struct pending *p);
 void outbox_command(struct sluice *s, const struct command *c);
 void outbox_outcome(struct sluice *s, struct pending *p, uint32_t index, uint32_t count,
                     const struct client_outcome *o);
-void outbox_abandon(struct sluice *s); /* what is undecided gets SLUICE_UNKNOWN */
+void outbox_abandon(struct sluice *s); /* reports SLUICE_UNKNOWN for everything undecided */
 
 /* sluice_terms.c; on the thread */
-/* The client's publish of the command's one event. hash NULL: its id was made up. */
+/* Publishes the command's single event through the client. hash NULL: its id was generated. */
 bool extras_publish(struct sluice *s, const struct command *c, struct span event,
                     const uint8_t (*hash)[EVENT_HASH_SIZE], struct pending *p, enum reason *why);
-/* Its receipt; `o` NULL: no broker said anything. Frees it. */
+/* Calls the receipt callback and frees `extras`. `o` NULL: the outcome is not from a broker. */
 void extras_report(struct publish_extras *extras, enum reason why, const struct client_outcome *o);
 
 /* sluice_consume.c */
-/* As sluice_command, for what is said of a subscription; NULL when that has ended. The lock is held. */
+/* As sluice_command, for a subscription; NULL if that has ended. The lock is held. */
 struct command *sub_command_of(struct sluice_sub *sub, enum command_kind kind, bool *wake);
 /* On the thread: */
 void sub_command(struct sluice *s, const struct command *c);
 void sub_delivery(struct sluice *s, const struct client_delivery *d);
 void sub_turn(struct sluice *s, const char *queue, enum turn_state state, uint64_t epoch);
-/* Once a loop turn: grants credit, asks again for queues that did not exist. Returns when it wants to be called. */
+/* Once per loop turn: expires leases, grants credit, asks again for missing queues. Returns when to be called next. */
 mono_t sub_tick(struct sluice *s);
-/* When there is no thread any more; the lock is held: who waits for the end of one has it. */
+/* After the thread has ended: marks all subscriptions as ended, so that blocked calls return. The lock is held. */
 void sub_end_all(struct sluice *s);
 void sub_free(struct sluice *s);
 

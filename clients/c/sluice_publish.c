@@ -1,5 +1,5 @@
-/* The publishing half of the library: callers encode into the command queue; the thread hands over to the client and
- * brings each outcome back to who asked. */
+/* The publishing half of the library: callers encode events into the command queue; the thread passes them to the
+ * client and reports each outcome to its publisher. */
 #include "clients/c/sluice_priv.h"
 
 #include "base/xalloc.h"
@@ -13,7 +13,7 @@ static bool valid_queue(const char *queue)
     return queue && name_valid(span_str(queue));
 }
 
-/* Takes the queue's name into the batch; the events follow. The lock is held. */
+/* Appends the queue's name to the command bytes; the events follow. The lock is held. */
 static size_t begin_publish(struct sluice *s, const char *queue)
 {
     size_t at = s->queue.bytes.size;
@@ -41,7 +41,7 @@ static int admit(struct sluice *s, uint64_t bytes, bool *wake)
     if (error != SLUICE_BUSY)
         return error;
     *wake = s->asleep && s->lingers;
-    s->full |= *wake || !s->asleep; /* awake it sees whether anything lingers */
+    s->full |= *wake || !s->asleep; /* if awake, the thread itself checks for a linger */
     s->asleep &= !*wake;
     return error;
 }
@@ -60,13 +60,13 @@ static struct command *queue_publish(struct sluice *s, size_t at, uint32_t count
     return c;
 }
 
-/* An event's head in the batch; its bytes follow. */
+/* Precedes each event's bytes in the command bytes. */
 struct head {
     uint32_t size;
-    uint32_t id_given; /* else it was made up, and no retry can be told by it */
+    uint32_t id_given; /* false: generated, so it cannot identify a retry */
 };
 
-/* One event as a head and its bytes behind the queue's name. Undone on refusal, so that nothing half stays. */
+/* Appends one event, as the queue's name, a head and its bytes. Undone on refusal. */
 static int publish_locked(struct sluice *s, const char *queue, const struct sluice_event *event, uint32_t wait_ms,
                           sluice_confirm_fn *confirm, void *context, struct publish_extras *extras, bool *wake)
 {
@@ -82,7 +82,7 @@ static int publish_locked(struct sluice *s, const char *queue, const struct slui
         event_encode(&e.event, b);
         size_t size = b->size - start - sizeof head;
         error = size > FRAME_MAX_SIZE / 2 ? SLUICE_TOO_LARGE : admit(s, size, wake);
-        head.size = (uint32_t)size; /* admitted: it fits */
+        head.size = (uint32_t)size; /* fits if admitted */
         memcpy(b->data + start, &head, sizeof head);
     }
     if (error == SLUICE_OK)
@@ -138,7 +138,7 @@ static void waited(void *context, int error, uint64_t sequence)
     w->done = true;
     w->error = error;
     w->sequence = sequence;
-    pthread_cond_signal(&w->done_now); /* under the lock: the waiter's frame is gone right after */
+    pthread_cond_signal(&w->done_now); /* under the lock: the waiter's stack frame may be gone right after */
     pthread_mutex_unlock(&w->s->lock);
 }
 
@@ -184,7 +184,7 @@ static int check_encoded(const struct sluice_bytes *events, uint32_t count, uint
     return SLUICE_OK;
 }
 
-/* The contexts, and behind them a byte for each: its event's outcome was told. */
+/* A copy of the contexts, followed by a byte for each that is set once the event's outcome was reported. */
 static void **copy_contexts(void **contexts, uint32_t count)
 {
     if (!contexts)
@@ -272,7 +272,7 @@ void outbox_outcome(struct sluice *s, struct pending *p, uint32_t index, uint32_
 
 #define SPANS_AT_ONCE 16u
 
-/* False: its id was made up. */
+/* False: its id was generated. */
 static bool hash_of(const struct head *head, struct span event, uint8_t out[EVENT_HASH_SIZE])
 {
     struct span source, id;
@@ -317,7 +317,7 @@ void outbox_command(struct sluice *s, const struct command *c)
     }
 }
 
-/* Without contexts its events cannot be told apart: only their number counts. */
+/* Without contexts the events are indistinguishable: only the number of calls matters. */
 static void abandon(struct sluice *s, struct pending *p)
 {
     const uint8_t *told = p->contexts ? (const uint8_t *)(p->contexts + p->count) : NULL;

@@ -1,4 +1,5 @@
-/* Settling with a reason: the application's status and its words go with the event, for people (docs/http-api.md). And more time. */
+/* Settling with a reason: the application's status and text stay with the event, for people (docs/http-api.md). And
+ * extending a lease. */
 #include "clients/c/sluice_priv.h"
 
 #include "base/utf8.h"
@@ -8,7 +9,7 @@ static void settle_because(struct sluice_sub *sub, enum command_kind kind, uint6
 {
     struct sluice *s = sub->connection;
     struct span text =
-        utf8_cut(span_str(error), TROUBLE_ERROR_MAX); /* the broker keeps no more, and nothing that is not UTF-8 */
+        utf8_cut(span_str(error), TROUBLE_ERROR_MAX); /* the broker keeps no more than this, and UTF-8 only */
     bool wake = false;
     pthread_mutex_lock(&s->lock);
     struct command *c = sub_command_of(sub, kind, &wake);

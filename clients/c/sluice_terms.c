@@ -1,5 +1,5 @@
-/* Publishing on terms: when an event may be delivered and until when, that its name is a topic's, and a whole receipt of what became
- * of it. A plain publish carries none of this: what it needs hangs on a pointer that is NULL there. */
+/* Publishing with options (when an event may be delivered, until when, to a topic only) and a full receipt. All of
+ * it is behind the command's `extras` pointer, which is NULL for a plain publish. */
 #include "clients/c/sluice_priv.h"
 
 #include "base/clock.h"
@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-/* Later than anything that is meant: about the year 9999. */
+/* About the end of the year 9999: a later time is a mistake. */
 #define TIME_MOST_MS INT64_C(253402300800000)
 
 /* ------------------------------------------------------------------ callers */

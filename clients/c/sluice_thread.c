@@ -1,4 +1,4 @@
-/* The library's thread: the queue of commands into it, its turns, and what the client tells it. */
+/* The library's thread: its command queue, its loop, and the client's events. */
 #include "clients/c/sluice_priv.h"
 
 #include "base/clock.h"
@@ -10,7 +10,7 @@
 
 /* ------------------------------------------------------------------ commands */
 
-/* What is published or acked during a linger needs no wake-up of its own, unless it is a frame's worth by now. */
+/* Publishes and acks during a linger need no wake-up, until they fill a frame. */
 static bool may_wait(const struct sluice *s, enum command_kind kind)
 {
     return s->lingers && (kind == COMMAND_PUBLISH || kind == COMMAND_ACK) && s->queue.bytes.size < SLUICE_FRAME_BYTES;
@@ -36,7 +36,7 @@ void sluice_wake(struct sluice *s)
 {
     uint64_t one = 1;
     ssize_t n = write(s->wake_fd, &one, sizeof one);
-    (void)n; /* EAGAIN: it is awake as it can be */
+    (void)n; /* EAGAIN: the counter is at its maximum, so a wake-up is pending */
 }
 
 void sluice_waited(struct sluice *s)
@@ -50,7 +50,7 @@ bool sluice_on_thread(const struct sluice *s)
     return pthread_equal(pthread_self(), s->thread) != 0;
 }
 
-/* From here on callbacks may publish past the queue, unless more came meanwhile. */
+/* From here on callbacks may bypass the queue, unless more publishes were queued meanwhile. */
 static void publishes_taken(struct sluice *s)
 {
     pthread_mutex_lock(&s->lock);
@@ -61,7 +61,7 @@ static void publishes_taken(struct sluice *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* Takes the whole queue: callers fill the emptied other one meanwhile. */
+/* Takes the whole queue; callers fill the other, empty one meanwhile. */
 static void take_commands(struct sluice *s)
 {
     pthread_mutex_lock(&s->lock);
@@ -91,7 +91,7 @@ static void take_commands(struct sluice *s)
 
 /* ------------------------------------------------------------------ the thread */
 
-/* The thread's news for the callers; the lock is held. */
+/* Publishes the thread's counts and state to the callers; the lock is held. */
 static void show_state(struct sluice *s)
 {
     struct client_stats c;
@@ -109,7 +109,8 @@ static void show_state(struct sluice *s)
         pthread_cond_broadcast(&s->changed);
 }
 
-/* What callbacks ask for leaves with what they caused: one frame, not two. True when there is more to do at once. */
+/* Commands are taken again after receiving, so that those made in callbacks leave in the same frame as what caused
+ * them. True when there is more to do at once. */
 static bool turn(struct sluice *s, mono_t *due)
 {
     s->now = clock_now();
@@ -122,7 +123,7 @@ static bool turn(struct sluice *s, mono_t *due)
     return more;
 }
 
-/* Ends a turn. Callers that queue a command from now on wake the thread if it may sleep. */
+/* Ends a turn. True: the thread may sleep, and callers that queue a command from now on wake it. */
 static bool end_turn(struct sluice *s, bool more, bool *stop)
 {
     pthread_mutex_lock(&s->lock);
@@ -142,7 +143,7 @@ static void sleep_until(struct sluice *s, mono_t due)
     if (!binding_wait(s->binding, s->wake_fd, due))
         return;
     ssize_t n = read(s->wake_fd, &count, sizeof count);
-    (void)n; /* EAGAIN: somebody else's doing */
+    (void)n; /* EAGAIN: nothing was written */
 }
 
 static void say_goodbye(struct sluice *s)
@@ -172,7 +173,7 @@ void *thread_run(void *arg)
     return NULL;
 }
 
-/* ------------------------------------------------------------------ what the client tells */
+/* ------------------------------------------------------------------ the client's events */
 
 static void outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, const struct client_outcome *o)
 {
