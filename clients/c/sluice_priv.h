@@ -42,7 +42,7 @@ struct publish_extras {
 
 struct command {
     enum command_kind kind;
-    uint32_t count; /* PUBLISH: events, each a size_t and its bytes */
+    uint32_t count; /* PUBLISH: events, each a struct head (sluice_publish.c) and its bytes */
     uint32_t ms;    /* PUBLISH: the wait; NACK, DEFER: the delay; EXTEND: the lease */
     /* Offset in commands.bytes. PUBLISH: the queue's name with its NUL, then the events; NACK, DROP: the text */
     size_t at;

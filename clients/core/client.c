@@ -1,6 +1,6 @@
-/* The client's public frame: inputs set the time and reach the part they concern; a flush writes what the parts have to
- * say, consuming before publishing, into as few frames as possible. (A block of entries that becomes a frame stands in front of
- * what was said before it, where the order does not matter: client_block.h.) */
+/* Entry points of the client: inputs set the time and are passed to the part they concern. A flush writes what the
+ * parts have to send, consuming before publishing, into as few frames as possible. (A lent block stands in front of
+ * what was written before it, where the order does not matter: client_block.h.) */
 #include "clients/core/client_block.h"
 
 #include "base/mutation.h"
@@ -65,8 +65,8 @@ void client_free(struct client *c)
 
 /* ------------------------------------------------------------------ lingering */
 
-/* Until the next multiple of it on the clock that all processes of a machine share, not so long after what began it: then
- * all that linger here send together, and the broker finds their frames with fewer wake-ups. */
+/* Lingers until the next multiple of linger_ms on the clock that all processes of a machine share, not for linger_ms
+ * from now: then all lingering processes send together, and the broker needs fewer wake-ups to take their frames. */
 void client_linger(struct client *c)
 {
     if (!c->config.linger_ms || c->linger_due.ns != MONO_NEVER.ns)
@@ -184,9 +184,9 @@ void client_frame_in(struct client *c, struct span frame, struct now now)
         return;
     if (c->state != CLIENT_ATTACHED)
         return; /* sent again once both ends agree on the epoch */
-    /* Receiving does not prove being heard: the broker may already have given our deliveries to somebody else. The header
-     * counts first, for its echo may be the proof. What we do not take now is sent again, and the echo of this heartbeat
-     * will be. */
+    /* Receiving does not prove being heard: the broker may already have given our deliveries to another session. So
+     * without proof no deliveries are taken; they will be sent again, and the echo of the heartbeat sent here will
+     * be the proof. The header is processed first, because its echo may be the proof already. */
     enum link_verdict verdict = link_receive(&c->link, &h, false, now.mono);
     if (verdict == LINK_HEARTBEAT && !wire_done(&bodies)) {
         if (!MUTATED(ignore_proof) && !link_proven(&c->link, now.mono) && holds_deliveries(bodies)) {
@@ -241,8 +241,8 @@ void client_tick(struct client *c, struct now now)
         heartbeat(c);
 }
 
-/* What is sealed while older frames wait to go again waits behind them. It would count as sent, and be unknown when the session
- * is lost meanwhile: rather it stays here. */
+/* Not while older frames wait to be sent again: a new frame would wait behind them, count as sent, and be "unknown"
+ * if the session were lost meanwhile. */
 bool client_may_write(const struct client *c)
 {
     return c->state == CLIENT_ATTACHED && !c->link.resend_from && link_room(&c->link);
@@ -257,7 +257,7 @@ void client_flush(struct client *c, struct now now)
         return;
     bool wait = client_lingers(c) && c->unsent_bytes < c->config.frame_bytes;
     if (!consume_write(c, wait) || !receipts_write(c))
-        return; /* it is told in order: the rest goes once the link has room again */
+        return; /* the order must hold: the rest is sent once the link has room */
     publish_write(c, wait);
     if (c->bye == BYE_ASKED) {
         frame_add_bye(&c->out);

@@ -1,6 +1,6 @@
-/* Attach and stay attached. Every attempt waits a random time first, up to a bound that doubles (full jitter): a thousand
- * clients that lost the same broker come back spread out. A lost link is resumed with the session's token; when the
- * broker no longer knows it, a new session begins. */
+/* Attaches, and attaches again whenever the session is lost. Every attempt first waits a random time up to a bound
+ * that doubles (full jitter), so that a thousand clients of one broker come back spread out. A lost link is resumed
+ * with the session's token; if the broker no longer knows that, a new session begins. */
 #include "clients/core/client_priv.h"
 
 #include <stdio.h>
@@ -94,7 +94,7 @@ bool attach_hello(struct client *c, const struct frame_header *h, struct wire_re
     if (c->state != CLIENT_ATTACHING || b.u.hello.request_id.size != 16 || b.u.hello.ingress.size > 200 ||
         wire_load64(b.u.hello.request_id.data) != c->attach_id.high ||
         wire_load64(b.u.hello.request_id.data + 8) != c->attach_id.low)
-        return true; /* of an attempt that is over */
+        return true; /* of an earlier attempt */
     c->attach_epoch = h->epoch;
     c->attach_token = h->token;
     char ingress[201];
@@ -132,8 +132,8 @@ static void learn(struct client *c, const struct reply *r)
     c->limits.proof_ms = c->session_timeout_ms * 6 / 10;
 }
 
-/* Somebody newer holds our producer id (a copy of this process, say): what we sent under it we shall not learn, and never
- * send again. We go on as another. */
+/* A newer holder of our producer id has attached (a copy of this process, say). The outcomes of what we sent under
+ * it are lost, and it is never sent again; we continue under a new id. */
 static void take_another_id(struct client *c)
 {
     c->producer = client_random(c);
@@ -174,7 +174,7 @@ void attach_reply(struct client *c, const struct reply *r)
         receipts_new_session(c);
         consume_new_session(c);
     }
-    link_opened(&c->link, c->echoed, c->now.mono); /* the reply may have lain here for long */
+    link_opened(&c->link, c->echoed, c->now.mono); /* not now: the reply may have waited here for long */
     call_attached(c);
     c->handler->attached(c->ctx, resumed);
 }

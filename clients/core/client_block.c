@@ -1,4 +1,4 @@
-/* The block that is being filled, and those that became frames. */
+/* The open block, and lent blocks that became frames. */
 #include "clients/core/client_block.h"
 
 #include "base/xalloc.h"
@@ -6,11 +6,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* What is published in small pieces shares blocks of this size. One that can go as it lies grows to a frame's. */
+/* Small events share blocks of this size. A block that can be lent grows to the size of a frame. */
 #define BLOCK_SIZE (16u << 10)
-/* From here on, or an eighth of a frame, copying costs more than a frame of its own. */
+/* From this size, or an eighth of a frame, copying costs more than a frame of its own. */
 #define LEND_SIZE (4u << 10)
-/* By then what follows a decision at once has been decided, too: copying what is left is rare. */
+/* By then the decisions that follow each other closely have all arrived, so few entries are left to copy. */
 #define THIN_AFTER_MS 1000
 
 static uint32_t block_size(const struct client *c)
@@ -32,7 +32,7 @@ void block_drop(struct block *b)
     free(b);
 }
 
-/* Its memory may have been a larger one's, and it may be kept for long. */
+/* Shrinks a block that reused a larger one's memory, as it may be kept for long. */
 static void fit(struct block *b)
 {
     if (b->bytes.size < b->bytes.capacity / 4)
@@ -74,13 +74,14 @@ void block_spoil(struct block *b)
     b->outlet = NULL;
 }
 
-/* Is the open one to take no more? Else it is ready for this entry. It may pass the size of a frame by one, as `out` may. */
+/* Must the open block be closed before this entry? Otherwise makes it ready. It may exceed the size of a frame by
+ * one entry, as `out` may. */
 static bool is_full(struct client *c, struct outlet *o, size_t most)
 {
     struct block *b = c->open_block;
     if (b->holders == 1) {
-        begin(b, o);                                          /* what was in it is nobody's any more */
-        return b->bytes.capacity > 2 * c->config.frame_bytes; /* one large event's, once */
+        begin(b, o);                                          /* all its entries are decided */
+        return b->bytes.capacity > 2 * c->config.frame_bytes; /* grown for one large event */
     }
     if (b->outlet && b->outlet != o) {
         if (is_worth_lending(c, b))
@@ -139,7 +140,7 @@ void block_lend(struct client *c, struct block *b, uint64_t first, uint32_t wait
     c->lent_block = b;
     if (b == c->open_block) {
         c->open_block = NULL;
-        b->holders--; /* its records hold it */
+        b->holders--; /* now only its records hold it */
     }
 }
 

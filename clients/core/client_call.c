@@ -1,8 +1,8 @@
-/* Control calls: sent when they are made, and again every second under the same id, so that the broker answers a
- * mutation's repetition with its first result.
+/* Control calls: sent when they are made and again every second under the same id, so that the broker answers a
+ * repeated mutation with its first result.
  *
- * While away they are held: one in the socket would be carried out by a broker that comes up after its maker was told that
- * nobody answers. */
+ * They are held while the client is not attached: a broker that comes up later would carry out a call left in the
+ * socket, although its caller was told that nobody answered. */
 #include "clients/core/client_priv.h"
 
 #include "base/xalloc.h"
@@ -51,7 +51,7 @@ void call_attached(struct client *c)
 void call_away(struct client *c)
 {
     if (c->calls)
-        c->handler->control_open(c->ctx); /* which drops what waits there */
+        c->handler->control_open(c->ctx); /* drops what the socket still holds */
 }
 
 void client_call_forget(struct client *c, void *cookie)

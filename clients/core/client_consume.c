@@ -1,5 +1,5 @@
-/* Consuming: whose turn it is, how much is wanted, what comes, and how it is settled. Everything here is state that is
- * written at the next flush, so that a new session only has to be told the state again. (By receipt: client_receipts.c.) */
+/* Consuming: turns, credit, deliveries and settlements. Everything is kept as state that the next flush writes, so
+ * that a new session only needs to be told the state again. (Settling by receipt: client_receipts.c.) */
 #include "clients/core/client_priv.h"
 
 #include "base/mutation.h"
@@ -11,7 +11,7 @@ static struct consumption *find(struct client *c, struct span name)
 {
     struct consumption *k = c->last_consumption;
     bool own = k && (const char *)name.data == k->name && name.size <= NAME_MAX_SIZE && !k->name[name.size];
-    if (own || (k && span_equal(span_str(k->name), name))) /* own: by the name that a delivery was told with */
+    if (own || (k && span_equal(span_str(k->name), name))) /* own: the name pointer is the one in deliveries */
         return k;
     HASH_FIND(hh, c->consumptions, name.data, (unsigned)name.size, k);
     if (k)
@@ -30,7 +30,7 @@ static struct consumption *of(struct client *c, struct span name)
     return k;
 }
 
-/* The first of them are on their way, or void. */
+/* Removes the first ones: they were sent, or are void. */
 static void drop_first_settles(struct consumption *k, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -125,7 +125,7 @@ static void add_settle(struct consumption *k, const struct settle *s)
     k->settles[k->settle_count++].error = own_text(s->error);
 }
 
-/* From here on deliveries go back unseen, until the broker has answered. */
+/* Releases a delivery. All later ones are released too, until the broker has answered. */
 static void give_back(struct consumption *k, const struct settle *release)
 {
     uint64_t last = release->first + release->count - 1;
@@ -133,7 +133,7 @@ static void give_back(struct consumption *k, const struct settle *release)
     add_settle(k, release);
 }
 
-/* Acks may wait for company; the rest is more urgent, and takes them along. */
+/* Acks may linger; other settlements are urgent, and end the linger. */
 static void begin_to_wait(struct client *c, enum settle_kind kind)
 {
     if (kind == SETTLE_ACK)
@@ -178,7 +178,7 @@ bool consume_turn(struct client *c, const struct body *b)
     if (!k || !k->wanted || (b->u.turn.consumption != k->number && !MUTATED(ignore_consumption)))
         return true; /* of a consumption that is over */
     uint64_t epoch = b->u.turn.consumer_epoch;
-    if (k->epoch != epoch) /* what went back under an earlier turn is answered under that */
+    if (k->epoch != epoch) /* releases of an earlier turn are answered under that one */
         k->released = 0;
     k->epoch = b->u.turn.state == TURN_ACTIVE ? epoch : 0;
     k->state = b->u.turn.state;
@@ -190,18 +190,19 @@ bool consume_turn(struct client *c, const struct body *b)
     return true;
 }
 
-/* Is what comes of the present turn? The program may leave from within a delivery, and consume again. */
+/* Does this belong to the current turn? The program may leave, and consume again, from within a delivery. */
 static bool is_current(const struct consumption *k, uint64_t consumer_epoch)
 {
     return k->wanted && k->epoch == consumer_epoch;
 }
 
-/* One event; what is above the limit by now goes back unseen. So does what follows it, until the broker has taken it back:
- * the limit may have been raised again meanwhile, and later events must not overtake the one that was given back. */
+/* Delivers one event, or releases it without showing it when it is above the limit. Everything after it is released
+ * too, until the broker has taken it back: the limit may have been raised meanwhile, and later events must not
+ * overtake it. */
 static void hand_over(struct client *c, struct consumption *k, struct client_delivery *d)
 {
     if (!is_current(k, d->consumer_epoch))
-        return; /* left meanwhile: the broker takes everything back by itself */
+        return; /* left meanwhile: the broker takes all of it back by itself */
     k->received = d->delivery;
     if (d->delivery > k->limit || k->released) {
         client_end_linger(c);
@@ -267,7 +268,7 @@ void consume_idle(struct client *c, const struct body *b)
 
 /* ------------------------------------------------------------------ writing */
 
-/* As several words where there are more deliveries than one may name. */
+/* As several settlements if there are more deliveries than one may cover. */
 static void write_settle(struct client *c, struct settle s)
 {
     for (; s.count > SETTLE_COUNT_MAX; s.first += SETTLE_COUNT_MAX, s.count -= SETTLE_COUNT_MAX) {
@@ -278,8 +279,8 @@ static void write_settle(struct client *c, struct settle s)
     frame_add_settle(&c->out, &s);
 }
 
-/* What writes answers false when the link has no room for all: then it goes on there with the next flush. A frame that is larger than
- * the broker takes would be sent again for ever. */
+/* The write functions return false when the link has no room for everything; the next flush continues there. A frame
+ * larger than the broker accepts would be sent again for ever, so each is bounded. */
 static bool write_settles(struct client *c, struct consumption *k)
 {
     uint32_t written = 0;
@@ -303,7 +304,7 @@ static bool write_one(struct client *c, struct consumption *k, bool wait)
     if (!k->told)
         frame_add_consume(&c->out, span_str(k->name), k->number);
     k->told = true;
-    wait = wait && k->generation_told == k->generation; /* else there is a frame that they may go with */
+    wait = wait && k->generation_told == k->generation; /* otherwise a frame is sent anyway */
     if (!wait && !write_settles(c, k))
         return false;
     if (k->generation_told != k->generation)
@@ -315,7 +316,7 @@ static bool write_one(struct client *c, struct consumption *k, bool wait)
 bool consume_write(struct client *c, bool wait)
 {
     for (struct consumption *k = c->consumptions; k; k = k->hh.next) {
-        if (!client_next_frame(c) || !write_one(c, k, wait)) /* of a new session all are told at once */
+        if (!client_next_frame(c) || !write_one(c, k, wait)) /* a new session writes all of them at once */
             return false;
     }
     return true;

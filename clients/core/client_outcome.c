@@ -1,5 +1,5 @@
-/* What became of what was published: decisions of the broker, times that ran out, and what a new session knows. Each
- * entry's publisher is told exactly once. */
+/* Outcomes of published entries: the broker's decisions, deadlines that passed, and what a new session knows. Each
+ * entry's outcome is reported exactly once. */
 #include "clients/core/client_records.h"
 
 #include "base/mutation.h"
@@ -9,9 +9,9 @@
 
 #define SEEN_AFTER_MS 1000
 
-/* ------------------------------------------------------------------ telling */
+/* ------------------------------------------------------------------ reporting */
 
-/* Neighbouring entries of one publish with the same outcome, told together. */
+/* Neighbouring entries of one publish with the same outcome, reported together. */
 struct telling {
     void *cookie;
     uint32_t index, count;
@@ -52,8 +52,8 @@ static void tell(struct client *c, struct telling *t, void *cookie, uint32_t ind
     *t = (struct telling){ cookie, index, 1, *o };
 }
 
-/* The publisher learns the outcome; the record no longer counts as undecided, and is not touched again in here: the
- * publisher may publish from within, which may move the ring it lies in. */
+/* Reports the outcome; the record no longer counts as undecided. It must not be touched afterwards: the callback may
+ * publish, which may move the ring. */
 static void conclude(struct client *c, struct telling *t, struct record *r, const struct client_outcome *o,
                      enum record_state state)
 {
@@ -79,8 +79,8 @@ static void forget_decided(struct client *c, struct outlet *o)
         o->seen_due = mono_add_ms(c->now.mono, SEEN_AFTER_MS);
 }
 
-/* Entries that were not sent yet and continue a refused one are refused with it: the broker would do the same, but a
- * broker that starts anew in between would not know. */
+/* Refuses unsent entries that continue a refused one. The broker would do the same, but one that restarted in
+ * between would not know of the refusal. */
 static void refuse_continuing(struct client *c, struct telling *t, struct outlet *o, const struct client_outcome *what)
 {
     record_drop_decided(&o->unsent);
@@ -93,15 +93,15 @@ static void refuse_continuing(struct client *c, struct telling *t, struct outlet
     }
 }
 
-/* Sent entries from `n` on that continue a refused one: the broker refuses them, too, once they arrive. */
+/* Marks sent entries from `n` on that continue a refused one: the broker refuses them, too, once they arrive. */
 static void doom_continuing(struct outlet *o, uint64_t n)
 {
     for (; n < o->base + o->sent.count && record_at(&o->sent, (uint32_t)(n - o->base))->continued; n++)
         record_at(&o->sent, (uint32_t)(n - o->base))->doomed = true;
 }
 
-/* What is decided next is fetched meanwhile: between two of them whole callbacks run, and of a window of hundreds little is in the
- * cache. */
+/* How many records ahead to prefetch: whole callbacks run between two records, and little of a window of hundreds is
+ * in the cache. */
 #define AHEAD 4u
 
 /* The broker's decision on `count` numbers from `first`. */
@@ -146,7 +146,7 @@ static enum reason public_reason(uint32_t reason)
     return reason == REASON_skipped ? REASON_full : (enum reason)reason;
 }
 
-/* A run of a topic's: with the queues that have it. False: malformed. */
+/* A confirm run of a topic, with its target queues. False: malformed. */
 static bool decide_topic(struct client *c, struct outlet *o, struct run *run, struct client_outcome *what)
 {
     struct target *targets = NULL;
@@ -217,7 +217,7 @@ bool publish_refuse(struct client *c, const struct body *b)
 
 /* ------------------------------------------------------------------ time runs out */
 
-/* An unsent entry's time is up: nothing was sent, so nothing was accepted. */
+/* Refuses unsent entries whose deadline has passed: nothing was sent, so nothing was accepted. */
 static void expire_unsent(struct client *c, struct telling *t, struct outlet *o)
 {
     struct client_outcome what = { .reason = c->state == CLIENT_ATTACHED ? REASON_full : REASON_unavailable,
@@ -256,7 +256,7 @@ static void expire_sent(struct client *c, struct telling *t, struct outlet *o)
             o->skips = true;
             o->act = mono_min(o->act, r->act);
         } else {
-            conclude(c, t, r, &unknown, RECORD_REPORTED); /* its number stays until the broker has decided it */
+            conclude(c, t, r, &unknown, RECORD_REPORTED); /* the number stays in use until the broker has decided it */
         }
     }
 }
@@ -277,7 +277,7 @@ void publish_tick(struct client *c)
 
 /* ------------------------------------------------------------------ a new session */
 
-/* The broker does not know the producer: what was sent cannot be known; the numbering starts anew. */
+/* The broker does not know the producer: the outcomes of what was sent are unknown, and the numbering starts again. */
 static void give_up_sent(struct client *c, struct outlet *o)
 {
     static const struct client_outcome unknown = { .reason = REASON_unknown, .queue = "" };
@@ -299,7 +299,7 @@ static void give_up_sent(struct client *c, struct outlet *o)
     tell_now(c, &t);
 }
 
-/* A destination of which there is nothing need not be remembered: its next entry is the first again. */
+/* Forgets a destination without entries; its next entry will be number 1 again. */
 static void begin_anew(struct client *c, struct outlet *o)
 {
     give_up_sent(c, o);
@@ -325,7 +325,7 @@ static void take_outcomes(struct client *c, const struct outcomes *listed)
         };
         decide(c, o, run->first, run->count, &what);
     }
-    /* Decided, yet not listed: the outcome itself was forgotten. */
+    /* Decided but not listed: the broker has forgotten the outcome. */
     if (listed->decided >= o->base)
         decide(c, o, o->base, listed->decided - o->base + 1,
                &(struct client_outcome){ .reason = REASON_unknown, .queue = "" });
@@ -347,7 +347,7 @@ void publish_new_session(struct client *c, bool known, bool restarted, const str
         take_outcomes(c, &outcomes[i]);
     struct outlet *o, *next;
     HASH_ITER (hh, c->outlets, o, next) {
-        /* A broker that restarted speaks only for what was on disk. */
+        /* A restarted broker knows only what was on disk. */
         bool speaks_for = known && (!restarted || o->listed);
         o->listed = false;
         if (!speaks_for) {
@@ -355,6 +355,6 @@ void publish_new_session(struct client *c, bool known, bool restarted, const str
             continue;
         }
         o->resend = o->sent.count ? o->base : 0;
-        o->skips = false; /* write_again skips what nobody waits for */
+        o->skips = false; /* write_again sends the Skips */
     }
 }

@@ -1,18 +1,17 @@
-/* Publishing: entries wait unsent until the window lets them go; going, they get their number; numbered, they are kept
- * until their outcome is known (client_outcome.c). The queue of unsent entries is not numbered, so that what is given up
- * before it was ever sent leaves no hole. */
+/* Publishing: entries wait unsent until the window has room, get their number when they are sent, and are kept until
+ * their outcome is known (client_outcome.c). Unsent entries have no number, so that giving one up leaves no gap. */
 #include "clients/core/client_records.h"
 
 #include <stdlib.h>
 
 #define SEEN_EVERY 256u
-#define SKIPS_MOST 1000u /* of one body */
-/* Bytes an entry has besides its event, at most. */
+#define SKIPS_MOST 1000u /* entries in one Skip */
+/* Most bytes of an entry besides its event. */
 #define ENTRY_MOST 100u
-/* What is larger is not worth writing in place. */
+/* Larger events are not worth writing in place. */
 #define RESERVE_MOST (4u << 10)
 #define CACHE_LINE   64u
-/* What stands in `out` may go behind a block that becomes a frame, up to so many bytes, where its place does not matter. */
+/* What is in `out` may be moved behind a lent block, up to this many bytes, if its order does not matter. */
 #define BESIDE_MOST (4u << 10)
 
 static bool check(const struct client *c, const struct span *events, uint32_t count, uint64_t *bytes, enum reason *why)
@@ -48,7 +47,7 @@ static void count_unsent(struct client *c, struct outlet *o, uint32_t count, uin
     c->undecided_bytes += bytes;
 }
 
-/* Whoever tries once must have been tried: the next flush, or the end of the linger, comes before the end. */
+/* An entry with wait_ms 0 must be sent before it is given up: allow for the next flush, or the end of the linger. */
 static mono_t act_at(const struct client *c, mono_t deadline)
 {
     return mono_add_ms(deadline, c->config.linger_ms + 1);
@@ -92,8 +91,8 @@ static bool publish(struct client *c, struct span queue, bool topic, const struc
     return true;
 }
 
-/* The next one's place is fetched while this one is written: of a window of hundreds little is in the cache, and a write that waits
- * for its memory holds up what comes after it. */
+/* Prefetches the next event's room while this one is written: little of a window of hundreds is in the cache, and a
+ * write that misses it delays everything after it. */
 uint8_t *client_reserve(struct client *c, struct span queue, size_t most)
 {
     struct outlet *o = c->last_outlet;
@@ -207,7 +206,7 @@ static void write_entry(struct client *c, struct record *r, uint32_t wait_ms)
     note_sent(c, r);
 }
 
-/* Decisions come in order, nearly always: what is left of a frame is in front. */
+/* Decisions nearly always arrive in order, so a frame's remaining entries are at the front. */
 static void move_out_of_thin_frame(struct client *c, struct outlet *o)
 {
     struct block *b = o->sent.count ? record_at(&o->sent, 0)->block : NULL;
@@ -215,7 +214,7 @@ static void move_out_of_thin_frame(struct client *c, struct outlet *o)
         records_move_out(&o->sent, b);
 }
 
-/* A second after a decision at the latest. */
+/* Sent at the latest one second after a decision. */
 static void write_seen(struct client *c, struct outlet *o)
 {
     o->seen_due = MONO_NEVER;
@@ -226,7 +225,8 @@ static void write_seen(struct client *c, struct outlet *o)
     frame_add_seen(&c->out, span_str(o->name), o->seen_told);
 }
 
-/* Of what this session has sent: write_again skips the rest in its turn. False when the link has no room for all. */
+/* Skips for entries that this session has sent; write_again handles the rest. False when the link has no room for
+ * all. */
 static bool write_skips(struct client *c, struct outlet *o)
 {
     uint32_t end = o->resend > o->base ? (uint32_t)(o->resend - o->base) : o->resend ? 0 : o->sent.count;
@@ -245,7 +245,7 @@ static bool write_skips(struct client *c, struct outlet *o)
     return true;
 }
 
-/* Skips and what was seen need no window: they must not stand behind entries that wait for one. */
+/* Skips and Seens need no window, so they must not wait behind entries that do. */
 static bool write_news(struct client *c)
 {
     for (struct outlet *o = c->outlets; o; o = o->hh.next) {
@@ -257,12 +257,12 @@ static bool write_news(struct client *c)
     return true;
 }
 
-/* After a lost session: what the broker has not decided goes again under its old number, or as a Skip when nobody waits
- * for it any more. False when window or link ended it early. */
+/* After a lost session: sends undecided entries again under their old numbers, or as a Skip if nobody waits for them
+ * any more. False when the window or the link had no room for all. */
 static bool write_again(struct client *c, struct outlet *o)
 {
     if (o->resend && o->resend < o->base)
-        o->resend = o->base; /* decided meanwhile, and there may be no record at all any more */
+        o->resend = o->base; /* decided meanwhile; there may be no record left */
     while (o->resend && o->resend < o->base + o->sent.count) {
         struct record *r = record_at(&o->sent, (uint32_t)(o->resend - o->base));
         if (r->state == RECORD_DECIDED) {
@@ -301,8 +301,8 @@ static struct record *move_to_sent(struct client *c, struct outlet *o)
     return to;
 }
 
-/* Can the block that the first unsent entry lies in go as it lies: in one Publish, so all its entries wait as long, and the window
- * has room for all of them? */
+/* Can the block of the first unsent entry be lent? It becomes one Publish, so all its entries must have the same
+ * wait, and the window must have room for all of them. */
 static bool may_lend(const struct client *c, const struct outlet *o)
 {
     const struct record *first = record_at(&o->unsent, 0);
@@ -338,8 +338,8 @@ static bool lend(struct client *c, struct outlet *o)
     return true;
 }
 
-/* Entries one by one, into one Publish: until the frame is full or the window shut, so that no block of this destination goes in
- * front of it. */
+/* Copies entries into one Publish until the frame is full or the window is used up, so that no block of this
+ * destination is sent before it. */
 static void copy(struct client *c, struct outlet *o)
 {
     uint32_t wait_ms = time_left(c, record_at(&o->unsent, 0));
@@ -353,7 +353,7 @@ static void copy(struct client *c, struct outlet *o)
     frame_end(&c->out, open);
 }
 
-/* Moves records from unsent to sent, into one Publish body per frame. */
+/* Sends unsent entries, as one Publish per frame. False when window or link had no room for all. */
 static bool write_new(struct client *c, struct outlet *o)
 {
     for (record_drop_decided(&o->unsent); o->unsent.count; record_drop_decided(&o->unsent)) {
@@ -379,8 +379,9 @@ void publish_write(struct client *c, bool wait)
 
 mono_t publish_due(const struct client *c)
 {
-    mono_t due = client_lingers(c) ? c->linger_due : MONO_NEVER; /* past it something else holds them back, not time */
-    bool may_write = client_may_write(c);                        /* else what was seen waits for more than its time */
+    mono_t due =
+        client_lingers(c) ? c->linger_due : MONO_NEVER; /* past that, something other than time holds them back */
+    bool may_write = client_may_write(c);               /* otherwise a Seen waits for more than its time */
     for (const struct outlet *o = c->outlets; o; o = o->hh.next)
         due = mono_min(due, mono_min(may_write ? o->seen_due : MONO_NEVER, o->act));
     return due;

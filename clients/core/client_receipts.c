@@ -1,4 +1,4 @@
-/* Settling by receipt: a text that names a delivery of whoever took it, apart from what this client consumes. */
+/* Settling by receipt: a text that names any session's delivery, whatever this client itself consumes. */
 #include "clients/core/client_priv.h"
 
 #include "base/xalloc.h"
@@ -62,7 +62,7 @@ void receipts_tick(struct client *c)
     struct receipt_settle *r, *next;
     HASH_ITER (hh, c->receipts, r, next) {
         if (r->deadline.ns > c->now.mono.ns)
-            break; /* all wait equally long: the rest is younger */
+            break; /* all have the same timeout: the rest are younger */
         receipt_done(c, r, SETTLED_UNKNOWN);
     }
 }

@@ -67,7 +67,7 @@ static void rest(struct records *r)
     }
 }
 
-/* Of two destinations that take turns neither keeps rings that are empty: there may be ten thousands. */
+/* Frees the empty rings of the destination used before: there may be tens of thousands of destinations. */
 static void turn_to(struct client *c, struct outlet *o)
 {
     if (c->last_outlet) {

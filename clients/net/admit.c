@@ -41,7 +41,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* The program's signals are the program's. */
+/* With all signals blocked: the program's handlers must not run on this thread. */
 static bool start(struct admit *a)
 {
     sigset_t all, before;

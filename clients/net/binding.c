@@ -1,8 +1,9 @@
-/* A client's sockets: opened, closed, and read. Nothing here decides anything: bytes go to the client, and its effects are carried
- * out (binding_effects.c).
+/* Opens, closes and reads a client's sockets. Decides nothing: bytes go to the client, and its effects are carried out
+ * (binding_effects.c).
  *
- * Every PULL has RCVHWM 0 and is drained (at its high-water mark libzmq can abort the process); the client's windows bound
- * what is in flight. Nothing waits: what cannot be sent at once is lost, and the session protocol sends it again. */
+ * Every PULL has RCVHWM 0 and is drained (at its high-water mark libzmq can abort the process); the client's windows
+ * bound what is in flight. No call blocks: what cannot be sent at once is lost, and the session protocol sends it
+ * again. */
 #include "clients/net/binding_priv.h"
 
 #include "base/clock.h"
@@ -17,11 +18,12 @@
 #include <zmq.h>
 
 #define HANDSHAKE_MS 2000
-/* Messages, and about so many bytes, taken from each socket in one turn. Thousands of events lie in so many bytes, each handed to
- * the program: heartbeats, acks and credit go in between, or a session would be lost over what is worked at. */
+/* Messages, and roughly bytes, taken from each socket per turn. That many bytes hold thousands of events, each
+ * passed to the program; heartbeats, acks and credit must be sent in between, or a slow program would lose its
+ * session. */
 #define RECEIVE_BUDGET 256
 #define RECEIVE_BYTES  (512u << 10)
-/* A Bye that was said gets this long to leave; an attached broker takes it at once. */
+/* How long close waits for a Bye to be sent; an attached broker takes it at once. */
 #define BYE_LINGER_MS 250
 
 /* ------------------------------------------------------------------ sockets */
@@ -31,7 +33,7 @@ static void set_int(void *socket, int option, int value)
     zmq_setsockopt(socket, option, &value, sizeof value);
 }
 
-/* The inbox is the server, for the broker only; towards the broker this side is the client. */
+/* The inbox is a CURVE server that admits the broker only; the other sockets are clients of the broker. */
 static void set_keys(struct binding *b, void *socket, int type)
 {
     if (type == ZMQ_PULL) {
@@ -90,14 +92,14 @@ static bool read_keys(struct binding *b, const struct client_config *config, str
     if (!config->secret_key_file != !config->broker_key_file)
         return error_set(e, "keys go together: this client's secret key and the broker's public key");
     if (!config->secret_key_file || !address_is(b->broker, "tcp://"))
-        return true; /* over ipc the kernel says who is who */
+        return true; /* over ipc the kernel identifies the peer */
     b->has_keys = curve_read_secret(config->secret_key_file, &b->own_keys, e) &&
                   curve_read_public(config->broker_key_file, b->broker_key, e) &&
                   (b->admit = admit_open(b->zmq, b->broker_key, e));
     return b->has_keys;
 }
 
-/* libzmq says nothing of a handshake that was refused: all there is to see is that no answer comes. */
+/* libzmq does not report a refused handshake: all a client sees is that no answer comes. */
 static void explain_silence(const struct binding *b, char *out, size_t size)
 {
     if (b->has_keys)
@@ -115,7 +117,7 @@ static void explain_silence(const struct binding *b, char *out, size_t size)
 static bool open_inbox(struct binding *b, const char *wanted, struct error *e)
 {
     char *endpoint = wanted ? xstrdup(wanted) : inbox_make_up(b->broker);
-    if (!wanted && address_is(b->broker, "ipc://")) /* a client that crashed left its inbox, and nobody else comes by */
+    if (!wanted && address_is(b->broker, "ipc://")) /* nobody else removes the inboxes of crashed clients */
         ipc_lock_sweep(b->broker + strlen("ipc://"));
     if (!(b->inbox = binding_socket(b, ZMQ_PULL)))
         error_set(e, "cannot open a socket: %s", zmq_strerror(errno));
@@ -185,7 +187,7 @@ void binding_fds(const struct binding *b, int *control_fd, int *inbox_fd)
     *inbox_fd = b->inbox_fd;
 }
 
-/* To the nanosecond: a linger that ended up to a millisecond late would not end together with the others'. */
+/* In nanoseconds: a linger that ends up to a millisecond late would miss the others' common end. */
 static int poll_until(struct pollfd *fds, nfds_t count, mono_t until)
 {
     int64_t ns = until.ns - clock_now().mono.ns;
@@ -198,7 +200,7 @@ bool binding_wait(struct binding *b, int other_fd, mono_t until)
     struct pollfd fds[] = {
         { .fd = b->control_fd, .events = POLLIN },
         { .fd = b->inbox_fd, .events = POLLIN },
-        { .fd = other_fd, .events = POLLIN }, /* a negative one is passed over */
+        { .fd = other_fd, .events = POLLIN }, /* poll ignores a negative one */
     };
     if (poll_until(fds, 3, until) <= 0)
         memset(fds, 0, sizeof fds);
@@ -247,7 +249,7 @@ void binding_receive(struct binding *b, struct now now)
 
 bool binding_send(struct binding *b, struct now now)
 {
-    client_flush(b->client, now); /* before deadlines are judged: a publish that tries once is really tried */
+    client_flush(b->client, now); /* before deadlines are checked, so that a publish with wait_ms 0 is sent */
     client_tick(b->client, now);
     client_flush(b->client, now);
     return b->control_more || b->inbox_more;

@@ -1,4 +1,4 @@
-/* What the client asks of its sockets, and what it tells whoever owns the binding. */
+/* The client's handler: effects carried out on the sockets, and events passed on to the binding's owner. */
 #include "clients/net/binding_priv.h"
 
 #include "base/xalloc.h"
@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <zmq.h>
 
-/* From here on libzmq sends out of our own buffer; what is smaller it would copy all the same. */
+/* From this size on libzmq sends from our buffer; smaller messages it would copy anyway. */
 #define ZERO_COPY_SIZE 8192u
 
 /* ------------------------------------------------------------------ effects */
 
-/* The same socket throughout, so that its descriptor stays the owner's to poll. Disconnecting drops what waits in it. */
+/* Keeps the socket, so that its descriptor stays valid for the owner's poll. Disconnecting drops what it still
+ * holds. */
 static void control_open(void *ctx)
 {
     struct binding *b = ctx;
@@ -26,11 +27,11 @@ static void control_open(void *ctx)
 static void control_send(void *ctx, struct span message)
 {
     struct binding *b = ctx;
-    zmq_send(b->control, message.data, message.size, ZMQ_DONTWAIT); /* lost: repeated under the same id */
+    zmq_send(b->control, message.data, message.size, ZMQ_DONTWAIT); /* if lost, it is repeated under the same id */
     b->control_more = true;
 }
 
-/* tcp://[*]:PORT: the host is the control endpoint's. */
+/* Replaces the host in tcp://[*]:PORT by the control endpoint's. */
 static char *ingress_endpoint(const char *broker, const char *endpoint)
 {
     if (!address_is(endpoint, "tcp://*:") || !address_is(broker, "tcp://"))
@@ -49,13 +50,13 @@ static void ingress_open(void *ctx, const char *endpoint)
         zmq_close(b->ingress);
     b->ingress = binding_socket(b, ZMQ_PUSH);
     if (b->ingress && zmq_connect(b->ingress, full) != 0) {
-        zmq_close(b->ingress); /* the attach times out and says so */
+        zmq_close(b->ingress); /* the attach will time out and report it */
         b->ingress = NULL;
     }
     free(full);
 }
 
-/* Runs in libzmq's I/O thread: the frame's count is atomic. */
+/* Runs on libzmq's I/O thread; the frame's reference count is atomic. */
 static void let_go(void *data, void *frame)
 {
     (void)data;
@@ -81,7 +82,7 @@ static void ingress_send(void *ctx, struct frame *f)
         zmq_msg_close(&m);
 }
 
-/* ------------------------------------------------------------------ events, handed through */
+/* ------------------------------------------------------------------ events, passed on */
 
 static void attached(void *ctx, bool resumed)
 {

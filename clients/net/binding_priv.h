@@ -10,12 +10,12 @@ struct binding {
     void *zmq; /* the context, borrowed */
     char *broker;
     void *control, *inbox, *ingress;
-    /* A ZMQ_FD says once that something came, and whoever reads or sends on the socket takes the word away: so a socket
-     * is read until it is empty, and again after it was sent on. In between it is left alone: each look at an idle one
-     * would cost system calls. */
+    /* A ZMQ_FD signals once that something arrived, and any read or send on the socket clears the signal. So a
+     * socket is read until it is empty, and again after every send. In between it is left alone: reading an idle one
+     * costs system calls. */
     int control_fd, inbox_fd;
     bool control_more, inbox_more;
-    bool looked;          /* both were asked since the last binding_receive */
+    bool looked;          /* both were polled since the last binding_receive */
     bool connected;       /* the DEALER was connected once */
     char *inbox_bound;    /* as zmq shows it */
     struct ipc_lock lock; /* of an ipc inbox */
@@ -29,7 +29,7 @@ struct binding {
     void *ctx;
 };
 
-/* With what all of a client's sockets have set; NULL with errno. */
+/* A new socket with the options that all sockets of a client have; NULL with errno. */
 void *binding_socket(struct binding *b, int type);
 
 /* For client_new; ctx: the binding. */

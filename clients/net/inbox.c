@@ -10,7 +10,7 @@
 #include <time.h>
 #include <zmq.h>
 
-/* libzmq lets go of an ipc or inproc name a moment after the close that freed it. */
+/* libzmq releases an ipc or inproc name a moment after the close. */
 #define BIND_TRIES    50
 #define BIND_PAUSE_NS 10000000
 
@@ -19,7 +19,7 @@ bool address_is(const char *address, const char *scheme)
     return strncmp(address, scheme, strlen(scheme)) == 0;
 }
 
-/* Where a broker is that is reached by the machine itself; else an inbox is open to the network. */
+/* A loopback address if the broker is reached by loopback; otherwise all interfaces. */
 static const char *tcp_beside(const char *broker)
 {
     if (address_is(broker, "tcp://[::1]:"))

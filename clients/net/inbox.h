@@ -1,4 +1,4 @@
-/* Where a client's inbox is: what to bind when nobody said, how it is bound, and what the broker is told of it. */
+/* A client's inbox: its default address, binding it, and the address the broker is given. */
 #ifndef SLUICE_INBOX_H
 #define SLUICE_INBOX_H
 
@@ -7,15 +7,16 @@
 
 #include <stdbool.h>
 
-/* Does it begin so? */
+/* Does the address begin with this scheme, "tcp://" and the like? */
 bool address_is(const char *address, const char *scheme);
-/* Where to bind when nobody said: a free port, open to the network only if the broker is not on this machine; else a
- * name nobody else has (a second bind of an ipc path would steal it silently). The caller frees it. */
+/* The default address: a free tcp port, on loopback if the broker is there and else open to the network; or a unique
+ * ipc or inproc name (a second bind of an ipc path would steal it silently). The caller frees it. */
 char *inbox_make_up(const char *broker);
-/* Binds the socket; an ipc inbox's path is locked. Returns the address as libzmq shows it, which the caller frees, or NULL with a
- * sentence. */
+/* Binds the socket, and locks the path of an ipc inbox. Returns the address as libzmq shows it, which the caller
+ * frees, or NULL with a sentence. */
 char *inbox_bind(void *socket, const char *endpoint, struct ipc_lock *lock, struct error *e);
-/* What the broker is told: a tcp inbox is dialled at the address it sees us at, so only the port counts. The caller frees it. */
+/* The address given to the broker. It dials a tcp inbox at the address it sees the client at, so only the port
+ * matters. The caller frees it. */
 char *inbox_told(const char *bound);
 
 #endif
