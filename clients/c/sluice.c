@@ -141,7 +141,7 @@ static bool wait_attached(struct sluice *s, const char *broker, int64_t wait_ms,
     s->waiting--;
     bool attached_now = s->stats.attached;
     if (!attached_now)
-        error_set(e, "no broker at %s: %s", broker, s->trouble);
+        error_set(e, "no broker at %s: %s", broker, s->attach_error);
     pthread_mutex_unlock(&s->lock);
     return attached_now;
 }

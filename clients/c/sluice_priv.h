@@ -146,7 +146,7 @@ struct sluice {
     bool stop;
     atomic_uint_fast64_t buffered; /* bytes of publishes without an outcome; lowered under the lock only */
     atomic_bool has_publishes;     /* `queue` holds some, which a publish from a callback must not overtake */
-    char trouble[256];
+    char attach_error[256];
     struct sluice_stats stats;
     struct id_source ids;
 

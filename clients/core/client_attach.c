@@ -28,11 +28,11 @@ void attach_start(struct client *c)
 
 static void lost(struct client *c, const char *why)
 {
-    snprintf(c->trouble, sizeof c->trouble, "%s", why);
+    snprintf(c->attach_error, sizeof c->attach_error, "%s", why);
     c->attempts++;
     wait_for_next(c);
     call_away(c);
-    c->handler->away(c->ctx, c->trouble);
+    c->handler->away(c->ctx, c->attach_error);
 }
 
 void attach_doubt(struct client *c, const char *why, bool keep_session)
@@ -71,7 +71,7 @@ static void request(struct client *c)
 
 static void no_reply(struct client *c)
 {
-    char why[sizeof c->trouble];
+    char why[sizeof c->attach_error];
     snprintf(why, sizeof why, "the broker does not answer%s", c->no_answer);
     lost(c, c->attach_epoch ? "the broker did not finish the attach" : why);
 }

@@ -125,7 +125,7 @@ struct client {
     mono_t attach_due; /* next attempt, or the end of this one */
     uint32_t attempts;
     bool control_opened;
-    char trouble[512];
+    char attach_error[512];
     enum { BYE_NOT_ASKED, BYE_ASKED, BYE_SENT } bye;
 
     struct link link;
