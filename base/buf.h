@@ -10,13 +10,13 @@ struct buf {
     uint8_t *data;
     size_t size;     /* bytes used */
     size_t capacity; /* bytes allocated from data on */
-    size_t head;     /* bytes allocated before data, for who takes the memory over (proto/link.h); set while empty */
+    size_t head;     /* bytes allocated before data, for frame_take (proto/link.h); set only while empty */
 };
 
 /* Frees the memory and leaves an empty buffer. */
 void buf_free(struct buf *b);
 
-/* More memory, for buf_reserve. */
+/* buf_reserve's slow path. */
 uint8_t *buf_grow(struct buf *b, size_t more);
 
 /* Makes room for `more` bytes beyond size and returns where they go; size does not change. */
@@ -25,7 +25,7 @@ static inline uint8_t *buf_reserve(struct buf *b, size_t more)
     return b->data && more <= b->capacity - b->size ? b->data + b->size : buf_grow(b, more);
 }
 
-/* Gives back what lies behind its bytes. The bytes may move. */
+/* Frees the unused capacity. The bytes may move. */
 void buf_shrink(struct buf *b);
 
 /* Appends. `data` must not point into the buffer itself. */

@@ -23,7 +23,7 @@ static bool is_key(const char *text)
     return strlen(text) == TEXT_SIZE && zmq_z85_decode(raw, text);
 }
 
-/* What of the line found no room: that of a comment is no line of its own. */
+/* Skips the rest of a line that did not fit: the rest of a comment is not a line of its own. */
 static void skip_rest(FILE *f, const char *line)
 {
     int c = strchr(line, '\n') ? '\n' : 0;
@@ -31,7 +31,7 @@ static void skip_rest(FILE *f, const char *line)
         c = getc(f);
 }
 
-/* The next line that says something, without its end. */
+/* The next line that is neither empty nor a comment, without its end. */
 static bool next_line(FILE *f, char line[LINE_MAX_SIZE])
 {
     while (fgets(line, LINE_MAX_SIZE, f)) {
@@ -57,7 +57,8 @@ static bool read_one(const char *path, const char *what, char out[CURVE_KEY_SIZE
     return fine || error_set(e, "%s holds no %s key of 40 characters; 'sluice keygen NAME' makes a pair", path, what);
 }
 
-/* The file that 'sluice keygen' wrote beside it: NAME.pub of NAME.key, and the other way round. False: it is not there. */
+/* The other file of the pair that 'sluice keygen' wrote: NAME.pub for NAME.key, and the other way round. False: it
+ * is missing. */
 static bool read_other(const char *path, char out[CURVE_KEY_SIZE])
 {
     char other[4096];
@@ -69,7 +70,7 @@ static bool read_other(const char *path, char out[CURVE_KEY_SIZE])
     return read_one(other, "other", out, NULL);
 }
 
-/* Both halves look alike; but beside its other half each can be told from it. */
+/* The two halves look alike, but with both at hand it can be checked which is which. */
 static bool check_half(const char *path, const char *key, bool secret, struct error *e)
 {
     char other[CURVE_KEY_SIZE], half[CURVE_KEY_SIZE];
@@ -169,7 +170,7 @@ void curve_key_text(const uint8_t key[32], char out[CURVE_KEY_SIZE])
     zmq_z85_encode(out, key, 32);
 }
 
-/* ------------------------------------------------------------------ making */
+/* ------------------------------------------------------------------ generating */
 
 static bool write_new(const char *path, const char *key, mode_t mode, struct error *e)
 {

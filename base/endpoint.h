@@ -9,7 +9,8 @@ enum transport { TRANSPORT_TCP, TRANSPORT_IPC, TRANSPORT_INPROC, TRANSPORT_UNKNO
 enum transport endpoint_transport(const char *endpoint);
 /* Where the port begins, a number; NULL when the endpoint has none. */
 const char *endpoint_port(const char *endpoint);
-/* Is it one? libzmq says no more of a wrong one than "Invalid argument", and only when it is used. False with a sentence. */
+/* Checks an endpoint. libzmq reports a bad one only as "Invalid argument", and only when it is used. False with a
+ * sentence. */
 bool endpoint_check(const char *endpoint, struct error *e);
 
 #endif

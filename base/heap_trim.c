@@ -5,9 +5,9 @@
 #include <malloc.h>
 
 #define LOOK_MS 5000
-#define LOOKS   2u                  /* that must find much: what is free for so long is not wanted soon */
-#define MUCH    (UINT64_C(4) << 20) /* not in use, and resident: bytes … */
-#define SHARE   16u                 /* … and the use's sixteenth */
+#define LOOKS   2u /* consecutive looks that must find much: memory free for that long will not be needed soon */
+#define MUCH    (UINT64_C(4) << 20) /* resident bytes not in use: this many … */
+#define SHARE   16u                 /* … plus this fraction of the bytes in use */
 
 bool heap_trim_look(struct heap_trim *h, uint64_t used, uint64_t resident)
 {
@@ -40,7 +40,7 @@ static void look(struct heap_trim *h)
 void heap_trim_turn(struct heap_trim *h, mono_t now)
 {
     if (mono_before(now, h->next)) {
-        h->waits = true; /* something happened since: what it left is looked at */
+        h->waits = true; /* something happened since the last look: look once more */
         return;
     }
     look(h);

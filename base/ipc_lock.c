@@ -23,7 +23,8 @@ static char *lock_name(const char *path)
     return name;
 }
 
-/* A holder that ends removes the file: whoever opened it before locked a file that no path leads to any more. */
+/* A holder removes the file when it ends, so the file just locked may have been unlinked: check that the path still
+ * leads to it. */
 static bool is_current(int fd, const char *name)
 {
     struct stat held, named;
@@ -80,7 +81,7 @@ void ipc_lock_release(struct ipc_lock *lock)
     lock->path = NULL;
 }
 
-/* ------------------------------------------------------------------ what a crash left */
+/* ------------------------------------------------------------------ leftovers of crashes */
 
 /* Is it "BASE.XXXXXXXXXXXXXXXX.lock"? */
 static bool is_made_up(const char *name, const char *base)

@@ -1,5 +1,6 @@
-/* A lock beside an ipc path, held by the process that binds it: a second bind of a living path would steal it silently
- * (libzmq unlinks first). The kernel drops the lock with the process, so a crash leaves nothing to clean up. */
+/* A lock file beside an ipc path, held by the process that binds the path. Without it a second bind would silently
+ * steal a path in use, because libzmq unlinks first. The kernel releases the lock with the process, so a crash
+ * leaves nothing locked. */
 #ifndef SLUICE_BASE_IPC_LOCK_H
 #define SLUICE_BASE_IPC_LOCK_H
 
@@ -12,10 +13,10 @@ struct ipc_lock {
 
 /* Takes "PATH.lock". False with a sentence when another process holds it or the directory refuses it. */
 bool ipc_lock_take(struct ipc_lock *lock, const char *path, struct error *e);
-/* Removes the socket and the lock's file and lets go; nothing when nothing is held. A zeroed struct holds nothing. */
+/* Removes the socket and the lock file and releases the lock. Does nothing if none is held, as in a zeroed struct. */
 void ipc_lock_release(struct ipc_lock *lock);
-/* Removes what holders of "PATH.XXXXXXXXXXXXXXXX" (sixteen hex digits: names that are made up, once each, and so taken by nobody
- * again) have left that crashed. What is younger than a minute may be about to be locked, and stays. */
+/* Removes sockets and lock files that crashed holders of "PATH.XXXXXXXXXXXXXXXX" left behind. (Sixteen hex digits:
+ * generated names, which nobody takes again.) Files younger than a minute stay: they may be about to be locked. */
 void ipc_lock_sweep(const char *path);
 
 #endif

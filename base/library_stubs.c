@@ -1,8 +1,11 @@
-/* Stands in for the libraries that the archives of libzmq and libmicrohttpd name and Sluice never calls: see
- * archives.cmake. Sluice's sockets are PUSH, PULL, ROUTER, DEALER and PAIR, which libzmq refuses to open on pgm, epgm and
- * norm endpoints (EPROTONOSUPPORT, ENOCOMPATPROTO); a peer cannot choose GSSAPI, for the listener's own mechanism decides;
- * and no HTTP listener is started with MHD_USE_TLS. What their start-up calls does nothing and says that it went well; the
- * rest ends the process and says its name. */
+/* Stubs for libraries that the archives of libzmq and libmicrohttpd refer to and Sluice never uses: see archives.cmake.
+ *
+ * Why they cannot be reached: Sluice's sockets are PUSH, PULL, ROUTER, DEALER and PAIR, which libzmq refuses to open on
+ * pgm, epgm and norm endpoints (EPROTONOSUPPORT, ENOCOMPATPROTO). A peer cannot choose GSSAPI, because the listener's
+ * own mechanism decides. No HTTP listener is started with MHD_USE_TLS.
+ *
+ * Functions called at start-up do nothing and report success; every other stub prints its name and aborts the
+ * process. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,7 +37,7 @@ void gnutls_global_deinit(void)
 
 /* ------------------------------------------------------------------ never called */
 
-/* Data that the calls below would have been given. */
+/* Data that the functions below would be given. */
 extern const void *const NORM_INSTANCE_INVALID, *const NORM_SESSION_INVALID, *const NORM_OBJECT_INVALID;
 extern const unsigned NORM_NODE_ANY;
 extern const void *const GSS_C_NT_USER_NAME, *const GSS_C_NT_HOSTBASED_SERVICE;
@@ -47,7 +50,7 @@ void *(*const gnutls_malloc)(size_t size) = malloc;
 
 static _Noreturn void end(const char *name)
 {
-    fprintf(stderr, "%s was called, and is left out of this program (base/library_stubs.c)\n", name);
+    fprintf(stderr, "%s was called, but this program has only a stub of it (base/library_stubs.c)\n", name);
     abort();
 }
 

@@ -1,13 +1,16 @@
-/* The same as library_stubs.c for the archive of libcurl, which the sidecar pushes with, by plain HTTP/1.1 and nothing else
- * (sidecar/push): TLS, HTTP/2, SSH, LDAP, RTMP, GSSAPI, international names, cookies' public suffixes and compressed answers
- * are names that it links with and never calls. What starts them when libcurl does does nothing and says that it went well.
- * A peer can ask for one of them only by a Transfer-Encoding that nobody offered it: beginning to decode it fails, which
- * ends that answer as broken. The rest ends the process and says its name. */
+/* Stubs as in library_stubs.c, for the archive of libcurl. The sidecar pushes with it over plain HTTP/1.1 only
+ * (sidecar/push), so TLS, HTTP/2, SSH, LDAP, RTMP, GSSAPI, international names, cookies' public suffixes and compressed
+ * answers are linked but never used.
+ *
+ * Functions called at start-up do nothing and report success. A peer can reach only the decoders, by a
+ * Transfer-Encoding that it was not offered: their initialisation fails, and libcurl treats the answer as broken.
+ * Every other stub prints its name and aborts the process. */
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ------------------------------------------------------------------ called by curl_global_init and curl_global_cleanup */
+/* ------------------------------------------------------------------ called by curl_global_init and
+ * curl_global_cleanup */
 
 int OPENSSL_init_ssl(unsigned long long options, const void *settings);
 int OPENSSL_init_ssl(unsigned long long options, const void *settings)
@@ -28,7 +31,8 @@ void libssh2_exit(void)
 {
 }
 
-/* ------------------------------------------------------------------ called by an answer's Transfer-Encoding: br, zstd, gzip */
+/* ------------------------------------------------------------------ called by an answer's Transfer-Encoding: br,
+ * zstd, gzip */
 
 void *BrotliDecoderCreateInstance(void *allocate, void *release, void *context);
 void *BrotliDecoderCreateInstance(void *allocate, void *release, void *context)
@@ -69,7 +73,7 @@ int inflateInit2_(void *stream, int bits, const char *version, int size)
 
 static _Noreturn void end(const char *name)
 {
-    fprintf(stderr, "%s was called, and is left out of this program (base/library_stubs_curl.c)\n", name);
+    fprintf(stderr, "%s was called, but this program has only a stub of it (base/library_stubs_curl.c)\n", name);
     abort();
 }
 

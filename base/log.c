@@ -1,4 +1,4 @@
-/* One line a call, written with one write(2), so that lines of several threads do not mix. */
+/* Each call writes one line with one write(2), so that lines of several threads do not mix. */
 #include "base/log.h"
 
 #include "base/clock.h"
@@ -21,16 +21,16 @@
 #define REPEAT_SLOTS     64u
 #define TEXT_MAX_SIZE    1100u
 
-/* The process has one stderr, so the one logger is the process's too. */
+/* One logger per process, as there is one stderr. */
 static struct {
     pthread_mutex_t lock;
-    atomic_int least; /* asked before a text is made */
+    atomic_int least; /* checked before the text is formatted */
     int json;
     struct repeat {
-        const char *message; /* formats are literals: their address names the message */
+        const char *message; /* formats are literals: their address identifies the message */
         mono_t since;
         unsigned count, held;
-    } repeats[REPEAT_SLOTS]; /* filled from the front */
+    } repeats[REPEAT_SLOTS]; /* used from the front */
 } logger = { .lock = PTHREAD_MUTEX_INITIALIZER, .least = LOG_INFO, .json = -1 };
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
@@ -54,7 +54,7 @@ bool log_level_parse(const char *name, enum log_level *out)
     return false;
 }
 
-/* The message's own slot, or else the one that was opened longest ago: two messages never share one, or each would make
+/* The message's own slot, or else the least recently opened one: two messages never share a slot, or each would make
  * the other's count begin again. */
 static struct repeat *find_repeat(const char *message, mono_t now)
 {
@@ -72,7 +72,7 @@ static struct repeat *find_repeat(const char *message, mono_t now)
     return oldest;
 }
 
-/* Is this one more of too many? *held: how many were held back before this one. */
+/* Is this line to be held back? *held: how many were held back before it. */
 static bool repeats(const char *message, mono_t now, unsigned *held)
 {
     struct repeat *r = find_repeat(message, now);
@@ -96,7 +96,7 @@ static void format_time(wall_t wall, char out[32])
     snprintf(out + size, 32 - size, ".%03dZ", (int)(wall.ms % 1000));
 }
 
-/* JSON holds no bytes that are not UTF-8: those of a file's name, or half a letter where a text was cut, are told as '?'. */
+/* JSON must be UTF-8: other bytes, from a file's name or a character cut in half, are written as '?'. */
 static json_t *json_text(const char *text)
 {
     json_t *whole = json_string(text);
@@ -126,7 +126,7 @@ static char *json_line(const char *time, enum log_level level, const char *compo
     return out;
 }
 
-/* A peer chooses its session's name, and must not make lines with it, or colours. */
+/* A peer chooses its session's name, which must not inject lines or colours. */
 static void one_line(char *text)
 {
     struct span rest = span_str(text), character;
@@ -147,7 +147,7 @@ static void write_line(enum log_level level, const char *component, const char *
         char *json = json_line(time, level, component, queue, session, text);
         struct iovec parts[] = { { json, json ? strlen(json) : 0 }, { (char[]){ '\n' }, 1 } };
         ssize_t written = writev(2, parts, 2);
-        (void)written; /* there is nowhere left to complain */
+        (void)written; /* there is nowhere to report it */
         free(json);
         return;
     }

@@ -10,25 +10,29 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
-/* Sets what is written from now on; `json` < 0 chooses by isatty(2). The default is LOG_INFO, chosen. */
+/* Sets the least level that is written, and the form: json 1, text 0, or < 0: text if stderr is a terminal. Without
+ * a call: LOG_INFO, and the form by isatty. */
 void log_setup(enum log_level least, int json);
-/* Of a program's settings: is there such a level, and is the format "json", "text" or "auto"? */
+/* Checks a program's settings: the level's name, and the format, which is "json", "text" or "auto". */
 bool log_settings_check(const char *level, const char *format, struct error *e);
-/* As log_setup, from such settings. A wrong one is said on stderr in PROGRAM's name and ends it with status 2. */
+/* log_setup from such settings. A wrong one is reported on stderr under `program`'s name and ends the process with
+ * status 2. */
 void log_configure(const char *program, const char *level, const char *format);
-/* "debug", "info", "warn", "error" -> level; false when it is none of them. */
+/* "debug", "info", "warn" or "error" to a level; false for anything else. */
 bool log_level_parse(const char *name, enum log_level *out);
 
-/* One line. `component`: "core", "net", "store", "http", "link", "config", ... Thread-safe. */
+/* Writes one line. `component`: "core", "net", "store", "http", "link", "config", ... Thread-safe. */
 void log_write(enum log_level level, const char *component, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* The same with the queue and session it is about; either may be NULL. */
+/* As log_write, with the queue and session the line is about; either may be NULL. */
 void log_about(enum log_level level, const char *component, const char *queue, const char *session, const char *format,
                ...) __attribute__((format(printf, 5, 6)));
-/* A text that was made elsewhere. `message`, a literal, says which message it is: those are told apart by its address. */
+/* As log_about, for a text made elsewhere. `message` is a literal whose address identifies the message, for holding
+ * back repeats. */
 void log_text(enum log_level level, const char *component, const char *queue, const char *session, const char *message,
               const char *text);
-/* That SIGTERM or SIGINT ends this program, and who sent it: 0 is a process that cannot be seen from here, or the terminal. */
+/* Logs that a signal (SIGTERM or SIGINT) ends this program, and which process sent it. pid 0: the terminal, or a
+ * process in another PID namespace. */
 void log_stopping(const char *component, unsigned signal, unsigned pid);
 
 #endif

@@ -24,7 +24,8 @@ static uint64_t lesser(uint64_t a, uint64_t b)
     return !a || (b && b < a) ? b : a;
 }
 
-/* Of the group at `path`, which begins with a slash, and of all above it. What is not there has no limit. */
+/* The lowest limit of the group at `path`, which begins with a slash, and of all above it. A missing file means no
+ * limit. */
 static uint64_t least_from(const char *mounts, const char *folder, const char *path, const char *file)
 {
     char group[PATH_SIZE], whole[2 * PATH_SIZE];
@@ -38,7 +39,7 @@ static uint64_t least_from(const char *mounts, const char *folder, const char *p
     return least;
 }
 
-/* "memory" among "cpu,memory". */
+/* Finds "memory" in "cpu,memory". */
 static bool has_memory(const char *controllers)
 {
     const char *at = strstr(controllers, "memory");

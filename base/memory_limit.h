@@ -4,8 +4,9 @@
 
 #include <stdint.h>
 
-/* The least limit of its control group and of those above it, in bytes; 0: there is none. `own` is /proc/self/cgroup, `mounts` is
- * /sys/fs/cgroup. Both versions of cgroups. A container sees its group as the root; a service of systemd does not. */
+/* The lowest memory limit of this process's control group and the groups above it, in bytes; 0: there is none. `own`
+ * is /proc/self/cgroup, `mounts` is /sys/fs/cgroup. Knows both versions of cgroups. A container sees its own group
+ * as the root; a systemd service does not. */
 uint64_t memory_limit(const char *own, const char *mounts);
 
 #endif

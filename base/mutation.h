@@ -1,5 +1,5 @@
-/* Planted faults. The simulator is compiled with SLUICE_MUTATIONS and must catch each of them; everywhere else MUTATED()
- * is the constant false and nothing of this is in the binary. */
+/* Deliberate bugs (mutations). The simulator is compiled with SLUICE_MUTATIONS and must catch each of them.
+ * Everywhere else MUTATED() is the constant false, and none of this is in the binary. */
 #ifndef SLUICE_BASE_MUTATION_H
 #define SLUICE_BASE_MUTATION_H
 

@@ -6,12 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
-/* How often their place is thought over: both are free for one wake-up then. */
+/* The period between two looks; each one sets both free for one wake-up. */
 #define LOOK_MS 50
-/* Shares of one processor, in per cent: below the first they are kept together, above the second let go. */
+/* Per cent of one processor: below the first they are pinned together, from the second on set free. */
 #define TOGETHER 85
 #define APART    95
-/* The share of the time that they waited for others above which a trial is made, and how long what it says holds. */
+/* Per cent of the time spent waiting for other threads above which a trial is made, and how long its result holds. */
 #define CROWDED    2
 #define SETTLED_MS 2000
 
@@ -42,7 +42,7 @@ int same_cpu_find(const char *name)
     return thread;
 }
 
-/* False: the kernel does not tell. */
+/* Adds a thread's counts. False: the kernel does not give them. */
 static bool add(struct same_cpu_stretch *to, int thread)
 {
     char path[64];
@@ -71,13 +71,13 @@ void same_cpu_open(struct same_cpu *c, int other, mono_t now)
         c->other = 0;
 }
 
-/* Did they wait for others than each other? */
+/* Did they wait for threads other than each other? */
 static bool is_crowded(const struct same_cpu_stretch *s, int64_t passed)
 {
     return (s->waited - s->used) * 100 > passed * CROWDED;
 }
 
-/* Does each start take less than half the wait? */
+/* Was the wait per start less than half? */
 static bool waits_less(const struct same_cpu_stretch *apart, const struct same_cpu_stretch *together)
 {
     return apart->waited * together->starts * 2 < together->waited * apart->starts;
@@ -102,7 +102,7 @@ static void allow(const struct same_cpu *c, const cpu_set_t *set)
     sched_setaffinity(0, sizeof *set, set);
 }
 
-/* Where the loop woke up. */
+/* Pins both to the processor where the loop woke up. */
 static void settle(struct same_cpu *c)
 {
     cpu_set_t one;

@@ -1,4 +1,4 @@
-/* One setting from text, whatever it came from: defaults, YAML, the environment or a flag. */
+/* Parses one setting from text, from any source: defaults, YAML, the environment or a flag. */
 #include "base/settings_priv.h"
 
 #include "base/units.h"
@@ -196,7 +196,7 @@ bool settings_apply(const struct setting *row, void *options, const char *value,
     return true;
 }
 
-/* ------------------------------------------------------------------ the key it may have meant */
+/* ------------------------------------------------------------------ suggestions for unknown keys */
 
 size_t settings_distance(const char *a, const char *b)
 {
@@ -218,7 +218,7 @@ size_t settings_distance(const char *a, const char *b)
     return row[n];
 }
 
-/* A typo changes a few letters, however long the name. */
+/* A typo changes only a few letters, however long the name is. */
 #define NEAR_MOST 6u
 
 const char *settings_closest(const char *const *names, size_t count, const char *wrong)
@@ -239,7 +239,7 @@ const char *settings_closest(const char *const *names, size_t count, const char 
 #define NAMES_MOST 192u
 #define GROUP_SIZE 24u
 
-/* "app" of "app.name": what stands at the top of the file. */
+/* The top-level part of a key: "app" of "app.name". */
 static bool group_of(const char *key, char out[GROUP_SIZE])
 {
     size_t size = strcspn(key, ".");

@@ -1,5 +1,5 @@
-/* Settings, declared once: a table of rows gives the YAML key, the flag, the environment variable, the
- * type, range, default and help text; parsing, validation, --help and docs all come from it.
+/* Settings, declared once: a table of rows gives the YAML key, the flag, the environment variable, the type, range,
+ * default and help text; parsing, validation, --help and docs all come from it.
  *
  *   static const struct setting rows[] = {
  *       { "listen", SETTING_STRING, offsetof(struct options, listen), .text = "tcp://127.0.0.1:7400",
@@ -8,10 +8,10 @@
  *   };
  *
  * Key "app.name" is `app: {name: ...}` in YAML, --app-name as a flag and SLUICE_APP_NAME in the environment.
- * Precedence: flag, then environment, then file, then default. Unknown YAML keys are errors that carry the
- * line and the closest known key; unknown SLUICE_* variables warn (and fail --check-config where a
- * letter or two make a known one of it), except the ones Kubernetes injects for a
- * Service named sluice (…_PORT…, …_SERVICE_…), which are ignored. */
+ * Precedence: flag, then environment, then file, then default. An unknown YAML key is an error that names the line
+ * and the closest known key. An unknown SLUICE_* variable is a warning (and fails --check-config if it is one or two
+ * letters away from a known one); those that Kubernetes injects for a Service named sluice (…_PORT…, …_SERVICE_…)
+ * are ignored. */
 #ifndef SLUICE_BASE_SETTINGS_H
 #define SLUICE_BASE_SETTINGS_H
 
@@ -44,18 +44,18 @@ struct setting {
     const char *meta; /* the value's name in --help: "HOST:PORT", "DIR" */
 };
 
-/* The most keys that a value may have around it. */
+/* Most keys above a value. */
 #define SETTING_DEPTH_MAX 8u
 
-/* A YAML mapping below one top-level key whose entries the caller parses itself (`queues:` of the broker).
- * Called for every scalar below it, and for every mapping that is empty, with the value "". `keys`: those below the section's,
- * `count` of them, the outermost first; none is split at its dots. Returns false with the error filled to refuse the value (the
- * line is added for the caller). */
+/* A YAML mapping below one top-level key whose entries the caller parses itself (`queues:` of the broker). `scalar`
+ * is called for every scalar below it, and with the value "" for every empty mapping. `keys`: the `count` keys below
+ * the section's, outermost first; keys are not split at dots. It returns false with the error filled in to refuse
+ * the value (the line number is added by the reader). */
 struct setting_section {
     const char *key; /* "queues" */
     bool (*scalar)(void *context, const char *const *keys, size_t count, const char *value, int line, struct error *e);
     void *context;
-    unsigned depth; /* levels of keys below it: NAME: {SETTING: value} are 2; 0: any */
+    unsigned depth; /* required levels of keys: NAME: {SETTING: value} has 2; 0: any */
 };
 
 struct settings {
@@ -63,17 +63,17 @@ struct settings {
     size_t count;
     const struct setting_section *sections;
     size_t section_count;
-    /* What no key alone can say of the whole; NULL: nothing. Called by settings_main. */
+    /* Checks across keys, called by settings_main; NULL: none. */
     bool (*check)(void *options, struct error *e);
-    /* What may be wrong, and only a start can tell: prints lines for people. NULL: nothing. Called with --check-config. */
-    void (*doubt)(const void *options);
+    /* Prints warnings about what only a real start can verify. Called with --check-config; NULL: none. */
+    void (*warn)(const void *options);
 };
 
-/* Fills every field with its default. Existing pointers are overwritten, not freed. */
+/* Sets every field to its default. Overwrites existing pointers without freeing them. */
 void settings_defaults(const struct settings *s, void *options);
 /* Reads a YAML file into the options. Error texts: "broker.yaml:12: unknown key 'capcity'; did you mean 'capacity'?" */
 bool settings_read_file(const struct settings *s, void *options, const char *path, struct error *e);
-/* The same for YAML text; `name` stands for the file's name in errors. What the fuzzer calls. */
+/* The same for YAML text; `name` replaces the file's name in errors. For the fuzzer. */
 bool settings_read_text(const struct settings *s, void *options, const char *name, struct span text, struct error *e);
 /* Applies SLUICE_* variables from `environment` (the form of environ). */
 bool settings_read_environment(const struct settings *s, void *options, char *const *environment, struct error *e);
@@ -90,11 +90,12 @@ void settings_free(const struct settings *s, void *options);
  * `summary` is the paragraph under the usage line. */
 void settings_main(const struct settings *s, void *options, const char *program, const char *summary, int argc,
                    char **argv);
-/* The file that --config or SLUICE_CONFIG names; NULL when neither does. The arguments are those that settings_main took. */
+/* The file named by --config or SLUICE_CONFIG; NULL: none. Only for arguments that settings_main has accepted. */
 const char *settings_config_path(const struct settings *s, int argc, char **argv);
-/* What a start would have now, of these arguments and the same environment; without settings->check. False: the file is wrong. */
+/* Reads again what a start with these arguments and this environment would now get, without settings->check. False:
+ * the file or a variable is wrong. */
 bool settings_read_again(const struct settings *s, void *options, int argc, char **argv, struct error *e);
-/* The keys in which the two differ, with ", " between them, as far as they fit. False: in none. */
+/* Lists the keys in which the two differ, separated by ", ", as far as they fit. False: they do not differ. */
 bool settings_differ(const struct settings *s, const void *a, const void *b, char *out, size_t size);
 
 #endif

@@ -1,4 +1,4 @@
-/* Settings from the environment, and what in it was meant to be one. */
+/* Settings from the environment, and warnings about variables that look like settings. */
 #include "base/settings_priv.h"
 
 #include "base/log.h"
@@ -52,12 +52,12 @@ bool settings_read_environment(const struct settings *s, void *options, char *co
     return true;
 }
 
-/* ------------------------------------------------------------------ what is no setting */
+/* ------------------------------------------------------------------ unknown variables */
 
-/* So few changes are a slip; what is farther may be another program's. */
+/* Up to this distance a name is a typo; farther away it may belong to another program. */
 #define SLIP_MOST 2u
 
-/* Kubernetes injects some for a Service named sluice, and the command reads some of its own. */
+/* Variables that Kubernetes injects for a Service named sluice, and those of the `sluice` command. */
 static bool is_foreign(const char *name)
 {
     static const char *const own[] = { "SLUICE_CONFIG", "SLUICE_URL", "SLUICE_OPS_URL", "SLUICE_TOKEN",
@@ -69,7 +69,7 @@ static bool is_foreign(const char *name)
     return strstr(name, "_PORT") || strstr(name, "_SERVICE_");
 }
 
-/* The least distance to a setting's name, which is in `closest`. */
+/* The least distance to a setting's name, which goes to `closest`. */
 static size_t nearest(const struct settings *s, const char *name, char closest[NAME_SIZE])
 {
     size_t least = SIZE_MAX;

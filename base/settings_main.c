@@ -50,7 +50,7 @@ static void default_text(const struct setting *row, char out[64])
     }
 }
 
-/* Of the keys with a dot, which no flag shows. */
+/* Lists the keys with a dot: flags do not show where the dot is. */
 static void print_groups(const struct settings *s)
 {
     const char *before = "Groups of the file:";
@@ -125,7 +125,7 @@ static void free_flags(struct option *flags)
     free(flags);
 }
 
-/* getopt said what is wrong; of a name that it does not know, which was meant? */
+/* getopt has reported the mistake; this suggests the flag that was probably meant. */
 static _Noreturn void refuse_flag(const struct start *s, const struct option *flags, const char *given)
 {
     const char *names[256], *closest = NULL;
@@ -145,7 +145,7 @@ static _Noreturn void refuse_flag(const struct start *s, const struct option *fl
     exit(2);
 }
 
-/* First pass: what decides before any value is set. */
+/* First pass: --help, --version and --config must be known before any value is set. */
 static const char *scan_flags(const struct start *s, int argc, char **argv, struct option *flags, bool *check)
 {
     const char *config = getenv("SLUICE_CONFIG");
@@ -196,7 +196,7 @@ static void apply_flags(const struct start *s, int argc, char **argv, struct opt
     }
 }
 
-/* By getopt, too: --conf FILE is --config FILE. */
+/* Uses getopt, which accepts abbreviations: --conf FILE is --config FILE. */
 const char *settings_config_path(const struct settings *s, int argc, char **argv)
 {
     const char *config = getenv("SLUICE_CONFIG");
@@ -218,7 +218,7 @@ bool settings_read_again(const struct settings *settings, void *options, int arg
         !settings_read_environment(settings, options, environ, e))
         return false;
     struct option *flags = make_flags(settings);
-    apply_flags(&s, argc, argv, flags); /* they were fine at the start */
+    apply_flags(&s, argc, argv, flags); /* cannot fail: they were accepted at the start */
     free_flags(flags);
     return true;
 }
@@ -244,8 +244,8 @@ void settings_main(const struct settings *settings, void *options, const char *p
     if (check) {
         if (meant)
             quit(&s, e.text);
-        if (settings->doubt)
-            settings->doubt(options);
+        if (settings->warn)
+            settings->warn(options);
         printf("%s: the settings are fine\n", program);
         exit(0);
     }

@@ -1,5 +1,5 @@
-/* YAML into settings: mappings nest into dotted keys, scalars are values, sequences are lists. Anything cleverer
- * (anchors, aliases, tags, several documents) is refused with its line: a configuration should read as it is written. */
+/* YAML into settings: nested mappings become dotted keys, scalars are values, sequences are lists. Anything more
+ * (anchors, aliases, tags, several documents) is refused with its line: a configuration should mean what it shows. */
 #include "base/settings_priv.h"
 
 #include "base/buf.h"
@@ -22,8 +22,8 @@ struct reading {
     struct span text;
     yaml_parser_t parser;
     char path[PATH_MAX_SIZE];         /* dotted, of the mapping being read */
-    size_t starts[SETTING_DEPTH_MAX]; /* in it, of each key */
-    void *seen; /* a tree (tsearch) of what was read so far (mark_of): a second one is a mistake */
+    size_t starts[SETTING_DEPTH_MAX]; /* where each key starts in it */
+    void *seen;                       /* a tree (tsearch) of the keys read so far (mark_of), to refuse duplicates */
 };
 
 static bool fail_at(struct reading *r, size_t line, const char *what)
@@ -31,7 +31,7 @@ static bool fail_at(struct reading *r, size_t line, const char *what)
     return error_set(r->error, "%s:%zu: %s", r->name, line + 1, what);
 }
 
-/* What makes a value other than it reads: an anchor, a tag, a byte 0 that would end it early. */
+/* Refuses what makes a value differ from its text: an anchor, a tag, a NUL that would end it early. */
 static bool check_node(struct reading *r, const yaml_event_t *event)
 {
     const yaml_char_t *anchor = NULL, *tag = NULL;
@@ -59,7 +59,7 @@ static bool check_node(struct reading *r, const yaml_event_t *event)
     return !what || fail_at(r, event->start_mark.line, what);
 }
 
-/* What libyaml says of the usual mistakes, and what is expected there. */
+/* libyaml's messages for the usual mistakes, and what is expected instead. */
 static const char *expected(const char *problem)
 {
     static const char *const table[][2] = {
@@ -122,7 +122,7 @@ static const struct setting_section *section_of(const struct reading *r, const c
     return NULL;
 }
 
-/* Does any known key lie below this one? */
+/* Is any known key below this one? */
 static bool is_group(const struct reading *r, const char *key)
 {
     size_t size = strlen(key);
@@ -139,14 +139,15 @@ static bool is_within_section(const struct reading *r)
     return section && r->path[strlen(section->key)] != '\0';
 }
 
-/* A mapping where the section has values only: its keys would pass for parts of a name with dots. */
+/* Is a mapping here too deep? A section has values only at this depth: a mapping's keys would look like parts of a
+ * dotted name. */
 static bool is_too_deep(const struct reading *r, unsigned depth)
 {
     const struct setting_section *section = section_of(r, r->path);
     return section && section->depth && depth > section->depth;
 }
 
-/* The keys below the section's; the path is cut into them. */
+/* Splits the path into the keys below the section's. */
 static bool read_section(const struct reading *r, const struct setting_section *section, unsigned depth,
                          const char *value, int line, struct error *e)
 {
@@ -157,12 +158,12 @@ static bool read_section(const struct reading *r, const struct setting_section *
         path[r->starts[i] - 1] = '\0';
         keys[i - 1] = path + r->starts[i];
     }
-    if (strcmp(path, section->key) != 0) /* its key and what is below in one word */
+    if (strcmp(path, section->key) != 0) /* the section's key and one below it written as one key */
         return settings_refuse_key(r->settings, path, e);
     return section->scalar(section->context, keys, depth - 1, value, line, e);
 }
 
-/* `depth`: how many keys the value has around it. */
+/* `depth`: the number of keys above the value. */
 static bool read_scalar(struct reading *r, unsigned depth, const char *value, size_t line)
 {
     struct error inner = { "" };
@@ -231,7 +232,8 @@ static int compare_keys(const void *a, const void *b)
 
 #define MARK_MAX_SIZE (PATH_MAX_SIZE + 8 * SETTING_DEPTH_MAX)
 
-/* The path, and in a section where its keys begin: a name there may have dots, as "orders.lease" beside the lease of "orders". */
+/* What identifies a key: the path, and in a section also where its keys start, because a name may have dots: a queue
+ * named "orders.lease" is not the lease of "orders". */
 static void mark_of(const struct reading *r, unsigned depth, char out[MARK_MAX_SIZE])
 {
     size_t size = 0;
@@ -240,7 +242,7 @@ static void mark_of(const struct reading *r, unsigned depth, char out[MARK_MAX_S
     snprintf(out + size, MARK_MAX_SIZE - size, "%s", r->path);
 }
 
-/* Adds the key to the path and remembers that it was read. False when it was read before. */
+/* Appends the key to the path and records it. False if it was read before. */
 static bool enter_key(struct reading *r, unsigned depth, const char *key, size_t line)
 {
     char mark[MARK_MAX_SIZE];

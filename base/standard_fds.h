@@ -1,9 +1,10 @@
-/* Descriptors 0, 1 and 2 are the standard streams' even where a program was started with one closed. */
+/* Reserves descriptors 0, 1 and 2 for the standard streams, for programs started with one of them closed. */
 #ifndef SLUICE_BASE_STANDARD_FDS_H
 #define SLUICE_BASE_STANDARD_FDS_H
 
-/* The first call of a program, before anything opens a descriptor: that would get the closed one's number, and what is printed or
- * logged would go into a socket or a file of the log, what is read come from it. Reading and writing fail with EBADF as before. */
+/* Opens closed ones on /dev/null in the unused direction, so that reading and writing still fail with EBADF. Must be
+ * the first call of a program: otherwise the next descriptor opened would get the closed one's number, and what
+ * is printed, logged or read would go through a socket or a file of the log. */
 void standard_fds_hold(void);
 
 #endif

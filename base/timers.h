@@ -1,5 +1,5 @@
-/* Many deadlines, one next one: an indexed binary heap of timers embedded in what they belong to.
- * Equal deadlines come out in the order they were set, so that a simulation replays exactly. */
+/* A timer queue: an indexed binary heap of timers, each embedded in the object it belongs to. Equal deadlines come
+ * out in the order they were set, so that a simulation replays exactly. */
 #ifndef SLUICE_BASE_TIMERS_H
 #define SLUICE_BASE_TIMERS_H
 
@@ -27,9 +27,9 @@ void timers_free(struct timers *t);
 void timers_set(struct timers *t, struct timer *timer, mono_t due);
 /* Clears a timer; clearing one that is not set does nothing. O(log n). */
 void timers_clear(struct timers *t, struct timer *timer);
-/* When the earliest is due; MONO_NEVER when none is set. O(1). */
+/* The earliest deadline; MONO_NEVER when none is set. O(1). */
 mono_t timers_next(const struct timers *t);
-/* Takes out the earliest timer that is due at `now`, NULL when none is. */
+/* Removes and returns the earliest timer that is due at `now`; NULL when none is. */
 struct timer *timers_pop(struct timers *t, mono_t now);
 /* True when the heap property and every slot hold; for tests. */
 bool timers_validate(const struct timers *t);

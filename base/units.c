@@ -9,7 +9,7 @@ static bool is_digit(uint8_t c)
     return c >= '0' && c <= '9';
 }
 
-/* A decimal number with up to nine digits behind the point, in billionths of `scale`: number * scale. */
+/* Parses a decimal number with up to nine digits after the point, times `scale`. */
 static bool scan_number(struct span *text, uint64_t *whole, uint64_t *billionths)
 {
     size_t i = 0;
@@ -115,7 +115,7 @@ bool size_parse(struct span text, uint64_t *bytes)
         if (!unit_is(text, units[i].name))
             continue;
         if (whole > UINT64_MAX / units[i].factor / 2 || (units[i].factor == 1 && billionths))
-            return false; /* there is no half byte */
+            return false; /* a fraction of a byte */
         *bytes = whole * units[i].factor + (uint64_t)((long double)billionths / 1e9L * (long double)units[i].factor);
         return true;
     }

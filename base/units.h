@@ -1,5 +1,5 @@
 /* Durations ("30s", "250ms", "2m", "12h", "0s"; plain numbers are refused as ambiguous except 0),
- * sizes (65536, "64MiB", "10kB"; decimal k/M/G and binary Ki/Mi/Gi) and names, as the design fixes them. */
+ * sizes (65536, "64MiB", "10kB"; decimal k/M/G and binary Ki/Mi/Gi), and names. */
 #ifndef SLUICE_BASE_UNITS_H
 #define SLUICE_BASE_UNITS_H
 
@@ -10,7 +10,7 @@
 bool duration_parse(struct span text, int64_t *ms);
 /* The shortest exact form: 1500 -> "1500ms", 30000 -> "30s", 7200000 -> "2h". `out` >= 24 bytes. */
 void duration_format(int64_t ms, char *out);
-/* The same of bytes: 1000 -> "1000", 1048576 -> "1MiB". */
+/* The same for a size in bytes: 1000 -> "1000", 1048576 -> "1MiB". `out` >= 24 bytes. */
 void size_format(uint64_t bytes, char *out);
 /* Parses a size to bytes; fractions ("1.5MiB") allowed, but not of a byte. False on overflow or anything else. */
 bool size_parse(struct span text, uint64_t *bytes);

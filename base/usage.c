@@ -29,7 +29,7 @@ static uint64_t cpu_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Entries that begin with a digit, without the descriptor that lists them. */
+/* Counts entries that begin with a digit, without the descriptor that lists them. */
 static uint64_t listed_fds(void)
 {
     DIR *d = opendir(FDS);
@@ -42,7 +42,7 @@ static uint64_t listed_fds(void)
     return n ? n - 1 : 0;
 }
 
-/* Linux 6.2 and newer tell the number as the directory's size; thousands would take milliseconds to list. */
+/* Linux 6.2 and newer give the number as the directory's size; listing thousands would take milliseconds. */
 static uint64_t open_fds(void)
 {
     struct stat s;

@@ -1,19 +1,19 @@
-/* What this process takes of its machine, as the kernel counts it. */
+/* The resources this process uses, as the kernel counts them. */
 #ifndef SLUICE_BASE_USAGE_H
 #define SLUICE_BASE_USAGE_H
 
 #include <stdint.h>
 
-/* Each is 0 where the kernel does not tell. */
+/* A field is 0 if the kernel does not provide it. */
 struct usage {
-    uint64_t cpu_ns;         /* user's and system's, of all threads, since the start */
-    uint64_t resident_bytes; /* memory that is there, shared libraries' included */
-    uint64_t open_fds;       /* file descriptors … */
-    uint64_t max_fds;        /* … and how many there may be; UINT64_MAX: no limit */
+    uint64_t cpu_ns;         /* user and system time of all threads since the start */
+    uint64_t resident_bytes; /* resident memory, including shared libraries */
+    uint64_t open_fds;       /* open file descriptors */
+    uint64_t max_fds;        /* their limit; UINT64_MAX: none */
 };
 
 void usage_read(struct usage *out);
-/* Of these the resident bytes alone. */
+/* Only resident_bytes. */
 uint64_t usage_resident_bytes(void);
 
 #endif

@@ -1,6 +1,7 @@
 #include "base/utf8.h"
 
-/* Continuation bytes a lead byte asks for, and the least second byte that is no overlong and no surrogate. */
+/* For a lead byte: the number of continuation bytes, and the range of the second byte without overlongs and
+ * surrogates. */
 static bool lead(uint8_t c, size_t *more, uint8_t *low, uint8_t *high)
 {
     *low = 0x80;
@@ -26,7 +27,7 @@ static bool goes_on(uint8_t c)
     return (c & 0xc0) == 0x80;
 }
 
-/* The size of the character of several bytes that `bytes` begin with; 0: of none. */
+/* The size of the multi-byte character at the start of `bytes`; 0: there is none. */
 static size_t sequence_size(struct span bytes)
 {
     size_t more;
@@ -40,7 +41,7 @@ static size_t sequence_size(struct span bytes)
     return 1 + more;
 }
 
-/* How many of the bytes are ASCII before the first stride of 32 that is not. */
+/* The number of ASCII bytes before the first block of 32 that is not all ASCII. */
 static size_t ascii_strides(struct span bytes)
 {
     size_t i = 0;
@@ -56,7 +57,7 @@ bool utf8_valid(struct span bytes)
 {
     for (size_t i = ascii_strides(bytes); i < bytes.size;) {
         uint64_t eight;
-        if (bytes.size - i >= sizeof eight) { /* ASCII in strides */
+        if (bytes.size - i >= sizeof eight) { /* skip ASCII eight bytes at a time */
             memcpy(&eight, bytes.data + i, sizeof eight);
             if ((eight & UINT64_C(0x8080808080808080)) == 0) {
                 i += sizeof eight;

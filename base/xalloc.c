@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Says so without allocating, then aborts: nothing that comes after could be trusted. */
+/* Reports it without allocating, then aborts: nothing could be relied on afterwards. */
 static _Noreturn void give_up(void)
 {
     static const char text[] = "out of memory\n";

@@ -34,7 +34,7 @@ static bool keep(char *out, size_t size, const void *data, size_t length)
     return true;
 }
 
-/* Takes one part over; false when it is not what it should be. */
+/* Copies one part of a message; false if it is not as expected. */
 static bool take_part(struct zap_request *r, unsigned part, const void *data, size_t size)
 {
     switch (part) {

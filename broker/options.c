@@ -200,13 +200,13 @@ bool broker_options_has_queue(const void *options, const char *queue)
     return queue_find_declared(options, span_str(queue)) != NULL;
 }
 
-static void doubt(const void *options);
+static void warn(const void *options);
 
 const struct settings *broker_settings(struct broker_options *options)
 {
     static struct setting_section sections[] = { { "queues", read_queue, NULL, 2 },
                                                  { "topics", options_read_topic, NULL, 4 } };
-    static const struct settings settings = { rows, sizeof rows / sizeof *rows, sections, 2, check, doubt };
+    static const struct settings settings = { rows, sizeof rows / sizeof *rows, sections, 2, check, warn };
     sections[0].context = sections[1].context = options;
     options->queues = NULL;
     options->topics = NULL;
@@ -274,7 +274,7 @@ static bool check_targets(const struct broker_options *o, bool auto_declare, str
 }
 
 /* A queue may be in the data directory, too, which is not opened for this. */
-static void doubt(const void *options)
+static void warn(const void *options)
 {
     const struct broker_options *o = options;
     struct error e;
