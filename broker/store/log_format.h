@@ -1,15 +1,16 @@
-/* The log's bytes: segments, groups (log_format.c), records (log_records.c, log_records_shared.c, log_table.c); docs/log-format.md. Pure: bytes
- * to structs and back.
+/* The log's bytes: segments, groups (log_format.c), records (log_records.c, log_records_shared.c, log_table.c);
+ * docs/log-format.md. Pure: bytes to structs and back.
  *
  *   segment  = header (64 B), groups, zeros, what an earlier life of the file left
  *   group    = header (44 B), records; written and synced as one
  *   record   = header (16 B) with type, version, size and its own checksum, payload
  *
- * A group's checksum covers the previous group's and is made with the log's secret key: whoever publishes chooses bytes that lie in the
- * log, and none of them may pass for a group where recovery looks for one.
+ * A group's checksum covers the previous group's and is made with the log's secret key: whoever publishes chooses
+ * bytes that lie in the log, and none of them may pass for a group where recovery looks for one.
  *
- * Numbers in headers are little-endian, those in payloads varints. To change a record's payload, raise its version and keep reading
- * the version before; a new record type or another header needs a new LOG_VERSION, which an older broker refuses by name. */
+ * Numbers in headers are little-endian, those in payloads varints. To change a record's payload, raise its version
+ * and keep reading the version before; a new record type or another header needs a new LOG_VERSION, which an older
+ * broker refuses by name. */
 #ifndef SLUICE_BROKER_LOG_FORMAT_H
 #define SLUICE_BROKER_LOG_FORMAT_H
 
@@ -44,7 +45,8 @@ struct segment_header {
     uint8_t key[SEGMENT_KEY_SIZE]; /* the log's secret; zeros in version 1 */
 };
 void segment_header_write(uint8_t out[SEGMENT_HEADER_SIZE], const struct segment_header *h);
-/* LOG_END: all zeros, never written. LOG_BAD: anything else that is no header. A version above LOG_VERSION is LOG_OK: look. */
+/* LOG_END: all zeros, never written. LOG_BAD: anything else that is no header. A version above LOG_VERSION is LOG_OK:
+ * look. */
 enum log_status segment_header_read(struct span bytes, struct segment_header *h);
 
 /* ---- groups. `in`: the header of the segment that they are in. */
@@ -61,13 +63,15 @@ size_t group_header_size(uint32_t version);
 /* Fills h's size, previous and chain, and writes group_header_size(in->version) bytes. */
 void group_header_write(uint8_t *out, struct group_header *h, struct span records, const struct segment_header *in,
                         uint64_t previous);
-/* The group at the start of `bytes`. LOG_END: zeros where a header would be. LOG_BAD: no group that follows `previous` is here. */
+/* The group at the start of `bytes`. LOG_END: zeros where a header would be. LOG_BAD: no group that follows
+ * `previous` is here. */
 enum log_status group_read(struct span bytes, const struct segment_header *in, uint64_t previous,
                            struct group_header *h, struct span *records);
 /* Its header alone; false: none of this segment is here, or not all of its records are. */
 bool group_header_read(struct span bytes, const struct segment_header *in, struct group_header *h);
-/* The first offset at or beyond `from` where a whole group of this segment stands, whatever it follows; SIZE_MAX when there is
- * none. Tells damage in the middle from a torn tail. In version 1, which has no key, it is what looks like one. */
+/* The first offset at or beyond `from` where a whole group of this segment stands, whatever it follows; SIZE_MAX when
+ * there is none. Tells damage in the middle from a torn tail. In version 1, which has no key, it is what looks like
+ * one. */
 size_t group_search(struct span bytes, size_t from, const struct segment_header *in, struct group_header *h);
 /* How far the groups in a segment's first bytes reach at most, as their headers say, true or not. */
 uint64_t group_reach(struct span bytes);
@@ -103,7 +107,8 @@ bool run_read(struct span payload, struct run_record *out);
 /* One event after the other: bare bytes, and in lane form. */
 bool run_next(struct run_record *run, struct span *event, struct span *lane);
 
-/* SHARED. Whose the run is: each queue, and the sequence that the run's first event has there. Written down ascending by queue. */
+/* SHARED. Whose the run is: each queue, and the sequence that the run's first event has there. Written down ascending
+ * by queue. */
 struct run_target {
     uint32_t queue;
     uint64_t first;
@@ -140,7 +145,8 @@ bool shared_read(struct span payload, struct shared_record *out);
 struct run_record shared_run(const struct shared_record *s, uint32_t index, const struct run_target *t);
 /* What one queue has of a record of events, whichever type that is; false: nothing, or it is malformed. */
 bool record_run_of(const struct record *r, uint32_t queue, struct run_record *out);
-/* A record of events of any type; one that is a single queue's has one target, encoded into `own`. False: it is none, or malformed. */
+/* A record of events of any type; one that is a single queue's has one target, encoded into `own`. False: it is none,
+ * or malformed. */
 #define OWN_TARGET_MAX 20u
 bool record_shared(const struct record *r, struct shared_record *out, uint8_t own[OWN_TARGET_MAX]);
 
@@ -162,8 +168,8 @@ enum log_status settled_range_next(struct settled_record *s, struct settled_rang
 void forgotten_write(struct buf *b, uint32_t queue);
 bool forgotten_read(struct span payload, uint32_t *queue);
 
-/* TABLE: of each queue the runs in this segment, ascending; then the shared runs by their place, each with its targets, or with the
- * word that they are those of the one before, going on where it ended. */
+/* TABLE: of each queue the runs in this segment, ascending; then the shared runs by their place, each with its
+ * targets, or with the word that they are those of the one before, going on where it ended. */
 struct table_entry {
     uint32_t queue;
     uint32_t count;
@@ -197,8 +203,9 @@ struct table_reader {
 /* False: this is no table that this version can read. The record's bytes are borrowed. */
 bool table_open(const struct record *r, struct table_reader *out);
 enum log_status table_next(struct table_reader *t, struct table_item *out);
-/* What one queue has of an item; false: nothing. `in`: {0} before the first item of a walk through one table, whose items share their
- * targets' bytes where they go on: there the queue, which may be the thousandth, is looked for once. */
+/* What one queue has of an item; false: nothing. `in`: {0} before the first item of a walk through one table, whose
+ * items share their targets' bytes where they go on: there the queue, which may be the thousandth, is looked for
+ * once. */
 struct table_cursor {
     const uint8_t *targets;
     uint64_t first; /* of the queue in these; 0: it is not among them */

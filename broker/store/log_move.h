@@ -1,5 +1,5 @@
-/* What of a segment is moved when it is emptied (log_compact.c does that): which segment, which of its records, and of a record the
- * neighbours that the same queues want. Private to broker/store. */
+/* What of a segment is moved when it is emptied (log_compact.c does that): which segment, which of its records, and
+ * of a record the neighbours that the same queues want. Private to broker/store. */
 #ifndef SLUICE_BROKER_STORE_LOG_MOVE_H
 #define SLUICE_BROKER_STORE_LOG_MOVE_H
 
@@ -45,12 +45,14 @@ uint64_t room_for_events(const struct log *l); /* group_room, of what the bytes 
 bool room_is_exhausted(
     const struct log *l); /* there is no more to be had, and hardly any left: events wait, or will soon */
 bool room_may_seal_active(const struct log *l); /* may the active segment be sealed to be emptied? */
-/* Were a segment emptied by moving so many bytes: would there be more room than now, by an eighth of a segment at least? */
+/* Were a segment emptied by moving so many bytes: would there be more room than now, by an eighth of a segment at
+ * least? */
 bool room_is_gained_by(const struct log *l, uint64_t bytes);
 
 /* log_plan.c */
 struct plan;
-/* About how many of its bytes are of events that somebody wants: those of a shared one once, as far as that is known. */
+/* About how many of its bytes are of events that somebody wants: those of a shared one once, as far as that is known.
+ */
 uint64_t plan_wanted(const struct segment *s);
 struct segment *plan_choose(struct log *l); /* a sealed segment that may be worth emptying; NULL: none */
 struct plan *plan_new(struct log *l, struct segment *s, struct buf *table); /* its bytes pass; NULL: it is damaged */
@@ -68,8 +70,8 @@ struct live_filter *plan_live(struct plan *p);
 bool plan_is_begun(const struct plan *p);
 uint64_t plan_rest(const struct plan *p); /* bytes, about, that it takes to move what is left of it */
 void plan_free(struct plan *p);
-/* Bytes of the active segment's records that somebody wants; false: it has not looked at all of them yet, and goes on when it is
- * asked again. */
+/* Bytes of the active segment's records that somebody wants; false: it has not looked at all of them yet, and goes on
+ * when it is asked again. */
 bool plan_measure_active(struct log *l, struct segment *s, uint64_t *bytes);
 void plan_stop_measuring_active(struct log *l);
 

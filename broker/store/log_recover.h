@@ -21,8 +21,9 @@ struct scan {
 /* Reads a whole segment into c->bytes. */
 bool recover_read(struct scan *c, uint64_t id);
 
-/* Takes the records of one whole group of segment `s` into the log's state and tells the core; `known`: the checkpoint has them, and
- * only their places are wanted. `c->bytes` is the segment. False: there is one that this version cannot read. */
+/* Takes the records of one whole group of segment `s` into the log's state and tells the core; `known`: the
+ * checkpoint has them, and only their places are wanted. `c->bytes` is the segment. False: there is one that this
+ * version cannot read. */
 bool replay_group(struct scan *c, struct segment *s, struct span records, bool known);
 
 /* After the scan: removes what no longer counts, seals the last segment and begins a new one. */

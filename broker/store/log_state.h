@@ -62,8 +62,8 @@ struct segment {
     bool begun_here;     /* begun since the start: its file has the size that a segment has by this configuration */
     uint32_t table_at, table_size;    /* of the TABLE record in a sealed segment */
     uint64_t live_events, live_bytes; /* as all_events: nobody wants the segment any more when they are 0 */
-    /* What was found when its table was last read for that: bytes of records that somebody wants, once each, when so many events were
-     * live; 0: never. */
+    /* What was found when its table was last read for that: bytes of records that somebody wants, once each, when so
+     * many events were live; 0: never. */
     uint64_t measured_bytes, measured_events;
     uint64_t measured_cost;  /* … and what emptying it would take elsewhere */
     bool too_costly;         /* it would write nearly as much as it frees */
@@ -253,7 +253,8 @@ enum store_status log_share(struct store *store, struct store_share *share, uint
 void log_release(struct store *store, uint32_t queue, store_locator at);
 void log_settle(struct store *store, uint32_t queue, uint64_t sequence, store_locator at, uint32_t size,
                 enum store_cause cause);
-/* The same within a group, beside what enters another queue by the same step: a group is there as a whole or not at all. */
+/* The same within a group, beside what enters another queue by the same step: a group is there as a whole or not at
+ * all. */
 void log_settle_in_group(struct log *l, struct group *g, const struct store_leaving *e);
 void log_settle_rest(struct store *store, uint32_t queue, uint64_t from, uint64_t bytes, enum store_cause cause);
 void log_forget(struct store *store, uint32_t queue);
@@ -267,8 +268,8 @@ bool log_poll(struct store *store, struct store_completion *out);
 
 /* log_group.c */
 struct group *group_open(struct log *l); /* the gathering one, a new one when it is full */
-/* The same for what nobody asks room for, about so many bytes: where events have hardly more than the room that they asked for, it is none
- * that has events. */
+/* The same for what nobody asks room for, about so many bytes: where events have hardly more than the room that they
+ * asked for, it is none that has events. */
 struct group *group_open_behind(struct log *l, uint64_t bytes);
 void group_add_run(struct group *g, const struct group_run *run);
 void group_add_shared(struct group *g, struct group_run run, uint32_t target_count, struct span targets);
@@ -294,8 +295,8 @@ uint64_t group_room(const struct log *l); /* bytes of events' records that surel
 bool room_is_tight(const struct log *l, uint64_t bytes);
 bool group_has_place(const struct log *l, uint64_t bytes); /* for what is moved, about so many */
 bool room_is_reserved(const struct log *l); /* what is left of the last segment is for others than those that wait */
-/* May the first that waits take a spare? The last is for what can only be in a segment; one without anything live comes back with the next
- * checkpoint. */
+/* May the first that waits take a spare? The last is for what can only be in a segment; one without anything live
+ * comes back with the next checkpoint. */
 bool room_may_take_spare(const struct log *l);
 
 /* log_segments.c */
@@ -311,7 +312,8 @@ void segment_build_table(struct log *l, struct segment *s, struct buf *records);
 void segment_drop_places(struct log *l, struct segment *s); /* of its runs: they are in the table on disk */
 void segment_free(struct segment *s);
 void segment_remove(struct log *l, uint64_t id); /* forgets it; its file is the caller's */
-/* Puts a run into its queue's extents; it was added to the segment's table right before. `shared`: other queues have it, too. */
+/* Puts a run into its queue's extents; it was added to the segment's table right before. `shared`: other queues have
+ * it, too. */
 void extent_add(struct log *l, struct segment *s, const struct table_entry *e, uint64_t bytes, bool shared);
 /* The same for events copied from elsewhere: those still live move here. */
 void extent_move(struct log *l, struct segment *s, const struct table_entry *e, uint64_t bytes, bool shared);
@@ -390,14 +392,15 @@ void compact_give_up(struct log *l, uint64_t through); /* the part that is in a 
 bool compact_goes_on(const struct log *l);             /* the next turn is wanted at once */
 
 /* log_key.c */
-/* The key that the directory has into l->config.key, l->keyed; when it has none, the configured one stays. *key_in_file: the file has it. */
+/* The key that the directory has into l->config.key, l->keyed; when it has none, the configured one stays.
+ * *key_in_file: the file has it. */
 bool log_key_find(struct log *l, bool *key_in_file, struct error *e);
 /* Writes the file; blocking. */
 bool log_key_write(struct log *l, struct error *e);
 /* The header of a segment that is begun. */
 struct segment_header log_header_of(const struct log *l, uint64_t segment, uint64_t chain);
-/* The header at the start of a segment's bytes; when none of this segment is there (not *whole), one with which its groups are looked
- * for all the same. */
+/* The header at the start of a segment's bytes; when none of this segment is there (not *whole), one with which its
+ * groups are looked for all the same. */
 struct segment_header log_header_in(const struct log *l, struct span bytes, uint64_t segment, bool *whole);
 /* A spare whose file was another segment's: that one's header is in it still, and so nothing of its own behind it. */
 bool log_was_never_begun(const struct log *l, uint64_t segment);

@@ -1,5 +1,5 @@
-/* Reading a log's segments one by one, damage or not: for --check and --repair; the start reads them by the same calls. Private to
- * broker/store/log*.c. */
+/* Reading a log's segments one by one, damage or not: for --check and --repair; the start reads them by the same
+ * calls. Private to broker/store/log*.c. */
 #ifndef SLUICE_BROKER_LOG_WALK_H
 #define SLUICE_BROKER_LOG_WALK_H
 

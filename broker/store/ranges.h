@@ -1,5 +1,6 @@
-/* A set of sequences kept as sorted, disjoint, non-adjacent ranges: what was settled out of order, what is live. Adding at the
- * end and taking from the front cost O(1); the middle costs a binary search and a move of what lies behind. */
+/* A set of sequences kept as sorted, disjoint, non-adjacent ranges: what was settled out of order, what is live.
+ * Adding at the end and taking from the front cost O(1); the middle costs a binary search and a move of what lies
+ * behind. */
 #ifndef SLUICE_BROKER_RANGES_H
 #define SLUICE_BROKER_RANGES_H
 
