@@ -7,7 +7,7 @@
  * looked at again. While the checkpoint is on its way nothing is placed, or a start would read again what it has.
  *
  * Tickets are the groups' numbers. On disk there is no gap where groups were carried: the numbers there are less by log.carried. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 
 #include "base/mutation.h"
 

@@ -6,7 +6,7 @@
  * nor the settlements, notes and moves in it, which the checkpoint carries.
  *
  * File: magic, version, size, checksum (32 B), then varints; see put_all, and take_all in log_checkpoint_read.c. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 
 #include "base/mutation.h"
 #include "base/xalloc.h"

@@ -1,5 +1,5 @@
 /* The checkpoint as a start reads it: into an empty log, whose segments and queues it makes. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 
 #include "base/xalloc.h"
 

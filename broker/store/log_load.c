@@ -1,7 +1,7 @@
 /* Reading backlog: for the queue's next live events, the runs' places (kept, or read from the sealed segment's table), then one read
  * that covers as many neighbouring runs as were asked for. Loads are worked off one after the other, each a few
  * reads: while one is read, the core still delivers what the one before brought. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 
 #include "base/xalloc.h"
 #include "proto/frame.h"

@@ -3,7 +3,7 @@
 #ifndef SLUICE_BROKER_STORE_LOG_MOVE_H
 #define SLUICE_BROKER_STORE_LOG_MOVE_H
 
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 
 /* log_stretch.c */
 /* Tells of one event whether it is wanted in the queue, and behind which sequence that may change. */

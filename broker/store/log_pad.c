@@ -5,7 +5,7 @@
  *
  * And where little is written at a time into a file that is only allocated, some way ahead. A sync of what was never written waits for
  * the file system's journal, since that has to say that it is written now; so one group waits for many. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 
 #define PAGE  4096u
 #define AHEAD (128u << 10)

@@ -5,7 +5,7 @@
  * anywhere behind it, says that a number at or beyond the missing one was durable when it was written: then what is
  * missing was synced once, and was damaged since. That stops the start. */
 #include "broker/store/log_recover.h"
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 
 #include "broker/store/log_walk.h"
 

@@ -2,7 +2,7 @@
 #ifndef SLUICE_BROKER_LOG_RECOVER_H
 #define SLUICE_BROKER_LOG_RECOVER_H
 
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 
 struct scan {
     struct log *log;

@@ -2,7 +2,7 @@
  * wanted and it takes that one's name. Its bytes stay as they are: writing over what was written before needs nothing of the file system's
  * journal, as writing into what is only allocated does, and nothing is given back to the disk and asked for again. They pass for
  * nothing, since every checksum of a group has its segment's id in it (docs/log-format.md). */
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 
 #include "base/mutation.h"
 

@@ -1,7 +1,7 @@
 /* Segments, and where each queue's events are. A queue's extents say which sequences lie in which segment; an extent of the active
  * segment also has its runs' places, which become the segment's table when it is sealed and are read back from there when the
  * queue's backlog is. So memory holds an extent per queue and segment, not an entry per event. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 
 #include "base/xalloc.h"
 

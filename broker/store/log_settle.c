@@ -1,6 +1,6 @@
 /* How events leave: settled one by one or all that is left, given up in memory, their queue forgotten. Settlements gather by queue
  * until the next group takes them (group_gather_settled). */
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 
 #include "base/xalloc.h"
 

@@ -1,6 +1,6 @@
 /* The store's call for what several queues take: one record in the open group, whatever their number. From there on each queue's part is its
  * own (log_segments.c), and the segment lives until the last of them has let go. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 
 #include "base/xalloc.h"
 

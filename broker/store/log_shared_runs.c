@@ -1,7 +1,7 @@
 /* Of the active segment: where the runs are that several queues have. A topic may have a thousand queues, so what memory holds of such a run
  * does not grow with them while neighbours go the same way: its targets are those of the first of its kind, so many events behind.
  * Otherwise they are kept as they are written. An extent finds its runs in the table when it is loaded from. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 
 #include "base/xalloc.h"
 

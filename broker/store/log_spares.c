@@ -1,7 +1,7 @@
 /* Segments' files: allocated ahead (spares), so that writing needs no room, and removed when nothing in them is needed. A lack of room is
  * waited out, whichever of the two meets it (file systems that copy on write want room for a removal, too); any other error is a disk
  * that fails. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 
 #include "base/xalloc.h"
 

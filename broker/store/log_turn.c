@@ -1,5 +1,5 @@
 /* A loop's turn: what the disk did is taken, what can be started is, and what is news for the core waits for its poll. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* What always holds between the log's counts and what they count. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * a row of syncs waited for by the thread before it is trusted again; so has one whose writes are slow, as where the file system is
  * mounted to sync each of them, and a sync has nothing left to do. Quick is what a disk in the same machine is: one behind a network
  * may stand still for a minute, and a loop that waits for it hears nobody. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 
 #define SMALL_BYTES (UINT64_C(64) << 10)
 #define QUICK_NS    UINT64_C(300000)

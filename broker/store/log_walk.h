@@ -3,7 +3,7 @@
 #ifndef SLUICE_BROKER_LOG_WALK_H
 #define SLUICE_BROKER_LOG_WALK_H
 
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 
 struct walked {
     uint64_t id;

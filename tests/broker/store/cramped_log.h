@@ -2,7 +2,7 @@
 #ifndef SLUICE_TESTS_CRAMPED_LOG_H
 #define SLUICE_TESTS_CRAMPED_LOG_H
 
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 #include "tests/broker/store/log_model.h"
 
 #define SEGMENT (8u << 10)

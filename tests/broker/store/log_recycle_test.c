@@ -1,5 +1,5 @@
 /* Freed segments' files that become spares with what is in them: they are bounded, and what is left of an earlier life passes for nothing. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 #include "tests/broker/store/log_dirs.h"
 #include "tests/broker/store/log_model.h"
 

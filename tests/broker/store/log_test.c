@@ -1,5 +1,5 @@
 /* The log's promises one by one, over the simulated disk; log_model_test.c mixes them at random. */
-#include "broker/store/log_state.h"
+#include "broker/store/log_parts.h"
 #include "tests/broker/store/log_model.h"
 
 #include <setjmp.h>
