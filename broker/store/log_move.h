@@ -1,77 +1,88 @@
-/* What of a segment is moved when it is emptied (log_compact.c does that): which segment, which of its records, and
- * of a record the neighbours that the same queues want. Private to broker/store. */
+/* What compaction (log_compact.c) moves: which segment is emptied, which of its records are moved, and which events
+ * of a record. --repair copies by the same calls. Private to broker/store.
+ *
+ * A queue *wants* an event of a segment as long as the event is live in that queue and has its place there. Queues
+ * that share a run settle its events one by one and each at its own pace, so the run falls into *stretches*:
+ * consecutive events that the same queues want. Each stretch is written once, for all of these queues. */
 #ifndef SLUICE_BROKER_STORE_LOG_MOVE_H
 #define SLUICE_BROKER_STORE_LOG_MOVE_H
 
 #include "broker/store/log_parts.h"
 
 /* log_stretch.c */
-/* Tells of one event whether it is wanted in the queue, and behind which sequence that may change. */
+/* Does the queue want the event with that sequence? *until: the sequence from which on the answer may be another. */
 typedef bool stretch_ask(void *context, uint32_t target, const struct run_target *t, uint64_t sequence,
                          uint64_t *until);
-/* What of a run of events goes together: the next stretch of neighbours that the same queues want. */
+/* Walks through the stretches of a run. */
 struct stretches {
     stretch_ask *ask;
     void *context;
-    const struct run_target *targets; /* their first sequences are the run's */
+    const struct run_target *targets; /* of the run, with the sequence of its first event in each */
     uint32_t target_count;
-    uint64_t count, at;         /* of the run; behind the last stretch */
-    struct run_target *wanting; /* out: with the stretch's first sequences; room for target_count */
+    uint64_t count, at; /* events of the run; index of the first one behind the current stretch */
+    struct run_target
+        *wanting; /* out: the queues that want the stretch, with its first sequence in each; room for target_count */
     uint32_t wanting_count;
     uint64_t from, events;   /* out: [from, from + events) within the run */
     uint64_t asked;          /* out: how often somebody was asked: so much work it was */
     struct wire_reader rest; /* private: of the run's events, behind `walked` of them */
     uint64_t walked;
 };
+/* Finds the next stretch that any queue wants; false: there is none. */
 bool stretch_next(struct stretches *s);
-/* Its events in lane form; `bytes` of them. Of each stretch, in order. */
+/* The current stretch's events in lane form; *bytes: of the bare events. At most once for each stretch, going
+ * forward. */
 struct span stretch_lane(struct stretches *s, const struct shared_record *run, uint64_t *bytes);
-/* Writes it as moved. */
+/* Adds the current stretch to a group, as a moved run. */
 void stretch_move(struct group *g, const struct stretches *s, int64_t accepted_ms, struct span lane, uint64_t bytes);
-/* The log's own question: is it live in that segment? One run after the other. */
+/* The log's own answer to stretch_ask: is the event live, with its place in that segment? Serves one run after the
+ * other. */
 struct live_filter {
     struct segment *segment;
     struct log *log;
-    struct run_target *targets, *wanting; /* room */
-    struct log_queue **queues;            /* of the targets; NULL: it is gone */
+    struct run_target *targets, *wanting; /* buffers */
+    struct log_queue **queues;            /* the targets' queues; NULL: forgotten */
     uint32_t capacity;
 };
-/* Ready for a run with these targets. */
+/* The stretches of a run. `targets` is empty for a run of a single queue, which `e` names. Valid until the next call.
+ */
 struct stretches live_stretches(struct live_filter *live, const struct table_entry *e, struct target_reader targets);
 void live_free(struct live_filter *live);
 
-/* log_room.c, where nothing else gives room */
-uint64_t room_for_events(const struct log *l); /* group_room, of what the bytes of events alone are counted for */
+/* ---- log_room.c */
+
+uint64_t room_for_events(const struct log *l); /* group_room less a margin for what runs cost besides their events */
 bool room_is_exhausted(
-    const struct log *l); /* there is no more to be had, and hardly any left: events wait, or will soon */
-bool room_may_seal_active(const struct log *l); /* may the active segment be sealed to be emptied? */
-/* Were a segment emptied by moving so many bytes: would there be more room than now, by an eighth of a segment at
- * least? */
+    const struct log *l); /* no more segments can be had, and hardly any room is left: events wait, or will soon */
+bool room_may_seal_active(const struct log *l); /* may the active segment be sealed so that it can be emptied? */
+/* Would emptying a segment by moving so many bytes leave at least an eighth of a segment more room than there is now?
+ */
 bool room_is_gained_by(const struct log *l, uint64_t bytes);
 
-/* log_plan.c */
+/* ---- log_plan.c */
+
 struct plan;
-/* About how many of its bytes are of events that somebody wants: those of a shared one once, as far as that is known.
- */
+/* About how many of the segment's bytes are of events that some queue wants. A shared event counts once, as far as
+ * that is known. */
 uint64_t plan_wanted(const struct segment *s);
 struct segment *plan_choose(struct log *l); /* a sealed segment that may be worth emptying; NULL: none */
-struct plan *plan_new(struct log *l, struct segment *s, struct buf *table); /* its bytes pass; NULL: it is damaged */
-bool plan_may_seal_active(
-    const struct log *l); /* were the active segment sealed: would the one with the least be emptied? */
-/* Goes on looking through the table; true when it is through. *damaged: it cannot. */
+struct plan *plan_new(struct log *l, struct segment *s,
+                      struct buf *table);       /* the bytes of `table` pass; NULL: it is damaged */
+bool plan_may_seal_active(const struct log *l); /* would a segment be emptied if the active one were sealed, too? */
+/* Measures the next part of the table; true when all of it is measured. *damaged: the table is malformed. */
 bool plan_measure(struct plan *p, bool *damaged);
 bool plan_is_measured(const struct plan *p);
-bool plan_pays(const struct plan *p); /* looked through: is it worth emptying? */
-/* The next records to be moved lie in [*offset, *offset + *size); false: none is left. */
+bool plan_pays(const struct plan *p); /* measured: is it worth emptying? */
+/* The next part to be read: records to be moved lie in [*offset, *offset + *size) of the file. False: none is left. */
 bool plan_part(struct plan *p, uint32_t *offset, uint32_t *size);
-/* One after the other, of the part: offset and size; false: no more. */
+/* Takes the next record of that part. False: none is left. */
 bool plan_record(struct plan *p, uint32_t *offset, uint32_t *size);
 struct live_filter *plan_live(struct plan *p);
 bool plan_is_begun(const struct plan *p);
-uint64_t plan_rest(const struct plan *p); /* bytes, about, that it takes to move what is left of it */
+uint64_t plan_rest(const struct plan *p); /* about how many bytes moving the rest will take */
 void plan_free(struct plan *p);
-/* Bytes of the active segment's records that somebody wants; false: it has not looked at all of them yet, and goes on
- * when it is asked again. */
+/* *bytes: of the active segment's records that some queue wants. False: not all of them are measured yet; ask again
+ * next turn. */
 bool plan_measure_active(struct log *l, struct segment *s, uint64_t *bytes);
 void plan_stop_measuring_active(struct log *l);
 

@@ -1,35 +1,38 @@
-/* Reading a log's segments one by one, damage or not: for --check and --repair; the start reads them by the same
- * calls. Private to broker/store/log*.c. */
+/* Reading a log's segments one by one, damaged or not, for --check and --repair; start-up uses the reading calls,
+ * too. Private to broker/store/log*.c. */
 #ifndef SLUICE_BROKER_LOG_WALK_H
 #define SLUICE_BROKER_LOG_WALK_H
 
 #include "broker/store/log_parts.h"
 
+/* What a walk found in a segment. */
 struct walked {
     uint64_t id;
     uint64_t groups, records, events;
-    bool blank;       /* no header of a segment */
-    bool sealed;      /* ends with a table */
-    bool torn;        /* behind the last whole group a torn one begins */
-    uint64_t end;     /* behind the last whole group */
-    uint32_t damaged; /* stretches with whole groups behind them */
+    bool blank;       /* it has no valid header */
+    bool sealed;      /* it ends with a table */
+    bool torn;        /* something that is no whole group follows the last whole one */
+    uint64_t end;     /* the offset behind the last whole group */
+    uint32_t damaged; /* damaged places that whole groups follow */
 };
 
-/* All borrowed for the call; any may be NULL. */
+/* Callbacks of a walk. Arguments are borrowed for the call; a callback may be NULL. */
 struct walk {
     void *context;
-    /* Each record of each whole group, in order; `offset` of its header; `group` of the group's. */
+    /* Each record of each whole group, in order. `group` and `offset`: where the group's header and the record's are
+     * in the segment. */
     void (*record)(void *context, uint64_t segment, uint64_t group, uint64_t offset, const struct record *r);
-    /* [from, to) holds no whole group, what follows does. */
+    /* [from, to) has no whole group; at `to` there is one. */
     void (*damage)(void *context, uint64_t segment, uint64_t from, uint64_t to);
 };
 
-/* The segments' ids, ascending; the caller frees. An errno in *why. */
+/* The ids of the segments in the directory, ascending; the caller frees them. *why: 0 or an errno. */
 uint64_t *walk_list(struct files *files, size_t *count, int *why);
-/* Reads a whole file; 0 or an errno. */
+/* Replaces the content of `out` by a whole file; 0 or an errno. */
 int walk_read(struct files *files, const char *name, struct buf *out);
-/* Reads a segment without the zeros behind its last data, but for those that a group may reach into. */
+/* The same for a segment, without the zeros behind its last data, except those that a group could reach into. */
 int walk_read_segment(struct files *files, const char *name, struct buf *out);
+/* Walks through one segment; 0 or an errno. `l` only serves for its files and its key. */
 int walk_segment(struct log *l, uint64_t id, const struct walk *w, struct walked *out);
 
 #endif

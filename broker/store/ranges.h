@@ -1,6 +1,6 @@
-/* A set of sequences kept as sorted, disjoint, non-adjacent ranges: what was settled out of order, what is live.
- * Adding at the end and taking from the front cost O(1); the middle costs a binary search and a move of what lies
- * behind. */
+/* A set of sequences, kept as sorted, disjoint, non-adjacent ranges: what was settled out of order, what is live.
+ * Adding at the end and removing from the front cost O(1); in the middle a binary search, and moving the ranges on
+ * the shorter side. */
 #ifndef SLUICE_BROKER_RANGES_H
 #define SLUICE_BROKER_RANGES_H
 
@@ -19,18 +19,18 @@ struct ranges {
 };
 
 void ranges_free(struct ranges *r);
-/* Adds [first, end); what is there already stays. Returns how many sequences are new. */
+/* Adds [first, end). Returns how many of the sequences were not in the set before. */
 uint64_t ranges_add(struct ranges *r, uint64_t first, uint64_t end);
-/* Removes [first, end). Returns how many sequences went. */
+/* Removes [first, end). Returns how many of the sequences were in the set. */
 uint64_t ranges_remove(struct ranges *r, uint64_t first, uint64_t end);
 bool ranges_has(const struct ranges *r, uint64_t sequence);
 /* How many sequences of [first, end) are in the set. */
 uint64_t ranges_count_in(const struct ranges *r, uint64_t first, uint64_t end);
-/* The least sequence >= from that is in the set; false when there is none. *end: behind its range. */
+/* *first: the least sequence >= from that is in the set; *end: the end of its range. False: there is none. */
 bool ranges_next(const struct ranges *r, uint64_t from, uint64_t *first, uint64_t *end);
 /* The least sequence >= from that is NOT in the set. */
 uint64_t ranges_next_gap(const struct ranges *r, uint64_t from);
-/* The ranges in order, for writing them down. */
+/* The range number `index` (below count), in order. Valid until the set changes. */
 static inline const struct range *ranges_at(const struct ranges *r, size_t index)
 {
     return &r->items[r->head + index];
