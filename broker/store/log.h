@@ -84,11 +84,10 @@ struct log_info {
     uint64_t groups, group_bytes, event_bytes;
     uint64_t written_bytes; /* to files: groups, tables, checkpoints, moved events */
     uint64_t syncs, checkpoints, moved_events, freed_segments;
-    uint64_t
-        carried_groups; /* groups that found no place in a segment and became durable in a checkpoint (log_carry.c) */
-    bool carries;       /* a checkpoint that carries some is being written */
-    bool torn;          /* recovery cut off a torn tail */
-    bool unclean;       /* recovery found more than the last checkpoint: the stop before was not an orderly one */
+    uint64_t carried_groups; /* became durable in a checkpoint, because no segment had a place for them */
+    bool carries;            /* a checkpoint that carries some is being written */
+    bool torn;               /* recovery cut off a torn tail */
+    bool unclean;            /* recovery found more than the last checkpoint: the stop before was not an orderly one */
 };
 void log_info(const struct store *s, struct log_info *out);
 /* True when there was no room for another segment at the last try: the budget is used up, or the file system is full.

@@ -39,8 +39,8 @@ struct repair {
     void (*report)(void *context, const char *line);
     void *context;
     struct log *old; /* the old log as of the checkpoint; empty without one */
-    struct position
-        position;     /* where the log continues behind the checkpoint; segment 0: there is no usable checkpoint */
+    /* Where the log continues behind the checkpoint; segment 0: there is no usable checkpoint. */
+    struct position position;
     struct buf state; /* the core's, copied from the checkpoint */
     struct log *new;
     struct repair_queue *queues;

@@ -94,9 +94,8 @@ struct segment {
     uint64_t live_events, live_bytes;
 
     uint64_t file_bytes; /* its file, as disk use counts it: segment_size, or less where segments were smaller once */
-    uint64_t
-        prewritten; /* bytes of the file that were written before, as zeros or by a segment that had the file earlier */
-    bool begun_here; /* begun since the start, so its file has the configured size */
+    uint64_t prewritten; /* bytes of the file that were written before, as zeros or in its earlier use */
+    bool begun_here;     /* begun since the start, so its file has the configured size */
 
     /* For compaction (log_plan.c): what the last reading of its table found. */
     uint64_t measured_bytes;  /* of records that some queue wants, each once … */
