@@ -1,4 +1,5 @@
-/* The store's calls over the log. */
+/* The log as a store (store.h): opening, closing, and the short calls. The others are in log_share.c, log_settle.c
+ * and log_turn.c. */
 #include "broker/store/log_move.h"
 
 #include "base/xalloc.h"
@@ -41,7 +42,7 @@ void log_submit(struct log *l, enum file_kind kind, const char *name, uint64_t o
     struct file_op *op = new_op(kind, name, tag);
     op->offset = offset;
     op->size = size;
-    op->more = kind == FILE_WRITE && l->config.sync == LOG_SYNC_GROUP; /* its sync */
+    op->more = kind == FILE_WRITE && l->config.sync == LOG_SYNC_GROUP; /* its sync follows */
     op->wait = kind == FILE_SYNC && tag == TAG_COMMIT && wait_pays(l, l->commit_bytes);
     l->info.syncs += kind == FILE_SYNC;
     if (data) {
@@ -144,7 +145,7 @@ static enum store_status append(struct store *store, struct store_run *run, uint
         log_settle_in_group(l, g, run->leaving);
     struct log_queue *q = log_queue_of(l, run->queue, false);
     if (run->keep && q->cached_bytes + bytes <= l->config.cache_bytes) {
-        run->leaving = NULL; /* it has left */
+        run->leaving = NULL; /* the cache must not release it again */
         l->cache->ops->append(l->cache, run, ticket);
         q->cached_bytes += bytes;
     } else {

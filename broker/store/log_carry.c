@@ -1,12 +1,15 @@
-/* Groups that find no place. Events are let in only while they surely find one, but settlements, notes and moves are never refused, so
- * the reserve may be full of them before anything was freed. No segment can be begun then; a checkpoint can be written. It has all that
- * the waiting groups say, since the core's state and what is settled are as of now, whatever is placed. So a checkpoint carries them:
- * once it is durable they are, and need no place any more. What it does not name is freed as by any other.
+/* Groups that find no place in a segment. Events are admitted only while they surely find one. Settlements, notes and
+ * moves are never refused, so they may fill the reserve before anything is freed. Then no segment can be begun, but a
+ * checkpoint can be written, and it contains everything that the waiting groups say: it has the core's state and the
+ * settled ranges as of now, whether placed or not. So the checkpoint *carries* these groups: once it is durable they
+ * are, too, and need no place any more. It frees segments as any other checkpoint does.
  *
- * Events cannot be carried, since a checkpoint only says where they are. Moves need not be: what they copy is still where it was, and is
- * looked at again. While the checkpoint is on its way nothing is placed, or a start would read again what it has.
+ * Newly accepted events cannot be carried, because a checkpoint only says where events are. Moves are dropped: what
+ * they would have copied is still where it was, and is moved later. While the checkpoint is being written nothing is
+ * placed, or a start would apply again what the checkpoint has.
  *
- * Tickets are the groups' numbers. On disk there is no gap where groups were carried: the numbers there are less by log.carried. */
+ * A ticket is a group's number, counting the carried ones. The numbers on disk have no gaps: they are lower by
+ * log.carried. */
 #include "broker/store/log_parts.h"
 
 #include "base/mutation.h"
@@ -20,7 +23,7 @@ bool carry_is_barred(const struct log *l)
     return false;
 }
 
-/* Does what waits only lack room, and could go without? */
+/* Do the waiting groups only lack room, and may all of them be carried? */
 static bool may_carry(const struct log *l)
 {
     if (!l->first_closed || l->failed || l->committing || l->checkpointing || !l->no_room || l->spare_pending)

@@ -1,9 +1,10 @@
-/* Groups. What is put into the log gathers in the open group; a commit gives every gathered group its place in a segment, writes
- * them and syncs; meanwhile the next ones gather. One commit is under way at a time, so groups become durable in order and
- * a valid group behind a damaged one on disk is damage, never a reordered write.
+/* Groups. What is put into the log gathers in the open group. A commit gives every gathered group its place in a
+ * segment, writes and syncs them; meanwhile the next ones gather. Only one commit is under way at a time, so groups
+ * become durable in order: a valid group behind an invalid one on disk means damage, never a reordered write.
  *
- * Rolling over: a group that does not fit seals the active segment with its table and goes into the next, which was allocated
- * ahead (a spare). Who may take the last ones: log_room.c; what finds no place: log_carry.c. */
+ * Rolling over: a group that does not fit seals the active segment with its table and goes into the next segment,
+ * which was allocated ahead (a spare). log_room.c decides who may take the last spares, log_carry.c deals with groups
+ * that find no place. */
 #include "broker/store/log_move.h"
 
 #include "base/xalloc.h"
@@ -142,7 +143,7 @@ static void change(struct log *l, enum file_kind kind, const struct segment *s, 
     log_submit(l, kind, name, offset, 0, data, TAG_COMMIT);
 }
 
-/* Zeros behind it are not counted as written. */
+/* Does not count the zeros behind it as written. */
 static void write_padded(struct log *l, struct segment *s, uint64_t at, struct buf *b)
 {
     l->info.written_bytes -= pad_written(l, s, b, at);
@@ -165,7 +166,8 @@ static void write_group(struct log *l, struct segment *s, uint64_t number, struc
     write_padded(l, s, at, records);
 }
 
-/* Its header is on disk before anything is behind it: by the header a start knows a spare, which it need not read. */
+/* Syncs the header before anything is written behind it: a spare that still has the header of its file's earlier use
+ * was never written to, so a start need not read it. */
 static void begin_segment(struct log *l, uint64_t id)
 {
     struct segment *s = segment_add(l, id);
@@ -259,7 +261,7 @@ static void take_place(struct log *l, struct group *g)
     group_add_in_flight(l, g);
 }
 
-/* False when a group waits for a spare. */
+/* False when a group found no place. */
 static bool place_all(struct log *l)
 {
     close_open(l);
@@ -287,19 +289,21 @@ static void sync_by_interval(struct log *l)
         return;
     char name[FILE_NAME_SIZE];
     segment_name(name, segment_active(l)->id);
-    log_submit(l, FILE_SYNC, name, 0, l->written, NULL, TAG_SYNC); /* a sync's size: the groups it covers */
+    log_submit(l, FILE_SYNC, name, 0, l->written, NULL,
+               TAG_SYNC); /* `size` is not used by a sync: it holds the last group that this one covers */
     l->sync_waits = false;
     l->next_sync = mono_add_ms(l->now, l->config.sync_interval_ms);
 }
 
-/* For certain: of the last segment notes may have a quarter before it is moved. */
+/* Will what is moved fit into the last segment for certain? Notes may take a quarter of it first. */
 static bool fits_into_last(const struct log *l, const struct segment *s)
 {
     return !s->too_costly &&
            s->measured_cost + table_bound(0, 0, 0) <= l->config.segment_size - l->config.segment_size / 4;
 }
 
-/* Is most of it dead? What queues share is wanted until the last of them has settled it. */
+/* Is most of the active segment dead? A shared event is wanted until the last of its queues has settled it, so counts
+ * may mislead and the segment is measured. */
 static bool is_mostly_dead(struct log *l, struct segment *s)
 {
     uint64_t wanted = plan_wanted(s);
@@ -308,7 +312,8 @@ static bool is_mostly_dead(struct log *l, struct segment *s)
     return mostly && !l->measuring_active && wanted * 2 < s->size && (!last || fits_into_last(l, s));
 }
 
-/* No room for events, and the active segment, mostly dead, is full: only when it is sealed can it be emptied and freed. */
+/* There is no room for events, and the active segment is full and mostly dead: it must be sealed, because only a
+ * sealed segment can be emptied and freed. */
 static bool is_stuck(struct log *l)
 {
     struct segment *s = segment_active(l);
@@ -327,7 +332,7 @@ void group_commit(struct log *l)
     if (l->carry_through)
         return;
     if (!l->committing && !has_reason(l) && is_stuck(l) && roll_over(l))
-        l->committing = true; /* nothing is placed, so commit_through stays */
+        l->committing = true; /* no group was placed, so commit_through stays */
     if (l->committing || !has_reason(l))
         return;
     group_gather_settled(l);
@@ -377,7 +382,7 @@ void group_done(struct log *l, struct file_op *op)
     for (uint32_t i = l->segment_count; i-- > 0;) {
         struct segment *s = l->segments[i];
         if (s->written == s->size && i + 1 < l->segment_count)
-            break; /* the last one may be new and empty, behind one whose end was just written */
+            break; /* not at the last one: it may be new and empty, behind one whose end was just written */
         s->written = s->size;
     }
     if (l->config.sync == LOG_SYNC_GROUP)

@@ -1,5 +1,5 @@
-/* The log's secret key. It is drawn when the log is new, stands in a file of its own and in the header of every segment, so that neither
- * the loss of the file nor that of a header costs more than itself. */
+/* The log's secret key. It is drawn when the log is new. It is kept in a file of its own and in the header of every
+ * segment, so that losing the file or a header does not lose the key. */
 #include "broker/store/log_walk.h"
 
 #include <errno.h>
@@ -7,7 +7,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#define KEY_FILE_SIZE (LOG_KEY_SIZE + 8) /* the key, its checksum */
+#define KEY_FILE_SIZE (LOG_KEY_SIZE + 8) /* the key and its checksum */
 
 static bool find_in_file(struct log *l, bool *key_in_file, struct error *e)
 {

@@ -1,10 +1,12 @@
-/* Zeros behind what is written into a segment.
+/* Zeros behind what is written into a segment. They serve two purposes.
  *
- * To the end of a page, and so many that no group's header stands there: behind them may be what an earlier life of the file left, and a
- * start that finds zeros knows that no group was torn off. A page that is written whole need not be read first either.
+ * An end: at least a group header's worth of zeros, up to the end of a page. Behind them may be what the file's
+ * earlier use left; a start that finds zeros instead of a header knows that no group was torn off there. Filling the
+ * page also saves the system from reading it first.
  *
- * And where little is written at a time into a file that is only allocated, some way ahead. A sync of what was never written waits for
- * the file system's journal, since that has to say that it is written now; so one group waits for many. */
+ * Writing ahead: where small groups go into a file that is only allocated, up to AHEAD bytes more. The first sync of
+ * space that was never written waits for the file system's journal, which must record that it is written now; written
+ * ahead, one group pays that for many. */
 #include "broker/store/log_parts.h"
 
 #define PAGE  4096u
@@ -16,7 +18,7 @@ static void add_zeros(struct buf *b, uint64_t more)
     b->size += (size_t)more;
 }
 
-/* How far ahead; more than that at once goes without. */
+/* How far ahead to write. */
 static uint64_t ahead(const struct log *l)
 {
     return l->config.segment_size / 8 < AHEAD ? l->config.segment_size / 8 : AHEAD;

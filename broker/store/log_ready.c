@@ -1,5 +1,5 @@
-/* Start-up: getting ready to write. What runs later never appends to what a crash left, so the last segment is sealed where it
- * ends, and a new one is begun. */
+/* Start-up, last step: getting ready to write. The log never appends to what a crash left, so the last segment is
+ * sealed where its valid groups end, and a new one is begun. */
 #include "broker/store/log_recover.h"
 
 static bool apply(struct scan *c, enum file_kind kind, uint64_t id, uint64_t offset, uint64_t size, struct buf *data)
@@ -14,8 +14,8 @@ static bool apply(struct scan *c, enum file_kind kind, uint64_t id, uint64_t off
     return why == 0 ? true : error_set(c->e, "cannot write %s: %s", op.name, strerror(why));
 }
 
-/* A group that is whole behind the end goes: it is of a torn tail, and its number will be used again. What else is there passes for
- * nothing. */
+/* Overwrites the headers of whole groups behind the end: they belong to a torn tail, and their numbers will be used
+ * again. Anything else there is never taken for a group. */
 static bool clear_tail(struct scan *c, const struct segment *s)
 {
     struct group_header h;
@@ -52,7 +52,7 @@ static bool seal_last(struct scan *c, struct segment *s)
     return apply(c, FILE_WRITE, s->id, at, 0, &b) && apply(c, FILE_SYNC, s->id, 0, 0, NULL);
 }
 
-/* From where on nobody says that it was synced: neither a group behind it nor the checkpoint. */
+/* The offset from which on neither a later group nor the checkpoint states that the bytes were synced. */
 static uint64_t first_unsure(const struct scan *c, const struct segment *s)
 {
     uint64_t at = s->id == c->from.segment ? c->from.offset : SEGMENT_HEADER_SIZE;
@@ -66,11 +66,12 @@ static uint64_t first_unsure(const struct scan *c, const struct segment *s)
     return at > SEGMENT_HEADER_SIZE ? at : 0;
 }
 
-/* Its groups were read, but the process may have been killed before they were synced. From now on they count as durable: the table
- * that seals them says so, and must not be on disk before they are.
+/* Makes the groups of the last segment durable. They were read, but the process may have been killed before they were
+ * synced. From now on they count as durable: the table that seals the segment says so, and must not reach the disk
+ * before they do.
  *
- * Or their sync failed, and that is why the process ended. Then they are in the system's memory and may not be on disk, and no sync brings
- * them there any more, since for the system nothing is left to be written. So they are written again. */
+ * Syncing alone is not enough. If the process ended because their sync failed, they may be in the system's memory
+ * only, and no further sync brings them to disk: the system takes them for written. So they are written again. */
 static bool sync_last(struct scan *c, const struct segment *s)
 {
     struct buf b = { 0 };
@@ -98,7 +99,8 @@ static bool new_segment(struct scan *c, uint64_t id)
     return fine;
 }
 
-/* Removes what no longer counts: spares, what was written behind the end, and segments that a checkpoint had freed already. */
+/* Removes segment files that are not part of the log: spares, segments behind the end, and segments that a checkpoint
+ * had freed. */
 static bool remove_rest(struct scan *c)
 {
     for (size_t i = 0; i < c->count; i++) {

@@ -1,4 +1,5 @@
-/* A run that several queues have: its events once, behind the list of who has them, under which sequences. */
+/* SHARED records: a run that several queues have. The list of targets (each queue, and its sequence of the first
+ * event) comes first, then the events, once. */
 #include "broker/store/log_format.h"
 
 #include "proto/frame.h"

@@ -1,14 +1,17 @@
-/* Freed segments' files that are used again. A segment's file is kept under its own name, which no checkpoint has any more, until a spare is
- * wanted and it takes that one's name. Its bytes stay as they are: writing over what was written before needs nothing of the file system's
- * journal, as writing into what is only allocated does, and nothing is given back to the disk and asked for again. They pass for
- * nothing, since every checksum of a group has its segment's id in it (docs/log-format.md). */
+/* Recycling: freed segments' files are used again as spares. The file of a freed segment is kept under its own name,
+ * which no checkpoint names any more, until a spare is wanted; then it is renamed to that.
+ *
+ * Its bytes stay as they are. Overwriting them needs no journal write of the file system, unlike the first write into
+ * space that is only allocated, and no space is given back to the disk and requested again. The old bytes are never
+ * taken for groups, because every group's checksum covers its segment's id (docs/log-format.md). */
 #include "broker/store/log_parts.h"
 
 #include "base/mutation.h"
 
 #include <stdio.h>
 
-/* One whose file is longer or shorter than others is of no use. */
+/* Only a file of the configured length is worth keeping: of a segment begun since the start, and not made longer by a
+ * group larger than a segment. */
 static bool is_fit(const struct log *l, const struct segment *s)
 {
     return s->begun_here && s->size <= l->config.segment_size;
@@ -69,5 +72,5 @@ void recycle_failed(struct log *l, const struct file_op *op)
     if (l->recyclable_count < RECYCLABLE_MAX)
         l->recyclable[l->recyclable_count++] = id;
     else
-        segment_remove_file(l, id); /* others were freed meanwhile */
+        segment_remove_file(l, id); /* others were freed in the meantime */
 }

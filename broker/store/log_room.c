@@ -1,5 +1,6 @@
-/* Room in the active segment and its spares, and who has it. Events are admitted only while they fit without the last two spares: those
- * are for settling, moving and notes, for which nobody asks, and for a checkpoint when the disk is full (docs/log-format.md). */
+/* The room in the active segment and its spares, and who may use it. Events are admitted only while they fit without
+ * the last two spares. Those are reserved for settlements, moves and notes, which are never refused, and for a
+ * checkpoint when the disk is full (docs/log-format.md, "A full disk"). */
 #include "broker/store/log_move.h"
 
 #define ROOM_MARGIN 4096u
@@ -9,7 +10,8 @@ static uint64_t gathered(const struct log *l)
     return l->closed_bytes + (l->open ? group_bytes(l->open) : 0);
 }
 
-/* With so much of the active segment used, so many spares, and so much that waits to be placed. */
+/* The room for events with `used` bytes of the active segment used, so many spares, and `waiting` bytes of groups
+ * without a place. */
 static uint64_t room_with(const struct log *l, uint64_t used, uint32_t spares, uint64_t waiting)
 {
     if (l->no_room && spares == 0)
@@ -32,8 +34,8 @@ static uint64_t margin_of(const struct log *l)
     return l->config.segment_size / 8 < ROOM_MARGIN ? l->config.segment_size / 8 : ROOM_MARGIN;
 }
 
-/* Less than there is, by what the heads of runs cost beside what their events are counted for. A spare's worth of room must
- * remain, or nobody would ever be admitted to it. */
+/* Keeps a margin for the headers of runs. The margin must stay well below a spare's worth of room, or nothing would
+ * ever be admitted to a spare. */
 uint64_t room_for_events(const struct log *l)
 {
     uint64_t room = group_room(l), margin = margin_of(l);
@@ -50,7 +52,8 @@ bool room_is_tight(const struct log *l, uint64_t bytes)
     return l->spares <= RESERVED && (l->no_room || group_room(l) < bytes + l->config.segment_size / 4);
 }
 
-/* Spares that are kept for a checkpoint's sake: where it is the disk that is full, it needs the room of one. */
+/* How many spares are kept back for a checkpoint: one when the file system is full, because the checkpoint may need
+ * its room. When only the budget is used up, none: a checkpoint may exceed it. */
 static uint32_t kept(const struct log *l)
 {
     return segment_is_at_budget(l) ? 0 : 1;
@@ -67,7 +70,7 @@ bool group_has_place(const struct log *l, uint64_t bytes)
     return !l->no_room || l->spares > kept(l) || active_holds(l, gathered(l) + bytes);
 }
 
-/* Groups fill the active segment up to where the next one does not fit. */
+/* How many of the bytes still go into the active segment: groups fill it up to where the next one does not fit. */
 static uint64_t tail_for(const struct log *l, uint64_t used, uint64_t bytes)
 {
     used += l->config.segment_size / 8;
@@ -94,7 +97,7 @@ bool room_may_seal_active(const struct log *l)
     return l->spares > 1 || (l->spares > kept(l) && plan_may_seal_active(l));
 }
 
-/* What waits up to the last of what is moved; 0: nothing is. */
+/* Bytes of the waiting groups up to the last one with moved events; 0: there is none. */
 static uint64_t up_to_moves(const struct log *l)
 {
     uint64_t bytes = 0, all = 0;
@@ -105,14 +108,15 @@ static uint64_t up_to_moves(const struct log *l)
     return bytes;
 }
 
-/* Of the segment that is being emptied, and in no group yet. */
+/* Bytes of the segment being emptied that are in no group yet. */
 static uint64_t still_to_move(const struct log *l)
 {
     return l->plan ? plan_rest(l->plan) : 0;
 }
 
-/* In the last segment what is moved gives room back, once all of its segment is, while notes could be carried: most of it is not for these,
- * and none for a part of what is moved. */
+/* The rest of the last segment is mostly reserved for moved events: once all of a segment is moved, room is gained,
+ * while notes and settlements can be carried by a checkpoint. So groups without moves get a quarter of it, and moves
+ * get a place only if all that is left of their segment fits behind them: moving a part would free nothing. */
 bool room_is_reserved(const struct log *l)
 {
     if (!l->no_room || l->spares || !segment_is_at_budget(l) || carry_is_barred(l))
@@ -122,8 +126,14 @@ bool room_is_reserved(const struct log *l)
     return too_many || !active_holds(l, (moves ? moves : first) + still_to_move(l));
 }
 
-/* Where there was room a moment ago it may have been that of the last one itself, which a checkpoint had and gave back: whether there is
- * another shows when it comes. */
+/* The last spare is taken only if it is sure to be given back, or for newly accepted events, which have been promised
+ * a place:
+ *
+ *   the active segment has nothing live  it is freed by the next checkpoint;
+ *   moved events wait                    and all that is left of their segment fits into the spare, so that segment is freed.
+ *
+ * l->no_room is not asked: that there was room a moment ago may only mean that a checkpoint gave back the room of
+ * this very spare. Whether there is another segment shows when it is there. */
 bool room_may_take_spare(const struct log *l)
 {
     if (l->spares > 1 || carry_is_barred(l))

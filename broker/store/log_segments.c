@@ -1,6 +1,7 @@
-/* Segments, and where each queue's events are. A queue's extents say which sequences lie in which segment; an extent of the active
- * segment also has its runs' places, which become the segment's table when it is sealed and are read back from there when the
- * queue's backlog is. So memory holds an extent per queue and segment, not an entry per event. */
+/* Segments, and where each queue's events are. A queue's extents say which of its sequences are in which segment. An
+ * extent of the active segment also knows where its runs are. When the segment is sealed these places become its
+ * table, and they are read back from there when the queue's backlog is loaded. So memory holds an extent per queue
+ * and segment, not an entry per event. */
 #include "broker/store/log_parts.h"
 
 #include "base/xalloc.h"
@@ -106,7 +107,7 @@ void segment_forget_runs(struct log_queue *q, const struct segment *s)
 static uint32_t extent_index(const struct log_queue *q, uint64_t sequence)
 {
     if (q->extent_count && q->extents[0].end > sequence)
-        return 0; /* settling goes from the front */
+        return 0; /* the usual case: events settle from the front */
     uint32_t low = 0, high = q->extent_count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
@@ -160,7 +161,8 @@ void extent_add_run(struct extent *x, const struct table_entry *e)
     x->runs[x->run_count++] = *e;
 }
 
-/* Of shared runs there may be many queues' worth: their places are looked up in the table when they are wanted. */
+/* Remembers where a run is. A shared run may have a thousand queues, so its place is not kept in each of them: it is
+ * looked up in the segment's table when it is wanted (log_shared_runs.c). */
 static void know_run(struct extent *x, const struct table_entry *e, bool shared)
 {
     if (x->runs_incomplete)
@@ -177,7 +179,7 @@ void extent_add(struct log *l, struct segment *s, const struct table_entry *e, u
 {
     struct log_queue *q = log_queue_of(l, e->queue, false);
     if (!q)
-        return; /* forgotten meanwhile */
+        return; /* the queue was forgotten in the meantime */
     uint64_t early = ranges_count_in(&q->settled, e->first, e->first + e->count);
     q->placed_end = e->first + e->count;
     if (early == e->count) {
@@ -197,7 +199,8 @@ void extent_add(struct log *l, struct segment *s, const struct table_entry *e, u
     s->live_bytes += bytes;
 }
 
-/* Takes bytes off an extent and its segment; they are about when ranges were settled across extents. */
+/* Subtracts events and bytes from an extent and its segment. Returns the bytes subtracted: they are approximate where
+ * a settled range crossed extents, and the last event takes what is left. */
 static uint64_t take_bytes(struct extent *x, uint64_t events, uint64_t bytes)
 {
     if (x->live == events || bytes > x->live_bytes)
@@ -228,7 +231,7 @@ uint64_t extent_settle(struct log *l, struct log_queue *q, uint64_t first, uint6
         else
             i++;
     }
-    if (end > q->placed_end) /* settled before it was placed: purged at once, say */
+    if (end > q->placed_end) /* settled before it got its place: purged right away, for example */
         live += ranges_add(&q->settled, first > q->placed_end ? first : q->placed_end, end);
     q->live -= live;
     q->live_bytes -= q->live == 0 || bytes > q->live_bytes ? q->live_bytes : bytes;
@@ -247,14 +250,14 @@ void extent_drop_all(struct log *l, struct log_queue *q)
 
 /* ------------------------------------------------------------------ moving */
 
-/* Cuts [first, end) out of the extent at `i`, which holds all of it; what remains on both sides stays. The runs' places are read
- * again when they are wanted: a cut extent's runs would name more than it holds, which is harmless, so both sides keep a copy.
- * *bytes: of the events, about; then what was taken off for them. */
+/* Cuts [first, end) out of the extent at `i`, which holds all of it. What remains on both sides keeps the places of
+ * its runs; a run that reaches across the cut stays in both, which is harmless. *bytes in: approximately of the
+ * events; out: what was subtracted for them. Returns the index at which the events that were cut out belong. */
 static uint32_t cut_extent(struct log_queue *q, uint32_t i, uint64_t first, uint64_t end, uint64_t *bytes)
 {
     struct extent right = q->extents[i];
     struct extent *x = &q->extents[i];
-    uint64_t inside = end - first; /* all live: the caller looked */
+    uint64_t inside = end - first; /* all live: the caller made sure */
     uint64_t left_live = (first - x->first) - ranges_count_in(&q->settled, x->first, first);
     uint64_t total = x->live;
     *bytes = take_bytes(x, inside, *bytes);
@@ -262,7 +265,7 @@ static uint32_t cut_extent(struct log_queue *q, uint32_t i, uint64_t first, uint
     right.live = total - inside - left_live;
     right.runs = NULL;
     right.run_count = right.run_capacity = 0;
-    right.runs_incomplete = false; /* nothing moves out of the active segment */
+    right.runs_incomplete = false; /* nothing is moved out of the active segment */
     right.live_bytes = x->live ? x->live_bytes * right.live / x->live : 0;
     x->live = left_live;
     x->live_bytes -= right.live_bytes;
@@ -283,7 +286,7 @@ static uint32_t cut_extent(struct log_queue *q, uint32_t i, uint64_t first, uint
     return at;
 }
 
-/* What goes on where the extent before it ends becomes a part of that. */
+/* Inserts the moved extent, or merges it with the extent before it if it continues that one. */
 static void put_moved(struct log_queue *q, uint32_t at, struct extent moved, const struct table_entry *e, bool shared)
 {
     struct extent *x = at ? &q->extents[at - 1] : NULL;
@@ -319,7 +322,7 @@ void extent_move(struct log *l, struct segment *s, const struct table_entry *e, 
             return;
         struct extent *x = &q->extents[i];
         uint64_t from = next > x->first ? next : x->first;
-        from = ranges_next_gap(&q->settled, from); /* the first that is live */
+        from = ranges_next_gap(&q->settled, from); /* the first live one */
         uint64_t to = end < x->end ? end : x->end, settled, settled_end;
         if (from < to && ranges_next(&q->settled, from, &settled, &settled_end) && settled < to)
             to = settled;
@@ -369,7 +372,7 @@ void segment_drop_places(struct log *l, struct segment *s)
     free_table(s);
 }
 
-/* What is shared stands apart in the table. */
+/* Removes the entries of shared runs: the table on disk has a list of its own for these. */
 static void take_out_marks(struct segment *s)
 {
     uint32_t kept = 0;

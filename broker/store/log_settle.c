@@ -1,5 +1,5 @@
-/* How events leave: settled one by one or all that is left, given up in memory, their queue forgotten. Settlements gather by queue
- * until the next group takes them (group_gather_settled). */
+/* How events leave: settled one by one or all at once, released from memory, or forgotten with their queue.
+ * Settlements gather by queue until the next group takes them (group_gather_settled). */
 #include "broker/store/log_parts.h"
 
 #include "base/xalloc.h"
@@ -27,7 +27,7 @@ void log_uncache(struct log *l, struct log_queue *q, uint32_t queue, store_locat
         q->cached_bytes -= size < q->cached_bytes ? size : q->cached_bytes;
 }
 
-/* Without its head: what it was counted for. */
+/* Without the header of its lane form: as cached_bytes counts it. */
 static uint32_t event_size(struct log *l, uint32_t queue, store_locator at)
 {
     struct span lane;
@@ -91,7 +91,7 @@ struct rest {
     size_t count, capacity;
 };
 
-/* The live stretches of [first, end), each with its share of the `bytes` of `events`. */
+/* Adds the live ranges of [first, end), each with its share of the bytes: `events` events have `bytes`. */
 static void add_stretches(struct rest *s, const struct log_queue *q, uint64_t first, uint64_t end, uint64_t bytes,
                           uint64_t events)
 {
@@ -107,7 +107,7 @@ static void add_stretches(struct rest *s, const struct log_queue *q, uint64_t fi
     }
 }
 
-/* The first sequence of the run in that queue; 0: it does not have it. */
+/* The sequence of the run's first event in that queue; 0: the queue does not have the run. */
 static uint64_t first_of(const struct group *g, const struct group_run *run, uint32_t queue)
 {
     struct target_reader targets = group_targets(g, run);
@@ -131,7 +131,7 @@ static void add_unplaced(struct rest *s, const struct log_queue *q, const struct
     }
 }
 
-/* Each live stretch becomes a range of its own, so that replay finds nothing settled twice. */
+/* Each live range becomes a settled range of its own, so that replay never settles an event twice. */
 void log_settle_rest(struct store *store, uint32_t queue, uint64_t from, uint64_t bytes, enum store_cause cause)
 {
     struct log *l = log_self(store);
@@ -147,7 +147,7 @@ void log_settle_rest(struct store *store, uint32_t queue, uint64_t from, uint64_
     for (size_t i = 0; i < s.count; i++) {
         struct settled_range *r = &s.ranges[i];
         if (i + 1 == s.count || r->bytes > bytes)
-            r->bytes = bytes; /* the shares are about, their sum is not */
+            r->bytes = bytes; /* the shares are approximate, their sum is exact */
         bytes -= r->bytes;
         r->cause = cause;
         extent_settle(l, q, r->first, r->end, r->bytes);

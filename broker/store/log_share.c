@@ -1,12 +1,13 @@
-/* The store's call for what several queues take: one record in the open group, whatever their number. From there on each queue's part is its
- * own (log_segments.c), and the segment lives until the last of them has let go. */
+/* The store's call for events that several queues take: one record in the open group, however many the queues are.
+ * From then on each queue settles and moves its part on its own (log_segments.c), and the segment stays until the
+ * last of them has settled everything in it. */
 #include "broker/store/log_parts.h"
 
 #include "base/xalloc.h"
 
 #include <stdlib.h>
 
-/* Does any queue keep them in memory? One that has its fill does not. */
+/* Clears `keep` of queues whose cache is full. True: some queue keeps the events in memory. */
 static bool share_is_kept(struct log *l, struct store_share *share, struct store_target *targets, uint64_t bytes)
 {
     bool kept = false;
@@ -19,10 +20,10 @@ static bool share_is_kept(struct log *l, struct store_share *share, struct store
     return kept;
 }
 
-/* The most that a queue more costs: in the record, and in the table. */
+/* The most that one more queue costs, in the record and in the table. */
 #define TARGET_BYTES 32u
 
-/* The events once, for all of them. */
+/* Appends the events once, for all queues. */
 static void put_share(struct log *l, struct group *g, const struct store_share *share, uint64_t bytes)
 {
     struct run_target *targets = xcalloc(share->target_count, sizeof *targets);
@@ -52,7 +53,7 @@ static void put_share(struct log *l, struct group *g, const struct store_share *
     free(targets);
 }
 
-/* The note stands with the first. */
+/* A single target gets a plain run, with the first target's note. */
 enum store_status log_share(struct store *store, struct store_share *share, uint64_t *ticket)
 {
     struct log *l = log_self(store);

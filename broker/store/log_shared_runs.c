@@ -1,6 +1,7 @@
-/* Of the active segment: where the runs are that several queues have. A topic may have a thousand queues, so what memory holds of such a run
- * does not grow with them while neighbours go the same way: its targets are those of the first of its kind, so many events behind.
- * Otherwise they are kept as they are written. An extent finds its runs in the table when it is loaded from. */
+/* Where the shared runs of the active segment are. A topic may have a thousand queues. So while consecutive runs have
+ * the same targets and continue each other in every queue, memory holds the targets once: of the first run, and of
+ * each later one how many events behind the first it is. An extent looks up its shared runs in the segment's table
+ * when it is loaded from. */
 #include "broker/store/log_parts.h"
 
 #include "base/xalloc.h"
@@ -10,7 +11,7 @@ static struct target_reader targets_of(const struct segment *s, const struct sha
     return targets_open(span_of(s->share_targets.data + p->targets_at, p->targets_size), p->target_count, past);
 }
 
-/* Does each queue go on where that run ended in it? */
+/* Does the next run have the same queues, and continue the one before in each? */
 static bool goes_on(const struct segment *s, const struct shared_place *before, struct target_reader next,
                     uint32_t count)
 {

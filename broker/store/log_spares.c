@@ -1,6 +1,6 @@
-/* Segments' files: allocated ahead (spares), so that writing needs no room, and removed when nothing in them is needed. A lack of room is
- * waited out, whichever of the two meets it (file systems that copy on write want room for a removal, too); any other error is a disk
- * that fails. */
+/* Segments' files: allocated ahead (spares), so that writing needs no new room, and removed when nothing in them is
+ * needed. When there is no room for either (copy-on-write file systems need some for a removal, too), it is tried
+ * again every second. Any other error is a failing disk. */
 #include "broker/store/log_parts.h"
 
 #include "base/xalloc.h"
@@ -9,7 +9,7 @@
 
 #define AGAIN_MS 1000
 
-/* The active one, its spares, and one for checkpoints and what waits to be freed. */
+/* The active segment, its spares, and one segment's worth for checkpoints and for what waits to be freed. */
 uint64_t log_least_budget(uint64_t segment_size)
 {
     return segment_size * (2 + SPARES);
@@ -80,15 +80,18 @@ static void lacks_room(struct log *l)
     l->spare_again = mono_add_ms(l->now, AGAIN_MS);
 }
 
-/* Groups that are closed and not placed, though no commit is under way: there is no segment for them, or none but the last. */
+/* Closed groups wait although no commit is under way: there is no segment for them, or only the last one. */
 static bool is_waited_for(const struct log *l)
 {
     return l->spares <= 1 && l->first_closed && !l->committing;
 }
 
-/* A checkpoint that lacked room comes first, unless it waits itself: it begins when everything is placed. One that is on its way where there is
- * no room has what there is: it may need a spare's, and may free more. And what is being removed may be the very one that would come, and stay
- * for want of room. */
+/* May a spare be allocated now? Not while
+ *
+ *   - a removal is under way: it may be of the very file that would be made, and it may fail for lack of room;
+ *   - there was no room, and a checkpoint is being written: it may need that room, and may free more;
+ *   - a checkpoint lacked room: it goes first, unless waiting groups need the spare, because it begins only after they
+ *     are placed. */
 static bool may_come(const struct log *l)
 {
     return !l->failed && !l->spare_pending && !l->removing && !(l->no_room && l->checkpointing) &&
@@ -101,13 +104,13 @@ mono_t segment_due(const struct log *l)
     return l->leftover_count ? mono_min(at, l->remove_again) : at;
 }
 
-/* One at a time: were the first of two to fail and the second to succeed, there would be a gap before it. */
+/* One at a time: if the first of two failed and the second succeeded, there would be a gap between the segments. */
 void segment_want_spares(struct log *l)
 {
     if (!may_come(l))
         return;
     while (l->spares < SPARES && take_leftover(l, segment_active(l)->id + l->spares + 1))
-        l->spares++; /* it was given up, and is still there */
+        l->spares++; /* it was given up, but its file could not be removed */
     if (l->spares == SPARES || (l->no_room && mono_before(l->now, l->spare_again)))
         return;
     char name[FILE_NAME_SIZE];

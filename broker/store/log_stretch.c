@@ -1,6 +1,6 @@
-/* What of a run is copied when its segment is emptied. Queues that share a run settle its events one by one and each at its own pace, so the
- * run falls into stretches of neighbours that the same queues still want; each stretch is written once, for all of them. Nobody's
- * copy says that it has what is settled or lies elsewhere. */
+/* Splits a run into stretches when its segment is emptied; log_move.h says what these are. A copied stretch has only
+ * the queues that want it as targets, so no copy claims events that are settled, or that have their place in another
+ * segment. */
 #include "broker/store/log_move.h"
 
 #include "base/xalloc.h"
@@ -109,7 +109,7 @@ static void make_room(struct live_filter *live, uint32_t count)
 struct stretches live_stretches(struct live_filter *live, const struct table_entry *e, struct target_reader targets)
 {
     uint32_t count = 0;
-    make_room(live, targets.left + 1); /* one is read ahead */
+    make_room(live, targets.left + 1); /* +1: target_next fills one slot before the end is known */
     if (targets.left == 0)
         live->targets[count++] = (struct run_target){ e->queue, e->first };
     while (target_next(&targets, &live->targets[count]))

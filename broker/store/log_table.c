@@ -1,13 +1,14 @@
-/* The table that seals a segment: where each queue's runs are, settled or not. Version 1 lists runs of single queues; version 2, used where
- * there are shared ones, lists these behind them by their place. Neighbours mostly go to the same queues, each going on where it
- * ended: they cost a few bytes however many queues that are. */
+/* TABLE records: a table seals a segment and says where each queue's runs are, settled or not. Version 1 lists runs
+ * of single queues. Version 2, used if there are shared runs, lists these behind them, by offset. Consecutive shared
+ * runs mostly go to the same queues and continue each other there: such a run costs a few bytes, however many queues
+ * it has. */
 #include "broker/store/log_format.h"
 
 #include <stdlib.h>
 
 #define COUNT_MAX    (UINT64_C(1) << 53)
-#define ENTRY_BOUND  40u /* most bytes of one entry: varints of 5, 8, 5, 5, 5 and some */
-#define SHARED_BOUND 24u /* varints of 5, 5, 5, 5 and some, without the targets */
+#define ENTRY_BOUND  40u /* the most bytes of one entry: varints of 5, 8, 5, 5, 5, and a margin */
+#define SHARED_BOUND 24u /* varints of 5, 5, 5, 5, and a margin; without the targets */
 
 static void add_varint(struct buf *b, uint64_t value)
 {
@@ -25,7 +26,7 @@ static int by_queue(const void *a, const void *b)
     return x->first < y->first ? -1 : x->first > y->first;
 }
 
-/* A run that was cut into several extents comes once for each. */
+/* Runs with the same offset are the same run; it is written once. */
 static size_t without_repeats(struct table_entry *entries, size_t count)
 {
     size_t kept = 0;
@@ -54,7 +55,7 @@ static void put_entries(struct buf *b, const struct table_entry *entries, size_t
     }
 }
 
-/* Those that go on from the one before share its targets' bytes (log_shared_runs.c). */
+/* A run that continues the one before it shares its targets' bytes (log_shared_runs.c). */
 static bool goes_on(const struct table_item *before, const struct table_item *s)
 {
     return before && before->targets.data == s->targets.data && before->past + before->e.count == s->past;
@@ -130,7 +131,7 @@ static enum log_status next_entry(struct table_reader *t, struct table_item *out
     return LOG_OK;
 }
 
-/* The targets' bytes are checked here, so that whoever reads them need not. */
+/* Checks the targets here, so that their readers need not. */
 static bool take_targets(struct table_reader *t, uint64_t count)
 {
     struct span rest = span_of(t->r.at, (size_t)(t->r.end - t->r.at));

@@ -1,4 +1,5 @@
-/* A loop's turn: what the disk did is taken, what can be started is, and what is news for the core waits for its poll. */
+/* The loop's turn: takes what the disk completed, starts what can be started, and keeps completions for the core's
+ * next poll. */
 #include "broker/store/log_parts.h"
 
 #include <stdlib.h>
@@ -37,7 +38,7 @@ void log_flush(struct store *store, mono_t now)
     segment_want_spares(l);
     load_advance(l);
     compact_consider(l);
-    take_done(l); /* what was waited for */
+    take_done(l); /* operations that `submit` waited for */
 }
 
 bool log_has_news(const struct store *store)
@@ -46,7 +47,8 @@ bool log_has_news(const struct store *store)
     return l->failed ? l->reported != UINT64_MAX : l->durable != l->reported;
 }
 
-/* What flush found done is told by the next poll, and no descriptor will say so again: that poll is due at once. */
+/* What flush found done is reported by the next poll. No descriptor will announce it again, so that poll is due at
+ * once. */
 mono_t log_due(const struct store *store)
 {
     const struct log *l = (const struct log *)(const void *)store;
@@ -78,7 +80,7 @@ static bool poll_durable(struct log *l, struct store_completion *out)
     return true;
 }
 
-/* Takes out what was settled since it was read. */
+/* Removes the events that were settled since they were read. */
 static void drop_settled(struct log *l, struct load *d)
 {
     struct log_queue *q = log_queue_of(l, d->queue, false);

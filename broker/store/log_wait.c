@@ -1,9 +1,16 @@
-/* Who waits for a commit's sync. A thread does, so that the loop goes on meanwhile; but to tell the thread and to hear from it are two
- * hand-overs between threads, which cost as much as the sync of a small group on a good disk. So whoever commits waits itself where its
- * owner says that nobody else needs it meanwhile, the group is small, and the disk has been quick for a while: one that was not has
- * a row of syncs waited for by the thread before it is trusted again; so has one whose writes are slow, as where the file system is
- * mounted to sync each of them, and a sync has nothing left to do. Quick is what a disk in the same machine is: one behind a network
- * may stand still for a minute, and a loop that waits for it hears nobody. */
+/* Whether the loop waits for a commit's sync itself.
+ *
+ * Normally the disk thread does, and the loop goes on meanwhile. But telling the thread and hearing from it are two
+ * hand-overs between threads, and these cost as much as the sync of a small group on a good disk. So the loop waits
+ * itself if all of this holds:
+ *
+ *   - the owner says that nobody else needs the loop meanwhile (log_may_wait);
+ *   - the commit is small (SMALL_BYTES);
+ *   - the last QUICK_ROW syncs, and the writes between them, took QUICK_NS at most.
+ *
+ * A single slow write or sync starts the count again. Writes count because a file system may be mounted to sync each
+ * of them, and leave nothing to the sync. QUICK_NS is what a disk in the same machine manages: one behind a network
+ * may stand still for a minute, and a loop that waits for it serves nobody. */
 #include "broker/store/log_parts.h"
 
 #define SMALL_BYTES (UINT64_C(64) << 10)
@@ -17,7 +24,8 @@ void log_may_wait(struct store *store, bool may)
 
 bool wait_pays(const struct log *l, uint64_t bytes)
 {
-    bool small = l->config.sync == LOG_SYNC_GROUP && bytes <= SMALL_BYTES; /* else a sync is of many commits */
+    bool small =
+        l->config.sync == LOG_SYNC_GROUP && bytes <= SMALL_BYTES; /* with other settings a sync covers many commits */
     return small && l->may_wait && l->quick_syncs >= QUICK_ROW;
 }
 

@@ -1,10 +1,12 @@
-/* Events in process memory. Each queue fills blocks in order; an event lies in its block in the form a lane wants
- * (BATCH_EVENT_TAG, size, bytes), so neighbours leave by one copy. A block is freed with its last event. What goes to several
- * queues lies in blocks of whom it was sent to, and counts there once for each queue.
+/* Events in process memory, in blocks. Each queue fills its blocks in order. An event is stored in its lane form
+ * (BATCH_EVENT_TAG, size, bytes), so that neighbours go onto a lane by one copy. A block is freed with its last
+ * event. An event fanned out to several queues is stored once, in a block of the topic it was published to; the block
+ * counts one live reference per queue.
  *
- * A locator is the block's index and the event's offset in it, so that no pointer leaks through the seam. Blocks grow
- * with the queue, from 1 KiB to 64 KiB: ten thousand quiet queues cost ten thousand small blocks, a busy one allocates
- * once per few hundred events. An event beyond a block's size gets a block of its own. */
+ * A locator is the block's index and the event's offset in the block, so that no pointer leaks through the seam.
+ * Blocks grow with the queue, from 1 KiB to 64 KiB: ten thousand quiet queues cost ten thousand small blocks, and a
+ * busy queue allocates once per few hundred events. An event of more than 16 KiB that does not fit into the open
+ * block gets a block of its own. */
 #include "broker/store/store.h"
 
 #include "base/xalloc.h"
@@ -24,13 +26,13 @@
 struct block {
     uint32_t size;  /* bytes of data */
     uint32_t fill;  /* bytes used */
-    uint32_t live;  /* events not yet settled, in each queue that has them */
-    uint32_t queue; /* whose it is */
-    bool shared;    /* several queues' */
+    uint32_t live;  /* events that are not settled or released, once for each queue */
+    uint32_t queue; /* the queue or topic that fills it */
+    bool shared;    /* its events belong to other queues (a topic's) */
     uint8_t data[];
 };
 
-struct writer { /* a queue's place to put the next event */
+struct writer { /* where a queue's (or topic's) next event goes */
     uint32_t queue;
     uint32_t open; /* block being filled, or NO_BLOCK */
     uint32_t next_size;
@@ -43,10 +45,10 @@ struct memory_store {
     uint32_t block_count, block_capacity;
     uint32_t *free_indices;
     uint32_t free_count, free_capacity;
-    struct block *spare[SPARE_BLOCKS]; /* of MOST_BLOCK */
+    struct block *spare[SPARE_BLOCKS]; /* freed blocks of MOST_BLOCK bytes, for use again */
     uint32_t spare_count;
     struct writer *writers;
-    struct writer *last; /* the writer of the last append: runs of one queue are the rule */
+    struct writer *last; /* the writer used last: consecutive appends are mostly to one queue */
     uint64_t bytes, moves;
 };
 
@@ -101,7 +103,7 @@ static void free_block(struct memory_store *m, uint32_t index)
         free(b);
 }
 
-/* NULL: nothing was put there yet, or it was forgotten. */
+/* NULL: the queue never got an event, or was forgotten. */
 static struct writer *find_writer(const struct memory_store *m, uint32_t queue)
 {
     if (m->last && m->last->queue == queue)
@@ -125,7 +127,7 @@ static struct writer *writer_of(struct memory_store *m, uint32_t queue)
     return w;
 }
 
-/* Stops filling the writer's block; it goes when its last event does. */
+/* Stops filling the writer's block. The block is freed with its last event: now, if it has none. */
 static void shut_block(struct memory_store *m, struct writer *w)
 {
     if (w->open != NO_BLOCK && m->blocks[w->open]->live == 0)
@@ -133,13 +135,13 @@ static void shut_block(struct memory_store *m, struct writer *w)
     w->open = NO_BLOCK;
 }
 
-/* A block with room for `need` bytes. */
+/* Finds or makes a block with room for `need` bytes. */
 static uint32_t block_with_room(struct memory_store *m, struct writer *w, uint32_t need)
 {
     if (w->open != NO_BLOCK && m->blocks[w->open]->size - m->blocks[w->open]->fill >= need)
         return w->open;
     if (need > MOST_BLOCK / 4)
-        return new_block(m, w->queue, need); /* its own: it would waste the rest of a shared one */
+        return new_block(m, w->queue, need); /* a block of its own: in the open one it would waste what is left there */
     shut_block(m, w);
     while (w->next_size < need)
         w->next_size *= 2;
@@ -154,7 +156,7 @@ static store_locator locator_of(uint32_t block, uint32_t offset)
     return ((uint64_t)block + 1) << 32 | offset;
 }
 
-/* `holders`: queues that have it. */
+/* `holders`: how many queues have the event. */
 static void put_event(struct memory_store *m, struct writer *w, struct store_event *e, uint32_t holders, bool shared)
 {
     uint32_t need = (uint32_t)e->event.size + EVENT_HEADER_MAX;
@@ -221,9 +223,9 @@ static void release(struct store *store, uint32_t queue, store_locator at)
         free_block(m, index);
         return;
     }
-    b->fill = 0; /* the queue ran empty: fill the same block again, unless it is a big one */
+    b->fill = 0; /* the open block ran empty: fill it again, unless it is a big one */
     if (b->size > LEAST_BLOCK * 4) {
-        w->next_size = b->size / 2; /* a queue that stays quiet comes back to small blocks */
+        w->next_size = b->size / 2; /* so a queue that becomes quiet returns to small blocks */
         w->open = NO_BLOCK;
         free_block(m, index);
     }
