@@ -46,7 +46,7 @@ static void default_text(const struct setting *row, char out[64])
     } else if (row->type == SETTING_NUMBER && row->number) {
         snprintf(out, 64, " [%lld]", (long long)row->number);
     } else if (row->type == SETTING_BOOL && row->number) {
-        snprintf(out, 64, " [true; =false behind it turns it off]");
+        snprintf(out, 64, " [true; append =false to turn it off]");
     }
 }
 
@@ -93,10 +93,10 @@ static void print_help(const struct start *s)
     }
     printf("  %-32s %s\n  %-32s %s\n  %-32s %s\n  %-32s %s\n", "--config FILE", "read settings from a YAML file",
            "--check-config", "check the settings and exit", "--version", "print the version and exit", "--help",
-           "print this and exit");
-    printf("\nEvery option is a key of the YAML file (--a-b is a_b there, or a: {b} where a is a group) and an "
-           "environment\n"
-           "variable (SLUICE_A_B). Flags win over the environment, which wins over the file.\n");
+           "print this help and exit");
+    printf(
+        "\nEvery option is also a key of the YAML file (--a-b is a_b, or a: {b} if a is a group) and an environment\n"
+        "variable (SLUICE_A_B). Flags override the environment, which overrides the file.\n");
     print_groups(s->settings);
     print_sections(s->settings);
 }

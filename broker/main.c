@@ -117,8 +117,8 @@ int main(int argc, char **argv)
         return offline;
     settings_main(broker_settings(&options), &options, "sluice-broker",
                   "Keeps bounded queues for the services and sidecars that attach to it.\n"
-                  "While it does not run: --check DIR reads a data directory and reports damage;\n"
-                  "--repair DIR TO writes what is whole in it to a new one.",
+                  "While no broker uses the directory: --check DIR reads it and reports damage;\n"
+                  "--repair DIR TO writes what is intact in DIR to a new directory TO.",
                   argc, argv);
     log_configure("sluice-broker", options.log_level, options.log_format);
     sigset_t signals;

@@ -99,8 +99,7 @@ int main(int argc, char **argv)
     standard_fds_hold();
     tune_malloc();
     settings_main(sidecar_settings(&options), &options, "sluice-sidecar",
-                  "Publishes, takes and looks into a Sluice broker's queues over HTTP, for the application beside it.",
-                  argc, argv);
+                  "Gives the application beside it access to the queues of a Sluice broker over HTTP.", argc, argv);
     log_configure("sluice-sidecar", options.log_level, options.log_format);
     raise_limits();
     signal(SIGPIPE, SIG_IGN);

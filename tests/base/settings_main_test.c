@@ -160,7 +160,7 @@ static void help_lists_every_flag_with_its_default(void **state)
                                           "Groups of the file: app: {name}, allow: {hosts}.\n" };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         assert_output_has(wanted[i]);
-    assert_output_has("refuse doubtful input [true; =false behind it turns it off]\n");
+    assert_output_has("refuse doubtful input [true; append =false to turn it off]\n");
     assert_output_has("say everything\n");
 }
 

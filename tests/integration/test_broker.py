@@ -153,7 +153,7 @@ def test_a_queue_on_disk_without_a_data_directory_is_refused(tmp_path):
 
 def test_help_names_what_only_the_file_has_and_how_a_switch_is_turned_off():
     said = run("sluice-broker", "--help").stdout
-    assert said.endswith("In the file only: queues:, topics:.\n") and "[true; =false behind it turns it off]" in said
+    assert said.endswith("In the file only: queues:, topics:.\n") and "[true; append =false to turn it off]" in said
     assert run("sluice-broker", "--same-cpu=false", "--check-config").returncode == 0
     assert run("sluice-sidecar", "--help").stdout.endswith("In the file only: subscriptions:.\n")
 
