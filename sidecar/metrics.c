@@ -115,7 +115,7 @@ static void write_duration(const struct api_route *route, const struct route_met
 
 static void write_durations(const struct metrics *m, struct buf *b)
 {
-    head(b, "sluice_http_request_duration_seconds", "histogram", "from a whole request to its answer");
+    head(b, "sluice_http_request_duration_seconds", "histogram", "time from a complete request to its answer");
     for (size_t i = 0; i < m->count; i++) {
         if (m->by_route[i].statuses[0].status)
             write_duration(&m->routes[i], &m->by_route[i], b);
@@ -124,7 +124,7 @@ static void write_durations(const struct metrics *m, struct buf *b)
 
 static void write_published(const struct metrics *m, struct buf *b)
 {
-    head(b, "sluice_published_events_total", "counter", "events of publishes, by what became of them");
+    head(b, "sluice_published_events_total", "counter", "published events, by result");
     for (unsigned i = 0; i < 64; i++) {
         if (m->published[i] || i == REASON_ok)
             buf_printf(b, "sluice_published_events_total{result=\"%s\"} %" PRIu64 "\n",
@@ -143,7 +143,7 @@ static void write_usage(const char *prefix, const char *whose, const struct usag
         { "cpu_seconds_total", "counter", "user and system CPU time of", (double)u->cpu_ns / 1e9 },
         { "resident_memory_bytes", "gauge", "resident memory of", (double)u->resident_bytes },
         { "open_fds", "gauge", "open file descriptors of", (double)u->open_fds },
-        { "max_fds", "gauge", "most file descriptors that may be open of",
+        { "max_fds", "gauge", "maximum number of open file descriptors of",
           u->max_fds == UINT64_MAX ? 0 : (double)u->max_fds },
     };
     char name[64], help[96];
@@ -163,23 +163,23 @@ static void write_link(const struct uplink *u, struct buf *b)
     lone(b, "sluice_attaches_total", "counter", "times attached, resumed sessions included", (double)s.client.attaches);
     lone(b, "sluice_link_frames_sent_total", "counter", "frames to the broker", (double)s.client.frames_out);
     lone(b, "sluice_link_frames_received_total", "counter", "frames from the broker", (double)s.client.frames_in);
-    lone(b, "sluice_link_frames_resent_total", "counter", "frames sent again", (double)s.client.resent);
-    lone(b, "sluice_link_round_trip_seconds", "gauge", "a round trip to the broker, smoothed",
+    lone(b, "sluice_link_frames_resent_total", "counter", "frames resent", (double)s.client.resent);
+    lone(b, "sluice_link_round_trip_seconds", "gauge", "smoothed round-trip time to the broker",
          (double)s.client.rtt_ms / 1000);
     lone(b, "sluice_undecided_events", "gauge", "events published here whose outcome is not known yet",
          (double)s.client.undecided_events);
     lone(b, "sluice_undecided_bytes", "gauge", "bytes of events published here whose outcome is not known yet",
          (double)s.client.undecided_bytes);
     lone(b, "sluice_taken_events_total", "counter", "events handed to takes and pushes", (double)s.taken_events);
-    lone(b, "sluice_waiting_takes", "gauge", "takes, and free slots of subscriptions, that wait for events",
+    lone(b, "sluice_waiting_takes", "gauge", "takes and free subscription slots that wait for events",
          (double)s.waiting_takes);
     lone(b, "sluice_held_events", "gauge", "events taken or pushed here and not yet settled", (double)s.held_events);
-    lone(b, "sluice_consumed_queues", "gauge", "queues consumed or stood by for here", (double)s.queues);
+    lone(b, "sluice_consumed_queues", "gauge", "queues that this sidecar consumes or stands by for", (double)s.queues);
 }
 
 void metrics_write(const struct metrics *m, const struct uplink *u, uint32_t connections, struct buf *b)
 {
-    head(b, "sluice_build_info", "gauge", "the version that runs");
+    head(b, "sluice_build_info", "gauge", "the running version");
     buf_printf(b, "sluice_build_info{version=\"%s\"} 1\n", SLUICE_VERSION);
     write_requests(m, b);
     write_durations(m, b);
@@ -193,20 +193,20 @@ void metrics_write(const struct metrics *m, const struct uplink *u, uint32_t con
 
 void metrics_write_broker(const struct broker_info *i, struct buf *b)
 {
-    lone(b, "sluice_broker_uptime_seconds", "gauge", "since the broker's start", (double)i->uptime_ms / 1000);
+    lone(b, "sluice_broker_uptime_seconds", "gauge", "time since the broker started", (double)i->uptime_ms / 1000);
     lone(b, "sluice_broker_sessions", "gauge", "attached clients", (double)i->sessions);
     lone(b, "sluice_broker_queues", "gauge", "queues", (double)i->queues);
     lone(b, "sluice_broker_memory_used_bytes", "gauge", "bytes that count against memory_budget",
          (double)i->memory_used);
     lone(b, "sluice_broker_memory_budget_bytes", "gauge", "memory_budget: beyond it publishes wait, then get 429",
          (double)i->memory_budget);
-    lone(b, "sluice_broker_frames_received_total", "counter", "frames in", (double)i->frames_in);
-    lone(b, "sluice_broker_frames_sent_total", "counter", "frames out", (double)i->frames_out);
-    lone(b, "sluice_broker_frames_resent_total", "counter", "frames sent again", (double)i->resent);
+    lone(b, "sluice_broker_frames_received_total", "counter", "frames received", (double)i->frames_in);
+    lone(b, "sluice_broker_frames_sent_total", "counter", "frames sent", (double)i->frames_out);
+    lone(b, "sluice_broker_frames_resent_total", "counter", "frames resent", (double)i->resent);
     lone(b, "sluice_broker_frames_rejected_total", "counter", "frames dropped: malformed, stale or foreign",
          (double)i->rejected);
     lone(b, "sluice_broker_rejected_bytes_total", "counter", "bytes of dropped frames", (double)i->rejected_bytes);
-    lone(b, "sluice_broker_ingress_rebinds_total", "counter", "times a flood made the ingress bind again",
+    lone(b, "sluice_broker_ingress_rebinds_total", "counter", "times a flood made the broker bind its ingress again",
          (double)i->rebinds);
     lone(b, "sluice_broker_denied_total", "counter", "times a peer was denied for sending garbage", (double)i->denied);
     lone(b, "sluice_broker_sessions_ended_total", "counter", "sessions ended by timeout or violation",
@@ -214,14 +214,14 @@ void metrics_write_broker(const struct broker_info *i, struct buf *b)
     lone(b, "sluice_broker_accepted_events_total", "counter", "events accepted by all queues",
          (double)i->ledger.accepted);
     lone(b, "sluice_broker_disk_used_bytes", "gauge", "bytes of the log's files", (double)i->disk_used);
-    lone(b, "sluice_broker_disk_budget_bytes", "gauge", "most bytes of the log's files", (double)i->disk_budget);
+    lone(b, "sluice_broker_disk_budget_bytes", "gauge", "maximum size of the log's files", (double)i->disk_budget);
     lone(b, "sluice_broker_disk_full", "gauge", "1 while durable publishes find no room and the log cannot grow",
          i->disk_full ? 1 : 0);
     lone(b, "sluice_broker_disk_written_bytes_total", "counter", "bytes written to the log's files",
          (double)i->disk_written);
-    lone(b, "sluice_broker_disk_syncs_total", "counter", "fdatasyncs of the log's files", (double)i->disk_syncs);
+    lone(b, "sluice_broker_disk_syncs_total", "counter", "fdatasync calls on the log's files", (double)i->disk_syncs);
     lone(b, "sluice_broker_disk_carried_groups_total", "counter",
-         "groups of acks and notes that found no room in a segment and went into a checkpoint",
+         "groups of acks and notes that found no room in a segment and went into a checkpoint instead",
          (double)i->disk_carried_groups);
     write_usage("sluice_broker", "the broker", &i->usage, b);
 }

@@ -12,19 +12,20 @@
 /* The metrics of a queue: name, type, how "other" combines them (SUM or MAX), help, value. */
 #define SERIES(X)                                                                                                      \
     X(ready, gauge, SUM, "events waiting for a consumer", q->ready)                                                    \
-    X(in_flight, gauge, SUM, "events delivered and not settled", q->in_flight)                                         \
+    X(in_flight, gauge, SUM, "events delivered and not yet settled", q->in_flight)                                     \
     X(delayed, gauge, SUM, "events waiting for their time", q->delayed)                                                \
-    X(dead, gauge, SUM, "dead events, beside the queue", q->dead)                                                      \
-    X(dead_letter_held, gauge, SUM, "delayed events that should be dead, and find no room where the dead go",          \
+    X(dead, gauge, SUM, "dead events in the queue's dead store", q->dead)                                              \
+    X(dead_letter_held, gauge, SUM,                                                                                    \
+      "delayed events that should be dead, but find no room in the dead store or dead-letter queue",                   \
       q->dead_letter_held)                                                                                             \
-    X(bytes, gauge, SUM, "bytes of what the queue holds", q->bytes)                                                    \
-    X(capacity, gauge, SUM, "most events it holds", q->settings.capacity)                                              \
-    X(capacity_bytes, gauge, SUM, "most bytes it holds", q->settings.capacity_bytes)                                   \
+    X(bytes, gauge, SUM, "bytes of the events it holds", q->bytes)                                                     \
+    X(capacity, gauge, SUM, "maximum number of events it holds", q->settings.capacity)                                 \
+    X(capacity_bytes, gauge, SUM, "maximum bytes of events it holds", q->settings.capacity_bytes)                      \
     X(waiting_publishers, gauge, SUM, "publishes waiting for room", q->waiting_publishers)                             \
-    X(consumers, gauge, SUM, "the active consumers and those standing by", q->active_consumers + q->standbys)          \
+    X(consumers, gauge, SUM, "active consumers and standbys", q->active_consumers + q->standbys)                       \
     X(paused, gauge, SUM, "1 while it is paused: nothing is delivered", q->paused)                                     \
     X(closed, gauge, SUM, "1 while it is closed: nothing is accepted", q->closed)                                      \
-    X(parked_keys, gauge, SUM, "keys that a failed event holds up", q->parked_keys)                                    \
+    X(parked_keys, gauge, SUM, "keys held up by a failed event", q->parked_keys)                                       \
     X(oldest_age_seconds, gauge, MAX, "age of the oldest event", (double)q->oldest_age_ms / 1000)                      \
     X(accepted_total, counter, SUM, "events accepted", q->ledger.accepted)                                             \
     X(acked_total, counter, SUM, "events acknowledged", q->ledger.acked)                                               \
@@ -34,8 +35,9 @@
     X(dropped_total, counter, SUM, "events dropped by overflow", q->ledger.dropped)                                    \
     X(refused_total, counter, SUM, "events refused", q->refused)                                                       \
     X(redelivered_total, counter, SUM, "deliveries beyond an event's first", q->redelivered)                           \
-    X(duplicates_total, counter, SUM, "publishes answered with an earlier one's sequence", q->duplicates)              \
-    X(dedup_evicted_total, counter, SUM, "ids forgotten before their dedup window was over", q->dedup_evicted)
+    X(duplicates_total, counter, SUM, "duplicate publishes, answered with the sequence of the first one",              \
+      q->duplicates)                                                                                                   \
+    X(dedup_evicted_total, counter, SUM, "ids forgotten before their dedup window ended", q->dedup_evicted)
 
 enum merge { SUM, MAX };
 
@@ -219,7 +221,7 @@ void queue_collection_write(const struct queue_collection *c, struct buf *b)
             add_line(b, i, OTHER, other);
     }
     buf_add_str(b, "# HELP " DIED
-                   " events that became dead since the broker started, whatever book counts them\n# TYPE " DIED
+                   " events that became dead since the broker started, however the ledger counts them\n# TYPE " DIED
                    " counter\n");
     buf_add(b, c->died.data, c->died.size);
     if (c->has_other)

@@ -359,7 +359,7 @@ size_t streams_count(const struct sidecar *s)
 void streams_write_metrics(const struct sidecar *s, struct buf *out)
 {
     buf_printf(out,
-               "# HELP sluice_streams streams that are open\n# TYPE sluice_streams gauge\nsluice_streams %zu\n"
+               "# HELP sluice_streams open streams\n# TYPE sluice_streams gauge\nsluice_streams %zu\n"
                "# HELP sluice_streamed_events_total events handed to streams\n"
                "# TYPE sluice_streamed_events_total counter\nsluice_streamed_events_total %" PRIu64 "\n",
                streams_count(s), s->streamed_events);

@@ -7,10 +7,10 @@
 
 /* The metrics of a topic, counters first: name, type, help, value. Topics without series of their own are summed up. */
 #define SERIES(X)                                                                                                      \
-    X(accepted_total, counter, "events accepted, however many queues each went to", t->accepted)                       \
-    X(dropped_total, counter, "events accepted that no queue's filter matched", t->dropped)                            \
+    X(accepted_total, counter, "events accepted, each counted once however many queues it went to", t->accepted)       \
+    X(dropped_total, counter, "events accepted that matched no queue's filter", t->dropped)                            \
     X(refused_total, counter, "events refused", t->refused)                                                            \
-    X(duplicates_total, counter, "publishes of events that every queue had already", t->duplicates)                    \
+    X(duplicates_total, counter, "publishes of events that every queue already had", t->duplicates)                    \
     X(waiting_publishers, gauge, "publishes waiting for room in one of its queues", t->waiting_publishers)             \
     X(bindings, gauge, "queues bound to it", t->binding_count)
 

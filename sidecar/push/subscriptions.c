@@ -149,7 +149,7 @@ static void write_labels(const struct subscription *s, const char *metric, struc
 static void write_results(const struct push *p, struct buf *b)
 {
     const struct subscription *s;
-    buf_add_str(b, "# HELP sluice_pushes_total pushes to the application, by what became of them\n"
+    buf_add_str(b, "# HELP sluice_pushes_total pushes to the application, by result\n"
                    "# TYPE sluice_pushes_total counter\n");
     LL_FOREACH (p->subscriptions, s) {
         for (unsigned r = 0; r < PUSH_RESULTS; r++) {
@@ -168,8 +168,8 @@ static void write_gauges(const struct push *p, mono_t now, struct buf *b)
         write_labels(s, "sluice_pushes_in_flight", b);
         buf_printf(b, "} %u\n", s->pushing);
     }
-    buf_add_str(b,
-                "# HELP sluice_subscription_state 1 for the state it is in\n# TYPE sluice_subscription_state gauge\n");
+    buf_add_str(b, "# HELP sluice_subscription_state 1 for the state that the subscription is in\n# TYPE "
+                   "sluice_subscription_state gauge\n");
     LL_FOREACH (p->subscriptions, s) {
         fill(s, now, &info);
         write_labels(s, "sluice_subscription_state", b);
@@ -181,8 +181,9 @@ static void write_durations(const struct push *p, struct buf *b)
 {
     static const int bounds_ms[PUSH_BOUNDS] = PUSH_BOUNDS_MS;
     const struct subscription *s;
-    buf_add_str(b, "# HELP sluice_push_duration_seconds from an event's coming to the end of its push\n"
-                   "# TYPE sluice_push_duration_seconds histogram\n");
+    buf_add_str(
+        b, "# HELP sluice_push_duration_seconds time from an event's arrival at the sidecar to the end of its push\n"
+           "# TYPE sluice_push_duration_seconds histogram\n");
     LL_FOREACH (p->subscriptions, s) {
         uint64_t sum = 0;
         for (unsigned i = 0; i <= PUSH_BOUNDS; i++) {
