@@ -235,6 +235,6 @@ def test_the_dashboard_can_be_laid_out_and_says_what_is_healthy():
         taken |= cells
         if panel["type"] == "row":
             continue
-        assert panel["fieldConfig"]["defaults"]["unit"] and re.search(r"\b[Hh]ealthy is\b[^.]*\.$", panel["description"]), panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"] and re.search(r"\bHealthy: \w.*\.$", panel["description"]), panel["title"]
         assert len({t["refId"] for t in panel["targets"]}) == len(panel["targets"]) > 0, panel["title"]
         assert {of["datasource"]["uid"] for of in (panel, *panel["targets"])} == {"${datasource}"}, panel["title"]
