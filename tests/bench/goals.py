@@ -160,7 +160,7 @@ def table(rows):
     values = Values(rows)
     found = [g for g in GOALS if state_of(g, values)]
     if found:
-        yield "| figure | goal | tcp | ipc | |"
+        yield "| figure | goal | tcp | ipc | result |"
         yield "|---|---|---|---|---|"
     for goal in found:
         cells = [shown(goal, values, t) for t in goal.transports]
