@@ -145,7 +145,7 @@ static bool flush_log(struct broker *b, struct now now)
 
 /* One turn: take what arrived and what the disk completed, let time pass, seal what was produced, give the log what is to be
  * written, carry out the rest. Confirms leave in net_perform and nowhere else; those of queues on disk are among what is
- * to be carried out only after the log completed their sync (core/durable.c). */
+ * to be carried out only after the log completed their sync (core/durable/durable.c). */
 static bool turn(struct broker *b)
 {
     struct now now = clock_now();

@@ -147,7 +147,7 @@ struct body {
     } u;
 };
 
-/* What a publisher says of when its event may be delivered (docs/protocol.md, C.10). Zeroed: from at once, for ever. */
+/* What a publisher says of when its event may be delivered (docs/protocol.md, B.10). Zeroed: from at once, for ever. */
 struct client_terms {
     int64_t expires_ms, not_before_ms; /* wall clock */
     uint64_t delay_ms;                 /* from its acceptance on; instead of not_before_ms */

@@ -15,7 +15,7 @@
  *   deliver/      deliver.c consumers, turns, credit; settle.c acks, by number and by receipt; lease.c leases, receipt.c
  *                 a receipt's text; acked.c acks that are remembered; retry.c deliveries that failed (attempts.c remembers
  *                 them); trouble.c what went wrong, and the dead; dead_letter.c and doomed.c those that go to another queue
- *   calls/        control calls: declare.c and operate.c on queues, explain.c, peek.c, redrive.c, subscriptions.c; answers.c
+ *   calls/        control calls: declare.c and operate.c on queues, explain.c, peek.c, redrive.c, subscriptions.c; reply_cache.c
  *                 remembers what they were answered
  *   durable/      what outlives a restart: durable.c outcomes that wait for the disk, destinations.c which of them are kept,
  *                 persist_*.c the core's words in the log, salvaged.c queues that a repair found nameless
@@ -364,7 +364,7 @@ enum dead_reason retry_verdict(const struct queue *q, const struct trouble *t);
 /* The item's delay is over. */
 void retry_due(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 
-/* answers.c */
+/* reply_cache.c */
 /* Answers a request that was answered before; false when it was not. */
 bool reply_cache_repeat(struct core *c, const struct request *r, const struct route *route);
 void reply_cache_add(struct core *c, struct token id, struct span packed_request, const struct effect *reply);

@@ -1,9 +1,9 @@
 /* Checkpoints: where every live event is, and the core's state, as of one group. Recovery reads the newest and replays what was
- * written after it, so restart time follows what is live and one stretch of log, never history.
+ * written after it, so restart time depends on what is live and on one stretch of log, never on history.
  *
- * A checkpoint also is what lets segments go: a settlement must live as long as a copy of its event can come back (docs/protocol.md,
- * D.4). Once a durable checkpoint says that nothing in a segment is live, nothing in it is needed: neither its events
- * nor the settlements, notes and moves in it, which the checkpoint carries.
+ * A checkpoint also allows segments to be deleted: a settlement must be kept as long as a copy of its event can come back
+ * (docs/log-format.md, Freeing). Once a durable checkpoint says that nothing in a segment is live, the segment is not needed any
+ * more: neither its events nor its settlements, notes and moves, which the checkpoint has taken over.
  *
  * File: magic, version, size, checksum (32 B), then varints; see put_all, and take_all in log_checkpoint_read.c. */
 #include "broker/store/log_parts.h"

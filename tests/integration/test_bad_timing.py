@@ -2,7 +2,7 @@
 that are not one's own. Each has a clear answer, nothing is lost, and the books balance.
 
 Others of their kind are where their subject is: applications that answer garbage, never, or with a gigabyte
-(test_push_answers.py); filters with operators that nobody knows (test_topics.py, test_redrive.py, tests/proto/filter_json_test.c);
+(test_push_answers.py); filters with operators that nobody knows (test_topics.py, test_redrive.py, tests/proto/filter_test.c);
 queues whose dead go to themselves or in a circle (test_dead_letters.py)."""
 import concurrent.futures
 import os

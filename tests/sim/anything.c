@@ -267,7 +267,7 @@ void anything_check_step(struct sim *s)
 
 static void check_schedule(struct sim *s, const struct queue *q, const struct schedule *k)
 {
-    NOTHING_IS_LEFT(k->parked_events == 0 && k->called_events == 0 && !k->loading);
+    NOTHING_IS_LEFT(k->parked_events == 0 && k->unparked_events == 0 && !k->loading);
     NOTHING_IS_LEFT(k->doomed_events == 0 && k->doomed_by_failure.count == 0 && k->overdue.count == 0 &&
                     !k->doomed_loading);
 }
