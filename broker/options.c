@@ -289,8 +289,8 @@ static bool check_counts(const struct broker_options *o, uint64_t most, struct e
            error_set(e,
                      "max_queues is %" PRIu64
                      ", but the file has %u %s: raise it, or declare fewer (those that the data "
-                     "directory has already count as well)",
-                     most, many_queues ? queues : topics, many_queues ? "queues" : "topics, which it bounds, too");
+                     "directory already has count as well)",
+                     most, many_queues ? queues : topics, many_queues ? "queues" : "topics, which it limits as well");
 }
 
 bool broker_options_check_queues(const struct broker_options *o, const struct broker_options *rest, struct error *e)
@@ -306,7 +306,7 @@ static bool check_disk(const struct broker_options *o, struct error *e)
         return error_set(e, "sync must be group, interval or none, not '%s'", o->sync);
     return !o->disk_budget || o->disk_budget >= least ||
            error_set(e,
-                     "disk_budget is %" PRIu64 " bytes, too few to take events: with a segment_size of %" PRIu64
+                     "disk_budget is %" PRIu64 " bytes, too small to accept events: with a segment_size of %" PRIu64
                      " bytes it must be at least %" PRIu64 " (%" PRIu64 "MiB); raise it, or lower segment_size",
                      o->disk_budget, o->segment_size, least, (least + (1 << 20) - 1) >> 20);
 }
@@ -321,8 +321,8 @@ static bool check_times(const struct broker_options *o, struct error *e)
     duration_format(o->session_timeout, timeout);
     return error_set(
         e,
-        "a heartbeat of %s is too seldom for a session_timeout of %s: clients that are well would be taken "
-        "for gone; make it a third of that at most",
+        "a heartbeat of %s is too long for a session_timeout of %s: sessions of healthy clients would end; set it to "
+        "at most a third of session_timeout",
         heartbeat, timeout);
 }
 
@@ -332,19 +332,19 @@ static bool check_network(const struct broker_options *o, struct error *e)
         return error_set(e, "'curve.secret_key_file' and 'curve.clients' go together: set both or none");
     const char *port = endpoint_port(o->listen);
     if (!o->ingress && endpoint_transport(o->listen) == TRANSPORT_TCP && port && strtoul(port, NULL, 10) == 65535)
-        return error_set(e,
-                         "listen has the last port there is, and the ingress would have the next one: set ingress, or "
-                         "choose another port");
+        return error_set(
+            e, "listen has the last port, 65535, and ingress would get the next one: set ingress, or choose another "
+               "port");
     bool insecure = o->insecure || o->secret_key_file;
     if (!endpoint_check_listen(o->listen, insecure, e) ||
         (o->ingress && !endpoint_check_listen(o->ingress, insecure, e)))
         return false;
     if (o->ingress && endpoint_transport(o->listen) != endpoint_transport(o->ingress))
-        return error_set(
-            e, "listen and ingress are both tcp, or both ipc: a client is known by how it comes, and would be "
-               "somebody else at each");
+        return error_set(e, "listen and ingress must both be tcp, or both be ipc: the broker identifies a client by "
+                            "its address or uid, "
+                            "which would differ");
     return !o->ingress || strcmp(o->listen, o->ingress) != 0 || strcmp(o->listen + strlen(o->listen) - 2, ":0") == 0 ||
-           error_set(e, "listen and ingress are two sockets: both have the address %s", o->listen);
+           error_set(e, "listen and ingress need different addresses, but both are %s", o->listen);
 }
 
 /* So little is a unit that was forgotten: no event of the usual greatest size would ever be accepted. */

@@ -89,8 +89,7 @@ static bool check_addresses(const struct sidecar_options *o, const char *token, 
             return false;
         for (unsigned k = 0; k < i && asked[i] && *asked[i]; k++) {
             if (strcmp(asked[i], asked[k]) == 0 && strcmp(asked[i] + strlen(asked[i]) - 2, ":0") != 0)
-                return error_set(e, "http, ops and probe are listeners of their own: two of them have the address %s",
-                                 asked[i]);
+                return error_set(e, "http, ops and probe need different addresses, but two of them are %s", asked[i]);
         }
     }
     for (unsigned i = 0; i < 2; i++) {
@@ -110,18 +109,19 @@ static bool check_lists(const struct sidecar_options *o, struct error *e)
     for (unsigned k = 0; k < 2; k++) {
         for (size_t i = 0; i < hosts[k]->count; i++) {
             if (!*hosts[k]->items[i] || strpbrk(hosts[k]->items[i], "/*@ "))
-                return error_set(e,
-                                 "'%s' has '%s', which is no host: write HOST or HOST:PORT, without http:// and a path",
-                                 k ? "allow.hosts" : "push.allow", hosts[k]->items[i]);
+                return error_set(
+                    e,
+                    "'%s' has '%s', which is not a host: write HOST or HOST:PORT, without http:// and without a path",
+                    k ? "allow.hosts" : "push.allow", hosts[k]->items[i]);
         }
     }
     for (size_t i = 0; i < o->origins.count; i++) {
         const char *origin = o->origins.items[i], *host = strstr(origin, "://");
         if (strcmp(origin, "null") != 0 && (!host || host == origin || !host[3] || strpbrk(host + 3, "/*@ ")))
-            return error_set(
-                e,
-                "'allow.origins' has '%s', which is no origin: write http://HOST or http://HOST:PORT, without a path",
-                origin);
+            return error_set(e,
+                             "'allow.origins' has '%s', which is not an origin: write http://HOST or http://HOST:PORT, "
+                             "without a path",
+                             origin);
     }
     return true;
 }

@@ -233,7 +233,7 @@ def test_dev_lets_whoever_reaches_it_attach_only_when_told_so(tmp_path):
     refused = run(*dev)
     assert refused.returncode == 1 and refused.stderr.count("\n") == 1, refused
     assert refused.stderr.startswith("sluice: tcp://0.0.0.0:0 is beyond loopback") and "give --insecure" in refused.stderr
-    assert run(*dev[:-1], "tcp://127.0.0.1:65535").stderr.startswith("sluice: listen has the last port there is")
+    assert run(*dev[:-1], "tcp://127.0.0.1:65535").stderr.startswith("sluice: listen has the last port, 65535")
     p = Process(tmp_path, "dev", [*dev, "--insecure"])
     try:
         broker = "tcp://127.0.0.1:" + p.ready["broker"].rpartition(":")[2]

@@ -115,7 +115,7 @@ def test_how_a_queue_of_the_file_comes_to_the_other_side_of_the_disk(cluster, tm
 @pytest.mark.parametrize("wrong,says", [
     ("a: {capacity: 9, dead_letter: b}\n  b: {dead_letter: a}", "dead letters would go in a circle"),
     ("a: {capacity: 9}\n  b: {capacity: many}", "broker.yaml:3: 'capacity' must be"),
-    ("a: {capacity: 9}\nheartbeat: 9s", "a heartbeat of 9s is too seldom"),
+    ("a: {capacity: 9}\nheartbeat: 9s", "a heartbeat of 9s is too long"),
     ("a: {capacity: 9}\nsync: often", "sync must be group"),
 ])
 def test_a_file_that_a_start_would_refuse_changes_nothing(cluster, tmp_path, wrong, says):
@@ -147,15 +147,15 @@ def test_without_a_file_there_is_nothing_to_read_again(cluster, tmp_path):
 
 @pytest.mark.parametrize("text,says", [
     ("listen: tcp://0.0.0.0:7400", "insecure: true"), ("listen: 127.0.0.1:7400", "is no endpoint"),
-    ("curve: {clients: keys}", "go together"), ("heartbeat: 20s", "a heartbeat of 20s is too seldom for a session_timeout of 10s"),
-    ("session_timeout: 5s", "a heartbeat of 3s is too seldom"),
+    ("curve: {clients: keys}", "go together"), ("heartbeat: 20s", "a heartbeat of 20s is too long for a session_timeout of 10s"),
+    ("session_timeout: 5s", "a heartbeat of 3s is too long"),
     ("log: {level: verbose}", "'log.level' must be debug"), ("log: {format: xml}", "'log.format' must be json"),
     ("queues: {a: {dead_letter: b}}", "'a' has dead_letter 'b', which is not in the file"),
     ("queues: {a: {limits: {capacity: 5}}}", "a plain value is expected here, not a mapping"),
-    ("ingress: tcp://127.0.0.1:7400", "listen and ingress are two sockets"),
-    ("ingress: ipc:///run/sluice/ingress", "listen and ingress are both tcp, or both ipc"),
-    ("listen: ipc:///run/sluice/broker\ningress: tcp://127.0.0.1:7401", "listen and ingress are both tcp, or both ipc"),
-    ("listen: tcp://127.0.0.1:65535", "listen has the last port there is, and the ingress would have the next one: set ingress"),
+    ("ingress: tcp://127.0.0.1:7400", "listen and ingress need different addresses"),
+    ("ingress: ipc:///run/sluice/ingress", "listen and ingress must both be tcp, or both be ipc"),
+    ("listen: ipc:///run/sluice/broker\ningress: tcp://127.0.0.1:7401", "listen and ingress must both be tcp, or both be ipc"),
+    ("listen: tcp://127.0.0.1:65535", "listen has the last port, 65535, and ingress would get the next one: set ingress"),
     ("max_event: 5MiB", "'max_event' must be between 1KiB and 4MiB, not 5MiB"),
     ("memory_budget: 256", "memory_budget is 256 bytes, at least 1MiB is needed"),
 ])
@@ -177,12 +177,12 @@ def test_what_a_sidecar_s_start_would_refuse_is_said_before(tmp_path):
                         (["--broker", "sluice:7400"], "is no address of a broker"),
                         (["--broker", "tcp://sluice:74000"], "is no address of a broker"),
                         (["--inbox", "tcp://0.0.0.0:inbox"], "is no address of an inbox"),
-                        (["--http", "127.0.0.1:9480"], "two of them have the address 127.0.0.1:9480"),
-                        (["--push-allow", "http://reports:8080"], "'push.allow' has 'http://reports:8080', which is no host"),
-                        (["--allow-hosts", "shop.internal/"], "'allow.hosts' has 'shop.internal/', which is no host"),
-                        (["--allow-origins", "localhost:3000"], "'allow.origins' has 'localhost:3000', which is no origin"),
-                        (["--allow-origins", "http://localhost:3000/"], "which is no origin"),
-                        (["--allow-origins", "*"], "which is no origin")):
+                        (["--http", "127.0.0.1:9480"], "two of them are 127.0.0.1:9480"),
+                        (["--push-allow", "http://reports:8080"], "'push.allow' has 'http://reports:8080', which is not a host"),
+                        (["--allow-hosts", "shop.internal/"], "'allow.hosts' has 'shop.internal/', which is not a host"),
+                        (["--allow-origins", "localhost:3000"], "'allow.origins' has 'localhost:3000', which is not an origin"),
+                        (["--allow-origins", "http://localhost:3000/"], "which is not an origin"),
+                        (["--allow-origins", "*"], "which is not an origin")):
         for more in (["--check-config"], []):
             done = run("sluice-sidecar", *flags, *more)
             assert done.returncode == 2 and says in done.stderr, done
