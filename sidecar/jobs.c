@@ -208,13 +208,12 @@ static bool may_change(const struct job *j)
 static void answer_abandoned(struct job *j, enum reason why)
 {
     const char *half =
-        "its client sends no more (it shut down its side of the connection), which ends the wait: keep it open "
-        "until the answer is there";
+        "the client shut down its side of the connection, which ends the wait: keep it open until the answer is there";
     struct api_response r;
     if (j->command.kind == API_STREAM) {
         stream_refuse(j, why);
     } else if (may_change(j)) {
-        api_problem(REASON_unknown, "the call may have been carried out: look, then repeat it", 0, j->arena, &r);
+        api_problem(REASON_unknown, "the call may have been carried out: check before you repeat it", 0, j->arena, &r);
         job_answer(j, &r);
     } else if (j->command.kind == API_DRAIN && why == REASON_draining) {
         drain_give_up(j);

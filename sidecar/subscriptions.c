@@ -53,7 +53,7 @@ static void show(struct job *j, bool created)
         if (s->kept.known)
             refuse_missing(j);
         else
-            refuse(j, REASON_unavailable, "the broker was not reached yet, which keeps the subscriptions");
+            refuse(j, REASON_unavailable, "the broker, which keeps the subscriptions, has not been reached yet");
         return;
     }
     api_render_subscription(&info, created, &r);
@@ -241,7 +241,8 @@ static void changed(struct job *j, const struct reply *reply)
         refuse_missing(j);
     else if (reply->reason == REASON_unavailable && job_may_have_reached(j) &&
              (j->changing || j->command.kind == API_UNSUBSCRIBE))
-        refuse(j, REASON_unknown, "the broker gave no answer: the change may have been made; ask again");
+        refuse(j, REASON_unknown,
+               "the broker did not answer in time; the change may have been made: check before you repeat it");
     else if (!is_list(reply))
         refuse(j, reply->reason == REASON_ok ? REASON_unavailable : reply->reason, reply->detail);
     else if (j->command.kind == API_UNSUBSCRIBE)

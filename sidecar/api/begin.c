@@ -111,7 +111,7 @@ static const char *find_smuggling(const struct api_request *r)
     for (size_t i = 0; i < r->header_count; i++) {
         struct span name = r->headers[i].name, value = r->headers[i].value;
         if (!is_token(name))
-            return "a header's name holds a space or another character that no name may hold";
+            return "a header name contains a space or another invalid character";
         hosts += header_name_is(name, "Host");
         types += header_name_is(name, "Content-Type");
         if (header_name_is(name, "Transfer-Encoding") && (codings++ || !header_name_is(value, "chunked")))
@@ -126,7 +126,7 @@ static const char *find_smuggling(const struct api_request *r)
         return "more than one Host header";
     if (types > 1)
         return "more than one Content-Type header";
-    return codings && length.data ? "Content-Length beside Transfer-Encoding" : NULL;
+    return codings && length.data ? "Content-Length and Transfer-Encoding exclude each other" : NULL;
 }
 
 static size_t headers_size(const struct api_request *r)
@@ -194,13 +194,13 @@ static enum api_answer refuse_sender(const struct api_request *r, enum reason wh
 static enum api_answer refuse_address(const struct api_request *r, enum reason why, const char *allow, struct arena *a,
                                       struct api_response *out)
 {
-    char detail[SIBLINGS_SIZE + 32] = "", beside[SIBLINGS_SIZE] = "";
+    char detail[SIBLINGS_SIZE + 64] = "", beside[SIBLINGS_SIZE] = "";
     if (why == REASON_method)
         snprintf(detail, sizeof detail, "this address answers %s", allow);
     else if (r->listener != API_PROBE)
         routes_siblings(r->path, beside);
     if (beside[0])
-        snprintf(detail, sizeof detail, "here there are %s", beside);
+        snprintf(detail, sizeof detail, "the last part of the address is unknown; known here: %s", beside);
     refuse(why, detail[0] ? detail : NULL, a, out);
     if (why == REASON_method)
         respond_header(out, a, "Allow", allow);
@@ -215,7 +215,8 @@ static enum api_answer refuse_listener(const struct api_config *c, const struct 
     if (r->listener == API_PROBE)
         return refuse(REASON_not_found, NULL, a, out);
     if (r->listener == API_OPERATIONS)
-        return refuse(REASON_operating, "it is a push to an application, and what is pushed operates nothing", a, out);
+        return refuse(REASON_operating, "the request is a push to an application, and a push cannot operate anything",
+                      a, out);
     if (c->operations)
         snprintf(where, sizeof where, "this is answered on the operations listener only, %s of this sidecar",
                  c->operations);
@@ -309,7 +310,9 @@ enum api_answer api_begin(const struct api_config *c, const struct api_request *
     if (!is_listened_to(c, r, route))
         return refuse_listener(c, r, a, out);
     if (route->kind == API_STREAM && is_blind_fetch(r))
-        return refuse(REASON_origin, "its page asked in a way that shows it nothing of the stream", a, out);
+        return refuse(REASON_origin,
+                      "a page of another origin fetched the stream without an Origin header; use EventSource or fetch",
+                      a, out);
     if (is_encoded(r))
         return refuse(REASON_media_type, "Content-Encoding is not understood here: send the body as it is", a, out);
     enum api_answer answer = check_length(c, r, route, a, body_limit, out);

@@ -59,7 +59,7 @@ static bool attribute_value(struct arena *a, const struct scan_value *v, struct 
     switch (v->kind) {
     case SCAN_STRING:
         if (!scan_string(v->raw, a, &out->text))
-            return error_set(why, "attribute '%.*s' holds an escape that is no character", (int)out->name.size,
+            return error_set(why, "attribute '%.*s' holds an escape that stands for no character", (int)out->name.size,
                              (const char *)out->name.data);
         out->type = key_is(out->name, "time")         ? ATTRIBUTE_TIMESTAMP
                     : key_is(out->name, "dataschema") ? ATTRIBUTE_URI
@@ -159,7 +159,7 @@ static bool keep_data(struct reading *r, struct error *why)
     if (r->data.kind != SCAN_STRING || media_type_is_json(event_attribute(r->event, "datacontenttype")))
         return true;
     return scan_string(r->data.raw, r->arena, &r->event->data) ||
-           error_set(why, "'data' holds an escape that is no character");
+           error_set(why, "'data' holds an escape that stands for no character");
 }
 
 static bool read_members(struct reading *r, struct scan *object, struct error *why)
@@ -169,11 +169,11 @@ static bool read_members(struct reading *r, struct scan *object, struct error *w
     struct scan_value value;
     while ((status = scan_member(object, &key, &value)) == SCAN_OK) {
         if (!scan_string(key, r->arena, &name))
-            return error_set(why, "an attribute's name is no text");
+            return error_set(why, "an attribute name is not valid text");
         if (!read_member(r, name, &value, why))
             return false;
     }
-    return status == SCAN_END || error_set(why, "the event is no valid JSON");
+    return status == SCAN_END || error_set(why, "the event is not valid JSON");
 }
 
 bool event_json_scan(struct scan *object, struct attribute attributes[EVENT_ATTRIBUTES_MAX], struct arena *a,

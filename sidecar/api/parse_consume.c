@@ -80,7 +80,7 @@ static bool read_failure(struct parsing *p, const json_t *item, struct receipt_a
     if (status && (!json_is_integer(status) || json_integer_value(status) < 1 || json_integer_value(status) > 65535))
         return error_set(why, "'status' must be a whole number from 1 to 65535");
     if (error && !json_is_string(error))
-        return error_set(why, "'error' must be a text");
+        return error_set(why, "'error' must be a string");
     ack->status = (uint32_t)json_integer_value(status);
     if (!error)
         return true;

@@ -176,7 +176,7 @@ static bool read_event(struct parsing *p, struct event *e, struct error *why)
 {
     struct scan_value value;
     if (!utf8_valid(p->request->body) || !scan_text(p->request->body, &value) || value.kind != SCAN_OBJECT)
-        return error_set(why, "the body is no JSON object in UTF-8");
+        return error_set(why, "the body is not a JSON object in UTF-8");
     return event_json_read(value.raw, p->arena, e, why);
 }
 

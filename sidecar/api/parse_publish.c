@@ -157,7 +157,7 @@ static bool add_protobuf_batch(struct parsing *p, struct error *why)
     size_t count, i = 0;
     struct wire_field f;
     if (!count_protobuf(p->request->body, &count))
-        return error_set(why, "the body is no protobuf CloudEventBatch");
+        return error_set(why, "the body is not a protobuf CloudEventBatch");
     if (!publish_count(p, count, why) || !make_room(p, count, why))
         return false;
     for (struct wire_reader r = wire_open(p->request->body); !wire_done(&r) && wire_next(&r, &f);) {

@@ -27,8 +27,8 @@ static bool check_syntax(struct parsing *p, struct scan_value *out, struct error
     if (scan_text_at(p->request->body, out, &stopped))
         return true;
     if (stopped == p->request->body.size)
-        return error_set(why, "the body is no valid JSON: it ends too early, after %zu bytes", stopped);
-    return error_set(why, "the body is no valid JSON, or nested more than %u deep: see byte %zu", SCAN_DEPTH_MAX,
+        return error_set(why, "the body is not valid JSON: it ends too early, after %zu bytes", stopped);
+    return error_set(why, "the body is not valid JSON, or nested more than %u deep: see byte %zu", SCAN_DEPTH_MAX,
                      stopped);
 }
 

@@ -20,8 +20,8 @@ static const char *advice(const struct api_command *c, const struct api_event *e
         return "the broker did not answer in time and may have accepted the event; send it again with the same "
                "source and id: within its dedup_window the queue takes it once";
     snprintf(out, DETAIL_SIZE,
-             "the broker did not answer in time and may have accepted the event; its id was made up here, so that "
-             "sent again it would be a second event: send an id of your own (%s) to be able to retry",
+             "the broker did not answer in time and may have accepted the event; its id was generated here, so "
+             "sending it again would make a second event: send an id of your own (%s) to be able to retry",
              c->u.publish.dapr ? "metadata.cloudevent.id" : "ce-id or Idempotency-Key");
     return out;
 }
@@ -32,7 +32,7 @@ const char *publish_detail(const struct api_command *c, const struct api_event *
     if (o->reason == REASON_unknown)
         return advice(c, e, out);
     if (o->reason == REASON_too_large) /* from the broker; the sidecar's own limit is answered elsewhere */
-        return "it is larger than the broker's max_event, or than its queue's capacity_bytes";
+        return "the event is larger than the broker's max_event, or than the queue's capacity_bytes";
     if (o->reason == REASON_unavailable && !c->away)
         return "the connection to the broker was lost, and was not back in time; nothing was accepted: send it again";
     if (o->reason != REASON_full || !o->capacity)

@@ -264,7 +264,7 @@ static bool refuse_target(const struct api_command *c, const struct reply *r, st
     if (asked->call != CALL_REDRIVE || !*asked->u.redrive.to)
         return false;
     if (r->reason == REASON_closed)
-        snprintf(detail, sizeof detail, "queue '%s', to redrive to, is closed; open it first", asked->u.redrive.to);
+        snprintf(detail, sizeof detail, "the queue '%s' to redrive to is closed; open it first", asked->u.redrive.to);
     else if (r->reason == REASON_unknown_queue && r->detail && *r->detail)
         snprintf(detail, sizeof detail, "there is no queue '%s' to redrive to; declare it first (PUT /v1/queues/%s)",
                  asked->u.redrive.to, asked->u.redrive.to);
@@ -309,6 +309,6 @@ void api_render_no_reply(const struct api_command *c, struct arena *a, struct ap
         api_problem(REASON_unavailable, "the broker did not answer in time", 1000, a, out);
     else
         api_problem(REASON_unknown,
-                    "the broker did not answer in time; the call may have been carried out: look, then repeat it", 0, a,
-                    out);
+                    "the broker did not answer in time; the call may have been carried out: check before you repeat it",
+                    0, a, out);
 }

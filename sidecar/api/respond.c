@@ -90,11 +90,11 @@ static const char *meaning_of_draining(const struct api_command *c)
     switch (c->kind) {
     case API_PUBLISH: return "the broker is stopping, so nothing was accepted: send it again when the broker is back";
     case API_SUBSCRIBE:
-        return "this sidecar is draining, as a signal or POST /v1/drain told it, and pushes nothing more: put it at "
-               "another of the same app.name, or at this one when it was started again";
+        return "this sidecar is draining, because of a signal or POST /v1/drain, and pushes nothing more: put the "
+               "subscription at another sidecar of the same app.name, or at this one after it was restarted";
     default:
-        return "this sidecar is draining, as a signal or POST /v1/drain told it, and hands out nothing more: take "
-               "from another, or from this one when it was started again";
+        return "this sidecar is draining, because of a signal or POST /v1/drain, and hands out nothing more: take "
+               "from another sidecar, or from this one after it was restarted";
     }
 }
 
@@ -115,7 +115,7 @@ static const char *meaning(const struct api_command *c, enum reason reason, char
         snprintf(out, DETAIL_SIZE, "there is no topic '%s'; make it first (PUT /v1/topics/%s)", c->topic, c->topic);
     else if (reason == REASON_unknown_queue || reason == REASON_unknown_topic)
         snprintf(out, DETAIL_SIZE, "there is no queue '%s'; declare it first (PUT /v1/queues/%s)%s", c->queue, c->queue,
-                 consumes(c) ? ", or take from one that is bound to it, where that is a topic" : "");
+                 consumes(c) ? "; if that is a topic, take from a queue bound to it" : "");
     else
         return NULL;
     return out;

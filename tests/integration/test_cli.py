@@ -164,7 +164,7 @@ def test_sub_says_that_a_topic_is_consumed_by_its_queues(dev):
                               "('sluice topic show news' shows them)\n")
     for verb in ("show", "peek"):
         shown = run("sluice", "queue", verb, "news", environment=dev).stderr
-        assert shown == ("sluice: 'news' is a topic, and no queue: sluice topic show news shows the queues that are bound to it "
+        assert shown == ("sluice: 'news' is a topic, not a queue: sluice topic show news shows the queues that are bound to it "
                          "(404)\n"), shown
 
 
@@ -235,7 +235,7 @@ def test_sub_says_at_once_that_the_broker_is_away(cluster, tmp_path):
     assert all(f"no broker answers at {nobody}, so nothing was done: " in line for line in lines) and lines[0].endswith("; waiting for it")
     s.ops("POST", "/v1/drain")
     drained = run("sluice", "sub", "q", "--wait", "0s", environment={"SLUICE_URL": "http://" + s.ready["http"]})
-    assert drained.stderr.startswith("sluice: this sidecar is draining, as a signal or sluice drain told it"), drained
+    assert drained.stderr.startswith("sluice: this sidecar is draining, because of a signal or sluice drain,"), drained
 
 
 def test_a_broker_that_stands_still_fails_the_probe_of_its_manifest(cluster):

@@ -218,7 +218,7 @@ def test_a_client_that_sends_no_more_and_still_reads_is_told_what_ended_its_take
         eventually(lambda: waiting_takes(q) == 1)
         connection.shutdown(socket.SHUT_WR)
         received = receive_all(connection)
-    assert status_of(received) == 408 and b'"detail":"its client sends no more' in received
+    assert status_of(received) == 408 and b'"detail":"the client shut down its side of the connection' in received
 
 
 def test_a_client_that_sends_no_more_and_still_reads_is_told_unknown_of_its_acks(q, broker):

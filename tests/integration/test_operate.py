@@ -308,5 +308,5 @@ def test_an_event_is_explained(sidecar):
         assert sidecar.http("GET", f"/v1/queues/q/events/{bad}").status == 400
     shell = {"SLUICE_URL": "http://" + sidecar.ready["http"]}
     said = run("sluice", "queue", "explain", "q", "2", environment=shell).stdout
-    assert re.search(r"^#2 +ready .*b\n +its consumer asks for no more events now\n +accepted 20", said, re.M), said
+    assert re.search(r"^#2 +ready .*b\n +its consumer is not asking for more events\n +accepted 20", said, re.M), said
     assert run("sluice", "queue", "explain", "q", "0", environment=shell).returncode == 2

@@ -69,7 +69,7 @@ def test_a_bad_redrive_changes_nothing_and_says_why(sidecar):
     for path, body, status, says in (
             (address, {"to": "nowhere"}, 404, "there is no queue 'nowhere' to redrive to"),
             ("/v1/queues/nowhere/redrive", None, 404, "there is no queue 'nowhere'; declare it"),
-            (address, {"to": "shut"}, 409, "queue 'shut', to redrive to, is closed"),
+            (address, {"to": "shut"}, 409, "the queue 'shut' to redrive to is closed"),
             (address, {"to": "no/name"}, 400, "'to'"), (address, {"sequences": []}, 400, "leave it out to redrive all"),
             (address, {"sequences": ["1"]}, 400, "sequences[0]"), (address, {"sequences": [1, -1]}, 400, "sequences[1]"),
             (address, {"dry_run": "yes"}, 400, "'dry_run'"), (address, {"filters": {}}, 400, "unknown key 'filters'"),

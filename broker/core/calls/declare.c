@@ -5,7 +5,7 @@
 
 static bool has_disk(const struct core *c, struct error *why)
 {
-    return c->disk || error_set(why, "this broker has no data directory, so durability 'disk' cannot be had; start it "
+    return c->disk || error_set(why, "durability 'disk' is not available: this broker has no data directory; start it "
                                      "with --data DIR");
 }
 
@@ -33,7 +33,7 @@ static enum reason check_change(const struct core *c, const struct queue *q, con
         if (given->durability == DURABILITY_DISK && !has_disk(c, why))
             return REASON_invalid;
         error_set(why, "the durability of queue '%s' cannot change; %s", q->name,
-                  by_config ? "take it out of the file, delete it, and put it back" : "delete it and declare it anew");
+                  by_config ? "take it out of the file, delete it, and put it back" : "delete it and declare it again");
         return REASON_conflict;
     }
     if (changes_partitions(q, given) && queue_remaining(q)) {

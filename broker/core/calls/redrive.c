@@ -191,7 +191,7 @@ static bool may_run(struct core *c, const struct request *r, const struct queue 
     for (const struct redrive *other = c->redrives; other; other = other->next)
         reading += other->rate == 0;
     if (!filter_valid(r->u.redrive.filter))
-        return refuse(reply, REASON_invalid, "the filter is not one this broker understands");
+        return refuse(reply, REASON_invalid, "this broker does not understand the filter");
     if (!to)
         return refuse(reply, REASON_unknown_queue, "the queue to redrive to does not exist; declare it first");
     if (to->closed && !r->u.redrive.dry_run)

@@ -136,11 +136,11 @@ enum reason topic_bind(struct core *c, struct topic *t, struct queue *q, struct 
 {
     struct binding *b = binding_of(t, q);
     if (!filter_valid(filter)) {
-        error_set(why, "this is no filter that this broker understands");
+        error_set(why, "this broker does not understand the filter");
         return REASON_invalid;
     }
     if (!b && t->binding_count == TOPIC_BINDINGS_MAX) {
-        error_set(why, "topic '%s' has %u queues already, which is the most", t->name, TOPIC_BINDINGS_MAX);
+        error_set(why, "topic '%s' has %u queues already, which is the maximum", t->name, TOPIC_BINDINGS_MAX);
         return REASON_conflict;
     }
     if (!b && !fits(t, q, NULL, why))

@@ -28,7 +28,7 @@ const char *topic_hint(struct core *c, const struct request *r, struct error *wh
 {
     if (r->call == CALL_REDRIVE || !topic_find(c, span_str(r->queue))) /* a redrive's detail is about its target */
         return "";
-    error_set(why, "'%s' is a topic, and no queue: GET /v1/topics/%s shows the queues that are bound to it", r->queue,
+    error_set(why, "'%s' is a topic, not a queue: GET /v1/topics/%s shows the queues that are bound to it", r->queue,
               r->queue);
     return why->text;
 }
@@ -135,7 +135,8 @@ static void put(struct core *c, const struct request *r, struct reply *reply, st
     if (sets && r->u.put_topic.unrouted == UNROUTED_QUEUE) {
         catch_all = queue_find(c, span_str(r->u.put_topic.catch_all));
         if (!catch_all) {
-            refuse(reply, REASON_unknown_queue, "the queue for what nothing matches does not exist; declare it first");
+            refuse(reply, REASON_unknown_queue,
+                   "the queue for events that no filter matches does not exist; declare it first");
             return;
         }
     }

@@ -165,7 +165,7 @@ static void mistakes_are_answered_in_its_words(void **state)
     driver_refuses("POST", "/v1.0/publish/sluice/t", "Content-Type", "application/cloudevents+json", "{\"id\":1}", 400,
                    "ERR_PUBSUB_CLOUD_EVENTS_SER");
     driver_refuses("POST", "/v1.0/publish/sluice/t", "Content-Type", "application/cloudevents+json", "[", 400,
-                   "no JSON object");
+                   "not a JSON object");
     driver_refuses("GET", "/v1.0/publish/sluice/t", NULL, NULL, "", 405, "method");
 }
 

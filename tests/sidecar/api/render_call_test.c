@@ -287,7 +287,7 @@ static void a_refused_redrive_says_which_queue_it_was(void **state)
     driver_end(&d);
     r = (struct reply){ .reason = REASON_closed, .detail = "" };
     render(&d, &c, &r);
-    assert_says(&d, 409, "queue 'later', to redrive to, is closed");
+    assert_says(&d, 409, "the queue 'later' to redrive to is closed");
     driver_end(&d);
 }
 

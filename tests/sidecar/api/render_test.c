@@ -68,7 +68,7 @@ static void some_refused_are_207_and_counted(void **state)
         &d, "{\"events\":[{\"id\":\"a\",\"sequence\":7},{\"id\":\"b\",\"status\":429,\"reason\":\"full\","
             "\"detail\":\"queue 'q' is full: it holds 9 of 9 events\"},"
             "{\"id\":\"c\",\"status\":504,\"reason\":\"unknown\",\"detail\":\"the broker did not answer in time and "
-            "may have accepted the event; its id was made up here, so that sent again it would be a second event: "
+            "may have accepted the event; its id was generated here, so sending it again would make a second event: "
             "send an id of your own (ce-id or Idempotency-Key) to be able to retry\"}]}\n");
     assert_string_equal(driver_response_header(&d, "Sluice-Refused"), "2");
     driver_end(&d);
@@ -146,7 +146,8 @@ static void what_a_title_leaves_open_is_said(void **state)
     assert_says(&d, 503, "\"detail\":\"the broker is stopping, so nothing was accepted");
     driver_end(&d);
     publish(&d, 0, 1, false, &large);
-    assert_says(&d, 413, "\"detail\":\"it is larger than the broker's max_event, or than its queue's capacity_bytes\"");
+    assert_says(&d, 413,
+                "\"detail\":\"the event is larger than the broker's max_event, or than the queue's capacity_bytes\"");
     driver_end(&d);
     publish(&d, 0, 1, false, &away); /* the broker says so of what a lost connection took with it */
     assert_says(&d, 503,
@@ -164,12 +165,11 @@ static void what_a_title_leaves_open_is_said(void **state)
     driver_end(&d);
     driver_begin(&d);
     api_refuse(&c, REASON_draining, NULL, 1000, &d.arena, &d.response);
-    assert_says(&d, 503, "\"detail\":\"this sidecar is draining, as a signal or POST /v1/drain told it, and hands out");
+    assert_says(&d, 503, "\"detail\":\"this sidecar is draining, because of a signal or POST /v1/drain, and hands out");
     driver_end(&d);
     driver_begin(&d);
     api_refuse(&c, REASON_unknown_queue, NULL, 0, &d.arena, &d.response);
-    assert_says(&d, 404,
-                "declare it first (PUT /v1/queues/q), or take from one that is bound to it, where that is a topic\"");
+    assert_says(&d, 404, "declare it first (PUT /v1/queues/q); if that is a topic, take from a queue bound to it\"");
     driver_end(&d);
     driver_begin(&d);
     c.kind = API_SUBSCRIBE;
