@@ -81,7 +81,7 @@ static void log_end(struct sidecar *s, bool drained)
     if (drained)
         drain_log(s, LOG_INFO, "drained");
     else
-        drain_log(s, LOG_WARN, "the drain's limit passed; what is not settled comes again elsewhere");
+        drain_log(s, LOG_WARN, "drain_limit is over; events that are still not settled may be redelivered");
 }
 
 void drain_tick(struct sidecar *s)

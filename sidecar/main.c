@@ -75,7 +75,7 @@ static bool take_signal(int fd)
         log_stopping("sidecar", info.ssi_signo, info.ssi_pid);
         return true;
     }
-    log_write(LOG_INFO, "config", "every setting of the sidecar needs a restart");
+    log_write(LOG_INFO, "config", "SIGHUP changes nothing: every setting of the sidecar needs a restart");
     return false;
 }
 

@@ -234,7 +234,7 @@ static void say_left(const struct sidecar *s, bool hurry)
     if (hurry)
         drain_log(s, LOG_WARN, "a second signal: ending at once");
     else if (!is_quiet(s))
-        drain_log(s, LOG_WARN, "ending; what is not decided is told as unknown");
+        drain_log(s, LOG_WARN, "ending; publishes that are not decided are answered as unknown");
 }
 
 /* New connections are accepted until the events that were handed out are settled, because the acks may come on new
@@ -247,7 +247,7 @@ void sidecar_stop(struct sidecar *s, int stop_fd)
     http_stop_listening(s->http);
     mono_t flush_end = mono_add_ms(clock_now().mono, FLUSH_MS);
     if (!hurry && !is_quiet(s))
-        drain_log(s, LOG_INFO, "waiting for publishes to be decided, for what is left of drain_limit and 2s at least");
+        drain_log(s, LOG_INFO, "waiting for publishes to be decided, for the rest of drain_limit but at least 2s");
     if (!hurry)
         hurry = run_until(s, stop_fd, mono_before(flush_end, s->drain_end) ? s->drain_end : flush_end, is_quiet);
     say_left(s, hurry);

@@ -69,7 +69,8 @@ static unsigned connections_of(const struct http_server *s, enum api_listener wh
     uint64_t share = which == API_APPLICATION ? s->config.descriptors - 2 * eighth : eighth;
     if (LISTENERS * most <= s->config.descriptors || most <= share)
         return (unsigned)most;
-    log_write(LOG_WARN, "http", "%s takes %llu connections at most, not %llu: this process may open no more files",
+    log_write(LOG_WARN, "http",
+              "%s accepts at most %llu connections, not %llu: raise the limit on open files (RLIMIT_NOFILE) for more",
               s->listeners[which].address, (unsigned long long)share, (unsigned long long)most);
     return share ? (unsigned)share : 1;
 }

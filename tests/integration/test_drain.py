@@ -47,9 +47,9 @@ def test_a_stopping_sidecar_says_unknown_of_what_is_undecided(cluster, broker):
         ("info", "draining for at most 1s (drain_limit): no more takes and pushes; publishing and acks go on; "
                  "events handed out and not settled: 0, published and not decided: 1"),
         ("info", "drained; events handed out and not settled: 0, published and not decided: 1"),
-        ("info", "waiting for publishes to be decided, for what is left of drain_limit and 2s at least; "
+        ("info", "waiting for publishes to be decided, for the rest of drain_limit but at least 2s; "
                  "events handed out and not settled: 0, published and not decided: 1"),
-        ("warn", "ending; what is not decided is told as unknown; "
+        ("warn", "ending; publishes that are not decided are answered as unknown; "
                  "events handed out and not settled: 0, published and not decided: 1")]
 
 
@@ -72,7 +72,7 @@ def test_the_log_says_what_a_drain_waits_for_in_vain_and_why(cluster, broker):
     assert stopping[1].startswith("stopping: SIGTERM")
     left = "; events handed out and not settled: 1, published and not decided: 0; not attached to the broker: the broker"
     assert begin[1].startswith("draining for at most 1s") and left in begin[1]
-    assert end[0] == "warn" and end[1].startswith("the drain's limit passed; what is not settled comes again elsewhere" + left)
+    assert end[0] == "warn" and end[1].startswith("drain_limit is over; events that are still not settled may be redelivered" + left)
 
 
 def test_a_stopping_sidecar_says_unknown_of_a_call_that_the_broker_may_have_got(cluster, broker):
