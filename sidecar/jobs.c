@@ -102,7 +102,7 @@ static void publish(struct job *j)
         answer_problem(j, why);
 }
 
-static void ask(struct job *j)
+static void make_call(struct job *j)
 {
     struct sidecar *s = j->sidecar;
     const struct request *r = &j->command.u.call.request;
@@ -128,7 +128,7 @@ static void carry_out(struct job *j)
         j->waiting = true;
         uplink_settle(s->uplink, c->u.acks.settles, c->u.acks.count, j, s->now);
         return;
-    case API_CALL: ask(j); return;
+    case API_CALL: make_call(j); return;
     case API_SUBSCRIBE:
     case API_UNSUBSCRIBE:
     case API_SUBSCRIPTION:

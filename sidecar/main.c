@@ -37,7 +37,7 @@ static void add_address(json_t *line, const char *key, const char *address)
         json_object_set_new(line, key, json_string(address));
 }
 
-static void say_ready(const struct sidecar *s, const struct sidecar_options *o)
+static void print_ready(const struct sidecar *s, const struct sidecar_options *o)
 {
     json_t *line = json_pack("{s:b}", "ready", 1);
     add_address(line, "http", sidecar_address(s, API_APPLICATION));
@@ -82,7 +82,7 @@ static bool take_signal(int fd)
 /* Runs until a signal ends it. */
 static void serve(struct sidecar *s, const struct sidecar_options *options, int signal_fd)
 {
-    say_ready(s, options);
+    print_ready(s, options);
     do
         sidecar_run(s, signal_fd);
     while (!take_signal(signal_fd));

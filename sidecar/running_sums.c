@@ -53,7 +53,7 @@ uint64_t running_sums_begin(struct running_sums *s)
 
 /* A new object counts from zero. During the first pass it may be older than this process, so only later increases
  * count. */
-static struct seen *meet(struct running_sums *s, const char *name, const uint64_t counters[])
+static struct seen *add_seen(struct running_sums *s, const char *name, const uint64_t counters[])
 {
     struct seen *seen = xcalloc(1, sizeof *seen + s->count * sizeof *seen->counters);
     seen->name = xstrdup(name);
@@ -68,7 +68,7 @@ void running_sums_add(struct running_sums *s, const char *name, const uint64_t c
     struct seen *seen = NULL;
     HASH_FIND_STR(s->seen, name, seen);
     if (!seen)
-        seen = meet(s, name, counters);
+        seen = add_seen(s, name, counters);
     seen->pass = s->passes;
     for (size_t i = 0; i < s->count; i++) {
         uint64_t before =

@@ -217,7 +217,7 @@ static bool is_quiet(const struct sidecar *s)
     return uplink_is_quiet(s->uplink);
 }
 
-static bool is_silent(const struct sidecar *s)
+static bool is_idle(const struct sidecar *s)
 {
     return http_is_idle(s->http);
 }
@@ -229,7 +229,7 @@ static bool has_said_bye(const struct sidecar *s)
 }
 
 /* Publishes that are still waiting are answered 504: their result is unknown. */
-static void say_left(const struct sidecar *s, bool hurry)
+static void log_undecided(const struct sidecar *s, bool hurry)
 {
     if (hurry)
         drain_log(s, LOG_WARN, "a second signal: ending at once");
@@ -250,10 +250,10 @@ void sidecar_stop(struct sidecar *s, int stop_fd)
         drain_log(s, LOG_INFO, "waiting for publishes to be decided, for the rest of drain_limit but at least 2s");
     if (!hurry)
         hurry = run_until(s, stop_fd, mono_before(flush_end, s->drain_end) ? s->drain_end : flush_end, is_quiet);
-    say_left(s, hurry);
+    log_undecided(s, hurry);
     s->now = clock_now();
     http_abandon(s->http);
-    run_until(s, -1, mono_add_ms(s->now.mono, ANSWERS_MS), is_silent);
+    run_until(s, -1, mono_add_ms(s->now.mono, ANSWERS_MS), is_idle);
     uplink_bye(s->uplink, s->now);
     run_until(s, -1, mono_add_ms(clock_now().mono, FAREWELL_MS), has_said_bye);
 }

@@ -144,14 +144,14 @@ static bool is_batch(const struct api_request *r)
 }
 
 /* Is it a publish of a single event? On Dapr's path a batch is ordinary data. */
-static bool is_lone(const struct api_request *r, const struct api_route *route)
+static bool is_single_event(const struct api_request *r, const struct api_route *route)
 {
     return route->kind == API_PUBLISH_DAPR || (route->kind == API_PUBLISH && !is_batch(r));
 }
 
 static uint64_t limit_of(const struct api_config *c, const struct api_request *r, const struct api_route *route)
 {
-    if (is_lone(r, route))
+    if (is_single_event(r, route))
         return c->event_max / 3 * 4 + ENVELOPE_SIZE;
     return route->kind == API_PUBLISH ? c->batch_max_bytes : OTHER_BODY_MAX;
 }
@@ -277,7 +277,7 @@ static enum api_answer check_length(const struct api_config *c, const struct api
     *body_limit = limit_of(c, r, route);
     if (declared_length(r) <= *body_limit)
         return API_CONTINUE;
-    if (is_lone(r, route)) /* state event_max: the limit on the body is higher */
+    if (is_single_event(r, route)) /* state event_max: the limit on the body is higher */
         snprintf(sentence, sizeof sentence, "an event may have at most %llu bytes here (the sidecar's event_max)",
                  (unsigned long long)c->event_max);
     else

@@ -26,11 +26,11 @@ enum api_answer parse_publish(struct parsing *p);
 /* `names`: from the path, percent-encoded: the pub/sub component, and the topic, which may be empty. */
 enum api_answer parse_dapr(struct parsing *p, const struct span names[ROUTE_NAMES]);
 /* Adds an event to the publish. If it returns false, p->too_large says whether because of the event's size. */
-bool publish_keep(struct parsing *p, const struct event *e, bool id_generated, struct error *why);
+bool publish_add_event(struct parsing *p, const struct event *e, bool id_generated, struct error *why);
 /* May a batch hold so many events? */
 bool publish_count(struct parsing *p, size_t count, struct error *why);
 /* Puts "events[3]: " before the message in *why. Always false. */
-bool publish_at(size_t index, struct error *why);
+bool publish_error_at(size_t index, struct error *why);
 /* Read the events of a publish in JSON, a single one or a batch, in one pass. */
 bool publish_json(struct parsing *p, struct error *why);
 bool publish_json_batch(struct parsing *p, struct error *why);

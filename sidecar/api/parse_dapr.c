@@ -187,13 +187,13 @@ static bool make(struct parsing *p, const struct metadata *m, const char *pubsub
     if (m->raw)
         return event_http_wrap(p->request, p->config->app_name, p->random, p->now.wall, p->arena, &e, &generated,
                                why) &&
-               publish_keep(p, &e, generated, why);
+               publish_add_event(p, &e, generated, why);
     if (!(is_event(p->request) ? read_event(p, &e, why) : wrap(p, &e, &generated, why)))
         return false;
     if (!make_room(p, &e))
         return error_set(why, "the event is too large");
     describe(p, &e, m, pubsub);
-    return event_check(&e, why) && publish_keep(p, &e, generated && m->id.size == 0, why);
+    return event_check(&e, why) && publish_add_event(p, &e, generated && m->id.size == 0, why);
 }
 
 enum api_answer parse_dapr(struct parsing *p, const struct span names[ROUTE_NAMES])

@@ -88,7 +88,7 @@ static bool keep(struct parsing *p, const struct event *e, struct span encoded, 
     return parse_expiry(p, e, &to->terms, why);
 }
 
-bool publish_keep(struct parsing *p, const struct event *e, bool id_generated, struct error *why)
+bool publish_add_event(struct parsing *p, const struct event *e, bool id_generated, struct error *why)
 {
     buf_clear(&p->scratch); /* reused for all events: the size of one is known only after it was encoded */
     buf_reserve(&p->scratch, e->data.size + ATTRIBUTES_SIZE);
@@ -110,7 +110,7 @@ static bool add_protobuf(struct parsing *p, struct span bytes, struct error *why
 static bool add_binary(struct parsing *p, struct error *why)
 {
     struct event e;
-    return event_http_read(p->request, p->arena, &e, why) && publish_keep(p, &e, false, why);
+    return event_http_read(p->request, p->arena, &e, why) && publish_add_event(p, &e, false, why);
 }
 
 static bool add_other(struct parsing *p, struct error *why)
@@ -118,12 +118,12 @@ static bool add_other(struct parsing *p, struct error *why)
     struct event e;
     bool generated;
     return event_http_wrap(p->request, p->config->app_name, p->random, p->now.wall, p->arena, &e, &generated, why) &&
-           publish_keep(p, &e, generated, why);
+           publish_add_event(p, &e, generated, why);
 }
 
 /* ------------------------------------------------------------------ batches */
 
-bool publish_at(size_t index, struct error *why)
+bool publish_error_at(size_t index, struct error *why)
 {
     struct error inner = *why;
     return error_set(why, "events[%zu]: %.400s", index, inner.text);
@@ -164,7 +164,7 @@ static bool add_protobuf_batch(struct parsing *p, struct error *why)
         if (f.tag != 1 || f.type != WIRE_BYTES)
             continue;
         if (!add_protobuf(p, f.bytes, why))
-            return publish_at(i, why);
+            return publish_error_at(i, why);
         i++;
     }
     return true;

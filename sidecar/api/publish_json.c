@@ -12,7 +12,7 @@ static bool read_event(struct parsing *p, struct scan *outer, struct error *why)
     struct scan object;
     if (!scan_enter(outer, '{', &object))
         return error_set(why, "a CloudEvent is a JSON object");
-    if (!event_json_scan(&object, attributes, p->arena, &e, why) || !publish_keep(p, &e, false, why))
+    if (!event_json_scan(&object, attributes, p->arena, &e, why) || !publish_add_event(p, &e, false, why))
         return false;
     scan_leave(outer, &object);
     return true;
@@ -57,7 +57,7 @@ static bool read_batch(struct parsing *p, struct error *why)
         if (!publish_count(p, i + 1, why))
             return false;
         if (!read_event(p, &array, why))
-            return publish_at(i, why);
+            return publish_error_at(i, why);
     }
     scan_leave(&text, &array);
     return status == SCAN_END && scan_ended(&text) && publish_count(p, i, why);

@@ -5,7 +5,7 @@
 #include <time.h>
 #include <utlist.h>
 
-static bool does_anybody_wait(const struct http_server *s)
+static bool any_is_waiting(const struct http_server *s)
 {
     const struct exchange *x;
     DL_FOREACH (s->exchanges, x) {
@@ -27,7 +27,7 @@ void http_abandon(struct http_server *s)
                 s->handler.abandon(s->ctx, x, REASON_draining);
         }
         http_run(s, s->now);
-    } while (s->closing && does_anybody_wait(s));
+    } while (s->closing && any_is_waiting(s));
 }
 
 bool http_is_alive(const struct exchange *x)

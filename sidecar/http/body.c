@@ -67,5 +67,5 @@ void exchange_add_body(struct exchange *x, const char *bytes, size_t size)
 {
     if (x->stage == STAGE_BODY)
         keep(x, bytes, size);
-    listener_owes(x->listener, size >= LARGE_BODY || x->body.size >= LARGE_BODY);
+    listener_needs_runs(x->listener, size >= LARGE_BODY || x->body.size >= LARGE_BODY);
 }

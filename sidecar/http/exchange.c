@@ -110,13 +110,13 @@ static void hold(struct exchange *x)
     l->held++;
 }
 
-static void let_go(struct exchange *x)
+static void unhold(struct exchange *x)
 {
     x->listener->held -= x->held;
     x->held = false;
 }
 
-static void wait_on(struct exchange *x)
+static void hold_or_suspend(struct exchange *x)
 {
     struct listener *l = x->listener;
     if (!x->held)
@@ -125,7 +125,7 @@ static void wait_on(struct exchange *x)
         l->hold_end = mono_min(l->hold_end, x->held_until);
         return;
     }
-    let_go(x);
+    unhold(x);
     suspend(x);
 }
 
@@ -143,7 +143,7 @@ static ssize_t read_stream(void *ctx, uint64_t position, char *to, size_t room)
     struct exchange *x = ctx;
     struct http_server *s = x->listener->server;
     (void)position;
-    listener_owes(x->listener, 1);
+    listener_needs_runs(x->listener, 1);
     if (x->cut)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     int64_t size = s->handler.fill(s->ctx, x, (uint8_t *)to, room);
@@ -171,7 +171,7 @@ static enum MHD_Result send_response(struct exchange *x)
     x->stage = STAGE_ANSWERED;
     if (x->peer)
         x->peer->busy = true;
-    listener_owes(x->listener, 2); /* one to write it, one to go on to the next request */
+    listener_needs_runs(x->listener, 2); /* one to write it, one to go on to the next request */
     if (!x->seen)
         s->handler.refused(s->ctx, r->status);
     s->handler.finish(s->ctx, &x->request, &x->arena, r);
@@ -230,7 +230,7 @@ enum MHD_Result exchange_access(void *ctx, struct MHD_Connection *connection, co
         return MHD_YES;
     }
     if (x->stage == STAGE_ASKED)
-        wait_on(x);
+        hold_or_suspend(x);
     if (x->stage == STAGE_BODY)
         ask(x);
     if (x->stage == STAGE_ASKED)
@@ -268,7 +268,7 @@ void http_wake(struct exchange *x)
         MHD_resume_connection(x->connection);
     x->listener->ready |= x->suspended || x->held;
     x->suspended = false;
-    let_go(x);
+    unhold(x);
 }
 
 void exchange_completed(void *ctx, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode code)
@@ -279,7 +279,7 @@ void exchange_completed(void *ctx, struct MHD_Connection *connection, void **slo
     (void)connection;
     if (!x)
         return;
-    let_go(x);
+    unhold(x);
     if (x->seen)
         s->handler.done(s->ctx, x, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     if (x->peer) {

@@ -15,7 +15,7 @@ struct listener {
     struct MHD_Daemon *daemon; /* NULL: not used */
     int fd;                    /* the listening socket */
     int epoll_fd;              /* the daemon's: readable when the daemon has something to do */
-    unsigned owed;             /* runs still needed by a connection although no socket becomes readable */
+    unsigned runs_needed;      /* runs still needed by a connection although no socket becomes readable */
     size_t held;     /* connections that wait without being suspended; libmicrohttpd polls them in each of its runs */
     mono_t hold_end; /* when the first of them is suspended, as of the last run */
     bool quiet;      /* no longer listens */
@@ -75,9 +75,9 @@ struct exchange {
 };
 
 /* The listener must be run this many more times for one of its connections. */
-static inline void listener_owes(struct listener *l, unsigned runs)
+static inline void listener_needs_runs(struct listener *l, unsigned runs)
 {
-    l->owed = l->owed > runs ? l->owed : runs;
+    l->runs_needed = l->runs_needed > runs ? l->runs_needed : runs;
 }
 
 struct peer *peer_new(struct http_server *s, struct MHD_Connection *connection);

@@ -172,9 +172,9 @@ static void sweep(struct http_server *s)
 /* Does libmicrohttpd want to run again at once only because of held connections? Then it is not run. If another
  * connection needed that run, it gets it in the next turn, or at the latest when the held ones are suspended, within
  * HOLD_MS. */
-static bool is_held_up(const struct listener *l)
+static bool waits_for_held_only(const struct listener *l)
 {
-    return l->held && l->owed == 0;
+    return l->held && l->runs_needed == 0;
 }
 
 /* Runs the listener until it only waits for its sockets. MHD_get_timeout does not report resumed connections;
@@ -185,11 +185,11 @@ static void run(struct listener *l, mono_t now)
     bool hurry = true, timed = false;
     for (unsigned i = 0; i < RUNS && hurry; i++) {
         l->ready = false;
-        l->owed -= l->owed > 0;
+        l->runs_needed -= l->runs_needed > 0;
         l->hold_end = MONO_NEVER;
         MHD_run(l->daemon);
         timed = MHD_get_timeout(l->daemon, &ms) == MHD_YES;
-        hurry = timed && ms == 0 && !is_held_up(l);
+        hurry = timed && ms == 0 && !waits_for_held_only(l);
     }
     l->due = hurry || (timed && ms) ? mono_add_ms(now, (int64_t)ms) : MONO_NEVER;
 }

@@ -187,7 +187,7 @@ static bool is_full(const struct uplink *u, const struct take *k)
 
 /* Tells the broker how many events are wanted. Lowered at once when a take ends early, so that events already on their
  * way beyond the new credit are returned. */
-static void tell_credit(struct uplink *u, struct taking *t)
+static void update_credit(struct uplink *u, struct taking *t)
 {
     uint64_t wanted = 0;
     if (!t->consuming)
@@ -216,7 +216,7 @@ void takes_delivery(struct uplink *u, const struct client_delivery *d)
     bool early = k->count < k->max;
     finish(u, t, k, REASON_ok);
     if (early)
-        tell_credit(u, t);
+        update_credit(u, t);
 }
 
 void takes_idle(struct uplink *u, const char *queue, uint64_t generation)
@@ -252,7 +252,7 @@ static bool is_unused(const struct taking *t)
 }
 
 /* A contended turn is given up as soon as it is unused: a single `curl` must not keep other sidecars from consuming. */
-static bool shall_leave(const struct uplink *u, const struct taking *t)
+static bool should_leave(const struct uplink *u, const struct taking *t)
 {
     if (!is_unused(t))
         return false;
@@ -273,16 +273,16 @@ void takes_tick(struct uplink *u)
     struct taking *t, *next;
     leases_prune(u);
     HASH_ITER (hh, u->takings, t, next) {
-        tell_credit(u, t); /* first, so that a new take is not answered by an Idle of earlier credit */
+        update_credit(u, t); /* first, so that a new take is not answered by an Idle of earlier credit */
         end_overdue(u, t);
         if (!is_unused(t))
             t->unused_since = MONO_NEVER;
         else if (t->unused_since.ns == MONO_NEVER.ns)
             t->unused_since = u->now.mono;
-        if (shall_leave(u, t))
+        if (should_leave(u, t))
             leave(u, t);
         else
-            tell_credit(u, t);
+            update_credit(u, t);
     }
 }
 

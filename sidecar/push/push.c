@@ -77,7 +77,7 @@ static const char *sentence_of(const struct push_outcome *o, const char *word, c
     return out;
 }
 
-static void say_state(struct subscription *s, enum subscription_state before)
+static void log_state_change(struct subscription *s, enum subscription_state before)
 {
     enum subscription_state state = s->lifecycle.state;
     if (state == before)
@@ -145,7 +145,7 @@ static void count(struct slot *x, const struct push_outcome *o, const struct pus
 
 /* The answer settles its event. It changes the subscription's state only if that was not put since the event was sent:
  * its URL may be another one by now. */
-static void pushed(struct slot *x, const struct push_outcome *o)
+static void push_done(struct slot *x, const struct push_outcome *o)
 {
     struct subscription *s = x->of;
     struct push *p = s->push;
@@ -158,12 +158,12 @@ static void pushed(struct slot *x, const struct push_outcome *o)
         lifecycle_push_ended(&s->lifecycle, &v, p->now.mono, randombytes_random());
     if (s->lifecycle.state != before)
         snprintf(s->detail, sizeof s->detail, "%s", s->last_error);
-    say_state(s, before);
+    log_state_change(s, before);
     slot_free(x);
     push_end(s);
 }
 
-static void asked(struct slot *x, const struct sender_answer *answer)
+static void handshake_done(struct slot *x, const struct sender_answer *answer)
 {
     struct subscription *s = x->of;
     struct push *p = s->push;
@@ -177,7 +177,7 @@ static void asked(struct slot *x, const struct sender_answer *answer)
                  "the application answered the handshake %d without 'WebHook-Allowed-Origin: %s'", o->status, p->app);
     else
         sentence_of(o, NULL, s->detail);
-    say_state(s, before);
+    log_state_change(s, before);
     slot_free(x);
     push_end(s);
 }
@@ -186,9 +186,9 @@ static void on_done(void *cookie, const struct sender_answer *answer)
 {
     struct slot *x = cookie;
     if (x->kind == SLOT_HANDSHAKE)
-        asked(x, answer);
+        handshake_done(x, answer);
     else
-        pushed(x, &answer->outcome);
+        push_done(x, &answer->outcome);
 }
 
 static void start(struct slot *x, const char *method, int64_t limit_ms)
@@ -267,7 +267,7 @@ static void on_taken(void *request, const struct uplink_taken *t)
         snprintf(s->detail, sizeof s->detail, "there is no queue '%s'; declare it first", s->settings.queue);
     else if (s->lifecycle.state != before)
         snprintf(s->detail, sizeof s->detail, "queue '%s': %s", s->settings.queue, reason_info(t->reason)->title);
-    say_state(s, before);
+    log_state_change(s, before);
 }
 
 static bool on_alive(void *request)
@@ -280,7 +280,7 @@ static const struct uplink_handler takes = { .taken = on_taken, .alive = on_aliv
 
 /* ------------------------------------------------------------------ for the event loop */
 
-static void ask(struct subscription *s)
+static void send_handshake(struct subscription *s)
 {
     struct slot *x = slot_new(s, SLOT_HANDSHAKE);
     lifecycle_handshake_sent(&s->lifecycle);
@@ -288,7 +288,7 @@ static void ask(struct subscription *s)
     start(x, "OPTIONS", s->settings.timeout_ms);
 }
 
-static void wait_more(struct subscription *s, uint32_t slots)
+static void start_takes(struct subscription *s, uint32_t slots)
 {
     struct push *p = s->push;
     while (s->waiting + s->pushing < slots) {
@@ -301,10 +301,10 @@ static void tick(struct subscription *s)
 {
     lifecycle_tick(&s->lifecycle, s->push->now.mono);
     if (lifecycle_needs_handshake(&s->lifecycle))
-        ask(s);
+        send_handshake(s);
     uint32_t slots = lifecycle_slots(&s->lifecycle, s->settings.concurrency);
     push_cancel_takes(s, slots > s->pushing ? slots - s->pushing : 0);
-    wait_more(s, slots);
+    start_takes(s, slots);
 }
 
 bool push_run(struct push *p, struct now now)
