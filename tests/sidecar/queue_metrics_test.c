@@ -28,7 +28,7 @@ static void the_first_have_their_own_and_keep_it(void **state)
     queue_metrics_free(m);
 }
 
-static void what_is_pinned_and_comes_and_goes_costs_nothing(void **state)
+static void pinned_names_take_no_memory(void **state)
 {
     struct queue_metrics *m = queue_metrics_new(2, &pinned);
     (void)state;
@@ -47,7 +47,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_have_their_own_and_keep_it),
-        cmocka_unit_test(what_is_pinned_and_comes_and_goes_costs_nothing),
+        cmocka_unit_test(pinned_names_take_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* Sums over many that come and go: they never fall, and count each thing once. */
+/* Sums of the counters of objects that come and go: they never decrease, and count everything once. */
 #include "sidecar/running_sums.h"
 
 #include <malloc.h>
@@ -35,7 +35,7 @@ static void add(const char *name, uint64_t acked, uint64_t refused)
     running_sums_add(s, name, (uint64_t[]){ acked, refused });
 }
 
-/* A whole pass that sees these, up to one without a name. */
+/* A complete pass over these objects, terminated by one without a name. */
 static void see(const struct count *all)
 {
     uint64_t pass = running_sums_begin(s);
@@ -68,19 +68,20 @@ static void what_comes_later_is_counted_from_its_beginning(void **state)
     assert_sums(7, 1);
 }
 
-static void what_leaves_takes_nothing_with_it(void **state)
+static void an_object_that_leaves_does_not_lower_the_sums(void **state)
 {
     (void)state;
     SEE({ "a", 0, 0 }, { "b", 0, 0 }, );
     SEE({ "a", 5, 1 }, { "b", 6, 2 }, );
     SEE({ "a", 5, 1 }, );
     assert_sums(11, 3);
-    SEE({ "a", 6, 1 }, { "b", 2, 0 }, ); /* another one of that name */
+    SEE({ "a", 6, 1 }, { "b", 2, 0 }, ); /* recreated under the same name */
     assert_sums(14, 3);
 }
 
-/* Each counter by itself: after a restart of the broker a queue's books go on, and the rest begins anew. */
-static void what_begins_anew_between_two_passes_is_counted_from_zero(void **state)
+/* For each counter by itself: after a restart of the broker a queue's ledger continues, and its other counters start at
+ * 0. */
+static void a_counter_that_was_reset_is_counted_from_zero(void **state)
 {
     (void)state;
     SEE({ "a", 100, 0 }, );
@@ -97,17 +98,17 @@ static void passes_at_the_same_time_count_once(void **state)
     add("a", 1, 0);
     uint64_t second = running_sums_begin(s);
     add("a", 1, 0);
-    add("new", 4, 0); /* which was declared behind the first one's back, … */
+    add("new", 4, 0); /* declared after the first pass had gone past its name … */
     add("b", 2, 0);
     running_sums_end(s, second);
     add("b", 2, 0);
     running_sums_end(s, first);
     assert_sums(7, 0);
-    SEE({ "a", 1, 0 }, { "b", 2, 0 }, { "new", 4, 0 }, ); /* … and is the same still */
+    SEE({ "a", 1, 0 }, { "b", 2, 0 }, { "new", 4, 0 }, ); /* … and unchanged since */
     assert_sums(7, 0);
 }
 
-/* One that the first, slower one saw after the second had passed its name by. */
+/* The slower first pass sees an object that was declared after the second had gone past its name. */
 static void what_only_an_older_pass_saw_is_not_forgotten_by_a_newer(void **state)
 {
     (void)state;
@@ -121,8 +122,8 @@ static void what_only_an_older_pass_saw_is_not_forgotten_by_a_newer(void **state
     assert_sums(5, 0);
 }
 
-/* Its next answer may be of another broker, or never come. */
-static void a_pass_that_is_broken_off_forgets_nobody(void **state)
+/* A pass may be dropped, because the broker's next answer comes from another broker, or never. */
+static void an_incomplete_pass_forgets_nothing(void **state)
 {
     (void)state;
     SEE({ "a", 10, 0 }, { "b", 10, 0 }, );
@@ -132,7 +133,7 @@ static void a_pass_that_is_broken_off_forgets_nobody(void **state)
     assert_sums(2, 0);
 }
 
-static void who_came_and_went_costs_nothing(void **state)
+static void objects_that_left_take_no_memory(void **state)
 {
     (void)state;
     char name[32];
@@ -153,12 +154,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_before_the_first_pass_is_not_counted, begin, end),
         cmocka_unit_test_setup_teardown(what_comes_later_is_counted_from_its_beginning, begin, end),
-        cmocka_unit_test_setup_teardown(what_leaves_takes_nothing_with_it, begin, end),
-        cmocka_unit_test_setup_teardown(what_begins_anew_between_two_passes_is_counted_from_zero, begin, end),
+        cmocka_unit_test_setup_teardown(an_object_that_leaves_does_not_lower_the_sums, begin, end),
+        cmocka_unit_test_setup_teardown(a_counter_that_was_reset_is_counted_from_zero, begin, end),
         cmocka_unit_test_setup_teardown(passes_at_the_same_time_count_once, begin, end),
         cmocka_unit_test_setup_teardown(what_only_an_older_pass_saw_is_not_forgotten_by_a_newer, begin, end),
-        cmocka_unit_test_setup_teardown(a_pass_that_is_broken_off_forgets_nobody, begin, end),
-        cmocka_unit_test_setup_teardown(who_came_and_went_costs_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(an_incomplete_pass_forgets_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(objects_that_left_take_no_memory, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,7 @@ static struct preference of(const char *accept, const char *type)
     d.request.headers = d.headers;
     if (accept)
         driver_header(&d, "accept", accept);
-    driver_header(&d, "X-Accept", "application/xml;q=0.1"); /* is another one */
+    driver_header(&d, "X-Accept", "application/xml;q=0.1"); /* not the Accept header */
     struct preference p = accept_preference(&d.request, type);
     driver_end(&d);
     return p;

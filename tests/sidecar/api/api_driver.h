@@ -1,4 +1,4 @@
-/* A request in a few words, and what the API makes of it. */
+/* Helpers for tests of the API: build a request in a few calls, and check the command or response. */
 #ifndef SLUICE_TESTS_API_DRIVER_H
 #define SLUICE_TESTS_API_DRIVER_H
 
@@ -48,7 +48,7 @@ static inline void driver_header(struct driver *d, const char *name, const char 
     d->headers[d->request.header_count++] = (struct api_header){ span_str(name), span_str(value) };
 }
 
-/* target: "/path?query". Headers were added before. */
+/* target: "/path?query". Add headers before. */
 static inline enum api_answer driver_send(struct driver *d, const char *method, const char *target, const char *body)
 {
     static const uint8_t random[16] = { 1, 2, 3 };
@@ -65,7 +65,7 @@ static inline enum api_answer driver_send(struct driver *d, const char *method, 
     return answer;
 }
 
-/* The response holds the text. */
+/* The response has this status, and its body contains the text. */
 static inline void assert_says(const struct driver *d, int status, const char *text)
 {
     char body[2048];
@@ -77,7 +77,7 @@ static inline void assert_says(const struct driver *d, int status, const char *t
         fail_msg("'%s' is not in %s", text, body);
 }
 
-/* A request of at most one header that is answered with that status and text. */
+/* A request with at most one header is answered with this status and text. */
 static inline void driver_refuses(const char *method, const char *target, const char *name, const char *value,
                                   const char *body, int status, const char *text)
 {
@@ -91,7 +91,7 @@ static inline void driver_refuses(const char *method, const char *target, const 
     driver_end(&d);
 }
 
-/* The response's header of that name, NULL without one. */
+/* The response's header of that name; NULL: none. */
 static inline const char *driver_response_header(const struct driver *d, const char *name)
 {
     for (size_t i = 0; i < d->response.header_count; i++) {

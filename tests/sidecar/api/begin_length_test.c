@@ -1,4 +1,4 @@
-/* How long a request may be, judged before its body is here. */
+/* Limits on the length of a request, checked before its body is read. */
 #include "tests/sidecar/api/api_driver.h"
 
 #include <stdio.h>

@@ -106,7 +106,7 @@ static void each_listener_has_its_addresses(void **state)
     }
 }
 
-static void what_a_proxy_may_read_otherwise_is_refused_and_the_connection_ends(void **state)
+static void requests_a_proxy_may_read_differently_are_refused_and_closed(void **state)
 {
     static const char *const bad[][2] = { { "Content-Length ", "5" },
                                           { "Transfer-Encoding", "gzip" },
@@ -174,7 +174,7 @@ static bool ends_after(const char *name, const char *value)
     return close;
 }
 
-static void a_refused_body_is_read_unless_it_is_enormous_or_waits_for_our_word(void **state)
+static void a_refused_body_is_read_unless_very_large_or_sent_with_expect(void **state)
 {
     (void)state;
     assert_false(ends_after("Content-Length", "4000000"));
@@ -183,7 +183,7 @@ static void a_refused_body_is_read_unless_it_is_enormous_or_waits_for_our_word(v
     assert_true(ends_after("Expect", "100-continue"));
 }
 
-static void one_that_waits_for_our_word_and_gets_it_keeps_its_connection(void **state)
+static void an_accepted_request_with_expect_keeps_its_connection(void **state)
 {
     struct driver d;
     (void)state;
@@ -195,7 +195,7 @@ static void one_that_waits_for_our_word_and_gets_it_keeps_its_connection(void **
     driver_end(&d);
 }
 
-/* What becomes of it before a byte of the body is read. */
+/* Does a request with this header pass if `listed` is the only allowed host and origin? */
 static bool listed_passes(const char *name, const char *value, const char *listed)
 {
     char *item = (char *)(uintptr_t)listed;
@@ -255,8 +255,8 @@ static void app_operate_opens_operating_calls(void **state)
     driver_end(&d);
 }
 
-/* Its sidecar may reach the operations listener where the application that put the subscription may not. */
-static void what_is_pushed_operates_nothing(void **state)
+/* The application may put a subscription to the operations listener, which it cannot reach itself. */
+static void a_push_cannot_call_operations(void **state)
 {
     (void)state;
     for (unsigned operate = 0; operate < 2; operate++) {
@@ -278,8 +278,8 @@ static void what_is_pushed_operates_nothing(void **state)
     driver_end(&d);
 }
 
-/* It asks for no token and looks at no host: nothing that a request says of itself may make more of it. */
-static void a_push_to_the_probe_listener_operates_nothing_ever(void **state)
+/* The probe listener checks neither token nor host, so no header may give a request more rights there. */
+static void a_push_to_the_probe_listener_can_never_call_operations(void **state)
 {
     struct driver d;
     (void)state;
@@ -292,7 +292,7 @@ static void a_push_to_the_probe_listener_operates_nothing_ever(void **state)
     driver_end(&d);
 }
 
-static void a_wrong_method_learns_the_right_ones(void **state)
+static void a_wrong_method_is_answered_with_the_right_ones(void **state)
 {
     struct driver d;
     (void)state;
@@ -303,7 +303,7 @@ static void a_wrong_method_learns_the_right_ones(void **state)
     driver_end(&d);
 }
 
-static void a_wrong_last_part_learns_the_right_ones_but_of_a_probe(void **state)
+static void a_wrong_last_part_is_answered_with_its_siblings_except_for_probes(void **state)
 {
     struct driver d;
     (void)state;
@@ -353,18 +353,18 @@ int main(void)
         cmocka_unit_test(lengths_that_disagree_are_refused),
         cmocka_unit_test(tokens_are_asked_where_needed),
         cmocka_unit_test(each_listener_has_its_addresses),
-        cmocka_unit_test(what_a_proxy_may_read_otherwise_is_refused_and_the_connection_ends),
+        cmocka_unit_test(requests_a_proxy_may_read_differently_are_refused_and_closed),
         cmocka_unit_test(a_header_s_name_is_any_token),
         cmocka_unit_test(one_chunked_coding_or_two_equal_lengths_pass),
-        cmocka_unit_test(one_that_waits_for_our_word_and_gets_it_keeps_its_connection),
-        cmocka_unit_test(a_refused_body_is_read_unless_it_is_enormous_or_waits_for_our_word),
+        cmocka_unit_test(an_accepted_request_with_expect_keeps_its_connection),
+        cmocka_unit_test(a_refused_body_is_read_unless_very_large_or_sent_with_expect),
         cmocka_unit_test(listed_hosts_and_origins_pass),
         cmocka_unit_test(probes_ask_for_no_token_and_no_host),
         cmocka_unit_test(app_operate_opens_operating_calls),
-        cmocka_unit_test(what_is_pushed_operates_nothing),
-        cmocka_unit_test(a_push_to_the_probe_listener_operates_nothing_ever),
-        cmocka_unit_test(a_wrong_method_learns_the_right_ones),
-        cmocka_unit_test(a_wrong_last_part_learns_the_right_ones_but_of_a_probe),
+        cmocka_unit_test(a_push_cannot_call_operations),
+        cmocka_unit_test(a_push_to_the_probe_listener_can_never_call_operations),
+        cmocka_unit_test(a_wrong_method_is_answered_with_the_right_ones),
+        cmocka_unit_test(a_wrong_last_part_is_answered_with_its_siblings_except_for_probes),
         cmocka_unit_test(a_wrong_token_is_no_token),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* Publishing as Dapr's HTTP API has it. */
+/* Publishing by Dapr's HTTP API. */
 #include "tests/sidecar/api/api_driver.h"
 
 #include "proto/event.h"
@@ -199,7 +199,7 @@ static void outcomes_are_answered_in_its_words(void **state)
     driver_end(&d);
 }
 
-/* Dapr's errors have one text. */
+/* Dapr's errors have a single message, which must say it all. */
 static void a_message_says_what_to_do(void **state)
 {
     static const struct {
@@ -242,7 +242,7 @@ static void a_message_says_what_to_do(void **state)
     }
 }
 
-/* Where it quotes what it was cut in the middle of. */
+/* A quoted text may have been cut in the middle of a character. */
 static void a_message_holds_whole_characters_only(void **state)
 {
     struct driver d;

@@ -164,7 +164,7 @@ static void text_stays_text_and_everything_else_is_bytes(void **state)
     assert_int_equal(kind_of("text/plain", ""), DATA_NONE);
 }
 
-/* What curl -d says of all that it sends. */
+/* curl -d declares every body as a form. */
 static void json_that_is_sent_as_a_form_is_json(void **state)
 {
     static const struct {

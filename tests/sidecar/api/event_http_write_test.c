@@ -50,7 +50,7 @@ static void data_without_a_type_is_json_when_it_is_text_that_is(void **state)
     (void)state;
     write(&text, "ce-specversion: 1.0\nce-id: 1\nce-source: /s\nce-type: t\nContent-Type: application/json\n", "{}");
     write(&plain, "ce-specversion: 1.0\nce-id: 1\nce-source: /s\nce-type: t\n",
-          "hello"); /* as protobuf's text_data may be */
+          "hello"); /* text_data in protobuf may be anything */
     write(&bytes, "ce-specversion: 1.0\nce-id: 1\nce-source: /s\nce-type: t\n", "x");
     write(&none, "ce-specversion: 1.0\nce-id: 1\nce-source: /s\nce-type: t\n", "");
 }

@@ -11,7 +11,7 @@ struct fixture {
     char text[1024];
 };
 
-/* An event of the required attributes and `members`. */
+/* An event with the required attributes and `members`. */
 static bool read(struct fixture *f, const char *members)
 {
     struct scan_value v;

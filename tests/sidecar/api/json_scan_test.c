@@ -65,7 +65,7 @@ static void members_come_with_their_own_bytes(void **state)
     arena_free(&a);
 }
 
-/* What comes of walking a text that nobody validated: is it an array of objects of scalars or nested values? */
+/* Reads and validates a text in one pass: is it an array of objects? */
 static bool walks(const char *bytes)
 {
     struct scan array, object, text = scan_begin(span_str(bytes));
@@ -87,7 +87,7 @@ static bool walks(const char *bytes)
     return status == SCAN_END && scan_ended(&text);
 }
 
-static void one_pass_takes_what_two_take(void **state)
+static void one_pass_accepts_what_two_passes_accept(void **state)
 {
     static const char *const texts[] = {
         "[]",
@@ -120,7 +120,7 @@ static void one_pass_takes_what_two_take(void **state)
     }
 }
 
-/* "[{"a":[[...]]}]" with so many brackets around the innermost. */
+/* Reads "[{"a":[[...]]}]" with `depth` nested brackets. */
 static bool walks_nested(unsigned depth)
 {
     char text[256] = "[{\"a\":";
@@ -170,8 +170,9 @@ static void an_error_has_its_place(void **state)
     assert_int_equal(stops_at(""), 0);
 }
 
-/* Every byte at every place of words of eight and of what is left of them, between neighbours that borrow and carry. */
-static void what_means_itself_ends_at_the_first_byte_that_does_not(void **state)
+/* Every byte at every position of the words of eight and of the rest, next to neighbours that cause borrows and
+ * carries. */
+static void scan_plain_stops_at_the_first_special_byte(void **state)
 {
     static const uint8_t around[] = { 'a', 0x20, 0x21, 0x23, 0x5b, 0x5d, 0x7f, 0x80, 0xff };
     (void)state;
@@ -195,11 +196,11 @@ static void what_means_itself_ends_at_the_first_byte_that_does_not(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_means_itself_ends_at_the_first_byte_that_does_not),
+        cmocka_unit_test(scan_plain_stops_at_the_first_special_byte),
         cmocka_unit_test(valid_texts_are_taken_whole),
         cmocka_unit_test(malformed_texts_are_refused),
         cmocka_unit_test(nesting_is_bounded),
-        cmocka_unit_test(one_pass_takes_what_two_take),
+        cmocka_unit_test(one_pass_accepts_what_two_passes_accept),
         cmocka_unit_test(brackets_that_were_entered_count),
         cmocka_unit_test(members_come_with_their_own_bytes),
         cmocka_unit_test(a_lone_surrogate_is_no_text),

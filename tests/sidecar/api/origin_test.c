@@ -1,4 +1,4 @@
-/* Web pages of other origins: what their browsers ask, and what they are told. */
+/* CORS: preflights, and the headers that let pages of other origins read answers. */
 #include "tests/sidecar/api/api_driver.h"
 
 #define SHOP "https://shop.example"
@@ -23,7 +23,7 @@ static void ask(struct driver *d, const char *origin, const char *target)
     api_finish(&d->config, &d->request, &d->arena, &d->response);
 }
 
-static void leave_is_given_with_the_address_s_methods_and_the_headers_asked_for(void **state)
+static void a_preflight_allows_the_path_s_methods_and_the_headers_asked_for(void **state)
 {
     struct driver d;
     (void)state;
@@ -37,8 +37,8 @@ static void leave_is_given_with_the_address_s_methods_and_the_headers_asked_for(
     driver_end(&d);
 }
 
-/* What is repeated begins no line. */
-static void names_that_are_none_are_not_given_leave(void **state)
+/* Names that are echoed in the answer must not begin a new header line. */
+static void a_preflight_does_not_allow_malformed_header_names(void **state)
 {
     static const char *const bad[] = { "content-type\r\nSet-Cookie: x", "a:b", ":a", "a\x01", "caf\xc3\xa9" };
     (void)state;
@@ -54,7 +54,7 @@ static void names_that_are_none_are_not_given_leave(void **state)
     }
 }
 
-static void leave_needs_no_token_and_the_request_itself_does(void **state)
+static void a_preflight_needs_no_token_but_the_request_does(void **state)
 {
     struct driver d;
     (void)state;
@@ -70,7 +70,7 @@ static void leave_needs_no_token_and_the_request_itself_does(void **state)
     driver_end(&d);
 }
 
-static void nobody_else_is_given_leave_or_told_that_it_may_read(void **state)
+static void other_origins_get_no_cors_headers(void **state)
 {
     struct driver d;
     (void)state;
@@ -81,7 +81,7 @@ static void nobody_else_is_given_leave_or_told_that_it_may_read(void **state)
     driver_end(&d);
 }
 
-static void there_is_no_leave_for_what_is_not_there(void **state)
+static void a_preflight_for_an_unknown_path_is_404(void **state)
 {
     struct driver d;
     (void)state;
@@ -91,7 +91,7 @@ static void there_is_no_leave_for_what_is_not_there(void **state)
     driver_end(&d);
 }
 
-static void an_option_that_no_page_asks_is_no_method_here(void **state)
+static void options_that_is_no_preflight_is_405(void **state)
 {
     struct driver d;
     (void)state;
@@ -106,8 +106,8 @@ static void an_option_that_no_page_asks_is_no_method_here(void **state)
     driver_end(&d);
 }
 
-/* A page that may not read an error could not tell "full" from a broken network. */
-static void errors_may_be_read_too(void **state)
+/* A page that could not read errors could not tell a full queue from a network failure. */
+static void errors_have_cors_headers_too(void **state)
 {
     struct driver d;
     (void)state;
@@ -120,7 +120,7 @@ static void errors_may_be_read_too(void **state)
     driver_end(&d);
 }
 
-static void without_listed_origins_answers_say_nothing_of_them(void **state)
+static void without_listed_origins_there_are_no_cors_headers(void **state)
 {
     struct driver d;
     (void)state;
@@ -148,8 +148,8 @@ static enum api_answer blind(const char *site, const char *origin, const char *m
     return answer;
 }
 
-/* An image, a script, a fetch without CORS: no Origin comes with those. */
-static void a_page_that_would_see_nothing_of_a_stream_gets_none(void **state)
+/* Requests for images, scripts and no-cors fetches come without Origin. */
+static void a_no_cors_request_gets_no_stream(void **state)
 {
     (void)state;
     assert_int_equal(blind("cross-site", NULL, "GET", "/v1/queues/q/stream"), API_RESPONSE);
@@ -164,15 +164,15 @@ static void a_page_that_would_see_nothing_of_a_stream_gets_none(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(leave_is_given_with_the_address_s_methods_and_the_headers_asked_for),
-        cmocka_unit_test(names_that_are_none_are_not_given_leave),
-        cmocka_unit_test(leave_needs_no_token_and_the_request_itself_does),
-        cmocka_unit_test(nobody_else_is_given_leave_or_told_that_it_may_read),
-        cmocka_unit_test(there_is_no_leave_for_what_is_not_there),
-        cmocka_unit_test(an_option_that_no_page_asks_is_no_method_here),
-        cmocka_unit_test(errors_may_be_read_too),
-        cmocka_unit_test(without_listed_origins_answers_say_nothing_of_them),
-        cmocka_unit_test(a_page_that_would_see_nothing_of_a_stream_gets_none),
+        cmocka_unit_test(a_preflight_allows_the_path_s_methods_and_the_headers_asked_for),
+        cmocka_unit_test(a_preflight_does_not_allow_malformed_header_names),
+        cmocka_unit_test(a_preflight_needs_no_token_but_the_request_does),
+        cmocka_unit_test(other_origins_get_no_cors_headers),
+        cmocka_unit_test(a_preflight_for_an_unknown_path_is_404),
+        cmocka_unit_test(options_that_is_no_preflight_is_405),
+        cmocka_unit_test(errors_have_cors_headers_too),
+        cmocka_unit_test(without_listed_origins_there_are_no_cors_headers),
+        cmocka_unit_test(a_no_cors_request_gets_no_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

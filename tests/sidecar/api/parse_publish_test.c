@@ -14,7 +14,7 @@ static void publishes(struct driver *d, const char *target, const char *type, co
     assert_int_equal(d->command.kind, API_PUBLISH);
 }
 
-/* What a consumer would see of the first event. */
+/* The first event as a consumer would see it. */
 static void assert_event(const struct driver *d, const char *json)
 {
     struct buf b = { 0 };
@@ -186,7 +186,7 @@ static void protobuf_batches_name_the_index_of_what_is_wrong(void **state)
     driver_refuses("POST", "/v1/queues/q/events", "Content-Type", "application/cloudevents-batch+protobuf", "", 400,
                    "no events");
     driver_refuses("POST", "/v1/queues/q/events", "Content-Type", "application/cloudevents-batch+protobuf",
-                   "\x12\x01z\x08\x01", 400, "no events"); /* fields that it does not know */
+                   "\x12\x01z\x08\x01", 400, "no events"); /* unknown fields only */
 }
 
 static void a_protobuf_batch_may_hold_fields_of_a_later_version(void **state)
@@ -232,7 +232,7 @@ static void headers_that_say_two_things_are_refused(void **state)
         driver_begin(&d);
         driver_header(&d, bad[i].name, bad[i].first);
         driver_header(&d, bad[i].name, bad[i].second);
-        driver_header(&d, "Accept", "*/*"); /* the last header is another */
+        driver_header(&d, "Accept", "*/*"); /* an unrelated header last */
         assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/events", event), API_RESPONSE);
         assert_says(&d, bad[i].status, bad[i].says);
         driver_end(&d);
@@ -262,7 +262,7 @@ static void broken_json_says_where(void **state)
         { "application/cloudevents-batch+json", "{}", "a batch is a JSON array" },
         { "application/cloudevents-batch+json", "[]", "no events" },
         { "application/cloudevents-batch+json", "[1]", "events[0]: a CloudEvent is a JSON object" },
-        /* the syntax of the whole comes before what an event lacks, and so does their number */
+        /* a syntax error anywhere is reported before an invalid event */
         { "application/cloudevents-batch+json", "[{},{\"a\"}]", "see byte 8" },
         { "application/cloudevents-batch+json", "[{}", "it ends too early, after 3 bytes" },
         { "application/cloudevents-batch+json", "[{}] x", "see byte 5" },
@@ -287,7 +287,7 @@ static void an_event_above_the_limit_is_413(void **state)
     for (int more = 0; more < 2; more++) {
         driver_begin(&d);
         driver_header(&d, "Content-Type", "application/cloudevents+protobuf");
-        d.config.event_max = 15 - (unsigned)more; /* bytes of this one */
+        d.config.event_max = 15 - (unsigned)more; /* the event has 15 bytes */
         assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/events",
                                      "\n\1"
                                      "1\22\2/s\32\0031.0\"\1t"),

@@ -10,7 +10,7 @@ static const struct client_terms *terms_of(struct driver *d, const char *target,
     return &d->command.u.publish.events[0].terms;
 }
 
-/* Of a request with one header (NULL: none). */
+/* The terms of a request with one header (NULL: none). */
 static struct client_terms terms_with(const char *target, const char *name, const char *value)
 {
     struct driver d;
@@ -116,8 +116,8 @@ static void a_header_that_nobody_knows_is_refused_with_the_one_that_was_meant(vo
     }
 }
 
-/* A subscription may push to another queue of a sidecar, and an application may pass on what it was sent. */
-static void the_headers_of_a_push_are_let_pass(void **state)
+/* A subscription may push to a queue of another sidecar, and an application may forward a push with its headers. */
+static void the_headers_of_a_push_are_ignored(void **state)
 {
     static const char *const pushed[] = { "Sluice-Queue", "Sluice-Sequence", "Sluice-Attempt",
                                           "sluice-consumer-epoch" };
@@ -155,7 +155,7 @@ static void an_expiry_is_read_in_binary_mode(void **state)
     driver_end(&d);
 }
 
-/* CloudEvents' protobuf format has a type of its own for times. */
+/* CloudEvents' protobuf format has a timestamp type. */
 static void an_expiry_is_read_as_a_protobuf_timestamp(void **state)
 {
     static const char encoded[] = "\x0a\x01"
@@ -193,7 +193,7 @@ int main(void)
         cmocka_unit_test(a_ttl_is_a_duration_from_now_on),
         cmocka_unit_test(a_ttl_is_each_event_s_and_none_has_an_expiry_beside_it),
         cmocka_unit_test(a_header_that_nobody_knows_is_refused_with_the_one_that_was_meant),
-        cmocka_unit_test(the_headers_of_a_push_are_let_pass),
+        cmocka_unit_test(the_headers_of_a_push_are_ignored),
         cmocka_unit_test(each_event_of_a_batch_has_its_own_expiry_and_the_common_delay),
         cmocka_unit_test(an_expiry_is_read_in_binary_mode),
         cmocka_unit_test(an_expiry_is_read_as_a_protobuf_timestamp),

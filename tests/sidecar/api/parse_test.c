@@ -54,8 +54,9 @@ static void every_call_names_an_unknown_query_parameter(void **state)
         driver_refuses(calls[i].method, calls[i].target, NULL, NULL, "", 400, "unknown query parameter 'x'");
 }
 
-/* Without an entity tag no condition but one is understood, and nothing is done without the condition it was to be done on. */
-static void what_changes_something_is_not_done_without_its_condition(void **state)
+/* There are no entity tags; only If-None-Match: * is supported, where something is created. A change with any other
+ * precondition must not be carried out. */
+static void unsupported_preconditions_are_refused_for_changes(void **state)
 {
     static const struct {
         const char *method, *target, *header;
@@ -125,7 +126,7 @@ int main(void)
         cmocka_unit_test(bad_names_are_refused),
         cmocka_unit_test(a_name_has_at_most_128_characters),
         cmocka_unit_test(every_call_names_an_unknown_query_parameter),
-        cmocka_unit_test(what_changes_something_is_not_done_without_its_condition),
+        cmocka_unit_test(unsupported_preconditions_are_refused_for_changes),
         cmocka_unit_test(each_address_becomes_its_command),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

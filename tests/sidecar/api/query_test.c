@@ -32,13 +32,13 @@ static void parameters_are_found_by_name_and_decoded(void **state)
     assert_true(span_equal(f.known[1].value, span_str("a b c")));
     assert_true(span_equal(f.known[0].value, span_str("7")));
     arena_free(&f.arena);
-    assert_true(parse(&f, "wait=a+b")); /* no escape beside it */
+    assert_true(parse(&f, "wait=a+b")); /* without any escape */
     assert_true(span_equal(f.known[1].value, span_str("a b")));
     arena_free(&f.arena);
     assert_true(parse(&f, ""));
     assert_false(f.known[0].present || f.known[1].present);
     arena_free(&f.arena);
-    assert_true(parse(&f, "&&max=7&&wait=1&")); /* nothing between two is none */
+    assert_true(parse(&f, "&&max=7&&wait=1&")); /* empty parameters are ignored */
     assert_true(span_equal(f.known[0].value, span_str("7")) && span_equal(f.known[1].value, span_str("1")));
     arena_free(&f.arena);
 }

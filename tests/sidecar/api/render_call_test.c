@@ -91,7 +91,7 @@ static void times_are_known_where_rates_tell_them(void **state)
     driver_end(&d);
     r.u.queue.out_rate_milli = 0;
     r.u.queue.in_rate_milli = 1234567891;
-    r.u.queue.settings.capacity = 1000000000; /* no exponent, and no more digits than were measured */
+    r.u.queue.settings.capacity = 1000000000; /* no exponent, and no false precision */
     render(&d, &c, &r);
     assert_says(&d, 200, "\"rates\":{\"in\":1234568,\"out\":0.0}");
     assert_says(&d, 200, "\"time_to_full_seconds\":810.0");
@@ -302,7 +302,7 @@ static void a_purge_says_how_many(void **state)
     driver_end(&d);
 }
 
-static void a_deletion_has_nothing_to_say(void **state)
+static void a_deletion_is_204(void **state)
 {
     struct api_command c = { .u.call.request.call = CALL_DELETE };
     struct reply r = { .result = RESULT_NONE };
@@ -329,7 +329,7 @@ static void a_refusal_is_a_problem_with_the_broker_s_sentence(void **state)
     driver_end(&d);
 }
 
-static void silence_is_unknown_of_what_changes_something(void **state)
+static void no_reply_is_unknown_if_the_call_changes_something(void **state)
 {
     struct api_command c = { .u.call.request.call = CALL_PURGE };
     struct driver d;
@@ -371,8 +371,8 @@ int main(void)
         cmocka_unit_test(a_redrive_says_how_many_and_what_was_left),
         cmocka_unit_test(a_refused_redrive_says_which_queue_it_was),
         cmocka_unit_test(a_purge_says_how_many),
-        cmocka_unit_test(a_deletion_has_nothing_to_say),
-        cmocka_unit_test(silence_is_unknown_of_what_changes_something),
+        cmocka_unit_test(a_deletion_is_204),
+        cmocka_unit_test(no_reply_is_unknown_if_the_call_changes_something),
         cmocka_unit_test(a_refusal_is_a_problem_with_the_broker_s_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

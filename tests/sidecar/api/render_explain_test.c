@@ -1,4 +1,4 @@
-/* One event over HTTP, and why it is where it is. */
+/* Explaining one event: its state and why. */
 #include "tests/sidecar/api/api_driver.h"
 
 static const struct api_command command = { .queue = "orders", .u.call.request.call = CALL_EXPLAIN };
@@ -79,7 +79,7 @@ static void what_happens_by_itself_has_its_time(void **state)
     assert_says(&d, 200, "\"next\":{\"what\":\"ready\",\"at\":\"2023-11-14T22:13:21.2Z\",\"in_seconds\":1.077},");
     assert_says(&d, 200, "\"accepted\":\"2023-11-14T22:12:19.118Z\",\"age_seconds\":61.005,");
     driver_end(&d);
-    r.u.explained.next_ms = 1; /* over, and the clock was set forward since */
+    r.u.explained.next_ms = 1; /* in the past: the clock was set forward */
     r.u.explained.accepted_ms = 0;
     begin(&d, &r);
     assert_says(&d, 200, "\"in_seconds\":0.000}");
@@ -87,7 +87,7 @@ static void what_happens_by_itself_has_its_time(void **state)
     driver_end(&d);
 }
 
-/* The address is one that there is; what it names is gone. */
+/* The path exists, but the event is gone: not "not_found". */
 static void an_event_that_is_gone_is_unknown_and_not_its_address(void **state)
 {
     struct driver d;

@@ -39,7 +39,7 @@ static void nothing_is_an_empty_list(void **state)
     driver_end(&d);
 }
 
-/* The batch's one event, read back. */
+/* Decodes the only event of the batch. */
 static void assert_extension(struct span event, const char *name, const char *text)
 {
     struct arena a;

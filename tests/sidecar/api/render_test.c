@@ -74,7 +74,7 @@ static void some_refused_are_207_and_counted(void **state)
     driver_end(&d);
 }
 
-/* Why no broker is reached names its address, and may have been cut within a character of it. */
+/* The detail names the broker's address, and may have been cut in the middle of a character. */
 static void a_refused_event_s_detail_is_utf8_whatever_was_cut(void **state)
 {
     static const struct api_outcome o[] = { { .sequence = 7 }, { .reason = REASON_unavailable } };
@@ -122,7 +122,7 @@ static void a_refusal_has_the_depth_only_where_the_queue_is_full(void **state)
     }
 }
 
-/* A topic may be addressed as a queue is. */
+/* A topic may be published to by the path of a queue. */
 static void a_refusal_names_one_queue(void **state)
 {
     struct driver d;
@@ -134,8 +134,8 @@ static void a_refusal_names_one_queue(void **state)
     driver_end(&d);
 }
 
-/* Of a publish it is the broker that drains: a sidecar that does still publishes. */
-static void what_a_title_leaves_open_is_said(void **state)
+/* A draining sidecar still publishes, so a publish that is refused as draining was refused by the broker. */
+static void details_add_what_the_title_leaves_open(void **state)
 {
     static const struct api_outcome draining = { .reason = REASON_draining }, away = { .reason = REASON_unavailable },
                                     large = { .reason = REASON_too_large };
@@ -149,7 +149,7 @@ static void what_a_title_leaves_open_is_said(void **state)
     assert_says(&d, 413,
                 "\"detail\":\"the event is larger than the broker's max_event, or than the queue's capacity_bytes\"");
     driver_end(&d);
-    publish(&d, 0, 1, false, &away); /* the broker says so of what a lost connection took with it */
+    publish(&d, 0, 1, false, &away); /* the broker's answer when the connection was lost meanwhile */
     assert_says(&d, 503,
                 "\"detail\":\"the connection to the broker was lost, and was not back in time; nothing was accepted");
     driver_end(&d);
@@ -289,7 +289,7 @@ int main(void)
         cmocka_unit_test(some_refused_are_207_and_counted),
         cmocka_unit_test(a_refused_event_s_detail_is_utf8_whatever_was_cut),
         cmocka_unit_test(all_refused_alike_are_the_common_error),
-        cmocka_unit_test(what_a_title_leaves_open_is_said),
+        cmocka_unit_test(details_add_what_the_title_leaves_open),
         cmocka_unit_test(what_went_to_a_topic_names_its_queues),
         cmocka_unit_test(all_refused_for_different_reasons_are_207),
         cmocka_unit_test(unknown_is_retryable_under_the_publisher_s_own_id_only),

@@ -90,7 +90,7 @@ static void other_addresses_are_not_found(void **state)
     }
 }
 
-static void what_is_beside_an_address_that_is_not_there_is_told(void **state)
+static void siblings_of_an_unknown_path_are_listed(void **state)
 {
     static const struct {
         const char *path, *beside;
@@ -136,7 +136,7 @@ static bool is_publish(const char *method, const char *path)
     return api_is_publish(&(struct api_request){ .method = span_str(method), .path = span_str(path) });
 }
 
-/* What settles events is none: it comes in where publishes have to wait for room. */
+/* Acks are no publish: they must get in where publishes have to wait for room. */
 static void a_publish_is_known_by_its_address(void **state)
 {
     (void)state;
@@ -160,7 +160,7 @@ int main(void)
         cmocka_unit_test(head_is_get),
         cmocka_unit_test(another_method_is_told_what_is_allowed),
         cmocka_unit_test(other_addresses_are_not_found),
-        cmocka_unit_test(what_is_beside_an_address_that_is_not_there_is_told),
+        cmocka_unit_test(siblings_of_an_unknown_path_are_listed),
         cmocka_unit_test(probes_are_on_no_application_listener),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* Streams: what is asked for, and the text of Server-Sent Events. */
+/* Streams: their parameters, and the text of Server-Sent Events. */
 #include "tests/sidecar/api/api_driver.h"
 
 #include "proto/event.h"
@@ -62,8 +62,8 @@ static void its_head_says_whose_turn_it_is(void **state)
     driver_end(&d);
 }
 
-/* An EventSource asks again after a 200, and never after anything else. */
-static void one_that_cannot_begin_now_is_a_whole_answer_that_says_when_to_ask_again(void **state)
+/* An EventSource reconnects after a 200, and never after another status. */
+static void a_stream_that_cannot_begin_now_is_a_complete_200(void **state)
 {
     struct driver d;
     struct api_command c = { .kind = API_STREAM, .queue = "q" };
@@ -76,7 +76,7 @@ static void one_that_cannot_begin_now_is_a_whole_answer_that_says_when_to_ask_ag
     driver_end(&d);
 }
 
-/* The text of one event whose data is that JSON. */
+/* Appends the text of an event with this JSON as data. */
 static void stream_json(const char *json, struct buf *out)
 {
     struct event e = { .id = span_str("1"), .source = span_str("/s"), .type = span_str("t"), .data_kind = DATA_TEXT };
@@ -100,7 +100,7 @@ static void an_event_is_its_sequence_and_an_entry_of_a_take(void **state)
     buf_free(&b);
 }
 
-/* However a line was ended: who reads joins lines by \n, and JSON means the same. */
+/* For each kind of line end: the reader joins the lines by \n, which means the same in JSON. */
 static void line_ends_within_data_begin_a_line_of_the_same_field(void **state)
 {
     struct buf b = { 0 };
@@ -112,7 +112,7 @@ static void line_ends_within_data_begin_a_line_of_the_same_field(void **state)
     buf_free(&b);
 }
 
-static void a_turn_an_end_and_nothing(void **state)
+static void consumer_end_and_heartbeat_messages(void **state)
 {
     struct buf b = { 0 };
     (void)state;
@@ -136,10 +136,10 @@ int main(void)
         cmocka_unit_test(nonsense_is_refused_by_name),
         cmocka_unit_test(asking_for_the_head_only_takes_nothing),
         cmocka_unit_test(its_head_says_whose_turn_it_is),
-        cmocka_unit_test(one_that_cannot_begin_now_is_a_whole_answer_that_says_when_to_ask_again),
+        cmocka_unit_test(a_stream_that_cannot_begin_now_is_a_complete_200),
         cmocka_unit_test(an_event_is_its_sequence_and_an_entry_of_a_take),
         cmocka_unit_test(line_ends_within_data_begin_a_line_of_the_same_field),
-        cmocka_unit_test(a_turn_an_end_and_nothing),
+        cmocka_unit_test(consumer_end_and_heartbeat_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,7 +43,7 @@ static void each_key_has_its_range(void **state)
             "unknown key 'whatever-it-is'; known here: queue, url, concurrency, timeout, dialect, handshake");
 }
 
-static void what_is_left_out_has_a_default_and_what_cannot_have_one_is_asked_for(void **state)
+static void missing_keys_have_defaults_or_are_required(void **state)
 {
     struct subscription_settings s = { 0 };
     struct error why;
@@ -219,7 +219,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_kept_is_read_as_it_was_written),
         cmocka_unit_test(each_key_has_its_range),
-        cmocka_unit_test(what_is_left_out_has_a_default_and_what_cannot_have_one_is_asked_for),
+        cmocka_unit_test(missing_keys_have_defaults_or_are_required),
         cmocka_unit_test(a_change_keeps_what_it_does_not_name),
         cmocka_unit_test(each_key_changes_nothing_but_itself),
         cmocka_unit_test(urls_lead_to_loopback_a_socket_or_a_listed_host),

@@ -1,4 +1,4 @@
-/* Topics over HTTP: what may be asked, and how they are shown. */
+/* Topics over HTTP: requests, and how topics are rendered. */
 #include "proto/filter.h"
 #include "tests/sidecar/api/api_driver.h"
 
@@ -64,7 +64,7 @@ static void a_queue_is_bound_with_a_filter(void **state)
     driver_end(&d);
 }
 
-static void what_may_not_be_asked(void **state)
+static void invalid_requests_are_refused(void **state)
 {
     (void)state;
     refuses("PUT", "/v1/topics/all", "{\"unrouted\":\"lose\"}", "'unrouted' must be");
@@ -144,7 +144,7 @@ static void a_list_has_topics_by_their_names(void **state)
     driver_end(&d);
 }
 
-static void what_is_unbound_is_gone_without_a_word(void **state)
+static void unbinding_is_204(void **state)
 {
     struct reply reply = { .result = RESULT_TOPIC, .detail = "", .u.topic = { .topic = "all", .catch_all = "" } };
     struct driver d;
@@ -175,10 +175,10 @@ int main(void)
         cmocka_unit_test(a_topic_is_put),
         cmocka_unit_test(if_none_match_star_only_makes_a_topic),
         cmocka_unit_test(a_queue_is_bound_with_a_filter),
-        cmocka_unit_test(what_may_not_be_asked),
+        cmocka_unit_test(invalid_requests_are_refused),
         cmocka_unit_test(topics_are_shown_with_their_bindings),
         cmocka_unit_test(a_list_has_topics_by_their_names),
-        cmocka_unit_test(what_is_unbound_is_gone_without_a_word),
+        cmocka_unit_test(unbinding_is_204),
         cmocka_unit_test(a_topic_that_is_not_there_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

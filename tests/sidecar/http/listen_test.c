@@ -1,4 +1,4 @@
-/* Where the server listens: addresses, and sockets in the file system that others left. */
+/* Listening addresses, and unix sockets that were left behind. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -69,7 +69,7 @@ static void a_socket_that_somebody_answers_is_in_use_and_one_that_nobody_does_is
     (void)state;
     int fd = listens(address);
     assert_refused(address, "is in use");
-    close(fd); /* as at the end of a process that dies: its socket stays */
+    close(fd); /* as if the process had died: the socket file stays */
     assert_int_equal(access(path, F_OK), 0);
     close(listens(address));
 }
@@ -111,7 +111,7 @@ static void the_port_that_was_chosen_is_told(void **state)
     close(fd);
 }
 
-/* Its last connections would keep it for a minute. */
+/* Without SO_REUSEADDR, connections in TIME_WAIT would block the port for a minute. */
 static void a_port_is_had_again_at_once(void **state)
 {
     char first[LISTEN_ADDRESS_MAX], rest;
@@ -124,7 +124,7 @@ static void a_port_is_had_again_at_once(void **state)
     assert_int_equal(connect(client, (struct sockaddr *)&at, size), 0);
     int peer = accept(fd, NULL, NULL);
     assert_true(peer >= 0);
-    close(peer); /* who closes first waits */
+    close(peer); /* the side that closes first is in TIME_WAIT */
     assert_int_equal(read(client, &rest, 1), 0);
     close(client);
     close(fd);
@@ -135,7 +135,7 @@ static void a_v6_host_stands_in_brackets(void **state)
 {
     (void)state;
     int fd = listen_open("[::1]:0", bound, &why);
-    if (fd < 0) { /* a machine without: then it is said of that address */
+    if (fd < 0) { /* a machine without IPv6: the error names the address */
         assert_non_null(strstr(why.text, "cannot listen on [::1]:0: Cannot assign requested address"));
         return;
     }

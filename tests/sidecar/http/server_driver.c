@@ -10,7 +10,7 @@
 
 #define PATIENCE_MS 20000
 
-/* ------------------------------------------------------------------ the handler: nothing is answered by itself */
+/* ------------------------------------------------------------------ the handler */
 
 static enum api_answer begin(void *ctx, const struct api_request *r, struct arena *a, uint64_t *body_limit,
                              struct api_response *out, bool *close)
@@ -69,7 +69,7 @@ static bool publishes(void *ctx, const struct api_request *r)
 
 static const struct http_handler handler = { begin, asked, finish, refused, answer, done, NULL, publishes };
 
-/* ------------------------------------------------------------------ the loop, and clients */
+/* ------------------------------------------------------------------ the event loop, and clients */
 
 void driver_open_with(struct driver *d, uint32_t max_connections, uint64_t descriptors)
 {

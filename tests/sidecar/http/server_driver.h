@@ -1,5 +1,5 @@
-/* The server under a clock of the test's, with a handler that answers nothing by itself (but /refused, by 404), and clients
- * over loopback. */
+/* The HTTP server with a simulated clock, a handler that answers nothing by itself (except /refused, with 404), and
+ * clients over loopback. */
 #ifndef SLUICE_TESTS_SIDECAR_HTTP_SERVER_DRIVER_H
 #define SLUICE_TESTS_SIDECAR_HTTP_SERVER_DRIVER_H
 
@@ -11,40 +11,40 @@
 
 #include "sidecar/http/server.h"
 
-#define BODY 60000u /* bytes that a body may have */
+#define BODY 60000u /* limit on a body, in bytes */
 
 struct driver {
     struct http_server *http;
     struct now now;
     int fd;
-    struct exchange *asked[8]; /* those that wait */
+    struct exchange *asked[8]; /* requests, in the order of their arrival */
     size_t count, done;
-    unsigned refused; /* before they were whole */
+    unsigned refused; /* requests that were refused before they were complete */
 };
 
 void driver_open(struct driver *d, uint32_t max_connections);
 void driver_open_with(struct driver *d, uint32_t max_connections, uint64_t descriptors);
 
 bool has_to_run(const struct driver *d);
-/* Runs it as the sidecar does: at once if it asks for that, else when its descriptor is readable. */
+/* Runs the server as the sidecar does: at once if it is due, otherwise when its descriptor is readable. */
 void step(struct driver *d);
-/* Until it has nothing to do. */
+/* Runs the server until it has nothing to do. */
 void rest(struct driver *d);
 void until_asked(struct driver *d, size_t count);
 
-/* Answers one of `asked` with 200; whatever the reason. */
+/* Answers one of `asked` with 200, whatever the reason; also used as the handler's `abandon`. */
 void answer(void *d, struct exchange *x, enum reason why);
 
-/* A connection that the server need not know of yet, and one that it does. */
+/* dial: connects, whether or not the server has accepted it yet; connected: runs the server until it has. */
 int dial(const struct driver *d);
 int connected(struct driver *d);
 void say(int fd, const void *bytes, size_t size);
-/* A POST without a body; one of /soon is held for a moment. */
+/* Sends a POST without a body; one to /soon is held (http_hold). */
 void ask(int fd, const char *path);
-/* What is answered; then that the server has closed the connection. */
+/* assert_says: the answer has this status. assert_ends: the server has closed the connection. */
 void assert_says(int fd, const char *status);
 void assert_ends(int fd);
-/* What is answered, after which the connection is closed. */
+/* The answer has this status (assert_answered: 200); closes the connection. */
 void assert_status(int fd, const char *status);
 void assert_answered(int fd);
 

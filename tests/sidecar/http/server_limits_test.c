@@ -1,4 +1,4 @@
-/* What the server bounds: bodies, connections, descriptors, the time of those who say nothing. */
+/* Limits of the server: bodies, connections, descriptors, time. */
 #include "tests/sidecar/http/server_driver.h"
 
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Connections have ended, and no more than so many are left. */
+/* Runs the server until it has this many connections. */
 static void until_connected(struct driver *d, uint32_t count)
 {
     while (http_connections(d->http) > count)
@@ -33,11 +33,11 @@ static void until_refused(struct driver *d, unsigned count)
     rest(d);
 }
 
-static void bodies_have_so_much_room_together_and_a_small_one_always(void **state)
+static void bodies_share_a_limit_but_small_ones_always_fit(void **state)
 {
     struct driver d;
     (void)state;
-    driver_open(&d, 10); /* its room is that of one body */
+    driver_open(&d, 10); /* there is room for one body */
     int first = upload(&d, "/later", BODY);
     until_asked(&d, 1);
     int second = upload(&d, "/later", BODY);
@@ -46,7 +46,7 @@ static void bodies_have_so_much_room_together_and_a_small_one_always(void **stat
     until_connected(&d, 1);
     int small = upload(&d, "/later", 16384);
     until_asked(&d, 2);
-    int acks = upload(&d, "/acks", BODY); /* that let the others end */
+    int acks = upload(&d, "/acks", BODY); /* always accepted: they free the room of others */
     until_asked(&d, 3);
     for (size_t i = 0; i < 3; i++)
         answer(&d, d.asked[i], REASON_draining);
@@ -61,7 +61,7 @@ static void bodies_have_so_much_room_together_and_a_small_one_always(void **stat
     assert_answered(next);
 }
 
-/* Which no length announced. */
+/* A chunked body has no Content-Length, so its size is only known at the end. */
 static void a_body_in_chunks_above_its_limit_is_413(void **state)
 {
     static const char head[] = "POST /later HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -89,7 +89,7 @@ static void a_body_in_chunks_above_its_limit_is_413(void **state)
     }
 }
 
-/* It is not known whether a first request will come: it has the time of both. */
+/* A connection without a request yet may take idle_ms and request_ms together. */
 static void a_connection_that_says_nothing_is_kept_for_a_while(void **state)
 {
     struct driver d;
@@ -108,8 +108,8 @@ static void a_connection_that_says_nothing_is_kept_for_a_while(void **state)
     http_close(d.http);
 }
 
-/* Its head, or a part of its body. */
-static void a_request_that_takes_too_long_is_told_so(void **state)
+/* In its head, or in its body. */
+static void a_request_that_takes_too_long_is_408(void **state)
 {
     static const char *const parts[] = { "POST /later HTTP/1.1\r\nHost: localhost\r\nConte",
                                          "POST /later HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf" };
@@ -126,7 +126,7 @@ static void a_request_that_takes_too_long_is_told_so(void **state)
         d.now.mono = mono_add_ms(d.now.mono, 30000);
         http_run(d.http, d.now);
         assert_int_equal(d.refused, 1);
-        say(fd, "2345", 4); /* comes too late to make it whole */
+        say(fd, "2345", 4); /* too late to complete it */
         until_connected(&d, 0);
         assert_true(recv(fd, text, sizeof text - 1, 0) > 0);
         assert_int_equal(recv(fd, &rest_of_it, 1, 0), 0);
@@ -140,8 +140,8 @@ static void a_request_that_takes_too_long_is_told_so(void **state)
     }
 }
 
-/* It has the time of a connection that says nothing, and that of a request. */
-static void so_is_one_whose_first_line_never_ends(void **state)
+/* As long as its request line is incomplete, a connection may take idle_ms and request_ms together. */
+static void a_request_line_that_never_ends_is_408(void **state)
 {
     struct driver d;
     (void)state;
@@ -162,8 +162,8 @@ static void so_is_one_whose_first_line_never_ends(void **state)
     http_close(d.http);
 }
 
-/* The rest of its body would only have been thrown away. */
-static void one_that_is_refused_and_takes_too_long_hears_why_it_is_refused(void **state)
+/* The rest of its body would only have been discarded. */
+static void a_refused_request_that_takes_too_long_gets_its_refusal(void **state)
 {
     static const char part[] = "POST /refused HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf";
     struct driver d;
@@ -203,7 +203,7 @@ static void a_connection_that_was_used_is_kept_as_long_as_a_new_one(void **state
     assert_answered(fd);
 }
 
-static void a_body_that_is_broken_off_leaves_its_room(void **state)
+static void an_aborted_body_frees_its_room(void **state)
 {
     struct driver d;
     char head[] = "POST /later HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n";
@@ -226,7 +226,7 @@ static void a_body_that_is_broken_off_leaves_its_room(void **state)
     assert_answered(next);
 }
 
-/* The end comes with the last bytes, so that there is nothing more to wake anybody. */
+/* The end arrives together with the last bytes, so no further event wakes the server. */
 static void a_client_that_vanishes_half_way_through_its_request_holds_no_connection(void **state)
 {
     static const char *const halves[] = { "POST /later HTT", "POST /later HTTP/1.1\r\nHost: localhost\r\nConte",
@@ -236,12 +236,12 @@ static void a_client_that_vanishes_half_way_through_its_request_holds_no_connect
         struct driver d;
         driver_open(&d, 10);
         int fd = connected(&d);
-        if (i % 2) { /* it is the connection's second */
+        if (i % 2) { /* as the second request of its connection */
             ask(fd, "/later");
             until_asked(&d, 1);
             answer(&d, d.asked[0], REASON_draining);
             rest(&d);
-            assert_says(fd, "200"); /* unread it would make of the end a reset, which nobody misses */
+            assert_says(fd, "200"); /* if it were unread, close would send a reset, which libmicrohttpd notices */
         }
         say(fd, halves[i / 2], strlen(halves[i / 2]));
         close(fd);
@@ -256,7 +256,7 @@ static void a_client_that_vanishes_half_way_through_its_request_holds_no_connect
     }
 }
 
-static void who_came_when_there_were_too_many_is_let_in_when_one_ends(void **state)
+static void a_client_beyond_the_limit_is_accepted_when_a_connection_ends(void **state)
 {
     struct driver d;
     (void)state;
@@ -273,7 +273,7 @@ static void who_came_when_there_were_too_many_is_let_in_when_one_ends(void **sta
     http_close(d.http);
 }
 
-/* Of eight the operations' and the probes' listeners have one each. */
+/* Of 8 descriptors, the operations and probe listeners get one each, and 6 are left. */
 static void connections_are_no_more_than_there_are_descriptors(void **state)
 {
     struct driver d;
@@ -294,7 +294,7 @@ static void connections_are_no_more_than_there_are_descriptors(void **state)
     http_close(d.http);
 }
 
-/* Where there is more than that for it. */
+/* Even if there are more descriptors. */
 static void connections_are_no_more_than_were_asked_for(void **state)
 {
     struct driver d;
@@ -317,16 +317,16 @@ static void connections_are_no_more_than_were_asked_for(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bodies_have_so_much_room_together_and_a_small_one_always),
+        cmocka_unit_test(bodies_share_a_limit_but_small_ones_always_fit),
         cmocka_unit_test(a_body_in_chunks_above_its_limit_is_413),
         cmocka_unit_test(a_connection_that_says_nothing_is_kept_for_a_while),
-        cmocka_unit_test(a_request_that_takes_too_long_is_told_so),
-        cmocka_unit_test(so_is_one_whose_first_line_never_ends),
-        cmocka_unit_test(one_that_is_refused_and_takes_too_long_hears_why_it_is_refused),
+        cmocka_unit_test(a_request_that_takes_too_long_is_408),
+        cmocka_unit_test(a_request_line_that_never_ends_is_408),
+        cmocka_unit_test(a_refused_request_that_takes_too_long_gets_its_refusal),
         cmocka_unit_test(a_connection_that_was_used_is_kept_as_long_as_a_new_one),
-        cmocka_unit_test(a_body_that_is_broken_off_leaves_its_room),
+        cmocka_unit_test(an_aborted_body_frees_its_room),
         cmocka_unit_test(a_client_that_vanishes_half_way_through_its_request_holds_no_connection),
-        cmocka_unit_test(who_came_when_there_were_too_many_is_let_in_when_one_ends),
+        cmocka_unit_test(a_client_beyond_the_limit_is_accepted_when_a_connection_ends),
         cmocka_unit_test(connections_are_no_more_than_there_are_descriptors),
         cmocka_unit_test(connections_are_no_more_than_were_asked_for),
     };

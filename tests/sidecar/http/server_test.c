@@ -1,4 +1,4 @@
-/* When the server has to be run, and what becomes of those who wait. */
+/* When the server must be run, and how waiting requests end. */
 #include "tests/sidecar/http/server_driver.h"
 
 #include <stdio.h>
@@ -14,7 +14,7 @@ static void a_connection_is_held_for_a_moment_and_suspended_then(void **state)
     struct driver d;
     (void)state;
     driver_open(&d, 10);
-    int before = connected(&d); /* its answer leaves nothing to be in a hurry for */
+    int before = connected(&d); /* a complete exchange before, so that nothing is left to run for */
     ask(before, "/later");
     until_asked(&d, 1);
     answer(&d, d.asked[0], REASON_draining);
@@ -25,7 +25,7 @@ static void a_connection_is_held_for_a_moment_and_suspended_then(void **state)
     until_asked(&d, 2);
     rest(&d);
     mono_t end = mono_add_ms(d.now.mono, HELD_MS);
-    assert_int_equal(http_due(d.http).ns, end.ns); /* in no hurry, though libmicrohttpd is */
+    assert_int_equal(http_due(d.http).ns, end.ns); /* not due at once, although libmicrohttpd asks for it */
     d.now.mono = end;
     http_run(d.http, d.now);
     assert_true(http_due(d.http).ns > mono_add_ms(end, 100).ns);
@@ -51,7 +51,8 @@ static void a_held_one_is_answered_without_having_been_suspended(void **state)
     http_close(d.http);
 }
 
-/* libmicrohttpd is in a hurry for both alike; the time stands still here, so that nothing goes on by waiting. */
+/* libmicrohttpd asks to be run again at once for the held connection and for the upload alike. The clock stands still,
+ * so the upload cannot proceed by a timeout. */
 static void assert_uploads_beside_a_held_one(const char *head, const char *body, size_t size)
 {
     struct driver d;
@@ -75,7 +76,7 @@ static void an_upload_goes_on_beside_one_that_is_held(void **state)
                                      sizeof body);
 }
 
-static void so_does_one_in_small_chunks(void **state)
+static void an_upload_in_small_chunks_goes_on_beside_one_that_is_held(void **state)
 {
     char body[BODY] = "";
     size_t size = 0;
@@ -139,13 +140,13 @@ static void a_client_that_vanishes_while_it_is_held_leaves_nothing_to_wait_for(v
     http_close(d.http);
 }
 
-static void one_that_sends_no_more_is_answered_all_the_same(void **state)
+static void a_client_that_shut_down_its_sending_side_is_answered(void **state)
 {
     struct driver d;
     (void)state;
     driver_open(&d, 10);
     int fd = connected(&d);
-    ask(fd, "/later"); /* nobody has read that yet when it is looked for who has gone */
+    ask(fd, "/later"); /* still unread when the next sweep looks for clients that are gone */
     assert_int_equal(shutdown(fd, SHUT_WR), 0);
     d.now.mono = mono_add_ms(d.now.mono, 1000);
     until_asked(&d, 1);
@@ -155,8 +156,8 @@ static void one_that_sends_no_more_is_answered_all_the_same(void **state)
     http_close(d.http);
 }
 
-/* Nothing but the look for them, each second, tells of the end of one that waits. */
-static void one_that_has_gone_while_it_waited_waits_no_more(void **state)
+/* The end of a suspended connection is noticed by the sweep, once a second, and by nothing else. */
+static void a_client_that_leaves_while_waiting_is_noticed(void **state)
 {
     (void)state;
     for (unsigned reads = 0; reads < 2; reads++) {
@@ -186,8 +187,8 @@ static void one_that_has_gone_while_it_waited_waits_no_more(void **state)
     }
 }
 
-/* The run that brings the last answers out brings requests in. */
-static void closing_answers_those_too_who_ask_meanwhile(void **state)
+/* The run that sends the last answers also reads new requests. */
+static void requests_that_arrive_while_closing_are_answered(void **state)
 {
     static const char *const late[] = { "/later", "/soon" };
     (void)state;
@@ -197,7 +198,7 @@ static void closing_answers_those_too_who_ask_meanwhile(void **state)
         int first = connected(&d), second = connected(&d);
         ask(first, "/later");
         until_asked(&d, 1);
-        ask(second, late[i]); /* nobody has read that yet */
+        ask(second, late[i]); /* still unread */
         http_close(d.http);
         assert_int_equal(d.count, 2);
         assert_int_equal(d.done, 2);
@@ -212,13 +213,13 @@ int main(void)
         cmocka_unit_test(a_connection_is_held_for_a_moment_and_suspended_then),
         cmocka_unit_test(a_held_one_is_answered_without_having_been_suspended),
         cmocka_unit_test(an_upload_goes_on_beside_one_that_is_held),
-        cmocka_unit_test(so_does_one_in_small_chunks),
+        cmocka_unit_test(an_upload_in_small_chunks_goes_on_beside_one_that_is_held),
         cmocka_unit_test(a_socket_in_the_file_system_goes_with_its_server),
         cmocka_unit_test(a_request_behind_an_answered_one_goes_on_beside_one_that_is_held),
         cmocka_unit_test(a_client_that_vanishes_while_it_is_held_leaves_nothing_to_wait_for),
-        cmocka_unit_test(one_that_sends_no_more_is_answered_all_the_same),
-        cmocka_unit_test(one_that_has_gone_while_it_waited_waits_no_more),
-        cmocka_unit_test(closing_answers_those_too_who_ask_meanwhile),
+        cmocka_unit_test(a_client_that_shut_down_its_sending_side_is_answered),
+        cmocka_unit_test(a_client_that_leaves_while_waiting_is_noticed),
+        cmocka_unit_test(requests_that_arrive_while_closing_are_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

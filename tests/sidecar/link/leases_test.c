@@ -34,7 +34,7 @@ static void taken_events_are_held_until_they_are_settled(void **state)
     assert_int_equal(driver_stats(&l).held_events, 1);
     driver_settle(&l, SETTLE_EXTEND, taken.receipts[1], 60000, &a);
     assert_int_equal(driver_stats(&l).held_events, 1);
-    assert_int_equal(driver_stats(&l).queues, 1); /* its turn is kept, too */
+    assert_int_equal(driver_stats(&l).queues, 1); /* the queue is not left, either */
     driver_settle(&l, SETTLE_NACK, taken.receipts[1], 0, &a);
     assert_int_equal(driver_stats(&l).held_events, 0);
     driver_close(&l);
@@ -50,7 +50,7 @@ static bool has_left(struct driver *l)
     return driver_stats(l).queues == 0;
 }
 
-static void what_its_lease_has_ended_for_is_held_no_more(void **state)
+static void an_event_whose_lease_ended_is_not_held_any_more(void **state)
 {
     struct asked taken;
     struct driver l;
@@ -74,15 +74,15 @@ static void extending_holds_it_longer(void **state)
     take(&l, "short", 2, &taken);
     driver_settle(&l, SETTLE_EXTEND, taken.receipts[0], 600000, &a);
     assert_int_equal(a.results[0], SETTLED_EXTENDED);
-    driver_taken(&l, "short", 1, &other); /* the one whose lease ended */
+    driver_taken(&l, "short", 1, &other); /* the event whose lease ended */
     assert_true(other.sequences[0] == 2 && other.attempts[0] == 2);
     driver_settle(&l, SETTLE_ACK, taken.receipts[0], 0, &a);
     assert_int_equal(a.results[0], SETTLED_ACKED);
     driver_close(&l);
 }
 
-/* Whoever took it was promised its lease: the queue must not be left meanwhile. */
-static void what_became_of_it_nobody_knows_is_held(void **state)
+/* The lease may still be running at the broker, so the queue must not be left. */
+static void an_unknown_result_keeps_the_lease(void **state)
 {
     struct asked taken, a = { .count = 1 };
     struct driver l;
@@ -111,7 +111,7 @@ static void nothing_is_held_of_a_queue_that_is_gone(void **state)
     driver_close(&l);
 }
 
-/* One who wants to know when what it took is its own no longer. */
+/* A caller of uplink_take_by that is told when its leases end. */
 struct owner {
     char receipts[4][201];
     size_t taken, gone;
@@ -156,7 +156,7 @@ static bool two_leases_have_ended(struct driver *l)
     return owner.gone == 2;
 }
 
-static void their_taker_hears_when_they_are_its_own_no_more(void **state)
+static void lease_ended_is_called_for_settled_and_expired_leases(void **state)
 {
     struct asked a;
     struct driver l;
@@ -179,8 +179,8 @@ static void their_taker_hears_when_they_are_its_own_no_more(void **state)
     driver_close(&l);
 }
 
-/* Its first events are here and the others are not, when it is forgotten. What goes back then is nobody's. */
-static void a_taker_that_is_forgotten_half_way_hears_nothing_any_more(void **state)
+/* The take is forgotten when only its first events have arrived. These are released without lease_ended. */
+static void a_forgotten_take_gets_no_lease_ended(void **state)
 {
     mono_t end = mono_add_ms(clock_now().mono, 20000);
     struct asked a;
@@ -194,7 +194,7 @@ static void a_taker_that_is_forgotten_half_way_hears_nothing_any_more(void **sta
     }
     uplink_take_by(l.uplink, &owning, "bounded", 8, INT64_MAX / 2, &owner, clock_now());
     while (holds_nothing(&l) && mono_before(clock_now().mono, end))
-        uplink_run(l.uplink, clock_now()); /* takes in about 512 KiB at once */
+        uplink_run(l.uplink, clock_now()); /* reads about 512 KiB at once */
     assert_int_equal(owner.taken, 0);
     uplink_forget(l.uplink, &owner);
     driver_until(&l, holds_nothing);
@@ -206,12 +206,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(taken_events_are_held_until_they_are_settled),
-        cmocka_unit_test(what_its_lease_has_ended_for_is_held_no_more),
+        cmocka_unit_test(an_event_whose_lease_ended_is_not_held_any_more),
         cmocka_unit_test(extending_holds_it_longer),
-        cmocka_unit_test(what_became_of_it_nobody_knows_is_held),
+        cmocka_unit_test(an_unknown_result_keeps_the_lease),
         cmocka_unit_test(nothing_is_held_of_a_queue_that_is_gone),
-        cmocka_unit_test(their_taker_hears_when_they_are_its_own_no_more),
-        cmocka_unit_test(a_taker_that_is_forgotten_half_way_hears_nothing_any_more),
+        cmocka_unit_test(lease_ended_is_called_for_settled_and_expired_leases),
+        cmocka_unit_test(a_forgotten_take_gets_no_lease_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

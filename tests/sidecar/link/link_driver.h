@@ -1,4 +1,4 @@
-/* The sidecar's uplink against the real core, and what its requests were told. */
+/* The sidecar's uplink against the real broker core, and the results of its requests. */
 #ifndef SLUICE_TESTS_LINK_DRIVER_H
 #define SLUICE_TESTS_LINK_DRIVER_H
 
@@ -12,9 +12,9 @@
 
 #define ASKED_MAX 8u
 
-/* One request, and its answer when it has come. */
+/* A request, and its result. */
 struct asked {
-    bool answered, gone; /* gone: its client is no longer there */
+    bool answered, gone; /* gone: its client has disconnected */
     size_t count;        /* outcomes, events or results */
     struct api_outcome outcomes[ASKED_MAX];
     uint64_t sequences[ASKED_MAX];
@@ -31,7 +31,7 @@ struct driver {
     bool borrowed; /* the broker is another driver's */
     void *zmq;
     struct uplink *uplink;
-    struct driver *other; /* runs along */
+    struct driver *other; /* is run together with this one */
 };
 
 /* A broker whose queue "bounded" holds `capacity` events, and an uplink attached to it. turn_idle_ms 0: 5 s. */
@@ -51,9 +51,9 @@ void driver_turn(struct driver *l);
 void driver_publish(struct driver *l, const char *queue, size_t count, size_t bytes, uint32_t wait_ms, struct asked *a);
 void driver_take(struct driver *l, const char *queue, uint32_t max, int64_t wait_ms, struct asked *a);
 void driver_settle(struct driver *l, enum settle_kind kind, const char *receipt, uint64_t ms, struct asked *a);
-/* Runs it once as if the broker had been silent since it was asked to settle, for as long as that is waited for. */
+/* Runs the uplink once at the time when it gives up waiting for the results of acks. */
 void driver_silence(struct driver *l);
-/* Takes and waits for it. */
+/* Takes, and runs until the take ends. */
 void driver_taken(struct driver *l, const char *queue, uint32_t max, struct asked *a);
 struct uplink_stats driver_stats(const struct driver *l);
 

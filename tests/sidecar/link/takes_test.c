@@ -35,7 +35,7 @@ static void a_take_gets_what_is_there_and_waits_for_no_more(void **state)
     driver_close(&l);
 }
 
-/* The broker has said that there is no more: what comes then comes alone. */
+/* The broker has answered Idle: the take does not wait for more than the next event. */
 static void a_take_that_waits_gets_what_comes_at_once(void **state)
 {
     struct driver l;
@@ -96,7 +96,7 @@ static void a_take_is_full_at_its_bytes_and_the_rest_goes_to_the_next(void **sta
     driver_close(&l);
 }
 
-static void a_taker_that_has_gone_is_passed_over(void **state)
+static void a_take_whose_client_is_gone_is_skipped(void **state)
 {
     struct asked gone, a;
     struct driver l;
@@ -226,7 +226,7 @@ static bool other_has_taken(struct driver *l)
     return taken_by_other == 1;
 }
 
-static void another_handler_s_takes_stand_in_the_same_line(void **state)
+static void takes_of_another_handler_share_the_fifo(void **state)
 {
     static const struct uplink_handler other = { .taken = on_taken_by_other, .alive = on_alive_of_other };
     struct asked first;
@@ -255,13 +255,13 @@ int main(void)
         cmocka_unit_test(a_take_ends_at_its_deadline),
         cmocka_unit_test(takes_are_served_in_the_order_of_their_arrival),
         cmocka_unit_test(a_take_is_full_at_its_bytes_and_the_rest_goes_to_the_next),
-        cmocka_unit_test(a_taker_that_has_gone_is_passed_over),
+        cmocka_unit_test(a_take_whose_client_is_gone_is_skipped),
         cmocka_unit_test(a_forgotten_take_is_never_called_and_takes_nothing),
         cmocka_unit_test(a_second_sidecar_stands_by_and_takes_over_after_a_drain),
         cmocka_unit_test(draining_refuses_takes_that_wait_and_that_come),
         cmocka_unit_test(a_queue_that_is_deleted_ends_its_takes),
         cmocka_unit_test(an_unused_queue_is_left_after_its_time),
-        cmocka_unit_test(another_handler_s_takes_stand_in_the_same_line),
+        cmocka_unit_test(takes_of_another_handler_share_the_fifo),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

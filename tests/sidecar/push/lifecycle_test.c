@@ -1,5 +1,5 @@
-/* Inputs and what they lead to, as a readable trace: after each step the state, the slots of 8 that may be used, and in how
- * many ms something is tried again. Randomness 0: the shortest waits. */
+/* Inputs and their effects as a readable trace: after each step the state, how many of 8 slots may be used, and after
+ * how many ms the next try is made (-1: no wait). The random number is 0, which gives the shortest waits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -72,18 +72,18 @@ static void acks_and_failures_leave_it_active(void **state)
                                 "+100000: active 8 -1\n");
 }
 
-static void nobody_there_is_tried_by_one_event_after_growing_waits(void **state)
+static void an_unreachable_application_is_retried_by_one_event_with_growing_waits(void **state)
 {
     struct trace t;
     (void)state;
     begin(&t, false);
     push(&t, PUSH_UNREACHABLE, 0);
-    push(&t, PUSH_UNREACHABLE, 0); /* of the same moment: one failure */
+    push(&t, PUSH_UNREACHABLE, 0); /* at the same moment: counts as one failure */
     after(&t, 124);
     after(&t, 1);
     push(&t, PUSH_UNREACHABLE, 0);
     after(&t, 250);
-    push(&t, PUSH_FAILED, 0); /* it answers again, whatever it says */
+    push(&t, PUSH_FAILED, 0); /* it answers again, even if by a failure */
     push(&t, PUSH_UNREACHABLE, 0);
     assert_string_equal(t.text, "begin: active 8 -1\n"
                                 "unreachable: unreachable 0 125\n"
@@ -102,7 +102,7 @@ static void retry_after_pauses_all_and_the_longest_counts(void **state)
     (void)state;
     begin(&t, false);
     push(&t, PUSH_THROTTLED, 5000);
-    push(&t, PUSH_ACKED, 0); /* was under way */
+    push(&t, PUSH_ACKED, 0); /* sent before the pause */
     push(&t, PUSH_UNREACHABLE, 0);
     push(&t, PUSH_THROTTLED, 1000);
     push(&t, PUSH_THROTTLED, 7000);
@@ -151,7 +151,7 @@ static void a_handshake_is_asked_until_it_is_granted(void **state)
     after(&t, 249);
     after(&t, 1);
     answered(&t, true, true);
-    push(&t, PUSH_UNREACHABLE, 0); /* its waits begin anew, and it is not asked again */
+    push(&t, PUSH_UNREACHABLE, 0); /* waits start at the minimum again, and there is no new handshake */
     after(&t, 125);
     push(&t, PUSH_ACKED, 0);
     assert_string_equal(t.text, "begin: handshaking 0 -1 ask\n"
@@ -171,7 +171,7 @@ static void a_missing_queue_is_asked_for_again(void **state)
     struct trace t;
     (void)state;
     begin(&t, false);
-    for (unsigned i = 0; i < 8; i++) /* each slot hears of it */
+    for (unsigned i = 0; i < 8; i++) /* once for each slot */
         lifecycle_no_queue(&t.lifecycle, t.now, 0);
     note(&t, "no queue");
     after(&t, 125);
@@ -215,7 +215,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(acks_and_failures_leave_it_active),
-        cmocka_unit_test(nobody_there_is_tried_by_one_event_after_growing_waits),
+        cmocka_unit_test(an_unreachable_application_is_retried_by_one_event_with_growing_waits),
         cmocka_unit_test(retry_after_pauses_all_and_the_longest_counts),
         cmocka_unit_test(gone_is_final_until_it_begins_again),
         cmocka_unit_test(a_handshake_is_asked_until_it_is_granted),

@@ -47,7 +47,7 @@ static void of_a_line_only_the_header_s_value_is_taken(void **state)
 {
     char large[PUSH_HEADER_MAX + 32];
     static const struct {
-        const char *line, *value; /* NULL: it is another header, and what was known stays */
+        const char *line, *value; /* NULL: another header, so the value stays unchanged */
     } rows[] = {
         { "Retry-After: 5\r\n", "5" },  { "retry-AFTER:5", "5" },     { "Retry-After: \t 5 s  \r\n", "5 s" },
         { "Retry-After:\r\n", "" },     { "Retry-After: \r\n", "" },  { "Retry-After", NULL },
@@ -67,7 +67,7 @@ static void of_a_line_only_the_header_s_value_is_taken(void **state)
     memset(large, 'x', sizeof large);
     memcpy(large, "Retry-After: ", 13);
     push_header(span_of(large, 13 + PUSH_HEADER_MAX), "Retry-After", out, &size);
-    assert_int_equal(size, 0); /* as if it were not there */
+    assert_int_equal(size, 0); /* as if it were absent */
     push_header(span_of(large, 13 + PUSH_HEADER_MAX - 1), "Retry-After", out, &size);
     assert_int_equal(size, PUSH_HEADER_MAX - 1);
 }
