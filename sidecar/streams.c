@@ -71,13 +71,13 @@ static void forget_event(struct stream *t, struct piece *p)
 static void give_back(struct stream *t, struct piece *p)
 {
     struct sidecar *s = t->job->sidecar;
-    struct receipt_ack word = { .kind = SETTLE_RELEASE, .receipt = span_str(p->receipt) };
+    struct receipt_ack ack = { .kind = SETTLE_RELEASE, .receipt = span_str(p->receipt) };
     if (p->written) { /* the client may have seen it */
-        word.kind = SETTLE_DEFER;
-        word.error = span_str("its stream ended");
+        ack.kind = SETTLE_DEFER;
+        ack.error = span_str("its stream ended");
     }
-    uplink_disown(s->uplink, word.receipt);
-    uplink_settle(s->uplink, &word, 1, NULL, s->now);
+    uplink_disown(s->uplink, ack.receipt);
+    uplink_settle(s->uplink, &ack, 1, NULL, s->now);
     s->busy = true; /* the uplink has something to send */
     forget_event(t, p);
 }

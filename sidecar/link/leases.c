@@ -8,23 +8,24 @@
 static void drop(struct uplink *u, struct lease *h)
 {
     HASH_DEL(u->leases, h);
-    h->taking->leases--;
+    h->queue->leases--;
     if (h->request && h->by->lease_ended)
         h->by->lease_ended(h->request, span_str(h->receipt));
     free(h);
 }
 
-void leases_add(struct uplink *u, struct taking *t, const struct take *by, struct span receipt, uint32_t lease_ms)
+void leases_add(struct uplink *u, struct consumed_queue *q, const struct take *by, struct span receipt,
+                uint32_t lease_ms)
 {
     struct lease *h = xmalloc(sizeof *h + receipt.size + 1);
-    h->taking = t;
+    h->queue = q;
     h->by = by->by;
     h->request = by->by->lease_ended ? by->request : NULL;
     h->until = mono_add_ms(u->now.mono, lease_ms);
     memcpy(h->receipt, receipt.data, receipt.size);
     h->receipt[receipt.size] = '\0';
     HASH_ADD_KEYPTR(hh, u->leases, h->receipt, (unsigned)receipt.size, h);
-    t->leases++;
+    q->leases++;
 }
 
 static struct lease *find(const struct uplink *u, struct span receipt)
@@ -71,13 +72,13 @@ void leases_prune(struct uplink *u)
     }
 }
 
-void leases_void(struct uplink *u, struct taking *t)
+void leases_void(struct uplink *u, struct consumed_queue *q)
 {
     struct lease *h, *next;
-    if (t->leases == 0)
+    if (q->leases == 0)
         return;
     HASH_ITER (hh, u->leases, h, next) {
-        if (h->taking == t)
+        if (h->queue == q)
             drop(u, h);
     }
 }

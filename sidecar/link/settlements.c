@@ -25,7 +25,7 @@ static struct span copy(uint8_t *to, struct span text)
 static void send(struct uplink *u, const struct receipt_ack *ack, struct settling *of, size_t index)
 {
     struct settle_wait *w = xmalloc(sizeof *w + ack->receipt.size + ack->error.size);
-    *w = (struct settle_wait){ .of = of, .index = index, .ack = *ack };
+    *w = (struct settle_wait){ .settling = of, .index = index, .ack = *ack };
     w->ack.receipt = copy(w->texts, ack->receipt);
     w->ack.error = copy(w->texts + ack->receipt.size, ack->error);
     ask(u, w);
@@ -71,7 +71,7 @@ void settlements_decided(struct uplink *u, uint64_t number, enum settle_result r
     HASH_FIND(hh, u->settlements, &number, sizeof number, w);
     if (!w)
         return;
-    struct settling *s = w->of;
+    struct settling *s = w->settling;
     HASH_DEL(u->settlements, w);
     if (!s && is_silence(u, w, result) && leases_has(u, w->ack.receipt)) {
         ask(u, w);
@@ -93,7 +93,7 @@ void settlements_decided(struct uplink *u, uint64_t number, enum settle_result r
 bool settlements_abandon(struct uplink *u, void *request)
 {
     for (struct settle_wait *w = u->settlements; w; w = w->hh.next) {
-        struct settling *s = w->of;
+        struct settling *s = w->settling;
         if (!s || s->request != request)
             continue;
         s->request = NULL;
@@ -106,8 +106,8 @@ bool settlements_abandon(struct uplink *u, void *request)
 void settlements_forget(struct uplink *u, void *request)
 {
     for (struct settle_wait *w = u->settlements; w; w = w->hh.next) {
-        if (w->of && w->of->request == request)
-            w->of->request = NULL;
+        if (w->settling && w->settling->request == request)
+            w->settling->request = NULL;
     }
 }
 
@@ -116,8 +116,8 @@ void settlements_free(struct uplink *u)
     struct settle_wait *w, *next;
     HASH_ITER (hh, u->settlements, w, next) {
         HASH_DEL(u->settlements, w);
-        if (w->of && --w->of->left == 0)
-            free(w->of);
+        if (w->settling && --w->settling->left == 0)
+            free(w->settling);
         free(w);
     }
 }

@@ -13,23 +13,23 @@
 /* How long a take with wait=0 waits for the broker's answer. */
 #define ONCE_MS 2000
 
-static struct taking *find(struct uplink *u, const char *queue)
+static struct consumed_queue *find(struct uplink *u, const char *queue)
 {
-    struct taking *t = NULL;
-    HASH_FIND_STR(u->takings, queue, t);
-    return t;
+    struct consumed_queue *q = NULL;
+    HASH_FIND_STR(u->queues, queue, q);
+    return q;
 }
 
-static struct taking *find_or_add(struct uplink *u, const char *queue)
+static struct consumed_queue *find_or_add(struct uplink *u, const char *queue)
 {
-    struct taking *t = find(u, queue);
-    if (t)
-        return t;
-    t = xcalloc(1, sizeof *t);
-    snprintf(t->queue, sizeof t->queue, "%s", queue);
-    t->unused_since = MONO_NEVER;
-    HASH_ADD_STR(u->takings, queue, t);
-    return t;
+    struct consumed_queue *q = find(u, queue);
+    if (q)
+        return q;
+    q = xcalloc(1, sizeof *q);
+    snprintf(q->queue, sizeof q->queue, "%s", queue);
+    q->unused_since = MONO_NEVER;
+    HASH_ADD_STR(u->queues, queue, q);
+    return q;
 }
 
 static void take_free(struct take *k)
@@ -59,9 +59,9 @@ static void give_back(struct uplink *u, struct take *k)
     buf_clear(&k->bytes);
 }
 
-static void finish(struct uplink *u, struct taking *t, struct take *k, enum reason reason)
+static void finish(struct uplink *u, struct consumed_queue *q, struct take *k, enum reason reason)
 {
-    DL_DELETE(t->waiting, k);
+    DL_DELETE(q->waiting, k);
     struct api_taken *events = xcalloc(k->count + 1u, sizeof *events);
     for (uint32_t i = 0; i < k->count; i++) {
         const struct taken_at *e = &k->events[i];
@@ -71,8 +71,8 @@ static void finish(struct uplink *u, struct taking *t, struct take *k, enum reas
     struct uplink_taken taken = {
         .events = events,
         .count = k->count,
-        .standby = t->state == TURN_STANDBY,
-        .consumer_epoch = t->state == TURN_ACTIVE ? (t->fence > t->epoch ? t->fence : t->epoch) : 0,
+        .standby = q->state == TURN_STANDBY,
+        .consumer_epoch = q->state == TURN_ACTIVE ? (q->fence > q->epoch ? q->fence : q->epoch) : 0,
         .reason = reason,
     };
     u->taken_events += k->count;
@@ -81,21 +81,21 @@ static void finish(struct uplink *u, struct taking *t, struct take *k, enum reas
     take_free(k);
 }
 
-static void fail_all(struct uplink *u, struct taking *t, enum reason reason)
+static void fail_all(struct uplink *u, struct consumed_queue *q, enum reason reason)
 {
-    while (t->waiting) {
-        give_back(u, t->waiting);
-        finish(u, t, t->waiting, reason);
+    while (q->waiting) {
+        give_back(u, q->waiting);
+        finish(u, q, q->waiting, reason);
     }
 }
 
 /* The first take whose client is still connected: events given to one that is gone would stay leased until the lease
  * ends. */
-static struct take *first_alive(struct uplink *u, struct taking *t)
+static struct take *first_alive(struct uplink *u, struct consumed_queue *q)
 {
-    while (t->waiting && t->waiting->count == 0 && !t->waiting->by->alive(t->waiting->request))
-        finish(u, t, t->waiting, REASON_ok);
-    return t->waiting;
+    while (q->waiting && q->waiting->count == 0 && !q->waiting->by->alive(q->waiting->request))
+        finish(u, q, q->waiting, REASON_ok);
+    return q->waiting;
 }
 
 /* ------------------------------------------------------------------ beginning */
@@ -110,23 +110,23 @@ void uplink_take_by(struct uplink *u, const struct uplink_handler *by, const cha
 {
     u->now = now;
     struct take *k = xcalloc(1, sizeof *k);
-    struct taking *t = find_or_add(u, queue);
+    struct consumed_queue *q = find_or_add(u, queue);
     k->by = by;
     k->request = request;
     k->max = max;
     k->once = wait_ms == 0;
     k->deadline = mono_add_ms(now.mono, k->once ? ONCE_MS : wait_ms);
-    DL_APPEND(t->waiting, k);
+    DL_APPEND(q->waiting, k);
     if (u->draining || (k->once && !client_is_attached(u->client))) {
-        finish(u, t, k, u->draining ? REASON_draining : REASON_unavailable);
+        finish(u, q, k, u->draining ? REASON_draining : REASON_unavailable);
         return;
     }
-    t->unused_since = MONO_NEVER;
-    if (!t->consuming)
+    q->unused_since = MONO_NEVER;
+    if (!q->consuming)
         client_consume(u->client, span_str(queue));
-    t->consuming = true;
-    if (k->once && t->state == TURN_STANDBY)
-        finish(u, t, k, REASON_ok);
+    q->consuming = true;
+    if (k->once && q->state == TURN_STANDBY)
+        finish(u, q, k, REASON_ok);
 }
 
 /* ------------------------------------------------------------------ from the broker */
@@ -134,33 +134,33 @@ void uplink_take_by(struct uplink *u, const struct uplink_handler *by, const cha
 void takes_turn(struct uplink *u, const char *queue, enum turn_state state, uint64_t epoch, bool contended,
                 enum reason reason)
 {
-    struct taking *t = find(u, queue);
-    if (!t)
+    struct consumed_queue *q = find(u, queue);
+    if (!q)
         return;
-    if (state != TURN_ACTIVE || t->epoch != epoch) { /* a new turn, or none: leases of the earlier one are void */
-        leases_void(u, t);
-        for (struct take *k = t->waiting; k; k = k->next) {
+    if (state != TURN_ACTIVE || q->epoch != epoch) { /* a new turn, or none: leases of the earlier one are void */
+        leases_void(u, q);
+        for (struct take *k = q->waiting; k; k = k->next) {
             k->count = 0;
             buf_clear(&k->bytes);
         }
-        t->idle = false;
+        q->idle = false;
     }
-    t->state = state;
-    t->epoch = state == TURN_ACTIVE ? epoch : 0;
-    t->contended = contended;
+    q->state = state;
+    q->epoch = state == TURN_ACTIVE ? epoch : 0;
+    q->contended = contended;
     if (state == TURN_NONE) {
-        t->consuming = false;
-        fail_all(u, t, reason);
+        q->consuming = false;
+        fail_all(u, q, reason);
         return;
     }
     struct take *k, *next;
-    DL_FOREACH_SAFE (t->waiting, k, next) {
+    DL_FOREACH_SAFE (q->waiting, k, next) {
         if (state == TURN_STANDBY && k->once)
-            finish(u, t, k, REASON_ok);
+            finish(u, q, k, REASON_ok);
     }
 }
 
-static void collect(struct uplink *u, struct taking *t, struct take *k, const struct client_delivery *d)
+static void collect(struct uplink *u, struct consumed_queue *q, struct take *k, const struct client_delivery *d)
 {
     char index[24];
     if (k->count == k->capacity) {
@@ -177,7 +177,7 @@ static void collect(struct uplink *u, struct taking *t, struct take *k, const st
     e->event = k->bytes.size;
     e->event_size = d->event.size;
     buf_add(&k->bytes, d->event.data, d->event.size);
-    leases_add(u, t, k, at(k, e->receipt, e->receipt_size), d->lease_ms);
+    leases_add(u, q, k, at(k, e->receipt, e->receipt_size), d->lease_ms);
 }
 
 static bool is_full(const struct uplink *u, const struct take *k)
@@ -187,112 +187,112 @@ static bool is_full(const struct uplink *u, const struct take *k)
 
 /* Tells the broker how many events are wanted. Lowered at once when a take ends early, so that events already on their
  * way beyond the new credit are returned. */
-static void update_credit(struct uplink *u, struct taking *t)
+static void update_credit(struct uplink *u, struct consumed_queue *q)
 {
     uint64_t wanted = 0;
-    if (!t->consuming)
+    if (!q->consuming)
         return;
-    for (const struct take *k = t->waiting; k; k = k->next)
+    for (const struct take *k = q->waiting; k; k = k->next)
         wanted += k->max - k->count;
-    uint64_t generation = client_credit(u->client, span_str(t->queue), wanted);
-    if (generation != t->generation)
-        t->idle = false;
-    t->generation = generation;
+    uint64_t generation = client_credit(u->client, span_str(q->queue), wanted);
+    if (generation != q->generation)
+        q->idle = false;
+    q->generation = generation;
 }
 
 void takes_delivery(struct uplink *u, const struct client_delivery *d)
 {
-    struct taking *t = find(u, d->queue);
-    struct take *k = t ? first_alive(u, t) : NULL;
+    struct consumed_queue *q = find(u, d->queue);
+    struct take *k = q ? first_alive(u, q) : NULL;
     if (!k) {
         struct settle back = { .kind = SETTLE_RELEASE, .first = d->delivery, .count = 1 };
         client_settle(u->client, span_str(d->queue), d->consumer_epoch, &back);
         return;
     }
-    t->fence = d->fence;
-    collect(u, t, k, d);
+    q->fence = d->fence;
+    collect(u, q, k, d);
     if (!is_full(u, k))
         return;
     bool early = k->count < k->max;
-    finish(u, t, k, REASON_ok);
+    finish(u, q, k, REASON_ok);
     if (early)
-        update_credit(u, t);
+        update_credit(u, q);
 }
 
 void takes_idle(struct uplink *u, const char *queue, uint64_t generation)
 {
-    struct taking *t = find(u, queue);
-    if (!t || generation != t->generation)
+    struct consumed_queue *q = find(u, queue);
+    if (!q || generation != q->generation)
         return;
-    t->idle = true;
+    q->idle = true;
     struct take *k, *next;
-    DL_FOREACH_SAFE (t->waiting, k, next) {
+    DL_FOREACH_SAFE (q->waiting, k, next) {
         if (k->once || k->count)
-            finish(u, t, k, REASON_ok);
+            finish(u, q, k, REASON_ok);
     }
 }
 
 /* ------------------------------------------------------------------ time */
 
-static void end_overdue(struct uplink *u, struct taking *t)
+static void end_overdue(struct uplink *u, struct consumed_queue *q)
 {
     struct take *k, *next;
     bool attached = client_is_attached(u->client);
-    DL_FOREACH_SAFE (t->waiting, k, next) {
-        if (t->idle && (k->count || k->once))
-            finish(u, t, k, REASON_ok);
+    DL_FOREACH_SAFE (q->waiting, k, next) {
+        if (q->idle && (k->count || k->once))
+            finish(u, q, k, REASON_ok);
         else if (k->deadline.ns <= u->now.mono.ns)
-            finish(u, t, k, k->count || attached ? REASON_ok : REASON_unavailable);
+            finish(u, q, k, k->count || attached ? REASON_ok : REASON_unavailable);
     }
 }
 
-static bool is_unused(const struct taking *t)
+static bool is_unused(const struct consumed_queue *q)
 {
-    return !t->waiting && t->leases == 0;
+    return !q->waiting && q->leases == 0;
 }
 
 /* A contended turn is given up as soon as it is unused: a single `curl` must not keep other sidecars from consuming. */
-static bool should_leave(const struct uplink *u, const struct taking *t)
+static bool should_leave(const struct uplink *u, const struct consumed_queue *q)
 {
-    if (!is_unused(t))
+    if (!is_unused(q))
         return false;
-    return u->draining || !t->consuming || (t->contended && t->state == TURN_ACTIVE) ||
-           mono_since_ms(u->now.mono, t->unused_since) >= u->config.turn_idle_ms;
+    return u->draining || !q->consuming || (q->contended && q->state == TURN_ACTIVE) ||
+           mono_since_ms(u->now.mono, q->unused_since) >= u->config.turn_idle_ms;
 }
 
-static void leave(struct uplink *u, struct taking *t)
+static void leave(struct uplink *u, struct consumed_queue *q)
 {
-    if (t->consuming)
-        client_leave(u->client, span_str(t->queue));
-    HASH_DEL(u->takings, t);
-    free(t);
+    if (q->consuming)
+        client_leave(u->client, span_str(q->queue));
+    HASH_DEL(u->queues, q);
+    free(q);
 }
 
 void takes_tick(struct uplink *u)
 {
-    struct taking *t, *next;
+    struct consumed_queue *q, *next;
     leases_prune(u);
-    HASH_ITER (hh, u->takings, t, next) {
-        update_credit(u, t); /* first, so that a new take is not answered by an Idle of earlier credit */
-        end_overdue(u, t);
-        if (!is_unused(t))
-            t->unused_since = MONO_NEVER;
-        else if (t->unused_since.ns == MONO_NEVER.ns)
-            t->unused_since = u->now.mono;
-        if (should_leave(u, t))
-            leave(u, t);
+    HASH_ITER (hh, u->queues, q, next) {
+        update_credit(u, q); /* first, so that a new take is not answered by an Idle of earlier credit */
+        end_overdue(u, q);
+        if (!is_unused(q))
+            q->unused_since = MONO_NEVER;
+        else if (q->unused_since.ns == MONO_NEVER.ns)
+            q->unused_since = u->now.mono;
+        if (should_leave(u, q))
+            leave(u, q);
         else
-            update_credit(u, t);
+            update_credit(u, q);
     }
 }
 
 mono_t takes_due(const struct uplink *u)
 {
     mono_t due = u->leases ? u->next_prune : MONO_NEVER;
-    for (const struct taking *t = u->takings; t; t = t->hh.next) {
-        if (t->unused_since.ns != MONO_NEVER.ns)
-            due = mono_min(due, mono_add_ms(t->unused_since, u->config.turn_idle_ms));
-        for (const struct take *k = t->waiting; k; k = k->next)
+    for (const struct consumed_queue *q = u->queues; q; q = q->hh.next) {
+        if (q->unused_since.ns != MONO_NEVER.ns)
+            due = mono_min(due, mono_add_ms(q->unused_since, u->config.turn_idle_ms));
+        for (const struct take *k = q->waiting; k; k = k->next)
             due = mono_min(due, k->deadline);
     }
     return due;
@@ -302,34 +302,34 @@ mono_t takes_due(const struct uplink *u)
 
 void takes_drain(struct uplink *u)
 {
-    struct taking *t, *next;
-    HASH_ITER (hh, u->takings, t, next)
-        fail_all(u, t, REASON_draining);
+    struct consumed_queue *q, *next;
+    HASH_ITER (hh, u->queues, q, next)
+        fail_all(u, q, REASON_draining);
     takes_tick(u);
 }
 
 bool uplink_is_standby(const struct uplink *u, const char *queue)
 {
-    const struct taking *t = NULL;
-    HASH_FIND_STR(u->takings, queue, t);
-    return t && t->state == TURN_STANDBY;
+    const struct consumed_queue *q = NULL;
+    HASH_FIND_STR(u->queues, queue, q);
+    return q && q->state == TURN_STANDBY;
 }
 
 bool takes_are_drained(const struct uplink *u)
 {
-    return u->takings == NULL;
+    return u->queues == NULL;
 }
 
 void takes_forget(struct uplink *u, void *request)
 {
-    struct taking *t, *next_t;
-    HASH_ITER (hh, u->takings, t, next_t) {
+    struct consumed_queue *q, *next_q;
+    HASH_ITER (hh, u->queues, q, next_q) {
         struct take *k, *next;
-        DL_FOREACH_SAFE (t->waiting, k, next) {
+        DL_FOREACH_SAFE (q->waiting, k, next) {
             if (k->request != request)
                 continue;
             give_back(u, k);
-            DL_DELETE(t->waiting, k);
+            DL_DELETE(q->waiting, k);
             take_free(k);
         }
     }
@@ -337,15 +337,15 @@ void takes_forget(struct uplink *u, void *request)
 
 void takes_free(struct uplink *u)
 {
-    struct taking *t, *next;
-    HASH_ITER (hh, u->takings, t, next) {
-        leases_void(u, t);
-        while (t->waiting) {
-            struct take *k = t->waiting;
-            DL_DELETE(t->waiting, k);
+    struct consumed_queue *q, *next;
+    HASH_ITER (hh, u->queues, q, next) {
+        leases_void(u, q);
+        while (q->waiting) {
+            struct take *k = q->waiting;
+            DL_DELETE(q->waiting, k);
             take_free(k);
         }
-        HASH_DEL(u->takings, t);
-        free(t);
+        HASH_DEL(u->queues, q);
+        free(q);
     }
 }

@@ -320,11 +320,11 @@ void uplink_stats(const struct uplink *u, struct uplink_stats *out)
 {
     *out = (struct uplink_stats){ .taken_events = u->taken_events,
                                   .held_events = HASH_COUNT(u->leases),
-                                  .queues = HASH_COUNT(u->takings) };
+                                  .queues = HASH_COUNT(u->queues) };
     client_stats(u->client, &out->client);
-    for (const struct taking *t = u->takings; t; t = t->hh.next) {
+    for (const struct consumed_queue *q = u->queues; q; q = q->hh.next) {
         const struct take *k;
-        DL_FOREACH (t->waiting, k)
+        DL_FOREACH (q->waiting, k)
             out->waiting_takes++;
     }
 }

@@ -29,7 +29,7 @@ struct take {
 };
 
 /* A queue that this sidecar consumes. */
-struct taking {
+struct consumed_queue {
     char queue[NAME_MAX_SIZE + 1];
     struct take *waiting; /* in the order of their arrival */
     enum turn_state state;
@@ -46,7 +46,7 @@ struct taking {
 /* The lease of an event that was handed out. The queue is not left while it has one; it ends when the event is settled,
  * when its time is over, or with the turn. */
 struct lease {
-    struct taking *taking;
+    struct consumed_queue *queue;
     mono_t until;
     const struct uplink_handler *by;
     void *request; /* passed to lease_ended; NULL: nobody is told */
@@ -64,7 +64,7 @@ struct settling {
 /* One ack that was sent to the broker and has no result yet. */
 struct settle_wait {
     uint64_t number;
-    struct settling *of; /* NULL: nobody waits for the result (a release, a push, a stream) */
+    struct settling *settling; /* NULL: nobody waits for the result (a release, a push, a stream) */
     size_t index;
     struct receipt_ack ack; /* its receipt and error point into `texts` */
     mono_t asked;
@@ -93,7 +93,7 @@ struct uplink {
     struct client *client;
     struct now now;
     struct publishing *publishing;
-    struct taking *takings;
+    struct consumed_queue *queues;
     struct lease *leases;
     struct settle_wait *settlements;
     mono_t next_prune;
@@ -117,7 +117,8 @@ void takes_forget(struct uplink *u, void *request);
 void takes_free(struct uplink *u);
 
 /* leases.c: events that were handed out and are not settled yet */
-void leases_add(struct uplink *u, struct taking *t, const struct take *by, struct span receipt, uint32_t lease_ms);
+void leases_add(struct uplink *u, struct consumed_queue *q, const struct take *by, struct span receipt,
+                uint32_t lease_ms);
 /* Does the event of this receipt have a lease? */
 bool leases_has(const struct uplink *u, struct span receipt);
 /* The result of an ack: the lease ends, or with SETTLED_EXTENDED lasts until now + ms. SETTLED_UNKNOWN changes
@@ -126,7 +127,7 @@ void leases_settled(struct uplink *u, struct span receipt, enum settle_result re
 /* Drops the leases whose time is over; does so at most once a second. */
 void leases_prune(struct uplink *u);
 /* Drops all leases of a queue. */
-void leases_void(struct uplink *u, struct taking *t);
+void leases_void(struct uplink *u, struct consumed_queue *q);
 
 /* settlements.c */
 /* The broker's result for the ack with that number, or SETTLED_UNKNOWN when none came in time. */

@@ -19,7 +19,7 @@
 static struct slot *slot_new(struct subscription *s, enum slot_kind kind)
 {
     struct slot *x = xcalloc(1, sizeof *x);
-    x->of = s;
+    x->subscription = s;
     x->kind = kind;
     DL_APPEND(s->slots, x);
     s->waiting += kind == SLOT_WAITING;
@@ -28,7 +28,7 @@ static struct slot *slot_new(struct subscription *s, enum slot_kind kind)
 
 static void slot_free(struct slot *x)
 {
-    struct subscription *s = x->of;
+    struct subscription *s = x->subscription;
     s->waiting -= x->kind == SLOT_WAITING;
     s->pushing -= x->kind == SLOT_PUSHING;
     DL_DELETE(s->slots, x);
@@ -90,14 +90,14 @@ static void log_state_change(struct subscription *s, enum subscription_state bef
 
 /* ------------------------------------------------------------------ the end of a push */
 
-static void settle(struct slot *x, struct receipt_ack word)
+static void settle(struct slot *x, struct receipt_ack ack)
 {
-    struct push *p = x->of->push;
-    word.receipt = buf_span(&x->receipt);
-    if (word.kind == SETTLE_RELEASE)
-        uplink_release(p->uplink, word.receipt, p->now);
+    struct push *p = x->subscription->push;
+    ack.receipt = buf_span(&x->receipt);
+    if (ack.kind == SETTLE_RELEASE)
+        uplink_release(p->uplink, ack.receipt, p->now);
     else
-        uplink_settle(p->uplink, &word, 1, NULL, p->now);
+        uplink_settle(p->uplink, &ack, 1, NULL, p->now);
     p->busy = true;
 }
 
@@ -108,7 +108,7 @@ static void settle_by(struct slot *x, const struct push_outcome *o, const struct
         /* or a deferral, see below */
         .kind = v->result == PUSH_DROPPED ? SETTLE_DROP : SETTLE_NACK,
         .status = o->end == PUSH_ANSWERED ? (uint32_t)o->status : 0,
-        .error = span_str(x->of->last_error),
+        .error = span_str(x->subscription->last_error),
     };
     switch (v->result) {
     case PUSH_ACKED: settle(x, (struct receipt_ack){ .kind = SETTLE_ACK }); return;
@@ -128,7 +128,7 @@ static void settle_by(struct slot *x, const struct push_outcome *o, const struct
 static void count(struct slot *x, const struct push_outcome *o, const struct push_verdict *v)
 {
     static const int64_t bounds_ms[PUSH_BOUNDS] = PUSH_BOUNDS_MS;
-    struct subscription *s = x->of;
+    struct subscription *s = x->subscription;
     int64_t took =
         clock_now().mono.ns - x->started.ns; /* not p->now, which would leave out time spent within the turn */
     unsigned bucket = 0;
@@ -147,7 +147,7 @@ static void count(struct slot *x, const struct push_outcome *o, const struct pus
  * its URL may be another one by now. */
 static void push_done(struct slot *x, const struct push_outcome *o)
 {
-    struct subscription *s = x->of;
+    struct subscription *s = x->subscription;
     struct push *p = s->push;
     bool dapr = x->dialect == DIALECT_DAPR;
     struct push_verdict v = dapr ? push_judge_dapr(o, p->now.wall) : push_judge(o, p->now.wall);
@@ -165,7 +165,7 @@ static void push_done(struct slot *x, const struct push_outcome *o)
 
 static void handshake_done(struct slot *x, const struct sender_answer *answer)
 {
-    struct subscription *s = x->of;
+    struct subscription *s = x->subscription;
     struct push *p = s->push;
     const struct push_outcome *o = &answer->outcome;
     bool reached = o->end == PUSH_ANSWERED;
@@ -193,7 +193,7 @@ static void on_done(void *cookie, const struct sender_answer *answer)
 
 static void start(struct slot *x, const char *method, int64_t limit_ms)
 {
-    struct subscription *s = x->of;
+    struct subscription *s = x->subscription;
     bool keep = s->settings.dialect == DIALECT_DAPR;
     struct sender_request r = { method, &s->target, &x->headers, buf_span(&x->body), limit_ms, keep };
     x->life = s->life;
@@ -222,7 +222,7 @@ static void add_number(struct buf *b, const char *name, uint64_t value)
 
 static void write_event(struct slot *x, struct span event)
 {
-    if (x->of->settings.dialect == DIALECT_CLOUDEVENTS) {
+    if (x->subscription->settings.dialect == DIALECT_CLOUDEVENTS) {
         event_http_write(event, &x->headers, &x->body);
         return;
     }
@@ -232,7 +232,7 @@ static void write_event(struct slot *x, struct span event)
 
 static void write_request(struct slot *x, const struct api_taken *t, uint64_t consumer_epoch)
 {
-    const struct subscription *s = x->of;
+    const struct subscription *s = x->subscription;
     buf_add(&x->receipt, t->receipt.data, t->receipt.size);
     write_event(x, t->event);
     add_header(&x->headers, "Sluice-Queue", s->settings.queue);
@@ -248,7 +248,7 @@ static void write_request(struct slot *x, const struct api_taken *t, uint64_t co
 static void on_taken(void *request, const struct uplink_taken *t)
 {
     struct slot *x = request;
-    struct subscription *s = x->of;
+    struct subscription *s = x->subscription;
     enum subscription_state before = s->lifecycle.state;
     s->push->now = clock_now(); /* the last push_run may be long ago */
     if (t->count) {

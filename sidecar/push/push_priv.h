@@ -18,7 +18,7 @@
 enum slot_kind { SLOT_WAITING, SLOT_PUSHING, SLOT_HANDSHAKE };
 struct slot {
     struct slot *prev, *next;
-    struct subscription *of;
+    struct subscription *subscription;
     enum slot_kind kind;
     struct transfer *transfer;
     unsigned life; /* the subscription's, when the request was sent */
