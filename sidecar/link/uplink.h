@@ -28,11 +28,14 @@ struct uplink_taken {
     enum reason reason;
 };
 
+/* `request` is the pointer that the call was given; all other arguments are valid during the callback. */
 struct uplink_handler {
+    /* outcomes[i] belongs to events[i]; REASON_unknown: it is not known whether the event was accepted. */
     void (*published)(void *request, const struct api_outcome *outcomes);
     void (*taken)(void *request, const struct uplink_taken *taken);
     /* Is the client that sent the take still connected? Asked before the take is given its first event. */
     bool (*alive)(void *request);
+    /* results[i] belongs to acks[i]. */
     void (*settled)(void *request, const enum settle_result *results);
     void (*replied)(void *request, const struct reply *reply);
     /* An event that this take was given has been settled, or its lease ended (it ran out, or the turn was lost). Must
@@ -52,6 +55,7 @@ enum reason uplink_publish(struct uplink *u, const char *queue, const struct api
 /* Likewise, to a topic. */
 enum reason uplink_publish_topic(struct uplink *u, const char *topic, const struct api_event *events, size_t count,
                                  uint32_t wait_ms, void *request, struct now now);
+/* Takes up to `max` events; waits for the first one for at most wait_ms (0: only what the broker has now). */
 void uplink_take(struct uplink *u, const char *queue, uint32_t max, int64_t wait_ms, void *request, struct now now);
 /* A take that reports to `by` instead: only its `taken`, `alive` and `lease_ended` are called. It waits in the same
  * FIFO as all other takes of the queue. */
@@ -64,6 +68,7 @@ void uplink_settle(struct uplink *u, const struct receipt_ack *acks, size_t coun
 void uplink_release(struct uplink *u, struct span receipt, struct now now);
 /* Detaches a leased event from the take that got it: `lease_ended` will not be called for it. */
 void uplink_disown(struct uplink *u, struct span receipt);
+/* A control call; `replied` is called with REASON_unavailable if there is no reply within timeout_ms (client_call). */
 void uplink_call(struct uplink *u, const struct request *call, void *request, int64_t timeout_ms, struct now now);
 /* Ends the wait of a publish or of acks: calls `published` now, with REASON_unknown for undecided events, or `settled`,
  * with SETTLED_UNKNOWN. The publish or the acks themselves go on. False if the request is neither, or has been answered
@@ -88,7 +93,7 @@ bool uplink_is_quiet(const struct uplink *u);
 void uplink_bye(struct uplink *u, struct now now);
 bool uplink_has_said_bye(const struct uplink *u);
 
-/* ---- looking */
+/* ---- status */
 bool uplink_is_attached(const struct uplink *u);
 /* Is another session the queue's active consumer while this one stands by? */
 bool uplink_is_standby(const struct uplink *u, const char *queue);
