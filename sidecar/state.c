@@ -67,18 +67,18 @@ static void answer_index(struct job *j)
 {
     answer_text(j, 200,
                 "Sluice: bounded queues over HTTP. Try, on this listener:\n\n"
-                "  GET  /v1/queues                     every queue\n"
-                "  PUT  /v1/queues/orders              declare one\n"
+                "  GET  /v1/queues                     list the queues\n"
+                "  PUT  /v1/queues/orders              declare a queue\n"
                 "  POST /v1/queues/orders/events       publish\n"
                 "  POST /v1/queues/orders/take?wait=5s take\n"
-                "  GET  /v1/queues/orders/stream       take, for as long as the connection lasts\n"
-                "  GET  /v1/queues/orders/peek         look without taking\n"
-                "  GET  /v1/queues/orders/ledger       the books\n"
-                "  GET  /v1/topics                     names that fan out to queues\n"
-                "  GET  /v1/subscriptions              what is pushed to the application\n"
-                "  GET  /metrics                       for Prometheus\n"
-                "  GET  /healthz                       this sidecar\n"
-                "  GET  /openapi.json                  the whole API\n");
+                "  GET  /v1/queues/orders/stream       take, as a stream of Server-Sent Events\n"
+                "  GET  /v1/queues/orders/peek         look at events without taking them\n"
+                "  GET  /v1/queues/orders/ledger       how many events were accepted, acked, dead-lettered, ...\n"
+                "  GET  /v1/topics                     list the topics, which fan out to queues\n"
+                "  GET  /v1/subscriptions              list the subscriptions, by which events are pushed\n"
+                "  GET  /metrics                       metrics for Prometheus\n"
+                "  GET  /healthz                       the state of this sidecar\n"
+                "  GET  /openapi.json                  the description of the API\n");
 }
 
 /* ------------------------------------------------------------------ metrics */
