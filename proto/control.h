@@ -1,6 +1,6 @@
-/* Control requests and replies (ROUTER/DEALER) as plain structs, packed and unpacked through protobuf-c in control.c
- * only. Everything decoded lives in the caller's arena, which caps hostile amplification. Spans in structs to be
- * packed are borrowed for the call. */
+/* Control requests and replies (ROUTER/DEALER) as plain structs. They are packed and unpacked by protobuf-c, which
+ * only proto/control*.c uses. Everything decoded lives in the caller's arena, whose cap bounds hostile
+ * amplification. Spans and strings in structs to be packed are borrowed for the call. */
 #ifndef SLUICE_PROTO_CONTROL_H
 #define SLUICE_PROTO_CONTROL_H
 
@@ -46,7 +46,7 @@ enum call {
 #define REDRIVE_RATE_MAX          1000000u
 
 #define SUBSCRIPTION_SETTINGS_MAX 4096u
-/* One that the broker keeps for an application's sidecars. */
+/* A subscription that the broker keeps for an application's sidecars. */
 struct kept_subscription {
     const char *name;
     struct span settings;
@@ -56,7 +56,7 @@ struct kept_subscription {
 struct request {
     struct token id;
     enum call call;
-    const char *queue; /* of every call that names one; "" otherwise. Not yet checked by name_valid */
+    const char *queue; /* in calls that name one; "" otherwise. Not yet checked by name_valid */
     const char *topic; /* likewise */
     union {
         struct {
@@ -68,7 +68,7 @@ struct request {
             struct token producer;
             uint64_t producer_epoch; /* 0: none yet */
             const char *inbox;
-            const char *const *destinations; /* with entries whose outcome the client does not know */
+            const char *const *destinations; /* those with entries whose outcome the client does not know */
             size_t destination_count;        /* at most ATTACH_DESTINATIONS_MAX */
         } attach;
         struct {
@@ -86,7 +86,7 @@ struct request {
             bool force;
         } delete_;
         struct {
-            bool dead; /* what is dead; else what is ready and delayed */
+            bool dead; /* purges the dead events; false: the ready and delayed ones */
         } purge;
         struct {
             const uint64_t *sequences; /* at most REDRIVE_SEQUENCES_MAX */
@@ -94,14 +94,14 @@ struct request {
             const char *to;            /* "": the queue itself */
             bool dry_run;
             struct span filter; /* proto/filter.h; empty: everything */
-            uint32_t reason;    /* enum dead_reason; 0: whatever it died of */
-            uint32_t rate;      /* events a second, going on by itself; 0: at once */
-            bool stop;          /* the one that goes on by itself, and nothing else */
+            uint32_t reason;    /* enum dead_reason; 0: any */
+            uint32_t rate;      /* events a second, as a background redrive; 0: all at once */
+            bool stop;          /* only stops the background redrive */
         } redrive;
         struct {
             const char *app, *name;
             struct span settings; /* of a put */
-            uint64_t known;       /* of a list */
+            uint64_t known;       /* in a list: the newest revision the client knows */
         } subscription;
         struct {
             enum event_state state;
@@ -109,7 +109,7 @@ struct request {
             uint32_t max, max_bytes;
         } peek;
         struct {
-            bool has_unrouted; /* the two below are given */
+            bool has_unrouted; /* the next two are given */
             enum unrouted unrouted;
             const char *catch_all; /* UNROUTED_QUEUE: its name */
             bool only_create;
@@ -159,7 +159,7 @@ struct reply {
             uint32_t heartbeat_ms, session_timeout_ms;
             uint64_t rights, incarnation;
             uint32_t max_event;
-            uint64_t producer_epoch; /* not of a session that is resumed: 0 */
+            uint64_t producer_epoch; /* 0 in a resumed session */
         } attached;
         struct {
             const char *version;
@@ -181,7 +181,7 @@ struct reply {
         } purged;
         struct {
             uint64_t redriven, left;
-            bool running; /* it goes on by itself */
+            bool running; /* a background redrive is running */
         } redriven;
         struct topic_info topic;
         struct {

@@ -1,4 +1,4 @@
-/* What the parts of the control codec share. Private to proto/control*.c. */
+/* Shared by the parts of the control codec, and private to proto/control*.c. */
 #ifndef SLUICE_PROTO_CONTROL_PRIV_H
 #define SLUICE_PROTO_CONTROL_PRIV_H
 
@@ -11,13 +11,13 @@ ProtobufCAllocator control_allocator(struct arena *arena);
 void control_token_write(struct token t, uint8_t out[16]);
 /* Empty bytes are the zero token; any size but 16 and 0 is refused. */
 bool control_token_read(const ProtobufCBinaryData *bytes, struct token *out);
-/* Is every text in the encoded message well-formed UTF-8 without a NUL? Asked of the bytes, before they are unpacked:
- * protobuf-c checks neither, and its strings end at the first NUL. */
+/* Is every text in the encoded message well-formed UTF-8 without a NUL? To be called before unpacking: protobuf-c
+ * checks neither, and its strings end at the first NUL. */
 bool control_texts(const ProtobufCMessageDescriptor *type, struct span bytes);
-/* For a generated struct that is only read: protobuf-c's members are not const. NULL becomes "". */
+/* Casts const away for a generated struct that is only read. NULL becomes "". */
 char *control_borrow(const char *text);
 void control_pack(const ProtobufCMessage *m, struct buf *out);
-/* control_settings.c. One that was not sent reads as none given. */
+/* control_settings.c. A settings message that was not sent reads as no setting given. */
 void control_settings_write(const struct queue_settings *s, Sluice__V1__QueueSettings *out);
 void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_settings *out);
 /* control_queue.c */
@@ -30,7 +30,7 @@ bool control_read_queues(const Sluice__V1__QueueList *m, struct arena *arena, st
 /* control_attached.c */
 void control_pack_attached(const struct reply *r, Sluice__V1__Reply *m, struct buf *out);
 bool control_read_attached(const Sluice__V1__Attached *m, struct arena *arena, struct reply *out);
-/* control_peek.c. `trouble` is what the message points to. */
+/* control_peek.c. `trouble` is memory for a part of the message. */
 void control_pack_peeked(const struct reply *r, Sluice__V1__Reply *m, struct buf *out);
 bool control_read_peeked(const Sluice__V1__Peeked *m, struct arena *arena, struct reply *out);
 void control_peeked_write(const struct peeked *e, Sluice__V1__PeekedEvent *out, Sluice__V1__Trouble *trouble);

@@ -1,13 +1,13 @@
-/* A dead event on its way to another queue: the event as it was published, with what went wrong as extension attributes, so
- * that whoever consumes it there sees them. Pure.
+/* A dead letter: an event moved to its dead-letter queue, as it was published, plus extension attributes that tell its
+ * consumer there what went wrong. Pure.
  *
  *   sluicedeadqueue      String     the queue it died in
  *   sluicedeadsequence   String     its sequence there, in decimal
  *   sluicedeadreason     String     max_deliveries, crash_loop, …
  *   sluicedeadattempts   Integer    deliveries it had
  *   sluicedeadfailures   Integer    sluicedeadcrashes  Integer
- *   sluicedeadstatus     Integer    what the newest nack said; absent when it did not
- *   sluicedeaderror      String     likewise; with spaces for what no attribute may hold (event.h)
+ *   sluicedeadstatus     Integer    of the newest nack; absent if none was given
+ *   sluicedeaderror      String     likewise; characters that no attribute may have (event.h) become spaces
  *   sluicedeadfirst      Timestamp  when something first went wrong
  *   sluicedeadlast       Timestamp  and last */
 #ifndef SLUICE_PROTO_DEAD_LETTER_H
@@ -23,8 +23,9 @@ struct dead_letter {
     struct trouble_info trouble;
 };
 
-/* Appends the event with those attributes in place of what an earlier death left. Its other bytes are not touched, and need not be
- * an event's. Where it has so many attributes that whoever reads it would refuse more, it gets those that still fit. */
+/* Appends the event with these attributes, which replace those of an earlier death. Its other bytes are copied
+ * unchanged, and need not be a valid event. If the event has nearly as many attributes as readers accept, it gets
+ * only those that fit. */
 void dead_letter_write(struct buf *out, struct span event, const struct dead_letter *l);
 
 #endif

@@ -1,5 +1,5 @@
-/* CloudEvents in their protobuf form, which is what travels and is stored: building, checking and taking apart.
- * The rules are CloudEvents 1.0.2's (spec.md, protobuf-format.md). Pure. */
+/* CloudEvents in their protobuf form, in which they are sent and stored: encoding, checking and decoding.
+ * The rules are those of CloudEvents 1.0.2 (spec.md, protobuf-format.md). Pure. */
 #ifndef SLUICE_PROTO_EVENT_H
 #define SLUICE_PROTO_EVENT_H
 
@@ -25,7 +25,7 @@ struct attribute {
     struct span text;
 };
 
-/* An event may have so many of them: what is accepted must be readable at the other end. */
+/* Most attributes of an event: what one end accepts, the other must be able to read. */
 #define EVENT_ATTRIBUTES_MAX 256u
 
 enum data_kind { DATA_NONE, DATA_BINARY, DATA_TEXT, DATA_PROTO };
@@ -41,50 +41,55 @@ struct event {
 
 /* Appends the event's protobuf bytes. The event must be valid (event_check). */
 void event_encode(const struct event *e, struct buf *out);
-/* event_encode reserves no more than that, in all. */
+/* An upper bound for what event_encode reserves in total. */
 size_t event_encoded_most(const struct event *e);
-/* Takes an encoded event apart (spans into `bytes`, attributes in the arena) and checks it as event_check does. False
- * with a sentence when it is malformed or not a valid CloudEvent: "attribute 'source' is missing". */
+/* Decodes an event (spans into `bytes`, attributes in the arena) and checks it as event_check does. False with a
+ * sentence when it is malformed or not a valid CloudEvent: "attribute 'source' is missing". */
 bool event_decode(struct span bytes, struct arena *arena, struct event *out, struct error *why);
-/* CloudEvents' rules: id, source and type non-empty; attribute names of [a-z0-9]+ (1 to 20 is a SHOULD; up to 64 taken),
- * no "data" or repeated names; values well-formed UTF-8 without control characters and noncharacters; integers in int32;
- * timestamps RFC 3339; URIs absolute where the type says so; subject and datacontenttype no numbers or booleans. */
+/* Checks the rules of CloudEvents; false with a sentence:
+ *   - id, source and type are not empty
+ *   - attribute names are [a-z0-9]{1,64} (the specification recommends at most 20), not "data", and not repeated
+ *   - values are well-formed UTF-8 without control characters and noncharacters
+ *   - integers fit int32, timestamps are RFC 3339, URIs are absolute where the type requires it
+ *   - subject and datacontenttype are no numbers or booleans */
 bool event_check(const struct event *e, struct error *why);
-/* How many bytes the character has that well-formed UTF-8 begins with, if it is one that no attribute's value may hold: a
- * control character of C0 or C1, or one of Unicode's noncharacters (U+FDD0 to U+FDEF and the last two of each plane); else 0. */
+/* If the well-formed UTF-8 at `at` begins with a character that attribute values must not contain, its size in
+ * bytes; else 0. Those are the control characters C0 and C1 and Unicode's noncharacters (U+FDD0 to U+FDEF and the
+ * last two of each plane). */
 size_t event_banned(const uint8_t *at, const uint8_t *end);
-/* What id, source and type must be: some text, as above. */
+/* Is it a valid id, source or type: a non-empty text without those characters? */
 bool event_text_valid(struct span text);
-/* The attribute's text; an empty span with NULL data when absent. Knows id, source, type and specversion too. */
+/* The attribute's text; an empty span with NULL data when absent. Includes id, source, type and specversion. */
 struct span event_attribute(const struct event *e, const char *name);
 
-/* What makes an event the same as another (docs/protocol.md, B.7): BLAKE2b-128 of source, NUL, id. Attribute values hold no
- * NUL, so no two pairs run together. */
+/* The identity of an event for deduplication (docs/protocol.md, B.7): BLAKE2b-128 of source, NUL, id. Attribute
+ * values have no NUL, so different pairs are different inputs. */
 #define EVENT_HASH_SIZE 16u
 void event_hash(struct span source, struct span id, uint8_t out[EVENT_HASH_SIZE]);
-/* Not all zeros, which stand for none where there must be something. */
+/* False for all zeros, which mean "no hash". */
 static inline bool event_hash_is_set(const uint8_t hash[EVENT_HASH_SIZE])
 {
     uint64_t half[2];
     memcpy(half, hash, sizeof half);
     return (half[0] | half[1]) != 0;
 }
-/* Finds source and id of an encoded event, which is not checked otherwise. False when one is missing. */
+/* Finds source and id of an encoded event without checking anything else. False when one is missing. */
 bool event_identity(struct span bytes, struct span *source, struct span *id);
 
-/* An encoded event's attribute: its name, and its value still encoded, in whichever order; of what comes twice the last one.
- * Empty: it has none. False: the bytes are no entry of the map. */
+/* Reads one entry of an encoded event's attribute map: the name, and the value still encoded. Accepts either order;
+ * if one is repeated, the last counts; a missing one is empty. False: the bytes are not such an entry. */
 bool event_entry(struct span entry, struct span *name, struct span *value);
-/* The key by which an event is ordered and finds its partition: its `partitionkey`, else its `subject`; empty when it has neither,
- * or is malformed. An integer is taken in decimal, into `number`. */
+/* The key that orders an event and selects its partition: its `partitionkey`, else its `subject`; empty if it has
+ * neither or is malformed. An integer is formatted in decimal into `number`. */
 #define EVENT_KEY_NUMBER 12u
 struct span event_key(struct span bytes, char number[EVENT_KEY_NUMBER]);
-/* XXH3-64 (seed 0) of a key's bytes, never 0; 0 for none. A key's partition is this modulo `partitions`: it never changes. */
+/* XXH3-64 (seed 0) of a key's bytes, never 0; 0 for none. A key's partition is this modulo `partitions`: it never
+ * changes. */
 uint64_t event_key_hash(struct span key);
 
-/* RFC 3339 date-time <-> seconds and nanoseconds; the years 0 to 9999 are written. */
+/* RFC 3339 date-time <-> seconds and nanoseconds since 1970; years 0 to 9999. */
 bool timestamp_parse(struct span text, int64_t *seconds, int32_t *nanos);
-/* The same in ms since 1970, at least 1: what is earlier has passed, too, and 0 means no time where times are optional. */
+/* The same in ms since 1970, and at least 1: an earlier time has passed anyway, and 0 means "no time". */
 bool timestamp_parse_ms(struct span text, int64_t *ms);
 void timestamp_format(int64_t seconds, int32_t nanos, char out[40]);
 /* Within google.protobuf.Timestamp's range: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z. */

@@ -1,13 +1,13 @@
-/* The encoded form of filters, for the two halves of the module.
+/* The encoded form of filters, shared by filter.c and filter_json.c.
  *
  *   byte 0      FILTER_VERSION
- *   then one F: op, and by it
- *     exact, prefix, suffix   count (1–64), so many tests: name size (1–64), name, value size (varint in
- *                           the fewest bytes, not 0), value
- *     all, any                count (1–64), so many F
+ *   then one F: op, followed by
+ *     exact, prefix, suffix   count (1–64), then that many tests: name size (1–64), name, value size (varint in the
+ *                             fewest bytes, not 0), value
+ *     all, any                count (1–64), then that many F
  *     not                     one F
  *
- * It is kept on disk: a byte's meaning never changes; a new shape is a new version. */
+ * It is stored on disk: the meaning of a byte never changes; a new form gets a new version. */
 #ifndef SLUICE_PROTO_FILTER_PRIV_H
 #define SLUICE_PROTO_FILTER_PRIV_H
 
@@ -44,7 +44,7 @@ static inline bool filter_take(struct wire_reader *r, uint64_t size, struct span
 
 /* An attribute's name as CloudEvents allows it. */
 bool filter_name_valid(struct span name);
-/* One test of a filter of that op; false: malformed. */
+/* Reads one test of a filter with that op; false: malformed. */
 bool filter_read_test(struct wire_reader *r, enum filter_op op, struct filter_test *out);
 
 #endif

@@ -1,8 +1,8 @@
 /* The data path's frames (proto/sluice.proto, message Frame): scan and write without unpacking.
  *
- * Reading: frame_open gives the header and a reader of bodies; frame_next gives one body after the other; what
- * repeats inside a body is read by its own iterator. All spans point into the frame's bytes. Every function
- * answers malformed input with FRAME_BAD and touches nothing else; unknown fields and bodies are skipped.
+ * Reading: frame_open returns the header and a reader of bodies, frame_next one body after the other; each kind of
+ * repeated element in a body has its own iterator. All spans point into the frame's bytes. Malformed input gives
+ * FRAME_BAD; unknown fields and bodies are skipped.
  * Writing: bodies are appended to a buffer; the link (link.h) puts the header in front. */
 #ifndef SLUICE_PROTO_FRAME_H
 #define SLUICE_PROTO_FRAME_H
@@ -66,22 +66,22 @@ enum turn_state { TURN_NONE, TURN_ACTIVE, TURN_STANDBY, TURN_REVOKED };
 
 #define RUN_DURABLE   1u
 #define RUN_DUPLICATE 2u
-#define RUN_TOPIC     4u /* targets say where */
+#define RUN_TOPIC     4u /* published to a topic: targets list the queues */
 
-/* A lease may be extended to at most this, and what comes again later be held back for so long. */
+/* The longest lease after an extension, and the longest delay of a redelivery. */
 #define LEASE_MAX_MS 43200000u
 
-/* A settlement by receipt, of anybody's delivery. */
+/* A settlement by receipt, of any session's delivery. */
 struct receipt_ack {
     uint64_t request, ms; /* ms: as in struct settle */
     enum settle_kind kind;
     struct span receipt;
-    uint32_t status;   /* NACK, DEFER, DROP: the application's answer, kept with the event for people; 0: none */
-    struct span error; /* NACK, DEFER, DROP: and why; longer ones are cut to TROUBLE_ERROR_MAX */
+    uint32_t status;   /* NACK, DEFER, DROP: the application's status, kept with the event for people; 0: none */
+    struct span error; /* NACK, DEFER, DROP: its text; cut to TROUBLE_ERROR_MAX */
 };
 
-/* What a body says apart from what repeats in it. Names are spans into the frame, not terminated and not yet
- * checked: destination/queue go through name_valid before use. */
+/* A body without its repeated elements. Names are spans into the frame, not terminated and not checked: call name_valid
+ * before using a destination or queue. */
 struct body {
     enum body_kind kind;
     struct span name; /* destination or queue */
@@ -116,10 +116,10 @@ struct body {
         struct {
             uint64_t first, count, depth, capacity;
             uint32_t reason, retry_after_ms;
-            struct span queue; /* a topic's: that refused */
+            struct span queue; /* of a topic: the queue that refused */
         } refuse;
         struct {
-            uint64_t consumer_epoch, fence; /* fence 0: the epoch is it */
+            uint64_t consumer_epoch, fence; /* fence 0: same as the epoch */
             uint32_t lease_ms, consumption;
             struct wire_reader batches;
         } deliver;
@@ -147,10 +147,10 @@ struct body {
     } u;
 };
 
-/* What a publisher says of when its event may be delivered (docs/protocol.md, B.10). Zeroed: from at once, for ever. */
+/* When an event may be delivered, as its publisher says (docs/protocol.md, B.10). Zeroed: at once, and for ever. */
 struct client_terms {
     int64_t expires_ms, not_before_ms; /* wall clock */
-    uint64_t delay_ms;                 /* from its acceptance on; instead of not_before_ms */
+    uint64_t delay_ms;                 /* from its acceptance; instead of not_before_ms */
 };
 
 /* One entry of a Publish. */
@@ -161,9 +161,9 @@ struct entry {
     struct span key;
     int64_t expires_ms;
     int64_t not_before_ms;
-    uint64_t delay_ms; /* 0: none; else it is instead of not_before_ms */
+    uint64_t delay_ms; /* 0: none; else replaces not_before_ms */
     struct span dedup; /* EVENT_HASH_SIZE bytes (event.h), or none */
-    bool topic;        /* the destination must be one */
+    bool topic;        /* the destination must be a topic */
 };
 
 struct run {
@@ -171,7 +171,7 @@ struct run {
     uint32_t flags;
     struct wire_reader targets; /* reading; see run_target_next */
 };
-/* One word may settle this many deliveries; more is a violation. */
+/* Most deliveries that one Settle may cover; more is a protocol violation. */
 #define SETTLE_COUNT_MAX 1000000u
 struct settle {
     enum settle_kind kind;
@@ -200,11 +200,13 @@ enum frame_status frame_next(struct wire_reader *bodies, struct body *out);
 /* Iterators over what repeats: FRAME_OK, FRAME_END or FRAME_BAD. A count of 0 in a run or settle is FRAME_BAD,
  * and so is first + count beyond 2^53. */
 enum frame_status publish_next(struct body *publish, struct entry *out);
-/* The hash of what publish_next will read next, where that is told by a glance; else none. A hint: nothing is checked. */
+/* A hint: the dedup hash of the entry that publish_next will read next, if it is in the usual place; else empty.
+ * Nothing is checked. */
 struct span publish_peek_dedup(const struct body *publish);
 enum frame_status ack_next(struct body *ack, struct settle *out);
 enum frame_status confirm_next(struct body *confirm, struct run *out);
-/* RUN_TOPIC: one queue after the other. *sequence is of the run's first entry. */
+/* With RUN_TOPIC: one target queue after the other; *sequence is added to the run's sequence to give its first
+ * entry's. */
 enum frame_status run_target_next(struct run *run, struct span *queue, uint64_t *sequence);
 enum frame_status settled_next(struct body *settled, struct settled_run *out);
 enum frame_status deliver_next(struct body *deliver, struct batch *out);
@@ -237,45 +239,46 @@ struct open_body {
 };
 struct open_body frame_begin_publish(struct buf *b, struct span destination, uint64_t first, uint32_t wait_ms);
 void frame_add_entry(struct buf *b, const struct entry *entry, uint32_t publish_wait_ms);
-/* A Publish that is gathered before it is known which number its first entry has and how long all of them wait: the end says. */
+/* A Publish that is built before the number of its first entry and the wait are known; frame_end_early_publish fills
+ * them in. */
 struct early_publish {
     struct open_body body;
     size_t numbers;
 };
 struct early_publish frame_begin_early_publish(struct buf *b, struct span destination);
 void frame_end_early_publish(struct buf *b, struct early_publish early, uint64_t first, uint32_t wait_ms);
-/* An entry whose event was written where it lies, ENTRY_HEAD bytes behind the buffer's end, with ENTRY_TAIL more of room behind it;
- * fewer than 16,000 bytes. `hash`: its dedup, or NULL. */
+/* Appends an entry whose event (fewer than 16,000 bytes) was already written ENTRY_HEAD bytes behind the buffer's
+ * end, with room for ENTRY_TAIL more after it. `hash`: its dedup, or NULL. */
 #define ENTRY_HEAD 6u
 #define ENTRY_TAIL (2u + EVENT_HASH_SIZE)
 void frame_add_entry_in_place(struct buf *b, size_t event_size, const uint8_t *hash);
-/* All that the entry at that offset of a buffer says, and the same entry again from there: with its wait, for it was written without,
- * wherever that is not the Publish's. */
+/* The content of the entry at that offset of a buffer; and the same entry appended again from its content, which has
+ * no wait: one is added if it differs from the Publish's. */
 struct span frame_entry_content(const struct buf *b, size_t offset);
 void frame_add_entry_again(struct buf *b, struct span content, uint32_t wait_ms, uint32_t publish_wait_ms);
 struct open_body frame_begin_ack(struct buf *b, struct span queue, uint64_t consumer_epoch);
 void frame_add_settle(struct buf *b, const struct settle *settle);
 struct open_body frame_begin_confirm(struct buf *b, struct span destination);
 void frame_add_run(struct buf *b, const struct run *run);
-/* The same with the queues of a topic's. */
+/* The same for a topic, with the target queues. */
 struct target;
 void frame_add_topic_run(struct buf *b, const struct run *run, const struct target *targets, size_t count);
 struct open_body frame_begin_settled(struct buf *b, struct span queue, uint64_t consumer_epoch);
 void frame_add_settled_run(struct buf *b, const struct settled_run *run);
 struct open_body frame_begin_deliver(struct buf *b, struct span queue, uint64_t consumer_epoch, uint32_t lease_ms,
                                      uint32_t consumption);
-/* Of an open Deliver, before its batches; left out when 0. */
+/* In an open Deliver, before its batches; omitted when 0. */
 void frame_add_fence(struct buf *b, uint64_t fence);
 /* A batch inside a Deliver: begin, events by frame_add_event or already encoded fields by buf_add, wire_end(mark). */
 size_t frame_begin_batch(struct buf *b, uint64_t first_delivery, uint64_t first_sequence, uint32_t attempt,
                          struct span receipt);
-/* Batch.events = 5, so one event on the wire is 0x2a, its size as a varint, its bytes. The store keeps events in
- * this very form, so that a run of them goes onto a lane by one copy. */
+/* Batch.events = 5, so an event on the wire is 0x2a, its size as a varint, its bytes. The store keeps events in
+ * exactly this form, so that a run of them is sent with one copy. */
 #define BATCH_EVENT_TAG 0x2a
 void frame_add_event(struct buf *b, struct span event);
 void frame_end(struct buf *b, struct open_body open);
 
-/* "RECEIPT.INDEX" -> its two parts; false when it has no such form. */
+/* Splits "RECEIPT.INDEX"; false if the text does not have that form. */
 bool receipt_split(struct span text, struct span *receipt, uint64_t *index);
 
 #endif

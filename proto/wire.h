@@ -98,8 +98,8 @@ static inline bool wire_next(struct wire_reader *r, struct wire_field *f)
     }
 }
 
-/* What comes next nearly always: field `tag` (below 16) with bytes fewer than 16 KiB. False with nothing read when it is anything
- * else, malformed or the end: then wire_next knows. */
+/* Fast path for the usual next field: `tag` (below 16) with fewer than 16 KiB of bytes. For anything else, including
+ * malformed bytes and the end, returns false and reads nothing; use wire_next then. */
 static inline bool wire_next_bytes(struct wire_reader *r, uint32_t tag, struct span *out)
 {
     const uint8_t *at = r->at;
@@ -119,8 +119,8 @@ static inline bool wire_next_bytes(struct wire_reader *r, uint32_t tag, struct s
     return true;
 }
 
-/* Neighbours are mostly of one size: where one a few further on begins is fetched while this one, just read, is used. A macro: gcc
- * leaves out calls of a function that does nothing but that. */
+/* Prefetches the element a few positions ahead while the one just read is used, assuming neighbours of equal size. A
+ * macro, because gcc removes calls of a function that only prefetches. */
 #define WIRE_PREFETCH(r, size_of_one)                                                                                  \
     do {                                                                                                               \
         size_t ahead_ = 3 * (size_of_one);                                                                             \
@@ -152,7 +152,7 @@ static inline uint8_t *wire_put_varint(uint8_t *to, uint64_t value)
     return to;
 }
 
-/* The same in exactly `bytes` bytes, for a place that is filled in later (non-minimal varints are legal). */
+/* The same in exactly `bytes` bytes, for values filled in later (non-minimal varints are legal). */
 static inline uint8_t *wire_put_padded(uint8_t *to, uint64_t value, unsigned bytes)
 {
     for (unsigned i = 0; i + 1 < bytes; i++, value >>= 7)
@@ -161,7 +161,7 @@ static inline uint8_t *wire_put_padded(uint8_t *to, uint64_t value, unsigned byt
     return to;
 }
 
-/* Byte for byte, so that the compiler makes one store of it. */
+/* Little-endian; the compiler makes one store of it. */
 static inline void wire_store32(uint8_t *to, uint32_t value)
 {
     to[0] = (uint8_t)value;
