@@ -1,5 +1,6 @@
-/* Control messages through protobuf-c's generated code, the only place that uses it for them: requests here, replies in
- * control_reply.c. Unpacking allocates from the caller's capped arena, so that a small hostile message cannot grow. */
+/* Control messages by protobuf-c's generated code, which only proto/control*.c uses: requests here, replies in
+ * control_reply.c. Unpacking allocates from the caller's capped arena, which bounds what a small hostile message can
+ * expand to. */
 #include "proto/control_priv.h"
 
 #include "base/utf8.h"
@@ -13,7 +14,7 @@ static void *arena_take(void *arena, size_t size)
 
 static void arena_leave(void *arena, void *p)
 {
-    (void)arena; /* all of it goes at once */
+    (void)arena; /* the arena is freed as a whole */
     (void)p;
 }
 
@@ -182,7 +183,7 @@ static void pack_cancel(const struct request *r, Sluice__V1__Request *m, struct 
     control_pack(&m->base, out);
 }
 
-/* The calls that carry a queue's name and nothing else. */
+/* The calls with only a queue's name. */
 static const struct {
     enum call call;
     Sluice__V1__Request__CallCase member;
@@ -201,7 +202,7 @@ static void pack_named(const struct request *r, Sluice__V1__Request *m, struct b
         if (named_calls[i].call == r->call)
             m->call_case = named_calls[i].member;
     }
-    m->describe = &n; /* the members of the oneof share their place */
+    m->describe = &n; /* the members of the oneof share memory */
     control_pack(&m->base, out);
 }
 

@@ -1,4 +1,4 @@
-/* The answer to an attach, with what became of what was published before. */
+/* The answer to an attach, with the outcomes of earlier publishes. */
 #include "proto/control_priv.h"
 
 #include "base/xalloc.h"
@@ -10,7 +10,7 @@
 struct packed_outcomes {
     Sluice__V1__Outcomes outcomes;
     Sluice__V1__Outcome *runs;
-    Sluice__V1__Target *targets, **places; /* of all runs, one behind the other */
+    Sluice__V1__Target *targets, **places; /* of all runs, consecutively */
 };
 
 static size_t count_targets(const struct outcomes *o)
@@ -21,7 +21,7 @@ static size_t count_targets(const struct outcomes *o)
     return count;
 }
 
-/* The run's targets at `next`, where the following run's go on. */
+/* Stores the run's targets from `next` on; returns where the following run's go. */
 static size_t write_targets(const struct outcome *run, struct packed_outcomes *p, size_t next, Sluice__V1__Outcome *to)
 {
     to->n_targets = run->target_count;

@@ -1,4 +1,4 @@
-/* Events that somebody looks at, and what went wrong with them. */
+/* Peeked events, with their failures. */
 #include "proto/control_priv.h"
 
 #include "base/xalloc.h"
@@ -20,7 +20,7 @@ const char *dead_hold_name(enum dead_hold why)
 
 /* ------------------------------------------------------------------ packing */
 
-/* False: nothing went wrong. */
+/* False: there were no failures. */
 static bool write_trouble(const struct trouble_info *t, Sluice__V1__Trouble *out)
 {
     sluice__v1__trouble__init(out);

@@ -1,4 +1,4 @@
-/* Queues as the control socket describes them: one with its partitions, and a page of a list. */
+/* Descriptions of queues: of one with its partitions, and a page of a list. */
 #include "proto/control_priv.h"
 
 #include "base/xalloc.h"
@@ -27,7 +27,7 @@ struct packed_queue {
     uint64_t died[DEAD_REASONS];
 };
 
-/* Nothing where nothing died, as of most queues. */
+/* Writes nothing if nothing died, as in most queues. */
 static void write_died(const struct queue_info *q, struct packed_queue *p)
 {
     uint64_t sum = 0;

@@ -1,4 +1,4 @@
-/* Replies of the control socket, packed and unpacked: each by its kind, and those that say little. */
+/* Packs and unpacks replies: dispatches by kind, and handles the small ones itself. */
 #include "proto/control_priv.h"
 
 /* ------------------------------------------------------------------ packing */

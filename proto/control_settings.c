@@ -1,4 +1,4 @@
-/* A queue's settings in control messages: of a declare, and of what describes a queue. */
+/* A queue's settings in control messages: in a declare, and in a description. */
 #include "proto/control_priv.h"
 
 void control_settings_write(const struct queue_settings *s, Sluice__V1__QueueSettings *out)
@@ -56,6 +56,6 @@ void control_settings_read(const Sluice__V1__QueueSettings *m, struct queue_sett
     };
     if (strlen(m->dead_letter) <= NAME_MAX_SIZE)
         strcpy(out->dead_letter, m->dead_letter);
-    else /* no name is so long: the check of the settings refuses this one */
+    else /* too long for a name: the settings' check refuses it */
         strcpy(out->dead_letter, "(a name that is too long)");
 }

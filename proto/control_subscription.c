@@ -1,4 +1,4 @@
-/* The control codec's part about subscriptions. */
+/* Control messages about subscriptions. */
 #include "proto/control_priv.h"
 
 #include "base/xalloc.h"

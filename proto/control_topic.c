@@ -47,7 +47,7 @@ static void pack_bind(const struct request *r, Sluice__V1__Request *m, struct bu
     if (r->call == CALL_BIND)
         b.filter = (ProtobufCBinaryData){ r->u.bind.filter.size, (uint8_t *)(uintptr_t)r->u.bind.filter.data };
     m->call_case = r->call == CALL_BIND ? SLUICE__V1__REQUEST__CALL_BIND : SLUICE__V1__REQUEST__CALL_UNBIND;
-    m->bind = &b; /* the members of the oneof share their place */
+    m->bind = &b; /* the members of the oneof share memory */
     control_pack(&m->base, out);
 }
 

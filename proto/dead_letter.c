@@ -1,5 +1,5 @@
-/* The event's protobuf is not taken apart and put together again: fields that are appended to an encoded message are the message's,
- * as protobuf says, and so the attributes' map gets its entries behind everything that was published. */
+/* The event is not decoded and encoded again. In protobuf, fields appended to an encoded message belong to the
+ * message, so the new entries of the attributes' map are simply appended to the published bytes. */
 #include "proto/dead_letter.h"
 
 #include "proto/event.h"
@@ -21,7 +21,8 @@ static bool is_of_an_earlier_death(struct span entry)
     return event_entry(entry, &name, &value) && name.size >= size && memcmp(name.data, PREFIX, size) == 0;
 }
 
-/* Copies the event without them. Returns how many attributes are left; what is no message is copied whole. */
+/* Copies the event without the attributes of an earlier death, and returns how many attributes remain. Bytes that
+ * are not a message are copied whole. */
 static unsigned copy_event(struct buf *out, struct span event)
 {
     size_t start = out->size;
@@ -48,10 +49,10 @@ static unsigned copy_event(struct buf *out, struct span event)
 
 struct writing {
     struct buf *out;
-    unsigned left; /* so many attributes the event may still get */
+    unsigned left; /* attributes that may still be added */
 };
 
-/* Begins an entry; its value follows. False: no more fits. */
+/* Begins an entry; its value follows. False: no more entries fit. */
 static bool begin(struct writing *w, const char *name, size_t *entry, size_t *value)
 {
     if (w->left == 0)
@@ -78,7 +79,7 @@ static void add_text(struct writing *w, const char *name, const char *text)
     end(w, entry, value);
 }
 
-/* A 0 is written, too: a value without a member is none. */
+/* Writes 0, too: a value without a member would be no value. */
 static void add_integer(struct writing *w, const char *name, uint32_t number)
 {
     size_t entry, value;
@@ -102,7 +103,7 @@ static void add_time(struct writing *w, const char *name, int64_t ms)
     end(w, entry, value);
 }
 
-/* CloudEvents' strings do not hold every character. */
+/* Replaces characters that CloudEvents strings must not contain. */
 static void add_error(struct writing *w, const char *error)
 {
     char text[TROUBLE_ERROR_MAX + 1];

@@ -1,8 +1,8 @@
-/* CloudEvents in protobuf: the rules of a valid event, and its encoding. Reading is event_decode.c.
+/* CloudEvents in protobuf: validation and encoding. Decoding is event_decode.c.
  *
- * Attribute values come back exactly as published: a timestamp whose text would be written differently after a round trip
- * through google.protobuf.Timestamp (another offset, other fraction digits), or that it cannot hold, is stored as the
- * string it was; so are bytes that are not given in canonical base64. An integer is a number and no text: -0 comes back as 0. */
+ * Attribute values are preserved exactly. So a timestamp is stored as a string if google.protobuf.Timestamp cannot
+ * hold it, or if its text would differ after a round trip (another offset, other fraction digits); so are bytes that
+ * are not in canonical base64. Integers are numbers, not text: -0 becomes 0. */
 #include "proto/event.h"
 
 #include "base/utf8.h"
@@ -38,7 +38,8 @@ struct span event_attribute(const struct event *e, const char *name)
 
 /* ------------------------------------------------------------------ validity */
 
-/* Are all eight bytes ASCII that prints? Each term sets the high bit of a byte that is not (below 0x20, 0x7f, above). */
+/* Are all eight bytes printable ASCII? Each term sets the high bit of bytes that are not (below 0x20, 0x7f, above
+ * 0x7f). */
 static bool is_printable(const uint8_t *bytes)
 {
     const uint64_t ones = UINT64_MAX / 255, high = ones * 0x80;
@@ -50,7 +51,7 @@ static bool is_printable(const uint8_t *bytes)
 
 typedef int8_t sixteen __attribute__((vector_size(16)));
 
-/* Not zero in each of the sixteen bytes that is none: what is above 0x7f is negative. */
+/* Not zero in each of the sixteen bytes that is not printable ASCII; bytes above 0x7f are negative. */
 static sixteen unprintable(const uint8_t *bytes)
 {
     sixteen v;
@@ -65,7 +66,7 @@ static bool is_none(sixteen v)
     return (halves[0] | halves[1]) == 0;
 }
 
-/* Nothing but ASCII that prints: most text, most of the time. */
+/* Only printable ASCII, as most text is. */
 static bool is_plain(struct span s)
 {
     if (s.size >= 16) {
@@ -96,7 +97,7 @@ size_t event_banned(const uint8_t *at, const uint8_t *end)
     return left >= 4 && at[0] >= 0xf0 && (at[1] & 0x0f) == 0x0f && at[2] == 0xbf && at[3] >= 0xbe ? 4 : 0;
 }
 
-/* Apart, so that plain text does not pay for its registers. */
+/* A function of its own, so that plain text does not pay for saving its registers. */
 __attribute__((noinline)) static bool is_string_with_others(struct span s)
 {
     for (size_t i = 0; i < s.size; i++) {
@@ -223,8 +224,8 @@ bool event_check(const struct event *e, struct error *why)
 
 /* ------------------------------------------------------------------ encoding */
 
-/* Is a timestamp written as timestamp_format would? In UTC, with capitals, no more digits than it needs and at most nine, and
- * no leap second. */
+/* Is a timestamp written as timestamp_format would? In UTC, with capitals, no more digits than it needs and at most
+ * nine, and no leap second. */
 static bool is_canonical(struct span text)
 {
     const uint8_t *t = text.data;
@@ -246,7 +247,7 @@ static void add_timestamp(struct buf *b, struct span text)
     wire_end(b, mark);
 }
 
-/* Does the text come back from these bytes? sodium_base642bin reads bytes from 0x80 up as if they were digits. */
+/* Do these bytes give the text back? Checked because sodium_base642bin accepts bytes from 0x80 up as digits. */
 static bool is_base64_of(struct span text, struct span bytes)
 {
     size_t size = sodium_base64_encoded_len(bytes.size, sodium_base64_VARIANT_ORIGINAL);
@@ -275,10 +276,10 @@ static void add_base64(struct buf *b, struct span text)
     buf_free(&bytes);
 }
 
-/* What a member takes beside its bytes while it is written. */
+/* Room for a member besides its bytes. */
 #define MEMBER_MOST 24u
 
-/* A member of a oneof is written even when it is zero: its presence says which it is. */
+/* A oneof's member is written even if it is zero: its presence tells which one it is. */
 static void add_present(struct buf *b, uint32_t tag, uint64_t value)
 {
     uint8_t *at = buf_reserve(b, 20);
@@ -321,7 +322,7 @@ static uint8_t *put_span(uint8_t *to, uint32_t tag, struct span bytes)
     return (uint8_t *)mempcpy(to, bytes.data, bytes.size);
 }
 
-/* What every event has: one look at the buffer's room for all of it. */
+/* Writes the required fields, with one check of the buffer's room for all of them. */
 static void put_required(const struct event *e, struct buf *out)
 {
     uint8_t *at = buf_reserve(out, e->id.size + e->source.size + e->type.size + 4 * MEMBER_MOST), *to = at;
@@ -348,8 +349,8 @@ void event_encode(const struct event *e, struct buf *out)
         wire_add_bytes(out, members[e->data_kind], e->data);
 }
 
-/* Four bytes, the first the lowest, as eight digits, all at once: a nibble to each byte of a word, the upper one first, then to its
- * digit. */
+/* Four bytes, the first the lowest, as eight digits, all at once: a nibble to each byte of a word, the upper one
+ * first, then to its digit. */
 static uint64_t hex_of(uint32_t bytes)
 {
     const uint64_t ones = UINT64_MAX / 255;
@@ -361,7 +362,7 @@ static uint64_t hex_of(uint32_t bytes)
     return w + ones * '0' + letters * ('a' - '0' - 10);
 }
 
-/* In registers throughout: what is read again in another size than it was written in would wait for the write. */
+/* Kept in registers: reading memory in another size than it was written in would stall. */
 void uuid_format(const uint8_t r[16], char out[37])
 {
     uint8_t *to = (uint8_t *)out;

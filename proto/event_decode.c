@@ -1,4 +1,4 @@
-/* Taking an encoded CloudEvent apart by a scan: spans into its bytes, attributes in an arena. */
+/* Decodes a CloudEvent in one scan: spans into its bytes, attributes in an arena. */
 #include "proto/event.h"
 
 #include "base/units.h"
@@ -15,7 +15,8 @@ struct decoding {
     bool full; /* the arena had no room for a value */
 };
 
-/* Room for a value's text; false when there is none, and the event must not come out shortened. */
+/* Allocates a value's text. Without room it records that, so that decoding fails instead of returning a shortened
+ * event. */
 static bool take(struct decoding *d, size_t size, char **text)
 {
     *text = arena_alloc(d->arena, size);
@@ -73,7 +74,7 @@ static bool integer_text(struct decoding *d, uint64_t number, struct span *out)
     return keep_text(d, text, out);
 }
 
-/* A string and nothing else: most values. */
+/* Fast path for a value that is only a string, as most are. */
 static bool is_usual_value(struct span bytes, struct attribute *a)
 {
     struct wire_reader r = wire_open(bytes);
@@ -121,7 +122,7 @@ static bool read_attribute(struct decoding *d, struct span bytes, struct attribu
     struct wire_reader r = wire_open(bytes);
     struct span value;
     bool found = false;
-    if (wire_next_bytes(&r, 1, &a->name) && wire_next_bytes(&r, 2, &value)) { /* as nearly everybody writes it */
+    if (wire_next_bytes(&r, 1, &a->name) && wire_next_bytes(&r, 2, &value)) { /* the usual order */
         if (!read_value(d, value, a))
             return false;
         found = true;
@@ -142,7 +143,7 @@ static bool read_attribute(struct decoding *d, struct span bytes, struct attribu
     return found;
 }
 
-/* Room for the attributes that `rest` holds beside the one just met. */
+/* Allocates room for the attribute just read and all those in `rest`. */
 static bool make_room(struct wire_reader rest, struct arena *arena, struct event *out, struct error *why)
 {
     size_t count = 1;
@@ -182,7 +183,7 @@ static bool read_field(struct decoding *d, const struct wire_field *f, struct ev
     return true;
 }
 
-/* What stands first, as far as it comes in the usual order. */
+/* Fast path for the leading fields, as far as they come in the usual order. */
 static void read_required(struct wire_reader *r, struct event *out, struct span *version)
 {
     if (wire_next_bytes(r, 1, &out->id) && wire_next_bytes(r, 2, &out->source) && wire_next_bytes(r, 3, version))

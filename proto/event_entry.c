@@ -1,5 +1,5 @@
-/* One entry of an encoded event's map of attributes, as protobuf has maps: two fields, in whichever order. Keys, filters and
- * letters go over the map by it, and the event's own first two fields are read the same way. */
+/* One entry of an encoded event's map of attributes, as protobuf has maps: two fields, in whichever order. Keys,
+ * filters and letters go over the map by it, and the event's own first two fields are read the same way. */
 #include "proto/event.h"
 
 #include "proto/wire.h"

@@ -1,4 +1,4 @@
-/* What makes an event the same as another one. */
+/* The identity of an event, for deduplication. */
 #include "proto/event.h"
 
 #include <sodium.h>
@@ -7,7 +7,7 @@ void event_hash(struct span source, struct span id, uint8_t out[EVENT_HASH_SIZE]
 {
     uint8_t bytes[256];
     crypto_generichash_state state;
-    if (source.size + 1 + id.size <= sizeof bytes) { /* at once: nearly always */
+    if (source.size + 1 + id.size <= sizeof bytes) { /* in one piece: the usual case */
         memcpy(bytes, source.data, source.size);
         bytes[source.size] = 0;
         memcpy(bytes + source.size + 1, id.data, id.size);

@@ -1,5 +1,5 @@
-/* The key of an encoded event, by a bounds-checked scan: attributes are looked at and nothing is unpacked. What is malformed
- * has no key. */
+/* The key of an encoded event, by a bounds-checked scan: attributes are looked at and nothing is unpacked. What is
+ * malformed has no key. */
 #include "proto/event.h"
 
 #include "proto/wire.h"
@@ -23,7 +23,7 @@ static struct span text_of(struct span value, char number[EVENT_KEY_NUMBER])
         else if (f.type == WIRE_VARINT && f.tag == 2)
             text = span_of(number, (size_t)snprintf(number, EVENT_KEY_NUMBER, "%d", (int)(int32_t)(uint32_t)f.number));
         else if ((f.type == WIRE_VARINT && f.tag == 1) || (f.type == WIRE_BYTES && f.tag == 7))
-            text = (struct span){ 0 }; /* the last one counts, as everywhere */
+            text = (struct span){ 0 }; /* the last value counts, as everywhere */
     }
     return text;
 }

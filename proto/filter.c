@@ -1,8 +1,8 @@
 /* Checking and evaluating encoded filters (their form is in filter_priv.h).
  *
- * One scan over the event's headers: each attribute met answers the tests that name it, and the tree over the tests is then
- * asked in three-valued logic, so that the scan ends with the first attribute that decides. Tests are numbered in their order
- * in the bytes; which are answered, and how, is two masks. */
+ * One scan over the event's attributes: each attribute answers the tests that name it, and the filter is then
+ * evaluated in three-valued logic (yes, no, unknown), so that the scan ends at the first attribute that decides.
+ * Tests are numbered in the order of the bytes; two masks keep which are answered and which passed. */
 #include "proto/filter_priv.h"
 
 #include "base/units.h"
@@ -12,7 +12,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-/* ------------------------------------------------------------------ form */
+/* ------------------------------------------------------------------ checking */
 
 bool filter_name_valid(struct span name)
 {
@@ -31,7 +31,7 @@ bool filter_read_test(struct wire_reader *r, enum filter_op op, struct filter_te
            filter_take(r, value_size, &out->value);
 }
 
-/* Is the name that of one of the first `count` tests? In JSON, which it comes from, it could not be. */
+/* Does one of the first `count` tests have that name? The JSON it comes from cannot have duplicates. */
 static bool is_repeated(struct wire_reader first, unsigned count, struct span name)
 {
     struct filter_test test;
@@ -42,7 +42,8 @@ static bool is_repeated(struct wire_reader first, unsigned count, struct span na
     return false;
 }
 
-/* Its value's size in the fewest bytes: a filter has one form, so that equal ones are equal bytes. */
+/* Is the value's size encoded in the fewest bytes? A filter has one encoding only, so that equal filters are equal
+ * bytes. */
 static bool is_minimal(const struct filter_test *test)
 {
     size_t size_bytes = (size_t)(test->value.data - (test->name.data + test->name.size));
@@ -90,11 +91,11 @@ bool filter_valid(struct span filter)
 
 /* ------------------------------------------------------------------ an attribute's text */
 
-/* The text of an attribute's value: as it stands, or base64 of it, which is made letter by letter. */
+/* The text of an attribute's value: the bytes themselves, or their base64, which is produced character by character. */
 struct text {
     struct span bytes;
     bool base64;
-    char made[40]; /* of what is no text on the wire */
+    char made[40]; /* for values that are not text on the wire */
 };
 
 static size_t text_size(const struct text *t)
@@ -187,7 +188,7 @@ struct evaluation {
     uint64_t answered, passed;
 };
 
-/* Answers the tests of that attribute; true when there was one. The value is read only then. */
+/* Answers the tests of that attribute; true if there was one. The value is decoded only then. */
 static bool answer(struct evaluation *e, struct span name, struct span value, bool encoded)
 {
     struct wire_reader r = wire_open(e->tests);
@@ -212,7 +213,8 @@ static bool answer(struct evaluation *e, struct span name, struct span value, bo
     return e->answered != before;
 }
 
-/* What is known of several: YES when all are, NO when one is not, as `all` has it; `any` is its mirror image. */
+/* Three-valued "all": NO if one is NO, YES if all are YES, else UNKNOWN. "any" is the same with YES and NO swapped.
+ * `decides` is the deciding value. */
 static enum verdict combine(enum verdict so_far, enum verdict next, enum verdict decides)
 {
     if (so_far == decides || next == decides)
@@ -253,7 +255,7 @@ static enum verdict verdict(const struct evaluation *e)
     return judge(e, &r, &index);
 }
 
-/* A field of the event answers tests? */
+/* Processes a field of the event; true if it answered a test. */
 static bool meet(struct evaluation *e, const struct wire_field *f)
 {
     static const char *const names[] = { NULL, "id", "source", "specversion", "type" };
@@ -278,6 +280,6 @@ bool filter_matches(struct span filter, struct span event)
         if (meet(&e, &f))
             v = verdict(&e);
     }
-    e.answered = UINT64_MAX; /* what the event does not have passes no test */
+    e.answered = UINT64_MAX; /* tests of attributes that the event does not have fail */
     return (v == UNKNOWN ? verdict(&e) : v) == YES;
 }

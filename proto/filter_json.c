@@ -24,7 +24,7 @@ static enum filter_op operator_named(const char *name)
     return (enum filter_op)op;
 }
 
-/* A place within the filter, for people; cut where it gets long. */
+/* A place within the filter, for messages; truncated when it gets long. */
 struct place {
     char text[256];
 };

@@ -1,6 +1,6 @@
-/* Reading frames: a bounds-checked scan that allocates nothing and copies nothing. Every reader follows one shape: walk
- * the fields, keep what is known, skip what is not, refuse what is malformed. Headers and bodies here; the elements of a body
- * that repeat in frame_list.c. */
+/* Reading frames: a bounds-checked scan that allocates nothing and copies nothing. Every reader works the same way:
+ * walk the fields, keep known ones, skip unknown ones, refuse malformed ones. Headers and bodies are read here, the
+ * repeated elements of a body in frame_list.c. */
 #include "proto/frame_priv.h"
 
 enum frame_status frame_open(struct span frame, struct frame_header *h, struct wire_reader *bodies)
@@ -13,7 +13,7 @@ enum frame_status frame_open(struct span frame, struct frame_header *h, struct w
         struct wire_field f;
         if (!wire_next(&r, &f))
             return FRAME_BAD;
-        if (frame_field_is(&f, 8, WIRE_BYTES)) { /* the rest is bodies; whatever stands between them is skipped there */
+        if (frame_field_is(&f, 8, WIRE_BYTES)) { /* the rest is bodies; frame_next skips anything between them */
             *bodies = before;
             return FRAME_OK;
         }
@@ -49,8 +49,8 @@ static enum frame_status read_hello(struct wire_reader r, struct body *b)
     return FRAME_OK;
 }
 
-/* Publish, Ack, Confirm, Deliver, Settled: scalars first, then what repeats, which stays unread. A writer that mixes them
- * is legal protobuf: then the reader of what repeats begins at the first and skips the scalars between. */
+/* Publish, Ack, Confirm, Deliver, Settled: scalars first, then repeated elements, which stay unread. Protobuf allows
+ * a writer to mix them; then the iterator begins at the first element and skips the scalars between them. */
 static enum frame_status read_publish(struct wire_reader r, struct body *b)
 {
     b->u.publish.entries = (struct wire_reader){ r.end, r.end };
@@ -194,7 +194,8 @@ static enum frame_status read_receipt_settled(struct wire_reader r, struct body 
     return FRAME_OK;
 }
 
-/* Who writes fields by their numbers has the consumption behind the batches, so all of it is walked: a step a batch. */
+/* A writer that orders fields by number puts the consumption (5) after the batches (4), so the whole body is walked,
+ * one step per batch. */
 static enum frame_status read_deliver(struct wire_reader r, struct body *b)
 {
     struct wire_reader all = r;
@@ -248,8 +249,8 @@ static enum frame_status read_body(enum body_kind kind, struct wire_reader r, st
     return FRAME_BAD;
 }
 
-/* The known member of a Body's oneof; FRAME_END when it holds none that this version knows. The last one counts, and
- * begins from nothing: the members share their place, and what another left there must not be read as an address. */
+/* Reads the member of a Body's oneof; FRAME_END when this version knows none in it. The last member counts. Each
+ * starts from a cleared struct: members share memory, and another's leftovers must not be read as pointers. */
 static enum frame_status open_member(struct span bytes, struct body *out)
 {
     struct wire_reader r = wire_open(bytes);

@@ -1,9 +1,9 @@
-/* Reading what repeats in a body, one element a call: entries, settlements, runs, batches and their events. A body is not
- * read whole: its elements stay where they are until they are asked for. */
+/* Reading the repeated elements of a body, one per call: entries, settlements, runs, batches and their events. They
+ * stay encoded until they are asked for. */
 #include "base/units.h"
 #include "proto/frame_priv.h"
 
-/* Behind an event with an id, as our own writer has it: `continued`, if it is, and the hash. */
+/* Fast path for what our own writer puts after an event with an id: `continued`, if set, and the hash. */
 static bool read_usual(struct wire_reader *r, struct entry *e)
 {
     const uint8_t *at = r->at;

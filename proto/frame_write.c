@@ -1,5 +1,5 @@
-/* Writing frames: bodies are appended to a buffer that the link seals. What repeats is written in steps, with the length
- * patched at the end. */
+/* Writing frames: bodies are appended to a buffer that the link seals. Repeated elements are written in steps, and
+ * the length is patched at the end. */
 #include "proto/control.h"
 #include "proto/frame.h"
 
@@ -23,7 +23,7 @@ void frame_header_write(uint8_t out[FRAME_HEADER_SIZE], const struct frame_heade
     wire_store32(out + 47, h->echo);
 }
 
-/* Body and the member of its oneof. */
+/* Begins a Body and the member of its oneof. */
 static struct open_body begin(struct buf *b, enum body_kind kind)
 {
     struct open_body open;
@@ -46,7 +46,7 @@ void frame_add_hello(struct buf *b, struct span request_id, struct span ingress)
     frame_end(b, open);
 }
 
-/* A body of a name and numbers from field 2 on. */
+/* Appends a body of a name and numbers from field 2 on. */
 static void add_named(struct buf *b, enum body_kind kind, struct span name, const uint64_t *numbers, uint32_t count)
 {
     struct open_body open = begin(b, kind);
@@ -148,7 +148,7 @@ struct open_body frame_begin_publish(struct buf *b, struct span destination, uin
     return open;
 }
 
-/* The beginning of an entry with `behind` more bytes behind its event, where it returns. */
+/* Writes the beginning of an entry up to its event's end, which it returns. `behind`: bytes that will follow. */
 static inline uint8_t *put_event(uint8_t *to, struct span event, size_t behind)
 {
     *to++ = 4 << 3 | WIRE_BYTES;
@@ -160,14 +160,14 @@ static inline uint8_t *put_event(uint8_t *to, struct span event, size_t behind)
     return to + event.size;
 }
 
-/* Nothing but the event, nearly always: its size is known before it is written. */
+/* Fast path for an entry that is only an event, the usual case: its size is known in advance. */
 static void add_plain_entry(struct buf *b, struct span event)
 {
     uint8_t *at = buf_reserve(b, 24 + event.size);
     b->size += (size_t)(put_event(at, event, 0) - at);
 }
 
-/* The same with an id, as read_usual reads it. */
+/* Fast path for an event with an id, in the form that read_usual expects. */
 static void add_usual_entry(struct buf *b, const struct entry *e)
 {
     size_t behind = (e->continued ? 2 : 0) + (e->dedup.size ? 2 + EVENT_HASH_SIZE : 0);
@@ -216,7 +216,7 @@ void frame_add_entry(struct buf *b, const struct entry *e, uint32_t publish_wait
     wire_end(b, mark);
 }
 
-/* Widths of what is filled in later: a sequence is below 2^53. */
+/* Widths of the fields filled in later: a sequence is below 2^53. */
 #define NUMBER_BYTES 8u
 #define WAIT_BYTES   5u
 

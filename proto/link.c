@@ -1,6 +1,6 @@
-/* Go-back-N in both directions, with the retransmission timer, delayed acknowledgements and the echo of time stamps
- * that proves to a sender that it is heard. One struct serves both ends; only the owner differs: a client answers doubt
- * by attaching again, the broker by waiting for that. */
+/* Go-back-N in both directions, with a retransmission timer, delayed acknowledgements, and time stamps whose echo
+ * proves to a sender that it is heard. Both ends use the same struct; they differ in how the owner reacts to doubt:
+ * a client attaches again, the broker waits for that. */
 #include "proto/link.h"
 
 #include "base/xalloc.h"
@@ -8,15 +8,17 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* How long received frames may go without a word, and how many of them. */
+/* The longest time, and the most received frames, without sending an acknowledgement. */
 #define TELL_AFTER_MS     25
 #define TELL_AFTER_FRAMES 8
-/* Resending: the least time without progress, what starts doubt, and how much an unproven peer is sent. */
+/* Resending: least and most time without progress before it, time without progress that is doubt, and most frames
+ * sent to a peer that shows none. */
 #define RESEND_LEAST_MS 200
 #define RESEND_MOST_MS  1000
 #define DOUBT_MS        1000
 #define RESEND_FRAMES   16
-/* Bodies from this size on become a frame in their own memory, the buffer takes new; smaller ones cost less to copy. */
+/* Bodies of at least this size become a frame in place, and the buffer gets new memory; copying smaller ones is
+ * cheaper. */
 #define TAKE_SIZE 4096u
 
 static struct frame *init_frame(struct frame *f, size_t body_size)
@@ -40,11 +42,11 @@ struct frame *frame_take(struct buf *bodies)
     struct frame *f = init_frame((struct frame *)(void *)(bodies->data - bodies->head), bodies->size);
     size_t capacity = bodies->capacity;
     *bodies = (struct buf){ .head = FRAME_HEAD };
-    buf_reserve(bodies, capacity); /* at once, and not by doubling */
+    buf_reserve(bodies, capacity); /* at once instead of by doubling */
     return f;
 }
 
-/* Where they are, unless that would pin much more memory than they need. */
+/* Turns bodies into a frame: in place, unless that would keep much more memory than they need. */
 static struct frame *frame_of(struct buf *bodies)
 {
     if (bodies->head == FRAME_HEAD && bodies->size >= TAKE_SIZE && bodies->size >= bodies->capacity / 4)
@@ -129,8 +131,8 @@ static void push_frame(struct link *l, struct frame *f)
     l->ring_bytes += f->size;
 }
 
-/* The other side has everything up to `through`: forget those frames and learn the round trip (Karn: never from a
- * frame that was sent twice). */
+/* The other side has received everything up to `through`: drops those frames and samples the round trip (Karn: never
+ * from a frame that was sent twice). */
 static void acknowledge(struct link *l, uint64_t through, mono_t now)
 {
     if (through <= l->acknowledged)
@@ -175,7 +177,7 @@ void link_opened(struct link *l, mono_t heard, mono_t now)
     l->last_sent = l->last_heard = l->last_progress = l->last_resend = now;
     l->resend_wait_ms = RESEND_LEAST_MS;
     l->resend_from = l->ring_count ? l->acknowledged + 1 : 0;
-    l->resend_left = UINT32_MAX; /* a fresh lane holds nothing: all of it may go */
+    l->resend_left = UINT32_MAX; /* a new lane is empty: all frames may be sent */
 }
 
 bool link_room(const struct link *l)
@@ -183,7 +185,7 @@ bool link_room(const struct link *l)
     return l->ring_count < l->limits.frames && l->ring_bytes < l->limits.bytes;
 }
 
-/* Writes the header, which tells the other side everything we know. */
+/* Writes the header, which also acknowledges everything received. */
 static void write_header(struct link *l, uint64_t sequence, mono_t now, uint8_t *out)
 {
     struct frame_header header = {
@@ -217,7 +219,7 @@ struct frame *link_seal_frame(struct link *l, struct frame *f, mono_t now)
     if (!l->open || l->resend_from) {
         if (!l->resend_from)
             l->resend_from = f->sequence;
-        return NULL; /* in its turn, by link_resend */
+        return NULL; /* link_resend will return it in order */
     }
     write_header(l, f->sequence, now, f->data);
     return frame_hold(f);
@@ -246,7 +248,7 @@ enum link_verdict link_receive(struct link *l, const struct frame_header *h, boo
         return LINK_STALE;
     if (h->received >= l->next_sequence)
         return LINK_BROKEN;
-    /* It missed a heartbeat and is back: what it lacks goes again soon, however rarely it was tried meanwhile. */
+    /* The peer missed a heartbeat and is back: resend soon, even if the interval has grown meanwhile. */
     if (mono_since_ms(now, l->last_heard) > l->limits.heartbeat_ms + RESEND_MOST_MS)
         l->resend_wait_ms = RESEND_LEAST_MS;
     l->last_heard = now;
@@ -255,14 +257,14 @@ enum link_verdict link_receive(struct link *l, const struct frame_header *h, boo
     if (!has_bodies)
         return LINK_HEARTBEAT;
     if (l->owed_frames++ == 0)
-        l->owed_since = now; /* a repeat is owed a word too: the other side has not heard the first */
+        l->owed_since = now; /* repeats are acknowledged too: the other side missed the first acknowledgement */
     if (h->sequence != l->received + 1)
         return LINK_REPEAT;
     l->received++;
     return LINK_FRESH;
 }
 
-/* When frames are sent again for want of progress; MONO_NEVER with nothing outstanding. */
+/* When to resend if there is no progress until then; MONO_NEVER with nothing outstanding. */
 static mono_t resend_due(const struct link *l)
 {
     if (l->ring_count == 0)
@@ -275,7 +277,7 @@ static mono_t doubt_due(const struct link *l)
 {
     if (l->limits.silence_ms == 0)
         return MONO_NEVER;
-    /* Who hears but is not heard is lost too: the other side will end the session for it. */
+    /* A client that hears but is not heard is lost too: the broker will end its session. */
     mono_t silent = mono_add_ms(mono_min(l->last_heard, l->proven), l->limits.silence_ms);
     if (l->ring_count == 0)
         return silent;
@@ -326,7 +328,7 @@ mono_t link_due(const struct link *l)
     return mono_min(mono_min(heartbeat_due(l), resend_due(l)), doubt_due(l));
 }
 
-/* The frame's bytes for writing: a copy takes its place while a transport still reads the old ones. */
+/* The frame, writable: replaced by a copy if a transport still reads the old bytes. */
 static struct frame *own_frame(struct frame **at)
 {
     struct frame *f = *at;

@@ -1,4 +1,4 @@
-/* A queue's settings from their one table (queue_settings.def). */
+/* A queue's settings, generated from queue_settings.def. */
 #include "proto/queue_settings.h"
 
 #include "base/settings.h"
@@ -87,7 +87,7 @@ const char *queue_settings_text(const struct queue_settings *s, enum queue_setti
     return NULL;
 }
 
-/* Each field has the type its row's values fit. */
+/* Each field's type fits its row's values. */
 #define STORE_NUMBER(to, value)            (to) = (value)
 #define STORE_SIZE(to, value)              (to) = (value)
 #define STORE_DURATION(to, value)          (to) = (value)
@@ -122,7 +122,7 @@ void queue_settings_put(struct queue_settings *s, enum queue_setting which, uint
 
 static void copy_name(char *to, size_t room, struct span text)
 {
-    size_t size = text.size < room ? text.size : 0; /* what does not fit is no name */
+    size_t size = text.size < room ? text.size : 0; /* too long for a name */
     if (size)
         memcpy(to, text.data, size);
     to[size] = '\0';
