@@ -224,8 +224,8 @@ bool event_check(const struct event *e, struct error *why)
 
 /* ------------------------------------------------------------------ encoding */
 
-/* Is a timestamp written as timestamp_format would? In UTC, with capitals, no more digits than it needs and at most
- * nine, and no leap second. */
+/* Is a valid timestamp written as timestamp_format would write it? In UTC, with capitals, no more fraction digits
+ * than needed and at most nine, and no leap second. */
 static bool is_canonical(struct span text)
 {
     const uint8_t *t = text.data;
@@ -349,8 +349,8 @@ void event_encode(const struct event *e, struct buf *out)
         wire_add_bytes(out, members[e->data_kind], e->data);
 }
 
-/* Four bytes, the first the lowest, as eight digits, all at once: a nibble to each byte of a word, the upper one
- * first, then to its digit. */
+/* Four bytes (little-endian) as eight hex digits, in parallel: one nibble per byte of a word, the upper one first, then
+ * each to its digit. */
 static uint64_t hex_of(uint32_t bytes)
 {
     const uint64_t ones = UINT64_MAX / 255;

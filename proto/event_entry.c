@@ -1,5 +1,5 @@
-/* One entry of an encoded event's map of attributes, as protobuf has maps: two fields, in whichever order. Keys,
- * filters and letters go over the map by it, and the event's own first two fields are read the same way. */
+/* One entry of an encoded event's attribute map. In protobuf that is a message of two fields, in either order. Used
+ * for keys, filters and dead letters, and for id and source, which are an event's fields 1 and 2. */
 #include "proto/event.h"
 
 #include "proto/wire.h"

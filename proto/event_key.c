@@ -1,5 +1,4 @@
-/* The key of an encoded event, by a bounds-checked scan: attributes are looked at and nothing is unpacked. What is
- * malformed has no key. */
+/* Finds the key of an encoded event with a bounds-checked scan, without unpacking it. A malformed event has no key. */
 #include "proto/event.h"
 
 #include "proto/wire.h"

@@ -89,8 +89,8 @@ bool timestamp_parse_ms(struct span text, int64_t *ms)
     return true;
 }
 
-/* The last `count` digits of a number that is not negative. By hand: every event with a time passes here, and printf
- * takes some 4,000 instructions for it. */
+/* Writes the last `count` digits of a non-negative number. Not with printf, which takes some 4,000 instructions:
+ * every event with a time comes through here. */
 static char *put_digits(char *at, int64_t value, int count)
 {
     for (int i = count - 1; i >= 0; i--, value /= 10)
