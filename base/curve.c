@@ -111,7 +111,7 @@ static bool add_file(struct curve_set *s, const char *path, struct error *e)
     if (!f)
         return error_set(e, "cannot read the keys in %s: %s", path, strerror(errno));
     while (fine && next_line(f, line)) {
-        fine = (is_key(line) || error_set(e, "%s: '%.50s' is no public key of 40 characters", path, line)) &&
+        fine = (is_key(line) || error_set(e, "%s: '%.50s' is not a public key of 40 characters", path, line)) &&
                check_half(path, line, false, e);
         if (fine) {
             s->keys = xrealloc(s->keys, (s->count + 1) * sizeof *s->keys);

@@ -47,5 +47,5 @@ bool endpoint_check(const char *endpoint, struct error *e)
         break;
     case TRANSPORT_UNKNOWN: break;
     }
-    return error_set(e, "'%s' is no endpoint: write tcp://HOST:PORT or ipc:///PATH", endpoint);
+    return error_set(e, "'%s' is not an endpoint: write tcp://HOST:PORT or ipc:///PATH", endpoint);
 }

@@ -52,11 +52,11 @@ static void print_help(const struct cli_syntax *s)
     for (size_t i = 0; i < s->option_count; i++)
         print_option(s->options[i].letter, s->options[i].name, s->options[i].meta, s->options[i].help);
     if (s->http) {
-        print_option(0, "url", "url", "the sidecar [SLUICE_URL, http://127.0.0.1:8480]; unix:PATH, too");
+        print_option(0, "url", "url", "the sidecar's address, or unix:PATH\n[SLUICE_URL, http://127.0.0.1:8480]");
         print_option(0, "ops-url", "url",
-                     "its operations listener [SLUICE_OPS_URL; --url when given;\nhttp://127.0.0.1:9480]");
+                     "its operations listener [SLUICE_OPS_URL; --url if given;\nhttp://127.0.0.1:9480]");
     }
-    print_option('h', "help", NULL, "show this");
+    print_option('h', "help", NULL, "show this help");
     if (s->notes)
         printf("\n%s\n", s->notes);
 }
@@ -115,7 +115,7 @@ static int unknown_option(const struct cli_syntax *s, const char *command, char 
     snprintf(help, sizeof help, "sluice help %s", command);
     const char *setting = strstr(s->usage, "<setting>=<value>") ? setting_meant(word) : NULL;
     if (setting)
-        return cli_usage("'%s' is a setting, no option: write %s=<value>. See '%s'.", word, setting, help);
+        return cli_usage("'%s' is a setting, not an option: write %s=<value>. See '%s'.", word, setting, help);
     return cli_unknown("option", word, names, count, help);
 }
 
@@ -131,7 +131,7 @@ static bool store(const struct cli_option *o, char *options, const char *value)
         *(const char **)to = value;
         if (duration_parse(span_str(value), &ms))
             return true;
-        cli_usage("--%s: '%s' is no duration; write it like 250ms, 2s or 1m", o->name, value);
+        cli_usage("--%s: '%s' is not a duration; write it like 250ms, 2s or 1m", o->name, value);
         return false;
     case CLI_COUNT:
         errno = 0;
@@ -200,7 +200,7 @@ bool cli_words_valid(int argc, char **argv)
 {
     for (int i = 0; i < argc; i++) {
         if (!utf8_valid(span_str(argv[i])))
-            return cli_usage("'%s' is no text in UTF-8", argv[i]), false;
+            return cli_usage("'%s' is not valid UTF-8", argv[i]), false;
     }
     return true;
 }
@@ -236,6 +236,6 @@ struct cli_args cli_parse(const struct cli_syntax *s, void *options, int argc, c
     if (!http_use(url, ops_url))
         return stop(CLI_USAGE);
     if (argc - optind < (int)s->least)
-        return stop(cli_usage("something is missing: sluice %.*s", (int)strcspn(s->usage, "\n"), s->usage));
+        return stop(cli_usage("an argument is missing: sluice %.*s", (int)strcspn(s->usage, "\n"), s->usage));
     return (struct cli_args){ .go = true, .count = argc - optind, .rest = argv + optind };
 }

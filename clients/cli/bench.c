@@ -23,25 +23,27 @@
 #define FIELD(name) offsetof(struct bench, name)
 static const struct cli_option option_table[] = {
     { "queue", 'q', CLI_TEXT, FIELD(queue), "name",
-      "one that is there is used as it is, and drained; else it is\n"
-      "made, and deleted at the end [one of this run's own]" },
-    { "events", 'n', CLI_COUNT, FIELD(events), "n", "[100000]" },
-    { "size", 's', CLI_COUNT, FIELD(size), "bytes", "of each event's data, 8 or more [200]" },
-    { "producers", 'p', CLI_COUNT, FIELD(producers), "n", "[4]" },
-    { "window", 'w', CLI_COUNT, FIELD(window), "n", "unconfirmed events of each producer [256]" },
+      "an existing queue is used as it is, and drained; another is\n"
+      "created, and deleted at the end [a new one for this run]" },
+    { "events", 'n', CLI_COUNT, FIELD(events), "n", "events to publish [100000]" },
+    { "size", 's', CLI_COUNT, FIELD(size), "bytes", "size of each event's data, at least 8 [200]" },
+    { "producers", 'p', CLI_COUNT, FIELD(producers), "n", "processes that publish [4]" },
+    { "window", 'w', CLI_COUNT, FIELD(window), "n", "most unconfirmed events of each producer [256]" },
     { "rate", 'r', CLI_COUNT, FIELD(rate), "n",
-      "events a second of all together, latencies counted from the time\n"
-      "each was to be sent; as fast as it goes without" },
-    { "linger", 0, CLI_COUNT, FIELD(linger_ms), "ms", "events and acks wait at most this long for company [0]" },
+      "total events a second, with latencies counted from the time\n"
+      "each event was due [as fast as possible]" },
+    { "linger", 0, CLI_COUNT, FIELD(linger_ms), "ms",
+      "hold events and acks up to this long, to send them together [0]" },
     CLI_KEYS(FIELD(key), FIELD(broker_key)),
     { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print the result as JSON" },
 };
 static const struct cli_syntax syntax = {
     .usage = "bench [<options>] [<broker>]",
-    .text = "Publishes to a broker, tcp://HOST:PORT or ipc:///PATH [SLUICE_BROKER, tcp://127.0.0.1:7400], and consumes "
-            "it.\n"
-            "Each producer is a process and a connection, this one is the consumer. The exit status is 0 when every\n"
-            "event was confirmed and consumed, once and in order. It gives up when nothing comes for 10 s.",
+    .text =
+        "Publishes events to a broker and consumes them: tcp://HOST:PORT or ipc:///PATH\n"
+        "[SLUICE_BROKER, tcp://127.0.0.1:7400]. Each producer is a process with its own connection, this process is\n"
+        "the consumer. The exit status is 0 if every event was confirmed and consumed once and in order. Gives up\n"
+        "when nothing arrives for 10 s.",
     .options = option_table,
     .option_count = sizeof option_table / sizeof *option_table,
     .notes = "  sluice bench tcp://127.0.0.1:7400\n"
@@ -133,7 +135,7 @@ static void delete_queue(const struct bench *b)
     struct request r = { .call = CALL_DELETE, .u.delete_.force = true };
     enum reason reason;
     if (ask(b, &r, REASON_unknown_queue, &reason) != CLI_OK)
-        cli_fail("the queue '%s' stays behind", b->queue);
+        cli_fail("the queue '%s' was not deleted", b->queue);
 }
 
 /* ------------------------------------------------------------------ the report */
@@ -194,16 +196,17 @@ static int measure(const struct bench *b)
     struct bench_producer sum = bench_sum(s->producers, b->producers);
     report(b, s, &sum, &result);
     if (result.gave_up && result.away)
-        return cli_fail("no broker answers at %s any more: it gave up after %d s", b->broker, BENCH_GIVE_UP_SECONDS);
+        return cli_fail("no broker answers at %s any more: gave up after %d s", b->broker, BENCH_GIVE_UP_SECONDS);
     if (sum.error)
-        return cli_fail("not all was published: %s", sluice_strerror(sum.error));
+        return cli_fail("not all events were published: %s", sluice_strerror(sum.error));
     if (result.gave_up)
-        return cli_fail("nothing came any more: it gave up after %d s, see the counts above", BENCH_GIVE_UP_SECONDS);
+        return cli_fail("no more events arrived: gave up after %d s, see the counts above", BENCH_GIVE_UP_SECONDS);
     if (ended)
-        return cli_fail("not every confirm came: it gave up after %d s, see the counts above", BENCH_GIVE_UP_SECONDS);
+        return cli_fail("some confirms did not arrive: gave up after %d s, see the counts above",
+                        BENCH_GIVE_UP_SECONDS);
     if (sum.confirmed != b->events || result.consumed != b->events || result.repeated || result.disordered ||
         sum.disordered)
-        return cli_fail("the books do not balance: see the counts above");
+        return cli_fail("the counts do not match, see above");
     return CLI_OK;
 }
 
@@ -234,7 +237,7 @@ static int measure_apart(const struct bench *b)
         return cli_fail("no process to measure with: %s", strerror(errno));
     if (WIFEXITED(status))
         return WEXITSTATUS(status);
-    return cli_stopped() ? CLI_INTERRUPTED : cli_fail("signal %d ended it", WTERMSIG(status));
+    return cli_stopped() ? CLI_INTERRUPTED : cli_fail("ended by signal %d", WTERMSIG(status));
 }
 
 static int run(const struct bench *b)
@@ -258,7 +261,7 @@ int cli_bench(int argc, char **argv)
     if (!a.go)
         return a.code;
     if (a.count > 1)
-        return cli_usage("one broker at a time: what is '%s'?", a.rest[1]);
+        return cli_usage("unexpected argument '%s': give one broker", a.rest[1]);
     b.broker = a.count ? a.rest[0] : broker && *broker ? broker : "tcp://127.0.0.1:7400";
     if (b.size < sizeof(unsigned long)) /* a number that tells the event */
         return cli_usage("--size: at least %zu, for each event holds its number", sizeof(unsigned long));

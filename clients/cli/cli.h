@@ -84,9 +84,9 @@ int cli_run_verb(const struct cli_verbs *v, void *options, int argc, char **argv
 
 /* For commands that speak to a broker over tcp: `key` and `broker_key` are the offsets of their const char *. */
 #define CLI_KEYS(key_field, broker_key_field)                                                                          \
-    { "key", 0, CLI_TEXT, key_field, "file", "this client's secret key, for a broker that asks for keys" },            \
+    { "key", 0, CLI_TEXT, key_field, "file", "this client's secret key, for a broker that requires keys" },            \
     {                                                                                                                  \
-        "broker-key", 0, CLI_TEXT, broker_key_field, "file", "and the broker's public one"                             \
+        "broker-key", 0, CLI_TEXT, broker_key_field, "file", "the broker's public key"                                 \
     }
 
 /* ---- signals: from then on SIGINT and SIGTERM only set what cli_stopped tells, and end a wait that may be ended */

@@ -14,17 +14,16 @@ struct config_options {
 };
 
 static const struct cli_option option_table[] = {
-    { "data", 0, CLI_TEXT, offsetof(struct config_options, data), "dir",
-      "what the broker's --data says beside the file" },
+    { "data", 0, CLI_TEXT, offsetof(struct config_options, data), "dir", "the broker's --data, if not in the file" },
     { "set", 's', CLI_LIST, offsetof(struct config_options, set), "key=value",
-      "what another flag or the environment says beside the\nfile, as insecure=true; may be given again" },
+      "another flag or variable besides the file, like\ninsecure=true; may be repeated" },
     { "json", 0, CLI_SWITCH, offsetof(struct config_options, json), NULL, "print {\"fine\",\"error\"} as JSON" },
 };
 static const struct cli_syntax syntax = {
     .usage = "config check [<options>] (broker | sidecar) <file>",
-    .text = "Checks a configuration file as the broker or the sidecar reads it; a mistake is named with its line, and "
-            "the key\n"
-            "that may have been meant. The environment is not looked at.",
+    .text =
+        "Checks a configuration file as the broker or the sidecar would read it. A mistake is reported with its line,\n"
+        "an unknown key with the one that was probably meant. The environment is ignored.",
     .options = option_table,
     .option_count = sizeof option_table / sizeof *option_table,
     .notes = "  sluice config check broker broker.yaml --data /var/lib/sluice",
@@ -39,7 +38,7 @@ static bool add_flags(const struct settings *settings, void *options, const stru
         const char *given = o->set.items[i], *equals = strchr(given, '=');
         char key[64];
         if (!equals || (size_t)(equals - given) >= sizeof key)
-            return error_set(e, "--set: '%s' is no key=value, like log.level=debug", given);
+            return error_set(e, "--set: '%s' is not key=value, like log.level=debug", given);
         snprintf(key, sizeof key, "%.*s", (int)(equals - given), given);
         if (!settings_set(settings, options, key, equals + 1, e))
             return false;

@@ -38,7 +38,7 @@ static int join(const struct control *c, const char *key, const char *broker_key
     if (!set_keys(c->socket, key, broker_key, &e))
         return cli_fail("%s", e.text);
     if (zmq_connect(c->socket, c->broker) != 0)
-        return cli_usage("'%s' is no endpoint: %s", c->broker, zmq_strerror(zmq_errno()));
+        return cli_usage("'%s' is not an endpoint: %s", c->broker, zmq_strerror(zmq_errno()));
     return CLI_OK;
 }
 

@@ -26,18 +26,18 @@ static const struct cli_option option_table[] = {
     { "http", 0, CLI_TEXT, FIELD(http), "host:port", "application listener [127.0.0.1:8480]" },
     { "ops", 0, CLI_TEXT, FIELD(ops), "host:port", "operations listener [127.0.0.1:9480]" },
     { "token-file", 0, CLI_TEXT, FIELD(token_file), "file",
-      "with the bearer token that listeners beyond loopback ask\nfor: sluice sends SLUICE_TOKEN" },
+      "file with the bearer token that listeners beyond loopback\nrequire; sluice sends SLUICE_TOKEN" },
     { "broker", 0, CLI_TEXT, FIELD(broker), "tcp://host:port",
-      "let other processes attach to the broker, too:\ntcp://127.0.0.1:7400, ipc:///PATH" },
+      "let other processes attach to the broker:\ntcp://127.0.0.1:7400, ipc:///PATH" },
     { "insecure", 0, CLI_SWITCH, FIELD(insecure), NULL,
-      "also from beyond loopback, where nobody is authenticated:\nwhoever reaches it may do everything" },
-    { "data", 0, CLI_TEXT, FIELD(data), "dir", "where the broker keeps what must survive a restart" },
+      "allow addresses beyond loopback without authentication:\nwhoever reaches them may do everything" },
+    { "data", 0, CLI_TEXT, FIELD(data), "dir", "where the broker keeps its queues across restarts" },
 };
 static const struct cli_syntax syntax = {
     .usage = "dev [<options>]",
     .text =
-        "Runs a broker and a sidecar in one process; queues are declared when they are first used. Prints a JSON line\n"
-        "when it is ready, logs to the standard error, and ends on Ctrl-C. Port 0 takes any free port.",
+        "Runs a broker and a sidecar in one process. Queues are declared when they are first used. Prints a JSON line\n"
+        "when it is ready, logs to standard error, and ends on Ctrl-C. Port 0 takes any free port.",
     .options = option_table,
     .option_count = sizeof option_table / sizeof *option_table,
 };

@@ -9,13 +9,13 @@ struct drain_options {
 };
 
 static const struct cli_option option_table[] = {
-    { "json", 0, CLI_SWITCH, offsetof(struct drain_options, json), NULL, "print the answer as JSON, as always" },
+    { "json", 0, CLI_SWITCH, offsetof(struct drain_options, json), NULL, "print the answer as JSON (always done)" },
 };
 static const struct cli_syntax syntax = {
     .usage = "drain [<options>]",
-    .text = "Tells the sidecar to finish what it holds and to take no more, and returns when it has, at the latest "
-            "after the\n"
-            "sidecar's drain_limit. Publishing stays open. For preStop hooks.",
+    .text =
+        "Tells the sidecar to finish what it holds and take no more. Returns when that is done, at the latest after\n"
+        "the sidecar's drain_limit. Publishing stays open. For preStop hooks.",
     .options = option_table,
     .option_count = 1,
     .http = true,

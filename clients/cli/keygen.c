@@ -7,10 +7,9 @@
 static const struct cli_syntax syntax = {
     .usage = "keygen [<dir>/]<name>",
     .text =
-        "Writes <name>.key, the secret (mode 0600), and <name>.pub, the public key, and prints the public key. A "
-        "broker\n"
-        "gets its own <name>.key as curve.secret_key_file and the clients' *.pub as curve.clients; a client its own\n"
-        "<name>.key as curve.secret_key_file and the broker's <name>.pub as curve.broker_key_file.",
+        "Writes <name>.key, the secret key (mode 0600), and <name>.pub, the public key, and prints the public key.\n"
+        "A broker needs its own <name>.key as curve.secret_key_file and the clients' *.pub as curve.clients. A client\n"
+        "needs its own <name>.key as curve.secret_key_file and the broker's <name>.pub as curve.broker_key_file.",
     .least = 1,
 };
 
@@ -22,7 +21,7 @@ int cli_keygen(int argc, char **argv)
     if (!a.go)
         return a.code;
     if (a.count > 1 || !*a.rest[0])
-        return cli_usage("keygen makes one pair of keys, under one name. See 'sluice help keygen'.");
+        return cli_usage("give one name: keygen makes one pair of keys. See 'sluice help keygen'.");
     if (!curve_generate(a.rest[0], &keys, &e))
         return cli_fail("%s", e.text);
     fprintf(stderr, "sluice: made %s.key, the secret, and %s.pub, the public key, which is:\n", a.rest[0], a.rest[0]);

@@ -23,11 +23,11 @@ static const struct command {
     { NULL, "queue", cli_queue,
       "List, show, ledger, declare, peek, explain, cancel, purge, redrive, pause, resume, close, open, delete" },
     { NULL, "topic", cli_topic, "List, show, put, bind, unbind, delete: names that fan out to queues" },
-    { NULL, "subscription", cli_subscription, "List, show, put, delete: what is pushed to the application" },
-    { NULL, "drain", cli_drain, "Let a sidecar finish what it holds; for preStop hooks" },
-    { "check and measure", "ping", cli_ping, "Make round trips to a broker" },
+    { NULL, "subscription", cli_subscription, "List, show, put, delete: queues pushed to the application" },
+    { NULL, "drain", cli_drain, "Drain a sidecar: it finishes what it holds; for preStop hooks" },
+    { "check and measure", "ping", cli_ping, "Measure round trips to a broker" },
     { NULL, "bench", cli_bench, "Measure a broker: throughput and latency" },
-    { NULL, "keygen", cli_keygen, "Make a pair of keys, for brokers and clients that ask for them" },
+    { NULL, "keygen", cli_keygen, "Generate a key pair for a broker or a client (CURVE)" },
     { NULL, "config", cli_config, "Check a configuration file" },
     { NULL, "completion", cli_completion, "Print the completion script of bash or zsh" },
 };
@@ -41,9 +41,9 @@ static void print_help(FILE *out)
             fprintf(out, "\n%s\n", commands[i].group);
         fprintf(out, "   %-12s %s\n", commands[i].name, commands[i].help);
     }
-    fprintf(out, "\n'sluice help <command>' says more about one.\n\n"
+    fprintf(out, "\n'sluice help <command>' describes a command.\n\n"
                  "The sidecar is at SLUICE_URL (http://127.0.0.1:8480), its operations listener at SLUICE_OPS_URL\n"
-                 "(http://127.0.0.1:9480); SLUICE_TOKEN is sent when it is set. Exit status: 0 done, 1 refused or\n"
+                 "(http://127.0.0.1:9480); SLUICE_TOKEN is sent if it is set. Exit status: 0 done, 1 refused or\n"
                  "failed, 2 wrong usage, 130 interrupted.\n");
 }
 

@@ -84,7 +84,7 @@ int cli_ping(int argc, char **argv)
     if (!a.go)
         return a.code;
     if (a.count > 1)
-        return cli_usage("one broker at a time: what is '%s'?", a.rest[1]);
+        return cli_usage("unexpected argument '%s': give one broker", a.rest[1]);
     if (a.count && !cli_words_valid(1, a.rest))
         return CLI_USAGE;
     return ping(a.count ? a.rest[0] : broker && *broker ? broker : "tcp://127.0.0.1:7400", &o);

@@ -16,31 +16,32 @@
 #define FIELD(name)   offsetof(struct pub_options, name)
 static const struct cli_option option_table[] = {
     { "ndjson", 0, CLI_SWITCH, FIELD(ndjson), NULL,
-      "each line is a JSON value and becomes an event's data;\na CloudEvent is published as it is" },
-    { "file", 'f', CLI_LIST, FIELD(files), "file", "the file's bytes are one event; - is the standard input" },
-    { "type", 't', CLI_TEXT, FIELD(type), "type", "of the events [sluice.event]" },
-    { "source", 's', CLI_TEXT, FIELD(source), "source", "[/sluice-cli]" },
-    { "subject", 'S', CLI_TEXT, FIELD(subject), "subject", "of the events [none]" },
-    { "id", 0, CLI_TEXT, FIELD(id), "id", "of a single event; made up without" },
+      "each line is a JSON value, published as an event's data;\na CloudEvent is published as it is" },
+    { "file", 'f', CLI_LIST, FIELD(files), "file", "publish the file's bytes as one event; - is standard input" },
+    { "type", 't', CLI_TEXT, FIELD(type), "type", "event type [sluice.event]" },
+    { "source", 's', CLI_TEXT, FIELD(source), "source", "event source [/sluice-cli]" },
+    { "subject", 'S', CLI_TEXT, FIELD(subject), "subject", "event subject [none]" },
+    { "id", 0, CLI_TEXT, FIELD(id), "id", "event id, for a single event [generated]" },
     { "content-type", 'c', CLI_TEXT, FIELD(content_type), "type",
-      "of the data [text/plain, application/json with --ndjson,\napplication/octet-stream when it is no text]" },
-    { "attribute", 'a', CLI_LIST, FIELD(attributes), "name=value", "an extension attribute, as partitionkey=alice" },
+      "of the data [text/plain, application/json with --ndjson,\napplication/octet-stream if it is not text]" },
+    { "attribute", 'a', CLI_LIST, FIELD(attributes), "name=value", "an extension attribute, like partitionkey=alice" },
     { "wait", 'w', CLI_DURATION, FIELD(wait), "duration",
       "how long to wait for room in a full queue, or for the broker;\n0s: try once [as long as it takes; once where "
       "overflow is reject]" },
-    { "delay", 'd', CLI_DURATION, FIELD(delay), "duration", "not to be delivered for so long [at once]" },
-    { "not-before", 0, CLI_TEXT, FIELD(not_before), "time", "not to be delivered before, as 2030-01-02T03:04:05Z" },
+    { "delay", 'd', CLI_DURATION, FIELD(delay), "duration", "deliver only this long after acceptance [at once]" },
+    { "not-before", 0, CLI_TEXT, FIELD(not_before), "time",
+      "deliver only from this time on, like 2030-01-02T03:04:05Z" },
     { "ttl", 0, CLI_DURATION, FIELD(ttl), "duration",
-      "expire so long after they were read here, by their attribute\nexpirytime [never]; a delay counts in" },
-    { "topic", 0, CLI_SWITCH, FIELD(topic), NULL, "<queue> is a topic's name" },
+      "expire this long after being read here, any delay included;\nsets the attribute expirytime [never]" },
+    { "topic", 0, CLI_SWITCH, FIELD(topic), NULL, "<queue> must be a topic" },
     { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print the result as JSON" },
 };
 static const struct cli_syntax syntax = {
     .usage = "pub [<options>] <queue> [<data>...]",
     .text =
-        "Publishes each <data> as one event; without any, each line of the standard input that is not empty, as it\n"
-        "comes. Prints how many were confirmed. The first that is refused ends it, so the order holds. An event that\n"
-        "is made here has the attribute time: when it was read.",
+        "Publishes each <data> as one event; without <data>, each non-empty line of standard input as it arrives.\n"
+        "Prints how many were confirmed. Stops at the first event that is refused, so that the order is kept. Events\n"
+        "made here have the attribute time: when they were read.",
     .options = option_table,
     .option_count = sizeof option_table / sizeof *option_table,
     .http = true,

@@ -26,7 +26,8 @@ static bool add_attribute(struct buf *b, const char *given)
             name.size = 0;
     }
     if (name.size == 0 || !utf8_valid(span_str(equals + 1)))
-        return cli_usage("'%s' is no attribute: write name=value, the name in lower case letters and digits", given),
+        return cli_usage("'%s' is not an attribute: write name=value, the name in lower case letters and digits",
+                         given),
                false;
     json_add_name(b, name);
     json_add_string(b, span_str(equals + 1));
@@ -40,7 +41,7 @@ static bool lasts(const struct pub *p)
     if (!p->options.ttl || !p->options.delay || !duration_parse(span_str(p->options.ttl), &ttl) ||
         !duration_parse(span_str(p->options.delay), &delay) || ttl > delay)
         return true;
-    cli_usage("--ttl %s is over before --delay %s, which counts in: nobody would get these events", p->options.ttl,
+    cli_usage("--ttl %s includes --delay %s and must be longer: these events would expire undelivered", p->options.ttl,
               p->options.delay);
     return false;
 }
@@ -55,7 +56,7 @@ bool pub_event_begin(struct pub *p)
     }
     int64_t ms;
     if (o->not_before && (strlen(o->not_before) > NOT_BEFORE_MAX || !timestamp_parse_ms(span_str(o->not_before), &ms)))
-        return cli_usage("--not-before: '%s' is no time like 2030-01-02T03:04:05Z", o->not_before), false;
+        return cli_usage("--not-before: '%s' is not a time like 2030-01-02T03:04:05Z", o->not_before), false;
     if (!lasts(p))
         return false;
     uint64_t run;
@@ -152,7 +153,7 @@ static void say_no_json(const struct pub *p, struct span data)
 {
     struct buf shown = { 0 };
     cli_add_plain(&shown, data, SHOWN_MAX);
-    cli_fail("%s %llu is no JSON: '%.*s'", p->unit, (unsigned long long)p->position, (int)shown.size,
+    cli_fail("%s %llu is not JSON: '%.*s'", p->unit, (unsigned long long)p->position, (int)shown.size,
              (const char *)shown.data);
     buf_free(&shown);
 }

@@ -91,7 +91,7 @@ static const char *advice(const struct pub *p, long status)
 {
     if (status != 429 || cli_stopped())
         return "";
-    return p->options.wait ? "; a longer --wait waits for room" : "; --wait tries again for so long";
+    return p->options.wait ? "; a longer --wait waits for room" : "; --wait DURATION keeps trying for that long";
 }
 
 static void stop_here(struct pub *p, struct http_reply *r, long status, const json_t *refused)

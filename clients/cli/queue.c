@@ -24,32 +24,33 @@ struct queue_options {
 
 static const struct cli_option json_table[] = { AS_JSON };
 static const struct cli_option list_table[] = {
-    { "prefix", 'p', CLI_TEXT, FIELD(prefix), "text", "only names that begin so" },
+    { "prefix", 'p', CLI_TEXT, FIELD(prefix), "text", "only names with this prefix" },
     { "names", 0, CLI_SWITCH, FIELD(names), NULL, "print the names only" },
-    { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print each queue as a JSON object on a line" },
+    { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print one JSON object per line" },
 };
 static const struct cli_option peek_table[] = {
-    { "max", 'm', CLI_COUNT, FIELD(max), "n", "events [10]" },
-    { "from", 0, CLI_COUNT, FIELD(from), "sequence", "begin there" },
+    { "max", 'm', CLI_COUNT, FIELD(max), "n", "most events [10]" },
+    { "from", 0, CLI_COUNT, FIELD(from), "sequence", "first sequence to show" },
     { "state", 0, CLI_TEXT, FIELD(state), "state", "ready, in_flight, delayed or dead [ready]" },
     { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print {\"events\":[...],\"next\"}" },
 };
 static const struct cli_option purge_table[] = {
-    { "dead", 0, CLI_SWITCH, FIELD(dead), NULL, "the dead events instead" },
+    { "dead", 0, CLI_SWITCH, FIELD(dead), NULL, "purge the dead events instead" },
     AS_JSON,
 };
 static const struct cli_option redrive_table[] = {
-    { "sequence", 's', CLI_LIST, FIELD(sequences), "n", "only that dead event; may be given again [all]" },
-    { "filter", 'f', CLI_TEXT, FIELD(filter), "json", "only those whose attributes pass it" },
-    { "reason", 0, CLI_TEXT, FIELD(reason), "why", "only those that are dead of it, as peek shows it" },
-    { "to", 0, CLI_TEXT, FIELD(to), "queue", "to that queue [the queue itself]" },
-    { "rate", 0, CLI_COUNT, FIELD(rate), "n", "so many a second, going on by itself; 'show' shows it [at once]" },
-    { "stop", 0, CLI_SWITCH, FIELD(stop), NULL, "end the one that goes on by itself" },
-    { "dry-run", 'n', CLI_SWITCH, FIELD(dry_run), NULL, "only count them" },
+    { "sequence", 's', CLI_LIST, FIELD(sequences), "n", "only this dead event; may be repeated [all]" },
+    { "filter", 'f', CLI_TEXT, FIELD(filter), "json", "only events that match this filter" },
+    { "reason", 0, CLI_TEXT, FIELD(reason), "why", "only events dead for this reason, as peek shows it" },
+    { "to", 0, CLI_TEXT, FIELD(to), "queue", "move them to this queue [the queue itself]" },
+    { "rate", 0, CLI_COUNT, FIELD(rate), "n",
+      "redrive n a second in the background; 'show' tells how far\n[all at once]" },
+    { "stop", 0, CLI_SWITCH, FIELD(stop), NULL, "stop the background redrive" },
+    { "dry-run", 'n', CLI_SWITCH, FIELD(dry_run), NULL, "only count the events" },
     AS_JSON,
 };
 static const struct cli_option delete_table[] = {
-    { "force", 'f', CLI_SWITCH, FIELD(force), NULL, "with the events that are still in it" },
+    { "force", 'f', CLI_SWITCH, FIELD(force), NULL, "even if the queue holds events" },
     AS_JSON,
 };
 
@@ -72,25 +73,25 @@ static const struct verb {
     }
     VERB("list", list, list_table, "", 0, "Lists the queues by name, with their depth, rates and consumer.", NULL),
     VERB("show", show, json_table, " <queue>", 1,
-         "Shows everything about a queue: settings, depth, rates, consumer, books.", NULL),
+         "Shows everything about a queue: settings, depth, rates, consumer, ledger.", NULL),
     VERB("ledger", ledger, json_table, " <queue>", 1,
-         "Shows a queue's books: accepted = acked + dead-lettered + expired + purged + dropped + remaining.", NULL),
+         "Shows a queue's ledger: accepted = acked + dead-lettered + expired + purged + dropped + remaining.", NULL),
     VERB("declare", declare, json_table, " <queue> [<setting>=<value>...]", 1,
-         "Makes a queue, or changes it; settings that are not named keep their value.",
+         "Creates a queue, or changes its settings; settings not given keep their value.",
          "  sluice queue declare orders capacity=5000 capacity_bytes=64MiB lease=1m overflow=reject\n\n"
          "Settings: capacity, capacity_bytes, durability, overflow, lease, require_consumer, dedup_window, "
          "dedup_entries,\nmax_deliveries, max_crashes, backoff, backoff_max, dead_capacity, dead_letter, ordered, "
          "partitions,\ndead_letter_dropped, dead_letter_expired, ttl, delay."),
     VERB("peek", peek, peek_table, " <queue>", 1,
          "Shows events without taking them, and what went wrong with those that failed.", NULL),
-    VERB("explain", explain, json_table, " <queue> <sequence>", 2,
-         "Shows where one event stands, and why it is not moving.", "  sluice queue explain orders 17"),
-    VERB("cancel", cancel, json_table, " <queue> <sequence>", 2, "Removes an event that is delayed.",
+    VERB("explain", explain, json_table, " <queue> <sequence>", 2, "Shows where an event is, and why it is not moving.",
+         "  sluice queue explain orders 17"),
+    VERB("cancel", cancel, json_table, " <queue> <sequence>", 2, "Removes a delayed event.",
          "  sluice queue peek reminders --state delayed\n"
          "  sluice queue cancel reminders 17"),
-    VERB("purge", purge, purge_table, " <queue>", 1, "Removes every event that is not being handled.", NULL),
+    VERB("purge", purge, purge_table, " <queue>", 1, "Removes every event that is not in flight.", NULL),
     VERB("redrive", redrive, redrive_table, " <queue>", 1,
-         "Makes dead events new ones at the queue's tail, as far as it has room.",
+         "Republishes dead events at the queue's tail, as far as it has room.",
          "  sluice queue peek orders --state dead\n"
          "  sluice queue redrive orders --dry-run\n"
          "  sluice queue redrive orders --sequence 17 --sequence 23 --to orders-by-hand\n"
@@ -101,7 +102,7 @@ static const struct verb {
     VERB("close", operate, json_table, " <queue>", 1, "Stops publishing, so that the consumer can empty the queue.",
          NULL),
     VERB("open", operate, json_table, " <queue>", 1, "Undoes close.", NULL),
-    VERB("delete", delete, delete_table, " <queue>", 1, "Deletes an empty queue, or with --force any.", NULL),
+    VERB("delete", delete, delete_table, " <queue>", 1, "Deletes an empty queue; with --force, any queue.", NULL),
 };
 
 static struct http_reply call(const char *method, bool operations, const char *queue, const char *rest,
@@ -254,7 +255,7 @@ static int declare(const struct verb *v, const struct queue_options *o, struct c
         char *equals = strchr(a->rest[i], '=');
         if (!equals || equals == a->rest[i]) {
             json_decref(body);
-            return cli_usage("'%s' is no <setting>=<value>. See 'sluice queue declare --help'.", a->rest[i]);
+            return cli_usage("'%s' is not <setting>=<value>. See 'sluice queue declare --help'.", a->rest[i]);
         }
         *equals = '\0';
         json_object_set_new(body, a->rest[i], setting_value(a->rest[i], equals + 1));

@@ -19,25 +19,25 @@
 
 #define FIELD(name) offsetof(struct sub_options, name)
 static const struct cli_option option_table[] = {
-    { "count", 'n', CLI_COUNT, FIELD(count), "n", "end after n events, handled well or not" },
-    { "max", 'm', CLI_COUNT, FIELD(max), "n", "events a take [100; 1 with a command]" },
+    { "count", 'n', CLI_COUNT, FIELD(count), "n", "end after n events, successful or failed" },
+    { "max", 'm', CLI_COUNT, FIELD(max), "n", "events per take [100; 1 with a command]" },
     { "wait", 'w', CLI_DURATION, FIELD(wait), "duration", "how long each take waits [30s]" },
-    { "exit-empty", 'e', CLI_SWITCH, FIELD(exit_empty), NULL, "end when nothing came within --wait" },
+    { "exit-empty", 'e', CLI_SWITCH, FIELD(exit_empty), NULL, "end when nothing arrives within --wait" },
     { "retry-delay", 0, CLI_DURATION, FIELD(retry_delay), "duration",
-      "until an event comes again whose command failed [the queue's backoff]" },
+      "delay before an event whose command failed is redelivered\n[the queue's backoff]" },
     { "attributes", 'a', CLI_SWITCH, FIELD(attributes), NULL, "print a line of attributes before each event's data" },
     { "json", 0, CLI_SWITCH, FIELD(json), NULL,
-      "print whole events, one JSON object a line:\n{\"receipt\",\"sequence\",\"attempt\",\"event\"}" },
+      "print whole events, one JSON object per line:\n{\"receipt\",\"sequence\",\"attempt\",\"event\"}" },
 };
 static const struct cli_syntax syntax = {
     .usage = "sub [<options>] <queue> [-- <command> [<args>]]",
     .text =
-        "Prints each event's data on a line, or runs <command> with the data on its standard input: exit status 0 "
-        "acks\n"
-        "the event, any other counts as a failure, after too many of which (max_deliveries) it is dead.\n"
+        "Prints each event's data on a line, or runs <command> for each event with the data on its standard input. "
+        "Exit\n"
+        "status 0 acks the event; any other status is a failure, and after max_deliveries failures the event is dead.\n"
         "SLUICE_QUEUE, SLUICE_ID, SLUICE_SOURCE, SLUICE_TYPE, SLUICE_SUBJECT, SLUICE_CONTENT_TYPE, SLUICE_SEQUENCE\n"
-        "and SLUICE_ATTEMPT are in its environment; the lease is extended while it runs. Ctrl-C ends; what was not\n"
-        "handled goes back to the queue.",
+        "and SLUICE_ATTEMPT are in its environment. The lease is extended while it runs. Ctrl-C ends; events not\n"
+        "handled yet go back to the queue.",
     .options = option_table,
     .option_count = sizeof option_table / sizeof *option_table,
     .http = true,
@@ -103,7 +103,7 @@ static bool settle(struct sub *s, const struct sub_item *items, bool done, size_
     buf_add_byte(&body, '}');
     bool fine = post_acks(s, &body, &ended);
     if (ended)
-        cli_fail("some leases had ended before their ack: these events come again");
+        cli_fail("some leases had ended before their ack: these events will be redelivered");
     buf_free(&body);
     return fine;
 }

@@ -108,10 +108,10 @@ static void say_failed(const struct sub *s, const struct sub_item *item, int sta
 {
     bool killed = WIFSIGNALED(status);
     const char *delay = s->options.retry_delay;
-    cli_fail("'%s' %s %d for event #%.*s, attempt %.*s; given back as failed%s%s", s->command[0],
+    cli_fail("'%s' %s %d for event #%.*s, attempt %.*s; nacked%s%s", s->command[0],
              killed ? "was ended by signal" : "ended with status", killed ? WTERMSIG(status) : WEXITSTATUS(status),
              (int)item->sequence.size, (const char *)item->sequence.data, (int)item->attempt.size,
-             (const char *)item->attempt.data, delay ? ", to come again in " : "", delay ? delay : "");
+             (const char *)item->attempt.data, delay ? ", to be redelivered in " : "", delay ? delay : "");
 }
 
 static void keep_failure(struct sub *s, int status)

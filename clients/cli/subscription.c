@@ -21,16 +21,16 @@ struct subscription_options {
 static const struct cli_option json_table[] = { AS_JSON };
 static const struct cli_option list_table[] = {
     { "names", 0, CLI_SWITCH, FIELD(names), NULL, "print the names only" },
-    { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print each subscription as a JSON object on a line" },
+    { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print one JSON object per line" },
 };
 static const struct cli_option put_table[] = {
-    { "queue", 'q', CLI_TEXT, FIELD(queue), "queue", "whose events are pushed" },
-    { "to", 't', CLI_TEXT, FIELD(to), "url", "where to: http://HOST[:PORT]/PATH or unix:/SOCKET:/PATH" },
-    { "concurrency", 'c', CLI_COUNT, FIELD(concurrency), "n", "most pushes at once [1, which keeps the order]" },
+    { "queue", 'q', CLI_TEXT, FIELD(queue), "queue", "the queue whose events are pushed" },
+    { "to", 't', CLI_TEXT, FIELD(to), "url", "push to http://HOST[:PORT]/PATH or unix:/SOCKET:/PATH" },
+    { "concurrency", 'c', CLI_COUNT, FIELD(concurrency), "n", "most concurrent pushes [1, which keeps the order]" },
     { "timeout", 0, CLI_DURATION, FIELD(timeout), "time", "how long the application may take [25s]" },
     { "dialect", 0, CLI_TEXT, FIELD(dialect), "name", "cloudevents or dapr [cloudevents]" },
     { "handshake", 0, CLI_SWITCH, FIELD(handshake), NULL, "ask first whether the application wants events" },
-    { "no-handshake", 0, CLI_SWITCH, FIELD(no_handshake), NULL, "do not ask any more" },
+    { "no-handshake", 0, CLI_SWITCH, FIELD(no_handshake), NULL, "do not ask" },
     AS_JSON,
 };
 
@@ -47,13 +47,13 @@ static const struct cli_verb verbs[] = {
         }                                                                                                              \
     }
     VERB("list", list, list_table, "", 0, "Lists the subscriptions of the sidecar's application by name.", NULL),
-    VERB("show", show, json_table, " <subscription>", 1, "Shows a subscription: its settings, its state, its counts.",
-         NULL),
-    VERB("put", put, put_table, " <subscription>", 1, "Makes a subscription, or changes what is said of one.",
+    VERB("show", show, json_table, " <subscription>", 1, "Shows a subscription: settings, state, counts.", NULL),
+    VERB("put", put, put_table, " <subscription>", 1, "Creates a subscription, or changes the given settings of one.",
          "  sluice subscription put jobs-to-shop --queue jobs --to http://127.0.0.1:8080/events\n"
          "  sluice subscription put jobs-to-shop --concurrency 4\n\n"
-         "The broker keeps it for the application: every sidecar of its name runs it."),
-    VERB("delete", delete, json_table, " <subscription>", 1, "Ends a subscription; what the queue holds stays.", NULL),
+         "The broker keeps it for the application: every sidecar with that app.name runs it."),
+    VERB("delete", delete, json_table, " <subscription>", 1, "Deletes a subscription; the queue keeps its events.",
+         NULL),
 };
 
 static struct http_reply call_on(const char *method, const char *subscription, const char *data)

@@ -22,18 +22,18 @@ struct top_options {
 
 #define FIELD(name) offsetof(struct top_options, name)
 static const struct cli_option option_table[] = {
-    { "interval", 'i', CLI_DURATION, FIELD(interval), "duration", "between two looks [1s]" },
-    { "count", 'n', CLI_COUNT, FIELD(count), "n", "end after n looks" },
-    { "once", '1', CLI_SWITCH, FIELD(once), NULL, "look once" },
-    { "prefix", 'p', CLI_TEXT, FIELD(prefix), "text", "only names that begin so" },
-    { "busy", 'b', CLI_SWITCH, FIELD(busy), NULL, "the busiest first" },
-    { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print each look as a JSON array on a line" },
+    { "interval", 'i', CLI_DURATION, FIELD(interval), "duration", "between two refreshes [1s]" },
+    { "count", 'n', CLI_COUNT, FIELD(count), "n", "end after n refreshes" },
+    { "once", '1', CLI_SWITCH, FIELD(once), NULL, "show the queues once and end" },
+    { "prefix", 'p', CLI_TEXT, FIELD(prefix), "text", "only names with this prefix" },
+    { "busy", 'b', CLI_SWITCH, FIELD(busy), NULL, "busiest queues first" },
+    { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print a JSON array on a line each time" },
 };
 static const struct cli_syntax syntax = {
     .usage = "top [<options>]",
-    .text = "Shows the queues, again each second: depth, fullness, rates, bytes, consumer. On a terminal: q ends, b "
-            "sorts by\n"
-            "rate or by name, space looks at once.",
+    .text =
+        "Shows the queues, refreshed every second: depth, fullness, rates, bytes, consumer. On a terminal, q ends, b\n"
+        "sorts by rate or by name, and space refreshes at once.",
     .options = option_table,
     .option_count = sizeof option_table / sizeof *option_table,
     .http = true,

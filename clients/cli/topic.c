@@ -19,16 +19,17 @@ struct topic_options {
 
 static const struct cli_option json_table[] = { AS_JSON };
 static const struct cli_option list_table[] = {
-    { "prefix", 'p', CLI_TEXT, FIELD(prefix), "text", "only names that begin so" },
+    { "prefix", 'p', CLI_TEXT, FIELD(prefix), "text", "only names with this prefix" },
     { "names", 0, CLI_SWITCH, FIELD(names), NULL, "print the names only" },
     { "json", 0, CLI_SWITCH, FIELD(json), NULL, "print each topic as a JSON object on a line" },
 };
 static const struct cli_option put_table[] = {
-    { "unrouted", 'u', CLI_TEXT, FIELD(unrouted), "what", "of what nothing matches: refuse, drop, or queue=NAME" },
+    { "unrouted", 'u', CLI_TEXT, FIELD(unrouted), "what",
+      "for events that no binding matches: refuse, drop, or queue=NAME" },
     AS_JSON,
 };
 static const struct cli_option bind_table[] = {
-    { "filter", 'f', CLI_TEXT, FIELD(filter), "json", "which events [all]" },
+    { "filter", 'f', CLI_TEXT, FIELD(filter), "json", "only events that match this filter [all]" },
     AS_JSON,
 };
 
@@ -52,8 +53,8 @@ static const struct cli_verb verbs[] = {
          "  sluice topic bind orders-all audit\n"
          "  sluice topic bind orders-all mail --filter '{\"exact\":{\"type\":\"order.placed\"}}'\n\n"
          "Operators: exact, prefix, suffix, all, any, not (CloudEvents Subscriptions)."),
-    VERB("unbind", unbind, json_table, " <topic> <queue>", 2, "Undoes bind; what the queue holds stays.", NULL),
-    VERB("delete", delete, json_table, " <topic>", 1, "Deletes a topic; its queues and what they hold stay.", NULL),
+    VERB("unbind", unbind, json_table, " <topic> <queue>", 2, "Undoes bind; the queue keeps its events.", NULL),
+    VERB("delete", delete, json_table, " <topic>", 1, "Deletes a topic; its queues and their events stay.", NULL),
 };
 
 static struct http_reply call(const char *method, bool operations, const struct buf *path, const char *data)
@@ -175,7 +176,7 @@ static int bind(const void *options, struct cli_args *a)
     json_error_t where;
     json_t *filter = o->filter ? json_loads(o->filter, JSON_REJECT_DUPLICATES, &where) : NULL;
     if (o->filter && !filter)
-        return cli_usage("--filter is no JSON: %s", where.text);
+        return cli_usage("--filter is not JSON: %s", where.text);
     json_t *body = json_object();
     if (filter)
         json_object_set_new(body, "filter", filter);

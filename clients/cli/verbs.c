@@ -11,7 +11,7 @@ static void print_help(const struct cli_verbs *v, FILE *out)
     fprintf(out, "usage: sluice %s <verb> [<options>] %s\n\n", v->command, v->operands);
     for (size_t i = 0; i < v->count; i++)
         fprintf(out, "   %-8s %s\n", v->items[i].name, v->items[i].syntax.text);
-    fprintf(out, "\n'sluice %s <verb> --help' says more about one.\n", v->command);
+    fprintf(out, "\n'sluice %s <verb> --help' describes a verb.\n", v->command);
 }
 
 static int run(const struct cli_verbs *v, const struct cli_verb *verb, void *options, int argc, char **argv)
@@ -20,7 +20,7 @@ static int run(const struct cli_verbs *v, const struct cli_verb *verb, void *opt
     if (!a.go)
         return a.code;
     if (a.count > (int)verb->syntax.least)
-        return cli_usage("'%s' is one too many. See 'sluice %s %s --help'.", a.rest[verb->syntax.least], v->command,
+        return cli_usage("unexpected argument '%s'. See 'sluice %s %s --help'.", a.rest[verb->syntax.least], v->command,
                          verb->name);
     return verb->run(options, &a);
 }

@@ -146,7 +146,7 @@ static void a_set_that_cannot_be_read_whole_changes_nothing(void **state)
     assert_true(curve_read_set(put("fine.pub", "", pairs[0].public, "\n"), &set, NULL));
     put("wrong.pub", "# first\n", pairs[1].public, "\nnonsense\n");
     assert_false(curve_read_set(at("wrong.pub"), &set, &e));
-    assert_non_null(strstr(e.text, "wrong.pub: 'nonsense' is no public key"));
+    assert_non_null(strstr(e.text, "wrong.pub: 'nonsense' is not a public key"));
     assert_false(curve_read_set(folder, &set, &e));
     assert_non_null(strstr(e.text, "'nonsense'"));
     assert_false(curve_read_set(at("none"), &set, &e));

@@ -35,10 +35,10 @@ static void what_is_none_says_what_it_lacks(void **state)
         { "tcp://127.0.0.1:99999999999999999999", "at most 65535" },
         { "ipc://", "absolute path" },
         { "ipc://relative", "absolute path" },
-        { "inproc://", "is no endpoint" },
-        { "http://x:1", "is no endpoint" },
-        { "broker:7400", "is no endpoint" },
-        { "", "is no endpoint" },
+        { "inproc://", "is not an endpoint" },
+        { "http://x:1", "is not an endpoint" },
+        { "broker:7400", "is not an endpoint" },
+        { "", "is not an endpoint" },
     };
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -45,7 +45,7 @@ def test_a_bench_whose_broker_is_gone_says_so_and_ends(cluster, bench, pace):
     broker.kill()
     out, err = b.communicate(timeout=50)  # ten seconds, and five for the queue that it cannot delete
     assert b.returncode == 1 and json.loads(out)["consumed"] > 0
-    assert err.startswith(f"sluice: no broker answers at {broker.ready['broker']} any more: it gave up after 10 s\n"), err
+    assert err.startswith(f"sluice: no broker answers at {broker.ready['broker']} any more: gave up after 10 s\n"), err
 
 
 def test_a_bench_of_which_nothing_comes_any_more_says_so_and_ends(cluster, bench):
@@ -56,7 +56,7 @@ def test_a_bench_of_which_nothing_comes_any_more_says_so_and_ends(cluster, bench
     b = bench("--events", 1000000, "--queue", "mine", broker.ready["broker"])
     out, err = b.communicate(timeout=50)
     assert b.returncode == 1 and json.loads(out)["consumed"] == 0
-    assert err == "sluice: nothing came any more: it gave up after 10 s, see the counts above\n"
+    assert err == "sluice: no more events arrived: gave up after 10 s, see the counts above\n"
 
 
 @pytest.mark.parametrize("before, seen", [([0], "repeated"), ([1], "disordered")])
@@ -68,7 +68,7 @@ def test_a_bench_that_gets_an_event_twice_or_too_early_says_so(cluster, bench, b
         sidecar.publish("mine", number.to_bytes(8, "little"))
     b = bench("--events", 3, "--producers", 1, "--size", 8, "--queue", "mine", broker.ready["broker"])
     out, err = b.communicate(timeout=50)
-    assert (b.returncode, err) == (1, "sluice: the books do not balance: see the counts above\n")
+    assert (b.returncode, err) == (1, "sluice: the counts do not match, see above\n")
     assert json.loads(out)[seen] > 0 and json.loads(out)["confirmed"] == 3
 
 
@@ -92,7 +92,7 @@ def test_a_bench_does_not_wait_as_long_for_the_last_confirms_as_a_publish_may(cl
     until_under_way(sidecar)
     broker.kill()
     out, err = b.communicate(timeout=300)
-    assert (b.returncode, err) == (1, "sluice: not every confirm came: it gave up after 10 s, see the counts above\n")
+    assert (b.returncode, err) == (1, "sluice: some confirms did not arrive: gave up after 10 s, see the counts above\n")
     assert (json.loads(out)["consumed"], json.loads(out)["confirmed"]) == (1, 0)
 
 
@@ -182,7 +182,7 @@ def test_a_bench_whose_events_are_refused_says_why(cluster, size, refused):
     done = run("sluice", "bench", "--json", "--events", "10", "--producers", "1", "--size", str(size), broker.ready["broker"])
     counts = json.loads(done.stdout)
     assert (done.returncode, counts["confirmed"], counts["refused"], counts["consumed"]) == (1, 0, refused, 0), done
-    assert done.stderr.startswith("sluice: not all was published: "), done.stderr
+    assert done.stderr.startswith("sluice: not all events were published: "), done.stderr
 
 
 def test_a_bench_of_more_than_there_is_memory_for_does_not_begin(cluster):

@@ -35,7 +35,7 @@ def test_sub_counts_what_its_command_could_not_handle(dev):
     run("sluice", "pub", "q", "a", "b", environment=dev)
     got = run("sluice", "sub", "q", "-n", "1", "--", "false", environment=dev, timeout=20)
     assert got.returncode == 0
-    assert got.stderr == "sluice: 'false' ended with status 1 for event #1, attempt 1; given back as failed\n"
+    assert got.stderr == "sluice: 'false' ended with status 1 for event #1, attempt 1; nacked\n"
     assert (describe("q", dev)["ready"], describe("q", dev)["dead"]) == (1, 1)
 
 
@@ -64,8 +64,8 @@ def test_how_a_command_failed_is_said(dev, tmp_path):
     script = f"echo >> {tmp_path}/runs; case $(wc -l < {tmp_path}/runs) in 1) exit 3;; 2) kill -9 $$;; esac"
     got = run("sluice", "sub", "q", "--count", "3", "--retry-delay", "10ms", "--", "sh", "-c", script, environment=dev)
     assert got.returncode == 0
-    assert got.stderr == ("sluice: 'sh' ended with status 3 for event #1, attempt 1; given back as failed, to come again in 10ms\n"
-                          "sluice: 'sh' was ended by signal 9 for event #1, attempt 2; given back as failed, to come again in 10ms\n")
+    assert got.stderr == ("sluice: 'sh' ended with status 3 for event #1, attempt 1; nacked, to be redelivered in 10ms\n"
+                          "sluice: 'sh' was ended by signal 9 for event #1, attempt 2; nacked, to be redelivered in 10ms\n")
 
 
 def test_a_figure_is_never_shown_as_an_exponent(dev):
@@ -269,7 +269,7 @@ def test_a_mistake_is_named_and_what_was_meant():
     assert "See 'sluice help queue declare'" in run("sluice", "queue", "declare", "q", "--capacity", "5").stderr
     for option, setting in (("--capacity", "capacity"), ("--max-deliveries=5", "max_deliveries")):
         said = run("sluice", "queue", "declare", "q", option, "5")
-        assert said.returncode == 2 and f"is a setting, no option: write {setting}=<value>" in said.stderr
+        assert said.returncode == 2 and f"is a setting, not an option: write {setting}=<value>" in said.stderr
     assert run("sluice", "help", "queue", "declare").stdout == run("sluice", "queue", "declare", "--help").stdout != ""
     assert "there is no option '--evnts'" in run("sluice", "bench", "--evnts", "5").stderr
     assert run("sluice", "help", "pub").stdout == run("sluice", "pub", "-h").stdout != ""
@@ -302,7 +302,7 @@ def test_a_full_queue_that_rejects_ends_a_publish_at_once(dev):
         refused = run("sluice", *command, "b", "c", environment=dev)
         assert (refused.returncode, refused.stdout) == (1, "0 confirmed, 2 refused\n")
         assert refused.stderr == ("sluice: refused from argument 1 on: full, and the overflow of 'q' is reject; "
-                                  "--wait tries again for so long\n")
+                                  "--wait DURATION keeps trying for that long\n")
 
 
 @pytest.mark.parametrize("data", [b"\0" * 800_000, bytes(range(32)) * 4_000], ids=["zeroes", "all"])

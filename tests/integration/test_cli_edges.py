@@ -102,7 +102,7 @@ def test_words_that_are_no_utf_8_are_refused_and_not_left_out(dev):
                   ["queue", "redrive", "q", "--reason", odd], ["topic", "put", "t", "--unrouted", b"queue=" + odd],
                   ["subscription", "put", "s", "--queue", odd, "--to", "http://127.0.0.1:1/"]):
         done = subprocess.run([str(BIN / "sluice"), *words], capture_output=True, env={**os.environ, **dev}, timeout=20)
-        assert done.returncode == 2 and b"is no text in UTF-8" in done.stderr, (words, done)
+        assert done.returncode == 2 and b"is not valid UTF-8" in done.stderr, (words, done)
     assert run("sluice", "queue", "list", "--names", environment=dev).stdout == "q\n"
 
 
@@ -193,7 +193,7 @@ def test_a_socket_that_is_not_there_is_no_port_that_nobody_named(tmp_path):
 @pytest.mark.parametrize("command", ["ping", "bench"])
 def test_what_cannot_be_a_broker_s_address_is_wrong_usage_and_not_waited_for(command):
     for endpoint, why in (("tcp://:7400", "has no host"), ("tcp://127.0.0.1", "has no port"), ("tcp://127.0.0.1:99999", "is too large"),
-                          ("ipc://here", "absolute path"), ("127.0.0.1:7400", "is no endpoint")):
+                          ("ipc://here", "absolute path"), ("127.0.0.1:7400", "is not an endpoint")):
         refused = run("sluice", command, endpoint)
         assert refused.returncode == 2 and why in refused.stderr, refused.stderr
 

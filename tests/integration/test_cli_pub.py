@@ -35,7 +35,7 @@ def test_a_given_id_is_the_event_s_and_for_one_event_only(dev, tmp_path):
 @pytest.mark.parametrize("given", ["Tenant=x", "ten ant=x", "=x", "tenant", b"tenant=\xff"])
 def test_what_is_no_attribute_is_wrong_usage(given):
     refused = subprocess.run([BIN / "sluice", "pub", "q", "-a", given, "x"], capture_output=True, timeout=20)
-    assert refused.returncode == 2 and b"is no attribute: write name=value, the name in lower case letters and digits" in refused.stderr
+    assert refused.returncode == 2 and b"is not an attribute: write name=value, the name in lower case letters and digits" in refused.stderr
 
 
 @pytest.mark.parametrize("option", ["--type", "--source", "--subject", "--id", "--content-type"])
@@ -98,7 +98,7 @@ def test_a_line_that_is_no_json_ends_it_behind_those_before(dev):
     for bad in (b"{", b'"\xff"'):
         done = subprocess.run([BIN / "sluice", "pub", "q", "--ndjson"], input=b"1\n2\n" + bad + b"\n4\n", capture_output=True, timeout=20,
                               env={**os.environ, **dev})
-        assert (done.returncode, done.stdout) == (1, b"2 confirmed\n") and b"sluice: line 3 is no JSON: " in done.stderr, done
+        assert (done.returncode, done.stdout) == (1, b"2 confirmed\n") and b"sluice: line 3 is not JSON: " in done.stderr, done
 
 
 def test_what_is_no_json_is_shown_but_commands_no_terminal(dev):
@@ -106,7 +106,7 @@ def test_what_is_no_json_is_shown_but_commands_no_terminal(dev):
                        (b"\xc3\xa9\x9b31m", "\u00e9.31m")):  # no UTF-8: to some terminals 9b is an escape and a bracket
         done = subprocess.run([BIN / "sluice", "pub", "q", "--ndjson"], input=bad if isinstance(bad, bytes) else bad.encode(),
                               capture_output=True, timeout=20, env={**os.environ, **dev})
-        assert (done.returncode, done.stderr) == (1, f"sluice: line 1 is no JSON: '{shown}'\n".encode())
+        assert (done.returncode, done.stderr) == (1, f"sluice: line 1 is not JSON: '{shown}'\n".encode())
 
 
 @pytest.mark.parametrize("bad, status", [(json.dumps({"specversion": "9", "id": "1", "source": "/s", "type": "t"}), 400),

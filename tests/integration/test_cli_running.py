@@ -84,7 +84,7 @@ def test_what_is_said_takes_the_place_of_how_far_a_publish_is(dev, start):
     pub.wait_for("1 confirmed  ")
     assert run("sluice", "sub", "q", "--count", "2", environment=dev).stdout == "1\n2\n"
     os.write(pub.terminal, b"{\n")
-    pub.wait_for("\r\033[Ksluice: line 3 is no JSON: '{'\r\n2 confirmed\r\n")
+    pub.wait_for("\r\033[Ksluice: line 3 is not JSON: '{'\r\n2 confirmed\r\n")
     assert pub.popen.wait(timeout=20) == 1
 
 

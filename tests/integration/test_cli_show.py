@@ -28,11 +28,11 @@ def test_a_count_is_a_whole_number_above_0(given):
 
 
 def test_options_that_are_half_given_are_named():
-    assert run("sluice", "sub", "q", "--wait", "5").stderr == "sluice: --wait: '5' is no duration; write it like 250ms, 2s or 1m\n"
+    assert run("sluice", "sub", "q", "--wait", "5").stderr == "sluice: --wait: '5' is not a duration; write it like 250ms, 2s or 1m\n"
     assert run("sluice", "sub", "q", "--wait").stderr == "sluice: --wait needs a value. See 'sluice help sub'.\n"
     assert run("sluice", "sub", "q", "-Z").stderr == "sluice: there is no option '-Z'. See 'sluice help sub'.\n"
     assert run("sluice", "sub", "q", "-aZ").stderr == "sluice: there is no option '-Z'. See 'sluice help sub'.\n"
-    assert run("sluice", "sub").stderr == "sluice: something is missing: sluice sub [<options>] <queue> [-- <command> [<args>]]\n"
+    assert run("sluice", "sub").stderr == "sluice: an argument is missing: sluice sub [<options>] <queue> [-- <command> [<args>]]\n"
     assert run("sluice", "--urls", "x").stderr == "sluice: there is no option '--urls' here. See 'sluice help'.\n"
     many = [word for i in range(65) for word in ("-a", f"a{i}=x")]
     assert run("sluice", "pub", "q", *many, "x").stderr == "sluice: --attribute: at most 64 of them\n"
@@ -42,12 +42,12 @@ def test_one_word_too_many_is_named(dev):
     for words, said in ((["queue", "list", "q"], "list takes no 'q'; --prefix chooses by name"),
                         (["queue", "show", "q", "p"], "one queue at a time: what is 'p'?"),
                         (["queue", "explain", "q", "1", "2"], "one event at a time: what is '2'?"),
-                        (["topic", "show", "t", "u"], "'u' is one too many. See 'sluice topic show --help'."),
+                        (["topic", "show", "t", "u"], "unexpected argument 'u'. See 'sluice topic show --help'."),
                         (["top", "q"], "top takes no 'q'; --prefix chooses queues by name"),
                         (["drain", "q"], "drain takes no 'q'"),
                         (["dev", "q"], "dev takes no 'q'. See 'sluice help dev'."),
-                        (["ping", "tcp://127.0.0.1:1", "q"], "one broker at a time: what is 'q'?"),
-                        (["bench", "tcp://127.0.0.1:1", "q"], "one broker at a time: what is 'q'?"),
+                        (["ping", "tcp://127.0.0.1:1", "q"], "unexpected argument 'q': give one broker"),
+                        (["bench", "tcp://127.0.0.1:1", "q"], "unexpected argument 'q': give one broker"),
                         (["keygen", "a", "b"], "keygen makes one pair of keys, under one name. See 'sluice help keygen'."),
                         (["completion", "fish"], "there is a completion script for bash and for zsh, not for 'fish'"),
                         (["config", "verify", "broker", "x"],
@@ -57,7 +57,7 @@ def test_one_word_too_many_is_named(dev):
 
 def test_a_setting_is_a_name_and_a_whole_value(dev):
     for given in ("capacity", "=5"):
-        assert f"'{given}' is no <setting>=<value>" in sluice(dev, "queue", "declare", "q", given, status=2)
+        assert f"'{given}' is not <setting>=<value>" in sluice(dev, "queue", "declare", "q", given, status=2)
     assert "'capacity' must be a whole number, not '5x' (400)" in sluice(dev, "queue", "declare", "q", "capacity=5x", status=1)
 
 
@@ -189,7 +189,7 @@ def test_a_topic_is_shown_with_what_matched_and_where_the_rest_goes(dev):
     assert [json.loads(line)["topic"] for line in sluice(dev, "topic", "list", "--json").splitlines()] == ["news"]
     assert sluice(dev, "topic", "list", "--prefix", "x") == "sluice: there is no topic that begins with x\n"
     assert "--unrouted: '[1]' must be" in sluice(dev, "topic", "put", "news", "--unrouted", "[1]", status=2)
-    assert "--filter is no JSON" in sluice(dev, "topic", "bind", "news", "rest", "--filter", "{", status=2)
+    assert "--filter is not JSON" in sluice(dev, "topic", "bind", "news", "rest", "--filter", "{", status=2)
 
 
 def test_what_there_is_none_of_is_said(dev):
@@ -252,4 +252,4 @@ def test_a_check_of_a_file_is_told_to_programs_too(tmp_path):
     bad = run("sluice", "config", "check", "broker", str(tmp_path / "bad"), "--json")
     assert bad.returncode == 1 and not json.loads(bad.stdout)["fine"] and "lsten" in json.loads(bad.stdout)["error"]
     for word in ("x" * 70 + "=1", "data"):
-        assert f"--set: '{word}' is no key=value" in run("sluice", "config", "check", "sidecar", str(tmp_path / "good"), "--set", word).stderr
+        assert f"--set: '{word}' is not key=value" in run("sluice", "config", "check", "sidecar", str(tmp_path / "good"), "--set", word).stderr

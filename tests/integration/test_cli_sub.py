@@ -122,4 +122,4 @@ def test_an_ack_that_came_too_late_is_said(dev):
     run("sluice", "pub", "q", "a", environment=dev)
     script = f"'{BIN}/sluice' queue delete q --force && '{BIN}/sluice' queue declare q"
     sub = run("sluice", "sub", "q", "-n", "1", "--", "sh", "-c", script, environment=dev, timeout=30)
-    assert "some leases had ended before their ack: these events come again" in sub.stderr, sub
+    assert "some leases had ended before their ack: these events will be redelivered" in sub.stderr, sub

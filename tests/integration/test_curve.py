@@ -213,7 +213,7 @@ def test_a_sighup_that_cannot_read_the_keys_leaves_them_as_they_were(cluster, ke
     (keys / "clients/junk.pub").write_text("no key\n")
     b.popen.send_signal(signal.SIGHUP)
     until(lambda: "the keys to admit stay as they were" in b.log.read_text())
-    assert "junk.pub: 'no key' is no public key of 40 characters" in b.log.read_text()
+    assert "junk.pub: 'no key' is not a public key of 40 characters" in b.log.read_text()
     assert shop.publish("q").status == 202
     assert cluster.sidecar(b, *with_keys(keys, "clients/shop")).publish("q").status == 202
     late = cluster.sidecar(b.ready["broker"], *with_keys(keys, "stranger"))

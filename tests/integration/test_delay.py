@@ -259,7 +259,7 @@ def test_the_cli(cluster, broker):
     assert "not delayed any more" in sluice("queue", "cancel", "q", "4", status=1)
     assert "above 0" in sluice("queue", "cancel", "q", "x", status=2)
     assert "one event at a time" in sluice("queue", "cancel", "q", "3", "4", status=2)
-    assert "--ttl 30m is over before --delay 1h" in sluice("pub", "q", "--delay", "1h", "--ttl", "30m", "x", status=2)
+    assert "--ttl 30m includes --delay 1h and must be longer" in sluice("pub", "q", "--delay", "1h", "--ttl", "30m", "x", status=2)
     assert "give one of them" in sluice("pub", "q", "--delay", "1s", "--not-before", stamp(1), "x", status=2)
     assert "--not-before" in sluice("pub", "q", "--not-before", "noon", "x", status=2)
     assert [e["sequence"] for e in delayed(s)] == [3] and books(s)["purged"] == 2

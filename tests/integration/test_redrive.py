@@ -126,7 +126,7 @@ def test_the_command_line_kills_shows_redrives_and_purges(sidecar):
     sub = ("sub", "q", "--exit-empty", "--wait", "1s", "--", "sh", "-c", "cat; exit 3")
     got = run("sluice", *sub, environment=shell)
     assert got.returncode == 0 and got.stdout == "poisonpoison"
-    assert got.stderr == "".join(f"sluice: 'sh' ended with status 3 for event #1, attempt {n}; given back as failed\n"
+    assert got.stderr == "".join(f"sluice: 'sh' ended with status 3 for event #1, attempt {n}; nacked\n"
                                  for n in (1, 2))
     shown = run("sluice", "queue", "peek", "q", "--state", "dead", environment=shell).stdout
     assert re.search(r"#1 +dead +attempt 2 .*poison\n +max_deliveries: failures 2, crashes 0, last 20\S+Z: exit status 3\n"

@@ -146,7 +146,7 @@ def test_without_a_file_there_is_nothing_to_read_again(cluster, tmp_path):
 
 
 @pytest.mark.parametrize("text,says", [
-    ("listen: tcp://0.0.0.0:7400", "insecure: true"), ("listen: 127.0.0.1:7400", "is no endpoint"),
+    ("listen: tcp://0.0.0.0:7400", "insecure: true"), ("listen: 127.0.0.1:7400", "is not an endpoint"),
     ("curve: {clients: keys}", "go together"), ("heartbeat: 20s", "a heartbeat of 20s is too long for a session_timeout of 10s"),
     ("session_timeout: 5s", "a heartbeat of 3s is too long"),
     ("log: {level: verbose}", "'log.level' must be debug"), ("log: {format: xml}", "'log.format' must be json"),
@@ -212,7 +212,7 @@ def test_a_file_is_checked_with_what_comes_beside_it(tmp_path):
     done = run(*check, "--data", "/data", "--set", "insecure=true")
     assert (done.returncode, done.stdout) == (0, f"{file} is fine\n"), done.stderr
     assert "did you mean 'insecure'" in run(*check, "--data", "/data", "--set", "insecur=true").stderr
-    assert "is no key=value" in run(*check, "--set", "insecure").stderr
+    assert "is not key=value" in run(*check, "--set", "insecure").stderr
     doubt = run("sluice-broker", "--config", str(file), "--data", str(tmp_path), "--insecure", "--check-config")
     assert doubt.returncode == 0 and "'orders' has dead_letter 'dead', which is not in the file" in doubt.stderr
     file.write_text("auto_declare: true\nqueues: {orders: {dead_letter: dead}}\n")  # it is made when it is needed
