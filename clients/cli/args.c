@@ -1,4 +1,4 @@
-/* Options by getopt_long, from each command's table; and what is said when they are wrong. */
+/* Parses options with getopt_long from each command's table, prints help, and reports mistakes. */
 #include "base/settings.h"
 #include "base/units.h"
 #include "base/utf8.h"
@@ -13,7 +13,7 @@
 
 #define OPTIONS_MAX 32
 #define HELP_COLUMN 28
-#define NAMES_MAX   (OPTIONS_MAX + 3) /* that a word may have meant: with --help, --url and --ops-url */
+#define NAMES_MAX   (OPTIONS_MAX + 3) /* candidates for a suggestion: with --help, --url and --ops-url */
 
 enum { ID_HELP = 1000, ID_URL, ID_OPS_URL };
 
@@ -61,7 +61,8 @@ static void print_help(const struct cli_syntax *s)
         printf("\n%s\n", s->notes);
 }
 
-/* Two neighbours changed places: the likeliest slip in a short word, and too far away for settings_closest. */
+/* Do the words differ by two swapped neighbours? The likeliest typo in a short word, and too far for
+ * settings_closest. */
 static bool is_swapped(const char *a, const char *b)
 {
     while (*a && *a == *b)
@@ -69,7 +70,7 @@ static bool is_swapped(const char *a, const char *b)
     return *a && *b && a[1] && a[0] == b[1] && a[1] == b[0] && strcmp(a + 2, b + 2) == 0;
 }
 
-/* Dashes are in every option: they make none like another. */
+/* Without dashes: all options have them, so they must not count as similarity. */
 static const char *bare(const char *word)
 {
     return word + strspn(word, "-");
@@ -90,7 +91,7 @@ int cli_unknown(const char *what, const char *word, const char *const *names, si
     return CLI_USAGE;
 }
 
-/* The setting of a queue that --word names; NULL: none. */
+/* The queue setting that --word was meant for; NULL: none. */
 static const char *setting_meant(const char *word)
 {
     char name[32];
@@ -149,10 +150,10 @@ static bool store(const struct cli_option *o, char *options, const char *value)
     return true;
 }
 
-/* getopt's tables of our table. */
+/* Makes getopt's tables from ours. */
 static void make_tables(const struct cli_syntax *s, struct option *longs, char *shorts)
 {
-    *shorts++ = ':'; /* tells a missing value from an unknown option, and says nothing by itself */
+    *shorts++ = ':'; /* distinguishes a missing value from an unknown option, and prints nothing */
     *shorts++ = 'h';
     *longs++ = (struct option){ "help", no_argument, NULL, ID_HELP };
     if (s->http) {
@@ -187,7 +188,7 @@ static struct cli_args stop(int code)
     return (struct cli_args){ .go = false, .code = code };
 }
 
-/* Of "queue declare [<options>] <queue>": its words. */
+/* The size of the command's words in a usage: "queue declare" in "queue declare [<options>] <queue>". */
 static int command_size(const char *usage)
 {
     size_t size = 0;
@@ -213,7 +214,7 @@ struct cli_args cli_parse(const struct cli_syntax *s, void *options, int argc, c
     snprintf(command, sizeof command, "%.*s", command_size(s->usage), s->usage);
     make_tables(s, longs, shorts);
     opterr = 0;
-    optind = 0; /* again from the start: a command may parse its verb's own words */
+    optind = 0; /* start again: a command parses its verb's words separately */
     for (int f; (f = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
         if (f == 'h' || f == ID_HELP)
             return print_help(s), stop(CLI_OK);

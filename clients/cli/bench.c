@@ -1,6 +1,5 @@
-/* sluice bench: publishes through libsluice and consumes what it published, every event confirmed, acked and checked;
- * open loop when a rate is given, with every latency counted from the time the event was meant to be sent, so that a
- * stall is not hidden. */
+/* sluice bench: publishes through libsluice and consumes the events; each is confirmed, acked and checked. With a
+ * rate it is an open loop: latencies count from the time the event was due, so that a stall is not hidden. */
 #include "clients/cli/bench.h"
 #include "clients/cli/cli.h"
 #include "clients/cli/control.h"
@@ -51,11 +50,12 @@ static const struct cli_syntax syntax = {
              "  sluice bench --rate 20000 --events 200000",
 };
 
-/* Reading the clock twice for each of a million events a second would be a good part of what is measured. */
+/* For more events only every STRIDE-th is timed: reading the clock twice for each of a million events a second would
+ * be a good part of what is measured. */
 #define TIME_ALL_UP_TO 200000u
 #define STRIDE         16u
 
-/* ------------------------------------------------------------------ what the processes share */
+/* ------------------------------------------------------------------ shared memory */
 
 static void *share(size_t count, size_t size)
 {
@@ -79,7 +79,7 @@ static struct bench_shared *open_shared(const struct bench *b)
     return s->producers && s->intended && s->confirmed && s->delivered ? s : NULL;
 }
 
-/* Before any thread runs here: a forked child has only the thread that forked. */
+/* Must run before this process has other threads: a forked child has only the thread that forked. */
 static bool start_producers(const struct bench *b, struct bench_shared *s)
 {
     pid_t parent = getpid();
@@ -101,7 +101,8 @@ static bool start_producers(const struct bench *b, struct bench_shared *s)
 
 /* ------------------------------------------------------------------ the queue */
 
-/* An exit status; where it is not CLI_OK it was said why. *reason is the broker's, of which `expected` is not complained about. */
+/* Makes a control call on the queue. Returns the exit status, with a message unless CLI_OK. *reason: the broker's;
+ * `expected` is not treated as a failure. */
 static int ask(const struct bench *b, struct request *r, enum reason expected, enum reason *reason)
 {
     int code;
@@ -120,7 +121,8 @@ static int ask(const struct bench *b, struct request *r, enum reason expected, e
     return code;
 }
 
-/* So that a broker where queues are declared can be measured, too, and nothing is left in it. *made: it was not there. */
+/* Declares the queue, so that brokers without auto_declare can be measured too. *made: it did not exist, and is to
+ * be deleted. */
 static int make_queue(const struct bench *b, bool *made)
 {
     struct request r = { .call = CALL_DECLARE, .u.declare.only_create = true };
@@ -164,10 +166,10 @@ static void report(const struct bench *b, const struct bench_shared *s, const st
         printf("}\n");
 }
 
-/* All are gone when it returns. Nobody consumes what those of a consumer that gave up would go on to publish; of one that has
- * everything, only confirms are missing. For each they might wait as long as its publish may, so that they are ended: at once, or
- * when they had as long for these as an event has to come. True when one had to be. (One that was waited for before is nobody's pid, or by now
- * another's.) */
+/* Waits until all producers have ended, and kills those that do not end by themselves: at once (end_them: the
+ * consumer gave up, so nobody consumes what they publish), or when their confirms have not arrived within the time
+ * an event has to arrive. Each might otherwise wait for as long as its publish may. True if one was killed. (waitpid
+ * is called for children only, so no reused pid is killed.) */
 static bool wait_for_producers(const struct bench *b, const struct bench_shared *s, bool end_them)
 {
     int64_t until = bench_now() + (end_them ? 0 : BENCH_GIVE_UP_NS);
@@ -210,8 +212,8 @@ static int measure(const struct bench *b)
     return CLI_OK;
 }
 
-/* Who measures is a process, so that a signal which ends it leaves one that deletes the queue. It holds an end of a pipe, as its
- * producers do: the other end tells when all are gone. */
+/* Measures in a child process, so that after a signal this one is left to delete the queue. The child and its
+ * producers hold one end of a pipe; the other end shows when all have ended. */
 static int measure_apart(const struct bench *b)
 {
     int gone[2], status = 0;
@@ -263,9 +265,9 @@ int cli_bench(int argc, char **argv)
     if (a.count > 1)
         return cli_usage("unexpected argument '%s': give one broker", a.rest[1]);
     b.broker = a.count ? a.rest[0] : broker && *broker ? broker : "tcp://127.0.0.1:7400";
-    if (b.size < sizeof(unsigned long)) /* a number that tells the event */
+    if (b.size < sizeof(unsigned long)) /* each event begins with its number */
         return cli_usage("--size: at least %zu, for each event holds its number", sizeof(unsigned long));
-    char own[32]; /* else the first of two runs at once to end would delete the queue under the other */
+    char own[32]; /* unique: otherwise the first of two concurrent runs to end would delete the other's queue */
     snprintf(own, sizeof own, "sluice-bench-%08x", (unsigned)randombytes_random());
     b.queue = b.queue ? b.queue : own;
     b.stride = b.rate || b.events <= TIME_ALL_UP_TO ? 1 : STRIDE;

@@ -1,5 +1,5 @@
-/* sluice bench, inside: what its processes share. Every producer is a process of its own, as a program that publishes
- * is; the consumer is the process that was called. They meet in memory that all of them map. */
+/* Internals of sluice bench, shared by its processes. Every producer is a process of its own, as publishing programs
+ * are. The consumer is the process that was started. They share mapped memory. */
 #ifndef SLUICE_CLI_BENCH_H
 #define SLUICE_CLI_BENCH_H
 
@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Every event's data begins with its number: NUMBER % producers is its producer, who publishes them in ascending order. */
+/* Every event's data begins with its number. NUMBER % producers is its producer; each publishes in ascending order. */
 struct bench {
     const char *broker, *queue;
     unsigned long events, size, producers, window, rate, linger_ms;
@@ -25,17 +25,17 @@ struct bench_producer {
     int64_t ended;            /* when its last confirm came */
 };
 
-/* Times are nanoseconds of CLOCK_MONOTONIC, 0: not (yet). */
+/* Times are nanoseconds of CLOCK_MONOTONIC; 0: not (yet) set. */
 struct bench_shared {
     atomic_ulong ready; /* producers that are attached, or failed to */
-    int go[2];          /* a pipe: producers read it until the consumer closes its end, and then begin */
+    int go[2];          /* a pipe: producers begin when the consumer closes its end */
     int64_t start;
     struct bench_producer *producers;
     int64_t *intended, *confirmed, *delivered; /* by timed event: bench_slot */
     unsigned long slots;
 };
 
-/* When nothing comes for so long, nothing more will. */
+/* How long to wait without any event arriving. */
 #define BENCH_GIVE_UP_SECONDS 10
 #define BENCH_GIVE_UP_NS      (BENCH_GIVE_UP_SECONDS * INT64_C(1000000000))
 
@@ -49,25 +49,25 @@ struct bench_result {
 
 int64_t bench_now(void);
 
-/* ---- bench_figures.c: what is computed of what was counted and timed */
+/* ---- bench_figures.c: computing the results */
 
 struct bench_times {
     double p50, p99, p999; /* microseconds */
 };
-/* Of what was both intended and came; all 0 when nothing was. */
+/* Of events with both times; all 0 if there are none. */
 struct bench_times bench_times_of(const int64_t *intended, const int64_t *came, unsigned long slots);
-/* Counts what the event tells of its order: `next` is each producer's next one. */
+/* Checks an event's order and counts repeats and gaps. `next`: each producer's next expected number. */
 void bench_check(const struct bench *b, unsigned long *next, unsigned long event, struct bench_result *r);
-/* When an event is to be sent, at the rate. */
+/* When an event is due at the configured rate. */
 int64_t bench_due(const struct bench *b, int64_t start, unsigned long event);
-/* Of all producers: the sums, the last error, when the last one ended. */
+/* All producers together: sums, the last error, the latest end. */
 struct bench_producer bench_sum(const struct bench_producer *producers, unsigned long count);
-/* From the start until all was consumed and confirmed; 0 when nothing was. */
+/* Seconds from the start until everything was consumed and confirmed; 0 if nothing was. */
 double bench_seconds(int64_t start, const struct bench_producer *sum, const struct bench_result *r);
 
-/* How many have times, at most. */
+/* Most events that are timed. */
 unsigned long bench_slots(const struct bench *b);
-/* Where the times of an event are kept; `slots` when it is not timed. */
+/* The index of an event's times; `slots` if it is not timed. */
 static inline unsigned long bench_slot(const struct bench *b, const struct bench_shared *s, unsigned long event)
 {
     unsigned long nth = event / b->producers;
@@ -76,8 +76,8 @@ static inline unsigned long bench_slot(const struct bench *b, const struct bench
 
 /* The whole life of a producer's process. */
 void bench_produce(const struct bench *b, struct bench_shared *s, unsigned long number);
-/* Starts the producers when all are ready and consumes until everything came, or gives up. False with a sentence in error (256
- * bytes) when there is no broker: then no producer is started. */
+/* Starts the producers when all are ready and consumes until everything came, or gives up. False with a sentence in
+ * error (256 bytes) when there is no broker: then no producer is started. */
 bool bench_consume(const struct bench *b, struct bench_shared *s, struct bench_result *result, char *error);
 
 #endif

@@ -1,5 +1,5 @@
-/* The consumer of sluice bench: takes and acks everything, and checks it. Each producer's events must come in ascending
- * order, each once. */
+/* The consumer of sluice bench: takes, acks and checks every event. Each producer's events must arrive once, in
+ * ascending order. */
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "clients/cli/bench.h"
@@ -20,9 +20,9 @@ struct consumer {
     const struct bench *b;
     struct bench_shared *s;
     struct bench_result *result;
-    unsigned long *next;  /* by producer: its next event */
-    atomic_ulong came;    /* events, others' that were in the queue before as well; one thread counts */
-    pthread_mutex_t lock; /* over what follows */
+    unsigned long *next;  /* by producer: its next expected event */
+    atomic_ulong came;    /* events, including those that were in the queue before; one thread counts */
+    pthread_mutex_t lock; /* protects what follows */
     pthread_cond_t ended;
     bool all; /* was consumed */
 };
@@ -58,7 +58,7 @@ static bool on_event(void *context, const struct sluice_delivery *d)
     return true;
 }
 
-/* Until everything came, or nothing more did for a while. Returns about when the last came. */
+/* Waits until every event has arrived, or none has for a while. Returns about when the last one arrived. */
 static int64_t wait_for_the_last(struct consumer *c)
 {
     unsigned long before = 0;

@@ -1,6 +1,6 @@
-/* A producer of sluice bench. As fast as it goes: each confirm opens the window for one more, published from the
- * callback, so that no thread waits for another. At a rate: this thread publishes when an event is due, and its latency
- * counts from then, whether or not it could go. */
+/* A producer of sluice bench. Without a rate: each confirm makes room in the window for one more event, published
+ * from the callback, so that no thread waits for another. With a rate: this thread publishes each event when it is
+ * due, and its latency counts from then, even if the window was full. */
 #include "base/xalloc.h"
 #include "clients/cli/bench.h"
 
@@ -20,10 +20,10 @@ struct producer {
     struct bench_producer *told;
     struct sluice *connection;
     char *data;
-    unsigned long next;      /* event to publish; one thread does */
-    unsigned long confirmed; /* event whose outcome comes next: without refusals they come in order */
+    unsigned long next;      /* event to publish; used by one thread only */
+    unsigned long confirmed; /* event whose outcome is next: without refusals they arrive in order */
     uint64_t sequence;       /* of the newest confirm */
-    pthread_mutex_t lock;    /* over what follows */
+    pthread_mutex_t lock;    /* protects what follows */
     pthread_cond_t changed;
     unsigned long outstanding;
     bool done;
@@ -41,7 +41,7 @@ static void finish(struct producer *p, int error)
 
 static void on_confirm(void *context, int error, uint64_t sequence);
 
-/* Times it from `intended`, or from now when that is 0. */
+/* Publishes the next event, timed from `intended`, or from now if that is 0. */
 static void produce_next(struct producer *p, int64_t intended)
 {
     unsigned long number = p->next, slot = bench_slot(p->b, p->s, number);
@@ -81,7 +81,7 @@ static void leave_window(struct producer *p)
     pthread_mutex_unlock(&p->lock);
 }
 
-/* The first confirm opens the whole window, each later one its own place. */
+/* The first confirm fills the whole window, each later one makes room for one. */
 static void fill_window(struct producer *p)
 {
     for (p->outstanding--; p->outstanding < p->b->window && p->next < p->b->events; p->outstanding++)
@@ -123,7 +123,7 @@ static bool enter_window(struct producer *p)
 
 static void publish_paced(struct producer *p)
 {
-    prctl(PR_SET_TIMERSLACK, 1); /* else the kernel rounds every wait up, by as much as 50 us */
+    prctl(PR_SET_TIMERSLACK, 1); /* otherwise the kernel delays every wake-up by up to 50 us */
     while (p->next < p->b->events) {
         int64_t due = wait_until_due(p);
         if (!enter_window(p))
@@ -132,7 +132,7 @@ static void publish_paced(struct producer *p)
     }
 }
 
-/* ------------------------------------------------------------------ its life */
+/* ------------------------------------------------------------------ the process */
 
 static void wait_to_begin(struct bench_shared *s)
 {

@@ -1,4 +1,4 @@
-/* sluice completion: words come from the program itself when they are asked for, so that they cannot grow stale. */
+/* sluice completion: the script asks the program itself for the words, so they are never out of date. */
 #include "clients/cli/cli.h"
 
 #include <stdio.h>

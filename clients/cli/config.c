@@ -1,4 +1,4 @@
-/* sluice config check: the programs' own reading of their files, without starting them. */
+/* sluice config check: reads a configuration file as the program itself would, without starting it. */
 #include "broker/options.h"
 #include "clients/cli/cli.h"
 #include "sidecar/options.h"
@@ -29,7 +29,7 @@ static const struct cli_syntax syntax = {
     .notes = "  sluice config check broker broker.yaml --data /var/lib/sluice",
 };
 
-/* What comes beside the file wins over it, as flags do. */
+/* Settings given here override the file, as flags do. */
 static bool add_flags(const struct settings *settings, void *options, const struct config_options *o, struct error *e)
 {
     if (o->data && !settings_set(settings, options, "data", o->data, e))

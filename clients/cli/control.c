@@ -84,7 +84,7 @@ bool control_ask(struct control *c, struct request *r, struct arena *arena, stru
     buf_free(&b);
     zmq_msg_init(&m);
     while (sent >= 0 && !fine && zmq_msg_recv(&m, c->socket, 0) >= 0)
-        fine = is_answer(&m, r, arena, reply); /* else a late answer to an earlier one */
+        fine = is_answer(&m, r, arena, reply); /* otherwise a late answer to an earlier request */
     zmq_msg_close(&m);
     if (!fine)
         cli_fail("no broker answers at %s within %s%s", c->broker, c->wait,

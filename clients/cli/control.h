@@ -1,4 +1,4 @@
-/* Calls to a broker by its control socket, without a session: for the commands that speak to one and to no sidecar. */
+/* Calls to a broker's control socket without a session, for commands that speak to a broker instead of a sidecar. */
 #ifndef SLUICE_CLI_CONTROL_H
 #define SLUICE_CLI_CONTROL_H
 
@@ -6,12 +6,14 @@
 
 struct control;
 
-/* `key` and `broker_key` are files, both or none (NULL); `wait`, a duration that was checked, is for each answer. *code is CLI_OK,
- * or what went wrong was said. Close what comes back in any case; it has threads, so nothing may be forked meanwhile. */
+/* Connects. `key`, `broker_key`: key files, both or neither (NULL). `wait`: a valid duration, the timeout of each
+ * answer. *code: CLI_OK, or the exit status after a message. Close the result in either case. It has threads: do not
+ * fork until then. */
 struct control *control_open(const char *broker, const char *key, const char *broker_key, const char *wait, int *code);
 /* NULL is allowed. */
 void control_close(struct control *c);
-/* Asks under a new id. False: no answer came, which was said. What the reply points to lives in the arena. */
+/* Sends a request under a new id and waits for its reply, whose pointers live in the arena. False with a message if
+ * none came. */
 bool control_ask(struct control *c, struct request *r, struct arena *arena, struct reply *reply);
 
 #endif

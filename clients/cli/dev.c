@@ -1,5 +1,5 @@
-/* sluice dev: a broker and a sidecar in one process. They talk over inproc, or over tcp when --broker asks for a broker
- * that other processes reach, too. */
+/* sluice dev: a broker and a sidecar in one process. They communicate over inproc, or over the endpoint of --broker,
+ * which other processes can reach too. */
 #include "base/accept.h"
 #include "base/log.h"
 #include "broker/loop.h"
@@ -53,7 +53,7 @@ static void *run_broker(void *arg)
 {
     struct dev *d = arg;
     if (!broker_run(d->running, d->stop_fd))
-        exit(1); /* the disk failed, and that was said: nothing more may be promised */
+        exit(1); /* the disk failed, with a log line: nothing may be confirmed any more */
     broker_stop(d->running);
     return NULL;
 }
@@ -113,7 +113,7 @@ static void stop_broker(struct dev *d, pthread_t thread)
     broker_close(d->running);
 }
 
-/* The sidecar runs here, the broker in a thread of its own. */
+/* Runs the sidecar on this thread and the broker on a thread of its own. */
 static bool run(struct dev *d, const char *token, void *zmq, struct error *e)
 {
     pthread_t thread;

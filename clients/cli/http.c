@@ -10,9 +10,9 @@
 
 #define CONNECT_MS 5000L
 #define POLL_MS    1000
-/* What a signal may not end at once, for its outcome is wanted, gets so long: more than a sidecar takes for it. */
+/* How long a call that is not abortable may go on after a signal, as its outcome matters: more than a sidecar needs. */
 #define GRACE_MS 10000
-/* What waits for nothing but its answer, as a GET does, is said to be waiting after so long. */
+/* A GET, which should be answered at once, is reported as still waiting after this time. */
 #define SILENT_MS 5000
 
 static const char *given_url, *given_ops_url;
@@ -22,7 +22,7 @@ static char curl_error[CURL_ERROR_SIZE];
 static struct buf sentence;
 static const char *asked; /* the URL of the last call */
 
-/* An empty one is a variable's that is not set: what was meant for one sidecar must not reach another. */
+/* Refuses an empty URL, which comes from an unset variable: a call meant for one sidecar must not reach another. */
 bool http_use(const char *url, const char *ops_url)
 {
     if ((url && !*url) || (ops_url && !*ops_url))
@@ -38,7 +38,8 @@ static const char *from_environment(const char *name)
     return value && *value ? value : NULL;
 }
 
-/* Who names one sidecar must never operate another: without an operations URL its calls go to the named one. */
+/* A user who names one sidecar must never operate another: without an operations URL, operating calls go to the
+ * named one. */
 const char *http_url(bool operations)
 {
     const char *url = given_url ? given_url : from_environment("SLUICE_URL");
@@ -111,7 +112,7 @@ static void set_up(const struct http_call *c, struct http_reply *r, struct curl_
     set_target(c->operations, c->path);
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, c->method);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L); /* ".." is no name, and no step up either */
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L); /* ".." is not a valid name, but must not be resolved either */
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, curl_error);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -126,7 +127,7 @@ static void set_up(const struct http_call *c, struct http_reply *r, struct curl_
     }
 }
 
-/* *stopped: when a signal was first seen; MONO_NEVER before. */
+/* Must the call end because of a signal? *stopped: when one was first seen; MONO_NEVER before. */
 static bool is_over(const struct http_call *c, mono_t *stopped)
 {
     if (!cli_stopped())
@@ -136,7 +137,7 @@ static bool is_over(const struct http_call *c, mono_t *stopped)
     return c->abortable || mono_since_ms(now, *stopped) >= GRACE_MS;
 }
 
-/* Until it is done, or a signal ends it. */
+/* Runs the call until it is done, or a signal ends it. */
 static CURLcode perform(const struct http_call *c, struct http_reply *r)
 {
     struct curl_waitfd stop = { .fd = cli_signal_fd(), .events = CURL_WAIT_POLLIN };
@@ -185,7 +186,7 @@ struct http_reply http_do(const struct http_call *c)
     r.sent = code != CURLE_COULDNT_CONNECT && code != CURLE_COULDNT_RESOLVE_HOST && code != CURLE_URL_MALFORMAT &&
              code != CURLE_UNSUPPORTED_PROTOCOL;
     if (code == CURLE_COULDNT_CONNECT && strncmp(asked, "unix:", 5) == 0)
-        say_os_error(); /* libcurl's sentence is about a host and a port, which nobody named */
+        say_os_error(); /* libcurl's message is about a host and a port, which nobody gave */
     if (code != CURLE_OK && !*curl_error)
         snprintf(curl_error, sizeof curl_error, "%s", curl_easy_strerror(code));
     curl_slist_free_all(headers);
@@ -211,7 +212,7 @@ bool http_away(const struct http_reply *r)
     return !r->aborted && (r->status == 0 || r->status == 503);
 }
 
-/* What the API says to do is written as it is done here. */
+/* Replaces HTTP instructions in the API's messages by the commands for this program. */
 static void add_detail(struct buf *out, const char *detail)
 {
     static const char *const forms[][2] = { { "force=true", "--force" },
@@ -253,7 +254,7 @@ const char *http_error(struct http_reply *r)
     if (r->status && strncmp(r->type, "application/problem+json", 24) == 0)
         return http_error_of(http_json(r), r->status);
     buf_clear(&sentence);
-    if (r->given_up) /* connected it is: that takes less, or fails */
+    if (r->given_up) /* it was connected: connecting takes less than this, or fails */
         buf_printf(&sentence, "%s gave no answer within %d s of the interruption", asked, GRACE_MS / 1000);
     else if (r->status == 0)
         buf_printf(&sentence, "no sidecar answers at %s: %s (SLUICE_URL or --url says where it is)", asked, curl_error);

@@ -1,5 +1,5 @@
-/* sluice: the command line. All but dev, bench, keygen and ping speak HTTP to a sidecar, so it works through a
- * port-forward. */
+/* sluice: the command line. pub, sub, top, queue, topic, subscription and drain speak HTTP to a sidecar, so they
+ * work through a port-forward. */
 #include "base/standard_fds.h"
 #include "clients/cli/cli.h"
 
@@ -58,7 +58,7 @@ static int complain(int code, const char *format, va_list args)
 {
     if (before_saying)
         before_saying();
-    fflush(stdout); /* what was printed before comes before */
+    fflush(stdout); /* keep the order with what was printed before */
     fputs("sluice: ", stderr);
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
@@ -134,7 +134,7 @@ static int run(int argc, char **argv)
     return cli_unknown("command", argv[0], names, COMMANDS, "sluice help");
 }
 
-/* help queue show: a verb's own, too. */
+/* `sluice help queue show` is `sluice queue show --help`. */
 static int help(int argc, char **argv)
 {
     if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
@@ -143,7 +143,7 @@ static int help(int argc, char **argv)
     return run(argc > 2 ? 3 : 2, words);
 }
 
-/* Nothing that was printed may be lost silently: a full disk behind ">" is a failure. */
+/* Output must not be lost silently: a full disk behind ">" is a failure. */
 static int finish(int code)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
@@ -151,7 +151,7 @@ static int finish(int code)
     return code ? code : cli_fail("cannot write to the standard output");
 }
 
-/* "--url URL" or "--url=URL" at argv[*at], which is then the word behind it. */
+/* Parses "--url URL" or "--url=URL" at argv[*at], and advances *at behind it. */
 static bool take_option(const char *name, int argc, char **argv, int *at, const char **value)
 {
     size_t size = strlen(name);

@@ -5,7 +5,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define AFTER_MS 1000 /* what is over sooner needs no bar */
+#define AFTER_MS 1000 /* shorter runs need no bar */
 #define EVERY_MS 100
 
 static int terminal_width(void)
@@ -27,7 +27,7 @@ void progress_show(struct progress *g, uint64_t events, uint64_t bytes)
     fflush(stderr);
 }
 
-/* There is one standard error. */
+/* One, as there is one stderr. */
 static struct progress *current;
 
 static void clear(void)

@@ -1,4 +1,4 @@
-/* sluice pub: arguments, lines or files become events. */
+/* sluice pub: publishes arguments, lines or files as events. */
 #include "clients/cli/pub.h"
 
 #include <errno.h>
@@ -59,7 +59,7 @@ static const struct cli_syntax syntax = {
 static void add(struct pub *p, struct span data)
 {
     if (!pub_event_add(p, data)) {
-        pub_flush(p); /* what came before it */
+        pub_flush(p); /* publish what came before it */
         p->failed = true;
     } else if (p->count == PUB_BATCH_EVENTS || p->batch.size >= PUB_BATCH_BYTES) {
         pub_flush(p);
@@ -75,7 +75,7 @@ static void add_line(struct pub *p, const uint8_t *line, size_t size)
         add(p, span_of(line, size));
 }
 
-/* The whole lines of `text`; returns how many bytes they were. */
+/* Adds the complete lines of `text`; returns their size in bytes. */
 static size_t add_lines(struct pub *p, struct span text)
 {
     size_t at = 0;
@@ -89,7 +89,7 @@ static size_t add_lines(struct pub *p, struct span text)
     return at;
 }
 
-/* Waits for input; false when a signal came instead. */
+/* Waits for input; false if a signal came first. */
 static bool wait_for_input(int fd)
 {
     struct pollfd p[] = { { .fd = fd, .events = POLLIN }, { .fd = cli_signal_fd(), .events = POLLIN } };
@@ -103,7 +103,7 @@ static bool more_is_ready(int fd)
     return poll(&p, 1, 0) > 0;
 }
 
-/* Lines are published as they come: a batch waits for company only while more input is there at once. */
+/* Publishes lines as they arrive: a batch grows only while more input is available at once. */
 static void read_lines(struct pub *p)
 {
     struct buf text = { 0 };
@@ -128,11 +128,11 @@ static void read_lines(struct pub *p)
     if (got < 0)
         p->failed = cli_fail("cannot read the standard input: %s", strerror(errno));
     if (got == 0 && text.size && !p->failed)
-        add_line(p, text.data, text.size); /* the last one, without its end */
+        add_line(p, text.data, text.size); /* the last line, without a newline */
     buf_free(&text);
 }
 
-/* A pipe may have no writer yet: neither opening nor reading waits, so that a signal ends it. */
+/* A pipe may have no writer yet: neither open nor read blocks, so that a signal can end the wait. */
 static bool read_whole(const char *name, struct buf *out)
 {
     bool standard = strcmp(name, "-") == 0;

@@ -1,12 +1,12 @@
-/* The parts of `sluice pub`: what is read (pub.c) becomes events (pub_event.c), in batches that are published in order until
- * all are confirmed (pub_send.c), with a bar on the way (progress.c). */
+/* The parts of `sluice pub`: reading input (pub.c), making events of it (pub_event.c), publishing batches in order
+ * until all is confirmed (pub_send.c), and a progress bar (progress.c). */
 #ifndef SLUICE_CLI_PUB_H
 #define SLUICE_CLI_PUB_H
 
 #include "base/mono.h"
 #include "clients/cli/cli.h"
 
-/* What one request takes at most: the sidecar's limits are 1,000 events and 4 MiB. */
+/* Limits of a request; the sidecar's are 1,000 events and 4 MiB. */
 #define PUB_BATCH_EVENTS 1000u
 #define PUB_BATCH_BYTES  (1u << 20)
 
@@ -26,7 +26,7 @@ struct progress {
 struct pub {
     struct pub_options options;
     const char *queue;
-    struct buf head, tail; /* of every event made here: {"specversion"..."id":"RUN-  and  ","source":... */
+    struct buf head, tail; /* parts common to all events made here: {"specversion"..."id":"RUN-  and  ","source":... */
     bool time_given;       /* as an attribute */
     uint64_t made;
     struct buf batch; /* "[event,event" */
@@ -39,23 +39,27 @@ struct pub {
     uint64_t position, bytes_read;
     uint64_t confirmed, refused, unknown;
     bool failed, said_waiting;
-    bool rejected; /* by a queue that is full and lets nobody wait */
+    bool rejected; /* by a full queue whose overflow is reject */
     struct progress progress;
 };
 
-/* pub_event.c: appends DATA to the batch as one event; false with a sentence said when it cannot be one. */
-bool pub_event_begin(struct pub *p); /* once: what all events share; false when an option is wrong */
+/* pub_event.c */
+/* Prepares what all events share; once. False with a message if an option is wrong. */
+bool pub_event_begin(struct pub *p);
+/* Appends `data` to the batch as one event; false with a message if that is not possible. */
 bool pub_event_add(struct pub *p, struct span data);
 
-/* pub_send.c: publishes the batch. It is empty then, or p->failed, which was said, and the rest is counted as refused. */
+/* pub_send.c: publishes the batch. Afterwards it is empty; or p->failed is set, with a message, and the rest counts
+ * as refused. */
 void pub_flush(struct pub *p);
 
-/* progress.c: a line on the terminal that is drawn over; nothing where stderr is none, or before it took a second. */
-void progress_begin(struct progress *g, uint64_t total); /* bytes; 0: not known. What is said takes its place. */
+/* progress.c: a line on the terminal that is overwritten. Nothing if stderr is not a terminal, or within the first
+ * second. */
+void progress_begin(struct progress *g, uint64_t total); /* bytes; 0: not known. Messages erase the line. */
 void progress_show(struct progress *g, uint64_t events, uint64_t bytes);
 void progress_end(void);
-/* progress_line.c: what it shows after so long (not 0), in less than `width` columns: "[##...]  40%  400 confirmed  100/s
- * 0:06 left", without what takes knowing how many of how many bytes were read (0: not known). */
+/* progress_line.c: formats the line, in less than `width` columns: "[##...]  40%  400 confirmed  100/s  0:06 left".
+ * elapsed_ms is not 0. If `total` or `bytes` is 0, bar and time left are omitted. */
 #define PROGRESS_SIZE 256
 void progress_line(uint64_t total, uint64_t bytes, uint64_t events, int64_t elapsed_ms, int width,
                    char line[PROGRESS_SIZE]);

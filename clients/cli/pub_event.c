@@ -1,5 +1,5 @@
-/* What the user gives becomes CloudEvents in JSON. It is written by appending, not through a document: a million lines
- * should cost no more than reading them, and a JSON value's own bytes must arrive as they are. */
+/* Makes CloudEvents in JSON of the user's data. Written by appending, not through a JSON document: a million lines
+ * should cost little more than reading them, and a JSON value's own bytes must be preserved. */
 #include "base/clock.h"
 #include "base/units.h"
 #include "base/utf8.h"
@@ -12,8 +12,8 @@
 #include <stdio.h>
 
 #define NOT_BEFORE_MAX 40u /* bytes, of a time with all its digits */
-#define SHOWN_MAX      60u /* bytes, of what is no JSON */
-/* A text holds a few control characters, and no more than one in so many bytes. */
+#define SHOWN_MAX      60u /* bytes shown of input that is not JSON */
+/* Text has at most this many control characters, plus one per this many bytes. */
 #define CONTROLS_FEW  16u
 #define CONTROLS_PART 8u
 
@@ -34,7 +34,7 @@ static bool add_attribute(struct buf *b, const char *given)
     return true;
 }
 
-/* The broker would take it, and nobody ever get it. */
+/* Is --ttl longer than --delay? Otherwise the broker would accept events that can never be delivered. */
 static bool lasts(const struct pub *p)
 {
     int64_t delay = 0, ttl = 0;
@@ -105,7 +105,7 @@ static void add_time(struct buf *b, const char *name, int64_t ms)
     json_add_text_member(b, name, span_str(text));
 }
 
-/* Each one's own: lines may come for hours. */
+/* The times of each event; lines may arrive for hours. */
 static void add_times(struct buf *b, const struct pub *p)
 {
     int64_t now = clock_now().wall.ms, ttl = 0;
@@ -115,8 +115,8 @@ static void add_times(struct buf *b, const struct pub *p)
         add_time(b, "expirytime", now + ttl);
 }
 
-/* UTF-8 that is hardly any control characters, each of which is six bytes in JSON: with more of them it is a file of
- * another kind, and would outgrow a request that its bytes in base64 fit into. */
+/* UTF-8 with few control characters. With many it is binary data; and as each takes six bytes in JSON, it might
+ * exceed the limit of a request that its base64 would fit into. */
 static bool is_text(struct span data)
 {
     size_t controls = 0;
@@ -125,7 +125,7 @@ static bool is_text(struct span data)
     return controls <= CONTROLS_FEW + data.size / CONTROLS_PART && utf8_valid(data);
 }
 
-/* The event around one value. json: DATA is a JSON value, in its own bytes. */
+/* Wraps one value in an event. json: `data` is a JSON value, used as it is. */
 static void wrap(struct pub *p, struct span data, bool json)
 {
     const char *given = p->options.content_type;

@@ -1,11 +1,11 @@
-/* The batch of `sluice pub` is published in order, again and again until all of it is confirmed or one of it is refused. */
+/* Publishes the batch of `sluice pub` in order, retrying until all of it is confirmed or an event is refused. */
 #include "base/clock.h"
 #include "base/units.h"
 #include "clients/cli/pub.h"
 
 #include <string.h>
 
-#define WAIT_PIECE_MS 2000 /* a signal is heard this soon while the queue is full */
+#define WAIT_PIECE_MS 2000 /* longest wait of one request, so that a signal is noticed while the queue is full */
 #define RETRY_MS      200
 #define ALL_DONE      (-1L)
 
@@ -31,7 +31,7 @@ static void drop_first(struct pub *p, size_t n)
 static struct http_reply post(const struct pub *p, size_t n, int64_t wait_ms)
 {
     const struct pub_options *o = &p->options;
-    char hold[80]; /* both are short: they were read */
+    char hold[80]; /* both are short: they were checked */
     const char *headers[] = { "Content-Type: application/cloudevents-batch+json", NULL, NULL };
     struct buf path = { 0 }, body = { 0 };
     if (o->delay || o->not_before) {
@@ -49,8 +49,9 @@ static struct http_reply post(const struct pub *p, size_t n, int64_t wait_ms)
     return r;
 }
 
-/* What became of the first n events: those confirmed and unknown are counted, and the confirmed leave the batch. Returns
- * the status that the first other one got (0: no answer came), or ALL_DONE; *refused is what was said of it. */
+/* Evaluates the answer for the first n events: counts the confirmed and unknown ones, and removes the confirmed ones
+ * from the batch. Returns the status of the first event not confirmed (0: no answer), or ALL_DONE. *refused: its
+ * problem. */
 static long take_outcomes(struct pub *p, struct http_reply *r, size_t n, const json_t **refused)
 {
     const json_t *events = json_object_get(http_json(r), "events");
@@ -71,7 +72,7 @@ static long take_outcomes(struct pub *p, struct http_reply *r, size_t n, const j
     return done == n ? ALL_DONE : status;
 }
 
-/* Where overflow is reject nobody waits but who says so by --wait. */
+/* Should a refused publish be retried? With overflow reject only if --wait was given. */
 static bool waits(struct pub *p, long status, const json_t *refused)
 {
     const char *named = json_text_of(refused, "queue");
@@ -86,7 +87,7 @@ static bool waits(struct pub *p, long status, const json_t *refused)
     return !p->rejected;
 }
 
-/* What is full may have room later. */
+/* Advice for a full queue, which may have room later. */
 static const char *advice(const struct pub *p, long status)
 {
     if (status != 429 || cli_stopped())
@@ -121,7 +122,7 @@ static void say_waiting(struct pub *p, long status, const json_t *refused)
              p->queue, p->options.wait ? "" : " (--wait limits this)");
 }
 
-/* Once: n events, or fewer. Returns false when it is over. */
+/* Tries once to publish n events. False: give up. */
 static bool try_once(struct pub *p, size_t *n, mono_t since, int64_t limit_ms)
 {
     int64_t left = limit_ms < 0 ? WAIT_PIECE_MS : limit_ms - mono_since_ms(clock_now().mono, since);
@@ -130,7 +131,7 @@ static bool try_once(struct pub *p, size_t *n, mono_t since, int64_t limit_ms)
     long status = take_outcomes(p, &r, *n, &refused);
     bool again = status == ALL_DONE;
     if ((status == 400 || status == 413) && *n > 1) {
-        *n = 1; /* one of them is wrong: singly up to it */
+        *n = 1; /* one of them is wrong: publish one by one up to it */
         again = true;
     } else if ((status == 429 || status == 503 || status == 507) && left > 0 && !cli_stopped() &&
                waits(p, status, refused)) {

@@ -1,4 +1,4 @@
-/* sluice queue: looking and operating, over HTTP. */
+/* sluice queue: inspects and operates queues over HTTP. */
 #include "clients/cli/queue.h"
 
 #include "proto/queue_settings.h"
@@ -189,7 +189,7 @@ static int peek(const struct verb *v, const struct queue_options *o, struct cli_
 
 #define EVENT_PATH_SIZE 40u
 
-/* Where the event of that sequence is, below its queue. False: it is no sequence, which was said. */
+/* The path of the event with that sequence, below its queue's. False with a message if it is not a sequence. */
 static bool event_path(const char *given, char out[EVENT_PATH_SIZE])
 {
     char *end;
@@ -226,8 +226,8 @@ static int cancel(const struct verb *v, const struct queue_options *o, struct cl
     return code;
 }
 
-/* A shell knows texts only: a number, or true and false, where the setting is one. What is not stays a text, which is refused with
- * the form that is wanted. */
+/* A setting's value in JSON: a number or boolean where the setting has that type and the text fits. Any other text
+ * stays a string, and the sidecar refuses a wrong one with the form it expects. */
 static json_t *setting_value(const char *name, const char *text)
 {
     enum queue_setting which;
@@ -276,7 +276,7 @@ static int purge(const struct verb *v, const struct queue_options *o, struct cli
     return http_finish(&r, o->json, queue_print_done);
 }
 
-/* False: one of them is no sequence, which was said. */
+/* False with a message if one is not a sequence. */
 static bool add_sequences(json_t *body, const struct cli_list *given)
 {
     json_t *list = json_array();
@@ -293,7 +293,7 @@ static bool add_sequences(json_t *body, const struct cli_list *given)
     return true;
 }
 
-/* False: it is no JSON, which was said. */
+/* False with a message if it is not JSON. */
 static bool add_filter(json_t *body, const char *text)
 {
     json_error_t where;

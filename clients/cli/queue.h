@@ -1,21 +1,21 @@
-/* Queues as they are printed: for `sluice queue` (queue.c) and `sluice top` (top.c). */
+/* Printing queues, for `sluice queue` (queue.c) and `sluice top` (top.c). */
 #ifndef SLUICE_CLI_QUEUE_H
 #define SLUICE_CLI_QUEUE_H
 
 #include "clients/cli/cli.h"
 
-/* A table. width: of the terminal, lines are cut there; 0: they are not. Lines end with a newline, or on a terminal of
- * that width with the rest of the line cleared. */
+/* A table. width: of the terminal, where lines are cut and the rest of each line is cleared; 0: plain lines. */
 void queue_print_line(const char *line, int width);
 void queue_print_heading(int width);
 void queue_print_row(const json_t *queue, int width);
 
 void queue_print_all(const json_t *queue); /* a description */
-/* In a line: that it is there now, and its settings of these names. */
+/* One line: whether the queue was created, and the settings with these names. */
 void queue_print_declared(const json_t *queue, bool made, char *const *named, int count);
 void queue_print_ledger(const json_t *ledger);
 void queue_print_events(const json_t *peeked);
 void queue_print_explained(const json_t *explained);
-void queue_print_done(const json_t *answer); /* of an operating call: a description, or {"purged":N} and the like */
+void queue_print_done(
+    const json_t *answer); /* the answer of an operating call: a description, or {"purged":N} and the like */
 
 #endif

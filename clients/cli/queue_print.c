@@ -12,7 +12,8 @@
 #define HEADING "%-20s %8s %9s %8s %6s %5s %8s %8s %8s  %s"
 #define ROW     "%-20s %8lld %9lld %8lld %6lld %4.0f%% %8.1f %8.1f %8s  %s%s%s%s"
 
-/* No character has more columns than bytes. The last column stays free: a terminal would go on to the next line there. */
+/* Cuts a line by bytes, as no character has more columns than bytes. The last column stays free: there a terminal
+ * would wrap. */
 void queue_print_line(const char *line, int width)
 {
     struct span all = span_str(line), shown = width ? utf8_cut(all, (size_t)width - 1) : all;
@@ -33,7 +34,7 @@ static double rate(const json_t *q, const char *key)
     return json_number_value(json_object_get(json_object_get(q, "rates"), key));
 }
 
-/* By events or bytes, whichever is nearer to its bound. */
+/* By events or bytes, whichever is nearer to its limit. */
 static double fullness(const json_t *q)
 {
     double events = (double)(json_number_of(q, "backlog") + json_number_of(q, "delayed")) /
@@ -56,7 +57,7 @@ void queue_print_row(const json_t *q, int width)
     queue_print_line(line, width);
 }
 
-/* No exponents, and no more digits than a person reads. */
+/* Without exponents, and with few digits. */
 static void print_real(double v)
 {
     if (fabs(v) >= 1000)
@@ -65,7 +66,7 @@ static void print_real(double v)
         printf("%.4g", v);
 }
 
-/* Quotes escape no more than JSON asks for. */
+/* JSON as a text, escaped no more than JSON requires. */
 static void print_document(const json_t *v)
 {
     char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
@@ -93,7 +94,7 @@ static void print_value(const json_t *v)
     putchar('\n');
 }
 
-/* A setting that is a size is shown as it is written: 64MiB, not 67108864. */
+/* Sizes are shown as they are written in settings: 64MiB, not 67108864. */
 static void print_member(const char *key, const json_t *v)
 {
     char size[24];
@@ -105,7 +106,7 @@ static void print_member(const char *key, const json_t *v)
     }
 }
 
-/* "shares.0  partition 0, ready 3, …": an object a line. */
+/* A list of objects, one per line: "shares.0  partition 0, ready 3, …". */
 static void print_list(const char *name, const json_t *list)
 {
     size_t i;
@@ -129,7 +130,7 @@ static void print_list(const char *name, const json_t *list)
     }
 }
 
-/* Objects within are shown as "rates.in". */
+/* Members of nested objects are shown as "rates.in". */
 void queue_print_all(const json_t *q)
 {
     const char *key, *inner;
@@ -196,13 +197,13 @@ static void print_trouble(const json_t *t)
     putchar('\n');
 }
 
-/* Whatever the broker's clients said may hold anything. */
+/* Texts from the broker's clients may contain anything, so they are made plain. */
 static void print_text(const json_t *o, const char *key)
 {
     cli_print_plain(span_str(json_text_of(o, key)), 250);
 }
 
-/* How many bytes base64 stands for. */
+/* The decoded size of base64. */
 static size_t decoded_size(const char *base64)
 {
     size_t size = strlen(base64), padding = 0;

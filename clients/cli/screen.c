@@ -14,7 +14,7 @@ static struct termios before;
 static volatile sig_atomic_t drawn_on;
 static int stop_fd = -1;
 
-#define BACK "\033[?25h\033[?1049l" /* the cursor, and the screen as it was */
+#define BACK "\033[?25h\033[?1049l" /* shows the cursor, and restores the screen */
 
 static void leave(void)
 {
@@ -39,7 +39,8 @@ static void enter(void)
     fputs("\033[?1049h\033[?25l", stdout);
 }
 
-/* Ctrl-\ ends a program whatever it is at, so this is done in the handler: all of it is safe there. */
+/* Ctrl-\ ends the program at any point, so the terminal is restored in the handler: everything here is
+ * async-signal-safe. */
 static void quit(int number)
 {
     if (drawn_on && write(1, BACK, sizeof BACK - 1) > 0)

@@ -1,18 +1,19 @@
-/* A screen of its own on the terminal, which is as it was again when the program ends, is stopped by Ctrl-Z, or says something
- * on stderr: that would be gone with the screen. */
+/* The terminal's alternate screen. The terminal is restored when the program ends, is stopped by Ctrl-Z, or prints a
+ * message on stderr, which would otherwise vanish with the screen. */
 #ifndef SLUICE_CLI_SCREEN_H
 #define SLUICE_CLI_SCREEN_H
 
 #include <stdbool.h>
 
-/* Once, after cli_catch_signals. Keys come as they are typed from then on, and are not shown. */
+/* Call once, after cli_catch_signals. From then on keys are read as they are typed, and not echoed. */
 void screen_enter(void);
-/* To draw from its first line on. After something was said it is there again. */
+/* Begins drawing at the first line; enters the screen again after a message. */
 void screen_begin(void);
-/* Its size, or what a terminal has that does not tell. */
+/* Its size, or a default if the terminal does not report it. */
 void screen_size(int *rows, int *columns);
-/* Readable when Ctrl-Z was typed; -1 while there is no screen. Then: */
+/* Readable when Ctrl-Z was typed: then call screen_stop. -1 while there is no screen. */
 int screen_stop_fd(void);
-void screen_stop(void); /* returns when the program goes on, with a screen that is empty */
+/* Stops the program; returns when it is continued, with an empty screen. */
+void screen_stop(void);
 
 #endif

@@ -1,4 +1,4 @@
-/* sluice sub: takes events, prints them or runs a command for each, and acks what was done. */
+/* sluice sub: takes events, prints them or runs a command for each, and acks them. */
 #include "clients/cli/sub.h"
 
 #include "base/clock.h"
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #define RETRY_MS     1000
-#define EMPTY_MS     100 /* from one take of nothing to the next, where it did not wait so long itself */
+#define EMPTY_MS     100 /* least time between two takes when the first returned nothing */
 #define TAKE_DEFAULT 100
 #define TAKE_MAX     1000
 /* Escaped strings and base64 are decoded here; a take is about 4 MiB. */
@@ -49,7 +49,8 @@ static const struct cli_syntax syntax = {
 
 /* ------------------------------------------------------------------ settling */
 
-/* Without the broker they go unheard, which is said, and those events come again: a consumer outlives its restarts. */
+/* Posts settlements. If the broker cannot be reached they are lost, with a message, and the events will be
+ * redelivered; sub goes on, because it outlives restarts of the broker. */
 static bool post_acks(struct sub *s, const struct buf *body, bool *ended)
 {
     struct buf path = { 0 };
@@ -89,8 +90,8 @@ static void add_failed(struct buf *body, const struct sub *s, const struct sub_i
     buf_add_byte(body, ']');
 }
 
-/* The first `handled` were handled, done says how. The others go back at once and have not failed; nor has what was
- * interrupted. */
+/* Settles `count` items: acks the first `handled` if `done`, else nacks them. The others are released at once
+ * without counting as failed; so are interrupted ones. */
 static bool settle(struct sub *s, const struct sub_item *items, bool done, size_t handled, size_t count)
 {
     struct buf body = { 0 };
@@ -108,7 +109,7 @@ static bool settle(struct sub *s, const struct sub_item *items, bool done, size_
     return fine;
 }
 
-/* The leases of what is being handled, and of what waits for its turn here. */
+/* Extends the leases of the event being handled and of those waiting here. */
 static void extend(struct sub *s)
 {
     struct buf body = { 0 };
@@ -138,8 +139,8 @@ static void print_item(const struct sub *s, const struct sub_item *item)
     putchar('\n');
 }
 
-/* A command's event is settled when the command ended: the lease of a handled one must not run out while the next is
- * handled. False when that failed. */
+/* Runs the command for one event and settles it at once, so that its lease does not end while the next one is
+ * handled. False if settling failed. */
 static bool handle_by_command(struct sub *s, size_t at)
 {
     bool done;
@@ -150,19 +151,19 @@ static bool handle_by_command(struct sub *s, size_t at)
     return settle(s, s->items + at, done, 1, 1);
 }
 
-/* What is printed is acked only after it was written out. */
+/* Acks printed events only after the output was written. */
 static bool print_all(struct sub *s)
 {
     for (size_t i = 0; i < s->count; i++)
         print_item(s, &s->items[i]);
-    bool written = fflush(stdout) == 0 && !ferror(stdout); /* either may have failed alone */
+    bool written = fflush(stdout) == 0 && !ferror(stdout); /* either can fail alone */
     if (!written)
         cli_fail("cannot write to the standard output; nothing more is acked");
     s->handled += written ? s->count : 0;
     return settle(s, s->items, written, written ? s->count : 0, s->count) && written;
 }
 
-/* True to go on. */
+/* Handles a take's events. True: go on. */
 static bool handle(struct sub *s, const struct sub_item *items, size_t count)
 {
     bool fine = true;
@@ -180,7 +181,7 @@ static bool handle(struct sub *s, const struct sub_item *items, size_t count)
 
 /* ------------------------------------------------------------------ taking */
 
-/* How much of --wait is left, since something came. Never below 0. */
+/* What is left of --wait, counted from the last arrival; at least 0. */
 static int64_t wait_left(const struct sub *s)
 {
     int64_t left = s->wait_ms - mono_since_ms(clock_now().mono, s->came);
@@ -198,7 +199,7 @@ static struct http_reply take(const struct sub *s, unsigned long max)
     return r;
 }
 
-/* Once events came, the broker's or sidecar's absence is waited out: a consumer outlives their restarts. */
+/* Once a take has succeeded, waits while the broker or sidecar cannot be reached: sub outlives their restarts. */
 static bool wait_out(struct sub *s, struct http_reply *r)
 {
     if (!s->worked || !http_away(r))
@@ -229,7 +230,7 @@ static bool is_topic(const char *name)
     return is;
 }
 
-/* A take that came back empty at once is not asked for again at once. */
+/* Pauses after a take that returned empty at once. */
 static void rest(mono_t asked)
 {
     int64_t took = mono_since_ms(clock_now().mono, asked);
@@ -237,7 +238,7 @@ static void rest(mono_t asked)
         cli_pause(EMPTY_MS - took);
 }
 
-/* Why nothing more is taken; an exit status. */
+/* Reports why nothing more is taken; returns the exit status. */
 static int end_of(const struct sub *s, struct http_reply *r)
 {
     if (cli_stopped())
@@ -266,7 +267,7 @@ static int take_and_handle(struct sub *s, struct sub_item *items, bool *go)
             code = handle(s, items, (size_t)count) ? CLI_OK : CLI_FAILED;
         if (count > 0)
             s->came = clock_now().mono;
-        *go = code == CLI_OK && /* a sidecar may wait for less (take.wait_max) */
+        *go = code == CLI_OK && /* a sidecar may wait less than asked (take.wait_max) */
               (count > 0 || !s->options.exit_empty || wait_left(s));
         if (*go && count == 0)
             rest(asked);
@@ -279,7 +280,8 @@ static int take_and_handle(struct sub *s, struct sub_item *items, bool *go)
     return code;
 }
 
-/* Where the broker is away this is the first to know: the take that follows waits for it, and would be silent meanwhile. */
+/* Asks for the queue's lease. If the broker cannot be reached this is the place to say so: the take that follows
+ * waits for it silently. */
 static void ask_for_the_lease(struct sub *s)
 {
     struct buf path = { 0 };

@@ -1,4 +1,5 @@
-/* The parts of `sluice sub`: events are taken and settled (sub.c), read (sub_items.c), and handled by a command (sub_command.c). */
+/* The parts of `sluice sub`: taking and settling events (sub.c), parsing the answers (sub_items.c), running a
+ * command for each event (sub_command.c). */
 #ifndef SLUICE_CLI_SUB_H
 #define SLUICE_CLI_SUB_H
 
@@ -14,7 +15,7 @@ struct sub_options {
     bool json, exit_empty, attributes;
 };
 
-/* One taken event: spans of the response, or of the arena. */
+/* One taken event; spans into the response or the arena. */
 struct sub_item {
     struct span raw; /* {"receipt":...,"event":{...}} */
     struct span receipt, sequence, attempt;
@@ -28,28 +29,28 @@ struct sub {
     char **command;   /* NULL: print */
     int64_t lease_ms; /* of the queue; 0: not known */
     int64_t wait_ms;  /* of the options */
-    mono_t came;      /* something, or this began */
-    uint64_t handled; /* well or not */
-    bool worked;      /* an answer came before: from then on the broker's absence is waited out */
+    mono_t came;      /* when events last arrived, or the start */
+    uint64_t handled; /* events, successful or failed */
+    bool worked;      /* a take has succeeded: from then on an unreachable broker is waited for */
     bool said_standby, said_away;
-    char failure[32]; /* how the command ended that failed: "exit status 3" */
-    /* receipts taken and not settled: extended while a command runs */
+    char failure[32]; /* how the last failed command ended: "exit status 3" */
+    /* events taken and not settled; their leases are extended while a command runs */
     const struct sub_item *items;
     size_t count, at;
     mono_t extended;
-    int inherited[SUB_INHERITED_MAX]; /* descriptors that whoever started this may mean for the command */
+    int inherited[SUB_INHERITED_MAX]; /* descriptors inherited from our parent, which may be meant for the command */
     size_t inherited_count;
 };
 
-/* Reads an answer's events, at most so many; returns how many, or -1 when it is none of take's. */
+/* Parses the events of a take's answer, at most `most`. Returns how many, or -1 if it is not such an answer. */
 int sub_read_items(struct span text, struct arena *a, struct sub_item *items, size_t most);
 
-/* To be called before anything is opened. */
+/* Records the inherited descriptors. Call before anything is opened. */
 void sub_find_inherited(struct sub *s);
-/* Whether there is such a program, in PATH or where it says; else says so. */
+/* Does the program exist, in PATH or at its path? False with a message. */
 bool sub_can_run(const char *program);
-/* Runs the command with the event's data as its standard input. True when it ended with status 0; else says
- * how it ended, and leaves it in s->failure. Every third of the lease it calls `extend`. */
+/* Runs the command with the event's data as standard input, and calls `extend` every third of the lease. True if it
+ * ended with status 0; otherwise prints how it ended, and stores that in s->failure. */
 bool sub_run_command(struct sub *s, const struct sub_item *item, void (*extend)(struct sub *s));
 
 #endif

@@ -1,4 +1,5 @@
-/* A command for each event. Its input is a file in memory, so that a command which does not read it holds nobody up. */
+/* Runs a command for each event. Its input is a file in memory, so that a command that does not read it blocks
+ * nobody. */
 #include "base/clock.h"
 #include "clients/cli/sub.h"
 
@@ -21,7 +22,7 @@ static void set_variable(const char *name, struct span value)
     free(text);
 }
 
-/* As execvp looks for it. */
+/* Searches as execvp does. */
 bool sub_can_run(const char *program)
 {
     char *path = strdup(getenv("PATH") ? getenv("PATH") : "/bin:/usr/bin"), *rest = path, *folder;
@@ -52,8 +53,9 @@ static int make_input(struct span data)
     return fd;
 }
 
-/* Those of ours that know nothing of exec: libcurl opens its sockets so. A command that outlives its `sluice sub` would else
- * hold the connection open on which a take waits: the sidecar would hand that, and so nobody, an event. */
+/* Keeps our descriptors from the command, because libcurl opens its sockets without close-on-exec. Otherwise a
+ * command that outlives its `sluice sub` would hold open the connection of a waiting take, and the sidecar would
+ * send that an event which nobody reads. */
 static void keep_ours(const struct sub *s)
 {
     if (close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC) != 0)

@@ -1,5 +1,5 @@
-/* What a take answered. The events' own bytes are printed: they are scanned in place, because a document would change numbers
- * and drop what it cannot hold. */
+/* Parses the answer of a take. The events' own bytes are printed, so they are scanned in place: a JSON document
+ * would change numbers and drop what it cannot hold. */
 #include "clients/cli/sub.h"
 
 #include <sodium.h>

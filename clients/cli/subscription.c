@@ -1,4 +1,4 @@
-/* sluice subscription: what the sidecars of an application push to it, over HTTP. */
+/* sluice subscription: the subscriptions that an application's sidecars push to it, over HTTP. */
 #include "clients/cli/cli.h"
 
 #include <stddef.h>

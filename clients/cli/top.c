@@ -1,4 +1,5 @@
-/* sluice top: the queues, again and again. On a terminal it draws over its own screen; elsewhere it prints tables. */
+/* sluice top: shows the queues and refreshes them. On a terminal it redraws its own screen; elsewhere it prints
+ * tables. */
 #include "base/clock.h"
 #include "base/units.h"
 #include "clients/cli/queue.h"
@@ -17,7 +18,7 @@ struct top_options {
     bool once, json, busy;
 };
 
-/* The total, an empty one, the heading; what is not shown, and the keys. */
+/* Lines besides the queues: the total, an empty one, the heading; the number not shown, and the keys. */
 #define OTHER_LINES 5
 
 #define FIELD(name) offsetof(struct top_options, name)
@@ -102,7 +103,7 @@ static void draw_table(const json_t *queues, size_t rows, int width)
         queue_print_row(json_array_get(queues, i), width);
 }
 
-/* As many rows as the screen has: one more line would move all of them up. */
+/* Draws no more rows than the screen has: one more line would scroll it. */
 static void draw_screen(const struct top_options *o, const json_t *queues)
 {
     int height, width;
@@ -119,7 +120,7 @@ static void draw_screen(const struct top_options *o, const json_t *queues)
     printf("\033[J\033[%d;1H%.*s", height, width - 1, o->busy ? "q: end  b: by name" : "q: end  b: busiest first");
 }
 
-/* NULL, and said why, when it cannot be told. */
+/* Fetches the queues; NULL with a message on failure. */
 static json_t *fetch(const struct top_options *o)
 {
     json_t *queues = json_array();
@@ -129,7 +130,7 @@ static json_t *fetch(const struct top_options *o)
     return NULL;
 }
 
-/* Takes over what was fetched. */
+/* Takes over the fetched queues. */
 static void show(const struct top_options *o, json_t *queues, bool screen)
 {
     if (o->busy)
@@ -146,13 +147,13 @@ static void show(const struct top_options *o, json_t *queues, bool screen)
     json_decref(queues);
 }
 
-/* False: nobody reads any more. The end of the program says so, as of all that could not be written. */
+/* False: the output cannot be written any more, which main reports at the end. */
 static bool is_read(void)
 {
     return fflush(stdout) == 0 && !ferror(stdout);
 }
 
-/* Until the next look is due; false to end. */
+/* Waits until the next refresh is due; false to end. */
 static bool wait_for_key(struct top_options *o, int64_t ms, bool screen)
 {
     struct pollfd p[] = { { .fd = screen && isatty(0) ? 0 : -1, .events = POLLIN },
@@ -182,7 +183,7 @@ int cli_top(int argc, char **argv)
     o.count = o.once ? 1 : o.count;
     bool screen = cli_draws(1) && !o.json && o.count != 1;
     json_t *queues = fetch(&o);
-    if (!queues) /* before the screen is taken: an error must stay readable */
+    if (!queues) /* before entering the screen, so that an error stays readable */
         return CLI_FAILED;
     cli_catch_signals();
     if (screen)

@@ -135,14 +135,14 @@ static int show(const void *options, struct cli_args *a)
     return http_finish(&r, o->json, print_topic);
 }
 
-/* What --unrouted means in JSON; NULL, and said how it is written, when it means nothing. */
+/* The JSON for --unrouted; NULL with a message if it is not valid. */
 static json_t *unrouted_json(const char *given)
 {
     if (strcmp(given, "refuse") == 0 || strcmp(given, "drop") == 0)
         return json_string(given);
     if (strncmp(given, "queue=", 6) == 0)
         return json_pack("{s:s}", "queue", given + 6);
-    json_t *object = json_loads(given, JSON_REJECT_DUPLICATES, NULL); /* as the HTTP API has it */
+    json_t *object = json_loads(given, JSON_REJECT_DUPLICATES, NULL); /* in the form of the HTTP API */
     if (json_is_object(object))
         return object;
     json_decref(object);

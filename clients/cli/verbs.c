@@ -1,4 +1,5 @@
-/* What commands of several verbs, like `sluice topic`, have in common: which verb it is, the pages of a list, an answer printed. */
+/* Shared by commands with verbs, like `sluice topic`: selecting the verb, fetching the pages of a list, printing an
+ * answer. */
 #include "clients/cli/cli.h"
 
 #include <assert.h>
