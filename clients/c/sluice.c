@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <sodium.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -218,7 +219,7 @@ int sluice_close(struct sluice *s, int64_t wait_ms)
     if (!s)
         return SLUICE_OK;
     if (sluice_on_thread(s))
-        return SLUICE_INVALID;
+        return sluice_invalid("sluice_close must not be called in a callback");
     struct timespec until = time_of(wait_ms > 0 ? wait_ms : 0);
     pthread_mutex_lock(&s->lock);
     wait_decided(s, &until);
@@ -245,8 +246,31 @@ void sluice_stats(struct sluice *s, struct sluice_stats *out)
     pthread_mutex_unlock(&s->lock);
 }
 
+/* ------------------------------------------------------------------ errors */
+
+static _Thread_local char invalid[ERROR_SIZE]; /* why this thread's last SLUICE_INVALID; "": not known */
+
+int sluice_invalid(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(invalid, sizeof invalid, format, args);
+    va_end(args);
+    return SLUICE_INVALID;
+}
+
+int sluice_invalid_name(const char *name)
+{
+    if (!name)
+        return sluice_invalid("the name of a queue or topic is NULL");
+    return sluice_invalid(
+        "'%.64s' is not a name: 1 to 128 letters, digits, '.', '_' and '-', the first a letter or digit", name);
+}
+
 const char *sluice_strerror(int error)
 {
+    if (error == SLUICE_INVALID)
+        return *invalid ? invalid : "an argument is not valid";
     return error < 0 ? "no such error" : reason_info((unsigned)error)->title;
 }
 

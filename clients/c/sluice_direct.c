@@ -57,12 +57,12 @@ static int publish(struct sluice *s, const char *queue, const struct direct *d, 
     enum reason why;
     int error = d->bytes.size > FRAME_MAX_SIZE / 2 ? SLUICE_TOO_LARGE : admit(s, d->bytes.size);
     if (error != SLUICE_OK) /* refused before the client has checked the name */
-        return name_valid(span_str(queue)) ? error : SLUICE_INVALID;
+        return name_valid(span_str(queue)) ? error : sluice_invalid_name(queue);
     struct pending *p = pending_new(s, 1, confirm, context, NULL);
     p->bytes = d->bytes.size;
     if (!hand_over(s, queue, d, wait_ms, p, &why)) {
         pending_free(s, p);
-        return (int)why;
+        return why == REASON_invalid ? sluice_invalid_name(queue) : (int)why;
     }
     s->published++;
     return SLUICE_OK;

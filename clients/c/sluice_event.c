@@ -46,8 +46,13 @@ static void add_attribute(struct event *e, const char *name, const char *text)
 static bool add_extensions(struct event *e, const char *const *list)
 {
     for (size_t i = 0; list && list[i]; i += 2) {
-        if (!list[i + 1] || i / 2 == EXTENSIONS_MAX)
+        if (!list[i + 1] || i / 2 == EXTENSIONS_MAX) {
+            if (list[i + 1])
+                sluice_invalid("the event has more than %u other attributes", EXTENSIONS_MAX);
+            else
+                sluice_invalid("attribute '%.64s' has no value", list[i]);
             return false;
+        }
         add_attribute(e, list[i], list[i + 1]);
     }
     return true;
@@ -57,6 +62,7 @@ bool sluice_prepare(const struct sluice *s, struct id_source *ids, const struct 
                     struct sluice_encoding *out)
 {
     struct event *e = &out->event;
+    struct error why;
     *e = (struct event){
         .id = span_str(event->id),
         .source = event->source ? span_str(event->source) : span_of(s->source, s->source_size),
@@ -74,7 +80,10 @@ bool sluice_prepare(const struct sluice *s, struct id_source *ids, const struct 
     if (!add_extensions(e, event->attributes))
         return false;
     bool made_here = !event->id && !event->source && !event->type && !e->attribute_count && s->source_is_valid;
-    return made_here || event_check(e, NULL);
+    if (made_here || event_check(e, &why))
+        return true;
+    sluice_invalid("%s", why.text);
+    return false;
 }
 
 /* ------------------------------------------------------------------ plain: nothing but data */

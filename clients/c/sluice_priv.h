@@ -164,6 +164,12 @@ struct sluice {
     struct delivery_texts texts;
 };
 
+/* sluice.c */
+/* Records for sluice_strerror, on this thread, what was wrong with an argument. Returns SLUICE_INVALID. */
+int sluice_invalid(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same for a queue's or topic's name, which may be NULL. */
+int sluice_invalid_name(const char *name);
+
 /* sluice_thread.c */
 /* Appends a command, whose fields the caller fills in. The lock is held. If *wake is set, call sluice_wake after
  * unlocking. */

@@ -8,9 +8,14 @@
 
 /* ------------------------------------------------------------------ callers */
 
-static bool valid_queue(const char *queue)
+/* Checks what every publish is given. `events`: an event, or several. */
+static int check_arguments(const struct sluice *s, const char *queue, const void *events)
 {
-    return queue && name_valid(span_str(queue));
+    if (!s)
+        return sluice_invalid("the connection is NULL");
+    if (!queue || !name_valid(span_str(queue)))
+        return sluice_invalid_name(queue);
+    return events ? SLUICE_OK : sluice_invalid("the event is NULL");
 }
 
 /* Appends the queue's name to the command bytes; the events follow. The lock is held. */
@@ -96,12 +101,13 @@ static int publish(struct sluice *s, const char *queue, const struct sluice_even
                    sluice_confirm_fn *confirm, void *context, struct publish_extras *extras)
 {
     bool wake = false;
-    if (!s || !valid_queue(queue) || !event)
-        return SLUICE_INVALID;
+    int error = check_arguments(s, queue, event);
+    if (error != SLUICE_OK)
+        return error;
     if (sluice_is_oversized(event))
         return SLUICE_TOO_LARGE;
     pthread_mutex_lock(&s->lock);
-    int error = publish_locked(s, queue, event, wait_ms, confirm, context, extras, &wake);
+    error = publish_locked(s, queue, event, wait_ms, confirm, context, extras, &wake);
     pthread_mutex_unlock(&s->lock);
     if (wake)
         sluice_wake(s);
@@ -146,8 +152,11 @@ int sluice_publish_wait(struct sluice *s, const char *queue, const struct sluice
                         uint64_t *sequence)
 {
     bool wake = false;
-    if (!s || !valid_queue(queue) || !event || sluice_on_thread(s))
-        return SLUICE_INVALID;
+    int error = check_arguments(s, queue, event);
+    if (error != SLUICE_OK)
+        return error;
+    if (sluice_on_thread(s))
+        return sluice_invalid("sluice_publish_wait must not be called in a callback");
     if (sluice_is_oversized(event))
         return SLUICE_TOO_LARGE;
     struct waiting w = { .s = s };
@@ -176,7 +185,7 @@ static int check_encoded(const struct sluice_bytes *events, uint32_t count, uint
     *bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (!events[i].data || events[i].size == 0)
-            return SLUICE_INVALID;
+            return sluice_invalid("event %u is empty", (unsigned)i);
         if (events[i].size > FRAME_MAX_SIZE / 2)
             return SLUICE_TOO_LARGE;
         *bytes += events[i].size;
@@ -199,9 +208,9 @@ int sluice_publish_encoded(struct sluice *s, const char *queue, const struct slu
 {
     bool wake = false;
     uint64_t bytes;
-    if (!s || !valid_queue(queue) || !events || count == 0)
-        return SLUICE_INVALID;
-    int error = check_encoded(events, count, &bytes);
+    int error = check_arguments(s, queue, events);
+    if (error == SLUICE_OK)
+        error = count ? check_encoded(events, count, &bytes) : sluice_invalid("there are no events to publish");
     if (error != SLUICE_OK)
         return error;
     pthread_mutex_lock(&s->lock);

@@ -15,10 +15,14 @@
 static bool terms_of(const struct sluice_publish_options *o, struct client_terms *out)
 {
     int64_t now = clock_now().wall.ms;
-    bool times = o->not_before_ms >= 0 && o->expires_ms >= 0 && o->not_before_ms <= TIME_MOST_MS;
-    bool both = (o->delay_ms && o->not_before_ms) || (o->ttl_ms && o->expires_ms);
-    if (!times || both || o->expires_ms > TIME_MOST_MS || o->ttl_ms > (uint64_t)TIME_MOST_MS)
-        return false;
+    if (o->not_before_ms < 0 || o->expires_ms < 0 || o->not_before_ms > TIME_MOST_MS || o->expires_ms > TIME_MOST_MS ||
+        o->ttl_ms > (uint64_t)TIME_MOST_MS)
+        return sluice_invalid("not_before_ms, ttl_ms and expires_ms must be from 0 to %lld", (long long)TIME_MOST_MS),
+               false;
+    if (o->delay_ms && o->not_before_ms)
+        return sluice_invalid("delay_ms and not_before_ms exclude each other; give one of them"), false;
+    if (o->ttl_ms && o->expires_ms)
+        return sluice_invalid("ttl_ms and expires_ms exclude each other; give one of them"), false;
     *out = (struct client_terms){ .expires_ms = o->ttl_ms ? now + (int64_t)o->ttl_ms : o->expires_ms,
                                   .not_before_ms = o->not_before_ms,
                                   .delay_ms = o->delay_ms };

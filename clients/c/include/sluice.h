@@ -44,7 +44,7 @@ enum sluice_error {
     SLUICE_TOO_LARGE = 10,
     SLUICE_UNKNOWN = 11,       /* may or may not have been accepted: retry with the same id and source */
     SLUICE_UNAVAILABLE = 12,   /* the broker cannot be reached; nothing was accepted */
-    SLUICE_INVALID = 14,       /* an argument is not valid; each call says what it accepts */
+    SLUICE_INVALID = 14,       /* an argument is not valid; sluice_strerror names it */
     SLUICE_UNKNOWN_TOPIC = 38, /* sluice_publish_on to a topic: there is no topic of that name */
     SLUICE_BUSY = 34,          /* this client's buffer is full; retry after an outcome has arrived */
 };
@@ -267,7 +267,8 @@ struct sluice_stats {
 /* Fills *out; with zeros if `s` is NULL. What a callback was told is counted shortly after it returns. */
 SLUICE_API void sluice_stats(struct sluice *s, struct sluice_stats *out);
 
-/* A sentence that describes an error number. Never NULL; a constant. */
+/* A sentence that describes an error number. Never NULL. For SLUICE_INVALID it names the wrong argument of this thread's
+ * last call that returned it, and is valid until the next such call. */
 SLUICE_API const char *sluice_strerror(int error);
 /* The library's version, "0.1.0". */
 SLUICE_API const char *sluice_version(void);

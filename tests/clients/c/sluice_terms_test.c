@@ -176,6 +176,7 @@ static void contradictions_are_invalid(void **state)
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(sluice_publish_on(s, "orders", &event, &bad[i], receipt, &t), SLUICE_INVALID);
+    assert_non_null(strstr(sluice_strerror(SLUICE_INVALID), "expires_ms"));
     assert_int_equal(sluice_publish_on(s, "no queue", &event, NULL, receipt, &t), SLUICE_INVALID);
     assert_int_equal(sluice_publish_on(s, "orders", NULL, NULL, receipt, &t), SLUICE_INVALID);
     assert_int_equal(seen_count(&t.seen), 0);

@@ -186,10 +186,16 @@ static void bad_arguments_are_refused_at_once(void **state)
     struct sluice_event e = { .data = "x", .size = 1 };
     const char *upper[] = { "NotLowerCase", "value", NULL }, *odd[] = { "name", NULL };
     assert_int_equal(sluice_publish(s, "no spaces", &e, 0, NULL, NULL), SLUICE_INVALID);
+    assert_non_null(strstr(sluice_strerror(SLUICE_INVALID), "'no spaces' is not a name"));
     e.attributes = upper;
     assert_int_equal(sluice_publish(s, "orders", &e, 0, NULL, NULL), SLUICE_INVALID);
+    assert_non_null(strstr(sluice_strerror(SLUICE_INVALID), "NotLowerCase"));
     e.attributes = odd;
     assert_int_equal(sluice_publish(s, "orders", &e, 0, NULL, NULL), SLUICE_INVALID);
+    assert_string_equal(sluice_strerror(SLUICE_INVALID), "attribute 'name' has no value");
+    e = (struct sluice_event){ .source = "" };
+    assert_int_equal(sluice_publish_wait(s, "orders", &e, 0, NULL), SLUICE_INVALID);
+    assert_non_null(strstr(sluice_strerror(SLUICE_INVALID), "source"));
     assert_null(sluice_subscribe(s, "", 0, seen_event, NULL));
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
@@ -260,6 +266,7 @@ static void without_a_connection_nothing_is_done(void **state)
     assert_int_equal(sluice_publish_on(NULL, "orders", &e, NULL, NULL, NULL), SLUICE_INVALID);
     assert_int_equal(sluice_publish_wait(NULL, "orders", &e, 0, NULL), SLUICE_INVALID);
     assert_int_equal(sluice_publish_encoded(NULL, "orders", &encoded, 1, 0, NULL, NULL), SLUICE_INVALID);
+    assert_string_equal(sluice_strerror(SLUICE_INVALID), "the connection is NULL");
     assert_null(sluice_subscribe(NULL, "orders", 0, NULL, NULL));
     sluice_unsubscribe(NULL);
     sluice_stats(NULL, &stats);
