@@ -1,4 +1,4 @@
-/* Connections leave some descriptors to what is no connection. */
+/* Incoming connections leave some descriptors free. */
 #include "base/accept.h"
 
 #include <errno.h>

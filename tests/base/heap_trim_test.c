@@ -1,4 +1,4 @@
-/* Sizes are told, not measured: what glibc does with its pages is seen where a real broker has had a backlog. */
+/* Sizes are given, not measured; the effect on a real broker after a backlog is tested in tests/integration. */
 #include "base/heap_trim.h"
 
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-/* What a process may have, of control groups as they lie in a folder made for this. */
+/* Memory limits, read from control group files in a folder made by the test. */
 #include "base/memory_limit.h"
 
 #include <setjmp.h>

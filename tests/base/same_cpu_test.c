@@ -1,4 +1,4 @@
-/* Time is told, not waited for: what counts is the CPU time that the test itself uses of it. */
+/* Time is given, not waited for; only the CPU time that the test itself uses is real. */
 #include "base/same_cpu.h"
 
 #include <pthread.h>

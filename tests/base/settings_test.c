@@ -1,4 +1,4 @@
-/* Settings from text and from the environment, and the key that was meant. */
+/* Settings from text and from the environment, and suggestions for unknown keys. */
 #include "base/settings.h"
 
 #include <setjmp.h>

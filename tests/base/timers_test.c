@@ -1,4 +1,4 @@
-/* The heap of timers, by readable traces and against a plain list. */
+/* The timer heap, checked by readable traces and against a plain list. */
 #include "base/timers.h"
 
 #include <setjmp.h>

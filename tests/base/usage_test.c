@@ -1,4 +1,4 @@
-/* What a process takes, of this one. */
+/* Resource usage of this process. */
 #include "base/usage.h"
 
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-/* UTF-8: what is, where a text may be cut, and its characters one after another. */
+/* UTF-8: validation, truncation, and iterating over characters. */
 #include "base/utf8.h"
 
 #include <setjmp.h>
@@ -138,7 +138,8 @@ static void a_text_is_walked_character_by_character(void **state)
     }
 }
 
-/* Whatever it is: nothing is left out or told twice, what is called valid is one character, and what is not holds none. */
+/* Whatever it is: nothing is left out or told twice, what is called valid is one character, and what is not holds
+ * none. */
 static void a_walk_agrees_with_the_whole(void **state)
 {
     static const uint8_t bytes[] = { 'a',  0x80, 0x9f, 0xbf, 0xc1, 0xc2, 0xdf, 0xe0,

@@ -1,4 +1,4 @@
-/* What libzmq asks at a handshake, asked by hand. */
+/* The ZAP handler, with requests sent by hand instead of by libzmq. */
 #include "base/zap.h"
 
 #include <setjmp.h>

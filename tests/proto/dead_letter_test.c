@@ -1,4 +1,4 @@
-/* A dead event's letter: what was published, and what went wrong as attributes that any CloudEvents reader understands. */
+/* Dead letters: the published event plus its failures, as attributes that any CloudEvents reader understands. */
 #include "proto/dead_letter.h"
 
 #include "proto/event.h"

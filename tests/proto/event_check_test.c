@@ -1,4 +1,4 @@
-/* CloudEvents: what is valid, and what is said of what is not. */
+/* CloudEvents: which are valid, and the messages for those that are not. */
 #include "tests/proto/event_driver.h"
 
 #include <string.h>

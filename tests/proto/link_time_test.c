@@ -1,4 +1,4 @@
-/* What the time brings on a link: heartbeats, what is told of what arrived, and doubt. */
+/* Timers of a link: heartbeats, acknowledgements, and doubt. */
 #include "tests/proto/link_driver.h"
 
 static void a_heartbeat_tells_the_next_sequence_and_consumes_none(void **state)

@@ -1,4 +1,5 @@
-/* What the callbacks of libsluice saw, for tests that wait on it, and the connection these tests begin with. */
+/* Callbacks for libsluice that record what they were given, for tests to wait on; and the connection these tests
+ * start with. */
 #ifndef SLUICE_TEST_SEEN_H
 #define SLUICE_TEST_SEEN_H
 
@@ -23,9 +24,9 @@ struct seen {
     struct sluice_sub *sub;
 };
 
-/* Acks at once unless settle_now is cleared. */
+/* An empty record. seen_event acks at once unless settle_now is cleared. */
 struct seen seen_fresh(void);
-/* Until so many callbacks came; false when they did not within 20 s. */
+/* Waits for that many callbacks; false if they do not come within 20 s. */
 bool seen_wait(struct seen *w, unsigned count);
 unsigned seen_count(struct seen *w);
 

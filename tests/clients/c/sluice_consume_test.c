@@ -7,7 +7,7 @@
 
 static const struct sluice_event event = { .data = "x", .size = 1 };
 
-/* Round trips in which whatever was on its way has come. */
+/* Round trips after which everything on its way has arrived. */
 static void pass_time(struct sluice *s)
 {
     for (int i = 0; i < 20; i++)
@@ -49,7 +49,7 @@ static void what_was_acked_leaves_before_its_subscription(void **state)
     assert_int_equal(sluice_publish_wait(s, "orders", &event, 20000, NULL), SLUICE_OK);
     sub = sluice_subscribe(s, "orders", 0, seen_event, &later);
     assert_true(seen_wait(&later, 1));
-    assert_int_equal(later.last_sequence, 4); /* none came again */
+    assert_int_equal(later.last_sequence, 4); /* none was redelivered */
     sluice_unsubscribe(sub);
     assert_int_equal(sluice_close(lingering, 0), SLUICE_OK);
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
@@ -80,10 +80,10 @@ static void an_ack_after_the_lease_does_nothing(void **state)
     assert_int_equal(sluice_publish_wait(s, "brief", &event, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&events, 1));
     uint64_t late = events.token;
-    assert_true(seen_wait(&events, 2)); /* the lease is over: it comes again */
+    assert_true(seen_wait(&events, 2)); /* the lease has ended: it is redelivered */
     assert_int_equal(events.attempt, 2);
     sluice_ack(sub, late);
-    assert_true(seen_wait(&events, 3)); /* and again, for that ack was of an earlier delivery */
+    assert_true(seen_wait(&events, 3)); /* and again, because that ack was for an earlier delivery */
     sluice_ack(sub, events.token);
     sluice_unsubscribe(sub);
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
@@ -121,7 +121,7 @@ static void what_is_deferred_comes_again_and_what_is_dropped_does_not(void **sta
     assert_true(mono_since_ms(clock_now().mono, before) >= 149);
     sluice_drop(sub, events.token);
     assert_int_equal(sluice_publish_wait(s, "orders", &event, 20000, NULL), SLUICE_OK);
-    assert_true(seen_wait(&events, 3)); /* with credit for one: the other is settled */
+    assert_true(seen_wait(&events, 3)); /* with credit for one, this shows that the other is settled */
     assert_int_equal(events.attempt, 1);
     sluice_ack(sub, events.token);
     sluice_unsubscribe(sub);
@@ -141,7 +141,7 @@ static void an_event_may_be_acked_from_its_callback(void **state)
     struct seen events = seen_fresh();
     events.settle_now = false;
     events.sub = sluice_subscribe(s, "orders", 1, ack_inside, &events);
-    for (int i = 0; i < 5; i++) /* with credit for one, the next comes only when the last was acked */
+    for (int i = 0; i < 5; i++) /* with credit for one, the next arrives only after the last was acked */
         assert_int_equal(sluice_publish_wait(s, "orders", &event, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&events, 5));
     assert_true(events.in_order);
@@ -164,7 +164,7 @@ static void unsettled_events_stay_within_256_by_default(void **state)
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
-/* Another consumer may make something of it: it is neither lost nor in the way. */
+/* Another consumer may understand it: it is neither lost nor blocks others. */
 static void what_is_no_cloudevent_goes_back_as_failed(void **state)
 {
     struct sluice *s = seen_connect(state);

@@ -1,4 +1,4 @@
-/* Publishing from callbacks, which passes the queue of commands by: nothing changes places, and all bounds hold. */
+/* Publishing from callbacks, which bypasses the command queue: the order is kept and all limits hold. */
 #include "tests/clients/c/seen.h"
 #include "tests/clients/c/test_broker.h"
 
@@ -29,7 +29,7 @@ static void stream_free(struct stream *c)
     free(c);
 }
 
-/* Each event says its number. */
+/* Each event's data is its number. */
 static int publish_next(struct stream *c, sluice_confirm_fn *confirm)
 {
     struct sluice_event e = { .data = c->data, .size = c->size };
@@ -167,7 +167,7 @@ static void publish_two_more(void *context, int error, uint64_t sequence)
 
 static void callbacks_write_an_event_as_callers_do(void **state)
 {
-    enum { ID_BEGIN = 2, ID_END = 38 }; /* behind its tag and its size */
+    enum { ID_BEGIN = 2, ID_END = 38 }; /* after its tag and size */
     struct sluice_options options = { .name = "writer" };
     struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL);
     struct encoded k = { .seen = seen_fresh() };
@@ -191,7 +191,7 @@ static void callbacks_write_an_event_as_callers_do(void **state)
 
 /* ------------------------------------------------------------------ bounds */
 
-/* Twice the same, which is taken once; and what no broker takes. */
+/* The same event twice, which is accepted once; and events that no broker accepts. */
 static void publish_with_an_id(void *context, int error, uint64_t sequence)
 {
     struct stream *c = context;
@@ -256,7 +256,7 @@ static void publish_another(void *context, int error, uint64_t sequence)
     seen_confirm(&c->seen, error, sequence);
 }
 
-/* Ends a linger, as what is more urgent than a publish does. */
+/* Ends a linger, as anything more urgent than a publish does. */
 static void hurry(struct sluice *s)
 {
     struct seen none = seen_fresh();
@@ -273,10 +273,10 @@ static void what_a_callback_publishes_lingers_until_the_own_buffer_is_full(void 
     assert_int_equal(sluice_publish(s, "orders", &e, 20000, publish_another, c), SLUICE_OK);
     hurry(s);
     assert_true(seen_wait(&c->seen, 1));
-    for (int i = 0; i < 20; i++) /* round trips in which it would have come */
+    for (int i = 0; i < 20; i++) /* round trips in which it would have arrived */
         assert_int_equal(sluice_publish_wait(other, "other", &e, 20000, NULL), SLUICE_OK);
     assert_int_equal(seen_count(&c->seen), 1);
-    c->next = 100; /* beyond what is busy */
+    c->next = 100; /* more than fits: SLUICE_BUSY */
     hurry(s);
     assert_true(seen_wait(&c->seen, 8));
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);

@@ -1,4 +1,5 @@
-/* How a connection ends, and what must not end or begin it: what sluice.h promises of sluice_close, and of what is far off. */
+/* How a connection ends, and what must not end or start it: what sluice.h promises about sluice_close, and unusual
+ * cases. */
 #include "clients/c/sluice_priv.h"
 #include "tests/clients/c/seen.h"
 #include "tests/clients/c/test_broker.h"
@@ -55,7 +56,7 @@ static void *publish_and_wait(void *arg)
     return NULL;
 }
 
-/* Until so many calls wait. */
+/* Waits until that many calls are blocked. */
 static void wait_for_waiting(struct sluice *s, uint32_t count)
 {
     uint32_t waiting;
@@ -79,7 +80,7 @@ static void who_waits_for_an_outcome_comes_back_from_a_close(void **state)
     assert_int_equal(atomic_load(&c.said), SLUICE_UNKNOWN);
 }
 
-/* An outcome is told a moment before its bytes are counted off. */
+/* An outcome is reported a moment before its bytes are subtracted. */
 static void wait_for_all_room(struct sluice *s)
 {
     struct sluice_stats stats;
@@ -141,7 +142,7 @@ static void *unsubscribe(void *sub)
     return NULL;
 }
 
-/* Until the thread, which is held up, has a command waiting for it. */
+/* Waits until a command is queued for the thread, which is blocked. */
 static void wait_for_a_command(struct sluice *s)
 {
     size_t count;
@@ -166,7 +167,7 @@ static void who_settles_while_another_thread_unsubscribes_is_too_late(void **sta
     assert_true(seen_wait(&held_up.seen, 1));
     assert_int_equal(pthread_create(&thread, NULL, unsubscribe, sub), 0);
     wait_for_a_command(held_up.s);
-    for (int i = 0; i < 100000; i++) { /* the thread finds them behind the end */
+    for (int i = 0; i < 100000; i++) { /* the thread finds them after the unsubscribe */
         sluice_ack(sub, events.token);
         sluice_nack_because(sub, events.token, 0, 1, "late");
     }
@@ -186,7 +187,7 @@ static void who_settles_after_the_end_settles_nothing_of_the_next_subscription(v
     sluice_unsubscribe(ended);
     sluice_ack(ended, first.token);
     struct sluice_sub *sub = sluice_subscribe(s, "orders", 0, seen_event, &second);
-    assert_ptr_equal(sub, ended); /* so that as many are kept as there ever were at once */
+    assert_ptr_equal(sub, ended); /* reused: no more are kept than ever existed at once */
     assert_true(seen_wait(&second, 1));
     sluice_ack(ended, first.token);
     sluice_nack_because(ended, first.token, 0, 1, "late");

@@ -1,4 +1,4 @@
-/* What sluice.h promises of an event: what it is delivered as, and what it gets where nothing is given. */
+/* What sluice.h promises about events: how they are delivered, and their defaults. */
 #include "proto/event.h"
 #include "tests/clients/c/seen.h"
 #include "tests/clients/c/test_broker.h"

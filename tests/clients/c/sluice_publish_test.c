@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Until the counts know what the callbacks know. */
+/* Waits until the counts include what the callbacks saw. */
 static void wait_until_counted(struct sluice *s, struct sluice_stats *stats, uint64_t delivered)
 {
     do
@@ -50,7 +50,7 @@ static void a_queue_that_wants_a_consumer_refuses_without_one(void **state)
     struct sluice_sub *sub = sluice_subscribe(s, "guarded", 0, seen_event, &events);
     int error;
     while ((error = sluice_publish_wait(s, "guarded", &e, 0, NULL)) == SLUICE_NO_CONSUMER)
-        continue; /* until the broker has heard of it */
+        continue; /* until the broker knows of it */
     assert_int_equal(error, SLUICE_OK);
     sluice_unsubscribe(sub);
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
@@ -102,7 +102,7 @@ static void the_blocking_form_waits_for_room_in_the_own_buffer(void **state)
     wait_until_counted(s, &stats, 0);
     while (sluice_publish(s, "bounded", &e, 1000, seen_confirm, &waiting) == SLUICE_OK)
         taken++;
-    assert_true(taken > 0 && seen_count(&waiting) == 0); /* the buffer is full of what waits for the full queue */
+    assert_true(taken > 0 && seen_count(&waiting) == 0); /* the buffer is full of events that wait for the full queue */
     assert_int_equal(sluice_publish_wait(s, "other", &e, 20000, NULL), SLUICE_OK);
     assert_true(seen_count(&waiting) > 0);
     assert_true(seen_wait(&waiting, taken));
@@ -110,7 +110,7 @@ static void the_blocking_form_waits_for_room_in_the_own_buffer(void **state)
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
-/* What is published during a linger wakes nobody, until it is a frame's worth. */
+/* Publishes during a linger wake nobody, until they fill a frame. */
 static void a_frame_of_what_lingers_goes_at_once(void **state)
 {
     struct sluice_options options = { .linger_ms = 3600000 };
@@ -124,7 +124,7 @@ static void a_frame_of_what_lingers_goes_at_once(void **state)
     sluice_close(s, 0);
 }
 
-/* Who finds no room keeps company from coming: what fills it waits for nothing. */
+/* A caller that finds no room ends the linger, as no more events can join it. */
 static void what_fills_the_own_buffer_lingers_no_more(void **state)
 {
     struct sluice_options options = { .linger_ms = 3600000, .buffer_bytes = 500 };
@@ -293,7 +293,7 @@ static void closing_waits_for_what_is_undecided(void **state)
     assert_int_equal(confirms.accepted, 500);
 }
 
-/* More than go at once, and more than there is room for. */
+/* More than are sent at once, and more than there is room for. */
 static void each_of_a_batch_is_told_once_also_at_the_end(void **state)
 {
     enum { COUNT = 20, ROOM = 10 };

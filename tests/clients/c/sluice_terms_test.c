@@ -1,4 +1,4 @@
-/* What sluice.h promises to who publishes on terms and settles with a reason. */
+/* What sluice.h promises about publishing with options and settling with a reason. */
 #include "base/clock.h"
 #include "tests/clients/c/seen.h"
 
@@ -51,7 +51,7 @@ static void a_receipt_says_where_the_event_is(void **state)
     assert_false(t.receipt.durable);
     assert_string_equal(publish(s, "north", &event, NULL, &t), "ok 1");
     assert_string_equal(publish(s, "both", &event, &topic, &t), "ok bounded 1 north 2");
-    assert_string_equal(publish(s, "both", &event, NULL, &t), "ok bounded 2 north 3"); /* any name may be a topic's */
+    assert_string_equal(publish(s, "both", &event, NULL, &t), "ok bounded 2 north 3"); /* the name may be a topic's */
     assert_string_equal(publish(s, "nothing", &event, &topic, &t), "ok");
     struct sluice_event once = { .id = "7", .source = "/s" };
     assert_string_equal(publish(s, "orders", &once, NULL, &t), "ok 3");
@@ -120,7 +120,7 @@ static void a_refusal_says_who_had_no_room(void **state)
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
-/* Publishes and consumes; how long it took until the event came. */
+/* Publishes and consumes; returns how long the event took to arrive. */
 static int64_t came_after(struct sluice *s, const char *queue, const struct sluice_publish_options *o)
 {
     struct seen events = seen_fresh();
@@ -144,7 +144,7 @@ static void a_delayed_event_comes_after_its_delay(void **state)
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
-/* What has run out is accepted and never comes: the one behind it does. */
+/* An expired event is accepted but never delivered; the one after it is. */
 static void an_expired_event_is_not_delivered(void **state)
 {
     struct sluice *s = seen_connect(state);
@@ -180,7 +180,7 @@ static void contradictions_are_invalid(void **state)
     assert_int_equal(sluice_publish_on(s, "no queue", &event, NULL, receipt, &t), SLUICE_INVALID);
     assert_int_equal(sluice_publish_on(s, "orders", NULL, NULL, receipt, &t), SLUICE_INVALID);
     assert_int_equal(seen_count(&t.seen), 0);
-    assert_int_equal(sluice_publish_on(s, "orders", &event, NULL, NULL, NULL), SLUICE_OK); /* nobody wants to know */
+    assert_int_equal(sluice_publish_on(s, "orders", &event, NULL, NULL, NULL), SLUICE_OK); /* without callback */
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
@@ -210,7 +210,7 @@ static void what_the_broker_does_not_take_is_told_by_a_receipt(void **state)
     free((void *)(uintptr_t)large.data);
 }
 
-/* What is said of it is seen in the broker (tests/integration); here: it is settled, each by its own word. */
+/* That the broker keeps the reason is tested in tests/integration; here only that each call settles its event. */
 static void a_reason_settles_as_the_plain_word_does(void **state)
 {
     struct sluice *s = seen_connect(state);
@@ -229,14 +229,14 @@ static void a_reason_settles_as_the_plain_word_does(void **state)
     assert_true(seen_wait(&events, 3));
     sluice_drop_because(sub, events.token, 404, "no such customer");
     assert_int_equal(sluice_publish_wait(s, "orders", &event, 20000, NULL), SLUICE_OK);
-    assert_true(seen_wait(&events, 4)); /* with credit for one: the other is settled */
+    assert_true(seen_wait(&events, 4)); /* with credit for one, this shows that the other is settled */
     assert_int_equal(events.last_sequence, 2);
     sluice_ack(sub, events.token);
     sluice_unsubscribe(sub);
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
-/* What is kept of it; TROUBLE_ERROR_MAX would end within the last character. */
+/* The part of it that is kept; TROUBLE_ERROR_MAX would cut the last character. */
 #define KEPT 249
 
 struct letter {
@@ -286,11 +286,11 @@ static void an_extended_lease_ends_when_it_was_said_to(void **state)
     uint64_t token = events.token;
     sluice_extend(sub, token, 0);
     sluice_extend(sub, token, 60000);
-    sluice_extend(sub, token, 50); /* of its own 30 s nothing is left */
+    sluice_extend(sub, token, 50); /* replaces the 30 s of its lease */
     assert_true(seen_wait(&events, 3));
     assert_int_equal(events.last_sequence, 2);
     assert_int_equal(events.attempt, 2);
-    sluice_extend(sub, token, 60000); /* of a delivery that is over */
+    sluice_extend(sub, token, 60000); /* of a delivery that has ended */
     sluice_ack(sub, events.token);
     sluice_unsubscribe(sub);
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);

@@ -77,7 +77,7 @@ static void credit_bounds_what_is_unsettled(void **state)
     struct sluice_sub *sub = sluice_subscribe(s, "orders", 2, seen_event, &events);
     assert_true(seen_wait(&events, 2));
     uint64_t sequence;
-    for (int i = 0; i < 20; i++) /* round trips in which a third would have come */
+    for (int i = 0; i < 20; i++) /* round trips in which a third would have arrived */
         assert_int_equal(sluice_publish_wait(s, "other", &e, 20000, &sequence), SLUICE_OK);
     assert_int_equal(seen_count(&events), 2);
     sluice_ack(sub, events.token);
@@ -117,7 +117,7 @@ static void unsubscribing_inside_the_callback_ends_it_there(void **state)
     struct sluice *s = seen_connect(state);
     struct seen events = seen_fresh(), rest = seen_fresh();
     struct sluice_event e = { .data = "x", .size = 1 };
-    events.sub = sluice_subscribe(s, "orders", 8, unsubscribe_inside, &events); /* nothing is there to come yet */
+    events.sub = sluice_subscribe(s, "orders", 8, unsubscribe_inside, &events); /* the queue is still empty */
     for (int i = 0; i < 3; i++)
         assert_int_equal(sluice_publish_wait(s, "orders", &e, 20000, NULL), SLUICE_OK);
     assert_true(seen_wait(&events, 1));
@@ -235,7 +235,7 @@ static void connecting_to_nobody_says_so(void **state)
 
 static void an_address_that_is_none_is_not_waited_for(void **state)
 {
-    struct sluice_options options = { .connect_wait_ms = -1 }; /* only what is known at once can fail then */
+    struct sluice_options options = { .connect_wait_ms = -1 }; /* then only what is known at once can fail */
     char error[256] = "";
     (void)state;
     assert_null(sluice_connect("tcp://:7400", &options, error));

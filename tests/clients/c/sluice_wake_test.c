@@ -1,4 +1,4 @@
-/* What wakes the library's thread: all that is queued while it sleeps, but what may linger. */
+/* What wakes the library's thread: every command queued while it sleeps, except those that may linger. */
 #include "clients/c/sluice_priv.h"
 #include "tests/clients/c/seen.h"
 #include "tests/clients/c/test_broker.h"
@@ -18,7 +18,7 @@ static void wait_for_sleep(struct sluice *s, bool lingers)
     }
 }
 
-/* Does something lie in the queue of a thread that sleeps on? */
+/* Is a command queued while the thread still sleeps? */
 static bool is_left_lying(struct sluice *s)
 {
     pthread_mutex_lock(&s->lock);
@@ -51,7 +51,7 @@ static void whatever_is_queued_wakes_it(void **state)
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
-/* A frame or a timer may wake it in between, which takes both out of the queue: then once more. */
+/* A frame or a timer may wake it in between, and both commands are taken: then try again. */
 static bool publish_and_ack_lie(struct sluice *s, struct sluice_sub *sub)
 {
     for (int tries = 0; tries < 100; tries++) {

@@ -1,4 +1,4 @@
-/* A broker for tests of what stands on sockets: the real core with just enough ZeroMQ around it, on a thread. */
+/* A broker for tests with sockets: the real core with just enough ZeroMQ around it, on a thread. */
 #ifndef SLUICE_TEST_BROKER_H
 #define SLUICE_TEST_BROKER_H
 

@@ -1,4 +1,4 @@
-/* The figures of sluice bench, of times and counts that are known. */
+/* The figures of sluice bench, computed from known times and counts. */
 #include "clients/cli/bench.h"
 
 #include <setjmp.h>

@@ -23,7 +23,7 @@ static void the_hello_of_another_attempt_is_not_echoed(void **state)
     s->attach_id.low ^= 1;
     hello(s);
     assert_string_equal(trace(s), "");
-    reply_to(s, s->attach_id, REASON_denied); /* nor is its reply believed */
+    reply_to(s, s->attach_id, REASON_denied); /* and its reply is ignored */
     assert_string_equal(trace(s), "");
     s->attach_id.low ^= 1;
     attach(s);
@@ -69,7 +69,8 @@ static void an_attempt_without_an_answer_is_over_after_2500_ms(void **state)
     assert_non_null(strstr(trace(s), "away: the broker did not finish the attach"));
 }
 
-/* Full jitter: from nothing up to a bound that doubles. The mean of so many waits tells it from a bare bound. */
+/* Full jitter: from 0 up to a bound that doubles. The mean of many waits distinguishes it from waiting for the
+ * bound. */
 static void every_further_attempt_waits_a_random_time_below_a_bound_that_doubles(void **state)
 {
     struct script *s = *state;
@@ -92,7 +93,7 @@ static void every_further_attempt_waits_a_random_time_below_a_bound_that_doubles
     hello(s);
     accept_attach(s);
     say(s);
-    s->silent = true; /* once attached the bound begins anew */
+    s->silent = true; /* once attached the bound starts again */
     pass(s, 6500);
     assert_false(client_is_attached(s->client));
     pass(s, 50);
@@ -186,7 +187,7 @@ static void a_producer_id_is_held_under_the_epoch_that_was_told(void **state)
     assert_int_equal(s->attach_epoch, 4);
 }
 
-/* Somebody newer holds the id: what was sent is unknown for good; what was not goes on, under another id and number 1. */
+/* A newer client holds the id: what was sent stays unknown; what was not is sent under a new id, from number 1. */
 static void who_is_fenced_reports_it_and_goes_on_under_another_id(void **state)
 {
     struct script *s = *state;
@@ -215,7 +216,7 @@ static void who_is_fenced_reports_it_and_goes_on_under_another_id(void **state)
     assert_int_equal(strncmp(trace(s), "attached; publish orders 1 three(", 33), 0);
 }
 
-/* Its numbers begin anew, so there is nothing to remember of a destination of which nothing waits. */
+/* Numbering starts again, so a destination without waiting entries need not be remembered. */
 static void destinations_of_which_nothing_waits_end_with_the_producer(void **state)
 {
     struct script *s = *state;
@@ -237,7 +238,7 @@ static void destinations_of_which_nothing_waits_end_with_the_producer(void **sta
     assert_string_equal(trace(s), "publish orders 1 four");
 }
 
-/* Only what it sends is lost. It would be given up by the broker after 10 s without a word of it. */
+/* Only what it sends is lost. The broker would end its session after 10 s of silence. */
 static void a_client_that_is_not_heard_attaches_again_before_the_broker_gives_it_up(void **state)
 {
     struct script *s = *state;

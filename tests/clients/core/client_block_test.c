@@ -1,5 +1,5 @@
-/* Blocks of entries that become a frame where they lie, and those that are copied. Frames are of 512 bytes here, so that some words
- * are worth a frame. */
+/* Blocks of entries that become a frame where they lie, and those that are copied. Frames are of 512 bytes here, so
+ * that some words are worth a frame. */
 #include "clients/core/client_records.h"
 #include "tests/clients/core/script.h"
 
@@ -16,7 +16,7 @@ static struct script *attached(void **state)
     return s;
 }
 
-/* The frame that the n-th undecided entry to orders lies in; NULL: it lies in a block of its own. */
+/* The frame that holds the n-th undecided entry to orders; NULL: it is in a block. */
 static const struct frame *frame_of(struct script *s, uint32_t n)
 {
     struct outlet *o = outlet_of(s->client, span_str("orders"));
@@ -111,7 +111,7 @@ static void who_waits_otherwise_is_copied_with_its_own_time(void **state)
     assert_null(frame_of(s, 0));
 }
 
-/* All three of a block for two of which the window has room. */
+/* A block of three entries when the window has room for two. */
 static void see_the_third_wait_for_the_window(struct script *s)
 {
     attach(s);
@@ -223,7 +223,7 @@ static void terms_and_identities_go_as_they_lie_too(void **state)
     buf_free(&again);
 }
 
-/* Of a large event's memory, and of a burst's, nothing is left to what comes after it and waits for long. */
+/* Small events that wait for long do not keep the memory of an earlier large event or burst. */
 static void a_small_entry_does_not_keep_the_memory_of_a_large_one(void **state)
 {
     struct script *s = attached(state);
@@ -244,7 +244,7 @@ static void a_small_entry_does_not_keep_the_memory_of_a_large_one(void **state)
     assert_in_range(kept, 1, 8 * 512);
 }
 
-/* A frame is kept as long as one of its block's entries, so what others say in it is not much more than the block. */
+/* A frame is kept as long as any entry of its block, so little else is put into it. */
 static void a_block_is_not_kept_in_a_frame_of_others(void **state)
 {
     struct script *s = *state;
@@ -334,7 +334,7 @@ static void what_has_moved_out_of_its_frame_goes_again_in_a_new_session(void **s
     assert_true(client_is_quiet(s->client));
 }
 
-/* Another frame would count as sent, and be unknown when the session is lost meanwhile. */
+/* Another frame would count as sent, and be unknown if the session were lost meanwhile. */
 static void what_the_link_has_no_room_for_stays(void **state)
 {
     struct script *s = *state;

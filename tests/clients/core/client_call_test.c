@@ -53,7 +53,7 @@ static void a_call_under_way_leaves_the_socket_with_the_broker(void **state)
     assert_false(client_is_attached(s->client));
     const char *seen = trace(s), *away = strstr(seen, "away");
     assert_non_null(away);
-    assert_non_null(strstr(seen, "call 1 purge")); /* repeated, until it is known that nobody is there */
+    assert_non_null(strstr(seen, "call 1 purge")); /* repeated until the broker is known to be gone */
     assert_null(strstr(away, "purge"));
     assert_non_null(strstr(seen, "control"));
 }

@@ -1,4 +1,4 @@
-/* Turns, credit and deliveries: the pure client against a scripted broker. How they are settled is client_settle_test.c's. */
+/* Turns, credit and deliveries: the pure client against a scripted broker. Settling is in client_settle_test.c. */
 #include "clients/core/client_priv.h"
 #include "tests/clients/core/script.h"
 
@@ -9,7 +9,7 @@
 static void consuming_is_said_once_and_credit_follows(void **state)
 {
     struct script *s = *state;
-    consume(s, "orders"); /* while away it holds until attached */
+    consume(s, "orders"); /* held until attached */
     client_credit(s->client, span_str("orders"), 3);
     attach(s);
     consume(s, "orders");
@@ -88,7 +88,7 @@ static unsigned told_of(const struct script *s)
     return count;
 }
 
-/* 8 MiB is the most that the broker takes: what is larger would be sent again and again. */
+/* The broker accepts at most 8 MiB: a larger frame would be sent again and again. */
 static void many_queues_are_consumed_in_several_frames(void **state)
 {
     struct script *s = *state;
@@ -163,7 +163,7 @@ static void what_comes_above_the_limit_goes_back_unseen_and_so_does_what_follows
     assert_string_equal(trace(s), "settled orders e7 4..5 released; delivery orders d6 two");
 }
 
-/* What went back before it is answered under the turn before, if at all. */
+/* Releases before it are answered under the earlier turn, if at all. */
 static void a_new_turn_hands_over_again(void **state)
 {
     struct script *s = active(state);
@@ -196,7 +196,7 @@ static void begin_again(struct script *s)
     client_credit(s->client, span_str("orders"), 3);
 }
 
-/* What is left of the frame is of the consumption that ended, and so are its numbers. */
+/* The rest of the frame, and its numbers, belong to the consumption that ended. */
 static void a_program_may_leave_and_begin_again_from_within_a_delivery(void **state)
 {
     struct script *s = active(state);
@@ -228,7 +228,7 @@ static void deliveries_of_another_epoch_or_consumption_are_dropped(void **state)
 
 /* ------------------------------------------------------------------ being heard */
 
-/* The echo in the Deliver's own header proves that what was sent a moment ago was heard. */
+/* The echo in the header of the Deliver itself proves that what was just sent was heard. */
 static void a_delivery_that_proves_itself_is_handed_over_at_once(void **state)
 {
     struct script *s = active(state);
@@ -264,7 +264,7 @@ static void a_delivery_without_proof_waits_for_it(void **state)
     assert_string_equal(trace(s), "delivery orders d1 one");
 }
 
-/* Three fifths of the session timeout: beyond it the broker may have given the deliveries to somebody else. */
+/* Three fifths of the session timeout: after that the broker may have given the deliveries to another session. */
 static void the_broker_s_session_timeout_says_how_old_a_proof_may_be(void **state)
 {
     struct script *s = *state;
@@ -277,7 +277,7 @@ static void the_broker_s_session_timeout_says_how_old_a_proof_may_be(void **stat
     assert_false(link_proven(&s->client->link, s->now.mono));
 }
 
-/* The process stood still between its echo and reading the answer: meanwhile the broker may have ended the session. */
+/* The process was stopped between its echo and reading the answer: the broker may have ended the session meanwhile. */
 static void an_answer_read_late_proves_nothing(void **state)
 {
     struct script *s = *state;

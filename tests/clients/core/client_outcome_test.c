@@ -1,4 +1,4 @@
-/* What became of what was published: the pure client against a scripted broker. */
+/* Outcomes of publishes: the pure client against a scripted broker. */
 #include "tests/clients/core/script.h"
 
 #include <stdio.h>
@@ -29,7 +29,7 @@ static void each_entry_is_told_once_in_runs(void **state)
     trace(s);
     confirm(s, "orders", 1, 2, 41);
     refuse_entries(s, "orders", 3, 1, REASON_full);
-    confirm(s, "orders", 1, 3, 41); /* nobody says so twice; if he does, it changes nothing */
+    confirm(s, "orders", 1, 3, 41); /* a repeated confirm changes nothing */
     assert_string_equal(trace(s), "outcome a 0..1 accepted 41; outcome a 2 full");
     assert_true(client_is_quiet(s->client));
 }
@@ -180,7 +180,7 @@ static void nor_of_what_was_not_sent_yet(void **state)
     assert_int_equal(s->client->unsent_events + s->client->unsent_bytes, 0);
 }
 
-/* The window let only the head of a batch go; when that is refused the rest is, too, for admission is a prefix. */
+/* The window had room only for the head of a batch; when that is refused so is the rest, as admission is a prefix. */
 static void the_unsent_rest_of_a_refused_batch_is_refused_with_it(void **state)
 {
     struct script *s = *state;
@@ -214,7 +214,7 @@ static void at_its_deadline_an_entry_is_skipped_and_then_unknown(void **state)
     assert_string_equal(trace(s), "");
     pass(s, 1);
     assert_string_equal(trace(s), "outcome a 0..1 unknown");
-    confirm(s, "orders", 1, 2, 1); /* too late to tell anybody; the number is decided all the same */
+    confirm(s, "orders", 1, 2, 1); /* too late to report, but the number is decided */
     pass(s, 1000);
     assert_string_equal(trace(s), "seen orders 2");
 }
@@ -230,7 +230,7 @@ static void each_entry_whose_time_is_up_is_skipped(void **state)
     assert_string_equal(trace(s), "skip orders 1; skip orders 3..4; skip orders 7");
 }
 
-/* A broker takes so many in one word. */
+/* The most that a broker accepts in one Skip. */
 static void a_thousand_are_skipped_at_once_at_most(void **state)
 {
     struct script *s = *state;
@@ -255,7 +255,7 @@ static void the_answer_to_a_skip_is_the_outcome(void **state)
     assert_string_equal(trace(s), "outcome a 0 accepted 1; outcome a 0 full");
 }
 
-/* The window of the session is full with what waits for another destination. */
+/* The session's window is full of entries for another destination. */
 static void a_skip_does_not_wait_for_the_window(void **state)
 {
     struct script *s = *state;
@@ -269,7 +269,8 @@ static void a_skip_does_not_wait_for_the_window(void **state)
     assert_string_equal(trace(s), "skip mail 1");
 }
 
-/* Which outcomes were seen is told within a second. Where that cannot be said then it wakes nobody: pass() would not end. */
+/* Seen outcomes are reported within a second. While that cannot be sent it must not wake the client: pass() would
+ * not end. */
 static void what_was_seen_waits_for_somebody_to_tell(void **state)
 {
     struct script *s = attached(state);
@@ -317,7 +318,7 @@ static void what_was_never_sent_is_unavailable(void **state)
     pass(s, 1001);
     assert_non_null(strstr(trace(s), "outcome a 0 unavailable"));
     attach(s);
-    confirm(s, "orders", 1, 1, 1); /* what was given up leaves no hole in the numbers */
+    confirm(s, "orders", 1, 1, 1); /* what was given up leaves no gap in the numbers */
     assert_string_equal(trace(s), "outcome a 0 accepted 1");
 }
 

@@ -1,4 +1,4 @@
-/* What is published, from the call to the wire: the pure client against a scripted broker. */
+/* Publishing, from the call to the wire: the pure client against a scripted broker. */
 #include "tests/clients/core/script.h"
 
 #include <stdio.h>
@@ -90,7 +90,7 @@ static void what_lingers_goes_with_its_company(void **state)
     assert_string_equal(trace(s), "publish orders 1 one two");
 }
 
-/* Whatever they began with: processes of one machine share the clock, and so do not wake the broker one by one. */
+/* Whenever they began: processes of one machine share the clock, and so do not wake the broker one by one. */
 static void all_lingers_end_at_the_same_times(void **state)
 {
     struct script *s = *state;
@@ -168,12 +168,12 @@ static void only_a_window_goes_out(void **state)
     attach(s);
     publish(s, "orders", 9000, "one two three four");
     assert_string_equal(trace(s), "publish orders 1 one(9000) +two(9000)");
-    confirm(s, "orders", 1, 2, 1); /* decisions alone move nothing */
+    confirm(s, "orders", 1, 2, 1); /* decisions alone open no window */
     assert_string_equal(trace(s), "outcome a 0..1 accepted 1");
     frame_add_window(&s->out, 3, 1u << 20);
     say(s);
     assert_string_equal(trace(s), "seen orders 2; publish orders 3 +three(9000)");
-    frame_add_window(&s->out, 2, 1); /* an older word that comes late */
+    frame_add_window(&s->out, 2, 1); /* an older one that arrives late */
     say(s);
     frame_add_window(&s->out, 4, 1u << 20);
     say(s);
@@ -234,7 +234,7 @@ static void what_was_written_in_reserved_room_is_refused_likewise(void **state)
         assert_int_equal(why, narrow[i].why);
     }
     assert_true(client_is_quiet(s->client));
-    publish(s, "orders", 0, "x"); /* nothing half stayed */
+    publish(s, "orders", 0, "x"); /* nothing was left over */
     assert_string_equal(trace(s), "publish orders 1 x");
 }
 
@@ -280,7 +280,7 @@ static void decisions_that_go_on_do_not_put_it_off(void **state)
     assert_string_equal(trace(s), "seen orders 2");
 }
 
-/* A session that publishes twice a second says it with that, and sends nothing else. */
+/* A session that publishes twice a second sends Seens with its publishes, and nothing else. */
 static void what_the_next_publish_said_is_not_said_again(void **state)
 {
     struct script *s = attached(state);
@@ -291,7 +291,7 @@ static void what_the_next_publish_said_is_not_said_again(void **state)
         pass(s, 600);
         assert_string_equal(trace(s), "");
     }
-    publish(s, "sales", 9000, "one"); /* another destination's publish says nothing of it */
+    publish(s, "sales", 9000, "one"); /* another destination's publish does not carry it */
     confirm(s, "sales", 1, 1, 1);
     trace(s);
     pass(s, 400);
@@ -315,7 +315,7 @@ static void outcomes_are_seen_up_to_the_first_undecided_only(void **state)
     assert_string_equal(trace(s), "outcome a 0 accepted 2; seen orders 3");
 }
 
-/* Of ten thousand destinations each would keep some kilobytes otherwise. */
+/* Otherwise each of ten thousand destinations would keep some kilobytes. */
 static void a_destination_that_is_left_keeps_no_room_for_entries(void **state)
 {
     struct script *s = attached(state);

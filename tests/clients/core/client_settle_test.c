@@ -56,7 +56,7 @@ static void what_is_said_of_one_is_said_of_no_other(void **state)
     assert_string_equal(trace(s), "nack orders e7 1; nack orders e7 2 (503 no luck); nack orders e7 3");
 }
 
-/* Nacks "orders" 1 .. count, each with as many words as there may be. */
+/* Nacks "orders" 1 .. count, each with the longest text. */
 static void nack_with_many_words(struct script *s, uint64_t count)
 {
     char words[TROUBLE_ERROR_MAX];
@@ -66,7 +66,7 @@ static void nack_with_many_words(struct script *s, uint64_t count)
                       &(struct settle){ SETTLE_NACK, i, 1, 0, 503, span_of(words, sizeof words) });
 }
 
-/* How many were heard since the last call; the trace is too long to be read as one. */
+/* How many were received since the last call; the trace is too long to compare as one. */
 static unsigned nacks_heard(struct script *s, bool *credit)
 {
     unsigned count = 0;
@@ -81,7 +81,7 @@ static unsigned nacks_heard(struct script *s, bool *credit)
     return count;
 }
 
-/* 8 MiB is the most that the broker takes: what is larger would be sent again and again. */
+/* The broker accepts at most 8 MiB: a larger frame would be sent again and again. */
 static void many_words_go_in_several_frames(void **state)
 {
     struct script *s = active(state);
@@ -114,7 +114,7 @@ static void settlements_that_find_no_room_on_the_link_go_later_and_in_order(void
     assert_int_equal(nacks, 1000);
 }
 
-/* The broker takes no word that names more, and a long linger can gather them. */
+/* The broker accepts no settlement of more, but a long linger can gather more. */
 static void a_long_run_of_acks_goes_as_several_words(void **state)
 {
     struct script *s = active(state);

@@ -36,7 +36,7 @@ void *script_cookie(char letter)
     return &letters[(unsigned char)letter & 127];
 }
 
-/* "3" or "3..5". In one of four static buffers. */
+/* Formats "3" or "3..5", in one of four static buffers. */
 static const char *numbers(uint64_t first, uint64_t count)
 {
     static char texts[4][48];
@@ -186,7 +186,7 @@ static void hear_frame(struct script *s, struct span frame)
         return;
     }
     if (h.sequence != s->received + 1)
-        return; /* known already, or behind a gap */
+        return; /* a repeat, or after a gap */
     s->received++;
     while ((status = frame_next(&bodies, &b)) == FRAME_OK)
         hear_body(s, &b);

@@ -124,7 +124,7 @@ static void made_up_inproc_names_differ(void **state)
     binding_close(b);
 }
 
-/* What a frame brings may take the program long, and so much of it would be a session without a sign of life. */
+/* The events of a frame may take the program long, and too many in a row would leave the session without heartbeats. */
 static void much_is_received_in_several_turns(void **state)
 {
     struct error e = { "" };
@@ -145,7 +145,7 @@ static void much_is_received_in_several_turns(void **state)
     assert_in_range(turns, 4, 5);
 }
 
-/* At its mark libzmq would leave the rest with its sender, and might abort when that one dies. */
+/* At its high-water mark libzmq would leave the rest with its sender, and might abort when that dies. */
 static void what_is_not_received_yet_waits_here(void **state)
 {
     static uint8_t frame[2000];
@@ -165,7 +165,7 @@ static void what_is_not_received_yet_waits_here(void **state)
     assert_true(fine);
 }
 
-/* What the client says while the broker takes its time is in its windows; nothing of it is lost for a mark of libzmq's. */
+/* What the client sends to a slow broker fits its windows; none of it is lost to a high-water mark of libzmq. */
 static void frames_wait_for_a_broker_that_takes_its_time(void **state)
 {
     char folder[] = "/tmp/sluice-binding-XXXXXX", ingress[128];
@@ -178,7 +178,7 @@ static void frames_wait_for_a_broker_that_takes_its_time(void **state)
     snprintf(ingress, sizeof ingress, "ipc://%s/ingress", folder);
     binding_effects.ingress_open(b, ingress);
     binding_effects.ingress_open(
-        b, ingress); /* of another session: the first one's goes, or the context would never end */
+        b, ingress); /* of another session: the first one must be closed, or the context would never end */
     for (unsigned i = 0; i < 4096; i++) {
         struct frame *f = frame_new(i % 2 ? 100 : 10000); /* the larger ones go out of the frame's own memory */
         memset(f->data, 0, f->size);
@@ -237,7 +237,7 @@ static void the_answer_to_an_attach_may_be_large(void **state)
     size_t size_of_reply = packed.size;
     zmq_msg_send(&route, broker, ZMQ_SNDMORE);
     zmq_send(broker, packed.data, packed.size, 0);
-    /* There was no Hello for it: that it says so means that it was read. */
+    /* There was no Hello for it: the client's message shows that the reply was read. */
     for (int i = 0; i < 2000 && !strstr(client_attach_error(binding_client(b)), "does not fit"); i++) {
         binding_wait(b, -1, mono_add_ms(clock_now().mono, 1));
         binding_run(b, clock_now());
