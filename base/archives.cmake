@@ -1,14 +1,14 @@
-# The daemons are counted by their megabytes. As shared objects libzmq and libmicrohttpd bring Kerberos, PGM, NORM, GnuTLS
-# and what those need: 30 libraries and two thirds of a sidecar's resident memory, for code that is never called.
-# libcurl, which the sidecar pushes with, would bring its own.
-# So programs named by sluice_link_archives() link the archives of the same packages, and base/library_stubs.c and
-# base/library_stubs_curl.c in place of those libraries' entry points. An archive that comes to need another one fails the probe
-# below, never a running program: then, and where an archive is missing or a sanitizer is on, the shared objects are linked
-# as anywhere else.
+# The daemons should be small. As shared objects libzmq and libmicrohttpd load Kerberos, PGM, NORM, GnuTLS and their
+# dependencies: 30 libraries and two thirds of a sidecar's resident memory, for code that is never called. libcurl, which
+# the sidecar pushes with, would load more.
+# So programs named by sluice_link_archives() link the static archives of the same packages, and base/library_stubs.c and
+# base/library_stubs_curl.c instead of those libraries' entry points. If an archive needs anything else, the probe below
+# fails, never a running program. Then, and if an archive is missing or a sanitizer is on, the shared objects are linked as
+# usual.
 
 option(SLUICE_ARCHIVES "link the daemons with the archives of their libraries, for less memory" ON)
 
-# sluice_find_archives(OUT MISSING name...): the paths of libNAME.a; the names of those that are not there
+# sluice_find_archives(OUT MISSING name...): the paths of libNAME.a; the names of those that are missing
 function(sluice_find_archives OUT MISSING)
     set(FOUND)
     set(ABSENT)
@@ -21,7 +21,7 @@ function(sluice_find_archives OUT MISSING)
             list(APPEND ABSENT lib${NAME}.a)
         endif()
     endforeach()
-    # The C++ runtime of libzmq lies in the compiler's own folder.
+    # libzmq's C++ runtime is in the compiler's own folder.
     execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=libstdc++.a OUTPUT_VARIABLE RUNTIME
         OUTPUT_STRIP_TRAILING_WHITESPACE)
     if(IS_ABSOLUTE "${RUNTIME}")
@@ -33,7 +33,7 @@ function(sluice_find_archives OUT MISSING)
     set(${MISSING} ${ABSENT} PARENT_SCOPE)
 endfunction()
 
-# One call into each archive: with it comes all that the daemons use, and all that that needs.
+# One call into each archive, which pulls in everything that the daemons use and what that needs.
 set(SLUICE_ARCHIVES_PROBE [[
 #define CALL(name) void name(void); name();
 int main(void)
@@ -66,7 +66,7 @@ macro(sluice_check_archives)
     endif()
 endmacro()
 
-# What follows makes PkgConfig::NAME mean the archive in programs that asked for it, the shared object elsewhere.
+# From here on PkgConfig::NAME is the archive in programs that asked for it, and the shared object elsewhere.
 function(sluice_offer_archives)
     foreach(NAME zmq microhttpd protobuf_c jansson yaml sodium curl)
         get_target_property(SHARED PkgConfig::${NAME} INTERFACE_LINK_LIBRARIES)
