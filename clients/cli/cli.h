@@ -18,7 +18,7 @@ cli_command cli_dev, cli_pub, cli_sub, cli_queue, cli_drain, cli_ping, cli_top, 
 int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* `call` runs before every such message from now on. */
-void cli_before_saying(void (*call)(void));
+void cli_before_message(void (*call)(void));
 
 /* ---- options (args.c): declared once; parsing and help come from the table */
 

@@ -47,17 +47,17 @@ static void print_help(FILE *out)
                  "failed, 2 wrong usage, 130 interrupted.\n");
 }
 
-static void (*before_saying)(void);
+static void (*before_message)(void);
 
-void cli_before_saying(void (*call)(void))
+void cli_before_message(void (*call)(void))
 {
-    before_saying = call;
+    before_message = call;
 }
 
 static int complain(int code, const char *format, va_list args)
 {
-    if (before_saying)
-        before_saying();
+    if (before_message)
+        before_message();
     fflush(stdout); /* keep the order with what was printed before */
     fputs("sluice: ", stderr);
     vfprintf(stderr, format, args);

@@ -41,7 +41,7 @@ void progress_begin(struct progress *g, uint64_t total)
 {
     *g = (struct progress){ .on = cli_draws(2), .total = total, .start = clock_now().mono };
     current = g;
-    cli_before_saying(clear);
+    cli_before_message(clear);
 }
 
 void progress_end(void)

@@ -59,7 +59,7 @@ void screen_enter(void)
     signal(SIGQUIT, quit);
     enter();
     atexit(leave);
-    cli_before_saying(leave);
+    cli_before_message(leave);
 }
 
 void screen_begin(void)
