@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-void standard_fds_hold(void)
+void standard_fds_reserve(void)
 {
     for (int fd = 0; fd <= 2; fd++) {
         if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)

@@ -5,6 +5,6 @@
 /* Opens closed ones on /dev/null in the unused direction, so that reading and writing still fail with EBADF. Must be
  * the first call of a program: otherwise the next descriptor opened would get the closed one's number, and what
  * is printed, logged or read would go through a socket or a file of the log. */
-void standard_fds_hold(void);
+void standard_fds_reserve(void);
 
 #endif

@@ -110,7 +110,7 @@ int main(int argc, char **argv)
 {
     struct broker_options options;
     struct error e;
-    standard_fds_hold();
+    standard_fds_reserve();
     tune_malloc();
     int offline = offline_main(argc, argv);
     if (offline >= 0)

@@ -96,7 +96,7 @@ int main(int argc, char **argv)
     struct sidecar_options options;
     struct error e;
     char *token = NULL;
-    standard_fds_hold();
+    standard_fds_reserve();
     tune_malloc();
     settings_main(sidecar_settings(&options), &options, "sluice-sidecar",
                   "Gives the application beside it access to the queues of a Sluice broker over HTTP.", argc, argv);

@@ -166,7 +166,7 @@ int main(int argc, char **argv)
 {
     const char *url = NULL, *ops_url = NULL;
     int at = 1;
-    standard_fds_hold();
+    standard_fds_reserve();
     while (take_option("--url", argc, argv, &at, &url) || take_option("--ops-url", argc, argv, &at, &ops_url))
         continue;
     if (!http_use(url, ops_url))
