@@ -116,7 +116,7 @@ static void explain_silence(const struct binding *b, char *out, size_t size)
 
 static bool open_inbox(struct binding *b, const char *wanted, struct error *e)
 {
-    char *endpoint = wanted ? xstrdup(wanted) : inbox_make_up(b->broker);
+    char *endpoint = wanted ? xstrdup(wanted) : inbox_default(b->broker);
     if (!wanted && address_is(b->broker, "ipc://")) /* nobody else removes the inboxes of crashed clients */
         ipc_lock_sweep(b->broker + strlen("ipc://"));
     if (!(b->inbox = binding_socket(b, ZMQ_PULL)))
@@ -141,7 +141,7 @@ struct binding *binding_open(void *zmq_context, const char *broker, const struct
         return NULL;
     }
     struct client_config told = *config;
-    char *told_as = inbox_told(b->inbox_bound);
+    char *told_as = inbox_advertised(b->inbox_bound);
     char no_answer[320];
     explain_silence(b, no_answer, sizeof no_answer);
     told.inbox = told_as;

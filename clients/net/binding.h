@@ -9,7 +9,7 @@
 struct binding;
 
 /* Opens the sockets and a client. `zmq_context` is borrowed. config->inbox: what to bind: tcp://HOST:PORT (port 0:
- * any), ipc://PATH or inproc://NAME. NULL: inbox_make_up (inbox.h). handler: its effect members are ignored, because
+ * any), ipc://PATH or inproc://NAME. NULL: inbox_default (inbox.h). handler: its effect members are ignored, because
  * the binding has its own; event members may be NULL. Returns NULL with a sentence if the address or keys are
  * unusable or the inbox cannot be bound. */
 struct binding *binding_open(void *zmq_context, const char *broker, const struct client_config *config,

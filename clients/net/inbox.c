@@ -28,7 +28,7 @@ static const char *tcp_beside(const char *broker)
     return loopback ? "tcp://127.0.0.1:0" : "tcp://*:0";
 }
 
-char *inbox_make_up(const char *broker)
+char *inbox_default(const char *broker)
 {
     char *name = xmalloc(strlen(broker) + 64);
     uint8_t random[8];
@@ -75,7 +75,7 @@ char *inbox_bind(void *socket, const char *endpoint, struct ipc_lock *lock, stru
     return xstrdup(bound);
 }
 
-char *inbox_told(const char *bound)
+char *inbox_advertised(const char *bound)
 {
     if (!address_is(bound, "tcp://"))
         return xstrdup(bound);
