@@ -204,11 +204,11 @@ bool binding_wait(struct binding *b, int other_fd, mono_t until)
     };
     if (poll_until(fds, 3, until) <= 0)
         memset(fds, 0, sizeof fds);
-    binding_heard(b, fds[0].revents != 0, fds[1].revents != 0);
+    binding_polled(b, fds[0].revents != 0, fds[1].revents != 0);
     return fds[2].revents != 0;
 }
 
-void binding_heard(struct binding *b, bool control, bool inbox)
+void binding_polled(struct binding *b, bool control, bool inbox)
 {
     b->looked = true;
     b->control_more |= control;

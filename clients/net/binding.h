@@ -25,7 +25,7 @@ void binding_fds(const struct binding *b, int *control_fd, int *inbox_fd);
 bool binding_wait(struct binding *b, int other_fd, mono_t until);
 /* For an owner who polls the two descriptors himself: which of them were readable. Call it after every poll;
  * binding_run then does not poll again. */
-void binding_heard(struct binding *b, bool control, bool inbox);
+void binding_polled(struct binding *b, bool control, bool inbox);
 /* Receives (a bounded amount), ticks and flushes. True when there is more to do at once. */
 bool binding_run(struct binding *b, struct now now);
 /* The two halves of binding_run, for an owner who adds something between them: receive, then send. */

@@ -254,7 +254,7 @@ void uplink_fds(const struct uplink *u, int *control_fd, int *inbox_fd)
 
 void uplink_heard(struct uplink *u, bool control, bool inbox)
 {
-    binding_heard(u->binding, control, inbox);
+    binding_polled(u->binding, control, inbox);
 }
 
 bool uplink_run(struct uplink *u, struct now now)
