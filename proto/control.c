@@ -45,7 +45,7 @@ static bool is_text(struct span s)
     return utf8_valid(s) && (s.size == 0 || !memchr(s.data, 0, s.size));
 }
 
-bool control_texts(const ProtobufCMessageDescriptor *type, struct span bytes)
+bool control_texts_valid(const ProtobufCMessageDescriptor *type, struct span bytes)
 {
     struct wire_reader r = wire_open(bytes);
     while (!wire_done(&r)) {
@@ -57,7 +57,7 @@ bool control_texts(const ProtobufCMessageDescriptor *type, struct span bytes)
             continue;
         if (field->type == PROTOBUF_C_TYPE_STRING && !is_text(f.bytes))
             return false;
-        if (field->type == PROTOBUF_C_TYPE_MESSAGE && !control_texts(field->descriptor, f.bytes))
+        if (field->type == PROTOBUF_C_TYPE_MESSAGE && !control_texts_valid(field->descriptor, f.bytes))
             return false;
     }
     return true;
@@ -351,7 +351,7 @@ bool request_unpack(struct span bytes, struct arena *arena, struct request *out)
 {
     ProtobufCAllocator allocator = control_allocator(arena);
     *out = (struct request){ .queue = "", .topic = "" };
-    if (!control_texts(&sluice__v1__request__descriptor, bytes))
+    if (!control_texts_valid(&sluice__v1__request__descriptor, bytes))
         return false;
     Sluice__V1__Request *m = sluice__v1__request__unpack(&allocator, bytes.size, bytes.data);
     return m && control_token_read(&m->id, &out->id) && read_call(m, out);

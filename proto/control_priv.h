@@ -13,7 +13,7 @@ void control_token_write(struct token t, uint8_t out[16]);
 bool control_token_read(const ProtobufCBinaryData *bytes, struct token *out);
 /* Is every text in the encoded message well-formed UTF-8 without a NUL? To be called before unpacking: protobuf-c
  * checks neither, and its strings end at the first NUL. */
-bool control_texts(const ProtobufCMessageDescriptor *type, struct span bytes);
+bool control_texts_valid(const ProtobufCMessageDescriptor *type, struct span bytes);
 /* Casts const away for a generated struct that is only read. NULL becomes "". */
 char *control_borrow(const char *text);
 void control_pack(const ProtobufCMessage *m, struct buf *out);

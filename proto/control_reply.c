@@ -158,7 +158,7 @@ bool reply_unpack(struct span bytes, struct arena *arena, struct reply *out)
 {
     ProtobufCAllocator allocator = control_allocator(arena);
     *out = (struct reply){ .detail = "" };
-    if (!control_texts(&sluice__v1__reply__descriptor, bytes))
+    if (!control_texts_valid(&sluice__v1__reply__descriptor, bytes))
         return false;
     Sluice__V1__Reply *m = sluice__v1__reply__unpack(&allocator, bytes.size, bytes.data);
     if (!m || !control_token_read(&m->id, &out->id))
