@@ -149,7 +149,7 @@ int cli_dev(int argc, char **argv)
     if (!a.go)
         return a.code;
     if (a.count)
-        return cli_usage("dev takes no '%s'. See 'sluice help dev'.", a.rest[0]);
+        return cli_usage("unexpected argument '%s'. See 'sluice help dev'.", a.rest[0]);
     accept_reserve_fds();
     void *zmq = zmq_ctx_new();
     char *token = NULL;

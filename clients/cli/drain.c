@@ -28,7 +28,7 @@ int cli_drain(int argc, char **argv)
     if (!a.go)
         return a.code;
     if (a.count)
-        return cli_usage("drain takes no '%s'", a.rest[0]);
+        return cli_usage("unexpected argument '%s'", a.rest[0]);
     struct http_reply r = http_do(&(struct http_call){ .method = "POST", .operations = true, .path = "/v1/drain" });
     bool fine = http_ok(&r);
     if (fine)

@@ -147,7 +147,7 @@ static int list(const struct verb *v, const struct queue_options *o, struct cli_
     bool headed = false;
     (void)v;
     if (a->count)
-        return cli_usage("list takes no '%s'; --prefix chooses by name", a->rest[0]);
+        return cli_usage("unexpected argument '%s'; --prefix selects by name", a->rest[0]);
     bool fine = http_each("queues", 1000, o->prefix,
                           o->json    ? print_json_line
                           : o->names ? print_name
@@ -376,9 +376,9 @@ int cli_queue(int argc, char **argv)
             return a.code;
         bool one_event = verbs[i].run == explain || verbs[i].run == cancel;
         if (a.count > 2 && one_event)
-            return cli_usage("one event at a time: what is '%s'?", a.rest[2]);
+            return cli_usage("unexpected argument '%s': give one event", a.rest[2]);
         if (a.count > 1 && !one_event && verbs[i].run != declare && verbs[i].run != list)
-            return cli_usage("one queue at a time: what is '%s'?", a.rest[1]);
+            return cli_usage("unexpected argument '%s': give one queue", a.rest[1]);
         return verbs[i].run(&verbs[i], &o, &a);
     }
     return cli_unknown("verb", argv[1], names, COUNT(verbs), "sluice queue --help");

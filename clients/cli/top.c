@@ -114,7 +114,7 @@ static void draw_screen(const struct top_options *o, const json_t *queues)
     screen_begin();
     draw_table(queues, rows, width);
     if (rows < count) {
-        snprintf(more, sizeof more, "... and %zu more; --prefix chooses", count - rows);
+        snprintf(more, sizeof more, "... and %zu more; --prefix selects", count - rows);
         queue_print_line(more, width);
     }
     printf("\033[J\033[%d;1H%.*s", height, width - 1, o->busy ? "q: end  b: by name" : "q: end  b: busiest first");
@@ -178,7 +178,7 @@ int cli_top(int argc, char **argv)
     if (!a.go)
         return a.code;
     if (a.count)
-        return cli_usage("top takes no '%s'; --prefix chooses queues by name", a.rest[0]);
+        return cli_usage("unexpected argument '%s'; --prefix selects queues by name", a.rest[0]);
     duration_parse(span_str(o.interval), &interval_ms);
     o.count = o.once ? 1 : o.count;
     bool screen = cli_draws(1) && !o.json && o.count != 1;

@@ -168,7 +168,7 @@ def test_top_shows_as_many_queues_as_the_screen_has_rows_for_and_as_much_of_each
     top = start("top", "--interval", "50ms", environment=dev, terminal=True)
     top.wait_for("q: end")
     fcntl.ioctl(top.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 8, 30, 0, 0))
-    top.wait_for("... and 3 more; --prefix ch")
+    top.wait_for("... and 3 more; --prefix se")
     top.wait_for("\033[8;1H")
     last = top.seen.rpartition("\033[8;1H")[0].rpartition("\033[H")[2].split("\r\n")  # the last that is whole
     assert [line.split()[0] for line in last if line.startswith("queue")] == ["queue0", "queue1", "queue2"]
