@@ -45,7 +45,7 @@
     X(deliver_parked)     /* deliver events of a key while one of it is unsettled */                                   \
     X(due_beside)         /* deliver a delayed event while a later event of its key is unsettled */                    \
     X(pass_spilled)       /* deliver events of a partition or key that lie behind what is spilled of it */             \
-    X(forget_spilled)     /* do not read what is spilled behind a key   once that is free */                           \
+    X(forget_spilled)     /* do not read what is spilled behind a key once that is free */                             \
     X(stand_still)        /* spill nothing, so that what stands still holds up the others */                           \
     X(await_room)         /* read what is spilled only where more may be looked at */                                  \
     X(transfer_undrained) /* hand a partition over while events of it are in flight */                                 \

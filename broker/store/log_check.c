@@ -1,5 +1,5 @@
-/* --check: what a start would say of the directory, and then every byte of it: a start reads only what it needs, and meets damage in
- * older segments no sooner than their events are wanted. */
+/* --check: reports what a start would report, and then reads every segment: a start reads only what it needs, and
+ * meets damage in older segments only when their events are wanted. */
 #include "broker/store/log_walk.h"
 
 #include "base/units.h"
@@ -22,7 +22,7 @@ struct check {
     void (*report)(void *context, const char *line);
     void *context;
     const struct log_names *names; /* or NULL */
-    struct log *log;               /* as a start would find it */
+    struct log *log;               /* as a start would read it */
     bool opens, whole;
     struct tally *tallies;
 };
@@ -93,7 +93,7 @@ static void check_damage(void *context, uint64_t segment, uint64_t from, uint64_
                 to);
 }
 
-/* The end of the log is in this segment: what lies behind its last whole group was torn off there. */
+/* Does the log end in this segment, or before it? Then what follows its last whole group is a torn tail. */
 static bool is_last(const struct check *c, uint64_t id)
 {
     const struct segment *last = segment_active(c->log);

@@ -1,9 +1,10 @@
-/* Checkpoints: where every live event is, and the core's state, as of one group. Recovery reads the newest and replays what was
- * written after it, so restart time depends on what is live and on one stretch of log, never on history.
+/* Checkpoints: where every live event is, and the core's state, as of one group. Recovery reads the checkpoint and
+ * replays what was logged after it. So the time of a restart depends on what is live and on the log since the
+ * checkpoint, not on history.
  *
- * A checkpoint also allows segments to be deleted: a settlement must be kept as long as a copy of its event can come back
- * (docs/log-format.md, Freeing). Once a durable checkpoint says that nothing in a segment is live, the segment is not needed any
- * more: neither its events nor its settlements, notes and moves, which the checkpoint has taken over.
+ * Segments are freed only by a checkpoint: a settlement must outlive every copy of its event (docs/log-format.md, Freeing).
+ * Once a durable checkpoint says that nothing in a segment is live, nothing in it is needed: not its events, and not
+ * its settlements, notes and moves, whose effect the checkpoint contains.
  *
  * File: magic, version, size, checksum (32 B), then varints; see put_all, and take_all in log_checkpoint_read.c. */
 #include "broker/store/log_parts.h"
@@ -21,7 +22,7 @@ static void put(struct buf *b, uint64_t value)
     b->size += (size_t)(wire_put_varint(at, value) - at);
 }
 
-/* Nothing in it is needed once a checkpoint is durable: that checkpoint names it no more. */
+/* Nothing in the segment is live: the next checkpoint does not name it and frees it. */
 static bool is_dead(const struct log *l, uint32_t i)
 {
     return i + 1 < l->segment_count && l->segments[i]->live_events == 0;
@@ -85,7 +86,7 @@ static void put_all(struct log *l, struct buf *b)
     for (const struct log_queue *q = l->queues; q; q = q->hh.next)
         put_queue(q, b);
     if (l->owner.snapshot)
-        l->owner.snapshot(l->owner.context, b); /* to the end */
+        l->owner.snapshot(l->owner.context, b); /* the rest of the file */
 }
 
 static void remember_dead(struct log *l)
@@ -98,12 +99,12 @@ static void remember_dead(struct log *l)
     }
 }
 
-/* A checkpoint may not name a place in the log that is not on disk. */
+/* A checkpoint may not name a place in the log that is not on disk, so the active segment is synced first. */
 static void sync_before(struct log *l)
 {
     char name[FILE_NAME_SIZE];
     if (l->synced == l->placed || l->config.sync == LOG_SYNC_GROUP)
-        return; /* or the commit's own sync comes first */
+        return; /* with LOG_SYNC_GROUP the commit's own sync comes first */
     segment_name(name, segment_active(l)->id);
     log_submit(l, FILE_SYNC, name, 0, l->placed, NULL, TAG_SYNC);
 }
@@ -144,8 +145,8 @@ void checkpoint_consider(struct log *l)
         checkpoint_start(l);
 }
 
-/* Where something waits to be placed what that waits for comes first: a disk that stands still asks for no turn. An orderly end has a
- * checkpoint of its own. */
+/* Not while anything waits for a place: that is the commit's turn, and asking for turns meanwhile would make the loop
+ * spin on a disk that stands still. An orderly end writes a checkpoint of its own. */
 static bool is_wanted(const struct log *l)
 {
     bool everything_is_placed = !l->open && !l->first_closed && !l->fresh;
@@ -168,7 +169,7 @@ mono_t checkpoint_due(const struct log *l)
 
 /* ------------------------------------------------------------------ done */
 
-/* A read on its way still names its segment. */
+/* Is the segment being read from? */
 static bool is_read(const struct log *l, uint64_t id)
 {
     return (l->loads && l->loads->segment && l->loads->segment->id == id) || (l->victim && l->victim->id == id);
@@ -183,20 +184,21 @@ static void free_segments(struct log *l)
         segment_recycle_or_remove(l, segment_find(l, id));
         segment_remove(l, id);
         l->info.freed_segments++;
-        l->no_room = false; /* try again to allocate */
+        l->no_room = false; /* so that an allocation is tried again */
         l->exhausted_since = MONO_NEVER;
     }
     l->freeing_count = 0;
 }
 
-/* No room for the checkpoint: give up a spare for it, or what would become one, if it frees a segment, which can become one, or carries
- * what has no place, or is the last. */
+/* There is no room for the checkpoint. Gives up a recyclable file for it, else a spare: but a spare only if the
+ * checkpoint frees a segment (which can become a spare), carries groups, or belongs to the orderly end. */
 static void starve(struct log *l, bool carries)
 {
     l->freeing_count = 0;
     l->checkpoint_again = mono_add_ms(l->now, LEAST_EVERY_MS);
-    l->since_checkpoint = l->config.segment_size;        /* still due */
-    l->final_checkpoint = l->stopping && l->spares == 0; /* an orderly end needs none: everything is in the log */
+    l->since_checkpoint = l->config.segment_size; /* still due */
+    /* Without a spare to give up the orderly end goes without a checkpoint: everything is in the log. */
+    l->final_checkpoint = l->stopping && l->spares == 0;
     if (!segment_remove_recyclable(l)) {
         if (l->spares == 0 || l->spare_pending || !(count_dead(l) || carries || l->stopping))
             return;

@@ -1,4 +1,4 @@
-/* The checkpoint as a start reads it: into an empty log, whose segments and queues it makes. */
+/* Reads a checkpoint into an empty log: makes its segments and queues. log_checkpoint.c writes it. */
 #include "broker/store/log_parts.h"
 
 #include "base/xalloc.h"
@@ -55,7 +55,8 @@ static void take_extent(struct log *l, struct log_queue *q, struct taking *t)
     q->extents[q->extent_count++] = x;
 }
 
-/* Everything was placed: what is settled lies within extents, and no extent is settled wholly. */
+/* Do the queue's parts agree? Everything was placed when the checkpoint was made, so settled sequences are within
+ * extents, and every extent has a live event. */
 static bool agrees(const struct log_queue *q)
 {
     uint64_t all = 0, within = 0, end = 0;

@@ -1,7 +1,7 @@
-/* Moving stragglers: when less than half of what lies in sealed segments is live, or events wait for room and nothing else gives any, the one
- * with the least live share is emptied, its live events written again as moved runs, each once for all queues that want it. It is
- * freed by the checkpoint after that. One part at a time, so that it never competes much with what clients wait for. Which segment,
- * and what of it: log_plan.c. */
+/* Compaction: when less than half of what is in sealed segments is live, or events wait for room and nothing else
+ * gives any, the segment with the least live bytes is emptied. Its live events are written again as moved runs, each
+ * once for all queues that want it; the next checkpoint frees the segment. One part is moved at a time, so that
+ * moving never competes much with what clients wait for. log_plan.c chooses the segment and measures it. */
 #include "broker/store/log_move.h"
 
 static void read_file(struct log *l, uint64_t offset, uint64_t size)
@@ -19,7 +19,7 @@ static void let_go(struct log *l)
     l->victim = NULL;
 }
 
-/* What came before it took its place. It is chosen again as any that rests, as long as events wait for room; else nobody misses any. */
+/* The moved part was carried instead of placed, so its events stay where they were. The segment may be chosen again. */
 void compact_give_up(struct log *l, uint64_t through)
 {
     if (!l->move_ticket || l->move_ticket > through)
@@ -34,7 +34,7 @@ static void damaged(struct log *l, const char *name, uint64_t offset)
     log_fail(l, "damaged record in", name, offset, "run sluice-broker --check on the data directory");
 }
 
-/* Whether it is worth it is decided once, when all of the table was looked at. */
+/* Decides once whether emptying the segment is worth it: when all of its table is measured. */
 static void measure(struct log *l)
 {
     bool bad = false, through = plan_measure(l->plan, &bad);
@@ -51,8 +51,9 @@ bool compact_goes_on(const struct log *l)
     return l->plan && !l->moving && !l->stopping && !plan_is_measured(l->plan);
 }
 
-/* Without it what was not begun would be in the way of others, of which less may be left. It is chosen again when there is a place. What was
- * begun has one, which is kept for it (room_is_reserved). */
+/* There is no place for what would be moved. A plan that was not begun is dropped then, because it would be in the
+ * way of segments of which less has to be moved; the segment may be chosen again once there is a place. A plan that
+ * was begun has its place reserved (room_is_reserved). */
 static bool lacks_place(const struct log *l)
 {
     return !plan_is_begun(l->plan) && !group_has_place(l, plan_rest(l->plan));
@@ -112,7 +113,7 @@ static void move_part(struct log *l, const struct file_op *op)
         }
     }
     if (l->move_ticket == 0)
-        l->moving = false; /* all of it was settled meanwhile */
+        l->moving = false; /* all of it was settled in the meantime */
 }
 
 void compact_read(struct log *l, struct file_op *op)

@@ -51,8 +51,9 @@ enum log_status segment_header_read(struct span bytes, struct segment_header *h)
 
 /* ------------------------------------------------------------------ groups
  *
- * A group has two keyed checksums. The check is over the header alone: a search through bytes that somebody chose rejects what only
- * looks like a header without reading as far as its size says. The chain is over all of it, and cannot be made without the key. */
+ * A group has two keyed checksums. The check covers the header alone: a search through bytes that a publisher chose
+ * can reject a forged header without reading as far as its size says. The chain covers the whole group, and cannot be
+ * made without the key. */
 
 size_t group_header_size(uint32_t version)
 {
@@ -83,7 +84,8 @@ static uint64_t chain_of(const uint8_t *header, struct span records, const struc
     return keyed(bytes, sizeof bytes, in);
 }
 
-/* Version 1: the header's first 24 bytes are hashed under the previous chain and the segment, the records under that. */
+/* Version 1: the header's first 24 bytes are hashed under the previous chain and the segment, the records under
+ * that. */
 static uint64_t old_chain_of(const uint8_t *header, struct span records, uint64_t segment, uint64_t previous)
 {
     uint64_t seed = XXH3_64bits_withSeed(header, 24, previous ^ (segment * UINT64_C(0x9e3779b97f4a7c15)));
@@ -155,7 +157,7 @@ static bool is_group(struct span bytes, const struct segment_header *in, struct 
     return in->version == 1 ? records_whole(records) : chain_of(bytes.data, records, in) == h->chain;
 }
 
-/* Where a header may begin; SIZE_MAX: nowhere. */
+/* The next offset at which a header may begin; SIZE_MAX: none. */
 static size_t next_magic(struct span bytes, size_t from)
 {
     static const uint8_t magic[4] = { 'S', 'L', 'G', 'P' };

@@ -1,6 +1,7 @@
-/* Reading backlog: for the queue's next live events, the runs' places (kept, or read from the sealed segment's table), then one read
- * that covers as many neighbouring runs as were asked for. Loads are worked off one after the other, each a few
- * reads: while one is read, the core still delivers what the one before brought. */
+/* Reading backlog. A load finds the places of the runs that hold the queue's next live events (they are known, or are
+ * read from the sealed segment's table first), then reads as many neighbouring runs as were asked for in one read.
+ * Loads are worked off one after the other, each with a few reads; meanwhile the core still delivers what the load
+ * before brought. */
 #include "broker/store/log_parts.h"
 
 #include "base/xalloc.h"
@@ -10,7 +11,7 @@
 #include <stdlib.h>
 
 #define EVENTS_AT_ONCE 16384u
-/* Runs farther apart than this are read apart: other queues' events lie between them. */
+/* Runs farther apart than this are not read together: other queues' events are between them. */
 #define GAP_MAX (64u << 10)
 
 static void add_load(struct log *l, struct load *d)
@@ -74,7 +75,7 @@ static void read_file(struct log *l, struct segment *s, uint64_t offset, uint64_
     log_submit(l, FILE_READ, name, offset, size, NULL, TAG_LOAD);
 }
 
-/* ------------------------------------------------------------------ which runs */
+/* ------------------------------------------------------------------ choosing runs */
 
 static void want_run(struct load *d, const struct table_entry *e)
 {
@@ -82,7 +83,7 @@ static void want_run(struct load *d, const struct table_entry *e)
     d->runs[d->run_count++] = *e;
 }
 
-/* The extent's first run that ends behind `sequence`. */
+/* Index of the extent's first run that ends behind `sequence`. */
 static uint32_t run_index(const struct extent *x, uint64_t sequence)
 {
     uint32_t low = 0, high = x->run_count;
@@ -129,7 +130,7 @@ static uint64_t first_live(struct log_queue *q, uint64_t from, struct extent **x
     }
 }
 
-/* A read may overtake the write before it: what is not written yet is not read. */
+/* A read may overtake the write before it, so what is not written yet must not be read. */
 static bool is_on_its_way(const struct extent *x)
 {
     const struct segment *s = x->segment;
@@ -143,8 +144,8 @@ static void lacks_events(struct log *l, const struct segment *s)
     log_fail(l, "the table lacks events in", name, s->table_at, "run sluice-broker --check on the data directory");
 }
 
-/* Begins the first load's next step, or finishes it when nothing is live from there on. False: what it wants is not written
- * yet. */
+/* Begins the first load's next step, or finishes the load when nothing is live from there on. False: what it wants is
+ * not written yet, or the log failed. */
 static bool begin(struct log *l, struct load *d)
 {
     struct log_queue *q = log_queue_of(l, d->queue, false);
@@ -186,7 +187,7 @@ void load_advance(struct log *l)
 
 /* ------------------------------------------------------------------ tables */
 
-/* Hands the entry to the queue's extents in this segment that it belongs to. */
+/* Adds the entry to those of the queue's extents in this segment that it overlaps. */
 static void take_entry(struct log_queue *q, const struct segment *s, const struct table_entry *e)
 {
     if ((uint64_t)e->offset + e->size > s->size)
@@ -205,7 +206,7 @@ static int by_sequence(const void *a, const void *b)
     return x->first < y->first ? -1 : x->first > y->first;
 }
 
-/* What the queue shares stands apart in a table from what it has alone. */
+/* A table lists shared runs apart from the others, so a queue's runs are not in order. */
 static void sort_runs(struct log_queue *q, const struct segment *s)
 {
     for (uint32_t i = 0; i < q->extent_count; i++) {
@@ -227,7 +228,7 @@ static bool take_table(struct log *l, struct load *d, struct span bytes)
     if (bytes.size != d->segment->table_size || record_next(&bytes, &r) != LOG_OK || !table_open(&r, &table))
         return false;
     if (!q)
-        return true; /* forgotten meanwhile */
+        return true; /* forgotten in the meantime */
     segment_forget_runs(q, d->segment);
     while ((status = table_next(&table, &item)) == LOG_OK) {
         if (table_entry_of(&cursor, &item, q->id, &e))
@@ -255,7 +256,8 @@ static void add_loaded(struct log *l, struct load *d, struct log_queue *q, const
     };
 }
 
-/* What was moved since the read began is taken, too: it is the same there and here, and what lies behind it must not come before it. */
+/* Takes the live events of one run. Events that were moved elsewhere since the read began are taken, too: the bytes
+ * are the same, and events behind them must not be delivered before them. */
 static bool take_run(struct log *l, struct load *d, struct log_queue *q, const struct table_entry *e, struct span bytes)
 {
     struct record r;
@@ -284,7 +286,7 @@ static bool take_runs(struct log *l, struct load *d, struct span bytes)
     return true;
 }
 
-/* The runs' places of sealed segments are kept only while reading goes on there. */
+/* Forgets the places of a sealed segment's runs, unless the next load will go on there. */
 static void drop_places_behind(struct log *l, struct load *d)
 {
     struct log_queue *q = log_queue_of(l, d->queue, false);
@@ -314,7 +316,7 @@ void load_done(struct log *l, struct file_op *op)
         if (fine && d->count)
             finish(l);
         else
-            d->state = LOAD_WAITS; /* everything in these runs was settled meanwhile: look on */
+            d->state = LOAD_WAITS; /* everything in these runs was settled in the meantime: look on */
     }
     if (!fine)
         log_fail(l, "damaged record in", op->name, op->offset,

@@ -1,7 +1,10 @@
-/* Which segment is emptied, and in what order. A segment is wanted until the last queue has settled the last event, and how much of it that
- * is cannot be told from counts where queues share runs: of ten queues nine may be through with all of it, or each with nine tenths.
- * So counts only say which segment to look at. Its table tells of every run who has it; what somebody wants is counted once there,
- * however many want it, and so is what moving it would write. Moving goes through the records by place, each for all its queues. */
+/* Which segment is emptied, and in which order its records are moved.
+ *
+ * A segment is wanted until the last queue has settled the last event in it. Where queues share runs, counts cannot
+ * tell how much of it is wanted: of ten queues nine may be through with all of the segment, or each of them with nine
+ * tenths of it. So counts only choose the segment to measure. Its table names the queues of every run; measuring it
+ * sums up the bytes that any queue wants, each once, and the bytes that moving them would write. Then the records are
+ * moved in the order of their offsets, each for all its queues. */
 #include "broker/store/log_move.h"
 
 #include "base/xalloc.h"
@@ -11,35 +14,36 @@
 #define PART_BYTES      (1u << 20)
 #define GAP_MAX         (64u << 10)
 #define IDLE_MS         1000
-#define MEASURE_AT_ONCE 16384u /* questions whether a queue wants a stretch: a few milliseconds */
-/* Of a record that is written for a part of a run, about: its head and its place in the table; for each queue in both. */
+#define MEASURE_AT_ONCE 16384u /* questions whether a queue wants a stretch, per turn: a few milliseconds */
+/* Roughly what a moved part of a run costs besides its events, in its record and in the table; and what each of its
+ * queues adds. */
 #define STRETCH_BYTES 40u
 #define WANTING_BYTES 12u
 
 struct place {
     uint32_t offset, size;
-    uint64_t takes; /* about, where it is moved to, with its share of a table */
+    uint64_t takes; /* roughly the bytes it takes where it is moved to, its share of the table included */
 };
 
 struct plan {
     struct segment *segment;
-    uint64_t id; /* its */
+    uint64_t id; /* the segment's */
     struct buf table;
     struct table_reader reader;
     struct live_filter live;
-    struct place *places; /* of records that somebody wants */
+    struct place *places; /* the records that some queue wants */
     uint32_t count, capacity;
-    uint32_t next,
-        part_end; /* of the part that is moved: the next record, behind its last; next also of a table that is counted */
-    uint64_t wanted, cost, events;
-    uint64_t rest; /* of what the places take, from `next` on */
+    uint32_t next;     /* index of the next record to move; while the active segment is measured: of its next run */
+    uint32_t part_end; /* index behind the last record of the part that is being moved */
+    uint64_t wanted, cost, events; /* measured so far: as the segment's measured_bytes, _cost and _events */
+    uint64_t rest;                 /* sum of `takes` of the places from `next` on */
     bool measured;
 };
 
-/* ------------------------------------------------------------------ which */
+/* ------------------------------------------------------------------ choosing a segment */
 
-/* Until it was looked at: its bytes by the share of its events that are live, but no more than these have. It may be full of settlements
- * and notes, which nobody wants any more. */
+/* Until the segment is measured: its bytes times the share of its events that are live, but no more bytes than these
+ * events have, because it may be full of settlements and notes, which are not moved. */
 uint64_t plan_wanted(const struct segment *s)
 {
     if (s->measured_events)
@@ -49,13 +53,14 @@ uint64_t plan_wanted(const struct segment *s)
     return own < share ? own : share;
 }
 
-/* What emptying it would give back: where there is no room that is all of its file, however early it was sealed, by a start say. */
+/* What emptying it would give back. Where there is no room that is its whole file, even if it was sealed early (a
+ * start does that). */
 static uint64_t taken_by(const struct log *l, const struct segment *s)
 {
     return l->no_room ? s->file_bytes : s->size;
 }
 
-/* Looked at once, it is worth another look when an eighth of that is gone. */
+/* A segment is worth measuring again when an eighth of the events that were live then are settled. */
 static bool has_changed(const struct segment *s)
 {
     return s->measured_events == 0 || s->live_events * 8 <= s->measured_events * 7;
@@ -67,7 +72,8 @@ static bool is_candidate(const struct log *l, const struct segment *s)
     return (has_changed(s) || may_go_on) && s->written == s->size && plan_wanted(s) * 2 < taken_by(l, s);
 }
 
-/* Is less than half of what is used beyond one segment live? Where there is no room: could there be a segment more? */
+/* Is less than half of what is used, beyond one segment, wanted? Where there is no room: could a whole segment be
+ * gained? */
 static bool is_wasteful(const struct log *l, uint32_t count)
 {
     uint64_t used = 0, live = 0;
@@ -99,13 +105,14 @@ static struct segment *choose_wasteful(const struct log *l)
 
 /* ------------------------------------------------------------------ when nothing else gives room */
 
-/* What moving it takes, as far as that is known. */
+/* What moving it would take, as far as that is known. */
 static uint64_t cost_of(const struct segment *s)
 {
     return has_changed(s) ? plan_wanted(s) : s->measured_cost;
 }
 
-/* Nothing of it was settled since: it will not be free by itself. Nor was it looked at in vain. */
+/* Nothing in it was settled since watch_all, so it will not become free by itself. Segments that were measured, found
+ * too costly and have not changed since are left out. */
 static bool is_idle(const struct segment *s)
 {
     bool in_vain = s->too_costly && !has_changed(s);
@@ -119,8 +126,9 @@ static void watch_all(struct log *l)
     l->exhausted_since = l->now;
 }
 
-/* Events wait for room, and for a while no segment was freed: what is wanted lies thin in segments that are more than half full of it, and
- * stays there. Of those that rest one is emptied, at most one in that time, if there is more room afterwards. */
+/* Events wait for room, and for IDLE_MS no segment was freed: what is wanted is spread over segments that are more
+ * than half full of it, and stays there. One of the idle segments is emptied, if that gains room; at most one every
+ * IDLE_MS. */
 static struct segment *choose_idle(struct log *l)
 {
     struct segment *least = NULL;
@@ -145,7 +153,7 @@ struct segment *plan_choose(struct log *l)
     return s ? s : choose_idle(l);
 }
 
-/* ------------------------------------------------------------------ looking */
+/* ------------------------------------------------------------------ measuring */
 
 static void add_place(struct plan *p, const struct table_entry *e, uint64_t takes)
 {
@@ -162,8 +170,8 @@ static size_t tabled(const struct stretches *s)
     return s->wanting_count == 1 ? table_growth(1, 0, 0) : table_growth(1, 1, s->wanting_count * WANTING_BYTES);
 }
 
-/* Returns how much work it was. Where each queue has settled others, a run falls into as many stretches as it has events, and each of
- * its queues is asked for each. */
+/* Measures one run. Returns how much work it was: where each queue has settled other events, a run falls into as many
+ * stretches as it has events, and each of its queues is asked about each of them. */
 static uint64_t measure_run(struct plan *p, const struct table_item *item)
 {
     const struct table_entry *e = &item->e;
@@ -194,7 +202,7 @@ bool plan_is_begun(const struct plan *p)
     return p->next > 0;
 }
 
-/* With the heads of groups. */
+/* With a margin for the headers of groups. */
 uint64_t plan_rest(const struct plan *p)
 {
     return p->rest ? p->rest + p->rest / 16 + GROUP_HEADER_SIZE : 0;
@@ -255,7 +263,7 @@ bool plan_is_measured(const struct plan *p)
     return p->measured;
 }
 
-/* Looked at, it is what it is: only the sum over all segments is estimated. */
+/* What this segment has was measured; only the sum over all segments is an estimate. */
 bool plan_pays(const struct plan *p)
 {
     const struct segment *s = p->segment;
@@ -266,7 +274,7 @@ bool plan_pays(const struct plan *p)
     return wasteful || (room_is_exhausted(l) && room_is_gained_by(l, s->measured_cost));
 }
 
-/* ------------------------------------------------------------------ counting what is not sealed */
+/* ------------------------------------------------------------------ measuring the active segment */
 
 void plan_stop_measuring_active(struct log *l)
 {
@@ -285,7 +293,7 @@ static struct plan *active_plan_of(struct log *l, struct segment *s)
     return l->active_plan;
 }
 
-/* What is settled meanwhile changes the sum a little, as it does what was looked at before. */
+/* May take several turns. What is settled in the meantime changes the sum a little, as it does after measuring. */
 bool plan_measure_active(struct log *l, struct segment *s, uint64_t *bytes)
 {
     struct plan *p = has_changed(s) ? active_plan_of(l, s) : NULL;

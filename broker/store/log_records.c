@@ -8,7 +8,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Counts and sizes in payloads are checked against what is there; this bounds what is multiplied. */
+/* Counts and sizes in payloads are checked against the bytes that are there; this bound keeps sums and products from
+ * overflowing. */
 #define COUNT_MAX (UINT64_C(1) << 53)
 
 size_t record_begin(struct buf *b, enum record_type type)

@@ -1,9 +1,9 @@
-/* Start-up: the checkpoint, then every group written after it, in order; the tail is cut where writing was torn off; the last segment
- * is sealed and a new one begun, so that what runs later never appends to what a crash left.
+/* Start-up: reads the checkpoint, then every group that was written after it, in order; cuts the tail where writing
+ * was torn off; seals the last segment and begins a new one, so that the log never appends to what a crash left.
  *
- * Torn or damaged? A group that was synced is whole. So a place that holds no valid group is the torn tail, unless some group, found
- * anywhere behind it, says that a number at or beyond the missing one was durable when it was written: then what is
- * missing was synced once, and was damaged since. That stops the start. */
+ * Torn or damaged? A group that was synced is whole. So a place without a valid group is the torn tail, unless some
+ * group anywhere behind it states that a number at or beyond the missing one was durable when it was written. Then
+ * what is missing was synced once and is damaged, which stops the start. */
 #include "broker/store/log_recover.h"
 #include "broker/store/log_parts.h"
 
@@ -41,7 +41,7 @@ static bool damaged(struct scan *c, uint64_t segment, uint64_t offset)
     return false;
 }
 
-/* Does any group at or behind `from` in the segment's bytes prove that the missing one was durable? */
+/* Does any group at or behind `from` in the segment's bytes prove that the missing group was durable? */
 static bool proves_durable(const struct scan *c, uint64_t segment, size_t from)
 {
     bool whole;
@@ -49,7 +49,7 @@ static bool proves_durable(const struct scan *c, uint64_t segment, size_t from)
     struct span bytes = buf_span(&c->bytes);
     struct segment_header in = log_header_in(c->log, bytes, segment, &whole);
     if (!whole && c->header.version == 1)
-        in.version = 1; /* it follows one of that version */
+        in.version = 1; /* it follows a segment of that version */
     for (size_t at = from; (at = group_search(bytes, at, &in, &h)) != SIZE_MAX; at++) {
         if (h.durable > c->at.number)
             return true;
@@ -88,7 +88,8 @@ static bool check_header(struct scan *c, uint64_t id, struct segment_header *h, 
     return true;
 }
 
-/* Where the checkpoint says that the log went on, the log says the same. An empty segment takes its number from there. */
+/* Does the log agree with the checkpoint where the checkpoint says that the log continues? An empty segment takes its
+ * number from the checkpoint. */
 static bool agrees(struct scan *c, const struct segment *s)
 {
     if (s->id != c->from.segment || c->at.offset < c->from.offset)
@@ -99,7 +100,7 @@ static bool agrees(struct scan *c, const struct segment *s)
     return c->at.chain == c->from.chain;
 }
 
-/* Reads one segment's groups. *more: it is sealed, the next one follows. */
+/* Reads one segment's groups. *more: it is sealed, so the next segment follows. */
 static bool scan_segment(struct scan *c, struct segment *s, bool *more)
 {
     struct group_header h;
@@ -141,7 +142,7 @@ static bool begin_segment(struct scan *c, uint64_t id, struct segment **out, boo
     if (!recover_read(c, id) || !check_header(c, id, &h, &whole))
         return false;
     struct segment *s = segment_find(c->log, id);
-    if (id == c->from.segment && s) { /* the checkpoint's active segment is scanned from its start for its table */
+    if (id == c->from.segment && s) { /* scanned from its start, to rebuild its table */
         if (!whole)
             return damaged(c, id, 0);
         c->at.chain = h.chain;
@@ -158,7 +159,7 @@ static bool begin_segment(struct scan *c, uint64_t id, struct segment **out, boo
     return true;
 }
 
-/* Segments are freed only by a checkpoint: where the first is gone, there was one. */
+/* Only a checkpoint frees segments: if the first segment is gone, there was a checkpoint. */
 static bool lacks_checkpoint(struct scan *c)
 {
     struct segment_header h;
@@ -191,7 +192,8 @@ static bool reached_checkpoint(struct scan *c)
     return damaged(c, c->at.segment ? c->at.segment : c->from.segment, c->at.offset);
 }
 
-/* The first segment's header is synced before anything is written behind it: that may be torn, but not with something behind it. */
+/* A segment's header is synced before anything is written behind it. So the first segment's header may be torn, but
+ * not with something behind it. */
 static bool holds_more_than_a_header(const struct scan *c)
 {
     for (size_t i = SEGMENT_HEADER_SIZE; i < c->bytes.size; i++) {
@@ -201,13 +203,12 @@ static bool holds_more_than_a_header(const struct scan *c)
     return false;
 }
 
-/* Every group there is. *end: index of the segment in which it ends; count when there is none. */
+/* Scans all groups. *end: index of the segment in which the log ends; c->count: there is none. */
 static bool scan_all(struct scan *c, size_t *end)
 {
     size_t i = first_index(c);
     *end = c->count;
-    assert(c->from.segment == 0 ||
-           (i < c->count && c->ids[i] == c->from.segment)); /* it is among those that are all there */
+    assert(c->from.segment == 0 || (i < c->count && c->ids[i] == c->from.segment)); /* all_there checked it */
     for (bool more = true, blank; more && i < c->count; i++) {
         struct segment *s = NULL;
         if (!begin_segment(c, c->ids[i], &s, &blank))
@@ -249,8 +250,8 @@ static void find_short(void *context, const char *name, uint64_t size)
             name, size, s->size);
 }
 
-/* One that is larger than segments are now counts as one of these: else a budget that suits them is passed by it alone, and there would be
- * no spare into which it could be emptied. */
+/* A file that is larger than segments are now counts as one of these. Otherwise it alone could exceed a budget that
+ * is made for the smaller ones, and there would be no spare into which it could be emptied. */
 static void take_size(void *context, const char *name, uint64_t size)
 {
     struct log *l = context;
@@ -292,8 +293,8 @@ static bool recover(struct log *l, const struct log_replay *replay, bool read_on
     fine = fine && all_there(&c) && !lacks_checkpoint(&c) && scan_all(&c, &end);
     l->files->ops->list(l->files, take_size, l);
     fine = fine && (read_only || recover_get_ready(&c));
-    if (l->since_checkpoint)
-        l->since_checkpoint += l->config.segment_size; /* so that the next start has nothing to replay again */
+    if (l->since_checkpoint) /* a checkpoint is due at once, so that the next start need not replay this again */
+        l->since_checkpoint += l->config.segment_size;
     free(c.ids);
     buf_free(&c.bytes);
     return fine;

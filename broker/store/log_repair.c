@@ -1,11 +1,16 @@
-/* --repair: a new log from every whole record of a damaged one.
+/* --repair: makes a new log from every whole record of a damaged one.
  *
- * With a checkpoint: what was live then is written anew, then the checkpoint (the core's state is copied as it is), then
- * what was logged after it, record by record. Live events whose record is not whole anywhere get an empty one in their place, which
- * is dropped at the end: so the core's books, which count them, stay exact. Without a checkpoint there is only the second
- * part, over all segments; what was moved is put where it belongs then. Files that are not the log's are copied.
+ * With a checkpoint, in this order:
  *
- * The new log is written by the log's own code, over files that do everything at once. */
+ *   1. what was live then is written anew (log_repair_copy.c). A live event that is in no whole record gets an empty
+ *      event in its place, which is dropped at the end: the core's ledger counts it, and stays exact;
+ *   2. the checkpoint is written, with the core's state copied as it is;
+ *   3. what was logged after it is written again, record by record (log_repair_replay.c).
+ *
+ * Without a checkpoint there is only the third step, over all segments; moved runs are put in their place among their
+ * queue's events. Files that are not the log's are copied.
+ *
+ * The new log is written by the log's own code, over files that execute every operation at once (log_repair_new.c). */
 #include "broker/store/log_repair.h"
 
 #include <inttypes.h>
@@ -67,7 +72,7 @@ static bool open_old(struct repair *r, const struct log_config *config, struct e
     return false;
 }
 
-/* When it is damaged, everything is replayed, as far as it is there. */
+/* True without a usable checkpoint, too: then everything that is there will be replayed. */
 static bool read_checkpoint(struct repair *r, const struct log_config *config)
 {
     struct error e;

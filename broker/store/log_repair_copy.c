@@ -1,6 +1,7 @@
-/* --repair: what was live as of the checkpoint. The new log knows these events from the start, without a place; every whole record of the
- * old one that has some of them gives them theirs, as moving does where a segment is emptied: once, for all queues that want
- * them. Live events that are in none get an empty one in their place, so that the core's books, which count them, stay exact. */
+/* --repair: what was live as of the checkpoint. The new log knows these events from the start, without a place. Every
+ * whole record of the old log that has some of them is copied, as compaction does: once for all queues that want the
+ * events. A live event that is in no whole record gets an empty event in its place, so that the core's ledger, which
+ * counts it, stays exact. */
 #include "broker/store/log_repair.h"
 
 #include "base/xalloc.h"
@@ -10,7 +11,7 @@
 
 #define LOST_AT_ONCE 1024u
 
-/* ------------------------------------------------------------------ what is wanted */
+/* ------------------------------------------------------------------ wanted events */
 
 static void add_unplaced(struct repair *r, struct log_queue *q, uint64_t first, uint64_t end, uint64_t bytes)
 {
@@ -51,7 +52,7 @@ void repair_want(struct repair *r)
         want_queue(r, q);
 }
 
-/* ------------------------------------------------------------------ what is found */
+/* ------------------------------------------------------------------ events that are found */
 
 static struct repair_queue *find_queue(const struct repair *r, uint32_t id)
 {
@@ -108,7 +109,7 @@ void repair_copy_record(void *context, uint64_t segment, uint64_t group, uint64_
     }
 }
 
-/* ------------------------------------------------------------------ what is lost */
+/* ------------------------------------------------------------------ events that are lost */
 
 static void put_empty(struct repair *r, uint32_t queue, uint64_t first, uint64_t count)
 {
@@ -141,7 +142,8 @@ static void put_state(void *context, struct buf *out)
     buf_add(out, r->state.data, r->state.size);
 }
 
-/* Without it nothing of what was copied would be there. A log that runs waits for room; this one has all that it will get. */
+/* Without the checkpoint nothing that was copied would count. A running log would wait for room; here no room will
+ * ever be freed, so a checkpoint that was not written is an error. */
 static bool write_checkpoint(struct repair *r)
 {
     uint64_t before = r->new->info.checkpoints;

@@ -1,4 +1,4 @@
-/* --repair: the new log. It is written by the log's own code, over files that do everything at once. */
+/* --repair: the new log. It is written by the log's own code, over files that execute every operation at once. */
 #include "broker/store/log_repair.h"
 
 #include "base/xalloc.h"
@@ -173,7 +173,7 @@ bool repair_append_part(struct repair *r, const struct run_record *run, uint64_t
     return repair_pump_sometimes(r, run->bytes);
 }
 
-/* The one that has the note comes first. */
+/* The target that has the note comes first, as share() wants it. */
 static struct store_target *targets_for(const struct shared_record *run)
 {
     struct store_target *targets = xcalloc(run->target_count, sizeof *targets);
@@ -209,7 +209,7 @@ bool repair_share(struct repair *r, const struct shared_record *run)
     return fine && repair_pump_sometimes(r, run->bytes);
 }
 
-/* What was lost with an event does not count any more, whatever its settlement says. */
+/* A lost event is settled with the bytes that the new log counts for it, whatever its settlement says. */
 void repair_settle_one(struct repair *r, struct repair_queue *k, uint64_t sequence, uint64_t bytes,
                        enum store_cause cause)
 {
@@ -235,7 +235,7 @@ bool repair_open_new(struct repair *r, const struct log_config *config)
         return false;
     }
     r->new = log_self(s);
-    r->new->stopping = true;      /* nothing is moved */
-    r->new->checkpointing = true; /* nor checkpointed before its time */
+    r->new->stopping = true;      /* no compaction */
+    r->new->checkpointing = true; /* no checkpoint before its time */
     return true;
 }

@@ -13,7 +13,7 @@ static void report_gap(struct repair *r, const struct repair_queue *k, uint64_t 
                       k->next, first - 1);
 }
 
-/* What of the run is before `end`, and not there yet. */
+/* Appends those of the run's events that are before `end` and not in the new log yet. */
 static void put_run(struct repair *r, struct repair_queue *k, const struct run_record *run, uint64_t end)
 {
     uint64_t first = run->first > k->next ? run->first : k->next;
@@ -23,10 +23,11 @@ static void put_run(struct repair *r, struct repair_queue *k, const struct run_r
     repair_append_part(r, run, first, end, run->note);
 }
 
-/* ------------------------------------------------------------------ what was moved
+/* ------------------------------------------------------------------ moved runs
  *
- * Without a checkpoint it is met behind later events, and a queue's events are written in order. So a walk notes where it is, and
- * what of it belongs before a run is read from there when that is replayed. */
+ * Without a checkpoint they are met behind later events of their queue, but a queue's events must be written in
+ * order. So a first walk collects where the moved runs are. When a run is replayed, the moved events that belong
+ * before it are read from there first. */
 
 void repair_note_moved(void *context, uint64_t segment, uint64_t group, uint64_t offset, const struct record *rec)
 {
@@ -76,7 +77,8 @@ static int by_sequence(const void *a, const void *b)
     return x->first < y->first ? -1 : x->first > y->first;
 }
 
-/* One that reaches beyond it stays, for its rest. */
+/* Appends the moved events before the sequence `before`. A moved run that reaches beyond it stays in the list, for
+ * its rest. */
 static void take_moved_before(struct repair *r, struct repair_queue *k, uint64_t before)
 {
     if (!k->sorted && k->moved_count)
@@ -105,7 +107,7 @@ static bool is_new_to_all(struct repair *r, const struct shared_record *s)
     return new;
 }
 
-/* Shared again, unless some queue has a part of it. */
+/* Writes it as a shared run again, unless some queue has a part of it already or it was moved. */
 static void replay_shared(struct repair *r, const struct shared_record *s)
 {
     struct target_reader targets = targets_open(s->targets, s->target_count, 0);
@@ -124,7 +126,8 @@ static void replay_shared(struct repair *r, const struct shared_record *s)
         repair_share(r, s);
 }
 
-/* What was moved the checkpoint has, where there is one. */
+/* With a checkpoint, moved runs are skipped: log_repair_copy.c copied their events, or the record that accepted them
+ * is after the checkpoint, too. */
 static void replay_events(struct repair *r, const struct record *rec)
 {
     struct shared_record s;
@@ -148,7 +151,7 @@ static bool replay_settled(struct repair *r, const struct record *rec)
                 repair_settle_one(r, k, first, share, range.cause);
         }
     }
-    r->new->base.ops->settled_ticket(&r->new->base); /* keeps its place among the records */
+    r->new->base.ops->settled_ticket(&r->new->base); /* so that the settlements keep their place among the records */
     return repair_pump_sometimes(r, rec->payload.size);
 }
 

@@ -1,4 +1,4 @@
-/* Start-up: the records of one group after the other, into the log's state and to the core. */
+/* Start-up: applies the records of one group after the other to the log's state, and tells the core. */
 #include "broker/store/log_recover.h"
 
 #include "base/mutation.h"
@@ -64,13 +64,13 @@ static bool apply_events(struct scan *c, struct segment *s, const struct record 
     place.queue = run.queue;
     place.first = run.first;
     place.count = (uint32_t)run.count;
-    segment_add_run(s, &place); /* known or not: its table names every run */
+    segment_add_run(s, &place); /* known or not: the segment's table names every run */
     if (!known)
         apply_run(c, s, &run, &place, r->type == RECORD_MOVED, false);
     return true;
 }
 
-/* Each queue's part of it, as if it stood there alone. */
+/* Applies each queue's part, as if it were a run of its own. */
 static bool apply_shared(struct scan *c, struct segment *s, const struct record *r, struct table_entry place,
                          bool known)
 {

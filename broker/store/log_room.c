@@ -126,14 +126,14 @@ bool room_is_reserved(const struct log *l)
     return too_many || !active_holds(l, (moves ? moves : first) + still_to_move(l));
 }
 
-/* The last spare is taken only if it is sure to be given back, or for newly accepted events, which have been promised
- * a place:
+/* The last spare is for newly accepted events, which were promised a place. Otherwise it is taken only where a segment
+ * is sure to be freed for it, and none has to be kept for a checkpoint:
  *
- *   the active segment has nothing live  it is freed by the next checkpoint;
- *   moved events wait                    and all that is left of their segment fits into the spare, so that segment is freed.
+ *   - nothing in the active segment is live, so the next checkpoint frees it;
+ *   - moved events wait, and all that is left of their segment fits into the spare.
  *
- * l->no_room is not asked: that there was room a moment ago may only mean that a checkpoint gave back the room of
- * this very spare. Whether there is another segment shows when it is there. */
+ * l->no_room is not asked: that there was room a moment ago may only mean that a checkpoint gave back the room of this
+ * very spare. Whether another one can be had shows when it is there. */
 bool room_may_take_spare(const struct log *l)
 {
     if (l->spares > 1 || carry_is_barred(l))

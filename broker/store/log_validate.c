@@ -1,4 +1,4 @@
-/* What always holds between the log's counts and what they count. */
+/* The log's invariants: its counts against what they count. */
 #include "broker/store/log_parts.h"
 
 #include <stdio.h>
@@ -38,7 +38,7 @@ static void check_extents(const struct log *l, const struct log_queue *q)
     hold(end <= q->placed_end, "an extent ends behind everything placed, queue", q->id, end, q->placed_end);
 }
 
-/* Settled sequences are remembered within extents, and of events that have no place yet; nowhere else. */
+/* Settled sequences are remembered within extents, and for events that have no place yet; nowhere else. */
 static void check_settled(const struct log_queue *q)
 {
     uint64_t within = 0, all = 0;
@@ -140,7 +140,7 @@ static void check_groups(const struct log *l)
     equal("the next group's number", 0, number + 1, l->next_number);
 }
 
-/* Events were let in, so there is a place for them, behind what comes before them. */
+/* Admitted events have a place, behind the groups that come before them. */
 static void check_room(const struct log *l)
 {
     const struct segment *s = segment_active(l);
@@ -158,7 +158,7 @@ void log_validate(const struct store *s)
 {
     const struct log *l = (const struct log *)(const void *)s;
     if (l->failed)
-        return; /* what was under way stays where it was */
+        return; /* what was under way then is never completed */
     for (const struct log_queue *q = l->queues; q; q = q->hh.next) {
         check_extents(l, q);
         check_settled(q);

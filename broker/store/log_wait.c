@@ -24,8 +24,7 @@ void log_may_wait(struct store *store, bool may)
 
 bool wait_pays(const struct log *l, uint64_t bytes)
 {
-    bool small =
-        l->config.sync == LOG_SYNC_GROUP && bytes <= SMALL_BYTES; /* with other settings a sync covers many commits */
+    bool small = l->config.sync == LOG_SYNC_GROUP && bytes <= SMALL_BYTES; /* else a sync covers many commits */
     return small && l->may_wait && l->quick_syncs >= QUICK_ROW;
 }
 

@@ -61,7 +61,8 @@ static int read_at_once(struct files *files, const char *name, uint64_t size, st
     return why;
 }
 
-/* Up to `end`, within the file: a file system may not count as data the zeros with which something ends that was written. */
+/* Adds zeros up to `end`, but not beyond the file: a file system may not count trailing zeros that were written as
+ * data. */
 static void add_zeros(struct buf *b, uint64_t end, uint64_t size)
 {
     size_t more = (size_t)(end < size ? end : size) - b->size;
@@ -78,7 +79,7 @@ int walk_read_segment(struct files *files, const char *name, struct buf *out)
     why = why ? why : read_at_once(files, name, data, out);
     if (why || out->size == 0)
         return why;
-    add_zeros(out, out->size + SEGMENT_HEADER_SIZE, size); /* a header, of either kind */
+    add_zeros(out, out->size + SEGMENT_HEADER_SIZE, size); /* room for a header, a segment's or a group's */
     add_zeros(out, group_reach(buf_span(out)), size);
     return 0;
 }
@@ -115,7 +116,7 @@ static void take_group(struct place *p, const struct group_header *h)
     p->chain = h->chain;
 }
 
-/* To the next whole group behind damage; false: there is none. */
+/* Goes to the next whole group behind damage; false: there is none. */
 static bool find_next(struct place *p, struct group_header *h)
 {
     size_t next = group_search(p->bytes, p->at, &p->in, h);
