@@ -1,5 +1,5 @@
-/* One operation on the disk. A new file and new content are made ready under another name, synced, and then renamed: a
- * crash leaves either the whole of it or nothing but a leftover that the next start sweeps. */
+/* Carries out one operation. A new file, or new content, is prepared in a temporary file, synced and then renamed, so
+ * a crash leaves either all of it or a temporary file that the next start removes. */
 #include "broker/disk/files_priv.h"
 
 #include "base/xalloc.h"
@@ -29,7 +29,7 @@ static int sync_data(int fd)
     return 0;
 }
 
-/* Everything, the size and what was allocated included. */
+/* Everything: data, size and allocation. */
 static int sync_whole(int fd)
 {
     while (fsync(fd) != 0)
@@ -78,8 +78,8 @@ static int write_zeros(int fd, uint64_t size)
     return error;
 }
 
-/* posix_fallocate, but for file systems that cannot: the C library would write one byte a block, which is slower than
- * writing all of it and no more certain. */
+/* Like posix_fallocate, except on file systems that cannot allocate: there the C library would write one byte per
+ * block, which is slower than writing all of it and no more reliable. */
 static int allocate(int fd, uint64_t size)
 {
     if (size > INT64_MAX)
@@ -102,7 +102,7 @@ static int remove_name(struct directory *d, const char *name)
     return unlinkat(d->fd, name, 0) != 0 && errno != ENOENT ? errno : 0;
 }
 
-/* Makes the new file under `aside`, or leaves nothing. */
+/* Makes the new file under the temporary name, or leaves nothing. */
 static int prepare(struct directory *d, const struct file_op *op, const char *temp)
 {
     int fd = openat(d->fd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
@@ -111,7 +111,7 @@ static int prepare(struct directory *d, const struct file_op *op, const char *te
     int error = fill(fd, op), closed = file_close(fd);
     error = error ? error : closed;
     if (error && remove_name(d, temp) != 0)
-        return EIO; /* what is left takes room that nobody counts */
+        return EIO; /* the file that is left takes room that nobody accounts for */
     return error;
 }
 
@@ -126,7 +126,8 @@ static int put_in_place(struct directory *d, const struct file_op *op)
         error = errno;
         return remove_name(d, temp) != 0 ? EIO : error;
     }
-    /* Which of the two is there after a crash is not known now: that is no mere lack of space, whatever it is called. */
+    /* On failure it is unknown whether the old or the new file is there after a crash. So it is EIO even if the cause
+     * was a lack of space. */
     return handles_drop(&d->handles, op->name) != 0 || sync_whole(d->fd) != 0 ? EIO : 0;
 }
 
@@ -145,10 +146,10 @@ static int remove_file(struct directory *d, const struct file_op *op)
         error = remove_name(d, op->name);
     if (error)
         return error;
-    return sync_whole(d->fd) != 0 ? EIO : 0; /* as in put_in_place: the file is gone, and may be back after a crash */
+    return sync_whole(d->fd) != 0 ? EIO : 0; /* as in put_in_place: the file is gone, but may be back after a crash */
 }
 
-/* Readers that have it open go on reading it; whoever asks for a name gets what has it now. */
+/* Reads under way go on reading the renamed file; later ones get whatever has the name then. */
 static int rename_file(struct directory *d, const struct file_op *op)
 {
     struct stat st;
@@ -194,7 +195,8 @@ int file_read(struct directory *d, const char *name, uint64_t offset, void *to, 
     return error ? error : given;
 }
 
-/* What was allocated and never written is no data to a file system that knows the difference; -1: this one does not. */
+/* The end of the file's last data: file systems that support it do not count space that was allocated and never
+ * written as data. -1: this one does not support it. */
 static off_t data_end(int fd)
 {
     off_t at = 0, from;
@@ -205,7 +207,7 @@ static off_t data_end(int fd)
     return errno == ENXIO ? at : -1;
 }
 
-/* Synced before, because file systems have taken for a hole what was written and was not on disk yet. */
+/* Syncs first, because some file systems reported data that was not on disk yet as a hole. */
 static int extent_of(int fd, bool read_only, uint64_t *data, uint64_t *size)
 {
     struct stat st;

@@ -1,3 +1,4 @@
+/* Open files, kept and shared by both threads. */
 #include "broker/disk/files_priv.h"
 
 #include "base/xalloc.h"
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* So many stay open; more only while each of them is in use or holds writes that were not synced. */
+/* How many files stay open; more only if all of them are in use or have unsynced writes. */
 #define MOST_IDLE 16u
 
 void handles_init(struct handles *h, int dir, bool read_only)
@@ -19,7 +20,7 @@ void handles_init(struct handles *h, int dir, bool read_only)
     h->flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW;
 }
 
-/* After EINTR the descriptor is closed all the same. */
+/* After EINTR the descriptor is closed, too (Linux). */
 int file_close(int fd)
 {
     return close(fd) != 0 && errno != EINTR ? errno : 0;
@@ -44,7 +45,7 @@ static struct handle **find(struct handles *h, const char *name)
     return at;
 }
 
-/* Closes the one that was not used for longest. */
+/* Closes the least recently used idle file, if there are too many. */
 static int make_room(struct handles *h)
 {
     struct handle **oldest = NULL;
@@ -79,7 +80,7 @@ static void move_to_front(struct handles *h, struct handle **at)
     h->list = one;
 }
 
-/* Opens under the mutex: otherwise a file that is replaced just then could be kept under a name that it lost. */
+/* Opens under the mutex: otherwise a file that is replaced at that moment could be kept under a name that it lost. */
 int handles_take(struct handles *h, const char *name, struct handle **out)
 {
     pthread_mutex_lock(&h->mutex);

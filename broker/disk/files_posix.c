@@ -1,4 +1,4 @@
-/* A directory of a real file system. This file opens, locks and lists it; see files_priv.h for the rest. */
+/* A directory of a real file system: opens, locks and lists it. files_priv.h says where the rest is. */
 #include "broker/disk/files_priv.h"
 
 #include "base/log.h"
@@ -21,7 +21,7 @@ struct posix_files {
     struct files base;
     struct directory directory;
     struct workers workers;
-    int lock; /* -1: read_only */
+    int lock; /* descriptor of the lock file; -1: read_only */
 };
 
 static struct posix_files *self(const struct files *f)
@@ -61,8 +61,10 @@ static int open_directory(const char *path, bool read_only, struct error *e)
     return dir;
 }
 
-/* ---- the lock. Its file stays, so that nobody locks one that no name leads to; the kernel drops the lock with the
- * process. */
+/* ---- the lock
+ *
+ * The lock file is never removed: otherwise somebody could lock a file that has no name any more. The kernel drops
+ * the lock with the process. */
 
 static void set_lock_held_error(int lock, const char *path, struct error *e)
 {
@@ -91,7 +93,7 @@ static int take_lock(int dir, const char *path, struct error *e)
         return -1;
     }
     if (flock(lock, LOCK_EX | LOCK_NB) == 0) {
-        if (!write_pid(lock)) /* on a full disk, too, what is there can be taken out */
+        if (!write_pid(lock)) /* only a warning: a broker must start on a full disk, so that events can be consumed */
             log_write(LOG_WARN, "store", "cannot write the process id into %s/" FILE_LOCK ": %s", path,
                       strerror(errno));
         return lock;
@@ -147,7 +149,7 @@ static int each_entry(int dir, DIR *entries, void (*visit)(void *context, const 
     }
 }
 
-/* A descriptor of its own: reading moves the descriptor's position. */
+/* Uses a descriptor of its own, because reading the directory moves the descriptor's position. */
 static DIR *open_entries(int dir)
 {
     int own = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -171,7 +173,7 @@ static int list(struct files *f, void (*visit)(void *context, const char *name, 
     return error;
 }
 
-/* Removes what a crash left half made. */
+/* Removes temporary files that a crash left. */
 static int sweep(int dir)
 {
     DIR *entries = open_entries(dir);
@@ -211,7 +213,7 @@ static uint64_t room(const struct files *f)
 {
     struct statvfs st;
     if (fstatvfs(self(f)->directory.fd, &st) != 0)
-        return 0; /* nothing is known to be free */
+        return 0; /* unknown: assume that nothing is free */
     uint64_t bytes;
     return __builtin_mul_overflow((uint64_t)st.f_bavail, (uint64_t)st.f_frsize, &bytes) ? UINT64_MAX : bytes;
 }
@@ -236,7 +238,7 @@ static void close_files(struct files *f)
     struct posix_files *p = self(f);
     workers_free(&p->workers);
     int error = handles_close(&p->directory.handles);
-    if (error) /* what was promised was synced before; this is for what was not */
+    if (error) /* what was confirmed was synced before; this concerns only what was not */
         log_write(LOG_ERROR, "store", "closing the log's files: %s", strerror(error));
     if (p->lock >= 0) {
         if (ftruncate(p->lock, 0) != 0)

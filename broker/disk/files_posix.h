@@ -1,15 +1,16 @@
-/* The log's files in a real directory: what broker/store/files.h asks for, carried out by two threads, one for changes, in order, and
- * one for reads. */
+/* The seam broker/store/files.h over a real directory. Two threads carry out what is submitted: one changes, in
+ * order, the other reads. */
 #ifndef SLUICE_BROKER_FILES_POSIX_H
 #define SLUICE_BROKER_FILES_POSIX_H
 
 #include "broker/store/files.h"
 
-/* The directory `path` (made when it is missing, unless `read_only`), held under a lock file ("lock") so that a second broker is
- * kept out; NULL with a sentence when it cannot be had. Starts two threads with the first submit. `read_only` takes no lock,
- * refuses changes with EROFS, and is for --check. */
+/* Opens the directory `path`, which is made when it is missing, and locks it (file "lock") so that a second broker
+ * cannot use it. NULL with an error when that fails. Each thread starts with the first operation for it.
+ *
+ * `read_only`, for --check and --repair's source: makes no directory, takes no lock, and refuses changes with EROFS. */
 struct files *files_posix_open(const char *path, bool read_only, struct error *e);
-/* False with a sentence while somebody holds it: what is read of it then is of no one moment. */
+/* False with an error while a broker holds the directory: what is read then may mix states of different moments. */
 bool files_posix_is_free(const char *path, struct error *e);
 
 #endif

@@ -1,8 +1,9 @@
-/* One thread for changes, one for reads, each with a queue of its own; what is done comes together in one list. The
- * threads take operations one by one: the log batches, so that there are few.
+/* One thread for changes and one for reads, each with its own queue of operations; completed operations go into one
+ * common list. The threads take operations one by one: the log batches, so there are few.
  *
- * A write whose sync comes next is told together with it: nobody can do anything with a write before its sync, and
- * waking the loop in between takes the processor from the sync. The submitter may wait for the two instead: then it does them itself. */
+ * A write that is followed by its sync is reported together with it: a write is of no use to anybody before its sync,
+ * and waking the loop in between would take the processor from the sync. Or the submitter waits for the two
+ * (file_op.wait): then it carries them out itself. */
 #include "broker/disk/files_priv.h"
 
 #include "base/clock.h"
@@ -32,9 +33,9 @@ static struct file_op *pop(struct file_op **first)
     return op;
 }
 
-/* ---- what is done */
+/* ---- completed operations */
 
-/* The event's count is 1 while something is done and 0 otherwise, so neither call can fail. */
+/* The eventfd's count is 1 while there are completed operations and 0 otherwise, so neither call can fail. */
 static void raise_event(int event)
 {
     uint64_t one = 1;
@@ -51,7 +52,7 @@ static void clear_event(int event)
     (void)n;
 }
 
-/* Tells of these, linked in the order in which they were done. */
+/* Reports completed operations, linked in the order of completion. */
 static void finish(struct workers *w, struct file_op *ops)
 {
     pthread_mutex_lock(&w->mutex);
@@ -90,7 +91,8 @@ static bool belong_together(const struct file_op *op, const struct file_op *next
     return op->kind == FILE_WRITE && next && next->kind == FILE_SYNC;
 }
 
-/* The next operation, with its sync behind it when it is a write that has one; NULL: there will be none. */
+/* Waits for the next operation; a write comes with its sync linked behind it, if that is there. NULL: the worker is
+ * stopped. */
 static struct file_op *next(struct worker *w)
 {
     pthread_mutex_lock(&w->mutex);
@@ -122,8 +124,9 @@ static void *work(void *argument)
     return NULL;
 }
 
-/* Signals are for the thread that waits for them. And whoever submits first may be kept on one processor just then (base/same_cpu.h),
- * which is not for this one to inherit. */
+/* Starts the thread with all signals blocked: another thread waits for them. And with the CPUs that were allowed at
+ * the start: the submitter may be restricted to one at the moment (base/same_cpu.h), which the thread must not
+ * inherit. */
 static int start(struct worker *w)
 {
     sigset_t all, before;
@@ -169,14 +172,15 @@ int workers_init(struct workers *w, struct directory *d)
     if (w->event < 0)
         return errno;
     if (sched_getaffinity(0, sizeof w->allowed, &w->allowed) != 0)
-        CPU_ZERO(&w->allowed); /* which nobody can be given */
+        CPU_ZERO(&w->allowed); /* unknown: pthread_setaffinity_np will refuse the empty set */
     pthread_mutex_init(&w->mutex, NULL);
     worker_init(&w->changes, w, "log-changes");
     worker_init(&w->reads, w, "log-reads");
     return 0;
 }
 
-/* False: the thread has something to do, or is to do it with this. */
+/* Carries out a sync, and the write queued right before it, on the submitting thread. False: the worker is busy or
+ * has other work queued. */
 static bool is_done_here(struct worker *by, struct file_op *sync)
 {
     pthread_mutex_lock(&by->mutex);
@@ -203,7 +207,7 @@ void workers_submit(struct workers *w, struct file_op *op)
     op->error = by->started ? 0 : start(by);
     if (op->error) {
         if (by == &w->changes)
-            atomic_store(&w->directory->broken, true); /* later ones would overtake it */
+            atomic_store(&w->directory->broken, true); /* a later change must not overtake this one */
         op->next = NULL;
         finish(w, op);
         return;
@@ -213,7 +217,7 @@ void workers_submit(struct workers *w, struct file_op *op)
     by->sleeps = by->sleeps && !wakes;
     push(&by->first, &by->last, op);
     pthread_mutex_unlock(&by->mutex);
-    if (wakes) /* not under the mutex: woken, it takes that first */
+    if (wakes) /* after unlocking, because the woken thread takes the mutex first */
         pthread_cond_signal(&by->more);
 }
 

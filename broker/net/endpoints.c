@@ -1,3 +1,4 @@
+/* Endpoints and peers as text. */
 #include "broker/net/endpoints.h"
 
 #include <stdio.h>
@@ -55,7 +56,7 @@ enum transport peer_transport(const char *address)
     return starts_with(address, "localhost:") ? TRANSPORT_IPC : TRANSPORT_TCP;
 }
 
-/* As IPv4 writes it, also where an IPv6 socket saw it. */
+/* An IPv4 address without the prefix that an IPv6 socket shows. */
 static const char *plain(const char *address)
 {
     return starts_with(address, "::ffff:") ? address + 7 : address;

@@ -9,10 +9,11 @@
 #include <uthash.h>
 #include <zmq.h>
 
-/* libzmq copies small messages into its batches anyway; from here on it sends from our memory. */
+/* From this size on libzmq sends from our memory. It copies smaller messages into its batches anyway. */
 #define ZERO_COPY_FROM 8192u
 #define DOMAIN_PREFIX  "sluice.lane."
-/* An inbox says what a handshake needs, and no more: libzmq would keep up to a thousand messages that nobody reads. */
+/* The largest message taken from an inbox: enough for a handshake. An inbox has nothing to send, and libzmq would
+ * keep up to a thousand messages that nobody reads. */
 #define MOST_HEARD 1024
 
 struct lane {
@@ -93,7 +94,7 @@ bool lanes_open(struct lanes *l, uint32_t number, const char *endpoint, const ch
         return false;
     }
     set(socket, ZMQ_LINGER, 0);
-    set(socket, ZMQ_SNDHWM, 0); /* the link bounds what is outstanding */
+    set(socket, ZMQ_SNDHWM, 0); /* unlimited: the link bounds what is outstanding */
     set(socket, ZMQ_TCP_KEEPALIVE, 1);
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
     set(socket, ZMQ_RECONNECT_IVL, 100);

@@ -1,4 +1,4 @@
-/* Waits for the sockets, and carries out what the core wants sent. */
+/* Waits for the sockets, and carries out the core's effects. */
 #include "broker/net/net_state.h"
 
 #include <limits.h>
@@ -18,7 +18,7 @@ const char *net_ingress_endpoint(const struct net *n)
 bool net_wait(struct net *n, int64_t timeout_ms, int stop_fd, int disk_fd)
 {
     struct pollfd fds[] = {
-        /* a negative descriptor is passed over */
+        /* poll ignores negative descriptors */
         { .fd = n->control_fd, .events = POLLIN }, { .fd = n->ingress_fd, .events = POLLIN },
         { .fd = n->zap_fd, .events = POLLIN },     { .fd = stop_fd, .events = POLLIN },
         { .fd = disk_fd, .events = POLLIN },
@@ -54,7 +54,7 @@ void net_perform(struct net *n, struct core *core, struct now now)
     struct effect *effects = core_effects(core, &count);
     while (done < count) {
         struct effect e = effects[done];
-        effects[done++].frame = NULL; /* ours to send */
+        effects[done++].frame = NULL; /* its share passes to us */
         switch (e.kind) {
         case EFFECT_SEND: lanes_send(n->lanes, e.lane, e.frame); break;
         case EFFECT_LANE_OPEN:

@@ -1,5 +1,6 @@
-/* Opens and closes the sockets: keys, options, what is bound where. Every PULL has RCVHWM 0 and is always drained: at its high-water mark libzmq can abort the
- * process when a peer that uses ZMTP heartbeats dies (libzmq #3937). Memory is bounded by the sessions' windows. */
+/* Opens and closes the sockets: keys, options, endpoints. Every PULL has RCVHWM 0 and is always drained: at its
+ * high-water mark libzmq can abort the process when a peer that uses ZMTP heartbeats dies (libzmq #3937). The
+ * sessions' windows bound the memory. */
 #include "base/curve.h"
 #include "base/ipc_lock.h"
 #include "base/xalloc.h"
@@ -17,11 +18,12 @@
 #define CONTROL_MAX_SIZE (1 << 20)
 #define CONTROL_HWM      1000
 #define HANDSHAKE_MS     2000
-/* A client whose machine or network vanished leaves its connections, and comes back by new ones: after two such times the old
- * ones are closed. After the system's two hours they would be as many as it came back in these. */
+/* A client whose machine or network vanished leaves its connections open and comes back with new ones. The old ones
+ * are closed after twice this time. With the system's default of two hours a client that keeps coming back would pile
+ * them up. */
 #define KEEPALIVE_S 60
-#define BACKLOG     1024     /* libzmq's 100 makes a storm of reconnects wait for SYNs sent again */
-#define DOMAIN      "sluice" /* of control and ingress; a lane's is its number */
+#define BACKLOG     1024     /* with libzmq's 100, SYNs of a reconnect storm are lost and have to be sent again */
+#define DOMAIN      "sluice" /* ZAP domain of control and ingress; lanes have their own (lanes.c) */
 
 static void set(void *socket, int option, int value)
 {
@@ -61,7 +63,7 @@ bool net_bind(void *socket, const char *endpoint, char bound[ENDPOINT_SIZE], str
         return refuse_bind(endpoint, e);
     zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, bound, &size);
     if (endpoint_transport(endpoint) == TRANSPORT_IPC)
-        chmod(endpoint + 6, 0660); /* the group shares it */
+        chmod(endpoint + 6, 0660); /* for the group, too */
     return true;
 }
 

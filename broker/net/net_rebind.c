@@ -1,4 +1,4 @@
-/* The ingress, bound again. */
+/* Binds the ingress again, when the core asks for that to get rid of its connections. */
 #include "broker/net/net_state.h"
 
 #include <malloc.h>
@@ -17,8 +17,8 @@ void net_rebind_begin(struct net *n, mono_t now)
     n->rebind_since = n->rebind_logged = now;
 }
 
-/* NULL with a sentence. Over ipc the closed one leaves its path, which the bind takes away; over tcp its port is in use for a
- * moment. */
+/* NULL with an error. Over ipc the closed socket leaves its path, which the bind removes; over tcp the port stays in
+ * use for a moment. */
 static void *open_again(struct net *n, struct error *e)
 {
     char bound[ENDPOINT_SIZE];
@@ -38,7 +38,7 @@ void net_rebind_try(struct net *n, mono_t now)
     if (n->ingress) {
         n->ingress_fd = net_fd_of(n->ingress);
         n->ingress_more = true;
-        malloc_trim(0); /* what the flood took goes back to the system */
+        malloc_trim(0); /* returns to the system what the flood took */
         log_write(LOG_INFO, "net", "the ingress %s is bound again after %lld ms", n->ingress_endpoint,
                   (long long)mono_since_ms(now, n->rebind_since));
     } else if (mono_since_ms(now, n->rebind_logged) >= REBIND_LOG_MS) {

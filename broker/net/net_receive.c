@@ -1,4 +1,4 @@
-/* What comes in: frames, calls, handshakes. */
+/* Receives frames, calls and handshakes, and feeds them to the core. */
 #include "base/zap.h"
 #include "broker/net/net_state.h"
 
@@ -6,16 +6,16 @@
 #include <string.h>
 #include <zmq.h>
 
-#define TURN_ANSWERS (8u << 20) /* bytes of answers to calls from which on no more are taken in a turn */
+#define TURN_ANSWERS (8u << 20) /* bytes of replies after which no more calls are taken in a turn */
 
-/* Who sent it: what the handshake was answered with; valid as long as the message. */
+/* The sender's name, with which its handshake was answered; valid as long as the message. */
 static const char *peer_of(enum transport transport, zmq_msg_t *m)
 {
     const char *peer = transport == TRANSPORT_INPROC ? "inproc" : zmq_msg_gets(m, "User-Id");
     return peer ? peer : "?";
 }
 
-/* The name of the other side; false when its key is none of the clients'. */
+/* Writes the other side's name. False: its key is not among the clients'. */
 static bool name_handshake(const struct net *n, const struct zap_request *r, char peer[PEER_MAX_SIZE])
 {
     char key[CURVE_KEY_SIZE];
@@ -31,7 +31,7 @@ static bool name_handshake(const struct net *n, const struct zap_request *r, cha
     return false;
 }
 
-/* A connection outlives the removal of its key. */
+/* Is the peer's key still admitted? Checked for each call, because a connection outlives the removal of its key. */
 static bool is_client(void *ctx, const char *peer)
 {
     const struct net *n = ctx;
@@ -53,8 +53,8 @@ bool net_reload_clients(struct net *n, struct core *core, struct now now, struct
     return true;
 }
 
-/* A handshake of control, ingress or a lane. A lane's other side must be who attached: nobody can point the broker at
- * somebody else's inbox. */
+/* Answers a handshake of control, ingress or a lane. The other side of a lane must be the peer that attached:
+ * otherwise anybody could point the broker at somebody else's inbox. */
 static void judge_handshake(struct net *n, struct core *core, const struct zap_request *r, struct now now)
 {
     char peer[PEER_MAX_SIZE], why[256];
@@ -82,7 +82,7 @@ static bool receive_frame(struct net *n, struct core *core, struct now now)
     return true;
 }
 
-/* Takes the parts of one message; only [route, request] has a meaning. */
+/* Receives one message, all its parts. Only [route, request] is valid. */
 static bool receive_control(struct net *n, struct core *core, struct now now)
 {
     struct route route = { .size = 0 };
@@ -128,7 +128,8 @@ static bool drain(struct net *n, struct core *core, struct now now, size_t budge
     return budget == 0;
 }
 
-/* The same of calls. A short one may have an answer of megabytes, and answers leave at the end of the turn. */
+/* The same for calls. Also bounds the bytes of their replies: a short call may have a reply of megabytes, and replies
+ * leave only at the end of the turn. */
 static bool drain_calls(struct net *n, struct core *core, struct now now, size_t budget)
 {
     uint64_t bytes = 0;

@@ -1,7 +1,11 @@
-/* What peers leave unread lies in libzmq's memory, whose high-water mark counts messages; but one peek's answer may have
- * megabytes. So bytes are counted here, up when a reply is handed over and down when libzmq lets go of it. Peers share counts,
- * by a hash of their routes under a key of this process, so that nothing has to be kept of each and nobody can choose whom to
- * share with. Each has two, and the lesser is believed: whom one share says too much of is mostly alone in the other. */
+/* Bounds the bytes of replies that peers leave unread. They stay in libzmq's memory, whose high-water mark counts
+ * messages only, and the reply to one peek may have megabytes. So bytes are counted here: up when a reply is handed
+ * to libzmq, down when libzmq releases it.
+ *
+ * There is no count per peer, because then something would have to be kept for each peer. Instead peers share
+ * counters by a keyed hash of their route, with a key of this process so that nobody can choose whom to share with.
+ * Each peer has two counters, one in each row, and the lower one counts: a peer that shares one counter with a heavy
+ * peer is mostly alone in the other (a count-min sketch). */
 #include "broker/net/replies.h"
 
 #include "base/log.h"
@@ -14,10 +18,10 @@
 
 #define SHARES 4096u
 #define ROWS   2u
-/* Where a share has read everything it is answered so much in any case: an attach, and most calls. */
+/* A peer that has read everything always gets a reply of up to this size: enough for an attach and most calls. */
 #define ALWAYS (16u << 10)
 
-/* Outlives its owner for what libzmq holds. */
+/* The counters. Reference-counted, because they must outlive their owner as long as libzmq holds replies. */
 struct unread {
     atomic_size_t holders;
     atomic_size_t all, of[ROWS][SHARES];
@@ -29,7 +33,7 @@ struct replies {
     uint8_t key[crypto_shorthash_KEYBYTES];
 };
 
-/* A peer's, one of each row. */
+/* A peer's counters: an index into each row. */
 struct shares {
     uint16_t at[ROWS];
 };
@@ -37,7 +41,8 @@ struct shares {
 struct reply_block {
     struct unread *unread;
     struct shares shares;
-    atomic_size_t size; /* written last and read first: what it orders need not be guessed of libzmq */
+    atomic_size_t
+        size; /* written last (release) and read first (acquire), so we need not rely on libzmq for the ordering */
     uint8_t bytes[];
 };
 
@@ -63,7 +68,7 @@ void replies_free(struct replies *r)
     free(r);
 }
 
-/* Runs in libzmq's I/O thread, or where the message is dropped. */
+/* Called by libzmq in its I/O thread, or wherever the message is dropped. */
 static void let_go(void *data, void *block)
 {
     struct reply_block *b = block;
@@ -82,7 +87,7 @@ static struct shares shares_of(const struct replies *r, const struct route *to)
     struct shares out;
     uint8_t hash[crypto_shorthash_BYTES];
     crypto_shorthash(hash, to->id, to->size, r->key);
-    for (unsigned i = 0; i < ROWS; i++) /* any bits of it are as good as two hashes */
+    for (unsigned i = 0; i < ROWS; i++) /* different bits of one hash serve as two hashes */
         out.at[i] = (uint16_t)((hash[2 * i] | (unsigned)hash[2 * i + 1] << 8) % SHARES);
     return out;
 }
@@ -97,7 +102,7 @@ static bool may_go(const struct replies *r, struct shares shares, size_t size)
     return (own == 0 && size <= ALWAYS) || (own < r->most / 2 && all < r->most);
 }
 
-/* A message that libzmq sends out of our memory and counts down when it has. */
+/* Makes a message that libzmq sends from our memory; when it releases the memory the bytes are counted down. */
 static void hand_over(struct replies *r, struct shares shares, struct span text, zmq_msg_t *m)
 {
     struct reply_block *b = xmalloc(sizeof *b + text.size);
@@ -122,7 +127,7 @@ void replies_send(struct replies *r, void *control, const struct route *to, stru
         return;
     }
     if (zmq_send(control, to->id, to->size, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0)
-        return; /* gone, or does not read */
+        return; /* the peer is gone, or does not read */
     hand_over(r, shares, text, &m);
     if (zmq_msg_send(&m, control, ZMQ_DONTWAIT) < 0)
         zmq_msg_close(&m);

@@ -6,11 +6,11 @@
 
 struct replies;
 
-/* `most`: bytes of replies that all peers together may leave unread; half of it one of them. */
+/* `most`: how many bytes of replies all peers together may leave unread; a single peer half of that. */
 struct replies *replies_new(uint64_t most);
-/* What is on its way still keeps what it needs until it has left, or is dropped. */
+/* Replies that libzmq still holds stay valid until it has sent or dropped them. */
 void replies_free(struct replies *r);
-/* Sends it at once or drops it, where its peer is gone or does not read: it asks again. */
+/* Sends a reply, or drops it when its peer is gone or does not read; a client whose reply is missing asks again. */
 void replies_send(struct replies *r, void *control, const struct route *to, struct span text);
 
 #endif
