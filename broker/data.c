@@ -1,3 +1,4 @@
+/* Opens the data directory and recovers the log and the core from it. */
 #include "broker/data.h"
 
 #include "base/clock.h"
@@ -11,7 +12,7 @@
 
 #define KEY_FILE "receipt.key"
 
-/* The key of receipts: drawn once, so that a receipt of before a restart still settles its event. */
+/* Reads the key of receipts. It is drawn once, so that receipts from before a restart still settle their events. */
 static bool read_key(struct files *files, uint8_t key[16], struct error *e)
 {
     size_t got = 0;
@@ -41,7 +42,7 @@ bool data_open(struct data *d, const struct broker_options *o, struct core_confi
 {
     *d = (struct data){ 0 };
     if (!o->data) {
-        config->epoch_bits = 10; /* of milliseconds: a start has a thousand more for each that it is up */
+        config->epoch_bits = 10; /* the incarnation is in milliseconds: 1024 epochs for each one of uptime are enough */
         return incarnation_raise(NULL, &config->incarnation, e);
     }
     if (!broker_options_check(o, e))
@@ -58,7 +59,8 @@ static void add_size(void *context, const char *name, uint64_t size)
     *(uint64_t *)context += size;
 }
 
-/* What the log has already is its own: otherwise a start would leave it less than it had before. */
+/* The default budget is 80 % of what is free and of what the directory has already: without the latter each start
+ * would allow less than the one before. */
 static bool find_budget(const struct data *d, const struct broker_options *o, uint64_t *budget, struct error *e)
 {
     uint64_t own = 0, least = log_least_budget(o->segment_size);

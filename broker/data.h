@@ -1,4 +1,4 @@
-/* The broker's data directory: who it is (incarnation, receipt key) and its log. Held under a lock while it is open. */
+/* The broker's data directory: its identity (incarnation, receipt key) and its log. Locked while it is open. */
 #ifndef SLUICE_BROKER_DATA_H
 #define SLUICE_BROKER_DATA_H
 
@@ -7,15 +7,16 @@
 
 struct data {
     struct files *files;
-    struct store *log; /* after data_recover */
+    struct store *log; /* set by data_recover; NULL without a directory */
 };
 
-/* Locks the directory and fills in config's incarnation, receipt_key and confirm_synced. Without a directory (options->data is NULL)
- * there is no log, and the incarnation comes from the clock. False with a sentence. */
+/* Locks the directory and sets config's incarnation, receipt_key and confirm_synced. Without a directory
+ * (options->data is NULL) there is no log: the incarnation comes from the clock, epoch_bits is lowered to suit it,
+ * and the rest stays. False with an error; data_close either way. */
 bool data_open(struct data *d, const struct broker_options *options, struct core_config *config, struct error *e);
-/* Opens the log and rebuilds the core's state from it; nothing without a directory. */
+/* Opens the log and rebuilds the core's state from it; does nothing without a directory. False with an error. */
 bool data_recover(struct data *d, const struct broker_options *options, struct core *core, struct error *e);
-/* A descriptor that is readable when the disk has completed something; -1: none. */
+/* A descriptor that is readable when the disk has completed something; -1: there is none. */
 int data_fd(const struct data *d);
 void data_close(struct data *d);
 

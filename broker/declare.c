@@ -1,3 +1,4 @@
+/* Declares the configured queues and topics, and logs what a reloaded file changed. */
 #include "broker/declare.h"
 
 #include "base/clock.h"
@@ -16,7 +17,8 @@ static void declare_topic(struct core *core, const struct declared_topic *t)
         .name = t->name, .unrouted = t->unrouted, .catch_all = t->catch_all, .bindings = bindings
     };
     struct error e = { "" };
-    for (const struct declared_binding *d = t->bindings; d; d = d->next) /* as many as there may be */
+    /* No more than TOPIC_BINDINGS_MAX: options_topics.c checked it. */
+    for (const struct declared_binding *d = t->bindings; d; d = d->next)
         bindings[config.binding_count++] = (struct binding_config){ d->queue, buf_span(&d->filter) };
     if (!core_configure_topic(core, &config, &e, clock_now()))
         log_write(LOG_ERROR, "config", "topic '%s' is not as configured: %s", t->name, e.text);
@@ -33,7 +35,7 @@ static bool declare_queue(struct core *core, const struct declared_queue *q, uin
     return fine;
 }
 
-/* How many are refused. */
+/* Returns how many were refused. */
 static unsigned declare_queues(struct core *core, const struct broker_options *o, uint32_t without, bool says)
 {
     unsigned refused = 0;
@@ -42,9 +44,10 @@ static unsigned declare_queues(struct core *core, const struct broker_options *o
     return refused;
 }
 
-/* First all of them, then which of them the others' dead go to, whatever the order in the file: where two change places, one has to
- * let go before the other may, and a name has to be let go before a queue in memory may get it. What is wrong with one is found
- * again in the end, and said. */
+/* First declares all queues without their dead_letter, then with it, so that the order in the file does not matter.
+ * The second pass is repeated as long as it helps: where dead-letter targets change places, one queue must give up
+ * its target before another may have it, and a name must be free before a queue in memory may take it. Whatever is
+ * refused in the end is declared once more, to log why. */
 void declare_configured(struct core *core, const struct broker_options *o)
 {
     unsigned refused = UINT_MAX, before;
@@ -59,7 +62,7 @@ void declare_configured(struct core *core, const struct broker_options *o)
         declare_topic(core, t);
 }
 
-/* ------------------------------------------------------------------ what a file that was read again changed */
+/* ------------------------------------------------------------------ what a reloaded file changed */
 
 struct before {
     bool was_there;
@@ -104,7 +107,7 @@ static void add_changes(struct buf *b, const struct queue_settings *before, cons
     buf_add_byte(b, '\0');
 }
 
-/* For the log, which holds back what repeats too often. */
+/* Totals for one summarizing log line, because the log suppresses lines that repeat too often. */
 struct counts {
     unsigned made, changed, let_go;
 };
@@ -114,7 +117,7 @@ static void log_changes(struct core *core, const char *queue, const struct befor
     struct queue_settings after;
     struct buf changes = { 0 };
     if (!core_queue_settings(core, queue, &after))
-        return; /* refused, which was said */
+        return; /* refused, which was logged */
     if (!before->was_there) {
         log_about(LOG_INFO, "config", queue, NULL, "made");
         n->made++;

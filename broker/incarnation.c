@@ -1,3 +1,4 @@
+/* The incarnation's file. */
 #include "broker/incarnation.h"
 
 #include "base/clock.h"
@@ -11,10 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* More would not fit before the epochs of each (core.h); of the clock's seconds it is a quarter of a million years. */
+/* More bits would leave no room for the epochs of an incarnation (core.h). In seconds, 43 bits last a quarter of a
+ * million years. */
 #define NUMBER_BITS 43
 
-/* 0 in a new directory. A number that is there and cannot be read is no 0: an incarnation that was used must not come again. */
+/* *number is 0 in a new directory. A file that cannot be read is an error, not 0: an incarnation must never be used
+ * twice. */
 static int read_number(int dir, uint64_t *number)
 {
     char text[32] = "", *end;
@@ -32,7 +35,8 @@ static int read_number(int dir, uint64_t *number)
     return why;
 }
 
-/* Written aside, synced, renamed, and the directory synced: the old number or the new one, never half of either. */
+/* Writes a temporary file, syncs it, renames it and syncs the directory: a crash leaves the old number or the new
+ * one, whole. */
 static bool write_number(int dir, uint64_t number)
 {
     char text[32];
@@ -63,8 +67,8 @@ bool incarnation_raise(const char *path, uint64_t *out, struct error *e)
                          "cannot read %s/incarnation: %s; put a number into it that is higher than any that was used",
                          path, strerror(why));
     }
-    /* The number in a directory that was restored from a copy is that of the copy's time: those after it were used since. By the
-     * clock, in seconds, this one is above them, too, so that epochs, with which consumers fence, do not go back. */
+    /* A directory restored from a copy has the number of the time of the copy, and later ones were used since. The
+     * clock's seconds are above those, too, so that epochs, which consumers use for fencing, never go back. */
     *out = *out < now / 1000 ? now / 1000 : *out + 1;
     bool fine = write_number(dir, *out);
     why = errno;

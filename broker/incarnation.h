@@ -1,4 +1,5 @@
-/* The broker's incarnation: a number that grows with every start, so that state of an earlier one is told apart. */
+/* The broker's incarnation: a number that grows with every start, so that state of an earlier start can be told
+ * apart. */
 #ifndef SLUICE_BROKER_INCARNATION_H
 #define SLUICE_BROKER_INCARNATION_H
 
@@ -6,8 +7,9 @@
 
 #include <stdint.h>
 
-/* Raises the number kept in DIR/incarnation, to the wall clock's seconds at least, and gives it back once it is safely there;
- * without a directory the wall clock's milliseconds serve. DIR is made when it is missing. False with a sentence when it cannot be written. */
+/* Raises the number in DIR/incarnation by one, or to the wall clock's seconds if that is more, and returns it in *out
+ * once it is synced. `dir` NULL: returns the wall clock's milliseconds. Makes DIR if it is missing. False with an
+ * error when the number cannot be read or written. */
 bool incarnation_raise(const char *dir, uint64_t *out, struct error *e);
 
 #endif

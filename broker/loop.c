@@ -1,3 +1,4 @@
+/* The broker's loop: wiring, the order of a turn, and the orderly end. */
 #include "broker/loop.h"
 
 #include "base/clock.h"
@@ -13,15 +14,15 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-/* Messages taken from each socket in one turn: enough to batch well, too few to starve timers. */
+/* Messages taken from each socket per turn: enough to batch well, too few to starve timers. */
 #define TURN_MESSAGES 256u
-/* Answers to calls that nobody reads have a quarter of the memory budget, and no more than this. */
+/* Replies that nobody reads may take a quarter of the memory budget, but no more than this. */
 #define UNREAD_MOST (256u << 20)
-/* How long those who were attached are still answered: what they had sent before they heard the Bye is refused, not lost. */
+/* How long clients are still answered after the Bye: what they sent before they heard it is refused instead of lost. */
 #define FAREWELL_MS 200
-/* How long the disk may take for what waits for it, and for the last checkpoint. */
+/* At the end: how long the disk may take for what waits for it, and again for the last checkpoint. */
 #define STOP_MS 10000
-/* Without an event in queues in memory for so long, nobody else needs the loop while it waits for the disk. */
+/* If no event entered or left a queue in memory for so long, nobody else needs the loop while it waits for the disk. */
 #define QUIET_MS 1000
 
 struct broker {
@@ -31,8 +32,8 @@ struct broker {
     struct net *net;
     struct same_cpu cpu;
     struct heap_trim heap;
-    uint64_t moves; /* of events in memory, when last looked at … */
-    mono_t moved;   /* … and when there were more than before */
+    uint64_t moves; /* store_memory_moves() at the last turn … */
+    mono_t moved;   /* … and when it last changed */
 };
 
 static void configure(const struct broker_options *o, struct core_config *c)
@@ -60,7 +61,7 @@ static void log_ledger(const struct broker *b)
     struct broker_info i;
     core_info(b->core, &i, clock_now());
     if (i.ledger.accepted == 0)
-        return; /* nothing to account for: a start that failed, too */
+        return; /* nothing to account for; also after a failed start */
     log_write(LOG_INFO, "broker",
               "ledger: accepted %llu = acked %llu + dead_lettered %llu + expired %llu + purged %llu + dropped %llu + "
               "remaining %llu",
@@ -119,7 +120,7 @@ struct broker *broker_open(void *context, const struct broker_options *o, struct
     endpoint_advertise(net_ingress_endpoint(b->net), ingress, sizeof ingress);
     core_set_ingress(b->core, ingress);
     declare_configured(b->core, o);
-    log_ledger(b); /* what the data directory had; the same line says at the end what became of it */
+    log_ledger(b); /* what the data directory had; the same line at the end says what became of it */
     return b;
 }
 
@@ -132,7 +133,7 @@ static bool memory_is_quiet(struct broker *b, mono_t now)
     return mono_since_ms(now, b->moved) >= QUIET_MS;
 }
 
-/* True: it has something for the core already. */
+/* True: it already has completions for the core. */
 static bool flush_log(struct broker *b, struct now now)
 {
     struct store *log = b->data.log;
@@ -143,9 +144,9 @@ static bool flush_log(struct broker *b, struct now now)
     return log_has_news(log);
 }
 
-/* One turn: take what arrived and what the disk completed, let time pass, seal what was produced, give the log what is to be
- * written, carry out the rest. Confirms leave in net_perform and nowhere else; those of queues on disk are among what is
- * to be carried out only after the log completed their sync (core/durable/durable.c). */
+/* One turn: take what arrived and what the disk completed, let timers run, seal the produced frames, hand the log's
+ * group to the disk, carry out the effects. Confirms leave in net_perform and nowhere else. Those of queues on disk
+ * are among the effects only after the log completed their sync (broker/core/durable/durable.c). */
 static bool turn(struct broker *b)
 {
     struct now now = clock_now();
@@ -157,7 +158,7 @@ static bool turn(struct broker *b)
     core_tick(b->core, now);
     core_flush(b->core, now);
     bool waited = flush_log(b, now);
-    if (waited) { /* what it made durable leaves with this turn, not with the next, which may wait for the disk again */
+    if (waited) { /* what it made durable leaves with this turn: the next one may wait for the disk again */
         now = clock_now();
         core_disk(b->core, now);
         core_flush(b->core, now);
@@ -194,7 +195,7 @@ bool broker_run(struct broker *b, int stop_fd)
     return !core_disk_failed(b->core);
 }
 
-/* Turns until `done` says so, but no longer than `ms`. */
+/* Runs turns until `done` returns true, but no longer than `ms`. */
 static void run_until(struct broker *b, bool (*done)(const struct broker *), int64_t ms)
 {
     mono_t end = mono_add_ms(clock_now().mono, ms);
@@ -217,7 +218,7 @@ static bool is_alone(const struct broker *b)
     return i.sessions == 0;
 }
 
-/* The log's last checkpoint is written: nothing that was settled comes again. */
+/* The log's last checkpoint is written, so a restart redelivers nothing that was settled. */
 static bool log_has_stopped(const struct broker *b)
 {
     return !b->data.log || b->data.log->ops->stop(b->data.log);

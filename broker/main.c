@@ -15,8 +15,9 @@
 #include <unistd.h>
 #include <zmq.h>
 
-/* Big frames come and go: below this glibc would map and unmap each, which costs page faults on every delivery. One
- * arena keeps the idle process small; only the loop allocates much. */
+/* Large frames are allocated and freed all the time. With its default thresholds glibc would map and unmap each of
+ * them, which costs page faults on every delivery. One arena keeps the idle process small; only the loop allocates
+ * much. */
 static void tune_malloc(void)
 {
     mallopt(M_ARENA_MAX, 1);
@@ -24,7 +25,7 @@ static void tune_malloc(void)
     mallopt(M_TRIM_THRESHOLD, 8 << 20);
 }
 
-/* Four descriptors a session: the soft limit would end at a few hundred. */
+/* A session takes four descriptors, so the usual soft limit would be reached at a few hundred sessions. */
 static void raise_limits(void *context)
 {
     struct rlimit files;
@@ -46,7 +47,7 @@ static void print_ready_line(const struct broker *b)
     fflush(stdout);
 }
 
-/* What is not read again, and yet was changed: nobody shall believe that it holds. */
+/* Warns of settings that changed in the file but are not reloaded, so that nobody believes they took effect. */
 static void warn_of_restart_needed(const struct settings *settings, const struct broker_options *again,
                                    const struct broker_options *running)
 {
@@ -55,7 +56,8 @@ static void warn_of_restart_needed(const struct settings *settings, const struct
         log_write(LOG_WARN, "config", "changed, and not taken before a restart: %s", keys);
 }
 
-/* The configuration's queues and the clients' keys. All of a file or nothing: one that a start would refuse changes nothing. */
+/* On SIGHUP: reloads the file's queues and topics, and the clients' keys. A file that a start would refuse changes no
+ * queue and no topic. */
 static void reload(struct broker *b, const struct broker_options *running, int argc, char **argv)
 {
     struct broker_options again;
@@ -78,7 +80,7 @@ static void reload(struct broker *b, const struct broker_options *running, int a
     broker_options_free(&again);
 }
 
-/* True when the loop shall end. */
+/* True when the broker is to end. */
 static bool take_signal(int fd, struct broker *b, const struct broker_options *running, int argc, char **argv)
 {
     struct signalfd_siginfo info;
@@ -92,7 +94,7 @@ static bool take_signal(int fd, struct broker *b, const struct broker_options *r
     return false;
 }
 
-/* Serves until a signal ends it. False: the disk failed. */
+/* Serves until a signal ends the broker. False: the disk failed. */
 static bool serve(struct broker *b, const struct broker_options *options, int signal_fd, int argc, char **argv)
 {
     bool fine;

@@ -1,3 +1,4 @@
+/* --check and --repair. */
 #include "broker/offline.h"
 
 #include "broker/core/durable/persist_names.h"

@@ -1,3 +1,4 @@
+/* The table of the broker's settings, and the checks of what its values must fulfil together. */
 #include "broker/options.h"
 #include "broker/options_topics.h"
 
@@ -170,12 +171,13 @@ static bool read_queue(void *context, const char *const *keys, size_t count, con
                                     e);
     if (*value)
         return error_set(e, "a queue's settings are expected: 'NAME: {capacity: 1000}'");
-    if (count) /* `orders:` or `orders: {}`: all defaults; `queues:` alone: none */
+    if (count) /* `orders:` or `orders: {}`: a queue with all defaults; `queues:` alone: no queue */
         queue_named(o, span_str(keys[0]));
     return true;
 }
 
-/* Can the keys be read that it names? `sluice config check` does not ask: they are not where the file is looked at. */
+/* Can the key files be read? `sluice config check` does not check this: they may not be on the machine where it
+ * runs. */
 static bool check_keys(const struct broker_options *o, struct error *e)
 {
     struct curve_keys own;
@@ -222,13 +224,15 @@ void broker_options_free(struct broker_options *o)
     settings_free(&settings, o);
 }
 
-/* Where the dead of one go, if that is among the file's own; what others were declared with is known to the broker only. */
+/* The queue's dead-letter queue, if it is in the file; NULL otherwise. Only a running broker knows other queues'
+ * settings. */
 static struct declared_queue *dead_letter_of(const struct broker_options *o, const struct declared_queue *q)
 {
     return *q->settings.dead_letter ? queue_find_declared(o, span_str(q->settings.dead_letter)) : NULL;
 }
 
-/* Each is walked over once: who comes to where an earlier walk was has come to its end. */
+/* Follows the dead letters from each queue. A walk ends where an earlier walk has been, so each queue is visited
+ * once. */
 static bool check_dead_letters(const struct broker_options *o, struct error *e)
 {
     unsigned walk = 0;
@@ -258,7 +262,7 @@ static bool check_durabilities(const struct broker_options *o, struct error *e)
     return true;
 }
 
-/* Without a data directory there are no queues but the file's. */
+/* Without a data directory the file's queues are the only ones at start. */
 static bool check_targets(const struct broker_options *o, bool auto_declare, struct error *e)
 {
     for (const struct declared_queue *q = o->queues; q && !auto_declare; q = q->hh.next) {
@@ -270,7 +274,7 @@ static bool check_targets(const struct broker_options *o, bool auto_declare, str
     return options_check_targets_exist(o, broker_options_has_queue, o, "the file", e);
 }
 
-/* A queue may be in the data directory, too, which is not opened for this. */
+/* Only warns, because a missing queue may be in the data directory, which is not opened for this. */
 static void warn(const void *options)
 {
     const struct broker_options *o = options;
@@ -279,8 +283,9 @@ static void warn(const void *options)
         fprintf(stderr, "sluice-broker: %s. Unless the data directory has it, the broker goes on without it\n", e.text);
 }
 
-/* What the data directory has beside them is known to the broker only. Those that it has already count: a file has to be good for an
- * empty directory, too, where all of it is made anew. */
+/* Counts all of the file's queues and topics, including those that the data directory has already: the file must also
+ * work with an empty directory, where all of them are made. What else the directory has is known only to a running
+ * broker. */
 static bool check_counts(const struct broker_options *o, uint64_t most, struct error *e)
 {
     unsigned queues = HASH_COUNT(o->queues), topics = HASH_COUNT(o->topics);
@@ -311,7 +316,8 @@ static bool check_disk(const struct broker_options *o, struct error *e)
                      o->disk_budget, o->segment_size, least, (least + (1 << 20) - 1) >> 20);
 }
 
-/* A client goes on for six tenths of the session timeout without hearing that it was heard, which a heartbeat tells: two must fit. */
+/* A client stops handing events over after six tenths of the session timeout without proof of being heard. Heartbeats
+ * are such proof; with this bound nearly two of them fit into that time. */
 static bool check_times(const struct broker_options *o, struct error *e)
 {
     char heartbeat[24], timeout[24];
@@ -347,7 +353,7 @@ static bool check_network(const struct broker_options *o, struct error *e)
            error_set(e, "listen and ingress need different addresses, but both are %s", o->listen);
 }
 
-/* So little is a unit that was forgotten: no event of the usual greatest size would ever be accepted. */
+/* So little is a forgotten unit: no event of the default max_event would ever be accepted. */
 static bool check_memory(const struct broker_options *o, struct error *e)
 {
     return !o->memory_budget || o->memory_budget >= 1 << 20 ||

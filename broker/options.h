@@ -10,14 +10,14 @@
 struct declared_queue {
     char name[NAME_MAX_SIZE + 1];
     struct queue_settings settings;
-    unsigned walk; /* the check's that came by last */
+    unsigned walk; /* private to the check for dead letters in a circle: the walk that visited it last */
     UT_hash_handle hh;
 };
 
 struct declared_binding {
     char queue[NAME_MAX_SIZE + 1];
     struct buf filter; /* encoded; empty: every event */
-    int line;          /* of the file */
+    int line;          /* in the file */
     struct declared_binding *next;
 };
 
@@ -42,22 +42,24 @@ struct broker_options {
     uint64_t disk_budget; /* 0: 80 % of what is free or the log's at start */
     uint64_t segment_size;
     char *log_level, *log_format;
-    struct declared_queue *queues; /* by name; hh.next is the file's order */
+    struct declared_queue *queues; /* the file's, by name; hh.next follows the file's order */
     struct declared_topic *topics; /* likewise */
 };
 
-/* The table. Its `queues:` and `topics:` sections fill options->queues and ->topics; one table serves one options struct. */
+/* The table of settings. Its sections `queues:` and `topics:` fill options->queues and ->topics, so it serves one
+ * options struct only: the one given last. */
 const struct settings *broker_settings(struct broker_options *options);
-/* What no key alone can say: whether they fit together. */
+/* Checks what no single key can tell: whether the settings fit together. False with an error. */
 bool broker_options_check(const struct broker_options *options, struct error *e);
-/* Of its queues and topics alone: whether they fit together, and what `rest` has (its data directory, auto_declare). */
+/* Checks only whether the queues and topics fit together, and fit `rest` (max_queues, data directory, auto_declare).
+ * False with an error. */
 bool broker_options_check_queues(const struct broker_options *options, const struct broker_options *rest,
                                  struct error *e);
-/* Is that queue among the options' own (struct broker_options)? */
+/* Is that queue, or topic, in the file? `options` is a struct broker_options. */
 bool broker_options_has_queue(const void *options, const char *queue);
 bool broker_options_has_topic(const struct broker_options *options, const char *topic);
 void broker_options_free(struct broker_options *options);
-/* Half of the cgroup's memory limit, or of the machine's memory. */
+/* The default memory budget: half of the cgroup's memory limit or of the machine's memory, whichever is less. */
 uint64_t broker_memory_budget(void);
 
 #endif

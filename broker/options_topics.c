@@ -38,7 +38,7 @@ static struct declared_topic *topic_named(struct broker_options *o, struct span 
     return t;
 }
 
-/* NULL: there are too many. */
+/* Finds or adds the binding. NULL: the topic has the most already. */
 static struct declared_binding *binding_to(struct declared_topic *t, struct span queue)
 {
     struct declared_binding **at = &t->bindings;
@@ -60,7 +60,7 @@ static bool check_name(struct span name, const char *what, struct error *e)
                                          (int)name.size, (const char *)name.data, what);
 }
 
-/* `keys`: those below "bindings". */
+/* `keys`: the keys below "bindings". */
 static bool read_binding(struct declared_topic *t, const char *const *keys, size_t count, const char *value, int line,
                          struct error *e)
 {
