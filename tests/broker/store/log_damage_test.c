@@ -1,37 +1,7 @@
 /* Damage beyond the newest groups, and disks that fail. A start does not read older segments: what is damaged there is met when its events
  * are wanted, or when their segment is emptied. Then the log ends, and says where; nothing is passed over, and nothing is freed. And
  * what a start reads must fit together. */
-#include "broker/store/log_format.h"
-#include "tests/broker/store/log_dirs.h"
-#include "tests/broker/store/log_model.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#define SEGMENT (64u << 10)
-
-static struct model m;
-static uint64_t chance = 7;
-
-static int begin(void **state)
-{
-    (void)state;
-    model_begin(&m, 1, SEGMENT, LOG_SYNC_GROUP);
-    model_new_queues(&m, 2);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    model_end(&m);
-    return 0;
-}
+#include "tests/broker/store/log_fixture.h"
 
 /* ------------------------------------------------------------------ met while it runs */
 
@@ -70,15 +40,14 @@ static void ends_and_says_where(void)
 
 static void what_is_wanted_and_damaged_is_told(void **state)
 {
-    (void)state;
     for (int tables = 0; tables < 2; tables++) {
         model_fill(&m, 300);
         damage_sealed(tables);
         model_load(&m, &m.queues[1], 1, 1u << 20);
         ends_and_says_where();
         assert_int_equal(m.loaded, 0);
-        end(NULL);
-        begin(NULL);
+        log_fixture_end(state);
+        log_fixture_begin(state);
     }
 }
 
@@ -95,15 +64,15 @@ static void a_segment_that_is_damaged_is_not_emptied(void **state)
         }
         damage_sealed(tables);
         ends_and_says_where();
-        end(NULL);
-        begin(NULL);
+        log_fixture_end(state);
+        log_fixture_begin(state);
     }
 }
 
 /* Nobody waits for such a sync; it is known of all the same. */
 static void a_failed_sync_in_between_ends_it(void **state)
 {
-    end(state);
+    log_fixture_end(state);
     model_begin(&m, 1, SEGMENT, LOG_SYNC_INTERVAL);
     model_new_queues(&m, 2);
     model_write_groups(&m, 4);
@@ -288,7 +257,7 @@ static void a_start_on_a_disk_that_fails_says_so_and_loses_nothing(void **state)
     }
 }
 
-#define with_log(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define with_log(test) with_queues(test, 2)
 
 int main(void)
 {

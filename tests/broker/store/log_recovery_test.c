@@ -1,38 +1,5 @@
 /* What a start does with a log that was torn, damaged, or is not this version's; and what --check says of it. */
-#include "broker/store/log_format.h"
-#include "tests/broker/store/log_dirs.h"
-#include "tests/broker/store/log_model.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#define SEGMENT (64u << 10)
-
-static struct model m;
-static uint64_t chance = 7;
-
-/* ------------------------------------------------------------------ making logs */
-
-static int begin(void **state)
-{
-    (void)state;
-    model_begin(&m, 1, SEGMENT, LOG_SYNC_GROUP);
-    model_new_queue(&m);
-    model_new_queue(&m);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    model_end(&m);
-    return 0;
-}
+#include "tests/broker/store/log_fixture.h"
 
 /* ------------------------------------------------------------------ torn */
 
@@ -253,7 +220,7 @@ static void other_files_and_spares_are_no_part_of_it(void **state)
     disk_free(d);
 }
 
-#define with_log(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define with_log(test) with_queues(test, 2)
 
 int main(void)
 {

@@ -1,35 +1,6 @@
 /* Freed segments' files that become spares with what is in them: they are bounded, and what is left of an earlier life passes for nothing. */
 #include "broker/store/log_parts.h"
-#include "tests/broker/store/log_dirs.h"
-#include "tests/broker/store/log_model.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#define SEGMENT (64u << 10)
-
-static struct model m;
-static uint64_t chance = 7;
-
-static int begin(void **state)
-{
-    (void)state;
-    model_begin(&m, 1, SEGMENT, LOG_SYNC_GROUP);
-    model_new_queue(&m);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    model_end(&m);
-    return 0;
-}
+#include "tests/broker/store/log_fixture.h"
 
 static struct log *log_now(void)
 {
@@ -351,7 +322,7 @@ static void damage_before_what_was_there_is_told(void **state)
 
 int main(void)
 {
-#define with_log(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define with_log(test) with_queues(test, 1)
     const struct CMUnitTest tests[] = {
         with_log(freed_segments_become_spares),
         with_log(what_is_freed_at_once_goes_but_for_a_few),

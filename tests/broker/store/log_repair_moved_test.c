@@ -1,36 +1,8 @@
 /* What --repair makes of a log without a checkpoint in which events were moved: each is taken once, in its place among those
  * of its queue, wherever its copies lie. */
-#include "broker/store/log_format.h"
-#include "tests/broker/store/log_dirs.h"
-#include "tests/broker/store/log_model.h"
+#include "tests/broker/store/log_fixture.h"
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#define SEGMENT (64u << 10)
-
-static struct model m;
-static uint64_t chance = 7;
-
-static int begin(void **state)
-{
-    (void)state;
-    model_begin(&m, 1, SEGMENT, LOG_SYNC_GROUP);
-    model_new_queues(&m, 3);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    model_end(&m);
-    return 0;
-}
 
 /* ------------------------------------------------------------------ what compaction leaves */
 
@@ -161,7 +133,7 @@ static void whatever_was_moved_comes_in_its_place(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 10; seed++) {
         struct lines l;
-        end(state);
+        log_fixture_end(state);
         model_begin(&m, seed, SEGMENT, LOG_SYNC_GROUP);
         model_new_queues(&m, 3);
         write_anything();
@@ -373,7 +345,7 @@ static void what_cannot_be_read_again_ends_a_repair(void **state)
     disk_free(d);
 }
 
-#define with_log(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define with_log(test) with_queues(test, 3)
 
 int main(void)
 {

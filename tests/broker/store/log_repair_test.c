@@ -1,36 +1,7 @@
 /* What --repair makes of a log, whole, damaged, or in parts: all that is there is in the new one, and what is not is named. */
-#include "broker/store/log_format.h"
-#include "tests/broker/store/log_dirs.h"
-#include "tests/broker/store/log_model.h"
+#include "tests/broker/store/log_fixture.h"
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#define SEGMENT (64u << 10)
-
-static struct model m;
-static uint64_t chance = 7;
-
-static int begin(void **state)
-{
-    (void)state;
-    model_begin(&m, 1, SEGMENT, LOG_SYNC_GROUP);
-    model_new_queues(&m, 2);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    model_end(&m);
-    return 0;
-}
 
 static void a_whole_log_is_copied_whole(void **state)
 {
@@ -216,7 +187,7 @@ static void what_is_not_the_log_s_is_copied(void **state)
 /* Its segments are as large as those it comes of: nothing larger would find a place. */
 static void the_largest_event_has_its_place(void **state)
 {
-    end(state);
+    log_fixture_end(state);
     struct error e = { "" };
     struct lines l;
     bool torn;
@@ -303,7 +274,7 @@ static void an_old_disk_that_fails_ends_a_repair(void **state)
     says(l, "cannot copy incarnation: ");
 }
 
-#define with_log(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define with_log(test) with_queues(test, 2)
 
 int main(void)
 {
