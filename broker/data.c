@@ -22,7 +22,8 @@ static bool read_key(struct files *files, uint8_t key[16], struct error *e)
     if (!why && got == 16)
         return true;
     if (!why)
-        log_write(LOG_WARN, "store", "%s was cut off: receipts of before this start settle nothing", KEY_FILE);
+        log_write(LOG_WARN, "store",
+                  "%s was truncated, so it is made anew: receipts from before this start settle nothing", KEY_FILE);
     struct file_op op = { .kind = FILE_REPLACE, .name = KEY_FILE };
     randombytes_buf(key, 16);
     buf_add(&op.data, key, 16);
@@ -93,7 +94,7 @@ bool data_recover(struct data *d, const struct broker_options *o, struct core *c
     log_info(d->log, &info);
     if (info.torn)
         log_write(LOG_WARN, "store",
-                  "the log's tail was torn off by an unclean stop: what was not confirmed there is cut");
+                  "an unclean stop left a torn tail in the log: what was not confirmed there is cut off");
     if (!core_open_disk(core, d->log, clock_now(), e))
         return false;
     log_set_owner(d->log, &(struct log_owner){ core, core_snapshot });

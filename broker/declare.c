@@ -21,7 +21,7 @@ static void declare_topic(struct core *core, const struct declared_topic *t)
     for (const struct declared_binding *d = t->bindings; d; d = d->next)
         bindings[config.binding_count++] = (struct binding_config){ d->queue, buf_span(&d->filter) };
     if (!core_configure_topic(core, &config, &e, clock_now()))
-        log_write(LOG_ERROR, "config", "topic '%s' is not as configured: %s", t->name, e.text);
+        log_write(LOG_ERROR, "config", "topic '%s' is not declared as configured: %s", t->name, e.text);
 }
 
 static bool declare_queue(struct core *core, const struct declared_queue *q, uint32_t without, bool says)
@@ -119,7 +119,7 @@ static void log_changes(struct core *core, const char *queue, const struct befor
     if (!core_queue_settings(core, queue, &after))
         return; /* refused, which was logged */
     if (!before->was_there) {
-        log_about(LOG_INFO, "config", queue, NULL, "made");
+        log_about(LOG_INFO, "config", queue, NULL, "created");
         n->made++;
         return;
     }
@@ -142,7 +142,7 @@ static bool is_in_file(const void *context, bool topic, const char *name)
     if (topic ? broker_options_has_topic(o, name) : broker_options_has_queue(o, name))
         return true;
     log_about(LOG_INFO, "config", topic ? NULL : name, NULL,
-              "%s '%s' is not in the file any more: it stays, and calls may change and delete it",
+              "%s '%s' is no longer in the file: it stays, and calls may change and delete it",
               topic ? "topic" : "queue", name);
     file->counts->let_go++;
     return false;
@@ -164,7 +164,7 @@ void declare_reloaded(struct core *core, const struct broker_options *o)
     core_unmanage(core, is_in_file, &(struct file){ o, &n });
     free(before);
     log_write(LOG_INFO, "config",
-              "the file's queues and topics were read again: %u queues made, %u changed, %u not in it any more; every "
+              "the file's queues and topics were reloaded: %u queues created, %u changed, %u no longer in it; every "
               "other setting needs a restart",
               n.made, n.changed, n.let_go);
 }

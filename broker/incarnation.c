@@ -56,7 +56,7 @@ bool incarnation_raise(const char *path, uint64_t *out, struct error *e)
     if (!path)
         return true;
     if (mkdir(path, 0750) != 0 && errno != EEXIST)
-        return error_set(e, "cannot make the data directory %s: %s", path, strerror(errno));
+        return error_set(e, "cannot create the data directory %s: %s", path, strerror(errno));
     int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
         return error_set(e, "cannot open the data directory %s: %s", path, strerror(errno));

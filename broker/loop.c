@@ -102,7 +102,7 @@ struct broker *broker_open(void *context, const struct broker_options *o, struct
     };
     char ingress[256];
     if (sodium_init() < 0) {
-        error_set(e, "no randomness from the system");
+        error_set(e, "the system provides no random numbers");
         return NULL;
     }
     configure(o, &config);

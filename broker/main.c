@@ -53,7 +53,7 @@ static void warn_of_restart_needed(const struct settings *settings, const struct
 {
     char keys[512];
     if (settings_differ(settings, again, running, keys, sizeof keys))
-        log_write(LOG_WARN, "config", "changed, and not taken before a restart: %s", keys);
+        log_write(LOG_WARN, "config", "changed, but takes effect only after a restart: %s", keys);
 }
 
 /* On SIGHUP: reloads the file's queues and topics, and the clients' keys. A file that a start would refuse changes no
@@ -67,14 +67,15 @@ static void reload(struct broker *b, const struct broker_options *running, int a
     bool whole = settings_read_again(settings, &again, argc, argv, &e) && broker_options_check(&again, &e);
     bool fine = whole && broker_options_check_queues(&again, running, &e);
     if (running->clients && broker_reload_clients(b))
-        log_write(LOG_INFO, "config", "the keys to admit were read again");
+        log_write(LOG_INFO, "config", "the keys to admit were reloaded");
     if (!config && !running->clients)
-        log_write(LOG_WARN, "config", "there is nothing to read again: no configuration file was given, and no keys");
+        log_write(LOG_WARN, "config",
+                  "there is nothing to reload: neither a configuration file nor curve.clients was given");
     else if (config && fine)
         broker_reload_declarations(b, &again);
     else if (config)
         log_write(LOG_ERROR, "config", "the queues and topics stay as they were: %s%s", e.text,
-                  whole ? "; a restart takes the file as it is" : "");
+                  whole ? "; a restart would accept the file as it is" : "");
     if (config && fine)
         warn_of_restart_needed(settings, &again, running);
     broker_options_free(&again);

@@ -44,7 +44,7 @@ static int open_directory(const char *path, bool read_only, struct error *e)
 {
     bool made = !read_only && mkdir(path, DIRECTORY_MODE) == 0;
     if (!read_only && !made && errno != EEXIST) {
-        error_set(e, "cannot make the data directory %s: %s", path, strerror(errno));
+        error_set(e, "cannot create the data directory %s: %s", path, strerror(errno));
         return -1;
     }
     int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -239,7 +239,7 @@ static void close_files(struct files *f)
     workers_free(&p->workers);
     int error = handles_close(&p->directory.handles);
     if (error) /* what was confirmed was synced before; this concerns only what was not */
-        log_write(LOG_ERROR, "store", "closing the log's files: %s", strerror(error));
+        log_write(LOG_ERROR, "store", "cannot close the log's files: %s", strerror(error));
     if (p->lock >= 0) {
         if (ftruncate(p->lock, 0) != 0)
             log_write(LOG_WARN, "store", "cannot empty the lock file: %s", strerror(errno));
@@ -255,9 +255,9 @@ static bool make_ready(struct posix_files *p, const char *path, struct error *e)
         return false;
     int error = p->directory.read_only ? 0 : sweep(p->directory.fd);
     if (error)
-        return error_set(e, "cannot remove what is left half made in %s: %s", path, strerror(error));
+        return error_set(e, "cannot remove the temporary files in %s: %s", path, strerror(error));
     error = workers_init(&p->workers, &p->directory);
-    return !error || error_set(e, "cannot make an eventfd: %s", strerror(error));
+    return !error || error_set(e, "cannot create an eventfd: %s", strerror(error));
 }
 
 struct files *files_posix_open(const char *path, bool read_only, struct error *e)

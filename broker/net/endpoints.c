@@ -25,9 +25,9 @@ bool endpoint_check_listen(const char *endpoint, bool insecure, struct error *e)
         return false;
     return insecure || !endpoint_is_exposed(endpoint) ||
            error_set(e,
-                     "%s is beyond loopback and anybody who reaches it may publish, consume and delete: give "
-                     "--insecure ('insecure: true' in the file) to accept that and keep strangers out by a "
-                     "NetworkPolicy, or listen on 127.0.0.1",
+                     "%s is beyond loopback, and anybody who reaches it could publish, consume and delete: listen on "
+                     "127.0.0.1, or give --insecure ('insecure: true' in the file) to accept that, and keep strangers "
+                     "out with a NetworkPolicy",
                      endpoint);
 }
 

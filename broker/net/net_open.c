@@ -52,7 +52,7 @@ static bool refuse_bind(const char *endpoint, struct error *e)
     if (zmq_errno() == EADDRINUSE)
         return error_set(e, "%s is in use: another process listens there; stop it or choose another port", endpoint);
     if (zmq_errno() == ENODEV)
-        return error_set(e, "cannot listen on %s: that is no address, name or interface of this machine", endpoint);
+        return error_set(e, "cannot listen on %s: that is not an address, name or interface of this machine", endpoint);
     return error_set(e, "cannot listen on %s: %s", endpoint, zmq_strerror(zmq_errno()));
 }
 
@@ -116,7 +116,7 @@ int net_fd_of(void *socket)
 void net_warn_if_no_keys(const struct net *n)
 {
     if (n->has_keys && n->clients.count == 0)
-        log_write(LOG_WARN, "net", "%s holds no keys: nobody can attach until there are some (SIGHUP reads them again)",
+        log_write(LOG_WARN, "net", "%s holds no keys: nobody can attach until there are some (SIGHUP reloads them)",
                   n->clients_path);
 }
 
@@ -151,8 +151,8 @@ struct net *net_open(void *context, const struct net_options *o, struct error *e
     n->zap_more = n->zap != NULL;
     if (endpoint_is_exposed(o->listen) && !n->has_keys)
         log_write(LOG_WARN, "net",
-                  "listening on %s WITHOUT authentication (insecure: true): whoever reaches it may do "
-                  "everything; keep strangers out by a NetworkPolicy",
+                  "listening on %s WITHOUT authentication (insecure: true): anybody who reaches it may do "
+                  "everything; keep strangers out with a NetworkPolicy",
                   n->control_endpoint);
     return n;
 }

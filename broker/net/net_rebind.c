@@ -43,6 +43,6 @@ void net_rebind_try(struct net *n, mono_t now)
                   (long long)mono_since_ms(now, n->rebind_since));
     } else if (mono_since_ms(now, n->rebind_logged) >= REBIND_LOG_MS) {
         n->rebind_logged = now;
-        log_write(LOG_ERROR, "net", "cannot bind the ingress %s again, trying on: %s", n->ingress_endpoint, e.text);
+        log_write(LOG_ERROR, "net", "cannot bind the ingress %s again, still trying: %s", n->ingress_endpoint, e.text);
     }
 }

@@ -64,7 +64,7 @@ static void judge_handshake(struct net *n, struct core *core, const struct zap_r
     bool admitted = lane ? expected && strcmp(expected, peer) == 0 : known && core_admits(core, peer, now);
     zap_answer(n->zap, r, admitted ? peer : NULL);
     if (lane && expected && !admitted) {
-        snprintf(why, sizeof why, "the inbox belongs to %s, and the attach came from %s", peer, expected);
+        snprintf(why, sizeof why, "the inbox belongs to %s, but the attach came from %s", peer, expected);
         core_lane_failed(core, lane, REASON_denied, why, now);
     }
 }

@@ -123,7 +123,7 @@ void replies_send(struct replies *r, void *control, const struct route *to, stru
     zmq_msg_t m;
     struct shares shares = shares_of(r, to);
     if (!may_go(r, shares, text.size)) {
-        log_write(LOG_WARN, "net", "an answer to a call is dropped: too much is left unread");
+        log_write(LOG_WARN, "net", "a reply to a call is dropped, because too many bytes of replies are left unread");
         return;
     }
     if (zmq_send(control, to->id, to->size, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0)

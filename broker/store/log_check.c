@@ -112,7 +112,7 @@ static void check_end(struct check *c, const struct walked *w)
     } else if (w->torn) {
         report_line(c,
                     "%016" PRIx64 ".log: torn tail at offset %" PRIu64
-                    ": what was not confirmed there is cut at the next start",
+                    ": the next start cuts off what was not confirmed there",
                     w->id, w->end);
     }
 }

@@ -127,13 +127,13 @@ static bool read_whole(struct log *l, struct buf *b, uint64_t size, struct error
 static bool header_holds(const struct buf *b, struct error *e)
 {
     if (b->size < CHECKPOINT_HEADER || memcmp(b->data, CHECKPOINT_MAGIC, 8) != 0)
-        return error_set(e, "checkpoint: damaged at offset 0: it is no checkpoint; run sluice-broker --repair");
+        return error_set(e, "checkpoint: damaged at offset 0: it is not a checkpoint; run sluice-broker --repair");
     if (wire_load32(b->data + 8) > LOG_VERSION)
         return error_set(e, "checkpoint: written by a newer version (format %u, this broker reads up to %u)",
                          wire_load32(b->data + 8), LOG_VERSION);
     uint64_t size = wire_load64(b->data + 16);
     if (size != b->size - CHECKPOINT_HEADER || checkpoint_checksum(b) != wire_load64(b->data + 24))
-        return error_set(e, "checkpoint: damaged: its checksum does not hold; run sluice-broker --repair");
+        return error_set(e, "checkpoint: damaged: its checksum does not match; run sluice-broker --repair");
     return true;
 }
 

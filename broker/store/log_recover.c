@@ -35,7 +35,7 @@ static bool damaged(struct scan *c, uint64_t segment, uint64_t offset)
     segment_name(name, segment);
     error_set(c->e,
               "%s: damaged at offset %" PRIu64 ": group %" PRIu64
-              " was on disk once and is not whole; restore the directory from a copy, or salvage what is "
+              " was on disk before and is not whole now; restore the directory from a copy, or salvage what is "
               "left with sluice-broker --repair DIR TO",
               name, offset, c->at.number + 1);
     return false;

@@ -84,7 +84,7 @@ static bool read_checkpoint(struct repair *r, const struct log_config *config)
         return true;
     if (found)
         repair_report(r, "%s", e.text);
-    repair_report(r, "without a checkpoint: what was only in it (queues, producers, settlements) is lost");
+    repair_report(r, "there is no usable checkpoint: what only it had (queues, producers, settlements) is lost");
     log_free(r->old);
     r->position = (struct position){ 0 };
     buf_clear(&r->state);

@@ -67,7 +67,7 @@ static void take_moved(struct repair *r, struct repair_queue *k, const struct mo
         put_run(r, k, &run, end);
         return;
     }
-    repair_report(r, "cannot read the log: %s", why ? strerror(why) : "it changes meanwhile");
+    repair_report(r, "cannot read the log: %s", why ? strerror(why) : "it changed while it was read");
     r->stopped = true;
 }
 

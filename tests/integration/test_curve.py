@@ -188,7 +188,7 @@ def test_a_connection_whose_key_was_removed_is_not_answered_any_more(cluster, ke
     keygen(keys, "clients/other")
     (keys / "clients/shop.pub").unlink()
     b.popen.send_signal(signal.SIGHUP)
-    until(lambda: "the keys to admit were read again" in b.log.read_text())
+    until(lambda: "the keys to admit were reloaded" in b.log.read_text())
     asks.send(ping)
     other = cluster.sidecar(b, "--operations", *with_keys(keys, "clients/other"))
     until(lambda: "sluice_broker_frames_rejected_total 1\n" in other.ops("GET", "/metrics").body.decode())
@@ -202,7 +202,7 @@ def test_a_sighup_that_finds_no_keys_any_more_says_so(cluster, keys):
     assert says not in b.log.read_text()
     (keys / "clients/shop.pub").unlink()
     b.popen.send_signal(signal.SIGHUP)
-    until(lambda: "the keys to admit were read again" in b.log.read_text())
+    until(lambda: "the keys to admit were reloaded" in b.log.read_text())
     assert says in b.log.read_text()
 
 

@@ -352,7 +352,7 @@ def test_a_second_broker_is_kept_out(cluster, broker, tmp_path):
 
 
 def test_a_directory_that_cannot_be_made_is_said(tmp_path):
-    assert re.search(r"cannot make the data directory .*/none/data: No such file", refused("--data", str(tmp_path / "none/data")))
+    assert re.search(r"cannot create the data directory .*/none/data: No such file", refused("--data", str(tmp_path / "none/data")))
 
 
 def test_a_file_is_no_directory(tmp_path):

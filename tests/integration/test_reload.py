@@ -33,10 +33,10 @@ def test_what_a_changed_file_did_is_logged(cluster, tmp_path):
     said = reload(broker, file, "queues:\n  dead: {}\n  mail: {}\n"
                                 "  orders: {capacity: 9, lease: 1m, capacity_bytes: 1MiB, overflow: reject, dead_letter: dead, "
                                 "require_consumer: true}\n",
-                  "were read again")
+                  "were reloaded")
     assert said == ["dead: made", "orders: changed: capacity 5 -> 9, capacity_bytes 64MiB -> 1MiB, overflow wait -> reject, "
                                   "lease 30s -> 1m, require_consumer false -> true, dead_letter none -> dead",
-                    "-: the file's queues and topics were read again: 1 queues made, 1 changed, 0 not in it any more; every other "
+                    "-: the file's queues and topics were reloaded: 1 queues created, 1 changed, 0 no longer in it; every other "
                     "setting needs a restart"]
     assert sidecar.http("GET", "/v1/queues/orders").json["capacity"] == 9
 
@@ -45,11 +45,11 @@ def test_what_was_changed_and_needs_a_restart_is_named(cluster, tmp_path):
     file = tmp_path / "broker.yaml"
     file.write_text("max_queues: 7\nmemory_budget: 64MiB\nqueues: {a: {}}\n")
     broker = cluster.broker("--config", str(file), "--memory-budget", "32MiB")  # flags win: the file may say of it what it likes
-    says = "not taken before a restart"
+    says = "only after a restart"
     said = reload(broker, file, "max_queues: 8\nmemory_budget: 16MiB\nauto_declare: true\nlog: {level: info}\n"
                                 "queues: {a: {}}\n", says)
-    assert said[-1] == "-: changed, and not taken before a restart: auto_declare, max_queues"
-    said = reload(broker, file, "max_queues: 7\nqueues: {a: {capacity: 5}}\n", "were read again")
+    assert said[-1] == "-: changed, but takes effect only after a restart: auto_declare, max_queues"
+    said = reload(broker, file, "max_queues: 7\nqueues: {a: {capacity: 5}}\n", "were reloaded")
     assert not any(says in line for line in said), said
 
 
@@ -59,10 +59,10 @@ def test_what_is_not_in_the_file_any_more_may_be_deleted(cluster, tmp_path):
     broker = cluster.broker("--config", str(file))
     sidecar = cluster.sidecar(broker)
     assert sidecar.ops("DELETE", "/v1/queues/b").json["reason"] == "managed"
-    said = reload(broker, file, "queues: {a: {}}\n", "were read again")
-    assert "b: queue 'b' is not in the file any more: it stays, and calls may change and delete it" in said
-    assert any("topic 't' is not in the file any more" in line for line in said)
-    assert "0 queues made, 0 changed, 2 not in it any more" in said[-1]
+    said = reload(broker, file, "queues: {a: {}}\n", "were reloaded")
+    assert "b: queue 'b' is no longer in the file: it stays, and calls may change and delete it" in said
+    assert any("topic 't' is no longer in the file" in line for line in said)
+    assert "0 queues created, 0 changed, 2 no longer in it" in said[-1]
     assert sidecar.http("GET", "/v1/queues/b").json["managed"] is None
     assert sidecar.ops("DELETE", "/v1/queues/b").status == 204
     assert sidecar.ops("DELETE", "/v1/topics/t").status == 204
@@ -74,9 +74,9 @@ def test_dead_letters_change_their_direction_at_once(cluster, tmp_path):
     file.write_text("queues: {a: {dead_letter: b}, b: {dead_letter: c}, c: {}}\n")
     broker = cluster.broker("--config", str(file))
     sidecar = cluster.sidecar(broker)
-    said = reload(broker, file, "queues: {c: {dead_letter: b}, b: {dead_letter: a}, a: {dead_letter: ''}}\n", "were read again")
+    said = reload(broker, file, "queues: {c: {dead_letter: b}, b: {dead_letter: a}, a: {dead_letter: ''}}\n", "were reloaded")
     assert not any("not declared" in line for line in said), said
-    assert "0 queues made, 3 changed" in said[-1]
+    assert "0 queues created, 3 changed" in said[-1]
     assert [sidecar.http("GET", f"/v1/queues/{q}").json["dead_letter"] for q in "abc"] == [None, "a", "b"]
 
 
@@ -90,9 +90,9 @@ def test_a_name_where_dead_letters_went_is_let_go_before_another_queue_has_it(cl
     assert sidecar.http("PUT", "/v1/queues/b", {}).status == 201
     assert sidecar.http("PUT", "/v1/queues/a", {"dead_letter": "b"}).status == 201
     assert sidecar.ops("DELETE", "/v1/queues/b?force=true").status == 204
-    said = reload(broker, file, f"queues: {{{queues}}}\n", "were read again")
+    said = reload(broker, file, f"queues: {{{queues}}}\n", "were reloaded")
     assert not any("not declared" in line for line in said), said
-    assert "1 queues made, 1 changed" in said[-1]
+    assert "1 queues created, 1 changed" in said[-1]
     assert sidecar.http("GET", "/v1/queues/b").json["durability"] == "memory"
 
 
@@ -101,13 +101,13 @@ def test_how_a_queue_of_the_file_comes_to_the_other_side_of_the_disk(cluster, tm
     file.write_text("queues: {a: {}}\n")
     broker = cluster.broker("--config", str(file))
     sidecar = cluster.sidecar(broker)
-    said = reload(broker, file, "queues: {a: {durability: memory}}\n", "were read again")
+    said = reload(broker, file, "queues: {a: {durability: memory}}\n", "were reloaded")
     assert ("a: not declared as configured: the durability of queue 'a' cannot change; take it out of the file, delete it, and put "
             "it back") in said
     assert sidecar.ops("DELETE", "/v1/queues/a").json["reason"] == "managed"
-    reload(broker, file, "queues: {}\n", "were read again")
+    reload(broker, file, "queues: {}\n", "were reloaded")
     assert sidecar.ops("DELETE", "/v1/queues/a").status == 204
-    said = reload(broker, file, "queues: {a: {durability: memory}}\n", "were read again")
+    said = reload(broker, file, "queues: {a: {durability: memory}}\n", "were reloaded")
     assert "a: made" in said
     assert sidecar.http("GET", "/v1/queues/a").json["durability"] == "memory"
 
@@ -134,14 +134,14 @@ def test_a_file_that_only_a_start_can_take_is_told_from_one_that_is_wrong(cluste
     file.write_text("max_queues: 1\nqueues: {a: {}}\n")
     broker = cluster.broker("--config", str(file))
     said = reload(broker, file, "max_queues: 2\nqueues: {a: {}, b: {}}\n", "stay as they were")
-    assert "max_queues is 1, but the file has 2 queues" in said[0] and said[0].endswith("; a restart takes the file as it is")
+    assert "max_queues is 1, but the file has 2 queues" in said[0] and said[0].endswith("; a restart would accept the file as it is")
     said = reload(broker, file, "max_queues: 1\nqueues: {a: {}, b: {}}\n", "stay as they were")
-    assert not said[0].endswith("; a restart takes the file as it is")
+    assert not said[0].endswith("; a restart would accept the file as it is")
 
 
 def test_without_a_file_there_is_nothing_to_read_again(cluster, tmp_path):
     broker = cluster.broker()
-    said = reload(broker, tmp_path / "none", "", "nothing to read again")
+    said = reload(broker, tmp_path / "none", "", "nothing to reload")
     assert len(said) == 1 and "no configuration file was given, and no keys" in said[0]
 
 
