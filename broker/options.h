@@ -34,12 +34,12 @@ struct broker_options {
     char *listen, *ingress, *data;
     char *secret_key_file, *clients; /* CURVE; both or none */
     bool insecure, auto_declare, same_cpu;
-    uint64_t memory_budget; /* 0: half of what the machine or its cgroup has */
+    uint64_t memory_budget; /* 0: half of what the machine or its cgroup has, whichever is less */
     uint64_t max_queues, max_sessions, max_event;
     int64_t heartbeat, session_timeout;
     char *sync; /* group, interval or none */
     int64_t sync_interval;
-    uint64_t disk_budget; /* 0: 80 % of what is free or the log's at start */
+    uint64_t disk_budget; /* 0: at start, 80 % of what is free or in the data directory already */
     uint64_t segment_size;
     char *log_level, *log_format;
     struct declared_queue *queues; /* the file's, by name; hh.next follows the file's order */

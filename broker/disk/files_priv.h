@@ -57,7 +57,7 @@ struct directory {
 };
 
 bool file_name_is_valid(const char *name);
-/* Changes may come from one thread at a time; reads from any. The result is in op->error, too. */
+/* Changes may come from one thread at a time; reads from any. Sets op->error, and returns it. */
 int file_execute(struct directory *d, struct file_op *op);
 int file_read(struct directory *d, const char *name, uint64_t offset, void *to, size_t size, size_t *got);
 int file_extent(struct directory *d, const char *name, uint64_t *data, uint64_t *size);
@@ -69,7 +69,7 @@ struct worker {
     const char *name;
     pthread_t thread;
     bool started;
-    pthread_mutex_t mutex; /* of what follows */
+    pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t more;
     struct file_op *first, *last;
     bool sleeps; /* it waits for work, and was not woken yet */
@@ -80,7 +80,7 @@ struct workers {
     struct directory *directory;
     cpu_set_t allowed; /* CPUs that the threads may run on; empty: unknown */
     struct worker changes, reads;
-    pthread_mutex_t mutex; /* of what follows */
+    pthread_mutex_t mutex; /* guards first, last and event */
     struct file_op *first, *last;
     int event;                            /* eventfd: readable exactly while `first` is not NULL */
     struct file_op *waited, *last_waited; /* done by the submitter itself, and only used by it: no mutex */

@@ -59,7 +59,7 @@ void net_perform(struct net *n, struct core *core, struct now now)
         case EFFECT_SEND: lanes_send(n->lanes, e.lane, e.frame); break;
         case EFFECT_LANE_OPEN:
             open_lane(n, core, &e, now);
-            effects = core_effects(core, &count); /* it may have added some */
+            effects = core_effects(core, &count); /* core_lane_failed may have added effects */
             break;
         case EFFECT_LANE_CLOSE: lanes_close(n->lanes, e.lane); break;
         case EFFECT_INGRESS_REBIND: net_rebind_begin(n, now.mono); break;

@@ -1,3 +1,4 @@
+/* Segment headers, groups, and the checkpoint's checksum. */
 #include "broker/store/log_format.h"
 
 #include <sodium.h>
@@ -84,8 +85,8 @@ static uint64_t chain_of(const uint8_t *header, struct span records, const struc
     return keyed(bytes, sizeof bytes, in);
 }
 
-/* Version 1: the header's first 24 bytes are hashed under the previous chain and the segment, the records under
- * that. */
+/* Version 1: XXH3 of the records, seeded with that of the header's first 24 bytes, which is seeded with the previous
+ * chain and the segment's id. */
 static uint64_t old_chain_of(const uint8_t *header, struct span records, uint64_t segment, uint64_t previous)
 {
     uint64_t seed = XXH3_64bits_withSeed(header, 24, previous ^ (segment * UINT64_C(0x9e3779b97f4a7c15)));

@@ -1,3 +1,4 @@
+/* Records: their header, and the types EVENTS, MOVED, SETTLED and FORGOTTEN. */
 #include "broker/store/log_format.h"
 
 #include "proto/frame.h"

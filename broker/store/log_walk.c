@@ -1,3 +1,4 @@
+/* Reads segments one by one, damaged or not. */
 #include "broker/store/log_walk.h"
 
 #include "base/xalloc.h"

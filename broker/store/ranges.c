@@ -1,6 +1,6 @@
-/* Ranges lie in one array with room on both sides of them: what goes at the front only moves `head`. When the end of
- * the array is reached, half of it free before `head` means moving down, else doubling; so each move down was paid for
- * by as many takings from the front. In the middle the shorter side moves. */
+/* The ranges are in one array with room on both sides: removing from the front only moves `head`. At the end of the
+ * array they are moved down if the first half of the array is free, else the array doubles; so as many removals from
+ * the front have paid for each move. An insertion in the middle moves the shorter side. */
 #include "broker/store/ranges.h"
 
 #include "base/xalloc.h"
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define LEAST_CAPACITY 8u
-/* An empty set lets go of an array above this: the burst that needed it is over. */
+/* An empty set frees an array that is larger than this: the burst that needed it is over. */
 #define KEPT_CAPACITY 1024u
 
 void ranges_free(struct ranges *r)
@@ -33,8 +33,8 @@ static uint64_t most(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* Index of the first range that ends behind `sequence`, or count. Both ends of the set are tried first: they are where
- * nearly everything happens. */
+/* Index of the first range that ends behind `sequence`, or count. Both ends of the set are tried first: they are
+ * where nearly everything happens. */
 static size_t find(const struct ranges *r, uint64_t sequence)
 {
     if (r->count == 0 || at(r, r->count - 1)->end <= sequence)
@@ -52,7 +52,7 @@ static size_t find(const struct ranges *r, uint64_t sequence)
     return low;
 }
 
-/* Makes room for one more behind the last. */
+/* Makes room for one more range at the end. */
 static void make_room(struct ranges *r)
 {
     if (r->head + r->count < r->capacity)
@@ -104,7 +104,7 @@ uint64_t ranges_add(struct ranges *r, uint64_t first, uint64_t end)
         return 0;
     size_t from = find(r, first);
     if (from > 0 && at(r, from - 1)->end == first)
-        from--; /* touches: they become one */
+        from--; /* adjacent: they become one */
     struct range whole = { first, end };
     uint64_t had = 0;
     size_t to = from;
