@@ -44,7 +44,7 @@ static void a_second_broker_is_kept_out(void **state)
     reopen(p); /* and let in when the first has gone */
 }
 
-static void looking_needs_no_lock_and_changes_nothing(void **state)
+static void read_only_takes_no_lock_and_changes_nothing(void **state)
 {
     struct place *p = *state;
     assert_int_equal(perform(p, new_change(FILE_REPLACE, "a", 0, 'x', 10)), 0);
@@ -58,7 +58,7 @@ static void looking_needs_no_lock_and_changes_nothing(void **state)
     assert_content(p, "a", 0, 'x', 10);
 }
 
-static void who_holds_a_directory_is_told_from_outside(void **state)
+static void the_holder_of_a_directory_is_reported_without_locking(void **state)
 {
     struct place *p = *state;
     struct error e = { 0 };
@@ -72,7 +72,7 @@ static void who_holds_a_directory_is_told_from_outside(void **state)
     p->files = open_at(p->data, false);
 }
 
-static void a_directory_that_cannot_be_had_is_named(void **state)
+static void an_unusable_directory_is_named(void **state)
 {
     struct place *p = *state;
     struct error e = { 0 };
@@ -106,7 +106,7 @@ static void signals_are_left_to_the_main_thread(void **state)
 
 /* ---- failures */
 
-static void after_a_failed_write_nothing_is_changed(void **state)
+static void after_a_failed_write_every_change_fails(void **state)
 {
     struct place *p = *state;
     enum { LIMIT = 1 << 20 };
@@ -140,7 +140,7 @@ static void after_a_failed_write_nothing_is_changed(void **state)
     assert_int_equal(perform(p, new_op(FILE_CREATE, "b", 0, 10)), 0);
 }
 
-static void writing_to_a_file_that_is_not_there_stops_all(void **state)
+static void writing_to_a_missing_file_stops_all_changes(void **state)
 {
     struct place *p = *state;
     assert_int_equal(perform(p, new_change(FILE_WRITE, "a", 0, 'a', 10)), ENOENT);
@@ -191,12 +191,12 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_set_up, place_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_second_broker_is_kept_out),
-        TEST(looking_needs_no_lock_and_changes_nothing),
-        TEST(who_holds_a_directory_is_told_from_outside),
-        TEST(a_directory_that_cannot_be_had_is_named),
+        TEST(read_only_takes_no_lock_and_changes_nothing),
+        TEST(the_holder_of_a_directory_is_reported_without_locking),
+        TEST(an_unusable_directory_is_named),
         TEST(signals_are_left_to_the_main_thread),
-        TEST(after_a_failed_write_nothing_is_changed),
-        TEST(writing_to_a_file_that_is_not_there_stops_all),
+        TEST(after_a_failed_write_every_change_fails),
+        TEST(writing_to_a_missing_file_stops_all_changes),
         TEST(a_full_disk_refuses_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

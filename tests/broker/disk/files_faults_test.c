@@ -104,7 +104,7 @@ enum { SIZE = 150000 };
 
 static const int errors[] = { EIO, ENOSPC, EDQUOT };
 
-static void what_interrupts_or_shortens_is_gone_on_with(void **state)
+static void interrupted_and_short_calls_are_continued(void **state)
 {
     struct place *p = *state;
     static const struct {
@@ -134,7 +134,7 @@ static void assert_calls(struct place *p, enum file_kind kind, const char *name,
 }
 
 /* A name that leads to what is not synced yet, or a directory that is not, would be an empty file after a crash. */
-static void content_is_synced_before_its_name_and_the_name_before_it_is_told(void **state)
+static void content_is_synced_before_its_name_and_the_name_before_completion(void **state)
 {
     struct place *p = *state;
     assert_calls(p, FILE_CREATE, "a", "create allocate sync close rename sync-dir ");
@@ -221,7 +221,7 @@ static void a_failed_write_or_sync_is_the_end(void **state)
         }
 }
 
-static void removing_tells_what_fails(void **state)
+static void a_failed_removal_is_reported(void **state)
 {
     struct place *p = *state;
     static const enum call calls[] = { UNLINK, SYNC_DIRECTORY, CLOSE };
@@ -237,7 +237,7 @@ static void removing_tells_what_fails(void **state)
 }
 
 /* A lack of room says that the file is still there. */
-static void a_file_that_is_gone_is_not_said_to_be_there(void **state)
+static void a_removed_file_is_never_reported_as_a_lack_of_room(void **state)
 {
     struct place *p = *state;
     for (size_t e = 0; e < sizeof errors / sizeof *errors; e++) {
@@ -253,7 +253,7 @@ static void a_file_that_is_gone_is_not_said_to_be_there(void **state)
     }
 }
 
-static void renaming_tells_what_fails(void **state)
+static void a_failed_renaming_is_reported(void **state)
 {
     struct place *p = *state;
     for (size_t e = 0; e < sizeof errors / sizeof *errors; e++) {
@@ -276,7 +276,7 @@ static void renaming_tells_what_fails(void **state)
     }
 }
 
-static void a_failed_read_is_told_and_stops_nothing(void **state)
+static void a_failed_read_is_reported_and_stops_nothing(void **state)
 {
     struct place *p = *state;
     uint8_t to[10];
@@ -290,7 +290,7 @@ static void a_failed_read_is_told_and_stops_nothing(void **state)
 }
 
 /* What could not be taken away after a failure takes room until the next start: that is no mere lack of space. */
-static void what_cannot_be_cleared_away_is_a_failing_disk(void **state)
+static void a_temporary_file_that_cannot_be_removed_is_a_failing_disk(void **state)
 {
     struct place *p = *state;
     char path[128];
@@ -306,17 +306,17 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(what_interrupts_or_shortens_is_gone_on_with),
-        TEST(content_is_synced_before_its_name_and_the_name_before_it_is_told),
+        TEST(interrupted_and_short_calls_are_continued),
+        TEST(content_is_synced_before_its_name_and_the_name_before_completion),
         TEST(making_a_file_fails_whole),
         TEST(replacing_a_file_fails_whole),
         TEST(without_fallocate_zeros_are_written),
         TEST(a_failed_write_or_sync_is_the_end),
-        TEST(removing_tells_what_fails),
-        TEST(a_file_that_is_gone_is_not_said_to_be_there),
-        TEST(renaming_tells_what_fails),
-        TEST(a_failed_read_is_told_and_stops_nothing),
-        TEST(what_cannot_be_cleared_away_is_a_failing_disk),
+        TEST(a_failed_removal_is_reported),
+        TEST(a_removed_file_is_never_reported_as_a_lack_of_room),
+        TEST(a_failed_renaming_is_reported),
+        TEST(a_failed_read_is_reported_and_stops_nothing),
+        TEST(a_temporary_file_that_cannot_be_removed_is_a_failing_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,7 +28,7 @@ static char byte_of(const struct handle *one)
     return byte;
 }
 
-static void a_dropped_one_stays_with_who_has_it(void **state)
+static void a_dropped_handle_stays_with_its_users(void **state)
 {
     (void)state;
     struct handles h = { 0 };
@@ -66,7 +66,7 @@ static void a_dropped_one_stays_with_who_has_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_dropped_one_stays_with_who_has_it),
+        cmocka_unit_test(a_dropped_handle_stays_with_its_users),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,7 +36,7 @@ static void changes_happen_in_order(void **state)
     assert_content(p, "a", 1200, 0, 3800);
 }
 
-static void what_another_one_follows_is_done_before_it(void **state)
+static void a_change_with_more_is_done_before_the_next(void **state)
 {
     struct place *p = *state;
     assert_int_equal(perform(p, new_op(FILE_CREATE, "a", 0, 5000)), 0);
@@ -77,7 +77,7 @@ static bool write_and_wait(struct place *p, unsigned i)
     return waited;
 }
 
-static void a_sync_that_may_be_waited_for_is_done_here_when_the_thread_sleeps(void **state)
+static void a_sync_with_wait_is_done_by_submit_when_the_thread_sleeps(void **state)
 {
     struct place *p = *state;
     unsigned waited = 0;
@@ -87,7 +87,7 @@ static void a_sync_that_may_be_waited_for_is_done_here_when_the_thread_sleeps(vo
     assert_int_equal(waited, 10);
 }
 
-static void what_the_thread_has_to_do_is_done_before_a_sync_that_may_be_waited_for(void **state)
+static void queued_changes_are_done_before_a_sync_with_wait(void **state)
 {
     struct place *p = *state;
     assert_int_equal(perform(p, new_op(FILE_CREATE, "a", 0, 5000)), 0);
@@ -127,7 +127,7 @@ static void its_threads_run_where_the_process_may(void **state)
     }
 }
 
-static void it_is_readable_exactly_while_something_is_done(void **state)
+static void the_descriptor_is_readable_exactly_while_something_is_done(void **state)
 {
     struct place *p = *state;
     struct pollfd fd = { .fd = p->files->ops->fd(p->files), .events = POLLIN };
@@ -291,7 +291,7 @@ static void many_files_need_few_descriptors(void **state)
 }
 
 /* Else another descriptor would be asked to sync them, which need not hear that a write failed. */
-static void what_is_not_synced_stays_open(void **state)
+static void files_with_unsynced_writes_stay_open(void **state)
 {
     struct place *p = *state;
     enum { FILES = 30 };
@@ -311,7 +311,7 @@ static void what_is_not_synced_stays_open(void **state)
     assert_int_equal(open_descriptors(), before);
 }
 
-static void what_was_submitted_is_finished_by_closing(void **state)
+static void close_finishes_what_was_submitted(void **state)
 {
     struct place *p = *state;
     submit(p, new_op(FILE_CREATE, "a", 0, 1000), 0);
@@ -338,7 +338,7 @@ static void names_that_are_not_the_logs_are_refused(void **state)
     assert_names(p->files, "");
 }
 
-static void leftovers_of_a_crash_are_swept(void **state)
+static void temporary_files_of_a_crash_are_removed(void **state)
 {
     struct place *p = *state;
     char path[128];
@@ -359,11 +359,11 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_set_up, place_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(changes_happen_in_order),
-        TEST(what_another_one_follows_is_done_before_it),
-        TEST(a_sync_that_may_be_waited_for_is_done_here_when_the_thread_sleeps),
-        TEST(what_the_thread_has_to_do_is_done_before_a_sync_that_may_be_waited_for),
+        TEST(a_change_with_more_is_done_before_the_next),
+        TEST(a_sync_with_wait_is_done_by_submit_when_the_thread_sleeps),
+        TEST(queued_changes_are_done_before_a_sync_with_wait),
         TEST(its_threads_run_where_the_process_may),
-        TEST(it_is_readable_exactly_while_something_is_done),
+        TEST(the_descriptor_is_readable_exactly_while_something_is_done),
         TEST(a_created_file_is_allocated_and_reads_as_zeros),
         TEST(data_ends_where_nothing_was_written_behind),
         TEST(a_read_ends_with_the_file),
@@ -371,10 +371,10 @@ int main(void)
         TEST(a_removed_file_is_gone_for_readers_too),
         TEST(a_renamed_file_is_found_by_its_new_name_alone),
         TEST(many_files_need_few_descriptors),
-        TEST(what_is_not_synced_stays_open),
-        TEST(what_was_submitted_is_finished_by_closing),
+        TEST(files_with_unsynced_writes_stay_open),
+        TEST(close_finishes_what_was_submitted),
         TEST(names_that_are_not_the_logs_are_refused),
-        TEST(leftovers_of_a_crash_are_swept),
+        TEST(temporary_files_of_a_crash_are_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,7 +47,7 @@ static void clients_fill_in_the_host_of_tcp(void **state)
     assert_string_equal(advertised("ipc:///run/b.ingress"), "ipc:///run/b.ingress");
 }
 
-static void beyond_loopback_needs_consent(void **state)
+static void listening_beyond_loopback_needs_insecure(void **state)
 {
     (void)state;
     struct error e = { "" };
@@ -95,8 +95,10 @@ static void a_key_stands_before_its_address(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_ingress_is_the_next_port),    cmocka_unit_test(clients_fill_in_the_host_of_tcp),
-        cmocka_unit_test(beyond_loopback_needs_consent),   cmocka_unit_test(peers_have_one_name_each),
+        cmocka_unit_test(the_ingress_is_the_next_port),
+        cmocka_unit_test(clients_fill_in_the_host_of_tcp),
+        cmocka_unit_test(listening_beyond_loopback_needs_insecure),
+        cmocka_unit_test(peers_have_one_name_each),
         cmocka_unit_test(a_key_stands_before_its_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

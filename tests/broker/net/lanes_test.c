@@ -112,7 +112,7 @@ static void a_frame_s_share_is_given_back_when_it_was_sent(void **state)
     context = zmq_ctx_new();
 }
 
-static void what_goes_to_no_lane_or_was_not_sent_is_dropped(void **state)
+static void frames_to_no_lane_and_unsent_frames_are_dropped(void **state)
 {
     (void)state;
     struct frame *frames[3];
@@ -142,7 +142,7 @@ static void a_lane_is_known_by_its_domain_while_it_is_open(void **state)
     assert_null(lanes_peer(lanes, 12));
 }
 
-static void an_endpoint_that_is_none_is_an_error_that_says_why(void **state)
+static void an_invalid_endpoint_is_an_error_with_a_reason(void **state)
 {
     (void)state;
     const char *why = "";
@@ -175,7 +175,7 @@ static int inbox_by_hand(void)
 }
 
 /* An inbox has nothing to say, and what it says is kept by libzmq, which nobody asks for it. */
-static void an_inbox_that_says_much_is_hung_up_on(void **state)
+static void an_inbox_that_sends_too_much_is_disconnected(void **state)
 {
     (void)state;
     static char much[2 + 9 + 2000] = "\2\0\0\0\0\0\0\7\xd0";
@@ -193,10 +193,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(all_of_a_window_waits_for_an_inbox_that_takes_its_time, begin, end),
         cmocka_unit_test_setup_teardown(a_frame_s_share_is_given_back_when_it_was_sent, begin, end),
-        cmocka_unit_test_setup_teardown(what_goes_to_no_lane_or_was_not_sent_is_dropped, begin, end),
+        cmocka_unit_test_setup_teardown(frames_to_no_lane_and_unsent_frames_are_dropped, begin, end),
         cmocka_unit_test_setup_teardown(a_lane_is_known_by_its_domain_while_it_is_open, begin, end),
-        cmocka_unit_test_setup_teardown(an_endpoint_that_is_none_is_an_error_that_says_why, begin, end),
-        cmocka_unit_test_setup_teardown(an_inbox_that_says_much_is_hung_up_on, begin, end),
+        cmocka_unit_test_setup_teardown(an_invalid_endpoint_is_an_error_with_a_reason, begin, end),
+        cmocka_unit_test_setup_teardown(an_inbox_that_sends_too_much_is_disconnected, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

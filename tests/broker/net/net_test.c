@@ -206,7 +206,7 @@ static void rebind_without_descriptors(char *said, size_t size)
     close(log);
 }
 
-static void a_rebind_that_finds_no_descriptor_says_so_and_is_tried_again(void **state)
+static void a_rebind_without_a_free_descriptor_is_logged_and_tried_again(void **state)
 {
     (void)state;
     char said[1000];
@@ -226,7 +226,7 @@ static void a_rebind_that_finds_no_descriptor_says_so_and_is_tried_again(void **
     zmq_ctx_term(context);
 }
 
-static void what_is_no_request_is_counted(void **state)
+static void invalid_requests_are_counted(void **state)
 {
     (void)state;
     void *context = zmq_ctx_new(), *dealer = connected(context, ZMQ_DEALER, net_control_endpoint(f.net));
@@ -343,7 +343,7 @@ static void an_ingress_over_ipc_is_bound_again_as_well(void **state)
 }
 
 /* At its mark libzmq would leave the rest with its sender, and might abort when that one dies. */
-static void what_is_not_taken_yet_waits_with_the_broker(void **state)
+static void messages_that_are_not_taken_yet_wait_with_the_broker(void **state)
 {
     (void)state;
     static uint8_t junk[2000];
@@ -358,7 +358,7 @@ static void what_is_not_taken_yet_waits_with_the_broker(void **state)
     zmq_ctx_term(context);
 }
 
-static void one_authenticator_a_context(void **state)
+static void a_context_has_one_authenticator(void **state)
 {
     (void)state;
     struct error e = { "" };
@@ -404,16 +404,16 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_request_is_answered_on_its_own_route, open_tcp, close_all),
         cmocka_unit_test_setup_teardown(an_inbox_that_cannot_be_dialled_is_refused_at_once, open_ipc, close_all),
         cmocka_unit_test_setup_teardown(the_ingress_is_bound_again_where_it_was, open_tcp, close_all),
-        cmocka_unit_test_setup_teardown(a_rebind_that_finds_no_descriptor_says_so_and_is_tried_again, open_tcp,
+        cmocka_unit_test_setup_teardown(a_rebind_without_a_free_descriptor_is_logged_and_tried_again, open_tcp,
                                         close_all),
         cmocka_unit_test_setup_teardown(an_ingress_over_ipc_is_bound_again_as_well, open_ipc, close_all),
-        cmocka_unit_test_setup_teardown(what_is_not_taken_yet_waits_with_the_broker, open_tcp, close_all),
+        cmocka_unit_test_setup_teardown(messages_that_are_not_taken_yet_wait_with_the_broker, open_tcp, close_all),
         cmocka_unit_test_setup_teardown(connections_whose_other_side_vanished_are_closed_after_minutes, open_tcp,
                                         close_all),
-        cmocka_unit_test_setup_teardown(what_is_no_request_is_counted, open_tcp, close_all),
+        cmocka_unit_test_setup_teardown(invalid_requests_are_counted, open_tcp, close_all),
         cmocka_unit_test_setup_teardown(a_message_over_the_limit_is_not_even_read, open_tcp, close_all),
         cmocka_unit_test_setup_teardown(a_broker_that_cannot_listen_says_why, open_tcp, close_all),
-        cmocka_unit_test_setup_teardown(one_authenticator_a_context, open_tcp, close_all),
+        cmocka_unit_test_setup_teardown(a_context_has_one_authenticator, open_tcp, close_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -67,7 +67,7 @@ static size_t read_all(unsigned peer)
     return all;
 }
 
-static void who_leaves_half_of_all_unread_gets_no_more(void **state)
+static void a_peer_with_half_of_all_bytes_unread_gets_no_more(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < 5; i++)
@@ -79,7 +79,7 @@ static void who_leaves_half_of_all_unread_gets_no_more(void **state)
     assert_int_equal(read_all(0), LARGE);
 }
 
-static void when_all_together_leave_too_much_only_what_is_small_is_answered(void **state)
+static void when_all_peers_leave_too_much_unread_only_small_replies_are_sent(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < 4; i++)
@@ -94,7 +94,7 @@ static void when_all_together_leave_too_much_only_what_is_small_is_answered(void
     assert_int_equal(read_all(1), 2 * LARGE);
 }
 
-static void what_waits_outlives_the_one_who_sent_it(void **state)
+static void waiting_replies_outlive_their_sender(void **state)
 {
     (void)state;
     answer(0, LARGE);
@@ -106,9 +106,9 @@ static void what_waits_outlives_the_one_who_sent_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(who_leaves_half_of_all_unread_gets_no_more, begin, end),
-        cmocka_unit_test_setup_teardown(when_all_together_leave_too_much_only_what_is_small_is_answered, begin, end),
-        cmocka_unit_test_setup_teardown(what_waits_outlives_the_one_who_sent_it, begin, end),
+        cmocka_unit_test_setup_teardown(a_peer_with_half_of_all_bytes_unread_gets_no_more, begin, end),
+        cmocka_unit_test_setup_teardown(when_all_peers_leave_too_much_unread_only_small_replies_are_sent, begin, end),
+        cmocka_unit_test_setup_teardown(waiting_replies_outlive_their_sender, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 /* While a checkpoint is written nothing can be placed, however long settlements have waited. */
-static void who_carries_asks_for_no_turn(void **state)
+static void no_turn_is_wanted_while_a_carrying_checkpoint_is_written(void **state)
 {
     (void)state;
     open_log(6, LOG_SYNC_GROUP, 6);
@@ -58,7 +58,7 @@ static void a_checkpoint_without_room_confirms_nothing(void **state)
 }
 
 /* It is on disk, and the log was not told: all that it carries is there after a start. */
-static void a_checkpoint_that_is_durable_has_what_it_carries(void **state)
+static void a_durable_checkpoint_has_what_it_carries(void **state)
 {
     (void)state;
     open_log(9, LOG_SYNC_GROUP, 6);
@@ -93,7 +93,7 @@ static void a_crash_finds_the_place_that_the_checkpoint_names(void **state)
     open_log(9, LOG_SYNC_GROUP, 6);
 }
 
-static void an_orderly_end_waits_for_what_is_carried(void **state)
+static void an_orderly_end_waits_for_carried_groups(void **state)
 {
     (void)state;
     open_log(9, LOG_SYNC_GROUP, 6);
@@ -140,7 +140,7 @@ static void an_orderly_end_carries(bool disk_is_full)
     }
 }
 
-static void what_waits_when_the_end_begins_is_carried(void **state)
+static void groups_that_wait_when_the_end_begins_are_carried(void **state)
 {
     (void)state;
     an_orderly_end_carries(false);
@@ -165,7 +165,7 @@ static void settle_up_to(uint64_t last)
 }
 
 /* Segments are dead, a checkpoint was begun less than a second ago, and the commit behind it does not end. */
-static void an_orderly_end_asks_for_no_turn_while_the_disk_stands_still(void **state)
+static void an_orderly_end_wants_no_turn_while_the_disk_stands_still(void **state)
 {
     (void)state;
     open_log(7, LOG_SYNC_GROUP, 1000);
@@ -201,14 +201,14 @@ static void an_orderly_end_finds_room_for_its_checkpoint(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        with_log(who_carries_asks_for_no_turn),
+        with_log(no_turn_is_wanted_while_a_carrying_checkpoint_is_written),
         with_log(nothing_is_confirmed_before_its_checkpoint_is_durable),
         with_log(a_checkpoint_without_room_confirms_nothing),
-        with_log(a_checkpoint_that_is_durable_has_what_it_carries),
+        with_log(a_durable_checkpoint_has_what_it_carries),
         with_log(a_crash_finds_the_place_that_the_checkpoint_names),
-        with_log(an_orderly_end_waits_for_what_is_carried),
-        with_log(what_waits_when_the_end_begins_is_carried),
-        with_log(an_orderly_end_asks_for_no_turn_while_the_disk_stands_still),
+        with_log(an_orderly_end_waits_for_carried_groups),
+        with_log(groups_that_wait_when_the_end_begins_are_carried),
+        with_log(an_orderly_end_wants_no_turn_while_the_disk_stands_still),
         with_log(an_orderly_end_finds_room_for_its_checkpoint),
     };
     return cmocka_run_group_tests_name("log_carry_midst", tests, NULL, NULL);

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 /* There is no budget but the disk, and a checkpoint needs room as segments do. */
-static void a_full_disk_carries_them_too(void **state)
+static void groups_are_carried_on_a_full_disk_too(void **state)
 {
     (void)state;
     for (uint64_t more = 200; more < SEGMENT; more += 700) {
@@ -96,7 +96,7 @@ static void an_end_of_the_process_loses_nothing(void **state)
 }
 
 /* A start seals the segment that it finds: little is in it, but its file takes as much as any. */
-static void segments_that_starts_sealed_give_their_room_back(void **state)
+static void segments_sealed_by_starts_give_their_room_back(void **state)
 {
     (void)state;
     open_log(4, LOG_SYNC_GROUP, 6);
@@ -174,7 +174,7 @@ static void stall_again_and_again(uint64_t seed, bool small_disk)
     model_end(&m);
 }
 
-static void stalls_at_the_budget_always_end(void **state)
+static void the_log_recovers_from_every_stall_at_the_budget(void **state)
 {
     (void)state;
     carried = moved = 0;
@@ -207,7 +207,7 @@ static void assert_segments_are_full_of_what_is_wanted(void)
 }
 
 /* Then nobody settles any more: what can be emptied was, and there is room for events, or else there is none to be had. */
-static void room_comes_without_an_ack_wherever_there_is_some(void **state)
+static void room_is_gained_without_acks_wherever_it_can_be(void **state)
 {
     (void)state;
     unsigned refused = 0;
@@ -285,13 +285,13 @@ int main(void)
         with_log(notes_beside_events_in_the_reserve_are_carried),
         with_log(a_crash_of_the_machine_loses_nothing),
         with_log(an_end_of_the_process_loses_nothing),
-        with_log(a_full_disk_carries_them_too),
-        with_log(segments_that_starts_sealed_give_their_room_back),
+        with_log(groups_are_carried_on_a_full_disk_too),
+        with_log(segments_sealed_by_starts_give_their_room_back),
         with_log(segments_of_many_starts_become_one),
         with_log(segments_full_of_notes_are_emptied_for_their_few_events),
         with_log(notes_take_a_quarter_of_the_last_segment),
-        with_log(stalls_at_the_budget_always_end),
-        with_log(room_comes_without_an_ack_wherever_there_is_some),
+        with_log(the_log_recovers_from_every_stall_at_the_budget),
+        with_log(room_is_gained_without_acks_wherever_it_can_be),
         with_log(the_last_spare_of_a_full_disk_is_not_for_notes),
     };
     return cmocka_run_group_tests_name("log_carry", tests, NULL, NULL);

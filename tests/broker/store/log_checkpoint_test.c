@@ -45,7 +45,7 @@ static uint64_t logged_to_the_next(void)
     return now.group_bytes - before.group_bytes;
 }
 
-static void one_comes_when_as_much_was_logged_as_a_segment_holds(void **state)
+static void a_checkpoint_follows_a_segments_worth_of_log(void **state)
 {
     (void)state;
     open_log(SEGMENT);
@@ -60,7 +60,7 @@ static uint64_t checkpoint_size(void)
     return model_info(&m).disk_bytes % SMALL; /* all other files are segments */
 }
 
-static void a_large_one_comes_when_four_times_its_size_was_logged(void **state)
+static void a_large_checkpoint_follows_four_times_its_size_of_log(void **state)
 {
     (void)state;
     open_log(SMALL);
@@ -80,7 +80,7 @@ static void a_large_one_comes_when_four_times_its_size_was_logged(void **state)
 }
 
 /* Else each start after another without work between them would read more. */
-static void a_start_that_read_something_writes_one_with_its_first_group(void **state)
+static void after_a_start_that_replayed_something_the_first_group_brings_a_checkpoint(void **state)
 {
     (void)state;
     open_log(SEGMENT);
@@ -95,7 +95,7 @@ static void a_start_that_read_something_writes_one_with_its_first_group(void **s
     assert_false(model_info(&m).unclean);
 }
 
-static void a_start_that_had_nothing_to_read_does_not(void **state)
+static void after_a_start_that_replayed_nothing_it_does_not(void **state)
 {
     (void)state;
     open_log(SEGMENT);
@@ -106,7 +106,7 @@ static void a_start_that_had_nothing_to_read_does_not(void **state)
     assert_int_equal(model_info(&m).checkpoints, 0);
 }
 
-static void while_segments_empty_one_a_second_frees_them(void **state)
+static void while_segments_become_empty_a_checkpoint_a_second_frees_them(void **state)
 {
     (void)state;
     open_log(SEGMENT);
@@ -122,7 +122,7 @@ static void while_segments_empty_one_a_second_frees_them(void **state)
     assert_true(model_info(&m).freed_segments > 10);
 }
 
-static void the_loop_is_told_when_the_next_one_frees_something(void **state)
+static void the_loop_learns_when_the_next_checkpoint_is_due(void **state)
 {
     (void)state;
     open_log(SEGMENT);
@@ -149,12 +149,12 @@ static void the_loop_is_told_when_the_next_one_frees_something(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        with_log(one_comes_when_as_much_was_logged_as_a_segment_holds),
-        with_log(a_large_one_comes_when_four_times_its_size_was_logged),
-        with_log(a_start_that_read_something_writes_one_with_its_first_group),
-        with_log(a_start_that_had_nothing_to_read_does_not),
-        with_log(while_segments_empty_one_a_second_frees_them),
-        with_log(the_loop_is_told_when_the_next_one_frees_something),
+        with_log(a_checkpoint_follows_a_segments_worth_of_log),
+        with_log(a_large_checkpoint_follows_four_times_its_size_of_log),
+        with_log(after_a_start_that_replayed_something_the_first_group_brings_a_checkpoint),
+        with_log(after_a_start_that_replayed_nothing_it_does_not),
+        with_log(while_segments_become_empty_a_checkpoint_a_second_frees_them),
+        with_log(the_loop_learns_when_the_next_checkpoint_is_due),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,7 @@ static void ends_and_says_where(void)
     assert_int_equal(model_info(&m).freed_segments, 0);
 }
 
-static void what_is_wanted_and_damaged_is_told(void **state)
+static void loading_damaged_events_is_an_error_with_the_place(void **state)
 {
     for (int tables = 0; tables < 2; tables++) {
         model_fill(&m, 300);
@@ -51,7 +51,7 @@ static void what_is_wanted_and_damaged_is_told(void **state)
     }
 }
 
-static void a_segment_that_is_damaged_is_not_emptied(void **state)
+static void a_damaged_segment_is_not_emptied(void **state)
 {
     (void)state;
     for (int tables = 0; tables < 2; tables++) {
@@ -70,7 +70,7 @@ static void a_segment_that_is_damaged_is_not_emptied(void **state)
 }
 
 /* Nobody waits for such a sync; it is known of all the same. */
-static void a_failed_sync_in_between_ends_it(void **state)
+static void a_failed_sync_that_nobody_waits_for_ends_the_log(void **state)
 {
     log_fixture_end(state);
     model_begin(&m, 1, SEGMENT, LOG_SYNC_INTERVAL);
@@ -101,7 +101,7 @@ static uint64_t write_beyond_the_checkpoint(void)
 }
 
 /* The groups behind a table that is not whole were durable: they must not pass for a torn tail. */
-static void a_table_that_is_damaged_before_a_whole_segment_stops_the_start(void **state)
+static void a_damaged_table_before_a_whole_segment_stops_the_start(void **state)
 {
     (void)state;
     char name[FILE_NAME_SIZE], place[64];
@@ -130,7 +130,7 @@ static void a_shortened_segment_stops_the_start(void **state)
     disk_free(d);
 }
 
-static void the_checkpoint_s_segment_has_its_header(void **state)
+static void a_damaged_header_of_the_checkpoints_segment_stops_the_start(void **state)
 {
     (void)state;
     model_write_groups(&m, 6);
@@ -147,7 +147,7 @@ static void the_checkpoint_s_segment_has_its_header(void **state)
 }
 
 /* Whoever wrote it meant something by it, but not what this version knows. */
-static void a_checkpoint_that_holds_and_cannot_be_read_stops_the_start(void **state)
+static void a_checkpoint_with_a_valid_checksum_and_malformed_content_stops_the_start(void **state)
 {
     (void)state;
     model_write_segments(&m);
@@ -236,7 +236,7 @@ static void a_checkpoint_and_a_segment_of_two_copies_stop_the_start(void **state
 }
 
 /* What a start writes is little, and each of it may fail; the next start has everything. */
-static void a_start_on_a_disk_that_fails_says_so_and_loses_nothing(void **state)
+static void a_start_on_a_failing_disk_reports_it_and_loses_nothing(void **state)
 {
     (void)state;
     static const enum disk_fault faults[] = { DISK_READ_FAILS,   DISK_WRITE_FAILS,  DISK_WRITE_SHORT, DISK_SYNC_FAILS,
@@ -262,16 +262,16 @@ static void a_start_on_a_disk_that_fails_says_so_and_loses_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        with_log(what_is_wanted_and_damaged_is_told),
-        with_log(a_segment_that_is_damaged_is_not_emptied),
-        with_log(a_failed_sync_in_between_ends_it),
-        with_log(a_table_that_is_damaged_before_a_whole_segment_stops_the_start),
+        with_log(loading_damaged_events_is_an_error_with_the_place),
+        with_log(a_damaged_segment_is_not_emptied),
+        with_log(a_failed_sync_that_nobody_waits_for_ends_the_log),
+        with_log(a_damaged_table_before_a_whole_segment_stops_the_start),
         with_log(a_shortened_segment_stops_the_start),
-        with_log(the_checkpoint_s_segment_has_its_header),
-        with_log(a_checkpoint_that_holds_and_cannot_be_read_stops_the_start),
+        with_log(a_damaged_header_of_the_checkpoints_segment_stops_the_start),
+        with_log(a_checkpoint_with_a_valid_checksum_and_malformed_content_stops_the_start),
         with_log(a_state_that_the_owner_cannot_read_stops_the_start),
         with_log(a_checkpoint_and_a_segment_of_two_copies_stop_the_start),
-        with_log(a_start_on_a_disk_that_fails_says_so_and_loses_nothing),
+        with_log(a_start_on_a_failing_disk_reports_it_and_loses_nothing),
     };
     return cmocka_run_group_tests_name("log_damage", tests, NULL, NULL);
 }

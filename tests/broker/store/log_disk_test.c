@@ -49,7 +49,7 @@ static void a_full_disk_refuses_events_settles_and_resumes(void **state)
     model_restart(&m, MODEL_CRASH);
 }
 
-static void room_comes_back_by_itself(void **state)
+static void service_resumes_by_itself_when_there_is_room(void **state)
 {
     (void)state;
     open_log(LOG_SYNC_GROUP);
@@ -87,7 +87,7 @@ static void assert_every_byte_counts(void)
 }
 
 /* Else the disk would be full of them for as long as they are there. */
-static void segments_that_were_smaller_once_count_as_they_are(void **state)
+static void segments_from_a_smaller_segment_size_count_with_their_own_size(void **state)
 {
     (void)state;
     open_log(LOG_SYNC_GROUP);
@@ -125,19 +125,19 @@ static void a_failure_is_told_once_and_ends_it(enum disk_fault fault, const char
     assert_true(m.loaded >= 30);
 }
 
-static void a_failed_write_is_told_once_and_ends_it(void **state)
+static void a_failed_write_is_reported_once_and_ends_the_log(void **state)
 {
     (void)state;
     a_failure_is_told_once_and_ends_it(DISK_WRITE_FAILS, "cannot write");
 }
 
-static void a_short_write_is_told_once_and_ends_it(void **state)
+static void a_short_write_is_reported_once_and_ends_the_log(void **state)
 {
     (void)state;
     a_failure_is_told_once_and_ends_it(DISK_WRITE_SHORT, "cannot write");
 }
 
-static void a_failed_sync_is_told_once_and_ends_it(void **state)
+static void a_failed_sync_is_reported_once_and_ends_the_log(void **state)
 {
     (void)state;
     a_failure_is_told_once_and_ends_it(DISK_SYNC_FAILS, "cannot sync");
@@ -198,7 +198,7 @@ static void a_segment_that_cannot_be_removed_is_a_failing_disk(void **state)
     model_restart(&m, MODEL_CRASH);
 }
 
-static void a_spare_that_found_no_room_leaves_no_gap(void **state)
+static void a_spare_without_room_leaves_no_gap(void **state)
 {
     (void)state;
     open_log(LOG_SYNC_GROUP);
@@ -210,7 +210,7 @@ static void a_spare_that_found_no_room_leaves_no_gap(void **state)
 }
 
 /* With one segment less nothing beyond the active one could be filled, with two the second round would end before it began. */
-static void the_least_budget_takes_events_again_and_again(void **state)
+static void the_smallest_budget_takes_events_again_and_again(void **state)
 {
     (void)state;
     open_log(LOG_SYNC_GROUP);
@@ -238,18 +238,18 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         with_log(a_full_disk_refuses_events_settles_and_resumes),
-        with_log(room_comes_back_by_itself),
+        with_log(service_resumes_by_itself_when_there_is_room),
         with_log(a_budget_is_a_full_disk),
-        with_log(segments_that_were_smaller_once_count_as_they_are),
-        with_log(a_spare_that_found_no_room_leaves_no_gap),
-        with_log(the_least_budget_takes_events_again_and_again),
+        with_log(segments_from_a_smaller_segment_size_count_with_their_own_size),
+        with_log(a_spare_without_room_leaves_no_gap),
+        with_log(the_smallest_budget_takes_events_again_and_again),
         with_log(a_segment_that_cannot_be_allocated_is_a_failing_disk),
         with_log(a_checkpoint_that_cannot_be_written_is_a_failing_disk),
         with_log(a_segment_that_cannot_be_renamed_is_a_failing_disk),
         with_log(a_segment_that_cannot_be_removed_is_a_failing_disk),
-        with_log(a_failed_write_is_told_once_and_ends_it),
-        with_log(a_short_write_is_told_once_and_ends_it),
-        with_log(a_failed_sync_is_told_once_and_ends_it),
+        with_log(a_failed_write_is_reported_once_and_ends_the_log),
+        with_log(a_short_write_is_reported_once_and_ends_the_log),
+        with_log(a_failed_sync_is_reported_once_and_ends_the_log),
     };
     return cmocka_run_group_tests_name("log_disk", tests, NULL, NULL);
 }

@@ -146,7 +146,7 @@ static void ends(enum call call, unsigned after, int error)
 
 static const int room[] = { ENOSPC, EDQUOT };
 
-static void a_failing_call_ends_it(void **state)
+static void a_failing_call_ends_the_log(void **state)
 {
     for (int call = 0; call < CALLS; call++) {
         if (call == PREAD || call == CLOSE)
@@ -158,7 +158,7 @@ static void a_failing_call_ends_it(void **state)
 }
 
 /* What was allocated is promised, and what a directory holds after a failed sync is not known. */
-static void a_lack_of_room_where_it_was_promised_ends_it(void **state)
+static void a_lack_of_room_where_it_was_allocated_ends_the_log(void **state)
 {
     static const enum call calls[] = { PWRITE, FDATASYNC, SYNC_DIRECTORY, OPEN };
     for (size_t i = 0; i < 2 * sizeof calls / sizeof *calls; i++) {
@@ -231,8 +231,8 @@ static void what_could_not_be_removed_is_removed_later(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_failing_call_ends_it, begin, end),
-        cmocka_unit_test_setup_teardown(a_lack_of_room_where_it_was_promised_ends_it, begin, end),
+        cmocka_unit_test_setup_teardown(a_failing_call_ends_the_log, begin, end),
+        cmocka_unit_test_setup_teardown(a_lack_of_room_where_it_was_allocated_ends_the_log, begin, end),
         cmocka_unit_test_setup_teardown(a_lack_of_room_elsewhere_is_waited_out, begin, end),
         cmocka_unit_test_setup_teardown(what_could_not_be_removed_is_removed_later, begin, end),
     };

@@ -177,7 +177,7 @@ static size_t size_of_record(struct span one, struct span two)
     return size;
 }
 
-static void a_forged_header_before_real_records_is_none(void **state)
+static void a_forged_header_before_real_records_is_not_taken_for_a_header(void **state)
 {
     (void)state;
     struct error e;
@@ -231,7 +231,7 @@ static void forget_durable(struct buf *b, size_t at)
 }
 
 /* A group of the torn tail is whole, its numbers will be used again: it must not be found by a later repair. */
-static void what_lay_behind_a_torn_tail_is_gone(void **state)
+static void groups_behind_a_torn_tail_are_gone(void **state)
 {
     (void)state;
     struct error e;
@@ -268,9 +268,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         with_log(a_torn_tail_with_forged_groups_in_it_is_torn),
         with_log(repair_takes_no_forged_group),
-        with_log(a_forged_header_before_real_records_is_none),
+        with_log(a_forged_header_before_real_records_is_not_taken_for_a_header),
         with_log(a_search_through_forged_headers_takes_no_longer_than_its_bytes),
-        with_log(what_lay_behind_a_torn_tail_is_gone),
+        with_log(groups_behind_a_torn_tail_are_gone),
     };
     return cmocka_run_group_tests_name("log_forged", tests, NULL, NULL);
 }

@@ -56,7 +56,7 @@ static void a_log_keeps_its_key(void **state)
     disk_free(d);
 }
 
-static void without_its_file_the_key_is_in_every_header(void **state)
+static void without_the_key_file_the_key_is_read_from_a_header(void **state)
 {
     (void)state;
     struct error e;
@@ -95,7 +95,7 @@ static void without_its_header_a_segment_is_damaged_and_salvaged(void **state)
 }
 
 /* Nothing can be told from chance then, and nothing is thrown away. */
-static void without_both_the_start_is_refused(void **state)
+static void without_key_file_and_headers_the_start_is_refused(void **state)
 {
     (void)state;
     struct disk *d = dir_copy(m.disk);
@@ -123,9 +123,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         with_log(a_log_keeps_its_key),
-        with_log(without_its_file_the_key_is_in_every_header),
+        with_log(without_the_key_file_the_key_is_read_from_a_header),
         with_log(without_its_header_a_segment_is_damaged_and_salvaged),
-        with_log(without_both_the_start_is_refused),
+        with_log(without_key_file_and_headers_the_start_is_refused),
         with_log(a_repaired_log_has_a_key_of_its_own),
     };
     return cmocka_run_group_tests_name("log_key", tests, NULL, NULL);

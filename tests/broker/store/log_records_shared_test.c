@@ -74,7 +74,7 @@ static void a_run_without_queues_or_with_one_twice_is_refused(void **state)
     assert_false(shared_read(span_of(neither, sizeof neither), &s));
 }
 
-static void a_tables_shared_runs_cost_little_where_they_go_on(void **state)
+static void a_shared_run_that_continues_the_one_before_costs_little_in_a_table(void **state)
 {
     (void)state;
     struct buf b = { 0 }, targets = { 0 }, other = { 0 };
@@ -135,7 +135,7 @@ static bool wants_even(void *context, uint32_t target, const struct run_target *
 }
 
 /* What makes a look through a table long is not how many runs it has. */
-static void stretches_tell_how_often_they_asked(void **state)
+static void stretches_count_their_questions(void **state)
 {
     (void)state;
     const struct run_target targets[] = { { 1, 10 }, { 2, 20 }, { 3, 31 } };
@@ -159,8 +159,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_shared_run_is_read_back_by_each_queue),
         cmocka_unit_test(a_run_without_queues_or_with_one_twice_is_refused),
-        cmocka_unit_test(a_tables_shared_runs_cost_little_where_they_go_on),
-        cmocka_unit_test(stretches_tell_how_often_they_asked),
+        cmocka_unit_test(a_shared_run_that_continues_the_one_before_costs_little_in_a_table),
+        cmocka_unit_test(stretches_count_their_questions),
     };
     return cmocka_run_group_tests_name("log_records_shared", tests, NULL, NULL);
 }

@@ -24,7 +24,7 @@ static void a_tail_torn_at_any_byte_is_cut_and_nothing_before_it(void **state)
     }
 }
 
-static void a_torn_tail_is_told(void **state)
+static void a_torn_tail_is_reported(void **state)
 {
     (void)state;
     model_write_groups(&m, 3);
@@ -80,7 +80,7 @@ static void write_unsynced(struct disk *d, uint64_t from, struct span bytes)
 }
 
 /* Its sealing table proves to every later start that the groups before it were durable. */
-static void a_start_that_is_cut_off_has_claimed_nothing_that_was_not_synced(void **state)
+static void an_interrupted_start_has_claimed_nothing_that_was_not_synced(void **state)
 {
     (void)state;
     model_write_groups(&m, 6);
@@ -202,7 +202,7 @@ static void a_newer_version_is_refused_by_name(void **state)
     disk_free(d);
 }
 
-static void other_files_and_spares_are_no_part_of_it(void **state)
+static void other_files_and_spares_are_not_part_of_the_log(void **state)
 {
     (void)state;
     static const uint8_t zeros[4096];
@@ -226,16 +226,16 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         with_log(a_tail_torn_at_any_byte_is_cut_and_nothing_before_it),
-        with_log(a_torn_tail_is_told),
+        with_log(a_torn_tail_is_reported),
         with_log(zeros_at_the_end_of_the_last_group_belong_to_it),
-        with_log(a_start_that_is_cut_off_has_claimed_nothing_that_was_not_synced),
+        with_log(an_interrupted_start_has_claimed_nothing_that_was_not_synced),
         with_log(what_a_failed_sync_left_is_on_disk_before_it_counts),
         with_log(damage_anywhere_in_what_was_durable_stops_the_start),
         with_log(a_missing_segment_stops_the_start),
         with_log(a_missing_checkpoint_stops_the_start_when_it_is_needed),
         with_log(a_damaged_checkpoint_stops_the_start),
         with_log(a_newer_version_is_refused_by_name),
-        with_log(other_files_and_spares_are_no_part_of_it),
+        with_log(other_files_and_spares_are_not_part_of_the_log),
     };
     return cmocka_run_group_tests_name("log_recovery", tests, NULL, NULL);
 }

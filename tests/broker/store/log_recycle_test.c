@@ -63,7 +63,7 @@ static uint32_t files(void)
     return count;
 }
 
-static void what_is_freed_at_once_goes_but_for_a_few(void **state)
+static void of_many_segments_freed_at_once_two_files_are_kept(void **state)
 {
     (void)state;
     for (int i = 0; i < 800; i++) {
@@ -78,7 +78,7 @@ static void what_is_freed_at_once_goes_but_for_a_few(void **state)
     assert_int_equal(log_disk_bytes(log_now()), (1 + SPARES + RECYCLABLE_MAX) * SEGMENT + log_now()->checkpoint_size);
 }
 
-static void a_file_of_another_size_is_not_used(void **state)
+static void a_file_of_another_size_is_not_recycled(void **state)
 {
     (void)state;
     begin_segments(5);
@@ -92,7 +92,7 @@ static void a_file_of_another_size_is_not_used(void **state)
     assert_int_equal(disk_used(m.disk) / SEGMENT, 2 * (1 + SPARES)); /* and no other */
 }
 
-static void a_checkpoint_that_lacks_room_gets_that_of_one(void **state)
+static void a_checkpoint_that_lacks_room_gets_that_of_a_kept_file(void **state)
 {
     (void)state;
     begin_segments(10);
@@ -107,7 +107,7 @@ static void a_checkpoint_that_lacks_room_gets_that_of_one(void **state)
 }
 
 /* Whoever lacks room hears of each, and gives up nothing else for it. */
-static void those_that_are_kept_are_given_up_one_by_one(void **state)
+static void kept_files_are_given_up_one_by_one(void **state)
 {
     (void)state;
     begin_segments(10);
@@ -131,7 +131,7 @@ static void append_one_group(void)
 }
 
 /* Its place among those that are kept went to another one, which was freed meanwhile. */
-static void one_that_could_not_be_renamed_is_one_too_many(void **state)
+static void a_file_that_could_not_be_renamed_and_lost_its_place_is_removed(void **state)
 {
     (void)state;
     struct log *l = log_now();
@@ -169,7 +169,7 @@ static void settle_the_oldest_segment(void)
 }
 
 /* It was given up for a checkpoint, and the file system wants room for removing it, too. */
-static void a_spare_that_is_being_removed_is_not_made_anew(void **state)
+static void a_spare_is_not_made_while_its_file_is_being_removed(void **state)
 {
     (void)state;
     struct log *l = log_now();
@@ -231,7 +231,7 @@ static unsigned look_for_unused(void)
     return l.unused;
 }
 
-static void a_start_takes_nothing_of_an_earlier_life(void **state)
+static void a_start_reads_nothing_of_a_files_earlier_use(void **state)
 {
     (void)state;
     static const enum model_end ends[] = { MODEL_CRASH, MODEL_KILL, MODEL_CRASH, MODEL_STOP };
@@ -262,7 +262,7 @@ static struct disk *torn_at(struct span before, struct span now, uint64_t cut, b
     return d;
 }
 
-static void a_group_torn_over_what_was_there_is_cut(void **state)
+static void a_group_torn_over_older_bytes_is_cut(void **state)
 {
     (void)state;
     struct span content;
@@ -300,7 +300,7 @@ static void a_group_torn_over_what_was_there_is_cut(void **state)
     buf_free(&before);
 }
 
-static void damage_before_what_was_there_is_told(void **state)
+static void damage_before_older_bytes_is_reported(void **state)
 {
     (void)state;
     begin_segments(10);
@@ -325,15 +325,15 @@ int main(void)
 #define with_log(test) with_queues(test, 1)
     const struct CMUnitTest tests[] = {
         with_log(freed_segments_become_spares),
-        with_log(what_is_freed_at_once_goes_but_for_a_few),
-        with_log(a_file_of_another_size_is_not_used),
-        with_log(a_checkpoint_that_lacks_room_gets_that_of_one),
-        with_log(those_that_are_kept_are_given_up_one_by_one),
-        with_log(one_that_could_not_be_renamed_is_one_too_many),
-        with_log(a_spare_that_is_being_removed_is_not_made_anew),
-        with_log(a_start_takes_nothing_of_an_earlier_life),
-        with_log(a_group_torn_over_what_was_there_is_cut),
-        with_log(damage_before_what_was_there_is_told),
+        with_log(of_many_segments_freed_at_once_two_files_are_kept),
+        with_log(a_file_of_another_size_is_not_recycled),
+        with_log(a_checkpoint_that_lacks_room_gets_that_of_a_kept_file),
+        with_log(kept_files_are_given_up_one_by_one),
+        with_log(a_file_that_could_not_be_renamed_and_lost_its_place_is_removed),
+        with_log(a_spare_is_not_made_while_its_file_is_being_removed),
+        with_log(a_start_reads_nothing_of_a_files_earlier_use),
+        with_log(a_group_torn_over_older_bytes_is_cut),
+        with_log(damage_before_older_bytes_is_reported),
     };
     return cmocka_run_group_tests_name("log_recycle", tests, NULL, NULL);
 }

@@ -63,7 +63,7 @@ static void all_is_in(struct disk *to)
     model_load_all(&m);
 }
 
-static void what_was_moved_comes_in_its_place(void **state)
+static void moved_events_are_put_in_their_place(void **state)
 {
     (void)state;
     struct lines l;
@@ -128,7 +128,7 @@ static void all_that_is_live_is_in(struct disk *to)
     files->ops->close(files);
 }
 
-static void whatever_was_moved_comes_in_its_place(void **state)
+static void moved_events_are_put_in_their_place_after_random_work(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 10; seed++) {
@@ -256,7 +256,7 @@ static void put_second(struct disk *d)
     buf_free(&b);
 }
 
-static void copies_lie_in_any_order(void **state)
+static void copies_may_be_in_any_order(void **state)
 {
     (void)state;
     struct lines l;
@@ -275,7 +275,7 @@ static void copies_lie_in_any_order(void **state)
 }
 
 /* What neither a run nor a copy has. */
-static void only_what_is_nowhere_is_named(void **state)
+static void only_missing_events_are_named(void **state)
 {
     (void)state;
     struct lines l;
@@ -319,7 +319,7 @@ static void add_line(void *context, const char *line)
     snprintf(l->text + used, sizeof l->text - used, "%s\n", line);
 }
 
-static void what_cannot_be_read_again_ends_a_repair(void **state)
+static void a_record_that_cannot_be_read_again_ends_the_repair(void **state)
 {
     (void)state;
     model_restart(&m, MODEL_STOP);
@@ -350,11 +350,11 @@ static void what_cannot_be_read_again_ends_a_repair(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        with_log(what_was_moved_comes_in_its_place),
-        with_log(whatever_was_moved_comes_in_its_place),
-        with_log(copies_lie_in_any_order),
-        with_log(only_what_is_nowhere_is_named),
-        with_log(what_cannot_be_read_again_ends_a_repair),
+        with_log(moved_events_are_put_in_their_place),
+        with_log(moved_events_are_put_in_their_place_after_random_work),
+        with_log(copies_may_be_in_any_order),
+        with_log(only_missing_events_are_named),
+        with_log(a_record_that_cannot_be_read_again_ends_the_repair),
     };
     return cmocka_run_group_tests_name("log_repair_moved", tests, NULL, NULL);
 }

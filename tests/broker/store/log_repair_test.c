@@ -84,7 +84,7 @@ static void repair_wants_an_empty_directory(void **state)
 }
 
 /* Whatever does not fit, nothing is called repaired that is not all there. */
-static void repair_without_room_says_so(void **state)
+static void repair_without_room_reports_it(void **state)
 {
     (void)state;
     model_write_segments(&m);
@@ -103,7 +103,7 @@ static void repair_without_room_says_so(void **state)
     }
 }
 
-static void without_its_checkpoint_a_log_is_salvaged_as_far_as_it_is_there(void **state)
+static void without_a_checkpoint_everything_in_records_is_salvaged(void **state)
 {
     (void)state;
     model_write_groups(&m, 20);
@@ -161,7 +161,7 @@ static void a_run_is_found_behind_any_number_of_copies(void **state)
     disk_free(to);
 }
 
-static void what_is_not_the_log_s_is_copied(void **state)
+static void other_files_are_copied(void **state)
 {
     (void)state;
     model_write_groups(&m, 2);
@@ -205,7 +205,7 @@ static void the_largest_event_has_its_place(void **state)
 }
 
 /* Whatever fails, it is told, and nothing is called repaired. */
-static void a_new_disk_that_fails_ends_a_repair(void **state)
+static void a_failing_target_disk_ends_the_repair(void **state)
 {
     (void)state;
     static const enum disk_fault faults[] = { DISK_WRITE_FAILS,  DISK_WRITE_SHORT,   DISK_SYNC_FAILS,
@@ -259,7 +259,7 @@ static bool repair_without(const char *name, struct lines *l)
     return fine;
 }
 
-static void an_old_disk_that_fails_ends_a_repair(void **state)
+static void a_failing_source_disk_ends_the_repair(void **state)
 {
     (void)state;
     struct lines l;
@@ -284,12 +284,12 @@ int main(void)
         with_log(damage_behind_the_checkpoint_costs_what_was_there),
         with_log(a_run_is_found_behind_any_number_of_copies),
         with_log(repair_wants_an_empty_directory),
-        with_log(repair_without_room_says_so),
-        with_log(without_its_checkpoint_a_log_is_salvaged_as_far_as_it_is_there),
-        with_log(what_is_not_the_log_s_is_copied),
+        with_log(repair_without_room_reports_it),
+        with_log(without_a_checkpoint_everything_in_records_is_salvaged),
+        with_log(other_files_are_copied),
         with_log(the_largest_event_has_its_place),
-        with_log(a_new_disk_that_fails_ends_a_repair),
-        with_log(an_old_disk_that_fails_ends_a_repair),
+        with_log(a_failing_target_disk_ends_the_repair),
+        with_log(a_failing_source_disk_ends_the_repair),
     };
     return cmocka_run_group_tests_name("log_repair", tests, NULL, NULL);
 }

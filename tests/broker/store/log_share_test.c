@@ -95,7 +95,7 @@ static void load_everything(void)
     }
 }
 
-static void it_is_written_once(void **state)
+static void a_shared_run_is_written_once(void **state)
 {
     (void)state;
     uint64_t before = model_info(&m).written_bytes;
@@ -141,7 +141,7 @@ static void a_segment_lives_until_the_last_queue_has_settled(void **state)
 }
 
 /* By the count of what is live, seven eighths of each segment are dead; by its bytes, nothing is. */
-static void what_one_queue_still_wants_is_not_copied_to_free_nothing(void **state)
+static void a_segment_that_one_queue_wants_all_of_is_not_moved(void **state)
 {
     (void)state;
     share(100, QUEUES, 400);
@@ -152,7 +152,7 @@ static void what_one_queue_still_wants_is_not_copied_to_free_nothing(void **stat
     assert_int_equal(model_info(&m).moved_events, 0);
 }
 
-static void stragglers_are_moved_once_for_all_who_want_them(void **state)
+static void stragglers_are_moved_once_for_all_queues(void **state)
 {
     (void)state;
     share(150, QUEUES, 400);
@@ -170,7 +170,7 @@ static void stragglers_are_moved_once_for_all_who_want_them(void **state)
     assert_true(model_info(&m).segments <= 2);
 }
 
-static void stragglers_of_different_queues_are_moved_for_these_alone(void **state)
+static void stragglers_are_moved_only_for_the_queues_that_want_them(void **state)
 {
     (void)state;
     share(150, QUEUES, 400);
@@ -184,7 +184,7 @@ static void stragglers_of_different_queues_are_moved_for_these_alone(void **stat
 }
 
 /* Where every queue wants other events of each run, a look asks each of them for each event: more than one turn has time for. */
-static void what_is_wanted_of_the_active_segment_is_counted_over_some_turns(void **state)
+static void measuring_the_active_segment_may_take_several_turns(void **state)
 {
     (void)state;
     uint64_t bytes = 0, first, turns = 1;
@@ -210,7 +210,7 @@ static void what_is_wanted_of_the_active_segment_is_counted_over_some_turns(void
     assert_int_equal(bytes, 0);
 }
 
-static void a_queue_that_goes_leaves_the_others_theirs(void **state)
+static void a_forgotten_queue_leaves_the_others_their_events(void **state)
 {
     (void)state;
     share(30, QUEUES, 400);
@@ -228,7 +228,7 @@ static void a_queue_that_goes_leaves_the_others_theirs(void **state)
 
 /* ------------------------------------------------------------------ torn, damaged, repaired */
 
-static void a_torn_tail_takes_it_from_all_queues_or_from_none(void **state)
+static void a_torn_tail_takes_a_shared_run_from_all_queues_or_from_none(void **state)
 {
     (void)state;
     share(5, QUEUES, 100);
@@ -274,7 +274,7 @@ static void open_repaired(struct disk *to, struct disk **from)
     load_everything();
 }
 
-static void repair_keeps_it_shared(void **state)
+static void repair_keeps_shared_runs_shared(void **state)
 {
     (void)state;
     struct lines l;
@@ -322,7 +322,7 @@ static void damage_costs_each_queue_what_was_there(void **state)
     disk_free(to);
 }
 
-static void without_its_checkpoint_it_is_salvaged_for_each_queue(void **state)
+static void without_a_checkpoint_a_shared_run_is_salvaged_for_each_queue(void **state)
 {
     (void)state;
     share(10, QUEUES, 400);
@@ -345,19 +345,19 @@ static void without_its_checkpoint_it_is_salvaged_for_each_queue(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        with_log(it_is_written_once),
+        with_log(a_shared_run_is_written_once),
         with_log(each_queue_reads_its_own_whatever_happens),
         with_log(a_segment_lives_until_the_last_queue_has_settled),
-        with_log(what_one_queue_still_wants_is_not_copied_to_free_nothing),
-        with_log(stragglers_are_moved_once_for_all_who_want_them),
-        with_log(stragglers_of_different_queues_are_moved_for_these_alone),
-        with_log(what_is_wanted_of_the_active_segment_is_counted_over_some_turns),
-        with_log(a_queue_that_goes_leaves_the_others_theirs),
-        with_log(a_torn_tail_takes_it_from_all_queues_or_from_none),
+        with_log(a_segment_that_one_queue_wants_all_of_is_not_moved),
+        with_log(stragglers_are_moved_once_for_all_queues),
+        with_log(stragglers_are_moved_only_for_the_queues_that_want_them),
+        with_log(measuring_the_active_segment_may_take_several_turns),
+        with_log(a_forgotten_queue_leaves_the_others_their_events),
+        with_log(a_torn_tail_takes_a_shared_run_from_all_queues_or_from_none),
         with_log(check_counts_its_events_once_and_for_each_queue),
-        with_log(repair_keeps_it_shared),
+        with_log(repair_keeps_shared_runs_shared),
         with_log(damage_costs_each_queue_what_was_there),
-        with_log(without_its_checkpoint_it_is_salvaged_for_each_queue),
+        with_log(without_a_checkpoint_a_shared_run_is_salvaged_for_each_queue),
     };
     return cmocka_run_group_tests_name("log_share", tests, NULL, NULL);
 }

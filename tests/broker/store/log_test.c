@@ -116,7 +116,7 @@ static void without_sync_completions_follow_the_write(void **state)
 
 /* ------------------------------------------------------------------ events in memory */
 
-static void what_is_kept_is_in_memory_until_the_queues_share_is_used(void **state)
+static void kept_events_are_in_memory_until_the_queues_cache_is_full(void **state)
 {
     (void)state;
     open_log(LOG_SYNC_GROUP);
@@ -193,7 +193,7 @@ static void settlements_wait_no_longer_where_others_follow(void **state)
     assert_int_equal(m.log->ops->unsettled(m.log, 1), 0);
 }
 
-static void a_purge_takes_what_has_no_place_yet_with_it(void **state)
+static void a_purge_settles_events_without_a_place_too(void **state)
 {
     (void)state;
     open_log(LOG_SYNC_GROUP);
@@ -207,7 +207,7 @@ static void a_purge_takes_what_has_no_place_yet_with_it(void **state)
     assert_int_equal(m.queues[0].next, 10);
 }
 
-static void after_an_orderly_end_nothing_comes_again(void **state)
+static void after_an_orderly_end_nothing_settled_is_live_again(void **state)
 {
     (void)state;
     open_log(LOG_SYNC_GROUP);
@@ -248,7 +248,7 @@ static void settled_segments_are_freed_without_new_work(void **state)
     model_restart(&m, MODEL_KILL);
 }
 
-static void stragglers_move_so_that_half_of_the_disk_is_live(void **state)
+static void compaction_keeps_half_of_the_disk_live(void **state)
 {
     (void)state;
     open_log(LOG_SYNC_GROUP);
@@ -288,7 +288,7 @@ static uint64_t last_to_be_placed(void)
 }
 
 /* A part of a segment is moved while that and what lies behind it is read: the model sees to it that none is left out. */
-static void what_is_moved_while_it_is_read_is_not_passed_over(void **state)
+static void events_moved_while_they_are_loaded_are_not_skipped(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 8; seed++) {
@@ -328,7 +328,7 @@ static void spares_are_allocated_ahead(void **state)
 }
 
 /* Else a queue that gives up much, and is never empty, comes to hold more than its share. */
-static void what_is_given_up_counts_as_much_as_what_was_kept(void **state)
+static void released_bytes_are_subtracted_from_the_queues_cache(void **state)
 {
     (void)state;
     open_log(LOG_SYNC_GROUP);
@@ -353,18 +353,18 @@ int main(void)
         with_log(what_arrives_during_a_sync_shares_the_next),
         with_log(with_an_interval_completions_follow_the_write_and_syncs_the_clock),
         with_log(without_sync_completions_follow_the_write),
-        with_log(what_is_kept_is_in_memory_until_the_queues_share_is_used),
+        with_log(kept_events_are_in_memory_until_the_queues_cache_is_full),
         with_log(backlog_comes_back_in_order_from_sealed_and_active_segments),
         with_log(settlements_are_counted_until_they_are_durable),
         with_log(settlements_wait_no_longer_where_others_follow),
-        with_log(a_purge_takes_what_has_no_place_yet_with_it),
-        with_log(after_an_orderly_end_nothing_comes_again),
+        with_log(a_purge_settles_events_without_a_place_too),
+        with_log(after_an_orderly_end_nothing_settled_is_live_again),
         with_log(a_forgotten_queue_stays_gone),
         with_log(settled_segments_are_freed_without_new_work),
-        with_log(stragglers_move_so_that_half_of_the_disk_is_live),
-        with_log(what_is_moved_while_it_is_read_is_not_passed_over),
+        with_log(compaction_keeps_half_of_the_disk_live),
+        with_log(events_moved_while_they_are_loaded_are_not_skipped),
         with_log(spares_are_allocated_ahead),
-        with_log(what_is_given_up_counts_as_much_as_what_was_kept),
+        with_log(released_bytes_are_subtracted_from_the_queues_cache),
     };
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);
 }

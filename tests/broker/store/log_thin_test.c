@@ -58,7 +58,7 @@ static void assert_no_segment_is_half_dead(void)
         assert_true(plan_wanted(log_now()->segments[i]) * 2 > SEGMENT);
 }
 
-static void room_comes_of_segments_that_are_more_than_half_live(void **state)
+static void segments_that_are_more_than_half_live_are_emptied_for_room(void **state)
 {
     (void)state;
     open_log(1, LOG_SYNC_GROUP, 6);
@@ -73,7 +73,7 @@ static void room_comes_of_segments_that_are_more_than_half_live(void **state)
 }
 
 /* Each move leaves more room than there was, and then none is worth it. */
-static void where_nothing_comes_and_goes_it_comes_to_an_end(void **state)
+static void without_settlements_the_moves_come_to_an_end(void **state)
 {
     (void)state;
     open_log(2, LOG_SYNC_GROUP, 6);
@@ -87,7 +87,7 @@ static void where_nothing_comes_and_goes_it_comes_to_an_end(void **state)
 }
 
 /* It becomes free by itself, or less than half live at least. */
-static void what_is_being_settled_is_left_alone(void **state)
+static void segments_that_are_being_settled_are_left_alone(void **state)
 {
     (void)state;
     open_log(3, LOG_SYNC_GROUP, 6);
@@ -106,7 +106,7 @@ static void what_is_being_settled_is_left_alone(void **state)
     assert_true(moved() > 0);
 }
 
-static void where_there_is_room_nothing_is_moved(void **state)
+static void nothing_is_moved_while_there_is_room(void **state)
 {
     (void)state;
     open_log(4, LOG_SYNC_GROUP, 1000);
@@ -161,7 +161,7 @@ static void leave_one_spare(unsigned notes)
 
 /* The disk stands still for a while, at any time after it was chosen to be emptied, and notes come. If they and it do not fit into the last
  * spare together, they must not take a place there: half of it here, and half where it was, there would never be room again. */
-static void what_is_moved_finds_its_place_whatever_waits_before_it(void **state)
+static void moves_find_their_place_whatever_waits_before_them(void **state)
 {
     (void)state;
     uint64_t carried = 0, emptied = 0;
@@ -214,7 +214,7 @@ static void fill_large_segments(uint64_t seed, uint64_t size)
 }
 
 /* It is moved a part at a time. The disk stands still in between, and notes come. */
-static void what_is_moved_in_parts_finds_its_place(void **state)
+static void moves_in_parts_find_their_place(void **state)
 {
     (void)state;
     uint64_t size = 4u << 20;
@@ -273,7 +273,7 @@ static void assert_there_is_room_again(void)
 }
 
 /* A start has begun the last segment, and a note is the first there: what would be emptied at once finds no place beside it. Another does. */
-static void what_has_no_place_keeps_no_other_from_being_emptied(void **state)
+static void a_segment_without_a_place_for_its_moves_does_not_block_others(void **state)
 {
     (void)state;
     fill_with_what_grows();
@@ -285,7 +285,7 @@ static void what_has_no_place_keeps_no_other_from_being_emptied(void **state)
 }
 
 /* Notes may have a quarter of that before it is looked at. */
-static void what_may_find_no_place_in_the_last_spare_is_not_sealed_into_it(void **state)
+static void the_active_segment_is_not_sealed_unless_its_moves_fit_into_the_last_spare(void **state)
 {
     (void)state;
     fill_with_what_grows();
@@ -304,15 +304,15 @@ static void what_may_find_no_place_in_the_last_spare_is_not_sealed_into_it(void 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        with_log(room_comes_of_segments_that_are_more_than_half_live),
-        with_log(where_nothing_comes_and_goes_it_comes_to_an_end),
-        with_log(what_is_being_settled_is_left_alone),
-        with_log(where_there_is_room_nothing_is_moved),
+        with_log(segments_that_are_more_than_half_live_are_emptied_for_room),
+        with_log(without_settlements_the_moves_come_to_an_end),
+        with_log(segments_that_are_being_settled_are_left_alone),
+        with_log(nothing_is_moved_while_there_is_room),
         with_log(the_active_segment_is_emptied_into_the_last_spare),
-        with_log(what_is_moved_finds_its_place_whatever_waits_before_it),
-        with_log(what_is_moved_in_parts_finds_its_place),
-        with_log(what_has_no_place_keeps_no_other_from_being_emptied),
-        with_log(what_may_find_no_place_in_the_last_spare_is_not_sealed_into_it),
+        with_log(moves_find_their_place_whatever_waits_before_them),
+        with_log(moves_in_parts_find_their_place),
+        with_log(a_segment_without_a_place_for_its_moves_does_not_block_others),
+        with_log(the_active_segment_is_not_sealed_unless_its_moves_fit_into_the_last_spare),
     };
     return cmocka_run_group_tests_name("log_thin", tests, NULL, NULL);
 }

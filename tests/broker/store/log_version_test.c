@@ -76,7 +76,7 @@ static uint32_t version_of(const struct disk *d, const char *name)
     return h.version;
 }
 
-static void it_is_opened_and_goes_on_in_this_version(void **state)
+static void an_older_log_is_opened_and_continued_in_this_version(void **state)
 {
     (void)state;
     struct error e;
@@ -173,7 +173,7 @@ static void its_torn_tail_is_cut_and_its_damage_is_found(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        of_both(it_is_opened_and_goes_on_in_this_version),
+        of_both(an_older_log_is_opened_and_continued_in_this_version),
         of_both(its_events_are_read_and_leave),
         of_both(its_torn_tail_is_cut_and_its_damage_is_found),
     };

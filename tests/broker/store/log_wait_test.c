@@ -51,7 +51,7 @@ static void sync_quickly(unsigned times)
         assert_false(waits_for(50));
 }
 
-static void it_waits_after_a_row_of_quick_syncs_where_it_may(void **state)
+static void flush_waits_after_a_row_of_quick_syncs_if_it_may(void **state)
 {
     (void)state;
     log_may_wait(m.log, true);
@@ -119,7 +119,7 @@ static void what_waits_behind_a_sync_is_not_waited_for_before_it_is_done(void **
     assert_int_equal(m.done, m.ticket);
 }
 
-static void a_failed_sync_that_was_waited_for_is_told(void **state)
+static void a_failed_sync_that_was_waited_for_is_reported(void **state)
 {
     (void)state;
     log_may_wait(m.log, true);
@@ -180,12 +180,12 @@ static void without_sync_the_loop_never_waits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(it_waits_after_a_row_of_quick_syncs_where_it_may, begin, end),
+        cmocka_unit_test_setup_teardown(flush_waits_after_a_row_of_quick_syncs_if_it_may, begin, end),
         cmocka_unit_test_setup_teardown(a_slow_sync_begins_the_row_anew, begin, end),
         cmocka_unit_test_setup_teardown(a_slow_write_begins_the_row_anew, begin, end),
         cmocka_unit_test_setup_teardown(a_large_group_is_not_waited_for, begin, end),
         cmocka_unit_test_setup_teardown(what_waits_behind_a_sync_is_not_waited_for_before_it_is_done, begin, end),
-        cmocka_unit_test_setup_teardown(a_failed_sync_that_was_waited_for_is_told, begin, end),
+        cmocka_unit_test_setup_teardown(a_failed_sync_that_was_waited_for_is_reported, begin, end),
         cmocka_unit_test_setup_teardown(a_new_segment_is_waited_for_too, begin, end),
         cmocka_unit_test_teardown(with_an_interval_the_loop_never_waits, end),
         cmocka_unit_test_teardown(without_sync_the_loop_never_waits, end),

@@ -85,7 +85,7 @@ static void drop(const struct kept *e)
     store->ops->settle(store, e->queue, e->sequence, e->locator, (uint32_t)e->event.size, CAUSE_ACKED);
 }
 
-static void nothing_held_is_no_memory(void **state)
+static void an_empty_store_holds_no_memory(void **state)
 {
     (void)state;
     assert_int_equal(memory(), 0);
@@ -93,7 +93,7 @@ static void nothing_held_is_no_memory(void **state)
     assert_int_equal(memory(), 0);
 }
 
-static void each_coming_and_each_going_is_a_move(void **state)
+static void each_append_and_each_settle_is_a_move(void **state)
 {
     (void)state;
     uint64_t before = store_memory_moves(store);
@@ -301,8 +301,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
-        T(nothing_held_is_no_memory),
-        T(each_coming_and_each_going_is_a_move),
+        T(an_empty_store_holds_no_memory),
+        T(each_append_and_each_settle_is_a_move),
         T(an_event_is_read_back_in_the_lanes_form),
         T(neighbours_are_contiguous),
         T(a_run_is_taken_whole),

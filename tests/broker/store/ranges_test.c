@@ -39,7 +39,7 @@ static void neighbours_become_one(void **state)
     assert_set(&r, "");
 }
 
-static void what_is_there_is_not_counted_again(void **state)
+static void sequences_in_the_set_are_not_counted_again(void **state)
 {
     (void)state;
     struct ranges r = { 0 };
@@ -54,7 +54,7 @@ static void what_is_there_is_not_counted_again(void **state)
     ranges_free(&r);
 }
 
-static void removing_cuts(void **state)
+static void removing_cuts_ranges(void **state)
 {
     (void)state;
     struct ranges r = { 0 };
@@ -96,7 +96,7 @@ static void empty_and_extreme_ranges_are_fine(void **state)
     ranges_free(&r);
 }
 
-static void questions_are_answered(void **state)
+static void has_count_next_and_gap_answer(void **state)
 {
     (void)state;
     struct ranges r = { 0 };
@@ -120,7 +120,7 @@ static void questions_are_answered(void **state)
     ranges_free(&r);
 }
 
-static void a_window_that_wanders_stays_small(void **state)
+static void a_sliding_window_stays_small(void **state)
 {
     (void)state;
     struct ranges r = { 0 };
@@ -201,7 +201,7 @@ static void compare(const struct ranges *r, const bool *map, uint64_t first, uin
     assert_false(map[behind]);
 }
 
-static void a_bitmap_agrees(void **state)
+static void random_changes_agree_with_a_bitmap(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 40; seed++) {
@@ -226,13 +226,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(neighbours_become_one),
-        cmocka_unit_test(what_is_there_is_not_counted_again),
-        cmocka_unit_test(removing_cuts),
+        cmocka_unit_test(sequences_in_the_set_are_not_counted_again),
+        cmocka_unit_test(removing_cuts_ranges),
         cmocka_unit_test(empty_and_extreme_ranges_are_fine),
-        cmocka_unit_test(questions_are_answered),
-        cmocka_unit_test(a_window_that_wanders_stays_small),
+        cmocka_unit_test(has_count_next_and_gap_answer),
+        cmocka_unit_test(a_sliding_window_stays_small),
         cmocka_unit_test(both_ends_cost_the_same_at_any_size),
-        cmocka_unit_test(a_bitmap_agrees),
+        cmocka_unit_test(random_changes_agree_with_a_bitmap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
