@@ -1,4 +1,4 @@
-/* The log's directory: who may have it, and what failures and a full disk leave of it. */
+/* The log's directory: its lock, and what failures and a full disk leave in it. */
 #include "broker/disk/files_posix.h"
 #include "tests/broker/disk/files_place.h"
 
@@ -19,7 +19,8 @@
 
 /* ---- who may */
 
-/* In a process of its own, as a second broker would be: 0 when it is refused with the sentence. */
+/* Opens the directory in another process, as a second broker would. Returns 0 when that is refused with the expected
+ * error. */
 static int try_second(const struct place *p, pid_t holder)
 {
     struct error e = { 0 };

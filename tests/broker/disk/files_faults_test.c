@@ -1,5 +1,5 @@
 /* Every system call of the log's files fails once, in every way that matters: the test stands between them and the C
- * library. Whatever fails is told, leaves no half of a file, and stops what must be stopped. */
+ * library. Every failure is reported, leaves no half-made file, and stops what must be stopped. */
 #include "broker/store/files.h"
 #include "tests/broker/disk/system_calls.h"
 
@@ -133,7 +133,7 @@ static void assert_calls(struct place *p, enum file_kind kind, const char *name,
     assert_string_equal(fault_trace(), expected);
 }
 
-/* A name that leads to what is not synced yet, or a directory that is not, would be an empty file after a crash. */
+/* Otherwise a crash could leave a name that leads to an empty file. */
 static void content_is_synced_before_its_name_and_the_name_before_completion(void **state)
 {
     struct place *p = *state;
@@ -147,9 +147,9 @@ static void content_is_synced_before_its_name_and_the_name_before_completion(voi
     assert_calls(p, FILE_RENAME, "a", "close rename sync-dir ");
 }
 
-/* Lets the nth of each call fail, until n is more than there are, in a change that makes `name` from nothing (FILE_CREATE)
- * or from what it was. A lack of space leaves what was there; of a failing disk no more is known than that it is one of the
- * two, whole. Returns how many failures there were. */
+/* Lets the nth of each call fail, for n from 1 until there is no nth call, in a change that makes `name` from nothing
+ * (FILE_CREATE) or replaces it. A lack of room leaves the old content; after any other failure it is the old or the
+ * new content, whole. Returns how many failures there were. */
 static unsigned fail_everywhere(struct place *p, enum file_kind kind, const char *name, enum call from, enum call to)
 {
     unsigned failures = 0, told_as_it_is = 0;
@@ -236,7 +236,7 @@ static void a_failed_removal_is_reported(void **state)
     }
 }
 
-/* A lack of room says that the file is still there. */
+/* An error that is a lack of room promises that the file is still there. */
 static void a_removed_file_is_never_reported_as_a_lack_of_room(void **state)
 {
     struct place *p = *state;
@@ -289,7 +289,7 @@ static void a_failed_read_is_reported_and_stops_nothing(void **state)
     assert_int_equal(change(p, FILE_WRITE, "a", 'n', 10), 0);
 }
 
-/* What could not be taken away after a failure takes room until the next start: that is no mere lack of space. */
+/* A temporary file that could not be removed takes room until the next start: that is more than a lack of room. */
 static void a_temporary_file_that_cannot_be_removed_is_a_failing_disk(void **state)
 {
     struct place *p = *state;

@@ -1,4 +1,5 @@
-/* Open files that threads share: who has one keeps it, who comes after its name moved on does not get it. */
+/* Open files that threads share: whoever has taken one keeps it; whoever comes after its name was given away does not
+ * get it. */
 #include "broker/disk/files_priv.h"
 
 #include <errno.h>

@@ -16,11 +16,11 @@ int place_tear_down(void **state);
 struct files *open_at(const char *path, bool read_only);
 void reopen(struct place *p);
 void submit(struct place *p, struct file_op *op, uint64_t tag);
-/* The next that is done, which the caller frees. */
+/* Waits for the next operation that is done; the caller frees it. */
 struct file_op *await_done(struct place *p);
-/* Submits, waits, frees: the result. */
+/* Submits an operation, waits for it, frees it, and returns its error. */
 int perform(struct place *p, struct file_op *op);
-/* The same at once, by this thread. */
+/* The same with the blocking `apply`. */
 int apply(struct place *p, struct file_op *op);
 void assert_content(struct place *p, const char *name, uint64_t offset, uint8_t byte, size_t size);
 

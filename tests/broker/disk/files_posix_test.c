@@ -1,4 +1,4 @@
-/* Files of a real directory: what is promised of order and content, against the kernel. */
+/* Files of a real directory: the promises about order and content, checked against the kernel. */
 #include "tests/broker/disk/files_place.h"
 
 #include "base/same_cpu.h"
@@ -55,7 +55,7 @@ static void a_change_with_more_is_done_before_the_next(void **state)
     }
 }
 
-/* True: submit waited for both. Else the thread did them, or does: it may not have gone back to sleep. */
+/* True: submit waited for both. False: the thread does them, because it had not gone back to sleep yet. */
 static bool write_and_wait(struct place *p, unsigned i)
 {
     struct pollfd fd = { .fd = p->files->ops->fd(p->files), .events = POLLIN };
@@ -106,7 +106,7 @@ static void queued_changes_are_done_before_a_sync_with_wait(void **state)
     }
 }
 
-/* The broker's loop is kept on one processor now and then, and threads inherit that. */
+/* The broker's loop is restricted to one CPU at times, and threads would inherit that. */
 static void its_threads_run_where_the_process_may(void **state)
 {
     struct place *p = *state;
@@ -290,7 +290,7 @@ static void many_files_need_few_descriptors(void **state)
     assert_true(open_descriptors() <= before + 16);
 }
 
-/* Else another descriptor would be asked to sync them, which need not hear that a write failed. */
+/* Otherwise another descriptor would sync them, which need not be told that write-back failed. */
 static void files_with_unsynced_writes_stay_open(void **state)
 {
     struct place *p = *state;

@@ -44,7 +44,7 @@ static bool strikes(enum call call)
     return now;
 }
 
-/* The next definition of a function, after this program's. */
+/* The definition of a function behind this program's own: the C library's. */
 #define NEXT(name) ((__typeof__(&(name)))(uintptr_t)dlsym(RTLD_NEXT, #name))
 
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
@@ -103,7 +103,7 @@ int openat(int dir, const char *name, int flags, ...)
     return strikes(flags & O_CREAT ? CREATE : OPEN) ? -1 : NEXT(openat)(dir, name, flags, mode);
 }
 
-/* The descriptor is closed all the same, as Linux does it. */
+/* The descriptor is closed even so, as on Linux. */
 int close(int fd)
 {
     bool fails = strikes(CLOSE);

@@ -36,7 +36,7 @@ static int begin(void **state)
     return 0;
 }
 
-/* Returns only if no lane waits for an inbox to take what it has. */
+/* Frees the lanes; hangs if one of them waits for an inbox to take its frames. */
 static int end(void **state)
 {
     (void)state;
@@ -52,7 +52,7 @@ static void open_lane(uint32_t number)
     assert_true(lanes_open(lanes, number, inbox, "uid:0", &why));
 }
 
-/* Pushes a frame that says so, of which a share is kept. */
+/* Pushes a frame with that text, and keeps a share of it. */
 static struct frame *send_frame(uint32_t lane, size_t size, unsigned says)
 {
     struct frame *f = frame_new(size);
@@ -151,7 +151,7 @@ static void an_invalid_endpoint_is_an_error_with_a_reason(void **state)
     assert_null(lanes_peer(lanes, 1));
 }
 
-/* An inbox by hand, connected to: it says what every PULL says, and is heard. */
+/* A hand-made inbox with a lane connected to it: does the handshake of a PULL socket. */
 static int inbox_by_hand(void)
 {
     static const char greeting[64] = "\xff\0\0\0\0\0\0\0\0\x7f\x03\0NULL";
@@ -174,7 +174,7 @@ static int inbox_by_hand(void)
     return fd;
 }
 
-/* An inbox has nothing to say, and what it says is kept by libzmq, which nobody asks for it. */
+/* An inbox has nothing to send. libzmq would keep what it sends, because nobody reads from a PUSH. */
 static void an_inbox_that_sends_too_much_is_disconnected(void **state)
 {
     (void)state;

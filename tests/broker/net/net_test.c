@@ -1,4 +1,4 @@
-/* The broker's sockets for real, on free ports: what comes in, what goes out, and the ingress bound again. */
+/* The broker's real sockets on free ports: receiving, sending, and binding the ingress again. */
 #include "broker/net/net.h"
 #include "proto/control.h"
 
@@ -88,7 +88,7 @@ static struct broker_info turn(void)
     return info;
 }
 
-/* Turns until the counter is there; false when it never is. */
+/* Runs turns until the counter is reached; false when it never is. */
 #define turn_until(condition)                                                                                          \
     do {                                                                                                               \
         mono_t end = mono_add_ms(clock_now().mono, PATIENCE_MS);                                                       \
@@ -99,7 +99,7 @@ static struct broker_info turn(void)
         } while (!(condition));                                                                                        \
     } while (0)
 
-/* The answer to one request on a connection of its own. */
+/* Sends one request on a connection of its own and returns the reply. */
 static struct reply ask(const struct request *r, struct arena *arena)
 {
     void *context = zmq_ctx_new(), *dealer = connected(context, ZMQ_DEALER, net_control_endpoint(f.net));
@@ -129,7 +129,7 @@ static void a_request_is_answered_on_its_own_route(void **state)
     arena_free(&arena);
 }
 
-/* What follows from the refusal is carried out in the same turn: there is no other in which it would be. */
+/* The effects of the refusal must be carried out in the same turn: nothing would bring another one. */
 static void an_inbox_that_cannot_be_dialled_is_refused_at_once(void **state)
 {
     (void)state;
@@ -147,7 +147,7 @@ static void an_inbox_that_cannot_be_dialled_is_refused_at_once(void **state)
     arena_free(&arena);
 }
 
-/* Sends so much garbage that the ingress is bound again; what sent it. */
+/* Sends so much garbage that the ingress is bound again. Returns the socket that sent it. */
 static void *flood(void *context)
 {
     static uint8_t junk[65536];
@@ -157,7 +157,7 @@ static void *flood(void *context)
     return push;
 }
 
-/* The ingress hears another address, which nothing is held against. */
+/* Checks that the ingress hears another address, which has sent no garbage. */
 static void hear_another(void *context)
 {
     uint64_t before = turn().rejected;
@@ -185,7 +185,8 @@ static void the_ingress_is_bound_again_where_it_was(void **state)
     zmq_ctx_term(context);
 }
 
-/* Tries to bind the ingress again while there is no descriptor to be had, by a clock that is six seconds ahead; what the broker says. */
+/* Tries to bind the ingress again while no descriptor is free, with a clock that is six seconds ahead. Returns what
+ * the broker logs. */
 static void rebind_without_descriptors(char *said, size_t size)
 {
     struct rlimit before;
@@ -237,7 +238,7 @@ static void invalid_requests_are_counted(void **state)
     zmq_ctx_term(context);
 }
 
-/* libzmq ends the connection before it has read the message, which is never seen here; what comes after it is. */
+/* libzmq ends the connection before it has read the message, so the broker never sees it; it sees what comes later. */
 static void a_message_over_the_limit_is_not_even_read(void **state)
 {
     static const struct {
@@ -260,7 +261,7 @@ static void a_message_over_the_limit_is_not_even_read(void **state)
     free(large);
 }
 
-/* A bare connection, which was let in when a first byte came. */
+/* A plain connection that the broker has accepted: the first byte of its greeting came. */
 static int bare(const char *endpoint, unsigned *port)
 {
     struct sockaddr_un un = { .sun_family = AF_UNIX };
@@ -283,8 +284,8 @@ static int bare(const char *endpoint, unsigned *port)
     return fd;
 }
 
-/* The seconds until the kernel asks whether the other side of that connection, which came from `port`, is alive; 0: it does not,
- * or has something else to do first. */
+/* The seconds until the kernel probes the other side of the connection that came from `port` (keepalive); 0: it does
+ * not, or another timer of the connection comes first. */
 static unsigned alive_in(unsigned port)
 {
     char line[256];
@@ -301,7 +302,8 @@ static unsigned alive_in(unsigned port)
     return found;
 }
 
-/* Or they would stay for the system's two hours, two for each time that a client came back from a network that had vanished. */
+/* Otherwise they would stay for the system's two hours: two connections for each time that a client came back after
+ * its network had vanished. */
 static void connections_whose_other_side_vanished_are_closed_after_minutes(void **state)
 {
     (void)state;
@@ -342,7 +344,7 @@ static void an_ingress_over_ipc_is_bound_again_as_well(void **state)
     zmq_ctx_term(context);
 }
 
-/* At its mark libzmq would leave the rest with its sender, and might abort when that one dies. */
+/* At a high-water mark libzmq would leave the rest with the sender, and might abort when the sender dies. */
 static void messages_that_are_not_taken_yet_wait_with_the_broker(void **state)
 {
     (void)state;

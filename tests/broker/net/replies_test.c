@@ -1,4 +1,4 @@
-/* What peers may leave unread, over pipes within the process: what was read is let go of at once. */
+/* How much peers may leave unread. Over inproc, so that what was read is released at once. */
 #include "broker/net/replies.h"
 
 #include <setjmp.h>
@@ -57,7 +57,7 @@ static void answer(unsigned peer, size_t size)
     free(bytes);
 }
 
-/* The bytes of the answers that wait for that peer, which reads them. */
+/* Reads the replies that wait for that peer. Returns their bytes. */
 static size_t read_all(unsigned peer)
 {
     static char bytes[LARGE];

@@ -1,4 +1,5 @@
-/* What happens while a checkpoint carries something: a crash, a lack of room, an orderly end, a disk that stands still. */
+/* What happens while a checkpoint with carried groups is being written: a crash, a lack of room, an orderly end, a
+ * disk that stands still. */
 #include "tests/broker/store/cramped_log.h"
 
 #include <setjmp.h>
@@ -28,7 +29,7 @@ static void assert_nothing_is_confirmed(uint64_t done)
     assert_int_equal(log_now()->carried, 0);
 }
 
-/* Then the machine crashes, or the process ends: what came back is compared with what was confirmed. */
+/* The machine crashes, or the process ends; the model compares what came back with what was confirmed. */
 static void nothing_is_confirmed_before_its_checkpoint_is_durable(void **state)
 {
     (void)state;
@@ -57,7 +58,7 @@ static void a_checkpoint_without_room_confirms_nothing(void **state)
     model_restart(&m, MODEL_CRASH);
 }
 
-/* It is on disk, and the log was not told: all that it carries is there after a start. */
+/* The checkpoint is on disk, but the log was not told: a start finds everything that it carries. */
 static void a_durable_checkpoint_has_what_it_carries(void **state)
 {
     (void)state;
@@ -71,7 +72,7 @@ static void a_durable_checkpoint_has_what_it_carries(void **state)
     goes_on();
 }
 
-/* With little that is synced: the segment and the place that the checkpoint names are on disk. */
+/* With settings that sync little: the segment and the place that the checkpoint names must be on disk. */
 static void a_checkpoint_that_carries_names_what_is_on_disk(enum log_sync sync)
 {
     for (uint64_t seed = 10; seed < 30; seed++) {
@@ -164,7 +165,7 @@ static void settle_up_to(uint64_t last)
     model_note(&m);
 }
 
-/* Segments are dead, a checkpoint was begun less than a second ago, and the commit behind it does not end. */
+/* Segments are dead, a checkpoint was begun less than a second ago, and the commit behind it is not done. */
 static void an_orderly_end_wants_no_turn_while_the_disk_stands_still(void **state)
 {
     (void)state;
@@ -185,7 +186,8 @@ static void an_orderly_end_wants_no_turn_while_the_disk_stands_still(void **stat
     model_quiet(&m);
 }
 
-/* There is room for segments, and none for a checkpoint: the last one gets that of a spare, though it frees nothing. */
+/* There is room for segments and none for a checkpoint: the last checkpoint gets a spare's, although it frees
+ * nothing. */
 static void an_orderly_end_finds_room_for_its_checkpoint(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* The log at its budget, when its reserve is full of what nobody asked room for: it goes on, and gets its room back. */
+/* The log at its budget, with its reserve full of settlements, notes and moves, which are never refused: it goes on,
+ * and gets its room back. */
 #include "broker/store/log_move.h"
 #include "tests/broker/store/cramped_log.h"
 
@@ -8,7 +9,7 @@
 
 #include <cmocka.h>
 
-/* There is no budget but the disk, and a checkpoint needs room as segments do. */
+/* Without a budget the disk is the limit, and a checkpoint needs room there as segments do. */
 static void groups_are_carried_on_a_full_disk_too(void **state)
 {
     (void)state;
@@ -47,7 +48,7 @@ static void notes_that_filled_the_reserve_are_carried(void **state)
     open_log(1, LOG_SYNC_GROUP, 6); /* for the end */
 }
 
-/* One note after the other, and events whenever they are let in: they stand in the reserve's segments beside the notes. */
+/* Notes, and events whenever they are admitted: so there are events in the reserve's segments beside the notes. */
 static void notes_beside_events_in_the_reserve_are_carried(void **state)
 {
     (void)state;
@@ -63,7 +64,7 @@ static void notes_beside_events_in_the_reserve_are_carried(void **state)
     model_restart(&m, MODEL_CRASH);
 }
 
-/* Cut off at every step between the stall and rest, whatever is durable then. */
+/* Ends the log at every step between the stall and rest, whatever is durable by then. */
 static void a_crash_finds_the_carried_or_the_written(enum model_end how)
 {
     uint64_t carried = 0;
@@ -95,7 +96,7 @@ static void an_end_of_the_process_loses_nothing(void **state)
     a_crash_finds_the_carried_or_the_written(MODEL_KILL);
 }
 
-/* A start seals the segment that it finds: little is in it, but its file takes as much as any. */
+/* A start seals the last segment early: there is little in it, but its file takes as much as any. */
 static void segments_sealed_by_starts_give_their_room_back(void **state)
 {
     (void)state;
@@ -115,7 +116,7 @@ static void segments_sealed_by_starts_give_their_room_back(void **state)
     assert_int_equal(log_now()->spares, SPARES);
 }
 
-/* Each has a few events, and all of them are wanted. */
+/* Each segment has a few events, all of them live. */
 static void segments_of_many_starts_become_one(void **state)
 {
     (void)state;
@@ -130,7 +131,7 @@ static void segments_of_many_starts_become_one(void **state)
     assert_int_equal(log_now()->spares, SPARES);
 }
 
-/* Lazy: half as much is settled as comes. */
+/* `lazy`: half as much is settled as comes. */
 static void one_step(bool lazy)
 {
     struct model_queue *q = &m.queues[model_random(&m, QUEUES)];
@@ -198,7 +199,7 @@ static void assert_nothing_is_tried_again_and_again(void)
     assert_int_equal(model_info(&m).checkpoints, before.checkpoints);
 }
 
-/* As such small segments can be, where tables and the heads of records and groups take as much again. */
+/* A bound for segments as small as these, in which tables and headers take as much as the events. */
 static void assert_segments_are_full_of_what_is_wanted(void)
 {
     assert_true(log_now()->spares > 0);
@@ -206,7 +207,7 @@ static void assert_segments_are_full_of_what_is_wanted(void)
         assert_true(plan_wanted(log_now()->segments[i]) > SEGMENT * 3 / 8);
 }
 
-/* Then nobody settles any more: what can be emptied was, and there is room for events, or else there is none to be had. */
+/* Nobody settles any more: everything that can be emptied was, so there is room for events, or none can be gained. */
 static void room_is_gained_without_acks_wherever_it_can_be(void **state)
 {
     (void)state;
@@ -228,7 +229,8 @@ static void room_is_gained_without_acks_wherever_it_can_be(void **state)
     assert_true(refused > 0 && refused < 50);
 }
 
-/* It came back when a checkpoint had had its room: without it the next one has none, and nothing is freed any more. */
+/* The spare came back after a checkpoint had used its room. If notes took it, the next checkpoint would have no room,
+ * and nothing would be freed any more. */
 static void the_last_spare_of_a_full_disk_is_not_for_notes(void **state)
 {
     (void)state;
@@ -236,7 +238,7 @@ static void the_last_spare_of_a_full_disk_is_not_for_notes(void **state)
     open_log(1, LOG_SYNC_GROUP, 6);
 }
 
-/* Each has one event that stays: nothing in it but that is wanted. */
+/* Each segment has one event that stays, and nothing else that is wanted. */
 static void segments_full_of_notes_are_emptied_for_their_few_events(void **state)
 {
     (void)state;
@@ -256,7 +258,7 @@ static void segments_full_of_notes_are_emptied_for_their_few_events(void **state
     model_restart(&m, MODEL_CRASH);
 }
 
-/* Notes could be carried; what is moved into it gives room back. */
+/* The rest is for moves: they gain room, while notes can be carried. */
 static void notes_take_a_quarter_of_the_last_segment(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* When checkpoints are written: so often that a start never reads more than a stretch of the log, and no oftener. */
+/* When checkpoints are written: often enough to bound what a start has to replay, and no more often. */
 #include "tests/broker/store/log_model.h"
 
 #include <setjmp.h>
@@ -32,7 +32,7 @@ static void turn(void)
     model_turn(&m, 1, UINT64_MAX);
 }
 
-/* Bytes of groups from one checkpoint to the next, while events come that nobody takes. */
+/* Returns the bytes of groups logged from one checkpoint to the next, while events come that nobody takes. */
 static uint64_t logged_to_the_next(void)
 {
     struct log_info before = model_info(&m), now = before;
@@ -68,7 +68,7 @@ static void a_large_checkpoint_follows_four_times_its_size_of_log(void **state)
         assert_true(model_append(&m, &m.queues[0], 10, 20, false));
         turn();
     }
-    for (uint64_t s = 1; s < m.queues[0].next; s += 3) /* each is told of apart */
+    for (uint64_t s = 1; s < m.queues[0].next; s += 3) /* each is a settled range of its own */
         model_settle(&m, &m.queues[0], s, CAUSE_ACKED);
     model_quiet(&m);
     logged_to_the_next();
@@ -79,7 +79,7 @@ static void a_large_checkpoint_follows_four_times_its_size_of_log(void **state)
     }
 }
 
-/* Else each start after another without work between them would read more. */
+/* Otherwise starts in a row, without work in between, would each replay more. */
 static void after_a_start_that_replayed_something_the_first_group_brings_a_checkpoint(void **state)
 {
     (void)state;

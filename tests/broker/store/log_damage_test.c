@@ -1,6 +1,6 @@
-/* Damage beyond the newest groups, and disks that fail. A start does not read older segments: what is damaged there is met when its events
- * are wanted, or when their segment is emptied. Then the log ends, and says where; nothing is passed over, and nothing is freed. And
- * what a start reads must fit together. */
+/* Damage beyond the newest groups, and failing disks. A start does not read older segments: damage there is met when
+ * events are loaded, or when their segment is emptied. Then the log ends and reports the place; nothing is skipped,
+ * and nothing is freed. Also: what a start reads must be consistent. */
 #include "tests/broker/store/log_fixture.h"
 
 /* ------------------------------------------------------------------ met while it runs */
@@ -10,7 +10,7 @@ static void segment_file(char out[FILE_NAME_SIZE], uint64_t id)
     snprintf(out, FILE_NAME_SIZE, "%016llx.log", (unsigned long long)id);
 }
 
-/* In every sealed segment, whose last group is its table. */
+/* Damages every sealed segment: its last group, which is the table, or all others. */
 static void damage_sealed(bool tables)
 {
     uint64_t sealed = model_info(&m).segments - 1;
@@ -69,7 +69,7 @@ static void a_damaged_segment_is_not_emptied(void **state)
     }
 }
 
-/* Nobody waits for such a sync; it is known of all the same. */
+/* With sync interval nobody waits for a sync, but its failure ends the log all the same. */
 static void a_failed_sync_that_nobody_waits_for_ends_the_log(void **state)
 {
     log_fixture_end(state);
@@ -86,7 +86,7 @@ static void a_failed_sync_that_nobody_waits_for_ends_the_log(void **state)
 
 /* ------------------------------------------------------------------ met by a start */
 
-/* Up to where the active segment is not the one that the newest checkpoint names, and some groups more. */
+/* Goes on until the active segment is no longer the one that the newest checkpoint names, and some groups further. */
 static uint64_t write_beyond_the_checkpoint(void)
 {
     struct log_info before, now = model_info(&m);
@@ -100,7 +100,7 @@ static uint64_t write_beyond_the_checkpoint(void)
     return now.segments - 1;
 }
 
-/* The groups behind a table that is not whole were durable: they must not pass for a torn tail. */
+/* The groups behind a damaged table were durable, so they must not be taken for a torn tail. */
 static void a_damaged_table_before_a_whole_segment_stops_the_start(void **state)
 {
     (void)state;
@@ -134,7 +134,7 @@ static void a_damaged_header_of_the_checkpoints_segment_stops_the_start(void **s
 {
     (void)state;
     model_write_groups(&m, 6);
-    for (uint64_t id = 1; id < 3; id++) { /* of the second there is nothing else */
+    for (uint64_t id = 1; id < 3; id++) { /* the second segment has nothing but its header */
         char name[FILE_NAME_SIZE];
         segment_file(name, id);
         model_shut(&m, MODEL_STOP);
@@ -146,7 +146,7 @@ static void a_damaged_header_of_the_checkpoints_segment_stops_the_start(void **s
     }
 }
 
-/* Whoever wrote it meant something by it, but not what this version knows. */
+/* For example, written by a version that this one does not know. */
 static void a_checkpoint_with_a_valid_checksum_and_malformed_content_stops_the_start(void **state)
 {
     (void)state;
@@ -188,7 +188,7 @@ static void a_state_that_the_owner_cannot_read_stops_the_start(void **state)
     disk_free(d);
 }
 
-/* As a directory has it into which files of another copy were put, which went on from the same key. */
+/* As in a directory into which somebody put files of another copy, which had gone on with the same key. */
 static struct disk *of_two(struct disk *checkpoint, const struct disk *segment)
 {
     struct disk *d = dir_copy(checkpoint);
@@ -235,7 +235,7 @@ static void a_checkpoint_and_a_segment_of_two_copies_stop_the_start(void **state
     disk_free(one);
 }
 
-/* What a start writes is little, and each of it may fail; the next start has everything. */
+/* Each of the few operations of a start may fail; the next start has everything. */
 static void a_start_on_a_failing_disk_reports_it_and_loses_nothing(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* Log directories on the simulated disk, as tests look at them: copied, damaged, opened, checked and repaired. */
+/* Log directories on the simulated disk: copying, damaging, opening, checking and repairing them in tests. */
 #ifndef SLUICE_TESTS_LOG_DIRS_H
 #define SLUICE_TESTS_LOG_DIRS_H
 
@@ -10,12 +10,12 @@
 #define DIR_QUEUES 8u /* queues whose live events are counted: 1 to this */
 
 struct disk *dir_copy(const struct disk *from);
-/* The file's bytes from `from` on become zeros, its size stays. */
+/* Overwrites the file with zeros from `from` on; its size stays. */
 void dir_zero_from(struct disk *d, const char *name, uint64_t from);
-/* As if somebody had removed it. */
+/* Removes a file, as somebody might have. */
 void dir_remove(struct disk *d, const char *name);
 
-/* Where the segment's groups are, by the format's own reader. */
+/* Where the segment's groups are, as the codec reads them. */
 struct groups {
     struct {
         uint64_t at, end;
@@ -24,9 +24,9 @@ struct groups {
 };
 struct groups dir_groups(const struct disk *d, const char *name);
 
-/* Opens the log and closes it again: the number of live events, or -1 with the sentence. */
+/* Opens the log and closes it again. Returns the number of live events, or -1 with an error. */
 int64_t dir_open(struct disk *d, const struct log_config *config, struct error *e, bool *torn);
-/* Fails the test unless opening is refused with both in the sentence. */
+/* Fails the test unless opening is refused with both texts in the error. */
 void dir_refuses(struct disk *d, const struct log_config *config, const char *one, const char *two);
 
 struct lines {

@@ -86,7 +86,7 @@ static void assert_every_byte_counts(void)
     assert_true(said <= used && said + 100 > used); /* but for the key */
 }
 
-/* Else the disk would be full of them for as long as they are there. */
+/* Otherwise the disk would count as full as long as they are there. */
 static void segments_from_a_smaller_segment_size_count_with_their_own_size(void **state)
 {
     (void)state;
@@ -143,7 +143,7 @@ static void a_failed_sync_is_reported_once_and_ends_the_log(void **state)
     a_failure_is_told_once_and_ends_it(DISK_SYNC_FAILS, "cannot sync");
 }
 
-/* Events come and go, so that segments are begun, freed and checkpointed, until it has failed. */
+/* Events come and go, so that segments are begun and freed and checkpoints written, until the log fails. */
 static void a_break_is_told_once_and_ends_it(enum disk_fault fault, const char *what)
 {
     open_log(LOG_SYNC_GROUP);
@@ -181,7 +181,7 @@ static void a_segment_that_cannot_be_renamed_is_a_failing_disk(void **state)
     a_break_is_told_once_and_ends_it(DISK_RENAME_FAILS, "cannot rename 0000");
 }
 
-/* More are freed at once than are kept. */
+/* More segments are freed at once than files are kept. */
 static void a_segment_that_cannot_be_removed_is_a_failing_disk(void **state)
 {
     (void)state;
@@ -209,7 +209,8 @@ static void a_spare_without_room_leaves_no_gap(void **state)
     model_load_all(&m);
 }
 
-/* With one segment less nothing beyond the active one could be filled, with two the second round would end before it began. */
+/* With one segment less, nothing beyond the active segment could be filled; with two less, the second round would
+ * have no room at all. */
 static void the_smallest_budget_takes_events_again_and_again(void **state)
 {
     (void)state;

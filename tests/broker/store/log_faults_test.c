@@ -1,6 +1,6 @@
-/* The log over a real directory, while each system call under it fails: with EIO always, and with a lack of room where room was promised, it
- * tells once that the disk failed and confirms nothing more; with a lack of room elsewhere it goes on. What it confirmed is there at
- * the next start, whatever failed. */
+/* The log over a real directory, while each system call fails in turn. EIO anywhere, and a lack of room where room
+ * was allocated before, end the log: it reports the failure once and confirms nothing more. A lack of room elsewhere
+ * is waited out. Whatever fails, what was confirmed is there at the next start. */
 #include "broker/disk/files_posix.h"
 #include "broker/store/log.h"
 #include "tests/broker/disk/system_calls.h"
@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #define SEGMENT    (64u << 10)
-#define MOST_TURNS 60000 /* of a millisecond, when nothing happens */
+#define MOST_TURNS 60000 /* turns; one in which nothing happens takes a millisecond */
 #define BACKLOG    20u   /* events that stay when all others are settled … */
 #define MOST       400u  /* … as they are when there are more than these: several segments are free at once */
 
@@ -88,7 +88,7 @@ static void take(const struct store_completion *done)
         t.confirmed++;
 }
 
-/* One event comes, and those that were confirmed leave when they are many; 100 ms of the log's time pass. */
+/* One event comes; when there are many confirmed ones, most of them are settled. 100 ms of the log's time pass. */
 static void turn(void)
 {
     static const uint8_t bytes[900];
@@ -115,7 +115,7 @@ static void count_live(void *context, uint64_t first, uint64_t end_of)
         *next = end_of;
 }
 
-/* Of the events that were confirmed and not settled, all are there. */
+/* Checks that all events that were confirmed and not settled are there. */
 static void restart(void)
 {
     uint64_t next = t.settled, bytes;
@@ -157,7 +157,7 @@ static void a_failing_call_ends_the_log(void **state)
     }
 }
 
-/* What was allocated is promised, and what a directory holds after a failed sync is not known. */
+/* Writes go into allocated space; and after a failed directory sync it is unknown what the directory holds. */
 static void a_lack_of_room_where_it_was_allocated_ends_the_log(void **state)
 {
     static const enum call calls[] = { PWRITE, FDATASYNC, SYNC_DIRECTORY, OPEN };
@@ -168,14 +168,16 @@ static void a_lack_of_room_where_it_was_allocated_ends_the_log(void **state)
     }
 }
 
-/* The call failed, and what depends on it has come to a stand: events find no place (but without an unlink), those there are leave. */
+/* The call failed, and what depends on it stands still: events find no place (unless it was an unlink), but those
+ * that are there can be settled. */
 static bool is_felt(enum call call)
 {
     bool waits = t.refused > 0 && t.settled + MOST >= t.confirmed;
     return fault_struck() && (call == UNLINK || waits);
 }
 
-/* Once, and again and again until there is room. The threads that execute the calls take the time that the machine gives them. */
+/* The call fails once, or every time until there is room. The threads that make the calls run when the machine lets
+ * them. */
 static void a_lack_of_room_elsewhere_is_waited_out(void **state)
 {
     static const enum call calls[] = { FALLOCATE, FSYNC, RENAME, UNLINK, CREATE };

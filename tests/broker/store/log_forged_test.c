@@ -1,5 +1,6 @@
-/* Events whose bytes look like groups of the log. Whoever publishes may try to make recovery take them for what the log itself wrote:
- * to have a torn tail refused as damage, or to have --repair accept events, settlements and notes that never were. */
+/* Events whose bytes look like groups of the log. A publisher may try to have them taken for groups that the log
+ * wrote: so that a torn tail is refused as damage, or --repair accepts events, settlements and notes that never
+ * existed. */
 #include "broker/store/log_format.h"
 #include "tests/broker/store/log_dirs.h"
 
@@ -51,7 +52,7 @@ static int end(void **state)
     return 0;
 }
 
-/* One record of two events; the next one comes into the same group. */
+/* Appends a record of two events; the next one goes into the same group. */
 static uint64_t put(struct span one, struct span two)
 {
     uint64_t ticket;
@@ -81,7 +82,7 @@ static void publish(struct span one, struct span two)
     make_durable(put(one, two));
 }
 
-/* Records of queue 9, which nobody has, under a header that claims that everything was durable. */
+/* A group with records of queue 9, which does not exist, under a header that claims that everything was durable. */
 static void add_group(struct buf *b, const struct segment_header *in)
 {
     struct store_event event = { .event = span_str("invented") };
@@ -95,7 +96,7 @@ static void add_group(struct buf *b, const struct segment_header *in)
     group_header_write(b->data + start, &h, span_of(b->data + start + head, b->size - start - head), in, 0);
 }
 
-/* Every form that somebody could try who knows everything but the key. */
+/* Every form of forgery open to somebody who knows everything but the key. */
 static struct buf forged(void)
 {
     struct buf b = { 0 };
@@ -107,7 +108,8 @@ static struct buf forged(void)
     return b;
 }
 
-/* A header without its records, for an event that ends its record: the real record behind it is to pass for them. */
+/* A header without records, for an event at the end of its record: the real record behind it is to be taken for the
+ * forged group's. */
 static struct buf header_for(size_t size)
 {
     struct buf b = { 0 };
@@ -198,8 +200,8 @@ static void a_forged_header_before_real_records_is_not_taken_for_a_header(void *
     buf_free(&evil);
 }
 
-/* Each of a hundred thousand headers claims all that follows: only the keyed check of the header alone keeps the search from reading
- * it all each time. */
+/* Each of a hundred thousand headers claims everything that follows as its records. Only the keyed check of the
+ * header keeps the search from reading all of that each time. */
 static void a_search_through_forged_headers_takes_no_longer_than_its_bytes(void **state)
 {
     (void)state;
@@ -219,7 +221,7 @@ static void a_search_through_forged_headers_takes_no_longer_than_its_bytes(void 
     buf_free(&b);
 }
 
-/* The group at `at` was in flight together with those before it. */
+/* The group at `at` says that none before it was durable, as if they were written together. */
 static void forget_durable(struct buf *b, size_t at)
 {
     struct group_header h;
@@ -230,7 +232,7 @@ static void forget_durable(struct buf *b, size_t at)
     group_header_write(b->data + at, &h, span_of(b->data + at + GROUP_HEADER_SIZE, h.size), &in, h.previous);
 }
 
-/* A group of the torn tail is whole, its numbers will be used again: it must not be found by a later repair. */
+/* A whole group behind a torn one has a number that will be used again, so a later repair must not find it. */
 static void groups_behind_a_torn_tail_are_gone(void **state)
 {
     (void)state;

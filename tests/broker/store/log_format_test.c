@@ -1,4 +1,4 @@
-/* The log's bytes: what is written is read back, and no cut or flipped byte passes for what was written. */
+/* The log's codec: what is written is read back, and no truncated or altered bytes are taken for what was written. */
 #include "broker/store/log_format.h"
 
 #include <setjmp.h>
@@ -13,7 +13,7 @@
 
 static const struct segment_header in = { .version = LOG_VERSION, .id = 7, .key = "the log's secret" };
 
-/* A buffer without anything readable behind it, so that a sanitizer sees every byte too many. */
+/* A buffer of exactly that size, so that a sanitizer sees every read beyond it. */
 static struct span exact(struct span s, uint8_t **owned)
 {
     *owned = malloc(s.size ? s.size : 1);

@@ -1,4 +1,5 @@
-/* The log's secret key: kept in two places, so that losing one costs nothing but what it stood in. */
+/* The log's secret key: kept in the key file and in every segment's header, so that losing one of them does not lose
+ * the key. */
 #include "broker/store/log_format.h"
 #include "tests/broker/store/log_dirs.h"
 #include "tests/broker/store/log_model.h"
@@ -42,7 +43,7 @@ static struct segment_header header_of(const struct disk *d, const char *name)
     return h;
 }
 
-/* The key that a later start is configured with is for a new log only. */
+/* A configured key is for a new log only. */
 static void a_log_keeps_its_key(void **state)
 {
     (void)state;
@@ -94,7 +95,7 @@ static void without_its_header_a_segment_is_damaged_and_salvaged(void **state)
     disk_free(to);
 }
 
-/* Nothing can be told from chance then, and nothing is thrown away. */
+/* Without a key nothing can be verified; the start must not cut the log as if it were torn. */
 static void without_key_file_and_headers_the_start_is_refused(void **state)
 {
     (void)state;

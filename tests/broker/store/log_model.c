@@ -113,7 +113,7 @@ bool model_append(struct model *m, struct model_queue *q, uint32_t count, uint32
     return false;
 }
 
-/* What the first one got, in this queue. */
+/* Takes over what the first queue got. */
 static void took_share(struct model *m, struct model_queue *q, const struct store_share *share, size_t target,
                        const struct model_event *like, uint64_t ticket)
 {

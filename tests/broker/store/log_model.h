@@ -1,7 +1,8 @@
-/* A log over the simulated disk beside a plain model of what it was told, for tests. Every call changes both, every completion and
- * every start is checked against the model: nothing confirmed is lost, nothing invented, nothing settled comes back.
+/* For tests: a log over the simulated disk, beside a plain model of what was put into it. Every call changes both.
+ * Every completion and every start is checked against the model: nothing confirmed is lost, nothing is invented,
+ * nothing whose settlement is durable comes back.
  *
- * Sequences begin at 1; events' bytes follow from a salt that the model remembers. */
+ * Sequences begin at 1. An event's bytes follow from a salt, which the model remembers. */
 #ifndef SLUICE_TESTS_LOG_MODEL_H
 #define SLUICE_TESTS_LOG_MODEL_H
 
@@ -20,7 +21,7 @@ struct model_event {
     uint64_t settle_epoch; /* of its settlement */
     uint32_t size, salt;
     bool exists, settled, back; /* back: recovery found it */
-    bool more; /* of a run that several queues have, and this queue is not the first of them: what its note says */
+    bool more; /* of a shared run of which this queue is not the first target, so it has the other note */
 };
 
 struct model_queue {
@@ -32,7 +33,7 @@ struct model_queue {
     struct model_event *events; /* by sequence */
     bool loading;
     uint64_t load_from, load_done; /* load_done: tickets completed when it began */
-    /* what replay said */
+    /* what replay reported */
     uint64_t books_next, books_live;
 };
 
@@ -73,9 +74,9 @@ void model_new_queues(struct model *m, uint32_t count);
 struct log_info model_info(const struct model *m);
 /* `count` events of 200 bytes in each queue in turn, durable. */
 void model_fill(struct model *m, uint64_t count);
-/* Everything live whose bytes are on disk only is loaded. */
+/* Loads all live events whose bytes are on disk only. */
 void model_load_all(struct model *m);
-/* False: refused. */
+/* False: the log refused them. */
 bool model_append(struct model *m, struct model_queue *q, uint32_t count, uint32_t size, bool keep);
 /* The same events for several queues at once. */
 bool model_share(struct model *m, struct model_queue **queues, uint32_t queue_count, uint32_t count, uint32_t size,
@@ -86,21 +87,21 @@ void model_release(struct model *m, struct model_queue *q, uint64_t sequence);
 void model_load(struct model *m, struct model_queue *q, uint64_t from, uint64_t bytes);
 void model_note(struct model *m);
 void model_forget(struct model *m, struct model_queue *q);
-/* Asks which ticket covers the settlements so far. */
+/* Asks for the ticket that covers the settlements so far. */
 void model_ask_settled(struct model *m);
 /* The first live sequence at or beyond `from`; 0: none. */
 uint64_t model_first_live(const struct model_queue *q, uint64_t from);
 
-/* One loop turn: `ms` pass, flush, up to `steps` of the disk, completions; then everything is validated. */
+/* One loop turn: `ms` pass, flush, up to `steps` disk operations, completions; then everything is validated. */
 void model_turn(struct model *m, int64_t ms, uint64_t steps);
 void model_poll(struct model *m);
-/* Turns until nothing is under way. */
+/* Runs turns until nothing is under way. */
 void model_quiet(struct model *m);
 
 enum model_end { MODEL_CRASH, MODEL_KILL, MODEL_STOP };
-/* Ends the log in that way, opens it again and compares. */
+/* Ends the log in that way, opens it again and compares it with the model. */
 void model_restart(struct model *m, enum model_end how);
-/* The two halves. */
+/* The two halves of model_restart. */
 void model_shut(struct model *m, enum model_end how);
 void model_open(struct model *m, enum model_end how);
 

@@ -106,7 +106,7 @@ static void is_back(void *context, uint64_t first, uint64_t end)
     v->last = end - 1;
 }
 
-/* The last ticket that certainly is on disk, by what came back. */
+/* The last ticket that is certainly on disk, judging by what came back. */
 static uint64_t reached(const struct model *m)
 {
     uint64_t most = 0;
@@ -158,7 +158,7 @@ static void look(struct model *m)
     }
 }
 
-/* From now on what came back is what there is. */
+/* Makes what came back the model's state. */
 static void adopt(struct model_queue *q)
 {
     uint64_t end = q->forgotten ? q->next : q->books_next;

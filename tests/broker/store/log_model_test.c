@@ -1,5 +1,5 @@
-/* Random operations, crashes and faults against the model. Without arguments: some hundred seeds of each kind. By hand:
- * log_model_test KIND FIRST LAST */
+/* Random operations, crashes and faults against the model. Without arguments: some hundred seeds of each kind. By
+ * hand: log_model_test KIND FIRST LAST */
 #include "tests/broker/store/log_model.h"
 
 #include <setjmp.h>
@@ -42,7 +42,7 @@ static void append_some(struct model *m, struct model_queue *q)
     model_append(m, q, count, size, model_random(m, 3) == 0);
 }
 
-/* Mostly the same queues, so that runs go on in all of them; sometimes others. */
+/* Mostly the same queues, so that shared runs continue each other; sometimes others. */
 static void share_some(struct model *m)
 {
     struct model_queue *queues[MODEL_QUEUES];
@@ -78,7 +78,7 @@ static void settle_some(struct model *m, struct model_queue *q)
     }
 }
 
-/* All but a few stragglers: what compaction is for. */
+/* Settles all but a few stragglers: what compaction is for. */
 static void settle_most(struct model *m, struct model_queue *q)
 {
     for (uint64_t s = model_first_live(q, 1); s; s = model_first_live(q, s + 1)) {
@@ -189,7 +189,7 @@ static void restart(struct model *m)
         model_restart(m, MODEL_CRASH); /* right after the start */
 }
 
-/* After faults stop, everything goes on: appends are taken, and what is settled gives its segments back. */
+/* Once the faults stop, everything works again: appends are taken, and settled segments are freed. */
 static void drain(struct model *m)
 {
     struct log_info info;

@@ -1,4 +1,4 @@
-/* What several tests do with a model. */
+/* Work with a model that several tests share. */
 #include "tests/broker/store/log_model.h"
 
 #include <setjmp.h>

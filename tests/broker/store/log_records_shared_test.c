@@ -1,4 +1,4 @@
-/* The record of a run that several queues have, and which stretches of it are wanted by whom. */
+/* SHARED records, and the stretches of a shared run that its queues want. */
 #include "broker/store/log_move.h"
 
 #include <setjmp.h>
@@ -124,7 +124,7 @@ static void a_shared_run_that_continues_the_one_before_costs_little_in_a_table(v
     buf_free(&other);
 }
 
-/* Every other event is wanted. */
+/* A stretch_ask: every other event is wanted. */
 static bool wants_even(void *context, uint32_t target, const struct run_target *t, uint64_t sequence, uint64_t *until)
 {
     (void)context;
@@ -134,7 +134,7 @@ static bool wants_even(void *context, uint32_t target, const struct run_target *
     return sequence % 2 == 0;
 }
 
-/* What makes a look through a table long is not how many runs it has. */
+/* The work of measuring a table depends on these, not on the number of its runs. */
 static void stretches_count_their_questions(void **state)
 {
     (void)state;

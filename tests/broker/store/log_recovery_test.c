@@ -1,4 +1,4 @@
-/* What a start does with a log that was torn, damaged, or is not this version's; and what --check says of it. */
+/* What a start does with a log that is torn, damaged, or of a newer version, and what --check reports of it. */
 #include "tests/broker/store/log_fixture.h"
 
 /* ------------------------------------------------------------------ torn */
@@ -43,7 +43,7 @@ static void a_torn_tail_is_reported(void **state)
     disk_free(d);
 }
 
-/* The simulated disk takes them for no data. */
+/* The simulated disk does not count trailing zeros as data. */
 static void zeros_at_the_end_of_the_last_group_belong_to_it(void **state)
 {
     (void)state;
@@ -68,7 +68,8 @@ static void zeros_at_the_end_of_the_last_group_belong_to_it(void **state)
 
 /* ------------------------------------------------------------------ damaged */
 
-/* As a broker leaves it whose last write was not synced: the bytes from `from` on are in the system's memory only. */
+/* A segment as a broker leaves it whose last write was not synced: the bytes from `from` on are in the system's
+ * memory only. */
 static void write_unsynced(struct disk *d, uint64_t from, struct span bytes)
 {
     struct files *f = disk_open(d);
@@ -79,7 +80,7 @@ static void write_unsynced(struct disk *d, uint64_t from, struct span bytes)
     f->ops->close(f);
 }
 
-/* Its sealing table proves to every later start that the groups before it were durable. */
+/* The table with which a start seals the segment proves to every later start that the groups before it were durable. */
 static void an_interrupted_start_has_claimed_nothing_that_was_not_synced(void **state)
 {
     (void)state;
@@ -102,8 +103,8 @@ static void an_interrupted_start_has_claimed_nothing_that_was_not_synced(void **
     }
 }
 
-/* What the process was told is not on disk is in the system's memory, where the next start finds it whole. From then on it is taken for
- * accepted: a publisher that asks is told so. Then the power fails. */
+/* A sync failed, but the bytes are in the system's memory, where the next start finds them whole. From then on the
+ * events count as accepted, and a publisher that asks is told so. Then the power fails. */
 static void what_a_failed_sync_left_is_on_disk_before_it_counts(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* Freed segments' files that become spares with what is in them: they are bounded, and what is left of an earlier life passes for nothing. */
+/* Recycled files: freed segments' files become spares with their old bytes. Their number is bounded, and the old
+ * bytes are never taken for groups. */
 #include "broker/store/log_parts.h"
 #include "tests/broker/store/log_fixture.h"
 
@@ -14,7 +15,7 @@ static const char *active_name(void)
     return name;
 }
 
-/* A group of four events of 400 bytes, which leave again but for the newest few. */
+/* Appends a group of four events of 400 bytes, and settles all events but the newest few. */
 static void come_and_go(void)
 {
     uint64_t first;
@@ -25,7 +26,7 @@ static void come_and_go(void)
     model_turn(&m, 50, UINT64_MAX);
 }
 
-/* Until so many more segments were begun, the last of them in a file that was another's. */
+/* Goes on until so many more segments were begun, the last of them in a recycled file. */
 static void begin_segments(uint64_t count)
 {
     uint64_t last = segment_active(log_now())->id + count;
@@ -106,7 +107,7 @@ static void a_checkpoint_that_lacks_room_gets_that_of_a_kept_file(void **state)
     disk_set_capacity(m.disk, UINT64_MAX);
 }
 
-/* Whoever lacks room hears of each, and gives up nothing else for it. */
+/* A checkpoint that lacks room gets the room of one kept file after the other, before a spare is given up. */
 static void kept_files_are_given_up_one_by_one(void **state)
 {
     (void)state;
@@ -130,7 +131,7 @@ static void append_one_group(void)
     model_turn(&m, 1, UINT64_MAX);
 }
 
-/* Its place among those that are kept went to another one, which was freed meanwhile. */
+/* While it was being renamed, another segment was freed and its file took the place among the kept ones. */
 static void a_file_that_could_not_be_renamed_and_lost_its_place_is_removed(void **state)
 {
     (void)state;
@@ -168,7 +169,7 @@ static void settle_the_oldest_segment(void)
         model_settle(&m, &m.queues[0], model_first_live(&m.queues[0], 1), CAUSE_ACKED);
 }
 
-/* It was given up for a checkpoint, and the file system wants room for removing it, too. */
+/* The spare was given up for a checkpoint, and the file system needs room for removing it, too. */
 static void a_spare_is_not_made_while_its_file_is_being_removed(void **state)
 {
     (void)state;
@@ -207,7 +208,8 @@ struct looking {
     unsigned unused;
 };
 
-/* By its header a start knows a file that was another segment's: then nothing of its own may be in it. */
+/* By its header a start recognizes a recycled file that was not used yet: then nothing of the new segment may be in
+ * it. */
 static void holds_nothing_of_its_own(void *context, const char *name, struct span content)
 {
     struct looking *l = context;
@@ -249,7 +251,7 @@ static void a_start_reads_nothing_of_a_files_earlier_use(void **state)
     assert_true(unused > 40);
 }
 
-/* The file as it was before the last group up to `cut`, and as it is now behind: what was not brought to the disk. */
+/* Tears the last group: up to `cut` the file is as it is now, behind that as it was before the group was written. */
 static struct disk *torn_at(struct span before, struct span now, uint64_t cut, bool head_is_lost)
 {
     struct disk *d = dir_copy(m.disk);

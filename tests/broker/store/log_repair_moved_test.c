@@ -1,13 +1,14 @@
-/* What --repair makes of a log without a checkpoint in which events were moved: each is taken once, in its place among those
- * of its queue, wherever its copies lie. */
+/* --repair of a log without a checkpoint in which events were moved: each event is taken once, in its place among
+ * those of its queue, wherever its copies are. */
 #include "tests/broker/store/log_fixture.h"
 
 #include <errno.h>
 
 /* ------------------------------------------------------------------ what compaction leaves */
 
-/* Everything of several segments is settled but one event of queue 2 in each, and what queue 1 has, and what it shares with
- * queue 3, in the first. It is moved to the end, and the segments are used again; of queue 2 there are later events before it. */
+/* In several segments everything is settled, except one event of queue 2 in each, and in the first what queue 1 has
+ * and what it shares with queue 3. Those are moved to the end of the log, behind later events of queue 2, and the
+ * segments are recycled. */
 static void write_stragglers(void)
 {
     struct model_queue *both[] = { &m.queues[0], &m.queues[2] }, *other = &m.queues[1];
@@ -45,7 +46,7 @@ static void came(void *context, const struct store_run *run, uint64_t bytes)
     assert_int_equal(sum, bytes);
 }
 
-/* Each queue's runs come in order, and loading finds what is live, whole, and nothing else. */
+/* Each queue's runs come in order, and loading finds all live events, whole, and nothing else. */
 static void all_is_in(struct disk *to)
 {
     uint64_t next[DIR_QUEUES + 1] = { 0 };
@@ -78,7 +79,7 @@ static void moved_events_are_put_in_their_place(void **state)
     disk_free(d);
 }
 
-/* Most of it is settled while it is written, at any place, and what is left is moved again and again. */
+/* Random work: most events are settled while others are written, and what is left is moved again and again. */
 static void write_anything(void)
 {
     struct model_queue *all[] = { &m.queues[0], &m.queues[1], &m.queues[2] };
@@ -108,7 +109,7 @@ static void is_back(void *context, uint64_t first, uint64_t last)
     }
 }
 
-/* Nothing that is live is left out. What was settled in a segment that is freed may come again. */
+/* No live event is missing. Events whose settlement was in a freed segment may come again. */
 static void all_that_is_live_is_in(struct disk *to)
 {
     uint64_t next[DIR_QUEUES + 1] = { 0 }, bytes;
@@ -149,7 +150,7 @@ static void moved_events_are_put_in_their_place_after_random_work(void **state)
 
 /* ------------------------------------------------------------------ whatever lies where */
 
-/* A queue's part, so many events from there on; each is as long as its sequence says. */
+/* A run of one queue, of so many events; an event's size follows from its sequence. */
 struct part {
     uint32_t queue;
     uint64_t first, count;
@@ -166,7 +167,7 @@ static void put_events(struct buf *records, enum record_type type, struct part p
     run_write(records, type, &run);
 }
 
-/* Both have them, under the same sequences. */
+/* A run that both queues have, under the same sequences. */
 static void put_shared(struct buf *records, struct part p, uint32_t other)
 {
     struct store_event events[16] = { 0 };
@@ -220,7 +221,7 @@ static void came_as_long(void *context, const struct store_run *run, uint64_t by
     assert_int_equal(sum, bytes);
 }
 
-/* What is live in the queue, as ranges. */
+/* The queue's live sequences, as ranges. */
 static struct found live_in(struct disk *d, uint32_t queue)
 {
     uint64_t next[DIR_QUEUES + 1] = { 0 }, bytes;
@@ -237,7 +238,7 @@ static struct found live_in(struct disk *d, uint32_t queue)
     return f;
 }
 
-/* Copies in any order and of any length: behind later events, over each other, shared; and one whose settlement is there. */
+/* Copies in any order and of any length: behind later events, overlapping, shared; and one with its settlement. */
 static void put_second(struct disk *d)
 {
     struct buf b = { 0 };
@@ -274,7 +275,7 @@ static void copies_may_be_in_any_order(void **state)
     disk_free(to);
 }
 
-/* What neither a run nor a copy has. */
+/* Only events that are in neither a run nor a copy are reported. */
 static void only_missing_events_are_named(void **state)
 {
     (void)state;
@@ -304,7 +305,7 @@ static void only_missing_events_are_named(void **state)
 static const struct files_ops *sound;
 static bool fails;
 
-/* By a record, not by a whole segment. */
+/* Fails reads of single records, not of whole segments. */
 static int read_whole_only(struct files *f, const char *name, uint64_t offset, void *to, size_t size, size_t *got)
 {
     if (offset && !fails)

@@ -1,4 +1,5 @@
-/* What --repair makes of a log, whole, damaged, or in parts: all that is there is in the new one, and what is not is named. */
+/* --repair of whole, damaged and incomplete logs: the new log has everything that is there, and what is missing is
+ * named. */
 #include "tests/broker/store/log_fixture.h"
 
 #include <errno.h>
@@ -38,7 +39,7 @@ static void damage_in_an_old_segment_costs_what_was_there(void **state)
     struct lines l;
     bool torn;
     struct disk *d = dir_copy(m.disk), *to = disk_new();
-    assert_true(disk_damage(d, DIR_FIRST, g.of[4].at + 50, 1, &chance)); /* the third of queue 1: sequences 9 to 12 */
+    assert_true(disk_damage(d, DIR_FIRST, g.of[4].at + 50, 1, &chance)); /* queue 1's third group: sequences 9 to 12 */
     assert_true(dir_open(d, &m.config, &e, &torn) == 640);               /* a start does not read there */
     assert_false(dir_check(d, &l));
     says(l, DIR_FIRST ": damaged at offset");
@@ -83,7 +84,7 @@ static void repair_wants_an_empty_directory(void **state)
     disk_free(to);
 }
 
-/* Whatever does not fit, nothing is called repaired that is not all there. */
+/* Whichever part does not fit, an incomplete log is never reported as repaired. */
 static void repair_without_room_reports_it(void **state)
 {
     (void)state;
@@ -184,7 +185,7 @@ static void other_files_are_copied(void **state)
     disk_free(to);
 }
 
-/* Its segments are as large as those it comes of: nothing larger would find a place. */
+/* The new log's segments are as large as the old log's largest, so its largest event fits. */
 static void the_largest_event_has_its_place(void **state)
 {
     log_fixture_end(state);
@@ -204,7 +205,7 @@ static void the_largest_event_has_its_place(void **state)
     disk_free(to);
 }
 
-/* Whatever fails, it is told, and nothing is called repaired. */
+/* Whatever fails is reported, and the repair does not succeed. */
 static void a_failing_target_disk_ends_the_repair(void **state)
 {
     (void)state;
@@ -224,7 +225,7 @@ static void a_failing_target_disk_ends_the_repair(void **state)
     }
 }
 
-/* Files of which one cannot be read. */
+/* A directory in which one file cannot be read. */
 static const struct files_ops *sound;
 static const char *unreadable;
 

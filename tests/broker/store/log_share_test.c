@@ -1,4 +1,4 @@
-/* Runs that several queues have, in the log: once in the log, and each queue's own from there on. */
+/* Shared runs in the log: stored once, and each queue's own from then on. */
 #include "broker/store/log_move.h"
 #include "tests/broker/store/log_dirs.h"
 #include "tests/broker/store/log_model.h"
@@ -36,7 +36,7 @@ static int end(void **state)
     return 0;
 }
 
-/* `runs` runs of four events for the first `queues` queues, durable. */
+/* Appends `runs` shared runs of four events for the first `queues` queues, and waits until they are durable. */
 static void share(uint32_t runs, uint32_t queues, uint32_t size)
 {
     struct model_queue *to[QUEUES];
@@ -66,7 +66,7 @@ static void settle_all(uint64_t but_each)
         settle(i, but_each);
 }
 
-/* Everything that can be moved and freed is. */
+/* Goes on until everything that can be moved and freed was. */
 static void settle_down(void)
 {
     model_quiet(&m);
@@ -140,7 +140,7 @@ static void a_segment_lives_until_the_last_queue_has_settled(void **state)
     assert_true(model_info(&m).segments <= 2);
 }
 
-/* By the count of what is live, seven eighths of each segment are dead; by its bytes, nothing is. */
+/* Counted once for each queue, seven eighths of each segment's events are dead; of its bytes none are. */
 static void a_segment_that_one_queue_wants_all_of_is_not_moved(void **state)
 {
     (void)state;
@@ -183,7 +183,8 @@ static void stragglers_are_moved_only_for_the_queues_that_want_them(void **state
     load_everything();
 }
 
-/* Where every queue wants other events of each run, a look asks each of them for each event: more than one turn has time for. */
+/* Where every queue wants other events of each run, measuring asks each queue about each event: more work than one
+ * turn has time for. */
 static void measuring_the_active_segment_may_take_several_turns(void **state)
 {
     (void)state;

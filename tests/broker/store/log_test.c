@@ -275,7 +275,7 @@ static void compaction_keeps_half_of_the_disk_live(void **state)
     assert_int_equal(m.loaded, 450);
 }
 
-/* The last event of the part that was read to be moved and waits to be placed; 0: there is none. */
+/* The last event of the part that compaction has read and that waits for its place; 0: there is none. */
 static uint64_t last_to_be_placed(void)
 {
     const struct log *l = (const struct log *)(const void *)m.log;
@@ -287,7 +287,8 @@ static uint64_t last_to_be_placed(void)
     return l->committing ? last : 0;
 }
 
-/* A part of a segment is moved while that and what lies behind it is read: the model sees to it that none is left out. */
+/* A part of a segment is moved while it and the events behind it are being loaded; the model checks that none is
+ * skipped. */
 static void events_moved_while_they_are_loaded_are_not_skipped(void **state)
 {
     (void)state;
@@ -327,7 +328,7 @@ static void spares_are_allocated_ahead(void **state)
     assert_true(model_info(&m).disk_bytes >= 4 * SEGMENT);
 }
 
-/* Else a queue that gives up much, and is never empty, comes to hold more than its share. */
+/* Otherwise a queue that releases much and is never empty would exceed its cache. */
 static void released_bytes_are_subtracted_from_the_queues_cache(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* The log at its budget, when what is wanted lies thin in segments that are more than half full of it: room comes of moving it, once nothing
- * else gives any. On a disk that has room it stays where it is. */
+/* The log at its budget, when live events are spread over segments that are more than half full of them. Moving them
+ * gains room, once nothing else does. On a disk with room they stay where they are. */
 #include "broker/store/log_move.h"
 #include "tests/broker/store/cramped_log.h"
 
@@ -31,7 +31,7 @@ static void settle_one_in(const struct segment *segment)
     }
 }
 
-/* So many of each full segment. */
+/* Settles so many events of each full segment. */
 static void thin_out(unsigned events)
 {
     for (unsigned e = 0; e < events; e++) {
@@ -72,7 +72,7 @@ static void segments_that_are_more_than_half_live_are_emptied_for_room(void **st
     model_restart(&m, MODEL_CRASH);
 }
 
-/* Each move leaves more room than there was, and then none is worth it. */
+/* Each move gains room, until no further move would. */
 static void without_settlements_the_moves_come_to_an_end(void **state)
 {
     (void)state;
@@ -86,7 +86,7 @@ static void without_settlements_the_moves_come_to_an_end(void **state)
     assert_int_equal(model_info(&m).checkpoints, checkpoints);
 }
 
-/* It becomes free by itself, or less than half live at least. */
+/* They become free by themselves, or at least less than half live. */
 static void segments_that_are_being_settled_are_left_alone(void **state)
 {
     (void)state;
@@ -116,8 +116,8 @@ static void nothing_is_moved_while_there_is_room(void **state)
     assert_int_equal(moved(), 0);
 }
 
-/* One event lies among the notes that fill it, and there is one spare left. That is for what is moved: so the segment is sealed, emptied into
- * it and freed. */
+/* The active segment is full of notes and has one live event, and one spare is left. The spare is for moves: so the
+ * segment is sealed, emptied into the spare and freed. */
 static void the_active_segment_is_emptied_into_the_last_spare(void **state)
 {
     (void)state;
@@ -146,7 +146,7 @@ static void note_until(uint32_t spares)
     }
 }
 
-/* One spare is left, which is for what is moved, and so many notes are in the segment before it. */
+/* One spare is left, which is for moves, and so many notes are in the segment before it. */
 static void leave_one_spare(unsigned notes)
 {
     fill();
@@ -159,8 +159,9 @@ static void leave_one_spare(unsigned notes)
     assert_int_equal(log_now()->spares, 1);
 }
 
-/* The disk stands still for a while, at any time after it was chosen to be emptied, and notes come. If they and it do not fit into the last
- * spare together, they must not take a place there: half of it here, and half where it was, there would never be room again. */
+/* The disk stands still for a while, at any time after a segment was chosen to be emptied, and notes come. If the
+ * notes and the moves do not fit into the last spare together, the notes must not take a place there: with one half
+ * of the segment moved and the other half where it was, there would never be room again. */
 static void moves_find_their_place_whatever_waits_before_them(void **state)
 {
     (void)state;
@@ -187,7 +188,7 @@ static void moves_find_their_place_whatever_waits_before_them(void **state)
     assert_true(carried > 0 && emptied > 30);
 }
 
-/* As the core's are when it has much to say; the model does not know of it. */
+/* A large note, as the core writes when it has much to say; the model does not know of it. */
 static void note_much(size_t size)
 {
     static const uint8_t much[40000];
@@ -213,7 +214,7 @@ static void fill_large_segments(uint64_t seed, uint64_t size)
     }
 }
 
-/* It is moved a part at a time. The disk stands still in between, and notes come. */
+/* A segment is moved in several parts. The disk stands still in between, and notes come. */
 static void moves_in_parts_find_their_place(void **state)
 {
     (void)state;
@@ -239,8 +240,8 @@ static void moves_in_parts_find_their_place(void **state)
     open_log(6, LOG_SYNC_GROUP, 5);
 }
 
-/* The segment before the last spare is full of runs of which every second event is settled: moved one by one, what is left takes more
- * than three quarters of another. */
+/* The segment before the last spare is full of runs of which every second event is settled: moved one by one, the
+ * rest takes more than three quarters of a segment. */
 static void fill_with_what_grows(void)
 {
     open_log(7, LOG_SYNC_GROUP, 5);
@@ -272,7 +273,8 @@ static void assert_there_is_room_again(void)
     model_restart(&m, MODEL_CRASH);
 }
 
-/* A start has begun the last segment, and a note is the first there: what would be emptied at once finds no place beside it. Another does. */
+/* A start has begun the last segment, and a note is the first in it. The segment that would be emptied first finds no
+ * place beside it; another one does. */
 static void a_segment_without_a_place_for_its_moves_does_not_block_others(void **state)
 {
     (void)state;
@@ -284,7 +286,7 @@ static void a_segment_without_a_place_for_its_moves_does_not_block_others(void *
     assert_there_is_room_again();
 }
 
-/* Notes may have a quarter of that before it is looked at. */
+/* Notes may take a quarter of the last spare before the moves do. */
 static void the_active_segment_is_not_sealed_unless_its_moves_fit_into_the_last_spare(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* Logs of the format's versions before: they are read, and go on in this one. */
+/* Logs of earlier format versions: they are read, and continued in the current version. */
 #include "broker/store/log_format.h"
 #include "tests/broker/store/log_dirs.h"
 #include "tests/broker/store/log_version1.h"
@@ -94,7 +94,7 @@ static void an_older_log_is_opened_and_continued_in_this_version(void **state)
     says(l, "queue 2: 3 events of 27 bytes are live");
 }
 
-/* Turns until a queue's events came; how many. */
+/* Runs turns until a queue's events are loaded. Returns how many there are. */
 static size_t load(struct store *log, uint32_t queue)
 {
     uint64_t random = 1;

@@ -1,5 +1,5 @@
-/* Who waits for a commit's sync: flush itself, or whoever carries out what was submitted. Over the simulated disk, which does nothing
- * by itself: what is durable without a step of it was waited for. */
+/* Whether flush waits for a commit's sync itself. The simulated disk does nothing by itself: what becomes durable
+ * without a step of the disk was waited for. */
 #include "tests/broker/store/log_model.h"
 
 #include <setjmp.h>
@@ -34,7 +34,7 @@ static void put(uint32_t size)
     m.log->ops->flush(m.log, m.now = mono_add_ms(m.now, 1));
 }
 
-/* Flush waited for the sync of an event of so many bytes. If not, it is executed now. */
+/* Did flush wait for the sync of an event of so many bytes? If not, the sync is executed now. */
 static bool waits_for(uint32_t size)
 {
     put(size);
@@ -80,7 +80,7 @@ static void a_slow_sync_begins_the_row_anew(void **state)
     assert_true(waits_for(50));
 }
 
-/* As where the file system syncs each write: its sync has nothing to do. */
+/* As on a file system that syncs each write, where the sync has nothing left to do. */
 static void a_slow_write_begins_the_row_anew(void **state)
 {
     (void)state;
@@ -146,8 +146,8 @@ static void a_new_segment_is_waited_for_too(void **state)
     assert_in_range(model_info(&m).segments - segments, 2, 4);
 }
 
-/* A group is confirmed without its sync then. What is synced all the same is the end of a segment and the head of the next, each behind
- * a write; these syncs are quick, too, and begin no row that anyone trusts. */
+/* Groups are confirmed without a sync. Only the end of a segment and the header of the next are synced; these syncs
+ * are quick, too, but must not make the loop wait. */
 static void only_what_is_confirmed_by_its_sync_is_waited_for(enum log_sync sync)
 {
     model_begin(&m, 5, 8192, sync);

@@ -1,5 +1,4 @@
-/* The memory store: what is appended is read back in the lane's form until it is settled, and its memory comes and goes
- * with it. */
+/* The memory store: events are read back in lane form until they are settled, and then their memory is freed. */
 #include "broker/store/store.h"
 
 #include "proto/frame.h"
@@ -31,7 +30,7 @@ static int end(void **state)
     return 0;
 }
 
-/* An event and whose it is. */
+/* An event and its queue. */
 struct kept {
     uint32_t queue;
     uint64_t sequence;
@@ -121,7 +120,7 @@ static void an_event_is_read_back_in_the_lanes_form(void **state)
     }
 }
 
-/* What lies side by side goes onto a lane by one copy. */
+/* So neighbours can go onto a lane by one copy. */
 static void neighbours_are_contiguous(void **state)
 {
     (void)state;
@@ -265,7 +264,7 @@ static void queues_do_not_share_blocks(void **state)
     drop(&kept);
 }
 
-/* Whatever comes and goes in whatever order: what is held is what was put, and nothing is left at the end. */
+/* Events come and go in random order: what is held is what was appended, and nothing is left at the end. */
 static void random_comings_and_goings_leave_nothing(void **state)
 {
     (void)state;
