@@ -53,7 +53,6 @@
 #define SPARES         3u         /* segments allocated ahead */
 #define RESERVED       2u /* of these not for events: one for settlements, moves and notes, one for a checkpoint's sake */
 #define RECYCLABLE_MAX 2u /* freed segments' files that are kept to become spares */
-#define NO_TICKET      0u
 #define NO_OFFSET      UINT64_MAX
 #define LOG_KEY_FILE   "log.key"
 #define LOAD_BYTES_MAX (4u << 20)
@@ -264,7 +263,7 @@ struct log {
     mono_t last_checkpoint;
     uint64_t *freeing; /* ids of segments to free once the checkpoint is durable */
     uint32_t freeing_count;
-    bool checkpoint_starved; /* there was no room for it, and a spare was given up */
+    bool checkpoint_starved; /* there was no room for it; a spare or a recyclable file was given up */
     mono_t checkpoint_again;
     /* The checkpoint being written carries the waiting groups up to this one (log_carry.c); 0: none. */
     uint64_t carry_through;
