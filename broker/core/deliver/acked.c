@@ -1,6 +1,7 @@
-/* Acks that are remembered, so that a repeated one is answered alike: as runs of delivery numbers under one consumer epoch,
- * which names a turn of the queue for good. Consumers ack roughly in order, several workers of one interleaved: what touches
- * one of the newest runs joins it, so that in the end one run tells of them all. */
+/* Remembered acks, so that a repeated ack gets the same answer. They are kept as runs of delivery numbers under a
+ * consumer epoch; an epoch is never used again, so it identifies one activation of a consumer for good. Consumers ack
+ * roughly in order, though the acks of several workers interleave: an ack adjacent to one of the newest LOOK_BACK runs
+ * extends it, so that in the end a single run covers them all. */
 #include "broker/core/state.h"
 
 #include "base/xalloc.h"
@@ -12,7 +13,7 @@ static struct acked *newest(const struct queue *q, uint32_t back)
     return &q->acked[(q->acked_next - back) % ACKED_RUNS];
 }
 
-/* Adds `more` to `run` when they touch. */
+/* Extends `run` by `more` if they are adjacent and of the same epoch; else returns false. */
 static bool join(struct acked *run, const struct acked *more)
 {
     if (run->consumer_epoch != more->consumer_epoch)
@@ -25,7 +26,7 @@ static bool join(struct acked *run, const struct acked *more)
     return true;
 }
 
-/* The run that just grew may touch another one by now: the newer of the two goes. */
+/* The run that just grew may now be adjacent to another one: merges them and drops the newer of the two. */
 static void join_neighbours(struct queue *q, uint32_t grown)
 {
     for (uint32_t i = 1; i <= LOOK_BACK; i++) {

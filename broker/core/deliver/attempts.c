@@ -1,5 +1,6 @@
-/* Histories: a list of attempts at each trouble, the histories of a queue in a list by when they began. An attempt is one piece of
- * memory with its texts behind it; an event that never failed has none, and its item knows nothing of this. */
+/* A history is a list of attempts that hangs off a struct trouble; a queue lists its histories by when they began. An
+ * attempt is a single allocation with its texts at the end. Items do not refer to any of this, so an event that never
+ * failed costs nothing. */
 #include "broker/core/deliver/attempts.h"
 
 #include "base/mutation.h"
@@ -10,9 +11,9 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-/* What a piece of memory costs beside what is in it. */
+/* What the allocator adds to each allocation, about. */
 #define PIECE 16u
-/* Up to here a history is begun for an event that nothing is wrong with. */
+/* Below this a history is begun even for an event that was only handed back. */
 #define HISTORY_BYTES_RETURNED (HISTORY_BYTES / 16)
 
 static uint64_t size_of(const struct attempt *a)
@@ -36,7 +37,7 @@ static void uncount(struct queue *q, struct history *h, uint64_t bytes)
     *h->total -= bytes;
 }
 
-/* ------------------------------------------------------------------ out */
+/* ------------------------------------------------------------------ removing */
 
 static void forget_oldest(struct queue *q, struct history *h)
 {
@@ -61,7 +62,7 @@ void attempts_free(struct queue *q, struct trouble *t)
     free(h);
 }
 
-/* The history goes, and its trouble where that says nothing else. */
+/* Frees the history, and its trouble too if that holds nothing else. */
 static void give_up(struct queue *q, struct trouble *t)
 {
     attempts_free(q, t);
@@ -69,14 +70,14 @@ static void give_up(struct queue *q, struct trouble *t)
         trouble_forget(q, t);
 }
 
-/* Of all queues. */
+/* The bound for all queues together, bytes. */
 static uint64_t most_of(const struct core *c)
 {
     uint64_t part = c->config.memory_budget / HISTORY_PART;
     return part < HISTORY_BYTES_ALL ? part : HISTORY_BYTES_ALL;
 }
 
-/* Others make room for what was added to `own`. */
+/* Enforces the bounds after `own` grew, by giving up other histories of the queue. */
 static void bound(const struct core *c, struct queue *q, const struct history *own)
 {
     while (q->history_bytes > HISTORY_BYTES || c->history_bytes > most_of(c)) {
@@ -87,7 +88,7 @@ static void bound(const struct core *c, struct queue *q, const struct history *o
     }
 }
 
-/* ------------------------------------------------------------------ in */
+/* ------------------------------------------------------------------ adding */
 
 static struct history *history_of(struct core *c, struct queue *q, struct trouble *t)
 {
@@ -173,13 +174,13 @@ void attempts_restore(struct core *c, struct queue *q, struct trouble *t, const 
 {
     const struct attempt *newest = t->history ? t->history->newest : NULL;
     if (newest && newest->number == info->number && newest->delivered_ms == info->delivered_ms)
-        return; /* a later note says it again */
+        return; /* a later note repeats it */
     append(c, q, history_of(c, q, t), new_attempt(info, consumer, error));
 }
 
-/* ------------------------------------------------------------------ told */
+/* ------------------------------------------------------------------ reading */
 
-/* Logs of earlier brokers have the number in the history alone. */
+/* In logs of earlier brokers only the history has the number. */
 uint16_t attempts_known(const struct trouble *t)
 {
     uint16_t newest = t->history && t->history->newest ? t->history->newest->number : 0;

@@ -1,12 +1,17 @@
-/* How earlier deliveries of an event ended, for people who ask why it does not get through (explain). Nothing is kept of an event that
- * was delivered and settled: a history begins with the first delivery that ended otherwise. Private to broker/core.
+/* Attempt histories: how the earlier deliveries of an event ended, for people who ask why it does not get through
+ * (explain). A history begins with the first delivery that did not settle its event, and goes when the event is
+ * settled; an event whose first delivery settles it never has one. Private to broker/core.
  *
- * Bounds: the newest ATTEMPTS_KEPT of an event; HISTORY_BYTES a queue, beyond which its event whose history began first loses
- * all of it; a HISTORY_PARTth of the memory budget and HISTORY_BYTES_ALL for all queues, beyond which the queue that adds to it
- * gives up its own. Counted in the broker's memory. A queue on disk notes each attempt with what it says of the failure
- * (persist_trouble), and histories are part of the snapshot.
+ * Bounds; all of it counts in the broker's memory:
+ *   an event    the newest ATTEMPTS_KEPT attempts
+ *   a queue     HISTORY_BYTES. Beyond that the event whose history began first loses its whole history
+ *   all queues  a HISTORY_PARTth of the memory budget, at most HISTORY_BYTES_ALL. Beyond that the queue that adds an
+ *               attempt gives up its own histories, in the same order
  *
- * Ownership: a history belongs to its trouble (trouble.h) and goes with it. */
+ * A queue on disk writes each attempt to the log, in the note of the failure (persist_trouble); snapshots contain the
+ * histories.
+ *
+ * Ownership: a history belongs to its struct trouble (trouble.h) and goes with it. */
 #ifndef SLUICE_BROKER_CORE_ATTEMPTS_H
 #define SLUICE_BROKER_CORE_ATTEMPTS_H
 
@@ -17,40 +22,43 @@
 #define HISTORY_PART      16u
 
 struct attempt {
-    struct attempt *next; /* the one after it */
+    struct attempt *next; /* newer */
     int64_t delivered_ms; /* wall clock */
-    uint32_t latency_ms;  /* until its outcome; saturating */
+    uint32_t latency_ms;  /* from delivery to outcome; saturating */
     uint16_t number;      /* as the consumer saw it */
-    uint16_t status;      /* as its nack said; 0: it did not */
+    uint16_t status;      /* from its nack; 0: none given */
     uint8_t outcome;      /* enum attempt_outcome */
-    uint8_t error_at;     /* in text */
-    char text[];          /* the consumer's name and the error, each with its terminator */
+    uint8_t error_at;     /* offset in text */
+    char text[];          /* the consumer's name and the error, both NUL-terminated */
 };
 
 struct history {
     struct trouble *trouble;
     struct attempt *oldest, *newest;
     uint32_t count;
-    uint64_t older;              /* that are not kept any more */
-    uint64_t bytes, *total;      /* its memory, and where that of all is counted */
-    struct history *prev, *next; /* in the queue: that began first, first */
+    uint64_t older;              /* number of attempts no longer kept */
+    uint64_t bytes, *total;      /* its memory, and the counter of all queues' histories */
+    struct history *prev, *next; /* in the queue, by when they began */
 };
 
-/* The delivery of an item in flight is over, and the event may come again: adds it to the event's trouble, which there is after it
- * unless the event was delivered for want of nothing but a consumer (ATTEMPT_RETURNED) and the queue has much to remember
- * already. The lease still knows it. */
+/* Records that the delivery of an item in flight ended and the event may be redelivered. Call it before the lease is
+ * released. Creates the event's trouble if there is none, with one exception: a delivery that was only handed back
+ * (ATTEMPT_RETURNED) of an event without trouble is not recorded once the queue's histories take a 16th of
+ * HISTORY_BYTES, or all histories their bound. */
 void attempts_add(struct core *c, struct queue *q, uint64_t sequence, const struct item *item,
                   enum attempt_outcome outcome, uint32_t status, struct span error);
-/* The same of one from the log, with the times and texts that it says. `consumer` may be cut. */
+/* Adds an attempt from the log to `t`. An attempt that `t` has already is ignored. A `consumer` that is too long is
+ * cut. */
 void attempts_restore(struct core *c, struct queue *q, struct trouble *t, const struct attempt_info *a,
                       struct span consumer, struct span error);
-/* How many deliveries it had, as far as its trouble tells. */
+/* The number of deliveries that `t` knows of. */
 uint16_t attempts_known(const struct trouble *t);
 void attempts_free(struct queue *q, struct trouble *t);
-/* Its attempts, oldest first, and one that goes on where it is in flight; the texts are borrowed. */
+/* Fills e's attempts: those kept, oldest first, then the current delivery if `item` is in flight. The texts are
+ * borrowed. */
 void attempts_describe(struct core *c, const struct queue *q, const struct item *item, struct explained *e);
-/* For people; the texts are the attempt's. */
+/* The attempt as the API shows it; the texts are borrowed from `a`. */
 struct attempt_info attempt_info(const struct attempt *a);
-void attempts_validate(const struct core *c); /* aborts where the counts are not what they count */
+void attempts_validate(const struct core *c); /* aborts if a counter is wrong */
 
 #endif

@@ -1,10 +1,11 @@
-/* Dead letters. A queue may name another one for its dead: what dies is then accepted there as a new event, at the tail, and settled
- * where it was by the same step of the store, so that it is in exactly one of the two whenever the broker ends. It tells
- * its consumer what went wrong by attributes of its own (proto/dead_letter.h).
+/* Dead-letter queues. An event that dies in a queue with a dead-letter queue is accepted there as a new event, at the
+ * tail, and settled in its old queue by the same step of the store: wherever the broker crashes, the event is in
+ * exactly one of the two. Attributes that are added to it tell the consumer what went wrong (proto/dead_letter.h).
  *
- * Which ends may be apart: a queue in memory may name one on disk; until the disk has it, the event is as safe as it was. A queue on
- * disk may not name one in memory, where a restart would lose what is confirmed. Nor may names go in circles: an event that
- * nobody can handle would go round for ever. */
+ * Which settings are allowed:
+ *   - A queue in memory may name one on disk. Until the disk has the event, it is as safe as it was.
+ *   - A queue on disk may not name one in memory, where a restart would lose confirmed events.
+ *   - Names must not form a cycle: an event that nobody can handle would go round for ever. */
 #include "broker/core/deliver/dead_letter.h"
 
 #include "base/mutation.h"
@@ -12,16 +13,16 @@
 
 #include <stdio.h>
 
-/* ------------------------------------------------------------------ what may be declared */
+/* ------------------------------------------------------------------ checking settings */
 
-/* Where names lead from `target` on; NULL: nowhere else. */
+/* The dead-letter queue of queue `target`; NULL: it has none. */
 static const char *next_of(struct core *c, const char *target)
 {
     const struct queue *q = queue_find(c, span_str(target));
     return q && q->settings.dead_letter[0] ? q->settings.dead_letter : NULL;
 }
 
-/* "a -> b -> a", as far as there is room for it. */
+/* Writes "a -> b -> a", truncated to `size`. */
 static void write_chain(struct core *c, struct span name, const char *target, char *out, size_t size)
 {
     size_t used = (size_t)snprintf(out, size, "%.*s", (int)name.size, (const char *)name.data);
@@ -53,7 +54,7 @@ static enum reason check_circle(struct core *c, struct span name, const char *ta
     return REASON_conflict;
 }
 
-/* The target exists, or is made. */
+/* Finds the target, or declares it where queues are declared by their first use. */
 static enum reason find_target(struct core *c, struct span name, const char *target, struct queue **to,
                                struct error *why)
 {
@@ -61,7 +62,7 @@ static enum reason find_target(struct core *c, struct span name, const char *tar
     if (*to)
         return REASON_ok;
     if (c->config.auto_declare && !c->stopping) {
-        bool both = !queue_find(c, name); /* the other one is about to be made */
+        bool both = !queue_find(c, name); /* queue `name` is about to be created, too */
         if (both && c->queue_count + 2 > c->config.max_queues) {
             error_set(
                 why,
@@ -85,7 +86,8 @@ static enum reason refuse_memory(const char *from, const char *to, struct error 
     return REASON_conflict;
 }
 
-/* A queue of that name may be missed by others since it was deleted. */
+/* A new queue `name` in memory must not become the dead-letter queue of a queue on disk that still names a deleted
+ * one. */
 static enum reason check_sources(const struct core *c, struct span name, const struct queue_settings *settings,
                                  struct error *why)
 {
@@ -125,8 +127,9 @@ const struct queue *dead_letter_source(const struct core *c, const char *name)
 
 /* ------------------------------------------------------------------ sending */
 
-/* Room at the target. Within the broker's memory the event's own bytes make room for it, and what is said of it may exceed the
- * budget: else a broker whose memory is full of what should be dead could never get rid of it. */
+/* Is there room for the event at the target? Between two queues in memory the event's bytes only move, so `size` is
+ * added to what is left of the memory budget. Otherwise a broker whose memory is full of events that should be dead
+ * could never get rid of them. (`size` includes the added attributes, which may thus exceed the budget.) */
 static enum reason take_room(struct core *c, const struct queue *q, const struct queue *to, uint64_t size)
 {
     struct room room = queue_room(c, to);

@@ -1,5 +1,6 @@
-/* Who consumes, and what they get. A queue has one active consumer; others stand by in order of arrival and take over
- * when it leaves. What is delivered is bounded by the consumer's credit and by its link; nothing is sent ahead of it. */
+/* Consumers and deliveries. A queue has one active consumer (a queue with partitions, one for each); the others stand
+ * by in the order of their arrival and take over when it leaves. A delivery needs credit of the consumer and room on
+ * its session's link; nothing is sent ahead of either. */
 #include "broker/core/partition/partition.h"
 
 #include "base/mutation.h"
@@ -19,7 +20,7 @@ struct consumer *consumer_find(struct session *s, struct span queue)
     return NULL;
 }
 
-/* Does somebody stand by who would have a share if another made way? */
+/* Does a consumer stand by that would become active if another one left? */
 static bool is_contended(const struct queue *q)
 {
     return q->consumer_count > (q->partitions ? q->partitions->count : 1);
@@ -35,7 +36,7 @@ void deliver_send_turn(struct core *c, struct consumer *k, enum turn_state state
     session_touch(c, s);
 }
 
-/* Active consumers are told when somebody begins or ceases to stand by: an idle one then makes way. */
+/* Tells active consumers when others begin or cease to stand by: an idle one then makes way. */
 static void tell_contention(struct core *c, struct queue *q)
 {
     for (struct consumer *k = q->consumers; k; k = k->queue_next) {
@@ -46,7 +47,7 @@ static void tell_contention(struct core *c, struct queue *q)
     }
 }
 
-/* Whoever is next has its turn. */
+/* Activates the next consumer. */
 static void activate(struct core *c, struct queue *q)
 {
     if (q->partitions) {
@@ -149,7 +150,7 @@ void deliver_queue_deleted(struct core *c, struct queue *q, enum reason why)
 void deliver_credit(struct core *c, struct consumer *k, uint64_t generation, uint64_t limit)
 {
     if (generation <= k->generation)
-        return; /* an older word */
+        return; /* overtaken by a newer one */
     k->generation = generation;
     k->most_granted = limit > k->most_granted ? limit : k->most_granted;
     k->limit = MUTATED(ignore_credit) ? limit + 3 : limit;
@@ -159,7 +160,7 @@ void deliver_credit(struct core *c, struct consumer *k, uint64_t generation, uin
 
 /* ------------------------------------------------------------------ Deliver */
 
-/* A run of neighbouring events on its way into a Deliver: its bytes when they lie side by side in the store. */
+/* A run of neighbouring events to be copied into a Deliver at once, as their bytes are adjacent in the store. */
 struct copying {
     const uint8_t *start;
     size_t size;
@@ -185,16 +186,16 @@ static void add_event(struct core *c, struct queue *q, const struct item *item, 
     *run = (struct copying){ event.data, event.size };
 }
 
-/* How many neighbours of `first` can go as one batch, within credit and about `bytes`. */
+/* How many events from `first` on can go as one batch, within `credit` and about `bytes`. */
 static uint32_t batch_size(struct queue *q, uint64_t first, uint64_t credit, size_t bytes)
 {
     if (first != q->next_ready)
-        return 1; /* what comes again goes alone: its neighbours have their own history */
+        return 1; /* a redelivery goes alone: its neighbours may have another `attempt` */
     uint64_t end = queue_deliverable_end(q);
     return queue_ready_run(q, credit < end - first ? credit : end - first, bytes);
 }
 
-/* The next batch for the consumer; of a queue with partitions it is taken out already. */
+/* The next batch for the consumer; of a queue with partitions it has left its partition already. count 0: none. */
 static struct selection next_batch(struct core *c, struct consumer *k, size_t bytes)
 {
     struct selection s = { 0 };
@@ -208,7 +209,7 @@ static struct selection next_batch(struct core *c, struct consumer *k, size_t by
     return s;
 }
 
-/* One batch under one lease and one receipt. */
+/* Writes one batch under one lease and one receipt. */
 static void deliver_batch(struct core *c, struct consumer *k, const struct selection *s)
 {
     struct queue *q = k->queue;
@@ -231,7 +232,7 @@ static void deliver_batch(struct core *c, struct consumer *k, const struct selec
     k->next_delivery += s->count;
 }
 
-/* Fills one Deliver body; false when there was nothing to put in. */
+/* Writes one Deliver body; false when there was nothing to deliver. */
 static bool deliver_some(struct core *c, struct consumer *k)
 {
     struct queue *q = k->queue;
@@ -253,7 +254,9 @@ static bool deliver_some(struct core *c, struct consumer *k)
     return true;
 }
 
-/* What is being read from the disk, or waits for its mark, comes in a moment; but for what is behind what may not be spilled. */
+/* Will more become deliverable in a moment, without the client doing anything: is it being read from the disk, or
+ * waiting for its mark? Then Idle is not sent yet. Does not count: what must wait for others because no more can be
+ * spilled. */
 static bool more_comes(const struct core *c, struct queue *q)
 {
     if (!q->partitions)
@@ -275,7 +278,7 @@ static void deliver_to(struct core *c, struct consumer *k)
             return;
         }
         if (!deliver_some(c, k)) {
-            durable_move_mark(c, q); /* so far was looked without finding anything, and nobody may come by again */
+            durable_move_mark(c, q); /* the search advanced, and there may be no later call to do this */
             break;
         }
         if (k->session->out.size >= c->config.deliver_frame)

@@ -5,13 +5,13 @@
 
 #include "base/mutation.h"
 
-/* Tags of loads that are for them; see peek.c for others. */
+/* Tags of loads for doomed events; see peek.c for other tags. */
 #define DOOMED_TAG (UINT64_C(7) << 32)
-/* So many are buried in one turn of a queue: more wait for the next, so that others get theirs. */
+/* At most so many die in one turn of a queue; the rest wait for its next turn, so that other queues get theirs. */
 #define AT_ONCE 16384u
-/* How long they wait where there is no room for the dead. */
+/* How long to wait before another try when there is no room for dead events. */
 #define NO_ROOM_MS 5000
-/* When the disk does not have the first of them yet: then the queue gets a turn as soon as it has. */
+/* doomed_at while the first of them is not durable yet: the queue gets a turn as soon as it is. */
 #define WHEN_DURABLE INT64_MAX
 
 void doomed_add(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
@@ -23,7 +23,7 @@ void doomed_add(struct core *c, struct queue *q, uint64_t sequence, struct item 
     if (doomed_has(k, sequence))
         return;
     if (t)
-        trouble_unhold(q, t); /* should it be dead for another reason, that is over */
+        trouble_unhold(q, t); /* if it was to die for another reason, this one replaces it */
     if (item)
         queue_withdraw(c, q, sequence, item);
     else
@@ -35,7 +35,7 @@ void doomed_add(struct core *c, struct queue *q, uint64_t sequence, struct item 
         k->doomed_why = HOLD_NOT;
         k->doomed_at = c->now.mono.ns;
     }
-    core_run_queue(c, q); /* whose turn tries them */
+    core_run_queue(c, q); /* its turn calls doomed_run */
 }
 
 void doomed_remove(struct schedule *k, uint64_t sequence)
@@ -62,7 +62,7 @@ void doomed_recover(struct core *c, struct queue *q)
     }
 }
 
-/* What it is to be dead for; DEAD_NOT: the queue's settings have changed, and it is not any more. */
+/* Why the event has to die; DEAD_NOT: it need not any more, because the queue's settings have changed. */
 static enum dead_reason reason_of(const struct queue *q, uint64_t sequence)
 {
     if (!doomed_by_failure(q->schedule, sequence))
@@ -82,12 +82,12 @@ static void try_again(struct core *c, struct schedule *k, enum dead_hold why, in
     k->doomed_at = mono_add_ms(c->now.mono, ms).ns;
 }
 
-/* [first, end) are the next. */
+/* Reads the next ones, which are [first, end). */
 static void read_from(struct core *c, struct queue *q, uint64_t first, uint64_t end)
 {
     struct schedule *k = q->schedule;
     if (!q->settings.dead_letter[0] && q->dead >= q->settings.dead_capacity) {
-        try_again(c, k, HOLD_FULL, NO_ROOM_MS); /* nothing is read in vain */
+        try_again(c, k, HOLD_FULL, NO_ROOM_MS); /* do not read what cannot die now */
         return;
     }
     if (first >= q->durable->end) {
@@ -99,7 +99,7 @@ static void read_from(struct core *c, struct queue *q, uint64_t first, uint64_t 
     c->disk->ops->load(c->disk, q->id, first, schedule_load_bytes(q, &k->doomed, first, end), DOOMED_TAG | q->id);
 }
 
-/* It will not be dead: what expired is gone, what failed comes again. */
+/* The event need not become dead any more: an expired one leaves, a failed one will be delivered again. */
 static void let_go(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
     if (doomed_by_failure(q->schedule, sequence)) {
@@ -137,7 +137,7 @@ void doomed_run(struct core *c, struct queue *q)
     }
 }
 
-/* False: it stays where it is, and its bytes are not wanted. */
+/* Makes a loaded event dead. False: it stays where it is, and the caller releases its bytes. */
 static bool bury(struct core *c, struct queue *q, const struct store_loaded *e)
 {
     struct schedule *k = q->schedule;
@@ -182,7 +182,7 @@ void doomed_describe(const struct core *c, const struct schedule *k, struct peek
             continue;
         t->held = k->doomed_why;
         events[i].ready_ms = t->held ? next_ms : 0;
-        if (t->held && t->first_ms == 0) /* nothing else went wrong with it */
+        if (t->held && t->first_ms == 0) /* it never failed */
             t->first_ms = t->last_ms = next_ms - NO_ROOM_MS;
     }
 }

@@ -1,19 +1,22 @@
-/* Expired events that are kept: with `dead_letter_expired` what runs out goes where the queue's dead go. From its expiry until it
- * is dead an event is doomed: it is delayed, and nobody gets it. That is no time at all where its bytes are in memory and there
- * is room for the dead. What lies on disk only is read first, and where there is no room it is tried again every 5 s.
- * Nothing is kept of a doomed event but its sequence.
+/* Doomed events: they have to become dead letters and are not dead yet. An event is doomed
  *
- * So is what a restart finds that was dropped, or failed too often, and was not dead yet for want of room: it is doomed, too, and
- * its trouble says what for. Should it expire meanwhile, it is as every expired one. */
+ *   - from its expiry, in a queue with `dead_letter_expired`;
+ *   - from a restart, if it had been dropped by its application or had failed too often, and was not dead yet because
+ *     there was no room. These are listed in `doomed_by_failure`, too; their trouble has the reason. Should one expire
+ *     meanwhile, it is treated like every expired event.
+ *
+ * A doomed event is in the state delayed and is never delivered. If its bytes are in memory and there is room for it,
+ * it dies in the queue's next turn. If its bytes are on disk only, they are read first. If there is no room, it is
+ * tried again every 5 s. Of a doomed event only the sequence is kept here. */
 #ifndef SLUICE_BROKER_CORE_DOOMED_H
 #define SLUICE_BROKER_CORE_DOOMED_H
 
 #include "broker/core/queue/schedule.h"
 
-/* It expired and is in nobody's hands; item: NULL, it is on disk only. */
+/* The event expired and is not in flight; item: NULL when it is on disk only. */
 void doomed_add(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
-void doomed_remove(struct schedule *k, uint64_t sequence); /* it left, or comes again */
-/* After a restart, of a queue on disk, once its books say what it holds. */
+void doomed_remove(struct schedule *k, uint64_t sequence); /* it left the queue, or will be delivered again */
+/* After a restart: finds the events doomed by failure in a queue on disk, whose contents are known by now. */
 void doomed_recover(struct core *c, struct queue *q);
 static inline bool doomed_has(const struct schedule *k, uint64_t sequence)
 {
@@ -23,18 +26,19 @@ static inline bool doomed_by_failure(const struct schedule *k, uint64_t sequence
 {
     return k->doomed_by_failure.count && ranges_has(&k->doomed_by_failure, sequence);
 }
-/* When something is to be done for them, monotonic, ns; INT64_MAX: not by itself. */
+/* When to try them next, monotonic, ns; INT64_MAX: only another event will cause it. */
 int64_t doomed_due(const struct schedule *k);
-/* Buries those that can be, and reads those that must be. */
+/* Makes dead what can be, up to a bound for one turn, and starts reading what is on disk only. */
 void doomed_run(struct core *c, struct queue *q);
-/* False: it was not loaded for them. */
+/* Takes a completed load; false: the load was not for doomed events. */
 bool doomed_loaded(struct core *c, const struct store_completion *done);
-/* How many stay for want of room. */
+/* How many are held back because there is no room for them. */
 static inline uint64_t doomed_held(const struct schedule *k)
 {
     return k->doomed_why != HOLD_NOT ? k->doomed_events : 0;
 }
-/* Says of those of a page what stands in the way, since when at least, and when it is tried again. */
+/* Fills in the doomed among a page's events: what stands in the way, since when at least, and when it is tried
+ * again. */
 void doomed_describe(const struct core *c, const struct schedule *k, struct peeked *events, size_t count);
 
 #endif

@@ -1,4 +1,4 @@
-/* The bookkeeping of leases: slots, a consumer's list by delivery number, children of extended events. */
+/* Lease bookkeeping: slots, each consumer's list by delivery number, and the child leases of extended events. */
 #include "broker/core/state.h"
 
 #include "base/xalloc.h"
@@ -86,7 +86,7 @@ struct lease *lease_last(struct consumer *k)
     return k->lease_count ? k->leases[k->lease_count - 1] : NULL;
 }
 
-/* The lease that was made for that delivery, as long as anything of it is unsettled; NULL otherwise. */
+/* The lease that was made for that delivery, while any of its deliveries is unsettled; else NULL. */
 struct lease *lease_find(struct consumer *k, uint64_t delivery)
 {
     struct lease *found = NULL;

@@ -1,6 +1,7 @@
-/* A receipt: what a batch of deliveries was, sealed with a keyed hash so that no client can make one up. Its text is
- * base64url without padding of varints (queue id, incarnation, consumer epoch, first delivery, first sequence, count)
- * and 16 bytes of SipHash-2-4-128 over them. An event's own receipt is this text, ".", and its index in the batch. */
+/* A receipt names a batch of deliveries and is authenticated with a keyed hash, so that no client can forge one. Its
+ * text is base64url, without padding, of varints (queue id, incarnation, consumer epoch, first delivery, first
+ * sequence, count) followed by 16 bytes of SipHash-2-4-128 over them. The receipt of a single event is this text, ".",
+ * and the event's index in the batch. */
 #include "broker/core/state.h"
 
 #include <sodium.h>

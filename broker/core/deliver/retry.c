@@ -1,10 +1,16 @@
-/* What becomes of a delivery that failed. The broker alone decides: a failure (a nack, a lease that ran out) makes the event wait for a
- * back-off that doubles, with full jitter; too many make it dead. A consumer that vanishes with an event in hand counts
- * apart, so that an event that kills its consumer is not immortal. What its consumer drops is dead at once; what it defers
- * only waits. Going back uncounted (release, orderly leave, drain) is not here: nothing failed. */
+/* What happens to an event whose delivery did not settle it. The broker alone decides:
+ *
+ *   - A failure (a nack, an expired lease) delays the event by a back-off that doubles, with full jitter. Too many
+ *     failures make it dead.
+ *   - A crash (its consumer vanished with the event in flight) counts apart from failures, so that an event that kills
+ *     its consumers is not redelivered for ever.
+ *   - A drop makes it dead at once; a deferral only delays it.
+ *
+ * An event that was only handed back (by a consumer that left in order) comes again at once and uncounted. A release
+ * is not handled here: nothing failed. */
 #include "broker/core/deliver/attempts.h"
 
-/* How long a dead event waits in its queue while the dead store is full, before it is tried again. */
+/* How long an event that cannot be dead yet waits in its queue before another try. */
 #define DEAD_FULL_MS 5000u
 
 static void count(struct core *c, struct trouble *t, uint8_t *what)
@@ -16,7 +22,7 @@ static void count(struct core *c, struct trouble *t, uint8_t *what)
         t->first_ms = t->last_ms;
 }
 
-/* Full jitter: anything up to the cap, so that what failed together does not come again together. */
+/* Full jitter: any value up to the cap, so that events that failed together are not redelivered together. */
 static uint64_t backoff_ms(struct core *c, const struct queue *q, unsigned failures)
 {
     uint64_t cap = q->settings.backoff_ms, most = q->settings.backoff_max_ms;
@@ -43,7 +49,7 @@ static void come_again(struct core *c, struct queue *q, uint64_t sequence, struc
         queue_return(c, q, sequence, item);
 }
 
-/* Dead, or delivered again after `ms`. */
+/* Makes the event dead, or has it delivered again after `ms`. */
 static void decide(struct core *c, struct queue *q, struct trouble *t, struct item *item, uint64_t ms)
 {
     uint64_t sequence = t->sequence;

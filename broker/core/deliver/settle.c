@@ -1,5 +1,6 @@
-/* How deliveries end: by the consumer's word (ack, nack, extend, release), by a receipt that anybody brings, by the end of
- * the lease or of the consumer. Only the delivery that is current settles; a late word changes nothing. */
+/* How deliveries end: settled by the consumer (ack, nack, defer, drop, release, extend), settled by anybody who has
+ * the receipt, or by the end of the lease or of the consumer. Only the current delivery of an event can settle it; a
+ * late request changes nothing. */
 #include "broker/core/state.h"
 
 #include "base/mutation.h"
@@ -13,7 +14,7 @@ static uint64_t bounded(uint64_t ms)
     return ms < LEASE_MAX_MS ? ms : LEASE_MAX_MS;
 }
 
-/* Applies one word to one current delivery. The item is in flight under `l`, which may be freed here. */
+/* Applies one request to one current delivery. The item is in flight under `l`, which may be freed here. */
 static void apply(struct core *c, struct lease *l, uint64_t sequence, struct item *item, enum settle_kind kind,
                   const struct failure *f)
 {
@@ -26,7 +27,7 @@ static void apply(struct core *c, struct lease *l, uint64_t sequence, struct ite
     case SETTLE_NACK: retry_failed(c, q, sequence, item, f); break;
     case SETTLE_DEFER: retry_deferred(c, q, sequence, item, f); break;
     case SETTLE_DROP: retry_dropped(c, q, sequence, item, f); break;
-    case SETTLE_RELEASE: /* nobody saw it: it does not count as delivered */
+    case SETTLE_RELEASE: /* the application never saw it: it does not count as delivered */
         if (!MUTATED(count_release))
             item->attempt--;
         queue_return(c, q, sequence, item);
@@ -45,18 +46,18 @@ static enum settle_result result_of(enum settle_kind kind)
     return results[kind];
 }
 
-/* ------------------------------------------------------------------ by delivery number, of the own consumption */
+/* ------------------------------------------------------------------ by delivery number, within a consumption */
 
-/* One Settle on its way: its results as runs, and the acks among them. */
+/* One request of a Settle body while it is handled: its results as runs, and the acks among them. */
 struct settling {
     struct buf *out;
     struct consumer *consumer;
     const struct settle *request;
     struct settled_run run;
-    uint64_t acked, first_acked; /* a run that was acked now, and is not remembered yet */
+    uint64_t acked, first_acked; /* the newest run of acks, not remembered yet */
     uint64_t all_acked;
-    bool reports_acked; /* of some of them, be it once more */
-    uint64_t late_end;  /* deliveries before it, if not current, have the answer `late` */
+    bool reports_acked; /* some result is `acked`, if only repeated */
+    uint64_t late_end;  /* deliveries before this one that are not current have the result `late` */
     enum settle_result late;
 };
 
@@ -77,7 +78,7 @@ static void add_acked(struct settling *s, uint64_t delivery, uint64_t count)
     s->acked += count;
 }
 
-/* Not current: it was settled before, or it is void. */
+/* The result for a delivery that is not current: acked if it was, else expired. */
 static enum settle_result late(struct settling *s, uint64_t delivery)
 {
     const struct queue *q = s->consumer->queue;
@@ -105,7 +106,7 @@ static enum settle_result settle_delivery(struct core *c, struct settling *s, ui
         const struct settle *w = s->request;
         apply(c, l, sequence, item, w->kind,
               &(struct failure){ .delay_ms = bounded(w->ms), .status = w->status, .error = w->error });
-    } else { /* the hot path: its rate is counted once for all */
+    } else { /* the hot path: the rate is counted once for the whole request */
         queue_settle(c, k->queue, sequence, item, CAUSE_ACKED);
         lease_delivery_ended(c, l);
         add_acked(s, delivery, 1);
@@ -113,8 +114,8 @@ static enum settle_result settle_delivery(struct core *c, struct settling *s, ui
     return result_of(s->request->kind);
 }
 
-/* The hot path: neighbours that are acked at once, as long as they are current under the lease they were delivered with. Returns
- * how many. */
+/* The hot path: acks neighbouring deliveries together, as long as they are current and under the lease they were
+ * delivered with. Returns how many; 0: settle the first one by itself. */
 static uint64_t settle_neighbours(struct core *c, struct settling *s, uint64_t delivery, uint64_t most)
 {
     struct consumer *k = s->consumer;
@@ -143,7 +144,8 @@ static void add_results(struct settling *s, uint64_t delivery, uint64_t count, e
     s->reports_acked |= result == SETTLED_ACKED;
 }
 
-/* Applies one Settle of the current consumption and writes its results as runs. Does it say of any that it is acked? */
+/* Applies one request to the current consumption and writes its results as runs. Returns whether some result is
+ * `acked`. */
 static bool settle_run(struct core *c, struct consumer *k, const struct settle *request, struct buf *out)
 {
     struct settling s = { .out = out, .consumer = k, .request = request };
@@ -163,8 +165,9 @@ static bool settle_run(struct core *c, struct consumer *k, const struct settle *
     return s.reports_acked;
 }
 
-/* Answered at once only while few settlements of the queue are not on disk (config.unsettled_most), and never before what was
- * dropped is: it was said to come no more. */
+/* Holds back the results written from `start` on until the settlements are durable, where the queue is on disk and too
+ * many of its settlements are not durable yet (config.unsettled_most), or an event was dropped: that result promises
+ * that it will not be delivered again. Otherwise the results leave at once. */
 static void hold_answer(struct core *c, struct session *s, const struct queue *q, size_t start, bool dropped)
 {
     bool many = q->durable && c->disk->ops->unsettled(c->disk, q->id) > c->config.unsettled_most;
@@ -207,7 +210,7 @@ struct named {
     uint64_t sequence, delivery, consumer_epoch;
 };
 
-/* What is said of a delivery that is not current. */
+/* The result for a delivery that is not current. */
 static enum settle_result result_of_late(const struct queue *q, const struct named *d, enum settle_kind kind)
 {
     uint64_t end;
@@ -215,7 +218,7 @@ static enum settle_result result_of_late(const struct queue *q, const struct nam
                                                                                        : SETTLED_EXPIRED;
 }
 
-/* An ack with a receipt from before a restart: it settles its event until that is delivered again. */
+/* An ack with a receipt from before a restart: it settles its event as long as that was not delivered again. */
 static enum settle_result settle_earlier(struct core *c, struct queue *q, const struct named *done)
 {
     if (!q->durable || done->sequence >= q->durable->recovered_end)
@@ -273,7 +276,7 @@ void settle_receipt(struct core *c, struct session *s, const struct body *b)
 
 /* ------------------------------------------------------------------ by the end of something */
 
-/* Fails every delivery under the lease, which goes with the last. */
+/* Fails every delivery under the lease, which is freed with the last one. */
 static void fail_all(struct core *c, struct lease *l)
 {
     const struct failure ran_out = { .error = span_str("the lease ran out"), .lease_ended = true };
@@ -298,7 +301,7 @@ void settle_lease_expired(struct core *c, struct lease *l)
         fail_all(c, l);
 }
 
-/* Gives back what is in flight under a listed lease and under its children, which all go. */
+/* Returns all events in flight under a listed lease and its children to the queue; all these leases are freed. */
 static void end_lease(struct core *c, struct lease *l, bool crashed)
 {
     struct queue *q = l->consumer->queue;

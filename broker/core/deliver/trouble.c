@@ -1,6 +1,6 @@
-/* What went wrong with events: how often each failed or was in hand when its consumer vanished, what was said of it, and which of
- * them are dead. A dead event has left its queue and the queue's books; it stays here, beside the queue, until it is
- * redriven or purged. On disk it stays where it lies in the log, and its bytes are read again when they are wanted. */
+/* Failure records of events, and the dead store: how often each event failed or was in flight when its consumer
+ * vanished, the newest error, and which events are dead. On disk a dead event stays where it is in the log, and its
+ * bytes are read again when they are needed. */
 #include "broker/core/deliver/trouble.h"
 
 #include "base/utf8.h"
@@ -61,7 +61,7 @@ struct span trouble_clip_error(struct span error)
 {
     error = utf8_cut(error, TROUBLE_ERROR_MAX);
     if (!utf8_valid(error))
-        error.size = 0; /* whoever peeks could not be told */
+        error.size = 0; /* a peek could not show it */
     return error;
 }
 
@@ -106,7 +106,7 @@ uint64_t *dead_counter(struct ledger *l, enum dead_reason why)
     return ledger_of(l, cause_of(why));
 }
 
-/* Beside its queue. On disk it stays where it lies. */
+/* Puts the event into the dead store. Of a queue on disk it stays in the log, and its bytes in memory are released. */
 static enum dead_hold keep(struct core *c, struct queue *q, struct trouble *t, const struct item *item)
 {
     if (q->dead >= q->settings.dead_capacity)
@@ -123,16 +123,17 @@ static enum dead_hold keep(struct core *c, struct queue *q, struct trouble *t, c
     return HOLD_NOT;
 }
 
+/* Do its dead events move to a dead-letter queue? */
 static bool is_sent(const struct queue *q)
 {
     return q->settings.dead_letter[0] != '\0';
 }
 
-/* Its bytes go where the dead go; false: they cannot, and its trouble says why. */
+/* Puts the event into the dead store or the dead-letter queue; false: that is not possible, and t->held says why. */
 static bool die(struct core *c, struct queue *q, struct trouble *t, const struct item *item, enum dead_reason why)
 {
     t->dead = why;
-    if (t->first_ms == 0) /* nothing went wrong before */
+    if (t->first_ms == 0) /* it never failed */
         t->first_ms = t->last_ms = c->now.wall.ms;
     enum dead_hold stands = is_sent(q) ? dead_letter_send(c, q, item, t, cause_of(why)) : keep(c, q, t, item);
     hold(q, t, stands);
@@ -141,7 +142,7 @@ static bool die(struct core *c, struct queue *q, struct trouble *t, const struct
     return stands == HOLD_NOT;
 }
 
-/* It left its queue. */
+/* Counts and records the death, once the event has left its queue. */
 static void died(struct core *c, struct queue *q, struct trouble *t)
 {
     ++*dead_counter(&q->ledger, t->dead);
@@ -162,7 +163,7 @@ bool dead_bury(struct core *c, struct queue *q, uint64_t sequence, struct item *
     return true;
 }
 
-/* It is not held up by its trouble: whoever wanted it dead knows what stands in the way. */
+/* It cannot be dead now: puts its trouble back as it was `before` (there was one). The caller keeps the reason. */
 static enum dead_hold stay(struct queue *q, struct trouble *t, bool before)
 {
     enum dead_hold why = t->held;
@@ -201,7 +202,7 @@ void dead_remove(struct core *c, struct queue *q, struct trouble *t)
 {
     struct store *store = queue_store(c, q);
     assert(t->dead);
-    if (store) /* none: the log could not be opened, see queue_free */
+    if (store) /* NULL: the log could not be opened, see queue_free */
         store->ops->settle(store, q->id, t->sequence, t->at, t->size, CAUSE_REMOVED);
     dead_forget(q, t);
 }
