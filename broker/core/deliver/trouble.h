@@ -19,7 +19,7 @@ struct trouble {
     uint8_t failures;          /* nacks, drops and expired leases; saturating */
     uint8_t crashes;           /* consumers that vanished with it in flight; saturating */
     bool dropped;              /* by the application: dead as soon as there is room for it */
-    uint16_t status;           /* from the newest nack; 0: none given */
+    uint16_t status;           /* of the newest failure; 0: none given */
     uint16_t attempt;          /* its delivery count when the newest delivery failed or was handed back */
     uint16_t recovered;        /* its delivery count as the log had it at the start; 0: unknown */
     uint32_t size;             /* dead: the event's size, bytes */
@@ -27,7 +27,7 @@ struct trouble {
     int64_t first_ms, last_ms; /* of the first and the newest failure; wall clock */
     uint64_t delay_ms;         /* it is delayed for so long, … */
     int64_t since_ms;          /* … from here on, wall clock; so that a restart can go on with the delay */
-    char *error;               /* from the newest nack; NULL: none given */
+    char *error;               /* of the newest failure; NULL: none given */
     struct history *history;   /* attempts.h; NULL: none */
     UT_hash_handle hh;
 };
@@ -40,7 +40,7 @@ void trouble_settled(struct queue *q, uint64_t sequence);
 /* The part of an error text that is kept: at most TROUBLE_ERROR_MAX bytes of UTF-8; empty when it is no UTF-8.
  * Borrowed. */
 struct span trouble_clip_error(struct span error);
-/* What the newest nack said; replaces what an earlier one did. */
+/* Sets what the newest failure said. */
 void trouble_set_error(struct trouble *t, uint32_t status, struct span error);
 /* Clears `held`: the event will not die, or nothing is in the way of it. */
 void trouble_unhold(struct queue *q, struct trouble *t);
@@ -52,8 +52,9 @@ void trouble_free(struct queue *q); /* all of them */
  * dead-letter queue. False when that is not possible now; then nothing changed except that its trouble says why
  * (`held`), and the caller has to try again later. */
 bool dead_bury(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum dead_reason why);
-/* The same for an event that did not fail, but is dropped or expired. Returns HOLD_NOT when it is dead; otherwise what
- * stands in the way, and its trouble is as before: none is created, and it does not count as held. */
+/* The same for callers that keep track of the obstacle themselves (an event that is doomed or dropped). Returns
+ * HOLD_NOT when it is dead; otherwise what stands in the way, and its trouble is as before: none is created, and it is
+ * not held. */
 enum dead_hold dead_try(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum dead_reason why);
 /* dead_try for an event that was on disk only and has been loaded for this. HOLD_NOT: the loaded bytes are released,
  * too. */

@@ -1,4 +1,5 @@
-/* Which destinations outlive a restart: those whose queue, or topic, is on disk. The log hears of a change. */
+/* Which destinations of producers are persistent, so that their outcomes survive a restart: those whose queue, or
+ * topic, is on disk. Changes are written to the log. */
 #include "broker/core/durable/persist_write.h"
 #include "broker/core/topic/topic.h"
 
@@ -6,7 +7,8 @@
 
 #include <stdlib.h>
 
-/* Those of one name that do not, and were published to: whoever declares a queue on disk would look for them at every producer else. */
+/* The destinations of one name that are not persistent and were published to. This index spares a search through all
+ * producers when a queue of that name is declared on disk. */
 struct transient {
     char name[NAME_MAX_SIZE + 1];
     struct destination *destinations; /* utlist DL */
@@ -64,7 +66,8 @@ void destinations_set_persistent(struct core *c, const char *name)
         destination_set_persistent(c, f->destinations, true);
 }
 
-/* What the name stands for by now. A topic without any queue is on its way from some to others. */
+/* Is the queue or topic that now has this name in memory? Not so for a topic without any queue: it is between two sets
+ * of bindings. */
 static bool is_in_memory(struct core *c, struct span name)
 {
     const struct queue *q = queue_find(c, name);

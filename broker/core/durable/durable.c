@@ -1,10 +1,12 @@
-/* What waits for the disk. Everything that was put into the log got a ticket; what depends on it (the outcome of accepted entries, the
- * answer to a call, the answer to an ack) is kept in the order of tickets and follows when the log says that the ticket is
- * durable. This is the one place where confirms of queues on disk are released: nothing is confirmed before.
+/* What waits for the disk. Everything that is put into the log gets a ticket. What depends on it (the outcome of
+ * accepted entries, the answer to a call or to an ack) is kept here in the order of tickets, and released when the log
+ * reports the ticket as durable. This is the only place where confirms of queues on disk are released, so nothing is
+ * confirmed before it is durable.
  *
- * A queue on disk delivers only what is durable (else a crash would erase a delivered event and give its sequence to another one),
- * and only up to its mark: a note in the log, ahead of need, that events up to there may have been delivered, so that
- * after a crash they come with `attempt` 2. */
+ * A queue on disk delivers only
+ *   - what is durable: otherwise a crash would erase a delivered event and give its sequence to another one;
+ *   - what is below its mark: a note in the log, written ahead of need, that events up to there may have been
+ *     delivered, so that after a crash they come with `attempt` 2. */
 #include "broker/core/calls/explain.h"
 #include "broker/core/deliver/doomed.h"
 #include "broker/core/partition/spill.h"
@@ -18,7 +20,7 @@
 
 #define MARK_AHEAD_GROWS 32u
 
-/* ------------------------------------------------------------------ what is pending */
+/* ------------------------------------------------------------------ holding */
 
 static struct pending *add_pending(struct core *c, uint64_t ticket)
 {
@@ -142,7 +144,7 @@ void durable_free(struct core *c)
     c->last_pending = NULL;
 }
 
-/* ------------------------------------------------------------------ released */
+/* ------------------------------------------------------------------ releasing */
 
 static void release_outcome(struct core *c, const struct pending *p)
 {
@@ -156,7 +158,7 @@ static void release_outcome(struct core *c, const struct pending *p)
     if (!d)
         return;
     d->pending -= p->outcome.count;
-    /* What a later session sent again was given back to its window when it came. */
+    /* If a later session sent the entries again, they were given back to its window when they arrived. */
     const struct session *s = d->producer->session;
     bool same = s && token_equal(s->token, p->session);
     destination_decide(c, d, &p->outcome, p->queue, same ? p->events : 0, same ? p->bytes : 0);
@@ -225,11 +227,11 @@ void durable_move_mark(struct core *c, struct queue *q)
 {
     struct durable *d = q->durable;
     uint64_t most = (uint64_t)c->config.mark_ahead * MARK_AHEAD_GROWS;
-    if (!d || c->failed || d->mark_pending) /* one at a time */
+    if (!d || c->failed || d->mark_pending) /* one mark at a time */
         return;
     if (q->next_ready + d->mark_ahead / 2 < d->mark)
         return;
-    if (q->next_ready >= d->mark && d->mark > 1) /* it kept deliveries waiting: go farther ahead */
+    if (q->next_ready >= d->mark && d->mark > 1) /* deliveries had to wait for it: go farther ahead */
         d->mark_ahead = d->mark_ahead * 2 < most ? d->mark_ahead * 2 : most;
     if (d->mark_ahead < c->config.mark_ahead)
         d->mark_ahead = c->config.mark_ahead;
@@ -251,13 +253,14 @@ bool durable_comes(const struct queue *q)
     if (!d || q->next_ready >= d->end)
         return false;
     if (q->next_ready < q->loaded)
-        return q->next_ready >= d->mark; /* loaded, and its mark is on its way */
+        return q->next_ready >= d->mark; /* loaded, and waiting for its mark */
     return d->backlog_events > 0 && (d->loading || q->loaded < d->end);
 }
 
 /* ------------------------------------------------------------------ room */
 
-#define TELL_FULL_MS 60000 /* under a steady load each ack makes a little room, and it is used up at once */
+/* Warn at most so often: under a steady load each ack makes a little room, which is used up at once. */
+#define TELL_FULL_MS 60000
 
 static void tell_full(struct core *c)
 {

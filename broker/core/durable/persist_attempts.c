@@ -1,5 +1,5 @@
-/* A note tells of the attempt that just ended and the history grows by it at recovery, as it did when it was written; so notes do not
- * grow with the number of failures. */
+/* A note contains only the attempt that just ended, and recovery appends it to the history as the broker did when it
+ * wrote the note. So the size of notes does not grow with the number of failures. */
 #include "broker/core/durable/persist_attempts.h"
 
 #include "broker/core/deliver/attempts.h"
@@ -47,7 +47,7 @@ static void take(struct core *c, struct queue *q, struct trouble *t, struct span
         default: break;
         }
     }
-    if (a.outcome != ATTEMPT_IN_FLIGHT) /* a newer broker's outcome, which there is no name for */
+    if (a.outcome != ATTEMPT_IN_FLIGHT) /* unknown outcomes are a newer broker's */
         attempts_restore(c, q, t, &a, consumer, error);
 }
 

@@ -1,11 +1,11 @@
-/* The core's words in the log: which queues there are, who published what, how far a queue may have been delivered, and the books.
- * Written in protobuf's wire format (proto/wire.h), so that a field can be added: what a reader does not know it skips. A number is
- * never given another meaning.
+/* The core's own data in the log: which queues there are, who published what, how far a queue may have been delivered,
+ * and the ledgers. Encoded in protobuf's wire format (proto/wire.h), so that fields can be added: readers skip what
+ * they do not know. A number is never given another meaning.
  *
  *   note      one field: QUEUE, DELETED, PRODUCER, MARK, OUTCOME, TROUBLE, TOPIC, TOPIC_DELETED, SUBSCRIPTION or
  *             SUBSCRIPTION_DELETED
  *   origin    of a run of accepted events: the producer, its first sequence, what it has seen, the events' hashes
- *   snapshot  everything the notes and runs so far amount to: QUEUE, PRODUCER and SUBSCRIPTION fields, and the rest
+ *   snapshot  the sum of all notes and runs so far: QUEUE, PRODUCER and SUBSCRIPTION fields, and the rest
  *
  * Private to persist_*.c. */
 #ifndef SLUICE_BROKER_CORE_PERSIST_FIELDS_H
@@ -20,7 +20,7 @@ enum {
     STATE_CLOSED_LEDGER,
     NOTE_OUTCOME,
     NOTE_TROUBLE,
-    NOTE_TOPIC = 10, /* all of it, whenever something of it changes */
+    NOTE_TOPIC = 10, /* the whole topic, whenever any of it changes */
     NOTE_TOPIC_DELETED,
     NOTE_SUBSCRIPTION = 12,
     NOTE_SUBSCRIPTION_DELETED,
@@ -37,9 +37,9 @@ enum {
     QUEUE_LEDGER,
     QUEUE_DEDUP,
     QUEUE_TROUBLE,
-    QUEUE_WAITING,    /* as TERMS of a run: those that are delayed … */
-    QUEUE_EXPIRING,   /* … and those that expire */
-    QUEUE_FRESH = 16, /* of an orderly stop: those that are delayed and were never delivered */
+    QUEUE_WAITING,    /* runs of events that are delayed … */
+    QUEUE_EXPIRING,   /* … and that will expire, see below */
+    QUEUE_FRESH = 16, /* after an orderly stop: ranges of delayed events that were never delivered */
 };
 enum { LEDGER_ACCEPTED = 1, LEDGER_ACKED, LEDGER_DEAD, LEDGER_EXPIRED, LEDGER_PURGED, LEDGER_DROPPED };
 enum { PRODUCER_HIGH = 1, PRODUCER_LOW, PRODUCER_DESTINATION, PRODUCER_EPOCH };
@@ -51,9 +51,9 @@ enum {
     ORIGIN_FIRST,
     ORIGIN_SEEN,
     ORIGIN_HASHES,
-    ORIGIN_TOPIC,      /* of what went to one: its name, … */
-    ORIGIN_TARGET,     /* … and where it went; in the note of the first of its runs, which all stand in one group */
-    ORIGIN_NOT_BEFORE, /* what its publisher said of when it may be delivered */
+    ORIGIN_TOPIC,      /* published to a topic: its name, … */
+    ORIGIN_TARGET,     /* … and where the events went; in the note of their first run (all runs are in one group) */
+    ORIGIN_NOT_BEFORE, /* the publisher's terms, wall clock, ms; 0: none */
     ORIGIN_EXPIRES,
 };
 enum { TARGET_QUEUE = 1 /* its id */, TARGET_SEQUENCE, TARGET_NAME /* where there is no id */ };
@@ -63,11 +63,11 @@ enum {
     OUTCOME_QUEUE,
     OUTCOME_SEEN,
     OUTCOME_RUN,
-    OUTCOME_TOPIC,    /* instead of a queue */
-    OUTCOME_FORGOTTEN /* the name of which nothing is known from here on: it is in memory by now */
+    OUTCOME_TOPIC,    /* its name, instead of OUTCOME_QUEUE */
+    OUTCOME_FORGOTTEN /* the name of a destination that is no longer persistent: forget its outcomes */
 };
 enum {
-    TROUBLE_QUEUE = 1, /* in a note; a snapshot has it within its queue */
+    TROUBLE_QUEUE = 1, /* its id */
     TROUBLE_SEQUENCE,
     TROUBLE_DEAD,
     TROUBLE_FAILURES,
@@ -81,8 +81,8 @@ enum {
     TROUBLE_DROPPED,
     TROUBLE_DELAY,
     TROUBLE_SINCE, /* of the delay; absent: TROUBLE_LAST */
-    TROUBLE_TRIED, /* an attempt: a note has the one that it tells of, a snapshot all that are kept */
-    TROUBLE_OLDER, /* in a snapshot: how many there were before those */
+    TROUBLE_TRIED, /* an attempt: in a note the newest, in a snapshot all that are kept */
+    TROUBLE_OLDER, /* in a snapshot: the number of attempts before those */
 };
 enum {
     TRIED_NUMBER = 1,
@@ -98,9 +98,11 @@ enum { TOPIC_ID = 1, TOPIC_NAME, TOPIC_UNROUTED, TOPIC_CATCH_ALL /* a queue's id
 enum { BINDING_QUEUE = 1, BINDING_FILTER };
 enum { SUBSCRIPTION_APP = 1, SUBSCRIPTION_NAME, SUBSCRIPTION_SETTINGS, SUBSCRIPTION_REVISION };
 
-/* QUEUE_WAITING and QUEUE_EXPIRING hold runs, three varints each: time (wall clock, ms, from the first run's on, zigzag), first
- * sequence, count. Some of it may have left the queue. QUEUE_FRESH holds ranges, two varints each: first sequence, count. It is true
- * as long as nothing follows in the log: who is delivered something attached, and there is a note of that before. */
+/* QUEUE_WAITING and QUEUE_EXPIRING hold runs of three varints: time (wall clock, ms, zigzag; the first run's is
+ * absolute, the others' are relative to it), first sequence, count. Some of the events may have left the queue since.
+ *
+ * QUEUE_FRESH holds ranges of two varints: first sequence, count. It is valid only if nothing follows the snapshot in
+ * the log: before anything can be delivered its consumer must attach, and that writes a note. */
 
 /* A dedup window's entry in a snapshot: its hash, sequence and wall time of acceptance. */
 #define DEDUP_ENTRY_SIZE (DEDUP_HASH_SIZE + 16u)

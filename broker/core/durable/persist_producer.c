@@ -1,4 +1,4 @@
-/* Producers from the log: who published, and what became of it. */
+/* Producers from the log: who published, and the outcomes of what they published. */
 #include "broker/core/durable/persist_read.h"
 
 #include "broker/core/durable/persist_fields.h"

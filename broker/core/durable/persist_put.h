@@ -1,5 +1,6 @@
-/* The words that notes (persist_write.c) and snapshots (persist_snapshot.c) have in common, by the numbers in persist_fields.h; both
- * are read by persist_read.c. Appended to `b`. */
+/* Encoders that notes (persist_write.c) and snapshots (persist_snapshot.c) share; field numbers are in
+ * persist_fields.h, and persist_read.c decodes both. All append to `b`. Those with a `tag` append a field of the
+ * enclosing message. */
 #ifndef SLUICE_BROKER_CORE_PERSIST_PUT_H
 #define SLUICE_BROKER_CORE_PERSIST_PUT_H
 
@@ -7,13 +8,13 @@
 #include "broker/core/state.h"
 #include "broker/core/topic/topic.h"
 
-/* What a queue was declared with, within a message of it. */
+/* Fields of a queue's message: id, name, settings, paused, closed. */
 void persist_put_declared(struct buf *b, const struct queue *q);
-/* The others are messages, those under a tag fields of one. */
+/* The whole message of a topic. */
 void persist_put_topic(struct buf *b, const struct topic *t);
-/* Who a producer is, within a message of it. */
+/* Fields of a producer's message: id and epoch. */
 void persist_put_holder(struct buf *b, const struct producer *p);
-/* Which attempts go with it. */
+/* Which attempts are written with a trouble. */
 enum tried { TRIED_NONE, TRIED_NEWEST, TRIED_ALL };
 void persist_put_trouble(struct buf *b, uint32_t tag, uint32_t queue, const struct trouble *t, enum tried tried);
 void persist_put_run(struct buf *b, uint32_t tag, const struct outcome *o);

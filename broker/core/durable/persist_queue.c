@@ -1,4 +1,4 @@
-/* Queues from the log: what they are, what a snapshot has of their events, and what went wrong with these. */
+/* Queues from the log: their settings, what a snapshot has of their events, and the troubles of those. */
 #include "broker/core/durable/persist_read.h"
 
 #include "broker/core/deliver/attempts.h"
@@ -9,7 +9,7 @@
 #include "broker/core/queue/schedule.h"
 #include "broker/core/topic/topic.h"
 
-/* ------------------------------------------------------------------ settings, books, what a snapshot has of events */
+/* ------------------------------------------------------------------ settings, ledger, what a snapshot has of events */
 
 static void take_setting(struct queue_settings *settings, struct span bytes)
 {
@@ -152,7 +152,7 @@ static bool read_trouble(struct span bytes, uint32_t *queue, struct trouble *t, 
     return t->sequence && t->dead <= DEAD_LAST;
 }
 
-/* The queue in which it died by that; NULL: it did not, or was dead before. */
+/* Reads a trouble. Returns the queue in which the event died by this; NULL: it did not, or was dead before. */
 static struct queue *take_trouble(struct core *c, struct span bytes, enum dead_reason *why)
 {
     struct trouble words;
@@ -182,7 +182,7 @@ static struct queue *take_trouble(struct core *c, struct span bytes, enum dead_r
     return died ? q : NULL;
 }
 
-/* One that dies is counted here; in a snapshot the books have it. */
+/* Counts a death in the ledger. In a snapshot the ledger includes it already. */
 void persist_take_trouble(struct core *c, struct span bytes)
 {
     enum dead_reason why;
@@ -195,7 +195,7 @@ static void take_troubles(struct core *c, struct span queue)
 {
     struct wire_reader r = wire_open(queue);
     struct wire_field f;
-    enum dead_reason why; /* the books know */
+    enum dead_reason why; /* counted in the snapshot's ledger */
     while (!wire_done(&r) && wire_next(&r, &f)) {
         if (f.tag == QUEUE_TROUBLE)
             take_trouble(c, f.bytes, &why);
@@ -225,7 +225,7 @@ bool persist_take_queue(struct core *c, struct span bytes)
     return true;
 }
 
-/* ------------------------------------------------------------------ notes of them */
+/* ------------------------------------------------------------------ other notes */
 
 void persist_take_mark(struct core *c, struct span bytes)
 {

@@ -1,5 +1,5 @@
-/* The core's state from the log: a snapshot, and what was noted and put into the log after it. What a field says of a queue or a
- * producer is read in a file of its own; the disk is taken over by recover.c then. */
+/* Recovers the core's state from the log: the snapshot, then the notes, runs and settlements after it. The fields of a
+ * queue, a producer or a topic are decoded in files of their own. recover.c then takes over the disk. */
 #include "broker/core/durable/persist_read.h"
 
 #include "broker/core/calls/subscriptions.h"
@@ -77,7 +77,7 @@ static void replay_origin(struct core *c, struct queue *q, const struct store_ru
         default: break;
         }
     }
-    terms = schedule_terms(q, &terms, run->accepted_ms); /* the settings are those of then */
+    terms = schedule_terms(q, &terms, run->accepted_ms); /* the settings are those at that point of the log */
     if (terms.not_before_ms || terms.expires_ms)
         schedule_restore(c, q, run->first, run->count, &terms);
     if (token_is_zero(id) || first == 0)
@@ -106,7 +106,8 @@ static void replay_run(void *context, const struct store_run *run, uint64_t byte
     replay_origin(c, q, run);
 }
 
-/* What was dead is on the books already: a repair settles it like any other where its bytes were lost. */
+/* Forgets the trouble of a settled event. A dead one is counted in the ledger already; so when a repair settles it
+ * because its bytes are lost, that settlement must not count again. */
 static void forget_settled(struct queue *q, struct trouble *t, enum store_cause cause)
 {
     if (!t)
@@ -118,7 +119,7 @@ static void forget_settled(struct queue *q, struct trouble *t, enum store_cause 
     trouble_forget(q, t);
 }
 
-/* Whichever is fewer is gone through: settlements, or troubles. */
+/* Iterates over the settlements or over the troubles, whichever are fewer. */
 static void replay_settled(void *context, uint32_t queue, enum store_cause cause, uint64_t first, uint64_t count)
 {
     struct queue *q = queue_by_id(context, queue);

@@ -1,4 +1,4 @@
-/* The core's whole state for a checkpoint, in the words of the notes (persist_write.c) where these have them. */
+/* The core's whole state for a checkpoint, in the encoding of the notes (persist_write.c) where these have one. */
 #include "broker/core/calls/subscriptions.h"
 #include "broker/core/durable/persist_fields.h"
 #include "broker/core/durable/persist_put.h"
@@ -19,7 +19,7 @@ static void put_ledger(struct buf *b, uint32_t tag, const struct ledger *l)
     wire_end(b, mark);
 }
 
-/* How far the queue may have been delivered. While it runs that is what the newest mark says; in the end it is known. */
+/* How far the queue may have been delivered: what the newest mark says, or at an orderly stop the exact end. */
 static uint64_t mark_of(const struct core *c, const struct queue *q)
 {
     const struct durable *d = q->durable;
@@ -52,7 +52,7 @@ static void put_due_run(struct buf *b, const struct due_run *run, int64_t *from)
     *from = *from ? *from : run->at;
 }
 
-/* What is overdue is over at once. */
+/* Overdue events get a time in the past, so that they expire at once. */
 static void put_overdue(struct buf *b, const struct ranges *overdue, int64_t *from)
 {
     for (uint64_t at = 0, end; ranges_next(overdue, at, &at, &end); at = end) {
@@ -61,7 +61,7 @@ static void put_overdue(struct buf *b, const struct ranges *overdue, int64_t *fr
     }
 }
 
-/* Of those that failed their troubles tell; the others expired. */
+/* Only those that expired: the troubles in the snapshot imply those doomed by failure. */
 static void put_doomed(struct buf *b, const struct schedule *k, int64_t *from)
 {
     for (uint64_t at = 0, end, first, behind; ranges_next(&k->doomed, at, &at, &end);) {
@@ -104,8 +104,9 @@ static void put_parked_within(struct buf *b, const struct ranges *parked, uint64
     }
 }
 
-/* At the stop, when nothing is delivered any more: what backlog_attempt says 0 of. The others are parked for a second time, because
- * the wall clock was set back across a restart, and may have been delivered in between. */
+/* At an orderly stop, when nothing is delivered any more: the parked events of which backlog_attempt says 0. The other
+ * parked ones may have been delivered before: they are parked for a second time, as the wall clock was set back across
+ * a restart. */
 static void put_fresh(struct buf *b, const struct queue *q)
 {
     const struct durable *d = q->durable;
@@ -138,9 +139,10 @@ static void put_queue_state(struct core *c, struct buf *b, const struct queue *q
     wire_end(b, mark);
 }
 
-/* Only what is on disk outlives a restart: outcomes of a queue in memory would promise what is gone. Those of a deleted queue stay:
- * a publisher that was away for long must not hear "refused" of what was accepted. What is accepted and not confirmed
- * yet is in the log before this snapshot, so it counts as accepted. */
+/* Only the outcomes of persistent destinations are kept: those of a queue in memory would promise events that are
+ * gone. Those of a deleted queue on disk stay: a publisher that was away for long must not hear "refused" of what was
+ * accepted. Entries that are accepted and not confirmed yet are in the log before this snapshot, so they are written
+ * as accepted. */
 static void put_destination(struct core *c, struct buf *b, const struct destination *d)
 {
     if (!d->persistent || MUTATED(forget_outcomes))

@@ -1,4 +1,4 @@
-/* Topics from the log: a note or a snapshot's field says all of one. */
+/* Topics from the log. A note, or a snapshot's field, always has the whole topic. */
 #include "broker/core/durable/persist_topic.h"
 #include "broker/core/durable/persist_fields.h"
 #include "broker/core/durable/salvaged.h"
@@ -64,7 +64,7 @@ static void take_bindings(struct core *c, struct topic *t, struct span bytes)
     }
 }
 
-/* Topics count their ids on with the queues. */
+/* Under the id that the topic had; topics and queues share one row of ids. */
 static struct topic *create(struct core *c, const struct topic_fields *w)
 {
     uint32_t next = c->next_queue_id;
@@ -104,7 +104,7 @@ void persist_take_topic_deleted(struct core *c, uint64_t id)
 
 /* ------------------------------------------------------------------ where events went */
 
-/* False: of a queue that is gone, whose name nobody knows any more. */
+/* False: the queue is gone and its name unknown. */
 static bool read_target(struct core *c, struct span bytes, struct target *out, char name[NAME_MAX_SIZE + 1])
 {
     struct wire_reader r = wire_open(bytes);

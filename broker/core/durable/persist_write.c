@@ -1,9 +1,10 @@
-/* A note in the log for each change of the core's state that must survive; the whole of it: persist_snapshot.c. */
+/* Writes a note to the log for each change of the core's state that must survive a restart. persist_snapshot.c writes
+ * the whole state. */
 #include "broker/core/durable/persist_attempts.h"
 #include "broker/core/durable/persist_fields.h"
 #include "broker/core/durable/persist_put.h"
 
-/* A setting is its index in the table and its value, or its text. */
+/* A setting is encoded as its index in the table (1) and its value (2) or text (3). */
 static void put_settings(struct buf *b, const struct queue_settings *settings)
 {
     for (unsigned i = 0; i < QUEUE_SETTING_COUNT; i++) {
@@ -17,7 +18,6 @@ static void put_settings(struct buf *b, const struct queue_settings *settings)
     }
 }
 
-/* What is declared of it. */
 void persist_put_declared(struct buf *b, const struct queue *q)
 {
     wire_add_number(b, QUEUE_ID, q->id);
@@ -139,9 +139,10 @@ void persist_put_trouble(struct buf *b, uint32_t tag, uint32_t queue, const stru
     wire_end(b, mark);
 }
 
-/* A note's most, beside what its text costs. */
+/* The encoded size of a trouble's note without attempts is at most this. */
 #define TROUBLE_ROOM (TROUBLE_ERROR_MAX + 170u)
-/* Without room what failed comes once more after a crash; what was dropped must not, and is dropped once. */
+/* Without room on the disk the note of a mere failure is left out: after a crash the event comes once more. Deaths and
+ * drops are always written. */
 void persist_trouble(struct core *c, const struct queue *q, const struct trouble *t)
 {
     struct buf b = { 0 };

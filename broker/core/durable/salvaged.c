@@ -7,7 +7,7 @@
 
 /* ------------------------------------------------------------------ queues and names */
 
-/* Under the id that it had. */
+/* Creates the queue under the id it had. */
 static struct queue *create(struct core *c, uint32_t id, struct span name, const struct queue_settings *settings)
 {
     uint32_t next = c->next_queue_id;
@@ -17,7 +17,7 @@ static struct queue *create(struct core *c, uint32_t id, struct span name, const
     return q;
 }
 
-/* Was it made up here? */
+/* Is its name one of make_name? */
 static bool is_made_up(const struct queue *q)
 {
     char name[NAME_MAX_SIZE + 1];
@@ -25,7 +25,7 @@ static bool is_made_up(const struct queue *q)
     return strncmp(q->name, name, (size_t)size) == 0 && (q->name[size] == '\0' || q->name[size] == '-');
 }
 
-/* One that nothing has. */
+/* A name that no queue or topic has. */
 static struct span make_name(struct core *c, uint32_t id, char out[NAME_MAX_SIZE + 1])
 {
     snprintf(out, NAME_MAX_SIZE + 1, "recovered-%u", id);
@@ -59,7 +59,7 @@ void salvaged_lose_name(struct core *c, struct span name)
         return;
     topic_forget_queue(c, q);
     struct span called = make_name(c, q->id, other);
-    if (is_made_up(q)) /* they are this queue's; those of a name that it was given stay with that */
+    if (is_made_up(q)) /* its outcomes go with it; those under a name that it was given stay with the name */
         persist_move_outcomes(c, name, called);
     queue_rename(c, q, called);
     core_log(c, LOG_WARN, q, NULL,
@@ -75,7 +75,7 @@ struct queue *salvaged_as(struct core *c, uint32_t id, struct span name, const s
     salvaged_lose_name(c, name);
     if (!q)
         return create(c, id, name, settings);
-    persist_move_outcomes(c, span_str(q->name), name); /* of what was accepted while it went without */
+    persist_move_outcomes(c, span_str(q->name), name); /* what was accepted under the made-up name */
     queue_rename(c, q, name);
     return q;
 }
@@ -87,7 +87,7 @@ static struct queue *next_of(struct core *c, const struct queue *q)
     return q->settings.dead_letter[0] ? queue_find(c, span_str(q->settings.dead_letter)) : NULL;
 }
 
-/* Does it lead back to the queue? Another circle may lie on the way. */
+/* Do dead letters of `q` come back to it? The search is bounded, as it may get into another circle. */
 static bool is_circle(struct core *c, const struct queue *q)
 {
     const struct queue *at = next_of(c, q);
