@@ -1,4 +1,4 @@
-/* What a configuration file has to say: the broker's own calls, which need no session. */
+/* The calls that the broker makes itself, to apply its configuration file; they need no session. */
 #include "broker/core/topic/topic.h"
 
 bool core_configure_queue(struct core *c, const char *name, const struct queue_settings *settings, struct error *e,
@@ -10,7 +10,7 @@ bool core_configure_queue(struct core *c, const char *name, const struct queue_s
         return error_set(e, "'%s' is no valid queue name: letters, digits, '.', '_', '-', at most 128", name);
     bool fine = operate_declare(c, span_str(name), settings, false, true, &q, NULL, e) == REASON_ok;
     q = queue_find(c, span_str(name));
-    if (q) /* it is the file's, also where it cannot be as the file says */
+    if (q) /* managed by the file even if its settings were refused */
         q->managed = true;
     return fine;
 }

@@ -1,4 +1,4 @@
-/* Queues that are declared, changed and deleted, by whomever: a call, the configuration, the first use of a name. */
+/* Declares, changes and deletes queues on behalf of calls, the configuration file, and the first use of a name. */
 #include "broker/core/deliver/dead_letter.h"
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/topic/topic.h"
@@ -53,7 +53,8 @@ static void apply_settings(struct queue_settings *to, const struct queue_setting
     }
 }
 
-/* What a queue that is declared gets where nothing was said: on disk where there is one. */
+/* Settings that a declaration does not give: the defaults, with durability disk where the broker has a data
+ * directory. */
 static struct queue_settings defaults_of(const struct core *c)
 {
     struct queue_settings s = queue_settings_defaults();
@@ -61,7 +62,7 @@ static struct queue_settings defaults_of(const struct core *c)
     return s;
 }
 
-/* A target that was there once and is missing since stays as it is, whatever else changes. */
+/* Checks `dead_letter` only if it changes: one whose target was deleted since must not prevent other changes. */
 static enum reason check_dead_letter(struct core *c, struct span name, const struct queue_settings *present,
                                      const struct queue_settings *given, struct error *why)
 {

@@ -1,6 +1,6 @@
-/* What is known of one event: its state, what stands between it and its next delivery, and when something happens by itself. Nothing
- * but the history of what failed (attempts.h) is kept for this: it is looked up when somebody asks, at worst by a walk over what the
- * queue holds. */
+/* Explains one event: its state, what stands between it and its next delivery, and when something happens by itself.
+ * Except for the attempt histories (attempts.h) nothing is stored for this: it is computed on request, at worst by a
+ * walk over what the queue holds. */
 #include "broker/core/calls/explain.h"
 
 #include "broker/core/deliver/attempts.h"
@@ -11,12 +11,12 @@
 
 #include <stdlib.h>
 
-/* Events read from the disk for this at a time: who asks beyond is refused. */
+/* At most so many events are read from the disk for this at a time; further requests are refused as busy. */
 #define EXPLANATIONS_MOST 16u
-/* Tags of loads that are for one; see peek.c for the others. */
+/* Tags of loads for explanations; see peek.c for other tags. */
 #define EXPLAIN_TAG (UINT64_C(3) << 32)
 
-/* One whose event is on its way from the disk. */
+/* A request whose event is being read from the disk. */
 struct explanation {
     uint64_t tag;
     struct route route;
@@ -33,13 +33,14 @@ static int64_t wall_of(const struct core *c, mono_t due)
     return c->now.wall.ms + mono_since_ms(due, c->now.mono);
 }
 
-/* Not later than the event's first delivery, and the same whenever it is asked: both clocks count whole milliseconds, which do not
- * begin at the same moment, so that what lies between them is now one more, now one less. */
+/* When the event was accepted, wall clock; never later than its first delivery, and always the same answer. Both
+ * clocks count whole milliseconds, which do not begin at the same moment, so the difference between them varies by
+ * one; start_ms is therefore kept as long as it is at most 2 ms off. */
 static int64_t accepted_ms(struct core *c, const struct item *item)
 {
     int64_t start = c->now.wall.ms - mono_since_ms(c->now.mono, c->started);
     if (start < c->start_ms || start > c->start_ms + 2)
-        c->start_ms = start; /* the first look, or the wall clock was set */
+        c->start_ms = start; /* the first request, or the wall clock was set */
     return c->start_ms + (int64_t)item->accepted * 100;
 }
 
@@ -49,7 +50,6 @@ static void put_next(struct explained *e, enum next_step what, int64_t at_ms)
     e->next_ms = at_ms;
 }
 
-/* It expired, or is to be dead since a restart. */
 static bool is_doomed(const struct queue *q, uint64_t sequence)
 {
     return q->schedule && doomed_has(q->schedule, sequence);
@@ -75,7 +75,7 @@ static void explain_in_flight(struct core *c, const struct queue *q, const struc
     put_next(e, NEXT_LEASE_END, wall_of(c, l->timer.due));
 }
 
-/* ------------------------------------------------------------------ what stands before it */
+/* ------------------------------------------------------------------ a ready event */
 
 struct walk {
     uint64_t end, ready;
@@ -90,7 +90,7 @@ static bool count_ready(void *ctx, uint64_t sequence, struct item *item)
     return true;
 }
 
-/* Ready events that are older: those go first, but for what another partition's consumer takes. */
+/* The number of older ready events. They go first, except those of another partition's consumer. */
 static uint64_t count_before(struct queue *q, uint64_t sequence)
 {
     struct walk w = { .end = sequence };
@@ -99,14 +99,14 @@ static uint64_t count_before(struct queue *q, uint64_t sequence)
     return w.ready + spilled + (q->durable ? ranges_count_in(&q->durable->backlog, 0, sequence) : 0);
 }
 
-/* The hash of the key of one whose bytes were read; 0: it has none. */
+/* The hash of the event's key; 0: it has none, or its bytes were not read. */
 static uint64_t key_of(struct span event)
 {
     char number[EVENT_KEY_NUMBER];
     return event.size ? event_key_hash(event_key(event, number)) : 0;
 }
 
-/* Who will get it. */
+/* The consumer that will get the event; NULL: none. */
 static struct consumer *consumer_of(const struct queue *q, const struct item *item, const struct explained *e)
 {
     const struct partitions *p = q->partitions;
@@ -152,7 +152,7 @@ static void explain_ready(struct core *c, struct queue *q, const struct item *it
 
 /* ------------------------------------------------------------------ the event */
 
-/* `item` NULL: it is on disk only, or dead. */
+/* Fills `e`, whose sequence and event are set. `item` NULL: the event is on disk only, or dead. */
 static void explain(struct core *c, struct queue *q, const struct item *item, struct explained *e)
 {
     const struct trouble *t = trouble_find(q, e->event.sequence);

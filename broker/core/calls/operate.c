@@ -1,5 +1,6 @@
-/* Control calls on queues: declare, describe, list, delete, peek, purge, pause, resume, close, open; and on the broker.
- * A mutation's answer is remembered under its request id, so that a lost reply does not purge twice. */
+/* Dispatches control calls on queues (declare, describe, list, delete, peek, explain, cancel, purge, redrive, pause,
+ * resume, close, open), topics, subscriptions and the broker. Mutations' replies go into the reply cache
+ * (reply_cache.c), so that a lost reply does not purge twice. */
 #include "broker/core/calls/explain.h"
 #include "broker/core/calls/subscriptions.h"
 #include "broker/core/deliver/dead_letter.h"
@@ -83,12 +84,12 @@ static void list(struct core *c, const struct request *r, struct reply *reply, s
 
 /* ------------------------------------------------------------------ dispatch */
 
-/* What one request is about, on its way to its answer. */
+/* One request while it is handled. */
 struct call_context {
     const struct request *request;
     const struct route *route;
     struct reply reply;
-    struct arena arena; /* of what the reply points to */
+    struct arena arena; /* owns what the reply points to */
     struct error why;
 };
 
@@ -169,7 +170,7 @@ static void set_closed(struct core *c, struct queue *q, bool closed)
     q->closed = closed;
     if (closed)
         publish_refuse_all(c, q, NULL, REASON_closed);
-    for (uint32_t i = 0; i < q->topic_count; i++) /* what waits there for this queue is refused, too */
+    for (uint32_t i = 0; i < q->topic_count; i++) /* publishes to topics that wait for this queue are refused, too */
         topic_wake(c, q->topics[i]);
 }
 
@@ -196,7 +197,7 @@ static void call_queue(struct core *c, struct queue *q, struct call_context *ctx
     answer_queue(c, q, ctx);
 }
 
-/* False: the answer follows by itself. */
+/* Fills ctx->reply; false: the call replies later by itself. */
 static bool call(struct core *c, struct call_context *ctx)
 {
     const struct request *r = ctx->request;
@@ -253,7 +254,7 @@ static bool mutates(enum call call)
            call == CALL_PUT_SUBSCRIPTION || call == CALL_DELETE_SUBSCRIPTION || call == CALL_CANCEL;
 }
 
-/* The answer that was just given. */
+/* Caches the reply that was just sent. */
 static void remember(struct core *c, const struct request *r)
 {
     struct buf packed = { 0 };
@@ -266,7 +267,7 @@ void operate_request(struct core *c, const struct request *r, const struct route
 {
     bool mutation = mutates(r->call);
     if (mutation && reply_cache_repeat(c, r, route)) {
-        if (c->disk) /* its first answer may wait still */
+        if (c->disk) /* its first reply may still be waiting for the disk */
             durable_hold_reply(c, c->disk->ops->settled_ticket(c->disk));
         return;
     }
@@ -280,6 +281,6 @@ void operate_request(struct core *c, const struct request *r, const struct route
         return;
     if (mutation && !token_is_zero(r->id))
         remember(c, r);
-    if (mutation && c->disk) /* what was changed survives before it is answered */
+    if (mutation && c->disk) /* reply only when the change is durable */
         durable_hold_reply(c, c->disk->ops->settled_ticket(c->disk));
 }

@@ -1,5 +1,6 @@
-/* Looking without taking. What is in memory is answered at once; a page of which nothing is in memory is read from the disk first,
- * and its answer follows. A page may be shorter than asked for; `next` says where to go on. */
+/* Peek: shows events without taking them. A page starts with what is in memory and is answered at once; if there is
+ * nothing in memory to start with, it is read from the disk and the answer follows. A page may be shorter than asked
+ * for; `next` says where to go on. */
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/partition/partition.h"
 #include "broker/core/queue/schedule.h"
@@ -11,12 +12,12 @@
 #define PEEK_DEFAULT    10u
 #define PEEK_MOST       1000u
 #define PEEK_BYTES_MOST (4u << 20)
-/* Pages read from the disk at a time: what more ask is refused. */
+/* At most so many pages are read from the disk at a time; further requests are refused as busy. */
 #define PENDING_PEEKS_MOST 16u
-/* Tags of loads that are looks; a backlog's is its queue's id. */
+/* Tags of loads for peeks. The upper half of a tag says what the load is for; a backlog's tag is its queue's id. */
 #define PEEK_TAG (UINT64_C(1) << 32)
 
-/* A page on its way from the disk. */
+/* A request whose page is being read from the disk. */
 struct pending_peek {
     uint64_t tag;
     struct route route;
@@ -34,7 +35,7 @@ struct page {
     struct peeked *events;
     size_t count, max, bytes, max_bytes;
     uint64_t next;
-    uint64_t limit; /* here the disk goes on; 0: nowhere */
+    uint64_t limit; /* the first event on disk only, where the page ends; 0: none */
 };
 
 static enum event_state state_of(const struct item *item)
@@ -50,7 +51,7 @@ struct span event_of_lane(struct span lane)
     return span_of(r.at, (size_t)size);
 }
 
-/* The event of its key that a ready one waits for; `lane`: its bytes. */
+/* The event of the same key that ready event `sequence`, with bytes `lane`, waits for; 0: none. */
 static uint64_t blocker(const struct queue *q, uint64_t sequence, struct span lane)
 {
     char number[EVENT_KEY_NUMBER];
@@ -59,7 +60,7 @@ static uint64_t blocker(const struct queue *q, uint64_t sequence, struct span la
     return key_blocker(q, event_key_hash(event_key(event_of_lane(lane), number)), sequence);
 }
 
-/* False when the page is full: it goes on with this one. */
+/* Adds an event; false when the page is full and the next one begins with it. */
 static bool add(struct page *p, uint64_t sequence, store_locator at, uint32_t size, uint16_t attempt)
 {
     if (p->count == p->max || (p->count && p->bytes + size > p->max_bytes)) {
@@ -89,7 +90,7 @@ static bool add_item(void *ctx, uint64_t sequence, struct item *item)
     return state_of(item) != p->state || add(p, sequence, item->at, item->size, item->attempt);
 }
 
-/* Those of which the bytes are in memory. */
+/* Adds the dead events whose bytes are in memory. */
 static void add_dead(struct page *p, uint64_t from)
 {
     for (struct trouble *t = dead_next(p->queue, NULL); t; t = dead_next(p->queue, t)) {
@@ -110,6 +111,7 @@ static void answer(const struct page *p, struct reply *reply)
     reply->u.peeked.next = p->next;
 }
 
+/* The first dead event >= from that is on disk only; 0: none. */
 static uint64_t first_dead(struct queue *q, uint64_t from)
 {
     struct trouble *t = dead_next(q, NULL);
@@ -118,7 +120,7 @@ static uint64_t first_dead(struct queue *q, uint64_t from)
     return t ? t->sequence : 0;
 }
 
-/* The first sequence >= from in that state on disk only; 0: none. */
+/* The first event >= from in that state that is on disk only; 0: none. */
 static uint64_t first_on_disk(struct queue *q, enum event_state state, uint64_t from)
 {
     uint64_t first = UINT64_MAX, unparked, spilled, end;
@@ -228,7 +230,7 @@ static struct pending_peek *take_pending(struct core *c, uint64_t tag)
     return peek;
 }
 
-/* Is it still what is looked for, and with how many attempts? */
+/* Is the loaded event still in the state that was asked for? Sets its `attempt`. */
 static bool is_shown(const struct page *p, uint64_t sequence, uint16_t *attempt)
 {
     struct queue *q = p->queue;
@@ -243,12 +245,13 @@ static bool is_shown(const struct page *p, uint64_t sequence, uint16_t *attempt)
     return where != BACKLOG_NOWHERE && (where == BACKLOG_PARKED) == (p->state == STATE_DELAYED);
 }
 
+/* The smaller one; 0 means none. */
 static uint64_t first_of(uint64_t a, uint64_t b)
 {
     return a && (!b || a < b) ? a : b;
 }
 
-/* Fills the page with what is still in its state. */
+/* Fills the page with the loaded events that are still in the state that was asked for. */
 static void add_loaded(struct page *p, const struct store_completion *done)
 {
     struct queue *q = p->queue;
@@ -257,7 +260,7 @@ static void add_loaded(struct page *p, const struct store_completion *done)
         const struct store_loaded *e = &done->events[i];
         uint16_t attempt;
         if (item && item < e->sequence)
-            break; /* in memory, and before this one */
+            break; /* an event in memory comes before this one */
         if (is_shown(p, e->sequence, &attempt) && !add(p, e->sequence, e->locator, e->size, attempt))
             return;
         last = e->sequence;

@@ -1,7 +1,10 @@
-/* Dead events become new ones: at the tail of their queue, or of another. Without a rate they go at once, as far as there is room; those
- * on disk are read first, some at a time, and the answer follows when all are through. With one the answer comes at once and
- * the redrive goes on by itself, waits where there is no room, and is shown with its queue until it is through, stopped, or
- * the broker ends: what it has not moved by then is dead as before. */
+/* Redrive: makes dead events new ones, at the tail of their queue or of another.
+ *
+ *   - Without a rate, they go at once, as far as there is room. Those on disk are read first, some at a time, and the
+ *     answer follows when all are handled.
+ *   - With a rate, the answer comes at once and the redrive goes on by itself; it waits where there is no room. It is
+ *     shown with its queue until it is through or stopped. It does not survive a restart: what it has not moved is
+ *     dead as before. */
 #include "broker/core/calls/redrive.h"
 
 #include "base/xalloc.h"
@@ -9,14 +12,14 @@
 
 #include <stdlib.h>
 
-/* Redrives that somebody waits for and that read from the disk, at a time: what more ask is refused. */
+/* At most so many redrives without a rate read from the disk at a time; further requests are refused as busy. */
 #define REDRIVES_MOST 4u
-/* Tags of loads that are for a redrive; see peek.c for the others. */
+/* Tags of loads for redrives; see peek.c for other tags. */
 #define REDRIVE_TAG (UINT64_C(2) << 32)
-/* How often one that waits for room looks whether there is some. */
+/* How often a redrive that waits for room tries again. */
 #define ROOM_MS 250
 
-/* ------------------------------------------------------------------ what is asked for */
+/* ------------------------------------------------------------------ selecting events */
 
 static int ascending(const void *left, const void *right)
 {
@@ -29,7 +32,8 @@ static bool is_asked_for(const struct trouble *t, const struct request *r)
     return t && t->dead && (!r->u.redrive.reason || t->dead == r->u.redrive.reason);
 }
 
-/* The dead ones among those named, once each; all where none is named; of one reason where one is. Owned by the caller. */
+/* The dead events that the request selects, ascending and once each: those it names, or all if it names none; only
+ * those of its reason if it has one. The caller owns the result. */
 static uint64_t *select_dead(struct queue *q, const struct request *r, size_t *count)
 {
     const uint64_t *named = r->u.redrive.sequences;
@@ -54,7 +58,7 @@ static uint64_t *select_dead(struct queue *q, const struct request *r, size_t *c
     return out;
 }
 
-/* ------------------------------------------------------------------ those under way */
+/* ------------------------------------------------------------------ redrives under way */
 
 static struct redrive *find_tag(const struct core *c, uint64_t tag)
 {
@@ -64,7 +68,7 @@ static struct redrive *find_tag(const struct core *c, uint64_t tag)
     return r;
 }
 
-/* The one with a rate; a queue has at most one. */
+/* The queue's redrive with a rate, of which it has at most one; NULL: none. */
 static struct redrive *find_of(const struct core *c, const struct queue *q)
 {
     struct redrive *r = c->redrives;
@@ -73,9 +77,10 @@ static struct redrive *find_of(const struct core *c, const struct queue *q)
     return r;
 }
 
+/* Is a redrive without a rate under way for the request of that id? */
 static bool is_running(const struct core *c, struct token id)
 {
-    const struct redrive *r = token_is_zero(id) ? NULL : c->redrives; /* without an id nobody asks again */
+    const struct redrive *r = token_is_zero(id) ? NULL : c->redrives; /* a request without an id cannot be repeated */
     while (r && (r->rate || !token_equal(r->id, id)))
         r = r->next;
     return r != NULL;
@@ -118,9 +123,9 @@ static void finish(struct core *c, struct redrive *r, const struct queue *q)
     free_redrive(c, r);
 }
 
-/* ------------------------------------------------------------------ going on */
+/* ------------------------------------------------------------------ steps */
 
-/* What follows from where it came to. */
+/* Decides what to do after a step. */
 static void follow(struct core *c, struct redrive *r, struct queue *q, enum redrive_step step)
 {
     r->waits = step == REDRIVE_FULL;
@@ -134,7 +139,7 @@ static void follow(struct core *c, struct redrive *r, struct queue *q, enum redr
         timers_set(&c->redrive_timers, &r->timer, redrive_allowed_next(r, c->now.mono));
 }
 
-/* Of a rate: nothing is read from the disk before it may go, unless a filter has to see it. */
+/* With a rate, an event is read from the disk only when it may be moved, unless a filter has to see it. */
 static enum redrive_step begin_step(struct core *c, struct redrive *r, struct queue *q, struct queue *to)
 {
     enum redrive_step step = redrive_move(c, r, q, to);
@@ -149,7 +154,7 @@ void redrive_due(struct core *c, struct redrive *r)
         finish(c, r, q);
         return;
     }
-    if (r->waits) /* what it could not use is not saved up */
+    if (r->waits) /* do not save up the allowance of a time without room */
         r->allowance = 1000;
     redrive_allow(r, c->now.mono);
     follow(c, r, q, begin_step(c, r, q, to));
@@ -222,7 +227,7 @@ static struct redrive *make(struct core *c, const struct request *asked, struct 
     r->sequences = select_dead(q, asked, &r->count);
     if (asked->u.redrive.filter.size)
         buf_add(&r->filter, asked->u.redrive.filter.data, asked->u.redrive.filter.size);
-    if (r->dry_run && r->filter.size == 0) /* nothing has to be read for it */
+    if (r->dry_run && r->filter.size == 0) /* all match, so nothing has to be read */
         r->redriven = r->at = r->count;
     return r;
 }
@@ -246,7 +251,7 @@ bool redrive_request(struct core *c, struct queue *q, const struct request *aske
 {
     struct queue *to = asked->u.redrive.to[0] ? queue_find(c, span_str(asked->u.redrive.to)) : q;
     if (is_running(c, asked->id))
-        return false; /* asked again for want of an answer, which comes */
+        return false; /* a repeated request: the answer will come */
     if (asked->u.redrive.stop) {
         stop(c, q, reply);
         return true;

@@ -1,4 +1,5 @@
-/* Redrives under way. Private to redrive.c, which is asked for them, and redrive_move.c, which does them. */
+/* Redrives under way. Private to redrive.c, which handles requests and progress, and redrive_move.c, which moves
+ * events. */
 #ifndef SLUICE_BROKER_CORE_REDRIVE_H
 #define SLUICE_BROKER_CORE_REDRIVE_H
 
@@ -6,43 +7,44 @@
 
 struct redrive {
     uint64_t tag;        /* of its loads */
-    uint32_t queue, to;  /* ids: either may be deleted meanwhile */
-    uint64_t *sequences; /* of what was dead when it was asked for, ascending */
-    size_t count, at;    /* at: the next to look at */
+    uint32_t queue, to;  /* their ids: either may be deleted meanwhile */
+    uint64_t *sequences; /* the events that were dead when it was requested, ascending */
+    size_t count, at;    /* at: index of the next one */
     struct buf filter;   /* encoded; empty: everything */
     bool dry_run;
     uint64_t redriven;
 
-    /* With a rate nobody waits for it: it goes on by itself, a step at a time. */
-    uint32_t rate;      /* events a second; 0: at once, and its answer follows */
-    uint64_t allowance; /* thousandths of events it may move now … */
-    mono_t allowed_at;  /* … as of then */
+    /* With a rate: it was answered when it began, and goes on in steps. */
+    uint32_t rate;      /* events per second; 0: no rate */
+    uint64_t allowance; /* thousandths of events that it may move … */
+    mono_t allowed_at;  /* … as of this time */
     bool waits;         /* for room at its target */
-    struct timer timer; /* in core->redrive_timers: its next step */
+    struct timer timer; /* its next step; in core->redrive_timers */
 
-    /* Without one, somebody waits for its answer. */
+    /* Without a rate: the request is answered when it ends. */
     struct route route;
     struct token id;
-    struct buf request; /* packed, to remember its answer under */
+    struct buf request; /* packed, for the reply cache */
     struct redrive *next;
 };
 
 enum redrive_step {
-    REDRIVE_DONE,   /* nothing is left to look at */
+    REDRIVE_DONE,   /* all events have been handled */
     REDRIVE_LOAD,   /* the next one is on disk */
-    REDRIVE_FULL,   /* the target has no room for it, or what room it has is its publishers' */
+    REDRIVE_FULL,   /* the target has no room, or publishers wait for it */
     REDRIVE_ENOUGH, /* as many as the rate allows now */
 };
 
-/* Goes on with those whose bytes are in memory. */
+/* Moves events whose bytes are in memory, until one of the above stops it. */
 enum redrive_step redrive_move(struct core *c, struct redrive *r, struct queue *q, struct queue *to);
-/* With those that came from the disk; REDRIVE_LOAD: as far as they go. */
+/* The same with events that were loaded from the disk; REDRIVE_LOAD: all of these are handled. */
 enum redrive_step redrive_move_loaded(struct core *c, struct redrive *r, struct queue *q, struct queue *to,
                                       const struct store_completion *done);
-/* Asks the disk for the next ones: as many bytes as they will need. */
+/* Starts loading the next events from the disk; with a rate and no filter no more than may be moved now. */
 void redrive_load(struct core *c, const struct redrive *r, const struct queue *q);
-/* What the rate allows grows with time, up to a fifth of a second's; when it allows the next one. */
+/* Increases the allowance by the time that passed, up to a fifth of a second's worth, or one event. */
 void redrive_allow(struct redrive *r, mono_t now);
+/* When the rate allows the next event; at least one step from now. */
 mono_t redrive_allowed_next(const struct redrive *r, mono_t now);
 
 #endif

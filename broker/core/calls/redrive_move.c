@@ -1,21 +1,22 @@
-/* How a redrive moves events: those that are still dead and pass its filter, in the order of their sequences, each becoming a new
- * event at the target's tail and leaving the dead store by the same step of the store. Publishers that wait for room there
- * come first: what is dead can wait. */
+/* How a redrive moves events. It takes those that are still dead and pass its filter, in the order of their sequences.
+ * Each is accepted as a new event at the target's tail and removed from the dead store by the same step of the store.
+ * Publishers that wait for room at the target come first: dead events can wait. */
 #include "broker/core/calls/redrive.h"
 #include "broker/core/topic/topic.h"
 
 #include "proto/filter.h"
 
 #define LOAD_BYTES (1u << 20)
-/* Beside an event's own bytes, about: what its run says of it. */
+/* What a run adds to an event's own bytes on the disk, about. */
 #define LOAD_EACH 64u
-/* A step this often at most, whatever the rate. */
+/* The shortest time between two steps, whatever the rate. */
 #define STEP_MS 20
 
 /* ------------------------------------------------------------------ one event */
 
-/* Of its publishers nobody waits for it, by its name or by a topic's. Within the broker's memory the event's own bytes make room for it:
- * else a broker whose memory is full of what is dead could not have it redriven. */
+/* Has the target room, and does no publisher wait for it (by the queue's name or a topic's)? Between two queues in
+ * memory the event's bytes only move, so `size` is added to what is left of the memory budget: otherwise a broker
+ * whose memory is full of dead events could not redrive them. */
 static bool has_room(struct core *c, const struct queue *q, const struct queue *to, size_t size)
 {
     struct room room = queue_room(c, to);
@@ -24,7 +25,7 @@ static bool has_room(struct core *c, const struct queue *q, const struct queue *
     return !to->waiters && !topic_oldest(to) && !to->closed && room_take(&room, size) == REASON_ok;
 }
 
-/* `event`: its bare bytes. */
+/* `event`: its bytes, without the lane's tag and size. */
 static void move_one(struct core *c, struct queue *q, struct queue *to, struct trouble *t, struct span event)
 {
     uint64_t sequence = to->next_sequence, ticket;
@@ -40,7 +41,7 @@ static void move_one(struct core *c, struct queue *q, struct queue *to, struct t
         dead_remove(c, q, t);
 }
 
-/* Looks at the next one, which is dead. REDRIVE_DONE: it is behind. */
+/* Handles the next event, which is dead. REDRIVE_DONE: it was moved or passed over. */
 static enum redrive_step take(struct core *c, struct redrive *r, struct queue *q, struct queue *to, struct trouble *t,
                               struct span event)
 {
@@ -66,7 +67,7 @@ static struct span bytes_at(const struct core *c, const struct queue *q, store_l
     return event_of_lane(lane);
 }
 
-/* The next one that is still dead; NULL: none is. */
+/* Skips to the next event that is still dead; NULL: there is none. */
 static struct trouble *next_dead(struct redrive *r, const struct queue *q)
 {
     for (; r->at < r->count; r->at++) {
@@ -77,7 +78,7 @@ static struct trouble *next_dead(struct redrive *r, const struct queue *q)
     return NULL;
 }
 
-/* ------------------------------------------------------------------ as many as may go */
+/* ------------------------------------------------------------------ many events */
 
 enum redrive_step redrive_move(struct core *c, struct redrive *r, struct queue *q, struct queue *to)
 {
@@ -99,20 +100,20 @@ enum redrive_step redrive_move_loaded(struct core *c, struct redrive *r, struct 
     struct trouble *t = next_dead(r, q);
     for (size_t i = 0; i < done->count && t; i++) {
         if (done->events[i].sequence != t->sequence)
-            continue; /* it lies between */
+            continue; /* not asked for, but between those that are */
         enum redrive_step step = take(c, r, q, to, t, bytes_at(c, q, done->events[i].locator));
         if (step != REDRIVE_DONE)
             return step;
         t = next_dead(r, q);
     }
-    r->at += t && r->at == before; /* nothing there: not again */
+    r->at += t && r->at == before; /* it was not found on the disk: skip it */
     return r->at == r->count ? REDRIVE_DONE : REDRIVE_LOAD;
 }
 
 void redrive_load(struct core *c, const struct redrive *r, const struct queue *q)
 {
     uint64_t bytes = LOAD_BYTES;
-    if (r->rate && r->filter.size == 0) { /* no more than may go now */
+    if (r->rate && r->filter.size == 0) { /* no more than may be moved now */
         bytes = 0;
         for (uint64_t i = 0; i * 1000 < r->allowance + 1000 && r->at + i < r->count && bytes < LOAD_BYTES; i++) {
             const struct trouble *t = trouble_find(q, r->sequences[r->at + i]);

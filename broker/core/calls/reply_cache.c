@@ -1,13 +1,13 @@
-/* Answers to mutations, remembered under the request's id: a client that lost the reply asks again under the same id, and
- * what it asked for is not done twice. The request is kept beside its answer, so that another call that was given the same id
- * by mistake is told so instead of being answered with what it did not ask. */
+/* The replies to mutations, kept under their request's id: a client that lost a reply repeats the request under the
+ * same id, and the mutation is not done twice. The request is kept beside the reply, so that a different call under
+ * the same id is refused rather than given a reply to something it did not ask. */
 #include "broker/core/state.h"
 
 #include "base/xalloc.h"
 
 #include <stdlib.h>
 
-/* Is it the call that was answered under this id? */
+/* Is `r` the same call, not only the same id? */
 static bool repeats(const struct cached_reply *a, const struct request *r)
 {
     struct buf packed = { 0 };

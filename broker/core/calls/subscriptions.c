@@ -16,7 +16,7 @@ struct subscription {
     uint64_t revision;
 };
 
-/* ------------------------------------------------------------------ which there are */
+/* ------------------------------------------------------------------ the list */
 
 static int compare(const struct subscription *s, const char *app, const char *name)
 {
@@ -24,7 +24,7 @@ static int compare(const struct subscription *s, const char *app, const char *na
     return by_app ? by_app : strcmp(s->name, name);
 }
 
-/* Where it is, or belongs. */
+/* The link in the list where it is, or would be inserted. */
 static struct subscription **place_of(struct core *c, const char *app, const char *name)
 {
     struct subscription **at = &c->subscriptions;
@@ -76,10 +76,10 @@ static void drop(struct core *c, struct subscription *s)
     free(s);
 }
 
-/* Above every one that was told in an earlier run, also where nothing is kept over the start. */
+/* The list's revision. It is above every revision of an earlier run of the broker, even if nothing is kept on disk. */
 static uint64_t revision_of(const struct core *c)
 {
-    uint64_t first = c->config.incarnation << 20; /* that may be the time in milliseconds */
+    uint64_t first = c->config.incarnation << 20; /* does not overflow: at most a time in milliseconds */
     return c->subscription_revision > first ? c->subscription_revision : first;
 }
 
@@ -132,7 +132,7 @@ bool subscription_restore(struct core *c, struct span bytes, bool deleted)
     struct span settings = { 0 };
     uint64_t revision = 0;
     while (!wire_done(&r)) {
-        f = (struct wire_field){ 0 }; /* of another type than it should be, a field says nothing */
+        f = (struct wire_field){ 0 }; /* a field of the wrong type is ignored */
         if (!wire_next(&r, &f) || (f.tag == SUBSCRIPTION_APP && !take_name(f.bytes, app)) ||
             (f.tag == SUBSCRIPTION_NAME && !take_name(f.bytes, name)))
             return false;

@@ -1,6 +1,6 @@
-/* Subscriptions that are kept for the sidecars of an application: which there are, and what they are about, as bytes that only
- * sidecars read. Sidecars ask for the list every few seconds; a revision tells them that it is the one they have.
- * Private to broker/core. */
+/* Subscriptions that the broker keeps for an application's sidecars. Their settings are bytes that only sidecars read.
+ * Sidecars ask for the list every few seconds; its revision tells them whether it has changed. Private to
+ * broker/core. */
 #ifndef SLUICE_BROKER_CORE_SUBSCRIPTIONS_H
 #define SLUICE_BROKER_CORE_SUBSCRIPTIONS_H
 
@@ -9,12 +9,13 @@
 #define SUBSCRIPTIONS_OF_APP 256u
 #define SUBSCRIPTIONS_MOST   4096u
 
-/* One of the three calls; what the reply points to is the core's, until the next call. */
+/* Handles one of the three calls. What the reply points to belongs to the core or to `a`, and is valid until the next
+ * call. */
 void subscription_request(struct core *c, const struct request *r, struct reply *reply, struct arena *a,
                           struct error *why);
-/* From the log. False: malformed. */
+/* Applies a note or a snapshot's field from the log. False: malformed. */
 bool subscription_restore(struct core *c, struct span bytes, bool deleted);
-/* Into a snapshot. */
+/* Appends all of them to a snapshot. */
 void subscriptions_put(const struct core *c, struct buf *out);
 void subscriptions_free(struct core *c);
 

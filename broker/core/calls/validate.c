@@ -1,4 +1,5 @@
-/* What must hold between one input and the next, whatever came; for tests, the simulator and the fuzzers. */
+/* core_validate: invariants that hold between any two inputs, whatever they were. For tests, the simulator and the
+ * fuzzers. */
 #include "broker/core/deliver/attempts.h"
 #include "broker/core/partition/partition.h"
 #include "broker/core/topic/topic.h"
