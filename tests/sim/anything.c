@@ -1,7 +1,7 @@
-/* Worlds where anything goes: queues are declared with whatever settings, deleted and made again, bound to the topic and unbound, and
- * programs make every call there is, on any of them. Nobody outside can tell then what must become of an event. What is checked is
- * what holds within the broker after each step, that each entry gets one outcome, that the books balance, and that everything drains
- * in the end and leaves nothing. */
+/* Worlds where anything goes: queues are declared with whatever settings, deleted and created again, bound to the
+ * topic and unbound, and programs make every call there is on any of them. From outside nobody can then tell what must
+ * become of an event. Checked is what holds within the broker after each step; that each entry gets one outcome; that
+ * the ledgers balance; and that everything drains in the end and leaves nothing behind. */
 #include "broker/core/calls/redrive.h"
 #include "broker/core/partition/partition.h"
 #include "broker/core/queue/schedule.h"
@@ -13,30 +13,30 @@
 void anything_draw(struct sim *s)
 {
     struct mood *m = &s->mood;
-    m->anything = s->seed % 6 == 5; /* not drawn, so that the other seeds are what they were */
+    m->anything = s->seed % 6 == 5; /* not drawn, as in draw_mood */
     if (!m->anything)
         return;
     m->purges = m->deletes = m->repeats = m->dies = m->delays = m->topics = true;
-    m->letters = m->drops = m->expiries = m->cramped = false; /* they come with the settings */
+    m->letters = m->drops = m->expiries = m->cramped = false; /* they depend on the settings here */
 }
 
 /* ------------------------------------------------------------------ settings */
 
-/* Where faults are over what lets everything drain holds; before, some of the settings are given. */
+/* Gives a setting: in the calm the value `calm`, with which everything drains; before that `value`, or none. */
 static void put(struct sim *s, struct queue_settings *out, enum queue_setting which, uint64_t value, uint64_t calm)
 {
     if (s->calm || sim_chance(s, 60))
         queue_settings_put(out, which, s->calm ? calm : value);
 }
 
-/* In half of these worlds, once the topic has its queues, one that is made anew may be on the other side of the disk, and the dead go
- * anywhere, as far as the broker lets them; not drawn, so that the other worlds are what they were. */
+/* In half of these worlds, once the topic has its queues, a queue that is created again may have the other durability,
+ * and any dead-letter queue that the broker permits. Not drawn, as in draw_mood. */
 static bool is_turned_round(const struct sim *s)
 {
     return s->disk && s->steps && s->seed / 24 % 2;
 }
 
-/* Where the dead go: to a queue behind this one, so that there are no circles. */
+/* Draws the dead-letter queue: mostly one after this queue, so that there are no cycles. */
 static const char *draw_letter(struct sim *s, unsigned queue)
 {
     unsigned behind = s->queues - 1 - queue;
@@ -73,7 +73,7 @@ void anything_settings(struct sim *s, unsigned queue, struct queue_settings *out
     put(s, out, QUEUE_SETTING_dedup_entries, 1 + sim_random(s, 20), 100000);
     if (s->calm || sim_chance(s, 60))
         queue_settings_put_text(out, QUEUE_SETTING_dead_letter, span_str(draw_letter(s, queue)));
-    if (!q || (queue_remaining(q) == 0 && sim_chance(s, 50))) { /* refused where it is not empty by then */
+    if (!q || (queue_remaining(q) == 0 && sim_chance(s, 50))) { /* refused if the queue is not empty by then */
         queue_settings_put(out, QUEUE_SETTING_partitions, sim_chance(s, 50) ? 1 : 2 + sim_random(s, 3));
         queue_settings_put(out, QUEUE_SETTING_ordered, sim_chance(s, 60) ? ORDERED_KEY : ORDERED_NONE);
     }
@@ -84,7 +84,7 @@ void anything_settings(struct sim *s, unsigned queue, struct queue_settings *out
 
 /* ------------------------------------------------------------------ calls */
 
-/* Every event, or those that go one way. */
+/* A filter that matches every event, or those of one way. */
 static struct span draw_filter(struct sim *s, struct buf *filter)
 {
     static const char *const filters[] = { "{\"exact\": {\"type\": \"b\"}}",
@@ -119,7 +119,7 @@ static void draw_topic_call(struct sim *s, struct request *r)
     r->u.put_topic.catch_all = r->u.put_topic.unrouted == UNROUTED_QUEUE ? queue : "";
 }
 
-/* What the call is about, beside its queue. `next`: the sequences of that end before. */
+/* Draws the rest of the request. The queue's sequences are below `next`. */
 static void draw_rest(struct sim *s, struct request *r, unsigned queue, uint64_t next, uint64_t sequences[3],
                       struct buf *filter)
 {
@@ -168,7 +168,7 @@ void anything_act(struct actor *a)
     buf_free(&filter);
 }
 
-/* Keys are taken from those that are admitted, and given back: each time some of the sessions end. */
+/* As if the list of admitted keys changed: some of the sessions end each time. */
 static bool is_admitted(void *s, const char *peer)
 {
     (void)peer;
@@ -190,7 +190,7 @@ static bool is_in_none(const void *s, bool topic, const char *name)
     return false;
 }
 
-/* The configuration's topic: some of the queues, whatever it had before. */
+/* Configures the topic with some of the queues, whatever it had before. */
 static void configure_topic(struct sim *s)
 {
     struct buf filters[SIM_QUEUES] = { { 0 } };
@@ -209,7 +209,7 @@ static void configure_topic(struct sim *s)
         buf_free(&filters[q]);
 }
 
-/* The configuration is read again: it has some of the queues, and the topic or not. */
+/* Reloads the configuration, which has some of the queues, and perhaps the topic. */
 static void configure(struct sim *s)
 {
     struct error e;
@@ -230,7 +230,7 @@ void anything_turn(struct sim *s)
     if (!s->mood.anything)
         return;
     if (s->calm)
-        core_unmanage(s->core, is_in_none, s); /* calls set everything right */
+        core_unmanage(s->core, is_in_none, s); /* so that calls can set everything right */
     else if (sim_random(s, 4000) == 0)
         core_revoke(s->core, is_admitted, s, sim_now(s));
     else if (sim_random(s, 1000) == 0)
@@ -239,7 +239,7 @@ void anything_turn(struct sim *s)
 
 /* ------------------------------------------------------------------ after each step */
 
-/* Where the dead go is nowhere in the end, and never from the disk into memory. */
+/* Dead-letter queues form no cycle, and none leads from the disk to memory. */
 void anything_check_step(struct sim *s)
 {
     for (uint32_t i = 0; s->mood.anything && i < s->core->queue_count; i++) {

@@ -1,5 +1,5 @@
-/* The books of the queues at the end, against what was seen outside: whatever a queue says it accepted was seen, or it ended where
- * nobody sees it, and the books tell of as many of those ends. */
+/* Checks the queues' ledgers at the end against what was seen outside: every event that a queue says it accepted was
+ * seen, or left the queue in a way that nobody sees; and the ledgers have as many of those. */
 #include "broker/core/state.h"
 #include "tests/sim/sim.h"
 
@@ -10,7 +10,7 @@ static const struct queue *find(const struct sim *s, unsigned queue)
     return queue_find(s->core, span_str(sim_queue_name(queue)));
 }
 
-/* A queue on disk has the books of all runs, one in memory those of the last. */
+/* The ledger of a queue on disk covers all runs, that of one in memory the last. */
 static bool is_in_books(const struct sim *s, const struct fact *f, unsigned queue)
 {
     bool was_there = f->queue == queue || f->origin == queue;
@@ -50,7 +50,7 @@ static uint64_t letters_seen(const struct sim *s)
     return letters;
 }
 
-/* Each event that died in the one queue became one event of the other, on all of the two queues' books. */
+/* Each event that died in the first queue became one event of the second, by both queues' ledgers. */
 static void check_letters(struct sim *s)
 {
     uint64_t died = books_letters_sent(s), letters = letters_seen(s), unseen = books_never_seen(s, 1);
@@ -61,13 +61,14 @@ static void check_letters(struct sim *s)
 
 /* ------------------------------------------------------------------ ends */
 
-/* It was seen to be there, nobody acked it, and it is not among the dead. */
+/* It was seen in the queue, nobody acked it, and it is not dead. */
 static bool ended_unseen(struct sim *s, const struct fact *f, unsigned queue)
 {
     return f->queue == queue && f->sequence > 0 && !f->ack_asked && !storing_is_dead(s, f);
 }
 
-/* What may end where nobody sees it: it dies, or expires and is not kept, or goes where the dead go and ends there. */
+/* The number of events that may have ended unseen: they died, or expired for good, or ended in the dead-letter
+ * queue. */
 static uint64_t unseen_ends(struct sim *s, const struct queue *q, unsigned queue)
 {
     uint64_t ends = storing_dead_unseen(s, queue) + (s->mood.expiries ? 0 : q->ledger.expired);
@@ -76,7 +77,7 @@ static uint64_t unseen_ends(struct sim *s, const struct queue *q, unsigned queue
     return ends;
 }
 
-/* Of the events of a queue on disk. */
+/* Checks the events of a queue on disk. */
 static void check_ends(struct sim *s, unsigned queue)
 {
     const struct queue *q = find(s, queue);
@@ -104,8 +105,8 @@ static bool is_elsewhere(const struct fact *f)
     return found;
 }
 
-/* On disk, where nothing is purged and nothing dies, everything arrives: in all queues it goes to or in none. It is seen in none whose ttl it
- * did not outlive, but in that queue's books. */
+/* On disk, with no purges and no deaths, an event sent to the topic arrives in all queues it goes to or in none. In a
+ * queue with a ttl it may expire unseen; then it is in that queue's ledger. */
 static void check_all_or_none(struct sim *s)
 {
     uint64_t missing[SIM_QUEUES] = { 0 };

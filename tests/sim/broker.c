@@ -1,5 +1,5 @@
-/* The broker's life: drawn, started, ended between any two effects or in order, started again. An end takes its queues in
- * memory; those on disk come back (storing.c). */
+/* The broker: draws its configuration, starts it, ends it between any two effects or with an orderly stop, and starts
+ * it again. Queues in memory are lost with each end; those on disk come back (storing.c). */
 #include "broker/core/topic/topic.h"
 #include "proto/filter.h"
 #include "tests/sim/sim.h"
@@ -26,9 +26,9 @@ void broker_draw(struct sim *s)
     timing_draw(s);
     storing_draw(s);
     if (s->mood.letters)
-        s->on_disk[1] |= s->on_disk[0]; /* what is on disk does not die into memory */
+        s->on_disk[1] |= s->on_disk[0]; /* a queue on disk cannot have a dead-letter queue in memory */
     if (s->mood.topics)
-        s->on_disk[1] = s->on_disk[2] = s->on_disk[0]; /* a topic's queues have one durability */
+        s->on_disk[1] = s->on_disk[2] = s->on_disk[0]; /* a topic's queues all have the same durability */
 }
 
 /* ------------------------------------------------------------------ starts */
@@ -70,7 +70,7 @@ static void declare(struct sim *s, unsigned q)
         sim_wrong(s, "declare: %s", e.text);
 }
 
-/* The second and the third queue take events whose way says so; both have those that go both ways. */
+/* The second and the third queue take the events whose way includes them. */
 static enum reason bind(struct sim *s, struct topic *t, unsigned q, struct error *e)
 {
     static const char *const filters[SIM_QUEUES] = {
@@ -109,7 +109,7 @@ static void close_all(struct sim *s)
     s->core = NULL;
 }
 
-/* False: its disk did not let it. */
+/* False: a fault of its disk prevented it. */
 static bool try_start(struct sim *s)
 {
     bool hopeless;
@@ -130,7 +130,7 @@ void broker_start(struct sim *s)
         close_all(s);
     }
     storing_check_start(s);
-    for (unsigned q = s->queues; q-- > 0 && !s->failed;) /* where the dead go first */
+    for (unsigned q = s->queues; q-- > 0 && !s->failed;) /* dead-letter queues first */
         declare(s, q);
     if (s->mood.topics && !s->failed && (!s->mood.anything || s->config.incarnation == 1))
         make_topic(s);
@@ -165,13 +165,13 @@ static void begin_stop(struct sim *s)
 {
     sim_trace(s, "the broker begins to stop");
     core_stop(s->core, sim_now(s));
-    s->stops_at = s->now + 10000 * MS; /* what waits for the disk may take so long; then the farewell */
+    s->stops_at = s->now + 10000 * MS; /* what waits for the disk may take so long; the farewell follows */
 }
 
-/* A seed's broker may end at any step. */
+/* The broker may end at any step. */
 static void draw_end(struct sim *s)
 {
-    bool carries = storing_carries(s); /* mostly later on, when little vanishes any more */
+    bool carries = storing_carries(s); /* that is mostly so later on, when few events vanish any more */
     if (!s->mood.restarts || (s->calm && !carries) || s->config.incarnation >= SIM_STARTS || s->stops_at)
         return;
     if (sim_random(s, carries ? 50 : s->disk ? 3000 : 8000))
@@ -201,8 +201,8 @@ static void take_ingress(struct sim *s, struct actor *a)
     }
 }
 
-/* The loop's order (broker/loop.c): the log gets what is to be written before anything is sent. An end may come before that, or
- * between any two operations and effects. */
+/* In the order of broker/loop.c: the log gets what is to be written before anything is sent. An end may come before
+ * that, or between any two operations and effects. */
 static void finish_turn(struct sim *s)
 {
     if (s->end && s->log && sim_chance(s, 30))

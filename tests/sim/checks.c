@@ -1,4 +1,4 @@
-/* What must hold inside the broker after each step, and everywhere once faults have been over for a while. */
+/* What must hold inside the broker after each step, and at the end, when there have been no faults for a while. */
 #include "broker/core/topic/topic.h"
 #include "tests/sim/sim.h"
 
@@ -17,7 +17,7 @@ static void check_credit(struct sim *s, const struct queue *q)
     }
 }
 
-/* Its first waiter's turn comes after that of somebody who sent to a topic and came earlier (check_topic looks at that one). */
+/* Does a publish to a topic that arrived earlier go before the queue's first waiter? (check_topic checks that one.) */
 static bool stands_behind_topic(const struct queue *q)
 {
     const struct topic *t = topic_oldest(q);
@@ -31,7 +31,7 @@ static void check_waiters(struct sim *s, const struct queue *q)
         s->roomy_since[sim_queue_index(q->name)] = 0;
         return;
     }
-    struct room room = queue_room(s->core, q); /* the first waiter has no room, or it would not wait */
+    struct room room = queue_room(s->core, q); /* the first waiter waits only if there is no room */
     uint64_t plenty = q->durable ? 3000 : 100000;
     bool idle = room.events > 0 && room.bytes > 100000 && room.budget > plenty && w->undecided == w->count - w->next;
     int64_t *since = &s->roomy_since[sim_queue_index(q->name)];
@@ -46,7 +46,7 @@ static void check_waiters(struct sim *s, const struct queue *q)
     }
 }
 
-/* Never more than the capacity, but for what came back at a start: that may only shrink. */
+/* A queue holds no more than its capacity, except for events that came back at a start; that excess may only shrink. */
 static bool within_capacity(struct sim *s, const struct queue *q)
 {
     uint64_t held = queue_remaining(q), capacity = q->settings.capacity;
@@ -67,7 +67,7 @@ static void check_queue(struct sim *s, struct queue *q)
     check_waiters(s, q);
 }
 
-/* The first that waits there lacks room somewhere, or it would not wait. */
+/* The topic's first waiter waits only if some queue has no room. */
 static void check_topic(struct sim *s)
 {
     const struct topic *t = topic_find(s->core, span_str(SIM_TOPIC));
@@ -84,7 +84,7 @@ static void check_topic(struct sim *s)
         sim_fail(s, "the topic's queues have room and yet somebody waits");
 }
 
-/* What is said of those that died elsewhere comes on top of the budget. */
+/* The attributes added to dead letters may exceed the memory budget. */
 static uint64_t said_of_the_dead(const struct sim *s)
 {
     const struct queue *q = s->mood.letters ? queue_find(s->core, span_str(sim_queue_name(1))) : NULL;
@@ -95,7 +95,7 @@ void check_step(struct sim *s)
 {
     if (s->failed)
         return;
-    uint64_t used = s->core->waiting_bytes; /* events and waiters; the store's last block may overshoot */
+    uint64_t used = s->core->waiting_bytes; /* by events and waiters; the store's last block may exceed it */
     for (uint32_t i = 0; i < s->core->queue_count; i++) {
         check_queue(s, s->core->by_name[i]);
         used += s->core->by_name[i]->durable ? 0 : s->core->by_name[i]->bytes;
@@ -108,7 +108,7 @@ void check_step(struct sim *s)
     timing_check(s);
     if (s->steps % 16 == 0)
         remembering_check(s);
-    if (s->steps % 16 == 0 && mutation == MUTATION_none) /* a planted fault must show outside */
+    if (s->steps % 16 == 0 && mutation == MUTATION_none) /* planted faults must be seen from outside */
         core_validate(s->core);
 }
 
@@ -145,7 +145,8 @@ static int by_sequence(const void *left, const void *right)
     return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
 }
 
-/* Over all runs of the broker a queue on disk gives each sequence once, and to each publisher's events in their order. */
+/* Over all runs of the broker, a queue on disk uses each sequence once, and gives them to each publisher's events in
+ * order. */
 static void check_sequences(struct sim *s)
 {
     qsort(s->facts, s->fact_count, sizeof(struct fact *), by_sequence);
@@ -168,8 +169,9 @@ static void check_sequences(struct sim *s)
     }
 }
 
-/* Of a cramped disk all is in use that can be: half of what it has beside the reserve and a checkpoint is of events that wait to die into
- * another queue, where each takes more than it gives back. Only more disk helps them. */
+/* Is a cramped disk used up for good? So it is when half of what it has besides the reserve and a checkpoint is live:
+ * events that wait to become dead letters, each of which takes more room than it gives back. Only more disk would help
+ * them. */
 static bool is_used_up(const struct sim *s)
 {
     struct log_info info = { 0 };
@@ -190,7 +192,7 @@ void check_end(struct sim *s)
         core_validate(s->core);
     uint64_t lost = check_facts(s);
     bool dead_may_go = s->mood.redrives || s->mood.purges || s->mood.deletes;
-    /* Letters that died, or expired, before anybody was given them are known to nobody here. */
+    /* Dead letters that died, or expired, before anybody was given them are unknown here. */
     uint64_t unseen = s->mood.letters ? books_never_seen(s, 1) : 0;
     lost -= unseen < lost ? unseen : lost;
     uint64_t waiting = is_used_up(s) ? l->remaining : 0;

@@ -1,9 +1,9 @@
-/* The clients' processes: they are born, stand still (a paused container, a swapped-out machine), die and come back. */
+/* The clients' processes: they start, freeze (a paused container, a swapped-out machine), die and come back. */
 #include "tests/sim/sim.h"
 
 #include <stdio.h>
 
-/* A broker that came up again is silent towards the sessions of its former life. */
+/* How long clients may take to notice: a restarted broker is silent towards the sessions of its former run. */
 #define NOTICED_MS 8000
 
 static void attached(void *ctx, bool resumed)

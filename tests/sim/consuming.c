@@ -1,12 +1,12 @@
-/* Programs that consume: with changing demand; they ack, nack, extend, release, forget, and try receipts of others, late
- * and twice. */
+/* Programs that consume, with changing demand: they ack, nack, extend, release, drop, defer, forget, and try receipts
+ * of others, late and twice. */
 #include "tests/sim/sim.h"
 
 #include "base/xalloc.h"
 
 #include <stdio.h>
 
-/* ------------------------------------------------------------------ what was asked */
+/* ------------------------------------------------------------------ outstanding settlements */
 
 static struct asked take_asked(struct actor *a, size_t i)
 {
@@ -15,7 +15,7 @@ static struct asked take_asked(struct actor *a, size_t i)
     return w;
 }
 
-/* A turn is over: answers about its deliveries by number no longer matter. */
+/* A turn ended: answers to settlements by number no longer matter. */
 static void forget_asked(struct actor *a, unsigned queue)
 {
     for (size_t i = 0; i < a->asked_count;) {
@@ -72,7 +72,7 @@ void consuming_delivery(void *ctx, const struct client_delivery *d)
     if (sim_chance(s, 10))
         s->receipts[sim_random(s, SIM_RECEIPTS)] = seen;
     if (a->held_count == sizeof a->held / sizeof *a->held || (!s->calm && sim_chance(s, 4)))
-        return; /* its program forgets about it: the lease will run out */
+        return; /* the program forgets it: the lease will run out */
     uint64_t mostly = s->mood.pinched ? 3000 : 800;
     int64_t busy = (int64_t)sim_random(s, s->calm ? 5 : sim_chance(s, 5) ? 15000 : mostly);
     a->held[a->held_count++] = (struct held){ seen, sim_queue_index(d->queue), s->now + busy * MS };
@@ -125,7 +125,7 @@ static enum settle_kind draw_kind(struct sim *s, uint64_t *ms)
     return SETTLE_RELEASE;
 }
 
-/* The held event is settled; false: it is held on, its lease extended. */
+/* Settles a held event; false: it only extended the lease and holds on to the event. */
 static bool settle(struct actor *a, struct held *h)
 {
     struct sim *s = a->sim;
@@ -171,8 +171,8 @@ static bool fits(const struct asked *w, enum settle_result result)
     return result == SETTLED_EXPIRED || result == asked_for(w->kind);
 }
 
-/* Answers come in the order of the questions, but for those that wait for the disk: each takes the oldest of its delivery that
- * it fits. */
+/* Answers come in the order of the requests, except those that wait for the disk: each is matched with the oldest
+ * request for its delivery that it fits. */
 static void settled_one(struct actor *a, unsigned queue, uint64_t epoch, uint64_t delivery, enum settle_result result)
 {
     for (size_t i = 0; i < a->asked_count; i++) {

@@ -25,7 +25,7 @@ struct disk *disk_new(void)
     return d;
 }
 
-/* Where the file is in the list, or where it belongs. */
+/* The link in the list where the file is, or would be inserted. */
 static struct disk_file **place_of(struct disk *d, const char *name)
 {
     struct disk_file **at = &d->files;
@@ -121,7 +121,7 @@ static uint64_t piece_end(uint64_t at, uint64_t end)
     return sector_end < end ? sector_end : end;
 }
 
-/* Which writes survive in which sector. `most`: the write in which the machine stopped; it is torn, later ones are gone. */
+/* Which writes survive in which sector. TORN: write `most` is torn, and later ones are gone. */
 struct survival {
     enum { NONE, ALL, TORN, MIXED } kind;
     uint64_t seed, most;
@@ -134,7 +134,7 @@ static bool survives(const struct survival *s, uint64_t write, uint64_t writes, 
     case NONE: return false;
     case ALL: return true;
     case TORN: return write < s->most || (write == s->most && disk_random(&chance, 2));
-    case MIXED: return write < disk_random(&chance, writes + 1); /* what a sector holds is what it held at one moment */
+    case MIXED: return write < disk_random(&chance, writes + 1); /* a sector holds what it held at some moment */
     }
     return false;
 }
@@ -239,7 +239,7 @@ static int sync_data(struct disk *d, const struct file_op *op, uint64_t *random)
     struct disk_file *f = disk_find(d, op->name);
     if (!f)
         return ENOENT;
-    if (strikes(d, DISK_SYNC_FAILS)) { /* for the system it is written now */
+    if (strikes(d, DISK_SYNC_FAILS)) { /* the system takes it for written from now on */
         keep_by_chance(f, random);
         forget_writes(f);
         f->lost = true;
@@ -286,7 +286,7 @@ static int remove_one(struct disk *d, const struct file_op *op, uint64_t *random
     return fails ? EIO : 0;
 }
 
-/* With all that was written to it and not synced. */
+/* Its unsynced writes go with it. */
 static void move_file(struct disk *d, const char *name, const char *to)
 {
     struct disk_file **at = place_of(d, name), *f = *at;

@@ -1,4 +1,4 @@
-/* The view of the disk that a broker has: struct files over what disk.c keeps. */
+/* The view that a broker has of the simulated disk: struct files over disk.c. */
 #include "tests/sim/disk_priv.h"
 
 #include "base/xalloc.h"
@@ -99,7 +99,7 @@ void disk_settle(struct disk *d, uint64_t *random)
     }
 }
 
-/* The submitter waits, if nothing else is under way. */
+/* Executes the changes while the submitter waits, if there are no others than `sync` and the write before it. */
 static void do_alone(struct disk_view *v, const struct file_op *sync)
 {
     const struct file_op *first = v->changes.first;
@@ -160,7 +160,7 @@ static int read_now(struct files *f, const char *name, uint64_t offset, void *to
     return self(f)->disk ? disk_read(self(f)->disk, name, offset, to, size, got) : ECANCELED;
 }
 
-/* As little as a file system may take for data. */
+/* Everything behind the last byte that is not zero counts as a hole. */
 static int extent(struct files *f, const char *name, uint64_t *data, uint64_t *size)
 {
     const struct disk_file *one = self(f)->disk ? disk_find(self(f)->disk, name) : NULL;

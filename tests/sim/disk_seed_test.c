@@ -1,4 +1,4 @@
-/* The simulated disk under changes drawn by a seed: the same seed gives the same disk, and a real directory agrees with it. */
+/* The simulated disk under random changes: the same seed gives the same disk, and a real directory behaves like it. */
 #include "broker/disk/files_posix.h"
 #include "tests/broker/disk/file_ops.h"
 #include "tests/sim/disk_priv.h"

@@ -1,4 +1,4 @@
-/* The simulated disk: it keeps what it must, loses what it may. */
+/* The simulated disk keeps what it must and loses what it may. */
 #include "tests/broker/disk/file_ops.h"
 #include "tests/sim/disk_priv.h"
 
@@ -121,7 +121,7 @@ static void names_are_durable_when_they_are_done(void **state)
     assert_content(b, "d", 0, 'y', 20);
 }
 
-/* The name is durable, what was written under the old one is no more so than before. */
+/* The new name is durable; what was written under the old one is no more durable than before. */
 static void a_rename_syncs_nothing(void **state)
 {
     struct bench *b = *state;
@@ -186,7 +186,7 @@ static void write_overlapping(struct bench *b)
                          0);
 }
 
-/* The value of each sector after a crash: a digit each. */
+/* The value of each sector after a crash, one digit each. */
 static void survivors(struct bench *b, char text[SECTORS + 1])
 {
     for (unsigned s = 0; s < SECTORS; s++) {
@@ -240,7 +240,7 @@ static void a_crash_ends_what_was_on_its_way(void **state)
     struct files *old = b->files;
     b->files = disk_open(b->disk);
     assert_null(old->ops->done(old));
-    struct file_op *op = new_op(FILE_REMOVE, "a", 0, 0); /* the dying broker still moves */
+    struct file_op *op = new_op(FILE_REMOVE, "a", 0, 0); /* the dying broker still submits */
     old->ops->submit(old, op);
     assert_int_equal(disk_pending(b->disk), 0);
     assert_ptr_equal(old->ops->done(old), op);
@@ -291,7 +291,7 @@ static void a_full_disk_refuses_what_is_new(void **state)
     assert_int_equal(b->files->ops->room(b->files), 400);
     assert_int_equal(perform(b, new_op(FILE_CREATE, "b", 0, 401)), ENOSPC);
     assert_int_equal(perform(b, new_change(FILE_REPLACE, "c", 0, 'x', 300)), 0);
-    assert_int_equal(perform(b, new_change(FILE_REPLACE, "c", 0, 'y', 101)), ENOSPC); /* both are there at once */
+    assert_int_equal(perform(b, new_change(FILE_REPLACE, "c", 0, 'y', 101)), ENOSPC); /* both contents exist at once */
     assert_content(b, "c", 0, 'x', 300);
     assert_int_equal(perform(b, new_change(FILE_WRITE, "a", 0, 'x', 600)), 0);
     assert_int_equal(perform(b, new_op(FILE_REMOVE, "c", 0, 0)), 0);
@@ -321,7 +321,7 @@ static void after_a_failure_nothing_is_changed(void **state)
         assert_int_equal(perform(b, new_op(FILE_REMOVE, "a", 0, 0)), ECANCELED);
         assert_int_equal(perform(b, new_op(FILE_READ, "a", 0, 1000)), 0);
         assert_int_equal(apply(b->files, new_op(FILE_CREATE, "b", 0, 1)), ECANCELED);
-        restart(b); /* another process begins anew */
+        restart(b); /* a new process can write again */
         assert_names(b->files, "a:1000 ");
     }
 }
@@ -346,7 +346,7 @@ static void a_short_write_leaves_its_beginning(void **state)
     assert_true(part);
 }
 
-/* What the kernel could not sync may have reached the disk all the same, or not. */
+/* What could not be synced may have reached the disk or not. */
 static void a_failed_sync_decides_nothing(void **state)
 {
     struct bench *b = *state;
@@ -366,7 +366,7 @@ static void a_failed_sync_decides_nothing(void **state)
     assert_true(kept > 10 && lost > 10);
 }
 
-/* The system has it in memory, takes it for written, and a process that asks again hears no more of it. */
+/* The system has the data in memory and takes it for written; another process that syncs again gets no error. */
 static void what_a_failed_sync_lost_is_read_until_the_machine_stops(void **state)
 {
     struct bench *b = *state;
@@ -383,7 +383,7 @@ static void what_a_failed_sync_lost_is_read_until_the_machine_stops(void **state
         assert_true(disk_content(b->disk, "a", &content));
         lost += content.data[0] == 'o';
         assert_int_equal(perform(b, new_change(FILE_WRITE, "a", 0, 'x', 50)),
-                         0); /* but what is written again is written */
+                         0); /* but what is written anew is synced */
         assert_int_equal(perform(b, new_op(FILE_SYNC, "a", 0, 0)), 0);
         crash(b);
         assert_true(disk_content(b->disk, "a", &content));

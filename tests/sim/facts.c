@@ -1,5 +1,6 @@
-/* What must hold, told from outside: nothing confirmed is lost, nothing invented, doubled or sent again under another
- * number, order, batches as prefixes, one active consumer, attempts, receipts that settle only what is current. */
+/* What must hold, seen from outside: no confirmed event is lost, none is invented, doubled, or sent again under
+ * another number; order, batches accepted as prefixes, one active consumer, attempts, receipts that settle only what
+ * is current. */
 #include "tests/sim/sim.h"
 
 #include "broker/core/deliver/doomed.h"
@@ -12,9 +13,9 @@
 #include <stdlib.h>
 
 #define ID(f) ((unsigned long long)(f)->id)
-/* An answer may be out this long after the last disturbance before "unknown" needs another excuse. */
+/* So long after the last disturbance it may still be the cause of an unknown outcome. */
 #define QUIET_MS 4000
-/* So long a client may take to see that the broker it talks to is a new one. */
+/* A client may take so long to notice that the broker was restarted. */
 #define UNNOTICED_MS 8000
 
 /* ------------------------------------------------------------------ publishing */
@@ -43,7 +44,7 @@ void fact_join(const struct sim *s, struct fact *one, struct fact *other)
     one->sibling = other;
     other->by_topic = true;
     other->order = one->order;
-    other->key = one->key ? keys_of(s, other->queue, one->id) : 0; /* the event carries what the first queue looks at */
+    other->key = one->key ? keys_of(s, other->queue, one->id) : 0; /* the event's key is drawn for the first queue */
 }
 
 static struct fact *fact_of(const struct sim *s, struct span event)
@@ -83,7 +84,7 @@ static bool refused(const struct fact *f)
     return f->outcomes && f->reason != REASON_ok && f->reason != REASON_unknown;
 }
 
-/* An entry of the batch that was refused for certain before this one? */
+/* Was an earlier entry of its batch certainly refused? */
 static bool prefix_refused(const struct sim *s, const struct fact *f)
 {
     for (uint32_t back = 1; back <= f->batch_index; back++) {
@@ -93,29 +94,28 @@ static bool prefix_refused(const struct sim *s, const struct fact *f)
     return false;
 }
 
-/* The queue has the event for certain. */
+/* The queue certainly has, or had, the event. */
 static void accepted(struct sim *s, struct fact *f, uint64_t sequence, uint64_t incarnation)
 {
     if (refused(f))
         sim_wrong(s, "#%llu was refused (%s) and yet is in the queue", ID(f), reason_info(f->reason)->name);
     bool same = f->sequence == sequence && (s->on_disk[f->queue] || f->incarnation == incarnation);
-    bool redriven =
-        s->mood.redrives; /* it may be a new event of the queue by now, and never have been handed over before */
+    bool redriven = s->mood.redrives; /* it may be a new event by now, and never have been handed over as the old one */
     if (f->sequence && !same && !redriven)
         sim_wrong(s, "#%llu has sequences %llu and %llu: doubled", ID(f), (unsigned long long)f->sequence,
                   (unsigned long long)sequence);
     if (redriven && sequence < f->sequence)
-        return; /* a confirm that was long on its way */
+        return; /* a late confirm */
     f->sequence = sequence;
     f->incarnation = incarnation;
     if (prefix_refused(s, f))
         sim_wrong(s, "#%llu was accepted behind a refused entry of its batch", ID(f));
 }
 
-#define WINDOW_MS 110000 /* of dedup, and less; a tight budget may forget earlier */
+#define WINDOW_MS 110000 /* a bit less than the dedup window; a tight budget may forget earlier */
 
-/* Of what has the same source and id one is in the queue, as long as the window remembers it. Across a start its age is told by the
- * wall clock, which may have been set. */
+/* Of events with the same source and id, a queue accepts only one within its dedup window. Across a restart ages go by
+ * the wall clock, which may have been set. */
 static void check_twins(struct sim *s, const struct fact *f, uint64_t sequence, uint64_t incarnation)
 {
     struct fact *first = f->twin ? f->twin : s->facts[f->id];
@@ -146,11 +146,12 @@ static void confirmed(struct sim *s, struct fact *f, uint64_t sequence, uint64_t
         return;
     }
     check_twins(s, f, sequence, incarnation);
-    if (!fact_is_letter(f)) /* it died and came as another event before its confirm did */
+    if (!fact_is_letter(f)) /* else it died, and came as a dead letter before its confirm did */
         accepted(s, f, sequence, incarnation);
 }
 
-/* Of the session before this one: what else is sent again, and waits for room, has the whole window, and not even a Skip may pass it. */
+/* It was sent in an earlier session, and other entries that are sent again and wait for room fill the whole window:
+ * not even a Skip can be sent. */
 static bool waits_for_window(const struct actor *a, const struct fact *f)
 {
     return f->sent_in != sessions_begun(a) && a->client->sent_events >= a->client->window_events;
@@ -161,7 +162,7 @@ static void check_unsure(struct sim *s, const struct actor *a, const struct fact
     int64_t disturbed = waits_for_window(a, f) ? s->now : a->disturbed;
     if (s->on_disk[f->origin] && s->disk_disturbed > disturbed)
         disturbed = s->disk_disturbed;
-    /* It lay in a link to nowhere. */
+    /* It was never sent, because the link led to a broker that was gone. */
     bool unnoticed = s->restarted && f->published - s->restarted < UNNOTICED_MS * MS;
     if (!f->sent && !unnoticed)
         sim_wrong(s, "#%llu was never sent, and yet its outcome is unknown", ID(f));
@@ -182,10 +183,10 @@ void fact_outcome(struct sim *s, struct actor *a, struct fact *f, const struct c
         confirmed(s, f, o->sequence + offset, stats.incarnation, o->flags);
     else if (o->reason == REASON_unknown)
         check_unsure(s, a, f);
-    else if (f->sequence && s->config.confirm_synced) /* else it may have been delivered, and lost since */
+    else if (f->sequence && s->config.confirm_synced) /* else the broker may have delivered it and lost it since */
         sim_fail(s, "#%llu is in the queue and yet was refused (%s)", ID(f), reason_info(o->reason)->name);
     else if (o->reason == REASON_unavailable && f->sent && f->sent_in == sessions_begun(a) &&
-             !s->on_disk[f->origin]) /* a start may know that for certain, and the broker of an earlier session's */
+             !s->on_disk[f->origin]) /* else a restarted broker may know for certain, or an earlier session's */
         sim_wrong(s, "#%llu was sent, and yet is said to be certainly not accepted", ID(f));
 }
 
@@ -207,7 +208,7 @@ static struct life *life_of(struct sim *s, uint64_t incarnation, uint32_t queue_
     return l;
 }
 
-/* Reads the receipt with the key of the run of the broker that wrote it. */
+/* The queue's lifetime in which the receipt was written, found by the runs' receipt keys. */
 static struct life *read_life(struct sim *s, const struct client_delivery *d)
 {
     struct receipt r;
@@ -219,15 +220,16 @@ static struct life *read_life(struct sim *s, const struct client_delivery *d)
     return NULL;
 }
 
-/* Within one consumer's turn and with long leases every delivery reaches the program or goes back uncounted. */
+/* Within one activation of a consumer, and with long leases, every delivery reaches the program or goes back
+ * uncounted. */
 static void check_attempt(struct sim *s, const struct fact *f, const struct client_delivery *d, const struct life *life)
 {
     if (!s->mood.long_leases || s->mood.redrives || f->handed_over == 0 || f->life != life ||
-        s->partitions[f->queue] > 1 || /* it may have been elsewhere meanwhile */
+        s->partitions[f->queue] > 1 || /* another consumer may have had it meanwhile */
         f->epoch != d->consumer_epoch)
         return;
     uint32_t expected = f->attempt + (f->released ? 0 : 1);
-    bool unanswered = f->release_asked && d->attempt == f->attempt; /* the answer waits for the disk */
+    bool unanswered = f->release_asked && d->attempt == f->attempt; /* its answer is still waiting for the disk */
     if (d->attempt != expected && !unanswered)
         sim_wrong(s, "#%llu came with attempt %u instead of %u", ID(f), d->attempt, expected);
 }
@@ -246,7 +248,7 @@ bool fact_is_letter(const struct fact *f)
     return f->queue != f->origin;
 }
 
-/* It comes from where the dead go for the first time: from now on it is an event of that queue. */
+/* It is delivered from the dead-letter queue for the first time: from now on it is an event of that queue. */
 static void become_letter(struct sim *s, struct fact *f, unsigned queue)
 {
     sim_trace(s, "#%llu comes as a dead letter", ID(f));
@@ -258,7 +260,7 @@ static void become_letter(struct sim *s, struct fact *f, unsigned queue)
     f->life = NULL;
 }
 
-/* Is it where it may be? *late: it was on its way from the queue in which it has died since. */
+/* May it be delivered from that queue? *late: the delivery began before the event died there. */
 static bool is_in_place(struct sim *s, struct fact *f, unsigned queue, const struct life *life, bool *late)
 {
     *late = false;
@@ -272,7 +274,7 @@ static bool is_in_place(struct sim *s, struct fact *f, unsigned queue, const str
     return *late;
 }
 
-/* Of an event that went to several: the fact of that queue; itself when there is none. */
+/* Of an event that went to several queues: the fact for that queue; `f` itself if there is none. */
 static struct fact *in_queue(struct fact *f, unsigned queue)
 {
     struct fact *each = f;
@@ -298,12 +300,12 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
     if (!fact_is_letter(f))
         check_twins(s, f, d->sequence, life->incarnation);
     accepted(s, f, d->sequence, life->incarnation);
-    /* A delivery from before the restart that was long on its way says nothing: its run is the older one. */
+    /* (A late delivery from before the restart does not count: its run is the older one.) */
     if (f->handed_over && f->life->incarnation < life->incarnation && d->attempt < 2 && !s->mood.redrives)
         sim_wrong(s, "#%llu comes again after a restart as if for the first time", ID(f));
     bool redriven =
-        s->mood.redrives && d->sequence < f->sequence; /* it died while this was on its way, and came back as another */
-    if (f->acked && life->incarnation >= f->acked_by && !redriven) /* within an incarnation; see above */
+        s->mood.redrives && d->sequence < f->sequence; /* it died while this was in transit, and was redriven */
+    if (f->acked && life->incarnation >= f->acked_by && !redriven) /* not by a late delivery, as above */
         sim_wrong(s, "#%llu was delivered after its ack was confirmed", ID(f));
     if (f->dropped && life->incarnation >= f->dropped_by)
         sim_wrong(s, "#%llu was delivered after it was dropped", ID(f));
@@ -311,7 +313,7 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
         sim_wrong(s, "#%llu was handed to c%llu under epoch %llu after epoch %llu", ID(f),
                   (unsigned long long)a->instance, (unsigned long long)d->consumer_epoch,
                   (unsigned long long)life->newest_epoch);
-    /* What is redriven, or a letter, joins at the tail. */
+    /* Redriven events and dead letters join at the tail, out of order. */
     if (d->attempt == 1 && f->handed_over == 0 && !s->mood.redrives && !fact_is_letter(f) && !f->delayed)
         keys_check_order(s, f, life);
     keys_check_delivery(s, f, d, life);
@@ -363,7 +365,7 @@ static void check_repetition(struct sim *s, struct asked *w, enum settle_result 
     }
 }
 
-/* An answer that was on its way when its broker crashed may be about what came back. */
+/* If the answer was in transit when its broker crashed, the event may have come back. */
 static void acked(struct sim *s, const struct actor *a, struct asked *w)
 {
     struct fact *f = w->seen.fact;
@@ -376,12 +378,12 @@ static void acked(struct sim *s, const struct actor *a, struct asked *w)
     f->acked_by = stats.incarnation;
 }
 
-/* A broker that started does not know which of the deliveries before its start was the newest: it takes a receipt of any. */
+/* A restarted broker does not know which delivery before its start was the newest: it accepts a receipt of any. */
 static bool before_start(const struct sim *s, const struct actor *a, const struct asked *w)
 {
     struct client_stats stats;
     client_stats(a->client, &stats);
-    bool went_back = w->seen.fact->release_asked; /* uncounted: as if it had not been delivered again */
+    bool went_back = w->seen.fact->release_asked; /* uncounted, as if it had never been delivered again */
     return s->on_disk[w->queue] && w->seen.life->incarnation < stats.incarnation &&
            (w->newer->incarnation < stats.incarnation || went_back);
 }
@@ -393,8 +395,9 @@ enum settle_result asked_for(enum settle_kind kind)
     return done_by[kind];
 }
 
-/* What was dropped is dead by the time its consumer is told so, or waits for room among the dead; and neither comes again, whatever
- * ends the broker. (A full disk may keep no note of what waits.) */
+/* When its consumer is told so, a dropped event is dead, or held back because there is no room; in both cases it is
+ * never delivered again, however the broker ends. (A full disk may have no room for the note of one that is held
+ * back.) */
 static void dropped(struct sim *s, const struct asked *w)
 {
     struct fact *f = w->seen.fact;
@@ -409,7 +412,7 @@ static void dropped(struct sim *s, const struct asked *w)
     f->dropped |= same && held;
     if (f->dropped && f->dropped_by == 0)
         f->dropped_by = s->config.incarnation;
-    bool stays = same && (letters ? queue_item(q, f->sequence) && !held /* else it is elsewhere */
+    bool stays = same && (letters ? queue_item(q, f->sequence) && !held /* else it moved to the dead-letter queue */
                                   : q->dead < q->settings.dead_capacity);
     if (stays && w->seen.queue == f->queue && !f->dropped && !timing_may_be_gone(s, f))
         sim_wrong(s, "#%llu was dropped, and is not dead", ID(f));
@@ -423,7 +426,7 @@ void fact_settled(struct sim *s, const struct actor *a, struct asked *w, enum se
               (unsigned long long)w->seen.delivery, (int)result);
     if (!done && result != SETTLED_EXPIRED && result != SETTLED_UNKNOWN)
         sim_wrong(s, "#%llu: an answer that does not fit the question", ID(f));
-    bool own = w->seen.life->incarnation == s->config.incarnation; /* else its key went with the broker */
+    bool own = w->seen.life->incarnation == s->config.incarnation; /* else the receipt key went with the broker */
     int64_t disturbed = a->disturbed > s->disk_disturbed ? a->disturbed : s->disk_disturbed;
     if (result == SETTLED_UNKNOWN && own && s->now - disturbed > 5000 * MS + QUIET_MS * MS)
         sim_fail(s, "#%llu: the broker does not know its own receipt", ID(f));

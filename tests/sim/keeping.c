@@ -1,5 +1,5 @@
-/* Programs that have the broker keep subscriptions, each under a name of its own, and end some of them. What was answered stays
- * until somebody asks for its end; what is there was asked for. */
+/* Programs that have the broker keep subscriptions, each under a name of its own, and delete some. One whose put was
+ * answered stays until somebody asks for its end; and the broker has none that nobody put. */
 #include "tests/sim/sim.h"
 
 #include "broker/core/calls/subscriptions.h"
@@ -60,7 +60,8 @@ static bool is_there(const struct reply *reply, const char *name)
     return false;
 }
 
-/* Without a disk they last until the broker's restart. */
+/* Unless there is a disk and confirms wait for its sync, subscriptions are sure to last only until the broker
+ * restarts. */
 void keeping_check(struct sim *s)
 {
     struct request r = { .call = CALL_SUBSCRIPTIONS, .queue = "", .topic = "" };

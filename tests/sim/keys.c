@@ -1,6 +1,6 @@
-/* Keys: in some worlds a queue has partitions, or is ordered by key, and events have one of a few keys or none. What must hold of
- * each key: its events come first in the order of their publisher, never before an earlier one of theirs is settled where
- * the queue says so, and from one consumer at a time, whose fencing token never goes back. */
+/* Keys: in some worlds a queue has partitions or is ordered by key, and events have one of a few keys or none. Of each
+ * key: first deliveries come in the order of their publisher; in a queue ordered by key, none comes before an earlier
+ * event of the key is settled; and they go to one consumer at a time, whose fencing token never decreases. */
 #include "tests/sim/sim.h"
 
 #include "broker/core/deliver/trouble.h"
@@ -8,7 +8,7 @@
 
 #define ID(f) ((unsigned long long)(f)->id)
 
-/* Not of the seed's own stream: worlds without keys are what they were before there were keys. */
+/* Not from the seed's own stream of numbers, so that worlds without keys stay what they were before there were keys. */
 static uint64_t draw(const struct sim *s, unsigned queue, uint64_t below)
 {
     uint64_t z = s->seed * 2 + queue + 0x9e3779b97f4a7c15u;
@@ -17,8 +17,9 @@ static uint64_t draw(const struct sim *s, unsigned queue, uint64_t below)
     return (z ^ (z >> 31)) % below;
 }
 
-/* Not drawn either. Every key and partition of a queue stands still now and then, behind more than may be looked at, and what is spilled
- * takes all the memory that it may. Whatever is ready has to come in the end, to whoever wants it. */
+/* Not drawn either. Now and then every key and partition of the queue stands still, behind more events than may be
+ * looked at, and what is spilled takes all the memory that it may. Every ready event has to be delivered in the end,
+ * to whoever wants it. */
 void keys_pinch(struct sim *s)
 {
     struct mood *m = &s->mood;
@@ -48,7 +49,7 @@ void keys_draw(struct sim *s)
         s->stubborn[q] = s->ordered[q] && draw(s, 3 + q, 2);
         s->partitions[q] = kind >= 2 && kind < 8 ? 2 + draw(s, q, 48) / 16 : 1;
     }
-    if (s->mood.drops && s->mood.disk) { /* what is dropped is spilled now and then, and there is room for it */
+    if (s->mood.drops && s->mood.disk) { /* so that sometimes an event that was spilled is dropped, and has room */
         s->partitions[0] += s->partitions[0] == 1;
         s->config.look_ahead = 1 + (uint32_t)draw(s, 2, 3);
         s->dead_capacity[0] = draw(s, 4, 4) ? 10000 : s->dead_capacity[0];
@@ -67,7 +68,8 @@ unsigned keys_of(const struct sim *s, unsigned queue, uint64_t id)
     return has_keys(s, queue) ? (unsigned)((id * 0x9e3779b97f4a7c15u >> 40) % SIM_KEYS) : 0;
 }
 
-/* A field of 64 bits, an attribute, and whatever follows: what looks for a key finds it, and nothing else looks inside. */
+/* A field of 64 bits, a type and a key where there are any, then the padding: enough for the broker to find the key
+ * and match the filters; nothing else looks inside. */
 size_t keys_put_event(const struct sim *s, const struct fact *f, uint8_t out[SIM_EVENT_HEAD])
 {
     static const char attribute[] = "\x2a\x13\x0a\x0cpartitionkey\x12\x03\x1a\x01";
@@ -75,7 +77,7 @@ size_t keys_put_event(const struct sim *s, const struct fact *f, uint8_t out[SIM
     (void)s;
     out[0] = 15 << 3 | WIRE_FIXED64;
     wire_store64(out + 1, f->id);
-    if (f->by_topic) { /* its type: "a" to "d" */
+    if (f->by_topic) { /* the type: "a" to "d" */
         out[size++] = 4 << 3 | WIRE_BYTES;
         out[size++] = 1;
         out[size++] = (uint8_t)('a' + f->way);
@@ -94,14 +96,14 @@ void keys_check_order(struct sim *s, const struct fact *f, struct life *life)
     if (f->producer >= sizeof life->newest_first[0] / sizeof life->newest_first[0][0])
         return;
     if (s->partitions[f->queue] > 1 && f->key == 0)
-        return; /* without a key it goes wherever somebody is free */
+        return; /* an event without a key goes to any partition */
     uint64_t *newest = &life->newest_first[f->by_topic][f->producer][f->key];
     if (f->order < *newest)
         sim_wrong(s, "#%llu of c%llu came after a later one", ID(f), (unsigned long long)f->producer);
     *newest = f->order;
 }
 
-/* Nobody acked it, and it is in the queue still. What a restart found that is to be dead has left its key. */
+/* Is the event in the queue and unsettled? One that is doomed by failure has left its key already. */
 static bool is_unsettled(struct sim *s, const struct fact *f, const struct life *life)
 {
     bool there = s->on_disk[f->queue] || f->incarnation == life->incarnation;
@@ -109,12 +111,12 @@ static bool is_unsettled(struct sim *s, const struct fact *f, const struct life 
     return f->sequence && there && !f->ack_asked && !f->duplicate && !leaves;
 }
 
-/* Of what came nothing may come beside it, be it accepted before or after it; of what did not come yet what was accepted before, but
- * for what was delayed (keys_check_began sees when that was due). */
+/* Must `g` be settled before `f` is delivered? So it must if it was delivered, whichever was accepted first; or if it
+ * was not, and was accepted before and never delayed (keys_check_began knows when delayed events were due). */
 static bool stands_before(const struct sim *s, const struct fact *g, const struct fact *f, const struct life *life)
 {
     bool came = g->handed_over && g->life == life, delayed = g->delayed || s->delay_ms[g->queue];
-    if (g->sequence > f->sequence) /* what a lease ran out for may arrive late */
+    if (g->sequence > f->sequence) /* a delivery whose lease ran out may arrive late */
         return came && s->mood.long_leases;
     return g->sequence < f->sequence && (came || !delayed);
 }
@@ -136,7 +138,7 @@ void keys_check_delivery(struct sim *s, const struct fact *f, const struct clien
 {
     check_alone(s, f, life);
     uint64_t *newest = &life->newest_fence[f->key];
-    if (f->key == 0 || !s->mood.long_leases) /* what a lease ran out for may arrive late */
+    if (f->key == 0 || !s->mood.long_leases) /* a delivery whose lease ran out may arrive late */
         return;
     if (d->fence < *newest)
         sim_wrong(s, "#%llu was handed over under token %llu after token %llu", ID(f), (unsigned long long)d->fence,
@@ -148,7 +150,7 @@ struct beginning {
     const struct core *core;
     struct queue *queue;
     uint64_t key, sequence, other;
-    bool failed; /* before this run: it held its key up already */
+    bool failed; /* before this run: it was its key's current event already */
 };
 
 static bool find_other(void *context, uint64_t sequence, struct item *item)
@@ -199,7 +201,7 @@ void keys_check_shares(struct sim *s, const struct queue *q)
 
 #define STUBBORN_KEY 1u
 #define STUBBORN_MS  8000u
-/* A delivery that is in hand for a second stands still (SPILL_STALLED_MS); one that failed and comes again begins anew. */
+/* A delivery in flight for a second stands still (ASIDE_STILL_MS); after a failure the time begins anew. */
 #define STILL_MOST_MS 5000
 
 uint64_t keys_fails_for(struct sim *s, const struct fact *f)
@@ -208,7 +210,7 @@ uint64_t keys_fails_for(struct sim *s, const struct fact *f)
     return stubborn && sim_chance(s, 80) ? STUBBORN_MS : 0;
 }
 
-/* Somebody would have more, and nothing of theirs was looked at. */
+/* Does a consumer want more, while none of its events has been looked at? */
 static bool is_hungry(const struct queue *q)
 {
     for (uint32_t i = 0; i < q->partitions->count; i++) {
@@ -224,7 +226,7 @@ void keys_check_progress(struct sim *s, struct queue *q)
 {
     unsigned i = sim_queue_index(q->name);
     uint64_t end = queue_deliverable_end(q);
-    /* What stops hands out no more. And where consumers take long, each delivery that changes hands is young again. */
+    /* A stopping broker delivers no more. In a pinched world, where consumers are slow, each redelivery starts anew. */
     bool flows = q->partitions && q->durable && !q->paused && !s->stops_at && !s->mood.pinched;
     bool still = flows && partition_is_full(s->core, q) && !spill_is_exhausted(s->core) && q->next_ready < q->loaded &&
                  q->next_ready < end && is_hungry(q);

@@ -1,4 +1,4 @@
-/* sluice-sim: runs seeds, replays one with a trace, plants a mutation. */
+/* sluice-sim: runs seeds, replays one with a trace, plants mutations. */
 #include "tests/sim/sim.h"
 
 #include <getopt.h>

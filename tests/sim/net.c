@@ -1,5 +1,6 @@
-/* The network. Pipes deliver in order with random delays until a fault drops what is in them, stalls them or makes them
- * deaf in one direction; an old pipe may still deliver after its successor began, as libzmq's reconnects do. */
+/* The network. Pipes deliver in order, with random delays, until a fault drops what is in them, stalls them, or makes
+ * them deaf in one direction. An old pipe may still deliver after its successor began, as happens when libzmq
+ * reconnects. */
 #include "tests/sim/sim.h"
 
 #include "base/xalloc.h"
@@ -86,7 +87,7 @@ struct parcel *pipe_take(struct sim *s, struct pipe *p)
     return first;
 }
 
-/* Drops pipes that have nothing more to deliver; the newest stays. */
+/* Frees pipes that have nothing more to deliver, except the newest. */
 static void sweep(struct pipe *newest)
 {
     for (struct pipe **at = &newest->next; *at;) {
@@ -104,7 +105,7 @@ static struct pipe *new_pipe(struct sim *s, struct pipe **list)
 {
     for (struct pipe *p = *list; p; p = p->next) {
         if (sim_chance(s, 50))
-            pipe_empty(p); /* else the rest arrives late, between the new pipe's */
+            pipe_empty(p); /* else the rest arrives late, among the new pipe's messages */
     }
     struct pipe *p = xcalloc(1, sizeof *p);
     p->next = *list;
@@ -124,7 +125,7 @@ void pipes_free(struct pipe **list)
 
 /* ------------------------------------------------------------------ faults */
 
-/* The connection drops: some of what was in it arrived, the tail is lost and nobody is told. */
+/* The connection drops: some of what was in it arrives, the tail is lost, and nobody is told. */
 static void lose_tail(struct sim *s, struct pipe *p)
 {
     struct parcel **at = &p->head;
@@ -250,7 +251,7 @@ static struct lane *lane_of(struct sim *s, uint32_t number)
     return NULL;
 }
 
-/* Endpoints are inproc://CLIENT.INSTANCE: a dead instance's inbox is nobody's. */
+/* Endpoints are inproc://CLIENT.INSTANCE; the inbox of a dead instance leads nowhere. */
 static void dial(struct sim *s, uint32_t number, const char *endpoint)
 {
     unsigned index = 0;
@@ -275,7 +276,7 @@ static void answer(struct sim *s, const struct effect *e)
         send(s, &a->control_in, NULL, buf_span(&e->bytes));
 }
 
-/* The ingress is bound again: what lay in it is gone, and nobody is told. */
+/* The ingress is bound again: what was in it is lost, and nobody is told. */
 static void drop_ingress(struct sim *s)
 {
     for (unsigned i = 0; i < SIM_CLIENTS; i++) {
@@ -323,7 +324,7 @@ void net_death(struct sim *s, struct actor *a)
             s->lanes[i].pipe = NULL;
     }
     pipes_free(&a->from_broker);
-    if (sim_chance(s, 50)) /* else what it had sent may still arrive */
+    if (sim_chance(s, 50)) /* else what it sent may still arrive */
         pipes_free(&a->to_broker);
     pipe_empty(&a->control_in);
     pipe_empty(&a->control_out);

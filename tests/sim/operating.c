@@ -58,7 +58,7 @@ void operating_set_right(struct actor *a)
     }
 }
 
-/* Not by a call: which they were must be known in that very step. */
+/* Not by a call, because the checks must know at once which events it removed. */
 void operating_clear_dead(struct sim *s)
 {
     struct queue *q = queue_find(s->core, span_str(sim_queue_name(1)));

@@ -4,7 +4,7 @@
 #include "base/xalloc.h"
 
 #define EVENT_SIZE_MOST 120u
-#define EVENT_SIZE_DISK 900u /* so that segments fill */
+#define EVENT_SIZE_DISK 900u /* large enough to fill segments */
 
 static struct publish *new_publish(struct sim *s)
 {
@@ -24,17 +24,17 @@ static size_t draw_size(struct sim *s, unsigned queue)
 
 #define AGAIN_MS 3000
 
-/* An event of the same source and id as one of the last hundred, now and then; mostly where the broker has just started, which is to know
- * those that came before. */
+/* Now and then one of the last hundred events, whose source and id the new event repeats; mostly just after a restart
+ * of the broker, which has to know the earlier ones. NULL: none. */
 static struct fact *draw_twin(struct sim *s, unsigned queue)
 {
-    size_t back = 2 + sim_random(s, 100); /* the newest is the one that looks for a twin */
+    size_t back = 2 + sim_random(s, 100); /* the newest is the new event itself */
     bool started = s->restarted && s->now - s->restarted < AGAIN_MS * MS;
     if (!s->mood.repeats || !sim_chance(s, started ? 70 : 25) || back > s->fact_count)
         return NULL;
     struct fact *f = s->facts[s->fact_count - back];
     f = f->twin ? f->twin : f;
-    bool same = f->origin == queue && !f->by_topic; /* the topic gets no hashes */
+    bool same = f->origin == queue && !f->by_topic; /* publishes to the topic carry no hashes */
     return same || s->mood.anything ? f : NULL;
 }
 
@@ -44,7 +44,7 @@ static void put_hash(uint8_t hash[EVENT_HASH_SIZE], const struct fact *f)
     wire_store64(hash, 1 + (f->twin ? f->twin->id : f->id));
 }
 
-/* The queue's facts of what goes that way, one behind the other: its own part of the batch. */
+/* Adds the facts of the events that the topic sends to `queue`: that queue's part of the batch. */
 static void join_queue(struct actor *a, const struct publish *p, unsigned queue)
 {
     struct sim *s = a->sim;
@@ -55,12 +55,12 @@ static void join_queue(struct actor *a, const struct publish *p, unsigned queue)
             continue;
         other = fact_published(s, a, queue, count++);
         other->deadline = one->deadline;
-        other->delayed = s->delay_ms[queue] > 0; /* what goes to the topic has no terms of its own */
+        other->delayed = s->delay_ms[queue] > 0; /* events to the topic have no terms of their own */
         fact_join(s, one, other);
     }
 }
 
-/* Mostly the events of a batch go the same way, to all. */
+/* Mostly all events of a batch go to all queues. */
 static void draw_way(struct actor *a, struct fact *f)
 {
     struct sim *s = a->sim;
@@ -111,7 +111,7 @@ void publishing_act(struct actor *a)
         sim_fail(s, "a small publish was not taken: %s", reason_info(why)->name);
 }
 
-/* What the outcome says of the queue of that fact. */
+/* Records the outcome as far as it concerns the fact's queue. */
 static void topic_outcome(struct actor *a, struct fact *f, const struct client_outcome *o, uint32_t offset)
 {
     struct client_outcome own = *o;

@@ -1,11 +1,11 @@
-/* What the broker remembers of failures agrees with what it counted of them: as many attempts of each outcome as there were failures
- * and losses, but for those that were too many or found no room on the disk or in the budget; and each with a number of its own, which
- * grows, whenever the broker ended meanwhile. */
+/* The attempt histories agree with the counts of failures: there are as many attempts of each outcome as failures and
+ * crashes were counted, except those that were too many, or found no room on the disk or in the budget; and attempt
+ * numbers ascend, also across restarts. */
 #include "tests/sim/sim.h"
 
 #include "broker/core/deliver/attempts.h"
 
-/* Of a budget's part: no world here has more to remember. */
+/* With so many bytes for histories none is given up: no world here has more to remember. */
 #define ROOM_ENOUGH 100000u
 
 struct seen {

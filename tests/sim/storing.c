@@ -1,5 +1,5 @@
-/* The broker's disk: its log over a simulated disk that is slow, full or broken for a while, whose operations are executed one by
- * one between everything else, and what a start must find after an end. */
+/* The broker's disk: its log runs over a simulated disk that is slow, full or broken for a while, and whose operations
+ * are executed one by one between everything else. Checks what a start finds after an end. */
 #include "tests/sim/sim.h"
 
 #include "broker/core/deliver/doomed.h"
@@ -8,17 +8,17 @@
 
 #define EVER INT64_MAX
 
-/* ------------------------------------------------------------------ what the seed says */
+/* ------------------------------------------------------------------ drawing */
 
-/* It is the disk that is full, not a queue, and each delivery and each ack waits for what is noted of it. Where the dead go to another queue
- * they are what fills it, and those need more room there than they have here. */
+/* Makes the disk rather than the queues the limit, and each delivery and ack wait for its note. With a dead-letter
+ * queue it is the dead letters that fill the disk; each needs more room there than it gives back here. */
 static void cramp(struct sim *s)
 {
     s->log_config.segment_size = s->mood.letters ? 1u << 13 : 4096;
     s->log_config.disk_budget = s->log_config.segment_size * (6 + s->seed / 4 % 2);
     s->log_config.lazy_ms = 1;
     s->config.mark_ahead = s->config.unsettled_most = 1;
-    for (unsigned q = s->mood.drops; q < s->queues; q++) /* one that drops is full before the disk is, and beside it */
+    for (unsigned q = s->mood.drops; q < s->queues; q++) /* a queue that drops is to be full first */
         s->capacity[q] += s->mood.letters ? 20 : 60;
 }
 
@@ -45,7 +45,7 @@ void storing_draw(struct sim *s)
         s->config.receipt_key[i] = (uint8_t)(1 + sim_random(s, 255));
     if (s->mood.cramped)
         cramp(s);
-    if (s->mood.anything && s->seed / 6 % 3 == 1) { /* not drawn */
+    if (s->mood.anything && s->seed / 6 % 3 == 1) { /* not drawn, as in draw_mood */
         s->log_config.segment_size = 1u << 14;
         s->log_config.disk_budget = s->log_config.segment_size * 6;
     }
@@ -61,7 +61,7 @@ static void fill(struct sim *s)
 {
     sim_trace(s, "fault: the disk is full");
     disk_set_capacity(s->disk, disk_used(s->disk) + sim_random(s, 3 * s->log_config.segment_size));
-    if (s->seed / 8 % 2) { /* of a file system that wants room for names, and to give some back; not drawn either */
+    if (s->seed / 8 % 2) { /* a file system that needs room to create, and to remove, a file; not drawn either */
         disk_set_fault(s->disk, DISK_NO_SPACE, true);
         disk_set_fault(s->disk, DISK_REMOVE_NO_SPACE, true);
     }
@@ -151,8 +151,8 @@ static int64_t next_delay(struct sim *s)
     return (int64_t)sim_random(s, sim_chance(s, 3) ? 300 * (uint64_t)MS : (uint64_t)MS);
 }
 
-/* Where there is no room left it stands still, while notes and settlements come: these fill what is reserved for them. Or it
- * does in the midst of what carries them. */
+/* Shall the disk stall now, while it has no room left? Then notes and settlements fill up the room that is reserved
+ * for them. More often so while the log carries groups. */
 static bool is_crowded(struct sim *s)
 {
     if (!s->mood.cramped || s->calm || !s->log || s->disk_stalled_until > s->now || s->log->ops->room(s->log))
@@ -160,7 +160,7 @@ static bool is_crowded(struct sim *s)
     return sim_random(s, info_of(s).carries ? 5 : 100) == 0;
 }
 
-/* Executes what is due: some of the operations, each after a delay of its own. */
+/* Executes the operations that are due, each after a delay of its own. */
 void storing_step(struct sim *s)
 {
     if (!s->disk)
@@ -178,15 +178,15 @@ void storing_step(struct sim *s)
     storing_wake(s);
 }
 
-/* Something was submitted: its turn comes. */
+/* If something was submitted, sets the time at which it is executed. */
 void storing_wake(struct sim *s)
 {
     if (s->disk && s->disk_due == EVER && disk_pending(s->disk))
         s->disk_due = s->now + next_delay(s);
 }
 
-/* As the loop does it. In a quarter of the worlds it waits for the disk, where that is quick; not drawn, so that the others stay what
- * they were. */
+/* As the loop does it. In a quarter of the worlds it waits for the disk when that is quick (not drawn, as in
+ * draw_mood). */
 bool storing_flush(struct sim *s)
 {
     log_may_wait(s->log, s->seed / 16 % 4 == 0 && s->disk_stalled_until <= s->now);
@@ -217,10 +217,10 @@ static void hear(void *context, const char *line)
         sim_fail(s, "a repair of what is whole says: %s", line);
 }
 
-/* Whoever runs the broker has the log written anew, though nothing of it is damaged: all is there as before. */
+/* The operator repairs the log although nothing of it is damaged: nothing may be lost by that. */
 static void repair_for_nothing(struct sim *s)
 {
-    bool whole = s->config.confirm_synced; /* else what was not synced may be in pieces */
+    bool whole = s->config.confirm_synced; /* else records that were not synced may be torn */
     if (!s->mood.repairs || !whole || s->config.incarnation < 2 || s->disk_full_until != EVER || sim_chance(s, 50))
         return;
     uint8_t key[LOG_KEY_SIZE];
@@ -267,7 +267,7 @@ bool storing_open(struct sim *s, bool *hopeless)
         return true;
     sim_trace(s, "the broker does not start: %s", e.text);
     if (full)
-        empty(s); /* whoever runs it makes room */
+        empty(s); /* the operator makes room */
     *hopeless = !armed && !full;
     if (*hopeless)
         sim_fail(s, "the broker does not start: %s", e.text);
@@ -314,7 +314,7 @@ static bool is_dead(const struct queue *q, uint64_t sequence)
     return t && t->dead;
 }
 
-/* It was dead, and purged. */
+/* It was dead and has been purged. */
 static bool was_cleared(const struct sim *s, const struct fact *f)
 {
     return f->queue == 1 && ranges_has(&s->cleared, f->sequence);
@@ -325,7 +325,7 @@ static bool is_live(struct queue *q, uint64_t sequence)
     return queue_item(q, sequence) || backlog_where(q, sequence) != BACKLOG_NOWHERE || is_dead(q, sequence);
 }
 
-/* A start may bring settled events again: those of the run before, when it ended uncleanly, and few of them. */
+/* A start may bring settled events back: few, only those of the run before, and only if that ended uncleanly. */
 static void check_returned(struct sim *s, struct fact *f, unsigned *returned)
 {
     uint64_t last = s->config.incarnation - 1;
@@ -340,8 +340,8 @@ static void check_returned(struct sim *s, struct fact *f, unsigned *returned)
     f->acked = false;
 }
 
-/* After an unclean end a queue may hold more than its capacity: what came back stands beside what took its place. An orderly end
- * brings nothing back, but carries on what was over already. */
+/* After an unclean end a queue may hold more than its capacity: events that came back, and those that had taken their
+ * place. An orderly stop brings nothing back: an earlier excess remains, and cannot grow. */
 static void note_excess(struct sim *s)
 {
     for (unsigned i = 0; i < s->queues; i++) {
@@ -353,7 +353,7 @@ static void note_excess(struct sim *s)
     }
 }
 
-/* The queue has what was confirmed or delivered, and gives nobody else its sequence. */
+/* Checks that each queue has the events that were confirmed or delivered, and gives their sequences to no others. */
 void storing_check_start(struct sim *s)
 {
     unsigned returned[SIM_QUEUES] = { 0 };
@@ -375,7 +375,7 @@ void storing_check_start(struct sim *s)
         else if (timing_may_be_gone(s, f) || was_cleared(s, f))
             continue;
         else if (!live && !f->ack_asked && s->mood.letters && f->queue == 0)
-            elsewhere++; /* among the other queue's; if not, it never arrives, which the end sees */
+            elsewhere++; /* in the other queue; if not, it never arrives, and check_end fails */
         else if (!live && !f->ack_asked && !s->mood.purges && !s->mood.redrives)
             sim_wrong(s, "#%llu was %s and did not survive", (unsigned long long)f->id,
                       f->handed_over ? "delivered" : "confirmed");

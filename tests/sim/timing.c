@@ -1,11 +1,11 @@
-/* Delays and expiries: what is published with them, and that nothing is delivered before or after its time, by the clock of the
- * broker at that step. */
+/* Delays and expiries: draws them for what is published, and checks that nothing is delivered before or after its
+ * time, by the broker's clock at that step. */
 #include "tests/sim/sim.h"
 
 #include "broker/core/deliver/doomed.h"
 
 #define ID(f) ((unsigned long long)(f)->id)
-/* An event's own delay, and more than a queue's. */
+/* The longest delay of an event; no queue has a longer one. */
 #define DELAY_MOST_MS 3000
 
 static int64_t wall(const struct sim *s)
@@ -46,7 +46,7 @@ static void began(struct sim *s, struct fact *f, const struct item *item)
     bool first = f->flight_attempt == 0;
     f->flight_attempt = item->attempt;
     f->flight_run = s->config.incarnation;
-    if (first && f->not_before_ms > s->wall_most_ms) /* once due it stays so, when the clock is set back, too */
+    if (first && f->not_before_ms > s->wall_most_ms) /* once due, it stays so when the clock is set back */
         sim_wrong(s, "#%llu is delivered %lld ms before its time", ID(f),
                   (long long)(f->not_before_ms - s->wall_most_ms));
     if (f->expires_ms && f->expires_ms <= wall(s))
@@ -58,7 +58,8 @@ struct looking {
     struct queue *queue;
 };
 
-/* It waits, and nobody gets it, until it is among the dead: in memory only where those have no room. */
+/* Is it an expired event that is kept, undelivered, until it can be dead? Of a queue in memory only while there is no
+ * room. */
 static bool is_kept(const struct sim *s, const struct queue *q, uint64_t sequence, const struct item *item)
 {
     return s->mood.expiries && item->state == ITEM_DELAYED && doomed_has(q->schedule, sequence) &&
@@ -97,8 +98,7 @@ static bool is_in_hand(void *context, uint64_t sequence, struct item *item)
     return true;
 }
 
-/* What expired and waits to be among the dead is in nobody's hands; where it has room there it does not wait longer than until it is
- * tried again, but for the disk. */
+/* Doomed events are not in flight; and once there is room for them, those in memory die at the next try. */
 static void check_doomed(struct sim *s, struct queue *q)
 {
     const struct schedule *k = q->schedule;
@@ -119,14 +119,14 @@ void timing_check(struct sim *s)
         check_doomed(s, s->core->by_name[i]);
     if (wall(s) > s->wall_most_ms)
         s->wall_most_ms = wall(s);
-    if (!s->mood.delays || s->mood.redrives || s->stops_at) /* what is redriven has no terms any more */
+    if (!s->mood.delays || s->mood.redrives || s->stops_at) /* redriven events have no terms any more */
         return;
     for (uint32_t i = 0; i < s->core->queue_count; i++)
         queue_each(s->core->by_name[i], 0, look, &(struct looking){ s, s->core->by_name[i] });
 }
 
-/* A delay counts from its event's acceptance, by the wall clock too: one that began before the clock was set back waits for the
- * time that it would have been. */
+/* A delay counts from acceptance and is kept by the wall clock; one that began before the clock was set back waits
+ * until the clock gets there again. So the clock is set past the latest of them. */
 void timing_become_calm(struct sim *s)
 {
     int64_t latest = s->not_before_most_ms;
@@ -139,9 +139,9 @@ void timing_become_calm(struct sim *s)
 
 bool timing_may_have_expired(const struct sim *s, const struct fact *f)
 {
-    bool own = f->expires_ms && !fact_is_letter(f); /* a letter has its queue's terms only */
-    int64_t latest =
-        s->wall_most_ms > wall(s) ? s->wall_most_ms : wall(s); /* this step's is not noted yet where the broker ends */
+    bool own = f->expires_ms && !fact_is_letter(f); /* a dead letter has only its queue's terms */
+    /* wall_most_ms lacks this step if the broker ends in it. */
+    int64_t latest = s->wall_most_ms > wall(s) ? s->wall_most_ms : wall(s);
     return s->ttl_ms[f->queue] || (own && f->expires_ms <= latest);
 }
 

@@ -1,4 +1,4 @@
-/* Time, randomness, and the order in which everybody takes a step. */
+/* Time, randomness, and the order in which all participants take their steps. */
 #include "tests/sim/sim.h"
 
 #include <stdarg.h>
@@ -76,7 +76,8 @@ unsigned sim_queue_index(const char *name)
 
 #define RESTLESS_MOST 2000u
 
-/* Nobody else has anything to do, and the broker, or its log, asks for turn after turn: it would take a processor. */
+/* Fails when the broker, or its log, asks for one turn after the other while nobody else has anything to do: it would
+ * keep a processor busy. */
 static void check_rest(struct sim *s, int64_t core)
 {
     s->restless = core <= s->now || storing_log_due(s) <= s->now ? s->restless + 1 : 0;
@@ -90,7 +91,7 @@ static int64_t next_time(struct sim *s)
     check_rest(s, core);
     due = core < due ? core : due;
     due = storing < due ? storing : due;
-    due = s->stops_at > s->now && s->stops_at < due ? s->stops_at : due; /* past it the log is what is waited for */
+    due = s->stops_at > s->now && s->stops_at < due ? s->stops_at : due; /* later it waits for the log */
     for (unsigned i = 0; i < SIM_CLIENTS; i++) {
         const struct actor *a = &s->actors[i];
         int64_t own[] = { pipes_due(a->to_broker), pipe_due(&a->control_out), client_next(a) };
@@ -174,7 +175,7 @@ static void draw_mood(struct sim *s)
     s->mood.topics = !s->mood.letters && !s->mood.deletes && !s->mood.tight && sim_chance(s, 50);
     s->mood.drops = s->mood.dies && !s->mood.topics && sim_chance(s, 30);
     s->mood.expiries = s->mood.delays && s->mood.dies && sim_chance(s, 50);
-    /* Not drawn, so that the other seeds are what they were. */
+    /* Taken from the seed rather than drawn, so that the worlds of other seeds stay what they were. */
     s->mood.cramped = s->mood.disk && s->seed % 4 == 1;
     s->mood.repairs = s->mood.disk && s->seed % 5 == 2;
     s->mood.in_step = s->seed % 7 == 3;
@@ -190,7 +191,7 @@ bool sim_run(uint64_t seed, bool trace, struct sim *s)
     s->now = 1000 * MS;
     s->calm_at = s->now + 40000 * MS;
     draw_mood(s);
-    /* Among what fills a cramped disk the dead find their room little by little: they are tried again every 5 s. */
+    /* On a cramped disk dead events find room little by little: they are tried again every 5 s. */
     s->end_at = s->calm_at + (s->mood.cramped && s->mood.letters ? 200000 : 100000) * MS;
     s->queues = s->mood.topics ? 3 : 2;
     broker_draw(s);
