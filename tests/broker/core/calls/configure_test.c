@@ -33,7 +33,7 @@ static bool is_in_no_file(const void *context, bool topic, const char *name)
     return false;
 }
 
-static void what_is_configured_is_changed_there_until_it_is_let_go(void **state)
+static void a_managed_queue_changes_in_the_file_only_until_the_file_drops_it(void **state)
 {
     (void)state;
     struct queue_settings settings;
@@ -65,7 +65,7 @@ static void a_topic_moves_to_queues_of_the_other_durability(void **state)
     assert_true(news()->binding_count == 1 && news()->catch_all && topic_is_durable(news()));
 }
 
-static void a_topic_of_queues_that_do_not_go_together_says_so(void **state)
+static void a_topic_of_queues_of_different_durability_is_refused(void **state)
 {
     (void)state;
     struct error e = { "" };
@@ -78,7 +78,7 @@ static void a_topic_of_queues_that_do_not_go_together_says_so(void **state)
     assert_non_null(strstr(e.text, "there is no queue 'none'; declare it under queues:"));
 }
 
-static void what_can_be_had_of_a_topic_is_had(void **state)
+static void a_topic_is_bound_as_far_as_possible(void **state)
 {
     (void)state;
     struct error e = { "" };
@@ -95,7 +95,7 @@ static void what_can_be_had_of_a_topic_is_had(void **state)
     assert_true(news()->binding_count == 2 && news()->unrouted == UNROUTED_QUEUE && news()->catch_all);
 }
 
-static void a_queue_that_cannot_be_as_the_file_says_is_the_file_s_all_the_same(void **state)
+static void a_queue_whose_configured_settings_are_refused_is_managed_all_the_same(void **state)
 {
     (void)state;
     assert_string_equal(declare_durably("mail", "durability=disk"), "ok");
@@ -107,11 +107,11 @@ static void a_queue_that_cannot_be_as_the_file_says_is_the_file_s_all_the_same(v
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        on_disk(what_is_configured_is_changed_there_until_it_is_let_go),
+        on_disk(a_managed_queue_changes_in_the_file_only_until_the_file_drops_it),
         on_disk(a_topic_moves_to_queues_of_the_other_durability),
-        on_disk(a_topic_of_queues_that_do_not_go_together_says_so),
-        on_disk(what_can_be_had_of_a_topic_is_had),
-        on_disk(a_queue_that_cannot_be_as_the_file_says_is_the_file_s_all_the_same),
+        on_disk(a_topic_of_queues_of_different_durability_is_refused),
+        on_disk(a_topic_is_bound_as_far_as_possible),
+        on_disk(a_queue_whose_configured_settings_are_refused_is_managed_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

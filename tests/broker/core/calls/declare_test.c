@@ -32,7 +32,7 @@ static void a_declared_queue_has_what_was_given_and_defaults(void **state)
     assert_false(q.created || q.managed || q.paused || q.closed);
 }
 
-static void declaring_again_changes_what_is_given_only(void **state)
+static void declaring_again_changes_only_what_is_given(void **state)
 {
     struct driver *d = *state;
     declare(d, "orders", "capacity=3 overflow=reject");
@@ -64,7 +64,7 @@ static void settings_beyond_their_range_are_refused_with_the_range(void **state)
     assert_string_equal(operate(d, CALL_DESCRIBE, "orders"), "unknown_queue");
 }
 
-static void names_that_are_none_are_refused_by_every_call(void **state)
+static void invalid_names_are_refused_by_every_call(void **state)
 {
     struct driver *d = *state;
     static const enum call calls[] = { CALL_DECLARE, CALL_DESCRIBE, CALL_DELETE, CALL_PEEK, CALL_PURGE,
@@ -83,7 +83,7 @@ static void names_that_are_none_are_refused_by_every_call(void **state)
     assert_int_equal(broker(d).queues, 0);
 }
 
-static void the_brokers_bound_on_queues_is_told_and_room_comes_back(void **state)
+static void max_queues_is_enforced_and_a_deletion_makes_room(void **state)
 {
     struct driver *d = *state;
     d->config.max_queues = 2;
@@ -97,7 +97,7 @@ static void the_brokers_bound_on_queues_is_told_and_room_comes_back(void **state
     assert_string_equal(declare(d, "c", ""), "ok");
 }
 
-static void a_target_that_is_made_with_its_source_is_counted(void **state)
+static void a_dead_letter_queue_that_is_declared_with_its_source_counts(void **state)
 {
     struct driver *d = *state;
     d->config.max_queues = 2;
@@ -145,7 +145,7 @@ static void configured_queues_change_in_the_configuration_only(void **state)
     assert_non_null(strstr(e.text, "'not a name' is no valid queue name"));
 }
 
-static void a_declared_queue_becomes_the_configurations(void **state)
+static void a_declared_queue_can_become_managed(void **state)
 {
     struct driver *d = *state;
     struct queue_settings settings = settings_of("capacity=2");
@@ -174,15 +174,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         driven(a_declared_queue_has_what_was_given_and_defaults),
-        driven(declaring_again_changes_what_is_given_only),
+        driven(declaring_again_changes_only_what_is_given),
         driven(only_create_refuses_what_exists),
         driven(settings_beyond_their_range_are_refused_with_the_range),
-        driven(names_that_are_none_are_refused_by_every_call),
-        driven(the_brokers_bound_on_queues_is_told_and_room_comes_back),
-        driven(a_target_that_is_made_with_its_source_is_counted),
+        driven(invalid_names_are_refused_by_every_call),
+        driven(max_queues_is_enforced_and_a_deletion_makes_room),
+        driven(a_dead_letter_queue_that_is_declared_with_its_source_counts),
         driven(a_larger_capacity_lets_waiters_in),
         driven(configured_queues_change_in_the_configuration_only),
-        driven(a_declared_queue_becomes_the_configurations),
+        driven(a_declared_queue_can_become_managed),
         driven(without_a_data_directory_there_is_no_disk_to_change_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

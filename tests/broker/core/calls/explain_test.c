@@ -36,7 +36,7 @@ static const char *explain(struct driver *d, uint64_t sequence)
     return told(d);
 }
 
-static void what_is_ready_says_what_it_waits_for(void **state)
+static void a_ready_event_says_what_it_waits_for(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p");
@@ -58,7 +58,7 @@ static void what_is_ready_says_what_it_waits_for(void **state)
     assert_string_equal(explain(d, 2), "in_flight a1 two: in_flight of p, lease_end in 5000");
 }
 
-static void what_failed_says_until_when_it_waits(void **state)
+static void a_failed_event_says_until_when_it_waits(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p");
@@ -83,7 +83,7 @@ static void what_failed_says_until_when_it_waits(void **state)
 }
 
 /* Looked up by clocks of whole milliseconds that do not tick together, and in another part of each tenth of a second. */
-static void when_it_was_accepted_is_one_time_before_its_delivery(void **state)
+static void the_time_of_acceptance_never_varies_and_is_before_the_delivery(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p");
@@ -105,7 +105,7 @@ static void when_it_was_accepted_is_one_time_before_its_delivery(void **state)
     assert_true(d->reply.u.explained.accepted_ms == told_first + 3600000);
 }
 
-static void what_waits_for_its_key_names_the_event(void **state)
+static void an_event_that_waits_for_its_key_names_the_one_before_it(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p");
@@ -123,7 +123,7 @@ static void what_waits_for_its_key_names_the_event(void **state)
     assert_int_equal(d->reply.u.explained.blocked, BLOCKED_BACK_OFF);
 }
 
-static void what_is_not_there_says_what_is_known(void **state)
+static void an_event_that_is_not_there_is_explained(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p");
@@ -142,7 +142,7 @@ static void what_is_not_there_says_what_is_known(void **state)
     assert_int_equal(ask(d, &r)->reason, REASON_unknown_queue);
 }
 
-static void what_the_disk_has_not_yet_says_so_and_backlog_is_read(void **state)
+static void an_event_that_is_not_durable_says_so_and_backlog_is_read(void **state)
 {
     struct driver *d = *state;
     struct peer *p = joined("p");
@@ -158,7 +158,7 @@ static void what_the_disk_has_not_yet_says_so_and_backlog_is_read(void **state)
 }
 
 /* What is delivered next waits for its mark, which is on its way to the disk. */
-static void what_waits_for_its_mark_and_what_is_behind_it(void **state)
+static void an_event_that_waits_for_its_mark_and_one_behind_it(void **state)
 {
     struct driver *d = *state;
     struct peer *p = joined("p");
@@ -176,7 +176,7 @@ static void explain_from_disk(struct driver *d, uint64_t sequence)
     ask_only(d, &(struct request){ .call = CALL_EXPLAIN, .queue = "orders", .u.explain.sequence = sequence });
 }
 
-static void what_leaves_while_it_is_read_is_told_as_gone(void **state)
+static void an_event_that_leaves_while_it_is_read_is_reported_as_gone(void **state)
 {
     struct driver *d = *state;
     publish_durably(joined("p"), "one!5000 two");
@@ -191,7 +191,7 @@ static void what_leaves_while_it_is_read_is_told_as_gone(void **state)
     assert_non_null(strstr(d->reply.detail, "settled: event 1 "));
 }
 
-static void a_queue_that_is_deleted_while_it_is_read_is_told(void **state)
+static void a_queue_that_is_deleted_while_it_is_read_is_reported(void **state)
 {
     struct driver *d = *state;
     publish_durably(joined("p"), "one two");
@@ -206,7 +206,7 @@ static void a_queue_that_is_deleted_while_it_is_read_is_told(void **state)
     assert_int_equal(d->reply.reason, REASON_deleted);
 }
 
-static void too_many_that_are_read_at_once_are_refused(void **state)
+static void too_many_reads_at_once_are_refused(void **state)
 {
     struct driver *d = *state;
     publish_durably(joined("p"), "one two");
@@ -224,7 +224,7 @@ static void too_many_that_are_read_at_once_are_refused(void **state)
     explain_from_disk(d, 1); /* the broker ends before it is answered */
 }
 
-static void what_is_dead_on_disk_is_read_too(void **state)
+static void a_dead_event_on_disk_is_read_too(void **state)
 {
     struct driver *d = *state;
     struct peer *p = joined("p");
@@ -241,7 +241,7 @@ static void what_is_dead_on_disk_is_read_too(void **state)
     assert_string_equal(told(d), "dead a1 one: dead");
 }
 
-static void what_expired_says_what_keeps_it_from_the_dead(void **state)
+static void an_expired_event_says_why_it_is_not_dead_yet(void **state)
 {
     struct driver *d = *state;
     struct peer *p = joined("p");
@@ -272,18 +272,18 @@ static void what_expired_says_what_keeps_it_from_the_dead(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        driven(what_is_ready_says_what_it_waits_for),
-        driven(what_failed_says_until_when_it_waits),
-        driven(when_it_was_accepted_is_one_time_before_its_delivery),
-        driven(what_waits_for_its_key_names_the_event),
-        driven(what_is_not_there_says_what_is_known),
-        on_disk(what_the_disk_has_not_yet_says_so_and_backlog_is_read),
-        on_disk(what_waits_for_its_mark_and_what_is_behind_it),
-        on_disk(what_leaves_while_it_is_read_is_told_as_gone),
-        on_disk(a_queue_that_is_deleted_while_it_is_read_is_told),
-        on_disk(too_many_that_are_read_at_once_are_refused),
-        on_disk(what_is_dead_on_disk_is_read_too),
-        on_disk(what_expired_says_what_keeps_it_from_the_dead),
+        driven(a_ready_event_says_what_it_waits_for),
+        driven(a_failed_event_says_until_when_it_waits),
+        driven(the_time_of_acceptance_never_varies_and_is_before_the_delivery),
+        driven(an_event_that_waits_for_its_key_names_the_one_before_it),
+        driven(an_event_that_is_not_there_is_explained),
+        on_disk(an_event_that_is_not_durable_says_so_and_backlog_is_read),
+        on_disk(an_event_that_waits_for_its_mark_and_one_behind_it),
+        on_disk(an_event_that_leaves_while_it_is_read_is_reported_as_gone),
+        on_disk(a_queue_that_is_deleted_while_it_is_read_is_reported),
+        on_disk(too_many_reads_at_once_are_refused),
+        on_disk(a_dead_event_on_disk_is_read_too),
+        on_disk(an_expired_event_says_why_it_is_not_dead_yet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,7 +32,7 @@ static void declare_all(struct driver *d, const char *names)
         assert_string_equal(declare(d, name, ""), "ok");
 }
 
-static void an_age_of_months_does_not_begin_anew(void **state)
+static void an_age_of_months_does_not_wrap_around(void **state)
 {
     struct driver *d = *state;
     declare(d, "orders", "");
@@ -63,7 +63,7 @@ static void lists_come_in_pages(void **state)
     assert_string_equal(listed(d, "", "", 5), "a b c d e");
 }
 
-static void a_prefix_selects(void **state)
+static void a_prefix_selects_queues(void **state)
 {
     struct driver *d = *state;
     declare_all(d, "mail mail.in mail.out mailbox orders m");
@@ -219,10 +219,10 @@ static void describe_tells_ages_rates_and_who_is_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        driven(an_age_of_months_does_not_begin_anew),
+        driven(an_age_of_months_does_not_wrap_around),
         driven(queues_are_listed_in_the_order_of_their_names),
         driven(lists_come_in_pages),
-        driven(a_prefix_selects),
+        driven(a_prefix_selects_queues),
         driven(pages_are_bounded_whatever_is_asked_for),
         driven(peek_shows_each_state_apart_and_takes_nothing),
         driven(peeks_come_in_pages_of_events_and_bytes),

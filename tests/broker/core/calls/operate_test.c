@@ -22,7 +22,7 @@ static void purge_takes_ready_and_delayed_but_not_what_is_in_flight(void **state
     assert_int_equal(describe(d, "orders").bytes, 0);
 }
 
-static void what_was_in_flight_during_a_purge_can_come_again(void **state)
+static void an_event_in_flight_during_a_purge_can_be_redelivered(void **state)
 {
     struct driver *d = *state;
     struct peer *p = mixed(d);
@@ -195,7 +195,7 @@ static void another_call_under_the_same_id_is_refused(void **state)
     assert_int_equal(ask(d, &pause)->reason, REASON_ok); /* the first one's answer stays */
 }
 
-static void looking_is_never_answered_from_memory(void **state)
+static void reads_are_never_answered_from_the_reply_cache(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p");
@@ -206,7 +206,7 @@ static void looking_is_never_answered_from_memory(void **state)
     assert_int_equal(ask(d, &r)->u.queue.ready, 1);
 }
 
-static void the_oldest_of_thousands_of_answers_are_forgotten(void **state)
+static void the_reply_cache_forgets_the_oldest_of_thousands(void **state)
 {
     struct driver *d = *state;
     struct request first = { .call = CALL_DELETE, .queue = "orders", .id = { 5, 5 } };
@@ -219,7 +219,7 @@ static void the_oldest_of_thousands_of_answers_are_forgotten(void **state)
 }
 
 /* An answer may be large, as that to a subscription, which has all of its application: what is remembered is bounded by bytes, too. */
-static void what_is_remembered_of_large_answers_is_bounded(void **state)
+static void the_reply_cache_is_bounded_by_bytes_too(void **state)
 {
     struct driver *d = *state;
     static uint8_t settings[SUBSCRIPTION_SETTINGS_MAX];
@@ -243,7 +243,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         driven(purge_takes_ready_and_delayed_but_not_what_is_in_flight),
-        driven(what_was_in_flight_during_a_purge_can_come_again),
+        driven(an_event_in_flight_during_a_purge_can_be_redelivered),
         driven(a_purge_lets_waiters_in),
         driven(a_queue_with_events_is_deleted_by_force_only),
         driven(deleting_tells_waiters_consumers_and_stand_bys),
@@ -254,9 +254,9 @@ int main(void)
         driven(a_repeated_request_is_answered_alike_and_done_once),
         driven(refusals_of_mutations_are_repeated_too),
         driven(another_call_under_the_same_id_is_refused),
-        driven(looking_is_never_answered_from_memory),
-        driven(the_oldest_of_thousands_of_answers_are_forgotten),
-        driven(what_is_remembered_of_large_answers_is_bounded),
+        driven(reads_are_never_answered_from_the_reply_cache),
+        driven(the_reply_cache_forgets_the_oldest_of_thousands),
+        driven(the_reply_cache_is_bounded_by_bytes_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

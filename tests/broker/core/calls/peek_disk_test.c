@@ -43,7 +43,7 @@ static const char *page(void)
     return text;
 }
 
-static void what_is_on_disk_only_is_read_and_shown(void **state)
+static void events_on_disk_only_are_read_and_shown(void **state)
 {
     struct driver *d = *state;
     filled();
@@ -81,7 +81,7 @@ static void a_page_that_begins_in_memory_ends_there(void **state)
     assert_string_equal(page(), expected);
 }
 
-static void what_is_purged_meanwhile_is_not_shown(void **state)
+static void events_that_are_purged_meanwhile_are_not_shown(void **state)
 {
     struct driver *d = *state;
     filled();
@@ -95,7 +95,7 @@ static void what_is_purged_meanwhile_is_not_shown(void **state)
     assert_string_equal(page(), "0+0 next 0");
 }
 
-static void a_queue_that_is_deleted_meanwhile_is_told(void **state)
+static void a_queue_that_is_deleted_meanwhile_is_reported(void **state)
 {
     struct driver *d = *state;
     filled();
@@ -135,9 +135,12 @@ static void a_broker_ends_while_pages_are_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        on_disk(what_is_on_disk_only_is_read_and_shown),    on_disk(a_page_on_disk_says_where_the_next_one_begins),
-        on_disk(a_page_that_begins_in_memory_ends_there),   on_disk(what_is_purged_meanwhile_is_not_shown),
-        on_disk(a_queue_that_is_deleted_meanwhile_is_told), on_disk(too_many_pages_at_once_are_refused),
+        on_disk(events_on_disk_only_are_read_and_shown),
+        on_disk(a_page_on_disk_says_where_the_next_one_begins),
+        on_disk(a_page_that_begins_in_memory_ends_there),
+        on_disk(events_that_are_purged_meanwhile_are_not_shown),
+        on_disk(a_queue_that_is_deleted_meanwhile_is_reported),
+        on_disk(too_many_pages_at_once_are_refused),
         on_disk(a_broker_ends_while_pages_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,7 +80,7 @@ static void a_rate_goes_on_over_the_disk_until_the_broker_ends(void **state)
     assert_int_equal(describe(d, QUEUE).redrive.rate, 0);
 }
 
-static void it_may_be_stopped_while_it_reads(void **state)
+static void a_redrive_can_be_stopped_while_it_reads(void **state)
 {
     struct driver *d = *state;
     with_dead("one two three", 3);
@@ -94,7 +94,7 @@ static void it_may_be_stopped_while_it_reads(void **state)
 }
 
 /* Asked again it is not begun again; asked for another it is. */
-static void two_at_once_are_answered_each(void **state)
+static void two_redrives_at_once_are_both_answered(void **state)
 {
     struct driver *d = *state;
     with_dead("one two three", 3);
@@ -110,7 +110,7 @@ static void two_at_once_are_answered_each(void **state)
     assert_int_equal(describe(d, QUEUE).ledger.accepted + describe(d, "orders").ledger.accepted, 6);
 }
 
-static void two_without_an_id_are_answered_each(void **state)
+static void two_redrives_without_an_id_are_both_answered(void **state)
 {
     struct driver *d = *state;
     struct buf bytes = { 0 };
@@ -137,7 +137,7 @@ static void purging_while_it_reads_leaves_nothing_to_redrive(void **state)
 }
 
 /* Each holds what it read until it is through. */
-static void too_many_at_once_are_refused(void **state)
+static void too_many_redrives_at_once_are_refused(void **state)
 {
     struct driver *d = *state;
     with_dead("one two three", 3);
@@ -158,11 +158,11 @@ int main(void)
         on_disk(redriven_events_are_delivered_though_nobody_publishes),
         on_disk(redriven_events_are_there_after_a_crash_and_the_dead_are_not),
         on_disk(a_rate_goes_on_over_the_disk_until_the_broker_ends),
-        on_disk(it_may_be_stopped_while_it_reads),
-        on_disk(two_at_once_are_answered_each),
-        on_disk(two_without_an_id_are_answered_each),
+        on_disk(a_redrive_can_be_stopped_while_it_reads),
+        on_disk(two_redrives_at_once_are_both_answered),
+        on_disk(two_redrives_without_an_id_are_both_answered),
         on_disk(purging_while_it_reads_leaves_nothing_to_redrive),
-        on_disk(too_many_at_once_are_refused),
+        on_disk(too_many_redrives_at_once_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,7 +90,7 @@ static struct peer *with_typed(struct driver *d, unsigned count)
     return p;
 }
 
-static void a_filter_says_which(void **state)
+static void a_filter_selects_events(void **state)
 {
     struct driver *d = *state;
     struct request r = request(0);
@@ -106,7 +106,7 @@ static void a_filter_says_which(void **state)
     assert_int_equal(describe(d, "orders").dead, 2);
 }
 
-static void a_filter_that_is_none_is_refused(void **state)
+static void an_invalid_filter_is_refused(void **state)
 {
     struct driver *d = *state;
     struct request r = request(0);
@@ -116,7 +116,7 @@ static void a_filter_that_is_none_is_refused(void **state)
     assert_int_equal(describe(d, "orders").dead, 1);
 }
 
-static void so_does_the_reason(void **state)
+static void a_reason_selects_events(void **state)
 {
     struct driver *d = *state;
     struct request r = request(0);
@@ -153,7 +153,7 @@ static void a_rate_goes_on_by_itself_and_is_shown(void **state)
     assert_true(logged(d, "its redrive ends: 10 events were redriven, 0 were not looked at"));
 }
 
-static void one_queue_has_one_at_a_time_and_it_may_be_stopped(void **state)
+static void a_queue_has_one_redrive_with_a_rate_at_a_time_and_it_can_be_stopped(void **state)
 {
     struct driver *d = *state;
     struct request stop = { .call = CALL_REDRIVE, .queue = "orders", .u.redrive = { .to = "", .stop = true } };
@@ -170,7 +170,7 @@ static void one_queue_has_one_at_a_time_and_it_may_be_stopped(void **state)
     assert_string_equal(redrive(d, request(1000)), "redriven 0 left 2 running");
 }
 
-static void it_waits_for_room_and_does_not_catch_up_in_a_burst(void **state)
+static void a_redrive_waits_for_room_and_does_not_catch_up_in_a_burst(void **state)
 {
     struct driver *d = *state;
     struct peer *k = with_dead(d, "capacity=2", "a b c d e f", 6);
@@ -211,7 +211,7 @@ static void a_dry_run_has_no_rate(void **state)
     assert_int_equal(arrived(d), 0);
 }
 
-static void purging_and_deleting_meanwhile_end_it(void **state)
+static void a_purge_or_deletion_ends_a_redrive(void **state)
 {
     struct driver *d = *state;
     with_dead(d, "", "a b c d", 4);
@@ -238,7 +238,7 @@ static void purging_and_deleting_meanwhile_end_it(void **state)
 
 /* ------------------------------------------------------------------ beside publishers */
 
-static void publishers_that_wait_come_first(void **state)
+static void waiting_publishers_come_first(void **state)
 {
     struct driver *d = *state;
     struct peer *k = with_dead(d, "capacity_bytes=1024", "a b c", 3), *p = attached(d, "w");
@@ -256,7 +256,7 @@ static void publishers_that_wait_come_first(void **state)
     assert_int_equal(describe(d, "orders").dead, 0);
 }
 
-static void publishers_that_wait_by_a_topic_come_first_too(void **state)
+static void publishers_waiting_at_a_topic_come_first_too(void **state)
 {
     struct driver *d = *state;
     struct peer *k = with_dead(d, "capacity_bytes=1024", "a b c", 3), *p = attached(d, "w");
@@ -271,7 +271,7 @@ static void publishers_that_wait_by_a_topic_come_first_too(void **state)
 }
 
 /* The dead may be what fills it. */
-static void a_budget_that_is_used_up_by_the_dead_lets_them_go(void **state)
+static void dead_events_that_use_up_the_budget_can_be_redriven(void **state)
 {
     struct driver *d = *state;
     with_dead(d, "", "big:600 big:600 big:600", 3);
@@ -289,18 +289,18 @@ static int free_filter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        driven(a_filter_says_which),
-        driven(a_filter_that_is_none_is_refused),
-        driven(so_does_the_reason),
+        driven(a_filter_selects_events),
+        driven(an_invalid_filter_is_refused),
+        driven(a_reason_selects_events),
         driven(a_rate_goes_on_by_itself_and_is_shown),
-        driven(one_queue_has_one_at_a_time_and_it_may_be_stopped),
-        driven(it_waits_for_room_and_does_not_catch_up_in_a_burst),
+        driven(a_queue_has_one_redrive_with_a_rate_at_a_time_and_it_can_be_stopped),
+        driven(a_redrive_waits_for_room_and_does_not_catch_up_in_a_burst),
         driven(nothing_dead_is_nothing_to_do),
         driven(a_dry_run_has_no_rate),
-        driven(purging_and_deleting_meanwhile_end_it),
-        driven(publishers_that_wait_come_first),
-        driven(publishers_that_wait_by_a_topic_come_first_too),
-        driven(a_budget_that_is_used_up_by_the_dead_lets_them_go),
+        driven(a_purge_or_deletion_ends_a_redrive),
+        driven(waiting_publishers_come_first),
+        driven(publishers_waiting_at_a_topic_come_first_too),
+        driven(dead_events_that_use_up_the_budget_can_be_redriven),
     };
     return cmocka_run_group_tests(tests, NULL, free_filter);
 }

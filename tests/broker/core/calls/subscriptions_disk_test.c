@@ -39,7 +39,7 @@ static void make(void)
     change(CALL_DELETE_SUBSCRIPTION, "u", "");
 }
 
-static void they_outlive_a_crash(void **state)
+static void subscriptions_survive_a_crash(void **state)
 {
     uint64_t before, after;
     (void)state;
@@ -51,7 +51,7 @@ static void they_outlive_a_crash(void **state)
     assert_true(after >= before);
 }
 
-static void they_outlive_an_orderly_stop(void **state)
+static void subscriptions_survive_an_orderly_stop(void **state)
 {
     uint64_t before, after;
     (void)state;
@@ -80,8 +80,8 @@ static void the_answer_waits_for_the_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        on_disk(they_outlive_a_crash),
-        on_disk(they_outlive_an_orderly_stop),
+        on_disk(subscriptions_survive_a_crash),
+        on_disk(subscriptions_survive_an_orderly_stop),
         on_disk(the_answer_waits_for_the_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,7 +50,7 @@ static const char *list(struct driver *d, const char *app, uint64_t known, uint6
     return say(d, &r, revision);
 }
 
-static void each_application_has_its_own(void **state)
+static void each_application_has_its_own_subscriptions(void **state)
 {
     struct driver *d = *state;
     attached(d, "p");
@@ -79,7 +79,7 @@ static void a_list_that_is_known_is_not_sent_again(void **state)
     assert_string_equal(list(d, "shop", later, NULL), "");
 }
 
-static void names_are_names(void **state)
+static void invalid_names_are_refused(void **state)
 {
     struct driver *d = *state;
     attached(d, "p");
@@ -103,7 +103,7 @@ static void an_application_has_at_most_256(void **state)
     assert_string_equal(put(d, "mail", "s", "x"), "s=x@257 (new)");
 }
 
-static void a_broker_keeps_so_many(void **state)
+static void the_number_of_subscriptions_is_bounded(void **state)
 {
     struct driver *d = *state;
     char app[16], name[16];
@@ -126,11 +126,11 @@ static void a_broker_keeps_so_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        driven(each_application_has_its_own),
+        driven(each_application_has_its_own_subscriptions),
         driven(a_list_that_is_known_is_not_sent_again),
-        driven(names_are_names),
+        driven(invalid_names_are_refused),
         driven(an_application_has_at_most_256),
-        driven(a_broker_keeps_so_many),
+        driven(the_number_of_subscriptions_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

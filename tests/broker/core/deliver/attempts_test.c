@@ -101,7 +101,7 @@ static void every_attempt_says_how_it_ended_and_how_long_it_took(void **state)
     assert_int_equal(d->reply.u.explained.event.trouble.failures, 3);
 }
 
-static void a_deferral_keeps_what_was_said_and_one_of_no_time_only_hands_it_back(void **state)
+static void a_deferral_keeps_status_and_error_and_one_of_0_ms_only_hands_back(void **state)
 {
     struct driver *d = *state;
     struct peer *p = consumer_of(d, "max_deliveries=1");
@@ -120,7 +120,7 @@ static void a_deferral_keeps_what_was_said_and_one_of_no_time_only_hands_it_back
     assert_int_equal(d->reply.u.explained.event.trouble.failures, 0);
 }
 
-static void one_whose_consumer_vanished_says_so(void **state)
+static void an_attempt_whose_consumer_vanished_says_so(void **state)
 {
     struct driver *d = *state;
     struct peer *p = consumer_of(d, "lease=1h");
@@ -135,7 +135,7 @@ static void one_whose_consumer_vanished_says_so(void **state)
     assert_int_equal(d->reply.u.explained.event.trouble.crashes, 1);
 }
 
-static void the_newest_are_kept_and_the_others_counted(void **state)
+static void the_newest_attempts_are_kept_and_older_ones_counted(void **state)
 {
     struct driver *d = *state;
     struct peer *p = consumer_of(d, "max_deliveries=100");
@@ -148,7 +148,7 @@ static void the_newest_are_kept_and_the_others_counted(void **state)
         "9 nacked +0 p; 10 nacked +0 p; 11 in_flight +0 p");
 }
 
-static void what_never_failed_has_no_history_and_what_is_settled_none_any_more(void **state)
+static void an_event_that_never_failed_or_is_settled_has_no_history(void **state)
 {
     struct driver *d = *state;
     struct peer *p = consumer_of(d, "");
@@ -167,7 +167,7 @@ static void what_never_failed_has_no_history_and_what_is_settled_none_any_more(v
 }
 
 /* What failed many times over is remembered within bounds; what began first goes first, and its failures are counted still. */
-static void a_queue_s_memory_of_failures_is_bounded(void **state)
+static void a_queue_s_histories_are_bounded(void **state)
 {
     struct driver *d = *state;
     char error[TROUBLE_ERROR_MAX + 1];
@@ -206,7 +206,7 @@ static void a_small_budget_is_not_spent_on_histories(void **state)
 }
 
 /* A consumer that leaves in order with much in hand does not make the broker remember all of it. */
-static void what_was_only_returned_is_remembered_for_some(void **state)
+static void handed_back_deliveries_are_recorded_up_to_a_bound(void **state)
 {
     struct driver *d = *state;
     declare(d, "orders", "capacity=5000");
@@ -265,7 +265,7 @@ static void histories_survive_a_crash_and_a_checkpoint(void **state)
     assert_true(orders(d)->troubles == NULL && d->core->history_bytes == 0);
 }
 
-static void what_older_ones_there_were_survives_too(void **state)
+static void the_count_of_older_attempts_survives_too(void **state)
 {
     struct driver *d = *state;
     configure(d, "max_deliveries=100 backoff=0s");
@@ -282,7 +282,7 @@ static void what_older_ones_there_were_survives_too(void **state)
     assert_true(d->reply.u.explained.attempt_count == ATTEMPTS_KEPT);
 }
 
-static void what_is_dead_keeps_its_history(void **state)
+static void a_dead_event_keeps_its_history(void **state)
 {
     struct driver *d = *state;
     configure(d, "max_deliveries=1 backoff=0s");
@@ -326,7 +326,7 @@ static void a_deferral_goes_on_after_a_restart(void **state)
 }
 
 /* Whether the note or a checkpoint remembers them, and whichever way the event is read again. */
-static void numbers_go_on_after_a_restart(void **state)
+static void attempt_numbers_continue_after_a_restart(void **state)
 {
     (void)state;
     configure(*state, "backoff=0s max_deliveries=9");
@@ -351,7 +351,7 @@ static void numbers_go_on_after_a_restart(void **state)
 }
 
 /* An ack from before the restart settles its event until that is delivered again, and not later. */
-static void a_number_that_went_on_does_not_hide_a_delivery_from_a_late_ack(void **state)
+static void a_late_ack_settles_until_the_event_is_delivered_again(void **state)
 {
     struct driver *d = *state;
     configure(d, "backoff=0s max_deliveries=9");
@@ -380,19 +380,19 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         driven(every_attempt_says_how_it_ended_and_how_long_it_took),
-        driven(a_deferral_keeps_what_was_said_and_one_of_no_time_only_hands_it_back),
-        driven(one_whose_consumer_vanished_says_so),
-        driven(the_newest_are_kept_and_the_others_counted),
-        driven(what_never_failed_has_no_history_and_what_is_settled_none_any_more),
-        driven(a_queue_s_memory_of_failures_is_bounded),
+        driven(a_deferral_keeps_status_and_error_and_one_of_0_ms_only_hands_back),
+        driven(an_attempt_whose_consumer_vanished_says_so),
+        driven(the_newest_attempts_are_kept_and_older_ones_counted),
+        driven(an_event_that_never_failed_or_is_settled_has_no_history),
+        driven(a_queue_s_histories_are_bounded),
         driven(a_small_budget_is_not_spent_on_histories),
-        driven(what_was_only_returned_is_remembered_for_some),
+        driven(handed_back_deliveries_are_recorded_up_to_a_bound),
         on_disk(histories_survive_a_crash_and_a_checkpoint),
-        on_disk(what_older_ones_there_were_survives_too),
-        on_disk(what_is_dead_keeps_its_history),
+        on_disk(the_count_of_older_attempts_survives_too),
+        on_disk(a_dead_event_keeps_its_history),
         on_disk(a_deferral_goes_on_after_a_restart),
-        on_disk(numbers_go_on_after_a_restart),
-        on_disk(a_number_that_went_on_does_not_hide_a_delivery_from_a_late_ack),
+        on_disk(attempt_numbers_continue_after_a_restart),
+        on_disk(a_late_ack_settles_until_the_event_is_delivered_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,7 +76,7 @@ static const char *books(void)
     return text;
 }
 
-static void they_are_shown_from_the_disk(void **state)
+static void dead_events_are_shown_from_the_disk(void **state)
 {
     (void)state;
     with_dead("one two three", 2);
@@ -85,7 +85,7 @@ static void they_are_shown_from_the_disk(void **state)
     assert_string_equal(dead(0, 1), "1:one/1 next 2");
 }
 
-static void they_outlive_a_crash(void **state)
+static void dead_events_survive_a_crash(void **state)
 {
     (void)state;
     with_dead("one two three", 2);
@@ -95,7 +95,7 @@ static void they_outlive_a_crash(void **state)
     assert_non_null(strstr(heard(consuming("q")), "s3 a2 three")); /* and are not delivered */
 }
 
-static void they_outlive_an_orderly_stop(void **state)
+static void dead_events_survive_an_orderly_stop(void **state)
 {
     (void)state;
     with_dead("one two three", 2);
@@ -106,7 +106,7 @@ static void they_outlive_an_orderly_stop(void **state)
 }
 
 /* They have left the queue, whose capacity_bytes are for others; the log counts them still. */
-static void their_bytes_are_none_of_the_queues_after_a_crash_either(void **state)
+static void dead_events_take_no_capacity_bytes_after_a_crash_either(void **state)
 {
     (void)state;
     with_dead("big:500 small:20", 1);
@@ -120,7 +120,7 @@ static void their_bytes_are_none_of_the_queues_after_a_crash_either(void **state
     assert_int_equal(describe(bench.d, "mail").bytes, 520);
 }
 
-static void its_neighbours_leave_without_it(void **state)
+static void neighbours_of_a_dead_event_leave_without_it(void **state)
 {
     (void)state;
     declare_durably("mail", "durability=disk max_deliveries=1 backoff=0s");
@@ -140,7 +140,7 @@ static void its_neighbours_leave_without_it(void **state)
 }
 
 /* They lie between what a purge takes, and nobody has read any of it yet. */
-static void a_purge_after_a_start_leaves_them(void **state)
+static void a_purge_after_a_start_leaves_the_dead(void **state)
 {
     (void)state;
     declare_durably("mail", "durability=disk max_deliveries=1 backoff=0s");
@@ -160,7 +160,7 @@ static void a_purge_after_a_start_leaves_them(void **state)
     assert_string_equal(redrive(""), "redriven 2 left 0");
 }
 
-static void what_went_wrong_goes_with_what_is_purged(void **state)
+static void a_purge_forgets_the_troubles_of_its_events(void **state)
 {
     (void)state;
     declare_durably("mail", "durability=disk max_deliveries=9 backoff=0s");
@@ -178,7 +178,7 @@ static void what_went_wrong_goes_with_what_is_purged(void **state)
     assert_int_equal(bench.d->core->history_bytes, 0);
 }
 
-static void failures_outlive_the_broker(void **state)
+static void failures_survive_a_restart(void **state)
 {
     (void)state;
     declare_durably("mail", "durability=disk max_deliveries=2 backoff=0s");
@@ -202,7 +202,7 @@ static enum dead_reason reason_of_first(void)
 }
 
 /* The answer says that it comes no more: no crash after it may bring it back. */
-static void what_is_dropped_is_on_disk_before_its_consumer_is_told(void **state)
+static void a_drop_is_durable_before_its_consumer_is_told(void **state)
 {
     (void)state;
     declare_durably("mail", "durability=disk");
@@ -229,7 +229,7 @@ static void wait_for_room(void)
     settle_disk();
 }
 
-static void that_an_event_was_dropped_outlives_the_broker_though_there_was_no_room(void **state)
+static void a_drop_without_room_survives_a_restart(void **state)
 {
     (void)state;
     declare_durably("mail", "durability=disk dead_capacity=1");
@@ -256,7 +256,7 @@ static void that_an_event_was_dropped_outlives_the_broker_though_there_was_no_ro
 }
 
 /* So does what failed too often; and if that was not too often after all, it comes again. */
-static void what_failed_too_often_waits_for_room_after_a_restart_too(void **state)
+static void an_event_that_failed_too_often_waits_for_room_after_a_restart_too(void **state)
 {
     (void)state;
     declare_durably("mail", "durability=disk dead_capacity=0 max_deliveries=1 backoff=0s");
@@ -275,7 +275,7 @@ static void what_failed_too_often_waits_for_room_after_a_restart_too(void **stat
     assert_string_equal(heard(p), "deliver mail d1 s1 a2 one; deliver mail d2 s2 a2 two");
 }
 
-static void they_are_redriven_from_the_disk_and_gone_after_a_crash(void **state)
+static void dead_events_are_redriven_from_the_disk_and_gone_after_a_crash(void **state)
 {
     (void)state;
     with_dead("one two three", 3);
@@ -341,18 +341,18 @@ static void a_purge_of_backlog_leaves_the_dead_among_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        on_disk(they_are_shown_from_the_disk),
-        on_disk(they_outlive_a_crash),
-        on_disk(they_outlive_an_orderly_stop),
-        on_disk(their_bytes_are_none_of_the_queues_after_a_crash_either),
-        on_disk(its_neighbours_leave_without_it),
-        on_disk(a_purge_after_a_start_leaves_them),
-        on_disk(what_went_wrong_goes_with_what_is_purged),
-        on_disk(failures_outlive_the_broker),
-        on_disk(what_is_dropped_is_on_disk_before_its_consumer_is_told),
-        on_disk(that_an_event_was_dropped_outlives_the_broker_though_there_was_no_room),
-        on_disk(what_failed_too_often_waits_for_room_after_a_restart_too),
-        on_disk(they_are_redriven_from_the_disk_and_gone_after_a_crash),
+        on_disk(dead_events_are_shown_from_the_disk),
+        on_disk(dead_events_survive_a_crash),
+        on_disk(dead_events_survive_an_orderly_stop),
+        on_disk(dead_events_take_no_capacity_bytes_after_a_crash_either),
+        on_disk(neighbours_of_a_dead_event_leave_without_it),
+        on_disk(a_purge_after_a_start_leaves_the_dead),
+        on_disk(a_purge_forgets_the_troubles_of_its_events),
+        on_disk(failures_survive_a_restart),
+        on_disk(a_drop_is_durable_before_its_consumer_is_told),
+        on_disk(a_drop_without_room_survives_a_restart),
+        on_disk(an_event_that_failed_too_often_waits_for_room_after_a_restart_too),
+        on_disk(dead_events_are_redriven_from_the_disk_and_gone_after_a_crash),
         on_disk(a_redrive_into_memory_is_possible_too),
         on_disk(the_same_redrive_asked_again_is_done_once),
         on_disk(purging_the_dead_survives_a_crash),

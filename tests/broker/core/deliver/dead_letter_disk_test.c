@@ -54,7 +54,7 @@ static void assert_parked(const char *what)
         fail_msg("'%s' is not in \"%s\"", what, said);
 }
 
-static void it_arrives_and_outlives_a_crash(void **state)
+static void a_dead_letter_arrives_and_survives_a_crash(void **state)
 {
     (void)state;
     dying("disk", "durability=disk", "one two", 1);
@@ -66,7 +66,7 @@ static void it_arrives_and_outlives_a_crash(void **state)
     assert_string_equal(describe(bench.d, "mail").settings.dead_letter, "parking");
 }
 
-static void and_an_orderly_stop(void **state)
+static void a_dead_letter_survives_an_orderly_stop(void **state)
 {
     (void)state;
     dying("disk", "durability=disk", "one two", 2);
@@ -78,7 +78,7 @@ static void and_an_orderly_stop(void **state)
     assert_parked("one{mail/1 max_deliveries no luck} two{mail/2 max_deliveries no luck}");
 }
 
-static void before_the_disk_has_it_the_event_is_where_it_was(void **state)
+static void before_the_move_is_durable_the_event_is_where_it_was(void **state)
 {
     (void)state;
     dying("disk", "durability=disk", "one two", 1);
@@ -87,7 +87,7 @@ static void before_the_disk_has_it_the_event_is_where_it_was(void **state)
 }
 
 /* What the target may deliver is on disk, as everything it delivers. */
-static void it_is_delivered_there_when_the_disk_has_it(void **state)
+static void a_dead_letter_is_delivered_once_it_is_durable(void **state)
 {
     (void)state;
     assert_string_equal(declare_durably("parking", "durability=disk"), "ok");
@@ -100,7 +100,7 @@ static void it_is_delivered_there_when_the_disk_has_it(void **state)
 }
 
 /* Every end in the middle of it: the disk has any number of the operations that belong to it. */
-static void wherever_it_ends_the_event_is_in_exactly_one_of_them(void **state)
+static void wherever_the_broker_ends_the_event_is_in_exactly_one_queue(void **state)
 {
     unsigned before = 0, after = 0;
     for (unsigned steps = 0; steps < 40; steps++) {
@@ -144,7 +144,7 @@ static void from_disk_to_memory_is_refused(void **state)
     assert_null(queue_find(d->core, span_str("mail")));
 }
 
-static void also_when_the_target_comes_back_in_memory(void **state)
+static void a_target_cannot_be_declared_again_in_memory(void **state)
 {
     struct driver *d = *state;
     dying("disk", "durability=disk", "one", 0);
@@ -158,7 +158,7 @@ static void also_when_the_target_comes_back_in_memory(void **state)
     assert_string_equal(declare_durably("parking", "durability=disk"), "ok");
 }
 
-static void a_target_missing_at_a_start_holds_them_back(void **state)
+static void a_target_missing_at_a_start_holds_events_back(void **state)
 {
     (void)state;
     dying("disk", "durability=disk", "one", 0);
@@ -171,7 +171,7 @@ static void a_target_missing_at_a_start_holds_them_back(void **state)
     assert_int_equal(describe(bench.d, "mail").dead_letter_held, 1);
 }
 
-static void what_is_dropped_and_kept_is_on_the_books_of_the_dropped_after_a_crash(void **state)
+static void a_dropped_event_that_is_kept_counts_as_dropped_after_a_crash(void **state)
 {
     (void)state;
     const char *own = "durability=disk capacity=2 overflow=drop_oldest dead_letter_dropped=true";
@@ -207,7 +207,7 @@ static void fill_disk(struct peer *p, const char *word)
 }
 
 /* On a full disk nothing finds room where the dead go; that it was dropped is kept all the same. */
-static void what_was_dropped_on_a_full_disk_does_not_come_again_after_a_crash(void **state)
+static void an_event_dropped_on_a_full_disk_is_not_redelivered_after_a_crash(void **state)
 {
     (void)state;
     assert_string_equal(declare_durably("parking", "durability=disk"), "ok");
@@ -229,17 +229,17 @@ static void what_was_dropped_on_a_full_disk_does_not_come_again_after_a_crash(vo
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        on_disk(it_arrives_and_outlives_a_crash),
-        on_disk(and_an_orderly_stop),
-        on_disk(before_the_disk_has_it_the_event_is_where_it_was),
-        on_disk(it_is_delivered_there_when_the_disk_has_it),
-        on_disk(wherever_it_ends_the_event_is_in_exactly_one_of_them),
+        on_disk(a_dead_letter_arrives_and_survives_a_crash),
+        on_disk(a_dead_letter_survives_an_orderly_stop),
+        on_disk(before_the_move_is_durable_the_event_is_where_it_was),
+        on_disk(a_dead_letter_is_delivered_once_it_is_durable),
+        on_disk(wherever_the_broker_ends_the_event_is_in_exactly_one_queue),
         on_disk(from_memory_to_disk_it_is_as_safe_as_it_was_and_then_safer),
         on_disk(from_disk_to_memory_is_refused),
-        on_disk(also_when_the_target_comes_back_in_memory),
-        on_disk(a_target_missing_at_a_start_holds_them_back),
-        on_disk(what_was_dropped_on_a_full_disk_does_not_come_again_after_a_crash),
-        on_disk(what_is_dropped_and_kept_is_on_the_books_of_the_dropped_after_a_crash),
+        on_disk(a_target_cannot_be_declared_again_in_memory),
+        on_disk(a_target_missing_at_a_start_holds_events_back),
+        on_disk(an_event_dropped_on_a_full_disk_is_not_redelivered_after_a_crash),
+        on_disk(a_dropped_event_that_is_kept_counts_as_dropped_after_a_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,7 +62,7 @@ static const char *held(struct driver *d)
 
 /* ------------------------------------------------------------------ what may be declared */
 
-static void a_queue_is_not_its_own_target(void **state)
+static void a_queue_cannot_be_its_own_dead_letter_queue(void **state)
 {
     struct driver *d = *state;
     declare(d, "orders", "");
@@ -94,7 +94,7 @@ static void a_circle_is_not_closed_by_a_queue_that_was_deleted_meanwhile(void **
     assert_string_equal(declare(d, "b", ""), "ok");
 }
 
-static void nor_by_the_configuration(void **state)
+static void the_configuration_cannot_close_a_circle_either(void **state)
 {
     struct driver *d = *state;
     struct error e = { "" };
@@ -116,7 +116,7 @@ static void a_target_must_be_there(void **state)
     assert_non_null(queue_find(d->core, span_str("parking")));
 }
 
-static void one_that_went_missing_does_not_stand_in_the_way_of_other_changes(void **state)
+static void a_missing_target_does_not_prevent_other_changes(void **state)
 {
     struct driver *d = *state;
     delivered(d, "", "", "one");
@@ -141,7 +141,7 @@ static void a_target_is_deleted_by_force_only(void **state)
 
 /* ------------------------------------------------------------------ what dies */
 
-static void what_dies_arrives_at_the_target_with_what_went_wrong(void **state)
+static void a_dead_letter_says_what_went_wrong(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "max_deliveries=1", "", "one two");
@@ -158,7 +158,7 @@ static void what_dies_arrives_at_the_target_with_what_went_wrong(void **state)
     assert_string_equal(ledger(d, "parking"), "accepted 1 acked 0 purged 0 dropped 0 remaining 1");
 }
 
-static void its_life_there_is_a_new_one(void **state)
+static void a_dead_letter_begins_a_new_life(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "max_deliveries=1", "max_deliveries=2", "one");
@@ -170,7 +170,7 @@ static void its_life_there_is_a_new_one(void **state)
     assert_int_equal(describe(d, "parking").dead, 1); /* and dies there, beside its queue */
 }
 
-static void it_goes_on_along_a_chain(void **state)
+static void a_dead_letter_goes_on_along_a_chain(void **state)
 {
     struct driver *d = *state;
     declare(d, "last", "");
@@ -186,7 +186,7 @@ static void it_goes_on_along_a_chain(void **state)
     assert_int_equal(broker(d).ledger.accepted, 3);
 }
 
-static void a_crash_loop_goes_there_too(void **state)
+static void a_crash_loop_makes_a_dead_letter_too(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "max_crashes=1", "", "one");
@@ -195,7 +195,7 @@ static void a_crash_loop_goes_there_too(void **state)
     assert_says(parked(attached(d, "q")), "one{orders/1 crash_loop}");
 }
 
-static void dying_elsewhere_makes_room_for_who_waits(void **state)
+static void a_move_to_the_dead_letter_queue_makes_room_for_waiters(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "max_deliveries=1 capacity=1", "", "one");
@@ -204,7 +204,7 @@ static void dying_elsewhere_makes_room_for_who_waits(void **state)
     assert_says(heard(p), "confirm orders 2 -> 2");
 }
 
-static void those_that_were_dead_before_stay(void **state)
+static void earlier_dead_events_stay_in_the_dead_store(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "max_deliveries=1", "", "one two");
@@ -218,7 +218,7 @@ static void those_that_were_dead_before_stay(void **state)
 
 /* ------------------------------------------------------------------ what is held back */
 
-static void a_full_target_holds_events_back_visibly(void **state)
+static void a_full_target_holds_events_back(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "max_deliveries=1", "capacity=1", "one two");
@@ -235,7 +235,7 @@ static void a_full_target_holds_events_back_visibly(void **state)
     assert_int_equal(describe(d, "orders").dead_letter_held, 0);
 }
 
-static void a_closed_target_does(void **state)
+static void a_closed_target_holds_events_back(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "max_deliveries=1", "", "one");
@@ -247,7 +247,7 @@ static void a_closed_target_does(void **state)
     assert_says(parked(p), "one{");
 }
 
-static void and_a_missing_one_until_it_is_back(void **state)
+static void a_missing_target_holds_events_back_until_it_is_back(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "max_deliveries=1", "", "one");
@@ -272,7 +272,7 @@ static void an_event_too_large_for_the_target_is_held(void **state)
     assert_int_equal(describe(d, "parking").ready, 1);
 }
 
-static void what_is_held_may_be_purged(void **state)
+static void events_that_are_held_back_can_be_purged(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "max_deliveries=1", "capacity=1", "one two three");
@@ -284,7 +284,7 @@ static void what_is_held_may_be_purged(void **state)
     assert_string_equal(ledger(d, "orders"), "accepted 3 acked 0 purged 1 dropped 0 remaining 1");
 }
 
-static void more_failures_allowed_let_it_come_again(void **state)
+static void a_higher_max_deliveries_lets_a_held_event_come_again(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "max_deliveries=1", "capacity=1", "one two");
@@ -324,7 +324,7 @@ static void a_budget_with_no_room_left_does_not_stop_deaths(void **state)
 
 /* ------------------------------------------------------------------ what is dropped for want of room */
 
-static void what_drop_oldest_drops_is_dead_and_counts_as_dropped(void **state)
+static void an_event_that_drop_oldest_drops_is_dead_and_counts_as_dropped(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p");
@@ -339,7 +339,7 @@ static void what_drop_oldest_drops_is_dead_and_counts_as_dropped(void **state)
     assert_int_equal(t->last_ms, d->now.wall.ms);
 }
 
-static void it_may_go_to_another_queue(void **state)
+static void a_dropped_event_can_become_a_dead_letter(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p");
@@ -350,7 +350,7 @@ static void it_may_go_to_another_queue(void **state)
     assert_string_equal(ledger(d, "orders"), "accepted 3 acked 0 purged 0 dropped 1 remaining 2");
 }
 
-static void without_room_for_it_the_publish_is_refused(void **state)
+static void without_room_for_the_dropped_event_the_publish_is_refused(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p");
@@ -364,7 +364,7 @@ static void without_room_for_it_the_publish_is_refused(void **state)
     assert_says(heard(p), "deliver orders d1..2 s2..3 a1 two three");
 }
 
-static void what_failed_before_and_cannot_be_dropped_is_as_it_was(void **state)
+static void an_event_that_failed_and_cannot_be_dropped_is_unchanged(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p");
@@ -385,31 +385,31 @@ static void what_failed_before_and_cannot_be_dropped_is_as_it_was(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        driven(a_queue_is_not_its_own_target),
+        driven(a_queue_cannot_be_its_own_dead_letter_queue),
         driven(circles_are_refused_and_named),
         driven(a_circle_is_not_closed_by_a_queue_that_was_deleted_meanwhile),
-        driven(nor_by_the_configuration),
+        driven(the_configuration_cannot_close_a_circle_either),
         driven(a_target_must_be_there),
-        driven(one_that_went_missing_does_not_stand_in_the_way_of_other_changes),
+        driven(a_missing_target_does_not_prevent_other_changes),
         driven(a_target_is_deleted_by_force_only),
-        driven(what_dies_arrives_at_the_target_with_what_went_wrong),
-        driven(its_life_there_is_a_new_one),
-        driven(it_goes_on_along_a_chain),
-        driven(a_crash_loop_goes_there_too),
-        driven(dying_elsewhere_makes_room_for_who_waits),
-        driven(those_that_were_dead_before_stay),
-        driven(a_full_target_holds_events_back_visibly),
-        driven(a_closed_target_does),
-        driven(and_a_missing_one_until_it_is_back),
+        driven(a_dead_letter_says_what_went_wrong),
+        driven(a_dead_letter_begins_a_new_life),
+        driven(a_dead_letter_goes_on_along_a_chain),
+        driven(a_crash_loop_makes_a_dead_letter_too),
+        driven(a_move_to_the_dead_letter_queue_makes_room_for_waiters),
+        driven(earlier_dead_events_stay_in_the_dead_store),
+        driven(a_full_target_holds_events_back),
+        driven(a_closed_target_holds_events_back),
+        driven(a_missing_target_holds_events_back_until_it_is_back),
         driven(an_event_too_large_for_the_target_is_held),
-        driven(what_is_held_may_be_purged),
-        driven(more_failures_allowed_let_it_come_again),
+        driven(events_that_are_held_back_can_be_purged),
+        driven(a_higher_max_deliveries_lets_a_held_event_come_again),
         driven(deleting_a_source_leaves_what_it_sent),
         driven(a_budget_with_no_room_left_does_not_stop_deaths),
-        driven(what_drop_oldest_drops_is_dead_and_counts_as_dropped),
-        driven(it_may_go_to_another_queue),
-        driven(without_room_for_it_the_publish_is_refused),
-        driven(what_failed_before_and_cannot_be_dropped_is_as_it_was),
+        driven(an_event_that_drop_oldest_drops_is_dead_and_counts_as_dropped),
+        driven(a_dropped_event_can_become_a_dead_letter),
+        driven(without_room_for_the_dropped_event_the_publish_is_refused),
+        driven(an_event_that_failed_and_cannot_be_dropped_is_unchanged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,7 +57,7 @@ static const char *redrive(struct driver *d, const uint64_t *sequences, size_t c
 
 /* ------------------------------------------------------------------ back-off */
 
-static void what_failed_comes_again_within_its_back_off(void **state)
+static void a_failed_event_is_redelivered_within_its_back_off(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "backoff=1s", "one");
@@ -69,7 +69,7 @@ static void what_failed_comes_again_within_its_back_off(void **state)
 }
 
 /* Over many events: all within the cap, and spread over it. */
-static void back_off_doubles_up_to_its_most_with_full_jitter(void **state)
+static void back_off_doubles_up_to_its_maximum_with_full_jitter(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "backoff=1s backoff_max=3s max_deliveries=250", "one");
@@ -88,7 +88,7 @@ static void back_off_doubles_up_to_its_most_with_full_jitter(void **state)
     assert_true(longest > 2000 && shortest < 1000);
 }
 
-static void a_delay_of_the_nack_s_own_wins(void **state)
+static void a_nack_s_own_delay_wins_over_the_back_off(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "backoff=1h", "one");
@@ -127,7 +127,7 @@ static void an_event_that_failed_too_often_is_dead(void **state)
     assert_string_equal(dead(d), "1:one/2 max_deliveries f2 c0 0 ");
 }
 
-static void what_the_application_said_is_kept_with_it(void **state)
+static void a_dead_event_keeps_status_and_error(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "max_deliveries=1", "one");
@@ -141,7 +141,7 @@ static void what_the_application_said_is_kept_with_it(void **state)
     assert_string_equal(dead(d), "1:one/1 max_deliveries f1 c0 503 no luck");
 }
 
-static void what_is_said_by_number_is_kept_with_each(void **state)
+static void status_and_error_of_a_nack_by_number_are_kept_with_each_event(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "max_deliveries=1", "one two three");
@@ -170,7 +170,7 @@ static void a_long_error_is_cut_between_characters(void **state)
     assert_int_equal(strlen(ask(d, &r)->u.peeked.events[0].trouble.error), 249);
 }
 
-static void an_error_that_is_no_text_is_not_kept(void **state)
+static void an_error_that_is_not_utf8_is_not_kept(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "max_deliveries=1", "one");
@@ -182,7 +182,7 @@ static void an_error_that_is_no_text_is_not_kept(void **state)
     assert_string_equal(dead(d), "1:one/1 max_deliveries f1 c0 500 ");
 }
 
-static void dying_makes_room_for_who_waits(void **state)
+static void a_death_makes_room_for_waiting_publishers(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "max_deliveries=1 capacity=1", "one");
@@ -243,7 +243,7 @@ static void a_full_dead_store_keeps_events_in_their_queue(void **state)
     assert_string_equal(dead(d), "2:two/1 max_deliveries f1 c0 0 ");
 }
 
-static void what_is_acked_in_the_end_leaves_no_trace(void **state)
+static void an_event_that_is_acked_in_the_end_leaves_no_trace(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "max_deliveries=2", "one two");
@@ -266,7 +266,7 @@ static void a_dead_event_s_receipt_settles_nothing(void **state)
 
 /* ------------------------------------------------------------------ by the consumer's word */
 
-static void what_its_consumer_drops_is_dead_at_once(void **state)
+static void a_drop_makes_the_event_dead_at_once(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "max_deliveries=10", "one two");
@@ -285,7 +285,7 @@ static void what_its_consumer_drops_is_dead_at_once(void **state)
     assert_string_equal(heard(p), "settled orders 1 expired");
 }
 
-static void what_is_dropped_into_a_full_store_waits_for_room_and_is_not_tried_again(void **state)
+static void a_drop_into_a_full_store_waits_for_room_and_is_not_redelivered(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "dead_capacity=1", "one two");
@@ -300,7 +300,7 @@ static void what_is_dropped_into_a_full_store_waits_for_room_and_is_not_tried_ag
     assert_string_equal(dead(d), "2:two/1 dropped_by_app f1 c0 0 ");
 }
 
-static void what_was_dropped_and_redriven_is_an_event_like_others(void **state)
+static void an_event_that_was_dropped_and_redriven_is_like_any_other(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "backoff=0s", "one");
@@ -312,7 +312,7 @@ static void what_was_dropped_and_redriven_is_an_event_like_others(void **state)
     assert_string_equal(heard(p), "settled orders 2 nacked; deliver orders d3 s2 a2 one");
 }
 
-static void what_is_deferred_waits_and_nothing_failed(void **state)
+static void a_deferral_only_delays(void **state)
 {
     struct driver *d = *state;
     struct peer *p = delivered(d, "max_deliveries=1", "one two");
@@ -382,7 +382,7 @@ static void some_are_redriven_by_sequence(void **state)
     assert_string_equal(dead(d), "2:two/1 max_deliveries f1 c0 0 ");
 }
 
-static void they_may_go_to_another_queue(void **state)
+static void dead_events_can_be_redriven_to_another_queue(void **state)
 {
     struct driver *d = *state;
     with_dead(d, "max_deliveries=1", "one", 1);
@@ -416,29 +416,29 @@ static void a_queue_with_dead_events_is_not_empty(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        driven(what_failed_comes_again_within_its_back_off),
-        driven(back_off_doubles_up_to_its_most_with_full_jitter),
-        driven(a_delay_of_the_nack_s_own_wins),
+        driven(a_failed_event_is_redelivered_within_its_back_off),
+        driven(back_off_doubles_up_to_its_maximum_with_full_jitter),
+        driven(a_nack_s_own_delay_wins_over_the_back_off),
         driven(a_lease_that_runs_out_is_a_failure),
         driven(an_event_that_failed_too_often_is_dead),
-        driven(what_the_application_said_is_kept_with_it),
-        driven(what_is_said_by_number_is_kept_with_each),
+        driven(a_dead_event_keeps_status_and_error),
+        driven(status_and_error_of_a_nack_by_number_are_kept_with_each_event),
         driven(a_long_error_is_cut_between_characters),
-        driven(an_error_that_is_no_text_is_not_kept),
-        driven(dying_makes_room_for_who_waits),
+        driven(an_error_that_is_not_utf8_is_not_kept),
+        driven(a_death_makes_room_for_waiting_publishers),
         driven(a_consumer_that_vanishes_counts_apart),
         driven(an_orderly_leave_counts_as_nothing),
         driven(a_full_dead_store_keeps_events_in_their_queue),
-        driven(what_is_acked_in_the_end_leaves_no_trace),
+        driven(an_event_that_is_acked_in_the_end_leaves_no_trace),
         driven(a_dead_event_s_receipt_settles_nothing),
-        driven(what_its_consumer_drops_is_dead_at_once),
-        driven(what_is_dropped_into_a_full_store_waits_for_room_and_is_not_tried_again),
-        driven(what_was_dropped_and_redriven_is_an_event_like_others),
-        driven(what_is_deferred_waits_and_nothing_failed),
+        driven(a_drop_makes_the_event_dead_at_once),
+        driven(a_drop_into_a_full_store_waits_for_room_and_is_not_redelivered),
+        driven(an_event_that_was_dropped_and_redriven_is_like_any_other),
+        driven(a_deferral_only_delays),
         driven(a_delay_is_at_most_twelve_hours),
         driven(redriven_events_are_new_ones_at_the_tail),
         driven(some_are_redriven_by_sequence),
-        driven(they_may_go_to_another_queue),
+        driven(dead_events_can_be_redriven_to_another_queue),
         driven(as_many_are_redriven_as_there_is_room_for),
         driven(a_queue_with_dead_events_is_not_empty),
     };

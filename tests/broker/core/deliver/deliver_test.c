@@ -141,7 +141,7 @@ static void an_expired_lease_delivers_again_with_the_next_attempt(void **state)
     assert_string_equal(heard(k), "settled orders 1 expired; settled orders 3 acked");
 }
 
-static void what_comes_again_goes_before_what_is_new(void **state)
+static void redeliveries_go_before_new_events(void **state)
 {
     struct driver *d = *state;
     struct peer *k = attached(d, "k");
@@ -316,7 +316,7 @@ static void a_closed_queue_still_drains(void **state)
 }
 
 /* Nothing came back from the one who leaves, and nobody publishes. */
-static void who_takes_over_gets_what_is_there(void **state)
+static void a_consumer_that_takes_over_gets_what_is_there(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p"), *a = attached(d, "a"), *b = attached(d, "b");
@@ -331,7 +331,7 @@ static void who_takes_over_gets_what_is_there(void **state)
 }
 
 /* Frames are not acknowledged until it says something; what then fits is sent. */
-static void who_fell_behind_gets_the_rest_as_it_acknowledges(void **state)
+static void a_consumer_that_fell_behind_gets_the_rest_as_it_acknowledges(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p"), *k = attached(d, "k");
@@ -363,7 +363,7 @@ int main(void)
         driven(large_deliveries_are_cut_into_frames),
         driven(a_consumer_that_does_not_read_is_sent_a_bounded_amount),
         driven(an_expired_lease_delivers_again_with_the_next_attempt),
-        driven(what_comes_again_goes_before_what_is_new),
+        driven(redeliveries_go_before_new_events),
         driven(a_delivery_without_credit_waits_for_it),
         driven(one_consumes_and_the_others_stand_by),
         driven(a_standby_takes_over_when_the_active_one_leaves),
@@ -374,8 +374,8 @@ int main(void)
         driven(an_unknown_or_deleted_queue_has_no_turn),
         driven(a_paused_queue_delivers_nothing_and_accepts),
         driven(a_closed_queue_still_drains),
-        driven(who_takes_over_gets_what_is_there),
-        driven(who_fell_behind_gets_the_rest_as_it_acknowledges),
+        driven(a_consumer_that_takes_over_gets_what_is_there),
+        driven(a_consumer_that_fell_behind_gets_the_rest_as_it_acknowledges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,7 +31,7 @@ static void assert_round_trip(const struct receipt *r)
     assert_int_equal(back.count, r->count);
 }
 
-static void what_was_written_comes_back(void **state)
+static void a_receipt_reads_back_as_written(void **state)
 {
     (void)state;
     assert_round_trip(&small);
@@ -49,7 +49,7 @@ static void the_longest_one_of_an_event_has_at_most_200_url_safe_characters(void
     assert_int_equal(strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"), strlen(text));
 }
 
-static void another_key_is_not_believed(void **state)
+static void a_receipt_of_another_key_is_rejected(void **state)
 {
     (void)state;
     char text[RECEIPT_MAX_SIZE];
@@ -81,7 +81,7 @@ static void every_character_counts(void **state)
     assert_true(reads(text, &r));
 }
 
-static void what_is_cut_or_longer_is_none(void **state)
+static void a_truncated_or_longer_receipt_is_rejected(void **state)
 {
     (void)state;
     char text[RECEIPT_MAX_SIZE + 8], longer[RECEIPT_MAX_SIZE + 8];
@@ -124,11 +124,11 @@ static void each_field_is_sealed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_was_written_comes_back),
+        cmocka_unit_test(a_receipt_reads_back_as_written),
         cmocka_unit_test(the_longest_one_of_an_event_has_at_most_200_url_safe_characters),
-        cmocka_unit_test(another_key_is_not_believed),
+        cmocka_unit_test(a_receipt_of_another_key_is_rejected),
         cmocka_unit_test(every_character_counts),
-        cmocka_unit_test(what_is_cut_or_longer_is_none),
+        cmocka_unit_test(a_truncated_or_longer_receipt_is_rejected),
         cmocka_unit_test(each_field_is_sealed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

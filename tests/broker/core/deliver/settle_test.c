@@ -119,7 +119,7 @@ static void a_nack_delivers_again_at_once(void **state)
     assert_string_equal(heard(k), "idle orders g2; settled orders 1 nacked; deliver orders d3 s1 a2 one");
 }
 
-static void a_nack_with_a_delay_delivers_again_then(void **state)
+static void a_nack_with_a_delay_delivers_again_after_it(void **state)
 {
     struct driver *d = *state;
     struct peer *k = consuming(d, "", "one two");
@@ -149,7 +149,7 @@ static void a_delayed_event_takes_room_and_can_be_purged(void **state)
 }
 
 /* Else nacks with long delays and purges could pile up what nobody holds any more. */
-static void nothing_of_a_delay_stays_when_its_event_goes(void **state)
+static void a_delay_goes_with_its_event(void **state)
 {
     struct driver *d = *state;
     struct peer *k = consuming(d, "", "one two three");
@@ -379,9 +379,9 @@ int main(void)
         driven(of_scattered_acks_the_oldest_are_forgotten),
         driven(settling_what_was_never_delivered_is_a_violation),
         driven(a_nack_delivers_again_at_once),
-        driven(a_nack_with_a_delay_delivers_again_then),
+        driven(a_nack_with_a_delay_delivers_again_after_it),
         driven(a_delayed_event_takes_room_and_can_be_purged),
-        driven(nothing_of_a_delay_stays_when_its_event_goes),
+        driven(a_delay_goes_with_its_event),
         driven(a_release_does_not_count_as_an_attempt),
         driven(an_extended_lease_lasts_longer_than_its_neighbours),
         driven(an_extended_event_is_settled_by_its_number),

@@ -66,7 +66,7 @@ static void queues_are_named_by_notes_and_by_the_checkpoint(void **state)
     }
 }
 
-static void one_that_was_deleted_is_named_as_it_was(void **state)
+static void a_deleted_queue_keeps_its_name(void **state)
 {
     (void)state;
     assert_string_equal(declare_durably("mail", ""), "ok");
@@ -79,7 +79,7 @@ static void one_that_was_deleted_is_named_as_it_was(void **state)
 }
 
 /* Another version may say more, or something else. */
-static void words_that_say_nothing_are_passed_over(void **state)
+static void unknown_and_malformed_fields_are_skipped(void **state)
 {
     (void)state;
     struct queue_names *n = queue_names_new();
@@ -95,8 +95,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         on_disk(queues_are_named_by_notes_and_by_the_checkpoint),
-        on_disk(one_that_was_deleted_is_named_as_it_was),
-        cmocka_unit_test(words_that_say_nothing_are_passed_over),
+        on_disk(a_deleted_queue_keeps_its_name),
+        cmocka_unit_test(unknown_and_malformed_fields_are_skipped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

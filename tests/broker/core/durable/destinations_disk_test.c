@@ -15,7 +15,7 @@ static const struct destination *destination_known(const char *name)
 }
 
 /* Its publisher may have been away all the time, and must not hear "refused" of what was accepted. */
-static void outcomes_outlive_the_deletion_of_their_queue(void **state)
+static void outcomes_survive_the_deletion_of_their_queue(void **state)
 {
     (void)state;
     declare_durably("mail", "durability=disk");
@@ -32,7 +32,7 @@ static void outcomes_outlive_the_deletion_of_their_queue(void **state)
     assert_int_equal(to->outcomes[0].reason, REASON_ok);
 }
 
-static void outcomes_of_queues_in_memory_do_not_outlive_the_broker(void **state)
+static void outcomes_of_queues_in_memory_do_not_survive_a_restart(void **state)
 {
     (void)state;
     declare_durably("mail", "durability=memory");
@@ -83,7 +83,7 @@ static const char *outcomes_known(void)
 }
 
 /* The publisher heard nothing all the while. */
-static void what_a_queue_in_memory_accepted_is_not_refused_when_it_is_on_disk_by_then(void **state)
+static void entries_accepted_in_memory_are_not_refused_once_the_queue_is_on_disk(void **state)
 {
     (void)state;
     declare_durably("mail", "durability=disk");
@@ -101,7 +101,7 @@ static void what_a_queue_in_memory_accepted_is_not_refused_when_it_is_on_disk_by
 }
 
 /* It would be sent again, and be there twice. */
-static void what_a_queue_in_memory_accepted_is_known_once_there_is_one_on_disk(void **state)
+static void entries_accepted_in_memory_are_known_once_the_queue_is_on_disk(void **state)
 {
     (void)state;
     declare_durably("mail", "durability=memory");
@@ -113,7 +113,7 @@ static void what_a_queue_in_memory_accepted_is_known_once_there_is_one_on_disk(v
 }
 
 /* Of each that is still there. */
-static void everybody_who_published_to_it_in_memory_is_spoken_for_then(void **state)
+static void outcomes_of_every_publisher_in_memory_are_known_then(void **state)
 {
     struct driver *d = *state;
     declare_durably("mail", "durability=memory");
@@ -143,7 +143,7 @@ static void everybody_who_published_to_it_in_memory_is_spoken_for_then(void **st
 }
 
 /* Else it speaks for the name, and the publisher sends again what may have been accepted in memory. */
-static void a_name_that_was_on_disk_is_not_spoken_for_when_it_is_in_memory_by_then(void **state)
+static void outcomes_are_unknown_once_a_queue_on_disk_is_replaced_by_one_in_memory(void **state)
 {
     (void)state;
     declare_durably("mail", "durability=disk");
@@ -158,7 +158,7 @@ static void a_name_that_was_on_disk_is_not_spoken_for_when_it_is_in_memory_by_th
 }
 
 /* Its publisher would hear that there is no such queue. */
-static void nor_when_that_was_deleted_since(void **state)
+static void outcomes_are_unknown_even_if_that_queue_was_deleted_since(void **state)
 {
     (void)state;
     declare_durably("mail", "durability=disk");
@@ -174,7 +174,7 @@ static void nor_when_that_was_deleted_since(void **state)
 }
 
 /* What is accepted in memory is told, and delivered, before the log has a word on that. */
-static void nor_when_the_log_had_no_time_to_say_so(void **state)
+static void outcomes_are_unknown_even_if_the_log_could_not_record_that(void **state)
 {
     (void)state;
     declare_durably("mail", "durability=disk");
@@ -192,14 +192,14 @@ static void nor_when_the_log_had_no_time_to_say_so(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        on_disk(outcomes_outlive_the_deletion_of_their_queue),
-        on_disk(outcomes_of_queues_in_memory_do_not_outlive_the_broker),
-        on_disk(what_a_queue_in_memory_accepted_is_not_refused_when_it_is_on_disk_by_then),
-        on_disk(what_a_queue_in_memory_accepted_is_known_once_there_is_one_on_disk),
-        on_disk(everybody_who_published_to_it_in_memory_is_spoken_for_then),
-        on_disk(a_name_that_was_on_disk_is_not_spoken_for_when_it_is_in_memory_by_then),
-        on_disk(nor_when_that_was_deleted_since),
-        on_disk(nor_when_the_log_had_no_time_to_say_so),
+        on_disk(outcomes_survive_the_deletion_of_their_queue),
+        on_disk(outcomes_of_queues_in_memory_do_not_survive_a_restart),
+        on_disk(entries_accepted_in_memory_are_not_refused_once_the_queue_is_on_disk),
+        on_disk(entries_accepted_in_memory_are_known_once_the_queue_is_on_disk),
+        on_disk(outcomes_of_every_publisher_in_memory_are_known_then),
+        on_disk(outcomes_are_unknown_once_a_queue_on_disk_is_replaced_by_one_in_memory),
+        on_disk(outcomes_are_unknown_even_if_that_queue_was_deleted_since),
+        on_disk(outcomes_are_unknown_even_if_the_log_could_not_record_that),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,7 +24,7 @@ static void a_refusal_does_not_wait_for_it(void **state)
     assert_string_equal(heard(p), "confirm small 1 -> 1");
 }
 
-static void what_is_sent_again_while_the_disk_writes_is_accepted_once(void **state)
+static void an_entry_sent_again_while_the_disk_writes_is_accepted_once(void **state)
 {
     struct driver *d = *state;
     struct peer *p = joined("p");
@@ -41,7 +41,7 @@ static void what_is_sent_again_while_the_disk_writes_is_accepted_once(void **sta
     assert_string_equal(ledger(d, "orders"), "accepted 1 acked 0 purged 0 dropped 0 remaining 1");
 }
 
-static void a_skip_of_what_the_disk_writes_is_answered_by_its_confirm(void **state)
+static void a_skip_of_an_entry_that_the_disk_writes_is_answered_by_its_confirm(void **state)
 {
     (void)state;
     struct peer *p = joined("p");
@@ -82,7 +82,7 @@ static void an_event_is_delivered_once_it_is_durable(void **state)
     assert_string_equal(heard(c), "deliver orders d1 s1 a1 one");
 }
 
-static void what_may_have_been_delivered_comes_with_the_next_attempt_after_a_crash(void **state)
+static void events_that_may_have_been_delivered_come_with_the_next_attempt_after_a_crash(void **state)
 {
     (void)state;
     struct peer *p = joined("p"), *c = joined("c");
@@ -98,7 +98,7 @@ static void what_may_have_been_delivered_comes_with_the_next_attempt_after_a_cra
     assert_non_null(strstr(heard(c), "deliver orders d1..2 s1..2 a2 one two"));
 }
 
-static void what_was_never_delivered_comes_as_the_first_time_after_an_orderly_stop(void **state)
+static void undelivered_events_come_with_attempt_1_after_an_orderly_stop(void **state)
 {
     (void)state;
     struct peer *p = joined("p"), *c = joined("c");
@@ -169,7 +169,7 @@ static void the_durability_of_a_queue_does_not_change(void **state)
 
 /* ------------------------------------------------------------------ room */
 
-static void a_purge_of_what_is_on_disk_only_lets_in_who_waits_for_room(void **state)
+static void a_purge_of_events_on_disk_only_lets_waiters_in(void **state)
 {
     (void)state;
     bench.cache_bytes = 0; /* what is published stays on disk until it is read ahead */
@@ -188,7 +188,7 @@ static void a_purge_of_what_is_on_disk_only_lets_in_who_waits_for_room(void **st
     assert_string_equal(heard(p), "confirm small 3..4 -> 3");
 }
 
-static void without_room_on_disk_an_entry_waits_and_is_refused_for_the_disk(void **state)
+static void without_room_on_disk_an_entry_waits_and_is_refused_with_reason_disk(void **state)
 {
     struct driver *d = *state;
     struct peer *p = joined("p");
@@ -259,18 +259,18 @@ int main(void)
     const struct CMUnitTest tests[] = {
         on_disk(a_confirm_follows_the_sync),
         on_disk(a_refusal_does_not_wait_for_it),
-        on_disk(what_is_sent_again_while_the_disk_writes_is_accepted_once),
-        on_disk(a_skip_of_what_the_disk_writes_is_answered_by_its_confirm),
+        on_disk(an_entry_sent_again_while_the_disk_writes_is_accepted_once),
+        on_disk(a_skip_of_an_entry_that_the_disk_writes_is_answered_by_its_confirm),
         on_disk(nothing_is_confirmed_once_the_disk_failed),
         on_disk(an_event_is_delivered_once_it_is_durable),
-        on_disk(what_may_have_been_delivered_comes_with_the_next_attempt_after_a_crash),
-        on_disk(what_was_never_delivered_comes_as_the_first_time_after_an_orderly_stop),
+        on_disk(events_that_may_have_been_delivered_come_with_the_next_attempt_after_a_crash),
+        on_disk(undelivered_events_come_with_attempt_1_after_an_orderly_stop),
         on_disk(an_ack_is_answered_at_once_while_few_are_not_on_disk),
         on_disk(beyond_the_bound_an_ack_is_answered_after_the_sync),
         on_disk(a_declaration_is_answered_once_it_is_durable),
         on_disk(the_durability_of_a_queue_does_not_change),
-        on_disk(a_purge_of_what_is_on_disk_only_lets_in_who_waits_for_room),
-        on_disk(without_room_on_disk_an_entry_waits_and_is_refused_for_the_disk),
+        on_disk(a_purge_of_events_on_disk_only_lets_waiters_in),
+        on_disk(without_room_on_disk_an_entry_waits_and_is_refused_with_reason_disk),
         on_disk(a_disk_that_is_behind_is_not_full),
         on_disk(a_stopping_broker_says_bye_behind_the_last_confirm),
         on_disk(a_stopping_broker_delivers_nothing_more),

@@ -21,7 +21,7 @@ static struct producer *producer_of(struct token id)
     return known;
 }
 
-static void a_confirm_outlives_its_queue(void **state)
+static void a_confirm_is_sent_although_its_queue_is_deleted(void **state)
 {
     (void)state;
     declare_durably("mail", "durability=disk");
@@ -34,7 +34,7 @@ static void a_confirm_outlives_its_queue(void **state)
     assert_string_equal(heard(p), "confirm mail 1..2 -> 1");
 }
 
-static void another_queues_events_come_though_one_is_deleted(void **state)
+static void other_queues_deliver_although_one_is_deleted(void **state)
 {
     (void)state;
     declare_durably("mail", "durability=disk");
@@ -50,7 +50,7 @@ static void another_queues_events_come_though_one_is_deleted(void **state)
     assert_string_equal(heard(k), "deliver orders d1..2 s1..2 a1 one two");
 }
 
-static void what_a_forgotten_publisher_sent_is_delivered_once_it_is_durable(void **state)
+static void events_of_a_forgotten_publisher_are_delivered_once_durable(void **state)
 {
     struct driver *d = *state;
     struct peer *k = joined("k"), *p = joined("p");
@@ -68,7 +68,7 @@ static void what_a_forgotten_publisher_sent_is_delivered_once_it_is_durable(void
 }
 
 /* Its publisher must not hear "refused" of what was accepted. */
-static void an_outcome_on_its_way_is_known_though_its_queue_gave_way_to_others(void **state)
+static void a_pending_outcome_is_known_although_its_queue_was_replaced(void **state)
 {
     (void)state;
     declare_durably("mail", "durability=disk");
@@ -91,7 +91,7 @@ static void an_outcome_on_its_way_is_known_though_its_queue_gave_way_to_others(v
         assert_int_equal(to->outcomes[i].reason, REASON_ok);
 }
 
-static void what_is_sent_again_meanwhile_takes_nothing_of_the_window(void **state)
+static void entries_sent_again_meanwhile_take_nothing_of_the_window(void **state)
 {
     struct driver *d = *state;
     d->config.window_events = 8;
@@ -108,7 +108,7 @@ static void what_is_sent_again_meanwhile_takes_nothing_of_the_window(void **stat
 }
 
 /* It would promise what is gone; and its publisher, who asks, is told that nobody knows. */
-static void an_outcome_of_a_queue_in_memory_is_not_known_after_a_stop_though_the_queue_is_gone(void **state)
+static void an_outcome_of_a_deleted_queue_in_memory_is_unknown_after_a_stop(void **state)
 {
     (void)state;
     declare_durably("mail", "durability=memory");
@@ -129,7 +129,7 @@ static uint64_t no_room(const struct store *s)
 }
 
 /* It says that the first one is accepted, which a crash may undo until the disk has that. */
-static void a_duplicate_waits_for_the_first_one_where_there_is_no_room_for_word_of_it(void **state)
+static void a_duplicate_without_room_for_its_note_waits_for_the_first_event(void **state)
 {
     (void)state;
     struct peer *p = joined("p"), *again = joined("again");
@@ -175,13 +175,13 @@ static void who_waits_for_the_disk_has_no_room_there(const char *name)
     assert_non_null(strstr(heard(p), "confirm"));
 }
 
-static void who_waits_for_the_disk_makes_no_room_for_himself(void **state)
+static void a_waiter_for_the_disk_makes_no_room_for_itself(void **state)
 {
     (void)state;
     who_waits_for_the_disk_has_no_room_there("orders");
 }
 
-static void nor_does_who_waits_for_it_at_a_topic(void **state)
+static void a_waiter_for_the_disk_at_a_topic_makes_no_room_for_itself(void **state)
 {
     (void)state;
     struct request put = { .call = CALL_PUT_TOPIC, .topic = "all" };
@@ -194,15 +194,15 @@ static void nor_does_who_waits_for_it_at_a_topic(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        on_disk(a_confirm_outlives_its_queue),
-        on_disk(another_queues_events_come_though_one_is_deleted),
-        on_disk(what_a_forgotten_publisher_sent_is_delivered_once_it_is_durable),
-        on_disk(an_outcome_on_its_way_is_known_though_its_queue_gave_way_to_others),
-        on_disk(what_is_sent_again_meanwhile_takes_nothing_of_the_window),
-        on_disk(an_outcome_of_a_queue_in_memory_is_not_known_after_a_stop_though_the_queue_is_gone),
-        on_disk(a_duplicate_waits_for_the_first_one_where_there_is_no_room_for_word_of_it),
-        on_disk(who_waits_for_the_disk_makes_no_room_for_himself),
-        on_disk(nor_does_who_waits_for_it_at_a_topic),
+        on_disk(a_confirm_is_sent_although_its_queue_is_deleted),
+        on_disk(other_queues_deliver_although_one_is_deleted),
+        on_disk(events_of_a_forgotten_publisher_are_delivered_once_durable),
+        on_disk(a_pending_outcome_is_known_although_its_queue_was_replaced),
+        on_disk(entries_sent_again_meanwhile_take_nothing_of_the_window),
+        on_disk(an_outcome_of_a_deleted_queue_in_memory_is_unknown_after_a_stop),
+        on_disk(a_duplicate_without_room_for_its_note_waits_for_the_first_event),
+        on_disk(a_waiter_for_the_disk_makes_no_room_for_itself),
+        on_disk(a_waiter_for_the_disk_at_a_topic_makes_no_room_for_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

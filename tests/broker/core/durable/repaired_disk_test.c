@@ -79,14 +79,14 @@ static void check_repaired(void)
     disk_free(to);
 }
 
-static void the_note_of_a_death_may_outlive_its_event(void **state)
+static void a_death_s_note_may_survive_its_event(void **state)
 {
     (void)state;
     one_is_dead();
     check_repaired();
 }
 
-static void what_a_checkpoint_has_as_dead_may_be_lost(void **state)
+static void a_dead_event_of_a_checkpoint_may_be_lost(void **state)
 {
     (void)state;
     one_is_dead();
@@ -96,7 +96,7 @@ static void what_a_checkpoint_has_as_dead_may_be_lost(void **state)
 
 /* The newest event of a queue is lost, but for the note that it is dead. The note is read by a second start, too, where the first had
  * no room for a checkpoint. */
-static void a_new_event_is_not_dead_for_one_that_was_lost(void **state)
+static void a_new_event_is_not_taken_for_a_lost_dead_one(void **state)
 {
     (void)state;
     assert_string_equal(declare_durably("mail", "durability=disk max_deliveries=1"), "ok");
@@ -123,9 +123,9 @@ static void a_new_event_is_not_dead_for_one_that_was_lost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        on_disk(the_note_of_a_death_may_outlive_its_event),
-        on_disk(what_a_checkpoint_has_as_dead_may_be_lost),
-        on_disk(a_new_event_is_not_dead_for_one_that_was_lost),
+        on_disk(a_death_s_note_may_survive_its_event),
+        on_disk(a_dead_event_of_a_checkpoint_may_be_lost),
+        on_disk(a_new_event_is_not_taken_for_a_lost_dead_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

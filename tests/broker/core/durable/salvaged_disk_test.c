@@ -113,7 +113,7 @@ static void check_all_is_known(void)
 
 /* ------------------------------------------------------------------ one thing lost */
 
-static void what_a_queue_held_is_there_where_its_declaration_is_lost(void **state)
+static void events_survive_the_loss_of_their_queue_s_declaration(void **state)
 {
     (void)state;
     struct damage d = { .from = written(), .and_checkpoint = true };
@@ -133,7 +133,7 @@ static void what_a_queue_held_is_there_where_its_declaration_is_lost(void **stat
     check_all_is_known();
 }
 
-static void what_is_said_of_it_later_on_names_it(void **state)
+static void a_later_note_gives_the_queue_its_name_back(void **state)
 {
     (void)state;
     struct damage d = { .from = written(), .and_checkpoint = true };
@@ -152,7 +152,7 @@ static void what_is_said_of_it_later_on_names_it(void **state)
 }
 
 /* Also of what was found before the queue had its name again. */
-static void its_publisher_is_told_of_it_by_its_name(void **state)
+static void outcomes_are_told_under_the_queue_s_name(void **state)
 {
     (void)state;
     struct damage d = { .from = written(), .and_checkpoint = true };
@@ -175,7 +175,7 @@ static void its_publisher_is_told_of_it_by_its_name(void **state)
 }
 
 /* What was found while it went without is its own, also where another queue is really called what it was called meanwhile. */
-static void nobody_is_told_of_it_by_a_name_that_another_has(void **state)
+static void outcomes_are_not_told_under_a_name_that_another_queue_has(void **state)
 {
     (void)state;
     struct damage d = { .from = written(), .and_checkpoint = true };
@@ -206,7 +206,7 @@ static void nobody_is_told_of_it_by_a_name_that_another_has(void **state)
     check_all_is_known();
 }
 
-static void a_queue_is_not_taken_for_the_one_before_it(void **state)
+static void a_queue_is_not_mistaken_for_an_earlier_one_of_its_name(void **state)
 {
     (void)state;
     struct damage d = { 0 };
@@ -228,7 +228,7 @@ static void a_queue_is_not_taken_for_the_one_before_it(void **state)
     check_all_is_known();
 }
 
-static void dead_letters_that_would_go_in_a_circle_stay(void **state)
+static void dead_letters_that_would_go_in_a_circle_stay_in_the_dead_store(void **state)
 {
     (void)state;
     struct damage d = { 0 };
@@ -303,7 +303,7 @@ static void live(const char *name, uint64_t *random, unsigned steps)
     }
 }
 
-static void whatever_is_lost_the_broker_starts(void **state)
+static void the_broker_starts_whatever_is_lost(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 400; seed++) {
@@ -327,13 +327,13 @@ static void whatever_is_lost_the_broker_starts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        on_disk(what_a_queue_held_is_there_where_its_declaration_is_lost),
-        on_disk(what_is_said_of_it_later_on_names_it),
-        on_disk(its_publisher_is_told_of_it_by_its_name),
-        on_disk(nobody_is_told_of_it_by_a_name_that_another_has),
-        on_disk(a_queue_is_not_taken_for_the_one_before_it),
-        on_disk(dead_letters_that_would_go_in_a_circle_stay),
-        on_disk(whatever_is_lost_the_broker_starts),
+        on_disk(events_survive_the_loss_of_their_queue_s_declaration),
+        on_disk(a_later_note_gives_the_queue_its_name_back),
+        on_disk(outcomes_are_told_under_the_queue_s_name),
+        on_disk(outcomes_are_not_told_under_a_name_that_another_queue_has),
+        on_disk(a_queue_is_not_mistaken_for_an_earlier_one_of_its_name),
+        on_disk(dead_letters_that_would_go_in_a_circle_stay_in_the_dead_store),
+        on_disk(the_broker_starts_whatever_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
