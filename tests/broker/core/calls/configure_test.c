@@ -1,4 +1,4 @@
-/* What a configuration file has to say, and says anew when it is read again. */
+/* Applying the configuration file, and applying it again when it was reloaded. */
 #include "broker/core/topic/topic.h"
 #include "tests/broker/core/disk_driver.h"
 
@@ -8,7 +8,7 @@ static bool configure_queue(const char *name, const char *settings)
     return core_configure_queue(bench.d->core, name, &s, NULL, bench.d->now);
 }
 
-/* Bound to that queue; what nothing matches goes to `catch_all`, or is refused where there is none. */
+/* A topic bound to that queue; unrouted events go to `catch_all`, or are refused if that is NULL. */
 static bool configure_topic(const char *queue, const char *catch_all, struct error *e)
 {
     struct binding_config binding = { .queue = queue };
@@ -40,7 +40,7 @@ static void a_managed_queue_changes_in_the_file_only_until_the_file_drops_it(voi
     assert_true(configure_queue("mail", "durability=disk capacity=5"));
     assert_true(configure_topic("mail", NULL, NULL));
     assert_string_equal(declare_durably("mail", "capacity=6"), "managed");
-    assert_string_equal(declare_durably("mail", "capacity=5"), "ok"); /* it changes nothing */
+    assert_string_equal(declare_durably("mail", "capacity=5"), "ok"); /* these settings hold already */
     assert_string_equal(ask_durably(&(struct request){ .call = CALL_DELETE, .queue = "mail" }), "managed");
     assert_string_equal(ask_durably(&(struct request){ .call = CALL_UNBIND, .topic = "news", .queue = "mail" }),
                         "managed");

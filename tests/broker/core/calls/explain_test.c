@@ -1,9 +1,10 @@
-/* One event explained: where it stands, what stands before it, and what happens to it by itself. */
+/* Explaining one event: its state, what stands before it, and what happens to it by itself. */
 #include "tests/broker/core/disk_driver.h"
 
 #include <stdio.h>
 
-/* "ready a0 no_consumer behind 2"; with a consumer "of NAME", with a next step "lease_end in 1000"; or "not_found: …". */
+/* "ready a0 no_consumer behind 2"; with a consumer "of NAME", with a next step "lease_end in 1000"; or "not_found:
+ * …". */
 static const char *told(struct driver *d)
 {
     static char text[4][300];
@@ -82,7 +83,8 @@ static void a_failed_event_says_until_when_it_waits(void **state)
     assert_string_equal(explain(d, 1), "dead a2 one: dead");
 }
 
-/* Looked up by clocks of whole milliseconds that do not tick together, and in another part of each tenth of a second. */
+/* The clocks count whole milliseconds that do not begin together, and it is asked for in varying parts of a tenth of a
+ * second. */
 static void the_time_of_acceptance_never_varies_and_is_before_the_delivery(void **state)
 {
     struct driver *d = *state;
@@ -157,7 +159,7 @@ static void an_event_that_is_not_durable_says_so_and_backlog_is_read(void **stat
     assert_int_equal(d->reply.u.explained.accepted_ms, d->now.wall.ms);
 }
 
-/* What is delivered next waits for its mark, which is on its way to the disk. */
+/* The next event to deliver waits for its mark, which is not durable yet. */
 static void an_event_that_waits_for_its_mark_and_one_behind_it(void **state)
 {
     struct driver *d = *state;
@@ -184,7 +186,7 @@ static void an_event_that_leaves_while_it_is_read_is_reported_as_gone(void **sta
     unsigned before = d->replies;
     explain_from_disk(d, 1);
     assert_int_equal(d->replies, before);
-    pass(d, 5000); /* what is read is the next one */
+    pass(d, 5000); /* the load finds the next event instead */
     settle_disk();
     assert_int_equal(d->replies, before + 1);
     assert_int_equal(d->reply.reason, REASON_not_found);

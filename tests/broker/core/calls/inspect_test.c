@@ -1,4 +1,4 @@
-/* Looking at the broker and its queues: list, peek, describe, ping. */
+/* Inspecting the broker and its queues: list, peek, describe, ping. */
 #include "tests/broker/core/driver.h"
 
 #include <stdio.h>
@@ -143,7 +143,7 @@ static void peeks_come_in_pages_of_events_and_bytes(void **state)
     assert_string_equal(peeked(d, STATE_READY, 6, 2, 0), "");
     assert_string_equal(peeked(d, STATE_READY, UINT64_MAX, 2, 0), "");
     assert_string_equal(peeked(d, STATE_READY, 0, 9, 8), "1:aaaa/0 2:bbbb/0 next 3");
-    assert_string_equal(peeked(d, STATE_READY, 0, 9, 1), "1:aaaa/0 next 2"); /* one always */
+    assert_string_equal(peeked(d, STATE_READY, 0, 9, 1), "1:aaaa/0 next 2"); /* always at least one */
 }
 
 static void a_page_of_peeked_events_is_bounded_whatever_is_asked_for(void **state)

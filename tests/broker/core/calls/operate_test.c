@@ -69,7 +69,7 @@ static void deleting_tells_waiters_consumers_and_stand_bys(void **state)
     assert_string_equal(heard(p), "refuse orders 2..3 deleted 1/1");
     assert_string_equal(heard(k), "turn orders none deleted");
     assert_string_equal(heard(s), "turn orders none deleted");
-    ack(k, "orders", 1, 1); /* crossed it */
+    ack(k, "orders", 1, 1); /* crossed the deletion */
     assert_string_equal(heard(k), "settled orders 1 expired");
     assert_true(is_attached(k));
 }
@@ -91,7 +91,7 @@ static void a_queue_declared_anew_begins_anew(void **state)
     consume(p, "orders");
     credit(p, "orders", 1);
     heard(p);
-    settle_by(p, 7, SETTLE_ACK, old, 0); /* of the deleted one: same sequence, same delivery */
+    settle_by(p, 7, SETTLE_ACK, old, 0); /* a receipt of the deleted queue: same sequence, same delivery number */
     assert_string_equal(heard(p), "receipt 7 expired");
     assert_string_equal(ledger(d, "orders"), "accepted 1 acked 0 purged 0 dropped 0 remaining 1");
 }
@@ -138,7 +138,7 @@ static void close_refuses_publishers_while_the_receiver_drains(void **state)
     heard(p);
     assert_string_equal(operate(d, CALL_CLOSE, "orders"), "ok");
     assert_true(d->reply.u.queue.closed);
-    assert_string_equal(heard(p), "refuse orders 3 closed 2/2"); /* who waited, too */
+    assert_string_equal(heard(p), "refuse orders 3 closed 2/2"); /* the waiter, too */
     publish(p, "orders", 60000, "four");
     assert_string_equal(heard(p), "refuse orders 4 closed 2/2");
     consume(k, "orders");
@@ -163,7 +163,7 @@ static void a_repeated_request_is_answered_alike_and_done_once(void **state)
     struct request purge = { .call = CALL_PURGE, .queue = "orders", .id = { 5, 5 } };
     assert_int_equal(ask(d, &purge)->u.purged.purged, 2);
     publish(p, "orders", 0, "three");
-    assert_int_equal(ask(d, &purge)->u.purged.purged, 2); /* the lost reply, not another purge */
+    assert_int_equal(ask(d, &purge)->u.purged.purged, 2); /* the same reply, not another purge */
     assert_string_equal(ledger(d, "orders"), "accepted 3 acked 0 purged 2 dropped 0 remaining 1");
     purge.id.low = 6;
     assert_int_equal(ask(d, &purge)->u.purged.purged, 1);
@@ -192,7 +192,7 @@ static void another_call_under_the_same_id_is_refused(void **state)
     struct request elsewhere = { .call = CALL_PAUSE, .queue = "other", .id = { 5, 5 } };
     assert_int_equal(ask(d, &elsewhere)->reason, REASON_invalid);
     assert_false(describe(d, "other").paused);
-    assert_int_equal(ask(d, &pause)->reason, REASON_ok); /* the first one's answer stays */
+    assert_int_equal(ask(d, &pause)->reason, REASON_ok); /* the first call's reply stays */
 }
 
 static void reads_are_never_answered_from_the_reply_cache(void **state)
@@ -218,7 +218,7 @@ static void the_reply_cache_forgets_the_oldest_of_thousands(void **state)
     assert_int_equal(ask(d, &first)->reason, REASON_ok);
 }
 
-/* An answer may be large, as that to a subscription, which has all of its application: what is remembered is bounded by bytes, too. */
+/* Replies may be large: one about a subscription has all subscriptions of its application. */
 static void the_reply_cache_is_bounded_by_bytes_too(void **state)
 {
     struct driver *d = *state;

@@ -1,4 +1,4 @@
-/* Peeking into what is on disk only: the page is read first, and its answer follows. */
+/* Peeking at events on disk only: the page is read first, and the answer follows. */
 #include "tests/broker/core/disk_driver.h"
 
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #define EVENTS 60u
 #define SIZE   4000u
 
-/* More than is read ahead: the last ones are on disk only. Returns the first of them. */
+/* Publishes more than is read ahead, so that the last events are on disk only. Returns the first of those. */
 static uint64_t filled(void)
 {
     struct peer *p = joined("p");
@@ -102,7 +102,7 @@ static void a_queue_that_is_deleted_meanwhile_is_reported(void **state)
     look(EVENTS, 10);
     struct request r = { .call = CALL_DELETE, .queue = "orders", .u.delete_.force = true };
     ask_only(d, &r);
-    core_disk(d->core, d->now); /* what was read may come before the answer to the deletion, or behind it */
+    core_disk(d->core, d->now); /* the load may complete before or after the deletion is answered */
     settle_disk();
     assert_int_equal(d->core->pending_peek_count, 0);
 }

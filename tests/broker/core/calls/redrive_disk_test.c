@@ -1,9 +1,10 @@
-/* Redriving the dead of a queue on disk: they are read again, and become new events that are durable before they are delivered. */
+/* Redriving dead events of a queue on disk: they are read, and become new events that are durable before they are
+ * delivered. */
 #include "tests/broker/core/disk_driver.h"
 
 #define QUEUE "jobs"
 
-/* Published, delivered and failed; on disk. */
+/* Makes a queue on disk, whose first `count` events of `words` are dead; returns its consumer. */
 static struct peer *with_dead(const char *words, uint64_t count)
 {
     struct peer *p = joined("p");
@@ -54,7 +55,7 @@ static void redriven_events_are_there_after_a_crash_and_the_dead_are_not(void **
     assert_true(q->dead == 0 && q->ledger.dead_lettered == 2 && q->ledger.accepted == 4);
 }
 
-/* They are read as they may go, and what was moved by then survives the broker, which the redrive does not. */
+/* Events are read as the rate allows. What was moved survives the broker, the redrive does not. */
 static void a_rate_goes_on_over_the_disk_until_the_broker_ends(void **state)
 {
     struct driver *d = *state;
@@ -93,7 +94,7 @@ static void a_redrive_can_be_stopped_while_it_reads(void **state)
     assert_int_equal(describe(d, QUEUE).dead, 3);
 }
 
-/* Asked again it is not begun again; asked for another it is. */
+/* A repeated request does not begin another redrive, a new request does. */
 static void two_redrives_at_once_are_both_answered(void **state)
 {
     struct driver *d = *state;
@@ -136,7 +137,7 @@ static void purging_while_it_reads_leaves_nothing_to_redrive(void **state)
     assert_int_equal(describe(d, QUEUE).ledger.accepted, 3);
 }
 
-/* Each holds what it read until it is through. */
+/* Each holds in memory what it read, until it is through. */
 static void too_many_redrives_at_once_are_refused(void **state)
 {
     struct driver *d = *state;

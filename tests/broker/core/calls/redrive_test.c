@@ -8,7 +8,7 @@
 
 static struct buf filter;
 
-/* "orders" with `count` dead events of `words`, and a consumer of "target". */
+/* Makes "orders" with `count` dead events of `words`, and a consumer of "target". */
 static struct peer *with_dead(struct driver *d, const char *target, const char *words, uint64_t count)
 {
     struct peer *p = attached(d, "p"), *k = attached(d, "k");
@@ -66,7 +66,7 @@ static struct span filter_of(const char *json)
 
 /* ------------------------------------------------------------------ which */
 
-/* Events as words are no CloudEvents; these are: type "t1", "t2", …, and their word is their data. */
+/* Unlike the words that other tests publish, these are CloudEvents: of type "t1", "t2", …, with the word as data. */
 static struct peer *with_typed(struct driver *d, unsigned count)
 {
     struct peer *p = attached(d, "p");
@@ -270,7 +270,7 @@ static void publishers_waiting_at_a_topic_come_first_too(void **state)
     assert_non_null(strstr(heard(p), "confirm all 1 -> target:2"));
 }
 
-/* The dead may be what fills it. */
+/* Otherwise a budget that is full of dead events could never be freed. */
 static void dead_events_that_use_up_the_budget_can_be_redriven(void **state)
 {
     struct driver *d = *state;

@@ -1,4 +1,4 @@
-/* Subscriptions on disk: what was answered outlives the broker. */
+/* Subscriptions on disk: what was answered survives the broker. */
 #include "tests/broker/core/disk_driver.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* What is remembered of deliveries that did not settle their event: how each ended, when, and for how long. */
+/* Attempt histories: how each delivery ended that did not settle its event, when, and how long it took. */
 #include "tests/broker/core/disk_driver.h"
 
 #include "broker/core/deliver/attempts.h"
@@ -37,7 +37,7 @@ static const char *attempts(struct driver *d, uint64_t sequence)
     return told(ask(d, &(struct request){ .call = CALL_EXPLAIN, .queue = "orders", .u.explain.sequence = sequence }));
 }
 
-/* Where the answer may have to be read from the disk. */
+/* The same where the event may have to be read from the disk first. */
 static const char *attempts_durably(uint64_t sequence)
 {
     struct request r = { .call = CALL_EXPLAIN, .queue = "orders", .u.explain.sequence = sequence };
@@ -53,7 +53,7 @@ static struct peer *consumer(struct driver *d, const char *name)
     return p;
 }
 
-/* The first, of a queue with these settings. */
+/* Declares "orders" with these settings; returns its first consumer. */
 static struct peer *consumer_of(struct driver *d, const char *settings)
 {
     assert_string_equal(declare(d, "orders", settings), "ok");
@@ -125,7 +125,7 @@ static void an_attempt_whose_consumer_vanished_says_so(void **state)
     struct driver *d = *state;
     struct peer *p = consumer_of(d, "lease=1h");
     publish(p, "orders", 0, "one two");
-    settle(p, "orders", SETTLE_EXTEND, 2, 1, 7200000); /* a lease of its own, which began when it was delivered */
+    settle(p, "orders", SETTLE_EXTEND, 2, 1, 7200000); /* a lease of its own, counted from the delivery */
     p->silent = true;
     pass(d, 120000);
     assert_false(is_attached(p));
@@ -155,7 +155,7 @@ static void an_event_that_never_failed_or_is_settled_has_no_history(void **state
     publish(p, "orders", 0, "one two");
     assert_string_equal(attempts(d, 1), "1 in_flight +0 p");
     assert_null(orders(d)->histories);
-    settle(p, "orders", SETTLE_RELEASE, 1, 1, 0); /* nobody saw it */
+    settle(p, "orders", SETTLE_RELEASE, 1, 1, 0); /* not an attempt */
     assert_null(orders(d)->histories);
     settle(p, "orders", SETTLE_DEFER, 2, 1, 0);
     settle(p, "orders", SETTLE_NACK, 3, 1, 0);
@@ -166,7 +166,7 @@ static void an_event_that_never_failed_or_is_settled_has_no_history(void **state
     assert_true(d->core->history_bytes == 0);
 }
 
-/* What failed many times over is remembered within bounds; what began first goes first, and its failures are counted still. */
+/* Beyond the bound the history that began first is dropped; the failures stay counted. */
 static void a_queue_s_histories_are_bounded(void **state)
 {
     struct driver *d = *state;
@@ -189,7 +189,7 @@ static void a_queue_s_histories_are_bounded(void **state)
     assert_true(d->core->history_bytes == 0);
 }
 
-/* What is remembered takes no more than its part of a small budget. */
+/* Histories take no more than their share of a small budget. */
 static void a_small_budget_is_not_spent_on_histories(void **state)
 {
     struct driver *d = *state;
@@ -205,7 +205,7 @@ static void a_small_budget_is_not_spent_on_histories(void **state)
     assert_string_equal(attempts(d, 300), "1 nacked +0 p 500 no luck");
 }
 
-/* A consumer that leaves in order with much in hand does not make the broker remember all of it. */
+/* A consumer that leaves in order with many events in flight does not make the broker record all of them. */
 static void handed_back_deliveries_are_recorded_up_to_a_bound(void **state)
 {
     struct driver *d = *state;
@@ -222,7 +222,7 @@ static void handed_back_deliveries_are_recorded_up_to_a_bound(void **state)
     assert_true(orders(d)->history_bytes <= HISTORY_BYTES / 16 + 1000);
     consume(p, "orders");
     credit(p, "orders", 3000);
-    settle(p, "orders", SETTLE_NACK, 3000, 1, 60000); /* a failure is remembered all the same */
+    settle(p, "orders", SETTLE_NACK, 3000, 1, 60000); /* a failure is recorded all the same */
     assert_string_equal(attempts(d, 3000), "2 nacked +0 p");
 }
 
@@ -305,7 +305,7 @@ static void a_deferral_goes_on_after_a_restart(void **state)
     settle(p, "orders", SETTLE_NACK, 2, 1, 5);
     pass(d, 5);
     settle_disk();
-    settle(p, "orders", SETTLE_DEFER, 3, 1, 50000); /* the time of its failure is another */
+    settle(p, "orders", SETTLE_DEFER, 3, 1, 50000); /* its failure was at another time */
     settle_disk();
     crash(20000);
     assert_string_equal(attempts_durably(1), "1 deferred +0 c 503 busy");
@@ -316,7 +316,7 @@ static void a_deferral_goes_on_after_a_restart(void **state)
     assert_int_equal(d->reply.u.explained.next_ms - d->now.wall.ms, 30000);
     assert_int_equal(d->reply.u.explained.event.trouble.failures, 1);
     stop_orderly();
-    crash(-3600000); /* nobody knows how long it was: it begins again */
+    crash(-3600000); /* the time spent is unknown: the delay begins again */
     attempts_durably(1);
     assert_int_equal(d->reply.u.explained.next_ms - d->now.wall.ms, 60000);
     p = durable_consumer();
@@ -325,7 +325,7 @@ static void a_deferral_goes_on_after_a_restart(void **state)
     assert_non_null(strstr(heard(p), "s1 a2 one"));
 }
 
-/* Whether the note or a checkpoint remembers them, and whichever way the event is read again. */
+/* Whether a note or a checkpoint has them, and whichever way the event is read again. */
 static void attempt_numbers_continue_after_a_restart(void **state)
 {
     (void)state;
@@ -334,7 +334,7 @@ static void attempt_numbers_continue_after_a_restart(void **state)
     publish_durably(p, "one two");
     settle(p, "orders", SETTLE_NACK, 1, 1, 0);
     settle(p, "orders", SETTLE_NACK, 3, 1, 0);
-    leave(p, "orders"); /* the third goes back with the leave */
+    leave(p, "orders"); /* the leave hands the third delivery back */
     settle_disk();
     stop_orderly();
     p = durable_consumer();
@@ -350,7 +350,7 @@ static void attempt_numbers_continue_after_a_restart(void **state)
     assert_non_null(strstr(heard(p), "s1 a5 one"));
 }
 
-/* An ack from before the restart settles its event until that is delivered again, and not later. */
+/* Although the event comes with a later attempt number. */
 static void a_late_ack_settles_until_the_event_is_delivered_again(void **state)
 {
     struct driver *d = *state;

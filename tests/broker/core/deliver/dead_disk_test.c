@@ -1,4 +1,5 @@
-/* Dead events on disk: they outlive the broker with what went wrong, and are read again when they are wanted. */
+/* Dead events on disk: they survive the broker together with what went wrong, and are read again when they are
+ * needed. */
 #include "broker/core/deliver/trouble.h"
 #include "tests/broker/core/disk_driver.h"
 
@@ -13,7 +14,7 @@ static struct peer *consuming(const char *name)
     return p;
 }
 
-/* The queue "mail", where `count` events of `words` died at their first failure. */
+/* Makes queue "mail", where the first `count` events of `words` died at their first failure. */
 static void with_dead(const char *words, uint64_t count)
 {
     declare_durably("mail", "durability=disk max_deliveries=1 backoff=0s");
@@ -105,7 +106,7 @@ static void dead_events_survive_an_orderly_stop(void **state)
     assert_string_equal(dead(0, 0), "1:one/1 2:two/1");
 }
 
-/* They have left the queue, whose capacity_bytes are for others; the log counts them still. */
+/* They have left the queue, whose capacity_bytes are for others; the log still counts them. */
 static void dead_events_take_no_capacity_bytes_after_a_crash_either(void **state)
 {
     (void)state;
@@ -139,7 +140,7 @@ static void neighbours_of_a_dead_event_leave_without_it(void **state)
     assert_string_equal(redrive(""), "redriven 1 left 0");
 }
 
-/* They lie between what a purge takes, and nobody has read any of it yet. */
+/* They are between events that a purge takes, and nothing has been read yet. */
 static void a_purge_after_a_start_leaves_the_dead(void **state)
 {
     (void)state;
@@ -201,7 +202,7 @@ static enum dead_reason reason_of_first(void)
     return bench.d->reply.u.peeked.events[0].trouble.dead;
 }
 
-/* The answer says that it comes no more: no crash after it may bring it back. */
+/* The answer promises that the event will not be redelivered: no later crash may bring it back. */
 static void a_drop_is_durable_before_its_consumer_is_told(void **state)
 {
     (void)state;
@@ -220,7 +221,7 @@ static void a_drop_is_durable_before_its_consumer_is_told(void **state)
     assert_int_equal(reason_of_first(), DEAD_DROPPED_BY_APP);
 }
 
-/* As long as it takes until what waits for room among the dead is tried again. */
+/* Waits until events that are held back are tried again. */
 static void wait_for_room(void)
 {
     pass(bench.d, 5000);
@@ -241,7 +242,7 @@ static void a_drop_without_room_survives_a_restart(void **state)
     stop_orderly();
     struct request r = { .call = CALL_PURGE, .queue = "mail", .u.purge.dead = true };
     p = consuming("q");
-    assert_string_equal(heard(p), "turn mail active e1; idle mail g1"); /* it does not come again, … */
+    assert_string_equal(heard(p), "turn mail active e1; idle mail g1"); /* it is not redelivered, … */
     assert_int_equal(describe(bench.d, "mail").dead_letter_held, 1);
     stop_orderly(); /* … however often the broker ends */
     crash(0);
@@ -255,7 +256,7 @@ static void a_drop_without_room_survives_a_restart(void **state)
     assert_string_equal(books(), "accepted 2 acked 0 dead 2 purged 0 remaining 0 | 1");
 }
 
-/* So does what failed too often; and if that was not too often after all, it comes again. */
+/* If max_deliveries is raised meanwhile, it is redelivered instead. */
 static void an_event_that_failed_too_often_waits_for_room_after_a_restart_too(void **state)
 {
     (void)state;
@@ -307,7 +308,7 @@ static void the_same_redrive_asked_again_is_done_once(void **state)
     assert_int_equal(d->replies, before);
     settle_disk();
     assert_int_equal(d->replies, before + 1);
-    ask_only(d, &r); /* its answer is remembered */
+    ask_only(d, &r); /* from the reply cache */
     settle_disk();
     assert_int_equal(d->replies, before + 2);
     assert_int_equal(d->reply.u.redriven.redriven, 2);

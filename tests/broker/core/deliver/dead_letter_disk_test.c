@@ -1,4 +1,5 @@
-/* Dead letters where one or both queues are on disk: wherever the broker ends, the event is in exactly one of them. */
+/* Dead letters where one or both queues are on disk: wherever the broker ends, the event is in exactly one of the
+ * two. */
 #include "tests/broker/core/disk_driver.h"
 
 #include <stdio.h>
@@ -12,7 +13,7 @@ static struct peer *consuming(const char *queue)
     return p;
 }
 
-/* "mail" dead-letters to "parking", and its first `count` events have just died; the disk has not heard of it. */
+/* "mail" has the dead-letter queue "parking"; its first `count` events have just died, which is not durable yet. */
 static struct peer *dying(const char *mail, const char *parking, const char *words, uint64_t count)
 {
     char settings[200];
@@ -86,7 +87,7 @@ static void before_the_move_is_durable_the_event_is_where_it_was(void **state)
     assert_string_equal(books(), "mail accepted 2 dead 0 remaining 2 | parking accepted 0 remaining 0");
 }
 
-/* What the target may deliver is on disk, as everything it delivers. */
+/* As every event of a queue on disk. */
 static void a_dead_letter_is_delivered_once_it_is_durable(void **state)
 {
     (void)state;
@@ -99,7 +100,7 @@ static void a_dead_letter_is_delivered_once_it_is_durable(void **state)
     assert_non_null(strstr(heard(k), "deliver parking d1 s1 a1 one{"));
 }
 
-/* Every end in the middle of it: the disk has any number of the operations that belong to it. */
+/* The broker ends after each number of disk operations that belong to the move. */
 static void wherever_the_broker_ends_the_event_is_in_exactly_one_queue(void **state)
 {
     unsigned before = 0, after = 0;
@@ -206,7 +207,7 @@ static void fill_disk(struct peer *p, const char *word)
     assert_non_null(strstr(said, " disk"));
 }
 
-/* On a full disk nothing finds room where the dead go; that it was dropped is kept all the same. */
+/* On a full disk there is no room for dead letters; that the event was dropped is durable all the same. */
 static void an_event_dropped_on_a_full_disk_is_not_redelivered_after_a_crash(void **state)
 {
     (void)state;

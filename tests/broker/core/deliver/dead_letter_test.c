@@ -1,4 +1,4 @@
-/* Dead letters to a named queue, in memory: what may be declared, what arrives there, and what is held back. */
+/* Dead-letter queues in memory: which may be declared, what arrives there, and what is held back. */
 #include "tests/broker/core/driver.h"
 
 #include <stdio.h>
@@ -18,7 +18,7 @@ static void assert_says(const char *sentence, const char *what)
         fail_msg("'%s' is not in \"%s\"", what, sentence);
 }
 
-/* "orders" dead-letters to "parking", and a consumer of both, where `words` are delivered. */
+/* "orders" has the dead-letter queue "parking"; returns a consumer of both, to which `words` are delivered. */
 static struct peer *delivered(struct driver *d, const char *orders, const char *parking, const char *words)
 {
     char settings[200];
@@ -79,7 +79,7 @@ static void circles_are_refused_and_named(void **state)
     declare(d, "a", "dead_letter=b");
     assert_says(sentence(d, "b", "dead_letter=a"), "conflict: dead letters would go in a circle: b -> a -> b;");
     assert_says(sentence(d, "c", "dead_letter=a"), "conflict: dead letters would go in a circle: c -> a -> b -> c;");
-    assert_string_equal(declare(d, "d", "dead_letter=a"), "ok"); /* it leads into no circle */
+    assert_string_equal(declare(d, "d", "dead_letter=a"), "ok"); /* no circle: nothing leads back to d */
     assert_string_equal(describe(d, "b").settings.dead_letter, "c");
 }
 
@@ -167,7 +167,7 @@ static void a_dead_letter_begins_a_new_life(void **state)
     settle(p, "parking", SETTLE_NACK, 1, 1, 0);
     assert_says(heard(p), "deliver parking d2 s1 a2 one{");
     settle(p, "parking", SETTLE_NACK, 2, 1, 0);
-    assert_int_equal(describe(d, "parking").dead, 1); /* and dies there, beside its queue */
+    assert_int_equal(describe(d, "parking").dead, 1); /* and dies there, into the dead store */
 }
 
 static void a_dead_letter_goes_on_along_a_chain(void **state)
@@ -181,7 +181,7 @@ static void a_dead_letter_goes_on_along_a_chain(void **state)
     consume(p, "last");
     credit(p, "last", 1);
     assert_says(heard(p), "deliver last d1 s1 a1 one{");
-    /* No attributes are taken out of what is no event; see dead_letter_test for those that are. */
+    /* These words are no CloudEvents, so no attributes are replaced; see letter_test for events. */
     assert_int_equal(broker(d).ledger.dead_lettered, 2);
     assert_int_equal(broker(d).ledger.accepted, 3);
 }
@@ -266,7 +266,7 @@ static void an_event_too_large_for_the_target_is_held(void **state)
     struct driver *d = *state;
     struct peer *p = delivered(d, "max_deliveries=1", "capacity_bytes=1024", "big:1000");
     nack(p, 1);
-    assert_string_equal(held(d), "1:dead_letter_full"); /* with what is said of it, it does not fit */
+    assert_string_equal(held(d), "1:dead_letter_full"); /* with the added attributes it is too large */
     declare(d, "parking", "capacity_bytes=4096");
     pass(d, 5000);
     assert_int_equal(describe(d, "parking").ready, 1);

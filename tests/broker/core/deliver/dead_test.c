@@ -1,9 +1,10 @@
-/* What becomes of events that fail, in memory: back-off, too many failures, crashes, and what is done with the dead. */
+/* What happens to events that fail, in memory: back-off, too many failures, crashes; and what is done with dead
+ * events. */
 #include "tests/broker/core/driver.h"
 
 #include <stdio.h>
 
-/* A consumer of "orders" with enough credit, and what was published delivered to it. */
+/* A consumer of "orders" with enough credit, to which everything that was published is delivered. */
 static struct peer *delivered(struct driver *d, const char *settings, const char *words)
 {
     struct peer *p = attached(d, "p");
@@ -68,7 +69,7 @@ static void a_failed_event_is_redelivered_within_its_back_off(void **state)
     assert_string_equal(heard(p), "deliver orders d2 s1 a2 one");
 }
 
-/* Over many events: all within the cap, and spread over it. */
+/* Over many events: all are within the cap, and spread over it. */
 static void back_off_doubles_up_to_its_maximum_with_full_jitter(void **state)
 {
     struct driver *d = *state;
@@ -264,7 +265,7 @@ static void a_dead_event_s_receipt_settles_nothing(void **state)
     assert_int_equal(describe(d, "orders").dead, 1);
 }
 
-/* ------------------------------------------------------------------ by the consumer's word */
+/* ------------------------------------------------------------------ drops and deferrals */
 
 static void a_drop_makes_the_event_dead_at_once(void **state)
 {

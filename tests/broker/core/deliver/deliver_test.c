@@ -1,7 +1,7 @@
-/* Who consumes, and what is delivered: credit, redelivery, turns, pause. Settling is settle_test.c's. */
+/* Who consumes, and what is delivered: credit, redelivery, turns, pause. Settling is in settle_test.c. */
 #include "tests/broker/core/driver.h"
 
-/* A queue with these events in it, published by a peer that leaves again. */
+/* Puts these events into a queue, through a peer that leaves again. */
 static void filled(struct driver *d, const char *queue, const char *settings, const char *words)
 {
     struct peer *p = attached(d, "publisher");
@@ -22,7 +22,7 @@ static void nothing_is_delivered_beyond_the_credit(void **state)
     credit(k, "orders", 2);
     assert_string_equal(heard(k), "deliver orders d1..2 s1..2 a1 one two");
     ack(k, "orders", 1, 2);
-    assert_string_equal(heard(k), "settled orders 1..2 acked"); /* an ack is no demand */
+    assert_string_equal(heard(k), "settled orders 1..2 acked"); /* an ack is not credit */
     credit(k, "orders", 3);
     assert_string_equal(heard(k), "deliver orders d3 s3 a1 three");
 }
@@ -199,7 +199,7 @@ static void a_standby_takes_over_when_the_active_one_leaves(void **state)
     leave(a, "orders");
     assert_string_equal(heard(b), "turn orders active e2 contended; deliver orders d1 s1 a2 one; "
                                   "deliver orders d2 s2 a1 two; idle orders g1");
-    assert_string_equal(heard(c), ""); /* its place came closer, its turn did not */
+    assert_string_equal(heard(c), ""); /* it is next in line now, but not active */
     leave(c, "orders");
     assert_string_equal(heard(b), "turn orders active e2");
     ack(a, "orders", 1, 1);
@@ -315,7 +315,7 @@ static void a_closed_queue_still_drains(void **state)
     assert_string_equal(heard(k), "turn orders active e1; deliver orders d1 s1 a1 one; settled orders 1 acked");
 }
 
-/* Nothing came back from the one who leaves, and nobody publishes. */
+/* Though nothing came back from the consumer that leaves, and nobody publishes. */
 static void a_consumer_that_takes_over_gets_what_is_there(void **state)
 {
     struct driver *d = *state;
@@ -330,7 +330,7 @@ static void a_consumer_that_takes_over_gets_what_is_there(void **state)
     assert_non_null(strstr(heard(b), "deliver orders d1..2 s1..2 a1 one two"));
 }
 
-/* Frames are not acknowledged until it says something; what then fits is sent. */
+/* Frames are not acknowledged until the peer sends something; then as much is sent as fits. */
 static void a_consumer_that_fell_behind_gets_the_rest_as_it_acknowledges(void **state)
 {
     struct driver *d = *state;

@@ -1,4 +1,4 @@
-/* The text of receipts: what was written comes back, and nothing else is believed. */
+/* The text of receipts: a receipt reads back as it was written, and nothing else is accepted. */
 #include "broker/core/state.h"
 
 #include <setjmp.h>
@@ -102,7 +102,7 @@ static void a_truncated_or_longer_receipt_is_rejected(void **state)
         assert_false(receipt_read(key, span_of(huge, long_size), &r));
 }
 
-/* One field changed changes what cannot be guessed. */
+/* A change of any field changes the hash. */
 static void each_field_is_sealed(void **state)
 {
     (void)state;

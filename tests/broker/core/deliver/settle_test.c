@@ -1,10 +1,10 @@
-/* How deliveries end: by number, by receipt, by time; and what only looks like it. */
+/* How deliveries end: by number, by receipt, by time; and what does not end them. */
 #include "tests/broker/core/driver.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* A peer that consumes a queue of its own with these events, all delivered to it. */
+/* A peer that consumes a queue with these events, all of them delivered to it. */
 static struct peer *consuming(struct driver *d, const char *settings, const char *words)
 {
     struct peer *p = attached(d, "publisher"), *k = attached(d, "k");
@@ -62,7 +62,7 @@ static void an_ack_is_remembered_however_it_came(void **state)
     assert_string_equal(ledger(d, "orders"), "accepted 2 acked 2 purged 0 dropped 0 remaining 0");
 }
 
-/* Two workers of one consumer take turns: their runs are two, and never lost. */
+/* Two workers of one consumer ack alternately: that makes two runs, and none is lost. */
 static void thousands_of_acks_are_remembered_as_runs(void **state)
 {
     struct driver *d = *state;
@@ -85,7 +85,7 @@ static void thousands_of_acks_are_remembered_as_runs(void **state)
     assert_string_equal(heard(k), "receipt 2 acked; settled orders 1..4000 acked");
 }
 
-/* Every other event stays: each ack is a run of its own, and only the newest are remembered. */
+/* Only every other event is acked: each ack is a run of its own, and only the newest are remembered. */
 static void of_scattered_acks_the_oldest_are_forgotten(void **state)
 {
     struct driver *d = *state;
@@ -148,7 +148,7 @@ static void a_delayed_event_takes_room_and_can_be_purged(void **state)
     assert_string_equal(ledger(d, "orders"), "accepted 1 acked 0 purged 1 dropped 0 remaining 0");
 }
 
-/* Else nacks with long delays and purges could pile up what nobody holds any more. */
+/* Otherwise nacks with long delays, followed by purges, could pile up timers. */
 static void a_delay_goes_with_its_event(void **state)
 {
     struct driver *d = *state;

@@ -1,4 +1,4 @@
-/* What --check says of a directory: queues by their names, which only the core's words have. */
+/* What --check says of a directory: the names of queues, which only the core's data in the log has. */
 #include "broker/core/durable/persist_names.h"
 #include "tests/broker/core/disk_driver.h"
 
@@ -59,7 +59,7 @@ static void queues_are_named_by_notes_and_by_the_checkpoint(void **state)
     publish_durably(p, "one two");
     publish(p, "mail", 0, "three");
     settle_disk();
-    for (unsigned i = 0; i < 2; i++) { /* as they were noted, and as of a checkpoint */
+    for (unsigned i = 0; i < 2; i++) { /* from notes, then from a checkpoint */
         says("queue 1 (orders): 2 events of 6 bytes are live");
         says("queue 2 (mail): 1 event of 5 bytes is live");
         stop_orderly();
@@ -78,7 +78,7 @@ static void a_deleted_queue_keeps_its_name(void **state)
     says("queue 2 (mail): 1 event was accepted in these segments, sequences 1 to 1");
 }
 
-/* Another version may say more, or something else. */
+/* Another version of the broker may write other fields. */
 static void unknown_and_malformed_fields_are_skipped(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* What is told of a producer's entries after a restart, while their name stands for a queue on disk, for one in memory, or for none. */
+/* What a producer is told of its entries after a restart, when their destination is a queue on disk by then, one in
+ * memory, or none. */
 #include "tests/broker/core/disk_driver.h"
 
 #include <stdio.h>
@@ -14,7 +15,7 @@ static const struct destination *destination_known(const char *name)
     return NULL;
 }
 
-/* Its publisher may have been away all the time, and must not hear "refused" of what was accepted. */
+/* The publisher may have been away all the time, and must not hear "refused" of what was accepted. */
 static void outcomes_survive_the_deletion_of_their_queue(void **state)
 {
     (void)state;
@@ -42,7 +43,7 @@ static void outcomes_of_queues_in_memory_do_not_survive_a_restart(void **state)
     assert_null(destination_known("mail"));
 }
 
-/* What others publish makes the log write one. */
+/* Publishes as somebody else until the log writes a checkpoint. */
 static void checkpoint_comes(void)
 {
     struct peer *other = joined("other");
@@ -59,7 +60,7 @@ static void checkpoint_comes(void)
     fail_msg("there was no checkpoint");
 }
 
-/* The queue of that name gives way to another one. */
+/* Replaces queue "mail" by a new one. */
 static void declare_anew(const char *durability)
 {
     struct request r = { .call = CALL_DELETE, .queue = "mail", .u.delete_.force = true };
@@ -82,7 +83,7 @@ static const char *outcomes_known(void)
     return text;
 }
 
-/* The publisher heard nothing all the while. */
+/* The publisher heard no confirm all the time. */
 static void entries_accepted_in_memory_are_not_refused_once_the_queue_is_on_disk(void **state)
 {
     (void)state;
@@ -100,7 +101,7 @@ static void entries_accepted_in_memory_are_not_refused_once_the_queue_is_on_disk
     assert_string_equal(outcomes_known(), "1..1 ok, 2..2 ok, 3..3 ok");
 }
 
-/* It would be sent again, and be there twice. */
+/* Otherwise the publisher would send them again, and they would be doubled. */
 static void entries_accepted_in_memory_are_known_once_the_queue_is_on_disk(void **state)
 {
     (void)state;
@@ -112,7 +113,7 @@ static void entries_accepted_in_memory_are_known_once_the_queue_is_on_disk(void 
     assert_string_equal(outcomes_known(), "1..2 ok");
 }
 
-/* Of each that is still there. */
+/* Of every publisher that is still known. */
 static void outcomes_of_every_publisher_in_memory_are_known_then(void **state)
 {
     struct driver *d = *state;
@@ -142,7 +143,7 @@ static void outcomes_of_every_publisher_in_memory_are_known_then(void **state)
     }
 }
 
-/* Else it speaks for the name, and the publisher sends again what may have been accepted in memory. */
+/* If the broker listed the destination, the publisher would send again what may have been accepted in memory. */
 static void outcomes_are_unknown_once_a_queue_on_disk_is_replaced_by_one_in_memory(void **state)
 {
     (void)state;
@@ -157,7 +158,7 @@ static void outcomes_are_unknown_once_a_queue_on_disk_is_replaced_by_one_in_memo
     assert_null(destination_known("mail"));
 }
 
-/* Its publisher would hear that there is no such queue. */
+/* If the broker listed the destination, the publisher would hear that there is no such queue. */
 static void outcomes_are_unknown_even_if_that_queue_was_deleted_since(void **state)
 {
     (void)state;
@@ -173,7 +174,8 @@ static void outcomes_are_unknown_even_if_that_queue_was_deleted_since(void **sta
     assert_null(destination_known("mail"));
 }
 
-/* What is accepted in memory is told, and delivered, before the log has a word on that. */
+/* An entry accepted in memory is confirmed, and delivered, before the note that the destination is no longer
+ * persistent is durable. */
 static void outcomes_are_unknown_even_if_the_log_could_not_record_that(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* What waits for the disk: confirms, deliveries, answers, and the farewell. */
+/* What waits for the disk: confirms, deliveries, answers, and Bye. */
 #include "tests/broker/core/disk_driver.h"
 
 /* ------------------------------------------------------------------ confirms */
@@ -140,7 +140,7 @@ static void beyond_the_bound_an_ack_is_answered_after_the_sync(void **state)
     ack(c, "orders", 1, 1);
     assert_string_equal(heard(c), "settled orders 1 acked");
     ack(c, "orders", 2, 1);
-    ack(c, "orders", 2, 1); /* once more: it is no more on disk for that */
+    ack(c, "orders", 2, 1); /* repeated: that does not make it durable */
     assert_string_equal(heard(c), "");
     settle_disk();
     assert_string_equal(heard(c), "settled orders 2 acked; settled orders 2 acked");
@@ -172,7 +172,7 @@ static void the_durability_of_a_queue_does_not_change(void **state)
 static void a_purge_of_events_on_disk_only_lets_waiters_in(void **state)
 {
     (void)state;
-    bench.cache_bytes = 0; /* what is published stays on disk until it is read ahead */
+    bench.cache_bytes = 0; /* published events are on disk only until they are read ahead */
     stop_orderly();
     declare_durably("small", "durability=disk capacity=3");
     struct peer *p = joined("p"), *c = joined("c");
@@ -207,7 +207,7 @@ static void without_room_on_disk_an_entry_waits_and_is_refused_with_reason_disk(
     assert_non_null(strstr(heard(p), "confirm"));
 }
 
-/* The disk is behind for a moment: that is no reason to send somebody for a larger one. */
+/* A disk that is behind for a moment is no reason to ask for a larger one. */
 static void a_disk_that_is_behind_is_not_full(void **state)
 {
     struct driver *d = *state;

@@ -1,9 +1,9 @@
-/* What waits for the disk while the queue, or the publisher, that it is about goes away, and while the disk has no room. */
+/* What waits for the disk while its queue or its publisher goes away, and while the disk has no room. */
 #include "tests/broker/core/disk_driver.h"
 
 #include <stdlib.h>
 
-/* Put in, and not answered before the disk has it. */
+/* Sends a call, which is not answered before it is durable. */
 static void call_only(enum call call, const char *settings)
 {
     struct request r = { .call = call, .queue = "mail" };
@@ -67,7 +67,7 @@ static void events_of_a_forgotten_publisher_are_delivered_once_durable(void **st
     assert_non_null(strstr(heard(k), "deliver orders d1 s1 a1 one"));
 }
 
-/* Its publisher must not hear "refused" of what was accepted. */
+/* The publisher must not hear "refused" of what was accepted. */
 static void a_pending_outcome_is_known_although_its_queue_was_replaced(void **state)
 {
     (void)state;
@@ -107,7 +107,7 @@ static void entries_sent_again_meanwhile_take_nothing_of_the_window(void **state
     assert_int_equal(describe(d, "orders").ready, 2);
 }
 
-/* It would promise what is gone; and its publisher, who asks, is told that nobody knows. */
+/* A known outcome would promise an event that is gone; the publisher is told that it is unknown. */
 static void an_outcome_of_a_deleted_queue_in_memory_is_unknown_after_a_stop(void **state)
 {
     (void)state;
@@ -128,7 +128,7 @@ static uint64_t no_room(const struct store *s)
     return 0;
 }
 
-/* It says that the first one is accepted, which a crash may undo until the disk has that. */
+/* Its outcome says that the first event is accepted, which a crash may undo until that is durable. */
 static void a_duplicate_without_room_for_its_note_waits_for_the_first_event(void **state)
 {
     (void)state;
@@ -146,7 +146,7 @@ static void a_duplicate_without_room_for_its_note_waits_for_the_first_event(void
     assert_string_equal(heard(again), "confirm orders 1 -> 1 duplicate");
 }
 
-/* Until the disk has no room for another one. */
+/* Publishes until the disk has no room for another event. */
 static void fill_with(struct peer *p, const char *name)
 {
     disk_set_capacity(bench.disk, disk_used(bench.disk));
@@ -159,15 +159,15 @@ static void fill_with(struct peer *p, const char *name)
     fail_msg("the disk has no end");
 }
 
-/* In memory who waits makes room for himself: his bytes are there already. They are not in the log, which would have to refuse what
- * was promised to fit. */
+/* In memory, a waiting entry makes room for itself, as its bytes count already. They are not in the log, so on disk it
+ * must not: the log would have no room for what was promised to fit. */
 static void who_waits_for_the_disk_has_no_room_there(const char *name)
 {
     struct peer *p = joined("p");
     fill_with(p, name);
     publish(p, name, 60000, "big:9000");
     struct request open = { .call = CALL_OPEN, .queue = "orders" };
-    assert_string_equal(ask_durably(&open), "ok"); /* he is tried again */
+    assert_string_equal(ask_durably(&open), "ok"); /* the waiter is tried again */
     assert_string_equal(heard(p), "");
     disk_set_capacity(bench.disk, UINT64_MAX);
     pass(bench.d, 2000); /* the log tries again after a while */

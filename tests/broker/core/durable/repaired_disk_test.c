@@ -1,4 +1,4 @@
-/* What a start makes of a log that was repaired: where the bytes of a dead event are lost the books balance all the same. */
+/* What a start makes of a repaired log: where the bytes of a dead event are lost, the ledger balances all the same. */
 #include "broker/core/deliver/trouble.h"
 #include "tests/broker/core/disk_driver.h"
 
@@ -9,7 +9,7 @@ static struct queue *mail(struct core *core)
     return queue_find(core, span_str("mail"));
 }
 
-/* "lost" is dead, "kept" and "other" are not. */
+/* Event "lost" is dead, "kept" and "other" are not. */
 static void one_is_dead(void)
 {
     assert_string_equal(declare_durably("mail", "durability=disk max_deliveries=1"), "ok");
@@ -43,7 +43,7 @@ static void hear(void *context, const char *line)
     (void)line;
 }
 
-/* Of what is on the disk now, but for the event's group. */
+/* Repairs what is on the disk now, without the event's group. */
 static struct disk *repaired(void)
 {
     struct disk *from = disk_new(), *to = disk_new();
@@ -94,8 +94,8 @@ static void a_dead_event_of_a_checkpoint_may_be_lost(void **state)
     check_repaired();
 }
 
-/* The newest event of a queue is lost, but for the note that it is dead. The note is read by a second start, too, where the first had
- * no room for a checkpoint. */
+/* The newest event of a queue is lost, but not the note that it is dead. A second start reads the note again if the
+ * first had no room for a checkpoint. */
 static void a_new_event_is_not_taken_for_a_lost_dead_one(void **state)
 {
     (void)state;

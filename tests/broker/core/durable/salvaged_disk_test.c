@@ -1,5 +1,5 @@
-/* What a start makes of a log that was damaged anywhere and repaired: it starts, its books balance, no queue stands for another, and
- * nothing lies in the log that no queue has. */
+/* What a start makes of a log that was damaged anywhere and repaired: the broker starts, its ledgers balance, no queue
+ * is taken for another, and the log has no bytes that belong to no queue. */
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/topic/topic.h"
 #include "tests/broker/core/disk_driver.h"
@@ -17,8 +17,8 @@ static struct queue *find(const struct core *c, const char *name)
 struct damage {
     struct disk *disk;
     uint64_t random;
-    uint64_t from, to;   /* what was written in between is lost; 0: some bytes anywhere */
-    bool and_checkpoint; /* that is lost, too */
+    uint64_t from, to;   /* what was written between these is lost; 0: some bytes anywhere */
+    bool and_checkpoint; /* the checkpoint is lost, too */
 };
 
 static void copy(void *to, const char *name, struct span content)
@@ -60,7 +60,7 @@ static void find_end(void *end, const char *name, struct span content)
         *(uint64_t *)end = used(content);
 }
 
-/* Where the log ends by now, all of which is in one segment. */
+/* Where the log ends now; all of it is in one segment. */
 static uint64_t written(void)
 {
     uint64_t end = 0;
@@ -74,7 +74,7 @@ static void hear(void *context, const char *line)
     (void)line;
 }
 
-/* Of what is on the disk now, but for what is damaged. */
+/* Repairs what is on the disk now, with that damage. */
 static struct disk *repaired(struct damage *d)
 {
     struct disk *to = disk_new();
@@ -89,7 +89,7 @@ static struct disk *repaired(struct damage *d)
     return to;
 }
 
-/* The broker goes on with that. */
+/* Starts the broker from that disk. */
 static void start_from(struct disk *disk)
 {
     disk_kill(bench.disk);
@@ -151,7 +151,7 @@ static void a_later_note_gives_the_queue_its_name_back(void **state)
     check_all_is_known();
 }
 
-/* Also of what was found before the queue had its name again. */
+/* Also those found before the queue had its name again. */
 static void outcomes_are_told_under_the_queue_s_name(void **state)
 {
     (void)state;
@@ -174,7 +174,7 @@ static void outcomes_are_told_under_the_queue_s_name(void **state)
     assert_non_null(strstr(heard(p), "attached known | mail through 3: 1..3 -> 1"));
 }
 
-/* What was found while it went without is its own, also where another queue is really called what it was called meanwhile. */
+/* What was found while the queue had a made-up name belongs to it, even if another queue really has that name. */
 static void outcomes_are_not_told_under_a_name_that_another_queue_has(void **state)
 {
     (void)state;
