@@ -5,8 +5,9 @@
 
 static bool has_disk(const struct core *c, struct error *why)
 {
-    return c->disk || error_set(why, "durability 'disk' is not available: this broker has no data directory; start it "
-                                     "with --data DIR");
+    return c->disk ||
+           error_set(why, "this broker has no data directory, so durability 'disk' is not available; start it "
+                          "with --data DIR");
 }
 
 static bool differs(const struct queue *q, const struct queue_settings *given, enum queue_setting which)

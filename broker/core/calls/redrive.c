@@ -117,7 +117,7 @@ static void finish(struct core *c, struct redrive *r, const struct queue *q)
     if (r->rate == 0)
         answer_later(c, r);
     else
-        core_log(c, LOG_INFO, q, NULL, "its redrive ends: %llu events were redriven, %llu were not looked at",
+        core_log(c, LOG_INFO, q, NULL, "its redrive ended: %llu events redriven, %llu not looked at",
                  (unsigned long long)r->redriven, (unsigned long long)(r->count - r->at));
     LL_DELETE(c->redrives, r);
     free_redrive(c, r);

@@ -42,8 +42,7 @@ static enum reason check_circle(struct core *c, struct span name, const char *ta
 {
     char chain[200];
     if (span_equal(span_str(target), name)) {
-        error_set(why,
-                  "queue '%s' cannot be its own dead_letter; leave that empty to keep dead events beside the queue",
+        error_set(why, "queue '%s' cannot be its own dead_letter; leave it empty to keep dead events beside the queue",
                   target);
         return REASON_invalid;
     }
@@ -64,10 +63,10 @@ static enum reason find_target(struct core *c, struct span name, const char *tar
     if (c->config.auto_declare && !c->stopping) {
         bool both = !queue_find(c, name); /* queue `name` is about to be created, too */
         if (both && c->queue_count + 2 > c->config.max_queues) {
-            error_set(
-                why,
-                "the broker's max_queues (%u) has no room for its dead_letter '%s' as well; delete queues or raise it",
-                c->config.max_queues, target);
+            error_set(why,
+                      "the broker's max_queues (%u) has no room for '%s', its dead_letter queue, too; delete queues or "
+                      "raise it",
+                      c->config.max_queues, target);
             return REASON_too_many_queues;
         }
         return operate_declare(c, span_str(target), NULL, false, false, to, NULL, why);
@@ -79,10 +78,11 @@ static enum reason find_target(struct core *c, struct span name, const char *tar
 
 static enum reason refuse_memory(const char *from, const char *to, struct error *why)
 {
-    error_set(why,
-              "queue '%s' is on disk and its dead_letter '%s' would be in memory, where a restart loses them; declare "
-              "'%s' with durability disk",
-              from, to, to);
+    error_set(
+        why,
+        "queue '%s' is on disk and its dead_letter '%s' would be in memory, where a restart loses events; declare "
+        "'%s' with durability disk",
+        from, to, to);
     return REASON_conflict;
 }
 

@@ -271,8 +271,8 @@ static void tell_full(struct core *c)
     log_info(c->disk, &log);
     core_log(
         c, LOG_WARN, NULL, NULL,
-        "no room on the disk for more events (%llu bytes of %llu are used): durable publishes wait, or are refused, "
-        "until consumers have acked what lies there, or there is a larger disk_budget or disk",
+        "no room on the disk for more events (%llu of %llu bytes are used): durable publishes wait, or are refused, "
+        "until consumers ack events that are stored there; or enlarge disk_budget, or the disk",
         (unsigned long long)log.disk_bytes, (unsigned long long)log.disk_budget);
 }
 

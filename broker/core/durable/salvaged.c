@@ -43,8 +43,8 @@ struct queue *salvaged_queue(struct core *c, uint32_t id)
     if (q)
         return q;
     q = create(c, id, make_name(c, id, name), &settings);
-    core_log(c, LOG_WARN, q, NULL,
-             "the log has events of queue %u and does not say what it is called: they are in queue '%s'", id, q->name);
+    core_log(c, LOG_WARN, q, NULL, "the log has events of queue %u but not its name: they are in queue '%s'", id,
+             q->name);
     return q;
 }
 
@@ -63,7 +63,7 @@ void salvaged_lose_name(struct core *c, struct span name)
         persist_move_outcomes(c, name, called);
     queue_rename(c, q, called);
     core_log(c, LOG_WARN, q, NULL,
-             "the log does not say what became of queue '%.*s' before another got that name: it is '%s' now",
+             "the log does not say what became of queue '%.*s' before another got its name: it is called '%s' now",
              (int)name.size, (const char *)name.data, q->name);
 }
 
@@ -103,8 +103,8 @@ void salvaged_check_dead_letters(struct core *c)
         const struct queue *to = next_of(c, q);
         if (!to || (!is_circle(c, q) && (!q->durable || to->durable)))
             continue;
-        core_log(c, LOG_WARN, q, NULL, "its dead do not go to '%s' any more: %s", to->name,
-                 q->durable && !to->durable ? "that is in memory" : "they would go in a circle");
+        core_log(c, LOG_WARN, q, NULL, "its dead letters no longer go to '%s': %s", to->name,
+                 q->durable && !to->durable ? "that queue is in memory" : "they would go in a circle");
         q->settings.dead_letter[0] = '\0';
         persist_queue(c, q);
     }

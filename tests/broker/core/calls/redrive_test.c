@@ -150,7 +150,7 @@ static void a_rate_goes_on_by_itself_and_is_shown(void **state)
     pass(d, 1000);
     assert_int_equal(arrived(d), 10);
     assert_int_equal(describe(d, "orders").redrive.rate, 0);
-    assert_true(logged(d, "its redrive ends: 10 events were redriven, 0 were not looked at"));
+    assert_true(logged(d, "its redrive ended: 10 events redriven, 0 not looked at"));
 }
 
 static void a_queue_has_one_redrive_with_a_rate_at_a_time_and_it_can_be_stopped(void **state)

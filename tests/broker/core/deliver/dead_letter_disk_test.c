@@ -155,7 +155,7 @@ static void a_target_cannot_be_declared_again_in_memory(void **state)
                           .queue = "parking",
                           .u.declare.settings = settings_of("durability=memory") };
     assert_string_equal(ask_durably(&r), "conflict");
-    assert_non_null(strstr(d->reply.detail, "where a restart loses them"));
+    assert_non_null(strstr(d->reply.detail, "where a restart loses events"));
     assert_string_equal(declare_durably("parking", "durability=disk"), "ok");
 }
 
