@@ -7,14 +7,14 @@
 
 static void put(struct buf *b, const struct attempt *a)
 {
-    size_t mark = wire_begin(b, TROUBLE_TRIED);
-    wire_add_number(b, TRIED_NUMBER, a->number);
-    wire_add_number(b, TRIED_OUTCOME, a->outcome);
-    wire_add_number(b, TRIED_DELIVERED, (uint64_t)a->delivered_ms);
-    wire_add_number(b, TRIED_LATENCY, a->latency_ms);
-    wire_add_number(b, TRIED_STATUS, a->status);
-    wire_add_span(b, TRIED_CONSUMER, span_str(a->text));
-    wire_add_span(b, TRIED_ERROR, span_str(a->text + a->error_at));
+    size_t mark = wire_begin(b, TROUBLE_HISTORY);
+    wire_add_number(b, ATTEMPT_NUMBER, a->number);
+    wire_add_number(b, ATTEMPT_OUTCOME, a->outcome);
+    wire_add_number(b, ATTEMPT_DELIVERED, (uint64_t)a->delivered_ms);
+    wire_add_number(b, ATTEMPT_LATENCY, a->latency_ms);
+    wire_add_number(b, ATTEMPT_STATUS, a->status);
+    wire_add_span(b, ATTEMPT_CONSUMER, span_str(a->text));
+    wire_add_span(b, ATTEMPT_ERROR, span_str(a->text + a->error_at));
     wire_end(b, mark);
 }
 
@@ -37,13 +37,13 @@ static void take(struct core *c, struct queue *q, struct trouble *t, struct span
     struct span consumer = { 0 }, error = { 0 };
     while (!wire_done(&r) && wire_next(&r, &f)) {
         switch (f.tag) {
-        case TRIED_NUMBER: a.number = (uint32_t)f.number; break;
-        case TRIED_OUTCOME: a.outcome = f.number < ATTEMPT_OUTCOMES ? (enum attempt_outcome)f.number : 0; break;
-        case TRIED_DELIVERED: a.delivered_ms = (int64_t)f.number; break;
-        case TRIED_LATENCY: a.latency_ms = (uint32_t)f.number; break;
-        case TRIED_STATUS: a.status = (uint32_t)f.number; break;
-        case TRIED_CONSUMER: consumer = f.bytes; break;
-        case TRIED_ERROR: error = f.bytes; break;
+        case ATTEMPT_NUMBER: a.number = (uint32_t)f.number; break;
+        case ATTEMPT_OUTCOME: a.outcome = f.number < ATTEMPT_OUTCOMES ? (enum attempt_outcome)f.number : 0; break;
+        case ATTEMPT_DELIVERED: a.delivered_ms = (int64_t)f.number; break;
+        case ATTEMPT_LATENCY: a.latency_ms = (uint32_t)f.number; break;
+        case ATTEMPT_STATUS: a.status = (uint32_t)f.number; break;
+        case ATTEMPT_CONSUMER: consumer = f.bytes; break;
+        case ATTEMPT_ERROR: error = f.bytes; break;
         default: break;
         }
     }
@@ -59,7 +59,7 @@ void persist_take_attempts(struct core *c, struct queue *q, struct trouble *t, s
     while (!wire_done(&r) && wire_next(&r, &f)) {
         if (f.tag == TROUBLE_OLDER)
             older = f.number;
-        else if (f.tag == TROUBLE_TRIED)
+        else if (f.tag == TROUBLE_HISTORY)
             take(c, q, t, f.bytes);
     }
     if (t->history)

@@ -80,18 +80,18 @@ enum {
     TROUBLE_ERROR,
     TROUBLE_DROPPED,
     TROUBLE_DELAY,
-    TROUBLE_SINCE, /* of the delay; absent: TROUBLE_LAST */
-    TROUBLE_TRIED, /* an attempt: in a note the newest, in a snapshot all that are kept */
-    TROUBLE_OLDER, /* in a snapshot: the number of attempts before those */
+    TROUBLE_SINCE,   /* of the delay; absent: TROUBLE_LAST */
+    TROUBLE_HISTORY, /* an attempt: in a note the newest, in a snapshot all that are kept */
+    TROUBLE_OLDER,   /* in a snapshot: the number of attempts before those */
 };
 enum {
-    TRIED_NUMBER = 1,
-    TRIED_OUTCOME,
-    TRIED_DELIVERED,
-    TRIED_LATENCY,
-    TRIED_STATUS,
-    TRIED_CONSUMER,
-    TRIED_ERROR,
+    ATTEMPT_NUMBER = 1,
+    ATTEMPT_OUTCOME,
+    ATTEMPT_DELIVERED,
+    ATTEMPT_LATENCY,
+    ATTEMPT_STATUS,
+    ATTEMPT_CONSUMER,
+    ATTEMPT_ERROR,
 };
 enum { MARK_QUEUE = 1, MARK_END };
 enum { TOPIC_ID = 1, TOPIC_NAME, TOPIC_UNROUTED, TOPIC_CATCH_ALL /* a queue's id */, TOPIC_BINDING };

@@ -15,8 +15,9 @@ void persist_put_topic(struct buf *b, const struct topic *t);
 /* Fields of a producer's message: id and epoch. */
 void persist_put_holder(struct buf *b, const struct producer *p);
 /* Which attempts are written with a trouble. */
-enum tried { TRIED_NONE, TRIED_NEWEST, TRIED_ALL };
-void persist_put_trouble(struct buf *b, uint32_t tag, uint32_t queue, const struct trouble *t, enum tried tried);
+enum attempts_written { ATTEMPTS_NONE, ATTEMPTS_NEWEST, ATTEMPTS_ALL };
+void persist_put_trouble(struct buf *b, uint32_t tag, uint32_t queue, const struct trouble *t,
+                         enum attempts_written attempts);
 void persist_put_run(struct buf *b, uint32_t tag, const struct outcome *o);
 
 #endif

@@ -134,7 +134,7 @@ static void put_queue_state(struct core *c, struct buf *b, const struct queue *q
         if (q->schedule && c->stopping)
             put_fresh(b, q);
         for (const struct trouble *t = MUTATED(forget_dead) ? NULL : q->troubles; t; t = t->hh.next)
-            persist_put_trouble(b, QUEUE_TROUBLE, q->id, t, TRIED_ALL);
+            persist_put_trouble(b, QUEUE_TROUBLE, q->id, t, ATTEMPTS_ALL);
     }
     wire_end(b, mark);
 }

@@ -115,7 +115,8 @@ uint64_t persist_producer(struct core *c, const struct producer *p)
     return put_note(c, &b);
 }
 
-void persist_put_trouble(struct buf *b, uint32_t tag, uint32_t queue, const struct trouble *t, enum tried tried)
+void persist_put_trouble(struct buf *b, uint32_t tag, uint32_t queue, const struct trouble *t,
+                         enum attempts_written attempts)
 {
     size_t mark = wire_begin(b, tag);
     wire_add_number(b, TROUBLE_QUEUE, queue);
@@ -134,8 +135,8 @@ void persist_put_trouble(struct buf *b, uint32_t tag, uint32_t queue, const stru
     wire_add_number(b, TROUBLE_DROPPED, t->dropped);
     if (t->since_ms != t->last_ms)
         wire_add_number(b, TROUBLE_SINCE, (uint64_t)t->since_ms);
-    if (tried != TRIED_NONE)
-        persist_put_attempts(b, t, tried == TRIED_ALL);
+    if (attempts != ATTEMPTS_NONE)
+        persist_put_attempts(b, t, attempts == ATTEMPTS_ALL);
     wire_end(b, mark);
 }
 
@@ -149,7 +150,8 @@ void persist_trouble(struct core *c, const struct queue *q, const struct trouble
     uint64_t room = q->durable ? c->disk->ops->room(c->disk) : 0;
     if (!q->durable || (!t->dead && !t->dropped && room < TROUBLE_ROOM))
         return;
-    persist_put_trouble(&b, NOTE_TROUBLE, q->id, t, room < TROUBLE_ROOM + ATTEMPT_ROOM ? TRIED_NONE : TRIED_NEWEST);
+    persist_put_trouble(&b, NOTE_TROUBLE, q->id, t,
+                        room < TROUBLE_ROOM + ATTEMPT_ROOM ? ATTEMPTS_NONE : ATTEMPTS_NEWEST);
     put_note(c, &b);
 }
 
