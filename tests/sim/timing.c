@@ -63,7 +63,7 @@ struct looking {
 static bool is_kept(const struct sim *s, const struct queue *q, uint64_t sequence, const struct item *item)
 {
     return s->mood.expiries && item->state == ITEM_DELAYED && doomed_has(q->schedule, sequence) &&
-           (q->durable || q->schedule->doomed_why != HOLD_NOT);
+           (q->durable || q->schedule->doomed_hold != HOLD_NOT);
 }
 
 static bool look(void *context, uint64_t sequence, struct item *item)

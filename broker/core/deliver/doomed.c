@@ -32,7 +32,7 @@ void doomed_add(struct core *c, struct queue *q, uint64_t sequence, struct item 
         ranges_remove(&k->overdue, sequence, sequence + 1);
     ranges_add(&k->doomed, sequence, sequence + 1);
     if (k->doomed_events++ == 0) {
-        k->doomed_why = HOLD_NOT;
+        k->doomed_hold = HOLD_NOT;
         k->doomed_at = c->now.mono.ns;
     }
     core_run_queue(c, q); /* its turn calls doomed_run */
@@ -78,7 +78,7 @@ int64_t doomed_due(const struct schedule *k)
 
 static void try_again(struct core *c, struct schedule *k, enum dead_hold why, int64_t ms)
 {
-    k->doomed_why = why;
+    k->doomed_hold = why;
     k->doomed_at = mono_add_ms(c->now.mono, ms).ns;
 }
 
@@ -91,7 +91,7 @@ static void read_from(struct core *c, struct queue *q, uint64_t first, uint64_t 
         return;
     }
     if (first >= q->durable->end) {
-        k->doomed_why = HOLD_NOT;
+        k->doomed_hold = HOLD_NOT;
         k->doomed_at = WHEN_DURABLE;
         return;
     }
@@ -164,7 +164,7 @@ bool doomed_loaded(struct core *c, const struct store_completion *done)
         try_again(c, q->schedule, HOLD_NOT, 0);
     }
     for (size_t i = 0; i < done->count; i++) {
-        bool room = q && q->schedule->doomed_why == HOLD_NOT;
+        bool room = q && q->schedule->doomed_hold == HOLD_NOT;
         if (!room || !bury(c, q, &done->events[i]))
             c->disk->ops->release(c->disk, done->queue, done->events[i].locator);
     }
@@ -180,7 +180,7 @@ void doomed_describe(const struct core *c, const struct schedule *k, struct peek
         struct trouble_info *t = &events[i].trouble;
         if (!doomed_has(k, events[i].sequence))
             continue;
-        t->held = k->doomed_why;
+        t->held = k->doomed_hold;
         events[i].ready_ms = t->held ? next_ms : 0;
         if (t->held && t->first_ms == 0) /* it never failed */
             t->first_ms = t->last_ms = next_ms - NO_ROOM_MS;

@@ -35,7 +35,7 @@ bool doomed_loaded(struct core *c, const struct store_completion *done);
 /* How many are held back because there is no room for them. */
 static inline uint64_t doomed_held(const struct schedule *k)
 {
-    return k->doomed_why != HOLD_NOT ? k->doomed_events : 0;
+    return k->doomed_hold != HOLD_NOT ? k->doomed_events : 0;
 }
 /* Fills in the doomed among a page's events: what stands in the way, since when at least, and when it is tried
  * again. */

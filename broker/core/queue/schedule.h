@@ -36,8 +36,8 @@ struct schedule {
     /* doomed.h: not dead yet; doomed_by_failure: those of them that did not expire */
     struct ranges doomed, doomed_by_failure;
     uint64_t doomed_events;
-    int64_t doomed_at;         /* monotonic, ns: when they are tried; INT64_MAX: once the disk has the first */
-    enum dead_hold doomed_why; /* what stood in the way last */
+    int64_t doomed_at;          /* monotonic, ns: when they are tried; INT64_MAX: once the disk has the first */
+    enum dead_hold doomed_hold; /* what stood in the way last */
     bool doomed_loading;
 };
 
