@@ -31,7 +31,7 @@ struct redrive {
 enum redrive_step {
     REDRIVE_DONE,   /* all events have been handled */
     REDRIVE_LOAD,   /* the next one is on disk */
-    REDRIVE_FULL,   /* the target has no room, or publishers wait for it */
+    REDRIVE_FULL,   /* the target has no room, publishers wait for it, or it is closed */
     REDRIVE_ENOUGH, /* as many as the rate allows now */
 };
 

@@ -1,4 +1,4 @@
-/* Doomed events: they have to become dead letters and are not dead yet. An event is doomed
+/* Doomed events: events that have to die (trouble.h) and are not dead yet. An event is doomed
  *
  *   - from its expiry, in a queue with `dead_letter_expired`;
  *   - from a restart, if it had been dropped by its application or had failed too often, and was not dead yet because

@@ -3,9 +3,9 @@
  * reports the ticket as durable. This is the only place where confirms of queues on disk are released, so nothing is
  * confirmed before it is durable.
  *
- * A queue on disk delivers only
- *   - what is durable: otherwise a crash would erase a delivered event and give its sequence to another one;
- *   - what is below its mark: a note in the log, written ahead of need, that events up to there may have been
+ * A queue on disk delivers only what is
+ *   - durable: otherwise a crash would erase a delivered event and give its sequence to another one; and
+ *   - below its mark: a note in the log, written ahead of need, that events up to there may have been
  *     delivered, so that after a crash they come with `attempt` 2. */
 #include "broker/core/calls/explain.h"
 #include "broker/core/deliver/doomed.h"
