@@ -235,10 +235,11 @@ struct sim {
     uint64_t partitions[SIM_QUEUES];
     bool ordered[SIM_QUEUES];  /* by key */
     bool stubborn[SIM_QUEUES]; /* events of one of its keys fail nearly always, with a long delay */
-    int64_t
-        still_since[SIM_QUEUES];   /* since when a consumer lacks events behind others that stand still; 0: none does */
-    uint64_t still_at[SIM_QUEUES]; /* and how far the queue had been looked at then */
-    uint64_t over[SIM_QUEUES];     /* events above the capacity, because settled ones came back at a start */
+    /* Since when a consumer lacks events behind others that stand still (0: none does), and how far the queue had been
+     * looked at then. */
+    int64_t still_since[SIM_QUEUES];
+    uint64_t still_at[SIM_QUEUES];
+    uint64_t over[SIM_QUEUES];        /* events above the capacity, because settled ones came back at a start */
     int64_t roomy_since[SIM_QUEUES];  /* since when it has room and yet a publisher waits; 0: not so */
     int64_t topic_roomy_since;        /* the same for the topic and all its queues */
     int64_t doomed_since[SIM_QUEUES]; /* since when a queue in memory has doomed events and room for them; 0: not so */
@@ -292,8 +293,8 @@ unsigned sim_queue_index(const char *name);
 /* net.c */
 #define SIM_BEAT_MS 100
 int64_t pipe_due(const struct pipe *p);
-struct parcel *pipe_take(struct sim *s,
-                         struct pipe *p); /* the next message that has arrived; NULL: none. parcel_free it */
+/* The next message that has arrived; NULL: none. parcel_free it. */
+struct parcel *pipe_take(struct sim *s, struct pipe *p);
 void parcel_free(struct parcel *p);
 void pipe_empty(struct pipe *p);
 void pipes_free(struct pipe **list);
@@ -303,8 +304,8 @@ void net_heal(struct actor *a);
 bool net_disturbed(const struct sim *s, const struct actor *a);
 void net_death(struct sim *s, struct actor *a); /* its process died: its sockets are gone */
 void net_broker_death(struct sim *s);
-void net_perform(
-    struct sim *s); /* carries out the core's effects; only some of them if the broker crashes in this step */
+/* Carries out the core's effects; only some of them if the broker crashes in this step. */
+void net_perform(struct sim *s);
 /* The clients' effects; ctx is their actor. */
 void net_control_open(void *ctx);
 void net_control_send(void *ctx, struct span message);
@@ -324,15 +325,15 @@ void storing_fault(struct sim *s); /* a random fault of the disk */
 void storing_heal(struct sim *s);
 bool storing_disturbed(const struct sim *s);
 bool storing_carries(const struct sim *s); /* the log carried groups in this run */
-uint64_t
-storing_carried(const struct sim *s); /* number of groups carried since the broker's start, as the log counts them */
-void storing_step(struct sim *s);     /* the disk executes the operations that are due */
-void storing_wake(struct sim *s);     /* the log may have submitted something */
+/* The number of groups carried since the broker's start, as the log counts them. */
+uint64_t storing_carried(const struct sim *s);
+void storing_step(struct sim *s); /* the disk executes the operations that are due */
+void storing_wake(struct sim *s); /* the log may have submitted something */
 int64_t storing_due(const struct sim *s);
 int64_t storing_log_due(const struct sim *s); /* of the log alone */
 bool storing_flush(struct sim *s);            /* true: the log has completions for the core already */
-bool storing_open(struct sim *s,
-                  bool *hopeless); /* opens the log; false: it did not open. *hopeless: without any fault */
+/* Opens the log; false: it did not open. *hopeless: although there was no fault. */
+bool storing_open(struct sim *s, bool *hopeless);
 /* The broker is gone; with `machine` so is the machine, and what was not synced may be lost. */
 void storing_cut_off(struct sim *s, bool machine);
 void storing_close(struct sim *s);
@@ -425,10 +426,10 @@ void facts_free(struct sim *s);
 
 /* timing.c */
 void timing_draw(struct sim *s); /* draws the queues' settings */
-void timing_terms(struct sim *s, struct fact *f, bool none,
-                  struct client_terms *out); /* none: only its queue's terms apply */
-void timing_check(struct sim *s);            /* after each step */
-void timing_become_calm(struct sim *s);      /* sets the wall clock so that nothing waits for long */
+/* Draws the event's terms; none: only its queue's apply. */
+void timing_terms(struct sim *s, struct fact *f, bool none, struct client_terms *out);
+void timing_check(struct sim *s);       /* after each step */
+void timing_become_calm(struct sim *s); /* sets the wall clock so that nothing waits for long */
 bool timing_may_have_expired(const struct sim *s, const struct fact *f);
 bool timing_may_be_gone(const struct sim *s, const struct fact *f); /* expired, and not kept as a dead event */
 
