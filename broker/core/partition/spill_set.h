@@ -1,5 +1,6 @@
-/* Sequences that are anywhere in a queue and leave in any order: ranges, in parts of so many sequences, so that what is added or
- * removed in the midst of a million ranges moves those of its part only. Private to broker/core. */
+/* A set of sequences that may lie anywhere in a queue and leave in any order. It consists of ranges, in parts of
+ * SPILL_PART sequences each, so that adding or removing one in the middle of a million ranges moves only those of
+ * its part. Private to broker/core. */
 #ifndef SLUICE_BROKER_CORE_SPILL_SET_H
 #define SLUICE_BROKER_CORE_SPILL_SET_H
 
@@ -9,7 +10,7 @@
 
 /* Zeroed: empty. */
 struct spill_set {
-    struct ranges *parts; /* from first_part on; those before `head` are empty */
+    struct ranges *parts; /* parts[i] is part first_part + i; those before `head` are empty */
     uint64_t first_part;
     size_t head, count, capacity;
     uint64_t events;
@@ -17,12 +18,12 @@ struct spill_set {
 };
 
 void spill_set_free(struct spill_set *s);
-void spill_set_add(struct spill_set *s, uint64_t sequence);    /* it is not in it */
-void spill_set_remove(struct spill_set *s, uint64_t sequence); /* it is in it */
+void spill_set_add(struct spill_set *s, uint64_t sequence);    /* must not be in the set */
+void spill_set_remove(struct spill_set *s, uint64_t sequence); /* must be in the set */
 bool spill_set_has(const struct spill_set *s, uint64_t sequence);
-/* The least sequence >= from that is in it; false: there is none. */
+/* The lowest sequence >= from in the set; false: there is none. */
 bool spill_set_next(const struct spill_set *s, uint64_t from, uint64_t *first);
-/* How many of [first, end) are in it. */
+/* How many sequences of [first, end) are in the set. */
 uint64_t spill_set_count_in(const struct spill_set *s, uint64_t first, uint64_t end);
 bool spill_set_validate(const struct spill_set *s); /* for tests */
 

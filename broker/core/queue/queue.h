@@ -198,8 +198,8 @@ void queue_accept_on(struct core *c, struct queue *q, struct store_event *events
 void queue_remove(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 /* Settles an event: it leaves the queue and the store, and the ledger counts it under `cause`. */
 void queue_settle(struct core *c, struct queue *q, uint64_t sequence, struct item *item, enum store_cause cause);
-/* An event in flight or delayed becomes ready again. If it has expired meanwhile it leaves instead. `item` must not be
- * used afterwards. */
+/* An event in flight or delayed becomes ready again. If it has expired meanwhile, it leaves instead, or is withdrawn
+ * to be dead-lettered. `item` must not be used afterwards. */
 void queue_return(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 /* An event in flight or delayed is delayed for `ms`, or leaves, as with queue_return. */
 void queue_delay(struct core *c, struct queue *q, uint64_t sequence, struct item *item, uint64_t ms);
@@ -208,7 +208,8 @@ void queue_hold_back(struct core *c, struct queue *q, uint64_t sequence, struct 
 /* The event will not be delivered any more, and stays as a delayed one until it is dead. It leaves its partition and no
  * longer blocks its key. */
 void queue_withdraw(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
-/* A ready event that is to be delivered again is now in flight under the lease of that slot. */
+/* A ready event is now in flight under the lease of that slot. Without partitions this is for redeliveries only; first
+ * deliveries go by queue_taken_run. */
 void queue_taken(struct queue *q, uint64_t sequence, struct item *item, uint32_t lease);
 /* Purges what is ready or delayed; `everything`: also what is in flight. Returns how many events. */
 uint64_t queue_purge(struct core *c, struct queue *q, bool everything);

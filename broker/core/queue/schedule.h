@@ -1,15 +1,15 @@
-/* A queue's schedule: which of its events wait for a time, and which run out at one. A queue whose events do neither has none.
+/* A queue's schedule: which of its events are delayed, and which expire. A queue without such events has no schedule.
  *
- *   waiting      not-before: by the wall clock, so that a step of it is followed
- *   backing_off  a delay that began here (a nack's, a back-off): by the monotonic clock
+ *   waiting      not before a time given with the event: by the wall clock, so that steps of the clock are followed
+ *   backing_off  a delay that began at the broker (a nack's, a back-off): by the monotonic clock
  *   expiring     by the wall clock
  *
- * In memory a delayed event is an item like every other. On disk it is `parked`: only its sequence is known, and its bytes
- * are read once it is due. Then it takes its place in the queue by its sequence, as if it had never been delayed: where the
- * queue is not loaded that far it joins the backlog, else it is read alone (`unparked`).
+ * In a queue in memory a delayed event is an item like every other. In a queue on disk it may be *parked*: only its
+ * sequence is in memory. When it is due it is *unparked*: it takes its place in the queue by its sequence, as if it had
+ * never been delayed. If the queue is not loaded that far, it joins the backlog; otherwise it is read on its own.
  *
- *   schedule.c         what is due, and what becomes of it
- *   schedule_disk.c    what is parked; and after a restart */
+ *   schedule.c         what is due, and what is done then
+ *   schedule_disk.c    parked and unparked events; recovery after a restart */
 #ifndef SLUICE_BROKER_CORE_SCHEDULE_H
 #define SLUICE_BROKER_CORE_SCHEDULE_H
 
@@ -22,48 +22,49 @@ struct schedule {
     struct timer mono;            /* in core->delay_timers */
     struct due waiting, expiring; /* wall clock, ms */
     struct due backing_off;       /* monotonic, ns */
-    struct due_run newest;        /* expiring, not in the heap yet: neighbours that expire with it join */
-    uint32_t sweep_waiting, sweep_expiring, sweep_backing_off; /* runs at which the stale ones are swept out */
-    uint64_t memory;                                           /* of it, as core->schedule_bytes counts it */
-    bool goes_on; /* more runs out than the last turn took, which has another at once, whatever the clocks do */
-    struct ranges overdue; /* its expiry passed and it is in flight */
+    struct due_run newest;        /* expiring, not in the heap yet: neighbours that expire with it are added to it */
+    uint32_t sweep_waiting, sweep_expiring, sweep_backing_off; /* heap sizes at which stale runs are swept out */
+    uint64_t memory;                                           /* bytes, as counted in core->schedule_bytes */
+    bool goes_on;          /* more had expired than one turn takes: the queue is run again at once */
+    struct ranges overdue; /* expired while in flight */
     /* of a queue on disk */
-    struct ranges parked;   /* delayed */
-    struct ranges unparked; /* ready, before `loaded`, and to be read */
-    struct ranges fresh;    /* parked at an orderly stop, and certainly never delivered before it */
+    struct ranges parked;   /* delayed, and on disk only */
+    struct ranges unparked; /* due, below `loaded`, and still to be read */
+    struct ranges fresh;    /* parked at an orderly stop, and never delivered before it */
     uint64_t parked_events, unparked_events;
     bool loading;
-    /* doomed.h: not dead yet; doomed_by_failure: those of them that did not expire */
-    struct ranges doomed, doomed_by_failure;
+    /* doomed.h: events that wait to become dead; condemned: those of them that have not expired */
+    struct ranges doomed, condemned;
     uint64_t doomed_events;
-    int64_t doomed_at;          /* monotonic, ns: when they are tried; INT64_MAX: once the disk has the first */
-    enum dead_hold doomed_hold; /* what stood in the way last */
+    int64_t doomed_at;          /* monotonic, ns: when they are tried next; INT64_MAX: once the first is durable */
+    enum dead_hold doomed_hold; /* why they could not become dead at the last try */
     bool doomed_loading;
 };
 
-struct schedule *schedule_of(struct core *c, struct queue *q); /* makes it where there is none */
+struct schedule *schedule_of(struct core *c, struct queue *q); /* creates it if there is none */
 void schedule_free(struct core *c, struct queue *q);
-/* The least sequence of [from, end) that the queue holds, wherever it is; `end` when there is none. */
+/* The lowest sequence in [from, end) that the queue holds, in memory or on disk; `end`: there is none. */
 uint64_t schedule_held(struct queue *q, uint64_t from, uint64_t end);
-/* Sets the timers to what is due next. */
+/* Sets both timers to what is due next. */
 void schedule_arm(struct core *c, struct schedule *k);
 
-/* Events accepted with these terms, as items or parked. */
+/* `count` events from `first` on were accepted with these terms, and are items or parked. */
 void schedule_accepted(struct core *c, struct queue *q, uint64_t first, uint64_t count, const struct terms *terms);
-/* A delayed item, or a parked event, comes again after so long. */
+/* A delayed item, or a parked event, becomes ready after `ms`. */
 void schedule_delay(struct core *c, struct queue *q, uint64_t sequence, uint64_t ms);
 
 /* schedule_disk.c */
+/* Adds events that are on disk only, and counted nowhere else, to the parked ones. */
 void schedule_park(struct queue *q, uint64_t first, uint64_t count);
-/* How much is worth reading for [first, end) and its neighbours in `wanted`. */
+/* How many bytes to load for [first, end) and for those of its neighbours that are in `wanted`. */
 uint64_t schedule_load_bytes(const struct queue *q, const struct ranges *wanted, uint64_t first, uint64_t end);
-/* What is on disk only, wherever, is parked. */
+/* Parks an event that is on disk only, wherever the queue has it. */
 void schedule_park_event(struct core *c, struct queue *q, uint64_t sequence);
-/* A parked event is due: it takes its place. */
+/* A parked event is due: it becomes ready. */
 void schedule_unpark(struct core *c, struct queue *q, uint64_t sequence);
-/* What is left of the back-off in which a restart found the event, of a queue on disk; 0: nothing. */
+/* The rest, in ms, of the back-off that the event of a queue on disk was in when the broker restarted; 0: none. */
 uint64_t schedule_backoff_left(const struct core *c, const struct queue *q, uint64_t sequence);
-/* From the log, before the queue is taken over: they may be settled already. */
+/* Terms of events read from the log, before the queue is recovered. The events may be settled already. */
 void schedule_restore(struct core *c, struct queue *q, uint64_t first, uint64_t count, const struct terms *terms);
 
 #endif
