@@ -1,8 +1,10 @@
-/* A queue's dedup window: under which sequence events were accepted of late, by a hash of their source and id. Pure.
+/* A queue's dedup window: maps the hash of an event's source and id to the sequence under which the event was
+ * accepted recently. Pure.
  *
- * Bounded by time and by entries. An entry leaves when its time is over, or early, oldest first and counted, when there are more
- * than may be. Zero-initialised it is empty and has no memory; memory comes with the first entry, doubles with need, and
- * goes when the window is empty. Every call is O(1), growing and dedup_expire apart, which are O(1) an entry ever entered. */
+ * The window is bounded by time and by number of entries. An entry leaves when its time is over. It leaves early,
+ * oldest first, when there are too many; such evictions are counted. Zeroed, the window is empty and owns no memory;
+ * it allocates with the first entry, doubles as needed, and frees its memory when it is empty. Every call is O(1),
+ * except growing and dedup_expire, which are O(1) amortised over the entries. */
 #ifndef SLUICE_BROKER_CORE_DEDUP_H
 #define SLUICE_BROKER_CORE_DEDUP_H
 
@@ -18,44 +20,45 @@ struct dedup_entry {
     mono_t at;         /* accepted */
 };
 
-/* The tag tells what is not meant without a look at the ring, and where its home is. */
+/* A slot of the hash table. Comparing tags avoids most look-ups in the ring; the tag also gives the slot's home. */
 struct dedup_slot {
-    uint32_t place; /* in the ring + 1; 0: free */
-    uint32_t tag;   /* of its hash, under the key */
+    uint32_t place; /* index in the ring + 1; 0: the slot is free */
+    uint32_t tag;   /* keyed hash of the entry's hash */
 };
 
 struct dedup {
-    uint8_t key[16];          /* keeps a peer from choosing hashes that fall onto each other; set it while empty */
+    uint8_t key[16];          /* secret, so that a peer cannot choose hashes that collide; set while empty */
     struct dedup_entry *ring; /* entries [head, tail) by & (capacity - 1), in order of acceptance */
     struct dedup_slot *slots; /* 2 * capacity, by tag, linear probing */
     uint32_t capacity;        /* of the ring: a power of two, or 0 */
     uint64_t head, tail;
-    uint64_t evicted; /* entries that left early */
+    uint64_t evicted; /* number of entries that left early */
 };
 
 struct dedup_limits {
-    uint64_t entries;  /* at most; at least 1 */
+    uint64_t entries;  /* maximum; at least 1 */
     int64_t window_ms; /* 0: nothing is entered or found */
 };
 
 void dedup_free(struct dedup *d);
-/* The sequence under which that hash was accepted; 0: not within the window. */
+/* The sequence under which an event of that hash was accepted; 0: none within the window. */
 uint64_t dedup_find(const struct dedup *d, const uint8_t hash[DEDUP_HASH_SIZE], mono_t now,
                     const struct dedup_limits *limits);
-/* Where dedup_find will look first, or NULL: for a prefetch. (By the caller: gcc takes a function that does nothing but that for
- * one that does nothing, and leaves the call out.) */
+/* The address that dedup_find will read first, for a prefetch; NULL: none. (The caller prefetches: gcc takes a
+ * function that does only that to have no effect, and drops the call.) */
 const void *dedup_home(const struct dedup *d, const uint8_t hash[DEDUP_HASH_SIZE]);
-/* Enters a hash that dedup_find does not find. `at` may be in the past; what came before counts as no later. Without
- * `may_grow` the oldest leaves where memory would be needed (the very first entry is then not taken). */
+/* Enters a hash that dedup_find does not find. e->at may be in the past, but is raised to that of the newest entry.
+ * Without `may_grow` the oldest entry is evicted where memory would be needed; an entry to an empty window is then
+ * not taken. */
 void dedup_enter(struct dedup *d, const struct dedup_entry *e, mono_t now, const struct dedup_limits *limits,
                  bool may_grow);
-/* Bytes of memory that the next dedup_enter would ask for; 0: none. */
+/* Bytes of memory that the next dedup_enter would allocate; 0: none. */
 uint64_t dedup_growth(const struct dedup *d);
-/* Drops what is over and gives memory back that is no longer needed. */
+/* Drops entries whose time is over, and frees memory that is no longer needed. */
 void dedup_expire(struct dedup *d, mono_t now, const struct dedup_limits *limits);
-/* Bytes held. */
+/* Its memory in bytes. */
 uint64_t dedup_memory(const struct dedup *d);
-/* The entries from the oldest on: those with index 0 to dedup_count - 1. */
+/* The entries by index: 0 is the oldest, dedup_count - 1 the newest. */
 uint64_t dedup_count(const struct dedup *d);
 const struct dedup_entry *dedup_at(const struct dedup *d, uint64_t index);
 /* True when ring and slots agree. For tests. */

@@ -1,135 +1,144 @@
-/* Producers: their numbering, what of it waits for room, and what is known of outcomes. Private to broker/core (and its tests). */
+/* Producers: their numbering, their entries that wait for room, and the outcomes of their entries. Private to
+ * broker/core (and its tests). */
 #ifndef SLUICE_BROKER_CORE_PRODUCER_H
 #define SLUICE_BROKER_CORE_PRODUCER_H
 
 #include "broker/core/queue/queue.h"
 
-/* Entries of one Publish that wait for room: their bytes as they came, and how far they got. */
+/* A waiting run: entries of one Publish, with the same deadline, that wait for room. Their bytes are kept as they
+ * came. */
 struct waiting {
     struct destination *destination;
-    struct queue *queue; /* they were sent to; NULL: … */
-    struct topic *topic; /* … this one */
-    const struct queue
-        *lacks;       /* of a topic's first: the queue that it waits for; NULL: to be tried, or for the broker's room */
-    uint64_t arrival; /* of all that wait: the order they came in */
-    uint64_t first;   /* the producer's sequence of the first entry in `bytes` */
-    uint32_t count;   /* entries in `bytes` */
-    uint32_t next;    /* index of the first not decided */
+    struct queue *queue;       /* that they were published to; NULL: … */
+    struct topic *topic;       /* … to this topic */
+    const struct queue *lacks; /* of the first run of a topic: the queue that has no room; NULL: not tried yet, or the
+                                  broker has no room */
+    uint64_t arrival;          /* order of arrival among all waiting runs of the broker */
+    uint64_t first;            /* the producer's sequence of the first entry in `bytes` */
+    uint32_t count;            /* entries in `bytes` */
+    uint32_t next;             /* index of the first entry that was not taken in turn yet */
     uint32_t undecided;
-    struct wire_reader rest;             /* from entry `next` on */
-    uint64_t size;                       /* event bytes of the undecided ones */
-    struct timer deadline;               /* one for all: a Publish with several waits makes several of these */
-    uint32_t wait_ms;                    /* as published */
-    enum reason blocked;                 /* what it waits for: full, disk, or budget until its turn has come */
-    uint8_t *decided;                    /* by index: refused out of turn; NULL while none was */
-    struct waiting *prev, *next_waiting; /* in the queue, by arrival */
+    struct wire_reader rest; /* `bytes` from entry `next` on */
+    uint64_t size;           /* event bytes of the undecided entries */
+    struct timer deadline;
+    uint32_t wait_ms;    /* as published */
+    enum reason blocked; /* why it waits: full, disk or budget; it is refused with this at its deadline */
+    uint8_t *decided;    /* by index: refused out of turn; NULL: none was */
+    struct waiting *prev, *next_waiting;                 /* in the queue's or topic's line, by arrival */
     struct waiting *destination_prev, *destination_next; /* in the destination, by sequence */
     size_t byte_count;
-    uint8_t bytes[]; /* a Publish body's entries, encoded */
+    uint8_t bytes[]; /* the entries of a Publish body, encoded */
 };
 
-/* One producer's numbering towards one name. */
+/* One producer's numbering of its entries to one name, a queue's or a topic's. */
 struct destination {
     char name[NAME_MAX_SIZE + 1];
     struct producer *producer;
-    uint64_t next;            /* the next sequence never seen */
-    uint64_t seen;            /* the client knows every outcome up to here */
-    struct outcome *outcomes; /* decided and not yet seen, ascending by first */
+    uint64_t next;            /* the first sequence that never came */
+    uint64_t seen;            /* the client has seen every outcome up to here */
+    struct outcome *outcomes; /* runs of outcomes that the client has not seen, ascending by first */
     uint32_t outcome_count, outcome_capacity;
-    struct outcome unsent; /* the newest run, not yet in a frame; count 0: none */
+    struct outcome unsent; /* the newest run, not yet written to a frame; count 0: none */
     uint64_t unsent_depth, unsent_capacity;
     uint32_t unsent_retry_ms;
-    uint32_t unsent_queue;  /* id: that refused what was sent to a topic; 0: it was sent to a queue */
-    struct targets *newest; /* of a topic: where the newest accepted events went; see targets.h */
-    bool listed;            /* in the session's list of destinations with something unsent */
+    uint32_t unsent_queue;  /* id of the queue that refused entries to a topic; 0: published to a queue */
+    struct targets *newest; /* of a topic: the queues of the newest accepted events; see targets.h */
+    bool listed;            /* in session->unsent */
     struct destination *listed_next;
     uint64_t refused_tail; /* the highest refused sequence … */
     enum reason refused_reason;
-    enum reason seen_reason; /* of sequence `seen`; REASON_ok: it was not refused, as far as is known */
+    enum reason seen_reason; /* why sequence `seen` was refused; REASON_ok: it was not, as far as is known */
     uint64_t pending;        /* accepted entries whose confirm waits for the disk */
-    bool persistent;         /* its queue is on disk, or was when it was deleted: its outcomes outlive a restart */
-    bool transient;          /* listed in core->transient, as it does not last: see destinations.c */
+    bool lasts;              /* its queue is on disk, or was when it was deleted: its outcomes survive a restart */
+    bool transient;          /* it is in core->transient, because it does not last; see destinations.c */
     struct destination *transient_prev, *transient_next;
-    struct waiting *waiters; /* utlist DL */
+    struct waiting *waiters; /* utlist DL, by sequence */
     uint64_t waiting_events, waiting_bytes;
     UT_hash_handle hh;
 };
 
-/* So many without a session are remembered at most. */
+/* How many producers without a session are remembered at most. */
 #define PRODUCERS_REMEMBERED 65536u
 
 struct producer {
     struct token id;
-    uint64_t epoch;  /* of its newest holder */
-    bool heard;      /* by that holder, so it knows its epoch */
-    uint64_t ticket; /* of the note that says it exists; 0: it is on disk, or there is none */
-    bool recovered;  /* from before a restart: its numbers may go on beyond what is known, see destination_jump */
-    struct session *session; /* who holds it now; NULL: nobody */
+    uint64_t epoch;          /* producer epoch of its newest session */
+    bool heard;              /* that session has sent a frame, so the client knows this epoch */
+    uint64_t ticket;         /* of the record of its existence in the log; 0: already durable, or no log */
+    bool recovered;          /* it was there before a restart: sequences may be missing, see destination_jump */
+    struct session *session; /* that publishes as this producer; NULL: none */
     struct destination *destinations;
     struct timer expiry;
     UT_hash_handle hh;
 };
 
 /* producer.c */
-/* Did it publish to as many names as one may? Then its sessions end, and its holder goes on under another id. */
+/* Whether it has published to more names than allowed. Then its session ends, and the client must use another producer
+ * id. */
 bool producer_is_full(const struct producer *p);
-/* The session becomes the holder of its pending producer, which ends an older holder's. False: it is itself an older one, or the
- * producer has its fill. */
+/* Makes the session the holder of the producer that it claims, and ends the session of an older holder. *known: the
+ * producer existed before. False: the session is itself an older holder (fenced), or the producer is full. */
 bool producer_attach(struct core *c, struct session *s, bool *known);
-void producer_release(struct core *c, struct producer *p); /* its session ended; remembered for a while */
+void producer_release(struct core *c, struct producer *p); /* its session ended; it is remembered for a while */
 void producer_free(struct core *c, struct producer *p);
-/* Forgets the one that is without a session for longest, if that is to be by `due`. */
+/* Frees the producer that expires first, if it expires by `due`. False: none does. */
 bool producer_expire(struct core *c, mono_t due);
 struct producer *producer_add(struct core *c, struct token id);
-/* Outcomes from before a restart, as far as they are not known: what a repair found may tell of a part before it tells of the whole. */
+/* Adds outcomes read from the log, as far as they are not known: the log of a repair may contain a part of a run
+ * before the whole of it. */
 void destination_restore(struct destination *d, const struct outcome *o);
-/* Acceptances are in order: what lies below one and was not accepted was refused. */
+/* After a restart: acceptances are in order, so a sequence without outcome below an accepted one was refused. */
 void destination_close_holes(struct destination *d);
-/* After a restart numbers may be missing that were refused and known to be: `sequence` is the next one. */
+/* After a restart `sequence` may be beyond `next`: those between were refused, and the client had been told. No
+ * effect on producers that were not recovered. */
 void destination_jump(struct destination *d, uint64_t sequence);
-struct destination *destination_of(struct producer *p, struct span name);
-/* From before a restart, where nobody has it in hand. */
+struct destination *destination_of(struct producer *p, struct span name); /* creates it if there is none */
+/* Frees a destination while the log is read, when nothing points to it. */
 void destination_forget(struct core *c, struct producer *p, struct span name);
-/* Records the outcome of `count` entries from `first` and has it told. */
+/* Records the outcome of o->count entries from o->first on, and has it sent to the producer's session. `q`: the
+ * queue that refused them; NULL: none. `events` and `bytes` are given back to the session's window. */
 void destination_decide(struct core *c, struct destination *d, const struct outcome *o, const struct queue *q,
                         uint64_t events, uint64_t bytes);
-bool destination_decided(const struct destination *d, uint64_t sequence);
-/* Why that one was refused: a continued entry behind it is refused too. REASON_ok: it was not. */
+bool destination_decided(const struct destination *d, uint64_t sequence); /* whether its outcome is known or seen */
+/* Why that entry was refused (an entry that continues it is refused too); REASON_ok: it was not. */
 enum reason destination_refused(const struct destination *d, uint64_t sequence);
-void destination_seen(struct destination *d, uint64_t through);
-void session_write_outcomes(struct core *c, struct session *s); /* writes what is unsent into `out` */
+void destination_seen(struct destination *d, uint64_t through); /* the client has seen all outcomes up to there */
+void session_write_outcomes(struct core *c, struct session *s); /* writes unsent outcomes to s->out */
 
 /* destinations.c */
-/* Its queue, or its topic's, is on disk now, or in memory. The log hears of a change: after a restart the broker speaks for those on
- * disk, and must know all that they ever accepted; it must not speak for others. */
-void destination_set_persistent(struct core *c, struct destination *d, bool persistent);
-/* All of that name last: there is something on disk now. */
+/* The queue or topic of this name is on disk (`lasts`) or in memory. A change is recorded in the log, because after
+ * a restart the broker answers for destinations on disk, of which it must know everything that they accepted, and
+ * for no others. */
+void destination_set_persistent(struct core *c, struct destination *d, bool lasts);
+/* The same for every producer's destination of that name, which is on disk now. */
 void destinations_set_persistent(struct core *c, const char *name);
-void destination_unlist(struct core *c, struct destination *d); /* it goes */
-/* After a restart. Those whose queue is in memory by now are forgotten, also where the log has no word on what that accepted: it was told,
- * and delivered, before there could be one. */
+void destination_unlist(struct core *c, struct destination *d); /* before it is freed */
+/* After a restart: forgets the destinations whose queue is in memory now, and closes the holes of the others. (The
+ * log may have no record of what such a queue accepted, because it was confirmed and delivered before one could be
+ * written.) */
 void destinations_recovered(struct core *c, struct producer *p);
 
 /* publish.c */
-bool publish_body(struct core *c, struct session *s, struct body *b); /* false: a violation */
+bool publish_body(struct core *c, struct session *s, struct body *b); /* false: a protocol violation */
 bool publish_skip(struct core *c, struct session *s, const struct body *b);
 
-/* duplicates.c. A hash of no bytes is none: neither found nor entered. */
-/* The sequence under which the queue accepted that hash within its window; 0: it did not. */
+/* duplicates.c. An empty hash is none: it is neither found nor entered. */
+/* The sequence under which the queue accepted an event of that hash within its dedup window; 0: none. */
 uint64_t duplicate_of(const struct core *c, const struct queue *q, struct span hash);
-/* Where duplicate_of will look first, or NULL: for a prefetch. */
+/* The address that duplicate_of will read first, for a prefetch; NULL: none. */
 const void *duplicate_home(const struct queue *q, struct span hash);
 void duplicate_enter(struct core *c, struct queue *q, struct span hash, uint64_t sequence);
-/* From before a restart; accepted_ms is wall time. */
+/* Enters a hash read from the log; accepted_ms: wall clock. */
 void duplicate_restore(struct core *c, struct queue *q, struct span hash, uint64_t sequence, int64_t accepted_ms);
 void duplicates_forget(struct core *c, struct queue *q);
-void duplicates_sweep(struct core *c); /* as time passes */
+void duplicates_sweep(struct core *c); /* drops entries whose time is over; call often, it rarely does anything */
 
 /* waiters.c */
-void publish_admit(struct core *c, struct queue *q); /* waiters, as far as there is room */
-void publish_refuse_all(struct core *c, struct queue *q, struct topic *t, enum reason why); /* of either */
-void publish_expire(struct core *c, struct waiting *w);
-void publish_drop_session(struct core *c, struct session *s); /* its waiters stay undecided and go */
+void publish_admit(struct core *c, struct queue *q); /* admits waiting entries as far as there is room */
+/* Refuses all entries that wait for the topic or, if that is NULL, for the queue. */
+void publish_refuse_all(struct core *c, struct queue *q, struct topic *t, enum reason why);
+void publish_expire(struct core *c, struct waiting *w);       /* its deadline has passed: refuses its entries */
+void publish_drop_session(struct core *c, struct session *s); /* frees its waiting runs; their entries stay undecided */
 void waiting_free(struct core *c, struct waiting *w);
 
 #endif
