@@ -1,5 +1,5 @@
-/* The public calls of the core: inputs set the time, reach the part they concern, and leave effects; a flush gives every
- * queue and session that changed its turn. */
+/* The core's public calls. An input sets the time and calls the part that it concerns, which leaves effects. core_flush
+ * runs every queue, topic and session that changed. */
 #include "broker/core/calls/explain.h"
 #include "broker/core/calls/redrive.h"
 #include "broker/core/calls/subscriptions.h"
@@ -64,7 +64,7 @@ struct core *core_new(const struct core_config *config, struct store *store, str
     return c;
 }
 
-/* ------------------------------------------------------------------ shared small things */
+/* ------------------------------------------------------------------ helpers for all files */
 
 int32_t core_tenths(const struct core *c)
 {
@@ -119,7 +119,7 @@ void core_control(struct core *c, struct span bytes, const struct route *route, 
 {
     c->now = now;
     if (!core_admits(c, peer, now))
-        return; /* its connection is older than its denial */
+        return; /* it connected before it was denied */
     struct arena arena;
     struct request r;
     arena_init(&arena, 64u << 10);
@@ -183,9 +183,10 @@ static void run_queues(struct core *c)
         c->runnable = q->runnable_next;
         q->runnable = false;
         publish_admit(c, q);
-        /* What was admitted just now may be due or expired already. Where more has than a turn takes, others come before it goes on. */
+        /* After admission, as what was just admitted may already be due or expired. If more has expired than one turn
+         * takes, other queues are run before it continues. */
         if (q->schedule && !schedule_turn(c, q)) {
-            core_stop_queue(c, q); /* its schedule has it run again at once */
+            core_stop_queue(c, q); /* the schedule's timer runs it again in the next turn */
             continue;
         }
         deliver_run(c, q);
@@ -199,12 +200,12 @@ static void run_queues(struct core *c)
 
 static void flush_all(struct core *c)
 {
-    while (c->woken || c->runnable || c->dirty) { /* a session that ends here may set its queues running again */
+    while (c->woken || c->runnable || c->dirty) { /* each step may add to the others' lists */
         topics_run(c);
         run_queues(c);
         struct session *s = c->dirty;
         if (!s)
-            continue; /* a queue that was run may have woken a topic */
+            continue; /* running a queue may have woken a topic */
         c->dirty = s->dirty_next;
         s->dirty = false;
         session_flush(c, s);
@@ -212,7 +213,8 @@ static void flush_all(struct core *c)
     }
 }
 
-/* Bye comes behind the last outcome: a publisher that goes away at it knows what became of what it sent. */
+/* Bye is sent after the last outcome, so that a publisher that leaves on Bye knows what became of everything it
+ * sent. */
 static void say_bye(struct core *c)
 {
     if (!c->stopping || c->bye_said || c->pending)
@@ -236,7 +238,7 @@ void core_flush(struct core *c, struct now now)
 
 mono_t core_due(const struct core *c)
 {
-    if (durable_has_room(c)) /* the log found some while it was flushed */
+    if (durable_has_room(c)) /* the log's flush has freed space since core_disk looked */
         return c->now.mono;
     mono_t due = timers_next(&c->timers);
     due = mono_min(due, timers_next(&c->wait_timers));

@@ -1,4 +1,4 @@
-/* What the core wants done: appended as it comes about, carried out and cleared by its owner. */
+/* Effects: what the core asks its owner to do. The core appends them; the owner carries them out and clears them. */
 #include "broker/core/state.h"
 
 #include "base/xalloc.h"

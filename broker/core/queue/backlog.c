@@ -1,9 +1,11 @@
-/* Backlog: events of a queue on disk whose bytes are not in memory. They are the live sequences from `loaded` on, kept as ranges, so
- * a hundred million cost what one costs. They come back in order, ahead of need, as items behind those that are there; until
- * then all that is known of them is that they are ready.
+/* Backlog: events of a queue on disk whose bytes are not in memory. They are the live sequences from `loaded` on,
+ * kept as ranges, so a hundred million cost as much as one. They are loaded in order, ahead of need, and become
+ * items at the ring's tail; until then all that is known of them is that they are ready.
  *
- * After a restart everything is backlog. An event enters as an item directly only while there is no backlog before it and its
- * bytes could be kept. */
+ * After a restart everything is backlog. A new event becomes an item directly only while there is no backlog before
+ * it and the store could keep its bytes in memory.
+ *
+ * This file also counts all events that are on disk only: backlog, parked, unparked and spilled ones. */
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/partition/partition.h"
 #include "broker/core/queue/items.h"
@@ -35,18 +37,19 @@ void backlog_want(struct core *c, struct queue *q)
     if (!ranges_next(&d->backlog, 0, &first, &end) || first >= d->end)
         return; /* not durable yet */
     if (!items_may_skip_to(q, first))
-        return; /* once what stands before the gap is delivered */
+        return; /* until the items before the gap are delivered */
     d->loading = true;
     c->disk->ops->load(c->disk, q->id, first, LOAD_BYTES, q->id);
 }
 
-/* Tenths since the core started, by the wall clock: before the start they are negative. */
+/* item.accepted of an event accepted at this wall time: tenths of a second since the core started, possibly
+ * negative. */
 static int32_t tenths_at(const struct core *c, int64_t wall_ms)
 {
     int64_t most = (int64_t)(INT32_MAX / 2) * 100, ago = c->now.wall.ms - wall_ms;
     ago = ago < 0 ? 0 : ago > most ? most : ago;
     int64_t ms = mono_since_ms(c->now.mono, c->started) - ago;
-    return (int32_t)(ms >= 0 ? ms / 100 : -((99 - ms) / 100)); /* downwards, as of those accepted since */
+    return (int32_t)(ms >= 0 ? ms / 100 : -((99 - ms) / 100)); /* rounded down, as for events accepted since */
 }
 
 uint16_t backlog_attempt_by_mark(const struct queue *q, uint64_t sequence)
@@ -91,8 +94,8 @@ static void take_from(struct ranges *r, uint64_t *count, uint64_t sequence)
     --*count;
 }
 
-/* One less is on disk only. Sizes of single events are known once they are loaded; what was guessed before is put right here, in the
- * queue's bytes too, so that the parts always add up to the whole. */
+/* Takes one event out of its place on disk. Its size may not have been known before: here the estimate is corrected,
+ * in the queue's bytes as well, so that the parts always add up to the whole. */
 static void take_out(struct queue *q, enum backlog_place from, uint64_t sequence, uint64_t size)
 {
     struct durable *d = q->durable;
@@ -132,7 +135,7 @@ bool backlog_settle(struct core *c, struct queue *q, uint64_t sequence, enum sto
 {
     if (backlog_where(q, sequence) == BACKLOG_NOWHERE)
         return false;
-    uint64_t size = q->durable->backlog_bytes / backlog_on_disk(q); /* a guess: it was not read */
+    uint64_t size = q->durable->backlog_bytes / backlog_on_disk(q); /* an estimate, as it was not read */
     c->disk->ops->settle(c->disk, q->id, sequence, 0, (uint32_t)size, cause);
     backlog_left(c, q, sequence, size);
     ++*ledger_of(&q->ledger, cause);
@@ -176,14 +179,14 @@ void backlog_place(struct core *c, struct queue *q, const struct store_loaded *e
         returned_push(q, e->sequence);
 }
 
-/* One that was delayed may have joined the backlog before it while it was read. */
+/* False if a delayed event joined the backlog before this one while it was being read. */
 static bool is_first(const struct queue *q, uint64_t sequence)
 {
     uint64_t first, end;
     return !q->schedule || (ranges_next(&q->durable->backlog, 0, &first, &end) && first == sequence);
 }
 
-/* May it become an item now? Else its bytes go, and it is loaded again when its turn is near. */
+/* Whether a loaded event can become an item now. If not, its bytes are released and it is loaded again later. */
 static bool takes(struct queue *q, const struct store_loaded *e)
 {
     struct durable *d = q->durable;
@@ -199,7 +202,7 @@ void backlog_loaded(struct core *c, const struct store_completion *done)
     if (q)
         q->durable->loading = false;
     for (size_t i = 0; i < done->count; i++) {
-        if (q && !ranges_has(&q->durable->backlog, done->events[i].sequence)) { /* dead, or settled meanwhile */
+        if (q && !ranges_has(&q->durable->backlog, done->events[i].sequence)) { /* it died or was settled meanwhile */
             c->disk->ops->release(c->disk, done->queue, done->events[i].locator);
             continue;
         }
@@ -225,11 +228,12 @@ static bool dead_lie_behind(const struct queue *q, uint64_t from)
     return false;
 }
 
-/* All at once; one by one only where dead events lie between, which is after a restart and before their neighbours are read. */
+/* In one operation of the store; one by one only if dead events lie among them, which happens after a restart before
+ * their neighbours are read. */
 static void settle_backlog(struct core *c, struct queue *q)
 {
     struct durable *d = q->durable;
-    uint64_t first, end, size = d->backlog_bytes / d->backlog_events; /* nothing else is on disk any more */
+    uint64_t first, end, size = d->backlog_bytes / d->backlog_events; /* it is all that is on disk only */
     if (!dead_lie_behind(q, q->loaded)) {
         c->disk->ops->settle_rest(c->disk, q->id, q->loaded, d->backlog_bytes, CAUSE_PURGED);
         return;
@@ -240,7 +244,7 @@ static void settle_backlog(struct core *c, struct queue *q)
     }
 }
 
-/* What went wrong with them, which is known before they are read again. */
+/* Failures of backlog events are known before the events are read: forgets them. */
 static void forget_troubles(struct queue *q, uint64_t from)
 {
     struct trouble *t, *next;
@@ -250,7 +254,7 @@ static void forget_troubles(struct queue *q, uint64_t from)
     }
 }
 
-/* Those from there on are settled, and nothing is on disk only any more. */
+/* All events from `from` on were settled; none is left that is on disk only. */
 static void purged(struct core *c, struct queue *q, uint64_t from, uint64_t count)
 {
     struct durable *d = q->durable;
@@ -261,7 +265,7 @@ static void purged(struct core *c, struct queue *q, uint64_t from, uint64_t coun
     ranges_free(&d->backlog);
     d->backlog_events = d->backlog_bytes = 0;
     items_skip_to(q, q->next_sequence);
-    core_run_queue(c, q); /* whoever waited for that room */
+    core_run_queue(c, q); /* publishers may wait for the room */
 }
 
 uint64_t backlog_purge(struct core *c, struct queue *q)

@@ -1,22 +1,24 @@
-/* Room made by dropping the oldest (`overflow: drop_oldest`), wherever that is. What lies on disk only is dropped as it lies, unless it is
- * to go where the dead go: then its bytes are read first, and whoever publishes waits for that as for any write, also who
- * said not to wait. As many are read and dropped at once as those that wait have need of. Meanwhile each stays where it is,
- * in its order; what is delivered before its bytes are there is not dropped.
+/* Drops the oldest events of a queue to make room for new ones (`overflow: drop_oldest`), wherever the oldest is.
  *
- * Where there is no room for the dead, those that wait are refused. */
+ * An event that is on disk only is dropped without being read, unless `dead_letter_dropped` is set: then its bytes
+ * are needed for the dead letter and are read first. The publisher waits for that read as for any write, even if it
+ * asked not to wait. One load reads and drops as many events as the waiting publishers need. Until its bytes are
+ * there each event stays where it is, in its order; if it is delivered meanwhile it is not dropped.
+ *
+ * If there is no room for the dead, the waiting publishers are refused. */
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/partition/partition.h"
 #include "broker/core/queue/schedule.h"
 
-/* Tags of loads that are for this; see peek.c for others. */
+/* Tag of loads for this; see peek.c for the other tags. */
 #define DROP_TAG   (UINT64_C(9) << 32)
 #define LOAD_BYTES (1u << 20)
-/* Others come behind the first in the same turn. */
+/* Least bytes of a load, because more publishers usually follow the first in the same turn. */
 #define LOAD_LEAST (16u << 10)
-/* Where the queue for the dead had no room nothing is read for it so long. */
+/* After the dead-letter queue had no room, nothing is read for it for so long. */
 #define NO_ROOM_MS 5000
 
-/* The oldest that is ready and on disk only; UINT64_MAX: there is none. */
+/* The oldest ready event that is on disk only; UINT64_MAX: there is none. */
 static uint64_t oldest_on_disk(const struct queue *q)
 {
     uint64_t oldest = UINT64_MAX, first, end;
@@ -31,7 +33,7 @@ static uint64_t oldest_on_disk(const struct queue *q)
     return oldest;
 }
 
-/* What those that wait lack. */
+/* The room that waiting publishers lack. */
 struct need {
     uint64_t events, bytes;
 };
@@ -60,14 +62,14 @@ static void read_from(struct core *c, struct queue *q, uint64_t first)
     c->disk->ops->load(c->disk, q->id, first, bytes < LOAD_BYTES ? bytes : LOAD_BYTES, DROP_TAG | q->id);
 }
 
-/* False: it cannot be dead now. */
+/* Starts reading the event, if no load is in progress. False: it cannot be dead-lettered now. */
 static bool want(struct core *c, struct queue *q, uint64_t first)
 {
     struct durable *d = q->durable;
     bool own = q->settings.dead_letter[0] == '\0';
     if (c->failed || (own ? q->dead >= q->settings.dead_capacity : d->drop_again.ns > c->now.mono.ns))
         return false;
-    if (!d->drop_reading && first < d->end) /* else the queue has a turn as soon as the disk has it */
+    if (!d->drop_reading && first < d->end) /* else the queue is run again once the event is durable */
         read_from(c, q, first);
     return true;
 }
@@ -121,7 +123,7 @@ static void less(struct need *need, uint64_t bytes)
     need->bytes -= bytes < need->bytes ? bytes : need->bytes;
 }
 
-/* Drops those of them that still are the oldest, as many as are needed. Returns how many. */
+/* Drops those of the loaded events that are still the oldest, as many as are needed. Returns how many. */
 static size_t drop(struct core *c, struct queue *q, const struct store_completion *done)
 {
     uint64_t in_memory;
@@ -153,6 +155,6 @@ bool drop_loaded(struct core *c, const struct store_completion *done)
     if (!q)
         return true;
     q->durable->drop_reading = q->durable->drop_waits = false;
-    core_run_queue(c, q); /* whose turn admits them */
+    core_run_queue(c, q); /* to admit those that wait */
     return true;
 }

@@ -1,3 +1,4 @@
+/* A binary heap of runs, ordered by time and sequence. */
 #include "broker/core/queue/due.h"
 
 #include "base/xalloc.h"
@@ -31,7 +32,7 @@ void due_push(struct due *d, const struct due_run *run)
     d->runs[i] = *run;
 }
 
-/* Puts `run` where `i` is free, or below it. */
+/* Puts `run` into the free place `i`, or below it. */
 static void sink(struct due *d, uint32_t i, struct due_run run)
 {
     for (;;) {
@@ -48,7 +49,7 @@ static void sink(struct due *d, uint32_t i, struct due_run run)
     d->runs[i] = run;
 }
 
-/* An array that a burst made large is given back. */
+/* Frees the memory that a burst needed. */
 static void shrink(struct due *d)
 {
     if (d->capacity <= 1024 || d->count >= d->capacity / 4)

@@ -1,4 +1,4 @@
-/* Sequences, the least first. */
+/* A binary heap of sequences. */
 #include "broker/core/queue/heap.h"
 
 #include "base/xalloc.h"

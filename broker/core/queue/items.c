@@ -1,7 +1,7 @@
-/* Where a queue keeps its items: a ring by sequence, so that publishing, delivering in order and acknowledging are an
- * index each, with no allocation and no hashing per event. Two things stand beside the ring:
- *   returned    sequences to deliver again, oldest first, ahead of what was never delivered;
- *   stragglers  items that stay while thousands behind them leave, moved out so that the ring stays short. */
+/* The items of a queue: a ring indexed by sequence, so that publishing, delivering in order and acknowledging take
+ * one index operation each, without allocation or hashing per event. Two structures complement the ring:
+ *   returned    sequences to deliver again, oldest first, before anything that was never delivered;
+ *   stragglers  items that stayed while thousands behind them left, moved out so that the ring stays short. */
 #include "broker/core/queue/items.h"
 #include "broker/core/partition/partition.h"
 
@@ -10,7 +10,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* The ring may be this much longer than what is held before its head becomes a straggler. */
+/* How much longer than the number of items the ring may be before its head becomes a straggler. */
 #define RING_SLACK 4096u
 
 /* ------------------------------------------------------------------ the ring */
@@ -80,14 +80,15 @@ void items_advance(struct queue *q)
         resize_ring(q, q->ring_capacity / 2);
 }
 
-/* What is gone, or delayed: that comes back by itself. */
+/* Delayed items are passed, too: when they are due they go to `returned`. */
 static void pass_what_is_not_ready(struct queue *q)
 {
     while (q->next_ready < q->loaded && item_at(q, q->next_ready)->state != ITEM_READY)
         q->next_ready++;
 }
 
-/* Those that come again do so from where they are. */
+/* Items before a wide gap may only become stragglers if none is still to be delivered for the first time: that goes by
+ * next_ready, redelivery by sequence. */
 bool items_may_skip_to(struct queue *q, uint64_t sequence)
 {
     if (sequence - q->loaded <= RING_SLACK)
@@ -106,7 +107,7 @@ void items_skip_to(struct queue *q, uint64_t sequence)
         return;
     }
     for (uint64_t s = q->base; s < q->loaded; s++) {
-        assert(s < q->next_ready || item_at(q, s)->state != ITEM_READY); /* it would lose its turn */
+        assert(s < q->next_ready || item_at(q, s)->state != ITEM_READY); /* it would never be delivered */
         if (item_at(q, s)->state != ITEM_GONE)
             straggle(q, s);
     }
@@ -169,7 +170,7 @@ static struct item *next_before(struct queue *q, uint64_t end, uint64_t *sequenc
             *sequence = q->returned.at[0];
             return item;
         }
-        returned_pop(q); /* left meanwhile */
+        returned_pop(q); /* stale */
     }
     pass_what_is_not_ready(q);
     if (q->next_ready >= q->loaded || q->next_ready >= end)

@@ -1,5 +1,6 @@
-/* What a queue holds: its life, and events in, between states and out. The books (ledger, counts, bytes) change here,
- * for runs of acks in queue_run.c, and nowhere else; items.c keeps the items, schedule.c knows when delayed ones are due. */
+/* A queue's life, and how events enter it, change state and leave. The counts, bytes and ledger change only here,
+ * for runs of acks in queue_run.c, and for events on disk only in backlog.c. items.c keeps the items; schedule.c
+ * knows when delayed ones are due. */
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/partition/partition.h"
 #include "broker/core/queue/items.h"
@@ -45,12 +46,12 @@ struct queue *queue_create(struct core *c, struct span name, const struct queue_
 void queue_free(struct core *c, struct queue *q)
 {
     assert(!q->waiters && !q->topic_count && !q->consumers && queue_remaining(q) == 0);
-    if (q->consumer_epoch > c->epoch_floor) /* a queue of the same name will go on above it */
+    if (q->consumer_epoch > c->epoch_floor) /* a later queue of the same name continues above it */
         c->epoch_floor = q->consumer_epoch;
     core_stop_queue(c, q);
     durable_forget_queue(c, q);
     struct store *store = queue_store(c, q);
-    if (store) /* none: the log could not be opened, and what was replayed of it goes again */
+    if (store) /* NULL: the log could not be opened, and the queue that was replayed from it is freed */
         store->ops->forget(store, q->id);
     queue_unlist_name(c, q);
     HASH_DELETE(hh_id, c->by_id, q);
@@ -112,7 +113,7 @@ void room_subtract(struct room *r, uint64_t events, uint64_t bytes, bool are_que
     r->bytes = left(r->bytes, bytes);
 }
 
-/* The newest events, whose bytes are in memory, become items. */
+/* Adds items for the newest events, whose bytes are in memory. */
 static void add_items(struct core *c, struct queue *q, const struct store_event *events, size_t count,
                       enum item_state state)
 {
@@ -135,7 +136,7 @@ bool queue_keeps(const struct core *c, const struct queue *q, const struct terms
     return q->loaded == q->next_sequence && terms->not_before_ms == 0 && core_budget_left(c) > 0;
 }
 
-/* Those that are delayed on disk are read when they are due, however long that is: none of them is loaded in its turn. */
+/* Delayed events of a queue on disk are read when they are due; the ring skips them. */
 static void park(struct core *c, struct queue *q, size_t count, uint64_t bytes)
 {
     schedule_of(c, q);
@@ -167,7 +168,7 @@ void queue_enter(struct core *c, struct queue *q, const struct store_event *even
     rate_add(&q->in_rate, count, c->now.mono);
 }
 
-/* The note with the terms behind it, in `b`, where there are any. */
+/* The note, followed by the terms if there are any. `b` is the buffer for that. */
 static struct span with_terms(const struct queue *q, struct span note, const struct terms *terms, struct buf *b)
 {
     if (!q->durable || (terms->not_before_ms == 0 && terms->expires_ms == 0))
@@ -247,7 +248,7 @@ void queue_return(struct core *c, struct queue *q, uint64_t sequence, struct ite
     if (q->partitions) {
         partition_returned(c, q, sequence, item);
         spill_delivery_failed(c, q);
-    } else if (sequence < q->next_ready) { /* else its turn comes */
+    } else if (sequence < q->next_ready) { /* else it is delivered from the ring */
         returned_push(q, sequence);
     }
     core_run_queue(c, q);
@@ -275,7 +276,7 @@ void queue_hold_back(struct core *c, struct queue *q, uint64_t sequence, struct 
 
 void queue_withdraw(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
-    if (q->partitions) /* it holds up nothing there any more */
+    if (q->partitions) /* it no longer blocks its partition or key */
         partition_left(c, q, sequence, item);
     move(q, item, ITEM_DELAYED);
 }
@@ -290,8 +291,8 @@ void queue_taken(struct queue *q, uint64_t sequence, struct item *item, uint32_t
         item->attempt++;
     item->lease = lease;
     if (q->partitions)
-        return; /* partition_take did the rest */
-    /* What comes for the first time goes by queue_taken_run. */
+        return; /* partition_take has taken it out */
+    /* First deliveries go by queue_taken_run. */
     assert(q->returned.count && q->returned.at[0] == sequence);
     returned_pop(q);
 }
@@ -371,7 +372,7 @@ uint64_t queue_purge(struct core *c, struct queue *q, bool everything)
     for (size_t i = 0; i < w.count; i++)
         queue_settle(c, q, w.sequences[i], queue_item(q, w.sequences[i]), CAUSE_PURGED);
     free(w.sequences);
-    q->returned.count = 0; /* nothing is ready any more */
+    q->returned.count = 0; /* no item is ready any more */
     if (q->partitions)
         partition_purged(q);
     items_advance(q);

@@ -1,4 +1,4 @@
-/* Queues by their names. */
+/* Finds queues by name: a hash, and an array sorted by name. */
 #include "broker/core/topic/topic.h"
 
 #include "base/xalloc.h"

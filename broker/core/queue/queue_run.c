@@ -1,10 +1,10 @@
-/* Neighbours that are delivered or leave together: a run's books are made once. What is done is what queue_taken and queue_settle do
- * for each of them, in the same order. */
+/* Runs of neighbours that are delivered or acked together, whose counts are updated once. The result is the same as
+ * calling queue_taken or queue_settle for each event in order. */
 #include "broker/core/queue/items.h"
 
 #include <assert.h>
 
-/* Something beside the items keeps word of single events, and wants to hear of each. */
+/* Whether a structure besides the items must be told of each event. */
 static bool has_more_books(const struct queue *q)
 {
     return q->partitions || q->schedule || q->troubles;

@@ -1,4 +1,4 @@
-/* What is told of a queue: rates, ages, guesses, and whether its books agree with what it holds. */
+/* Figures of a queue (rates, ages, estimates), and the check that its counts agree with what it holds. */
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/partition/partition.h"
 #include "broker/core/queue/schedule.h"
@@ -51,7 +51,7 @@ static bool tally(void *ctx, uint64_t sequence, struct item *item)
     return true;
 }
 
-/* Aborts with the name of what does not hold, in every build: asserts may be compiled out. */
+/* Aborts with the condition that does not hold, in every build: asserts may be compiled out. */
 #define HOLDS(condition)                                                                                               \
     do {                                                                                                               \
         if (!(condition)) {                                                                                            \

@@ -1,9 +1,9 @@
-/* What becomes due, and what becomes of it. Each queue with a schedule has two timers, one for each clock; when one of them is
- * due the queue gets a turn, which takes out what is due and sets them again. So a million delayed events cost nothing
- * until their time, and then a step down a heap each.
+/* Delays and expiry. Each queue with a schedule has two timers, one for each clock. When one of them is due the
+ * queue is run (schedule_turn): it takes out what is due and sets the timers again. A million delayed events
+ * therefore cost nothing until their time, and then a step down a heap each.
  *
- * An event that expires is gone at its time wherever it is: an item, or on disk and never loaded. One in flight is judged when it
- * comes back (`overdue`). */
+ * An expired event leaves at its time wherever it is: as an item, or on disk where it was never loaded. One that is
+ * in flight at its expiry is recorded in `overdue` and judged when it comes back. */
 #include "broker/core/queue/schedule.h"
 
 #include "broker/core/deliver/doomed.h"
@@ -16,15 +16,16 @@
 
 #include <stdlib.h>
 
-/* Delays that end in one turn of a queue: more wait for the next, so that others get theirs. */
+/* How many delays end in one turn of a queue. The rest waits for the next turn, so that other queues are served. */
 #define FIRED_AT_ONCE 16384u
-/* The same of events that run out. Nothing of the queue is delivered before all of them have. */
+/* How many events expire in one turn of a queue. Nothing of the queue is delivered before all of them have. */
 #define EXPIRED_AT_ONCE 65536u
-/* A queue's ttl is kept to this part of itself: neighbours that expire closer together expire with the first of them. */
+/* A queue's ttl is kept to 1/TTL_GRAIN of itself: neighbours that would expire closer together expire with the
+ * first. */
 #define TTL_GRAIN 4096
-/* Fewer stale runs than that are not worth a sweep. */
+/* Heaps of fewer runs are not worth a sweep. */
 #define SWEEP_LEAST 1024u
-/* How long at most before the wall clock is looked at again: it may be set. */
+/* The wall clock is looked at again after this long at most, because it may be set. */
 #define WALL_WAIT_MS 1000
 
 struct schedule *schedule_of(struct core *c, struct queue *q)
@@ -71,7 +72,6 @@ static uint64_t held_in(const struct ranges *r, uint64_t from, uint64_t end)
     return ranges_next(r, from, &first, &behind) && first < end ? first : end;
 }
 
-/* Among the items. */
 static uint64_t held_item(struct queue *q, uint64_t from, uint64_t end)
 {
     if (from < q->base && !q->stragglers)
@@ -83,7 +83,7 @@ static uint64_t held_item(struct queue *q, uint64_t from, uint64_t end)
     return UINT64_MAX;
 }
 
-/* Items last: then only those before what else was found are looked at. */
+/* Items come last, so that only those before the first event found elsewhere are looked at. */
 uint64_t schedule_held(struct queue *q, uint64_t from, uint64_t end)
 {
     uint64_t spilled;
@@ -102,7 +102,7 @@ static bool is_held(void *queue, const struct due_run *run)
     return schedule_held(queue, run->first, end) < end;
 }
 
-/* Twice what was kept last: a sweep is paid for by what came since. */
+/* Sweeps when the heap is twice as large as after the last sweep, so that the runs added since pay for it. */
 static void add(struct schedule *k, struct due *d, uint32_t *sweep_at, const struct due_run *run)
 {
     if (d->count >= SWEEP_LEAST && d->count >= *sweep_at) {
@@ -180,7 +180,7 @@ static void close_newest(struct schedule *k)
     k->newest.count = 0;
 }
 
-/* Does it expire with those accepted before it? Never later than it should. */
+/* Whether an event may expire together with those accepted before it. It never expires later than it should. */
 static bool joins_newest(const struct schedule *k, uint64_t first, int64_t expires_ms)
 {
     int64_t grain = (int64_t)k->queue->settings.ttl_ms / TTL_GRAIN;
@@ -253,7 +253,7 @@ static void expire(struct core *c, struct queue *q, uint64_t sequence)
         backlog_settle(c, q, sequence, CAUSE_EXPIRED);
 }
 
-/* False: there are more of them. */
+/* False: more events have expired than one turn takes. */
 static bool expire_due(struct core *c, struct schedule *k)
 {
     struct due_run run;
@@ -272,7 +272,7 @@ static bool expire_due(struct core *c, struct schedule *k)
     return true;
 }
 
-/* Expiry first: what runs out before, or when, its delay ends is never ready. */
+/* Expiry comes first: an event that expires before its delay ends, or with it, never becomes ready. */
 bool schedule_turn(struct core *c, struct queue *q)
 {
     struct schedule *k = q->schedule;
@@ -330,14 +330,14 @@ enum reason schedule_cancel(struct core *c, struct queue *q, uint64_t sequence)
     return REASON_ok;
 }
 
-/* ------------------------------------------------------------------ told */
+/* ------------------------------------------------------------------ description */
 
-/* The first of a page's events, which are in order of sequence, that the run may have. */
+/* Index of the first event of a page, which is sorted by sequence, that may be in the run; `count`: none is. */
 static size_t first_of(const struct peeked *events, size_t count, const struct due_run *run)
 {
     size_t low = 0, high = count;
     if (run->first > events[count - 1].sequence || run->first + run->count <= events[0].sequence)
-        return count; /* nearly all that there are */
+        return count; /* the usual case */
     while (low < high) {
         size_t middle = (low + high) / 2;
         if (events[middle].sequence < run->first)

@@ -1,16 +1,17 @@
-/* Delayed events on disk: known by their sequences only, and read when they are due. */
+/* Delayed events of queues on disk: parked until they are due, then unparked and read; and the schedule after a
+ * restart. */
 #include "broker/core/queue/schedule.h"
 
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/partition/partition.h"
 #include "broker/core/queue/items.h"
 
-/* Tags of loads that are for what was called; see peek.c for others. */
+/* Tag of loads of unparked events; see peek.c for the other tags. */
 #define UNPARKED_TAG (UINT64_C(5) << 32)
-/* So many of those that were read may await their turn. */
+/* How many unparked events that were read may wait for their delivery. */
 #define UNPARKED_AHEAD 1024u
 #define LOAD_BYTES     (1u << 20)
-/* Neighbours that are farther apart are not worth reading what lies between. */
+/* Wanted events with a wider gap between them are read by separate loads. */
 #define GAP_MOST 32u
 
 /* ------------------------------------------------------------------ parked */
@@ -50,7 +51,7 @@ void schedule_unpark(struct core *c, struct queue *q, uint64_t sequence)
     q->delayed--;
     q->ready++;
     if (sequence >= q->loaded) {
-        backlog_add(q, sequence, 1, 0); /* its bytes count already */
+        backlog_add(q, sequence, 1, 0); /* backlog_bytes includes it already */
     } else {
         ranges_add(&k->unparked, sequence, sequence + 1);
         k->unparked_events++;
@@ -64,12 +65,12 @@ uint64_t schedule_purge(struct core *c, struct queue *q)
     uint64_t count = k->parked_events + k->unparked_events, first, end;
     while (ranges_next(&k->parked, 0, &first, &end) || ranges_next(&k->unparked, 0, &first, &end))
         backlog_settle(c, q, first, CAUSE_PURGED);
-    k->waiting.count = k->backing_off.count = 0; /* nothing is delayed any more, in memory neither */
+    k->waiting.count = k->backing_off.count = 0; /* delayed items were purged before */
     schedule_arm(c, k);
     return count;
 }
 
-/* ------------------------------------------------------------------ called: read one by one */
+/* ------------------------------------------------------------------ unparked events are read */
 
 uint64_t schedule_load_bytes(const struct queue *q, const struct ranges *wanted, uint64_t first, uint64_t end)
 {
@@ -88,7 +89,7 @@ void schedule_want(struct core *c, struct queue *q)
         c->failed)
         return;
     if (!ranges_next(&k->unparked, 0, &first, &end) || first >= q->durable->end ||
-        first >= q->next_ready + UNPARKED_AHEAD) /* its turn is far */
+        first >= q->next_ready + UNPARKED_AHEAD) /* it is far from being delivered */
         return;
     k->loading = true;
     c->disk->ops->load(c->disk, q->id, first, schedule_load_bytes(q, &k->unparked, first, end), UNPARKED_TAG | q->id);
@@ -136,7 +137,7 @@ void schedule_restore(struct core *c, struct queue *q, uint64_t first, uint64_t 
         due_push(&k->expiring, &(struct due_run){ terms->expires_ms, first, (uint32_t)count });
 }
 
-/* What of [first, end) is backlog is parked instead. */
+/* Parks those events of [first, end) that are in the backlog. */
 static void park_live(struct queue *q, uint64_t first, uint64_t end)
 {
     struct durable *d = q->durable;
@@ -149,8 +150,8 @@ static void park_live(struct queue *q, uint64_t first, uint64_t end)
     }
 }
 
-/* The rest of a back-off. The wall clock alone tells how long the broker was away; where it was set back, nothing is known of that,
- * and the back-off begins again. */
+/* What is left of a back-off after a restart. Only the wall clock says how long the broker was down; if it was set back
+ * meanwhile, that is unknown, and the back-off begins again. */
 static uint64_t rest_of(const struct core *c, const struct trouble *t)
 {
     int64_t over = c->now.wall.ms - t->since_ms;
@@ -165,7 +166,8 @@ uint64_t schedule_backoff_left(const struct core *c, const struct queue *q, uint
     return t && !t->dead ? rest_of(c, t) : 0;
 }
 
-/* With an order by key the event must be read first: it holds its key up meanwhile (see partition.c). */
+/* Not with an order by key: there an event that backs off blocks its key, so it must be read first (see
+ * partition.c). */
 static void go_on_backing_off(struct core *c, struct queue *q)
 {
     bool ordered = q->partitions && q->partitions->ordered;

@@ -103,7 +103,7 @@ struct fanout {
     bool may_wait;             /* whether that entry may wait for room */
 };
 
-/* Writes the origin of events that go to these queues, under the sequences in `has`. In durable/persist_topic.c. */
+/* Writes the origin of events that go to these queues, under the sequences in `has`. In durable/persist_write.c. */
 void persist_topic_origin(struct buf *out, const struct destination *d, uint64_t first,
                           const uint8_t (*hashes)[DEDUP_HASH_SIZE], size_t count, const struct queue_routes *to);
 /* Initialises `f`, which may be uninitialised memory. */
