@@ -1,8 +1,10 @@
-/* Order by key: at most one delivery of a key is unsettled. A key is known here from the first delivery of one of its events until
- * none of them is left that was looked at; its other events wait behind the current one, whatever becomes of that: while it is in
- * flight, and while it failed and waits for its back-off (then the key is parked). When it has left the queue, the next
- * becomes current and goes back among what its partition delivers; until it is delivered an earlier one, which was delayed and is
- * due now, takes its place. Two keys of one hash count as one. */
+/* Order by key: at most one delivery of a key is unsettled.
+ *
+ * A key is known here from the first delivery of one of its events until none of its sorted events is left. One of
+ * its events is current; the others wait behind it whatever happens to it: while it is in flight, and while it has
+ * failed and waits for its back-off (the key is then *parked*). When it has left the queue, the next one becomes
+ * current and goes back to its partition's heap. Until that is delivered, an earlier event that was delayed and is
+ * due now may take its place. Two keys of the same hash count as one. */
 #include "broker/core/partition/partition.h"
 
 #include "base/mutation.h"
@@ -40,7 +42,7 @@ static struct key *make_key(struct partitions *p, uint64_t hash, uint64_t sequen
     return k;
 }
 
-/* The current one was delivered, or comes before. */
+/* Whether the current event goes before this one: it is earlier, or was delivered already. */
 static bool stands_before(const struct key *k, uint64_t sequence)
 {
     return k->current != sequence && (k->begun || k->current < sequence);
@@ -53,7 +55,8 @@ void key_unwant(struct partitions *p, struct key *k)
     k->wanting = false;
 }
 
-/* Who loses its place as the current one stands in its partition's heap, and comes to stand behind the other from there. */
+/* An event that is no longer current stays in its partition's heap; when it is its turn there, it is put behind the
+ * new one. */
 bool key_claim(struct queue *q, uint64_t hash, uint64_t sequence)
 {
     struct partitions *p = q->partitions;
@@ -95,7 +98,7 @@ static void free_key(struct partitions *p, struct key *k)
     free(k);
 }
 
-/* The first in memory; those that left meanwhile go. */
+/* The first waiting event in memory; 0: none. Drops those that have left. */
 static uint64_t first_waiting(struct queue *q, struct key *k)
 {
     for (; k->waiting.count; heap_pop(&k->waiting)) {
@@ -172,7 +175,7 @@ void keys_clear_waiting(struct queue *q)
     }
 }
 
-/* Not only those that want it: what came next, and could not be delivered, was spilled with its partition. */
+/* Not only keys in spill.wanting: a current event may also have been spilled with its partition. */
 void keys_purge_spilled(struct queue *q)
 {
     struct key *k, *next;

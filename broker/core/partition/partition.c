@@ -1,5 +1,5 @@
-/* Which partition an event is in, and what comes next there. Events are sorted as somebody wants them: on behalf of one partition
- * all that stands before its next event is looked at, and goes to where it belongs. */
+/* Partitions: which one an event is in, and which event comes next there. Events are sorted on demand: when a
+ * partition needs its next event, all events before that are looked at and go to the partitions that they belong to. */
 #include "broker/core/partition/partition.h"
 #include "broker/core/queue/items.h"
 #include "broker/core/queue/schedule.h"
@@ -86,7 +86,8 @@ static bool has_nothing(const struct partition *p)
     return partition_wants(p) && p->spill.events == 0;
 }
 
-/* Events without a key go to the partition with the least to do, if there is one among those whose consumer wants some. */
+/* The partition for an event without a key: the one with the least to do, preferably among those whose consumer
+ * wants more. */
 static uint32_t least_loaded(const struct partitions *p)
 {
     uint32_t least = 0;
@@ -98,8 +99,8 @@ static uint32_t least_loaded(const struct partitions *p)
     return least;
 }
 
-/* Its partition, which it keeps as long as it is in memory: what comes again without a key must not come to somebody else while
- * its former owner may still have it before it. */
+/* The event's partition. It keeps it as long as it is in memory: an event without a key that is redelivered must not
+ * go to another consumer while the former one may still have it before it. */
 static struct partition *place(const struct core *c, const struct queue *q, struct item *item)
 {
     struct partitions *p = q->partitions;
@@ -130,7 +131,7 @@ void partition_uncount(struct queue *q, uint64_t sequence, const struct item *it
     q->partitions->sorted_bytes -= counts ? item->size : 0;
 }
 
-/* `item` is not to be used after it. */
+/* Puts a ready event into its partition's heap or spills it. `item` must not be used afterwards. */
 static void put(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
     struct partition *at = place(c, q, item);
@@ -141,7 +142,8 @@ static void put(struct core *c, struct queue *q, uint64_t sequence, struct item 
     partition_count(q, sequence, item);
 }
 
-/* After a restart: it failed before, and the rest of its back-off holds its key up as if nothing had happened. */
+/* After a restart, for an event that failed before: delays it for the rest of its back-off, during which it blocks
+ * its key as it did before. */
 static bool goes_on_backing_off(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
     uint64_t rest = q->durable && q->partitions->ordered ? schedule_backoff_left(c, q, sequence) : 0;
@@ -153,7 +155,7 @@ static bool goes_on_backing_off(struct core *c, struct queue *q, uint64_t sequen
     return true;
 }
 
-/* What is on disk of the queue's line, or was called. */
+/* Whether more ready events have to be loaded: backlog, or unparked ones. */
 static bool more_comes(const struct queue *q)
 {
     return q->durable && (q->durable->backlog_events || (q->schedule && q->schedule->unparked_events));
@@ -167,17 +169,17 @@ bool partition_has_room(struct core *c, struct queue *q)
     return false;
 }
 
-/* Sorts until that partition, of which nothing is in memory or spilled, has something; false when there is nothing more to sort, or
- * enough was. */
+/* Sorts until that partition, which has no event in memory or spilled, has one. False: there is nothing more to
+ * sort, or the look-ahead is full. */
 static bool sort_for(struct core *c, struct queue *q, uint32_t partition)
 {
     uint64_t end = queue_deliverable_end(q);
     end = end < q->loaded ? end : q->loaded;
     if (q->next_ready >= end && more_comes(q))
-        partition_has_room(c, q); /* for what is read then */
+        partition_has_room(c, q); /* makes room for what is loaded next */
     while (q->next_ready < end && partition_has_room(c, q)) {
         if (q->next_ready >= end)
-            break; /* room was made by what stood before it, and all between it and there had left */
+            break; /* making room has moved next_ready, past events that had left */
         struct item *item = item_at(q, q->next_ready);
         uint64_t sequence = q->next_ready++;
         if (item->state == ITEM_READY && !goes_on_backing_off(c, q, sequence, item))
@@ -199,18 +201,19 @@ bool partition_awaits_disk(struct partitions *p, struct partition *at)
     return spill_has_before(p, &at->spill, at->ready.count ? at->ready.at[0] : UINT64_MAX);
 }
 
-/* The partition's next event, out of its heap: NULL when there is none. What must wait for its key stands behind it then. */
+/* Takes the partition's next event out of its heap; NULL: there is none. Events that must wait for their key are put
+ * behind it. */
 static struct item *pop_next(struct core *c, struct queue *q, uint32_t partition, uint64_t *sequence)
 {
     struct partitions *p = q->partitions;
     struct heap *ready = &p->at[partition].ready;
     while (!partition_awaits_disk(p, &p->at[partition]) && (ready->count || sort_for(c, q, partition))) {
         if (ready->at[0] >= queue_deliverable_end(q))
-            return NULL; /* it was delayed, and the mark is behind it still */
+            return NULL; /* it was delayed, and the mark has not reached it yet */
         struct item *item = queue_item(q, *sequence = ready->at[0]);
         heap_pop(ready);
         if (!item || item->state != ITEM_READY)
-            continue; /* left meanwhile */
+            continue; /* it has left */
         uint64_t hash = p->ordered ? partition_key(c, q, item) : 0;
         if (!p->ordered || key_claim(q, hash, *sequence))
             return item;
@@ -225,7 +228,7 @@ static void take(struct queue *q, struct partition *from, uint64_t sequence, con
     from->in_flight++;
 }
 
-/* Does the neighbour come next, and may it go along? */
+/* Takes the neighbour into the batch if it is the partition's next event and its key is free. */
 static bool goes_along(struct core *c, struct queue *q, uint32_t partition, uint64_t sequence)
 {
     struct partitions *p = q->partitions;
@@ -236,7 +239,7 @@ static bool goes_along(struct core *c, struct queue *q, uint32_t partition, uint
     if (partition_awaits_disk(p, &p->at[partition]) || (!ready->count && !sort_for(c, q, partition)) ||
         ready->at[0] != sequence)
         return false;
-    item = queue_item(q, sequence); /* it may lie elsewhere now */
+    item = queue_item(q, sequence); /* sorting may have moved it */
     if (p->ordered && key_blocker(q, partition_key(c, q, item), sequence))
         return false;
     heap_pop(ready);
@@ -255,7 +258,7 @@ static struct selection take_batch(struct core *c, struct queue *q, uint32_t par
     take(q, &p->at[partition], s.first, item);
     s.count = 1;
     if (item->attempt)
-        return s; /* what comes again goes alone: its neighbours have their own history */
+        return s; /* a redelivered event goes alone: its neighbours have other attempt counts */
     while (s.count < credit && size < bytes) {
         if (!goes_along(c, q, partition, s.first + s.count))
             break;
@@ -279,7 +282,7 @@ struct selection partition_take(struct core *c, struct consumer *k, uint64_t cre
             uint64_t end = s.first + s.count;
             p->delivered_end = end > p->delivered_end ? end : p->delivered_end;
             p->at[partition].frame = k->session->link.next_sequence;
-            k->served = partition + 1; /* the others of this consumer come before it comes again */
+            k->served = partition + 1; /* its other partitions are served before this one is again */
             return s;
         }
     }
@@ -329,7 +332,7 @@ void partition_goes_on(struct core *c, struct queue *q, uint64_t sequence)
 
 void partition_returned(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
-    if (sequence < q->next_ready) /* else it was not looked at yet, and will be */
+    if (sequence < q->next_ready) /* else it has not been sorted yet */
         put(c, q, sequence, item);
 }
 
@@ -347,8 +350,10 @@ void partition_purged(struct queue *q)
 
 /* ------------------------------------------------------------------ the oldest */
 
-/* Whoever drops his oldest asks for it with each event that comes: to look for it in every partition, and behind every key, would cost as much
- * as there are keys. So they are all in one heap then, as long as that holds no more of those that left than of others. */
+/* A queue that drops its oldest event asks for it with every event that is published; to look for it in every
+ * partition and behind every key would cost time in proportion to the keys. So once it was asked for, one heap has
+ * all ready events. The heap is given up when it is more than twice as large as the number of items; the next
+ * question builds it again. */
 void partition_is_ready(struct queue *q, uint64_t sequence)
 {
     struct partitions *p = q->partitions;
@@ -380,7 +385,7 @@ struct item *partition_oldest(struct queue *q, uint64_t *sequence)
             return item;
     }
     while (q->next_ready < q->loaded && item_at(q, q->next_ready)->state != ITEM_READY)
-        q->next_ready++; /* gone, or delayed: it comes back by itself */
+        q->next_ready++; /* gone; or delayed, and sorted when it is due */
     *sequence = q->next_ready;
     return q->next_ready < q->loaded ? item_at(q, q->next_ready) : NULL;
 }

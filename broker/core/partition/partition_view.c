@@ -1,4 +1,4 @@
-/* What is told of partitions and keys, and whether they agree with what the queue holds. */
+/* Figures of partitions and keys, and the check that they agree with what the queue holds. */
 #include "broker/core/partition/partition.h"
 
 #include <stdio.h>
@@ -46,7 +46,7 @@ const struct partition_info *partitions_list(struct queue *q, struct arena *aren
     return out;
 }
 
-/* ------------------------------------------------------------------ what must hold */
+/* ------------------------------------------------------------------ invariants */
 
 struct checking {
     struct core *core;

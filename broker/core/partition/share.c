@@ -1,16 +1,19 @@
-/* Which consumer has which partitions. The consumers that came first, as many as there are partitions, share them evenly; the rest
- * stand by. A partition changes hands only when it is drained: nothing of it is in flight, and its owner's session has
- * acknowledged the frames that brought it, so that no delivery whose lease ran out on its way is handed over behind the heir's.
- * Until then its owner gets nothing new of it, and its heir waits. So events of one key are never in two hands, and nothing
- * fails by a change.
+/* Which consumer has which partitions. The consumers that came first, as many as there are partitions, share them
+ * evenly; the others stand by.
  *
- * A consumption has one consumer epoch, from its first partition on. Its fencing token grows with every partition it gains, above
- * every token of the queue before: whoever had that partition had a lesser one. */
+ * A partition that is to change hands is drained first: nothing new is delivered from it, and its heir gets it when
+ * nothing of it is in flight and the owner's session has acknowledged the frames with its deliveries. (Without the
+ * latter a delivery whose lease ran out on the way would reach the owner after the heir's.) So the events of one key
+ * are never at two consumers at a time, and a change makes no delivery fail.
+ *
+ * A consumption keeps the consumer epoch that it got with its first partition. Its fencing token grows with every
+ * partition it gains, above every token that the queue gave out before, and so above that of the partition's former
+ * owner. */
 #include "broker/core/partition/partition.h"
 
 #include "base/mutation.h"
 
-/* What each has, and will have. */
+/* Counts the partitions that each consumer has or will get. */
 static void count_shares(struct queue *q)
 {
     struct partitions *p = q->partitions;
@@ -23,7 +26,7 @@ static void count_shares(struct queue *q)
     }
 }
 
-/* Of the consumers that have a share, the one with the least, or with the most. */
+/* Among the first consumers, as many as there are partitions: the one with the smallest or the largest share. */
 static struct consumer *extreme(const struct queue *q, bool most)
 {
     struct consumer *found = q->consumers, *k = q->consumers;
@@ -51,7 +54,7 @@ static void give(struct core *c, struct queue *q, struct partition *p, struct co
     }
 }
 
-/* Of what a consumer has too much of: first what it was only promised, then what is over soonest. */
+/* The partition to take from a consumer: one that it is only heir of, or else the one with the least in flight. */
 static struct partition *choose(struct partitions *p, const struct consumer *k)
 {
     struct partition *chosen = NULL;

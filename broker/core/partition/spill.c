@@ -54,7 +54,7 @@ static void remove_from(struct partitions *p, struct spill_line *line, uint64_t 
     size_t before = line->ranges.capacity;
     line->events -= ranges_remove(&line->ranges, first, end);
     if (line->ranges.count == 0)
-        ranges_free(&line->ranges); /* an empty one would keep some */
+        ranges_free(&line->ranges); /* an empty one would keep memory */
     count_line(p, line, before);
 }
 
@@ -76,7 +76,7 @@ bool spill_first(struct partitions *p, struct spill_line *line, uint64_t *first)
     uint64_t end, live;
     while (ranges_next(&line->ranges, 0, first, &end)) {
         if (!spill_set_next(&p->spill.all, *first, &live)) {
-            spill_line_free(p, line); /* all of it left */
+            spill_line_free(p, line); /* every event of it has left */
             return false;
         }
         if (live == *first)
@@ -106,7 +106,7 @@ uint32_t spill_partition(const struct partitions *p, uint64_t sequence)
     return i;
 }
 
-/* ------------------------------------------------------------------ out of memory */
+/* ------------------------------------------------------------------ spilling */
 
 static void spill(struct core *c, struct queue *q, struct spill_line *line, uint64_t sequence, struct item *item)
 {
@@ -143,7 +143,7 @@ static int ascending(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
-/* What ascends is a heap as well. It mostly does already. */
+/* A sorted array is a heap, too; it is mostly sorted already. */
 static void sort_heap(struct heap *h)
 {
     uint32_t i = 1;
@@ -153,7 +153,8 @@ static void sort_heap(struct heap *h)
         qsort(h->at, h->count, sizeof *h->at, ascending);
 }
 
-/* Splits a heap: it keeps the first `most` and what must stay. Returns how many go, into `out`. */
+/* Splits a heap: it keeps the first `most` events that may be spilled and all that may not. The others go to `out`;
+ * returns how many. */
 static uint32_t split(struct queue *q, struct heap *h, uint32_t most, uint64_t *out)
 {
     uint32_t kept = 0, gone = 0, stay = 0;
@@ -162,7 +163,7 @@ static uint32_t split(struct queue *q, struct heap *h, uint32_t most, uint64_t *
         uint64_t sequence = h->at[i];
         const struct item *item = queue_item(q, sequence);
         if (!item || item->state != ITEM_READY || (kept && h->at[kept - 1] == sequence))
-            continue; /* left meanwhile */
+            continue; /* it has left, or is there twice */
         bool goes = may_leave(q, sequence, item);
         if (goes && stay >= most) {
             out[gone++] = sequence;
@@ -184,7 +185,7 @@ static void move_out(struct core *c, struct queue *q, struct spill_line *line, u
     spill(c, q, line, sequence, item);
 }
 
-/* Leaves the first `most` in memory. */
+/* Spills a heap to a line, except for the first `most` events. */
 static void thin(struct core *c, struct queue *q, struct heap *h, struct spill_line *line, uint32_t most)
 {
     uint64_t first;
@@ -193,26 +194,27 @@ static void thin(struct core *c, struct queue *q, struct heap *h, struct spill_l
     uint64_t *out = xmalloc(h->count * sizeof *out);
     uint32_t count = split(q, h, most, out);
     bool others = spill_first(q->partitions, line, &first) && count && first > out[0];
-    for (uint32_t i = 0; i < count; i++) /* before what is there: from behind, where ranges move least */
+    for (uint32_t i = 0; i < count; i++) /* in the order in which the fewest ranges of the line have to move */
         move_out(c, q, line, out[others ? count - 1 - i : i]);
-    for (uint32_t i = 0; i < count; i++) { /* there was no more room for it */
+    for (uint32_t i = 0; i < count; i++) { /* not spilled, as the memory for that was exhausted */
         if (queue_item(q, out[i]))
             heap_push(h, out[i]);
     }
     free(out);
-    heap_fit(h); /* the next to stand still may be another, and another after it */
+    heap_fit(h); /* others may stall after it, and their heaps must not add up */
 }
 
-/* ------------------------------------------------------------------ relief */
+/* ------------------------------------------------------------------ what is stalled */
 
-/* Is what the partition has in memory delivered in this turn? */
+/* Whether the partition's events in memory can be delivered in this turn. */
 static bool flows(const struct queue *q, struct partition *at)
 {
     return partition_is_reached(q, at) && !partition_awaits_disk(q->partitions, at);
 }
 
-/* When the key stands still, if nothing happens until then: its event is in the midst of its delivery, or is delivered in this turn.
- * One that failed before may fail for ever, however short it is in hand. */
+/* When the key counts as stalled, if nothing happens before: SPILL_STALLED_MS after the delivery of its current
+ * event, or from now if that is delivered in this turn. A key whose event failed before is stalled at once, as that
+ * may fail for ever, however short each delivery is. */
 static mono_t still_at(const struct core *c, struct queue *q, const struct key *k)
 {
     struct partitions *p = q->partitions;
@@ -226,7 +228,7 @@ static mono_t still_at(const struct core *c, struct queue *q, const struct key *
     return comes ? mono_add_ms(c->now.mono, SPILL_STALLED_MS) : c->now.mono;
 }
 
-/* How many partitions and keys stand still that have something in memory; and when the next key does. */
+/* How many partitions and keys are stalled and have events in memory. *next: when the next key is stalled. */
 static uint32_t count_standing(const struct core *c, struct queue *q, mono_t *next)
 {
     struct partitions *p = q->partitions;
@@ -256,7 +258,8 @@ static void thin_all(struct core *c, struct queue *q, uint32_t most)
     }
 }
 
-/* Half of what may be looked at, shared by all that stand still: so each has something at hand when it goes on. */
+/* How many events each stalled partition or key keeps in memory: an equal share of half the look-ahead, so that it
+ * can go on at once when it is no longer stalled. */
 static uint32_t share_of(const struct core *c, const struct queue *q, uint32_t standing)
 {
     const struct partitions *p = q->partitions;
@@ -265,7 +268,8 @@ static uint32_t share_of(const struct core *c, const struct queue *q, uint32_t s
     return (uint32_t)((events < by_bytes ? events : by_bytes) / standing);
 }
 
-/* Who looks walks over all keys: what was found is good until the first of them stands still. */
+/* Counting walks over all keys. If the look-ahead stays full, it is not repeated before another key is stalled:
+ * until then the timer is set. */
 bool spill_make_room(struct core *c, struct queue *q)
 {
     struct spill *a = &q->partitions->spill;
@@ -310,7 +314,7 @@ void spill_forget(struct core *c, struct queue *q)
         timers_clear(&c->spill_timers, &q->partitions->spill.stalled);
 }
 
-/* ------------------------------------------------------------------ gone */
+/* ------------------------------------------------------------------ leaving */
 
 void spill_leave_set(struct partitions *p, uint64_t sequence)
 {

@@ -1,16 +1,17 @@
-/* What is spilled comes back: one load at a time, for a partition whose owner wants more, or for a key that is free; from the first event
- * of that on, with those neighbours that are wanted, too. The others of the load are let go again. */
+/* Reads spilled events back: one load at a time, for a partition whose owner wants more or for a key that is free. A
+ * load begins with the first event of the line. Those of its other events that are wanted as well are kept, the rest
+ * is released. */
 #include "broker/core/partition/partition.h"
 #include "broker/core/partition/spill.h"
 #include "broker/core/queue/schedule.h"
 
 #include "base/mutation.h"
 
-/* Tags of loads that are for this; see peek.c for others. */
+/* Tag of loads for this; see peek.c for the other tags. */
 #define SPILL_TAG (UINT64_C(8) << 32)
-/* A partition that has so few in memory reads on; a part of the look-ahead, where that is less. */
+/* A partition with fewer events in memory reads more; an eighth of the look-ahead if that is less. */
 #define LOW_MOST 512u
-/* So many of a key are in memory, about: they go one at a time. */
+/* About how many events of a key are in memory: they are delivered one at a time. */
 #define KEY_AHEAD 64u
 
 static uint32_t low_of(const struct core *c)
@@ -19,15 +20,16 @@ static uint32_t low_of(const struct core *c)
     return low == 0 ? 1 : low < LOW_MOST ? low : LOW_MOST;
 }
 
-/* Its owner would have more than is in memory, or what is there stands behind what is spilled. Where nothing can be delivered just
- * now nothing is read: it would be spilled again as soon as the look-ahead is full, and read again, without end. */
+/* Whether spilled events of the partition should be read, from *first on: few are in memory, or those come after a
+ * spilled one. Never while nothing of the partition can be delivered: the events would be spilled again as soon as
+ * the look-ahead is full, and read again, without end. */
 static bool is_low(const struct core *c, struct queue *q, struct partition *at, uint64_t *first)
 {
     return at->spill.events && partition_is_reached(q, at) && spill_first(q->partitions, &at->spill, first) &&
            (at->ready.count < low_of(c) || *first < at->ready.at[0]);
 }
 
-/* ------------------------------------------------------------------ asked for */
+/* ------------------------------------------------------------------ loading */
 
 static void read_from(struct core *c, struct queue *q, const struct spill_line *line, uint64_t first, uint64_t most)
 {
@@ -40,9 +42,9 @@ static void read_from(struct core *c, struct queue *q, const struct spill_line *
     c->disk->ops->load(c->disk, q->id, first, bytes, SPILL_TAG | q->id);
 }
 
-/* Where nothing of a partition can be delivered before its next one is read, that comes even where there is no room, as it would wait for
- * others that stand still else, or for itself. With an order by key it may have to stand behind its key: then it does so without
- * being in memory, and the next one is read. */
+/* A full look-ahead keeps a partition from reading, with one exception: if it can deliver nothing before its next
+ * event is read, that event is read all the same. Otherwise it would wait for stalled others, or for itself. With an
+ * order by key the event may have to wait behind its key; it then does so spilled, and the next one is read. */
 static bool read_partition(struct core *c, struct queue *q)
 {
     struct partitions *p = q->partitions;
@@ -66,9 +68,10 @@ static bool read_key(struct core *c, struct queue *q)
     struct key *k = q->partitions->spill.wanting;
     if (!k)
         return false;
-    DL_DELETE2(q->partitions->spill.wanting, k, wanting_prev,
-               wanting_next); /* should it not be among what is read, … */
-    DL_APPEND2(q->partitions->spill.wanting, k, wanting_prev, wanting_next); /* … others come before it comes again */
+    /* To the end of the list: should the load not bring its event, the other keys are served before it is tried
+     * again. */
+    DL_DELETE2(q->partitions->spill.wanting, k, wanting_prev, wanting_next);
+    DL_APPEND2(q->partitions->spill.wanting, k, wanting_prev, wanting_next);
     read_from(c, q, &k->spill, k->current, KEY_AHEAD);
     return true;
 }
@@ -111,13 +114,14 @@ bool spill_comes_without_room(const struct core *c, struct queue *q)
     return false;
 }
 
-/* ------------------------------------------------------------------ read */
+/* ------------------------------------------------------------------ loaded */
 
-/* Whose it is. */
+/* The line that a loaded event is in. */
 struct place {
-    struct key *key; /* it stands behind it; NULL: in the partition … */
+    struct key *key; /* the key in whose line it is; NULL: it is in its partition's */
     uint32_t partition;
-    struct key *before; /* … where this one stands before it; NULL: none */
+    struct key
+        *before; /* in its partition's line: its key, if it has to wait for another event of that; NULL: it does not */
 };
 
 static struct place place_of(const struct core *c, struct queue *q, const struct store_loaded *e)
@@ -133,7 +137,8 @@ static struct place place_of(const struct core *c, struct queue *q, const struct
     };
 }
 
-/* Not parked, and few of it are in memory. What it waits for is read even where there is no room. */
+/* Whether the key needs events that wait behind its current one: it is not parked, few are in memory, and there is
+ * room. Its current event is needed even without room. */
 static bool key_wants(struct queue *q, const struct key *k, bool full)
 {
     const struct item *current = queue_item(q, k->current);
@@ -147,7 +152,7 @@ static bool is_wanted(const struct core *c, struct queue *q, const struct place 
     struct spill_line *line = at->key ? &at->key->spill : &p->at[at->partition].spill;
     uint64_t first;
     if (!spill_first(p, line, &first) || first != sequence)
-        return false; /* not in its order */
+        return false; /* an earlier one of its line must come first */
     if (at->key)
         return key_wants(q, at->key, full);
     struct partition *partition = &p->at[at->partition];
@@ -177,7 +182,7 @@ bool spill_loaded(struct core *c, const struct store_completion *done)
     if (done->tag >> 32 != SPILL_TAG >> 32)
         return false;
     struct queue *q = queue_by_id(c, done->queue);
-    struct partitions *p = q ? q->partitions : NULL; /* it may have none any more */
+    struct partitions *p = q ? q->partitions : NULL; /* the queue's partitions may have been removed meanwhile */
     if (p && partition_is_full(c, q))
         spill_make_room(c, q);
     for (size_t i = 0; i < done->count; i++) {

@@ -14,7 +14,7 @@ void spill_set_free(struct spill_set *s)
     *s = (struct spill_set){ 0 };
 }
 
-/* Room for `more` parts, at the front or behind. */
+/* Adds `more` empty parts, at the front or at the end. */
 static void grow(struct spill_set *s, size_t more, bool front)
 {
     size_t capacity = s->capacity ? s->capacity : 4;
@@ -56,7 +56,7 @@ void spill_set_add(struct spill_set *s, uint64_t sequence)
     s->memory += (r->capacity - before) * sizeof *r->items;
 }
 
-/* Parts at both ends of which nothing is left go. */
+/* Drops empty parts at both ends. */
 static void trim(struct spill_set *s)
 {
     while (s->count > s->head && s->parts[s->count - 1].count == 0)
