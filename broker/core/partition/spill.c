@@ -215,7 +215,7 @@ static bool flows(const struct queue *q, struct partition *at)
 /* When the key counts as stalled, if nothing happens before: SPILL_STALLED_MS after the delivery of its current
  * event, or from now if that is delivered in this turn. A key whose event failed before is stalled at once, as that
  * may fail for ever, however short each delivery is. */
-static mono_t still_at(const struct core *c, struct queue *q, const struct key *k)
+static mono_t stalled_at(const struct core *c, struct queue *q, const struct key *k)
 {
     struct partitions *p = q->partitions;
     const struct item *item = queue_item(q, k->current);
@@ -229,7 +229,7 @@ static mono_t still_at(const struct core *c, struct queue *q, const struct key *
 }
 
 /* How many partitions and keys are stalled and have events in memory. *next: when the next key is stalled. */
-static uint32_t count_standing(const struct core *c, struct queue *q, mono_t *next)
+static uint32_t count_stalled(const struct core *c, struct queue *q, mono_t *next)
 {
     struct partitions *p = q->partitions;
     uint32_t count = 0;
@@ -237,7 +237,7 @@ static uint32_t count_standing(const struct core *c, struct queue *q, mono_t *ne
     for (uint32_t i = 0; i < p->count; i++)
         count += p->at[i].ready.count && !flows(q, &p->at[i]);
     for (const struct key *k = p->keys; k; k = k->hh.next) {
-        mono_t at = still_at(c, q, k);
+        mono_t at = stalled_at(c, q, k);
         count += k->waiting.count && at.ns <= c->now.mono.ns;
         if (k->waiting.count && at.ns > c->now.mono.ns)
             *next = mono_min(*next, at);
@@ -253,19 +253,19 @@ static void thin_all(struct core *c, struct queue *q, uint32_t most)
             thin(c, q, &p->at[i].ready, &p->at[i].spill, most);
     }
     for (struct key *k = p->keys; k; k = k->hh.next) {
-        if (still_at(c, q, k).ns <= c->now.mono.ns)
+        if (stalled_at(c, q, k).ns <= c->now.mono.ns)
             thin(c, q, &k->waiting, &k->spill, most);
     }
 }
 
 /* How many events each stalled partition or key keeps in memory: an equal share of half the look-ahead, so that it
  * can go on at once when it is no longer stalled. */
-static uint32_t share_of(const struct core *c, const struct queue *q, uint32_t standing)
+static uint32_t share_of(const struct core *c, const struct queue *q, uint32_t stalled)
 {
     const struct partitions *p = q->partitions;
     uint64_t each = p->sorted_bytes / (p->sorted + 1) + 1, events = c->config.look_ahead / 2;
     uint64_t by_bytes = c->config.look_ahead_bytes / 2 / each;
-    return (uint32_t)((events < by_bytes ? events : by_bytes) / standing);
+    return (uint32_t)((events < by_bytes ? events : by_bytes) / stalled);
 }
 
 /* Counting walks over all keys. If the look-ahead stays full, it is not repeated before another key is stalled:
@@ -276,8 +276,8 @@ bool spill_make_room(struct core *c, struct queue *q)
     mono_t next = { INT64_MAX };
     if (timer_is_set(&a->stalled))
         return false;
-    uint32_t standing = spill_is_exhausted(c) || MUTATED(stand_still) ? 0 : count_standing(c, q, &next);
-    for (uint32_t most = standing ? share_of(c, q, standing) : 0; standing; most /= 2) {
+    uint32_t stalled = spill_is_exhausted(c) || MUTATED(stand_still) ? 0 : count_stalled(c, q, &next);
+    for (uint32_t most = stalled ? share_of(c, q, stalled) : 0; stalled; most /= 2) {
         thin_all(c, q, most);
         if (most == 0 || !partition_is_full(c, q))
             break;
