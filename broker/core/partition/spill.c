@@ -213,8 +213,8 @@ static bool flows(const struct queue *q, struct partition *at)
 }
 
 /* When the key counts as stalled, if nothing happens before: SPILL_STALLED_MS after the delivery of its current
- * event, or from now if that is delivered in this turn. A key whose event failed before is stalled at once, as that
- * may fail for ever, however short each delivery is. */
+ * event, and if that can be delivered in this turn, SPILL_STALLED_MS from now. In all other cases it is stalled now.
+ * So is a key whose event failed before, as that may fail for ever, however short each delivery is. */
 static mono_t stalled_at(const struct core *c, struct queue *q, const struct key *k)
 {
     struct partitions *p = q->partitions;
