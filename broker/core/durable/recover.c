@@ -1,4 +1,4 @@
-/* The disk is taken over, once the log has told what there was: what a queue held is its backlog. */
+/* Recovery: when the log was replayed, everything that a queue holds becomes its backlog. */
 #include "broker/core/deliver/doomed.h"
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/durable/salvaged.h"
@@ -8,12 +8,13 @@ static void add_live(void *context, uint64_t first, uint64_t end)
     backlog_add(context, first, end - first, 0);
 }
 
-/* Where a confirm does not wait for the sync, confirmed events may be gone after an unclean stop: their sequences are not given to
- * others, which a late receipt or a log of the application would take for the same. */
+/* Where a confirm does not wait for the sync, confirmed events may be lost in an unclean stop. Their sequences are
+ * skipped: a late receipt, or an application's own log, would take new events under the same sequences for the lost
+ * ones. */
 #define SEQUENCES_SKIPPED (UINT64_C(1) << 24)
 
-/* What is known of an event that is not in the log any more: a repair found a note of it, and not the event. No other event gets its
- * sequence, which another start would take for this one. */
+/* Forgets the failures of an event that is not in the log any more: a repair found the record of a failure but not
+ * the event. No other event gets its sequence, because the next start would take it for this one. */
 static void forget_lost(struct queue *q, struct trouble *t)
 {
     if (t->sequence >= q->next_sequence)
@@ -35,7 +36,8 @@ static void forget_all_lost(struct queue *q)
     }
 }
 
-/* What is dead is none of the backlog. In order, for a hole in the middle of many ranges moves half of them. */
+/* Dead events are not backlog. They are taken out in order, because a hole in the middle of many ranges moves half
+ * of them. */
 static void take_out_dead(struct queue *q)
 {
     struct durable *d = q->durable;
@@ -46,7 +48,7 @@ static void take_out_dead(struct queue *q)
         d->backlog_bytes = 0;
 }
 
-/* Everything a queue held before is its backlog. */
+/* Makes all that the log holds for the queue its backlog. False, with a message in `e`: its books do not balance. */
 static bool recover_queue(struct core *c, struct queue *q, struct error *e)
 {
     struct durable *d = q->durable;

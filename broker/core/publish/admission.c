@@ -1,4 +1,4 @@
-/* Admission of entries that have room: neighbours go to the store together. */
+/* Admission of entries to a queue that has room. Neighbours are collected and go to the store together. */
 #include "broker/core/publish/admission.h"
 
 void admission_flush(struct admission *a)
@@ -28,8 +28,9 @@ void admission_refresh(struct admission *a)
     room_subtract(&a->room, a->count, a->bytes, true);
 }
 
-/* The oldest is among what is pending only when nothing else is left to drop. Where what is dropped goes where the dead go, on disk,
- * nothing may be pending: its letter, or the note of it, would find the room there that was taken for that. */
+/* Drops the oldest event of the queue. Pending entries are flushed first only if nothing else is left to drop; but
+ * always on a disk queue that dead-letters what it drops: the dead letter, or the record of the death, would
+ * otherwise take the room on disk that was taken for them. */
 static bool drop_oldest(struct admission *a)
 {
     if (a->queue->durable && a->queue->settings.dead_letter_dropped)
@@ -54,15 +55,16 @@ enum reason admission_make_room(struct admission *a, uint64_t size)
     return why;
 }
 
-/* It is confirmed once the first one is durable. The log also keeps its outcome, which no run tells of; where the disk has no room
- * for that, a restart makes "refused" of an outcome that its publisher has not seen, and it tries again. */
+/* The duplicate is confirmed once the first one is durable. On disk its outcome is recorded, because no run in the
+ * log tells of it. If the disk has no room for the record, a restart turns an outcome that the publisher has not
+ * seen into a refusal, and the publisher tries again. */
 bool admission_hashed_duplicate(struct admission *a, uint64_t sequence, const struct entry *e)
 {
     struct queue *q = a->queue;
     uint64_t first = duplicate_of(a->core, q, e->dedup), ticket = 0;
     if (first == 0)
         return false;
-    admission_flush(a); /* outcomes in order; and the first one may be among these */
+    admission_flush(a); /* keeps outcomes in order; and the first one may be pending */
     struct outcome o = {
         .first = sequence, .count = 1, .reason = REASON_ok, .sequence = first, .flags = RUN_DUPLICATE
     };
@@ -87,7 +89,7 @@ static void keep_hash(struct admission *a, struct span hash)
     duplicate_enter(a->core, a->queue, hash, a->queue->next_sequence + a->count);
 }
 
-/* Times beyond this are as good as never. */
+/* Times beyond this count as never. */
 #define TIME_MOST (INT64_C(1) << 53)
 
 static int64_t bounded(int64_t ms)
@@ -100,14 +102,14 @@ struct terms admission_terms(const struct core *c, const struct entry *e)
     struct terms t = { 0 };
     if (e->not_before_ms)
         t.not_before_ms = bounded(e->not_before_ms);
-    if (e->delay_ms) /* from its acceptance, whatever its publisher's clock says */
+    if (e->delay_ms) /* counts from acceptance, so that the publisher's clock does not matter */
         t.not_before_ms = bounded(c->now.wall.ms + (int64_t)(e->delay_ms < TIME_MOST ? e->delay_ms : TIME_MOST));
     if (e->expires_ms)
         t.expires_ms = bounded(e->expires_ms);
     return t;
 }
 
-/* What is pending has the same terms: a run in the log has one for all of it. */
+/* All pending entries must have the same terms, because a run in the log has one set of terms. */
 static void agree_on_terms(struct admission *a, const struct entry *e)
 {
     struct terms t = admission_terms(a->core, e);
@@ -121,7 +123,7 @@ static void agree_on_terms(struct admission *a, const struct entry *e)
 void admission_accept(struct admission *a, uint64_t sequence, const struct entry *e)
 {
     if (a->count && a->first + a->count != sequence)
-        admission_flush(a); /* one between was decided already */
+        admission_flush(a); /* an entry between them was decided already: sequences of a run are dense */
     if (a->on_terms || admission_has_terms(e))
         agree_on_terms(a, e);
     if (a->count == 0)

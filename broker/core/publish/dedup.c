@@ -1,5 +1,6 @@
-/* A ring in order of acceptance, which is the order of expiry, and an open-addressed table of places in it. A hash that is entered
- * anew after its time has a newer place; its older entry stays in the ring until it is the oldest, belonging to no slot. */
+/* A ring of entries in order of acceptance, which is also the order of expiry, and an open-addressed hash table of
+ * indexes into it. If a hash is entered again after its time, the slot refers to the newer entry; the older one
+ * stays in the ring, without a slot, until it is the oldest. */
 #include "broker/core/publish/dedup.h"
 
 #include "base/xalloc.h"
@@ -8,9 +9,9 @@
 #include <string.h>
 
 #define CAPACITY_LEAST 64u
-/* Entries that are over leave a few at a time with each that comes: more than come, so the ring does not fill with them. */
+/* Each new entry removes up to so many expired ones: more than come in, so the ring does not fill with them. */
 #define EXPIRE_AT_ONCE 4u
-/* So many leave while a slot comes from memory. */
+/* A slot is prefetched so many entries before it is freed. */
 #define DROP_AHEAD 4u
 
 /* ------------------------------------------------------------------ slots */
@@ -25,8 +26,8 @@ static struct dedup_entry *entry_in(const struct dedup *d, uint64_t place)
     return &d->ring[place & (d->capacity - 1)];
 }
 
-/* The product of both halves under a secret: to choose hashes that fall onto each other one would have to know it. (A siphash was a
- * fifth of the broker's work for what has ids.) */
+/* The product of both halves of the hash, each xored with a secret: without the secret nobody can choose hashes that
+ * collide. (With a SipHash instead, hashing took a fifth of the broker's time for events with ids.) */
 static uint32_t tag_of(const struct dedup *d, const uint8_t hash[DEDUP_HASH_SIZE])
 {
     uint64_t half[2], key[2];
@@ -36,7 +37,7 @@ static uint32_t tag_of(const struct dedup *d, const uint8_t hash[DEDUP_HASH_SIZE
     return (uint32_t)((uint64_t)product ^ (uint64_t)(product >> 64));
 }
 
-/* The slot of that hash, or the free one where it would be. */
+/* The slot of that hash, or the free slot where it would be entered. */
 static struct dedup_slot *slot_of(const struct dedup *d, uint32_t tag, const uint8_t hash[DEDUP_HASH_SIZE])
 {
     uint32_t s = tag & slot_mask(d);
@@ -46,13 +47,13 @@ static struct dedup_slot *slot_of(const struct dedup *d, uint32_t tag, const uin
     return &d->slots[s];
 }
 
-/* Frees a slot and moves up what probing would no longer reach. */
+/* Frees a slot, and moves slots behind it that probing would no longer reach. */
 static void free_slot(struct dedup *d, uint32_t s)
 {
     uint32_t mask = slot_mask(d);
     for (uint32_t next = (s + 1) & mask; d->slots[next].place; next = (next + 1) & mask) {
         if (((next - d->slots[next].tag) & mask) < ((next - s) & mask))
-            continue; /* it lives between the hole and where it is */
+            continue; /* its home is after the hole: probing still reaches it */
         d->slots[s] = d->slots[next];
         s = next;
     }
@@ -64,7 +65,7 @@ static uint32_t place_of(const struct dedup *d, uint64_t at)
     return ((uint32_t)at & (d->capacity - 1)) + 1;
 }
 
-/* Puts the entry at that place of the ring into the slots, in its hash's place. */
+/* Makes the slot of an entry's hash refer to the entry at `at` in the ring. */
 static void link_entry(struct dedup *d, uint64_t at)
 {
     const uint8_t *hash = entry_in(d, at)->hash;
@@ -127,7 +128,8 @@ const void *dedup_home(const struct dedup *d, const uint8_t hash[DEDUP_HASH_SIZE
     return d->capacity ? &d->slots[tag_of(d, hash) & slot_mask(d)] : NULL;
 }
 
-/* The oldest leaves. True when a slot was its own: it was not entered anew since. Where many leave, the next ones are known. */
+/* Removes the oldest entry. True: it had a slot, as its hash was not entered again since. Prefetches the slot of a
+ * later one, as many usually leave at a time. */
 static bool drop_oldest(struct dedup *d)
 {
     uint32_t place = place_of(d, d->head), s = tag_of(d, entry_in(d, d->head)->hash) & slot_mask(d);
@@ -184,7 +186,7 @@ uint64_t dedup_find(const struct dedup *d, const uint8_t hash[DEDUP_HASH_SIZE], 
     return is_over(e, now, limits) ? 0 : e->sequence;
 }
 
-/* Room for one more; false when there is no memory at all to be had. */
+/* Makes room for one more entry. False: there is no memory, and none may be allocated. */
 static bool make_room(struct dedup *d, mono_t now, const struct dedup_limits *limits, bool may_grow)
 {
     expire_some(d, now, limits, EXPIRE_AT_ONCE);
@@ -211,7 +213,7 @@ void dedup_enter(struct dedup *d, const struct dedup_entry *e, mono_t now, const
     struct dedup_entry *to = entry_in(d, d->tail);
     *to = *e;
     if (d->tail > d->head && mono_before(to->at, entry_in(d, d->tail - 1)->at))
-        to->at = entry_in(d, d->tail - 1)->at; /* a clock stepped back between two lives */
+        to->at = entry_in(d, d->tail - 1)->at; /* the wall clock was set back between two starts of the broker */
     link_entry(d, d->tail);
     d->tail++;
 }

@@ -1,9 +1,10 @@
-/* Duplicates: what the core does with its queues' dedup windows (dedup.h). An entry whose hash a queue accepted within its window is
- * answered with the first one's sequence and enters nothing (docs/protocol.md, B.7). */
+/* Duplicates: the core's use of its queues' dedup windows (dedup.h). An entry whose hash a queue accepted within its
+ * window is answered with the sequence of the first one, and nothing enters the queue (docs/protocol.md, B.7). */
 #include "broker/core/state.h"
 
 #define SWEEP_EVERY_MS 10000
-/* What all windows together may take of the memory budget: events must not be crowded out by what is gone. */
+/* All windows together take at most 1/BUDGET_SHARE of the memory budget, so that hashes of past events leave room for
+ * events. */
 #define BUDGET_SHARE 8u
 
 static struct dedup_limits limits_of(const struct queue *q)
@@ -54,7 +55,7 @@ void duplicate_restore(struct core *c, struct queue *q, struct span hash, uint64
     int64_t age = c->now.wall.ms - accepted_ms;
     if (!is_hash(hash) || sequence == 0 || age > (int64_t)q->settings.dedup_window_ms)
         return;
-    age = age > 0 ? age : 0; /* the clock was set back: better remembered for too long than forgotten */
+    age = age > 0 ? age : 0; /* the clock was set back: better to remember it for too long than to forget it */
     enter(c, q, hash.data, sequence, (mono_t){ c->now.mono.ns - age * MONO_MS });
 }
 
@@ -64,7 +65,7 @@ void duplicates_forget(struct core *c, struct queue *q)
     dedup_free(&q->dedup);
 }
 
-/* A queue that nobody publishes to any more gives its window's memory back, too. */
+/* Also frees the windows of queues that nobody publishes to any more. */
 void duplicates_sweep(struct core *c)
 {
     if (c->dedup_bytes == 0 || mono_since_ms(c->now.mono, c->dedup_swept) < SWEEP_EVERY_MS)

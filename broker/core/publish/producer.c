@@ -1,7 +1,7 @@
-/* Producers: who published what under which number, and what became of it, until the client knows.
+/* Producers: who published what under which sequence, and the outcomes until the client has seen them.
  *
- * A producer's entries are numbered per destination, densely, for as long as the producer lives; sessions come and go
- * under it. Each decision is one outcome. Outcomes are kept as runs until the client says it has seen them, so that a
+ * A producer's entries are numbered densely per destination for as long as the producer lives; its sessions come and
+ * go. Each entry gets one outcome. Outcomes are kept as runs until the client says that it has seen them, so that a
  * client that lost its session can be told exactly what was decided (docs/protocol.md, B.2). */
 #include "broker/core/state.h"
 #include "broker/core/topic/targets.h"
@@ -20,9 +20,9 @@ struct producer *producer_add(struct core *c, struct token id)
     return p;
 }
 
-/* Each new session of a producer gets the next epoch, so who comes with an older one is a holder from before. Only while
- * nothing was heard from the newest holder the epoch before it is good as well: the answer may have been lost, and then it
- * is the same holder. Who has none yet takes the id over. */
+/* Each new session of a producer gets the next producer epoch, so a client that attaches with an older one is a
+ * former holder. While nothing was heard from the newest session, the epoch before it is valid as well: the answer
+ * to the attach may have been lost, and then it is the same client. A client without an epoch (0) takes the id over. */
 static bool is_fenced(const struct producer *p, uint64_t epoch)
 {
     return epoch != 0 && epoch + !p->heard < p->epoch;
@@ -36,7 +36,7 @@ static void raise_epoch(struct producer *p, uint64_t epoch)
     p->heard = false;
 }
 
-/* Names that one may have published to: each costs memory as long as the producer is known, whether or not there is anything of it. */
+/* How many names a producer may publish to. Each costs memory for as long as the producer is remembered. */
 #define NAMES_MOST 65536u
 
 bool producer_is_full(const struct producer *p)
@@ -73,7 +73,7 @@ void producer_release(struct core *c, struct producer *p)
 {
     p->session = NULL;
     for (struct destination *d = p->destinations; d; d = d->hh.next) {
-        clear_unsent(d); /* the next attach tells outcomes anew */
+        clear_unsent(d); /* the answer to the next attach lists all outcomes */
         d->listed = false;
     }
     timers_set(&c->producer_timers, &p->expiry, mono_add_ms(c->now.mono, c->config.producer_memory_ms));
@@ -142,7 +142,7 @@ struct destination *destination_of(struct producer *p, struct span name)
 
 /* ------------------------------------------------------------------ outcomes */
 
-/* Does `b` continue the run `a`? */
+/* Whether outcome `b` continues the run `a`. */
 static bool continues(const struct outcome *a, const struct outcome *b)
 {
     return a->count && a->first + a->count == b->first && a->reason == b->reason && a->flags == b->flags &&
@@ -180,8 +180,8 @@ static enum reason outcome_of(const struct destination *d, uint64_t sequence)
     return known ? (enum reason)d->outcomes[i].reason : REASON_ok;
 }
 
-/* Nearly always the highest is meant. Of what is sent again after a lost session it is another: there what went later was decided
- * before. */
+/* Nearly always `sequence` is the highest that was refused. It is another for entries that are sent again after a
+ * lost session, because later ones were decided before. */
 enum reason destination_refused(const struct destination *d, uint64_t sequence)
 {
     if (d->refused_tail <= sequence)
@@ -207,7 +207,7 @@ static void keep_outcome(struct destination *d, const struct outcome *o)
     d->outcome_count++;
 }
 
-/* Of a run the part from `first` to `end`. */
+/* Keeps the part [first, end) of a run. */
 static void keep_part(struct destination *d, const struct outcome *o, uint64_t first, uint64_t end)
 {
     struct outcome part = *o;
@@ -249,11 +249,11 @@ void destination_close_holes(struct destination *d)
             last = d->outcomes[i].first;
     }
     for (uint32_t i = 0; i < d->outcome_count && d->outcomes[i].first <= last; i++) {
-        struct outcome o = d->outcomes[i]; /* what is kept may move */
+        struct outcome o = d->outcomes[i]; /* a copy, as refuse_hole moves the array */
         uint32_t count = d->outcome_count;
         if (o.first > next)
             refuse_hole(d, next, o.first);
-        i += d->outcome_count - count; /* none when the hole joined the run before it */
+        i += d->outcome_count - count; /* 0 if the hole joined the run before it */
         next = o.first + o.count;
     }
 }
@@ -274,7 +274,7 @@ void destination_seen(struct destination *d, uint64_t through)
     uint32_t gone = run_behind(d, through + 1);
     for (uint32_t i = 0; i < gone; i++)
         outcome_drop(&d->outcomes[i]);
-    if (gone) /* else there may be none at all */
+    if (gone) /* else `outcomes` may be NULL */
         memmove(d->outcomes, d->outcomes + gone, (d->outcome_count - gone) * sizeof *d->outcomes);
     d->outcome_count -= gone;
     if (d->outcome_count && d->outcomes[0].first <= through) {
@@ -288,9 +288,9 @@ void destination_seen(struct destination *d, uint64_t through)
     d->seen = through;
 }
 
-/* ------------------------------------------------------------------ telling */
+/* ------------------------------------------------------------------ sending outcomes */
 
-/* The queue that refused what was sent to a topic. */
+/* Name of the queue that refused entries to a topic; "": none. */
 static struct span unsent_queue(struct core *c, const struct destination *d)
 {
     const struct queue *q = d->unsent_queue ? queue_by_id(c, d->unsent_queue) : NULL;

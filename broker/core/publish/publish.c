@@ -1,15 +1,17 @@
-/* Admission: one path for every entry. It is accepted at once when nothing stands before it; else it waits in order of
- * arrival, up to its deadline (waiters.c); else it is refused with the reason. */
+/* Arriving entries; there is one path for all of them. An entry is accepted at once if nothing waits before it and
+ * there is room. Otherwise it waits in order of arrival, up to its deadline (waiters.c), or is refused with the
+ * reason. */
 #include "broker/core/topic/topic.h"
 
 #include "base/mutation.h"
 
-/* So long at least what is to take the place of the oldest waits until that was read, whatever it says itself. */
+/* An entry for which the oldest event has to be read and dropped waits at least so long for that, whatever deadline
+ * it has. */
 #define DROP_WAIT_MS 5000u
 
 /* ------------------------------------------------------------------ arriving entries */
 
-/* Why an entry is refused whatever it is. */
+/* Why an entry is refused before its size or the queue's state matter; REASON_ok: it is not. */
 static enum reason refused_unseen(const struct core *c, const struct destination *d, const struct queue *q,
                                   const struct topic *t, const struct entry *e, uint64_t sequence)
 {
@@ -23,8 +25,8 @@ static enum reason refused_unseen(const struct core *c, const struct destination
     return q || t ? REASON_ok : REASON_unknown_queue;
 }
 
-/* Counts an entry against the session's window and the numbering. False: a violation. *known: it was decided already
- * (sent again after a lost session). */
+/* Counts an entry against the session's window, and checks its sequence. False: a protocol violation. *known: the
+ * entry was sent again after a lost session and is decided already. */
 static bool count_entry(const struct core *c, struct session *s, struct destination *d, uint64_t sequence,
                         uint64_t size, bool *known)
 {
@@ -41,7 +43,7 @@ static bool count_entry(const struct core *c, struct session *s, struct destinat
         s->decided_events++;
         s->decided_bytes += size;
     } else if (d->pending && durable_is_pending(c, d, sequence)) {
-        *known = true; /* accepted; its confirm comes with the disk's */
+        *known = true; /* accepted; its confirm waits for the disk */
         s->decided_events++;
         s->decided_bytes += size;
     } else if (waiting_of(d, sequence)) {
@@ -50,17 +52,18 @@ static bool count_entry(const struct core *c, struct session *s, struct destinat
     return true;
 }
 
+/* A Publish that is being processed. */
 struct arrival {
-    size_t coded; /* bytes of the present entry as it came */
+    size_t coded; /* encoded bytes of the entry at hand */
     struct core *core;
     struct session *session;
     struct destination *destination;
     struct queue *queue;
-    struct topic *topic; /* instead of a queue */
+    struct topic *topic; /* published to a topic; then `queue` is NULL */
     struct admission admission;
-    struct fanout *fanout; /* into the topic */
-    bool awaits_drop;      /* the present entry: it may wait, whatever it says */
-    struct group group;
+    struct fanout *fanout; /* of the topic */
+    bool awaits_drop;      /* the entry at hand waits until the oldest event is dropped, even with deadline 0 */
+    struct group group;    /* entries at the end of those seen so far that are going to wait */
 };
 
 static void flush_arrived(struct arrival *a)
@@ -104,7 +107,7 @@ static bool may_wait(struct arrival *a, const struct entry *e, enum reason *why)
         return false;
     if (d->waiting_events >= config->window_events / 2 || d->waiting_bytes + e->event.size > config->window_bytes / 2)
         return false;
-    flush_arrived(a); /* what came before it in this frame is in memory, too */
+    flush_arrived(a); /* entries of this frame that were accepted before take memory as well */
     if (core_budget_left(a->core) < group + a->coded) {
         *why = REASON_budget;
         return false;
@@ -112,20 +115,20 @@ static bool may_wait(struct arrival *a, const struct entry *e, enum reason *why)
     return true;
 }
 
-/* Does a topic's first, which came before, wait for this very queue? */
+/* Whether the first waiter of a topic, which came earlier, may be waiting for this queue. */
 static bool is_behind_topics(const struct queue *q)
 {
     return q->topic_count && topic_oldest(q);
 }
 
-/* Accepts the entry or says why not; *waits: it may wait instead. */
+/* Accepts the entry, or returns the reason why not. *waits: it is going to wait instead of being refused. */
 static enum reason judge(struct arrival *a, uint64_t sequence, const struct entry *e, bool *waits)
 {
     *waits = false;
     enum reason why = refused_unseen(a->core, a->destination, a->queue, NULL, e, sequence);
     if (why != REASON_ok)
         return why;
-    /* Behind waiters of its own publisher even a duplicate waits, or a batch would not be admitted as a prefix. */
+    /* Behind waiting entries of its own publisher even a duplicate waits, so that a batch is admitted as a prefix. */
     if (!a->destination->waiters && a->group.count == 0 && admission_duplicate(&a->admission, sequence, e))
         return REASON_ok;
     why = admission_hopeless(a->core, a->queue, e);
@@ -150,7 +153,8 @@ static enum reason judge(struct arrival *a, uint64_t sequence, const struct entr
     return *waits || why == REASON_budget || why == REASON_disk ? why : no_wait;
 }
 
-/* The same for a topic. Behind waiters of its own publisher even a duplicate waits, behind those of others it does not. */
+/* The same for a topic. A duplicate waits behind waiting entries of its own publisher, but not behind those of
+ * others. */
 static enum reason judge_for_topic(struct arrival *a, uint64_t sequence, const struct entry *e, bool *waits)
 {
     bool own = a->destination->waiters || a->group.count;
@@ -174,8 +178,9 @@ static enum reason judge_for_topic(struct arrival *a, uint64_t sequence, const s
 
 static void refuse_arrived(struct arrival *a, uint64_t sequence, enum reason why, uint64_t size)
 {
-    struct queue *queue =
-        why == REASON_unknown_topic ? NULL : a->queue; /* a queue of the topic's name has no part in it */
+    struct queue *queue = why == REASON_unknown_topic
+                              ? NULL
+                              : a->queue; /* the entry asked for a topic: a queue of that name is not the reason */
     flush_arrived(a);
     admission_refuse(a->core, a->destination, a->topic ? a->fanout->lacks : queue, sequence, why, 1, size);
     if (queue)
@@ -192,7 +197,7 @@ static void take_queue(struct arrival *a, struct queue *q)
     destination_set_persistent(a->core, a->destination, q->durable != NULL);
 }
 
-/* The first use of a name declares a queue, where that is configured: unless a topic is meant. */
+/* Declares a queue at the first use of its name, if that is configured and the entry does not ask for a topic. */
 static void declare_unseen(struct arrival *a, const struct entry *e)
 {
     struct queue *q = NULL;
@@ -203,13 +208,13 @@ static void declare_unseen(struct arrival *a, const struct entry *e)
         take_queue(a, q);
 }
 
-/* What comes next has an id, as this one has: where it will be looked up. */
+/* If this entry has a dedup hash the next one probably has, too: the address at which that will be looked up. */
 static const void *next_home(const struct arrival *a, const struct body *b, const struct entry *e)
 {
     return e->dedup.size && a->queue ? duplicate_home(a->queue, publish_peek_dedup(b)) : NULL;
 }
 
-/* Every entry of a Publish, in order. False: a violation, or malformed. */
+/* Processes the entries of a Publish in order. False: malformed, or a protocol violation. */
 static bool arrive(struct arrival *a, struct body *b)
 {
     for (uint64_t sequence = b->u.publish.first;; sequence++) {
@@ -235,8 +240,8 @@ static bool arrive(struct arrival *a, struct body *b)
     }
 }
 
-/* A client that never says which outcomes it has seen would have the broker keep them without end. An honest one says so
- * long before: it has no more than a window undecided. */
+/* A client that never says which outcomes it has seen would make the broker keep them without end. A correct client
+ * says so long before this limit: it has at most one window of undecided entries. */
 static bool owes_too_many_seen(const struct core *c, const struct destination *d)
 {
     return d->outcome_count > 4 * c->config.window_events;
@@ -244,7 +249,7 @@ static bool owes_too_many_seen(const struct core *c, const struct destination *d
 
 static bool arrive_at_topic(struct arrival *a, struct body *b)
 {
-    struct fanout f; /* large: what it holds is written before it is read */
+    struct fanout f; /* large, so it is not zeroed; fanout_begin initialises it */
     fanout_begin(&f, a->core, a->destination, a->topic, UINT64_MAX);
     a->fanout = &f;
     bool fine = arrive(a, b);
@@ -277,7 +282,7 @@ bool publish_body(struct core *c, struct session *s, struct body *b)
 
 /* ------------------------------------------------------------------ giving up */
 
-/* Skips from `sequence` on; the first one that is still to be skipped. */
+/* Skips at least the entry `sequence`, and none at or beyond `end`. Returns the next one to skip. */
 static uint64_t skip_some(struct core *c, struct destination *d, uint64_t sequence, uint64_t end)
 {
     if (sequence == d->next)
@@ -287,7 +292,7 @@ static uint64_t skip_some(struct core *c, struct destination *d, uint64_t sequen
     struct waiting *w = waiting_of(d, sequence);
     if (w)
         return waiting_skip(c, w, sequence, end);
-    /* It came over no link, or over one whose session is gone: not for want of room. */
+    /* The entry never arrived, or arrived in a session that is gone: room was not the reason. */
     admission_refuse(c, d, NULL, sequence, REASON_unavailable, 0, 0);
     return sequence + 1;
 }

@@ -1,5 +1,5 @@
-/* Entries that wait for room, in order of arrival. A wait keeps the entries' own bytes, one block for what one Publish
- * left waiting, and admission scans on from where it stopped. */
+/* Entries that wait for room, in order of arrival. A waiting run holds the entries of one Publish as they came, in
+ * one block of memory; admission goes on scanning where it stopped. */
 #include "broker/core/publish/waiters.h"
 #include "broker/core/topic/topic.h"
 
@@ -31,10 +31,11 @@ void waiting_take_entry(struct wire_reader *rest, uint32_t wait_ms, struct entry
     (void)whole;
 }
 
-/* From the entry of that index on, by scanning: only what is refused needs it. */
+/* A reader at the entry of that index, found by scanning. Only refusals need it. */
 static struct wire_reader entries_from(const struct waiting *w, uint32_t index)
 {
-    /* What was decided in its turn lies behind: a scan of that for each that is refused would take the square of the run. */
+    /* The scan begins at `rest` where possible: from the start it would take quadratic time over all refusals of a
+     * run. */
     bool behind = index < w->next;
     struct wire_reader r = behind ? wire_open(span_of(w->bytes, w->byte_count)) : w->rest;
     struct entry e;
@@ -67,7 +68,7 @@ static uint64_t *count_of(const struct waiting *w)
     return w->topic ? &w->topic->waiting : &w->queue->waiting;
 }
 
-/* Whoever stood behind it may be first now, or fit. */
+/* The runs behind it are tried: one may be first now, or fit. */
 static void run_line(struct core *c, struct topic *t, struct queue *q)
 {
     if (t)
@@ -82,11 +83,11 @@ void waiting_start(struct core *c, struct destination *d, struct queue *q, struc
         return;
     size_t byte_count = (size_t)(g->end - g->start);
     struct waiting *w = xmalloc(sizeof *w + byte_count);
-    *w = (struct waiting){ 0 }; /* its bytes are copied: there is no need to clear them before */
+    *w = (struct waiting){ 0 }; /* not the bytes behind it, which are copied below */
     w->destination = d;
     w->queue = q;
     w->topic = t;
-    w->lacks = *line_of(w) ? NULL : g->lacks; /* only the first knows */
+    w->lacks = *line_of(w) ? NULL : g->lacks; /* set only in the first of a line */
     w->arrival = ++c->arrivals;
     w->first = g->first;
     w->count = w->undecided = g->count;
@@ -143,8 +144,8 @@ static void refuse_index(struct core *c, struct waiting *w, uint32_t index, uint
     refuse_by(c, w, index, size, why, w->topic ? w->topic->waiters->lacks : w->queue);
 }
 
-/* A batch is admitted as a prefix: what continues a refused entry is refused with it, here and in the runs behind.
- * `index` is the first to look at. */
+/* Refuses the entries that continue a refused one, in this run from `index` on and in the runs behind it: a batch is
+ * admitted as a prefix. */
 static void refuse_continuations(struct core *c, struct waiting *w, uint32_t index, enum reason why)
 {
     for (; w; w = w->destination_next, index = 0) {
@@ -203,7 +204,7 @@ void publish_expire(struct core *c, struct waiting *w)
         next = w->destination_next;
         waiting_free(c, w);
     }
-    run_line(c, t, q); /* a smaller one behind it may fit */
+    run_line(c, t, q); /* a smaller entry behind it may fit */
 }
 
 void publish_refuse_all(struct core *c, struct queue *q, struct topic *t, enum reason why)
@@ -246,10 +247,11 @@ uint64_t waiting_skip(struct core *c, struct waiting *w, uint64_t sequence, uint
     return w->first + index;
 }
 
-/* ------------------------------------------------------------------ admitted */
+/* ------------------------------------------------------------------ admission */
 
-/* REASON_ok: it is decided. What never fits as things are by now is refused: it would hold up those behind it for nothing, and have
- * dropped for nothing whatever the queue holds. */
+/* Tries to admit the next entry of a run. REASON_ok: it is decided; else the reason why it still waits. An entry
+ * that cannot be accepted any more, as the queue has changed, is refused: otherwise it would block those behind it
+ * in vain, and drop_oldest would empty the queue for it. */
 static enum reason admit_next(struct admission *a, struct waiting *w, const struct entry *e)
 {
     uint64_t sequence = w->first + w->next;
@@ -271,7 +273,7 @@ static enum reason admit_next(struct admission *a, struct waiting *w, const stru
     return REASON_ok;
 }
 
-/* Admits from one run as far as there is room. False when it stopped for want of it. */
+/* Admits the entries of one run in order. False: it stopped because there is no room. */
 static bool admit_run(struct admission *a, struct waiting *w)
 {
     while (w->next < w->count) {
@@ -279,7 +281,7 @@ static bool admit_run(struct admission *a, struct waiting *w)
         struct entry e;
         waiting_take_entry(&rest, w->wait_ms, &e);
         enum reason why =
-            waiting_is_decided(w, w->next) ? REASON_ok : admit_next(a, w, &e); /* else refused out of turn */
+            waiting_is_decided(w, w->next) ? REASON_ok : admit_next(a, w, &e); /* decided: refused out of turn */
         if (why != REASON_ok) {
             w->blocked = why;
             if (why == REASON_disk)
@@ -292,18 +294,19 @@ static bool admit_run(struct admission *a, struct waiting *w)
     return true;
 }
 
-/* For the oldest to be dead, which it cannot be. */
+/* Whether it waits for the oldest event to be dead-lettered, which is not possible now. */
 static bool waits_in_vain(const struct queue *q, const struct waiting *w)
 {
     return w->blocked == REASON_full && q->durable && q->settings.overflow == OVERFLOW_DROP_OLDEST &&
            q->settings.dead_letter_dropped && !q->durable->drop_waits;
 }
 
-/* The queue's own first. False when it stopped for want of room. */
+/* Admits from the first run of the queue's own line. False: it stopped because there is no room. */
 static bool admit_own(struct core *c, struct queue *q)
 {
     struct waiting *w = q->waiters;
-    /* The run's own bytes count against the budget until it is gone: they make room for themselves, but not on disk. */
+    /* The run's bytes count against the memory budget until it is freed, so they may be replaced by its events. Not
+     * on disk. */
     struct admission a = { .core = c, .destination = w->destination, .queue = q, .own = w->byte_count };
     admission_refresh(&a);
     bool whole = admit_run(&a, w);
@@ -315,7 +318,8 @@ static bool admit_own(struct core *c, struct queue *q)
     return whole;
 }
 
-/* The same for a topic's. False when its first stands where it stood, and this queue, or the broker, is what it waits for. */
+/* The same for a topic's line. False: its first run has not moved, and waits for this queue or for the broker's
+ * budget. */
 static bool admit_topic(struct core *c, struct queue *q, struct topic *t)
 {
     const struct waiting *before = t->waiters;

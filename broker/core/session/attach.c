@@ -1,6 +1,6 @@
-/* Attach: a client asks on the control socket; the broker dials its inbox, says Hello there and waits for the echo on the
- * ingress, which proves both directions; then it answers. Attaching with the token of a living session resumes it under a
- * new epoch and a new lane. */
+/* Attach: a client asks on the control socket; the broker dials the client's inbox, sends Hello there and waits for
+ * the echo on the ingress, which proves that both directions work; then it answers. Attaching with the token of a
+ * living session resumes that session under a new epoch and a new lane. */
 #include "broker/core/topic/topic.h"
 
 #include "base/utf8.h"
@@ -33,8 +33,9 @@ static const char *address_of(const char *peer)
     return at ? at + 1 : starts_with(peer, "ip:") ? peer + 3 : NULL;
 }
 
-/* The endpoint to dial, NULL with the reason when that peer may not name such an inbox. A tcp inbox is dialled at the
- * address the control connection shows: a client cannot point the broker at somebody else. */
+/* The endpoint to dial (the caller frees it); NULL, with the reason in *why, if that peer may not name such an
+ * inbox. A tcp inbox is dialled at the address of the control connection, so that a client cannot point the broker
+ * at another host. */
 static char *inbox_endpoint(const char *inbox, const char *peer, const char **why)
 {
     char *endpoint = NULL;
@@ -165,7 +166,7 @@ static void attach_again(struct core *c, struct session *s, const struct request
         return;
     }
     set_inbox(s, endpoint);
-    s->link.last_heard = c->now.mono; /* the request itself was heard */
+    s->link.last_heard = c->now.mono; /* the request itself is proof of life */
     s->link.last_progress = c->now.mono;
     begin(c, s, r, route, s->producer == NULL);
 }
@@ -215,7 +216,8 @@ static void list_outcomes(struct producer *p, struct outcomes *out, size_t *coun
     }
 }
 
-/* After a restart the broker can speak for destinations on disk, even of which nothing was ever accepted. */
+/* After a restart the broker can answer for destinations on disk, even for those that never accepted anything: lists
+ * them with the producer's destinations. */
 static void vouch_for(struct core *c, struct session *s)
 {
     const struct buf *names = &s->pending.destinations;
@@ -257,7 +259,8 @@ static void answer_attached(struct core *c, struct session *s, bool known)
     core_reply(c, &s->pending.route, &reply);
     if (!resumed)
         s->producer->ticket = persist_producer(c, s->producer);
-    /* Told once it is on disk: then a restart knows the producer and its epoch, or that it published nothing. */
+    /* The answer is held back until the producer's record is durable, so that after a restart the broker knows the
+     * producer and its epoch, or can be sure that it published nothing. */
     if (s->producer->ticket > c->on_disk)
         durable_hold_reply(c, c->disk->ops->settled_ticket(c->disk));
     free(outcomes);

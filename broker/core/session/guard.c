@@ -1,14 +1,14 @@
-/* Who misbehaves. Whatever is refused before it reaches a session is weighed against where it came from, over a window of
- * ten seconds, and two thresholds of bytes decide:
+/* Guards against misbehaving peers. Every message that is rejected before it reaches a session is weighed in bytes,
+ * over a window of ten seconds, against two thresholds:
  *
- *   garbage of one origin    what no client of this protocol ever sends: the origin is denied for a while, and with it its
- *                            sessions end. A key is one principal and always denied; an address or a uid may be shared by
- *                            a whole node, so it is denied only while nobody is attached from there.
- *   everything, all origins  the ingress is bound again, so that what libzmq holds of a flooder is gone: it cannot drop one
- *                            peer of a shared PULL. Everyone else sends again, as after any loss.
+ *   garbage of one origin    what no client of this protocol ever sends. The origin is denied for a while, and its
+ *                            sessions end. A key is one principal and is always denied. An address or a uid may be
+ *                            shared by a whole node, so it is denied only while nobody is attached from there.
+ *   everything, all origins  the ingress is bound again, to get rid of what libzmq holds of a flooder: libzmq cannot
+ *                            drop one peer of a shared PULL. Every other client sends again, as after any loss.
  *
- * Frames that are only late (of an older epoch, of a session that is gone) are no garbage: a restarted broker gets
- * megabytes of them from honest clients. Binding again is spaced out more and more while a flood lasts, so that a flooder
+ * Frames that are only late (of an older epoch, or of a session that is gone) are not garbage: a restarted broker
+ * gets megabytes of them from correct clients. The time between rebinds grows while a flood lasts, so that a flooder
  * who cannot be told apart slows others down but does not stop them. */
 #include "broker/core/state.h"
 
@@ -19,7 +19,7 @@
 
 #define WINDOW_MS         10000
 #define DENIED_MS         30000
-#define MESSAGE_COST      64u /* what libzmq holds for even the smallest one */
+#define MESSAGE_COST      64u /* bytes that libzmq holds for even the smallest message */
 #define IDLE_ORIGINS_MOST 1024u
 #define REBIND_LEAST_MS   1000
 #define REBIND_MOST_MS    4000
@@ -48,7 +48,8 @@ static void forget(struct core *c, struct origin *o)
     free(o);
 }
 
-/* At most once a second: whoever changes its address with every frame must not buy a walk with each. */
+/* Forgets idle origins if there are too many. At most once a second, so that a peer that changes its address with
+ * every frame does not cause a walk over all origins with each. False: there are still too many. */
 static bool make_room(struct core *c)
 {
     if (HASH_COUNT(c->origins) < IDLE_ORIGINS_MOST + c->config.max_sessions)

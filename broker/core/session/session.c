@@ -1,5 +1,5 @@
-/* A session's frames, in and out. A frame counts only when token, epoch and sender agree; then its bodies are applied in
- * order. What the core has to say is gathered as bodies and sealed into frames once a loop turn. */
+/* A session's frames, in and out. A frame is accepted only if token, epoch and sender agree; then its bodies are
+ * applied in order. Output is collected as bodies and sealed into frames once a loop turn. */
 #include "broker/core/partition/partition.h"
 
 #include <stdio.h>
@@ -46,7 +46,7 @@ static void resend(struct core *c, struct session *s)
     }
 }
 
-/* Moves the window ahead once a quarter of it was decided. */
+/* Sends a new window once a quarter of the window was decided. */
 static void tell_window(struct core *c, struct session *s)
 {
     uint64_t events = s->decided_events + c->config.window_events;
@@ -72,8 +72,8 @@ void session_flush(struct core *c, struct session *s)
     session_due(c, s);
 }
 
-/* Deliveries wait for room on the link, but answers do not: a peer may say much and read little, and acknowledge just enough
- * to count as alive. An honest one has no more answers to come than its windows and its deliveries allow, a fraction of this. */
+/* Deliveries wait for room on the link, but answers do not: a peer may send much, read little, and acknowledge just
+ * enough to count as alive. The windows and deliveries of a correct client allow only a fraction of this. */
 #define UNSENT_MOST (8u << 20)
 
 void session_bound(struct core *c, struct session *s)
@@ -88,7 +88,7 @@ static mono_t end_due(const struct core *c, const struct session *s)
 {
     mono_t silent = mono_add_ms(s->link.last_heard, c->config.session_timeout_ms);
     if (s->link.ring_count == 0)
-        return silent; /* nothing is outstanding: no progress is needed */
+        return silent; /* nothing is unacknowledged, so no progress is expected */
     return mono_min(silent, mono_add_ms(s->link.last_progress, c->config.session_timeout_ms));
 }
 
@@ -157,11 +157,11 @@ static bool outcomes_seen(struct session *s, const struct body *b)
 static void credit(struct core *c, struct session *s, const struct body *b)
 {
     struct consumer *k = consumer_find(s, b->name);
-    if (k) /* else it crossed a Turn that ended the consumption */
+    if (k) /* else it crossed the Turn that ended this consumption */
         deliver_credit(c, k, b->u.credit.generation, b->u.credit.limit);
 }
 
-/* Applies one body. False: a violation. `s` lives on in any case. */
+/* Applies one body. False: a protocol violation. Never ends the session itself. */
 static bool apply(struct core *c, struct session *s, struct body *b, bool *bye)
 {
     switch (b->kind) {
@@ -188,7 +188,7 @@ static const char *violation(const struct session *s)
                                          : "it sent a malformed or forbidden frame";
 }
 
-/* False: a violation. The session may be gone after it. */
+/* Applies all bodies of a frame. False: a protocol violation. `s` may be gone afterwards. */
 static bool apply_all(struct core *c, struct session *s, struct wire_reader *bodies)
 {
     bool bye = false;
@@ -209,7 +209,7 @@ static bool apply_all(struct core *c, struct session *s, struct wire_reader *bod
     return status != FRAME_BAD;
 }
 
-/* The first frame of an attach: the client's echo of Hello, outside the sequence. */
+/* Whether the frame is the client's echo of Hello, which has sequence 0; if so it is handled. */
 static bool is_echo(struct core *c, struct session *s, const struct frame_header *h, struct wire_reader bodies)
 {
     struct body b;
@@ -220,7 +220,7 @@ static bool is_echo(struct core *c, struct session *s, const struct frame_header
     return true;
 }
 
-/* Partitions that change hands may wait for what the session has acknowledged now. */
+/* Partitions that are about to change hands may have waited for what the session has just acknowledged. */
 static void move_partitions(struct core *c, const struct session *s)
 {
     for (const struct consumer *k = s->consumers; k; k = k->session_next) {

@@ -1,5 +1,6 @@
-/* Entries on their way into a topic's queues. Each is judged for all of them before it changes any: that is the "all or none".
- * Neighbours that go to the same queues are appended together, their bytes once. */
+/* Admission of entries to a topic's queues. An entry is checked against all of them before any of them changes, so
+ * that it enters all or none. Neighbours that go to the same queues are appended together, and their bytes are
+ * stored once. */
 #include "broker/core/durable/persist_fields.h"
 #include "broker/core/publish/admission.h"
 #include "broker/core/publish/waiters.h"
@@ -22,7 +23,8 @@ void fanout_begin(struct fanout *f, struct core *c, struct destination *d, struc
     f->hashed = false;
     f->lacks = NULL;
     f->may_wait = false;
-    destination_set_persistent(c, d, topic_is_durable(t)); /* also for who waited: other queues may be bound by now */
+    destination_set_persistent(c, d,
+                               topic_is_durable(t)); /* also for a waiting run: other queues may be bound by now */
 }
 
 /* ------------------------------------------------------------------ where it goes */
@@ -50,8 +52,9 @@ static void find_routes(struct fanout *f, const struct entry *e)
 
 /* ------------------------------------------------------------------ appended */
 
-/* Of what enters no queue: nothing else in the log tells of it. Where the disk has no room for that, a restart makes "refused" of
- * an outcome that its publisher has not seen, and it tries again. What it repeats is durable before it is told. */
+/* Records the outcome of an entry that enters no queue: no run in the log tells of it. If the disk has no room for
+ * the record, a restart turns an outcome that the publisher has not seen into a refusal, and the publisher tries
+ * again. A duplicate is confirmed only when the first one is durable. */
 static uint64_t keep_outcome(struct fanout *f, struct outcome *o)
 {
     struct core *c = f->core;
@@ -84,7 +87,8 @@ static void enter_queue(struct fanout *f, struct queue_route *r, bool kept, uint
     core_run_queue(f->core, q);
 }
 
-/* Those that had it before keep the sequence they have it under. */
+/* Appends the pending entries to the queues that do not have them yet. In the others the sequence of the first one
+ * counts. */
 static void append(struct fanout *f, uint64_t *ticket)
 {
     struct core *c = f->core;
@@ -140,7 +144,7 @@ void fanout_flush(struct fanout *f)
     f->hashed = false;
 }
 
-/* ------------------------------------------------------------------ accepted */
+/* ------------------------------------------------------------------ accepting */
 
 static bool goes_the_same_way(const struct fanout *f)
 {
@@ -195,11 +199,11 @@ static void accept(struct fanout *f, uint64_t sequence, const struct entry *e)
         fanout_flush(f);
 }
 
-/* Nothing enters a queue: each has it, or none is to have it. */
+/* Accepts an entry that enters no queue: all have it already, or none matches. */
 static void accept_nowhere(struct fanout *f, uint64_t sequence, const struct entry *e)
 {
     struct topic *t = f->topic;
-    fanout_flush(f); /* outcomes in order; and what it repeats may be among these */
+    fanout_flush(f); /* keeps outcomes in order; and the first one may be pending */
     t->accepted += f->next.count == 0;
     t->dropped += f->next.count == 0;
     t->duplicates += f->next.count > 0;
@@ -235,7 +239,7 @@ enum reason fanout_take(struct fanout *f, uint64_t sequence, const struct entry 
     return why;
 }
 
-/* ------------------------------------------------------------------ those that wait */
+/* ------------------------------------------------------------------ waiters */
 
 static enum reason admit_next(struct fanout *f, struct waiting *w, const struct entry *e)
 {
@@ -252,7 +256,7 @@ static enum reason admit_next(struct fanout *f, struct waiting *w, const struct 
     return REASON_ok;
 }
 
-/* False when it stopped for want of room. */
+/* False: it stopped because there is no room. */
 static bool admit_run(struct fanout *f, struct waiting *w)
 {
     while (w->next < w->count) {

@@ -1,4 +1,4 @@
-/* May an entry get into all the queues that its topic sends it to? */
+/* Whether an entry can enter all the queues that its topic sends it to. */
 #include "broker/core/publish/admission.h"
 #include "broker/core/publish/waiters.h"
 #include "broker/core/topic/topic.h"
@@ -31,7 +31,7 @@ enum reason fanout_hopeless(struct fanout *f, const struct entry *e)
     return REASON_ok;
 }
 
-/* Does somebody who came earlier wait for that queue? */
+/* Whether an earlier arrival waits for that queue. */
 static bool is_behind(const struct fanout *f, const struct queue *q)
 {
     if (q->waiters && q->waiters->arrival < f->arrival)
@@ -49,8 +49,8 @@ static bool is_pending(const struct fanout *f, const struct queue *q)
     return false;
 }
 
-/* On disk the events lie once, behind the list of these queues and a note that names them; each also has its place in the segment's
- * table. */
+/* Bytes on disk for each queue that a shared run goes to: its entries in the run's list of queues, in the note, and
+ * in the segment's table. The events themselves are stored once. */
 #define TARGET_OVERHEAD 64u
 
 static uint64_t disk_overhead(const struct fanout *f)
@@ -63,22 +63,24 @@ static void less(uint64_t *room, uint64_t bytes)
     *room -= bytes < *room ? bytes : *room;
 }
 
-/* What is accepted and not appended has taken its room already. */
+/* Takes the room for an entry in one queue, after that of the pending entries. */
 static enum reason look_for_room(struct fanout *f, const struct queue *q, uint64_t size)
 {
     struct room room = queue_room(f->core, q);
     if (room.short_of == REASON_budget)
-        room.budget += f->own; /* the run that waits makes room for itself, but not on disk */
+        room.budget += f->own; /* memory of the waiting run may be replaced by its events */
     else
         less(&room.budget, disk_overhead(f) + (f->count ? f->set.count * TARGET_OVERHEAD : 0));
     room_subtract(&room, f->count, f->bytes, is_pending(f, q));
     enum reason why = room_take(&room, size);
-    if (why == REASON_disk) /* that is not less than its own part: less would be exceeded at once */
+    if (why ==
+        REASON_disk) /* with its own overhead: a lower figure would be exceeded at once, and it would be tried again */
         durable_starved(f->core, room.budget + disk_overhead(f));
     return why;
 }
 
-/* What it drops would go to another of these queues, and take the room that was found there: rather nothing is dropped. */
+/* Whether dropping an event of `q` would dead-letter it to another of these queues, and take the room that was found
+ * there. Then nothing is dropped. */
 static bool drops_among(const struct fanout *f, const struct queue *q)
 {
     for (size_t i = 0; q->settings.dead_letter_dropped && i < f->next.count; i++) {
@@ -103,7 +105,7 @@ static enum reason drop_for_room(struct fanout *f, struct queue *q, uint64_t siz
     return why;
 }
 
-/* One queue's say. */
+/* Whether one queue has room. */
 static enum reason ask(struct fanout *f, struct queue *q, uint64_t size)
 {
     enum reason why = is_behind(f, q) ? REASON_full : look_for_room(f, q, size);
@@ -114,8 +116,8 @@ static enum reason ask(struct fanout *f, struct queue *q, uint64_t size)
     return why;
 }
 
-/* Those that drop for it are asked only when all others have room. One that refuses what does not fit has the last word: then nobody
- * waits for the others. */
+/* Queues that would drop an event for it are asked only after all others have room. If any queue refuses what does
+ * not fit, the entry is refused and does not wait for the others. */
 enum reason fanout_room(struct fanout *f, const struct entry *e)
 {
     enum reason found = REASON_ok;

@@ -1,3 +1,4 @@
+/* Counted references to the targets of outcomes. */
 #include "broker/core/topic/targets.h"
 
 #include "base/xalloc.h"

@@ -1,4 +1,4 @@
-/* Topics: their life, what is bound to them, and when their waiters are tried. */
+/* Topics, their bindings, and when their waiters are tried. */
 #include "broker/core/topic/topic.h"
 
 #include "base/xalloc.h"
@@ -82,8 +82,8 @@ bool topic_is_durable(const struct topic *t)
     return any && any->durable;
 }
 
-/* A topic's queues are all in memory or all on disk: otherwise an event that a crash took from the one kind would still be in
- * the other. `leaves`: the catch-all that it comes for; NULL: for none. */
+/* A topic's queues are all in memory or all on disk: otherwise a crash would leave an event in some of its queues
+ * and not in the others. `leaves`: the catch-all that `q` replaces; NULL: none. */
 static bool fits(const struct topic *t, const struct queue *q, const struct queue *leaves, struct error *why)
 {
     bool has_others = t->binding_count || t->catch_all != leaves;
@@ -128,7 +128,7 @@ static int by_name(const void *left, const void *right)
 
 void topic_sort(struct topic *t)
 {
-    if (t->binding_count) /* else there may be none at all */
+    if (t->binding_count) /* else `bindings` may be NULL */
         qsort(t->bindings, t->binding_count, sizeof *t->bindings, by_name);
 }
 
@@ -151,7 +151,7 @@ enum reason topic_bind(struct core *c, struct topic *t, struct queue *q, struct 
         b = insert_binding(t, q);
     buf_clear(&b->filter);
     buf_add(&b->filter, filter.data, filter.size);
-    topic_wake(c, t); /* what waits may go elsewhere now */
+    topic_wake(c, t); /* waiting entries may go to other queues now */
     return REASON_ok;
 }
 
@@ -171,7 +171,7 @@ bool topic_unbind(struct core *c, struct topic *t, struct queue *q)
     if (!b)
         return false;
     remove_binding(c, t, b);
-    core_run_queue(c, q); /* whoever stood there behind this topic's first */
+    core_run_queue(c, q); /* its publishers may have waited behind this topic's first run */
     return true;
 }
 
@@ -259,7 +259,7 @@ void topics_free(struct core *c)
     c->topics_by_name = NULL;
 }
 
-/* ------------------------------------------------------------------ whose turn it is */
+/* ------------------------------------------------------------------ waking waiters */
 
 void topic_wake(struct core *c, struct topic *t)
 {
@@ -293,7 +293,7 @@ void topics_run(struct core *c)
         c->woken = t->woken_next;
         t->is_woken = false;
         fanout_admit(c, t);
-        /* Whoever stood behind this topic's first in a queue of its own may be first now. */
+        /* In the queues' own lines, a run that waited behind this topic's first may be first now. */
         for (uint32_t i = 0; i < t->binding_count; i++)
             run_waiters(c, t->bindings[i].queue);
         run_waiters(c, t->catch_all);
@@ -312,7 +312,7 @@ struct topic *topic_oldest(const struct queue *q)
     return oldest;
 }
 
-/* ------------------------------------------------------------------ what always holds */
+/* ------------------------------------------------------------------ invariants */
 
 static void fail(const char *what, const char *name)
 {

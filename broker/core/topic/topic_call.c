@@ -6,7 +6,7 @@
 
 #define LIST_DEFAULT 100u
 #define LIST_MOST    1000u
-/* A page of topics ends beyond so many bindings: each brings its filter. */
+/* A page of topics ends after so many bindings, because each includes its filter. */
 #define LIST_BINDINGS 500u
 
 static void refuse(struct reply *reply, enum reason why, const char *detail)
@@ -26,7 +26,7 @@ void topic_names_of(const struct queue *q, struct error *out)
 
 const char *topic_hint(struct core *c, const struct request *r, struct error *why)
 {
-    if (r->call == CALL_REDRIVE || !topic_find(c, span_str(r->queue))) /* a redrive's detail is about its target */
+    if (r->call == CALL_REDRIVE || !topic_find(c, span_str(r->queue))) /* the detail of a redrive is about its target */
         return "";
     error_set(why, "'%s' is a topic, not a queue: GET /v1/topics/%s shows the queues that are bound to it", r->queue,
               r->queue);
@@ -111,7 +111,7 @@ static void list(struct core *c, const struct request *r, struct reply *reply, s
 
 /* ------------------------------------------------------------------ changing */
 
-/* False: the configuration file has it, and only that changes it. */
+/* False, with an error in `reply`: the topic is managed by the configuration file. */
 static bool may_change(const struct topic *t, struct reply *reply, struct error *why)
 {
     if (!t->managed)
@@ -143,7 +143,7 @@ static void put(struct core *c, const struct request *r, struct reply *reply, st
     enum reason done = topic_put(c, span_str(r->topic), &t, &created, why);
     if (done == REASON_ok && sets)
         done = topic_set_unrouted(c, t, r->u.put_topic.unrouted, catch_all, why);
-    if (done != REASON_ok) { /* then none was created: what a new one gets fits */
+    if (done != REASON_ok) { /* no topic was created: a new one accepts any durability */
         refuse(reply, done, why->text);
         return;
     }
@@ -219,7 +219,8 @@ static struct queue *queue_meant(struct core *c, const char *name, struct error 
     return q;
 }
 
-/* What the topic had and is not to have goes before anything comes: the new queues may be of the other durability. */
+/* Removes a catch-all that the configuration does not name, before anything is bound: the new queues may have the other
+ * durability. */
 static void drop_catch_all(struct core *c, struct topic *t, const struct topic_config *config)
 {
     bool stays =
@@ -228,7 +229,7 @@ static void drop_catch_all(struct core *c, struct topic *t, const struct topic_c
         topic_set_unrouted(c, t, UNROUTED_REFUSE, NULL, NULL);
 }
 
-/* Those that cannot be had are left out; `e` has the first of them. */
+/* Bindings that are not possible are left out. False: there were some; `e` has the first. */
 static bool configure_bindings(struct core *c, struct topic *t, const struct topic_config *config, struct error *e)
 {
     bool fine = true;
