@@ -70,7 +70,7 @@ static bool read_binding(struct declared_topic *t, const char *const *keys, size
         return error_set(e, "a binding is 'QUEUE: {}' or 'QUEUE: {filter: JSON}'");
     struct declared_binding *b = binding_to(t, span_str(keys[0]));
     if (!b)
-        return error_set(e, "topic '%s' has %u queues already, which is the maximum", t->name, TOPIC_BINDINGS_MAX);
+        return error_set(e, "topic '%s' already has %u queues, which is the maximum", t->name, TOPIC_BINDINGS_MAX);
     b->line = line;
     buf_clear(&b->filter);
     return count == 1 || filter_from_text(span_str(value), "filter", &b->filter, e);

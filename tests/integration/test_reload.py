@@ -251,7 +251,7 @@ def test_a_file_s_topics_cost_what_they_are_and_not_the_square_of_it(tmp_path):
 
 def test_a_topic_has_as_many_queues_as_it_may(tmp_path):
     file = tmp_path / "broker.yaml"
-    for count, says in ((1000, "is fine"), (1001, "broker.yaml:2: topic 't' has 1000 queues already, which is the maximum")):
+    for count, says in ((1000, "is fine"), (1001, "broker.yaml:2: topic 't' already has 1000 queues, which is the maximum")):
         names = [f"q{i}: {{}}" for i in range(count)]
         file.write_text(f"queues: {{{', '.join(names)}}}\ntopics: {{t: {{bindings: {{{', '.join(names)}}}}}}}\n")
         done = run("sluice", "config", "check", "broker", str(file))

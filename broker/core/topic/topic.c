@@ -140,7 +140,7 @@ enum reason topic_bind(struct core *c, struct topic *t, struct queue *q, struct 
         return REASON_invalid;
     }
     if (!b && t->binding_count == TOPIC_BINDINGS_MAX) {
-        error_set(why, "topic '%s' has %u queues already, which is the maximum", t->name, TOPIC_BINDINGS_MAX);
+        error_set(why, "topic '%s' already has %u queues, which is the maximum", t->name, TOPIC_BINDINGS_MAX);
         return REASON_conflict;
     }
     if (!b && !fits(t, q, NULL, why))

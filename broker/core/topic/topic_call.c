@@ -40,7 +40,7 @@ enum reason topic_put(struct core *c, struct span name, struct topic **out, bool
     if (*out)
         return REASON_ok;
     if (queue_find(c, name)) {
-        error_set(why, "there is a queue of that name, and a topic cannot share it; choose another");
+        error_set(why, "a queue already has this name, and a topic cannot share it; choose another name");
         return REASON_conflict;
     }
     if (c->topic_count >= c->config.max_queues) {
@@ -136,7 +136,7 @@ static void put(struct core *c, const struct request *r, struct reply *reply, st
         catch_all = queue_find(c, span_str(r->u.put_topic.catch_all));
         if (!catch_all) {
             refuse(reply, REASON_unknown_queue,
-                   "the queue for events that no filter matches does not exist; declare it first");
+                   "the queue for events that match no binding does not exist; declare it first");
             return;
         }
     }
@@ -185,7 +185,8 @@ void topic_call(struct core *c, const struct request *r, struct reply *reply, st
     }
     struct topic *t = topic_find(c, span_str(r->topic));
     if (!name_valid(span_str(r->topic))) {
-        refuse(reply, REASON_invalid, "a topic's name is letters, digits, '.', '_', '-', at most 128 of them");
+        refuse(reply, REASON_invalid,
+               "a topic's name is at most 128 letters, digits, '.', '_' and '-', and begins with a letter or digit");
     } else if (r->call == CALL_PUT_TOPIC) {
         put(c, r, reply, arena, why);
     } else if (!t) {
