@@ -173,7 +173,7 @@ struct session {
     uint64_t decided_events, decided_bytes;
     uint64_t told_events, told_bytes; /* totals up to which it may publish, as last sent to it */
     struct timer timer;
-    bool dirty, stalled, ending; /* dirty: in core->dirty. stalled: the link had no room for deliveries */
+    bool dirty, stalled; /* dirty: in core->dirty. stalled: the link had no room for deliveries */
     struct session *dirty_next;
     UT_hash_handle hh;
 };
