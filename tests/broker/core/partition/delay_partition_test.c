@@ -103,7 +103,7 @@ static void what_falls_due_waits_for_what_its_key_failed_with(void **state)
 }
 
 /* a2 came to be its key's next one when a0 was acked, and was not delivered for want of credit. */
-static void what_falls_due_comes_before_what_was_next_and_did_not_come(void **state)
+static void a_due_event_comes_before_an_undelivered_next_one(void **state)
 {
     struct driver *d = *state;
     struct peer *p = publisher(d, "ordered=key"), *k = consumer(d, "k", 1);
@@ -133,7 +133,7 @@ static void each_partition_gets_its_own_when_they_are_due(void **state)
 }
 
 /* Who left has nothing of it any more; who has the partition when it is due gets it. */
-static void a_delayed_event_goes_to_who_has_its_partition_when_it_is_due(void **state)
+static void a_delayed_event_goes_to_the_owner_when_it_is_due(void **state)
 {
     struct driver *d = *state;
     struct peer *p = publisher(d, "partitions=2"), *k = consumer(d, "k", 9);
@@ -237,9 +237,9 @@ int main(void)
         driven(those_of_a_key_come_in_the_order_of_falling_due),
         driven(what_falls_due_waits_for_what_its_key_has_in_flight),
         driven(what_falls_due_waits_for_what_its_key_failed_with),
-        driven(what_falls_due_comes_before_what_was_next_and_did_not_come),
+        driven(a_due_event_comes_before_an_undelivered_next_one),
         driven(each_partition_gets_its_own_when_they_are_due),
-        driven(a_delayed_event_goes_to_who_has_its_partition_when_it_is_due),
+        driven(a_delayed_event_goes_to_the_owner_when_it_is_due),
         driven(what_expires_leaves_from_behind_its_key),
         driven(a_failed_event_that_expires_frees_its_key),
         driven(one_in_flight_expires_when_it_comes_back_and_not_before),

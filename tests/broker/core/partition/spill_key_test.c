@@ -184,7 +184,7 @@ static void the_mark_follows_what_is_looked_at(void **state)
 }
 
 /* The look-ahead is full of what is behind a young delivery, and what is spilled of another key is about to be read. */
-static void nobody_is_told_of_nothing_while_a_key_is_read(void **state)
+static void no_idle_is_sent_while_a_key_is_read(void **state)
 {
     (void)state;
     struct taken t = { 0 };
@@ -354,7 +354,7 @@ int main(void)
         on_disk(a_key_that_fails_makes_room_at_once),
         on_disk(a_key_that_fails_again_and_again_holds_up_no_other),
         on_disk(the_mark_follows_what_is_looked_at),
-        on_disk(nobody_is_told_of_nothing_while_a_key_is_read),
+        on_disk(no_idle_is_sent_while_a_key_is_read),
         on_disk(a_key_whose_next_event_is_delivered_in_this_turn_flows),
         on_disk(where_no_more_may_be_spilled_it_waits_for_what_stands_still),
         on_disk(what_was_spilled_leaves_no_memory_behind),

@@ -20,7 +20,7 @@ static void a_partition_whose_consumer_stalls_holds_up_no_other(void **state)
 }
 
 /* What waits is a heap: no list any more once some of it was taken, and with gaps where some of it expired. */
-static void who_took_some_before_it_stalled_gets_the_rest_in_order(void **state)
+static void a_consumer_that_took_some_before_it_stalled_gets_the_rest_in_order(void **state)
 {
     (void)state;
     struct taken t = { 0 }, other = { 0 };
@@ -236,7 +236,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         on_disk(a_partition_whose_consumer_stalls_holds_up_no_other),
-        on_disk(who_took_some_before_it_stalled_gets_the_rest_in_order),
+        on_disk(a_consumer_that_took_some_before_it_stalled_gets_the_rest_in_order),
         on_disk(what_is_spilled_may_be_the_last_there_is),
         on_disk(it_is_handed_over_with_what_is_spilled),
         on_disk(what_has_no_key_stays_in_its_partition),

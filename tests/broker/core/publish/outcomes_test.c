@@ -139,7 +139,7 @@ static const char *come_back(struct peer *p)
 }
 
 /* Else a publisher that comes back often enough would stand before a window that is shut for good. */
-static void what_is_sent_again_and_was_decided_takes_nothing_of_the_window(void **state)
+static void decided_entries_sent_again_take_no_window(void **state)
 {
     struct driver *d = *state;
     d->config.window_events = 8;
@@ -360,7 +360,7 @@ int main(void)
         driven(what_continues_a_refused_entry_is_refused_when_it_is_sent_again),
         driven(what_was_decided_in_between_keeps_its_number),
         driven(a_producer_is_remembered_for_a_while),
-        driven(what_is_sent_again_and_was_decided_takes_nothing_of_the_window),
+        driven(decided_entries_sent_again_take_no_window),
         driven(each_session_of_a_producer_has_the_next_epoch),
         driven(of_two_holders_of_one_id_the_older_is_fenced),
         driven(an_answer_that_was_lost_fences_nobody),

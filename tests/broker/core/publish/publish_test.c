@@ -185,7 +185,7 @@ static void the_brokers_budget_refuses_and_recovers(void **state)
 }
 
 /* What came before in the same frame has its part of the budget already. */
-static void who_would_wait_behind_its_own_frame_does_not_exceed_the_budget(void **state)
+static void waiting_behind_its_own_frame_keeps_within_the_budget(void **state)
 {
     struct driver *d = *state;
     d->config.memory_budget = 250000;
@@ -324,7 +324,7 @@ int main(void)
         driven(a_closed_queue_refuses_and_lets_go_who_waited),
         driven(a_queue_may_require_a_consumer),
         driven(the_brokers_budget_refuses_and_recovers),
-        driven(who_would_wait_behind_its_own_frame_does_not_exceed_the_budget),
+        driven(waiting_behind_its_own_frame_keeps_within_the_budget),
         driven(waiting_bytes_count_in_the_budget),
         driven(reject_does_not_wait),
         driven(drop_oldest_makes_room_and_counts),

@@ -105,7 +105,7 @@ static void giving_up_makes_way(void **state)
 }
 
 /* A batch is a prefix, in however many frames it came. */
-static void what_continues_who_gave_up_goes_with_him_and_no_more(void **state)
+static void what_continues_a_skipped_entry_is_skipped_and_no_more(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p");
@@ -121,7 +121,7 @@ static void what_continues_who_gave_up_goes_with_him_and_no_more(void **state)
     assert_string_equal(heard(p), "confirm orders 2 -> 2; confirm orders 5 -> 3");
 }
 
-static void what_continues_whose_time_ran_out_goes_with_it_and_no_more(void **state)
+static void what_continues_an_expired_wait_is_refused_and_no_more(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p");
@@ -257,7 +257,7 @@ static void a_deleted_queue_refuses_who_waits(void **state)
 }
 
 /* What waits may become what never fits: it would keep everybody else waiting in front of an empty queue. */
-static void who_is_too_large_by_now_does_not_hold_up_the_others(void **state)
+static void an_entry_that_no_longer_fits_does_not_hold_up_others(void **state)
 {
     struct driver *d = *state;
     struct peer *a = attached(d, "a"), *b = attached(d, "b");
@@ -272,7 +272,7 @@ static void who_is_too_large_by_now_does_not_hold_up_the_others(void **state)
 }
 
 /* … and where the oldest make room, all of them would be dropped for it, in vain. */
-static void nothing_is_dropped_for_who_is_too_large_by_now(void **state)
+static void nothing_is_dropped_for_an_entry_that_no_longer_fits(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p");
@@ -315,7 +315,7 @@ static void many_waiters_of_many_sizes_come_through_in_order(void **state)
 }
 
 /* One by one, for whatever reason and however many at once. */
-static void the_queue_counts_who_waited_and_was_refused(void **state)
+static void the_queue_counts_waiters_that_are_refused(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p"), *k = attached(d, "k");
@@ -348,8 +348,8 @@ int main(void)
         driven(entries_of_one_frame_have_their_own_deadlines),
         driven(who_waits_behind_a_refused_one_moves_up),
         driven(giving_up_makes_way),
-        driven(what_continues_who_gave_up_goes_with_him_and_no_more),
-        driven(what_continues_whose_time_ran_out_goes_with_it_and_no_more),
+        driven(what_continues_a_skipped_entry_is_skipped_and_no_more),
+        driven(what_continues_an_expired_wait_is_refused_and_no_more),
         driven(giving_up_what_is_decided_changes_nothing),
         driven(giving_up_what_never_arrived_is_an_outcome_too),
         driven(one_destination_waits_with_at_most_half_the_window),
@@ -359,11 +359,11 @@ int main(void)
         driven(waiters_stay_while_their_session_resumes),
         driven(a_larger_capacity_lets_waiters_in),
         driven(a_deleted_queue_refuses_who_waits),
-        driven(who_is_too_large_by_now_does_not_hold_up_the_others),
-        driven(nothing_is_dropped_for_who_is_too_large_by_now),
+        driven(an_entry_that_no_longer_fits_does_not_hold_up_others),
+        driven(nothing_is_dropped_for_an_entry_that_no_longer_fits),
         driven(nobody_is_let_in_while_the_consumer_that_is_required_is_away),
         driven(many_waiters_of_many_sizes_come_through_in_order),
-        driven(the_queue_counts_who_waited_and_was_refused),
+        driven(the_queue_counts_waiters_that_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,7 +19,7 @@ static void its_age_goes_on_by_the_wall_clock(void **state)
 }
 
 /* As if it had been accepted at the start, which none that came later is older than. */
-static void it_has_none_where_that_was_set_back(void **state)
+static void it_begins_at_the_start_if_the_clock_was_set_back(void **state)
 {
     struct driver *d = *state;
     publish_durably(joined("p"), "one");
@@ -32,7 +32,7 @@ static void it_has_none_where_that_was_set_back(void **state)
 }
 
 /* Of what is on disk only, too. */
-static void the_room_of_one_that_is_cancelled_goes_to_who_waits(void **state)
+static void the_room_of_a_cancelled_event_goes_to_a_waiter(void **state)
 {
     (void)state;
     struct peer *p = joined("p");
@@ -52,8 +52,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         on_disk(its_age_goes_on_by_the_wall_clock),
-        on_disk(it_has_none_where_that_was_set_back),
-        on_disk(the_room_of_one_that_is_cancelled_goes_to_who_waits),
+        on_disk(it_begins_at_the_start_if_the_clock_was_set_back),
+        on_disk(the_room_of_a_cancelled_event_goes_to_a_waiter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

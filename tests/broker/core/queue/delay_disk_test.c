@@ -164,7 +164,7 @@ static void an_orderly_stop_keeps_delays_in_the_checkpoint(void **state)
 
 /* The clock was set back and the broker crashed: a delivered event is delayed again, and an orderly stop after that does not make it
  * one that nobody ever saw. */
-static void one_that_is_delayed_again_was_delivered_all_the_same(void **state)
+static void a_delivered_event_that_is_delayed_again_is_not_fresh(void **state)
 {
     (void)state;
     struct peer *p = consumer();
@@ -265,7 +265,7 @@ static void a_backlog_under_a_ttl_makes_room_as_it_expires(void **state)
 }
 
 /* Whoever asks just then, and does not wait, would be told that there is nothing. */
-static void nobody_is_told_that_there_is_nothing_while_it_is_read(void **state)
+static void no_idle_is_sent_while_it_is_read(void **state)
 {
     (void)state;
     struct peer *k = joined("k");
@@ -373,13 +373,13 @@ int main(void)
         on_disk(a_delay_survives_a_crash),
         on_disk(one_that_became_due_meanwhile_is_ready),
         on_disk(an_orderly_stop_keeps_delays_in_the_checkpoint),
-        on_disk(one_that_is_delayed_again_was_delivered_all_the_same),
+        on_disk(a_delivered_event_that_is_delayed_again_is_not_fresh),
         on_disk(one_delivered_after_an_orderly_stop_is_not_fresh_after_a_crash),
         on_disk(a_back_off_goes_on_after_a_restart),
         on_disk(expiry_survives_and_takes_what_was_never_loaded),
         on_disk(one_in_flight_that_expired_is_gone_after_a_restart),
         on_disk(a_backlog_under_a_ttl_makes_room_as_it_expires),
-        on_disk(nobody_is_told_that_there_is_nothing_while_it_is_read),
+        on_disk(no_idle_is_sent_while_it_is_read),
         on_disk(the_queues_own_delay_and_ttl_go_on_across_a_crash),
         on_disk(cancelling_is_answered_once_it_is_on_disk),
         on_disk(purge_takes_what_is_delayed_on_disk),

@@ -332,7 +332,7 @@ static void neighbours_under_one_ttl_are_one_run(void **state)
 }
 
 /* Of many that run out at once none is delivered, and others have their turns before all of them are gone. */
-static void what_runs_out_at_once_does_not_hold_up_others(void **state)
+static void many_that_expire_at_once_do_not_hold_up_others(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p"), *k = attached(d, "k");
@@ -359,7 +359,7 @@ static void what_runs_out_at_once_does_not_hold_up_others(void **state)
 }
 
 /* The wall clock is set back before all of them are gone: the rest lives on, and is delivered. */
-static void what_runs_out_at_once_may_be_too_early_half_way(void **state)
+static void the_clock_may_be_set_back_while_many_expire(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p"), *k = attached(d, "k");
@@ -427,8 +427,8 @@ int main(void)
         driven(a_plain_queue_has_no_schedule),
         driven(what_is_settled_before_its_time_is_swept_out),
         driven(neighbours_under_one_ttl_are_one_run),
-        driven(what_runs_out_at_once_does_not_hold_up_others),
-        driven(what_runs_out_at_once_may_be_too_early_half_way),
+        driven(many_that_expire_at_once_do_not_hold_up_others),
+        driven(the_clock_may_be_set_back_while_many_expire),
         driven(peek_and_explain_say_when_an_event_expires),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,7 +45,7 @@ static void dropped_ones_are_the_oldest_where_they_go_to_the_dead(void **state)
 }
 
 /* There is room for four: the others are refused, and what they would have dropped stays. */
-static void where_the_dead_find_no_room_who_waits_for_it_is_refused(void **state)
+static void without_room_for_the_dead_waiters_are_refused(void **state)
 {
     (void)state;
     struct taken t = { 0 };
@@ -58,7 +58,7 @@ static void where_the_dead_find_no_room_who_waits_for_it_is_refused(void **state
 }
 
 /* What its queue for the dead has no room for is read once, and not again for a while. */
-static void where_the_queue_for_the_dead_is_full_who_waits_for_it_is_refused(void **state)
+static void with_a_full_dead_letter_queue_waiters_are_refused(void **state)
 {
     (void)state;
     struct taken t = { 0 };
@@ -150,8 +150,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         on_disk(what_is_dropped_for_want_of_room_is_the_oldest),
         on_disk(dropped_ones_are_the_oldest_where_they_go_to_the_dead),
-        on_disk(where_the_dead_find_no_room_who_waits_for_it_is_refused),
-        on_disk(where_the_queue_for_the_dead_is_full_who_waits_for_it_is_refused),
+        on_disk(without_room_for_the_dead_waiters_are_refused),
+        on_disk(with_a_full_dead_letter_queue_waiters_are_refused),
         on_disk(a_topic_finds_room_the_second_time),
         on_disk(what_is_dropped_may_lie_in_the_backlog),
         on_disk(a_letter_does_not_take_the_room_of_what_was_let_in),

@@ -158,7 +158,7 @@ static void what_entered_no_queue_while_there_was_none_is_not_refused(void **sta
 }
 
 /* Who waited for room in a topic's queue on disk comes into one in memory: as if it had been published just then. */
-static void what_waited_and_came_into_memory_is_not_spoken_for(void **state)
+static void an_entry_that_waited_and_went_to_memory_is_forgotten(void **state)
 {
     (void)state;
     const struct binding_config to_memory = { .queue = "m" };
@@ -295,7 +295,7 @@ int main(void)
         on_disk(a_forced_deletion_of_a_bound_queue_comes_back_unbound),
         on_disk(what_entered_no_queue_is_remembered_too),
         on_disk(what_entered_no_queue_while_there_was_none_is_not_refused),
-        on_disk(what_waited_and_came_into_memory_is_not_spoken_for),
+        on_disk(an_entry_that_waited_and_went_to_memory_is_forgotten),
         on_disk(a_queue_that_had_the_event_is_named_after_a_crash),
         on_disk(backlog_of_each_queue_is_delivered_after_a_crash),
         on_disk(queues_of_one_topic_have_one_durability),

@@ -71,7 +71,7 @@ static void all_or_none(void **state)
 }
 
 /* Whoever waits for a cannot be helped by it: it is b that turns him away, in whichever order they are asked. */
-static void who_does_not_wait_says_so_before_the_others_are_waited_for(void **state)
+static void a_queue_that_rejects_decides_before_others_are_waited_for(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p");
@@ -350,7 +350,7 @@ int main(void)
         driven(each_queue_delivers_and_settles_by_itself),
         driven(sequences_run_on_beside_those_of_direct_publishes),
         driven(all_or_none),
-        driven(who_does_not_wait_says_so_before_the_others_are_waited_for),
+        driven(a_queue_that_rejects_decides_before_others_are_waited_for),
         driven(events_of_one_frame_have_their_own_terms),
         driven(overflow_is_each_queue_s_own),
         driven(a_queue_that_takes_nothing_refuses_the_whole_and_is_named),

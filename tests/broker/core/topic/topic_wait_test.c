@@ -220,7 +220,7 @@ static void who_was_let_in_of_one_frame_waits_no_more(void **state)
 }
 
 /* It would have fitted all the time. */
-static void who_stood_behind_a_topics_first_is_let_in_once_that_is_gone(void **state)
+static void a_waiter_behind_a_topics_first_is_admitted_once_that_is_gone(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p"), *q = attached(d, "q");
@@ -234,7 +234,7 @@ static void who_stood_behind_a_topics_first_is_let_in_once_that_is_gone(void **s
     assert_string_equal(heard(q), "confirm a 1 -> 2");
 }
 
-static void who_stood_behind_it_in_its_catch_all_is_let_in_once_it_goes_elsewhere(void **state)
+static void a_waiter_behind_it_in_its_catch_all_is_admitted_once_it_goes_elsewhere(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p"), *q = attached(d, "q");
@@ -265,8 +265,8 @@ int main(void)
         driven(a_new_binding_takes_waiters_in),
         driven(draining_refuses_what_waits),
         driven(who_was_let_in_of_one_frame_waits_no_more),
-        driven(who_stood_behind_a_topics_first_is_let_in_once_that_is_gone),
-        driven(who_stood_behind_it_in_its_catch_all_is_let_in_once_it_goes_elsewhere),
+        driven(a_waiter_behind_a_topics_first_is_admitted_once_that_is_gone),
+        driven(a_waiter_behind_it_in_its_catch_all_is_admitted_once_it_goes_elsewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
