@@ -1,4 +1,5 @@
-/* A peer that publishes and consumes before and after what a broken or hostile one sends, and must not notice it. */
+/* A peer that publishes and consumes before and after a broken or hostile peer sends something, and must not be
+ * disturbed. */
 #ifndef SLUICE_TESTS_BROKER_CORE_BYSTANDER_H
 #define SLUICE_TESTS_BROKER_CORE_BYSTANDER_H
 
@@ -6,11 +7,11 @@
 
 #define ORDERS "orders"
 
-/* Two events published, one delivered to and not yet acknowledged by the bystander. */
+/* A bystander that has published two events, and got one of them that it has not acked yet. */
 struct peer *bystander(struct driver *d);
-/* It goes on as if nothing had happened. */
+/* Asserts that it goes on as if nothing had happened. */
 void assert_undisturbed(struct peer *p);
-/* The next of a sequence that is the same in every run. */
+/* The next pseudo-random number; the sequence is the same in every run. */
 uint64_t random_from(uint64_t *state);
 
 #endif

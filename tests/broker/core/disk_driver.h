@@ -1,4 +1,4 @@
-/* The driver with queues on disk: the real log over a simulated disk, which does what it was asked for only when told.
+/* The driver with queues on disk: the real log over a simulated disk, which completes operations only when told.
  *
  *     struct peer *p = joined("producer");
  *     publish(p, "orders", 0, "one");
@@ -27,17 +27,17 @@ int bench_setup(void **state);
 int bench_teardown(void **state);
 #define on_disk(test) cmocka_unit_test_setup_teardown(test, bench_setup, bench_teardown)
 
-/* The disk does all it was asked for, and the core hears of it. */
+/* Completes all operations of the disk and passes the completions to the core. */
 void settle_disk(void);
-/* The machine stops, and the broker starts `ms` later by the wall clock. Peers and what they know are forgotten. */
+/* The machine crashes, and the broker starts `ms` later by the wall clock. Peers and their state are forgotten. */
 void crash(int64_t ms);
 void stop_orderly(void);
-/* Attached; a producer is made durable before its attach is answered. */
+/* A new attached peer; its attach is answered once the producer is durable. */
 struct peer *joined(const char *name);
-/* A consumer of "mail", attached, that wants as many. */
+/* A new attached consumer of "mail" with credit for `wanted` events. */
 struct peer *mail_consumer(const char *name, uint64_t wanted);
 void publish_durably(struct peer *p, const char *words);
-/* A call whose answer waits for the disk: the reason's name. */
+/* Makes a call whose answer waits for the disk; returns the reason's name. */
 const char *ask_durably(struct request *r);
 const char *declare_durably(const char *queue, const char *settings);
 

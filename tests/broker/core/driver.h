@@ -1,4 +1,4 @@
-/* Drives the core by hand: a clock that moves only when told, and peers that attach, push frames and write down what
+/* Drives the core by hand: a clock that moves only when told, and peers that attach, push frames and record what
  * they hear as one readable line. After every step the core's invariants are checked.
  *
  *     struct peer *p = attached(d, "producer");
@@ -37,12 +37,12 @@ struct peer {
     struct driver *driver;
     unsigned index;
     char name[32];
-    char identity[32]; /* as the transport vouches */
+    char identity[32]; /* as the transport authenticated it */
     char inbox[32];    /* as the attach says it */
     char endpoint[48]; /* as the broker dials it */
     struct token producer, token;
-    uint64_t producer_epoch; /* of its next attach: 0 takes the id over */
-    uint64_t told_epoch;     /* by the newest answer to one */
+    uint64_t producer_epoch; /* for its next attach; 0 takes the id over */
+    uint64_t told_epoch;     /* from the newest answer to an attach */
     uint32_t epoch, lane;
     uint64_t sent, received; /* frame sequences */
     uint8_t hello_id[16];    /* of the newest Hello: what the echo repeats */
@@ -87,18 +87,19 @@ void pass(struct driver *d, int64_t ms);
 
 /* Sends a request (under a fresh id when it has none) and returns its reply, valid until the next one. */
 const struct reply *ask(struct driver *d, struct request *r);
-/* The same without asserting that it is answered at once: `replies` counts, `reply` is the newest. */
+/* The same, without asserting that it is answered at once: see `replies` and `reply`. */
 void ask_only(struct driver *d, struct request *r);
-/* The name of the reason of its answer: "ok", "unknown_queue". */
+/* Makes a call without arguments; returns the name of the answer's reason: "ok", "unknown_queue". */
 const char *operate(struct driver *d, enum call call, const char *queue);
-/* Settings as "capacity=3 lease=1s"; what fails comes again at once where they do not say "backoff". The reason's name. */
+/* Declares a queue with settings such as "capacity=3 lease=1s"; without "backoff" failed events are redelivered at
+ * once. Returns the reason's name. */
 const char *declare(struct driver *d, const char *queue, const char *settings);
 struct queue_settings settings_of(const char *text);
 struct queue_info describe(struct driver *d, const char *queue);
 struct broker_info broker(struct driver *d);
 /* "accepted 3 acked 1 purged 0 dropped 0 remaining 2"; the equation is checked. In one of two static buffers. */
 const char *ledger(struct driver *d, const char *queue);
-/* Did a line of the log since the last call hold that text? Forgets what was logged. */
+/* Whether a log line since the last call contains that text. Forgets what was logged. */
 bool logged(struct driver *d, const char *text);
 
 /* ---- peers: attaching */
@@ -106,21 +107,22 @@ bool logged(struct driver *d, const char *text);
 struct peer *peer_new(struct driver *d, const char *name);
 void request_attach(struct peer *p);
 void echo(struct peer *p);
-/* Both, as often as wanted: resumes when there is a token. Forgets the trace, asserts success. */
+/* Requests and echoes; resumes if the peer has a token. Forgets the trace and asserts success. */
 void attach(struct peer *p);
 struct peer *attached(struct driver *d, const char *name);
 bool is_attached(const struct peer *p); /* its session lives in the core */
 
-/* ---- peers: what they say. Each pushes one frame and takes a loop turn. */
+/* ---- peers: what they send. Each call pushes one frame and takes a loop turn. */
 
 /* Sends what is in `out` as the next frame. */
 void push(struct peer *p);
 /* The same without the loop turn, so that several arrive in one. */
 void push_only(struct peer *p);
 void heartbeat(struct peer *p);
-/* Events as words: "one two"; "+three" continues the batch; "big:600" has 600 bytes; "one@7" has the
- * hash of id 7; "one#k" is a CloudEvent of that id with the partitionkey k, "one#" one without. "one~50" is delayed by 50 ms, "one^50" waits until 50 ms from now by the wall clock, "one!50" expires
- * then (and may: "one~50!80"). Numbers run on by themselves. */
+/* Events as words: "one two"; "+three" continues the batch; "big:600" has 600 bytes; "one@7" has the hash of id 7;
+ * "one#k" is a CloudEvent of that id with the partitionkey k, "one#" one without. "one~50" is delayed by 50 ms,
+ * "one^50" waits until 50 ms from now by the wall clock, "one!50" expires then (and may: "one~50!80"). Numbers run
+ * on by themselves. */
 void publish(struct peer *p, const char *queue, uint32_t wait_ms, const char *words);
 /* The same from an explicit number on. */
 void publish_from(struct peer *p, const char *queue, uint64_t first, uint32_t wait_ms, const char *words);
@@ -134,7 +136,8 @@ void bye(struct peer *p);
 void credit(struct peer *p, const char *queue, uint64_t limit);
 void settle(struct peer *p, const char *queue, enum settle_kind kind, uint64_t first, uint64_t count, uint64_t ms);
 void ack(struct peer *p, const char *queue, uint64_t first, uint64_t count);
-/* A peer "p" and its queue "orders" of events 1 to 6, "one" to "six": 1 and 2 in flight, 3 delayed, 4 was acked, 5 and 6 ready. */
+/* A peer "p" and its queue "orders" of events 1 to 6, "one" to "six": 1 and 2 in flight, 3 delayed, 4 was acked, 5
+ * and 6 ready. */
 struct peer *mixed(struct driver *d);
 /* By receipt, under a request number that comes back. */
 void settle_by(struct peer *p, uint64_t request, enum settle_kind kind, const char *receipt, uint64_t ms);

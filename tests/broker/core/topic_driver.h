@@ -1,14 +1,14 @@
-/* Calls on topics, for tests; queues that are bound are declared with capacity 100 where they are not there. */
+/* Calls on topics, for tests. A queue that is bound and does not exist is declared with capacity 100. */
 #ifndef SLUICE_TESTS_BROKER_CORE_TOPIC_DRIVER_H
 #define SLUICE_TESTS_BROKER_CORE_TOPIC_DRIVER_H
 
 #include "tests/broker/core/driver.h"
 
-/* Words that are CloudEvents as far as a filter looks: of type "red" and "blue". */
+/* Event bytes that a filter takes for CloudEvents of type "red" and "blue". */
 #define RED  "\"\003red"
 #define BLUE "\"\004blue"
 
-/* The reason's name, each. */
+/* Each returns the reason's name. */
 const char *put_topic(struct driver *d, const char *topic);
 const char *set_unrouted(struct driver *d, const char *topic, enum unrouted u, const char *catch_all);
 const char *bind_filter(struct driver *d, const char *topic, const char *queue,

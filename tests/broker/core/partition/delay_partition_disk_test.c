@@ -1,5 +1,5 @@
-/* Delays and expiries of a queue on disk with partitions, or with an order by key: read when they are due, and kept by restarts. Of
- * two partitions the keys a and b are in the second, d and e in the first. */
+/* Delays and expiry of queues on disk with partitions or with an order by key: events are read when they are due,
+ * and times survive restarts. Of two partitions the keys a and b are in the second, d and e in the first. */
 #include "tests/broker/core/disk_driver.h"
 
 #include "broker/core/partition/partition.h"
@@ -18,7 +18,7 @@ static void publish_to_it(struct peer *p, const char *words)
     settle_disk();
 }
 
-/* Time passes, and the disk works. */
+/* Lets time pass and the disk work. */
 static void wait_ms(int64_t ms)
 {
     pass(bench.d, ms);
@@ -75,7 +75,7 @@ static void they_wait_over_a_crash_each_for_its_time(void **state)
     assert_string_equal(heard(k), "deliver mail d3 s1 a1 a1");
 }
 
-/* Neighbours that were passed while they were delayed, the mark in their midst since nobody consumed. */
+/* Neighbours that the queue has passed while they were delayed; the mark is between them, because nobody consumed. */
 static void nothing_is_delivered_beyond_the_mark(void **state)
 {
     (void)state;
@@ -94,7 +94,7 @@ static void nothing_is_delivered_beyond_the_mark(void **state)
     crash(0);
     k = mail_consumer("k2", 9);
     const char *text = heard(k);
-    assert_true(strstr(text, " s2 a2 a1") && strstr(text, " s3 a2 a2")); /* it may have been seen */
+    assert_true(strstr(text, " s2 a2 a1") && strstr(text, " s3 a2 a2")); /* it may have been delivered before */
 }
 
 static void a_back_off_holds_its_key_up_over_a_crash(void **state)
@@ -132,7 +132,7 @@ static void a_back_off_goes_on_in_its_partition(void **state)
     assert_non_null(strstr(heard(k), " s1 a2 a1"));
 }
 
-/* Nothing of what waits is in memory, and more is due at once than may be looked at ahead. */
+/* No waiting event is in memory, and more are due at once than the look-ahead allows. */
 static void many_are_due_at_once(void **state)
 {
     (void)state;
@@ -154,7 +154,7 @@ static void many_are_due_at_once(void **state)
     assert_int_equal(mail()->ledger.acked, 200);
 }
 
-/* One that is neither loaded nor due, behind a key that stands still. */
+/* An event that is neither loaded nor due, behind a stalled key. */
 static void what_is_on_disk_only_expires_and_is_cancelled(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Events of a queue with partitions, or with an order by key, that wait for a time or run out at one, in memory: they take their
- * place in that order when they are due. Of two partitions the keys a and b are in the second, d and e in the first. */
+/* Delays and expiry in memory, with partitions or with an order by key: events take their place in the order when
+ * they are due. Of two partitions the keys a and b are in the second, d and e in the first. */
 #include "tests/broker/core/driver.h"
 
 #include "broker/core/partition/partition.h"
@@ -79,7 +79,7 @@ static void what_falls_due_waits_for_what_its_key_has_in_flight(void **state)
     heard(k);
     pass(d, 20);
     assert_string_equal(heard(k), "");
-    ack(k, "orders", 1, 1); /* of the two that wait, the one that was accepted first */
+    ack(k, "orders", 1, 1); /* of the two that wait, the one accepted first is next */
     assert_string_equal(heard(k), "settled orders 1 acked; deliver orders d2 s1 a1 a1");
     ack(k, "orders", 2, 1);
     assert_string_equal(heard(k), "settled orders 2 acked; deliver orders d3 s3 a1 a3");
@@ -102,7 +102,7 @@ static void what_falls_due_waits_for_what_its_key_failed_with(void **state)
     assert_string_equal(heard(k), "settled orders 2 acked; deliver orders d3 s1 a1 a1");
 }
 
-/* a2 came to be its key's next one when a0 was acked, and was not delivered for want of credit. */
+/* When a0 was acked, a2 became current for its key; it was not delivered because there was no credit. */
 static void a_due_event_comes_before_an_undelivered_next_one(void **state)
 {
     struct driver *d = *state;
@@ -132,7 +132,7 @@ static void each_partition_gets_its_own_when_they_are_due(void **state)
     assert_true(strstr(both, " s1 a1 a1") && strstr(both, " s2 a1 d1"));
 }
 
-/* Who left has nothing of it any more; who has the partition when it is due gets it. */
+/* It goes to the consumer that has the partition when it is due, not to one that has left. */
 static void a_delayed_event_goes_to_the_owner_when_it_is_due(void **state)
 {
     struct driver *d = *state;
@@ -142,7 +142,7 @@ static void a_delayed_event_goes_to_the_owner_when_it_is_due(void **state)
     heard(k);
     settle(k, "orders", SETTLE_NACK, 1, 1, 30);
     settle(k, "orders", SETTLE_NACK, 2, 1, 30);
-    heartbeat(k); /* it has heard all: a partition may change hands */
+    heartbeat(k); /* it acknowledges all frames, so that a partition may change hands */
     turn(d);
     pass(d, 30);
     const char *mine = heard(k), *theirs = heard(other);

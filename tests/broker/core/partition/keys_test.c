@@ -1,10 +1,10 @@
-/* `ordered: key`: at most one delivery of a key is unsettled, a failed one holds its key up, and nothing else. */
+/* `ordered: key`: at most one delivery of a key is unsettled; a failed event blocks its key and nothing else. */
 #include "broker/core/partition/partition.h"
 #include "tests/broker/core/driver.h"
 
 #include <stdio.h>
 
-/* A consumer with that credit, of a queue that is ordered by key and has these events. */
+/* A consumer with that credit, of a new queue that is ordered by key and has these events. */
 static struct peer *consumer_of(struct driver *d, const char *settings, const char *words, uint64_t wanted)
 {
     char text[200];
@@ -179,7 +179,7 @@ static void the_oldest_is_dropped_wherever_it_waits(void **state)
     assert_string_equal(ledger(d, "orders"), "accepted 5 acked 1 purged 0 dropped 1 remaining 3");
 }
 
-/* Also what came back, and what is known of the oldest does not outgrow what there is. */
+/* Also among returned events; and the heap of the oldest does not outgrow the queue. */
 static void the_oldest_is_found_again_and_again(void **state)
 {
     struct driver *d = *state;

@@ -1,5 +1,5 @@
-/* Partitions and order by key of queues on disk: their events are read back and sorted anew, in order, and no more of them than has
- * its bound in memory. Of two partitions the keys a, b and c are in the second, d, e and f in the first. */
+/* Partitions and order by key of queues on disk: events are read back and sorted again, in order, and the number in
+ * memory is bounded. Of two partitions the keys a, b and c are in the second, d, e and f in the first. */
 #include "broker/core/partition/partition.h"
 #include "tests/broker/core/disk_driver.h"
 

@@ -1,5 +1,6 @@
-/* Partitions: who consumes which, how they change hands, and the order within each. Of two partitions the keys a, b, c, g and k are
- * in the second, d, e, f, h and m in the first; of four a, b, c and g are in partition 3, k in 1, d, f and h in 2, e and m in 0. */
+/* Partitions: who consumes which, how they change hands, and the order within each. Of two partitions the keys a, b,
+ * c, g and k are in the second, d, e, f, h and m in the first; of four a, b, c and g are in partition 3, k in 1, d,
+ * f and h in 2, e and m in 0. */
 #include "broker/core/partition/partition.h"
 #include "tests/broker/core/driver.h"
 
@@ -105,7 +106,7 @@ static void a_lease_that_runs_out_ends_the_draining(void **state)
                 strcmp(taken, "turn orders active e3; deliver orders d1 s2 a2 d1; idle orders g1") == 0);
 }
 
-/* Its lease ran out, maybe on its way: the heir has to wait until it has come. */
+/* The lease ran out, perhaps while the delivery was on its way: the heir must wait until the frame was acknowledged. */
 static void a_partition_is_not_drained_before_what_was_delivered_has_come(void **state)
 {
     struct driver *d = *state;

@@ -1,5 +1,5 @@
-/* Keys that stand still, of a queue on disk with an order by key, hold up no other, however much is behind them: that is spilled, and
- * comes back in order. */
+/* Stalled keys of a queue on disk with an order by key do not hold up others, however many events wait behind them:
+ * those are spilled, and come back in order. */
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/partition/partition.h"
 #include "broker/core/queue/schedule.h"
@@ -26,7 +26,7 @@ static void a_parked_key_holds_up_no_other_and_comes_in_order_when_it_is_free(vo
     assert_true(spilled() == 0 && bench.d->core->spill_bytes == 0);
 }
 
-/* Its consumer says nothing: for a second it is no matter, then it stands still. */
+/* Its consumer does not answer: for a second that does not matter, then the key is stalled. */
 static void a_key_in_hand_for_long_holds_up_no_other(void **state)
 {
     (void)state;
@@ -120,7 +120,7 @@ static void a_delayed_event_comes_before_what_is_spilled(void **state)
     in_order(&t, before + 2, 3, 2, MANY);
 }
 
-/* `count` events of the key a, the first of them delivered, and one of b behind them. */
+/* `count` events of key a, the first of them delivered, and one of key b behind them. */
 static struct peer *one_behind(struct taken *t, const char *settings, unsigned count)
 {
     declared(settings);
@@ -132,7 +132,7 @@ static struct peer *one_behind(struct taken *t, const char *settings, unsigned c
     return k;
 }
 
-/* As long as its delivery is young it was left alone. */
+/* While its delivery was young nothing of it was spilled. */
 static void a_key_that_fails_makes_room_at_once(void **state)
 {
     (void)state;
@@ -168,7 +168,7 @@ static void a_key_that_fails_again_and_again_holds_up_no_other(void **state)
     assert_int_equal(times_came(&t, 2 * AHEAD + 1), 1);
 }
 
-/* More than the mark goes ahead at a time: the one behind them comes without anything else happening. */
+/* More events than the mark is moved ahead at a time: the event behind them is delivered without any other input. */
 static void the_mark_follows_what_is_looked_at(void **state)
 {
     (void)state;
@@ -183,7 +183,8 @@ static void the_mark_follows_what_is_looked_at(void **state)
     assert_int_equal(t.events[1].sequence, 3001);
 }
 
-/* The look-ahead is full of what is behind a young delivery, and what is spilled of another key is about to be read. */
+/* The look-ahead is full of events behind a young delivery, while a spilled event of another key is about to be
+ * read. */
 static void no_idle_is_sent_while_a_key_is_read(void **state)
 {
     (void)state;
@@ -194,7 +195,7 @@ static void no_idle_is_sent_while_a_key_is_read(void **state)
     hear(k, &t);
     assert_int_equal(t.events[0].sequence, 1);
     wait_ms(SPILL_STALLED_MS);
-    for (unsigned i = 1; i < t.count; i++) /* the key a stands still */
+    for (unsigned i = 1; i < t.count; i++) /* the key a is stalled */
         ack(k, "mail", t.events[i].delivery, 1);
     for (unsigned n = 3; spilled() < AHEAD; n++) {
         credit(k, "mail", n);
@@ -216,7 +217,8 @@ static void no_idle_is_sent_while_a_key_is_read(void **state)
     assert_int_equal(hear(k, &t), 1);
 }
 
-/* Its consumer acks, and in the same turn more comes for it than may be looked at, which the other partition's wants to see. */
+/* Its consumer acks; in the same turn more events of it become durable than the look-ahead allows, and the other
+ * partition's consumer wants some. */
 static void a_key_whose_next_event_is_delivered_in_this_turn_flows(void **state)
 {
     (void)state;
@@ -254,7 +256,7 @@ static void where_no_more_may_be_spilled_it_waits_for_what_stands_still(void **s
     bench.d->core->config.memory_budget = 1u << 30;
 }
 
-/* Each was alone for a while, and had the whole look-ahead. */
+/* Each key was the only stalled one for a while, and filled the whole look-ahead. */
 static void what_was_spilled_leaves_no_memory_behind(void **state)
 {
     (void)state;
@@ -280,8 +282,8 @@ static void what_was_spilled_leaves_no_memory_behind(void **state)
         assert_true(key->waiting.capacity <= 2 * AHEAD);
 }
 
-/* No more may be spilled, a2 is, and b1, which comes behind it, was in hand before and stays in memory: what is behind b1 has to make room
- * for a2, or nobody ever gets anything. */
+/* Nothing more may be spilled. a2 is spilled; b1, which comes after it, was delivered before and stays in memory.
+ * What waits behind b1 must make room for a2, or nothing is ever delivered. */
 static void what_is_behind_a_key_makes_room_for_what_comes_before_it(void **state)
 {
     (void)state;
@@ -312,7 +314,8 @@ static void what_is_behind_a_key_makes_room_for_what_comes_before_it(void **stat
     assert_true(hear(k, &t) > 0 && t.events[2].sequence == 2);
 }
 
-/* Whoever wants little of much reads what is spilled a few at a time, and what came since fills the look-ahead again and again. */
+/* A consumer with little credit reads spilled events a few at a time, while newer events fill the look-ahead again
+ * and again. */
 static void where_no_more_may_be_spilled_there_is_no_more(void **state)
 {
     (void)state;
@@ -334,7 +337,7 @@ static void where_no_more_may_be_spilled_there_is_no_more(void **state)
         assert_true(spilled() <= most);
     }
     credit(of.stalled, "mail", 2 * MANY);
-    for (size_t before = 0; before < t.count + u.count;) { /* each may wait for the other */
+    for (size_t before = 0; before < t.count + u.count;) { /* either may wait for the other */
         before = t.count + u.count;
         settle_disk();
         drain(of.stalled, &u);

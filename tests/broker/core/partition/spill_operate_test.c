@@ -1,4 +1,4 @@
-/* What is spilled expires, is purged, deleted, explained and shown, and outlives a crash, like what is not. */
+/* Spilled events expire, are purged, deleted, explained and listed, and survive a crash, like all others. */
 #include "broker/core/partition/partition.h"
 #include "broker/core/queue/schedule.h"
 #include "tests/broker/core/spill_driver.h"
@@ -81,7 +81,8 @@ static void a_purge_takes_what_is_spilled(void **state)
     assert_int_equal(t.count - before, 3);
 }
 
-/* Purges while one event is in hand, before what is spilled or behind it. Returns how many were settled by themselves. */
+/* Purges while one event is in flight, before the spilled ones or behind them. Returns how many events were settled
+ * one by one. */
 static unsigned purged_beside(bool behind)
 {
     struct taken t = { 0 };
@@ -116,7 +117,7 @@ static void but_one_by_one_where_others_behind_it_stay(void **state)
     assert_true(purged_beside(true) > AHEAD);
 }
 
-/* What comes next of its key is spilled with the partition that it stands in, when that cannot be delivered. */
+/* The current event of a key is spilled with its partition while that cannot be delivered. */
 static void a_purge_frees_the_keys_of_what_is_spilled(void **state)
 {
     (void)state;
@@ -151,7 +152,7 @@ static void a_queue_is_deleted_with_what_is_spilled(void **state)
     struct taken t = { 0 };
     struct peer *k = parked(&t, "ordered=key", "");
     drain(k, &t);
-    wait_ms(LONG); /* some is on its way */
+    wait_ms(LONG); /* some are being read */
     struct request r = { .call = CALL_DELETE, .queue = "mail", .u.delete_.force = true };
     assert_string_equal(ask_durably(&r), "ok");
     settle_disk();
@@ -189,7 +190,7 @@ static void it_is_explained_and_shown(void **state)
     assert_int_equal(next, 2 * MANY + 1);
 }
 
-/* Without a key its partition is where it is spilled, and nothing of itself says which. */
+/* An event without a key has the partition in whose line it is spilled; the event itself does not say which. */
 static void it_is_explained_by_whose_partition_it_is_in(void **state)
 {
     (void)state;
@@ -197,7 +198,7 @@ static void it_is_explained_by_whose_partition_it_is_in(void **state)
     struct peer *k = mail_consumer("k", 1000), *other = mail_consumer("other", 1000);
     session_find(bench.d->core, other->token)->link.limits.frames = 0; /* it wants some, and is not reached */
     published(MANY, "-", "");
-    (void)k; /* acks nothing: as much is done for one as for the other */
+    (void)k; /* acks nothing: both have the same load */
     uint64_t sequence;
     assert_true(spill_set_next(&mail()->partitions->spill.all, 0, &sequence));
     const struct partition *at = mail()->partitions->at;
@@ -235,7 +236,7 @@ static void a_crash_in_the_midst_loses_nothing(void **state)
     k = mail_consumer("k2", 8);
     memset(&t, 0, sizeof t);
     drain(k, &t);
-    assert_int_equal(mail()->ready + mail()->delayed, MANY); /* a1 goes on backing off */
+    assert_int_equal(mail()->ready + mail()->delayed, MANY); /* a1 is still backing off */
     crash(LONG);
     k = mail_consumer("k3", 8);
     drain(k, &t);
@@ -250,7 +251,7 @@ static void a_crash_in_the_midst_loses_nothing(void **state)
     assert_int_equal(queue_remaining(mail()), 0);
 }
 
-/* Else the broker's budget would be less for good. */
+/* Otherwise the broker's memory budget would shrink for good. */
 static void a_deleted_queue_gives_back_what_was_known_of_its_events(void **state)
 {
     (void)state;

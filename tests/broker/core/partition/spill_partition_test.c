@@ -1,5 +1,5 @@
-/* A partition whose consumer stalls, of a queue on disk, holds up no other, however much is in it: that is spilled, and comes back in
- * order. */
+/* A partition of a queue on disk whose consumer stalls does not hold up others, however many events it has: those
+ * are spilled, and come back in order. */
 #include "broker/core/partition/partition.h"
 #include "tests/broker/core/spill_driver.h"
 
@@ -19,18 +19,18 @@ static void a_partition_whose_consumer_stalls_holds_up_no_other(void **state)
     assert_int_equal(queue_remaining(mail()), 0);
 }
 
-/* What waits is a heap: no list any more once some of it was taken, and with gaps where some of it expired. */
+/* Waiting events are in a heap: not sorted once some were taken, and with gaps where some expired. */
 static void a_consumer_that_took_some_before_it_stalled_gets_the_rest_in_order(void **state)
 {
     (void)state;
     struct taken t = { 0 }, other = { 0 };
     declared("partitions=2");
     struct peer *k = mail_consumer("k", 0), *flowing = mail_consumer("other", 0), *stalled = k;
-    if (strcmp(mail()->partitions->at[0].owner->session->name, "k") != 0) { /* who has the key d */
+    if (strcmp(mail()->partitions->at[0].owner->session->name, "k") != 0) { /* the consumer that has key d */
         stalled = flowing;
         flowing = k;
     }
-    credit(flowing, "mail", 8); /* somebody looks for more */
+    credit(flowing, "mail", 8); /* so that events are sorted ahead */
     published(2, "d", "");
     published(1, "d", "!50");
     published(12, "d", "");
@@ -51,7 +51,7 @@ static void a_consumer_that_took_some_before_it_stalled_gets_the_rest_in_order(v
     assert_int_equal(queue_remaining(mail()), 0);
 }
 
-/* Nothing but what has left lies behind it: the queue's items end with it, and so does the look ahead. */
+/* Behind it are only events that have left: it is the last item, and sorting ends there. */
 static void what_is_spilled_may_be_the_last_there_is(void **state)
 {
     (void)state;
@@ -147,7 +147,8 @@ static void an_emptied_line_of_a_partition_costs_nothing(void **state)
     assert_true(spilled() == 0 && bench.d->core->spill_bytes == 0);
 }
 
-/* No more may be spilled, and one that stands still fills the look-ahead: another still gets what is spilled of its own. */
+/* Nothing more may be spilled, and a stalled partition fills the look-ahead: another one still gets its own spilled
+ * events. */
 static void where_no_more_may_be_spilled_a_partition_gets_its_own(void **state)
 {
     (void)state;
@@ -212,7 +213,7 @@ static void a_receipt_from_before_a_crash_acks_what_is_spilled(void **state)
     memset(&t, 0, sizeof t);
     struct peer *one = mail_consumer("one", 0), *two = mail_consumer("two", 0);
     bool first = mail()->partitions->at[sequence % 2].owner->session->name[0] == 'o'; /* a: odd, in the second */
-    if (first) { /* the one who has it is to stand still */
+    if (first) { /* the consumer that has it is to be stalled */
         struct peer *swap = one;
         one = two;
         two = swap;

@@ -1,4 +1,4 @@
-/* The set of what is spilled, against a plain array. */
+/* The set of spilled sequences, compared with a plain array. */
 #include "broker/core/partition/spill_set.h"
 
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-/* The dedup window: by traces, and against a plain list. */
+/* The dedup window: examples, and a comparison with a plain list. */
 #include "broker/core/publish/dedup.h"
 
 #include <setjmp.h>

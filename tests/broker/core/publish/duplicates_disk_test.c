@@ -1,4 +1,4 @@
-/* Duplicates on queues on disk: told once the first one is durable, and known again after a crash. */
+/* Duplicates on queues on disk: confirmed once the first one is durable, and recognised after a crash. */
 #include "tests/broker/core/disk_driver.h"
 
 static void a_duplicate_is_told_when_the_first_one_is_durable(void **state)
@@ -23,7 +23,7 @@ static void after_a_crash_it_is_known(void **state)
     publish_durably(p, "zero one@1 two@2");
     crash(1000);
     p = joined("p");
-    publish(p, "orders", 0, "one"); /* the producer's own number 1: decided, and nothing else */
+    publish(p, "orders", 0, "one"); /* the producer's own sequence 1: it is decided, and not a duplicate */
     publish_from(p, "orders", 4, 0, "one@1 two@2 zero three@3");
     settle_disk();
     assert_string_equal(heard(p), "confirm orders 4..5 -> 2 duplicate; confirm orders 6..7 -> 4");
@@ -76,7 +76,7 @@ static void snapshots_carry_the_window(void **state)
     assert_string_equal(ledger(d, "orders"), "accepted 2 acked 0 purged 0 dropped 0 remaining 2");
 }
 
-/* Else the hole it leaves below a later acceptance would mean "refused". */
+/* Without it, a restart would take the hole below a later acceptance for a refusal. */
 static void the_outcome_of_a_duplicate_survives_until_it_is_seen(void **state)
 {
     struct driver *d = *state;

@@ -1,4 +1,5 @@
-/* Duplicates as publishers meet them: the first one's sequence, no acceptance, no room. */
+/* Duplicates from the publisher's side: confirmed with the first one's sequence, not accepted, and without taking
+ * room. */
 #include "tests/broker/core/driver.h"
 
 #include <stdio.h>
@@ -10,7 +11,7 @@ static void the_second_gets_the_first_one_s_sequence(void **state)
     declare(d, "orders", "capacity=9");
     publish(p, "orders", 0, "zero one@1");
     publish(p, "orders", 0, "again@1");
-    publish(q, "orders", 0, "again@1"); /* whoever publishes it */
+    publish(q, "orders", 0, "again@1"); /* another producer's, too */
     assert_string_equal(heard(p), "confirm orders 1..2 -> 1; confirm orders 3 -> 2 duplicate");
     assert_string_equal(heard(q), "confirm orders 1 -> 2 duplicate");
     assert_string_equal(ledger(d, "orders"), "accepted 2 acked 0 purged 0 dropped 0 remaining 2");
@@ -96,7 +97,7 @@ static void consumed_or_purged_it_stays_a_duplicate(void **state)
     assert_string_equal(ledger(d, "orders"), "accepted 2 acked 1 purged 1 dropped 0 remaining 0");
 }
 
-/* Else ids could be made up that all fall into one place. */
+/* Otherwise a peer could make up ids that all collide. */
 static void where_a_hash_falls_is_each_brokers_own(void **state)
 {
     struct driver *d = *state;

@@ -1,10 +1,10 @@
-/* Numbers and outcomes: what a producer is told after its session was lost, and what it says again. */
+/* Numbering and outcomes: what a producer is told after it lost its session, and what it sends again. */
 #include "broker/core/durable/persist_fields.h"
 #include "tests/broker/core/driver.h"
 
 #include <stdio.h>
 
-/* A new session of the same producer, and what its attach told. */
+/* Attaches the same producer in a new session; returns what the answer says. */
 static const char *attach_anew(struct peer *p)
 {
     static char text[400];
@@ -50,7 +50,7 @@ static void outcomes_seen_are_forgotten(void **state)
     bye(p);
     assert_string_equal(attach_anew(p), "attached known | orders through 3: 3 -> 3");
     seen(p, "orders", 4);
-    assert_false(is_attached(p)); /* nobody has seen what was never sent */
+    assert_false(is_attached(p)); /* a Seen for what was never published ends the session */
 }
 
 static void attaching_anew_tells_every_unseen_outcome(void **state)
@@ -68,14 +68,14 @@ static void attaching_anew_tells_every_unseen_outcome(void **state)
     p->deaf = false;
     assert_string_equal(attach_anew(p), "attached known | orders through 3: 1..2 -> 1, 3 full, 5 skipped"
                                         " | nowhere through 1: 1 unknown_queue");
-    assert_int_equal(describe(d, "orders").waiting_publishers, 0); /* undecided: the client says it again */
+    assert_int_equal(describe(d, "orders").waiting_publishers, 0); /* undecided: the client sends it again */
     operate(d, CALL_PURGE, "orders");
     publish_from(p, "orders", 4, 9000, "four");
     publish_from(p, "orders", 6, 9000, "six");
     assert_string_equal(heard(p), "confirm orders 4 -> 3; confirm orders 6 -> 4");
 }
 
-/* Three sessions: a batch waits, and goes again when something that went later was refused already. */
+/* Three sessions: a batch waits, and is sent again after a later entry was refused. */
 static void what_continues_a_refused_entry_is_refused_when_it_is_sent_again(void **state)
 {
     struct driver *d = *state;
@@ -111,7 +111,7 @@ static void a_producer_is_remembered_for_a_while(void **state)
     assert_string_equal(attach_anew(p), "attached");
 }
 
-/* Three waited, the second was given up. The others are sent again, and come to lie side by side. */
+/* Three entries waited and the second was given up. The others are sent again and are neighbours now. */
 static void what_was_decided_in_between_keeps_its_number(void **state)
 {
     struct driver *d = *state;
@@ -131,14 +131,14 @@ static void what_was_decided_in_between_keeps_its_number(void **state)
 
 /* ------------------------------------------------------------------ epochs of a producer id */
 
-/* Attaches anew under the epoch it was told; what it heard. */
+/* Attaches in a new session, with the producer epoch it was given; returns what it heard. */
 static const char *come_back(struct peer *p)
 {
     p->producer_epoch = p->told_epoch;
     return attach_anew(p);
 }
 
-/* Else a publisher that comes back often enough would stand before a window that is shut for good. */
+/* Otherwise the window of a publisher that reattaches often enough would stay closed for good. */
 static void decided_entries_sent_again_take_no_window(void **state)
 {
     struct driver *d = *state;
@@ -172,7 +172,7 @@ static void each_session_of_a_producer_has_the_next_epoch(void **state)
     assert_int_equal(p->told_epoch, 3);
 }
 
-/* Copies of one process: without epochs each would end the other's session in turn, for ever. */
+/* Copies of one process: without producer epochs they would end each other's sessions in turn, for ever. */
 static void of_two_holders_of_one_id_the_older_is_fenced(void **state)
 {
     struct driver *d = *state;
@@ -204,8 +204,8 @@ static void an_answer_that_was_lost_fences_nobody(void **state)
     assert_string_equal(come_back(p), "attach refused fenced; lane closed");
 }
 
-/* Each name that a producer has used is kept, be it by a skip: one that never ends would have the broker grow without end. Its holder
- * goes on under another id, for under this one it would be ended for ever. */
+/* Each name that a producer has used, even in a skip, is kept: without a limit the broker's memory would grow
+ * without end. The client goes on under another id; under this one its sessions would always be ended. */
 static void a_producer_of_too_many_names_is_fenced(void **state)
 {
     struct driver *d = *state;
@@ -282,7 +282,8 @@ static void replay_accepted(struct peer *p, uint64_t first, uint64_t count, uint
     buf_free(&note);
 }
 
-/* One that was repaired: where the first word is lost, and what makes it void, a later one repeats the others with it. */
+/* In a repaired log the record of a run may be lost in part; a later record then contains the whole run, and the
+ * parts that are known must not be doubled. */
 static void a_run_of_which_a_part_is_known_is_known_wholly(void **state)
 {
     struct driver *d = *state;
@@ -296,7 +297,8 @@ static void a_run_of_which_a_part_is_known_is_known_wholly(void **state)
                         "attached known | orders through 9: 1..2 -> 11, 3 -> 13, 4..7 -> 14, 8..9 -> 18");
 }
 
-/* Whoever attaches under ever new ids must not make the broker grow: the one without a session for longest goes. */
+/* A client that attaches under ever new ids must not make the broker grow: the producer that is without a session
+ * for longest is forgotten. */
 static void only_so_many_producers_without_a_session_are_remembered(void **state)
 {
     struct driver *d = *state;
@@ -314,7 +316,8 @@ static void only_so_many_producers_without_a_session_are_remembered(void **state
     assert_string_equal(attach_anew(first), "attached");
 }
 
-/* The broker keeps each outcome until it was seen: a client that never says so must not make it grow. */
+/* The broker keeps each outcome until the client has seen it: a client that never says so must not make the broker
+ * grow. */
 static void a_client_that_never_says_what_it_saw_is_stopped(void **state)
 {
     struct driver *d = *state;

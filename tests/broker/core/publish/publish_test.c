@@ -1,4 +1,4 @@
-/* Admission: in order, as far as there is room; waiting; refusing; and what a publisher is told. */
+/* Admission: in order, as far as there is room; waiting; refusals; and what the publisher is told. */
 #include "tests/broker/core/driver.h"
 
 /* ------------------------------------------------------------------ accepting */
@@ -89,7 +89,7 @@ static void trying_once_at_a_full_queue_is_refused_with_depth_and_capacity(void 
     declare(d, "orders", "capacity=3");
     publish(p, "orders", 0, "one two three four five");
     assert_string_equal(heard(p), "confirm orders 1..3 -> 1; refuse orders 4..5 full 3/3");
-    assert_int_equal(p->retry_after_ms, 0); /* nothing ever left: no guess */
+    assert_int_equal(p->retry_after_ms, 0); /* no event ever left, so there is no estimate */
     assert_int_equal(describe(d, "orders").refused, 2);
 }
 
@@ -116,7 +116,7 @@ static void trying_once_is_refused_while_others_wait(void **state)
     declare(d, "orders", "capacity_bytes=1024");
     publish(p, "orders", 0, "small:400");
     publish(p, "orders", 5000, "large:900");
-    publish(q, "orders", 0, "tiny"); /* there is room for it, but nobody overtakes */
+    publish(q, "orders", 0, "tiny"); /* there is room for it, but it must not overtake */
     assert_string_equal(heard(p), "confirm orders 1 -> 1");
     assert_string_equal(heard(q), "refuse orders 1 full 1/10000");
 }
@@ -184,7 +184,7 @@ static void the_brokers_budget_refuses_and_recovers(void **state)
     assert_string_equal(heard(p), "confirm mails 2 -> 1");
 }
 
-/* What came before in the same frame has its part of the budget already. */
+/* Entries accepted before from the same frame count against the budget. */
 static void waiting_behind_its_own_frame_keeps_within_the_budget(void **state)
 {
     struct driver *d = *state;

@@ -14,7 +14,7 @@ static void a_waiting_event_is_accepted_when_there_is_room(void **state)
     assert_int_equal(describe(d, "orders").waiting_publishers, 2);
     consume(k, "orders");
     credit(k, "orders", 9);
-    assert_string_equal(heard(p), ""); /* what is in flight still takes room */
+    assert_string_equal(heard(p), ""); /* an event in flight still takes room */
     ack(k, "orders", 1, 1);
     assert_string_equal(heard(p), "confirm orders 3 -> 3");
     ack(k, "orders", 2, 2);
@@ -104,7 +104,7 @@ static void giving_up_makes_way(void **state)
     assert_string_equal(heard(q), "confirm orders 1 -> 2");
 }
 
-/* A batch is a prefix, in however many frames it came. */
+/* A batch is admitted as a prefix, in however many frames it came. */
 static void what_continues_a_skipped_entry_is_skipped_and_no_more(void **state)
 {
     struct driver *d = *state;
@@ -256,7 +256,7 @@ static void a_deleted_queue_refuses_who_waits(void **state)
     assert_string_equal(ledger(d, NULL), "accepted 1 acked 0 purged 1 dropped 0 remaining 0");
 }
 
-/* What waits may become what never fits: it would keep everybody else waiting in front of an empty queue. */
+/* A waiting entry may become too large for the queue: it would keep all others waiting in front of an empty queue. */
 static void an_entry_that_no_longer_fits_does_not_hold_up_others(void **state)
 {
     struct driver *d = *state;
@@ -271,7 +271,7 @@ static void an_entry_that_no_longer_fits_does_not_hold_up_others(void **state)
     assert_string_equal(heard(b), "confirm orders 1 -> 2");
 }
 
-/* … and where the oldest make room, all of them would be dropped for it, in vain. */
+/* … and with drop_oldest the whole queue would be dropped for it, in vain. */
 static void nothing_is_dropped_for_an_entry_that_no_longer_fits(void **state)
 {
     struct driver *d = *state;
@@ -314,7 +314,7 @@ static void many_waiters_of_many_sizes_come_through_in_order(void **state)
     assert_string_equal(ledger(d, "orders"), "accepted 66 acked 66 purged 0 dropped 0 remaining 0");
 }
 
-/* One by one, for whatever reason and however many at once. */
+/* Each of them, for whatever reason, and however many are refused at once. */
 static void the_queue_counts_waiters_that_are_refused(void **state)
 {
     struct driver *d = *state;
@@ -323,7 +323,7 @@ static void the_queue_counts_waiters_that_are_refused(void **state)
     publish(p, "orders", 0, "one two");
     publish(p, "orders", 1000, "three four +five");
     pass(d, 1000);
-    assert_int_equal(describe(d, "orders").refused, 4); /* their time was up */
+    assert_int_equal(describe(d, "orders").refused, 4); /* their deadline passed */
     publish(p, "orders", 60000, "six +seven eight");
     give_up(p, "orders", 6, 1);
     assert_int_equal(describe(d, "orders").refused, 6);
@@ -332,7 +332,7 @@ static void the_queue_counts_waiters_that_are_refused(void **state)
     publish(p, "orders", 60000, "nine +ten");
     leave(k, "orders");
     operate(d, CALL_PURGE, "orders");
-    assert_int_equal(describe(d, "orders").refused, 9); /* nobody is let in */
+    assert_int_equal(describe(d, "orders").refused, 9); /* none can be accepted without a consumer */
     declare(d, "orders", "require_consumer=false");
     publish(p, "orders", 60000, "eleven twelve");
     operate(d, CALL_CLOSE, "orders");

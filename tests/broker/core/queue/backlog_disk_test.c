@@ -1,4 +1,4 @@
-/* What a start finds on disk and reads when its turn comes. */
+/* Events that a restart finds on disk: their age, and their room. */
 #include "tests/broker/core/disk_driver.h"
 
 static uint64_t oldest_ms(void)
@@ -18,7 +18,7 @@ static void its_age_goes_on_by_the_wall_clock(void **state)
     assert_int_equal(oldest_ms(), 65000);
 }
 
-/* As if it had been accepted at the start, which none that came later is older than. */
+/* Its age counts from the start, as if it had been accepted then; so no later event is older. */
 static void it_begins_at_the_start_if_the_clock_was_set_back(void **state)
 {
     struct driver *d = *state;
@@ -31,7 +31,7 @@ static void it_begins_at_the_start_if_the_clock_was_set_back(void **state)
     assert_int_equal(oldest_ms(), 3000);
 }
 
-/* Of what is on disk only, too. */
+/* Also that of an event that is on disk only. */
 static void the_room_of_a_cancelled_event_goes_to_a_waiter(void **state)
 {
     (void)state;

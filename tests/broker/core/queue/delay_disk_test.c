@@ -20,7 +20,7 @@ static struct peer *consumer(void)
     return p;
 }
 
-/* Time passes, and the disk works. */
+/* Lets time pass and the disk work. */
 static void wait_ms(int64_t ms)
 {
     pass(bench.d, ms);
@@ -32,7 +32,7 @@ static const char *cancel(uint64_t sequence)
     return ask_durably(&(struct request){ .call = CALL_CANCEL, .queue = "orders", .u.cancel.sequence = sequence });
 }
 
-/* "1:one +50" of a page of delayed events; " next N". */
+/* A page of delayed events as text: sequence, event, ms until it is ready: "1:one +50"; and " next N". */
 static const char *delayed(uint64_t from)
 {
     static char text[1000];
@@ -82,7 +82,7 @@ static void they_come_in_order_of_their_time(void **state)
                                   "deliver orders d3 s1 a1 one");
 }
 
-/* Between what is there and what is not loaded, everything due comes, at its place. */
+/* Due events take their places between items in memory and backlog. */
 static void they_lie_among_backlog(void **state)
 {
     (void)state;
@@ -162,8 +162,8 @@ static void an_orderly_stop_keeps_delays_in_the_checkpoint(void **state)
     assert_int_equal(describe(bench.d, "orders").ledger.expired, 1);
 }
 
-/* The clock was set back and the broker crashed: a delivered event is delayed again, and an orderly stop after that does not make it
- * one that nobody ever saw. */
+/* The clock was set back and the broker crashed, so that a delivered event is delayed again. An orderly stop after
+ * that must not count it as never delivered. */
 static void a_delivered_event_that_is_delayed_again_is_not_fresh(void **state)
 {
     (void)state;
@@ -180,7 +180,8 @@ static void a_delivered_event_that_is_delayed_again_is_not_fresh(void **state)
     assert_non_null(strstr(heard(p), "s1 a2 one"));
 }
 
-/* What an orderly stop knew was never delivered is not known after the next run, though that wrote nothing of its delivery. */
+/* What an orderly stop knew about events that were never delivered is void after the next run, even though that run
+ * wrote nothing about their delivery. */
 static void one_delivered_after_an_orderly_stop_is_not_fresh_after_a_crash(void **state)
 {
     (void)state;
@@ -264,7 +265,7 @@ static void a_backlog_under_a_ttl_makes_room_as_it_expires(void **state)
     assert_string_equal(ledger(bench.d, "orders"), "accepted 6 acked 0 purged 0 dropped 0 remaining 1");
 }
 
-/* Whoever asks just then, and does not wait, would be told that there is nothing. */
+/* A consumer whose credit arrives just then would take Idle for an empty queue. */
 static void no_idle_is_sent_while_it_is_read(void **state)
 {
     (void)state;
@@ -278,7 +279,7 @@ static void no_idle_is_sent_while_it_is_read(void **state)
     assert_string_equal(heard(k), "deliver orders d1 s1 a1 one; idle orders g1");
 }
 
-/* No entry says them: they follow from what the queue was when it accepted. */
+/* They are not stored with the entry; they follow from the queue's settings when it was accepted. */
 static void the_queues_own_delay_and_ttl_go_on_across_a_crash(void **state)
 {
     (void)state;
@@ -330,7 +331,7 @@ static void purge_takes_what_is_delayed_on_disk(void **state)
     assert_int_equal(orders()->bytes, 0);
 }
 
-/* Some delayed events are in memory (they failed), others on disk: a look goes through all, each once. */
+/* Some delayed events are in memory (they failed), others on disk: peeking lists each once. */
 static void looking_goes_through_memory_and_disk(void **state)
 {
     (void)state;

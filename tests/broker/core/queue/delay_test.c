@@ -1,4 +1,4 @@
-/* Events that wait for a time, and those that run out at one, in memory. */
+/* Delays and expiry of events in memory. */
 #include "tests/broker/core/driver.h"
 
 #include "broker/core/queue/schedule.h"
@@ -25,7 +25,7 @@ static const char *cancel(struct driver *d, uint64_t sequence)
     return reason_info(reply->reason)->name;
 }
 
-/* "1:one +50" of each delayed event: its sequence, and how long until it is ready. */
+/* The delayed events as text: sequence, event, ms until it is ready: "1:one +50". */
 static const char *delayed(struct driver *d)
 {
     static char text[1000];
@@ -42,7 +42,7 @@ static const char *delayed(struct driver *d)
     return text;
 }
 
-/* "1:one +50" of each event in that state that expires: when. */
+/* The events in that state that expire: sequence, event, ms until then: "1:one +50". */
 static const char *expiring(struct driver *d, enum event_state state)
 {
     static char text[1000];
@@ -149,9 +149,9 @@ static void the_wall_clock_rules_not_before(void **state)
     pass(d, 4999);
     assert_null(strstr(heard(p), "deliver"));
     pass(d, 1);
-    assert_string_equal(heard(p), "deliver orders d2 s2 a2 two"); /* what backs off does not care */
+    assert_string_equal(heard(p), "deliver orders d2 s2 a2 two"); /* a back-off does not follow the wall clock */
     d->now.wall.ms += 3600000 + 55000;
-    assert_true(mono_since_ms(core_due(d->core), d->now.mono) <= 1000); /* nobody says so when a clock is set */
+    assert_true(mono_since_ms(core_due(d->core), d->now.mono) <= 1000); /* no event says that a clock was set */
     pass(d, 1000);
     assert_non_null(strstr(heard(p), "deliver orders d3 s1 a1 one"));
 }
@@ -166,7 +166,7 @@ static void a_delayed_event_is_cancelled_by_its_sequence(void **state)
     assert_string_equal(cancel(d, 3), "not_delayed"); /* in flight */
     assert_string_equal(cancel(d, 9), "unknown_event");
     settle(p, "orders", SETTLE_NACK, 1, 1, 0);
-    assert_string_equal(cancel(d, 3), "ok"); /* it waited to come again */
+    assert_string_equal(cancel(d, 3), "ok"); /* it was delayed after its nack */
     heard(p);
     pass(d, 50);
     assert_string_equal(heard(p), "deliver orders d2 s2 a1 two");
@@ -295,7 +295,7 @@ static void a_plain_queue_has_no_schedule(void **state)
     assert_null(queue_find(d->core, span_str("orders"))->schedule);
 }
 
-/* A busy queue whose events are long gone when their time comes keeps about as much as it holds. */
+/* The schedule of a busy queue, whose events are settled long before they expire, stays about as large as the queue. */
 static void what_is_settled_before_its_time_is_swept_out(void **state)
 {
     struct driver *d = *state;
@@ -331,7 +331,7 @@ static void neighbours_under_one_ttl_are_one_run(void **state)
     assert_int_equal(describe(d, "orders").ledger.expired, 500);
 }
 
-/* Of many that run out at once none is delivered, and others have their turns before all of them are gone. */
+/* Many events expire at once: none of them is delivered, and other queues are served before all of them have left. */
 static void many_that_expire_at_once_do_not_hold_up_others(void **state)
 {
     struct driver *d = *state;
@@ -358,7 +358,7 @@ static void many_that_expire_at_once_do_not_hold_up_others(void **state)
     assert_non_null(strstr(heard(k), "deliver orders d1 s400001 a1 waits"));
 }
 
-/* The wall clock is set back before all of them are gone: the rest lives on, and is delivered. */
+/* The wall clock is set back before all of them have left: the rest is delivered. */
 static void the_clock_may_be_set_back_while_many_expire(void **state)
 {
     struct driver *d = *state;

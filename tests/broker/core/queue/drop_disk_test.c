@@ -1,4 +1,4 @@
-/* A queue on disk drops its oldest event wherever that is: spilled, or in the backlog. */
+/* A queue on disk drops its oldest event wherever it is: spilled, or in the backlog. */
 #include "broker/core/deliver/trouble.h"
 #include "broker/core/partition/partition.h"
 #include "tests/broker/core/spill_driver.h"
@@ -16,8 +16,8 @@ static void what_is_dropped_for_want_of_room_is_the_oldest(void **state)
     assert_true(before > 0 && queue_remaining(mail()) == 250);
 }
 
-/* Of two partitions one has stood still since its 120 were published; then 140 more come, for 130 of which there is room. Returns who
- * published them. */
+/* One of two partitions is stalled with 120 events; then 140 more are published, and there is room for 130 of them.
+ * Returns their publisher. */
 static struct peer *overflown(struct taken *t, const char *more)
 {
     char settings[200];
@@ -44,7 +44,8 @@ static void dropped_ones_are_the_oldest_where_they_go_to_the_dead(void **state)
     assert_true(first > 20);
 }
 
-/* There is room for four: the others are refused, and what they would have dropped stays. */
+/* There is room for four dead events: the other publishers are refused, and the events that they would have dropped
+ * stay. */
 static void without_room_for_the_dead_waiters_are_refused(void **state)
 {
     (void)state;
@@ -54,10 +55,10 @@ static void without_room_for_the_dead_waiters_are_refused(void **state)
     assert_true(mail()->waiting == 0 && queue_remaining(mail()) == 250);
     assert_non_null(strstr(heard(p), "135..140 full"));
     publish(p, "mail", 0, "x#a");
-    assert_non_null(strstr(heard(p), "full")); /* at once: nothing is read in vain */
+    assert_non_null(strstr(heard(p), "full")); /* at once: nothing is read without need */
 }
 
-/* What its queue for the dead has no room for is read once, and not again for a while. */
+/* An event for which the dead-letter queue has no room is read once, and not again for a while. */
 static void with_a_full_dead_letter_queue_waiters_are_refused(void **state)
 {
     (void)state;
@@ -78,7 +79,7 @@ static void with_a_full_dead_letter_queue_waiters_are_refused(void **state)
     assert_true(mail()->ledger.dropped == 5 && queue_remaining(mail()) == 250);
 }
 
-/* What is sent to a topic does not wait for it; there is room when it comes again. */
+/* An entry to a topic does not wait for the read; its retry finds room. */
 static void a_topic_finds_room_the_second_time(void **state)
 {
     (void)state;
@@ -97,7 +98,7 @@ static void a_topic_finds_room_the_second_time(void **state)
     assert_true(mail()->ledger.dropped == 11 && queue_remaining(mail()) == 250);
 }
 
-/* After a restart nothing of a queue is in memory, until it has its turn. */
+/* After a restart nothing of a queue is in memory until the queue is run. */
 static void what_is_dropped_may_lie_in_the_backlog(void **state)
 {
     (void)state;
@@ -122,8 +123,8 @@ static void what_is_dropped_may_lie_in_the_backlog(void **state)
     assert_false(drop_is_awaited(kept));
 }
 
-/* The room of those that come in together, and were not put into the log yet, is theirs: what is dropped for the last of them does not
- * find it for its letter. */
+/* Entries that were accepted and not yet appended have taken their room: the dead letter of an event that is dropped
+ * for the last of them must not use it. */
 static void a_letter_does_not_take_the_room_of_what_was_let_in(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* What becomes due: in order of time and sequence, swept, and small again after a burst. */
+/* The heap of times: order by time and sequence, sweeps, and memory after a burst. */
 #include "broker/core/queue/due.h"
 
 #include <setjmp.h>

@@ -1,4 +1,5 @@
-/* Expired events that are kept, of a queue on disk: also those that were never read, and wherever the broker ends. */
+/* Expired events of a queue on disk that are dead-lettered: also those that were never read, and across crashes and
+ * stops. */
 #include "tests/broker/core/disk_driver.h"
 
 #include <stdio.h>
@@ -18,7 +19,7 @@ static const char *books(void)
     return out;
 }
 
-/* Time passes, and the disk works. */
+/* Lets time pass and the disk work. */
 static void wait_ms(int64_t ms)
 {
     pass(bench.d, ms);
@@ -41,7 +42,7 @@ static void publish_to_disk(struct peer *p, const char *words)
     settle_disk();
 }
 
-/* "1:one expired" of each dead event, read from the disk page by page. */
+/* The dead events as text ("1:one expired"), read from the disk page by page. */
 static const char *dead(void)
 {
     static char text[400];
@@ -153,7 +154,7 @@ static void what_expires_before_the_disk_has_it_is_kept_once_it_has(void **state
     pass(bench.d, 5000);
     pass(bench.d, 60000);
     assert_string_equal(books(), "dead 0 held 0 ready 1 delayed 2 expired 0 remaining 3");
-    assert_int_equal(bench.d->core->delay_timers.count, 0); /* nobody asks again and again */
+    assert_int_equal(bench.d->core->delay_timers.count, 0); /* no timer tries it again and again */
     settle_disk();
     turn(bench.d);
     settle_disk();

@@ -1,4 +1,5 @@
-/* Expired events that are kept, in memory: dead with their reason, in the dead store or another queue, or held back. */
+/* Expired events in memory that are dead-lettered: in the dead store, in another queue, or held while there is no
+ * room. */
 #include "tests/broker/core/driver.h"
 
 #include <stdio.h>
@@ -18,7 +19,8 @@ static struct peer *keeping(struct driver *d, const char *settings)
     return p;
 }
 
-/* "1 expired +0; 2 dead_letter_full +5000" of the events in that state: why, and when it is tried again. */
+/* The events in that state as text: why they are dead or held, and ms until it is tried again: "1 expired +0; 2
+ * dead_letter_full +5000". */
 static const char *seen_in(struct driver *d, enum event_state state)
 {
     static char text[400];
@@ -36,7 +38,7 @@ static const char *seen_in(struct driver *d, enum event_state state)
     return text;
 }
 
-/* "dead 1 held 0 delayed 0 expired 1", and nothing counts as dead-lettered. */
+/* "dead 1 held 0 delayed 0 expired 1"; asserts that nothing counts as dead-lettered. */
 static const char *books(struct driver *d)
 {
     static char text[200];
@@ -209,7 +211,7 @@ static void one_that_is_held_holds_up_neither_its_key_nor_its_partition(void **s
     consume(p, "orders");
     credit(p, "orders", 1);
     publish(p, "orders", 0, "one#a!60 two#a!60 three#a four#a!70");
-    settle(p, "orders", SETTLE_NACK, 1, 1, 0); /* one holds its key up */
+    settle(p, "orders", SETTLE_NACK, 1, 1, 0); /* one blocks its key */
     credit(p, "orders", 9);
     heard(p);
     pass(d, 49);

@@ -1,5 +1,5 @@
-/* Where a queue keeps its items: the ring, stragglers, gaps, and what is delivered again. A queue without a core; the
- * counts that the ring's length follows are kept here. */
+/* The items of a queue: the ring, stragglers, gaps, and redelivery. There is no core; the test keeps the counts on
+ * which the ring's length depends. */
 #include "broker/core/queue/items.h"
 
 #include "base/xalloc.h"
@@ -43,7 +43,7 @@ static int end(void **state)
     return 0;
 }
 
-/* An event at the tail; its size is its sequence, so that items can be told apart. */
+/* Adds events at the tail; the size of each is its sequence, so that items can be told apart. */
 static void add(struct queue *q, unsigned count)
 {
     items_make_room(q, count);
@@ -55,7 +55,7 @@ static void add(struct queue *q, unsigned count)
     }
 }
 
-/* The next one is delivered; its sequence, 0: there is none. */
+/* Delivers the next event and returns its sequence; 0: there is none. */
 static uint64_t take(struct queue *q)
 {
     uint64_t sequence;
@@ -108,7 +108,7 @@ static void items_come_in_order_and_leave_in_any(void **state)
     assert_int_equal(take(q), 0);
     leave(q, 3);
     leave(q, 2);
-    assert_int_equal(q->base, 1); /* its start is held */
+    assert_int_equal(q->base, 1); /* its head has not left */
     leave(q, 1);
     assert_int_equal(q->base, 4);
     leave(q, 5);
@@ -163,7 +163,7 @@ static void one_that_stays_does_not_hold_the_ring(void **state)
     assert_true(q->base > 2);
     assert_int_equal(queue_item(q, 1)->size, 1);
     give_back(q, 1);
-    assert_int_equal(take(q), 1); /* at its old place: ahead of all others */
+    assert_int_equal(take(q), 1); /* at its old place, before all others */
     leave(q, 1);
     assert_int_equal(HASH_COUNT(q->stragglers), 1);
 }
@@ -204,7 +204,7 @@ static void a_wide_gap_leaves_what_is_in_flight_behind(void **state)
     add(q, 3);
     take(q);
     take(q);
-    assert_false(items_may_skip_to(q, UINT64_C(1) << 40)); /* the third waits for its turn */
+    assert_false(items_may_skip_to(q, UINT64_C(1) << 40)); /* the third was not delivered yet */
     assert_int_equal(take(q), 3);
     leave(q, 2);
     assert_true(items_may_skip_to(q, UINT64_C(1) << 40));
@@ -214,7 +214,7 @@ static void a_wide_gap_leaves_what_is_in_flight_behind(void **state)
     assert_null(queue_item(q, 2));
     assert_int_equal(queue_item(q, 3)->size, 3);
     give_back(q, 3);
-    assert_true(items_may_skip_to(q, UINT64_C(1) << 41)); /* what comes again is not in the gap's way */
+    assert_true(items_may_skip_to(q, UINT64_C(1) << 41)); /* redelivery does not depend on the ring */
     assert_int_equal(take(q), 3);
 }
 
@@ -278,7 +278,7 @@ static void each_is_visited_in_order_stragglers_first(void **state)
     assert_true(at - seen == 1 && seen[0] == 1000001);
 }
 
-/* The first of three stragglers comes back last, as what was read again does. */
+/* The first of three stragglers is added last, as an event that was read back would be. */
 static void the_oldest_and_all_are_found_among_stragglers_in_any_order(void **state)
 {
     struct queue *q = *state;

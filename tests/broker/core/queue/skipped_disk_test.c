@@ -1,5 +1,5 @@
-/* Where a confirm does not wait for the sync a start skips 2^24 sequences after an unclean stop: a queue that holds events from before
- * and from behind has a gap in between that its ring does not span. */
+/* Where confirms do not wait for the sync, a start after an unclean stop skips 2^24 sequences. A queue with events
+ * from before and after has a gap that its ring does not span. */
 #include "tests/broker/core/disk_driver.h"
 
 #define SKIPPED (UINT64_C(1) << 24)
@@ -9,7 +9,7 @@ static struct queue *orders(void)
     return queue_find(bench.d->core, span_str("orders"));
 }
 
-/* The broker was cut off and is there again; its publisher goes on from that number. */
+/* The broker crashes and starts again; its publisher goes on from that number. */
 static void start_again(uint64_t number, const char *words)
 {
     crash(0);
@@ -30,7 +30,8 @@ static void each_unclean_start_skips_some(void **state)
     assert_int_equal(queue_remaining(orders()), 4);
 }
 
-/* What lies behind the next gap is not read before what stands ready before it has had its turn, whatever comes again before that. */
+/* Events behind the next gap are not read before the ready ones before it were delivered, whatever is redelivered
+ * meanwhile. */
 static void what_stands_before_a_gap_keeps_its_turn(void **state)
 {
     (void)state;
@@ -47,7 +48,7 @@ static void what_stands_before_a_gap_keeps_its_turn(void **state)
     assert_int_equal(orders()->loaded, 4 + 2 * SKIPPED);
     assert_non_null(orders()->stragglers);
     heard(k);
-    credit(k, "orders", 1); /* so that what goes back is not delivered at once */
+    credit(k, "orders", 1); /* so that the released event is not delivered at once */
     settle(k, "orders", SETTLE_RELEASE, 1, 1, 0);
     settle_disk();
     credit(k, "orders", 9);

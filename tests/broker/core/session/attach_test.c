@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* An attach whose request the test wrote itself; its reply. */
+/* Sends an attach whose request the test wrote itself; returns the reply. */
 static const struct reply *attach_as(struct driver *d, struct request *r, const char *identity)
 {
     struct buf bytes = { 0 };
@@ -228,7 +228,7 @@ static void versions_must_overlap(void **state)
     both.u.attach.least_version = 1;
     unsigned before = d->replies;
     attach_as(d, &both, "ip:10.0.0.1");
-    assert_int_equal(d->replies, before); /* dialled */
+    assert_int_equal(d->replies, before); /* not answered yet: the inbox was dialled */
 }
 
 static void an_inbox_must_fit_the_transport_its_owner_came_by(void **state)
@@ -285,7 +285,7 @@ static void a_session_that_does_not_read_ends_too(void **state)
     assert_true(is_attached(p));
     pass(d, 10);
     assert_false(is_attached(p));
-    assert_true(broker(d).resent >= 5); /* it was tried */
+    assert_true(broker(d).resent >= 5); /* it was sent again several times */
 }
 
 static void lost_frames_are_sent_again(void **state)
@@ -313,7 +313,7 @@ static void a_producer_attached_anew_fences_the_older_session(void **state)
     publish(old, "orders", 0, "one");
     new->producer = old->producer;
     request_attach(new);
-    assert_true(is_attached(old)); /* until the newer one proved that it can be reached */
+    assert_true(is_attached(old)); /* as long as the newer one has not echoed Hello */
     echo(new);
     assert_false(is_attached(old));
     assert_string_equal(heard(new), "hello tcp://*:7700; attached known | orders through 1: 1 -> 1");
@@ -341,7 +341,7 @@ static void sessions_are_limited(void **state)
     struct peer *third = peer_new(d, "c");
     request_attach(third);
     assert_string_equal(heard(third), "attach refused busy");
-    attach(p); /* resuming takes no place */
+    attach(p); /* resuming does not count as a new session */
     bye(p);
     attach(third);
 }

@@ -1,4 +1,4 @@
-/* Consumer epochs are fencing tokens: whatever happens to the queue or the broker, a later turn has a higher one. */
+/* Consumer epochs are fencing tokens: a later turn has a higher one, whatever happens to the queue or the broker. */
 #include "tests/broker/core/driver.h"
 
 static uint64_t turn_of(struct peer *p, const char *queue)
@@ -41,7 +41,7 @@ static void a_broker_started_again_goes_on_above_its_former_epochs(void **state)
     assert_true(turn_of(attached(d, "p"), "orders") > before);
 }
 
-/* An ack that was meant for a delivery of the deleted queue, late, under the same delivery number. */
+/* A late ack for a delivery of the deleted queue, under the same delivery number. */
 static void a_word_about_a_deleted_queue_settles_nothing_of_its_successor(void **state)
 {
     struct driver *d = *state;

@@ -1,10 +1,10 @@
-/* What a broken or hostile peer sends in frames: it is counted, at most its own session ends, and nobody else notices. */
+/* Frames of a broken or hostile peer: they are counted, end at most its own session, and disturb nobody else. */
 #include "tests/broker/core/bystander.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* A frame as `p` would send it, without sending it. */
+/* The header of a frame as `p` would send it; sends nothing. */
 static struct frame_header header_of(const struct peer *p, uint64_t sequence)
 {
     return (struct frame_header){ .token = p->token, .epoch = p->epoch, .sequence = sequence, .received = p->received };
@@ -21,7 +21,7 @@ static void send_as(struct driver *d, const struct frame_header *h, struct span 
     turn(d);
 }
 
-/* Takes the bodies that were gathered for the next frame. */
+/* Takes the bodies collected for the next frame. */
 static struct buf taken(struct peer *p)
 {
     struct buf bodies = p->out;
@@ -79,7 +79,7 @@ static void a_token_of_nobody_is_counted(void **state)
     assert_undisturbed(p);
 }
 
-/* Who learned a token still cannot speak for it. */
+/* A peer that learned a session's token still cannot send for that session. */
 static void anothers_session_cannot_be_claimed(void **state)
 {
     struct driver *d = *state;
@@ -133,7 +133,7 @@ static void a_frame_after_a_gap_waits_for_the_missing_one(void **state)
 
 /* ------------------------------------------------------------------ frames that end their own session */
 
-/* Sends what is in `out`, and expects the session to end, for that reason, and nothing else to happen. */
+/* Sends what is in `out`; expects the session to end for that reason, and nothing else to happen. */
 static void assert_ends_alone(struct peer *p, struct peer *bad, const char *why)
 {
     struct driver *d = p->driver;
@@ -195,7 +195,7 @@ static void random_bodies_end_their_own_sessions_only(void **state)
     assert_undisturbed(p);
 }
 
-/* Every valid body with every bit turned once: it may even be valid, and then it concerns the peer alone. */
+/* Every valid body with every bit flipped once. The result may even be valid; then it concerns only the peer itself. */
 static void bodies_with_a_turned_bit_disturb_nobody(void **state)
 {
     struct driver *d = *state;
@@ -216,7 +216,7 @@ static void bodies_with_a_turned_bit_disturb_nobody(void **state)
         bad->deaf = false;
         request_attach(bad);
         echo(bad);
-        bad->deaf = true; /* whatever will be said to it is of no interest */
+        bad->deaf = true; /* what it is sent does not matter */
         bodies.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
         struct frame_header h = header_of(bad, 1);
         send_as(d, &h, buf_span(&bodies), bad->identity);
@@ -352,7 +352,7 @@ static void acknowledging_frames_never_sent_ends_the_session(void **state)
     assert_undisturbed(p);
 }
 
-/* It says much, reads nothing, and is alive: the link is full, and the answers pile up before it. */
+/* It sends much, reads nothing, and stays alive: the link is full, and answers pile up. */
 static void a_peer_that_leaves_its_answers_unread_is_ended(void **state)
 {
     struct driver *d = *state;

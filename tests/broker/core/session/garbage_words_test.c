@@ -1,4 +1,5 @@
-/* Words about others' things, and a broken or hostile peer's requests: they are answered or counted, and nobody else notices. */
+/* Well-formed bodies about other sessions' events, and requests of a broken or hostile peer: they are answered or
+ * counted, and disturb nobody else. */
 #include "tests/broker/core/bystander.h"
 
 #include <stdio.h>
@@ -13,7 +14,7 @@ static void acks_for_anothers_deliveries_are_expired(void **state)
     known(bad, ORDERS)->consumer_epoch = 1;
     ack(bad, ORDERS, 1, 1);
     assert_string_equal(heard(bad), "settled orders 1 expired");
-    consume(bad, ORDERS); /* standing by gives no right to them either */
+    consume(bad, ORDERS); /* a standby has no right to them either */
     ack(bad, ORDERS, 1, 1);
     assert_string_equal(heard(bad), "turn orders standby; settled orders 1 expired");
     leave(bad, ORDERS);
@@ -156,7 +157,7 @@ static void an_echo_of_another_attach_opens_nothing(void **state)
     assert_undisturbed(p);
 }
 
-/* A peer that attaches and never reads: what it is owed is bounded, and it goes after the session timeout. */
+/* A peer that attaches and never reads: its unsent output is bounded, and it ends after the session timeout. */
 static void a_peer_that_never_reads_is_bounded_and_goes(void **state)
 {
     struct driver *d = *state;

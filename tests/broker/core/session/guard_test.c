@@ -1,4 +1,4 @@
-/* Denial, the ingress bound again, and the bound on pending attaches: by counters of refused bytes. */
+/* Denial of peers, rebinding the ingress, and the limit on pending attaches. */
 #include "tests/broker/core/driver.h"
 
 #include <stdio.h>
@@ -23,7 +23,7 @@ static bool admits(struct driver *d, const char *peer)
     return core_admits(d->core, peer, d->now);
 }
 
-/* Well formed, of a session that is gone. */
+/* Sends well-formed frames of a session that is gone. */
 static void late(struct driver *d, const char *peer, unsigned times)
 {
     static uint8_t frame[65536 - 64];
@@ -164,7 +164,7 @@ static void garbage_on_control_denies_without_touching_the_ingress(void **state)
     core_control(d->core, span_of(junk, sizeof junk), &route, "ip:10.0.0.66", d->now);
     core_refused(d->core, 100, "ip:10.0.0.66", d->now);
     turn(d);
-    assert_int_equal(d->replies, 16); /* no more words */
+    assert_int_equal(d->replies, 16); /* it gets no answers any more */
     assert_int_equal(broker(d).rejected, 17);
 }
 
@@ -198,7 +198,7 @@ static void pending_attaches_of_one_address_are_bounded(void **state)
     assert_int_equal(broker(d).sessions, 1);
     p->token = (struct token){ 0, 0 };
     attach(p);
-    for (unsigned i = 0; i < 10; i++) { /* an attached session is none of them */
+    for (unsigned i = 0; i < 10; i++) { /* an attached session does not count as pending */
         p->token = (struct token){ 0, 0 };
         request_attach(p);
     }

@@ -93,7 +93,7 @@ static void a_forced_deletion_of_a_bound_queue_comes_back_unbound(void **state)
     assert_string_equal(t.bindings[0].queue, "b");
 }
 
-/* Its id as before, in a session after the crash. */
+/* Attaches the same producer id in a session after the crash; returns what the answer says. */
 static const char *told_again(struct token producer)
 {
     struct peer *p = peer_new(bench.d, "again");
@@ -135,7 +135,7 @@ static void what_entered_no_queue_is_remembered_too(void **state)
     assert_non_null(strstr(told_again(id), " | all through 2: 1 -> a:1 b:1, 2 -> a:1 b:1 duplicate"));
 }
 
-/* With no queue at all a topic has no place on the disk, until it is bound again. */
+/* A topic without queues is not on disk until it is bound again. */
 static void what_entered_no_queue_while_there_was_none_is_not_refused(void **state)
 {
     (void)state;
@@ -157,7 +157,8 @@ static void what_entered_no_queue_while_there_was_none_is_not_refused(void **sta
     assert_non_null(strstr(told_again(id), " | all through 3: 1 -> a:1, 2 -> nowhere, 3 -> a:2"));
 }
 
-/* Who waited for room in a topic's queue on disk comes into one in memory: as if it had been published just then. */
+/* An entry that waited for room in a topic's queue on disk enters a queue in memory, as if it had been published
+ * just then. */
 static void an_entry_that_waited_and_went_to_memory_is_forgotten(void **state)
 {
     (void)state;
@@ -193,7 +194,7 @@ static void a_queue_that_had_the_event_is_named_after_a_crash(void **state)
     assert_non_null(strstr(told_again(id), " | all through 1: 1 -> a:1 b:2"));
     assert_true(held("a") == 1 && held("b") == 2);
     p = joined("next");
-    publish(p, "all", 0, "one@1"); /* the windows are there in each of them */
+    publish(p, "all", 0, "one@1"); /* each queue has its dedup window again */
     settle_disk();
     assert_string_equal(heard(p), "confirm all 1 -> a:1 b:2 duplicate durable");
 }
@@ -238,7 +239,7 @@ static const char *send_rest_to(const char *queue)
     return ask_durably(&put);
 }
 
-/* It is the only one, so there is no other that it would have to agree with. */
+/* It is the topic's only queue, so its durability need not agree with another's. */
 static void a_catch_all_is_replaced_by_one_of_the_other_durability(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Topics: events go to every bound queue whose filter matches, to all of them or to none. Who waits for room there is
- * topic_wait_test.c's. */
+/* Topics: events go to every bound queue whose filter matches, to all of them or to none. For entries that wait for
+ * room see topic_wait_test.c. */
 #include "tests/broker/core/topic_driver.h"
 
 #include <stdio.h>
@@ -40,7 +40,7 @@ static void each_queue_delivers_and_settles_by_itself(void **state)
     assert_string_equal(ledger(d, NULL), "accepted 6 acked 6 purged 0 dropped 0 remaining 0");
 }
 
-/* Runs that are told together keep their distance in every queue. */
+/* Neighbours are confirmed as one run only if their sequences are neighbours in every queue. */
 static void sequences_run_on_beside_those_of_direct_publishes(void **state)
 {
     struct driver *d = *state;
@@ -70,7 +70,7 @@ static void all_or_none(void **state)
     assert_int_equal(topic_of(d, "all").refused, 3);
 }
 
-/* Whoever waits for a cannot be helped by it: it is b that turns him away, in whichever order they are asked. */
+/* Waiting for a would not help: b refuses the entry, in whichever order they are asked. */
 static void a_queue_that_rejects_decides_before_others_are_waited_for(void **state)
 {
     struct driver *d = *state;
@@ -161,7 +161,7 @@ static void a_queue_that_has_the_event_counts_as_satisfied(void **state)
     assert_int_equal(describe(d, "a").duplicates, 2);
     assert_int_equal(describe(d, "b").duplicates, 2);
     assert_int_equal(topic_of(d, "all").in_rate_milli, 200); /* of ten seconds */
-    declare(d, "a", "capacity=2");                           /* full, and satisfied */
+    declare(d, "a", "capacity=2");                           /* full, but it has the event already */
     publish(p, "all", 0, "one@1");
     assert_string_equal(heard(p), "confirm all 5 -> a:1 b:2 duplicate");
 }
@@ -246,7 +246,7 @@ static void a_filter_that_nobody_understands_binds_nothing(void **state)
     assert_int_equal(topic_of(d, "all").bindings[0].filter.size, 0);
 }
 
-/* A typing error in a topic's name does not make a queue of it. */
+/* A typo in a topic's name does not declare a queue. */
 static void what_is_meant_for_a_topic_declares_no_queue(void **state)
 {
     struct driver *d = *state;

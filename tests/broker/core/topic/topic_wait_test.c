@@ -1,4 +1,4 @@
-/* Waiting at a topic for room in one of its queues: whose turn it is, and what ends it. */
+/* Waiting at a topic for room in one of its queues: the order of waiters, and what ends the wait. */
 #include "tests/broker/core/topic_driver.h"
 
 static void what_waits_takes_nothing(void **state)
@@ -56,7 +56,7 @@ static void a_direct_publish_stands_behind_a_topic_that_waits_for_the_same_queue
     assert_string_equal(heard(q), "confirm b 2 -> 3");
 }
 
-/* Two topics over crossing queues: neither may block the other for good. */
+/* Two topics with a queue in common: neither may block the other for good. */
 static void topics_that_cross_let_each_other_pass(void **state)
 {
     struct driver *d = *state;
@@ -219,7 +219,7 @@ static void who_was_let_in_of_one_frame_waits_no_more(void **state)
     }
 }
 
-/* It would have fitted all the time. */
+/* It would have fitted from the beginning. */
 static void a_waiter_behind_a_topics_first_is_admitted_once_that_is_gone(void **state)
 {
     struct driver *d = *state;
