@@ -144,7 +144,7 @@ static void put(struct core *c, struct queue *q, uint64_t sequence, struct item 
 
 /* After a restart, for an event that failed before: delays it for the rest of its back-off, during which it blocks
  * its key as it did before. */
-static bool goes_on_backing_off(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
+static bool resume_backoff(struct core *c, struct queue *q, uint64_t sequence, struct item *item)
 {
     uint64_t rest = q->durable && q->partitions->ordered ? schedule_backoff_left(c, q, sequence) : 0;
     uint64_t key = rest ? partition_key(c, q, item) : 0;
@@ -182,7 +182,7 @@ static bool sort_for(struct core *c, struct queue *q, uint32_t partition)
             break; /* making room has moved next_ready, past events that had left */
         struct item *item = item_at(q, q->next_ready);
         uint64_t sequence = q->next_ready++;
-        if (item->state == ITEM_READY && !goes_on_backing_off(c, q, sequence, item))
+        if (item->state == ITEM_READY && !resume_backoff(c, q, sequence, item))
             put(c, q, sequence, item);
         if (q->partitions->at[partition].ready.count)
             return true;
@@ -317,10 +317,10 @@ void partition_left(struct core *c, struct queue *q, uint64_t sequence, const st
     unsort(q, sequence, item);
     if (item->state == ITEM_IN_FLIGHT)
         partition_ended(c, q, item);
-    partition_goes_on(c, q, sequence);
+    partition_release_key(c, q, sequence);
 }
 
-void partition_goes_on(struct core *c, struct queue *q, uint64_t sequence)
+void partition_release_key(struct core *c, struct queue *q, uint64_t sequence)
 {
     struct partitions *p = q->partitions;
     uint64_t next = p->ordered ? key_release(q, sequence) : 0;

@@ -100,7 +100,7 @@ void partition_ended(struct core *c, struct queue *q, const struct item *item);
 /* It leaves the queue. */
 void partition_left(struct core *c, struct queue *q, uint64_t sequence, const struct item *item);
 /* An event that is not an item left. If it was its key's current event, the key's next one becomes current. */
-void partition_goes_on(struct core *c, struct queue *q, uint64_t sequence);
+void partition_release_key(struct core *c, struct queue *q, uint64_t sequence);
 /* The item has become ready again. `item` must not be used afterwards. */
 void partition_returned(struct core *c, struct queue *q, uint64_t sequence, struct item *item);
 /* All ready events were purged. */

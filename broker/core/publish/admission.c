@@ -70,7 +70,7 @@ bool admission_hashed_duplicate(struct admission *a, uint64_t sequence, const st
     };
     if (q->durable) {
         o.flags |= a->core->config.confirm_synced ? RUN_DURABLE : 0;
-        ticket = room_take_word(&a->room) ? persist_outcome(a->core, a->destination, q, &o) : durable_newest(a->core);
+        ticket = room_take_record(&a->room) ? persist_outcome(a->core, a->destination, q, &o) : durable_newest(a->core);
     }
     q->duplicates++;
     durable_outcome(a->core, a->destination, q, ticket, &o, 1, e->event.size);

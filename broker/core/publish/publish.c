@@ -149,7 +149,7 @@ static enum reason judge(struct arrival *a, uint64_t sequence, const struct entr
     a->awaits_drop = why == REASON_full && drop_is_awaited(a->queue);
     *waits = may_wait(a, e, &no_wait);
     if (a->awaits_drop && !*waits)
-        drop_for_next(a->queue);
+        drop_for_retry(a->queue);
     return *waits || why == REASON_budget || why == REASON_disk ? why : no_wait;
 }
 

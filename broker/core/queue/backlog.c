@@ -126,7 +126,7 @@ void backlog_left(struct core *c, struct queue *q, uint64_t sequence, uint64_t s
     if (q->schedule)
         schedule_gone(q, sequence);
     if (from == BACKLOG_SPILLED)
-        partition_goes_on(c, q, sequence);
+        partition_release_key(c, q, sequence);
     if (q->waiters || q->topic_count)
         core_run_queue(c, q);
 }

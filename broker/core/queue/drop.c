@@ -99,7 +99,7 @@ bool drop_is_awaited(const struct queue *q)
     return q->durable && q->settings.overflow == OVERFLOW_DROP_OLDEST && (q->durable->drop_waits || q->waiting);
 }
 
-void drop_for_next(struct queue *q)
+void drop_for_retry(struct queue *q)
 {
     if (q->durable && q->durable->drop_waits)
         q->durable->drop_owed = true;

@@ -96,7 +96,7 @@ struct room queue_room(const struct core *c, const struct queue *q)
     };
 }
 
-bool room_take_word(struct room *r)
+bool room_take_record(struct room *r)
 {
     if (r->short_of != REASON_disk || r->budget < DISK_OVERHEAD)
         return false;

@@ -160,7 +160,7 @@ struct room {
 struct room queue_room(const struct core *c, const struct queue *q);
 /* Takes the room of a small record in the log, which even an entry that is not accepted may need. False: there is no
  * room, or the queue is in memory. */
-bool room_take_word(struct room *r);
+bool room_take_record(struct room *r);
 /* Subtracts `events` of `bytes` in all: from the budget, and from the queue's capacity only if `are_queues`. */
 void room_subtract(struct room *r, uint64_t events, uint64_t bytes, bool are_queues);
 /* Takes the room of one event of `size` bytes. REASON_ok; else REASON_full, REASON_budget or REASON_disk, and
@@ -263,7 +263,7 @@ bool queue_drop_oldest(struct core *c, struct queue *q);
 bool drop_is_awaited(const struct queue *q);
 /* An entry is refused although it could have waited for the read: drops an event all the same, so that its retry finds
  * room. */
-void drop_for_next(struct queue *q);
+void drop_for_retry(struct queue *q);
 bool drop_loaded(struct core *c, const struct store_completion *done); /* false: it was not loaded for this */
 
 /* backlog.c */

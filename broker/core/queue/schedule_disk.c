@@ -40,7 +40,7 @@ void schedule_park_event(struct core *c, struct queue *q, uint64_t sequence)
     q->ready--;
     q->delayed++;
     if (where == BACKLOG_SPILLED)
-        partition_goes_on(c, q, sequence);
+        partition_release_key(c, q, sequence);
 }
 
 void schedule_unpark(struct core *c, struct queue *q, uint64_t sequence)
@@ -168,7 +168,7 @@ uint64_t schedule_backoff_left(const struct core *c, const struct queue *q, uint
 
 /* Not with an order by key: there an event that backs off blocks its key, so it must be read first (see
  * partition.c). */
-static void go_on_backing_off(struct core *c, struct queue *q)
+static void resume_backoffs(struct core *c, struct queue *q)
 {
     bool ordered = q->partitions && q->partitions->ordered;
     for (const struct trouble *t = ordered ? NULL : q->troubles; t; t = t->hh.next) {
@@ -190,7 +190,7 @@ void schedule_recover(struct core *c, struct queue *q, bool clean)
     }
     if (k && !clean)
         ranges_free(&k->fresh);
-    go_on_backing_off(c, q);
+    resume_backoffs(c, q);
     if (q->schedule)
         schedule_arm(c, q->schedule);
 }

@@ -60,7 +60,7 @@ static uint64_t keep_outcome(struct fanout *f, struct outcome *o)
     struct core *c = f->core;
     struct room room = { .budget = c->disk->ops->room(c->disk), .short_of = REASON_disk };
     o->flags |= c->config.confirm_synced ? RUN_DURABLE : 0;
-    return room_take_word(&room) ? persist_outcome(c, f->destination, NULL, o) : durable_newest(c);
+    return room_take_record(&room) ? persist_outcome(c, f->destination, NULL, o) : durable_newest(c);
 }
 
 static void tell_outcome(struct fanout *f, const struct queue_routes *routes, uint64_t first, uint64_t count,

@@ -98,7 +98,7 @@ static enum reason drop_for_room(struct fanout *f, struct queue *q, uint64_t siz
         if (drops_among(f, q))
             break;
         if (!queue_drop_oldest(f->core, q)) {
-            drop_for_next(q);
+            drop_for_retry(q);
             break;
         }
     }

@@ -117,7 +117,7 @@ static void what_is_dropped_may_lie_in_the_backlog(void **state)
     assert_true(gone->ledger.dropped == 1 && !ranges_has(&gone->durable->backlog, 1));
     assert_false(queue_drop_oldest(bench.d->core, kept));
     assert_true(drop_is_awaited(kept));
-    drop_for_next(kept);
+    drop_for_retry(kept);
     settle_disk();
     assert_true(kept->ledger.dropped == 1 && kept->dead == 1 && trouble_find(kept, 1));
     assert_false(drop_is_awaited(kept));
