@@ -327,8 +327,8 @@ void session_write_outcomes(struct core *c, struct session *s)
     }
 }
 
-static void tell(struct core *c, struct session *s, struct destination *d, const struct outcome *o,
-                 const struct queue *q)
+static void add_unsent(struct core *c, struct session *s, struct destination *d, const struct outcome *o,
+                       const struct queue *q)
 {
     uint32_t by = q && strcmp(q->name, d->name) != 0 ? q->id : 0;
     if (continues(&d->unsent, o) && (o->reason == REASON_ok || by == d->unsent_queue)) {
@@ -365,5 +365,5 @@ void destination_decide(struct core *c, struct destination *d, const struct outc
         return;
     s->decided_events += events;
     s->decided_bytes += bytes;
-    tell(c, s, d, o, q);
+    add_unsent(c, s, d, o, q);
 }

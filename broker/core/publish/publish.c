@@ -242,7 +242,7 @@ static bool arrive(struct arrival *a, struct body *b)
 
 /* A client that never says which outcomes it has seen would make the broker keep them without end. A correct client
  * says so long before this limit: it has at most one window of undecided entries. */
-static bool owes_too_many_seen(const struct core *c, const struct destination *d)
+static bool has_too_many_unseen(const struct core *c, const struct destination *d)
 {
     return d->outcome_count > 4 * c->config.window_events;
 }
@@ -265,7 +265,7 @@ bool publish_body(struct core *c, struct session *s, struct body *b)
     if (producer_is_full(s->producer))
         return false;
     struct arrival a = { .core = c, .session = s, .destination = destination_of(s->producer, b->name) };
-    if (owes_too_many_seen(c, a.destination))
+    if (has_too_many_unseen(c, a.destination))
         return false;
     struct queue *q = queue_find(c, b->name);
     a.topic = q ? NULL : topic_find(c, b->name);
@@ -305,7 +305,7 @@ bool publish_skip(struct core *c, struct session *s, const struct body *b)
         return false;
     struct destination *d = destination_of(s->producer, b->name);
     struct queue *q = queue_find(c, b->name);
-    if (owes_too_many_seen(c, d))
+    if (has_too_many_unseen(c, d))
         return false;
     destination_jump(d, first);
     while (first < end) {

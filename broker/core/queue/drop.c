@@ -117,7 +117,7 @@ static bool is_met(const struct queue *q, const struct need *need)
     return need->events == 0 && need->bytes == 0 && !q->durable->drop_owed;
 }
 
-static void less(struct need *need, uint64_t bytes)
+static void subtract(struct need *need, uint64_t bytes)
 {
     need->events -= need->events > 0;
     need->bytes -= bytes < need->bytes ? bytes : need->bytes;
@@ -140,7 +140,7 @@ static size_t drop(struct core *c, struct queue *q, const struct store_completio
             break;
         }
         q->durable->drop_owed = false;
-        less(&need, e->size);
+        subtract(&need, e->size);
     }
     return count;
 }

@@ -353,13 +353,13 @@ static bool is_in(const struct peeked *e, const struct due_run *run)
     return e->sequence - run->first < run->count;
 }
 
-static void tell_run(struct peeked *events, size_t count, const struct due_run *run, int64_t ready_ms)
+static void describe_run(struct peeked *events, size_t count, const struct due_run *run, int64_t ready_ms)
 {
     for (size_t i = first_of(events, count, run); i < count && is_in(&events[i], run); i++)
         events[i].ready_ms = ready_ms;
 }
 
-static void tell_expiry(struct peeked *events, size_t count, const struct due_run *run)
+static void describe_expiry_run(struct peeked *events, size_t count, const struct due_run *run)
 {
     for (size_t i = first_of(events, count, run); i < count && is_in(&events[i], run); i++)
         events[i].expires_ms = run->at;
@@ -369,10 +369,10 @@ void schedule_describe(const struct core *c, const struct queue *q, struct peeke
 {
     const struct schedule *k = q->schedule;
     for (uint32_t i = 0; i < k->waiting.count; i++)
-        tell_run(events, count, &k->waiting.runs[i], k->waiting.runs[i].at);
+        describe_run(events, count, &k->waiting.runs[i], k->waiting.runs[i].at);
     for (uint32_t i = 0; i < k->backing_off.count; i++) {
         const struct due_run *run = &k->backing_off.runs[i];
-        tell_run(events, count, run, c->now.wall.ms + mono_wait_ms((mono_t){ run->at }, c->now.mono));
+        describe_run(events, count, run, c->now.wall.ms + mono_wait_ms((mono_t){ run->at }, c->now.mono));
     }
     if (k->doomed_events)
         doomed_describe(c, k, events, count);
@@ -382,9 +382,9 @@ void schedule_describe_expiry(const struct queue *q, struct peeked *events, size
 {
     const struct schedule *k = q->schedule;
     for (uint32_t i = 0; i < k->expiring.count; i++)
-        tell_expiry(events, count, &k->expiring.runs[i]);
+        describe_expiry_run(events, count, &k->expiring.runs[i]);
     if (k->newest.count)
-        tell_expiry(events, count, &k->newest);
+        describe_expiry_run(events, count, &k->newest);
 }
 
 bool schedule_validate(const struct schedule *k)

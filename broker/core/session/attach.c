@@ -218,7 +218,7 @@ static void list_outcomes(struct producer *p, struct outcomes *out, size_t *coun
 
 /* After a restart the broker can answer for destinations on disk, even for those that never accepted anything: lists
  * them with the producer's destinations. */
-static void vouch_for(struct core *c, struct session *s)
+static void add_durable_destinations(struct core *c, struct session *s)
 {
     const struct buf *names = &s->pending.destinations;
     for (size_t at = 0; at < names->size; at += strlen((const char *)names->data + at) + 1) {
@@ -282,7 +282,7 @@ void attach_echo(struct core *c, struct session *s, struct span request_id)
         return;
     }
     if (s->pending.fresh) {
-        vouch_for(c, s);
+        add_durable_destinations(c, s);
         core_log(c, LOG_INFO, NULL, s, "attached from %s, inbox %s", s->peer, s->endpoint);
     }
     answer_attached(c, s, known);

@@ -47,7 +47,7 @@ static void resend(struct core *c, struct session *s)
 }
 
 /* Sends a new window once a quarter of the window was decided. */
-static void tell_window(struct core *c, struct session *s)
+static void send_window(struct core *c, struct session *s)
 {
     uint64_t events = s->decided_events + c->config.window_events;
     uint64_t bytes = s->decided_bytes + c->config.window_bytes;
@@ -61,7 +61,7 @@ static void tell_window(struct core *c, struct session *s)
 void session_flush(struct core *c, struct session *s)
 {
     session_write_outcomes(c, s);
-    tell_window(c, s);
+    send_window(c, s);
     if (s->link.open && s->link.resend_from)
         resend(c, s);
     if (s->out.size && link_room(&s->link)) {

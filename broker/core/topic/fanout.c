@@ -63,8 +63,8 @@ static uint64_t keep_outcome(struct fanout *f, struct outcome *o)
     return room_take_record(&room) ? persist_outcome(c, f->destination, NULL, o) : durable_newest(c);
 }
 
-static void tell_outcome(struct fanout *f, const struct queue_routes *routes, uint64_t first, uint64_t count,
-                         uint64_t bytes, uint32_t flags, uint64_t ticket)
+static void decide_outcome(struct fanout *f, const struct queue_routes *routes, uint64_t first, uint64_t count,
+                           uint64_t bytes, uint32_t flags, uint64_t ticket)
 {
     struct target targets[TOPIC_BINDINGS_MAX];
     struct outcome o = { .first = first, .count = count, .reason = REASON_ok, .flags = flags };
@@ -138,7 +138,7 @@ void fanout_flush(struct fanout *f)
     append(f, &ticket);
     f->topic->accepted += f->count;
     rate_add(&f->topic->in_rate, f->count, f->core->now.mono);
-    tell_outcome(f, &f->set, f->first, f->count, f->bytes, 0, ticket);
+    decide_outcome(f, &f->set, f->first, f->count, f->bytes, 0, ticket);
     f->count = 0;
     f->bytes = 0;
     f->hashed = false;
@@ -209,7 +209,7 @@ static void accept_nowhere(struct fanout *f, uint64_t sequence, const struct ent
     t->duplicates += f->next.count > 0;
     for (size_t i = 0; i < f->next.count; i++)
         f->next.items[i].queue->duplicates++;
-    tell_outcome(f, &f->next, sequence, 1, e->event.size, f->next.count ? RUN_DUPLICATE : 0, 0);
+    decide_outcome(f, &f->next, sequence, 1, e->event.size, f->next.count ? RUN_DUPLICATE : 0, 0);
 }
 
 enum reason fanout_take(struct fanout *f, uint64_t sequence, const struct entry *e, bool in_line)

@@ -58,7 +58,7 @@ static uint64_t disk_overhead(const struct fanout *f)
     return (f->next.count - f->next.had) * TARGET_OVERHEAD;
 }
 
-static void less(uint64_t *room, uint64_t bytes)
+static void subtract(uint64_t *room, uint64_t bytes)
 {
     *room -= bytes < *room ? bytes : *room;
 }
@@ -70,7 +70,7 @@ static enum reason look_for_room(struct fanout *f, const struct queue *q, uint64
     if (room.short_of == REASON_budget)
         room.budget += f->own; /* memory of the waiting run may be replaced by its events */
     else
-        less(&room.budget, disk_overhead(f) + (f->count ? f->set.count * TARGET_OVERHEAD : 0));
+        subtract(&room.budget, disk_overhead(f) + (f->count ? f->set.count * TARGET_OVERHEAD : 0));
     room_subtract(&room, f->count, f->bytes, is_pending(f, q));
     enum reason why = room_take(&room, size);
     if (why ==
@@ -106,7 +106,7 @@ static enum reason drop_for_room(struct fanout *f, struct queue *q, uint64_t siz
 }
 
 /* Whether one queue has room. */
-static enum reason ask(struct fanout *f, struct queue *q, uint64_t size)
+static enum reason find_room_in(struct fanout *f, struct queue *q, uint64_t size)
 {
     enum reason why = is_behind(f, q) ? REASON_full : look_for_room(f, q, size);
     if (why == REASON_full && q->settings.overflow == OVERFLOW_DROP_OLDEST)
@@ -128,7 +128,7 @@ enum reason fanout_room(struct fanout *f, const struct entry *e)
             if (f->next.items[i].has || (q->settings.overflow == OVERFLOW_DROP_OLDEST) != dropping)
                 continue;
             bool before = f->may_wait;
-            enum reason why = ask(f, q, e->event.size);
+            enum reason why = find_room_in(f, q, e->event.size);
             if (why == REASON_ok || (found != REASON_ok && before == f->may_wait))
                 continue;
             found = blame(f, why == REASON_full ? q : NULL, why);
