@@ -271,7 +271,7 @@ struct core {
     uint64_t schedule_bytes; /* memory of all schedules */
     uint64_t history_bytes;  /* memory of all histories (attempts.h) */
     uint64_t spill_bytes;    /* memory of the indexes of spilled events (spill.h) */
-    struct cached_reply *answers, *reply_cache_list;
+    struct cached_reply *reply_cache, *reply_cache_list;
     uint32_t reply_cache_count;
     uint64_t reply_cache_bytes;
     struct ledger closed_ledger;        /* sum over deleted queues */

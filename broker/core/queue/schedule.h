@@ -33,8 +33,8 @@ struct schedule {
     struct ranges fresh;    /* parked at an orderly stop, and never delivered before it */
     uint64_t parked_events, unparked_events;
     bool loading;
-    /* doomed.h: events that wait to become dead; condemned: those of them that have not expired */
-    struct ranges doomed, condemned;
+    /* doomed.h: events that wait to become dead; doomed_by_failure: those of them that have not expired */
+    struct ranges doomed, doomed_by_failure;
     uint64_t doomed_events;
     int64_t doomed_at;          /* monotonic, ns: when they are tried next; INT64_MAX: once the first is durable */
     enum dead_hold doomed_hold; /* why they could not become dead at the last try */
