@@ -214,8 +214,8 @@ struct core {
     struct store *store; /* in memory */
     struct store *disk;  /* the log; NULL: the broker has no data directory */
     struct pending *pending, *last_pending, *spare_pending;
-    uint64_t on_disk;   /* the newest ticket that is durable */
-    struct look *looks; /* peeks whose page is being read from the disk; see peek.c */
+    uint64_t on_disk;                   /* the newest ticket that is durable */
+    struct pending_peek *pending_peeks; /* peeks whose page is being read from the disk; see peek.c */
     uint32_t pending_peek_count;
     uint64_t load_counter;
     struct explanation *explanations; /* whose event is being read from the disk; see explain.c */
