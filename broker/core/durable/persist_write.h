@@ -16,7 +16,7 @@ uint64_t persist_mark(struct core *c, const struct queue *q, uint64_t end);
 uint64_t persist_outcome(struct core *c, const struct destination *d, const struct queue *q, const struct outcome *o);
 
 /* The trouble of an event of a queue on disk. A failure is written only if the disk has room for it, a death or a drop
- * always. Nothing waits for this note. */
+ * always. No ticket: the answer to a drop waits for the log's settled_ticket, which covers the note. */
 void persist_trouble(struct core *c, const struct queue *q, const struct trouble *t);
 /* The destination became persistent: writes all that was accepted and is not seen yet; or it ceased to be: writes that
  * its outcomes are to be forgotten. */
