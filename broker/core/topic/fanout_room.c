@@ -73,8 +73,7 @@ static enum reason look_for_room(struct fanout *f, const struct queue *q, uint64
         subtract(&room.budget, disk_overhead(f) + (f->count ? f->set.count * TARGET_OVERHEAD : 0));
     room_subtract(&room, f->count, f->bytes, is_pending(f, q));
     enum reason why = room_take(&room, size);
-    if (why ==
-        REASON_disk) /* with its own overhead: a lower figure would be exceeded at once, and it would be tried again */
+    if (why == REASON_disk) /* its own overhead added again: durable_has_room compares with all the room there is */
         durable_starved(f->core, room.budget + disk_overhead(f));
     return why;
 }
