@@ -182,7 +182,7 @@ static void protobuf_batches_name_the_index_of_what_is_wrong(void **state)
     driver_refuses("POST", "/v1/queues/q/events", "Content-Type", "application/cloudevents-batch+protobuf", body, 400,
                    "events[1]: attribute 'specversion'");
     driver_refuses("POST", "/v1/queues/q/events", "Content-Type", "application/cloudevents-batch+protobuf", "\x0a\x7f",
-                   400, "no protobuf CloudEventBatch");
+                   400, "not a protobuf CloudEventBatch");
     driver_refuses("POST", "/v1/queues/q/events", "Content-Type", "application/cloudevents-batch+protobuf", "", 400,
                    "no events");
     driver_refuses("POST", "/v1/queues/q/events", "Content-Type", "application/cloudevents-batch+protobuf",

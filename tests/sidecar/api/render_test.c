@@ -174,7 +174,7 @@ static void details_add_what_the_title_leaves_open(void **state)
     driver_begin(&d);
     c.kind = API_SUBSCRIBE;
     api_refuse(&c, REASON_draining, NULL, 1000, &d.arena, &d.response);
-    assert_says(&d, 503, "and pushes nothing more: put it at another of the same app.name, or at this one when");
+    assert_says(&d, 503, "and pushes nothing more: put the subscription at another");
     driver_end(&d);
 }
 
