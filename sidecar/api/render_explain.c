@@ -12,14 +12,15 @@ static const char *sentence_of(const struct explained *e, char *out, size_t size
         [BLOCKED_IN_FLIGHT] = "its consumer has it; unless it is settled, it is redelivered when its lease ends",
         [BLOCKED_DELAYED] = "its delay is not over",
         [BLOCKED_BACK_OFF] = "it failed, and its back-off is not over",
-        [BLOCKED_DEAD_LETTER] = "it should be dead, but there is no room where the dead go; trouble.reason says why",
+        [BLOCKED_DEAD_LETTER] =
+            "it should be dead, but there is no room for it as a dead event; trouble.reason says why",
         [BLOCKED_DEAD] = "it is dead, and stays so until it is redriven or purged; trouble says why",
         [BLOCKED_DISK] = "it is not on disk yet, or not yet recorded there as deliverable",
         [BLOCKED_PAUSED] = "the queue is paused",
         [BLOCKED_NO_CONSUMER] = "the queue, or the event's partition, has no consumer",
         [BLOCKED_NO_CREDIT] = "its consumer is not asking for more events",
         [BLOCKED_LINK] = "its consumer's connection cannot take more at the moment",
-        [BLOCKED_EXPIRED] = "it expired, and goes where the dead go as soon as it has been read from the disk",
+        [BLOCKED_EXPIRED] = "it expired, and becomes a dead event as soon as it has been read from the disk",
     };
     if (e->blocked == BLOCKED_KEY)
         snprintf(out, size, "event %llu of the same key has to be settled first", (unsigned long long)e->blocker);

@@ -104,7 +104,7 @@ def test_a_full_dead_store_keeps_it_in_its_queue_for_all_to_see(cluster, broker,
     told = s.http("GET", "/v1/queues/q/events/2").json
     assert (told["blocked_by"], told["next"]["what"], told["trouble"]["reason"]) == (
         "dead_letter", "dead_letter", "dead_letter_full")
-    assert told["next"]["in_seconds"] <= 5 and "no room where the dead go" in told["explanation"]
+    assert told["next"]["in_seconds"] <= 5 and "no room for it as a dead event" in told["explanation"]
     text = s.ops("GET", "/metrics").body.decode()
     for line in ('dead_letter_held{queue="q"} 1', 'expired_total{queue="q"} 1', 'dead_lettered_total{queue="q"} 0',
                  'died_total{queue="q",reason="expired"} 1', 'died_total{queue="q",reason="max_deliveries"} 0'):
