@@ -126,7 +126,7 @@ static void carry_out(struct job *j)
     case API_STREAM: stream_open(j); return;
     case API_ACKS:
         j->waiting = true;
-        uplink_settle(s->uplink, c->u.acks.settles, c->u.acks.count, j, s->now);
+        uplink_settle(s->uplink, c->u.acks.items, c->u.acks.count, j, s->now);
         return;
     case API_CALL: make_call(j); return;
     case API_SUBSCRIBE:

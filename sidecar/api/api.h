@@ -132,7 +132,7 @@ struct api_command {
             bool head_only;
         } stream;
         struct {
-            struct receipt_ack *settles;
+            struct receipt_ack *items;
             size_t count;
         } acks;
         struct {
@@ -207,7 +207,7 @@ void api_stream_consumer(uint64_t consumer_epoch, struct buf *out); /* the event
 void api_stream_end(const struct api_command *c, enum reason reason, struct buf *out);
 void api_stream_beat(struct buf *out); /* a comment line, which shows that the connection is alive */
 
-/* results[i] belongs to command->u.acks.settles[i]. */
+/* results[i] belongs to command->u.acks.items[i]. */
 void api_render_acks(const struct api_command *c, const enum settle_result *results, struct arena *a,
                      struct api_response *out);
 

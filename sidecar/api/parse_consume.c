@@ -54,7 +54,7 @@ static bool add_settle(struct parsing *p, const struct receipt_ack *ack, const j
     char *copy = arena_strndup(p->arena, text, size);
     if (!copy)
         return error_set(why, "too many receipts at once");
-    struct receipt_ack *to = &p->command->u.acks.settles[p->command->u.acks.count++];
+    struct receipt_ack *to = &p->command->u.acks.items[p->command->u.acks.count++];
     *to = *ack;
     to->receipt = span_of(copy, size);
     return true;
@@ -183,8 +183,8 @@ static bool read_acks(struct parsing *p, const json_t *body, struct error *why)
         count += json_array_size(json_object_get(body, known[i]));
     if (count > SETTLES_MAX)
         return error_set(why, "at most %u receipts at once", SETTLES_MAX);
-    p->command->u.acks.settles = arena_alloc(p->arena, (count + 1) * sizeof *p->command->u.acks.settles);
-    if (!p->command->u.acks.settles)
+    p->command->u.acks.items = arena_alloc(p->arena, (count + 1) * sizeof *p->command->u.acks.items);
+    if (!p->command->u.acks.items)
         return error_set(why, "too many receipts at once");
     bool fine = true;
     for (size_t i = 0; known[i] && fine; i++)

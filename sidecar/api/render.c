@@ -186,10 +186,10 @@ void api_render_acks(const struct api_command *c, const enum settle_result *resu
     buf_add_str(b, "{\"results\":[");
     for (size_t i = 0; i < c->u.acks.count; i++) {
         buf_add_str(b, i ? ",{" : "{");
-        json_add_text_member(b, "receipt", c->u.acks.settles[i].receipt);
+        json_add_text_member(b, "receipt", c->u.acks.items[i].receipt);
         json_add_text_member(b, "result", span_str(names[results[i]]));
         buf_add_byte(b, '}');
-        good &= is_good(c->u.acks.settles[i].kind, results[i]);
+        good &= is_good(c->u.acks.items[i].kind, results[i]);
     }
     buf_add_str(b, "]}\n");
     out->status = good ? 200 : 207;

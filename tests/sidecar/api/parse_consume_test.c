@@ -68,7 +68,7 @@ static void acks(struct driver *d, const char *body)
 
 static void assert_settle(const struct driver *d, size_t i, enum settle_kind kind, const char *receipt, uint64_t ms)
 {
-    const struct receipt_ack *s = &d->command.u.acks.settles[i];
+    const struct receipt_ack *s = &d->command.u.acks.items[i];
     assert_int_equal(s->kind, kind);
     assert_true(span_equal(s->receipt, span_str(receipt)));
     assert_int_equal(s->ms, ms);
@@ -97,7 +97,7 @@ static void a_nack_may_say_what_went_wrong(void **state)
     acks(&d,
          "{\"nack\":[{\"receipt\":\"n\",\"status\":503,\"error\":\"kein Gl\\u00fcck \\\"5\\\"\"},{\"receipt\":\"m\"},"
          "{\"receipt\":\"o\",\"status\":65535,\"error\":\"\"}]}");
-    const struct receipt_ack *s = d.command.u.acks.settles;
+    const struct receipt_ack *s = d.command.u.acks.items;
     assert_true(s[0].kind == SETTLE_NACK && s[0].ms == 0 && s[0].status == 503);
     assert_true(span_equal(s[0].error, span_str("kein Gl\xc3\xbc"
                                                 "ck \"5\"")));
@@ -143,8 +143,8 @@ static void what_is_dropped_may_say_why(void **state)
     acks(&d, "{\"drop\":[\"r\",{\"receipt\":\"s\",\"status\":404,\"error\":\"no such user\"}]}");
     assert_settle(&d, 0, SETTLE_DROP, "r", 0);
     assert_settle(&d, 1, SETTLE_DROP, "s", 0);
-    assert_int_equal(d.command.u.acks.settles[1].status, 404);
-    assert_true(span_equal(d.command.u.acks.settles[1].error, span_str("no such user")));
+    assert_int_equal(d.command.u.acks.items[1].status, 404);
+    assert_true(span_equal(d.command.u.acks.items[1].error, span_str("no such user")));
     driver_end(&d);
 }
 

@@ -231,7 +231,7 @@ static void acks(struct driver *d, const enum settle_result results[3])
                                      { .kind = SETTLE_NACK, .receipt = span_str("n") },
                                      { .kind = SETTLE_EXTEND, .receipt = span_str("e"), .ms = 1000 } };
     struct api_command c = { .kind = API_ACKS };
-    c.u.acks.settles = settles;
+    c.u.acks.items = settles;
     c.u.acks.count = 3;
     driver_begin(d);
     api_render_acks(&c, results, &d->arena, &d->response);
