@@ -1,4 +1,4 @@
-"""An application that does what each test wants of it, and the sidecar that pushes to it."""
+"""An application whose behaviour each test defines, and the sidecar that pushes to it."""
 import collections
 import contextlib
 import http.server
@@ -139,7 +139,7 @@ def look(sidecar, name="s"):
 
 
 def until(question, what="nothing of the kind"):
-    """Asks until the answer is true; it."""
+    """Calls it until it returns something true, and returns that."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         answer = question()

@@ -1,4 +1,4 @@
-"""A sidecar whose broker goes, and one that ends: everybody who waits is told the truth, and what was handed out may be settled."""
+"""A sidecar that loses its broker, and one that stops: waiting clients get a truthful answer, and leased events can still be settled."""
 import concurrent.futures
 import http.client
 import json
@@ -33,7 +33,7 @@ def test_a_publish_that_waits_in_a_broker_that_dies_is_unknown(cluster):
     assert s.ops("GET", "/livez").status == 200 and s.ops("GET", "/readyz").status == 503
 
 
-def test_a_stopping_sidecar_says_unknown_of_what_is_undecided(cluster, broker):
+def test_a_stopping_sidecar_answers_undecided_publishes_as_unknown(cluster, broker):
     s = cluster.sidecar(broker)
     s.declare("q", capacity=1)
     s.publish("q")
@@ -58,7 +58,7 @@ def log_of(process, component):
     return [(line["level"], line["msg"]) for line in lines if line["component"] == component]
 
 
-def test_the_log_says_what_a_drain_waits_for_in_vain_and_why(cluster, broker):
+def test_the_log_says_what_a_drain_waited_for_and_why(cluster, broker):
     s = cluster.sidecar(broker)
     s.declare("q")
     s.publish("q")
@@ -75,7 +75,7 @@ def test_the_log_says_what_a_drain_waits_for_in_vain_and_why(cluster, broker):
     assert end[0] == "warn" and end[1].startswith("drain_limit is over; events that are still not settled may be redelivered" + left)
 
 
-def test_a_stopping_sidecar_says_unknown_of_a_call_that_the_broker_may_have_got(cluster, broker):
+def test_a_stopping_sidecar_answers_a_call_that_was_sent_as_unknown(cluster, broker):
     s = cluster.sidecar(broker)
     s.declare("q")
     s.publish("q")
@@ -86,7 +86,7 @@ def test_a_stopping_sidecar_says_unknown_of_a_call_that_the_broker_may_have_got(
         purging.request("POST", "/v1/queues/q/purge")
         looking.request("GET", "/v1/queues/q")
         acking.request("POST", "/v1/queues/q/acks", json.dumps({"ack": [receipt]}))
-        for _ in range(2): # what comes behind them is answered: they are there
+        for _ in range(2): # a later request is answered, so these have arrived
             eventually(lambda: s.ops("GET", "/healthz").json["connections"] == 4)
         s.popen.send_signal(signal.SIGTERM)
         for connection, said in ((purging, (504, "unknown")), (looking, (503, "draining"))):
@@ -100,14 +100,14 @@ def test_a_stopping_sidecar_says_unknown_of_a_call_that_the_broker_may_have_got(
         broker.popen.send_signal(signal.SIGCONT)
 
 
-def test_it_says_so_of_a_call_that_is_held_for_a_broker_that_is_away(cluster, broker):
+def test_a_stopping_sidecar_answers_a_held_call_as_unknown(cluster, broker):
     s = cluster.sidecar(broker)
     s.declare("q")
     broker.kill()
     eventually(lambda: s.ops("GET", "/readyz").status == 503)
     purging = http.client.HTTPConnection(s.ready["ops"], timeout=30)
     purging.request("POST", "/v1/queues/q/purge")
-    assert s.ops("GET", "/livez").status == 200 # what comes behind it is answered: it is there
+    assert s.ops("GET", "/livez").status == 200 # a later request is answered, so this one has arrived
     s.popen.send_signal(signal.SIGTERM)
     answer = purging.getresponse()
     assert (answer.status, json.loads(answer.read())["reason"]) == (504, "unknown")
@@ -137,8 +137,8 @@ def test_a_second_sigterm_ends_the_drain_at_once_and_a_sighup_does_not(cluster, 
     for _ in range(3):
         assert s.publish("q").status == 202
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        draining = pool.submit(s.ops, "POST", "/v1/drain")  # by a preStop hook, say, which is told what it came to
-        for _ in range(2):  # what comes behind it is answered: it is there
+        draining = pool.submit(s.ops, "POST", "/v1/drain")  # as by a preStop hook, which gets the result
+        for _ in range(2):  # a later request is answered, so this one has arrived
             eventually(lambda: s.ops("GET", "/healthz").json["connections"] == 2)
         s.popen.send_signal(signal.SIGTERM)
         assert draining.result().json == {"drained": False, "undecided": 0, "held": 1}
@@ -147,7 +147,7 @@ def test_a_second_sigterm_ends_the_drain_at_once_and_a_sighup_does_not(cluster, 
                                                  "events handed out and not settled: 1, published and not decided: 0")]
 
 
-def test_who_reads_the_metrics_when_it_ends_gets_the_sidecar_s_own_at_least(cluster, broker):
+def test_metrics_during_a_stop_have_at_least_the_sidecar_s_own(cluster, broker):
     s = cluster.sidecar(broker, "--drain-limit", "10m", "--operations")
     s.declare("q")
     s.publish("q")
@@ -166,7 +166,7 @@ def test_who_reads_the_metrics_when_it_ends_gets_the_sidecar_s_own_at_least(clus
         broker.popen.send_signal(signal.SIGCONT)
 
 
-def test_a_drain_is_over_when_the_last_event_is_settled_though_publishers_go_on(cluster, broker):
+def test_a_drain_ends_with_the_last_event_settled_though_publishers_go_on(cluster, broker):
     s = cluster.sidecar(broker, "--drain-limit", "10m")
     s.declare("q", capacity=1)
     s.publish("q")

@@ -13,7 +13,7 @@ SAMPLE = re.compile(r'([a-z_]+)(?:\{(.*)\})? (\S+)$')
 
 
 def scrape(sidecar):
-    """{(name, labels): value}; every family is announced once, before its samples, and no series comes twice."""
+    """{(name, labels): value}; checks that every family has one HELP and TYPE before its samples, and that no series is repeated."""
     answer = sidecar.ops("GET", "/metrics")
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     types, samples, family = {}, {}, None
@@ -75,7 +75,7 @@ def test_the_text_is_well_formed_and_its_counters_count(cluster, broker):
     assert samples["sluice_http_request_duration_seconds_sum", route] > 0
 
 
-def test_queues_beyond_the_limit_are_one_and_pinned_ones_are_not_counted(cluster, broker):
+def test_queues_beyond_the_limit_are_summed_up_and_pinned_ones_do_not_count(cluster, broker):
     s = cluster.sidecar(broker, "--operations", "--metrics-queues", "2", "--metrics-pin", "p*")
     for name in ("a", "b", "c", "other", "pinned"):
         s.declare(name)
@@ -87,8 +87,8 @@ def test_queues_beyond_the_limit_are_one_and_pinned_ones_are_not_counted(cluster
     assert queues_of(scrape(s)) == {'queue="b"', 'queue="pinned"', 'queue="other"'}
 
 
-def test_the_counters_of_the_rest_never_fall(cluster, broker):
-    """Prometheus takes a fall for a counter that began anew, and its rate() leaps."""
+def test_the_counters_of_other_never_decrease(cluster, broker):
+    """Prometheus takes a decrease for a counter reset, and its rate() leaps."""
     s = cluster.sidecar(broker, "--operations", "--metrics-queues", "0")
 
     def others():
@@ -102,7 +102,7 @@ def test_the_counters_of_the_rest_never_fall(cluster, broker):
         assert s.http("PUT", f"/v1/topics/{name}", {"unrouted": "drop"}).status == 201
         assert s.http("POST", f"/v1/topics/{name}/events", "x").status == 202
     s.publish("a")
-    assert others() == (0, 0, 1, 0)  # what was before the first scrape is no increase
+    assert others() == (0, 0, 1, 0)  # counts from before the first scrape are left out
     for name in "a", "a", "b":
         s.publish(name)
         s.http("POST", "/v1/topics/t/events", "x")
@@ -123,7 +123,7 @@ def test_more_than_a_page_of_queues_and_topics_is_told(cluster, tmp_path):
                       "topics:\n" + "".join(f"  t{n}: {{unrouted: drop}}\n" for n in names))
     broker = cluster.broker("--config", str(config))
     s = cluster.sidecar(broker, "--operations", "--metrics-queues", "2004")
-    scrape(s)  # what the others count is told from then on
+    scrape(s)  # "other" counts from here on
     for name in ("q0000", "q1002"):
         s.publish(name)
     for name in ("t0000", "t1001", "t1002"):
@@ -132,7 +132,7 @@ def test_more_than_a_page_of_queues_and_topics_is_told(cluster, tmp_path):
     assert queues_of(samples) == {f'queue="q{n}"' for n in names}
     assert samples["sluice_queue_ready", 'queue="q1002"'] == 1
     own = {labels for name, labels in samples if name == "sluice_topic_dropped_total"}
-    assert own == {f'topic="t{n}"' for n in names[:1001]} | {'topic="other"'}  # 2,004 have their own
+    assert own == {f'topic="t{n}"' for n in names[:1001]} | {'topic="other"'}  # 2,004 names have their own series
     assert samples["sluice_topic_dropped_total", 'topic="t0000"'] == 1
     assert samples["sluice_topic_dropped_total", 'topic="other"'] == 2
     told = run("sluice", "queue", "list", "--names", environment={"SLUICE_URL": "http://" + s.ready["http"]})
@@ -149,7 +149,7 @@ def test_scrapes_at_the_same_time_do_not_mix(cluster, broker):
             assert samples["sluice_queue_ready", 'queue="other"'] == 30
 
 
-def test_without_operations_a_sidecar_tells_of_itself_only(cluster, broker):
+def test_without_operations_a_sidecar_exports_only_its_own_metrics(cluster, broker):
     s = cluster.sidecar(broker, "--probe", "127.0.0.1:0")
     s.declare("q")
     text = call(s.ready["probe"], "GET", "/metrics").body.decode()
@@ -160,7 +160,7 @@ def usage(samples, whose):
     return {name: samples[f"{whose}_{name}", None] for name in ("cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds")}
 
 
-def test_both_processes_tell_what_they_take(cluster, broker):
+def test_both_processes_export_their_resource_usage(cluster, broker):
     s = cluster.sidecar(broker, "--operations")
     s.declare("q", durability="memory")
     before = scrape(s)
@@ -176,7 +176,7 @@ def test_both_processes_tell_what_they_take(cluster, broker):
         assert usage(after, whose)["cpu_seconds_total"] > usage(before, whose)["cpu_seconds_total"]
 
 
-def test_what_is_told_of_a_process_says_whose_it_is(cluster, broker):
+def test_the_help_of_process_metrics_names_the_process(cluster, broker):
     text = call(cluster.sidecar(broker, "--operations").ready["ops"], "GET", "/metrics").body.decode()
     for prefix, whose in ("process", "this sidecar"), ("sluice_broker", "the broker"):
         for name in "cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds":
@@ -190,7 +190,7 @@ def test_the_disk_is_counted(cluster):
     before = scrape(s)
     assert before["sluice_broker_disk_budget_bytes", None] == 1 << 30 and before["sluice_broker_disk_full", None] == 0
     for _ in range(3):
-        s.publish("q", "x" * 1000)  # each waits for its own sync
+        s.publish("q", "x" * 1000)  # each publish waits for its own sync
     after = scrape(s)
     assert after["sluice_broker_disk_syncs_total", None] >= before["sluice_broker_disk_syncs_total", None] + 3
     written = (after["sluice_broker_disk_written_bytes_total", None] -
@@ -200,7 +200,7 @@ def test_the_disk_is_counted(cluster):
     assert after["sluice_broker_disk_carried_groups_total", None] == 0  # there was room
 
 
-def test_the_alerts_and_the_dashboard_are_about_series_that_there_are(cluster, broker):
+def test_the_alerts_and_the_dashboard_use_existing_series(cluster, broker):
     rules = (DEPLOY / "prometheus/alerts.yaml").read_text()
     dashboard = json.loads((DEPLOY / "grafana/sluice.json").read_text())
     variables = {v["name"]: v["query"] for v in dashboard["templating"]["list"]}
@@ -208,7 +208,7 @@ def test_the_alerts_and_the_dashboard_are_about_series_that_there_are(cluster, b
     queries = "\n".join([t["expr"] for t in targets] + [v["query"] for v in variables.values() if isinstance(v, dict)])
     s = cluster.sidecar(broker, "--operations", "--app-name", "shop")
     s.declare("q")
-    assert s.publish("q").status == 202  # durations are told of routes that were used
+    assert s.publish("q").status == 202  # only routes that were used have durations
     assert s.http("PUT", "/v1/topics/t", {}).status == 201
     assert s.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:1/"}).status == 201
     samples = scrape(s)

@@ -1,4 +1,4 @@
-"""Push to the application: a real broker and sidecar, and an application that does what each test wants of it."""
+"""Push to the application: a real broker and sidecar, and an application whose behaviour each test defines."""
 import http.client
 import http.server
 import json
@@ -12,7 +12,7 @@ from pushing import (PATIENCE, application, blocked, free_port, ledger, look, na
                      until_acked, until_state)
 
 
-# ------------------------------------------------------------------ what is pushed
+# ------------------------------------------------------------------ the request
 
 
 def test_an_event_arrives_in_binary_mode_and_2xx_acks_it(named, application):
@@ -74,7 +74,7 @@ def test_an_application_that_serves_one_connection_after_the_other_is_left_alone
     served = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"  # which keeps its only connection, until the other end closes it
+        protocol_version = "HTTP/1.1"  # keeps its only connection open until the client closes it
 
         def do_POST(self):
             served.append(self.rfile.read(int(self.headers["Content-Length"])))
@@ -96,10 +96,10 @@ def test_an_application_that_serves_one_connection_after_the_other_is_left_alone
         app.shutdown()
 
 
-def test_attributes_that_no_header_holds_are_a_failure_that_says_so_and_hold_up_nothing(named, application):
+def test_attributes_too_large_for_headers_are_a_failure_and_hold_up_nothing(named, application):
     app = application()
     named.declare("q", max_deliveries=1)
-    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "long": "é" * 300000}  # each is six in a header
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "long": "é" * 300000}  # six bytes each in a header
     assert named.http("POST", "/v1/queues/q/events", json.dumps(event, ensure_ascii=False),
                       {"Content-Type": "application/cloudevents+json"}).status == 202
     named.publish("q", "next")
@@ -109,10 +109,10 @@ def test_attributes_that_no_header_holds_are_a_failure_that_says_so_and_hold_up_
     assert "too large for an HTTP request's headers" in dead[0]["trouble"]["error"]
 
 
-# ------------------------------------------------------------------ nobody there
+# ------------------------------------------------------------------ application, queue or broker missing
 
 
-def test_a_refused_connection_is_no_failure(named, application):
+def test_a_refused_connection_is_not_counted_as_a_failure(named, application):
     port = free_port()
     subscribe(named, f"http://127.0.0.1:{port}/x", concurrency=4)
     for i in range(6):
@@ -128,7 +128,7 @@ def test_a_refused_connection_is_no_failure(named, application):
     assert s["results"]["failed"] == 0 and s["state"] == "active" and s["detail"] is None
 
 
-def test_a_name_that_nobody_resolves_in_time_holds_up_nothing_else(cluster, broker, tmp_path):
+def test_a_slow_dns_lookup_holds_up_nothing_else(cluster, broker, tmp_path):
     library, resolved = BIN.parent / "lib/libslow_resolver.so", tmp_path / "resolved"
     assert library.exists()
     s = cluster.sidecar(broker, "--app-name", "shop", "--push-allow", "slow.test", environment={
@@ -144,7 +144,7 @@ def test_a_name_that_nobody_resolves_in_time_holds_up_nothing_else(cluster, brok
     assert s.stop() == 0
 
 
-def test_a_queue_that_is_not_there_is_waited_for(named, application):
+def test_a_missing_queue_is_waited_for(named, application):
     app = application()
     subscribe(named, app.url, queue="later")
     s = until_state(named, "no_queue")
@@ -155,14 +155,14 @@ def test_a_queue_that_is_not_there_is_waited_for(named, application):
     until_acked(named, 1, "later")
 
 
-def test_what_a_drain_ended_says_nothing_of_what_was_before(named, application):
+def test_a_drained_subscription_reports_no_detail_of_its_state_before(named, application):
     subscribe(named, application().url, queue="later")
     until_state(named, "no_queue")
     assert named.ops("POST", "/v1/drain").status == 200
     assert until_state(named, "draining")["detail"] is None
 
 
-def test_a_broker_s_restart_is_outlived(cluster, application, tmp_path):
+def test_it_survives_a_restart_of_the_broker(cluster, application, tmp_path):
     app = application()
     broker = cluster.broker()
     s = cluster.sidecar(broker, "--app-name", "shop")
@@ -182,7 +182,7 @@ def test_a_broker_s_restart_is_outlived(cluster, application, tmp_path):
 # ------------------------------------------------------------------ slots
 
 
-def test_what_was_answered_while_the_broker_is_away_counts_when_it_is_back(cluster, application, tmp_path):
+def test_an_answer_given_while_the_broker_is_away_settles_the_event_later(cluster, application, tmp_path):
     listen = f"ipc://{tmp_path}/broker"
     broker = cluster.broker(listen=listen)
     s = cluster.sidecar(broker, "--app-name", "shop")
@@ -195,7 +195,7 @@ def test_what_was_answered_while_the_broker_is_away_counts_when_it_is_back(clust
     broker.kill()
     release.set()
     until(lambda: look(s)["results"]["acked"] == 1)
-    # who waits for an ack is told after 5 s that nobody knows; the push's is older
+    # an ack by call is answered as unknown after 5 s; the push's ack is older, and must have been retried
     assert s.ack("q", "AQEB.0").json["results"][0]["result"] == "unknown"
     cluster.broker(listen=listen)
     s.wait_attached()
@@ -204,7 +204,7 @@ def test_what_was_answered_while_the_broker_is_away_counts_when_it_is_back(clust
     assert [(r.body, r.headers["Sluice-Attempt"]) for r in app.requests] == [(b"once", "1"), (b"next", "1")]
 
 
-def test_concurrency_is_what_is_at_the_application_at_once_and_nothing_beyond_is_fetched(named, application):
+def test_concurrency_limits_parallel_pushes_and_nothing_beyond_is_fetched(named, application):
     release = threading.Event()
 
     def behave(handler, number):
@@ -250,7 +250,7 @@ def test_settings_change_while_it_runs(named, application):
 
 
 @pytest.mark.parametrize("status,headers", [(410, {}), (429, {"Retry-After": "600"})])
-def test_what_an_earlier_url_answers_late_is_not_the_new_one_s_word(named, application, status, headers):
+def test_a_late_answer_from_an_earlier_url_does_not_change_the_state(named, application, status, headers):
     release = threading.Event()
 
     def behave(handler, number):
@@ -268,7 +268,7 @@ def test_what_an_earlier_url_answers_late_is_not_the_new_one_s_word(named, appli
     assert b"new" in [r.body for r in second.wait(1 if status == 429 else 2)]
 
 
-def test_a_late_answer_to_what_was_pushed_without_leave_begins_nothing(named, application):
+def test_a_late_answer_from_before_the_handshake_starts_no_pushes(named, application):
     release = threading.Event()
 
     def behave(handler, number):
@@ -289,7 +289,7 @@ def test_a_late_answer_to_what_was_pushed_without_leave_begins_nothing(named, ap
     assert [r.method for r in asked].count("POST") == 1
 
 
-def test_delete_lets_what_is_under_way_end(named, application):
+def test_delete_lets_pushes_under_way_end(named, application):
     release = threading.Event()
     app = application(blocked(release))
     subscribe(named, app.url)
@@ -303,10 +303,10 @@ def test_delete_lets_what_is_under_way_end(named, application):
     assert named.http("GET", "/v1/queues/q").json["ready"] == 1 and len(app.requests) == 1
 
 
-# ------------------------------------------------------------------ drain and the end
+# ------------------------------------------------------------------ drain and stop
 
 
-def test_a_drain_lets_pushes_end_and_begins_none(cluster, broker, application):
+def test_a_drain_lets_pushes_end_and_starts_none(cluster, broker, application):
     release = threading.Event()
     app = application(blocked(release))
     s = cluster.sidecar(broker, "--app-name", "shop", "--drain-limit", "20s")

@@ -1,4 +1,4 @@
-"""What an application answers to a push, or does not, and what becomes of the event and of the subscription."""
+"""Answers of an application to a push, or their absence, and their effect on the event and the subscription."""
 import threading
 
 import pytest
@@ -7,10 +7,10 @@ from conftest import BIN
 from pushing import PATIENCE, application, blocked, gigabyte, ledger, look, named, subscribe, until, until_acked, until_state
 
 
-# ------------------------------------------------------------------ what the status decides
+# ------------------------------------------------------------------ the status
 
 
-def test_an_error_is_a_failure_and_comes_again_with_attempt_two(named, application):
+def test_an_error_is_a_failure_and_the_event_is_redelivered_as_attempt_two(named, application):
     app = application(lambda h, n: h.say(500 if n == 1 else 200))
     subscribe(named, app.url)
     named.publish("q")
@@ -22,7 +22,7 @@ def test_an_error_is_a_failure_and_comes_again_with_attempt_two(named, applicati
     assert s["last_error"] == "the application answered 500" and s["last_status"] == 200
 
 
-def test_what_an_error_s_body_says_is_kept_with_the_event(named, application):
+def test_the_body_of_an_error_is_recorded_with_the_event(named, application):
     named.declare("q", max_deliveries=1)
     app = application(lambda h, n: h.say(422, body="no such user: Zoë\n".encode() if n == 1 else b"\0" * 5000))
     subscribe(named, app.url)
@@ -54,7 +54,7 @@ def test_retry_after_is_obeyed_by_the_whole_subscription(named, application, sta
     assert [r.headers["Sluice-Attempt"] for r in got if r.body == b"first"] == ["1", "2"]
 
 
-def test_an_application_that_throttles_for_long_loses_nothing_to_the_dead(named, application):
+def test_long_throttling_makes_no_event_dead(named, application):
     named.declare("q", max_deliveries=1)
     app = application(lambda h, n: h.say(429, {"Retry-After": "0"}) if n <= 12 else h.say(200))
     subscribe(named, app.url, concurrency=4)
@@ -82,7 +82,7 @@ def test_410_stops_the_subscription_until_it_is_put_again(named, application):
     s = until_state(named, "stopped")
     assert (s["results"]["gone"], s["last_status"]) == (1, 410)
     until(lambda: named.http("GET", "/v1/queues/q").json["ready"] == 1)
-    assert named.take("q", wait="10s").json["events"][0]["attempt"] == 1  # it went back uncounted
+    assert named.take("q", wait="10s").json["events"][0]["attempt"] == 1  # the released attempt was not counted
     named.publish("q", "other")
     subscribe(named, app.url)
     assert app.wait(2)[1].body == b"other"
@@ -101,7 +101,7 @@ def test_a_redirect_is_not_followed(named, application):
 # ------------------------------------------------------------------ applications that misbehave
 
 
-def test_no_answer_in_time_is_a_failure_and_disturbs_nobody(named, application):
+def test_no_answer_in_time_is_a_failure_and_holds_up_nothing_else(named, application):
     release = threading.Event()
     app, other = application(blocked(release)), application()
     named.declare("other")
@@ -187,7 +187,7 @@ def test_an_answer_in_chunks_is_one(named, application):
 
 @pytest.mark.parametrize("behave", [gigabyte, endless_headers, garbage, half_an_answer, hang_up, encoded("gzip"),
                                     encoded("br"), encoded("zstd"), encoded("deflate")])
-def test_what_is_no_answer_is_a_failure_and_bounded(named, application, behave):
+def test_an_invalid_or_oversized_answer_is_a_failure(named, application, behave):
     app = application(behave)
     subscribe(named, app.url)
     named.publish("q")
@@ -200,7 +200,7 @@ def test_what_is_no_answer_is_a_failure_and_bounded(named, application, behave):
     assert peak < 20000 or "san" in str(BIN)
 
 
-def test_what_was_lost_with_a_closing_connection_comes_as_another_attempt(named, application):
+def test_a_request_lost_with_a_closing_connection_is_another_attempt(named, application):
     """The application closes behind each answer without saying so: what went into such a connection may have been seen, so
     it never comes again under the same attempt."""
     def behave(handler, number):
@@ -215,8 +215,8 @@ def test_what_was_lost_with_a_closing_connection_comes_as_another_attempt(named,
     assert len(seen) == len(set(seen)) and {body for body, _ in seen} == set(range(30))
 
 
-def test_an_interim_answer_is_none(named, application):
-    """Nor is what it says of anything: only the last answer counts."""
+def test_an_interim_answer_does_not_count(named, application):
+    """Its headers do not count, either: only those of the final answer do."""
     def behave(handler, number):
         handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\nRetry-After: 3600\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n")
         handler.say(503 if number == 1 else 200)
@@ -228,7 +228,7 @@ def test_an_interim_answer_is_none(named, application):
     assert look(named)["results"]["failed"] == 1
 
 
-def test_a_change_of_protocol_that_nobody_asked_for_is_a_failure(named, application):
+def test_an_unrequested_protocol_switch_is_a_failure(named, application):
     def behave(handler, number):
         if number > 1:
             handler.say(200)
@@ -243,8 +243,8 @@ def test_a_change_of_protocol_that_nobody_asked_for_is_a_failure(named, applicat
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "later"])
-def test_what_an_application_says_too_much_answers_no_later_event(named, application, late):
-    """A second answer to the first request, and none to the second, whose connection it closes."""
+def test_an_unsolicited_answer_does_not_answer_a_later_event(named, application, late):
+    """The application answers the first request twice and the second not at all, and closes the connection."""
     said = threading.Event()
 
     def behave(handler, number):

@@ -1,4 +1,4 @@
-"""Asking an application for leave before anything is pushed to it."""
+"""The handshake with an application before anything is pushed to it."""
 import threading
 
 from pushing import PATIENCE, application, look, named, subscribe, until, until_acked, until_state
@@ -11,11 +11,11 @@ def test_the_handshake_comes_first_and_its_origin_with_every_push(named, applica
     got = app.wait(2)
     assert [r.method for r in got] == ["OPTIONS", "POST"]
     assert [r.headers["WebHook-Request-Origin"] for r in got] == ["shop", "shop"]
-    assert not {"Content-Length", "Transfer-Encoding"} & set(got[0].headers)  # a body it would have from standard input
+    assert not {"Content-Length", "Transfer-Encoding"} & set(got[0].headers)  # libcurl would read a body from standard input
     until_acked(named, 1)
 
 
-def test_without_leave_nothing_is_pushed_and_it_is_asked_again(named, application):
+def test_a_refused_handshake_is_retried_and_nothing_is_pushed(named, application):
     def behave(handler, number):
         handler.say(200, {"WebHook-Allowed-Origin": "*"} if number > 2 else {})
     app = application(behave)
@@ -35,7 +35,7 @@ def hangs_on_options(release):
     return behave
 
 
-def test_a_handshake_that_hangs_is_given_up_with_what_it_was_for(named, application):
+def test_a_hanging_handshake_is_cancelled_when_its_subscription_changes(named, application):
     late, later = threading.Event(), threading.Event()
     app, second = application(hangs_on_options(late)), application(hangs_on_options(later))
     named.publish("q")
@@ -45,7 +45,7 @@ def test_a_handshake_that_hangs_is_given_up_with_what_it_was_for(named, applicat
     second.wait(1)
     late.set()
     until(lambda: app.at_once == 0)
-    assert [look(named)["state"] for _ in range(3)] == ["handshaking"] * 3  # that was no word of the second's
+    assert [look(named)["state"] for _ in range(3)] == ["handshaking"] * 3  # the first one's late answer does not count
     assert named.http("DELETE", "/v1/subscriptions/s").status == 204
     assert named.http("GET", "/v1/subscriptions/s").status == 404
     subscribe(named, second.url, handshake=True)
@@ -55,7 +55,7 @@ def test_a_handshake_that_hangs_is_given_up_with_what_it_was_for(named, applicat
     assert [r.method for r in app.requests + second.requests] == ["OPTIONS"] * 3 + ["POST"]
 
 
-def test_a_sidecar_that_waits_for_leave_stops_at_once(cluster, broker, application):
+def test_a_sidecar_stops_at_once_during_a_handshake(cluster, broker, application):
     release = threading.Event()
     app = application(hangs_on_options(release))
     s = cluster.sidecar(broker, "--app-name", "shop", "--drain-limit", "1h")

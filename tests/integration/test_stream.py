@@ -18,7 +18,7 @@ PATIENCE = 30
 
 
 class Source:
-    """A stream as WHATWG HTML 9.2 has it read: UTF-8 lines, fields, an empty line dispatches."""
+    """A stream, read as WHATWG HTML 9.2 says: UTF-8 lines, fields, an empty line dispatches."""
 
     def __init__(self, sidecar, queue="q", query="", headers=None):
         self.connection = http.client.HTTPConnection(sidecar.ready["http"], timeout=PATIENCE)
@@ -93,7 +93,7 @@ def q(sidecar):
     return sidecar
 
 
-# ---------------------------------------------------------------- what comes
+# ---------------------------------------------------------------- events
 
 
 def test_events_come_as_they_are_published_and_are_acked_by_call(q):
@@ -115,7 +115,7 @@ def test_events_come_as_they_are_published_and_are_acked_by_call(q):
     eventually(lambda: q.ops("GET", "/healthz").json["streams"] == 0)
 
 
-def test_data_with_line_ends_of_its_own_arrives_as_json(q):
+def test_data_with_line_breaks_arrives_as_json(q):
     body = '{"a": [1,\r\n 2,\n\r 1e400],\r "b": "x\\ny"}'
     q.publish("q", body, {"Content-Type": "application/json"})
     with Source(q) as s:
@@ -164,7 +164,7 @@ def test_a_window_is_what_is_out_and_not_settled(q):
         assert describe(q)["in_flight"] == 2
 
 
-def test_a_lease_that_ends_gives_its_place_in_the_window(sidecar):
+def test_a_lease_that_ends_frees_its_place_in_the_window(sidecar):
     sidecar.declare("q", lease="500ms", backoff="0s")
     sidecar.publish("q")
     with Source(sidecar, query="?window=1") as s:
@@ -193,7 +193,7 @@ def test_a_megabyte_arrives_whole(q):
 
 
 @pytest.mark.parametrize("reset", [False, True])
-def test_what_a_vanished_client_had_comes_again_at_once_and_no_failure(q, reset):
+def test_events_of_a_vanished_client_are_redelivered_at_once_without_a_failure(q, reset):
     for i in range(3):
         q.publish("q", str(i))
     s = Source(q)
@@ -209,8 +209,8 @@ def test_what_a_vanished_client_had_comes_again_at_once_and_no_failure(q, reset)
     assert ledger(q)["dead_lettered"] == 0
 
 
-def test_a_stalled_reader_costs_nobody_else_anything_and_its_unread_events_no_failure(sidecar):
-    """It reads nothing of some twelve megabytes, while another stream and takes go on."""
+def test_a_stalled_reader_holds_up_nobody_and_its_unread_events_have_no_failure(sidecar):
+    """It reads nothing of about 12 MB, while another stream and takes go on."""
     sidecar.declare("q", lease="1s", max_deliveries=1, capacity_bytes="64MiB")
     address, port = sidecar.ready["http"].rsplit(":", 1)
     with socket.socket() as stalled:
@@ -229,7 +229,7 @@ def test_a_stalled_reader_costs_nobody_else_anything_and_its_unread_events_no_fa
         eventually(lambda: describe(sidecar)["ready"] > 0)
         assert len(sidecar.take("q", wait="20s").json["events"]) == 1
     books = ledger(sidecar)
-    assert books["dead_lettered"] <= 3  # what the kernel's buffers took counts as handed over
+    assert books["dead_lettered"] <= 3  # events in the kernel's buffers count as handed over
 
 
 def test_a_deleted_queue_ends_its_streams_and_says_so(q):
@@ -278,7 +278,7 @@ def test_a_stream_stands_by_and_takes_over(cluster, broker):
         assert data_of(b.take()) == "two"
 
 
-def test_a_broker_s_restart_is_outlived(cluster, tmp_path):
+def test_it_survives_a_restart_of_the_broker(cluster, tmp_path):
     endpoint = f"ipc://{tmp_path}/broker"
     before = cluster.broker("--ingress", f"ipc://{tmp_path}/ingress", listen=endpoint)
     sidecar = cluster.sidecar(before)
@@ -350,8 +350,8 @@ def test_many_streams_share_a_queue_and_each_event_goes_to_one(q):
         assert sorted(s.take()["sequence"] for s in sources) == list(range(1, 51))
 
 
-def test_takes_of_many_clients_are_served_in_the_order_of_their_asking(q):
-    """Forty curls, one after the other in line; every fourth is killed while it waits and costs nobody anything."""
+def test_takes_of_many_clients_are_served_in_their_order(q):
+    """Forty curls wait in line; every fourth is killed while it waits, which must not affect the others."""
     def waiting():
         return q.ops("GET", "/healthz").json["waiting_takes"]
 

@@ -1,4 +1,4 @@
-"""Subscriptions: where they push to, the calls about them, those of the configuration, those that the broker keeps, their metrics."""
+"""Subscriptions: their URLs, the calls on them, those in the configuration file, those that the broker stores, their metrics."""
 import http.client
 import json
 import re
@@ -12,7 +12,7 @@ from pushing import application, look, named, subscribe, until, until_acked, unt
 from rawclient import fields
 
 
-# ------------------------------------------------------------------ where to
+# ------------------------------------------------------------------ URLs
 
 
 def test_a_unix_socket(named, application, tmp_path):
@@ -25,8 +25,8 @@ def test_a_unix_socket(named, application, tmp_path):
     until_acked(named, 1)
 
 
-def test_a_push_operates_nothing_which_its_application_could_not(named):
-    """Its sidecar reaches the operations listener, wherever that is."""
+def test_a_push_cannot_call_operations_that_its_application_cannot(named):
+    """The sidecar itself can reach the operations listener, wherever it is."""
     named.declare("victim")
     named.publish("victim")
     subscribe(named, f"http://{named.ready['ops']}/v1/queues/victim/purge")
@@ -56,7 +56,7 @@ def test_a_host_beyond_loopback_that_is_listed(cluster, broker):
 # ------------------------------------------------------------------ calls
 
 
-def test_calls_and_what_they_refuse(named, application):
+def test_calls_and_their_refusals(named, application):
     app = application()
     path = "/v1/subscriptions/"
     url = {"queue": "q", "url": app.url}
@@ -93,7 +93,7 @@ def test_a_sidecar_without_a_name_has_no_subscriptions(sidecar):
 
 
 def test_a_sidecar_without_a_name_ends_no_other_application_s_subscription(cluster, broker):
-    named = cluster.sidecar(broker, "--app-name", "sluice")  # what a nameless one calls itself in the events it wraps
+    named = cluster.sidecar(broker, "--app-name", "sluice")  # the name that a sidecar without one gives to the events it wraps
     assert named.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:1/"}).status == 201
     nameless = cluster.sidecar(broker)
     assert nameless.http("DELETE", "/v1/subscriptions/s").status == 404
@@ -137,7 +137,7 @@ def test_mistakes_in_the_configuration_file_are_named(tmp_path, text, says):
         assert done.returncode != 0 and says in done.stderr + done.stdout, done.stderr
 
 
-# ---------------------------------------------------------------- kept by the broker
+# ---------------------------------------------------------------- stored by the broker
 
 
 def of(cluster, broker, app="shop"):
@@ -205,7 +205,7 @@ def test_the_cli_makes_shows_changes_and_ends_them(cluster, broker, application)
         sluice(*wrong, status=2)
 
 
-def test_what_the_broker_keeps_is_not_listed_before_it_was_reached(cluster, application, tmp_path):
+def test_stored_subscriptions_are_not_listed_before_the_broker_was_reached(cluster, application, tmp_path):
     nobody = f"ipc://{tmp_path}/nobody"
     shop = cluster.sidecar(nobody, "--app-name", "shop", attached=False)
     said = run("sluice", "subscription", "list", environment={"SLUICE_URL": "http://" + shop.ready["http"]})
@@ -220,7 +220,7 @@ def test_what_the_broker_keeps_is_not_listed_before_it_was_reached(cluster, appl
     assert names(shop) == ["s"]
 
 
-def test_replicas_run_what_any_of_them_was_told(cluster, broker, application):
+def test_replicas_run_subscriptions_put_to_any_of_them(cluster, broker, application):
     app = application()
     first, second, other = of(cluster, broker), of(cluster, broker), of(cluster, broker, "mail")
     first.declare("q")
@@ -237,7 +237,7 @@ def test_replicas_run_what_any_of_them_was_told(cluster, broker, application):
     assert names(other) == ["s"] and second.http("DELETE", "/v1/subscriptions/s").status == 404
 
 
-def test_one_that_stopped_goes_on_everywhere_when_it_is_put_again_and_not_before(cluster, broker, application):
+def test_a_stopped_subscription_restarts_everywhere_only_when_put_again(cluster, broker, application):
     app = application(lambda h, n: h.say(410 if n == 1 else 200))
     first, second = of(cluster, broker), of(cluster, broker)
     first.declare("q")
@@ -252,7 +252,7 @@ def test_one_that_stopped_goes_on_everywhere_when_it_is_put_again_and_not_before
     until(lambda: look(first)["state"] != "stopped")
 
 
-def test_without_the_broker_nothing_is_changed_and_nothing_is_claimed(cluster, tmp_path, application):
+def test_without_the_broker_changes_are_refused(cluster, tmp_path, application):
     app = application()
     sidecar = cluster.sidecar(f"ipc://{tmp_path}/nobody", "--app-name", "shop", attached=False)
     body = {"queue": "q", "url": app.url}
@@ -265,7 +265,7 @@ def test_without_the_broker_nothing_is_changed_and_nothing_is_claimed(cluster, t
 
 
 class Between:
-    """Stands between a sidecar and its broker: says when the first request has come, passes all on once it is let, but no delete."""
+    """A proxy between a sidecar and its broker: says when the first request has arrived; once released, forwards all but deletes."""
     DELETE = 25
 
     def __init__(self, broker):
@@ -295,14 +295,14 @@ class Between:
         self.context.destroy(linger=0)
 
 
-def test_a_change_that_a_broker_got_as_it_came_back_and_did_not_answer_is_unknown(cluster, broker):
+def test_a_change_sent_to_a_returning_broker_without_a_reply_is_unknown(cluster, broker):
     between = Between(broker)
     try:
         s = cluster.sidecar(between.endpoint, "--app-name", "shop")
         between.come.wait()
         connection = http.client.HTTPConnection(s.ready["http"], timeout=30)
         connection.request("DELETE", "/v1/subscriptions/s")
-        assert s.ops("GET", "/livez").status == 200  # what comes behind it is answered: it is there
+        assert s.ops("GET", "/livez").status == 200  # a later request is answered, so this one has arrived
         between.open.set()
         answer = connection.getresponse()
         assert (answer.status, json.loads(answer.read())["reason"]) == (504, "unknown")
@@ -311,7 +311,7 @@ def test_a_change_that_a_broker_got_as_it_came_back_and_did_not_answer_is_unknow
         between.close()
 
 
-def test_metrics_tell_the_pushes(named, application):
+def test_pushes_have_metrics(named, application):
     app = application(lambda h, n: h.say(500 if n == 1 else 200))
     assert b"sluice_pushes" not in named.ops("GET", "/metrics").body
     subscribe(named, app.url)
