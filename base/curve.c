@@ -79,7 +79,7 @@ static bool check_half(const char *path, const char *key, bool secret, struct er
     explicit_bzero(other, sizeof other);
     if (!exchanged)
         return true;
-    return error_set(e, "%s holds the %s key of its pair, and the %s one is wanted; the two were exchanged", path,
+    return error_set(e, "%s holds the %s key of its pair, but the %s key is needed; the two were swapped", path,
                      secret ? "public" : "secret", secret ? "secret" : "public");
 }
 

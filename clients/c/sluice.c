@@ -101,7 +101,8 @@ static bool open_binding(struct sluice *s, const char *broker, const struct slui
     if (!utf8_valid(span_str(s->name))) /* a broker would ignore the attach */
         return error_set(e, "the connection's name must be text in UTF-8");
     if (strncmp(broker, "inproc://", 9) == 0)
-        return error_set(e, "inproc addresses are the broker's own process's; use tcp://HOST:PORT or ipc:///PATH");
+        return error_set(e,
+                         "inproc addresses work only inside the broker's process; use tcp://HOST:PORT or ipc:///PATH");
     if (endpoint_transport(broker) == TRANSPORT_TCP && !endpoint_check(broker, e)) /* libzmq would dial it for ever */
         return false;
     if (sodium_init() < 0)

@@ -89,9 +89,9 @@ static void print_topic(const json_t *t)
     json_object_foreach ((json_t *)json_object_get(t, "bindings"), queue, binding)
         print_binding(queue, binding);
     if (json_is_object(unrouted))
-        printf("  %-24s %12s           what nothing matches\n", json_text_of(unrouted, "queue"), "");
+        printf("  %-24s %12s           unrouted events\n", json_text_of(unrouted, "queue"), "");
     else
-        printf("  what nothing matches: %s\n", json_string_value(unrouted));
+        printf("  unrouted events: %s\n", json_string_value(unrouted));
 }
 
 struct listing {

@@ -81,8 +81,8 @@ static bool open_control(struct binding *b, struct error *e)
     if (!(b->control = binding_socket(b, ZMQ_DEALER)))
         return error_set(e, "cannot open a socket: %s", zmq_strerror(errno));
     if (zmq_connect(b->control, b->broker) != 0)
-        return error_set(e, "'%s' is no address of a broker (%s); it looks like tcp://HOST:PORT or ipc:///PATH",
-                         b->broker, zmq_strerror(errno));
+        return error_set(e, "'%s' is not a broker's address (%s); write tcp://HOST:PORT or ipc:///PATH", b->broker,
+                         zmq_strerror(errno));
     b->connected = true;
     return true;
 }

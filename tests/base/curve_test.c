@@ -164,9 +164,9 @@ static void the_wrong_half_of_a_pair_is_found_beside_the_other(void **state)
     put("a.key", "", pairs[0].public, "\n");
     put("a.pub", "", pairs[0].secret, "\n");
     assert_false(curve_read_secret(at("a.key"), &keys, &e));
-    assert_non_null(strstr(e.text, "holds the public key of its pair, and the secret one is wanted"));
+    assert_non_null(strstr(e.text, "holds the public key of its pair, but the secret key is needed"));
     assert_false(curve_read_public(at("a.pub"), public, &e));
-    assert_non_null(strstr(e.text, "holds the secret key of its pair, and the public one is wanted"));
+    assert_non_null(strstr(e.text, "holds the secret key of its pair, but the public key is needed"));
     assert_false(curve_read_set(folder, &set, &e));
     put("a.pub", "", pairs[1].public, "\n"); /* of another pair: nothing can be said */
     assert_true(curve_read_secret(at("a.key"), &keys, &e));

@@ -184,8 +184,8 @@ def test_a_topic_is_shown_with_what_matched_and_where_the_rest_goes(dev):
     sluice(dev, "topic", "put", "news", "--unrouted", "queue=rest")
     assert sluice(dev, "topic", "bind", "news", "rest", "--json").startswith("{")
     shown = sluice(dev, "topic", "show", "news")
-    assert re.search(r"^  rest +0 matched   every event\n  rest +what nothing matches$", shown, re.M), shown
-    assert sluice(dev, "topic", "put", "news", "--unrouted", "refuse").endswith("  what nothing matches: refuse\n")
+    assert re.search(r"^  rest +0 matched   every event\n  rest +unrouted events$", shown, re.M), shown
+    assert sluice(dev, "topic", "put", "news", "--unrouted", "refuse").endswith("  unrouted events: refuse\n")
     assert [json.loads(line)["topic"] for line in sluice(dev, "topic", "list", "--json").splitlines()] == ["news"]
     assert sluice(dev, "topic", "list", "--prefix", "x") == "sluice: there is no topic that begins with x\n"
     assert "--unrouted: '[1]' must be" in sluice(dev, "topic", "put", "news", "--unrouted", "[1]", status=2)

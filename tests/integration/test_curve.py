@@ -258,9 +258,9 @@ def test_halves_that_were_exchanged_are_found_before_the_start(keys):
     assert said("sluice-broker", *broker, str(keys / "broker.key"))[0] == 0
     assert said("sluice-sidecar", *sidecar, str(keys / "broker.pub"))[0] == 0
     code, text = said("sluice-broker", *broker, str(keys / "broker.pub"))
-    assert code == 2 and "broker.pub holds the public key of its pair, and the secret one is wanted" in text
+    assert code == 2 and "broker.pub holds the public key of its pair, but the secret key is needed" in text
     code, text = said("sluice-sidecar", *sidecar, str(keys / "broker.key"))
-    assert code == 2 and "broker.key holds the secret key of its pair, and the public one is wanted" in text
+    assert code == 2 and "broker.key holds the secret key of its pair, but the public key is needed" in text
     shop = keys / "clients" / "shop.pub", keys / "clients" / "shop.key"
     contents = [path.read_text() for path in shop]
     for path, content in zip(shop, reversed(contents)):
