@@ -211,7 +211,7 @@ static bool has_said_bye(const struct broker *b)
     return core_has_said_bye(b->core);
 }
 
-static bool is_alone(const struct broker *b)
+static bool no_sessions_left(const struct broker *b)
 {
     struct broker_info i;
     core_info(b->core, &i, clock_now());
@@ -228,7 +228,7 @@ void broker_stop(struct broker *b)
 {
     core_stop(b->core, clock_now());
     run_until(b, has_said_bye, STOP_MS);
-    run_until(b, is_alone, FAREWELL_MS);
+    run_until(b, no_sessions_left, FAREWELL_MS);
     run_until(b, log_has_stopped, STOP_MS);
 }
 

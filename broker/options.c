@@ -199,13 +199,14 @@ bool broker_options_has_queue(const void *options, const char *queue)
     return queue_find_declared(options, span_str(queue)) != NULL;
 }
 
-static void warn(const void *options);
+static void warn_of_missing_queues(const void *options);
 
 const struct settings *broker_settings(struct broker_options *options)
 {
     static struct setting_section sections[] = { { "queues", read_queue, NULL, 2 },
                                                  { "topics", options_read_topic, NULL, 4 } };
-    static const struct settings settings = { rows, sizeof rows / sizeof *rows, sections, 2, check, warn };
+    static const struct settings settings = { rows,  sizeof rows / sizeof *rows, sections, 2,
+                                              check, warn_of_missing_queues };
     sections[0].context = sections[1].context = options;
     options->queues = NULL;
     options->topics = NULL;
@@ -275,7 +276,7 @@ static bool check_targets(const struct broker_options *o, bool auto_declare, str
 }
 
 /* Only warns, because a missing queue may be in the data directory, which is not opened for this. */
-static void warn(const void *options)
+static void warn_of_missing_queues(const void *options)
 {
     const struct broker_options *o = options;
     struct error e;

@@ -174,7 +174,7 @@ static int list(struct files *f, void (*visit)(void *context, const char *name, 
 }
 
 /* Removes temporary files that a crash left. */
-static int sweep(int dir)
+static int remove_temporary_files(int dir)
 {
     DIR *entries = open_entries(dir);
     if (!entries)
@@ -253,7 +253,7 @@ static bool make_ready(struct posix_files *p, const char *path, struct error *e)
 {
     if (!p->directory.read_only && (p->lock = take_lock(p->directory.fd, path, e)) < 0)
         return false;
-    int error = p->directory.read_only ? 0 : sweep(p->directory.fd);
+    int error = p->directory.read_only ? 0 : remove_temporary_files(p->directory.fd);
     if (error)
         return error_set(e, "cannot remove the temporary files in %s: %s", path, strerror(error));
     error = workers_init(&p->workers, &p->directory);

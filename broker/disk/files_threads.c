@@ -181,7 +181,7 @@ int workers_init(struct workers *w, struct directory *d)
 
 /* Carries out a sync, and the write queued right before it, on the submitting thread. False: the worker is busy or
  * has other work queued. */
-static bool is_done_here(struct worker *by, struct file_op *sync)
+static bool execute_here(struct worker *by, struct file_op *sync)
 {
     pthread_mutex_lock(&by->mutex);
     bool idle = by->sleeps && (!by->first || (by->first == by->last && belong_together(by->first, sync)));
@@ -202,7 +202,7 @@ static bool is_done_here(struct worker *by, struct file_op *sync)
 void workers_submit(struct workers *w, struct file_op *op)
 {
     struct worker *by = op->kind == FILE_READ ? &w->reads : &w->changes;
-    if (op->wait && is_done_here(by, op))
+    if (op->wait && execute_here(by, op))
         return;
     op->error = by->started ? 0 : start(by);
     if (op->error) {

@@ -67,7 +67,7 @@ bool net_bind(void *socket, const char *endpoint, char bound[ENDPOINT_SIZE], str
     return true;
 }
 
-static bool own_path(struct ipc_lock *lock, const char *endpoint, struct error *e)
+static bool lock_path(struct ipc_lock *lock, const char *endpoint, struct error *e)
 {
     return endpoint_transport(endpoint) != TRANSPORT_IPC || ipc_lock_take(lock, endpoint + 6, e);
 }
@@ -94,14 +94,14 @@ static bool open_sockets(struct net *n, const struct net_options *o, struct erro
     set_common(n, n->control, o->listen, CONTROL_MAX_SIZE);
     set(n->control, ZMQ_ROUTER_MANDATORY, 1);
     set(n->control, ZMQ_SNDHWM, CONTROL_HWM);
-    if (!endpoint_check_listen(o->listen, o->insecure || n->has_keys, e) || !own_path(&n->control_lock, o->listen, e) ||
-        !net_bind(n->control, o->listen, n->control_endpoint, e))
+    if (!endpoint_check_listen(o->listen, o->insecure || n->has_keys, e) ||
+        !lock_path(&n->control_lock, o->listen, e) || !net_bind(n->control, o->listen, n->control_endpoint, e))
         return false;
     if (o->ingress)
         snprintf(ingress, sizeof ingress, "%s", o->ingress);
     else
         endpoint_ingress(o->listen, ingress, sizeof ingress);
-    return endpoint_check_listen(ingress, o->insecure || n->has_keys, e) && own_path(&n->ingress_lock, ingress, e) &&
+    return endpoint_check_listen(ingress, o->insecure || n->has_keys, e) && lock_path(&n->ingress_lock, ingress, e) &&
            net_bind(n->ingress, ingress, n->ingress_endpoint, e);
 }
 

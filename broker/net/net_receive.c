@@ -55,7 +55,7 @@ bool net_reload_clients(struct net *n, struct core *core, struct now now, struct
 
 /* Answers a handshake of control, ingress or a lane. The other side of a lane must be the peer that attached:
  * otherwise anybody could point the broker at somebody else's inbox. */
-static void judge_handshake(struct net *n, struct core *core, const struct zap_request *r, struct now now)
+static void answer_handshake(struct net *n, struct core *core, const struct zap_request *r, struct now now)
 {
     char peer[PEER_MAX_SIZE], why[256];
     uint32_t lane = lanes_of_domain(r->domain);
@@ -114,7 +114,7 @@ static bool receive_handshake(struct net *n, struct core *core, struct now now)
     struct zap_request handshake;
     if (!zap_receive(n->zap, &handshake))
         return false;
-    judge_handshake(n, core, &handshake, now);
+    answer_handshake(n, core, &handshake, now);
     return true;
 }
 

@@ -69,7 +69,7 @@ void replies_free(struct replies *r)
 }
 
 /* Called by libzmq in its I/O thread, or wherever the message is dropped. */
-static void let_go(void *data, void *block)
+static void count_down(void *data, void *block)
 {
     struct reply_block *b = block;
     size_t size = atomic_load_explicit(&b->size, memory_order_acquire);
@@ -92,7 +92,7 @@ static struct shares shares_of(const struct replies *r, const struct route *to)
     return out;
 }
 
-static bool may_go(const struct replies *r, struct shares shares, size_t size)
+static bool may_send(const struct replies *r, struct shares shares, size_t size)
 {
     size_t all = atomic_load_explicit(&r->unread->all, memory_order_relaxed), own = SIZE_MAX;
     for (unsigned i = 0; i < ROWS; i++) {
@@ -115,14 +115,14 @@ static void hand_over(struct replies *r, struct shares shares, struct span text,
         atomic_fetch_add_explicit(&r->unread->of[i][shares.at[i]], text.size, memory_order_relaxed);
     atomic_fetch_add_explicit(&r->unread->all, text.size, memory_order_relaxed);
     atomic_store_explicit(&b->size, text.size, memory_order_release);
-    zmq_msg_init_data(m, b->bytes, text.size, let_go, b);
+    zmq_msg_init_data(m, b->bytes, text.size, count_down, b);
 }
 
 void replies_send(struct replies *r, void *control, const struct route *to, struct span text)
 {
     zmq_msg_t m;
     struct shares shares = shares_of(r, to);
-    if (!may_go(r, shares, text.size)) {
+    if (!may_send(r, shares, text.size)) {
         log_write(LOG_WARN, "net", "a reply to a call is dropped, because too many bytes of replies are left unread");
         return;
     }

@@ -48,7 +48,7 @@ mono_t carry_due(const struct log *l)
     return may_carry(l) ? l->checkpoint_again : MONO_NEVER;
 }
 
-static void take_off(struct log *l)
+static void finish_carried(struct log *l)
 {
     while (l->first_closed && l->first_closed->number <= l->carry_through) {
         group_add_in_flight(l, group_take_closed(l));
@@ -61,7 +61,7 @@ void carry_done(struct log *l, bool durable)
 {
     uint64_t through = l->carry_through;
     if (through && durable && !l->failed) {
-        take_off(l);
+        finish_carried(l);
         l->placed = l->commit_through = l->written = l->durable = l->synced = through;
         group_free_durable(l);
         compact_give_up(l, through);

@@ -57,7 +57,7 @@ static void take_extent(struct log *l, struct log_queue *q, struct taking *t)
 
 /* Do the queue's parts agree? Everything was placed when the checkpoint was made, so settled sequences are within
  * extents, and every extent has a live event. */
-static bool agrees(const struct log_queue *q)
+static bool is_consistent(const struct log_queue *q)
 {
     uint64_t all = 0, within = 0, end = 0;
     for (size_t i = 0; i < q->settled.count; i++)
@@ -97,7 +97,7 @@ static void take_queue(struct log *l, struct taking *t)
         x->segment->live_bytes += x->live_bytes;
         q->live += x->live;
     }
-    t->bad |= !agrees(q);
+    t->bad |= !is_consistent(q);
 }
 
 static bool take_all(struct log *l, struct taking *t, struct position *from)
@@ -124,7 +124,7 @@ static bool read_whole(struct log *l, struct buf *b, uint64_t size, struct error
     return why == 0 ? true : error_set(e, "cannot read the checkpoint: %s", strerror(why));
 }
 
-static bool header_holds(const struct buf *b, struct error *e)
+static bool check_header(const struct buf *b, struct error *e)
 {
     if (b->size < CHECKPOINT_HEADER || memcmp(b->data, CHECKPOINT_MAGIC, 8) != 0)
         return error_set(e, "checkpoint: damaged at offset 0: it is not a checkpoint; run sluice-broker --repair");
@@ -154,7 +154,7 @@ bool checkpoint_read(struct log *l, const struct log_replay *replay, struct posi
     if (!*found)
         return true;
     struct buf b = { 0 };
-    bool fine = read_whole(l, &b, size, e) && header_holds(&b, e);
+    bool fine = read_whole(l, &b, size, e) && check_header(&b, e);
     if (fine) {
         struct taking t = { .r = wire_open(span_of(b.data + CHECKPOINT_HEADER, b.size - CHECKPOINT_HEADER)) };
         fine = take_all(l, &t, from);

@@ -12,7 +12,7 @@ static void read_file(struct log *l, uint64_t offset, uint64_t size)
     log_submit(l, FILE_READ, name, offset, size, NULL, TAG_COMPACT);
 }
 
-static void let_go(struct log *l)
+static void drop_plan(struct log *l)
 {
     plan_free(l->plan);
     l->plan = NULL;
@@ -26,7 +26,7 @@ void compact_give_up(struct log *l, uint64_t through)
         return;
     l->moving = false;
     l->move_ticket = 0;
-    let_go(l);
+    drop_plan(l);
 }
 
 static void damaged(struct log *l, const char *name, uint64_t offset)
@@ -43,7 +43,7 @@ static void measure(struct log *l)
     if (bad)
         damaged(l, name, l->victim->table_at);
     else if (through && !plan_pays(l->plan))
-        let_go(l);
+        drop_plan(l);
 }
 
 bool compact_goes_on(const struct log *l)
@@ -69,10 +69,10 @@ void compact_consider(struct log *l)
     if (l->loads || compact_goes_on(l))
         return;
     if (l->plan && (l->victim->live_events == 0 || !plan_part(l->plan, &offset, &size))) {
-        let_go(l);
+        drop_plan(l);
     } else if (l->plan && lacks_place(l)) {
         l->victim->no_place = true;
-        let_go(l);
+        drop_plan(l);
     } else if (l->plan && group_has_place(l, plan_rest(l->plan))) {
         read_file(l, offset, size);
     } else if (!l->plan && (l->victim = plan_choose(l))) {

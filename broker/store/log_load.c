@@ -137,7 +137,7 @@ static bool is_on_its_way(const struct extent *x)
     return s->written < s->size && (!s->sealed || s->written < (uint64_t)s->table_at + s->table_size);
 }
 
-static void lacks_events(struct log *l, const struct segment *s)
+static void fail_without_events(struct log *l, const struct segment *s)
 {
     char name[FILE_NAME_SIZE];
     segment_name(name, s->id);
@@ -163,7 +163,7 @@ static bool begin(struct log *l, struct load *d)
     if (d->run_count == 0 && is_on_its_way(x))
         return false;
     if (d->run_count == 0 && (d->table_read == x->segment->id || !x->segment->sealed)) {
-        lacks_events(l, x->segment);
+        fail_without_events(l, x->segment);
         return false;
     }
     if (d->run_count == 0) {

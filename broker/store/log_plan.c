@@ -55,7 +55,7 @@ uint64_t plan_wanted(const struct segment *s)
 
 /* What emptying it would give back. Where there is no room that is its whole file, even if it was sealed early (a
  * start does that). */
-static uint64_t taken_by(const struct log *l, const struct segment *s)
+static uint64_t gain_of(const struct log *l, const struct segment *s)
 {
     return l->no_room ? s->file_bytes : s->size;
 }
@@ -69,7 +69,7 @@ static bool has_changed(const struct segment *s)
 static bool is_candidate(const struct log *l, const struct segment *s)
 {
     bool may_go_on = s->no_place && group_has_place(l, s->measured_cost);
-    return (has_changed(s) || may_go_on) && s->written == s->size && plan_wanted(s) * 2 < taken_by(l, s);
+    return (has_changed(s) || may_go_on) && s->written == s->size && plan_wanted(s) * 2 < gain_of(l, s);
 }
 
 /* Is less than half of what is used, beyond one segment, wanted? Where there is no room: could a whole segment be
@@ -81,7 +81,7 @@ static bool is_wasteful(const struct log *l, uint32_t count)
         const struct segment *s = l->segments[i];
         if (s->live_events == 0)
             continue; /* the next checkpoint frees it */
-        used += taken_by(l, s);
+        used += gain_of(l, s);
         live += plan_wanted(s);
     }
     return used > (l->no_room ? live : 2 * live) + l->config.segment_size;
@@ -165,7 +165,7 @@ static void add_place(struct plan *p, const struct table_entry *e, uint64_t take
     p->rest += takes;
 }
 
-static size_t tabled(const struct stretches *s)
+static size_t table_share(const struct stretches *s)
 {
     return s->wanting_count == 1 ? table_growth(1, 0, 0) : table_growth(1, 1, s->wanting_count * WANTING_BYTES);
 }
@@ -181,7 +181,7 @@ static uint64_t measure_run(struct plan *p, const struct table_item *item)
         uint64_t bytes = (uint64_t)e->size * s.events / e->count;
         bytes += s.events == e->count ? 0 : STRETCH_BYTES + s.wanting_count * WANTING_BYTES;
         p->cost += bytes;
-        takes += bytes + tabled(&s);
+        takes += bytes + table_share(&s);
         p->events += s.events * s.wanting_count;
         events += s.events;
     }
@@ -214,7 +214,7 @@ static void remember(struct segment *s, const struct plan *p)
     s->measured_events = p->events;
     s->measured_cost = plan_rest(p);
     s->no_place = false;
-    s->too_costly = p->cost * 4 > taken_by(p->live.log, s) * 3;
+    s->too_costly = p->cost * 4 > gain_of(p->live.log, s) * 3;
 }
 
 static void finish_measuring(struct plan *p)
@@ -270,7 +270,7 @@ bool plan_pays(const struct plan *p)
     const struct log *l = p->live.log;
     if (!p->measured || s->too_costly)
         return false;
-    bool wasteful = plan_wanted(s) * 2 < taken_by(l, s) && is_wasteful(l, l->segment_count - 1);
+    bool wasteful = plan_wanted(s) * 2 < gain_of(l, s) && is_wasteful(l, l->segment_count - 1);
     return wasteful || (room_is_exhausted(l) && room_is_gained_by(l, s->measured_cost));
 }
 

@@ -58,7 +58,7 @@ static bool proves_durable(const struct scan *c, uint64_t segment, size_t from)
 }
 
 /* The scan stopped in segment `index` at c->at.offset. True: nothing durable is missing. */
-static bool judge_tail(struct scan *c, size_t index)
+static bool check_tail(struct scan *c, size_t index)
 {
     uint64_t segment = c->ids[index];
     if (proves_durable(c, segment, (size_t)c->at.offset))
@@ -90,7 +90,7 @@ static bool check_header(struct scan *c, uint64_t id, struct segment_header *h, 
 
 /* Does the log agree with the checkpoint where the checkpoint says that the log continues? An empty segment takes its
  * number from the checkpoint. */
-static bool agrees(struct scan *c, const struct segment *s)
+static bool agrees_with_checkpoint(struct scan *c, const struct segment *s)
 {
     if (s->id != c->from.segment || c->at.offset < c->from.offset)
         return true;
@@ -110,7 +110,7 @@ static bool scan_segment(struct scan *c, struct segment *s, bool *more)
     while (!s->sealed && c->at.offset < bytes.size &&
            group_read(span_of(bytes.data + c->at.offset, bytes.size - (size_t)c->at.offset), &c->header, c->at.chain,
                       &h, &records) == LOG_OK) {
-        if (!agrees(c, s))
+        if (!agrees_with_checkpoint(c, s))
             return damaged(c, s->id, c->at.offset);
         bool known = s->id == c->from.segment && c->at.offset < c->from.offset;
         if (!replay_group(c, s, records, known)) {
@@ -128,7 +128,7 @@ static bool scan_segment(struct scan *c, struct segment *s, bool *more)
         if (!known)
             c->log->since_checkpoint += size;
     }
-    if (!agrees(c, s))
+    if (!agrees_with_checkpoint(c, s))
         return damaged(c, s->id, c->at.offset);
     s->size = s->written = c->at.offset;
     *more = s->sealed;
@@ -217,7 +217,7 @@ static bool scan_all(struct scan *c, size_t *end)
             c->at.offset = 0;
             if (c->at.segment == 0 && holds_more_than_a_header(c))
                 return damaged(c, c->ids[i], 0);
-            return judge_tail(c, i);
+            return check_tail(c, i);
         }
         c->at.segment = c->ids[i];
         *end = i;
@@ -232,7 +232,7 @@ static bool scan_all(struct scan *c, size_t *end)
     struct group_header h;
     struct span rest = span_of(c->bytes.data + c->at.offset, c->bytes.size - (size_t)c->at.offset), records;
     c->log->info.torn = group_read(rest, &c->header, c->at.chain, &h, &records) == LOG_BAD;
-    return reached_checkpoint(c) && judge_tail(c, *end);
+    return reached_checkpoint(c) && check_tail(c, *end);
 }
 
 /* ------------------------------------------------------------------ the whole */

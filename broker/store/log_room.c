@@ -5,7 +5,7 @@
 
 #define ROOM_MARGIN 4096u
 
-static uint64_t gathered(const struct log *l)
+static uint64_t waiting_bytes(const struct log *l)
 {
     return l->closed_bytes + (l->open ? group_bytes(l->open) : 0);
 }
@@ -26,7 +26,7 @@ static uint64_t room_with(const struct log *l, uint64_t used, uint32_t spares, u
 uint64_t group_room(const struct log *l)
 {
     const struct segment *s = segment_active(l);
-    return room_with(l, s->size + segment_table_size(s), l->spares, gathered(l));
+    return room_with(l, s->size + segment_table_size(s), l->spares, waiting_bytes(l));
 }
 
 static uint64_t margin_of(const struct log *l)
@@ -54,7 +54,7 @@ bool room_is_tight(const struct log *l, uint64_t bytes)
 
 /* How many spares are kept back for a checkpoint: one when the file system is full, because the checkpoint may need
  * its room. When only the budget is used up, none: a checkpoint may exceed it. */
-static uint32_t kept(const struct log *l)
+static uint32_t kept_for_checkpoint(const struct log *l)
 {
     return segment_is_at_budget(l) ? 0 : 1;
 }
@@ -67,7 +67,7 @@ static bool active_holds(const struct log *l, uint64_t bytes)
 
 bool group_has_place(const struct log *l, uint64_t bytes)
 {
-    return !l->no_room || l->spares > kept(l) || active_holds(l, gathered(l) + bytes);
+    return !l->no_room || l->spares > kept_for_checkpoint(l) || active_holds(l, waiting_bytes(l) + bytes);
 }
 
 /* How many of the bytes still go into the active segment: groups fill it up to where the next one does not fit. */
@@ -81,11 +81,11 @@ static uint64_t tail_for(const struct log *l, uint64_t used, uint64_t bytes)
 bool room_is_gained_by(const struct log *l, uint64_t bytes)
 {
     const struct segment *s = segment_active(l);
-    uint64_t size = l->config.segment_size, used = s->size + segment_table_size(s) + gathered(l);
+    uint64_t size = l->config.segment_size, used = s->size + segment_table_size(s) + waiting_bytes(l);
     uint64_t now = group_room(l) + l->spares * size, then;
     if (used + bytes <= size)
         then = room_with(l, used + bytes, l->spares + 1, 0) + (l->spares + 1) * size;
-    else if (l->spares > kept(l))
+    else if (l->spares > kept_for_checkpoint(l))
         then = room_with(l, SEGMENT_HEADER_SIZE + bytes - tail_for(l, used, bytes), l->spares, 0) + l->spares * size;
     else
         return false;
@@ -94,7 +94,7 @@ bool room_is_gained_by(const struct log *l, uint64_t bytes)
 
 bool room_may_seal_active(const struct log *l)
 {
-    return l->spares > 1 || (l->spares > kept(l) && plan_may_seal_active(l));
+    return l->spares > 1 || (l->spares > kept_for_checkpoint(l) && plan_may_seal_active(l));
 }
 
 /* Bytes of the waiting groups up to the last one with moved events; 0: there is none. */
@@ -140,5 +140,5 @@ bool room_may_take_spare(const struct log *l)
         return true;
     uint64_t moves = up_to_moves(l), empty = SEGMENT_HEADER_SIZE + GROUP_HEADER_SIZE + table_bound(0, 0, 0);
     bool moves_into_it = moves && empty + moves + still_to_move(l) <= l->config.segment_size;
-    return l->spares > kept(l) && (segment_active(l)->live_events == 0 || moves_into_it);
+    return l->spares > kept_for_checkpoint(l) && (segment_active(l)->live_events == 0 || moves_into_it);
 }

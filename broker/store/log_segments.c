@@ -51,7 +51,7 @@ void segment_set_file_bytes(struct log *l, struct segment *s, uint64_t size)
     s->file_bytes = size;
 }
 
-static uint32_t place_of(const struct log *l, uint64_t id)
+static uint32_t segment_index(const struct log *l, uint64_t id)
 {
     uint32_t low = 0, high = l->segment_count;
     while (low < high) {
@@ -66,13 +66,13 @@ static uint32_t place_of(const struct log *l, uint64_t id)
 
 struct segment *segment_find(const struct log *l, uint64_t id)
 {
-    uint32_t i = place_of(l, id);
+    uint32_t i = segment_index(l, id);
     return i < l->segment_count && l->segments[i]->id == id ? l->segments[i] : NULL;
 }
 
 void segment_remove(struct log *l, uint64_t id)
 {
-    uint32_t i = place_of(l, id);
+    uint32_t i = segment_index(l, id);
     assert(i < l->segment_count && l->segments[i]->id == id && l->segments[i]->live_events == 0);
     l->segment_bytes -= l->segments[i]->file_bytes;
     segment_free(l->segments[i]);
@@ -163,7 +163,7 @@ void extent_add_run(struct extent *x, const struct table_entry *e)
 
 /* Remembers where a run is. A shared run may have a thousand queues, so its place is not kept in each of them: it is
  * looked up in the segment's table when it is wanted (log_shared_runs.c). */
-static void know_run(struct extent *x, const struct table_entry *e, bool shared)
+static void remember_run(struct extent *x, const struct table_entry *e, bool shared)
 {
     if (x->runs_incomplete)
         return;
@@ -190,7 +190,7 @@ void extent_add(struct log *l, struct segment *s, const struct table_entry *e, u
     assert(!last || last->end <= e->first);
     if (!last || last->segment != s || last->end != e->first)
         last = insert_extent(q, q->extent_count, (struct extent){ .first = e->first, .end = e->first, .segment = s });
-    know_run(last, e, shared);
+    remember_run(last, e, shared);
     last->end = e->first + e->count;
     bytes = bytes * (e->count - early) / e->count;
     last->live += e->count - early;
@@ -291,14 +291,14 @@ static void put_moved(struct log_queue *q, uint32_t at, struct extent moved, con
 {
     struct extent *x = at ? &q->extents[at - 1] : NULL;
     if (!x || x->segment != moved.segment || x->end != moved.first) {
-        know_run(insert_extent(q, at, moved), e, shared);
+        remember_run(insert_extent(q, at, moved), e, shared);
         return;
     }
     x->end = moved.end;
     x->live += moved.live;
     x->live_bytes += moved.live_bytes;
     if (x->run_count == 0 || x->runs[x->run_count - 1].offset != e->offset)
-        know_run(x, e, shared);
+        remember_run(x, e, shared);
 }
 
 static void move_range(struct log *l, struct log_queue *q, struct segment *s, const struct table_entry *e,

@@ -81,7 +81,7 @@ static void lacks_room(struct log *l)
 }
 
 /* Closed groups wait although no commit is under way: there is no segment for them, or only the last one. */
-static bool is_waited_for(const struct log *l)
+static bool groups_need_spare(const struct log *l)
 {
     return l->spares <= 1 && l->first_closed && !l->committing;
 }
@@ -92,22 +92,22 @@ static bool is_waited_for(const struct log *l)
  *   - there was no room, and a checkpoint is being written: it may need that room, and may free more;
  *   - a checkpoint lacked room: it goes first, unless waiting groups need the spare, because it begins only after they
  *     are placed. */
-static bool may_come(const struct log *l)
+static bool may_allocate_spare(const struct log *l)
 {
     return !l->failed && !l->spare_pending && !l->removing && !(l->no_room && l->checkpointing) &&
-           (!l->checkpoint_starved || is_waited_for(l));
+           (!l->checkpoint_starved || groups_need_spare(l));
 }
 
 mono_t segment_due(const struct log *l)
 {
-    mono_t at = l->no_room && may_come(l) ? l->spare_again : MONO_NEVER;
+    mono_t at = l->no_room && may_allocate_spare(l) ? l->spare_again : MONO_NEVER;
     return l->leftover_count ? mono_min(at, l->remove_again) : at;
 }
 
 /* One at a time: if the first of two failed and the second succeeded, there would be a gap between the segments. */
 void segment_want_spares(struct log *l)
 {
-    if (!may_come(l))
+    if (!may_allocate_spare(l))
         return;
     while (l->spares < SPARES && take_leftover(l, segment_active(l)->id + l->spares + 1))
         l->spares++; /* it was given up, but its file could not be removed */
