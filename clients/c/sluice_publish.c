@@ -207,7 +207,7 @@ int sluice_publish_encoded(struct sluice *s, const char *queue, const struct slu
                            uint32_t wait_ms, sluice_confirm_fn *confirm, void **contexts)
 {
     bool wake = false;
-    uint64_t bytes;
+    uint64_t bytes = 0;
     int error = check_arguments(s, queue, events);
     if (error == SLUICE_OK)
         error = count ? check_encoded(events, count, &bytes) : sluice_invalid("there are no events to publish");
