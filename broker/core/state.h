@@ -397,9 +397,10 @@ bool receipt_read(const uint8_t key[16], struct span text, struct receipt *r);
 /* operate.c */
 /* Handles every control call but Attach. */
 void operate_request(struct core *c, const struct request *r, const struct route *route);
-/* Declares or changes a queue; in declare.c, as is queue_delete. `given`: NULL: defaults. `only_create`: refuse if
- * it exists. `by_config`: on behalf of the configuration file. *out: the queue, or NULL; `created` and `why` may be
- * NULL. */
+/* declare.c */
+/* Declares or changes a queue. Settings that are not in `given` get their defaults in a new queue and stay as they
+ * are in an existing one; NULL: none are given. `only_create`: refuses if the queue exists. `by_config`: on behalf
+ * of the configuration file. *out: the queue, or NULL. `created` and `why` may be NULL. */
 enum reason operate_declare(struct core *c, struct span name, const struct queue_settings *given, bool only_create,
                             bool by_config, struct queue **out, bool *created, struct error *why);
 /* Deletes the queue with all it holds; its waiting publishers and consumers are told `why`. */
