@@ -170,7 +170,7 @@ def test_answers_that_nobody_reads_are_bounded_by_their_bytes(cluster):
         exact(honest, 5)
         assert len(honest.http("GET", "/v1/queues/big/peek?max=1").json["events"]) == 1
         assert resident_mib(broker) < before + (700 if SANITIZED else 100)  # which keeps what was freed for a while
-    assert "too much is left unread" in broker.log.read_text()
+    assert "too many bytes of replies are left unread" in broker.log.read_text()
     exact(honest)
     assert broker.stop() == 0  # which waits for nobody to read
     deaf.close()

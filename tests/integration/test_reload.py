@@ -34,7 +34,7 @@ def test_what_a_changed_file_did_is_logged(cluster, tmp_path):
                                 "  orders: {capacity: 9, lease: 1m, capacity_bytes: 1MiB, overflow: reject, dead_letter: dead, "
                                 "require_consumer: true}\n",
                   "were reloaded")
-    assert said == ["dead: made", "orders: changed: capacity 5 -> 9, capacity_bytes 64MiB -> 1MiB, overflow wait -> reject, "
+    assert said == ["dead: created", "orders: changed: capacity 5 -> 9, capacity_bytes 64MiB -> 1MiB, overflow wait -> reject, "
                                   "lease 30s -> 1m, require_consumer false -> true, dead_letter none -> dead",
                     "-: the file's queues and topics were reloaded: 1 queues created, 1 changed, 0 no longer in it; every other "
                     "setting needs a restart"]
@@ -108,7 +108,7 @@ def test_how_a_queue_of_the_file_comes_to_the_other_side_of_the_disk(cluster, tm
     reload(broker, file, "queues: {}\n", "were reloaded")
     assert sidecar.ops("DELETE", "/v1/queues/a").status == 204
     said = reload(broker, file, "queues: {a: {durability: memory}}\n", "were reloaded")
-    assert "a: made" in said
+    assert "a: created" in said
     assert sidecar.http("GET", "/v1/queues/a").json["durability"] == "memory"
 
 
@@ -142,7 +142,7 @@ def test_a_file_that_only_a_start_can_take_is_told_from_one_that_is_wrong(cluste
 def test_without_a_file_there_is_nothing_to_read_again(cluster, tmp_path):
     broker = cluster.broker()
     said = reload(broker, tmp_path / "none", "", "nothing to reload")
-    assert len(said) == 1 and "no configuration file was given, and no keys" in said[0]
+    assert len(said) == 1 and "neither a configuration file nor curve.clients was given" in said[0]
 
 
 @pytest.mark.parametrize("text,says", [

@@ -377,7 +377,7 @@ static void a_broker_that_cannot_listen_says_why(void **state)
         const char *listen, *says;
     } cases[] = {
         { taken, "is in use: another process listens there" },
-        { "tcp://no-such-interface:7400", "is no address, name or interface of this machine" },
+        { "tcp://no-such-interface:7400", "is not an address, name or interface of this machine" },
         { "tcp://0.0.0.0:7400", "insecure: true" },
     };
     strcpy(taken, net_control_endpoint(f.net));

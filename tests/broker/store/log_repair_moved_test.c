@@ -72,7 +72,7 @@ static void moved_events_are_put_in_their_place(void **state)
     struct disk *d = dir_copy(m.disk), *to = disk_new();
     dir_remove(d, "checkpoint");
     assert_true(dir_repair(d, to, &l));
-    says(l, "without a checkpoint");
+    says(l, "there is no usable checkpoint");
     says(l, "queue 1: 6 events are salvaged");
     says(l, "queue 3: 3 events are salvaged");
     all_is_in(to);

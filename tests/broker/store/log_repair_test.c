@@ -115,7 +115,7 @@ static void without_a_checkpoint_everything_in_records_is_salvaged(void **state)
     struct disk *d = dir_copy(m.disk), *to = disk_new();
     disk_damage(d, "checkpoint", 40, 1, &chance);
     assert_true(dir_repair(d, to, &l));
-    says(l, "without a checkpoint");
+    says(l, "there is no usable checkpoint");
     assert_int_equal(dir_open(to, &m.config, &e, &torn), 80);
     disk_free(d);
     disk_free(to);

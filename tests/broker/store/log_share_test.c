@@ -335,7 +335,7 @@ static void without_a_checkpoint_a_shared_run_is_salvaged_for_each_queue(void **
     struct disk *d = dir_copy(m.disk), *to = disk_new();
     disk_damage(d, "checkpoint", 40, 1, &chance);
     assert_true(dir_repair(d, to, &l));
-    says(l, "without a checkpoint");
+    says(l, "there is no usable checkpoint");
     assert_int_equal(dir_open(to, &m.config, &e, &torn), 40 * QUEUES);
     disk_free(d);
     disk_free(to);
