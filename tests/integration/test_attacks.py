@@ -96,7 +96,7 @@ def flooder(endpoint, kind, size, seconds):
 
 
 @pytest.mark.parametrize("size", [1, 200, 1 << 20])
-def test_a_flood_of_garbage_makes_the_ingress_bind_again(broker, honest, size):
+def test_a_flood_of_garbage_makes_the_broker_rebind_its_ingress(broker, honest, size):
     flood = flooder(broker.ready["ingress"], "push", size, 3)
     try:
         while flood.poll() is None:
@@ -120,7 +120,7 @@ def place():
         yield pathlib.Path(folder)
 
 
-def test_a_flood_over_ipc_makes_the_ingress_bind_again_too(cluster, place):
+def test_a_flood_over_ipc_makes_the_broker_rebind_its_ingress(cluster, place):
     b = cluster.broker("--auto-declare", listen=f"ipc://{place}/broker")
     honest = cluster.sidecar(b, "--operations")
     flood = flooder(b.ready["ingress"], "push", 1 << 20, 2)
@@ -135,7 +135,7 @@ def test_a_flood_over_ipc_makes_the_ingress_bind_again_too(cluster, place):
     assert (place / "broker.ingress").stat().st_mode & 0o777 == 0o660
 
 
-def test_garbage_on_control_is_answered_and_bounded(broker, honest):
+def test_garbage_on_the_control_socket_takes_bounded_memory(broker, honest):
     flood = flooder(broker.ready["broker"], "dealer", 1000, 3)  # which never reads an answer
     try:
         while flood.poll() is None:
@@ -148,7 +148,7 @@ def test_garbage_on_control_is_answered_and_bounded(broker, honest):
     assert metric(honest, "sluice_broker_frames_rejected_total") > 100
 
 
-def test_answers_that_nobody_reads_are_bounded_by_their_bytes(cluster):
+def test_unread_replies_are_bounded_by_their_bytes(cluster):
     """A few bytes ask for megabytes, and libzmq counts messages."""
     broker = cluster.broker("--memory-budget", "64MiB")
     honest = cluster.sidecar(broker)
@@ -176,7 +176,7 @@ def test_answers_that_nobody_reads_are_bounded_by_their_bytes(cluster):
     deaf.close()
 
 
-def test_a_flooder_nobody_shares_an_address_with_is_denied(cluster):
+def test_a_flooder_with_an_address_of_its_own_is_denied(cluster):
     """The honest sidecar comes by 127.0.0.1, the flooder by 127.0.0.2."""
     b = cluster.broker()
     honest = cluster.sidecar(b, "--operations")
@@ -206,7 +206,7 @@ def test_a_flooder_nobody_shares_an_address_with_is_denied(cluster):
     exact(honest)
 
 
-def test_oversized_and_many_part_messages(broker, honest):
+def test_oversized_and_multipart_messages_are_rejected(broker, honest):
     context = zmq.Context()
     push, dealer = context.socket(zmq.PUSH), context.socket(zmq.DEALER)
     push.connect(broker.ready["ingress"])
@@ -235,7 +235,7 @@ def idle_connections(endpoint, count, hello):
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + bytes(32)
 
 
-def test_two_thousand_connections_that_say_nothing(broker, honest):
+def test_two_thousand_silent_connections_are_dropped_in_time(broker, honest):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 4096:
         pytest.skip("needs 4,096 descriptors")
@@ -256,7 +256,7 @@ def test_two_thousand_connections_that_say_nothing(broker, honest):
 
 
 @pytest.mark.parametrize("transport", ["tcp", "ipc"])
-def test_connections_that_take_all_descriptors_leave_some_to_the_broker(cluster, place, transport):
+def test_a_crowd_of_connections_does_not_use_up_the_brokers_descriptors(cluster, place, transport):
     """libzmq would end the process over ipc, and over tcp there would be none for a file of the log."""
     b = cluster.broker("--auto-declare", listen="tcp://127.0.0.1:0" if transport == "tcp" else f"ipc://{place}/broker")
     honest = cluster.sidecar(b, "--operations")
@@ -283,7 +283,7 @@ def test_connections_that_take_all_descriptors_leave_some_to_the_broker(cluster,
     exact(cluster.sidecar(b))
 
 
-def test_attaches_without_an_echo_exhaust_nothing(cluster):
+def test_attaches_without_an_echo_are_limited(cluster):
     b = cluster.broker("--max-sessions", "100")
     honest = cluster.sidecar(b, "--operations")
     honest.declare("honest")
@@ -304,7 +304,7 @@ def test_attaches_without_an_echo_exhaust_nothing(cluster):
     loop.close()
 
 
-def test_a_peer_that_attaches_and_never_reads(cluster):
+def test_a_session_that_never_reads_ends_within_bounded_memory(cluster):
     broker = cluster.broker("--heartbeat", "500ms", "--session-timeout", "2s")
     honest = cluster.sidecar(broker, "--operations")
     honest.declare("honest")
@@ -343,7 +343,7 @@ def test_a_session_that_overruns_its_window_ends(broker, honest):
     greedy.close()
 
 
-def test_malformed_bodies_end_only_their_session(broker, honest):
+def test_malformed_bodies_end_only_the_session_that_sent_them(broker, honest):
     for bad in (data(8, b"\xff\xff"), body(2, data(1, "no such name!") + number(2, 1)), body(10, data(1, "q")),
                 body(2, data(1, "q") + number(2, 1) + data(4, b"\x0a\xff")), body(5, data(1, "q") + data(3, b"\x08\x09"))):
         before = metric(honest, "sluice_broker_sessions_ended_total")
@@ -375,7 +375,7 @@ c.close()
 """
 
 
-def test_a_consumer_s_name_writes_nothing_else_on_a_terminal(broker, honest):
+def test_control_characters_in_a_session_name_are_not_printed(broker, honest):
     """Sessions call themselves what they like."""
     mean = RawClient(broker.ready, name="mean\x1b]0;title\x07\n\x1b[2J").attach()
     mean.consume("honest", 1)
@@ -389,7 +389,7 @@ def test_a_consumer_s_name_writes_nothing_else_on_a_terminal(broker, honest):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to act as a second user")
-def test_over_ipc_nobody_can_act_for_another_user():
+def test_over_ipc_one_user_cannot_act_for_another():
     with tempfile.TemporaryDirectory() as folder:
         place = pathlib.Path(folder)
         place.chmod(0o777)

@@ -81,7 +81,7 @@ def test_deleting_a_queue_with_waiting_publishers_answers_them(sidecar, pool, du
 
 
 @DURABILITIES
-def test_deleting_a_queue_with_leases_out_makes_its_receipts_void(sidecar, durability):
+def test_deleting_a_queue_voids_its_outstanding_receipts(sidecar, durability):
     sidecar.declare("q", durability=durability)
     for i in range(2):
         sidecar.publish("q", str(i))
@@ -97,7 +97,7 @@ def test_deleting_a_queue_with_leases_out_makes_its_receipts_void(sidecar, durab
     assert (books(sidecar)["acked"], books(sidecar)["remaining"]) == (1, 1)
 
 
-def test_deleting_a_queue_ends_the_takes_of_its_consumer_and_of_a_stand_by(cluster, broker, pool):
+def test_deleting_a_queue_ends_the_takes_of_its_consumer_and_of_a_standby(cluster, broker, pool):
     active, standby = cluster.sidecar(broker), cluster.sidecar(broker)
     active.declare("q")
     takes = [pool.submit(active.take, "q", wait="50s")]
@@ -110,7 +110,7 @@ def test_deleting_a_queue_ends_the_takes_of_its_consumer_and_of_a_stand_by(clust
     begins_anew(standby)
 
 
-def test_deleting_a_queue_ends_its_streams_here_and_at_a_stand_by(cluster, broker):
+def test_deleting_a_queue_ends_its_streams_at_its_consumer_and_at_a_standby(cluster, broker):
     active, standby = cluster.sidecar(broker), cluster.sidecar(broker)
     active.declare("q")
     active.publish("q", "in flight")
@@ -127,7 +127,7 @@ def test_deleting_a_queue_ends_its_streams_here_and_at_a_stand_by(cluster, broke
 
 
 @DURABILITIES
-def test_deleting_a_queue_that_a_topic_s_publish_waits_for_lets_the_others_have_it(sidecar, pool, durability):
+def test_deleting_a_queue_that_a_topic_publish_waits_for_delivers_to_the_others(sidecar, pool, durability):
     for queue, capacity in (("audit", 10), ("full", 1)):
         sidecar.declare(queue, capacity=capacity, durability=durability)
     sidecar.http("PUT", "/v1/topics/all")
@@ -150,7 +150,7 @@ def test_deleting_a_queue_that_a_topic_s_publish_waits_for_lets_the_others_have_
 
 
 @DURABILITIES
-def test_a_purge_leaves_what_is_in_flight_and_lets_those_in_who_wait(sidecar, pool, durability):
+def test_a_purge_keeps_in_flight_events_and_admits_waiting_publishers(sidecar, pool, durability):
     sidecar.declare("q", capacity=6, durability=durability, backoff="0s")
     for i in range(4):
         sidecar.publish("q", str(i))
@@ -172,7 +172,7 @@ def test_a_purge_leaves_what_is_in_flight_and_lets_those_in_who_wait(sidecar, po
     assert (ledger["acked"], ledger["purged"], ledger["remaining"]) == (3, 4, 0)
 
 
-def test_a_purge_and_the_end_of_a_lease_and_a_second_purge(sidecar):
+def test_an_event_whose_lease_ends_after_a_purge_is_taken_by_the_next_purge(sidecar):
     sidecar.declare("q", lease="1s", backoff="1h", backoff_max="1h")
     sidecar.publish("q")
     [taken] = take(sidecar)
@@ -188,7 +188,7 @@ def test_a_purge_and_the_end_of_a_lease_and_a_second_purge(sidecar):
 
 
 @DURABILITIES
-def test_an_ack_twice_counts_once_and_is_answered_alike(sidecar, durability):
+def test_a_repeated_ack_counts_once_and_gets_the_same_answer(sidecar, durability):
     sidecar.declare("q", durability=durability)
     sidecar.publish("q")
     [taken] = take(sidecar)
@@ -202,7 +202,7 @@ def test_an_ack_twice_counts_once_and_is_answered_alike(sidecar, durability):
 
 
 @DURABILITIES
-def test_a_late_ack_settles_nothing_and_the_next_delivery_is_its_own(sidecar, durability):
+def test_a_late_ack_settles_nothing_and_leaves_the_redelivery_alone(sidecar, durability):
     sidecar.declare("q", lease="500ms", backoff="0s", durability=durability)
     sidecar.publish("q")
     [first] = take(sidecar)
@@ -217,7 +217,7 @@ def test_a_late_ack_settles_nothing_and_the_next_delivery_is_its_own(sidecar, du
     assert (books(sidecar)["acked"], books(sidecar)["remaining"]) == (1, 0)
 
 
-def test_receipts_that_nobody_was_given_settle_nothing(cluster, broker):
+def test_receipts_that_were_never_issued_settle_nothing(cluster, broker):
     sidecar, other = cluster.sidecar(broker), cluster.sidecar(broker)
     for queue in ("q", "r"):
         sidecar.declare(queue, lease="1m")
@@ -240,7 +240,7 @@ def test_receipts_that_nobody_was_given_settle_nothing(cluster, broker):
 
 
 @DURABILITIES
-def test_filters_with_operators_that_nobody_knows_change_nothing(sidecar, durability):
+def test_filters_with_unknown_operators_are_refused_and_change_nothing(sidecar, durability):
     """Neither where events go nor what comes back to life."""
     sidecar.declare("q", max_deliveries=1, durability=durability)
     sidecar.http("PUT", "/v1/topics/all")
@@ -298,7 +298,7 @@ DAY = 86400
 
 @DURABILITIES
 @pytest.mark.parametrize("seconds", [-DAY, DAY])
-def test_a_clock_that_is_set_moves_no_lease_and_no_turn(stepping, clock, durability, seconds):
+def test_setting_the_clock_affects_no_lease_and_no_turn(stepping, clock, durability, seconds):
     stepping.declare("q", lease="1h", durability=durability)
     for i in range(3):
         stepping.publish("q", str(i))
@@ -317,7 +317,7 @@ def test_a_clock_that_is_set_moves_no_lease_and_no_turn(stepping, clock, durabil
 
 
 @DURABILITIES
-def test_a_clock_that_is_set_forwards_makes_due_what_waits_for_a_time(stepping, clock, durability):
+def test_setting_the_clock_forward_makes_delayed_events_due(stepping, clock, durability):
     stepping.declare("q", durability=durability)
     stepping.declare("ends", durability=durability, ttl="12h")
     stepping.publish("q", "delayed", {"Content-Type": "text/plain", "Sluice-Delay": "12h"})
@@ -330,7 +330,7 @@ def test_a_clock_that_is_set_forwards_makes_due_what_waits_for_a_time(stepping, 
 
 
 @DURABILITIES
-def test_a_clock_that_is_set_back_makes_delayed_events_wait_longer_and_loses_none(stepping, clock, durability):
+def test_setting_the_clock_back_delays_events_longer_and_loses_none(stepping, clock, durability):
     stepping.declare("q", durability=durability)
     stepping.publish("q", "delayed", {"Content-Type": "text/plain", "Sluice-Delay": "1h"})
     stepping.publish("q", "ready")
@@ -344,7 +344,7 @@ def test_a_clock_that_is_set_back_makes_delayed_events_wait_longer_and_loses_non
     assert (books(stepping)["accepted"], books(stepping)["acked"]) == (2, 2)
 
 
-def test_a_clock_that_is_set_back_or_forwards_forgets_no_retry(stepping, clock):
+def test_a_retry_is_still_a_duplicate_after_the_clock_is_set(stepping, clock):
     """A duplicate is known by how long ago it was, not by what the clock says."""
     stepping.declare("q", dedup_window="1h")
     publish = lambda: stepping.publish("q", "x", {"Content-Type": "text/plain", "Idempotency-Key": "once"})
@@ -356,7 +356,7 @@ def test_a_clock_that_is_set_back_or_forwards_forgets_no_retry(stepping, clock):
 
 
 @pytest.mark.parametrize("seconds", [-DAY, DAY])
-def test_a_broker_that_starts_with_another_clock_has_everything(cluster, clock, tmp_path, seconds):
+def test_a_broker_restarted_under_another_clock_loses_nothing(cluster, clock, tmp_path, seconds):
     def start(name):
         broker = Process(tmp_path, name, ["sluice-broker", "--listen", "tcp://127.0.0.1:0", "--data", str(tmp_path / "data")],
                          clock.environment)

@@ -37,7 +37,7 @@ def until_under_way(sidecar):
 
 
 @pytest.mark.parametrize("pace", [["--rate", 1000], ["--window", 2]])
-def test_a_bench_whose_broker_is_gone_says_so_and_ends(cluster, bench, pace):
+def test_bench_ends_with_an_error_when_its_broker_dies(cluster, bench, pace):
     broker = cluster.broker()
     sidecar = cluster.sidecar(broker)
     b = bench("--events", 100000000, *pace, broker.ready["broker"])
@@ -48,7 +48,7 @@ def test_a_bench_whose_broker_is_gone_says_so_and_ends(cluster, bench, pace):
     assert err.startswith(f"sluice: no broker answers at {broker.ready['broker']} any more: gave up after 10 s\n"), err
 
 
-def test_a_bench_of_which_nothing_comes_any_more_says_so_and_ends(cluster, bench):
+def test_bench_ends_with_an_error_when_deliveries_stop(cluster, bench):
     broker = cluster.broker()
     sidecar = cluster.sidecar(broker)
     sidecar.declare("mine")
@@ -60,7 +60,7 @@ def test_a_bench_of_which_nothing_comes_any_more_says_so_and_ends(cluster, bench
 
 
 @pytest.mark.parametrize("before, seen", [([0], "repeated"), ([1], "disordered")])
-def test_a_bench_that_gets_an_event_twice_or_too_early_says_so(cluster, bench, before, seen):
+def test_bench_reports_an_event_that_arrives_twice_or_early(cluster, bench, before, seen):
     broker = cluster.broker()
     sidecar = cluster.sidecar(broker)
     sidecar.declare("mine")
@@ -72,7 +72,7 @@ def test_a_bench_that_gets_an_event_twice_or_too_early_says_so(cluster, bench, b
     assert json.loads(out)[seen] > 0 and json.loads(out)["confirmed"] == 3
 
 
-def test_what_was_in_the_queue_before_a_bench_is_taken_and_not_counted(cluster):
+def test_bench_takes_events_already_in_its_queue_without_counting_them(cluster):
     broker = cluster.broker()
     sidecar = cluster.sidecar(broker)
     sidecar.declare("mine")
@@ -83,7 +83,7 @@ def test_what_was_in_the_queue_before_a_bench_is_taken_and_not_counted(cluster):
     until(lambda: sidecar.http("GET", "/v1/queues/mine").json["ledger"]["acked"] == 8)
 
 
-def test_a_bench_does_not_wait_as_long_for_the_last_confirms_as_a_publish_may(cluster, bench):
+def test_bench_waits_ten_seconds_for_the_last_confirms(cluster, bench):
     broker = cluster.broker()
     sidecar = cluster.sidecar(broker)
     sidecar.declare("mine")
@@ -96,7 +96,7 @@ def test_a_bench_does_not_wait_as_long_for_the_last_confirms_as_a_publish_may(cl
     assert (json.loads(out)["consumed"], json.loads(out)["confirmed"]) == (1, 0)
 
 
-def test_a_bench_at_a_low_rate_is_not_given_up(cluster, bench):
+def test_bench_at_a_low_rate_runs_to_its_end(cluster, bench):
     b = bench("--events", 240, "--rate", 20, cluster.broker().ready["broker"])  # twelve seconds
     out, err = b.communicate(timeout=60)
     result = json.loads(out)
@@ -115,7 +115,7 @@ def is_sound(result):
     return True
 
 
-def test_a_bench_tells_what_it_measured_in_both_forms(cluster):
+def test_bench_reports_the_same_figures_as_text_and_as_json(cluster):
     broker = cluster.broker()
     command = ["sluice", "bench", "--events", "3000", "--producers", "3", "--window", "16", "--size", "50", broker.ready["broker"]]
     assert is_sound(json.loads(run(*command, "--json").stdout))
@@ -128,7 +128,7 @@ def test_a_bench_tells_what_it_measured_in_both_forms(cluster):
         assert re.fullmatch(title + r" +p50 +\d+ us   p99 +\d+ us   p99\.9 +\d+ us", line)
 
 
-def test_a_bench_that_is_told_nothing_does_what_its_help_says(cluster):
+def test_bench_without_options_does_what_its_help_says(cluster):
     broker = cluster.broker()
     done = run("sluice", "bench", "--json", environment={"SLUICE_BROKER": broker.ready["broker"]})
     assert done.returncode == 0 and is_sound(json.loads(done.stdout)), done
@@ -136,7 +136,7 @@ def test_a_bench_that_is_told_nothing_does_what_its_help_says(cluster):
     assert len(re.findall(r'"attached from .*"session":"sluice-bench"', broker.log.read_text())) == 4
 
 
-def test_a_bench_that_is_interrupted_deletes_its_queue_with_what_is_in_it(cluster, bench):
+def test_an_interrupted_bench_deletes_its_queue_and_the_events_in_it(cluster, bench):
     broker = cluster.broker()
     sidecar = cluster.sidecar(broker)
     b = bench("--events", 1000000, "--rate", 1000, broker.ready["broker"])
@@ -149,21 +149,21 @@ def test_a_bench_that_is_interrupted_deletes_its_queue_with_what_is_in_it(cluste
     assert queues(sidecar) == {}
 
 
-def test_a_window_of_large_events_has_room(cluster):
+def test_bench_has_room_for_a_window_of_large_events(cluster):
     done = run("sluice", "bench", "--json", "--events", "3000", "--producers", "1", "--window", "1500", "--size", "8000",
                cluster.broker().ready["broker"])
     assert done.returncode == 0 and is_sound(json.loads(done.stdout)), done
 
 
 @pytest.mark.parametrize("pace", [["--rate", "2000"], []], ids=["paced", "unpaced"])
-def test_a_bench_of_one_event_at_a_time_is_sound(cluster, pace):
+def test_bench_with_one_event_at_a_time_reports_consistent_figures(cluster, pace):
     broker = cluster.broker().ready["broker"]
     done = run("sluice", "bench", "--json", "--events", "1000", "--producers", "1", "--window", "1", *pace, broker)
     assert done.returncode == 0 and is_sound(json.loads(done.stdout)), done
     assert not pace or 0.49 < json.loads(done.stdout)["seconds"]
 
 
-def test_a_stall_is_told_by_every_event_that_was_due_meanwhile(cluster, bench):
+def test_a_stall_shows_in_the_latency_of_every_event_due_during_it(cluster, bench):
     broker = cluster.broker()
     sidecar = cluster.sidecar(broker)
     b = bench("--events", 2000, "--rate", 500, "--producers", 1, "--window", 1, broker.ready["broker"])
@@ -177,7 +177,7 @@ def test_a_stall_is_told_by_every_event_that_was_due_meanwhile(cluster, bench):
 
 
 @pytest.mark.parametrize("size, refused", [(5000, 10), (20_000_000, 0)], ids=["by the broker", "before they are sent"])
-def test_a_bench_whose_events_are_refused_says_why(cluster, size, refused):
+def test_bench_says_why_its_events_are_refused(cluster, size, refused):
     broker = cluster.broker("--max-event", "2KiB")
     done = run("sluice", "bench", "--json", "--events", "10", "--producers", "1", "--size", str(size), broker.ready["broker"])
     counts = json.loads(done.stdout)
@@ -185,7 +185,7 @@ def test_a_bench_whose_events_are_refused_says_why(cluster, size, refused):
     assert done.stderr.startswith("sluice: not all events were published: "), done.stderr
 
 
-def test_a_bench_of_more_than_there_is_memory_for_does_not_begin(cluster):
+def test_bench_refuses_more_events_than_fit_in_memory(cluster):
     broker = cluster.broker()
     for events in (1 << 62, (1 << 62) + 4096, (1 << 64) - 1):  # of eight bytes each, some are a small number again
         done = run("sluice", "bench", "--events", str(events), "--rate", "1000", "--producers", "1", broker.ready["broker"])
@@ -193,7 +193,7 @@ def test_a_bench_of_more_than_there_is_memory_for_does_not_begin(cluster):
     assert queues(cluster.sidecar(broker)) == {}
 
 
-def test_benches_that_name_no_queue_have_one_each(cluster, bench):
+def test_concurrent_benches_use_a_queue_each(cluster, bench):
     broker = cluster.broker()
     sidecar = cluster.sidecar(broker)
     long = bench("--events", 4000, "--rate", 1000, broker.ready["broker"])

@@ -11,7 +11,7 @@ import zmq
 from conftest import Process, run
 
 
-def test_garbage_on_every_socket_disturbs_nobody(cluster, broker):
+def test_garbage_on_every_socket_does_not_disturb_other_clients(cluster, broker):
     s = cluster.sidecar(broker)
     s.declare("q")
     dice = random.Random(7)
@@ -34,7 +34,7 @@ def test_garbage_on_every_socket_disturbs_nobody(cluster, broker):
     context.destroy(linger=0)
 
 
-def test_a_restarted_broker_is_found_again(cluster, tmp_path):
+def test_a_sidecar_attaches_to_a_restarted_broker_again(cluster, tmp_path):
     first = cluster.broker("--auto-declare")
     s = cluster.sidecar(first)
     endpoint, ingress = first.ready["broker"], first.ready["ingress"]
@@ -46,7 +46,7 @@ def test_a_restarted_broker_is_found_again(cluster, tmp_path):
     assert s.publish("q", query="?wait=30s").status == 202
 
 
-def test_a_start_says_what_the_data_directory_had(cluster):
+def test_startup_logs_what_the_data_directory_holds(cluster):
     broker = cluster.broker("--auto-declare")
     s = cluster.sidecar(broker)
     assert s.publish("q").status == 202
@@ -55,7 +55,7 @@ def test_a_start_says_what_the_data_directory_had(cluster):
     assert "ledger: accepted 1 = acked 0 " in cluster.broker().log.read_text()
 
 
-def test_a_stop_says_which_signal_of_whom_it_was(cluster, tmp_path):
+def test_shutdown_logs_the_signal_and_its_sender(cluster, tmp_path):
     broker = cluster.broker()
     dev = Process(tmp_path, "dev", ["sluice", "dev", "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0"])
     cluster.processes.append(dev)
@@ -66,7 +66,7 @@ def test_a_stop_says_which_signal_of_whom_it_was(cluster, tmp_path):
         assert [line["msg"] for line in lines if "stopping" in line["msg"]] == [f"stopping: SIGINT from process {os.getpid()}"]
 
 
-def test_that_the_broker_is_away_is_said_once_and_not_each_time_it_is_asked(cluster):
+def test_an_unreachable_broker_is_logged_once_and_not_at_every_attempt(cluster):
     broker = cluster.broker()
     s = cluster.sidecar(broker, "--log-level", "debug")
     broker.kill()
@@ -82,7 +82,7 @@ def test_that_the_broker_is_away_is_said_once_and_not_each_time_it_is_asked(clus
     assert len(said("warn")) == len(set(said("warn"))) > 0 and set(said("debug")) <= set(said("warn"))
 
 
-def test_over_ipc_everything_is_the_same(cluster, tmp_path):
+def test_publish_and_take_work_over_ipc(cluster, tmp_path):
     b = cluster.broker("--auto-declare", listen=f"ipc://{tmp_path}/broker.sock")
     s = cluster.sidecar(b)
     assert s.publish("q", "over ipc").status == 202
@@ -91,7 +91,7 @@ def test_over_ipc_everything_is_the_same(cluster, tmp_path):
     assert second.returncode == 1 and "in use by another process" in second.stderr
 
 
-def test_over_ipc_the_next_client_removes_what_a_killed_one_left(cluster, tmp_path):
+def test_over_ipc_a_client_removes_the_files_that_killed_ones_left(cluster, tmp_path):
     b = cluster.broker(listen=f"ipc://{tmp_path}/b")
     s = cluster.sidecar(b)
     s.wait_attached()
@@ -104,12 +104,12 @@ def test_over_ipc_the_next_client_removes_what_a_killed_one_left(cluster, tmp_pa
     assert not any(path.exists() for path in left)
 
 
-def test_a_port_in_use_is_said(broker):
+def test_a_port_in_use_is_reported(broker):
     second = run("sluice-broker", "--listen", broker.ready["broker"])
     assert second.returncode == 1 and "is in use" in second.stderr
 
 
-def test_limits_of_the_configuration_hold(cluster):
+def test_configured_limits_hold(cluster):
     s = cluster.sidecar(cluster.broker("--max-event", "2KiB", "--max-queues", "1"))
     s.declare("one")
     refused = s.http("PUT", "/v1/queues/two", {})
@@ -134,7 +134,7 @@ def test_listening_beyond_loopback_needs_insecure():
     ("queues:\n  or ders: {}\n", "'or ders' is no valid queue name"), ("queues:\n  orders: 5\n", "settings are expected"),
     ("queues:\n\torders: {}\n", "use spaces"),
 ])
-def test_a_wrong_configuration_is_refused_with_its_line(tmp_path, text, says):
+def test_a_wrong_configuration_is_refused_with_its_line_number(tmp_path, text, says):
     file = tmp_path / "broker.yaml"
     file.write_text(text)
     result = run("sluice-broker", "--config", str(file), "--check-config")
@@ -151,7 +151,7 @@ def test_a_queue_on_disk_without_a_data_directory_is_refused(tmp_path):
     assert run("sluice-broker", "--config", str(file), "--data", str(tmp_path / "data"), "--check-config").returncode == 0
 
 
-def test_help_names_what_only_the_file_has_and_how_a_switch_is_turned_off():
+def test_help_names_file_only_settings_and_how_to_turn_off_a_switch():
     said = run("sluice-broker", "--help").stdout
     assert said.endswith("In the file only: queues:, topics:.\n") and "[true; append =false to turn it off]" in said
     assert run("sluice-broker", "--same-cpu=false", "--check-config").returncode == 0
@@ -161,7 +161,7 @@ def test_help_names_what_only_the_file_has_and_how_a_switch_is_turned_off():
 @pytest.mark.parametrize("text, says", [
     ("queues: {a: {}, b: {}, c: {}}\n", "max_queues is 2, but the file has 3 queues"),
     ("topics: {a: {}, b: {}, c: {}}\n", "max_queues is 2, but the file has 3 topics")])
-def test_more_than_max_queues_allows_are_refused_before_anything_starts(tmp_path, text, says):
+def test_a_file_with_more_queues_than_max_queues_is_refused_before_startup(tmp_path, text, says):
     file = tmp_path / "broker.yaml"
     file.write_text("max_queues: 2\n" + text)
     for more in (), ("--check-config",):

@@ -155,7 +155,7 @@ def test_a_page_of_another_origin_gets_nothing_and_takes_nothing(sidecar, site, 
     assert (described["ready"], described["in_flight"], described["consumer"]) == (1, 0, None)
 
 
-def test_a_page_that_has_its_browser_fetch_blindly_takes_nothing_either(sidecar, site, browse):
+def test_requests_that_a_browser_makes_without_cors_take_no_events(sidecar, site, browse):
     """Of images, and of what it fetches without CORS, it sees nothing, and no Origin is sent; but a stream would take events."""
     sidecar.declare("q")
     sidecar.publish("q")
@@ -172,7 +172,7 @@ def test_a_page_that_has_its_browser_fetch_blindly_takes_nothing_either(sidecar,
     assert sidecar.http("GET", "/v1/queues/q/events/1").json["attempts"] == []
 
 
-def test_the_page_of_the_document_works_when_pasted(broker, allowing, site, browse):
+def test_the_documented_page_works_when_pasted(broker, allowing, site, browse):
     """What it prints comes to its server."""
     sidecar = allowing(broker)
     sidecar.declare("orders")
@@ -208,7 +208,7 @@ def next_request(port):
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_a_page_outlives_its_sidecar_and_gets_the_rest_in_order(broker, cluster, allowing, site, browse, end):
+def test_a_page_reconnects_to_a_restarted_sidecar_and_gets_the_rest_in_order(broker, cluster, allowing, site, browse, end):
     other = cluster.sidecar(broker)
     first = allowing(broker)
     other.declare("q", lease="1h")
@@ -229,7 +229,7 @@ def test_a_page_outlives_its_sidecar_and_gets_the_rest_in_order(broker, cluster,
     assert first_seen(site) == list(range(1, 31))
 
 
-def test_what_a_page_had_not_acked_when_its_sidecar_died_comes_again(broker, cluster, allowing, site, browse):
+def test_events_unacked_when_the_sidecar_died_are_redelivered(broker, cluster, allowing, site, browse):
     other = cluster.sidecar(broker)
     first = allowing(broker)
     other.declare("q", lease="1h")
@@ -244,7 +244,7 @@ def test_what_a_page_had_not_acked_when_its_sidecar_died_comes_again(broker, clu
     assert books(other)["remaining"] == 6
 
 
-def test_a_page_that_asks_while_the_broker_is_away_or_the_sidecar_drains_asks_again(cluster, allowing, site, browse, tmp_path):
+def test_a_page_retries_while_the_broker_is_away_or_the_sidecar_drains(cluster, allowing, site, browse, tmp_path):
     endpoint = f"ipc://{tmp_path}/broker"
     broker = cluster.broker("--ingress", f"ipc://{tmp_path}/ingress", listen=endpoint)
     sidecar = allowing(broker)

@@ -22,7 +22,7 @@ def test_pub_and_sub_keep_lines_and_order(dev):
     assert got.returncode == 0 and got.stdout.splitlines() == lines
 
 
-def test_sub_runs_a_command_and_gives_back_what_failed(dev, tmp_path):
+def test_sub_runs_a_command_and_nacks_the_event_when_it_fails(dev, tmp_path):
     run("sluice", "pub", "q", "a", environment=dev)
     marker = tmp_path / "marker"
     script = f'[ -e {marker} ] && cat && exit 0; touch {marker}; exit 1'
@@ -30,7 +30,7 @@ def test_sub_runs_a_command_and_gives_back_what_failed(dev, tmp_path):
     assert got.stdout == "a"
 
 
-def test_sub_counts_what_its_command_could_not_handle(dev):
+def test_sub_counts_the_events_whose_command_failed(dev):
     run("sluice", "queue", "declare", "q", "max_deliveries=1", environment=dev)
     run("sluice", "pub", "q", "a", "b", environment=dev)
     got = run("sluice", "sub", "q", "-n", "1", "--", "false", environment=dev, timeout=20)
@@ -39,7 +39,7 @@ def test_sub_counts_what_its_command_could_not_handle(dev):
     assert (describe("q", dev)["ready"], describe("q", dev)["dead"]) == (1, 1)
 
 
-def test_a_command_gets_none_of_the_descriptors_but_those_that_were_meant_for_it(dev):
+def test_a_command_inherits_only_the_descriptors_meant_for_it(dev):
     run("sluice", "pub", "q", "a", environment=dev)
     meant = os.open("/dev/zero", os.O_RDONLY)
     script = 'for fd in /proc/$$/fd/*; do [ -L "$fd" ] && echo "${fd##*/} $(readlink "$fd")"; done'
@@ -51,7 +51,7 @@ def test_a_command_gets_none_of_the_descriptors_but_those_that_were_meant_for_it
     assert beyond == [f"{meant} /dev/zero"], got.stdout + got.stderr
 
 
-def test_a_command_that_is_not_there_ends_sub_before_it_takes(dev):
+def test_sub_with_a_missing_command_ends_before_it_takes_an_event(dev):
     run("sluice", "pub", "q", "a", environment=dev)
     for command in ("/nonexistent/command", "no-such-command"):
         refused = run("sluice", "sub", "q", "--", command, environment=dev)
@@ -59,7 +59,7 @@ def test_a_command_that_is_not_there_ends_sub_before_it_takes(dev):
     assert json.loads(run("sluice", "queue", "peek", "q", "--json", environment=dev).stdout)["events"][0]["attempt"] == 0
 
 
-def test_how_a_command_failed_is_said(dev, tmp_path):
+def test_sub_reports_how_a_command_failed(dev, tmp_path):
     run("sluice", "pub", "q", "a", environment=dev)
     script = f"echo >> {tmp_path}/runs; case $(wc -l < {tmp_path}/runs) in 1) exit 3;; 2) kill -9 $$;; esac"
     got = run("sluice", "sub", "q", "--count", "3", "--retry-delay", "10ms", "--", "sh", "-c", script, environment=dev)
@@ -68,7 +68,7 @@ def test_how_a_command_failed_is_said(dev, tmp_path):
                           "sluice: 'sh' was ended by signal 9 for event #1, attempt 2; nacked, to be redelivered in 10ms\n")
 
 
-def test_a_figure_is_never_shown_as_an_exponent(dev):
+def test_numbers_are_never_printed_with_an_exponent(dev):
     run("sluice", "queue", "declare", "q", "capacity=1000000000", environment=dev)
     run("sluice", "pub", "q", '--ndjson', input='{"price":3.14159265}\n', environment=dev)
     shown = run("sluice", "queue", "show", "q", environment=dev).stdout
@@ -76,14 +76,14 @@ def test_a_figure_is_never_shown_as_an_exponent(dev):
     assert '{"price":3.14159265}' in run("sluice", "queue", "peek", "q", environment=dev).stdout
 
 
-def test_a_port_in_use_or_no_address_is_said_in_one_line(dev):
+def test_dev_reports_a_port_in_use_or_a_bad_address_in_one_line(dev):
     busy = dev["SLUICE_URL"].removeprefix("http://")
     for address, says in ((busy, "is in use"), ("foo", "write HOST:PORT"), ("127.0.0.1:99999", "at most 65535")):
         refused = run("sluice", "dev", "--http", address, "--ops", "127.0.0.1:0")
         assert refused.returncode == 1 and says in refused.stderr and refused.stderr.count("\n") == 1, refused.stderr
 
 
-def test_dev_is_reached_from_elsewhere_by_a_token_alone(tmp_path, cluster):
+def test_dev_beyond_loopback_requires_a_token(tmp_path, cluster):
     everywhere = "dev", "--http", "0.0.0.0:0", "--ops", "127.0.0.1:0"
     refused = run("sluice", *everywhere)
     assert refused.returncode == 1 and "set token_file" in refused.stderr
@@ -94,7 +94,7 @@ def test_dev_is_reached_from_elsewhere_by_a_token_alone(tmp_path, cluster):
         assert run("sluice", "--url", url, "pub", "q", "x", environment=token).returncode == status
 
 
-def test_declaring_a_queue_says_so_in_a_line(dev):
+def test_declaring_a_queue_prints_one_line(dev):
     def declared(*settings):
         return run("sluice", "queue", "declare", "q", *settings, environment=dev).stdout
 
@@ -107,7 +107,7 @@ def test_declaring_a_queue_says_so_in_a_line(dev):
     assert re.search(r"^capacity_bytes +64MiB$", run("sluice", "queue", "show", "q", environment=dev).stdout, re.M)
 
 
-def test_a_made_event_says_when(dev):
+def test_a_created_event_carries_its_time(dev):
     run("sluice", "pub", "q", "now", environment=dev)
     run("sluice", "pub", "q", "then", "-a", "time=2001-02-03T04:05:06Z", environment=dev)
     now, then = (e["event"]["time"] for e in json.loads(run("sluice", "queue", "peek", "q", "--json", environment=dev).stdout)["events"])
@@ -128,7 +128,7 @@ def test_a_queue_is_paused_filled_purged_and_deleted(dev):
     assert missing.returncode == 1 and "there is no queue 'q'" in missing.stderr
 
 
-def test_what_becomes_of_unmatched_events_is_written_the_cli_s_way_or_the_api_s(dev):
+def test_unrouted_accepts_the_cli_spelling_and_the_api_spelling(dev):
     run("sluice", "queue", "declare", "rest", environment=dev)
     refused = run("sluice", "topic", "put", "news", "--unrouted", "left", environment=dev)
     assert refused.returncode == 2
@@ -139,13 +139,13 @@ def test_what_becomes_of_unmatched_events_is_written_the_cli_s_way_or_the_api_s(
 
 
 @pytest.mark.parametrize("size", [9, 10, 11])
-def test_peek_tells_the_size_of_what_is_no_text(dev, tmp_path, size):
+def test_peek_prints_the_size_of_binary_data(dev, tmp_path, size):
     (tmp_path / "bytes").write_bytes(b"\xff" * size)
     run("sluice", "pub", "q", "--file", tmp_path / "bytes", environment=dev)
     assert f"({size} bytes)" in run("sluice", "queue", "peek", "q", environment=dev).stdout
 
 
-def test_what_the_api_says_to_do_is_said_as_the_command_line_does_it(dev):
+def test_advice_from_the_api_is_given_in_terms_of_the_command_line(dev):
     run("sluice", "pub", "q", "a", environment=dev)
     refused = run("sluice", "queue", "delete", "q", environment=dev)
     assert "delete with --force (409)" in refused.stderr
@@ -156,7 +156,7 @@ def test_what_the_api_says_to_do_is_said_as_the_command_line_does_it(dev):
     assert "(sluice topic put none)" in run("sluice", "pub", "--topic", "none", "a", environment=dev).stderr
 
 
-def test_sub_says_that_a_topic_is_consumed_by_its_queues(dev):
+def test_sub_on_a_topic_says_to_consume_its_queues(dev):
     run("sluice", "topic", "put", "news", environment=dev)
     refused = run("sluice", "sub", "news", environment=dev, timeout=20)
     assert (refused.returncode, refused.stdout) == (1, "")
@@ -168,7 +168,7 @@ def test_sub_says_that_a_topic_is_consumed_by_its_queues(dev):
                          "(404)\n"), shown
 
 
-def test_the_list_of_queues_shows_what_is_delayed_and_dead(dev):
+def test_queue_list_shows_delayed_and_dead_events(dev):
     run("sluice", "queue", "declare", "orders", "max_deliveries=1", environment=dev)
     run("sluice", "pub", "orders", "a", environment=dev)
     run("sluice", "sub", "orders", "-n", "1", "--", "false", environment=dev)
@@ -181,7 +181,7 @@ def test_the_list_of_queues_shows_what_is_delayed_and_dead(dev):
             assert row[:end].split()[-1] == shown, (column, row)
 
 
-def test_wrong_usage_is_status_2_and_help_is_0():
+def test_wrong_usage_exits_2_and_help_exits_0():
     assert run("sluice").returncode == 2
     assert run("sluice", "nonsense").returncode == 2
     assert run("sluice", "pub").returncode == 2
@@ -189,14 +189,14 @@ def test_wrong_usage_is_status_2_and_help_is_0():
         assert run("sluice", command, "--help").returncode == 0, command
 
 
-def test_ping_and_bench_speak_to_a_broker(cluster):
+def test_ping_and_bench_talk_to_a_broker(cluster):
     b = cluster.broker("--auto-declare")
     assert "version" in run("sluice", "ping", b.ready["broker"]).stdout
     result = json.loads(run("sluice", "bench", "--events", "5000", "--json", b.ready["broker"]).stdout)
     assert (result["events"], result["consumed"], result["refused"]) == (5000, 5000, 0)
 
 
-def test_bench_makes_its_queue_and_leaves_nothing_but_what_was_there(cluster):
+def test_bench_deletes_the_queue_it_created_and_keeps_one_that_existed(cluster):
     b = cluster.broker()  # where queues are declared
     s = cluster.sidecar(b)
     bench = ["sluice", "bench", "--events", "2000", "--json", b.ready["broker"]]
@@ -210,7 +210,7 @@ def test_bench_makes_its_queue_and_leaves_nothing_but_what_was_there(cluster):
     assert refused.returncode == 1 and "queue 'fan': there is a topic of that name" in refused.stderr, refused
 
 
-def test_bench_that_is_interrupted_leaves_no_queue_behind(cluster):
+def test_an_interrupted_bench_leaves_no_queue_behind(cluster):
     b = cluster.broker()
     s = cluster.sidecar(b)
     bench = subprocess.Popen([str(BIN / "sluice"), "bench", "--events", "1000000", "--rate", "1000", b.ready["broker"]],
@@ -222,11 +222,11 @@ def test_bench_that_is_interrupted_leaves_no_queue_behind(cluster):
     assert s.http("GET", "/v1/queues").json["queues"] == {}
 
 
-def test_bench_calls_what_is_no_endpoint_wrong_usage():
+def test_bench_treats_a_bad_endpoint_as_wrong_usage():
     assert run("sluice", "bench", "--events", "1", "nonsense").returncode == 2
 
 
-def test_sub_says_at_once_that_the_broker_is_away(cluster, tmp_path):
+def test_sub_reports_an_unreachable_broker_at_once(cluster, tmp_path):
     nobody = f"ipc://{tmp_path}/nobody"
     s = cluster.sidecar(nobody, attached=False)
     said = run("sluice", "sub", "q", "--wait", "100ms", environment={"SLUICE_URL": "http://" + s.ready["http"]})
@@ -238,7 +238,7 @@ def test_sub_says_at_once_that_the_broker_is_away(cluster, tmp_path):
     assert drained.stderr.startswith("sluice: this sidecar is draining, because of a signal or sluice drain,"), drained
 
 
-def test_a_broker_that_stands_still_fails_the_probe_of_its_manifest(cluster):
+def test_a_stopped_broker_fails_the_probe_of_its_manifest(cluster):
     manifest = (pathlib.Path(__file__).parents[2] / "deploy/kubernetes/broker.yaml").read_text()
     words = re.search(r"livenessProbe: {exec: {command: \[/usr/bin/(.*?)\]}", manifest).group(1)
     probe = [word.strip('"') for word in words.split(", ")]
@@ -262,7 +262,7 @@ def test_without_a_sidecar_the_error_says_where_it_looked():
         assert result.returncode == 1 and "no sidecar answers at http://127.0.0.1:1" in result.stderr, command
 
 
-def test_a_mistake_is_named_and_what_was_meant():
+def test_a_mistyped_word_gets_a_suggestion():
     assert "'pub'" in run("sluice", "pbu").stderr
     assert "'--ndjson'" in run("sluice", "pub", "q", "--ndjsn").stderr
     assert "'show'" in run("sluice", "queue", "shwo", "q").stderr
@@ -276,7 +276,7 @@ def test_a_mistake_is_named_and_what_was_meant():
     assert run("sluice", "help").stdout == run("sluice", "help", "help").stdout == run("sluice", "help", "--help").stdout != ""
 
 
-def test_what_is_not_text_and_numbers_beyond_a_double_come_back_as_they_were(dev, tmp_path):
+def test_binary_data_and_numbers_beyond_a_double_come_back_unchanged(dev, tmp_path):
     (tmp_path / "bytes").write_bytes(bytes(range(256)))
     assert run("sluice", "pub", "q", "--file", str(tmp_path / "bytes"), environment=dev).returncode == 0
     assert run("sluice", "pub", "q", "--ndjson", input='{"a":1e400,"a":12345678901234567890}\n',
@@ -286,14 +286,14 @@ def test_what_is_not_text_and_numbers_beyond_a_double_come_back_as_they_were(dev
     assert (tmp_path / "out").read_bytes() == bytes(range(256)) + b'{"a":1e400,"a":12345678901234567890}'
 
 
-def test_a_full_queue_ends_a_publish_at_the_first_refused(dev):
+def test_pub_stops_at_the_first_event_that_a_full_queue_refuses(dev):
     run("sluice", "queue", "declare", "q", "capacity=3", environment=dev)
     result = run("sluice", "pub", "q", "--wait", "0s", "--json", input="a\n\nb\nc\nd\ne\n", environment=dev)
     assert json.loads(result.stdout) == {"confirmed": 3, "refused": 2, "unknown": 0}
     assert result.returncode == 1 and "line 5" in result.stderr
 
 
-def test_a_full_queue_that_rejects_ends_a_publish_at_once(dev):
+def test_pub_ends_at_once_when_a_full_queue_rejects(dev):
     run("sluice", "queue", "declare", "q", "capacity=1", "overflow=reject", environment=dev)
     run("sluice", "topic", "put", "all", environment=dev)
     run("sluice", "topic", "bind", "all", "q", environment=dev)

@@ -19,7 +19,7 @@ def without(descriptor, *arguments, environment):
     return done.returncode, done.stderr
 
 
-def test_a_closed_stream_is_an_error_and_not_another_descriptor(dev):
+def test_a_closed_standard_stream_is_an_error(dev):
     assert without("<&-", "pub", "q", environment=dev) == (1, "sluice: cannot read the standard input: Bad file descriptor\n")
     run("sluice", "queue", "declare", "q", environment=dev)
     for command in (["queue", "list"], ["pub", "q", "a"], ["version"]):
@@ -30,7 +30,7 @@ def test_a_closed_stream_is_an_error_and_not_another_descriptor(dev):
 
 
 @pytest.mark.parametrize("program", ["sluice-broker", "sluice-sidecar"])
-def test_a_daemon_without_standard_streams_opens_nothing_in_their_place(tmp_path, program):
+def test_a_daemon_without_standard_streams_gets_dev_null_in_their_place(tmp_path, program):
     flags = ["--listen", "tcp://127.0.0.1:0", "--data", str(tmp_path / "data")] if program == "sluice-broker" else [
         "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--broker", "tcp://127.0.0.1:1", "--probe", f"unix:{tmp_path}/probe"]
     p = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", str(BIN / program), *flags])
@@ -46,7 +46,7 @@ def test_a_daemon_without_standard_streams_opens_nothing_in_their_place(tmp_path
         assert p.wait(timeout=40) == 0
 
 
-def test_top_ends_when_nobody_reads_it(dev):
+def test_top_ends_when_its_reader_is_gone(dev):
     top = subprocess.Popen([str(BIN / "sluice"), "top", "--interval", "50ms"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                            text=True, env={**os.environ, **dev})
     assert "queues" in top.stdout.readline()
@@ -68,7 +68,7 @@ def interrupted_while_it_waits(*command):
     return asked.split("?")[0], p.returncode, out, err.replace(url, "URL")
 
 
-def test_an_interruption_ends_what_waits_for_a_sidecar_that_stands_still():
+def test_ctrl_c_ends_a_command_that_waits_for_a_hung_sidecar():
     asked, code, out, err = interrupted_while_it_waits("pub", "q", "x")  # its outcome is wanted
     assert (asked, code, out) == ("POST /v1/queues/q/events", 130, "0 confirmed, 1 unknown: they may have been accepted\n")
     assert err == "sluice: argument 1: URL gave no answer within 10 s of the interruption\n"
@@ -76,7 +76,7 @@ def test_an_interruption_ends_what_waits_for_a_sidecar_that_stands_still():
     assert (asked, code, out, err) == ("GET /v1/queues/q", 0, "", "")
 
 
-def test_a_sidecar_that_does_not_answer_is_named_and_waited_for(start):
+def test_top_names_a_silent_sidecar_and_keeps_waiting(start):
     body = b'{"queues":{}}'
     answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     with socket.create_server(("127.0.0.1", 0)) as still:
@@ -95,7 +95,7 @@ def test_a_sidecar_that_does_not_answer_is_named_and_waited_for(start):
         connection.close()
 
 
-def test_words_that_are_no_utf_8_are_refused_and_not_left_out(dev):
+def test_arguments_that_are_not_utf_8_are_refused(dev):
     odd = b"\xff\xfe"
     run("sluice", "queue", "declare", "q", environment=dev)
     for words in (["queue", "declare", "p", b"dead_letter=" + odd], ["queue", "redrive", "q", "--to", odd],
@@ -106,7 +106,7 @@ def test_words_that_are_no_utf_8_are_refused_and_not_left_out(dev):
     assert run("sluice", "queue", "list", "--names", environment=dev).stdout == "q\n"
 
 
-def test_a_setting_in_a_shell_is_refused_with_the_form_it_has(dev):
+def test_a_bad_queue_setting_is_refused_with_the_expected_form(dev):
     def refused(*settings):
         done = run("sluice", "queue", "declare", "q", *settings, environment=dev)
         assert done.returncode == 1
@@ -122,7 +122,7 @@ def test_a_setting_in_a_shell_is_refused_with_the_form_it_has(dev):
     assert done.stdout.endswith("dead_letter 404, require_consumer yes\n"), done
 
 
-def test_several_events_into_a_full_queue_say_what_to_do(dev):
+def test_pub_to_a_full_queue_says_what_to_do(dev):
     run("sluice", "queue", "declare", "q", "capacity=1", environment=dev)
     done = run("sluice", "pub", "q", "a", "b", "c", "--wait", "0s", environment=dev)
     assert done.returncode == 1 and done.stdout == "1 confirmed, 2 refused\n"
@@ -132,14 +132,14 @@ def test_several_events_into_a_full_queue_say_what_to_do(dev):
     assert one.stderr == "sluice: argument 1: queue 'q' is full: it holds 1 of 1 events (429); a longer --wait waits for room\n"
 
 
-def test_an_option_that_is_none_is_likened_to_those_that_are_near():
+def test_an_unknown_option_gets_a_suggestion():
     assert run("sluice", "pub", "--sidecar", "x", "q").stderr == "sluice: there is no option '--sidecar'. See 'sluice help pub'.\n"
     assert "Did you mean '--delay'?" in run("sluice", "pub", "--dealy", "1s", "q").stderr
     assert run("sluice", "pub", "--json=yes", "q").stderr == "sluice: --json takes no value. See 'sluice help pub'.\n"
     assert run("sluice", "version").stdout == run("sluice", "--version").stdout != ""
 
 
-def test_an_event_that_is_not_there_is_said_alike(dev):
+def test_explain_and_cancel_report_a_missing_event_alike(dev):
     run("sluice", "pub", "q", "a", environment=dev)
     run("sluice", "queue", "purge", "q", environment=dev)
     for sequence, says in (("1", "settled: event 1 of queue 'q' was"), ("7", "never existed: queue 'q' has accepted events up to")):
@@ -149,19 +149,19 @@ def test_an_event_that_is_not_there_is_said_alike(dev):
     assert run("sluice", "queue", "cancel", "q", "99999999999999999999", environment=dev).returncode == 2
 
 
-def test_a_name_of_dots_is_a_name_and_no_step_up(dev):
+def test_a_queue_name_of_dots_is_not_resolved_as_a_path(dev):
     for name in ("..", "."):
         done = run("sluice", "queue", "show", name, environment=dev)
         assert done.returncode == 1 and "a name is 1 to 128 letters" in done.stderr, done.stderr
 
 
-def test_the_json_of_ping_is_json_whatever_the_address(cluster, tmp_path):
+def test_ping_prints_valid_json_for_any_address(cluster, tmp_path):
     broker = cluster.broker(listen=f'ipc://{tmp_path}/a"b\\c')
     done = run("sluice", "ping", "-n", "1", "--json", broker.ready["broker"])
     assert json.loads(done.stdout)["broker"] == broker.ready["broker"]
 
 
-def test_empty_is_what_stayed_so_for_the_whole_wait(cluster):
+def test_exit_empty_ends_only_after_a_whole_wait_without_events(cluster):
     sidecar = cluster.sidecar(cluster.broker("--auto-declare"), "--take-wait-max", "200ms")  # each take comes back sooner
     environment = {"SLUICE_URL": "http://" + sidecar.ready["http"]}
     begun = time.monotonic()
@@ -169,14 +169,14 @@ def test_empty_is_what_stayed_so_for_the_whole_wait(cluster):
     assert time.monotonic() - begun >= 1
 
 
-def test_what_is_not_empty_is_consumed_whole_also_without_a_wait(dev):
+def test_exit_empty_without_a_wait_still_consumes_everything(dev):
     for i in range(3):
         assert run("sluice", "pub", "many", *[f"{i}.{j}" for j in range(70)], environment=dev).returncode == 0
     done = run("sluice", "sub", "many", "--exit-empty", "--wait", "0s", environment=dev)
     assert (done.returncode, len(done.stdout.splitlines())) == (0, 210), done.stderr
 
 
-def test_a_file_in_the_place_of_a_socket_stays(tmp_path):
+def test_a_file_at_a_socket_path_is_not_removed(tmp_path):
     file = tmp_path / "notes"
     file.write_text("precious")
     refused = run("sluice-sidecar", "--http", f"unix:{file}", "--ops", "127.0.0.1:0")
@@ -184,26 +184,26 @@ def test_a_file_in_the_place_of_a_socket_stays(tmp_path):
     assert file.read_text() == "precious"
 
 
-def test_a_socket_that_is_not_there_is_no_port_that_nobody_named(tmp_path):
+def test_a_missing_unix_socket_is_reported_by_its_path(tmp_path):
     refused = run("sluice", "--url", f"unix:{tmp_path}/none", "queue", "list")
     assert (refused.returncode, refused.stderr) == (
         1, f"sluice: no sidecar answers at unix:{tmp_path}/none: No such file or directory (SLUICE_URL or --url says where it is)\n")
 
 
 @pytest.mark.parametrize("command", ["ping", "bench"])
-def test_what_cannot_be_a_broker_s_address_is_wrong_usage_and_not_waited_for(command):
+def test_a_malformed_broker_address_is_wrong_usage(command):
     for endpoint, why in (("tcp://:7400", "has no host"), ("tcp://127.0.0.1", "has no port"), ("tcp://127.0.0.1:99999", "is too large"),
                           ("ipc://here", "absolute path"), ("127.0.0.1:7400", "is not an endpoint")):
         refused = run("sluice", command, endpoint)
         assert refused.returncode == 2 and why in refused.stderr, refused.stderr
 
 
-def test_bench_has_room_for_each_event_s_number():
+def test_bench_refuses_events_too_small_to_hold_their_number():
     refused = run("sluice", "bench", "--size", "7", "tcp://127.0.0.1:1")
     assert (refused.returncode, refused.stderr) == (2, "sluice: --size: at least 8, for each event holds its number\n")
 
 
-def test_an_address_may_follow_an_equals_sign_and_is_not_empty(dev):
+def test_url_may_follow_an_equals_sign_and_must_not_be_empty(dev):
     run("sluice", "queue", "declare", "q", environment=dev)
     for given in ([f"--url={dev['SLUICE_URL']}"], ["--url", dev["SLUICE_URL"]], ["--ops-url=http://127.0.0.1:1", "--url", dev["SLUICE_URL"]]):
         assert run("sluice", *given, "queue", "list", "--names").stdout == "q\n"
@@ -216,7 +216,7 @@ def test_an_address_may_follow_an_equals_sign_and_is_not_empty(dev):
         assert (refused.returncode, refused.stderr) == (2, "sluice: --url needs a value, like http://127.0.0.1:8480\n")
 
 
-def test_what_an_event_holds_commands_no_terminal(dev):
+def test_control_characters_in_events_are_not_printed(dev):
     for data in ("\x1b[31mred\x7f\u009b31m \u00a0\u00e9", '{"a": "\u009b31m\x7f\u00e9"}'):
         run("sluice", "pub", "q", data, "--content-type", "application/json" if data[0] == "{" else "text/plain", environment=dev)
     run("sluice", "pub", "q", 150 * "\u00e9", environment=dev)

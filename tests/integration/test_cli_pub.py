@@ -22,7 +22,7 @@ def test_options_become_attributes_of_each_event(dev):
     assert first["id"] != second["id"] and second["data"] == "two"
 
 
-def test_a_given_id_is_the_event_s_and_for_one_event_only(dev, tmp_path):
+def test_an_explicit_id_is_for_one_event_only(dev, tmp_path):
     (tmp_path / "file").write_text("data")
     assert [e["id"] for e in publish(dev, "--id", "42", "one")] == ["42"]
     assert [e["id"] for e in publish(dev, "--id", "43", "--file", str(tmp_path / "file"))] == ["42", "43"]
@@ -33,14 +33,14 @@ def test_a_given_id_is_the_event_s_and_for_one_event_only(dev, tmp_path):
 
 
 @pytest.mark.parametrize("given", ["Tenant=x", "ten ant=x", "=x", "tenant", b"tenant=\xff"])
-def test_what_is_no_attribute_is_wrong_usage(given):
+def test_a_malformed_attribute_is_wrong_usage(given):
     refused = subprocess.run([BIN / "sluice", "pub", "q", "-a", given, "x"], capture_output=True, timeout=20)
     assert refused.returncode == 2 and b"is not an attribute: write name=value, the name in lower case letters and digits" in refused.stderr
 
 
 @pytest.mark.parametrize("option", ["--type", "--source", "--subject", "--id", "--content-type"])
 @pytest.mark.parametrize("value", ["", b"\xff"])
-def test_an_attribute_is_text_and_not_empty(option, value):
+def test_an_attribute_must_be_non_empty_text(option, value):
     refused = run("sluice", "pub", "q", option, value, "x")
     assert (refused.returncode, refused.stderr) == (2, "sluice: an attribute must be UTF-8 and not empty\n")
 
@@ -61,7 +61,7 @@ def test_text_of_many_short_lines_is_text(dev, tmp_path):
     assert (event["datacontenttype"], event["data"]) == ("text/plain", "a\n\tb\r\n" * 1000)
 
 
-def test_a_line_of_json_that_is_a_cloudevent_is_published_as_it_is_and_any_other_is_data(dev):
+def test_a_line_that_is_a_cloudevent_is_published_unchanged_and_other_json_is_data(dev):
     whole = {"specversion": "1.0", "id": "7", "source": "/s", "type": "t", "data": {"n": 1}}
     half = [{"id": "7", "n": 1}, {"specversion": "1.0"}, "text", 5]
     events = publish(dev, "--ndjson", input="\n".join(json.dumps(v) for v in [whole, *half]) + "\n")
@@ -69,15 +69,15 @@ def test_a_line_of_json_that_is_a_cloudevent_is_published_as_it_is_and_any_other
     assert [e["data"] for e in events[1:]] == half
 
 
-def test_lines_may_end_as_windows_ends_them_and_empty_ones_are_none(dev):
+def test_lines_may_end_in_crlf_and_empty_ones_are_skipped(dev):
     assert [e["data"] for e in publish(dev, input="one\r\n\r\n\ntwo\n")] == ["one", "two"]
 
 
-def test_a_file_may_be_the_standard_input_and_is_one_event(dev):
+def test_file_dash_reads_standard_input_as_one_event(dev):
     assert [e["data"] for e in publish(dev, "--file", "-", input="one\ntwo\n")] == ["one\ntwo\n"]
 
 
-def test_what_cannot_be_read_is_said_and_what_came_before_it_is_sent(dev, tmp_path):
+def test_a_read_error_is_reported_after_the_events_before_it_are_sent(dev, tmp_path):
     (tmp_path / "file").write_text("data")
     with (tmp_path / "large").open("wb") as large:
         large.truncate((16 << 20) + 1)
@@ -89,19 +89,19 @@ def test_what_cannot_be_read_is_said_and_what_came_before_it_is_sent(dev, tmp_pa
         assert (done.returncode, done.stdout, done.stderr) == (1, "1 confirmed\n", f"sluice: {why}\n")
 
 
-def test_a_line_without_end_is_not_gathered_for_ever(dev):
+def test_an_endless_line_is_refused(dev):
     done = run("sluice", "pub", "q", input="first\n" + "x" * (17 << 20), environment=dev)
     assert (done.returncode, done.stdout, done.stderr) == (1, "1 confirmed\n", "sluice: line 2 is longer than 16 MiB\n")
 
 
-def test_a_line_that_is_no_json_ends_it_behind_those_before(dev):
+def test_invalid_json_ends_pub_after_the_lines_before_it_are_sent(dev):
     for bad in (b"{", b'"\xff"'):
         done = subprocess.run([BIN / "sluice", "pub", "q", "--ndjson"], input=b"1\n2\n" + bad + b"\n4\n", capture_output=True, timeout=20,
                               env={**os.environ, **dev})
         assert (done.returncode, done.stdout) == (1, b"2 confirmed\n") and b"sluice: line 3 is not JSON: " in done.stderr, done
 
 
-def test_what_is_no_json_is_shown_but_commands_no_terminal(dev):
+def test_invalid_json_is_quoted_without_control_characters(dev):
     for bad, shown in (("\x1b[31mred", ".[31mred"), ("x" + 40 * "\u00e9", "x" + 29 * "\u00e9" + "..."),
                        (b"\xc3\xa9\x9b31m", "\u00e9.31m")):  # no UTF-8: to some terminals 9b is an escape and a bracket
         done = subprocess.run([BIN / "sluice", "pub", "q", "--ndjson"], input=bad if isinstance(bad, bytes) else bad.encode(),
@@ -111,7 +111,7 @@ def test_what_is_no_json_is_shown_but_commands_no_terminal(dev):
 
 @pytest.mark.parametrize("bad, status", [(json.dumps({"specversion": "9", "id": "1", "source": "/s", "type": "t"}), 400),
                                          (json.dumps("x" * (1 << 20)), 413)], ids=["malformed", "too large"])
-def test_an_event_that_is_refused_is_named_by_its_line_though_it_went_with_others(dev, tmp_path, bad, status):
+def test_a_refused_event_is_named_by_its_line_even_within_a_batch(dev, tmp_path, bad, status):
     (tmp_path / "lines").write_text(f"1\n2\n{bad}\n")
     with (tmp_path / "lines").open() as lines:  # of a file all are there at once, and go together
         done = subprocess.run([BIN / "sluice", "pub", "q", "--ndjson"], stdin=lines, capture_output=True, text=True, timeout=20,
@@ -120,12 +120,12 @@ def test_an_event_that_is_refused_is_named_by_its_line_though_it_went_with_other
     assert done.stderr.startswith("sluice: line 3: ") and f"({status})" in done.stderr, done.stderr
 
 
-def test_what_nobody_got_is_refused_and_not_unknown():
+def test_events_that_reached_no_sidecar_are_refused_and_not_unknown():
     done = run("sluice", "pub", "q", "a", "b", environment={"SLUICE_URL": "http://127.0.0.1:1"})
     assert (done.returncode, done.stdout) == (1, "0 confirmed, 2 refused\n")
 
 
-def test_what_waits_for_room_is_sent_once_and_in_order(dev, start):
+def test_events_that_wait_for_room_are_sent_once_and_in_order(dev, start):
     run("sluice", "queue", "declare", "q", "capacity=1", environment=dev)
     pub = start("pub", "q", "a", "bb", "ccc", "dddd", environment=dev)
     pub.wait_for("'q' is full; waiting for room")
@@ -136,7 +136,7 @@ def test_what_waits_for_room_is_sent_once_and_in_order(dev, start):
     assert "\r" not in pub.seen and "\033" not in pub.seen  # no bar where there is no terminal
 
 
-def test_where_a_full_queue_rejects_a_wait_tries_again(dev, start):
+def test_wait_retries_where_a_full_queue_rejects(dev, start):
     run("sluice", "queue", "declare", "q", "capacity=1", "overflow=reject", environment=dev)
     pub = start("pub", "q", "--wait", "30s", "a", "b", environment=dev)
     pub.wait_for("'q' is full; waiting for room\n")
@@ -144,7 +144,7 @@ def test_where_a_full_queue_rejects_a_wait_tries_again(dev, start):
     pub.wait_for("2 confirmed")
 
 
-def test_a_signal_ends_it_while_it_waits_for_a_file_that_is_a_pipe(dev, start, tmp_path):
+def test_a_signal_ends_pub_while_it_waits_for_a_named_pipe(dev, start, tmp_path):
     (tmp_path / "file").write_text("data")
     os.mkfifo(tmp_path / "pipe")
     pub = start("pub", "q", "--file", str(tmp_path / "file"), "--file", str(tmp_path / "pipe"), environment=dev)
@@ -153,7 +153,7 @@ def test_a_signal_ends_it_while_it_waits_for_a_file_that_is_a_pipe(dev, start, t
     pub.wait_for("1 confirmed\n")
 
 
-def test_a_file_may_be_a_pipe_whose_writer_comes_later(dev, start, tmp_path):
+def test_a_file_may_be_a_named_pipe_whose_writer_comes_later(dev, start, tmp_path):
     (tmp_path / "file").write_text("data")
     os.mkfifo(tmp_path / "pipe")
     pub = start("pub", "q", "--file", str(tmp_path / "file"), "--file", str(tmp_path / "pipe"), environment=dev)
@@ -166,7 +166,7 @@ def test_a_file_may_be_a_pipe_whose_writer_comes_later(dev, start, tmp_path):
     assert run("sluice", "sub", "q", "--count", "1", environment=dev, timeout=20).stdout == "one\ntwo\n"
 
 
-def test_a_signal_ends_it_while_it_waits_for_input(dev, start):
+def test_a_signal_ends_pub_while_it_waits_for_input(dev, start):
     for number in (signal.SIGINT, signal.SIGTERM):
         pub = start("pub", "q", environment=dev)
         pub.popen.stdin.write(b"line\n")

@@ -13,7 +13,7 @@ from conftest import SANITIZED, describe, run
 from pushing import until
 
 
-def test_many_lines_from_a_pipe_keep_their_order_and_the_publisher_small(dev, start):
+def test_pub_keeps_the_order_of_many_lines_and_stays_small(dev, start):
     lines = "".join(f"{i}\n" for i in range(300001))
     run("sluice", "queue", "declare", "q", "capacity=300000", "capacity_bytes=256MiB", environment=dev)
     pub = start("pub", "q", "--json", environment=dev)
@@ -39,7 +39,7 @@ def test_lines_are_published_as_they_come(dev, start):
     pub.wait_for("2 confirmed")
 
 
-def test_a_full_queue_is_said_and_waited_for_and_ctrl_c_ends_with_130(dev, start):
+def test_pub_reports_a_full_queue_and_waits_and_ctrl_c_exits_130(dev, start):
     run("sluice", "queue", "declare", "q", "capacity=1", environment=dev)
     pub = start("pub", "q", "a", "b", "c", environment=dev)
     pub.wait_for("'q' is full; waiting for room (--wait limits this)")
@@ -61,7 +61,7 @@ def test_a_full_memory_budget_is_not_called_a_full_queue(cluster):
     assert "is full" not in done.stderr, done
 
 
-def test_a_long_publish_shows_on_a_terminal_how_far_it_is(dev, start):
+def test_pub_shows_its_progress_on_a_terminal(dev, start):
     run("sluice", "queue", "declare", "q", "capacity=1", environment=dev)
     pub = start("pub", "q", environment=dev, terminal=True)
     pub.wait_for("Ctrl-D ends")
@@ -76,7 +76,7 @@ def test_a_long_publish_shows_on_a_terminal_how_far_it_is(dev, start):
     assert pub.popen.wait(timeout=20) == 0
 
 
-def test_what_is_said_takes_the_place_of_how_far_a_publish_is(dev, start):
+def test_a_message_replaces_the_progress_line(dev, start):
     run("sluice", "queue", "declare", "q", "capacity=1", environment=dev)
     pub = start("pub", "q", "--ndjson", environment=dev, terminal=True)
     pub.wait_for("Ctrl-D ends")
@@ -88,7 +88,7 @@ def test_what_is_said_takes_the_place_of_how_far_a_publish_is(dev, start):
     assert pub.popen.wait(timeout=20) == 1
 
 
-def test_top_draws_on_its_own_screen_and_leaves_it(dev, start):
+def test_top_draws_on_the_alternate_screen_and_leaves_it(dev, start):
     run("sluice", "pub", "orders", "x", environment=dev)
     top = start("top", environment=dev, terminal=True)
     top.wait_for("\033[?1049h")
@@ -105,7 +105,7 @@ def modes(terminal):
     return termios.tcgetattr(terminal)[3] & (termios.ICANON | termios.ECHO)
 
 
-def test_top_leaves_the_terminal_as_it_was(dev, start):
+def test_top_restores_the_terminal(dev, start):
     for end in (b"q", b"Q", signal.SIGINT):
         top = start("top", environment=dev, terminal=True)
         top.wait_for("q: end")
@@ -119,7 +119,7 @@ def test_top_leaves_the_terminal_as_it_was(dev, start):
         assert modes(top.terminal) == termios.ICANON | termios.ECHO
 
 
-def test_top_leaves_the_terminal_as_it_was_to_who_quits_it(dev, start):
+def test_top_restores_the_terminal_on_sigquit(dev, start):
     top = start("top", "--interval", "1h", environment=dev, terminal=True)
     top.wait_for("q: end")
     resource.prlimit(top.popen.pid, resource.RLIMIT_CORE, (0, 0))  # it would leave a core where the tests run
@@ -129,7 +129,7 @@ def test_top_leaves_the_terminal_as_it_was_to_who_quits_it(dev, start):
     assert modes(top.terminal) == termios.ICANON | termios.ECHO
 
 
-def test_top_that_is_stopped_lends_the_terminal_and_takes_it_again(dev, start):
+def test_a_suspended_top_restores_the_terminal_and_redraws_when_resumed(dev, start):
     top = start("top", "--interval", "1h", environment=dev, terminal=True)
     top.wait_for("q: end")
     top.popen.send_signal(signal.SIGTSTP)  # as Ctrl-Z does
@@ -144,7 +144,7 @@ def test_top_that_is_stopped_lends_the_terminal_and_takes_it_again(dev, start):
     assert top.popen.wait(timeout=20) == 0
 
 
-def test_why_top_ends_is_said_when_its_screen_is_gone(cluster, start):
+def test_top_prints_why_it_ended_after_it_left_its_screen(cluster, start):
     p = cluster.dev()
     top = start("top", "--interval", "1h", environment={"SLUICE_URL": "http://" + p.ready["http"]}, terminal=True)
     top.wait_for("q: end")
@@ -155,14 +155,14 @@ def test_why_top_ends_is_said_when_its_screen_is_gone(cluster, start):
     assert "no sidecar" not in top.seen.partition("\033[?1049l")[0] and top.seen.count("\033[?1049l") == 1
 
 
-def test_nothing_is_drawn_over_where_a_terminal_cannot_do_it(dev, start):
+def test_a_dumb_terminal_gets_no_escape_sequences(dev, start):
     run("sluice", "pub", "orders", "x", environment=dev)
     top = start("top", "--interval", "50ms", "--count", "2", environment={**dev, "TERM": "dumb"}, terminal=True)
     top.wait_for("orders", times=2)
     assert top.popen.wait(timeout=20) == 0 and "\033" not in top.seen
 
 
-def test_top_shows_as_many_queues_as_the_screen_has_rows_for_and_as_much_of_each(dev, start):
+def test_top_fits_its_table_to_the_screen(dev, start):
     for i in range(6):
         run("sluice", "pub", f"queue{i}", "x", environment=dev)
     top = start("top", "--interval", "50ms", environment=dev, terminal=True)
@@ -175,7 +175,7 @@ def test_top_shows_as_many_queues_as_the_screen_has_rows_for_and_as_much_of_each
     assert all(len(line.split("\033")[0]) < 30 for line in last[:7]), last
 
 
-def test_top_that_looks_once_takes_no_screen_and_ends_where_nobody_answers_any_more(cluster, start):
+def test_top_off_screen_prints_lines_and_ends_when_its_sidecar_is_gone(cluster, start):
     p = cluster.dev()
     environment = {"SLUICE_URL": "http://" + p.ready["http"]}
     run("sluice", "pub", "orders", "x", environment=environment)
@@ -200,7 +200,7 @@ def test_top_without_a_terminal_prints_tables(dev):
     assert [[q["queue"] for q in json.loads(look)] for look in looks] == [["orders"]] * 2
 
 
-def test_ctrl_c_gives_back_what_was_not_handled(dev, start, tmp_path):
+def test_ctrl_c_returns_unhandled_events(dev, start, tmp_path):
     run("sluice", "queue", "declare", "q", "lease=10m", "max_deliveries=1", environment=dev)
     run("sluice", "pub", "q", "a", "b", "c", environment=dev)
     os.mkfifo(tmp_path / "go")
@@ -257,7 +257,7 @@ def test_pub_and_sub_ride_out_a_restart_of_the_broker(cluster, start):
     assert sub.interrupt() == 0
 
 
-def test_an_ack_that_no_broker_hears_is_said_and_its_event_comes_again(cluster, start, tmp_path):
+def test_an_ack_that_reaches_no_broker_is_reported_and_its_event_redelivered(cluster, start, tmp_path):
     b = cluster.broker("--auto-declare")
     s = {"SLUICE_URL": "http://" + cluster.sidecar(b).ready["http"]}
     run("sluice", "pub", "q", "a", environment=s)

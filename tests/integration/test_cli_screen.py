@@ -65,7 +65,7 @@ def screen_of(standing_in, start):
 QUEUES = [{"queue": f"queue{i}"} for i in range(9)]
 
 
-def test_a_screen_is_filled_and_not_moved(screen_of):
+def test_top_fills_the_screen_without_scrolling(screen_of):
     def beginnings(rows, count):
         return [re.split("  | --", re.sub(r"^[\d:]{8}  ", "", line))[0] for line in screen_of((rows, 100), *QUEUES[:count])]
 
@@ -77,7 +77,7 @@ def test_a_screen_is_filled_and_not_moved(screen_of):
 
 
 @pytest.mark.parametrize("columns", [10, 20, 40])
-def test_a_narrow_screen_shows_as_much_of_each_line(screen_of, columns):
+def test_a_narrow_screen_cuts_each_line(screen_of, columns):
     lines, whole = screen_of((8, columns), *QUEUES), screen_of((8, 100), *QUEUES)
     assert [line.strip() for line in lines[1:]] == [line[:columns - 1].strip() for line in whole[1:]]
 
@@ -106,14 +106,14 @@ def test_every_figure_of_a_queue_is_in_its_row_and_the_sums_are_above(standing_i
     assert total[10:] == "2 queues  8 ready  22 in flight  1.0 MiB  1001.2/s in  2000.8/s out"
 
 
-def test_sizes_have_a_digit_behind_the_point_below_ten(standing_in):
+def test_sizes_below_ten_have_one_decimal(standing_in):
     sizes = {0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 10240: "10 KiB", 1 << 20: "1.0 MiB", 5 << 30: "5.0 GiB",
              1 << 40: "1.0 TiB", 1 << 50: "1024 TiB"}
     rows = shown(standing_in, *({"queue": f"q{i}", "bytes": size, "capacity_bytes": 1 << 50} for i, size in enumerate(sizes)))[3:-1]
     assert [row[80:88].strip() for row in rows] == list(sizes.values())
 
 
-def test_the_busiest_are_those_with_the_most_traffic_and_then_with_the_most_to_do(standing_in):
+def test_busy_sorts_by_traffic_and_then_by_backlog(standing_in):
     rates = {"a": (1, 0, 9), "b": (1, 2, 0), "c": (0, 1, 10), "d": (0, 4, 0), "e": (0, 0, 99), "f": (0, 0, 98)}
     queues = [{"queue": name, "rates": {"in": i, "out": o}, "backlog": n} for name, (i, o, n) in rates.items()]
     assert "".join(row[0] for row in shown(standing_in, *queues, options=["--busy"])[3:-1]) == "dbcaef"

@@ -18,7 +18,7 @@ def sluice(dev, *arguments, status=0):
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "+1", "5x", "", "1.5", "99999999999999999999"])
-def test_a_count_is_a_whole_number_above_0(given):
+def test_a_count_must_be_a_positive_integer(given):
     refused = run("sluice", "sub", "q", f"--count={given}")
     assert (refused.returncode, refused.stderr) == (2, f"sluice: --count: '{given}' must be a whole number above 0\n")
     refused = run("sluice", "queue", "redrive", "q", f"--sequence={given}")
@@ -27,7 +27,7 @@ def test_a_count_is_a_whole_number_above_0(given):
     assert refused.returncode == 2 and f"'{given}' must be a whole number above 0" in refused.stderr
 
 
-def test_options_that_are_half_given_are_named():
+def test_incomplete_and_unknown_options_are_named():
     assert run("sluice", "sub", "q", "--wait", "5").stderr == "sluice: --wait: '5' is not a duration; write it like 250ms, 2s or 1m\n"
     assert run("sluice", "sub", "q", "--wait").stderr == "sluice: --wait needs a value. See 'sluice help sub'.\n"
     assert run("sluice", "sub", "q", "-Z").stderr == "sluice: there is no option '-Z'. See 'sluice help sub'.\n"
@@ -38,7 +38,7 @@ def test_options_that_are_half_given_are_named():
     assert run("sluice", "pub", "q", *many, "x").stderr == "sluice: --attribute: at most 64 of them\n"
 
 
-def test_one_word_too_many_is_named(dev):
+def test_an_extra_argument_is_named(dev):
     for words, said in ((["queue", "list", "q"], "unexpected argument 'q'; --prefix selects by name"),
                         (["queue", "show", "q", "p"], "unexpected argument 'p': give one queue"),
                         (["queue", "explain", "q", "1", "2"], "unexpected argument '2': give one event"),
@@ -55,13 +55,13 @@ def test_one_word_too_many_is_named(dev):
         assert sluice(dev, *words, status=2) == f"sluice: {said}\n"
 
 
-def test_a_setting_is_a_name_and_a_whole_value(dev):
+def test_a_malformed_setting_is_named(dev):
     for given in ("capacity", "=5"):
         assert f"'{given}' is not <setting>=<value>" in sluice(dev, "queue", "declare", "q", given, status=2)
     assert "'capacity' must be a whole number, not '5x' (400)" in sluice(dev, "queue", "declare", "q", "capacity=5x", status=1)
 
 
-def test_a_name_is_sent_as_it_is_whatever_it_holds(dev):
+def test_a_name_is_sent_unchanged_whatever_it_holds(dev):
     for name in ("a/ledger", "a?b", "a&b", "a%41", "a#b", "é"):
         for verb in ("show", "ledger", "pause"):
             assert "a name is 1 to 128 letters" in sluice(dev, "queue", verb, name, status=1), name
@@ -69,7 +69,7 @@ def test_a_name_is_sent_as_it_is_whatever_it_holds(dev):
     assert sluice(dev, "queue", "list", "--names", "--prefix", "a&limit=1") == ""
 
 
-def test_who_names_one_sidecar_operates_no_other(cluster):
+def test_naming_one_sidecar_never_operates_another(cluster):
     one, other = cluster.dev(), cluster.sidecar(cluster.broker("--auto-declare"))
     here, there = "http://" + one.ready["http"], "http://" + other.ready["http"]
     for url in (here, there):
@@ -83,14 +83,14 @@ def test_who_names_one_sidecar_operates_no_other(cluster):
         {"SLUICE_URL": there, "SLUICE_OPS_URL": ""}, "queue", "purge", "q", status=1)
 
 
-def test_an_address_may_lack_its_scheme_end_in_a_slash_and_needs_no_proxy(dev):
+def test_an_address_may_lack_its_scheme_or_end_in_a_slash_and_bypasses_proxies(dev):
     bare = dev["SLUICE_URL"].removeprefix("http://")
     sluice(dev, "queue", "declare", "q")
     for url in (bare, dev["SLUICE_URL"] + "/"):
         assert sluice({"http_proxy": "http://127.0.0.1:1"}, "--url", url, "queue", "list", "--names") == "q\n"
 
 
-def test_an_address_at_which_something_else_answers_is_no_sidecar_s():
+def test_something_else_at_the_address_is_reported_as_no_sidecar():
     for answer in (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nhi",
                    b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nhi"):
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -106,13 +106,13 @@ def test_an_address_at_which_something_else_answers_is_no_sidecar_s():
         assert done.returncode == 1 and "but not as a sidecar does: does SLUICE_URL or --url name one?" in done.stderr, done
 
 
-def test_a_list_of_none_says_so_but_to_programs(dev):
+def test_an_empty_queue_list_says_so_except_to_programs(dev):
     assert sluice(dev, "queue", "list") == "sluice: there is no queue\n"
     assert sluice(dev, "queue", "list", "--prefix", "x") == "sluice: there is no queue that begins with x\n"
     assert sluice(dev, "queue", "list", "--json") == sluice(dev, "queue", "list", "--names") == ""
 
 
-def test_a_row_tells_how_full_a_queue_is_and_what_stops_it(dev, start):
+def test_a_row_shows_how_full_a_queue_is_and_what_blocks_it(dev, start):
     sluice(dev, "queue", "declare", "small", "capacity=3")
     sluice(dev, "queue", "declare", "heavy", "capacity_bytes=64KiB")
     sluice(dev, "pub", "small", "a", "b")
@@ -133,7 +133,7 @@ def test_a_row_tells_how_full_a_queue_is_and_what_stops_it(dev, start):
     assert sluice(dev, "queue", "pause", "heavy").splitlines()[1].endswith("- paused closed")
 
 
-def test_a_ledger_is_a_sum_that_balances(dev):
+def test_a_ledger_is_printed_as_a_sum_that_balances(dev):
     sluice(dev, "pub", "q", "a", "b", "c")
     sluice(dev, "sub", "q", "-n", "1")
     assert [line.split() for line in sluice(dev, "queue", "ledger", "q").splitlines()] == [
@@ -141,7 +141,7 @@ def test_a_ledger_is_a_sum_that_balances(dev):
         ["+", "remaining", "2"]]
 
 
-def test_an_explanation_tells_who_has_it_what_went_wrong_and_what_comes_next(dev, start, tmp_path):
+def test_explain_says_who_holds_the_event_what_failed_and_what_is_next(dev, start, tmp_path):
     sluice(dev, "pub", "q", "--ttl", "1h", "a")
     assert re.search(r"^#1 +ready +attempt 0 +sluice.event  expires 20\S+Z  a$", sluice(dev, "queue", "peek", "q"), re.M)
     sluice(dev, "sub", "q", "-n", "1", "--retry-delay", "1h", "--", "false")
@@ -157,14 +157,14 @@ def test_an_explanation_tells_who_has_it_what_went_wrong_and_what_comes_next(dev
     (tmp_path / "go").write_text("on\n")
 
 
-def test_peek_goes_on_where_it_ended(dev):
+def test_peek_continues_where_it_ended(dev):
     sluice(dev, "pub", "q", "a", "b", "c")
     assert sluice(dev, "queue", "peek", "q", "--max", "2").splitlines()[-1] == "more: --from 3"
     rest = sluice(dev, "queue", "peek", "q", "--from", "3")
     assert rest.startswith("#3 ") and "\nmore: " not in rest and "how each attempt ended" not in rest
 
 
-def test_a_partitioned_queue_shows_a_line_for_each_share(dev):
+def test_a_partitioned_queue_shows_a_line_per_partition(dev):
     sluice(dev, "queue", "declare", "q", "partitions=2")
     assert re.findall(r"^(shares\.\d) +partition (\d), ready 0", sluice(dev, "queue", "show", "q"), re.M) == [("shares.0", "0"), ("shares.1", "1")]
 
@@ -179,7 +179,7 @@ def test_the_busiest_come_first_when_asked_for(dev):
     assert re.match(r"\d\d:\d\d:\d\d  3 queues  6 ready  0 in flight  ", sluice(dev, "top", "--once"))
 
 
-def test_a_topic_is_shown_with_what_matched_and_where_the_rest_goes(dev):
+def test_a_topic_shows_its_matches_and_where_unrouted_events_go(dev):
     sluice(dev, "queue", "declare", "rest")
     sluice(dev, "topic", "put", "news", "--unrouted", "queue=rest")
     assert sluice(dev, "topic", "bind", "news", "rest", "--json").startswith("{")
@@ -192,24 +192,24 @@ def test_a_topic_is_shown_with_what_matched_and_where_the_rest_goes(dev):
     assert "--filter is not JSON" in sluice(dev, "topic", "bind", "news", "rest", "--filter", "{", status=2)
 
 
-def test_what_there_is_none_of_is_said(dev):
+def test_empty_lists_say_so_except_to_programs(dev):
     for what in ("queue", "topic", "subscription"):
         assert sluice(dev, what, "list") == f"sluice: there is no {what}\n"
         assert sluice(dev, what, "list", "--names") == sluice(dev, what, "list", "--json") == ""
 
 
-def test_a_queue_is_deleted_with_what_is_in_it_when_told_so(dev):
+def test_delete_force_deletes_a_queue_with_its_events(dev):
     sluice(dev, "pub", "q", "a")
     assert sluice(dev, "queue", "delete", "q", "--force", "--json") == '{"deleted":true}\n'
     assert sluice(dev, "queue", "list", "--names") == ""
 
 
-def test_a_drain_is_over_when_it_says_so(dev):
+def test_after_drain_returns_the_sidecar_is_draining(dev):
     assert json.loads(sluice(dev, "drain"))
     assert "draining" in sluice(dev, "sub", "q", "--wait", "0s", status=1)
 
 
-def test_a_ping_asks_as_often_as_told_whom_the_environment_names(cluster):
+def test_ping_takes_its_count_and_the_address_from_the_environment(cluster):
     broker = cluster.broker()
     environment = {"SLUICE_BROKER": broker.ready["broker"]}
     pongs = [json.loads(line) for line in sluice(environment, "ping", "-n", "2", "--json").splitlines()]
@@ -219,7 +219,7 @@ def test_a_ping_asks_as_often_as_told_whom_the_environment_names(cluster):
     assert sluice(environment, "ping", "-n", "9", "--wait", "100ms", status=1).count("no broker answers") == 1
 
 
-def test_dev_lets_others_attach_where_it_is_told_to(tmp_path):
+def test_dev_accepts_other_clients_at_a_given_address(tmp_path):
     p = Process(tmp_path, "dev", ["sluice", "dev", "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--broker", f"ipc://{tmp_path}/broker"])
     try:
         assert p.ready["broker"] == f"ipc://{tmp_path}/broker"
@@ -228,7 +228,7 @@ def test_dev_lets_others_attach_where_it_is_told_to(tmp_path):
         assert p.stop() == 0
 
 
-def test_dev_lets_whoever_reaches_it_attach_only_when_told_so(tmp_path):
+def test_dev_listens_beyond_loopback_only_with_insecure(tmp_path):
     dev = ["sluice", "dev", "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--broker", "tcp://0.0.0.0:0"]
     refused = run(*dev)
     assert refused.returncode == 1 and refused.stderr.count("\n") == 1, refused
@@ -244,7 +244,7 @@ def test_dev_lets_whoever_reaches_it_attach_only_when_told_so(tmp_path):
     assert "WITHOUT authentication" in p.log.read_text()
 
 
-def test_a_check_of_a_file_is_told_to_programs_too(tmp_path):
+def test_config_check_can_answer_in_json(tmp_path):
     (tmp_path / "good").write_text("log.level: info\n")
     (tmp_path / "bad").write_text("lsten: x\n")
     good = run("sluice", "config", "check", "sidecar", str(tmp_path / "good"), "--json")

@@ -16,7 +16,7 @@ def peek(dev, *more):
     return json.loads(run("sluice", "queue", "peek", "q", *more, "--json", environment=dev).stdout)["events"]
 
 
-def test_no_more_is_taken_than_was_asked_for(dev):
+def test_sub_takes_no_more_events_than_asked_for(dev):
     run("sluice", "pub", "q", "a", "b", "c", environment=dev)
     assert run("sluice", "sub", "q", "-n", "2", environment=dev).stdout == "a\nb\n"
     assert [e["attempt"] for e in peek(dev)] == [0]
@@ -31,7 +31,7 @@ def test_whole_events_and_attributes_are_printed_when_asked_for(dev):
     assert (whole["sequence"], whole["attempt"], whole["event"]["data"]) == (2, 1, "two") and whole["receipt"]
 
 
-def test_a_command_has_the_event_s_attributes_in_its_environment(dev):
+def test_a_command_gets_the_events_attributes_in_its_environment(dev):
     run("sluice", "pub", "q", "--id", "7", "--type", "t", "--source", "/s", "--subject", 'a "b"', "--content-type", "text/csv", "one",
         environment=dev)
     got = run("sluice", "sub", "q", "-n", "1", "--", "env", environment=dev).stdout
@@ -41,7 +41,7 @@ def test_a_command_has_the_event_s_attributes_in_its_environment(dev):
 
 
 @pytest.mark.parametrize("ignored", ["", "trap '' HUP QUIT; "], ids=["none", "some"])  # as nohup does, or a script's &
-def test_a_command_has_the_signals_as_they_were(dev, ignored):
+def test_a_command_inherits_the_signal_state_that_sub_started_with(dev, ignored):
     def shown(*command):
         return subprocess.run(["sh", "-c", ignored + 'exec "$@"', "sh", *command, "grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"],
                               capture_output=True, text=True, timeout=20, env={**os.environ, **dev}).stdout
@@ -50,7 +50,7 @@ def test_a_command_has_the_signals_as_they_were(dev, ignored):
     assert shown(BIN / "sluice", "sub", "q", "-n", "1", "--") == shown("env") != ""
 
 
-def test_one_event_at_a_time_is_taken_for_a_command(dev, start, tmp_path):
+def test_sub_with_a_command_takes_one_event_at_a_time(dev, start, tmp_path):
     run("sluice", "pub", "q", "a", "b", environment=dev)
     os.mkfifo(tmp_path / "go")
     sub = start("sub", "q", "--", "sh", "-c", f"echo started; read x < {tmp_path}/go", environment=dev)
@@ -61,7 +61,7 @@ def test_one_event_at_a_time_is_taken_for_a_command(dev, start, tmp_path):
     assert sub.popen.wait(timeout=20) == 0
 
 
-def test_how_a_command_failed_stays_with_its_event_and_when_it_comes_again(dev):
+def test_a_failed_command_is_recorded_with_its_event_and_delays_it(dev):
     run("sluice", "queue", "declare", "q", "max_deliveries=2", environment=dev)
     run("sluice", "pub", "q", "a", environment=dev)
     run("sluice", "sub", "q", "-n", "1", "--retry-delay", "1h", "--", "sh", "-c", "exit 3", environment=dev)
@@ -77,7 +77,7 @@ def test_how_a_command_failed_stays_with_its_event_and_when_it_comes_again(dev):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_command_that_an_interruption_ended_has_not_failed(dev, start, tmp_path, number):
+def test_a_command_ended_by_an_interruption_is_not_a_failure(dev, start, tmp_path, number):
     run("sluice", "queue", "declare", "q", "max_deliveries=1", environment=dev)
     run("sluice", "pub", "q", "a", environment=dev)
     os.mkfifo(tmp_path / "go")
@@ -90,14 +90,14 @@ def test_a_command_that_an_interruption_ended_has_not_failed(dev, start, tmp_pat
     assert (describe("q", dev)["ready"], describe("q", dev)["dead"]) == (1, 0)
 
 
-def test_fewer_than_asked_for_is_130_when_interrupted(dev, start):
+def test_sub_interrupted_before_its_count_exits_130(dev, start):
     run("sluice", "pub", "q", "a", environment=dev)
     sub = start("sub", "q", "-n", "2", environment=dev)
     sub.wait_for("a\n")
     assert sub.interrupt() == 130
 
 
-def test_what_could_not_be_written_is_not_acked(dev):
+def test_events_that_could_not_be_written_are_not_acked(dev):
     run("sluice", "pub", "q", "a", environment=dev)
     with open("/dev/full", "w") as full:
         done = subprocess.run([BIN / "sluice", "sub", "q", "-n", "1"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20,
@@ -106,19 +106,19 @@ def test_what_could_not_be_written_is_not_acked(dev):
     assert describe("q", dev)["ready"] == 1
 
 
-def test_a_queue_without_events_is_not_asked_again_and_again(standing_in, start):
+def test_an_empty_queue_is_not_polled_in_a_busy_loop(standing_in, start):
     sidecar = standing_in()
     start("sub", "q", "--wait", "0s", environment=sidecar.environment)
     until(lambda: len(sidecar.asked) > 10)
     assert sidecar.asked[10] - sidecar.asked[0] > 0.5  # ten rests, or nearly
 
 
-def test_a_take_is_for_a_thousand_at_most(dev):
+def test_sub_takes_at_most_a_thousand_events_per_request(dev):
     run("sluice", "pub", "q", "a", environment=dev)
     assert run("sluice", "sub", "q", "--max", "5000", "-n", "1", environment=dev, timeout=20).stdout == "a\n"
 
 
-def test_an_ack_that_came_too_late_is_said(dev):
+def test_an_ack_that_came_too_late_is_reported(dev):
     run("sluice", "pub", "q", "a", environment=dev)
     script = f"'{BIN}/sluice' queue delete q --force && '{BIN}/sluice' queue declare q"
     sub = run("sluice", "sub", "q", "-n", "1", "--", "sh", "-c", script, environment=dev, timeout=30)

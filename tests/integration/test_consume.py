@@ -8,7 +8,7 @@ def receipts(answer):
     return [e["receipt"] for e in answer.json["events"]]
 
 
-def test_take_ack_and_the_books(sidecar):
+def test_take_and_ack_balance_the_ledger(sidecar):
     sidecar.declare("q")
     for i in range(5):
         assert sidecar.publish("q", str(i)).status == 202
@@ -28,7 +28,7 @@ def test_an_empty_queue_answers_at_once_and_after_the_wait(sidecar):
     assert sidecar.take("q", wait="100ms").json == {"events": []}
 
 
-def test_a_waiting_take_gets_what_is_published_meanwhile(sidecar):
+def test_a_waiting_take_gets_an_event_published_meanwhile(sidecar):
     sidecar.declare("q")
     with concurrent.futures.ThreadPoolExecutor() as pool:
         waiting = pool.submit(sidecar.take, "q", wait="20s", max=10)
@@ -36,7 +36,7 @@ def test_a_waiting_take_gets_what_is_published_meanwhile(sidecar):
         assert waiting.result().json["events"][0]["event"]["data"] == "late"
 
 
-def test_nack_brings_it_again_with_attempt_two_and_a_repeated_ack_is_acked(sidecar):
+def test_a_nacked_event_is_redelivered_as_attempt_two_and_a_repeated_ack_is_acked(sidecar):
     sidecar.declare("q")
     sidecar.publish("q")
     first = receipts(sidecar.take("q", wait="5s"))[0]
@@ -50,7 +50,7 @@ def test_nack_brings_it_again_with_attempt_two_and_a_repeated_ack_is_acked(sidec
     assert sidecar.ack("q", first, "nonsense").status == 207
 
 
-def test_an_ended_lease_brings_it_again(sidecar):
+def test_an_expired_lease_redelivers_its_event(sidecar):
     sidecar.declare("q", lease="100ms")
     sidecar.publish("q")
     first = receipts(sidecar.take("q", wait="5s"))[0]
@@ -93,7 +93,7 @@ def test_a_second_sidecar_stands_by_and_takes_over_after_a_drain(cluster, broker
     assert first.publish("q").status == 202
 
 
-def test_loops_of_several_sidecars_that_take_and_ack_go_round(cluster, broker):
+def test_sidecars_that_loop_over_take_and_ack_alternate(cluster, broker):
     sidecars = [cluster.sidecar(broker, "--turn-idle", "1h") for _ in range(2)]  # so no turn ends for want of use
     sidecars[0].declare("q")
     for i in range(4):
@@ -109,7 +109,7 @@ def test_loops_of_several_sidecars_that_take_and_ack_go_round(cluster, broker):
             assert [e["event"]["data"] for e in held.json["events"]] == [str(i + 1)]
 
 
-def test_a_killed_consumer_s_events_come_again_elsewhere(cluster):
+def test_a_killed_consumers_events_are_redelivered_elsewhere(cluster):
     broker = cluster.broker("--session-timeout", "2s", "--heartbeat", "500ms")
     first, second = cluster.sidecar(broker), cluster.sidecar(broker)
     first.declare("q")
@@ -154,7 +154,7 @@ def test_an_unused_turn_is_given_back(cluster, broker):
     eventually(lambda: s.http("GET", "/v1/queues/q").json["consumer"] is None)
 
 
-def test_a_fencing_token_is_a_number_that_no_language_rounds(cluster):
+def test_a_fencing_token_fits_in_a_double(cluster):
     for s in cluster.sidecar(cluster.broker("--auto-declare")), cluster.dev():  # on disk, and in memory only
         tokens = []
         for data in "first", "second":
@@ -165,7 +165,7 @@ def test_a_fencing_token_is_a_number_that_no_language_rounds(cluster):
         assert tokens[0] < tokens[1] < 2**53
 
 
-def test_two_sidecars_take_turns_when_each_is_done(cluster, broker):
+def test_the_turn_passes_when_a_sidecar_has_settled_everything(cluster, broker):
     first, second = cluster.sidecar(broker), cluster.sidecar(broker)
     first.declare("q")
     for i in range(4):

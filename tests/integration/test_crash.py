@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(SANITIZED, reason="Python cannot load the librar
 ROUNDS = 100 if LONG else 10
 
 
-def test_a_broker_killed_at_any_moment_loses_nothing(cluster, dice):  # noqa: F811
+def test_a_broker_killed_at_random_moments_loses_nothing(cluster, dice):  # noqa: F811
     broker = cluster.broker()
     sidecars = [cluster.sidecar(broker) for _ in range(3)]
     sidecars[0].declare("load", capacity=2000)
@@ -34,7 +34,7 @@ def test_a_broker_killed_at_any_moment_loses_nothing(cluster, dice):  # noqa: F8
     assert set(books.statuses) <= {(202, None), (504, "unknown")}, books.statuses
 
 
-def test_sidecars_and_consumers_killed_at_any_moment_lose_nothing(cluster, dice):  # noqa: F811
+def test_sidecars_and_consumers_killed_at_random_moments_lose_nothing(cluster, dice):  # noqa: F811
     """The broker dies now and then, too."""
     settings = "--session-timeout", "2s", "--heartbeat", "500ms"
     broker = cluster.broker(*settings)

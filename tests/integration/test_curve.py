@@ -77,7 +77,7 @@ def test_the_right_key_works_end_to_end(cluster, keys):
     assert f"attached from key:{public}@127.0.0.1" in b.log.read_text()
 
 
-def test_a_file_of_keys_may_have_long_comments(cluster, keys):
+def test_a_client_key_file_may_have_long_comments(cluster, keys):
     for name in ("broker.key", "broker.pub", "clients/shop.key", "clients/shop.pub"):
         path = keys / name
         path.write_text(f"# {'of the shop ' * 50}\n\n{path.read_text()}")
@@ -86,7 +86,7 @@ def test_a_file_of_keys_may_have_long_comments(cluster, keys):
     assert s.publish("q").status == 202
 
 
-def test_ping_and_bench_have_keys_too(cluster, keys):
+def test_ping_and_bench_accept_keys(cluster, keys):
     b = guarded(cluster, keys).ready["broker"]
     mine = ["--key", str(keys / "clients/shop.key"), "--broker-key", str(keys / "broker.pub")]
     assert "version" in run("sluice", "ping", "-n", "1", *mine, b).stdout
@@ -132,12 +132,12 @@ def test_a_wrong_broker_key_names_what_to_check(cluster, keys):
     assert "broker_key_file" in said and (keys / "stranger.pub").read_text().strip() in said
 
 
-def test_keys_towards_a_broker_without_are_an_error_too(cluster, keys):
+def test_keys_for_a_broker_without_curve_are_an_error(cluster, keys):
     s = cluster.sidecar(cluster.broker().ready["broker"], *with_keys(keys, "clients/shop"))
     assert "does it use keys" in trouble(s)
 
 
-def test_the_inbox_admits_the_broker_only(cluster, keys):
+def test_the_inbox_admits_only_the_broker(cluster, keys):
     b = guarded(cluster, keys)
     s = cluster.sidecar(b, "--inbox", "tcp://127.0.0.1:0", *with_keys(keys, "clients/shop"))
     inbox = s.ops("GET", "/healthz").json["inbox"]
@@ -173,7 +173,7 @@ def test_sighup_admits_and_removes_keys(cluster, keys):
     assert shop.publish("q", query="?wait=0s").status in (503, 504)
 
 
-def test_a_connection_whose_key_was_removed_is_not_answered_any_more(cluster, keys):
+def test_a_connection_whose_key_was_removed_is_no_longer_answered(cluster, keys):
     """It outlives its key, and calls need no session: they purge and delete."""
     b = guarded(cluster, keys)
     context = zmq.Context()
@@ -196,7 +196,7 @@ def test_a_connection_whose_key_was_removed_is_not_answered_any_more(cluster, ke
     context.destroy(linger=0)
 
 
-def test_a_sighup_that_finds_no_keys_any_more_says_so(cluster, keys):
+def test_a_sighup_that_finds_no_keys_says_so(cluster, keys):
     b = guarded(cluster, keys)
     says = "clients holds no keys: nobody can attach until there are some"
     assert says not in b.log.read_text()
@@ -206,7 +206,7 @@ def test_a_sighup_that_finds_no_keys_any_more_says_so(cluster, keys):
     assert says in b.log.read_text()
 
 
-def test_a_sighup_that_cannot_read_the_keys_leaves_them_as_they_were(cluster, keys):
+def test_a_sighup_that_cannot_read_the_keys_keeps_the_old_ones(cluster, keys):
     b = guarded(cluster, keys)
     shop = cluster.sidecar(b, *with_keys(keys, "clients/shop"))
     (keys / "clients/late.pub").write_text((keys / "stranger.pub").read_text())
@@ -236,7 +236,7 @@ def test_with_keys_a_broker_may_listen_beyond_loopback(cluster, keys):
     (["--curve-secret-key-file", "broker.key", "--curve-clients", "clients/bad.txt"], "no public key"),
     (["--curve-secret-key-file", "broker.key", "--curve-clients", "nowhere"], "nowhere"),
 ])
-def test_wrong_keys_are_said_at_the_start(keys, flags, says):
+def test_wrong_keys_are_reported_at_startup(keys, flags, says):
     (keys / "clients/bad.txt").write_text("not a key\n")
     paths = [f if f.startswith("--") else str(keys / f) for f in flags]
     broker = run("sluice-broker", "--listen", "tcp://127.0.0.1:0", *paths)
@@ -248,7 +248,7 @@ def test_a_sidecar_needs_both_keys(keys):
     assert s.returncode == 2 and "go together" in s.stderr
 
 
-def test_halves_that_were_exchanged_are_found_before_the_start(keys):
+def test_swapped_key_halves_are_found_before_startup(keys):
     def said(program, *flags):
         done = run(program, *flags, "--check-config")
         return done.returncode, done.stderr

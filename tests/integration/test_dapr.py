@@ -4,7 +4,7 @@ import json
 from pushing import application, gigabyte, ledger, look, named, subscribe, until_acked
 
 
-def test_dapr_s_dialect_sends_structured_events_and_reads_the_status_in_the_body(named, application):
+def test_the_dapr_dialect_sends_structured_events_and_reads_the_status_in_the_body(named, application):
     words = {1: b'{"status": "RETRY"}', 2: b'{"status": "SUCCESS"}', 3: b'{"status": "DROP"}', 4: b"ok", 5: b'{"status": "?"}'}
     app = application(lambda h, n: h.say(200, {"Content-Type": "application/json"}, words.get(n, b"")))
     named.declare("q", backoff="0s")
@@ -29,7 +29,7 @@ def test_dapr_s_dialect_sends_structured_events_and_reads_the_status_in_the_body
     assert (results["acked"], results["dropped"], results["failed"]) == (3, 1, 2) and look(named)["dialect"] == "dapr"
 
 
-def test_in_dapr_s_dialect_404_is_dead_at_once_and_a_gigabyte_a_failure(named, application):
+def test_the_dapr_dialect_makes_404_a_dead_letter_and_a_gigabyte_a_failure(named, application):
     app = application(lambda h, n: gigabyte(h, n) if n == 1 else h.say(404 if n == 2 else 200))
     named.declare("q", backoff="0s")
     subscribe(named, app.url, dialect="dapr")
@@ -40,7 +40,7 @@ def test_in_dapr_s_dialect_404_is_dead_at_once_and_a_gigabyte_a_failure(named, a
     assert (dead["trouble"]["status"], dead["trouble"]["reason"], dead["attempt"]) == (404, "dropped_by_app", 2)
 
 
-def test_what_dapr_s_clients_publish_and_are_answered(named):
+def test_dapr_clients_can_publish(named):
     def publish(path, body, kind="application/json"):
         return named.http("POST", "/v1.0/publish/" + path, body, {"Content-Type": kind} if kind else {})
 
@@ -59,7 +59,7 @@ def test_what_dapr_s_clients_publish_and_are_answered(named):
     assert (full.status, full.json["errorCode"]) == (500, "ERR_PUBSUB_PUBLISH_MESSAGE") and full.headers["Retry-After"]
 
 
-def test_dapr_s_topic_may_be_a_topic(named):
+def test_a_dapr_topic_may_be_a_topic(named):
     assert named.http("PUT", "/v1/topics/news", {}).status == 201
     assert named.http("PUT", "/v1/topics/news/bindings/q", {}).status in (200, 201)
     answer = named.http("POST", "/v1.0/publish/sluice/news", "x", {"Content-Type": "text/plain"})

@@ -44,7 +44,7 @@ def port_of(address):
     return address.rsplit(":", 1)[1]
 
 
-def test_it_publishes_unchanged(sidecar, sdk):
+def test_the_sdk_publishes_through_the_sidecar(sidecar, sdk):
     sidecar.declare("orders")
     sidecar.declare("full", capacity=1, overflow="reject")
     sidecar.publish("full")
@@ -70,7 +70,7 @@ def test_it_publishes_unchanged(sidecar, sdk):
     assert books(sidecar, "orders")["accepted"] == 7
 
 
-def test_an_application_that_it_serves_is_pushed_to(cluster, broker, sdk):
+def test_an_application_built_on_the_sdk_is_pushed_to(cluster, broker, sdk):
     sidecar = cluster.sidecar(broker, "--app-name", "shop")
     sidecar.declare("orders", backoff="0s")
     port = free_port()
@@ -103,7 +103,7 @@ def test_an_application_that_it_serves_is_pushed_to(cluster, broker, sdk):
         app.communicate()
 
 
-def test_health_and_metadata_are_as_its_api_has_them(cluster, broker):
+def test_health_and_metadata_match_the_dapr_api(cluster, broker):
     sidecar = cluster.sidecar(broker, "--app-name", "shop")
     for path in ("/v1.0/healthz", "/v1.0/healthz/outbound"):
         answer = sidecar.http("GET", path)

@@ -11,7 +11,7 @@ TEXT = "no luck: Grüße an 🐇 \"quoted\"\n"
 
 # ------------------------------------------------------------------ failing, dying, living again
 
-def test_an_event_is_nacked_to_death_looked_at_and_redriven(sidecar, durability):
+def test_an_event_nacked_too_often_is_dead_and_can_be_peeked_and_redriven(sidecar, durability):
     shown = sidecar.declare("q", durability=durability, max_deliveries=2, backoff="0s").json
     assert (shown["max_deliveries"], shown["backoff"], shown["backoff_max"], shown["dead"]) == (2, "0s", "5m", 0)
     sidecar.publish("q", "x")
@@ -38,7 +38,7 @@ def test_an_event_is_nacked_to_death_looked_at_and_redriven(sidecar, durability)
     assert (books["accepted"], books["acked"], books["dead_lettered"], books["remaining"]) == (2, 1, 1, 0)
 
 
-def test_what_went_wrong_shows_while_the_event_waits_for_its_time(sidecar, durability):
+def test_an_event_shows_its_failure_while_it_waits_for_its_retry(sidecar, durability):
     sidecar.declare("q", durability=durability)
     sidecar.publish("q", "fine")
     sidecar.publish("q", "failed")
@@ -52,7 +52,7 @@ def test_what_went_wrong_shows_while_the_event_waits_for_its_time(sidecar, durab
     assert ready["event"]["data"] == "fine" and "trouble" not in ready
 
 
-def test_without_a_delay_of_its_own_a_failure_waits_for_the_back_off(sidecar):
+def test_a_nack_without_a_delay_waits_for_the_back_off(sidecar):
     sidecar.declare("q", backoff="12h", backoff_max="12h", max_deliveries=250)
     sidecar.publish("q")
     fail(sidecar, delay="0s")
@@ -61,7 +61,7 @@ def test_without_a_delay_of_its_own_a_failure_waits_for_the_back_off(sidecar):
     assert describe(sidecar)["delayed"] == 1
 
 
-def test_what_is_released_comes_again_at_once_and_has_not_failed(sidecar, durability):
+def test_a_released_event_is_redelivered_at_once_and_counts_no_failure(sidecar, durability):
     sidecar.declare("q", durability=durability, max_deliveries=1, max_crashes=1, backoff="12h", backoff_max="12h")
     sidecar.publish("q")
     for _ in range(3):
@@ -81,7 +81,7 @@ def test_a_lease_that_runs_out_is_a_failure(sidecar, durability):
     assert (trouble["reason"], trouble["failures"], trouble["error"]) == ("max_deliveries", 1, "the lease ran out")
 
 
-def test_a_consumer_that_vanishes_counts_and_one_that_leaves_does_not(cluster, broker, durability):
+def test_a_consumer_that_vanishes_counts_a_failure_and_one_that_leaves_does_not(cluster, broker, durability):
     leaving, watching = cluster.sidecar(broker), cluster.sidecar(broker)
     watching.declare("q", durability=durability, lease="10m", max_deliveries=1, max_crashes=2)
     watching.publish("q")
@@ -102,7 +102,7 @@ def test_a_consumer_that_vanishes_counts_and_one_that_leaves_does_not(cluster, b
     assert ledger(watching)["dead_lettered"] == 1
 
 
-def test_a_full_dead_store_keeps_events_in_their_queue_until_there_is_room(sidecar, durability):
+def test_a_full_dead_store_holds_events_in_their_queue_until_there_is_room(sidecar, durability):
     sidecar.declare("q", durability=durability, max_deliveries=1, dead_capacity=1, backoff="0s")
     die(sidecar, 2)
     assert (describe(sidecar)["dead"], describe(sidecar)["delayed"]) == (1, 1)
@@ -146,7 +146,7 @@ def test_the_dead_and_the_failing_survive_a_restart_of_the_broker(cluster, how):
     assert take_one(s, "elsewhere")["event"]["data"] == "dead" and describe(s)["dead"] == 0
 
 
-def test_what_was_redriven_or_purged_stays_so_after_a_kill(cluster):
+def test_redriven_and_purged_events_stay_so_after_a_kill(cluster):
     broker = cluster.broker()
     s = cluster.sidecar(broker)
     s.declare("q", max_deliveries=1)
@@ -164,7 +164,7 @@ def test_what_was_redriven_or_purged_stays_so_after_a_kill(cluster):
     assert (ledger(s), ledger(s, "r")) == books
 
 
-def test_what_is_dropped_is_dead_at_once_and_says_why(sidecar, durability):
+def test_an_event_dropped_by_its_consumer_is_dead_at_once_with_its_reason(sidecar, durability):
     assert sidecar.declare("q", durability=durability).status == 201
     for data in ("never", "later"):
         sidecar.publish("q", data)

@@ -12,7 +12,7 @@ def said(event):
     return {k: v for k, v in event.items() if k.startswith("sluicedead") and k not in ("sluicedeadfirst", "sluicedeadlast")}
 
 
-def test_what_dies_goes_to_the_queue_that_is_named_and_says_what_went_wrong(sidecar, durability):
+def test_dead_letters_go_to_the_named_queue_with_their_failure(sidecar, durability):
     sidecar.declare("dead", durability=durability)
     shown = sidecar.declare("q", durability=durability, max_deliveries=1, dead_letter="dead").json
     assert shown["dead_letter"] == "dead"
@@ -34,7 +34,7 @@ def test_what_dies_goes_to_the_queue_that_is_named_and_says_what_went_wrong(side
     assert describe(sidecar)["dead"] == 1
 
 
-def test_a_named_queue_without_room_holds_them_back_and_they_are_shown(sidecar, durability):
+def test_a_full_dead_letter_queue_holds_dead_letters_back_visibly(sidecar, durability):
     sidecar.declare("dead", durability=durability, capacity=1)
     sidecar.declare("q", durability=durability, max_deliveries=1, dead_letter="dead")
     die(sidecar, 2)
@@ -51,7 +51,7 @@ def test_a_named_queue_without_room_holds_them_back_and_they_are_shown(sidecar, 
     assert describe(sidecar)["dead_letter_held"] == 0
 
 
-def test_what_drop_oldest_drops_is_kept_where_the_dead_go_and_else_refused(sidecar, durability):
+def test_drop_oldest_keeps_dropped_events_as_dead_letters_or_refuses_when_full(sidecar, durability):
     sidecar.declare("q", durability=durability, capacity=2, overflow="drop_oldest", dead_letter_dropped=True, dead_capacity=1)
     assert [sidecar.publish("q", f"x{i}").status for i in range(4)] == [202, 202, 202, 429]
     [dropped] = peek(sidecar, "dead")
@@ -59,7 +59,7 @@ def test_what_drop_oldest_drops_is_kept_where_the_dead_go_and_else_refused(sidec
     assert (ledger(sidecar)["dropped"], ledger(sidecar)["dead_lettered"], ledger(sidecar)["remaining"]) == (1, 0, 2)
 
 
-def test_a_named_queue_is_checked_when_it_is_declared_and_when_it_is_deleted(sidecar):
+def test_a_dead_letter_queue_is_checked_at_declare_and_at_delete(sidecar):
     def refused(status, queue, sentence, **settings):
         answer = sidecar.http("PUT", f"/v1/queues/{queue}", settings)
         assert answer.status == status and sentence in answer.json["detail"], answer.body
@@ -95,7 +95,7 @@ def test_dead_letters_on_disk_survive_a_kill_once_each(cluster):
     assert take_one(s)["event"]["data"] == "alive"
 
 
-def test_the_configuration_may_name_queues_in_any_order_but_not_in_a_circle(cluster, tmp_path):
+def test_the_configuration_may_name_dead_letter_queues_in_any_order_but_not_in_a_cycle(cluster, tmp_path):
     config = tmp_path / "broker.yaml"
     config.write_text("queues:\n  a: {dead_letter: y}\n  y: {dead_letter: z}\n  z: {}\n")
     s = cluster.sidecar(cluster.broker("--config", str(config)))

@@ -36,7 +36,7 @@ def q(cluster, broker):
     return s
 
 
-def test_a_repeated_event_gets_the_first_ones_sequence(q):
+def test_a_duplicate_gets_the_sequence_of_the_first(q):
     first = publish(q, "a", data=1)
     assert publish(q, "a", data=2) == first
     assert publish(q, "a", "/other") == first + 1
@@ -51,7 +51,7 @@ def test_a_repeated_event_gets_the_first_ones_sequence(q):
     assert publish(q, "a") == first  # consumed it still counts
 
 
-def test_every_form_of_the_same_event_is_the_same(q):
+def test_every_content_mode_of_an_event_is_the_same_event(q):
     first = publish(q, "a")
     binary = {"ce-specversion": "1.0", "ce-id": "a", "ce-source": "/s", "ce-type": "t"}
     assert q.publish("q", "x", binary).json["sequence"] == first
@@ -62,7 +62,7 @@ def test_every_form_of_the_same_event_is_the_same(q):
     assert [e["sequence"] for e in batch.json["events"]] == [first, first + 1, first + 1, first + 2]
 
 
-def test_an_idempotency_key_is_an_id_and_made_up_ids_never_repeat(q):
+def test_an_idempotency_key_is_an_id_and_generated_ids_never_repeat(q):
     keyed = [q.publish("q", "x", {"Content-Type": "text/plain", "Idempotency-Key": "k"}).json["sequence"]
              for _ in range(2)]
     assert keyed[0] == keyed[1]
@@ -70,12 +70,12 @@ def test_an_idempotency_key_is_an_id_and_made_up_ids_never_repeat(q):
     assert described(q)["duplicates"] == 1
 
 
-def test_another_sidecar_s_retry_is_known(cluster, broker, q):
+def test_a_retry_through_another_sidecar_is_a_duplicate(cluster, broker, q):
     other = cluster.sidecar(broker)
     assert publish(other, "a") == publish(q, "a")
 
 
-def test_after_the_window_it_is_new(q):
+def test_after_the_dedup_window_an_id_is_new(q):
     q.declare("q", dedup_window="0s")
     assert [publish(q, "a") for _ in range(2)] == [1, 2]
     q.declare("q", dedup_window="1s")
@@ -85,7 +85,7 @@ def test_after_the_window_it_is_new(q):
     assert sequences[-1] == sequences[0] + 1
 
 
-def test_a_full_queue_confirms_what_it_has(q):
+def test_a_full_queue_confirms_a_duplicate(q):
     q.declare("q", capacity=1)
     first = publish(q, "a")
     assert q.publish("q", json.dumps(event("b")), STRUCTURED, "?wait=0s").status == 429
@@ -122,7 +122,7 @@ def test_on_disk_the_window_survives_orderly_restarts(cluster, broker, q):
     assert described(q)["ledger"]["accepted"] == 100
 
 
-def test_in_memory_a_restart_forgets(cluster, broker):
+def test_in_memory_a_restart_forgets_the_window(cluster, broker):
     s = cluster.sidecar(broker)
     s.declare("q", durability="memory")
     assert publish(s, "a") == publish(s, "a") == 1

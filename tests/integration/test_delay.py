@@ -46,7 +46,7 @@ def wait_for(condition):
         time.sleep(0.02)
 
 
-def test_a_delayed_event_comes_after_its_time_and_not_before(sidecar, durability):
+def test_a_delayed_event_is_delivered_after_its_time_and_not_before(sidecar, durability):
     sidecar.declare("q", durability=durability)
     begin = time.time()
     publish(sidecar, event("late"), event("later"), Sluice_Delay="1500ms")
@@ -63,7 +63,7 @@ def test_a_delayed_event_comes_after_its_time_and_not_before(sidecar, durability
     assert delayed(sidecar) == [] and books(sidecar)["acked"] == 3
 
 
-def test_a_time_not_to_come_before_is_kept_and_one_that_has_passed_holds_nothing(sidecar, durability):
+def test_a_not_before_time_delays_and_a_past_one_does_not(sidecar, durability):
     sidecar.declare("q", durability=durability)
     publish(sidecar, event("far"), Sluice_Not_Before="2099-01-02T09:00:00.5Z")
     publish(sidecar, event("passed"), Sluice_Not_Before="1999-01-02T09:00:00Z")
@@ -98,7 +98,7 @@ def test_a_ttl_expires_every_event_of_its_request(sidecar):
     assert take(sidecar, wait="20s") == ["lasts"] and delayed(sidecar) == []
 
 
-def test_delays_expiries_and_cancels_survive_a_broker_that_is_killed(cluster):
+def test_delays_expiries_and_cancels_survive_a_killed_broker(cluster):
     first = cluster.broker()
     s = cluster.sidecar(first)
     s.declare("q", durability="disk")
@@ -117,7 +117,7 @@ def test_delays_expiries_and_cancels_survive_a_broker_that_is_killed(cluster):
     assert delayed(s) == []
 
 
-def test_a_cancelled_event_never_comes(sidecar, durability):
+def test_a_cancelled_event_is_never_delivered(sidecar, durability):
     def cancel(sequence):
         answer = sidecar.http("DELETE", f"/v1/queues/q/events/{sequence}")
         return answer.status, answer.json["reason"] if answer.body else None
@@ -141,7 +141,7 @@ def keyed(id, key="alice", **more):
 
 
 @pytest.mark.parametrize("settings", [{"partitions": 4}, {"ordered": "key"}, {"ordered": "key", "partitions": 4}])
-def test_with_an_order_what_is_delayed_takes_its_place_when_it_is_due(sidecar, durability, settings):
+def test_in_an_ordered_queue_a_delayed_event_takes_its_place_when_due(sidecar, durability, settings):
     sidecar.declare("q", durability=durability, backoff="0s", **settings)
     began = time.monotonic()
     publish(sidecar, keyed("due second"), Sluice_Delay="1500ms")
@@ -164,7 +164,7 @@ def test_with_an_order_what_is_delayed_takes_its_place_when_it_is_due(sidecar, d
         "acked": 4, "purged": 1, "remaining": 0}
 
 
-def test_with_an_order_delays_and_back_offs_survive_a_broker_that_is_killed(cluster):
+def test_in_an_ordered_queue_delays_and_back_offs_survive_a_killed_broker(cluster):
     first = cluster.broker()
     s = cluster.sidecar(first)
     s.declare("q", ordered="key", partitions=4, delay="1h", ttl="2h")
@@ -192,7 +192,7 @@ def test_with_an_order_delays_and_back_offs_survive_a_broker_that_is_killed(clus
     assert [e["event"]["id"] for e in delayed(s)] == ["far", "one more"]
 
 
-def test_what_is_no_time_is_refused(sidecar):
+def test_malformed_times_are_refused(sidecar):
     sidecar.declare("q")
     for headers, says in (({"Sluice-Delay": "soon"}, "'Sluice-Delay'"), ({"Sluice-Not-Before": "noon"}, "'Sluice-Not-Before'"),
                           ({"Sluice-Delay": "1s", "Sluice-Not-Before": stamp(9)}, "give one of them"),
@@ -204,7 +204,7 @@ def test_what_is_no_time_is_refused(sidecar):
     assert books(sidecar)["accepted"] == 0
 
 
-def test_a_topic_hands_its_terms_to_every_queue(sidecar):
+def test_a_topic_passes_delay_and_expiry_to_every_queue(sidecar):
     assert sidecar.http("PUT", "/v1/topics/all", {}).status == 201
     for queue in ("a", "b"):
         sidecar.declare(queue)
@@ -224,7 +224,7 @@ def test_a_topic_hands_its_terms_to_every_queue(sidecar):
     assert answer.status == 202 and [e["event"]["id"] for e in delayed(sidecar, "parts")] == ["y"], answer.body
 
 
-def test_dapr_s_ttl_is_an_expiry(sidecar):
+def test_a_dapr_ttl_is_an_expiry(sidecar):
     sidecar.declare("q")
     for ttl in (1, 3600):
         assert sidecar.http("POST", f"/v1.0/publish/sluice/q?metadata.ttlInSeconds={ttl}", json.dumps(ttl),

@@ -14,11 +14,11 @@ def parameters_of(key, place):
     return {p["name"] for p in map(resolve, given) if p["in"] == place}
 
 
-def test_its_addresses_are_those_there_are():
+def test_the_description_lists_every_path_and_no_other():
     assert set(re.findall(r'\{ "([A-Z]+)", "(/[^"]*)", ON_', ROUTES)) - DAPR_S_REFUSALS == set(operations())
 
 
-def test_its_parameters_are_those_there_are(sidecar):
+def test_the_description_lists_every_parameter_and_no_other(sidecar):
     for method, pattern in operations():
         assert parameters_of((method, pattern), "path") == set(re.findall(r"\{(\w)\}", pattern))
         if pattern.startswith("/v1.0/"):

@@ -140,7 +140,7 @@ def served_while_full(cluster, broker):
     return sidecar, confirmed
 
 
-def test_a_full_disk_makes_publishers_wait_and_nobody_else(cluster, disk):
+def test_a_full_disk_makes_only_publishers_wait(cluster, disk):
     broker = broker_on(cluster, disk, "--disk-budget", "1GiB")
     sidecar, confirmed = served_while_full(cluster, broker)
     assert broker.stop() == 0, "a full disk is no reason to fail"
@@ -150,11 +150,11 @@ def test_a_full_disk_makes_publishers_wait_and_nobody_else(cluster, disk):
     assert len(take_and_ack(sidecar, "disk", confirmed)) == confirmed, "a start on a full disk finds everything"
 
 
-def test_the_disk_budget_is_such_a_disk(cluster):
+def test_an_exhausted_disk_budget_makes_only_publishers_wait(cluster):
     served_while_full(cluster, cluster.broker(*SEGMENTS, "--disk-budget", str(SMALL)))
 
 
-def test_room_that_others_make_is_used(cluster, disk):
+def test_room_that_other_files_free_is_used(cluster, disk):
     with open(disk.seen("other"), "wb") as other:
         os.posix_fallocate(other.fileno(), 0, 80 << 20)
     sidecar = cluster.sidecar(broker_on(cluster, disk, "--disk-budget", "1GiB"))
@@ -183,7 +183,7 @@ def publish_small(sidecar):
     return sidecar.publish("disk", "x" * 100, query="?wait=0s").status
 
 
-def test_what_dies_on_a_full_disk_finds_room_where_the_dead_go_when_there_is_some(cluster, disk):
+def test_on_a_full_disk_dead_letters_move_as_soon_as_there_is_room(cluster, disk):
     flags = "--disk-budget", "1GiB"
     broker = broker_on(cluster, disk, *flags)
     sidecar = cluster.sidecar(broker)
@@ -223,7 +223,7 @@ MORE_BREAKS = [("fsync", "EIO"), ("openat", "EIO"), ("renameat", "EIO"), ("unlin
 
 
 @pytest.mark.parametrize("call,error", BREAKS + (MORE_BREAKS if LONG else []))
-def test_a_disk_that_breaks_ends_the_broker_and_loses_nothing(cluster, tmp_path, call, error):
+def test_a_failing_disk_ends_the_broker_and_loses_nothing(cluster, tmp_path, call, error):
     cue = tmp_path / "cue"
     broker = breaking_broker(cluster, tmp_path, call, getattr(errno, error))
     sidecar = cluster.sidecar(broker)
@@ -267,7 +267,7 @@ def until(condition):
         time.sleep(0.02)
 
 
-def test_segments_that_cannot_be_removed_for_want_of_room_are_removed_later(cluster, tmp_path):
+def test_segments_that_a_full_disk_cannot_remove_are_removed_later(cluster, tmp_path):
     cue, data = tmp_path / "cue", tmp_path / "data"
     broker = breaking_broker(cluster, tmp_path, "unlinkat", errno.ENOSPC)
     sidecar = cluster.sidecar(broker)
@@ -292,7 +292,7 @@ def ledger_after_restart(cluster, broker, sidecar):
 
 
 @pytest.mark.parametrize("call", ["fallocate", *(["renameat", "fsync"] if LONG else [])])
-def test_a_lack_of_room_for_a_segment_is_waited_out(cluster, tmp_path, call):
+def test_no_room_for_a_segment_makes_publishers_wait(cluster, tmp_path, call):
     broker = breaking_broker(cluster, tmp_path, call, errno.ENOSPC)
     sidecar = cluster.sidecar(broker)
     sidecar.declare("disk", capacity=1000000, capacity_bytes="1GiB")
@@ -331,7 +331,7 @@ def test_a_disk_budget_that_takes_no_events_is_refused(tmp_path):
     subprocess.run([BIN / "sluice", "config", "check", "broker", str(file)], check=True, capture_output=True, timeout=60)
 
 
-def test_what_cannot_be_read_is_not_made_anew(cluster, tmp_path):
+def test_unreadable_key_and_incarnation_files_are_not_replaced(cluster, tmp_path):
     """Another key would refuse the receipts that are out, a lower incarnation would accept those that are void."""
     data, cue = tmp_path / "data", tmp_path / "cue"
     assert cluster.broker().stop() == 0
@@ -346,22 +346,22 @@ def test_what_cannot_be_read_is_not_made_anew(cluster, tmp_path):
         assert (data / "incarnation").read_text() == wrong
 
 
-def test_a_second_broker_is_kept_out(cluster, broker, tmp_path):
+def test_a_second_broker_on_the_same_directory_is_refused(cluster, broker, tmp_path):
     said = refused("--data", str(tmp_path / "data"))
     assert f"another broker (process {broker.popen.pid}) uses the data directory {tmp_path}/data" in said
 
 
-def test_a_directory_that_cannot_be_made_is_said(tmp_path):
+def test_a_directory_that_cannot_be_created_is_reported(tmp_path):
     assert re.search(r"cannot create the data directory .*/none/data: No such file", refused("--data", str(tmp_path / "none/data")))
 
 
-def test_a_file_is_no_directory(tmp_path):
+def test_a_file_as_the_data_directory_is_refused(tmp_path):
     (tmp_path / "file").touch()
     assert re.search(r"cannot open the data directory .*/file: Not a directory", refused("--data", str(tmp_path / "file")))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
-def test_another_s_directory_is_said():
+def test_a_directory_of_another_user_is_reported():
     with tempfile.TemporaryDirectory(dir="/tmp") as parent:
         os.chmod(parent, 0o755)
         data = parent + "/data"
@@ -371,7 +371,7 @@ def test_another_s_directory_is_said():
     assert data in said and "Permission denied" in said
 
 
-def test_a_file_system_that_is_read_only_is_said(disk):
+def test_a_read_only_file_system_is_reported(disk):
     inside = "nsenter", f"--mount=/proc/{disk.holder.pid}/ns/mnt", "--"
     data = str(disk.path / "data")
     subprocess.run([*inside, "sh", "-c", f"mkdir '{data}' && mount -o remount,ro '{disk.path}'"], check=True, timeout=30)
@@ -386,7 +386,7 @@ def written_by(process, thread):
                if (task / "comm").read_text().strip() == thread)
 
 
-def test_the_loop_waits_for_a_quick_disk_itself_unless_queues_in_memory_are_used(cluster, disk):
+def test_the_loop_syncs_to_a_fast_disk_itself_unless_memory_queues_are_busy(cluster, disk):
     b = cluster.broker(data=disk.seen("data"))
     s = cluster.sidecar(b)
     s.declare("kept", durability="disk")

@@ -15,7 +15,7 @@ def is_full(sidecar):
     return full == "1"
 
 
-def test_a_full_disk_is_507_and_what_is_acked_makes_room(cluster):
+def test_a_full_disk_answers_507_and_acks_make_room(cluster):
     broker = cluster.broker("--disk-budget", "80MiB", "--segment-size", "16MiB", "--auto-declare")
     s = cluster.sidecar(broker, "--operations")
     environment = {"SLUICE_URL": "http://" + s.ready["http"]}
@@ -41,7 +41,7 @@ def test_a_full_disk_is_507_and_what_is_acked_makes_room(cluster):
 
 
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer's runtime wants to be the first that is preloaded")
-def test_a_start_without_any_room_says_how_little_is_enough(tmp_path):
+def test_startup_without_room_says_how_much_is_needed(tmp_path):
     (tmp_path / "cue").touch()
     (tmp_path / "data").mkdir()  # a broker that makes it waits for the disk under all that the other tests write
     environment = {"LD_PRELOAD": str(BIN.parent / "lib/libfailing_disk.so"), "FAILING_DISK_CALL": "fdatasync",

@@ -37,7 +37,7 @@ def start_dev(cluster, tmp_path):
     return dev.ready
 
 
-def test_the_readme_s_tour_works_when_pasted(cluster, tmp_path):
+def test_the_readmes_tour_works_when_pasted(cluster, tmp_path):
     steps = re.findall(r"<!-- tour -->\n```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert len(steps) == 5
     ready = start_dev(cluster, tmp_path)
@@ -47,7 +47,7 @@ def test_the_readme_s_tour_works_when_pasted(cluster, tmp_path):
         assert expected in out, (expected, out)
 
 
-def test_the_api_document_s_examples_work_when_pasted(cluster, tmp_path):
+def test_the_examples_in_the_http_api_document_work_when_pasted(cluster, tmp_path):
     steps = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/http-api.md").read_text(), re.S)
     out = run_script("\n".join(steps), start_dev(cluster, tmp_path))
     assert out.count('"sequence":') == 22
@@ -92,7 +92,7 @@ def check_program(program, what, suffix, sidecar, tmp_path):
     assert sidecar.http("GET", "/v1/queues/orders").json["backlog"] == 0
 
 
-def test_in_earnest_with_a_data_directory_and_from_any_language(cluster, tmp_path):
+def test_the_readmes_production_examples_work_in_every_language(cluster, tmp_path):
     broker, sidecar = start_lines(cluster, tmp_path, blocks("README.md", "sh", "<!-- earnest -->\n")[0], FREE)
     sidecar.wait_attached()
     for program, what, suffix in (([sys.executable], "python", "py"), (["node"], "js", "js"),
@@ -111,7 +111,7 @@ def test_in_earnest_with_a_data_directory_and_from_any_language(cluster, tmp_pat
     assert [e["event"]["data"] for e in taken] == ["kept"]
 
 
-def test_the_program_of_the_c_document_works_when_pasted(cluster, tmp_path):
+def test_the_program_in_the_c_api_document_works_when_pasted(cluster, tmp_path):
     broker = cluster.broker()
     sidecar = cluster.sidecar(broker)
     sidecar.wait_attached()
@@ -134,7 +134,7 @@ def test_the_program_of_the_c_document_works_when_pasted(cluster, tmp_path):
     assert '"ready_at":' in out
 
 
-def test_the_examples_of_the_c_library_say_what_became_of_their_events(cluster):
+def test_the_c_library_examples_report_the_outcome_of_their_events(cluster):
     broker = cluster.broker()
     sidecar = cluster.sidecar(broker)
     sidecar.wait_attached()
@@ -162,7 +162,7 @@ def test_the_configuration_files_shown_are_valid(tmp_path, index, what):
     assert checked.returncode == 0, checked.stderr
 
 
-def test_links_between_documents_lead_somewhere():
+def test_links_between_documents_resolve():
     for document in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", document.read_text()):
             path = (document.parent / target) if target else document
@@ -182,7 +182,7 @@ def shown(kind, number):
     return next(f"{number // unit}{text}" for unit, text in UNITS[kind] if number % unit == 0)
 
 
-def test_every_reason_and_setting_is_documented_as_it_is():
+def test_every_reason_and_setting_is_documented():
     document = (ROOT / "docs/http-api.md").read_text()
     reasons = re.findall(r'^REASON\((\w+), \d+, (\d+), (true|false), "(.*)"\)', (ROOT / "proto/reasons.def").read_text(),
                          re.M)
@@ -196,7 +196,7 @@ def test_every_reason_and_setting_is_documented_as_it_is():
         assert re.search(rf"^\| `{name}` \| `?{default}`? ?\|{between}\| \w", document, re.M), name
 
 
-def test_every_series_and_alert_is_documented_as_it_is(dev):
+def test_every_metric_and_alert_is_documented(dev):
     url, ops = dev["SLUICE_URL"].removeprefix("http://"), dev["SLUICE_OPS_URL"].removeprefix("http://")
     for path, body in (("queues/q", {}), ("topics/t", {}), ("subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:1/"})):
         assert call(url, "PUT", "/v1/" + path, body).status == 201

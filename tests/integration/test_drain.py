@@ -8,7 +8,7 @@ import signal
 from rawhttp import DEADLINE, eventually
 
 
-def test_a_publish_that_waits_in_a_broker_that_dies_is_unknown(cluster):
+def test_a_publish_waiting_in_a_broker_that_dies_is_unknown(cluster):
     broker = cluster.broker()
     s = cluster.sidecar(broker, "--app-name", "shop")
     s.declare("q", capacity=1)
@@ -114,7 +114,7 @@ def test_a_stopping_sidecar_answers_a_held_call_as_unknown(cluster, broker):
     purging.close()
 
 
-def test_acks_still_come_in_after_sigterm_and_end_the_drain(cluster, broker):
+def test_acks_are_accepted_after_sigterm_and_end_the_drain(cluster, broker):
     s = cluster.sidecar(broker, "--drain-limit", "30s")
     s.declare("q")
     s.publish("q")

@@ -52,7 +52,7 @@ def take(s, queue="q"):
     return [e["event"] for e in events]
 
 
-def test_what_expires_is_dead_and_is_redriven(sidecar, durability):
+def test_an_expired_event_is_dead_and_can_be_redriven(sidecar, durability):
     sidecar.declare("q", durability=durability, dead_letter_expired=True)
     publish(sidecar, "late", expires=-60)
     publish(sidecar, "soon", expires=1)
@@ -69,7 +69,7 @@ def test_what_expires_is_dead_and_is_redriven(sidecar, durability):
     assert books(sidecar) == (3, 0) and describe(sidecar)["dead"] == 2
 
 
-def test_without_the_setting_it_is_only_counted(sidecar, durability):
+def test_without_dead_letter_expired_an_expired_event_is_only_counted(sidecar, durability):
     sidecar.declare("q", durability=durability, ttl="10ms")
     publish(sidecar, "gone")
     wait_for(lambda: books(sidecar) == (1, 0))
@@ -80,7 +80,7 @@ def test_without_the_setting_it_is_only_counted(sidecar, durability):
     assert [e["event"]["id"] for e in peek(sidecar, "dead")] == ["kept"]
 
 
-def test_it_goes_to_the_queue_that_is_named_and_says_that_it_expired(sidecar, durability):
+def test_an_expired_event_goes_to_the_dead_letter_queue_with_its_reason(sidecar, durability):
     sidecar.declare("dead", durability=durability)
     sidecar.declare("q", durability=durability, dead_letter="dead", ttl="300ms", dead_letter_expired=True)
     publish(sidecar, "a", "b")
@@ -91,7 +91,7 @@ def test_it_goes_to_the_queue_that_is_named_and_says_that_it_expired(sidecar, du
     assert books(sidecar) == (2, 0) and books(sidecar, "dead") == (0, 0)
 
 
-def test_a_full_dead_store_keeps_it_in_its_queue_for_all_to_see(cluster, broker, durability):
+def test_a_full_dead_store_holds_expired_events_visibly_in_their_queue(cluster, broker, durability):
     s = cluster.sidecar(broker, "--operations")
     s.declare("q", durability=durability, ttl="10ms", dead_letter_expired=True, dead_capacity=1)
     publish(s, "first", "held")
@@ -115,7 +115,7 @@ def test_a_full_dead_store_keeps_it_in_its_queue_for_all_to_see(cluster, broker,
     assert [e["event"]["id"] for e in peek(s, "dead")] == ["first", "held"] and describe(s)["dead_letter_held"] == 0
 
 
-def test_one_that_is_held_is_cancelled_and_a_purge_takes_the_others(sidecar, durability):
+def test_held_expired_events_can_be_cancelled_and_purged(sidecar, durability):
     sidecar.declare("q", durability=durability, ttl="10ms", dead_letter_expired=True, dead_capacity=0)
     publish(sidecar, "a", "b", "c")
     wait_for(lambda: describe(sidecar)["dead_letter_held"] == 3)
@@ -125,7 +125,7 @@ def test_one_that_is_held_is_cancelled_and_a_purge_takes_the_others(sidecar, dur
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
-def test_it_outlives_the_broker_wherever_it_is(cluster, how):
+def test_expired_events_survive_the_broker_wherever_they_are(cluster, how):
     broker = cluster.broker()
     s = cluster.sidecar(broker)
     s.declare("dead", capacity=1)
@@ -154,7 +154,7 @@ def test_it_outlives_the_broker_wherever_it_is(cluster, how):
     assert [e["id"] for e in take(s, "sent")] == ["alive"]
 
 
-def test_the_command_line_declares_it_shows_it_and_redrives_it(sidecar):
+def test_the_cli_declares_shows_and_redrives_expired_events(sidecar):
     shell = {"SLUICE_URL": f"http://{sidecar.ready['http']}", "SLUICE_OPS_URL": f"http://{sidecar.ready['ops']}"}
     done = run("sluice", "queue", "declare", "q", "ttl=10ms", "dead_letter_expired=true", environment=shell)
     assert done.returncode == 0, done.stderr
@@ -171,7 +171,7 @@ def test_the_command_line_declares_it_shows_it_and_redrives_it(sidecar):
     assert run("sluice", "sub", "again", "--count", "1", environment=shell).stdout == "too late\n"
 
 
-def test_the_configuration_says_it_too_and_what_is_no_boolean_is_refused(cluster, tmp_path):
+def test_the_configuration_has_the_setting_and_refuses_a_non_boolean(cluster, tmp_path):
     config = tmp_path / "broker.yaml"
     config.write_text("queues:\n  q: {ttl: 10ms, dead_letter_expired: true}\n")
     s = cluster.sidecar(cluster.broker("--config", str(config)))

@@ -50,7 +50,7 @@ def test_a_malformed_request_is_refused_and_its_connection_ends(q, head, body, s
 @pytest.mark.parametrize("text", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"\r\n" * 50, b"GET\r\n\r\n",
                                   b"GET / HTTP/9.9\r\n\r\n", b"\x00" * 30000],
                          ids=["tls", "empty lines", "short", "version", "zeros"])
-def test_what_is_no_http_ends_its_connection_only(q, text):
+def test_what_is_not_http_ends_only_its_own_connection(q, text):
     with dial(q.ready["http"]) as connection:
         connection.sendall(text)
         try:
@@ -70,7 +70,7 @@ def test_what_is_no_http_ends_its_connection_only(q, text):
     ("https://localhost/v1/queues/q", "localhost", 404),
     ("http://localhost/v1/queues/q", "localhost\r\nHost: localhost", 400),
 ])
-def test_a_whole_address_is_one_and_its_host_counts(q, target, host, status):
+def test_an_absolute_target_is_accepted_and_its_host_counts(q, target, host, status):
     """As a client sends it that takes the sidecar for its proxy."""
     received = exchange(q.ready["http"], f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
     assert status_of(received) == status, received
@@ -78,13 +78,13 @@ def test_a_whole_address_is_one_and_its_host_counts(q, target, host, status):
     assert "evil.example" not in target or b"for host '" + target.split("/")[2].encode() in received
 
 
-def test_a_whole_address_needs_no_host_header_in_1_0(q):
+def test_an_absolute_target_in_http_1_0_needs_no_host_header(q):
     for host, status in (("localhost", 200), ("evil.example", 403)):
         received = exchange(q.ready["http"], f"GET http://{host}/v1/queues HTTP/1.0\r\n\r\n")
         assert status_of(received) == status, received
 
 
-def test_a_page_of_the_host_that_the_address_names_may_send(q):
+def test_an_origin_is_compared_with_the_host_of_an_absolute_target(q):
     for origin, status in (("http://localhost:8480", 200), ("http://evil.example", 403)):
         received = exchange(q.ready["http"], "GET http://localhost:8480/v1/queues HTTP/1.1\r\nHost: evil.example\r\n"
                                              f"Origin: {origin}\r\nConnection: close\r\n\r\n")
@@ -99,7 +99,7 @@ def test_pipelined_requests_are_answered_in_order(q):
     assert received.index(b'"sequence":1') < received.index(b'"sequence":2')
 
 
-def test_an_upload_goes_on_beside_publishes_that_wait_for_the_broker(q):
+def test_a_slow_upload_progresses_beside_publishes_that_wait_for_the_broker(q):
     """Their connections keep libmicrohttpd busy for a moment each: it must not make this one wait for its turn."""
     event = {"specversion": "1.0", "source": "/s", "type": "t", "data": "x" * 3000}
     batch = json.dumps([{**event, "id": str(i)} for i in range(1000)])
@@ -132,7 +132,7 @@ def test_a_chunked_body_beyond_the_limit_is_413_and_counted(q):
     assert 'status="413"} 1' in q.ops("GET", "/metrics").body.decode()
 
 
-def test_the_word_to_continue_comes_before_the_body(q):
+def test_100_continue_comes_before_the_body(q):
     with dial(q.ready["http"]) as connection:
         connection.sendall(f"POST /v1/queues/q/events HTTP/1.1\r\n{HOST}Expect: 100-continue\r\nContent-Length: 5\r\n"
                            "\r\n".encode())
@@ -147,11 +147,11 @@ def test_the_word_to_continue_comes_before_the_body(q):
     ("/v1/nothing", {}, 404), ("/v1/queues/q/peek", {}, 405), ("/v1/queues/q/purge", {}, 403),
     ("/v1/queues/q/events", {"Origin": "http://evil.example"}, 403), ("/v1/queues/q/acks", {}, 413),
 ])
-def test_a_refused_request_with_a_large_body_still_sees_its_answer(q, path, headers, status):
+def test_a_refused_request_with_a_large_body_still_gets_its_answer(q, path, headers, status):
     assert q.http("POST", path, b"x" * (4 << 20), headers).status == status
 
 
-def test_methods(q):
+def test_unsupported_methods_are_405_and_head_matches_get(q):
     for method in ("OPTIONS", "PATCH", "TRACE", "get"):
         answer = q.http(method, "/v1/queues/q")
         assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD, PUT, DELETE")
@@ -163,7 +163,7 @@ def test_methods(q):
 # ------------------------------------------------------------------ clients that are slow, vanish, or are many
 
 
-def test_a_byte_now_and_then_does_not_hold_a_connection(cluster, broker):
+def test_a_byte_now_and_then_does_not_keep_a_connection_open(cluster, broker):
     s = cluster.sidecar(broker, "--request-timeout", "1s")
     received = b""
     with dial(s.ready["http"]) as connection:
@@ -187,7 +187,7 @@ def test_a_byte_now_and_then_does_not_hold_a_connection(cluster, broker):
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])
-def test_a_take_whose_client_vanished_gives_up_its_place(q, end):
+def test_a_take_whose_client_vanished_leaves_the_line(q, end):
     with dial(q.ready["http"]) as connection:
         connection.sendall(f"POST /v1/queues/q/take?wait=60s HTTP/1.1\r\n{HOST}\r\n".encode())
         eventually(lambda: waiting_takes(q) == 1)
@@ -199,7 +199,7 @@ def test_a_take_whose_client_vanished_gives_up_its_place(q, end):
     assert [(e["event"]["data"], e["attempt"]) for e in taken] == [("kept", 1)]
 
 
-def test_a_client_that_sends_no_more_and_still_reads_is_told_unknown_of_its_publish(q):
+def test_a_half_closed_client_gets_unknown_for_its_publish(q):
     q.declare("q", capacity=1)
     q.publish("q")
     with dial(q.ready["http"]) as connection:
@@ -212,7 +212,7 @@ def test_a_client_that_sends_no_more_and_still_reads_is_told_unknown_of_its_publ
     eventually(lambda: q.http("GET", "/v1/queues/q").json["ledger"]["accepted"] == 2)
 
 
-def test_a_client_that_sends_no_more_and_still_reads_is_told_what_ended_its_take(q):
+def test_a_half_closed_client_gets_the_end_of_its_take(q):
     with dial(q.ready["http"]) as connection:
         connection.sendall(f"POST /v1/queues/q/take?wait=60s HTTP/1.1\r\n{HOST}\r\n".encode())
         eventually(lambda: waiting_takes(q) == 1)
@@ -221,7 +221,7 @@ def test_a_client_that_sends_no_more_and_still_reads_is_told_what_ended_its_take
     assert status_of(received) == 408 and b'"detail":"the client shut down its side of the connection' in received
 
 
-def test_a_client_that_sends_no_more_and_still_reads_is_told_unknown_of_its_acks(q, broker):
+def test_a_half_closed_client_gets_unknown_for_its_acks(q, broker):
     """They are on their way to a broker that stands still for a moment: it has them when it goes on."""
     q.publish("q")
     body = json.dumps({"ack": [q.take("q", wait="5s").json["events"][0]["receipt"]]})
@@ -239,7 +239,7 @@ def test_a_client_that_sends_no_more_and_still_reads_is_told_unknown_of_its_acks
     eventually(lambda: q.http("GET", "/v1/queues/q").json["ledger"]["acked"] == 1)
 
 
-def test_a_vanished_take_leaves_the_turn_to_the_other_sidecar(cluster, broker):
+def test_a_vanished_take_passes_the_turn_to_the_other_sidecar(cluster, broker):
     first, second = cluster.sidecar(broker), cluster.sidecar(broker)
     first.declare("q")
     with dial(first.ready["http"]) as connection:
@@ -249,7 +249,7 @@ def test_a_vanished_take_leaves_the_turn_to_the_other_sidecar(cluster, broker):
     assert second.take("q", wait="15s").json["events"][0]["event"]["data"] == "for the second"
 
 
-def test_an_answer_that_cannot_be_written_gives_its_events_back(q):
+def test_an_answer_that_cannot_be_written_returns_its_events(q):
     """Its client does not read the answer, which is more than the kernel's buffers hold, and resets the connection."""
     for _ in range(5):
         assert q.publish("q", b"x" * 1_000_000, {"Content-Type": "application/octet-stream"}).status == 202
@@ -298,7 +298,7 @@ def test_each_listener_has_its_own_connections(cluster, broker):
     assert s.http("GET", "/v1/queues").status == 200
 
 
-def test_who_came_when_there_were_too_many_is_let_in_as_soon_as_one_leaves(cluster, broker):
+def test_a_client_beyond_the_limit_is_served_as_soon_as_another_leaves(cluster, broker):
     s = cluster.sidecar(broker, "--max-connections", "2")
     ask = f"GET /v1/queues HTTP/1.1\r\n{HOST}\r\n".encode()
     with dial(s.ready["http"]) as leaving, dial(s.ready["http"]) as staying:

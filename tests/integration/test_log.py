@@ -90,7 +90,7 @@ def test_damage_stops_the_start_and_is_found_and_repaired(cluster, tmp_path):
     assert take_all(s, 29) == [f"event number {i}." for i in range(30) if i != 20]
 
 
-def test_damage_behind_an_orderly_stop_is_repaired_too(cluster, tmp_path):
+def test_damage_after_an_orderly_stop_is_repaired(cluster, tmp_path):
     salvaged = tmp_path / "salvaged"
     broker = cluster.broker()
     s = cluster.sidecar(broker)
@@ -108,7 +108,7 @@ def test_damage_behind_an_orderly_stop_is_repaired_too(cluster, tmp_path):
     assert take_all(s, 29) == [f"event number {i}." for i in range(30) if i != 20]
 
 
-def test_repair_and_check_want_directories(tmp_path):
+def test_repair_and_check_require_a_data_directory(tmp_path):
     assert run("sluice-broker", "--check").returncode == 2
     assert run("sluice-broker", "--repair", str(tmp_path)).returncode == 2
     missing = run("sluice-broker", "--check", str(tmp_path / "none"))

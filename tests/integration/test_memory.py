@@ -39,7 +39,7 @@ def test_a_sidecar_under_64_connections_is_small(broker, sidecar):
     assert peak <= 12 * MB
 
 
-def test_many_large_bodies_that_come_slowly_do_not_fill_the_memory(broker, sidecar):
+def test_slow_uploads_of_large_bodies_stay_within_bounded_memory(broker, sidecar):
     sidecar.declare("q")
     size, head = 4 << 20, {"Content-Type": "application/cloudevents-batch+json"}
     connections = [http.client.HTTPConnection(sidecar.ready["http"], timeout=30) for _ in range(60)]
@@ -67,7 +67,7 @@ def test_many_large_bodies_that_come_slowly_do_not_fill_the_memory(broker, sidec
 
 
 @pytest.mark.parametrize("size", [16, 200, 1024])
-def test_a_queued_event_costs_its_bytes_and_at_most_64_more(broker, sidecar, size):
+def test_a_queued_event_costs_its_size_and_at_most_64_bytes_more(broker, sidecar, size):
     count, batch = 50000, 500
     sidecar.declare("q", capacity=count, capacity_bytes="1GiB", dedup_window="0s", durability="memory")
     body = json.dumps([{"specversion": "1.0", "id": f"{i:04d}", "source": "/memory", "type": "test",
@@ -97,7 +97,7 @@ def test_a_remembered_id_costs_at_most_80_bytes(broker, sidecar):
     assert (resident(broker) - before) * 1024 <= state["bytes"] + (64 + 80) * count
 
 
-def test_what_a_backlog_took_goes_back_to_the_system(broker, sidecar):
+def test_memory_of_a_backlog_returns_to_the_system(broker, sidecar):
     count, batch, size = 60000, 1000, 1024
     sidecar.declare("q", capacity=count, capacity_bytes="1GiB", dedup_window="0s", durability="memory")
     before = resident(broker)

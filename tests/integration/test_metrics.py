@@ -39,7 +39,7 @@ def queues_of(samples):
     return {labels for name, labels in samples if name == "sluice_queue_ready"}
 
 
-def test_the_text_is_well_formed_and_its_counters_count(cluster, broker):
+def test_metrics_are_well_formed_and_count(cluster, broker):
     s = cluster.sidecar(broker, "--operations")
     s.declare("q", capacity=2)
     assert [s.publish("q", query="?wait=0s").status for _ in range(3)] == [202, 202, 429]
@@ -116,7 +116,7 @@ def test_the_counters_of_other_never_decrease(cluster, broker):
     assert others() == (4, 1, 1, 3)
 
 
-def test_more_than_a_page_of_queues_and_topics_is_told(cluster, tmp_path):
+def test_more_than_a_page_of_queues_and_topics_is_exported(cluster, tmp_path):
     names = [f"{i:04d}" for i in range(1003)]  # a page holds 1,000
     config = tmp_path / "broker.yaml"
     config.write_text("queues:\n" + "".join(f"  q{n}: {{}}\n" for n in names) +
@@ -183,7 +183,7 @@ def test_the_help_of_process_metrics_names_the_process(cluster, broker):
             assert re.search(rf"^# HELP {prefix}_{name} .* of {whose}$", text, re.M), (prefix, name)
 
 
-def test_the_disk_is_counted(cluster):
+def test_the_disk_has_metrics(cluster):
     broker = cluster.broker("--disk-budget", "1GiB")
     s = cluster.sidecar(broker, "--operations")
     s.declare("q", durability="disk")
@@ -223,7 +223,7 @@ def test_the_alerts_and_the_dashboard_use_existing_series(cluster, broker):
     assert named == set(variables), "a variable that nobody defines, or that nothing uses"
 
 
-def test_the_dashboard_can_be_laid_out_and_says_what_is_healthy():
+def test_the_dashboards_layout_is_valid_and_each_panel_says_what_is_healthy():
     dashboard = json.loads((DEPLOY / "grafana/sluice.json").read_text())
     assert (dashboard["uid"], dashboard["schemaVersion"], dashboard["id"]) == ("sluice", 42, None)
     panels, taken = dashboard["panels"], set()

@@ -57,7 +57,7 @@ def setting(network):
     return sidecars, books, workers
 
 
-def test_sessions_resume_over_a_network_that_fails(network, dice):  # noqa: F811
+def test_sessions_resume_over_a_failing_network(network, dice):  # noqa: F811
     network = network("--session-timeout", "30s")
     sidecars, books, workers = setting(network)
     under_load(workers, lambda: trouble(network, dice, 2), ROUNDS)
@@ -67,7 +67,7 @@ def test_sessions_resume_over_a_network_that_fails(network, dice):  # noqa: F811
     assert all(len(event.arrivals) == 1 for event in books.events.values()), "a session was resumed, and events came again"
 
 
-def test_sessions_that_end_meanwhile_lose_nothing(network, dice):  # noqa: F811
+def test_sessions_that_end_during_a_network_failure_lose_nothing(network, dice):  # noqa: F811
     network = network("--session-timeout", "1s", "--heartbeat", "300ms")
     sidecars, books, workers = setting(network)
     under_load(workers, lambda: trouble(network, dice, 3), ROUNDS)

@@ -58,7 +58,7 @@ def test_peek_and_purge(sidecar):
     assert sidecar.http("GET", "/v1/queues/q/ledger").json["purged"] == 5
 
 
-def test_peek_goes_through_all_that_lies_on_disk(cluster):
+def test_peek_pages_through_everything_on_disk(cluster):
     first = cluster.broker()
     s = cluster.sidecar(first)
     s.declare("q", durability="disk")
@@ -91,7 +91,7 @@ def test_origins_hosts_and_smuggling_are_refused(sidecar):
     assert sidecar.http("GET", "/v1/queues").status == 200
 
 
-def test_a_listener_beyond_loopback_asks_for_a_token(cluster, broker, tmp_path):
+def test_a_listener_beyond_loopback_requires_a_token(cluster, broker, tmp_path):
     (tmp_path / "token").write_text("0123456789abcdef\n")
     with pytest.raises(RuntimeError, match="token_file"):
         cluster.sidecar(broker, "--http", "0.0.0.0:0")
@@ -190,7 +190,7 @@ def ask_for_topics(s, batch):
         s.ops(method, path, body, headers)
 
 
-def test_every_documented_answer_is_given_and_every_answer_is_documented(cluster, broker, tmp_path):
+def test_every_answer_is_documented_and_every_documented_answer_occurs(cluster, broker, tmp_path):
     """conftest's call compares each answer with the description; here each that the description has must be seen."""
     (tmp_path / "token").write_text("0123456789abcdef\n")
     description.seen.clear()
@@ -245,7 +245,7 @@ def test_every_documented_answer_is_given_and_every_answer_is_documented(cluster
     assert sorted(documented - description.seen) == sorted(elsewhere)
 
 
-def test_the_description_s_reasons_and_settings_are_the_sources():
+def test_the_descriptions_reasons_and_settings_match_the_sources():
     root = pathlib.Path(__file__).parents[2]
     source = re.findall(r'^REASON\((\w+), \d+, (\d+), (true|false), "(.*)"\)', (root / "proto/reasons.def").read_text(),
                         re.M)[1:]
@@ -256,7 +256,7 @@ def test_the_description_s_reasons_and_settings_are_the_sources():
     assert list(schemas["QueueSettings"]["properties"]) == settings and set(settings) <= set(schemas["Queue"]["properties"])
 
 
-def test_a_call_without_a_broker_fails_soon_and_says_where_none_is(cluster, tmp_path):
+def test_a_call_without_a_broker_fails_soon_and_names_its_address(cluster, tmp_path):
     nobody = f"ipc://{tmp_path}/nobody"
     s = cluster.sidecar(nobody, attached=False)
     with dial(s.ready["http"]) as asks:

@@ -75,7 +75,7 @@ def wait_for(condition, seconds=40):
 
 
 @pytest.mark.parametrize("durability", ["memory", "disk"])
-def test_two_sidecars_take_at_once_and_each_key_keeps_its_order(cluster, durability):
+def test_two_sidecars_consume_in_parallel_and_each_key_keeps_its_order(cluster, durability):
     broker = cluster.broker()
     first, second = cluster.sidecar(broker), cluster.sidecar(broker)
     first.declare("q", partitions=6, durability=durability)

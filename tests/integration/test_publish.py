@@ -53,7 +53,7 @@ def test_structured_data_comes_back_byte_for_byte(q):
     assert f'"data":{data}' in raw and e["flag"] is True and e["n"] == -3
 
 
-def test_protobuf_is_taken_and_given(q):
+def test_protobuf_events_are_accepted_and_returned(q):
     one, two, three = (b"\x0a\x01" + i + b"\x12\x02/s\x1a\x031.0\x22\x01t\x3a\x02hi" for i in (b"a", b"b", b"c"))
     assert q.publish("q", one, {"Content-Type": "application/cloudevents+protobuf"}).json["id"] == "a"
     batch = b"".join(b"\x0a" + bytes([len(e)]) + e for e in (two, three))
@@ -104,7 +104,7 @@ def test_bad_events_are_400_and_say_why(q, body, headers, says):
     assert q.http("GET", "/v1/queues/q").json["ready"] == 0
 
 
-def test_other_refusals(q):
+def test_unknown_queues_and_oversized_or_unsupported_bodies_are_refused(q):
     assert reason(q.publish("nobody")) == (404, "unknown_queue")
     assert reason(q.publish("q", "x", {"Content-Type": "application/cloudevents+avro"})) == (415, "media_type")
     assert reason(q.publish("q", b"x" * (1 << 20), {})) == (413, "too_large")

@@ -38,7 +38,7 @@ def test_an_event_arrives_in_binary_mode_and_2xx_acks_it(named, application):
     assert after["results"]["acked"] == 1 and after["last_status"] == 204 and after["in_flight"] == 0
 
 
-def test_order_and_a_thousand_events(named, application):
+def test_a_thousand_events_are_pushed_in_order(named, application):
     app = application()
     subscribe(named, app.url)
     for first in range(0, 1000, 250):
@@ -70,7 +70,7 @@ def test_a_plain_body_is_pushed_as_the_event_it_was_wrapped_into(named, applicat
         "sluice.event", "/shop", "text/plain")
 
 
-def test_an_application_that_serves_one_connection_after_the_other_is_left_alone_when_there_is_nothing_to_push(named):
+def test_an_idle_push_connection_does_not_block_a_single_connection_application(named):
     served = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -235,7 +235,7 @@ def test_takes_and_subscriptions_share_the_turn(named, application):
     release.set()
 
 
-def test_settings_change_while_it_runs(named, application):
+def test_settings_can_change_while_a_subscription_runs(named, application):
     release = threading.Event()
     app, second = application(blocked(release)), application()
     subscribe(named, app.url)
@@ -327,7 +327,7 @@ def test_a_drain_lets_pushes_end_and_starts_none(cluster, broker, application):
     assert (state["ready"], state["in_flight"], state["ledger"]["acked"]) == (2, 0, 1) and len(app.requests) == 1
 
 
-def test_stopping_waits_for_the_application_s_answer(cluster, broker, application):
+def test_shutdown_waits_for_the_applications_answer(cluster, broker, application):
     release = threading.Event()
     app = application(blocked(release))
     s, watcher = cluster.sidecar(broker, "--app-name", "shop", "--drain-limit", "20s"), cluster.sidecar(broker)

@@ -66,7 +66,7 @@ def test_long_throttling_makes_no_event_dead(named, application):
     assert (books["dead_lettered"], books["remaining"]) == (0, 0)
 
 
-def test_429_without_retry_after_is_a_failure_like_others(named, application):
+def test_429_without_retry_after_is_an_ordinary_failure(named, application):
     app = application(lambda h, n: h.say(429 if n == 1 else 200))
     subscribe(named, app.url)
     named.publish("q")
@@ -176,7 +176,7 @@ def chunked(handler, number):
     handler.say(200, {"Transfer-Encoding": "Chunked"}, b"3\r\nyes\r\n0\r\n\r\n")
 
 
-def test_an_answer_in_chunks_is_one(named, application):
+def test_a_chunked_answer_is_understood(named, application):
     app = application(chunked)
     subscribe(named, app.url)
     named.publish("q", "1")

@@ -4,7 +4,7 @@ import threading
 from pushing import PATIENCE, application, look, named, subscribe, until, until_acked, until_state
 
 
-def test_the_handshake_comes_first_and_its_origin_with_every_push(named, application):
+def test_the_handshake_comes_first_and_every_push_carries_its_origin(named, application):
     app = application(lambda h, n: h.say(200, {"WebHook-Allowed-Origin": "shop", "WebHook-Allowed-Rate": "*"}))
     named.publish("q")
     subscribe(named, app.url, handshake=True)

@@ -21,7 +21,7 @@ def with_a_thousand_dead(cluster):
     return broker, s
 
 
-def test_a_thousand_on_disk_are_looked_at_by_page_and_redriven_in_order(cluster):
+def test_a_thousand_dead_letters_on_disk_are_paged_through_and_redriven_in_order(cluster):
     broker, s = with_a_thousand_dead(cluster)
     assert s.stop() == 0 and broker.stop() == 0
     s = cluster.sidecar(cluster.broker())
@@ -31,7 +31,7 @@ def test_a_thousand_on_disk_are_looked_at_by_page_and_redriven_in_order(cluster)
     assert (ledger(s)["dead_lettered"], ledger(s)["acked"], describe(s)["dead"]) == (1000, 1000, 0)
 
 
-def test_a_broker_killed_while_it_redrives_has_each_event_once(cluster):
+def test_a_broker_killed_during_a_redrive_has_each_event_once(cluster):
     broker, s = with_a_thousand_dead(cluster)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         answer = pool.submit(s.ops, "POST", "/v1/queues/q/redrive")
@@ -51,7 +51,7 @@ def test_a_broker_killed_while_it_redrives_has_each_event_once(cluster):
 
 # ------------------------------------------------------------------ redriving what, and where to
 
-def test_as_many_are_redriven_as_there_is_room_for(sidecar, durability):
+def test_a_redrive_moves_only_as_many_as_there_is_room_for(sidecar, durability):
     sidecar.declare("q", durability=durability, max_deliveries=1)
     sidecar.declare("small", durability=durability, capacity=2)
     die(sidecar, 4)
@@ -83,7 +83,7 @@ def test_a_bad_redrive_changes_nothing_and_says_why(sidecar):
     assert describe(sidecar)["dead"] == 1 and describe(sidecar, "shut")["ready"] == 0
 
 
-def test_a_filter_and_a_reason_say_which_are_redriven(sidecar, durability):
+def test_a_filter_and_a_reason_select_what_is_redriven(sidecar, durability):
     sidecar.declare("q", durability=durability, max_deliveries=1)
     for kind in ("order.placed", "order.paid", "mail"):
         event = {"specversion": "1.0", "id": kind, "source": "/s", "type": kind}
@@ -98,7 +98,7 @@ def test_a_filter_and_a_reason_say_which_are_redriven(sidecar, durability):
     assert [e["event"]["type"] for e in peek(sidecar, "dead")] == ["mail"]
 
 
-def test_a_rate_goes_on_by_itself_is_shown_and_stopped(sidecar, durability):
+def test_a_redrive_at_a_rate_runs_in_the_background_and_can_be_stopped(sidecar, durability):
     sidecar.declare("q", durability=durability, max_deliveries=1)
     die(sidecar, 5)
     sidecar.declare("elsewhere", durability=durability, capacity=2)
@@ -119,7 +119,7 @@ def test_a_rate_goes_on_by_itself_is_shown_and_stopped(sidecar, durability):
 
 # ------------------------------------------------------------------ from a shell
 
-def test_the_command_line_kills_shows_redrives_and_purges(sidecar):
+def test_the_cli_shows_redrives_and_purges_dead_letters(sidecar):
     shell = environment(sidecar)
     run("sluice", "queue", "declare", "q", "max_deliveries=2", "backoff=0s", environment=shell)
     run("sluice", "pub", "q", "poison", environment=shell)
@@ -149,7 +149,7 @@ def test_the_command_line_kills_shows_redrives_and_purges(sidecar):
     assert json.loads(said) == {"purged": 1} and describe(sidecar)["dead"] == 0
 
 
-def test_the_command_line_redrives_by_filter_and_at_a_rate(sidecar):
+def test_the_cli_redrives_by_filter_and_at_a_rate(sidecar):
     sidecar.declare("q", max_deliveries=1)
     die(sidecar, 3)
     shell = environment(sidecar)
@@ -169,7 +169,7 @@ def test_the_command_line_redrives_by_filter_and_at_a_rate(sidecar):
     assert json.loads(said.stdout) == {"redriven": 3, "left": 0}
 
 
-def test_the_command_line_says_what_is_wrong_with_a_redrive(sidecar):
+def test_the_cli_says_what_is_wrong_with_a_redrive(sidecar):
     shell = environment(sidecar)
     for arguments, status, says in ((("q", "--sequence", "first"), 2, "'first' must be a whole number above 0"),
                                     (("q", "--sequence", "0"), 2, "'0' must be a whole number above 0"),

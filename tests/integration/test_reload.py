@@ -25,7 +25,7 @@ def reload(broker, file, text, says):
         time.sleep(0.02)
 
 
-def test_what_a_changed_file_did_is_logged(cluster, tmp_path):
+def test_a_reload_logs_what_it_changed(cluster, tmp_path):
     file = tmp_path / "broker.yaml"
     file.write_text("queues:\n  orders: {capacity: 5}\n  mail: {}\n")
     broker = cluster.broker("--conf", str(file))  # cut short, as getopt takes it
@@ -41,7 +41,7 @@ def test_what_a_changed_file_did_is_logged(cluster, tmp_path):
     assert sidecar.http("GET", "/v1/queues/orders").json["capacity"] == 9
 
 
-def test_what_was_changed_and_needs_a_restart_is_named(cluster, tmp_path):
+def test_a_reload_names_changes_that_need_a_restart(cluster, tmp_path):
     file = tmp_path / "broker.yaml"
     file.write_text("max_queues: 7\nmemory_budget: 64MiB\nqueues: {a: {}}\n")
     broker = cluster.broker("--config", str(file), "--memory-budget", "32MiB")  # flags win: the file may say of it what it likes
@@ -53,7 +53,7 @@ def test_what_was_changed_and_needs_a_restart_is_named(cluster, tmp_path):
     assert not any(says in line for line in said), said
 
 
-def test_what_is_not_in_the_file_any_more_may_be_deleted(cluster, tmp_path):
+def test_a_queue_removed_from_the_file_may_be_deleted(cluster, tmp_path):
     file = tmp_path / "broker.yaml"
     file.write_text("queues: {a: {}, b: {}}\ntopics: {t: {bindings: {a: {}}}}\n")
     broker = cluster.broker("--config", str(file))
@@ -69,7 +69,7 @@ def test_what_is_not_in_the_file_any_more_may_be_deleted(cluster, tmp_path):
     assert sidecar.ops("DELETE", "/v1/queues/a").json["reason"] == "managed"
 
 
-def test_dead_letters_change_their_direction_at_once(cluster, tmp_path):
+def test_a_reload_can_reverse_a_chain_of_dead_letter_queues(cluster, tmp_path):
     file = tmp_path / "broker.yaml"
     file.write_text("queues: {a: {dead_letter: b}, b: {dead_letter: c}, c: {}}\n")
     broker = cluster.broker("--config", str(file))
@@ -82,7 +82,7 @@ def test_dead_letters_change_their_direction_at_once(cluster, tmp_path):
 
 @pytest.mark.parametrize("queues", ["a: {dead_letter: c}, b: {durability: memory}, c: {}",
                                     "b: {durability: memory}, a: {dead_letter: c}, c: {}"])
-def test_a_name_where_dead_letters_went_is_let_go_before_another_queue_has_it(cluster, tmp_path, queues):
+def test_a_reload_moves_a_dead_letter_setting_before_it_makes_a_queue_of_that_name(cluster, tmp_path, queues):
     file = tmp_path / "broker.yaml"
     file.write_text("queues: {c: {}}\n")
     broker = cluster.broker("--config", str(file))
@@ -96,7 +96,7 @@ def test_a_name_where_dead_letters_went_is_let_go_before_another_queue_has_it(cl
     assert sidecar.http("GET", "/v1/queues/b").json["durability"] == "memory"
 
 
-def test_how_a_queue_of_the_file_comes_to_the_other_side_of_the_disk(cluster, tmp_path):
+def test_a_configured_queue_changes_its_durability_by_delete_and_redeclare(cluster, tmp_path):
     file = tmp_path / "broker.yaml"
     file.write_text("queues: {a: {}}\n")
     broker = cluster.broker("--config", str(file))
@@ -129,7 +129,7 @@ def test_a_file_that_a_start_would_refuse_changes_nothing(cluster, tmp_path, wro
     assert sidecar.http("GET", "/v1/queues/a").json["capacity"] == 5
 
 
-def test_a_file_that_only_a_start_can_take_is_told_from_one_that_is_wrong(cluster, tmp_path):
+def test_a_reload_distinguishes_a_file_that_needs_a_restart_from_a_wrong_one(cluster, tmp_path):
     file = tmp_path / "broker.yaml"
     file.write_text("max_queues: 1\nqueues: {a: {}}\n")
     broker = cluster.broker("--config", str(file))
@@ -139,7 +139,7 @@ def test_a_file_that_only_a_start_can_take_is_told_from_one_that_is_wrong(cluste
     assert not said[0].endswith("; a restart would accept the file as it is")
 
 
-def test_without_a_file_there_is_nothing_to_read_again(cluster, tmp_path):
+def test_without_a_file_sighup_reloads_nothing(cluster, tmp_path):
     broker = cluster.broker()
     said = reload(broker, tmp_path / "none", "", "nothing to reload")
     assert len(said) == 1 and "neither a configuration file nor curve.clients was given" in said[0]
@@ -159,7 +159,7 @@ def test_without_a_file_there_is_nothing_to_read_again(cluster, tmp_path):
     ("max_event: 5MiB", "'max_event' must be between 1KiB and 4MiB, not 5MiB"),
     ("memory_budget: 256", "memory_budget is 256 bytes, at least 1MiB is needed"),
 ])
-def test_what_a_start_would_refuse_is_said_before(tmp_path, text, says):
+def test_config_check_finds_what_the_broker_would_refuse(tmp_path, text, says):
     file = tmp_path / "broker.yaml"
     file.write_text(text + "\n")
     for command, status in ((["sluice-broker", "--config", str(file)], 2),
@@ -169,7 +169,7 @@ def test_what_a_start_would_refuse_is_said_before(tmp_path, text, says):
         assert done.returncode == status and says in done.stderr, done
 
 
-def test_what_a_sidecar_s_start_would_refuse_is_said_before(tmp_path):
+def test_config_check_finds_what_the_sidecar_would_refuse(tmp_path):
     for flags, says in ((["--http", "0.0.0.0:8480"], "token_file"), (["--token-file", str(tmp_path / "none")], "cannot read token_file"),
                         (["--curve-broker-key-file", "x"], "go together"), (["--log-level", "verbose"], "'log.level' must be"),
                         (["--broker", "tcp://sluice"], "'tcp://sluice' is no address of a broker"),
@@ -193,7 +193,7 @@ def test_what_a_sidecar_s_start_would_refuse_is_said_before(tmp_path):
         assert run("sluice-sidecar", "--check-config", *flags).returncode == 0, flags
 
 
-def test_keys_that_cannot_be_read_are_found_by_the_start_s_check_and_not_asked_for_by_the_file_s(tmp_path):
+def test_unreadable_keys_fail_check_config_but_not_config_check(tmp_path):
     for what, text in (("broker", "curve: {secret_key_file: none, clients: none}"),
                        ("sidecar", "curve: {secret_key_file: none, broker_key_file: none}")):
         file = tmp_path / f"{what}.yaml"
@@ -204,7 +204,7 @@ def test_keys_that_cannot_be_read_are_found_by_the_start_s_check_and_not_asked_f
         assert run("sluice", "config", "check", what, str(file)).returncode == 0
 
 
-def test_a_file_is_checked_with_what_comes_beside_it(tmp_path):
+def test_a_file_is_checked_together_with_its_flags(tmp_path):
     file = tmp_path / "broker.yaml"
     file.write_text("listen: tcp://0.0.0.0:7400\nqueues: {orders: {durability: disk, dead_letter: dead}}\n")
     check = ["sluice", "config", "check", "broker", str(file)]
@@ -226,7 +226,7 @@ def test_a_file_is_checked_with_what_comes_beside_it(tmp_path):
     ("a: {dead_letter: z}, z: {}, c: {dead_letter: c}", "'c' has dead_letter 'c'"),
     ("a: {dead_letter: z}, b: {dead_letter: a}, c: {dead_letter: b}, d: {dead_letter: b}, z: {}", "is fine"),
 ])
-def test_a_circle_of_dead_letters_is_found_where_it_is(tmp_path, queues, says):
+def test_a_cycle_of_dead_letter_queues_is_named(tmp_path, queues, says):
     file = tmp_path / "broker.yaml"
     file.write_text(f"queues: {{{queues}}}\n")
     done = run("sluice", "config", "check", "broker", str(file))
@@ -243,13 +243,13 @@ def cpu_of_a_check_of_topics(tmp_path, count):
     return usage.ru_utime + usage.ru_stime
 
 
-def test_a_file_s_topics_cost_what_they_are_and_not_the_square_of_it(tmp_path):
+def test_checking_topics_takes_linear_time(tmp_path):
     """While it is read again nothing else happens: 20,000 would take longer than a session lives without a word."""
     few, many = (cpu_of_a_check_of_topics(tmp_path, count) for count in (2000, 16000))
     assert many < 20 * few
 
 
-def test_a_topic_has_as_many_queues_as_it_may(tmp_path):
+def test_a_topic_may_have_the_documented_number_of_queues(tmp_path):
     file = tmp_path / "broker.yaml"
     for count, says in ((1000, "is fine"), (1001, "broker.yaml:2: topic 't' already has 1000 queues, which is the maximum")):
         names = [f"q{i}: {{}}" for i in range(count)]

@@ -38,7 +38,7 @@ def epoch(taken):
     return int(taken.headers["Sluice-Consumer-Epoch"])
 
 
-def test_receipts_and_epochs_of_the_time_that_was_lost_settle_and_repeat_nothing(cluster, tmp_path):
+def test_after_a_restore_old_receipts_settle_nothing_and_epochs_grow(cluster, tmp_path):
     sidecar, lost = restored(cluster, tmp_path, old_key=False)
     for new in "new 1", "new 2":  # they get the sequences of the lost ones
         assert sidecar.publish("q", new).status == 202
@@ -53,7 +53,7 @@ def test_receipts_and_epochs_of_the_time_that_was_lost_settle_and_repeat_nothing
     assert books(sidecar)["acked"] == 3
 
 
-def test_a_copy_with_its_key_goes_on_with_epochs_above_those_that_were_lost(cluster, tmp_path):
+def test_after_a_restore_with_its_key_epochs_still_grow(cluster, tmp_path):
     sidecar, lost = restored(cluster, tmp_path, old_key=True)
     assert sidecar.publish("q", "new").status == 202
     taken = sidecar.take("q", max=10, wait="10s")
@@ -61,7 +61,7 @@ def test_a_copy_with_its_key_goes_on_with_epochs_above_those_that_were_lost(clus
     assert epoch(taken) > epoch(lost)
 
 
-def test_a_clock_that_was_set_back_takes_no_incarnation_back(cluster, tmp_path):
+def test_an_incarnation_grows_even_when_the_clock_is_set_back(cluster, tmp_path):
     number = tmp_path / "data/incarnation"
     before = int(time.time())
     assert cluster.broker().stop() == 0

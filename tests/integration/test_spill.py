@@ -59,7 +59,7 @@ def in_order(taken, attempt=None):
         newest[key] = number
 
 
-def test_a_failed_key_holds_up_no_other_however_much_is_behind_it(cluster):
+def test_a_failed_key_blocks_no_other_key_however_long_its_backlog(cluster):
     broker = cluster.broker()
     filled(cluster.sidecar(broker))
     assert broker.stop() == 0
@@ -94,7 +94,7 @@ def test_a_failed_key_holds_up_no_other_however_much_is_behind_it(cluster):
     assert books(s)["remaining"] == 0
 
 
-def test_a_partition_that_nobody_takes_from_holds_up_no_other(cluster, broker):
+def test_a_partition_without_takes_blocks_no_other_partition(cluster, broker):
     first, second = cluster.sidecar(broker), cluster.sidecar(broker)
     first.declare("q", partitions=2, capacity=200000, capacity_bytes="1GiB", lease="1h", dedup_window="0s")
     publish(first, [event(f"key-{i % 50}", i) for i in range(10)])

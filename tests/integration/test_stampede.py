@@ -51,7 +51,7 @@ def hear(crowd, said):
     assert [process.stdout.readline() for process in crowd] == [said] * len(crowd)
 
 
-def test_all_sessions_come_back_to_a_restarted_broker(cluster, crowd):
+def test_all_sessions_attach_to_a_restarted_broker_again(cluster, crowd):
     broker = cluster.broker()
     sidecar = cluster.sidecar(broker)
     sidecar.declare("back", capacity=10000)

@@ -96,7 +96,7 @@ def q(sidecar):
 # ---------------------------------------------------------------- events
 
 
-def test_events_come_as_they_are_published_and_are_acked_by_call(q):
+def test_streamed_events_arrive_as_published_and_are_acked_by_a_call(q):
     q.publish("q", "before")
     with Source(q) as s:
         headers = s.response.headers
@@ -134,7 +134,7 @@ def of_bytes(event_id, content_type, data):
     return field(1, event_id) + field(2, "/s") + field(3, "1.0") + field(4, "t") + field(5, attribute) + field(6, data)
 
 
-def test_json_and_text_are_shown_as_such_whoever_published_them(q):
+def test_json_and_text_are_streamed_as_such_whoever_published_them(q):
     published = [("application/json", b'{"total":0}', {"data": {"total": 0}}), ("text/plain", b"hello", {"data": "hello"}),
                  ("application/json", b"{", {"data_base64": "ew=="}), ("image/png", b"{}", {"data_base64": "e30="})]
     for i, (content_type, data, _) in enumerate(published):
@@ -152,7 +152,7 @@ def test_json_and_text_are_shown_as_such_whoever_published_them(q):
     assert shown(q.take("q", max=9, wait="25s").json["events"]) == wanted
 
 
-def test_a_window_is_what_is_out_and_not_settled(q):
+def test_the_window_limits_unsettled_events(q):
     for i in range(5):
         q.publish("q", str(i))
     with Source(q, query="?window=2") as s:
@@ -172,7 +172,7 @@ def test_a_lease_that_ends_frees_its_place_in_the_window(sidecar):
         assert s.take()["attempt"] == 2
 
 
-def test_a_thousand_events_in_order_through_a_small_window(q):
+def test_a_thousand_events_are_streamed_in_order_through_a_small_window(q):
     batch = [{"specversion": "1.0", "id": str(i), "source": "/s", "type": "t"} for i in range(1000)]
     q.http("POST", "/v1/queues/q/events", batch, {"Content-Type": "application/cloudevents-batch+json"})
     with Source(q, query="?window=50") as s:
@@ -183,7 +183,7 @@ def test_a_thousand_events_in_order_through_a_small_window(q):
     assert ledger(q)["acked"] == 1000
 
 
-def test_a_megabyte_arrives_whole(q):
+def test_a_megabyte_is_streamed_whole(q):
     q.publish("q", b"\0\n\r" * 300_000, {"Content-Type": "application/octet-stream"})
     with Source(q) as s:
         assert len(s.take()["event"]["data_base64"]) == 1_200_000
@@ -243,7 +243,7 @@ def test_a_deleted_queue_ends_its_streams_and_says_so(q):
             assert stream.next() is None
 
 
-def test_a_drain_ends_streams_and_leaves_the_acks_open(cluster, broker):
+def test_a_drain_ends_streams_and_still_accepts_acks(cluster, broker):
     sidecar = cluster.sidecar(broker, "--drain-limit", "20s")
     sidecar.declare("q", max_deliveries=1)
     for i in range(2):
@@ -296,7 +296,7 @@ def test_it_survives_a_restart_of_the_broker(cluster, tmp_path):
 # ---------------------------------------------------------------- requests
 
 
-def test_what_is_refused(q):
+def test_bad_stream_requests_are_refused(q):
     assert q.http("GET", "/v1/queues/nowhere/stream").status == 404
     assert q.http("GET", "/v1/queues/q/stream?window=0").status == 400
     assert "known here" in q.http("GET", "/v1/queues/q/stream?max=1").json["detail"]
@@ -308,7 +308,7 @@ def test_what_is_refused(q):
     assert describe(q)["consumer"] is None
 
 
-def test_a_page_of_a_listed_origin_may_read(cluster, broker, tmp_path):
+def test_a_page_of_an_allowed_origin_may_read(cluster, broker, tmp_path):
     config = tmp_path / "sidecar.yaml"
     config.write_text("allow:\n  origins: [https://shop.example]\n")
     sidecar = cluster.sidecar(broker, "--config", str(config))

@@ -15,7 +15,7 @@ from rawclient import fields
 # ------------------------------------------------------------------ URLs
 
 
-def test_a_unix_socket(named, application, tmp_path):
+def test_events_are_pushed_to_a_unix_socket(named, application, tmp_path):
     path = str(tmp_path / "app.sock")
     app = application(address=path)
     subscribe(named, f"unix:{path}:/in?x=1")
@@ -42,12 +42,12 @@ def test_a_push_cannot_call_operations_that_its_application_cannot(named):
     ("http://127.0.0.1/#x", "percent-encoded"), ("http://127.0.0.1/a b", "percent-encoded"), ("unix:x", "unix:/SOCKET"),
     ("http://example.com\\@127.0.0.1/", "percent-encoded"), ("", "1 to 2048"),
 ])
-def test_urls_that_are_refused(named, url, says):
+def test_bad_push_urls_are_refused(named, url, says):
     answer = named.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": url})
     assert answer.status == 400 and says in answer.json["detail"], answer.body
 
 
-def test_a_host_beyond_loopback_that_is_listed(cluster, broker):
+def test_a_host_beyond_loopback_must_be_listed(cluster, broker):
     s = cluster.sidecar(broker, "--app-name", "shop", "--push-allow", "example.invalid:81")
     assert s.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": "http://example.invalid:82/"}).status == 400
     assert subscribe(s, "http://example.invalid:81/")["state"] == "active"
@@ -92,7 +92,7 @@ def test_a_sidecar_without_a_name_has_no_subscriptions(sidecar):
         assert answer.status == 404 and "app.name" in answer.json["detail"], answer.body
 
 
-def test_a_sidecar_without_a_name_ends_no_other_application_s_subscription(cluster, broker):
+def test_a_sidecar_without_a_name_deletes_no_other_applications_subscription(cluster, broker):
     named = cluster.sidecar(broker, "--app-name", "sluice")  # the name that a sidecar without one gives to the events it wraps
     assert named.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:1/"}).status == 201
     nameless = cluster.sidecar(broker)
@@ -103,7 +103,7 @@ def test_a_sidecar_without_a_name_ends_no_other_application_s_subscription(clust
 # ------------------------------------------------------------------ by configuration
 
 
-def test_subscriptions_of_the_configuration_file(cluster, broker, application, tmp_path):
+def test_subscriptions_can_come_from_the_configuration_file(cluster, broker, application, tmp_path):
     app = application()
     file = tmp_path / "sidecar.yaml"
     file.write_text("app: {name: shop}\nsubscriptions:\n  in.q:\n    queue: q\n"
@@ -148,7 +148,7 @@ def names(sidecar):
     return sorted(sidecar.http("GET", "/v1/subscriptions").json["subscriptions"])
 
 
-def test_a_subscription_outlives_its_sidecar_and_the_broker(cluster, application, tmp_path):
+def test_a_subscription_survives_its_sidecar_and_the_broker(cluster, application, tmp_path):
     app = application()
     endpoint = f"ipc://{tmp_path}/broker"
     broker = cluster.broker("--ingress", f"ipc://{tmp_path}/ingress", listen=endpoint)
@@ -169,7 +169,7 @@ def test_a_subscription_outlives_its_sidecar_and_the_broker(cluster, application
     assert look(third)["url"] == app.url
 
 
-def test_the_cli_makes_shows_changes_and_ends_them(cluster, broker, application):
+def test_the_cli_makes_shows_changes_and_deletes_subscriptions(cluster, broker, application):
     app = application()
     shop = of(cluster, broker)
     shop.declare("q")

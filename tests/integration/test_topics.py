@@ -36,7 +36,7 @@ def topic(s, *queues, **settings):
         bind(s, q)
 
 
-def test_events_go_where_they_match(cluster, broker):
+def test_events_go_to_the_queues_whose_filter_matches(cluster, broker):
     s = cluster.sidecar(broker, "--operations")
     topic(s, "audit", "mail")
     assert bind(s, "mail", PLACED) == {"topic": "all", "queue": "mail", "filter": PLACED, "matched": 0}
@@ -61,7 +61,7 @@ def test_events_go_where_they_match(cluster, broker):
     assert s.http("GET", "/v1/queues/mail/ledger").json["acked"] == 2
 
 
-def test_a_refusal_names_the_queue(cluster, broker):
+def test_a_refused_topic_publish_names_the_queue(cluster, broker):
     s = cluster.sidecar(broker, "--operations")
     topic(s, "audit", "mail")
     s.declare("mail", capacity=1)
@@ -82,7 +82,7 @@ def test_a_refusal_names_the_queue(cluster, broker):
     assert answers[0].json["queues"] == {"audit": 2, "mail": 2}
 
 
-def test_unrouted_events(cluster, broker):
+def test_unrouted_events_are_dropped_refused_or_sent_to_a_queue(cluster, broker):
     s = cluster.sidecar(broker, "--operations")
     topic(s, "mail")
     bind(s, "mail", PLACED)
@@ -97,7 +97,7 @@ def test_unrouted_events(cluster, broker):
     assert s.http("PUT", "/v1/topics/all", {"unrouted": {"queue": "none"}}).status == 404
 
 
-def test_what_cannot_be(cluster, broker):
+def test_conflicting_names_and_missing_queues_and_topics_are_refused(cluster, broker):
     s = cluster.sidecar(broker, "--operations")
     topic(s, "mail")
     assert s.http("PUT", "/v1/topics/mail").status == 409
@@ -119,7 +119,7 @@ def test_what_cannot_be(cluster, broker):
     assert s.http("GET", "/v1/topics/all").status == 404
 
 
-def test_topics_outlive_a_killed_broker(cluster, tmp_path):
+def test_topics_survive_a_killed_broker(cluster, tmp_path):
     config = {"data": str(tmp_path / "data")}
     broker = cluster.broker("--data", config["data"])
     s = cluster.sidecar(broker, "--operations")
@@ -137,7 +137,7 @@ def test_topics_outlive_a_killed_broker(cluster, tmp_path):
     assert publish(t, "3", wait="5s").json["queues"] == {"audit": 3, "mail": 2}
 
 
-def test_on_disk_the_bytes_are_there_once(cluster):
+def test_on_disk_a_fanned_out_event_is_stored_once(cluster):
     queues = [f"q{i}" for i in range(10)]
     broker = cluster.broker()
     data = cluster.directory / "data"
@@ -176,7 +176,7 @@ def test_on_disk_the_bytes_are_there_once(cluster):
         consume(queue)
 
 
-def test_topics_of_the_configuration(cluster, tmp_path):
+def test_topics_can_be_configured(cluster, tmp_path):
     config = tmp_path / "broker.yaml"
     config.write_text("queues: {audit: {capacity: 9}, mail: {capacity: 9}, rest: {}}\n"
                       "topics:\n  all.orders:\n    unrouted: {queue: rest}\n    bindings:\n      audit: {}\n"
@@ -198,7 +198,7 @@ def test_topics_of_the_configuration(cluster, tmp_path):
 
 
 @pytest.mark.parametrize("topic", ["bindings: {nosuch: {}}", "unrouted: {queue: nosuch}"])
-def test_a_configured_topic_s_queues_must_be_there(cluster, tmp_path, topic):
+def test_a_configured_topics_queues_must_exist(cluster, tmp_path, topic):
     config, data = tmp_path / "broker.yaml", tmp_path / "data"
     config.write_text(f"queues:\n  audit: {{}}\ntopics:\n  all:\n    {topic}\n")
 

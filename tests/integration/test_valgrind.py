@@ -18,7 +18,7 @@ def valgrind(program):
             str(BIN / program)]
 
 
-def test_a_short_run_is_clean(cluster, tmp_path):
+def test_a_short_run_has_no_memory_errors_or_leaks(cluster, tmp_path):
     broker = Process(tmp_path, "broker", [*valgrind("sluice-broker"), "--listen", "tcp://127.0.0.1:0", "--data",
                                           str(tmp_path / "data"), "--session-timeout", "60s"])
     cluster.processes.append(broker)
