@@ -115,7 +115,7 @@ class Sidecar(Process):
         raise AssertionError("never attached: " + self.log.read_text())
 
 
-def books(sidecar, queue="q"):
+def balanced_ledger(sidecar, queue="q"):
     """A queue's ledger, which balances."""
     ledger = sidecar.http("GET", f"/v1/queues/{queue}/ledger").json
     parts = ("acked", "dead_lettered", "expired", "purged", "dropped", "remaining")
@@ -211,7 +211,7 @@ def start():
 
 
 @pytest.fixture
-def standing_in():
+def stand_in():
     """Starts a stand-in for a sidecar; it ends with the test."""
     started = []
 

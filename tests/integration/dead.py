@@ -53,7 +53,7 @@ def environment(s):
     return {"SLUICE_URL": "http://" + s.ready["http"], "SLUICE_OPS_URL": "http://" + s.ready["ops"]}
 
 
-def put_on_disk(s):
+def sync_to_disk(s):
     """A call that changes a queue is answered when that, and so all before it, is on disk."""
     assert s.ops("POST", "/v1/queues/q/resume").status == 200
 

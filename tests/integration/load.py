@@ -12,7 +12,7 @@ import pytest
 from conftest import BIN, LONG  # noqa: F401
 
 BATCH = {"Content-Type": "application/cloudevents-batch+json"}
-MOST_AGAIN = 1000  # settled events of a queue that may come again after an unclean stop (docs/operations.md)
+MAX_REDELIVERED = 1000  # settled events of a queue that may come again after an unclean stop (docs/operations.md)
 
 
 def restart(cluster, broker, *flags):
@@ -43,7 +43,7 @@ class Client:
         self.connection = None
 
 
-class Seen:
+class EventHistory:
     """What is known of one event."""
 
     def __init__(self):
@@ -53,10 +53,10 @@ class Seen:
         self.acked = False    # and the ack was answered
 
 
-class Books:
+class History:
     def __init__(self):
         self.lock = threading.Lock()
-        self.events = collections.defaultdict(Seen)
+        self.events = collections.defaultdict(EventHistory)
         self.first = collections.defaultdict(list)  # source → numbers in the order of first delivery
         self.fresh = []                             # sequences that came with attempt 1, in order
         self.statuses = collections.Counter()
@@ -106,7 +106,7 @@ class Books:
             assert not (event.refused and event.arrivals), f"{key} was refused ({event.refused}), and came"
             # Of two consumers the one that got it first may be the second that writes it down.
             assert sum(attempt < 2 for _, attempt, _ in event.arrivals) <= 1, f"{key} came again without saying so: {event.arrivals}"
-        assert self.again <= MOST_AGAIN * crashes, (self.again, crashes)
+        assert self.again <= MAX_REDELIVERED * crashes, (self.again, crashes)
         assert self.fresh == sorted(self.fresh), "events came for the first time out of their queue's order"
         self.check_sequences()
 
@@ -128,29 +128,29 @@ class Worker(threading.Thread):
 
     def __init__(self):
         super().__init__(daemon=True)
-        self.ending, self.trouble = threading.Event(), None
+        self.ending, self.failure = threading.Event(), None
 
     def run(self):
         try:
             while not self.ending.is_set():
                 self.turn()
         except BaseException as e:  # told by finish
-            self.trouble = e
+            self.failure = e
 
     def finish(self, timeout=120):
         self.ending.set()
         self.join(timeout)
         assert not self.is_alive(), f"{self} did not end in {timeout} s"
-        if self.trouble:
-            raise self.trouble
+        if self.failure:
+            raise self.failure
 
 
 class Publisher(Worker):
     """Batches of one source, numbered, each published after the one before was answered. Never the same event twice."""
 
-    def __init__(self, books, sidecar, queue, source, batch=1, wait="30s", size=100):
+    def __init__(self, history, sidecar, queue, source, batch=1, wait="30s", size=100):
         super().__init__()
-        self.books, self.queue, self.source, self.batch, self.wait = books, queue, source, batch, wait
+        self.history, self.queue, self.source, self.batch, self.wait = history, queue, source, batch, wait
         self.client, self.next, self.padding = Client(sidecar.ready["http"]), 1, "x" * size
 
     def use(self, sidecar):
@@ -160,7 +160,7 @@ class Publisher(Worker):
         keys = [(self.source, self.next + i) for i in range(self.batch)]
         self.next += self.batch
         for key in keys:
-            self.books.offered(key)
+            self.history.offered(key)
         body = json.dumps([{"specversion": "1.0", "source": source, "id": str(number), "type": "load",
                             "data": self.padding} for source, number in keys])
         answer = self.client.post(f"/v1/queues/{self.queue}/events?wait={self.wait}", body, BATCH)
@@ -174,7 +174,7 @@ class Publisher(Worker):
         status, said = answer
         for key, one in zip(keys, said.get("events", [{}] * len(keys))):
             accepted = "sequence" in one
-            self.books.published(key, 202 if accepted else one.get("status", status), one.get("reason", said.get("reason")),
+            self.history.published(key, 202 if accepted else one.get("status", status), one.get("reason", said.get("reason")),
                                  one.get("sequence"))
 
 
@@ -189,9 +189,9 @@ class Direct(Worker):
     CONFIRM = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64)
     REASONS = {0: (202, None), 11: (504, "unknown")}
 
-    def __init__(self, books, broker, queue, source, window=64, wait_ms=30000):
+    def __init__(self, history, broker, queue, source, window=64, wait_ms=30000):
         super().__init__()
-        self.books, self.queue, self.source, self.wait_ms = books, queue.encode(), source, wait_ms
+        self.history, self.queue, self.source, self.wait_ms = history, queue.encode(), source, wait_ms
         self.room, self.window, self.next = threading.Semaphore(window), window, 1
         self.c = ctypes.CDLL(str(BIN.parent / "lib/libsluice.so"))
         self.c.sluice_connect.restype = ctypes.c_void_p
@@ -206,14 +206,14 @@ class Direct(Worker):
 
     def confirmed(self, number, error, sequence):
         status, reason = self.REASONS.get(error, (503, f"error {error}"))
-        self.books.published((self.source, number), status, reason, sequence if error == 0 else None)
+        self.history.published((self.source, number), status, reason, sequence if error == 0 else None)
         self.room.release()
 
     def turn(self):
         if not self.room.acquire(timeout=0.1):
             return
         number, self.next = self.next, self.next + 1
-        self.books.offered((self.source, number))
+        self.history.offered((self.source, number))
         event = Event(id=str(number).encode(), source=self.source.encode(), type=b"load", data=b"direct", size=6)
         why = self.c.sluice_publish(self.connection, self.queue, ctypes.byref(event), self.wait_ms, self.confirm,
                                           number)
@@ -229,9 +229,9 @@ class Direct(Worker):
 class Consumer(Worker):
     """Takes and acks. Each `abandon`th time it forgets what it took, as an application does that dies."""
 
-    def __init__(self, books, sidecar, queue, most=100, abandon=0):
+    def __init__(self, history, sidecar, queue, most=100, abandon=0):
         super().__init__()
-        self.books, self.queue, self.most, self.abandon, self.turns = books, queue, most, abandon, 0
+        self.history, self.queue, self.most, self.abandon, self.turns = history, queue, most, abandon, 0
         self.client = Client(sidecar.ready["http"])
 
     def use(self, sidecar):
@@ -245,7 +245,7 @@ class Consumer(Worker):
         held = {}
         for taken in answer[1]["events"]:
             key = taken["event"]["source"], int(taken["event"]["id"])
-            self.books.arrived(key, taken["sequence"], taken["attempt"])
+            self.history.arrived(key, taken["sequence"], taken["attempt"])
             held[taken["receipt"]] = key
         self.turns += 1
         if self.abandon and self.turns % self.abandon == 0:
@@ -259,7 +259,7 @@ class Consumer(Worker):
             return
         for result in answer[1]["results"]:
             if result["result"] == "acked":
-                self.books.was_acked(held[result["receipt"]])
+                self.history.was_acked(held[result["receipt"]])
 
 
 def ledger(sidecar, queue, within=30):
@@ -276,11 +276,11 @@ def ledger(sidecar, queue, within=30):
     return said
 
 
-def drained(books, sidecar, queue, within=60):
+def drained(history, sidecar, queue, within=60):
     """Waits until everything confirmed came and nothing remains; the ledger then."""
     deadline = time.monotonic() + within
     while True:
-        said, missing = ledger(sidecar, queue), books.missing()
+        said, missing = ledger(sidecar, queue), history.missing()
         if said["remaining"] == 0 and not missing:
             return said
         assert time.monotonic() < deadline, (said, len(missing), sorted(missing)[:5])
@@ -288,13 +288,13 @@ def drained(books, sidecar, queue, within=60):
 
 
 @pytest.fixture
-def dice(request):
+def rng(request):
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")  # shown on failure
     return random.Random(seed)
 
 
-def under_load(workers, crash, rounds):
+def run_under_load(workers, crash, rounds):
     """Publishers and consumers work while crash() is called again and again; then the publishers end."""
     for worker in workers:
         worker.start()
@@ -302,7 +302,7 @@ def under_load(workers, crash, rounds):
         for _ in range(rounds):
             crash()
             for worker in workers:
-                assert worker.trouble is None, worker.trouble
+                assert worker.failure is None, worker.failure
     finally:
         for worker in workers:
             if not isinstance(worker, Consumer):
@@ -312,13 +312,13 @@ def under_load(workers, crash, rounds):
             worker.finish()
 
 
-def close_books(books, workers, sidecar, crashes):
+def drain_and_check(history, workers, sidecar, crashes):
     """The queue is drained, the consumers end, and everything that is promised is checked."""
-    said = drained(books, sidecar, "load")
+    said = drained(history, sidecar, "load")
     for worker in workers:
         if isinstance(worker, Consumer):
             worker.finish()
-    print(dict(books.statuses), "again", books.again, said)
-    books.check(crashes)
-    came = sum(bool(event.arrivals) for event in books.events.values())
+    print(dict(history.statuses), "again", history.again, said)
+    history.check(crashes)
+    came = sum(bool(event.arrivals) for event in history.events.values())
     assert said["accepted"] == said["acked"] == came

@@ -9,17 +9,17 @@ import time
 
 import pytest
 
-from conftest import books as ledger, free_port
+from conftest import balanced_ledger as ledger, free_port
 
 PATIENCE = 30
 
 
 class Application:
     """Answers each request as `behave` says and keeps what it got. `behave(handler, number)` is called with the request's
-    number from 1; it answers by handler.say(status, headers, body), or does what it likes with handler.connection."""
+    number from 1; it answers by handler.respond(status, headers, body), or does what it likes with handler.connection."""
 
     def __init__(self, behave=None, address=("127.0.0.1", 0), start=True):
-        self.behave = behave or (lambda handler, number: handler.say(204))
+        self.behave = behave or (lambda handler, number: handler.respond(204))
         self.requests = []
         self.changed = threading.Condition()
         self.at_once = self.most_at_once = 0
@@ -41,7 +41,7 @@ class Application:
             def log_message(self, *_):
                 pass
 
-            def say(self, status, headers=None, body=b""):
+            def respond(self, status, headers=None, body=b""):
                 self.send_response(status)
                 for name, value in (headers or {}).items():
                     self.send_header(name, value)
@@ -161,14 +161,14 @@ def blocked(release):
     def behave(handler, number):
         if number == 1:
             release.wait(PATIENCE)
-        handler.say(200)
+        handler.respond(200)
     return behave
 
 
 def gigabyte(handler, number):
     if number > 1:
-        handler.say(200)
+        handler.respond(200)
         return
-    handler.say(200, {"Content-Length": str(1 << 30)})
+    handler.respond(200, {"Content-Length": str(1 << 30)})
     for _ in range(1 << 10):
         handler.wfile.write(b"x" * (1 << 20))

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import BIN, Process, books
+from conftest import BIN, Process, balanced_ledger
 from test_stream import Source
 
 PATIENCE = 40
@@ -54,14 +54,14 @@ def delete(sidecar, queue="q"):
     assert sidecar.ops("DELETE", f"/v1/queues/{queue}?force=true").status == 204
 
 
-def begins_anew(sidecar, queue="q", **settings):
+def check_redeclared(sidecar, queue="q", **settings):
     """Declared again it is another queue, and works."""
     sidecar.declare(queue, **settings)
-    assert set(books(sidecar, queue).values()) <= {0, queue}
+    assert set(balanced_ledger(sidecar, queue).values()) <= {0, queue}
     assert sidecar.publish(queue, "new").json["sequence"] == 1
     [taken] = take(sidecar, queue)
     assert taken["event"]["data"] == "new" and results(sidecar.ack(queue, taken["receipt"])) == ["acked"]
-    assert (books(sidecar, queue)["accepted"], books(sidecar, queue)["acked"]) == (1, 1)
+    assert (balanced_ledger(sidecar, queue)["accepted"], balanced_ledger(sidecar, queue)["acked"]) == (1, 1)
 
 
 # ---------------------------------------------------------------- a queue is deleted
@@ -77,7 +77,7 @@ def test_deleting_a_queue_with_waiting_publishers_answers_them(sidecar, pool, du
     for answer in (w.result() for w in waiting):
         assert answer.status == 404 and answer.json["reason"] in ("deleted", "unknown_queue")
     assert any(w.result().json["reason"] == "deleted" for w in waiting)
-    begins_anew(sidecar, durability=durability)
+    check_redeclared(sidecar, durability=durability)
 
 
 @DURABILITIES
@@ -89,12 +89,12 @@ def test_deleting_a_queue_voids_its_outstanding_receipts(sidecar, durability):
     delete(sidecar)
     gone = sidecar.ack("q", first["receipt"])
     assert gone.status == 207 and results(gone)[0] in ("expired", "unknown")
-    begins_anew(sidecar, durability=durability)
+    check_redeclared(sidecar, durability=durability)
     sidecar.publish("q", "another's")
     late = sidecar.http("POST", "/v1/queues/q/acks", {"ack": [first["receipt"]], "nack": [{"receipt": second["receipt"]}]})
     assert late.status == 207 and set(results(late)) <= {"expired", "unknown"}
     assert data_of(take(sidecar)) == ["another's"]
-    assert (books(sidecar)["acked"], books(sidecar)["remaining"]) == (1, 1)
+    assert (balanced_ledger(sidecar)["acked"], balanced_ledger(sidecar)["remaining"]) == (1, 1)
 
 
 def test_deleting_a_queue_ends_the_takes_of_its_consumer_and_of_a_standby(cluster, broker, pool):
@@ -107,7 +107,7 @@ def test_deleting_a_queue_ends_the_takes_of_its_consumer_and_of_a_standby(cluste
     assert active.ops("DELETE", "/v1/queues/q").status == 204  # it is empty
     for answer in (t.result() for t in takes):
         assert (answer.status, answer.json["reason"]) == (404, "deleted")
-    begins_anew(standby)
+    check_redeclared(standby)
 
 
 def test_deleting_a_queue_ends_its_streams_at_its_consumer_and_at_a_standby(cluster, broker):
@@ -123,7 +123,7 @@ def test_deleting_a_queue_ends_its_streams_at_its_consumer_and_at_a_standby(clus
                 event, data = source.next()
                 assert event == "end" and '"deleted"' in data and source.next() is None
     assert results(active.ack("q", receipt))[0] in ("expired", "unknown")
-    begins_anew(active)
+    check_redeclared(active)
 
 
 @DURABILITIES
@@ -137,13 +137,13 @@ def test_deleting_a_queue_that_a_topic_publish_waits_for_delivers_to_the_others(
     assert sidecar.http("POST", "/v1/topics/all/events", "one", text).json["queues"] == {"audit": 1, "full": 1}
     waits = pool.submit(sidecar.http, "POST", "/v1/topics/all/events?wait=50s", "two", text, timeout=60)
     eventually(lambda: sidecar.http("GET", "/v1/topics/all").json["waiting_publishers"] == 1)
-    assert (books(sidecar, "audit")["accepted"], books(sidecar, "full")["accepted"]) == (1, 1)
+    assert (balanced_ledger(sidecar, "audit")["accepted"], balanced_ledger(sidecar, "full")["accepted"]) == (1, 1)
     delete(sidecar, "full")
     answer = waits.result()
     assert (answer.status, answer.json["queues"]) == (202, {"audit": 2}), answer.body
     assert sidecar.http("GET", "/v1/topics/all").json["bindings"].keys() == {"audit"}
     assert data_of(take(sidecar, "audit", 2)) == ["one", "two"]
-    assert books(sidecar, "audit")["accepted"] == 2
+    assert balanced_ledger(sidecar, "audit")["accepted"] == 2
 
 
 # ---------------------------------------------------------------- a queue is purged
@@ -161,14 +161,14 @@ def test_a_purge_keeps_in_flight_events_and_admits_waiting_publishers(sidecar, p
     eventually(lambda: described(sidecar)["waiting_publishers"] == 1)
     assert sidecar.ops("POST", "/v1/queues/q/purge").json["purged"] == 4
     assert waits.result().status == 202
-    ledger = books(sidecar)
+    ledger = balanced_ledger(sidecar)
     assert (ledger["accepted"], ledger["purged"], ledger["remaining"]) == (7, 4, 3)
     answer = sidecar.http("POST", "/v1/queues/q/acks", {"ack": [acked["receipt"]], "nack": [{"receipt": nacked["receipt"]}]})
     assert results(answer) == ["acked", "nacked"]
     again = take(sidecar, most=2)
     assert sorted((e["event"]["data"], e["attempt"]) for e in again) == [("1", 2), ("waited", 1)]
     sidecar.ack("q", *(e["receipt"] for e in again))
-    ledger = books(sidecar)
+    ledger = balanced_ledger(sidecar)
     assert (ledger["acked"], ledger["purged"], ledger["remaining"]) == (3, 4, 0)
 
 
@@ -180,7 +180,7 @@ def test_an_event_whose_lease_ends_after_a_purge_is_taken_by_the_next_purge(side
     eventually(lambda: described(sidecar)["delayed"] == 1)
     assert sidecar.ops("POST", "/v1/queues/q/purge").json["purged"] == 1
     assert results(sidecar.ack("q", taken["receipt"]))[0] in ("expired", "unknown")
-    ledger = books(sidecar)
+    ledger = balanced_ledger(sidecar)
     assert (ledger["purged"], ledger["acked"], ledger["remaining"]) == (1, 0, 0)
 
 
@@ -197,7 +197,7 @@ def test_a_repeated_ack_counts_once_and_gets_the_same_answer(sidecar, durability
     assert results(sidecar.ack("q", r)) == ["acked"]
     nack = sidecar.http("POST", "/v1/queues/q/acks", {"nack": [{"receipt": r}], "drop": [r], "release": [r]})
     assert nack.status == 207 and not {"nacked", "dropped", "released"} & set(results(nack)), nack.body
-    ledger = books(sidecar)
+    ledger = balanced_ledger(sidecar)
     assert (ledger["accepted"], ledger["acked"], ledger["dead_lettered"], ledger["remaining"]) == (1, 1, 0, 0)
 
 
@@ -212,9 +212,9 @@ def test_a_late_ack_settles_nothing_and_leaves_the_redelivery_alone(sidecar, dur
     [second] = take(sidecar)
     assert second["attempt"] == 2
     assert results(sidecar.ack("q", first["receipt"])) == ["expired"]
-    assert books(sidecar)["remaining"] == 1
+    assert balanced_ledger(sidecar)["remaining"] == 1
     assert results(sidecar.ack("q", second["receipt"])) == ["acked"]
-    assert (books(sidecar)["acked"], books(sidecar)["remaining"]) == (1, 0)
+    assert (balanced_ledger(sidecar)["acked"], balanced_ledger(sidecar)["remaining"]) == (1, 0)
 
 
 def test_receipts_that_were_never_issued_settle_nothing(cluster, broker):
@@ -232,11 +232,11 @@ def test_receipts_that_were_never_issued_settle_nothing(cluster, broker):
         answer = other.ack("q", mine, nonsense)
         assert answer.status == 400 and "ack[1]" in answer.json["detail"], answer.body
     for queue in ("q", "r"):
-        assert (described(sidecar, queue)["in_flight"], books(sidecar, queue)["acked"]) == (1, 0)
+        assert (described(sidecar, queue)["in_flight"], balanced_ledger(sidecar, queue)["acked"]) == (1, 0)
     # The true ones work through any sidecar, and say by themselves which queue's they are.
     assert results(other.ack("q", mine, theirs["receipt"])) == ["acked", "acked"]
     for queue in ("q", "r"):
-        assert (books(sidecar, queue)["acked"], books(sidecar, queue)["remaining"]) == (1, 1)
+        assert (balanced_ledger(sidecar, queue)["acked"], balanced_ledger(sidecar, queue)["remaining"]) == (1, 1)
 
 
 @DURABILITIES
@@ -256,9 +256,9 @@ def test_filters_with_unknown_operators_are_refused_and_change_nothing(sidecar, 
             answer = sidecar.ops(method, path, {"filter": bad})
             assert answer.status == 400 and place in answer.json["detail"], answer.body
     assert sidecar.http("GET", "/v1/topics/all").json["bindings"]["q"]["filter"] == good
-    assert (books(sidecar)["dead_lettered"], described(sidecar)["dead"], books(sidecar)["accepted"]) == (1, 1, 1)
+    assert (balanced_ledger(sidecar)["dead_lettered"], described(sidecar)["dead"], balanced_ledger(sidecar)["accepted"]) == (1, 1, 1)
     assert sidecar.ops("POST", "/v1/queues/q/redrive", {"filter": good}).json["redriven"] == 1
-    assert books(sidecar)["remaining"] == 1
+    assert balanced_ledger(sidecar)["remaining"] == 1
 
 
 # ---------------------------------------------------------------- clocks are set
@@ -312,7 +312,7 @@ def test_setting_the_clock_affects_no_lease_and_no_turn(stepping, clock, durabil
     stepping.publish("q", "4")
     [last] = take(stepping)
     assert results(stepping.ack("q", last["receipt"])) == ["acked"]
-    ledger = books(stepping)
+    ledger = balanced_ledger(stepping)
     assert (ledger["accepted"], ledger["acked"], ledger["remaining"]) == (5, 5, 0)
 
 
@@ -325,8 +325,8 @@ def test_setting_the_clock_forward_makes_delayed_events_due(stepping, clock, dur
     assert stepping.take("q").json["events"] == [] and described(stepping)["delayed"] == 1
     clock.be_off(DAY)
     assert data_of(take(stepping)) == ["delayed"]
-    eventually(lambda: books(stepping, "ends")["expired"] == 1)
-    assert books(stepping)["remaining"] == 1
+    eventually(lambda: balanced_ledger(stepping, "ends")["expired"] == 1)
+    assert balanced_ledger(stepping)["remaining"] == 1
 
 
 @DURABILITIES
@@ -337,11 +337,11 @@ def test_setting_the_clock_back_delays_events_longer_and_loses_none(stepping, cl
     clock.be_off(-DAY)
     [ready] = take(stepping)
     assert ready["event"]["data"] == "ready" and results(stepping.ack("q", ready["receipt"])) == ["acked"]
-    assert (described(stepping)["delayed"], books(stepping)["remaining"]) == (1, 1)
+    assert (described(stepping)["delayed"], balanced_ledger(stepping)["remaining"]) == (1, 1)
     clock.be_off(2 * 3600)
     [delayed] = take(stepping)
     assert results(stepping.ack("q", delayed["receipt"])) == ["acked"]
-    assert (books(stepping)["accepted"], books(stepping)["acked"]) == (2, 2)
+    assert (balanced_ledger(stepping)["accepted"], balanced_ledger(stepping)["acked"]) == (2, 2)
 
 
 def test_a_retry_is_still_a_duplicate_after_the_clock_is_set(stepping, clock):
@@ -352,7 +352,7 @@ def test_a_retry_is_still_a_duplicate_after_the_clock_is_set(stepping, clock):
     for seconds in (-DAY, DAY, 0):
         clock.be_off(seconds)
         assert (publish().status, publish().json["sequence"]) == (202, 1)
-    assert (books(stepping)["accepted"], described(stepping)["ready"]) == (1, 1)
+    assert (balanced_ledger(stepping)["accepted"], described(stepping)["ready"]) == (1, 1)
 
 
 @pytest.mark.parametrize("seconds", [-DAY, DAY])
@@ -377,5 +377,5 @@ def test_a_broker_restarted_under_another_clock_loses_nothing(cluster, clock, tm
     again = take(sidecar, most=20)
     assert set(data_of(again)) >= {str(i) for i in range(1, 10)}
     sidecar.ack("q", *(e["receipt"] for e in again))
-    ledger = books(sidecar)
+    ledger = balanced_ledger(sidecar)
     assert (ledger["accepted"], ledger["remaining"]) == (10, 0)

@@ -79,7 +79,7 @@ def test_bench_takes_events_already_in_its_queue_without_counting_them(cluster):
     for other in (b"", b"other", (3).to_bytes(8, "little"), b"\xff" * 8, bytes(9)):
         assert sidecar.publish("mine", other).status == 202
     done = run("sluice", "bench", "--json", "--events", "3", "--size", "8", "--queue", "mine", broker.ready["broker"])
-    assert done.returncode == 0 and is_sound(json.loads(done.stdout)), done
+    assert done.returncode == 0 and is_consistent(json.loads(done.stdout)), done
     until(lambda: sidecar.http("GET", "/v1/queues/mine").json["ledger"]["acked"] == 8)
 
 
@@ -104,7 +104,7 @@ def test_bench_at_a_low_rate_runs_to_its_end(cluster, bench):
     assert result["events_per_second"] < 25
 
 
-def is_sound(result):
+def is_consistent(result):
     """Are the figures of a run in which nothing went wrong what they are called?"""
     assert result["confirmed"] == result["consumed"] == result["events"]
     assert result["refused"] == result["repeated"] == result["disordered"] == 0
@@ -118,7 +118,7 @@ def is_sound(result):
 def test_bench_reports_the_same_figures_as_text_and_as_json(cluster):
     broker = cluster.broker()
     command = ["sluice", "bench", "--events", "3000", "--producers", "3", "--window", "16", "--size", "50", broker.ready["broker"]]
-    assert is_sound(json.loads(run(*command, "--json").stdout))
+    assert is_consistent(json.loads(run(*command, "--json").stdout))
     assert len(re.findall(r'"attached from .*"session":"sluice-bench"', broker.log.read_text())) == 3
     total, confirm, end_to_end = run(*command).stdout.splitlines()
     told = re.fullmatch(r"3000 events: 3000 confirmed, 0 refused, 3000 consumed, 0 repeated, 0 out of order, "
@@ -131,7 +131,7 @@ def test_bench_reports_the_same_figures_as_text_and_as_json(cluster):
 def test_bench_without_options_does_what_its_help_says(cluster):
     broker = cluster.broker()
     done = run("sluice", "bench", "--json", environment={"SLUICE_BROKER": broker.ready["broker"]})
-    assert done.returncode == 0 and is_sound(json.loads(done.stdout)), done
+    assert done.returncode == 0 and is_consistent(json.loads(done.stdout)), done
     assert json.loads(done.stdout)["events"] == 100000
     assert len(re.findall(r'"attached from .*"session":"sluice-bench"', broker.log.read_text())) == 4
 
@@ -152,14 +152,14 @@ def test_an_interrupted_bench_deletes_its_queue_and_the_events_in_it(cluster, be
 def test_bench_has_room_for_a_window_of_large_events(cluster):
     done = run("sluice", "bench", "--json", "--events", "3000", "--producers", "1", "--window", "1500", "--size", "8000",
                cluster.broker().ready["broker"])
-    assert done.returncode == 0 and is_sound(json.loads(done.stdout)), done
+    assert done.returncode == 0 and is_consistent(json.loads(done.stdout)), done
 
 
 @pytest.mark.parametrize("pace", [["--rate", "2000"], []], ids=["paced", "unpaced"])
 def test_bench_with_one_event_at_a_time_reports_consistent_figures(cluster, pace):
     broker = cluster.broker().ready["broker"]
     done = run("sluice", "bench", "--json", "--events", "1000", "--producers", "1", "--window", "1", *pace, broker)
-    assert done.returncode == 0 and is_sound(json.loads(done.stdout)), done
+    assert done.returncode == 0 and is_consistent(json.loads(done.stdout)), done
     assert not pace or 0.49 < json.loads(done.stdout)["seconds"]
 
 

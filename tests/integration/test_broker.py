@@ -14,7 +14,7 @@ from conftest import Process, run
 def test_garbage_on_every_socket_does_not_disturb_other_clients(cluster, broker):
     s = cluster.sidecar(broker)
     s.declare("q")
-    dice = random.Random(7)
+    rng = random.Random(7)
     context = zmq.Context()
     push, dealer = context.socket(zmq.PUSH), context.socket(zmq.DEALER)
     push.connect(broker.ready["ingress"])
@@ -22,7 +22,7 @@ def test_garbage_on_every_socket_does_not_disturb_other_clients(cluster, broker)
     inbox = context.socket(zmq.PUSH)
     inbox.connect(s.ops("GET", "/healthz").json["inbox"])
     for i in range(300):
-        junk = dice.randbytes(dice.randrange(0, 200))
+        junk = rng.randbytes(rng.randrange(0, 200))
         for socket in (push, dealer, inbox):
             socket.send(junk)
         push.send_multipart([junk, junk])

@@ -15,7 +15,7 @@ import urllib.parse
 
 import pytest
 
-from conftest import SANITIZED, books
+from conftest import SANITIZED, balanced_ledger
 
 PAGE = pathlib.Path(__file__).with_name("browser.html").read_bytes()
 DOCUMENT = pathlib.Path(__file__).parents[2] / "docs/http-api.md"
@@ -116,7 +116,7 @@ def first_seen(site):
 
 def eventually_acked(sidecar, queue, count):
     end = time.monotonic() + PATIENCE
-    while (ledger := books(sidecar, queue))["acked"] < count:
+    while (ledger := balanced_ledger(sidecar, queue))["acked"] < count:
         assert time.monotonic() < end, ledger
     return ledger
 
@@ -241,7 +241,7 @@ def test_events_unacked_when_the_sidecar_died_are_redelivered(broker, cluster, a
     allowing(broker, "--http", first.ready["http"])
     site.wait(lambda s: len([e for e in s.seen if e["kind"] == "event"]) == 4)
     assert [(e["sequence"], e["attempt"]) for e in site.of("event")] == [(1, 1), (2, 1), (1, 2), (2, 2)]
-    assert books(other)["remaining"] == 6
+    assert balanced_ledger(other)["remaining"] == 6
 
 
 def test_a_page_retries_while_the_broker_is_away_or_the_sidecar_drains(cluster, allowing, site, browse, tmp_path):

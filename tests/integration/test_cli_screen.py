@@ -51,10 +51,10 @@ class Screen:
 
 
 @pytest.fixture
-def screen_of(standing_in, start):
+def screen_of(stand_in, start):
     """What top draws of these queues on a terminal of that size, after it has drawn it twice: lines."""
     def drawn(size, *queues):
-        top = start("top", "--interval", "50ms", environment=standing_in(*queues).environment, terminal=size)
+        top = start("top", "--interval", "50ms", environment=stand_in(*queues).environment, terminal=size)
         top.wait_for("\033[H", times=3)
         screen = Screen(*size)
         screen.write(top.seen.partition("\033[?25l")[2].rpartition("\033[H")[0])
@@ -88,13 +88,13 @@ def test_a_row_is_cut_between_characters(screen_of, columns, consumer):
     assert row.startswith("orders ") and row[90:] == consumer
 
 
-def shown(standing_in, *queues, options=()):
-    return run("sluice", "top", "--once", *options, environment=standing_in(*queues).environment).stdout.splitlines()
+def shown(stand_in, *queues, options=()):
+    return run("sluice", "top", "--once", *options, environment=stand_in(*queues).environment).stdout.splitlines()
 
 
-def test_every_figure_of_a_queue_is_in_its_row_and_the_sums_are_above(standing_in):
+def test_every_figure_of_a_queue_is_in_its_row_and_the_sums_are_above(stand_in):
     total, _, heading, *rows = shown(
-        standing_in,
+        stand_in,
         {"queue": "a", "ready": 7, "in_flight": 20, "delayed": 300, "dead": 4, "backlog": 27, "capacity": 1000, "bytes": 2048,
          "capacity_bytes": 1 << 20, "rates": {"in": 1.25, "out": 0.5}, "consumer": "shop@here"},
         {"queue": "b", "ready": 1, "in_flight": 2, "backlog": 3, "capacity": 1000, "bytes": 1 << 20, "capacity_bytes": 3 << 20,
@@ -106,15 +106,15 @@ def test_every_figure_of_a_queue_is_in_its_row_and_the_sums_are_above(standing_i
     assert total[10:] == "2 queues  8 ready  22 in flight  1.0 MiB  1001.2/s in  2000.8/s out"
 
 
-def test_sizes_below_ten_have_one_decimal(standing_in):
+def test_sizes_below_ten_have_one_decimal(stand_in):
     sizes = {0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 10240: "10 KiB", 1 << 20: "1.0 MiB", 5 << 30: "5.0 GiB",
              1 << 40: "1.0 TiB", 1 << 50: "1024 TiB"}
-    rows = shown(standing_in, *({"queue": f"q{i}", "bytes": size, "capacity_bytes": 1 << 50} for i, size in enumerate(sizes)))[3:-1]
+    rows = shown(stand_in, *({"queue": f"q{i}", "bytes": size, "capacity_bytes": 1 << 50} for i, size in enumerate(sizes)))[3:-1]
     assert [row[80:88].strip() for row in rows] == list(sizes.values())
 
 
-def test_busy_sorts_by_traffic_and_then_by_backlog(standing_in):
+def test_busy_sorts_by_traffic_and_then_by_backlog(stand_in):
     rates = {"a": (1, 0, 9), "b": (1, 2, 0), "c": (0, 1, 10), "d": (0, 4, 0), "e": (0, 0, 99), "f": (0, 0, 98)}
     queues = [{"queue": name, "rates": {"in": i, "out": o}, "backlog": n} for name, (i, o, n) in rates.items()]
-    assert "".join(row[0] for row in shown(standing_in, *queues, options=["--busy"])[3:-1]) == "dbcaef"
-    assert "".join(row[0] for row in shown(standing_in, *queues)[3:-1]) == "abcdef"
+    assert "".join(row[0] for row in shown(stand_in, *queues, options=["--busy"])[3:-1]) == "dbcaef"
+    assert "".join(row[0] for row in shown(stand_in, *queues)[3:-1]) == "abcdef"

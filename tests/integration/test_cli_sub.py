@@ -106,8 +106,8 @@ def test_events_that_could_not_be_written_are_not_acked(dev):
     assert describe("q", dev)["ready"] == 1
 
 
-def test_an_empty_queue_is_not_polled_in_a_busy_loop(standing_in, start):
-    sidecar = standing_in()
+def test_an_empty_queue_is_not_polled_in_a_busy_loop(stand_in, start):
+    sidecar = stand_in()
     start("sub", "q", "--wait", "0s", environment=sidecar.environment)
     until(lambda: len(sidecar.asked) > 10)
     assert sidecar.asked[10] - sidecar.asked[0] > 0.5  # ten rests, or nearly

@@ -4,60 +4,60 @@ import time
 import pytest
 
 from conftest import SANITIZED
-from load import (LONG, Books, Consumer, Direct, Publisher, close_books, dice, ledger, restart,  # noqa: F401
-                  under_load)  # dice is a fixture
+from load import (LONG, History, Consumer, Direct, Publisher, drain_and_check, rng, ledger, restart,  # noqa: F401
+                  run_under_load)  # rng is a fixture
 
 pytestmark = pytest.mark.skipif(SANITIZED, reason="Python cannot load the library of a sanitizer's build")
 
 ROUNDS = 100 if LONG else 10
 
 
-def test_a_broker_killed_at_random_moments_loses_nothing(cluster, dice):  # noqa: F811
+def test_a_broker_killed_at_random_moments_loses_nothing(cluster, rng):  # noqa: F811
     broker = cluster.broker()
     sidecars = [cluster.sidecar(broker) for _ in range(3)]
     sidecars[0].declare("load", capacity=2000)
-    books = Books()
-    workers = [Publisher(books, sidecars[i % 2], "load", f"/p{i}", batch=[1, 1, 20, 50][i]) for i in range(4)]
-    workers += [Direct(books, broker, "load", "/direct"), Consumer(books, sidecars[2], "load")]
+    history = History()
+    workers = [Publisher(history, sidecars[i % 2], "load", f"/p{i}", batch=[1, 1, 20, 50][i]) for i in range(4)]
+    workers += [Direct(history, broker, "load", "/direct"), Consumer(history, sidecars[2], "load")]
 
     def crash():
         nonlocal broker
-        time.sleep(dice.uniform(0.01, 0.6))  # how long it serves: what is tested, not waited for
+        time.sleep(rng.uniform(0.01, 0.6))  # how long it serves: what is tested, not waited for
         broker.kill()
-        time.sleep(dice.choice([0, 0, dice.uniform(0, 0.3)]))
+        time.sleep(rng.choice([0, 0, rng.uniform(0, 0.3)]))
         broker = restart(cluster, broker)
         ledger(sidecars[2], "load")
 
-    under_load(workers, crash, ROUNDS)
-    close_books(books, workers, sidecars[2], ROUNDS)
-    books.check_first_deliveries()
-    assert set(books.statuses) <= {(202, None), (504, "unknown")}, books.statuses
+    run_under_load(workers, crash, ROUNDS)
+    drain_and_check(history, workers, sidecars[2], ROUNDS)
+    history.check_first_deliveries()
+    assert set(history.statuses) <= {(202, None), (504, "unknown")}, history.statuses
 
 
-def test_sidecars_and_consumers_killed_at_random_moments_lose_nothing(cluster, dice):  # noqa: F811
+def test_sidecars_and_consumers_killed_at_random_moments_lose_nothing(cluster, rng):  # noqa: F811
     """The broker dies now and then, too."""
     settings = "--session-timeout", "2s", "--heartbeat", "500ms"
     broker = cluster.broker(*settings)
     sidecars = [cluster.sidecar(broker) for _ in range(4)]
     sidecars[0].declare("load", capacity=2000, lease="2s", max_deliveries=250, max_crashes=250)
-    books, crashes = Books(), 0
-    publishers = [Publisher(books, sidecars[i], "load", f"/p{i}", batch=[1, 20][i]) for i in range(2)]
-    consumers = [Consumer(books, sidecars[2 + i], "load", abandon=7) for i in range(2)]
-    workers = [*publishers, *consumers, Direct(books, broker, "load", "/direct")]
+    history, crashes = History(), 0
+    publishers = [Publisher(history, sidecars[i], "load", f"/p{i}", batch=[1, 20][i]) for i in range(2)]
+    consumers = [Consumer(history, sidecars[2 + i], "load", abandon=7) for i in range(2)]
+    workers = [*publishers, *consumers, Direct(history, broker, "load", "/direct")]
 
     def crash():
         nonlocal broker, crashes
-        time.sleep(dice.uniform(0.05, 0.6))
-        if dice.random() < 0.2:
+        time.sleep(rng.uniform(0.05, 0.6))
+        if rng.random() < 0.2:
             crashes += 1
             broker.kill()
             broker = restart(cluster, broker, *settings)
             return
-        i = dice.randrange(4)
+        i = rng.randrange(4)
         sidecars[i].kill()
         sidecars[i] = cluster.sidecar(broker, attached=False)
         [*publishers, *consumers][i].use(sidecars[i])
 
-    under_load(workers, crash, ROUNDS)
-    close_books(books, workers, sidecars[0], crashes)
-    assert set(books.statuses) <= {(202, None), (504, "unknown"), (None, None)}, books.statuses
+    run_under_load(workers, crash, ROUNDS)
+    drain_and_check(history, workers, sidecars[0], crashes)
+    assert set(history.statuses) <= {(202, None), (504, "unknown"), (None, None)}, history.statuses

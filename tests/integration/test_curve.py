@@ -44,7 +44,7 @@ def until(condition, seconds=20):
     raise AssertionError("never happened")
 
 
-def trouble(sidecar):
+def attach_error(sidecar):
     """What it says once it has tried."""
     until(lambda: "does not answer" in (sidecar.ops("GET", "/healthz").json.get("trouble") or ""))
     answer = sidecar.publish("q", query="?wait=0s")
@@ -107,14 +107,14 @@ def test_an_unknown_key_is_denied(cluster, keys):
     b = guarded(cluster, keys)
     s = cluster.sidecar(b.ready["broker"], *with_keys(keys, "stranger"))
     stranger = (keys / "stranger.pub").read_text().strip()
-    assert stranger in trouble(s) and "curve.clients" in trouble(s)
+    assert stranger in attach_error(s) and "curve.clients" in attach_error(s)
     assert f"denied: the key {stranger} of 127.0.0.1" in b.log.read_text()
 
 
 def test_no_key_is_denied(cluster, keys):
     b = guarded(cluster, keys)
     s = cluster.sidecar(b.ready["broker"])
-    assert "if it asks for keys, is a secret key set here" in trouble(s)
+    assert "if it asks for keys, is a secret key set here" in attach_error(s)
     context = zmq.Context()  # neither does a bare frame on the ingress reach it
     push = context.socket(zmq.PUSH)
     push.connect(b.ready["ingress"])
@@ -128,13 +128,13 @@ def test_no_key_is_denied(cluster, keys):
 def test_a_wrong_broker_key_names_what_to_check(cluster, keys):
     b = guarded(cluster, keys)
     s = cluster.sidecar(b.ready["broker"], *with_keys(keys, "clients/shop", broker="stranger"))
-    said = trouble(s)
+    said = attach_error(s)
     assert "broker_key_file" in said and (keys / "stranger.pub").read_text().strip() in said
 
 
 def test_keys_for_a_broker_without_curve_are_an_error(cluster, keys):
     s = cluster.sidecar(cluster.broker().ready["broker"], *with_keys(keys, "clients/shop"))
-    assert "does it use keys" in trouble(s)
+    assert "does it use keys" in attach_error(s)
 
 
 def test_the_inbox_admits_only_the_broker(cluster, keys):
@@ -162,7 +162,7 @@ def test_sighup_admits_and_removes_keys(cluster, keys):
     b = guarded(cluster, keys)
     shop = cluster.sidecar(b, *with_keys(keys, "clients/shop"))
     late = cluster.sidecar(b.ready["broker"], *with_keys(keys, "stranger"))
-    trouble(late)
+    attach_error(late)
     (keys / "clients/late.pub").write_text((keys / "stranger.pub").read_text())
     (keys / "clients/shop.pub").unlink()
     b.popen.send_signal(signal.SIGHUP)
@@ -217,7 +217,7 @@ def test_a_sighup_that_cannot_read_the_keys_keeps_the_old_ones(cluster, keys):
     assert shop.publish("q").status == 202
     assert cluster.sidecar(b, *with_keys(keys, "clients/shop")).publish("q").status == 202
     late = cluster.sidecar(b.ready["broker"], *with_keys(keys, "stranger"))
-    trouble(late)
+    attach_error(late)
     (keys / "clients/junk.pub").unlink()
     b.popen.send_signal(signal.SIGHUP)
     until(lambda: late.ops("GET", "/readyz").status == 200)

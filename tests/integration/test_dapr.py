@@ -6,7 +6,7 @@ from pushing import application, gigabyte, ledger, look, named, subscribe, until
 
 def test_the_dapr_dialect_sends_structured_events_and_reads_the_status_in_the_body(named, application):
     words = {1: b'{"status": "RETRY"}', 2: b'{"status": "SUCCESS"}', 3: b'{"status": "DROP"}', 4: b"ok", 5: b'{"status": "?"}'}
-    app = application(lambda h, n: h.say(200, {"Content-Type": "application/json"}, words.get(n, b"")))
+    app = application(lambda h, n: h.respond(200, {"Content-Type": "application/json"}, words.get(n, b"")))
     named.declare("q", backoff="0s")
     subscribe(named, app.url, dialect="dapr")
     assert named.http("POST", "/v1.0/publish/sluice/q", {"n": 1}, {"Content-Type": "application/json"}).status == 204
@@ -20,8 +20,8 @@ def test_the_dapr_dialect_sends_structured_events_and_reads_the_status_in_the_bo
         named.publish("q", data)
     app.wait(6)
     until_acked(named, 3)
-    books = ledger(named)
-    assert (books["dead_lettered"], books["remaining"]) == (1, 0)
+    totals = ledger(named)
+    assert (totals["dead_lettered"], totals["remaining"]) == (1, 0)
     dead = named.http("GET", "/v1/queues/q/peek?state=dead").json["events"][0]
     assert dead["event"]["data"] == "dropped" and dead["trouble"]["reason"] == "dropped_by_app"
     assert dead["trouble"]["error"] == "the application answered 200, status DROP"
@@ -30,7 +30,7 @@ def test_the_dapr_dialect_sends_structured_events_and_reads_the_status_in_the_bo
 
 
 def test_the_dapr_dialect_makes_404_a_dead_letter_and_a_gigabyte_a_failure(named, application):
-    app = application(lambda h, n: gigabyte(h, n) if n == 1 else h.say(404 if n == 2 else 200))
+    app = application(lambda h, n: gigabyte(h, n) if n == 1 else h.respond(404 if n == 2 else 200))
     named.declare("q", backoff="0s")
     subscribe(named, app.url, dialect="dapr")
     named.publish("q", "nobody's")

@@ -12,7 +12,7 @@ import urllib.request
 
 import pytest
 
-from conftest import books, free_port
+from conftest import balanced_ledger, free_port
 from test_sdks import SDK, install
 
 HERE = pathlib.Path(__file__).parent / "dapr"
@@ -67,7 +67,7 @@ def test_the_sdk_publishes_through_the_sidecar(sidecar, sdk):
     assert (events[3]["id"], events[3]["source"], events[3]["data"], events[3]["topic"]) == ("42", "/shop", {"n": 1}, "orders")
     assert (events[4]["data"], events[6]["topic"]) == ({"raw": True}, "news")
     assert "pubsubname" not in events[4] and all(e["pubsubname"] == "sluice" for e in events[:4])
-    assert books(sidecar, "orders")["accepted"] == 7
+    assert balanced_ledger(sidecar, "orders")["accepted"] == 7
 
 
 def test_an_application_built_on_the_sdk_is_pushed_to(cluster, broker, sdk):
@@ -92,7 +92,7 @@ def test_an_application_built_on_the_sdk_is_pushed_to(cluster, broker, sdk):
         assert sorted(data["does"] for _, data, _ in got) == ["ack", "drop", "retry", "retry"], got
         assert {kind for *_, kind in got} == {"application/cloudevents+json"}
         end = time.monotonic() + PATIENCE
-        while (ledger := books(sidecar, "orders"))["remaining"]:
+        while (ledger := balanced_ledger(sidecar, "orders"))["remaining"]:
             assert time.monotonic() < end, ledger
         assert (ledger["acked"], ledger["dead_lettered"]) == (2, 1)
         dead, = sidecar.http("GET", "/v1/queues/orders/peek?state=dead").json["events"]

@@ -3,8 +3,8 @@ import datetime
 
 import pytest
 
-from conftest import books as ledger
-from dead import describe, die, fail, peek, put_on_disk, redrive, settle, take_one, wait_for
+from conftest import balanced_ledger as ledger
+from dead import describe, die, fail, peek, sync_to_disk, redrive, settle, take_one, wait_for
 
 TEXT = "no luck: Grüße an 🐇 \"quoted\"\n"
 
@@ -34,8 +34,8 @@ def test_an_event_nacked_too_often_is_dead_and_can_be_peeked_and_redriven(sideca
     assert (again["sequence"], again["attempt"], again["event"]) == (2, 1, event["event"])
     assert "trouble" not in peek(sidecar, "in_flight")[0]
     sidecar.ack("q", again["receipt"])
-    books = ledger(sidecar)
-    assert (books["accepted"], books["acked"], books["dead_lettered"], books["remaining"]) == (2, 1, 1, 0)
+    totals = ledger(sidecar)
+    assert (totals["accepted"], totals["acked"], totals["dead_lettered"], totals["remaining"]) == (2, 1, 1, 0)
 
 
 def test_an_event_shows_its_failure_while_it_waits_for_its_retry(sidecar, durability):
@@ -131,14 +131,14 @@ def test_the_dead_and_the_failing_survive_a_restart_of_the_broker(cluster, how):
     fail(s, status=503, error=TEXT)
     s.publish("q", "failing")
     fail(s, delay="1h", error="one more")
-    before, books = peek(s, "dead"), ledger(s)
-    put_on_disk(s)
+    before, totals = peek(s, "dead"), ledger(s)
+    sync_to_disk(s)
     if how == "killed":
         broker.kill()
     assert s.stop() == 0 and (how == "killed" or broker.stop() == 0)
     s = cluster.sidecar(cluster.broker())
     assert peek(s, "dead") == before and before[0]["trouble"]["error"] == TEXT
-    assert ledger(s) == books and describe(s)["dead"] == 1
+    assert ledger(s) == totals and describe(s)["dead"] == 1
     [waiting] = [e for state in ("ready", "delayed") for e in peek(s, state)]
     assert (waiting["event"]["data"], waiting["trouble"]["failures"], waiting["trouble"]["error"]) == ("failing", 1, "one more")
     s.declare("elsewhere")
@@ -155,13 +155,13 @@ def test_redriven_and_purged_events_stay_so_after_a_kill(cluster):
     die(s, 2, "r")
     assert redrive(s, {"sequences": [3, 1]}) == {"redriven": 2, "left": 0}
     assert s.ops("POST", "/v1/queues/r/purge?state=dead").json == {"purged": 2}
-    books = ledger(s), ledger(s, "r")
+    totals = ledger(s), ledger(s, "r")
     broker.kill()
     s.stop()
     s = cluster.sidecar(cluster.broker())
     assert [e["sequence"] for e in peek(s, "dead")] == [2] and peek(s, "dead", "r") == []
     assert [e["event"]["data"] for e in peek(s, "ready")] == ["x0", "x2"]
-    assert (ledger(s), ledger(s, "r")) == books
+    assert (ledger(s), ledger(s, "r")) == totals
 
 
 def test_an_event_dropped_by_its_consumer_is_dead_at_once_with_its_reason(sidecar, durability):
@@ -180,8 +180,8 @@ def test_an_event_dropped_by_its_consumer_is_dead_at_once_with_its_reason(sideca
     sidecar.ack("q", again["receipt"])
     answer = sidecar.http("POST", "/v1/queues/q/acks", {"drop": [never, again["receipt"]]})
     assert answer.status == 207 and [r["result"] for r in answer.json["results"]] == ["expired", "expired"]
-    books = ledger(sidecar)
-    assert (books["acked"], books["dead_lettered"], books["remaining"]) == (1, 1, 0)
+    totals = ledger(sidecar)
+    assert (totals["acked"], totals["dead_lettered"], totals["remaining"]) == (1, 1, 0)
 
 
 def test_a_queue_is_not_deleted_with_its_dead_unless_forced(sidecar):

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from conftest import books as ledger
-from dead import describe, die, fail, peek, put_on_disk, settle, take_one, wait_for
+from conftest import balanced_ledger as ledger
+from dead import describe, die, fail, peek, sync_to_disk, settle, take_one, wait_for
 
 
 def said(event):
@@ -84,7 +84,7 @@ def test_dead_letters_on_disk_survive_a_kill_once_each(cluster):
     s.declare("q", max_deliveries=1, dead_letter="dead")
     die(s, 20)
     s.publish("q", "alive")
-    put_on_disk(s)
+    sync_to_disk(s)
     broker.kill()
     s.stop()
     s = cluster.sidecar(cluster.broker())

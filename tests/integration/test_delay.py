@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from conftest import books, run
+from conftest import balanced_ledger, run
 
 BATCH = {"Content-Type": "application/cloudevents-batch+json"}
 STRUCTURED = {"Content-Type": "application/cloudevents+json"}
@@ -60,7 +60,7 @@ def test_a_delayed_event_is_delivered_after_its_time_and_not_before(sidecar, dur
     while len(got) < 2:
         got += take(sidecar, wait="20s")
     assert got == ["late", "later"] and time.time() >= ready - 0.001
-    assert delayed(sidecar) == [] and books(sidecar)["acked"] == 3
+    assert delayed(sidecar) == [] and balanced_ledger(sidecar)["acked"] == 3
 
 
 def test_a_not_before_time_delays_and_a_past_one_does_not(sidecar, durability):
@@ -79,9 +79,9 @@ def test_an_expired_event_is_counted_and_not_delivered(sidecar, durability):
     publish(sidecar, event("gone", expirytime=stamp(-60)), event("soon", expirytime=stamp(1)), event("stays"),
             event("lasts", expirytime=stamp(3600)))
     publish(sidecar, event("held too long", expirytime=stamp(1)), Sluice_Delay="1h")
-    wait_for(lambda: books(sidecar)["expired"] == 3)
+    wait_for(lambda: balanced_ledger(sidecar)["expired"] == 3)
     assert take(sidecar, wait="20s") == ["stays", "lasts"] and delayed(sidecar) == []
-    assert books(sidecar)["remaining"] == 0
+    assert balanced_ledger(sidecar)["remaining"] == 0
 
 
 def test_a_ttl_expires_every_event_of_its_request(sidecar):
@@ -89,7 +89,7 @@ def test_a_ttl_expires_every_event_of_its_request(sidecar):
     publish(sidecar, event("soon"), event("soon, too"), Sluice_TTL="1s")
     publish(sidecar, event("held too long"), Sluice_TTL="1s", Sluice_Delay="1h")
     publish(sidecar, event("lasts"), Sluice_TTL="12h")
-    wait_for(lambda: books(sidecar)["expired"] == 3)
+    wait_for(lambda: balanced_ledger(sidecar)["expired"] == 3)
     told = sidecar.http("GET", "/v1/queues/q/events/4").json
     assert told["state"] == "ready" and "expirytime" not in told["event"]
     [lasts] = sidecar.http("GET", "/v1/queues/q/peek").json["events"]
@@ -110,7 +110,7 @@ def test_delays_expiries_and_cancels_survive_a_killed_broker(cluster):
     s.stop()
     s = cluster.sidecar(cluster.broker())
     assert take(s, wait="25s") == ["late"]
-    wait_for(lambda: books(s)["expired"] == 2)
+    wait_for(lambda: balanced_ledger(s)["expired"] == 2)
     assert [(e["event"]["id"], e["ready_at"]) for e in delayed(s)] == [("far", "2099-01-02T09:00:00Z")]
     assert s.http("DELETE", "/v1/queues/q/events/2").status == 404
     assert s.http("DELETE", "/v1/queues/q/events/1").status == 204
@@ -132,7 +132,7 @@ def test_a_cancelled_event_is_never_delivered(sidecar, durability):
     while len(got) < 2:
         got += take(sidecar, wait="20s")
     assert got == ["ready", "b"] and cancel(2) == (404, "unknown_event")
-    assert {k: v for k, v in books(sidecar).items() if k in ("accepted", "acked", "purged")} == {
+    assert {k: v for k, v in balanced_ledger(sidecar).items() if k in ("accepted", "acked", "purged")} == {
         "accepted": 3, "acked": 2, "purged": 1}
 
 
@@ -159,8 +159,8 @@ def test_in_an_ordered_queue_a_delayed_event_takes_its_place_when_due(sidecar, d
         came += take(sidecar, wait="20s")
     assert sorted(came) == ["due first", "due second", "now", "other"]
     assert came.index("due first") < came.index("due second") or not in_time
-    wait_for(lambda: books(sidecar)["expired"] == 1)
-    assert {k: v for k, v in books(sidecar).items() if k in ("acked", "purged", "remaining")} == {
+    wait_for(lambda: balanced_ledger(sidecar)["expired"] == 1)
+    assert {k: v for k, v in balanced_ledger(sidecar).items() if k in ("acked", "purged", "remaining")} == {
         "acked": 4, "purged": 1, "remaining": 0}
 
 
@@ -182,7 +182,7 @@ def test_in_an_ordered_queue_delays_and_back_offs_survive_a_killed_broker(cluste
     s.stop()
     s = cluster.sidecar(cluster.broker())
     assert take(s, wait="25s") == ["free"]
-    wait_for(lambda: books(s)["expired"] == 1)
+    wait_for(lambda: balanced_ledger(s)["expired"] == 1)
     assert take(s) == []
     state = s.http("GET", "/v1/queues/q").json
     assert (state["delayed"], state["ready"], state["parked"]) == (3, 1, {"keys": 1, "events": 1})
@@ -201,7 +201,7 @@ def test_malformed_times_are_refused(sidecar):
                             "ce-expirytime": "noon"}, "'expirytime'")):
         refused = sidecar.publish("q", "x", headers)
         assert refused.status == 400 and says in refused.json["detail"], refused.body
-    assert books(sidecar)["accepted"] == 0
+    assert balanced_ledger(sidecar)["accepted"] == 0
 
 
 def test_a_topic_passes_delay_and_expiry_to_every_queue(sidecar):
@@ -216,7 +216,7 @@ def test_a_topic_passes_delay_and_expiry_to_every_queue(sidecar):
         assert answer.status == 202 and set(answer.json["queues"]) == {"a", "b"}, answer.body
     for queue in ("a", "b"):
         assert take(sidecar, queue, wait="20s") == ["now"]
-        wait_for(lambda: books(sidecar, queue)["expired"] == 1)
+        wait_for(lambda: balanced_ledger(sidecar, queue)["expired"] == 1)
         assert [e["ready_at"] for e in delayed(sidecar, queue)] == ["2099-01-02T09:00:00Z"]
     sidecar.declare("parts", partitions=2)
     sidecar.http("PUT", "/v1/topics/all/bindings/parts", {})
@@ -229,7 +229,7 @@ def test_a_dapr_ttl_is_an_expiry(sidecar):
     for ttl in (1, 3600):
         assert sidecar.http("POST", f"/v1.0/publish/sluice/q?metadata.ttlInSeconds={ttl}", json.dumps(ttl),
                             {"Content-Type": "application/json"}).status == 204
-    wait_for(lambda: books(sidecar)["expired"] == 1)
+    wait_for(lambda: balanced_ledger(sidecar)["expired"] == 1)
     [left] = sidecar.take("q", max=9, wait="20s").json["events"]
     assert left["event"]["data"] == 3600
 
@@ -262,4 +262,4 @@ def test_the_cli(cluster, broker):
     assert "--ttl 30m includes --delay 1h and must be longer" in sluice("pub", "q", "--delay", "1h", "--ttl", "30m", "x", status=2)
     assert "give one of them" in sluice("pub", "q", "--delay", "1s", "--not-before", stamp(1), "x", status=2)
     assert "--not-before" in sluice("pub", "q", "--not-before", "noon", "x", status=2)
-    assert [e["sequence"] for e in delayed(s)] == [3] and books(s)["purged"] == 2
+    assert [e["sequence"] for e in delayed(s)] == [3] and balanced_ledger(s)["purged"] == 2

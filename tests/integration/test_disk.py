@@ -12,7 +12,7 @@ import time
 import pytest
 
 from conftest import BIN, Process, SANITIZED
-from load import BATCH, LONG, Books, Client, Consumer, Publisher, drained, ledger, restart
+from load import BATCH, LONG, History, Client, Consumer, Publisher, drained, ledger, restart
 
 pytestmark = pytest.mark.skipif(SANITIZED, reason="a sanitizer's runtime wants to be the first that is preloaded")
 
@@ -29,7 +29,7 @@ class Disk:
         self.holder = subprocess.Popen(
             ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs -o size={size} tmpfs '{self.path}' && echo mounted && cat"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.trouble = "" if self.holder.stdout.readline() else self.holder.stderr.read().strip()
+        self.error = "" if self.holder.stdout.readline() else self.holder.stderr.read().strip()
 
     def seen(self, name):
         """A path in it, from outside."""
@@ -43,9 +43,9 @@ class Disk:
 @pytest.fixture
 def disk(tmp_path):
     d = Disk(tmp_path, SMALL)
-    if d.trouble:
+    if d.error:
         d.end()
-        pytest.skip(f"a file system of one's own needs root and mounts: {d.trouble}")
+        pytest.skip(f"a file system of one's own needs root and mounts: {d.error}")
     yield d
     d.end()
 
@@ -228,15 +228,15 @@ def test_a_failing_disk_ends_the_broker_and_loses_nothing(cluster, tmp_path, cal
     broker = breaking_broker(cluster, tmp_path, call, getattr(errno, error))
     sidecar = cluster.sidecar(broker)
     sidecar.declare("load", capacity=100000, capacity_bytes="1GiB")
-    books = Books()
-    publishers = [Publisher(books, sidecar, "load", f"/p{i}", batch=100, wait="1s", size=10000) for i in range(3)]
-    consumer = Consumer(books, sidecar, "load")  # so that segments are freed, too
+    history = History()
+    publishers = [Publisher(history, sidecar, "load", f"/p{i}", batch=100, wait="1s", size=10000) for i in range(3)]
+    consumer = Consumer(history, sidecar, "load")  # so that segments are freed, too
     keeps_up = call not in ("fallocate", "unlinkat")  # else their files are used again, and none is allocated or removed
     if keeps_up:
         consumer.start()
     for publisher in publishers:
         publisher.start()
-    until(lambda: len(books.confirmed()) >= (12000 if call == "unlinkat" else 200) or broker.popen.poll() is not None)
+    until(lambda: len(history.confirmed()) >= (12000 if call == "unlinkat" else 200) or broker.popen.poll() is not None)
     assert broker.popen.poll() is None
     cue.touch()
     if call == "unlinkat":
@@ -249,15 +249,15 @@ def test_a_failing_disk_ends_the_broker_and_loses_nothing(cluster, tmp_path, cal
             publisher.finish()
     said = [line for line in broker.log.read_text().splitlines() if '"error"' in line]
     assert len(said) == 1 and "the disk failed" in said[0] and os.strerror(getattr(errno, error)) in said[0], said
-    assert set(books.statuses) <= {(202, None), (503, "unavailable"), (504, "unknown")}, books.statuses
+    assert set(history.statuses) <= {(202, None), (503, "unavailable"), (504, "unknown")}, history.statuses
     cue.unlink()
     restart(cluster, broker, "--segment-size", "16MiB")
     sidecar.wait_attached()
     if call == "fallocate":
         consumer.start()
-    drained(books, sidecar, "load")
+    drained(history, sidecar, "load")
     consumer.finish()
-    books.check(crashes=1)
+    history.check(crashes=1)
 
 
 def until(condition):

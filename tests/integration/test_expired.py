@@ -31,9 +31,9 @@ def describe(s, queue="q"):
     return s.http("GET", f"/v1/queues/{queue}").json
 
 
-def books(s, queue="q"):
+def expired_and_remaining(s, queue="q"):
     """expired, remaining; the rest is as it must be."""
-    ledger = conftest.books(s, queue)
+    ledger = conftest.balanced_ledger(s, queue)
     assert ledger["dead_lettered"] == 0
     return ledger["expired"], ledger["remaining"]
 
@@ -58,7 +58,7 @@ def test_an_expired_event_is_dead_and_can_be_redriven(sidecar, durability):
     publish(sidecar, "soon", expires=1)
     publish(sidecar, "held too long", expires=1, delay="1h")
     publish(sidecar, "stays")
-    wait_for(lambda: books(sidecar) == (3, 1))
+    wait_for(lambda: expired_and_remaining(sidecar) == (3, 1))
     dead = peek(sidecar, "dead")
     assert [(e["event"]["id"], e["attempt"], e["trouble"]["reason"]) for e in dead] == [
         (id, 0, "expired") for id in ("late", "soon", "held too long")]
@@ -66,17 +66,17 @@ def test_an_expired_event_is_dead_and_can_be_redriven(sidecar, durability):
     answer = sidecar.ops("POST", "/v1/queues/q/redrive", {"reason": "expired", "sequences": [2, 4]})
     assert answer.json == {"redriven": 1, "left": 0}
     assert [e["id"] for e in take(sidecar)] == ["stays", "soon"]  # what is redriven does not expire again
-    assert books(sidecar) == (3, 0) and describe(sidecar)["dead"] == 2
+    assert expired_and_remaining(sidecar) == (3, 0) and describe(sidecar)["dead"] == 2
 
 
 def test_without_dead_letter_expired_an_expired_event_is_only_counted(sidecar, durability):
     sidecar.declare("q", durability=durability, ttl="10ms")
     publish(sidecar, "gone")
-    wait_for(lambda: books(sidecar) == (1, 0))
+    wait_for(lambda: expired_and_remaining(sidecar) == (1, 0))
     assert peek(sidecar, "dead") == []
     sidecar.declare("q", dead_letter_expired=True)
     publish(sidecar, "kept")
-    wait_for(lambda: books(sidecar) == (2, 0))
+    wait_for(lambda: expired_and_remaining(sidecar) == (2, 0))
     assert [e["event"]["id"] for e in peek(sidecar, "dead")] == ["kept"]
 
 
@@ -88,7 +88,7 @@ def test_an_expired_event_goes_to_the_dead_letter_queue_with_its_reason(sidecar,
     letters += take(sidecar, "dead") if len(letters) < 2 else []
     assert [(e["id"], e["data"], e["sluicedeadreason"], e["sluicedeadqueue"], e["sluicedeadattempts"]) for e in letters] == [
         (id, id, "expired", "q", 0) for id in ("a", "b")]
-    assert books(sidecar) == (2, 0) and books(sidecar, "dead") == (0, 0)
+    assert expired_and_remaining(sidecar) == (2, 0) and expired_and_remaining(sidecar, "dead") == (0, 0)
 
 
 def test_a_full_dead_store_holds_expired_events_visibly_in_their_queue(cluster, broker, durability):
@@ -96,7 +96,7 @@ def test_a_full_dead_store_holds_expired_events_visibly_in_their_queue(cluster, 
     s.declare("q", durability=durability, ttl="10ms", dead_letter_expired=True, dead_capacity=1)
     publish(s, "first", "held")
     wait_for(lambda: describe(s)["dead_letter_held"] == 1)
-    assert books(s) == (1, 1)
+    assert expired_and_remaining(s) == (1, 1)
     [held] = peek(s, "delayed")
     assert (held["event"]["id"], held["trouble"]["reason"], held["trouble"]["failures"]) == ("held", "dead_letter_full", 0)
     since = datetime.datetime.fromisoformat(held["trouble"]["last"])
@@ -111,7 +111,7 @@ def test_a_full_dead_store_holds_expired_events_visibly_in_their_queue(cluster, 
         assert f"sluice_queue_{line}\n" in text, text
     assert s.take("q", wait="1s").json["events"] == []
     s.declare("q", dead_capacity=2)
-    wait_for(lambda: books(s) == (2, 0))
+    wait_for(lambda: expired_and_remaining(s) == (2, 0))
     assert [e["event"]["id"] for e in peek(s, "dead")] == ["first", "held"] and describe(s)["dead_letter_held"] == 0
 
 
@@ -121,7 +121,7 @@ def test_held_expired_events_can_be_cancelled_and_purged(sidecar, durability):
     wait_for(lambda: describe(sidecar)["dead_letter_held"] == 3)
     assert sidecar.http("DELETE", "/v1/queues/q/events/2").status == 204
     assert sidecar.ops("POST", "/v1/queues/q/purge").json == {"purged": 2}
-    assert books(sidecar) == (0, 0) and describe(sidecar)["dead_letter_held"] == 0
+    assert expired_and_remaining(sidecar) == (0, 0) and describe(sidecar)["dead_letter_held"] == 0
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
@@ -143,12 +143,12 @@ def test_expired_events_survive_the_broker_wherever_they_are(cluster, how):
     assert s.stop() == 0 and (how == "killed" or broker.stop() == 0)
     s = cluster.sidecar(cluster.broker())
     wait_for(lambda: (describe(s)["dead_letter_held"], describe(s, "sent")["dead_letter_held"]) == (2, 1))
-    assert (books(s), books(s, "sent")) == ((2, 2), (1, 2))
+    assert (expired_and_remaining(s), expired_and_remaining(s, "sent")) == ((2, 2), (1, 2))
     assert [e["event"]["id"] for e in peek(s, "dead")] == ["dead", "dead, too"]
     assert [e["event"]["id"] for e in peek(s, "delayed")] == ["held", "expires"]
     assert [e["id"] for e in take(s, "dead")] == ["letter"]
     s.declare("q", dead_capacity=9)
-    wait_for(lambda: (books(s), books(s, "sent")) == ((4, 0), (2, 1)))
+    wait_for(lambda: (expired_and_remaining(s), expired_and_remaining(s, "sent")) == ((4, 0), (2, 1)))
     assert [(e["id"], e["sluicedeadreason"]) for e in take(s, "dead")] == [("held", "expired")]
     assert [e["event"]["id"] for e in peek(s, "dead")] == ["dead", "dead, too", "held", "expires"]
     assert [e["id"] for e in take(s, "sent")] == ["alive"]
@@ -159,7 +159,7 @@ def test_the_cli_declares_shows_and_redrives_expired_events(sidecar):
     done = run("sluice", "queue", "declare", "q", "ttl=10ms", "dead_letter_expired=true", environment=shell)
     assert done.returncode == 0, done.stderr
     run("sluice", "pub", "q", "too late", environment=shell)
-    wait_for(lambda: books(sidecar) == (1, 0))
+    wait_for(lambda: expired_and_remaining(sidecar) == (1, 0))
     shown = run("sluice", "queue", "peek", "q", "--state", "dead", environment=shell).stdout
     assert re.search(r"#1 +dead .*too late\n +expired: failures 0, crashes 0", shown), shown
     assert re.search(r"^dead_letter_expired +yes$", run("sluice", "queue", "show", "q", environment=shell).stdout, re.M)

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from conftest import SANITIZED
-from load import LONG, Books, Consumer, Publisher, close_books, dice, under_load  # noqa: F401 (dice is a fixture)
+from load import LONG, History, Consumer, Publisher, drain_and_check, rng, run_under_load  # noqa: F401 (rng is a fixture)
 from wires import Network
 
 pytestmark = pytest.mark.skipif(SANITIZED, reason="its load is measured for a build without sanitizers")
@@ -18,8 +18,8 @@ def network(cluster):
 
     def make(*flags):
         made.append(Network(cluster, cluster.broker(*flags)))
-        if made[0].trouble:
-            pytest.skip(f"a network of one's own needs root and namespaces: {made[0].trouble}")
+        if made[0].error:
+            pytest.skip(f"a network of one's own needs root and namespaces: {made[0].error}")
         return made[0]
 
     yield make
@@ -28,10 +28,10 @@ def network(cluster):
         network.end()
 
 
-def trouble(network, dice, longest):
+def disturb(network, rng, longest):
     """One of the ways in which a network fails, over some of its wires, for a while."""
-    wires = dice.sample(network.wires, dice.randrange(1, len(network.wires) + 1))
-    way = dice.choice(["cut", "cut", "stall", "stall and cut", "down", "slow"])
+    wires = rng.sample(network.wires, rng.randrange(1, len(network.wires) + 1))
+    way = rng.choice(["cut", "cut", "stall", "stall and cut", "down", "slow"])
     for wire in wires:
         if way in ("cut", "down"):
             wire.down = way == "down"
@@ -40,7 +40,7 @@ def trouble(network, dice, longest):
             wire.delay = 0.02
         else:
             wire.flows.clear()
-    time.sleep(dice.uniform(0.05, 0.3) if way == "cut" else dice.uniform(0.1, longest))  # how long it lasts
+    time.sleep(rng.uniform(0.05, 0.3) if way == "cut" else rng.uniform(0.1, longest))  # how long it lasts
     for wire in wires:
         if way == "stall and cut":
             wire.cut()
@@ -51,25 +51,25 @@ def trouble(network, dice, longest):
 def setting(network):
     sidecars = [network.sidecar() for _ in range(2)]
     sidecars[0].declare("load", capacity=2000)
-    books = Books()
-    workers = [Publisher(books, sidecars[i % 2], "load", f"/p{i}", batch=[1, 20, 5][i], wait="60s") for i in range(3)]
-    workers.append(Consumer(books, sidecars[1], "load"))
-    return sidecars, books, workers
+    history = History()
+    workers = [Publisher(history, sidecars[i % 2], "load", f"/p{i}", batch=[1, 20, 5][i], wait="60s") for i in range(3)]
+    workers.append(Consumer(history, sidecars[1], "load"))
+    return sidecars, history, workers
 
 
-def test_sessions_resume_over_a_failing_network(network, dice):  # noqa: F811
+def test_sessions_resume_over_a_failing_network(network, rng):  # noqa: F811
     network = network("--session-timeout", "30s")
-    sidecars, books, workers = setting(network)
-    under_load(workers, lambda: trouble(network, dice, 2), ROUNDS)
-    close_books(books, workers, sidecars[1], crashes=0)
-    books.check_first_deliveries()
-    assert set(books.statuses) == {(202, None)}, books.statuses
-    assert all(len(event.arrivals) == 1 for event in books.events.values()), "a session was resumed, and events came again"
+    sidecars, history, workers = setting(network)
+    run_under_load(workers, lambda: disturb(network, rng, 2), ROUNDS)
+    drain_and_check(history, workers, sidecars[1], crashes=0)
+    history.check_first_deliveries()
+    assert set(history.statuses) == {(202, None)}, history.statuses
+    assert all(len(event.arrivals) == 1 for event in history.events.values()), "a session was resumed, and events came again"
 
 
-def test_sessions_that_end_during_a_network_failure_lose_nothing(network, dice):  # noqa: F811
+def test_sessions_that_end_during_a_network_failure_lose_nothing(network, rng):  # noqa: F811
     network = network("--session-timeout", "1s", "--heartbeat", "300ms")
-    sidecars, books, workers = setting(network)
-    under_load(workers, lambda: trouble(network, dice, 3), ROUNDS)
-    close_books(books, workers, sidecars[1], crashes=0)
-    assert set(books.statuses) == {(202, None)}, books.statuses
+    sidecars, history, workers = setting(network)
+    run_under_load(workers, lambda: disturb(network, rng, 3), ROUNDS)
+    drain_and_check(history, workers, sidecars[1], crashes=0)
+    assert set(history.statuses) == {(202, None)}, history.statuses

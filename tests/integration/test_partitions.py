@@ -92,8 +92,8 @@ def test_two_sidecars_consume_in_parallel_and_each_key_keeps_its_order(cluster, 
     one.stop(), two.stop()
     assert len(seen) == 30 * len(KEYS) and one.count and two.count
     assert_in_order(seen)
-    books = first.http("GET", "/v1/queues/q/ledger").json
-    assert (books["accepted"], books["acked"], books["remaining"]) == (360, 360, 0)
+    totals = first.http("GET", "/v1/queues/q/ledger").json
+    assert (totals["accepted"], totals["acked"], totals["remaining"]) == (360, 360, 0)
 
 
 def test_partitions_are_shared_evenly_and_a_killed_sidecars_are_taken_over(cluster, broker):

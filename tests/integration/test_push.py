@@ -209,7 +209,7 @@ def test_concurrency_limits_parallel_pushes_and_nothing_beyond_is_fetched(named,
 
     def behave(handler, number):
         release.wait(PATIENCE)
-        handler.say(200)
+        handler.respond(200)
     app = application(behave)
     subscribe(named, app.url, concurrency=5)
     for i in range(20):
@@ -255,7 +255,7 @@ def test_a_late_answer_from_an_earlier_url_does_not_change_the_state(named, appl
 
     def behave(handler, number):
         release.wait(PATIENCE)
-        handler.say(status, headers)
+        handler.respond(status, headers)
     app, second = application(behave), application()
     subscribe(named, app.url)
     named.publish("q", "old")
@@ -273,10 +273,10 @@ def test_a_late_answer_from_before_the_handshake_starts_no_pushes(named, applica
 
     def behave(handler, number):
         if handler.command == "OPTIONS":
-            handler.say(200)
+            handler.respond(200)
             return
         release.wait(PATIENCE)
-        handler.say(429, {"Retry-After": "0"})
+        handler.respond(429, {"Retry-After": "0"})
     app = application(behave)
     subscribe(named, app.url)
     named.publish("q", "old")

@@ -10,8 +10,8 @@ from pushing import PATIENCE, application, blocked, gigabyte, ledger, look, name
 # ------------------------------------------------------------------ the status
 
 
-def test_an_error_is_a_failure_and_the_event_is_redelivered_as_attempt_two(named, application):
-    app = application(lambda h, n: h.say(500 if n == 1 else 200))
+def test_an_error_status_is_a_failure_and_the_event_is_redelivered_as_attempt_two(named, application):
+    app = application(lambda h, n: h.respond(500 if n == 1 else 200))
     subscribe(named, app.url)
     named.publish("q")
     got = app.wait(2)
@@ -24,7 +24,7 @@ def test_an_error_is_a_failure_and_the_event_is_redelivered_as_attempt_two(named
 
 def test_the_body_of_an_error_is_recorded_with_the_event(named, application):
     named.declare("q", max_deliveries=1)
-    app = application(lambda h, n: h.say(422, body="no such user: Zoë\n".encode() if n == 1 else b"\0" * 5000))
+    app = application(lambda h, n: h.respond(422, body="no such user: Zoë\n".encode() if n == 1 else b"\0" * 5000))
     subscribe(named, app.url)
     named.publish("q")
     named.publish("q")
@@ -36,7 +36,7 @@ def test_the_body_of_an_error_is_recorded_with_the_event(named, application):
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_obeyed_by_the_whole_subscription(named, application, status):
-    app = application(lambda h, n: h.say(status, {"Retry-After": "2"}) if n == 1 else h.say(200))
+    app = application(lambda h, n: h.respond(status, {"Retry-After": "2"}) if n == 1 else h.respond(200))
     subscribe(named, app.url)
     named.publish("q", "first")
     app.wait(1)
@@ -56,18 +56,18 @@ def test_retry_after_is_obeyed_by_the_whole_subscription(named, application, sta
 
 def test_long_throttling_makes_no_event_dead(named, application):
     named.declare("q", max_deliveries=1)
-    app = application(lambda h, n: h.say(429, {"Retry-After": "0"}) if n <= 12 else h.say(200))
+    app = application(lambda h, n: h.respond(429, {"Retry-After": "0"}) if n <= 12 else h.respond(200))
     subscribe(named, app.url, concurrency=4)
     for i in range(4):
         named.publish("q", str(i))
     until_acked(named, 4)
     assert look(named)["results"]["throttled"] == 12
-    books = ledger(named)
-    assert (books["dead_lettered"], books["remaining"]) == (0, 0)
+    totals = ledger(named)
+    assert (totals["dead_lettered"], totals["remaining"]) == (0, 0)
 
 
 def test_429_without_retry_after_is_an_ordinary_failure(named, application):
-    app = application(lambda h, n: h.say(429 if n == 1 else 200))
+    app = application(lambda h, n: h.respond(429 if n == 1 else 200))
     subscribe(named, app.url)
     named.publish("q")
     app.wait(2)
@@ -75,7 +75,7 @@ def test_429_without_retry_after_is_an_ordinary_failure(named, application):
 
 
 def test_410_stops_the_subscription_until_it_is_put_again(named, application):
-    app = application(lambda h, n: h.say(410 if n == 1 else 200))
+    app = application(lambda h, n: h.respond(410 if n == 1 else 200))
     subscribe(named, app.url)
     named.publish("q")
     app.wait(1)
@@ -90,7 +90,7 @@ def test_410_stops_the_subscription_until_it_is_put_again(named, application):
 
 def test_a_redirect_is_not_followed(named, application):
     elsewhere = application()
-    app = application(lambda h, n: h.say(302, {"Location": elsewhere.url}) if n == 1 else h.say(200))
+    app = application(lambda h, n: h.respond(302, {"Location": elsewhere.url}) if n == 1 else h.respond(200))
     subscribe(named, app.url)
     named.publish("q")
     app.wait(2)
@@ -132,7 +132,7 @@ def test_the_timeout_is_clipped_to_the_lease(named, application):
 
 def endless_headers(handler, number):
     if number > 1:
-        handler.say(200)
+        handler.respond(200)
         return
     handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
     for i in range(1 << 16):
@@ -141,7 +141,7 @@ def endless_headers(handler, number):
 
 def garbage(handler, number):
     if number > 1:
-        handler.say(200)
+        handler.respond(200)
         return
     handler.wfile.write(bytes(range(256)) * 16)
     handler.close_connection = True
@@ -149,7 +149,7 @@ def garbage(handler, number):
 
 def half_an_answer(handler, number):
     if number > 1:
-        handler.say(200)
+        handler.respond(200)
         return
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
     handler.close_connection = True
@@ -157,7 +157,7 @@ def half_an_answer(handler, number):
 
 def hang_up(handler, number):
     if number > 1:
-        handler.say(200)
+        handler.respond(200)
         return
     handler.close_connection = True
 
@@ -165,15 +165,15 @@ def hang_up(handler, number):
 def encoded(name):
     def behave(handler, number):
         if number > 1:
-            handler.say(200)
+            handler.respond(200)
             return
-        handler.say(200, {"Transfer-Encoding": f"{name}, chunked"}, b"3\r\n\x1f\x8b\x08\r\n0\r\n\r\n")
+        handler.respond(200, {"Transfer-Encoding": f"{name}, chunked"}, b"3\r\n\x1f\x8b\x08\r\n0\r\n\r\n")
         handler.close_connection = True
     return behave
 
 
 def chunked(handler, number):
-    handler.say(200, {"Transfer-Encoding": "Chunked"}, b"3\r\nyes\r\n0\r\n\r\n")
+    handler.respond(200, {"Transfer-Encoding": "Chunked"}, b"3\r\nyes\r\n0\r\n\r\n")
 
 
 def test_a_chunked_answer_is_understood(named, application):
@@ -204,7 +204,7 @@ def test_a_request_lost_with_a_closing_connection_is_another_attempt(named, appl
     """The application closes behind each answer without saying so: what went into such a connection may have been seen, so
     it never comes again under the same attempt."""
     def behave(handler, number):
-        handler.say(200)
+        handler.respond(200)
         handler.close_connection = True
     app = application(behave)
     subscribe(named, app.url)
@@ -219,7 +219,7 @@ def test_an_interim_answer_does_not_count(named, application):
     """Its headers do not count, either: only those of the final answer do."""
     def behave(handler, number):
         handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\nRetry-After: 3600\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n")
-        handler.say(503 if number == 1 else 200)
+        handler.respond(503 if number == 1 else 200)
     app = application(behave)
     subscribe(named, app.url)
     named.publish("q")
@@ -231,7 +231,7 @@ def test_an_interim_answer_does_not_count(named, application):
 def test_an_unrequested_protocol_switch_is_a_failure(named, application):
     def behave(handler, number):
         if number > 1:
-            handler.say(200)
+            handler.respond(200)
             return
         handler.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\nConnection: Upgrade\r\n\r\nother")
         handler.close_connection = True
@@ -249,7 +249,7 @@ def test_an_unsolicited_answer_does_not_answer_a_later_event(named, application,
 
     def behave(handler, number):
         if number == 1:
-            handler.say(200)
+            handler.respond(200)
             if late:
                 until_acked(named, 1)
             handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
@@ -257,7 +257,7 @@ def test_an_unsolicited_answer_does_not_answer_a_later_event(named, application,
         elif number == 2:
             handler.close_connection = True
         else:
-            handler.say(200)
+            handler.respond(200)
     app = application(behave)
     subscribe(named, app.url)
     named.publish("q", "1")

@@ -5,7 +5,7 @@ from pushing import PATIENCE, application, look, named, subscribe, until, until_
 
 
 def test_the_handshake_comes_first_and_every_push_carries_its_origin(named, application):
-    app = application(lambda h, n: h.say(200, {"WebHook-Allowed-Origin": "shop", "WebHook-Allowed-Rate": "*"}))
+    app = application(lambda h, n: h.respond(200, {"WebHook-Allowed-Origin": "shop", "WebHook-Allowed-Rate": "*"}))
     named.publish("q")
     subscribe(named, app.url, handshake=True)
     got = app.wait(2)
@@ -17,7 +17,7 @@ def test_the_handshake_comes_first_and_every_push_carries_its_origin(named, appl
 
 def test_a_refused_handshake_is_retried_and_nothing_is_pushed(named, application):
     def behave(handler, number):
-        handler.say(200, {"WebHook-Allowed-Origin": "*"} if number > 2 else {})
+        handler.respond(200, {"WebHook-Allowed-Origin": "*"} if number > 2 else {})
     app = application(behave)
     named.publish("q")
     subscribe(named, app.url, handshake=True)
@@ -31,7 +31,7 @@ def hangs_on_options(release):
     def behave(handler, number):
         if handler.command == "OPTIONS":
             release.wait(PATIENCE)
-        handler.say(200, {"WebHook-Allowed-Origin": "*"})
+        handler.respond(200, {"WebHook-Allowed-Origin": "*"})
     return behave
 
 

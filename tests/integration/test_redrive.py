@@ -4,7 +4,7 @@ import json
 import re
 import time
 
-from conftest import books as ledger, run
+from conftest import balanced_ledger as ledger, run
 from dead import describe, die, environment, peek, peek_all, redrive, settle, take_all, take_one, wait_for
 
 

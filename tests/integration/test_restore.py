@@ -2,7 +2,7 @@
 import shutil
 import time
 
-from conftest import books
+from conftest import balanced_ledger
 
 
 def restored(cluster, tmp_path, old_key):
@@ -48,9 +48,9 @@ def test_after_a_restore_old_receipts_settle_nothing_and_epochs_grow(cluster, tm
     assert [e["event"]["data"] for e in taken.json["events"]] == ["kept", "new 1", "new 2"]
     assert epoch(taken) > epoch(lost)
     assert {r["result"] for r in sidecar.ack("q", *late).json["results"]} <= {"expired", "unknown"}
-    assert books(sidecar)["acked"] == 0
+    assert balanced_ledger(sidecar)["acked"] == 0
     sidecar.ack("q", *(e["receipt"] for e in taken.json["events"]))
-    assert books(sidecar)["acked"] == 3
+    assert balanced_ledger(sidecar)["acked"] == 3
 
 
 def test_after_a_restore_with_its_key_epochs_still_grow(cluster, tmp_path):

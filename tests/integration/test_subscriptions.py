@@ -7,7 +7,7 @@ import threading
 import pytest
 import zmq
 
-from conftest import books, run
+from conftest import balanced_ledger, run
 from pushing import application, look, named, subscribe, until, until_acked, until_state
 from rawclient import fields
 
@@ -32,7 +32,7 @@ def test_a_push_cannot_call_operations_that_its_application_cannot(named):
     subscribe(named, f"http://{named.ready['ops']}/v1/queues/victim/purge")
     named.publish("q")
     assert until(lambda: look(named)["last_status"]) == 403
-    assert books(named, "victim")["purged"] == 0
+    assert balanced_ledger(named, "victim")["purged"] == 0
 
 
 @pytest.mark.parametrize("url,says", [
@@ -237,8 +237,8 @@ def test_replicas_run_subscriptions_put_to_any_of_them(cluster, broker, applicat
     assert names(other) == ["s"] and second.http("DELETE", "/v1/subscriptions/s").status == 404
 
 
-def test_a_stopped_subscription_restarts_everywhere_only_when_put_again(cluster, broker, application):
-    app = application(lambda h, n: h.say(410 if n == 1 else 200))
+def test_a_stopped_subscription_resumes_on_every_replica_only_when_it_is_put_again(cluster, broker, application):
+    app = application(lambda h, n: h.respond(410 if n == 1 else 200))
     first, second = of(cluster, broker), of(cluster, broker)
     first.declare("q")
     subscribe(first, app.url)
@@ -311,8 +311,8 @@ def test_a_change_sent_to_a_returning_broker_without_a_reply_is_unknown(cluster,
         between.close()
 
 
-def test_pushes_have_metrics(named, application):
-    app = application(lambda h, n: h.say(500 if n == 1 else 200))
+def test_metrics_count_the_pushes(named, application):
+    app = application(lambda h, n: h.respond(500 if n == 1 else 200))
     assert b"sluice_pushes" not in named.ops("GET", "/metrics").body
     subscribe(named, app.url)
     named.publish("q")

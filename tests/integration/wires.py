@@ -21,15 +21,15 @@ class Namespace:
     def __init__(self):
         self.holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo made && cat"], stdin=subprocess.PIPE,
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.trouble = "" if self.holder.stdout.readline() else self.holder.stderr.read().strip()
-        if not self.trouble:
-            self.inside(self.raise_loopback)
+        self.error = "" if self.holder.stdout.readline() else self.holder.stderr.read().strip()
+        if not self.error:
+            self.run_inside(self.raise_loopback)
 
     @property
     def path(self):
         return f"/proc/{self.holder.pid}/ns/net"
 
-    def inside(self, make):
+    def run_inside(self, make):
         """What make() gives, called there: a socket stays where it was made."""
         made = []
 
@@ -125,18 +125,18 @@ class Network:
 
     def __init__(self, cluster, broker):
         self.cluster, self.broker = cluster, broker
-        self.namespace, self.wires, self.sound = Namespace(), [], []
-        self.trouble = self.namespace.trouble
-        if not self.trouble:
+        self.namespace, self.wires, self.control_wires = Namespace(), [], []
+        self.error = self.namespace.error
+        if not self.error:
             for name in ("broker", "ingress"):
-                self.lead_out(int(broker.ready[name].rsplit(":", 1)[1]))
+                self.wire_out(int(broker.ready[name].rsplit(":", 1)[1]))
 
-    def lead_out(self, port):
-        self.wires.append(Wire(self.namespace.inside(lambda: listen(port)),
+    def wire_out(self, port):
+        self.wires.append(Wire(self.namespace.run_inside(lambda: listen(port)),
                                lambda: socket.create_connection(("127.0.0.1", port))))
 
-    def lead_in(self, port, listener):
-        return Wire(listener, lambda: self.namespace.inside(lambda: socket.create_connection(("127.0.0.1", port))))
+    def wire_in(self, port, listener):
+        return Wire(listener, lambda: self.namespace.run_inside(lambda: socket.create_connection(("127.0.0.1", port))))
 
     def sidecar(self):
         inbox = listen()
@@ -146,15 +146,15 @@ class Network:
             self.broker.ready["broker"], "--inbox", f"tcp://127.0.0.1:{port}", "--http", "127.0.0.1:0", "--ops",
             "127.0.0.1:0", "--drain-limit", "1s"])
         self.cluster.processes.append(s)
-        self.wires.append(self.lead_in(port, inbox))
+        self.wires.append(self.wire_in(port, inbox))
         for name in ("http", "ops"):  # the test's own way in: always sound
-            wire = self.lead_in(int(s.ready[name].rsplit(":", 1)[1]), listen())
-            self.sound.append(wire)
+            wire = self.wire_in(int(s.ready[name].rsplit(":", 1)[1]), listen())
+            self.control_wires.append(wire)
             s.ready[name] = f"127.0.0.1:{wire.port}"
         s.wait_attached()
         return s
 
     def end(self):
-        for wire in self.wires + self.sound:
+        for wire in self.wires + self.control_wires:
             wire.end()
         self.namespace.end()
