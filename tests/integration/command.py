@@ -1,4 +1,4 @@
-"""A command that goes on while its test looks at what it writes, and interrupts it."""
+"""Runs a long-lived command whose output a test reads while it runs, and which the test can interrupt."""
 import codecs
 import fcntl
 import os
@@ -11,7 +11,8 @@ import time
 
 
 class Command:
-    """On a pseudo-terminal when asked, of so many rows and columns where they are given. Everything it wrote is in `seen`."""
+    """A running command. `terminal`: False for pipes, True for a pseudo-terminal, or (rows, columns) for one of that size.
+    `seen` holds everything it has written so far."""
 
     def __init__(self, program, *arguments, environment, terminal=False):
         self.terminal, slave = os.openpty() if terminal else (None, None)
@@ -26,7 +27,7 @@ class Command:
         self.decode = codecs.getincrementaldecoder("utf-8")().decode  # a read may end within a character
 
     def wait_for(self, text, timeout=40, times=1):
-        """Reads until `text` was seen so often, or the deadline fails the test."""
+        """Reads until `text` has appeared `times` times. The test fails at the deadline or when the output ends."""
         deadline = time.monotonic() + timeout
         source = self.terminal or self.popen.stdout.fileno()
         while self.seen.count(text) < times:
@@ -34,7 +35,7 @@ class Command:
             assert readable, f"no {text!r} within {timeout} s in {self.seen!r}"
             try:
                 got = os.read(source, 65536)
-            except OSError:  # how a terminal without a writer ends
+            except OSError:  # a pseudo-terminal reports its end this way
                 got = b""
             assert got, f"ended without {text!r}: {self.seen!r}"
             self.seen += self.decode(got)

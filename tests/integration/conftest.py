@@ -1,4 +1,8 @@
-"""Real processes on free ports; each test has its own and leaves none. SLUICE_BIN says which build."""
+"""Fixtures that start real brokers, sidecars and commands on free ports. Each test has its own processes, which end with it.
+
+Environment: SLUICE_BIN is the directory of the binaries (build/release/bin unless set); SLUICE_LONG, if not empty, asks for
+the many rounds of crashes and faults that `tests/run` without --fast makes.
+"""
 import http.client
 import json
 import os
@@ -18,10 +22,9 @@ from rawclient import RawClient
 from standin import StandIn
 
 
-
 def option(name, default):
-    """From the environment, in which it is kept under another name, for pytest's workers: to the programs it would be a setting
-    that nobody knows, which they say in their logs."""
+    """Reads an option of the tests from the environment and moves it to TESTS_<name>, where pytest's workers find it. Under its
+    own name every program that a test starts would warn of an unknown SLUICE_ setting."""
     if name in os.environ:
         os.environ[f"TESTS_{name}"] = os.environ.pop(name)
     return os.environ.get(f"TESTS_{name}", default)
@@ -33,7 +36,7 @@ SANITIZED = re.search("asan|tsan", str(BIN)) is not None
 
 
 class Process:
-    """A program that prints a ready line."""
+    """A program that prints a JSON ready line, parsed into `ready`. Its stderr goes to the file `log`."""
 
     def __init__(self, directory, name, arguments, environment=None, cwd=None):
         self.log = directory / f"{name}.log"
@@ -47,7 +50,7 @@ class Process:
         self.ready = json.loads(line)
 
     def stop(self):
-        """Ends it as Kubernetes would; its exit status."""
+        """Sends SIGTERM, as Kubernetes does, and returns the exit status."""
         if self.popen.poll() is None:
             self.popen.send_signal(signal.SIGTERM)
         return self.popen.wait(timeout=40)
@@ -69,7 +72,8 @@ class Answer:
 
 
 def call(address, method, path, body=None, headers=None, timeout=30):
-    """One request on its own connection. dicts and lists go as JSON."""
+    """Makes one request on its own connection; a dict or list is sent as JSON. The answer is checked against the API's
+    description (description.py)."""
     if isinstance(body, (dict, list)):
         body = json.dumps(body)
     if isinstance(body, str):
@@ -107,7 +111,7 @@ class Sidecar(Process):
         return answer
 
     def wait_attached(self):
-        """Asks until it is. An attempt may be up to 5 s away (back-off), on a loaded machine more."""
+        """Polls /readyz until the sidecar is attached. Its next attempt may be 5 s away (back-off), more on a loaded machine."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if self.ops("GET", "/readyz").status == 200:
@@ -116,7 +120,7 @@ class Sidecar(Process):
 
 
 def balanced_ledger(sidecar, queue="q"):
-    """A queue's ledger, which balances."""
+    """Returns the queue's ledger, after checking that it balances."""
     ledger = sidecar.http("GET", f"/v1/queues/{queue}/ledger").json
     parts = ("acked", "dead_lettered", "expired", "purged", "dropped", "remaining")
     assert ledger["accepted"] == sum(ledger[p] for p in parts), ledger
@@ -130,7 +134,7 @@ def free_port():
 
 
 class Cluster:
-    """Starts processes and ends them all."""
+    """Starts brokers and sidecars, and ends them all with the test. A process still running then must exit with status 0."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -138,7 +142,8 @@ class Cluster:
         self.data = {}
 
     def broker(self, *flags, listen="tcp://127.0.0.1:0", data=None):
-        """The next broker on the directory that the one before has left, or on one of its own beside a living one."""
+        """Starts a broker. It takes over the data directory of an earlier broker that has ended, and gets a directory of its own
+        while that one lives."""
         name = f"broker{len(self.processes)}"
         while data is None or (data in self.data and self.data[data].popen.poll() is None):
             data = "data" if data is None else data + "+"
@@ -159,7 +164,7 @@ class Cluster:
         return p
 
     def dev(self):
-        """`sluice dev`: a broker and a sidecar in one process."""
+        """Starts `sluice dev`, a broker and a sidecar in one process."""
         p = Process(self.directory, "dev", ["sluice", "dev", "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0"])
         self.processes.append(p)
         return p
@@ -168,7 +173,7 @@ class Cluster:
         for p in reversed(self.processes):
             if p.popen.poll() is None:
                 assert p.stop() == 0, p.log.read_text()
-        for name in self.data:  # each holds four segments at least: all of a run's together would fill a disk
+        for name in self.data:  # each holds at least four segments; those of a whole run would fill a disk
             shutil.rmtree(self.directory / name, ignore_errors=True)
 
 
@@ -192,14 +197,14 @@ def sidecar(cluster, broker):
 
 @pytest.fixture
 def dev(cluster):
-    """What the command line needs to find `sluice dev`."""
+    """Starts `sluice dev` and returns the environment in which the command line finds it."""
     p = cluster.dev()
     return {"SLUICE_URL": "http://" + p.ready["http"], "SLUICE_OPS_URL": "http://" + p.ready["ops"]}
 
 
 @pytest.fixture
 def start():
-    """Starts a command that goes on; it ends with the test."""
+    """Starts long-lived `sluice` commands (command.Command); they end with the test."""
     commands = []
 
     def start(*arguments, environment, terminal=False):
@@ -212,7 +217,7 @@ def start():
 
 @pytest.fixture
 def stand_in():
-    """Starts a stand-in for a sidecar; it ends with the test."""
+    """Starts stand-ins for a sidecar (standin.StandIn); they end with the test."""
     started = []
 
     def start(*queues):
@@ -225,16 +230,16 @@ def stand_in():
 
 @pytest.fixture(params=["disk", "memory"])
 def durability(request):
-    """For a test that holds for queues of both kinds."""
+    """Runs a test for a queue on disk and for one in memory."""
     return request.param
 
 
 def run(*arguments, input=None, environment=None, timeout=60):
-    """A command of the build; what subprocess.run gives."""
+    """Runs a program of the build to its end and returns its subprocess.CompletedProcess."""
     return subprocess.run([str(BIN / arguments[0]), *arguments[1:]], input=input, capture_output=True, text=True,
                           timeout=timeout, env={**os.environ, **(environment or {})})
 
 
 def describe(queue, environment):
-    """What the command line shows of a queue."""
+    """Returns what `sluice queue show --json` prints."""
     return json.loads(run("sluice", "queue", "show", queue, "--json", environment=environment).stdout)

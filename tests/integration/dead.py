@@ -1,28 +1,30 @@
-"""How tests make events fail, look at the dead, and give them back."""
+"""Helpers for tests that make events fail, inspect dead letters, and redrive them. `s` is a sidecar."""
 import time
 
 
 def take_one(s, queue="q"):
-    """The next event; a test that waits for one that does not come ends here."""
+    """Takes the next event; fails the test if none arrives within 25 s."""
     events = s.take(queue, wait="25s").json["events"]
     assert len(events) == 1
     return events[0]
 
 
 def settle(s, queue="q", **lists):
+    """Posts `lists` (ack=…, nack=…) to /acks and returns the results in order."""
     answer = s.http("POST", f"/v1/queues/{queue}/acks", lists)
     assert answer.status == 200, answer.body
     return [r["result"] for r in answer.json["results"]]
 
 
 def fail(s, queue="q", **said):
+    """Takes the next event and nacks it with `said` (error=…, delay=…). Returns the event."""
     taken = take_one(s, queue)
     assert settle(s, queue, nack=[{"receipt": taken["receipt"], **said}]) == ["nacked"]
     return taken
 
 
 def die(s, count=1, queue="q", data="x", **said):
-    """Publishes events to a queue of max_deliveries 1, and fails each."""
+    """Publishes `count` events and fails each once. In a queue with max_deliveries 1 they become dead letters."""
     for i in range(count):
         assert s.publish(queue, f"{data}{i}").status == 202
         fail(s, queue, **said)
@@ -43,23 +45,24 @@ def redrive(s, body=None, queue="q"):
 
 
 def wait_for(s, figure, value, queue="q", timeout=40):
-    """Asks until the description says so."""
+    """Polls the queue's description until `figure` is `value`."""
     deadline = time.monotonic() + timeout
     while describe(s, queue)[figure] != value:
         assert time.monotonic() < deadline, describe(s, queue)
 
 
 def environment(s):
+    """Returns the environment in which the command line finds the sidecar."""
     return {"SLUICE_URL": "http://" + s.ready["http"], "SLUICE_OPS_URL": "http://" + s.ready["ops"]}
 
 
 def sync_to_disk(s):
-    """A call that changes a queue is answered when that, and so all before it, is on disk."""
+    """Returns when everything written so far is on disk: a call that changes a queue is answered after its own sync."""
     assert s.ops("POST", "/v1/queues/q/resume").status == 200
 
 
 def take_all(s, count, settle_them):
-    """Takes and settles until there were so many; their ids."""
+    """Takes events and settles them with settle_them(receipts) until there were `count`. Returns their ids."""
     ids = []
     while len(ids) < count:
         taken = s.take("q", max=1000, wait="25s").json["events"]

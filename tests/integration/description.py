@@ -1,5 +1,5 @@
-"""Every answer that any test gets is compared with the API's description (sidecar/api/openapi.json): the status must be
-there for that call, the headers it promises must come, and the body must be what its schema says."""
+"""Checks every answer that any test receives against the API's description (sidecar/api/openapi.json): its status must be
+listed for the call, the promised headers must be present, and the body must match the schema."""
 import functools
 import json
 import pathlib
@@ -47,7 +47,7 @@ def check_problem(answer):
 
 
 def check(method, path, answer):
-    """`answer` has status, headers, body and json."""
+    """Fails the test unless `answer`, an object with status, headers, body and json, is as described."""
     by_library = answer.headers.get("Content-Type") is None and answer.status >= 400  # libmicrohttpd's own
     if by_library:
         return
@@ -56,7 +56,7 @@ def check(method, path, answer):
         check_problem(answer)
     elif answer.status >= 400 and answer.body:
         assert pattern and pattern.startswith("/v1.0/"), (path, answer.headers["Content-Type"])
-    if method == "OPTIONS" and answer.status == 204:  # a browser's question, the same for every address
+    if method == "OPTIONS" and answer.status == 204:  # a browser's preflight, the same for every path
         assert pattern and answer.headers["Access-Control-Allow-Origin"] and not answer.body, path
         return
     operation = operations().get(("GET" if method == "HEAD" else method, pattern))

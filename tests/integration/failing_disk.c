@@ -1,5 +1,6 @@
-/* Preloaded into a broker: while the file named by FAILING_DISK_CUE exists, the call named by FAILING_DISK_CALL fails with EIO, as it
- * does on a disk that breaks, or with the number in FAILING_DISK_ERROR. Only calls relative to a directory descriptor or on a descriptor count: the broker's own. */
+/* A preloaded library that simulates a failing disk in a broker. While the file named by FAILING_DISK_CUE exists, the call named
+ * by FAILING_DISK_CALL fails with the errno in FAILING_DISK_ERROR, or with EIO if that is not set. Only calls on a descriptor, or
+ * relative to a directory's, fail: those are the broker's own. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@ static bool fails(const char *call)
     return now;
 }
 
-/* The next definition of the function that asks. */
+/* Finds the real function behind the wrapper. */
 #define REAL(type) ((type)(intptr_t)dlsym(RTLD_NEXT, __func__))
 
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)

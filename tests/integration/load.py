@@ -1,4 +1,12 @@
-"""Publishers and consumers under load, and the books they keep: what was confirmed, what came, in which order, how often."""
+"""Publishers and consumers that work while a test kills processes or cuts connections, and a shared History in which they
+record what was confirmed and what arrived. History.check then verifies every promise:
+
+- no confirmed event is lost, and no event appears that was never published;
+- no event is accepted twice, and no refused event is delivered;
+- each event keeps its sequence, and a publisher's events keep their order;
+- an event is delivered again only as a later attempt, except after a crash: at most 1,000 settled events of a queue may then
+  be redelivered.
+"""
 import collections
 import ctypes
 import http.client
@@ -12,16 +20,16 @@ import pytest
 from conftest import BIN, LONG  # noqa: F401
 
 BATCH = {"Content-Type": "application/cloudevents-batch+json"}
-MAX_REDELIVERED = 1000  # settled events of a queue that may come again after an unclean stop (docs/operations.md)
+MAX_REDELIVERED = 1000  # settled events per queue that may be redelivered after an unclean stop (docs/operations.md)
 
 
 def restart(cluster, broker, *flags):
-    """The same broker again: its addresses and its data directory."""
+    """Starts a broker with the addresses and the data directory of the earlier one."""
     return cluster.broker("--ingress", broker.ready["ingress"], *flags, listen=broker.ready["broker"])
 
 
 class Client:
-    """One connection that is made again when it broke; a lost answer is None."""
+    """An HTTP connection that is reopened after it broke. A request whose answer was lost returns None."""
 
     def __init__(self, address):
         self.address, self.connection = address, None
@@ -44,23 +52,25 @@ class Client:
 
 
 class EventHistory:
-    """What is known of one event."""
+    """What the test knows of one event."""
 
     def __init__(self):
-        self.sequence = None  # as confirmed
-        self.refused = None   # the reason: it must never come
-        self.arrivals = []    # (sequence, attempt, was it acked before)
-        self.acked = False    # and the ack was answered
+        self.sequence = None  # as confirmed; None: not confirmed
+        self.refused = None   # reason of a refusal: the event must never be delivered
+        self.arrivals = []    # (sequence, attempt, whether it had been acked before) of each delivery
+        self.acked = False    # its ack was answered as acked
 
 
 class History:
+    """What happened to every event, keyed by (source, number)."""
+
     def __init__(self):
         self.lock = threading.Lock()
         self.events = collections.defaultdict(EventHistory)
         self.first = collections.defaultdict(list)  # source → numbers in the order of first delivery
-        self.fresh = []                             # sequences that came with attempt 1, in order
-        self.statuses = collections.Counter()
-        self.again = 0                              # events that came after their ack had been answered
+        self.fresh = []                             # sequences delivered with attempt 1, in order of arrival
+        self.statuses = collections.Counter()       # outcomes of publishes: (status, reason)
+        self.again = 0                              # deliveries of events whose ack had been answered
 
     def published(self, key, status, reason, sequence):
         with self.lock:
@@ -96,7 +106,7 @@ class History:
         return [key for key in self.confirmed() if not self.events[key].arrivals]
 
     def check(self, crashes):
-        """Everything that is promised, whatever happened."""
+        """Verifies what is promised whatever happened; `crashes` is the number of unclean stops of the broker."""
         lost = [key for key in self.confirmed() if not self.events[key].arrivals]
         assert not lost, f"{len(lost)} confirmed events never came: {sorted(lost)[:5]}"
         for key, event in self.events.items():
@@ -104,14 +114,14 @@ class History:
             assert len(sequences) <= 1, f"{key} was accepted more than once: {event.arrivals}"
             assert event.sequence is None or sequences == {event.sequence}, (key, event.sequence, event.arrivals)
             assert not (event.refused and event.arrivals), f"{key} was refused ({event.refused}), and came"
-            # Of two consumers the one that got it first may be the second that writes it down.
+            # Not by order of arrival: of two consumers, the one that got the event first may record it second.
             assert sum(attempt < 2 for _, attempt, _ in event.arrivals) <= 1, f"{key} came again without saying so: {event.arrivals}"
         assert self.again <= MAX_REDELIVERED * crashes, (self.again, crashes)
         assert self.fresh == sorted(self.fresh), "events came for the first time out of their queue's order"
         self.check_sequences()
 
     def check_sequences(self):
-        """What a publisher published in order is in the queue in that order."""
+        """Verifies that the events of each publisher lie in the queue in the order in which it published them."""
         last = {}
         for source, number in sorted(self.confirmed()):
             sequence = self.events[source, number].sequence
@@ -124,7 +134,7 @@ class History:
 
 
 class Worker(threading.Thread):
-    """A thread that works until it is told to stop; what it dies of is raised by finish()."""
+    """A thread that calls turn() until it is told to stop. An exception that ended it is raised again by finish()."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -134,7 +144,7 @@ class Worker(threading.Thread):
         try:
             while not self.ending.is_set():
                 self.turn()
-        except BaseException as e:  # told by finish
+        except BaseException as e:  # raised again by finish
             self.failure = e
 
     def finish(self, timeout=120):
@@ -146,7 +156,7 @@ class Worker(threading.Thread):
 
 
 class Publisher(Worker):
-    """Batches of one source, numbered, each published after the one before was answered. Never the same event twice."""
+    """Publishes numbered batches from one source, each after the previous one was answered. Never publishes an event twice."""
 
     def __init__(self, history, sidecar, queue, source, batch=1, wait="30s", size=100):
         super().__init__()
@@ -184,7 +194,7 @@ class Event(ctypes.Structure):  # struct sluice_event
 
 
 class Direct(Worker):
-    """A publisher through libsluice, without a sidecar: up to `window` events on their way at a time."""
+    """A publisher that uses libsluice, without a sidecar, with up to `window` unconfirmed events."""
 
     CONFIRM = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64)
     REASONS = {0: (202, None), 11: (504, "unknown")}
@@ -227,7 +237,7 @@ class Direct(Worker):
 
 
 class Consumer(Worker):
-    """Takes and acks. Each `abandon`th time it forgets what it took, as an application does that dies."""
+    """Takes and acks. Every `abandon`th time it forgets what it took, like an application that dies; 0: never."""
 
     def __init__(self, history, sidecar, queue, most=100, abandon=0):
         super().__init__()
@@ -263,7 +273,7 @@ class Consumer(Worker):
 
 
 def ledger(sidecar, queue, within=30):
-    """The queue's books, asked until they are answered: they balance, always."""
+    """Returns the queue's ledger, retrying until the sidecar answers, and checks that it balances."""
     deadline = time.monotonic() + within
     while True:
         answer = sidecar.ops("GET", f"/v1/queues/{queue}/ledger")
@@ -277,7 +287,7 @@ def ledger(sidecar, queue, within=30):
 
 
 def drained(history, sidecar, queue, within=60):
-    """Waits until everything confirmed came and nothing remains; the ledger then."""
+    """Waits until every confirmed event has arrived and nothing remains in the queue. Returns the ledger."""
     deadline = time.monotonic() + within
     while True:
         said, missing = ledger(sidecar, queue), history.missing()
@@ -295,7 +305,7 @@ def rng(request):
 
 
 def run_under_load(workers, crash, rounds):
-    """Publishers and consumers work while crash() is called again and again; then the publishers end."""
+    """Calls crash() `rounds` times while the workers run, then ends the publishers."""
     for worker in workers:
         worker.start()
     try:
@@ -313,7 +323,7 @@ def run_under_load(workers, crash, rounds):
 
 
 def drain_and_check(history, workers, sidecar, crashes):
-    """The queue is drained, the consumers end, and everything that is promised is checked."""
+    """Drains the queue, ends the consumers and verifies everything that is promised."""
     said = drained(history, sidecar, "load")
     for worker in workers:
         if isinstance(worker, Consumer):

@@ -1,4 +1,4 @@
-"""An application whose behaviour each test defines, and the sidecar that pushes to it."""
+"""An application whose answers each test chooses, and helpers for the subscriptions that push to it."""
 import collections
 import contextlib
 import http.server
@@ -15,8 +15,9 @@ PATIENCE = 30
 
 
 class Application:
-    """Answers each request as `behave` says and keeps what it got. `behave(handler, number)` is called with the request's
-    number from 1; it answers by handler.respond(status, headers, body), or does what it likes with handler.connection."""
+    """An HTTP server that keeps each request in `requests` and leaves the answer to `behave(handler, number)`, where `number`
+    counts requests from 1. `behave` calls handler.respond(status, headers, body), or uses handler.connection directly.
+    Without `behave` it answers 204."""
 
     def __init__(self, behave=None, address=("127.0.0.1", 0), start=True):
         self.behave = behave or (lambda handler, number: handler.respond(204))
@@ -94,7 +95,7 @@ class Application:
             self.changed.notify_all()
 
     def wait(self, count, patience=PATIENCE):
-        """Until it got so many requests; they."""
+        """Waits until there were `count` requests and returns them."""
         with self.changed:
             assert self.changed.wait_for(lambda: len(self.requests) >= count, patience), self.requests
             return list(self.requests)
@@ -111,6 +112,7 @@ Request = collections.namedtuple("Request", "method path headers body at")
 
 @pytest.fixture
 def application():
+    """Starts applications; they stop with the test."""
     made = []
 
     def make(*arguments, **more):
@@ -123,6 +125,7 @@ def application():
 
 @pytest.fixture
 def named(cluster, broker):
+    """A sidecar with an application name, which subscriptions require, and a queue "q"."""
     s = cluster.sidecar(broker, "--app-name", "shop")
     s.declare("q")
     return s
@@ -139,7 +142,7 @@ def look(sidecar, name="s"):
 
 
 def until(question, what="nothing of the kind"):
-    """Calls it until it returns something true, and returns that."""
+    """Polls question() until its answer is true, and returns it."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         answer = question()
@@ -158,6 +161,7 @@ def until_acked(sidecar, count, queue="q"):
 
 
 def blocked(release):
+    """Behaviour of an application: the first request is answered only after `release` is set."""
     def behave(handler, number):
         if number == 1:
             release.wait(PATIENCE)
@@ -166,6 +170,7 @@ def blocked(release):
 
 
 def gigabyte(handler, number):
+    """Behaviour of an application: the first answer has a body of 1 GiB."""
     if number > 1:
         handler.respond(200)
         return

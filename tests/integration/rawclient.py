@@ -1,4 +1,4 @@
-"""A client spoken by hand over pyzmq: what it says is up to the test, so that it can say what no honest client would."""
+"""A client of the session protocol written by hand over pyzmq. Tests can make it send what no well-behaved client would."""
 import os
 import struct
 
@@ -36,7 +36,7 @@ def frame(token=(0, 0), epoch=1, sequence=0, received=0, bodies=b""):
 
 
 def fields(message):
-    """[(tag, value)] of one level."""
+    """Decodes one level of a protobuf message into [(tag, value)]."""
     at, out = 0, []
 
     def read():
@@ -76,7 +76,7 @@ class Reply:
 
 
 class RawClient:
-    """Sockets towards a broker's ready line. Every receive has a deadline of `wait` seconds."""
+    """Control, ingress and inbox sockets for the broker with that ready line. Every receive times out after `wait` seconds."""
     alive = []
 
     def __init__(self, ready, inbox="tcp://127.0.0.1:*", wait=10, name="raw"):
@@ -137,6 +137,6 @@ class RawClient:
 
     @classmethod
     def close_all(cls):
-        """Those of a test that failed, too: a context that is collected before its sockets waits for them for ever."""
+        """Closes every client, also of a test that failed: a context collected before its sockets would wait for them for ever."""
         while cls.alive:
             cls.alive.pop().close()

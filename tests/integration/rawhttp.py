@@ -1,4 +1,4 @@
-"""HTTP spoken byte by byte: what is said, and when it ends, is up to the test."""
+"""HTTP over plain sockets, for tests that send malformed requests, send slowly, or close the connection early."""
 import socket
 import time
 
@@ -19,7 +19,7 @@ def receive_all(connection):
 
 
 def exchange(address, text):
-    """What comes back until the connection ends."""
+    """Sends `text` and returns everything received until the connection ends."""
     with dial(address) as connection:
         connection.sendall(text if isinstance(text, bytes) else text.encode())
         return receive_all(connection)
@@ -30,7 +30,7 @@ def status_of(received):
 
 
 def eventually(condition):
-    """Asks until it holds; what it answered last is in the failure."""
+    """Polls condition() until it is true, and returns its value. A failure shows the last one."""
     end = time.monotonic() + DEADLINE
     while not (last := condition()):
         assert time.monotonic() < end, last

@@ -1,4 +1,5 @@
-/* Preloaded: the address of slow.test is looked for until the file exists that SLOW_RESOLVER names, and then there is none. */
+/* A preloaded library that simulates a slow name server. Resolving slow.test blocks until the file named by SLOW_RESOLVER exists,
+ * and then fails with EAI_AGAIN. Other names resolve as usual. */
 #include <dlfcn.h>
 #include <netdb.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-"""A stand-in for a sidecar, whose answers are known to the last digit."""
+"""A stand-in for a sidecar, with fixed answers: for tests of what the command line prints for given figures."""
 import http.server
 import json
 import threading
@@ -6,7 +6,8 @@ import time
 
 
 class StandIn:
-    """Has these queues, of which figures that are not given are 0, and no events. `asked` is when it was asked for some."""
+    """Lists the given queues and answers each take without events. `asked` holds the times of the takes. The command line
+    shows figures that a queue lacks as 0."""
 
     def __init__(self, *queues):
         asked = self.asked = []
@@ -14,7 +15,7 @@ class StandIn:
 
         class Answers(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            wbufsize = -1  # an answer goes as one: in two parts, the second would wait for an ACK of the first
+            wbufsize = -1  # send each answer at once: the second of two parts would wait for the TCP ACK of the first
 
             def answer(self):
                 if self.command == "POST":

@@ -1,5 +1,5 @@
-/* Preloaded: the wall clock is wrong by the nanoseconds (64 bits, in the machine's order) in the file named by STEPPING_CLOCK, which
- * may change at any time. The monotonic clock is never touched, as no setting of a clock touches it. */
+/* A preloaded library that shifts the wall clock by the nanoseconds in the file named by STEPPING_CLOCK: a 64-bit integer in the
+ * machine's byte order, which may change at any time. The monotonic clock stays as it is, as it does when a clock is set. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -14,7 +14,7 @@ static const volatile int64_t *map_offset(void)
     int fd = name ? open(name, O_RDONLY | O_CLOEXEC) : -1;
     void *page = fd >= 0 ? mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
     if (page == MAP_FAILED)
-        abort(); /* a test whose clock does not step proves nothing */
+        abort(); /* without its offset the test would prove nothing */
     close(fd);
     return page;
 }

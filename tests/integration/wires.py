@@ -1,4 +1,5 @@
-"""A network of the tests' own: a namespace for clients, and TCP wires into and out of it that can be cut, stalled and slowed."""
+"""A network that tests can break: clients run in a network namespace, and every TCP connection into and out of it passes
+through a wire that can be cut, stalled or slowed. Needs root."""
 import contextlib
 import ctypes
 import fcntl
@@ -16,7 +17,8 @@ SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 
 
 class Namespace:
-    """A network namespace; its loopback is another one, so the same ports are free there."""
+    """A network namespace. It has its own loopback, so the ports in use outside are free inside. `error` says why it could not
+    be made, or is empty."""
 
     def __init__(self):
         self.holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo made && cat"], stdin=subprocess.PIPE,
@@ -30,7 +32,7 @@ class Namespace:
         return f"/proc/{self.holder.pid}/ns/net"
 
     def run_inside(self, make):
-        """What make() gives, called there: a socket stays where it was made."""
+        """Returns make(), called inside the namespace. A socket belongs to the namespace in which it was created."""
         made = []
 
         def enter():
@@ -55,7 +57,7 @@ class Namespace:
 
 
 class Wire:
-    """Forwards connections. Bytes that are on it when it is cut are lost."""
+    """Forwards the connections of `listener` to what connect() opens. Bytes under way when it is cut are lost."""
 
     def __init__(self, listener, connect):
         self.listener, self.connect = listener, connect
@@ -91,7 +93,7 @@ class Wire:
             while data := source.recv(65536):
                 self.flows.wait()
                 if self.delay:
-                    time.sleep(self.delay)  # the wire's length
+                    time.sleep(self.delay)
                 sink.sendall(data)
         self.drop({source, sink})
 
@@ -121,7 +123,7 @@ def listen(port=0):
 
 
 class Network:
-    """Sidecars in a namespace, a broker outside; every connection between them is a wire."""
+    """Sidecars inside a namespace and a broker outside. `wires` are the connections between them."""
 
     def __init__(self, cluster, broker):
         self.cluster, self.broker = cluster, broker
@@ -147,7 +149,7 @@ class Network:
             "127.0.0.1:0", "--drain-limit", "1s"])
         self.cluster.processes.append(s)
         self.wires.append(self.wire_in(port, inbox))
-        for name in ("http", "ops"):  # the test's own way in: always sound
+        for name in ("http", "ops"):  # for the test itself: never disturbed
             wire = self.wire_in(int(s.ready[name].rsplit(":", 1)[1]), listen())
             self.control_wires.append(wire)
             s.ready[name] = f"127.0.0.1:{wire.port}"

@@ -1,4 +1,4 @@
-// Publishes with Dapr's SDK, as its users do; prints what each call came to, a line of JSON each.
+// Publishes with Dapr's SDK as its users do. Prints the outcome of each call as a line of JSON.
 const { DaprClient, CommunicationProtocolEnum } = require("@dapr/dapr");
 
 const say = (what, result) => console.log("::" + JSON.stringify([what, result]));
