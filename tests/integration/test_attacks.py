@@ -1,5 +1,9 @@
-"""Peers that mean harm, at the broker's sockets. Each time: the broker lives, its memory is bounded, what another client
-publishes arrives exactly, and the log or the counters say what happened."""
+"""Hostile peers at the broker's sockets: floods of garbage, oversized and malformed messages, crowds of connections, peers
+that never read, and peers that pretend to be somebody else.
+
+In each case the broker keeps running within bounded memory, what another client publishes is delivered exactly once and in
+order, and the log or a counter says what happened.
+"""
 import concurrent.futures
 import json
 import os
@@ -35,7 +39,7 @@ def metric(sidecar, name):
 
 
 def until(condition, seconds=30):
-    """Asks until it holds; the deadline is for failures only."""
+    """Polls condition() until it holds; reaching the deadline fails the test."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -46,13 +50,14 @@ def until(condition, seconds=30):
 
 @pytest.fixture
 def honest(cluster, broker):
+    """A well-behaved sidecar with a queue "honest", which an attack must not affect."""
     s = cluster.sidecar(broker, "--operations")
     s.declare("honest", capacity=10000)
     return s
 
 
 def exact(sidecar, count=50, queue="honest"):
-    """Publishes and takes: exactly these, in order, acknowledged."""
+    """Publishes, takes and acks `count` events, and checks that exactly these arrive, in order."""
     for i in range(count):
         answer = sidecar.publish(queue, str(i), query="?wait=20s")
         assert answer.status == 202, answer.body
@@ -115,7 +120,7 @@ def test_a_flood_of_garbage_makes_the_broker_rebind_its_ingress(broker, honest, 
 
 @pytest.fixture
 def place():
-    """A folder with a short path, for sockets."""
+    """A directory with a short path, as the paths of sockets must be short."""
     with tempfile.TemporaryDirectory() as folder:
         yield pathlib.Path(folder)
 
@@ -136,7 +141,7 @@ def test_a_flood_over_ipc_makes_the_broker_rebind_its_ingress(cluster, place):
 
 
 def test_garbage_on_the_control_socket_takes_bounded_memory(broker, honest):
-    flood = flooder(broker.ready["broker"], "dealer", 1000, 3)  # which never reads an answer
+    flood = flooder(broker.ready["broker"], "dealer", 1000, 3)  # it never reads an answer
     try:
         while flood.poll() is None:
             exact(honest, 10)
@@ -149,7 +154,7 @@ def test_garbage_on_the_control_socket_takes_bounded_memory(broker, honest):
 
 
 def test_unread_replies_are_bounded_by_their_bytes(cluster):
-    """A few bytes ask for megabytes, and libzmq counts messages."""
+    """A request of a few bytes can ask for a reply of megabytes, but libzmq limits only the number of messages."""
     broker = cluster.broker("--memory-budget", "64MiB")
     honest = cluster.sidecar(broker)
     honest.declare("honest", capacity=10000)
@@ -169,15 +174,15 @@ def test_unread_replies_are_bounded_by_their_bytes(cluster):
             deaf.control.send(data(1, os.urandom(16)) + peek)
         exact(honest, 5)
         assert len(honest.http("GET", "/v1/queues/big/peek?max=1").json["events"]) == 1
-        assert resident_mib(broker) < before + (700 if SANITIZED else 100)  # which keeps what was freed for a while
-    assert "too many bytes of replies are left unread" in broker.log.read_text()
+        assert resident_mib(broker) < before + (700 if SANITIZED else 100)  # sanitizers keep freed memory for a while
+    assert "too much is left unread" in broker.log.read_text()
     exact(honest)
-    assert broker.stop() == 0  # which waits for nobody to read
+    assert broker.stop() == 0  # without waiting for anybody to read
     deaf.close()
 
 
 def test_a_flooder_with_an_address_of_its_own_is_denied(cluster):
-    """The honest sidecar comes by 127.0.0.1, the flooder by 127.0.0.2."""
+    """The honest sidecar connects from 127.0.0.1, the flooder from 127.0.0.2."""
     b = cluster.broker()
     honest = cluster.sidecar(b, "--operations")
     honest.declare("honest")
@@ -196,7 +201,7 @@ def test_a_flooder_with_an_address_of_its_own_is_denied(cluster):
     until(denied)
     assert "ip:127.0.0.2 sent" in b.log.read_text()
     context.destroy(linger=0)
-    late = RawClient(b.ready, wait=0.5)  # a new connection from there finds no ear
+    late = RawClient(b.ready, wait=0.5)  # a new connection from the denied address is ignored
     late.control.disconnect(b.ready["broker"])
     late.control.connect("tcp://127.0.0.2:0;" + b.ready["broker"].split("//")[1])
     late.request_attach()
@@ -213,7 +218,7 @@ def test_oversized_and_multipart_messages_are_rejected(broker, honest):
     dealer.connect(broker.ready["broker"])
     huge = bytes(64 << 20)
     for s in (push, dealer):
-        s.send(huge)  # above the limit of a message: the connection is dropped before it is read
+        s.send(huge)  # above the size limit of a message: the connection is dropped before the message is read
         s.send_multipart([b"part"] * 5000)
         s.send_multipart([b""] * 100)
     exact(honest)
@@ -242,7 +247,7 @@ def test_two_thousand_silent_connections_are_dropped_in_time(broker, honest):
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         silent = idle_connections(broker.ready["broker"], 1000, b"")
-        half = idle_connections(broker.ready["ingress"], 1000, GREETING)  # a handshake that never goes on
+        half = idle_connections(broker.ready["ingress"], 1000, GREETING)  # handshakes that stop after the greeting
         exact(honest)
         assert resident_mib(broker) < MEMORY_MIB
         for s in silent + half:  # each is dropped in time
@@ -257,7 +262,7 @@ def test_two_thousand_silent_connections_are_dropped_in_time(broker, honest):
 
 @pytest.mark.parametrize("transport", ["tcp", "ipc"])
 def test_a_crowd_of_connections_does_not_use_up_the_brokers_descriptors(cluster, place, transport):
-    """libzmq would end the process over ipc, and over tcp there would be none for a file of the log."""
+    """Without free descriptors libzmq would abort the process over ipc, and over tcp the log could not open its files."""
     b = cluster.broker("--auto-declare", listen="tcp://127.0.0.1:0" if transport == "tcp" else f"ipc://{place}/broker")
     honest = cluster.sidecar(b, "--operations")
     exact(honest, 5)
@@ -298,8 +303,8 @@ def test_attaches_without_an_echo_are_limited(cluster):
         if busy == 1:
             assert "wait for their echo" in reply.detail
             exact(honest, 5)
-    assert busy == 300 - 12  # an eighth of the sessions
-    cluster.sidecar(b)  # there is room for the next
+    assert busy == 300 - 12  # an eighth of max_sessions may wait for their echo
+    cluster.sidecar(b)  # there is room for another session
     exact(honest)
     loop.close()
 
@@ -318,7 +323,7 @@ def test_a_session_that_never_reads_ends_within_bounded_memory(cluster):
     deaf.consume("big", 1000)
     until(lambda: honest.http("GET", "/v1/queues/big").json["in_flight"] > 0)
     exact(honest, 20)
-    assert resident_mib(broker) < before + 100  # its share of the link, not the 60 MB
+    assert resident_mib(broker) < before + 100  # the session's share of the link, not the 60 MB of the queue
     until(lambda: honest.http("GET", "/v1/queues/big").json["in_flight"] == 0)  # its session has ended
     assert "session ended: it was silent, or did not read" in broker.log.read_text()
     got = 0
@@ -335,10 +340,10 @@ def test_a_session_that_overruns_its_window_ends(broker, honest):
     greedy = RawClient(broker.ready).attach()
     for queue in ("full-1", "full-2", "full-3"):
         honest.declare(queue, capacity=1)
-        greedy.publish(queue, 1, [b"event"] * 9000, wait_ms=60000)  # 27,000 undecided of 16,384 allowed
+        greedy.publish(queue, 1, [b"event"] * 9000, wait_ms=60000)  # 27,000 undecided events, where 16,384 are allowed
     until(lambda: "session ended: it sent a malformed or forbidden frame" in broker.log.read_text())
     exact(honest)
-    for queue in ("full-1", "full-2", "full-3"):  # its waiters went with it
+    for queue in ("full-1", "full-2", "full-3"):  # its waiting publishes ended with it
         assert honest.http("GET", f"/v1/queues/{queue}").json["waiting_publishers"] == 0
     greedy.close()
 
@@ -376,7 +381,7 @@ c.close()
 
 
 def test_control_characters_in_a_session_name_are_not_printed(broker, honest):
-    """Sessions call themselves what they like."""
+    """A session may give itself any name."""
     mean = RawClient(broker.ready, name="mean\x1b]0;title\x07\n\x1b[2J").attach()
     mean.consume("honest", 1)
     honest.publish("honest")
@@ -412,10 +417,10 @@ def test_over_ipc_one_user_cannot_act_for_another():
             answer, attached = thief.stdout.splitlines()
             reason, detail = json.loads(answer)
             assert reason == 3 and "belongs to uid:0" in detail and "came from uid:65534" in detail
-            assert attached == "attached"  # with an inbox of its own
+            assert attached == "attached"  # it may attach with an inbox of its own
             until(lambda: metric(honest, "sluice_broker_frames_rejected_total") >= before + 100)
             exact(honest)
-            mine.publish("honest", 1, [])  # still in sequence: what the thief said did not count
+            mine.publish("honest", 1, [])  # still in sequence: the thief's frames did not count
             mine.close()
         finally:
             cluster.end()

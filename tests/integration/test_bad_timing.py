@@ -1,9 +1,9 @@
-"""What comes at the wrong moment: a queue deleted, or purged, under those who use it; clocks that are set; words about events
-that are not one's own. Each has a clear answer, nothing is lost, and the books balance.
+"""Calls at the wrong moment: a queue that is deleted or purged while it is in use, late, repeated and forged receipts, and a
+wall clock that is set while events wait. Each gets a clear answer, no event is lost, and the ledger balances.
 
-Others of their kind are where their subject is: applications that answer garbage, never, or with a gigabyte
-(test_push_answers.py); filters with operators that nobody knows (test_topics.py, test_redrive.py, tests/proto/filter_test.c);
-queues whose dead go to themselves or in a circle (test_dead_letters.py)."""
+Similar cases are tested with their subject: applications that answer garbage, never, or with a gigabyte
+(test_push_answers.py); filters with unknown operators (test_topics.py, test_redrive.py, tests/proto/filter_test.c); dead-letter
+queues that name themselves or form a cycle (test_dead_letters.py)."""
 import concurrent.futures
 import os
 import struct
@@ -55,7 +55,7 @@ def delete(sidecar, queue="q"):
 
 
 def check_redeclared(sidecar, queue="q", **settings):
-    """Declared again it is another queue, and works."""
+    """Checks that the queue, declared again, is a new one that works."""
     sidecar.declare(queue, **settings)
     assert set(balanced_ledger(sidecar, queue).values()) <= {0, queue}
     assert sidecar.publish(queue, "new").json["sequence"] == 1
@@ -184,7 +184,7 @@ def test_an_event_whose_lease_ends_after_a_purge_is_taken_by_the_next_purge(side
     assert (ledger["purged"], ledger["acked"], ledger["remaining"]) == (1, 0, 0)
 
 
-# ---------------------------------------------------------------- words about events that are not one's own
+# ---------------------------------------------------------------- late, repeated and forged receipts; bad filters
 
 
 @DURABILITIES
@@ -228,12 +228,12 @@ def test_receipts_that_were_never_issued_settle_nothing(cluster, broker):
     beyond = mine.rsplit(".", 1)[0] + ".7"
     answer = other.ack("q", forged, beyond, "x", "é" * 99)
     assert answer.status == 207 and results(answer) == ["unknown"] * 4, answer.body
-    for nonsense in ("", "x" * 201, 7, None):  # refused as a whole, with its place
+    for nonsense in ("", "x" * 201, 7, None):  # the whole request is refused, with the position of the bad receipt
         answer = other.ack("q", mine, nonsense)
         assert answer.status == 400 and "ack[1]" in answer.json["detail"], answer.body
     for queue in ("q", "r"):
         assert (described(sidecar, queue)["in_flight"], balanced_ledger(sidecar, queue)["acked"]) == (1, 0)
-    # The true ones work through any sidecar, and say by themselves which queue's they are.
+    # Valid receipts work through any sidecar, and each one names its queue.
     assert results(other.ack("q", mine, theirs["receipt"])) == ["acked", "acked"]
     for queue in ("q", "r"):
         assert (balanced_ledger(sidecar, queue)["acked"], balanced_ledger(sidecar, queue)["remaining"]) == (1, 1)
@@ -241,7 +241,7 @@ def test_receipts_that_were_never_issued_settle_nothing(cluster, broker):
 
 @DURABILITIES
 def test_filters_with_unknown_operators_are_refused_and_change_nothing(sidecar, durability):
-    """Neither where events go nor what comes back to life."""
+    """Neither bindings nor dead letters change."""
     sidecar.declare("q", max_deliveries=1, durability=durability)
     sidecar.http("PUT", "/v1/topics/all")
     good = {"exact": {"type": "sluice.event"}}
@@ -261,17 +261,17 @@ def test_filters_with_unknown_operators_are_refused_and_change_nothing(sidecar, 
     assert balanced_ledger(sidecar)["remaining"] == 1
 
 
-# ---------------------------------------------------------------- clocks are set
+# ---------------------------------------------------------------- the clock is set
 
 
 class Clock:
-    """The wall clock of processes that were started with its environment."""
+    """The wall clock of the processes that are started with its `environment` (stepping_clock.c)."""
 
     def __init__(self, path):
         path.write_bytes(bytes(8))
         self.fd = os.open(path, os.O_WRONLY)
         library = BIN.parent / "lib/libstepping_clock.so"
-        assert library.exists()  # else nothing would be preloaded, and clocks that no one sets move nothing
+        assert library.exists()  # otherwise the clock would never be set, and the tests would prove nothing
         self.environment = {"LD_PRELOAD": str(library), "STEPPING_CLOCK": str(path),
                             "ASAN_OPTIONS": "verify_asan_link_order=0"}
 
@@ -286,7 +286,7 @@ def clock(tmp_path):
 
 @pytest.fixture
 def stepping(cluster, clock, tmp_path):
-    """A sidecar and its broker, under that clock."""
+    """A sidecar and its broker, both started with `clock`."""
     broker = Process(tmp_path, "stepping", ["sluice-broker", "--listen", "tcp://127.0.0.1:0", "--data", str(tmp_path / "data")],
                      clock.environment)
     cluster.processes.append(broker)
@@ -345,7 +345,7 @@ def test_setting_the_clock_back_delays_events_longer_and_loses_none(stepping, cl
 
 
 def test_a_retry_is_still_a_duplicate_after_the_clock_is_set(stepping, clock):
-    """A duplicate is known by how long ago it was, not by what the clock says."""
+    """The dedup window is measured in elapsed time, not by the wall clock."""
     stepping.declare("q", dedup_window="1h")
     publish = lambda: stepping.publish("q", "x", {"Content-Type": "text/plain", "Idempotency-Key": "once"})
     assert publish().json["sequence"] == 1

@@ -1,4 +1,5 @@
-"""sluice bench where it does not go as meant: a broker that dies, a queue that stands still, another bench beside it."""
+"""`sluice bench`: its figures are consistent, and it ends with a clear error when the broker dies, a queue stops delivering,
+or its events are refused, repeated or reordered."""
 import json
 import re
 import signal
@@ -13,7 +14,7 @@ from pushing import until
 
 @pytest.fixture
 def bench(cluster):
-    """Starts one; whatever becomes of it, it is gone in the end."""
+    """Starts `sluice bench --json`; it is ended with the test."""
     started = []
 
     def start(*arguments):
@@ -43,7 +44,7 @@ def test_bench_ends_with_an_error_when_its_broker_dies(cluster, bench, pace):
     b = bench("--events", 100000000, *pace, broker.ready["broker"])
     until_under_way(sidecar)
     broker.kill()
-    out, err = b.communicate(timeout=50)  # ten seconds, and five for the queue that it cannot delete
+    out, err = b.communicate(timeout=50)  # it gives up after 10 s, and spends 5 s more on the queue that it cannot delete
     assert b.returncode == 1 and json.loads(out)["consumed"] > 0
     assert err.startswith(f"sluice: no broker answers at {broker.ready['broker']} any more: gave up after 10 s\n"), err
 
@@ -64,7 +65,7 @@ def test_bench_reports_an_event_that_arrives_twice_or_early(cluster, bench, befo
     broker = cluster.broker()
     sidecar = cluster.sidecar(broker)
     sidecar.declare("mine")
-    for number in before:  # taken for one of its own
+    for number in before:  # bench takes these for events of its own
         sidecar.publish("mine", number.to_bytes(8, "little"))
     b = bench("--events", 3, "--producers", 1, "--size", 8, "--queue", "mine", broker.ready["broker"])
     out, err = b.communicate(timeout=50)
@@ -87,7 +88,7 @@ def test_bench_waits_ten_seconds_for_the_last_confirms(cluster, bench):
     broker = cluster.broker()
     sidecar = cluster.sidecar(broker)
     sidecar.declare("mine")
-    sidecar.publish("mine", bytes(8))  # as its first event, which it is taken for; its own lingers
+    sidecar.publish("mine", bytes(8))  # looks like bench's first event, which itself lingers for a day
     b = bench("--events", 1, "--producers", 1, "--size", 8, "--linger", 86400000, "--queue", "mine", broker.ready["broker"])
     until_under_way(sidecar)
     broker.kill()
@@ -97,7 +98,7 @@ def test_bench_waits_ten_seconds_for_the_last_confirms(cluster, bench):
 
 
 def test_bench_at_a_low_rate_runs_to_its_end(cluster, bench):
-    b = bench("--events", 240, "--rate", 20, cluster.broker().ready["broker"])  # twelve seconds
+    b = bench("--events", 240, "--rate", 20, cluster.broker().ready["broker"])  # takes 12 s, more than the 10 s of giving up
     out, err = b.communicate(timeout=60)
     result = json.loads(out)
     assert (b.returncode, err, result["consumed"]) == (0, "", 240)
@@ -105,10 +106,10 @@ def test_bench_at_a_low_rate_runs_to_its_end(cluster, bench):
 
 
 def is_consistent(result):
-    """Are the figures of a run in which nothing went wrong what they are called?"""
+    """Checks that the figures of a successful run agree with each other."""
     assert result["confirmed"] == result["consumed"] == result["events"]
     assert result["refused"] == result["repeated"] == result["disordered"] == 0
-    spent = pytest.approx(result["seconds"], rel=0.01, abs=0.0001)  # which is told to a ten-thousandth
+    spent = pytest.approx(result["seconds"], rel=0.01, abs=0.0001)  # printed with four decimals
     assert result["consumed"] / result["events_per_second"] == spent
     for times in (result["confirm_us"], result["end_to_end_us"]):
         assert 0 < times["p50"] <= times["p99"] <= times["p99.9"] < 1.05 * (result["seconds"] + 0.0001) * 1e6, result
@@ -169,7 +170,7 @@ def test_a_stall_shows_in_the_latency_of_every_event_due_during_it(cluster, benc
     b = bench("--events", 2000, "--rate", 500, "--producers", 1, "--window", 1, broker.ready["broker"])
     until_under_way(sidecar)
     broker.popen.send_signal(signal.SIGSTOP)
-    time.sleep(1)  # this is the stall: a quarter of all was due within it, though only one event could be sent
+    time.sleep(1)  # the stall: a quarter of all events was due during it, though only one could be sent
     broker.popen.send_signal(signal.SIGCONT)
     out, err = b.communicate(timeout=60)
     assert (b.returncode, err) == (0, "")
@@ -187,7 +188,7 @@ def test_bench_says_why_its_events_are_refused(cluster, size, refused):
 
 def test_bench_refuses_more_events_than_fit_in_memory(cluster):
     broker = cluster.broker()
-    for events in (1 << 62, (1 << 62) + 4096, (1 << 64) - 1):  # of eight bytes each, some are a small number again
+    for events in (1 << 62, (1 << 62) + 4096, (1 << 64) - 1):  # times 8 bytes each, some overflow to a small size
         done = run("sluice", "bench", "--events", str(events), "--rate", "1000", "--producers", "1", broker.ready["broker"])
         assert (done.returncode, done.stderr) == (1, "sluice: no memory or no processes for 1 producers\n")
     assert queues(cluster.sidecar(broker)) == {}

@@ -1,3 +1,4 @@
+"""The broker process: how it starts and stops, what it logs, its configuration and limits, and transports other than tcp."""
 import json
 import os
 import random
@@ -76,7 +77,7 @@ def test_an_unreachable_broker_is_logged_once_and_not_at_every_attempt(cluster):
         return [line["msg"] for line in lines if line["level"] == level and "not attached" in line["msg"]]
 
     deadline = time.monotonic() + 60
-    while len(said("debug")) < 2:  # asked again and again
+    while len(said("debug")) < 2:  # repeated attempts are logged at debug only
         assert time.monotonic() < deadline, s.log.read_text()
         time.sleep(0.1)
     assert len(said("warn")) == len(set(said("warn"))) > 0 and set(said("debug")) <= set(said("warn"))
@@ -99,7 +100,7 @@ def test_over_ipc_a_client_removes_the_files_that_killed_ones_left(cluster, tmp_
     left = [path for path in tmp_path.iterdir() if re.fullmatch(r"b\.[0-9a-f]{16}(\.lock)?", path.name)]
     assert len(left) == 2
     for path in left:
-        os.utime(path, (0, 0))  # long ago
+        os.utime(path, (0, 0))  # looks as if made long ago
     cluster.sidecar(b).wait_attached()
     assert not any(path.exists() for path in left)
 

@@ -1,5 +1,8 @@
-"""A real browser: Chromium opens a page of another origin, whose EventSource streams a queue and whose fetch acks what came.
-The page (browser.html) tells the server it came from all that it sees."""
+"""A real browser: Chromium opens a page (browser.html) from another origin, whose EventSource streams a queue and whose fetch
+acks the events. The page reports everything it sees to the web server it came from.
+
+Covers which origins are admitted, and that pages reconnect and lose nothing when a sidecar or the broker goes away.
+"""
 import contextlib
 import http.server
 import json
@@ -25,7 +28,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("chromium"), reason="there is n
 
 
 class Site(http.server.ThreadingHTTPServer):
-    """The web server of the page, on a free port: an origin of its own."""
+    """The web server of the page, on a free port, which makes it an origin of its own."""
     daemon_threads = True
 
     def __init__(self):
@@ -81,7 +84,7 @@ def site():
 
 @pytest.fixture
 def browse(tmp_path):
-    """Opens a page; the browser reaches this machine and nothing else."""
+    """Opens a page in a browser that can reach only this machine."""
     with contextlib.ExitStack() as stack:
         def browse(url):
             log = stack.enter_context((tmp_path / "chromium.log").open("w"))
@@ -90,7 +93,7 @@ def browse(tmp_path):
                      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
                      f"--user-data-dir={tmp_path / 'profile'}", "--remote-debugging-port=0"]
             if os.geteuid() == 0:
-                flags.append("--no-sandbox")  # which root cannot have
+                flags.append("--no-sandbox")  # Chromium's sandbox does not work for root
             browser = subprocess.Popen(["chromium", *flags, url], stdout=log, stderr=log,
                                        env={**os.environ, "HOME": str(tmp_path)})
             stack.callback(browser.wait)
@@ -100,7 +103,7 @@ def browse(tmp_path):
 
 @pytest.fixture
 def allowing(cluster, tmp_path, site):
-    """Starts sidecars that allow the page's origin."""
+    """Starts sidecars that list the page's origin in allow.origins."""
     config = tmp_path / "allowing.yaml"
     config.write_text(f"allow:\n  origins: [\"{site.origin}\"]\n")
 
@@ -110,7 +113,7 @@ def allowing(cluster, tmp_path, site):
 
 
 def first_seen(site):
-    """The sequences in the order in which they first came."""
+    """Returns the sequences in the order of their first arrival."""
     return list(dict.fromkeys(s["sequence"] for s in site.of("event")))
 
 
@@ -156,7 +159,8 @@ def test_a_page_of_another_origin_gets_nothing_and_takes_nothing(sidecar, site, 
 
 
 def test_requests_that_a_browser_makes_without_cors_take_no_events(sidecar, site, browse):
-    """Of images, and of what it fetches without CORS, it sees nothing, and no Origin is sent; but a stream would take events."""
+    """For images and no-cors requests a browser sends no Origin and hides the answer from the page; but a stream that started
+    would still take events."""
     sidecar.declare("q")
     sidecar.publish("q")
     stream = f"http://{sidecar.ready['http']}/v1/queues/q/stream"
@@ -173,7 +177,7 @@ def test_requests_that_a_browser_makes_without_cors_take_no_events(sidecar, site
 
 
 def test_the_documented_page_works_when_pasted(broker, allowing, site, browse):
-    """What it prints comes to its server."""
+    """Its output is reported to its server."""
     sidecar = allowing(broker)
     sidecar.declare("orders")
     script, = re.findall(r"```js\n(.*?)```", DOCUMENT.read_text(), re.S)
@@ -189,7 +193,7 @@ def test_the_documented_page_works_when_pasted(broker, allowing, site, browse):
 
 
 def next_request(port):
-    """What a browser asks of that port, which nobody else has just now; it gets no answer."""
+    """Listens on the port until a browser asks for a stream there, and returns that request's headers. Nothing is answered."""
     with socket.socket() as door:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         door.bind(("127.0.0.1", port))
