@@ -1,3 +1,8 @@
+"""The `sluice` command in everyday use: publishing, consuming, queues, its exit codes, its messages and its bash completion.
+
+Beside it: test_cli_pub.py and test_cli_sub.py (the two commands in detail), test_cli_show.py (what is printed of queues),
+test_cli_screen.py (`top` on a terminal), test_cli_running.py (signals and restarts), test_cli_edges.py (careless use).
+"""
 import base64
 import datetime
 import json
@@ -47,7 +52,7 @@ def test_a_command_inherits_only_the_descriptors_meant_for_it(dev):
                          pass_fds=(meant,), capture_output=True, text=True, timeout=20)
     os.close(meant)
     beyond = [line for line in got.stdout.splitlines() if int(line.split()[0]) > 2]
-    # bash keeps none of its own but 255, of a script that is a file
+    # Of its own, bash keeps only descriptor 255 open, and that only for a script that is a file.
     assert beyond == [f"{meant} /dev/zero"], got.stdout + got.stderr
 
 
@@ -197,14 +202,14 @@ def test_ping_and_bench_talk_to_a_broker(cluster):
 
 
 def test_bench_deletes_the_queue_it_created_and_keeps_one_that_existed(cluster):
-    b = cluster.broker()  # where queues are declared
+    b = cluster.broker()  # without --auto-declare
     s = cluster.sidecar(b)
     bench = ["sluice", "bench", "--events", "2000", "--json", b.ready["broker"]]
     assert json.loads(run(*bench).stdout)["consumed"] == 2000
     assert s.http("GET", "/v1/queues").json["queues"] == {}
     s.declare("mine")
     assert json.loads(run(*bench, "--queue", "mine").stdout)["consumed"] == 2000
-    until(lambda: s.http("GET", "/v1/queues/mine").json["ledger"]["acked"] == 2000)  # the last acks are behind its end
+    until(lambda: s.http("GET", "/v1/queues/mine").json["ledger"]["acked"] == 2000)  # the last acks may arrive after bench ended
     s.http("PUT", "/v1/topics/fan", {})
     refused = run(*bench, "--queue", "fan")
     assert refused.returncode == 1 and "queue 'fan': there is a topic of that name" in refused.stderr, refused

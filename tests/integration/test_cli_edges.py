@@ -1,4 +1,5 @@
-"""The command line where it is used carelessly: closed streams, odd words, pipes that end."""
+"""The command line in careless or unusual use: closed standard streams, arguments that are not UTF-8, malformed addresses and
+settings, hung sidecars, and control characters in what it prints. Each must give a clear error or a harmless result."""
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from conftest import BIN, run
 
 
 def without(descriptor, *arguments, environment):
-    """A command that is started with that descriptor closed; its exit status and what is on stderr."""
+    """Runs a command with a descriptor closed by the shell's `descriptor` redirection. Returns its exit status and its stderr."""
     done = subprocess.run(["sh", "-c", f'exec "$@" {descriptor}', "sh", str(BIN / "sluice"), *arguments], timeout=20,
                           stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
     return done.returncode, done.stderr
@@ -55,7 +56,8 @@ def test_top_ends_when_its_reader_is_gone(dev):
 
 
 def interrupted_while_it_waits(*command):
-    """Against a sidecar that stands still: what it had asked for, its exit status and what it said."""
+    """Runs a command against a sidecar that accepts but never answers, and sends SIGINT once its request has arrived. Returns
+    the request, the exit status, stdout and stderr."""
     with socket.create_server(("127.0.0.1", 0)) as still:
         url = f"http://127.0.0.1:{still.getsockname()[1]}"
         p = subprocess.Popen([str(BIN / "sluice"), *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -69,7 +71,7 @@ def interrupted_while_it_waits(*command):
 
 
 def test_ctrl_c_ends_a_command_that_waits_for_a_hung_sidecar():
-    asked, code, out, err = interrupted_while_it_waits("pub", "q", "x")  # its outcome is wanted
+    asked, code, out, err = interrupted_while_it_waits("pub", "q", "x")  # pub still waits 10 s for the outcome
     assert (asked, code, out) == ("POST /v1/queues/q/events", 130, "0 confirmed, 1 unknown: they may have been accepted\n")
     assert err == "sluice: argument 1: URL gave no answer within 10 s of the interruption\n"
     asked, code, out, err = interrupted_while_it_waits("sub", "q")
@@ -88,7 +90,7 @@ def test_top_names_a_silent_sidecar_and_keeps_waiting(start):
         for looks in (0, 1):
             assert connection.recv(65536)
             top.wait_for(f"sluice: {url} has not answered for 5 s; still waiting", times=looks + 1)
-            assert top.seen.count("\033[?1049h") == top.seen.count("\033[?1049l") == looks  # it is read where it stays
+            assert top.seen.count("\033[?1049h") == top.seen.count("\033[?1049l") == looks  # said off the alternate screen
             connection.sendall(answer)
             top.wait_for("q: end", times=looks + 1)
             assert top.seen.count("\033[?1049h") == looks + 1
@@ -162,7 +164,7 @@ def test_ping_prints_valid_json_for_any_address(cluster, tmp_path):
 
 
 def test_exit_empty_ends_only_after_a_whole_wait_without_events(cluster):
-    sidecar = cluster.sidecar(cluster.broker("--auto-declare"), "--take-wait-max", "200ms")  # each take comes back sooner
+    sidecar = cluster.sidecar(cluster.broker("--auto-declare"), "--take-wait-max", "200ms")  # each take returns sooner
     environment = {"SLUICE_URL": "http://" + sidecar.ready["http"]}
     begun = time.monotonic()
     assert run("sluice", "sub", "q", "--exit-empty", "--wait", "1s", environment=environment).returncode == 0

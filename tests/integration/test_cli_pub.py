@@ -1,4 +1,5 @@
-"""What sluice pub makes of what it is given, and what it says of what it cannot send."""
+"""`sluice pub`: how arguments, lines and files become events, what it reports when it cannot send them, and how it waits for
+room."""
 import json
 import os
 import signal
@@ -103,7 +104,7 @@ def test_invalid_json_ends_pub_after_the_lines_before_it_are_sent(dev):
 
 def test_invalid_json_is_quoted_without_control_characters(dev):
     for bad, shown in (("\x1b[31mred", ".[31mred"), ("x" + 40 * "\u00e9", "x" + 29 * "\u00e9" + "..."),
-                       (b"\xc3\xa9\x9b31m", "\u00e9.31m")):  # no UTF-8: to some terminals 9b is an escape and a bracket
+                       (b"\xc3\xa9\x9b31m", "\u00e9.31m")):  # not UTF-8: some terminals read 9b as an escape and a bracket
         done = subprocess.run([BIN / "sluice", "pub", "q", "--ndjson"], input=bad if isinstance(bad, bytes) else bad.encode(),
                               capture_output=True, timeout=20, env={**os.environ, **dev})
         assert (done.returncode, done.stderr) == (1, f"sluice: line 1 is not JSON: '{shown}'\n".encode())
@@ -113,7 +114,7 @@ def test_invalid_json_is_quoted_without_control_characters(dev):
                                          (json.dumps("x" * (1 << 20)), 413)], ids=["malformed", "too large"])
 def test_a_refused_event_is_named_by_its_line_even_within_a_batch(dev, tmp_path, bad, status):
     (tmp_path / "lines").write_text(f"1\n2\n{bad}\n")
-    with (tmp_path / "lines").open() as lines:  # of a file all are there at once, and go together
+    with (tmp_path / "lines").open() as lines:  # all lines of a file are there at once, so they go as one batch
         done = subprocess.run([BIN / "sluice", "pub", "q", "--ndjson"], stdin=lines, capture_output=True, text=True, timeout=20,
                               env={**os.environ, **dev})
     assert (done.returncode, done.stdout) == (1, "2 confirmed, 1 refused\n"), done
@@ -133,7 +134,7 @@ def test_events_that_wait_for_room_are_sent_once_and_in_order(dev, start):
     pub.wait_for("4 confirmed")
     got += run("sluice", "sub", "q", "--exit-empty", "--wait", "0s", environment=dev).stdout
     assert got == "a\nbb\nccc\ndddd\n"
-    assert "\r" not in pub.seen and "\033" not in pub.seen  # no bar where there is no terminal
+    assert "\r" not in pub.seen and "\033" not in pub.seen  # no progress line without a terminal
 
 
 def test_wait_retries_where_a_full_queue_rejects(dev, start):

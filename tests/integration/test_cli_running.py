@@ -1,4 +1,5 @@
-"""The command line while it runs: pipes, terminals, signals, brokers that come back."""
+"""Commands of `sluice` that run for a while: pub on pipes and terminals, the screen of `top`, signals, leases, and restarts of
+the broker."""
 import fcntl
 import json
 import os
@@ -72,7 +73,7 @@ def test_pub_shows_its_progress_on_a_terminal(dev, start):
     pub.wait_for("1 confirmed  ")
     assert run("sluice", "sub", "q", "--count", "2", environment=dev).stdout == "a\nb\n"
     os.write(pub.terminal, b"\x04")
-    pub.wait_for("\r\033[K2 confirmed\r\n")  # in the bar's place
+    pub.wait_for("\r\033[K2 confirmed\r\n")  # in place of the progress line
     assert pub.popen.wait(timeout=20) == 0
 
 
@@ -122,8 +123,8 @@ def test_top_restores_the_terminal(dev, start):
 def test_top_restores_the_terminal_on_sigquit(dev, start):
     top = start("top", "--interval", "1h", environment=dev, terminal=True)
     top.wait_for("q: end")
-    resource.prlimit(top.popen.pid, resource.RLIMIT_CORE, (0, 0))  # it would leave a core where the tests run
-    top.popen.send_signal(signal.SIGQUIT)  # as Ctrl-\ does
+    resource.prlimit(top.popen.pid, resource.RLIMIT_CORE, (0, 0))  # leave no core file
+    top.popen.send_signal(signal.SIGQUIT)  # what Ctrl-\ sends
     top.wait_for("\033[?1049l")
     assert top.popen.wait(timeout=20) == -signal.SIGQUIT
     assert modes(top.terminal) == termios.ICANON | termios.ECHO
@@ -132,7 +133,7 @@ def test_top_restores_the_terminal_on_sigquit(dev, start):
 def test_a_suspended_top_restores_the_terminal_and_redraws_when_resumed(dev, start):
     top = start("top", "--interval", "1h", environment=dev, terminal=True)
     top.wait_for("q: end")
-    top.popen.send_signal(signal.SIGTSTP)  # as Ctrl-Z does
+    top.popen.send_signal(signal.SIGTSTP)  # what Ctrl-Z sends
     top.wait_for("\033[?1049l")
     until(lambda: os.waitid(os.P_PID, top.popen.pid, os.WSTOPPED | os.WNOHANG))
     assert modes(top.terminal) == termios.ICANON | termios.ECHO
@@ -170,7 +171,7 @@ def test_top_fits_its_table_to_the_screen(dev, start):
     fcntl.ioctl(top.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 8, 30, 0, 0))
     top.wait_for("... and 3 more; --prefix se")
     top.wait_for("\033[8;1H")
-    last = top.seen.rpartition("\033[8;1H")[0].rpartition("\033[H")[2].split("\r\n")  # the last that is whole
+    last = top.seen.rpartition("\033[8;1H")[0].rpartition("\033[H")[2].split("\r\n")  # the last complete frame
     assert [line.split()[0] for line in last if line.startswith("queue")] == ["queue0", "queue1", "queue2"]
     assert all(len(line.split("\033")[0]) < 30 for line in last[:7]), last
 

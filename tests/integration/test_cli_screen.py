@@ -1,4 +1,4 @@
-"""What the command line draws of queues whose figures are known to the last digit: a stand-in gives them in a sidecar's place."""
+"""What `sluice top` draws: layout, columns, sorting and rounding, for the exact figures that a stand-in for a sidecar gives."""
 import re
 
 import pytest
@@ -7,7 +7,7 @@ from conftest import run
 
 
 class Screen:
-    """A terminal: what stands on it after it was written to. Of its commands it knows those that are used."""
+    """A terminal's screen: applies what is written to it. Understands only the escape sequences that `top` uses."""
 
     def __init__(self, rows, columns):
         self.lines = [""] * rows
@@ -52,7 +52,7 @@ class Screen:
 
 @pytest.fixture
 def screen_of(stand_in, start):
-    """What top draws of these queues on a terminal of that size, after it has drawn it twice: lines."""
+    """Returns the lines on a terminal of the given size after `top` has drawn these queues twice."""
     def drawn(size, *queues):
         top = start("top", "--interval", "50ms", environment=stand_in(*queues).environment, terminal=size)
         top.wait_for("\033[H", times=3)

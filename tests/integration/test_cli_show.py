@@ -1,4 +1,4 @@
-"""What the command line shows of queues, what words it takes, and which sidecar it asks."""
+"""What the command line prints of queues, topics and events, which arguments it accepts, and which sidecar it asks."""
 import json
 import os
 import re

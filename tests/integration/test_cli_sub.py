@@ -1,4 +1,4 @@
-"""How sluice sub hands events over, and what becomes of them."""
+"""`sluice sub`: how it prints events or hands them to a command, and when it acks, nacks or returns them."""
 import datetime
 import json
 import os
@@ -40,7 +40,7 @@ def test_a_command_gets_the_events_attributes_in_its_environment(dev):
         assert f"\nSLUICE_{name}={value}\n" in "\n" + got, got
 
 
-@pytest.mark.parametrize("ignored", ["", "trap '' HUP QUIT; "], ids=["none", "some"])  # as nohup does, or a script's &
+@pytest.mark.parametrize("ignored", ["", "trap '' HUP QUIT; "], ids=["none", "some"])  # as under nohup, or & in a script
 def test_a_command_inherits_the_signal_state_that_sub_started_with(dev, ignored):
     def shown(*command):
         return subprocess.run(["sh", "-c", ignored + 'exec "$@"', "sh", *command, "grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"],
@@ -110,7 +110,7 @@ def test_an_empty_queue_is_not_polled_in_a_busy_loop(stand_in, start):
     sidecar = stand_in()
     start("sub", "q", "--wait", "0s", environment=sidecar.environment)
     until(lambda: len(sidecar.asked) > 10)
-    assert sidecar.asked[10] - sidecar.asked[0] > 0.5  # ten rests, or nearly
+    assert sidecar.asked[10] - sidecar.asked[0] > 0.5  # about ten pauses
 
 
 def test_sub_takes_at_most_a_thousand_events_per_request(dev):

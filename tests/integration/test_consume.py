@@ -1,3 +1,4 @@
+"""Consuming over HTTP: take, ack, nack, extend, leases, pause, and how the turn passes between sidecars."""
 import concurrent.futures
 
 from conftest import call
@@ -94,7 +95,7 @@ def test_a_second_sidecar_stands_by_and_takes_over_after_a_drain(cluster, broker
 
 
 def test_sidecars_that_loop_over_take_and_ack_alternate(cluster, broker):
-    sidecars = [cluster.sidecar(broker, "--turn-idle", "1h") for _ in range(2)]  # so no turn ends for want of use
+    sidecars = [cluster.sidecar(broker, "--turn-idle", "1h") for _ in range(2)]  # no turn ends because it is unused
     sidecars[0].declare("q")
     for i in range(4):
         sidecars[0].publish("q", str(i))

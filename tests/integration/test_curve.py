@@ -1,4 +1,5 @@
-"""CURVE over tcp: the right key works end to end, every other is denied and says what to check."""
+"""CURVE over tcp: a client with the right key works end to end, every other is denied with a message that says what to check,
+and SIGHUP adds and removes keys."""
 import json
 import signal
 import time
@@ -45,7 +46,7 @@ def until(condition, seconds=20):
 
 
 def attach_error(sidecar):
-    """What it says once it has tried."""
+    """Returns why the sidecar cannot attach, once it has tried."""
     until(lambda: "does not answer" in (sidecar.ops("GET", "/healthz").json.get("trouble") or ""))
     answer = sidecar.publish("q", query="?wait=0s")
     assert answer.status == 503, answer.body
@@ -115,7 +116,7 @@ def test_no_key_is_denied(cluster, keys):
     b = guarded(cluster, keys)
     s = cluster.sidecar(b.ready["broker"])
     assert "if it asks for keys, is a secret key set here" in attach_error(s)
-    context = zmq.Context()  # neither does a bare frame on the ingress reach it
+    context = zmq.Context()  # nor does a bare frame reach the ingress
     push = context.socket(zmq.PUSH)
     push.connect(b.ready["ingress"])
     push.send(b"junk")
@@ -166,7 +167,7 @@ def test_sighup_admits_and_removes_keys(cluster, keys):
     (keys / "clients/late.pub").write_text((keys / "stranger.pub").read_text())
     (keys / "clients/shop.pub").unlink()
     b.popen.send_signal(signal.SIGHUP)
-    until(lambda: late.ops("GET", "/readyz").status == 200)  # its attempts are up to 5 s apart by now
+    until(lambda: late.ops("GET", "/readyz").status == 200)  # by now its attempts are up to 5 s apart
     assert late.publish("q").status == 202
     until(lambda: shop.ops("GET", "/readyz").status != 200)
     assert "its key is no longer admitted" in b.log.read_text()
@@ -174,7 +175,7 @@ def test_sighup_admits_and_removes_keys(cluster, keys):
 
 
 def test_a_connection_whose_key_was_removed_is_no_longer_answered(cluster, keys):
-    """It outlives its key, and calls need no session: they purge and delete."""
+    """A connection outlives its key, and calls such as purge and delete need no session."""
     b = guarded(cluster, keys)
     context = zmq.Context()
     asks = context.socket(zmq.DEALER)

@@ -1,4 +1,4 @@
-"""Dapr's ways: its dialect of pushing, and its call to publish."""
+"""Compatibility with Dapr: its dialect of pushing events, and its call to publish them."""
 import json
 
 from pushing import application, gigabyte, ledger, look, named, subscribe, until_acked

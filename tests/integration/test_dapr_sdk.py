@@ -1,6 +1,8 @@
-"""Dapr's own SDK for JavaScript, unchanged, over HTTP: it publishes through our sidecar, and an application that it serves is
-pushed to. Pinned by tests/integration/dapr/package-lock.json; installed into build/sdk, skipped with a word where its registry
-cannot be reached."""
+"""Dapr's own JavaScript SDK, unmodified: it publishes through a sidecar over HTTP, and an application built on it is pushed to.
+
+The version is pinned in tests/integration/dapr/package-lock.json. The SDK is installed into build/sdk; the tests are skipped,
+with the reason, where the npm registry cannot be reached.
+"""
 import itertools
 import json
 import pathlib
@@ -22,7 +24,7 @@ PATIENCE = 60
 
 @pytest.fixture(scope="module")
 def sdk():
-    """The folder with the programs and what they need."""
+    """Installs the SDK and returns the directory with the programs and their modules."""
     if not shutil.which("npm"):
         pytest.skip("there is no npm here")
     HOME.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
-"""Events that fail: they wait for a back-off, and too many failures make them dead, where they are looked at."""
+"""Events that fail: they are redelivered after a back-off, become dead letters after too many failures, can be peeked with
+their errors, and survive restarts of the broker."""
 import datetime
 
 import pytest

@@ -1,4 +1,5 @@
-"""A queue for the dead of others."""
+"""`dead_letter`: a queue that receives the dead letters of others, what happens when it is full, and which settings are
+refused."""
 import datetime
 import time
 

@@ -1,4 +1,5 @@
-"""The same source and id twice: one event, one sequence, also over crashes."""
+"""Deduplication: an event published again with the same source and id within the window is one event with one sequence, also
+after a crash of the broker."""
 import json
 import time
 
@@ -15,7 +16,7 @@ def event(id, source="/s", **more):
 
 
 def publish(sidecar, *arguments, **more):
-    """As a publisher does it: again under the same id, until it is known to be in."""
+    """Publishes as a publisher must: retries under the same id until the outcome is known."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         answer = sidecar.publish("q", json.dumps(event(*arguments, **more)), STRUCTURED, "?wait=5s")
@@ -48,7 +49,7 @@ def test_a_duplicate_gets_the_sequence_of_the_first(q):
     taken = q.take("q", max=9, wait="5s").json["events"]
     assert [e["event"]["id"] for e in taken] == ["a", "a", "b"] and taken[0]["event"]["data"] == 1
     q.ack("q", *[e["receipt"] for e in taken])
-    assert publish(q, "a") == first  # consumed it still counts
+    assert publish(q, "a") == first  # still a duplicate after it was consumed
 
 
 def test_every_content_mode_of_an_event_is_the_same_event(q):
@@ -80,7 +81,7 @@ def test_after_the_dedup_window_an_id_is_new(q):
     assert [publish(q, "a") for _ in range(2)] == [1, 2]
     q.declare("q", dedup_window="1s")
     sequences = [publish(q, "b")]
-    while sequences[-1] == sequences[0]:  # ends when a second has passed
+    while sequences[-1] == sequences[0]:  # until the window of 1 s has passed
         sequences.append(publish(q, "b"))
     assert sequences[-1] == sequences[0] + 1
 

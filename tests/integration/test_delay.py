@@ -1,4 +1,4 @@
-"""Events that come later, expire, or are cancelled: over HTTP and in the CLI, with real processes."""
+"""Events that are delayed, expire, or are cancelled: over HTTP and in the CLI."""
 import datetime
 import json
 import time
@@ -17,7 +17,7 @@ def event(id, **more):
 
 
 def stamp(seconds):
-    """RFC 3339, so many seconds from now."""
+    """The time `seconds` from now, in RFC 3339."""
     return (datetime.datetime.now(UTC) + datetime.timedelta(seconds=seconds)).isoformat()
 
 
@@ -32,7 +32,7 @@ def delayed(s, queue="q"):
 
 
 def take(s, queue="q", wait="0s"):
-    """What comes, acked; in the order of its coming."""
+    """Takes and acks what is ready. Returns the events' ids in order of arrival."""
     events = s.take(queue, max=100, wait=wait).json["events"]
     if events:
         assert s.ack(queue, *[e["receipt"] for e in events]).status == 200
@@ -152,7 +152,7 @@ def test_in_an_ordered_queue_a_delayed_event_takes_its_place_when_due(sidecar, d
     came = []
     while len(came) < 2:
         came += take(sidecar, wait="20s")
-    in_time = time.monotonic() - began < 1  # else others may have been due already
+    in_time = time.monotonic() - began < 1  # on a slow machine other events may be due by now
     assert set(came) == {"now", "other"} or not in_time
     assert sidecar.http("DELETE", "/v1/queues/q/events/4").status == 204
     while len(came) < 4:
@@ -177,7 +177,7 @@ def test_in_an_ordered_queue_delays_and_back_offs_survive_a_killed_broker(cluste
     assert set(taken) <= {"failed", "free"}
     nack = {"nack": [{"receipt": taken["failed"], "delay": "10m"}]}
     assert s.http("POST", "/v1/queues/q/acks", nack).status == 200
-    publish(s, keyed("one more"), Sluice_Delay="1h")  # confirmed when it is on disk, and what was written before it
+    publish(s, keyed("one more"), Sluice_Delay="1h")  # once this is confirmed, everything before it is on disk, too
     first.kill()
     s.stop()
     s = cluster.sidecar(cluster.broker())

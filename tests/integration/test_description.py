@@ -1,5 +1,5 @@
-"""The API's description (sidecar/api/openapi.json) has the addresses and parameters that there are. Its statuses: description.py and
-test_operate.py."""
+"""The API's description (sidecar/api/openapi.json) lists exactly the paths and parameters that exist. Its statuses, headers and
+bodies are checked by description.py and test_operate.py."""
 import pathlib
 import re
 
@@ -22,7 +22,7 @@ def test_the_description_lists_every_parameter_and_no_other(sidecar):
     for method, pattern in operations():
         assert parameters_of((method, pattern), "path") == set(re.findall(r"\{(\w)\}", pattern))
         if pattern.startswith("/v1.0/"):
-            continue  # which pass over those that they do not know
+            continue  # these calls ignore unknown parameters
         path = re.sub(r"\{\w\}", lambda m: "1" if m[0] == "{n}" else m[0][1], pattern)
         answer = sidecar.ops(method, path + "?nobody=1", "{}" if method in ("PUT", "POST") else None)
         known = re.search("unknown query parameter 'nobody'; known here: (.*)", answer.json["detail"])[1]
