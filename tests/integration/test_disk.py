@@ -1,4 +1,11 @@
-"""Disks that are full, that break, and directories that cannot be used."""
+"""Full disks, failing disks, and unusable data directories.
+
+- A full disk or an exhausted disk budget makes publishers of queues on disk wait; consumers and queues in memory go on.
+- A write or sync error ends the broker; a restart has every confirmed event.
+- A data directory that cannot be used is refused at startup with the reason.
+
+The full disks are small file systems of the test's own, which need root. The failing ones use failing_disk.c.
+"""
 import errno
 import itertools
 import os
@@ -21,7 +28,8 @@ SEGMENTS = "--segment-size", "16MiB"
 
 
 class Disk:
-    """A small file system in a mount namespace of its own, which ends with the process that holds it."""
+    """A small file system in a mount namespace of its own. It vanishes with `holder`, the process that keeps the namespace.
+    `error` says why it could not be made, or is empty."""
 
     def __init__(self, directory, size):
         self.path = directory / "disk"
@@ -32,7 +40,7 @@ class Disk:
         self.error = "" if self.holder.stdout.readline() else self.holder.stderr.read().strip()
 
     def seen(self, name):
-        """A path in it, from outside."""
+        """Returns the path of a file in it, as seen from outside the namespace."""
         return f"/proc/{self.holder.pid}/root{self.path}/{name}"
 
     def end(self):
@@ -62,14 +70,14 @@ IDS = itertools.count()
 
 
 def publish(client, queue, wait):
-    """A batch of 1 MB under ids of its own: the same ones again would be duplicates, which take no room."""
+    """Publishes a batch of 1 MB. Each event has a new id: duplicates would take no room."""
     body = ",".join('{"specversion":"1.0","id":"%d","source":"/s","type":"t","data":"%s"}' % (next(IDS), "x" * 10000)
                     for _ in range(100))
     return client.post(f"/v1/queues/{queue}/events?wait={wait}", f"[{body}]", BATCH)
 
 
 def fill(sidecar):
-    """Publishes until the disk is full, which it says; how many events were confirmed."""
+    """Publishes until the broker answers that the disk is full. Returns the number of confirmed events."""
     client, confirmed = Client(sidecar.ready["http"]), 0
     for _ in range(1000):
         start = time.monotonic()
@@ -84,7 +92,7 @@ def fill(sidecar):
 
 
 def take_and_ack(sidecar, queue, least):
-    """At least so many events; sequences in order."""
+    """Takes and acks at least `least` events. Returns their sequences in order of arrival."""
     sequences = []
     while len(sequences) < least:
         answer = sidecar.take(queue, max=100, wait="20s")
@@ -97,7 +105,7 @@ def take_and_ack(sidecar, queue, least):
 
 
 class Waiting(threading.Thread):
-    """A publish that waits."""
+    """A publish to the queue "disk" that waits up to 60 s for room, in a thread."""
 
     def __init__(self, sidecar):
         super().__init__(daemon=True)
@@ -134,7 +142,7 @@ def served_while_full(cluster, broker):
     confirmed += waiting.accepted()
     sequences += take_and_ack(sidecar, "disk", confirmed - len(sequences))
     assert sequences == list(range(1, confirmed + 1))
-    confirmed = fill(sidecar)  # all of it may be used again
+    confirmed = fill(sidecar)  # all the room can be used again
     assert confirmed >= 2000
     assert ledger(sidecar, "disk")["remaining"] == confirmed
     return sidecar, confirmed
@@ -168,7 +176,7 @@ def test_room_that_other_files_free_is_used(cluster, disk):
 
 
 def drop(sidecar, queue, count):
-    """The sequences of the first events, each of which is answered as dropped."""
+    """Takes the first `count` events and settles each as a drop, which makes it a dead letter. Returns their sequences."""
     sequences = []
     while len(sequences) < count:
         events = sidecar.take(queue, max=50, wait="20s").json["events"]
@@ -179,7 +187,7 @@ def drop(sidecar, queue, count):
 
 
 def publish_small(sidecar):
-    """Into the last of the room."""
+    """Publishes one small event, which may still fit where a batch does not. Returns the status."""
     return sidecar.publish("disk", "x" * 100, query="?wait=0s").status
 
 
@@ -203,10 +211,10 @@ def test_on_a_full_disk_dead_letters_move_as_soon_as_there_is_room(cluster, disk
     assert ledger(sidecar, "undelivered")["accepted"] == len(dropped)
 
 
-# ---- a disk that breaks
+# ---- failing disks
 
 def breaking_broker(cluster, directory, call, error=errno.EIO):
-    """A broker on directory/data whose `call` fails while directory/cue exists."""
+    """Starts a broker on directory/data whose system call `call` fails with `error` while directory/cue exists."""
     broker = Process(directory, "broker", ["sluice-broker", "--listen", "tcp://127.0.0.1:0", "--segment-size", "16MiB",
                                            "--data", str(directory / "data")],
                      {"LD_PRELOAD": str(BIN.parent / "lib/libfailing_disk.so"), "FAILING_DISK_CALL": call,
@@ -216,7 +224,7 @@ def breaking_broker(cluster, directory, call, error=errno.EIO):
     return broker
 
 
-# A lack of room where it was promised is a disk that breaks, too.
+# ENOSPC counts as a failure where the room was already allocated.
 BREAKS = [("pwrite", "EIO"), ("fdatasync", "EIO"), ("fallocate", "EIO")]
 MORE_BREAKS = [("fsync", "EIO"), ("openat", "EIO"), ("renameat", "EIO"), ("unlinkat", "EIO"), ("pwrite", "ENOSPC"),
                ("fdatasync", "ENOSPC")]
@@ -230,8 +238,9 @@ def test_a_failing_disk_ends_the_broker_and_loses_nothing(cluster, tmp_path, cal
     sidecar.declare("load", capacity=100000, capacity_bytes="1GiB")
     history = History()
     publishers = [Publisher(history, sidecar, "load", f"/p{i}", batch=100, wait="1s", size=10000) for i in range(3)]
-    consumer = Consumer(history, sidecar, "load")  # so that segments are freed, too
-    keeps_up = call not in ("fallocate", "unlinkat")  # else their files are used again, and none is allocated or removed
+    consumer = Consumer(history, sidecar, "load")  # so that segments are freed
+    keeps_up = call not in ("fallocate", "unlinkat")  # a consumer that keeps up would let segments be reused: no file would be
+    # allocated or removed
     if keeps_up:
         consumer.start()
     for publisher in publishers:
@@ -280,7 +289,7 @@ def test_segments_that_a_full_disk_cannot_remove_are_removed_later(cluster, tmp_
     assert take_and_ack(sidecar, "disk", 10000) == list(range(1, 10001))
     assert len(list(data.glob("0*.log"))) >= 8
     cue.unlink()
-    until(lambda: len(list(data.glob("0*.log"))) <= 6)  # active, three spares, two that may become such
+    until(lambda: len(list(data.glob("0*.log"))) <= 6)  # the active one, three spares, and two that may become spares
     assert broker.stop() == 0
     assert ledger_after_restart(cluster, broker, sidecar)["acked"] == 10000
 
@@ -306,7 +315,7 @@ def test_no_room_for_a_segment_makes_publishers_wait(cluster, tmp_path, call):
     assert broker.stop() == 0
 
 
-# ---- directories that cannot be used
+# ---- unusable directories
 
 def refused(*arguments, prefix=(), code=1):
     done = subprocess.run([*prefix, str(BIN / "sluice-broker"), "--listen", "tcp://127.0.0.1:0", *arguments],
@@ -332,7 +341,7 @@ def test_a_disk_budget_that_takes_no_events_is_refused(tmp_path):
 
 
 def test_unreadable_key_and_incarnation_files_are_not_replaced(cluster, tmp_path):
-    """Another key would refuse the receipts that are out, a lower incarnation would accept those that are void."""
+    """A new key would refuse outstanding receipts; a lower incarnation would accept receipts that are void."""
     data, cue = tmp_path / "data", tmp_path / "cue"
     assert cluster.broker().stop() == 0
     before = (data / "receipt.key").read_bytes()
@@ -380,7 +389,7 @@ def test_a_read_only_file_system_is_reported(disk):
 
 
 def written_by(process, thread):
-    """Bytes that these threads of the process wrote, to files and sockets."""
+    """Returns the bytes that the process's threads of that name wrote, to files and sockets."""
     tasks = pathlib.Path(f"/proc/{process.popen.pid}/task").iterdir()
     return sum(int(re.search(r"wchar: (\d+)", (task / "io").read_text())[1]) for task in tasks
                if (task / "comm").read_text().strip() == thread)
@@ -397,10 +406,10 @@ def test_the_loop_syncs_to_a_fast_disk_itself_unless_memory_queues_are_busy(clus
         assert s.publish("kept", "x" * 20000).status == 202
         return written_by(b, thread) - before > 20000
 
-    assert is_written_by("log-changes")  # the disk is not known yet
-    assert any(is_written_by("sluice-broker") for _ in range(5000)), "a row of quick syncs ends"
+    assert is_written_by("log-changes")  # the broker does not know yet that the disk is fast
+    assert any(is_written_by("sluice-broker") for _ in range(5000)), "no run of fast syncs was long enough"
     waited = 0
     for _ in range(50):
         assert s.publish("held", "x").status == 202
         waited += is_written_by("sluice-broker")
-    assert waited < 10  # a pause of the machine's between the two is a second without
+    assert waited < 10  # not 0: if the machine pauses between the two publishes, memory queues are idle for a second

@@ -1,4 +1,4 @@
-"""The disk's budget runs out: publishers wait and are told, consumers go on, and service resumes by itself."""
+"""The disk budget is exhausted: publishers wait and then get 507, consumers go on, and service resumes by itself."""
 import errno
 import json
 import re
@@ -29,7 +29,7 @@ def test_a_full_disk_answers_507_and_acks_make_room(cluster):
     assert (refused.status, refused.json["reason"]) == (507, "disk") and refused.headers["Retry-After"]
     assert s.publish("memory").status == 202
     assert is_full(s)
-    assert 1 <= broker.log.read_text().count("no room on the disk for more events") <= 3 # once a minute, not for each of them
+    assert 1 <= broker.log.read_text().count("no room on the disk for more events") <= 3 # logged once a minute, not per publish
     taken = run("sluice", "sub", "q", "--count", str(counts["confirmed"]), environment=environment)
     assert (taken.returncode, taken.stderr) == (0, "")
     assert taken.stdout == f"{EVENT}\n" * counts["confirmed"]
@@ -43,7 +43,7 @@ def test_a_full_disk_answers_507_and_acks_make_room(cluster):
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer's runtime wants to be the first that is preloaded")
 def test_startup_without_room_says_how_much_is_needed(tmp_path):
     (tmp_path / "cue").touch()
-    (tmp_path / "data").mkdir()  # a broker that makes it waits for the disk under all that the other tests write
+    (tmp_path / "data").mkdir()  # creating it would wait for a sync of everything that other tests write
     environment = {"LD_PRELOAD": str(BIN.parent / "lib/libfailing_disk.so"), "FAILING_DISK_CALL": "fdatasync",
                    "FAILING_DISK_ERROR": str(errno.ENOSPC), "FAILING_DISK_CUE": str(tmp_path / "cue")}
     done = run("sluice-broker", "--listen", "tcp://127.0.0.1:0", "--data", str(tmp_path / "data"), environment=environment)

@@ -1,4 +1,5 @@
-"""What the documents show is pasted and run; what they list is compared with its source."""
+"""The documentation is true: its examples are pasted and run, its configuration files are checked, its links resolve, and its
+lists of reasons, settings, metrics and alerts match the sources."""
 import os
 import pathlib
 import re
@@ -15,13 +16,13 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def pasted(text, ready):
-    """The documents' fixed addresses become this run's."""
+    """Replaces the fixed addresses of the documents by those of this run."""
     return (text.replace("localhost:8480", ready["http"]).replace("localhost:9480", ready["ops"])
             .replace("build/release/bin", str(BIN)).replace("8080", str(free_port())))
 
 
 def run_script(script, ready):
-    # A shell that has another job, as a reader's has.
+    # The shell already has a background job, as a reader's may have.
     script = "sleep 600 >/dev/null 2>&1 & other=$!\ntrap 'kill $other' EXIT\n" + script
     environment = {"PATH": "/usr/bin:/bin", "SLUICE_URL": "http://" + ready["http"],
                    "SLUICE_OPS_URL": "http://" + ready["ops"]}
@@ -63,7 +64,7 @@ def blocks(document, language, mark=""):
 
 
 def start_lines(cluster, tmp_path, script, environment):
-    """Starts what each line that ends with & starts, as it is written but for the port; runs the others. In order."""
+    """Goes through the lines in order: starts those that end with &, unchanged except for the port, and runs the others."""
     script = script.replace("127.0.0.1:7400", f"127.0.0.1:{free_port()}").replace("\\\n", " ")
     started = []
     for number, line in enumerate(script.splitlines()):
@@ -120,10 +121,10 @@ def test_the_program_in_the_c_api_document_works_when_pasted(cluster, tmp_path):
     (tmp_path / "sale.c").write_text(blocks("docs/c-api.md", "c")[0])
     subprocess.run(["cc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "sale.c", f"-I{ROOT}/clients/c/include"],
                    cwd=tmp_path, check=True, timeout=60)
-    (tmp_path / "clients").symlink_to(ROOT / "clients")  # this folder is the checkout
+    (tmp_path / "clients").symlink_to(ROOT / "clients")  # tmp_path stands for the checkout
     (tmp_path / "build").mkdir()
     (tmp_path / "build/release").symlink_to(BIN.parent)
-    if SANITIZED:  # libsluice is: its runtime wants to be the program's, too
+    if SANITIZED:  # a program linked with a sanitized libsluice must be sanitized, too
         compiling = compiling.replace("cc sale.c", "cc -fsanitize=address,undefined sale.c")
     done = subprocess.run(["bash", "-eu", "-c", compiling.replace("tcp://127.0.0.1:7400", broker.ready["broker"])],
                           capture_output=True, text=True, timeout=60, cwd=tmp_path)
@@ -176,7 +177,7 @@ UNITS = {"NUMBER": [(1, "")], "SIZE": [(1 << 10 * power, "BKMGT"[power] + "iB") 
 
 
 def shown(kind, number):
-    """A setting's number as people write it; of other kinds any word."""
+    """Returns a regular expression for a number of that kind as the documents write it; for other kinds, any word."""
     if kind not in UNITS or number == 0:
         return {"NUMBER": "0", "DURATION": "0s"}.get(kind, "\\w*")
     return next(f"{number // unit}{text}" for unit, text in UNITS[kind] if number % unit == 0)
@@ -205,7 +206,7 @@ def test_every_metric_and_alert_is_documented(dev):
         text = call(ops, "GET", "/metrics").body.decode()
         return text if "sluice_topic_" in text else None
 
-    said = until(scraped).splitlines()  # what is asked for at the broker is a moment old
+    said = until(scraped).splitlines()  # the broker's figures arrive a moment after the first scrape
     kinds = dict(line.split(" ")[2:4] for line in said if line.startswith("# TYPE "))
     series = [(name, kinds[name], help) for name, help in (line.split(" ", 3)[2:] for line in said if line.startswith("# HELP "))]
     listed = re.findall(r"^\| `(\w+)` \| (\w+) \| [^|]* \| (.*) \|$", (ROOT / "docs/metrics.md").read_text(), re.M)

@@ -1,4 +1,5 @@
-"""A sidecar that loses its broker, and one that stops: waiting clients get a truthful answer, and leased events can still be settled."""
+"""A sidecar that drains and stops, and one whose broker goes away: every waiting request gets a truthful answer ("unknown" where
+the broker may have acted), and events already handed out may still be settled."""
 import concurrent.futures
 import http.client
 import json
@@ -86,7 +87,7 @@ def test_a_stopping_sidecar_answers_a_call_that_was_sent_as_unknown(cluster, bro
         purging.request("POST", "/v1/queues/q/purge")
         looking.request("GET", "/v1/queues/q")
         acking.request("POST", "/v1/queues/q/acks", json.dumps({"ack": [receipt]}))
-        for _ in range(2): # a later request is answered, so these have arrived
+        for _ in range(2): # later requests are answered, so these have arrived
             eventually(lambda: s.ops("GET", "/healthz").json["connections"] == 4)
         s.popen.send_signal(signal.SIGTERM)
         for connection, said in ((purging, (504, "unknown")), (looking, (503, "draining"))):
@@ -137,8 +138,8 @@ def test_a_second_sigterm_ends_the_drain_at_once_and_a_sighup_does_not(cluster, 
     for _ in range(3):
         assert s.publish("q").status == 202
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        draining = pool.submit(s.ops, "POST", "/v1/drain")  # as by a preStop hook, which gets the result
-        for _ in range(2):  # a later request is answered, so this one has arrived
+        draining = pool.submit(s.ops, "POST", "/v1/drain")  # such as a preStop hook's
+        for _ in range(2):  # later requests are answered, so this one has arrived
             eventually(lambda: s.ops("GET", "/healthz").json["connections"] == 2)
         s.popen.send_signal(signal.SIGTERM)
         assert draining.result().json == {"drained": False, "undecided": 0, "held": 1}

@@ -1,4 +1,4 @@
-"""Expired events that are kept where the dead go: over HTTP, in the CLI and the YAML, with real processes."""
+"""`dead_letter_expired`: expired events become dead letters, over HTTP, in the CLI and in the configuration file."""
 import datetime
 import json
 import re
@@ -13,7 +13,7 @@ UTC = datetime.timezone.utc
 
 
 def publish(s, *ids, queue="q", expires=None, delay=None):
-    """Events of these ids, expiring so many seconds from now; their sequences."""
+    """Publishes events with these ids that expire in `expires` seconds. Returns their sequences."""
     stamp = {} if expires is None else {
         "expirytime": (datetime.datetime.now(UTC) + datetime.timedelta(seconds=expires)).isoformat()}
     events = [{"specversion": "1.0", "id": id, "source": "/s", "type": "t", "data": id, **stamp} for id in ids]
@@ -32,7 +32,7 @@ def describe(s, queue="q"):
 
 
 def expired_and_remaining(s, queue="q"):
-    """expired, remaining; the rest is as it must be."""
+    """Returns (expired, remaining) of a ledger that balances. Expired events do not count as dead-lettered."""
     ledger = conftest.balanced_ledger(s, queue)
     assert ledger["dead_lettered"] == 0
     return ledger["expired"], ledger["remaining"]
@@ -46,7 +46,7 @@ def wait_for(condition):
 
 
 def take(s, queue="q"):
-    """What comes, acked."""
+    """Takes and acks what is ready. Returns the events."""
     events = s.take(queue, max=100, wait="20s").json["events"]
     assert s.ack(queue, *[e["receipt"] for e in events]).status == 200
     return [e["event"] for e in events]
@@ -65,7 +65,7 @@ def test_an_expired_event_is_dead_and_can_be_redriven(sidecar, durability):
     assert describe(sidecar)["dead"] == 3 and describe(sidecar)["delayed"] == 0
     answer = sidecar.ops("POST", "/v1/queues/q/redrive", {"reason": "expired", "sequences": [2, 4]})
     assert answer.json == {"redriven": 1, "left": 0}
-    assert [e["id"] for e in take(sidecar)] == ["stays", "soon"]  # what is redriven does not expire again
+    assert [e["id"] for e in take(sidecar)] == ["stays", "soon"]  # a redriven event does not expire again
     assert expired_and_remaining(sidecar) == (3, 0) and describe(sidecar)["dead"] == 2
 
 
@@ -137,7 +137,7 @@ def test_expired_events_survive_the_broker_wherever_they_are(cluster, how):
     s.http("PUT", "/v1/queues/sent", {"ttl": "10ms"})
     publish(s, "letter", "held", queue="sent")
     wait_for(lambda: describe(s)["dead_letter_held"] >= 1 and describe(s, "sent")["dead_letter_held"] == 1)
-    s.ops("POST", "/v1/queues/q/resume")  # answered when all before it is on disk
+    s.ops("POST", "/v1/queues/q/resume")  # answered once everything before it is on disk
     if how == "killed":
         broker.kill()
     assert s.stop() == 0 and (how == "killed" or broker.stop() == 0)

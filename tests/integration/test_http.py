@@ -1,4 +1,5 @@
-"""HTTP itself, byte by byte: what is malformed, slow, vanishing or too much gets a clear answer and disturbs nobody."""
+"""HTTP at the level of bytes and connections: malformed requests, slow and vanished clients, half-closed connections and too
+many connections. Each gets a clear answer where one can be given, and does not disturb other clients."""
 import concurrent.futures
 import json
 import resource
@@ -59,7 +60,7 @@ def test_what_is_not_http_ends_only_its_own_connection(q, text):
         except TimeoutError:
             raise
         except OSError:
-            pass  # it was reset
+            pass  # the connection was reset
     assert q.publish("q").status == 202
 
 
@@ -71,7 +72,7 @@ def test_what_is_not_http_ends_only_its_own_connection(q, text):
     ("http://localhost/v1/queues/q", "localhost\r\nHost: localhost", 400),
 ])
 def test_an_absolute_target_is_accepted_and_its_host_counts(q, target, host, status):
-    """As a client sends it that takes the sidecar for its proxy."""
+    """The absolute form of a target, as a client sends it when the sidecar is configured as its proxy."""
     received = exchange(q.ready["http"], f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
     assert status_of(received) == status, received
     assert status != 200 or b'"queue":"q"' in received
@@ -100,7 +101,7 @@ def test_pipelined_requests_are_answered_in_order(q):
 
 
 def test_a_slow_upload_progresses_beside_publishes_that_wait_for_the_broker(q):
-    """Their connections keep libmicrohttpd busy for a moment each: it must not make this one wait for its turn."""
+    """Each waiting publish keeps libmicrohttpd busy for a moment; the upload must not have to wait for those connections."""
     event = {"specversion": "1.0", "source": "/s", "type": "t", "data": "x" * 3000}
     batch = json.dumps([{**event, "id": str(i)} for i in range(1000)])
     done = threading.Event()
@@ -140,7 +141,7 @@ def test_100_continue_comes_before_the_body(q):
         connection.sendall(b"hello")
         assert status_of(connection.recv(4096)) == 202
         connection.sendall(f"GET /v1/queues/q HTTP/1.1\r\n{HOST}Connection: close\r\n\r\n".encode())
-        assert status_of(receive_all(connection)) == 200  # it was no reason to end the connection
+        assert status_of(receive_all(connection)) == 200  # the connection stayed open
 
 
 @pytest.mark.parametrize("path,headers,status", [
@@ -160,7 +161,7 @@ def test_unsupported_methods_are_405_and_head_matches_get(q):
     assert q.http("HEAD", "/v1/queues/q/take").headers["Allow"] == "POST"
 
 
-# ------------------------------------------------------------------ clients that are slow, vanish, or are many
+# ------------------------------------------------------------------ slow, vanished and many clients
 
 
 def test_a_byte_now_and_then_does_not_keep_a_connection_open(cluster, broker):
@@ -208,7 +209,7 @@ def test_a_half_closed_client_gets_unknown_for_its_publish(q):
         connection.shutdown(socket.SHUT_WR)
         received = receive_all(connection)
     assert status_of(received) == 504 and b'"reason":"unknown","retryable":false' in received
-    q.ops("POST", "/v1/queues/q/purge")  # which makes room
+    q.ops("POST", "/v1/queues/q/purge")  # makes room: the publish is accepted after all
     eventually(lambda: q.http("GET", "/v1/queues/q").json["ledger"]["accepted"] == 2)
 
 
@@ -222,7 +223,7 @@ def test_a_half_closed_client_gets_the_end_of_its_take(q):
 
 
 def test_a_half_closed_client_gets_unknown_for_its_acks(q, broker):
-    """They are on their way to a broker that stands still for a moment: it has them when it goes on."""
+    """The acks are on their way to a broker that is stopped for a moment. It counts them when it continues."""
     q.publish("q")
     body = json.dumps({"ack": [q.take("q", wait="5s").json["events"][0]["receipt"]]})
     broker.popen.send_signal(signal.SIGSTOP)
@@ -230,7 +231,7 @@ def test_a_half_closed_client_gets_unknown_for_its_acks(q, broker):
         with dial(q.ready["http"]) as connection:
             connection.sendall(f"POST /v1/queues/q/acks HTTP/1.1\r\n{HOST}Content-Length: {len(body)}\r\n\r\n{body}"
                                .encode())
-            assert q.ops("GET", "/livez").status == 200  # by then it is asked
+            assert q.ops("GET", "/livez").status == 200  # a later request is answered, so the acks have been sent on
             connection.shutdown(socket.SHUT_WR)
             received = receive_all(connection)
     finally:
@@ -250,7 +251,7 @@ def test_a_vanished_take_passes_the_turn_to_the_other_sidecar(cluster, broker):
 
 
 def test_an_answer_that_cannot_be_written_returns_its_events(q):
-    """Its client does not read the answer, which is more than the kernel's buffers hold, and resets the connection."""
+    """The client does not read the answer, which is larger than the kernel's buffers, and then resets the connection."""
     for _ in range(5):
         assert q.publish("q", b"x" * 1_000_000, {"Content-Type": "application/octet-stream"}).status == 202
     with dial(q.ready["http"]) as connection:
@@ -307,6 +308,6 @@ def test_a_client_beyond_the_limit_is_served_as_soon_as_another_leaves(cluster, 
             assert status_of(connection.recv(65536)) == 200
         with dial(s.ready["http"]) as waiting:  # in the listener's backlog
             waiting.sendall(ask)
-            assert s.ops("GET", "/livez").status == 200  # by then all is done for those two
+            assert s.ops("GET", "/livez").status == 200  # a later request is answered, so the first two are done with
             leaving.close()
             assert status_of(waiting.recv(65536)) == 200

@@ -1,9 +1,10 @@
-"""The log on a real disk: a killed broker's directory, whole and damaged; --check and --repair."""
+"""The log on a real disk, after a broker was killed: an intact log starts; a damaged one stops the start, is located by --check,
+and is salvaged by --repair."""
 from conftest import run
 
 
 def publish_and_kill(cluster, count):
-    """A broker that confirmed `count` events and was killed; its data directory."""
+    """Runs a broker that confirms `count` events, kills it, and returns its data directory."""
     broker = cluster.broker()
     s = cluster.sidecar(broker)
     s.declare("kept", durability="disk")
@@ -26,7 +27,7 @@ def take_all(s, count):
 
 
 def segment_with(directory, text):
-    """The file and offset at which `text` lies."""
+    """Returns the segment and the offset in it at which `text` lies."""
     for path in sorted(directory.glob("*.log")):
         at = path.read_bytes().find(text)
         if at >= 0:
@@ -45,7 +46,8 @@ def flip(directory, text):
 
 
 def state_of(directory):
-    """All that a change would change: names, bytes, inodes, sizes, times of the directory and of each file."""
+    """Returns the names, contents, inodes, modes, link counts, sizes and times of the directory and its files: any change would
+    show."""
     files = sorted(directory.iterdir())
     stats = {p.name: p.stat() for p in [directory, *files]}
     return ({p.name: p.read_bytes() for p in files},
@@ -99,7 +101,7 @@ def test_damage_after_an_orderly_stop_is_repaired(cluster, tmp_path):
         assert s.publish("kept", f"event number {i}.").status == 202
     assert s.stop() == 0 and broker.stop() == 0
     checked = run("sluice-broker", "--check", str(cluster.directory / "data"))
-    assert "queue 1 (kept): 30 events of" in checked.stdout  # which only the checkpoint tells
+    assert "queue 1 (kept): 30 events of" in checked.stdout  # known only from the checkpoint
     flip(cluster.directory / "data", b"event number 20.")
     repaired = run("sluice-broker", "--repair", str(cluster.directory / "data"), str(salvaged))
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr

@@ -1,4 +1,5 @@
-"""What the processes weigh (resident, as the system counts it). Only sanitizers, which bring memory of their own, are left out."""
+"""Memory bounds of broker and sidecar, as resident size: idle, with many connections, per queued event, per remembered id, and
+after a backlog is gone. Skipped under sanitizers, which need memory of their own."""
 import http.client
 import json
 import os
@@ -11,7 +12,7 @@ from conftest import BIN
 
 pytestmark = pytest.mark.skipif(re.search("asan|tsan", str(BIN)) is not None, reason="sanitizers need memory of their own")
 
-MB = 1000  # of the kB in /proc
+MB = 1000  # in kB, the unit of /proc
 
 
 def resident(process, which="VmRSS"):
@@ -43,12 +44,12 @@ def test_slow_uploads_of_large_bodies_stay_within_bounded_memory(broker, sidecar
     sidecar.declare("q")
     size, head = 4 << 20, {"Content-Type": "application/cloudevents-batch+json"}
     connections = [http.client.HTTPConnection(sidecar.ready["http"], timeout=30) for _ in range(60)]
-    for connection in connections: # all but their ends
+    for connection in connections: # send everything except the last bytes
         connection.putrequest("POST", "/v1/queues/q/events")
         connection.putheader("Content-Length", str(size))
         connection.putheader("Content-Type", head["Content-Type"])
         connection.endheaders(b" " * (size - 100))
-    assert sidecar.publish("q", "small").status == 202 # and nobody else is disturbed
+    assert sidecar.publish("q", "small").status == 202 # other clients are not disturbed
     event = json.dumps([{"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}]).encode()
     statuses = []
     for connection in connections:
@@ -108,7 +109,7 @@ def test_memory_of_a_backlog_returns_to_the_system(broker, sidecar):
                               {"Content-Type": "application/cloudevents-batch+json"})
         assert answer.status == 202, answer.body
     assert resident(broker) - before >= count * size // 1024
-    for i in range(50): # what is allocated behind it stays, so that the heap does not get shorter by itself
+    for i in range(50): # later allocations stay, so the heap cannot simply shrink from its end
         sidecar.declare(f"young{i}", durability="memory")
         assert sidecar.http("POST", f"/v1/queues/young{i}/events", "x" * 1024).status == 202
     assert sidecar.ops("POST", "/v1/queues/q/purge").json["purged"] == count
