@@ -239,8 +239,8 @@ def test_a_failing_disk_ends_the_broker_and_loses_nothing(cluster, tmp_path, cal
     history = History()
     publishers = [Publisher(history, sidecar, "load", f"/p{i}", batch=100, wait="1s", size=10000) for i in range(3)]
     consumer = Consumer(history, sidecar, "load")  # so that segments are freed
-    keeps_up = call not in ("fallocate", "unlinkat")  # a consumer that keeps up would let segments be reused: no file would be
-    # allocated or removed
+    # With a consumer that keeps up, segments are reused, and no file would be allocated or removed.
+    keeps_up = call not in ("fallocate", "unlinkat")
     if keeps_up:
         consumer.start()
     for publisher in publishers:

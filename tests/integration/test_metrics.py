@@ -1,4 +1,5 @@
-"""/metrics as Prometheus would read it."""
+"""/metrics as Prometheus reads it: well-formed text, counters that count and never fall, the limit on series per queue and
+topic, and alerts and a dashboard that use only existing metrics."""
 import concurrent.futures
 import json
 import pathlib
@@ -13,7 +14,8 @@ SAMPLE = re.compile(r'([a-z_]+)(?:\{(.*)\})? (\S+)$')
 
 
 def scrape(sidecar):
-    """{(name, labels): value}; checks that every family has one HELP and TYPE before its samples, and that no series is repeated."""
+    """Returns {(name, labels): value}, after checking that every family is announced once, before its samples, and that no
+    series occurs twice."""
     answer = sidecar.ops("GET", "/metrics")
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     types, samples, family = {}, {}, None
@@ -87,8 +89,8 @@ def test_queues_beyond_the_limit_are_summed_up_and_pinned_ones_do_not_count(clus
     assert queues_of(scrape(s)) == {'queue="b"', 'queue="pinned"', 'queue="other"'}
 
 
-def test_the_counters_of_other_never_decrease(cluster, broker):
-    """Prometheus takes a decrease for a counter reset, and its rate() leaps."""
+def test_the_counters_of_other_never_fall(cluster, broker):
+    """Prometheus takes a counter that falls for one that restarted at 0, and its rate() jumps."""
     s = cluster.sidecar(broker, "--operations", "--metrics-queues", "0")
 
     def others():
@@ -102,7 +104,7 @@ def test_the_counters_of_other_never_decrease(cluster, broker):
         assert s.http("PUT", f"/v1/topics/{name}", {"unrouted": "drop"}).status == 201
         assert s.http("POST", f"/v1/topics/{name}/events", "x").status == 202
     s.publish("a")
-    assert others() == (0, 0, 1, 0)  # counts from before the first scrape are left out
+    assert others() == (0, 0, 1, 0)  # events from before the first scrape do not count as an increase
     for name in "a", "a", "b":
         s.publish(name)
         s.http("POST", "/v1/topics/t/events", "x")
@@ -123,7 +125,7 @@ def test_more_than_a_page_of_queues_and_topics_is_exported(cluster, tmp_path):
                       "topics:\n" + "".join(f"  t{n}: {{unrouted: drop}}\n" for n in names))
     broker = cluster.broker("--config", str(config))
     s = cluster.sidecar(broker, "--operations", "--metrics-queues", "2004")
-    scrape(s)  # "other" counts from here on
+    scrape(s)  # the counters of "other" start with the first scrape
     for name in ("q0000", "q1002"):
         s.publish(name)
     for name in ("t0000", "t1001", "t1002"):
@@ -132,7 +134,7 @@ def test_more_than_a_page_of_queues_and_topics_is_exported(cluster, tmp_path):
     assert queues_of(samples) == {f'queue="q{n}"' for n in names}
     assert samples["sluice_queue_ready", 'queue="q1002"'] == 1
     own = {labels for name, labels in samples if name == "sluice_topic_dropped_total"}
-    assert own == {f'topic="t{n}"' for n in names[:1001]} | {'topic="other"'}  # 2,004 names have their own series
+    assert own == {f'topic="t{n}"' for n in names[:1001]} | {'topic="other"'}  # 1,003 queues and 1,001 topics: the limit of 2,004
     assert samples["sluice_topic_dropped_total", 'topic="t0000"'] == 1
     assert samples["sluice_topic_dropped_total", 'topic="other"'] == 2
     told = run("sluice", "queue", "list", "--names", environment={"SLUICE_URL": "http://" + s.ready["http"]})
@@ -190,14 +192,14 @@ def test_the_disk_has_metrics(cluster):
     before = scrape(s)
     assert before["sluice_broker_disk_budget_bytes", None] == 1 << 30 and before["sluice_broker_disk_full", None] == 0
     for _ in range(3):
-        s.publish("q", "x" * 1000)  # each publish waits for its own sync
+        s.publish("q", "x" * 1000)  # each one waits for a sync of its own
     after = scrape(s)
     assert after["sluice_broker_disk_syncs_total", None] >= before["sluice_broker_disk_syncs_total", None] + 3
     written = (after["sluice_broker_disk_written_bytes_total", None] -
                before["sluice_broker_disk_written_bytes_total", None])
     assert 3000 < written < 6000
     assert after["sluice_broker_disk_used_bytes", None] >= 32 << 20
-    assert after["sluice_broker_disk_carried_groups_total", None] == 0  # there was room
+    assert after["sluice_broker_disk_carried_groups_total", None] == 0  # every group found a place in a segment
 
 
 def test_the_alerts_and_the_dashboard_use_existing_series(cluster, broker):
@@ -208,7 +210,7 @@ def test_the_alerts_and_the_dashboard_use_existing_series(cluster, broker):
     queries = "\n".join([t["expr"] for t in targets] + [v["query"] for v in variables.values() if isinstance(v, dict)])
     s = cluster.sidecar(broker, "--operations", "--app-name", "shop")
     s.declare("q")
-    assert s.publish("q").status == 202  # only routes that were used have durations
+    assert s.publish("q").status == 202  # a route has durations only once it was used
     assert s.http("PUT", "/v1/topics/t", {}).status == 201
     assert s.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:1/"}).status == 201
     samples = scrape(s)

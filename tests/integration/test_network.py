@@ -1,4 +1,5 @@
-"""Connections that are cut, stall and are slow: nothing lost, doubled or reordered, and sessions go on."""
+"""A network whose connections are cut, stalled and slowed under load: no event is lost, duplicated or reordered. Sessions resume
+after a short failure, and end after a long one. Needs root for network namespaces (wires.py)."""
 import time
 
 import pytest
@@ -29,7 +30,7 @@ def network(cluster):
 
 
 def disturb(network, rng, longest):
-    """One of the ways in which a network fails, over some of its wires, for a while."""
+    """Lets some of the network's wires fail for a while, in a way chosen at random."""
     wires = rng.sample(network.wires, rng.randrange(1, len(network.wires) + 1))
     way = rng.choice(["cut", "cut", "stall", "stall and cut", "down", "slow"])
     for wire in wires:
@@ -40,7 +41,7 @@ def disturb(network, rng, longest):
             wire.delay = 0.02
         else:
             wire.flows.clear()
-    time.sleep(rng.uniform(0.05, 0.3) if way == "cut" else rng.uniform(0.1, longest))  # how long it lasts
+    time.sleep(rng.uniform(0.05, 0.3) if way == "cut" else rng.uniform(0.1, longest))  # how long the failure lasts
     for wire in wires:
         if way == "stall and cut":
             wire.cut()

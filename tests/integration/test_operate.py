@@ -1,3 +1,5 @@
+"""Operating a broker through a sidecar: declare, describe, list, peek, purge and delete; access rules of the listeners; probes;
+and the API's description, of which every documented answer is provoked."""
 import concurrent.futures
 import json
 import pathlib
@@ -130,7 +132,7 @@ def path_of(pattern, queue="q"):
 
 
 def refuse_everything(cluster, broker, token_file):
-    """Each call, refused in every way that is common to all."""
+    """Makes every call be refused in each way that is common to all calls."""
     s = cluster.sidecar(broker, "--probe", "127.0.0.1:0")
     s.declare("q")
     guarded = cluster.sidecar(broker, "--ops", "0.0.0.0:0", "--token-file", str(token_file), attached=False)
@@ -172,7 +174,7 @@ def ask_a_silent_broker(cluster):
 
 
 def ask_for_topics(s, batch):
-    """Each answer about topics, and to what is published to them."""
+    """Provokes every answer of the calls about topics, and of publishing to them."""
     kind = {"Content-Type": "application/cloudevents-batch+json"}
     for q, settings in (("some", {"capacity": 2}), ("disk", {"durability": "disk"}), ("memory", {"durability": "memory"})):
         s.declare(q, **settings)
@@ -191,7 +193,7 @@ def ask_for_topics(s, batch):
 
 
 def test_every_answer_is_documented_and_every_documented_answer_occurs(cluster, broker, tmp_path):
-    """conftest's call compares each answer with the description; here each that the description has must be seen."""
+    """conftest.call checks that every answer is documented. This test checks the reverse: that every documented answer occurs."""
     (tmp_path / "token").write_text("0123456789abcdef\n")
     description.seen.clear()
     refuse_everything(cluster, broker, tmp_path / "token")
@@ -234,12 +236,12 @@ def test_every_answer_is_documented_and_every_documented_answer_occurs(cluster, 
     documented = {(m, p, int(status)) for (m, p), o in description.operations().items() for status in o["responses"]}
     elsewhere = {
         ("POST", "/v1/queues/{q}/events", 504),  # test_drain.py: a broker that dies
-        ("POST", "/v1/queues/{q}/events", 507),  # disks that are full come with durable queues
+        ("POST", "/v1/queues/{q}/events", 507),  # test_disk.py: full disks
         ("PUT", "/v1/queues/{q}", 409),  # test_broker.py: managed queues
         ("POST", "/v1/queues/{q}/redrive", 202),  # test_redrive.py: at a rate
-        ("POST", "/v1/topics/{t}/events", 504), ("POST", "/v1/topics/{t}/events", 507),  # as with a queue's
+        ("POST", "/v1/topics/{t}/events", 504), ("POST", "/v1/topics/{t}/events", 507),  # as for a queue
         ("DELETE", "/v1/topics/{t}", 409), ("DELETE", "/v1/topics/{t}/bindings/{q}", 409),  # test_topics.py: managed
-        ("PUT", "/v1/subscriptions/{s}", 504),  # only when the broker falls silent between its two calls
+        ("PUT", "/v1/subscriptions/{s}", 504),  # occurs only if the broker falls silent between the sidecar's two calls to it
         ("PUT", "/v1/subscriptions/{s}", 409), ("DELETE", "/v1/subscriptions/{s}", 409)}  # test_subscriptions.py: managed
     elsewhere |= {(method, path, 408) for method, path in description.operations()}  # test_http.py: requests that come too slowly
     assert sorted(documented - description.seen) == sorted(elsewhere)
@@ -261,7 +263,8 @@ def test_a_call_without_a_broker_fails_soon_and_names_its_address(cluster, tmp_p
     s = cluster.sidecar(nobody, attached=False)
     with dial(s.ready["http"]) as asks:
         asks.sendall(f"GET /v1/queues HTTP/1.1\r\n{HOST}\r\n".encode())
-        assert s.take("q", wait="3s").status == 503  # it came later: a broker that is there would have two seconds more
+        # Once the take has waited its 3 s, the listing is answered, too; a call to an attached broker may take 5 s.
+        assert s.take("q", wait="3s").status == 503
         assert select.select([asks], [], [], 1)[0]
     said = run("sluice", "queue", "list", environment={"SLUICE_URL": "http://" + s.ready["http"]})
     assert said.returncode == 1
@@ -270,7 +273,7 @@ def test_a_call_without_a_broker_fails_soon_and_names_its_address(cluster, tmp_p
     assert (answer.status, answer.json["reason"], answer.json["retryable"]) == (503, "unavailable", True)
     broker = cluster.broker("--ingress", f"ipc://{tmp_path}/ingress", listen=nobody)
     s.wait_attached()
-    assert s.http("PUT", "/v1/queues/q", {}).status == 201  # the first one was not
+    assert s.http("PUT", "/v1/queues/q", {}).status == 201  # the refused PUT had not been carried out
 
 
 def test_an_event_is_explained(sidecar):

@@ -1,4 +1,5 @@
-"""Order by key and partitions, with real processes: several sidecars take at once, hand over, and die."""
+"""Partitions and order by key: several sidecars consume one queue at once, partitions change hands, sidecars die, and each key
+keeps its order."""
 import collections
 import concurrent.futures
 import threading
@@ -23,7 +24,7 @@ def describe(s, queue="q"):
 
 
 def shares(s):
-    """How many partitions each consumer has, once none of them changes hands."""
+    """Waits until no partition is changing hands. Returns the number of partitions of each consumer."""
     deadline = time.monotonic() + 20
     while True:
         parts = describe(s)["shares"]
@@ -32,7 +33,7 @@ def shares(s):
 
 
 class Consumer(threading.Thread):
-    """Takes and acks until told to stop, and notes what it saw; `seen` is of all consumers, under one lock."""
+    """Takes and acks until told to stop. Appends what it took to `seen`, which all consumers share under `lock`."""
 
     def __init__(self, sidecar, seen, lock, most=5):
         super().__init__()
@@ -84,7 +85,7 @@ def test_two_sidecars_consume_in_parallel_and_each_key_keeps_its_order(cluster, 
     for number in range(10):
         for key in KEYS:
             publish(first, key, number)
-    two = Consumer(second, seen, lock)  # comes in the middle: partitions change hands
+    two = Consumer(second, seen, lock)  # joins in the middle: partitions change hands
     for number in range(10, 30):
         for key in KEYS:
             publish(second, key, number)
@@ -129,7 +130,7 @@ def test_more_sidecars_than_partitions_stand_by(cluster, broker):
         wait_for(lambda: describe(sidecars[0])["active_consumers"] == 2)
         last = sidecars[2].take("q")
         assert last.headers["Sluice-Consumer"] == "standby" and last.json["events"] == []
-        for key in KEYS:  # some in each partition: both takes end
+        for key in KEYS:  # each partition gets some, so both takes end
             publish(sidecars[2], key, 0)
         assert [w.result().headers["Sluice-Consumer"] for w in waiting] == ["active", "active"]
 

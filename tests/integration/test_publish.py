@@ -1,3 +1,4 @@
+"""Publishing over HTTP: plain bodies, CloudEvents in every mode and format, batches, full and closed queues, and refusals."""
 import json
 
 import pytest
@@ -23,7 +24,7 @@ def q(sidecar):
 
 
 def back(sidecar):
-    """The next event as it comes back, raw and parsed."""
+    """Takes the next event. Returns the raw answer and the parsed event."""
     answer = sidecar.take("q", wait="5s")
     return answer.body.decode(), answer.json["events"][0]["event"]
 

@@ -1,4 +1,5 @@
-"""Push to the application: a real broker and sidecar, and an application whose behaviour each test defines."""
+"""Pushing events to an application: what arrives there, unreachable applications and brokers, concurrency, changes of a
+subscription while it runs, drain and takeover. What the application's answers mean: test_push_answers.py."""
 import http.client
 import http.server
 import json
@@ -74,7 +75,7 @@ def test_an_idle_push_connection_does_not_block_a_single_connection_application(
     served = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"  # keeps its only connection open until the client closes it
+        protocol_version = "HTTP/1.1"  # it keeps its only connection until the other end closes it
 
         def do_POST(self):
             served.append(self.rfile.read(int(self.headers["Content-Length"])))
@@ -99,7 +100,7 @@ def test_an_idle_push_connection_does_not_block_a_single_connection_application(
 def test_attributes_too_large_for_headers_are_a_failure_and_hold_up_nothing(named, application):
     app = application()
     named.declare("q", max_deliveries=1)
-    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "long": "é" * 300000}  # six bytes each in a header
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "long": "é" * 300000}  # é: six bytes in a header
     assert named.http("POST", "/v1/queues/q/events", json.dumps(event, ensure_ascii=False),
                       {"Content-Type": "application/cloudevents+json"}).status == 202
     named.publish("q", "next")
@@ -109,7 +110,7 @@ def test_attributes_too_large_for_headers_are_a_failure_and_hold_up_nothing(name
     assert "too large for an HTTP request's headers" in dead[0]["trouble"]["error"]
 
 
-# ------------------------------------------------------------------ application, queue or broker missing
+# ------------------------------------------------------------------ the application, queue or broker is away
 
 
 def test_a_refused_connection_is_not_counted_as_a_failure(named, application):
@@ -195,7 +196,7 @@ def test_an_answer_given_while_the_broker_is_away_settles_the_event_later(cluste
     broker.kill()
     release.set()
     until(lambda: look(s)["results"]["acked"] == 1)
-    # an ack by call is answered as unknown after 5 s; the push's ack is older, and must have been retried
+    # An ack by HTTP is answered as unknown after 5 s. The ack of the push was sent before it, so it has been waiting longer.
     assert s.ack("q", "AQEB.0").json["results"][0]["result"] == "unknown"
     cluster.broker(listen=listen)
     s.wait_attached()

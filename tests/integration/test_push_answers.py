@@ -1,4 +1,4 @@
-"""Answers of an application to a push, or their absence, and their effect on the event and the subscription."""
+"""What the application answers to a push, from 200 to garbage, and what that means for the event and the subscription."""
 import threading
 
 import pytest
@@ -7,7 +7,7 @@ from conftest import BIN
 from pushing import PATIENCE, application, blocked, gigabyte, ledger, look, named, subscribe, until, until_acked, until_state
 
 
-# ------------------------------------------------------------------ the status
+# ------------------------------------------------------------------ the meaning of the status
 
 
 def test_an_error_status_is_a_failure_and_the_event_is_redelivered_as_attempt_two(named, application):
@@ -82,7 +82,7 @@ def test_410_stops_the_subscription_until_it_is_put_again(named, application):
     s = until_state(named, "stopped")
     assert (s["results"]["gone"], s["last_status"]) == (1, 410)
     until(lambda: named.http("GET", "/v1/queues/q").json["ready"] == 1)
-    assert named.take("q", wait="10s").json["events"][0]["attempt"] == 1  # the released attempt was not counted
+    assert named.take("q", wait="10s").json["events"][0]["attempt"] == 1  # the event was returned without counting an attempt
     named.publish("q", "other")
     subscribe(named, app.url)
     assert app.wait(2)[1].body == b"other"
@@ -200,9 +200,9 @@ def test_an_invalid_or_oversized_answer_is_a_failure(named, application, behave)
     assert peak < 20000 or "san" in str(BIN)
 
 
-def test_a_request_lost_with_a_closing_connection_is_another_attempt(named, application):
-    """The application closes behind each answer without saying so: what went into such a connection may have been seen, so
-    it never comes again under the same attempt."""
+def test_an_event_lost_with_a_closing_connection_comes_as_another_attempt(named, application):
+    """The application closes the connection after each answer without announcing it. It may have seen an event sent into such
+    a connection, so the event must not be sent again under the same attempt."""
     def behave(handler, number):
         handler.respond(200)
         handler.close_connection = True
@@ -215,8 +215,8 @@ def test_a_request_lost_with_a_closing_connection_is_another_attempt(named, appl
     assert len(seen) == len(set(seen)) and {body for body, _ in seen} == set(range(30))
 
 
-def test_an_interim_answer_does_not_count(named, application):
-    """Its headers do not count, either: only those of the final answer do."""
+def test_an_interim_answer_is_ignored(named, application):
+    """Only the final answer counts; headers of interim (1xx) answers have no effect."""
     def behave(handler, number):
         handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\nRetry-After: 3600\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n")
         handler.respond(503 if number == 1 else 200)
@@ -243,8 +243,8 @@ def test_an_unrequested_protocol_switch_is_a_failure(named, application):
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "later"])
-def test_an_unsolicited_answer_does_not_answer_a_later_event(named, application, late):
-    """The application answers the first request twice and the second not at all, and closes the connection."""
+def test_a_surplus_answer_does_not_count_for_a_later_event(named, application, late):
+    """The application answers the first request twice and does not answer the second, whose connection it closes."""
     said = threading.Event()
 
     def behave(handler, number):

@@ -1,4 +1,4 @@
-"""The handshake with an application before anything is pushed to it."""
+"""The webhook handshake: a subscription with `handshake` asks the application for permission before it pushes anything."""
 import threading
 
 from pushing import PATIENCE, application, look, named, subscribe, until, until_acked, until_state
@@ -11,7 +11,7 @@ def test_the_handshake_comes_first_and_every_push_carries_its_origin(named, appl
     got = app.wait(2)
     assert [r.method for r in got] == ["OPTIONS", "POST"]
     assert [r.headers["WebHook-Request-Origin"] for r in got] == ["shop", "shop"]
-    assert not {"Content-Length", "Transfer-Encoding"} & set(got[0].headers)  # libcurl would read a body from standard input
+    assert not {"Content-Length", "Transfer-Encoding"} & set(got[0].headers)  # no body: libcurl could read one from stdin
     until_acked(named, 1)
 
 
@@ -45,7 +45,7 @@ def test_a_hanging_handshake_is_cancelled_when_its_subscription_changes(named, a
     second.wait(1)
     late.set()
     until(lambda: app.at_once == 0)
-    assert [look(named)["state"] for _ in range(3)] == ["handshaking"] * 3  # the first one's late answer does not count
+    assert [look(named)["state"] for _ in range(3)] == ["handshaking"] * 3  # the first application's answer does not count
     assert named.http("DELETE", "/v1/subscriptions/s").status == 204
     assert named.http("GET", "/v1/subscriptions/s").status == 404
     subscribe(named, second.url, handshake=True)

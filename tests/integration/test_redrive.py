@@ -1,4 +1,4 @@
-"""The dead live again: redriven all or some, at once or at a rate, over HTTP and from a shell."""
+"""Redriving dead letters: all or some of them, at once or at a rate, over HTTP and on the command line."""
 import concurrent.futures
 import json
 import re
@@ -9,7 +9,8 @@ from dead import describe, die, environment, peek, peek_all, redrive, settle, ta
 
 
 def with_a_thousand_dead(cluster):
-    """In "q", of 4,000 bytes each: more than is read at a time. The ids of the events are "0", "1", …"""
+    """Makes 1,000 dead letters of 4,000 bytes each in the queue "q", more than the broker reads at a time. Their ids are "0",
+    "1", … Returns the broker and its sidecar."""
     broker = cluster.broker()
     s = cluster.sidecar(broker)
     s.declare("q", max_deliveries=1)
@@ -49,7 +50,7 @@ def test_a_broker_killed_during_a_redrive_has_each_event_once(cluster):
     assert set(take_all(s, 1000, lambda receipts: settle(s, ack=receipts))) == {str(i) for i in range(1000)}
 
 
-# ------------------------------------------------------------------ redriving what, and where to
+# ------------------------------------------------------------------ which ones, and how fast
 
 def test_a_redrive_moves_only_as_many_as_there_is_room_for(sidecar, durability):
     sidecar.declare("q", durability=durability, max_deliveries=1)
@@ -117,7 +118,7 @@ def test_a_redrive_at_a_rate_runs_in_the_background_and_can_be_stopped(sidecar, 
     assert describe(sidecar)["dead"] == 0
 
 
-# ------------------------------------------------------------------ from a shell
+# ------------------------------------------------------------------ the command line
 
 def test_the_cli_shows_redrives_and_purges_dead_letters(sidecar):
     shell = environment(sidecar)

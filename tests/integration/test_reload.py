@@ -1,4 +1,5 @@
-"""What a configuration is before a start, and what SIGHUP makes of a changed one."""
+"""Configuration files: what SIGHUP applies of a changed file, and what --check-config and `sluice config check` find in a file
+before a start."""
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from conftest import BIN, run
 
 
 def reload(broker, file, text, says):
-    """Changes the file, and waits for the line that ends its reading; the lines since."""
+    """Writes `text` to the file, sends SIGHUP, and waits for a log line that matches `says`. Returns the lines logged since."""
     before = len(broker.log.read_text().splitlines())
     file.write_text(text)
     broker.popen.send_signal(signal.SIGHUP)
@@ -28,7 +29,7 @@ def reload(broker, file, text, says):
 def test_a_reload_logs_what_it_changed(cluster, tmp_path):
     file = tmp_path / "broker.yaml"
     file.write_text("queues:\n  orders: {capacity: 5}\n  mail: {}\n")
-    broker = cluster.broker("--conf", str(file))  # cut short, as getopt takes it
+    broker = cluster.broker("--conf", str(file))  # an abbreviated flag, which getopt accepts
     sidecar = cluster.sidecar(broker)
     said = reload(broker, file, "queues:\n  dead: {}\n  mail: {}\n"
                                 "  orders: {capacity: 9, lease: 1m, capacity_bytes: 1MiB, overflow: reject, dead_letter: dead, "
@@ -44,8 +45,8 @@ def test_a_reload_logs_what_it_changed(cluster, tmp_path):
 def test_a_reload_names_changes_that_need_a_restart(cluster, tmp_path):
     file = tmp_path / "broker.yaml"
     file.write_text("max_queues: 7\nmemory_budget: 64MiB\nqueues: {a: {}}\n")
-    broker = cluster.broker("--config", str(file), "--memory-budget", "32MiB")  # flags win: the file may say of it what it likes
-    says = "only after a restart"
+    broker = cluster.broker("--config", str(file), "--memory-budget", "32MiB")  # a flag overrides the file's memory_budget
+    says = "not taken before a restart"
     said = reload(broker, file, "max_queues: 8\nmemory_budget: 16MiB\nauto_declare: true\nlog: {level: info}\n"
                                 "queues: {a: {}}\n", says)
     assert said[-1] == "-: changed, but takes effect only after a restart: auto_declare, max_queues"
@@ -118,7 +119,7 @@ def test_a_configured_queue_changes_its_durability_by_delete_and_redeclare(clust
     ("a: {capacity: 9}\nheartbeat: 9s", "a heartbeat of 9s is too long"),
     ("a: {capacity: 9}\nsync: often", "sync must be group"),
 ])
-def test_a_file_that_a_start_would_refuse_changes_nothing(cluster, tmp_path, wrong, says):
+def test_a_reload_of_a_file_that_a_start_would_refuse_changes_nothing(cluster, tmp_path, wrong, says):
     file = tmp_path / "broker.yaml"
     file.write_text("queues:\n  a: {capacity: 5}\n")
     broker = cluster.broker("--config", str(file))
@@ -215,7 +216,7 @@ def test_a_file_is_checked_together_with_its_flags(tmp_path):
     assert "is not key=value" in run(*check, "--set", "insecure").stderr
     doubt = run("sluice-broker", "--config", str(file), "--data", str(tmp_path), "--insecure", "--check-config")
     assert doubt.returncode == 0 and "'orders' has dead_letter 'dead', which is not in the file" in doubt.stderr
-    file.write_text("auto_declare: true\nqueues: {orders: {dead_letter: dead}}\n")  # it is made when it is needed
+    file.write_text("auto_declare: true\nqueues: {orders: {dead_letter: dead}}\n")  # "dead" is declared when it is needed
     fine = run("sluice-broker", "--config", str(file), "--check-config")
     assert fine.returncode == 0 and "dead" not in fine.stderr
 
@@ -244,7 +245,8 @@ def cpu_of_a_check_of_topics(tmp_path, count):
 
 
 def test_checking_topics_takes_linear_time(tmp_path):
-    """While it is read again nothing else happens: 20,000 would take longer than a session lives without a word."""
+    """The broker does nothing else while it rereads its file. In quadratic time, 20,000 topics would take longer than the
+    session timeout."""
     few, many = (cpu_of_a_check_of_topics(tmp_path, count) for count in (2000, 16000))
     assert many < 20 * few
 

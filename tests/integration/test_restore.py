@@ -1,4 +1,5 @@
-"""A data directory that is put back from a copy, as docs/operations.md says, while sidecars and consumers live on."""
+"""A data directory restored from a backup, as in docs/operations.md, while sidecars and consumers keep running: receipts and
+epochs from before the restore must not be mistaken for new ones."""
 import shutil
 import time
 
@@ -6,7 +7,8 @@ from conftest import balanced_ledger
 
 
 def restored(cluster, tmp_path, old_key):
-    """A copy is made, two more events are published and taken, and the copy is put back: the broker, its sidecar, what was taken."""
+    """Copies the data directory, has two more events published and taken, and puts the copy back, with the receipt key of the
+    copy if `old_key`. Returns the sidecar, and the answer of the take whose events the restore lost."""
     data, copy = tmp_path / "data", tmp_path / "copy"
     broker = cluster.broker()
     sidecar = cluster.sidecar(broker)
@@ -23,7 +25,7 @@ def restored(cluster, tmp_path, old_key):
     assert [e["event"]["data"] for e in taken.json["events"]] == ["kept", "lost 1", "lost 2"]
     assert broker.stop() == 0
     used = int((data / "incarnation").read_text())
-    while time.time() < used + 1:  # nobody restores within the second in which a broker started
+    while time.time() < used + 1:  # incarnations are seconds: the restored broker must start in a later one
         time.sleep(0.05)
     shutil.rmtree(data)
     copy.rename(data)
@@ -40,7 +42,7 @@ def epoch(taken):
 
 def test_after_a_restore_old_receipts_settle_nothing_and_epochs_grow(cluster, tmp_path):
     sidecar, lost = restored(cluster, tmp_path, old_key=False)
-    for new in "new 1", "new 2":  # they get the sequences of the lost ones
+    for new in "new 1", "new 2":  # they get the sequences of the lost events
         assert sidecar.publish("q", new).status == 202
     late = [e["receipt"] for e in lost.json["events"]]
     assert {r["result"] for r in sidecar.ack("q", *late).json["results"]} <= {"expired", "unknown"}

@@ -1,4 +1,5 @@
-"""What stands still on disk holds up nothing else, however much is behind it: real processes, and more than is looked at ahead."""
+"""A key or partition that is blocked does not block others, even with a longer backlog on disk behind it than the broker looks
+ahead."""
 import json
 import time
 
@@ -6,8 +7,8 @@ from conftest import SANITIZED, balanced_ledger
 from test_memory import resident
 
 BATCH = {"Content-Type": "application/cloudevents-batch+json"}
-STUCK = 70000  # of one key; 65,536 are looked at ahead, and 16 MiB
-EVERY = 100  # so many of it lie between two that flow
+STUCK = 70000  # events of the blocked key; the broker looks ahead over 65,536 events and 16 MiB
+EVERY = 100  # after every 100 events of the blocked key comes one of another
 
 
 def event(key, number):
@@ -22,7 +23,7 @@ def publish(s, events):
 
 
 def filled(s):
-    """One that will fail, and behind it many of its key, and of others here and there."""
+    """Fills the queue: an event that will fail, many of the same key behind it, and events of other keys among those."""
     s.declare("q", ordered="key", capacity=200000, capacity_bytes="1GiB", backoff="0s", lease="1h", dedup_window="0s")
     events = []
     for i in range(STUCK):
@@ -33,7 +34,7 @@ def filled(s):
 
 
 def take(s, count, wait="20s"):
-    """(key, number, receipt) of so many that are acked as they come."""
+    """Takes and acks `count` events. Returns (key, number, attempt) of each."""
     out = []
     while len(out) < count:
         taken = s.take("q", max=min(100, count - len(out)), wait=wait).json["events"]
@@ -63,14 +64,14 @@ def test_a_failed_key_blocks_no_other_key_however_long_its_backlog(cluster):
     broker = cluster.broker()
     filled(cluster.sidecar(broker))
     assert broker.stop() == 0
-    broker = cluster.broker()  # which has nothing in memory
+    broker = cluster.broker()  # after a start, no event is in memory
     s = cluster.sidecar(broker)
     before = resident(broker)
     failed = nack_the_stuck(s)
     flowing = take(s, STUCK // EVERY)
     assert {key for key, _, _ in flowing}.isdisjoint({"stuck"}) and len(flowing) == STUCK // EVERY
     in_order(flowing, attempt=1)
-    assert SANITIZED or resident(broker, "VmHWM") - before < 64000  # of what it was read for, 16 MiB are kept
+    assert SANITIZED or resident(broker, "VmHWM") - before < 64000  # kB; the broker keeps 16 MiB of what it read ahead
     assert s.take("q", wait="0s").json["events"] == []
     state = s.http("GET", "/v1/queues/q").json
     assert state["parked"] == {"keys": 1, "events": STUCK - 1} and state["ready"] == STUCK - 1
@@ -80,14 +81,14 @@ def test_a_failed_key_blocks_no_other_key_however_long_its_backlog(cluster):
     publish(s, [event("late", 0), event("stuck", STUCK)])
     assert take(s, 1) == [("late", 0, 1)]
 
-    assert s.http("DELETE", f"/v1/queues/q/events/{failed}").status == 204  # the key is free
+    assert s.http("DELETE", f"/v1/queues/q/events/{failed}").status == 204  # unblocks the key
     came = take(s, 300)
     assert [(key, number) for key, number, _ in came] == [("stuck", i) for i in range(1, 301)]
     in_order(came, attempt=1)
     broker.kill()
     broker = cluster.broker()
     s = cluster.sidecar(broker)
-    more = take(s, 100)  # some may have been acked in vain
+    more = take(s, 100)  # the crash may have lost some acks
     assert {key for key, _, _ in more} == {"stuck"} and more[0][1] <= 301
     in_order(more)
     assert s.ops("POST", "/v1/queues/q/purge", "").status == 200
@@ -101,7 +102,7 @@ def test_a_partition_without_takes_blocks_no_other_partition(cluster, broker):
     held = first.take("q", max=1, wait="5s").json["events"]
     deadline = time.monotonic() + 20
     other = []
-    while not other and time.monotonic() < deadline:  # a partition is its own by now
+    while not other and time.monotonic() < deadline:  # until the second sidecar has a partition of its own
         other = second.take("q", max=1, wait="1s").json["events"]
     assert held and other
     second.ack("q", *(e["receipt"] for e in other))

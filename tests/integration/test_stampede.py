@@ -1,4 +1,4 @@
-"""Many sessions lose their broker at once, and all come back."""
+"""Many sessions lose their broker at once; all of them attach to the restarted broker and publish again."""
 import os
 import subprocess
 import threading
@@ -9,11 +9,11 @@ import pytest
 from conftest import BIN, SANITIZED
 from load import LONG, ledger, restart
 
-pytestmark = pytest.mark.skipif(SANITIZED, reason="its load is measured for a build without sanitizers")
+pytestmark = pytest.mark.skipif(SANITIZED, reason="the load is sized for a build without sanitizers")
 
 SESSIONS, PROCESSES = (1000, 4) if LONG else (100, 2)
 EACH = SESSIONS // PROCESSES
-AT_MOST = 600  # seconds until what does not come is waited for no longer
+AT_MOST = 600  # seconds until the processes are killed, which ends every wait for them
 
 
 def cpu_seconds(process):
@@ -47,7 +47,7 @@ def crowd():
 
 
 def hear(crowd, said):
-    """Every process says so; one that was given up says nothing."""
+    """Checks that the next line of every process is `said`. A process that was killed prints nothing."""
     assert [process.stdout.readline() for process in crowd] == [said] * len(crowd)
 
 

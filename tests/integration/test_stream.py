@@ -1,5 +1,5 @@
-"""Streams of Server-Sent Events: real processes, read as a browser's EventSource reads them and by curl; and takes of many
-clients at once."""
+"""Streams of Server-Sent Events, read by curl and as a browser's EventSource reads them: content, window, connections that end,
+takeover, and refusals. Also takes of many clients at once."""
 import contextlib
 import http.client
 import json
@@ -18,7 +18,7 @@ PATIENCE = 30
 
 
 class Source:
-    """A stream, read as WHATWG HTML 9.2 says: UTF-8 lines, fields, an empty line dispatches."""
+    """Reads a stream as WHATWG HTML 9.2 specifies: UTF-8 lines with fields; an empty line dispatches the event."""
 
     def __init__(self, sidecar, queue="q", query="", headers=None):
         self.connection = http.client.HTTPConnection(sidecar.ready["http"], timeout=PATIENCE)
@@ -29,7 +29,7 @@ class Source:
         self.retry = None
 
     def next(self):
-        """(event, data), or None at the end."""
+        """Returns the next (event, data), or None at the end of the stream."""
         event, data = "message", []
         while line := self.response.readline():
             line = line.decode().rstrip("\n")
@@ -93,7 +93,7 @@ def q(sidecar):
     return sidecar
 
 
-# ---------------------------------------------------------------- events
+# ---------------------------------------------------------------- what is delivered
 
 
 def test_streamed_events_arrive_as_published_and_are_acked_by_a_call(q):
@@ -126,7 +126,7 @@ def test_data_with_line_breaks_arrives_as_json(q):
 
 
 def of_bytes(event_id, content_type, data):
-    """An event of protobuf's format whose data is bytes, as libsluice and SDKs make it."""
+    """Encodes a CloudEvent in protobuf with its data in binary_data, as libsluice and SDKs do."""
     def field(tag, value):
         value = value.encode() if isinstance(value, str) else value
         return bytes([tag * 8 + 2, len(value)]) + value
@@ -209,8 +209,8 @@ def test_events_of_a_vanished_client_are_redelivered_at_once_without_a_failure(q
     assert ledger(q)["dead_lettered"] == 0
 
 
-def test_a_stalled_reader_holds_up_nobody_and_its_unread_events_have_no_failure(sidecar):
-    """It reads nothing of about 12 MB, while another stream and takes go on."""
+def test_a_stalled_reader_blocks_nobody_else_and_its_unread_events_count_no_failure(sidecar):
+    """A client reads nothing of its stream of some 12 MB, while another stream and takes go on."""
     sidecar.declare("q", lease="1s", max_deliveries=1, capacity_bytes="64MiB")
     address, port = sidecar.ready["http"].rsplit(":", 1)
     with socket.socket() as stalled:
@@ -229,7 +229,7 @@ def test_a_stalled_reader_holds_up_nobody_and_its_unread_events_have_no_failure(
         eventually(lambda: describe(sidecar)["ready"] > 0)
         assert len(sidecar.take("q", wait="20s").json["events"]) == 1
     totals = ledger(sidecar)
-    assert totals["dead_lettered"] <= 3  # what the kernel's buffers took counts as handed over
+    assert totals["dead_lettered"] <= 3  # events in the kernel's socket buffers count as delivered
 
 
 def test_a_deleted_queue_ends_its_streams_and_says_so(q):
@@ -350,8 +350,8 @@ def test_many_streams_share_a_queue_and_each_event_goes_to_one(q):
         assert sorted(s.take()["sequence"] for s in sources) == list(range(1, 51))
 
 
-def test_takes_of_many_clients_are_served_in_their_order(q):
-    """Forty curls wait in line; every fourth is killed while it waits, which must not affect the others."""
+def test_takes_of_many_clients_are_served_in_order_of_arrival(q):
+    """Forty curls wait in line. Every fourth is killed while it waits, which must not affect the others."""
     def waiting():
         return q.ops("GET", "/healthz").json["waiting_takes"]
 

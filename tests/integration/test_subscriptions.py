@@ -1,4 +1,5 @@
-"""Subscriptions: their URLs, the calls on them, those in the configuration file, those that the broker stores, their metrics."""
+"""Subscriptions: which URLs they may push to, the calls that manage them, subscriptions in the configuration file and stored at
+the broker, and their metrics. The pushes themselves: test_push.py."""
 import http.client
 import json
 import re
@@ -25,8 +26,8 @@ def test_events_are_pushed_to_a_unix_socket(named, application, tmp_path):
     until_acked(named, 1)
 
 
-def test_a_push_cannot_call_operations_that_its_application_cannot(named):
-    """The sidecar itself can reach the operations listener, wherever it is."""
+def test_a_push_cannot_reach_calls_that_its_application_may_not_make(named):
+    """The sidecar that pushes can reach the operations listener; its application may not use it that way."""
     named.declare("victim")
     named.publish("victim")
     subscribe(named, f"http://{named.ready['ops']}/v1/queues/victim/purge")
@@ -93,14 +94,14 @@ def test_a_sidecar_without_a_name_has_no_subscriptions(sidecar):
 
 
 def test_a_sidecar_without_a_name_deletes_no_other_applications_subscription(cluster, broker):
-    named = cluster.sidecar(broker, "--app-name", "sluice")  # the name that a sidecar without one gives to the events it wraps
+    named = cluster.sidecar(broker, "--app-name", "sluice")  # the name that a nameless sidecar gives itself in wrapped events
     assert named.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:1/"}).status == 201
     nameless = cluster.sidecar(broker)
     assert nameless.http("DELETE", "/v1/subscriptions/s").status == 404
     assert named.http("GET", "/v1/subscriptions/s").status == 200
 
 
-# ------------------------------------------------------------------ by configuration
+# ------------------------------------------------------------------ in the configuration file
 
 
 def test_subscriptions_can_come_from_the_configuration_file(cluster, broker, application, tmp_path):
@@ -137,7 +138,7 @@ def test_mistakes_in_the_configuration_file_are_named(tmp_path, text, says):
         assert done.returncode != 0 and says in done.stderr + done.stdout, done.stderr
 
 
-# ---------------------------------------------------------------- stored by the broker
+# ---------------------------------------------------------------- stored at the broker
 
 
 def of(cluster, broker, app="shop"):
@@ -265,7 +266,8 @@ def test_without_the_broker_changes_are_refused(cluster, tmp_path, application):
 
 
 class Between:
-    """A proxy between a sidecar and its broker: says when the first request has arrived; once released, forwards all but deletes."""
+    """A proxy between a sidecar and its broker. `come` is set when the first request has arrived; requests are forwarded once
+    `open` is set, except deletes, which are discarded."""
     DELETE = 25
 
     def __init__(self, broker):

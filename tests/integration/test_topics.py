@@ -1,4 +1,4 @@
-"""Topics over HTTP and in the CLI: every bound queue whose filter matches has the event, or none has."""
+"""Topics, over HTTP and in the CLI: an event goes to every bound queue whose filter matches, or to none of them."""
 import json
 import os
 import subprocess
@@ -50,7 +50,7 @@ def test_events_go_to_the_queues_whose_filter_matches(cluster, broker):
     assert (t["accepted"], t["duplicates"], t["unrouted"], t["managed"]) == (5, 1, "refuse", None)
     assert t["bindings"]["mail"] == {"filter": PLACED, "matched": 2} and t["bindings"]["audit"] == {"matched": 5}
     listed = s.http("GET", "/v1/topics?prefix=a").json["topics"]["all"]
-    assert {**listed, "rate": t["rate"]} == t  # which changes with the time
+    assert {**listed, "rate": t["rate"]} == t  # the rate changes over time
     assert s.http("GET", "/v1/topics/all/bindings/none").status == 404
     figures = scrape(s)
     assert [figures[f"sluice_topic_{name}", 'topic="all"'] for name in ("accepted_total", "duplicates_total", "bindings")] == [5, 1, 2]
@@ -133,7 +133,7 @@ def test_topics_survive_a_killed_broker(cluster, tmp_path):
     shown = t.http("GET", "/v1/topics/all").json
     assert shown["unrouted"] == "drop" and shown["bindings"]["mail"]["filter"] == PLACED
     assert [t.http("GET", f"/v1/queues/{q}").json["ready"] for q in ("audit", "mail")] == [2, 1]
-    assert publish(t, "1", wait="5s").json["queues"] == {"audit": 1, "mail": 1}  # a retry over the crash
+    assert publish(t, "1", wait="5s").json["queues"] == {"audit": 1, "mail": 1}  # a retry after the crash is a duplicate
     assert publish(t, "3", wait="5s").json["queues"] == {"audit": 3, "mail": 2}
 
 
@@ -188,7 +188,7 @@ def test_topics_can_be_configured(cluster, tmp_path):
     for answer in (s.http("PUT", "/v1/topics/all.orders", {"unrouted": "drop"}), s.ops("DELETE", "/v1/topics/all.orders"),
                    s.http("PUT", "/v1/topics/all.orders/bindings/rest")):
         assert (answer.status, answer.json["reason"]) == (409, "managed")
-    config.write_text("queues: {audit.filter: }\n"  # names with dots, and with words of the file's own
+    config.write_text("queues: {audit.filter: }\n"  # names with dots, and with words that are also keys of the file
                       "topics:\n  all.bindings.x:\n    unrouted: drop\n    bindings: {audit.filter: {}}\n")
     t = cluster.sidecar(cluster.broker("--config", str(config))).http("GET", "/v1/topics/all.bindings.x").json
     assert (t["unrouted"], t["bindings"]) == ("drop", {"audit.filter": {"matched": 0}})
@@ -213,7 +213,7 @@ def test_a_configured_topics_queues_must_exist(cluster, tmp_path, topic):
         assert code == 2 and said in text, text
     code, text = start("--data", str(data), "--check-config")
     assert code == 0 and said in text and "Unless the data directory has it" in text
-    first = cluster.broker("--data", str(data), "--config", str(config))  # a queue that was deleted stops nobody else's
+    first = cluster.broker("--data", str(data), "--config", str(config))  # a missing queue does not stop the others' start
     s = cluster.sidecar(first)
     assert "nosuch" not in str(s.http("GET", "/v1/topics/all").json)
     s.declare("nosuch", durability="disk")

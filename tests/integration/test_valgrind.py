@@ -1,4 +1,4 @@
-"""memcheck over a short run of both processes: no bad access, nothing leaked."""
+"""Valgrind's memcheck over a short run of broker and sidecar: no invalid access, no leak."""
 import re
 import shutil
 
@@ -10,8 +10,9 @@ from load import LONG
 pytestmark = [
     pytest.mark.skipif(not LONG, reason="a long test: SLUICE_LONG=1"),
     pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed"),
-    pytest.mark.skipif(re.search("asan|tsan", str(BIN)) is not None, reason="sanitizers look themselves"),
+    pytest.mark.skipif(re.search("asan|tsan", str(BIN)) is not None, reason="sanitizers do their own checks"),
 ]
+
 
 def valgrind(program):
     return ["/usr/bin/valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite",
