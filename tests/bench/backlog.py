@@ -1,4 +1,4 @@
-"""A backlog on disk: how soon a broker is ready with it, what memory it takes, and how fast it is read back."""
+"""Measures a backlog on disk: how soon a broker that has one is ready, how much memory it takes, and how fast it is read back."""
 import os
 import pathlib
 import shutil
@@ -7,7 +7,7 @@ import tempfile
 from measure import BENCH, BIN, Load, Server, check_ledger
 
 SIZE = 200
-BUDGET_MIB = 64 # of the broker's memory: a backlog of a million is beyond it
+BUDGET_MIB = 64 # memory budget of the broker: a backlog of a million events does not fit
 CONFIG = """listen: tcp://127.0.0.1:0
 data: {directory}/data
 memory_budget: {budget}MiB
@@ -16,7 +16,7 @@ queues: {{backlog: {{capacity: {count}, capacity_bytes: 64GiB}}}}
 
 
 def forget_cached(directory):
-    """The system's memory keeps nothing of what is on disk: a read is one from the disk."""
+    """Drops the directory's files from the page cache, so that reads come from the disk."""
     for path in directory.iterdir():
         fd = os.open(path, os.O_RDONLY)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,5 +1,5 @@
-"""Sluice beside the systems that people use: 4 producers, 1 queue, 1 consumer, the same load from the same program; and the
-floors under both. A system starts once a round and does all works in turn, each on a queue of its own."""
+"""Measures Sluice beside other brokers, and the floors under all of them: 4 producers, 1 queue, 1 consumer, the same load from
+the same program. Each system is started once per round and does all works in turn, each on a queue of its own."""
 import os
 import pathlib
 import shutil
@@ -13,7 +13,7 @@ from measure import BENCH, Load
 SHAPES = [(200, 256), (1024, 256), (200, 1), (1024, 1)] # bytes, window
 RATES = [2000, 20000]                                   # events/s of 200 B
 BACKLOG_SIZE = 1024
-PATIENCE = 30 # seconds: a work that would take longer, seen from the first one's throughput, is left out
+PATIENCE = 30 # seconds: the backlog is left out where, at the best throughput so far, it would take longer
 IDLE_SECONDS = 1
 
 
@@ -32,7 +32,7 @@ class Run:
 
     def __init__(self, figures, system, directory):
         self.figures, self.system, self.events = figures, system, 0
-        self.most = 0 # events/s so far
+        self.most = 0 # best throughput so far, in events/s
         began = time.monotonic()
         system.start(pathlib.Path(directory))
         self.note("start", "ready after exec", "ms", (time.monotonic() - began) * 1000)
@@ -88,7 +88,8 @@ def one_system(figures, system, scale, data):
             run.idle()
             for size, window in [s for s in SHAPES if s[1] == 1 or system.batches]:
                 run.work(f"{size} B window {window}", size, "--window", window, "--seconds", scale.seconds)
-            for rate in [r for r in RATES if r <= run.most or not system.batches]: # beyond that a queue grows, and latency with the run's length
+            # Above its throughput a system's queue would grow, and its latency would depend on the length of the run.
+            for rate in [r for r in RATES if r <= run.most or not system.batches]:
                 run.work(f"200 B {rate}/s", 200, "--rate", rate, "--events", int(rate * scale.rated_seconds), rated=True)
             run.note("loaded", "peak resident", "MiB", usage.memory(system.pids(), "VmHWM"))
             if system.keeps and scale.backlog < run.most * PATIENCE:
@@ -103,7 +104,7 @@ PRODUCERS = 4
 
 
 def zmq_relay(figures, transport, scale):
-    """The floor of libzmq, which has a load of its own: a process that passes each message on, and answers it."""
+    """The floor of libzmq: a process that passes each message on and answers it. It has a load program of its own."""
     def note(work, size, count, window, rate):
         system, load = f"zmq relay {transport}", Load(BENCH / "bench_raw_relay", transport, size, count, window, rate)
         relay = load.result["relay_cpu_seconds"]
@@ -120,7 +121,7 @@ def zmq_relay(figures, transport, scale):
 
 
 def bare_log(figures, scale, data):
-    """The floor of a disk: appends all that can be under way as one group, and syncs it."""
+    """The floor of a disk: appends everything that can be unconfirmed at a time as one group, and syncs it."""
     for size, window in SHAPES:
         result = Load(BENCH / "bench_bare_log", data, size * window * PRODUCERS, scale.seconds).result
         figures.note("append and fdatasync", f"{size} B window {window}", "throughput", "events/s",
@@ -128,7 +129,7 @@ def bare_log(figures, scale, data):
 
 
 def rounds(figures, count, scale, data, names):
-    """names: of the systems wanted, or what they begin with; none: all."""
+    """names: the systems to measure, by name or prefix; all if empty."""
     def wanted(name):
         return not names or any(name.startswith(n) for n in names)
 

@@ -1,5 +1,5 @@
-"""Charts as SVG text, with nothing but the standard library: bars on a linear axis, and percentiles on a logarithmic one. A chart is
-a list of panels, two in a row; a panel is a title and rows of a system's name and its values."""
+"""Draws charts as SVG text, with the standard library alone: bars on a linear axis, and percentiles on a logarithmic one. A chart
+is a list of panels, two per row; a panel is a title and rows of a system's name and its values."""
 import html
 import math
 
@@ -11,7 +11,7 @@ STYLE = ("text{font:12px system-ui,sans-serif;fill:#222}.t{font-weight:600;font-
 
 
 def short(value):
-    """Three digits and a magnitude."""
+    """Formats a value with three digits and a magnitude."""
     for limit, letter in ((1e6, "M"), (1e3, "k")):
         if value >= limit:
             return f"{value / limit:.3g}{letter}"
@@ -33,7 +33,7 @@ def ticks(top):
 
 
 def bars(rows, kind_of):
-    """rows: (name, [(median, min, max), …]); what is behind the first value is drawn lighter, on top of it."""
+    """rows: (name, [(median, min, max), …]). The values after the first are drawn lighter, stacked on it."""
     top = max((sum(v[0] for v in values) for _, values in rows), default=0) or 1
     out = []
     for tick in ticks(top):
@@ -54,7 +54,7 @@ def bars(rows, kind_of):
 
 
 def percentiles(rows, kind_of):
-    """rows: (name, [p50, p99, p99.9]); one dot each, smaller with the share of events beyond it."""
+    """rows: (name, [p50, p99, p99.9]). One dot each; the fewer events lie beyond it, the smaller the dot."""
     values = [v for _, row in rows for v in row if v > 0]
     low, high = (math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))) if values else (0, 1)
     def place(v):

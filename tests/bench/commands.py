@@ -1,4 +1,4 @@
-"""Whole commands, timed by hyperfine: from the shell to the ready line, and `sluice pub` of a file."""
+"""Times whole commands with hyperfine: starts, from the shell to the ready line, and `sluice pub` of a file."""
 import json
 import pathlib
 import shutil
@@ -12,7 +12,7 @@ LINE = "x" * 200
 
 
 def timed(*commands, runs, options=()):
-    """Seconds of each run, by command."""
+    """Returns the seconds of each run, by command."""
     with tempfile.NamedTemporaryFile("r", suffix=".json") as out:
         subprocess.run(["hyperfine", "--style", "none", "--shell", "none", "--warmup", "1", "--runs", str(runs), *options,
                         "--export-json", out.name, *commands], check=True, stdout=subprocess.DEVNULL)
@@ -31,7 +31,7 @@ def starts(figures, directory, runs):
 
 
 def publishes(figures, directory, count, runs):
-    """Each run publishes the file into the same queue, emptied before."""
+    """Times publishing a file. The queue is emptied before each run."""
     path = pathlib.Path(directory) / "lines"
     path.write_text((LINE + "\n") * count)
     s = Server(BIN / "sluice", "dev", "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0")

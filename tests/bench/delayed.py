@@ -1,5 +1,5 @@
-"""Events that wait for a time: how fast they are taken in, what each takes of the broker's memory while it waits, and how fast they
-are handed out when all are due at once."""
+"""Measures delayed events: how fast they are accepted, how much memory of the broker each takes while it waits, and how fast they
+are delivered when all are due at once."""
 import pathlib
 import shutil
 import signal
@@ -14,7 +14,7 @@ data: {directory}/data
 memory_budget: {budget}
 queues: {{backlog: {{capacity: {count}, capacity_bytes: 64GiB, durability: {durability}, delay: {delay}s}}}}
 """
-BUDGETS = {"memory": "4GiB", "disk": "64MiB"} # what waits on disk takes no bytes of events
+BUDGETS = {"memory": "4GiB", "disk": "64MiB"} # events that wait on disk need no memory for their bytes
 
 
 def take_in(figures, name, work, b, count, delay):
@@ -26,7 +26,7 @@ def take_in(figures, name, work, b, count, delay):
 
 
 def come_due(b, delay):
-    """The broker stands still until the last is due, so that it finds all of them so at once."""
+    """Stops the broker until the last event is due, so that it finds all of them due at once."""
     b.popen.send_signal(signal.SIGSTOP)
     time.sleep(delay)
     b.popen.send_signal(signal.SIGCONT)

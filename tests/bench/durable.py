@@ -1,5 +1,6 @@
-"""Queues on disk beside the same queues in memory, and beside a bare loop that appends and syncs groups of the size that was
-really seen: alone, and while a memory queue of the same load keeps the processors as busy as the disk queue's load does."""
+"""Measures queues on disk beside the same queues in memory, and beside a bare loop that appends and syncs groups of the size that
+the broker wrote. The bare loop runs alone, and then while a memory queue under the same load keeps the processors as busy as
+the load on the disk queue did."""
 import contextlib
 import pathlib
 import shutil
@@ -14,7 +15,7 @@ from over_http import sidecar
 SHAPES = [(size, window, producers) for size in (200, 1024) for window in (256, 1) for producers in (1, 4, 64)]
 SHORT_SHAPES = [(200, 256, 4), (1024, 256, 4), (200, 256, 64), (1024, 1, 1), (1024, 1, 4)]
 LOG_GROUPS = [(1080, 100), (1080, 400)] # bytes of an event, events a group
-SETTLE_SECONDS = 0.5 # of the load, before the bare loop starts beside it
+SETTLE_SECONDS = 0.5 # the load runs this long before the bare loop starts beside it
 
 
 def work_name(size, window, producers):
@@ -22,7 +23,7 @@ def work_name(size, window, producers):
 
 
 def scrape(s):
-    """The log's counters: bytes written, fdatasyncs."""
+    """Returns the log's counters: [bytes written, fdatasyncs]."""
     text = urllib.request.urlopen(f"http://{s.ready['ops']}/metrics").read().decode()
     values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     return [float(values[f"sluice_broker_disk_{name}_total"]) for name in ("written_bytes", "syncs")]
@@ -43,7 +44,7 @@ def note_load(figures, system, work, load, cpu):
 
 
 def on_disk(figures, disk, shape, count):
-    """Returns the bytes of a group."""
+    """Returns the mean size of a group, in bytes."""
     work, directory = work_name(*shape), tempfile.mkdtemp(dir=disk)
     b = broker("--data", directory)
     s = sidecar(b, "--operations")
@@ -78,7 +79,7 @@ def in_memory(figures, shape, count):
 
 @contextlib.contextmanager
 def busy(shape):
-    """A memory queue's load, for as long as it is wanted."""
+    """Keeps a memory queue under load while the `with` block runs."""
     b = broker()
     load = subprocess.Popen([str(word) for word in (BIN / "sluice", "bench", "--events", 10**10 // shape[0],
                                                     *options(*shape), b.ready["broker"])],
@@ -109,7 +110,7 @@ def durable(figures, disk, shape, count, seconds):
 
 
 def log_alone(figures, disk, size, events, seconds):
-    """The store without sockets and sessions, never short of work."""
+    """Measures the log alone, without sockets and sessions, kept saturated."""
     work, directory = f"groups of {events} times {size} B", tempfile.mkdtemp(dir=disk)
     result = Load(BENCH / "bench_log_alone", pathlib.Path(directory) / "data", size, events, seconds).result
     shutil.rmtree(directory)

@@ -1,5 +1,6 @@
-"""One topic over 1, 10 and 100 queues in memory: what each further queue costs. The queues are full and drop their oldest, so
-that each event enters and leaves each of them; nobody consumes. The same on disk, where they keep all of it, and what is written there."""
+"""Measures what each further queue of a topic costs, with 1, 10 and 100 queues in memory. Nobody consumes; the queues are full
+and drop their oldest event, so each event enters and leaves every queue. Then the same with queues on disk, which keep
+everything, and the bytes written there."""
 import pathlib
 import shutil
 import tempfile
@@ -9,7 +10,7 @@ from measure import BENCH, BIN, Load, Server, check_ledger
 
 QUEUES = (1, 10, 100)
 CAPACITY = 1000
-SIZE = 200 # bytes of an event's data: fanout.c
+SIZE = 200 # bytes of an event's data, as in fanout.c
 
 
 def work_name(queues):
@@ -60,6 +61,6 @@ def on_disk(figures, directory, disk, queues, count):
 
 
 def per_queue(value):
-    """Of the medians: broker CPU of each further queue, in seconds per million events, from the first to the last shape."""
+    """Returns the broker's CPU for each further queue in seconds per million events, or None. value: medians by key."""
     few, many = (value.get(("sluice", work_name(n), "broker CPU")) for n in (QUEUES[0], QUEUES[-1]))
     return None if few is None or many is None else (many - few) / (QUEUES[-1] - QUEUES[0])

@@ -1,4 +1,4 @@
-"""Where Sluice wants to be beside its peers and its floors, on a machine of two cores, and where a run's figures are."""
+"""The goals for Sluice's performance, relative to its peers and floors on a machine with two cores, and whether a run meets them."""
 import dataclasses
 import typing
 
@@ -20,7 +20,7 @@ class NotMeasured(Exception):
 
 
 class Values:
-    """The medians of a run."""
+    """The medians of a run, looked up by system, work and metric."""
 
     def __init__(self, rows):
         self.medians = {(r["system"], r["work"], r["metric"]): r["median"] for r in rows}
@@ -32,7 +32,7 @@ class Values:
         return found
 
     def best_peer(self, work, metric):
-        """The least of the systems that people use."""
+        """Returns the lowest figure among the peers."""
         found = [v for (s, w, m), v in self.medians.items() if (w, m) == (work, metric) and kind_of(s) == "peer"]
         if not found:
             raise NotMeasured
@@ -41,8 +41,8 @@ class Values:
 
 @dataclasses.dataclass
 class Goal:
-    """`figure` of (values, transport); `least` or `most`: a limit for both transports, or one each; without transports the
-    figure has only one value."""
+    """A limit on figure(values, transport): `least` or `most` is one number for both transports, or a dict with one for each.
+    `transports`: those for which it has a value; ("",) if it does not depend on the transport."""
 
     title: str
     figure: typing.Callable
@@ -61,7 +61,7 @@ class Goal:
             return None
 
     def holds(self, values, transport):
-        """None: not measured."""
+        """Whether the goal is met; None if it was not measured."""
         found = self.value(values, transport)
         if found is None:
             return None
@@ -73,7 +73,7 @@ def memory(work, metric):
 
 
 def beside(work, metric, floor, suffix=""):
-    """Divided by the same figure of another system; {t} in its name: the transport."""
+    """A figure divided by the same one of another system; {t} in a name stands for the transport."""
     return lambda v, t: v(f"sluice {t}{suffix}", work, metric) / v(floor.format(t=t), work, metric)
 
 
@@ -136,7 +136,7 @@ GOALS = (
 
 
 def state_of(goal, values):
-    """In a word: met, where it is met, not met; None when nothing of it was measured."""
+    """Returns "met", "not met" or "TRANSPORT met"; None if nothing of it was measured."""
     held = {t: goal.holds(values, t) for t in goal.transports}
     if all(h is None for h in held.values()):
         return None
@@ -156,7 +156,7 @@ def limit_shown(goal):
 
 
 def table(rows):
-    """Rows of a Markdown table: of those goals that were measured; none of it when none was."""
+    """Yields the lines of a Markdown table of the goals that were measured; nothing if none was."""
     values = Values(rows)
     found = [g for g in GOALS if state_of(g, values)]
     if found:

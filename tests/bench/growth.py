@@ -1,12 +1,12 @@
-"""What more of something costs, at the same work: 10,000 queues of which 1,000 are busy, beside 10 busy ones; 1,000 sessions that
-publish, beside one; 64 producers, each with the same window, beside 4."""
+"""Measures how cost grows at the same rate of work: 10,000 queues of which 1,000 are busy, beside 10 busy queues; 1,000
+publishing sessions, beside one; and 64 producers, beside 4 with the same window each."""
 import subprocess
 
 from measure import BENCH, BIN, Load, broker, check_ledger
 
-# Queues, how many of them are busy, sessions that publish, events a second of all.
+# Queues, busy queues, publishing sessions, events per second in total.
 QUEUES = ((10, 10, 1, 20000), (10000, 1000, 1, 20000))
-SESSIONS = ((10, 10, 1, 2000), (10, 10, 1000, 2000)) # a session's thread must wake for each event: 20,000/s is too much for the load
+SESSIONS = ((10, 10, 1, 2000), (10, 10, 1000, 2000)) # not 20,000/s: the load wakes a session's thread for each event
 PRODUCERS = (4, 64)
 
 
@@ -19,7 +19,7 @@ def producers_work_name(count):
 
 
 def many_queues(figures, directory, shape, seconds):
-    """shape: of QUEUES or SESSIONS. The broker's CPU and memory."""
+    """Measures the broker's CPU and memory. shape: one of QUEUES or SESSIONS."""
     queues, active, sessions, rate = shape
     b = broker("tcp", directory)
     load = subprocess.Popen([BENCH / "bench_queues", b.ready["broker"], *map(str, (queues, active, rate, seconds, sessions))],
@@ -44,7 +44,7 @@ def many_queues(figures, directory, shape, seconds):
 
 
 def many_producers(figures, directory, count, events):
-    """As fast as it goes: throughput, and the CPU of broker and load. A few events would measure how the producers start."""
+    """Measures throughput at full speed, and the CPU of broker and load. With few events it would measure how producers start."""
     work = producers_work_name(count)
     b = broker("tcp", directory)
     try:

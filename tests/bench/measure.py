@@ -1,4 +1,4 @@
-"""What every work of the bench stands on: processes with a ready line, their CPU and memory, the table of figures."""
+"""Common parts of the bench: processes with a ready line, their CPU and memory, load programs, and the table of figures."""
 import json
 import os
 import pathlib
@@ -14,7 +14,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Figures:
-    """Values by (part of the bench, system, work, metric, unit), one a round."""
+    """Values by (part of the bench, system, work, metric, unit), one per round."""
 
     def __init__(self):
         self.part, self.values = "", {}
@@ -32,7 +32,7 @@ class Figures:
 
 
 class Server:
-    """A process with a ready line. Stopped by its own id; its ledger must balance when it logs one."""
+    """A process with a ready line, stopped by its own process id. ledger() reads the totals that a broker logs when it ends."""
 
     def __init__(self, *command):
         start = time.monotonic()
@@ -49,7 +49,7 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / TICK
 
     def ran(self):
-        """Seconds of CPU to the nanosecond, of the threads that there are now."""
+        """Returns the CPU seconds of the current threads, to the nanosecond."""
         return sum(int((task / "schedstat").read_text().split()[0])
                    for task in pathlib.Path(f"/proc/{self.popen.pid}/task").iterdir()) / 1e9
 
@@ -70,20 +70,21 @@ class Server:
         self.popen.stdout.close()
 
     def kill(self):
-        """SIGKILL; fine also when it is stopped."""
+        """Sends SIGKILL. May be called after stop."""
         self.popen.kill()
         self.popen.wait()
         self.popen.stdout.close()
 
     def ledger(self):
-        """After stop, of a broker: what left it, by cause."""
-        line = [l for l in self.logged().splitlines() if "ledger: " in l][-1] # a start on a directory with events has one, too
+        """For a broker, after stop: its events by outcome."""
+        line = [l for l in self.logged().splitlines() if "ledger: " in l][-1] # a start with existing events logs one, too
         words = line.split("ledger: ")[1].replace("=", " ").replace("+", " ").replace('"', " ").replace("}", " ").split()
         return {words[i]: int(words[i + 1]) for i in range(0, 14, 2)}
 
 
 class Load:
-    """Runs a program that makes load and prints JSON; keeps the CPU seconds of it and its children, and its peak."""
+    """Runs a load program to its end. `result` is the JSON it printed; `cpu` is in seconds and
+    includes its children; `peak` is its largest resident size in MiB."""
 
     def __init__(self, *command):
         with tempfile.TemporaryFile("w+") as errors:

@@ -1,4 +1,4 @@
-"""Works over libsluice, and the raw relay beside them."""
+"""Measures works over libsluice, and the raw libzmq relay as their floor."""
 from measure import BENCH, BIN, Load, broker, check_ledger
 
 
@@ -20,7 +20,7 @@ def raw_relay(figures, transport, size, count, window=0, rate=0):
 
 
 def native(figures, directory, transport, size, count, window=256, rate=0, linger=0):
-    """4 producers, 1 queue, 1 consumer; sluice bench itself checks count and order, the ledger is checked here."""
+    """4 producers, 1 queue, 1 consumer. `sluice bench` checks count and order; the ledger is checked here."""
     b = broker(transport, directory)
     work = work_name(size, window, rate, linger, transport)
     pace = (["--rate", rate] if rate else []) + (["--linger", linger] if linger else [])

@@ -1,4 +1,4 @@
-"""HTTP publish by wrk beside a bare libmicrohttpd server, and what a stored event costs."""
+"""Measures publishing over HTTP with wrk, beside a bare libmicrohttpd server, and the memory that a queued event costs."""
 import json
 import pathlib
 import resource
@@ -8,7 +8,8 @@ from measure import BENCH, BIN, Load, Server, broker, check_ledger
 
 
 def wrk(address, path, connections, seconds, *body):
-    """Requests a second, all requests, p50 and p99 in microseconds, wrk's own CPU seconds. body: its type and file, or 200 bytes."""
+    """Runs wrk. body: content type and file; without it 200 bytes. Returns requests per second, the number of requests, (p50,
+    p99) in microseconds, and wrk's own CPU seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     text = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s",
                            str(pathlib.Path(__file__).parent / "post.lua"), f"http://{address}{path}", "--", *body],
@@ -81,13 +82,13 @@ def publish(figures, directory, transport, connections, seconds):
         s.stop()
         b.stop()
     ledger = b.ledger()
-    if not count <= ledger["accepted"] <= count + connections: # wrk forgets what is under way when it stops
+    if not count <= ledger["accepted"] <= count + connections: # wrk does not count requests under way when it stops
         raise RuntimeError(f"wrk counted {count} answers, the ledger {ledger}")
     check_ledger(ledger, ledger["accepted"], 0)
 
 
 def paced(figures, directory, transport, connections, seconds, rate=1000, size=1024):
-    """A POST an event at a rate, on connections that are kept: what the sidecar uses when it mostly waits."""
+    """Measures what the sidecar uses when it mostly waits: one POST per event at a fixed rate, on persistent connections."""
     work = f"{size} B {rate}/s, {connections} connections {transport}"
     count = int(rate * seconds)
     b = broker(transport, directory)
@@ -113,7 +114,7 @@ BATCH = 100
 
 
 def fields(*pairs):
-    """A protobuf message of these fields (number, bytes), each shorter than 16 KiB."""
+    """Encodes a protobuf message of the fields (number, bytes), each shorter than 16 KiB."""
     def length(n):
         return bytes([n]) if n < 128 else bytes([n & 127 | 128, n >> 7])
 
@@ -121,7 +122,7 @@ def fields(*pairs):
 
 
 def batch(form):
-    """Type and body of a batch of events with 200 B of text."""
+    """Returns the content type and the body of a batch of events with 200 B of text each."""
     events = [{"specversion": "1.0", "id": f"{i}-##########", "source": "/bench", "type": "bench",
                "datacontenttype": "text/plain", "data": "x" * 200} for i in range(BATCH)]
     if form == "JSON":
@@ -132,7 +133,7 @@ def batch(form):
 
 
 def batches(figures, directory, transport, form, connections, seconds):
-    """As publish, of batches."""
+    """Like publish, with batches."""
     work = f"{form} batches of {BATCH}, {connections} connections {transport}"
     kind, body = batch(form)
     file = pathlib.Path(directory) / "batch"
@@ -160,7 +161,7 @@ def batches(figures, directory, transport, form, connections, seconds):
 
 
 def stored_cost(figures, directory, count, size):
-    """What a queued event costs beyond its bytes."""
+    """Measures the memory that a queued event takes beyond its bytes."""
     b = broker("tcp", directory)
     s = sidecar(b)
     try:

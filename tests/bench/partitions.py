@@ -1,4 +1,5 @@
-"""One queue with 1, 4 and 16 partitions and two consumers; and how long until a stand-by has its first event."""
+"""Measures the throughput of one queue with 1, 4 and 16 partitions and two consumers, and how long a failover takes until the
+standby has its first event."""
 import json
 import pathlib
 
@@ -13,7 +14,7 @@ def work_name(partitions):
 
 
 def broker(directory):
-    """With the queues of this work; ids are given to no event, and nothing waits for a disk."""
+    """Starts a broker with the queues of this work. They are in memory, and no event has an id to deduplicate."""
     config = pathlib.Path(directory) / "partitions.yaml"
     settings = {name: {"durability": "memory", "capacity": 100000, **more} for name, more in QUEUES}
     config.write_text(json.dumps({"queues": settings}))

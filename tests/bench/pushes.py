@@ -1,4 +1,5 @@
-"""Push to a local application (the bare libmicrohttpd server, which answers 202) from a full queue in memory, by slots."""
+"""Measures pushing from a filled queue in memory to a local application, the bare libmicrohttpd server that answers 202, by
+`concurrency` (slots)."""
 import json
 import time
 import urllib.request

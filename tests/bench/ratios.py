@@ -1,10 +1,10 @@
-"""What the other parts of the bench divide by their floors: lines for `tests/bench/run`. The goals have their own, goals.py."""
+"""Figures divided by their floors, as lines of text for `tests/bench/run`. The ratios that are goals are in goals.py."""
 import durable
 import fanout
 
 BARE, BUSY = "bare log", "bare log, busy"
 
-# Title, Sluice's (system, work, metric), the floor's; {t}: the transport.
+# Title, Sluice's (system, work, metric), and the floor's. {t} stands for the transport.
 OF_CLIENTS = [
     ("native, 200 B, window 256, throughput / raw relay", ("sluice", "200 B window 256 {t}", "throughput"),
      ("raw relay", "200 B {t}", "throughput")),

@@ -1,4 +1,4 @@
-"""One round of each part of the bench that is about Sluice and its floors alone."""
+"""One round of each part of the bench that measures only Sluice and its floors."""
 import shutil
 
 import backlog
@@ -15,10 +15,10 @@ PARTS = ("clients", "push", "growth", "fanout", "partitions", "durable", "backlo
 
 
 class Round:
-    """A method for each part."""
+    """One method per part."""
 
     def __init__(self, figures, options, directory, disk):
-        """directory: for sockets and small files; disk: for what is on disk."""
+        """directory: for sockets and small files. disk: a directory on the disk to measure."""
         self.figures, self.directory, self.disk, self.quick = figures, directory, disk, options.quick
         self.scale, self.seconds = (50, 1) if options.quick else (3, 2) if options.short else (1, 3)
 
@@ -42,7 +42,7 @@ class Round:
                         over_http.batches(self.figures, self.directory, transport, form, connections, self.seconds)
             for connections in (1, 4):
                 over_http.paced(self.figures, self.directory, transport, connections, self.seconds)
-        stored = 2000 if self.quick else 100000 # few events measure the allocator
+        stored = 2000 if self.quick else 100000 # with few events the allocator dominates
         over_http.stored_cost(self.figures, self.directory, stored, 200)
 
     def push(self):

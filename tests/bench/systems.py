@@ -1,5 +1,5 @@
-"""The systems that get the same load: how each is started on a free port of the loopback with its own data directory, with
-the settings that its own documentation gives for at-least-once, and stopped by its own process id."""
+"""The systems that the bench compares. Each is started on a free loopback port with its own data directory and the settings that
+its documentation gives for at-least-once delivery, and is stopped by its own process id."""
 import os
 import pathlib
 import shutil
@@ -22,13 +22,13 @@ def free_port():
 
 
 def answers(port):
-    """port: or a path."""
+    """Whether somebody listens. port: a TCP port, or the path of a Unix socket."""
     with socket.socket(socket.AF_UNIX if isinstance(port, str) else socket.AF_INET) as s:
         return s.connect_ex(port if isinstance(port, str) else ("127.0.0.1", port)) == 0
 
 
 class Daemon:
-    """A server of somebody else's: its output goes to a file beside its data; ready when its port, or path, answers."""
+    """A third-party server. Its output goes to a file beside its data. It is ready when its port or socket path answers."""
 
     def __init__(self, directory, port, *command, env=None):
         self.log = directory / f"{pathlib.Path(command[0]).name}.log"
@@ -47,7 +47,7 @@ class Daemon:
             try:
                 os.kill(pid, signal.SIGTERM)
             except ProcessLookupError:
-                continue # its parent's end was its own
+                continue # it ended with its parent
         try:
             self.popen.wait(10)
         except subprocess.TimeoutExpired:
@@ -56,19 +56,19 @@ class Daemon:
 
 
 class System:
-    """One system in one mode. `program`: the load's, bench_load_PROGRAM; `server`: what must be installed."""
+    """One system in one mode. Its load is made by bench_load_<program>; the executable `server` must be installed."""
 
     program = server = ""
-    confirms = True # False: it tells a publisher nothing
-    keeps = True    # False: it has no backlog without a consumer
-    consumed = True # False: nothing comes out of it
-    batches = True  # False: what many events at once cost it says nothing
+    confirms = True # False: publishers get no confirms
+    keeps = True    # False: it keeps no backlog without a consumer
+    consumed = True # False: nothing can be consumed from it
+    batches = True  # False: windows of more than one event are not measured
 
     def __init__(self, name, mode=""):
         self.name, self.mode, self.processes = name, mode, []
 
     def missing(self):
-        """What is not installed, or None."""
+        """Returns what is not installed, or None."""
         if not shutil.which(self.server, path=f"{os.environ['PATH']}:/usr/sbin:{BIN}"):
             return self.server
         return None if (BENCH / f"bench_load_{self.program}").exists() else f"its client library, or bench_load_{self.program}"
@@ -81,7 +81,7 @@ class System:
         return [p.popen.pid for p in self.processes]
 
     def stop(self, events):
-        """`events`: published and acked since the start, all works together."""
+        """events: the number published and acked since the start, in all works."""
         del events
         for p in reversed(self.processes):
             p.stop()
@@ -99,14 +99,14 @@ class Redis(System):
 
 
 class Sluice(System):
-    """mode: the transport, and `disk` or `memory`. The broker's ledger is checked at its end."""
+    """mode: the transport and `disk` or `memory`, as in "tcp disk". The broker's ledger is checked when it ends."""
 
     program, server = "sluice", "sluice-broker"
 
     def start(self, directory):
         transport, durability = self.mode.split()
         listen = "tcp://127.0.0.1:0" if transport == "tcp" else f"ipc://{directory}/broker"
-        data = f"data: {directory}/data\n" if durability == "disk" else "" # and then queues are on disk unless they say
+        data = f"data: {directory}/data\n" if durability == "disk" else "" # with it, queues are on disk by default
         config = directory / "broker.yaml"
         config.write_text(f"listen: {listen}\nauto_declare: true\n{data}"
                           "queues: {backlog: {capacity: 1000000, capacity_bytes: 4GiB}}\n")
@@ -130,17 +130,17 @@ class Nats(System):
 
     def start(self, directory):
         port, config = free_port(), directory / "nats.conf"
-        config.write_text(f'listen: "127.0.0.1:{port}"\nmax_pending: 4GB\nwrite_deadline: "60s"\n' # else core drops the slow
+        config.write_text(f'listen: "127.0.0.1:{port}"\nmax_pending: 4GB\nwrite_deadline: "60s"\n' # else core cuts slow clients off
                           f'jetstream {{store_dir: "{directory}", max_memory_store: 4GB, max_file_store: 16GB}}\n')
         self.processes = [Daemon(directory, port, self.server, "-c", config)]
         self.address = f"127.0.0.1:{port}"
 
 
 class RabbitMq(System):
-    """mode: transient, durable or quorum. Erlang's port mapper is one of its processes, on a port of its own."""
+    """mode: transient, durable or quorum. Its processes include Erlang's port mapper, on a port of its own."""
 
     program, server = "rabbitmq", "rabbitmq-server"
-    SCRIPT = "/usr/lib/rabbitmq/bin/rabbitmq-server" # the one in PATH runs only as its own user
+    SCRIPT = "/usr/lib/rabbitmq/bin/rabbitmq-server" # the one in PATH runs only as RabbitMQ's own user
 
     def start(self, directory):
         port, mapper, config = free_port(), free_port(), directory / "rabbitmq.conf"
@@ -163,13 +163,13 @@ class Mosquitto(System):
         port, config = free_port(), directory / "mosquitto.conf"
         config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nuser root\n"
                           f"persistence true\npersistence_location {directory}/\n"
-                          "max_inflight_messages 0\nmax_queued_messages 0\n") # else the 1,001st unread one is dropped
+                          "max_inflight_messages 0\nmax_queued_messages 0\n") # else the 1,001st queued message is dropped
         self.processes = [Daemon(directory, port, self.server, "-c", config)]
         self.address = f"127.0.0.1:{port}"
 
 
 class Beanstalkd(System):
-    """mode: memory, or log: a write-ahead log that is synced before each answer."""
+    """mode: memory, or log for a write-ahead log that is synced before each answer."""
 
     program, server = "beanstalkd", "beanstalkd"
 
@@ -181,7 +181,7 @@ class Beanstalkd(System):
 
 
 class Relay(System):
-    """The floor: nothing but sockets, nothing kept. mode: tcp or unix."""
+    """The floor: a relay of plain sockets that stores nothing. mode: tcp or unix."""
 
     program, server = "relay", "bench_bare_relay"
     keeps = False
@@ -196,7 +196,7 @@ class Relay(System):
 
 
 class SluiceHttp(Sluice):
-    """A sidecar beside the broker; the load speaks HTTP to it. mode: as Sluice's, between the two."""
+    """A broker with a sidecar, to which the load speaks HTTP. mode: as for Sluice; the transport is that between the two."""
 
     program = "http"
 
@@ -207,7 +207,7 @@ class SluiceHttp(Sluice):
 
 
 class BareHttp(System):
-    """The floor of HTTP: answers every POST and does nothing else, whatever it is about."""
+    """The floor of HTTP: a server that answers every POST, whatever it holds, and does nothing else."""
 
     program, server = "http", "bench_bare_http"
     keeps = consumed = batches = False
