@@ -1,5 +1,6 @@
-/* Fills or empties a queue at full speed: backlog fill|drain BROKER QUEUE COUNT SIZE. Prints {"events":N,"seconds":S} once
- * COUNT events were confirmed, or consumed and acked. */
+/* Fills or drains a queue at full speed:
+ *   bench_backlog fill|drain BROKER QUEUE COUNT SIZE
+ *     ->  {"events":N,"seconds":S}, once COUNT events were confirmed, or consumed and acked */
 #include <pthread.h>
 #include <sluice.h>
 #include <stdio.h>
@@ -17,10 +18,10 @@ struct work {
     const char *queue;
     char *data;
     unsigned long count, size;
-    unsigned long published; /* by one thread at a time */
+    unsigned long published; /* used by one thread at a time */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    unsigned long done; /* under the lock */
+    unsigned long done; /* guarded by the lock */
     int error;
 };
 
@@ -52,7 +53,7 @@ static void publish(struct work *w)
         note(w, error);
 }
 
-/* The first confirm opens the whole window, each later one its own place. */
+/* The first confirm starts the whole window; each later one frees one place in it. */
 static void on_confirm(void *context, int error, uint64_t sequence)
 {
     struct work *w = context;
@@ -70,7 +71,7 @@ static bool on_event(void *context, const struct sluice_delivery *delivery)
     return true;
 }
 
-/* False: nothing came for long. */
+/* Returns false if nothing happened for too long. */
 static bool wait_for_all(struct work *w)
 {
     bool moving = true;
@@ -89,7 +90,7 @@ static bool wait_for_all(struct work *w)
 int main(int argc, char **argv)
 {
     if (argc != 6 || (strcmp(argv[1], "fill") != 0 && strcmp(argv[1], "drain") != 0)) {
-        fprintf(stderr, "usage: backlog fill|drain BROKER QUEUE COUNT SIZE\n");
+        fprintf(stderr, "usage: bench_backlog fill|drain BROKER QUEUE COUNT SIZE\n");
         return 2;
     }
     char error[256];

@@ -1,5 +1,5 @@
-/* The floor of HTTP: libmicrohttpd on external epoll answers every POST with a small 202, and does nothing else.
- * Prints {"ready":true,"http":"127.0.0.1:PORT"}; runs until it is killed. */
+/* The floor of HTTP: libmicrohttpd with external epoll answers every POST with a small 202 and does nothing else.
+ * Prints {"ready":true,"http":"127.0.0.1:PORT"} and runs until it is killed. */
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <stdio.h>

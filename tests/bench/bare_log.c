@@ -1,5 +1,7 @@
-/* The floor of the log: bare_log DIRECTORY GROUP_BYTES SECONDS. Appends groups of GROUP_BYTES to files of 32 MiB, allocated
- * before as the log's segments are, an fdatasync after each, and does nothing else. Prints {"groups":N,"seconds":S}. */
+/* The floor of the log: appends groups of GROUP_BYTES to files of 32 MiB, with an fdatasync after each group, and does nothing
+ * else. The files are allocated ahead, as the log's segments are.
+ *   bench_bare_log DIRECTORY GROUP_BYTES SECONDS
+ *     ->  {"groups":N,"seconds":S} */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +42,7 @@ static double append(int fd, const char *group, size_t size, long offset)
     return now() - start;
 }
 
-/* Making a file is not counted: the log does it ahead, beside its groups. */
+/* The time to create a file is not counted: the log does this ahead of use, beside its groups. */
 int main(int argc, char **argv)
 {
     int dir = argc == 4 ? open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
@@ -48,7 +50,7 @@ int main(int argc, char **argv)
     double limit = dir < 0 ? 0 : strtod(argv[3], NULL), seconds = 0;
     char *group = size && size <= FILE_BYTES ? malloc(size) : NULL;
     if (!group) {
-        fprintf(stderr, "usage: bare_log DIRECTORY GROUP_BYTES SECONDS\n");
+        fprintf(stderr, "usage: bench_bare_log DIRECTORY GROUP_BYTES SECONDS\n");
         return 2;
     }
     memset(group, 'x', size);

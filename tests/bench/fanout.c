@@ -1,4 +1,6 @@
-/* Publishes to a topic as fast as it is confirmed: fanout BROKER TOPIC EVENTS. Prints {"seconds": S}. */
+/* Publishes to a topic as fast as its events are confirmed:
+ *   bench_fanout BROKER TOPIC EVENTS
+ *     ->  {"seconds": S} */
 #include <poll.h>
 #include <sluice.h>
 #include <stdio.h>
@@ -24,7 +26,7 @@ static double seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* Until no more than `most` are out; false when one was refused. */
+/* Waits until at most `most` events are unconfirmed. Returns false if one was refused. */
 static bool until(unsigned long sent, unsigned long most)
 {
     while (sent - __atomic_load_n(&confirmed, __ATOMIC_RELAXED) > most) {
@@ -50,7 +52,7 @@ int main(int argc, char **argv)
 {
     char error[256];
     if (argc != 4) {
-        fprintf(stderr, "usage: fanout BROKER TOPIC EVENTS\n");
+        fprintf(stderr, "usage: bench_fanout BROKER TOPIC EVENTS\n");
         return 2;
     }
     struct sluice *s = sluice_connect(argv[1], NULL, error);

@@ -1,6 +1,7 @@
-/* The log without the rest of the broker: log_alone DIRECTORY EVENT_SIZE EVENTS SECONDS. Keeps it saturated: while a group of EVENTS
- * events is written and synced the next one gathers; what is durable is settled. Prints {"groups":N,"seconds":S,
- * "group_bytes":B}: syncs, and bytes written for each. */
+/* The log without the rest of the broker, kept saturated: while a group of EVENTS events is written and synced, the next one
+ * gathers. Durable events are settled.
+ *   bench_log_alone DIRECTORY EVENT_SIZE EVENTS SECONDS
+ *     ->  {"groups":N,"seconds":S,"group_bytes":B}: the number of syncs, and the bytes written per sync */
 #include "base/clock.h"
 #include "broker/disk/files_posix.h"
 #include "broker/store/log.h"
@@ -20,8 +21,8 @@ struct feeder {
     size_t count;
     uint32_t size;
     uint64_t next, settled; /* sequences */
-    uint64_t tickets[2];    /* of the group on its way, and of the one that gathers */
-    uint64_t ends[2];       /* behind the last event of each */
+    uint64_t tickets[2];    /* of the group being written, and of the one gathering */
+    uint64_t ends[2];       /* one past the last event of each */
 };
 
 static void snapshot(void *context, struct buf *out)
@@ -59,7 +60,7 @@ static void settle_to(struct feeder *f, uint64_t end)
         f->log->ops->settle(f->log, QUEUE, f->settled, 0, f->size, CAUSE_ACKED);
 }
 
-/* One commit: waits for the group on its way, sends the next, gathers one more. */
+/* One commit: waits for the group being written, submits the next one, and gathers another. */
 static void turn(struct feeder *f)
 {
     struct store_completion done;
@@ -101,10 +102,10 @@ static void run(struct feeder *f, double seconds)
 int main(int argc, char **argv)
 {
     if (argc != 5) {
-        fprintf(stderr, "usage: log_alone DIRECTORY EVENT_SIZE EVENTS SECONDS\n");
+        fprintf(stderr, "usage: bench_log_alone DIRECTORY EVENT_SIZE EVENTS SECONDS\n");
         return 2;
     }
-    mallopt(M_MMAP_THRESHOLD, 4 << 20); /* as the broker does: no page faults for every group */
+    mallopt(M_MMAP_THRESHOLD, 4 << 20); /* as the broker does, to avoid page faults for every group */
     mallopt(M_TRIM_THRESHOLD, 8 << 20);
     struct feeder f = { .size = (uint32_t)strtoul(argv[2], NULL, 10), .count = strtoul(argv[3], NULL, 10) };
     f.next = f.settled = 1;

@@ -1,10 +1,10 @@
-/* Consumers that share a queue, or stand by.
+/* Consumers that share a queue's partitions, or stand by. Each consumer is a process of its own. The result is one line of JSON.
  *
- *     partitions throughput BROKER QUEUE CONSUMERS COUNT   COUNT events of 200 B with one of 1,000 keys: events a second
- *     partitions failover BROKER QUEUE kill|leave          milliseconds from the end of the active consumer's process to the first
- *                                                          event at the other one, while 1,000 a second are published
- *
- * Each consumer is a process of its own. The result is one line of JSON. */
+ *     bench_partitions throughput BROKER QUEUE CONSUMERS COUNT
+ *         Events per second for COUNT events of 200 B, each with one of 1,000 keys.
+ *     bench_partitions failover BROKER QUEUE kill|leave
+ *         Milliseconds from the end of the active consumer's process to the first event at the standby, while 1,000 events per
+ *         second are published. */
 #include <poll.h>
 #include <signal.h>
 #include <sluice.h>
@@ -22,12 +22,12 @@
 #define CREDIT         1024
 #define WAIT_MS        60000
 #define SIZE           200
-#define WINDOW         4096ul /* events that are published and not confirmed */
+#define WINDOW         4096ul /* unconfirmed events, at most */
 
-/* What the processes tell each other. */
+/* Memory that all the processes share. */
 struct shared {
-    unsigned long count[CONSUMERS_MOST]; /* events each has had */
-    int64_t newest[CONSUMERS_MOST];      /* when the newest came, CLOCK_MONOTONIC */
+    unsigned long count[CONSUMERS_MOST]; /* events received, by consumer */
+    int64_t newest[CONSUMERS_MOST];      /* arrival of the latest event, by consumer; CLOCK_MONOTONIC */
 };
 static struct shared *shared;
 static pid_t children[CONSUMERS_MOST];
@@ -62,7 +62,7 @@ static bool on_event(void *context, const struct sluice_delivery *d)
     return true;
 }
 
-/* A process that consumes until SIGTERM, which it takes as a wish to leave. */
+/* Starts a process that consumes until SIGTERM, and then leaves the queue in order. */
 static void begin_consumer(const char *broker, const char *queue, unsigned me)
 {
     sigset_t ends;
@@ -158,13 +158,13 @@ static bool publish_until(struct sluice *s, const char *queue, unsigned me, unsi
 
 static bool failover(struct sluice *s, const char *broker, const char *queue, bool killed)
 {
-    if (!publish_until(s, queue, 0, 100)) /* the first is active now, before the second comes */
+    if (!publish_until(s, queue, 0, 100)) /* the first consumer is active before the second joins */
         return false;
     begin_consumer(broker, queue, 1);
     if (!publish_until(s, queue, 0, 1000))
         return false;
     if (shared->count[1] != 0)
-        return false; /* it did not stand by */
+        return false; /* the second consumer did not stand by */
     int64_t end = now_ns();
     kill(children[0], killed ? SIGKILL : SIGTERM);
     if (!publish_until(s, queue, 1, 1))
@@ -178,7 +178,7 @@ int main(int argc, char **argv)
     bool speed = argc == 6 && strcmp(argv[1], "throughput") == 0;
     if (!speed && (argc != 5 || strcmp(argv[1], "failover") != 0)) {
         fprintf(stderr,
-                "usage: partitions throughput BROKER QUEUE CONSUMERS COUNT | failover BROKER QUEUE kill|leave\n");
+                "usage: bench_partitions throughput BROKER QUEUE CONSUMERS COUNT | failover BROKER QUEUE kill|leave\n");
         return 2;
     }
     unsigned consumers = speed ? (unsigned)strtoul(argv[4], NULL, 10) % (CONSUMERS_MOST + 1) : 1;

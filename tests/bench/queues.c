@@ -1,7 +1,10 @@
-/* Many queues, few of them busy, or many sessions: queues BROKER QUEUES ACTIVE RATE SECONDS SESSIONS. One event goes into each of QUEUES
- * queues, whose names are told by number; one connection consumes the first ACTIVE of them. Says "ready" on a line, then
- * publishes RATE events a second for SECONDS, to each active one in turn, from each of SESSIONS connections in turn, and says how many of
- * those were confirmed and how many came. The queues that are not active keep their event. */
+/* Many queues of which few are busy, or many sessions:
+ *   bench_queues BROKER QUEUES ACTIVE RATE SECONDS SESSIONS
+ * 1. Publishes one event to each of QUEUES queues, q00000 and so on. One connection consumes the first ACTIVE of them; the other
+ *    queues keep their event.
+ * 2. Prints "ready" and waits for a line on standard input.
+ * 3. Publishes RATE events per second for SECONDS, to the active queues in turn, from SESSIONS connections in turn.
+ * 4. Prints "confirmed N consumed N", without the events of step 1. */
 #include <poll.h>
 #include <sluice.h>
 #include <stdbool.h>
@@ -42,7 +45,7 @@ static const char *name_of(unsigned number)
     return name;
 }
 
-/* False when something else than success was told. */
+/* Waits until *what has reached `most`. Returns false if a publish failed. */
 static bool until(const unsigned long *what, unsigned long most)
 {
     while (__atomic_load_n(what, __ATOMIC_RELAXED) < most) {
@@ -122,7 +125,7 @@ static void close_all(struct work *w)
 int main(int argc, char **argv)
 {
     if (argc != 7) {
-        fprintf(stderr, "usage: queues BROKER QUEUES ACTIVE RATE SECONDS SESSIONS\n");
+        fprintf(stderr, "usage: bench_queues BROKER QUEUES ACTIVE RATE SECONDS SESSIONS\n");
         return 2;
     }
     struct work w = { .queues = (unsigned)strtoul(argv[2], NULL, 10),
@@ -138,7 +141,7 @@ int main(int argc, char **argv)
     }
     puts("ready");
     fflush(stdout);
-    while (getchar() != '\n') /* whoever measures takes its figures, and says go */
+    while (getchar() != '\n') /* the caller takes its figures first */
         continue;
     if (!run(&w)) {
         fprintf(stderr, "queues: %lu were refused\n", failed);

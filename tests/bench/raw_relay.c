@@ -1,9 +1,9 @@
-/* The floor: 4 producers PUSH to one process that relays message by message to a consumer. Raw libzmq, no bookkeeping, and
- * nothing that would bring a lost message back.
+/* The floor of libzmq: 4 producers PUSH to one process, which relays message by message to a consumer. It keeps no records, and
+ * a lost message stays lost.
  *   bench_raw_relay tcp|ipc SIZE COUNT [WINDOW [RATE]]
  *     ->  {"seconds":S,"relay_cpu_seconds":C,"end_to_end_us":{"p50":…,"p99":…,"p99.9":…}}
- * WINDOW: the relay answers each message to its producer, who has at most so many unanswered; 0: no answers, blocking sends.
- * RATE: messages a second of all together, timed from when they were meant to be sent; 0: as fast as it goes. */
+ * WINDOW: the relay answers each message, and a producer has at most WINDOW unanswered ones; 0: no answers, blocking sends.
+ * RATE: messages per second of all producers together, timed from when each was due; 0: at full speed. */
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -21,9 +21,9 @@
 
 enum { PRODUCERS = 4, ENDPOINTS = PRODUCERS + 2, IN = PRODUCERS, OUT };
 
-/* Mapped by all processes. */
+/* Memory that all the processes share. */
 struct relay {
-    char endpoints[ENDPOINTS][96]; /* of each producer's answers, of the relay, of the consumer */
+    char endpoints[ENDPOINTS][96]; /* of each producer (for answers), the relay and the consumer */
     atomic_bool bound[ENDPOINTS];
     char transport;
     size_t size;
@@ -31,7 +31,7 @@ struct relay {
     int64_t start;
 };
 
-/* What a message begins with. */
+/* The header of a message. */
 struct head {
     int64_t intended, producer;
 };
@@ -43,7 +43,7 @@ static int64_t now(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Without a limit, except where the sender is to be held up. */
+/* Makes a socket without a high-water mark, except where the sender is meant to block. */
 static void *open_socket(void *zmq, int type, bool limited)
 {
     int none = 0;
@@ -53,7 +53,7 @@ static void *open_socket(void *zmq, int type, bool limited)
     return s;
 }
 
-/* A PULL at a place of its own, which the others then find in `r`. */
+/* Binds a PULL socket at a free endpoint and stores the endpoint in `r` for the other processes. */
 static void *bind_inbox(struct relay *r, void *zmq, int which)
 {
     void *s = open_socket(zmq, ZMQ_PULL, false);
@@ -152,8 +152,8 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The consumer is the process that was called. Every 16th message is timed when
- * there are very many: as many clock readings as sluice bench makes. */
+/* The calling process is the consumer. With very many messages only every 16th is timed, so that it reads the clock as often as
+ * `sluice bench` does. */
 static void consume(const struct relay *r, void *pull, int64_t *us, long stride)
 {
     struct head head;
@@ -205,7 +205,7 @@ int main(int argc, char **argv)
     struct relay *r = mmap(NULL, sizeof *r, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (argc < 4 || argc > 6 || r == MAP_FAILED)
         return fprintf(stderr, "usage: bench_raw_relay tcp|ipc SIZE COUNT [WINDOW [RATE]]\n"), 2;
-    alarm(300); /* whatever is lost here is lost for good: fail, rather than wait for it */
+    alarm(300); /* a lost message never arrives: fail instead of waiting for it */
     r->transport = argv[1][0];
     r->size = strtoul(argv[2], NULL, 10);
     r->size = r->size < sizeof(struct head) ? sizeof(struct head) : r->size;

@@ -1,6 +1,7 @@
-/* Many sessions from one process: sessions BROKER COUNT QUEUE. Says a line when all have attached, and once more each time all
- * have attached again; then each publishes one event to QUEUE, and a line says how many were confirmed. Ends with its
- * standard input. */
+/* Many sessions from one process:
+ *   bench_sessions BROKER COUNT QUEUE
+ * Each time all sessions have attached (first, and again after each loss of the broker), prints "attached COUNT"; then each session
+ * publishes one event to QUEUE, and "confirmed N" says how many were confirmed. Ends when its standard input ends. */
 #include <poll.h>
 #include <sluice.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@ static struct sluice **connect_all(const char *broker, unsigned count)
     return all;
 }
 
-/* How many have attached at least so often. */
+/* Returns how many sessions have attached at least that often. */
 static unsigned attached(struct sluice **all, unsigned count, uint64_t times)
 {
     unsigned found = 0;
@@ -45,7 +46,7 @@ static void confirmed(void *context, int error, uint64_t sequence)
         __atomic_add_fetch((unsigned *)context, 1, __ATOMIC_RELAXED);
 }
 
-/* Everybody publishes at the same time; waits for all outcomes. */
+/* Lets all sessions publish at once, and waits for all outcomes. */
 static unsigned publish_all(struct sluice **all, unsigned count, const char *queue)
 {
     unsigned good = 0;
@@ -79,7 +80,7 @@ int main(int argc, char **argv)
 {
     struct rlimit files;
     if (argc != 4) {
-        fprintf(stderr, "usage: sessions BROKER COUNT QUEUE\n");
+        fprintf(stderr, "usage: bench_sessions BROKER COUNT QUEUE\n");
         return 2;
     }
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {

@@ -1,5 +1,5 @@
-/* The broker's core, driven as its unit tests do, and the log over the simulated disk. Of the former core_frame, core_tick and
- * core_flush are counted: 64 events are published, confirmed, delivered and acked a round. */
+/* The broker's core, driven as in its unit tests, and the log over the simulated disk. In each round of the core, 64 events are
+ * published, confirmed, delivered and acked; core_frame, core_tick and core_flush are counted. */
 #include "broker/store/log.h"
 #include "tests/bench/hot/hot.h"
 #include "tests/broker/core/driver.h"
@@ -51,7 +51,7 @@ static void snapshot(void *context, struct buf *out)
     (void)context, (void)out;
 }
 
-/* One commit: a group of events, then the settlements of the one before. */
+/* One commit: a group of events, and the settlements of the group before. */
 static HOT void hot_log(struct store *log, struct store_run *run, mono_t now, uint32_t size)
 {
     uint64_t ticket;

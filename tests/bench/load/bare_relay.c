@@ -1,7 +1,8 @@
-/* The floor without a library: passes frames of SIZE bytes from its producers on to one consumer, and answers each with a byte.
+/* The floor without a messaging library: passes frames of fixed size from producers to one consumer, and answers each frame with
+ * a byte.
  *   bench_bare_relay HOST:PORT|/PATH     runs until it is killed
- * A connection's first bytes: 'p' or 'c', and, from a producer, the size of its frames as 4 bytes in this machine's order.
- * A consumer gets the frames one after the other; without one they wait here. */
+ * A connection begins with 'p' or 'c'. A producer then sends the size of its frames as 4 bytes in the machine's byte order.
+ * The consumer gets the frames one after the other; while there is none, the relay keeps them. */
 #include "tests/bench/load/load.h"
 
 #include <arpa/inet.h>
@@ -17,8 +18,8 @@
 
 struct peer {
     int fd;
-    char role;     /* 0: not said yet */
-    uint32_t size; /* of a producer's frames; 0: not said yet */
+    char role;     /* 'p', 'c', or 0: not known yet */
+    uint32_t size; /* of a producer's frames; 0: not known yet */
     struct load_buffer in, out;
 };
 
@@ -63,7 +64,7 @@ static void dismiss(struct peer *p, struct peer **consumer)
     free(p);
 }
 
-/* Who it is. False: that has not come yet. */
+/* Reads who the peer is. Returns false while that has not arrived. */
 static bool introduce(struct peer *p, struct peer **consumer)
 {
     const char *data = p->in.data + p->in.begin;
@@ -80,7 +81,7 @@ static bool introduce(struct peer *p, struct peer **consumer)
     return p->role != 0;
 }
 
-/* Whole frames go to `frames`, an answer for each to the producer. */
+/* Moves complete frames to `frames` and answers each to its producer. */
 static void pass_on(struct peer *p, struct load_buffer *frames)
 {
     size_t count = p->size ? (p->in.end - p->in.begin) / p->size : 0;
@@ -90,7 +91,7 @@ static void pass_on(struct peer *p, struct load_buffer *frames)
     p->out.end += count;
 }
 
-/* False: it is gone. */
+/* Returns false if the peer is gone. */
 static bool serve(struct peer *p, struct peer **consumer, struct load_buffer *frames)
 {
     size_t came;

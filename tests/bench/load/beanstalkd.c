@@ -1,6 +1,6 @@
-/* beanstalkd by its own small protocol: put, reserve, delete. A consumer asks for one job and, at once behind it, for as many
- * more as the last answers let expect (reserve-with-timeout 0), for a connection has one question under way at a time else.
- * Whether a confirm follows a sync is the server's setting. mode: unused. */
+/* beanstalkd, through its own text protocol: put, reserve, delete. A consumer pipelines its requests, as a connection would
+ * otherwise have one at a time: it sends one reserve that waits, followed by as many that do not (reserve-with-timeout 0) as the
+ * last answers suggest. Whether a confirm follows a sync is a setting of the server. mode: unused. */
 #include "tests/bench/load/load.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define TTR_SECONDS 600
-#define MOST        256 /* questions at once */
+#define MOST        256 /* requests in a pipeline */
 
 struct adapter {
     struct load *load;
@@ -19,7 +19,7 @@ struct adapter {
     int fd;
     bool consumer;
     uint64_t confirmed;
-    unsigned asked, answered, got; /* reserves of this round */
+    unsigned asked, answered, got; /* reserves in this round */
     unsigned long deletes, deleted;
     struct load_buffer in, out;
 };
@@ -43,7 +43,7 @@ struct adapter *adapter_open(struct load *l, const struct load_options *o, bool 
     return NULL;
 }
 
-/* One that waits, and others that do not. */
+/* Sends one reserve that waits, and further ones that do not. */
 static void ask(struct adapter *a, unsigned count)
 {
     say(a, "reserve\r\n%s", "", 0);
@@ -77,7 +77,7 @@ static void reserved(struct adapter *a)
     ask(a, more < MOST ? more : MOST);
 }
 
-/* "RESERVED ID BYTES\r\nDATA\r\n". Returns its length, 0 while it has not all come. */
+/* Handles "RESERVED ID BYTES\r\nDATA\r\n". Returns its length, or 0 while it is incomplete. */
 static size_t take_job(struct adapter *a, const char *line, size_t head, size_t came)
 {
     char *end;
@@ -97,7 +97,7 @@ static bool begins(const char *line, const char *word)
     return strncmp(line, word, strlen(word)) == 0;
 }
 
-/* One answer of `head` bytes; what it took in *used, 0 when it has not all come. */
+/* Handles one answer, whose first line has `head` bytes. *used: its length, or 0 while it is incomplete. */
 static bool answer(struct adapter *a, const char *line, size_t head, size_t came, size_t *used)
 {
     *used = head;
@@ -144,7 +144,7 @@ void adapter_close(struct adapter *a)
 {
     if (!a)
         return;
-    int64_t until = load_now() + 5000000000; /* a connection that ends takes back what it has not deleted */
+    int64_t until = load_now() + 5000000000; /* the server requeues jobs not yet deleted when the connection ends */
     while (a->deleted < a->deletes && load_now() < until && adapter_turn(a, until))
         continue;
     close(a->fd);

@@ -1,6 +1,6 @@
-/* Sluice over HTTP, one connection a process: a producer POSTs all it has as soon as it may, an event as it is and several as
- * a batch of CloudEvents in JSON; the consumer takes, and acks with the next take behind it. mode: unused. Events are text here:
- * their head in hexadecimal. */
+/* Sluice over HTTP, with one connection per process. A producer POSTs everything it has as soon as the last answer has come: one
+ * event as a plain body, several as a batch of CloudEvents in JSON. The consumer takes, and sends its acks with the next take right
+ * behind them. Events are text, with their head in hexadecimal. mode: unused. */
 #include "tests/bench/load/load.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-#define HEAD       24  /* bytes of an event that are not text */
+#define HEAD       24  /* bytes of an event that are not text: struct load_head */
 #define BATCH      256 /* events, at most */
 #define WAIT_S     30
 #define RECEIPT    "\"receipt\":\""
@@ -23,11 +23,11 @@ struct adapter {
     struct load *load;
     const struct load_options *o;
     int fd;
-    bool consumer, busy;   /* busy: an answer to a publish is due */
-    unsigned under_way;    /* events it is about */
+    bool consumer, busy;   /* busy: waiting for the answer to a publish */
+    unsigned under_way;    /* events in that publish */
     uint64_t confirmed, n; /* n: event ids so far */
     unsigned long acks, acked;
-    char *event;                      /* one, as its bytes */
+    char *event;                      /* room for one event's bytes */
     struct load_buffer in, out, kept; /* kept: texts of events to publish */
     struct load_buffer body;
 };
@@ -86,7 +86,7 @@ static void add_event(struct adapter *a, const char *text, bool first)
     add(a, "\"}");
 }
 
-/* What was kept leaves, unless an answer is due. */
+/* Publishes the kept events, unless an answer is due. */
 static void publish_kept(struct adapter *a)
 {
     size_t count = (a->kept.end - a->kept.begin) / a->o->size;
@@ -113,7 +113,7 @@ static void ask(struct adapter *a)
 
 /* ------------------------------------------------------------------ answers */
 
-/* The place behind `word` before `end`, or NULL. */
+/* Finds `word` before `end`. Returns the position after it, or NULL. */
 static const char *behind(const char *from, const char *end, const char *word)
 {
     const char *at = from < end ? memmem(from, (size_t)(end - from), word, strlen(word)) : NULL;

@@ -1,6 +1,5 @@
-/* The processes of a load and their pace. A producer's further events are published from load_confirmed, so that an adapter
- * whose library has a thread of its own needs no lock: that thread alone publishes, but for the first event and what has a
- * time of its own (--rate). */
+/* The processes of a load and their pace. A producer publishes its next event from load_confirmed. An adapter whose library has a
+ * thread of its own therefore needs no lock: only that thread publishes, except for the first event and with --rate. */
 #include "tests/bench/load/load_check.h"
 
 #include <getopt.h>
@@ -15,15 +14,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define GIVE_UP_NS  20000000000 /* without a sign of progress */
-#define LOOK_NS     2000000     /* how often the end is looked for */
+#define GIVE_UP_NS  20000000000 /* without progress */
+#define LOOK_NS     2000000     /* interval of checks for the end */
 #define RING        65536u      /* unconfirmed events of a producer, at most */
-#define STRIDE      16u         /* every so manyth event is timed, where a second holds very many */
-#define STRIDE_FROM 16u         /* windows beyond this */
+#define STRIDE      16u         /* with a large window, only every STRIDEth event is timed */
+#define STRIDE_FROM 16u         /* a large window is larger than this */
 
 struct shared {
     atomic_ulong ready;
-    int go[2]; /* a pipe: producers read it until the consumer closes its end, and then begin */
+    int go[2]; /* a pipe: producers start when the consumer closes its end */
     int64_t start;
 };
 
@@ -37,7 +36,7 @@ struct load {
     char *data;
     unsigned long each; /* events to publish, at most */
     atomic_bool stop;
-    int64_t *intended; /* by tag: 0 not outstanding, -1 not timed */
+    int64_t *intended; /* by tag: when it was due; 0: not outstanding, -1: not timed */
     /* the consumer */
     struct load_seen seen;
     atomic_ulong consumed;
@@ -45,7 +44,7 @@ struct load {
 
 /* ------------------------------------------------------------------ outcomes */
 
-/* Counts that one thread writes and others look at: no more than a store. */
+/* For a count that one thread writes and others read: a plain store is enough. */
 static void set_count(atomic_ulong *to, unsigned long value)
 {
     atomic_store_explicit(to, value, memory_order_release);
@@ -113,7 +112,7 @@ bool load_failed(struct load *l, const char *format, ...)
 
 /* ------------------------------------------------------------------ a producer */
 
-/* A turn, unless nothing was heard for too long. */
+/* Runs one turn of the adapter. Fails if there was no progress for too long. */
 static bool turn(struct load *l, int64_t until, int64_t *last, unsigned long *before, unsigned long count)
 {
     int64_t now = load_now();
@@ -175,7 +174,7 @@ static int produce(struct load *l)
     l->each = l->o->events ? l->o->events / l->o->producers : (unsigned long)-1;
     l->adapter = adapter_open(l, l->o, false);
     wait_to_begin(l->shared);
-    prctl(PR_SET_TIMERSLACK, 1); /* else the kernel rounds every wait up, by as much as 50 us */
+    prctl(PR_SET_TIMERSLACK, 1); /* otherwise the kernel extends every wait by up to 50 us */
     if (l->adapter && l->o->rate)
         publish_paced(l);
     else if (l->adapter)
@@ -187,9 +186,9 @@ static int produce(struct load *l)
     return 0;
 }
 
-/* ------------------------------------------------------------------ the consumer, which is the process that was called */
+/* ------------------------------------------------------------------ the consumer: the calling process */
 
-/* How many events there are to consume, known when all producers are through. */
+/* Returns how many events there are to consume; *known once all producers have finished. */
 static unsigned long total(const struct load *l, bool *known)
 {
     unsigned long sum = 0;
@@ -219,7 +218,7 @@ static void wait_for_producers(struct load *l)
     close(l->shared->go[1]);
 }
 
-/* Returns the seconds from the first to the last. */
+/* Runs until everything is consumed. Returns the seconds since the start. */
 static double watch(struct load *l)
 {
     int64_t last = 0;
@@ -240,7 +239,7 @@ static double watch(struct load *l)
 
 static double consume(struct load *l)
 {
-    l->shared->start = load_now(); /* of a backlog, which may come as soon as there is a connection */
+    l->shared->start = load_now(); /* a backlog may be delivered as soon as there is a connection */
     l->adapter = adapter_open(l, l->o, true);
     if (!l->adapter || (l->o->consume && !adapter_consume(l->adapter)))
         load_failed(l, "cannot consume");
@@ -287,7 +286,7 @@ static int run(const struct load_options *o)
     struct load l = { .o = o, .shared = s, .sides = sides, .side = &sides[o->producers], .number = o->producers };
     l.seen.next = calloc(o->producers, sizeof *l.seen.next);
     double seconds = consume(&l);
-    while (!broken(&l) && wait(NULL) > 0) /* else they die with this process */
+    while (!broken(&l) && wait(NULL) > 0) /* otherwise they are killed when this process ends */
         continue;
     int status = load_report(o, sides, &l.seen, seconds);
     free(l.seen.next);

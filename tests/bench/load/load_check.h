@@ -1,4 +1,4 @@
-/* What the processes of a load share: counts, errors, times. Mapped by all of them. */
+/* Counts, errors and times of a load, in memory that all its processes share, and the checks of what was consumed. */
 #ifndef SLUICE_BENCH_LOAD_CHECK_H
 #define SLUICE_BENCH_LOAD_CHECK_H
 
@@ -6,7 +6,7 @@
 
 #include <stdatomic.h>
 
-/* Durations in nanoseconds, in buckets of less than 1 % of their value. */
+/* A histogram of durations in nanoseconds. A bucket is less than 1 % of its value wide. */
 #define TIMES_FINE    7u
 #define TIMES_BUCKETS ((64u - TIMES_FINE + 1) << TIMES_FINE)
 struct times {
@@ -14,34 +14,34 @@ struct times {
 };
 void times_add(struct times *t, int64_t ns);
 void times_merge(struct times *t, const struct times *other);
-/* In microseconds; 0 when there are none. part: 0.5, 0.99, … */
+/* Returns a percentile in microseconds, or 0 if there are no durations. part: 0.5, 0.99, … */
 double times_at(const struct times *t, double part);
 
-/* What an event's data begins with. */
+/* The beginning of an event's data. */
 struct load_head {
     uint32_t magic, producer;
-    uint64_t nth;     /* of its producer */
+    uint64_t nth;     /* number within its producer */
     int64_t intended; /* 0: not timed */
 };
 #define LOAD_MAGIC 0x65636975u
 
-/* Of one process. */
+/* State of one process. */
 struct load_side {
     atomic_ulong published, confirmed;
     atomic_bool done;
     char error[256];
-    struct times times; /* until the confirm; end to end, of the consumer */
+    struct times times; /* of a producer: until the confirm; of the consumer: end to end */
 };
 
-/* What the consumer saw. `next`: by producer. */
+/* What the consumer received. `next`: the number expected next, by producer. */
 struct load_seen {
     unsigned long consumed, repeated, disordered, foreign;
     uint64_t *next;
 };
-/* Counts an event; its head, or NULL when it is none of this load's. */
+/* Counts an event. Returns its head, or NULL if it is not from this load. */
 const struct load_head *load_check(struct load_seen *seen, const struct load_options *o, const void *data, size_t size);
 
-/* Prints the result, or says what is wrong with it. Returns the exit status. */
+/* Prints the result, or what is wrong with it. Returns the exit status. */
 int load_report(const struct load_options *o, const struct load_side *sides, const struct load_seen *seen,
                 double seconds);
 

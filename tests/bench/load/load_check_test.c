@@ -1,4 +1,4 @@
-/* What a load is checked by: a bench whose checks let something pass would prove nothing. */
+/* Tests of the checks of a load: if they let something pass, the bench would prove nothing. */
 #include "tests/bench/load/load_check.h"
 
 #include <setjmp.h>
@@ -84,7 +84,7 @@ static void percentiles_are_within_a_percent(void **state)
         double part = i / 1000.0, expected = part * 100000, found = times_at(&sum, part);
         assert_true(found > expected * 0.99 && found < expected * 1.01 + 1);
     }
-    times_add(&t, 3600000000000); /* an hour has its place, too */
+    times_add(&t, 3600000000000); /* an hour fits, too */
     assert_true(times_at(&t, 0.9999999) > 3.5e9);
 }
 

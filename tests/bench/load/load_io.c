@@ -1,4 +1,4 @@
-/* What adapters without a library's own thread share: waiting, connecting, buffers. */
+/* Waiting, connecting and buffers, for adapters that do their own I/O. */
 #include "tests/bench/load/load.h"
 
 #include <arpa/inet.h>
@@ -82,7 +82,7 @@ char *load_reserve(struct load_buffer *b, size_t size)
     if (b->begin == b->end)
         b->begin = b->end = 0;
     if (b->end + size > b->room &&
-        b->begin > b->end - b->begin) { /* else a long backlog would be moved again and again */
+        b->begin > b->end - b->begin) { /* otherwise a long backlog would be moved again and again */
         memmove(b->data, b->data + b->begin, b->end - b->begin);
         b->end -= b->begin;
         b->begin = 0;

@@ -1,5 +1,5 @@
-/* Mosquitto through libmosquitto: QoS 1 both ways, a session that outlives its connection, as many events under way as the
- * protocol has numbers for. The library acks what on_message returned from. mode: unused. */
+/* Mosquitto, through libmosquitto: QoS 1 in both directions, a persistent session, and as many messages in flight as the protocol
+ * has packet numbers for. The library acks a message when on_message returns. mode: unused. */
 #include "tests/bench/load/load.h"
 
 #include <mosquitto.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define KEEPALIVE 60
-#define PACKETS   64 /* a look */
+#define PACKETS   64 /* per call of the library */
 #define NUMBERS   65536
 
 struct adapter {
@@ -85,7 +85,7 @@ static bool begin(struct adapter *a, bool consumer)
     return wait_for(a, &a->subscribed);
 }
 
-/* The session of the consumer is the queue. */
+/* The consumer's persistent session is the queue. */
 struct adapter *adapter_open(struct load *l, const struct load_options *o, bool consumer)
 {
     struct adapter *a = calloc(1, sizeof *a);

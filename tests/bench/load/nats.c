@@ -1,5 +1,5 @@
-/* NATS through libnats, whose threads call back. mode: core, which confirms nothing and loses what it cannot hand over; or
- * memory or file, a JetStream of that storage with a work queue's retention and explicit acks, confirmed by its answers. */
+/* NATS, through libnats, whose threads call back. mode: core, which confirms nothing and loses what it cannot deliver; or memory or
+ * file, a JetStream stream with that storage, work-queue retention and explicit acks. Its publish acks are the confirms. */
 #include "tests/bench/load/load.h"
 
 #include <inttypes.h>
@@ -16,10 +16,10 @@ struct adapter {
     const struct load_options *o;
     natsConnection *nats;
     jsCtx *js;
-    natsSubscription *sub; /* of the events, or of the answers to a producer */
+    natsSubscription *sub; /* for the events, or for the answers to a producer */
     char inbox[64];        /* "_INBOX.X."; a tag is added */
     bool core, consumer;
-    uint64_t published, confirmed; /* core's */
+    uint64_t published, confirmed; /* mode core */
 };
 
 static bool fine(struct adapter *a, natsStatus status, const char *what)
@@ -29,7 +29,7 @@ static bool fine(struct adapter *a, natsStatus status, const char *what)
 
 /* ------------------------------------------------------------------ publishing */
 
-/* The subject ends in the tag; the answer of a stream that took the event has its sequence, another an error. */
+/* The subject of an answer ends in the tag. It contains a sequence if the stream accepted the event, otherwise an error. */
 static void on_answer(natsConnection *nats, natsSubscription *sub, natsMsg *msg, void *context)
 {
     struct adapter *a = context;
@@ -63,7 +63,7 @@ bool adapter_publish(struct adapter *a, uint64_t tag, const void *data)
     return natsConnection_PublishRequest(a->nats, a->o->queue, reply, data, (int)a->o->size) == NATS_OK;
 }
 
-/* Nobody confirms: with a window of one the server has at least seen the event, else what was sent counts. */
+/* In mode core nobody confirms. With a window of one, an event counts once the server has seen it; otherwise once it is sent. */
 static bool confirm_core(struct adapter *a, int64_t until)
 {
     if (a->confirmed == a->published)
@@ -98,7 +98,7 @@ static bool declare(struct adapter *a)
     config.Retention = js_WorkQueuePolicy;
     config.Storage = strcmp(a->o->mode, "file") == 0 ? js_FileStorage : js_MemoryStorage;
     natsStatus status = js_AddStream(NULL, a->js, &config, NULL, NULL);
-    jsStreamInfo *info = NULL; /* one that is there from the run before is fine */
+    jsStreamInfo *info = NULL; /* a stream left by the previous run is fine */
     if (status != NATS_OK)
         status = js_GetStreamInfo(&info, a->js, a->o->queue, NULL, NULL);
     jsStreamInfo_Destroy(info);
@@ -121,7 +121,7 @@ bool adapter_consume(struct adapter *a)
     return fine(a, js_Subscribe(&a->sub, a->js, a->o->queue, on_event, a, NULL, &options, NULL), "subscribe");
 }
 
-/* ------------------------------------------------------------------ its life */
+/* ------------------------------------------------------------------ connecting and closing */
 
 struct adapter *adapter_open(struct load *l, const struct load_options *o, bool consumer)
 {
@@ -130,7 +130,7 @@ struct adapter *adapter_open(struct load *l, const struct load_options *o, bool 
     struct adapter *a = calloc(1, sizeof *a);
     *a = (struct adapter){ .load = l, .o = o, .consumer = consumer, .core = strcmp(o->mode, "core") == 0 };
     snprintf(url, sizeof url, "nats://%s", o->address);
-    /* What was published leaves within a millisecond; at once where the load waits for each event or has a time for it. */
+    /* Published events are sent within a millisecond, or at once if the load waits for each event or has a rate. */
     bool open = fine(a, natsOptions_Create(&options), "options") && fine(a, natsOptions_SetURL(options, url), "url") &&
                 fine(a, natsOptions_SetSendAsap(options, o->window == 1 || o->rate), "options") &&
                 fine(a, natsConnection_Connect(&a->nats, options), "connect") &&
@@ -152,7 +152,7 @@ void adapter_close(struct adapter *a)
     if (!a)
         return;
     if (a->nats)
-        natsConnection_FlushTimeout(a->nats, WAIT_MS); /* acks are read before this is answered */
+        natsConnection_FlushTimeout(a->nats, WAIT_MS); /* the server reads the acks before it answers this */
     natsSubscription_Destroy(a->sub);
     jsCtx_Destroy(a->js);
     natsConnection_Destroy(a->nats);

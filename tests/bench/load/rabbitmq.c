@@ -1,5 +1,5 @@
-/* RabbitMQ through librabbitmq: publisher confirms, manual acks of many at a time, a prefetch. mode: transient, durable or
- * quorum. */
+/* RabbitMQ, through librabbitmq: publisher confirms, manual acks of many messages at a time, and a prefetch. mode: transient,
+ * durable or quorum. */
 #include "tests/bench/load/load.h"
 
 #include <amqp.h>
@@ -19,7 +19,7 @@ struct adapter {
     const struct load_options *o;
     amqp_connection_state_t amqp;
     bool durable, consumer;
-    uint64_t published, lowest; /* tags from here on may be unconfirmed; AMQP's begin with 1 */
+    uint64_t published, lowest; /* lowest: the first tag that may be unconfirmed; AMQP's tags begin with 1 */
     bool *open;                 /* by tag: not confirmed */
     uint64_t newest, acked;     /* delivery tags */
 };
@@ -112,7 +112,7 @@ static void confirm_to(struct adapter *a, const amqp_basic_ack_t *ack)
     }
 }
 
-/* One frame, if there is one already. Returns AMQP_STATUS_OK or _TIMEOUT, or an error. */
+/* Reads one frame if one has arrived. Returns AMQP_STATUS_OK, AMQP_STATUS_TIMEOUT, or an error. */
 static int take_confirm(struct adapter *a)
 {
     amqp_frame_t frame;
@@ -162,7 +162,7 @@ void adapter_close(struct adapter *a)
 {
     if (!a)
         return;
-    amqp_connection_close(a->amqp, AMQP_REPLY_SUCCESS); /* answered after the acks before it */
+    amqp_connection_close(a->amqp, AMQP_REPLY_SUCCESS); /* the server answers after it has read the acks */
     amqp_destroy_connection(a->amqp);
     free(a->open);
     free(a);

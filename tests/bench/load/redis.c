@@ -1,5 +1,5 @@
-/* Redis Streams through hiredis: XADD, XREADGROUP with a group, XACK. What the group is through with is trimmed, for XACK
- * alone leaves an event in its stream for ever. Everything is pipelined; how durable a confirm is, is the server's setting. */
+/* Redis Streams, through hiredis: XADD, XREADGROUP with a group, XACK. Acked entries are trimmed (XTRIM), because XACK alone leaves
+ * them in the stream for ever. Everything is pipelined. How durable a confirm is depends on the server's settings. */
 #include "tests/bench/load/load.h"
 
 #include <fcntl.h>
@@ -33,7 +33,7 @@ struct adapter *adapter_open(struct load *l, const struct load_options *o, bool 
         free(a);
         return NULL;
     }
-    if (consumer) /* one that is there already is fine */
+    if (consumer) /* a group that exists is fine */
         freeReplyObject(redisCommand(a->redis, "XGROUP CREATE %s %s 0 MKSTREAM", o->queue, GROUP));
     a->redis->flags &= ~REDIS_BLOCK;
     fcntl(a->redis->fd, F_SETFL, O_NONBLOCK);
@@ -65,7 +65,7 @@ bool adapter_consume(struct adapter *a)
     return true;
 }
 
-/* Hands over and acks the entries of one XREADGROUP; `entries`: [id, [name, value]] each. */
+/* Delivers and acks the entries of one XREADGROUP. Each of `entries` is [id, [name, value]]. */
 static void take(struct adapter *a, const redisReply *entries)
 {
     const char *words[BATCH + 3] = { "XACK", a->o->queue, GROUP };
@@ -86,7 +86,7 @@ static void take(struct adapter *a, const redisReply *entries)
     }
 }
 
-/* The answers to XADD are strings, those to XACK and XTRIM numbers, that to XREADGROUP is an array. */
+/* An answer to XADD is a string, to XACK and XTRIM a number, to XREADGROUP an array. */
 static bool answer(struct adapter *a, const redisReply *reply)
 {
     if (reply->type == REDIS_REPLY_ERROR)
@@ -102,7 +102,7 @@ static bool answer(struct adapter *a, const redisReply *reply)
     return true;
 }
 
-/* Writes what is there; false in *left when nothing is left. */
+/* Writes as much as possible. *left says whether something is left. */
 static bool flush(struct adapter *a, bool *left)
 {
     int done = 0;

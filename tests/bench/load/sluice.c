@@ -1,4 +1,4 @@
-/* Sluice through libsluice, whose thread calls back. A queue's durability is the broker's to say: it is declared there. */
+/* Sluice, through libsluice, whose thread calls back. mode: unused; the broker's configuration decides the queue's durability. */
 #include "tests/bench/load/load.h"
 
 #include <sluice.h>
@@ -42,7 +42,7 @@ bool adapter_consume(struct adapter *a)
     return a->sub != NULL;
 }
 
-/* Without refusals the confirms of a producer come in its order. */
+/* Without refusals, a producer's confirms arrive in the order of its events. */
 static void on_confirm(void *context, int error, uint64_t sequence)
 {
     struct adapter *a = context;
