@@ -1,7 +1,7 @@
-"""Asks a real Prometheus every question of deploy/grafana/sluice.json, about a broker and two sidecars that work; then once
-more what the operator looks at first, when the broker is gone.
+"""Runs every query of deploy/grafana/sluice.json on a real Prometheus that scrapes a broker and two sidecars at work. Then kills
+the broker and checks what the first row of panels shows.
 
-    dashboard.py PROMETHEUS        the program; SLUICE_BIN says which build
+    dashboard.py PROMETHEUS        PROMETHEUS is the program; SLUICE_BIN says which build to run
 """
 import contextlib
 import json
@@ -52,7 +52,8 @@ class Prometheus:
 
 
 def ask(prometheus, expression):
-    """As Grafana would, with everything chosen: [(labels, value)] of now. A text that does not parse is an OSError."""
+    """Runs an expression as Grafana would with all variables set to All. Returns the current [(labels, value)]. Raises OSError if
+    it does not parse."""
     for variable in DASHBOARD["templating"]["list"]:
         expression = expression.replace("$" + variable["name"], variable.get("allValue", ""))
     found = prometheus.get("query", query=expression.replace("$__rate_interval", "5s"))["result"]
@@ -68,7 +69,8 @@ def eventually(what, condition, meanwhile=lambda: None):
 
 
 def has_an_answer(prometheus, expression, legend):
-    """Figures, and with the labels that the legend names; what stands in for no answer is not one."""
+    """Whether the query has values, which must carry the labels that the legend names. A default ("or vector(0)") does not
+    count."""
     found = ask(prometheus, expression.removesuffix(" or on () vector(0)"))
     for labels, _ in found:
         assert set(re.findall(r"\{\{(\w+)\}\}", legend)) <= set(labels), (legend, labels)
@@ -76,7 +78,7 @@ def has_an_answer(prometheus, expression, legend):
 
 
 def shown(prometheus, title):
-    """What a panel of the first row shows, by refId."""
+    """Returns what a panel of the first row shows, by refId."""
     panel = next(p for p in PANELS if p["title"] == title and p["type"] == "stat")
     return {t["refId"]: [value for _, value in ask(prometheus, t["expr"])] for t in panel["targets"]}
 
@@ -116,7 +118,7 @@ def check(prometheus, broker, operations, shop):
     broker.kill()
     eventually("a dead broker is seen", lambda: shown(prometheus, "Broker") == {"A": [0]})
     eventually("and its sidecars", lambda: shown(prometheus, "Sidecars") == {"A": [0], "B": [2]})
-    assert shown(prometheus, "Waiting publishers") == {"A": []}  # it is not known, and not 0
+    assert shown(prometheus, "Waiting publishers") == {"A": []}  # unknown, and not 0
 
 
 def main():
@@ -135,7 +137,7 @@ def main():
         prometheus = Prometheus(sys.argv[1], directory, [operations, shop])
         ends.callback(prometheus.end)
         check(prometheus, broker, operations, shop)
-    print(f"the dashboard: Prometheus answers the {sum(len(p['targets']) for p in PANELS)} questions of {len(PANELS)} panels")
+    print(f"the dashboard: Prometheus answers the {sum(len(p['targets']) for p in PANELS)} queries of {len(PANELS)} panels")
 
 
 main()

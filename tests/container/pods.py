@@ -1,13 +1,13 @@
-"""The manifests of deploy/kubernetes, looked at and made into what podman can play.
+"""Checks the manifests of deploy/kubernetes, and translates them into pods that podman can play.
 
-    pods.py check          says what is wrong with the settings that matter; exit status 1 then
-    pods.py broker         the broker's pod, with its configuration and its volume, as YAML
-    pods.py shop BROKER    the application's pod; BROKER is the address that the Service's name stands for
-    pods.py drain          the sidecar's preStop command, an argument a line
-    pods.py probe          the broker's liveness probe, likewise
+    pods.py check          prints what is wrong with the settings that matter; the exit status is then 1
+    pods.py broker         prints the broker's pod, with its configuration and its volume, as YAML
+    pods.py shop BROKER    prints the application's pod; BROKER is the address to which the Service's name resolves
+    pods.py drain          prints the sidecar's preStop command, one argument per line
+    pods.py probe          prints the command of the broker's liveness probe, likewise
 
-podman (4.3) knows neither StatefulSets and Services nor init containers that keep running, and publishes every containerPort
-on the host; those are translated. Everything else is played as it is written.
+podman 4.3 supports neither StatefulSets, Services nor init containers that keep running, and publishes every containerPort on
+the host. These are translated; everything else is played as written.
 """
 import pathlib
 import sys
@@ -36,7 +36,7 @@ def broker_documents():
     stateful = only("StatefulSet")["spec"]
     template = stateful["template"]
     claims = [{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "spec": c["spec"],
-               "metadata": {"name": "sluice-" + c["metadata"]["name"],  # what fsGroup does in Kubernetes
+               "metadata": {"name": "sluice-" + c["metadata"]["name"],  # the annotations do what fsGroup does in Kubernetes
                             "annotations": {"volume.podman.io/uid": USER, "volume.podman.io/gid": USER}}}
               for c in stateful["volumeClaimTemplates"]]
     volumes = template["spec"]["volumes"] + [
@@ -57,7 +57,8 @@ def seconds(text):
 
 
 def faults_of_the_broker_s_probes(broker):
-    """It has no HTTP: a ping asks its loop. A hasty probe ends brokers that are busy, or still read their log."""
+    """The broker has no HTTP: its probes ping its event loop. An impatient probe would kill a broker that is busy or still reads
+    its log."""
     listen = next(line.split()[1] for line in only("ConfigMap")["data"]["broker.yaml"].splitlines() if line.startswith("listen:"))
     for kind, patience in (("startupProbe", 1800), ("livenessProbe", 60)):
         probe = broker[kind]
@@ -69,16 +70,16 @@ def faults_of_the_broker_s_probes(broker):
         if seconds(command[command.index("--wait") + 1]) + 2 > probe["timeoutSeconds"]:
             yield f"the broker's {kind} is cut off before it can say that nobody answers"
         if probe["periodSeconds"] * probe["failureThreshold"] < patience:
-            yield f"the broker's {kind} has no patience: a broker is restarted within {patience} s"
+            yield f"the broker's {kind} is impatient: it restarts a broker in less than {patience} s"
 
 
 def faults():
-    """Sentences; none when all is well."""
+    """Yields one sentence for each fault."""
     application = only("Deployment")["spec"]["template"]
     sidecar = application["spec"]["initContainers"][0]
     probe = {"port": 9481}
     if sidecar.get("restartPolicy") != "Always":
-        yield "the sidecar is no native one: an init container needs restartPolicy Always to keep running"
+        yield "the sidecar is not a native sidecar: its init container needs restartPolicy Always to keep running"
     if sidecar["startupProbe"]["httpGet"] != {"path": "/startupz", **probe}:
         yield "the sidecar's startup probe does not ask /startupz"
     if sidecar["livenessProbe"]["httpGet"] != {"path": "/livez", **probe}:
@@ -91,7 +92,7 @@ def faults():
         if template["metadata"]["annotations"] != {"prometheus.io/scrape": "true", "prometheus.io/port": "9481"}:
             yield "a sidecar's metrics are not scraped: nobody would be told that it is not attached"
     if application["metadata"]["labels"].get("sluice") != "client":
-        yield "the NetworkPolicy lets pods with the label sluice: client in, and the application has it not"
+        yield "the NetworkPolicy admits pods with the label sluice: client, which the application lacks"
     if application["spec"]["terminationGracePeriodSeconds"] < 25:
         yield "the sidecar is killed before its drain can end: drain_limit (20 s) and 5 s more"
     broker = only("StatefulSet")["spec"]["template"]["spec"]
@@ -100,7 +101,7 @@ def faults():
                and d["spec"]["podSelector"]["matchLabels"] == {"sluice": "client"}]
     inbox = int(sidecar["command"][sidecar["command"].index("--inbox") + 1].rpartition(":")[2])
     if {"from": [{"podSelector": {"matchLabels": {"app": "sluice"}}}], "ports": [{"port": inbox}]} not in clients[0]["ingress"]:
-        yield "the broker is not let in at the clients' inbox"
+        yield "the NetworkPolicy does not admit the broker to the clients' inbox"
     pods = [application["spec"], broker]
     for container, spec in [(c, s) for s in pods for c in s.get("initContainers", []) + s["containers"]]:
         security = {**spec["securityContext"], **container["securityContext"]}
@@ -110,7 +111,7 @@ def faults():
         if {k: security.get(k) for k in wanted} != wanted:
             yield f"{container['name']} does not run as the manifests promise: {wanted}"
         if not {"cpu", "memory"} <= container["resources"]["requests"].keys() or "memory" not in container["resources"]["limits"]:
-            yield f"{container['name']} asks for no cpu or memory, or has no limit"
+            yield f"{container['name']} requests no cpu or memory, or has no memory limit"
 
 
 def main(what, *arguments):

@@ -1,6 +1,7 @@
-/* The whole of sidecar/api: lines of input become method, target, headers; the rest the body. What parses as a publish
- * must render, and so must its events as JSON that scans again, and as a push whose headers have one line each; what is
- * taken as a subscription must lead to loopback. */
+/* Fuzzes all of sidecar/api. The first lines of the input are the method, the target and the headers; the rest is the body.
+ * - A request that parses as a publish must have an answer, and each of its events must render as JSON that scans again and as a
+ *   push request whose headers are one line each.
+ * - The URL of an accepted subscription must point to loopback. */
 #include "base/utf8.h"
 #include "sidecar/api/api.h"
 #include "sidecar/api/event_http.h"
@@ -26,7 +27,7 @@ static void split(struct span text, uint8_t by, struct span *left, struct span *
     *right = at ? span_of(at + 1, text.size - left->size - 1) : span_str("");
 }
 
-/* Lines with a name and a NUL each: no event may bring a header, or a line, of its own. */
+/* Each header must be one line with a name, ended by a NUL: an event must not be able to inject a header or a line. */
 static void check_push(struct span encoded)
 {
     struct buf headers = { 0 }, body = { 0 };
@@ -93,7 +94,7 @@ static void render(const struct api_command *c, struct arena *a)
     }
 }
 
-/* Events in JSON are read and validated in one pass: it must not let through what validating alone would refuse. */
+/* Events in JSON are read and validated in one pass, which must not accept what validation alone would refuse. */
 static void check_json(const struct api_request *r, const struct api_command *c)
 {
     static const char *const types[] = { "application/cloudevents+json", "application/cloudevents-batch+json" };
@@ -110,12 +111,12 @@ static void check_json(const struct api_request *r, const struct api_command *c)
                 (!utf8_valid(r->body) || !scan_text(r->body, &value)))
                 abort();
         }
-        return; /* the first of that name counts */
+        return; /* the first header of that name counts */
     }
 }
 
-/* A refusal is JSON in UTF-8, whatever of the request it quotes, and the leave that a browser asks for is empty; no header of either
- * has a line break. */
+/* A refusal must be JSON in UTF-8, whatever it quotes of the request. The answer to a browser's preflight must be empty. No header
+ * of either may contain a line break. */
 static void check(const struct api_response *r)
 {
     struct scan_value value;

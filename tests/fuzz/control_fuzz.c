@@ -1,4 +1,4 @@
-/* Control messages: what unpacks within its arena packs again, to the same bytes whenever that is repeated. */
+/* Fuzzes control messages: a message that unpacks within its arena must pack again, and repeating this must give the same bytes. */
 #include "proto/control.h"
 
 #include <stdlib.h>
@@ -38,7 +38,7 @@ static void check(struct span bytes, bool (*repack)(struct span, struct buf *))
     buf_free(&twice);
 }
 
-/* With an arena too small for it a message is refused, never half read. */
+/* If the arena is too small for a message, it must be refused as a whole. */
 static void check_small(struct span bytes)
 {
     struct arena arena;

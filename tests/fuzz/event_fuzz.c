@@ -1,6 +1,7 @@
-/* CloudEvents. Bytes that decode must come back the same after encoding; and so must every event that the rules let
- * through, or what was accepted could not be read at the other end. The scans that do not take an event apart must find in it
- * what was found by who did. */
+/* Fuzzes CloudEvents.
+ * - An event that decodes must decode to the same after encoding, and so must every event that passes the rules: otherwise the
+ *   consumer could not read what was accepted.
+ * - The scans that do not decode an event must find the same in it as decoding does. */
 #include "proto/dead_letter.h"
 #include "proto/event.h"
 
@@ -16,7 +17,7 @@ static void must(bool holds)
         abort();
 }
 
-/* Integers come back in their canonical form, everything else letter by letter. */
+/* Integers may come back in canonical form; everything else must be identical. */
 static void compare(const struct event *a, const struct event *b)
 {
     must(span_equal(a->id, b->id) && span_equal(a->source, b->source) && span_equal(a->type, b->type));
@@ -42,14 +43,14 @@ static void round_trip(const struct event *e)
     buf_free(&encoded);
 }
 
-/* The text, where it can be a key, of the attribute that the key is taken from. */
+/* Whether `key` is the value of the attribute that keys are taken from, if that value can be a key. */
 static bool is_key(const struct event *e, const char *name, struct span key)
 {
     for (size_t i = 0; i < e->attribute_count; i++) {
         const struct attribute *a = &e->attributes[i];
         if (!span_equal(a->name, span_str(name)) || a->type == ATTRIBUTE_BOOLEAN || a->type == ATTRIBUTE_TIMESTAMP)
             continue;
-        if (a->type == ATTRIBUTE_BYTES) /* which are taken as they are, not in base64 */
+        if (a->type == ATTRIBUTE_BYTES) /* the key is the bytes themselves, the attribute's text is base64 */
             return a->text.size == (key.size + 2) / 3 * 4 && key.size;
         return span_equal(a->text, key) && key.size;
     }
@@ -86,7 +87,7 @@ static void decode(struct span bytes)
     arena_free(&arena);
 }
 
-/* The next line of the input, without its end. */
+/* Returns the next line of the input, without the line break. */
 static struct span next_line(struct span *rest)
 {
     const uint8_t *end = rest->size ? memchr(rest->data, '\n', rest->size) : NULL;
@@ -95,8 +96,8 @@ static struct span next_line(struct span *rest)
     return line;
 }
 
-/* Lines become id, source, type, and then attributes, whose first byte is their type; a line of '=' ends them, and what
- * follows it is the data. */
+/* Builds an event from lines: id, source, type, then attributes, each beginning with a byte for its type. A line '='
+ * ends the attributes; the rest is the data. */
 static void build(struct span rest)
 {
     static const char *const known[] = { "time", "dataschema", "subject", "datacontenttype" };

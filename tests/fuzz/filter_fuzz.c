@@ -1,5 +1,7 @@
-/* Filters. What JSON is taken for a filter comes back as the same JSON; encoded ones come back from their JSON as the
- * same bytes; and a filter decides about an event that can be taken apart as the plain reading of its JSON does. */
+/* Fuzzes filters.
+ * - JSON that is accepted as a filter must come back as the same JSON, and an encoded filter must come back from its JSON as the
+ *   same bytes.
+ * - For an event that decodes, a filter must decide the same as a simple interpreter of its JSON. */
 #include "proto/event.h"
 #include "proto/filter.h"
 
@@ -58,7 +60,7 @@ static void decide(struct span filter, json_t *json, struct span bytes)
     arena_free(&arena);
 }
 
-/* An event is valid where no field comes twice; the first and the last differ else, which event_decode does not see. */
+/* An event with a repeated field is invalid, because its first and last value may differ; event_decode does not notice this. */
 static bool fields_come_once(struct span bytes)
 {
     unsigned seen = 0;

@@ -1,5 +1,5 @@
-/* Every reader of the data path, on arbitrary bytes and on a valid frame with bytes changed: nothing may crash, hang or
- * read outside, and what reads as a whole frame reads the same once it was written again. */
+/* Fuzzes every reader of the data path, with arbitrary bytes and with a valid frame in which bytes were changed. Nothing may crash,
+ * hang or read out of bounds. A frame that reads as a whole must read the same after it was written again. */
 #include "base/units.h"
 #include "proto/control.h"
 #include "proto/frame.h"
@@ -22,7 +22,7 @@ static void copy_settles(struct body *b, struct buf *to)
         frame_add_settle(to, &settle);
 }
 
-/* The first few targets, as many as are described. */
+/* Copies the first 8 targets, as many as describe_frame shows. */
 static void copy_topic_run(struct run *run, struct buf *to)
 {
     struct target targets[8];
@@ -138,7 +138,7 @@ static void copy_frame(struct span frame, struct buf *to)
         copy_body(&body, to);
 }
 
-/* describe_frame reads every byte that a span points at, so a span that points elsewhere is seen by the sanitizer. */
+/* describe_frame reads every byte of every span, so the sanitizer notices a span that points outside. */
 static void check(struct span frame)
 {
     struct buf text = { 0 }, copy = { 0 }, again = { 0 };
@@ -162,7 +162,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(span_of(data, size));
     receipt_split(span_of(data, size), &receipt, &index);
     sample_frame(&frame);
-    for (size_t i = 0; i + 3 <= size && i < 300; i += 3) /* where (two bytes), what */
+    for (size_t i = 0; i + 3 <= size && i < 300; i += 3) /* position (two bytes), new value */
         frame.data[(size_t)(data[i] | data[i + 1] << 8) % frame.size] = data[i + 2];
     check(buf_span(&frame));
     buf_free(&frame);

@@ -1,5 +1,5 @@
-/* Arbitrary bytes as records, and as a log directory: no crash, no hang, no event that is in no record. The first byte says
- * what they are; checksums are made to hold where it says so, since chance would never get behind them. */
+/* Fuzzes the log with arbitrary bytes as records and as a log directory: no crash, no hang, and no event that is in no record. The
+ * first byte says what the rest is, and whether to fix its checksums: random bytes would never pass them. */
 #include "broker/store/log.h"
 #include "broker/store/log_format.h"
 #include "tests/sim/disk.h"
@@ -149,7 +149,7 @@ static void put_checkpoint(struct disk *d, struct span content, bool fix)
     buf_free(&b);
 }
 
-/* Groups whose records are the input's: type, a size, that many bytes. */
+/* Writes a segment of groups whose records come from the input: a type, a size, and that many bytes. */
 static void put_segment(struct disk *d, struct span s, uint32_t version, bool torn)
 {
     struct buf b = { 0 };
@@ -196,7 +196,7 @@ static void count_live(void *context, uint64_t first, uint64_t end)
     ((struct books *)context)->live += end - first;
 }
 
-/* Everything live comes, or the log says that it cannot. */
+/* Every live event must be loaded, or the log must report a failure. */
 static void read_all(struct store *log, struct disk *d, struct books *b)
 {
     uint64_t random = 1, bytes, loaded = 0;
@@ -281,7 +281,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         put_segment(d, s, shape & OLD ? 1 : LOG_VERSION, shape & TORN);
     else
         put_raw(d, s);
-    if (shape & REPAIRED) /* it is slow */
+    if (shape & REPAIRED) /* only for some inputs, because it is slow */
         check_and_repair(d);
     open_it(d, !(shape & WITH_CHECKPOINT));
     disk_free(d);

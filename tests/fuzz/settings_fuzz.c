@@ -1,4 +1,4 @@
-/* Configuration files, and the units in them. What is taken is in its range; what is refused says why. */
+/* Fuzzes configuration files and the units in them. An accepted value must be in its range; a refusal must say why. */
 #include "base/settings.h"
 #include "base/units.h"
 #include "base/utf8.h"
@@ -14,7 +14,7 @@ static void must(bool holds)
         abort();
 }
 
-/* A section as the broker has one: NAME, SETTING. */
+/* A section like the broker's `queues`: keys are NAME, SETTING. */
 static bool take_scalar(void *context, const char *const *keys, size_t count, const char *value, int line,
                         struct error *e)
 {
