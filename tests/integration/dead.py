@@ -23,7 +23,7 @@ def fail(s, queue="q", **said):
     return taken
 
 
-def die(s, count=1, queue="q", data="x", **said):
+def make_dead(s, count=1, queue="q", data="x", **said):
     """Publishes `count` events and fails each once. In a queue with max_deliveries 1 they become dead letters."""
     for i in range(count):
         assert s.publish(queue, f"{data}{i}").status == 202

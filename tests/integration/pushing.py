@@ -137,7 +137,7 @@ def subscribe(sidecar, url, name="s", **settings):
     return answer.json
 
 
-def look(sidecar, name="s"):
+def get_subscription(sidecar, name="s"):
     return sidecar.http("GET", "/v1/subscriptions/" + name).json
 
 
@@ -153,7 +153,7 @@ def until(question, what="nothing of the kind"):
 
 
 def until_state(sidecar, state, name="s"):
-    return until(lambda: (lambda s: s if s["state"] == state else None)(look(sidecar, name)), f"never {state}")
+    return until(lambda: (lambda s: s if s["state"] == state else None)(get_subscription(sidecar, name)), f"never {state}")
 
 
 def until_acked(sidecar, count, queue="q"):

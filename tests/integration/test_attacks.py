@@ -56,7 +56,7 @@ def honest(cluster, broker):
     return s
 
 
-def exact(sidecar, count=50, queue="honest"):
+def check_delivery(sidecar, count=50, queue="honest"):
     """Publishes, takes and acks `count` events, and checks that exactly these arrive, in order."""
     for i in range(count):
         answer = sidecar.publish(queue, str(i), query="?wait=20s")
@@ -105,12 +105,12 @@ def test_a_flood_of_garbage_makes_the_broker_rebind_its_ingress(broker, honest, 
     flood = flooder(broker.ready["ingress"], "push", size, 3)
     try:
         while flood.poll() is None:
-            exact(honest, 10)
+            check_delivery(honest, 10)
             assert resident_mib(broker) < MEMORY_MIB
     finally:
         flood.kill()
         flood.wait()
-    exact(honest)
+    check_delivery(honest)
     if size >= 200:
         assert metric(honest, "sluice_broker_ingress_rebinds_total") >= 1
         assert "the ingress is bound again" in broker.log.read_text()
@@ -119,37 +119,37 @@ def test_a_flood_of_garbage_makes_the_broker_rebind_its_ingress(broker, honest, 
 
 
 @pytest.fixture
-def place():
+def short_directory():
     """A directory with a short path, as the paths of sockets must be short."""
     with tempfile.TemporaryDirectory() as folder:
         yield pathlib.Path(folder)
 
 
-def test_a_flood_over_ipc_makes_the_broker_rebind_its_ingress(cluster, place):
-    b = cluster.broker("--auto-declare", listen=f"ipc://{place}/broker")
+def test_a_flood_over_ipc_makes_the_broker_rebind_its_ingress(cluster, short_directory):
+    b = cluster.broker("--auto-declare", listen=f"ipc://{short_directory}/broker")
     honest = cluster.sidecar(b, "--operations")
     flood = flooder(b.ready["ingress"], "push", 1 << 20, 2)
     try:
         while flood.poll() is None:
-            exact(honest, 10)
+            check_delivery(honest, 10)
     finally:
         flood.kill()
         flood.wait()
-    exact(honest)
+    check_delivery(honest)
     assert metric(honest, "sluice_broker_ingress_rebinds_total") >= 1
-    assert (place / "broker.ingress").stat().st_mode & 0o777 == 0o660
+    assert (short_directory / "broker.ingress").stat().st_mode & 0o777 == 0o660
 
 
 def test_garbage_on_the_control_socket_takes_bounded_memory(broker, honest):
     flood = flooder(broker.ready["broker"], "dealer", 1000, 3)  # it never reads an answer
     try:
         while flood.poll() is None:
-            exact(honest, 10)
+            check_delivery(honest, 10)
             assert resident_mib(broker) < MEMORY_MIB
     finally:
         flood.kill()
         flood.wait()
-    exact(honest)
+    check_delivery(honest)
     assert metric(honest, "sluice_broker_frames_rejected_total") > 100
 
 
@@ -172,11 +172,11 @@ def test_unread_replies_are_bounded_by_their_bytes(cluster):
     for _ in range(15):
         for _ in range(20):
             deaf.control.send(data(1, os.urandom(16)) + peek)
-        exact(honest, 5)
+        check_delivery(honest, 5)
         assert len(honest.http("GET", "/v1/queues/big/peek?max=1").json["events"]) == 1
         assert resident_mib(broker) < before + (700 if SANITIZED else 100)  # sanitizers keep freed memory for a while
     assert "too much is left unread" in broker.log.read_text()
-    exact(honest)
+    check_delivery(honest)
     assert broker.stop() == 0  # without waiting for anybody to read
     deaf.close()
 
@@ -208,7 +208,7 @@ def test_a_flooder_with_an_address_of_its_own_is_denied(cluster):
     with pytest.raises(zmq.Again):
         late.reply()
     late.close()
-    exact(honest)
+    check_delivery(honest)
 
 
 def test_oversized_and_multipart_messages_are_rejected(broker, honest):
@@ -221,7 +221,7 @@ def test_oversized_and_multipart_messages_are_rejected(broker, honest):
         s.send(huge)  # above the size limit of a message: the connection is dropped before the message is read
         s.send_multipart([b"part"] * 5000)
         s.send_multipart([b""] * 100)
-    exact(honest)
+    check_delivery(honest)
     assert resident_mib(broker) < MEMORY_MIB
     until(lambda: metric(honest, "sluice_broker_frames_rejected_total") >= 5000)
     context.destroy(linger=0)
@@ -248,24 +248,24 @@ def test_two_thousand_silent_connections_are_dropped_in_time(broker, honest):
     try:
         silent = idle_connections(broker.ready["broker"], 1000, b"")
         half = idle_connections(broker.ready["ingress"], 1000, GREETING)  # handshakes that stop after the greeting
-        exact(honest)
+        check_delivery(honest)
         assert resident_mib(broker) < MEMORY_MIB
         for s in silent + half:  # each is dropped in time
             s.settimeout(20)
             while s.recv(4096):
                 pass
             s.close()
-        exact(honest, 5)
+        check_delivery(honest, 5)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("transport", ["tcp", "ipc"])
-def test_a_crowd_of_connections_does_not_use_up_the_brokers_descriptors(cluster, place, transport):
+def test_a_crowd_of_connections_does_not_use_up_the_brokers_descriptors(cluster, short_directory, transport):
     """Without free descriptors libzmq would abort the process over ipc, and over tcp the log could not open its files."""
-    b = cluster.broker("--auto-declare", listen="tcp://127.0.0.1:0" if transport == "tcp" else f"ipc://{place}/broker")
+    b = cluster.broker("--auto-declare", listen="tcp://127.0.0.1:0" if transport == "tcp" else f"ipc://{short_directory}/broker")
     honest = cluster.sidecar(b, "--operations")
-    exact(honest, 5)
+    check_delivery(honest, 5)
     resource.prlimit(b.popen.pid, resource.RLIMIT_NOFILE, (160, 160))
     host, _, port = b.ready["broker"].split("//")[1].rpartition(":")
     crowd = []
@@ -281,11 +281,11 @@ def test_a_crowd_of_connections_does_not_use_up_the_brokers_descriptors(cluster,
         except ConnectionResetError:
             return False
     assert 50 < sum(was_let_in(s) for s in crowd) < 150
-    exact(honest, 5)
+    check_delivery(honest, 5)
     for s in crowd:
         s.close()
     until(lambda: len(os.listdir(f"/proc/{b.popen.pid}/fd")) < 100)
-    exact(cluster.sidecar(b))
+    check_delivery(cluster.sidecar(b))
 
 
 def test_attaches_without_an_echo_are_limited(cluster):
@@ -302,10 +302,10 @@ def test_attaches_without_an_echo_are_limited(cluster):
         busy += reply.reason == 34
         if busy == 1:
             assert "wait for their echo" in reply.detail
-            exact(honest, 5)
+            check_delivery(honest, 5)
     assert busy == 300 - 12  # an eighth of max_sessions may wait for their echo
     cluster.sidecar(b)  # there is room for another session
-    exact(honest)
+    check_delivery(honest)
     loop.close()
 
 
@@ -322,7 +322,7 @@ def test_a_session_that_never_reads_ends_within_bounded_memory(cluster):
     deaf = RawClient(broker.ready).attach()
     deaf.consume("big", 1000)
     until(lambda: honest.http("GET", "/v1/queues/big").json["in_flight"] > 0)
-    exact(honest, 20)
+    check_delivery(honest, 20)
     assert resident_mib(broker) < before + 100  # the session's share of the link, not the 60 MB of the queue
     until(lambda: honest.http("GET", "/v1/queues/big").json["in_flight"] == 0)  # its session has ended
     assert "session ended: it was silent, or did not read" in broker.log.read_text()
@@ -333,7 +333,7 @@ def test_a_session_that_never_reads_ends_within_bounded_memory(cluster):
         got += len(events)
         assert honest.ack("big", *[e["receipt"] for e in events]).status == 200
     deaf.close()
-    exact(honest)
+    check_delivery(honest)
 
 
 def test_a_session_that_overruns_its_window_ends(broker, honest):
@@ -342,7 +342,7 @@ def test_a_session_that_overruns_its_window_ends(broker, honest):
         honest.declare(queue, capacity=1)
         greedy.publish(queue, 1, [b"event"] * 9000, wait_ms=60000)  # 27,000 undecided events, where 16,384 are allowed
     until(lambda: "session ended: it sent a malformed or forbidden frame" in broker.log.read_text())
-    exact(honest)
+    check_delivery(honest)
     for queue in ("full-1", "full-2", "full-3"):  # its waiting publishes ended with it
         assert honest.http("GET", f"/v1/queues/{queue}").json["waiting_publishers"] == 0
     greedy.close()
@@ -356,7 +356,7 @@ def test_malformed_bodies_end_only_the_session_that_sent_them(broker, honest):
         c.push(bad)
         until(lambda: metric(honest, "sluice_broker_sessions_ended_total") == before + 1)
         c.close()
-    exact(honest)
+    check_delivery(honest)
 
 
 AS_NOBODY = """
@@ -396,22 +396,22 @@ def test_control_characters_in_a_session_name_are_not_printed(broker, honest):
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to act as a second user")
 def test_over_ipc_one_user_cannot_act_for_another():
     with tempfile.TemporaryDirectory() as folder:
-        place = pathlib.Path(folder)
-        place.chmod(0o777)
-        cluster = Cluster(place)
+        short_directory = pathlib.Path(folder)
+        short_directory.chmod(0o777)
+        cluster = Cluster(short_directory)
         try:
-            b = cluster.broker("--auto-declare", listen=f"ipc://{place}/broker")
+            b = cluster.broker("--auto-declare", listen=f"ipc://{short_directory}/broker")
             honest = cluster.sidecar(b, "--operations")
             for name in ("broker", "broker.ingress"):
-                assert (place / name).stat().st_mode & 0o777 == 0o660
-                (place / name).chmod(0o666)
+                assert (short_directory / name).stat().st_mode & 0o777 == 0o660
+                (short_directory / name).chmod(0o666)
             inbox = honest.ops("GET", "/healthz").json["inbox"]
             assert pathlib.Path(inbox[6:]).stat().st_mode & 0o777 == 0o660
             pathlib.Path(inbox[6:]).chmod(0o666)
-            mine = RawClient(b.ready, inbox=f"ipc://{place}/mine").attach()
+            mine = RawClient(b.ready, inbox=f"ipc://{short_directory}/mine").attach()
             before = metric(honest, "sluice_broker_frames_rejected_total")
             thief = subprocess.run([sys.executable, "-c", AS_NOBODY, str(pathlib.Path(__file__).parent),
-                                    json.dumps(b.ready), inbox, json.dumps(mine.token), f"{place}/thief"],
+                                    json.dumps(b.ready), inbox, json.dumps(mine.token), f"{short_directory}/thief"],
                                    capture_output=True, text=True, timeout=60)
             assert thief.returncode == 0, thief.stderr
             answer, attached = thief.stdout.splitlines()
@@ -419,7 +419,7 @@ def test_over_ipc_one_user_cannot_act_for_another():
             assert reason == 3 and "belongs to uid:0" in detail and "came from uid:65534" in detail
             assert attached == "attached"  # it may attach with an inbox of its own
             until(lambda: metric(honest, "sluice_broker_frames_rejected_total") >= before + 100)
-            exact(honest)
+            check_delivery(honest)
             mine.publish("honest", 1, [])  # still in sequence: the thief's frames did not count
             mine.close()
         finally:

@@ -1,7 +1,7 @@
 """Compatibility with Dapr: its dialect of pushing events, and its call to publish them."""
 import json
 
-from pushing import application, gigabyte, ledger, look, named, subscribe, until_acked
+from pushing import application, gigabyte, ledger, get_subscription, named, subscribe, until_acked
 
 
 def test_the_dapr_dialect_sends_structured_events_and_reads_the_status_in_the_body(named, application):
@@ -25,8 +25,8 @@ def test_the_dapr_dialect_sends_structured_events_and_reads_the_status_in_the_bo
     dead = named.http("GET", "/v1/queues/q/peek?state=dead").json["events"][0]
     assert dead["event"]["data"] == "dropped" and dead["trouble"]["reason"] == "dropped_by_app"
     assert dead["trouble"]["error"] == "the application answered 200, status DROP"
-    results = look(named)["results"]
-    assert (results["acked"], results["dropped"], results["failed"]) == (3, 1, 2) and look(named)["dialect"] == "dapr"
+    results = get_subscription(named)["results"]
+    assert (results["acked"], results["dropped"], results["failed"]) == (3, 1, 2) and get_subscription(named)["dialect"] == "dapr"
 
 
 def test_the_dapr_dialect_makes_404_a_dead_letter_and_a_gigabyte_a_failure(named, application):

@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from conftest import balanced_ledger as ledger
-from dead import describe, die, fail, peek, sync_to_disk, redrive, settle, take_one, wait_for
+from dead import describe, make_dead, fail, peek, sync_to_disk, redrive, settle, take_one, wait_for
 
 TEXT = "no luck: Grüße an 🐇 \"quoted\"\n"
 
@@ -105,7 +105,7 @@ def test_a_consumer_that_vanishes_counts_a_failure_and_one_that_leaves_does_not(
 
 def test_a_full_dead_store_holds_events_in_their_queue_until_there_is_room(sidecar, durability):
     sidecar.declare("q", durability=durability, max_deliveries=1, dead_capacity=1, backoff="0s")
-    die(sidecar, 2)
+    make_dead(sidecar, 2)
     assert (describe(sidecar)["dead"], describe(sidecar)["delayed"]) == (1, 1)
     assert [(e["sequence"], e["trouble"]["failures"]) for e in peek(sidecar, "delayed")] == [(2, 1)]
     assert sidecar.ops("POST", "/v1/queues/q/purge?state=dead").json == {"purged": 1}
@@ -116,7 +116,7 @@ def test_a_full_dead_store_holds_events_in_their_queue_until_there_is_room(sidec
 
 def test_an_error_is_kept_up_to_250_bytes_and_never_half_a_character(sidecar):
     sidecar.declare("q", max_deliveries=1)
-    die(sidecar, error="x" + "🐇" * 100)
+    make_dead(sidecar, error="x" + "🐇" * 100)
     assert peek(sidecar, "dead")[0]["trouble"]["error"] == "x" + "🐇" * 62
 
 
@@ -152,8 +152,8 @@ def test_redriven_and_purged_events_stay_so_after_a_kill(cluster):
     s = cluster.sidecar(broker)
     s.declare("q", max_deliveries=1)
     s.declare("r", max_deliveries=1)
-    die(s, 3)
-    die(s, 2, "r")
+    make_dead(s, 3)
+    make_dead(s, 2, "r")
     assert redrive(s, {"sequences": [3, 1]}) == {"redriven": 2, "left": 0}
     assert s.ops("POST", "/v1/queues/r/purge?state=dead").json == {"purged": 2}
     totals = ledger(s), ledger(s, "r")
@@ -187,7 +187,7 @@ def test_an_event_dropped_by_its_consumer_is_dead_at_once_with_its_reason(sideca
 
 def test_a_queue_is_not_deleted_with_its_dead_unless_forced(sidecar):
     sidecar.declare("q", max_deliveries=1)
-    die(sidecar)
+    make_dead(sidecar)
     assert sidecar.ops("DELETE", "/v1/queues/q").json["reason"] == "not_empty"
     assert sidecar.ops("DELETE", "/v1/queues/q?force=true").status == 204
 
@@ -195,10 +195,10 @@ def test_a_queue_is_not_deleted_with_its_dead_unless_forced(sidecar):
 def test_the_dead_are_counted_in_the_metrics(cluster, broker):
     s = cluster.sidecar(broker, "--operations")
     s.declare("q", max_deliveries=1)
-    die(s, 2)
+    make_dead(s, 2)
     redrive(s, {"sequences": [1]})
     s.declare("full", max_deliveries=1, dead_capacity=0)
-    die(s, 1, "full")
+    make_dead(s, 1, "full")
     text = s.ops("GET", "/metrics").body.decode()
     for line in ('sluice_queue_dead_letter_held{queue="full"} 1', 'sluice_queue_dead{queue="q"} 1',
                  'sluice_queue_dead_lettered_total{queue="q"} 2'):

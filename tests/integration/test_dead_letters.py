@@ -6,7 +6,7 @@ import time
 import pytest
 
 from conftest import balanced_ledger as ledger
-from dead import describe, die, fail, peek, sync_to_disk, settle, take_one, wait_for
+from dead import describe, make_dead, fail, peek, sync_to_disk, settle, take_one, wait_for
 
 
 def said(event):
@@ -31,14 +31,14 @@ def test_dead_letters_go_to_the_named_queue_with_their_failure(sidecar, durabili
     assert (describe(sidecar)["dead"], ledger(sidecar)["dead_lettered"], ledger(sidecar)["remaining"]) == (0, 1, 0)
     assert (ledger(sidecar, "dead")["accepted"], ledger(sidecar, "dead")["remaining"]) == (1, 1)
     assert sidecar.declare("q", dead_letter=None).json["dead_letter"] is None
-    die(sidecar)
+    make_dead(sidecar)
     assert describe(sidecar)["dead"] == 1
 
 
 def test_a_full_dead_letter_queue_holds_dead_letters_back_visibly(sidecar, durability):
     sidecar.declare("dead", durability=durability, capacity=1)
     sidecar.declare("q", durability=durability, max_deliveries=1, dead_letter="dead")
-    die(sidecar, 2)
+    make_dead(sidecar, 2)
     [held] = peek(sidecar, "delayed")
     assert (held["sequence"], held["trouble"]["reason"]) == (2, "dead_letter_full")
     assert describe(sidecar)["dead_letter_held"] == 1
@@ -83,7 +83,7 @@ def test_dead_letters_on_disk_survive_a_kill_once_each(cluster):
     s = cluster.sidecar(broker)
     s.declare("dead")
     s.declare("q", max_deliveries=1, dead_letter="dead")
-    die(s, 20)
+    make_dead(s, 20)
     s.publish("q", "alive")
     sync_to_disk(s)
     broker.kill()

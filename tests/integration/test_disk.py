@@ -213,7 +213,7 @@ def test_on_a_full_disk_dead_letters_move_as_soon_as_there_is_room(cluster, disk
 
 # ---- failing disks
 
-def breaking_broker(cluster, directory, call, error=errno.EIO):
+def failing_broker(cluster, directory, call, error=errno.EIO):
     """Starts a broker on directory/data whose system call `call` fails with `error` while directory/cue exists."""
     broker = Process(directory, "broker", ["sluice-broker", "--listen", "tcp://127.0.0.1:0", "--segment-size", "16MiB",
                                            "--data", str(directory / "data")],
@@ -225,15 +225,15 @@ def breaking_broker(cluster, directory, call, error=errno.EIO):
 
 
 # ENOSPC counts as a failure where the room was already allocated.
-BREAKS = [("pwrite", "EIO"), ("fdatasync", "EIO"), ("fallocate", "EIO")]
-MORE_BREAKS = [("fsync", "EIO"), ("openat", "EIO"), ("renameat", "EIO"), ("unlinkat", "EIO"), ("pwrite", "ENOSPC"),
+FAILURES = [("pwrite", "EIO"), ("fdatasync", "EIO"), ("fallocate", "EIO")]
+MORE_FAILURES = [("fsync", "EIO"), ("openat", "EIO"), ("renameat", "EIO"), ("unlinkat", "EIO"), ("pwrite", "ENOSPC"),
                ("fdatasync", "ENOSPC")]
 
 
-@pytest.mark.parametrize("call,error", BREAKS + (MORE_BREAKS if LONG else []))
+@pytest.mark.parametrize("call,error", FAILURES + (MORE_FAILURES if LONG else []))
 def test_a_failing_disk_ends_the_broker_and_loses_nothing(cluster, tmp_path, call, error):
     cue = tmp_path / "cue"
-    broker = breaking_broker(cluster, tmp_path, call, getattr(errno, error))
+    broker = failing_broker(cluster, tmp_path, call, getattr(errno, error))
     sidecar = cluster.sidecar(broker)
     sidecar.declare("load", capacity=100000, capacity_bytes="1GiB")
     history = History()
@@ -278,7 +278,7 @@ def until(condition):
 
 def test_segments_that_a_full_disk_cannot_remove_are_removed_later(cluster, tmp_path):
     cue, data = tmp_path / "cue", tmp_path / "data"
-    broker = breaking_broker(cluster, tmp_path, "unlinkat", errno.ENOSPC)
+    broker = failing_broker(cluster, tmp_path, "unlinkat", errno.ENOSPC)
     sidecar = cluster.sidecar(broker)
     sidecar.declare("disk", capacity=100000, capacity_bytes="1GiB")
     cue.touch()
@@ -302,7 +302,7 @@ def ledger_after_restart(cluster, broker, sidecar):
 
 @pytest.mark.parametrize("call", ["fallocate", *(["renameat", "fsync"] if LONG else [])])
 def test_no_room_for_a_segment_makes_publishers_wait(cluster, tmp_path, call):
-    broker = breaking_broker(cluster, tmp_path, call, errno.ENOSPC)
+    broker = failing_broker(cluster, tmp_path, call, errno.ENOSPC)
     sidecar = cluster.sidecar(broker)
     sidecar.declare("disk", capacity=1000000, capacity_bytes="1GiB")
     (tmp_path / "cue").touch()

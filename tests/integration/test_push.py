@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from conftest import BIN
-from pushing import (PATIENCE, application, blocked, free_port, ledger, look, named, subscribe, until,
+from pushing import (PATIENCE, application, blocked, free_port, ledger, get_subscription, named, subscribe, until,
                      until_acked, until_state)
 
 
@@ -35,7 +35,7 @@ def test_an_event_arrives_in_binary_mode_and_2xx_acks_it(named, application):
     assert got.headers["Expect"] is None and got.headers["WebHook-Request-Origin"] is None
     assert json.loads(got.body) == {"item": 1.0}
     until_acked(named, 1)
-    after = look(named)
+    after = get_subscription(named)
     assert after["results"]["acked"] == 1 and after["last_status"] == 204 and after["in_flight"] == 0
 
 
@@ -118,14 +118,14 @@ def test_a_refused_connection_is_not_counted_as_a_failure(named, application):
     subscribe(named, f"http://127.0.0.1:{port}/x", concurrency=4)
     for i in range(6):
         named.publish("q", str(i))
-    until(lambda: look(named)["results"]["unreachable"] >= 2)
-    s = look(named)
+    until(lambda: get_subscription(named)["results"]["unreachable"] >= 2)
+    s = get_subscription(named)
     assert s["state"] == "unreachable" and "onnect" in s["detail"], s
     app = application(address=("127.0.0.1", port))
     got = app.wait(6)
     until_acked(named, 6)
     assert {r.headers["Sluice-Attempt"] for r in got} == {"1"}
-    s = look(named)
+    s = get_subscription(named)
     assert s["results"]["failed"] == 0 and s["state"] == "active" and s["detail"] is None
 
 
@@ -195,7 +195,7 @@ def test_an_answer_given_while_the_broker_is_away_settles_the_event_later(cluste
     app.wait(1)
     broker.kill()
     release.set()
-    until(lambda: look(s)["results"]["acked"] == 1)
+    until(lambda: get_subscription(s)["results"]["acked"] == 1)
     # An ack by HTTP is answered as unknown after 5 s. The ack of the push was sent before it, so it has been waiting longer.
     assert s.ack("q", "AQEB.0").json["results"][0]["result"] == "unknown"
     cluster.broker(listen=listen)
@@ -218,7 +218,7 @@ def test_concurrency_limits_parallel_pushes_and_nothing_beyond_is_fetched(named,
     app.wait(5)
     queue = named.http("GET", "/v1/queues/q").json
     assert (queue["in_flight"], queue["ready"]) == (5, 15)
-    assert look(named)["in_flight"] == 5
+    assert get_subscription(named)["in_flight"] == 5
     release.set()
     until_acked(named, 20)
     assert app.most_at_once == 5
@@ -263,8 +263,8 @@ def test_a_late_answer_from_an_earlier_url_does_not_change_the_state(named, appl
     app.wait(1)
     subscribe(named, second.url, concurrency=2)
     release.set()
-    until(lambda: look(named)["in_flight"] == 0)
-    assert look(named)["state"] == "active"
+    until(lambda: get_subscription(named)["in_flight"] == 0)
+    assert get_subscription(named)["state"] == "active"
     named.publish("q", "new")
     assert b"new" in [r.body for r in second.wait(1 if status == 429 else 2)]
 
@@ -285,7 +285,7 @@ def test_a_late_answer_from_before_the_handshake_starts_no_pushes(named, applica
     subscribe(named, app.url, handshake=True)
     until_state(named, "refused")
     release.set()
-    until(lambda: look(named)["results"]["throttled"] == 1)
+    until(lambda: get_subscription(named)["results"]["throttled"] == 1)
     asked = app.wait(len(app.requests) + 2)
     assert [r.method for r in asked].count("POST") == 1
 

@@ -4,7 +4,8 @@ import threading
 import pytest
 
 from conftest import BIN
-from pushing import PATIENCE, application, blocked, gigabyte, ledger, look, named, subscribe, until, until_acked, until_state
+from pushing import (PATIENCE, application, blocked, get_subscription, gigabyte, ledger, named, subscribe, until, until_acked,
+                     until_state)
 
 
 # ------------------------------------------------------------------ the meaning of the status
@@ -17,7 +18,7 @@ def test_an_error_status_is_a_failure_and_the_event_is_redelivered_as_attempt_tw
     got = app.wait(2)
     assert [r.headers["Sluice-Attempt"] for r in got[:2]] == ["1", "2"]
     until_acked(named, 1)
-    s = look(named)
+    s = get_subscription(named)
     assert (s["results"]["failed"], s["results"]["acked"]) == (1, 1)
     assert s["last_error"] == "the application answered 500" and s["last_status"] == 200
 
@@ -31,7 +32,7 @@ def test_the_body_of_an_error_is_recorded_with_the_event(named, application):
     until(lambda: named.http("GET", "/v1/queues/q").json["dead"] == 2)
     errors = [e["trouble"]["error"] for e in named.http("GET", "/v1/queues/q/peek?state=dead").json["events"]]
     assert errors == ["the application answered 422: no such user: Zoë", "the application answered 422"]
-    assert look(named)["last_error"] == "the application answered 422"
+    assert get_subscription(named)["last_error"] == "the application answered 422"
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -50,7 +51,7 @@ def test_retry_after_is_obeyed_by_the_whole_subscription(named, application, sta
     assert got[1].at - got[0].at >= 1.9
     assert {r.body for r in got[1:]} == {b"first", b"second"}
     until_acked(named, 2)
-    assert look(named)["results"]["throttled"] == 1 and look(named)["state"] == "active"
+    assert get_subscription(named)["results"]["throttled"] == 1 and get_subscription(named)["state"] == "active"
     assert [r.headers["Sluice-Attempt"] for r in got if r.body == b"first"] == ["1", "2"]
 
 
@@ -61,7 +62,7 @@ def test_long_throttling_makes_no_event_dead(named, application):
     for i in range(4):
         named.publish("q", str(i))
     until_acked(named, 4)
-    assert look(named)["results"]["throttled"] == 12
+    assert get_subscription(named)["results"]["throttled"] == 12
     totals = ledger(named)
     assert (totals["dead_lettered"], totals["remaining"]) == (0, 0)
 
@@ -71,7 +72,7 @@ def test_429_without_retry_after_is_an_ordinary_failure(named, application):
     subscribe(named, app.url)
     named.publish("q")
     app.wait(2)
-    assert look(named)["results"]["failed"] == 1
+    assert get_subscription(named)["results"]["failed"] == 1
 
 
 def test_410_stops_the_subscription_until_it_is_put_again(named, application):
@@ -95,7 +96,7 @@ def test_a_redirect_is_not_followed(named, application):
     named.publish("q")
     app.wait(2)
     until_acked(named, 1)
-    assert elsewhere.requests == [] and look(named)["results"]["failed"] == 1
+    assert elsewhere.requests == [] and get_subscription(named)["results"]["failed"] == 1
 
 
 # ------------------------------------------------------------------ applications that misbehave
@@ -114,7 +115,7 @@ def test_no_answer_in_time_is_a_failure_and_holds_up_nothing_else(named, applica
     assert [r.headers["Sluice-Attempt"] for r in app.wait(2)[:2]] == ["1", "2"]
     release.set()
     until_acked(named, 1)
-    s = look(named)
+    s = get_subscription(named)
     assert s["results"]["failed"] == 1 and "no answer in time" in s["last_error"]
 
 
@@ -127,7 +128,7 @@ def test_the_timeout_is_clipped_to_the_lease(named, application):
     got = app.wait(2)
     release.set()
     until_acked(named, 1)
-    assert look(named)["results"]["failed"] == 1 and got[1].headers["Sluice-Attempt"] == "2"
+    assert get_subscription(named)["results"]["failed"] == 1 and got[1].headers["Sluice-Attempt"] == "2"
 
 
 def endless_headers(handler, number):
@@ -193,7 +194,7 @@ def test_an_invalid_or_oversized_answer_is_a_failure(named, application, behave)
     named.publish("q")
     got = app.wait(2)
     until_acked(named, 1)
-    s = look(named)
+    s = get_subscription(named)
     assert s["results"]["failed"] == 1 and got[1].headers["Sluice-Attempt"] == "2", s
     with open(f"/proc/{named.popen.pid}/status") as status:
         peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
@@ -225,7 +226,7 @@ def test_an_interim_answer_is_ignored(named, application):
     named.publish("q")
     until_acked(named, 1)
     assert [r.headers["Sluice-Attempt"] for r in app.requests] == ["1", "2"]
-    assert look(named)["results"]["failed"] == 1
+    assert get_subscription(named)["results"]["failed"] == 1
 
 
 def test_an_unrequested_protocol_switch_is_a_failure(named, application):
@@ -239,7 +240,7 @@ def test_an_unrequested_protocol_switch_is_a_failure(named, application):
     subscribe(named, app.url)
     named.publish("q")
     until_acked(named, 1)
-    assert look(named)["results"]["failed"] == 1 and app.requests[1].headers["Sluice-Attempt"] == "2"
+    assert get_subscription(named)["results"]["failed"] == 1 and app.requests[1].headers["Sluice-Attempt"] == "2"
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "later"])

@@ -1,7 +1,7 @@
 """The webhook handshake: a subscription with `handshake` asks the application for permission before it pushes anything."""
 import threading
 
-from pushing import PATIENCE, application, look, named, subscribe, until, until_acked, until_state
+from pushing import PATIENCE, application, get_subscription, named, subscribe, until, until_acked, until_state
 
 
 def test_the_handshake_comes_first_and_every_push_carries_its_origin(named, application):
@@ -45,7 +45,8 @@ def test_a_hanging_handshake_is_cancelled_when_its_subscription_changes(named, a
     second.wait(1)
     late.set()
     until(lambda: app.at_once == 0)
-    assert [look(named)["state"] for _ in range(3)] == ["handshaking"] * 3  # the first application's answer does not count
+    # The first application's answer does not count for the second.
+    assert [get_subscription(named)["state"] for _ in range(3)] == ["handshaking"] * 3
     assert named.http("DELETE", "/v1/subscriptions/s").status == 204
     assert named.http("GET", "/v1/subscriptions/s").status == 404
     subscribe(named, second.url, handshake=True)

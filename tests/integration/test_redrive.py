@@ -5,7 +5,7 @@ import re
 import time
 
 from conftest import balanced_ledger as ledger, run
-from dead import describe, die, environment, peek, peek_all, redrive, settle, take_all, take_one, wait_for
+from dead import describe, make_dead, environment, peek, peek_all, redrive, settle, take_all, take_one, wait_for
 
 
 def with_a_thousand_dead(cluster):
@@ -55,7 +55,7 @@ def test_a_broker_killed_during_a_redrive_has_each_event_once(cluster):
 def test_a_redrive_moves_only_as_many_as_there_is_room_for(sidecar, durability):
     sidecar.declare("q", durability=durability, max_deliveries=1)
     sidecar.declare("small", durability=durability, capacity=2)
-    die(sidecar, 4)
+    make_dead(sidecar, 4)
     assert redrive(sidecar, {"to": "small", "sequences": [4, 4, 2, 3, 77]}) == {"redriven": 2, "left": 1}
     assert [e["event"]["data"] for e in peek(sidecar, "ready", "small")] == ["x1", "x2"]
     assert [e["sequence"] for e in peek(sidecar, "dead")] == [1, 4]
@@ -65,7 +65,7 @@ def test_a_bad_redrive_changes_nothing_and_says_why(sidecar):
     sidecar.declare("q", max_deliveries=1)
     sidecar.declare("shut")
     sidecar.ops("POST", "/v1/queues/shut/close")
-    die(sidecar)
+    make_dead(sidecar)
     address = "/v1/queues/q/redrive"
     for path, body, status, says in (
             (address, {"to": "nowhere"}, 404, "there is no queue 'nowhere' to redrive to"),
@@ -101,7 +101,7 @@ def test_a_filter_and_a_reason_select_what_is_redriven(sidecar, durability):
 
 def test_a_redrive_at_a_rate_runs_in_the_background_and_can_be_stopped(sidecar, durability):
     sidecar.declare("q", durability=durability, max_deliveries=1)
-    die(sidecar, 5)
+    make_dead(sidecar, 5)
     sidecar.declare("elsewhere", durability=durability, capacity=2)
     answer = sidecar.ops("POST", "/v1/queues/q/redrive", {"rate": 1000, "to": "elsewhere"})
     assert (answer.status, answer.json) == (202, {"redriven": 0, "left": 5, "running": True})
@@ -152,7 +152,7 @@ def test_the_cli_shows_redrives_and_purges_dead_letters(sidecar):
 
 def test_the_cli_redrives_by_filter_and_at_a_rate(sidecar):
     sidecar.declare("q", max_deliveries=1)
-    die(sidecar, 3)
+    make_dead(sidecar, 3)
     shell = environment(sidecar)
     said = run("sluice", "queue", "redrive", "q", "--filter", '{"exact": {"type": "none"}}', "--json", environment=shell)
     assert json.loads(said.stdout) == {"redriven": 0, "left": 0}

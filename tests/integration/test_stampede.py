@@ -46,7 +46,7 @@ def crowd():
         process.wait()
 
 
-def hear(crowd, said):
+def expect_line(crowd, said):
     """Checks that the next line of every process is `said`. A process that was killed prints nothing."""
     assert [process.stdout.readline() for process in crowd] == [said] * len(crowd)
 
@@ -56,14 +56,14 @@ def test_all_sessions_attach_to_a_restarted_broker_again(cluster, crowd):
     sidecar = cluster.sidecar(broker)
     sidecar.declare("back", capacity=10000)
     processes = crowd(broker, "back")
-    hear(processes, f"attached {EACH}\n")
-    hear(processes, f"confirmed {EACH}\n")
+    expect_line(processes, f"attached {EACH}\n")
+    expect_line(processes, f"confirmed {EACH}\n")
     broker.kill()
     start = time.monotonic()
     broker = restart(cluster, broker)
-    hear(processes, f"attached {EACH}\n")
+    expect_line(processes, f"attached {EACH}\n")
     seconds, cpu = time.monotonic() - start, cpu_seconds(broker)
-    hear(processes, f"confirmed {EACH}\n")
+    expect_line(processes, f"confirmed {EACH}\n")
     print(f"{SESSIONS} sessions back after {seconds:.1f} s; the broker used {cpu:.2f} s of CPU")
     sidecar.wait_attached()
     assert ledger(sidecar, "back")["accepted"] == 2 * SESSIONS

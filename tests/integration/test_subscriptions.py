@@ -9,7 +9,7 @@ import pytest
 import zmq
 
 from conftest import balanced_ledger, run
-from pushing import application, look, named, subscribe, until, until_acked, until_state
+from pushing import application, get_subscription, named, subscribe, until, until_acked, until_state
 from rawclient import fields
 
 
@@ -32,7 +32,7 @@ def test_a_push_cannot_reach_calls_that_its_application_may_not_make(named):
     named.publish("victim")
     subscribe(named, f"http://{named.ready['ops']}/v1/queues/victim/purge")
     named.publish("q")
-    assert until(lambda: look(named)["last_status"]) == 403
+    assert until(lambda: get_subscription(named)["last_status"]) == 403
     assert balanced_ledger(named, "victim")["purged"] == 0
 
 
@@ -113,7 +113,7 @@ def test_subscriptions_can_come_from_the_configuration_file(cluster, broker, app
     s.declare("q")
     s.publish("q")
     app.wait(1)
-    shown = look(s, "in.q")
+    shown = get_subscription(s, "in.q")
     assert (shown["managed"], shown["concurrency"], shown["timeout"]) == ("config", 3, "5s")
     for method, body in (("PUT", {"concurrency": 1}), ("DELETE", None)):
         answer = s.http(method, "/v1/subscriptions/in.q", body)
@@ -159,7 +159,7 @@ def test_a_subscription_survives_its_sidecar_and_the_broker(cluster, application
     first.stop()
     second = of(cluster, broker)
     until(lambda: names(second) == ["s"])
-    assert look(second)["concurrency"] == 7
+    assert get_subscription(second)["concurrency"] == 7
     broker.kill()
     cluster.broker("--ingress", f"ipc://{tmp_path}/ingress", listen=endpoint)
     second.wait_attached()
@@ -167,7 +167,7 @@ def test_a_subscription_survives_its_sidecar_and_the_broker(cluster, application
     app.wait(1)
     third = of(cluster, endpoint)
     until(lambda: third.http("GET", "/v1/subscriptions/s").status == 200)
-    assert look(third)["url"] == app.url
+    assert get_subscription(third)["url"] == app.url
 
 
 def test_the_cli_makes_shows_changes_and_deletes_subscriptions(cluster, broker, application):
@@ -228,7 +228,7 @@ def test_replicas_run_subscriptions_put_to_any_of_them(cluster, broker, applicat
     subscribe(first, app.url)
     until(lambda: names(second) == ["s"])
     assert second.http("PUT", "/v1/subscriptions/s", {"concurrency": 3}).json["queue"] == "q"
-    until(lambda: look(first)["concurrency"] == 3)
+    until(lambda: get_subscription(first)["concurrency"] == 3)
     assert first.http("PUT", "/v1/subscriptions/s", {"timeout": "2s"}).json["concurrency"] == 3
     assert names(other) == [] and other.http("GET", "/v1/subscriptions/s").status == 404
     assert other.http("DELETE", "/v1/subscriptions/s").status == 404
@@ -248,9 +248,9 @@ def test_a_stopped_subscription_resumes_on_every_replica_only_when_it_is_put_aga
     until(lambda: names(second) == ["s"])
     subscribe(second, app.url, name="another")
     until(lambda: names(first) == ["another", "s"])
-    assert look(first)["state"] == "stopped"
+    assert get_subscription(first)["state"] == "stopped"
     assert second.http("PUT", "/v1/subscriptions/s", {}).status == 200
-    until(lambda: look(first)["state"] != "stopped")
+    until(lambda: get_subscription(first)["state"] != "stopped")
 
 
 def test_without_the_broker_changes_are_refused(cluster, tmp_path, application):
