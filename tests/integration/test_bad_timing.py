@@ -68,7 +68,7 @@ def check_redeclared(sidecar, queue="q", **settings):
 
 
 @DURABILITIES
-def test_deleting_a_queue_with_waiting_publishers_answers_them(sidecar, pool, durability):
+def test_deleting_a_queue_answers_its_waiting_publishers(sidecar, pool, durability):
     sidecar.declare("q", capacity=1, durability=durability)
     sidecar.publish("q", "in")
     waiting = [pool.submit(sidecar.publish, "q", f"waits {i}", query="?wait=50s") for i in range(3)]

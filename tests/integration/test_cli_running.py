@@ -149,7 +149,7 @@ def test_top_prints_why_it_ended_after_it_left_its_screen(cluster, start):
     p = cluster.dev()
     top = start("top", "--interval", "1h", environment={"SLUICE_URL": "http://" + p.ready["http"]}, terminal=True)
     top.wait_for("q: end")
-    p.stop()  # which would answer "draining" to what it is asked meanwhile
+    p.stop()  # the interval is 1 h because a request during the drain would be answered with "draining"
     os.write(top.terminal, b"b")
     top.wait_for("no sidecar answers at")
     assert top.popen.wait(timeout=20) == 1

@@ -121,7 +121,7 @@ def test_a_killed_consumers_events_are_redelivered_elsewhere(cluster):
     assert [(e["event"]["data"], e["attempt"]) for e in taken.json["events"]] == [("precious", 2)]
 
 
-def test_pause_holds_delivery_and_resume_lets_it_go(sidecar):
+def test_pause_stops_delivery_and_resume_continues_it(sidecar):
     sidecar.declare("q")
     sidecar.ops("POST", "/v1/queues/q/pause")
     assert sidecar.publish("q").status == 202
@@ -130,7 +130,7 @@ def test_pause_holds_delivery_and_resume_lets_it_go(sidecar):
     assert len(sidecar.take("q", wait="5s").json["events"]) == 1
 
 
-def test_many_publishers_one_consumer_nothing_lost_order_kept(sidecar):
+def test_many_publishers_and_one_consumer_lose_nothing_and_keep_order(sidecar):
     sidecar.declare("q", capacity=50)
     def produce(n):
         for i in range(100):
@@ -148,7 +148,7 @@ def test_many_publishers_one_consumer_nothing_lost_order_kept(sidecar):
         assert [s for s in seen if s.startswith(f"{n}:")] == [f"{n}:{i}" for i in range(100)]
 
 
-def test_an_unused_turn_is_given_back(cluster, broker):
+def test_an_unused_turn_is_released(cluster, broker):
     s = cluster.sidecar(broker, "--turn-idle", "200ms")
     s.declare("q")
     assert s.take("q").headers["Sluice-Consumer"] == "active"

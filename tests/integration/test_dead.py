@@ -123,7 +123,7 @@ def test_an_error_is_kept_up_to_250_bytes_and_never_half_a_character(sidecar):
 # ------------------------------------------------------------------ across restarts
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
-def test_the_dead_and_the_failing_survive_a_restart_of_the_broker(cluster, how):
+def test_dead_and_failing_events_survive_a_restart_of_the_broker(cluster, how):
     broker = cluster.broker()
     s = cluster.sidecar(broker)
     s.declare("q", max_deliveries=2, backoff="0s")
@@ -185,14 +185,14 @@ def test_an_event_dropped_by_its_consumer_is_dead_at_once_with_its_reason(sideca
     assert (totals["acked"], totals["dead_lettered"], totals["remaining"]) == (1, 1, 0)
 
 
-def test_a_queue_is_not_deleted_with_its_dead_unless_forced(sidecar):
+def test_a_queue_with_dead_letters_is_deleted_only_when_forced(sidecar):
     sidecar.declare("q", max_deliveries=1)
     make_dead(sidecar)
     assert sidecar.ops("DELETE", "/v1/queues/q").json["reason"] == "not_empty"
     assert sidecar.ops("DELETE", "/v1/queues/q?force=true").status == 204
 
 
-def test_the_dead_are_counted_in_the_metrics(cluster, broker):
+def test_dead_letters_are_counted_in_the_metrics(cluster, broker):
     s = cluster.sidecar(broker, "--operations")
     s.declare("q", max_deliveries=1)
     make_dead(s, 2)

@@ -234,7 +234,7 @@ def test_a_dapr_ttl_is_an_expiry(sidecar):
     assert left["event"]["data"] == 3600
 
 
-def test_the_cli(cluster, broker):
+def test_the_cli_delays_and_cancels_events(cluster, broker):
     s = cluster.sidecar(broker)
     shell = {"SLUICE_URL": "http://" + s.ready["http"], "SLUICE_OPS_URL": "http://" + s.ready["ops"]}
 

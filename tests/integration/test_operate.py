@@ -80,7 +80,7 @@ def test_peek_pages_through_everything_on_disk(cluster):
     assert s.http("GET", f"/v1/queues/q/peek?max=1&from={count}").json["events"][0]["event"]["id"] == str(count - 1)
 
 
-def test_origins_hosts_and_smuggling_are_refused(sidecar):
+def test_foreign_origins_and_hosts_and_request_smuggling_are_refused(sidecar):
     assert sidecar.http("GET", "/v1/queues", headers={"Origin": "http://evil.example"}).json["reason"] == "origin"
     assert sidecar.http("GET", "/v1/queues", headers={"Host": "evil.example"}).json["reason"] == "host"
     host, port = sidecar.ready["http"].split(":")

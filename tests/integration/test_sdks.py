@@ -63,7 +63,7 @@ def run_program(*command):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_python_sdk(sidecar, tmp_path):
+def test_the_python_sdk_publishes_and_reads_events(sidecar, tmp_path):
     python = SDK / "python/bin/python"
     if not python.exists():
         install("/usr/bin/python3", "-m", "venv", str(SDK / "python"), what="the Python SDK")
@@ -73,7 +73,7 @@ def test_the_python_sdk(sidecar, tmp_path):
     run_program(str(python), str(tmp_path / "program.py"), "http://" + sidecar.ready["http"])
 
 
-def test_the_javascript_sdk(sidecar):
+def test_the_javascript_sdk_publishes_and_reads_events(sidecar):
     if not shutil.which("npm"):
         pytest.skip("there is no npm here")
     home = SDK / "javascript"

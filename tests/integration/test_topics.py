@@ -222,7 +222,7 @@ def test_a_configured_topics_queues_must_exist(cluster, tmp_path, topic):
     assert "nosuch" in str(s.http("GET", "/v1/topics/all").json)
 
 
-def test_the_cli(cluster, broker):
+def test_the_cli_manages_topics(cluster, broker):
     s = cluster.sidecar(broker, "--operations")
     s.declare("audit", capacity=9)
     s.declare("mail", capacity=9)
