@@ -14,6 +14,7 @@ seen = set()  # (method, pattern, status)
 
 @functools.cache
 def operations():
+    """Returns the described operations by (method, path pattern)."""
     return {(m.upper(), p): o for p, item in API["paths"].items() for m, o in item.items() if m != "parameters"}
 
 

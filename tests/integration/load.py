@@ -73,6 +73,7 @@ class History:
         self.again = 0                              # deliveries of events whose ack had been answered
 
     def published(self, key, status, reason, sequence):
+        """The outcome of a publish; status None: its answer was lost."""
         with self.lock:
             self.statuses[(status, reason)] += 1
             event = self.events[key]
@@ -80,10 +81,12 @@ class History:
             event.refused = reason if status not in (202, 504, None) else None
 
     def offered(self, key):
+        """The event is about to be published, so it may arrive from now on."""
         with self.lock:
             self.events[key]
 
     def arrived(self, key, sequence, attempt):
+        """The event was delivered."""
         with self.lock:
             assert key in self.events, f"{key} came, and was never published"
             event = self.events[key]
@@ -95,6 +98,7 @@ class History:
             event.arrivals.append((sequence, attempt, event.acked))
 
     def was_acked(self, key):
+        """The event's ack was answered as acked."""
         with self.lock:
             self.events[key].acked = True
 
@@ -129,6 +133,7 @@ class History:
             last[source] = sequence
 
     def check_first_deliveries(self):
+        """Verifies that the events of each publisher were first delivered in order. Holds with a single consumer."""
         for source, numbers in self.first.items():
             assert numbers == sorted(numbers), f"{source}: first deliveries out of order"
 
@@ -299,6 +304,7 @@ def drained(history, sidecar, queue, within=60):
 
 @pytest.fixture
 def rng(request):
+    """A random generator whose seed is shown when the test fails."""
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")  # shown on failure
     return random.Random(seed)

@@ -14,15 +14,18 @@ def varint(n):
 
 
 def number(tag, n):
+    """Encodes a varint field."""
     return varint(tag << 3) + varint(n)
 
 
 def data(tag, content):
+    """Encodes a length-delimited field."""
     content = content.encode() if isinstance(content, str) else content
     return varint(tag << 3 | 2) + varint(len(content)) + content
 
 
 def body(kind, content=b""):
+    """Encodes one body of a frame."""
     return data(8, data(kind, content))
 
 
@@ -108,6 +111,7 @@ class RawClient:
         return Reply(self.control.recv())
 
     def echo(self):
+        """Receives the broker's Hello and echoes it, which completes the attach."""
         hello = fields(self.inbox.recv())
         self.token = tuple(struct.unpack("<Q", value)[0] for tag, value in hello if tag in (1, 2))
         self.epoch = struct.unpack("<I", dict(hello)[3])[0]
@@ -115,6 +119,7 @@ class RawClient:
         self.ingress.send(frame(self.token, self.epoch, 0, 0, body(HELLO, data(1, inner[1]))))
 
     def attach(self):
+        """Attaches and returns self; fails if the broker refuses."""
         self.request_attach()
         self.echo()
         reply = self.reply()
@@ -122,6 +127,7 @@ class RawClient:
         return self
 
     def push(self, bodies):
+        """Sends a frame with the next sequence."""
         self.sent += 1
         self.ingress.send(frame(self.token, self.epoch, self.sent, self.received, bodies))
 

@@ -11,6 +11,7 @@ from conftest import BIN, run
 
 
 def publish(dev, *arguments, input=None):
+    """Runs `sluice pub` on a queue and returns the events that it published."""
     done = run("sluice", "pub", "q", *arguments, input=input, environment=dev)
     assert done.returncode == 0, done
     return [e["event"] for e in json.loads(run("sluice", "queue", "peek", "q", "--json", environment=dev).stdout)["events"]]

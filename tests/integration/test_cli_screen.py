@@ -89,6 +89,7 @@ def test_a_row_is_cut_between_characters(screen_of, columns, consumer):
 
 
 def shown(stand_in, *queues, options=()):
+    """Returns the lines that `top --once` prints of these queues."""
     return run("sluice", "top", "--once", *options, environment=stand_in(*queues).environment).stdout.splitlines()
 
 

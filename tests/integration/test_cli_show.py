@@ -12,6 +12,7 @@ from pushing import until
 
 
 def sluice(dev, *arguments, status=0):
+    """Runs `sluice`, checks its exit status, and returns what it printed."""
     done = run("sluice", *arguments, environment=dev)
     assert done.returncode == status, done
     return done.stdout + done.stderr

@@ -28,11 +28,13 @@ def keys(tmp_path):
 
 
 def guarded(cluster, keys, *flags, **more):
+    """Starts a broker that requires CURVE and knows the clients' keys."""
     return cluster.broker("--auto-declare", "--curve-secret-key-file", str(keys / "broker.key"), "--curve-clients",
                           str(keys / "clients"), *flags, **more)
 
 
 def with_keys(keys, mine, broker="broker"):
+    """Returns a sidecar's flags for its own key pair and the broker's public key."""
     return ["--curve-secret-key-file", str(keys / f"{mine}.key"), "--curve-broker-key-file", str(keys / f"{broker}.pub")]
 
 

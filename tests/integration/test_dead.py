@@ -10,7 +10,7 @@ from dead import describe, make_dead, fail, peek, sync_to_disk, redrive, settle,
 TEXT = "no luck: Grüße an 🐇 \"quoted\"\n"
 
 
-# ------------------------------------------------------------------ failing, dying, living again
+# ------------------------------------------------------------------ failures and dead letters
 
 def test_an_event_nacked_too_often_is_dead_and_can_be_peeked_and_redriven(sidecar, durability):
     shown = sidecar.declare("q", durability=durability, max_deliveries=2, backoff="0s").json

@@ -124,12 +124,15 @@ class Waiting(threading.Thread):
 
 
 def is_waited_for(sidecar):
+    """Waits until a publisher of the queue "disk" waits for room."""
     deadline = time.monotonic() + 30
     while sidecar.http("GET", "/v1/queues/disk").json["waiting_publishers"] == 0:
         assert time.monotonic() < deadline
 
 
 def served_while_full(cluster, broker):
+    """Fills the disk and checks that publishers wait, everybody else is served, and the freed room is used again. Returns the
+    sidecar and the number of events left."""
     sidecar = cluster.sidecar(broker)
     sidecar.declare("disk", capacity=1000000, capacity_bytes="1GiB")
     sidecar.declare("memory", durability="memory")
@@ -318,6 +321,7 @@ def test_no_room_for_a_segment_makes_publishers_wait(cluster, tmp_path, call):
 # ---- unusable directories
 
 def refused(*arguments, prefix=(), code=1):
+    """Starts a broker that must refuse to start with that exit status. Returns its message."""
     done = subprocess.run([*prefix, str(BIN / "sluice-broker"), "--listen", "tcp://127.0.0.1:0", *arguments],
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == code and done.stdout == "", done

@@ -36,6 +36,7 @@ def segment_with(directory, text):
 
 
 def flip(directory, text):
+    """Damages the log: flips a bit of `text`. Returns its segment and offset."""
     path, at = segment_with(directory, text)
     with path.open("r+b") as f:
         f.seek(at)

@@ -50,6 +50,7 @@ def disturb(network, rng, longest):
 
 
 def setting(network):
+    """Starts two sidecars. Returns them, a history, and the publishers and the consumer that share it, not yet started."""
     sidecars = [network.sidecar() for _ in range(2)]
     sidecars[0].declare("load", capacity=2000)
     history = History()

@@ -157,6 +157,7 @@ def refuse_everything(cluster, broker, token_file):
 
 
 def ask_a_silent_broker(cluster):
+    """Makes the calls that need the broker while it is stopped, for their answers to a timeout."""
     broker = cluster.broker()
     s = cluster.sidecar(broker, "--app-name", "shop")
     s.declare("q")

@@ -180,7 +180,7 @@ def test_it_survives_a_restart_of_the_broker(cluster, application, tmp_path):
     until(lambda: s.http("GET", "/v1/queues/q").json["backlog"] == 0)
 
 
-# ------------------------------------------------------------------ slots
+# ------------------------------------------------------------------ concurrency, the turn, changes while it runs
 
 
 def test_an_answer_given_while_the_broker_is_away_settles_the_event_later(cluster, application, tmp_path):
@@ -304,7 +304,7 @@ def test_delete_lets_pushes_under_way_end(named, application):
     assert named.http("GET", "/v1/queues/q").json["ready"] == 1 and len(app.requests) == 1
 
 
-# ------------------------------------------------------------------ drain and stop
+# ------------------------------------------------------------------ drain, shutdown and takeover
 
 
 def test_a_drain_lets_pushes_end_and_starts_none(cluster, broker, application):

@@ -30,6 +30,7 @@ def bind(s, queue, filter=None):
 
 
 def topic(s, *queues, **settings):
+    """Declares the topic "all" and binds these queues to it."""
     assert s.http("PUT", "/v1/topics/all", settings).status == 201
     for q in queues:
         s.declare(q, capacity=100)
